@@ -1,0 +1,51 @@
+defmodule Mix.Tasks.Compile.Cargo do
+  @moduledoc """
+  Builds native/exosuit_nif and puts the library where `Exosuit.Native` looks for it.
+
+  It stands outside `lib/`, since Elixir needs the library while it compiles what is there. Cargo
+  itself knows what is stale, and does nothing in a fraction of a second where nothing is.
+  """
+  use Mix.Task.Compiler
+
+  @root Path.expand("..", __DIR__)
+  @library "priv/native/exosuit_nif.so"
+
+  @impl Mix.Task.Compiler
+  def run(_args) do
+    args = ~w(build --release --locked -p exosuit_nif --target-dir) ++ [target()]
+
+    case System.cmd("cargo", args, into: IO.stream(), cd: @root) do
+      {_output, 0} -> install()
+      {_output, _status} -> {:error, []}
+    end
+  end
+
+  @doc "Where cargo builds: shared by the clones on a machine, so that wasmtime is built once."
+  @spec target() :: Path.t()
+  def target, do: System.get_env("CARGO_TARGET_DIR", Path.expand("~/.cache/exosuit/target"))
+
+  defp install do
+    [built] = Path.wildcard("#{target()}/release/libexosuit_nif.{so,dylib}")
+    library = Path.join(@root, @library)
+
+    if stale?(built, library), do: replace(built, library)
+
+    Mix.Project.build_structure()
+    {:ok, []}
+  end
+
+  defp stale?(built, library) do
+    with {:ok, new} <- File.stat(built),
+         {:ok, old} <- File.stat(library),
+         do: {new.size, new.mtime} != {old.size, old.mtime},
+         else: (_missing -> true)
+  end
+
+  # Remove, then copy: writing into the old file would pull it from under a VM that runs it.
+  defp replace(built, library) do
+    File.mkdir_p!(Path.dirname(library))
+    File.rm(library)
+    File.cp!(built, library)
+    File.touch!(library, File.stat!(built).mtime)
+  end
+end

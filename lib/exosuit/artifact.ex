@@ -1,0 +1,50 @@
+defmodule Exosuit.Artifact do
+  @moduledoc false
+  # Reads the bytes of actors, bounded, and says what they are by their digest.
+
+  alias Exosuit.{Error, Native}
+  alias Exosuit.Model
+
+  # The engine refuses larger modules; a file need not be read to know.
+  @max_bytes 52_428_800
+
+  @doc "The bytes, and the artifact with their digest."
+  @spec fetch(Model.Artifact.t()) :: {:ok, {binary(), Model.Artifact.t()}} | {:error, Error.t()}
+  def fetch({:file, path, _digest}) do
+    with {:ok, bytes} <- read(path), do: {:ok, {bytes, {:file, path, Native.digest(bytes)}}}
+  end
+
+  def fetch({:bytes, bytes, _digest}) when byte_size(bytes) <= @max_bytes do
+    {:ok, {bytes, {:bytes, bytes, Native.digest(bytes)}}}
+  end
+
+  def fetch({:bytes, bytes, _digest}), do: {:error, too_large("the module", byte_size(bytes))}
+
+  defp read(path) do
+    case File.stat(path) do
+      {:ok, %{type: :regular, size: size}} when size <= @max_bytes ->
+        read_file(path)
+
+      {:ok, %{type: :regular, size: size}} ->
+        {:error, too_large(path, size)}
+
+      {:ok, %{type: type}} ->
+        {:error, Error.new(:io, "#{path} is a #{type}, expected a .wasm file")}
+
+      {:error, reason} ->
+        {:error, unreadable(path, reason)}
+    end
+  end
+
+  defp read_file(path) do
+    with {:error, reason} <- File.read(path), do: {:error, unreadable(path, reason)}
+  end
+
+  defp unreadable(path, reason) do
+    Error.new(:io, "#{path} cannot be read: #{:file.format_error(reason)}")
+  end
+
+  defp too_large(what, size) do
+    Error.new(:invalid_module, "#{what} has #{size} bytes, at most #{@max_bytes} are allowed")
+  end
+end

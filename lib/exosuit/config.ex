@@ -1,0 +1,106 @@
+defmodule Exosuit.Config do
+  @moduledoc false
+  # What a host was told, checked once at the door (`new!/1`) and passed down whole. `source` and
+  # `router` are filled in when the host starts: its public key, and the data plane's table.
+
+  alias Exosuit.Options
+
+  @type t :: %__MODULE__{
+          name: atom(),
+          lattice: String.t(),
+          labels: %{optional(String.t()) => String.t()},
+          data_dir: Path.t() | nil,
+          trusted_issuers: :any | [String.t()],
+          unsigned: :deny | :allow,
+          legacy_hash: :check | :ignore,
+          call_timeout: pos_integer(),
+          max_depth: pos_integer(),
+          memory_limit: pos_integer(),
+          queue: pos_integer(),
+          restart_wait: non_neg_integer(),
+          drain_timeout: non_neg_integer(),
+          source: String.t() | nil,
+          router: reference() | nil,
+          tables: %{specifications: :ets.tid(), links: :ets.tid()} | nil
+        }
+
+  @schema [
+    name: [type: :atom, doc: "the host's name in this VM; every function of `Exosuit` takes it."],
+    trusted_issuers: [
+      type: {":any, or a list of account keys (`A…`)", &__MODULE__.issuers?/1},
+      doc: "whose signatures on actors are accepted; `:any` accepts every valid signature."
+    ],
+    unsigned: [
+      type: {:in, [:deny, :allow]},
+      default: :deny,
+      doc: "whether actors without a token may run; their links are then their only grant."
+    ],
+    legacy_hash: [
+      type: {:in, [:check, :ignore]},
+      default: :check,
+      doc: "whether tokens of `wascap_revision` below 3 must match their module's hash, too."
+    ],
+    lattice: [type: :string, default: "default", doc: "the name that hosts of one lattice share."],
+    labels: [
+      type: :string_map,
+      default: %{},
+      doc: "what spread requirements are matched against."
+    ],
+    data_dir: [
+      type: {"a path or nil", &__MODULE__.path?/1},
+      default: nil,
+      doc: "where providers keep files; without it, only in memory."
+    ],
+    call_timeout: [
+      type: :pos_integer,
+      default: 5_000,
+      doc: "milliseconds that a call may take when it is given no time of its own."
+    ],
+    max_depth: [type: :pos_integer, default: 16, doc: "how deeply calls may be nested."],
+    memory_limit: [
+      type: :pos_integer,
+      default: 268_435_456,
+      doc: "bytes of linear memory that an instance may have, unless its actor says otherwise."
+    ],
+    queue: [
+      type: :pos_integer,
+      default: 1_024,
+      doc: "calls that may wait for an instance of one actor; the next is refused as overloaded."
+    ],
+    restart_wait: [
+      type: :timeout,
+      default: 5_000,
+      doc: "milliseconds that a call waits for an actor whose process is being restarted."
+    ],
+    drain_timeout: [
+      type: :timeout,
+      default: 10_000,
+      doc: "milliseconds that running calls have to finish when the host stops."
+    ]
+  ]
+
+  defstruct Keyword.keys(@schema) ++ [:source, :router, :tables]
+
+  @doc "The options of a host, as Markdown."
+  @spec docs() :: String.t()
+  def docs, do: Options.docs(@schema)
+
+  @doc "Checks the options; raises `ArgumentError` with what was expected."
+  @spec new!(keyword()) :: t()
+  def new!(options), do: struct!(__MODULE__, Options.validate!(options, @schema))
+
+  @doc false
+  def issuers?(:any), do: true
+  def issuers?([_ | _] = issuers), do: Enum.all?(issuers, &account_key?/1)
+  def issuers?(_other), do: false
+
+  @doc false
+  def path?(path), do: is_nil(path) or (is_binary(path) and path != "")
+
+  defp account_key?(key), do: is_binary(key) and byte_size(key) == 56 and match?("A" <> _, key)
+
+  defimpl Inspect do
+    # Nothing secret is in it today; a crash report needs no more than the name all the same.
+    def inspect(config, _options), do: "#Exosuit.Config<#{Kernel.inspect(config.name)}>"
+  end
+end

@@ -1,0 +1,95 @@
+defmodule Exosuit.Directory do
+  @moduledoc """
+  Who runs on a host: one ETS table, written by this process alone.
+
+  Every process of a host is found through `Exosuit.Registry`, under `{host, role}`; no atom is made
+  for it. Actors and providers write what they are into the directory when they run, and are taken
+  out when their process ends, however it ends.
+  """
+  use GenServer
+
+  alias Exosuit.{Config, Error}
+
+  @type role :: :actor | :provider
+  @type key :: {role(), String.t()}
+
+  @enforce_keys [:table]
+  defstruct [:table, monitors: %{}]
+
+  @doc "The name of a host's process by role, for `start_link` and calls."
+  @spec via(atom(), atom(), term()) :: GenServer.name()
+  def via(host, role, value \\ nil), do: {:via, Registry, {Exosuit.Registry, {host, role}, value}}
+
+  @doc "What a host's process registered under its role; an `ArgumentError` where no host has the name."
+  @spec fetch!(atom(), atom()) :: term()
+  def fetch!(host, role) do
+    case Registry.lookup(Exosuit.Registry, {host, role}) do
+      [{_pid, value}] -> value
+      [] -> raise ArgumentError, "no host named #{inspect(host)} runs in this VM"
+    end
+  end
+
+  @spec start_link(Config.t()) :: GenServer.on_start()
+  def start_link(config) do
+    GenServer.start_link(__MODULE__, config.name, name: via(config.name, __MODULE__))
+  end
+
+  @doc "Writes down that the calling process runs this, with what there is to know of it."
+  @spec enter(atom(), key(), map()) :: :ok
+  def enter(host, key, facts) do
+    GenServer.call(via(host, __MODULE__), {:enter, key, self(), facts})
+  end
+
+  @doc "The process and the facts of what runs under this key."
+  @spec fetch(atom(), key()) :: {:ok, {pid(), map()}} | {:error, Error.t()}
+  def fetch(host, {role, id} = key) do
+    case lookup(host, key) do
+      [{_key, pid, facts}] -> {:ok, {pid, facts}}
+      [] -> {:error, Error.new(:not_found, "no #{role} #{inspect(id)} runs on #{inspect(host)}")}
+    end
+  end
+
+  @doc "All that runs in this role: `{id, pid, facts}`."
+  @spec list(atom(), role()) :: [{String.t(), pid(), map()}]
+  def list(host, role) do
+    pattern = {{role, :"$1"}, :"$2", :"$3"}
+    for [id, pid, facts] <- read(host, &:ets.match(&1, pattern)), do: {id, pid, facts}
+  end
+
+  @impl GenServer
+  def init(host) do
+    table = :ets.new(:exosuit_directory, [:set, :protected, read_concurrency: true])
+
+    {_new, _old} =
+      Registry.update_value(Exosuit.Registry, {host, __MODULE__}, fn nil -> table end)
+
+    {:ok, %__MODULE__{table: table}}
+  end
+
+  @impl GenServer
+  def handle_call({:enter, key, pid, facts}, _from, state) do
+    :ets.insert(state.table, {key, pid, facts})
+    {:reply, :ok, put_in(state.monitors[Process.monitor(pid)], key)}
+  end
+
+  @impl GenServer
+  def handle_info({:DOWN, monitor, :process, pid, _reason}, state) do
+    {key, monitors} = Map.pop(state.monitors, monitor)
+    # Its successor may have entered already.
+    :ets.match_delete(state.table, {key, pid, :_})
+    {:noreply, %{state | monitors: monitors}}
+  end
+
+  defp lookup(host, key), do: read(host, &:ets.lookup(&1, key))
+
+  # While the directory is being restarted, nothing is known to run.
+  defp read(host, fun) do
+    case Registry.lookup(Exosuit.Registry, {host, __MODULE__}) do
+      [{_pid, table}] when table != nil -> fun.(table)
+      _absent -> []
+    end
+  rescue
+    # The table went away with its process, between the two lines above.
+    ArgumentError -> []
+  end
+end

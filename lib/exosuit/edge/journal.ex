@@ -1,0 +1,54 @@
+defmodule Exosuit.Edge.Journal do
+  @moduledoc false
+  # Turns events and guests' lines into log lines: the only module of a host that logs.
+
+  require Logger
+
+  alias Exosuit.Event
+
+  @failures ~w(actor_start_failed provider_start_failed linkdef_set_failed gave_up)
+
+  @doc "A line that a guest wrote."
+  @spec guest(String.t(), Logger.level(), String.t()) :: :ok
+  def guest(actor, level, text), do: Logger.log(level, "[#{actor}] #{text}", actor: actor)
+
+  @doc "An event."
+  @spec event(Event.t()) :: :ok
+  def event(%Event{} = event), do: Logger.log(level(event.type), fn -> text(event) end)
+
+  @doc "The same failure again, so many times."
+  @spec repeated(Event.t(), pos_integer()) :: :ok
+  def repeated(%Event{} = event, count) do
+    Logger.warning(fn -> "#{text(event)} (and #{count} more like it)" end)
+  end
+
+  defp level(type) when type in @failures, do: :error
+  defp level(type) when type in ~w(invocation_failed restarting), do: :warning
+  defp level(_type), do: :info
+
+  defp text(%Event{type: "invocation_failed", data: data}) do
+    "call refused or failed: #{data.source} -> #{data.target} #{data.operation}: #{data.error}"
+  end
+
+  defp text(%Event{type: type, data: data}), do: "#{words(type)}#{subject(data)}#{details(data)}"
+
+  defp words(type), do: String.replace(type, "_", " ")
+
+  defp subject(%{id: id}), do: " #{id}"
+
+  defp subject(%{source: source, target: target} = link),
+    do: " #{source} -> #{target} #{contract(link)}"
+
+  defp subject(%{provider: id}), do: " #{id}"
+  defp subject(_data), do: ""
+
+  defp contract(%{namespace: namespace, package: package}), do: "#{namespace}:#{package}"
+  defp contract(_data), do: ""
+
+  defp details(%{error: error}), do: ": #{error}"
+  defp details(%{after_ms: delay}), do: " in #{delay} ms"
+  defp details(%{restarts: count}), do: " after #{count} restarts"
+  defp details(%{reason: reason}), do: " (#{reason})"
+  defp details(%{endpoints: [_ | _] = endpoints}), do: " at " <> Enum.join(endpoints, ", ")
+  defp details(_data), do: ""
+end

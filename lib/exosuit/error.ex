@@ -1,0 +1,73 @@
+defmodule Exosuit.Error do
+  @moduledoc """
+  What went wrong: `:reason` is for code to match, `message/1` for people to read.
+
+  Details say what happened, where, and what would be right. They never hold a secret or a payload.
+  """
+
+  @typedoc "The kinds of errors, a fixed set. Those of a call are the codes of `exosuit_core`."
+  @type reason ::
+          :conflict
+          | :deadline
+          | :depth
+          | :dropped
+          | :expired_claims
+          | :guest
+          | :internal
+          | :invalid_claims
+          | :invalid_input
+          | :invalid_link
+          | :invalid_manifest
+          | :invalid_module
+          | :io
+          | :limit
+          | :missing_claim
+          | :missing_link
+          | :not_found
+          | :overloaded
+          | :provider
+          | :trap
+          | :unavailable
+          | :unknown_operation
+          | :unknown_target
+
+  @type t :: %__MODULE__{reason: reason(), detail: String.t()}
+
+  @enforce_keys [:reason, :detail]
+  defexception [:reason, :detail]
+
+  @doc "An error of this kind; `detail` says what happened and what would be right."
+  @spec new(reason(), String.t()) :: t()
+  def new(reason, detail), do: %__MODULE__{reason: reason, detail: detail}
+
+  @doc "The error that a NIF's `{code, detail}` stands for."
+  @spec from_native({reason(), String.t()}) :: t()
+  def from_native({code, detail}), do: new(code, detail)
+
+  @impl Exception
+  def message(%__MODULE__{reason: reason, detail: detail}), do: "#{headline(reason)}: #{detail}"
+
+  defp headline(:conflict), do: "it is there already"
+  defp headline(:deadline), do: "the call took too long"
+  defp headline(:depth), do: "the calls are nested too deeply"
+  defp headline(:dropped), do: "the call was given up before it was answered"
+  defp headline(:expired_claims), do: "the claims have expired"
+  defp headline(:guest), do: "the guest answered with an error"
+  defp headline(:internal), do: "Exosuit has a fault"
+  defp headline(:invalid_claims), do: "the claims are refused"
+  defp headline(:invalid_input), do: "the input is not valid"
+  defp headline(:invalid_link), do: "the link is not valid"
+  defp headline(:invalid_manifest), do: "the manifest is not valid"
+  defp headline(:invalid_module), do: "the module cannot run here"
+  defp headline(:io), do: "a file or socket failed"
+  defp headline(:limit), do: "the guest reached a limit"
+  defp headline(:missing_claim), do: "the claims do not allow it"
+  defp headline(:missing_link), do: "no link allows it"
+  defp headline(:not_found), do: "there is no such thing here"
+  defp headline(:overloaded), do: "too many calls run and wait"
+  defp headline(:provider), do: "the provider answered with an error"
+  defp headline(:trap), do: "the guest trapped"
+  defp headline(:unavailable), do: "it does not run"
+  defp headline(:unknown_operation), do: "there is no such operation"
+  defp headline(:unknown_target), do: "there is no such target"
+end

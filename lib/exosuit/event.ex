@@ -1,0 +1,49 @@
+defmodule Exosuit.Event do
+  @moduledoc """
+  A fact about a host, as a CloudEvent 1.0.
+
+  `type` is the short name (`"actor_started"`); `to_cloud_event/1` gives the envelope that the
+  lattice carries, with the type in full (`"com.wasmcloud.lattice.actor_started"`).
+
+  | type | data |
+  |---|---|
+  | `host_started`, `host_stopped` | `labels`, and `friendly_name`, `version`, `uptime_seconds` for the first |
+  | `actor_started` | `id`, `public_key`, `image_ref`, `annotations`, `claims` |
+  | `actor_start_failed` | `id`, `image_ref`, `reason`, `error` |
+  | `actor_stopped` | `id`, `public_key`, `annotations`, `reason` |
+  | `actor_scaled` | `id`, `instances` |
+  | `provider_started`, `provider_stopped` | `id`, `image_ref`, `annotations`, `endpoints` or `reason` |
+  | `provider_start_failed` | `id`, `image_ref`, `reason`, `error` |
+  | `restarting`, `gave_up` | `id`, `role`, `reason`, and `after_ms` or `restarts` |
+  | `linkdef_set`, `linkdef_deleted` | the link's fields |
+  | `linkdef_set_failed` | the link's fields, `reason`, `error` |
+  | `invocation_failed` | `source`, `target`, `operation`, `reason`, `error` |
+  """
+
+  @type t :: %__MODULE__{
+          id: String.t(),
+          source: String.t(),
+          type: String.t(),
+          time: DateTime.t(),
+          data: %{optional(atom()) => term()}
+        }
+
+  @enforce_keys [:id, :source, :type, :time, :data]
+  defstruct [:id, :source, :type, :time, :data]
+
+  @prefix "com.wasmcloud.lattice."
+
+  @doc "The envelope of the specification, ready to be encoded."
+  @spec to_cloud_event(t()) :: map()
+  def to_cloud_event(%__MODULE__{} = event) do
+    %{
+      specversion: "1.0",
+      id: event.id,
+      source: event.source,
+      type: @prefix <> event.type,
+      time: DateTime.to_iso8601(event.time),
+      datacontenttype: "application/json",
+      data: event.data
+    }
+  end
+end

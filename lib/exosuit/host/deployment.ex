@@ -1,0 +1,72 @@
+defmodule Exosuit.Host.Deployment do
+  @moduledoc false
+  # Applies a manifest to a host: the plan's steps, one after the other, each with its outcome. A
+  # step that fails does not hold up the others, and what failed stays specified, so that the
+  # inventory shows it and a later apply tries it again.
+
+  alias Exosuit.{Artifact, Config, Error, Manifest}
+  alias Exosuit.Host.{Links, Plan, Reconciler, Roster, Specifications}
+  alias Exosuit.Model.ActorSpecification
+
+  @type outcome :: {Plan.step(), :ok | {:error, Error.t()}}
+
+  @doc "Makes the application what the manifest says. The calling process waits."
+  @spec apply(Config.t(), Manifest.t()) :: [outcome()]
+  def apply(config, %Manifest{} = manifest) do
+    desired = %{specifications: with_digests(manifest.specifications), links: manifest.links}
+    run(config, Plan.steps(desired, current(config, manifest.name)))
+  end
+
+  @doc "Stops all that belongs to the application."
+  @spec delete(Config.t(), String.t()) :: [outcome()]
+  def delete(config, app) do
+    run(config, Plan.steps(%{specifications: [], links: []}, current(config, app)))
+  end
+
+  # What could not be specified, say since its id is another application's, is not started either.
+  defp run(config, steps) do
+    {outcomes, _refused} = Enum.map_reduce(steps, MapSet.new(), &run_step(config, &1, &2))
+    Enum.reject(outcomes, &match?({_step, :skipped}, &1))
+  end
+
+  defp run_step(config, {:specify, specification} = step, refused) do
+    case Specifications.add(config, specification) do
+      :ok -> {{step, :skipped}, refused}
+      error -> {{step, error}, MapSet.put(refused, Specifications.key(specification))}
+    end
+  end
+
+  defp run_step(config, {:start, key} = step, refused) do
+    outcome = if key in refused, do: :skipped, else: Reconciler.start(config, key)
+    {{step, outcome}, refused}
+  end
+
+  defp run_step(config, step, refused), do: {{step, perform(config, step)}, refused}
+
+  defp current(config, app) do
+    %{
+      specifications: Enum.filter(Specifications.list(config), &(&1.app == app)),
+      links: Enum.filter(Links.list(config), &(&1.app == app)),
+      failed: for({key, {:failed, _error}} <- Reconciler.phases(config), do: key)
+    }
+  end
+
+  # A changed file under an unchanged name is a change; an unreadable one fails when it starts.
+  defp with_digests(specifications) do
+    for specification <- specifications, do: with_digest(specification)
+  end
+
+  defp with_digest(%ActorSpecification{} = actor) do
+    case Artifact.fetch(actor.artifact) do
+      {:ok, {_bytes, artifact}} -> %{actor | artifact: artifact}
+      {:error, _unreadable} -> actor
+    end
+  end
+
+  defp with_digest(provider), do: provider
+
+  defp perform(config, {:change, actor}), do: Specifications.change(config, actor)
+  defp perform(config, {:stop, key}), do: Roster.stop(config, key)
+  defp perform(config, {:link, link}), do: Links.put(config, link)
+  defp perform(config, {:unlink, key}), do: Links.delete(config, key)
+end

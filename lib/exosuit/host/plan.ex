@@ -1,0 +1,77 @@
+defmodule Exosuit.Host.Plan do
+  @moduledoc false
+  # From what an application should be and what of it is there: the steps between the two, pure.
+  # Steps are in the order that loses least: providers and links stand before actors answer.
+
+  alias Exosuit.Directory
+  alias Exosuit.Host.Specifications
+  alias Exosuit.Model.{ActorSpecification, Link}
+
+  @type desired :: %{specifications: [Specifications.specification()], links: [Link.t()]}
+  @type current :: %{
+          specifications: [Specifications.specification()],
+          links: [Link.t()],
+          failed: [Directory.key()]
+        }
+  @type step ::
+          {:stop, Directory.key()}
+          | {:specify, Specifications.specification()}
+          | {:start, Directory.key()}
+          | {:change, ActorSpecification.t()}
+          | {:unlink, Link.key()}
+          | {:link, Link.t()}
+
+  @doc """
+  The steps from `current` to `desired`; none where nothing differs and nothing has failed.
+
+  All is specified before anything starts: calls that a listener takes from then on wait for their
+  actor for a moment.
+  """
+  @spec steps(desired(), current()) :: [step()]
+  def steps(desired, current) do
+    wanted = Map.new(desired.specifications, &{Specifications.key(&1), &1})
+    there = Map.new(current.specifications, &{Specifications.key(&1), &1})
+
+    new = for it <- desired.specifications, restart?(there[Specifications.key(it)], it), do: it
+
+    stops(wanted, there) ++
+      unlinks(desired.links, current.links) ++
+      Enum.map(new, &{:specify, &1}) ++
+      starts(new, wanted, current.failed, :provider) ++
+      links(desired.links, current.links) ++
+      changes(desired.specifications, there) ++
+      starts(new, wanted, current.failed, :actor)
+  end
+
+  defp stops(wanted, there) do
+    for {key, old} <- there, restart?(old, wanted[key]), do: {:stop, key}
+  end
+
+  defp starts(new, wanted, failed, role) do
+    again = Enum.filter(failed, &is_map_key(wanted, &1))
+
+    for {^role, _id} = key <- Enum.uniq(Enum.map(new, &Specifications.key/1) ++ again),
+        do: {:start, key}
+  end
+
+  defp changes(specifications, there) do
+    for %ActorSpecification{} = new <- specifications,
+        old = there[Specifications.key(new)],
+        old != new and not restart?(old, new),
+        do: {:change, new}
+  end
+
+  # How many calls may run, and what is noted of it, change in place. All else is another actor.
+  defp restart?(%ActorSpecification{} = old, %ActorSpecification{} = new) do
+    %{old | instances: new.instances, annotations: new.annotations} != new
+  end
+
+  defp restart?(old, new), do: old != new
+
+  defp unlinks(desired, current) do
+    keys = MapSet.new(desired, &Link.key/1)
+    for link <- current, key = Link.key(link), key not in keys, do: {:unlink, key}
+  end
+
+  defp links(desired, current), do: for(link <- desired, link not in current, do: {:link, link})
+end

@@ -1,0 +1,226 @@
+defmodule Exosuit.Host.Reconciler do
+  @moduledoc false
+  # Starts what is specified and does not run. `Attempts` decides; this process receives, watches
+  # the processes it started, and acts. When it is killed its successor adopts what runs.
+
+  use GenServer
+
+  alias Exosuit.{Actor, Claims, Config, Directory, Error, Lattice, Provider, Router}
+  alias Exosuit.Host.{Attempts, Specifications}
+  alias Exosuit.Model
+
+  @enforce_keys [:config]
+  defstruct [:config, attempts: %{}, pids: %{}, keys: %{}]
+
+  # Reading and compiling a large module takes its time; the engine bounds it.
+  @start_timeout 310_000
+
+  @spec start_link(Config.t()) :: GenServer.on_start()
+  def start_link(config) do
+    GenServer.start_link(__MODULE__, config, name: Directory.via(config.name, __MODULE__))
+  end
+
+  @doc "Starts what is specified under this key, and waits for how that goes."
+  @spec start(Config.t(), Directory.key()) :: :ok | {:error, Error.t()}
+  def start(config, key), do: call(config, {:start, key})
+
+  @doc "Ends what runs under this key; it is not started again."
+  @spec stop(Config.t(), Directory.key()) :: :ok
+  def stop(config, key), do: call(config, {:stop, key})
+
+  @doc "How each attempt stands."
+  @spec phases(Config.t()) :: %{optional(Directory.key()) => Attempts.phase()}
+  def phases(config), do: call(config, :phases)
+
+  @impl GenServer
+  def init(config), do: {:ok, %__MODULE__{config: config}, {:continue, :adopt}}
+
+  @impl GenServer
+  def handle_continue(:adopt, state) do
+    keys = Enum.map(Specifications.list(state.config), &Specifications.key/1)
+    state = Enum.reduce(keys, state, &adopt/2)
+    end_strangers(state)
+    waiting = for key <- keys, not is_map_key(state.attempts, key), do: key
+    {:noreply, Enum.reduce(waiting, state, &act(Attempts.start(&2.attempts, &1, nil), &2))}
+  end
+
+  @impl GenServer
+  def handle_call({:start, key}, from, state) do
+    {:noreply, act(Attempts.start(state.attempts, key, from), state)}
+  end
+
+  def handle_call({:stop, key}, _from, state) do
+    {role, id} = key
+    error = Error.new(:dropped, "the #{role} #{id} was stopped while it started")
+    state = end_child(state, key)
+    {:reply, :ok, act(Attempts.stop(state.attempts, key, error), state)}
+  end
+
+  def handle_call(:phases, _from, state) do
+    {:reply, Map.new(state.attempts, fn {key, attempt} -> {key, attempt.phase} end), state}
+  end
+
+  @impl GenServer
+  def handle_info({:exosuit_started, key, loaded}, state) do
+    if loaded, do: Specifications.keep(state.config, key, loaded)
+    {:noreply, act(Attempts.started(state.attempts, key), state)}
+  end
+
+  def handle_info({:exosuit_failed, key, error}, state) do
+    {:noreply, act(Attempts.failed(state.attempts, key, error, now()), state)}
+  end
+
+  def handle_info({:retry, key}, state) do
+    {:noreply, act(Attempts.retry(state.attempts, key), state)}
+  end
+
+  def handle_info({:DOWN, _monitor, :process, pid, reason}, state) do
+    case Map.pop(state.pids, pid) do
+      {nil, _pids} -> {:noreply, state}
+      {key, pids} -> {:noreply, fallen(%{state | pids: pids}, key, reason)}
+    end
+  end
+
+  defp call(config, request) do
+    GenServer.call(Directory.via(config.name, __MODULE__), request, @start_timeout)
+  end
+
+  defp now, do: System.monotonic_time(:millisecond)
+
+  defp act({attempts, actions}, state) do
+    Enum.reduce(actions, %{state | attempts: attempts}, &perform/2)
+  end
+
+  defp perform({:reply, nil, _result}, state), do: state
+
+  defp perform({:reply, from, result}, state) do
+    GenServer.reply(from, result)
+    state
+  end
+
+  defp perform({:schedule, key, delay}, state) do
+    Process.send_after(self(), {:retry, key}, delay)
+    state
+  end
+
+  defp perform({:spawn, key}, state) do
+    case Specifications.fetch(state.config, key) do
+      {:ok, {specification, loaded}} -> spawn_child(state, key, specification, loaded)
+      {:error, error} -> act(Attempts.stop(state.attempts, key, error), state)
+    end
+  end
+
+  defp perform({:refuse, {:actor, id}, error}, state) do
+    Router.fail(state.config.router, id, error)
+    state
+  end
+
+  defp perform({:refuse, {:provider, _id}, _error}, state), do: state
+
+  defp perform({:announce, key, what, data}, state) do
+    case Specifications.fetch(state.config, key) do
+      {:ok, found} -> announce(state.config, key, what, Map.merge(facts(key, found, state), data))
+      {:error, _removed} -> :ok
+    end
+
+    state
+  end
+
+  defp announce(config, {role, _id}, what, data) when what in [:restarting, :gave_up] do
+    Lattice.announce(config, Atom.to_string(what), Map.put(data, :role, role))
+  end
+
+  defp announce(config, {role, _id}, what, data),
+    do: Lattice.announce(config, "#{role}_#{what}", data)
+
+  defp facts({:actor, id}, {specification, loaded}, _state) do
+    claims = if loaded, do: loaded.claims, else: :unsigned
+
+    %{
+      id: id,
+      public_key: public_key(claims),
+      image_ref: Model.Artifact.reference(specification.artifact),
+      annotations: specification.annotations,
+      claims: Claims.public(claims)
+    }
+  end
+
+  defp facts({:provider, id} = key, {specification, _loaded}, state) do
+    %{
+      id: id,
+      image_ref: Model.Artifact.reference(specification.artifact),
+      annotations: specification.annotations,
+      endpoints: endpoints(state.config, key)
+    }
+  end
+
+  defp public_key(:unsigned), do: nil
+  defp public_key(claims), do: claims.subject
+
+  defp endpoints(config, key) do
+    case Directory.fetch(config.name, key) do
+      {:ok, {_pid, %{native: provider}}} -> Router.endpoints(provider)
+      {:error, _gone} -> []
+    end
+  end
+
+  defp spawn_child(state, {role, _id} = key, specification, loaded) do
+    argument = {state.config, specification, loaded, self()}
+
+    {:ok, pid} =
+      DynamicSupervisor.start_child(supervisor(state.config, role), {module(role), argument})
+
+    watch(state, key, pid)
+  end
+
+  defp fallen(state, key, reason) do
+    state = %{state | keys: Map.delete(state.keys, key)}
+    act(Attempts.down(state.attempts, key, reason, now()), state)
+  end
+
+  defp watch(state, key, pid) do
+    Process.monitor(pid)
+    %{state | pids: Map.put(state.pids, pid, key), keys: Map.put(state.keys, key, pid)}
+  end
+
+  defp adopt(key, state) do
+    case Directory.fetch(state.config.name, key) do
+      {:ok, {pid, _facts}} ->
+        watch(%{state | attempts: Attempts.adopt(state.attempts, key)}, key, pid)
+
+      {:error, _absent} ->
+        state
+    end
+  end
+
+  # Started by an earlier reconciler, to which they would report, and not running yet.
+  defp end_strangers(state) do
+    for role <- [:actor, :provider],
+        supervisor = supervisor(state.config, role),
+        {_, pid, _, _} <- DynamicSupervisor.which_children(supervisor),
+        not is_map_key(state.pids, pid),
+        do: DynamicSupervisor.terminate_child(supervisor, pid)
+  end
+
+  # First the router: new calls are refused, and those that run have their time to finish.
+  defp end_child(state, {role, id} = key) do
+    if role == :actor, do: Router.forget(state.config.router, id, state.config.drain_timeout)
+
+    case Map.pop(state.keys, key) do
+      {nil, _keys} -> state
+      {pid, keys} -> terminate(%{state | keys: keys, pids: Map.delete(state.pids, pid)}, key, pid)
+    end
+  end
+
+  defp terminate(state, {role, _id} = key, pid) do
+    state = perform({:announce, key, :stopped, %{reason: "stopped"}}, state)
+    DynamicSupervisor.terminate_child(supervisor(state.config, role), pid)
+    state
+  end
+
+  defp supervisor(config, :actor), do: Directory.via(config.name, :actors)
+  defp supervisor(config, :provider), do: Directory.via(config.name, :providers)
+
+  defp module(:actor), do: Actor
+  defp module(:provider), do: Provider
+end

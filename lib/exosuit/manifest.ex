@@ -1,0 +1,135 @@
+defmodule Exosuit.Manifest do
+  @moduledoc """
+  A manifest as read and checked: what an application should be on a host.
+
+  The one YAML form is wadm's, fields of its old and new versions both read; see the guide to
+  manifests. Reading reports every mistake at once, each with its line.
+  """
+
+  alias Exosuit.{Config, Native}
+  alias Exosuit.Model.{ActorSpecification, Link, Limits, ProviderSpecification}
+
+  @typedoc """
+  One thing that is wrong. `text` is all of it in one line, as people read it:
+  `app.yaml:14:11: spec.components[0].properties.image: expected …, found …`.
+  """
+  @type diagnostic :: %{text: String.t(), severity: :error | :warning, line: pos_integer()}
+
+  @type t :: %__MODULE__{
+          name: String.t(),
+          specifications: [ActorSpecification.t() | ProviderSpecification.t()],
+          links: [Link.t()],
+          warnings: [diagnostic()]
+        }
+
+  @enforce_keys [:name, :specifications, :links, :warnings]
+  defstruct [:name, :specifications, :links, :warnings]
+
+  # The providers that a host brings along.
+  @builtins ["http-server", "keyvalue"]
+
+  # A manifest is written by hand; the parser bounds what it makes of the text.
+  @max_bytes 1_048_576
+
+  @doc "Reads a manifest for a host: with what it cannot honour as errors, too."
+  @spec read(Path.t(), Config.t()) :: {:ok, t()} | {:error, [diagnostic()]}
+  def read(path, %Config{} = config) do
+    with {:ok, text} <- read_file(path), do: parse(text, Path.expand(path), config)
+  end
+
+  defp parse(text, path, config) do
+    case Native.manifest_parse(text, path, config.labels, @builtins) do
+      {:ok, parsed} -> {:ok, build(parsed["manifest"], parsed["warnings"], config)}
+      {:error, diagnostics} -> {:error, Enum.map(diagnostics, &diagnostic/1)}
+    end
+  end
+
+  defp read_file(path) do
+    case File.stat(path) do
+      {:ok, %{type: :regular, size: size}} when size <= @max_bytes ->
+        read_text(path)
+
+      {:ok, %{type: :regular, size: size}} ->
+        refuse(path, "#{size} bytes, at most #{@max_bytes} are read")
+
+      {:ok, %{type: type}} ->
+        refuse(path, "it is a #{type}, expected a YAML file")
+
+      {:error, reason} ->
+        refuse(path, :file.format_error(reason))
+    end
+  end
+
+  defp read_text(path) do
+    with {:error, reason} <- File.read(path), do: refuse(path, :file.format_error(reason))
+  end
+
+  defp refuse(path, why) do
+    {:error, [%{text: "#{path} cannot be read: #{why}", severity: :error, line: 1}]}
+  end
+
+  defp build(manifest, warnings, config) do
+    app = manifest["name"]
+
+    %__MODULE__{
+      name: app,
+      specifications:
+        Enum.map(manifest["providers"], &provider(&1, app)) ++
+          Enum.map(manifest["components"], &actor(&1, app, config)),
+      links: Enum.map(manifest["links"], &link(&1, app)),
+      warnings: Enum.map(warnings, &diagnostic/1)
+    }
+  end
+
+  defp actor(component, app, config) do
+    %ActorSpecification{
+      id: component["id"],
+      artifact: artifact(component["image"]),
+      instances: component["max_instances"] || 1,
+      limits: limits(component["settings"]["limits"], config),
+      annotations: component["annotations"],
+      app: app
+    }
+  end
+
+  defp limits(given, config) do
+    %Limits{
+      memory: given["memory"] || config.memory_limit,
+      queue: given["queue"] || config.queue,
+      table: given["table"],
+      log: given["log"]
+    }
+  end
+
+  defp provider(component, app) do
+    %ProviderSpecification{
+      id: component["id"],
+      artifact: artifact(component["image"]),
+      config: component["config"],
+      annotations: component["annotations"],
+      app: app
+    }
+  end
+
+  defp artifact(%{"kind" => "file", "value" => path}), do: {:file, path, nil}
+  defp artifact(%{"kind" => "builtin", "value" => name}), do: {:builtin, name}
+
+  defp link(link, app) do
+    %Link{
+      source: link["source"],
+      target: link["target"],
+      name: link["name"],
+      namespace: link["namespace"],
+      package: link["package"],
+      interfaces: link["interfaces"],
+      source_config: link["source_config"],
+      target_config: link["target_config"],
+      app: app
+    }
+  end
+
+  defp diagnostic(given) do
+    severity = if given["severity"] == "warning", do: :warning, else: :error
+    %{text: given["text"], severity: severity, line: given["line"]}
+  end
+end

@@ -1,0 +1,21 @@
+defmodule Exosuit.Model.ActorSpecification do
+  @moduledoc """
+  An actor that should run: from which bytes, how many calls at a time, within which limits.
+
+  The process that runs it is one attempt; the specification stays until the actor is stopped.
+  """
+
+  alias Exosuit.Model.{Artifact, Limits}
+
+  @type t :: %__MODULE__{
+          id: String.t(),
+          artifact: Artifact.t(),
+          instances: pos_integer(),
+          limits: Limits.t(),
+          annotations: %{optional(String.t()) => String.t()},
+          app: String.t() | nil
+        }
+
+  @enforce_keys [:id, :artifact, :limits]
+  defstruct [:id, :artifact, :limits, :app, instances: 1, annotations: %{}]
+end

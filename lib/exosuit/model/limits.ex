@@ -1,0 +1,20 @@
+defmodule Exosuit.Model.Limits do
+  @moduledoc """
+  What an actor may use. `nil` leaves it to the engine's default.
+
+  - `memory`: bytes of linear memory of an instance
+  - `queue`: calls that may wait while as many run as may
+  - `table`: elements of a table of an instance
+  - `log`: lines that it may write in a second
+  """
+
+  @type t :: %__MODULE__{
+          memory: pos_integer(),
+          queue: non_neg_integer(),
+          table: pos_integer() | nil,
+          log: pos_integer() | nil
+        }
+
+  @enforce_keys [:memory, :queue]
+  defstruct [:memory, :queue, :table, :log]
+end

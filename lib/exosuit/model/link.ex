@@ -1,0 +1,50 @@
+defmodule Exosuit.Model.Link do
+  @moduledoc """
+  Source → target for one capability, with configuration for either end.
+
+  An OTP-era contract `a:b` is namespace `a`, package `b`, no interfaces; its `values` are
+  `target_config`.
+  """
+
+  @type t :: %__MODULE__{
+          source: String.t(),
+          target: String.t(),
+          name: String.t(),
+          namespace: String.t(),
+          package: String.t(),
+          interfaces: [String.t()],
+          source_config: %{optional(String.t()) => String.t()},
+          target_config: %{optional(String.t()) => String.t()},
+          app: String.t() | nil
+        }
+
+  @typedoc "What a link is found by: source, contract, name."
+  @type key :: {String.t(), String.t(), String.t()}
+
+  @enforce_keys [:source, :target, :namespace, :package]
+  defstruct [
+    :source,
+    :target,
+    :namespace,
+    :package,
+    :app,
+    name: "default",
+    interfaces: [],
+    source_config: %{},
+    target_config: %{}
+  ]
+
+  @doc "What the link is found by."
+  @spec key(t()) :: key()
+  def key(%__MODULE__{} = link), do: {link.source, contract(link), link.name}
+
+  @doc "Namespace and package as the OTP era writes them: `wasmcloud:keyvalue`."
+  @spec contract(t()) :: String.t()
+  def contract(%__MODULE__{namespace: namespace, package: package}), do: "#{namespace}:#{package}"
+
+  @doc "The fields that events and inventories show. Configuration may hold secrets: it stays out."
+  @spec public(t()) :: map()
+  def public(%__MODULE__{} = link) do
+    Map.take(link, [:source, :target, :name, :namespace, :package, :interfaces])
+  end
+end

@@ -1,0 +1,20 @@
+defmodule Exosuit.Model.ProviderSpecification do
+  @moduledoc """
+  A provider that should run, with its own configuration.
+
+  The process that runs it is one attempt; the specification stays until the provider is stopped.
+  """
+
+  alias Exosuit.Model.Artifact
+
+  @type t :: %__MODULE__{
+          id: String.t(),
+          artifact: Artifact.t(),
+          config: %{optional(String.t()) => String.t()},
+          annotations: %{optional(String.t()) => String.t()},
+          app: String.t() | nil
+        }
+
+  @enforce_keys [:id, :artifact]
+  defstruct [:id, :artifact, :app, config: %{}, annotations: %{}]
+end

@@ -1,0 +1,87 @@
+defmodule Exosuit.Native do
+  @moduledoc false
+  # The stubs of native/exosuit_nif, in the order of its files. Only floor 2 calls them.
+  #
+  # `reply` is `{pid, reference}`: `:ok` promises exactly one message `{reference, result}`, an
+  # `{:error, _}` promises none. Errors are `{code, detail}`, the code from a fixed set.
+
+  @on_load :load
+
+  @type failure :: {:error, {atom(), String.t()}}
+  @type reply :: {pid(), reference()}
+  @type link ::
+          {source :: String.t(), target :: String.t(), name :: String.t(), contract :: String.t(),
+           [String.t()], map(), map()}
+
+  @spec engine_start(Path.t() | nil) :: {:ok, String.t()} | failure()
+  def engine_start(_cache_dir), do: not_loaded()
+
+  @spec host_new(pos_integer(), non_neg_integer()) :: reference()
+  def host_new(_max_depth, _restart_wait_ms), do: not_loaded()
+
+  @spec host_observe(reference(), pid()) :: :ok
+  def host_observe(_host, _pid), do: not_loaded()
+
+  @spec host_drain(reference(), non_neg_integer(), reply()) :: :ok
+  def host_drain(_host, _timeout_ms, _reply), do: not_loaded()
+
+  @spec actor_specify(reference(), String.t(), pos_integer(), non_neg_integer()) ::
+          :ok | failure()
+  def actor_specify(_host, _id, _instances, _queue), do: not_loaded()
+
+  @spec actor_forget(reference(), String.t(), non_neg_integer()) :: :ok | failure()
+  def actor_forget(_host, _id, _drain_ms), do: not_loaded()
+
+  @spec actor_fail(reference(), String.t(), String.t()) :: :ok | failure()
+  def actor_fail(_host, _id, _detail), do: not_loaded()
+
+  @spec actor_publish(reference(), String.t(), reference(), tuple(), tuple()) ::
+          {:ok, reference()} | failure()
+  def actor_publish(_host, _id, _module, _identity, _limits), do: not_loaded()
+
+  @spec provider_start(reference(), String.t(), String.t(), map(), Path.t() | nil, reply()) ::
+          :ok | failure()
+  def provider_start(_host, _id, _name, _config, _data_dir, _reply), do: not_loaded()
+
+  @spec provider_endpoints(reference()) :: [String.t()]
+  def provider_endpoints(_provider), do: not_loaded()
+
+  @spec link_put(reference(), link(), reply()) :: :ok | failure()
+  def link_put(_host, _link, _reply), do: not_loaded()
+
+  @spec link_delete(reference(), {String.t(), String.t(), String.t()}, reply()) :: :ok | failure()
+  def link_delete(_host, _key, _reply), do: not_loaded()
+
+  @spec module_compile(binary(), reply()) :: :ok | failure()
+  def module_compile(_bytes, _reply), do: not_loaded()
+
+  @spec call(reference(), String.t(), String.t(), binary(), pos_integer(), atom(), reference()) ::
+          {:ok, binary()} | {:pending, reference()} | failure()
+  def call(_host, _target, _operation, _payload, _timeout_ms, _execution, _reference),
+    do: not_loaded()
+
+  @spec call_cancel(reference()) :: :ok
+  def call_cancel(_call), do: not_loaded()
+
+  @spec claims_admit(binary(), :any | [String.t()], boolean(), boolean()) ::
+          {:ok, map() | :unsigned} | failure()
+  def claims_admit(_bytes, _issuers, _unsigned?, _legacy_hash?), do: not_loaded()
+
+  @spec key_generate(String.t()) :: {:ok, {String.t(), String.t()}} | failure()
+  def key_generate(_kind), do: not_loaded()
+
+  @spec digest(binary()) :: String.t()
+  def digest(_bytes), do: not_loaded()
+
+  @spec manifest_parse(binary(), Path.t(), map(), [String.t()]) ::
+          {:ok, map()} | {:error, [map()]}
+  def manifest_parse(_text, _path, _labels, _builtins), do: not_loaded()
+
+  @spec json_decode(binary()) :: {:ok, term()} | failure()
+  def json_decode(_text), do: not_loaded()
+
+  @doc false
+  def load, do: :erlang.load_nif(~c"#{:code.priv_dir(:exosuit)}/native/exosuit_nif", 0)
+
+  defp not_loaded, do: :erlang.nif_error(:not_loaded)
+end

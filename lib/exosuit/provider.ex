@@ -1,0 +1,55 @@
+defmodule Exosuit.Provider do
+  @moduledoc """
+  A running provider: the process that a built-in capability lives and dies with.
+
+  Calls do not pass through it. However the process ends, its sockets are closed and its files let
+  go of, and calls through its links are refused until its successor runs.
+
+  ## Messages
+
+  Sends `{:exosuit_started, key, nil}` or `{:exosuit_failed, key, error}` to the process that it was
+  told to report to, `key` being `{:provider, id}`. After a failure it ends normally.
+  """
+  use GenServer, restart: :temporary
+
+  alias Exosuit.{Config, Directory, Error, Lattice, Router}
+  alias Exosuit.Model.ProviderSpecification
+
+  @enforce_keys [:config, :specification, :report_to]
+  defstruct [:config, :specification, :report_to, :provider]
+
+  @spec start_link({Config.t(), ProviderSpecification.t(), nil, pid()}) :: GenServer.on_start()
+  def start_link({config, specification, nil, report_to}) do
+    GenServer.start_link(__MODULE__, %__MODULE__{
+      config: config,
+      specification: specification,
+      report_to: report_to
+    })
+  end
+
+  @impl GenServer
+  def init(state), do: {:ok, state, {:continue, :start}}
+
+  @impl GenServer
+  def handle_continue(:start, %{config: config, specification: specification} = state) do
+    key = {:provider, specification.id}
+
+    case Router.start_provider(config.router, specification, config.data_dir) do
+      {:ok, {provider, failures}} ->
+        Enum.each(failures, &announce_failure(state, &1))
+        Directory.enter(config.name, key, %{native: provider})
+        send(state.report_to, {:exosuit_started, key, nil})
+        {:noreply, %{state | provider: provider}}
+
+      {:error, %Error{} = error} ->
+        send(state.report_to, {:exosuit_failed, key, error})
+        {:stop, :normal, state}
+    end
+  end
+
+  # A link that was accepted before and cannot be served now, say since its port is taken.
+  defp announce_failure(%{config: config, specification: specification}, failure) do
+    data = %{provider: specification.id, reason: :invalid_link, error: failure}
+    Lattice.announce(config, "linkdef_set_failed", data)
+  end
+end

@@ -1,0 +1,104 @@
+defmodule Exosuit.Router do
+  @moduledoc false
+  # The data plane's table of one host: which actors, providers and links there are. The control
+  # plane writes it here; every invocation, wherever it comes from, is checked against it in Rust.
+
+  alias Exosuit.{Config, Error, Native}
+  alias Exosuit.Model.{ActorSpecification, Link, ProviderSpecification}
+  alias Exosuit.Native.Answer
+
+  @type t :: reference()
+  @typedoc "Public key, call alias, capabilities (or that links alone grant them), Unix time of expiry."
+  @type identity ::
+          {String.t() | nil, String.t() | nil, [String.t()] | :links, non_neg_integer() | nil}
+  @type result :: :ok | {:error, Error.t()}
+
+  # Opening a store or a socket, or waiting for the old listener of a restarted provider.
+  @start_timeout 30_000
+
+  @doc "An empty table."
+  @spec new(Config.t()) :: t()
+  def new(config), do: Native.host_new(config.max_depth, config.restart_wait)
+
+  @doc "Sends facts that nobody waits for to `pid`, as `{:exosuit_notice, notice}`."
+  @spec observe(t(), pid()) :: :ok
+  def observe(router, pid), do: Native.host_observe(router, pid)
+
+  @doc "Takes no new calls and waits for the running ones. Blocks the calling process."
+  @spec drain(t(), non_neg_integer()) :: result()
+  def drain(router, timeout) do
+    (&Native.host_drain(router, timeout, &1)) |> Answer.await(timeout + @start_timeout) |> done()
+  end
+
+  @doc "Makes the actor's entry, or changes its limits: calls to it wait until it is published."
+  @spec specify(t(), ActorSpecification.t()) :: result()
+  def specify(router, %{limits: limits} = actor) do
+    router |> Native.actor_specify(actor.id, actor.instances, limits.queue) |> done()
+  end
+
+  @doc "Removes the actor's entry. Running calls have `drain_timeout` milliseconds to finish."
+  @spec forget(t(), String.t(), non_neg_integer()) :: result()
+  def forget(router, id, drain_timeout) do
+    router |> Native.actor_forget(id, drain_timeout) |> done()
+  end
+
+  @doc "Says that the actor will not come: calls to it are refused at once, until it is published."
+  @spec fail(t(), String.t(), Error.t()) :: result()
+  def fail(router, id, error),
+    do: router |> Native.actor_fail(id, Exception.message(error)) |> done()
+
+  @doc """
+  Opens the actor's entry to calls for as long as the calling process lives.
+
+  When the process ends, its running calls are dropped, and later ones wait for the next one.
+  """
+  @spec publish(t(), ActorSpecification.t(), reference(), identity()) ::
+          {:ok, reference()} | {:error, Error.t()}
+  def publish(router, actor, module, identity) do
+    %{memory: memory, table: table, log: log} = actor.limits
+
+    case Native.actor_publish(router, actor.id, module, identity, {memory, table, log}) do
+      {:ok, publication} -> {:ok, publication}
+      {:error, failure} -> {:error, Error.from_native(failure)}
+    end
+  end
+
+  @doc """
+  Starts a built-in provider, which lives as long as the calling process; that process waits.
+
+  `{:ok, {provider, failures}}`: the links that it was given and could not take, as texts.
+  """
+  @spec start_provider(t(), ProviderSpecification.t(), Path.t() | nil) ::
+          {:ok, {reference(), [String.t()]}} | {:error, Error.t()}
+  def start_provider(router, %{artifact: {:builtin, name}} = provider, data_dir) do
+    Answer.await(
+      &Native.provider_start(router, provider.id, name, provider.config, data_dir, &1),
+      @start_timeout
+    )
+  end
+
+  @doc "Where a provider listens, as texts for people."
+  @spec endpoints(reference()) :: [String.t()]
+  def endpoints(provider), do: Native.provider_endpoints(provider)
+
+  @doc "Makes a link, or changes its configuration. Blocks the calling process."
+  @spec put_link(t(), Link.t()) :: result()
+  def put_link(router, link) do
+    native =
+      {link.source, link.target, link.name, Link.contract(link), link.interfaces,
+       link.source_config, link.target_config}
+
+    (&Native.link_put(router, native, &1)) |> Answer.await(@start_timeout) |> done()
+  end
+
+  @doc "Removes a link: the next call is refused. Blocks the calling process."
+  @spec delete_link(t(), Link.key()) :: result()
+  def delete_link(router, key) do
+    (&Native.link_delete(router, key, &1)) |> Answer.await(@start_timeout) |> done()
+  end
+
+  defp done(:ok), do: :ok
+  defp done({:ok, _value}), do: :ok
+  defp done({:error, %Error{}} = error), do: error
+  defp done({:error, failure}), do: {:error, Error.from_native(failure)}
+end

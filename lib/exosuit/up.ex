@@ -1,0 +1,80 @@
+defmodule Exosuit.Up do
+  @moduledoc false
+  # `exosuit up`: one host in the foreground, with what the manifests name. The command line checks
+  # the arguments and hands them over as JSON in `EXOSUIT_UP`. SIGTERM (which the script makes of
+  # Ctrl-C, too) ends the VM in order: the host is a child of this application, and drains.
+
+  alias Exosuit.{Config, Error, Json, Manifest}
+  alias Exosuit.Up.Report
+
+  # The host's name in its VM, which is its own.
+  @host Exosuit.Up
+
+  @doc "Runs until the VM is stopped. Ends it with status 1 where nothing can be started."
+  @spec main() :: :ok | no_return()
+  def main do
+    with {:ok, request} <- request(System.get_env("EXOSUIT_UP")),
+         {:ok, options} <- options(request),
+         :ok <- check(request["manifests"], options),
+         {:ok, _pid} <- Supervisor.start_child(Exosuit.Supervisor, {Exosuit, options}) do
+      Report.host(Exosuit.inventory(@host), options)
+      Enum.each(request["manifests"], &apply_manifest/1)
+      Report.ready()
+    else
+      {:error, reason} -> fail(reason)
+    end
+  end
+
+  defp request(nil), do: {:error, "EXOSUIT_UP is not set: run `bin/exosuit up MANIFEST`"}
+  defp request(json), do: Json.decode(json)
+
+  defp options(request) do
+    options = [
+      name: @host,
+      trusted_issuers: issuers(request["trust"]),
+      unsigned: if(request["unsigned"] == "allow", do: :allow, else: :deny),
+      labels: request["labels"],
+      data_dir: request["data_dir"] || default_data_dir(request["manifests"])
+    ]
+
+    {:ok, options}
+  end
+
+  defp issuers([]), do: :any
+  defp issuers(issuers), do: issuers
+
+  # Beside the application, so that two clones of it do not share what they keep.
+  defp default_data_dir([manifest | _more]), do: Path.join(Path.dirname(manifest), ".exosuit")
+
+  # All mistakes of all manifests, before anything starts.
+  defp check(manifests, options) do
+    config = Config.new!(options)
+    errors = for path <- manifests, {:error, found} <- [Manifest.read(path, config)], do: found
+    if errors == [], do: :ok, else: {:error, {:manifests, List.flatten(errors)}}
+  end
+
+  defp apply_manifest(path) do
+    case Exosuit.apply_manifest(@host, path) do
+      {:ok, outcomes, warnings} ->
+        Report.applied(path, outcomes, warnings, Exosuit.inventory(@host))
+
+      # It was good a moment ago: somebody writes to it. The host stays, and says so.
+      {:error, diagnostics} ->
+        Report.diagnostics(diagnostics)
+    end
+  end
+
+  defp fail({:manifests, diagnostics}) do
+    Report.diagnostics(diagnostics)
+    System.halt(1)
+  end
+
+  defp fail(reason) do
+    Report.failure(describe(reason))
+    System.halt(1)
+  end
+
+  defp describe(%Error{} = error), do: Exception.message(error)
+  defp describe(text) when is_binary(text), do: text
+  defp describe(reason), do: Exception.format_exit(reason)
+end

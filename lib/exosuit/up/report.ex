@@ -1,0 +1,73 @@
+defmodule Exosuit.Up.Report do
+  @moduledoc false
+  # What `exosuit up` prints: facts on stdout, what is wrong on stderr.
+
+  @spec host(map(), keyword()) :: :ok
+  def host(inventory, options) do
+    IO.puts("exosuit #{version()}: host #{inventory.host_id}, lattice #{inventory.lattice}")
+    IO.puts("data in #{options[:data_dir]}")
+    if options[:trusted_issuers] == :any, do: IO.puts(any_issuer())
+
+    if options[:unsigned] == :allow,
+      do: IO.puts("actors without a signature may run (--unsigned allow)")
+
+    :ok
+  end
+
+  @spec applied(Path.t(), [tuple()], [map()], map()) :: :ok
+  def applied(path, outcomes, warnings, inventory) do
+    diagnostics(warnings)
+    IO.puts("#{path}:")
+    Enum.each(outcomes, &outcome(&1, inventory))
+  end
+
+  @spec ready() :: :ok
+  def ready, do: IO.puts("ready; Ctrl-C stops")
+
+  @spec diagnostics([map()]) :: :ok
+  def diagnostics(diagnostics) do
+    Enum.each(diagnostics, &IO.puts(:stderr, "#{&1.severity}: #{&1.text}"))
+  end
+
+  @spec failure(String.t()) :: :ok
+  def failure(text), do: IO.puts(:stderr, "error: #{text}")
+
+  defp any_issuer do
+    "every issuer is trusted, since no --trust was given: right for a developer's machine only"
+  end
+
+  defp version, do: :exosuit |> Application.spec(:vsn) |> to_string()
+
+  defp outcome({{:start, key}, :ok}, inventory), do: IO.puts("  #{running(key, inventory)}")
+  defp outcome({{:link, link}, :ok}, _inventory), do: IO.puts("  link     #{describe(link)}")
+  defp outcome({_step, :ok}, _inventory), do: :ok
+
+  defp outcome({step, {:error, error}}, _inventory) do
+    IO.puts(:stderr, "  refused: #{subject(step)}: #{Exception.message(error)}")
+  end
+
+  defp running({:actor, id}, inventory) do
+    actor = Enum.find(inventory.actors, &(&1.id == id))
+    "actor    #{id} #{claims(actor && actor.claims)}"
+  end
+
+  defp running({:provider, id}, inventory) do
+    provider = Enum.find(inventory.providers, &(&1.id == id))
+    "provider #{id} #{Enum.join((provider && provider.endpoints) || [], ", ")}"
+  end
+
+  defp claims(nil), do: "(unsigned)"
+
+  defp claims(claims) do
+    "(#{claims.name} #{claims.version}, revision #{claims.revision}, issuer #{claims.issuer})"
+  end
+
+  defp subject({_what, {role, id}}) when is_atom(role), do: "#{role} #{id}"
+  defp subject({:link, link}), do: "link #{describe(link)}"
+  defp subject({:unlink, {source, contract, name}}), do: "link #{source} -> #{contract} #{name}"
+  defp subject({_what, specification}), do: specification.id
+
+  defp describe(link) do
+    "#{link.source} -> #{link.target} for #{link.namespace}:#{link.package}"
+  end
+end

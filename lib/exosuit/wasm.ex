@@ -1,0 +1,52 @@
+defmodule Exosuit.Wasm do
+  @moduledoc false
+  # Compiles modules and calls actors: the Elixir shape of the engine's NIFs. A call does not pass
+  # through any process; the one that calls waits, on the scheduler while the guest finishes within
+  # its slice, in a `receive` from then on.
+
+  alias Exosuit.{Error, Native}
+  alias Exosuit.Native.Answer
+
+  @type execution :: :auto | :inline | :async
+
+  # A first compilation of a large module on a busy machine; the engine bounds the module's size.
+  @compile_timeout 300_000
+
+  # The engine answers at the deadline; this much later something is wrong with the engine itself.
+  @grace 5_000
+
+  @doc "Starts the engine of this VM. `{:ok, description}` says how it allocates."
+  @spec start_engine(Path.t() | nil) :: {:ok, String.t()} | {:error, Error.t()}
+  def start_engine(cache_dir), do: cache_dir |> Native.engine_start() |> result()
+
+  @doc "Compiles a module, or takes it from the cache. Blocks the calling process."
+  @spec compile(binary()) :: {:ok, reference()} | {:error, Error.t()}
+  def compile(bytes), do: Answer.await(&Native.module_compile(bytes, &1), @compile_timeout)
+
+  @doc "Calls an actor by id, public key or call alias. Blocks the calling process."
+  @spec call(reference(), String.t(), String.t(), binary(), pos_integer(), execution()) ::
+          {:ok, binary()} | {:error, Error.t()}
+  def call(router, target, operation, payload, timeout, execution) do
+    reference = make_ref()
+
+    case Native.call(router, target, operation, payload, timeout, execution, reference) do
+      {:ok, answer} -> {:ok, answer}
+      {:pending, call} -> wait(call, reference, timeout)
+      {:error, failure} -> {:error, Error.from_native(failure)}
+    end
+  end
+
+  defp wait(call, reference, timeout) do
+    case Answer.receive_answer(reference, timeout + @grace) do
+      {:error, %Error{reason: :internal}} = silence ->
+        Native.call_cancel(call)
+        silence
+
+      answer ->
+        answer
+    end
+  end
+
+  defp result({:error, failure}), do: {:error, Error.from_native(failure)}
+  defp result(ok), do: ok
+end

@@ -1,0 +1,59 @@
+Code.require_file("config/cargo.exs", __DIR__)
+
+defmodule Exosuit.MixProject do
+  use Mix.Project
+
+  def project do
+    [
+      app: :exosuit,
+      version: "0.1.0",
+      elixir: "~> 1.14",
+      description:
+        "An OTP host for WebAssembly: signed actors and the capabilities they may use.",
+      start_permanent: Mix.env() == :prod,
+      compilers: [:cargo] ++ Mix.compilers(),
+      elixirc_paths: elixirc_paths(Mix.env()),
+      aliases: [ci: &ci/1]
+    ]
+  end
+
+  def application do
+    [
+      mod: {Exosuit.Application, []},
+      extra_applications: [:logger] ++ test_applications(Mix.env())
+    ]
+  end
+
+  # `mix ci` compiles and tests in one environment.
+  def cli, do: [preferred_envs: [ci: :test]]
+
+  defp elixirc_paths(:test), do: ["lib", "test/support"]
+  defp elixirc_paths(_env), do: ["lib"]
+
+  # :tools has xref, for the architecture test; :inets an HTTP client.
+  defp test_applications(:test), do: [:tools, :inets]
+  defp test_applications(_env), do: []
+
+  # The whole contract, in the order that finds the cheap mistakes first.
+  defp ci(_args) do
+    Mix.Task.run("format", ["--check-formatted"])
+    cargo(~w(fmt --check))
+    Mix.Task.run("compile", ["--warnings-as-errors"])
+    Mix.Task.run("xref", ~w(graph --format cycles --fail-above 0))
+    cargo(~w(clippy --release --workspace --all-targets -- -D warnings))
+    cargo(~w(test --release --workspace))
+    cargo(~w(doc --release --workspace --no-deps), [{"RUSTDOCFLAGS", "-D warnings"}])
+    cargo(~w(test --release --manifest-path test/conformance/Cargo.toml))
+    Mix.Task.run("test", ["--warnings-as-errors"])
+  end
+
+  defp cargo(args, env \\ []) do
+    Mix.shell().info("==> cargo " <> Enum.join(args, " "))
+    env = [{"CARGO_TARGET_DIR", Mix.Tasks.Compile.Cargo.target()} | env]
+
+    case System.cmd("cargo", args, into: IO.stream(), env: env) do
+      {_output, 0} -> :ok
+      {_output, status} -> Mix.raise("cargo #{hd(args)} failed with status #{status}")
+    end
+  end
+end

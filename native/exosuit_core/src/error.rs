@@ -1,0 +1,96 @@
+//! What can go wrong with an invocation.
+
+use std::fmt;
+
+/// Why a call has no answer: a code for programs, a detail for people.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{detail}")]
+pub struct Error {
+    /// The kind, from a fixed set.
+    pub code: Code,
+    /// What happened, where, and what would be right. Never a secret, never a payload.
+    pub detail: String,
+}
+
+impl Error {
+    /// An error of this kind.
+    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self {
+            code,
+            detail: detail.into(),
+        }
+    }
+}
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident => $text:literal,)*) => {
+        /// The kinds of errors. Their texts are stable: they reach Elixir as atoms and clients as codes.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Code {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Code {
+            /// Every code there is.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// The stable text.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => $text,)*
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    /// The call was given up before it was answered: its actor was stopped or killed, or a task died.
+    Dropped => "dropped",
+    /// The guest stopped itself: `unreachable`, a bad memory access, a panic.
+    Trap => "trap",
+    /// A limit on the guest was reached: memory, table, stack.
+    Limit => "limit",
+    /// The deadline of the call passed.
+    Deadline => "deadline",
+    /// As many calls run and wait as may.
+    Overloaded => "overloaded",
+    /// The calls are nested too deeply.
+    Depth => "depth",
+    /// The guest answered with an error of its own.
+    Guest => "guest",
+    /// The provider answered with an error.
+    Provider => "provider",
+    /// No link allows the call.
+    MissingLink => "missing_link",
+    /// The claims do not name the capability.
+    MissingClaim => "missing_claim",
+    /// The claims have expired.
+    ExpiredClaims => "expired_claims",
+    /// Nothing here has that name.
+    UnknownTarget => "unknown_target",
+    /// The target has no such operation.
+    UnknownOperation => "unknown_operation",
+    /// The target is specified but does not run.
+    Unavailable => "unavailable",
+    /// The other end of a link, or its settings, are not what they must be.
+    InvalidLink => "invalid_link",
+    /// What was given is not what was expected.
+    InvalidInput => "invalid_input",
+    /// The module is not one that runs here.
+    InvalidModule => "invalid_module",
+    /// The token is missing, malformed, forged, expired or of an issuer that is not trusted.
+    InvalidClaims => "invalid_claims",
+    /// Something is there already.
+    Conflict => "conflict",
+    /// A file, a socket or the store failed.
+    Io => "io",
+    /// A fault of Exosuit's own.
+    Internal => "internal",
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

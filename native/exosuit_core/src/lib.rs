@@ -1,0 +1,31 @@
+//! What every crate of Exosuit shares: names, links, invocations, errors, and the traits where
+//! the crates meet.
+//!
+//! - [`Id`], [`LinkName`], [`Contract`]: names that are parsed once and are good from then on.
+//! - [`Link`], [`LinkKey`]: who may use whose capability, with configuration for either end.
+//! - [`Invocation`]: one call from an [`Origin`] to a [`Target`]; [`Identity`]: what the token of
+//!   an actor says about it.
+//! - [`Deliver`]: hands an invocation to its target. The router, an actor and the lattice are one.
+//! - [`Capability`]: a built-in provider. [`Observe`]: where facts go that nobody waits for.
+//! - [`LogGate`]: how much an actor may write to the log.
+//! - [`bounded`]: the deadline and the cancellation of a call, free until it has to wait.
+
+#![forbid(unsafe_code)]
+
+mod bounded;
+mod deliver;
+mod error;
+mod invocation;
+mod link;
+mod log_gate;
+mod name;
+mod notice;
+
+pub use bounded::bounded;
+pub use deliver::{Answer, Capability, CapabilityCall, Deliver, Done};
+pub use error::{Code, Error};
+pub use invocation::{Context, Grants, Identity, Invocation, Origin, Target};
+pub use link::{Configuration, Link, LinkKey};
+pub use log_gate::LogGate;
+pub use name::{Contract, Id, InvalidName, LinkName};
+pub use notice::{LogLevel, Notice, Observe};

@@ -1,0 +1,65 @@
+//! Links: who may use whose capability.
+
+use std::collections::BTreeMap;
+
+use crate::{Contract, Id, LinkName};
+
+/// Settings of one end of a link, or of a provider.
+pub type Configuration = BTreeMap<String, String>;
+
+/// Source → target for one capability, with configuration for either end.
+///
+/// A contract of the OTP era has no interfaces, and its `values` are `target_config`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// Who calls: an actor, or a provider that calls actors (an HTTP server of 1.x).
+    pub source: Id,
+    /// Who is called.
+    pub target: Id,
+    /// Tells apart several links of one source for one contract.
+    pub name: LinkName,
+    /// What for.
+    pub contract: Contract,
+    /// The interfaces of the contract's package that it covers; none means all.
+    pub interfaces: Vec<String>,
+    /// Settings for the source.
+    pub source_config: Configuration,
+    /// Settings for the target.
+    pub target_config: Configuration,
+}
+
+/// What a link is found by. Two links of one key must cover different interfaces.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LinkKey {
+    /// Who calls.
+    pub source: Id,
+    /// What for.
+    pub contract: Contract,
+    /// Under which name.
+    pub name: LinkName,
+}
+
+impl Link {
+    /// What the link is found by.
+    pub fn key(&self) -> LinkKey {
+        LinkKey {
+            source: self.source.clone(),
+            contract: self.contract.clone(),
+            name: self.name.clone(),
+        }
+    }
+
+    /// Whether the link joins these two, in either direction.
+    pub fn joins(&self, one: &Id, other: &Id) -> bool {
+        (&self.source, &self.target) == (one, other) || (&self.source, &self.target) == (other, one)
+    }
+
+    /// The settings meant for `end`, and the other end's id.
+    pub fn seen_from(&self, end: &Id) -> (&Configuration, &Id) {
+        if *end == self.source {
+            (&self.source_config, &self.target)
+        } else {
+            (&self.target_config, &self.source)
+        }
+    }
+}

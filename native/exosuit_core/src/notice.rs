@@ -1,0 +1,88 @@
+//! Facts that nobody waits for: they become events and log lines.
+
+use crate::{Contract, Error, Id, LinkName, Origin};
+
+/// How serious a guest says a log line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogLevel {
+    /// For the developer.
+    Debug,
+    /// Worth reading.
+    Info,
+    /// Worth a look.
+    Warning,
+    /// Something failed.
+    Error,
+}
+
+impl LogLevel {
+    /// The level as Elixir's Logger calls it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// A fact.
+#[derive(Debug, Clone)]
+pub enum Notice {
+    /// An actor wrote a line: to stdout or stderr, or through the logging capability.
+    Log {
+        /// Which actor.
+        actor: Id,
+        /// How serious.
+        level: LogLevel,
+        /// The line, without its end.
+        text: String,
+    },
+    /// An actor wrote more than it may, and this many lines are lost.
+    LogDropped {
+        /// Which actor.
+        actor: Id,
+        /// How many lines.
+        lines: u64,
+    },
+    /// A call was refused, or failed in a way that an operator wants to know of.
+    CallFailed {
+        /// Who called.
+        origin: Origin,
+        /// Who was called, as the caller named it.
+        target: String,
+        /// Which operation.
+        operation: String,
+        /// Why it has no answer.
+        error: Error,
+    },
+    /// A link is without effect, until what is wrong is put right and the link is put again.
+    LinkRefused {
+        /// Who would call.
+        source: Id,
+        /// Who would be called.
+        target: Id,
+        /// What for.
+        contract: Contract,
+        /// Under which name.
+        name: LinkName,
+        /// Why it is refused.
+        error: Error,
+    },
+    /// An actor runs, but cannot be called by the alias in its token.
+    AliasRefused {
+        /// Which actor.
+        actor: Id,
+        /// The alias.
+        alias: String,
+        /// Why it is refused.
+        error: Error,
+    },
+}
+
+/// Where facts go that nobody waits for.
+pub trait Observe: Send + Sync {
+    /// Takes note. Never blocks: what cannot be taken is counted and dropped.
+    fn observe(&self, notice: Notice);
+}

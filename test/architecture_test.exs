@@ -1,0 +1,46 @@
+defmodule Exosuit.ArchitectureTest do
+  use ExUnit.Case, async: true
+
+  # The floors, from the ground up. A room may call the floors below its own, and itself.
+  @floors [
+    ~w(Model Config Options Error Event),
+    ~w(Native),
+    ~w(Wasm Router Lattice Artifact Claims Json Manifest Directory),
+    ~w(Actor Provider),
+    ~w(Host),
+    ~w(Drain Edge),
+    ~w(Exosuit),
+    ~w(Up Application)
+  ]
+
+  # What only the tests have.
+  @guests ~w(Case Guests)
+
+  test "calls go down" do
+    floors = for {rooms, n} <- Enum.with_index(@floors), room <- rooms, into: %{}, do: {room, n}
+    calls = calls()
+
+    assert [] == for({a, b} <- calls, room <- [a, b], not is_map_key(floors, room), do: room)
+    assert [] == for({from, to} <- calls, floors[from] <= floors[to], do: {from, to})
+  end
+
+  defp calls do
+    {:ok, xref} = :xref.start([])
+    {:ok, _} = :xref.add_directory(xref, :code.lib_dir(:exosuit, :ebin), warnings: false)
+    {:ok, edges} = :xref.q(xref, 'ME ||| AM')
+
+    for {from, to} <- edges,
+        {from, to} = {room(from), room(to)},
+        from != to and from != nil and to != nil and from not in @guests,
+        do: {from, to}
+  end
+
+  # Modules of Erlang and Elixir, and implementations of their protocols, are no rooms.
+  defp room(module) do
+    case String.split(inspect(module), ".") do
+      ["Exosuit"] -> "Exosuit"
+      ["Exosuit", room | _] -> room
+      _other -> nil
+    end
+  end
+end

@@ -1,0 +1,63 @@
+defmodule Exosuit.Guests do
+  @moduledoc """
+  The guests of the tests: readable `.wat`, assembled once per run; and signed ones of them.
+  """
+
+  @source Path.expand("../guests", __DIR__)
+  @built Path.join(Mix.Project.build_path(), "guests")
+
+  @doc "Assembles the guests, and builds the command line that signs them."
+  @spec build() :: :ok
+  def build do
+    File.mkdir_p!(@built)
+    sources = Path.wildcard("#{@source}/*.wat")
+    pairs = Enum.flat_map(sources, &[&1, Path.join(@built, Path.basename(&1, ".wat") <> ".wasm")])
+    cargo(~w(build --quiet --release --locked -p exosuit_cli))
+    cargo(~w(run --quiet --release --locked -p exosuit_engine --example wat2wasm --) ++ pairs)
+  end
+
+  @doc "The path of an assembled, unsigned guest: `\"echo\"`."
+  @spec path(String.t()) :: Path.t()
+  def path(name), do: Path.join(@built, name <> ".wasm")
+
+  @doc "The path of the command line program."
+  @spec command() :: Path.t()
+  def command, do: Path.join([Mix.Tasks.Compile.Cargo.target(), "release", "exosuit"])
+
+  @doc "A new key: `%{\"public_key\" => _, \"seed\" => _}`."
+  @spec key(String.t()) :: map()
+  def key(kind) do
+    {json, 0} = System.cmd(command(), ["keys", "gen", kind, "--json"])
+    {:ok, key} = Exosuit.Json.decode(json)
+    key
+  end
+
+  @doc """
+  Signs a guest into `dir`. `keys` may give `:issuer` and `:subject`; the rest are arguments of
+  `claims sign`, such as `caps: [\"wasmcloud:keyvalue\"]`, `alias: \"pong\"`.
+  """
+  @spec sign(Path.t(), String.t(), keyword()) :: {Path.t(), map()}
+  def sign(dir, name, options \\ []) do
+    issuer = options[:issuer] || key("account")
+    subject = options[:subject] || key("module")
+    signed = Path.join(dir, "#{name}_#{System.unique_integer([:positive])}_s.wasm")
+
+    arguments =
+      ["claims", "sign", options[:wasm] || path(name), "-o", signed, "--name", name] ++
+        ["--issuer", issuer["seed"], "--subject", subject["seed"]] ++
+        Enum.flat_map(options[:caps] || [], &["--cap", &1]) ++
+        Enum.flat_map(Keyword.take(options, [:alias, :rev, :ver]), fn {k, v} ->
+          ["--#{k}", "#{v}"]
+        end) ++
+        (options[:arguments] || [])
+
+    {_output, 0} = System.cmd(command(), arguments, stderr_to_stdout: true)
+    {signed, %{issuer: issuer, subject: subject}}
+  end
+
+  defp cargo(arguments) do
+    environment = [{"CARGO_TARGET_DIR", Mix.Tasks.Compile.Cargo.target()}]
+    {_output, 0} = System.cmd("cargo", arguments, env: environment, into: IO.stream())
+    :ok
+  end
+end

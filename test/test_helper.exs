@@ -1,0 +1,2 @@
+Exosuit.Guests.build()
+ExUnit.start(capture_log: true)
