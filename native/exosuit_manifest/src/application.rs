@@ -1,0 +1,115 @@
+//! The whole of a manifest: metadata, components, and what they may not share.
+
+use std::collections::{BTreeMap, HashMap};
+use std::mem;
+
+use crate::component::{Draft, Drafts, Kind, NAME, name};
+use crate::diagnostic::{Code, Source};
+use crate::link;
+use crate::model::Manifest;
+use crate::value::{Map, Value};
+
+const API_VERSION: &str = "core.oam.dev/v1beta1";
+const KIND: &str = "Application";
+/// Stands in where there is no good name, so that the rest is read all the same.
+const UNNAMED: &str = "application";
+
+/// The manifest. It is good only if nothing was reported meanwhile.
+pub(crate) fn read(root: &Value, source: &Source) -> Option<Manifest> {
+    let fields = ["apiVersion", "kind", "metadata", "spec"];
+    let map = root.map("an Application", &fields)?;
+    constant(&map, "apiVersion", API_VERSION);
+    constant(&map, "kind", KIND);
+    let mut manifest = Manifest {
+        file: source.file.clone(),
+        name: UNNAMED.to_owned(),
+        ..Manifest::default()
+    };
+    read_metadata(&map, &mut manifest);
+    let spec = map.require("spec", "a map with components")?;
+    let spec = spec.map("a map with components", &["components", "policies"])?;
+    if let Some(policies) = spec.get("policies") {
+        policies.warn(Code::UnknownField, "policies are not read");
+    }
+    let components = spec.require("components", "a list of components")?;
+    read_components(&components, source, &mut manifest);
+    Some(manifest)
+}
+
+fn constant(map: &Map, key: &str, constant: &str) {
+    if let Some(value) = map.require(key, constant) {
+        value.choice(&[(constant, ())]);
+    }
+}
+
+fn read_metadata(map: &Map, manifest: &mut Manifest) -> Option<()> {
+    let expected = "a map with the name of the application";
+    let metadata = map.require("metadata", expected)?;
+    let map = metadata.map(expected, &["annotations", "labels", "name"])?;
+    if let Some(name) = map.require("name", NAME).and_then(|value| name(&value)) {
+        name.clone_into(&mut manifest.name);
+    }
+    manifest.labels = texts(&map, "labels");
+    manifest.annotations = texts(&map, "annotations");
+    manifest.description = manifest.annotations.get("description").cloned();
+    manifest.version = manifest.annotations.get("version").cloned();
+    if manifest.version.as_deref() == Some("latest") {
+        let version = map.get("annotations")?.find("version")?;
+        version.error(Code::InvalidValue, "expected a version of its own");
+    }
+    Some(())
+}
+
+fn texts(map: &Map, key: &str) -> BTreeMap<String, String> {
+    let value = map.get(key);
+    value.map_or_else(BTreeMap::new, |value| value.texts("a map of texts"))
+}
+
+fn read_components<'a>(components: &Value<'a>, source: &Source, manifest: &mut Manifest) {
+    let list = components.list("a list of components");
+    if list.is_empty() && components.is_list() {
+        let message = "expected at least one component";
+        components.refuse(Code::Missing, message);
+    }
+    let read = |value| Draft::read(value, &manifest.name, source);
+    let drafts = Drafts::new(list.iter().filter_map(read).collect());
+    check_unique(&drafts.list);
+
+    let read = |draft: &Draft<'a>| draft.read_traits(&drafts);
+    let mut traits: Vec<_> = drafts.list.iter().map(read).collect();
+    let links = traits.iter_mut().map(|traits| mem::take(&mut traits.links));
+    let links: Vec<_> = links.flatten().collect();
+    link::check_conflicts(&links);
+    manifest.links = links.into_iter().map(|read| read.link).collect();
+
+    for (draft, traits) in drafts.list.into_iter().zip(traits) {
+        match draft.kind {
+            Some(Kind::Actor) => manifest.components.extend(draft.into_actor(traits)),
+            Some(Kind::Provider) => manifest.providers.extend(draft.into_provider(traits)),
+            None => {}
+        }
+    }
+}
+
+/// Two components may share neither their name nor their id.
+fn check_unique(drafts: &[Draft]) {
+    let mut names = HashMap::new();
+    let mut ids = HashMap::new();
+    for draft in drafts {
+        let line = draft.name_at.place().line;
+        let same_name = draft.name.and_then(|name| names.insert(name, line));
+        if let Some(first) = same_name {
+            let message = format!("expected a name of its own; line {first} has this one");
+            draft.name_at.error(Code::Duplicate, message);
+        }
+        let same_id = draft
+            .id
+            .as_ref()
+            .and_then(|id| ids.insert(id, line).map(|line| (id, line)));
+        if let (Some((id, first)), None) = (same_id, same_name) {
+            let message =
+                format!("expected an id of its own; the component in line {first} has {id}");
+            draft.at.refuse(Code::Duplicate, message);
+        }
+    }
+}

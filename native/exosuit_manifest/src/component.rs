@@ -1,0 +1,271 @@
+//! One of `spec.components`: what it is, and its traits.
+
+use std::collections::HashMap;
+
+use exosuit_core::{Configuration, Contract, Id, LinkName};
+
+use crate::config::{self, refuse_secrets};
+use crate::diagnostic::{Code, Place, Source};
+use crate::image::Image;
+use crate::link;
+use crate::model::{ActorSpec, ProviderSpec, ScalerKind};
+use crate::nearest::hint;
+use crate::node::quote;
+use crate::scaler::Scaler;
+use crate::settings::Settings;
+use crate::value::{Map, Value};
+
+pub(crate) const NAME: &str = "a name of 1 to 255 characters of A-Z, a-z, 0-9, _ and -";
+const ID: &str = "an id of 1 to 255 characters of A-Z, a-z, 0-9, _ and -";
+const TYPE: &str = "component or capability";
+const KINDS: [(&str, Kind); 3] = [
+    ("component", Kind::Actor),
+    ("capability", Kind::Provider),
+    ("actor", Kind::Actor),
+];
+const OF_ACTOR: [&str; 5] = ["application", "config", "id", "image", "secrets"];
+const OF_PROVIDER: [&str; 7] = [
+    "application",
+    "config",
+    "contract",
+    "id",
+    "image",
+    "link_name",
+    "secrets",
+];
+const TRAITS: [&str; 5] = ["daemonscaler", "exosuit", "link", "linkdef", "spreadscaler"];
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Actor,
+    Provider,
+}
+
+/// A component without its traits: links are read when all components are known. What could not
+/// be read is `None` and reported.
+pub(crate) struct Draft<'a> {
+    pub(crate) name: Option<&'a str>,
+    pub(crate) kind: Option<Kind>,
+    pub(crate) id: Option<Id>,
+    pub(crate) image: Option<Image>,
+    pub(crate) contract: Option<Contract>,
+    pub(crate) link_name: LinkName,
+    pub(crate) at: Value<'a>,
+    /// Where its name stands, or else the whole of it.
+    pub(crate) name_at: Value<'a>,
+    config: Configuration,
+    image_place: Place,
+    config_place: Option<Place>,
+    traits: Vec<Value<'a>>,
+}
+
+/// All components of a manifest, in its order.
+pub(crate) struct Drafts<'a> {
+    pub(crate) list: Vec<Draft<'a>>,
+    by_name: HashMap<&'a str, usize>,
+}
+
+impl<'a> Drafts<'a> {
+    pub(crate) fn new(list: Vec<Draft<'a>>) -> Self {
+        let names = list.iter().enumerate();
+        let by_name = names
+            .filter_map(|(index, draft)| Some((draft.name?, index)))
+            .collect();
+        Self { list, by_name }
+    }
+
+    pub(crate) fn find(&self, name: &str) -> Option<&Draft<'a>> {
+        self.list.get(*self.by_name.get(name)?)
+    }
+
+    pub(crate) fn names(&self) -> impl Iterator<Item = &'a str> {
+        self.list.iter().filter_map(|draft| draft.name)
+    }
+}
+
+/// What the traits of a component say.
+#[derive(Default)]
+pub(crate) struct Traits<'a> {
+    scaler: Option<Scaler>,
+    settings: Option<Settings>,
+    pub(crate) links: Vec<link::Read<'a>>,
+}
+
+impl<'a> Draft<'a> {
+    pub(crate) fn read(at: &Value<'a>, application: &str, source: &Source) -> Option<Self> {
+        let expected = "a map with name, type and properties";
+        let map = at.map(expected, &["name", "properties", "traits", "type"])?;
+        let name_at = map.require("name", NAME);
+        let name = name_at.as_ref().and_then(|value| name(value));
+        let kind = map.require("type", TYPE);
+        let kind = kind.and_then(|kind| kind.choice(&KINDS));
+        let traits = map.get("traits");
+        let mut draft = Self {
+            name,
+            kind,
+            id: None,
+            image: None,
+            contract: None,
+            link_name: LinkName::default(),
+            at: at.clone(),
+            name_at: name_at.unwrap_or_else(|| at.clone()),
+            config: Configuration::new(),
+            image_place: at.place(),
+            config_place: None,
+            traits: traits.map_or_else(Vec::new, |traits| traits.list("a list of traits")),
+        };
+        draft.read_properties(&map, application, source);
+        Some(draft)
+    }
+
+    fn read_properties(&mut self, map: &Map, application: &str, source: &Source) -> Option<()> {
+        let known: &[&str] = match self.kind {
+            Some(Kind::Actor) => &OF_ACTOR,
+            Some(Kind::Provider) | None => &OF_PROVIDER,
+        };
+        let properties = map.require("properties", "a map with image")?;
+        let properties = properties.map("a map with image", known)?;
+        self.id = self.read_id(&properties, application);
+        self.read_image(&properties, source);
+        let config = properties.get("config");
+        self.config = config::read(config.as_ref());
+        self.config_place = config.map(|config| config.place());
+        refuse_secrets(&properties);
+        if self.kind != Some(Kind::Actor) {
+            let contract = properties.get("contract");
+            self.contract = contract.and_then(|value| link::provider_contract(&value));
+            let link_name = properties.get("link_name");
+            let link_name = link_name.and_then(|value| link::link_name(&value));
+            self.link_name = link_name.unwrap_or_default();
+        }
+        Some(())
+    }
+
+    fn read_id(&self, properties: &Map, application: &str) -> Option<Id> {
+        if let Some(id) = properties.get("id") {
+            return id.parsed(ID, |text| Id::parse(text).ok());
+        }
+        let id = Id::parse(&format!("{application}-{}", self.name?)).ok();
+        if id.is_none() {
+            let message = format!("expected an id, as {application}-NAME is longer than 255");
+            properties.value().refuse(Code::InvalidValue, message);
+        }
+        id
+    }
+
+    fn read_image(&mut self, properties: &Map, source: &Source) -> Option<()> {
+        if let Some(application) = properties.get("application") {
+            let message = "expected image: components of other applications are not supported";
+            application.refuse(Code::Unsupported, message);
+            return None;
+        }
+        let value = properties.require("image", "where its bytes come from")?;
+        self.image_place = value.place();
+        self.image = Image::read(&value, source);
+        let provider = matches!(self.image, Some(Image::Builtin(_) | Image::Module(_)));
+        if provider && self.kind == Some(Kind::Actor) {
+            let message = "expected a Wasm file: this is a provider, of type capability";
+            value.error(Code::InvalidValue, message);
+        }
+        Some(())
+    }
+
+    pub(crate) fn read_traits(&self, drafts: &Drafts) -> Traits<'a> {
+        let mut traits = Traits::default();
+        for value in &self.traits {
+            self.read_trait(value, drafts, &mut traits);
+        }
+        traits
+    }
+
+    fn read_trait(
+        &self,
+        value: &Value<'a>,
+        drafts: &Drafts,
+        traits: &mut Traits<'a>,
+    ) -> Option<()> {
+        let map = value.map("a map with type and properties", &["properties", "type"])?;
+        let kind_at = map.require("type", "the type of this trait")?;
+        let kind = kind_at.text("the type of this trait")?;
+        if !TRAITS.contains(&kind) {
+            let hint = hint(kind, TRAITS);
+            let message = format!("unknown trait {}, not read{hint}", quote(kind));
+            kind_at.warn(Code::UnknownTrait, message);
+            return None;
+        }
+        let properties = map.require("properties", "the properties of this trait")?;
+        match kind {
+            "link" => traits.links.extend(link::read(&properties, self, drafts)),
+            "linkdef" => (traits.links).extend(link::read_old(&properties, self, drafts)),
+            "exosuit" => once(&mut traits.settings, value, self.settings(&properties)),
+            "daemonscaler" => {
+                let scaler = Scaler::read(ScalerKind::Daemon, &properties);
+                once(&mut traits.scaler, value, scaler);
+            }
+            _ => {
+                let scaler = Scaler::read(ScalerKind::Spread, &properties);
+                once(&mut traits.scaler, value, scaler);
+            }
+        }
+        Some(())
+    }
+
+    fn settings(&self, properties: &Value) -> Option<Settings> {
+        match self.kind? {
+            Kind::Actor => Settings::of_actor(properties),
+            Kind::Provider => Settings::of_provider(properties),
+        }
+    }
+
+    pub(crate) fn into_actor(self, traits: Traits) -> Option<ActorSpec> {
+        let scaler = traits.scaler.unwrap_or_default();
+        let settings = traits.settings.unwrap_or_default();
+        Some(ActorSpec {
+            name: self.name?.to_owned(),
+            id: self.id?,
+            image: self.image?,
+            max_instances: scaler.instances,
+            scaler: scaler.kind,
+            spread: scaler.spread,
+            config: self.config,
+            annotations: settings.annotations,
+            settings: settings.actor,
+            place: self.at.place(),
+            image_place: self.image_place,
+            config_place: self.config_place,
+        })
+    }
+
+    pub(crate) fn into_provider(self, traits: Traits) -> Option<ProviderSpec> {
+        let scaler = traits.scaler.unwrap_or_default();
+        Some(ProviderSpec {
+            name: self.name?.to_owned(),
+            id: self.id?,
+            image: self.image?,
+            contract: self.contract,
+            link_name: self.link_name,
+            instances: scaler.instances,
+            scaler: scaler.kind,
+            spread: scaler.spread,
+            config: self.config,
+            annotations: traits.settings.unwrap_or_default().annotations,
+            place: self.at.place(),
+            image_place: self.image_place,
+        })
+    }
+}
+
+/// Reads a name that ids are made of.
+pub(crate) fn name<'a>(value: &Value<'a>) -> Option<&'a str> {
+    value.parsed(NAME, |text| Id::parse(text).ok())?;
+    value.text(NAME)
+}
+
+fn once<T>(slot: &mut Option<T>, at: &Value, read: Option<T>) {
+    if slot.is_some() {
+        let message = "expected one scaler and one trait exosuit at most in a component";
+        at.refuse(Code::Duplicate, message);
+    } else {
+        *slot = read;
+    }
+}

@@ -1,0 +1,150 @@
+//! What is said about a manifest, and where.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+/// Where a text comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// What it is called in messages: `app.yaml`.
+    pub file: String,
+    /// The directory that relative images start from, as an absolute path.
+    pub directory: String,
+}
+
+/// A place in a manifest.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Place {
+    /// From 1.
+    pub line: usize,
+    /// From 1, in characters.
+    pub column: usize,
+    /// `spec.components[1].traits[0].properties.target.name`; empty for the whole document.
+    pub path: String,
+}
+
+/// One thing that is wrong with a manifest. Displayed, it is one line for people to read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
+pub struct Diagnostic {
+    /// Which file, as [`Source::file`] calls it.
+    pub file: String,
+    /// From 1.
+    pub line: usize,
+    /// From 1, in characters.
+    pub column: usize,
+    /// `spec.components[0].properties.image`; empty for the whole document.
+    pub path: String,
+    /// What stands there, where that says anything.
+    pub found: Option<String>,
+    /// What would be right.
+    pub message: String,
+    /// Whether the manifest is refused for it.
+    pub severity: Severity,
+    /// The kind, for programs.
+    pub code: Code,
+}
+
+impl Diagnostic {
+    pub(crate) fn new(
+        file: &str,
+        place: Place,
+        (severity, code): (Severity, Code),
+        message: impl Into<String>,
+        found: Option<String>,
+    ) -> Self {
+        Self {
+            file: file.to_owned(),
+            line: place.line,
+            column: place.column,
+            path: place.path,
+            found,
+            message: message.into(),
+            severity,
+            code,
+        }
+    }
+
+    /// Whether the manifest is refused for it.
+    pub fn is_error(&self) -> bool {
+        self.severity == Severity::Error
+    }
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}: ", self.file, self.line, self.column)?;
+        if !self.path.is_empty() {
+            write!(f, "{}: ", self.path)?;
+        }
+        f.write_str(&self.message)?;
+        match &self.found {
+            Some(found) => write!(f, ", found {found}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// The manifest is refused.
+    Error,
+    /// The manifest is taken, but probably not as its author meant it.
+    Warning,
+}
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident => $text:literal,)*) => {
+        /// The kinds of diagnostics. Their texts are stable.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Code {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Code {
+            /// The stable text.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => $text,)*
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    /// The text is not YAML, or uses a part of YAML that manifests have no use for.
+    Syntax => "syntax",
+    /// The text is larger, deeper or has more nodes than a manifest may.
+    TooLarge => "too_large",
+    /// A key, or a field under two of its names, is given twice.
+    Duplicate => "duplicate",
+    /// A field that must be there is not.
+    Missing => "missing",
+    /// A list where a map should be, and the like.
+    WrongType => "wrong_type",
+    /// The right type, but not a value that means anything.
+    InvalidValue => "invalid_value",
+    /// A field that nobody reads.
+    UnknownField => "unknown_field",
+    /// A trait that nobody reads.
+    UnknownTrait => "unknown_trait",
+    /// A link to a component that the manifest does not have.
+    UnknownTarget => "unknown_target",
+    /// Two links that cannot both hold.
+    LinkConflict => "link_conflict",
+    /// It means something to wadm, but Exosuit does not do it.
+    Unsupported => "unsupported",
+    /// This host cannot honour it; another might.
+    NotHere => "not_here",
+    /// There is more to say than is worth reading.
+    Truncated => "truncated",
+}
+
+impl Serialize for Code {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}

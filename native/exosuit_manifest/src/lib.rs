@@ -1,0 +1,82 @@
+//! Manifests: YAML in, specifications and links out, every mistake with its line.
+//!
+//! One form, wadm's OAM `Application`, old fields (0.6) and new ones (0.21) both read and brought
+//! into one shape. [`parse`] is pure: it touches no file and no clock, ends quickly and never
+//! panics, whatever the text.
+//!
+//! - [`Source`]: what the text is called in messages, and where relative images start.
+//! - [`Manifest`]: what should run ([`ActorSpec`], [`ProviderSpec`]) and what joins it ([`LinkSpec`]).
+//! - [`Manifest::unsupported`], [`parse_for`]: what a certain host cannot honour of it.
+//! - [`Diagnostic`]: one thing that is wrong: where, what was found, what would be right.
+//!
+//! On the way through, `load` makes a bounded tree of nodes with positions, `value` walks it and
+//! reports, and the rest reads one part of a manifest each.
+
+#![forbid(unsafe_code)]
+
+mod application;
+mod component;
+mod config;
+mod diagnostic;
+mod image;
+mod link;
+mod load;
+mod measure;
+mod model;
+mod nearest;
+mod node;
+mod report;
+mod scaler;
+mod settings;
+mod supported;
+mod value;
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+pub use diagnostic::{Code, Diagnostic, Place, Severity, Source};
+pub use image::{Image, builtin_contract};
+pub use model::{
+    ActorSettings, ActorSpec, Execution, Grants, InstancePolicy, Limits, LinkSpec, Manifest,
+    Parsed, ProviderSpec, ScalerKind, Spread,
+};
+
+use report::Report;
+use value::Value;
+
+/// Reads a manifest: the whole of it, so that every mistake is told at once.
+///
+/// An `Err` holds at least one error, and the warnings as well: a misspelt field is often why
+/// another one is missing. Both are in the order of their lines.
+pub fn parse(text: &str, source: &Source) -> Result<Parsed, Vec<Diagnostic>> {
+    read(text, source, |_| Vec::new())
+}
+
+/// Reads a manifest for a host: what it cannot honour ([`Manifest::unsupported`]) is told together
+/// with what is wrong.
+pub fn parse_for(
+    text: &str,
+    source: &Source,
+    host_labels: &BTreeMap<String, String>,
+    builtins: &[&str],
+    modules: &[&str],
+) -> Result<Parsed, Vec<Diagnostic>> {
+    read(text, source, |manifest| {
+        manifest.unsupported(host_labels, builtins, modules)
+    })
+}
+
+fn read(
+    text: &str,
+    source: &Source,
+    unsupported: impl FnOnce(&Manifest) -> Vec<Diagnostic>,
+) -> Result<Parsed, Vec<Diagnostic>> {
+    let report = Report::new(source);
+    // The YAML scanner is not ours: should it panic on some text, this text is refused.
+    let read = catch_unwind(AssertUnwindSafe(|| load::load(text, &report)));
+    let root = read.unwrap_or_else(|_| report.unreadable());
+    let manifest = root.and_then(|root| application::read(&Value::root(&root, &report), source));
+    // With mistakes in it, the manifest holds those parts that have none.
+    report.extend(manifest.as_ref().map_or_else(Vec::new, unsupported));
+    report.finish(manifest)
+}

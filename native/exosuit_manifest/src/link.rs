@@ -1,0 +1,246 @@
+//! The traits `link` and `linkdef`, and which links can hold together.
+
+use std::collections::HashMap;
+
+use exosuit_core::{Configuration, Contract, LinkName};
+
+use crate::component::{Draft, Drafts, Kind};
+use crate::config::{self, refuse_secrets};
+use crate::diagnostic::Code;
+use crate::image::{Image, builtin_contract};
+use crate::model::LinkSpec;
+use crate::value::{Map, Value};
+
+const LINK: [&str; 8] = [
+    "interfaces",
+    "name",
+    "namespace",
+    "package",
+    "source",
+    "source_config",
+    "target",
+    "target_config",
+];
+const TARGET: &str = "the name of a component of this manifest";
+const LINK_NAME: &str = "a link name of 1 to 255 characters of A-Z, a-z, 0-9, _ and -";
+const CONTRACT: &str = "namespace:package of A-Z, a-z, 0-9, _, - and .";
+
+/// A link, and the trait it was read from.
+pub(crate) struct Read<'a> {
+    pub(crate) link: LinkSpec,
+    pub(crate) at: Value<'a>,
+}
+
+/// Reads the properties of a trait `link`.
+pub(crate) fn read<'a>(
+    properties: &Value<'a>,
+    source: &Draft,
+    drafts: &Drafts,
+) -> Option<Read<'a>> {
+    let map = properties.map(
+        "a map with namespace, package, interfaces and target",
+        &LINK,
+    )?;
+    let contract = contract(&map);
+    let name = map.get("name").map(|name| link_name(&name));
+    let interfaces = interfaces(&map);
+    let source_config = source_end(&map);
+    let (target_name, target_config) = target_end(&map);
+    let target = target(&target_name?, drafts)?;
+    check_direction(&map, source, target);
+    Some(Read {
+        link: LinkSpec {
+            source: source.id.clone()?,
+            target: target.id.clone()?,
+            name: name.unwrap_or_else(|| Some(LinkName::default()))?,
+            contract: contract?,
+            interfaces,
+            source_config,
+            target_config,
+            place: properties.place(),
+        },
+        at: properties.clone(),
+    })
+}
+
+/// Reads the properties of an old trait `linkdef`.
+pub(crate) fn read_old<'a>(
+    properties: &Value<'a>,
+    source: &Draft,
+    drafts: &Drafts,
+) -> Option<Read<'a>> {
+    let map = properties.map("a map with target and values", &["target", "values"])?;
+    let values = map.get("values");
+    let values = values.map(|values| values.texts("a map of configuration values"));
+    let at = map.require("target", TARGET)?;
+    let target = target(&at, drafts)?;
+    let contract = contract_of(target);
+    if contract.is_none() {
+        let message = "expected a capability with a contract, or a builtin that has one";
+        at.error(Code::UnknownTarget, message);
+    }
+    Some(Read {
+        link: LinkSpec {
+            source: source.id.clone()?,
+            target: target.id.clone()?,
+            name: target.link_name.clone(),
+            contract: contract?,
+            interfaces: Vec::new(),
+            source_config: Configuration::new(),
+            target_config: values.unwrap_or_default(),
+            place: properties.place(),
+        },
+        at: properties.clone(),
+    })
+}
+
+/// Reports links that cannot hold together: those of one key must cover different interfaces.
+pub(crate) fn check_conflicts(links: &[Read]) {
+    let mut seen: HashMap<_, Covered> = HashMap::new();
+    for Read { link, at } in links {
+        let covered = seen.entry(link.key()).or_default();
+        if let Some(other) = covered.add(link) {
+            at.refuse(Code::LinkConflict, conflict(link, other));
+        }
+    }
+}
+
+/// What the links of one key cover, and by which link.
+#[derive(Default)]
+struct Covered<'l> {
+    anything: Option<&'l LinkSpec>,
+    everything: Option<&'l LinkSpec>,
+    interfaces: HashMap<&'l str, &'l LinkSpec>,
+}
+
+impl<'l> Covered<'l> {
+    /// Adds a link; gives the first one that covers some of the same.
+    fn add(&mut self, link: &'l LinkSpec) -> Option<&'l LinkSpec> {
+        let mut other = self.everything;
+        for interface in &link.interfaces {
+            let before = self.interfaces.insert(interface, link);
+            // Not itself, which may name an interface twice.
+            other = other.or(before.filter(|before| !std::ptr::eq(*before, link)));
+        }
+        if link.interfaces.is_empty() {
+            other = other.or(self.anything);
+            self.everything.get_or_insert(link);
+        }
+        self.anything.get_or_insert(link);
+        other
+    }
+}
+
+fn conflict(link: &LinkSpec, other: &LinkSpec) -> String {
+    let LinkSpec {
+        source,
+        contract,
+        name,
+        ..
+    } = link;
+    let LinkSpec { target, place, .. } = other;
+    format!(
+        "expected another name, or other interfaces, as {source} is linked to {target} for \
+         {contract} under the name {name} by line {}",
+        place.line
+    )
+}
+
+fn contract(map: &Map) -> Option<Contract> {
+    let namespace = map.require("namespace", "the namespace of the interfaces, such as wasi");
+    let package = map.require("package", "the package of the interfaces, such as keyvalue");
+    let namespace = namespace.and_then(|value| part(&value));
+    let package = package.and_then(|value| part(&value));
+    Contract::parse(&format!("{}:{}", namespace?, package?)).ok()
+}
+
+fn part<'a>(value: &Value<'a>) -> Option<&'a str> {
+    let expected = "a name of A-Z, a-z, 0-9, _, - and .";
+    let text = value.text(expected)?;
+    // As a package, so that the colon of `builtin:logging` is taken and that of `wasi:http` is not.
+    if Contract::parse(&format!("a:{text}")).is_ok() {
+        return Some(text);
+    }
+    value.error(Code::InvalidValue, format!("expected {expected}"));
+    None
+}
+
+fn interfaces(map: &Map) -> Vec<String> {
+    let list = map.get("interfaces");
+    let list = list.map(|list| list.list("a list of interfaces, such as [store, atomics]"));
+    let is_name = |text: &str| LinkName::parse(text).is_ok();
+    let name = |text: &str| is_name(text).then(|| text.to_owned());
+    list.iter()
+        .flatten()
+        .filter_map(|interface| interface.parsed("an interface, such as incoming-handler", name))
+        .collect()
+}
+
+/// Reads `source: {config, secrets}`, or the older `source_config`. It has no name: it is where the
+/// trait stands.
+fn source_end(map: &Map) -> Configuration {
+    let source = map.get("source");
+    let fields = source.and_then(|value| value.map("a map with config", &["config", "secrets"]));
+    config_of_end(fields.as_ref(), map.get("source_config"))
+}
+
+/// Reads `target: {name, config, secrets}`, or the older `target: NAME` with `target_config`.
+fn target_end<'a>(map: &Map<'a>) -> (Option<Value<'a>>, Configuration) {
+    let old_config = map.get("target_config");
+    match map.require("target", TARGET) {
+        Some(target) if target.is_map() => {
+            let fields = target.map("a map with name", &["config", "name", "secrets"]);
+            let name = fields.as_ref().and_then(|map| map.require("name", TARGET));
+            (name, config_of_end(fields.as_ref(), old_config))
+        }
+        name => (name, config::read(old_config.as_ref())),
+    }
+}
+
+fn config_of_end(fields: Option<&Map>, old: Option<Value>) -> Configuration {
+    let new = fields.and_then(|fields| {
+        refuse_secrets(fields);
+        fields.get("config")
+    });
+    if let (Some(_), Some(old)) = (&new, &old) {
+        let message = "expected the configuration of this end once, in its field config";
+        old.refuse(Code::Duplicate, message);
+    }
+    config::read(new.or(old).as_ref())
+}
+
+fn target<'d, 'a>(name: &Value, drafts: &'d Drafts<'a>) -> Option<&'d Draft<'a>> {
+    let text = name.text(TARGET)?;
+    let target = drafts.find(text);
+    if target.is_none() {
+        let hint = name.hint(text, drafts.names());
+        let message = format!("expected {TARGET}{hint}");
+        name.error(Code::UnknownTarget, message);
+    }
+    target
+}
+
+fn check_direction(map: &Map, source: &Draft, target: &Draft) {
+    if (source.kind, target.kind) == (Some(Kind::Provider), Some(Kind::Provider)) {
+        let message = "a link from a capability calls a component, but the target is a capability";
+        (map.value()).refuse(Code::UnknownTarget, message);
+    }
+}
+
+fn contract_of(target: &Draft) -> Option<Contract> {
+    let builtin = || match &target.image {
+        Some(Image::Builtin(name)) => builtin_contract(name),
+        _ => None,
+    };
+    target.contract.clone().or_else(builtin)
+}
+
+/// Reads the name of a link, or of the links to a provider of an old manifest.
+pub(crate) fn link_name(value: &Value) -> Option<LinkName> {
+    value.parsed(LINK_NAME, |text| LinkName::parse(text).ok())
+}
+
+/// Reads the contract of a provider of an old manifest.
+pub(crate) fn provider_contract(value: &Value) -> Option<Contract> {
+    value.parsed(CONTRACT, |text| Contract::parse(text).ok())
+}

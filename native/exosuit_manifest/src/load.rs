@@ -1,0 +1,300 @@
+//! YAML text into a tree of nodes, within bounds.
+//!
+//! An alias shares the node of its anchor, so it costs no memory; what it stands for counts as if
+//! it were written out, so that reading the tree is bounded as well.
+
+use std::collections::HashMap;
+use std::collections::btree_map::Entry as Slot;
+use std::rc::Rc;
+
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Tag};
+
+use crate::diagnostic::Code;
+use crate::node::{Content, Entries, Entry, Kind, Node, Scalar, Spot, quote};
+use crate::report::{Report, start};
+use crate::value::join;
+
+/// Manifests are a few KiB; wadm's store takes 1 MiB.
+const MAX_BYTES: usize = 1 << 20;
+/// A manifest's deepest field lies at 12.
+const MAX_DEPTH: usize = 64;
+/// A manifest of 10 000 actors stays below this.
+const MAX_SIZE: usize = 200_000;
+
+/// The document, or nothing when it cannot be read; both with whatever is wrong reported.
+pub(crate) fn load(text: &str, report: &Report) -> Option<Rc<Node>> {
+    if text.len() > MAX_BYTES {
+        let found = Some(format!("{} bytes", text.len()));
+        let message = format!("expected at most {MAX_BYTES} bytes");
+        report.error(start(), Code::TooLarge, message, found);
+        return None;
+    }
+    let mut loader = Loader::new(report);
+    for event in Parser::new_from_str(text) {
+        match event {
+            Ok((event, span)) => loader.take(event, spot(&span.start))?,
+            Err(error) => return loader.unreadable(&error),
+        }
+        if loader.ended {
+            break;
+        }
+    }
+    loader.root.or_else(|| {
+        let message = "expected an Application";
+        report.error(start(), Code::Missing, message, Some("nothing".to_owned()));
+        None
+    })
+}
+
+struct Loader<'r> {
+    report: &'r Report<'r>,
+    open: Vec<Open>,
+    anchors: HashMap<usize, Rc<Node>>,
+    size: usize,
+    root: Option<Rc<Node>>,
+    ended: bool,
+}
+
+/// A list or a map whose end has not come yet.
+struct Open {
+    spot: Spot,
+    anchor: usize,
+    children: Children,
+}
+
+enum Children {
+    List(Vec<Rc<Node>>),
+    /// With the key whose value comes next.
+    Map(Entries, Option<(String, Spot)>),
+}
+
+impl<'r> Loader<'r> {
+    fn new(report: &'r Report) -> Self {
+        Self {
+            report,
+            open: Vec::new(),
+            anchors: HashMap::new(),
+            size: 0,
+            root: None,
+            ended: false,
+        }
+    }
+
+    /// Takes an event; `None` when it is the end of all reading.
+    fn take(&mut self, event: Event, spot: Spot) -> Option<()> {
+        match event {
+            Event::Scalar(text, style, anchor, tag) => {
+                let scalar = self.scalar(text.into_owned(), style, tag.as_deref(), spot);
+                self.add(Content::Scalar(scalar), spot, anchor)
+            }
+            Event::SequenceStart(anchor, tag) => {
+                self.check_tag(tag.as_deref(), "seq", spot);
+                self.begin(Children::List(Vec::new()), spot, anchor)
+            }
+            Event::MappingStart(anchor, tag) => {
+                self.check_tag(tag.as_deref(), "map", spot);
+                self.begin(Children::Map(Entries::new(), None), spot, anchor)
+            }
+            Event::SequenceEnd | Event::MappingEnd => self.end(),
+            Event::Alias(anchor) => self.alias(anchor, spot),
+            Event::DocumentStart(_) if self.root.is_some() => {
+                self.second_document(spot);
+                Some(())
+            }
+            Event::DocumentStart(_)
+            | Event::DocumentEnd
+            | Event::StreamStart
+            | Event::StreamEnd
+            | Event::Nothing => Some(()),
+        }
+    }
+
+    /// The first document is still read, so that its mistakes are told as well.
+    fn second_document(&mut self, spot: Spot) {
+        let message = "expected one application in a file";
+        let found = "a second document; give each application a file of its own";
+        self.say(Code::Unsupported, message, Some(found.to_owned()), spot);
+        self.ended = true;
+    }
+
+    fn begin(&mut self, children: Children, spot: Spot, anchor: usize) -> Option<()> {
+        self.open.push(Open {
+            spot,
+            anchor,
+            children,
+        });
+        self.check_depth(self.open.len(), spot)
+    }
+
+    fn end(&mut self) -> Option<()> {
+        let Open {
+            spot,
+            anchor,
+            children,
+        } = self.open.pop()?;
+        let content = match children {
+            Children::List(list) => Content::List(list),
+            Children::Map(entries, _) => Content::Map(entries),
+        };
+        self.add(content, spot, anchor)
+    }
+
+    fn alias(&mut self, anchor: usize, spot: Spot) -> Option<()> {
+        let Some(node) = self.anchors.get(&anchor).cloned() else {
+            let message = "expected an alias to stand behind the end of its anchor";
+            return self.refuse(Code::Syntax, message, None, spot);
+        };
+        self.check_depth(self.open.len() + node.height, spot)?;
+        self.count(node.size, spot)?;
+        self.attach(node, spot)
+    }
+
+    fn add(&mut self, content: Content, spot: Spot, anchor: usize) -> Option<()> {
+        let node = Rc::new(Node::new(content, spot));
+        self.count(node.own_size(), spot)?;
+        if anchor != 0 {
+            self.anchors.insert(anchor, Rc::clone(&node));
+        }
+        self.attach(node, spot)
+    }
+
+    /// Puts a node where it belongs: it is the root, an item, a key or a value.
+    fn attach(&mut self, node: Rc<Node>, spot: Spot) -> Option<()> {
+        match self.open.last_mut().map(|open| &mut open.children) {
+            None => self.root = Some(node),
+            Some(Children::List(list)) => list.push(node),
+            Some(Children::Map(_, key @ None)) => {
+                let Some(text) = key_text(&node) else {
+                    return self.refuse_key(&node, spot);
+                };
+                *key = Some((text, spot));
+            }
+            Some(Children::Map(entries, key)) => {
+                let (key, key_spot) = key.take()?;
+                match entries.entry(key) {
+                    Slot::Vacant(free) => {
+                        free.insert(entry(node, key_spot));
+                    }
+                    Slot::Occupied(taken) => {
+                        let (key, first) = (taken.key().clone(), taken.get().spot);
+                        self.duplicate(&key, first, key_spot);
+                    }
+                }
+            }
+        }
+        Some(())
+    }
+
+    fn refuse_key(&mut self, node: &Node, spot: Spot) -> Option<()> {
+        let message = match &node.content {
+            Content::Scalar(scalar) if scalar.text == "<<" => {
+                "merge keys are not a part of YAML 1.2: expected the fields themselves"
+            }
+            _ => "expected a name as key",
+        };
+        self.refuse(Code::Syntax, message, Some(node.describe()), spot)
+    }
+
+    fn duplicate(&self, key: &str, first: Spot, spot: Spot) {
+        let message = format!("expected each key once; line {} has it already", first.line);
+        self.say(Code::Duplicate, message, Some(quote(key)), spot);
+    }
+
+    fn scalar(&self, text: String, style: ScalarStyle, tag: Option<&Tag>, spot: Spot) -> Scalar {
+        let text_by_tag = tag.is_some_and(|tag| tag.is_yaml_core_schema() && tag.suffix == "str");
+        if !text_by_tag {
+            self.check_tag(tag, "", spot);
+        }
+        let kind = if text_by_tag || style != ScalarStyle::Plain {
+            Kind::Text
+        } else {
+            Kind::of(&text)
+        };
+        Scalar { text, kind }
+    }
+
+    fn check_tag(&self, tag: Option<&Tag>, allowed: &str, spot: Spot) {
+        if let Some(tag) = tag.filter(|tag| !tag.is_yaml_core_schema() || tag.suffix != allowed) {
+            let found = Some(quote(&tag.to_string()));
+            self.say(Code::Syntax, "expected a value without a tag", found, spot);
+        }
+    }
+
+    fn check_depth(&self, depth: usize, spot: Spot) -> Option<()> {
+        if depth <= MAX_DEPTH {
+            return Some(());
+        }
+        let message = format!("expected at most {MAX_DEPTH} levels of lists and maps");
+        self.refuse(Code::TooLarge, message, None, spot)
+    }
+
+    fn count(&mut self, size: usize, spot: Spot) -> Option<()> {
+        self.size = self.size.saturating_add(size);
+        if self.size <= MAX_SIZE {
+            return Some(());
+        }
+        let message = format!("expected at most {MAX_SIZE} values, with aliases written out");
+        self.refuse(Code::TooLarge, message, None, spot)
+    }
+
+    fn unreadable<T>(&self, error: &saphyr_parser::ScanError) -> Option<T> {
+        let message = format!("expected YAML: {}", error.info());
+        self.refuse(Code::Syntax, message, None, spot(error.marker()))
+    }
+
+    fn refuse<T>(
+        &self,
+        code: Code,
+        message: impl Into<String>,
+        found: Option<String>,
+        spot: Spot,
+    ) -> Option<T> {
+        self.say(code, message, found, spot);
+        None
+    }
+
+    fn say(&self, code: Code, message: impl Into<String>, found: Option<String>, spot: Spot) {
+        let place = spot.place(self.path());
+        self.report.error(place, code, message, found);
+    }
+
+    /// Where the reading is.
+    fn path(&self) -> String {
+        let mut path = String::new();
+        for open in &self.open {
+            match &open.children {
+                Children::List(list) => path = format!("{path}[{}]", list.len()),
+                Children::Map(_, Some((key, _))) => path = join(&path, key),
+                Children::Map(_, None) => {}
+            }
+        }
+        path
+    }
+}
+
+fn spot(marker: &Marker) -> Spot {
+    Spot {
+        line: marker.line(),
+        column: marker.col() + 1,
+    }
+}
+
+fn key_text(node: &Node) -> Option<String> {
+    match &node.content {
+        Content::Scalar(scalar) if scalar.kind != Kind::Null && scalar.text != "<<" => {
+            Some(scalar.text.clone())
+        }
+        _ => None,
+    }
+}
+
+/// An empty value has its place where the next token stands: its key's place says more.
+fn entry(node: Rc<Node>, spot: Spot) -> Entry {
+    match &node.content {
+        Content::Scalar(scalar) if scalar.kind == Kind::Null && scalar.text.is_empty() => {
+            let node = Rc::new(Node::new(Content::Scalar(scalar.clone()), spot));
+            Entry { spot, node }
+        }
+        _ => Entry { spot, node },
+    }
+}

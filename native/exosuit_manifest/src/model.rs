@@ -1,0 +1,265 @@
+//! What a manifest comes to: specifications and links.
+//!
+//! Everything serialises to maps, lists, texts, numbers and null; what is one of several kinds is
+//! a map with a `kind`.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::num::NonZeroU32;
+
+use exosuit_core::{Configuration, Contract, Id, LinkKey, LinkName};
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+
+use crate::diagnostic::{Diagnostic, Place};
+use crate::image::Image;
+
+/// A manifest that can be started, and what its author should look at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Parsed {
+    /// What should run.
+    pub manifest: Manifest,
+    /// What was passed over.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// An application: what should run, and what joins it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Manifest {
+    /// The file that it came from, as messages call it.
+    pub file: String,
+    /// `metadata.name`.
+    pub name: String,
+    /// `metadata.annotations.version`.
+    pub version: Option<String>,
+    /// `metadata.annotations.description`.
+    pub description: Option<String>,
+    /// `metadata.labels`.
+    pub labels: BTreeMap<String, String>,
+    /// `metadata.annotations`, version and description among them.
+    pub annotations: BTreeMap<String, String>,
+    /// Components of type `component` or `actor`.
+    pub components: Vec<ActorSpec>,
+    /// Components of type `capability`.
+    pub providers: Vec<ProviderSpec>,
+    /// The traits `link` and `linkdef` of all of them.
+    pub links: Vec<LinkSpec>,
+}
+
+/// An actor that should run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ActorSpec {
+    /// Its name in the manifest.
+    pub name: String,
+    /// `<application>-<name>` unless the manifest gives one.
+    #[serde(serialize_with = "text")]
+    pub id: Id,
+    /// Where its bytes come from.
+    pub image: Image,
+    /// How many calls it serves at once on a host. Not given: the host's default, where wadm
+    /// takes 1.
+    pub max_instances: Option<NonZeroU32>,
+    /// How `max_instances` and `spread` are meant.
+    pub scaler: ScalerKind,
+    /// Which hosts; empty means any.
+    pub spread: Vec<Spread>,
+    /// Its configuration (`wasi:config`), merged in order.
+    pub config: Configuration,
+    /// Those of the trait `exosuit`.
+    pub annotations: BTreeMap<String, String>,
+    /// The rest of the trait `exosuit`.
+    pub settings: ActorSettings,
+    /// Where it stands.
+    pub place: Place,
+    /// Where its image stands.
+    pub image_place: Place,
+    /// Where its configuration stands, if it has any.
+    pub config_place: Option<Place>,
+}
+
+/// A provider that should run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ProviderSpec {
+    /// Its name in the manifest.
+    pub name: String,
+    /// `<application>-<name>` unless the manifest gives one.
+    #[serde(serialize_with = "text")]
+    pub id: Id,
+    /// Which one.
+    pub image: Image,
+    /// What it implements, where an old manifest says it.
+    #[serde(serialize_with = "optional_text")]
+    pub contract: Option<Contract>,
+    /// The name of the links to it that an old `linkdef` makes.
+    #[serde(serialize_with = "text")]
+    pub link_name: LinkName,
+    /// On how many hosts it runs. Not given: 1.
+    pub instances: Option<NonZeroU32>,
+    /// How `instances` and `spread` are meant.
+    pub scaler: ScalerKind,
+    /// Which hosts; empty means any.
+    pub spread: Vec<Spread>,
+    /// Its configuration, merged in order.
+    pub config: Configuration,
+    /// Those of the trait `exosuit`.
+    pub annotations: BTreeMap<String, String>,
+    /// Where it stands.
+    pub place: Place,
+    /// Where its image stands.
+    pub image_place: Place,
+}
+
+/// A link between two of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LinkSpec {
+    /// Who calls.
+    #[serde(serialize_with = "text")]
+    pub source: Id,
+    /// Who is called.
+    #[serde(serialize_with = "text")]
+    pub target: Id,
+    /// Tells apart several links of one source for one contract.
+    #[serde(serialize_with = "text")]
+    pub name: LinkName,
+    /// What for; serialised as `contract`, `namespace` and `package`.
+    #[serde(flatten, serialize_with = "contract")]
+    pub contract: Contract,
+    /// The interfaces of the package that it covers; none means all.
+    pub interfaces: Vec<String>,
+    /// Settings for the source, merged in order.
+    pub source_config: Configuration,
+    /// Settings for the target, merged in order.
+    pub target_config: Configuration,
+    /// Where it stands.
+    pub place: Place,
+}
+
+impl LinkSpec {
+    /// What the link is found by.
+    pub fn key(&self) -> LinkKey {
+        LinkKey {
+            source: self.source.clone(),
+            contract: self.contract.clone(),
+            name: self.name.clone(),
+        }
+    }
+}
+
+/// How instances are spread.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ScalerKind {
+    /// So many in all, over the hosts that match, by weight.
+    #[default]
+    Spread,
+    /// So many on each host that matches.
+    Daemon,
+}
+
+/// Some of the hosts, and their share.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Spread {
+    /// What it is called.
+    pub name: String,
+    /// Labels that a host must have.
+    pub requirements: BTreeMap<String, String>,
+    /// Its share of the sum of all weights, 100 unless given.
+    pub weight: u32,
+    /// Where it stands.
+    pub place: Place,
+}
+
+/// What the trait `exosuit` says about an actor. What is not given is the host's default.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct ActorSettings {
+    /// What an instance may use.
+    pub limits: Limits,
+    /// How long a call may take.
+    pub deadline_ms: Option<u64>,
+    /// How long an instance lives.
+    pub instances: InstancePolicy,
+    /// Where a call runs.
+    pub execution: Execution,
+    /// What it may reach without a link.
+    pub grants: Grants,
+    /// Where each of these stands that is given, by its name in the manifest.
+    pub places: BTreeMap<String, Place>,
+}
+
+/// What an actor may use. What is not given is the host's default.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Limits {
+    /// Bytes of linear memory of an instance.
+    pub memory: Option<u64>,
+    /// Elements of a table of an instance.
+    pub table: Option<u32>,
+    /// Calls that wait while `max_instances` run.
+    pub queue: Option<u32>,
+    /// Lines that it may log in a second.
+    pub log: Option<u32>,
+}
+
+/// How long an instance lives.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum InstancePolicy {
+    /// One call.
+    #[default]
+    Ephemeral,
+    /// Many calls, one after the other. What is not given is the host's default.
+    Warm {
+        /// How many are kept.
+        pool: Option<u32>,
+        /// After how many calls one is thrown away.
+        calls: Option<u32>,
+        /// After how long without a call one is thrown away.
+        idle_ms: Option<u64>,
+    },
+}
+
+/// Where a call runs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Execution {
+    /// As calls before it suggest.
+    #[default]
+    Auto,
+    /// Its first slice on the caller's scheduler.
+    Inline,
+    /// All of it on Tokio.
+    Async,
+}
+
+/// What an actor may reach without a link: nothing, unless it is named here.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Grants {
+    /// Its command line.
+    pub arguments: Vec<String>,
+    /// Its environment.
+    pub environment: BTreeMap<String, String>,
+    /// Hosts that it may send HTTP requests to.
+    pub hosts: Vec<String>,
+}
+
+fn text<S: Serializer>(value: &impl Display, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
+}
+
+#[expect(clippy::ref_option, reason = "the signature is serde's")]
+fn optional_text<S: Serializer>(
+    value: &Option<impl Display>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match value {
+        Some(value) => serializer.collect_str(value),
+        None => serializer.serialize_none(),
+    }
+}
+
+fn contract<S: Serializer>(contract: &Contract, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut map = serializer.serialize_map(Some(3))?;
+    map.serialize_entry("contract", contract.as_str())?;
+    map.serialize_entry("namespace", contract.namespace())?;
+    map.serialize_entry("package", contract.package())?;
+    map.end()
+}

@@ -1,0 +1,118 @@
+//! Everything that is wrong, collected while a manifest is read.
+
+use std::cell::RefCell;
+
+use crate::diagnostic::{Code, Diagnostic, Place, Severity, Source};
+use crate::model::{Manifest, Parsed};
+
+/// More of one severity than this nobody reads, and a hostile text could ask for a million.
+const MAX_LISTED: usize = 100;
+
+/// Collects diagnostics. It is shared by all that read, hence the cell.
+pub(crate) struct Report<'a> {
+    source: &'a Source,
+    errors: RefCell<Listed>,
+    warnings: RefCell<Listed>,
+}
+
+#[derive(Default)]
+struct Listed {
+    list: Vec<Diagnostic>,
+    left_out: usize,
+}
+
+impl<'a> Report<'a> {
+    pub(crate) fn new(source: &'a Source) -> Self {
+        Self {
+            source,
+            errors: RefCell::default(),
+            warnings: RefCell::default(),
+        }
+    }
+
+    pub(crate) fn error(
+        &self,
+        place: Place,
+        code: Code,
+        message: impl Into<String>,
+        found: Option<String>,
+    ) {
+        let kind = (Severity::Error, code);
+        let file = &self.source.file;
+        (self.errors.borrow_mut()).push(Diagnostic::new(file, place, kind, message, found));
+    }
+
+    pub(crate) fn extend(&self, errors: Vec<Diagnostic>) {
+        let mut listed = self.errors.borrow_mut();
+        for error in errors {
+            listed.push(error);
+        }
+    }
+
+    pub(crate) fn warning(&self, place: Place, code: Code, message: impl Into<String>) {
+        let kind = (Severity::Warning, code);
+        let file = &self.source.file;
+        (self.warnings.borrow_mut()).push(Diagnostic::new(file, place, kind, message, None));
+    }
+
+    /// Whether what comes now is only counted, and not worth composing.
+    pub(crate) fn is_full(&self) -> bool {
+        self.errors.borrow().list.len() >= MAX_LISTED
+    }
+
+    /// Reports that the YAML scanner gave up without saying why.
+    pub(crate) fn unreadable<T>(&self) -> Option<T> {
+        let message = "expected YAML, but the reader gave up on it";
+        self.error(start(), Code::Syntax, message, None);
+        None
+    }
+
+    /// The manifest, if nothing stands against it.
+    pub(crate) fn finish(self, manifest: Option<Manifest>) -> Result<Parsed, Vec<Diagnostic>> {
+        let errors = self.errors.into_inner().finish();
+        let warnings = self.warnings.into_inner().finish();
+        match manifest {
+            Some(manifest) if errors.is_empty() => Ok(Parsed { manifest, warnings }),
+            _ => Err(sorted(errors.into_iter().chain(warnings))),
+        }
+    }
+}
+
+impl Listed {
+    fn push(&mut self, diagnostic: Diagnostic) {
+        if self.list.len() < MAX_LISTED {
+            self.list.push(diagnostic);
+        } else {
+            self.left_out += 1;
+        }
+    }
+
+    fn finish(self) -> Vec<Diagnostic> {
+        let mut list = sorted(self.list);
+        if let (Some(last), 1..) = (list.last(), self.left_out) {
+            list.push(Diagnostic {
+                message: format!("{} more of these are not listed", self.left_out),
+                path: String::new(),
+                found: None,
+                code: Code::Truncated,
+                ..last.clone()
+            });
+        }
+        list
+    }
+}
+
+/// The place of what concerns the whole text.
+pub(crate) fn start() -> Place {
+    Place {
+        line: 1,
+        column: 1,
+        path: String::new(),
+    }
+}
+
+fn sorted(list: impl IntoIterator<Item = Diagnostic>) -> Vec<Diagnostic> {
+    let mut list: Vec<_> = list.into_iter().collect();
+    list.sort_by_key(|diagnostic| (diagnostic.line, diagnostic.column));
+    list
+}

@@ -1,0 +1,52 @@
+//! The traits `spreadscaler` and `daemonscaler`.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+
+use crate::model::{ScalerKind, Spread};
+use crate::value::Value;
+
+/// wadm's own.
+const DEFAULT_WEIGHT: u32 = 100;
+
+#[derive(Default)]
+pub(crate) struct Scaler {
+    pub(crate) kind: ScalerKind,
+    pub(crate) instances: Option<NonZeroU32>,
+    pub(crate) spread: Vec<Spread>,
+}
+
+impl Scaler {
+    pub(crate) fn read(kind: ScalerKind, properties: &Value) -> Option<Self> {
+        let known = ["instances", "replicas", "spread"];
+        let map = properties.map("a map with instances", &known)?;
+        let instances = map.either("instances", "replicas");
+        let spread = map.get("spread");
+        let spread = spread.map_or_else(Vec::new, |spread| spread.list("a list of spreads"));
+        Some(Self {
+            kind,
+            instances: instances
+                .and_then(|instances| instances.number(1..=u32::MAX))
+                .and_then(NonZeroU32::new),
+            spread: spread.iter().filter_map(read_spread).collect(),
+        })
+    }
+}
+
+fn read_spread(spread: &Value) -> Option<Spread> {
+    let expected = "a map with name, requirements and weight";
+    let map = spread.map(expected, &["name", "requirements", "weight"])?;
+    let name = map.require("name", "a name for this spread")?;
+    let requirements = map.get("requirements");
+    let weight = map.get("weight");
+    Some(Spread {
+        name: name.text("a name for this spread")?.to_owned(),
+        requirements: requirements.map_or_else(BTreeMap::new, |labels| {
+            labels.texts("a map of the labels that a host must have")
+        }),
+        weight: weight
+            .and_then(|weight| weight.number(0..=u32::MAX))
+            .unwrap_or(DEFAULT_WEIGHT),
+        place: spread.place(),
+    })
+}

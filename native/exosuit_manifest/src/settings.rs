@@ -1,0 +1,119 @@
+//! The trait `exosuit`: what only Exosuit knows. wadm passes over it.
+
+use std::collections::BTreeMap;
+
+use crate::measure::{DURATION, SIZE, bytes, milliseconds};
+use crate::model::{ActorSettings, Execution, Grants, InstancePolicy, Limits};
+use crate::value::{Map, Value};
+
+const EXPECTED: &str = "a map of settings";
+const FIELDS: [&str; 6] = [
+    "annotations",
+    "deadline",
+    "execution",
+    "grants",
+    "instances",
+    "limits",
+];
+const EXECUTIONS: [(&str, Execution); 3] = [
+    ("auto", Execution::Auto),
+    ("inline", Execution::Inline),
+    ("async", Execution::Async),
+];
+
+#[derive(Default)]
+pub(crate) struct Settings {
+    pub(crate) annotations: BTreeMap<String, String>,
+    pub(crate) actor: ActorSettings,
+}
+
+impl Settings {
+    pub(crate) fn of_actor(properties: &Value) -> Option<Self> {
+        let map = properties.map(EXPECTED, &FIELDS)?;
+        let actor = ActorSettings {
+            limits: read(&map, "limits", limits),
+            deadline_ms: duration(&map, "deadline"),
+            instances: read(&map, "instances", instances),
+            execution: read(&map, "execution", |value| value.choice(&EXECUTIONS)),
+            grants: read(&map, "grants", grants),
+            places: map.places(),
+        };
+        let annotations = annotations(&map);
+        Some(Self { annotations, actor })
+    }
+
+    pub(crate) fn of_provider(properties: &Value) -> Option<Self> {
+        let map = properties.map(EXPECTED, &["annotations"])?;
+        Some(Self {
+            annotations: annotations(&map),
+            actor: ActorSettings::default(),
+        })
+    }
+}
+
+fn annotations(map: &Map) -> BTreeMap<String, String> {
+    let annotations = map.get("annotations");
+    annotations.map_or_else(BTreeMap::new, |value| value.texts("a map of annotations"))
+}
+
+fn limits(value: &Value) -> Option<Limits> {
+    let map = value.map("a map of limits", &["log", "memory", "queue", "table"])?;
+    let number = |key, least| map.get(key)?.number(least..=u32::MAX);
+    Some(Limits {
+        memory: map
+            .get("memory")
+            .and_then(|size| size.measured(SIZE, bytes)),
+        table: number("table", 1),
+        queue: number("queue", 0),
+        log: number("log", 1),
+    })
+}
+
+/// `ephemeral`, `warm`, or `warm: {calls, idle, pool}`.
+fn instances(value: &Value) -> Option<InstancePolicy> {
+    let settings = if value.is_map() {
+        let map = value.map("ephemeral or warm", &["warm"])?;
+        let expected = "warm, with calls, idle and pool";
+        let settings = map.require("warm", expected)?;
+        Some(settings.map(expected, &["calls", "idle", "pool"])?)
+    } else if value.choice(&[("ephemeral", true), ("warm", false)])? {
+        return Some(InstancePolicy::Ephemeral);
+    } else {
+        None
+    };
+    let number = |key| settings.as_ref()?.get(key)?.number(1..=u32::MAX);
+    Some(InstancePolicy::Warm {
+        pool: number("pool"),
+        calls: number("calls"),
+        idle_ms: settings.as_ref().and_then(|map| duration(map, "idle")),
+    })
+}
+
+fn grants(value: &Value) -> Option<Grants> {
+    let map = value.map("a map of grants", &["arguments", "environment", "hosts"])?;
+    let environment = map.get("environment");
+    Some(Grants {
+        arguments: texts(&map, "arguments"),
+        environment: environment.map_or_else(BTreeMap::new, |value| {
+            value.texts("a map of environment variables")
+        }),
+        hosts: texts(&map, "hosts"),
+    })
+}
+
+fn texts(map: &Map, key: &str) -> Vec<String> {
+    let list = map.get(key).map(|value| value.list("a list of texts"));
+    let items = list.iter().flatten();
+    items
+        .filter_map(|item| item.written("text").map(str::to_owned))
+        .collect()
+}
+
+fn read<T: Default>(map: &Map, key: &str, read: impl FnOnce(&Value) -> Option<T>) -> T {
+    let value = map.get(key);
+    value.and_then(|value| read(&value)).unwrap_or_default()
+}
+
+fn duration(map: &Map, key: &str) -> Option<u64> {
+    map.get(key)?.measured(DURATION, milliseconds)
+}

@@ -1,0 +1,313 @@
+//! A walk through the tree: each step knows its path and reports what is not as it should be.
+//!
+//! A reader that returns `None` or an empty collection has reported why, unless the field is
+//! simply not there.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use crate::diagnostic::{Code, Place};
+use crate::nearest::hint;
+use crate::node::{Content, Entries, Kind, Node, Scalar, integer};
+use crate::report::Report;
+
+/// Keys in paths are cut here.
+const MAX_KEY: usize = 64;
+/// The names of a manifest are compared with a misspelt one up to here.
+const MAX_CANDIDATES: usize = 200;
+
+/// A node, the way to it, and where to report.
+#[derive(Clone)]
+pub(crate) struct Value<'a> {
+    node: &'a Node,
+    path: String,
+    report: &'a Report<'a>,
+}
+
+impl<'a> Value<'a> {
+    pub(crate) fn root(node: &'a Node, report: &'a Report<'a>) -> Self {
+        let path = String::new();
+        Self { node, path, report }
+    }
+
+    pub(crate) fn place(&self) -> Place {
+        self.node.spot.place(self.path.clone())
+    }
+
+    /// Reports what would be right here; what stands here is added.
+    pub(crate) fn error(&self, code: Code, message: impl Into<String>) {
+        let found = Some(self.node.describe());
+        self.report.error(self.place(), code, message, found);
+    }
+
+    /// The same, where what stands here says nothing.
+    pub(crate) fn refuse(&self, code: Code, message: impl Into<String>) {
+        self.report.error(self.place(), code, message, None);
+    }
+
+    fn wrong_type<T>(&self, expected: &str) -> Option<T> {
+        self.error(Code::WrongType, format!("expected {expected}"));
+        None
+    }
+
+    /// `; did you mean "image"?`, or nothing.
+    pub(crate) fn hint<'n>(&self, name: &str, names: impl Iterator<Item = &'n str>) -> String {
+        if self.report.is_full() {
+            return String::new();
+        }
+        hint(name, names.take(MAX_CANDIDATES))
+    }
+
+    pub(crate) fn is_list(&self) -> bool {
+        matches!(self.node.content, Content::List(_))
+    }
+
+    pub(crate) fn is_map(&self) -> bool {
+        matches!(self.node.content, Content::Map(_))
+    }
+
+    fn scalar(&self) -> Option<&'a Scalar> {
+        match &self.node.content {
+            Content::Scalar(scalar) if scalar.kind != Kind::Null => Some(scalar),
+            _ => None,
+        }
+    }
+
+    /// Text, not a number or a boolean that merely looks like it.
+    pub(crate) fn text(&self, expected: &str) -> Option<&'a str> {
+        match self.scalar() {
+            Some(scalar) if scalar.kind == Kind::Text => Some(&scalar.text),
+            Some(_) => self.wrong_type(&format!("{expected}, in quotes")),
+            None => self.wrong_type(expected),
+        }
+    }
+
+    /// Any scalar, as it is written: `8080` and `"8080"` mean the same to a provider.
+    pub(crate) fn written(&self, expected: &str) -> Option<&'a str> {
+        match self.scalar() {
+            Some(scalar) => Some(&scalar.text),
+            None => self.wrong_type(expected),
+        }
+    }
+
+    /// Text that `parse` takes.
+    pub(crate) fn parsed<T>(
+        &self,
+        expected: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<T> {
+        let parsed = parse(self.text(expected)?);
+        if parsed.is_none() {
+            self.error(Code::InvalidValue, format!("expected {expected}"));
+        }
+        parsed
+    }
+
+    /// As [`Value::parsed`], for what is a number as often as a text.
+    pub(crate) fn measured<T>(
+        &self,
+        expected: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<T> {
+        let parsed = parse(self.written(expected)?);
+        if parsed.is_none() {
+            self.error(Code::InvalidValue, format!("expected {expected}"));
+        }
+        parsed
+    }
+
+    pub(crate) fn number(&self, range: RangeInclusive<u32>) -> Option<u32> {
+        let expected = format!("a number from {} to {}", range.start(), range.end());
+        let Some(Scalar { text, kind }) = self.scalar() else {
+            return self.wrong_type(&expected);
+        };
+        if *kind != Kind::Number {
+            return self.wrong_type(&expected);
+        }
+        let number = integer(text).and_then(|number| u32::try_from(number).ok());
+        let number = number.filter(|number| range.contains(number));
+        if number.is_none() {
+            self.error(Code::InvalidValue, format!("expected {expected}"));
+        }
+        number
+    }
+
+    /// One of a few words.
+    pub(crate) fn choice<T: Copy>(&self, choices: &[(&str, T)]) -> Option<T> {
+        let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
+        let expected = alternatives(&words);
+        let text = self.text(&expected)?;
+        let choice = choices.iter().find(|(word, _)| *word == text);
+        if choice.is_none() {
+            let hint = match words.as_slice() {
+                [_] => String::new(),
+                words => hint(text, words.iter().copied()),
+            };
+            self.error(Code::InvalidValue, format!("expected {expected}{hint}"));
+        }
+        choice.map(|(_, meaning)| *meaning)
+    }
+
+    pub(crate) fn list(&self, expected: &str) -> Vec<Self> {
+        let Content::List(list) = &self.node.content else {
+            return self.wrong_type(expected).unwrap_or_default();
+        };
+        let item = |(index, node): (usize, &'a std::rc::Rc<Node>)| Self {
+            node,
+            path: format!("{}[{index}]", self.path),
+            report: self.report,
+        };
+        list.iter().enumerate().map(item).collect()
+    }
+
+    /// A map with these fields, and a warning for every other one.
+    pub(crate) fn map(&self, expected: &str, known: &[&str]) -> Option<Map<'a>> {
+        let entries = self.entries(expected)?;
+        for (key, entry) in entries {
+            if !known.contains(&key.as_str()) {
+                let place = entry.spot.place(join(&self.path, key));
+                let message = unknown_field(key, known);
+                (self.report).warning(place, Code::UnknownField, message);
+            }
+        }
+        Some(Map {
+            value: self.clone(),
+            entries,
+        })
+    }
+
+    /// A map of any keys to texts, numbers and booleans, all taken as they are written.
+    pub(crate) fn texts(&self, expected: &str) -> BTreeMap<String, String> {
+        let entries = self.entries(expected).into_iter().flatten();
+        entries
+            .filter_map(|(key, entry)| {
+                let value = self.child(key, &entry.node);
+                let text = value.written("text, a number or a boolean")?;
+                Some((key.clone(), text.to_owned()))
+            })
+            .collect()
+    }
+
+    fn entries(&self, expected: &str) -> Option<&'a Entries> {
+        match &self.node.content {
+            Content::Map(entries) => Some(entries),
+            _ => self.wrong_type(expected),
+        }
+    }
+
+    fn child(&self, key: &str, node: &'a Node) -> Self {
+        Self {
+            node,
+            path: join(&self.path, key),
+            report: self.report,
+        }
+    }
+
+    /// A field of a map whose fields are not known.
+    pub(crate) fn find(&self, key: &str) -> Option<Self> {
+        match &self.node.content {
+            Content::Map(entries) => Some(self.child(key, &entries.get(key)?.node)),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn warn(&self, code: Code, message: impl Into<String>) {
+        self.report.warning(self.place(), code, message);
+    }
+}
+
+/// A map whose fields are known. A field without a value counts as absent.
+pub(crate) struct Map<'a> {
+    value: Value<'a>,
+    entries: &'a Entries,
+}
+
+impl<'a> Map<'a> {
+    pub(crate) fn get(&self, key: &str) -> Option<Value<'a>> {
+        let entry = self.entries.get(key)?;
+        (!entry.node.is_null()).then(|| self.value.child(key, &entry.node))
+    }
+
+    /// A field of two names. Both at once is an error.
+    pub(crate) fn either(&self, name: &str, alias: &str) -> Option<Value<'a>> {
+        match (self.get(name), self.get(alias)) {
+            (Some(value), Some(other)) => {
+                let message = format!("expected {name} or {alias}, not both");
+                other.refuse(Code::Duplicate, message);
+                Some(value)
+            }
+            (value, other) => value.or(other),
+        }
+    }
+
+    /// A field that must be there.
+    pub(crate) fn require(&self, key: &str, expected: &str) -> Option<Value<'a>> {
+        let field = self.get(key);
+        if field.is_none() {
+            let spot = self.entries.get(key).map(|entry| entry.node.spot);
+            let spot = spot.unwrap_or(self.value.node.spot);
+            let place = spot.place(join(&self.value.path, key));
+            let message = format!("expected {expected}");
+            let found = Some("nothing".to_owned());
+            (self.value.report).error(place, Code::Missing, message, found);
+        }
+        field
+    }
+
+    /// Where each of its fields stands.
+    pub(crate) fn places(&self) -> BTreeMap<String, Place> {
+        let keys = self.entries.keys();
+        keys.filter_map(|key| Some((key.clone(), self.get(key)?.place())))
+            .collect()
+    }
+
+    pub(crate) fn value(&self) -> &Value<'a> {
+        &self.value
+    }
+}
+
+/// The path of a field: `spec.components`, `labels["a b"]`.
+pub(crate) fn join(path: &str, key: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    match (key.chars().all(plain) && key.len() <= MAX_KEY, path) {
+        (true, "") => key.to_owned(),
+        (true, path) => format!("{path}.{key}"),
+        (false, path) => {
+            let key: String = key.chars().take(MAX_KEY).collect();
+            format!("{path}[{key:?}]")
+        }
+    }
+}
+
+/// `a, b or c`.
+fn alternatives(words: &[&str]) -> String {
+    match words {
+        [first @ .., last] if !first.is_empty() => format!("{} or {last}", first.join(", ")),
+        _ => words.concat(),
+    }
+}
+
+fn unknown_field(key: &str, known: &[&str]) -> String {
+    match hint(key, known.iter().copied()) {
+        hint if hint.is_empty() => {
+            format!("unknown field, not read; known are {}", known.join(", "))
+        }
+        hint => format!("unknown field, not read{hint}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_quotes_what_is_not_a_name() {
+        assert_eq!(join("", "spec"), "spec");
+        assert_eq!(join("spec", "components"), "spec.components");
+        assert_eq!(
+            join("metadata.labels", "a.b/c"),
+            "metadata.labels[\"a.b/c\"]"
+        );
+        assert!(join("", &"k".repeat(10_000)).len() < 100);
+    }
+}

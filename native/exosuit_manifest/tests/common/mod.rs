@@ -1,0 +1,66 @@
+//! The fixtures of `test/manifests`, and short ways to look at what becomes of them.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test binary uses a part of it"
+)]
+
+use exosuit_manifest::{Diagnostic, Manifest, Parsed, Source};
+
+/// Manifests that are good, or bad in many ways.
+pub const FIXTURES: &[&str] = &[
+    "broken",
+    "conflicts",
+    "counter",
+    "counter-component",
+    "elsewhere",
+    "new",
+    "old",
+    "settings",
+    "transitional",
+];
+
+/// The text of a fixture.
+pub fn fixture(name: &str) -> String {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../../test/manifests");
+    let path = format!("{directory}/{name}.yaml");
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Parses a text as `app.yaml` in `/apps`.
+pub fn parse(text: &str) -> Result<Parsed, Vec<Diagnostic>> {
+    let source = Source {
+        file: "app.yaml".to_owned(),
+        directory: "/apps".to_owned(),
+    };
+    exosuit_manifest::parse(text, &source)
+}
+
+/// The manifest of a fixture without mistakes and warnings.
+pub fn good(name: &str) -> Manifest {
+    let Parsed { manifest, warnings } = parse(&fixture(name)).expect("a good manifest");
+    assert_eq!(warnings, [], "{name}");
+    manifest
+}
+
+/// What is wrong with a text.
+pub fn bad(text: &str) -> Vec<Diagnostic> {
+    parse(text).expect_err("a bad manifest")
+}
+
+/// A small good manifest, with `component` as its second component.
+pub fn with(component: &str) -> String {
+    format!(
+        "apiVersion: core.oam.dev/v1beta1\nkind: Application\nmetadata: {{name: app}}\nspec:\n  \
+         components:\n    - {{name: first, type: component, properties: {{image: a.wasm}}}}\n    \
+         - {component}\n"
+    )
+}
+
+/// The only mistake of a small manifest with this as its second component.
+pub fn mistake(component: &str) -> String {
+    match bad(&with(component)).as_slice() {
+        [only] => only.to_string(),
+        several => panic!("expected one mistake, found {several:#?}"),
+    }
+}

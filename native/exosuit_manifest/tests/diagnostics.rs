@@ -1,0 +1,381 @@
+//! Bad manifests: every mistake at once, each with its place.
+
+mod common;
+
+use std::collections::BTreeMap;
+
+use common::{bad, fixture, good, mistake, parse, with};
+use exosuit_manifest::{Code, Diagnostic, Severity, Source};
+use serde_json::json;
+
+/// Line, column, code and path: what a test can say without repeating every text.
+fn places(diagnostics: &[Diagnostic]) -> Vec<(usize, usize, &str, &str)> {
+    diagnostics
+        .iter()
+        .map(|d| (d.line, d.column, d.code.as_str(), d.path.as_str()))
+        .collect()
+}
+
+fn lines(range: std::ops::Range<u32>, line: impl Fn(u32) -> String) -> String {
+    range.map(line).collect::<Vec<_>>().concat()
+}
+
+#[test]
+fn every_mistake_is_told_at_once_with_its_place() {
+    let diagnostics = bad(&fixture("broken"));
+
+    let [a, b, c, d] = [0, 1, 2, 3].map(|index| format!("spec.components[{index}]"));
+    let at = |component: &str, path: &str| format!("{component}.{path}");
+    let link = at(&a, "traits[1].properties.target");
+    let expected = [
+        (2, 7, "invalid_value", "kind".to_owned()),
+        (4, 9, "invalid_value", "metadata.name".to_owned()),
+        (
+            6,
+            14,
+            "invalid_value",
+            "metadata.annotations.version".to_owned(),
+        ),
+        (10, 13, "invalid_value", at(&a, "type")),
+        (12, 9, "missing", at(&a, "properties.image")),
+        (12, 9, "unknown_field", at(&a, "properties.imgae")),
+        (
+            16,
+            24,
+            "wrong_type",
+            at(&a, "traits[0].properties.instances"),
+        ),
+        (17, 23, "duplicate", at(&a, "traits[0].properties.replicas")),
+        (23, 21, "unknown_target", at(&link, "name")),
+        (25, 19, "missing", at(&link, "config[0].name")),
+        (
+            26,
+            30,
+            "wrong_type",
+            at(&link, "config[0].properties.address"),
+        ),
+        (27, 19, "unsupported", at(&link, "config[1]")),
+        (29, 17, "unsupported", at(&link, "secrets")),
+        (30, 17, "unknown_trait", at(&a, "traits[2].type")),
+        (35, 16, "invalid_value", at(&b, "properties.image")),
+        (36, 19, "invalid_value", at(&b, "properties.contract")),
+        (40, 21, "wrong_type", at(&b, "traits[0].properties.target")),
+        (41, 13, "duplicate", at(&c, "name")),
+        (44, 16, "invalid_value", at(&c, "properties.image")),
+        (45, 13, "invalid_value", at(&c, "properties.id")),
+        (
+            50,
+            23,
+            "invalid_value",
+            at(&c, "traits[0].properties.limits.memory"),
+        ),
+        (
+            51,
+            24,
+            "invalid_value",
+            at(&c, "traits[0].properties.execution"),
+        ),
+        (56, 11, "unsupported", at(&d, "properties.application")),
+    ];
+    let expected = expected
+        .each_ref()
+        .map(|(line, column, code, path)| (*line, *column, *code, path.as_str()));
+    assert_eq!(places(&diagnostics), expected);
+
+    let warnings = diagnostics.iter().filter(|d| !d.is_error());
+    let warnings: Vec<_> = warnings.map(|d| d.code).collect();
+    assert_eq!(warnings, [Code::UnknownField, Code::UnknownTrait]);
+}
+
+#[test]
+fn a_message_says_where_what_would_be_right_and_what_was_found() {
+    let texts: Vec<_> = bad(&fixture("broken"))
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+
+    for text in [
+        "app.yaml:10:13: spec.components[0].type: expected component, capability or actor; \
+         did you mean \"component\"?, found \"componnent\"",
+        "app.yaml:12:9: spec.components[0].properties.imgae: unknown field, not read; \
+         did you mean \"image\"?",
+        "app.yaml:16:24: spec.components[0].traits[0].properties.instances: \
+         expected a number from 1 to 4294967295, found \"many\"",
+        "app.yaml:23:21: spec.components[0].traits[1].properties.target.name: expected the name \
+         of a component of this manifest; did you mean \"keyvalue\"?, found \"keyvalu\"",
+        "app.yaml:27:19: spec.components[0].traits[1].properties.target.config[1]: expected \
+         properties: without them \"stored\" is configuration stored in the lattice, which is \
+         not supported yet",
+        "app.yaml:29:17: spec.components[0].traits[1].properties.target.secrets: secrets are not \
+         supported yet",
+        "app.yaml:41:13: spec.components[2].name: expected a name of its own; line 9 has this \
+         one, found \"counter\"",
+        "app.yaml:56:11: spec.components[3].properties.application: expected image: components \
+         of other applications are not supported",
+    ] {
+        assert!(
+            texts.iter().any(|t| t == text),
+            "{text}\nis not in\n{texts:#?}"
+        );
+    }
+}
+
+#[test]
+fn programs_read_a_diagnostic_as_a_map() -> anyhow::Result<()> {
+    let first = &bad(&fixture("broken"))[0];
+    assert_eq!(
+        serde_json::to_value(first)?,
+        json!({
+            "file": "app.yaml",
+            "line": 2,
+            "column": 7,
+            "path": "kind",
+            "found": "\"Aplication\"",
+            "message": "expected Application",
+            "severity": "error",
+            "code": "invalid_value",
+        })
+    );
+    Ok(())
+}
+
+#[test]
+fn links_that_cannot_hold_together_are_refused() {
+    let diagnostics = bad(&fixture("conflicts"));
+    let trait_of =
+        |component, index| format!("spec.components[{component}].traits[{index}].properties");
+    let target = format!("{}.target", trait_of(0, 5));
+    assert_eq!(
+        places(&diagnostics),
+        [
+            (19, 23, "link_conflict", trait_of(0, 3).as_str()),
+            (21, 23, "link_conflict", trait_of(0, 4).as_str()),
+            (23, 32, "unknown_target", target.as_str()),
+            (24, 7, "duplicate", "spec.components[1]"),
+            (35, 23, "unknown_target", trait_of(2, 0).as_str()),
+        ]
+    );
+    assert!(diagnostics[0].message.contains("by line 13"));
+}
+
+#[test]
+fn unknown_fields_and_traits_only_warn() {
+    let text = with(
+        "{name: b, type: component, properties: {image: b.wasm, linkname: x}, \
+         traits: [{type: custom, properties: {a: 1}}], replicas: 3}",
+    );
+    let parsed = parse(&text).expect("a good manifest");
+    let warnings: Vec<_> = parsed.warnings.iter().map(|warning| warning.code).collect();
+    assert_eq!(
+        warnings,
+        [Code::UnknownField, Code::UnknownTrait, Code::UnknownField]
+    );
+}
+
+#[test]
+fn a_number_where_text_belongs_should_be_in_quotes() {
+    assert_eq!(
+        mistake("{name: 7, type: component, properties: {image: b.wasm}}"),
+        "app.yaml:7:14: spec.components[1].name: expected a name of 1 to 255 characters of A-Z, \
+         a-z, 0-9, _ and -, in quotes, found 7"
+    );
+}
+
+#[test]
+fn a_field_without_a_value_is_missing_at_its_key() {
+    let text = with("name: b\n      type: component\n      properties:\n        image:\n");
+    let [only] = bad(&text).try_into().expect("one mistake");
+    assert_eq!((only.line, only.column, only.code), (10, 9, Code::Missing));
+}
+
+#[test]
+fn a_key_stands_once_in_a_map() {
+    assert_eq!(
+        mistake("{name: b, type: component, type: actor, properties: {image: b.wasm}}"),
+        "app.yaml:7:34: spec.components[1]: expected each key once; line 7 has it already, \
+         found \"type\""
+    );
+}
+
+#[test]
+fn one_file_holds_one_application() {
+    let text = format!("{0}---\n{0}", fixture("counter"));
+    let [only] = bad(&text).try_into().expect("one mistake");
+    assert_eq!((only.line, only.code), (47, Code::Unsupported));
+}
+
+#[test]
+fn parts_of_yaml_that_mean_nothing_here_are_refused() {
+    for (text, message) in [
+        ("", "expected an Application"),
+        ("~", "expected an Application"),
+        ("[a]", "expected an Application"),
+        ("a: [", "expected YAML"),
+        ("a: *b", "expected YAML"),
+        ("a: &a [*a]", "expected an alias to stand behind"),
+        ("[a]: b", "expected a name as key"),
+        ("? \n: b", "expected a name as key"),
+        ("<<: {kind: Application}", "merge keys"),
+        ("kind: !mine Application", "expected a value without a tag"),
+        ("kind: !!int 7", "expected a value without a tag"),
+        (
+            "metadata: !!set {name: a}",
+            "expected a value without a tag",
+        ),
+    ] {
+        let diagnostics = bad(text);
+        let found = diagnostics.iter().any(|d| d.message.starts_with(message));
+        assert!(found, "{text:?}: {diagnostics:#?}");
+    }
+}
+
+#[test]
+fn a_tag_or_quotes_make_text_of_a_number() {
+    for name in ["'7'", "!!str 7"] {
+        let text = with(&format!(
+            "{{name: {name}, type: component, properties: {{image: a}}}}"
+        ));
+        let parsed = parse(&text).expect("a good manifest");
+        assert_eq!(parsed.manifest.components[1].name, "7");
+    }
+}
+
+#[test]
+fn aliases_depth_and_size_are_bounded() {
+    for (name, place) in [
+        ("billion-laughs", (8, 8)),
+        ("deep", (67, 129)),
+        ("deep-flow", (1, 70)),
+    ] {
+        let [only] = bad(&fixture(name)).try_into().expect("one mistake");
+        assert_eq!(only.code, Code::TooLarge, "{name}");
+        assert_eq!((only.line, only.column), place, "{name}");
+    }
+
+    let long = format!("a: {}", "x".repeat(1 << 20));
+    assert_eq!(bad(&long)[0].code, Code::TooLarge);
+}
+
+#[test]
+fn an_alias_of_a_long_text_counts_for_what_readers_copy() {
+    let aliases = lines(0..40_000, |n| format!("    k{n}: *a\n"));
+    let text = format!(
+        "a: &a {}\nmetadata:\n  annotations:\n{aliases}",
+        "x".repeat(300_000)
+    );
+    let [only] = bad(&text).try_into().expect("one mistake");
+    assert_eq!(only.code, Code::TooLarge);
+}
+
+#[test]
+fn aliases_cannot_make_a_tree_deeper_than_written_out() {
+    let levels = lines(1..40, |n| format!("k{n}: &k{n} [[*k{}]]\n", n - 1));
+    let diagnostics = bad(&format!("k0: &k0 a\n{levels}"));
+    assert_eq!(
+        diagnostics.last().map(|last| last.code),
+        Some(Code::TooLarge)
+    );
+}
+
+#[test]
+fn what_is_listed_is_bounded() {
+    let mistakes = lines(0..1_000, |n| format!("          k{n}: []\n"));
+    let component = "name: b\n      type: component\n      properties:\n        image: a\n";
+    let text = with(&format!("{component}        config:\n{mistakes}"));
+    let diagnostics = bad(&text);
+    assert_eq!(diagnostics.len(), 101);
+    let last = &diagnostics[100];
+    assert_eq!(last.code, Code::Truncated);
+    assert_eq!(last.message, "900 more of these are not listed");
+}
+
+#[test]
+fn long_texts_are_cut_in_messages() {
+    let long = "x.".repeat(1_000);
+    let text = mistake(&format!(
+        "{{name: {long}, type: component, properties: {{image: b.wasm}}}}"
+    ));
+    assert!(text.len() < 250, "{text}");
+}
+
+#[test]
+fn what_a_host_cannot_honour_is_told_with_its_place() {
+    let labels = BTreeMap::from([("zone".to_owned(), "a".to_owned())]);
+    let refusals =
+        good("elsewhere").unsupported(&labels, &["http-server", "keyvalue"], &["MyApp.Time"]);
+
+    let texts: Vec<_> = refusals.iter().map(ToString::to_string).collect();
+    let spread = "app.yaml:20:17: spec.components[0].traits[0].properties.spread[1]: expected \
+                  labels of this host as requirements; this host has";
+    assert_eq!(
+        texts,
+        [
+            "app.yaml:11:16: spec.components[0].properties.image: expected a file: registries \
+             are not supported yet, found \"ghcr.io/example/remote:0.1.0\"",
+            &format!("{spread} \"a\", found \"zone=b\""),
+            &format!("{spread} no such label, found \"disk=fast\""),
+            "app.yaml:24:7: spec.components[1]: expected 1 instance: a host runs a provider \
+             once, found 2",
+            "app.yaml:27:16: spec.components[1].properties.image: expected a built-in provider \
+             (http-server, keyvalue); did you mean \"http-server\"?, found \"http-serve\"",
+            "app.yaml:35:16: spec.components[2].properties.image: expected a module among the \
+             host's providers (MyApp.Time), found \"MyApp.Clock\"",
+            "app.yaml:39:16: spec.components[3].properties.image: expected a built-in provider \
+             or a module: providers from a file are not supported yet, found \
+             \"/apps/archive.par.gz\"",
+        ]
+    );
+    assert!(refusals.iter().all(|r| r.severity == Severity::Error));
+    assert!(refusals.iter().all(|r| r.code == Code::NotHere));
+}
+
+#[test]
+fn settings_that_no_host_honours_yet_are_told_not_passed_over() {
+    let refusals = good("settings").unsupported(&BTreeMap::new(), &[], &["MyApp.Clock"]);
+
+    let settings = "spec.components[0].traits[0].properties";
+    let [deadline, instances, execution, grants] =
+        ["deadline", "instances", "execution", "grants"].map(|name| format!("{settings}.{name}"));
+    assert_eq!(
+        places(&refusals),
+        [
+            (22, 23, "not_here", deadline.as_str()),
+            (24, 15, "not_here", instances.as_str()),
+            (28, 24, "not_here", execution.as_str()),
+            (30, 15, "not_here", grants.as_str()),
+            (
+                42,
+                24,
+                "not_here",
+                "spec.components[1].traits[0].properties.instances"
+            ),
+        ]
+    );
+    let refusals =
+        good("transitional").unsupported(&BTreeMap::new(), &["http-server"], &["MyApp.Clock"]);
+    assert_eq!(
+        places(&refusals),
+        [(14, 11, "not_here", "spec.components[0].properties.config")]
+    );
+}
+
+#[test]
+fn what_a_host_cannot_honour_is_told_together_with_what_is_wrong() {
+    let text = fixture("elsewhere").replace("name: keyvalue", "name: key value");
+    let source = Source {
+        file: "app.yaml".to_owned(),
+        directory: "/apps".to_owned(),
+    };
+    let diagnostics = exosuit_manifest::parse_for(&text, &source, &BTreeMap::new(), &[], &[])
+        .expect_err("a bad manifest");
+
+    let codes: Vec<_> = diagnostics.iter().map(|d| d.code).collect();
+    assert!(codes.contains(&Code::NotHere), "{diagnostics:#?}");
+    assert_eq!(codes.last(), Some(&Code::InvalidValue));
+}
+
+#[test]
+fn a_host_that_has_all_of_it_refuses_nothing() {
+    let refusals = good("counter").unsupported(&BTreeMap::new(), &["http-server", "keyvalue"], &[]);
+    assert_eq!(refusals, []);
+}
