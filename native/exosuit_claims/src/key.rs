@@ -1,0 +1,246 @@
+//! nkeys: Ed25519 keys whose text says what they are for.
+//!
+//! [`KeyPair`] signs and stays at home; [`PublicKey`] verifies and is everybody's name.
+
+use std::fmt;
+use std::str::FromStr;
+
+use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
+use zeroize::Zeroizing;
+
+use crate::Error;
+use crate::error::clip;
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $name:ident => $word:literal, $letter:literal, $nkey:ident;)*) => {
+        /// What a key is for.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum KeyKind {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl KeyKind {
+            /// Every kind there is.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// The kind's name: `account`.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => $word,)*
+                }
+            }
+
+            /// The first letter of its public keys, and the second of its seeds.
+            pub const fn letter(self) -> char {
+                match self {
+                    $(Self::$name => $letter,)*
+                }
+            }
+
+            fn nkey(self) -> nkeys::KeyPairType {
+                match self {
+                    $(Self::$name => nkeys::KeyPairType::$nkey,)*
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// Signs modules and providers.
+    Account => "account", 'A', Account;
+    /// An actor.
+    Module => "module", 'M', Module;
+    /// A capability provider.
+    Provider => "provider", 'V', Service;
+    /// A host.
+    Server => "server", 'N', Server;
+    /// Signs invocations between hosts.
+    Cluster => "cluster", 'C', Cluster;
+    /// Signs accounts.
+    Operator => "operator", 'O', Operator;
+    /// A client of the bus, or of an API.
+    User => "user", 'U', User;
+}
+
+impl KeyKind {
+    /// The kind of a decoded prefix byte: its upper five bits are the letter in base32.
+    fn of_prefix(prefix: u8) -> Option<Self> {
+        let letter = char::from(b'A' + (prefix >> 3));
+        let of_letter = |kind: &&Self| prefix.is_multiple_of(8) && kind.letter() == letter;
+        Self::ALL.iter().find(of_letter).copied()
+    }
+}
+
+impl fmt::Display for KeyKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for KeyKind {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let kind = Self::ALL.iter().find(|kind| kind.as_str() == text);
+        kind.copied().ok_or_else(|| Error::InvalidKind(clip(text)))
+    }
+}
+
+/// A public key that has been parsed: base32 text and checksum are good, and it is on the curve.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PublicKey {
+    kind: KeyKind,
+    text: String,
+    key: VerifyingKey,
+}
+
+impl PublicKey {
+    /// Parses the usual text: `A…`, `M…` and so on.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let invalid = || Error::InvalidPublicKey(clip(text));
+        let (prefix, bytes) = nkeys::from_public_key(text).map_err(|_| invalid())?;
+        Ok(Self {
+            kind: KeyKind::of_prefix(prefix).ok_or_else(invalid)?,
+            text: text.to_owned(),
+            key: VerifyingKey::from_bytes(&bytes).map_err(|_| invalid())?,
+        })
+    }
+
+    /// What it is for.
+    pub fn kind(&self) -> KeyKind {
+        self.kind
+    }
+
+    /// The usual text.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether its owner signed this message.
+    ///
+    /// Strict, which is to say that weak keys, for which anybody can sign, verify nothing.
+    pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
+        Signature::from_slice(signature)
+            .is_ok_and(|signature| self.key.verify_strict(message, &signature).is_ok())
+    }
+
+    /// An error if it is of another kind than is needed for `role`.
+    pub fn require(&self, role: &'static str, expected: KeyKind) -> Result<(), Error> {
+        let found = self.kind;
+        if found == expected {
+            return Ok(());
+        }
+        Err(Error::WrongKind {
+            role,
+            expected,
+            found,
+        })
+    }
+
+    pub(crate) fn to_bytes(&self) -> [u8; 32] {
+        self.key.to_bytes()
+    }
+}
+
+impl PartialOrd for PublicKey {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for PublicKey {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.text.cmp(&other.text)
+    }
+}
+
+impl FromStr for PublicKey {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        Self::parse(text)
+    }
+}
+
+impl fmt::Display for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// A key pair. Its secret half is wiped when it is dropped, and is not shown by `Debug`.
+pub struct KeyPair {
+    public: PublicKey,
+    seed: Zeroizing<String>,
+    signing: SigningKey,
+}
+
+impl KeyPair {
+    /// A new one, from the system's randomness.
+    pub fn generate(kind: KeyKind) -> Self {
+        Self::of(kind, &nkeys::KeyPair::new(kind.nkey()))
+    }
+
+    /// The one that a seed stands for: `SA…`, `SM…` and so on.
+    pub fn from_seed(seed: &str) -> Result<Self, Error> {
+        let (prefix, secret) = nkeys::decode_seed(seed).map_err(|_| Error::InvalidSeed)?;
+        let kind = KeyKind::of_prefix(prefix).ok_or(Error::InvalidSeed)?;
+        let pair = nkeys::KeyPair::new_from_raw(kind.nkey(), secret);
+        Ok(Self::of(kind, &pair.map_err(|_| Error::InvalidSeed)?))
+    }
+
+    fn of(kind: KeyKind, pair: &nkeys::KeyPair) -> Self {
+        const WHY: &str = "the pair was made from a seed";
+        let seed = Zeroizing::new(pair.seed().expect(WHY));
+        let secret = Zeroizing::new(nkeys::decode_seed(&seed).expect(WHY).1);
+        let signing = SigningKey::from_bytes(&secret);
+        let public = PublicKey {
+            kind,
+            text: pair.public_key(),
+            key: signing.verifying_key(),
+        };
+        Self {
+            public,
+            seed,
+            signing,
+        }
+    }
+
+    /// What it is for.
+    pub fn kind(&self) -> KeyKind {
+        self.public.kind
+    }
+
+    /// The half that everybody may know.
+    pub fn public_key(&self) -> &PublicKey {
+        &self.public
+    }
+
+    /// The half that nobody may know. It must not reach a log, an error or an event.
+    pub fn seed(&self) -> &str {
+        &self.seed
+    }
+
+    /// Signs a message.
+    pub fn sign(&self, message: &[u8]) -> [u8; 64] {
+        self.signing.sign(message).to_bytes()
+    }
+
+    /// Secret and public half, 32 bytes each.
+    pub(crate) fn to_bytes(&self) -> Zeroizing<[u8; 64]> {
+        Zeroizing::new(self.signing.to_keypair_bytes())
+    }
+}
+
+impl fmt::Debug for KeyPair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeyPair({})", self.public)
+    }
+}

@@ -1,0 +1,165 @@
+//! The token that a module carries: three segments of base64, signed with Ed25519.
+//!
+//! Its header and its claims are those of the OTP era, which are not the standard's: `alg` is
+//! `Ed25519`, `typ` is `jwt`. Standard tokens are in [`crate::bearer`].
+
+use data_encoding::BASE64URL_NOPAD;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::error::clip;
+use crate::{Error, KeyKind, KeyPair, PublicKey};
+
+/// The largest token that is looked at: well past hundreds of capabilities and tags.
+pub const MAX_TOKEN: usize = 64 << 10;
+
+const TYPE: &str = "jwt";
+const ALGORITHM: &str = "Ed25519";
+
+#[derive(Serialize, Deserialize)]
+// Whatever else a header may ask for (`crit`, `b64`), it is nothing that we honour.
+#[serde(deny_unknown_fields)]
+struct Header {
+    typ: String,
+    alg: String,
+}
+
+/// What a token says, field by field as it is on the wire.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Body {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) exp: Option<u64>,
+    pub(crate) jti: String,
+    pub(crate) iat: u64,
+    pub(crate) iss: String,
+    pub(crate) sub: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) nbf: Option<u64>,
+    pub(crate) wascap: Metadata,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) wascap_revision: Option<u32>,
+}
+
+/// What a token says about a module in particular.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Metadata {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) name: Option<String>,
+    pub(crate) hash: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tags: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) caps: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) rev: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ver: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) call_alias: Option<String>,
+    #[serde(default)]
+    pub(crate) prov: bool,
+}
+
+/// A token that could be read. Nothing of it has been verified.
+#[derive(Debug)]
+pub(crate) struct Token<'a> {
+    signed: &'a str,
+    signature: Vec<u8>,
+    pub(crate) body: Body,
+}
+
+impl<'a> Token<'a> {
+    /// Reads a token of the one kind that there is.
+    pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, Error> {
+        check_size(bytes.len())?;
+        let text = std::str::from_utf8(bytes).map_err(|_| malformed("it is not text"))?;
+        let segments: Vec<&str> = text.split('.').collect();
+        let &[header, body, signature] = segments.as_slice() else {
+            let count = segments.len();
+            return Err(malformed(format!("it has {count} segments, expected 3")));
+        };
+        check_header(&decode("header", header)?)?;
+        Ok(Self {
+            signed: &text[..header.len() + 1 + body.len()],
+            signature: unbase64("signature", signature)?,
+            body: decode("claims", body)?,
+        })
+    }
+
+    /// Checks who is spoken of, who speaks, and that it is they who speak.
+    pub(crate) fn verify(&self) -> Result<PublicKey, Error> {
+        let issuer = &self.body.iss;
+        let issuer =
+            key_of(issuer, KeyKind::Account).ok_or_else(|| Error::InvalidIssuer(clip(issuer)))?;
+        if !issuer.verify(self.signed.as_bytes(), &self.signature) {
+            return Err(Error::ForgedSignature(issuer.to_string()));
+        }
+        if self.body.wascap.prov {
+            return Err(Error::ProviderToken);
+        }
+        key_of(&self.body.sub, KeyKind::Module)
+            .ok_or_else(|| Error::InvalidSubject(clip(&self.body.sub)))?;
+        Ok(issuer)
+    }
+}
+
+impl Body {
+    /// Makes it a token.
+    pub(crate) fn sign(&self, issuer: &KeyPair) -> Result<String, Error> {
+        let header = Header {
+            typ: TYPE.to_owned(),
+            alg: ALGORITHM.to_owned(),
+        };
+        let signed = format!("{}.{}", encode(&header)?, encode(self)?);
+        let signature = BASE64URL_NOPAD.encode(&issuer.sign(signed.as_bytes()));
+        let token = format!("{signed}.{signature}");
+        check_size(token.len())?;
+        Ok(token)
+    }
+}
+
+fn check_size(size: usize) -> Result<(), Error> {
+    if size <= MAX_TOKEN {
+        return Ok(());
+    }
+    Err(Error::TooLarge {
+        what: "token",
+        size,
+        limit: MAX_TOKEN,
+    })
+}
+
+fn check_header(header: &Header) -> Result<(), Error> {
+    if header.typ == TYPE && header.alg == ALGORITHM {
+        return Ok(());
+    }
+    Err(Error::UnsupportedToken {
+        typ: clip(&header.typ),
+        alg: clip(&header.alg),
+    })
+}
+
+fn key_of(text: &str, kind: KeyKind) -> Option<PublicKey> {
+    PublicKey::parse(text).ok().filter(|key| key.kind() == kind)
+}
+
+fn encode(part: &impl Serialize) -> Result<String, Error> {
+    let json = serde_json::to_vec(part).map_err(|error| Error::InvalidDraft(error.to_string()))?;
+    Ok(BASE64URL_NOPAD.encode(&json))
+}
+
+fn decode<T: DeserializeOwned>(part: &str, segment: &str) -> Result<T, Error> {
+    let json = unbase64(part, segment)?;
+    serde_json::from_slice(&json)
+        .map_err(|error| malformed(format!("its {part}: {}", clip(&error.to_string()))))
+}
+
+fn unbase64(part: &str, segment: &str) -> Result<Vec<u8>, Error> {
+    BASE64URL_NOPAD
+        .decode(segment.as_bytes())
+        .map_err(|error| malformed(format!("its {part} is not base64url: {error}")))
+}
+
+fn malformed(detail: impl Into<String>) -> Error {
+    Error::MalformedToken(detail.into())
+}

@@ -1,0 +1,141 @@
+//! Taking a Wasm unit apart: its tokens, and the bytes that they vouch for.
+
+use std::mem;
+
+use data_encoding::HEXUPPER;
+use sha2::{Digest, Sha256};
+use wasm_encoder::Encode;
+use wasmparser::Payload::{ComponentSection, CustomSection, End, ModuleSection, Version};
+use wasmparser::{BinaryReaderError, Parser, Payload};
+
+use crate::Error;
+use crate::sign::Section;
+
+/// The largest unit that is looked at. The largest ones in use have some tens of megabytes.
+pub const MAX_WASM: usize = 256 << 20;
+
+/// How deep components may be nested. Each level is written out once more for the hash, so that
+/// without a bound the work would grow with the square of the size.
+pub const MAX_DEPTH: usize = 32;
+
+/// A module or component, taken apart.
+pub(crate) struct Unit<'a> {
+    /// It, written out again without its tokens.
+    pub(crate) bare: Vec<u8>,
+    /// The contents of the token sections of the outermost level.
+    pub(crate) tokens: Vec<&'a [u8]>,
+    /// Whether an inner level has a token section.
+    pub(crate) nested: bool,
+}
+
+impl<'a> Unit<'a> {
+    /// Takes a unit apart. Its sections are not validated: that is the compiler's part.
+    pub(crate) fn parse(wasm: &'a [u8]) -> Result<Self, Error> {
+        if wasm.len() > MAX_WASM {
+            return Err(Error::TooLarge {
+                what: "module",
+                size: wasm.len(),
+                limit: MAX_WASM,
+            });
+        }
+        let mut dissection = Dissection::of(wasm);
+        for payload in Parser::new(0).parse_all(wasm) {
+            dissection.take(&payload.map_err(not_wasm)?)?;
+        }
+        Ok(dissection.unit)
+    }
+
+    /// What a token must say about these bytes: upper-case hexadecimal SHA-256.
+    pub(crate) fn hash(&self) -> String {
+        HEXUPPER.encode(&Sha256::digest(&self.bare))
+    }
+}
+
+/// A unit that is being taken apart, and the levels around the one where the parser is.
+struct Dissection<'a> {
+    wasm: &'a [u8],
+    unit: Unit<'a>,
+    around: Vec<(u8, Vec<u8>)>,
+}
+
+impl<'a> Dissection<'a> {
+    fn of(wasm: &'a [u8]) -> Self {
+        Self {
+            wasm,
+            unit: Unit {
+                bare: Vec::with_capacity(wasm.len()),
+                tokens: Vec::new(),
+                nested: false,
+            },
+            around: Vec::new(),
+        }
+    }
+
+    fn take(&mut self, payload: &Payload<'a>) -> Result<(), Error> {
+        match payload {
+            Version { range, .. } => {
+                let header = self.bytes(range.clone())?;
+                self.unit.bare.extend_from_slice(header);
+            }
+            ModuleSection { .. } | ComponentSection { .. } => self.open(payload)?,
+            End(_) => self.close(),
+            CustomSection(section) if Section::named(section.name()).is_some() => {
+                self.token(section.data());
+            }
+            other => self.copy(other)?,
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, payload: &Payload<'a>) -> Result<(), Error> {
+        if self.around.len() == MAX_DEPTH {
+            return Err(Error::TooDeep(MAX_DEPTH));
+        }
+        if let Some((id, _)) = payload.as_section() {
+            self.around.push((id, mem::take(&mut self.unit.bare)));
+        }
+        Ok(())
+    }
+
+    fn close(&mut self) {
+        if let Some((id, outer)) = self.around.pop() {
+            let inner = mem::replace(&mut self.unit.bare, outer);
+            append(&mut self.unit.bare, id, &inner);
+        }
+    }
+
+    fn token(&mut self, token: &'a [u8]) {
+        if self.around.is_empty() {
+            self.unit.tokens.push(token);
+        } else {
+            self.unit.nested = true;
+        }
+    }
+
+    fn copy(&mut self, payload: &Payload<'a>) -> Result<(), Error> {
+        if let Some((id, range)) = payload.as_section() {
+            let content = self.bytes(range)?;
+            append(&mut self.unit.bare, id, content);
+        }
+        Ok(())
+    }
+
+    fn bytes(&self, range: std::ops::Range<usize>) -> Result<&'a [u8], Error> {
+        let past_the_end = || Error::NotWasm("a section reaches past the end".to_owned());
+        self.wasm.get(range).ok_or_else(past_the_end)
+    }
+}
+
+/// Writes a section: id, length in the shortest form, content.
+fn append(bytes: &mut Vec<u8>, id: u8, content: &[u8]) {
+    bytes.push(id);
+    content.encode(bytes);
+}
+
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the shape that map_err wants"
+)]
+fn not_wasm(error: BinaryReaderError) -> Error {
+    Error::NotWasm(format!("{} at byte {}", error.message(), error.offset()))
+}

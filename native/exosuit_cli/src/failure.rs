@@ -1,0 +1,72 @@
+//! How a command fails: what it says, and with which exit code.
+
+use std::fmt::Display;
+use std::process::ExitCode;
+
+use crate::output::redact;
+
+/// Why a command did not do what was asked.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    text: String,
+    code: &'static str,
+    exit: u8,
+}
+
+impl Failure {
+    /// What was typed cannot be meant: exit code 2.
+    pub(crate) fn usage(text: impl Display) -> Self {
+        Self {
+            text: text.to_string(),
+            code: "usage",
+            exit: 2,
+        }
+    }
+
+    /// What is needed is not there: exit code 1.
+    pub(crate) fn missing(text: impl Display) -> Self {
+        Self {
+            text: text.to_string(),
+            code: "missing",
+            exit: 1,
+        }
+    }
+
+    /// A file or a program could not be reached: exit code 1.
+    pub(crate) fn io(what: impl Display, error: &std::io::Error) -> Self {
+        Self {
+            text: format!("{what}: {error}"),
+            code: "io",
+            exit: 1,
+        }
+    }
+
+    /// Puts what it is about before what it says.
+    pub(crate) fn about(self, subject: impl Display) -> Self {
+        Self {
+            text: format!("{subject}: {}", self.text),
+            ..self
+        }
+    }
+
+    /// The error as `--json` prints it.
+    pub(crate) fn to_json(&self) -> serde_json::Value {
+        serde_json::json!({"error": redact(&self.text), "code": self.code})
+    }
+
+    /// Says it to people, and gives the exit code.
+    pub(crate) fn report(&self) -> ExitCode {
+        eprintln!("error: {}", redact(&self.text));
+        ExitCode::from(self.exit)
+    }
+}
+
+impl From<exosuit_claims::Error> for Failure {
+    fn from(error: exosuit_claims::Error) -> Self {
+        Self {
+            text: error.to_string(),
+            code: error.code(),
+            exit: 1,
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Reading with a bound, and writing all or nothing.
+
+use std::fs::{self, File, Permissions};
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use crate::failure::Failure;
+
+/// Reads a file of at most `limit` bytes.
+pub(crate) fn read(path: &Path, limit: usize) -> Result<Vec<u8>, Failure> {
+    let cannot =
+        |error: std::io::Error| Failure::io(format!("cannot read {}", path.display()), &error);
+    let mut bytes = Vec::new();
+    let bound = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+    let file = File::open(path).map_err(cannot)?;
+    file.take(bound).read_to_end(&mut bytes).map_err(cannot)?;
+    if bytes.len() > limit {
+        let error = std::io::Error::other(format!("more than {limit} bytes"));
+        return Err(cannot(error));
+    }
+    Ok(bytes)
+}
+
+/// Writes a file so that whoever looks sees the old one or the new one, never half of it.
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let cannot =
+        |error: std::io::Error| Failure::io(format!("cannot write {}", path.display()), &error);
+    let existing = fs::metadata(path).ok();
+    if existing
+        .as_ref()
+        .is_some_and(|existing| !existing.is_file())
+    {
+        // A pipe, /dev/stdout: nothing that another file may be put in the place of.
+        return fs::write(path, bytes).map_err(cannot);
+    }
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    // A temporary file is its owner's alone; the file should be as readable as any other.
+    let mode = existing.map_or(0o644, |existing| existing.permissions().mode());
+    let mut file = tempfile::Builder::new()
+        .permissions(Permissions::from_mode(mode & 0o777))
+        .tempfile_in(directory)
+        .map_err(cannot)?;
+    file.write_all(bytes).map_err(cannot)?;
+    file.as_file().sync_all().map_err(cannot)?;
+    file.persist(path).map_err(|error| cannot(error.error))?;
+    Ok(())
+}

@@ -1,0 +1,46 @@
+//! `exosuit keys`: making keys.
+
+use clap::{Args, Subcommand};
+use exosuit_claims::{KeyKind, KeyPair};
+use serde_json::json;
+
+use crate::failure::Failure;
+use crate::output;
+
+#[derive(Subcommand)]
+pub(crate) enum Keys {
+    /// Make a key pair and print it.
+    Gen(Gen),
+}
+
+#[derive(Args)]
+#[command(after_long_help = "\
+Accounts sign; modules and providers are what is signed; servers are hosts; a cluster key signs
+what hosts say to each other. With --json: {\"public_key\": \"...\", \"seed\": \"...\"}.
+
+Example:
+  (umask 077; exosuit keys gen account > account.nk --json)")]
+pub(crate) struct Gen {
+    /// What the key is for: account, module, provider, server, cluster, operator or user.
+    kind: KeyKind,
+    /// Print JSON: public key and seed.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Keys {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let Self::Gen(Gen { kind, json }) = self;
+        let pair = KeyPair::generate(kind);
+        let (public_key, seed) = (pair.public_key(), pair.seed());
+        if json {
+            return output::line(json!({"public_key": public_key.as_str(), "seed": seed}));
+        }
+        output::line(format_args!(
+            "public key: {public_key}\nseed:       {seed}\n"
+        ))?;
+        output::line(format_args!(
+            "Keep the seed secret: whoever has it is this {kind}."
+        ))
+    }
+}

@@ -1,0 +1,79 @@
+//! The `exosuit` command: keys and claims by itself, a host by handing over to the VM.
+//!
+//! - `keys`, `claims`: files in, files out. No VM, so they answer at once.
+//! - `up`: checks its arguments, then becomes the VM that runs the host.
+
+#![forbid(unsafe_code)]
+
+mod claims;
+mod failure;
+mod files;
+mod keys;
+mod output;
+mod seed;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use failure::Failure;
+
+/// An OTP host for WebAssembly.
+#[derive(Parser)]
+#[command(name = "exosuit", version, arg_required_else_help = true)]
+#[command(after_long_help = "\
+Exit codes: 0 it worked, 1 it failed or did not verify, 2 the command line is wrong.
+Errors go to stderr. With --json a failure is on stdout as well: {\"error\": \"...\", \"code\": \"...\"}.
+
+Example:
+  exosuit up examples/counter/app.yaml")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start a host and everything that the manifests name.
+    Up(up::Up),
+    /// Make keys.
+    #[command(subcommand, arg_required_else_help = true)]
+    Keys(keys::Keys),
+    /// Sign Wasm, and see what a signature says.
+    #[command(subcommand, arg_required_else_help = true)]
+    Claims(claims::Claims),
+}
+
+impl Command {
+    fn run(self) -> Result<(), Failure> {
+        match self {
+            Self::Up(up) => up.run(),
+            Self::Keys(keys) => keys.run(),
+            Self::Claims(claims) => claims.run(),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    match Cli::try_parse() {
+        Ok(cli) => match cli.command.run() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => failure.report(),
+        },
+        Err(error) => explain(&error),
+    }
+}
+
+/// Prints help to stdout, and what is wrong with the command line to stderr.
+fn explain(error: &clap::Error) -> ExitCode {
+    let text = output::redact(&error.render().to_string());
+    if error.use_stderr() {
+        eprint!("{text}");
+        return ExitCode::from(2);
+    }
+    match output::line(text.trim_end()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

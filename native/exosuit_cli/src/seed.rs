@@ -1,0 +1,53 @@
+//! Seeds as arguments: a seed itself, or a file that holds one.
+
+use std::path::Path;
+use std::str::FromStr;
+
+use exosuit_claims::{KeyKind, KeyPair};
+use serde::Deserialize;
+
+use crate::failure::Failure;
+use crate::files;
+use crate::output::looks_like_seed;
+
+/// A key file is a line, or a line of JSON.
+const LIMIT: usize = 4_096;
+
+/// A seed, or the path of a file with one. It has no `Debug`: it may be a secret.
+#[derive(Clone)]
+pub(crate) struct SeedArgument(String);
+
+impl FromStr for SeedArgument {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// What `keys gen --json` prints.
+#[derive(Deserialize)]
+struct KeyFile {
+    seed: String,
+}
+
+impl SeedArgument {
+    /// The key pair, which must be of this kind. `option` is what errors call it.
+    pub(crate) fn load(&self, option: &'static str, kind: KeyKind) -> Result<KeyPair, Failure> {
+        let pair = if looks_like_seed(&self.0) {
+            KeyPair::from_seed(&self.0).map_err(|error| Failure::from(error).about(option))?
+        } else {
+            load(Path::new(&self.0)).map_err(|failure| failure.about(option))?
+        };
+        pair.public_key().require(option, kind)?;
+        Ok(pair)
+    }
+}
+
+fn load(path: &Path) -> Result<KeyPair, Failure> {
+    let bytes = files::read(path, LIMIT)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let file = serde_json::from_str(&text).map(|file: KeyFile| file.seed);
+    let seed = file.unwrap_or_else(|_| text.into_owned());
+    KeyPair::from_seed(seed.trim()).map_err(|error| Failure::from(error).about(path.display()))
+}

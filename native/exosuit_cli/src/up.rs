@@ -1,0 +1,156 @@
+//! `exosuit up`: checks the arguments, then becomes the VM that runs the host.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::str::FromStr;
+
+use clap::{Args, ValueEnum};
+use exosuit_claims::{KeyKind, PublicKey};
+use serde::Serialize;
+
+use crate::failure::Failure;
+
+/// Names the program that starts the VM; `bin/exosuit` sets it.
+const VM: &str = "EXOSUIT_VM";
+
+/// Carries the arguments into the VM, as JSON.
+const ARGUMENTS: &str = "EXOSUIT_UP";
+
+#[derive(Args)]
+#[command(after_long_help = "\
+The host runs in the foreground until Ctrl-C or SIGTERM, then drains and stops.
+
+Example:
+  exosuit up examples/counter/app.yaml --host-label zone=home --data-dir ./data")]
+pub(crate) struct Up {
+    /// What is to run, as YAML.
+    #[arg(required = true, value_name = "MANIFEST")]
+    manifests: Vec<PathBuf>,
+    /// A label of the host, as KEY=VALUE; may be repeated.
+    #[arg(long = "host-label", value_name = "KEY=VALUE")]
+    labels: Vec<Label>,
+    /// Where the host keeps what must outlive it.
+    #[arg(long, value_name = "DIRECTORY")]
+    data_dir: Option<PathBuf>,
+    /// An account whose signatures count (A...); may be repeated [default: any account's].
+    #[arg(long, value_name = "ISSUER", value_parser = account)]
+    trust: Vec<PublicKey>,
+    /// What becomes of Wasm without a token.
+    #[arg(long, value_enum, default_value_t = Unsigned::Deny)]
+    unsigned: Unsigned,
+    /// The name of the host.
+    #[arg(long)]
+    name: Option<String>,
+}
+
+#[derive(Clone, Copy, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Unsigned {
+    /// Refuse it.
+    Deny,
+    /// Let it run, with its links as its only grant.
+    Allow,
+}
+
+#[derive(Clone)]
+struct Label(String, String);
+
+impl FromStr for Label {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once('=') {
+            Some((key, value)) if !key.is_empty() => Ok(Self(key.to_owned(), value.to_owned())),
+            _ => Err("expected KEY=VALUE, like zone=home"),
+        }
+    }
+}
+
+/// What the VM is told.
+#[derive(Serialize)]
+struct Arguments {
+    manifests: Vec<PathBuf>,
+    labels: BTreeMap<String, String>,
+    data_dir: Option<PathBuf>,
+    trust: Vec<String>,
+    unsigned: Unsigned,
+    name: Option<String>,
+}
+
+impl Up {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let arguments = self.check()?;
+        let json = serde_json::to_string(&arguments)
+            .map_err(|_| Failure::usage("a path is not UTF-8, and manifests are named in JSON"))?;
+        let vm = env::var_os(VM).filter(|vm| !vm.is_empty()).ok_or_else(|| {
+            Failure::missing(
+                "a host needs its VM: run bin/exosuit, which finds it, rather than this program",
+            )
+        })?;
+        // Only a failure returns: on success this process is the VM.
+        let error = Command::new(&vm).env(ARGUMENTS, json).exec();
+        Err(Failure::io(
+            format!("cannot start {}", vm.display()),
+            &error,
+        ))
+    }
+
+    fn check(self) -> Result<Arguments, Failure> {
+        let manifests = self.manifests.iter().map(|path| manifest(path));
+        Ok(Arguments {
+            manifests: manifests.collect::<Result<_, _>>()?,
+            labels: labels(self.labels)?,
+            data_dir: self.data_dir.as_deref().map(data_directory).transpose()?,
+            trust: self.trust.iter().map(ToString::to_string).collect(),
+            unsigned: self.unsigned,
+            name: self.name,
+        })
+    }
+}
+
+fn manifest(path: &Path) -> Result<PathBuf, Failure> {
+    if !path.is_file() {
+        return Err(Failure::missing(format!(
+            "there is no manifest {}",
+            path.display()
+        )));
+    }
+    absolute(path)
+}
+
+fn data_directory(path: &Path) -> Result<PathBuf, Failure> {
+    if path.exists() && !path.is_dir() {
+        let text = format!("--data-dir {} is not a directory", path.display());
+        return Err(Failure::usage(text));
+    }
+    absolute(path)
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+    let cannot = |error| Failure::io(format!("cannot find {}", path.display()), &error);
+    std::path::absolute(path).map_err(cannot)
+}
+
+fn labels(labels: Vec<Label>) -> Result<BTreeMap<String, String>, Failure> {
+    let mut unique = BTreeMap::new();
+    for Label(key, value) in labels {
+        if unique.insert(key.clone(), value).is_some() {
+            return Err(Failure::usage(format!("--host-label {key} is given twice")));
+        }
+    }
+    Ok(unique)
+}
+
+fn account(text: &str) -> Result<PublicKey, String> {
+    let key = PublicKey::parse(text).map_err(|error| error.to_string())?;
+    if key.kind() == KeyKind::Account {
+        return Ok(key);
+    }
+    Err(format!(
+        "expected the key of an account (A...), this one is of kind {}",
+        key.kind()
+    ))
+}

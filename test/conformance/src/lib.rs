@@ -1,0 +1,1 @@
+//! Nothing lives here: the tests prove that Exosuit and the crates of its peers agree.
