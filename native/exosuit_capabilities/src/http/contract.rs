@@ -1,0 +1,233 @@
+//! The messages of `wasmcloud:httpserver`: a request written, a response read.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use exosuit_core::{Code, Error};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::request::Parts;
+use http::{Method, Response, StatusCode};
+use http_body_util::Full;
+use rmp::encode::{self, ValueWriteError};
+use serde::Deserialize;
+
+/// The operation that every request becomes.
+pub(crate) const OPERATION: &str = "HttpServer.HandleRequest";
+
+/// The place of a body's length that is not known before its end.
+const OPEN_LENGTH: u32 = u32::MAX;
+
+/// A request as it is written: its head first, then its body as it comes, so that a large body is
+/// copied once and small parts of it keep no buffers alive.
+pub(crate) struct Payload {
+    bytes: Vec<u8>,
+    body_at: usize,
+    open: bool,
+}
+
+impl Payload {
+    /// Writes all but the body, of which `length` bytes are announced.
+    pub(crate) fn begin(head: &Parts, length: Option<u64>) -> Result<Self, Error> {
+        let length = length.and_then(|length| u32::try_from(length).ok());
+        let mut bytes = Vec::with_capacity(1_024 + length.unwrap_or(0) as usize);
+        write_head(&mut bytes, head).map_err(|error| {
+            Error::new(
+                Code::Internal,
+                format!("a request was not written: {error}"),
+            )
+        })?;
+        let marker = encode::write_bin_len(&mut bytes, length.unwrap_or(OPEN_LENGTH));
+        marker.map_err(|error| {
+            Error::new(
+                Code::Internal,
+                format!("a request was not written: {error}"),
+            )
+        })?;
+        Ok(Self {
+            body_at: bytes.len(),
+            bytes,
+            open: length.is_none(),
+        })
+    }
+
+    /// Appends to the body.
+    pub(crate) fn push(&mut self, part: &[u8]) {
+        self.bytes.extend_from_slice(part);
+    }
+
+    /// How long the body is by now.
+    pub(crate) fn body_length(&self) -> u64 {
+        (self.bytes.len() - self.body_at) as u64
+    }
+
+    /// The whole message.
+    pub(crate) fn finish(mut self) -> Bytes {
+        if self.open {
+            let length = u32::try_from(self.body_length()).unwrap_or(OPEN_LENGTH);
+            let place = self.body_at - size_of_val(&length)..self.body_at;
+            self.bytes[place].copy_from_slice(&length.to_be_bytes());
+        }
+        self.bytes.into()
+    }
+}
+
+fn write_head(out: &mut Vec<u8>, head: &Parts) -> Result<(), ValueWriteError> {
+    encode::write_map_len(out, 5)?;
+    for (name, value) in [
+        ("method", head.method.as_str()),
+        ("path", head.uri.path()),
+        ("queryString", head.uri.query().unwrap_or("")),
+    ] {
+        encode::write_str(out, name)?;
+        encode::write_str(out, value)?;
+    }
+    encode::write_str(out, "header")?;
+    write_header(out, &head.headers)?;
+    encode::write_str(out, "body")
+}
+
+fn write_header(out: &mut Vec<u8>, header: &HeaderMap) -> Result<(), ValueWriteError> {
+    encode::write_map_len(out, small(header.keys_len()))?;
+    for name in header.keys() {
+        encode::write_str(out, name.as_str())?;
+        let values = header.get_all(name);
+        encode::write_array_len(out, small(values.iter().count()))?;
+        for value in values {
+            encode::write_str(out, &text(value))?;
+        }
+    }
+    Ok(())
+}
+
+fn small(length: usize) -> u32 {
+    u32::try_from(length).expect("the header is bounded by max_header_bytes")
+}
+
+/// Bytes that are not UTF-8 are read as Latin-1, which HTTP once meant by them: nothing is lost.
+fn text(value: &HeaderValue) -> Cow<'_, str> {
+    match std::str::from_utf8(value.as_bytes()) {
+        Ok(text) => text.into(),
+        Err(_) => value.as_bytes().iter().copied().map(char::from).collect(),
+    }
+}
+
+#[derive(Deserialize)]
+struct Answered<'a> {
+    #[serde(rename = "statusCode", default)]
+    status: u16,
+    #[serde(default)]
+    header: Option<BTreeMap<String, Values>>,
+    #[serde(default, borrow, with = "serde_bytes")]
+    body: Option<Cow<'a, [u8]>>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Values {
+    Many(Vec<String>),
+    One(String),
+}
+
+/// Reads what the actor answered to a request of this method, without copying the body.
+pub(crate) fn response(answer: &Bytes, method: &Method) -> Result<Response<Full<Bytes>>, Error> {
+    let answered: Answered = rmp_serde::from_slice(answer).map_err(|_| {
+        bad("it is not MessagePack of {statusCode: u16, header: {str: [str]}, body: bin}")
+    })?;
+    let status = status(answered.status)?;
+    let body = match answered.body {
+        None => Bytes::new(),
+        Some(Cow::Borrowed(part)) => answer.slice_ref(part),
+        Some(Cow::Owned(part)) => part.into(),
+    };
+    let mut headers = headers(answered.header.unwrap_or_default())?;
+    let body = frame(&mut headers, status, method, body);
+
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    Ok(response)
+}
+
+fn status(number: u16) -> Result<StatusCode, Error> {
+    // Interim answers and upgrades are the server's own business.
+    match StatusCode::from_u16(number) {
+        Ok(status) if (200..600).contains(&number) => Ok(status),
+        _ => Err(bad(&format!("its status {number} is not from 200 to 599"))),
+    }
+}
+
+fn headers(given: BTreeMap<String, Values>) -> Result<HeaderMap, Error> {
+    let mut headers = HeaderMap::new();
+    for (name, values) in given {
+        let name = HeaderName::try_from(&name)
+            .map_err(|_| bad("one of its header names is not a token"))?;
+        let values = match values {
+            Values::Many(values) => values,
+            Values::One(value) => vec![value],
+        };
+        for value in values {
+            let value = HeaderValue::try_from(value).map_err(|_| {
+                bad(&format!(
+                    "its header {name} has a value with a control character"
+                ))
+            })?;
+            headers
+                .try_append(name.clone(), value)
+                .map_err(|_| bad("it has too many headers"))?;
+        }
+    }
+    strip_hop_by_hop(&mut headers);
+    Ok(headers)
+}
+
+/// Takes away what is said from hop to hop, which is the server's to say.
+fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    let always = [
+        header::CONNECTION,
+        header::PROXY_AUTHENTICATE,
+        header::TE,
+        header::TRAILER,
+        header::TRANSFER_ENCODING,
+        header::UPGRADE,
+        HeaderName::from_static("keep-alive"),
+        HeaderName::from_static("proxy-connection"),
+    ];
+    for name in named.iter().chain(&always) {
+        headers.remove(name);
+    }
+}
+
+/// Makes body and length agree: the guest's own `content-length` counts only for HEAD, whose
+/// answer tells the length of a body that it does not carry.
+fn frame(headers: &mut HeaderMap, status: StatusCode, method: &Method, body: Bytes) -> Bytes {
+    let told = headers.remove(header::CONTENT_LENGTH);
+    if matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+        return Bytes::new();
+    }
+    if method != Method::HEAD {
+        return body;
+    }
+    let told = told
+        .and_then(|told| told.to_str().ok()?.parse::<u64>().ok())
+        .filter(|_| body.is_empty());
+    headers.insert(
+        header::CONTENT_LENGTH,
+        told.unwrap_or(body.len() as u64).into(),
+    );
+    Bytes::new()
+}
+
+fn bad(what: &str) -> Error {
+    Error::new(
+        Code::Guest,
+        format!("the answer to {OPERATION} is not an HTTP response: {what}"),
+    )
+}

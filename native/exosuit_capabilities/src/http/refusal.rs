@@ -1,0 +1,83 @@
+//! Which status a failure becomes.
+
+use bytes::Bytes;
+use exosuit_core::Code;
+use http::header::{self, HeaderValue};
+use http::{Response, StatusCode};
+use http_body_util::Full;
+
+/// Why a request has no answer from the actor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// The request itself is at fault.
+    Request(StatusCode),
+    /// As many bytes are buffered as may be.
+    Full,
+    /// The call failed.
+    Call(Code),
+}
+
+impl Refusal {
+    fn status(self) -> StatusCode {
+        match self {
+            Self::Request(status) => status,
+            Self::Full => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Call(code) => status(code),
+        }
+    }
+
+    /// The response: its status and nothing that would tell a stranger why.
+    pub(crate) fn response(self) -> Response<Full<Bytes>> {
+        let status = self.status();
+        let reason = status.canonical_reason().unwrap_or("Error");
+        let mut response = Response::new(Full::from(format!("{reason}\n")));
+        *response.status_mut() = status;
+
+        let headers = response.headers_mut();
+        let text = HeaderValue::from_static("text/plain; charset=utf-8");
+        headers.insert(header::CONTENT_TYPE, text);
+        // A 404 may be kept by caches unless they are told not to; none of these lasts.
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+/// The status of a call's failure: 503 where trying again may help, 504 for its deadline, 404
+/// where nothing of that name is, and 502 where whoever answers behind this server is at fault or
+/// may not answer.
+fn status(code: Code) -> StatusCode {
+    match code {
+        Code::Unavailable | Code::Overloaded | Code::Dropped | Code::ExpiredClaims => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+        Code::Deadline => StatusCode::GATEWAY_TIMEOUT,
+        Code::UnknownTarget => StatusCode::NOT_FOUND,
+        Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        _ => StatusCode::BAD_GATEWAY,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_of_failure_has_its_status() {
+        for code in Code::ALL {
+            let expected = match code.as_str() {
+                "unavailable" | "overloaded" | "dropped" | "expired_claims" => 503,
+                "deadline" => 504,
+                "unknown_target" => 404,
+                "internal" => 500,
+                _ => 502,
+            };
+            let response = Refusal::Call(*code).response();
+            assert_eq!(response.status().as_u16(), expected, "{code}");
+            let told_when = response.headers().contains_key(header::RETRY_AFTER);
+            assert_eq!(told_when, expected == 503, "{code}");
+        }
+    }
+}

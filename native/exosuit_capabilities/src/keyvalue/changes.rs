@@ -1,0 +1,211 @@
+//! The operations that change something, on the entries of one bucket.
+
+use std::ops::ControlFlow;
+
+use exosuit_core::{Code, Error};
+
+use super::layout::{self, EXPIRY, Head};
+use super::records::Write;
+use super::space::{Space, conflict, too_long};
+
+/// The longest member of a set: it is a part of a record's key.
+const MAX_MEMBER: usize = 65_536;
+
+/// How many expired entries one change clears away: more than it can make, so that they never pile up.
+const PURGE: usize = 8;
+
+impl<R: Write> Space<R> {
+    pub(crate) fn delete(&mut self, key: &str) -> Result<bool, Error> {
+        let there = self.contains(key)?;
+        self.clear(key)?;
+        Ok(there)
+    }
+
+    pub(crate) fn increment(&mut self, key: &str, by: i32) -> Result<i32, Error> {
+        let (expires, before) = match self.head(key)? {
+            None => (0, 0),
+            Some(Head::Text { expires, value }) => (expires, integer(&value)?),
+            Some(other) => return Err(conflict(&other, "text")),
+        };
+        let after = before
+            .checked_add(by)
+            .ok_or_else(|| Error::new(Code::Provider, "the sum does not fit into 32 bits"))?;
+        let value = after.to_string().into_bytes();
+        self.replace(key, &Head::Text { expires, value })?;
+        Ok(after)
+    }
+
+    pub(crate) fn set_text(&mut self, key: &str, value: &str, seconds: u32) -> Result<(), Error> {
+        self.check_value(value)?;
+        let expires = match seconds {
+            0 => 0,
+            seconds => self.now.saturating_add(u64::from(seconds) * 1_000),
+        };
+        let value = value.as_bytes().to_vec();
+        self.clear(key)?;
+        self.replace(key, &Head::Text { expires, value })
+    }
+
+    pub(crate) fn list_add(&mut self, key: &str, value: &str) -> Result<u32, Error> {
+        self.check_value(value)?;
+        let (next, count) = self.list(key)?.unwrap_or((0, 0));
+        self.check_count(count)?;
+        let item = layout::item_key(&self.bucket, key, &next.to_be_bytes());
+        self.records.put(&item, value.as_bytes())?;
+        let (next, count) = (next + 1, count + 1);
+        self.replace(key, &Head::List { next, count })?;
+        Ok(u32::try_from(count).unwrap_or(u32::MAX))
+    }
+
+    pub(crate) fn list_delete(&mut self, key: &str, value: &str) -> Result<bool, Error> {
+        let Some((next, count)) = self.list(key)? else {
+            return Ok(false);
+        };
+        let mut found = None;
+        self.each_item(key, &mut |number, item| {
+            if item != value.as_bytes() {
+                return Ok(ControlFlow::Continue(()));
+            }
+            found = Some(number.to_vec());
+            Ok(ControlFlow::Break(()))
+        })?;
+        let Some(number) = found else {
+            return Ok(false);
+        };
+        let count = count.saturating_sub(1);
+        self.remove_item(key, &number, &Head::List { next, count }, count)?;
+        Ok(true)
+    }
+
+    pub(crate) fn list_clear(&mut self, key: &str) -> Result<bool, Error> {
+        let there = self.list(key)?.is_some();
+        self.clear(key)?;
+        Ok(there)
+    }
+
+    pub(crate) fn set_add(&mut self, key: &str, member: &str) -> Result<u32, Error> {
+        if member.len() > MAX_MEMBER {
+            return Err(too_long("a member of a set", MAX_MEMBER));
+        }
+        let count = self.set(key)?.unwrap_or(0);
+        if self.is_member(key, member.as_bytes())? {
+            return Ok(0);
+        }
+        self.check_count(count)?;
+        let record = layout::item_key(&self.bucket, key, member.as_bytes());
+        self.records.put(&record, &[])?;
+        self.replace(key, &Head::Set { count: count + 1 })?;
+        Ok(1)
+    }
+
+    pub(crate) fn set_delete(&mut self, key: &str, member: &str) -> Result<u32, Error> {
+        let Some(count) = self.set(key)? else {
+            return Ok(0);
+        };
+        if !self.is_member(key, member.as_bytes())? {
+            return Ok(0);
+        }
+        let count = count.saturating_sub(1);
+        self.remove_item(key, member.as_bytes(), &Head::Set { count }, count)?;
+        Ok(1)
+    }
+
+    pub(crate) fn set_clear(&mut self, key: &str) -> Result<bool, Error> {
+        let there = self.set(key)?.is_some();
+        self.clear(key)?;
+        Ok(there)
+    }
+
+    fn remove_item(&mut self, key: &str, item: &[u8], head: &Head, left: u64) -> Result<(), Error> {
+        let record = layout::item_key(&self.bucket, key, item);
+        self.records.remove(&record)?;
+        // As in Redis, an empty list or set is none at all.
+        if left == 0 {
+            self.clear(key)
+        } else {
+            self.replace(key, head)
+        }
+    }
+
+    /// Puts a head in the place of the one that is there, if any, of the same kind.
+    fn replace(&mut self, key: &str, head: &Head) -> Result<(), Error> {
+        let head_key = layout::head_key(&self.bucket, key);
+        let before = self.records.put(&head_key, &head.encode())?;
+        let before = before.as_deref().map(Head::decode).transpose()?;
+        if let Some(index) = before.and_then(|before| expiry_of(&before, &head_key)) {
+            self.records.remove(&index)?;
+        }
+        if let Some(index) = expiry_of(head, &head_key) {
+            self.records.put(&index, &[])?;
+        }
+        Ok(())
+    }
+
+    /// Takes an entry away with all that belongs to it.
+    fn clear(&mut self, key: &str) -> Result<(), Error> {
+        let Some(head) = self.stored(key)? else {
+            return Ok(());
+        };
+        let head_key = layout::head_key(&self.bucket, key);
+        let mut records: Vec<Vec<u8>> = expiry_of(&head, &head_key).into_iter().collect();
+        if !matches!(head, Head::Text { .. }) {
+            self.each_item(key, &mut |item, _| {
+                records.push(layout::item_key(&self.bucket, key, item));
+                Ok(ControlFlow::Continue(()))
+            })?;
+        }
+        records.push(head_key);
+        for record in &records {
+            self.records.remove(record)?;
+        }
+        Ok(())
+    }
+
+    fn check_value(&self, value: &str) -> Result<(), Error> {
+        let most = usize::try_from(self.limits.value_bytes).unwrap_or(usize::MAX);
+        if value.len() > most {
+            return Err(too_long("a value", most));
+        }
+        Ok(())
+    }
+
+    fn check_count(&self, count: u64) -> Result<(), Error> {
+        let most = self.limits.items;
+        if count >= most {
+            let detail = format!("a list or set may have {most} items (max_items)");
+            return Err(Error::new(Code::Provider, detail));
+        }
+        Ok(())
+    }
+}
+
+/// Clears away a few of the entries that have expired, in whichever bucket.
+pub(crate) fn purge(records: &mut impl Write, now: u64) -> Result<(), Error> {
+    let mut expired = Vec::new();
+    records.scan(EXPIRY, &mut |key, _| {
+        let (at, head_key) = layout::split_expiry_key(key)?;
+        if at > now || expired.len() == 2 * PURGE {
+            return Ok(ControlFlow::Break(()));
+        }
+        expired.extend([key.to_vec(), head_key.to_vec()]);
+        Ok(ControlFlow::Continue(()))
+    })?;
+    for key in &expired {
+        records.remove(key)?;
+    }
+    Ok(())
+}
+
+fn expiry_of(head: &Head, head_key: &[u8]) -> Option<Vec<u8>> {
+    match head {
+        Head::Text { expires, .. } if *expires > 0 => Some(layout::expiry_key(*expires, head_key)),
+        _ => None,
+    }
+}
+
+fn integer(value: &[u8]) -> Result<i32, Error> {
+    let number = std::str::from_utf8(value)
+        .ok()
+        .and_then(|text| text.parse().ok());
+    number.ok_or_else(|| Error::new(Code::Provider, "the value is not a whole number of 32 bits"))
+}

@@ -1,0 +1,318 @@
+//! Records in a file that survives `kill -9`: one thread writes, commits are shared.
+
+use std::fs;
+use std::ops::ControlFlow;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use bytes::Bytes;
+use exosuit_core::{Answer, Code, Done, Error, Id};
+use parking_lot::Mutex;
+use redb::{
+    Builder, Database, DatabaseError, ReadOnlyTable, ReadableDatabase, ReadableTable, Table,
+    TableDefinition,
+};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use super::Store;
+use super::contract::{Change, Operation, Query};
+use super::records::{Read, Visit, Write};
+use super::work::{Place, Work};
+
+const RECORDS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("records");
+
+/// How many writes may wait for the writer, and as many may share one commit.
+const QUEUE: usize = 64;
+
+/// How many reads there may be on blocking threads at a time.
+const READERS: usize = 16;
+
+/// Pages kept in memory; the library would take a gigabyte.
+const CACHE_BYTES: usize = 64 << 20;
+
+/// How often, and how long apart, a file that is still held is asked for: one that is just being
+/// let go of is free within a commit or two.
+const ATTEMPTS: u32 = 40;
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Records in a file.
+pub(crate) struct File(Arc<Mutex<Option<Open>>>);
+
+#[derive(Clone)]
+struct Open {
+    database: Arc<Database>,
+    readers: Arc<Semaphore>,
+    writer: mpsc::Sender<Job>,
+    /// Cancelled when the writer has let go of the file.
+    written: CancellationToken,
+}
+
+struct Job {
+    change: Change,
+    place: Place,
+    reply: oneshot::Sender<Result<Bytes, Error>>,
+}
+
+impl File {
+    /// Opens or makes the file of this provider, which only its owner may read.
+    pub(crate) fn open(id: &Id, data_dir: Option<&Path>) -> Result<Self, Error> {
+        let needs = "setting backend is \"file\", which needs a host with a data directory";
+        let directory = data_dir
+            .ok_or_else(|| Error::new(Code::InvalidLink, needs))?
+            .join("keyvalue");
+        let path = directory.join(format!("{id}.redb"));
+        let database = Arc::new(open_private(&directory, &path)?);
+        let (writer, jobs) = mpsc::channel(QUEUE);
+        let written = CancellationToken::new();
+        let (records, end) = (database.clone(), written.clone().drop_guard());
+        thread::Builder::new()
+            .name("exosuit-keyvalue".to_owned())
+            .spawn(move || {
+                write_all(&records, jobs);
+                drop(records);
+                drop(end);
+            })
+            .map_err(|error| file_error(&path, &error))?;
+        Ok(Self(Arc::new(Mutex::new(Some(Open {
+            database,
+            readers: Arc::new(Semaphore::new(READERS)),
+            writer,
+            written,
+        })))))
+    }
+}
+
+impl Store for File {
+    fn run(&self, Work { operation, place }: Work) -> Answer {
+        let open = self.0.clone();
+        Box::pin(async move {
+            let open = open.lock().clone().ok_or_else(stopped)?;
+            match operation {
+                Operation::Query(query) => open.ask(query, place).await,
+                Operation::Change(change) => open.change(change, place).await,
+            }
+        })
+    }
+
+    fn stop(&self) -> Done {
+        let open = self.0.clone();
+        Box::pin(async move {
+            let open = open.lock().take();
+            match open {
+                Some(open) => open.close().await,
+                None => Ok(()),
+            }
+        })
+    }
+}
+
+impl Open {
+    async fn ask(&self, query: Query, place: Place) -> Result<Bytes, Error> {
+        let readers = self.readers.clone();
+        let permit = readers.acquire_owned().await.map_err(|_| stopped())?;
+        let database = self.database.clone();
+        let answer = tokio::task::spawn_blocking(move || {
+            let answer = read(&database, query, &place);
+            drop(database);
+            drop(permit);
+            answer
+        });
+        answer.await.map_err(|_| stopped())?
+    }
+
+    async fn change(&self, change: Change, place: Place) -> Result<Bytes, Error> {
+        let (reply, answer) = oneshot::channel();
+        let job = Job {
+            change,
+            place,
+            reply,
+        };
+        self.writer.send(job).await.map_err(|_| stopped())?;
+        answer.await.map_err(|_| stopped())?
+    }
+
+    /// Waits until those that read and write have let go, then lets go.
+    async fn close(self) -> Result<(), Error> {
+        let Self {
+            database,
+            readers,
+            writer,
+            written,
+        } = self;
+        drop(writer);
+        written.cancelled().await;
+        let all = u32::try_from(READERS).unwrap_or(u32::MAX);
+        let _all = readers.acquire_many(all).await;
+        // The last to let go writes what the next one to open the file need not find out.
+        let closed = tokio::task::spawn_blocking(move || drop(database)).await;
+        closed.map_err(|_| stopped())
+    }
+}
+
+/// The writer's thread: takes what waits, carries it out, commits once, answers all.
+fn write_all(database: &Database, mut jobs: mpsc::Receiver<Job>) {
+    let mut batch = Vec::with_capacity(QUEUE);
+    while jobs.blocking_recv_many(&mut batch, QUEUE) > 0 {
+        // A caller that has given up while it waited gets nothing done.
+        batch.retain(|job| !job.reply.is_closed());
+        let (replies, work): (Vec<_>, Vec<_>) = batch
+            .drain(..)
+            .map(|job| (job.reply, (job.change, job.place)))
+            .unzip();
+        let answers = write(database, work);
+        for (at, reply) in replies.into_iter().enumerate() {
+            let answer = match &answers {
+                Ok(answers) => answers[at].clone(),
+                Err(error) => Err(error.clone()),
+            };
+            // The caller may be gone by now.
+            let _ = reply.send(answer);
+        }
+    }
+}
+
+fn write(
+    database: &Database,
+    work: Vec<(Change, Place)>,
+) -> Result<Vec<Result<Bytes, Error>>, Error> {
+    let transaction = database.begin_write().map_err(store_error)?;
+    let (answers, changed) = {
+        let table = transaction.open_table(RECORDS).map_err(store_error)?;
+        let mut records = Changing {
+            table,
+            changed: false,
+        };
+        let answers = work
+            .into_iter()
+            .map(|(change, place)| place.change(change, &mut records))
+            .collect();
+        (answers, records.changed)
+    };
+    if changed {
+        transaction.commit().map_err(store_error)?;
+    } else {
+        transaction.abort().map_err(store_error)?;
+    }
+    Ok(answers)
+}
+
+fn read(database: &Database, query: Query, place: &Place) -> Result<Bytes, Error> {
+    let transaction = database.begin_read().map_err(store_error)?;
+    let table = transaction.open_table(RECORDS).map_err(store_error)?;
+    place.ask(query, &Reading(table))
+}
+
+struct Reading(ReadOnlyTable<&'static [u8], &'static [u8]>);
+
+struct Changing<'a> {
+    table: Table<'a, &'static [u8], &'static [u8]>,
+    changed: bool,
+}
+
+impl Read for Reading {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        get(&self.0, key)
+    }
+
+    fn scan(&self, prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), Error> {
+        scan(&self.0, prefix, visit)
+    }
+}
+
+impl Read for Changing<'_> {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        get(&self.table, key)
+    }
+
+    fn scan(&self, prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), Error> {
+        scan(&self.table, prefix, visit)
+    }
+}
+
+impl Write for Changing<'_> {
+    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        self.changed = true;
+        let before = self.table.insert(key, value).map_err(store_error)?;
+        Ok(before.map(|before| before.value().to_vec()))
+    }
+
+    fn remove(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        let before = self.table.remove(key).map_err(store_error)?;
+        self.changed |= before.is_some();
+        Ok(before.map(|before| before.value().to_vec()))
+    }
+}
+
+fn get(
+    table: &impl ReadableTable<&'static [u8], &'static [u8]>,
+    key: &[u8],
+) -> Result<Option<Vec<u8>>, Error> {
+    let record = table.get(key).map_err(store_error)?;
+    Ok(record.map(|record| record.value().to_vec()))
+}
+
+fn scan(
+    table: &impl ReadableTable<&'static [u8], &'static [u8]>,
+    prefix: &[u8],
+    visit: &mut Visit<'_>,
+) -> Result<(), Error> {
+    for record in table.range(prefix..).map_err(store_error)? {
+        let (key, value) = record.map_err(store_error)?;
+        let key = key.value();
+        if !key.starts_with(prefix) || visit(key, value.value())? == ControlFlow::Break(()) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn open_private(directory: &Path, path: &Path) -> Result<Database, Error> {
+    let made = fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory);
+    // The one that is there may have been made by hand.
+    made.and_then(|()| fs::set_permissions(directory, fs::Permissions::from_mode(0o700)))
+        .map_err(|error| file_error(directory, &error))?;
+    fs::OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(|error| file_error(path, &error))?;
+    let database = open_free(path)?;
+    let begun = database.begin_write().map_err(store_error)?;
+    begun.open_table(RECORDS).map_err(store_error)?;
+    begun.commit().map_err(store_error)?;
+    Ok(database)
+}
+
+fn open_free(path: &Path) -> Result<Database, Error> {
+    for _ in 1..ATTEMPTS {
+        match Builder::new().set_cache_size(CACHE_BYTES).create(path) {
+            Err(DatabaseError::DatabaseAlreadyOpen) => thread::sleep(PAUSE),
+            other => return other.map_err(|error| file_error(path, &error)),
+        }
+    }
+    let detail = format!("{} is in use by another provider or host", path.display());
+    Err(Error::new(Code::Conflict, detail))
+}
+
+fn stopped() -> Error {
+    Error::new(Code::Unavailable, "the key-value store is stopped")
+}
+
+fn file_error(path: &Path, error: &impl std::fmt::Display) -> Error {
+    Error::new(
+        Code::Io,
+        format!("the key-value store cannot use {}: {error}", path.display()),
+    )
+}
+
+fn store_error(error: impl std::fmt::Display) -> Error {
+    Error::new(Code::Io, format!("the key-value store failed: {error}"))
+}

@@ -1,0 +1,142 @@
+//! How entries are laid out in records. This is the format of the file: it may grow, never change.
+//!
+//! | record | key | value |
+//! |---|---|---|
+//! | an entry's head | `K` bucket key | [`Head`] |
+//! | an item of a list | `I` bucket key number | the item |
+//! | a member of a set | `I` bucket key member | nothing |
+//! | when a text expires | `X` time, and its head's key | nothing |
+//! | the bytes in use | `U` | a number |
+//!
+//! Buckets and, before an item, keys have their length in front, so that none is the beginning of
+//! another. Numbers are big-endian, so that their order is that of the records.
+
+use exosuit_core::{Code, Error};
+
+/// The key of the number of bytes in use.
+pub(crate) const USAGE: &[u8] = b"U";
+
+/// The beginning of the keys of the expiry index.
+pub(crate) const EXPIRY: &[u8] = b"X";
+
+/// What stands under a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Head {
+    /// A text, and when it expires in milliseconds since 1970; 0 for never.
+    Text {
+        /// When it expires.
+        expires: u64,
+        /// The text.
+        value: Vec<u8>,
+    },
+    /// A list: the number that its next item gets, and how many it has.
+    List {
+        /// The number of the next item.
+        next: u64,
+        /// How many items there are.
+        count: u64,
+    },
+    /// A set.
+    Set {
+        /// How many members it has.
+        count: u64,
+    },
+}
+
+impl Head {
+    /// As it stands in a record.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        match self {
+            Self::Text { expires, value } => [b"t", &expires.to_be_bytes()[..], value].concat(),
+            Self::List { next, count } => {
+                [b"l", &next.to_be_bytes()[..], &count.to_be_bytes()].concat()
+            }
+            Self::Set { count } => [b"s", &count.to_be_bytes()[..]].concat(),
+        }
+    }
+
+    /// Reads a record.
+    pub(crate) fn decode(record: &[u8]) -> Result<Self, Error> {
+        let (kind, rest) = record.split_first().ok_or_else(damaged)?;
+        let (first, rest) = rest.split_first_chunk().ok_or_else(damaged)?;
+        let first = u64::from_be_bytes(*first);
+        match kind {
+            b't' => Ok(Self::Text {
+                expires: first,
+                value: rest.to_vec(),
+            }),
+            b'l' => Ok(Self::List {
+                next: first,
+                count: number(rest)?,
+            }),
+            b's' => Ok(Self::Set { count: first }),
+            _ => Err(damaged()),
+        }
+    }
+
+    /// What it is called in an error.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Text { .. } => "text",
+            Self::List { .. } => "list",
+            Self::Set { .. } => "set",
+        }
+    }
+}
+
+/// The key of an entry's head.
+pub(crate) fn head_key(bucket: &str, key: &str) -> Vec<u8> {
+    [b"K", &bucket_part(bucket)[..], key.as_bytes()].concat()
+}
+
+/// The beginning of the keys of an entry's items.
+pub(crate) fn items_key(bucket: &str, key: &str) -> Vec<u8> {
+    let length = u16::try_from(key.len()).expect("a key's length is checked before it is used");
+    let bucket = bucket_part(bucket);
+    [b"I", &bucket[..], &length.to_be_bytes(), key.as_bytes()].concat()
+}
+
+/// The key of one item.
+pub(crate) fn item_key(bucket: &str, key: &str, item: &[u8]) -> Vec<u8> {
+    [&items_key(bucket, key)[..], item].concat()
+}
+
+/// The key of the expiry index for an entry.
+pub(crate) fn expiry_key(expires: u64, head_key: &[u8]) -> Vec<u8> {
+    [EXPIRY, &expires.to_be_bytes(), head_key].concat()
+}
+
+/// The time and the head's key in a key of the expiry index.
+pub(crate) fn split_expiry_key(key: &[u8]) -> Result<(u64, &[u8]), Error> {
+    let (expires, head_key) = key[EXPIRY.len()..]
+        .split_first_chunk()
+        .ok_or_else(damaged)?;
+    Ok((u64::from_be_bytes(*expires), head_key))
+}
+
+/// Reads a number that is a record, or all that is left of one.
+pub(crate) fn number(record: &[u8]) -> Result<u64, Error> {
+    record
+        .try_into()
+        .map(u64::from_be_bytes)
+        .map_err(|_| damaged())
+}
+
+/// Reads a text that is a record, or all that is left of one.
+pub(crate) fn text(record: &[u8]) -> Result<String, Error> {
+    std::str::from_utf8(record)
+        .map(str::to_owned)
+        .map_err(|_| damaged())
+}
+
+fn bucket_part(bucket: &str) -> Vec<u8> {
+    let length = u8::try_from(bucket.len()).expect("a bucket's name is checked before it is used");
+    [&[length], bucket.as_bytes()].concat()
+}
+
+fn damaged() -> Error {
+    Error::new(
+        Code::Io,
+        "the key-value store holds a record that it did not write: its file is damaged",
+    )
+}

@@ -1,0 +1,56 @@
+//! What a backend is asked for: records in the order of their keys.
+
+use std::ops::ControlFlow;
+
+use exosuit_core::Error;
+
+/// Sees a record, and says whether to go on.
+pub(crate) type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, Error> + 'a;
+
+/// Records to read.
+pub(crate) trait Read {
+    /// The record of this key.
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error>;
+
+    /// Visits the records whose keys begin so, in order.
+    fn scan(&self, prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), Error>;
+}
+
+/// Records to change. Both return what was there.
+pub(crate) trait Write: Read {
+    /// Puts a record.
+    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<Option<Vec<u8>>, Error>;
+
+    /// Takes a record away.
+    fn remove(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, Error>;
+}
+
+impl<R: Read + ?Sized> Read for &R {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        (**self).get(key)
+    }
+
+    fn scan(&self, prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), Error> {
+        (**self).scan(prefix, visit)
+    }
+}
+
+impl<R: Read + ?Sized> Read for &mut R {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        (**self).get(key)
+    }
+
+    fn scan(&self, prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), Error> {
+        (**self).scan(prefix, visit)
+    }
+}
+
+impl<R: Write + ?Sized> Write for &mut R {
+    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        (**self).put(key, value)
+    }
+
+    fn remove(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        (**self).remove(key)
+    }
+}

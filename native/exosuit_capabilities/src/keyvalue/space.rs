@@ -1,0 +1,214 @@
+//! The operations that read, on the entries of one bucket.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+
+use exosuit_core::{Code, Error};
+
+use super::layout::{self, Head};
+use super::records::{Read, Visit};
+use super::work::Limits;
+
+/// The longest key.
+const MAX_KEY: usize = 4_096;
+
+/// The largest answer, so that no guest is sent more than it can hold.
+const MAX_ANSWER: usize = 16 << 20;
+
+/// The entries of one bucket, at one moment.
+pub(crate) struct Space<R> {
+    pub(crate) records: R,
+    pub(crate) bucket: Box<str>,
+    pub(crate) limits: Limits,
+    pub(crate) now: u64,
+}
+
+impl<R: Read> Space<R> {
+    pub(crate) fn contains(&self, key: &str) -> Result<bool, Error> {
+        Ok(self.head(key)?.is_some())
+    }
+
+    pub(crate) fn text(&self, key: &str) -> Result<Option<String>, Error> {
+        match self.head(key)? {
+            None => Ok(None),
+            Some(Head::Text { value, .. }) => layout::text(&value).map(Some),
+            Some(other) => Err(conflict(&other, "text")),
+        }
+    }
+
+    pub(crate) fn list_range(
+        &self,
+        key: &str,
+        start: i32,
+        stop: i32,
+    ) -> Result<Vec<String>, Error> {
+        let Some((_, count)) = self.list(key)? else {
+            return Ok(Vec::new());
+        };
+        let (start, stop) = (from_end(start, count), from_end(stop, count));
+        let mut items = Items::default();
+        let mut at = 0;
+        self.each_item(key, &mut |_, item| {
+            if at > stop {
+                return Ok(ControlFlow::Break(()));
+            }
+            if at >= start {
+                items.push(item)?;
+            }
+            at += 1;
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(items.texts)
+    }
+
+    pub(crate) fn set_members(&self, key: &str) -> Result<Vec<String>, Error> {
+        let mut items = Items::default();
+        self.each_member(key, &mut |member| items.push(member))?;
+        Ok(items.texts)
+    }
+
+    pub(crate) fn set_intersection(&self, keys: &[String]) -> Result<Vec<String>, Error> {
+        let (first, others) = keys.split_first().ok_or_else(no_sets)?;
+        let mut missing = false;
+        for key in others {
+            missing |= self.set(key)?.is_none();
+        }
+        let mut items = Items::default();
+        self.each_member(first, &mut |member| {
+            let mut in_all = !missing;
+            for key in others {
+                in_all = in_all && self.is_member(key, member)?;
+            }
+            if in_all { items.push(member) } else { Ok(()) }
+        })?;
+        Ok(items.texts)
+    }
+
+    pub(crate) fn set_union(&self, keys: &[String]) -> Result<Vec<String>, Error> {
+        if keys.is_empty() {
+            return Err(no_sets());
+        }
+        let mut seen = BTreeSet::new();
+        let mut items = Items::default();
+        for key in keys {
+            self.each_member(key, &mut |member| {
+                if seen.contains(member) {
+                    return Ok(());
+                }
+                items.push(member)?;
+                seen.insert(member.to_vec());
+                Ok(())
+            })?;
+        }
+        items.texts.sort_unstable();
+        Ok(items.texts)
+    }
+
+    /// The head of an entry that has not expired.
+    pub(super) fn head(&self, key: &str) -> Result<Option<Head>, Error> {
+        Ok(self.stored(key)?.filter(|head| match head {
+            Head::Text { expires, .. } => *expires == 0 || *expires > self.now,
+            _ => true,
+        }))
+    }
+
+    pub(super) fn stored(&self, key: &str) -> Result<Option<Head>, Error> {
+        if key.len() > MAX_KEY {
+            return Err(too_long("a key", MAX_KEY));
+        }
+        let record = self.records.get(&layout::head_key(&self.bucket, key))?;
+        record.as_deref().map(Head::decode).transpose()
+    }
+
+    pub(super) fn list(&self, key: &str) -> Result<Option<(u64, u64)>, Error> {
+        match self.head(key)? {
+            None => Ok(None),
+            Some(Head::List { next, count }) => Ok(Some((next, count))),
+            Some(other) => Err(conflict(&other, "list")),
+        }
+    }
+
+    pub(super) fn set(&self, key: &str) -> Result<Option<u64>, Error> {
+        match self.head(key)? {
+            None => Ok(None),
+            Some(Head::Set { count }) => Ok(Some(count)),
+            Some(other) => Err(conflict(&other, "set")),
+        }
+    }
+
+    pub(super) fn is_member(&self, key: &str, member: &[u8]) -> Result<bool, Error> {
+        let record = layout::item_key(&self.bucket, key, member);
+        Ok(self.records.get(&record)?.is_some())
+    }
+
+    fn each_member(
+        &self,
+        key: &str,
+        visit: &mut dyn FnMut(&[u8]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        if self.set(key)?.is_none() {
+            return Ok(());
+        }
+        self.each_item(key, &mut |member, _| {
+            visit(member)?;
+            Ok(ControlFlow::Continue(()))
+        })
+    }
+
+    /// Visits an entry's items: the part of the record's key that is the item's own, and the record.
+    pub(super) fn each_item(&self, key: &str, visit: &mut Visit<'_>) -> Result<(), Error> {
+        let prefix = layout::items_key(&self.bucket, key);
+        self.records.scan(&prefix, &mut |record_key, record| {
+            visit(&record_key[prefix.len()..], record)
+        })
+    }
+}
+
+/// Texts that are to be one answer.
+#[derive(Default)]
+struct Items {
+    texts: Vec<String>,
+    bytes: usize,
+}
+
+impl Items {
+    fn push(&mut self, item: &[u8]) -> Result<(), Error> {
+        self.bytes += item.len() + size_of::<u32>();
+        if self.bytes > MAX_ANSWER {
+            let detail =
+                format!("the answer would be longer than {MAX_ANSWER} bytes: ask for less");
+            return Err(Error::new(Code::Provider, detail));
+        }
+        self.texts.push(layout::text(item)?);
+        Ok(())
+    }
+}
+
+fn from_end(index: i32, count: u64) -> i64 {
+    let index = i64::from(index);
+    if index < 0 {
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        count + index
+    } else {
+        index
+    }
+}
+
+pub(super) fn conflict(found: &Head, expected: &str) -> Error {
+    let found = found.kind();
+    Error::new(
+        Code::Provider,
+        format!("the key holds a {found}, and the operation is for a {expected}"),
+    )
+}
+
+pub(super) fn too_long(what: &str, most: usize) -> Error {
+    Error::new(
+        Code::InvalidInput,
+        format!("{what} may have at most {most} bytes"),
+    )
+}
+
+fn no_sets() -> Error {
+    Error::new(Code::InvalidInput, "at least one set must be named")
+}

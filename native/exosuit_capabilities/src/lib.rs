@@ -1,0 +1,65 @@
+//! The built-in providers, each an implementation of [`Capability`].
+//!
+//! - [`HttpServer`] (`wasmcloud:httpserver`): a port per link, each request an invocation.
+//! - [`KeyValue`] (`wasmcloud:keyvalue`): in memory, or in a file that survives `kill -9`.
+//! - [`Logging`] (`wasmcloud:builtin:logging`) and [`NumberGen`] (`wasmcloud:builtin:numbergen`):
+//!   builtins, which need no link.
+//! - [`open`]: a provider by the name that stands in a manifest after `wasmcloud+builtin://`.
+
+#![forbid(unsafe_code)]
+
+mod http;
+mod keyvalue;
+mod logging;
+mod message;
+mod numbergen;
+mod settings;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Weak};
+
+use exosuit_core::{Capability, Code, Configuration, Deliver, Error, Id, Observe};
+
+pub use http::HttpServer;
+pub use keyvalue::KeyValue;
+pub use logging::Logging;
+pub use numbergen::NumberGen;
+
+/// What a built-in provider is given to live in.
+pub struct Surroundings {
+    /// What it is called on its host.
+    pub id: Id,
+    /// Its own settings; those of a link stand above them.
+    pub configuration: Configuration,
+    /// Where it may keep files; none for a host that keeps nothing.
+    pub data_dir: Option<PathBuf>,
+    /// Takes its invocations of actors. Weak, since the router holds the provider.
+    pub deliver: Weak<dyn Deliver>,
+    /// Takes what nobody waits for.
+    pub observe: Arc<dyn Observe>,
+}
+
+/// The names that [`open`] knows.
+pub const NAMES: &[&str] = &["http-server", "keyvalue"];
+
+/// Opens the provider of this name. May wait for the disk: not for an async thread.
+pub fn open(name: &str, surroundings: Surroundings) -> Result<Arc<dyn Capability>, Error> {
+    let Surroundings {
+        id,
+        configuration,
+        data_dir,
+        deliver,
+        observe,
+    } = surroundings;
+    match name {
+        "http-server" => Ok(HttpServer::new(id, &configuration, deliver, observe)?),
+        "keyvalue" => Ok(KeyValue::open(id, &configuration, data_dir.as_deref())?),
+        _ => Err(Error::new(
+            Code::InvalidInput,
+            format!(
+                "there is no built-in provider {name:?}; there are {}",
+                NAMES.join(", ")
+            ),
+        )),
+    }
+}

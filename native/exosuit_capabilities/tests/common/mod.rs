@@ -1,0 +1,74 @@
+//! What the tests share: calls as the router makes them.
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use exosuit_core::{
+    Capability, CapabilityCall, Configuration, Context, Contract, Error, Id, Invocation, Link,
+    LinkName, Origin, Target,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub(crate) fn id(text: &str) -> Id {
+    Id::parse(text).expect("an id")
+}
+
+pub(crate) fn configuration(pairs: &[(&str, &str)]) -> Configuration {
+    let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+    pairs.iter().map(owned).collect()
+}
+
+/// A link from an actor to the provider `provider`.
+pub(crate) fn link(actor: &str, contract: &str, settings: &[(&str, &str)]) -> Arc<Link> {
+    Arc::new(Link {
+        source: id(actor),
+        target: id("provider"),
+        name: LinkName::default(),
+        contract: Contract::parse(contract).expect("a contract"),
+        interfaces: Vec::new(),
+        source_config: Configuration::new(),
+        target_config: configuration(settings),
+    })
+}
+
+/// Calls as the actor `actor`, with the payload as it is.
+pub(crate) async fn call_raw(
+    provider: &dyn Capability,
+    link: Option<Arc<Link>>,
+    operation: &str,
+    payload: &[u8],
+) -> Result<Bytes, Error> {
+    let invocation = Invocation {
+        origin: Origin::Actor(id("actor")),
+        target: Target::Import {
+            namespace: provider.contracts()[0].to_string(),
+            link: LinkName::DEFAULT.to_owned(),
+        },
+        operation: operation.to_owned(),
+        payload: Bytes::copy_from_slice(payload),
+        context: Context::until(Instant::now() + Duration::from_mins(1)),
+    };
+    provider.invoke(CapabilityCall { invocation, link }).await
+}
+
+/// Calls with arguments written and the answer read.
+pub(crate) async fn call<T: DeserializeOwned>(
+    provider: &dyn Capability,
+    link: Option<Arc<Link>>,
+    operation: &str,
+    arguments: impl Serialize,
+) -> Result<T, Error> {
+    let payload = rmp_serde::to_vec_named(&arguments).expect("arguments are written");
+    let answer = call_raw(provider, link, operation, &payload).await?;
+    Ok(rmp_serde::from_slice(&answer).expect("an answer of the expected shape"))
+}
+
+/// Bytes from their hexadecimal form.
+pub(crate) fn hex(text: &str) -> Vec<u8> {
+    data_encoding::HEXLOWER
+        .decode(text.as_bytes())
+        .expect("hexadecimal digits")
+}
