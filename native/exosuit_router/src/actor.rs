@@ -1,0 +1,147 @@
+//! Actors: the entry that outlives their processes, and what those publish.
+
+use std::sync::Arc;
+
+use exosuit_core::{Deliver, Error, Id, Identity};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::admission::Admission;
+use crate::count::Count;
+use crate::{ActorLimits, refusal};
+
+/// What stays of an actor while its process restarts: its place, and those who wait for it.
+pub(crate) struct Actor {
+    pub(crate) id: Id,
+    pub(crate) admission: Arc<Admission>,
+    /// How many wait for it to run.
+    pub(crate) patient: Count,
+    /// Ends all that runs here or waits.
+    pub(crate) forgotten: CancellationToken,
+    /// Ends what waits. It is a child of `forgotten`.
+    pub(crate) closed: CancellationToken,
+    running: watch::Sender<Option<Arc<Running>>>,
+    /// Why it will not run, as far as anybody knows.
+    failure: watch::Sender<Option<Error>>,
+}
+
+/// What a process published.
+pub(crate) struct Running {
+    pub(crate) generation: u64,
+    pub(crate) target: Arc<dyn Deliver>,
+    pub(crate) stopped: CancellationToken,
+}
+
+/// That an actor's process runs: what it gives back when it ends.
+#[derive(Debug, Clone)]
+pub struct Publication {
+    pub(crate) id: Id,
+    pub(crate) generation: u64,
+    pub(crate) stopped: CancellationToken,
+}
+
+/// An actor as an inventory shows it.
+#[derive(Debug, Clone)]
+pub struct ActorState {
+    /// Its id.
+    pub id: Id,
+    /// How many calls it takes.
+    pub limits: ActorLimits,
+    /// Whether its process runs.
+    pub published: bool,
+    /// How many calls run in it, or hold a place while it restarts.
+    pub running: usize,
+    /// How many calls wait for a place.
+    pub waiting: usize,
+    /// What its last publication said about it.
+    pub identity: Option<Arc<Identity>>,
+}
+
+impl Actor {
+    pub(crate) fn new(id: Id, limits: ActorLimits) -> Self {
+        let forgotten = CancellationToken::new();
+        Self {
+            id,
+            admission: Admission::new(limits),
+            patient: Count::default(),
+            closed: forgotten.child_token(),
+            forgotten,
+            running: watch::Sender::new(None),
+            failure: watch::Sender::new(None),
+        }
+    }
+
+    pub(crate) fn running(&self) -> Option<Arc<Running>> {
+        self.running.borrow().clone()
+    }
+
+    /// Serves calls by `target` from now on. What served them before is given back, as nothing
+    /// foreign may be dropped under the lock of the table.
+    pub(crate) fn publish(
+        &self,
+        generation: u64,
+        target: Arc<dyn Deliver>,
+    ) -> (Publication, Option<Arc<Running>>) {
+        let stopped = self.forgotten.child_token();
+        let publication = Publication {
+            id: self.id.clone(),
+            generation,
+            stopped: stopped.clone(),
+        };
+        let running = Running {
+            generation,
+            target,
+            stopped,
+        };
+        self.failure.send_replace(None);
+        let before = self.running.send_replace(Some(Arc::new(running)));
+        (publication, before)
+    }
+
+    /// Ends this publication, if it is still the current one.
+    pub(crate) fn retract(&self, generation: u64) -> Option<Arc<Running>> {
+        let mut ended = None;
+        self.running.send_if_modified(|running| {
+            if running
+                .as_ref()
+                .is_some_and(|running| running.generation == generation)
+            {
+                ended = running.take();
+            }
+            ended.is_some()
+        });
+        ended
+    }
+
+    /// Waits until it runs.
+    pub(crate) async fn published(&self) {
+        let mut running = self.running.subscribe();
+        // An error would say that the sender is gone, which is a field of ours.
+        let _ = running.wait_for(Option::is_some).await;
+    }
+
+    /// Has those who wait for it hear why they wait in vain, until it is published.
+    pub(crate) fn fail(&self, error: Error) {
+        self.failure.send_replace(Some(error));
+    }
+
+    /// Waits until it is known that it will not run, and why.
+    pub(crate) async fn failed(&self) -> Error {
+        let mut failure = self.failure.subscribe();
+        let found = failure.wait_for(Option::is_some).await;
+        // An error would say that the sender is gone, which is a field of ours.
+        let error = found.ok().and_then(|error| error.clone());
+        error.unwrap_or_else(|| refusal::not_running(&self.id))
+    }
+
+    pub(crate) fn state(&self, identity: Option<Arc<Identity>>) -> ActorState {
+        ActorState {
+            id: self.id.clone(),
+            limits: self.admission.limits(),
+            published: self.running.borrow().is_some(),
+            running: self.admission.running(),
+            waiting: self.admission.waiting(),
+            identity,
+        }
+    }
+}

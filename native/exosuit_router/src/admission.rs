@@ -1,0 +1,227 @@
+//! How many calls run in an actor, and how many wait to.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+
+use crate::ActorLimits;
+use crate::count::{Count, Counted};
+
+/// The places of one actor. Its limits change while it is in use, in both directions.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    semaphore: Semaphore,
+    limits: Mutex<Limits>,
+    waiting: Count,
+}
+
+#[derive(Debug)]
+struct Limits {
+    current: ActorLimits,
+    /// Places that a smaller limit took away while calls ran in them; they vanish when left.
+    debt: usize,
+}
+
+/// A place in an actor, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Permit(Arc<Admission>);
+
+/// A place in the queue.
+pub(crate) struct Queued<'a> {
+    admission: &'a Arc<Admission>,
+    _waiting: Counted<'a>,
+}
+
+impl Admission {
+    pub(crate) fn new(limits: ActorLimits) -> Arc<Self> {
+        Arc::new(Self {
+            semaphore: Semaphore::new(limits.instances as usize),
+            limits: Mutex::new(Limits {
+                current: limits,
+                debt: 0,
+            }),
+            waiting: Count::default(),
+        })
+    }
+
+    pub(crate) fn limits(&self) -> ActorLimits {
+        self.limits.lock().current
+    }
+
+    /// How many places are taken.
+    pub(crate) fn running(&self) -> usize {
+        let limits = self.limits.lock();
+        let places = limits.current.instances as usize + limits.debt;
+        places.saturating_sub(self.semaphore.available_permits())
+    }
+
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.get()
+    }
+
+    /// A place, if one is free and nobody waits for it.
+    pub(crate) fn try_enter(self: &Arc<Self>) -> Option<Permit> {
+        self.semaphore.try_acquire().ok()?.forget();
+        Some(Permit(Arc::clone(self)))
+    }
+
+    /// A place in the queue, if it is not full.
+    pub(crate) fn try_queue(self: &Arc<Self>) -> Option<Queued<'_>> {
+        let waiting = self.waiting.enter(self.limits().queue as usize)?;
+        Some(Queued {
+            admission: self,
+            _waiting: waiting,
+        })
+    }
+
+    /// Sets other limits, at once: more places serve those who wait, and fewer let no one in until
+    /// enough have left.
+    pub(crate) fn change(&self, limits: ActorLimits) {
+        let mut held = self.limits.lock();
+        let (old, new) = (held.current.instances as usize, limits.instances as usize);
+        held.current = limits;
+        if new >= old {
+            let paid = held.debt.min(new - old);
+            held.debt -= paid;
+            self.semaphore.add_permits(new - old - paid);
+        } else {
+            held.debt += old - new - self.semaphore.forget_permits(old - new);
+        }
+    }
+
+    /// Waits until no call runs: then all places are free. For an actor that takes no more.
+    pub(crate) async fn idle(&self) {
+        let places = self.limits().instances;
+        // It fails only when closed, which it never is.
+        let _all = self.semaphore.acquire_many(places).await;
+    }
+
+    fn leave(&self) {
+        let mut limits = self.limits.lock();
+        match limits.debt {
+            0 => self.semaphore.add_permits(1),
+            _ => limits.debt -= 1,
+        }
+    }
+}
+
+impl Queued<'_> {
+    /// Waits for a place, first come, first served.
+    pub(crate) async fn enter(self) -> Permit {
+        self.admission
+            .semaphore
+            .acquire()
+            .await
+            .expect("the semaphore is never closed")
+            .forget();
+        Permit(Arc::clone(self.admission))
+    }
+}
+
+impl Permit {
+    /// Whether it is a place in this very actor.
+    pub(crate) fn is_of(&self, admission: &Arc<Admission>) -> bool {
+        Arc::ptr_eq(&self.0, admission)
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.leave();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    fn admission(instances: u32, queue: u32) -> Arc<Admission> {
+        Admission::new(ActorLimits { instances, queue })
+    }
+
+    fn poll<F: Future>(future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
+        future.poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn as_many_enter_as_there_are_places() {
+        let admission = admission(2, 0);
+        let first = admission.try_enter().expect("a place");
+        let _second = admission.try_enter().expect("a second place");
+        assert!(admission.try_enter().is_none());
+
+        drop(first);
+        assert!(admission.try_enter().is_some());
+    }
+
+    #[test]
+    fn the_queue_is_bounded_and_served_in_order() {
+        let admission = admission(1, 2);
+        let running = admission.try_enter().expect("a place");
+        let mut first = pin!(admission.try_queue().expect("room").enter());
+        let mut second = pin!(admission.try_queue().expect("room").enter());
+        assert!(poll(first.as_mut()).is_pending());
+        assert!(poll(second.as_mut()).is_pending());
+        assert!(admission.try_queue().is_none());
+
+        drop(running);
+        assert!(admission.try_enter().is_none(), "nobody overtakes");
+        assert!(poll(second.as_mut()).is_pending());
+        assert!(poll(first.as_mut()).is_ready());
+        assert!(poll(second.as_mut()).is_ready());
+    }
+
+    #[test]
+    fn one_that_stops_waiting_leaves_the_queue() {
+        let admission = admission(1, 1);
+        let _running = admission.try_enter().expect("a place");
+        drop(admission.try_queue().expect("room"));
+        assert!(admission.try_queue().is_some());
+    }
+
+    #[test]
+    fn more_places_serve_those_who_wait() {
+        let admission = admission(1, 1);
+        let _running = admission.try_enter().expect("a place");
+        let mut waiting = pin!(admission.try_queue().expect("room").enter());
+        assert!(poll(waiting.as_mut()).is_pending());
+
+        let limits = ActorLimits {
+            instances: 2,
+            queue: 1,
+        };
+        admission.change(limits);
+        assert!(poll(waiting.as_mut()).is_ready());
+    }
+
+    #[test]
+    fn fewer_places_hold_once_enough_have_left() {
+        let admission = admission(3, 0);
+        let set = |instances| {
+            admission.change(ActorLimits {
+                instances,
+                queue: 0,
+            });
+        };
+        let mut running: Vec<_> = (0..3).map_while(|_| admission.try_enter()).collect();
+        set(1);
+        running.truncate(1);
+        assert!(admission.try_enter().is_none(), "one runs, one may");
+        running.clear();
+        let one = admission.try_enter().expect("the one place");
+        assert!(admission.try_enter().is_none());
+
+        // Down and up again while it is held: the debt is paid before places are added.
+        set(0);
+        set(2);
+        let two = admission.try_enter().expect("the second place");
+        assert!(admission.try_enter().is_none());
+        drop((one, two));
+        assert_eq!(admission.running(), 0);
+    }
+}

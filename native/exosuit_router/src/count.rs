@@ -1,0 +1,48 @@
+//! Counts that come down again by themselves.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// How many hold a [`Counted`] of it.
+#[derive(Debug, Default)]
+pub(crate) struct Count(AtomicUsize);
+
+/// One of a [`Count`], until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Counted<'a>(&'a Count);
+
+impl Count {
+    /// One more, unless there are `max`.
+    pub(crate) fn enter(&self, max: usize) -> Option<Counted<'_>> {
+        let more = |count| (count < max).then_some(count + 1);
+        self.0
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, more)
+            .is_ok()
+            .then(|| Counted(self))
+    }
+
+    pub(crate) fn get(&self) -> usize {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_does_not_count() {
+        let count = Count::default();
+        let one = count.enter(1).expect("there is none");
+        assert!(count.enter(1).is_none());
+        assert!(count.enter(1).is_none());
+        assert_eq!(count.get(), 1);
+        drop(one);
+        assert_eq!(count.get(), 0);
+    }
+}

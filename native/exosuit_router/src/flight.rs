@@ -1,0 +1,69 @@
+//! The calls under way, and the end of them when the host stops.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use tokio::sync::Notify;
+
+/// Counts calls. All its atomics are in one order, so that of a call that ends and one who waits
+/// for that, one sees the other.
+#[derive(Default)]
+pub(crate) struct Flights {
+    count: AtomicUsize,
+    draining: AtomicBool,
+    /// How many wait for the last call; most of the time none, and then no call pays for them.
+    watchers: AtomicUsize,
+    idle: Notify,
+}
+
+/// A call under way, until it is dropped.
+pub(crate) struct Flight<'a>(&'a Flights);
+
+struct Watcher<'a>(&'a Flights);
+
+impl Flights {
+    /// Counted before it is known whether it is refused: none slips through between the two.
+    pub(crate) fn enter(&self) -> Flight<'_> {
+        self.count.fetch_add(1, Ordering::SeqCst);
+        Flight(self)
+    }
+
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.count.load(Ordering::SeqCst)
+    }
+
+    /// Waits until there is none.
+    pub(crate) async fn idle(&self) {
+        self.watchers.fetch_add(1, Ordering::SeqCst);
+        let _watcher = Watcher(self);
+        loop {
+            let idle = self.idle.notified();
+            if self.count() == 0 {
+                return;
+            }
+            idle.await;
+        }
+    }
+}
+
+impl Drop for Flight<'_> {
+    fn drop(&mut self) {
+        let last = self.0.count.fetch_sub(1, Ordering::SeqCst) == 1;
+        if last && self.0.watchers.load(Ordering::SeqCst) > 0 {
+            self.0.idle.notify_waiters();
+        }
+    }
+}
+
+impl Drop for Watcher<'_> {
+    fn drop(&mut self) {
+        self.0.watchers.fetch_sub(1, Ordering::SeqCst);
+    }
+}

@@ -1,0 +1,42 @@
+//! Who may call what, and where it is: the one function that every invocation goes through.
+//!
+//! [`Router`] is the table of the actors, providers and links of one host. A call passes it in
+//! this order, each step a file:
+//!
+//! 1. `decide`: is there such a target, does a link join the two, do the claims allow it?
+//! 2. `admission`: does one more call fit into the actor?
+//! 3. `actor`: does the actor run, or is it worth waiting for?
+//! 4. `router`: deliver it, until its deadline or the end of what serves it.
+//!
+//! A call that had to wait in 2 or 3 is decided anew: what was allowed may not be any more.
+//!
+//! Beside that way, `table` holds the entries (`names`: by what actors may be called; `links`;
+//! `provider`), and `wiring` hands links to providers, in `lane`s that keep their order.
+//!
+//! # Locks
+//!
+//! The table has one lock. It is never held across an await, nor while foreign code runs: targets
+//! and capabilities are called, observed and dropped outside of it. Lanes are asynchronous, are
+//! taken in the order of their ids, and only by what changes links and providers, never by a call.
+
+#![forbid(unsafe_code)]
+
+mod actor;
+mod admission;
+mod count;
+mod decide;
+mod flight;
+mod lane;
+mod links;
+mod names;
+mod options;
+mod provider;
+mod refusal;
+mod router;
+mod table;
+mod wiring;
+
+pub use actor::{ActorState, Publication};
+pub use options::{ActorLimits, Clock, Options};
+pub use router::Router;
+pub use wiring::RefusedLink;

@@ -1,0 +1,76 @@
+//! Built-in providers, as the table knows them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use exosuit_core::{Capability, Code, Contract, Done, Error, Id, Link, bounded};
+use tokio_util::sync::CancellationToken;
+
+/// One registration of a provider; another under the same id is another.
+pub(crate) struct Provider {
+    pub(crate) id: Id,
+    /// Unlike that of any other registration, and not 0.
+    pub(crate) number: u64,
+    pub(crate) capability: Arc<dyn Capability>,
+    pub(crate) contracts: Vec<Contract>,
+    /// Ends the calls that still run in it.
+    pub(crate) stopped: CancellationToken,
+    /// It is being deleted: no call goes to it any more.
+    revoked: AtomicBool,
+    timeout: Duration,
+}
+
+impl Provider {
+    pub(crate) fn new(
+        id: Id,
+        number: u64,
+        capability: Arc<dyn Capability>,
+        timeout: Duration,
+    ) -> Self {
+        Self {
+            id,
+            number,
+            contracts: capability.contracts().to_vec(),
+            capability,
+            stopped: CancellationToken::new(),
+            revoked: AtomicBool::new(false),
+            timeout,
+        }
+    }
+
+    pub(crate) fn revoke(&self) {
+        self.revoked.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_revoked(&self) -> bool {
+        self.revoked.load(Ordering::Acquire)
+    }
+
+    pub(crate) async fn link(&self, link: &Arc<Link>) -> Result<(), Error> {
+        self.in_time(self.capability.link(Arc::clone(link))).await
+    }
+
+    pub(crate) async fn unlink(&self, link: &Arc<Link>) -> Result<(), Error> {
+        self.in_time(self.capability.unlink(Arc::clone(link))).await
+    }
+
+    /// Stops it; calls that it did not end by itself are dropped.
+    pub(crate) async fn stop(&self) -> Result<(), Error> {
+        let ended = self.in_time(self.capability.stop()).await;
+        self.stopped.cancel();
+        ended
+    }
+
+    /// A provider that never answers must not hold up its lane for ever.
+    async fn in_time(&self, done: Done) -> Result<(), Error> {
+        let result = bounded(done, Instant::now() + self.timeout, None).await;
+        result.map_err(|error| match error.code {
+            Code::Deadline => {
+                let detail = format!("provider {} did not answer in {:?}", self.id, self.timeout);
+                Error::new(Code::Deadline, detail)
+            }
+            _ => error,
+        })
+    }
+}

@@ -1,0 +1,129 @@
+//! The words of refusals. Those about links and claims begin as guests of the OTP era know them.
+
+use exosuit_core::{Code, Contract, Error, Id, Link, Target};
+
+/// A longer text of a guest's is cut: past every key, contract and alias.
+const MAX_QUOTED: usize = 255;
+
+/// A guest's own text, fit to stand in a message.
+pub(crate) fn quote(text: &str) -> String {
+    text[..text.floor_char_boundary(MAX_QUOTED)]
+        .escape_debug()
+        .to_string()
+}
+
+/// A target as its caller named it.
+pub(crate) fn name(target: &Target) -> String {
+    match target {
+        Target::Actor(name) => quote(name),
+        Target::Import { namespace, link } => format!("{} on {}", quote(namespace), quote(link)),
+    }
+}
+
+pub(crate) fn missing_link(contract: &str, link: &str, whose: &str) -> Error {
+    let detail = format!(
+        "Invocation not authorized: missing link definition for {} on {} ({whose})",
+        quote(contract),
+        quote(link)
+    );
+    Error::new(Code::MissingLink, detail)
+}
+
+pub(crate) fn missing_claim(contract: &str, actor: &Id) -> Error {
+    let detail = format!(
+        "Invocation not authorized: missing capability claim for {contract} (actor {actor})"
+    );
+    Error::new(Code::MissingClaim, detail)
+}
+
+pub(crate) fn unknown_caller(actor: &Id) -> Error {
+    let detail =
+        format!("Invocation not authorized: nothing is known of the claims of actor {actor}");
+    Error::new(Code::MissingClaim, detail)
+}
+
+pub(crate) fn expired(actor: &Id) -> Error {
+    let detail = format!("the claims of actor {actor} have expired; sign it anew and update it");
+    Error::new(Code::ExpiredClaims, detail)
+}
+
+pub(crate) fn unknown_actor(name: &str) -> Error {
+    let detail = format!(
+        "no actor here has the id, public key or call alias {}",
+        quote(name)
+    );
+    Error::new(Code::UnknownTarget, detail)
+}
+
+pub(crate) fn no_capability(contract: &str) -> Error {
+    let detail = format!(
+        "{} is neither an actor nor a built-in capability here; only an actor has links",
+        quote(contract)
+    );
+    Error::new(Code::UnknownTarget, detail)
+}
+
+pub(crate) fn no_provider(link: &Link) -> Error {
+    let detail = format!(
+        "{} is linked to {} for {} on {}, but no provider of that id runs here",
+        link.source, link.target, link.contract, link.name
+    );
+    Error::new(Code::Unavailable, detail)
+}
+
+pub(crate) fn not_taken(link: &Link) -> Error {
+    let detail = format!(
+        "provider {} has not taken its link to {} for {} on {}",
+        link.target, link.source, link.contract, link.name
+    );
+    Error::new(Code::Unavailable, detail)
+}
+
+pub(crate) fn conflict(new: &Link, old: &Link) -> Error {
+    let detail = format!(
+        "{} is linked to {} for {} on {} already; delete that link, or give this one another name",
+        new.source, old.target, new.contract, new.name
+    );
+    Error::new(Code::Conflict, detail)
+}
+
+pub(crate) fn not_implemented(provider: &Id, contract: &Contract, has: &[Contract]) -> Error {
+    let has: Vec<_> = has.iter().map(Contract::as_str).collect();
+    let detail = format!(
+        "provider {provider} does not implement {contract}, but {}",
+        has.join(", ")
+    );
+    Error::new(Code::InvalidLink, detail)
+}
+
+pub(crate) fn two_providers(link: &Link) -> Error {
+    let detail = format!(
+        "{} and {} are both providers; a link joins an actor with a provider or with an actor",
+        link.source, link.target
+    );
+    Error::new(Code::InvalidLink, detail)
+}
+
+pub(crate) fn overloaded(actor: &Id, running: u32, why: &str) -> Error {
+    let detail = format!("actor {actor} runs as many calls as it may ({running}), {why}");
+    Error::new(Code::Overloaded, detail)
+}
+
+pub(crate) fn crowded(actor: &Id, waiting: usize) -> Error {
+    let detail = format!("actor {actor} does not run, and {waiting} calls wait for it already");
+    Error::new(Code::Unavailable, detail)
+}
+
+pub(crate) fn not_running(actor: &Id) -> Error {
+    let detail = format!("actor {actor} is specified but does not run, and did not start in time");
+    Error::new(Code::Unavailable, detail)
+}
+
+pub(crate) fn too_deep(depth: u8, max: u8) -> Error {
+    let detail = format!("the call is inside of {depth} others, and at most {max} are allowed");
+    Error::new(Code::Depth, detail)
+}
+
+pub(crate) fn stopping() -> Error {
+    Error::new(Code::Unavailable, "the host is stopping")
+}

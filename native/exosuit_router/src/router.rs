@@ -1,0 +1,369 @@
+//! The router: the way of a call, and the doors to the table.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use exosuit_core::{
+    Answer, Capability, CapabilityCall, Code, Context, Contract, Deliver, Error, Id, Identity,
+    Invocation, Link, Notice, Observe, Origin, Target, bounded,
+};
+use parking_lot::RwLock;
+
+use crate::actor::{Actor, Running};
+use crate::admission::Permit;
+use crate::decide::Route;
+use crate::flight::Flights;
+use crate::lane::Lanes;
+use crate::provider::Provider;
+use crate::table::{Builtin, Table};
+use crate::{ActorLimits, ActorState, Options, Publication, refusal};
+
+/// The table of one host, and the one way of its calls.
+///
+/// A provider that calls actors holds the router, and the router holds the provider: a host that
+/// ends deletes its providers.
+pub struct Router {
+    me: Weak<Self>,
+    pub(crate) options: Options,
+    pub(crate) observe: Arc<dyn Observe>,
+    pub(crate) table: RwLock<Table>,
+    pub(crate) lanes: Lanes,
+    flights: Flights,
+    numbers: AtomicU64,
+}
+
+impl Router {
+    /// A router that knows nobody yet.
+    pub fn new(options: Options, observe: Arc<dyn Observe>) -> Arc<Self> {
+        Arc::new_cyclic(|me| Self {
+            me: me.clone(),
+            options,
+            observe,
+            table: RwLock::default(),
+            lanes: Lanes::default(),
+            flights: Flights::default(),
+            numbers: AtomicU64::new(1),
+        })
+    }
+
+    /// Makes an entry for an actor: calls to it wait from now on. Or changes the limits of one,
+    /// which takes effect at once. An id that means something else here is a conflict.
+    pub fn specify_actor(&self, id: Id, limits: ActorLimits) -> Result<(), Error> {
+        self.table.write().specify(id, limits)
+    }
+
+    /// Forgets an actor with its names: what runs in it is dropped, what waits for it refused.
+    /// Its links stay.
+    pub fn forget_actor(&self, id: &Id) {
+        let forgotten = self.table.write().forget(id);
+        if let Some(entry) = forgotten {
+            entry.actor.forgotten.cancel();
+        }
+    }
+
+    /// Forgets an actor, at once, but lets its calls finish: no new one reaches it, and what waits
+    /// for it is refused. The future ends when what runs in it has, or when the `grace` is over,
+    /// which drops the rest; the publication must stay until then.
+    pub fn retire_actor(
+        &self,
+        id: &Id,
+        grace: Duration,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let retired = self.table.write().retire(id);
+        let actor = retired.map(|(actor, _before)| actor);
+        if let Some(actor) = &actor {
+            actor.closed.cancel();
+        }
+        let me = self.me.clone();
+        async move {
+            let (Some(actor), Some(router)) = (actor, me.upgrade()) else {
+                return;
+            };
+            let _late = tokio::time::timeout(grace, actor.admission.idle()).await;
+            let _ended = router.table.write().end_retired(&actor);
+            actor.forgotten.cancel();
+        }
+    }
+
+    /// Has the calls that wait for an actor refused with this error, and later ones at once, until
+    /// it is published: it could not be started, and nobody tries any more.
+    pub fn fail_actor(&self, id: &Id, error: Error) {
+        if let Some(actor) = self.actor(id) {
+            actor.fail(error);
+        }
+    }
+
+    /// Serves the calls to an actor by `target` from now on. What a former publication of it still
+    /// runs goes on until that is retracted.
+    ///
+    /// The actor must be specified, and its public key must be its own. A call alias that another
+    /// actor has, or a link that its claims do not allow, is observed and no obstacle.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a target that is refused is dropped here, outside of the lock"
+    )]
+    pub fn publish_actor(
+        &self,
+        id: &Id,
+        identity: Identity,
+        target: Arc<dyn Deliver>,
+    ) -> Result<Publication, Error> {
+        let published = self.table.write().publish(id, identity, &target)?;
+        drop(published.before);
+        if let Some((alias, error)) = published.refused_alias {
+            let actor = id.clone();
+            self.observe.observe(Notice::AliasRefused {
+                actor,
+                alias,
+                error,
+            });
+        }
+        for (link, error) in &published.refused_links {
+            self.observe_refused_link(link, error);
+        }
+        Ok(published.publication)
+    }
+
+    /// Ends a publication: what runs in it is dropped. If no other has followed, later calls wait
+    /// for the next one.
+    pub fn retract_actor(&self, publication: &Publication) {
+        let entry = self.actor(&publication.id);
+        let _ended = entry.and_then(|actor| actor.retract(publication.generation));
+        // After that, so that a caller who tries again at once does not meet the same end.
+        publication.stopped.cancel();
+    }
+
+    /// Registers a capability that needs a claim and no link.
+    pub fn set_builtin(&self, contract: Contract, capability: Arc<dyn Capability>) {
+        let name = contract.as_str().to_owned();
+        let builtin = Builtin {
+            contract,
+            capability,
+        };
+        let _before = self.table.write().builtins.insert(name, builtin);
+    }
+
+    /// Refuses new calls from outside from now on. Those under way go on, and what they call.
+    pub fn drain(&self) {
+        self.flights.drain();
+    }
+
+    /// Waits until no call is under way.
+    pub async fn idle(&self) {
+        self.flights.idle().await;
+    }
+
+    /// How many calls are under way, nested and waiting ones among them.
+    pub fn in_flight(&self) -> usize {
+        self.flights.count()
+    }
+
+    /// The actors that are specified.
+    pub fn actors(&self) -> Vec<ActorState> {
+        self.table.read().inventory()
+    }
+
+    /// The links that are in force, or wait for their ends.
+    pub fn links(&self) -> Vec<Arc<Link>> {
+        let table = self.table.read();
+        let links = table.links.all().filter(|linked| !linked.is_revoked());
+        links.map(|linked| Arc::clone(&linked.link)).collect()
+    }
+
+    /// The providers that run, with what they implement.
+    pub fn providers(&self) -> Vec<(Id, Vec<Contract>)> {
+        let table = self.table.read();
+        let providers = table
+            .providers
+            .values()
+            .filter(|provider| !provider.is_revoked());
+        providers
+            .map(|provider| (provider.id.clone(), provider.contracts.clone()))
+            .collect()
+    }
+
+    pub(crate) fn next_number(&self) -> u64 {
+        self.numbers.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn actor(&self, id: &Id) -> Option<Arc<Actor>> {
+        let table = self.table.read();
+        table.actors.get(id).map(|entry| Arc::clone(&entry.actor))
+    }
+
+    /// The way of every call.
+    async fn carry(&self, call: Invocation) -> Result<Bytes, Error> {
+        let _flight = self.flights.enter();
+        let destination = match self.admit(&call).await {
+            Ok(destination) => destination,
+            Err(error) => {
+                self.observe.observe(Label::of(&call).failed(&error));
+                return Err(error);
+            }
+        };
+        // A call further inside fails to its caller, which is one of ours and answers for it.
+        let label = (call.context.depth == 0).then(|| Label::of(&call));
+        let answer = destination.deliver(call).await;
+        if let (Err(error), Some(label)) = (&answer, label) {
+            self.observe.observe(label.failed(error));
+        }
+        answer
+    }
+
+    /// Decides on a call, and waits where it may for a place in its actor and for that to run. It
+    /// is decided anew after each wait.
+    async fn admit(&self, call: &Invocation) -> Result<Destination, Error> {
+        self.refuse_by_context(call.context)?;
+        let mut held: Option<Permit> = None;
+        let mut patience = None;
+        loop {
+            let route = self.table.read().decide(call, &self.options.clock)?;
+            let (actor, running) = match route {
+                Route::Provider(provider, link) => {
+                    return Ok(Destination::Provider(provider, link));
+                }
+                Route::Builtin(capability) => return Ok(Destination::Builtin(capability)),
+                Route::Actor(actor, running) => (actor, running),
+            };
+            let place = &actor.admission;
+            let permit = held.take().filter(|permit| permit.is_of(place));
+            let Some(permit) = permit.or_else(|| place.try_enter()) else {
+                held = queue(&actor, call.context).await?;
+                continue;
+            };
+            let Some(running) = running else {
+                let wait = self.options.restart_wait;
+                let until = *patience.get_or_insert_with(|| Instant::now() + wait);
+                self.await_restart(&actor, until, call.context).await?;
+                held = Some(permit);
+                continue;
+            };
+            return Ok(Destination::Actor(running, permit));
+        }
+    }
+
+    fn refuse_by_context(&self, context: Context) -> Result<(), Error> {
+        let max = self.options.max_depth;
+        match context.depth {
+            0 if self.flights.is_draining() => Err(refusal::stopping()),
+            depth if depth > max => Err(refusal::too_deep(depth, max)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits until the actor runs, or is forgotten.
+    async fn await_restart(
+        &self,
+        actor: &Actor,
+        until: Instant,
+        context: Context,
+    ) -> Result<(), Error> {
+        let max = self.options.max_restart_waiters;
+        let Some(_patient) = actor.patient.enter(max) else {
+            return Err(refusal::crowded(&actor.id, max));
+        };
+        let published = async {
+            tokio::select! {
+                () = actor.published() => Ok(()),
+                error = actor.failed() => Err(error),
+            }
+        };
+        let until = until.min(context.deadline);
+        match bounded(published, until, Some(&actor.closed)).await {
+            Err(error) if error.code == Code::Dropped => Ok(()),
+            Err(error) if error.code == Code::Deadline && until < context.deadline => {
+                Err(refusal::not_running(&actor.id))
+            }
+            result => result,
+        }
+    }
+}
+
+impl Deliver for Router {
+    fn deliver(&self, invocation: Invocation) -> Answer {
+        let router = self
+            .me
+            .upgrade()
+            .expect("a router lives in an Arc for as long as it can be borrowed");
+        Box::pin(async move { router.carry(invocation).await })
+    }
+}
+
+/// Waits for a place in an actor; there is none if the actor is forgotten meanwhile.
+async fn queue(actor: &Actor, context: Context) -> Result<Option<Permit>, Error> {
+    let overloaded = |why| {
+        let instances = actor.admission.limits().instances;
+        refusal::overloaded(&actor.id, instances, why)
+    };
+    // Calls that wait for each other in a circle would wait for ever.
+    if context.depth > 0 {
+        return Err(overloaded("and a call inside another does not wait"));
+    }
+    let queued = actor.admission.try_queue();
+    let queued = queued.ok_or_else(|| overloaded("and as many wait as may"))?;
+    let enter = async { Ok(queued.enter().await) };
+    match bounded(enter, context.deadline, Some(&actor.closed)).await {
+        Err(error) if error.code == Code::Dropped => Ok(None),
+        result => result.map(Some),
+    }
+}
+
+/// Where an admitted call goes.
+enum Destination {
+    Actor(Arc<Running>, Permit),
+    Provider(Arc<Provider>, Arc<Link>),
+    Builtin(Arc<dyn Capability>),
+}
+
+impl Destination {
+    /// Hands the call over, until its deadline or the end of what serves it.
+    async fn deliver(self, invocation: Invocation) -> Result<Bytes, Error> {
+        let deadline = invocation.context.deadline;
+        match self {
+            Self::Actor(running, _permit) => {
+                let answer = running.target.deliver(invocation);
+                bounded(answer, deadline, Some(&running.stopped)).await
+            }
+            Self::Provider(provider, link) => {
+                let link = Some(link);
+                let answer = provider
+                    .capability
+                    .invoke(CapabilityCall { invocation, link });
+                bounded(answer, deadline, Some(&provider.stopped)).await
+            }
+            Self::Builtin(capability) => {
+                let link = None;
+                let answer = capability.invoke(CapabilityCall { invocation, link });
+                bounded(answer, deadline, None).await
+            }
+        }
+    }
+}
+
+/// What is told of a call that fails: never its payload.
+struct Label {
+    origin: Origin,
+    target: Target,
+    operation: String,
+}
+
+impl Label {
+    fn of(call: &Invocation) -> Self {
+        Self {
+            origin: call.origin.clone(),
+            target: call.target.clone(),
+            operation: call.operation.clone(),
+        }
+    }
+
+    fn failed(self, error: &Error) -> Notice {
+        Notice::CallFailed {
+            origin: self.origin,
+            target: refusal::name(&self.target),
+            operation: refusal::quote(&self.operation),
+            error: error.clone(),
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! The table of one host: what is specified, what runs, and what is linked.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use exosuit_core::{Capability, Code, Contract, Deliver, Error, Id, Identity, Link, LinkKey};
+
+use crate::actor::{Actor, Publication, Running};
+use crate::links::{Linked, Links, overlap};
+use crate::names::{Names, is_public_key};
+use crate::provider::Provider;
+use crate::{ActorLimits, ActorState, refusal};
+
+/// All that routing stands on. Whoever calls it holds the lock: nothing here waits, and nothing
+/// foreign is called or dropped.
+#[derive(Default)]
+pub(crate) struct Table {
+    pub(crate) actors: HashMap<Id, Entry>,
+    /// Those that take no more calls, while what runs in them ends: they may still call others.
+    pub(crate) retired: HashMap<Id, Entry>,
+    pub(crate) names: Names,
+    pub(crate) links: Links,
+    pub(crate) providers: HashMap<Id, Arc<Provider>>,
+    pub(crate) builtins: HashMap<String, Builtin>,
+    generation: u64,
+}
+
+/// An actor, and what its last publication said about it.
+pub(crate) struct Entry {
+    pub(crate) actor: Arc<Actor>,
+    pub(crate) identity: Option<Arc<Identity>>,
+}
+
+/// A capability that needs a claim and no link.
+pub(crate) struct Builtin {
+    pub(crate) contract: Contract,
+    pub(crate) capability: Arc<dyn Capability>,
+}
+
+/// What came of a publication, beside itself.
+pub(crate) struct Published {
+    pub(crate) publication: Publication,
+    /// To be dropped outside of the lock.
+    pub(crate) before: Option<Arc<Running>>,
+    pub(crate) refused_alias: Option<(String, Error)>,
+    pub(crate) refused_links: Vec<(Arc<Link>, Error)>,
+}
+
+/// A link that may be made, and what there is to do for it.
+pub(crate) struct Placed {
+    pub(crate) linked: Arc<Linked>,
+    /// The links that it takes the place of, once the provider has taken it.
+    pub(crate) replaces: Vec<Arc<Linked>>,
+    /// It was put in just now, and is taken out again if the provider does not take it.
+    pub(crate) fresh: bool,
+    /// The provider that has to take it.
+    pub(crate) provider: Option<Arc<Provider>>,
+}
+
+impl Table {
+    pub(crate) fn specify(&mut self, id: Id, limits: ActorLimits) -> Result<(), Error> {
+        if let Some(entry) = self.actors.get(&id) {
+            entry.actor.admission.change(limits);
+            return Ok(());
+        }
+        if self.providers.contains_key(&id) {
+            return Err(taken(format!("{id} is the id of a provider")));
+        }
+        if let Some(holder) = self.names.holder(id.as_str()) {
+            return Err(taken(format!("{id} is the public key of actor {holder}")));
+        }
+        let actor = Arc::new(Actor::new(id.clone(), limits));
+        let identity = None;
+        self.actors.insert(id, Entry { actor, identity });
+        Ok(())
+    }
+
+    /// The entry is to be dropped, and its calls ended, outside of the lock.
+    pub(crate) fn forget(&mut self, id: &Id) -> Option<Entry> {
+        let entry = self.actors.remove(id)?;
+        if let Some(identity) = &entry.identity {
+            self.names.forget(id, identity);
+        }
+        Some(entry)
+    }
+
+    /// Takes an actor's names away, and keeps what holds for the calls that it still makes. The
+    /// second is one that was retired under the same id, to be dropped outside of the lock.
+    pub(crate) fn retire(&mut self, id: &Id) -> Option<(Arc<Actor>, Option<Entry>)> {
+        let entry = self.forget(id)?;
+        let actor = Arc::clone(&entry.actor);
+        Some((actor, self.retired.insert(id.clone(), entry)))
+    }
+
+    /// The end of a retired actor, unless another one was retired under its id.
+    pub(crate) fn end_retired(&mut self, actor: &Arc<Actor>) -> Option<Entry> {
+        let found = self.retired.get(&actor.id)?;
+        let same = Arc::ptr_eq(&found.actor, actor);
+        if same { self.retired.remove(&actor.id) } else { None }
+    }
+
+    pub(crate) fn publish(
+        &mut self,
+        id: &Id,
+        identity: Identity,
+        target: &Arc<dyn Deliver>,
+    ) -> Result<Published, Error> {
+        self.check_key(id, identity.public_key.as_deref())?;
+        let entry = self
+            .actors
+            .get_mut(id)
+            .ok_or_else(|| refusal::unknown_actor(id.as_str()))?;
+        let alias = self.names.change(id, entry.identity.as_deref(), &identity);
+        let refused_alias = alias
+            .err()
+            .map(|error| (identity.call_alias.clone().unwrap_or_default(), error));
+        entry.identity = Some(Arc::new(identity));
+        self.generation += 1;
+        let (publication, before) = entry.actor.publish(self.generation, Arc::clone(target));
+        Ok(Published {
+            publication,
+            before,
+            refused_alias,
+            refused_links: self.refused_links(id),
+        })
+    }
+
+    fn check_key(&self, id: &Id, key: Option<&str>) -> Result<(), Error> {
+        if is_public_key(id.as_str()) && key != Some(id.as_str()) {
+            let key = key.unwrap_or("none");
+            let detail = format!("actor {id} has the id of a public key, but its token's is {key}");
+            return Err(Error::new(Code::InvalidClaims, detail));
+        }
+        let Some(key) = key else { return Ok(()) };
+        let namesake = self.actors.get_key_value(key).map(|(namesake, _)| namesake);
+        match self.names.holder(key).or(namesake) {
+            Some(other) if other != id => Err(taken(format!(
+                "the public key {key} of actor {id} belongs to actor {other}"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    fn refused_links(&self, id: &Id) -> Vec<(Arc<Link>, Error)> {
+        let links = self
+            .links
+            .at(id)
+            .iter()
+            .filter(|linked| !linked.is_revoked());
+        links
+            .filter_map(|linked| {
+                let error = self.check_link(&linked.link).err()?;
+                Some((Arc::clone(&linked.link), error))
+            })
+            .collect()
+    }
+
+    /// The actor that is called so: by id, public key or call alias, in this order.
+    pub(crate) fn find(&self, name: &str) -> Option<&Entry> {
+        let named = || self.actors.get(self.names.find(name)?);
+        self.actors.get(name).or_else(named)
+    }
+
+    /// The provider at an end of a link.
+    pub(crate) fn provider_of(&self, link: &Link) -> Option<&Arc<Provider>> {
+        let provider = |end| self.providers.get(end);
+        provider(&link.target).or_else(|| provider(&link.source))
+    }
+
+    /// The provider that took a link and still runs.
+    pub(crate) fn taker_of(&self, linked: &Linked) -> Option<&Arc<Provider>> {
+        let ends = [&linked.link.target, &linked.link.source];
+        let mut providers = ends.into_iter().filter_map(|end| self.providers.get(end));
+        providers.find(|provider| linked.is_taken_by(provider))
+    }
+
+    /// Whether what is known of its ends allows a link. What is unknown is checked when it comes.
+    pub(crate) fn check_link(&self, link: &Link) -> Result<(), Error> {
+        let (source, target) = (&link.source, &link.target);
+        let (provider, other) = match (self.providers.get(source), self.providers.get(target)) {
+            (Some(_), Some(_)) => return Err(refusal::two_providers(link)),
+            (Some(provider), None) => (provider, target),
+            (None, Some(provider)) => (provider, source),
+            (None, None) => return Ok(()),
+        };
+        if !provider.contracts.contains(&link.contract) {
+            let has = &provider.contracts;
+            return Err(refusal::not_implemented(&provider.id, &link.contract, has));
+        }
+        let identity = self
+            .actors
+            .get(other)
+            .and_then(|entry| entry.identity.as_ref());
+        match identity {
+            Some(identity) if !identity.grants.allow(&link.contract) => {
+                Err(refusal::missing_claim(link.contract.as_str(), other))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Finds a place for a link; nothing if it stands there already and is in force. A new one is
+    /// put in at once, as its provider may call as soon as it has taken it.
+    pub(crate) fn place(&mut self, link: &Arc<Link>) -> Result<Option<Placed>, Error> {
+        self.check_link(link)?;
+        let provider = self.provider_of(link).cloned();
+        let rivals = self.rivals(link);
+        if let Some(rival) = rivals.iter().find(|rival| rival.link.target != link.target) {
+            return Err(refusal::conflict(link, &rival.link));
+        }
+        if let [same] = &rivals[..]
+            && same.link == *link
+        {
+            let in_force = provider
+                .as_ref()
+                .is_none_or(|provider| same.is_taken_by(provider));
+            return Ok((!in_force).then(|| Placed {
+                linked: Arc::clone(same),
+                replaces: Vec::new(),
+                fresh: false,
+                provider,
+            }));
+        }
+        let linked = Arc::new(Linked::new(Arc::clone(link)));
+        let fresh = rivals.is_empty();
+        if fresh {
+            self.links.insert(&linked);
+        }
+        Ok(Some(Placed {
+            linked,
+            replaces: rivals,
+            fresh,
+            provider,
+        }))
+    }
+
+    /// What came of it: on success it is in force in the place of what it replaces, otherwise all
+    /// is as it was.
+    pub(crate) fn settle(&mut self, placed: &Placed, success: bool) {
+        let Placed {
+            linked, replaces, ..
+        } = placed;
+        if success {
+            linked.set_taken(placed.provider.as_deref());
+            for replaced in replaces {
+                self.links.remove(replaced);
+            }
+            if !replaces.is_empty() {
+                self.links.insert(linked);
+            }
+        } else if placed.fresh {
+            self.links.remove(linked);
+        }
+    }
+
+    /// The links of its key that cover something of what it covers.
+    fn rivals(&self, link: &Link) -> Vec<Arc<Linked>> {
+        let group = self.links.of(&link.key()).iter();
+        group
+            .filter(|other| !other.is_revoked() && overlap(&other.link, link))
+            .cloned()
+            .collect()
+    }
+
+    /// The links of a key that are being deleted.
+    pub(crate) fn revoked(&self, key: &LinkKey) -> Vec<Arc<Linked>> {
+        let group = self.links.of(key).iter();
+        group
+            .filter(|linked| linked.is_revoked())
+            .cloned()
+            .collect()
+    }
+
+    /// Registers a provider, and tells which links wait for it.
+    pub(crate) fn add_provider(
+        &mut self,
+        provider: &Arc<Provider>,
+    ) -> Result<Vec<Arc<Linked>>, Error> {
+        let id = &provider.id;
+        if self.actors.contains_key(id) {
+            return Err(taken(format!("{id} is the id of an actor")));
+        }
+        self.providers.insert(id.clone(), Arc::clone(provider));
+        let links = self.links.at(id).iter();
+        Ok(links
+            .filter(|linked| !linked.is_revoked())
+            .cloned()
+            .collect())
+    }
+
+    pub(crate) fn inventory(&self) -> Vec<ActorState> {
+        let entries = self.actors.values();
+        entries
+            .map(|entry| entry.actor.state(entry.identity.clone()))
+            .collect()
+    }
+}
+
+fn taken(detail: String) -> Error {
+    Error::new(Code::Conflict, detail)
+}

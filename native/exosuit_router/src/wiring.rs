@@ -1,0 +1,157 @@
+//! Links and providers come and go, in any order, and each provider is told of its links.
+//!
+//! What is done here may wait for a provider, and should run to its end: dropped half-way, it
+//! leaves at worst a link that no call passes until it is put again.
+
+use std::sync::Arc;
+
+use exosuit_core::{Capability, Error, Id, Link, LinkKey, Notice};
+
+use crate::Router;
+use crate::links::Linked;
+use crate::provider::Provider;
+
+/// A link that a provider did not get, or did not take.
+#[derive(Debug, Clone)]
+pub struct RefusedLink {
+    /// The link. It stays, without effect; putting it again tries again.
+    pub link: Arc<Link>,
+    /// Why.
+    pub error: Error,
+}
+
+impl Router {
+    /// Makes a link, or changes the settings of one. Its ends need not be there yet. On an error
+    /// all is as it was before.
+    pub async fn put_link(&self, link: Link) -> Result<(), Error> {
+        let link = Arc::new(link);
+        let result = self.try_put_link(&link).await;
+        if let Err(error) = &result {
+            self.observe_refused_link(&link, error);
+        }
+        result
+    }
+
+    /// Deletes the links of a key, for all calls that are decided from now on, and waits until
+    /// their providers have let go of them. There may be none.
+    pub async fn delete_link(&self, key: &LinkKey) -> Result<(), Error> {
+        let links = self.table.read().links.of(key).to_vec();
+        for linked in &links {
+            linked.revoke();
+        }
+        let mut result = Ok(());
+        for linked in &links {
+            let _lane = self
+                .lanes
+                .enter([&linked.link.source, &linked.link.target])
+                .await;
+            result = result.and(self.remove_link(linked).await);
+        }
+        result
+    }
+
+    /// Registers a provider, in the place of one of the same id, and gives it its links. Those it
+    /// does not take are returned; they do not keep it from serving the others.
+    pub async fn put_provider(
+        &self,
+        id: Id,
+        capability: Arc<dyn Capability>,
+    ) -> Result<Vec<RefusedLink>, Error> {
+        let _lane = self.lanes.enter([&id]).await;
+        // What a predecessor fails at when it stops, dead as it may be, is no reason to stay without.
+        let _ = self.remove_provider(&id).await;
+        let timeout = self.options.provider_timeout;
+        let provider = Provider::new(id, self.next_number(), capability, timeout);
+        let provider = Arc::new(provider);
+        let links = self.table.write().add_provider(&provider)?;
+        let mut refused = Vec::new();
+        for linked in links {
+            if let Err(error) = self.hand_over(&linked, &provider).await {
+                self.observe_refused_link(&linked.link, &error);
+                let link = Arc::clone(&linked.link);
+                refused.push(RefusedLink { link, error });
+            }
+        }
+        Ok(refused)
+    }
+
+    /// Removes a provider: no call reaches it from now on; it lets go of its links and stops. Its
+    /// links stay, and wait for its return.
+    pub async fn delete_provider(&self, id: &Id) -> Result<(), Error> {
+        if let Some(provider) = self.table.read().providers.get(id) {
+            provider.revoke();
+        }
+        let _lane = self.lanes.enter([id]).await;
+        self.remove_provider(id).await
+    }
+
+    async fn try_put_link(&self, link: &Arc<Link>) -> Result<(), Error> {
+        let _lane = self.lanes.enter([&link.source, &link.target]).await;
+        // One that is being deleted must be gone from the provider before its successor comes.
+        let revoked = self.table.read().revoked(&link.key());
+        for linked in revoked
+            .iter()
+            .filter(|linked| linked.link.target == link.target)
+        {
+            self.remove_link(linked).await?;
+        }
+        let Some(placed) = self.table.write().place(link)? else {
+            return Ok(());
+        };
+        let result = match &placed.provider {
+            Some(provider) => provider.link(link).await,
+            None => Ok(()),
+        };
+        self.table.write().settle(&placed, result.is_ok());
+        result
+    }
+
+    async fn hand_over(&self, linked: &Linked, provider: &Provider) -> Result<(), Error> {
+        self.table.read().check_link(&linked.link)?;
+        provider.link(&linked.link).await?;
+        linked.set_taken(Some(provider));
+        Ok(())
+    }
+
+    /// In the lane of both ends.
+    async fn remove_link(&self, linked: &Arc<Linked>) -> Result<(), Error> {
+        let provider = {
+            let mut table = self.table.write();
+            if !table.links.remove(linked) {
+                return Ok(());
+            }
+            table.taker_of(linked).cloned()
+        };
+        match provider {
+            Some(provider) => provider.unlink(&linked.link).await,
+            None => Ok(()),
+        }
+    }
+
+    /// In the lane of the provider.
+    async fn remove_provider(&self, id: &Id) -> Result<(), Error> {
+        let (provider, links) = {
+            let mut table = self.table.write();
+            let Some(provider) = table.providers.remove(id) else {
+                return Ok(());
+            };
+            (provider, table.links.at(id).to_vec())
+        };
+        let mut result = Ok(());
+        for linked in links.iter().filter(|linked| linked.is_taken_by(&provider)) {
+            linked.set_taken(None);
+            result = result.and(provider.unlink(&linked.link).await);
+        }
+        result.and(provider.stop().await)
+    }
+
+    pub(crate) fn observe_refused_link(&self, link: &Link, error: &Error) {
+        self.observe.observe(Notice::LinkRefused {
+            source: link.source.clone(),
+            target: link.target.clone(),
+            contract: link.contract.clone(),
+            name: link.name.clone(),
+            error: error.clone(),
+        });
+    }
+}

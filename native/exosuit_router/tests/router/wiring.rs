@@ -1,0 +1,311 @@
+//! Links come and go, before and after their ends.
+
+use std::sync::Arc;
+
+use exosuit_core::{Code, Error, Link};
+
+use crate::support::*;
+
+fn changed(link: &Link) -> Link {
+    let mut link = link.clone();
+    link.target_config.insert("bucket".into(), "other".into());
+    link
+}
+
+#[tokio::test]
+async fn link_provider_and_actor_come_in_any_order() {
+    let orders = ["lpa", "lap", "pla", "pal", "alp", "apl"];
+    for order in orders {
+        let world = World::new();
+        let provider = Provider::new(KEYVALUE);
+        for step in order.chars() {
+            match step {
+                'l' => {
+                    let put = world.router.put_link(link("counter", "kv", KEYVALUE)).await;
+                    assert_eq!(put, Ok(()), "{order}");
+                }
+                'p' => {
+                    let put = world.put_provider("kv", &provider).await;
+                    assert_eq!(put, Ok(Vec::new()), "{order}");
+                }
+                _ => drop(world.run("counter", identity(&[KEYVALUE]), Arc::new(Says("")))),
+            }
+        }
+        assert_eq!(provider.log(), ["link counter"], "{order}");
+        assert!(
+            world.call(import("counter", KEYVALUE)).await.is_ok(),
+            "{order}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_refused_link_leaves_nothing_behind() {
+    let world = World::new();
+    world.run("counter", identity(&[HTTP]), Arc::new(Says("")));
+    let provider = world.provide("kv", KEYVALUE).await;
+    world.provide("http", HTTP).await;
+
+    let other = world.router.put_link(link("counter", "kv", HTTP)).await;
+    let error = other.expect_err("it implements another contract");
+    assert_eq!(error.code, Code::InvalidLink);
+    assert!(
+        error.detail.contains(KEYVALUE),
+        "what it implements: {error}"
+    );
+    let unclaimed = world.router.put_link(link("counter", "kv", KEYVALUE)).await;
+    assert_eq!(code(unclaimed), Some(Code::MissingClaim));
+    let providers = world.router.put_link(link("http", "kv", KEYVALUE)).await;
+    assert_eq!(code(providers), Some(Code::InvalidLink));
+
+    assert!(world.router.links().is_empty() && provider.log().is_empty());
+    let told = [Code::InvalidLink, Code::MissingClaim, Code::InvalidLink];
+    assert_eq!(world.notices.refused_links(), told);
+}
+
+#[tokio::test]
+async fn what_was_unknown_is_checked_when_the_provider_comes() -> Result<(), Error> {
+    let world = World::new();
+    world.run("good", identity(&[KEYVALUE]), Arc::new(Says("")));
+    world.run("unclaimed", identity(&[]), Arc::new(Says("")));
+    world.router.put_link(link("good", "kv", KEYVALUE)).await?;
+    world
+        .router
+        .put_link(link("unclaimed", "kv", KEYVALUE))
+        .await?;
+    world.router.put_link(link("wrong", "kv", HTTP)).await?;
+
+    let provider = Provider::new(KEYVALUE);
+    let mut refused = world.put_provider("kv", &provider).await?;
+    refused.sort_by_key(|code| code.as_str());
+    assert_eq!(refused, [Code::InvalidLink, Code::MissingClaim]);
+    assert_eq!(world.notices.refused_links().len(), 2);
+    assert_eq!(provider.log(), ["link good"]);
+
+    // An update that has the claim does not do it alone: the link is put again.
+    world.publish("unclaimed", identity(&[KEYVALUE]), Arc::new(Says("")));
+    let untaken = world.call(import("unclaimed", KEYVALUE)).await;
+    assert_eq!(code(untaken), Some(Code::Unavailable));
+    world
+        .router
+        .put_link(link("unclaimed", "kv", KEYVALUE))
+        .await?;
+    assert!(world.call(import("unclaimed", KEYVALUE)).await.is_ok());
+    Ok(())
+}
+
+#[tokio::test]
+async fn putting_a_link_again_changes_its_settings_or_nothing() -> Result<(), Error> {
+    let world = World::new();
+    let provider = world.provide("kv", KEYVALUE).await;
+    let original = link("counter", "kv", KEYVALUE);
+    for _ in 0..3 {
+        world.router.put_link(original.clone()).await?;
+    }
+    assert_eq!(provider.log(), ["link counter"]);
+    world.router.put_link(changed(&original)).await?;
+    assert_eq!(provider.log(), ["link counter"]);
+    let [only] = &world.router.links()[..] else {
+        panic!("expected one link");
+    };
+    assert_eq!(**only, changed(&original));
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_key_has_one_target_for_each_interface() -> Result<(), Error> {
+    let world = World::new();
+    let of = |target, interfaces: &[&str]| Link {
+        interfaces: interfaces.iter().map(ToString::to_string).collect(),
+        ..link("counter", target, KEYVALUE)
+    };
+    world.router.put_link(of("kv", &["store"])).await?;
+    world.router.put_link(of("other", &["atomics"])).await?;
+    for rival in [of("other", &["store", "batch"]), of("other", &[])] {
+        let refused = world.router.put_link(rival).await;
+        assert_eq!(code(refused), Some(Code::Conflict));
+    }
+    assert_eq!(world.router.links().len(), 2);
+    // Of the same target it is a change.
+    world.router.put_link(of("kv", &["store", "batch"])).await?;
+    assert_eq!(world.router.links().len(), 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_link_that_the_provider_does_not_take_changes_nothing() -> Result<(), Error> {
+    let world = World::new();
+    world.run("site", identity(&[HTTP]), Arc::new(Says("served")));
+    let provider = world.provide("http", HTTP).await;
+    let in_use = || Some(Error::new(Code::Io, "the port is in use"));
+    *provider.fails.lock() = in_use();
+    let failed = world.router.put_link(link("site", "http", HTTP)).await;
+    assert_eq!(code(failed), Some(Code::Io));
+    assert!(world.router.links().is_empty());
+    assert_eq!(world.notices.refused_links(), [Code::Io]);
+
+    *provider.fails.lock() = None;
+    let original = link("site", "http", HTTP);
+    world.router.put_link(original.clone()).await?;
+    *provider.fails.lock() = in_use();
+    let failed = world.router.put_link(changed(&original)).await;
+    assert_eq!(code(failed), Some(Code::Io));
+    let [only] = &world.router.links()[..] else {
+        panic!("expected one link");
+    };
+    assert_eq!(**only, original);
+    let answer = world.call(from_provider("http", HTTP, "site")).await;
+    assert!(answer.is_ok());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_link_that_failed_when_its_provider_came_is_retried_when_put_again() -> Result<(), Error>
+{
+    let world = World::new();
+    world.run("counter", identity(&[KEYVALUE]), Arc::new(Says("")));
+    world
+        .router
+        .put_link(link("counter", "kv", KEYVALUE))
+        .await?;
+    let provider = Provider::new(KEYVALUE);
+    *provider.fails.lock() = Some(Error::new(Code::Io, "the disk is full"));
+    assert_eq!(world.put_provider("kv", &provider).await?, [Code::Io]);
+    let untaken = world.call(import("counter", KEYVALUE)).await;
+    assert_eq!(code(untaken), Some(Code::Unavailable));
+
+    *provider.fails.lock() = None;
+    world
+        .router
+        .put_link(link("counter", "kv", KEYVALUE))
+        .await?;
+    assert!(world.call(import("counter", KEYVALUE)).await.is_ok());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_deleted_link_stops_the_next_call_while_the_last_one_finishes() -> Result<(), Error> {
+    let (world, actor) = (World::new(), Holds::new());
+    world.run("site", identity(&[HTTP]), actor.clone());
+    let provider = world.provide("http", HTTP).await;
+    let http = link("site", "http", HTTP);
+    world.router.put_link(http.clone()).await?;
+    let mut running = world.start(from_provider("http", HTTP, "site"));
+    assert!(poll(&mut running).is_pending());
+
+    world.router.delete_link(&http.key()).await?;
+    world.router.delete_link(&http.key()).await?;
+    assert_eq!(provider.log(), ["link site", "unlink site"]);
+    let refused = world.call(from_provider("http", HTTP, "site")).await;
+    assert_eq!(code(refused), Some(Code::MissingLink));
+    actor.let_go(1);
+    assert!(running.await.is_ok());
+    Ok(())
+}
+
+#[tokio::test]
+async fn no_call_goes_through_a_link_before_its_provider_has_taken_it() -> Result<(), Error> {
+    let world = World::new();
+    world.run("counter", identity(&[KEYVALUE]), Arc::new(Says("served")));
+    let provider = Provider::slow(KEYVALUE);
+    assert_eq!(world.put_provider("kv", &provider).await?, []);
+    let mut putting = Box::pin(world.router.put_link(link("counter", "kv", KEYVALUE)));
+    assert!(poll_once(putting.as_mut()).is_pending());
+
+    let early = world.call(import("counter", KEYVALUE)).await;
+    assert_eq!(code(early), Some(Code::Unavailable));
+    // The provider, however, may use what it is about to take: a listener is open before that is told.
+    assert!(
+        world
+            .call(from_provider("kv", KEYVALUE, "counter"))
+            .await
+            .is_ok()
+    );
+
+    // Deleted meanwhile, it is refused at once, and given back once it was taken.
+    let key = link("counter", "kv", KEYVALUE).key();
+    let mut deleting = Box::pin(world.router.delete_link(&key));
+    assert!(poll_once(deleting.as_mut()).is_pending());
+    let refused = world.call(from_provider("kv", KEYVALUE, "counter")).await;
+    assert_eq!(code(refused), Some(Code::MissingLink));
+    let mut again = Box::pin(world.router.put_link(link("counter", "kv", KEYVALUE)));
+    assert!(poll_once(again.as_mut()).is_pending());
+    provider.taking.add_permits(2);
+    assert_eq!(
+        (putting.await, deleting.await, again.await),
+        (Ok(()), Ok(()), Ok(()))
+    );
+    let log = ["link counter", "unlink counter", "link counter"];
+    assert_eq!(provider.log(), log);
+    assert!(world.call(import("counter", KEYVALUE)).await.is_ok());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_link_that_is_put_while_it_is_deleted_comes_after_its_end() -> Result<(), Error> {
+    let world = World::new();
+    world.run("counter", identity(&[KEYVALUE]), Arc::new(Says("")));
+    let (slow, other) = (Provider::slow(KEYVALUE), Provider::new(KEYVALUE));
+    assert_eq!(world.put_provider("kv", &slow).await?, []);
+    assert_eq!(world.put_provider("other", &other).await?, []);
+    let (first, elsewhere) = (
+        link("counter", "kv", KEYVALUE),
+        link("counter", "other", KEYVALUE),
+    );
+    let key = first.key();
+    // All three wait for the same provider, those that put ahead of the one that deletes.
+    for (next, log) in [
+        (
+            first.clone(),
+            &["link counter", "unlink counter", "link counter"][..],
+        ),
+        (elsewhere, &["link counter", "unlink counter"][..]),
+    ] {
+        let mut putting = Box::pin(world.router.put_link(first.clone()));
+        assert!(poll_once(putting.as_mut()).is_pending());
+        let mut again = Box::pin(world.router.put_link(next));
+        assert!(poll_once(again.as_mut()).is_pending());
+        let mut deleting = Box::pin(world.router.delete_link(&key));
+        assert!(poll_once(deleting.as_mut()).is_pending());
+        slow.taking.add_permits(log.len() - 1);
+        let ended = tokio::join!(putting, again, deleting);
+        assert_eq!(ended, (Ok(()), Ok(()), Ok(())));
+        assert_eq!(slow.log(), log);
+        assert!(world.call(import("counter", KEYVALUE)).await.is_ok());
+        world.router.delete_link(&key).await?;
+        slow.log();
+        slow.taking.forget_permits(1_000);
+    }
+    assert_eq!(
+        other.log(),
+        ["link counter", "invoke counter", "unlink counter"]
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_link_is_given_back_by_the_provider_that_took_it() -> Result<(), Error> {
+    let world = World::new();
+    world.router.put_link(link("one", "two", KEYVALUE)).await?;
+    let one = world.provide("one", KEYVALUE).await;
+    let two = Provider::new(KEYVALUE);
+    assert_eq!(world.put_provider("two", &two).await?, [Code::InvalidLink]);
+    let key = link("one", "two", KEYVALUE).key();
+    world.router.delete_link(&key).await?;
+    assert_eq!(one.log(), ["link one", "unlink one"]);
+    assert!(two.log().is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_slow_provider_holds_up_no_other() -> Result<(), Error> {
+    let world = World::new();
+    let slow = Provider::slow(KEYVALUE);
+    assert_eq!(world.put_provider("slow", &slow).await?, []);
+    world.provide("quick", HTTP).await;
+    let mut putting = Box::pin(world.router.put_link(link("one", "slow", KEYVALUE)));
+    assert!(poll_once(putting.as_mut()).is_pending());
+    world.router.put_link(link("two", "quick", HTTP)).await?;
+    slow.taking.add_permits(1);
+    putting.await
+}
