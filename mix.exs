@@ -20,7 +20,7 @@ defmodule Exosuit.MixProject do
   def application do
     [
       mod: {Exosuit.Application, []},
-      extra_applications: [:logger] ++ test_applications(Mix.env())
+      extra_applications: [:logger, :crypto] ++ test_applications(Mix.env())
     ]
   end
 

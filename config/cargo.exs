@@ -12,6 +12,7 @@ defmodule Mix.Tasks.Compile.Cargo do
 
   @impl Mix.Task.Compiler
   def run(_args) do
+    forget_other_clones()
     args = ~w(build --release --locked -p exosuit_nif --target-dir) ++ [target()]
 
     case System.cmd("cargo", args, into: IO.stream(), cd: @root) do
@@ -23,6 +24,18 @@ defmodule Mix.Tasks.Compile.Cargo do
   @doc "Where cargo builds: shared by the clones on a machine, so that wasmtime is built once."
   @spec target() :: Path.t()
   def target, do: System.get_env("CARGO_TARGET_DIR", Path.expand("~/.cache/exosuit/target"))
+
+  # Cargo tells what is stale by time alone, and takes what another clone built last for this one's
+  # if it is newer. Only the crates here are built again; wasmtime is the same for all.
+  defp forget_other_clones do
+    stamp = Path.join(target(), "exosuit-clone")
+
+    if File.read(stamp) != {:ok, @root} do
+      File.mkdir_p!(target())
+      for source <- Path.wildcard("#{@root}/native/**/*.rs"), do: File.touch!(source)
+      File.write!(stamp, @root)
+    end
+  end
 
   defp install do
     [built] = Path.wildcard("#{target()}/release/libexosuit_nif.{so,dylib}")

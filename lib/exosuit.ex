@@ -193,8 +193,11 @@ defmodule Exosuit do
   @doc "The process of an actor or a provider, or `nil` while it does not run."
   @spec whereis(host(), id()) :: pid() | nil
   def whereis(host, id) do
-    found = for role <- [:actor, :provider], do: Directory.fetch(host, {role, id})
-    Enum.find_value(found, fn result -> with({:ok, {pid, _facts}} <- result, do: pid) || nil end)
+    Enum.find_value([:actor, :provider], fn role ->
+      with {:ok, {pid, _facts}} <- Directory.fetch(host, {role, id}),
+           do: pid,
+           else: (_absent -> nil)
+    end)
   end
 
   @doc "Sends the calling process each further event of the host as `{:exosuit_event, event}`."

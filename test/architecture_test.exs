@@ -3,7 +3,8 @@ defmodule Exosuit.ArchitectureTest do
 
   # The floors, from the ground up. A room may call the floors below its own, and itself.
   @floors [
-    ~w(Model Config Options Error Event),
+    ~w(Model Options Error Event),
+    ~w(Config),
     ~w(Native),
     ~w(Wasm Router Lattice Artifact Claims Json Manifest Directory),
     ~w(Actor Provider),

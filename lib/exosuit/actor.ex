@@ -53,6 +53,12 @@ defmodule Exosuit.Actor do
     end
   end
 
+  # The answer to `Router.retire/4`: it was stopped, and its last call has finished.
+  @impl GenServer
+  def handle_info({reference, {:ok, _done}}, state) when is_reference(reference) do
+    {:stop, :normal, state}
+  end
+
   defp start(%{config: config, specification: specification} = state) do
     with {:ok, loaded} <- load(state),
          identity = Claims.identity(loaded.claims),

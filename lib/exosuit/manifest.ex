@@ -2,8 +2,9 @@ defmodule Exosuit.Manifest do
   @moduledoc """
   A manifest as read and checked: what an application should be on a host.
 
-  The one YAML form is wadm's, fields of its old and new versions both read; see the guide to
-  manifests. Reading reports every mistake at once, each with its line.
+  The one YAML form is the OAM `Application` that wadm reads, fields of its old and new versions
+  both taken. Reading reports every mistake at once, each with its line, and among them what this
+  host cannot honour: a reference into a registry, a label that it has not.
   """
 
   alias Exosuit.{Config, Native}

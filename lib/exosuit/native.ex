@@ -29,8 +29,11 @@ defmodule Exosuit.Native do
           :ok | failure()
   def actor_specify(_host, _id, _instances, _queue), do: not_loaded()
 
-  @spec actor_forget(reference(), String.t(), non_neg_integer()) :: :ok | failure()
-  def actor_forget(_host, _id, _drain_ms), do: not_loaded()
+  @spec actor_forget(reference(), String.t()) :: :ok | failure()
+  def actor_forget(_host, _id), do: not_loaded()
+
+  @spec actor_retire(reference(), String.t(), non_neg_integer(), reply()) :: :ok | failure()
+  def actor_retire(_host, _id, _drain_ms, _reply), do: not_loaded()
 
   @spec actor_fail(reference(), String.t(), String.t()) :: :ok | failure()
   def actor_fail(_host, _id, _detail), do: not_loaded()

@@ -36,10 +36,18 @@ defmodule Exosuit.Router do
     router |> Native.actor_specify(actor.id, actor.instances, limits.queue) |> done()
   end
 
-  @doc "Removes the actor's entry. Running calls have `drain_timeout` milliseconds to finish."
-  @spec forget(t(), String.t(), non_neg_integer()) :: result()
-  def forget(router, id, drain_timeout) do
-    router |> Native.actor_forget(id, drain_timeout) |> done()
+  @doc "Removes the actor's entry, and drops what runs in it."
+  @spec forget(t(), String.t()) :: result()
+  def forget(router, id), do: router |> Native.actor_forget(id) |> done()
+
+  @doc """
+  Removes the actor's entry: no new call reaches it. Its process, which must live until then, is sent
+  `{reference, {:ok, _}}` when the running calls have finished, or `drain_timeout` milliseconds
+  later, when the rest of them is dropped.
+  """
+  @spec retire(t(), String.t(), non_neg_integer(), pid()) :: result()
+  def retire(router, id, drain_timeout, process) do
+    router |> Native.actor_retire(id, drain_timeout, {process, make_ref()}) |> done()
   end
 
   @doc "Says that the actor will not come: calls to it are refused at once, until it is published."

@@ -65,6 +65,20 @@ defmodule Exosuit.Case do
     port
   end
 
+  @doc "A directory of the test's own, removed when it ends."
+  @spec tmp_dir!() :: Path.t()
+  def tmp_dir! do
+    dir =
+      Path.join(
+        System.tmp_dir!(),
+        "exosuit-test-#{System.pid()}-#{System.unique_integer([:positive])}"
+      )
+
+    File.mkdir_p!(dir)
+    ExUnit.Callbacks.on_exit(fn -> File.rm_rf!(dir) end)
+    dir
+  end
+
   # Between two looks; nothing waits a fixed time for something to have happened.
   defp pause, do: receive(do: (:never -> true), after: (10 -> true))
 

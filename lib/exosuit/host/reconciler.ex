@@ -202,20 +202,34 @@ defmodule Exosuit.Host.Reconciler do
         do: DynamicSupervisor.terminate_child(supervisor, pid)
   end
 
-  # First the router: new calls are refused, and those that run have their time to finish.
-  defp end_child(state, {role, id} = key) do
-    if role == :actor, do: Router.forget(state.config.router, id, state.config.drain_timeout)
-
+  defp end_child(state, key) do
     case Map.pop(state.keys, key) do
-      {nil, _keys} -> state
-      {pid, keys} -> terminate(%{state | keys: keys, pids: Map.delete(state.pids, pid)}, key, pid)
+      {nil, _keys} ->
+        end_absent(state, key)
+
+      {pid, keys} ->
+        end_running(%{state | keys: keys, pids: Map.delete(state.pids, pid)}, key, pid)
     end
   end
 
-  defp terminate(state, {role, _id} = key, pid) do
-    state = perform({:announce, key, :stopped, %{reason: "stopped"}}, state)
-    DynamicSupervisor.terminate_child(supervisor(state.config, role), pid)
+  defp end_absent(state, {:actor, id}) do
+    Router.forget(state.config.router, id)
     state
+  end
+
+  defp end_absent(state, {:provider, _id}), do: state
+
+  defp end_running(state, {role, id} = key, pid) do
+    state = perform({:announce, key, :stopped, %{reason: "stopped"}}, state)
+
+    if role == :actor and state.attempts[key].phase == :running do
+      # New calls are refused from here on; the process ends once those that run have finished.
+      Router.retire(state.config.router, id, state.config.drain_timeout, pid)
+      state
+    else
+      DynamicSupervisor.terminate_child(supervisor(state.config, role), pid)
+      end_absent(state, key)
+    end
   end
 
   defp supervisor(config, :actor), do: Directory.via(config.name, :actors)

@@ -6,10 +6,10 @@ defmodule Exosuit.Host.Restarts do
   @type t :: [integer()]
 
   # So many restarts in a window say that one more will not help.
-  @limit 20
+  @limit 15
   @window 60_000
   @first_delay 10
-  @longest_delay 10_000
+  @longest_delay 1_000
 
   @doc "No restart yet."
   @spec new() :: t()

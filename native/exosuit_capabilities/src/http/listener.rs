@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use exosuit_core::{Code, Error};
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::RwLock;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -24,6 +25,10 @@ use super::settings::Limits;
 
 /// How long to wait when the operating system has no descriptor left, instead of asking at once.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// How long an idle connection stays open when the listener ends: its client may have sent the next
+/// request already, and is told with the answer that it was the last.
+const LINGER: Duration = Duration::from_millis(200);
 
 /// One address, bound. Dropped, it takes its connections with it; closed, it lets them finish.
 pub(crate) struct Listener {
@@ -168,21 +173,41 @@ async fn accept(
             sleep(PAUSE).await;
         }
     };
-    loop {
-        let accepted = tokio::select! {
-            () = ending.gently.cancelled() => return,
-            () = ending.now.cancelled() => return,
-            accepted = next() => accepted,
-        };
-        let Some((stream, slot)) = accepted else {
-            return;
-        };
+    let take = |stream, slot: OwnedSemaphorePermit| {
         let (endpoint, ending, terms) = (endpoint.clone(), ending.clone(), terms.read().clone());
         connections.spawn(async move {
             serve(stream, &endpoint, &terms, &ending).await;
             drop(slot);
         });
+    };
+    loop {
+        tokio::select! {
+            () = ending.gently.cancelled() => break,
+            () = ending.now.cancelled() => return,
+            accepted = next() => match accepted {
+                Some((stream, slot)) => take(stream, slot),
+                None => return,
+            },
+        }
     }
+    // Whoever is connected as far as the kernel knows counts on an answer.
+    let slots = terms.read().slots.clone();
+    for stream in backlog(socket) {
+        let Ok(slot) = slots.clone().try_acquire_owned() else {
+            return;
+        };
+        take(stream, slot);
+    }
+}
+
+/// The connections that are waiting to be accepted, and no later ones.
+fn backlog(socket: TcpListener) -> impl Iterator<Item = TcpStream> {
+    let socket = socket.into_std().ok();
+    std::iter::from_fn(move || {
+        let (stream, _) = socket.as_ref()?.accept().ok()?;
+        stream.set_nonblocking(true).ok()?;
+        TcpStream::from_std(stream).ok()
+    })
 }
 
 async fn serve(stream: TcpStream, endpoint: &Endpoint, terms: &Terms, ending: &Ending) {
@@ -193,7 +218,12 @@ async fn serve(stream: TcpStream, endpoint: &Endpoint, terms: &Terms, ending: &E
     stream.set_write_timeout(Some(limits.body_timeout));
 
     let answer = service_fn(async |request| {
-        Ok::<_, Infallible>(endpoint.answer(request, limits, &terms.budget).await)
+        let mut answer = endpoint.answer(request, limits, &terms.budget).await;
+        if ending.gently.is_cancelled() {
+            let close = HeaderValue::from_static("close");
+            answer.headers_mut().insert(CONNECTION, close);
+        }
+        Ok::<_, Infallible>(answer)
     });
     let mut connection = pin!(
         http1::Builder::new()
@@ -203,11 +233,15 @@ async fn serve(stream: TcpStream, endpoint: &Endpoint, terms: &Terms, ending: &E
             .max_buf_size(limits.max_header_bytes.max(MIN_BUFFER))
             .serve_connection(TokioIo::new(Box::pin(stream)), answer)
     );
+    let last_chance = async {
+        ending.gently.cancelled().await;
+        sleep(LINGER).await;
+    };
     tokio::select! {
         // What is wrong with a connection is its client's to know.
         _ = connection.as_mut() => return,
         () = ending.now.cancelled() => return,
-        () = ending.gently.cancelled() => connection.as_mut().graceful_shutdown(),
+        () = last_chance => connection.as_mut().graceful_shutdown(),
     }
     tokio::select! {
         _ = connection => {}

@@ -1,0 +1,217 @@
+//! What a guest sees of its host: the nine imports of `wasmbus`, and WASI preview 1.
+
+use bytes::Bytes;
+use exosuit_core::{Code, Invocation, LogGate, LogLevel, Origin, Target};
+use wasmtime::Caller;
+use wasmtime_wasi::p1;
+
+use super::Linker;
+use super::memory::{Range, memory};
+use super::state::State;
+use crate::Error;
+use crate::configuration::setup;
+use crate::explain::cut;
+
+const MODULE: &str = "wasmbus";
+
+/// The longest error text of a guest that is passed on.
+const MAX_ERROR: usize = 8 << 10;
+
+/// Success and failure of `__host_call`.
+const DONE: i32 = 1;
+const FAILED: i32 = -1;
+
+pub(in crate::abi) fn linker(engine: &wasmtime::Engine) -> Result<Linker, Error> {
+    let mut linker = Linker::new(engine);
+    link(&mut linker).map_err(setup)?;
+    Ok(linker)
+}
+
+fn link(linker: &mut Linker) -> wasmtime::Result<()> {
+    p1::add_to_linker_async(linker, State::wasi)?;
+    linker
+        .func_wrap(MODULE, "__guest_request", guest_request)?
+        .func_wrap(MODULE, "__guest_response", guest_response)?
+        .func_wrap(MODULE, "__guest_error", guest_error)?
+        .func_wrap_async(MODULE, "__host_call", |caller, call: HostCall| {
+            Box::new(host_call(caller, call))
+        })?
+        .func_wrap(
+            MODULE,
+            "__host_response_len",
+            |caller: Caller<'_, State>| length(caller.data().host_response.len()),
+        )?
+        .func_wrap(MODULE, "__host_response", host_response)?
+        .func_wrap(MODULE, "__host_error_len", |caller: Caller<'_, State>| {
+            length(host_error_length(caller.data()))
+        })?
+        .func_wrap(MODULE, "__host_error", host_error)?
+        .func_wrap(MODULE, "__console_log", console_log)?;
+    Ok(())
+}
+
+/// Hands the guest what it was called with.
+fn guest_request(
+    mut caller: Caller<'_, State>,
+    operation: u32,
+    payload: u32,
+) -> wasmtime::Result<()> {
+    let range = |what, pointer| Range {
+        import: "__guest_request",
+        what,
+        pointer,
+    };
+    let (memory, state) = memory(&mut caller)?;
+    range("an operation", operation).write(memory, state.call.operation.as_bytes())?;
+    range("a payload", payload).write(memory, &state.call.payload)?;
+    Ok(())
+}
+
+/// Takes the guest's answer; a second one replaces the first.
+fn guest_response(
+    mut caller: Caller<'_, State>,
+    pointer: u32,
+    length: u32,
+) -> wasmtime::Result<()> {
+    let range = Range {
+        import: "__guest_response",
+        what: "a response",
+        pointer,
+    };
+    let (memory, state) = memory(&mut caller)?;
+    state.response = message(range, memory, length, state)?;
+    Ok(())
+}
+
+/// Takes the guest's error, which is its answer whatever else it does.
+fn guest_error(mut caller: Caller<'_, State>, pointer: u32, length: u32) -> wasmtime::Result<()> {
+    let range = Range {
+        import: "__guest_error",
+        what: "an error",
+        pointer,
+    };
+    let (memory, state) = memory(&mut caller)?;
+    let text = String::from_utf8_lossy(range.read(memory, length)?);
+    state.error = Some(cut(&text, MAX_ERROR).to_owned());
+    Ok(())
+}
+
+/// Pointer and length of binding, namespace, operation and payload.
+type HostCall = (u32, u32, u32, u32, u32, u32, u32, u32);
+
+/// Calls out. The guest's fiber waits for the answer, no thread does.
+async fn host_call(mut caller: Caller<'_, State>, call: HostCall) -> wasmtime::Result<i32> {
+    let invocation = outgoing(&mut caller, call)?;
+    let state = caller.data_mut();
+    state.host_response = Bytes::new();
+    state.host_error = None;
+
+    let answer = match state.actor.outbound.upgrade() {
+        Some(outbound) => outbound.deliver(invocation).await,
+        None => Err(exosuit_core::Error::new(
+            Code::Dropped,
+            "the host of this actor has stopped",
+        )),
+    };
+
+    let state = caller.data_mut();
+    match answer {
+        Ok(response) => {
+            state.host_response = response;
+            Ok(DONE)
+        }
+        Err(error) => {
+            state.host_error = Some(error);
+            Ok(FAILED)
+        }
+    }
+}
+
+fn outgoing(caller: &mut Caller<'_, State>, call: HostCall) -> wasmtime::Result<Invocation> {
+    let (binding, binding_length, namespace, namespace_length, operation, operation_length, ..) =
+        call;
+    let (.., payload, payload_length) = call;
+    let range = |what, pointer| Range {
+        import: "__host_call",
+        what,
+        pointer,
+    };
+    let (memory, state) = memory(caller)?;
+    Ok(Invocation {
+        origin: Origin::Actor(state.actor.id.clone()),
+        target: Target::Import {
+            namespace: range("a namespace", namespace).text(memory, namespace_length)?,
+            link: range("a binding", binding).text(memory, binding_length)?,
+        },
+        operation: range("an operation", operation).text(memory, operation_length)?,
+        payload: message(range("a payload", payload), memory, payload_length, state)?,
+        context: state.call.context.nested(),
+    })
+}
+
+/// Hands over the answer to the last call, once.
+fn host_response(mut caller: Caller<'_, State>, pointer: u32) -> wasmtime::Result<()> {
+    let range = Range {
+        import: "__host_response",
+        what: "room for a response",
+        pointer,
+    };
+    let (memory, state) = memory(&mut caller)?;
+    let response = std::mem::take(&mut state.host_response);
+    range.write(memory, &response)?;
+    Ok(())
+}
+
+fn length(bytes: usize) -> wasmtime::Result<u32> {
+    Ok(u32::try_from(bytes)?)
+}
+
+fn host_error_length(state: &State) -> usize {
+    let error = state.host_error.as_ref();
+    error.map_or(0, |error| error.to_string().len())
+}
+
+/// Hands over the error of the last call, once: what the guest makes of it is up to the guest.
+fn host_error(mut caller: Caller<'_, State>, pointer: u32) -> wasmtime::Result<()> {
+    let range = Range {
+        import: "__host_error",
+        what: "room for an error",
+        pointer,
+    };
+    let (memory, state) = memory(&mut caller)?;
+    if let Some(error) = state.host_error.take() {
+        range.write(memory, error.to_string().as_bytes())?;
+    }
+    Ok(())
+}
+
+fn console_log(mut caller: Caller<'_, State>, pointer: u32, length: u32) -> wasmtime::Result<()> {
+    let range = Range {
+        import: "__console_log",
+        what: "a line",
+        pointer,
+    };
+    let (memory, state) = memory(&mut caller)?;
+    let line = range.read(memory, length)?;
+    // One byte more than is passed on, so that the gate marks the line as cut.
+    let start = &line[..line.len().min(LogGate::MAX_LINE + 1)];
+    let text = String::from_utf8_lossy(start);
+    state
+        .actor
+        .log
+        .write(&state.actor.id, LogLevel::Debug, &text);
+    Ok(())
+}
+
+/// A copy of what the guest sends out, if it is not too much.
+fn message(range: Range, memory: &mut [u8], length: u32, state: &State) -> Result<Bytes, Error> {
+    let max = state.limiter.limits().message_bytes;
+    let bytes = range.read(memory, length)?;
+    if bytes.len() > max {
+        return Err(Error::Limit(format!(
+            "{} was given {} of {length} bytes, more than the limit of {max} bytes",
+            range.import, range.what
+        )));
+    }
+    Ok(Bytes::copy_from_slice(bytes))
+}

@@ -1,0 +1,102 @@
+//! Bytes between the guest's memory and its host, every range checked.
+
+use wasmtime::{Caller, Extern};
+
+use super::state::State;
+use crate::Error;
+
+/// A range that a guest names, and what for.
+#[derive(Clone, Copy)]
+pub(super) struct Range {
+    pub(super) import: &'static str,
+    pub(super) what: &'static str,
+    pub(super) pointer: u32,
+}
+
+impl Range {
+    fn find<'a>(&self, memory: &'a mut [u8], length: usize) -> Result<&'a mut [u8], Error> {
+        let size = memory.len();
+        let start = self.pointer as usize;
+        start
+            .checked_add(length)
+            .and_then(|end| memory.get_mut(start..end))
+            .ok_or(Error::OutOfBounds {
+                import: self.import,
+                what: self.what,
+                pointer: self.pointer,
+                length,
+                memory: size,
+            })
+    }
+
+    /// The bytes that are there.
+    pub(super) fn read<'a>(&self, memory: &'a mut [u8], length: u32) -> Result<&'a [u8], Error> {
+        self.find(memory, length as usize).map(|bytes| &*bytes)
+    }
+
+    /// The text that is there.
+    pub(super) fn text(&self, memory: &mut [u8], length: u32) -> Result<String, Error> {
+        let text = str::from_utf8(self.read(memory, length)?).map_err(|_| Error::NotText {
+            import: self.import,
+            what: self.what,
+        })?;
+        Ok(text.to_owned())
+    }
+
+    /// Puts bytes there.
+    pub(super) fn write(&self, memory: &mut [u8], bytes: &[u8]) -> Result<(), Error> {
+        self.find(memory, bytes.len())?.copy_from_slice(bytes);
+        Ok(())
+    }
+}
+
+/// The guest's memory, beside what the call knows.
+pub(super) fn memory<'a>(
+    caller: &'a mut Caller<'_, State>,
+) -> wasmtime::Result<(&'a mut [u8], &'a mut State)> {
+    let export = caller.data().memory;
+    match caller.get_module_export(&export) {
+        Some(Extern::Memory(memory)) => Ok(memory.data_and_store_mut(caller)),
+        _ => Err(wasmtime::format_err!("the guest's memory is gone")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn at(pointer: u32) -> Range {
+        Range {
+            import: "__guest_error",
+            what: "a text",
+            pointer,
+        }
+    }
+
+    #[test]
+    fn ranges_end_where_the_memory_ends() {
+        let mut memory = *b"abcdefgh";
+        assert_eq!(at(6).read(&mut memory, 2), Ok(&b"gh"[..]));
+        assert_eq!(at(8).read(&mut memory, 0), Ok(&b""[..]));
+        assert_eq!(at(7).write(&mut memory, b"H"), Ok(()));
+        for (pointer, length) in [(7, 2), (9, 0), (0, 9), (u32::MAX, 1), (0, u32::MAX)] {
+            let error = at(pointer).read(&mut memory, length);
+            assert!(
+                matches!(error, Err(Error::OutOfBounds { .. })),
+                "{pointer} {length}"
+            );
+        }
+        assert!(at(7).write(&mut memory, b"xy").is_err());
+        assert_eq!(&memory, b"abcdefgH");
+    }
+
+    #[test]
+    fn text_must_be_utf8() {
+        let mut memory = *b"\xc3\xa9\xc3";
+        assert_eq!(at(0).text(&mut memory, 2), Ok("é".to_owned()));
+        assert!(matches!(
+            at(0).text(&mut memory, 3),
+            Err(Error::NotText { .. })
+        ));
+    }
+}

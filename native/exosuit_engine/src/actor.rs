@@ -1,0 +1,98 @@
+//! A module with an identity, limits and a way out.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+use bytes::Bytes;
+use exosuit_core::{Answer, Deliver, Id, Invocation, LogGate, bounded};
+
+use crate::configuration::MAX_TABLE_ELEMENTS;
+use crate::ticker::Ticker;
+use crate::{ActorOptions, Error, Limits, Module};
+
+/// A module with an identity, limits and a way out. Cheap to clone; calls run concurrently, each
+/// in an instance of its own.
+///
+/// It answers at the deadline of a call at the latest. Where its calls go, and whether it may be
+/// called, is for others to decide.
+#[derive(Clone)]
+pub struct Actor(Arc<Shared>);
+
+/// What the calls of one actor share.
+pub(crate) struct Shared {
+    pub(crate) id: Id,
+    pub(crate) limits: Limits,
+    pub(crate) module: Module,
+    pub(crate) outbound: Weak<dyn Deliver>,
+    pub(crate) log: Arc<LogGate>,
+}
+
+impl Actor {
+    pub(crate) fn new(module: &Module, options: ActorOptions) -> Result<Self, Error> {
+        module.starts_within(&options.limits)?;
+        Ok(Self(Arc::new(Shared {
+            id: options.id,
+            limits: Limits {
+                table_elements: options.limits.table_elements.min(MAX_TABLE_ELEMENTS),
+                ..options.limits
+            },
+            module: module.clone(),
+            outbound: options.outbound,
+            log: options.log,
+        })))
+    }
+
+    /// Who it is.
+    pub fn id(&self) -> &Id {
+        &self.0.id
+    }
+
+    /// What runs.
+    pub fn module(&self) -> &Module {
+        &self.0.module
+    }
+}
+
+impl Deliver for Actor {
+    fn deliver(&self, invocation: Invocation) -> Answer {
+        let actor = self.0.clone();
+        Box::pin(async move {
+            let deadline = invocation.context.deadline;
+            bounded(answer(&actor, invocation), deadline, None).await
+        })
+    }
+}
+
+async fn answer(actor: &Arc<Shared>, call: Invocation) -> Result<Bytes, exosuit_core::Error> {
+    if Instant::now() >= call.context.deadline {
+        return Err(Error::Deadline.into());
+    }
+    let _settled = Settled(actor);
+    let compiled = &actor.module.0;
+    Ok(ticking(
+        compiled.engine.ticker(),
+        compiled.prepared.call(actor, call),
+    )
+    .await?)
+}
+
+/// Reports what the log lost of a call once its instance is gone, also when the call is dropped.
+struct Settled<'a>(&'a Shared);
+
+impl Drop for Settled<'_> {
+    fn drop(&mut self) {
+        self.0.log.settle(&self.0.id);
+    }
+}
+
+/// Has the epoch advance whenever `call` is being polled.
+async fn ticking<T>(ticker: &Ticker, call: impl Future<Output = T>) -> T {
+    let mut call = pin!(call);
+    poll_fn(|context| {
+        let _running = ticker.run();
+        call.as_mut().poll(context)
+    })
+    .await
+}

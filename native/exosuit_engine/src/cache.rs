@@ -1,0 +1,191 @@
+//! Compiled code on disk, from one start to the next.
+//!
+//! Compiled code is run as it is, so the directory is held to be as precious as the executable:
+//! it belongs to us, nobody else can write to it, and every file carries a MAC under a key that
+//! lies beside it, readable by its owner only. What fails any of this is compiled again.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use hmac::{Hmac, Mac as _};
+use sha2::Sha256;
+
+use crate::module::Digest;
+
+const KEY_FILE: &str = "key";
+const KEY_BYTES: usize = 32;
+const MAC_BYTES: usize = 32;
+
+/// What others may not do with the directory, and with the key.
+const OTHERS_WRITE: u32 = 0o022;
+const OTHERS_ANY: u32 = 0o077;
+
+pub(crate) struct Cache {
+    directory: PathBuf,
+    engine: wasmtime::Engine,
+    /// Changes with wasmtime, its settings and the machine.
+    compatibility: u64,
+    key: [u8; KEY_BYTES],
+    max_bytes: u64,
+}
+
+impl Cache {
+    /// Opens or makes the directory. The error says why it is not used.
+    pub(crate) fn open(
+        directory: PathBuf,
+        engine: &wasmtime::Engine,
+        max_bytes: u64,
+    ) -> Result<Self, String> {
+        let key = prepare(&directory).map_err(|error| {
+            format!(
+                "compiled code is not kept in {}: {error}",
+                directory.display()
+            )
+        })?;
+        let mut hasher = DefaultHasher::new();
+        engine.precompile_compatibility_hash().hash(&mut hasher);
+        Ok(Self {
+            directory,
+            engine: engine.clone(),
+            compatibility: hasher.finish(),
+            key,
+            max_bytes,
+        })
+    }
+
+    /// The code for this content, if it is there and good.
+    pub(crate) fn load(&self, digest: &Digest) -> Option<wasmtime::Module> {
+        let file = fs::read(self.path(digest)).ok()?;
+        let (mac, code) = file.split_at_checked(MAC_BYTES)?;
+        self.mac(digest, code).verify_slice(mac).ok()?;
+        self.touch(digest);
+        self.deserialize(code)
+    }
+
+    #[expect(
+        unsafe_code,
+        reason = "compiled code is taken as it is; there is no other way in"
+    )]
+    fn deserialize(&self, code: &[u8]) -> Option<wasmtime::Module> {
+        // SAFETY: `load` has checked the MAC of these very bytes, so it was this cache, with this
+        // version of wasmtime and these settings, that wrote what `Module::serialize` gave it.
+        unsafe { wasmtime::Module::deserialize(&self.engine, code) }.ok()
+    }
+
+    /// Keeps the code. Whoever reads meanwhile sees the old file or the new one, whole.
+    pub(crate) fn store(&self, digest: &Digest, module: &wasmtime::Module) -> wasmtime::Result<()> {
+        let code = module.serialize()?;
+        let mac = self.mac(digest, &code).finalize().into_bytes();
+        let temporary = temporary(&self.directory)?;
+        write_new(&temporary, &[&mac, &code])?;
+        fs::rename(&temporary, self.path(digest))?;
+        self.prune()?;
+        Ok(())
+    }
+
+    fn path(&self, digest: &Digest) -> PathBuf {
+        let name = format!("{digest}-{:016x}.cwasm", self.compatibility);
+        self.directory.join(name)
+    }
+
+    /// Covers what the code is for, so that one file cannot stand in for another.
+    fn mac(&self, digest: &Digest, code: &[u8]) -> Hmac<Sha256> {
+        let mac = Hmac::<Sha256>::new_from_slice(&self.key);
+        mac.expect("a key of any length is taken")
+            .chain_update(b"exosuit compiled code 1\0")
+            .chain_update(self.compatibility.to_be_bytes())
+            .chain_update(digest.as_bytes())
+            .chain_update(code)
+    }
+
+    /// Says that the file was of use. That it cannot be said costs nothing but a place in line.
+    fn touch(&self, digest: &Digest) {
+        if let Ok(file) = File::open(self.path(digest)) {
+            let _ = file.set_modified(SystemTime::now());
+        }
+    }
+
+    /// Removes what was used longest ago, leftovers of crashes among it, until the rest fits.
+    fn prune(&self) -> io::Result<()> {
+        let mut files = Vec::new();
+        for entry in fs::read_dir(&self.directory)? {
+            let entry = entry?;
+            let metadata = entry.metadata()?;
+            if metadata.is_file() && entry.file_name() != KEY_FILE {
+                files.push((metadata.modified()?, metadata.len(), entry.path()));
+            }
+        }
+        files.sort();
+        let mut total: u64 = files.iter().map(|(_, size, _)| size).sum();
+        for (_, size, path) in files {
+            if total <= self.max_bytes {
+                break;
+            }
+            fs::remove_file(path)?;
+            total -= size;
+        }
+        Ok(())
+    }
+}
+
+/// Makes sure of the directory and gives the key that lies in it, made if there is no good one.
+fn prepare(directory: &Path) -> io::Result<[u8; KEY_BYTES]> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)?;
+    let fresh = temporary(directory)?;
+    let mut key = [0; KEY_BYTES];
+    getrandom::fill(&mut key).map_err(io::Error::other)?;
+    write_new(&fresh, &[&key])?;
+    let key = settle_key(directory, &fresh);
+    // Gone already if it has become the key.
+    let _ = fs::remove_file(&fresh);
+    key
+}
+
+/// The key that is there, or else `fresh`; whose owner tells who we are.
+fn settle_key(directory: &Path, fresh: &Path) -> io::Result<[u8; KEY_BYTES]> {
+    let us = fs::metadata(fresh)?.uid();
+    let refuse = |reason| Err(io::Error::new(io::ErrorKind::PermissionDenied, reason));
+    let metadata = fs::metadata(directory)?;
+    if metadata.uid() != us {
+        return refuse("it belongs to another user");
+    }
+    if metadata.mode() & OTHERS_WRITE != 0 {
+        return refuse("others may write to it, expected mode 0700");
+    }
+    let kept = directory.join(KEY_FILE);
+    if let Some(key) = read_key(&kept, us) {
+        return Ok(key);
+    }
+    fs::rename(fresh, &kept)?;
+    read_key(&kept, us).ok_or_else(|| io::Error::other("its key cannot be read back"))
+}
+
+fn read_key(path: &Path, us: u32) -> Option<[u8; KEY_BYTES]> {
+    let metadata = fs::symlink_metadata(path).ok()?;
+    let ours = metadata.is_file() && metadata.uid() == us && metadata.mode() & OTHERS_ANY == 0;
+    ours.then(|| fs::read(path).ok()?.try_into().ok())?
+}
+
+/// A name in that directory that nobody else uses.
+fn temporary(directory: &Path) -> io::Result<PathBuf> {
+    let mut name = [0; 8];
+    getrandom::fill(&mut name).map_err(io::Error::other)?;
+    Ok(directory.join(format!("{:016x}.new", u64::from_be_bytes(name))))
+}
+
+fn write_new(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    parts.iter().try_for_each(|part| file.write_all(part))
+}

@@ -1,0 +1,83 @@
+//! How wasmtime is set up, and with which allocator.
+
+use std::num::NonZeroUsize;
+
+use wasmtime::{Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
+
+use crate::Error;
+
+/// The most that an actor's limit on table elements can be: what a slot of the pool holds.
+pub(crate) const MAX_TABLE_ELEMENTS: usize = 100_000;
+
+/// The stack that Wasm may use; deep recursion in real guests stays under 100 KiB.
+pub(crate) const WASM_STACK: usize = 512 << 10;
+
+/// The whole stack of a fiber. Host functions run on what Wasm leaves, and an overflow there
+/// aborts the process.
+const FIBER_STACK: usize = 2 << 20;
+
+/// The size of an instance's bookkeeping: past what a module of 50 MiB needs. A bound, not a cost.
+const MAX_INSTANCE_SIZE: usize = 10 << 20;
+
+// Measured with an HTTP server on two cores: these doubled its requests per second.
+const MEMORY_KEPT_RESIDENT: usize = 2 << 20;
+const TABLE_KEPT_RESIDENT: usize = 512 << 10;
+
+/// Where instances live.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Allocator {
+    /// In slots that are reserved once: an instance takes microseconds.
+    Pooling,
+    /// Wherever there is room, slower.
+    OnDemand {
+        /// Why there is no pool.
+        reason: String,
+    },
+}
+
+/// An engine with a pool if the address space has room for one.
+pub(crate) fn build(pool_slots: u32) -> Result<(wasmtime::Engine, Allocator), Error> {
+    let reason = if pool_slots == 0 {
+        "the options ask for no pool".to_owned()
+    } else {
+        match wasmtime::Engine::new(&pooling(pool_slots)) {
+            Ok(engine) => return Ok((engine, Allocator::Pooling)),
+            Err(error) => format!("a pool of {pool_slots} instances does not fit here: {error:#}"),
+        }
+    };
+    let engine = wasmtime::Engine::new(&common()).map_err(setup)?;
+    Ok((engine, Allocator::OnDemand { reason }))
+}
+
+pub(crate) fn setup(error: impl std::fmt::Display) -> Error {
+    Error::Setup(format!("{error:#}"))
+}
+
+fn common() -> Config {
+    let mut config = Config::new();
+    config
+        // Half a microsecond per call, and only WASI 0.3 needs it.
+        .concurrency_support(false)
+        .epoch_interruption(true)
+        .cranelift_opt_level(OptLevel::Speed)
+        .max_wasm_stack(WASM_STACK)
+        .async_stack_size(FIBER_STACK)
+        .wasm_backtrace_max_frames(NonZeroUsize::new(8));
+    config
+}
+
+fn pooling(slots: u32) -> Config {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_core_instances(slots)
+        .total_memories(slots)
+        .total_tables(slots)
+        .total_stacks(slots)
+        .max_core_instance_size(MAX_INSTANCE_SIZE)
+        .table_elements(MAX_TABLE_ELEMENTS)
+        .linear_memory_keep_resident(MEMORY_KEPT_RESIDENT)
+        .table_keep_resident(TABLE_KEPT_RESIDENT)
+        .pagemap_scan(Enabled::Auto);
+    let mut config = common();
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    config
+}

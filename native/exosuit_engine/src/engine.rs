@@ -1,0 +1,98 @@
+//! The engine: what all modules and calls of a process share.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::abi::Linkers;
+use crate::compile::Compiler;
+use crate::configuration::{self, Allocator};
+use crate::ticker::Ticker;
+use crate::{Actor, ActorOptions, EngineOptions, Error, Module};
+
+/// Compiles modules and runs them. One per process; cheap to clone.
+#[derive(Clone)]
+pub struct Engine(Arc<Inner>);
+
+struct Inner {
+    wasmtime: wasmtime::Engine,
+    allocator: Allocator,
+    linkers: Linkers,
+    ticker: Ticker,
+    compiler: Compiler,
+}
+
+/// What an engine has done, for those who measure it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Modules that were compiled.
+    pub compiled: u64,
+    /// Modules whose code was read from the cache.
+    pub loaded: u64,
+    /// Requests for a module that was in memory, or being compiled, already.
+    pub shared: u64,
+    /// Compiled code that could not be written to the cache.
+    pub not_cached: u64,
+}
+
+impl Engine {
+    /// Sets everything up. Takes milliseconds and touches files: not for a scheduler thread.
+    pub fn new(options: EngineOptions) -> Result<Self, Error> {
+        let (wasmtime, allocator) = configuration::build(options.pool_slots)?;
+        Ok(Self(Arc::new(Inner {
+            linkers: Linkers::new(&wasmtime)?,
+            ticker: Ticker::start(wasmtime.clone())?,
+            compiler: Compiler::new(&wasmtime, options)?,
+            wasmtime,
+            allocator,
+        })))
+    }
+
+    /// Compiles a module, or finds it compiled: by this engine, or by an earlier one in the cache.
+    ///
+    /// The work is done by the engine's own threads and goes on when the future is dropped.
+    /// Whoever asks for the same bytes meanwhile waits for the same result.
+    pub fn compile(
+        &self,
+        bytes: Bytes,
+    ) -> impl Future<Output = Result<Module, Error>> + Send + 'static {
+        crate::compile::compile(self.clone(), bytes)
+    }
+
+    /// An actor that runs a module. Its limits must leave room for what the module starts with.
+    pub fn actor(&self, module: &Module, options: ActorOptions) -> Result<Actor, Error> {
+        Actor::new(module, options)
+    }
+
+    /// Where instances live, and why not in a pool.
+    pub fn allocator(&self) -> &Allocator {
+        &self.0.allocator
+    }
+
+    /// Why compiled code is not kept on disk although the options ask for it.
+    pub fn cache_refusal(&self) -> Option<&str> {
+        self.0.compiler.cache_refusal()
+    }
+
+    /// What it has done so far.
+    pub fn stats(&self) -> Stats {
+        self.0.compiler.stats()
+    }
+
+    pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {
+        &self.0.wasmtime
+    }
+
+    pub(crate) fn linkers(&self) -> &Linkers {
+        &self.0.linkers
+    }
+
+    pub(crate) fn ticker(&self) -> &Ticker {
+        &self.0.ticker
+    }
+
+    pub(crate) fn compiler(&self) -> &Compiler {
+        &self.0.compiler
+    }
+}

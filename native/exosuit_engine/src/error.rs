@@ -1,0 +1,126 @@
+//! Why there is no module, or no answer.
+
+use exosuit_core::Code;
+
+/// What can go wrong between bytes and an answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// wasmtime, a thread or the linker cannot be set up.
+    #[error("the engine does not start: {0}")]
+    Setup(String),
+    /// More bytes than the engine takes.
+    #[error("the module has {size} bytes, {max} at most are taken")]
+    TooLarge {
+        /// How many there are.
+        size: usize,
+        /// How many there may be.
+        max: usize,
+    },
+    /// A component, for which there is no ABI yet.
+    #[error("components are not run yet: expected a core module of the wasmbus ABI")]
+    Component,
+    /// Not a module that runs here.
+    #[error("{0}")]
+    Module(String),
+    /// The module starts with more than the actor may have.
+    #[error(
+        "the module starts with {needed} {what}, more than the actor's limit of {limit}: raise the \
+         limit or build the module with less"
+    )]
+    Oversized {
+        /// Bytes of memory, or table elements.
+        what: &'static str,
+        /// What it starts with.
+        needed: u64,
+        /// What it may have.
+        limit: usize,
+    },
+    /// The thread that compiled the module died.
+    #[error("the compiler failed on this module")]
+    Compiler,
+    /// Every slot of the pool is taken.
+    #[error("no instance is free: {0}")]
+    Overloaded(String),
+    /// The guest stopped itself.
+    #[error("{0}")]
+    Trap(String),
+    /// The guest ended itself as a process would.
+    #[error("the guest exited with status {0}")]
+    Exit(i32),
+    /// The guest reached one of its limits.
+    #[error("{0}")]
+    Limit(String),
+    /// The deadline passed.
+    #[error("the deadline of the call passed while the guest ran")]
+    Deadline,
+    /// The guest answered with an error.
+    #[error("{0}")]
+    Guest(String),
+    /// The payload does not fit a 32-bit guest.
+    #[error("{what} has {size} bytes, more than a guest can address")]
+    Unaddressable {
+        /// Operation or payload.
+        what: &'static str,
+        /// Its size.
+        size: usize,
+    },
+    /// The guest gave an import a range outside of its memory.
+    #[error(
+        "{import} was given {what} at {pointer:#x} of {length} bytes, outside of the guest's memory \
+         of {memory} bytes"
+    )]
+    OutOfBounds {
+        /// Which import.
+        import: &'static str,
+        /// Which of its arguments.
+        what: &'static str,
+        /// Where it starts.
+        pointer: u32,
+        /// How long it is.
+        length: usize,
+        /// How much memory there is.
+        memory: usize,
+    },
+    /// The guest gave an import bytes that are no text.
+    #[error("{import} was given {what} that is not UTF-8")]
+    NotText {
+        /// Which import.
+        import: &'static str,
+        /// Which of its arguments.
+        what: &'static str,
+    },
+    /// A host call failed and the guest did not say what it makes of it.
+    #[error(transparent)]
+    Host(#[from] exosuit_core::Error),
+}
+
+impl Error {
+    /// The kind, from the fixed set.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Setup(_) | Self::Compiler => Code::Internal,
+            Self::TooLarge { .. } | Self::Component | Self::Module(_) | Self::Oversized { .. } => {
+                Code::InvalidModule
+            }
+            Self::Overloaded(_) => Code::Overloaded,
+            Self::Trap(_) | Self::Exit(_) | Self::OutOfBounds { .. } | Self::NotText { .. } => {
+                Code::Trap
+            }
+            Self::Limit(_) => Code::Limit,
+            Self::Deadline => Code::Deadline,
+            Self::Guest(_) => Code::Guest,
+            Self::Unaddressable { .. } => Code::InvalidInput,
+            Self::Host(error) => error.code,
+        }
+    }
+}
+
+impl From<Error> for exosuit_core::Error {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Host(error) => error,
+            error => Self::new(error.code(), error.to_string()),
+        }
+    }
+}

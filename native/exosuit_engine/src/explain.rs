@@ -1,0 +1,73 @@
+//! From what wasmtime says about a call that failed to what its caller should read.
+
+use rustc_demangle::demangle;
+use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
+use wasmtime_wasi::I32Exit;
+
+use crate::Error;
+use crate::configuration::WASM_STACK;
+use crate::limiter::Limiter;
+
+/// How many frames of a trap are told: where it happened, and who called that.
+const FRAMES: usize = 2;
+
+/// The longest name of a function in a trap's text, and the longest text of an unknown failure.
+const MAX_NAME: usize = 120;
+const MAX_TEXT: usize = 1_024;
+
+/// Why the guest did not return.
+pub(crate) fn explain(error: &wasmtime::Error, limiter: &Limiter) -> Error {
+    if let Some(error) = error.downcast_ref::<Error>() {
+        return error.clone();
+    }
+    if let Some(I32Exit(status)) = error.downcast_ref() {
+        return Error::Exit(*status);
+    }
+    if let Some(error) = error.downcast_ref::<PoolConcurrencyLimitError>() {
+        return Error::Overloaded(error.to_string());
+    }
+    let text = trap_text(error);
+    match (error.downcast_ref::<Trap>(), limiter.reached()) {
+        (Some(Trap::StackOverflow), _) => Error::Limit(format!(
+            "the guest reached its stack limit of {WASM_STACK} bytes{}",
+            frames(error)
+        )),
+        (_, Some(reached)) => Error::Limit(format!("{reached}, then: {text}")),
+        _ => Error::Trap(text),
+    }
+}
+
+fn trap_text(error: &wasmtime::Error) -> String {
+    let headline = match error.downcast_ref::<Trap>() {
+        Some(trap) => trap.to_string(),
+        None => format!("{:#}", error.root_cause()),
+    };
+    let headline = headline.strip_prefix("wasm trap: ").unwrap_or(&headline);
+    format!("{}{}", cut(headline, MAX_TEXT), frames(error))
+}
+
+/// ` in inner, called by outer`, as far as that is known.
+fn frames(error: &wasmtime::Error) -> String {
+    let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else {
+        return String::new();
+    };
+    let names = backtrace.frames().iter().take(FRAMES).map(name);
+    let chain = names.collect::<Vec<_>>().join(", called by ");
+    if chain.is_empty() {
+        chain
+    } else {
+        format!(" in {chain}")
+    }
+}
+
+fn name(frame: &wasmtime::FrameInfo) -> String {
+    match frame.func_name() {
+        Some(name) => cut(&format!("{:#}", demangle(name)), MAX_NAME).to_owned(),
+        None => format!("function {}", frame.func_index()),
+    }
+}
+
+/// The start of `text`, at most `max` bytes.
+pub(crate) fn cut(text: &str, max: usize) -> &str {
+    &text[..text.floor_char_boundary(max)]
+}

@@ -1,0 +1,37 @@
+//! Runs Wasm: compile, cache, instantiate, limits, deadlines, the guest ABI.
+//!
+//! - [`Engine`]: one per process. Compiles bytes to a [`Module`], once per content.
+//! - [`Module`]: compiled code, shared by every actor that runs it.
+//! - [`Actor`]: a module with an identity, [`Limits`] and a way out. It is a
+//!   [`Deliver`](exosuit_core::Deliver): each call gets a fresh instance.
+//! - [`Error`]: why there is no module or no answer; becomes an [`exosuit_core::Error`].
+//!
+//! A call is a future. Polled once, it runs the guest on the calling thread until the guest has
+//! answered, waits for its host, or has used up its slice (one tick of the epoch, 1 ms at most).
+//! Dropped, it takes the instance with it. It is polled inside a Tokio context.
+//!
+//! ```text
+//! bytes ─ compile ─► Module ─ actor ─► Actor ─ deliver ─► answer
+//!         (compile.rs, cache.rs)       (actor.rs, ticker.rs, limiter.rs, abi/)
+//! ```
+
+mod abi;
+mod actor;
+mod cache;
+mod compile;
+mod configuration;
+mod engine;
+mod error;
+mod explain;
+mod limiter;
+mod lines;
+mod module;
+mod options;
+mod ticker;
+
+pub use actor::Actor;
+pub use configuration::Allocator;
+pub use engine::{Engine, Stats};
+pub use error::Error;
+pub use module::{Digest, Module};
+pub use options::{ActorOptions, EngineOptions, Instances, Limits};

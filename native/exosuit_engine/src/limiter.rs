@@ -1,0 +1,62 @@
+//! Holds a guest to its limits on memory and tables, and remembers when it reached one.
+
+use wasmtime::ResourceLimiter;
+
+use crate::Limits;
+
+/// Refuses growth as Wasm has it (`memory.grow` gives -1), so that a guest may cope. One that does
+/// not traps, and `reached` then says why.
+pub(crate) struct Limiter {
+    limits: Limits,
+    reached: Option<String>,
+}
+
+impl Limiter {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            reached: None,
+        }
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Which limit was reached, if any.
+    pub(crate) fn reached(&self) -> Option<&str> {
+        self.reached.as_deref()
+    }
+
+    fn admit(&mut self, desired: usize, limit: usize, what: impl FnOnce() -> String) -> bool {
+        let fits = desired <= limit;
+        if !fits {
+            self.reached = Some(format!("the guest reached its {}", what()));
+        }
+        fits
+    }
+}
+
+impl ResourceLimiter for Limiter {
+    fn memory_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let limit = self.limits.memory_bytes;
+        Ok(self.admit(desired, limit, || format!("memory limit of {limit} bytes")))
+    }
+
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let limit = self.limits.table_elements;
+        Ok(self.admit(desired, limit, || {
+            format!("table limit of {limit} elements")
+        }))
+    }
+}

@@ -1,0 +1,122 @@
+//! A guest's stdout and stderr, line by line into the log.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use exosuit_core::{LogGate, LogLevel};
+use parking_lot::Mutex;
+use tokio::io::AsyncWrite;
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
+
+use crate::actor;
+
+/// How much a guest hands over at once; it writes again for the rest.
+const PERMIT: usize = 64 << 10;
+
+/// Collects bytes, passes on each line, and what is left without an end when it is dropped.
+struct Lines {
+    actor: Arc<actor::Shared>,
+    level: LogLevel,
+    partial: Mutex<Vec<u8>>,
+}
+
+impl Lines {
+    fn take(&self, mut bytes: &[u8]) {
+        let mut partial = self.partial.lock();
+        while !bytes.is_empty() {
+            let room = LogGate::MAX_LINE - partial.len();
+            let chunk = &bytes[..bytes.len().min(room)];
+            let end = chunk.iter().position(|byte| *byte == b'\n');
+            partial.extend_from_slice(&chunk[..end.unwrap_or(chunk.len())]);
+            bytes = &bytes[end.map_or(chunk.len(), |end| end + 1)..];
+            if end.is_some() || partial.len() == LogGate::MAX_LINE {
+                self.pass_on(&partial);
+                partial.clear();
+            }
+        }
+    }
+
+    fn pass_on(&self, line: &[u8]) {
+        let text = String::from_utf8_lossy(line);
+        let text = text.trim_end_matches('\r');
+        self.actor.log.write(&self.actor.id, self.level, text);
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        let partial = std::mem::take(self.partial.get_mut());
+        if !partial.is_empty() {
+            self.pass_on(&partial);
+        }
+    }
+}
+
+/// One of a guest's two output streams. All handles to it share the line that is being written.
+#[derive(Clone)]
+pub(crate) struct Output(Arc<Lines>);
+
+impl Output {
+    pub(crate) fn new(actor: Arc<actor::Shared>, level: LogLevel) -> Self {
+        Self(Arc::new(Lines {
+            actor,
+            level,
+            partial: Mutex::default(),
+        }))
+    }
+}
+
+impl IsTerminal for Output {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for Output {
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        Box::new(self.clone())
+    }
+
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(self.clone())
+    }
+}
+
+impl OutputStream for Output {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        self.0.take(&bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        Ok(PERMIT)
+    }
+}
+
+#[wasmtime_wasi::async_trait]
+impl Pollable for Output {
+    async fn ready(&mut self) {}
+}
+
+impl AsyncWrite for Output {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.0.take(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,108 @@
+//! Compiled code, ready to be instantiated.
+
+use std::fmt;
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::abi::Prepared;
+use crate::{Engine, Error, Limits};
+
+/// What Wasm counts memory in.
+const PAGE: u64 = 64 << 10;
+
+/// The SHA-256 of a module's bytes: what compiled code is found by.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Digest([u8; 32]);
+
+impl Digest {
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Compiled code. Cheap to clone; all actors of one content share it.
+#[derive(Clone)]
+pub struct Module(pub(crate) Arc<Compiled>);
+
+pub(crate) struct Compiled {
+    /// Keeps the ticker alive as long as anything can run.
+    pub(crate) engine: Engine,
+    pub(crate) digest: Digest,
+    pub(crate) prepared: Prepared,
+    memory_at_start: u64,
+    table_at_start: u64,
+}
+
+impl Compiled {
+    pub(crate) fn new(
+        engine: Engine,
+        digest: Digest,
+        module: &wasmtime::Module,
+    ) -> Result<Self, Error> {
+        let needs = module.resources_required();
+        let pages = needs.max_initial_memory_size.unwrap_or(0);
+        Ok(Self {
+            prepared: Prepared::new(&engine, module)?,
+            engine,
+            digest,
+            memory_at_start: pages.saturating_mul(PAGE),
+            table_at_start: needs.max_initial_table_size.unwrap_or(0),
+        })
+    }
+}
+
+impl Module {
+    /// The SHA-256 of its bytes.
+    pub fn digest(&self) -> Digest {
+        self.0.digest
+    }
+
+    /// Whether the two are one piece of compiled code.
+    pub fn shares_code_with(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    pub(crate) fn starts_within(&self, limits: &Limits) -> Result<(), Error> {
+        let Compiled {
+            memory_at_start,
+            table_at_start,
+            ..
+        } = *self.0;
+        fits("bytes of memory", memory_at_start, limits.memory_bytes)?;
+        fits("table elements", table_at_start, limits.table_elements)
+    }
+}
+
+impl fmt::Debug for Module {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Module").field(&self.0.digest).finish()
+    }
+}
+
+fn fits(what: &'static str, needed: u64, limit: usize) -> Result<(), Error> {
+    if usize::try_from(needed).is_ok_and(|needed| needed <= limit) {
+        return Ok(());
+    }
+    Err(Error::Oversized {
+        what,
+        needed,
+        limit,
+    })
+}

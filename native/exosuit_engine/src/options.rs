@@ -1,0 +1,80 @@
+//! What an engine and an actor are made with.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Weak};
+use std::thread::available_parallelism;
+
+use exosuit_core::{Deliver, Id, LogGate};
+
+/// What an engine is made with.
+#[derive(Debug, Clone)]
+pub struct EngineOptions {
+    /// Where compiled code is kept from one start to the next; nowhere if none.
+    pub cache: Option<PathBuf>,
+    /// How much of it is kept: beyond that, what was used longest ago goes.
+    pub cache_bytes: u64,
+    /// How many instances can be alive at once; with 0 there is no pool and no such bound.
+    pub pool_slots: u32,
+    /// How many threads compile.
+    pub compile_threads: usize,
+    /// The largest module that is taken.
+    pub module_bytes: usize,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        // One core is left to those who call.
+        let cores = available_parallelism().map_or(1, usize::from);
+        Self {
+            cache: None,
+            cache_bytes: 1 << 30,
+            pool_slots: 1_000,
+            compile_threads: cores.saturating_sub(1).max(1),
+            module_bytes: 50 << 20,
+        }
+    }
+}
+
+/// What an actor is made with.
+pub struct ActorOptions {
+    /// Who it is: the origin of its calls and the name on its log lines.
+    pub id: Id,
+    /// What it may use.
+    pub limits: Limits,
+    /// How instances and calls go together.
+    pub instances: Instances,
+    /// Where its calls go. Weak, since what routes calls holds the actors.
+    pub outbound: Weak<dyn Deliver>,
+    /// Where its stdout and stderr go.
+    pub log: Arc<LogGate>,
+}
+
+/// What one instance may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Linear memory.
+    pub memory_bytes: usize,
+    /// Elements of a table.
+    pub table_elements: usize,
+    /// The largest answer, and the largest payload of a call that it makes.
+    pub message_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory_bytes: 256 << 20,
+            table_elements: 100_000,
+            message_bytes: 64 << 20,
+        }
+    }
+}
+
+/// How instances and calls go together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Instances {
+    /// A fresh instance for each call: an actor keeps nothing between calls.
+    #[default]
+    Ephemeral,
+}

@@ -1,0 +1,136 @@
+//! The clock of the guests: a thread that advances the epoch once a millisecond.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+use crate::Error;
+use crate::configuration::setup;
+
+const TICK: Duration = Duration::from_millis(1);
+
+/// Ticks without a guest before the thread parks. Waking it costs microseconds, which a caller
+/// that makes one call after the other should not pay each time.
+const IDLE_TICKS: u32 = 100;
+
+/// One guest that runs, and one start of a guest: the halves of [`State::guests`].
+const GUEST: u64 = 1;
+const START: u64 = 1 << 32;
+
+/// Advances the epoch while guests run; parks when none does; ends when dropped.
+pub(crate) struct Ticker {
+    state: Arc<State>,
+    thread: Thread,
+}
+
+#[derive(Default)]
+struct State {
+    /// How many guests run, and above that how often one was started (it wraps): a guest that
+    /// comes and goes between two ticks counts as well.
+    guests: AtomicU64,
+    parked: AtomicBool,
+    stopped: AtomicBool,
+}
+
+impl Ticker {
+    pub(crate) fn start(engine: wasmtime::Engine) -> Result<Self, Error> {
+        let state = Arc::new(State::default());
+        let ticking = state.clone();
+        let thread = thread::Builder::new()
+            .name("exosuit-epoch".to_owned())
+            .spawn(move || tick(&engine, &ticking))
+            .map_err(setup)?
+            .thread()
+            .clone();
+        Ok(Self { state, thread })
+    }
+
+    /// Says that a guest runs on this thread until the guard is dropped.
+    pub(crate) fn run(&self) -> Running<'_> {
+        self.state.guests.fetch_add(START + GUEST, SeqCst);
+        if self.state.parked.load(SeqCst) {
+            self.thread.unpark();
+        }
+        Running(&self.state)
+    }
+
+    #[cfg(test)]
+    fn parked(&self) -> bool {
+        self.state.parked.load(SeqCst)
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        self.state.stopped.store(true, SeqCst);
+        self.thread.unpark();
+    }
+}
+
+/// A guest that runs.
+pub(crate) struct Running<'a>(&'a State);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.guests.fetch_sub(GUEST, SeqCst);
+    }
+}
+
+fn tick(engine: &wasmtime::Engine, state: &State) {
+    let mut idle = 0;
+    let mut seen = 0;
+    while !state.stopped.load(SeqCst) {
+        if idle == IDLE_TICKS {
+            park(state, seen);
+        }
+        thread::sleep(TICK);
+        engine.increment_epoch();
+        let guests = state.guests.load(SeqCst);
+        idle = if is_idle(guests, seen) { idle + 1 } else { 0 };
+        seen = guests;
+    }
+}
+
+fn is_idle(guests: u64, seen: u64) -> bool {
+    guests == seen && guests.is_multiple_of(START)
+}
+
+/// Either this sees the guest that starts meanwhile, or the guest sees `parked` and wakes it.
+fn park(state: &State, seen: u64) {
+    state.parked.store(true, SeqCst);
+    while is_idle(state.guests.load(SeqCst), seen) && !state.stopped.load(SeqCst) {
+        thread::park();
+    }
+    state.parked.store(false, SeqCst);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_parks_when_nothing_runs_and_wakes_for_the_next_guest() {
+        let ticker = Ticker::start(wasmtime::Engine::default()).expect("a ticker");
+        for _ in 0..2 {
+            while !ticker.parked() {
+                thread::yield_now();
+            }
+            let running = ticker.run();
+            while ticker.parked() {
+                thread::yield_now();
+            }
+            drop(running);
+        }
+    }
+
+    #[test]
+    fn it_ends_when_dropped() {
+        let ticker = Ticker::start(wasmtime::Engine::default()).expect("a ticker");
+        let state = Arc::downgrade(&ticker.state);
+        drop(ticker);
+        while state.strong_count() > 0 {
+            thread::yield_now();
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! What the tests share: guests, a host to call, and an ear for the log.
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use bytes::Bytes;
+use exosuit_core::{
+    Answer, Code, Context, Deliver, Error, Id, Invocation, LogGate, LogLevel, Notice, Observe,
+    Origin, Target,
+};
+use exosuit_engine::{Actor, ActorOptions, Engine, EngineOptions, Instances, Limits, Module};
+use parking_lot::Mutex;
+
+/// Few slots: each reserves 4 GiB of address space, and every test has an engine of its own.
+pub(crate) const OPTIONS: EngineOptions = EngineOptions {
+    cache: None,
+    cache_bytes: 1 << 30,
+    pool_slots: 16,
+    compile_threads: 1,
+    module_bytes: 1 << 20,
+};
+
+pub(crate) fn engine() -> Result<Engine> {
+    Ok(Engine::new(OPTIONS)?)
+}
+
+/// A guest of `test/guests`.
+pub(crate) fn guest(name: &str) -> Result<Bytes> {
+    let path = format!(
+        "{}/../../test/guests/{name}.wat",
+        env!("CARGO_MANIFEST_DIR")
+    );
+    Ok(wat::parse_file(path)?.into())
+}
+
+/// Everything around an actor. It keeps alive what the actor holds weakly.
+pub(crate) struct World {
+    pub(crate) engine: Engine,
+    pub(crate) host: Arc<dyn Deliver>,
+    pub(crate) log: Arc<Log>,
+    pub(crate) gate: Arc<LogGate>,
+    pub(crate) limits: Limits,
+}
+
+impl World {
+    pub(crate) fn new() -> Result<Self> {
+        Ok(Self::with(engine()?, |call: Invocation| {
+            let text = format!(
+                "{:?} {} with {:?}",
+                call.target, call.operation, call.payload
+            );
+            Box::pin(async move { Ok(text.into()) })
+        }))
+    }
+
+    pub(crate) fn with(
+        engine: Engine,
+        host: impl Fn(Invocation) -> Answer + Send + Sync + 'static,
+    ) -> Self {
+        let log = Arc::new(Log::default());
+        Self {
+            engine,
+            host: Arc::new(Host(host)),
+            gate: Arc::new(LogGate::new(log.clone(), 1, 100)),
+            log,
+            limits: Limits::default(),
+        }
+    }
+
+    pub(crate) async fn actor(&self, name: &str) -> Result<Actor> {
+        self.run(guest(name)?).await
+    }
+
+    /// An actor of a module in text.
+    pub(crate) async fn text(&self, text: &str) -> Result<Actor> {
+        self.run(wat::parse_str(text)?.into()).await
+    }
+
+    async fn run(&self, bytes: Bytes) -> Result<Actor> {
+        let module = self.engine.compile(bytes).await?;
+        Ok(self.start(&module)?)
+    }
+
+    pub(crate) fn start(&self, module: &Module) -> Result<Actor, exosuit_engine::Error> {
+        let options = ActorOptions {
+            id: id("tested"),
+            limits: self.limits,
+            instances: Instances::Ephemeral,
+            outbound: Arc::downgrade(&self.host),
+            log: self.gate.clone(),
+        };
+        self.engine.actor(module, options)
+    }
+}
+
+struct Host<F>(F);
+
+impl<F: Fn(Invocation) -> Answer + Send + Sync> Deliver for Host<F> {
+    fn deliver(&self, invocation: Invocation) -> Answer {
+        (self.0)(invocation)
+    }
+}
+
+/// What was written, by level, and how many lines were said to be lost.
+#[derive(Default)]
+pub(crate) struct Log(Mutex<Vec<Notice>>);
+
+impl Observe for Log {
+    fn observe(&self, notice: Notice) {
+        self.0.lock().push(notice);
+    }
+}
+
+impl Log {
+    pub(crate) fn lines(&self) -> Vec<(LogLevel, String)> {
+        let line = |notice: &Notice| match notice {
+            Notice::Log { level, text, .. } => Some((*level, text.clone())),
+            _ => None,
+        };
+        self.0.lock().iter().filter_map(line).collect()
+    }
+
+    pub(crate) fn dropped(&self) -> u64 {
+        let dropped = |notice: &Notice| match notice {
+            Notice::LogDropped { lines, .. } => *lines,
+            _ => 0,
+        };
+        self.0.lock().iter().map(dropped).sum()
+    }
+}
+
+pub(crate) fn id(text: &str) -> Id {
+    Id::parse(text).expect("a good id")
+}
+
+pub(crate) fn far() -> Instant {
+    Instant::now() + Duration::from_hours(1)
+}
+
+pub(crate) fn invocation(
+    operation: &str,
+    payload: impl Into<Bytes>,
+    deadline: Instant,
+) -> Invocation {
+    Invocation {
+        origin: Origin::Host,
+        target: Target::Actor("tested".to_owned()),
+        operation: operation.to_owned(),
+        payload: payload.into(),
+        context: Context::until(deadline),
+    }
+}
+
+pub(crate) fn start(actor: &Actor, operation: &str, payload: impl Into<Bytes>) -> Answer {
+    actor.deliver(invocation(operation, payload, far()))
+}
+
+pub(crate) async fn call(
+    actor: &Actor,
+    operation: &str,
+    payload: impl Into<Bytes>,
+) -> Result<Bytes> {
+    Ok(start(actor, operation, payload).await?)
+}
+
+pub(crate) async fn failure(actor: &Actor, operation: &str) -> Result<Error> {
+    let answer = start(actor, operation, "").await;
+    answer
+        .err()
+        .with_context(|| format!("{operation} succeeded"))
+}
+
+/// The code of the failure, and whether its text speaks of all that it should.
+#[track_caller]
+pub(crate) fn assert_says(error: &Error, code: Code, parts: &[&str]) {
+    assert_eq!(error.code, code, "{error}");
+    for part in parts {
+        assert!(
+            error.detail.contains(part),
+            "{:?} does not say {part:?}",
+            error.detail
+        );
+    }
+}

@@ -1,0 +1,139 @@
+//! An invocation from Elixir: polled once here, on the calling scheduler, and moved to Tokio if it
+//! is not finished by then.
+//!
+//! The engine bounds a poll to one tick of its epoch, a millisecond at most. A call that finishes in
+//! it pays for no thread, message, monitor or timer. During the poll nothing is sent from here:
+//! what the guest logs goes through a channel.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::OnceLock;
+use std::task::{Context as TaskContext, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use exosuit_core::{Answer, Code, Context, Deliver, Error, Invocation, Origin, Target};
+use rustler::schedule::consume_timeslice;
+use rustler::types::atom;
+use rustler::{
+    Atom, Binary, Encoder, Env, LocalPid, Monitor, Reference, Resource, ResourceArc, Term,
+};
+use tokio::task::AbortHandle;
+
+use crate::host::Host;
+use crate::pace;
+use crate::reply::Reply;
+use crate::runtime::runtime;
+use crate::term::{Payload, failure, ok, text_atom};
+
+/// What the BEAM gives a process before another one runs: 4 000 reductions, about a millisecond.
+const TIMESLICE: Duration = Duration::from_millis(1);
+
+/// A call that goes on in Tokio. It ends with the process that made it.
+#[derive(Default)]
+pub(crate) struct Call(OnceLock<AbortHandle>);
+
+#[rustler::resource_impl]
+impl Resource for Call {
+    fn down<'a>(&'a self, _env: Env<'a>, _pid: LocalPid, _monitor: Monitor) {
+        self.abort();
+    }
+}
+
+impl Call {
+    /// Has Tokio drop the call, with its instance; the reply answers as it is dropped.
+    fn abort(&self) {
+        if let Some(task) = self.0.get() {
+            task.abort();
+        }
+    }
+}
+
+/// Calls an actor by id, public key or call alias: `{:ok, answer}`, `{:error, failure}`, or
+/// `{:pending, call}`, which promises `{reference, result}` to the calling process.
+#[rustler::nif]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "they are those of the Elixir function"
+)]
+fn call<'a>(
+    env: Env<'a>,
+    host: ResourceArc<Host>,
+    target: String,
+    operation: String,
+    payload: Binary<'a>,
+    timeout_ms: u64,
+    execution: Term<'a>,
+    reference: Reference<'a>,
+) -> Term<'a> {
+    let pace = pace::of(&target, &operation);
+    let inline = match execution.atom_to_string().as_deref() {
+        Ok("inline") => true,
+        Ok("async") => false,
+        _auto => pace.inline(),
+    };
+    let mut answer = host
+        .router()
+        .deliver(invocation(target, operation, &payload, timeout_ms));
+    let polled = if inline {
+        poll(env, &mut answer)
+    } else {
+        Poll::Pending
+    };
+    if inline {
+        pace.record(polled.is_ready());
+    }
+    match polled {
+        Poll::Ready(Ok(bytes)) => ok(env, Payload(bytes)),
+        Poll::Ready(Err(error)) => failure(env, &error),
+        Poll::Pending => pending(env, answer, reference),
+    }
+}
+
+fn invocation(target: String, operation: String, payload: &Binary, timeout_ms: u64) -> Invocation {
+    // A time beyond the clock's reach is as good as a day.
+    let now = Instant::now();
+    let day = Duration::from_hours(24);
+    let deadline = now + Duration::from_millis(timeout_ms).min(day);
+    Invocation {
+        origin: Origin::Host,
+        target: Target::Actor(target),
+        operation,
+        payload: Bytes::copy_from_slice(payload),
+        context: Context::until(deadline),
+    }
+}
+
+/// Polls once and tells the BEAM what that took.
+fn poll(env: Env<'_>, answer: &mut Answer) -> Poll<Result<Bytes, Error>> {
+    let _inside = runtime().enter();
+    let started = Instant::now();
+    // Polled again on Tokio if it is not ready: nothing needs to wake anybody here.
+    let mut context = TaskContext::from_waker(Waker::noop());
+    let polled = catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(&mut context)));
+    let percent = started.elapsed().as_micros() * 100 / TIMESLICE.as_micros();
+    if percent > 0 {
+        consume_timeslice(env, i32::try_from(percent.min(100)).unwrap_or(100));
+    }
+    polled.unwrap_or_else(|_| Poll::Ready(Err(Error::new(Code::Internal, "the engine panicked"))))
+}
+
+/// Moves the call to Tokio.
+fn pending<'a>(env: Env<'a>, answer: Answer, reference: Reference<'a>) -> Term<'a> {
+    let caller = env.pid();
+    let call = ResourceArc::new(Call::default());
+    let reply = Reply::new(caller, reference);
+    let task = runtime().spawn(async move { reply.send(answer.await.map(Payload)) });
+    // Set before anybody else holds the call.
+    let _ = call.0.set(task.abort_handle());
+    if call.monitor(Some(env), &caller).is_none() {
+        call.abort();
+    }
+    (text_atom(env, "pending"), call).encode(env)
+}
+
+/// Gives a pending call up: its promised message says that it was dropped, unless it was answered.
+#[rustler::nif]
+fn call_cancel(call: ResourceArc<Call>) -> Atom {
+    call.abort();
+    atom::ok()
+}

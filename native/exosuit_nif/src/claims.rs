@@ -1,0 +1,98 @@
+//! Claims, keys, digests.
+
+use exosuit_claims::{
+    Admitted, Claims, Issuers, KeyKind, KeyPair, LegacyHash, Policy, Unsigned, admit, unix_now,
+};
+use exosuit_core::{Code, Error};
+use rustler::types::atom::nil;
+use rustler::{Atom, Binary, Encoder, Env, NifResult, Term};
+use sha2::{Digest, Sha256};
+
+use crate::term::{failure, ok, text_atom};
+
+/// Checks the token of a module or component: its claims, or `:unsigned` where that is allowed.
+#[rustler::nif(schedule = "DirtyCpu")]
+fn claims_admit<'a>(
+    env: Env<'a>,
+    wasm: Binary<'a>,
+    issuers: Term<'a>,
+    unsigned: bool,
+    legacy_hash: bool,
+) -> NifResult<Term<'a>> {
+    let trusted: Option<Vec<String>> = match issuers.decode::<Atom>() {
+        Ok(_any) => None,
+        Err(_) => Some(issuers.decode()?),
+    };
+    Ok(match check(&wasm, trusted, unsigned, legacy_hash) {
+        Ok(Admitted::Signed(claims)) => ok(env, encode(env, &claims)),
+        Ok(Admitted::Unsigned) => ok(env, text_atom(env, "unsigned")),
+        Err(error) => failure(env, &Error::new(Code::InvalidClaims, error.to_string())),
+    })
+}
+
+fn check(
+    wasm: &[u8],
+    trusted: Option<Vec<String>>,
+    unsigned: bool,
+    legacy_hash: bool,
+) -> Result<Admitted, exosuit_claims::Error> {
+    let policy = Policy {
+        issuers: trusted.map_or(Ok(Issuers::Any), Issuers::only)?,
+        unsigned: if unsigned {
+            Unsigned::Allow
+        } else {
+            Unsigned::Deny
+        },
+        legacy_hash: if legacy_hash {
+            LegacyHash::Ignore
+        } else {
+            LegacyHash::Check
+        },
+    };
+    admit(wasm, &policy, unix_now())
+}
+
+/// The fields of `Exosuit.Claims`.
+fn encode<'a>(env: Env<'a>, claims: &Claims) -> Term<'a> {
+    let fields = [
+        ("subject", claims.subject.encode(env)),
+        ("issuer", claims.issuer.encode(env)),
+        ("name", claims.name.encode(env)),
+        ("revision", claims.revision.encode(env)),
+        ("version", claims.version.encode(env)),
+        ("call_alias", claims.call_alias.encode(env)),
+        ("capabilities", claims.capabilities.encode(env)),
+        ("tags", claims.tags.encode(env)),
+        ("not_before", claims.not_before.encode(env)),
+        ("expires_at", claims.expires_at.encode(env)),
+    ];
+    let pairs: Vec<_> = fields
+        .iter()
+        .map(|(key, value)| (text_atom(env, key), *value))
+        .collect();
+    Term::map_from_pairs(env, &pairs).unwrap_or_else(|_| nil().encode(env))
+}
+
+/// A new key of a kind (`"server"`): `{public_key, seed}`.
+#[rustler::nif]
+fn key_generate<'a>(env: Env<'a>, kind: &str) -> Term<'a> {
+    match kind.parse::<KeyKind>() {
+        Ok(kind) => {
+            let pair = KeyPair::generate(kind);
+            ok(env, (pair.public_key().as_str(), pair.seed()))
+        }
+        Err(error) => failure(env, &Error::new(Code::InvalidInput, error.to_string())),
+    }
+}
+
+/// The upper-hex SHA-256 of bytes.
+#[rustler::nif(schedule = "DirtyCpu")]
+fn digest(bytes: Binary<'_>) -> String {
+    use std::fmt::Write as _;
+    Sha256::digest(bytes.as_slice())
+        .iter()
+        .fold(String::with_capacity(64), |mut text, byte| {
+            let _ = write!(text, "{byte:02X}");
+            text
+        })
+}

@@ -1,0 +1,128 @@
+//! The data plane of one host.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use exosuit_capabilities::{Logging, NumberGen};
+use exosuit_core::{Capability, Contract, Deliver, Error, Id, LogGate, Observe};
+use exosuit_router::{Options, Router};
+use parking_lot::Mutex;
+use rustler::types::atom::ok;
+use rustler::{Atom, Encoder, Env, LocalPid, Resource, ResourceArc, Term};
+
+use crate::notices::Notices;
+use crate::reply::{To, answer};
+use crate::runtime::reap;
+
+/// What an actor may log: a line every ten milliseconds, and a page at once.
+pub(crate) const LOG_LINES_PER_SECOND: u32 = 100;
+pub(crate) const LOG_BURST: u32 = 1_000;
+
+/// The data plane of one host, for as long as Elixir holds it.
+pub(crate) struct Host(Option<Arc<Inner>>);
+
+/// What a host's entries share.
+pub(crate) struct Inner {
+    pub(crate) router: Arc<Router>,
+    pub(crate) notices: Arc<Notices>,
+    pub(crate) log: Arc<LogGate>,
+    /// The providers that run, for `drain`.
+    pub(crate) providers: Mutex<HashMap<Id, Arc<dyn Capability>>>,
+}
+
+#[rustler::resource_impl]
+impl Resource for Host {}
+
+impl Host {
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        self.0.as_ref().expect("taken only when dropped")
+    }
+
+    pub(crate) fn router(&self) -> &Arc<Router> {
+        &self.inner().router
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        reap(self.0.take());
+    }
+}
+
+impl Inner {
+    fn new(options: Options) -> Self {
+        let notices = Arc::new(Notices::new());
+        let observe: Arc<dyn Observe> = notices.clone();
+        let log = Arc::new(LogGate::new(
+            Arc::clone(&observe),
+            LOG_LINES_PER_SECOND,
+            LOG_BURST,
+        ));
+        let router = Router::new(options, observe);
+        for builtin in [
+            Arc::new(Logging::new(Arc::clone(&log))) as Arc<dyn Capability>,
+            Arc::new(NumberGen::new()),
+        ] {
+            let contracts: Vec<Contract> = builtin.contracts().to_vec();
+            for contract in contracts {
+                router.set_builtin(contract, Arc::clone(&builtin));
+            }
+        }
+        Self {
+            router,
+            notices,
+            log,
+            providers: Mutex::default(),
+        }
+    }
+
+    /// Where what is held by the router sends its own calls.
+    pub(crate) fn deliver(&self) -> Weak<dyn Deliver> {
+        let router: Weak<Router> = Arc::downgrade(&self.router);
+        router
+    }
+
+    /// First those who bring calls, then new calls from Elixir; then what runs may finish.
+    async fn drain(&self, timeout: Duration) -> Result<(), Error> {
+        let providers: Vec<_> = self.providers.lock().values().cloned().collect();
+        let finishing = async {
+            for provider in providers {
+                // One that fails to end holds nothing up.
+                let _ = provider.drain().await;
+            }
+            self.router.drain();
+            self.router.idle().await;
+        };
+        let _late = tokio::time::timeout(timeout, finishing).await;
+        self.router.drain();
+        Ok(())
+    }
+}
+
+/// An empty table: how deeply calls may be nested, how long they wait for an actor that restarts.
+#[rustler::nif]
+fn host_new(env: Env<'_>, max_depth: u8, restart_wait_ms: u64) -> Term<'_> {
+    let options = Options {
+        max_depth,
+        restart_wait: Duration::from_millis(restart_wait_ms),
+        ..Options::default()
+    };
+    ResourceArc::new(Host(Some(Arc::new(Inner::new(options))))).encode(env)
+}
+
+/// Names the process that gets the host's notices.
+#[rustler::nif]
+fn host_observe(host: ResourceArc<Host>, pid: LocalPid) -> Atom {
+    host.inner().notices.read_by(pid);
+    ok()
+}
+
+/// Takes no new calls; answers when those that run have finished, or after the timeout.
+#[rustler::nif]
+fn host_drain<'a>(env: Env<'a>, host: ResourceArc<Host>, timeout_ms: u64, to: To<'a>) -> Atom {
+    let inner = Arc::clone(host.inner());
+    answer(env, to, async move {
+        inner.drain(Duration::from_millis(timeout_ms)).await
+    })
+}

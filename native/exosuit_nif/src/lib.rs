@@ -1,0 +1,28 @@
+//! The NIF library: decode, hand over, reply. What it offers stands in `Exosuit.Native`, in the
+//! order of the files here.
+//!
+//! - `engine`: the one engine of the VM. `host`: the data plane of one host. `actor`, `provider`,
+//!   `link`: its entries. `module`: compiled code. `call`: an invocation from Elixir.
+//! - `claims`, `manifest`, `json`: pure functions.
+//! - `runtime`, `reply`, `notices`, `term`: what these stand on.
+//!
+//! A NIF here never waits. Work that takes time runs on Tokio and answers by message; a call to an
+//! actor is polled once on the calling scheduler before it goes there, see `call`.
+
+mod actor;
+mod call;
+mod claims;
+mod engine;
+mod host;
+mod json;
+mod link;
+mod manifest;
+mod module;
+mod notices;
+mod pace;
+mod provider;
+mod reply;
+mod runtime;
+mod term;
+
+rustler::init!("Elixir.Exosuit.Native");

@@ -1,0 +1,155 @@
+//! Facts that nobody waits for, on their way to a process: `{:exosuit_notice, notice}`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use exosuit_core::{Error, Notice, Observe, Origin};
+use parking_lot::Mutex;
+use rustler::{Encoder, Env, LocalPid, OwnedEnv, Term};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+
+use crate::runtime::runtime;
+use crate::term::{code, text_atom};
+
+/// What may be under way; a process that reads more slowly loses the rest, and is told how much.
+const CAPACITY: usize = 4_096;
+
+/// Takes notices from any thread, schedulers too, and sends them from Tokio, in their order.
+pub(crate) struct Notices {
+    sender: Sender<Notice>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    reader: Mutex<Option<LocalPid>>,
+    lost: AtomicU64,
+}
+
+impl Notices {
+    pub(crate) fn new() -> Self {
+        let (sender, receiver) = channel(CAPACITY);
+        let shared = Arc::new(Shared::default());
+        runtime().spawn(send_all(receiver, Arc::clone(&shared)));
+        Self { sender, shared }
+    }
+
+    /// Names the process that reads them from now on.
+    pub(crate) fn read_by(&self, pid: LocalPid) {
+        *self.shared.reader.lock() = Some(pid);
+    }
+}
+
+impl Observe for Notices {
+    fn observe(&self, notice: Notice) {
+        if self.sender.try_send(notice).is_err() {
+            self.shared.lost.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+async fn send_all(mut receiver: Receiver<Notice>, shared: Arc<Shared>) {
+    let mut env = OwnedEnv::new();
+    while let Some(notice) = receiver.recv().await {
+        let Some(pid) = *shared.reader.lock() else {
+            continue;
+        };
+        let lost = shared.lost.swap(0, Relaxed);
+        if lost > 0 {
+            let _ = env.send_and_clear(&pid, |env| message(env, encode_lost(env, lost)));
+        }
+        // Sent to a process that has ended, it is lost, as it would be without one.
+        let _ = env.send_and_clear(&pid, |env| message(env, encode(env, &notice)));
+    }
+}
+
+fn message<'a>(env: Env<'a>, notice: Term<'a>) -> Term<'a> {
+    (text_atom(env, "exosuit_notice"), notice).encode(env)
+}
+
+/// A log line for Logger; or the type and the data of an event.
+fn encode<'a>(env: Env<'a>, notice: &Notice) -> Term<'a> {
+    match notice {
+        Notice::Log { actor, level, text } => {
+            let level = text_atom(env, level.as_str());
+            (text_atom(env, "log"), actor.as_str(), level, text).encode(env)
+        }
+        Notice::LogDropped { actor, lines } => {
+            (text_atom(env, "log_dropped"), actor.as_str(), lines).encode(env)
+        }
+        Notice::CallFailed {
+            origin,
+            target,
+            operation,
+            error,
+        } => {
+            let fields = [
+                ("source", describe(origin).encode(env)),
+                ("target", target.encode(env)),
+                ("operation", operation.encode(env)),
+            ];
+            event(env, "invocation_failed", &fields, error)
+        }
+        Notice::LinkRefused {
+            source,
+            target,
+            contract,
+            name,
+            error,
+        } => {
+            let fields = [
+                ("source", source.as_str().encode(env)),
+                ("target", target.as_str().encode(env)),
+                ("namespace", contract.namespace().encode(env)),
+                ("package", contract.package().encode(env)),
+                ("name", name.as_str().encode(env)),
+            ];
+            event(env, "linkdef_set_failed", &fields, error)
+        }
+        Notice::AliasRefused {
+            actor,
+            alias,
+            error,
+        } => {
+            let fields = [
+                ("id", actor.as_str().encode(env)),
+                ("call_alias", alias.encode(env)),
+            ];
+            event(env, "alias_refused", &fields, error)
+        }
+    }
+}
+
+fn encode_lost(env: Env<'_>, count: u64) -> Term<'_> {
+    let data = map(env, &[("count", count.encode(env))]);
+    ("notices_dropped", data).encode(env)
+}
+
+fn event<'a>(
+    env: Env<'a>,
+    name: &str,
+    fields: &[(&'static str, Term<'a>)],
+    error: &Error,
+) -> Term<'a> {
+    let reason = [
+        ("reason", code(env, error.code)),
+        ("error", error.detail.encode(env)),
+    ];
+    (name, map(env, &[fields, &reason].concat())).encode(env)
+}
+
+fn map<'a>(env: Env<'a>, fields: &[(&'static str, Term<'a>)]) -> Term<'a> {
+    let pairs: Vec<_> = fields
+        .iter()
+        .map(|(key, value)| (text_atom(env, key), *value))
+        .collect();
+    Term::map_from_pairs(env, &pairs).unwrap_or_else(|_| Term::map_new(env))
+}
+
+fn describe(origin: &Origin) -> String {
+    match origin {
+        Origin::Host => "host".to_owned(),
+        Origin::Actor(id) => id.to_string(),
+        Origin::Provider { id, .. } => id.to_string(),
+    }
+}

@@ -1,0 +1,139 @@
+//! Built-in providers, each as long-lived as the Elixir process that started it.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use exosuit_capabilities::{Surroundings, open};
+use exosuit_core::{Capability, Code, Error, Id};
+use rustler::{Encoder, Env, LocalPid, Monitor, Resource, ResourceArc, Term};
+
+use crate::host::{Host, Inner};
+use crate::reply::{To, answer};
+use crate::runtime::runtime;
+use crate::term::{failure, id};
+
+/// A provider that a process runs: ends with the process, or with the last reference to it.
+pub(crate) struct Provider {
+    host: Arc<Inner>,
+    id: Id,
+    capability: Arc<dyn Capability>,
+}
+
+#[rustler::resource_impl]
+impl Resource for Provider {
+    fn down<'a>(&'a self, _env: Env<'a>, _pid: LocalPid, _monitor: Monitor) {
+        self.end();
+    }
+}
+
+impl Drop for Provider {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl Provider {
+    /// Ends it, unless a successor of the same id has taken its place, which ended it then.
+    fn end(&self) {
+        let (host, id) = (Arc::clone(&self.host), self.id.clone());
+        let capability = Arc::clone(&self.capability);
+        runtime().spawn(async move { host.end_provider(&id, &capability).await });
+    }
+}
+
+impl Inner {
+    async fn end_provider(&self, id: &Id, capability: &Arc<dyn Capability>) {
+        let was_current = {
+            let mut providers = self.providers.lock();
+            let current = providers
+                .get(id)
+                .is_some_and(|it| Arc::ptr_eq(it, capability));
+            if current {
+                providers.remove(id);
+            }
+            current
+        };
+        if was_current {
+            // It stops as well as it can; there is nobody left to tell.
+            let _ = self.router.delete_provider(id).await;
+        }
+    }
+
+    /// A predecessor, whose process may have ended just now, must have let go of socket and file.
+    async fn end_predecessor(&self, id: &Id) {
+        self.providers.lock().remove(id);
+        let _ = self.router.delete_provider(id).await;
+    }
+}
+
+/// Starts a built-in provider. Answers with a reference to it and the links that it cannot serve.
+#[rustler::nif]
+fn provider_start<'a>(
+    env: Env<'a>,
+    host: ResourceArc<Host>,
+    provider: &str,
+    name: String,
+    configuration: HashMap<String, String>,
+    data_dir: Option<String>,
+    to: To<'a>,
+) -> Term<'a> {
+    let id = match id(provider) {
+        Ok(id) => id,
+        Err(error) => return failure(env, &error),
+    };
+    let inner = Arc::clone(host.inner());
+    let owner = to.0;
+    let surroundings = Surroundings {
+        id,
+        configuration: configuration.into_iter().collect(),
+        data_dir: data_dir.map(PathBuf::from),
+        deliver: inner.deliver(),
+        observe: inner.notices.clone(),
+    };
+    answer(env, to, start(inner, name, surroundings, owner)).encode(env)
+}
+
+async fn start(
+    host: Arc<Inner>,
+    name: String,
+    surroundings: Surroundings,
+    owner: LocalPid,
+) -> Result<(ResourceArc<Provider>, Vec<String>), Error> {
+    let id = surroundings.id.clone();
+    host.end_predecessor(&id).await;
+    let opening = tokio::task::spawn_blocking(move || open(&name, surroundings));
+    let capability = opening.await.map_err(|_| gave_up())??;
+    host.providers
+        .lock()
+        .insert(id.clone(), Arc::clone(&capability));
+    let provider = Provider {
+        host: Arc::clone(&host),
+        id: id.clone(),
+        capability,
+    };
+    let provider = ResourceArc::new(provider);
+    // An owner that has ended meanwhile ends it by letting go of the reference.
+    let watched = provider.monitor(None, &owner);
+    let refused = host
+        .router
+        .put_provider(id, Arc::clone(&provider.capability))
+        .await?;
+    match watched {
+        Some(_monitor) => Ok((
+            provider,
+            refused.iter().map(|it| it.error.to_string()).collect(),
+        )),
+        None => Err(gave_up()),
+    }
+}
+
+fn gave_up() -> Error {
+    Error::new(Code::Dropped, "the start of the provider was given up")
+}
+
+/// Where a provider listens, for people.
+#[rustler::nif]
+fn provider_endpoints(provider: ResourceArc<Provider>) -> Vec<String> {
+    provider.capability.endpoints()
+}

@@ -1,0 +1,60 @@
+//! Terms: results, errors, bytes, and what parses.
+
+use bytes::Bytes;
+use exosuit_core::{Code, Contract, Error, Id, InvalidName, LinkName};
+use rustler::types::atom;
+use rustler::{Atom, Encoder, Env, NewBinary, Term};
+
+/// `{:ok, value}`.
+pub(crate) fn ok(env: Env<'_>, value: impl Encoder) -> Term<'_> {
+    (atom::ok(), value).encode(env)
+}
+
+/// `{:error, {code, detail}}`.
+pub(crate) fn failure<'a>(env: Env<'a>, error: &Error) -> Term<'a> {
+    (atom::error(), (code(env, error.code), &error.detail)).encode(env)
+}
+
+/// The code as an atom, of a fixed set.
+pub(crate) fn code(env: Env<'_>, code: Code) -> Term<'_> {
+    text_atom(env, code.as_str())
+}
+
+/// An atom of a text that stands in this library: never one from outside.
+pub(crate) fn text_atom<'a>(env: Env<'a>, text: &'static str) -> Term<'a> {
+    match Atom::from_str(env, text) {
+        Ok(atom) => atom.encode(env),
+        Err(_) => text.encode(env),
+    }
+}
+
+/// Bytes that become a binary: one copy.
+pub(crate) struct Payload(pub(crate) Bytes);
+
+impl Encoder for Payload {
+    fn encode<'a>(&self, env: Env<'a>) -> Term<'a> {
+        let mut binary = NewBinary::new(env, self.0.len());
+        binary.as_mut_slice().copy_from_slice(&self.0);
+        binary.into()
+    }
+}
+
+/// An id, or the error that says why it is none.
+pub(crate) fn id(text: &str) -> Result<Id, Error> {
+    Id::parse(text).map_err(invalid)
+}
+
+/// A link's name, or the error that says why it is none.
+pub(crate) fn link_name(text: &str) -> Result<LinkName, Error> {
+    LinkName::parse(text).map_err(invalid)
+}
+
+/// A contract, or the error that says why it is none.
+pub(crate) fn contract(text: &str) -> Result<Contract, Error> {
+    Contract::parse(text).map_err(invalid)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is given to map_err")]
+fn invalid(error: InvalidName) -> Error {
+    Error::new(Code::InvalidInput, error.to_string())
+}

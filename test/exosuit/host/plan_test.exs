@@ -1,0 +1,73 @@
+defmodule Exosuit.Host.PlanTest do
+  use ExUnit.Case, async: true
+
+  alias Exosuit.Host.Plan
+  alias Exosuit.Model.{ActorSpecification, Limits, Link, ProviderSpecification}
+
+  @actor %ActorSpecification{
+    id: "a",
+    artifact: {:file, "a.wasm", "DIGEST"},
+    limits: %Limits{memory: 1, queue: 1}
+  }
+  @provider %ProviderSpecification{id: "p", artifact: {:builtin, "keyvalue"}}
+  @link %Link{source: "a", target: "p", namespace: "wasmcloud", package: "keyvalue"}
+  @desired %{specifications: [@actor, @provider], links: [@link]}
+  @nothing %{specifications: [], links: [], failed: []}
+
+  defp there(changes \\ %{}), do: @desired |> Map.put(:failed, []) |> Map.merge(changes)
+
+  test "from nothing: all is specified, then providers, links and actors start" do
+    assert Plan.steps(@desired, @nothing) == [
+             {:specify, @actor},
+             {:specify, @provider},
+             {:start, {:provider, "p"}},
+             {:link, @link},
+             {:start, {:actor, "a"}}
+           ]
+  end
+
+  test "from what is there already: nothing" do
+    assert Plan.steps(@desired, there()) == []
+  end
+
+  test "another number of instances is a change in place" do
+    scaled = %{@actor | instances: 7}
+    desired = %{@desired | specifications: [scaled, @provider]}
+    assert Plan.steps(desired, there()) == [{:change, scaled}]
+  end
+
+  test "another content under the same name is another actor" do
+    rebuilt = %{@actor | artifact: {:file, "a.wasm", "OTHER"}}
+    desired = %{@desired | specifications: [rebuilt, @provider]}
+
+    assert Plan.steps(desired, there()) == [
+             {:stop, {:actor, "a"}},
+             {:specify, rebuilt},
+             {:start, {:actor, "a"}}
+           ]
+  end
+
+  test "a link with another configuration is made again, and no other" do
+    changed = %{@link | target_config: %{"bucket" => "b"}}
+    assert Plan.steps(%{@desired | links: [changed]}, there()) == [{:link, changed}]
+  end
+
+  test "what has failed is tried again" do
+    assert Plan.steps(@desired, there(%{failed: [{:actor, "a"}]})) == [{:start, {:actor, "a"}}]
+  end
+
+  test "what failed of another application is not touched" do
+    assert Plan.steps(@desired, there(%{failed: [{:actor, "b"}]})) == []
+  end
+
+  test "to nothing: all is stopped and unlinked" do
+    steps = Plan.steps(%{specifications: [], links: []}, there())
+
+    assert Enum.sort(steps) ==
+             Enum.sort([
+               {:stop, {:actor, "a"}},
+               {:stop, {:provider, "p"}},
+               {:unlink, {"a", "wasmcloud:keyvalue", "default"}}
+             ])
+  end
+end

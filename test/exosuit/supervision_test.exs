@@ -1,0 +1,186 @@
+defmodule Exosuit.SupervisionTest do
+  # Each claim about a crash, by killing something.
+  use Exosuit.Case, async: true
+
+  alias Exosuit.Directory
+
+  # What a caller may see while what serves it is being replaced.
+  @in_flight ~w(dropped unavailable unknown_target)a
+
+  test "a killed actor is started again from its specification" do
+    host = start_supervised_host!(actors: [echo: "echo"])
+    pid = Exosuit.whereis(host, "echo")
+    kill(pid)
+
+    assert {:ok, "again"} = Exosuit.call(host, "echo", "op", "again")
+    assert eventually(fn -> Exosuit.whereis(host, "echo") not in [nil, pid] end)
+  end
+
+  test "a killed actor comes back although its file is gone" do
+    host = start_supervised_host!()
+    copy = Path.join(System.tmp_dir!(), "exosuit-#{System.unique_integer([:positive])}.wasm")
+    File.cp!(Guests.path("echo"), copy)
+    {:ok, "echo"} = Exosuit.start_actor(host, copy, id: "echo")
+    File.rm!(copy)
+    kill(Exosuit.whereis(host, "echo"))
+
+    assert {:ok, "again"} = Exosuit.call(host, "echo", "op", "again")
+  end
+
+  test "killing an actor under load fails calls in flight only, and never with a wrong answer" do
+    host = start_supervised_host!(actors: [echo: "echo"])
+
+    results =
+      under_load(host, fn ->
+        for _ <- 1..10 do
+          pid = eventually(fn -> Exosuit.whereis(host, "echo") end)
+          kill(pid)
+          eventually(fn -> Exosuit.whereis(host, "echo") not in [nil, pid] end)
+        end
+      end)
+
+    assert results.wrong == 0
+    assert Map.keys(results.errors) -- [:dropped] == []
+    # Ten kills, and at the most every caller had one call in flight.
+    assert Enum.sum(Map.values(results.errors)) <= 10 * results.callers
+    assert {:ok, "well"} = Exosuit.call(host, "echo", "op", "well")
+  end
+
+  for role <- [
+        Exosuit.Directory,
+        Exosuit.Host.Specifications,
+        Exosuit.Host.Links,
+        :providers,
+        :actors,
+        Exosuit.Host.Reconciler,
+        Exosuit.Edge.Announcer
+      ] do
+    test "killing #{inspect(role)} under load: all comes back, and nothing is forgotten" do
+      host = start_supervised_host!(actors: [echo: "echo", other: "faults"])
+      {:ok, "kv"} = Exosuit.start_provider(host, "keyvalue", id: "kv")
+      :ok = Exosuit.put_link(host, source: "echo", target: "kv", contract: "wasmcloud:keyvalue")
+
+      results =
+        under_load(host, fn ->
+          victim = whereis(host, unquote(role))
+          kill(victim)
+          eventually(fn -> whereis(host, unquote(role)) not in [nil, victim] end)
+          eventually(fn -> all_runs?(host) end)
+        end)
+
+      assert results.wrong == 0
+      assert Map.keys(results.errors) -- @in_flight == []
+      assert {:ok, "well"} = Exosuit.call(host, "echo", "op", "well")
+      assert {:ok, "well"} = Exosuit.call(host, "other", "echo", "well")
+      assert [%{source: "echo", target: "kv"}] = Exosuit.inventory(host).links
+    end
+  end
+
+  test "a killed announcer is back for the next event of the data plane" do
+    host = start_supervised_host!(actors: [faults: "faults"])
+    announcer = whereis(host, Exosuit.Edge.Announcer)
+    kill(announcer)
+    eventually(fn -> whereis(host, Exosuit.Edge.Announcer) not in [nil, announcer] end)
+    :ok = Exosuit.subscribe(host)
+
+    # Until it has said that it listens, what happens is nobody's to hear.
+    eventually(fn ->
+      Exosuit.call(host, "faults", "trap", "")
+      receive do: ({:exosuit_event, %{type: "invocation_failed"}} -> true), after: (100 -> false)
+    end)
+  end
+
+  test "an actor that keeps falling is given up with an event, and calls are refused at once" do
+    host = start_supervised_host!(actors: [echo: "echo"])
+    :ok = Exosuit.subscribe(host)
+    spawn_link(fn -> keep_killing(host, "echo") end)
+
+    assert_receive {:exosuit_event, %{type: "gave_up", data: %{id: "echo"}}}, 60_000
+    assert {:error, %Error{reason: :unavailable}} = Exosuit.call(host, "echo", "op", "")
+    assert %{actors: [%{status: :not_running}]} = Exosuit.inventory(host)
+  end
+
+  test "a host that stops answers the calls that run, and takes no new ones" do
+    host = start_supervised_host!(actors: [faults: "faults"])
+    task = Task.async(fn -> Exosuit.call(host, "faults", "spin", "", timeout: 700) end)
+    eventually(fn -> Process.info(task.pid, :status) == {:status, :waiting} end)
+    probe = Task.async(fn -> until_refused(host) end)
+    stop_supervised!(host)
+
+    assert {:error, %Error{reason: :unavailable}} = Task.await(probe)
+    assert {:error, %Error{reason: :deadline}} = Task.await(task)
+  end
+
+  test "a host that stops under load loses no answer" do
+    host = start_supervised_host!(actors: [echo: "echo"])
+    callers = for _ <- 1..16, do: Task.async(fn -> call_until_refused(host, 0) end)
+    eventually(fn -> Enum.all?(callers, &Process.alive?(&1.pid)) end)
+    stop_supervised!(host)
+
+    for {answered, reason} <- Task.await_many(callers, 15_000) do
+      assert answered >= 0
+      assert reason in [:unavailable, :no_host]
+    end
+  end
+
+  defp until_refused(host) do
+    with {:ok, _answer} <- Exosuit.call(host, "faults", "echo", ""), do: until_refused(host)
+  end
+
+  defp call_until_refused(host, answered) do
+    payload = "#{answered}"
+
+    case Exosuit.call(host, "echo", "op", payload) do
+      {:ok, ^payload} -> call_until_refused(host, answered + 1)
+      {:error, error} -> {answered, error.reason}
+    end
+  rescue
+    ArgumentError -> {answered, :no_host}
+  end
+
+  # Calls from eight processes while `fun` runs; each answer is checked.
+  defp under_load(host, fun) do
+    parent = self()
+    callers = for n <- 1..8, do: spawn_link(fn -> load(host, parent, n * 1_000_000, %{}) end)
+    fun.()
+    Enum.each(callers, &send(&1, :stop))
+
+    counts =
+      for caller <- callers, reduce: %{} do
+        counts ->
+          receive do: ({^caller, more} -> Map.merge(counts, more, fn _k, a, b -> a + b end))
+      end
+
+    assert counts[:ok] > 0
+    {wrong, counts} = Map.pop(counts, :wrong, 0)
+    %{wrong: wrong, errors: Map.delete(counts, :ok), callers: length(callers)}
+  end
+
+  defp load(host, parent, n, counts) do
+    receive do
+      :stop -> send(parent, {self(), counts})
+    after
+      0 -> load(host, parent, n + 1, Map.update(counts, one_call(host, "#{n}"), 1, &(&1 + 1)))
+    end
+  end
+
+  defp one_call(host, payload) do
+    case Exosuit.call(host, "echo", "op", payload) do
+      {:ok, ^payload} -> :ok
+      {:ok, _other} -> :wrong
+      {:error, error} -> error.reason
+    end
+  end
+
+  defp keep_killing(host, id) do
+    if pid = Exosuit.whereis(host, id), do: kill(pid)
+    keep_killing(host, id)
+  end
+
+  defp whereis(host, role), do: GenServer.whereis(Directory.via(host, role))
+
+  defp all_runs?(host) do
+    inventory = Exosuit.inventory(host)
+    Enum.all?(inventory.actors ++ inventory.providers, &(&1.status == :running))
+  end
+end

@@ -1,0 +1,87 @@
+defmodule Exosuit.UpTest do
+  # `bin/exosuit up` as a user runs it: a process of its own, on the example of the README.
+  use Exosuit.Case, async: true
+
+  alias Exosuit.Http
+
+  @root Path.expand("../..", __DIR__)
+  @moduletag timeout: 600_000
+
+  test "runs the example, stops in order, and goes on counting the next time" do
+    {manifest, port} = counter!()
+
+    up = up!([manifest])
+    assert await_line(up, "ready") =~ "http://127.0.0.1:#{port}"
+    assert {200, ~s({"counter":1})} = Http.request(port, "GET", "/a")
+    assert {200, ~s({"counter":2})} = Http.request(port, "GET", "/a")
+    assert stop(up, "INT") == 0
+    assert {:error, :econnrefused} = Http.connect(port)
+
+    up = up!([manifest])
+    await_line(up, "ready")
+    assert {200, ~s({"counter":3})} = Http.request(port, "GET", "/a")
+    assert stop(up, "TERM") == 0
+  end
+
+  test "says what is wrong with a manifest, all at once, and ends with status 1" do
+    {manifest, _port} = counter!(&String.replace(&1, "type: actor", "type: actr"))
+    up = up!([manifest])
+    assert {1, output} = await_exit(up)
+    assert output =~ ~r/error: .*app.yaml:10:\d+: .*actr/
+  end
+
+  test "prints a refusal with its reason, and goes on with the rest" do
+    stranger = Guests.key("account")["public_key"]
+    {manifest, port} = counter!()
+    up = up!([manifest, "--trust", stranger])
+    output = await_line(up, "ready")
+    assert output =~ "refused: actor counter-counter: the claims are refused"
+    assert output =~ "issuer"
+    assert {503, _body} = Http.request(port, "GET", "/a")
+    assert stop(up, "TERM") == 0
+  end
+
+  defp counter!(change \\ & &1) do
+    dir = tmp_dir!()
+    port = free_port()
+    example = Path.join(@root, "examples/counter")
+    File.cp!(Path.join(example, "counter_s.wasm"), Path.join(dir, "counter_s.wasm"))
+
+    text = example |> Path.join("app.yaml") |> File.read!() |> change.()
+    manifest = Path.join(dir, "app.yaml")
+    File.write!(manifest, String.replace(text, "127.0.0.1:8080", "127.0.0.1:#{port}"))
+    {manifest, port}
+  end
+
+  defp up!(arguments) do
+    command = Path.join(@root, "bin/exosuit")
+    options = [:binary, :exit_status, :stderr_to_stdout, args: ["up" | arguments]]
+    Port.open({:spawn_executable, command}, options)
+  end
+
+  # What it printed so far, once a line of it begins with `start`.
+  defp await_line(port, start, output \\ "") do
+    if output =~ ~r/^#{start}/m do
+      output
+    else
+      receive do
+        {^port, {:data, more}} -> await_line(port, start, output <> more)
+        {^port, {:exit_status, status}} -> flunk("it ended with #{status}:\n#{output}")
+      end
+    end
+  end
+
+  defp await_exit(port, output \\ "") do
+    receive do
+      {^port, {:data, more}} -> await_exit(port, output <> more)
+      {^port, {:exit_status, status}} -> {status, output}
+    end
+  end
+
+  defp stop(port, signal) do
+    {:os_pid, pid} = Port.info(port, :os_pid)
+    {_output, 0} = System.cmd("kill", ["-#{signal}", "#{pid}"])
+    {status, _output} = await_exit(port)
+    status
+  end
+end
