@@ -1,0 +1,153 @@
+# shellcheck shell=bash
+# What bin/exosuit and bin/test need on a machine, installed and built only where it is missing.
+# Everything said here goes to standard error: standard output belongs to the command that was asked for.
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+rust_version=1.95
+elixir_version=1.14
+erlang_packages=(elixir erlang-dev erlang-inets erlang-parsetools erlang-ssl erlang-tools erlang-xmerl)
+
+# Shared by the clones on a machine, so that wasmtime is built once.
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$HOME/.cache/exosuit/target}
+
+# Cargo tells the crates of two clones apart by date alone, and takes one's for the other's. The path of
+# this does it, for our crates and not for the hundreds that they stand on.
+export CARGO_BUILD_RUSTC_WORKSPACE_WRAPPER=$root/bin/lib/rustc
+
+# Elixir warns, and prints escapes for anything but ASCII, where the locale is not UTF-8.
+export ELIXIR_ERL_OPTIONS="${ELIXIR_ERL_OPTIONS-} +fnu"
+case ${LC_ALL:-${LC_CTYPE:-${LANG-}}} in
+  *[Uu][Tt][Ff]*) ;;
+  *) export LC_ALL=C.UTF-8 ;;
+esac
+
+say() { printf '==> %s\n' "$*" >&2; }
+
+fail() {
+  printf 'error: %s\n' "$@" >&2
+  exit 1
+}
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# at_least 1.9 1.10
+at_least() { [ "$(printf '%s\n' "$1" "$2" | sort -V | head -n 1)" = "$1" ]; }
+
+# need_apt PACKAGE...
+need_apt() {
+  have apt-get || fail "this machine has no apt; install by hand what these Debian packages hold: $*"
+
+  local as_root=()
+  if [ "$(id -u)" -ne 0 ]; then
+    have sudo || fail "not root, and no sudo here; run as root: apt-get install $*"
+    as_root=(sudo)
+  fi
+
+  say "installing $* (apt)"
+  apt_get update
+  apt_get install --yes --no-install-recommends "$@" || fail "apt could not install: $*"
+}
+
+apt_get() {
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0 "$@" >&2
+}
+
+need_compiler() {
+  if ! have cc || ! have make; then need_apt build-essential; fi
+}
+
+need_curl() {
+  if ! have curl || [ ! -e /etc/ssl/certs/ca-certificates.crt ]; then need_apt curl ca-certificates; fi
+}
+
+need_rust() {
+  rust_found && return
+  PATH=${CARGO_HOME:-$HOME/.cargo}/bin:$PATH
+  rust_found && return
+  # The default toolchain of a rustup that is here already stays as it is.
+  export RUSTUP_TOOLCHAIN=stable
+  rust_found && return
+
+  say "installing rust $rust_version or newer (rustup)"
+  if have rustup; then
+    rustup toolchain install stable --profile minimal >&2
+  else
+    install_rustup
+  fi
+  rust_found || fail "rust $rust_version or newer is needed, found: $(rustc --version 2>&1)"
+}
+
+rust_found() {
+  local version
+  have cargo && version=$(rustc --version 2>/dev/null) && at_least "$rust_version" "${version#rustc }"
+}
+
+install_rustup() {
+  need_curl
+  # A distribution's older Rust may stay beside it.
+  curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs |
+    RUSTUP_INIT_SKIP_PATH_CHECK=yes sh -s -- -y --no-modify-path --profile minimal >&2 ||
+    fail "rustup could not be installed; install rust $rust_version or newer by hand"
+}
+
+need_rust_linters() {
+  if ! { cargo clippy --version && cargo fmt --version; } >/dev/null 2>&1; then
+    rustup component add clippy rustfmt >&2 || fail "the rust components clippy and rustfmt are missing"
+  fi
+}
+
+need_erlang() {
+  if ! have elixir || ! erlang_complete; then need_apt "${erlang_packages[@]}"; fi
+
+  local found
+  found=$(elixir --short-version) || fail "elixir does not start"
+  at_least "$elixir_version" "$found" || fail "elixir $elixir_version or newer is needed, found $found"
+}
+
+# Debian splits Erlang into packages, and an installed Elixir does not mean that all of them are here.
+erlang_complete() {
+  erl -noinput -eval '
+    Missing = [App || App <- [inets, parsetools, ssl, tools, xmerl], is_tuple(code:lib_dir(App))],
+    halt(length(Missing)).'
+}
+
+# fresh PRODUCT SOURCE...: is PRODUCT newer than all of them? Directories tell of deleted files.
+fresh() {
+  local product=$1
+  shift
+  [ -e "$product" ] && [ -z "$(find "$@" -newer "$product" -print -quit)" ]
+}
+
+cli=$root/_build/bin/exosuit
+
+# The command by itself: no Erlang, no wasmtime. Copied into this clone, as clones share the target
+# directory. Dated to before the build, so that what is edited meanwhile is newer.
+build_cli() {
+  fresh "$cli" "$root"/{Cargo.toml,Cargo.lock,native/exosuit_{cli,claims,core}} && return
+
+  need_compiler
+  need_rust
+  say "building the command"
+  mkdir -p "${cli%/*}"
+  touch "$cli.started"
+  cargo build --release --locked --manifest-path "$root/Cargo.toml" -p exosuit_cli >&2 ||
+    fail "the command could not be built"
+  cp "$CARGO_TARGET_DIR/release/exosuit" "$cli.new"
+  touch -r "$cli.started" "$cli.new"
+  mv "$cli.new" "$cli"
+}
+
+# The host: the library in Rust and the application in Elixir, compiled for production.
+build_host() {
+  local built=$root/_build/prod/.built
+  have elixir && fresh "$built" "$root"/{Cargo.toml,Cargo.lock,mix.exs,config,lib,native} && return
+
+  need_erlang
+  need_compiler
+  need_rust
+  say "building (about ten minutes the first time, nearly all of it wasmtime)"
+  mkdir -p "${built%/*}"
+  touch "$built.started"
+  (cd "$root" && MIX_ENV=prod mix compile >&2) || fail "the host could not be built"
+  mv "$built.started" "$built"
+}
