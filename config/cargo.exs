@@ -32,7 +32,8 @@ defmodule Mix.Tasks.Compile.Cargo do
 
     if File.read(stamp) != {:ok, @root} do
       File.mkdir_p!(target())
-      for source <- Path.wildcard("#{@root}/native/**/*.rs"), do: File.touch!(source)
+      sources = Path.wildcard("#{@root}/{native,test/conformance}/**/*.rs")
+      Enum.each(sources, &File.touch!/1)
       File.write!(stamp, @root)
     end
   end

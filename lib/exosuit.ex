@@ -211,7 +211,7 @@ defmodule Exosuit do
   @impl Supervisor
   def init(config) do
     {:ok, {public_key, _seed}} = Claims.generate_key("server")
-    config = %{config | source: public_key}
+    config = %{config | source: public_key, bus: Lattice.Local}
     Supervisor.init([{Host, config}, {Edge, config}, {Drain, config}], strategy: :one_for_one)
   end
 

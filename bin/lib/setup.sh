@@ -10,10 +10,6 @@ erlang_packages=(elixir erlang-dev erlang-inets erlang-parsetools erlang-ssl erl
 # Shared by the clones on a machine, so that wasmtime is built once.
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$HOME/.cache/exosuit/target}
 
-# Cargo tells the crates of two clones apart by date alone, and takes one's for the other's. The path of
-# this does it, for our crates and not for the hundreds that they stand on.
-export CARGO_BUILD_RUSTC_WORKSPACE_WRAPPER=$root/bin/lib/rustc
-
 # Elixir warns, and prints escapes for anything but ASCII, where the locale is not UTF-8.
 export ELIXIR_ERL_OPTIONS="${ELIXIR_ERL_OPTIONS-} +fnu"
 case ${LC_ALL:-${LC_CTYPE:-${LANG-}}} in
@@ -118,16 +114,43 @@ fresh() {
   [ -e "$product" ] && [ -z "$(find "$@" -newer "$product" -print -quit)" ]
 }
 
+# Cargo tells what is stale by date alone, and takes what another clone built last for this one's if it
+# is newer. Only our own crates are built again: wasmtime is the same for all. config/cargo.exs does the
+# same for those who use mix alone.
+claim_target() {
+  local stamp=$CARGO_TARGET_DIR/exosuit-clone
+  [ "$(cat "$stamp" 2>/dev/null)" = "$root" ] && return
+  mkdir -p "$CARGO_TARGET_DIR"
+  find "$root"/native "$root"/test/conformance -name '*.rs' -exec touch {} +
+  printf %s "$root" >"$stamp"
+}
+
+# Two first runs of one clone at once: the second waits, and finds all built.
+alone() {
+  mkdir -p "$root/_build"
+  (
+    flock 9
+    "$@"
+  ) 9>"$root/_build/.lock" || exit 1
+}
+
 cli=$root/_build/bin/exosuit
+
+cli_fresh() { fresh "$cli" "$root"/{Cargo.toml,Cargo.lock,native/exosuit_{cli,claims,core}}; }
+
+build_cli() {
+  cli_fresh && return
+  need_compiler
+  need_rust
+  alone compile_cli
+}
 
 # The command by itself: no Erlang, no wasmtime. Copied into this clone, as clones share the target
 # directory. Dated to before the build, so that what is edited meanwhile is newer.
-build_cli() {
-  fresh "$cli" "$root"/{Cargo.toml,Cargo.lock,native/exosuit_{cli,claims,core}} && return
-
-  need_compiler
-  need_rust
+compile_cli() {
+  cli_fresh && return
   say "building the command"
+  claim_target
   mkdir -p "${cli%/*}"
   touch "$cli.started"
   cargo build --release --locked --manifest-path "$root/Cargo.toml" -p exosuit_cli >&2 ||
@@ -137,17 +160,24 @@ build_cli() {
   mv "$cli.new" "$cli"
 }
 
-# The host: the library in Rust and the application in Elixir, compiled for production.
-build_host() {
-  local built=$root/_build/prod/.built
-  have elixir && fresh "$built" "$root"/{Cargo.toml,Cargo.lock,mix.exs,config,lib,native} && return
+host=$root/_build/prod/.built
 
+host_fresh() { fresh "$host" "$root"/{Cargo.toml,Cargo.lock,mix.exs,config,lib,native}; }
+
+build_host() {
+  have elixir && host_fresh && return
   need_erlang
   need_compiler
   need_rust
+  alone compile_host
+}
+
+# The library in Rust and the application in Elixir, compiled for production.
+compile_host() {
+  host_fresh && return
   say "building (about ten minutes the first time, nearly all of it wasmtime)"
-  mkdir -p "${built%/*}"
-  touch "$built.started"
+  mkdir -p "${host%/*}"
+  touch "$host.started"
   (cd "$root" && MIX_ENV=prod mix compile >&2) || fail "the host could not be built"
-  mv "$built.started" "$built"
+  mv "$host.started" "$host"
 }

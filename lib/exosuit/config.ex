@@ -1,7 +1,8 @@
 defmodule Exosuit.Config do
   @moduledoc false
-  # What a host was told, checked once at the door (`new!/1`) and passed down whole. `source` and
-  # `router` are filled in when the host starts: its public key, and the data plane's table.
+  # What a host was told, checked once at the door (`new!/1`) and passed down whole. `source`,
+  # `bus`, `router` and `tables` are filled in when the host starts: its public key, its lattice, the
+  # data plane's table, and the control plane's.
 
   alias Exosuit.Options
 
@@ -20,6 +21,7 @@ defmodule Exosuit.Config do
           restart_wait: non_neg_integer(),
           drain_timeout: non_neg_integer(),
           source: String.t() | nil,
+          bus: module() | nil,
           router: reference() | nil,
           tables: %{specifications: :ets.tid(), links: :ets.tid()} | nil
         }
@@ -79,7 +81,7 @@ defmodule Exosuit.Config do
     ]
   ]
 
-  defstruct Keyword.keys(@schema) ++ [:source, :router, :tables]
+  defstruct Keyword.keys(@schema) ++ [:source, :bus, :router, :tables]
 
   @doc "The options of a host, as Markdown."
   @spec docs() :: String.t()

@@ -2,7 +2,8 @@ defmodule Exosuit.Lattice do
   @moduledoc """
   The bus that hosts and their users share: a behaviour, so that one host alone needs none.
 
-  `Exosuit.Lattice.Local` serves the processes of this VM.
+  `Exosuit.Lattice.Local`, which serves the processes of this VM, is the default. A host knows its
+  own by its configuration (`bus`).
   """
 
   alias Exosuit.{Config, Event}
@@ -27,7 +28,7 @@ defmodule Exosuit.Lattice do
       data: data
     }
 
-    Exosuit.Lattice.Local.publish(config.name, event)
+    config.bus.publish(config.name, event)
   end
 
   # Version 4, as RFC 9562 has it.

@@ -2,7 +2,8 @@ defmodule Exosuit.Provider do
   @moduledoc """
   A running provider: the process that a built-in capability lives and dies with.
 
-  Calls do not pass through it. However the process ends, its sockets are closed and its files let
+  Links that it was given and could not take, say since a port is in use, are facts in the directory
+  and events; they do not keep it from serving the others. Calls do not pass through it. However the process ends, its sockets are closed and its files let
   go of, and calls through its links are refused until its successor runs.
 
   ## Messages
@@ -12,7 +13,7 @@ defmodule Exosuit.Provider do
   """
   use GenServer, restart: :temporary
 
-  alias Exosuit.{Config, Directory, Error, Lattice, Router}
+  alias Exosuit.{Config, Directory, Error, Router}
   alias Exosuit.Model.ProviderSpecification
 
   @enforce_keys [:config, :specification, :report_to]
@@ -36,8 +37,7 @@ defmodule Exosuit.Provider do
 
     case Router.start_provider(config.router, specification, config.data_dir) do
       {:ok, {provider, failures}} ->
-        Enum.each(failures, &announce_failure(state, &1))
-        Directory.enter(config.name, key, %{native: provider})
+        Directory.enter(config.name, key, %{native: provider, refused_links: failures})
         send(state.report_to, {:exosuit_started, key, nil})
         {:noreply, %{state | provider: provider}}
 
@@ -45,11 +45,5 @@ defmodule Exosuit.Provider do
         send(state.report_to, {:exosuit_failed, key, error})
         {:stop, :normal, state}
     end
-  end
-
-  # A link that was accepted before and cannot be served now, say since its port is taken.
-  defp announce_failure(%{config: config, specification: specification}, failure) do
-    data = %{provider: specification.id, reason: :invalid_link, error: failure}
-    Lattice.announce(config, "linkdef_set_failed", data)
   end
 end

@@ -24,7 +24,7 @@ defmodule Exosuit.Edge.Announcer do
   @impl GenServer
   def init(config) do
     Logger.metadata(host: config.name)
-    :ok = Lattice.Local.subscribe(config.name)
+    :ok = config.bus.subscribe(config.name)
     %Config{router: router} = Directory.fetch!(config.name, :config)
     :ok = Router.observe(router, self())
     {:ok, %__MODULE__{config: config}}

@@ -49,11 +49,13 @@ defmodule Exosuit.Host.Inventory do
     )
   end
 
-  defp running_provider({:ok, {pid, %{native: provider}}}) do
-    %{pid: pid, status: :running, endpoints: Router.endpoints(provider)}
+  defp running_provider({:ok, {pid, %{native: provider, refused_links: refused}}}) do
+    %{pid: pid, status: :running, endpoints: Router.endpoints(provider), refused_links: refused}
   end
 
-  defp running_provider({:error, _absent}), do: %{pid: nil, status: :not_running, endpoints: []}
+  defp running_provider({:error, _absent}) do
+    %{pid: nil, status: :not_running, endpoints: [], refused_links: []}
+  end
 
   defp common(specification) do
     %{

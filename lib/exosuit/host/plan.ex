@@ -1,7 +1,8 @@
 defmodule Exosuit.Host.Plan do
   @moduledoc false
   # From what an application should be and what of it is there: the steps between the two, pure.
-  # Steps are in the order that loses least: providers and links stand before actors answer.
+  # Steps are in the order that loses least: providers come last, so that a listener opens when those
+  # who answer are there.
 
   alias Exosuit.Directory
   alias Exosuit.Host.Specifications
@@ -24,8 +25,7 @@ defmodule Exosuit.Host.Plan do
   @doc """
   The steps from `current` to `desired`; none where nothing differs and nothing has failed.
 
-  All is specified before anything starts: calls that a listener takes from then on wait for their
-  actor for a moment.
+  All is specified before anything starts: a call to what is still starting waits for it.
   """
   @spec steps(desired(), current()) :: [step()]
   def steps(desired, current) do
@@ -37,10 +37,10 @@ defmodule Exosuit.Host.Plan do
     stops(wanted, there) ++
       unlinks(desired.links, current.links) ++
       Enum.map(new, &{:specify, &1}) ++
-      starts(new, wanted, current.failed, :provider) ++
       links(desired.links, current.links) ++
       changes(desired.specifications, there) ++
-      starts(new, wanted, current.failed, :actor)
+      starts(new, wanted, current.failed, :actor) ++
+      starts(new, wanted, current.failed, :provider)
   end
 
   defp stops(wanted, there) do

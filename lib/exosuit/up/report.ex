@@ -38,23 +38,27 @@ defmodule Exosuit.Up.Report do
 
   defp version, do: :exosuit |> Application.spec(:vsn) |> to_string()
 
-  defp outcome({{:start, key}, :ok}, inventory), do: IO.puts("  #{running(key, inventory)}")
-  defp outcome({{:link, link}, :ok}, _inventory), do: IO.puts("  link     #{describe(link)}")
+  defp outcome({{:start, {:actor, id}}, :ok}, inventory) do
+    actor = Enum.find(inventory.actors, &(&1.id == id))
+    line(["actor", id, claims(actor && actor.claims)])
+  end
+
+  defp outcome({{:start, {:provider, id}}, :ok}, inventory) do
+    provider = Enum.find(inventory.providers, %{endpoints: [], refused_links: []}, &(&1.id == id))
+    line(["provider", id | provider.endpoints])
+    for error <- provider.refused_links, do: refused("link of #{id}", error)
+  end
+
+  defp outcome({{:link, link}, :ok}, _inventory), do: line(["link", describe(link)])
   defp outcome({_step, :ok}, _inventory), do: :ok
 
   defp outcome({step, {:error, error}}, _inventory) do
-    IO.puts(:stderr, "  refused: #{subject(step)}: #{Exception.message(error)}")
+    refused(subject(step), Exception.message(error))
   end
 
-  defp running({:actor, id}, inventory) do
-    actor = Enum.find(inventory.actors, &(&1.id == id))
-    "actor    #{id} #{claims(actor && actor.claims)}"
-  end
+  defp line(words), do: IO.puts("  " <> Enum.join(words, " "))
 
-  defp running({:provider, id}, inventory) do
-    provider = Enum.find(inventory.providers, &(&1.id == id))
-    "provider #{id} #{Enum.join((provider && provider.endpoints) || [], ", ")}"
-  end
+  defp refused(what, why), do: IO.puts(:stderr, "  refused: #{what}: #{why}")
 
   defp claims(nil), do: "(unsigned)"
 

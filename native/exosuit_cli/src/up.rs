@@ -41,9 +41,6 @@ pub(crate) struct Up {
     /// What becomes of Wasm without a token.
     #[arg(long, value_enum, default_value_t = Unsigned::Deny)]
     unsigned: Unsigned,
-    /// The name of the host.
-    #[arg(long)]
-    name: Option<String>,
 }
 
 #[derive(Clone, Copy, ValueEnum, Serialize)]
@@ -77,7 +74,6 @@ struct Arguments {
     data_dir: Option<PathBuf>,
     trust: Vec<String>,
     unsigned: Unsigned,
-    name: Option<String>,
 }
 
 impl Up {
@@ -106,7 +102,6 @@ impl Up {
             data_dir: self.data_dir.as_deref().map(data_directory).transpose()?,
             trust: self.trust.iter().map(ToString::to_string).collect(),
             unsigned: self.unsigned,
-            name: self.name,
         })
     }
 }

@@ -40,8 +40,6 @@ fn the_vm_is_told_everything_with_absolute_paths() -> anyhow::Result<()> {
         &issuer,
         "--unsigned",
         "allow",
-        "--name",
-        "one",
     ];
     let told = up(&shop, &vm, &more)?;
     assert_eq!(told.code, Some(7), "the exit code is the VM's: {told:?}");
@@ -51,7 +49,6 @@ fn the_vm_is_told_everything_with_absolute_paths() -> anyhow::Result<()> {
         "data_dir": shop.path("data"),
         "trust": [issuer],
         "unsigned": "allow",
-        "name": "one",
     });
     assert_eq!(told.json()?, expected);
     Ok(())
@@ -65,10 +62,7 @@ fn what_is_not_said_has_defaults() -> anyhow::Result<()> {
     assert_eq!(told["labels"], json!({}));
     assert_eq!(told["trust"], json!([]));
     assert_eq!(told["unsigned"], "deny");
-    assert_eq!(
-        (&told["data_dir"], &told["name"]),
-        (&Value::Null, &Value::Null)
-    );
+    assert_eq!(told["data_dir"], Value::Null);
     Ok(())
 }
 

@@ -41,7 +41,7 @@ fn actor_specify<'a>(
     actor: &str,
     instances: u32,
     queue: u32,
-) -> NifResult<Term<'a>> {
+) -> Term<'a> {
     let limits = ActorLimits { instances, queue };
     done(
         env,
@@ -51,7 +51,7 @@ fn actor_specify<'a>(
 
 /// Removes an actor's entry; what runs in it is dropped.
 #[rustler::nif]
-fn actor_forget<'a>(env: Env<'a>, host: ResourceArc<Host>, actor: &str) -> NifResult<Term<'a>> {
+fn actor_forget<'a>(env: Env<'a>, host: ResourceArc<Host>, actor: &str) -> Term<'a> {
     done(env, id(actor).map(|id| host.router().forget_actor(&id)))
 }
 
@@ -69,7 +69,9 @@ fn actor_retire<'a>(
         Ok(id) => id,
         Err(error) => return failure(env, &error),
     };
-    let retiring = host.router().retire_actor(&id, Duration::from_millis(drain_ms));
+    let retiring = host
+        .router()
+        .retire_actor(&id, Duration::from_millis(drain_ms));
     answer(env, to, async move {
         retiring.await;
         Ok(())
@@ -79,17 +81,12 @@ fn actor_retire<'a>(
 
 /// Has calls to an actor refused at once with this reason, until it is published.
 #[rustler::nif]
-fn actor_fail<'a>(
-    env: Env<'a>,
-    host: ResourceArc<Host>,
-    actor: &str,
-    reason: String,
-) -> NifResult<Term<'a>> {
+fn actor_fail<'a>(env: Env<'a>, host: ResourceArc<Host>, actor: &str, reason: String) -> Term<'a> {
     done(
         env,
         id(actor).map(|id| {
             host.router()
-                .fail_actor(&id, Error::new(Code::Unavailable, reason))
+                .fail_actor(&id, Error::new(Code::Unavailable, reason));
         }),
     )
 }

@@ -19,7 +19,7 @@ fn json_decode<'a>(env: Env<'a>, text: &str) -> Term<'a> {
     }
 }
 
-/// The value as a term. serde_json bounds how deep it is.
+/// The value as a term. How deep it is was bounded when it was parsed.
 pub(crate) fn term<'a>(env: Env<'a>, value: &Value) -> Term<'a> {
     match value {
         Value::Null => nil().encode(env),

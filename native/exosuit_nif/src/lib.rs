@@ -9,6 +9,11 @@
 //! A NIF here never waits. Work that takes time runs on Tokio and answers by message; a call to an
 //! actor is polled once on the calling scheduler before it goes there, see `call`.
 
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "rustler decodes arguments into values"
+)]
+
 mod actor;
 mod call;
 mod claims;

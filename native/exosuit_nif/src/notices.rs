@@ -149,7 +149,6 @@ fn map<'a>(env: Env<'a>, fields: &[(&'static str, Term<'a>)]) -> Term<'a> {
 fn describe(origin: &Origin) -> String {
     match origin {
         Origin::Host => "host".to_owned(),
-        Origin::Actor(id) => id.to_string(),
-        Origin::Provider { id, .. } => id.to_string(),
+        Origin::Actor(id) | Origin::Provider { id, .. } => id.to_string(),
     }
 }

@@ -5,7 +5,7 @@ use std::future::Future;
 use exosuit_core::{Code, Error};
 use rustler::env::SavedTerm;
 use rustler::thread::is_scheduler_thread;
-use rustler::{Encoder, Env, LocalPid, NifResult, OwnedEnv, Reference, Term};
+use rustler::{Encoder, Env, LocalPid, OwnedEnv, Reference, Term};
 
 use crate::runtime::runtime;
 use crate::term::{failure, ok};
@@ -89,9 +89,9 @@ where
 }
 
 /// `:ok`, or the error as a term: what most NIFs return.
-pub(crate) fn done<'a>(env: Env<'a>, result: Result<(), Error>) -> NifResult<Term<'a>> {
-    Ok(match result {
+pub(crate) fn done(env: Env<'_>, result: Result<(), Error>) -> Term<'_> {
+    match result {
         Ok(()) => rustler::types::atom::ok().encode(env),
         Err(error) => failure(env, &error),
-    })
+    }
 }

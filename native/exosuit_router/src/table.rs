@@ -96,7 +96,11 @@ impl Table {
     pub(crate) fn end_retired(&mut self, actor: &Arc<Actor>) -> Option<Entry> {
         let found = self.retired.get(&actor.id)?;
         let same = Arc::ptr_eq(&found.actor, actor);
-        if same { self.retired.remove(&actor.id) } else { None }
+        if same {
+            self.retired.remove(&actor.id)
+        } else {
+            None
+        }
     }
 
     pub(crate) fn publish(
@@ -176,24 +180,37 @@ impl Table {
 
     /// Whether what is known of its ends allows a link. What is unknown is checked when it comes.
     pub(crate) fn check_link(&self, link: &Link) -> Result<(), Error> {
+        match self.check_ends(link)? {
+            Some(actor) => self.check_claims(link, actor),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the provider at one end implements the contract. Gives the other end.
+    pub(crate) fn check_ends<'a>(&self, link: &'a Link) -> Result<Option<&'a Id>, Error> {
         let (source, target) = (&link.source, &link.target);
         let (provider, other) = match (self.providers.get(source), self.providers.get(target)) {
             (Some(_), Some(_)) => return Err(refusal::two_providers(link)),
             (Some(provider), None) => (provider, target),
             (None, Some(provider)) => (provider, source),
-            (None, None) => return Ok(()),
+            (None, None) => return Ok(None),
         };
         if !provider.contracts.contains(&link.contract) {
             let has = &provider.contracts;
             return Err(refusal::not_implemented(&provider.id, &link.contract, has));
         }
+        Ok(Some(other))
+    }
+
+    /// Whether the claims of the actor name the contract, if they are known.
+    pub(crate) fn check_claims(&self, link: &Link, actor: &Id) -> Result<(), Error> {
         let identity = self
             .actors
-            .get(other)
+            .get(actor)
             .and_then(|entry| entry.identity.as_ref());
         match identity {
             Some(identity) if !identity.grants.allow(&link.contract) => {
-                Err(refusal::missing_claim(link.contract.as_str(), other))
+                Err(refusal::missing_claim(link.contract.as_str(), actor))
             }
             _ => Ok(()),
         }

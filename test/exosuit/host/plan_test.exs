@@ -16,13 +16,13 @@ defmodule Exosuit.Host.PlanTest do
 
   defp there(changes \\ %{}), do: @desired |> Map.put(:failed, []) |> Map.merge(changes)
 
-  test "from nothing: all is specified, then providers, links and actors start" do
+  test "from nothing: all is specified and linked, then actors start, and providers last" do
     assert Plan.steps(@desired, @nothing) == [
              {:specify, @actor},
              {:specify, @provider},
-             {:start, {:provider, "p"}},
              {:link, @link},
-             {:start, {:actor, "a"}}
+             {:start, {:actor, "a"}},
+             {:start, {:provider, "p"}}
            ]
   end
 
