@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -106,17 +107,21 @@ async fn other_calls_go_on_while_one_waits_for_its_host() -> Result<()> {
     let caller = world.actor("caller").await?;
     let echo = world.actor("echo").await?;
 
-    let first = tokio::spawn(start(&caller, "Call", OUT));
-    let second = tokio::spawn(start(&caller, "Call", OUT));
-    let (_, first_answer) = waiting.recv().await.context("no first call")?;
-    let (_, second_answer) = waiting.recv().await.context("no second call")?;
+    let one = tokio::spawn(start(&caller, "Call", &b"default\0MA\0Any\0one"[..]));
+    let two = tokio::spawn(start(&caller, "Call", &b"default\0MA\0Any\0two"[..]));
+    let mut answers = HashMap::new();
+    for _ in 0..2 {
+        let (call, answer) = waiting.recv().await.context("no call")?;
+        answers.insert(call.payload, answer);
+    }
     assert_eq!(call(&echo, "Echo.Say", "meanwhile").await?, "meanwhile");
-    assert!(!first.is_finished() && !second.is_finished());
+    assert!(!one.is_finished() && !two.is_finished());
 
-    second_answer.send(Ok("two".into())).expect("it waits");
-    assert_eq!(second.await??, "two");
-    first_answer.send(Ok("one".into())).expect("it waits");
-    assert_eq!(first.await??, "one");
+    for (name, call) in [("two", two), ("one", one)] {
+        let answer = answers.remove(name.as_bytes()).context("not called")?;
+        answer.send(Ok(name.into())).expect("it waits");
+        assert_eq!(call.await??, name);
+    }
     Ok(())
 }
 
@@ -125,7 +130,8 @@ async fn a_call_waits_no_longer_than_its_deadline() -> Result<()> {
     let (world, mut waiting) = patient(engine()?);
     let caller = world.actor("caller").await?;
 
-    let deadline = Instant::now() + Duration::from_millis(20);
+    // Far enough for the host call to be made on a busy machine.
+    let deadline = Instant::now() + Duration::from_millis(250);
     let error = caller.deliver(invocation("Call", OUT, deadline)).await;
 
     assert_eq!(error.map_err(|error| error.code), Err(Code::Deadline));

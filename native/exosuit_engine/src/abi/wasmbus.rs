@@ -40,7 +40,6 @@ pub(crate) struct Prepared {
     memory: ModuleExport,
     guest_call: ModuleExport,
     before: Vec<ModuleExport>,
-    uses_wasi: bool,
 }
 
 impl Prepared {
@@ -59,7 +58,6 @@ impl Prepared {
             guest_call: function(module, GUEST_CALL, &answering)?
                 .ok_or_else(|| missing("function", GUEST_CALL))?,
             before: before.into_iter().flatten().collect(),
-            uses_wasi: module.imports().any(|import| import.module() == WASI),
         })
     }
 
@@ -68,7 +66,8 @@ impl Prepared {
             addressable("the operation", call.operation.len())?,
             addressable("the payload", call.payload.len())?,
         );
-        let mut store = State::new(actor, call, self).into_store(self.instance.module().engine());
+        let mut store =
+            State::new(actor, call, self.memory).into_store(self.instance.module().engine());
         match self.run(&mut store, lengths).await {
             Ok(code) => store.data_mut().conclude(code),
             Err(error) => Err(explain(&error, &store.data().limiter)),

@@ -9,7 +9,6 @@ use wasmtime::{ModuleExport, Store, UpdateDeadline};
 use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::p1::WasiP1Ctx;
 
-use super::Prepared;
 use crate::Error;
 use crate::actor::Shared;
 use crate::limiter::Limiter;
@@ -24,7 +23,7 @@ pub(crate) struct State {
     pub(super) call: Invocation,
     pub(super) memory: ModuleExport,
     pub(super) limiter: Limiter,
-    /// There for a module that imports WASI.
+    /// Made when the guest first uses it: most import more of WASI than they call.
     wasi: Option<Box<WasiP1Ctx>>,
     pub(super) response: Bytes,
     pub(super) error: Option<String>,
@@ -34,13 +33,13 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(super) fn new(actor: &Arc<Shared>, call: Invocation, prepared: &Prepared) -> Self {
+    pub(super) fn new(actor: &Arc<Shared>, call: Invocation, memory: ModuleExport) -> Self {
         Self {
             actor: actor.clone(),
             call,
-            memory: prepared.memory,
+            memory,
             limiter: Limiter::new(actor.limits),
-            wasi: prepared.uses_wasi.then(|| Box::new(sandbox(actor))),
+            wasi: None,
             response: Bytes::new(),
             error: None,
             host_response: Bytes::new(),
@@ -67,9 +66,8 @@ impl State {
     }
 
     pub(super) fn wasi(&mut self) -> &mut WasiP1Ctx {
-        self.wasi
-            .as_deref_mut()
-            .expect("made for every module that imports WASI")
+        let sandbox = || Box::new(sandbox(&self.actor));
+        self.wasi.get_or_insert_with(sandbox)
     }
 
     /// What the call comes to, once the guest has returned.
