@@ -25,8 +25,17 @@ defmodule Exosuit do
       ├── Edge    what talks to the world: see `Exosuit.Edge`
       └── Drain   takes its time when the host stops: no new calls, running ones finish
 
-  Every function takes the host's name first and raises `ArgumentError` where no such host runs.
-  Errors are `Exosuit.Error`; what happens on a host is told by events, see `subscribe/1`.
+  What was asked for outlives all of them: specifications, links and the router's table belong to
+  this supervisor. Each of the three falls alone; only where they fall more than three times in five
+  seconds does the whole fall with them, and whoever supervises the host has it started empty.
+
+  Every function takes the host's name first. It raises `ArgumentError` where no such host runs, or
+  where an argument or option is not of the kind it says. Errors are `Exosuit.Error`; what happens on
+  a host is told by events, see `subscribe/1`.
+
+  `call/5` and `inventory/1` pass through no process. What changes a host asks one of its processes
+  and waits for it; should that one be killed meanwhile, the caller exits as with `GenServer.call/3`,
+  and may ask again.
 
   ## Options
 
@@ -34,12 +43,78 @@ defmodule Exosuit do
   """
   use Supervisor
 
-  alias Exosuit.{Claims, Config, Directory, Drain, Edge, Error, Host, Lattice, Manifest, Wasm}
-  alias Exosuit.Host.{Deployment, Inventory, Links, Roster}
+  alias Exosuit.{
+    Claims,
+    Config,
+    Directory,
+    Drain,
+    Edge,
+    Error,
+    Host,
+    Lattice,
+    Manifest,
+    Options,
+    Router,
+    Wasm
+  }
+
+  alias Exosuit.Host.{Deployment, Inventory, Links, Roster, Specifications}
   alias Exosuit.Model.{ActorSpecification, Limits, Link, ProviderSpecification}
 
   @type host :: atom()
   @type id :: String.t()
+
+  @annotations [
+    type: :string_map,
+    default: %{},
+    doc: "what is noted of it, shown in events and the inventory."
+  ]
+  @actor [
+    id: [type: :string, default: nil, doc: "what it is called on this host."],
+    instances: [type: :pos_integer, default: 1, doc: "how many calls may run at a time."],
+    memory_limit: [
+      type: :bytes,
+      default: nil,
+      doc: "bytes of linear memory of an instance; by default the host's."
+    ],
+    queue: [
+      type: :non_neg_integer,
+      default: nil,
+      doc: "calls that may wait while as many run as may; by default the host's."
+    ],
+    annotations: @annotations
+  ]
+  @provider [
+    id: [type: :string, default: nil, doc: "what it is called on this host; by default its name."],
+    config: [type: :string_map, default: %{}, doc: "its own configuration."],
+    annotations: @annotations
+  ]
+  @contract {"a namespace and a package, as in \"wasmcloud:keyvalue\"", &__MODULE__.contract?/1}
+  @link_key [
+    source: [type: :string, doc: "the id of the actor."],
+    contract: [type: @contract, doc: "what the link is for."],
+    name: [type: :string, default: "default", doc: "of several links for one contract."]
+  ]
+  @link @link_key ++
+          [
+            target: [type: :string, doc: "the id of the provider, or of another actor."],
+            source_config: [type: :string_map, default: %{}, doc: "for the source."],
+            target_config: [type: :string_map, default: %{}, doc: "for the target."]
+          ]
+  @call [
+    timeout: [
+      type: :pos_integer,
+      default: nil,
+      doc: "milliseconds that it may take; by default the host's `:call_timeout`."
+    ],
+    execution: [
+      type: {:in, [:auto, :inline, :async]},
+      default: :auto,
+      doc:
+        "`:inline` polls the guest once on this scheduler, `:async` never does, and `:auto` " <>
+          "learns from what the actor did before."
+    ]
+  ]
 
   @doc "The child specification of a host; its `:name` is its id, too."
   @spec child_spec(keyword()) :: Supervisor.child_spec()
@@ -53,7 +128,15 @@ defmodule Exosuit do
 
   @doc "Starts a host. See the options above."
   @spec start_link(keyword()) :: Supervisor.on_start()
-  def start_link(options), do: Supervisor.start_link(__MODULE__, Config.new!(options))
+  def start_link(options) do
+    config = Config.new!(options)
+    name = Directory.via(config.name, __MODULE__)
+
+    with {:ok, pid} <- Supervisor.start_link(__MODULE__, config, name: name) do
+      Lattice.announce(config!(config.name), "host_started", host_facts(config))
+      {:ok, pid}
+    end
+  end
 
   @doc """
   Starts an actor from a path or from `{:bytes, wasm}` and waits until it runs.
@@ -63,16 +146,13 @@ defmodule Exosuit do
 
   ## Options
 
-  - `:id`: what it is called on this host
-  - `:instances`: how many calls may run at a time (default 1)
-  - `:memory_limit`: bytes of linear memory of an instance (default: the host's)
-  - `:queue`: how many calls may wait while as many run as may (default: the host's)
-  - `:annotations`: a map from strings to strings, shown in events and the inventory
+  #{Options.docs(@actor)}
   """
   @spec start_actor(host(), Path.t() | {:bytes, binary()}, keyword()) ::
           {:ok, id()} | {:error, Error.t()}
   def start_actor(host, code, options \\ []) do
     config = config!(host)
+    options = Options.validate!(options, @actor)
 
     with {:ok, {bytes, artifact}} <- Exosuit.Artifact.fetch(artifact(code)),
          {:ok, id} <- actor_id(bytes, options[:id], config),
@@ -87,7 +167,8 @@ defmodule Exosuit do
 
   @doc "Changes how many calls of an actor may run at a time."
   @spec scale_actor(host(), id(), pos_integer()) :: :ok | {:error, Error.t()}
-  def scale_actor(host, id, instances) when is_integer(instances) and instances > 0 do
+  def scale_actor(host, id, instances) do
+    instances = Options.argument!(instances, "the number of instances", :pos_integer)
     Roster.scale(config!(host), id, instances)
   end
 
@@ -96,22 +177,17 @@ defmodule Exosuit do
 
   ## Options
 
-  - `:id`: what it is called on this host (default: its name)
-  - `:config`: a map from strings to strings
-  - `:annotations`: a map from strings to strings
+  #{Options.docs(@provider)}
   """
   @spec start_provider(host(), String.t(), keyword()) :: {:ok, id()} | {:error, Error.t()}
   def start_provider(host, name, options \\ []) do
-    id = Keyword.get(options, :id, name)
+    config = config!(host)
+    name = Options.argument!(name, "the provider", :string)
+    options = Options.validate!(options, @provider)
+    id = options[:id] || name
+    fields = [artifact: {:builtin, name}] ++ Keyword.put(options, :id, id)
 
-    specification = %ProviderSpecification{
-      id: id,
-      artifact: {:builtin, name},
-      config: Keyword.get(options, :config, %{}),
-      annotations: Keyword.get(options, :annotations, %{})
-    }
-
-    with :ok <- Roster.start(config!(host), specification), do: {:ok, id}
+    with :ok <- Roster.start(config, struct!(ProviderSpecification, fields)), do: {:ok, id}
   end
 
   @doc "Stops a provider: its sockets are closed and its files let go of."
@@ -125,17 +201,17 @@ defmodule Exosuit do
 
   ## Options
 
-  - `:source`, `:target`: ids of an actor and of a provider (or of another actor)
-  - `:contract`: `"wasmcloud:keyvalue"`
-  - `:name`: of several links for one contract (default `"default"`)
-  - `:source_config`, `:target_config`: maps from strings to strings
+  #{Options.docs(@link)}
   """
   @spec put_link(host(), keyword()) :: :ok | {:error, Error.t()}
   def put_link(host, fields), do: Links.put(config!(host), link(fields))
 
   @doc "Removes a link, by `:source`, `:contract` and `:name`: the next call through it is refused."
   @spec delete_link(host(), keyword()) :: :ok | {:error, Error.t()}
-  def delete_link(host, fields), do: Links.delete(config!(host), link_key(fields))
+  def delete_link(host, fields) do
+    [source: source, contract: contract, name: name] = Options.validate!(fields, @link_key)
+    Links.delete(config!(host), {source, contract, name})
+  end
 
   @doc """
   Calls an actor by id, public key or call alias, and waits for its answer.
@@ -145,32 +221,22 @@ defmodule Exosuit do
 
   ## Options
 
-  - `:timeout`: milliseconds (default: the host's `:call_timeout`)
-  - `:execution`: `:inline` polls the guest once on this scheduler, `:async` never does, and `:auto`
-    (the default) learns from what the actor did before
+  #{Options.docs(@call)}
   """
   @spec call(host(), String.t(), String.t(), binary(), keyword()) ::
           {:ok, binary()} | {:error, Error.t()}
   def call(host, target, operation, payload, options \\ [])
       when is_binary(target) and is_binary(operation) and is_binary(payload) do
     {router, default_timeout} = Directory.fetch!(host, :calls)
-    timeout = Keyword.get(options, :timeout, default_timeout)
-
-    Wasm.call(
-      router,
-      target,
-      operation,
-      payload,
-      timeout,
-      Keyword.get(options, :execution, :auto)
-    )
+    {timeout, execution} = call_options(options, default_timeout)
+    Wasm.call(router, target, operation, payload, timeout, execution)
   end
 
   @doc """
   Makes an application what its manifest says: a second apply changes only what differs.
 
-  `{:ok, outcomes}` lists each step that was taken, and how it went; `{:error, diagnostics}` says
-  what is wrong with the manifest, all at once, and nothing was changed.
+  `{:ok, outcomes, warnings}` lists each step that was taken, and how it went; `{:error,
+  diagnostics}` says what is wrong with the manifest, all at once, and nothing was changed.
   """
   @spec apply_manifest(host(), Path.t()) ::
           {:ok, [Deployment.outcome()], [Manifest.diagnostic()]}
@@ -193,6 +259,8 @@ defmodule Exosuit do
   @doc "The process of an actor or a provider, or `nil` while it does not run."
   @spec whereis(host(), id()) :: pid() | nil
   def whereis(host, id) do
+    %Config{} = config!(host)
+
     Enum.find_value([:actor, :provider], fn role ->
       with {:ok, {pid, _facts}} <- Directory.fetch(host, {role, id}),
            do: pid,
@@ -200,7 +268,11 @@ defmodule Exosuit do
     end)
   end
 
-  @doc "Sends the calling process each further event of the host as `{:exosuit_event, event}`."
+  @doc """
+  Sends the calling process each further event of the host as `{:exosuit_event, event}`.
+
+  The host may be one that is yet to start.
+  """
   @spec subscribe(host()) :: :ok
   def subscribe(host), do: Lattice.Local.subscribe(host)
 
@@ -208,17 +280,38 @@ defmodule Exosuit do
   @spec unsubscribe(host()) :: :ok
   def unsubscribe(host), do: Lattice.Local.unsubscribe(host)
 
+  @doc false
+  def contract?(text) do
+    is_binary(text) and String.valid?(text) and match?([_, _], String.split(text, ":"))
+  end
+
   @impl Supervisor
   def init(config) do
     {:ok, {public_key, _seed}} = Claims.generate_key("server")
-    config = %{config | source: public_key, bus: Lattice.Local}
+    router = Router.new(config)
+    tables = %{specifications: Specifications.table(), links: Links.table()}
+    config = %{config | source: public_key, bus: Lattice.Local, router: router, tables: tables}
+    register(config, :config, config)
+    register(config, :calls, {router, config.call_timeout})
     Supervisor.init([{Host, config}, {Edge, config}, {Drain, config}], strategy: :one_for_one)
+  end
+
+  defp host_facts(config) do
+    %{labels: config.labels, version: to_string(Application.spec(:exosuit, :vsn))}
+  end
+
+  defp register(config, role, value) do
+    {:ok, _owner} = Registry.register(Exosuit.Registry, {config.name, role}, value)
   end
 
   defp config!(host), do: Directory.fetch!(host, :config)
 
   defp artifact({:bytes, bytes}) when is_binary(bytes), do: {:bytes, bytes, nil}
   defp artifact(path) when is_binary(path), do: {:file, Path.expand(path), nil}
+
+  defp artifact(other) do
+    raise ArgumentError, "expected the actor as a path or {:bytes, wasm}, got: #{inspect(other)}"
+  end
 
   defp actor_id(_bytes, id, _config) when is_binary(id), do: {:ok, id}
 
@@ -234,33 +327,26 @@ defmodule Exosuit do
     %ActorSpecification{
       id: id,
       artifact: artifact,
-      instances: Keyword.get(options, :instances, 1),
+      instances: options[:instances],
       limits: %Limits{
-        memory: Keyword.get(options, :memory_limit, config.memory_limit),
-        queue: Keyword.get(options, :queue, config.queue)
+        memory: options[:memory_limit] || config.memory_limit,
+        queue: options[:queue] || config.queue
       },
-      annotations: Keyword.get(options, :annotations, %{})
+      annotations: options[:annotations]
     }
   end
 
   defp link(fields) do
-    {contract, fields} = Keyword.pop!(fields, :contract)
-    [namespace, package] = split(contract)
+    {contract, fields} = fields |> Options.validate!(@link) |> Keyword.pop!(:contract)
+    [namespace, package] = String.split(contract, ":")
     struct!(Link, [namespace: namespace, package: package] ++ fields)
   end
 
-  defp link_key(fields) do
-    {Keyword.fetch!(fields, :source), Keyword.fetch!(fields, :contract),
-     fields[:name] || "default"}
-  end
+  # Most calls are given none, and they are many.
+  defp call_options([], default_timeout), do: {default_timeout, :auto}
 
-  defp split(contract) do
-    case String.split(contract, ":", parts: 2) do
-      [_namespace, _package] = parts ->
-        parts
-
-      _other ->
-        raise ArgumentError, "expected :contract as namespace:package, got: #{inspect(contract)}"
-    end
+  defp call_options(options, default_timeout) do
+    options = Options.validate!(options, @call)
+    {options[:timeout] || default_timeout, options[:execution]}
   end
 end

@@ -174,6 +174,62 @@ defmodule ExosuitTest do
     end
   end
 
+  test "an argument that is not of its kind is the caller's mistake, and harms nobody else" do
+    host = start_supervised_host!(actors: [echo: "echo"])
+    echo = Exosuit.whereis(host, "echo")
+    wasm = Guests.path("echo")
+
+    mistakes = [
+      {~r/expected :instances to be a positive integer, got: "ten"/,
+       fn -> Exosuit.start_actor(host, wasm, id: "a", instances: "ten") end},
+      {~r/expected :instances to be a positive/,
+       fn -> Exosuit.start_actor(host, wasm, id: "a", instances: 5_000_000_000) end},
+      {~r/expected :id to be a non-empty string/,
+       fn -> Exosuit.start_actor(host, wasm, id: <<255>>) end},
+      {~r/unknown options \[:instance\]/,
+       fn -> Exosuit.start_actor(host, wasm, id: "a", instance: 1) end},
+      {~r/expected the actor as a path/, fn -> Exosuit.start_actor(host, :echo, id: "a") end},
+      {~r/expected the number of instances to be/,
+       fn -> Exosuit.scale_actor(host, "echo", 0) end},
+      {~r/expected the provider to be a non-empty string/,
+       fn -> Exosuit.start_provider(host, :keyvalue) end},
+      {~r/expected :config to be a map from strings to strings/,
+       fn -> Exosuit.start_provider(host, "keyvalue", config: %{"backend" => :memory}) end},
+      {~r/option :target is required/,
+       fn -> Exosuit.put_link(host, source: "echo", contract: "a:b") end},
+      {~r/expected :source to be a non-empty string/,
+       fn -> Exosuit.put_link(host, source: :echo, target: "kv", contract: "a:b") end},
+      {~r/expected :contract to be a namespace and a package/,
+       fn -> Exosuit.put_link(host, source: "echo", target: "kv", contract: "keyvalue") end},
+      {~r/unknown options \[:target\]/,
+       fn -> Exosuit.delete_link(host, source: "echo", contract: "a:b", target: "kv") end},
+      {~r/expected :timeout to be a positive integer/,
+       fn -> Exosuit.call(host, "echo", "op", "", timeout: :infinity) end},
+      {~r/expected :execution to be one of/,
+       fn -> Exosuit.call(host, "echo", "op", "", execution: :later) end}
+    ]
+
+    for {message, mistake} <- mistakes, do: assert_raise(ArgumentError, message, mistake)
+    assert Exosuit.whereis(host, "echo") == echo
+  end
+
+  test "a name is one host's" do
+    host = start_supervised_host!()
+
+    assert {:error, {:already_started, _pid}} =
+             Exosuit.start_link(name: host, trusted_issuers: :any)
+  end
+
+  test "a host tells of its start and of its end" do
+    {:ok, _owner} = Registry.register(Exosuit.Registry, {:told, :claimed}, nil)
+    :ok = Exosuit.subscribe(:told)
+    start_supervised!({Exosuit, name: :told, trusted_issuers: :any, labels: %{"zone" => "home"}})
+    assert_receive {:exosuit_event, %{type: "host_started", data: data, source: "N" <> _}}
+    assert %{labels: %{"zone" => "home"}, version: _} = data
+    stop_supervised!(:told)
+    assert_receive {:exosuit_event, %{type: "host_stopped"}}
+  end
+
   defp spin(host, timeout), do: Exosuit.call(host, "faults", "spin", "", timeout: timeout)
 
   defp waits_for_answer?(pid), do: Process.info(pid, :status) == {:status, :waiting}

@@ -9,8 +9,8 @@ defmodule Exosuit.Actor do
 
   ## Messages
 
-  Sends `{:exosuit_started, key, loaded}` or `{:exosuit_failed, key, error}` to the process that it
-  was told to report to, `key` being `{:actor, id}`. After a failure it ends normally.
+  Sends `{:exosuit_started, self(), loaded}` or `{:exosuit_failed, self(), error}` to the process
+  that it was told to report to. After a failure it ends normally.
   """
   use GenServer, restart: :temporary
 
@@ -44,11 +44,11 @@ defmodule Exosuit.Actor do
     case start(state) do
       {:ok, state} ->
         Directory.enter(state.config.name, key, facts(state.loaded))
-        send(state.report_to, {:exosuit_started, key, state.loaded})
+        send(state.report_to, {:exosuit_started, self(), state.loaded})
         {:noreply, state}
 
       {:error, %Error{} = error} ->
-        send(state.report_to, {:exosuit_failed, key, error})
+        send(state.report_to, {:exosuit_failed, self(), error})
         {:stop, :normal, state}
     end
   end

@@ -58,9 +58,13 @@ defmodule Exosuit.Config do
       default: 5_000,
       doc: "milliseconds that a call may take when it is given no time of its own."
     ],
-    max_depth: [type: :pos_integer, default: 16, doc: "how deeply calls may be nested."],
+    max_depth: [
+      type: {"an integer from 1 to 255", &__MODULE__.depth?/1},
+      default: 16,
+      doc: "how deeply calls may be nested."
+    ],
     memory_limit: [
-      type: :pos_integer,
+      type: :bytes,
       default: 268_435_456,
       doc: "bytes of linear memory that an instance may have, unless its actor says otherwise."
     ],
@@ -97,7 +101,10 @@ defmodule Exosuit.Config do
   def issuers?(_other), do: false
 
   @doc false
-  def path?(path), do: is_nil(path) or (is_binary(path) and path != "")
+  def path?(path), do: is_nil(path) or (is_binary(path) and path != "" and String.valid?(path))
+
+  @doc false
+  def depth?(depth), do: depth in 1..255
 
   defp account_key?(key), do: is_binary(key) and byte_size(key) == 56 and match?("A" <> _, key)
 

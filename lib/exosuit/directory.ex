@@ -40,6 +40,10 @@ defmodule Exosuit.Directory do
     GenServer.call(via(host, __MODULE__), {:enter, key, self(), facts})
   end
 
+  @doc "Takes out what runs under this key, though its process may live on for a while."
+  @spec leave(atom(), key()) :: :ok
+  def leave(host, key), do: GenServer.call(via(host, __MODULE__), {:leave, key})
+
   @doc "The process and the facts of what runs under this key."
   @spec fetch(atom(), key()) :: {:ok, {pid(), map()}} | {:error, Error.t()}
   def fetch(host, {role, id} = key) do
@@ -70,6 +74,11 @@ defmodule Exosuit.Directory do
   def handle_call({:enter, key, pid, facts}, _from, state) do
     :ets.insert(state.table, {key, pid, facts})
     {:reply, :ok, put_in(state.monitors[Process.monitor(pid)], key)}
+  end
+
+  def handle_call({:leave, key}, _from, state) do
+    :ets.delete(state.table, key)
+    {:reply, :ok, state}
   end
 
   @impl GenServer

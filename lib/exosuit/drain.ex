@@ -5,7 +5,7 @@ defmodule Exosuit.Drain do
 
   use GenServer
 
-  alias Exosuit.{Config, Directory, Lattice, Router}
+  alias Exosuit.{Config, Lattice, Router}
 
   # Beyond the deadline itself: what the data plane needs to give up what is left.
   @margin 5_000
@@ -30,8 +30,7 @@ defmodule Exosuit.Drain do
 
   @impl GenServer
   def terminate(_reason, config) do
-    %Config{router: router} = Directory.fetch!(config.name, :config)
-    Router.drain(router, config.drain_timeout)
+    Router.drain(config.router, config.drain_timeout)
     Lattice.announce(config, "host_stopped", %{labels: config.labels})
   end
 end

@@ -5,8 +5,8 @@ defmodule Exosuit.Edge do
       Edge (one_for_one)
       └── Announcer   the data plane's facts become events; events become log lines
 
-  It may fall over and over, and nothing that serves notices: events are sent without it, and what
-  the data plane has to say meanwhile is counted and dropped.
+  It may fall over and over, and nothing that serves notices: events are sent without it; what the
+  data plane has to say meanwhile, failed calls and guests' lines, is lost.
   """
   use Supervisor
 

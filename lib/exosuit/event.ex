@@ -7,7 +7,7 @@ defmodule Exosuit.Event do
 
   | type | data |
   |---|---|
-  | `host_started`, `host_stopped` | `labels`, and `friendly_name`, `version`, `uptime_seconds` for the first |
+  | `host_started`, `host_stopped` | `labels`, and `version` for the first |
   | `actor_started` | `id`, `public_key`, `image_ref`, `annotations`, `claims` |
   | `actor_start_failed` | `id`, `image_ref`, `reason`, `error` |
   | `actor_stopped` | `id`, `public_key`, `annotations`, `reason` |
@@ -17,7 +17,9 @@ defmodule Exosuit.Event do
   | `restarting`, `gave_up` | `id`, `role`, `reason`, and `after_ms` or `restarts` |
   | `linkdef_set`, `linkdef_deleted` | the link's fields |
   | `linkdef_set_failed` | the link's fields, `reason`, `error` |
+  | `alias_refused` | `id`, `call_alias`, `reason`, `error` |
   | `invocation_failed` | `source`, `target`, `operation`, `reason`, `error` |
+  | `notices_dropped` | `count`: facts of the data plane that came faster than they were read |
   """
 
   @type t :: %__MODULE__{

@@ -12,32 +12,24 @@ defmodule Exosuit.Host do
 
   A child may use those above it, never those below. When one falls, those below restart with it.
 
-  What was asked for outlives each of them: the specifications and the links stand in tables that
-  this supervisor owns and one child each writes, and the router's table is held by it, too. So a
-  killed `Specifications` or `Links` finds everything again, and the `Reconciler` starts what no
-  longer runs.
+  What was asked for outlives each of them, and this supervisor, too: the specifications and the
+  links stand in tables that `Exosuit`'s supervisor owns and one child each writes, and the router's
+  table is held there as well. So a killed `Specifications` or `Links` finds everything again, and the
+  `Reconciler` starts what no longer runs.
   """
   use Supervisor
 
-  alias Exosuit.{Config, Directory, Router}
+  alias Exosuit.{Config, Directory}
   alias Exosuit.Host.{Links, Reconciler, Specifications}
+
+  @roles [Directory, Specifications, Links, :providers, :actors, Reconciler]
 
   @spec start_link(Config.t()) :: Supervisor.on_start()
   def start_link(config), do: Supervisor.start_link(__MODULE__, config)
 
   @impl Supervisor
   def init(config) do
-    config = %{config | router: Router.new(config), tables: tables()}
-
-    # For the life of this supervisor, so that a call finds the router whichever child is down.
-    {:ok, _owner} = Registry.register(Exosuit.Registry, {config.name, :config}, config)
-
-    {:ok, _owner} =
-      Registry.register(
-        Exosuit.Registry,
-        {config.name, :calls},
-        {config.router, config.call_timeout}
-      )
+    Enum.each(@roles, &await_end(config, &1))
 
     children = [
       {Directory, config},
@@ -51,14 +43,12 @@ defmodule Exosuit.Host do
     Supervisor.init(children, strategy: :rest_for_one)
   end
 
-  # Public, since the owner is not the writer: each is written by the one process of its name.
-  defp tables do
-    options = [:set, :public, read_concurrency: true]
-
-    %{
-      specifications: :ets.new(:exosuit_specifications, options),
-      links: :ets.new(:exosuit_links, options)
-    }
+  # The children of a killed supervisor end by themselves, but not at once; their names must be free.
+  defp await_end(config, role) do
+    with pid when is_pid(pid) <- GenServer.whereis(Directory.via(config.name, role)) do
+      monitor = Process.monitor(pid)
+      receive do: ({:DOWN, ^monitor, :process, _pid, _reason} -> :ok)
+    end
   end
 
   # Their children are temporary, so that no number of crashes takes the supervisor with it.

@@ -3,11 +3,17 @@ defmodule Exosuit.Options do
   # One schema gives the check at the door and the text under "## Options". A schema is a keyword
   # list: key => [type: check, default: value, doc: text]; without :default the key is required.
 
+  # What Rust takes: of most things 32 bits, of memory what a machine can address.
+  @largest 4_294_967_295
+  @most_bytes 281_474_976_710_655
+
   @type check ::
           :atom
           | :string
           | :boolean
           | :pos_integer
+          | :non_neg_integer
+          | :bytes
           | :timeout
           | :string_map
           | {:in, [atom()]}
@@ -28,20 +34,29 @@ defmodule Exosuit.Options do
     end
   end
 
+  @doc "The value, or an `ArgumentError` that says what `name` was expected to be."
+  @spec argument!(term(), String.t(), check()) :: term()
+  def argument!(value, name, type), do: check!(name, value, type)
+
   @doc "The options as Markdown."
   @spec docs(schema()) :: String.t()
   def docs(schema) do
     Enum.map_join(schema, "\n", fn {key, rule} ->
-      default = if Keyword.has_key?(rule, :default), do: default_text(rule), else: "Required"
-      "- `:#{key}` (#{expectation(rule[:type])}): #{rule[:doc]} #{default}."
+      "- `:#{key}` (#{expectation(rule[:type])}): #{rule[:doc]} #{default(rule)}."
     end)
   end
 
-  defp default_text(rule), do: "Default: `#{inspect(rule[:default])}`"
+  defp default(rule) do
+    case Keyword.fetch(rule, :default) do
+      {:ok, nil} -> "Optional"
+      {:ok, default} -> "Default: `#{inspect(default)}`"
+      :error -> "Required"
+    end
+  end
 
   defp fetch!(options, {key, rule}) do
     case Keyword.fetch(options, key) do
-      {:ok, value} -> {key, check!(key, value, rule[:type])}
+      {:ok, value} -> {key, check!(inspect(key), value, rule[:type])}
       :error -> {key, Keyword.get_lazy(rule, :default, fn -> raise_missing(key, rule) end)}
     end
   end
@@ -50,11 +65,11 @@ defmodule Exosuit.Options do
     raise ArgumentError, "the option :#{key} is required: #{rule[:doc]}"
   end
 
-  defp check!(key, value, type) do
+  defp check!(name, value, type) do
     if valid?(type, value) do
       value
     else
-      raise ArgumentError, "expected :#{key} to be #{expectation(type)}, got: #{inspect(value)}"
+      raise ArgumentError, "expected #{name} to be #{expectation(type)}, got: #{inspect(value)}"
     end
   end
 
@@ -63,21 +78,29 @@ defmodule Exosuit.Options do
   end
 
   defp valid?(:atom, value), do: is_atom(value) and value not in [nil, true, false]
-  defp valid?(:string, value), do: is_binary(value) and value != ""
+  defp valid?(:string, value), do: text?(value) and value != ""
   defp valid?(:boolean, value), do: is_boolean(value)
-  defp valid?(:pos_integer, value), do: is_integer(value) and value > 0
-  defp valid?(:timeout, value), do: is_integer(value) and value >= 0
+  defp valid?(:pos_integer, value), do: value in 1..@largest
+  defp valid?(:non_neg_integer, value), do: value in 0..@largest
+  defp valid?(:bytes, value), do: value in 1..@most_bytes
+  defp valid?(:timeout, value), do: value in 0..@largest
   defp valid?({:in, values}, value), do: value in values
   defp valid?({_text, fun}, value) when is_function(fun, 1), do: fun.(value)
 
   defp valid?(:string_map, value) do
-    is_map(value) and Enum.all?(value, fn {k, v} -> is_binary(k) and is_binary(v) end)
+    is_map(value) and not is_struct(value) and
+      Enum.all?(value, fn {k, v} -> text?(k) and text?(v) end)
   end
+
+  # Rust takes text as UTF-8 only.
+  defp text?(value), do: is_binary(value) and String.valid?(value)
 
   defp expectation(:atom), do: "an atom"
   defp expectation(:string), do: "a non-empty string"
   defp expectation(:boolean), do: "a boolean"
   defp expectation(:pos_integer), do: "a positive integer"
+  defp expectation(:non_neg_integer), do: "an integer from 0 on"
+  defp expectation(:bytes), do: "a positive number of bytes"
   defp expectation(:timeout), do: "a number of milliseconds"
   defp expectation(:string_map), do: "a map from strings to strings"
   defp expectation({:in, values}), do: "one of #{Enum.map_join(values, ", ", &inspect/1)}"

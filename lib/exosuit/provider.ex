@@ -3,13 +3,14 @@ defmodule Exosuit.Provider do
   A running provider: the process that a built-in capability lives and dies with.
 
   Links that it was given and could not take, say since a port is in use, are facts in the directory
-  and events; they do not keep it from serving the others. Calls do not pass through it. However the process ends, its sockets are closed and its files let
-  go of, and calls through its links are refused until its successor runs.
+  and events; they do not keep it from serving the others. Calls do not pass through it. However the
+  process ends, its sockets are closed and its files let go of, and calls through its links are
+  refused until its successor runs.
 
   ## Messages
 
-  Sends `{:exosuit_started, key, nil}` or `{:exosuit_failed, key, error}` to the process that it was
-  told to report to, `key` being `{:provider, id}`. After a failure it ends normally.
+  Sends `{:exosuit_started, self(), nil}` or `{:exosuit_failed, self(), error}` to the process that
+  it was told to report to. After a failure it ends normally.
   """
   use GenServer, restart: :temporary
 
@@ -38,11 +39,11 @@ defmodule Exosuit.Provider do
     case Router.start_provider(config.router, specification, config.data_dir) do
       {:ok, {provider, failures}} ->
         Directory.enter(config.name, key, %{native: provider, refused_links: failures})
-        send(state.report_to, {:exosuit_started, key, nil})
+        send(state.report_to, {:exosuit_started, self(), nil})
         {:noreply, %{state | provider: provider}}
 
       {:error, %Error{} = error} ->
-        send(state.report_to, {:exosuit_failed, key, error})
+        send(state.report_to, {:exosuit_failed, self(), error})
         {:stop, :normal, state}
     end
   end

@@ -52,8 +52,7 @@ defmodule Exosuit.Router do
 
   @doc "Says that the actor will not come: calls to it are refused at once, until it is published."
   @spec fail(t(), String.t(), Error.t()) :: result()
-  def fail(router, id, error),
-    do: router |> Native.actor_fail(id, Exception.message(error)) |> done()
+  def fail(router, id, error), do: router |> Native.actor_fail(id, reason(error)) |> done()
 
   @doc """
   Opens the actor's entry to calls for as long as the calling process lives.
@@ -104,6 +103,10 @@ defmodule Exosuit.Router do
   def delete_link(router, key) do
     (&Native.link_delete(router, key, &1)) |> Answer.await(@start_timeout) |> done()
   end
+
+  # The caller's error says itself that the actor is unavailable.
+  defp reason(%Error{reason: :unavailable, detail: detail}), do: detail
+  defp reason(error), do: Exception.message(error)
 
   defp done(:ok), do: :ok
   defp done({:ok, _value}), do: :ok

@@ -16,12 +16,25 @@ defmodule Exosuit.Up do
     with {:ok, request} <- request(System.get_env("EXOSUIT_UP")),
          {:ok, options} <- options(request),
          :ok <- check(request["manifests"], options),
-         {:ok, _pid} <- Supervisor.start_child(Exosuit.Supervisor, {Exosuit, options}) do
+         {:ok, pid} <- Supervisor.start_child(Exosuit.Supervisor, host(options)) do
+      monitor = Process.monitor(pid)
       Report.host(Exosuit.inventory(@host), options)
       Enum.each(request["manifests"], &apply_manifest/1)
       Report.ready()
+      await_end(monitor)
     else
       {:error, reason} -> fail(reason)
+    end
+  end
+
+  # Started again it would be empty: better that the VM ends, and whoever watches over that decides.
+  defp host(options), do: Supervisor.child_spec({Exosuit, options}, restart: :temporary)
+
+  defp await_end(monitor) do
+    receive do
+      # The VM stops.
+      {:DOWN, ^monitor, :process, _pid, :shutdown} -> :ok
+      {:DOWN, ^monitor, :process, _pid, reason} -> fail({:host, reason})
     end
   end
 
@@ -74,6 +87,7 @@ defmodule Exosuit.Up do
     System.halt(1)
   end
 
+  defp describe({:host, reason}), do: "the host fell: #{Exception.format_exit(reason)}"
   defp describe(%Error{} = error), do: Exception.message(error)
   defp describe(text) when is_binary(text), do: text
   defp describe(reason), do: Exception.format_exit(reason)

@@ -32,9 +32,25 @@ defmodule Exosuit.FaultsTest do
   end
 
   test "a log flood is bounded, and says how much was lost", %{host: host} do
-    :ok = Exosuit.subscribe(host)
+    %{router: router} = Exosuit.Directory.fetch!(host, :config)
+    :ok = Exosuit.Router.observe(router, self())
     assert {:ok, _answer} = Exosuit.call(host, "flood", "op", "")
+    assert_receive {:exosuit_notice, {:log_dropped, "flood", lost}} when lost > 0, 5_000
+    assert Enum.count(notices(), &match?({:log, "flood", _level, _text}, &1)) in 1..2_000
     assert {:ok, "well"} = Exosuit.call(host, "echo", "op", "well")
+  end
+
+  test "a storm of refusals is told no faster than anybody reads it", %{host: host} do
+    %{router: router} = Exosuit.Directory.fetch!(host, :config)
+    :ok = Exosuit.Router.observe(router, self())
+    started = System.monotonic_time(:millisecond)
+    for _ <- 1..20_000, do: {:error, _unknown} = Exosuit.call(host, "nobody", "op", "")
+
+    assert_receive {:exosuit_notice, {"notices_dropped", %{count: count}}} when count > 0, 5_000
+    told = length(notices())
+    # 500 in a tenth of a second; the first are told at once.
+    assert told <= 500 * (2 + div(System.monotonic_time(:millisecond) - started, 100))
+    assert told < 20_000
   end
 
   test "a failed call is an event, without its payload", %{host: host} do
@@ -56,6 +72,10 @@ defmodule Exosuit.FaultsTest do
     assert %{ok: ok, error: errors} = results
     assert ok + errors == 64 * 40
     assert {:ok, "well"} = Exosuit.call(host, "echo", "op", "well")
+  end
+
+  defp notices(found \\ []) do
+    receive do: ({:exosuit_notice, notice} -> notices([notice | found])), after: (0 -> found)
   end
 
   defp fault(host, operation), do: Exosuit.call(host, "faults", operation, "", timeout: 500)

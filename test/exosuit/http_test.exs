@@ -75,6 +75,15 @@ defmodule Exosuit.HttpTest do
     end
   end
 
+  test "a link that was written down, and not put in force when its writer was killed, is put again" do
+    %{port: port, host: host, actor: actor} = counter!()
+    %{router: router} = Exosuit.Directory.fetch!(host, :config)
+    :ok = Exosuit.Router.delete_link(router, {actor, @keyvalue, "default"})
+    assert {502, _body} = Http.request(port, "GET", "/a")
+    kill(GenServer.whereis(Exosuit.Directory.via(host, Exosuit.Host.Links)))
+    assert eventually(fn -> match?({200, _body}, Http.request(port, "GET", "/a")) end)
+  end
+
   test "a killed provider process closes and opens the listener, and the store" do
     %{port: port, host: host} = counter!(data_dir: tmp_dir!())
     assert {200, ~s({"counter":1})} = Http.request(port, "GET", "/a")

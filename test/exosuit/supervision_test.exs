@@ -53,7 +53,10 @@ defmodule Exosuit.SupervisionTest do
         :providers,
         :actors,
         Exosuit.Host.Reconciler,
-        Exosuit.Edge.Announcer
+        Exosuit.Edge.Announcer,
+        {:child, Exosuit.Host},
+        {:child, Exosuit.Edge},
+        {:child, Exosuit.Drain}
       ] do
     test "killing #{inspect(role)} under load: all comes back, and nothing is forgotten" do
       host = start_supervised_host!(actors: [echo: "echo", other: "faults"])
@@ -74,6 +77,134 @@ defmodule Exosuit.SupervisionTest do
       assert {:ok, "well"} = Exosuit.call(host, "other", "echo", "well")
       assert [%{source: "echo", target: "kv"}] = Exosuit.inventory(host).links
     end
+  end
+
+  test "a burst of kills that takes the host's supervisor down forgets nothing" do
+    host = start_supervised_host!(actors: [echo: "echo"])
+    supervisor = whereis(host, {:child, Exosuit.Host})
+
+    # One more than it starts again in five seconds.
+    for _ <- 1..4 do
+      victim = eventually(fn -> whereis(host, Exosuit.Host.Reconciler) end)
+      kill(victim)
+      eventually(fn -> whereis(host, Exosuit.Host.Reconciler) not in [nil, victim] end)
+    end
+
+    assert whereis(host, {:child, Exosuit.Host}) not in [nil, supervisor]
+    assert {:ok, "well"} = Exosuit.call(host, "echo", "op", "well")
+    assert {:ok, _id} = Exosuit.start_actor(host, Guests.path("echo"), id: "another")
+  end
+
+  test "a host that falls again and again falls as a whole, and is started empty" do
+    host = start_supervised_host!(actors: [echo: "echo"])
+    whole = whereis(host, Exosuit)
+    monitor = Process.monitor(whole)
+
+    for _ <- 1..3 do
+      victim = whereis(host, {:child, Exosuit.Host})
+      kill(victim)
+      eventually(fn -> whereis(host, {:child, Exosuit.Host}) not in [nil, victim] end)
+      assert {:ok, "well"} = Exosuit.call(host, "echo", "op", "well")
+    end
+
+    kill(whereis(host, {:child, Exosuit.Host}))
+    assert_receive {:DOWN, ^monitor, :process, ^whole, :shutdown}, 10_000
+    await_successor(host, whole)
+    start_actor!(host, "echo", "echo")
+    assert {:ok, "well"} = Exosuit.call(host, "echo", "op", "well")
+  end
+
+  test "a host that is killed as a whole is started empty by whoever supervises it" do
+    host = start_supervised_host!(actors: [echo: "echo"])
+    whole = whereis(host, Exosuit)
+    kill(whole)
+    await_successor(host, whole)
+    assert %{actors: []} = Exosuit.inventory(host)
+    start_actor!(host, "echo", "echo")
+    assert {:ok, "well"} = Exosuit.call(host, "echo", "op", "well")
+  end
+
+  test "a killed edge does not make the host drain" do
+    host = start_supervised_host!(actors: [echo: "echo"])
+    :ok = Exosuit.subscribe(host)
+
+    for child <- [Exosuit.Edge, Exosuit.Drain] do
+      victim = whereis(host, {:child, child})
+      kill(victim)
+      eventually(fn -> whereis(host, {:child, child}) not in [nil, victim] end)
+    end
+
+    assert {:ok, "well"} = Exosuit.call(host, "echo", "op", "well")
+    refute_received {:exosuit_event, %{type: "host_stopped"}}
+  end
+
+  test "a start goes on although whoever asked for it ends" do
+    host = start_supervised_host!()
+    reconciler = whereis(host, Exosuit.Host.Reconciler)
+    :ok = :sys.suspend(reconciler)
+    asking = spawn(fn -> Exosuit.start_actor(host, Guests.path("echo"), id: "echo") end)
+    eventually(fn -> asked?(reconciler, :run) end)
+    kill(asking)
+    :ok = :sys.resume(reconciler)
+
+    eventually(fn -> Exosuit.whereis(host, "echo") end)
+    assert {:ok, "well"} = Exosuit.call(host, "echo", "op", "well")
+  end
+
+  test "a stop while it starts ends the start, and the next start is a new one" do
+    host = start_supervised_host!()
+    reconciler = whereis(host, Exosuit.Host.Reconciler)
+
+    for _ <- 1..20 do
+      :ok = :sys.suspend(reconciler)
+      start = Task.async(fn -> Exosuit.start_actor(host, Guests.path("echo"), id: "echo") end)
+
+      eventually(fn -> asked?(reconciler, :run) end)
+
+      stop = Task.async(fn -> Exosuit.Host.Reconciler.stop(config(host), {:actor, "echo"}) end)
+
+      eventually(fn -> asked?(reconciler, :stop) end)
+
+      :ok = :sys.resume(reconciler)
+
+      assert {:error, %Error{reason: :dropped}} = Task.await(start)
+      assert :ok = Task.await(stop)
+      assert %{actors: []} = Exosuit.inventory(host)
+
+      assert {:error, %Error{reason: :unknown_target}} =
+               Exosuit.call(host, "echo", "op", "", timeout: 50)
+
+      assert {:ok, "echo"} = Exosuit.start_actor(host, Guests.path("echo"), id: "echo")
+      assert {:ok, "well"} = Exosuit.call(host, "echo", "op", "well")
+      :ok = Exosuit.stop_actor(host, "echo")
+    end
+  end
+
+  test "what a process says that is no longer looked after is no news" do
+    host = start_supervised_host!()
+    reconciler = whereis(host, Exosuit.Host.Reconciler)
+    stranger = spawn(fn -> :gone end)
+    send(reconciler, {:exosuit_started, stranger, nil})
+    send(reconciler, {:exosuit_failed, stranger, Error.new(:io, "no such file")})
+
+    assert %{} == Exosuit.Host.Reconciler.phases(config(host))
+    assert whereis(host, Exosuit.Host.Reconciler) == reconciler
+  end
+
+  test "an actor's successor serves while the last calls of the stopped one finish" do
+    host = start_supervised_host!(actors: [actor: "faults"])
+    old = Exosuit.whereis(host, "actor")
+    running = Task.async(fn -> Exosuit.call(host, "actor", "spin", "", timeout: 1_000) end)
+    eventually(fn -> Process.info(running.pid, :status) == {:status, :waiting} end)
+
+    :ok = Exosuit.stop_actor(host, "actor")
+    assert Exosuit.whereis(host, "actor") == nil
+    start_actor!(host, "actor", "echo")
+    assert Exosuit.whereis(host, "actor") not in [nil, old]
+    assert {:ok, "new"} = Exosuit.call(host, "actor", "op", "new")
+    assert {:error, %Error{reason: :deadline}} = Task.await(running)
+    assert {:ok, "new"} = Exosuit.call(host, "actor", "op", "new")
+    assert %{actors: [%{status: :running}]} = Exosuit.inventory(host)
   end
 
   test "a killed announcer is back for the next event of the data plane" do
@@ -177,7 +308,27 @@ defmodule Exosuit.SupervisionTest do
     keep_killing(host, id)
   end
 
+  # Its supervisor tells of its children once all of them are up.
+  defp await_successor(host, whole) do
+    eventually(fn -> whereis(host, Exosuit) not in [nil, whole] end)
+    assert is_pid(whereis(host, {:child, Exosuit.Drain}))
+  end
+
+  defp asked?(pid, request) do
+    {:messages, messages} = Process.info(pid, :messages)
+    Enum.any?(messages, &match?({:"$gen_call", _from, {^request, _argument}}, &1))
+  end
+
+  defp config(host), do: Directory.fetch!(host, :config)
+
+  defp whereis(host, {:child, child}) do
+    children = Supervisor.which_children(whereis(host, Exosuit))
+    with {_id, pid, _type, _modules} <- List.keyfind(children, child, 0), do: if_pid(pid)
+  end
+
   defp whereis(host, role), do: GenServer.whereis(Directory.via(host, role))
+
+  defp if_pid(pid), do: if(is_pid(pid), do: pid)
 
   defp all_runs?(host) do
     inventory = Exosuit.inventory(host)

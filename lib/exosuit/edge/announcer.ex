@@ -25,8 +25,7 @@ defmodule Exosuit.Edge.Announcer do
   def init(config) do
     Logger.metadata(host: config.name)
     :ok = config.bus.subscribe(config.name)
-    %Config{router: router} = Directory.fetch!(config.name, :config)
-    :ok = Router.observe(router, self())
+    :ok = Router.observe(config.router, self())
     {:ok, %__MODULE__{config: config}}
   end
 

@@ -83,7 +83,7 @@ defmodule Exosuit.Host.Attempts do
   end
 
   defp fallen(attempts, key, reason, now) do
-    error = Error.new(:dropped, "its process ended: #{describe(reason)}")
+    error = Error.new(:unavailable, "its process ended: #{describe(reason)}")
     stopped = {:announce, key, :stopped, %{reason: describe(reason)}}
     {attempts, replies} = settle(attempts, key, :waiting, {:error, error}, [stopped])
     {attempts, actions} = again(attempts, key, error, now)
@@ -94,11 +94,17 @@ defmodule Exosuit.Host.Attempts do
     case Restarts.next(attempts[key].restarts, now) do
       {:after, delay, restarts} ->
         {put_in(attempts[key].restarts, restarts),
-         [{:announce, key, :restarting, %{after_ms: delay}}, {:schedule, key, delay}]}
+         [
+           {:announce, key, :restarting, %{after_ms: delay, reason: error.reason}},
+           {:schedule, key, delay}
+         ]}
 
       {:give_up, count} ->
         {put_in(attempts[key].phase, {:failed, error}),
-         [{:announce, key, :gave_up, %{restarts: count}}, {:refuse, key, error}]}
+         [
+           {:announce, key, :gave_up, %{restarts: count, reason: error.reason}},
+           {:refuse, key, error}
+         ]}
     end
   end
 

@@ -44,12 +44,21 @@ defmodule Exosuit.Host.Deployment do
   defp run_step(config, step, refused), do: {{step, perform(config, step)}, refused}
 
   defp current(config, app) do
+    specifications = Enum.filter(Specifications.list(config), &(&1.app == app))
+    phases = Reconciler.phases(config)
+    keys = Enum.map(specifications, &Specifications.key/1)
+
     %{
-      specifications: Enum.filter(Specifications.list(config), &(&1.app == app)),
+      specifications: specifications,
       links: Enum.filter(Links.list(config), &(&1.app == app)),
-      failed: for({key, {:failed, _error}} <- Reconciler.phases(config), do: key)
+      idle: Enum.filter(keys, &idle?(phases[&1]))
     }
   end
+
+  # One that was specified and never tried: whoever applied the manifest ended in between.
+  defp idle?(nil), do: true
+  defp idle?({:failed, _error}), do: true
+  defp idle?(_phase), do: false
 
   # A changed file under an unchanged name is a change; an unreadable one fails when it starts.
   defp with_digests(specifications) do

@@ -1,7 +1,11 @@
 defmodule Exosuit.Host.Links do
   @moduledoc false
   # The links of a host, pushed to the router, which checks them. One writer, this process; the
-  # table belongs to the host's supervisor. Blocks on the router while a listener is opened.
+  # table belongs to the topmost supervisor. Blocks on the router while a listener is opened.
+  #
+  # The table never shows less than the router has: a link is written down before it is put there,
+  # and struck out after it was deleted there. Should this process be killed in between, its
+  # successor puts again what is written down.
 
   use GenServer
 
@@ -16,6 +20,10 @@ defmodule Exosuit.Host.Links do
     GenServer.start_link(__MODULE__, config, name: Directory.via(config.name, __MODULE__))
   end
 
+  @doc "An empty table. Public, as its owner is not its writer, who may be restarted."
+  @spec table() :: :ets.tid()
+  def table, do: :ets.new(:exosuit_links, [:set, :public, read_concurrency: true])
+
   @doc "Makes a link, or changes its configuration."
   @spec put(Config.t(), Link.t()) :: :ok | {:error, Error.t()}
   def put(config, link), do: call(config, {:put, link})
@@ -29,20 +37,31 @@ defmodule Exosuit.Host.Links do
   def list(config), do: for([link] <- :ets.match(config.tables.links, {:_, :"$1"}), do: link)
 
   @impl GenServer
-  def init(config), do: {:ok, config}
+  def init(config), do: {:ok, config, {:continue, :put_again}}
+
+  @impl GenServer
+  def handle_continue(:put_again, config) do
+    # The router tells of a refusal itself.
+    Enum.each(list(config), &Router.put_link(config.router, &1))
+    {:noreply, config}
+  end
 
   @impl GenServer
   def handle_call({:put, link}, _from, config) do
+    table = config.tables.links
+    before = :ets.lookup(table, Link.key(link))
+    :ets.insert(table, {Link.key(link), link})
     result = Router.put_link(config.router, link)
-    if result == :ok, do: :ets.insert(config.tables.links, {Link.key(link), link})
+    if result != :ok, do: restore(table, Link.key(link), before)
     announce_put(config, link, result)
     {:reply, result, config}
   end
 
   def handle_call({:delete, key}, _from, config) do
-    case :ets.take(config.tables.links, key) do
+    case :ets.lookup(config.tables.links, key) do
       [{_key, link}] ->
         result = Router.delete_link(config.router, key)
+        :ets.delete(config.tables.links, key)
         Lattice.announce(config, "linkdef_deleted", Link.public(link))
         {:reply, result, config}
 
@@ -50,6 +69,9 @@ defmodule Exosuit.Host.Links do
         {:reply, {:error, Error.new(:not_found, "there is no link #{describe(key)}")}, config}
     end
   end
+
+  defp restore(table, key, []), do: :ets.delete(table, key)
+  defp restore(table, _key, [before]), do: :ets.insert(table, before)
 
   defp call(config, request) do
     GenServer.call(Directory.via(config.name, __MODULE__), request, @timeout)
@@ -59,10 +81,8 @@ defmodule Exosuit.Host.Links do
     Lattice.announce(config, "linkdef_set", Link.public(link))
   end
 
-  defp announce_put(config, link, {:error, error}) do
-    failure = %{reason: error.reason, error: Exception.message(error)}
-    Lattice.announce(config, "linkdef_set_failed", Map.merge(Link.public(link), failure))
-  end
+  # The router tells of it itself, as it does where a link is refused later.
+  defp announce_put(_config, _link, {:error, _error}), do: :ok
 
   defp describe({source, contract, name}), do: "from #{source} for #{contract} named #{name}"
 end

@@ -1,8 +1,8 @@
 defmodule Exosuit.Host.Plan do
   @moduledoc false
   # From what an application should be and what of it is there: the steps between the two, pure.
-  # Steps are in the order that loses least: providers come last, so that a listener opens when those
-  # who answer are there.
+  # Steps are in the order that loses least: providers come last, and of them those that listen, so
+  # that a port opens when those who answer are there.
 
   alias Exosuit.Directory
   alias Exosuit.Host.Specifications
@@ -12,7 +12,7 @@ defmodule Exosuit.Host.Plan do
   @type current :: %{
           specifications: [Specifications.specification()],
           links: [Link.t()],
-          failed: [Directory.key()]
+          idle: [Directory.key()]
         }
   @type step ::
           {:stop, Directory.key()}
@@ -22,8 +22,11 @@ defmodule Exosuit.Host.Plan do
           | {:unlink, Link.key()}
           | {:link, Link.t()}
 
+  @listeners ["http-server"]
+
   @doc """
-  The steps from `current` to `desired`; none where nothing differs and nothing has failed.
+  The steps from `current` to `desired`; none where nothing differs and nothing is idle, that is,
+  specified but given up, or never tried.
 
   All is specified before anything starts: a call to what is still starting waits for it.
   """
@@ -39,20 +42,22 @@ defmodule Exosuit.Host.Plan do
       Enum.map(new, &{:specify, &1}) ++
       links(desired.links, current.links) ++
       changes(desired.specifications, there) ++
-      starts(new, wanted, current.failed, :actor) ++
-      starts(new, wanted, current.failed, :provider)
+      starts(new, wanted, current.idle)
   end
 
   defp stops(wanted, there) do
     for {key, old} <- there, restart?(old, wanted[key]), do: {:stop, key}
   end
 
-  defp starts(new, wanted, failed, role) do
-    again = Enum.filter(failed, &is_map_key(wanted, &1))
-
-    for {^role, _id} = key <- Enum.uniq(Enum.map(new, &Specifications.key/1) ++ again),
-        do: {:start, key}
+  defp starts(new, wanted, idle) do
+    again = Enum.filter(idle, &is_map_key(wanted, &1))
+    keys = Enum.uniq(Enum.map(new, &Specifications.key/1) ++ again)
+    for key <- Enum.sort_by(keys, &rank(wanted[&1])), do: {:start, key}
   end
+
+  defp rank(%ActorSpecification{}), do: 0
+  defp rank(%{artifact: {:builtin, name}}) when name in @listeners, do: 2
+  defp rank(_provider), do: 1
 
   defp changes(specifications, there) do
     for %ActorSpecification{} = new <- specifications,

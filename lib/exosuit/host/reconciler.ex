@@ -20,11 +20,15 @@ defmodule Exosuit.Host.Reconciler do
     GenServer.start_link(__MODULE__, config, name: Directory.via(config.name, __MODULE__))
   end
 
+  @doc "Specifies this and starts it; where it cannot start, nothing of it is left behind."
+  @spec run(Config.t(), Specifications.specification()) :: :ok | {:error, Error.t()}
+  def run(config, specification), do: call(config, {:run, specification})
+
   @doc "Starts what is specified under this key, and waits for how that goes."
   @spec start(Config.t(), Directory.key()) :: :ok | {:error, Error.t()}
   def start(config, key), do: call(config, {:start, key})
 
-  @doc "Ends what runs under this key; it is not started again."
+  @doc "Ends what runs under this key and removes its specification."
   @spec stop(Config.t(), Directory.key()) :: :ok
   def stop(config, key), do: call(config, {:stop, key})
 
@@ -44,30 +48,38 @@ defmodule Exosuit.Host.Reconciler do
     {:noreply, Enum.reduce(waiting, state, &act(Attempts.start(&2.attempts, &1, nil), &2))}
   end
 
+  # Here rather than by the caller, who may end between one step and the next.
   @impl GenServer
+  def handle_call({:run, specification}, from, state) do
+    key = Specifications.key(specification)
+
+    case Specifications.add(state.config, specification) do
+      :ok -> {:noreply, act(Attempts.start(state.attempts, key, {:or_remove, key, from}), state)}
+      error -> {:reply, error, state}
+    end
+  end
+
   def handle_call({:start, key}, from, state) do
     {:noreply, act(Attempts.start(state.attempts, key, from), state)}
   end
 
-  def handle_call({:stop, key}, _from, state) do
-    {role, id} = key
-    error = Error.new(:dropped, "the #{role} #{id} was stopped while it started")
-    state = end_child(state, key)
-    {:reply, :ok, act(Attempts.stop(state.attempts, key, error), state)}
-  end
+  def handle_call({:stop, key}, _from, state), do: {:reply, :ok, remove(state, key)}
 
   def handle_call(:phases, _from, state) do
     {:reply, Map.new(state.attempts, fn {key, attempt} -> {key, attempt.phase} end), state}
   end
 
+  # What a process says that was stopped meanwhile, or replaced, is no news of its successor.
   @impl GenServer
-  def handle_info({:exosuit_started, key, loaded}, state) do
-    if loaded, do: Specifications.keep(state.config, key, loaded)
-    {:noreply, act(Attempts.started(state.attempts, key), state)}
+  def handle_info({:exosuit_started, pid, loaded}, state) do
+    case state.pids do
+      %{^pid => key} -> {:noreply, started(state, key, loaded)}
+      %{} -> {:noreply, state}
+    end
   end
 
-  def handle_info({:exosuit_failed, key, error}, state) do
-    {:noreply, act(Attempts.failed(state.attempts, key, error, now()), state)}
+  def handle_info({:exosuit_failed, pid, error}, state) do
+    {:noreply, ended(state, pid, &Attempts.failed(&1, &2, error, now()))}
   end
 
   def handle_info({:retry, key}, state) do
@@ -75,10 +87,7 @@ defmodule Exosuit.Host.Reconciler do
   end
 
   def handle_info({:DOWN, _monitor, :process, pid, reason}, state) do
-    case Map.pop(state.pids, pid) do
-      {nil, _pids} -> {:noreply, state}
-      {key, pids} -> {:noreply, fallen(%{state | pids: pids}, key, reason)}
-    end
+    {:noreply, ended(state, pid, &Attempts.down(&1, &2, reason, now()))}
   end
 
   defp call(config, request) do
@@ -92,6 +101,11 @@ defmodule Exosuit.Host.Reconciler do
   end
 
   defp perform({:reply, nil, _result}, state), do: state
+
+  defp perform({:reply, {:or_remove, key, from}, result}, state) do
+    state = if result == :ok, do: state, else: remove(state, key)
+    perform({:reply, from, result}, state)
+  end
 
   defp perform({:reply, from, result}, state) do
     GenServer.reply(from, result)
@@ -173,9 +187,20 @@ defmodule Exosuit.Host.Reconciler do
     watch(state, key, pid)
   end
 
-  defp fallen(state, key, reason) do
-    state = %{state | keys: Map.delete(state.keys, key)}
-    act(Attempts.down(state.attempts, key, reason, now()), state)
+  defp started(state, key, loaded) do
+    if loaded, do: Specifications.keep(state.config, key, loaded)
+    act(Attempts.started(state.attempts, key), state)
+  end
+
+  defp ended(state, pid, decide) do
+    case Map.pop(state.pids, pid) do
+      {nil, _pids} ->
+        state
+
+      {key, pids} ->
+        state = %{state | pids: pids, keys: Map.delete(state.keys, key)}
+        act(decide.(state.attempts, key), state)
+    end
   end
 
   defp watch(state, key, pid) do
@@ -193,13 +218,24 @@ defmodule Exosuit.Host.Reconciler do
     end
   end
 
-  # Started by an earlier reconciler, to which they would report, and not running yet.
+  # Started by an earlier reconciler, to which they would report, and not running yet; or stopped,
+  # with calls that still run: those are dropped.
   defp end_strangers(state) do
     for role <- [:actor, :provider],
         supervisor = supervisor(state.config, role),
         {_, pid, _, _} <- DynamicSupervisor.which_children(supervisor),
         not is_map_key(state.pids, pid),
         do: DynamicSupervisor.terminate_child(supervisor, pid)
+  end
+
+  # The specification goes last: until then a successor of this process starts it again, and
+  # whoever asked knows from the exit of the call that it was not stopped.
+  defp remove(state, {role, id} = key) do
+    error = Error.new(:dropped, "the #{role} #{id} was stopped while it started")
+    state = end_child(state, key)
+    state = act(Attempts.stop(state.attempts, key, error), state)
+    Specifications.remove(state.config, key)
+    state
   end
 
   defp end_child(state, key) do
@@ -221,6 +257,7 @@ defmodule Exosuit.Host.Reconciler do
 
   defp end_running(state, {role, id} = key, pid) do
     state = perform({:announce, key, :stopped, %{reason: "stopped"}}, state)
+    Directory.leave(state.config.name, key)
 
     if role == :actor and state.attempts[key].phase == :running do
       # New calls are refused from here on; the process ends once those that run have finished.

@@ -7,20 +7,12 @@ defmodule Exosuit.Host.Roster do
 
   @doc "Adds a specification and starts it; where it cannot start, nothing of it is left."
   @spec start(Config.t(), Specifications.specification()) :: :ok | {:error, Error.t()}
-  def start(config, specification) do
-    key = Specifications.key(specification)
-
-    with :ok <- Specifications.add(config, specification),
-         {:error, error} <- Reconciler.start(config, key) do
-      remove(config, key)
-      {:error, error}
-    end
-  end
+  def start(config, specification), do: Reconciler.run(config, specification)
 
   @doc "Ends what runs under this key; an actor's running calls finish first."
   @spec stop(Config.t(), Exosuit.Directory.key()) :: :ok | {:error, Error.t()}
   def stop(config, key) do
-    with {:ok, _found} <- Specifications.fetch(config, key), do: remove(config, key)
+    with {:ok, _found} <- Specifications.fetch(config, key), do: Reconciler.stop(config, key)
   end
 
   @doc "Changes how many calls of an actor may run at a time; running ones are left alone."
@@ -30,10 +22,5 @@ defmodule Exosuit.Host.Roster do
          :ok <- Specifications.change(config, %{actor | instances: instances}) do
       Exosuit.Lattice.announce(config, "actor_scaled", %{id: id, instances: instances})
     end
-  end
-
-  defp remove(config, key) do
-    :ok = Reconciler.stop(config, key)
-    Specifications.remove(config, key)
   end
 end

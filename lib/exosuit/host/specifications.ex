@@ -1,7 +1,7 @@
 defmodule Exosuit.Host.Specifications do
   @moduledoc false
   # What should run on a host, and what a first start has made of it. One writer, this process; the
-  # table belongs to the host's supervisor, so that a restart of this process forgets nothing.
+  # table belongs to the topmost supervisor, so that a restart of this process forgets nothing.
 
   use GenServer
 
@@ -15,6 +15,10 @@ defmodule Exosuit.Host.Specifications do
     GenServer.start_link(__MODULE__, config, name: Directory.via(config.name, __MODULE__))
   end
 
+  @doc "An empty table. Public, as its owner is not its writer, who may be restarted."
+  @spec table() :: :ets.tid()
+  def table, do: :ets.new(:exosuit_specifications, [:set, :public, read_concurrency: true])
+
   @doc "The key of what is specified: role and id."
   @spec key(specification()) :: Directory.key()
   def key(%ActorSpecification{id: id}), do: {:actor, id}
@@ -24,8 +28,8 @@ defmodule Exosuit.Host.Specifications do
   @spec add(Config.t(), specification()) :: :ok | {:error, Error.t()}
   def add(config, specification), do: call(config, {:add, specification})
 
-  @doc "Changes a specification in place: its limits and annotations, not its code."
-  @spec change(Config.t(), specification()) :: :ok | {:error, Error.t()}
+  @doc "Changes an actor's specification in place: its instances and annotations, nothing else."
+  @spec change(Config.t(), ActorSpecification.t()) :: :ok | {:error, Error.t()}
   def change(config, specification), do: call(config, {:change, specification})
 
   @doc "Removes a specification; the reconciler has ended what ran."
@@ -70,9 +74,10 @@ defmodule Exosuit.Host.Specifications do
   end
 
   def handle_call({:change, specification}, _from, config) do
-    with {:ok, {_old, loaded}} <- fetch(config, key(specification)),
-         :ok <- specify(config, specification) do
-      :ets.insert(config.tables.specifications, {key(specification), specification, loaded})
+    with {:ok, {old, loaded}} <- fetch(config, key(specification)),
+         new = %{old | instances: specification.instances, annotations: specification.annotations},
+         :ok <- specify(config, new) do
+      :ets.insert(config.tables.specifications, {key(new), new, loaded})
       {:reply, :ok, config}
     else
       error -> {:reply, error, config}

@@ -232,6 +232,11 @@ async fn sets_are_intersected_and_united() -> Result<()> {
         for operation in ["SetIntersection", "SetUnion"] {
             let found = store.ask::<Vec<String>>(operation, none).await;
             assert_eq!(code(found), Code::InvalidInput);
+            // Named again and again a set is looked at once, and that often it may be named.
+            let found: Vec<String> = store.ask(operation, vec!["s"; 64]).await?;
+            assert_eq!(found, ["a", "b", "c"]);
+            let found = store.ask::<Vec<String>>(operation, vec!["s"; 65]).await;
+            assert_eq!(code(found), Code::InvalidInput);
         }
         Ok(())
     })

@@ -3,20 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use exosuit_core::{Code, Error, Grants, Identity, LogGate};
-use exosuit_engine::{ActorOptions, Instances, Limits};
+use exosuit_core::{Answer, Code, Deliver, Error, Grants, Identity, Invocation, LogGate};
+use exosuit_engine::{Actor, ActorOptions, Instances, Limits};
 use exosuit_router::{ActorLimits, Publication};
-use rustler::{Atom, Encoder, Env, LocalPid, Monitor, NifResult, Resource, ResourceArc, Term};
+use rustler::{Encoder, Env, LocalPid, Monitor, NifResult, Resource, ResourceArc, Term};
 
 use crate::engine::engine;
 use crate::host::{Host, Inner};
 use crate::module::CompiledModule;
 use crate::reply::{To, answer, done};
+use crate::runtime::Reaped;
 use crate::term::{failure, id, ok};
 
 /// That a process runs an actor: ends with the process, or with the last reference to it.
 pub(crate) struct Published {
-    host: Arc<Inner>,
+    host: Reaped<Arc<Inner>>,
     publication: Publication,
 }
 
@@ -30,6 +31,12 @@ impl Resource for Published {
 impl Drop for Published {
     fn drop(&mut self) {
         self.host.router.retract_actor(&self.publication);
+    }
+}
+
+impl Deliver for Reaped<Actor> {
+    fn deliver(&self, invocation: Invocation) -> Answer {
+        Actor::deliver(self, invocation)
     }
 }
 
@@ -52,11 +59,15 @@ fn actor_specify<'a>(
 /// Removes an actor's entry; what runs in it is dropped.
 #[rustler::nif]
 fn actor_forget<'a>(env: Env<'a>, host: ResourceArc<Host>, actor: &str) -> Term<'a> {
-    done(env, id(actor).map(|id| host.router().forget_actor(&id)))
+    let forget = |id| {
+        host.router().forget_actor(&id);
+        host.inner().log.forget(&id);
+    };
+    done(env, id(actor).map(forget))
 }
 
-/// Removes an actor's entry, at once. Answers when its calls have finished, or after so many milliseconds,
-/// which drops the rest; its publication must live until then.
+/// Removes an actor's entry, at once. Answers when its calls have finished, or after so many
+/// milliseconds, which drops the rest; its publication must live until then.
 #[rustler::nif]
 fn actor_retire<'a>(
     env: Env<'a>,
@@ -69,11 +80,13 @@ fn actor_retire<'a>(
         Ok(id) => id,
         Err(error) => return failure(env, &error),
     };
+    let log = Arc::clone(&host.inner().log);
     let retiring = host
         .router()
         .retire_actor(&id, Duration::from_millis(drain_ms));
     answer(env, to, async move {
         retiring.await;
+        log.forget(&id);
         Ok(())
     })
     .encode(env)
@@ -131,10 +144,10 @@ fn publish(
         outbound: host.deliver(),
         log: log_gate(host, bounds),
     };
-    let target = Arc::new(engine()?.actor(module.module(), options)?);
+    let target = Arc::new(Reaped::new(engine()?.actor(module.module(), options)?));
     let publication = host.router.publish_actor(&id, identity, target)?;
     Ok(ResourceArc::new(Published {
-        host: Arc::clone(host),
+        host: Reaped::new(Arc::clone(host)),
         publication,
     }))
 }
@@ -176,9 +189,10 @@ fn log_gate(host: &Inner, (_memory, _table, log): Bounds) -> Arc<LogGate> {
 fn identity(
     (public_key, call_alias, capabilities, expires_at): Claimed<'_>,
 ) -> NifResult<Identity> {
-    let grants = match capabilities.decode::<Atom>() {
-        Ok(_links) => Grants::Links,
-        Err(_) => Grants::Capabilities(capabilities.decode()?),
+    // No other atom grants anything: a `nil` by mistake must not.
+    let grants = match capabilities.atom_to_string().as_deref() {
+        Ok("links") => Grants::Links,
+        _ => Grants::Capabilities(capabilities.decode()?),
     };
     Ok(Identity {
         public_key,

@@ -5,7 +5,7 @@ use exosuit_claims::{
 };
 use exosuit_core::{Code, Error};
 use rustler::types::atom::nil;
-use rustler::{Atom, Binary, Encoder, Env, NifResult, Term};
+use rustler::{Binary, Encoder, Env, NifResult, Term};
 use sha2::{Digest, Sha256};
 
 use crate::term::{failure, ok, text_atom};
@@ -19,9 +19,10 @@ fn claims_admit<'a>(
     unsigned: bool,
     legacy_hash: bool,
 ) -> NifResult<Term<'a>> {
-    let trusted: Option<Vec<String>> = match issuers.decode::<Atom>() {
-        Ok(_any) => None,
-        Err(_) => Some(issuers.decode()?),
+    // No other atom trusts anybody: a `nil` by mistake must not.
+    let trusted: Option<Vec<String>> = match issuers.atom_to_string().as_deref() {
+        Ok("any") => None,
+        _ => Some(issuers.decode()?),
     };
     Ok(match check(&wasm, trusted, unsigned, legacy_hash) {
         Ok(Admitted::Signed(claims)) => ok(env, encode(env, &claims)),

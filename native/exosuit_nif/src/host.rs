@@ -10,17 +10,18 @@ use exosuit_router::{Options, Router};
 use parking_lot::Mutex;
 use rustler::types::atom::ok;
 use rustler::{Atom, Encoder, Env, LocalPid, Resource, ResourceArc, Term};
+use tokio::task::JoinSet;
 
 use crate::notices::Notices;
 use crate::reply::{To, answer};
-use crate::runtime::reap;
+use crate::runtime::Reaped;
 
 /// What an actor may log: a line every ten milliseconds, and a page at once.
 pub(crate) const LOG_LINES_PER_SECOND: u32 = 100;
 pub(crate) const LOG_BURST: u32 = 1_000;
 
 /// The data plane of one host, for as long as Elixir holds it.
-pub(crate) struct Host(Option<Arc<Inner>>);
+pub(crate) struct Host(Reaped<Arc<Inner>>);
 
 /// What a host's entries share.
 pub(crate) struct Inner {
@@ -36,17 +37,11 @@ impl Resource for Host {}
 
 impl Host {
     pub(crate) fn inner(&self) -> &Arc<Inner> {
-        self.0.as_ref().expect("taken only when dropped")
+        &self.0
     }
 
     pub(crate) fn router(&self) -> &Arc<Router> {
         &self.inner().router
-    }
-}
-
-impl Drop for Host {
-    fn drop(&mut self) {
-        reap(self.0.take());
     }
 }
 
@@ -83,14 +78,15 @@ impl Inner {
         router
     }
 
-    /// First those who bring calls, then new calls from Elixir; then what runs may finish.
+    /// First those who bring calls, then new calls from Elixir; then what runs may finish. All at
+    /// once: while one waits for a slow client, the others take nothing new either.
     async fn drain(&self, timeout: Duration) -> Result<(), Error> {
         let providers: Vec<_> = self.providers.lock().values().cloned().collect();
         let finishing = async {
-            for provider in providers {
-                // One that fails to end holds nothing up.
-                let _ = provider.drain().await;
-            }
+            let drain = |provider: Arc<dyn Capability>| async move { provider.drain().await };
+            let mut draining: JoinSet<_> = providers.into_iter().map(drain).collect();
+            // One that fails to end holds nothing up.
+            while draining.join_next().await.is_some() {}
             self.router.drain();
             self.router.idle().await;
         };
@@ -105,10 +101,11 @@ impl Inner {
 fn host_new(env: Env<'_>, max_depth: u8, restart_wait_ms: u64) -> Term<'_> {
     let options = Options {
         max_depth,
-        restart_wait: Duration::from_millis(restart_wait_ms),
+        // A time beyond the clock's reach is as good as a day.
+        restart_wait: Duration::from_millis(restart_wait_ms).min(Duration::from_hours(24)),
         ..Options::default()
     };
-    ResourceArc::new(Host(Some(Arc::new(Inner::new(options))))).encode(env)
+    ResourceArc::new(Host(Reaped::new(Arc::new(Inner::new(options))))).encode(env)
 }
 
 /// Names the process that gets the host's notices.

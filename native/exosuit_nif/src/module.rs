@@ -6,25 +6,18 @@ use rustler::{Binary, Encoder, Env, Resource, ResourceArc, Term};
 
 use crate::engine::engine;
 use crate::reply::{To, answer};
-use crate::runtime::reap;
+use crate::runtime::Reaped;
 use crate::term::failure;
 
-/// Compiled code, for as long as Elixir holds it.
-pub(crate) struct CompiledModule(Option<Module>);
+/// Compiled code, for as long as Elixir holds it. The last holder unmaps it.
+pub(crate) struct CompiledModule(Reaped<Module>);
 
 #[rustler::resource_impl]
 impl Resource for CompiledModule {}
 
 impl CompiledModule {
     pub(crate) fn module(&self) -> &Module {
-        self.0.as_ref().expect("taken only when dropped")
-    }
-}
-
-impl Drop for CompiledModule {
-    fn drop(&mut self) {
-        // The last holder unmaps the code.
-        reap(self.0.take());
+        &self.0
     }
 }
 
@@ -38,7 +31,7 @@ fn module_compile<'a>(env: Env<'a>, bytes: Binary<'a>, to: To<'a>) -> Term<'a> {
     let compiling = engine.compile(Bytes::copy_from_slice(&bytes));
     answer(env, to, async move {
         let module = compiling.await?;
-        Ok(ResourceArc::new(CompiledModule(Some(module))))
+        Ok(ResourceArc::new(CompiledModule(Reaped::new(module))))
     })
     .encode(env)
 }

@@ -2,17 +2,24 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use exosuit_core::{Error, Notice, Observe, Origin};
 use parking_lot::Mutex;
 use rustler::{Encoder, Env, LocalPid, OwnedEnv, Term};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::time::{MissedTickBehavior, interval};
 
 use crate::runtime::runtime;
 use crate::term::{code, text_atom};
 
-/// What may be under way; a process that reads more slowly loses the rest, and is told how much.
+/// What may be under way; what comes faster than it is sent is lost, and the reader is told how much.
 const CAPACITY: usize = 4_096;
+
+/// How many are sent in a row, and how long the next have to wait. A mailbox drops nothing, and a
+/// guest that is refused in a loop makes more in a second than any process reads.
+const BATCH: u32 = 500;
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Takes notices from any thread, schedulers too, and sends them from Tokio, in their order.
 pub(crate) struct Notices {
@@ -50,6 +57,9 @@ impl Observe for Notices {
 
 async fn send_all(mut receiver: Receiver<Notice>, shared: Arc<Shared>) {
     let mut env = OwnedEnv::new();
+    let mut sent = 0;
+    let mut pause = interval(PAUSE);
+    pause.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while let Some(notice) = receiver.recv().await {
         let Some(pid) = *shared.reader.lock() else {
             continue;
@@ -60,6 +70,12 @@ async fn send_all(mut receiver: Receiver<Notice>, shared: Arc<Shared>) {
         }
         // Sent to a process that has ended, it is lost, as it would be without one.
         let _ = env.send_and_clear(&pid, |env| message(env, encode(env, &notice)));
+        sent += 1;
+        if sent == BATCH {
+            sent = 0;
+            // At once if the last pause is longer ago than that.
+            pause.tick().await;
+        }
     }
 }
 

@@ -34,7 +34,7 @@ impl Drop for Provider {
 }
 
 impl Provider {
-    /// Ends it, unless a successor of the same id has taken its place, which ended it then.
+    /// Ends it, and no successor of the same id, which ended it when it took its place.
     fn end(&self) {
         let (host, id) = (Arc::clone(&self.host), self.id.clone());
         let capability = Arc::clone(&self.capability);
@@ -44,20 +44,15 @@ impl Provider {
 
 impl Inner {
     async fn end_provider(&self, id: &Id, capability: &Arc<dyn Capability>) {
-        let was_current = {
+        let this = |it: &Arc<dyn Capability>| Arc::ptr_eq(it, capability);
+        {
             let mut providers = self.providers.lock();
-            let current = providers
-                .get(id)
-                .is_some_and(|it| Arc::ptr_eq(it, capability));
-            if current {
+            if providers.get(id).is_some_and(this) {
                 providers.remove(id);
             }
-            current
-        };
-        if was_current {
-            // It stops as well as it can; there is nobody left to tell.
-            let _ = self.router.delete_provider(id).await;
         }
+        // It stops as well as it can; there is nobody left to tell.
+        let _ = self.router.end_provider(id, capability).await;
     }
 
     /// A predecessor, whose process may have ended just now, must have let go of socket and file.
@@ -113,19 +108,17 @@ async fn start(
         capability,
     };
     let provider = ResourceArc::new(provider);
-    // An owner that has ended meanwhile ends it by letting go of the reference.
-    let watched = provider.monitor(None, &owner);
+    // Before it takes anybody's place: an owner that has ended may have a successor by now. One that
+    // ends later ends it, by this or by letting go of the reference.
+    if provider.monitor(None, &owner).is_none() {
+        return Err(gave_up());
+    }
     let refused = host
         .router
         .put_provider(id, Arc::clone(&provider.capability))
         .await?;
-    match watched {
-        Some(_monitor) => Ok((
-            provider,
-            refused.iter().map(|it| it.error.to_string()).collect(),
-        )),
-        None => Err(gave_up()),
-    }
+    let refused = refused.iter().map(|it| it.error.to_string()).collect();
+    Ok((provider, refused))
 }
 
 fn gave_up() -> Error {

@@ -1,5 +1,6 @@
 //! The one Tokio runtime of the VM.
 
+use std::ops::Deref;
 use std::sync::OnceLock;
 
 use exosuit_core::{Code, Error};
@@ -34,9 +35,29 @@ pub(crate) fn runtime() -> &'static Runtime {
         .expect("the application exosuit has been started")
 }
 
-/// Drops `value` on Tokio: not here, where a scheduler may be collecting garbage.
-pub(crate) fn reap<T: Send + 'static>(value: T) {
-    if let Some(runtime) = RUNTIME.get() {
-        runtime.spawn(async move { drop(value) });
+/// A value that is dropped on Tokio: not with its holder, which a scheduler may be collecting as
+/// garbage. For what unmaps code or closes files when the last one lets go of it.
+pub(crate) struct Reaped<T: Send + 'static>(Option<T>);
+
+impl<T: Send> Reaped<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(Some(value))
+    }
+}
+
+impl<T: Send> Deref for Reaped<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.0.as_ref().expect("taken only when dropped")
+    }
+}
+
+impl<T: Send + 'static> Drop for Reaped<T> {
+    fn drop(&mut self) {
+        let value = self.0.take();
+        if let Some(runtime) = RUNTIME.get() {
+            runtime.spawn(async move { drop(value) });
+        }
     }
 }

@@ -85,6 +85,28 @@ impl Router {
         self.remove_provider(id).await
     }
 
+    /// Removes this very provider, and no other that has its id by now.
+    pub async fn end_provider(
+        &self,
+        id: &Id,
+        capability: &Arc<dyn Capability>,
+    ) -> Result<(), Error> {
+        if let Some(provider) = self.registration(id, capability) {
+            provider.revoke();
+        }
+        let _lane = self.lanes.enter([id]).await;
+        match self.registration(id, capability) {
+            Some(_provider) => self.remove_provider(id).await,
+            None => Ok(()),
+        }
+    }
+
+    fn registration(&self, id: &Id, capability: &Arc<dyn Capability>) -> Option<Arc<Provider>> {
+        let table = self.table.read();
+        let provider = table.providers.get(id)?;
+        Arc::ptr_eq(&provider.capability, capability).then(|| Arc::clone(provider))
+    }
+
     async fn try_put_link(&self, link: &Arc<Link>) -> Result<(), Error> {
         let _lane = self.lanes.enter([&link.source, &link.target]).await;
         // One that is being deleted must be gone from the provider before its successor comes.

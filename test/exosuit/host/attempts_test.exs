@@ -64,7 +64,7 @@ defmodule Exosuit.Host.AttemptsTest do
         if gave_up, do: {:halt, actions}, else: {:cont, attempts}
       end)
 
-    assert {:announce, @key, :gave_up, %{restarts: 15}} in actions
+    assert {:announce, @key, :gave_up, %{restarts: 15, reason: :unavailable}} in actions
   end
 
   test "a retry of what was stopped meanwhile is nothing" do

@@ -12,9 +12,9 @@ defmodule Exosuit.Host.PlanTest do
   @provider %ProviderSpecification{id: "p", artifact: {:builtin, "keyvalue"}}
   @link %Link{source: "a", target: "p", namespace: "wasmcloud", package: "keyvalue"}
   @desired %{specifications: [@actor, @provider], links: [@link]}
-  @nothing %{specifications: [], links: [], failed: []}
+  @nothing %{specifications: [], links: [], idle: []}
 
-  defp there(changes \\ %{}), do: @desired |> Map.put(:failed, []) |> Map.merge(changes)
+  defp there(changes \\ %{}), do: @desired |> Map.put(:idle, []) |> Map.merge(changes)
 
   test "from nothing: all is specified and linked, then actors start, and providers last" do
     assert Plan.steps(@desired, @nothing) == [
@@ -23,6 +23,17 @@ defmodule Exosuit.Host.PlanTest do
              {:link, @link},
              {:start, {:actor, "a"}},
              {:start, {:provider, "p"}}
+           ]
+  end
+
+  test "of the providers, one that listens starts last" do
+    http = %ProviderSpecification{id: "http", artifact: {:builtin, "http-server"}}
+    desired = %{@desired | specifications: [http, @provider, @actor]}
+
+    assert for({:start, {_role, id}} <- Plan.steps(desired, @nothing), do: id) == [
+             "a",
+             "p",
+             "http"
            ]
   end
 
@@ -53,11 +64,11 @@ defmodule Exosuit.Host.PlanTest do
   end
 
   test "what has failed is tried again" do
-    assert Plan.steps(@desired, there(%{failed: [{:actor, "a"}]})) == [{:start, {:actor, "a"}}]
+    assert Plan.steps(@desired, there(%{idle: [{:actor, "a"}]})) == [{:start, {:actor, "a"}}]
   end
 
   test "what failed of another application is not touched" do
-    assert Plan.steps(@desired, there(%{failed: [{:actor, "b"}]})) == []
+    assert Plan.steps(@desired, there(%{idle: [{:actor, "b"}]})) == []
   end
 
   test "to nothing: all is stopped and unlinked" do

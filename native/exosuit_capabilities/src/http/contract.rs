@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 
 use bytes::Bytes;
 use exosuit_core::{Code, Error};
@@ -10,7 +11,8 @@ use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use http_body_util::Full;
 use rmp::encode::{self, ValueWriteError};
-use serde::Deserialize;
+use serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 /// The operation that every request becomes.
 pub(crate) const OPERATION: &str = "HttpServer.HandleRequest";
@@ -117,22 +119,93 @@ struct Answered<'a> {
     #[serde(rename = "statusCode", default)]
     status: u16,
     #[serde(default)]
-    header: Option<BTreeMap<String, Values>>,
+    header: Option<Header>,
     #[serde(default, borrow, with = "serde_bytes")]
     body: Option<Cow<'a, [u8]>>,
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Values {
-    Many(Vec<String>),
-    One(String),
+/// How many headers, and how many values of one, an answer may have: in memory an empty one takes
+/// dozens of times what it takes in the message.
+const MAX_HEADERS: usize = 1_024;
+
+/// The header of an answer, by name.
+struct Header(BTreeMap<String, Values>);
+
+/// The values of one name: many, or one that stands alone.
+struct Values(Vec<String>);
+
+impl<'de> Deserialize<'de> for Header {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ReadHeader)
+    }
+}
+
+impl<'de> Deserialize<'de> for Values {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ReadValues)
+    }
+}
+
+struct ReadHeader;
+
+impl<'de> Visitor<'de> for ReadHeader {
+    type Value = Header;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "at most {MAX_HEADERS} headers")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Header, A::Error> {
+        let mut header = BTreeMap::new();
+        let mut count = 0;
+        while let Some((name, values)) = map.next_entry::<String, Values>()? {
+            count += values.0.len().max(1);
+            if count > MAX_HEADERS {
+                return Err(A::Error::invalid_length(count, &self));
+            }
+            header.insert(name, values);
+        }
+        Ok(Header(header))
+    }
+}
+
+struct ReadValues;
+
+impl<'de> Visitor<'de> for ReadValues {
+    type Value = Values;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a text, or at most {MAX_HEADERS} of them")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<Values, E> {
+        Ok(Values(vec![value.to_owned()]))
+    }
+
+    fn visit_bytes<E: serde::de::Error>(self, value: &[u8]) -> Result<Values, E> {
+        let value = std::str::from_utf8(value).map_err(E::custom)?;
+        self.visit_str(value)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Values, A::Error> {
+        let mut values = Vec::new();
+        while let Some(value) = list.next_element()? {
+            if values.len() == MAX_HEADERS {
+                return Err(A::Error::invalid_length(values.len() + 1, &self));
+            }
+            values.push(value);
+        }
+        Ok(Values(values))
+    }
 }
 
 /// Reads what the actor answered to a request of this method, without copying the body.
 pub(crate) fn response(answer: &Bytes, method: &Method) -> Result<Response<Full<Bytes>>, Error> {
     let answered: Answered = rmp_serde::from_slice(answer).map_err(|_| {
-        bad("it is not MessagePack of {statusCode: u16, header: {str: [str]}, body: bin}")
+        bad(
+            "it is not MessagePack of {statusCode: u16, header: {str: [str]}, body: bin} with at \
+             most 1024 headers",
+        )
     })?;
     let status = status(answered.status)?;
     let body = match answered.body {
@@ -140,7 +213,8 @@ pub(crate) fn response(answer: &Bytes, method: &Method) -> Result<Response<Full<
         Some(Cow::Borrowed(part)) => answer.slice_ref(part),
         Some(Cow::Owned(part)) => part.into(),
     };
-    let mut headers = headers(answered.header.unwrap_or_default())?;
+    let header = answered.header.map(|header| header.0);
+    let mut headers = headers(header.unwrap_or_default())?;
     let body = frame(&mut headers, status, method, body);
 
     let mut response = Response::new(Full::new(body));
@@ -162,11 +236,7 @@ fn headers(given: BTreeMap<String, Values>) -> Result<HeaderMap, Error> {
     for (name, values) in given {
         let name = HeaderName::try_from(&name)
             .map_err(|_| bad("one of its header names is not a token"))?;
-        let values = match values {
-            Values::Many(values) => values,
-            Values::One(value) => vec![value],
-        };
-        for value in values {
+        for value in values.0 {
             let value = HeaderValue::try_from(value).map_err(|_| {
                 bad(&format!(
                     "its header {name} has a value with a control character"

@@ -48,9 +48,20 @@ impl Budget {
         Self(Semaphore::new(units.min(Semaphore::MAX_PERMITS)))
     }
 
-    fn take(&self, bytes: u64) -> Result<SemaphorePermit<'_>, Refusal> {
-        let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);
-        self.0.try_acquire_many(units).map_err(|_| Refusal::Full)
+    fn nothing(&self) -> Result<SemaphorePermit<'_>, Refusal> {
+        self.0.try_acquire_many(0).map_err(|_| Refusal::Full)
+    }
+
+    /// Takes what is missing to so many bytes in all.
+    fn raise<'a>(&'a self, taken: &mut SemaphorePermit<'a>, bytes: u64) -> Result<(), Refusal> {
+        let units = usize::try_from(bytes.div_ceil(UNIT)).unwrap_or(usize::MAX);
+        let missing = units.saturating_sub(taken.num_permits());
+        if missing > 0 {
+            let missing = u32::try_from(missing).unwrap_or(u32::MAX);
+            let more = self.0.try_acquire_many(missing);
+            taken.merge(more.map_err(|_| Refusal::Full)?);
+        }
+        Ok(())
     }
 }
 
@@ -86,14 +97,11 @@ impl Endpoint {
             }
             return Err(Refusal::Request(StatusCode::PAYLOAD_TOO_LARGE));
         }
-        let mut taken = budget.take(declared.unwrap_or(0))?;
+        // Paid for as it comes: who only announces a body takes nothing from the others.
+        let mut taken = budget.nothing()?;
         let mut payload = Payload::begin(&head, declared).map_err(|e| Refusal::Call(e.code))?;
         let whole = read_body(body, &mut payload, limits, |length| {
-            // What was announced is paid for; the rest as it comes.
-            if declared.is_none() {
-                taken.merge(budget.take(length)?);
-            }
-            Ok(())
+            budget.raise(&mut taken, length)
         });
         timeout(limits.body_timeout, whole)
             .await
@@ -151,8 +159,8 @@ async fn read_body(
         let Ok(part) = frame.into_data() else {
             continue;
         };
-        let length = part.len() as u64;
-        if payload.body_length() + length > limits.max_body_bytes {
+        let length = payload.body_length() + part.len() as u64;
+        if length > limits.max_body_bytes {
             linger(body);
             return Err(Refusal::Request(StatusCode::PAYLOAD_TOO_LARGE));
         }

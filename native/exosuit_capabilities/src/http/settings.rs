@@ -74,12 +74,10 @@ fn lay(settings: &mut Settings, configuration: &Configuration) -> Result<(), Err
 
 fn lay_json(settings: &mut Settings, key: &str, json: &[u8]) -> Result<(), Error> {
     let Ok(Value::Object(fields)) = serde_json::from_slice(json) else {
-        let found = String::from_utf8_lossy(json);
-        return Err(invalid(
-            key,
-            &found,
-            "a JSON object such as {\"address\": \"127.0.0.1:8080\"}",
-        ));
+        // Not quoted: it may hold secrets.
+        let expected = "a JSON object such as {\"address\": \"127.0.0.1:8080\"}";
+        let detail = format!("setting {key} is not valid: expected {expected}");
+        return Err(Error::new(Code::InvalidLink, detail));
     };
     for (field, value) in &fields {
         match value {

@@ -1,8 +1,12 @@
 //! The operations of `wasmcloud:keyvalue` as guests send them, and the answers they expect.
 
+use std::collections::BTreeSet;
+use std::fmt;
+
 use bytes::Bytes;
 use exosuit_core::Error;
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::message;
 
@@ -21,9 +25,9 @@ pub(crate) enum Query {
     Contains(String),
     Get(String),
     ListRange(ListRange),
-    SetIntersection(Vec<String>),
+    SetIntersection(Keys),
     SetMembers(String),
-    SetUnion(Vec<String>),
+    SetUnion(Keys),
 }
 
 /// What may change something.
@@ -85,8 +89,45 @@ pub(crate) struct InSet {
     pub(crate) value: String,
 }
 
+/// How many sets one operation may name. Each multiplies the work, which no deadline interrupts;
+/// and in memory an empty name takes 24 times what it takes in the message.
+const MAX_SETS: usize = 64;
+
+/// The names of some sets, each once.
+#[derive(Debug)]
+pub(crate) struct Keys(pub(crate) BTreeSet<String>);
+
+impl<'de> Deserialize<'de> for Keys {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(ReadKeys)
+    }
+}
+
+struct ReadKeys;
+
+impl<'de> Visitor<'de> for ReadKeys {
+    type Value = Keys;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(KEYS)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut names: A) -> Result<Keys, A::Error> {
+        let mut keys = BTreeSet::new();
+        let mut count = 0;
+        while let Some(name) = names.next_element()? {
+            count += 1;
+            if count > MAX_SETS {
+                return Err(A::Error::invalid_length(count, &self));
+            }
+            keys.insert(name);
+        }
+        Ok(Keys(keys))
+    }
+}
+
 const KEY: &str = "str";
-const KEYS: &str = "[str]";
+const KEYS: &str = "[str] of at most 64 sets";
 const INCREMENT: &str = "{key: str, value: i32}";
 const SET: &str = "{key: str, value: str, expires: u32}";
 const LIST_RANGE: &str = "{listName: str, start: i32, stop: i32}";

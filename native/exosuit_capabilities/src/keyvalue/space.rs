@@ -67,16 +67,20 @@ impl<R: Read> Space<R> {
         Ok(items.texts)
     }
 
-    pub(crate) fn set_intersection(&self, keys: &[String]) -> Result<Vec<String>, Error> {
-        let (first, others) = keys.split_first().ok_or_else(no_sets)?;
-        let mut missing = false;
-        for key in others {
-            missing |= self.set(key)?.is_none();
-        }
+    pub(crate) fn set_intersection<'a>(
+        &self,
+        keys: &'a BTreeSet<String>,
+    ) -> Result<Vec<String>, Error> {
+        let counted = |key: &'a String| Ok((self.set(key)?.unwrap_or(0), key));
+        let counts = keys
+            .iter()
+            .map(counted)
+            .collect::<Result<Vec<_>, Error>>()?;
+        let (_, smallest) = counts.into_iter().min().ok_or_else(no_sets)?;
         let mut items = Items::default();
-        self.each_member(first, &mut |member| {
-            let mut in_all = !missing;
-            for key in others {
+        self.each_member(smallest, &mut |member| {
+            let mut in_all = true;
+            for key in keys.iter().filter(|key| *key != smallest) {
                 in_all = in_all && self.is_member(key, member)?;
             }
             if in_all { items.push(member) } else { Ok(()) }
@@ -84,7 +88,7 @@ impl<R: Read> Space<R> {
         Ok(items.texts)
     }
 
-    pub(crate) fn set_union(&self, keys: &[String]) -> Result<Vec<String>, Error> {
+    pub(crate) fn set_union(&self, keys: &BTreeSet<String>) -> Result<Vec<String>, Error> {
         if keys.is_empty() {
             return Err(no_sets());
         }

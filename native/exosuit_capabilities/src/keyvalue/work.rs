@@ -55,9 +55,9 @@ impl Place {
             Query::ListRange(ListRange { list, start, stop }) => {
                 space.list_range(&list, start, stop).map(Reply::Items)
             }
-            Query::SetIntersection(keys) => space.set_intersection(&keys).map(Reply::Items),
+            Query::SetIntersection(keys) => space.set_intersection(&keys.0).map(Reply::Items),
             Query::SetMembers(key) => space.set_members(&key).map(Reply::Items),
-            Query::SetUnion(keys) => space.set_union(&keys).map(Reply::Items),
+            Query::SetUnion(keys) => space.set_union(&keys.0).map(Reply::Items),
         }
         .and_then(Reply::write)
     }

@@ -39,6 +39,32 @@ async fn a_deleted_provider_lets_go_and_gets_its_links_again_when_it_returns() -
 }
 
 #[tokio::test]
+async fn the_end_of_a_provider_does_not_end_its_successor() -> Result<(), Error> {
+    let world = World::new();
+    let (first, second) = (Provider::new(KEYVALUE), Provider::new(KEYVALUE));
+    let [first_one, second_one]: [Arc<dyn Capability>; 2] = [first.clone(), second.clone()];
+    let kv = id("kv");
+    world
+        .router
+        .put_provider(kv.clone(), first_one.clone())
+        .await?;
+    world
+        .router
+        .put_provider(kv.clone(), second_one.clone())
+        .await?;
+    assert_eq!(first.log(), ["stop"]);
+
+    world.router.end_provider(&kv, &first_one).await?;
+    assert!(second.log().is_empty());
+    assert_eq!(world.router.providers().len(), 1);
+
+    world.router.end_provider(&kv, &second_one).await?;
+    assert_eq!(second.log(), ["stop"]);
+    assert!(world.router.providers().is_empty());
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_provider_is_out_of_reach_before_it_has_let_go() -> Result<(), Error> {
     let world = World::new();
     world.run("one", identity(&[KEYVALUE]), Arc::new(Says("")));

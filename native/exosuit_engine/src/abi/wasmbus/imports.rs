@@ -140,10 +140,10 @@ fn outgoing(caller: &mut Caller<'_, State>, call: HostCall) -> wasmtime::Result<
     Ok(Invocation {
         origin: Origin::Actor(state.actor.id.clone()),
         target: Target::Import {
-            namespace: range("a namespace", namespace).text(memory, namespace_length)?,
-            link: range("a binding", binding).text(memory, binding_length)?,
+            namespace: range("a namespace", namespace).name(memory, namespace_length)?,
+            link: range("a binding", binding).name(memory, binding_length)?,
         },
-        operation: range("an operation", operation).text(memory, operation_length)?,
+        operation: range("an operation", operation).name(memory, operation_length)?,
         payload: message(range("a payload", payload), memory, payload_length, state)?,
         context: state.call.context.nested(),
     })

@@ -13,6 +13,9 @@ pub(super) struct Range {
     pub(super) pointer: u32,
 }
 
+/// The longest name of a binding, a namespace or an operation: past all that are in use.
+const MAX_NAME: u32 = 1_024;
+
 impl Range {
     fn find<'a>(&self, memory: &'a mut [u8], length: usize) -> Result<&'a mut [u8], Error> {
         let size = memory.len();
@@ -34,8 +37,14 @@ impl Range {
         self.find(memory, length as usize).map(|bytes| &*bytes)
     }
 
-    /// The text that is there.
-    pub(super) fn text(&self, memory: &mut [u8], length: u32) -> Result<String, Error> {
+    /// The name that is there: a text that the host copies more than once, so not a long one.
+    pub(super) fn name(&self, memory: &mut [u8], length: u32) -> Result<String, Error> {
+        if length > MAX_NAME {
+            return Err(Error::Limit(format!(
+                "{} was given {} of {length} bytes, more than the limit of {MAX_NAME} bytes",
+                self.import, self.what
+            )));
+        }
         let text = str::from_utf8(self.read(memory, length)?).map_err(|_| Error::NotText {
             import: self.import,
             what: self.what,
@@ -93,9 +102,9 @@ mod tests {
     #[test]
     fn text_must_be_utf8() {
         let mut memory = *b"\xc3\xa9\xc3";
-        assert_eq!(at(0).text(&mut memory, 2), Ok("é".to_owned()));
+        assert_eq!(at(0).name(&mut memory, 2), Ok("é".to_owned()));
         assert!(matches!(
-            at(0).text(&mut memory, 3),
+            at(0).name(&mut memory, 3),
             Err(Error::NotText { .. })
         ));
     }
