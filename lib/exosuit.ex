@@ -173,6 +173,26 @@ defmodule Exosuit do
   end
 
   @doc """
+  Puts other code in the place of a running actor's, without losing a call, and waits for it.
+
+  The code comes from a path or from `{:bytes, wasm}`. It must be signed for the same public key, and
+  its revision must be greater. It is compiled first; then new calls go to it, and those that run
+  finish in the old code, within the host's drain timeout. Links, limits and instances stay, and the
+  specification has the new code: it is what starts again after a crash. Where the new code cannot
+  start, nothing changes, and an event `actor_update_failed` says why.
+
+  ## Options
+
+  - `:force`: takes the same revision again, too, and code without claims (default `false`)
+  """
+  @spec update_actor(host(), id(), Path.t() | {:bytes, binary()}, keyword()) ::
+          :ok | {:error, Error.t()}
+  def update_actor(host, id, code, options \\ []) do
+    force? = Keyword.get(options, :force, false)
+    Roster.update(config!(host), id, artifact(code), force?)
+  end
+
+  @doc """
   Starts a built-in provider, `"http-server"` or `"keyvalue"`, and waits until it runs.
 
   ## Options

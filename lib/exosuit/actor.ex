@@ -4,8 +4,10 @@ defmodule Exosuit.Actor do
 
   Calls do not pass through it. On its first start it reads the bytes, checks the claims and
   compiles; a later start, after a crash, takes what the first one made (`loaded`), so that the
-  actor answers again within milliseconds, whatever became of the file. However the process ends,
-  the router notices: running calls are dropped, later ones wait for its successor.
+  actor answers again within milliseconds, whatever became of the file. An update publishes new code
+  beside the old: new calls go to the new, running ones finish in the old within the host's drain
+  timeout. However the process ends, the router notices: running calls are dropped, later ones wait
+  for its successor.
 
   ## Messages
 
@@ -14,8 +16,8 @@ defmodule Exosuit.Actor do
   """
   use GenServer, restart: :temporary
 
-  alias Exosuit.{Artifact, Claims, Config, Directory, Error, Router, Wasm}
-  alias Exosuit.Model.ActorSpecification
+  alias Exosuit.{Claims, Config, Directory, Error, Router, Wasm}
+  alias Exosuit.Model.{ActorSpecification, Artifact}
 
   @typedoc "What a start makes: compiled code, claims, and the artifact with its digest."
   @type loaded :: %{module: reference(), claims: Claims.t() | :unsigned, artifact: tuple()}
@@ -34,6 +36,27 @@ defmodule Exosuit.Actor do
     })
   end
 
+  @doc """
+  Reads, checks and compiles an artifact: all that can go wrong with it before it runs. Blocks the
+  calling process.
+  """
+  @spec load(Config.t(), Artifact.t()) :: {:ok, loaded()} | {:error, Error.t()}
+  def load(config, artifact) do
+    with {:ok, {bytes, artifact}} <- Exosuit.Artifact.fetch(artifact),
+         {:ok, claims} <- Claims.admit(bytes, config),
+         {:ok, module} <- Wasm.compile(bytes),
+         do: {:ok, %{module: module, claims: claims, artifact: artifact}}
+  end
+
+  @doc """
+  Serves calls by other code from now on. Where that cannot start, nothing changes. A quick
+  exchange, as everything that takes time was done by `load/2`; it exits where the actor does.
+  """
+  @spec update(pid(), ActorSpecification.t(), loaded()) :: :ok | {:error, Error.t()}
+  def update(actor, specification, loaded) do
+    GenServer.call(actor, {:update, specification, loaded})
+  end
+
   @impl GenServer
   def init(state), do: {:ok, state, {:continue, :start}}
 
@@ -43,7 +66,6 @@ defmodule Exosuit.Actor do
 
     case start(state) do
       {:ok, state} ->
-        Directory.enter(state.config.name, key, facts(state.loaded))
         send(state.report_to, {:exosuit_started, self(), state.loaded})
         {:noreply, state}
 
@@ -53,30 +75,38 @@ defmodule Exosuit.Actor do
     end
   end
 
+  @impl GenServer
+  def handle_call({:update, specification, loaded}, _from, %{publication: old} = state) do
+    case publish(%{state | specification: specification}, loaded) do
+      {:ok, state} ->
+        Router.supersede(old, state.config.drain_timeout)
+        {:reply, :ok, state}
+
+      {:error, error} ->
+        {:reply, {:error, error}, state}
+    end
+  end
+
   # The answer to `Router.retire/4`: it was stopped, and its last call has finished.
   @impl GenServer
   def handle_info({reference, {:ok, _done}}, state) when is_reference(reference) do
     {:stop, :normal, state}
   end
 
-  defp start(%{config: config, specification: specification} = state) do
-    with {:ok, loaded} <- load(state),
-         identity = Claims.identity(loaded.claims),
-         {:ok, publication} <-
+  defp start(%{loaded: nil, config: config, specification: specification} = state) do
+    with {:ok, loaded} <- load(config, specification.artifact), do: publish(state, loaded)
+  end
+
+  defp start(%{loaded: loaded} = state), do: publish(state, loaded)
+
+  defp publish(%{config: config, specification: specification} = state, loaded) do
+    identity = Claims.identity(loaded.claims)
+
+    with {:ok, publication} <-
            Router.publish(config.router, specification, loaded.module, identity) do
+      facts = Map.take(loaded, [:claims, :artifact])
+      Directory.enter(config.name, {:actor, specification.id}, facts)
       {:ok, %{state | loaded: loaded, publication: publication}}
     end
   end
-
-  defp load(%{loaded: nil, config: config, specification: specification}) do
-    with {:ok, {bytes, artifact}} <- Artifact.fetch(specification.artifact),
-         {:ok, claims} <- Claims.admit(bytes, config),
-         {:ok, module} <- Wasm.compile(bytes) do
-      {:ok, %{module: module, claims: claims, artifact: artifact}}
-    end
-  end
-
-  defp load(%{loaded: loaded}), do: {:ok, loaded}
-
-  defp facts(loaded), do: Map.take(loaded, [:claims, :artifact])
 end

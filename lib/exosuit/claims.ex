@@ -56,6 +56,42 @@ defmodule Exosuit.Claims do
     with {:error, failure} <- Native.key_generate(kind), do: {:error, Error.from_native(failure)}
   end
 
+  @doc """
+  Whether code with the claims `new` may take the place of code with the claims `current`: the same
+  public key, and a greater revision. `force?` takes the same revision, too, and is needed where
+  there are no claims to compare.
+  """
+  @spec check_update(t() | :unsigned, t() | :unsigned, boolean()) :: :ok | {:error, Error.t()}
+  def check_update(:unsigned, :unsigned, true), do: :ok
+
+  def check_update(:unsigned, :unsigned, false) do
+    {:error, Error.new(:conflict, "unsigned code has no revision to go by: it must be forced")}
+  end
+
+  def check_update(%__MODULE__{subject: key} = current, %__MODULE__{subject: key} = new, force?) do
+    cond do
+      new.revision > current.revision -> :ok
+      new.revision == current.revision and force? -> :ok
+      true -> {:error, Error.new(:conflict, not_greater(current, new))}
+    end
+  end
+
+  def check_update(current, new, _force?) do
+    detail = "the public key is #{key(new)}, but #{key(current)} runs: that is another actor"
+    {:error, Error.new(:invalid_claims, detail)}
+  end
+
+  defp not_greater(%{revision: same}, %{revision: same}) do
+    "revision #{same} runs already, a greater one is expected, or the same one forced"
+  end
+
+  defp not_greater(current, new) do
+    "revision #{new.revision} is older than #{current.revision}, which runs; a greater one is expected"
+  end
+
+  defp key(:unsigned), do: "none (unsigned)"
+  defp key(%__MODULE__{subject: subject}), do: subject
+
   @doc false
   # As the router takes it.
   @spec identity(t() | :unsigned) ::

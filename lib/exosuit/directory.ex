@@ -34,7 +34,7 @@ defmodule Exosuit.Directory do
     GenServer.start_link(__MODULE__, config.name, name: via(config.name, __MODULE__))
   end
 
-  @doc "Writes down that the calling process runs this, with what there is to know of it."
+  @doc "Writes down that the calling process runs this, with what there is to know of it now."
   @spec enter(atom(), key(), map()) :: :ok
   def enter(host, key, facts) do
     GenServer.call(via(host, __MODULE__), {:enter, key, self(), facts})
@@ -72,8 +72,9 @@ defmodule Exosuit.Directory do
 
   @impl GenServer
   def handle_call({:enter, key, pid, facts}, _from, state) do
+    known? = match?([{_key, ^pid, _facts}], :ets.lookup(state.table, key))
     :ets.insert(state.table, {key, pid, facts})
-    {:reply, :ok, put_in(state.monitors[Process.monitor(pid)], key)}
+    {:reply, :ok, if(known?, do: state, else: watch(state, key, pid))}
   end
 
   def handle_call({:leave, key}, _from, state) do
@@ -88,6 +89,8 @@ defmodule Exosuit.Directory do
     :ets.match_delete(state.table, {key, pid, :_})
     {:noreply, %{state | monitors: monitors}}
   end
+
+  defp watch(state, key, pid), do: put_in(state.monitors[Process.monitor(pid)], key)
 
   defp lookup(host, key), do: read(host, &:ets.lookup(&1, key))
 

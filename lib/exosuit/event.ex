@@ -8,16 +8,19 @@ defmodule Exosuit.Event do
   | type | data |
   |---|---|
   | `host_started`, `host_stopped` | `labels`, and `version` for the first |
-  | `actor_started` | `id`, `public_key`, `image_ref`, `annotations`, `claims` |
+  | `actor_started` | `id`, `public_key`, `revision`, `image_ref`, `annotations`, `claims` |
   | `actor_start_failed` | `id`, `image_ref`, `reason`, `error` |
   | `actor_stopped` | `id`, `public_key`, `annotations`, `reason` |
   | `actor_scaled` | `id`, `instances` |
+  | `actor_updated` | as `actor_started`: what serves from now on |
+  | `actor_update_failed` | `id`, `image_ref` (the new one), `reason`, `error`; the old code goes on |
   | `provider_started`, `provider_stopped` | `id`, `image_ref`, `annotations`, `endpoints` or `reason` |
   | `provider_start_failed` | `id`, `image_ref`, `reason`, `error` |
   | `restarting`, `gave_up` | `id`, `role`, `reason`, and `after_ms` or `restarts` |
   | `linkdef_set`, `linkdef_deleted` | the link's fields |
   | `linkdef_set_failed` | the link's fields, `reason`, `error` |
   | `alias_refused` | `id`, `call_alias`, `reason`, `error` |
+  | `control_failed` | `path`, `reason`, `error`: the host serves without its control socket |
   | `invocation_failed` | `source`, `target`, `operation`, `reason`, `error` |
   | `notices_dropped` | `count`: facts of the data plane that came faster than they were read |
   """

@@ -9,4 +9,13 @@ defmodule Exosuit.Json do
   def decode(text) do
     with {:error, failure} <- Native.json_decode(text), do: {:error, Error.from_native(failure)}
   end
+
+  @doc """
+  Encodes a term on one line: maps with strings or atoms for keys, lists, UTF-8 binaries, numbers,
+  atoms, of which nil is null. Nothing else has a form in JSON, a pid or a tuple say.
+  """
+  @spec encode(term()) :: {:ok, String.t()} | {:error, Error.t()}
+  def encode(value) do
+    with {:error, failure} <- Native.json_encode(value), do: {:error, Error.from_native(failure)}
+  end
 end

@@ -42,6 +42,9 @@ defmodule Exosuit.Native do
           {:ok, reference()} | failure()
   def actor_publish(_host, _id, _module, _identity, _limits), do: not_loaded()
 
+  @spec actor_supersede(reference(), non_neg_integer()) :: :ok
+  def actor_supersede(_publication, _grace_ms), do: not_loaded()
+
   @spec provider_start(reference(), String.t(), String.t(), map(), Path.t() | nil, reply()) ::
           :ok | failure()
   def provider_start(_host, _id, _name, _config, _data_dir, _reply), do: not_loaded()
@@ -82,6 +85,9 @@ defmodule Exosuit.Native do
 
   @spec json_decode(binary()) :: {:ok, term()} | failure()
   def json_decode(_text), do: not_loaded()
+
+  @spec json_encode(term()) :: {:ok, String.t()} | failure()
+  def json_encode(_value), do: not_loaded()
 
   @doc false
   def load, do: :erlang.load_nif(~c"#{:code.priv_dir(:exosuit)}/native/exosuit_nif", 0)

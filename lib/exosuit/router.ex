@@ -71,6 +71,14 @@ defmodule Exosuit.Router do
   end
 
   @doc """
+  Ends a publication that another one of the same actor has followed: once its calls have finished,
+  or `drain_timeout` milliseconds later, when the rest of them is dropped. Waits for nobody.
+  """
+  @spec supersede(reference(), non_neg_integer()) :: :ok
+  def supersede(publication, drain_timeout),
+    do: Native.actor_supersede(publication, drain_timeout)
+
+  @doc """
   Starts a built-in provider, which lives as long as the calling process; that process waits.
 
   `{:ok, {provider, failures}}`: the links that it was given and could not take, as texts.

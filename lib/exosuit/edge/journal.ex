@@ -6,7 +6,7 @@ defmodule Exosuit.Edge.Journal do
 
   alias Exosuit.Event
 
-  @failures ~w(actor_start_failed provider_start_failed linkdef_set_failed gave_up)
+  @failures ~w(actor_start_failed actor_update_failed provider_start_failed linkdef_set_failed gave_up control_failed)
 
   @doc "A line that a guest wrote."
   @spec guest(String.t(), Logger.level(), String.t()) :: :ok

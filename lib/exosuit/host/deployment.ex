@@ -4,7 +4,7 @@ defmodule Exosuit.Host.Deployment do
   # step that fails does not hold up the others, and what failed stays specified, so that the
   # inventory shows it and a later apply tries it again.
 
-  alias Exosuit.{Artifact, Config, Error, Manifest}
+  alias Exosuit.{Artifact, Claims, Config, Directory, Error, Manifest}
   alias Exosuit.Host.{Links, Plan, Reconciler, Roster, Specifications}
   alias Exosuit.Model.ActorSpecification
 
@@ -13,8 +13,11 @@ defmodule Exosuit.Host.Deployment do
   @doc "Makes the application what the manifest says. The calling process waits."
   @spec apply(Config.t(), Manifest.t()) :: [outcome()]
   def apply(config, %Manifest{} = manifest) do
-    desired = %{specifications: with_digests(manifest.specifications), links: manifest.links}
-    run(config, Plan.steps(desired, current(config, manifest.name)))
+    specifications = with_digests(manifest.specifications)
+    desired = %{specifications: specifications, links: manifest.links}
+    current = current(config, manifest.name)
+    updatable = for it <- specifications, updatable?(config, it), do: Specifications.key(it)
+    run(config, Plan.steps(desired, %{current | updatable: updatable}))
   end
 
   @doc "Stops all that belongs to the application."
@@ -51,7 +54,8 @@ defmodule Exosuit.Host.Deployment do
     %{
       specifications: specifications,
       links: Enum.filter(Links.list(config), &(&1.app == app)),
-      idle: Enum.filter(keys, &idle?(phases[&1]))
+      idle: Enum.filter(keys, &idle?(phases[&1])),
+      updatable: []
     }
   end
 
@@ -74,7 +78,26 @@ defmodule Exosuit.Host.Deployment do
 
   defp with_digest(provider), do: provider
 
+  # Whether it runs, and its claims allow what the file holds now to take its place.
+  defp updatable?(config, %ActorSpecification{} = actor) do
+    with {:ok, {_pid, running}} <- Directory.fetch(config.name, Specifications.key(actor)),
+         true <- running.artifact != actor.artifact,
+         {:ok, {bytes, _artifact}} <- Artifact.fetch(actor.artifact),
+         {:ok, claims} <- Claims.admit(bytes, config) do
+      Claims.check_update(running.claims, claims, false) == :ok
+    else
+      _cannot -> false
+    end
+  end
+
+  defp updatable?(_config, _provider), do: false
+
   defp perform(config, {:change, actor}), do: Specifications.change(config, actor)
+
+  defp perform(config, {:update, actor}) do
+    Roster.update(config, actor.id, actor.artifact, false)
+  end
+
   defp perform(config, {:stop, key}), do: Roster.stop(config, key)
   defp perform(config, {:link, link}), do: Links.put(config, link)
   defp perform(config, {:unlink, key}), do: Links.delete(config, key)

@@ -12,13 +12,15 @@ defmodule Exosuit.Host.Plan do
   @type current :: %{
           specifications: [Specifications.specification()],
           links: [Link.t()],
-          idle: [Directory.key()]
+          idle: [Directory.key()],
+          updatable: [Directory.key()]
         }
   @type step ::
           {:stop, Directory.key()}
           | {:specify, Specifications.specification()}
           | {:start, Directory.key()}
           | {:change, ActorSpecification.t()}
+          | {:update, ActorSpecification.t()}
           | {:unlink, Link.key()}
           | {:link, Link.t()}
 
@@ -26,7 +28,8 @@ defmodule Exosuit.Host.Plan do
 
   @doc """
   The steps from `current` to `desired`; none where nothing differs and nothing is idle, that is,
-  specified but given up, or never tried.
+  specified but given up, or never tried. `updatable` are the actors whose other code may take the
+  place of what runs.
 
   All is specified before anything starts: a call to what is still starting waits for it.
   """
@@ -35,18 +38,23 @@ defmodule Exosuit.Host.Plan do
     wanted = Map.new(desired.specifications, &{Specifications.key(&1), &1})
     there = Map.new(current.specifications, &{Specifications.key(&1), &1})
 
-    new = for it <- desired.specifications, restart?(there[Specifications.key(it)], it), do: it
+    restart? = &restart?(&1, &2, current.updatable)
+    new = for it <- desired.specifications, restart?.(there[Specifications.key(it)], it), do: it
 
-    stops(wanted, there) ++
+    kept =
+      for it <- desired.specifications, it not in new, do: {there[Specifications.key(it)], it}
+
+    stops(wanted, there, restart?) ++
       unlinks(desired.links, current.links) ++
       Enum.map(new, &{:specify, &1}) ++
       links(desired.links, current.links) ++
-      changes(desired.specifications, there) ++
+      updates(kept) ++
+      changes(kept) ++
       starts(new, wanted, current.idle)
   end
 
-  defp stops(wanted, there) do
-    for {key, old} <- there, restart?(old, wanted[key]), do: {:stop, key}
+  defp stops(wanted, there, restart?) do
+    for {key, old} <- there, restart?.(old, wanted[key]), do: {:stop, key}
   end
 
   defp starts(new, wanted, idle) do
@@ -59,19 +67,29 @@ defmodule Exosuit.Host.Plan do
   defp rank(%{artifact: {:builtin, name}}) when name in @listeners, do: 2
   defp rank(_provider), do: 1
 
-  defp changes(specifications, there) do
-    for %ActorSpecification{} = new <- specifications,
-        old = there[Specifications.key(new)],
-        old != new and not restart?(old, new),
+  defp updates(kept) do
+    for {old, %ActorSpecification{} = new} <- kept,
+        old.artifact != new.artifact,
+        do: {:update, new}
+  end
+
+  defp changes(kept) do
+    for {old, %ActorSpecification{} = new} <- kept,
+        %{old | artifact: new.artifact} != new,
         do: {:change, new}
   end
 
-  # How many calls may run, and what is noted of it, change in place. All else is another actor.
-  defp restart?(%ActorSpecification{} = old, %ActorSpecification{} = new) do
-    %{old | instances: new.instances, annotations: new.annotations} != new
+  # How many calls may run, and what is noted of it, change in place; so does code, where it may.
+  # All else is another actor.
+  defp restart?(%ActorSpecification{} = old, %ActorSpecification{} = new, updatable) do
+    code? = old.artifact != new.artifact and Specifications.key(new) not in updatable
+
+    code? or
+      %{old | instances: new.instances, annotations: new.annotations, artifact: new.artifact} !=
+        new
   end
 
-  defp restart?(old, new), do: old != new
+  defp restart?(old, new, _updatable), do: old != new
 
   defp unlinks(desired, current) do
     keys = MapSet.new(desired, &Link.key/1)

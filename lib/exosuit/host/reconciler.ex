@@ -32,6 +32,14 @@ defmodule Exosuit.Host.Reconciler do
   @spec stop(Config.t(), Directory.key()) :: :ok
   def stop(config, key), do: call(config, {:stop, key})
 
+  @doc """
+  Puts other code, loaded already, in the place of that of a running actor, and writes it down for
+  later starts. Decided here, where starts and stops are, so that no two of them cross.
+  """
+  @spec update(Config.t(), Directory.key(), Actor.loaded(), boolean()) ::
+          :ok | {:error, Error.t()}
+  def update(config, key, loaded, force?), do: call(config, {:update, key, loaded, force?})
+
   @doc "How each attempt stands."
   @spec phases(Config.t()) :: %{optional(Directory.key()) => Attempts.phase()}
   def phases(config), do: call(config, :phases)
@@ -65,6 +73,12 @@ defmodule Exosuit.Host.Reconciler do
 
   def handle_call({:stop, key}, _from, state), do: {:reply, :ok, remove(state, key)}
 
+  def handle_call({:update, key, loaded, force?}, _from, state) do
+    result = switch(state, key, loaded, force?)
+    if result == :ok, do: perform({:announce, key, :updated, %{}}, state)
+    {:reply, result, state}
+  end
+
   def handle_call(:phases, _from, state) do
     {:reply, Map.new(state.attempts, fn {key, attempt} -> {key, attempt.phase} end), state}
   end
@@ -92,6 +106,29 @@ defmodule Exosuit.Host.Reconciler do
 
   defp call(config, request) do
     GenServer.call(Directory.via(config.name, __MODULE__), request, @start_timeout)
+  end
+
+  defp switch(state, key, loaded, force?) do
+    with {:ok, pid} <- running(state, key),
+         {:ok, {specification, current}} <- Specifications.fetch(state.config, key),
+         :ok <- Claims.check_update(current.claims, loaded.claims, force?),
+         specification = %{specification | artifact: loaded.artifact},
+         :ok <- Actor.update(pid, specification, loaded),
+         do: Specifications.replace(state.config, specification, loaded)
+  catch
+    # It ended just now; that will be told in its turn, and what was specified starts again.
+    :exit, {_reason, {GenServer, :call, _arguments}} -> {:error, not_running(key)}
+  end
+
+  defp running(state, key) do
+    case state.attempts[key] do
+      %{phase: :running} -> Map.fetch(state.keys, key)
+      _not_running -> {:error, not_running(key)}
+    end
+  end
+
+  defp not_running({role, id}) do
+    Error.new(:unavailable, "#{role} #{inspect(id)} does not run, and only what runs is updated")
   end
 
   defp now, do: System.monotonic_time(:millisecond)
@@ -153,6 +190,7 @@ defmodule Exosuit.Host.Reconciler do
     %{
       id: id,
       public_key: public_key(claims),
+      revision: revision(claims),
       image_ref: Model.Artifact.reference(specification.artifact),
       annotations: specification.annotations,
       claims: Claims.public(claims)
@@ -167,6 +205,9 @@ defmodule Exosuit.Host.Reconciler do
       endpoints: endpoints(state.config, key)
     }
   end
+
+  defp revision(:unsigned), do: nil
+  defp revision(claims), do: claims.revision
 
   defp public_key(:unsigned), do: nil
   defp public_key(claims), do: claims.subject

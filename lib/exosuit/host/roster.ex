@@ -1,9 +1,10 @@
 defmodule Exosuit.Host.Roster do
   @moduledoc false
-  # Who shall run on a host: start, stop, scale. Each function waits for the outcome.
+  # Who shall run on a host: start, stop, scale, update. Each function waits for the outcome.
 
-  alias Exosuit.{Config, Error}
+  alias Exosuit.{Actor, Config, Error}
   alias Exosuit.Host.{Reconciler, Specifications}
+  alias Exosuit.Model.Artifact
 
   @doc "Adds a specification and starts it; where it cannot start, nothing of it is left."
   @spec start(Config.t(), Specifications.specification()) :: :ok | {:error, Error.t()}
@@ -22,5 +23,32 @@ defmodule Exosuit.Host.Roster do
          :ok <- Specifications.change(config, %{actor | instances: instances}) do
       Exosuit.Lattice.announce(config, "actor_scaled", %{id: id, instances: instances})
     end
+  end
+
+  @doc """
+  Puts other code in the place of an actor's that runs. It is loaded in the calling process, which
+  waits; whatever fails leaves all as it was.
+  """
+  @spec update(Config.t(), String.t(), Artifact.t(), boolean()) :: :ok | {:error, Error.t()}
+  def update(config, id, artifact, force?) do
+    with {:ok, {actor, _loaded}} <- Specifications.fetch(config, {:actor, id}),
+         {:error, error} <- load_and_update(config, id, artifact, force?) do
+      Exosuit.Lattice.announce(config, "actor_update_failed", failure(actor, artifact, error))
+      {:error, error}
+    end
+  end
+
+  defp load_and_update(config, id, artifact, force?) do
+    with {:ok, loaded} <- Actor.load(config, artifact),
+         do: Reconciler.update(config, {:actor, id}, loaded, force?)
+  end
+
+  defp failure(actor, artifact, error) do
+    %{
+      id: actor.id,
+      image_ref: Artifact.reference(artifact),
+      reason: error.reason,
+      error: Exception.message(error)
+    }
   end
 end

@@ -32,6 +32,10 @@ defmodule Exosuit.Host.Specifications do
   @spec change(Config.t(), ActorSpecification.t()) :: :ok | {:error, Error.t()}
   def change(config, specification), do: call(config, {:change, specification})
 
+  @doc "Puts other code under a specification, with what was made of it already, in one step."
+  @spec replace(Config.t(), ActorSpecification.t(), map()) :: :ok | {:error, Error.t()}
+  def replace(config, specification, loaded), do: call(config, {:replace, specification, loaded})
+
   @doc "Removes a specification; the reconciler has ended what ran."
   @spec remove(Config.t(), Directory.key()) :: :ok
   def remove(config, key), do: call(config, {:remove, key})
@@ -84,14 +88,30 @@ defmodule Exosuit.Host.Specifications do
     end
   end
 
+  def handle_call({:replace, specification, loaded}, _from, config) do
+    with {:ok, _old} <- fetch(config, key(specification)) do
+      :ets.insert(config.tables.specifications, {key(specification), specification, loaded})
+      {:reply, :ok, config}
+    else
+      error -> {:reply, error, config}
+    end
+  end
+
   def handle_call({:remove, key}, _from, config) do
     :ets.delete(config.tables.specifications, key)
     {:reply, :ok, config}
   end
 
   def handle_call({:keep, key, loaded}, _from, config) do
-    # It may have been removed while it started.
-    :ets.update_element(config.tables.specifications, key, {3, loaded})
+    # It may have been removed while it started, or updated since: then that holds.
+    case :ets.lookup(config.tables.specifications, key) do
+      [{_key, specification, nil}] ->
+        :ets.insert(config.tables.specifications, {key, specification, loaded})
+
+      _removed_or_kept ->
+        :ok
+    end
+
     {:reply, :ok, config}
   end
 

@@ -43,6 +43,11 @@ defmodule Exosuit.Up.Report do
     line(["actor", id, claims(actor && actor.claims)])
   end
 
+  defp outcome({{:update, %{id: id}}, :ok}, inventory) do
+    actor = Enum.find(inventory.actors, &(&1.id == id))
+    line(["actor", id, "updated", claims(actor && actor.claims)])
+  end
+
   defp outcome({{:start, {:provider, id}}, :ok}, inventory) do
     provider = Enum.find(inventory.providers, %{endpoints: [], refused_links: []}, &(&1.id == id))
     line(["provider", id | provider.endpoints])

@@ -6,13 +6,14 @@ use std::time::Duration;
 use exosuit_core::{Answer, Code, Deliver, Error, Grants, Identity, Invocation, LogGate};
 use exosuit_engine::{Actor, ActorOptions, Instances, Limits};
 use exosuit_router::{ActorLimits, Publication};
-use rustler::{Encoder, Env, LocalPid, Monitor, NifResult, Resource, ResourceArc, Term};
+use rustler::types::atom;
+use rustler::{Atom, Encoder, Env, LocalPid, Monitor, NifResult, Resource, ResourceArc, Term};
 
 use crate::engine::engine;
 use crate::host::{Host, Inner};
 use crate::module::CompiledModule;
 use crate::reply::{To, answer, done};
-use crate::runtime::Reaped;
+use crate::runtime::{Reaped, runtime};
 use crate::term::{failure, id, ok};
 
 /// That a process runs an actor: ends with the process, or with the last reference to it.
@@ -102,6 +103,21 @@ fn actor_fail<'a>(env: Env<'a>, host: ResourceArc<Host>, actor: &str, reason: St
                 .fail_actor(&id, Error::new(Code::Unavailable, reason));
         }),
     )
+}
+
+/// Ends a publication that another one has followed: when its calls have finished, or after so many
+/// milliseconds, which drops the rest. Nobody is told.
+#[rustler::nif]
+fn actor_supersede(publication: ResourceArc<Published>, grace_ms: u64) -> Atom {
+    let grace = Duration::from_millis(grace_ms);
+    let router = &publication.host.router;
+    let ending = router.supersede_actor(&publication.publication, grace);
+    runtime().spawn(async move {
+        ending.await;
+        // Dropped any earlier, it would be retracted with the calls that run in it.
+        drop(publication);
+    });
+    atom::ok()
 }
 
 /// Public key, call alias, capabilities or `:links`, Unix time of expiry.

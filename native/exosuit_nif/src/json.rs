@@ -2,8 +2,9 @@
 
 use exosuit_core::{Code, Error};
 use rustler::types::atom::nil;
-use rustler::{Encoder, Env, Term};
-use serde_json::Value;
+use rustler::types::map::MapIterator;
+use rustler::{Decoder, Encoder, Env, Term, TermType};
+use serde_json::{Map, Value};
 
 use crate::term::{failure, ok};
 
@@ -17,6 +18,70 @@ fn json_decode<'a>(env: Env<'a>, text: &str) -> Term<'a> {
             &Error::new(Code::InvalidInput, format!("no JSON: {error}")),
         ),
     }
+}
+
+/// Encodes a term as JSON on one line: maps with atoms or strings for keys, lists, UTF-8 binaries,
+/// numbers, and atoms, of which nil is null.
+#[rustler::nif(schedule = "DirtyCpu")]
+fn json_encode<'a>(env: Env<'a>, value: Term<'a>) -> Term<'a> {
+    match json(value, MAX_DEPTH) {
+        Ok(json) => ok(env, json.to_string()),
+        Err(detail) => failure(env, &Error::new(Code::InvalidInput, detail)),
+    }
+}
+
+/// As deep as serde decodes, and no stack is in danger.
+const MAX_DEPTH: usize = 128;
+
+fn json(term: Term<'_>, depth: usize) -> Result<Value, String> {
+    if depth == 0 {
+        return Err(format!("a term of more than {MAX_DEPTH} levels is no JSON"));
+    }
+    match term.get_type() {
+        TermType::Atom => word(term),
+        TermType::Binary => decoded::<String>(term).map(Value::String),
+        TermType::Integer => integer(term),
+        TermType::Float => decoded::<f64>(term).map(Value::from),
+        TermType::List => decoded::<Vec<Term<'_>>>(term)?
+            .into_iter()
+            .map(|item| json(item, depth - 1))
+            .collect(),
+        TermType::Map => object(term, depth - 1),
+        other => Err(format!("a term of type {other:?} is no JSON")),
+    }
+}
+
+fn word(term: Term<'_>) -> Result<Value, String> {
+    let text = term.atom_to_string().map_err(|_| no_json(term))?;
+    Ok(match text.as_str() {
+        "nil" => Value::Null,
+        "true" => true.into(),
+        "false" => false.into(),
+        _ => text.into(),
+    })
+}
+
+fn integer(term: Term<'_>) -> Result<Value, String> {
+    let number = decoded::<i64>(term).map(Value::from);
+    number.or_else(|_| decoded::<u64>(term).map(Value::from))
+}
+
+fn object(term: Term<'_>, depth: usize) -> Result<Value, String> {
+    let fields = MapIterator::new(term).ok_or_else(|| no_json(term))?;
+    let fields = fields.map(|(key, value)| match json(key, 1)? {
+        Value::String(key) => Ok((key, json(value, depth)?)),
+        _ => Err(String::from("a key is neither a string nor an atom")),
+    });
+    fields.collect::<Result<Map<_, _>, _>>().map(Value::Object)
+}
+
+fn decoded<'a, T: Decoder<'a>>(term: Term<'a>) -> Result<T, String> {
+    term.decode().map_err(|_| no_json(term))
+}
+
+/// Without the term itself, which may be anything.
+fn no_json(term: Term<'_>) -> String {
+    format!("a term of type {:?} has no form in JSON", term.get_type())
 }
 
 /// The value as a term. How deep it is was bounded when it was parsed.

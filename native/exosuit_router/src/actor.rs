@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use exosuit_core::{Deliver, Error, Id, Identity};
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::admission::Admission;
 use crate::count::Count;
@@ -30,6 +30,8 @@ pub(crate) struct Running {
     pub(crate) generation: u64,
     pub(crate) target: Arc<dyn Deliver>,
     pub(crate) stopped: CancellationToken,
+    /// Every call in it holds this structure, so its end is that of the last of them.
+    _last: DropGuard,
 }
 
 /// That an actor's process runs: what it gives back when it ends.
@@ -38,6 +40,8 @@ pub struct Publication {
     pub(crate) id: Id,
     pub(crate) generation: u64,
     pub(crate) stopped: CancellationToken,
+    /// It serves no new call, and those that ran in it have ended.
+    pub(crate) finished: CancellationToken,
 }
 
 /// An actor as an inventory shows it.
@@ -83,15 +87,18 @@ impl Actor {
         target: Arc<dyn Deliver>,
     ) -> (Publication, Option<Arc<Running>>) {
         let stopped = self.forgotten.child_token();
+        let finished = CancellationToken::new();
         let publication = Publication {
             id: self.id.clone(),
             generation,
             stopped: stopped.clone(),
+            finished: finished.clone(),
         };
         let running = Running {
             generation,
             target,
             stopped,
+            _last: finished.drop_guard(),
         };
         self.failure.send_replace(None);
         let before = self.running.send_replace(Some(Arc::new(running)));

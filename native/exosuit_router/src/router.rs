@@ -135,6 +135,23 @@ impl Router {
         publication.stopped.cancel();
     }
 
+    /// Ends a publication that another one has followed, when what runs in it has finished, or when
+    /// the `grace` is over, which drops the rest.
+    pub fn supersede_actor(
+        &self,
+        publication: &Publication,
+        grace: Duration,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let publication = publication.clone();
+        let me = self.me.clone();
+        async move {
+            let _late = tokio::time::timeout(grace, publication.finished.cancelled()).await;
+            if let Some(router) = me.upgrade() {
+                router.retract_actor(&publication);
+            }
+        }
+    }
+
     /// Registers a capability that needs a claim and no link.
     pub fn set_builtin(&self, contract: Contract, capability: Arc<dyn Capability>) {
         let name = contract.as_str().to_owned();

@@ -12,9 +12,10 @@ defmodule Exosuit.Host.PlanTest do
   @provider %ProviderSpecification{id: "p", artifact: {:builtin, "keyvalue"}}
   @link %Link{source: "a", target: "p", namespace: "wasmcloud", package: "keyvalue"}
   @desired %{specifications: [@actor, @provider], links: [@link]}
-  @nothing %{specifications: [], links: [], idle: []}
+  @nothing %{specifications: [], links: [], idle: [], updatable: []}
 
-  defp there(changes \\ %{}), do: @desired |> Map.put(:idle, []) |> Map.merge(changes)
+  defp there(changes \\ %{}),
+    do: @desired |> Map.merge(%{idle: [], updatable: []}) |> Map.merge(changes)
 
   test "from nothing: all is specified and linked, then actors start, and providers last" do
     assert Plan.steps(@desired, @nothing) == [
@@ -56,6 +57,21 @@ defmodule Exosuit.Host.PlanTest do
              {:specify, rebuilt},
              {:start, {:actor, "a"}}
            ]
+  end
+
+  test "another content is an update where the claims allow it" do
+    rebuilt = %{@actor | artifact: {:file, "a.wasm", "OTHER"}}
+    desired = %{@desired | specifications: [rebuilt, @provider]}
+    there = there(%{updatable: [{:actor, "a"}]})
+    assert Plan.steps(desired, there) == [{:update, rebuilt}]
+
+    scaled = %{rebuilt | instances: 7}
+    desired = %{@desired | specifications: [scaled, @provider]}
+    assert Plan.steps(desired, there) == [{:update, scaled}, {:change, scaled}]
+
+    limited = %{rebuilt | limits: %Limits{memory: 2, queue: 1}}
+    desired = %{@desired | specifications: [limited, @provider]}
+    assert [{:stop, _}, {:specify, ^limited}, {:start, _}] = Plan.steps(desired, there)
   end
 
   test "a link with another configuration is made again, and no other" do

@@ -231,6 +231,37 @@ async fn a_publication_that_ends_drops_its_own_calls_and_no_others() {
 }
 
 #[tokio::test]
+async fn a_superseded_publication_ends_with_its_last_call() {
+    let (world, old) = (World::new(), Holds::new());
+    let first = world.run("echo", identity(&[]), old.clone());
+    let mut running = world.start(from_host("echo"));
+    assert!(poll(&mut running).is_pending());
+    world.publish("echo", identity(&[]), Arc::new(Says("second")));
+    let grace = Duration::from_mins(1);
+    let ending = tokio::spawn(world.router.supersede_actor(&first, grace));
+    let answer = world.call(from_host("echo")).await;
+    assert_eq!(answer.as_deref(), Ok(&b"second"[..]));
+    tokio::task::yield_now().await;
+    assert!(!ending.is_finished());
+
+    old.let_go(1);
+    served(&running.await);
+    assert!(ending.await.is_ok());
+}
+
+#[tokio::test]
+async fn a_superseded_publication_drops_what_does_not_finish() {
+    let (world, old) = (World::new(), Holds::new());
+    let first = world.run("echo", identity(&[]), old.clone());
+    let mut running = world.start(from_host("echo"));
+    assert!(poll(&mut running).is_pending());
+    world.publish("echo", identity(&[]), Arc::new(Says("second")));
+    world.router.supersede_actor(&first, Duration::ZERO).await;
+    assert_eq!(code(running.await), Some(Code::Dropped));
+    assert!(world.call(from_host("echo")).await.is_ok());
+}
+
+#[tokio::test]
 async fn a_forgotten_actor_drops_what_runs_and_refuses_what_waits() {
     let (world, actor) = (World::new(), Holds::new());
     world.specify("echo", limits(1, 1));
