@@ -46,6 +46,7 @@ defmodule Exosuit do
   alias Exosuit.{
     Claims,
     Config,
+    Control,
     Directory,
     Drain,
     Edge,
@@ -313,7 +314,8 @@ defmodule Exosuit do
     config = %{config | source: public_key, bus: Lattice.Local, router: router, tables: tables}
     register(config, :config, config)
     register(config, :calls, {router, config.call_timeout})
-    Supervisor.init([{Host, config}, {Edge, config}, {Drain, config}], strategy: :one_for_one)
+    edge = {Edge, {config, [{Control, {config, __MODULE__}}]}}
+    Supervisor.init([{Host, config}, edge, {Drain, config}], strategy: :one_for_one)
   end
 
   defp host_facts(config) do

@@ -9,6 +9,7 @@ defmodule Exosuit.ArchitectureTest do
     ~w(Wasm Router Lattice Artifact Claims Json Manifest Directory),
     ~w(Actor Provider),
     ~w(Host),
+    ~w(Control),
     ~w(Drain Edge),
     ~w(Exosuit),
     ~w(Up Application)

@@ -3,10 +3,12 @@ defmodule Exosuit.Edge do
   What talks to the world, apart from what serves.
 
       Edge (one_for_one)
-      └── Announcer   the data plane's facts become events; events become log lines
+      ├── Announcer   the data plane's facts become events; events become log lines
+      └── Control     commands from outside, see `Exosuit.Control`
 
-  It may fall over and over, and nothing that serves notices: events are sent without it; what the
-  data plane has to say meanwhile, failed calls and guests' lines, is lost.
+  Whatever listens is handed over by the facade, as child specifications, since it is there that
+  commands end up. It may fall over and over, and nothing that serves notices: events are sent without
+  it; what the data plane has to say meanwhile, failed calls and guests' lines, is lost.
   """
   use Supervisor
 
@@ -15,11 +17,14 @@ defmodule Exosuit.Edge do
   # It must not take the host with it, however often it falls.
   @restarts 1_000
 
-  @spec start_link(Config.t()) :: Supervisor.on_start()
-  def start_link(config), do: Supervisor.start_link(__MODULE__, config)
+  @spec start_link({Config.t(), [Supervisor.child_spec()]}) :: Supervisor.on_start()
+  def start_link(argument), do: Supervisor.start_link(__MODULE__, argument)
 
   @impl Supervisor
-  def init(config) do
-    Supervisor.init([{Announcer, config}], strategy: :one_for_one, max_restarts: @restarts)
+  def init({config, listeners}) do
+    Supervisor.init([{Announcer, config} | listeners],
+      strategy: :one_for_one,
+      max_restarts: @restarts
+    )
   end
 end

@@ -1,5 +1,6 @@
 //! How a command fails: what it says, and with which exit code.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::process::ExitCode;
 
@@ -9,7 +10,7 @@ use crate::output::redact;
 #[derive(Debug)]
 pub(crate) struct Failure {
     text: String,
-    code: &'static str,
+    code: Cow<'static, str>,
     exit: u8,
 }
 
@@ -18,7 +19,7 @@ impl Failure {
     pub(crate) fn usage(text: impl Display) -> Self {
         Self {
             text: text.to_string(),
-            code: "usage",
+            code: "usage".into(),
             exit: 2,
         }
     }
@@ -27,7 +28,7 @@ impl Failure {
     pub(crate) fn missing(text: impl Display) -> Self {
         Self {
             text: text.to_string(),
-            code: "missing",
+            code: "missing".into(),
             exit: 1,
         }
     }
@@ -36,7 +37,16 @@ impl Failure {
     pub(crate) fn io(what: impl Display, error: &std::io::Error) -> Self {
         Self {
             text: format!("{what}: {error}"),
-            code: "io",
+            code: "io".into(),
+            exit: 1,
+        }
+    }
+
+    /// A host said no, with a code of its own: exit code 1.
+    pub(crate) fn refused(code: &str, text: impl Display) -> Self {
+        Self {
+            text: text.to_string(),
+            code: code.to_owned().into(),
             exit: 1,
         }
     }
@@ -65,7 +75,7 @@ impl From<exosuit_claims::Error> for Failure {
     fn from(error: exosuit_claims::Error) -> Self {
         Self {
             text: error.to_string(),
-            code: error.code(),
+            code: error.code().into(),
             exit: 1,
         }
     }

@@ -1,6 +1,8 @@
 //! The `exosuit` command: keys and claims by itself, a host by handing over to the VM.
 //!
 //! - `keys`, `claims`: files in, files out. No VM, so they answer at once.
+//! - `inventory`, `call`, `actor`, `provider`, `link`, `events`, `apply`, `delete`: lines of JSON over
+//!   the socket of a running host.
 //! - `up`: checks its arguments, then becomes the VM that runs the host.
 
 #![forbid(unsafe_code)]
@@ -8,8 +10,10 @@
 mod claims;
 mod failure;
 mod files;
+mod host;
 mod keys;
 mod output;
+mod pairs;
 mod seed;
 mod up;
 
@@ -37,6 +41,25 @@ struct Cli {
 enum Command {
     /// Start a host and everything that the manifests name.
     Up(up::Up),
+    /// Show what runs on a host.
+    Inventory(host::Inventory),
+    /// Call an actor, and print its answer.
+    Call(host::Call),
+    /// Start, stop, scale and update actors.
+    #[command(subcommand, arg_required_else_help = true)]
+    Actor(host::Actor),
+    /// Start and stop providers.
+    #[command(subcommand, arg_required_else_help = true)]
+    Provider(host::Provider),
+    /// Make and remove links.
+    #[command(subcommand, arg_required_else_help = true)]
+    Link(host::Link),
+    /// Follow what happens on a host.
+    Events(host::Events),
+    /// Make an application on a host what its manifest says.
+    Apply(host::Apply),
+    /// Stop all that a manifest had started.
+    Delete(host::Delete),
     /// Make keys.
     #[command(subcommand, arg_required_else_help = true)]
     Keys(keys::Keys),
@@ -49,6 +72,14 @@ impl Command {
     fn run(self) -> Result<(), Failure> {
         match self {
             Self::Up(up) => up.run(),
+            Self::Inventory(inventory) => inventory.run(),
+            Self::Call(call) => call.run(),
+            Self::Actor(actor) => actor.run(),
+            Self::Provider(provider) => provider.run(),
+            Self::Link(link) => link.run(),
+            Self::Events(events) => events.run(),
+            Self::Apply(apply) => apply.run(),
+            Self::Delete(delete) => delete.run(),
             Self::Keys(keys) => keys.run(),
             Self::Claims(claims) => claims.run(),
         }

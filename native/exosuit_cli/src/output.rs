@@ -11,6 +11,15 @@ pub(crate) fn line(text: impl std::fmt::Display) -> Result<(), Failure> {
     written.map_err(|error| Failure::io("cannot write to stdout", &error))
 }
 
+/// The text without what would move a terminal's cursor, or more: others have chosen it.
+pub(crate) fn printable(text: &str) -> String {
+    let escape = |c: char| match c {
+        c if c.is_control() => c.escape_default().to_string(),
+        c => c.to_string(),
+    };
+    text.chars().map(escape).collect()
+}
+
 /// Whether a text looks like a seed, be it mistyped: `S` and some fifty more letters and digits.
 pub(crate) fn looks_like_seed(text: &str) -> bool {
     const SHORTEST: usize = 40;

@@ -5,13 +5,13 @@ use std::env;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 use exosuit_claims::{KeyKind, PublicKey};
 use serde::Serialize;
 
 use crate::failure::Failure;
+use crate::pairs::{Pair, unique};
 
 /// Names the program that starts the VM; `bin/exosuit` sets it.
 const VM: &str = "EXOSUIT_VM";
@@ -31,7 +31,7 @@ pub(crate) struct Up {
     manifests: Vec<PathBuf>,
     /// A label of the host, as KEY=VALUE; may be repeated.
     #[arg(long = "host-label", value_name = "KEY=VALUE")]
-    labels: Vec<Label>,
+    labels: Vec<Pair>,
     /// Where the host keeps what must outlive it.
     #[arg(long, value_name = "DIRECTORY")]
     data_dir: Option<PathBuf>,
@@ -50,20 +50,6 @@ enum Unsigned {
     Deny,
     /// Let it run, with its links as its only grant.
     Allow,
-}
-
-#[derive(Clone)]
-struct Label(String, String);
-
-impl FromStr for Label {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.split_once('=') {
-            Some((key, value)) if !key.is_empty() => Ok(Self(key.to_owned(), value.to_owned())),
-            _ => Err("expected KEY=VALUE, like zone=home"),
-        }
-    }
 }
 
 /// What the VM is told.
@@ -98,7 +84,7 @@ impl Up {
         let manifests = self.manifests.iter().map(|path| manifest(path));
         Ok(Arguments {
             manifests: manifests.collect::<Result<_, _>>()?,
-            labels: labels(self.labels)?,
+            labels: unique("--host-label", self.labels)?,
             data_dir: self.data_dir.as_deref().map(data_directory).transpose()?,
             trust: self.trust.iter().map(ToString::to_string).collect(),
             unsigned: self.unsigned,
@@ -127,16 +113,6 @@ fn data_directory(path: &Path) -> Result<PathBuf, Failure> {
 fn absolute(path: &Path) -> Result<PathBuf, Failure> {
     let cannot = |error| Failure::io(format!("cannot find {}", path.display()), &error);
     std::path::absolute(path).map_err(cannot)
-}
-
-fn labels(labels: Vec<Label>) -> Result<BTreeMap<String, String>, Failure> {
-    let mut unique = BTreeMap::new();
-    for Label(key, value) in labels {
-        if unique.insert(key.clone(), value).is_some() {
-            return Err(Failure::usage(format!("--host-label {key} is given twice")));
-        }
-    }
-    Ok(unique)
 }
 
 fn account(text: &str) -> Result<PublicKey, String> {

@@ -4,9 +4,26 @@ mod common;
 
 use common::run;
 
-const COMMANDS: [&[&str]; 7] = [
+const COMMANDS: [&[&str]; 24] = [
     &[],
     &["up"],
+    &["inventory"],
+    &["call"],
+    &["actor"],
+    &["actor", "start"],
+    &["actor", "stop"],
+    &["actor", "scale"],
+    &["actor", "update"],
+    &["provider"],
+    &["provider", "start"],
+    &["provider", "stop"],
+    &["link"],
+    &["link", "put"],
+    &["link", "del"],
+    &["link", "list"],
+    &["events"],
+    &["apply"],
+    &["delete"],
     &["keys"],
     &["keys", "gen"],
     &["claims"],
@@ -24,12 +41,8 @@ fn help_is_on_stdout_and_has_an_example_where_something_is_done() -> anyhow::Res
             "{command:?}"
         );
         assert!(help.stdout.contains("Usage: exosuit"), "{}", help.stdout);
-        let groups = matches!(command, ["keys" | "claims"]);
-        assert!(
-            groups || help.stdout.contains("Example:"),
-            "{}",
-            help.stdout
-        );
+        let groups = matches!(command, ["keys" | "claims" | "actor" | "provider" | "link"]);
+        assert!(groups || help.stdout.contains("Example"), "{}", help.stdout);
     }
     Ok(())
 }

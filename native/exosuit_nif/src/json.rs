@@ -2,6 +2,7 @@
 
 use exosuit_core::{Code, Error};
 use rustler::types::atom::nil;
+use rustler::types::list::ListIterator;
 use rustler::types::map::MapIterator;
 use rustler::{Decoder, Encoder, Env, Term, TermType};
 use serde_json::{Map, Value};
@@ -42,10 +43,7 @@ fn json(term: Term<'_>, depth: usize) -> Result<Value, String> {
         TermType::Binary => decoded::<String>(term).map(Value::String),
         TermType::Integer => integer(term),
         TermType::Float => decoded::<f64>(term).map(Value::from),
-        TermType::List => decoded::<Vec<Term<'_>>>(term)?
-            .into_iter()
-            .map(|item| json(item, depth - 1))
-            .collect(),
+        TermType::List => list(term, depth - 1),
         TermType::Map => object(term, depth - 1),
         other => Err(format!("a term of type {other:?} is no JSON")),
     }
@@ -64,6 +62,13 @@ fn word(term: Term<'_>) -> Result<Value, String> {
 fn integer(term: Term<'_>) -> Result<Value, String> {
     let number = decoded::<i64>(term).map(Value::from);
     number.or_else(|_| decoded::<u64>(term).map(Value::from))
+}
+
+fn list(term: Term<'_>, depth: usize) -> Result<Value, String> {
+    // The iterator panics at the end of an improper list.
+    term.list_length().map_err(|_| no_json(term))?;
+    let items = decoded::<ListIterator<'_>>(term)?;
+    items.map(|item| json(item, depth)).collect()
 }
 
 fn object(term: Term<'_>, depth: usize) -> Result<Value, String> {

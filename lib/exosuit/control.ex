@@ -1,0 +1,68 @@
+defmodule Exosuit.Control do
+  @moduledoc """
+  The door of a running host: a Unix socket in its data directory that only its owner can open.
+
+      Control (rest_for_one)
+      ├── Commands      a task per command that runs
+      ├── Connections   a task per client, so many at the most
+      └── Listener      owns the socket, and hands each client over
+
+  Lines of JSON go in and out, see `guides/control-socket.md`. Each line is parsed into an
+  `Exosuit.Control.Command` and becomes one call to the host: to the facade, the module that this
+  room is handed when it starts, since it must not know the floors above.
+
+  A second host on the same data directory is refused at its start. Otherwise, where the socket
+  cannot be opened, the host serves without it, an event `control_failed` says why, and it is tried
+  again.
+  """
+  use Supervisor
+
+  alias Exosuit.{Config, Directory, Error}
+  alias Exosuit.Control.{Address, Listener}
+
+  @typedoc "Who carries out commands: the facade, and the host's name."
+  @type context :: {api :: module(), host :: atom()}
+
+  # Clients are command lines and dashboards of one person.
+  @connections 32
+
+  # It must not take the host with it, however often it falls.
+  @restarts 1_000
+
+  @doc "Nothing is opened where the host has no data directory."
+  @spec start_link({Config.t(), module()}) :: Supervisor.on_start() | :ignore
+  def start_link({%Config{data_dir: nil}, _api}), do: :ignore
+
+  def start_link({config, _api} = argument) do
+    path = path(config.data_dir)
+
+    if Address.taken?(path) do
+      {:error,
+       Error.new(:conflict, "another host runs on #{config.data_dir}: it answers #{path}")}
+    else
+      Supervisor.start_link(__MODULE__, argument)
+    end
+  end
+
+  @doc "Where the socket of a data directory is."
+  @spec path(Path.t()) :: Path.t()
+  def path(data_dir), do: Path.join(data_dir, "exosuit.sock")
+
+  @impl Supervisor
+  def init({config, api}) do
+    commands = Directory.via(config.name, :control_commands)
+    connections = Directory.via(config.name, :control_connections)
+    context = %{commands: commands, connections: connections, host: {api, config.name}}
+
+    children = [
+      Supervisor.child_spec({Task.Supervisor, name: commands}, id: :commands),
+      Supervisor.child_spec(
+        {Task.Supervisor, name: connections, max_children: @connections},
+        id: :connections
+      ),
+      {Listener, {config, path(config.data_dir), context}}
+    ]
+
+    Supervisor.init(children, strategy: :rest_for_one, max_restarts: @restarts)
+  end
+end

@@ -1,0 +1,89 @@
+defmodule Exosuit.Control.Address do
+  @moduledoc false
+  # The socket as a file: whether somebody answers there, and how it is opened so that at no moment
+  # anybody but its owner can.
+
+  import Bitwise
+
+  alias Exosuit.Error
+
+  # What the kernel has room for in an address, less one byte and the suffix of `listen/1`.
+  @max_path 103
+
+  @probe_timeout 1_000
+  @send_timeout 5_000
+
+  @doc "Whether a living host answers there."
+  @spec taken?(Path.t()) :: boolean()
+  def taken?(path) do
+    byte_size(path) <= @max_path and probe(path) == :living
+  end
+
+  @doc "Opens the socket; what a dead host left there is replaced."
+  @spec listen(Path.t()) :: {:ok, :gen_tcp.socket()} | {:error, Error.t()}
+  def listen(path) do
+    with :ok <- check_length(path),
+         :ok <- make_private(Path.dirname(path)),
+         :ok <- check_free(path),
+         do: bind(path, path <> ".new")
+  end
+
+  defp check_length(path) when byte_size(path) <= @max_path, do: :ok
+
+  defp check_length(path) do
+    detail = "#{path} has #{byte_size(path)} bytes, and a socket's name has room for #{@max_path}"
+    {:error, Error.new(:io, detail)}
+  end
+
+  defp check_free(path) do
+    case {probe(path), File.lstat(path)} do
+      {:living, _file} -> {:error, Error.new(:conflict, "another host answers at #{path}")}
+      {_dead, {:ok, %{type: :other}}} -> :ok
+      {_dead, {:error, :enoent}} -> :ok
+      {_dead, _something} -> {:error, Error.new(:io, "#{path} is there, and is no socket")}
+    end
+  end
+
+  # Refused is what a socket says whose process has ended.
+  defp probe(path) do
+    case :gen_tcp.connect({:local, path}, 0, [], @probe_timeout) do
+      {:ok, socket} -> :gen_tcp.close(socket) && :living
+      {:error, reason} when reason in [:enoent, :econnrefused, :enotdir] -> :dead
+      {:error, _busy} -> :living
+    end
+  end
+
+  # Bound under another name, so that nobody finds it before it has its mode.
+  defp bind(path, new) do
+    options = [
+      :binary,
+      ifaddr: {:local, new},
+      active: false,
+      backlog: 64,
+      send_timeout: @send_timeout,
+      send_timeout_close: true
+    ]
+
+    _left_over = File.rm(new)
+
+    with {:ok, socket} <- :gen_tcp.listen(0, options),
+         :ok <- File.chmod(new, 0o600),
+         :ok <- File.rename(new, path) do
+      {:ok, socket}
+    else
+      {:error, reason} ->
+        {:error, Error.new(:io, "#{path} cannot be opened: #{:inet.format_error(reason)}")}
+    end
+  end
+
+  defp make_private(directory) do
+    with :ok <- File.mkdir_p(directory),
+         {:ok, %{mode: mode}} <- File.stat(directory) do
+      # One with the sticky bit is for all to use, like /tmp; there the socket's own mode protects.
+      if (mode &&& 0o1077) in 1..0o77, do: File.chmod(directory, 0o700), else: :ok
+    else
+      {:error, reason} ->
+        {:error, Error.new(:io, "#{directory} cannot be used: #{:file.format_error(reason)}")}
+    end
+  end
+end

@@ -1,0 +1,161 @@
+defmodule Exosuit.Control.Connection do
+  @moduledoc false
+  # One client: its lines become commands, one after the other, each answered with a line. A client
+  # that does not read holds up itself alone: sending to it ends after a while, and so does it.
+
+  alias Exosuit.{Error, Json}
+  alias Exosuit.Control.{Command, Execution, Lines, Reply}
+
+  @enforce_keys [:socket, :context, :lines]
+  defstruct [:socket, :context, :lines, :following]
+
+  # Sixteen mebibytes of payload as base64, and the rest of the command.
+  @max_line 24 * 1024 * 1024
+
+  # Bytes of binaries are not in it: a client whose commands or events grow beyond is cut off.
+  @max_heap_words 8 * 1024 * 1024
+
+  # Events that wait for a client who reads too slowly, before it is told so.
+  @max_waiting 4_096
+
+  @handover 5_000
+  @farewell 2_000
+  @idle 600_000
+
+  @doc "Serves the client that is sent as `{:client, socket}`, until it goes."
+  @spec serve(map()) :: :ok
+  def serve(context) do
+    Process.flag(:max_heap_size, %{size: @max_heap_words, kill: true, error_logger: false})
+
+    receive do
+      {:client, socket} ->
+        loop(%__MODULE__{socket: socket, context: context, lines: Lines.new(@max_line)})
+    after
+      @handover -> :ok
+    end
+  end
+
+  defp loop(%{socket: socket} = state) do
+    :inet.setopts(socket, active: :once)
+
+    receive do
+      {:tcp, ^socket, data} -> state |> take(data) |> continue()
+      {:tcp_closed, ^socket} -> :ok
+      {:tcp_error, ^socket, _reason} -> :ok
+      {:exosuit_event, event} -> state |> tell(event) |> continue()
+    after
+      if(state.following, do: :infinity, else: @idle) -> :gen_tcp.close(socket)
+    end
+  end
+
+  defp continue({:ok, state}), do: loop(state)
+  defp continue(:closed), do: :ok
+
+  defp take(state, data) do
+    case Lines.push(state.lines, data) do
+      {:ok, lines, rest} -> each(lines, %{state | lines: rest})
+      :too_long -> give_up(state, nil, :invalid_input, "a line has more than #{@max_line} bytes")
+    end
+  end
+
+  defp each([], state), do: {:ok, state}
+
+  defp each([line | lines], state) do
+    with {:ok, state} <- answer(line, state), do: each(lines, state)
+  end
+
+  defp answer(line, state) do
+    case parse(line) do
+      {:ok, %Command{name: :events} = command} -> follow(command, state)
+      {:ok, command} -> execute(command, state)
+      {:error, id, error} -> say(state, Reply.error(id, error))
+    end
+  end
+
+  defp parse(line) do
+    case Json.decode(line) do
+      {:ok, request} -> Command.parse(request)
+      {:error, error} -> {:error, nil, error}
+    end
+  rescue
+    # What the decoder takes is UTF-8.
+    ArgumentError -> {:error, nil, Error.new(:invalid_input, "a line is not UTF-8")}
+  end
+
+  defp follow(command, state) do
+    {api, host} = state.context.host
+    :ok = api.subscribe(host)
+    say(%{state | following: command.id}, Reply.ok(command.id, %{following: true}))
+  end
+
+  defp execute(command, %{context: context} = state) do
+    task =
+      Task.Supervisor.async_nolink(context.commands, Execution, :run, [command, context.host])
+
+    :inet.setopts(state.socket, active: :once)
+    await(task, command, state)
+  end
+
+  # What comes meanwhile waits in the socket, but for a first piece.
+  defp await(%{ref: ref} = task, command, %{socket: socket} = state) do
+    receive do
+      {^ref, result} ->
+        Process.demonitor(ref, [:flush])
+        say(state, Reply.result(command.id, result))
+
+      {:DOWN, ^ref, :process, _pid, _reason} ->
+        error = Error.new(:internal, "the command crashed; the host's log says more")
+        say(state, Reply.error(command.id, error))
+
+      {:tcp_closed, ^socket} ->
+        abandon(task, command)
+
+      {:tcp_error, ^socket, _reason} ->
+        abandon(task, command)
+    end
+  end
+
+  # A call ends with who made it. What changes the host is brought to its end all the same.
+  defp abandon(task, %Command{name: :call}) do
+    Task.shutdown(task, :brutal_kill)
+    :closed
+  end
+
+  defp abandon(_task, _command), do: :closed
+
+  defp tell(state, event) do
+    {:message_queue_len, waiting} = Process.info(self(), :message_queue_len)
+
+    if waiting > @max_waiting do
+      give_up(state, state.following, :overloaded, "#{waiting} events wait: you read too slowly")
+    else
+      say(state, Reply.event(state.following, event))
+    end
+  end
+
+  defp give_up(state, id, reason, detail) do
+    with {:ok, state} <- say(state, Reply.error(id, Error.new(reason, detail))),
+         :ok <- :inet.setopts(state.socket, active: false),
+         :ok <- :gen_tcp.shutdown(state.socket, :write),
+         do: discard(state.socket, System.monotonic_time(:millisecond) + @farewell)
+
+    :gen_tcp.close(state.socket)
+    :closed
+  end
+
+  # Closed with bytes in it that nobody has read, a socket takes its last answer back.
+  defp discard(socket, until) do
+    left = until - System.monotonic_time(:millisecond)
+
+    with true <- left > 0, {:ok, _bytes} <- :gen_tcp.recv(socket, 0, left) do
+      discard(socket, until)
+    end
+  end
+
+  defp say(state, line) do
+    case :gen_tcp.send(state.socket, line) do
+      :ok -> {:ok, state}
+      {:error, _gone_or_stuck} -> :closed
+    end
+  end
+end

@@ -1,0 +1,40 @@
+defmodule Exosuit.Control.Lines do
+  @moduledoc false
+  # Bytes as they come, lines as they are meant. Pure; what waits for its end is bounded.
+
+  @enforce_keys [:max]
+  defstruct [:max, pending: [], size: 0]
+
+  @type t :: %__MODULE__{max: pos_integer(), pending: iodata(), size: non_neg_integer()}
+
+  @doc "No bytes yet; a line may have so many."
+  @spec new(pos_integer()) :: t()
+  def new(max), do: %__MODULE__{max: max}
+
+  @doc "The lines that these bytes complete, without their ends; empty ones are left out."
+  @spec push(t(), binary()) :: {:ok, [binary()], t()} | :too_long
+  def push(lines, data) do
+    {complete, [last]} = data |> :binary.split("\n", [:global]) |> Enum.split(-1)
+    push(lines, complete, last, [])
+  end
+
+  defp push(lines, [part | complete], last, found) do
+    case add(lines, part) do
+      :too_long -> :too_long
+      full -> push(new(lines.max), complete, last, [IO.iodata_to_binary(full.pending) | found])
+    end
+  end
+
+  defp push(lines, [], last, found) do
+    case add(lines, last) do
+      :too_long -> :too_long
+      lines -> {:ok, found |> Enum.reject(&(&1 == "")) |> Enum.reverse(), lines}
+    end
+  end
+
+  defp add(%{size: size, max: max}, part) when size + byte_size(part) > max, do: :too_long
+
+  defp add(lines, part) do
+    %{lines | pending: [lines.pending | part], size: lines.size + byte_size(part)}
+  end
+end

@@ -1,0 +1,91 @@
+defmodule Exosuit.Control.Listener do
+  @moduledoc false
+  # Owns the socket, and takes its file away when it ends. A process of its own accepts, linked to
+  # this one, and hands each client to a task; one that is one too many is told so.
+
+  use GenServer
+
+  alias Exosuit.{Config, Directory, Error, Lattice}
+  alias Exosuit.Control.{Address, Connection, Reply}
+
+  @enforce_keys [:config, :path, :context]
+  defstruct [:config, :path, :context, :socket, :acceptor, :error]
+
+  @pause 5_000
+  # Until the machine has a file descriptor again.
+  @accept_pause 100
+
+  @spec start_link({Config.t(), Path.t(), map()}) :: GenServer.on_start()
+  def start_link({config, path, context}) do
+    state = %__MODULE__{config: config, path: path, context: context}
+    GenServer.start_link(__MODULE__, state, name: Directory.via(config.name, __MODULE__))
+  end
+
+  @impl GenServer
+  def init(state) do
+    Process.flag(:trap_exit, true)
+    {:ok, open(state)}
+  end
+
+  @impl GenServer
+  def handle_info(:open, state), do: {:noreply, open(state)}
+
+  def handle_info({:EXIT, acceptor, _reason}, %{acceptor: acceptor} = state) do
+    :gen_tcp.close(state.socket)
+    {:noreply, open(%{state | socket: nil, acceptor: nil})}
+  end
+
+  def handle_info({:EXIT, _other, _reason}, state), do: {:noreply, state}
+
+  @impl GenServer
+  def terminate(_reason, %{socket: nil}), do: :ok
+
+  # The file first: once the socket is closed, another host may put its own there.
+  def terminate(_reason, state) do
+    File.rm(state.path)
+    :gen_tcp.close(state.socket)
+  end
+
+  defp open(state) do
+    case Address.listen(state.path) do
+      {:ok, socket} ->
+        acceptor = spawn_link(fn -> accept(socket, state.context) end)
+        %{state | socket: socket, acceptor: acceptor, error: nil}
+
+      {:error, error} ->
+        Process.send_after(self(), :open, @pause)
+        announce(state, error)
+        %{state | error: error}
+    end
+  end
+
+  # Told once, not at each try.
+  defp announce(%{error: error}, error), do: :ok
+
+  defp announce(state, error) do
+    failure = %{path: state.path, reason: error.reason, error: Exception.message(error)}
+    Lattice.announce(state.config, "control_failed", failure)
+  end
+
+  defp accept(listening, context) do
+    case :gen_tcp.accept(listening) do
+      {:ok, client} -> hand_over(client, context)
+      {:error, :closed} -> exit(:normal)
+      {:error, _no_room} -> receive(do: (:never -> :ok), after: (@accept_pause -> :ok))
+    end
+
+    accept(listening, context)
+  end
+
+  defp hand_over(client, context) do
+    case Task.Supervisor.start_child(context.connections, Connection, :serve, [context]) do
+      {:ok, connection} ->
+        with :ok <- :gen_tcp.controlling_process(client, connection),
+             do: send(connection, {:client, client})
+
+      {:error, _full} ->
+        :gen_tcp.send(client, Reply.error(nil, Error.new(:overloaded, "too many clients")))
+        :gen_tcp.close(client)
+    end
+  end
+end

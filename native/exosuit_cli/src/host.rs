@@ -1,0 +1,24 @@
+//! Commands to a running host.
+//!
+//! - `address`: which host, and how its answer is printed. `session`: the conversation with it.
+//! - `inventory`, `call`, `actor`, `provider`, `link`, `events`, `application`: the commands.
+//! - `table`: columns for people.
+
+mod actor;
+mod address;
+mod application;
+mod call;
+mod events;
+mod inventory;
+mod link;
+mod provider;
+mod session;
+mod table;
+
+pub(crate) use actor::Actor;
+pub(crate) use application::{Apply, Delete};
+pub(crate) use call::Call;
+pub(crate) use events::Events;
+pub(crate) use inventory::Inventory;
+pub(crate) use link::Link;
+pub(crate) use provider::Provider;

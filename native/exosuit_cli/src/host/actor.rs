@@ -1,0 +1,137 @@
+//! `exosuit actor`: actors come, go, grow and change.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::address::{At, absolute};
+use super::table::cell;
+use crate::failure::Failure;
+use crate::output::printable;
+use crate::pairs::{Pair, unique};
+
+#[derive(Subcommand)]
+pub(crate) enum Actor {
+    /// Start an actor, and wait until it runs.
+    Start(Start),
+    /// Stop an actor; calls that run finish.
+    Stop(Stop),
+    /// Change how many calls of an actor may run at a time.
+    Scale(Scale),
+    /// Put other code in the place of an actor's, without losing a call.
+    Update(Update),
+}
+
+#[derive(Args)]
+#[command(after_long_help = "\
+Prints the actor's id.
+
+Example:
+  exosuit actor start examples/counter/counter_s.wasm --instances 10")]
+pub(crate) struct Start {
+    /// The signed Wasm; the host reads it.
+    #[arg(value_name = "FILE.wasm")]
+    file: PathBuf,
+    /// What it is called on the host [default: its public key].
+    #[arg(long)]
+    id: Option<String>,
+    /// How many calls may run at a time.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = instances())]
+    instances: u32,
+    /// Shown in the inventory and in events, as KEY=VALUE; may be repeated.
+    #[arg(long = "annotation", value_name = "KEY=VALUE")]
+    annotations: Vec<Pair>,
+    #[command(flatten)]
+    at: At,
+}
+
+#[derive(Args)]
+#[command(after_long_help = "\
+Example:
+  exosuit actor stop counter-counter")]
+pub(crate) struct Stop {
+    /// The actor's id.
+    id: String,
+    #[command(flatten)]
+    at: At,
+}
+
+#[derive(Args)]
+#[command(after_long_help = "\
+Example:
+  exosuit actor scale counter-counter 50")]
+pub(crate) struct Scale {
+    /// The actor's id.
+    id: String,
+    /// How many calls may run at a time.
+    #[arg(value_parser = instances())]
+    instances: u32,
+    #[command(flatten)]
+    at: At,
+}
+
+#[derive(Args)]
+#[command(after_long_help = "\
+The new code must be signed for the same key, with a greater revision. Where it cannot start, the old
+code goes on, and the exit code is 1.
+
+Example:
+  exosuit actor update counter-counter counter_v2_s.wasm")]
+pub(crate) struct Update {
+    /// The actor's id.
+    id: String,
+    /// The signed Wasm; the host reads it.
+    #[arg(value_name = "FILE.wasm")]
+    file: PathBuf,
+    /// Take the same revision again, too, and code without claims.
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    at: At,
+}
+
+impl Actor {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        match self {
+            Self::Start(start) => start.run(),
+            Self::Stop(Stop { id, at }) => at.ask("actor.stop", &json!({"id": id}), |_| {
+                printable(&format!("stopped {id}"))
+            }),
+            Self::Scale(Scale { id, instances, at }) => {
+                let arguments = json!({"id": id, "instances": instances});
+                at.ask("actor.scale", &arguments, |_| {
+                    printable(&format!("{id} runs {instances} calls at a time"))
+                })
+            }
+            Self::Update(update) => update.run(),
+        }
+    }
+}
+
+impl Start {
+    fn run(self) -> Result<(), Failure> {
+        let arguments = json!({
+            "path": absolute(&self.file)?,
+            "id": self.id,
+            "instances": self.instances,
+            "annotations": unique("--annotation", self.annotations)?,
+        });
+        let show = |answer: &serde_json::Value| printable(&cell(&answer["id"]));
+        self.at.ask("actor.start", &arguments, show)
+    }
+}
+
+impl Update {
+    fn run(self) -> Result<(), Failure> {
+        let path = absolute(&self.file)?;
+        let arguments = json!({"id": self.id, "path": path, "force": self.force});
+        self.at.ask("actor.update", &arguments, |_| {
+            printable(&format!("updated {}", self.id))
+        })
+    }
+}
+
+fn instances() -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..)
+}

@@ -1,0 +1,72 @@
+//! `exosuit inventory`: what a host should run, what of it runs, and how it is linked.
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::address::At;
+use super::link;
+use super::table::{cell, items, table};
+use crate::failure::Failure;
+use crate::output::printable;
+
+#[derive(Args)]
+#[command(after_long_help = "\
+Examples:
+  exosuit inventory --data-dir examples/counter/.exosuit
+  exosuit inventory --json | jq '.actors[].id'")]
+pub(crate) struct Inventory {
+    #[command(flatten)]
+    at: At,
+}
+
+impl Inventory {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        self.at.ask("inventory", &json!({}), show)
+    }
+}
+
+fn show(inventory: &Value) -> String {
+    let head = format!(
+        "host {}, lattice {}, labels {}",
+        cell(&inventory["host_id"]),
+        cell(&inventory["lattice"]),
+        cell(&inventory["labels"])
+    );
+    let sections = [
+        printable(&head),
+        actors(&inventory["actors"]),
+        providers(&inventory["providers"]),
+        link::list(&inventory["links"]),
+    ];
+    sections.join("\n\n")
+}
+
+fn actors(actors: &Value) -> String {
+    let row = |actor: &Value| {
+        let claims = &actor["claims"];
+        [
+            cell(&actor["id"]),
+            cell(&actor["status"]),
+            cell(&actor["instances"]),
+            cell(&claims["name"]),
+            cell(&claims["revision"]),
+            cell(&actor["image_ref"]),
+        ]
+    };
+    let headings = ["ACTOR", "STATUS", "INSTANCES", "NAME", "REVISION", "IMAGE"];
+    table(headings, items(actors).iter().map(row))
+}
+
+fn providers(providers: &Value) -> String {
+    let row = |provider: &Value| {
+        [
+            cell(&provider["id"]),
+            cell(&provider["status"]),
+            cell(&provider["endpoints"]),
+            cell(&provider["refused_links"]),
+            cell(&provider["image_ref"]),
+        ]
+    };
+    let headings = ["PROVIDER", "STATUS", "LISTENS AT", "REFUSED", "IMAGE"];
+    table(headings, items(providers).iter().map(row))
+}

@@ -1,0 +1,114 @@
+//! `exosuit link`: who may use whose capability.
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::address::At;
+use super::table::{cell, items, table};
+use crate::failure::Failure;
+use crate::pairs::{Pair, unique};
+
+#[derive(Subcommand)]
+pub(crate) enum Link {
+    /// Make a link, or change its configuration.
+    Put(Put),
+    /// Remove a link: the next call through it is refused.
+    Del(Del),
+    /// Show all links. Their configuration stays with the host.
+    List(List),
+}
+
+#[derive(Args)]
+#[command(after_long_help = "\
+Example:
+  exosuit link put counter-counter store wasmcloud:keyvalue --target-config bucket=visits")]
+pub(crate) struct Put {
+    /// The id of who uses the capability.
+    source: String,
+    /// The id of who offers it.
+    target: String,
+    /// The capability, like wasmcloud:keyvalue.
+    contract: String,
+    /// Which of several links for one contract.
+    #[arg(long, default_value = "default")]
+    name: String,
+    /// Configuration for the source, as KEY=VALUE; may be repeated.
+    #[arg(long = "source-config", value_name = "KEY=VALUE")]
+    source_config: Vec<Pair>,
+    /// Configuration for the target, as KEY=VALUE; may be repeated.
+    #[arg(long = "target-config", value_name = "KEY=VALUE")]
+    target_config: Vec<Pair>,
+    #[command(flatten)]
+    at: At,
+}
+
+#[derive(Args)]
+#[command(after_long_help = "\
+Example:
+  exosuit link del counter-counter wasmcloud:keyvalue")]
+pub(crate) struct Del {
+    /// The id of who uses the capability.
+    source: String,
+    /// The capability, like wasmcloud:keyvalue.
+    contract: String,
+    /// Which of several links for one contract.
+    #[arg(long, default_value = "default")]
+    name: String,
+    #[command(flatten)]
+    at: At,
+}
+
+#[derive(Args)]
+#[command(after_long_help = "\
+Example:
+  exosuit link list --data-dir examples/counter/.exosuit")]
+pub(crate) struct List {
+    #[command(flatten)]
+    at: At,
+}
+
+impl Link {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        match self {
+            Self::Put(put) => put.run(),
+            Self::Del(Del {
+                source,
+                contract,
+                name,
+                at,
+            }) => {
+                let arguments = json!({"source": source, "contract": contract, "name": name});
+                at.ask("link.delete", &arguments, |_| "removed".to_owned())
+            }
+            Self::List(List { at }) => at.ask("link.list", &json!({}), |it| list(&it["links"])),
+        }
+    }
+}
+
+impl Put {
+    fn run(self) -> Result<(), Failure> {
+        let arguments = json!({
+            "source": self.source,
+            "target": self.target,
+            "contract": self.contract,
+            "name": self.name,
+            "source_config": unique("--source-config", self.source_config)?,
+            "target_config": unique("--target-config", self.target_config)?,
+        });
+        self.at.ask("link.put", &arguments, |_| "linked".to_owned())
+    }
+}
+
+/// The links, a line each.
+pub(crate) fn list(links: &Value) -> String {
+    let row = |link: &Value| {
+        [
+            cell(&link["source"]),
+            cell(&link["target"]),
+            format!("{}:{}", cell(&link["namespace"]), cell(&link["package"])),
+            cell(&link["name"]),
+        ]
+    };
+    let headings = ["LINK FROM", "TO", "CONTRACT", "NAME"];
+    table(headings, items(links).iter().map(row))
+}

@@ -1,0 +1,75 @@
+//! `exosuit provider`: built-in providers come and go.
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::address::At;
+use super::table::cell;
+use crate::failure::Failure;
+use crate::output::printable;
+use crate::pairs::{Pair, unique};
+
+#[derive(Subcommand)]
+pub(crate) enum Provider {
+    /// Start a provider, and wait until it runs.
+    Start(Start),
+    /// Stop a provider; its links stay, and wait for its return.
+    Stop(Stop),
+}
+
+#[derive(Args)]
+#[command(after_long_help = "\
+Prints the provider's id.
+
+Example:
+  exosuit provider start keyvalue --id store --config backend=file")]
+pub(crate) struct Start {
+    /// What the host brings along: http-server or keyvalue.
+    name: String,
+    /// What it is called on the host [default: its name].
+    #[arg(long)]
+    id: Option<String>,
+    /// Its configuration, as KEY=VALUE; may be repeated.
+    #[arg(long = "config", value_name = "KEY=VALUE")]
+    config: Vec<Pair>,
+    /// Shown in the inventory and in events, as KEY=VALUE; may be repeated.
+    #[arg(long = "annotation", value_name = "KEY=VALUE")]
+    annotations: Vec<Pair>,
+    #[command(flatten)]
+    at: At,
+}
+
+#[derive(Args)]
+#[command(after_long_help = "\
+Example:
+  exosuit provider stop store")]
+pub(crate) struct Stop {
+    /// The provider's id.
+    id: String,
+    #[command(flatten)]
+    at: At,
+}
+
+impl Provider {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        match self {
+            Self::Start(start) => start.run(),
+            Self::Stop(Stop { id, at }) => at.ask("provider.stop", &json!({"id": id}), |_| {
+                printable(&format!("stopped {id}"))
+            }),
+        }
+    }
+}
+
+impl Start {
+    fn run(self) -> Result<(), Failure> {
+        let arguments = json!({
+            "name": self.name,
+            "id": self.id,
+            "config": unique("--config", self.config)?,
+            "annotations": unique("--annotation", self.annotations)?,
+        });
+        let show = |answer: &Value| printable(&cell(&answer["id"]));
+        self.at.ask("provider.start", &arguments, show)
+    }
+}
