@@ -62,8 +62,6 @@ defmodule Exosuit.Actor do
 
   @impl GenServer
   def handle_continue(:start, state) do
-    key = {:actor, state.specification.id}
-
     case start(state) do
       {:ok, state} ->
         send(state.report_to, {:exosuit_started, self(), state.loaded})
