@@ -70,6 +70,13 @@ defmodule Exosuit do
     default: %{},
     doc: "what is noted of it, shown in events and the inventory."
   ]
+  @update [
+    force: [
+      type: :boolean,
+      default: false,
+      doc: "whether the same revision is taken again, too, and code without claims."
+    ]
+  ]
   @actor [
     id: [type: :string, default: nil, doc: "what it is called on this host."],
     instances: [type: :pos_integer, default: 1, doc: "how many calls may run at a time."],
@@ -184,13 +191,14 @@ defmodule Exosuit do
 
   ## Options
 
-  - `:force`: takes the same revision again, too, and code without claims (default `false`)
+  #{Options.docs(@update)}
   """
   @spec update_actor(host(), id(), Path.t() | {:bytes, binary()}, keyword()) ::
           :ok | {:error, Error.t()}
   def update_actor(host, id, code, options \\ []) do
-    force? = Keyword.get(options, :force, false)
-    Roster.update(config!(host), id, artifact(code), force?)
+    config = config!(host)
+    options = Options.validate!(options, @update)
+    Roster.update(config, id, artifact(code), options[:force])
   end
 
   @doc """

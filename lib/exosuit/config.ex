@@ -51,7 +51,9 @@ defmodule Exosuit.Config do
     data_dir: [
       type: {"a path or nil", &__MODULE__.path?/1},
       default: nil,
-      doc: "where providers keep files; without it, only in memory."
+      doc:
+        "where providers keep files, and the control socket is (`Exosuit.Control`); without it, " <>
+          "what is kept is kept in memory, and there is no socket."
     ],
     call_timeout: [
       type: :pos_integer,

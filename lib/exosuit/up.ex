@@ -87,6 +87,11 @@ defmodule Exosuit.Up do
     System.halt(1)
   end
 
+  # What a host could not start with stands deep in what its supervisors say of it.
+  defp describe({reason, child}) when is_tuple(child) and elem(child, 0) == :child,
+    do: describe(reason)
+
+  defp describe({:shutdown, {:failed_to_start_child, _id, reason}}), do: describe(reason)
   defp describe({:host, reason}), do: "the host fell: #{Exception.format_exit(reason)}"
   defp describe(%Error{} = error), do: Exception.message(error)
   defp describe(text) when is_binary(text), do: text

@@ -23,6 +23,23 @@ defmodule Exosuit.UpTest do
     assert stop(up, "TERM") == 0
   end
 
+  test "serves the command line, and is alone on its data directory" do
+    {manifest, _port} = counter!()
+    up = up!([manifest])
+    await_line(up, "ready")
+    command = Path.join(@root, "bin/exosuit")
+    dir = Path.dirname(manifest)
+    assert {inventory, 0} = System.cmd(command, ["inventory"], cd: dir)
+    assert inventory =~ ~r/^counter-counter +running +10 +Counter +1 /m
+
+    second = up!([manifest])
+    assert {1, output} = await_exit(second)
+    assert output =~ ~r/^error: it is there already: another host runs on /m
+    assert {_inventory, 0} = System.cmd(command, ["inventory"], cd: dir)
+    assert stop(up, "TERM") == 0
+    refute File.exists?(Path.join(dir, ".exosuit/exosuit.sock"))
+  end
+
   test "says what is wrong with a manifest, all at once, and ends with status 1" do
     {manifest, _port} = counter!(&String.replace(&1, "type: actor", "type: actr"))
     up = up!([manifest])
