@@ -7,6 +7,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
+use crate::output::printable;
 
 /// The version of the conversation.
 const VERSION: u64 = 1;
@@ -62,12 +63,14 @@ fn parsed(line: &[u8]) -> Result<Value, Failure> {
         .map_err(|error| Failure::refused("internal", format!("the host speaks no JSON: {error}")))
 }
 
-/// What the host refused, with what is wrong in a manifest line by line.
+/// What the host refused, with what is wrong in a manifest line by line. A guest may have chosen the
+/// words, so nothing in them steers a terminal.
 pub(crate) fn refusal(error: &Value) -> Failure {
     let text = |field: &str| error[field].as_str().unwrap_or("unknown").to_owned();
     let diagnostics = error["diagnostics"].as_array();
     let more = diagnostics.into_iter().flatten().filter_map(Value::as_str);
-    let lines = more.fold(text("detail"), |lines, line| lines + "\n  " + line);
+    let detail = printable(&text("detail"));
+    let lines = more.fold(detail, |lines, line| lines + "\n  " + &printable(line));
     Failure::refused(&text("code"), lines)
 }
 
@@ -81,5 +84,18 @@ fn absent(path: &Path, error: &std::io::Error) -> Failure {
             Failure::missing(format!("the host at {path} is somebody else's"))
         }
         _ => Failure::io(format!("cannot reach a host at {path}"), error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_does_not_steer_a_terminal() {
+        let error = json!({"code": "guest", "detail": "a\u{1b}[2J\nb", "diagnostics": ["c\rd"]});
+        let failure = refusal(&error).to_json();
+        assert_eq!(failure["code"], "guest");
+        assert_eq!(failure["error"], "a\\u{1b}[2J\\nb\n  c\\rd");
     }
 }
