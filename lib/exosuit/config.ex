@@ -11,6 +11,7 @@ defmodule Exosuit.Config do
           lattice: String.t(),
           labels: %{optional(String.t()) => String.t()},
           data_dir: Path.t() | nil,
+          providers: %{optional(String.t()) => module()},
           trusted_issuers: :any | [String.t()],
           unsigned: :deny | :allow,
           legacy_hash: :check | :ignore,
@@ -52,6 +53,12 @@ defmodule Exosuit.Config do
       type: {"a path or nil", &__MODULE__.path?/1},
       default: nil,
       doc: "where providers keep files; without it, only in memory."
+    ],
+    providers: [
+      type: {"a map from names to modules", &__MODULE__.modules?/1},
+      default: %{},
+      doc:
+        "what manifests may name as `exosuit+module://NAME`: modules that `use Exosuit.Provider`."
     ],
     call_timeout: [
       type: :pos_integer,
@@ -105,6 +112,11 @@ defmodule Exosuit.Config do
 
   @doc false
   def depth?(depth), do: depth in 1..255
+
+  @doc false
+  def modules?(modules) do
+    is_map(modules) and Enum.all?(modules, fn {k, v} -> is_binary(k) and is_atom(v) end)
+  end
 
   defp account_key?(key), do: is_binary(key) and byte_size(key) == 56 and match?("A" <> _, key)
 
