@@ -11,11 +11,11 @@ defmodule Exosuit.ArchitectureTest do
     ~w(Host),
     ~w(Drain Edge),
     ~w(Exosuit),
-    ~w(Up Application)
+    ~w(Up Application Case)
   ]
 
   # What only the tests have.
-  @guests ~w(Case Guests)
+  @guests ~w(HostCase Guests)
 
   test "calls go down" do
     floors = for {rooms, n} <- Enum.with_index(@floors), room <- rooms, into: %{}, do: {room, n}

@@ -1,5 +1,5 @@
 defmodule ExosuitTest do
-  use Exosuit.Case, async: true
+  use Exosuit.HostCase, async: true
 
   describe "a call" do
     test "is answered by the actor" do

@@ -1,6 +1,6 @@
 defmodule Exosuit.ProviderTest do
   # Providers in Elixir, called by guests.
-  use Exosuit.Case, async: true
+  use Exosuit.HostCase, async: true
 
   alias Exosuit.Directory
 

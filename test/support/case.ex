@@ -1,4 +1,4 @@
-defmodule Exosuit.Case do
+defmodule Exosuit.HostCase do
   @moduledoc """
   A test case with hosts of its own, each under a name of its own.
   """
@@ -8,13 +8,13 @@ defmodule Exosuit.Case do
 
   using do
     quote do
-      import Exosuit.Case
+      import Exosuit.HostCase
       alias Exosuit.{Error, Guests}
     end
   end
 
   # So many hosts are alive at once in a run, at the most; names are atoms, and are used again.
-  @names for n <- 1..64, do: :"Elixir.Exosuit.Case.Host#{n}"
+  @names for n <- 1..64, do: :"Elixir.Exosuit.HostCase.Host#{n}"
 
   @doc """
   Starts a host that takes unsigned actors from anybody, and on it the actors given as
