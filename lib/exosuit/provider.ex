@@ -1,4 +1,12 @@
 defmodule Exosuit.Provider do
+  @schema [
+    contract: [
+      type: {~s(a string "namespace:package" or a list of such), &__MODULE__.contracts?/1},
+      doc: "what it implements (`\"wasmcloud:keyvalue\"`)."
+    ],
+    max_calls: [type: :pos_integer, default: 1_024, doc: "how many calls may run at a time."]
+  ]
+
   @moduledoc """
   A capability in Elixir: what actors may call when their claims name it and a link joins them to it.
 
@@ -29,6 +37,9 @@ defmodule Exosuit.Provider do
   process falls, the calls that run fail, and it is started anew: `init/1`, then `put_link/2` for
   every link there is.
 
+  A provider may call actors with `Exosuit.call/5`; a `:timeout` of
+  `Exosuit.Provider.Context.time_left/1` keeps that within the call that it answers.
+
   **The state** is what `init/1` and the links make of it. A call sees it as it was when the call
   came, and gets a copy: what is large or changes with calls belongs into a process or a table.
 
@@ -38,10 +49,10 @@ defmodule Exosuit.Provider do
 
   ## Options
 
-  - `:contract` or `:contracts`: what it implements (`"wasmcloud:keyvalue"`); required
-  - `:max_calls`: how many calls may run at a time (default 1024)
+  #{Exosuit.Options.docs(@schema)}
   """
 
+  alias Exosuit.Options
   alias Exosuit.Provider.{Context, Link}
 
   @type state :: term()
@@ -73,19 +84,16 @@ defmodule Exosuit.Provider do
   @callback handle_invocation(operation :: String.t(), payload :: binary(), Context.t()) ::
               {:ok, iodata()} | {:error, String.t() | :unknown_operation}
 
-  @max_calls 1_024
-
   defmacro __using__(options) do
-    quote bind_quoted: [options: options, max_calls: @max_calls] do
+    quote bind_quoted: [options: options] do
       @behaviour Exosuit.Provider
-      @exosuit_contracts Exosuit.Provider.contracts!(options)
-      @exosuit_max_calls Keyword.get(options, :max_calls, max_calls)
+      @exosuit_provider Exosuit.Provider.options!(options)
 
       @impl Exosuit.Provider
-      def contracts, do: @exosuit_contracts
+      def contracts, do: List.wrap(@exosuit_provider[:contract])
 
       @impl Exosuit.Provider
-      def max_calls, do: @exosuit_max_calls
+      def max_calls, do: @exosuit_provider[:max_calls]
 
       @impl Exosuit.Provider
       def init(config), do: {:ok, config}
@@ -101,15 +109,12 @@ defmodule Exosuit.Provider do
   end
 
   @doc false
-  def contracts!(options) do
-    contracts = List.wrap(options[:contract]) ++ List.wrap(options[:contracts])
+  def options!(options), do: Options.validate!(options, @schema)
 
-    if contracts == [] or not Enum.all?(contracts, &is_binary/1) do
-      raise ArgumentError,
-            "expected `use Exosuit.Provider, contract: \"namespace:package\"`, got: " <>
-              inspect(options)
-    end
+  @doc false
+  def contracts?([_ | _] = contracts), do: Enum.all?(contracts, &contract?/1)
+  def contracts?(contract), do: contract?(contract)
 
-    contracts
-  end
+  # All else about it is checked when it starts.
+  defp contract?(contract), do: is_binary(contract) and String.contains?(contract, ":")
 end

@@ -68,13 +68,21 @@ defmodule Exosuit.ProviderTest do
 
   defmodule Narrow do
     @moduledoc "As Tester, two at a time."
-    use Exosuit.Provider, contracts: ["test:narrow", "test:tester"], max_calls: 2
+    use Exosuit.Provider, contract: ["test:narrow", "test:tester"], max_calls: 2
 
     @impl Exosuit.Provider
     defdelegate init(config), to: Tester
 
     @impl Exosuit.Provider
     defdelegate handle_invocation(operation, payload, context), to: Tester
+  end
+
+  defmodule Nameless do
+    @moduledoc "Of a contract that is none."
+    use Exosuit.Provider, contract: "name less:"
+
+    @impl Exosuit.Provider
+    def handle_invocation(_operation, _payload, _context), do: {:ok, ""}
   end
 
   setup do
@@ -161,7 +169,7 @@ defmodule Exosuit.ProviderTest do
 
       for {operation, said} <- [
             {"throw", "threw"},
-            {"exit", "ended without an answer"},
+            {"exit", "without an answer"},
             {"kill", "was killed"},
             {"nonsense", "raised RuntimeError"}
           ] do
@@ -332,6 +340,8 @@ defmodule Exosuit.ProviderTest do
       assert {:error, %Error{reason: :provider, detail: detail}} = start.(Tester, "raise")
       assert detail =~ "Tester raised RuntimeError at"
       refute detail =~ "secret"
+      assert {:error, %Error{reason: :invalid_input, detail: detail}} = start.(Nameless, "")
+      assert detail =~ ~s("name less:")
       assert {:error, %Error{reason: :invalid_input}} = start.(String, "")
       assert {:error, %Error{reason: :invalid_input}} = start.(NoSuchModule, "")
       assert %{providers: []} = Exosuit.inventory(host)
@@ -373,9 +383,16 @@ defmodule Exosuit.ProviderTest do
     assert text =~ ~s(tester) and text =~ ~s("testr")
   end
 
-  test "a provider without a contract does not compile" do
-    assert_raise ArgumentError, ~r/contract: "namespace:package"/, fn ->
-      Code.eval_string("defmodule Nothing do use Exosuit.Provider end")
+  test "a provider that says too little, or nonsense, does not compile" do
+    for {options, said} <- [
+          {", []", ~r/:contract is required/},
+          {", contract: :greeter", ~r/"namespace:package" or a list of such, got: :greeter/},
+          {", contract: \"a:b\", max_calls: 0", ~r/:max_calls to be a positive integer, got: 0/},
+          {", contract: \"a:b\", max_cals: 1", ~r/unknown options \[:max_cals\]/}
+        ] do
+      assert_raise ArgumentError, said, fn ->
+        Code.eval_string("defmodule Nothing do use Exosuit.Provider#{options} end")
+      end
     end
   end
 

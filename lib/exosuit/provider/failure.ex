@@ -6,13 +6,13 @@ defmodule Exosuit.Provider.Failure do
 
   @doc "What became of `module`, by the reason that its process exited with."
   @spec describe(module(), term()) :: String.t()
+  def describe(_module, :normal), do: "the provider ended the call without an answer"
   def describe(module, reason), do: "#{inspect(module)} #{ending(reason)}"
 
   @doc "As `describe/2`, with the place in its source."
   @spec locate(module(), term()) :: String.t()
   def locate(module, reason), do: describe(module, reason) <> place(reason)
 
-  defp ending(:normal), do: "ended without an answer"
   defp ending(:killed), do: "was killed"
   defp ending({{:nocatch, _value}, trace}) when is_list(trace), do: "threw what nobody caught"
 
