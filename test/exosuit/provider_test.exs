@@ -233,6 +233,22 @@ defmodule Exosuit.ProviderTest do
     end
   end
 
+  test "calls that were given up count until they are gone, so that none pile up", %{host: host} do
+    id = serve!(host, module: Narrow)
+    {:links, links} = Process.info(Exosuit.whereis(host, id), :links)
+    [dispatcher] = for pid <- links, initial_call(pid) == Exosuit.Provider.Dispatcher, do: pid
+    :erlang.suspend_process(dispatcher)
+
+    for _ <- 1..2,
+        do: assert({:error, %{reason: :deadline}} = ask(host, "echo", "x", timeout: 20))
+
+    assert {:error, %Error{reason: :guest, detail: detail}} = ask(host, "echo", "x")
+    assert detail =~ "already runs 2 calls"
+
+    :erlang.resume_process(dispatcher)
+    eventually(fn -> ask(host, "echo", "x") == {:ok, "x"} end)
+  end
+
   describe "a link" do
     test "is given with its values, again when they change, and taken away", %{host: host} do
       id = serve!(host)
@@ -394,6 +410,11 @@ defmodule Exosuit.ProviderTest do
         Code.eval_string("defmodule Nothing do use Exosuit.Provider#{options} end")
       end
     end
+  end
+
+  defp initial_call(pid) do
+    {:dictionary, dictionary} = Process.info(pid, :dictionary)
+    with {module, _function, _arity} <- dictionary[:"$initial_call"], do: module
   end
 
   defp await_end(pid) do
