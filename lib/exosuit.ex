@@ -93,6 +93,10 @@ defmodule Exosuit do
     config: [type: :string_map, default: %{}, doc: "its own configuration."],
     annotations: @annotations
   ]
+  @provider_module {
+    "the name of a built-in one or a module that uses Exosuit.Provider",
+    &Options.provider?/1
+  }
   @contract {"a namespace and a package, as in \"wasmcloud:keyvalue\"", &__MODULE__.contract?/1}
   @link_key [
     source: [type: :string, doc: "the id of the actor."],
@@ -319,13 +323,13 @@ defmodule Exosuit do
     raise ArgumentError, "expected the actor as a path or {:bytes, wasm}, got: #{inspect(other)}"
   end
 
-  defp provider_artifact(module) when is_atom(module) do
-    name = inspect(module)
-    {name |> String.split(".") |> List.last() |> Macro.underscore(), {:module, name, module}}
+  defp provider_artifact(name) when is_binary(name) do
+    {Options.argument!(name, "the provider", :string), {:builtin, name}}
   end
 
-  defp provider_artifact(name) do
-    {Options.argument!(name, "the provider", :string), {:builtin, name}}
+  defp provider_artifact(module) do
+    name = module |> Options.argument!("the provider", @provider_module) |> inspect()
+    {name |> String.split(".") |> List.last() |> Macro.underscore(), {:module, name, module}}
   end
 
   defp actor_id(_bytes, id, _config) when is_binary(id), do: {:ok, id}

@@ -55,10 +55,9 @@ defmodule Exosuit.Config do
       doc: "where providers keep files; without it, only in memory."
     ],
     providers: [
-      type: {"a map from names to modules", &__MODULE__.modules?/1},
+      type: {"a map from names to modules that use Exosuit.Provider", &__MODULE__.providers?/1},
       default: %{},
-      doc:
-        "what manifests may name as `exosuit+module://NAME`: modules that `use Exosuit.Provider`."
+      doc: "what manifests may name as `exosuit+module://NAME`."
     ],
     call_timeout: [
       type: :pos_integer,
@@ -114,8 +113,12 @@ defmodule Exosuit.Config do
   def depth?(depth), do: depth in 1..255
 
   @doc false
-  def modules?(modules) do
-    is_map(modules) and Enum.all?(modules, fn {k, v} -> is_binary(k) and is_atom(v) end)
+  def providers?(providers) do
+    is_map(providers) and not is_struct(providers) and
+      Enum.all?(providers, fn {name, module} ->
+        is_binary(name) and String.valid?(name) and
+          Options.provider?(module)
+      end)
   end
 
   defp account_key?(key), do: is_binary(key) and byte_size(key) == 56 and match?("A" <> _, key)

@@ -106,7 +106,8 @@ defmodule Exosuit.ProviderTest do
   # What the guest `caller` is answered by the provider: errors come as its own.
   defp ask(host, operation, payload \\ "", options \\ []) do
     request = Enum.join(["default", "test:tester", operation, payload], <<0>>)
-    Exosuit.call(host, options[:actor] || "caller", "call", request, options)
+    {actor, options} = Keyword.pop(options, :actor, "caller")
+    Exosuit.call(host, actor, "call", request, options)
   end
 
   describe "a call" do
@@ -358,9 +359,25 @@ defmodule Exosuit.ProviderTest do
       refute detail =~ "secret"
       assert {:error, %Error{reason: :invalid_input, detail: detail}} = start.(Nameless, "")
       assert detail =~ ~s("name less:")
-      assert {:error, %Error{reason: :invalid_input}} = start.(String, "")
-      assert {:error, %Error{reason: :invalid_input}} = start.(NoSuchModule, "")
       assert %{providers: []} = Exosuit.inventory(host)
+    end
+
+    test "must be one", %{host: host} do
+      for nonsense <- [String, NoSuchModule, nil, 1] do
+        assert_raise ArgumentError, ~r/expected the provider to be .* got: /, fn ->
+          Exosuit.start_provider(host, nonsense)
+        end
+
+        assert_raise ArgumentError,
+                     ~r/expected :providers to be a map from names to modules/,
+                     fn ->
+                       Exosuit.start_link(
+                         name: :nobody,
+                         trusted_issuers: :any,
+                         providers: %{"x" => nonsense}
+                       )
+                     end
+      end
     end
 
     test "is in inventory and events by its name", %{host: host} do

@@ -43,8 +43,7 @@ defmodule Exosuit.Provider.Keeper do
 
   @impl GenServer
   def handle_continue(:start, keeper) do
-    with :ok <- check(keeper.module),
-         {:ok, state} <- initialise(keeper),
+    with {:ok, state} <- initialise(keeper),
          {:ok, dispatcher} <- start_dispatcher(keeper, state),
          {:ok, reference} <- serve(keeper, dispatcher) do
       {:noreply, %{keeper | state: state, dispatcher: dispatcher, starting: reference}}
@@ -95,16 +94,6 @@ defmodule Exosuit.Provider.Keeper do
 
   # What the provider's own processes send to the one that started them.
   def handle_info(_message, keeper), do: {:noreply, keeper}
-
-  defp check(module) do
-    if Code.ensure_loaded?(module) and function_exported?(module, :handle_invocation, 3) and
-         function_exported?(module, :contracts, 0) do
-      :ok
-    else
-      detail = "expected a module that uses Exosuit.Provider, found #{inspect(module)}"
-      {:error, Error.new(:invalid_input, detail)}
-    end
-  end
 
   defp initialise(keeper) do
     with {:error, text} <- run(keeper, :init, [keeper.specification.config]),
