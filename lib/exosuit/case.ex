@@ -69,10 +69,15 @@ defmodule Exosuit.Case do
       end
   end
 
-  # Claimed for the life of the test's process.
+  # Claimed for the life of the test's process, which a host that takes its time to stop outlives.
   defp free_name do
-    claim = &Registry.register(Exosuit.Registry, {&1, :claimed}, nil)
-    free = Enum.find(Enum.shuffle(@names), &match?({:ok, _owner}, claim.(&1)))
+    free = Enum.find(Enum.shuffle(@names), &(claimed?(&1) and not runs?(&1)))
     free || ExUnit.Assertions.flunk("#{length(@names)} hosts run already: as many as may")
   end
+
+  defp claimed?(name) do
+    match?({:ok, _owner}, Registry.register(Exosuit.Registry, {name, :claimed}, nil))
+  end
+
+  defp runs?(name), do: Registry.lookup(Exosuit.Registry, {name, Exosuit}) != []
 end

@@ -82,9 +82,12 @@ defmodule Exosuit.HostCase do
   # Between two looks; nothing waits a fixed time for something to have happened.
   defp pause, do: receive(do: (:never -> true), after: (10 -> true))
 
-  # Claimed for the life of the test's process.
-  defp free_name do
-    claim = &Registry.register(Exosuit.Registry, {&1, :claimed}, nil)
-    Enum.find(Enum.shuffle(@names), &match?({:ok, _owner}, claim.(&1)))
+  # Claimed for the life of the test's process, which a host that takes its time to stop outlives.
+  defp free_name, do: Enum.find(Enum.shuffle(@names), &(claimed?(&1) and not runs?(&1)))
+
+  defp claimed?(name) do
+    match?({:ok, _owner}, Registry.register(Exosuit.Registry, {name, :claimed}, nil))
   end
+
+  defp runs?(name), do: Registry.lookup(Exosuit.Registry, {name, Exosuit}) != []
 end
