@@ -93,10 +93,18 @@ defmodule Exosuit do
     annotations: @annotations
   ]
   @provider [
-    id: [type: :string, default: nil, doc: "what it is called on this host; by default its name."],
+    id: [
+      type: :string,
+      default: nil,
+      doc: "what it is called on this host; by default its name, `\"clock\"` for `MyApp.Clock`."
+    ],
     config: [type: :string_map, default: %{}, doc: "its own configuration."],
     annotations: @annotations
   ]
+  @provider_module {
+    "the name of a built-in one or a module that uses Exosuit.Provider",
+    &Options.provider?/1
+  }
   @contract {"a namespace and a package, as in \"wasmcloud:keyvalue\"", &__MODULE__.contract?/1}
   @link_key [
     source: [type: :string, doc: "the id of the actor."],
@@ -202,19 +210,21 @@ defmodule Exosuit do
   end
 
   @doc """
-  Starts a built-in provider, `"http-server"` or `"keyvalue"`, and waits until it runs.
+  Starts a provider and waits until it runs: a built-in one, `"http-server"` or `"keyvalue"`, or a
+  module of yours, see `Exosuit.Provider`.
 
   ## Options
 
   #{Options.docs(@provider)}
   """
-  @spec start_provider(host(), String.t(), keyword()) :: {:ok, id()} | {:error, Error.t()}
-  def start_provider(host, name, options \\ []) do
+  @spec start_provider(host(), String.t() | module(), keyword()) ::
+          {:ok, id()} | {:error, Error.t()}
+  def start_provider(host, provider, options \\ []) do
     config = config!(host)
-    name = Options.argument!(name, "the provider", :string)
+    {name, artifact} = provider_artifact(provider)
     options = Options.validate!(options, @provider)
     id = options[:id] || name
-    fields = [artifact: {:builtin, name}] ++ Keyword.put(options, :id, id)
+    fields = [artifact: artifact] ++ Keyword.put(options, :id, id)
 
     with :ok <- Roster.start(config, struct!(ProviderSpecification, fields)), do: {:ok, id}
   end
@@ -341,6 +351,15 @@ defmodule Exosuit do
 
   defp artifact(other) do
     raise ArgumentError, "expected the actor as a path or {:bytes, wasm}, got: #{inspect(other)}"
+  end
+
+  defp provider_artifact(name) when is_binary(name) do
+    {Options.argument!(name, "the provider", :string), {:builtin, name}}
+  end
+
+  defp provider_artifact(module) do
+    name = module |> Options.argument!("the provider", @provider_module) |> inspect()
+    {name |> String.split(".") |> List.last() |> Macro.underscore(), {:module, name, module}}
   end
 
   defp actor_id(_bytes, id, _config) when is_binary(id), do: {:ok, id}

@@ -4,7 +4,7 @@ defmodule Exosuit.ArchitectureTest do
   # The floors, from the ground up. A room may call the floors below its own, and itself.
   @floors [
     ~w(Model Options Error Event),
-    ~w(Config),
+    ~w(Config MessagePack),
     ~w(Native),
     ~w(Wasm Router Lattice Artifact Claims Json Manifest Directory),
     ~w(Actor Provider),
@@ -12,11 +12,11 @@ defmodule Exosuit.ArchitectureTest do
     ~w(Control),
     ~w(Drain Edge),
     ~w(Exosuit),
-    ~w(Up Application)
+    ~w(Up Application Case)
   ]
 
   # What only the tests have.
-  @guests ~w(Case Guests)
+  @guests ~w(HostCase Guests)
 
   test "calls go down" do
     floors = for {rooms, n} <- Enum.with_index(@floors), room <- rooms, into: %{}, do: {room, n}

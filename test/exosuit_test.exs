@@ -1,5 +1,5 @@
 defmodule ExosuitTest do
-  use Exosuit.Case, async: true
+  use Exosuit.HostCase, async: true
 
   describe "a call" do
     test "is answered by the actor" do
@@ -191,7 +191,7 @@ defmodule ExosuitTest do
       {~r/expected the actor as a path/, fn -> Exosuit.start_actor(host, :echo, id: "a") end},
       {~r/expected the number of instances to be/,
        fn -> Exosuit.scale_actor(host, "echo", 0) end},
-      {~r/expected the provider to be a non-empty string/,
+      {~r/expected the provider to be the name of a built-in one/,
        fn -> Exosuit.start_provider(host, :keyvalue) end},
       {~r/expected :config to be a map from strings to strings/,
        fn -> Exosuit.start_provider(host, "keyvalue", config: %{"backend" => :memory}) end},

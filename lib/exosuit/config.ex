@@ -11,6 +11,7 @@ defmodule Exosuit.Config do
           lattice: String.t(),
           labels: %{optional(String.t()) => String.t()},
           data_dir: Path.t() | nil,
+          providers: %{optional(String.t()) => module()},
           trusted_issuers: :any | [String.t()],
           unsigned: :deny | :allow,
           legacy_hash: :check | :ignore,
@@ -54,6 +55,11 @@ defmodule Exosuit.Config do
       doc:
         "where providers keep files, and the control socket is (`Exosuit.Control`); without it, " <>
           "what is kept is kept in memory, and there is no socket."
+    ],
+    providers: [
+      type: {"a map from names to modules that use Exosuit.Provider", &__MODULE__.providers?/1},
+      default: %{},
+      doc: "what manifests may name as `exosuit+module://NAME`."
     ],
     call_timeout: [
       type: :pos_integer,
@@ -107,6 +113,15 @@ defmodule Exosuit.Config do
 
   @doc false
   def depth?(depth), do: depth in 1..255
+
+  @doc false
+  def providers?(providers) do
+    is_map(providers) and not is_struct(providers) and
+      Enum.all?(providers, fn {name, module} ->
+        is_binary(name) and String.valid?(name) and
+          Options.provider?(module)
+      end)
+  end
 
   defp account_key?(key), do: is_binary(key) and byte_size(key) == 56 and match?("A" <> _, key)
 

@@ -5,6 +5,9 @@ defmodule Exosuit.Event do
   `type` is the short name (`"actor_started"`); `to_cloud_event/1` gives the envelope that the
   lattice carries, with the type in full (`"com.wasmcloud.lattice.actor_started"`).
 
+  In an app that has `:telemetry`, each is executed as `[:exosuit, :event]`, with the fields of this
+  struct and the `:host`'s name as metadata, and `:system_time` as measurement.
+
   | type | data |
   |---|---|
   | `host_started`, `host_stopped` | `labels`, and `version` for the first |

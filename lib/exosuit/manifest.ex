@@ -39,7 +39,9 @@ defmodule Exosuit.Manifest do
   end
 
   defp parse(text, path, config) do
-    case Native.manifest_parse(text, path, config.labels, @builtins) do
+    modules = Map.keys(config.providers)
+
+    case Native.manifest_parse(text, path, config.labels, @builtins, modules) do
       {:ok, parsed} -> {:ok, build(parsed["manifest"], parsed["warnings"], config)}
       {:error, diagnostics} -> {:error, Enum.map(diagnostics, &diagnostic/1)}
     end
@@ -75,7 +77,7 @@ defmodule Exosuit.Manifest do
     %__MODULE__{
       name: app,
       specifications:
-        Enum.map(manifest["providers"], &provider(&1, app)) ++
+        Enum.map(manifest["providers"], &provider(&1, app, config)) ++
           Enum.map(manifest["components"], &actor(&1, app, config)),
       links: Enum.map(manifest["links"], &link(&1, app)),
       warnings: Enum.map(warnings, &diagnostic/1)
@@ -102,10 +104,10 @@ defmodule Exosuit.Manifest do
     }
   end
 
-  defp provider(component, app) do
+  defp provider(component, app, config) do
     %ProviderSpecification{
       id: component["id"],
-      artifact: artifact(component["image"]),
+      artifact: provider_artifact(component["image"], config),
       config: component["config"],
       annotations: component["annotations"],
       app: app
@@ -113,7 +115,12 @@ defmodule Exosuit.Manifest do
   end
 
   defp artifact(%{"kind" => "file", "value" => path}), do: {:file, path, nil}
-  defp artifact(%{"kind" => "builtin", "value" => name}), do: {:builtin, name}
+
+  defp provider_artifact(%{"kind" => "builtin", "value" => name}, _config), do: {:builtin, name}
+
+  defp provider_artifact(%{"kind" => "module", "value" => name}, config) do
+    {:module, name, Map.fetch!(config.providers, name)}
+  end
 
   defp link(link, app) do
     %Link{

@@ -49,8 +49,15 @@ defmodule Exosuit.Native do
           :ok | failure()
   def provider_start(_host, _id, _name, _config, _data_dir, _reply), do: not_loaded()
 
+  @spec provider_serve(reference(), String.t(), [String.t()], pos_integer(), pid(), reply()) ::
+          :ok | failure()
+  def provider_serve(_host, _id, _contracts, _max_calls, _dispatcher, _reply), do: not_loaded()
+
   @spec provider_endpoints(reference()) :: [String.t()]
   def provider_endpoints(_provider), do: not_loaded()
+
+  @spec provider_reply(reference(), :ok | atom(), binary()) :: boolean()
+  def provider_reply(_question, _code, _bytes), do: not_loaded()
 
   @spec link_put(reference(), link(), reply()) :: :ok | failure()
   def link_put(_host, _link, _reply), do: not_loaded()
@@ -79,9 +86,9 @@ defmodule Exosuit.Native do
   @spec digest(binary()) :: String.t()
   def digest(_bytes), do: not_loaded()
 
-  @spec manifest_parse(binary(), Path.t(), map(), [String.t()]) ::
+  @spec manifest_parse(binary(), Path.t(), map(), [String.t()], [String.t()]) ::
           {:ok, map()} | {:error, [map()]}
-  def manifest_parse(_text, _path, _labels, _builtins), do: not_loaded()
+  def manifest_parse(_text, _path, _labels, _builtins, _modules), do: not_loaded()
 
   @spec json_decode(binary()) :: {:ok, term()} | failure()
   def json_decode(_text), do: not_loaded()

@@ -38,6 +38,14 @@ defmodule Exosuit.Options do
   @spec argument!(term(), String.t(), check()) :: term()
   def argument!(value, name, type), do: check!(name, value, type)
 
+  @doc "Whether it is a module that can serve as a provider; loads it."
+  @spec provider?(term()) :: boolean()
+  def provider?(module) do
+    is_atom(module) and Code.ensure_loaded?(module) and
+      function_exported?(module, :handle_invocation, 3) and
+      function_exported?(module, :contracts, 0)
+  end
+
   @doc "The options as Markdown."
   @spec docs(schema()) :: String.t()
   def docs(schema) do

@@ -1,50 +1,120 @@
 defmodule Exosuit.Provider do
+  @schema [
+    contract: [
+      type: {~s(a string "namespace:package" or a list of such), &__MODULE__.contracts?/1},
+      doc: "what it implements (`\"wasmcloud:keyvalue\"`)."
+    ],
+    max_calls: [type: :pos_integer, default: 1_024, doc: "how many calls may run at a time."]
+  ]
+
   @moduledoc """
-  A running provider: the process that a built-in capability lives and dies with.
+  A capability in Elixir: what actors may call when their claims name it and a link joins them to it.
 
-  Links that it was given and could not take, say since a port is in use, are facts in the directory
-  and events; they do not keep it from serving the others. Calls do not pass through it. However the
-  process ends, its sockets are closed and its files let go of, and calls through its links are
-  refused until its successor runs.
+      defmodule MyApp.Greeter do
+        use Exosuit.Provider, contract: "my_app:greeter"
 
-  ## Messages
+        @impl Exosuit.Provider
+        def handle_invocation("Greeter.Greet", name, context) do
+          {:ok, [Map.get(context.link.values, "greeting", "Hello"), ", ", name]}
+        end
 
-  Sends `{:exosuit_started, self(), nil}` or `{:exosuit_failed, self(), error}` to the process that
-  it was told to report to. After a failure it ends normally.
+        def handle_invocation(_operation, _payload, _context), do: {:error, :unknown_operation}
+      end
+
+      {:ok, "greeter"} = Exosuit.start_provider(MyApp.Host, MyApp.Greeter)
+      :ok = Exosuit.put_link(MyApp.Host, source: actor, target: "greeter", contract: "my_app:greeter")
+
+  Payloads are bytes, as the contract has them; `Exosuit.MessagePack` reads and writes those of
+  wasmCloud's interfaces.
+
+  **Calls** run at the same time, each in a process of its own, which is killed when nobody waits for
+  its answer any more: at the deadline, or when the caller is gone. Past `:max_calls` of them a call
+  is refused as overloaded. A call that raises or exits costs that call alone: the guest gets an error
+  that names the exception and no more, and the host tells of it in an `invocation_failed` event.
+
+  **`init/1` and the links** run one after another in the provider's process: what they start is linked
+  to that process and ends with it, and what takes its time there holds up links, not calls. When the
+  process falls, the calls that run fail, and it is started anew: `init/1`, then `put_link/2` for
+  every link there is.
+
+  A provider may call actors with `Exosuit.call/5`; a `:timeout` of
+  `Exosuit.Provider.Context.time_left/1` keeps that within the call that it answers.
+
+  **The state** is what `init/1` and the links make of it. A call sees it as it was when the call
+  came, and gets a copy: what is large or changes with calls belongs into a process or a table.
+
+      Keeper        init/1, put_link/2, delete_link/2
+      └── Dispatcher    a process for each call (linked)
+          └── call      handle_invocation/3
+
+  ## Options
+
+  #{Exosuit.Options.docs(@schema)}
   """
-  use GenServer, restart: :temporary
 
-  alias Exosuit.{Config, Directory, Error, Router}
-  alias Exosuit.Model.ProviderSpecification
+  alias Exosuit.Options
+  alias Exosuit.Provider.{Context, Link}
 
-  @enforce_keys [:config, :specification, :report_to]
-  defstruct [:config, :specification, :report_to, :provider]
+  @type state :: term()
 
-  @spec start_link({Config.t(), ProviderSpecification.t(), nil, pid()}) :: GenServer.on_start()
-  def start_link({config, specification, nil, report_to}) do
-    GenServer.start_link(__MODULE__, %__MODULE__{
-      config: config,
-      specification: specification,
-      report_to: report_to
-    })
-  end
+  @doc "The contracts that it implements. Made by `use`, of its options."
+  @callback contracts() :: [String.t(), ...]
 
-  @impl GenServer
-  def init(state), do: {:ok, state, {:continue, :start}}
+  @doc "How many calls may run at a time. Made by `use`, of its options."
+  @callback max_calls() :: pos_integer()
 
-  @impl GenServer
-  def handle_continue(:start, %{config: config, specification: specification} = state) do
-    key = {:provider, specification.id}
+  @doc "Starts it with the provider's own configuration, which by default is the state."
+  @callback init(config :: %{optional(String.t()) => String.t()}) ::
+              {:ok, state()} | {:error, String.t()}
 
-    case Router.start_provider(config.router, specification, config.data_dir) do
-      {:ok, {provider, failures}} ->
-        Directory.enter(config.name, key, %{native: provider, refused_links: failures})
-        send(state.report_to, {:exosuit_started, self(), nil})
-        {:noreply, %{state | provider: provider}}
+  @doc """
+  Takes a link: before the first call through it, when its values have changed, and again after the
+  provider was restarted. Refused, it has no effect, and whoever made it is told.
+  """
+  @callback put_link(Link.t(), state()) :: {:ok, state()} | {:error, String.t()}
 
-      {:error, %Error{} = error} ->
-        send(state.report_to, {:exosuit_failed, self(), error})
-        {:stop, :normal, state}
+  @doc "Lets go of a link; calls through it may still run."
+  @callback delete_link(Link.t(), state()) :: {:ok, state()}
+
+  @doc """
+  Answers a call. The text of an error reaches the guest.
+
+  `context` says through which link it came, and until when an answer is of use.
+  """
+  @callback handle_invocation(operation :: String.t(), payload :: binary(), Context.t()) ::
+              {:ok, iodata()} | {:error, String.t() | :unknown_operation}
+
+  defmacro __using__(options) do
+    quote bind_quoted: [options: options] do
+      @behaviour Exosuit.Provider
+      @exosuit_provider Exosuit.Provider.options!(options)
+
+      @impl Exosuit.Provider
+      def contracts, do: List.wrap(@exosuit_provider[:contract])
+
+      @impl Exosuit.Provider
+      def max_calls, do: @exosuit_provider[:max_calls]
+
+      @impl Exosuit.Provider
+      def init(config), do: {:ok, config}
+
+      @impl Exosuit.Provider
+      def put_link(_link, state), do: {:ok, state}
+
+      @impl Exosuit.Provider
+      def delete_link(_link, state), do: {:ok, state}
+
+      defoverridable contracts: 0, max_calls: 0, init: 1, put_link: 2, delete_link: 2
     end
   end
+
+  @doc false
+  def options!(options), do: Options.validate!(options, @schema)
+
+  @doc false
+  def contracts?([_ | _] = contracts), do: Enum.all?(contracts, &contract?/1)
+  def contracts?(contract), do: contract?(contract)
+
+  # All else about it is checked when it starts.
+  defp contract?(contract), do: is_binary(contract) and String.contains?(contract, ":")
 end

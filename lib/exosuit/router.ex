@@ -92,6 +92,35 @@ defmodule Exosuit.Router do
     )
   end
 
+  @doc """
+  Starts a provider whose calls go to `dispatcher` as messages, `max_calls` at a time, and its links to
+  the calling process; it lives as long as that. The calling process does not wait, since it is given
+  the links first: it is sent `{reference, {:ok, {provider, failures}} | {:error, failure}}`.
+
+  ## Messages
+
+  - `{:exosuit_invoke, {number, question}, key, operation, payload, milliseconds}` and, when nobody
+    waits for the answer any more, `{:exosuit_cancel, number}`
+  - `{:exosuit_link, question, :put | :delete, key, values}`
+
+  `key` is `{actor, contract, name of the link}`; each question wants `answer/3`.
+  """
+  @spec serve_provider(t(), String.t(), [String.t()], pos_integer(), pid()) ::
+          {:ok, reference()} | {:error, Error.t()}
+  def serve_provider(router, id, contracts, max_calls, dispatcher) do
+    reference = make_ref()
+    reply = {self(), reference}
+
+    case Native.provider_serve(router, id, contracts, max_calls, dispatcher, reply) do
+      :ok -> {:ok, reference}
+      {:error, failure} -> {:error, Error.from_native(failure)}
+    end
+  end
+
+  @doc "Answers a question: `:ok` with bytes, or a reason with its text. False if it had an answer."
+  @spec answer(reference(), :ok | Error.reason(), binary()) :: boolean()
+  def answer(question, code, bytes), do: Native.provider_reply(question, code, bytes)
+
   @doc "Where a provider listens, as texts for people."
   @spec endpoints(reference()) :: [String.t()]
   def endpoints(provider), do: Native.provider_endpoints(provider)

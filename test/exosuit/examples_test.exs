@@ -1,6 +1,6 @@
 defmodule Exosuit.ExamplesTest do
   # The examples as they stand in examples/, signed by keys that are trusted nowhere else.
-  use Exosuit.Case, async: true
+  use Exosuit.HostCase, async: true
 
   alias Exosuit.Http
 

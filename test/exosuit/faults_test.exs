@@ -1,6 +1,6 @@
 defmodule Exosuit.FaultsTest do
   # What a guest does wrong costs its own call, while another actor answers as if nothing were.
-  use Exosuit.Case, async: true
+  use Exosuit.HostCase, async: true
 
   setup do
     %{host: start_supervised_host!(actors: [faults: "faults", echo: "echo", flood: "flood"])}

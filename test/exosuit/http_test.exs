@@ -1,6 +1,6 @@
 defmodule Exosuit.HttpTest do
   # The counter example, as it is signed in examples/: HTTP in, key-value out, over real sockets.
-  use Exosuit.Case, async: true
+  use Exosuit.HostCase, async: true
 
   alias Exosuit.Http
 

@@ -1,5 +1,5 @@
 defmodule Exosuit.ManifestTest do
-  use Exosuit.Case, async: true
+  use Exosuit.HostCase, async: true
 
   test "an application is started, applied again without a step, changed, and deleted" do
     host = start_supervised_host!()

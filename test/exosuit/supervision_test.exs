@@ -1,6 +1,6 @@
 defmodule Exosuit.SupervisionTest do
   # Each claim about a crash, by killing something.
-  use Exosuit.Case, async: true
+  use Exosuit.HostCase, async: true
 
   alias Exosuit.Directory
 

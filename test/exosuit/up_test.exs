@@ -1,6 +1,6 @@
 defmodule Exosuit.UpTest do
   # `bin/exosuit up` as a user runs it: a process of its own, on the example of the README.
-  use Exosuit.Case, async: true
+  use Exosuit.HostCase, async: true
 
   alias Exosuit.Http
 

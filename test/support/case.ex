@@ -1,4 +1,4 @@
-defmodule Exosuit.Case do
+defmodule Exosuit.HostCase do
   @moduledoc """
   A test case with hosts of its own, each under a name of its own.
   """
@@ -8,13 +8,13 @@ defmodule Exosuit.Case do
 
   using do
     quote do
-      import Exosuit.Case
+      import Exosuit.HostCase
       alias Exosuit.{Error, Guests}
     end
   end
 
   # So many hosts are alive at once in a run, at the most; names are atoms, and are used again.
-  @names for n <- 1..64, do: :"Elixir.Exosuit.Case.Host#{n}"
+  @names for n <- 1..64, do: :"Elixir.Exosuit.HostCase.Host#{n}"
 
   @doc """
   Starts a host that takes unsigned actors from anybody, and on it the actors given as
@@ -82,9 +82,12 @@ defmodule Exosuit.Case do
   # Between two looks; nothing waits a fixed time for something to have happened.
   defp pause, do: receive(do: (:never -> true), after: (10 -> true))
 
-  # Claimed for the life of the test's process.
-  defp free_name do
-    claim = &Registry.register(Exosuit.Registry, {&1, :claimed}, nil)
-    Enum.find(Enum.shuffle(@names), &match?({:ok, _owner}, claim.(&1)))
+  # Claimed for the life of the test's process, which a host that takes its time to stop outlives.
+  defp free_name, do: Enum.find(Enum.shuffle(@names), &(claimed?(&1) and not runs?(&1)))
+
+  defp claimed?(name) do
+    match?({:ok, _owner}, Registry.register(Exosuit.Registry, {name, :claimed}, nil))
   end
+
+  defp runs?(name), do: Registry.lookup(Exosuit.Registry, {name, Exosuit}) != []
 end

@@ -1,16 +1,17 @@
 defmodule Exosuit.Edge.Announcer do
   @moduledoc false
   # Takes the data plane's facts (`{:exosuit_notice, notice}`): a guest's log line goes to Logger, a
-  # failed call becomes an event. And every event of the host becomes a log line, the same failure
-  # once a second at most: a storm of refusals is a number, not a flood.
+  # failed call becomes an event. And every event of the host goes to `:telemetry`, if there is any, and
+  # becomes a log line, the same failure once a second at most: a storm of refusals is a number, not
+  # a flood.
 
   use GenServer
 
   alias Exosuit.{Config, Directory, Lattice, Router}
-  alias Exosuit.Edge.Journal
+  alias Exosuit.Edge.{Journal, Telemetry}
 
-  @enforce_keys [:config]
-  defstruct [:config, repeated: %{}]
+  @enforce_keys [:config, :telemetry?]
+  defstruct [:config, :telemetry?, repeated: %{}]
 
   @pause 1_000
   # Distinct failures told apart within a pause; past them all others count as one.
@@ -26,7 +27,7 @@ defmodule Exosuit.Edge.Announcer do
     Logger.metadata(host: config.name)
     :ok = config.bus.subscribe(config.name)
     :ok = Router.observe(config.router, self())
-    {:ok, %__MODULE__{config: config}}
+    {:ok, %__MODULE__{config: config, telemetry?: Telemetry.present?()}}
   end
 
   @impl GenServer
@@ -45,7 +46,10 @@ defmodule Exosuit.Edge.Announcer do
     {:noreply, state}
   end
 
-  def handle_info({:exosuit_event, event}, state), do: {:noreply, write(state, event)}
+  def handle_info({:exosuit_event, event}, state) do
+    if state.telemetry?, do: Telemetry.forward(state.config.name, event)
+    {:noreply, write(state, event)}
+  end
 
   def handle_info({:summary, key}, state) do
     {{event, count}, repeated} = Map.pop(state.repeated, key)

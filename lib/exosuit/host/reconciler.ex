@@ -223,7 +223,10 @@ defmodule Exosuit.Host.Reconciler do
     argument = {state.config, specification, loaded, self()}
 
     {:ok, pid} =
-      DynamicSupervisor.start_child(supervisor(state.config, role), {module(role), argument})
+      DynamicSupervisor.start_child(
+        supervisor(state.config, role),
+        {process(specification), argument}
+      )
 
     watch(state, key, pid)
   end
@@ -313,6 +316,7 @@ defmodule Exosuit.Host.Reconciler do
   defp supervisor(config, :actor), do: Directory.via(config.name, :actors)
   defp supervisor(config, :provider), do: Directory.via(config.name, :providers)
 
-  defp module(:actor), do: Actor
-  defp module(:provider), do: Provider
+  defp process(%Model.ActorSpecification{}), do: Actor
+  defp process(%Model.ProviderSpecification{artifact: {:builtin, _}}), do: Provider.Builtin
+  defp process(%Model.ProviderSpecification{artifact: {:module, _, _}}), do: Provider.Keeper
 end

@@ -4,15 +4,20 @@ defmodule Exosuit.Model.Artifact do
 
   `{:file, path, digest}` and `{:bytes, bytes, digest}` are Wasm, told apart by what they hold (the
   upper-hex SHA-256 of the bytes; `nil` before they were read); `{:builtin, name}` is a provider
-  that Exosuit brings along.
+  that Exosuit brings along, `{:module, name, module}` one in Elixir.
   """
 
   @type digest :: String.t() | nil
-  @type t :: {:file, Path.t(), digest()} | {:bytes, binary(), digest()} | {:builtin, String.t()}
+  @type t ::
+          {:file, Path.t(), digest()}
+          | {:bytes, binary(), digest()}
+          | {:builtin, String.t()}
+          | {:module, String.t(), module()}
 
   @doc "How people refer to it: the `image_ref` of events and inventories."
   @spec reference(t()) :: String.t()
   def reference({:file, path, _digest}), do: "file://" <> path
   def reference({:bytes, _bytes, digest}), do: "sha256:#{digest}"
   def reference({:builtin, name}), do: "wasmcloud+builtin://" <> name
+  def reference({:module, name, _module}), do: "exosuit+module://" <> name
 end

@@ -2,8 +2,8 @@
 //! is not finished by then.
 //!
 //! The engine bounds a poll to one tick of its epoch, a millisecond at most. A call that finishes in
-//! it pays for no thread, message, monitor or timer. During the poll nothing is sent from here:
-//! what the guest logs goes through a channel.
+//! it pays for no thread, message, monitor or timer. What is sent to Elixir during the poll waits in
+//! the outbox until it is over; what the guest logs goes through a channel.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
@@ -20,6 +20,7 @@ use rustler::{
 use tokio::task::AbortHandle;
 
 use crate::host::Host;
+use crate::outbox;
 use crate::pace;
 use crate::reply::Reply;
 use crate::runtime::runtime;
@@ -109,7 +110,8 @@ fn poll(env: Env<'_>, answer: &mut Answer) -> Poll<Result<Bytes, Error>> {
     let started = Instant::now();
     // Polled again on Tokio if it is not ready: nothing needs to wake anybody here.
     let mut context = TaskContext::from_waker(Waker::noop());
-    let polled = catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(&mut context)));
+    let poll = || catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(&mut context)));
+    let polled = outbox::flushed(env, poll);
     let percent = started.elapsed().as_micros() * 100 / TIMESLICE.as_micros();
     if percent > 0 {
         consume_timeslice(env, i32::try_from(percent.min(100)).unwrap_or(100));

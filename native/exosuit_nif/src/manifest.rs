@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::json::term;
 use crate::term::ok;
 
-/// Reads a manifest for a host with these labels and built-in providers: all errors at once.
+/// Reads a manifest for a host with these labels, built-in providers and modules: all errors at once.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn manifest_parse<'a>(
     env: Env<'a>,
@@ -19,8 +19,10 @@ fn manifest_parse<'a>(
     path: String,
     labels: HashMap<String, String>,
     builtins: Vec<String>,
+    modules: Vec<String>,
 ) -> Term<'a> {
-    match read(text, &path, &labels.into_iter().collect(), &builtins) {
+    let labels = labels.into_iter().collect();
+    match read(text, &path, &labels, &builtins, &modules) {
         Ok(parsed) => ok(env, term(env, &parsed)),
         Err(diagnostics) => (atom::error(), term(env, &to_json(&diagnostics))).encode(env),
     }
@@ -31,9 +33,12 @@ fn read(
     path: &str,
     labels: &BTreeMap<String, String>,
     builtins: &[String],
+    modules: &[String],
 ) -> Result<Value, Vec<Diagnostic>> {
     let builtins: Vec<_> = builtins.iter().map(String::as_str).collect();
-    let Parsed { manifest, warnings } = parse_for(text, &source(path), labels, &builtins, &[])?;
+    let modules: Vec<_> = modules.iter().map(String::as_str).collect();
+    let parsed = parse_for(text, &source(path), labels, &builtins, &modules)?;
+    let Parsed { manifest, warnings } = parsed;
     Ok(json!({"manifest": manifest, "warnings": to_json(&warnings)}))
 }
 

@@ -1,6 +1,10 @@
-//! Built-in providers, each as long-lived as the Elixir process that started it.
+//! Providers, each as long-lived as the Elixir process that started it: built-in ones, and those
+//! whose calls Elixir answers (`elixir`).
+
+mod elixir;
 
 use std::collections::HashMap;
+use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -11,7 +15,8 @@ use rustler::{Encoder, Env, LocalPid, Monitor, Resource, ResourceArc, Term};
 use crate::host::{Host, Inner};
 use crate::reply::{To, answer};
 use crate::runtime::runtime;
-use crate::term::{failure, id};
+use crate::term::{contract, failure, id};
+use elixir::Elixir;
 
 /// A provider that a process runs: ends with the process, or with the last reference to it.
 pub(crate) struct Provider {
@@ -78,27 +83,51 @@ fn provider_start<'a>(
         Err(error) => return failure(env, &error),
     };
     let inner = Arc::clone(host.inner());
-    let owner = to.0;
     let surroundings = Surroundings {
-        id,
+        id: id.clone(),
         configuration: configuration.into_iter().collect(),
         data_dir: data_dir.map(PathBuf::from),
         deliver: inner.deliver(),
         observe: inner.notices.clone(),
     };
-    answer(env, to, start(inner, name, surroundings, owner)).encode(env)
+    let opening = async move {
+        let opening = tokio::task::spawn_blocking(move || open(&name, surroundings));
+        opening.await.map_err(|_| gave_up())?
+    };
+    answer(env, to, start(inner, id, to.0, opening)).encode(env)
+}
+
+/// Starts a provider whose calls the process `dispatcher` takes, so many at a time, and whose links
+/// go to the process that is answered. Answers like `provider_start`.
+#[rustler::nif]
+fn provider_serve<'a>(
+    env: Env<'a>,
+    host: ResourceArc<Host>,
+    provider: &str,
+    contracts: Vec<String>,
+    max_calls: usize,
+    dispatcher: LocalPid,
+    to: To<'a>,
+) -> Term<'a> {
+    let contracts: Result<Vec<_>, _> = contracts.iter().map(|text| contract(text)).collect();
+    let (id, contracts) = match id(provider).and_then(|id| Ok((id, contracts?))) {
+        Ok(parsed) => parsed,
+        Err(error) => return failure(env, &error),
+    };
+    let elixir = Elixir::new(id.clone(), contracts, to.0, dispatcher, max_calls);
+    let opened: Arc<dyn Capability> = Arc::new(elixir);
+    let inner = Arc::clone(host.inner());
+    answer(env, to, start(inner, id, to.0, async { Ok(opened) })).encode(env)
 }
 
 async fn start(
     host: Arc<Inner>,
-    name: String,
-    surroundings: Surroundings,
+    id: Id,
     owner: LocalPid,
+    opening: impl Future<Output = Result<Arc<dyn Capability>, Error>> + Send,
 ) -> Result<(ResourceArc<Provider>, Vec<String>), Error> {
-    let id = surroundings.id.clone();
     host.end_predecessor(&id).await;
-    let opening = tokio::task::spawn_blocking(move || open(&name, surroundings));
-    let capability = opening.await.map_err(|_| gave_up())??;
+    let capability = opening.await?;
     host.providers
         .lock()
         .insert(id.clone(), Arc::clone(&capability));

@@ -1,0 +1,83 @@
+defmodule Exosuit.Case do
+  @moduledoc """
+  A test case for apps that embed a host: each test has hosts of its own.
+
+      defmodule MyApp.GreeterTest do
+        use Exosuit.Case, async: true
+
+        test "guests are greeted" do
+          host = start_host!(actors: [visitor: "priv/visitor_s.wasm"])
+          {:ok, "greeter"} = Exosuit.start_provider(host, MyApp.Greeter)
+          :ok = Exosuit.put_link(host, source: "visitor", target: "greeter", contract: "my_app:greeter")
+
+          assert {:ok, "Hello, Ada"} = Exosuit.call(host, "visitor", "Visitor.Visit", "Ada")
+        end
+      end
+
+  `use Exosuit.Case` is `use ExUnit.Case` with the same options, and imports the functions here.
+  """
+
+  # Only tests have ExUnit, and only they call these.
+  @compile {:no_warn_undefined, [ExUnit.Assertions, ExUnit.Callbacks]}
+
+  # Names of hosts are atoms, which are never freed: these are used again by later tests.
+  @names for n <- 1..64, do: :"Elixir.Exosuit.Case.Host#{n}"
+
+  # Between two looks; ten seconds in all.
+  @pause 10
+  @tries 1_000
+
+  defmacro __using__(options) do
+    quote do
+      use ExUnit.Case, unquote(options)
+      import Exosuit.Case
+    end
+  end
+
+  @doc """
+  Starts a host under a name of its own, which ends with the test. Gives its name.
+
+  It takes actors of any issuer, unsigned ones too, and keeps nothing on disk, unless the options (those
+  of `Exosuit.start_link/1`) say otherwise. `actors: [visitor: "priv/visitor_s.wasm"]` are started on
+  it, by id, with room for 64 calls at a time.
+  """
+  @spec start_host!(keyword()) :: atom()
+  def start_host!(options \\ []) do
+    {actors, options} = Keyword.pop(options, :actors, [])
+    host = free_name()
+    defaults = [name: host, trusted_issuers: :any, unsigned: :allow]
+    ExUnit.Callbacks.start_supervised!({Exosuit, Keyword.merge(defaults, options)}, id: host)
+
+    for {id, path} <- actors do
+      {:ok, _id} = Exosuit.start_actor(host, path, id: to_string(id), instances: 64)
+    end
+
+    host
+  end
+
+  @doc "Asks again until `fun` gives something true, and gives that; fails the test after ten seconds."
+  @spec eventually((() -> result)) :: result when result: term()
+  def eventually(fun), do: eventually(fun, @tries)
+
+  defp eventually(_fun, 0), do: ExUnit.Assertions.flunk("it did not come true in ten seconds")
+
+  defp eventually(fun, tries) do
+    fun.() ||
+      receive do
+      after
+        @pause -> eventually(fun, tries - 1)
+      end
+  end
+
+  # Claimed for the life of the test's process, which a host that takes its time to stop outlives.
+  defp free_name do
+    free = Enum.find(Enum.shuffle(@names), &(claimed?(&1) and not runs?(&1)))
+    free || ExUnit.Assertions.flunk("#{length(@names)} hosts run already: as many as may")
+  end
+
+  defp claimed?(name) do
+    match?({:ok, _owner}, Registry.register(Exosuit.Registry, {name, :claimed}, nil))
+  end
+
+  defp runs?(name), do: Registry.lookup(Exosuit.Registry, {name, Exosuit}) != []
+end

@@ -1,0 +1,21 @@
+defmodule Exosuit.Edge.Telemetry do
+  @moduledoc false
+  # Events as `:telemetry` has them, for an app that brings it along: Exosuit itself needs no package.
+
+  alias Exosuit.Event
+
+  @compile {:no_warn_undefined, :telemetry}
+
+  @doc "Whether the app has it. Asked once per host: a module that is absent is looked for on disk."
+  @spec present?() :: boolean()
+  def present?,
+    do: Code.ensure_loaded?(:telemetry) and function_exported?(:telemetry, :execute, 3)
+
+  @doc "Forwards an event as `[:exosuit, :event]`."
+  @spec forward(atom(), Event.t()) :: :ok
+  def forward(host, %Event{} = event) do
+    measurements = %{system_time: DateTime.to_unix(event.time, :native)}
+    metadata = event |> Map.from_struct() |> Map.put(:host, host)
+    :telemetry.execute([:exosuit, :event], measurements, metadata)
+  end
+end

@@ -1,0 +1,50 @@
+defmodule Exosuit.Provider.Builtin do
+  @moduledoc """
+  A running provider of Exosuit's own: the process that it lives and dies with.
+
+  Links that it was given and could not take, say since a port is in use, are facts in the directory
+  and events; they do not keep it from serving the others. Calls do not pass through it. However the
+  process ends, its sockets are closed and its files let go of, and calls through its links are
+  refused until its successor runs.
+
+  ## Messages
+
+  Sends `{:exosuit_started, self(), nil}` or `{:exosuit_failed, self(), error}` to the process that
+  it was told to report to. After a failure it ends normally.
+  """
+  use GenServer, restart: :temporary
+
+  alias Exosuit.{Config, Directory, Error, Router}
+  alias Exosuit.Model.ProviderSpecification
+
+  @enforce_keys [:config, :specification, :report_to]
+  defstruct [:config, :specification, :report_to, :provider]
+
+  @spec start_link({Config.t(), ProviderSpecification.t(), nil, pid()}) :: GenServer.on_start()
+  def start_link({config, specification, nil, report_to}) do
+    GenServer.start_link(__MODULE__, %__MODULE__{
+      config: config,
+      specification: specification,
+      report_to: report_to
+    })
+  end
+
+  @impl GenServer
+  def init(state), do: {:ok, state, {:continue, :start}}
+
+  @impl GenServer
+  def handle_continue(:start, %{config: config, specification: specification} = state) do
+    key = {:provider, specification.id}
+
+    case Router.start_provider(config.router, specification, config.data_dir) do
+      {:ok, {provider, failures}} ->
+        Directory.enter(config.name, key, %{native: provider, refused_links: failures})
+        send(state.report_to, {:exosuit_started, self(), nil})
+        {:noreply, %{state | provider: provider}}
+
+      {:error, %Error{} = error} ->
+        send(state.report_to, {:exosuit_failed, self(), error})
+        {:stop, :normal, state}
+    end
+  end
+end

@@ -1,0 +1,18 @@
+defmodule Exosuit.Provider.Link do
+  @moduledoc """
+  A link as the provider at its end sees it: to which actor, for what, with which values.
+
+  The values may hold secrets; `inspect/1` does not show them.
+  """
+
+  @type t :: %__MODULE__{
+          actor: String.t(),
+          contract: String.t(),
+          name: String.t(),
+          values: %{optional(String.t()) => String.t()}
+        }
+
+  @derive {Inspect, except: [:values]}
+  @enforce_keys [:actor, :contract, :name, :values]
+  defstruct [:actor, :contract, :name, :values]
+end

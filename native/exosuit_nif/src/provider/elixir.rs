@@ -1,0 +1,238 @@
+//! Providers written in Elixir: a call becomes a message, and a NIF brings the answer.
+//!
+//! - [`Elixir`]: the capability. Its calls go to one process, which has each run in a process of
+//!   its own; its links go to another, so that a link that takes its time holds up no call.
+//! - [`Question`]: what Elixir was asked and has not answered yet.
+//!
+//! Payloads are bytes and operations are names: an interface with types of its own encodes them on
+//! the way in, and everything here stays as it is.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Instant;
+
+use bytes::Bytes;
+use exosuit_core::{
+    Answer, Capability, CapabilityCall, Code, Configuration, Contract, Done, Error, Id, Link,
+};
+use parking_lot::Mutex;
+use rustler::{Atom, Binary, Encoder, Env, LocalPid, Resource, ResourceArc, Term};
+use tokio::sync::oneshot::{self, Receiver, Sender};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::outbox;
+use crate::term::{Payload, text_atom};
+
+/// The longest error text of a provider that is passed on, as of a guest.
+const MAX_ERROR: usize = 8 << 10;
+
+/// A capability whose calls and links are messages to Elixir processes.
+pub(crate) struct Elixir(Arc<Shared>);
+
+struct Shared {
+    id: Id,
+    contracts: Vec<Contract>,
+    /// Takes the links.
+    keeper: LocalPid,
+    /// Takes the calls.
+    dispatcher: LocalPid,
+    places: Arc<Semaphore>,
+    max_calls: usize,
+    numbers: AtomicU64,
+}
+
+impl Elixir {
+    pub(crate) fn new(
+        id: Id,
+        contracts: Vec<Contract>,
+        keeper: LocalPid,
+        dispatcher: LocalPid,
+        max_calls: usize,
+    ) -> Self {
+        let max_calls = max_calls.clamp(1, Semaphore::MAX_PERMITS);
+        Self(Arc::new(Shared {
+            id,
+            contracts,
+            keeper,
+            dispatcher,
+            places: Arc::new(Semaphore::new(max_calls)),
+            max_calls,
+            numbers: AtomicU64::new(0),
+        }))
+    }
+
+    fn tell(&self, what: &'static str, link: Arc<Link>) -> Done {
+        let shared = Arc::clone(&self.0);
+        Box::pin(async move { shared.tell(what, link).await })
+    }
+}
+
+impl Capability for Elixir {
+    fn contracts(&self) -> &[Contract] {
+        &self.0.contracts
+    }
+
+    fn invoke(&self, call: CapabilityCall) -> Answer {
+        let shared = Arc::clone(&self.0);
+        Box::pin(async move { shared.invoke(call).await })
+    }
+
+    fn link(&self, link: Arc<Link>) -> Done {
+        self.tell("put", link)
+    }
+
+    fn unlink(&self, link: Arc<Link>) -> Done {
+        self.tell("delete", link)
+    }
+}
+
+impl Shared {
+    async fn invoke(&self, call: CapabilityCall) -> Result<Bytes, Error> {
+        let CapabilityCall { invocation, link } = call;
+        let link = link.ok_or_else(|| self.unlinked())?;
+        let places = Arc::clone(&self.places);
+        let place = places.try_acquire_owned().map_err(|_| self.overloaded())?;
+        let number = self.numbers.fetch_add(1, Relaxed);
+        let (question, answer) = ask(Some(place));
+        let id = self.id.clone();
+        outbox::send(self.dispatcher, move |env| {
+            let deadline = invocation.context.deadline;
+            let left = deadline.saturating_duration_since(Instant::now());
+            (
+                text_atom(env, "exosuit_invoke"),
+                (number, question),
+                key(env, &link, &id),
+                invocation.operation,
+                Payload(invocation.payload),
+                u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
+            )
+                .encode(env)
+        });
+        let mut asked = Asked {
+            dispatcher: self.dispatcher,
+            number,
+            answered: false,
+        };
+        let result = answer.await;
+        asked.answered = true;
+        result.unwrap_or_else(|_| Err(self.ended()))
+    }
+
+    async fn tell(&self, what: &'static str, link: Arc<Link>) -> Result<(), Error> {
+        let (question, answer) = ask(None);
+        let id = self.id.clone();
+        outbox::send(self.keeper, move |env| {
+            let (values, _actor) = link.seen_from(&id);
+            (
+                text_atom(env, "exosuit_link"),
+                question,
+                text_atom(env, what),
+                key(env, &link, &id),
+                map(env, values),
+            )
+                .encode(env)
+        });
+        let result = answer.await.unwrap_or_else(|_| Err(self.ended()));
+        result.map(drop)
+    }
+
+    fn unlinked(&self) -> Error {
+        let detail = format!("provider {} was called without a link", self.id);
+        Error::new(Code::MissingLink, detail)
+    }
+
+    fn overloaded(&self) -> Error {
+        let detail = format!(
+            "provider {} already runs {} calls, as many as it may",
+            self.id, self.max_calls
+        );
+        Error::new(Code::Overloaded, detail)
+    }
+
+    fn ended(&self) -> Error {
+        let detail = format!("provider {} ended before it answered", self.id);
+        Error::new(Code::Dropped, detail)
+    }
+}
+
+/// What a link is found by in Elixir: the actor, the contract, the link's name.
+fn key<'a>(env: Env<'a>, link: &Link, provider: &Id) -> Term<'a> {
+    let (_values, actor) = link.seen_from(provider);
+    (actor.as_str(), link.contract.as_str(), link.name.as_str()).encode(env)
+}
+
+fn map<'a>(env: Env<'a>, values: &Configuration) -> Term<'a> {
+    let pairs: Vec<_> = values.iter().collect();
+    // Keys are distinct, so there is nothing that could fail.
+    Term::map_from_pairs(env, &pairs).unwrap_or_else(|_| Term::map_new(env))
+}
+
+/// A call that Elixir was asked to answer. Dropped unanswered (by the deadline, a cancel, the end of
+/// the caller) it has the process ended that works on it.
+struct Asked {
+    dispatcher: LocalPid,
+    number: u64,
+    answered: bool,
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        if !self.answered {
+            let number = self.number;
+            outbox::send(self.dispatcher, move |env| {
+                (text_atom(env, "exosuit_cancel"), number).encode(env)
+            });
+        }
+    }
+}
+
+/// What Elixir was asked. A place is held until it has answered, also for a call that nobody waits
+/// for any more: so the messages under way are bounded, and the processes that work on them.
+pub(crate) struct Question(Mutex<Option<Unanswered>>);
+
+struct Unanswered {
+    sender: Sender<Result<Bytes, Error>>,
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+#[rustler::resource_impl]
+impl Resource for Question {}
+
+fn ask(
+    place: Option<OwnedSemaphorePermit>,
+) -> (ResourceArc<Question>, Receiver<Result<Bytes, Error>>) {
+    let (sender, receiver) = oneshot::channel();
+    let unanswered = Unanswered {
+        sender,
+        _place: place,
+    };
+    let question = Question(Mutex::new(Some(unanswered)));
+    (ResourceArc::new(question), receiver)
+}
+
+/// Answers a question: `:ok` with bytes, or the code of an error with its text. False where it has
+/// been answered before.
+#[rustler::nif]
+fn provider_reply(
+    env: Env<'_>,
+    question: ResourceArc<Question>,
+    code: Atom,
+    bytes: Binary<'_>,
+) -> bool {
+    let Some(unanswered) = question.0.lock().take() else {
+        return false;
+    };
+    // Nobody may wait for it any more.
+    let _ = unanswered.sender.send(result(env, code, &bytes));
+    true
+}
+
+fn result(env: Env<'_>, code: Atom, bytes: &[u8]) -> Result<Bytes, Error> {
+    if code == rustler::types::atom::ok() {
+        return Ok(Bytes::copy_from_slice(bytes));
+    }
+    let name = code.to_term(env).atom_to_string().unwrap_or_default();
+    let known = Code::ALL.iter().find(|known| known.as_str() == name);
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_ERROR)]);
+    Err(Error::new(*known.unwrap_or(&Code::Provider), text))
+}
