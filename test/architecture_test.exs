@@ -27,8 +27,9 @@ defmodule Exosuit.ArchitectureTest do
 
   defp calls do
     {:ok, xref} = :xref.start([])
-    {:ok, _} = :xref.add_directory(xref, :code.lib_dir(:exosuit, :ebin), warnings: false)
-    {:ok, edges} = :xref.q(xref, 'ME ||| AM')
+    ebin = String.to_charlist(Application.app_dir(:exosuit, "ebin"))
+    {:ok, _} = :xref.add_directory(xref, ebin, warnings: false)
+    {:ok, edges} = :xref.q(xref, ~c"ME ||| AM")
 
     for {from, to} <- edges,
         {from, to} = {room(from), room(to)},
