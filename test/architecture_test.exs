@@ -5,13 +5,15 @@ defmodule Exosuit.ArchitectureTest do
   @floors [
     ~w(Model Options Error Event),
     ~w(Config),
+    ~w(Environment),
     ~w(Native),
     ~w(Wasm Router Lattice Artifact Claims Json Manifest Directory),
     ~w(Actor Provider),
     ~w(Host),
     ~w(Drain Edge),
     ~w(Exosuit),
-    ~w(Up Application)
+    ~w(IEx Up),
+    ~w(Application)
   ]
 
   # What only the tests have.

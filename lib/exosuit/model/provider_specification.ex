@@ -15,6 +15,8 @@ defmodule Exosuit.Model.ProviderSpecification do
           app: String.t() | nil
         }
 
+  # Configuration may hold secrets.
+  @derive {Inspect, except: [:config]}
   @enforce_keys [:id, :artifact]
   defstruct [:id, :artifact, :app, config: %{}, annotations: %{}]
 end
