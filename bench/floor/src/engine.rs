@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use bytes::Bytes;
-use exosuit_core::{Answer, Context, Deliver, Id, Invocation, LogGate, Notice, Observe, Origin, Target};
+use exosuit_core::{
+    Answer, Context, Deliver, Id, Invocation, LogGate, Notice, Observe, Origin, Target,
+};
 use exosuit_engine::{Actor, ActorOptions, Engine, EngineOptions, Instances, Limits};
 use tokio::runtime::{Builder, Runtime};
 
@@ -20,7 +22,10 @@ pub(crate) struct EngineActor {
 
 impl EngineActor {
     pub(crate) fn new(wasm: Vec<u8>) -> Result<Self> {
-        let runtime = Builder::new_multi_thread().worker_threads(1).enable_time().build()?;
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_time()
+            .build()?;
         let engine = Engine::new(EngineOptions::default())?;
         let module = runtime.block_on(engine.compile(wasm.into()))?;
         let options = ActorOptions {

@@ -36,8 +36,16 @@ async fn ask(stream: TcpStream, requests: u32) -> Result<()> {
     let mut length = None;
     for _ in 0..requests {
         let answer = exchange(&stream, length).await?;
-        ensure!(answer.starts_with(b"HTTP/1.1 200"), "not 200: {}", answer.escape_ascii());
-        ensure!(answer.ends_with(b"\r\n\r\nhello"), "not hello: {}", answer.escape_ascii());
+        ensure!(
+            answer.starts_with(b"HTTP/1.1 200"),
+            "not 200: {}",
+            answer.escape_ascii()
+        );
+        ensure!(
+            answer.ends_with(b"\r\n\r\nhello"),
+            "not hello: {}",
+            answer.escape_ascii()
+        );
         // Every answer is as long as the first.
         length = Some(answer.len());
     }
@@ -46,7 +54,10 @@ async fn ask(stream: TcpStream, requests: u32) -> Result<()> {
 
 /// Until the answer is as long as it should be; the first one, until it ends as it should.
 async fn exchange(stream: &TcpStream, length: Option<usize>) -> Result<Vec<u8>> {
-    ensure!(stream.try_write(ASK)? == ASK.len(), "a request did not fit into the socket");
+    ensure!(
+        stream.try_write(ASK)? == ASK.len(),
+        "a request did not fit into the socket"
+    );
     let mut answer = Vec::with_capacity(512);
     loop {
         stream.readable().await?;

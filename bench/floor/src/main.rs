@@ -31,7 +31,9 @@ fn main() -> Result<()> {
     match words[..] {
         ["assemble", text, wasm] => Ok(std::fs::write(wasm, wat::parse_file(text)?)?),
         ["floor", echo, web] => floor(echo, web),
-        _ => bail!("usage: exosuit-bench-floor assemble IN.wat OUT.wasm | floor ECHO.wasm WEB.wasm"),
+        _ => {
+            bail!("usage: exosuit-bench-floor assemble IN.wat OUT.wasm | floor ECHO.wasm WEB.wasm")
+        }
     }
 }
 
@@ -76,10 +78,12 @@ fn seconds(callers: usize, calls: u32, call: impl Fn() -> Result<()> + Sync) -> 
     scope(|scope| {
         let run = || (0..each).try_for_each(|_| call());
         let running: Vec<_> = (0..threads).map(|_| scope.spawn(run)).collect();
-        running.into_iter().try_for_each(|thread| match thread.join() {
-            Ok(result) => result,
-            Err(_panic) => bail!("a caller panicked"),
-        })
+        running
+            .into_iter()
+            .try_for_each(|thread| match thread.join() {
+                Ok(result) => result,
+                Err(_panic) => bail!("a caller panicked"),
+            })
     })?;
     Ok(rest_counted(start.elapsed(), each, threads, calls))
 }

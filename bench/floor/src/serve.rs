@@ -41,7 +41,10 @@ async fn accept(listener: TcpListener, guest: Arc<Guest>) {
     }
 }
 
-async fn answer(_: Request<Incoming>, guest: Arc<Guest>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn answer(
+    _: Request<Incoming>,
+    guest: Arc<Guest>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
     let response = match guest.call(&REQUEST) {
         Ok(answer) => {
             let answer = Bytes::from(answer);
