@@ -58,6 +58,23 @@ defmodule Exosuit.ReleaseTest do
     assert File.exists?(Path.join(dir, "data"))
   end
 
+  test "ends with its host, so that whoever watches over it starts both again", context do
+    dir = tmp_dir!()
+    env = env(context, dir, %{"EXOSUIT_TRUST" => "any"})
+    started = run(context.release, ["start"], dir, env)
+
+    kill =
+      "[host] = for {Exosuit.Up, pid, _, _} <- Supervisor.which_children(Exosuit.Supervisor), do: pid\n" <>
+        "Process.exit(host, :kill)"
+
+    assert eventually(fn ->
+             match?({0, _}, await_exit(run(context.release, ["rpc", kill], dir, env)))
+           end)
+
+    assert {1, output} = await_exit(started)
+    assert output =~ "error: the host fell: killed"
+  end
+
   test "does not start without a choice of whom to trust", context do
     dir = tmp_dir!()
     assert {1, output} = await_exit(run(context.release, ["start"], dir, env(context, dir, %{})))
