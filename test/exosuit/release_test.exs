@@ -27,7 +27,7 @@ defmodule Exosuit.ReleaseTest do
       File.ln_s!(path, Path.join(tools, tool))
     end
 
-    %{release: Path.join(dir, "exosuit/bin/exosuit"), tools: tools}
+    %{program: Path.join(dir, "exosuit/bin/exosuit"), tools: tools}
   end
 
   test "is started, used and stopped without a toolchain", context do
@@ -42,17 +42,17 @@ defmodule Exosuit.ReleaseTest do
         "EXOSUIT_DATA_DIR" => "data"
       })
 
-    started = run(context.release, ["start"], dir, env)
+    started = run(context.program, ["start"], dir, env)
     assert {200, ~s({"counter":1})} = eventually(fn -> answer(port) end)
 
     # Its owner alone can open the VM, and reaches it on the loopback address.
-    cookie = Path.join(Path.dirname(context.release), "../releases/COOKIE")
+    cookie = Path.join(Path.dirname(context.program), "../releases/COOKIE")
     assert Bitwise.band(File.stat!(cookie).mode, 0o077) == 0
 
-    asked = run(context.release, ["rpc", "IO.inspect(Exosuit.hosts())"], dir, env)
+    asked = run(context.program, ["rpc", "IO.inspect(Exosuit.hosts())"], dir, env)
     assert {0, "[Exosuit.Up]\n"} = await_exit(asked)
 
-    assert {0, _output} = await_exit(run(context.release, ["stop"], dir, env))
+    assert {0, _output} = await_exit(run(context.program, ["stop"], dir, env))
     assert {0, output} = await_exit(started)
     assert output =~ "host stopped"
     assert File.exists?(Path.join(dir, "data"))
@@ -61,14 +61,14 @@ defmodule Exosuit.ReleaseTest do
   test "ends with its host, so that whoever watches over it starts both again", context do
     dir = tmp_dir!()
     env = env(context, dir, %{"EXOSUIT_TRUST" => "any"})
-    started = run(context.release, ["start"], dir, env)
+    started = run(context.program, ["start"], dir, env)
 
     kill =
       "[host] = for {Exosuit.Up, pid, _, _} <- Supervisor.which_children(Exosuit.Supervisor), do: pid\n" <>
         "Process.exit(host, :kill)"
 
     assert eventually(fn ->
-             match?({0, _}, await_exit(run(context.release, ["rpc", kill], dir, env)))
+             match?({0, _}, await_exit(run(context.program, ["rpc", kill], dir, env)))
            end)
 
     assert {1, output} = await_exit(started)
@@ -77,7 +77,7 @@ defmodule Exosuit.ReleaseTest do
 
   test "does not start without a choice of whom to trust", context do
     dir = tmp_dir!()
-    assert {1, output} = await_exit(run(context.release, ["start"], dir, env(context, dir, %{})))
+    assert {1, output} = await_exit(run(context.program, ["start"], dir, env(context, dir, %{})))
     assert output =~ "error: EXOSUIT_TRUST must say whose actors may run"
     refute output =~ "crash"
   end
@@ -86,7 +86,7 @@ defmodule Exosuit.ReleaseTest do
     dir = tmp_dir!()
     File.write!(Path.join(dir, "app.yaml"), "kind: nothing\n")
     settings = %{"EXOSUIT_TRUST" => "any", "EXOSUIT_MANIFESTS" => "app.yaml"}
-    started = run(context.release, ["start"], dir, env(context, dir, settings))
+    started = run(context.program, ["start"], dir, env(context, dir, settings))
     assert {1, output} = await_exit(started)
     assert output =~ ~r/error: .*app.yaml:1:/
   end
@@ -115,9 +115,9 @@ defmodule Exosuit.ReleaseTest do
     inherited ++ for {name, value} <- own, do: {to_charlist(name), to_charlist(value)}
   end
 
-  defp run(release, arguments, dir, env) do
+  defp run(program, arguments, dir, env) do
     options = [:binary, :exit_status, :stderr_to_stdout, cd: dir, env: env, args: arguments]
-    port = Port.open({:spawn_executable, release}, options)
+    port = Port.open({:spawn_executable, program}, options)
     {:os_pid, pid} = Port.info(port, :os_pid)
     # Only a test that failed leaves it running.
     on_exit(fn -> System.cmd("kill", ["-KILL", "#{pid}"], stderr_to_stdout: true) end)

@@ -33,7 +33,10 @@ async fn accept(listener: TcpListener, guest: Arc<Guest>) {
         let guest = guest.clone();
         tokio::spawn(async move {
             let _ = stream.set_nodelay(true);
-            let service = service_fn(|request| answer(request, guest.clone()));
+            let service = service_fn(|_request: Request<Incoming>| {
+                let answer = answer(&guest);
+                async move { Ok::<_, Infallible>(answer) }
+            });
             let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
             // A client that goes away is no error.
             let _ = connection.await;
@@ -41,11 +44,8 @@ async fn accept(listener: TcpListener, guest: Arc<Guest>) {
     }
 }
 
-async fn answer(
-    _: Request<Incoming>,
-    guest: Arc<Guest>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
-    let response = match guest.call(&REQUEST) {
+fn answer(guest: &Guest) -> Response<Full<Bytes>> {
+    match guest.call(&REQUEST) {
         Ok(answer) => {
             let answer = Bytes::from(answer);
             Response::new(answer.slice(answer.len().saturating_sub(BODY)..).into())
@@ -55,6 +55,5 @@ async fn answer(
             *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
             response
         }
-    };
-    Ok(response)
+    }
 }
