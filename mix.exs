@@ -13,6 +13,7 @@ defmodule Exosuit.MixProject do
       start_permanent: Mix.env() == :prod,
       compilers: [:cargo] ++ Mix.compilers(),
       elixirc_paths: elixirc_paths(Mix.env()),
+      releases: [exosuit: release()],
       aliases: [ci: &ci/1]
     ] ++ environment_of_ci(Version.match?(System.version(), "< 1.15.0"))
   end
@@ -35,6 +36,16 @@ defmodule Exosuit.MixProject do
   # :tools has xref, for the architecture test; :inets an HTTP client.
   defp test_applications(:test), do: [:tools, :inets]
   defp test_applications(_env), do: []
+
+  # guides/release.md. The cookie opens the whole VM: it is its owner's alone.
+  defp release do
+    [include_executables_for: [:unix], steps: [:assemble, &protect_cookie/1]]
+  end
+
+  defp protect_cookie(release) do
+    File.chmod!(Path.join(release.path, "releases/COOKIE"), 0o600)
+    release
+  end
 
   # The whole contract, in the order that finds the cheap mistakes first.
   defp ci(_args) do

@@ -291,6 +291,10 @@ defmodule Exosuit do
   @spec delete_app(host(), String.t()) :: [Deployment.outcome()]
   def delete_app(host, app), do: Deployment.delete(config!(host), app)
 
+  @doc "The names of the hosts that run in this VM."
+  @spec hosts() :: [host()]
+  def hosts, do: Directory.hosts()
+
   @doc "What runs on a host: its actors, providers and links, as maps. No configuration is shown."
   @spec inventory(host()) :: map()
   def inventory(host), do: Inventory.take(config!(host))

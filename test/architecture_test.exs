@@ -5,6 +5,7 @@ defmodule Exosuit.ArchitectureTest do
   @floors [
     ~w(Model Options Error Event),
     ~w(Config MessagePack),
+    ~w(Environment),
     ~w(Native),
     ~w(Wasm Router Lattice Artifact Claims Json Manifest Directory),
     ~w(Actor Provider),
@@ -12,7 +13,8 @@ defmodule Exosuit.ArchitectureTest do
     ~w(Control),
     ~w(Drain Edge),
     ~w(Exosuit),
-    ~w(Up Application Case)
+    ~w(IEx Up Case),
+    ~w(Application)
   ]
 
   # What only the tests have.
@@ -28,8 +30,9 @@ defmodule Exosuit.ArchitectureTest do
 
   defp calls do
     {:ok, xref} = :xref.start([])
-    {:ok, _} = :xref.add_directory(xref, :code.lib_dir(:exosuit, :ebin), warnings: false)
-    {:ok, edges} = :xref.q(xref, 'ME ||| AM')
+    ebin = String.to_charlist(Application.app_dir(:exosuit, "ebin"))
+    {:ok, _} = :xref.add_directory(xref, ebin, warnings: false)
+    {:ok, edges} = :xref.q(xref, ~c"ME ||| AM")
 
     for {from, to} <- edges,
         {from, to} = {room(from), room(to)},

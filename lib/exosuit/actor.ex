@@ -22,6 +22,8 @@ defmodule Exosuit.Actor do
   @typedoc "What a start makes: compiled code, claims, and the artifact with its digest."
   @type loaded :: %{module: reference(), claims: Claims.t() | :unsigned, artifact: tuple()}
 
+  # What was loaded may be megabytes of code.
+  @derive {Inspect, only: [:specification]}
   @enforce_keys [:config, :specification, :report_to]
   defstruct [:config, :specification, :report_to, :loaded, :publication]
 

@@ -1,18 +1,41 @@
 defmodule Exosuit.Application do
   @moduledoc false
   # What the hosts of a VM share: the registries that their processes are found by, and the engine.
-  # No host is started here: an app starts its own, `{Exosuit, name: ...}`.
+  # An app that embeds Exosuit starts its own hosts, `{Exosuit, name: ...}`; one is started here only
+  # where `config :exosuit, host: [...]` asks for it, as that of a release does.
   use Application
+
+  alias Exosuit.Up
 
   @impl Application
   def start(_type, _args) do
-    with {:ok, _allocator} <- Exosuit.Wasm.start_engine(cache_dir()) do
-      children = [
-        {Registry, keys: :unique, name: Exosuit.Registry},
-        {Registry, keys: :duplicate, name: Exosuit.Subscribers, partitions: 2}
-      ]
+    with {:ok, _allocator} <- Exosuit.Wasm.start_engine(cache_dir()),
+         {:ok, supervisor} <- start_supervisor(),
+         :ok <- start_host(Application.get_env(:exosuit, :host)) do
+      {:ok, supervisor}
+    end
+  end
 
-      Supervisor.start_link(children, strategy: :one_for_one, name: Exosuit.Supervisor)
+  defp start_supervisor do
+    children = [
+      {Registry, keys: :unique, name: Exosuit.Registry},
+      {Registry, keys: :duplicate, name: Exosuit.Subscribers, partitions: 2}
+    ]
+
+    Supervisor.start_link(children, strategy: :one_for_one, name: Exosuit.Supervisor)
+  end
+
+  defp start_host(nil), do: :ok
+
+  defp start_host(options) do
+    case Up.run(options, Application.get_env(:exosuit, :manifests, [])) do
+      {:ok, host} ->
+        watcher = {Task, fn -> Up.watch(host) end}
+        with {:ok, _pid} <- Supervisor.start_child(Exosuit.Supervisor, watcher), do: :ok
+
+      {:error, reason} ->
+        Up.failed(reason)
+        {:error, :host_not_started}
     end
   end
 

@@ -34,6 +34,13 @@ defmodule Exosuit.Directory do
     GenServer.start_link(__MODULE__, config.name, name: via(config.name, __MODULE__))
   end
 
+  @doc "The hosts of this VM, in the order of their names."
+  @spec hosts() :: [atom()]
+  def hosts do
+    names = [{{{:"$1", :config}, :_, :_}, [], [:"$1"]}]
+    Exosuit.Registry |> Registry.select(names) |> Enum.sort()
+  end
+
   @doc "Writes down that the calling process runs this, with what there is to know of it now."
   @spec enter(atom(), key(), map()) :: :ok
   def enter(host, key, facts) do

@@ -15,22 +15,32 @@ defmodule Exosuit.Up do
   def main do
     with {:ok, request} <- request(System.get_env("EXOSUIT_UP")),
          {:ok, options} <- options(request),
-         :ok <- check(request["manifests"], options),
-         {:ok, pid} <- Supervisor.start_child(Exosuit.Supervisor, host(options)) do
-      monitor = Process.monitor(pid)
-      Report.host(Exosuit.inventory(@host), options)
-      Enum.each(request["manifests"], &apply_manifest/1)
+         {:ok, pid} <- run(options, request["manifests"]) do
       Report.ready()
-      await_end(monitor)
+      watch(pid)
     else
       {:error, reason} -> fail(reason)
     end
   end
 
-  # Started again it would be empty: better that the VM ends, and whoever watches over that decides.
-  defp host(options), do: Supervisor.child_spec({Exosuit, options}, restart: :temporary)
+  @doc "Starts the host of this VM, and on it what the manifests name; all of them must be right."
+  @spec run(keyword(), [Path.t()]) :: {:ok, pid()} | {:error, term()}
+  def run(options, manifests) do
+    options = Keyword.put(options, :name, @host)
 
-  defp await_end(monitor) do
+    with :ok <- check(manifests, options),
+         {:ok, pid} <- Supervisor.start_child(Exosuit.Supervisor, host(options)) do
+      Report.host(Exosuit.inventory(@host), options)
+      Enum.each(manifests, &apply_manifest/1)
+      {:ok, pid}
+    end
+  end
+
+  @doc "Waits for the end of the host, and ends the VM with status 1 where it fell."
+  @spec watch(pid()) :: :ok | no_return()
+  def watch(host) do
+    monitor = Process.monitor(host)
+
     receive do
       # The VM stops.
       {:DOWN, ^monitor, :process, _pid, :shutdown} -> :ok
@@ -38,12 +48,14 @@ defmodule Exosuit.Up do
     end
   end
 
+  # Started again it would be empty: better that the VM ends, and whoever watches over that decides.
+  defp host(options), do: Supervisor.child_spec({Exosuit, options}, restart: :temporary)
+
   defp request(nil), do: {:error, "EXOSUIT_UP is not set: run `bin/exosuit up MANIFEST`"}
   defp request(json), do: Json.decode(json)
 
   defp options(request) do
     options = [
-      name: @host,
       trusted_issuers: issuers(request["trust"]),
       unsigned: if(request["unsigned"] == "allow", do: :allow, else: :deny),
       labels: request["labels"],
@@ -77,15 +89,15 @@ defmodule Exosuit.Up do
     end
   end
 
-  defp fail({:manifests, diagnostics}) do
-    Report.diagnostics(diagnostics)
+  defp fail(reason) do
+    failed(reason)
     System.halt(1)
   end
 
-  defp fail(reason) do
-    Report.failure(describe(reason))
-    System.halt(1)
-  end
+  @doc "Says why `run/2` did not."
+  @spec failed(term()) :: :ok
+  def failed({:manifests, diagnostics}), do: Report.diagnostics(diagnostics)
+  def failed(reason), do: Report.failure(describe(reason))
 
   # What a host could not start with stands deep in what its supervisors say of it.
   defp describe({reason, child}) when is_tuple(child) and elem(child, 0) == :child,

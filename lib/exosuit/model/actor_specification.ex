@@ -18,4 +18,12 @@ defmodule Exosuit.Model.ActorSpecification do
 
   @enforce_keys [:id, :artifact, :limits]
   defstruct [:id, :artifact, :limits, :app, instances: 1, annotations: %{}]
+
+  defimpl Inspect do
+    # An artifact may be megabytes of code.
+    def inspect(actor, _options) do
+      id = Kernel.inspect(actor.id)
+      "#Exosuit.Model.ActorSpecification<#{id}, #{Artifact.reference(actor.artifact)}>"
+    end
+  end
 end

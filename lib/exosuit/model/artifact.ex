@@ -17,6 +17,7 @@ defmodule Exosuit.Model.Artifact do
   @doc "How people refer to it: the `image_ref` of events and inventories."
   @spec reference(t()) :: String.t()
   def reference({:file, path, _digest}), do: "file://" <> path
+  def reference({:bytes, bytes, nil}), do: "#{byte_size(bytes)} bytes"
   def reference({:bytes, _bytes, digest}), do: "sha256:#{digest}"
   def reference({:builtin, name}), do: "wasmcloud+builtin://" <> name
   def reference({:module, name, _module}), do: "exosuit+module://" <> name

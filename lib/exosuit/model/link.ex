@@ -21,6 +21,8 @@ defmodule Exosuit.Model.Link do
   @typedoc "What a link is found by: source, contract, name."
   @type key :: {String.t(), String.t(), String.t()}
 
+  # Configuration may hold secrets.
+  @derive {Inspect, except: [:source_config, :target_config]}
   @enforce_keys [:source, :target, :namespace, :package]
   defstruct [
     :source,

@@ -5,7 +5,7 @@ defmodule Exosuit.Up.Report do
   @spec host(map(), keyword()) :: :ok
   def host(inventory, options) do
     IO.puts("exosuit #{version()}: host #{inventory.host_id}, lattice #{inventory.lattice}")
-    IO.puts("data in #{options[:data_dir]}")
+    if options[:data_dir], do: IO.puts("data in #{options[:data_dir]}")
     if options[:trusted_issuers] == :any, do: IO.puts(any_issuer())
 
     if options[:unsigned] == :allow,
@@ -33,7 +33,7 @@ defmodule Exosuit.Up.Report do
   def failure(text), do: IO.puts(:stderr, "error: #{text}")
 
   defp any_issuer do
-    "every issuer is trusted, since no --trust was given: right for a developer's machine only"
+    "every issuer is trusted: right for a developer's machine only"
   end
 
   defp version, do: :exosuit |> Application.spec(:vsn) |> to_string()

@@ -1,7 +1,7 @@
 //! A module with an identity, limits and a way out.
 
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
@@ -60,7 +60,9 @@ impl Deliver for Actor {
         let actor = self.0.clone();
         Box::pin(async move {
             let deadline = invocation.context.deadline;
-            bounded(answer(&actor, invocation), deadline, None).await
+            // Pinned where it is made: it has kilobytes, and each move would copy them.
+            let call = pin!(answer(&actor, invocation));
+            bounded(call, deadline, None).await
         })
     }
 }
@@ -71,11 +73,8 @@ async fn answer(actor: &Arc<Shared>, call: Invocation) -> Result<Bytes, exosuit_
     }
     let _settled = Settled(actor);
     let compiled = &actor.module.0;
-    Ok(ticking(
-        compiled.engine.ticker(),
-        compiled.prepared.call(actor, call),
-    )
-    .await?)
+    let call = pin!(compiled.prepared.call(actor, call));
+    Ok(ticking(compiled.engine.ticker(), call).await?)
 }
 
 /// Reports what the log lost of a call once its instance is gone, also when the call is dropped.
@@ -88,8 +87,7 @@ impl Drop for Settled<'_> {
 }
 
 /// Has the epoch advance whenever `call` is being polled.
-async fn ticking<T>(ticker: &Ticker, call: impl Future<Output = T>) -> T {
-    let mut call = pin!(call);
+async fn ticking<T>(ticker: &Ticker, mut call: Pin<&mut impl Future<Output = T>>) -> T {
     poll_fn(|context| {
         let _running = ticker.run();
         call.as_mut().poll(context)

@@ -29,6 +29,10 @@ use crate::term::{Payload, failure, ok, text_atom};
 /// What the BEAM gives a process before another one runs: 4 000 reductions, about a millisecond.
 const TIMESLICE: Duration = Duration::from_millis(1);
 
+mod atoms {
+    rustler::atoms! { inline, r#async = "async" }
+}
+
 /// A call that goes on in Tokio. It ends with the process that made it.
 #[derive(Default)]
 pub(crate) struct Call(OnceLock<AbortHandle>);
@@ -63,15 +67,12 @@ fn call<'a>(
     operation: String,
     payload: Binary<'a>,
     timeout_ms: u64,
-    execution: Term<'a>,
+    execution: Atom,
     reference: Reference<'a>,
 ) -> Term<'a> {
     let pace = pace::of(&target, &operation);
-    let inline = match execution.atom_to_string().as_deref() {
-        Ok("inline") => true,
-        Ok("async") => false,
-        _auto => pace.inline(),
-    };
+    let asked_for = execution == atoms::inline();
+    let inline = asked_for || (execution != atoms::r#async() && pace.inline());
     let mut answer = host
         .router()
         .deliver(invocation(target, operation, &payload, timeout_ms));

@@ -1,0 +1,96 @@
+//! The floors of `bin/bench`: the same work as Exosuit's with nothing left to remove.
+//!
+//! [`plain`] is a guest in wasmtime alone, [`engine`] the same guest in the engine crate, [`serve`]
+//! hyper before the former, and [`load`] the client that asks either server. `bin/bench` starts this
+//! program as a child, writes a request a line and reads an answer a line, so that rounds of floor
+//! and of Exosuit take turns and a noisy minute hits both.
+//!
+//! `exosuit-bench-floor assemble IN.wat OUT.wasm` makes the guests for both.
+
+mod engine;
+mod load;
+mod plain;
+mod serve;
+
+use std::io::{Write as _, stdin, stdout};
+use std::sync::Arc;
+use std::thread::{available_parallelism, scope};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::engine::EngineActor;
+use crate::plain::{Guest, plain};
+
+/// What the callers send.
+pub(crate) const PAYLOAD: [u8; 100] = [7; 100];
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words[..] {
+        ["assemble", text, wasm] => Ok(std::fs::write(wasm, wat::parse_file(text)?)?),
+        ["floor", echo, web] => floor(echo, web),
+        _ => {
+            bail!("usage: exosuit-bench-floor assemble IN.wat OUT.wasm | floor ECHO.wasm WEB.wasm")
+        }
+    }
+}
+
+/// Answers requests until there are no more.
+fn floor(echo: &str, web: &str) -> Result<()> {
+    let read = |path: &str| std::fs::read(path).with_context(|| format!("cannot read {path}"));
+    let echo = read(echo)?;
+    let web = Guest::new(&read(web)?).map_err(|error| plain(&error))?;
+    let guest = Guest::new(&echo).map_err(|error| plain(&error))?;
+    let actor = EngineActor::new(echo)?;
+    let port = serve::start(Arc::new(web))?;
+    say(port)?;
+    for line in stdin().lines() {
+        let line = line?;
+        match line.split(' ').collect::<Vec<_>>()[..] {
+            ["plain", callers, calls] => {
+                let call = || guest.echo(&PAYLOAD).map_err(|error| plain(&error));
+                say(seconds(callers.parse()?, calls.parse()?, call)?)?;
+            }
+            ["engine", calls] => say(seconds(1, calls.parse()?, || actor.echo(&PAYLOAD))?)?,
+            ["load", port, connections, requests] => {
+                let time = load::run(port.parse()?, connections.parse()?, requests.parse()?)?;
+                say(time.as_secs_f64())?;
+            }
+            _ => bail!("not a request: {line:?}"),
+        }
+    }
+    Ok(())
+}
+
+fn say(answer: impl std::fmt::Display) -> Result<()> {
+    println!("{answer}");
+    Ok(stdout().flush()?)
+}
+
+/// How long so many calls take. Many callers are as many threads as there are cores: more would only
+/// be in each other's way.
+fn seconds(callers: usize, calls: u32, call: impl Fn() -> Result<()> + Sync) -> Result<f64> {
+    let threads = callers.min(available_parallelism()?.get());
+    let each = calls / u32::try_from(threads)?;
+    let start = Instant::now();
+    scope(|scope| {
+        let run = || (0..each).try_for_each(|_| call());
+        let running: Vec<_> = (0..threads).map(|_| scope.spawn(run)).collect();
+        running
+            .into_iter()
+            .try_for_each(|thread| match thread.join() {
+                Ok(result) => result,
+                Err(_panic) => bail!("a caller panicked"),
+            })
+    })?;
+    Ok(rest_counted(start.elapsed(), each, threads, calls))
+}
+
+/// As if the calls that do not divide by the threads had been made as well.
+fn rest_counted(time: Duration, each: u32, threads: usize, calls: u32) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "a number of cores")]
+    let made = f64::from(each) * threads as f64;
+    time.as_secs_f64() * f64::from(calls) / made
+}

@@ -1,0 +1,13 @@
+import Config
+
+# In a release its environment says all: guides/release.md. `bin/exosuit up` has arguments for it.
+if System.get_env("RELEASE_NAME") do
+  case Exosuit.Environment.read(System.get_env()) do
+    {:ok, settings} ->
+      for {app, values} <- settings, do: config(app, values)
+
+    {:error, mistakes} ->
+      for mistake <- mistakes, do: IO.puts(:stderr, "error: " <> mistake)
+      System.halt(1)
+  end
+end
