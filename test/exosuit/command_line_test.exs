@@ -1,6 +1,6 @@
 defmodule Exosuit.CommandLineTest do
   # Every command of `exosuit` that speaks to a host, against one that runs.
-  use Exosuit.Case, async: true
+  use Exosuit.HostCase, async: true
 
   alias Exosuit.Json
 

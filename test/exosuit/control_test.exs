@@ -1,6 +1,6 @@
 defmodule Exosuit.ControlTest do
   # The socket as a client meets it that does not know how to behave.
-  use Exosuit.Case, async: true
+  use Exosuit.HostCase, async: true
 
   alias Exosuit.{Control, Json}
 

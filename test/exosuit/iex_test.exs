@@ -1,6 +1,6 @@
 defmodule Exosuit.IExTest do
   # Alone: the helpers mean the one host of the VM.
-  use Exosuit.Case, async: false
+  use Exosuit.HostCase, async: false
 
   import ExUnit.CaptureIO
 

@@ -1,7 +1,7 @@
 defmodule Exosuit.ReleaseTest do
   # A release as it is shipped: built once, then run from elsewhere, with nothing on its PATH that
   # builds. After the tests that run at the same time, as one of them builds for production, too.
-  use Exosuit.Case, async: false
+  use Exosuit.HostCase, async: false
 
   alias Exosuit.Http
 

@@ -1,5 +1,5 @@
 defmodule Exosuit.UpdateTest do
-  use Exosuit.Case, async: true
+  use Exosuit.HostCase, async: true
 
   setup do
     host = start_supervised_host!()
