@@ -1,7 +1,7 @@
 //! The floors of `bin/bench`: the same work as Exosuit's with nothing left to remove.
 //!
-//! [`plain`] is a guest in wasmtime alone, [`engine`] the same guest in the engine crate, [`serve`]
-//! hyper before the former, and [`load`] the client that asks either server. `bin/bench` starts this
+//! `plain` is a guest in wasmtime alone, `engine` the same guest in the engine crate, `serve`
+//! hyper before the former, and `load` the client that asks either server. `bin/bench` starts this
 //! program as a child, writes a request a line and reads an answer a line, so that rounds of floor
 //! and of Exosuit take turns and a noisy minute hits both.
 //!
