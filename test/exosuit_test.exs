@@ -160,6 +160,18 @@ defmodule ExosuitTest do
     refute Exosuit.inventory(one).host_id == Exosuit.inventory(two).host_id
   end
 
+  test "a configuration that is not right is told without its values" do
+    host = start_supervised_host!()
+    config = %{"password" => "hunter2", "port" => 80}
+
+    error =
+      assert_raise ArgumentError, ~r/:config .* in \["port"\]/, fn ->
+        Exosuit.start_provider(host, "keyvalue", config: config)
+      end
+
+    refute Exception.message(error) =~ "hunter2"
+  end
+
   test "options are checked at the door, and say what was expected" do
     assert_raise ArgumentError, ~r/:trusted_issuers is required/, fn ->
       Exosuit.start_link(name: :nobody)

@@ -46,9 +46,13 @@ defmodule Exosuit.Environment do
   defp trust(keys) do
     case Enum.reject(list(keys, ","), &Config.issuers?([&1])) do
       [] -> list(keys, ",")
-      [wrong | _more] -> mistake("EXOSUIT_TRUST", "account keys (`A…`) or `any`", wrong)
+      [wrong | _more] -> mistake("EXOSUIT_TRUST", "account keys (`A…`) or `any`", head(wrong))
     end
   end
+
+  # It may be a seed, given in the place of its public key.
+  defp head(key) when byte_size(key) <= 4, do: key
+  defp head(key), do: String.slice(key, 0, 4) <> "…"
 
   defp unsigned(value) when value in [nil, "", "deny"], do: :deny
   defp unsigned("allow"), do: :allow

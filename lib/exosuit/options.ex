@@ -77,9 +77,18 @@ defmodule Exosuit.Options do
     if valid?(type, value) do
       value
     else
-      raise ArgumentError, "expected #{name} to be #{expectation(type)}, got: #{inspect(value)}"
+      raise ArgumentError,
+            "expected #{name} to be #{expectation(type)}, got: #{found(type, value)}"
     end
   end
+
+  # The values of a configuration may be secrets: its keys say where to look.
+  defp found(:string_map, %{} = map) when not is_struct(map) do
+    wrong = for {key, value} <- map, not (text?(key) and text?(value)), do: key
+    "others in #{inspect(wrong)}"
+  end
+
+  defp found(_type, value), do: inspect(value)
 
   defp unknown_message(unknown, schema) do
     "unknown options #{inspect(unknown)}, the known ones are: #{inspect(Keyword.keys(schema))}"

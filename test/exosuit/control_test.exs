@@ -126,6 +126,30 @@ defmodule Exosuit.ControlTest do
     assert_receive {:DOWN, ^monitor, :process, _pid, _reason}, 30_000
   end
 
+  test "what a client sends while its commands run waits in the socket", it do
+    start_actor!(it.host, "faults", "faults", instances: 1)
+    client = connect(it.dir)
+    assert %{"ok" => _} = ask_again(client, "inventory")
+    [{_id, connection, _type, _modules}] = connections(it.host)
+    lines = for id <- 1..20, do: [request("inventory", %{}, id), ?\n]
+    spin = %{"actor" => "faults", "operation" => "spin", "timeout_ms" => 60_000}
+    flood = String.duplicate("\n", 4_000_000)
+
+    sender =
+      Task.async(fn -> :gen_tcp.send(client, [lines, request("call", spin), ?\n, flood]) end)
+
+    for id <- 1..20, do: assert(%{"id" => ^id, "ok" => _} = answer(client))
+
+    call = eventually(fn -> awaited(it.host, connection) end)
+    {:messages, messages} = Process.info(connection, :messages)
+    assert Enum.count(messages, &match?({:tcp, _socket, _data}, &1)) <= 1
+
+    kill(call)
+    assert %{"error" => %{"code" => "internal"}} = answer(client)
+    assert :ok = Task.await(sender)
+    assert %{"ok" => _} = ask_again(client, "inventory")
+  end
+
   test "a call ends with the client that made it", it do
     start_actor!(it.host, "faults", "faults", instances: 1)
     client = connect(it.dir)
@@ -140,6 +164,16 @@ defmodule Exosuit.ControlTest do
 
     # There is room for one call only.
     assert {:ok, "x"} = Exosuit.call(it.host, "faults", "echo", "x", timeout: 20_000)
+  end
+
+  # The process of the command that a connection waits for, and not the supervisor that it asks for one.
+  defp awaited(host, connection) do
+    commands = Task.Supervisor.children(Exosuit.Directory.via(host, :control_commands))
+
+    case Process.info(connection, :monitors) do
+      {:monitors, [process: command]} -> if command in commands, do: command
+      _none -> nil
+    end
   end
 
   defp connections(host) do

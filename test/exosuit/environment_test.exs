@@ -56,5 +56,8 @@ defmodule Exosuit.EnvironmentTest do
 
     assert {:error, [key]} = Environment.read(%{"EXOSUIT_TRUST" => "#{@key},M123"})
     assert key =~ ~s(got: "M123")
+
+    assert {:error, [seed]} = Environment.read(%{"EXOSUIT_TRUST" => "SAAVERYSECRETSEED"})
+    refute seed =~ "SECRET"
   end
 end

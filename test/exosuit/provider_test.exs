@@ -15,8 +15,9 @@ defmodule Exosuit.ProviderTest do
     def init(%{"fail" => "raise"}), do: raise("a secret")
 
     def init(config) do
+      if config["trap"], do: Process.flag(:trap_exit, true)
       state = %{test: pid(config["test"]), links: %{}}
-      tell(state, {:init, self(), Map.delete(config, "test")})
+      tell(state, {:init, self(), Map.drop(config, ["test", "trap"])})
       {:ok, state}
     end
 
@@ -42,6 +43,7 @@ defmodule Exosuit.ProviderTest do
     def handle_invocation("state", _payload, context), do: {:ok, inspect(context.state.links)}
     def handle_invocation("actor", _payload, context), do: {:ok, context.link.actor}
     def handle_invocation("raise", payload, _context), do: raise(ArgumentError, payload)
+    def handle_invocation("raise\e[2J", _payload, _context), do: raise("a secret")
     def handle_invocation("throw", payload, _context), do: throw(payload)
     def handle_invocation("exit", _payload, _context), do: exit(:normal)
     def handle_invocation("nonsense", payload, _context), do: payload
@@ -93,7 +95,9 @@ defmodule Exosuit.ProviderTest do
   defp serve!(host, options \\ []) do
     {module, options} = Keyword.pop(options, :module, Tester)
     test = self() |> :erlang.pid_to_list() |> to_string()
-    {:ok, id} = Exosuit.start_provider(host, module, [config: %{"test" => test}] ++ options)
+    {config, options} = Keyword.pop(options, :config, %{})
+    config = Map.put(config, "test", test)
+    {:ok, id} = Exosuit.start_provider(host, module, [config: config] ++ options)
     :ok = link(host, "caller", id)
     id
   end
@@ -163,6 +167,14 @@ defmodule Exosuit.ProviderTest do
       assert error =~ ~r/raised ArgumentError at .*provider_test.exs:\d+/
       refute inspect(data) =~ "secret"
       assert {:ok, "well"} = ask(host, "echo", "well")
+    end
+
+    test "whose name would steer a terminal is told of in plain text", %{host: host} do
+      id = serve!(host)
+      :ok = Exosuit.subscribe(host)
+      assert {:error, %Error{reason: :guest}} = ask(host, "raise\e[2J")
+      assert_receive {:exosuit_event, %{type: "invocation_failed", data: %{target: ^id} = data}}
+      assert data.operation == ~S(raise\e[2J)
     end
 
     test "that throws, exits, is killed or answers nonsense costs itself", %{host: host} do
@@ -316,6 +328,19 @@ defmodule Exosuit.ProviderTest do
       await_end(keeper)
       assert_receive {:init, _successor, %{}}, 30_000
       eventually(fn -> Exosuit.whereis(host, id) not in [nil, keeper] end)
+      eventually(fn -> ask(host, "echo", "again") == {:ok, "again"} end)
+    end
+
+    test "that traps exits falls with its dispatcher all the same", %{host: host} do
+      id = serve!(host, config: %{"trap" => "yes"})
+      keeper = Exosuit.whereis(host, id)
+      task = Task.async(fn -> ask(host, "wait", "x", timeout: 60_000) end)
+      assert_receive {:waits, worker, "x"}
+      {:links, [dispatcher]} = Process.info(worker, :links)
+      kill(dispatcher)
+
+      assert {:error, %Error{reason: :guest}} = Task.await(task)
+      await_end(keeper)
       eventually(fn -> ask(host, "echo", "again") == {:ok, "again"} end)
     end
 

@@ -37,6 +37,17 @@ defmodule Exosuit.UpdateTest do
     assert %{actors: [%{claims: %{revision: 2}}]} = Exosuit.inventory(it.host)
   end
 
+  test "one that was adopted before its first start was written down is updated, too", it do
+    {first, keys} = sign(it.dir, "busy", rev: 1)
+    {second, _keys} = sign(it.dir, "second", keys, rev: 2)
+    {:ok, id} = Exosuit.start_actor(it.host, first)
+    tables = Exosuit.Directory.fetch!(it.host, :config).tables
+    :ets.update_element(tables.specifications, {:actor, id}, {3, nil})
+
+    assert :ok = Exosuit.update_actor(it.host, id, second)
+    assert {:ok, "second"} = Exosuit.call(it.host, id, "op", "")
+  end
+
   test "under load no call is lost", it do
     keys = keys()
     {first, _keys} = sign(it.dir, "busy", keys, rev: 1)

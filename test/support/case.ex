@@ -1,6 +1,6 @@
 defmodule Exosuit.HostCase do
   @moduledoc """
-  A test case with hosts of its own, each under a name of its own.
+  `Exosuit.Case` for the tests here: the guests of `test/guests`, and what breaks a host.
   """
   use ExUnit.CaseTemplate
 
@@ -8,13 +8,11 @@ defmodule Exosuit.HostCase do
 
   using do
     quote do
+      import Exosuit.Case, only: [eventually: 1]
       import Exosuit.HostCase
       alias Exosuit.{Error, Guests}
     end
   end
-
-  # So many hosts are alive at once in a run, at the most; names are atoms, and are used again.
-  @names for n <- 1..64, do: :"Elixir.Exosuit.HostCase.Host#{n}"
 
   @doc """
   Starts a host that takes unsigned actors from anybody, and on it the actors given as
@@ -23,9 +21,7 @@ defmodule Exosuit.HostCase do
   @spec start_supervised_host!(keyword()) :: atom()
   def start_supervised_host!(options \\ []) do
     {actors, options} = Keyword.pop(options, :actors, [])
-    host = free_name()
-    defaults = [name: host, trusted_issuers: :any, unsigned: :allow, drain_timeout: 5_000]
-    start_supervised!({Exosuit, Keyword.merge(defaults, options)}, id: host)
+    host = Exosuit.Case.start_host!(Keyword.put_new(options, :drain_timeout, 5_000))
     for {id, guest} <- actors, do: start_actor!(host, id, guest)
     host
   end
@@ -44,16 +40,6 @@ defmodule Exosuit.HostCase do
     monitor = Process.monitor(pid)
     Process.exit(pid, :kill)
     receive do: ({:DOWN, ^monitor, :process, _pid, _reason} -> :ok)
-  end
-
-  @doc "Asks again until `fun` gives something true, for at most ten seconds."
-  @spec eventually((() -> result)) :: result when result: term()
-  def eventually(fun, tries \\ 1_000) do
-    cond do
-      result = fun.() -> result
-      tries == 0 -> ExUnit.Assertions.flunk("it did not come true")
-      true -> pause() && eventually(fun, tries - 1)
-    end
   end
 
   @doc "A TCP port on the loopback address that was free a moment ago."
@@ -78,16 +64,4 @@ defmodule Exosuit.HostCase do
     ExUnit.Callbacks.on_exit(fn -> File.rm_rf!(dir) end)
     dir
   end
-
-  # Between two looks; nothing waits a fixed time for something to have happened.
-  defp pause, do: receive(do: (:never -> true), after: (10 -> true))
-
-  # Claimed for the life of the test's process, which a host that takes its time to stop outlives.
-  defp free_name, do: Enum.find(Enum.shuffle(@names), &(claimed?(&1) and not runs?(&1)))
-
-  defp claimed?(name) do
-    match?({:ok, _owner}, Registry.register(Exosuit.Registry, {name, :claimed}, nil))
-  end
-
-  defp runs?(name), do: Registry.lookup(Exosuit.Registry, {name, Exosuit}) != []
 end

@@ -6,6 +6,8 @@ defmodule Exosuit.Control.Command do
 
   @type t :: %__MODULE__{id: term(), name: atom(), arguments: map()}
 
+  # Arguments may hold secrets, and the log of a task that crashes shows what it was given.
+  @derive {Inspect, except: [:arguments]}
   @enforce_keys [:id, :name, :arguments]
   defstruct [:id, :name, :arguments]
 

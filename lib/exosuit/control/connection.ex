@@ -7,7 +7,7 @@ defmodule Exosuit.Control.Connection do
   alias Exosuit.Control.{Command, Execution, Lines, Reply}
 
   @enforce_keys [:socket, :context, :lines]
-  defstruct [:socket, :context, :lines, :following]
+  defstruct [:socket, :context, :lines, :following, armed?: false]
 
   # Sixteen mebibytes of payload as base64, and the rest of the command.
   @max_line 24 * 1024 * 1024
@@ -35,17 +35,25 @@ defmodule Exosuit.Control.Connection do
     end
   end
 
-  defp loop(%{socket: socket} = state) do
-    :inet.setopts(socket, active: :once)
+  defp loop(state) do
+    %{socket: socket} = state = arm(state)
 
     receive do
-      {:tcp, ^socket, data} -> state |> take(data) |> continue()
+      {:tcp, ^socket, data} -> %{state | armed?: false} |> take(data) |> continue()
       {:tcp_closed, ^socket} -> :ok
       {:tcp_error, ^socket, _reason} -> :ok
       {:exosuit_event, event} -> state |> tell(event) |> continue()
     after
       if(state.following, do: :infinity, else: @idle) -> :gen_tcp.close(socket)
     end
+  end
+
+  # For one piece, which may lie unread while commands run: the rest waits in the socket.
+  defp arm(%{armed?: true} = state), do: state
+
+  defp arm(state) do
+    :inet.setopts(state.socket, active: :once)
+    %{state | armed?: true}
   end
 
   defp continue({:ok, state}), do: loop(state)
@@ -92,11 +100,9 @@ defmodule Exosuit.Control.Connection do
     task =
       Task.Supervisor.async_nolink(context.commands, Execution, :run, [command, context.host])
 
-    :inet.setopts(state.socket, active: :once)
-    await(task, command, state)
+    await(task, command, arm(state))
   end
 
-  # What comes meanwhile waits in the socket, but for a first piece.
   defp await(%{ref: ref} = task, command, %{socket: socket} = state) do
     receive do
       {^ref, result} ->

@@ -10,16 +10,18 @@ defmodule Exosuit.Edge.Journal do
 
   @doc "A line that a guest wrote."
   @spec guest(String.t(), Logger.level(), String.t()) :: :ok
-  def guest(actor, level, text), do: Logger.log(level, "[#{actor}] #{text}", actor: actor)
+  def guest(actor, level, text) do
+    Logger.log(level, fn -> {"[#{actor}] #{plain(text)}", actor: actor} end)
+  end
 
   @doc "An event."
   @spec event(Event.t()) :: :ok
-  def event(%Event{} = event), do: Logger.log(level(event.type), fn -> text(event) end)
+  def event(%Event{} = event), do: Logger.log(level(event.type), fn -> plain(text(event)) end)
 
   @doc "The same failure again, so many times."
   @spec repeated(Event.t(), pos_integer()) :: :ok
   def repeated(%Event{} = event, count) do
-    Logger.warning(fn -> "#{text(event)} (and #{count} more like it)" end)
+    Logger.warning(fn -> "#{plain(text(event))} (and #{count} more like it)" end)
   end
 
   defp level(type) when type in @failures, do: :error
@@ -51,4 +53,14 @@ defmodule Exosuit.Edge.Journal do
   defp details(%{reason: reason}), do: " (#{reason})"
   defp details(%{endpoints: [_ | _] = endpoints}), do: " at " <> Enum.join(endpoints, ", ")
   defp details(_data), do: ""
+
+  # Guests choose their lines, and the words of their errors: each is one line of the log, and steers
+  # no terminal.
+  defp plain(text) do
+    if String.valid?(text), do: String.replace(text, ~r/\p{Cc}/u, &escape/1), else: inspect(text)
+  end
+
+  defp escape(character) do
+    character |> inspect(binaries: :as_strings) |> String.slice(1..-2//1)
+  end
 end

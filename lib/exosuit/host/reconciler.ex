@@ -109,8 +109,8 @@ defmodule Exosuit.Host.Reconciler do
   end
 
   defp switch(state, key, loaded, force?) do
-    with {:ok, pid} <- running(state, key),
-         {:ok, {specification, current}} <- Specifications.fetch(state.config, key),
+    with {:ok, {pid, current}} <- running(state, key),
+         {:ok, {specification, _loaded}} <- Specifications.fetch(state.config, key),
          :ok <- Claims.check_update(current.claims, loaded.claims, force?),
          specification = %{specification | artifact: loaded.artifact},
          :ok <- Actor.update(pid, specification, loaded),
@@ -120,9 +120,12 @@ defmodule Exosuit.Host.Reconciler do
     :exit, {_reason, {GenServer, :call, _arguments}} -> {:error, not_running(key)}
   end
 
+  # By the directory: what an adopted one was loaded from may not have been written down.
   defp running(state, key) do
-    case state.attempts[key] do
-      %{phase: :running} -> Map.fetch(state.keys, key)
+    with %{phase: :running} <- state.attempts[key],
+         {:ok, found} <- Directory.fetch(state.config.name, key) do
+      {:ok, found}
+    else
       _not_running -> {:error, not_running(key)}
     end
   end

@@ -16,7 +16,7 @@ defmodule Exosuit.Provider.Dispatcher do
   @enforce_keys [:config, :id, :module, :state]
   defstruct [:config, :id, :module, :state, links: %{}, calls: %{}, pids: %{}]
 
-  # What is told of an operation, whose name is the guest's to choose.
+  # What is told of an operation, whose name is the guest's to choose: as the router tells of it.
   @max_operation 255
 
   @spec start_link(Config.t(), String.t(), module(), term()) :: GenServer.on_start()
@@ -147,9 +147,17 @@ defmodule Exosuit.Provider.Dispatcher do
     Lattice.announce(state.config, "invocation_failed", %{
       source: call.actor,
       target: state.id,
-      operation: String.slice(call.operation, 0, @max_operation),
+      operation: quote_operation(call.operation),
       reason: :provider,
       error: Failure.locate(state.module, reason)
     })
+  end
+
+  # A name that steers a terminal is shown, not obeyed.
+  defp quote_operation(operation) do
+    operation
+    |> String.slice(0, @max_operation)
+    |> inspect(binaries: :as_strings)
+    |> String.slice(1..-2//1)
   end
 end

@@ -92,6 +92,11 @@ defmodule Exosuit.Provider.Keeper do
     {:noreply, %{keeper | state: state}}
   end
 
+  # Told rather than killed, if the provider has made this process trap exits.
+  def handle_info({:EXIT, dispatcher, reason}, %{dispatcher: dispatcher} = keeper) do
+    {:stop, reason, keeper}
+  end
+
   # What the provider's own processes send to the one that started them.
   def handle_info(_message, keeper), do: {:noreply, keeper}
 

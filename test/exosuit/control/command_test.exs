@@ -14,6 +14,11 @@ defmodule Exosuit.Control.CommandTest do
     assert arguments == %{actor: "a", operation: "o", payload_base64: "hi", timeout_ms: nil}
   end
 
+  test "what it was given is not shown: it may be a secret" do
+    {:ok, command} = parse("provider.start", %{"name" => "kv", "config" => %{"key" => "secret"}})
+    refute inspect(command) =~ "secret"
+  end
+
   test "what is wrong is said with what would be right" do
     for {command, arguments, text} <- [
           {"call", %{"actor" => "a"}, ~s(expected "operation" to be a non-empty string)},
