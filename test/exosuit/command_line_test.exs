@@ -129,7 +129,7 @@ defmodule Exosuit.CommandLineTest do
       File.cp!(elem(Guests.sign(it.dir, guest, keys ++ [rev: rev]), 0), image)
     end
 
-    File.write!(manifest, manifest())
+    File.write!(manifest, worker_manifest())
     put.("echo", 1)
 
     assert {0, "start actor app-worker\n"} = exosuit(it, ["apply", manifest])
@@ -144,11 +144,11 @@ defmodule Exosuit.CommandLineTest do
     assert {1, gone} = exosuit(it, ["delete", "app"])
     assert gone =~ "nothing of an application"
 
-    File.write!(manifest, String.replace(manifest(), "type: actor", "type: actr"))
+    File.write!(manifest, String.replace(worker_manifest(), "type: actor", "type: actr"))
     assert {1, wrong} = exosuit(it, ["apply", manifest])
     assert wrong =~ ~r/app.yaml:10:\d+: .*actr/
 
-    File.write!(manifest, String.replace(manifest(), "app.wasm", "none.wasm"))
+    File.write!(manifest, String.replace(worker_manifest(), "app.wasm", "none.wasm"))
     assert {1, failed} = exosuit(it, ["apply", manifest])
     assert failed =~ "start actor app-worker failed: "
     assert failed =~ "error: 1 of 1 steps failed"
@@ -235,22 +235,5 @@ defmodule Exosuit.CommandLineTest do
   defp line(port) do
     assert_receive {^port, {:data, {:eol, line}}}, 30_000
     line
-  end
-
-  defp manifest do
-    """
-    apiVersion: core.oam.dev/v1beta1
-    kind: Application
-    metadata:
-      name: app
-      annotations:
-        version: v0.0.1
-    spec:
-      components:
-        - name: worker
-          type: actor
-          properties:
-            image: file://./app.wasm
-    """
   end
 end

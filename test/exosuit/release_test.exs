@@ -127,11 +127,4 @@ defmodule Exosuit.ReleaseTest do
   defp answer(port) do
     with {status, _not_yet} when status != 200 <- Http.request(port, "GET", "/a"), do: nil
   end
-
-  defp await_exit(port, output \\ "") do
-    receive do
-      {^port, {:data, more}} -> await_exit(port, output <> more)
-      {^port, {:exit_status, status}} -> {status, output}
-    end
-  end
 end

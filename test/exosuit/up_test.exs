@@ -89,13 +89,6 @@ defmodule Exosuit.UpTest do
     end
   end
 
-  defp await_exit(port, output \\ "") do
-    receive do
-      {^port, {:data, more}} -> await_exit(port, output <> more)
-      {^port, {:exit_status, status}} -> {status, output}
-    end
-  end
-
   defp stop(port, signal) do
     {:os_pid, pid} = Port.info(port, :os_pid)
     {_output, 0} = System.cmd("kill", ["-#{signal}", "#{pid}"])

@@ -178,7 +178,7 @@ defmodule Exosuit.UpdateTest do
     keys = keys()
     image = Path.join(it.dir, "app.wasm")
     manifest = Path.join(it.dir, "app.yaml")
-    File.write!(manifest, manifest())
+    File.write!(manifest, worker_manifest())
     put = fn guest, options -> File.cp!(elem(sign(it.dir, guest, keys, options), 0), image) end
 
     apply! = fn ->
@@ -200,23 +200,6 @@ defmodule Exosuit.UpdateTest do
     assert [:stop, :start] = Enum.reject(apply!.(), &(&1 == :specify))
     assert Exosuit.whereis(it.host, "app-worker") != process
     assert {:ok, "first"} = Exosuit.call(it.host, "app-worker", "op", "")
-  end
-
-  defp manifest do
-    """
-    apiVersion: core.oam.dev/v1beta1
-    kind: Application
-    metadata:
-      name: app
-      annotations:
-        version: v0.0.1
-    spec:
-      components:
-        - name: worker
-          type: actor
-          properties:
-            image: file://./app.wasm
-    """
   end
 
   defp keys, do: %{issuer: Guests.key("account"), subject: Guests.key("module")}

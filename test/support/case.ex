@@ -64,4 +64,32 @@ defmodule Exosuit.HostCase do
     ExUnit.Callbacks.on_exit(fn -> File.rm_rf!(dir) end)
     dir
   end
+
+  @doc "A manifest of one actor, `app-worker`, from `app.wasm` beside it."
+  @spec worker_manifest() :: String.t()
+  def worker_manifest do
+    """
+    apiVersion: core.oam.dev/v1beta1
+    kind: Application
+    metadata:
+      name: app
+      annotations:
+        version: v0.0.1
+    spec:
+      components:
+        - name: worker
+          type: actor
+          properties:
+            image: file://./app.wasm
+    """
+  end
+
+  @doc "What a program printed, and its status, once it has ended; `port` is open on it."
+  @spec await_exit(port(), String.t()) :: {non_neg_integer(), String.t()}
+  def await_exit(port, output \\ "") do
+    receive do
+      {^port, {:data, more}} -> await_exit(port, output <> more)
+      {^port, {:exit_status, status}} -> {status, output}
+    end
+  end
 end
