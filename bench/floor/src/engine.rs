@@ -46,9 +46,10 @@ impl EngineActor {
             origin: Origin::Host,
             target: Target::Actor("echo".to_owned()),
             operation: "Echo.Say".to_owned(),
-            payload: Bytes::from_static(payload),
+            payload: Bytes::from_static(payload).into(),
             context: Context::until(Instant::now() + Duration::from_secs(5)),
-        }))?;
+        }))?
+        .into_bytes()?;
         ensure!(answer == payload, "the guest does not echo");
         Ok(())
     }
@@ -62,6 +63,6 @@ impl Observe for Nobody {
 
 impl Deliver for Nobody {
     fn deliver(&self, _: Invocation) -> Answer {
-        Box::pin(async { Ok(Bytes::new()) })
+        Box::pin(async { Ok(Bytes::new().into()) })
     }
 }

@@ -45,7 +45,8 @@ impl Logging {
             return Err(Error::new(Code::InvalidInput, "only an actor can log"));
         };
         let shape = "{level: str, text: str}";
-        let entry: Entry = message::read(&invocation.operation, shape, &invocation.payload)?;
+        let entry: Entry =
+            message::read(&invocation.operation, shape, invocation.payload.bytes()?)?;
         self.gate.write(actor, level(&entry.level), &entry.text);
         Ok(Bytes::new())
     }
@@ -57,7 +58,7 @@ impl Capability for Logging {
     }
 
     fn invoke(&self, call: CapabilityCall) -> Answer {
-        Box::pin(ready(self.answer(&call.invocation)))
+        Box::pin(ready(self.answer(&call.invocation).map(Into::into)))
     }
 }
 

@@ -50,7 +50,7 @@ impl Capability for NumberGen {
     }
 
     fn invoke(&self, call: CapabilityCall) -> Answer {
-        Box::pin(ready(self.answer(&call.invocation)))
+        Box::pin(ready(self.answer(&call.invocation).map(Into::into)))
     }
 }
 
@@ -62,7 +62,8 @@ fn guid() -> String {
 
 fn in_range(invocation: &Invocation) -> Result<Bytes, Error> {
     let shape = "{min: u32, max: u32}";
-    let Range { min, max } = message::read(&invocation.operation, shape, &invocation.payload)?;
+    let Range { min, max } =
+        message::read(&invocation.operation, shape, invocation.payload.bytes()?)?;
     if min > max {
         return Err(Error::new(
             Code::InvalidInput,

@@ -98,7 +98,7 @@ async fn the_bytes_are_those_of_the_published_interface() -> Result<()> {
     let kept = Arc::new(Mutex::new(Bytes::new()));
     let keep = kept.clone();
     let served = Served::with(&[], move |invocation| {
-        *keep.lock() = invocation.payload;
+        *keep.lock() = invocation.payload.into_bytes().expect("bytes");
         let response = "83aa737461747573436f6465ccc9a668656164657281a661636365707492a161a162\
                         a4626f6479c4026f6b";
         async move { Ok(hex(response).into()) }

@@ -4,12 +4,10 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use bytes::Bytes;
-
-use crate::{Contract, Error, Invocation, Link};
+use crate::{Contract, Error, Invocation, Link, Reply};
 
 /// The answer to an invocation, once it is there. Dropping it gives the call up.
-pub type Answer = Pin<Box<dyn Future<Output = Result<Bytes, Error>> + Send>>;
+pub type Answer = Pin<Box<dyn Future<Output = Result<Reply, Error>> + Send>>;
 
 /// Something that ends, well or not.
 pub type Done = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
@@ -21,7 +19,7 @@ pub trait Deliver: Send + Sync {
 }
 
 /// An invocation of a provider, with the link that allowed it.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct CapabilityCall {
     /// Who calls, which operation, with what.
     pub invocation: Invocation,

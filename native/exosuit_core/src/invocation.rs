@@ -2,12 +2,10 @@
 
 use std::time::Instant;
 
-use bytes::Bytes;
-
-use crate::{Contract, Id, LinkName};
+use crate::{Contract, Id, LinkName, Payload};
 
 /// One call from an origin to a target.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Invocation {
     /// Who calls.
     pub origin: Origin,
@@ -15,8 +13,8 @@ pub struct Invocation {
     pub target: Target,
     /// `Service.Method` for wasmbus; `ns:pkg/iface@version#function` for WIT.
     pub operation: String,
-    /// The arguments, in the target's encoding.
-    pub payload: Bytes,
+    /// The arguments.
+    pub payload: Payload,
     /// What a call inherits from the one that caused it.
     pub context: Context,
 }

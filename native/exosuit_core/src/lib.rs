@@ -5,6 +5,8 @@
 //! - [`Link`], [`LinkKey`]: who may use whose capability, with configuration for either end.
 //! - [`Invocation`]: one call from an [`Origin`] to a [`Target`]; [`Identity`]: what the token of
 //!   an actor says about it.
+//! - [`Payload`], [`Reply`]: what goes in and comes out: bytes, [`Value`]s of WIT functions, or an HTTP
+//!   [`Exchange`].
 //! - [`Deliver`]: hands an invocation to its target. The router, an actor and the lattice are one.
 //! - [`Capability`]: a built-in provider. [`Observe`]: where facts go that nobody waits for.
 //! - [`LogGate`]: how much an actor may write to the log.
@@ -18,8 +20,10 @@ mod error;
 mod invocation;
 mod link;
 mod log_gate;
+mod message;
 mod name;
 mod notice;
+mod value;
 
 pub use bounded::bounded;
 pub use deliver::{Answer, Capability, CapabilityCall, Deliver, Done};
@@ -27,5 +31,7 @@ pub use error::{Code, Error};
 pub use invocation::{Context, Grants, Identity, Invocation, Origin, Target};
 pub use link::{Configuration, Link, LinkKey};
 pub use log_gate::LogGate;
+pub use message::{Body, Exchange, Lease, Payload, Reply};
 pub use name::{Contract, Id, InvalidName, LinkName};
 pub use notice::{LogLevel, Notice, Observe};
+pub use value::Value;

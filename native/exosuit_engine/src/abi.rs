@@ -7,8 +7,7 @@ mod wasmbus;
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use exosuit_core::Invocation;
+use exosuit_core::{Invocation, Reply};
 
 use crate::actor::Shared;
 use crate::explain::cut;
@@ -41,9 +40,9 @@ impl Prepared {
         &self,
         actor: &Arc<Shared>,
         invocation: Invocation,
-    ) -> Result<Bytes, Error> {
+    ) -> Result<Reply, Error> {
         match self {
-            Self::Wasmbus(prepared) => prepared.call(actor, invocation).await,
+            Self::Wasmbus(prepared) => prepared.call(actor, invocation).await.map(Reply::Bytes),
         }
     }
 }

@@ -5,8 +5,7 @@ use std::pin::{Pin, pin};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use bytes::Bytes;
-use exosuit_core::{Answer, Deliver, Id, Invocation, LogGate, bounded};
+use exosuit_core::{Answer, Deliver, Id, Invocation, LogGate, Reply, bounded};
 
 use crate::configuration::MAX_TABLE_ELEMENTS;
 use crate::ticker::Ticker;
@@ -67,7 +66,7 @@ impl Deliver for Actor {
     }
 }
 
-async fn answer(actor: &Arc<Shared>, call: Invocation) -> Result<Bytes, exosuit_core::Error> {
+async fn answer(actor: &Arc<Shared>, call: Invocation) -> Result<Reply, exosuit_core::Error> {
     if Instant::now() >= call.context.deadline {
         return Err(Error::Deadline.into());
     }

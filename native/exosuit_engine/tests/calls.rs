@@ -7,9 +7,9 @@ use std::task::{Context, Poll, Waker};
 
 use anyhow::Result;
 use bytes::Bytes;
-use exosuit_core::{Answer, Code, Deliver as _};
+use exosuit_core::Code;
 
-use common::{World, assert_says, call, failure, invocation, start};
+use common::{Answering, World, assert_says, call, deliver, failure, invocation, start};
 
 #[tokio::test]
 async fn the_payload_goes_in_and_comes_back() -> Result<()> {
@@ -166,7 +166,7 @@ async fn a_quick_call_is_done_in_one_poll() -> Result<()> {
     Ok(())
 }
 
-fn poll_once(answer: Answer) -> Bytes {
+fn poll_once(answer: Answering) -> Bytes {
     match pin!(answer).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(answer) => answer.expect("an answer"),
         Poll::Pending => Bytes::new(),
@@ -179,7 +179,7 @@ async fn a_call_that_comes_too_late_is_not_started() -> Result<()> {
     let echo = world.actor("echo").await?;
 
     let late = invocation("Echo.Say", "hello", std::time::Instant::now());
-    let error = echo.deliver(late).await.expect_err("it was late");
+    let error = deliver(&echo, late).await.expect_err("it was late");
 
     assert_eq!(error.code, Code::Deadline);
     Ok(())

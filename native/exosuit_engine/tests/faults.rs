@@ -5,10 +5,10 @@ mod common;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use exosuit_core::{Code, Deliver as _};
+use exosuit_core::Code;
 use exosuit_engine::{Error, Limits};
 
-use common::{World, assert_says, call, engine, failure, guest, invocation, start};
+use common::{World, assert_says, call, deliver, engine, failure, guest, invocation, start};
 
 #[tokio::test]
 async fn every_fault_is_told_and_the_next_call_is_answered() -> Result<()> {
@@ -142,7 +142,7 @@ async fn the_deadline_ends_a_loop() -> Result<()> {
     let faults = world.actor("faults").await?;
 
     let deadline = Instant::now() + Duration::from_millis(20);
-    let error = faults.deliver(invocation("spin", "", deadline)).await;
+    let error = deliver(&faults, invocation("spin", "", deadline)).await;
 
     assert_eq!(error.map_err(|error| error.code), Err(Code::Deadline));
     assert!(Instant::now() >= deadline, "it ended before its deadline");

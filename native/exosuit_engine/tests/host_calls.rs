@@ -8,12 +8,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
-use exosuit_core::{Answer, Code, Deliver as _, Error, Invocation, Origin, Target};
+use exosuit_core::{Code, Error, Invocation, Origin, Target};
 use exosuit_engine::{Engine, EngineOptions};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
-use common::{OPTIONS, World, assert_says, call, engine, far, id, invocation, start};
+use common::{
+    Answering, OPTIONS, World, assert_says, call, deliver, engine, far, id, invocation, start,
+};
 
 const OUT: &[u8] = b"default\0wasmcloud:keyvalue\0KeyValue.Get\0a key";
 
@@ -22,7 +24,7 @@ type Waiting = (Invocation, oneshot::Sender<Result<Bytes, Error>>);
 /// A host that answers when the test says so.
 fn patient(engine: Engine) -> (World, mpsc::UnboundedReceiver<Waiting>) {
     let (calls, waiting) = mpsc::unbounded_channel();
-    let host = move |call: Invocation| -> Answer {
+    let host = move |call: Invocation| -> Answering {
         let (answer, answered) = oneshot::channel();
         calls.send((call, answer)).expect("the test waits");
         Box::pin(async move { answered.await.expect("the test answers") })
@@ -33,7 +35,7 @@ fn patient(engine: Engine) -> (World, mpsc::UnboundedReceiver<Waiting>) {
 #[tokio::test]
 async fn an_answer_at_once_reaches_the_guest() -> Result<()> {
     let world = World::with(engine()?, |call| {
-        Box::pin(async move { Ok([&call.payload[..], b"'s value"].concat().into()) })
+        Box::pin(async move { Ok([call.payload.bytes()?, &b"'s value"[..]].concat().into()) })
     });
     let caller = world.actor("caller").await?;
 
@@ -54,7 +56,7 @@ async fn the_call_says_who_calls_whom_with_what_and_until_when() -> Result<()> {
     outer.context.depth = 3;
     let deadline = outer.context.deadline;
 
-    caller.deliver(outer).await?;
+    deliver(&caller, outer).await?;
 
     let inner = seen.lock().take().context("nothing was called")?;
     let import = Target::Import {
@@ -64,7 +66,7 @@ async fn the_call_says_who_calls_whom_with_what_and_until_when() -> Result<()> {
     assert_eq!(inner.origin, Origin::Actor(id("tested")));
     assert_eq!(inner.target, import);
     assert_eq!(inner.operation, "KeyValue.Get");
-    assert_eq!(inner.payload, "a key");
+    assert_eq!(inner.payload.bytes()?, "a key");
     assert_eq!((inner.context.deadline, inner.context.depth), (deadline, 4));
     Ok(())
 }
@@ -112,7 +114,7 @@ async fn other_calls_go_on_while_one_waits_for_its_host() -> Result<()> {
     let mut answers = HashMap::new();
     for _ in 0..2 {
         let (call, answer) = waiting.recv().await.context("no call")?;
-        answers.insert(call.payload, answer);
+        answers.insert(call.payload.into_bytes()?, answer);
     }
     assert_eq!(call(&echo, "Echo.Say", "meanwhile").await?, "meanwhile");
     assert!(!one.is_finished() && !two.is_finished());
@@ -132,7 +134,7 @@ async fn a_call_waits_no_longer_than_its_deadline() -> Result<()> {
 
     // Far enough for the host call to be made on a busy machine.
     let deadline = Instant::now() + Duration::from_millis(250);
-    let error = caller.deliver(invocation("Call", OUT, deadline)).await;
+    let error = deliver(&caller, invocation("Call", OUT, deadline)).await;
 
     assert_eq!(error.map_err(|error| error.code), Err(Code::Deadline));
     let (_, answer) = waiting.recv().await.context("it was not called")?;

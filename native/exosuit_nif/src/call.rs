@@ -100,7 +100,7 @@ fn invocation(target: String, operation: String, payload: &Binary, timeout_ms: u
         origin: Origin::Host,
         target: Target::Actor(target),
         operation,
-        payload: Bytes::copy_from_slice(payload),
+        payload: Bytes::copy_from_slice(payload).into(),
         context: Context::until(deadline),
     }
 }
@@ -117,7 +117,9 @@ fn poll(env: Env<'_>, answer: &mut Answer) -> Poll<Result<Bytes, Error>> {
     if percent > 0 {
         consume_timeslice(env, i32::try_from(percent.min(100)).unwrap_or(100));
     }
-    polled.unwrap_or_else(|_| Poll::Ready(Err(Error::new(Code::Internal, "the engine panicked"))))
+    let polled = polled
+        .unwrap_or_else(|_| Poll::Ready(Err(Error::new(Code::Internal, "the engine panicked"))));
+    polled.map(|answer| answer.and_then(exosuit_core::Reply::into_bytes))
 }
 
 /// Moves the call to Tokio.
@@ -125,7 +127,14 @@ fn pending<'a>(env: Env<'a>, answer: Answer, reference: Reference<'a>) -> Term<'
     let caller = env.pid();
     let call = ResourceArc::new(Call::default());
     let reply = Reply::new(caller, reference);
-    let task = runtime().spawn(async move { reply.send(answer.await.map(Payload)) });
+    let task = runtime().spawn(async move {
+        reply.send(
+            answer
+                .await
+                .and_then(exosuit_core::Reply::into_bytes)
+                .map(Payload),
+        )
+    });
     // Set before anybody else holds the call.
     let _ = call.0.set(task.abort_handle());
     if call.monitor(Some(env), &caller).is_none() {

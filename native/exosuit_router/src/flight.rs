@@ -1,5 +1,6 @@
 //! The calls under way, and the end of them when the host stops.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
@@ -18,6 +19,9 @@ pub(crate) struct Flights {
 /// A call under way, until it is dropped.
 pub(crate) struct Flight<'a>(&'a Flights);
 
+/// A call whose response is still coming, until it is dropped.
+pub(crate) struct LongFlight(Arc<Flights>);
+
 struct Watcher<'a>(&'a Flights);
 
 impl Flights {
@@ -25,6 +29,19 @@ impl Flights {
     pub(crate) fn enter(&self) -> Flight<'_> {
         self.count.fetch_add(1, Ordering::SeqCst);
         Flight(self)
+    }
+
+    /// For a call that goes on when the one who carried it has its answer.
+    pub(crate) fn enter_long(self: &Arc<Self>) -> LongFlight {
+        self.count.fetch_add(1, Ordering::SeqCst);
+        LongFlight(Arc::clone(self))
+    }
+
+    fn leave(&self) {
+        let last = self.count.fetch_sub(1, Ordering::SeqCst) == 1;
+        if last && self.watchers.load(Ordering::SeqCst) > 0 {
+            self.idle.notify_waiters();
+        }
     }
 
     pub(crate) fn drain(&self) {
@@ -55,10 +72,13 @@ impl Flights {
 
 impl Drop for Flight<'_> {
     fn drop(&mut self) {
-        let last = self.0.count.fetch_sub(1, Ordering::SeqCst) == 1;
-        if last && self.0.watchers.load(Ordering::SeqCst) > 0 {
-            self.0.idle.notify_waiters();
-        }
+        self.0.leave();
+    }
+}
+
+impl Drop for LongFlight {
+    fn drop(&mut self) {
+        self.0.leave();
     }
 }
 

@@ -4,12 +4,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use exosuit_core::{
-    Answer, Capability, CapabilityCall, Code, Context, Contract, Deliver, Error, Id, Identity,
-    Invocation, Link, Notice, Observe, Origin, Target, bounded,
+    Answer, Body, Capability, CapabilityCall, Code, Context, Contract, Deliver, Error, Id,
+    Identity, Invocation, Lease, Link, Notice, Observe, Origin, Payload, Reply, Target, bounded,
 };
+use http_body_util::BodyExt;
 use parking_lot::RwLock;
+use tokio_util::sync::CancellationToken;
 
 use crate::actor::{Actor, Running};
 use crate::admission::Permit;
@@ -30,7 +31,7 @@ pub struct Router {
     pub(crate) observe: Arc<dyn Observe>,
     pub(crate) table: RwLock<Table>,
     pub(crate) lanes: Lanes,
-    flights: Flights,
+    flights: Arc<Flights>,
     numbers: AtomicU64,
 }
 
@@ -43,7 +44,7 @@ impl Router {
             observe,
             table: RwLock::default(),
             lanes: Lanes::default(),
-            flights: Flights::default(),
+            flights: Arc::default(),
             numbers: AtomicU64::new(1),
         })
     }
@@ -211,7 +212,7 @@ impl Router {
     }
 
     /// The way of every call.
-    async fn carry(&self, call: Invocation) -> Result<Bytes, Error> {
+    async fn carry(&self, mut call: Invocation) -> Result<Reply, Error> {
         let _flight = self.flights.enter();
         let destination = match self.admit(&call).await {
             Ok(destination) => destination,
@@ -222,11 +223,55 @@ impl Router {
         };
         // A call further inside fails to its caller, which is one of ours and answers for it.
         let label = (call.context.depth == 0).then(|| Label::of(&call));
+        let destination = self.lend(destination, &mut call);
         let answer = destination.deliver(call).await;
-        if let (Err(error), Some(label)) = (&answer, label) {
-            self.observe.observe(label.failed(error));
+        match (answer, label) {
+            (Ok(Reply::Http(response)), Some(label)) => Ok(Reply::Http(Box::new(
+                response.map(|body| self.watched(body, label)),
+            ))),
+            (Err(error), Some(label)) => {
+                self.observe.observe(label.failed(&error));
+                Err(error)
+            }
+            (answer, _) => answer,
         }
-        answer
+    }
+
+    /// Gives a call whose response streams what must last until its end: its place in the actor,
+    /// the publication, and its being under way.
+    fn lend(&self, destination: Destination, call: &mut Invocation) -> Destination {
+        let Payload::Http(exchange) = &mut call.payload else {
+            return destination;
+        };
+        let flight = self.flights.enter_long();
+        match destination {
+            Destination::Actor(running, permit) => {
+                let held = (flight, Arc::clone(&running), permit);
+                exchange.lease = Lease::new(running.stopped.clone(), held);
+                Destination::Actor(running, None)
+            }
+            Destination::Provider(provider, link) => {
+                exchange.lease = Lease::new(provider.stopped.clone(), flight);
+                Destination::Provider(provider, link)
+            }
+            Destination::Builtin(capability) => {
+                exchange.lease = Lease::new(CancellationToken::new(), flight);
+                Destination::Builtin(capability)
+            }
+        }
+    }
+
+    /// A body whose breaking off is told as the failure of the call.
+    fn watched(&self, body: Body, label: Label) -> Body {
+        let observe = Arc::clone(&self.observe);
+        let mut label = Some(label);
+        body.map_err(move |error| {
+            if let Some(label) = label.take() {
+                observe.observe(label.failed(&error));
+            }
+            error
+        })
+        .boxed()
     }
 
     /// Decides on a call, and waits where it may for a place in its actor and for that to run. It
@@ -257,7 +302,7 @@ impl Router {
                 held = Some(permit);
                 continue;
             };
-            return Ok(Destination::Actor(running, permit));
+            return Ok(Destination::Actor(running, Some(permit)));
         }
     }
 
@@ -329,14 +374,15 @@ async fn queue(actor: &Actor, context: Context) -> Result<Option<Permit>, Error>
 
 /// Where an admitted call goes.
 enum Destination {
-    Actor(Arc<Running>, Permit),
+    /// With its place, unless that is lent to the call.
+    Actor(Arc<Running>, Option<Permit>),
     Provider(Arc<Provider>, Arc<Link>),
     Builtin(Arc<dyn Capability>),
 }
 
 impl Destination {
     /// Hands the call over, until its deadline or the end of what serves it.
-    async fn deliver(self, invocation: Invocation) -> Result<Bytes, Error> {
+    async fn deliver(self, invocation: Invocation) -> Result<Reply, Error> {
         let deadline = invocation.context.deadline;
         match self {
             Self::Actor(running, _permit) => {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use exosuit_core::{
     Code, Context, Contract, Deliver, Error, Id, Invocation, LinkName, Notice, Observe, Origin,
-    Target, bounded,
+    Reply, Target, bounded,
 };
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
@@ -119,11 +119,12 @@ impl Endpoint {
             origin: self.origin(),
             target: Target::Actor(self.actor.to_string()),
             operation: OPERATION.to_owned(),
-            payload,
+            payload: payload.into(),
             context: Context::until(deadline),
         });
         bounded(call, deadline + GRACE, None)
             .await
+            .and_then(Reply::into_bytes)
             .map_err(|error| Refusal::Call(error.code))
     }
 

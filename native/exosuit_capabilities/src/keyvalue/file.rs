@@ -91,10 +91,11 @@ impl Store for File {
         let open = self.0.clone();
         Box::pin(async move {
             let open = open.lock().clone().ok_or_else(stopped)?;
-            match operation {
+            let answer = match operation {
                 Operation::Query(query) => open.ask(query, place).await,
                 Operation::Change(change) => open.change(change, place).await,
-            }
+            };
+            answer.map(Into::into)
         })
     }
 

@@ -26,10 +26,11 @@ impl Store for Memory {
     fn run(&self, work: Work) -> Answer {
         let records = self.0.clone();
         Box::pin(async move {
-            match work.operation {
+            let answer = match work.operation {
                 Operation::Query(query) => work.place.ask(query, &*records.read()),
                 Operation::Change(change) => work.place.change(change, &mut *records.write()),
-            }
+            };
+            answer.map(Into::into)
         })
     }
 

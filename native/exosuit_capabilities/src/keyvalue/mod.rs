@@ -98,8 +98,8 @@ impl KeyValue {
 
     fn work(&self, call: &CapabilityCall) -> Result<Work, Error> {
         let invocation = &call.invocation;
-        let operation =
-            Operation::read(&invocation.operation, &invocation.payload).ok_or_else(|| {
+        let operation = Operation::read(&invocation.operation, invocation.payload.bytes()?)
+            .ok_or_else(|| {
                 message::unknown_operation(&self.contracts[0], &invocation.operation)
             })??;
         let place = Place {

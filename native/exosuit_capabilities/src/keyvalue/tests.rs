@@ -49,14 +49,16 @@ impl Timed {
             origin: Origin::Actor(Id::parse("actor").expect("an id")),
             target: Target::Actor("provider".to_owned()),
             operation: format!("KeyValue.{operation}"),
-            payload: message::write(&arguments).expect("arguments are written"),
+            payload: message::write(&arguments)
+                .expect("arguments are written")
+                .into(),
             context: Context::until(Instant::now() + Duration::from_mins(1)),
         };
         let call = CapabilityCall {
             invocation,
             link: None,
         };
-        self.store.invoke(call).await
+        self.store.invoke(call).await?.into_bytes()
     }
 
     async fn set(&self, key: &str, value: &str, expires: u32) -> Result<(), Error> {

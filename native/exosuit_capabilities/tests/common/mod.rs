@@ -48,10 +48,11 @@ pub(crate) async fn call_raw(
             link: LinkName::DEFAULT.to_owned(),
         },
         operation: operation.to_owned(),
-        payload: Bytes::copy_from_slice(payload),
+        payload: Bytes::copy_from_slice(payload).into(),
         context: Context::until(Instant::now() + Duration::from_mins(1)),
     };
-    provider.invoke(CapabilityCall { invocation, link }).await
+    let answer = provider.invoke(CapabilityCall { invocation, link }).await;
+    answer?.into_bytes()
 }
 
 /// Calls with arguments written and the answer read.

@@ -62,7 +62,7 @@ pub(crate) fn answer(status: u16, header: &[(&str, &str)], body: &[u8]) -> Bytes
 }
 
 pub(crate) fn asked(invocation: &Invocation) -> Asked {
-    rmp_serde::from_slice(&invocation.payload).expect("a request is read")
+    rmp_serde::from_slice(invocation.payload.bytes().expect("bytes")).expect("a request is read")
 }
 
 type Respond = dyn Fn(Invocation) -> Answer + Send + Sync;
@@ -99,7 +99,8 @@ impl Served {
         F: Future<Output = Result<Bytes, Error>> + Send + 'static,
     {
         let router = Arc::new(Router(Box::new(move |invocation| {
-            Box::pin(respond(invocation))
+            let answer = respond(invocation);
+            Box::pin(async move { answer.await.map(Into::into) })
         })));
         let seen = Arc::new(Seen::default());
         let deliver: Arc<dyn Deliver> = router.clone();

@@ -64,7 +64,10 @@ impl Prepared {
     pub(super) async fn call(&self, actor: &Arc<Shared>, call: Invocation) -> Result<Bytes, Error> {
         let lengths = (
             addressable("the operation", call.operation.len())?,
-            addressable("the payload", call.payload.len())?,
+            addressable(
+                "the payload",
+                call.payload.bytes().map_err(Error::Host)?.len(),
+            )?,
         );
         let mut store =
             State::new(actor, call, self.memory).into_store(self.instance.module().engine());

@@ -1,6 +1,7 @@
 //! What the tests share: guests, a host to call, and an ear for the log.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -57,7 +58,7 @@ impl World {
 
     pub(crate) fn with(
         engine: Engine,
-        host: impl Fn(Invocation) -> Answer + Send + Sync + 'static,
+        host: impl Fn(Invocation) -> Answering + Send + Sync + 'static,
     ) -> Self {
         let log = Arc::new(Log::default());
         Self {
@@ -97,9 +98,13 @@ impl World {
 
 struct Host<F>(F);
 
-impl<F: Fn(Invocation) -> Answer + Send + Sync> Deliver for Host<F> {
+/// A call on its way to an answer in bytes.
+pub(crate) type Answering = Pin<Box<dyn Future<Output = Result<Bytes, Error>> + Send>>;
+
+impl<F: Fn(Invocation) -> Answering + Send + Sync> Deliver for Host<F> {
     fn deliver(&self, invocation: Invocation) -> Answer {
-        (self.0)(invocation)
+        let answer = (self.0)(invocation);
+        Box::pin(async move { answer.await.map(Into::into) })
     }
 }
 
@@ -148,13 +153,18 @@ pub(crate) fn invocation(
         origin: Origin::Host,
         target: Target::Actor("tested".to_owned()),
         operation: operation.to_owned(),
-        payload: payload.into(),
+        payload: payload.into().into(),
         context: Context::until(deadline),
     }
 }
 
-pub(crate) fn start(actor: &Actor, operation: &str, payload: impl Into<Bytes>) -> Answer {
-    actor.deliver(invocation(operation, payload, far()))
+pub(crate) fn start(actor: &Actor, operation: &str, payload: impl Into<Bytes>) -> Answering {
+    deliver(actor, invocation(operation, payload, far()))
+}
+
+pub(crate) fn deliver(actor: &Actor, invocation: Invocation) -> Answering {
+    let answer = actor.deliver(invocation);
+    Box::pin(async move { answer.await?.into_bytes() })
 }
 
 pub(crate) async fn call(

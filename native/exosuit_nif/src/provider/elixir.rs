@@ -74,7 +74,7 @@ impl Capability for Elixir {
 
     fn invoke(&self, call: CapabilityCall) -> Answer {
         let shared = Arc::clone(&self.0);
-        Box::pin(async move { shared.invoke(call).await })
+        Box::pin(async move { shared.invoke(call).await.map(Into::into) })
     }
 
     fn link(&self, link: Arc<Link>) -> Done {
@@ -89,6 +89,7 @@ impl Capability for Elixir {
 impl Shared {
     async fn invoke(&self, call: CapabilityCall) -> Result<Bytes, Error> {
         let CapabilityCall { invocation, link } = call;
+        let payload = invocation.payload.into_bytes()?;
         let link = link.ok_or_else(|| self.unlinked())?;
         let places = Arc::clone(&self.places);
         let place = places.try_acquire_owned().map_err(|_| self.overloaded())?;
@@ -103,7 +104,7 @@ impl Shared {
                 (number, question),
                 key(env, &link, &id),
                 invocation.operation,
-                Payload(invocation.payload),
+                Payload(payload),
                 u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
             )
                 .encode(env)

@@ -1,6 +1,6 @@
 //! Fakes: actors and providers that do as they are told and remember what they were asked.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Poll, Waker};
@@ -65,7 +65,7 @@ pub(crate) fn call(origin: Origin, target: Target) -> Invocation {
         origin,
         target,
         operation: "KeyValue.Get".into(),
-        payload: Bytes::from_static(b"payload"),
+        payload: Bytes::from_static(b"payload").into(),
         context: Context::until(Instant::now() + Duration::from_mins(1)),
     }
 }
@@ -95,8 +95,11 @@ pub(crate) fn nested(mut call: Invocation) -> Invocation {
     call
 }
 
+/// A call on its way to an answer in bytes.
+pub(crate) type Answering = Pin<Box<dyn Future<Output = Result<Bytes, Error>> + Send>>;
+
 /// Polls once, with nothing to wake.
-pub(crate) fn poll(answer: &mut Answer) -> Poll<Result<Bytes, Error>> {
+pub(crate) fn poll(answer: &mut Answering) -> Poll<Result<Bytes, Error>> {
     answer
         .as_mut()
         .poll(&mut std::task::Context::from_waker(Waker::noop()))
@@ -207,12 +210,13 @@ impl World {
     }
 
     /// A call that starts when it is polled.
-    pub(crate) fn start(&self, call: Invocation) -> Answer {
-        self.router.deliver(call)
+    pub(crate) fn start(&self, call: Invocation) -> Answering {
+        let answer = self.router.deliver(call);
+        Box::pin(async move { answer.await?.into_bytes() })
     }
 
     pub(crate) async fn call(&self, call: Invocation) -> Result<Bytes, Error> {
-        self.router.deliver(call).await
+        self.start(call).await
     }
 }
 
@@ -222,7 +226,7 @@ pub(crate) struct Says(pub(crate) &'static str);
 impl Deliver for Says {
     fn deliver(&self, _: Invocation) -> Answer {
         let text = self.0;
-        Box::pin(async move { Ok(Bytes::from_static(text.as_bytes())) })
+        Box::pin(async move { Ok(text.into()) })
     }
 }
 
@@ -274,7 +278,7 @@ impl Deliver for Holds {
             running.fetch_add(1, Ordering::SeqCst);
             let _runs = Runs(running);
             letting.acquire().await.expect("it stays open").forget();
-            Ok(invocation.payload)
+            Ok(invocation.payload.into_bytes()?.into())
         })
     }
 }
@@ -346,7 +350,7 @@ impl Capability for Provider {
 
     fn invoke(&self, call: CapabilityCall) -> Answer {
         self.note("invoke", call.link.as_deref());
-        Box::pin(async move { Ok(call.invocation.payload) })
+        Box::pin(async move { Ok(call.invocation.payload.into_bytes()?.into()) })
     }
 
     fn link(&self, link: Arc<Link>) -> Done {

@@ -1,7 +1,7 @@
 //! What a guest sees of its host: the nine imports of `wasmbus`, and WASI preview 1.
 
 use bytes::Bytes;
-use exosuit_core::{Code, Invocation, LogGate, LogLevel, Origin, Target};
+use exosuit_core::{Code, Invocation, LogGate, LogLevel, Origin, Reply, Target};
 use wasmtime::Caller;
 use wasmtime_wasi::p1;
 
@@ -63,7 +63,7 @@ fn guest_request(
     };
     let (memory, state) = memory(&mut caller)?;
     range("an operation", operation).write(memory, state.call.operation.as_bytes())?;
-    range("a payload", payload).write(memory, &state.call.payload)?;
+    range("a payload", payload).write(memory, state.call.payload.bytes()?)?;
     Ok(())
 }
 
@@ -115,7 +115,7 @@ async fn host_call(mut caller: Caller<'_, State>, call: HostCall) -> wasmtime::R
     };
 
     let state = caller.data_mut();
-    match answer {
+    match answer.and_then(Reply::into_bytes) {
         Ok(response) => {
             state.host_response = response;
             Ok(DONE)
@@ -144,7 +144,7 @@ fn outgoing(caller: &mut Caller<'_, State>, call: HostCall) -> wasmtime::Result<
             link: range("a binding", binding).name(memory, binding_length)?,
         },
         operation: range("an operation", operation).name(memory, operation_length)?,
-        payload: message(range("a payload", payload), memory, payload_length, state)?,
+        payload: message(range("a payload", payload), memory, payload_length, state)?.into(),
         context: state.call.context.nested(),
     })
 }
