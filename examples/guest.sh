@@ -2,11 +2,16 @@
 # How the examples are built and signed; sourced by each `build.sh`, which runs in its own directory.
 #
 #   build_guests              compiles the Cargo workspace here to wasm32-unknown-unknown
-#   sign_guest CRATE OUT ...  signs what CRATE became; the rest goes to `exosuit claims sign`
+#   componentize CRATE        makes a component of what CRATE became, and says where it is
+#   sign_guest WASM OUT ...   signs WASM into OUT; the rest goes to `exosuit claims sign`
+#   module CRATE              says where what CRATE became is
 
 repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 target=wasm32-unknown-unknown
 build_dir=$HOME/.cache/exosuit/guests
+
+# Of the host's own generation (Cargo.lock), so that it writes what the host reads.
+wasm_tools_version=1.254.2
 
 build_guests() {
   export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS
@@ -44,10 +49,33 @@ need_debian_rust() {
   exit 1
 }
 
+module() {
+  echo "$build_dir/$target/release/$1.wasm"
+}
+
+componentize() {
+  local component=$build_dir/$1.component.wasm
+  wasm_tools component new "$(module "$1")" -o "$component"
+  # The text of the WIT's comments: nothing that runs reads it.
+  wasm_tools strip --delete '^package-docs$' "$component" -o "$component"
+  echo "$component"
+}
+
+# Builds it first if it is missing, which takes some minutes, once.
+wasm_tools() {
+  local root=$build_dir/wasm-tools-$wasm_tools_version
+
+  [ -x "$root/bin/wasm-tools" ] ||
+    cargo install wasm-tools --version "$wasm_tools_version" --locked --quiet --root "$root" \
+      --no-default-features --features component,parse,print,strip,validate >&2
+
+  "$root/bin/wasm-tools" "$@"
+}
+
 sign_guest() {
-  local crate=$1 out=$2
+  local wasm=$1 out=$2
   shift 2
-  "$repo/bin/exosuit" claims sign "$build_dir/$target/release/$crate.wasm" -o "$out" \
+  "$repo/bin/exosuit" claims sign "$wasm" -o "$out" \
     --issuer "$repo/examples/keys/issuer.nk" "$@"
   ls -l "$out"
 }
