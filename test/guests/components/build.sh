@@ -5,7 +5,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 # shellcheck source-path=SCRIPTDIR source=../../../examples/guest.sh
 source ../../../examples/guest.sh
 
-components=(web)
+components=(calculator delegator run web)
 
 build_guests
 for guest in "${@:-${components[@]}}"; do
