@@ -20,7 +20,7 @@ struct Run;
 impl Guest for Run {
     fn run() -> Result<(), ()> {
         shout(&mut stdin::get_stdin(), &mut stdout::get_stdout())
-            .and_then(|bytes| writeln!(stderr::get_stderr(), "read {bytes} bytes"))
+            .and_then(|()| writeln!(stderr::get_stderr(), "shouted"))
             .map_err(|_| ())?;
 
         if let Some(status) = environment::get_arguments().get(1) {
@@ -30,18 +30,15 @@ impl Guest for Run {
     }
 }
 
-/// What comes in goes out in capitals. How many bytes it was.
-fn shout(input: &mut impl Read, output: &mut impl Write) -> io::Result<usize> {
+/// What comes in goes out in capitals.
+fn shout(input: &mut impl Read, output: &mut impl Write) -> io::Result<()> {
     let mut piece = [0; 4096];
-    let mut bytes = 0;
 
     loop {
         let length = input.read(&mut piece)?;
         if length == 0 {
-            output.flush()?;
-            return Ok(bytes);
+            return output.flush();
         }
-        bytes += length;
         piece[..length].make_ascii_uppercase();
         output.write_all(&piece[..length])?;
     }
