@@ -1,5 +1,6 @@
 //! The guest in the engine crate, without router, NIF and BEAM: which part of a gap is the engine's.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,7 @@ use bytes::Bytes;
 use exosuit_core::{
     Answer, Context, Deliver, Id, Invocation, LogGate, Notice, Observe, Origin, Target,
 };
-use exosuit_engine::{Actor, ActorOptions, Engine, EngineOptions, Instances, Limits};
+use exosuit_engine::{Actor, ActorOptions, Engine, EngineOptions, Instances, Limits, WasiGrants};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::plain::finish;
@@ -32,6 +33,8 @@ impl EngineActor {
             id: Id::parse("echo")?,
             limits: Limits::default(),
             instances: Instances::Ephemeral,
+            config: BTreeMap::new(),
+            grants: WasiGrants::default(),
             outbound: Weak::<Nobody>::new(),
             log: Arc::new(LogGate::new(Arc::new(Nobody), 100, 100)),
         };

@@ -1,5 +1,6 @@
 //! A module with an identity, limits and a way out.
 
+use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Weak};
@@ -9,7 +10,7 @@ use exosuit_core::{Answer, Deliver, Id, Invocation, LogGate, Reply, bounded};
 
 use crate::configuration::MAX_TABLE_ELEMENTS;
 use crate::ticker::Ticker;
-use crate::{ActorOptions, Error, Limits, Module};
+use crate::{ActorOptions, Error, Limits, Module, WasiGrants, sandbox};
 
 /// A module with an identity, limits and a way out. Cheap to clone; calls run concurrently, each
 /// in an instance of its own.
@@ -24,6 +25,9 @@ pub(crate) struct Shared {
     pub(crate) id: Id,
     pub(crate) limits: Limits,
     pub(crate) module: Module,
+    #[expect(dead_code, reason = "read by components")]
+    pub(crate) config: BTreeMap<String, String>,
+    pub(crate) grants: WasiGrants,
     pub(crate) outbound: Weak<dyn Deliver>,
     pub(crate) log: Arc<LogGate>,
 }
@@ -38,6 +42,8 @@ impl Actor {
                 ..options.limits
             },
             module: module.clone(),
+            config: options.config,
+            grants: sandbox::located(options.grants)?,
             outbound: options.outbound,
             log: options.log,
         })))

@@ -60,7 +60,8 @@ impl Engine {
         crate::compile::compile(self.clone(), bytes)
     }
 
-    /// An actor that runs a module. Its limits must leave room for what the module starts with.
+    /// An actor that runs a module. Its limits must leave room for what the module starts with, and
+    /// the directories that it is granted must be there: they are looked for, which may block.
     pub fn actor(&self, module: &Module, options: ActorOptions) -> Result<Actor, Error> {
         Actor::new(module, options)
     }

@@ -36,6 +36,14 @@ pub enum Error {
         /// What it may have.
         limit: usize,
     },
+    /// A directory that was granted is not there, or is none.
+    #[error("the directory {directory} cannot be granted: {reason}")]
+    Directory {
+        /// As its host or its guest calls it.
+        directory: String,
+        /// What the system says.
+        reason: String,
+    },
     /// The thread that compiled the module died.
     #[error("the compiler failed on this module")]
     Compiler,
@@ -103,6 +111,7 @@ impl Error {
             Self::TooLarge { .. } | Self::Component | Self::Module(_) | Self::Oversized { .. } => {
                 Code::InvalidModule
             }
+            Self::Directory { .. } => Code::Io,
             Self::Overloaded(_) => Code::Overloaded,
             Self::Trap(_) | Self::Exit(_) | Self::OutOfBounds { .. } | Self::NotText { .. } => {
                 Code::Trap

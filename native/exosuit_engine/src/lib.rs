@@ -27,6 +27,7 @@ mod limiter;
 mod lines;
 mod module;
 mod options;
+mod sandbox;
 mod ticker;
 
 pub use actor::Actor;
@@ -34,4 +35,4 @@ pub use configuration::Allocator;
 pub use engine::{Engine, Stats};
 pub use error::Error;
 pub use module::{Digest, Module};
-pub use options::{ActorOptions, EngineOptions, Instances, Limits};
+pub use options::{ActorOptions, Directory, EngineOptions, Instances, Limits, WasiGrants};

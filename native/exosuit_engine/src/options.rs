@@ -1,5 +1,7 @@
 //! What an engine and an actor are made with.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::thread::available_parallelism;
@@ -43,6 +45,10 @@ pub struct ActorOptions {
     pub limits: Limits,
     /// How instances and calls go together.
     pub instances: Instances,
+    /// What `wasi:config` tells the guest. The wasmbus ABI has no way to read it.
+    pub config: BTreeMap<String, String>,
+    /// What WASI shows it of its host.
+    pub grants: WasiGrants,
     /// Where its calls go. Weak, since what routes calls holds the actors.
     pub outbound: Weak<dyn Deliver>,
     /// Where its stdout and stderr go.
@@ -77,4 +83,40 @@ pub enum Instances {
     /// A fresh instance for each call: an actor keeps nothing between calls.
     #[default]
     Ephemeral,
+}
+
+/// What WASI shows a guest of its host: nothing but what is named here. Clocks, random numbers and a
+/// log for its output need no grant.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct WasiGrants {
+    /// Its command line, behind the name of the program.
+    pub arguments: Vec<String>,
+    /// Its environment.
+    pub environment: Vec<(String, String)>,
+    /// Directories of the host that it may enter.
+    pub directories: Vec<Directory>,
+}
+
+/// A directory of the host, under the name that a guest knows it by. No path leads out of it, nor a
+/// symbolic link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Directory {
+    /// Where it is; it must exist when the actor is made.
+    pub host: PathBuf,
+    /// What the guest calls it: `/data`.
+    pub guest: String,
+    /// Whether the guest may change what is in it.
+    pub writable: bool,
+}
+
+impl fmt::Debug for WasiGrants {
+    /// Values may be secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.environment.iter().map(|(name, _value)| name);
+        f.debug_struct("WasiGrants")
+            .field("arguments", &self.arguments.len())
+            .field("environment", &names.collect::<Vec<_>>())
+            .field("directories", &self.directories)
+            .finish()
+    }
 }

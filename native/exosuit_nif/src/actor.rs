@@ -1,10 +1,11 @@
 //! Actors in the router's table.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use exosuit_core::{Answer, Code, Deliver, Error, Grants, Identity, Invocation, LogGate};
-use exosuit_engine::{Actor, ActorOptions, Instances, Limits};
+use exosuit_engine::{Actor, ActorOptions, Instances, Limits, WasiGrants};
 use exosuit_router::{ActorLimits, Publication};
 use rustler::types::atom;
 use rustler::{Atom, Encoder, Env, LocalPid, Monitor, NifResult, Resource, ResourceArc, Term};
@@ -157,6 +158,8 @@ fn publish(
         id: id.clone(),
         limits: limits(bounds),
         instances: Instances::Ephemeral,
+        config: BTreeMap::new(),
+        grants: WasiGrants::default(),
         outbound: host.deliver(),
         log: log_gate(host, bounds),
     };

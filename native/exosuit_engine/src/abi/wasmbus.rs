@@ -69,8 +69,8 @@ impl Prepared {
                 call.payload.bytes().map_err(Error::Host)?.len(),
             )?,
         );
-        let mut store =
-            State::new(actor, call, self.memory).into_store(self.instance.module().engine());
+        let state = State::new(actor, call, self.memory)?;
+        let mut store = state.into_store(self.instance.module().engine());
         match self.run(&mut store, lengths).await {
             Ok(code) => store.data_mut().conclude(code),
             Err(error) => Err(explain(&error, &store.data().limiter)),

@@ -1,6 +1,7 @@
 //! What the tests share: guests, a host to call, and an ear for the log.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,7 +12,9 @@ use exosuit_core::{
     Answer, Code, Context, Deliver, Error, Id, Invocation, LogGate, LogLevel, Notice, Observe,
     Origin, Target,
 };
-use exosuit_engine::{Actor, ActorOptions, Engine, EngineOptions, Instances, Limits, Module};
+use exosuit_engine::{
+    Actor, ActorOptions, Engine, EngineOptions, Instances, Limits, Module, WasiGrants,
+};
 use parking_lot::Mutex;
 
 /// Few slots: each reserves 4 GiB of address space, and every test has an engine of its own.
@@ -43,6 +46,7 @@ pub(crate) struct World {
     pub(crate) log: Arc<Log>,
     pub(crate) gate: Arc<LogGate>,
     pub(crate) limits: Limits,
+    pub(crate) grants: WasiGrants,
 }
 
 impl World {
@@ -67,6 +71,7 @@ impl World {
             gate: Arc::new(LogGate::new(log.clone(), 1, 100)),
             log,
             limits: Limits::default(),
+            grants: WasiGrants::default(),
         }
     }
 
@@ -89,6 +94,8 @@ impl World {
             id: id("tested"),
             limits: self.limits,
             instances: Instances::Ephemeral,
+            config: BTreeMap::new(),
+            grants: self.grants.clone(),
             outbound: Arc::downgrade(&self.host),
             log: self.gate.clone(),
         };

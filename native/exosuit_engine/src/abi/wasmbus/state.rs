@@ -4,15 +4,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use exosuit_core::{Invocation, LogLevel};
+use exosuit_core::Invocation;
 use wasmtime::{ModuleExport, Store, UpdateDeadline};
-use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::p1::WasiP1Ctx;
 
-use crate::Error;
 use crate::actor::Shared;
 use crate::limiter::Limiter;
-use crate::lines::Output;
+use crate::{Error, sandbox};
 
 /// Ticks of the epoch until a guest gives others their turn.
 const SLICE: u64 = 1;
@@ -23,7 +21,8 @@ pub(crate) struct State {
     pub(super) call: Invocation,
     pub(super) memory: ModuleExport,
     pub(super) limiter: Limiter,
-    /// Made when the guest first uses it: most import more of WASI than they call.
+    /// Made when the guest first uses it: most import more of WASI than they call. Where it may
+    /// fail, it is made before the guest runs.
     wasi: Option<Box<WasiP1Ctx>>,
     pub(super) response: Bytes,
     pub(super) error: Option<String>,
@@ -33,18 +32,26 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(super) fn new(actor: &Arc<Shared>, call: Invocation, memory: ModuleExport) -> Self {
-        Self {
+    pub(super) fn new(
+        actor: &Arc<Shared>,
+        call: Invocation,
+        memory: ModuleExport,
+    ) -> Result<Self, Error> {
+        let wasi = match actor.grants.directories.as_slice() {
+            [] => None,
+            _ => Some(Box::new(sandbox::open(actor)?.build_p1())),
+        };
+        Ok(Self {
             actor: actor.clone(),
             call,
             memory,
             limiter: Limiter::new(actor.limits),
-            wasi: None,
+            wasi,
             response: Bytes::new(),
             error: None,
             host_response: Bytes::new(),
             host_error: None,
-        }
+        })
     }
 
     /// A store that gives way at the end of each slice and traps at the deadline.
@@ -66,7 +73,7 @@ impl State {
     }
 
     pub(super) fn wasi(&mut self) -> &mut WasiP1Ctx {
-        let sandbox = || Box::new(sandbox(&self.actor));
+        let sandbox = || Box::new(sandbox::without_directories(&self.actor).build_p1());
         self.wasi.get_or_insert_with(sandbox)
     }
 
@@ -86,13 +93,4 @@ impl State {
         }
         Ok(std::mem::take(&mut self.response))
     }
-}
-
-/// No environment, files, sockets or input; clocks and random numbers.
-fn sandbox(actor: &Arc<Shared>) -> WasiP1Ctx {
-    WasiCtxBuilder::new()
-        .arg("main.wasm")
-        .stdout(Output::new(actor.clone(), LogLevel::Info))
-        .stderr(Output::new(actor.clone(), LogLevel::Warning))
-        .build_p1()
 }
