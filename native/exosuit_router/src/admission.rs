@@ -1,6 +1,8 @@
-//! How many calls run in an actor, and how many wait to.
+//! How many calls run in an actor, how many wait to, and how long they may take.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
@@ -14,7 +16,11 @@ pub(crate) struct Admission {
     semaphore: Semaphore,
     limits: Mutex<Limits>,
     waiting: Count,
+    /// That of the limits in milliseconds, or `NO_DEADLINE`: each call reads it, and takes no lock.
+    deadline_ms: AtomicU64,
 }
+
+const NO_DEADLINE: u64 = u64::MAX;
 
 #[derive(Debug)]
 struct Limits {
@@ -42,11 +48,20 @@ impl Admission {
                 debt: 0,
             }),
             waiting: Count::default(),
+            deadline_ms: AtomicU64::new(milliseconds(limits.deadline)),
         })
     }
 
     pub(crate) fn limits(&self) -> ActorLimits {
         self.limits.lock().current
+    }
+
+    /// The longest that a call may take.
+    pub(crate) fn deadline(&self) -> Option<Duration> {
+        match self.deadline_ms.load(Relaxed) {
+            NO_DEADLINE => None,
+            milliseconds => Some(Duration::from_millis(milliseconds)),
+        }
     }
 
     /// How many places are taken.
@@ -81,6 +96,8 @@ impl Admission {
         let mut held = self.limits.lock();
         let (old, new) = (held.current.instances as usize, limits.instances as usize);
         held.current = limits;
+        let deadline_ms = milliseconds(limits.deadline);
+        self.deadline_ms.store(deadline_ms, Relaxed);
         if new >= old {
             let paid = held.debt.min(new - old);
             held.debt -= paid;
@@ -104,6 +121,11 @@ impl Admission {
             _ => limits.debt -= 1,
         }
     }
+}
+
+fn milliseconds(deadline: Option<Duration>) -> u64 {
+    let milliseconds = deadline.map(|deadline| u64::try_from(deadline.as_millis()).ok());
+    milliseconds.flatten().unwrap_or(NO_DEADLINE)
 }
 
 impl Queued<'_> {
@@ -141,7 +163,15 @@ mod tests {
     use super::*;
 
     fn admission(instances: u32, queue: u32) -> Arc<Admission> {
-        Admission::new(ActorLimits { instances, queue })
+        Admission::new(limits(instances, queue))
+    }
+
+    fn limits(instances: u32, queue: u32) -> ActorLimits {
+        ActorLimits {
+            instances,
+            queue,
+            deadline: None,
+        }
     }
 
     fn poll<F: Future>(future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
@@ -191,23 +221,14 @@ mod tests {
         let mut waiting = pin!(admission.try_queue().expect("room").enter());
         assert!(poll(waiting.as_mut()).is_pending());
 
-        let limits = ActorLimits {
-            instances: 2,
-            queue: 1,
-        };
-        admission.change(limits);
+        admission.change(limits(2, 1));
         assert!(poll(waiting.as_mut()).is_ready());
     }
 
     #[test]
     fn fewer_places_hold_once_enough_have_left() {
         let admission = admission(3, 0);
-        let set = |instances| {
-            admission.change(ActorLimits {
-                instances,
-                queue: 0,
-            });
-        };
+        let set = |instances| admission.change(limits(instances, 0));
         let mut running: Vec<_> = (0..3).map_while(|_| admission.try_enter()).collect();
         set(1);
         running.truncate(1);

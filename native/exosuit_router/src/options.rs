@@ -31,13 +31,16 @@ impl Default for Options {
     }
 }
 
-/// How many calls one actor takes.
+/// How many calls one actor takes, and for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ActorLimits {
     /// How many run at the same time.
     pub instances: u32,
     /// How many wait for one of those to end; a call beyond that is refused.
     pub queue: u32,
+    /// The longest that a call may take from when it comes in, whatever its own deadline; a time
+    /// beyond the clock's reach is none.
+    pub deadline: Option<Duration>,
 }
 
 /// Tells the time of day; tests bring their own.

@@ -214,7 +214,7 @@ impl Router {
     /// The way of every call.
     async fn carry(&self, mut call: Invocation) -> Result<Reply, Error> {
         let _flight = self.flights.enter();
-        let destination = match self.admit(&call).await {
+        let destination = match self.admit(&mut call).await {
             Ok(destination) => destination,
             Err(error) => {
                 self.observe.observe(Label::of(&call).failed(&error));
@@ -275,11 +275,12 @@ impl Router {
     }
 
     /// Decides on a call, and waits where it may for a place in its actor and for that to run. It
-    /// is decided anew after each wait.
-    async fn admit(&self, call: &Invocation) -> Result<Destination, Error> {
+    /// is decided anew after each wait. Its deadline comes no later than the actor's limits have it.
+    async fn admit(&self, call: &mut Invocation) -> Result<Destination, Error> {
         self.refuse_by_context(call.context)?;
         let mut held: Option<Permit> = None;
         let mut patience = None;
+        let mut arrived = None;
         loop {
             let route = self.table.read().decide(call, &self.options.clock)?;
             let (actor, running) = match route {
@@ -290,6 +291,13 @@ impl Router {
                 Route::Actor(actor, running) => (actor, running),
             };
             let place = &actor.admission;
+            if let Some(longest) = place.deadline() {
+                // Asked for once, and only here: most actors leave it to their callers.
+                let arrived = *arrived.get_or_insert_with(Instant::now);
+                let latest = arrived.checked_add(longest);
+                let deadline = &mut call.context.deadline;
+                *deadline = latest.map_or(*deadline, |latest| latest.min(*deadline));
+            }
             let permit = held.take().filter(|permit| permit.is_of(place));
             let Some(permit) = permit.or_else(|| place.try_enter()) else {
                 held = queue(&actor, call.context).await?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use exosuit_core::{Code, Error, Origin, Target};
-use exosuit_router::Options;
+use exosuit_router::{ActorLimits, Options};
 
 use crate::support::*;
 
@@ -378,6 +378,68 @@ async fn a_call_is_decided_anew_after_it_waited() -> Result<(), Error> {
     assert_eq!(code(waiting.await), Some(Code::MissingClaim));
     assert_eq!(actor.running(), 0);
     Ok(())
+}
+
+/// Limits under which a call takes so many milliseconds at the longest.
+fn at_most(milliseconds: u64) -> ActorLimits {
+    ActorLimits {
+        deadline: Some(Duration::from_millis(milliseconds)),
+        ..limits(1, 10)
+    }
+}
+
+#[tokio::test]
+async fn an_actors_own_deadline_ends_a_call_that_runs_waits_or_finds_it_restarting() {
+    let (world, actor) = (World::new(), Holds::new());
+    world.specify("echo", at_most(5));
+    let restarting = world.call(from_host("echo")).await;
+    assert_eq!(code(restarting), Some(Code::Deadline));
+
+    world.publish("echo", identity(&[]), actor.clone());
+    let running = world.call(from_host("echo")).await;
+    assert_eq!(code(running), Some(Code::Deadline));
+
+    world.specify("echo", limits(1, 10));
+    let mut running = world.start(from_host("echo"));
+    assert!(poll(&mut running).is_pending());
+    // It holds for the calls that come from now on.
+    world.specify("echo", at_most(5));
+    let waiting = world.call(from_host("echo")).await;
+    assert_eq!(code(waiting), Some(Code::Deadline));
+    actor.let_go(1);
+    served(&running.await);
+}
+
+#[tokio::test]
+async fn of_two_deadlines_the_earlier_holds_and_calls_further_inside_inherit_it() {
+    let (world, told) = (World::new(), Told::new());
+    let passes_on = PassesOn {
+        router: world.router.clone(),
+        me: "outer",
+        to: Target::Actor("inner".into()),
+    };
+    world.run("inner", identity(&[]), told.clone());
+    world.specify("outer", at_most(1_000));
+    world.publish("outer", identity(&[]), Arc::new(passes_on));
+
+    let before = Instant::now();
+    let call = from_host("outer");
+    assert!(call.context.deadline > before + Duration::from_secs(2));
+    assert_eq!(code(world.call(call).await), None);
+    let second = Duration::from_secs(1);
+    assert!((before + second..=Instant::now() + second).contains(&told.deadline()));
+
+    let mut call = from_host("outer");
+    call.context.deadline = Instant::now() + Duration::from_millis(500);
+    let own = call.context.deadline;
+    assert_eq!(code(world.call(call).await), None);
+    assert_eq!(told.deadline(), own);
+
+    // Beyond the clock's reach is none.
+    world.specify("inner", at_most(u64::MAX - 1));
+    assert_eq!(code(world.call(from_host("inner")).await), None);
+    let far = Instant::now() + Duration::from_secs(2);
+    assert!(told.deadline() > far);
 }
 
 #[tokio::test]

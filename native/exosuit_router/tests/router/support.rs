@@ -57,7 +57,11 @@ pub(crate) fn public_key(letter: char) -> String {
 }
 
 pub(crate) fn limits(instances: u32, queue: u32) -> ActorLimits {
-    ActorLimits { instances, queue }
+    ActorLimits {
+        instances,
+        queue,
+        deadline: None,
+    }
 }
 
 pub(crate) fn call(origin: Origin, target: Target) -> Invocation {
@@ -237,6 +241,26 @@ impl Deliver for Fails {
     fn deliver(&self, _: Invocation) -> Answer {
         let error = Error::new(self.0, "as it was told to");
         Box::pin(async move { Err(error) })
+    }
+}
+
+/// An actor that remembers by when it was to answer.
+pub(crate) struct Told(Mutex<Instant>);
+
+impl Told {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self(Mutex::new(Instant::now())))
+    }
+
+    pub(crate) fn deadline(&self) -> Instant {
+        *self.0.lock()
+    }
+}
+
+impl Deliver for Told {
+    fn deliver(&self, invocation: Invocation) -> Answer {
+        *self.0.lock() = invocation.context.deadline;
+        Box::pin(async move { Ok(invocation.payload.into_bytes()?.into()) })
     }
 }
 
