@@ -75,7 +75,7 @@ fn read_components<'a>(components: &Value<'a>, source: &Source, manifest: &mut M
     let drafts = Drafts::new(list.iter().filter_map(read).collect());
     check_unique(&drafts.list);
 
-    let read = |draft: &Draft<'a>| draft.read_traits(&drafts);
+    let read = |draft: &Draft<'a>| draft.read_traits(&drafts, source);
     let mut traits: Vec<_> = drafts.list.iter().map(read).collect();
     let links = traits.iter_mut().map(|traits| mem::take(&mut traits.links));
     let links: Vec<_> = links.flatten().collect();

@@ -55,7 +55,6 @@ pub(crate) struct Draft<'a> {
     pub(crate) name_at: Value<'a>,
     config: Configuration,
     image_place: Place,
-    config_place: Option<Place>,
     traits: Vec<Value<'a>>,
 }
 
@@ -111,7 +110,6 @@ impl<'a> Draft<'a> {
             name_at: name_at.unwrap_or_else(|| at.clone()),
             config: Configuration::new(),
             image_place: at.place(),
-            config_place: None,
             traits: traits.map_or_else(Vec::new, |traits| traits.list("a list of traits")),
         };
         draft.read_properties(&map, application, source);
@@ -129,7 +127,6 @@ impl<'a> Draft<'a> {
         self.read_image(&properties, source);
         let config = properties.get("config");
         self.config = config::read(config.as_ref());
-        self.config_place = config.map(|config| config.place());
         refuse_secrets(&properties);
         if self.kind != Some(Kind::Actor) {
             let contract = properties.get("contract");
@@ -170,10 +167,10 @@ impl<'a> Draft<'a> {
         Some(())
     }
 
-    pub(crate) fn read_traits(&self, drafts: &Drafts) -> Traits<'a> {
+    pub(crate) fn read_traits(&self, drafts: &Drafts, source: &Source) -> Traits<'a> {
         let mut traits = Traits::default();
         for value in &self.traits {
-            self.read_trait(value, drafts, &mut traits);
+            self.read_trait(value, drafts, source, &mut traits);
         }
         traits
     }
@@ -182,6 +179,7 @@ impl<'a> Draft<'a> {
         &self,
         value: &Value<'a>,
         drafts: &Drafts,
+        source: &Source,
         traits: &mut Traits<'a>,
     ) -> Option<()> {
         let map = value.map("a map with type and properties", &["properties", "type"])?;
@@ -197,7 +195,11 @@ impl<'a> Draft<'a> {
         match kind {
             "link" => traits.links.extend(link::read(&properties, self, drafts)),
             "linkdef" => (traits.links).extend(link::read_old(&properties, self, drafts)),
-            "exosuit" => once(&mut traits.settings, value, self.settings(&properties)),
+            "exosuit" => once(
+                &mut traits.settings,
+                value,
+                self.settings(&properties, source),
+            ),
             "daemonscaler" => {
                 let scaler = Scaler::read(ScalerKind::Daemon, &properties);
                 once(&mut traits.scaler, value, scaler);
@@ -210,9 +212,9 @@ impl<'a> Draft<'a> {
         Some(())
     }
 
-    fn settings(&self, properties: &Value) -> Option<Settings> {
+    fn settings(&self, properties: &Value, source: &Source) -> Option<Settings> {
         match self.kind? {
-            Kind::Actor => Settings::of_actor(properties),
+            Kind::Actor => Settings::of_actor(properties, source),
             Kind::Provider => Settings::of_provider(properties),
         }
     }
@@ -232,7 +234,6 @@ impl<'a> Draft<'a> {
             settings: settings.actor,
             place: self.at.place(),
             image_place: self.image_place,
-            config_place: self.config_place,
         })
     }
 

@@ -92,7 +92,8 @@ fn is_reference(text: &str) -> bool {
     }
 }
 
-fn resolve(text: &str, source: &Source) -> String {
+/// A path, from where the manifest stands unless it is absolute.
+pub(crate) fn resolve(text: &str, source: &Source) -> String {
     let path = text.strip_prefix("file://").unwrap_or(text);
     if path.starts_with('/') {
         return path.to_owned();

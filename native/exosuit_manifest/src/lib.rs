@@ -18,6 +18,7 @@ mod application;
 mod component;
 mod config;
 mod diagnostic;
+mod grants;
 mod image;
 mod link;
 mod load;
@@ -37,8 +38,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 pub use diagnostic::{Code, Diagnostic, Place, Severity, Source};
 pub use image::{Image, builtin_contract};
 pub use model::{
-    ActorSettings, ActorSpec, Execution, Grants, InstancePolicy, Limits, LinkSpec, Manifest,
-    Parsed, ProviderSpec, ScalerKind, Spread,
+    Access, ActorSettings, ActorSpec, Directory, Execution, Grants, InstancePolicy, Limits,
+    LinkSpec, Manifest, Parsed, ProviderSpec, ScalerKind, Spread,
 };
 
 use report::Report;

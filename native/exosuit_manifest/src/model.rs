@@ -4,7 +4,7 @@
 //! a map with a `kind`.
 
 use std::collections::BTreeMap;
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::num::NonZeroU32;
 
 use exosuit_core::{Configuration, Contract, Id, LinkKey, LinkName};
@@ -73,8 +73,6 @@ pub struct ActorSpec {
     pub place: Place,
     /// Where its image stands.
     pub image_place: Place,
-    /// Where its configuration stands, if it has any.
-    pub config_place: Option<Place>,
 }
 
 /// A provider that should run.
@@ -172,15 +170,13 @@ pub struct Spread {
 /// What the trait `exosuit` says about an actor. What is not given is the host's default.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct ActorSettings {
-    /// What an instance may use.
+    /// What it may use.
     pub limits: Limits,
-    /// How long a call may take.
-    pub deadline_ms: Option<u64>,
     /// How long an instance lives.
     pub instances: InstancePolicy,
     /// Where a call runs.
     pub execution: Execution,
-    /// What it may reach without a link.
+    /// What WASI shows it of its host.
     pub grants: Grants,
     /// Where each of these stands that is given, by its name in the manifest.
     pub places: BTreeMap<String, Place>,
@@ -197,6 +193,9 @@ pub struct Limits {
     pub queue: Option<u32>,
     /// Lines that it may log in a second.
     pub log: Option<u32>,
+    /// Milliseconds that a call may take at the longest, whatever its caller says.
+    #[serde(rename = "deadline")]
+    pub deadline_ms: Option<u64>,
 }
 
 /// How long an instance lives.
@@ -230,15 +229,48 @@ pub enum Execution {
     Async,
 }
 
-/// What an actor may reach without a link: nothing, unless it is named here.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+/// What WASI shows an actor of its host: nothing, unless it is named here.
+#[derive(Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Grants {
-    /// Its command line.
+    /// Its command line, behind the name of the program.
     pub arguments: Vec<String>,
     /// Its environment.
     pub environment: BTreeMap<String, String>,
-    /// Hosts that it may send HTTP requests to.
-    pub hosts: Vec<String>,
+    /// Directories of the host.
+    pub directories: Vec<Directory>,
+}
+
+/// A directory of the host, and what an actor may do in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Directory {
+    /// Where it is; absolute if [`Source::directory`](crate::Source::directory) is.
+    pub host: String,
+    /// What the guest calls it: `/data`.
+    pub guest: String,
+    /// What the guest may do.
+    pub access: Access,
+}
+
+/// What an actor may do in a directory.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Access {
+    /// Read what is there.
+    #[default]
+    Read,
+    /// Change it, too.
+    Write,
+}
+
+impl fmt::Debug for Grants {
+    /// Values may be secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Grants")
+            .field("arguments", &self.arguments.len())
+            .field("environment", &self.environment.keys())
+            .field("directories", &self.directories)
+            .finish()
+    }
 }
 
 fn text<S: Serializer>(value: &impl Display, serializer: S) -> Result<S::Ok, S::Error> {

@@ -2,19 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use crate::diagnostic::Source;
+use crate::grants;
 use crate::measure::{DURATION, SIZE, bytes, milliseconds};
-use crate::model::{ActorSettings, Execution, Grants, InstancePolicy, Limits};
+use crate::model::{ActorSettings, Execution, InstancePolicy, Limits};
 use crate::value::{Map, Value};
 
 const EXPECTED: &str = "a map of settings";
-const FIELDS: [&str; 6] = [
-    "annotations",
-    "deadline",
-    "execution",
-    "grants",
-    "instances",
-    "limits",
-];
+const FIELDS: [&str; 5] = ["annotations", "execution", "grants", "instances", "limits"];
+const LIMITS: [&str; 5] = ["deadline", "log", "memory", "queue", "table"];
 const EXECUTIONS: [(&str, Execution); 3] = [
     ("auto", Execution::Auto),
     ("inline", Execution::Inline),
@@ -28,14 +24,13 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    pub(crate) fn of_actor(properties: &Value) -> Option<Self> {
+    pub(crate) fn of_actor(properties: &Value, source: &Source) -> Option<Self> {
         let map = properties.map(EXPECTED, &FIELDS)?;
         let actor = ActorSettings {
             limits: read(&map, "limits", limits),
-            deadline_ms: duration(&map, "deadline"),
             instances: read(&map, "instances", instances),
             execution: read(&map, "execution", |value| value.choice(&EXECUTIONS)),
-            grants: read(&map, "grants", grants),
+            grants: read(&map, "grants", |value| grants::read(value, source)),
             places: map.places(),
         };
         let annotations = annotations(&map);
@@ -57,7 +52,7 @@ fn annotations(map: &Map) -> BTreeMap<String, String> {
 }
 
 fn limits(value: &Value) -> Option<Limits> {
-    let map = value.map("a map of limits", &["log", "memory", "queue", "table"])?;
+    let map = value.map("a map of limits", &LIMITS)?;
     let number = |key, least| map.get(key)?.number(least..=u32::MAX);
     Some(Limits {
         memory: map
@@ -66,6 +61,7 @@ fn limits(value: &Value) -> Option<Limits> {
         table: number("table", 1),
         queue: number("queue", 0),
         log: number("log", 1),
+        deadline_ms: duration(&map, "deadline"),
     })
 }
 
@@ -87,26 +83,6 @@ fn instances(value: &Value) -> Option<InstancePolicy> {
         calls: number("calls"),
         idle_ms: settings.as_ref().and_then(|map| duration(map, "idle")),
     })
-}
-
-fn grants(value: &Value) -> Option<Grants> {
-    let map = value.map("a map of grants", &["arguments", "environment", "hosts"])?;
-    let environment = map.get("environment");
-    Some(Grants {
-        arguments: texts(&map, "arguments"),
-        environment: environment.map_or_else(BTreeMap::new, |value| {
-            value.texts("a map of environment variables")
-        }),
-        hosts: texts(&map, "hosts"),
-    })
-}
-
-fn texts(map: &Map, key: &str) -> Vec<String> {
-    let list = map.get(key).map(|value| value.list("a list of texts"));
-    let items = list.iter().flatten();
-    items
-        .filter_map(|item| item.written("text").map(str::to_owned))
-        .collect()
 }
 
 fn read<T: Default>(map: &Map, key: &str, read: impl FnOnce(&Value) -> Option<T>) -> T {

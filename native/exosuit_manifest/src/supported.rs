@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::diagnostic::{Code, Diagnostic, Place, Severity};
 use crate::image::Image;
-use crate::model::{ActorSettings, ActorSpec, Execution, Grants, InstancePolicy, Manifest, Spread};
+use crate::model::{ActorSettings, ActorSpec, Execution, InstancePolicy, Manifest, Spread};
 use crate::nearest::hint;
 use crate::node::quote;
 
@@ -115,26 +115,30 @@ impl Host<'_> {
 /// What the manifest can say of an actor, but no host does yet: better refused than passed over.
 fn not_yet(actor: &ActorSpec) -> Vec<Refusal> {
     let ActorSettings {
-        deadline_ms,
         instances,
         execution,
-        grants,
         places,
         limits: _,
+        grants: _,
     } = &actor.settings;
     let settings = [
-        ("deadline", deadline_ms.is_some()),
-        ("execution", *execution != Execution::default()),
-        ("grants", *grants != Grants::default()),
-        ("instances", *instances != InstancePolicy::default()),
+        (
+            "execution",
+            *execution != Execution::default(),
+            "expected auto: where a call begins is a choice of each call, and the others learn \
+             from what the actor did before",
+        ),
+        (
+            "instances",
+            *instances != InstancePolicy::default(),
+            "expected ephemeral: warm instances are not supported yet",
+        ),
     ];
-    let settings = settings.iter().filter(|(_, asked)| *asked);
-    let places = settings.filter_map(|(name, _)| places.get(*name));
-    places
-        .chain(&actor.config_place)
-        .map(|place| {
-            let message = "not supported yet: expected none, so that the default holds";
-            (place.clone(), message.to_owned(), None)
+    let asked = settings.into_iter().filter(|(_, asked, _)| *asked);
+    asked
+        .filter_map(|(name, _, message)| {
+            let place = places.get(name)?;
+            Some((place.clone(), message.to_owned(), None))
         })
         .collect()
 }

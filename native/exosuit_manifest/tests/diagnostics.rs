@@ -333,30 +333,149 @@ fn what_a_host_cannot_honour_is_told_with_its_place() {
 fn settings_that_no_host_honours_yet_are_told_not_passed_over() {
     let refusals = good("settings").unsupported(&BTreeMap::new(), &[], &["MyApp.Clock"]);
 
-    let settings = "spec.components[0].traits[0].properties";
-    let [deadline, instances, execution, grants] =
-        ["deadline", "instances", "execution", "grants"].map(|name| format!("{settings}.{name}"));
+    let path = |component| format!("spec.components[{component}].traits[0].properties");
+    let [instances, execution] =
+        ["instances", "execution"].map(|name| format!("{}.{name}", path(0)));
+    let plain = format!("{}.instances", path(1));
     assert_eq!(
         places(&refusals),
         [
-            (22, 23, "not_here", deadline.as_str()),
             (24, 15, "not_here", instances.as_str()),
             (28, 24, "not_here", execution.as_str()),
-            (30, 15, "not_here", grants.as_str()),
-            (
-                42,
-                24,
-                "not_here",
-                "spec.components[1].traits[0].properties.instances"
-            ),
+            (45, 24, "not_here", plain.as_str()),
         ]
     );
-    let refusals =
-        good("transitional").unsupported(&BTreeMap::new(), &["http-server"], &["MyApp.Clock"]);
-    assert_eq!(
-        places(&refusals),
-        [(14, 11, "not_here", "spec.components[0].properties.config")]
+    let [warm, execution, _] = &refusals[..] else {
+        panic!("expected three refusals");
+    };
+    assert!(warm.message.starts_with("expected ephemeral"));
+    assert!(execution.message.contains("a choice of each call"));
+
+    let builtins = ["http-server"];
+    let configured = good("transitional");
+    let refusals = configured.unsupported(&BTreeMap::new(), &builtins, &["MyApp.Clock"]);
+    assert_eq!(refusals, []);
+}
+
+/// A small manifest with these settings of the trait `exosuit`.
+fn settings(settings: &str) -> String {
+    format!(
+        "{{name: b, type: component, properties: {{image: b.wasm}}, \
+         traits: [{{type: exosuit, properties: {settings}}}]}}"
+    )
+}
+
+#[test]
+fn a_grant_that_is_not_understood_says_what_would_be_right() {
+    let at = "spec.components[1].traits[0].properties.grants";
+    for (grants, path, message) in [
+        ("[a]", "", "expected a map of grants, found a list"),
+        (
+            "{arguments: -v}",
+            ".arguments",
+            "expected a list of texts, found \"-v\"",
+        ),
+        (
+            "{arguments: [[a]]}",
+            ".arguments[0]",
+            "expected a text without zero bytes, found a list",
+        ),
+        (
+            "{arguments: [\"a\\0b\"]}",
+            ".arguments[0]",
+            "expected a text without zero bytes, found \"a\\0b\"",
+        ),
+        (
+            "{environment: [A=1]}",
+            ".environment",
+            "expected a map of environment variables, found a list",
+        ),
+        (
+            "{environment: {A: [1]}}",
+            ".environment.A",
+            "expected text, a number or a boolean, found a list",
+        ),
+        (
+            "{environment: {'A=B': secret}}",
+            ".environment[\"A=B\"]",
+            "expected a name without = and zero bytes, and a value without zero bytes",
+        ),
+        (
+            "{environment: {A: \"secret\\0\"}}",
+            ".environment.A",
+            "expected a name without = and zero bytes, and a value without zero bytes",
+        ),
+        (
+            "{directories: {host: a, guest: /a}}",
+            ".directories",
+            "expected a list of directories, found a map",
+        ),
+        (
+            "{directories: [{guest: /a}]}",
+            ".directories[0].host",
+            "expected the path of a directory, such as ./data, found nothing",
+        ),
+        (
+            "{directories: [{host: a}]}",
+            ".directories[0].guest",
+            "expected a path from the root without . and .., such as /data, found nothing",
+        ),
+        (
+            "{directories: [{host: a, guest: a}]}",
+            ".directories[0].guest",
+            "expected a path from the root without . and .., such as /data, found \"a\"",
+        ),
+        (
+            "{directories: [{host: a, guest: /a/../b}]}",
+            ".directories[0].guest",
+            "expected a path from the root without . and .., such as /data, found \"/a/../b\"",
+        ),
+        (
+            "{directories: [{host: a, guest: /a, access: wirte}]}",
+            ".directories[0].access",
+            "expected read or write; did you mean \"write\"?, found \"wirte\"",
+        ),
+        (
+            "{directories: [{host: a, guest: /a}, {host: b, guest: /a}]}",
+            ".directories[1].guest",
+            "expected a name of its own; line 7 has this one, found \"/a\"",
+        ),
+    ] {
+        let text = mistake(&settings(&format!("{{grants: {grants}}}")));
+        assert!(
+            text.ends_with(&format!(": {at}{path}: {message}")),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn directories_are_counted_as_each_call_opens_them() {
+    let list: Vec<_> = (0..17)
+        .map(|n| format!("{{host: a, guest: /{n}}}"))
+        .collect();
+    let grants = |count: usize| {
+        let directories = list[..count].join(", ");
+        settings(&format!("{{grants: {{directories: [{directories}]}}}}"))
+    };
+    assert!(parse(&with(&grants(16))).is_ok());
+    let text = mistake(&grants(17));
+    assert!(
+        text.ends_with("directories[16]: expected at most 16 directories"),
+        "{text}"
     );
+}
+
+#[test]
+fn a_deadline_is_one_of_the_limits() {
+    let parsed = parse(&with(&settings("{limits: {deadline: 2s}}"))).expect("a good manifest");
+    let limits = &parsed.manifest.components[1].settings.limits;
+    assert_eq!(limits.deadline_ms, Some(2_000));
+    for deadline in ["0s", "5", "[]"] {
+        let text = mistake(&settings(&format!("{{limits: {{deadline: {deadline}}}}}")));
+        let message = "limits.deadline: expected a duration such as 500ms, 30s or 2m";
+        assert!(text.contains(message), "{text}");
+    }
 }
 
 #[test]

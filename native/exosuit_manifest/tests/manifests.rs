@@ -69,6 +69,11 @@ fn the_counter_as_a_wasmbus_actor() {
 fn a_link_on_a_capability_leads_from_it_to_the_component() {
     let manifest = good("counter-component");
 
+    let to_store = &manifest.links[0];
+    assert_eq!(to_store.source.as_str(), "counter-counter");
+    assert_eq!(to_store.target.as_str(), "counter-keyvalue");
+    assert_eq!(to_store.contract.as_str(), "wasi:keyvalue");
+    assert_eq!(to_store.interfaces, ["store", "atomics"]);
     let link = &manifest.links[1];
     assert_eq!(link.source.as_str(), "counter-httpserver");
     assert_eq!(link.target.as_str(), "counter-counter");
@@ -76,6 +81,61 @@ fn a_link_on_a_capability_leads_from_it_to_the_component() {
     assert_eq!(link.interfaces, ["incoming-handler"]);
     assert_eq!(link.source_config["address"], "127.0.0.1:8080");
     assert!(link.target_config.is_empty());
+}
+
+#[test]
+fn components_are_joined_to_each_other_and_to_several_providers_of_one_package() {
+    let text = with(
+        "{name: b, type: component, properties: {image: b.wasm}, traits: [
+          {type: link, properties: {namespace: exosuit, package: test, interfaces: [calc],
+            target: {name: first}}},
+          {type: link, properties: {namespace: wasi, package: keyvalue, interfaces: [store],
+            target: {name: kv}}},
+          {type: link, properties: {namespace: wasi, package: keyvalue, interfaces: [atomics],
+            target: {name: other}}}]}
+    - {name: kv, type: capability, properties: {image: wasmcloud+builtin://keyvalue}}
+    - {name: other, type: capability, properties: {image: wasmcloud+builtin://keyvalue}}",
+    );
+    let parsed = parse(&text).expect("a good manifest");
+
+    let links = parsed.manifest.links.iter().map(|link| {
+        let interfaces = link.interfaces.join(" ");
+        format!(
+            "{} → {}: {}/{interfaces}",
+            link.source, link.target, link.contract
+        )
+    });
+    assert_eq!(
+        links.collect::<Vec<_>>(),
+        [
+            "app-b → app-first: exosuit:test/calc",
+            "app-b → app-kv: wasi:keyvalue/store",
+            "app-b → app-other: wasi:keyvalue/atomics",
+        ]
+    );
+}
+
+#[test]
+fn what_is_set_for_an_end_of_a_link_is_the_providers_to_judge() {
+    let settings = "{address: '127.0.0.1:8080', path: /counter, host: a.example, \
+                    routing_mode: host, default_address: '127.0.0.1:80', new_one: true}";
+    let text = with(&format!(
+        "{{name: http, type: capability, properties: {{image: wasmcloud+builtin://http-server, \
+         config: [{{name: all, properties: {{default_address: '127.0.0.1:80'}}}}]}}, traits: [\
+         {{type: link, properties: {{namespace: wasi, package: http, \
+         interfaces: [incoming-handler], target: {{name: first}}, \
+         source: {{config: [{{name: route, properties: {settings}}}]}}}}}}]}}"
+    ));
+    let parsed = parse(&text).expect("a good manifest");
+
+    assert_eq!(parsed.warnings, []);
+    let link = &parsed.manifest.links[0];
+    assert_eq!(link.source_config.len(), 6);
+    assert_eq!(link.source_config["path"], "/counter");
+    assert_eq!(
+        parsed.manifest.providers[0].config["default_address"],
+        "127.0.0.1:80"
+    );
 }
 
 #[test]
@@ -126,14 +186,22 @@ fn the_trait_exosuit_sets_what_only_exosuit_knows() {
     assert_eq!(
         shape["components"][0]["settings"],
         json!({
-            "limits": {"memory": 64 << 20, "table": 10_000, "queue": 0, "log": 1_000},
-            "deadline_ms": 90_000,
+            "limits": {
+                "memory": 64 << 20,
+                "table": 10_000,
+                "queue": 0,
+                "log": 1_000,
+                "deadline": 90_000,
+            },
             "instances": {"kind": "warm", "pool": 4, "calls": 1_000, "idle_ms": 30_000},
             "execution": "async",
             "grants": {
                 "arguments": ["--verbose"],
                 "environment": {"RUST_LOG": "debug", "WORKERS": "2"},
-                "hosts": ["api.example.com"],
+                "directories": [
+                    {"host": "/apps/data", "guest": "/data", "access": "read"},
+                    {"host": "/var/cache/app", "guest": "/cache", "access": "write"},
+                ],
             },
         })
     );
