@@ -1,8 +1,12 @@
 //! The guest ABIs: how a call gets in and out of an instance.
 //!
-//! [`wasmbus`] is the one there is. Another, as components are, is another variant of [`Prepared`]
-//! and another encoding that [`check`] lets pass.
+//! [`wasmbus`] is that of the OTP era's modules, [`component`] that of WASI 0.2 and the component
+//! model; a [`command`] of WASI preview 1 becomes a component. Both run in a [`store`] that is
+//! bounded in the same way.
 
+mod command;
+mod component;
+mod store;
 mod wasmbus;
 
 use std::sync::Arc;
@@ -10,30 +14,45 @@ use std::sync::Arc;
 use exosuit_core::{Invocation, Reply};
 
 use crate::actor::Shared;
+use crate::code::Code;
 use crate::explain::cut;
 use crate::{Engine, Error};
 
-/// What links the modules of each ABI; made once per engine.
+pub(crate) use self::command::{adapt, is_command};
+
+/// What links the code of each ABI; made once per engine.
 pub(crate) struct Linkers {
     wasmbus: wasmbus::Linker,
+    component: component::Linker,
 }
 
 impl Linkers {
     pub(crate) fn new(engine: &wasmtime::Engine) -> Result<Self, Error> {
         Ok(Self {
             wasmbus: wasmbus::linker(engine)?,
+            component: component::linker(engine)?,
         })
     }
 }
 
-/// A module that was checked against its ABI and linked.
+/// Code that was checked against its ABI and linked.
 pub(crate) enum Prepared {
     Wasmbus(wasmbus::Prepared),
+    Component(Box<component::Prepared>),
 }
 
 impl Prepared {
-    pub(crate) fn new(engine: &Engine, module: &wasmtime::Module) -> Result<Self, Error> {
-        wasmbus::Prepared::new(&engine.linkers().wasmbus, module).map(Self::Wasmbus)
+    pub(crate) fn new(engine: &Engine, code: &Code) -> Result<Self, Error> {
+        let linkers = engine.linkers();
+        match code {
+            Code::Module(module) => {
+                wasmbus::Prepared::new(&linkers.wasmbus, module).map(Self::Wasmbus)
+            }
+            Code::Component(component) => {
+                let prepared = component::Prepared::new(&linkers.component, component)?;
+                Ok(Self::Component(Box::new(prepared)))
+            }
+        }
     }
 
     pub(crate) async fn call(
@@ -43,15 +62,24 @@ impl Prepared {
     ) -> Result<Reply, Error> {
         match self {
             Self::Wasmbus(prepared) => prepared.call(actor, invocation).await.map(Reply::Bytes),
+            // In a box of its own: the calls of wasmbus modules need not make room for it.
+            Self::Component(prepared) => Box::pin(prepared.call(actor, invocation)).await,
         }
     }
 }
 
-/// Whether the bytes claim to be something that an ABI here is for.
-pub(crate) fn check(bytes: &[u8]) -> Result<(), Error> {
+/// What bytes claim to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Module,
+    Component,
+}
+
+/// What the bytes claim to be, of what an ABI here is for.
+pub(crate) fn kind(bytes: &[u8]) -> Result<Kind, Error> {
     match bytes {
-        [b'\0', b'a', b's', b'm', 1, 0, 0, 0, ..] => Ok(()),
-        [b'\0', b'a', b's', b'm', _, _, 1, 0, ..] => Err(Error::Component),
+        [b'\0', b'a', b's', b'm', 1, 0, 0, 0, ..] => Ok(Kind::Module),
+        [b'\0', b'a', b's', b'm', _, _, 1, 0, ..] => Ok(Kind::Component),
         [b'\0', b'a', b's', b'm', ..] => Err(Error::Module(
             "the module is of a version of Wasm that is not known here, expected version 1"
                 .to_owned(),
@@ -68,9 +96,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_core_modules_pass() {
-        assert_eq!(check(b"\0asm\x01\0\0\0"), Ok(()));
-        assert_eq!(check(b"\0asm\x0d\0\x01\0"), Err(Error::Component));
+    fn only_modules_and_components_pass() {
+        assert_eq!(kind(b"\0asm\x01\0\0\0"), Ok(Kind::Module));
+        assert_eq!(kind(b"\0asm\x0d\0\x01\0"), Ok(Kind::Component));
         for bad in [
             &b""[..],
             b"\0as",
@@ -78,10 +106,7 @@ mod tests {
             b"(module)",
             b"\xff\xfe\xff\xfe\xff",
         ] {
-            assert!(
-                matches!(check(bad), Err(Error::Module(_))),
-                "{bad:?} passed"
-            );
+            assert!(matches!(kind(bad), Err(Error::Module(_))), "{bad:?} passed");
         }
     }
 }

@@ -1,12 +1,12 @@
 //! A module with an identity, limits and a way out.
 
 use std::collections::BTreeMap;
-use std::future::{Future, poll_fn};
+use std::future::{Future, poll_fn, ready};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use exosuit_core::{Answer, Deliver, Id, Invocation, LogGate, Reply, bounded};
+use exosuit_core::{Answer, Code, Deliver, Id, Invocation, LogGate, Reply, bounded};
 
 use crate::configuration::MAX_TABLE_ELEMENTS;
 use crate::ticker::Ticker;
@@ -25,7 +25,6 @@ pub(crate) struct Shared {
     pub(crate) id: Id,
     pub(crate) limits: Limits,
     pub(crate) module: Module,
-    #[expect(dead_code, reason = "read by components")]
     pub(crate) config: BTreeMap<String, String>,
     pub(crate) grants: WasiGrants,
     pub(crate) outbound: Weak<dyn Deliver>,
@@ -60,6 +59,19 @@ impl Actor {
     }
 }
 
+impl Shared {
+    /// A call of its guest, on its way to whoever answers it.
+    pub(crate) fn call_out(&self, invocation: Invocation) -> Answer {
+        match self.outbound.upgrade() {
+            Some(outbound) => outbound.deliver(invocation),
+            None => Box::pin(ready(Err(exosuit_core::Error::new(
+                Code::Dropped,
+                "the host of this actor has stopped",
+            )))),
+        }
+    }
+}
+
 impl Deliver for Actor {
     fn deliver(&self, invocation: Invocation) -> Answer {
         let actor = self.0.clone();
@@ -83,7 +95,7 @@ async fn answer(actor: &Arc<Shared>, call: Invocation) -> Result<Reply, exosuit_
 }
 
 /// Reports what the log lost of a call once its instance is gone, also when the call is dropped.
-struct Settled<'a>(&'a Shared);
+pub(crate) struct Settled<'a>(pub(crate) &'a Shared);
 
 impl Drop for Settled<'_> {
     fn drop(&mut self) {
@@ -92,7 +104,7 @@ impl Drop for Settled<'_> {
 }
 
 /// Has the epoch advance whenever `call` is being polled.
-async fn ticking<T>(ticker: &Ticker, mut call: Pin<&mut impl Future<Output = T>>) -> T {
+pub(crate) async fn ticking<T>(ticker: &Ticker, mut call: Pin<&mut impl Future<Output = T>>) -> T {
     poll_fn(|context| {
         let _running = ticker.run();
         call.as_mut().poll(context)

@@ -14,6 +14,7 @@ use std::time::SystemTime;
 use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
 
+use crate::code::Code;
 use crate::module::Digest;
 
 const KEY_FILE: &str = "key";
@@ -58,7 +59,7 @@ impl Cache {
     }
 
     /// The code for this content, if it is there and good.
-    pub(crate) fn load(&self, digest: &Digest) -> Option<wasmtime::Module> {
+    pub(crate) fn load(&self, digest: &Digest) -> Option<Code> {
         let file = fs::read(self.path(digest)).ok()?;
         let (mac, code) = file.split_at_checked(MAC_BYTES)?;
         self.mac(digest, code).verify_slice(mac).ok()?;
@@ -70,15 +71,15 @@ impl Cache {
         unsafe_code,
         reason = "compiled code is taken as it is; there is no other way in"
     )]
-    fn deserialize(&self, code: &[u8]) -> Option<wasmtime::Module> {
+    fn deserialize(&self, code: &[u8]) -> Option<Code> {
         // SAFETY: `load` has checked the MAC of these very bytes, so it was this cache, with this
-        // version of wasmtime and these settings, that wrote what `Module::serialize` gave it.
-        unsafe { wasmtime::Module::deserialize(&self.engine, code) }.ok()
+        // version of wasmtime and these settings, that wrote what `Code::serialize` gave it.
+        unsafe { Code::deserialize(&self.engine, code) }
     }
 
     /// Keeps the code. Whoever reads meanwhile sees the old file or the new one, whole.
-    pub(crate) fn store(&self, digest: &Digest, module: &wasmtime::Module) -> wasmtime::Result<()> {
-        let code = module.serialize()?;
+    pub(crate) fn store(&self, digest: &Digest, code: &Code) -> wasmtime::Result<()> {
+        let code = code.serialize()?;
         let mac = self.mac(digest, &code).finalize().into_bytes();
         let temporary = temporary(&self.directory)?;
         write_new(&temporary, &[&mac, &code])?;

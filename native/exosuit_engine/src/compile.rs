@@ -10,6 +10,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use tokio::sync::{oneshot, watch};
 
 use crate::cache::Cache;
+use crate::code::Code;
 use crate::configuration::setup;
 use crate::module::{Compiled, Digest};
 use crate::{Engine, EngineOptions, Error, Module, Stats, abi};
@@ -83,7 +84,7 @@ impl Compiler {
                 max: self.module_bytes,
             });
         }
-        abi::check(bytes)
+        abi::kind(bytes).map(drop)
     }
 }
 
@@ -172,23 +173,22 @@ impl Drop for Pilot {
 fn build(engine: &Engine, digest: Digest, bytes: &[u8]) -> Result<Module, Error> {
     let Compiler { cache, counts, .. } = engine.compiler();
     let cached = cache.as_ref().ok().and_then(|cache| cache.load(&digest));
-    if let Some(module) = cached {
+    if let Some(code) = cached {
         counts.loaded.fetch_add(1, Relaxed);
-        return prepare(engine, digest, &module);
+        return prepare(engine, digest, &code);
     }
-    let module = wasmtime::Module::from_binary(engine.wasmtime(), bytes)
-        .map_err(|error| Error::Module(format!("the module is not valid: {error:#}")))?;
+    let code = Code::compile(engine.wasmtime(), bytes)?;
     counts.compiled.fetch_add(1, Relaxed);
-    let prepared = prepare(engine, digest, &module)?;
+    let prepared = prepare(engine, digest, &code)?;
     if let Ok(cache) = cache
-        && cache.store(&digest, &module).is_err()
+        && cache.store(&digest, &code).is_err()
     {
         counts.not_cached.fetch_add(1, Relaxed);
     }
     Ok(prepared)
 }
 
-fn prepare(engine: &Engine, digest: Digest, module: &wasmtime::Module) -> Result<Module, Error> {
-    let compiled = Compiled::new(engine.clone(), digest, module)?;
+fn prepare(engine: &Engine, digest: Digest, code: &Code) -> Result<Module, Error> {
+    let compiled = Compiled::new(engine.clone(), digest, code)?;
     Ok(Module(Arc::new(compiled)))
 }

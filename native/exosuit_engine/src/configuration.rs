@@ -23,6 +23,17 @@ const MAX_INSTANCE_SIZE: usize = 10 << 20;
 const MEMORY_KEPT_RESIDENT: usize = 2 << 20;
 const TABLE_KEPT_RESIDENT: usize = 512 << 10;
 
+// A component of languages that need an adapter has four core instances, two memories and some
+// tables; others have one to three. These bound what one takes from the pool.
+const CORE_INSTANCES_PER_COMPONENT: u32 = 30;
+const MEMORIES_PER_COMPONENT: u32 = 4;
+const TABLES_PER_COMPONENT: u32 = 8;
+
+/// What components have of each on average, for which the pool has room.
+const CORE_INSTANCES: u32 = 5;
+const MEMORIES: u32 = 2;
+const TABLES: u32 = 3;
+
 /// Where instances live.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Allocator {
@@ -68,10 +79,15 @@ fn common() -> Config {
 
 fn pooling(slots: u32) -> Config {
     let mut pool = PoolingAllocationConfig::new();
-    pool.total_core_instances(slots)
-        .total_memories(slots)
-        .total_tables(slots)
+    pool.total_component_instances(slots)
+        .total_core_instances(slots.saturating_mul(CORE_INSTANCES))
+        .total_memories(slots.saturating_mul(MEMORIES))
+        .total_tables(slots.saturating_mul(TABLES))
         .total_stacks(slots)
+        .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT)
+        .max_memories_per_component(MEMORIES_PER_COMPONENT)
+        .max_tables_per_component(TABLES_PER_COMPONENT)
+        .max_component_instance_size(MAX_INSTANCE_SIZE)
         .max_core_instance_size(MAX_INSTANCE_SIZE)
         .table_elements(MAX_TABLE_ELEMENTS)
         .linear_memory_keep_resident(MEMORY_KEPT_RESIDENT)

@@ -17,10 +17,7 @@ pub enum Error {
         /// How many there may be.
         max: usize,
     },
-    /// A component, for which there is no ABI yet.
-    #[error("components are not run yet: expected a core module of the wasmbus ABI")]
-    Component,
-    /// Not a module that runs here.
+    /// Not a module or a component that runs here.
     #[error("{0}")]
     Module(String),
     /// The module starts with more than the actor may have.
@@ -65,6 +62,12 @@ pub enum Error {
     /// The guest answered with an error.
     #[error("{0}")]
     Guest(String),
+    /// The component exports no such function.
+    #[error("{0}")]
+    UnknownOperation(String),
+    /// The arguments are not those of the function.
+    #[error("{0}")]
+    Input(String),
     /// The payload does not fit a 32-bit guest.
     #[error("{what} has {size} bytes, more than a guest can address")]
     Unaddressable {
@@ -108,9 +111,7 @@ impl Error {
     pub fn code(&self) -> Code {
         match self {
             Self::Setup(_) | Self::Compiler => Code::Internal,
-            Self::TooLarge { .. } | Self::Component | Self::Module(_) | Self::Oversized { .. } => {
-                Code::InvalidModule
-            }
+            Self::TooLarge { .. } | Self::Module(_) | Self::Oversized { .. } => Code::InvalidModule,
             Self::Directory { .. } => Code::Io,
             Self::Overloaded(_) => Code::Overloaded,
             Self::Trap(_) | Self::Exit(_) | Self::OutOfBounds { .. } | Self::NotText { .. } => {
@@ -119,7 +120,8 @@ impl Error {
             Self::Limit(_) => Code::Limit,
             Self::Deadline => Code::Deadline,
             Self::Guest(_) => Code::Guest,
-            Self::Unaddressable { .. } => Code::InvalidInput,
+            Self::UnknownOperation(_) => Code::UnknownOperation,
+            Self::Unaddressable { .. } | Self::Input(_) => Code::InvalidInput,
             Self::Host(error) => error.code,
         }
     }

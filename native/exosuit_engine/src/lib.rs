@@ -18,6 +18,7 @@
 mod abi;
 mod actor;
 mod cache;
+mod code;
 mod compile;
 mod configuration;
 mod engine;

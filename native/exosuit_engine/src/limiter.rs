@@ -8,6 +8,8 @@ use crate::Limits;
 /// not traps, and `reached` then says why.
 pub(crate) struct Limiter {
     limits: Limits,
+    /// What all memories of the instance have by now.
+    memory: usize,
     reached: Option<String>,
 }
 
@@ -15,6 +17,7 @@ impl Limiter {
     pub(crate) fn new(limits: Limits) -> Self {
         Self {
             limits,
+            memory: 0,
             reached: None,
         }
     }
@@ -40,12 +43,17 @@ impl Limiter {
 impl ResourceLimiter for Limiter {
     fn memory_growing(
         &mut self,
-        _current: usize,
+        current: usize,
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
         let limit = self.limits.memory_bytes;
-        Ok(self.admit(desired, limit, || format!("memory limit of {limit} bytes")))
+        let all = self.memory.saturating_add(desired - current.min(desired));
+        let fits = self.admit(all, limit, || format!("memory limit of {limit} bytes"));
+        if fits {
+            self.memory = all;
+        }
+        Ok(fits)
     }
 
     fn table_growing(

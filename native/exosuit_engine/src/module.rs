@@ -6,6 +6,7 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 
 use crate::abi::Prepared;
+use crate::code::Code;
 use crate::{Engine, Error, Limits};
 
 /// What Wasm counts memory in.
@@ -51,19 +52,14 @@ pub(crate) struct Compiled {
 }
 
 impl Compiled {
-    pub(crate) fn new(
-        engine: Engine,
-        digest: Digest,
-        module: &wasmtime::Module,
-    ) -> Result<Self, Error> {
-        let needs = module.resources_required();
-        let pages = needs.max_initial_memory_size.unwrap_or(0);
+    pub(crate) fn new(engine: Engine, digest: Digest, code: &Code) -> Result<Self, Error> {
+        let (pages, table_at_start) = code.at_start();
         Ok(Self {
-            prepared: Prepared::new(&engine, module)?,
+            prepared: Prepared::new(&engine, code)?,
             engine,
             digest,
             memory_at_start: pages.saturating_mul(PAGE),
-            table_at_start: needs.max_initial_table_size.unwrap_or(0),
+            table_at_start,
         })
     }
 }
@@ -77,6 +73,10 @@ impl Module {
     /// Whether the two are one piece of compiled code.
     pub fn shares_code_with(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.0.engine
     }
 
     pub(crate) fn starts_within(&self, limits: &Limits) -> Result<(), Error> {

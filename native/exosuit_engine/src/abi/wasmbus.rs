@@ -27,7 +27,7 @@ pub(super) use self::imports::linker;
 
 pub(super) type Linker = wasmtime::Linker<State>;
 
-const GUEST_CALL: &str = "__guest_call";
+pub(super) const GUEST_CALL: &str = "__guest_call";
 const MEMORY: &str = "memory";
 const WASI: &str = "wasi_snapshot_preview1";
 

@@ -1,7 +1,7 @@
 //! What a guest sees of its host: the nine imports of `wasmbus`, and WASI preview 1.
 
 use bytes::Bytes;
-use exosuit_core::{Code, Invocation, LogGate, LogLevel, Origin, Reply, Target};
+use exosuit_core::{Invocation, LogGate, LogLevel, Origin, Reply, Target};
 use wasmtime::Caller;
 use wasmtime_wasi::p1;
 
@@ -106,13 +106,7 @@ async fn host_call(mut caller: Caller<'_, State>, call: HostCall) -> wasmtime::R
     state.host_response = Bytes::new();
     state.host_error = None;
 
-    let answer = match state.actor.outbound.upgrade() {
-        Some(outbound) => outbound.deliver(invocation).await,
-        None => Err(exosuit_core::Error::new(
-            Code::Dropped,
-            "the host of this actor has stopped",
-        )),
-    };
+    let answer = state.actor.call_out(invocation).await;
 
     let state = caller.data_mut();
     match answer.and_then(Reply::into_bytes) {

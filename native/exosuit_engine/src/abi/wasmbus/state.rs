@@ -1,19 +1,16 @@
 //! What one call knows: the data of its store.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
 use exosuit_core::Invocation;
-use wasmtime::{ModuleExport, Store, UpdateDeadline};
+use wasmtime::{ModuleExport, Store};
 use wasmtime_wasi::p1::WasiP1Ctx;
 
+use super::super::store::{Limited, bounded};
 use crate::actor::Shared;
 use crate::limiter::Limiter;
 use crate::{Error, sandbox};
-
-/// Ticks of the epoch until a guest gives others their turn.
-const SLICE: u64 = 1;
 
 /// What one call knows.
 pub(crate) struct State {
@@ -29,6 +26,12 @@ pub(crate) struct State {
     pub(super) host_response: Bytes,
     /// Until the guest has read it.
     pub(super) host_error: Option<exosuit_core::Error>,
+}
+
+impl Limited for State {
+    fn limiter(&mut self) -> &mut Limiter {
+        &mut self.limiter
+    }
 }
 
 impl State {
@@ -54,22 +57,10 @@ impl State {
         })
     }
 
-    /// A store that gives way at the end of each slice and traps at the deadline.
+    /// A store for this call.
     pub(super) fn into_store(self, engine: &wasmtime::Engine) -> Store<Self> {
         let deadline = self.call.context.deadline;
-        let mut store = Store::new(engine, self);
-        store.limiter(|state| &mut state.limiter);
-        store.set_epoch_deadline(SLICE);
-        store.epoch_deadline_callback(move |_| {
-            if Instant::now() >= deadline {
-                return Err(Error::Deadline.into());
-            }
-            // Tokio's way to yield lets its timers and sockets have their turn as well; wasmtime's
-            // own would wait in line before them 61 times.
-            let turn = Box::pin(tokio::task::yield_now());
-            Ok(UpdateDeadline::YieldCustom(SLICE, turn))
-        });
-        store
+        bounded(engine, self, deadline)
     }
 
     pub(super) fn wasi(&mut self) -> &mut WasiP1Ctx {

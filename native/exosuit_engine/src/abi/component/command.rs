@@ -1,0 +1,59 @@
+//! `wasi:cli/run`: a program that runs once, with the payload as its input and its output as the
+//! answer.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use exosuit_core::{Context, Reply};
+use wasmtime::component::{ComponentExportIndex, InstancePre};
+use wasmtime_wasi::I32Exit;
+use wasmtime_wasi::p2::pipe::{MemoryInputPipe, MemoryOutputPipe};
+
+use super::function::function;
+use super::state::State;
+use crate::actor::Shared;
+use crate::explain::explain;
+use crate::{Error, sandbox};
+
+/// The interface that such a program exports.
+const RUN: &str = "wasi:cli/run";
+
+/// Whether the operation is that of a program.
+pub(super) fn is_run(operation: &str) -> bool {
+    operation
+        .strip_prefix(RUN)
+        .is_some_and(|rest| rest.starts_with(['@', '#']))
+}
+
+/// Runs it to its end.
+pub(super) async fn run(
+    instance: &InstancePre<State>,
+    index: &ComponentExportIndex,
+    actor: &Arc<Shared>,
+    context: Context,
+    input: Bytes,
+) -> Result<Reply, Error> {
+    let output = MemoryOutputPipe::new(actor.limits.message_bytes);
+    let mut wasi = sandbox::open(actor)?;
+    wasi.stdin(MemoryInputPipe::new(input))
+        .stdout(output.clone());
+    let state = State::with(actor, context, Some(wasi));
+    let mut store = state.into_store(instance.engine());
+    let ended = async {
+        let instance = instance.instantiate_async(&mut store).await?;
+        let run = function(&mut store, instance, index)?;
+        let run = run.typed::<(), (Result<(), ()>,)>(&store)?;
+        run.call_async(&mut store, ()).await
+    };
+    match ended.await {
+        Ok((Ok(()),)) => Ok(Reply::Bytes(output.contents())),
+        Ok((Err(()),)) => Err(Error::Guest("the program failed".to_owned())),
+        Err(error) => match error.downcast_ref() {
+            Some(I32Exit(0)) => Ok(Reply::Bytes(output.contents())),
+            Some(I32Exit(status)) => Err(Error::Guest(format!(
+                "the program exited with status {status}"
+            ))),
+            None => Err(explain(&error, &store.data().limiter)),
+        },
+    }
+}

@@ -1,0 +1,84 @@
+//! What one call knows: the data of its store, as WASI and the other imports see it.
+
+use std::sync::Arc;
+
+use exosuit_core::Context;
+use wasmtime::Store;
+use wasmtime_wasi::{ResourceTable, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+
+use super::super::store::{Limited, bounded};
+use super::caller::Caller;
+use crate::actor::Shared;
+use crate::limiter::Limiter;
+use crate::{Error, sandbox};
+
+/// What one call knows.
+pub(crate) struct State {
+    pub(super) caller: Caller,
+    pub(super) limiter: Limiter,
+    pub(super) table: ResourceTable,
+    /// Made when the guest first uses it: most import more of WASI than they call. Where it may
+    /// fail, it is made before the guest runs.
+    wasi: Option<Box<WasiCtx>>,
+    http: WasiHttpCtx,
+}
+
+impl State {
+    pub(super) fn new(actor: &Arc<Shared>, context: Context) -> Result<Self, Error> {
+        let wasi = match actor.grants.directories.as_slice() {
+            [] => None,
+            _ => Some(sandbox::open(actor)?),
+        };
+        Ok(Self::with(actor, context, wasi))
+    }
+
+    /// For a guest whose standard streams are not the usual ones.
+    pub(super) fn with(
+        actor: &Arc<Shared>,
+        context: Context,
+        wasi: Option<WasiCtxBuilder>,
+    ) -> Self {
+        let actor = Arc::clone(actor);
+        Self {
+            limiter: Limiter::new(actor.limits),
+            caller: Caller { actor, context },
+            table: ResourceTable::new(),
+            wasi: wasi.map(|mut wasi| Box::new(wasi.build())),
+            http: WasiHttpCtx::new(),
+        }
+    }
+
+    /// A store for this call.
+    pub(super) fn into_store(self, engine: &wasmtime::Engine) -> Store<Self> {
+        let deadline = self.caller.context.deadline;
+        bounded(engine, self, deadline)
+    }
+}
+
+impl Limited for State {
+    fn limiter(&mut self) -> &mut Limiter {
+        &mut self.limiter
+    }
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        let actor = &self.caller.actor;
+        let sandbox = || Box::new(sandbox::without_directories(actor).build());
+        WasiCtxView {
+            ctx: self.wasi.get_or_insert_with(sandbox),
+            table: &mut self.table,
+        }
+    }
+}
+
+impl WasiHttpView for State {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView {
+            hooks: &mut self.caller,
+            table: &mut self.table,
+            ctx: &mut self.http,
+        }
+    }
+}

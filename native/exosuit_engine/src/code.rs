@@ -1,0 +1,85 @@
+//! Machine code: of a module or of a component.
+
+use wasmtime::component::Component;
+use wasmtime::{Module, Precompiled};
+
+use crate::Error;
+use crate::abi::{self, Kind};
+
+/// What was compiled.
+pub(crate) enum Code {
+    Module(Module),
+    Component(Component),
+}
+
+impl Code {
+    /// Compiles a module or a component; a command of WASI preview 1 becomes a component.
+    pub(crate) fn compile(engine: &wasmtime::Engine, bytes: &[u8]) -> Result<Self, Error> {
+        match abi::kind(bytes)? {
+            Kind::Module if abi::is_command(bytes) => {
+                let component = abi::adapt(bytes)?;
+                Self::component(engine, &component)
+            }
+            Kind::Module => {
+                let module = Module::from_binary(engine, bytes);
+                module
+                    .map(Self::Module)
+                    .map_err(|error| invalid("module", &error))
+            }
+            Kind::Component => Self::component(engine, bytes),
+        }
+    }
+
+    fn component(engine: &wasmtime::Engine, bytes: &[u8]) -> Result<Self, Error> {
+        let component = Component::from_binary(engine, bytes);
+        component
+            .map(Self::Component)
+            .map_err(|error| invalid("component", &error))
+    }
+
+    /// Takes what [`Self::serialize`] gave.
+    ///
+    /// # Safety
+    ///
+    /// The bytes must be just that, of this version of wasmtime: they are run as they are.
+    #[expect(
+        unsafe_code,
+        reason = "compiled code is taken as it is; there is no other way in"
+    )]
+    pub(crate) unsafe fn deserialize(engine: &wasmtime::Engine, bytes: &[u8]) -> Option<Self> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match wasmtime::Engine::detect_precompiled(bytes)? {
+                Precompiled::Module => Module::deserialize(engine, bytes).ok().map(Self::Module),
+                Precompiled::Component => Component::deserialize(engine, bytes)
+                    .ok()
+                    .map(Self::Component),
+            }
+        }
+    }
+
+    pub(crate) fn serialize(&self) -> wasmtime::Result<Vec<u8>> {
+        match self {
+            Self::Module(module) => module.serialize(),
+            Self::Component(component) => component.serialize(),
+        }
+    }
+
+    /// The most pages that one of its memories starts with, and elements that one of its tables does.
+    pub(crate) fn at_start(&self) -> (u64, u64) {
+        let needs = match self {
+            Self::Module(module) => Some(module.resources_required()),
+            Self::Component(component) => component.resources_required(),
+        };
+        needs.map_or((0, 0), |needs| {
+            (
+                needs.max_initial_memory_size.unwrap_or(0),
+                needs.max_initial_table_size.unwrap_or(0),
+            )
+        })
+    }
+}
+
+fn invalid(what: &str, error: &wasmtime::Error) -> Error {
+    Error::Module(format!("the {what} is not valid: {error:#}"))
+}
