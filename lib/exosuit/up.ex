@@ -23,7 +23,10 @@ defmodule Exosuit.Up do
     end
   end
 
-  @doc "Starts the host of this VM, and on it what the manifests name; all of them must be right."
+  @doc """
+  Starts the host of this VM, and on it what the manifests name; all of them must be right. What
+  cannot start is told, and the rest goes on; where nothing is left, neither does the host.
+  """
   @spec run(keyword(), [Path.t()]) :: {:ok, pid()} | {:error, term()}
   def run(options, manifests) do
     options = Keyword.put(options, :name, @host)
@@ -31,8 +34,8 @@ defmodule Exosuit.Up do
     with :ok <- check(manifests, options),
          {:ok, pid} <- Supervisor.start_child(Exosuit.Supervisor, host(options)) do
       Report.host(Exosuit.inventory(@host), options)
-      Enum.each(manifests, &apply_manifest/1)
-      {:ok, pid}
+      refused? = manifests |> Enum.map(&apply_manifest/1) |> Enum.member?(:refused)
+      if refused? and idle?(Exosuit.inventory(@host)), do: give_up(), else: {:ok, pid}
     end
   end
 
@@ -46,6 +49,15 @@ defmodule Exosuit.Up do
       {:DOWN, ^monitor, :process, _pid, :shutdown} -> :ok
       {:DOWN, ^monitor, :process, _pid, reason} -> fail({:host, reason})
     end
+  end
+
+  defp idle?(%{actors: actors, providers: providers}) do
+    not Enum.any?(actors ++ providers, &(&1.status == :running))
+  end
+
+  defp give_up do
+    :ok = Supervisor.terminate_child(Exosuit.Supervisor, @host)
+    {:error, "nothing runs: all was refused"}
   end
 
   # Started again it would be empty: better that the VM ends, and whoever watches over that decides.
@@ -82,10 +94,12 @@ defmodule Exosuit.Up do
     case Exosuit.apply_manifest(@host, path) do
       {:ok, outcomes, warnings} ->
         Report.applied(path, outcomes, warnings, Exosuit.inventory(@host))
+        if Enum.any?(outcomes, &match?({_step, {:error, _}}, &1)), do: :refused, else: :ok
 
       # It was good a moment ago: somebody writes to it. The host stays, and says so.
       {:error, diagnostics} ->
         Report.diagnostics(diagnostics)
+        :refused
     end
   end
 

@@ -2,9 +2,10 @@ defmodule Exosuit.UpTest do
   # `bin/exosuit up` as a user runs it: a process of its own, on the example of the README.
   use Exosuit.HostCase, async: true
 
+  import Exosuit.Program
+
   alias Exosuit.Http
 
-  @root Path.expand("../..", __DIR__)
   @moduletag timeout: 600_000
 
   test "runs the example, stops in order, and goes on counting the next time" do
@@ -27,15 +28,14 @@ defmodule Exosuit.UpTest do
     {manifest, _port} = counter!()
     up = up!([manifest])
     await_line(up, "ready")
-    command = Path.join(@root, "bin/exosuit")
     dir = Path.dirname(manifest)
-    assert {inventory, 0} = System.cmd(command, ["inventory"], cd: dir)
+    assert {inventory, 0} = System.cmd(command(), ["inventory"], cd: dir)
     assert inventory =~ ~r/^counter-counter +running +10 +Counter +1 /m
 
     second = up!([manifest])
     assert {1, output} = await_exit(second)
     assert output =~ ~r/^error: it is there already: another host runs on /m
-    assert {_inventory, 0} = System.cmd(command, ["inventory"], cd: dir)
+    assert {_inventory, 0} = System.cmd(command(), ["inventory"], cd: dir)
     assert stop(up, "TERM") == 0
     refute File.exists?(Path.join(dir, ".exosuit/exosuit.sock"))
   end
@@ -59,40 +59,18 @@ defmodule Exosuit.UpTest do
     assert stop(up, "TERM") == 0
   end
 
-  defp counter!(change \\ & &1) do
+  test "ends with status 1 where all is refused, and keeps nothing open" do
+    stranger = Guests.key("account")["public_key"]
     dir = tmp_dir!()
-    port = free_port()
-    example = Path.join(@root, "examples/counter")
-    File.cp!(Path.join(example, "counter_s.wasm"), Path.join(dir, "counter_s.wasm"))
-
-    text = example |> Path.join("app.yaml") |> File.read!() |> change.()
     manifest = Path.join(dir, "app.yaml")
-    File.write!(manifest, String.replace(text, "127.0.0.1:8080", "127.0.0.1:#{port}"))
-    {manifest, port}
-  end
+    {signed, _keys} = Guests.sign(dir, "echo")
+    File.rename!(signed, Path.join(dir, "app.wasm"))
+    File.write!(manifest, worker_manifest())
 
-  defp up!(arguments) do
-    command = Path.join(@root, "bin/exosuit")
-    options = [:binary, :exit_status, :stderr_to_stdout, args: ["up" | arguments]]
-    Port.open({:spawn_executable, command}, options)
-  end
-
-  # What it printed so far, once a line of it begins with `start`.
-  defp await_line(port, start, output \\ "") do
-    if output =~ ~r/^#{start}/m do
-      output
-    else
-      receive do
-        {^port, {:data, more}} -> await_line(port, start, output <> more)
-        {^port, {:exit_status, status}} -> flunk("it ended with #{status}:\n#{output}")
-      end
-    end
-  end
-
-  defp stop(port, signal) do
-    {:os_pid, pid} = Port.info(port, :os_pid)
-    {_output, 0} = System.cmd("kill", ["-#{signal}", "#{pid}"])
-    {status, _output} = await_exit(port)
-    status
+    assert {1, output} = await_exit(up!([manifest, "--trust", stranger]))
+    assert output =~ "  refused: actor app-worker: the claims are refused"
+    assert output =~ ~r/^error: nothing runs: all was refused$/m
+    refute output =~ "ready"
+    refute File.exists?(Path.join(dir, ".exosuit/exosuit.sock"))
   end
 end

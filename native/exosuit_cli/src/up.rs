@@ -21,7 +21,8 @@ const ARGUMENTS: &str = "EXOSUIT_UP";
 
 #[derive(Args)]
 #[command(after_long_help = "\
-The host runs in the foreground until Ctrl-C or SIGTERM, then drains and stops.
+The host runs in the foreground until Ctrl-C or SIGTERM, then drains and stops. What is refused is
+told, and the rest goes on; where nothing is left, the exit code is 1.
 
 Example:
   exosuit up examples/counter/app.yaml --host-label zone=home --data-dir ./data")]
