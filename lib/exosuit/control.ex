@@ -3,7 +3,7 @@ defmodule Exosuit.Control do
   The door of a running host: a Unix socket in its data directory that only its owner can open.
 
       Control (rest_for_one)
-      ├── Commands      a task per command that runs
+      ├── Commands      a task per command that runs, so many at the most
       ├── Connections   a task per client, so many at the most
       └── Listener      owns the socket, and hands each client over
 
@@ -25,6 +25,9 @@ defmodule Exosuit.Control do
 
   # Clients are command lines and dashboards of one person.
   @connections 32
+
+  # A client has one at a time; but what changes the host goes on when its client has hung up.
+  @commands 64
 
   # It must not take the host with it, however often it falls.
   @restarts 1_000
@@ -55,14 +58,15 @@ defmodule Exosuit.Control do
     context = %{commands: commands, connections: connections, host: {api, config.name}}
 
     children = [
-      Supervisor.child_spec({Task.Supervisor, name: commands}, id: :commands),
-      Supervisor.child_spec(
-        {Task.Supervisor, name: connections, max_children: @connections},
-        id: :connections
-      ),
+      tasks(:commands, commands, @commands),
+      tasks(:connections, connections, @connections),
       {Listener, {config, path(config.data_dir), context}}
     ]
 
     Supervisor.init(children, strategy: :rest_for_one, max_restarts: @restarts)
+  end
+
+  defp tasks(id, name, at_most) do
+    Supervisor.child_spec({Task.Supervisor, name: name, max_children: at_most}, id: id)
   end
 end

@@ -166,6 +166,18 @@ defmodule Exosuit.ControlTest do
     assert {:ok, "x"} = Exosuit.call(it.host, "faults", "echo", "x", timeout: 20_000)
   end
 
+  test "commands of clients that left are so many at the most", it do
+    commands = Exosuit.Directory.via(it.host, :control_commands)
+    wait = fn -> Task.Supervisor.start_child(commands, fn -> receive do: (:end -> :ok) end) end
+    [{:ok, task} | _] = Enum.take_while(Stream.repeatedly(wait), &match?({:ok, _task}, &1))
+
+    client = connect(it.dir)
+    assert %{"error" => %{"code" => "overloaded"} = error} = ask_again(client, "inventory")
+    assert error["detail"] =~ "too many commands"
+    kill(task)
+    assert %{"ok" => _inventory} = ask_again(client, "inventory")
+  end
+
   # The process of the command that a connection waits for, and not the supervisor that it asks for one.
   defp awaited(host, connection) do
     commands = Task.Supervisor.children(Exosuit.Directory.via(host, :control_commands))

@@ -97,19 +97,26 @@ defmodule Exosuit.Control.Connection do
   end
 
   defp execute(command, %{context: context} = state) do
-    task =
-      Task.Supervisor.async_nolink(context.commands, Execution, :run, [command, context.host])
+    tag = make_ref()
+    arguments = [command, context.host, {self(), tag}]
 
-    await(task, command, arm(state))
+    case Task.Supervisor.start_child(context.commands, Execution, :answer, arguments) do
+      {:ok, task} ->
+        await({task, Process.monitor(task), tag}, command, arm(state))
+
+      {:error, :max_children} ->
+        error = Error.new(:overloaded, "too many commands of clients that left still run here")
+        say(state, Reply.error(command.id, error))
+    end
   end
 
-  defp await(%{ref: ref} = task, command, %{socket: socket} = state) do
+  defp await({task, monitor, tag}, command, %{socket: socket} = state) do
     receive do
-      {^ref, result} ->
-        Process.demonitor(ref, [:flush])
+      {^tag, result} ->
+        Process.demonitor(monitor, [:flush])
         say(state, Reply.result(command.id, result))
 
-      {:DOWN, ^ref, :process, _pid, _reason} ->
+      {:DOWN, ^monitor, :process, _pid, _reason} ->
         error = Error.new(:internal, "the command crashed; the host's log says more")
         say(state, Reply.error(command.id, error))
 
@@ -123,7 +130,7 @@ defmodule Exosuit.Control.Connection do
 
   # A call ends with who made it. What changes the host is brought to its end all the same.
   defp abandon(task, %Command{name: :call}) do
-    Task.shutdown(task, :brutal_kill)
+    Process.exit(task, :kill)
     :closed
   end
 

@@ -7,6 +7,11 @@ defmodule Exosuit.Control.Execution do
 
   @type result :: {:ok, term()} | {:error, Error.t()} | {:error, Error.t(), diagnostics :: list()}
 
+  @doc "Carries out a command, and sends how it went as `{tag, result}`."
+  @spec answer(Command.t(), Exosuit.Control.context(), {pid(), reference()}) ::
+          {reference(), result()}
+  def answer(command, context, {client, tag}), do: send(client, {tag, run(command, context)})
+
   @doc "Carries out a command, and waits for how it goes."
   @spec run(Command.t(), Exosuit.Control.context()) :: result()
   def run(%Command{name: name, arguments: arguments}, {api, host}) do
