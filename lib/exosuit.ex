@@ -105,6 +105,7 @@ defmodule Exosuit do
     "the name of a built-in one or a module that uses Exosuit.Provider",
     &Options.provider?/1
   }
+  @provider_forms "NAME or wasmcloud+builtin://NAME for a built-in provider, or exosuit+module://NAME"
   @contract {"a namespace and a package, as in \"wasmcloud:keyvalue\"", &__MODULE__.contract?/1}
   @link_key [
     source: [type: :string, doc: "the id of the actor."],
@@ -213,6 +214,9 @@ defmodule Exosuit do
   Starts a provider and waits until it runs: a built-in one, `"http-server"` or `"keyvalue"`, or a
   module of yours, see `Exosuit.Provider`.
 
+  Where there is only text, as on the control socket, it is named as in a manifest:
+  `"exosuit+module://NAME"` is one of the host's `:providers`, and its id by default that name.
+
   ## Options
 
   #{Options.docs(@provider)}
@@ -221,12 +225,13 @@ defmodule Exosuit do
           {:ok, id()} | {:error, Error.t()}
   def start_provider(host, provider, options \\ []) do
     config = config!(host)
-    {name, artifact} = provider_artifact(provider)
     options = Options.validate!(options, @provider)
-    id = options[:id] || name
-    fields = [artifact: artifact] ++ Keyword.put(options, :id, id)
 
-    with :ok <- Roster.start(config, struct!(ProviderSpecification, fields)), do: {:ok, id}
+    with {:ok, {name, artifact}} <- provider_artifact(provider, config),
+         id = options[:id] || name,
+         fields = [artifact: artifact] ++ Keyword.put(options, :id, id),
+         :ok <- Roster.start(config, struct!(ProviderSpecification, fields)),
+         do: {:ok, id}
   end
 
   @doc "Stops a provider: its sockets are closed and its files let go of."
@@ -357,13 +362,32 @@ defmodule Exosuit do
     raise ArgumentError, "expected the actor as a path or {:bytes, wasm}, got: #{inspect(other)}"
   end
 
-  defp provider_artifact(name) when is_binary(name) do
-    {Options.argument!(name, "the provider", :string), {:builtin, name}}
+  defp provider_artifact(text, config) when is_binary(text) do
+    case text |> Options.argument!("the provider", :string) |> String.split("://", parts: 2) do
+      [name] -> {:ok, {name, {:builtin, name}}}
+      ["wasmcloud+builtin", name] -> {:ok, {name, {:builtin, name}}}
+      ["exosuit+module", name] -> provider_module(name, config.providers)
+      _other -> {:error, Error.new(:invalid_input, "expected #{@provider_forms}, got #{text}")}
+    end
   end
 
-  defp provider_artifact(module) do
+  defp provider_artifact(module, _config) do
     name = module |> Options.argument!("the provider", @provider_module) |> inspect()
-    {name |> String.split(".") |> List.last() |> Macro.underscore(), {:module, name, module}}
+    id = name |> String.split(".") |> List.last() |> Macro.underscore()
+    {:ok, {id, {:module, name, module}}}
+  end
+
+  # By the name that the host has for it, which is text: none is made into an atom.
+  defp provider_module(name, modules) do
+    case modules do
+      %{^name => module} ->
+        {:ok, {name, {:module, name, module}}}
+
+      _without ->
+        known = modules |> Map.keys() |> Enum.map_join(", ", &inspect/1)
+        detail = "#{inspect(name)} is not among the host's `providers:` (known: #{known})"
+        {:error, Error.new(:not_found, detail)}
+    end
   end
 
   defp actor_id(_bytes, id, _config) when is_binary(id), do: {:ok, id}

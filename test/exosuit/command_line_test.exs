@@ -4,10 +4,22 @@ defmodule Exosuit.CommandLineTest do
 
   alias Exosuit.Json
 
+  defmodule Tester do
+    use Exosuit.Provider, contract: "test:tester"
+
+    @impl Exosuit.Provider
+    def init(%{"refuse" => why}), do: {:error, why}
+    def init(config), do: {:ok, config}
+
+    @impl Exosuit.Provider
+    def handle_invocation(_operation, payload, _context), do: {:ok, payload}
+  end
+
   setup do
     dir = tmp_dir!()
     data_dir = Path.join(dir, ".exosuit")
-    host = start_supervised_host!(data_dir: data_dir, unsigned: :deny)
+    options = [data_dir: data_dir, unsigned: :deny, providers: %{"tester" => __MODULE__.Tester}]
+    host = start_supervised_host!(options)
     :ok = Exosuit.subscribe(host)
     %{host: host, dir: dir, socket: Path.join(data_dir, "exosuit.sock")}
   end
@@ -118,6 +130,37 @@ defmodule Exosuit.CommandLineTest do
     assert gone =~ "there is no link"
     assert {0, "stopped kv\n"} = exosuit(it, ["provider", "stop", "kv"])
     assert {1, _gone} = exosuit(it, ["provider", "stop", "kv"])
+  end
+
+  test "a provider is named as in a manifest: a module of the host's, or a built-in one", it do
+    assert {0, "tester\n"} = exosuit(it, ["provider", "start", "exosuit+module://tester"])
+    start = ["provider", "start", "exosuit+module://tester", "--id", "second"]
+    assert {0, "second\n"} = exosuit(it, start)
+    assert {0, "keyvalue\n"} = exosuit(it, ["provider", "start", "wasmcloud+builtin://keyvalue"])
+
+    assert %{"providers" => providers} = json(it, ["inventory"])
+    images = for provider <- providers, do: {provider["id"], provider["image_ref"]}
+    assert {"tester", "exosuit+module://tester"} in images
+    assert {"keyvalue", "wasmcloud+builtin://keyvalue"} in images
+
+    assert {1, "error: it is there already" <> _} =
+             exosuit(it, ["provider", "start", "exosuit+module://tester"])
+
+    assert {0, "stopped second\n"} = exosuit(it, ["provider", "stop", "second"])
+    assert {1, refused} = exosuit(it, start ++ ["--config", "refuse=not today"])
+    assert refused =~ "not today"
+
+    # Text from outside is looked up, and never made into an atom.
+    name = "Elixir.NoSuchModule#{System.unique_integer([:positive])}"
+    assert {1, unknown} = exosuit(it, ["provider", "start", "exosuit+module://" <> name])
+    assert unknown =~ ~s("#{name}" is not among the host's `providers:` (known: "tester"\))
+    assert_raise ArgumentError, fn -> String.to_existing_atom(name) end
+    module = inspect(Tester)
+    assert {1, _unknown} = exosuit(it, ["provider", "start", "exosuit+module://" <> module])
+
+    assert {1, wrong} = exosuit(it, ["provider", "start", "ftp://tester"])
+    assert wrong =~ "expected NAME or wasmcloud+builtin://NAME for a built-in provider"
+    assert {1, _wrong} = exosuit(it, ["provider", "start", "exosuit+module://"])
   end
 
   test "a manifest is applied, changes only what differs, and is taken back", it do

@@ -1,4 +1,4 @@
-//! `exosuit provider`: built-in providers come and go.
+//! `exosuit provider`: providers come and go.
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -21,12 +21,14 @@ pub(crate) enum Provider {
 #[command(after_long_help = "\
 Prints the provider's id.
 
-Example:
-  exosuit provider start keyvalue --id store --config backend=file")]
+Examples:
+  exosuit provider start keyvalue --id store --config backend=file
+  exosuit provider start exosuit+module://greeter")]
 pub(crate) struct Start {
-    /// What the host brings along: http-server or keyvalue.
+    /// As in a manifest: http-server or keyvalue, which the host brings along, or
+    /// exosuit+module://NAME for a module among the host's `providers:`.
     name: String,
-    /// What it is called on the host [default: its name].
+    /// What it is called on the host [default: NAME].
     #[arg(long)]
     id: Option<String>,
     /// Its configuration, as KEY=VALUE; may be repeated.
