@@ -4,7 +4,7 @@ defmodule Exosuit.ArchitectureTest do
   # The floors, from the ground up. A room may call the floors below its own, and itself.
   @floors [
     ~w(Model Options Error Event),
-    ~w(Config MessagePack),
+    ~w(Config MessagePack Distribution),
     ~w(Environment),
     ~w(Native),
     ~w(Wasm Router Lattice Artifact Claims Json Manifest Directory),

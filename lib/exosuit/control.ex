@@ -3,6 +3,7 @@ defmodule Exosuit.Control do
   The door of a running host: a Unix socket in its data directory that only its owner can open.
 
       Control (rest_for_one)
+      ├── Door          the way into the VM for `exosuit remote`: opened when asked
       ├── Commands      a task per command that runs, so many at the most
       ├── Connections   a task per client, so many at the most
       └── Listener      owns the socket, and hands each client over
@@ -18,7 +19,7 @@ defmodule Exosuit.Control do
   use Supervisor
 
   alias Exosuit.{Config, Directory, Error}
-  alias Exosuit.Control.{Address, Listener}
+  alias Exosuit.Control.{Address, Door, Listener}
 
   @typedoc "Who carries out commands: the facade, and the host's name."
   @type context :: {api :: module(), host :: atom()}
@@ -58,6 +59,7 @@ defmodule Exosuit.Control do
     context = %{commands: commands, connections: connections, host: {api, config.name}}
 
     children = [
+      {Door, config},
       tasks(:commands, commands, @commands),
       tasks(:connections, connections, @connections),
       {Listener, {config, path(config.data_dir), context}}

@@ -228,6 +228,7 @@ defmodule Exosuit.CommandLineTest do
           ["link", "del", "a", "c:d"],
           ["link", "list"],
           ["events"],
+          ["remote"],
           ["apply", "app.yaml"],
           ["delete", "app"]
         ] do

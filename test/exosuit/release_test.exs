@@ -3,7 +3,7 @@ defmodule Exosuit.ReleaseTest do
   # builds. After the tests that run at the same time, as one of them builds for production, too.
   use Exosuit.HostCase, async: false
 
-  alias Exosuit.Http
+  alias Exosuit.{Http, Program}
 
   @root Path.expand("../..", __DIR__)
   @moduletag :release
@@ -44,6 +44,24 @@ defmodule Exosuit.ReleaseTest do
 
     started = run(context.program, ["start"], dir, env)
     assert {200, ~s({"counter":1})} = eventually(fn -> answer(port) end)
+
+    # The checkout's command line, and the release's own.
+    data_dir = Path.join(dir, "data")
+    remote = ["remote", "--data-dir", data_dir]
+    checked_out = Program.on_terminal!([Program.command() | remote])
+
+    # The release reads its port and its cookie off its own environment.
+    own = Program.on_terminal!([context.program, "remote"], cd: dir, env: env ++ terminal())
+
+    for iex <- [checked_out, own] do
+      Program.await_text(iex, ~r/iex\(exosuit@127.0.0.1\)1> /)
+      Port.command(iex, "{Exosuit.hosts(), :hello}\n")
+      Program.await_text(iex, ~r/\{\[Exosuit.Up\], :hello\}/)
+      Port.command(iex, <<28>>)
+      await_exit(iex)
+    end
+
+    assert [{"0100007F", _http}, {"0100007F", _distribution}] = Program.listening(started)
 
     # Its owner alone can open the VM, and reaches it on the loopback address.
     cookie = Path.join(Path.dirname(context.program), "../releases/COOKIE")
@@ -113,6 +131,10 @@ defmodule Exosuit.ReleaseTest do
       })
 
     inherited ++ for {name, value} <- own, do: {to_charlist(name), to_charlist(value)}
+  end
+
+  defp terminal do
+    [{~c"TERM", ~c"xterm"}, {~c"SHELL", ~c"/bin/sh"}]
   end
 
   defp run(program, arguments, dir, env) do

@@ -62,6 +62,7 @@ defmodule Exosuit.Control.Command do
       {:delete_link, [source: :string, contract: :contract, name: {:string, "default"}]},
     "link.list" => {:links, []},
     "events" => {:events, []},
+    "remote" => {:remote, []},
     "apply" => {:apply_manifest, [manifest: :path]},
     "delete" => {:delete_app, [app: :string]}
   }

@@ -2,7 +2,7 @@ defmodule Exosuit.Control.Execution do
   @moduledoc false
   # What each command is on a host: one call to the facade. Runs in a task of its own.
 
-  alias Exosuit.Control.Command
+  alias Exosuit.Control.{Command, Door}
   alias Exosuit.Error
 
   @type result :: {:ok, term()} | {:error, Error.t()} | {:error, Error.t(), diagnostics :: list()}
@@ -51,6 +51,8 @@ defmodule Exosuit.Control.Execution do
   defp run(:stop_provider, it, api, host), do: done(api.stop_provider(host, it.id))
   defp run(:put_link, it, api, host), do: done(api.put_link(host, Keyword.new(it)))
   defp run(:delete_link, it, api, host), do: done(api.delete_link(host, Keyword.new(it)))
+
+  defp run(:remote, _none, _api, host), do: Door.open(host)
 
   defp run(:apply_manifest, it, api, host) do
     case api.apply_manifest(host, it.manifest) do

@@ -59,6 +59,11 @@ impl Failure {
         }
     }
 
+    /// Says something else where the code is this one.
+    pub(crate) fn or_if(self, code: &str, other: impl FnOnce() -> Self) -> Self {
+        if self.code == code { other() } else { self }
+    }
+
     /// The error as `--json` prints it.
     pub(crate) fn to_json(&self) -> serde_json::Value {
         serde_json::json!({"error": redact(&self.text), "code": self.code})

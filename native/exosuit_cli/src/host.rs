@@ -1,7 +1,7 @@
 //! Commands to a running host.
 //!
 //! - `address`: which host, and how its answer is printed. `session`: the conversation with it.
-//! - `inventory`, `call`, `actor`, `provider`, `link`, `events`, `application`: the commands.
+//! - `inventory`, `call`, `actor`, `provider`, `link`, `events`, `application`, `remote`: the commands.
 //! - `table`: columns for people.
 
 mod actor;
@@ -12,6 +12,7 @@ mod events;
 mod inventory;
 mod link;
 mod provider;
+mod remote;
 mod session;
 mod table;
 
@@ -22,3 +23,4 @@ pub(crate) use events::Events;
 pub(crate) use inventory::Inventory;
 pub(crate) use link::Link;
 pub(crate) use provider::Provider;
+pub(crate) use remote::Remote;

@@ -3,7 +3,8 @@
 //! - `keys`, `claims`: files in, files out. No VM, so they answer at once.
 //! - `inventory`, `call`, `actor`, `provider`, `link`, `events`, `apply`, `delete`: lines of JSON over
 //!   the socket of a running host.
-//! - `up`: checks its arguments, then becomes the VM that runs the host.
+//! - `up`: checks its arguments, then becomes the VM that runs the host. `remote`: asks a host where
+//!   its VM is, then becomes IEx on it.
 
 #![forbid(unsafe_code)]
 
@@ -60,6 +61,8 @@ enum Command {
     Apply(host::Apply),
     /// Stop all that a manifest had started.
     Delete(host::Delete),
+    /// Open IEx on a host that runs.
+    Remote(host::Remote),
     /// Make keys.
     #[command(subcommand, arg_required_else_help = true)]
     Keys(keys::Keys),
@@ -80,6 +83,7 @@ impl Command {
             Self::Events(events) => events.run(),
             Self::Apply(apply) => apply.run(),
             Self::Delete(delete) => delete.run(),
+            Self::Remote(remote) => remote.run(),
             Self::Keys(keys) => keys.run(),
             Self::Claims(claims) => claims.run(),
         }

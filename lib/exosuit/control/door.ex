@@ -1,0 +1,85 @@
+defmodule Exosuit.Control.Door do
+  @moduledoc false
+  # The way into the VM for `exosuit remote`: opened when the socket asks for it. The cookie is in a
+  # file that only its owner can read, and which is taken away when the host ends.
+
+  use GenServer
+
+  alias Exosuit.{Config, Directory, Distribution, Error}
+
+  @enforce_keys [:directory]
+  defstruct [:directory]
+
+  # The kernel opens a socket, no more.
+  @timeout 30_000
+
+  @doc "Opens the VM of this host, and says how to come in."
+  @spec open(atom()) :: {:ok, map()} | {:error, Error.t()}
+  def open(host), do: GenServer.call(Directory.via(host, __MODULE__), :open, @timeout)
+
+  @spec start_link(Config.t()) :: GenServer.on_start()
+  def start_link(config) do
+    state = %__MODULE__{directory: Path.join(config.data_dir, "exosuit.remote")}
+    GenServer.start_link(__MODULE__, state, name: Directory.via(config.name, __MODULE__))
+  end
+
+  @impl GenServer
+  def init(state) do
+    Process.flag(:trap_exit, true)
+    {:ok, state}
+  end
+
+  @impl GenServer
+  def handle_call(:open, _from, state) do
+    with {:ok, door} <- Distribution.open(),
+         :ok <- write(state.directory, Atom.to_string(door.cookie)) do
+      {:reply, {:ok, way(door, state.directory)}, state}
+    else
+      error -> {:reply, error, state}
+    end
+  end
+
+  @impl GenServer
+  def terminate(_reason, state) do
+    File.rm(cookie_file(state.directory))
+    File.rmdir(state.directory)
+  end
+
+  defp way(door, directory) do
+    %{
+      node: Atom.to_string(door.node),
+      port: door.port,
+      cookie_file: cookie_file(directory),
+      version: to_string(Application.spec(:exosuit, :vsn)),
+      elixir: System.version()
+    }
+  end
+
+  defp cookie_file(directory), do: Path.join(directory, "cookie")
+
+  # A file is made for all to read, and only then closed to others: the directory is closed before.
+  defp write(directory, cookie) do
+    path = cookie_file(directory)
+
+    with :ok <- make_private(directory),
+         :ok <- File.write(path <> ".new", cookie),
+         :ok <- File.chmod(path <> ".new", 0o600),
+         :ok <- File.rename(path <> ".new", path) do
+      :ok
+    else
+      {:error, reason} ->
+        {:error, Error.new(:io, "#{path} cannot be written: #{:file.format_error(reason)}")}
+    end
+  end
+
+  # Of somebody else's directory the mode cannot be changed.
+  defp make_private(directory) do
+    with made when made in [:ok, {:error, :eexist}] <- File.mkdir(directory),
+         {:ok, %{type: :directory}} <- File.lstat(directory) do
+      File.chmod(directory, 0o700)
+    else
+      {:ok, _something} -> {:error, :enotdir}
+      error -> error
+    end
+  end
+end

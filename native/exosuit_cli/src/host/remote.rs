@@ -1,0 +1,103 @@
+//! `exosuit remote`: IEx on a running host.
+
+use std::env;
+use std::io::{self, IsTerminal};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::address::At;
+use crate::failure::Failure;
+use crate::output;
+
+/// Names the program that starts IEx; `bin/exosuit` sets it.
+const IEX: &str = "EXOSUIT_IEX";
+
+/// What that program is told, and from which field of the host's answer. Not on a command line:
+/// that is for everybody on the machine to read.
+const TOLD: [(&str, &str); 4] = [
+    ("EXOSUIT_REMOTE_NODE", "node"),
+    ("EXOSUIT_REMOTE_PORT", "port"),
+    ("EXOSUIT_REMOTE_COOKIE", "cookie_file"),
+    ("EXOSUIT_REMOTE_ELIXIR", "elixir"),
+];
+
+#[derive(Args)]
+#[command(after_long_help = "\
+What is typed runs in the host, with hosts, actors, providers, links and call at hand. Ctrl-C twice
+leaves it, and the host goes on. With --json: where the host's VM listens, and the file with its
+cookie, instead of IEx.
+
+Example:
+  exosuit remote --data-dir examples/counter/.exosuit")]
+pub(crate) struct Remote {
+    #[command(flatten)]
+    at: At,
+}
+
+impl Remote {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        self.at.reported(|| {
+            let mut session = self.at.session(None)?;
+            if self.at.json {
+                return output::line(session.request("remote", &json!({}))?);
+            }
+            let iex = program()?;
+            let way = session
+                .request("remote", &json!({}))
+                .map_err(|failure| failure.or_if("unknown_operation", other_version))?;
+            check_version(&way)?;
+            // Only a failure returns: on success this process is IEx.
+            let error = Command::new(&iex).envs(told(&way)).exec();
+            Err(Failure::io(
+                format!("cannot start {}", iex.display()),
+                &error,
+            ))
+        })
+    }
+}
+
+/// What shows IEx, where there is something to show it on.
+fn program() -> Result<std::path::PathBuf, Failure> {
+    let capable = env::var("TERM").is_ok_and(|term| !term.is_empty() && term != "dumb");
+    if !io::stdin().is_terminal() || !capable {
+        return Err(Failure::usage(
+            "IEx needs a terminal, and one that can move its cursor; --json says where the host listens",
+        ));
+    }
+    let iex = env::var_os(IEX).filter(|iex| !iex.is_empty());
+    iex.map(Into::into).ok_or_else(|| {
+        Failure::missing(
+            "IEx is part of Elixir: run bin/exosuit, which finds it, rather than this program",
+        )
+    })
+}
+
+fn check_version(way: &Value) -> Result<(), Failure> {
+    match way["version"].as_str() {
+        Some(version) if version == env!("CARGO_PKG_VERSION") => Ok(()),
+        _ => Err(other_version()),
+    }
+}
+
+fn other_version() -> Failure {
+    let own = env!("CARGO_PKG_VERSION");
+    Failure::refused(
+        "version",
+        format!("the host is of another version than this command, {own}"),
+    )
+}
+
+fn told(way: &Value) -> impl Iterator<Item = (&'static str, String)> {
+    TOLD.iter().map(|(variable, field)| {
+        let value = &way[*field];
+        (
+            *variable,
+            value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned),
+        )
+    })
+}
