@@ -4,7 +4,7 @@
 //! - `inventory`, `call`, `actor`, `provider`, `link`, `events`, `apply`, `delete`: lines of JSON over
 //!   the socket of a running host.
 //! - `up`: checks its arguments, then becomes the VM that runs the host. `remote`: asks a host where
-//!   its VM is, then becomes IEx on it.
+//!   its VM is, then becomes `IEx` on it.
 
 #![forbid(unsafe_code)]
 
@@ -61,7 +61,7 @@ enum Command {
     Apply(host::Apply),
     /// Stop all that a manifest had started.
     Delete(host::Delete),
-    /// Open IEx on a host that runs.
+    /// Open a shell of Elixir on a host that runs.
     Remote(host::Remote),
     /// Make keys.
     #[command(subcommand, arg_required_else_help = true)]

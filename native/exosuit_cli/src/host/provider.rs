@@ -26,7 +26,7 @@ Examples:
   exosuit provider start exosuit+module://greeter")]
 pub(crate) struct Start {
     /// As in a manifest: http-server or keyvalue, which the host brings along, or
-    /// exosuit+module://NAME for a module among the host's `providers:`.
+    /// `exosuit+module://NAME` for a module among the host's `providers:`.
     name: String,
     /// What it is called on the host [default: NAME].
     #[arg(long)]

@@ -1,8 +1,9 @@
-//! `exosuit remote`: IEx on a running host.
+//! `exosuit remote`: `IEx` on a running host.
 
 use std::env;
 use std::io::{self, IsTerminal};
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::Command;
 
 use clap::Args;
@@ -12,8 +13,11 @@ use super::address::At;
 use crate::failure::Failure;
 use crate::output;
 
-/// Names the program that starts IEx; `bin/exosuit` sets it.
+/// Names the program that starts `IEx`; `bin/exosuit` sets it.
 const IEX: &str = "EXOSUIT_IEX";
+
+/// Of this command, and of the VM that it starts.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// What that program is told, and from which field of the host's answer. Not on a command line:
 /// that is for everybody on the machine to read.
@@ -59,8 +63,8 @@ impl Remote {
     }
 }
 
-/// What shows IEx, where there is something to show it on.
-fn program() -> Result<std::path::PathBuf, Failure> {
+/// What shows `IEx`, where there is something to show it on.
+fn program() -> Result<PathBuf, Failure> {
     let capable = env::var("TERM").is_ok_and(|term| !term.is_empty() && term != "dumb");
     if !io::stdin().is_terminal() || !capable {
         return Err(Failure::usage(
@@ -68,7 +72,7 @@ fn program() -> Result<std::path::PathBuf, Failure> {
         ));
     }
     let iex = env::var_os(IEX).filter(|iex| !iex.is_empty());
-    iex.map(Into::into).ok_or_else(|| {
+    iex.map(PathBuf::from).ok_or_else(|| {
         Failure::missing(
             "IEx is part of Elixir: run bin/exosuit, which finds it, rather than this program",
         )
@@ -76,28 +80,21 @@ fn program() -> Result<std::path::PathBuf, Failure> {
 }
 
 fn check_version(way: &Value) -> Result<(), Failure> {
-    match way["version"].as_str() {
-        Some(version) if version == env!("CARGO_PKG_VERSION") => Ok(()),
-        _ => Err(other_version()),
+    if way["version"] == VERSION {
+        return Ok(());
     }
+    Err(other_version())
 }
 
 fn other_version() -> Failure {
-    let own = env!("CARGO_PKG_VERSION");
-    Failure::refused(
-        "version",
-        format!("the host is of another version than this command, {own}"),
-    )
+    let text = format!("the host is of another version than this command, {VERSION}");
+    Failure::refused("version", text)
 }
 
 fn told(way: &Value) -> impl Iterator<Item = (&'static str, String)> {
     TOLD.iter().map(|(variable, field)| {
         let value = &way[*field];
-        (
-            *variable,
-            value
-                .as_str()
-                .map_or_else(|| value.to_string(), str::to_owned),
-        )
+        let text = value.as_str().map(str::to_owned);
+        (*variable, text.unwrap_or_else(|| value.to_string()))
     })
 }
