@@ -1,9 +1,10 @@
 //! The built-in providers, each an implementation of [`Capability`].
 //!
 //! - [`HttpServer`] (`wasmcloud:httpserver`): a port per link, each request an invocation.
-//! - [`KeyValue`] (`wasmcloud:keyvalue`): in memory, or in a file that survives `kill -9`.
-//! - [`Logging`] (`wasmcloud:builtin:logging`) and [`NumberGen`] (`wasmcloud:builtin:numbergen`):
-//!   builtins, which need no link.
+//! - [`KeyValue`] (`wasmcloud:keyvalue`, `wasi:keyvalue`): in memory, or in a file that survives
+//!   `kill -9`.
+//! - [`Logging`] (`wasmcloud:builtin:logging`, `wasi:logging`) and [`NumberGen`]
+//!   (`wasmcloud:builtin:numbergen`): builtins, which need no link.
 //! - [`open`]: a provider by the name that stands in a manifest after `wasmcloud+builtin://`.
 
 #![forbid(unsafe_code)]
@@ -14,6 +15,7 @@ mod logging;
 mod message;
 mod numbergen;
 mod settings;
+mod wit;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};

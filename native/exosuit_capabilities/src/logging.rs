@@ -1,4 +1,4 @@
-//! `wasmcloud:builtin:logging`: an actor's lines for the host's log.
+//! `wasmcloud:builtin:logging` and `wasi:logging`: an actor's lines for the host's log.
 
 use std::future::ready;
 use std::sync::Arc;
@@ -6,15 +6,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 use exosuit_core::{
     Answer, Capability, CapabilityCall, Code, Contract, Error, Invocation, LogGate, LogLevel,
-    Origin,
+    Origin, Payload, Reply, Value,
 };
 use serde::Deserialize;
 
 use crate::message;
+use crate::wit::{Arguments, function};
 
 /// Passes the lines that actors log on to the gate of their host, which bounds rate and length.
 pub struct Logging {
-    contracts: [Contract; 1],
+    contracts: [Contract; 2],
     gate: Arc<LogGate>,
 }
 
@@ -29,26 +30,53 @@ impl Logging {
     /// Logging through this gate.
     pub fn new(gate: Arc<LogGate>) -> Self {
         Self {
-            contracts: [message::contract("wasmcloud:builtin:logging")],
+            contracts: ["wasmcloud:builtin:logging", "wasi:logging"].map(message::contract),
             gate,
         }
     }
 
-    fn answer(&self, invocation: &Invocation) -> Result<Bytes, Error> {
-        if invocation.operation != "Logging.WriteLog" {
-            return Err(message::unknown_operation(
-                &self.contracts[0],
-                &invocation.operation,
-            ));
-        }
-        let Origin::Actor(actor) = &invocation.origin else {
+    fn answer(&self, invocation: Invocation) -> Result<Reply, Error> {
+        let Invocation {
+            origin,
+            operation,
+            payload,
+            ..
+        } = invocation;
+        let (entry, reply) = match function(&operation, "wasi:logging") {
+            Some(("logging", "log")) => (Entry::of_wit(payload)?, Reply::Value(Value::Nil)),
+            None if operation == "Logging.WriteLog" => {
+                (Entry::of_wasmbus(&payload)?, Reply::Bytes(Bytes::new()))
+            }
+            other => {
+                let contract = &self.contracts[usize::from(other.is_some())];
+                return Err(message::unknown_operation(contract, &operation));
+            }
+        };
+        let Origin::Actor(actor) = &origin else {
             return Err(Error::new(Code::InvalidInput, "only an actor can log"));
         };
-        let shape = "{level: str, text: str}";
-        let entry: Entry =
-            message::read(&invocation.operation, shape, invocation.payload.bytes()?)?;
         self.gate.write(actor, level(&entry.level), &entry.text);
-        Ok(Bytes::new())
+        Ok(reply)
+    }
+}
+
+impl Entry {
+    fn of_wasmbus(payload: &Payload) -> Result<Self, Error> {
+        let shape = "{level: str, text: str}";
+        message::read("Logging.WriteLog", shape, payload.bytes()?)
+    }
+
+    fn of_wit(payload: Payload) -> Result<Self, Error> {
+        let shape = "logging#log(level, context: string, message: string)";
+        Arguments::read(shape, payload.into_values()?, |given| {
+            let (level, context, message) = (given.text()?, given.text()?, given.text()?);
+            let text = if context.is_empty() {
+                message
+            } else {
+                format!("[{context}] {message}")
+            };
+            Some(Self { level, text })
+        })
     }
 }
 
@@ -58,7 +86,7 @@ impl Capability for Logging {
     }
 
     fn invoke(&self, call: CapabilityCall) -> Answer {
-        Box::pin(ready(self.answer(&call.invocation).map(Into::into)))
+        Box::pin(ready(self.answer(call.invocation)))
     }
 }
 

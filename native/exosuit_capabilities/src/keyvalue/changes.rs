@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use exosuit_core::{Code, Error};
 
 use super::layout::{self, EXPIRY, Head};
+use super::operation::{Entry, Increment, Width};
 use super::records::Write;
 use super::space::{Space, conflict, too_long};
 
@@ -21,33 +22,45 @@ impl<R: Write> Space<R> {
         Ok(there)
     }
 
-    pub(crate) fn increment(&mut self, key: &str, by: i32) -> Result<i32, Error> {
+    pub(crate) fn delete_all(&mut self, keys: &[String]) -> Result<(), Error> {
+        keys.iter().try_for_each(|key| self.clear(key))
+    }
+
+    /// Adds to a number, which is a text, so that each contract reads what another has counted.
+    pub(crate) fn increment(&mut self, by: &Increment) -> Result<i128, Error> {
+        let Increment { key, by, width } = by;
         let (expires, before) = match self.head(key)? {
             None => (0, 0),
-            Some(Head::Text { expires, value }) => (expires, integer(&value)?),
-            Some(other) => return Err(conflict(&other, "text")),
+            Some(Head::Value { expires, value }) => (expires, number(&value, *width)?),
+            Some(other) => return Err(conflict(&other, "value")),
         };
-        let after = before
-            .checked_add(by)
-            .ok_or_else(|| Error::new(Code::Provider, "the sum does not fit into 32 bits"))?;
+        let after = width
+            .check(before + by)
+            .ok_or_else(|| outside(*width, "the sum is outside"))?;
         let value = after.to_string().into_bytes();
-        self.replace(key, &Head::Text { expires, value })?;
+        self.check_value(&value)?;
+        self.replace(key, &Head::Value { expires, value })?;
         Ok(after)
     }
 
-    pub(crate) fn set_text(&mut self, key: &str, value: &str, seconds: u32) -> Result<(), Error> {
-        self.check_value(value)?;
+    /// Sets a value, for so many seconds, or 0 for ever.
+    pub(crate) fn put(&mut self, key: &str, value: Vec<u8>, seconds: u32) -> Result<(), Error> {
+        self.check_value(&value)?;
         let expires = match seconds {
             0 => 0,
             seconds => self.now.saturating_add(u64::from(seconds) * 1_000),
         };
-        let value = value.as_bytes().to_vec();
         self.clear(key)?;
-        self.replace(key, &Head::Text { expires, value })
+        self.replace(key, &Head::Value { expires, value })
+    }
+
+    pub(crate) fn put_all(&mut self, entries: Vec<Entry>) -> Result<(), Error> {
+        let mut entries = entries.into_iter();
+        entries.try_for_each(|(key, value)| self.put(&key, value, 0))
     }
 
     pub(crate) fn list_add(&mut self, key: &str, value: &str) -> Result<u32, Error> {
-        self.check_value(value)?;
+        self.check_value(value.as_bytes())?;
         let (next, count) = self.list(key)?.unwrap_or((0, 0));
         self.check_count(count)?;
         let item = layout::item_key(&self.bucket, key, &next.to_be_bytes());
@@ -148,7 +161,7 @@ impl<R: Write> Space<R> {
         };
         let head_key = layout::head_key(&self.bucket, key);
         let mut records: Vec<Vec<u8>> = expiry_of(&head, &head_key).into_iter().collect();
-        if !matches!(head, Head::Text { .. }) {
+        if !matches!(head, Head::Value { .. }) {
             self.each_item(key, &mut |item, _| {
                 records.push(layout::item_key(&self.bucket, key, item));
                 Ok(ControlFlow::Continue(()))
@@ -161,7 +174,7 @@ impl<R: Write> Space<R> {
         Ok(())
     }
 
-    fn check_value(&self, value: &str) -> Result<(), Error> {
+    fn check_value(&self, value: &[u8]) -> Result<(), Error> {
         let most = usize::try_from(self.limits.value_bytes).unwrap_or(usize::MAX);
         if value.len() > most {
             return Err(too_long("a value", most));
@@ -198,14 +211,22 @@ pub(crate) fn purge(records: &mut impl Write, now: u64) -> Result<(), Error> {
 
 fn expiry_of(head: &Head, head_key: &[u8]) -> Option<Vec<u8>> {
     match head {
-        Head::Text { expires, .. } if *expires > 0 => Some(layout::expiry_key(*expires, head_key)),
+        Head::Value { expires, .. } if *expires > 0 => Some(layout::expiry_key(*expires, head_key)),
         _ => None,
     }
 }
 
-fn integer(value: &[u8]) -> Result<i32, Error> {
+fn number(value: &[u8], width: Width) -> Result<i128, Error> {
     let number = std::str::from_utf8(value)
         .ok()
         .and_then(|text| text.parse().ok());
-    number.ok_or_else(|| Error::new(Code::Provider, "the value is not a whole number of 32 bits"))
+    number
+        .and_then(|number| width.check(number))
+        .ok_or_else(|| outside(width, "the value is not a whole number within"))
+}
+
+fn outside(width: Width, what: &str) -> Error {
+    let (least, most) = width.bounds();
+    let detail = format!("{what} the bounds of this contract, {least} to {most}");
+    Error::new(Code::Provider, detail)
 }

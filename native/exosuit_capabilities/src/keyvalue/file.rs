@@ -8,8 +8,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use bytes::Bytes;
-use exosuit_core::{Answer, Code, Done, Error, Id};
+use exosuit_core::{Code, Done, Error, Id};
 use parking_lot::Mutex;
 use redb::{
     Builder, Database, DatabaseError, ReadOnlyTable, ReadableDatabase, ReadableTable, Table,
@@ -18,10 +17,10 @@ use redb::{
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::Store;
-use super::contract::{Change, Operation, Query};
+use super::operation::{Change, Operation, Outcome, Query};
 use super::records::{Read, Visit, Write};
 use super::work::{Place, Work};
+use super::{Running, Store};
 
 const RECORDS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("records");
 
@@ -54,7 +53,7 @@ struct Open {
 struct Job {
     change: Change,
     place: Place,
-    reply: oneshot::Sender<Result<Bytes, Error>>,
+    reply: oneshot::Sender<Result<Outcome, Error>>,
 }
 
 impl File {
@@ -87,15 +86,14 @@ impl File {
 }
 
 impl Store for File {
-    fn run(&self, Work { operation, place }: Work) -> Answer {
+    fn run(&self, Work { operation, place }: Work) -> Running {
         let open = self.0.clone();
         Box::pin(async move {
             let open = open.lock().clone().ok_or_else(stopped)?;
-            let answer = match operation {
+            match operation {
                 Operation::Query(query) => open.ask(query, place).await,
                 Operation::Change(change) => open.change(change, place).await,
-            };
-            answer.map(Into::into)
+            }
         })
     }
 
@@ -112,7 +110,7 @@ impl Store for File {
 }
 
 impl Open {
-    async fn ask(&self, query: Query, place: Place) -> Result<Bytes, Error> {
+    async fn ask(&self, query: Query, place: Place) -> Result<Outcome, Error> {
         let readers = self.readers.clone();
         let permit = readers.acquire_owned().await.map_err(|_| stopped())?;
         let database = self.database.clone();
@@ -125,7 +123,7 @@ impl Open {
         answer.await.map_err(|_| stopped())?
     }
 
-    async fn change(&self, change: Change, place: Place) -> Result<Bytes, Error> {
+    async fn change(&self, change: Change, place: Place) -> Result<Outcome, Error> {
         let (reply, answer) = oneshot::channel();
         let job = Job {
             change,
@@ -179,7 +177,7 @@ fn write_all(database: &Database, mut jobs: mpsc::Receiver<Job>) {
 fn write(
     database: &Database,
     work: Vec<(Change, Place)>,
-) -> Result<Vec<Result<Bytes, Error>>, Error> {
+) -> Result<Vec<Result<Outcome, Error>>, Error> {
     let transaction = database.begin_write().map_err(store_error)?;
     let (answers, changed) = {
         let table = transaction.open_table(RECORDS).map_err(store_error)?;
@@ -201,7 +199,7 @@ fn write(
     Ok(answers)
 }
 
-fn read(database: &Database, query: Query, place: &Place) -> Result<Bytes, Error> {
+fn read(database: &Database, query: Query, place: &Place) -> Result<Outcome, Error> {
     let transaction = database.begin_read().map_err(store_error)?;
     let table = transaction.open_table(RECORDS).map_err(store_error)?;
     place.ask(query, &Reading(table))
@@ -219,8 +217,8 @@ impl Read for Reading {
         get(&self.0, key)
     }
 
-    fn scan(&self, prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), Error> {
-        scan(&self.0, prefix, visit)
+    fn scan_from(&self, first: &[u8], prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), Error> {
+        scan(&self.0, first, prefix, visit)
     }
 }
 
@@ -229,8 +227,8 @@ impl Read for Changing<'_> {
         get(&self.table, key)
     }
 
-    fn scan(&self, prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), Error> {
-        scan(&self.table, prefix, visit)
+    fn scan_from(&self, first: &[u8], prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), Error> {
+        scan(&self.table, first, prefix, visit)
     }
 }
 
@@ -258,10 +256,11 @@ fn get(
 
 fn scan(
     table: &impl ReadableTable<&'static [u8], &'static [u8]>,
+    first: &[u8],
     prefix: &[u8],
     visit: &mut Visit<'_>,
 ) -> Result<(), Error> {
-    for record in table.range(prefix..).map_err(store_error)? {
+    for record in table.range(first..).map_err(store_error)? {
         let (key, value) = record.map_err(store_error)?;
         let key = key.value();
         if !key.starts_with(prefix) || visit(key, value.value())? == ControlFlow::Break(()) {

@@ -5,7 +5,7 @@
 //! | an entry's head | `K` bucket key | [`Head`] |
 //! | an item of a list | `I` bucket key number | the item |
 //! | a member of a set | `I` bucket key member | nothing |
-//! | when a text expires | `X` time, and its head's key | nothing |
+//! | when a value expires | `X` time, and its head's key | nothing |
 //! | the bytes in use | `U` | a number |
 //!
 //! Buckets and, before an item, keys have their length in front, so that none is the beginning of
@@ -22,11 +22,12 @@ pub(crate) const EXPIRY: &[u8] = b"X";
 /// What stands under a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Head {
-    /// A text, and when it expires in milliseconds since 1970; 0 for never.
-    Text {
+    /// A value, and when it expires in milliseconds since 1970; 0 for never. Text, if it came by
+    /// `wasmcloud:keyvalue`.
+    Value {
         /// When it expires.
         expires: u64,
-        /// The text.
+        /// The bytes.
         value: Vec<u8>,
     },
     /// A list: the number that its next item gets, and how many it has.
@@ -47,7 +48,7 @@ impl Head {
     /// As it stands in a record.
     pub(crate) fn encode(&self) -> Vec<u8> {
         match self {
-            Self::Text { expires, value } => [b"t", &expires.to_be_bytes()[..], value].concat(),
+            Self::Value { expires, value } => [b"t", &expires.to_be_bytes()[..], value].concat(),
             Self::List { next, count } => {
                 [b"l", &next.to_be_bytes()[..], &count.to_be_bytes()].concat()
             }
@@ -61,7 +62,7 @@ impl Head {
         let (first, rest) = rest.split_first_chunk().ok_or_else(damaged)?;
         let first = u64::from_be_bytes(*first);
         match kind {
-            b't' => Ok(Self::Text {
+            b't' => Ok(Self::Value {
                 expires: first,
                 value: rest.to_vec(),
             }),
@@ -74,19 +75,36 @@ impl Head {
         }
     }
 
+    /// Whether the entry of this record is still there, without a copy of it.
+    pub(crate) fn lives(record: &[u8], now: u64) -> Result<bool, Error> {
+        let (kind, rest) = record.split_first().ok_or_else(damaged)?;
+        let (first, _) = rest.split_first_chunk().ok_or_else(damaged)?;
+        Ok(*kind != b't' || unexpired(u64::from_be_bytes(*first), now))
+    }
+
     /// What it is called in an error.
     pub(crate) fn kind(&self) -> &'static str {
         match self {
-            Self::Text { .. } => "text",
+            Self::Value { .. } => "value",
             Self::List { .. } => "list",
             Self::Set { .. } => "set",
         }
     }
 }
 
+/// Whether what expires then is still there now.
+pub(crate) fn unexpired(expires: u64, now: u64) -> bool {
+    expires == 0 || expires > now
+}
+
+/// The beginning of the keys of a bucket's heads.
+pub(crate) fn heads_key(bucket: &str) -> Vec<u8> {
+    [b"K", &bucket_part(bucket)[..]].concat()
+}
+
 /// The key of an entry's head.
 pub(crate) fn head_key(bucket: &str, key: &str) -> Vec<u8> {
-    [b"K", &bucket_part(bucket)[..], key.as_bytes()].concat()
+    [&heads_key(bucket)[..], key.as_bytes()].concat()
 }
 
 /// The beginning of the keys of an entry's items.

@@ -5,13 +5,13 @@ use std::future::ready;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use exosuit_core::{Answer, Done, Error};
+use exosuit_core::{Done, Error};
 use parking_lot::RwLock;
 
-use super::Store;
-use super::contract::Operation;
+use super::operation::Operation;
 use super::records::{Read, Visit, Write};
 use super::work::Work;
+use super::{Running, Store};
 
 type Records = BTreeMap<Vec<u8>, Vec<u8>>;
 
@@ -23,14 +23,13 @@ type Records = BTreeMap<Vec<u8>, Vec<u8>>;
 pub(crate) struct Memory(Arc<RwLock<Records>>);
 
 impl Store for Memory {
-    fn run(&self, work: Work) -> Answer {
+    fn run(&self, work: Work) -> Running {
         let records = self.0.clone();
         Box::pin(async move {
-            let answer = match work.operation {
+            match work.operation {
                 Operation::Query(query) => work.place.ask(query, &*records.read()),
                 Operation::Change(change) => work.place.change(change, &mut *records.write()),
-            };
-            answer.map(Into::into)
+            }
         })
     }
 
@@ -44,8 +43,8 @@ impl Read for Records {
         Ok(self.get(key).cloned())
     }
 
-    fn scan(&self, prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), Error> {
-        for (key, value) in self.range(prefix.to_vec()..) {
+    fn scan_from(&self, first: &[u8], prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), Error> {
+        for (key, value) in self.range(first.to_vec()..) {
             if !key.starts_with(prefix) || visit(key, value)? == ControlFlow::Break(()) {
                 break;
             }

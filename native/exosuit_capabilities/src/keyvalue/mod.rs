@@ -1,39 +1,61 @@
-//! The key-value store: every operation of `wasmcloud:keyvalue`, once, over ordered records.
+//! The key-value store: every operation of `wasmcloud:keyvalue` and `wasi:keyvalue`, once, over
+//! ordered records.
 //!
-//! `contract` reads an operation, `work` sends it to `space` or `changes`, which carry it out on the
-//! records that `layout` describes; `transaction` makes it whole or undone and counts the bytes;
-//! `memory` and `file` are where records are kept.
+//! `wasmbus` and `wit` read an `operation` of their contract and write its outcome; `work` sends it to
+//! `space` or `changes`, which carry it out on the records that `layout` describes; `transaction` makes
+//! it whole or undone and counts the bytes; `memory` and `file` are where records are kept;
+//! `bookmarks` know where lists of keys go on.
 
+mod bookmarks;
 mod changes;
-mod contract;
 mod file;
 mod layout;
 mod memory;
+mod operation;
 mod records;
 mod space;
 mod transaction;
+mod wasmbus;
+mod wit;
 mod work;
 
-use std::future::ready;
+use std::future::{Future, ready};
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use exosuit_core::{
-    Answer, Capability, CapabilityCall, Code, Configuration, Contract, Done, Error, Id, Link,
+    Answer, Capability, CapabilityCall, Code, Configuration, Contract, Done, Error, Id, Invocation,
+    Link, Origin, Payload, Reply,
 };
 
 use crate::message;
 use crate::settings::{Settings, invalid};
-use contract::Operation;
+use bookmarks::Bookmarks;
+use operation::{Operation, Outcome};
 use work::{Clock, Limits, Place, Work, system_clock};
 
-/// The longest name of a bucket: its length takes one byte of every record's key.
+/// The longest name of a bucket, and of one inside of it: with the slash between them, their length
+/// takes one byte of every record's key.
 const MAX_BUCKET: usize = 128;
+const MAX_INNER: usize = 126;
 
-/// The provider of `wasmcloud:keyvalue`.
+/// The provider of `wasmcloud:keyvalue` and `wasi:keyvalue`.
 ///
 /// Data is apart by provider and bucket; actors that are linked with the same bucket share it. A
-/// write is answered when it is done: on disk, for the file.
+/// write is answered when it is done: on disk, for the file. The functions of `batch` happen whole or
+/// not at all, and see one moment, on either backend; they take 1024 keys at most.
+///
+/// `""` and `default` open the bucket of the link. Any other name opens one inside of it: shared by
+/// those whose links have the same bucket, and out of reach for all others, whatever they open.
+///
+/// Both contracts see the same entries. A value is bytes: `get` reads what `Set` wrote, and `Get` what
+/// `set` wrote if it is UTF-8. A number is a text for either, within the bounds of the contract that
+/// adds to it. `exists` and `list-keys` know of lists and sets, which `get` refuses.
+///
+/// `list-keys` gives a thousand keys at a time, in order. A key that is there from the first page to the
+/// last is given once, whatever else comes and goes. A cursor is good until the link or the provider
+/// ends, or the actor was given a thousand others.
 ///
 /// # Settings
 ///
@@ -41,22 +63,33 @@ const MAX_BUCKET: usize = 128;
 /// |---|---|---|
 /// | `backend` | `memory` | `file` keeps the data in `keyvalue/<id>.redb` of the host's data directory |
 /// | `max_bytes` | 256m | of all data of the provider |
-/// | `max_value_bytes` | 16m | of a text, or of an item in a list |
+/// | `max_value_bytes` | 16m | of a value, or of an item in a list |
 /// | `max_items` | 65536 | of a list or set |
 ///
 /// Of a link: `bucket`, `default` unless given.
 pub struct KeyValue {
     id: Id,
-    contracts: [Contract; 1],
+    contracts: [Contract; 2],
     limits: Limits,
     clock: Clock,
+    bookmarks: Arc<Bookmarks>,
     store: Box<dyn Store>,
 }
+
+/// How an operation was asked for, and is answered.
+#[derive(Clone, Copy)]
+enum Encoding {
+    Wasmbus,
+    Wit,
+}
+
+/// Work that is under way.
+type Running = Pin<Box<dyn Future<Output = Result<Outcome, Error>> + Send>>;
 
 /// Where records are kept.
 trait Store: Send + Sync {
     /// Does the work: whole, or not at all.
-    fn run(&self, work: Work) -> Answer;
+    fn run(&self, work: Work) -> Running;
 
     /// Ends what was asked for, and lets go of the file.
     fn stop(&self) -> Done;
@@ -89,40 +122,69 @@ impl KeyValue {
         };
         Ok(Arc::new(Self {
             id,
-            contracts: [message::contract("wasmcloud:keyvalue")],
+            contracts: ["wasmcloud:keyvalue", "wasi:keyvalue"].map(message::contract),
             limits,
             clock,
+            bookmarks: Arc::default(),
             store,
         }))
     }
 
-    fn work(&self, call: &CapabilityCall) -> Result<Work, Error> {
-        let invocation = &call.invocation;
-        let operation = Operation::read(&invocation.operation, invocation.payload.bytes()?)
-            .ok_or_else(|| {
-                message::unknown_operation(&self.contracts[0], &invocation.operation)
-            })??;
+    fn work(&self, call: CapabilityCall) -> Result<(Work, Encoding), Error> {
+        let CapabilityCall { invocation, link } = call;
+        let Invocation {
+            origin,
+            operation: name,
+            payload,
+            ..
+        } = invocation;
+        let bucket = self.bucket(link.as_deref())?;
+        let (bucket, operation, encoding) = if name.starts_with("wasi:") {
+            let call = self.wit(&name, payload)?;
+            (opened(bucket, &call.bucket)?, call.operation, Encoding::Wit)
+        } else {
+            let operation = self.wasmbus(&name, &payload)?;
+            (bucket.into(), operation, Encoding::Wasmbus)
+        };
         let place = Place {
-            bucket: self.bucket(call.link.as_deref())?,
+            bucket,
             limits: self.limits,
             clock: self.clock.clone(),
+            bookmarks: self.bookmarks.clone(),
+            caller: origin,
         };
-        Ok(Work { operation, place })
+        Ok((Work { operation, place }, encoding))
     }
 
-    fn bucket(&self, link: Option<&Link>) -> Result<Box<str>, Error> {
+    fn wasmbus(&self, name: &str, payload: &Payload) -> Result<Operation, Error> {
+        let unknown = || message::unknown_operation(&self.contracts[0], name);
+        wasmbus::read(name, payload.bytes()?).ok_or_else(unknown)?
+    }
+
+    fn wit(&self, name: &str, payload: Payload) -> Result<wit::Call, Error> {
+        let unknown = || message::unknown_operation(&self.contracts[1], name);
+        wit::Call::read(name, payload.into_values()?).ok_or_else(unknown)?
+    }
+
+    /// The bucket of a link.
+    fn bucket<'a>(&self, link: Option<&'a Link>) -> Result<&'a str, Error> {
         let bucket = link
             .and_then(|link| link.seen_from(&self.id).0.get("bucket"))
             .map_or("default", String::as_str);
-        let good = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-        if (1..=MAX_BUCKET).contains(&bucket.len()) && bucket.bytes().all(good) {
-            Ok(bucket.into())
+        if is_name(bucket, MAX_BUCKET) {
+            Ok(bucket)
         } else {
-            Err(invalid(
-                "bucket",
-                bucket,
-                "1 to 128 of A-Z, a-z, 0-9, -, _ and .",
-            ))
+            let expected = "1 to 128 of A-Z, a-z, 0-9, -, _ and .";
+            Err(invalid("bucket", bucket, expected))
+        }
+    }
+}
+
+impl Encoding {
+    fn write(self, outcome: Outcome) -> Result<Reply, Error> {
+        match self {
+            Self::Wasmbus => wasmbus::write(outcome).map(Reply::Bytes),
+            Self::Wit => Ok(Reply::Value(wit::write(outcome))),
         }
     }
 }
@@ -133,19 +195,22 @@ impl Capability for KeyValue {
     }
 
     fn invoke(&self, call: CapabilityCall) -> Answer {
-        match self.work(&call) {
-            Ok(work) => self.store.run(work),
+        match self.work(call) {
+            Ok((work, encoding)) => {
+                let running = self.store.run(work);
+                Box::pin(async move { running.await.and_then(|outcome| encoding.write(outcome)) })
+            }
             Err(error) => Box::pin(ready(Err(error))),
         }
     }
 
     fn link(&self, link: Arc<Link>) -> Done {
-        let contract = &self.contracts[0];
-        let checked = if link.contract == *contract {
+        let checked = if self.contracts.contains(&link.contract) {
             self.bucket(Some(&link)).map(drop)
         } else {
+            let [one, other] = &self.contracts;
             let detail = format!(
-                "the key-value store offers {contract}, not {}",
+                "the key-value store offers {one} and {other}, not {}",
                 link.contract
             );
             Err(Error::new(Code::InvalidLink, detail))
@@ -153,8 +218,32 @@ impl Capability for KeyValue {
         Box::pin(ready(checked))
     }
 
+    fn unlink(&self, link: Arc<Link>) -> Done {
+        let (_, actor) = link.seen_from(&self.id);
+        self.bookmarks.forget(&Origin::Actor(actor.clone()));
+        Box::pin(ready(Ok(())))
+    }
+
     fn stop(&self) -> Done {
         self.store.stop()
+    }
+}
+
+fn is_name(bucket: &str, most: usize) -> bool {
+    let good = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    (1..=most).contains(&bucket.len()) && bucket.bytes().all(good)
+}
+
+/// The bucket that a guest opens by a name, within that of its link. No name has a slash, so that
+/// this is nobody else's.
+fn opened(bucket: &str, name: &str) -> Result<Box<str>, Error> {
+    match name {
+        "" | "default" => Ok(bucket.into()),
+        name if is_name(name, MAX_INNER) => Ok(format!("{bucket}/{name}").into()),
+        _ => Err(Error::new(
+            Code::InvalidInput,
+            "the name of a bucket that is opened must be 1 to 126 of A-Z, a-z, 0-9, -, _ and .",
+        )),
     }
 }
 

@@ -12,8 +12,13 @@ pub(crate) trait Read {
     /// The record of this key.
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error>;
 
+    /// Visits the records whose keys begin so, in order, `first` or what follows it first.
+    fn scan_from(&self, first: &[u8], prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), Error>;
+
     /// Visits the records whose keys begin so, in order.
-    fn scan(&self, prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), Error>;
+    fn scan(&self, prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), Error> {
+        self.scan_from(prefix, prefix, visit)
+    }
 }
 
 /// Records to change. Both return what was there.
@@ -30,8 +35,8 @@ impl<R: Read + ?Sized> Read for &R {
         (**self).get(key)
     }
 
-    fn scan(&self, prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), Error> {
-        (**self).scan(prefix, visit)
+    fn scan_from(&self, first: &[u8], prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), Error> {
+        (**self).scan_from(first, prefix, visit)
     }
 }
 
@@ -40,8 +45,8 @@ impl<R: Read + ?Sized> Read for &mut R {
         (**self).get(key)
     }
 
-    fn scan(&self, prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), Error> {
-        (**self).scan(prefix, visit)
+    fn scan_from(&self, first: &[u8], prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), Error> {
+        (**self).scan_from(first, prefix, visit)
     }
 }
 

@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use exosuit_core::{Code, Error};
 
 use super::layout::{self, Head};
+use super::operation::Entry;
 use super::records::{Read, Visit};
 use super::work::Limits;
 
@@ -14,6 +15,12 @@ const MAX_KEY: usize = 4_096;
 
 /// The largest answer, so that no guest is sent more than it can hold.
 const MAX_ANSWER: usize = 16 << 20;
+
+/// The keys of one page.
+const PAGE: usize = 1_000;
+
+/// How many keys are looked at for one page: some may have expired and not been cleared away yet.
+const MAX_SEEN: usize = 4 * PAGE;
 
 /// The entries of one bucket, at one moment.
 pub(crate) struct Space<R> {
@@ -28,12 +35,39 @@ impl<R: Read> Space<R> {
         Ok(self.head(key)?.is_some())
     }
 
-    pub(crate) fn text(&self, key: &str) -> Result<Option<String>, Error> {
+    pub(crate) fn value(&self, key: &str) -> Result<Option<Vec<u8>>, Error> {
         match self.head(key)? {
             None => Ok(None),
-            Some(Head::Text { value, .. }) => layout::text(&value).map(Some),
-            Some(other) => Err(conflict(&other, "text")),
+            Some(Head::Value { value, .. }) => Ok(Some(value)),
+            Some(other) => Err(conflict(&other, "value")),
         }
+    }
+
+    pub(crate) fn entries(&self, keys: Vec<String>) -> Result<Vec<Option<Entry>>, Error> {
+        let mut bytes = 0;
+        let entry = |key: String| {
+            let value = self.value(&key)?;
+            bytes += key.len() + value.as_ref().map_or(0, Vec::len);
+            check_answer(bytes)?;
+            Ok(value.map(|value| (key, value)))
+        };
+        keys.into_iter().map(entry).collect()
+    }
+
+    /// The keys that follow this one, or all from the first, of values, lists and sets: a page of them.
+    pub(crate) fn keys(&self, after: Option<&str>) -> Result<Page, Error> {
+        let prefix = layout::heads_key(&self.bucket);
+        let after = after.map(|key| layout::head_key(&self.bucket, key));
+        let first = after.as_deref().unwrap_or(&prefix);
+        let mut page = Page::default();
+        self.records.scan_from(first, &prefix, &mut |key, head| {
+            if after.as_deref() == Some(key) {
+                return Ok(ControlFlow::Continue(()));
+            }
+            let key = layout::text(&key[prefix.len()..])?;
+            Ok(page.see(key, Head::lives(head, self.now)?))
+        })?;
+        Ok(page)
     }
 
     pub(crate) fn list_range(
@@ -111,7 +145,7 @@ impl<R: Read> Space<R> {
     /// The head of an entry that has not expired.
     pub(super) fn head(&self, key: &str) -> Result<Option<Head>, Error> {
         Ok(self.stored(key)?.filter(|head| match head {
-            Head::Text { expires, .. } => *expires == 0 || *expires > self.now,
+            Head::Value { expires, .. } => layout::unexpired(*expires, self.now),
             _ => true,
         }))
     }
@@ -168,6 +202,32 @@ impl<R: Read> Space<R> {
     }
 }
 
+/// A part of the keys of a bucket.
+#[derive(Default)]
+pub(crate) struct Page {
+    pub(crate) keys: Vec<String>,
+    /// Whether more may follow.
+    pub(crate) more: bool,
+    /// The last one that was looked at, there or expired.
+    pub(crate) last: String,
+    seen: usize,
+}
+
+impl Page {
+    fn see(&mut self, key: String, lives: bool) -> ControlFlow<()> {
+        if self.keys.len() == PAGE || self.seen == MAX_SEEN {
+            self.more = true;
+            return ControlFlow::Break(());
+        }
+        self.seen += 1;
+        self.last.clone_from(&key);
+        if lives {
+            self.keys.push(key);
+        }
+        ControlFlow::Continue(())
+    }
+}
+
 /// Texts that are to be one answer.
 #[derive(Default)]
 struct Items {
@@ -178,14 +238,18 @@ struct Items {
 impl Items {
     fn push(&mut self, item: &[u8]) -> Result<(), Error> {
         self.bytes += item.len() + size_of::<u32>();
-        if self.bytes > MAX_ANSWER {
-            let detail =
-                format!("the answer would be longer than {MAX_ANSWER} bytes: ask for less");
-            return Err(Error::new(Code::Provider, detail));
-        }
+        check_answer(self.bytes)?;
         self.texts.push(layout::text(item)?);
         Ok(())
     }
+}
+
+fn check_answer(bytes: usize) -> Result<(), Error> {
+    if bytes > MAX_ANSWER {
+        let detail = format!("the answer would be longer than {MAX_ANSWER} bytes: ask for less");
+        return Err(Error::new(Code::Provider, detail));
+    }
+    Ok(())
 }
 
 fn from_end(index: i32, count: u64) -> i64 {

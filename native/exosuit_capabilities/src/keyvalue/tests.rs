@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use exosuit_core::{Context, Invocation, Origin, Target};
+use exosuit_core::{Context, Target, Value};
 use tempfile::TempDir;
 
 use super::*;
@@ -45,20 +45,38 @@ impl Timed {
     }
 
     async fn ask(&self, operation: &str, arguments: impl serde::Serialize) -> Result<Bytes, Error> {
+        let arguments = message::write(&arguments).expect("arguments are written");
+        let operation = format!("KeyValue.{operation}");
+        self.invoke(operation, arguments.into()).await?.into_bytes()
+    }
+
+    /// How many keys are in a page, and the cursor of the next.
+    async fn page(&self, cursor: Value) -> Result<(usize, Value), Error> {
+        let arguments = vec![Value::binary("default"), cursor];
+        let operation = "wasi:keyvalue/store#list-keys".to_owned();
+        let page = self.invoke(operation, Payload::Values(arguments)).await?;
+        let Value::Ok(Some(page)) = page.into_value()? else {
+            panic!("no page");
+        };
+        match *page {
+            Value::Tuple(fields) => match &fields[..] {
+                [Value::List(keys), next] => Ok((keys.len(), next.clone())),
+                other => panic!("{other:?}"),
+            },
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn invoke(&self, operation: String, payload: Payload) -> Result<Reply, Error> {
         let invocation = Invocation {
             origin: Origin::Actor(Id::parse("actor").expect("an id")),
             target: Target::Actor("provider".to_owned()),
-            operation: format!("KeyValue.{operation}"),
-            payload: message::write(&arguments)
-                .expect("arguments are written")
-                .into(),
+            operation,
+            payload,
             context: Context::until(Instant::now() + Duration::from_mins(1)),
         };
-        let call = CapabilityCall {
-            invocation,
-            link: None,
-        };
-        self.store.invoke(call).await?.into_bytes()
+        let link = None;
+        self.store.invoke(CapabilityCall { invocation, link }).await
     }
 
     async fn set(&self, key: &str, value: &str, expires: u32) -> Result<(), Error> {
@@ -147,6 +165,22 @@ async fn what_took_the_place_of_an_expired_text_is_not_cleared_away() -> Result<
         }
         assert_eq!(store.ask("ListAdd", ("l", "b")).await?, [2][..]);
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_has_expired_is_in_no_page_and_makes_none_endless() -> Result<(), Error> {
+    // In memory alone: that many commits take their time.
+    let store = Timed::open(&[], None);
+    for n in 0..4_100 {
+        store.set(&format!("{n:04}"), "a", 10).await?;
+    }
+    store.set("last", "a", 0).await?;
+    assert_eq!(store.page(Value::Nil).await?.0, 1_000);
+    store.seconds_pass(10);
+    let (keys, next) = store.page(Value::Nil).await?;
+    assert_eq!(keys, 0);
+    assert_eq!(store.page(next).await?, (1, Value::Nil));
     Ok(())
 }
 

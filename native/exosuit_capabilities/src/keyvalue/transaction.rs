@@ -77,8 +77,8 @@ impl Read for Transaction<'_> {
         self.records.get(key)
     }
 
-    fn scan(&self, prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), Error> {
-        self.records.scan(prefix, visit)
+    fn scan_from(&self, first: &[u8], prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), Error> {
+        self.records.scan_from(first, prefix, visit)
     }
 }
 

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
-use exosuit_core::Error;
+use exosuit_core::{Error, Origin};
 
+use super::bookmarks::Bookmarks;
 use super::changes;
-use super::contract::{Change, ListRange, Operation, Query, Reply, Set};
+use super::operation::{Change, ListRange, Operation, Outcome, Query, Set};
 use super::records::{Read, Write};
-use super::space::Space;
+use super::space::{Page, Space};
 use super::transaction::transact;
 
 /// The time in milliseconds since 1970: expiry outlives the process.
@@ -23,12 +23,13 @@ pub(crate) struct Limits {
     pub(crate) items: u64,
 }
 
-/// Where an operation takes place.
-#[derive(Clone)]
+/// Where an operation takes place, and for whom.
 pub(crate) struct Place {
     pub(crate) bucket: Box<str>,
     pub(crate) limits: Limits,
     pub(crate) clock: Clock,
+    pub(crate) bookmarks: Arc<Bookmarks>,
+    pub(crate) caller: Origin,
 }
 
 /// An operation and its place.
@@ -47,30 +48,41 @@ pub(crate) fn system_clock() -> u64 {
 
 impl Place {
     /// Carries out what only reads.
-    pub(crate) fn ask(&self, query: Query, records: &dyn Read) -> Result<Bytes, Error> {
+    pub(crate) fn ask(&self, query: Query, records: &dyn Read) -> Result<Outcome, Error> {
         let space = self.space(records);
         match query {
-            Query::Contains(key) => space.contains(&key).map(Reply::Yes),
-            Query::Get(key) => space.text(&key).map(Reply::Value),
-            Query::ListRange(ListRange { list, start, stop }) => {
-                space.list_range(&list, start, stop).map(Reply::Items)
+            Query::Contains(key) => space.contains(&key).map(Outcome::Yes),
+            Query::Get(key) => space.value(&key).map(Outcome::Value),
+            Query::GetMany(keys) => space.entries(keys).map(Outcome::Entries),
+            Query::Keys(cursor) => self.keys(cursor, &space),
+            Query::ListRange(ListRange { key, start, stop }) => {
+                space.list_range(&key, start, stop).map(Outcome::Items)
             }
-            Query::SetIntersection(keys) => space.set_intersection(&keys.0).map(Reply::Items),
-            Query::SetMembers(key) => space.set_members(&key).map(Reply::Items),
-            Query::SetUnion(keys) => space.set_union(&keys.0).map(Reply::Items),
+            Query::SetIntersection(keys) => space.set_intersection(&keys).map(Outcome::Items),
+            Query::SetMembers(key) => space.set_members(&key).map(Outcome::Items),
+            Query::SetUnion(keys) => space.set_union(&keys).map(Outcome::Items),
         }
-        .and_then(Reply::write)
     }
 
     /// Carries out what may change something, and clears away a little of what has expired.
-    pub(crate) fn change(&self, change: Change, records: &mut dyn Write) -> Result<Bytes, Error> {
+    pub(crate) fn change(&self, change: Change, records: &mut dyn Write) -> Result<Outcome, Error> {
         let (max_bytes, now) = (self.limits.bytes, (self.clock)());
         // Apart from the change: a full store must get rid of what expired though the change fails.
         transact(records, max_bytes, |records| changes::purge(records, now))?;
         transact(records, max_bytes, |records| {
             apply(change, &mut self.space(records))
         })
-        .and_then(Reply::write)
+    }
+
+    fn keys(&self, cursor: Option<u64>, space: &Space<impl Read>) -> Result<Outcome, Error> {
+        let after = cursor
+            .map(|cursor| self.bookmarks.get(&self.caller, &self.bucket, cursor))
+            .transpose()?;
+        let Page {
+            keys, more, last, ..
+        } = space.keys(after.as_deref())?;
+        let next = more.then(|| self.bookmarks.put(&self.caller, &self.bucket, last));
+        Ok(Outcome::Keys(keys, next))
     }
 
     fn space<R>(&self, records: R) -> Space<R> {
@@ -83,22 +95,30 @@ impl Place {
     }
 }
 
-fn apply(change: Change, space: &mut Space<impl Write>) -> Result<Reply, Error> {
+fn apply(change: Change, space: &mut Space<impl Write>) -> Result<Outcome, Error> {
     match change {
-        Change::Del(key) => space.delete(&key).map(Reply::Yes),
-        Change::Increment(by) => space.increment(&by.key, by.value).map(Reply::Number),
-        Change::ListAdd(item) => space.list_add(&item.list, &item.value).map(Reply::Count),
-        Change::ListClear(key) => space.list_clear(&key).map(Reply::Yes),
-        Change::ListDel(item) => space.list_delete(&item.list, &item.value).map(Reply::Yes),
+        Change::Delete(key) => space.delete(&key).map(Outcome::Yes),
+        Change::DeleteMany(keys) => space.delete_all(&keys).map(nothing),
+        Change::Increment(by) => space.increment(&by).map(Outcome::Number),
+        Change::ListAdd(item) => space.list_add(&item.key, &item.value).map(count),
+        Change::ListClear(key) => space.list_clear(&key).map(Outcome::Yes),
+        Change::ListDelete(item) => space.list_delete(&item.key, &item.value).map(Outcome::Yes),
         Change::Set(Set {
             key,
             value,
-            expires,
-        }) => space
-            .set_text(&key, &value, expires)
-            .map(|()| Reply::Nothing),
-        Change::SetAdd(item) => space.set_add(&item.set, &item.value).map(Reply::Count),
-        Change::SetClear(key) => space.set_clear(&key).map(Reply::Yes),
-        Change::SetDel(item) => space.set_delete(&item.set, &item.value).map(Reply::Count),
+            seconds,
+        }) => space.put(&key, value, seconds).map(nothing),
+        Change::SetMany(entries) => space.put_all(entries).map(nothing),
+        Change::SetAdd(item) => space.set_add(&item.key, &item.value).map(count),
+        Change::SetClear(key) => space.set_clear(&key).map(Outcome::Yes),
+        Change::SetDelete(item) => space.set_delete(&item.key, &item.value).map(count),
     }
+}
+
+fn nothing((): ()) -> Outcome {
+    Outcome::Nothing
+}
+
+fn count(count: u32) -> Outcome {
+    Outcome::Number(count.into())
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use exosuit_core::{
     Capability, CapabilityCall, Configuration, Context, Contract, Error, Id, Invocation, Link,
-    LinkName, Origin, Target,
+    LinkName, Origin, Payload, Reply, Target, Value,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -41,18 +41,41 @@ pub(crate) async fn call_raw(
     operation: &str,
     payload: &[u8],
 ) -> Result<Bytes, Error> {
+    let payload = Bytes::copy_from_slice(payload).into();
+    let answer = invoke(provider, link, operation, payload).await;
+    answer?.into_bytes()
+}
+
+/// Calls a WIT function as the actor `actor`.
+pub(crate) async fn call_wit(
+    provider: &dyn Capability,
+    link: Option<Arc<Link>>,
+    operation: &str,
+    arguments: Vec<Value>,
+) -> Result<Value, Error> {
+    let payload = Payload::Values(arguments);
+    let answer = invoke(provider, link, operation, payload).await;
+    answer?.into_value()
+}
+
+async fn invoke(
+    provider: &dyn Capability,
+    link: Option<Arc<Link>>,
+    operation: &str,
+    payload: Payload,
+) -> Result<Reply, Error> {
+    let contract = link.as_ref().map(|link| &link.contract);
     let invocation = Invocation {
         origin: Origin::Actor(id("actor")),
         target: Target::Import {
-            namespace: provider.contracts()[0].to_string(),
+            namespace: contract.unwrap_or(&provider.contracts()[0]).to_string(),
             link: LinkName::DEFAULT.to_owned(),
         },
         operation: operation.to_owned(),
-        payload: Bytes::copy_from_slice(payload).into(),
+        payload,
         context: Context::until(Instant::now() + Duration::from_mins(1)),
     };
-    let answer = provider.invoke(CapabilityCall { invocation, link }).await;
-    answer?.into_bytes()
+    provider.invoke(CapabilityCall { invocation, link }).await
 }
 
 /// Calls with arguments written and the answer read.

@@ -1,0 +1,108 @@
+//! Where guests go on with lists of keys.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher, RandomState};
+
+use exosuit_core::{Code, Error, Origin};
+use parking_lot::Mutex;
+
+/// How many positions are kept for each that calls; the oldest goes first.
+const MAX_POSITIONS: usize = 1_024;
+
+/// Which key a number stands for that was given out as a cursor.
+///
+/// A cursor of `wasi:keyvalue` is a number, and a position that stays good while keys come and go is
+/// a key. One position of a bucket has one number, whoever asks and however often; each that calls
+/// has room of its own, so that none makes another's cursors forgotten.
+#[derive(Default)]
+pub(crate) struct Bookmarks {
+    numbers: RandomState,
+    shelves: Mutex<HashMap<Origin, Shelf>>,
+}
+
+#[derive(Default)]
+struct Shelf {
+    positions: HashMap<u64, Position>,
+    oldest_first: VecDeque<u64>,
+}
+
+#[derive(PartialEq, Eq, Hash)]
+struct Position {
+    bucket: Box<str>,
+    key: String,
+}
+
+impl Bookmarks {
+    /// The number of a position, which is kept.
+    pub(crate) fn put(&self, caller: &Origin, bucket: &str, key: String) -> u64 {
+        let bucket = bucket.into();
+        let position = Position { bucket, key };
+        let number = self.numbers.hash_one(&position);
+        let mut all = self.shelves.lock();
+        let shelf = all.entry(caller.clone()).or_default();
+        if shelf.positions.insert(number, position).is_none() {
+            shelf.oldest_first.push_back(number);
+        }
+        if shelf.oldest_first.len() > MAX_POSITIONS {
+            let oldest = shelf.oldest_first.pop_front();
+            oldest.and_then(|oldest| shelf.positions.remove(&oldest));
+        }
+        number
+    }
+
+    /// The key that the number stands for.
+    pub(crate) fn get(&self, caller: &Origin, bucket: &str, number: u64) -> Result<String, Error> {
+        let shelves = self.shelves.lock();
+        let position = shelves
+            .get(caller)
+            .and_then(|shelf| shelf.positions.get(&number))
+            .filter(|position| *position.bucket == *bucket);
+        match position {
+            Some(position) => Ok(position.key.clone()),
+            None => Err(Error::new(
+                Code::InvalidInput,
+                "the cursor is not one of this bucket, or too old: list the keys from the first again",
+            )),
+        }
+    }
+
+    /// Forgets the positions of one that calls no more.
+    pub(crate) fn forget(&self, caller: &Origin) {
+        self.shelves.lock().remove(caller);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use exosuit_core::Id;
+
+    use super::*;
+
+    fn caller(name: &str) -> Origin {
+        Origin::Actor(Id::parse(name).expect("an id"))
+    }
+
+    #[test]
+    fn a_position_has_one_number_and_belongs_to_a_bucket_and_a_caller() {
+        let (marks, caller) = (Bookmarks::default(), caller("a"));
+        let number = marks.put(&caller, "b", "key".to_owned());
+        assert_eq!(marks.put(&caller, "b", "key".to_owned()), number);
+        assert_ne!(marks.put(&caller, "c", "key".to_owned()), number);
+        assert_eq!(marks.get(&caller, "b", number), Ok("key".to_owned()));
+        assert!(marks.get(&caller, "c", number).is_err());
+        assert!(marks.get(&self::caller("b"), "b", number).is_err());
+    }
+
+    #[test]
+    fn the_oldest_is_forgotten_first_and_nobody_elses() {
+        let (marks, caller, other) = (Bookmarks::default(), caller("a"), caller("b"));
+        let others = marks.put(&other, "b", "key".to_owned());
+        let put = |n: usize| marks.put(&caller, "b", n.to_string());
+        let numbers: Vec<_> = (0..=MAX_POSITIONS).map(put).collect();
+        assert!(marks.get(&caller, "b", numbers[0]).is_err());
+        assert_eq!(marks.get(&caller, "b", numbers[1]), Ok("1".to_owned()));
+        assert_eq!(marks.get(&other, "b", others), Ok("key".to_owned()));
+        marks.forget(&caller);
+        assert!(marks.get(&caller, "b", numbers[1]).is_err());
+    }
+}
