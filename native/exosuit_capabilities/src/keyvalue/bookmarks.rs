@@ -39,13 +39,13 @@ impl Bookmarks {
         let position = Position { bucket, key };
         let number = self.numbers.hash_one(&position);
         let mut all = self.shelves.lock();
-        let shelf = all.entry(caller.clone()).or_default();
-        if shelf.positions.insert(number, position).is_none() {
-            shelf.oldest_first.push_back(number);
+        let theirs = all.entry(caller.clone()).or_default();
+        if theirs.positions.insert(number, position).is_none() {
+            theirs.oldest_first.push_back(number);
         }
-        if shelf.oldest_first.len() > MAX_POSITIONS {
-            let oldest = shelf.oldest_first.pop_front();
-            oldest.and_then(|oldest| shelf.positions.remove(&oldest));
+        if theirs.oldest_first.len() > MAX_POSITIONS {
+            let oldest = theirs.oldest_first.pop_front();
+            oldest.and_then(|oldest| theirs.positions.remove(&oldest));
         }
         number
     }
