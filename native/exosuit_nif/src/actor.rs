@@ -1,15 +1,17 @@
-//! Actors in the router's table.
+//! Actors in the router's table. [`settings`] is what they are published with.
 
-use std::collections::BTreeMap;
+mod settings;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use exosuit_core::{Answer, Code, Deliver, Error, Grants, Identity, Invocation, LogGate};
-use exosuit_engine::{Actor, ActorOptions, Instances, Limits, WasiGrants};
+use exosuit_core::{Answer, Code, Deliver, Error, Identity, Invocation};
+use exosuit_engine::Actor;
 use exosuit_router::{ActorLimits, Publication};
 use rustler::types::atom;
-use rustler::{Atom, Encoder, Env, LocalPid, Monitor, NifResult, Resource, ResourceArc, Term};
+use rustler::{Atom, Encoder, Env, LocalPid, Monitor, Resource, ResourceArc, Term};
 
+use self::settings::{Claimed, Settings};
 use crate::engine::engine;
 use crate::host::{Host, Inner};
 use crate::module::CompiledModule;
@@ -42,7 +44,7 @@ impl Deliver for Reaped<Actor> {
     }
 }
 
-/// Makes an actor's entry, or changes how many calls it takes.
+/// Makes an actor's entry, or changes how many calls it takes, and for how long.
 #[rustler::nif]
 fn actor_specify<'a>(
     env: Env<'a>,
@@ -50,8 +52,13 @@ fn actor_specify<'a>(
     actor: &str,
     instances: u32,
     queue: u32,
+    deadline_ms: Option<u64>,
 ) -> Term<'a> {
-    let limits = ActorLimits { instances, queue };
+    let limits = ActorLimits {
+        instances,
+        queue,
+        deadline: deadline_ms.map(Duration::from_millis),
+    };
     done(
         env,
         id(actor).and_then(|id| host.router().specify_actor(id, limits)),
@@ -121,29 +128,23 @@ fn actor_supersede(publication: ResourceArc<Published>, grace_ms: u64) -> Atom {
     atom::ok()
 }
 
-/// Public key, call alias, capabilities or `:links`, Unix time of expiry.
-type Claimed<'a> = (Option<String>, Option<String>, Term<'a>, Option<u64>);
-
-/// Bytes of memory, elements of a table, lines of log in a second.
-type Bounds = (usize, Option<usize>, Option<u32>);
-
-/// Opens an actor's entry to calls for as long as the calling process lives.
-#[rustler::nif]
+/// Opens an actor's entry to calls for as long as the calling process lives. It looks for the
+/// directories that the actor is granted, and a file system may let it wait.
+#[rustler::nif(schedule = "DirtyIo")]
 fn actor_publish<'a>(
     env: Env<'a>,
     host: ResourceArc<Host>,
     actor: &str,
     module: ResourceArc<CompiledModule>,
-    claimed: Claimed<'a>,
-    bounds: Bounds,
-) -> NifResult<Term<'a>> {
-    let identity = identity(claimed)?;
-    let published = publish(host.inner(), actor, &module, identity, bounds)
+    claimed: Claimed,
+    settings: Settings,
+) -> Term<'a> {
+    let published = publish(host.inner(), actor, &module, claimed.into(), settings)
         .and_then(|published| watched(env, published));
-    Ok(match published {
+    match published {
         Ok(published) => ok(env, published),
         Err(error) => failure(env, &error),
-    })
+    }
 }
 
 fn publish(
@@ -151,18 +152,10 @@ fn publish(
     actor: &str,
     module: &CompiledModule,
     identity: Identity,
-    bounds: Bounds,
+    settings: Settings,
 ) -> Result<ResourceArc<Published>, Error> {
     let id = id(actor)?;
-    let options = ActorOptions {
-        id: id.clone(),
-        limits: limits(bounds),
-        instances: Instances::Ephemeral,
-        config: BTreeMap::new(),
-        grants: WasiGrants::default(),
-        outbound: host.deliver(),
-        log: log_gate(host, bounds),
-    };
+    let options = settings.into_options(id.clone(), host);
     let target = Arc::new(Reaped::new(engine()?.actor(module.module(), options)?));
     let publication = host.router.publish_actor(&id, identity, target)?;
     Ok(ResourceArc::new(Published {
@@ -182,41 +175,4 @@ fn watched(
             "the process that publishes has ended",
         )),
     }
-}
-
-fn limits((memory, table, _log): Bounds) -> Limits {
-    let defaults = Limits::default();
-    Limits {
-        memory_bytes: memory,
-        table_elements: table.unwrap_or(defaults.table_elements),
-        ..defaults
-    }
-}
-
-/// The host's, in which each actor has its share; or one with the rate that the actor was given.
-fn log_gate(host: &Inner, (_memory, _table, log): Bounds) -> Arc<LogGate> {
-    match log {
-        None => Arc::clone(&host.log),
-        Some(rate) => Arc::new(LogGate::new(
-            host.notices.clone(),
-            rate,
-            rate.max(crate::host::LOG_BURST),
-        )),
-    }
-}
-
-fn identity(
-    (public_key, call_alias, capabilities, expires_at): Claimed<'_>,
-) -> NifResult<Identity> {
-    // No other atom grants anything: a `nil` by mistake must not.
-    let grants = match capabilities.atom_to_string().as_deref() {
-        Ok("links") => Grants::Links,
-        _ => Grants::Capabilities(capabilities.decode()?),
-    };
-    Ok(Identity {
-        public_key,
-        call_alias,
-        grants,
-        expires_at,
-    })
 }
