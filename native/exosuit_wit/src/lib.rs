@@ -13,11 +13,7 @@ pub struct Bucket {
     pub name: String,
 }
 
-#[expect(
-    missing_docs,
-    clippy::pedantic,
-    reason = "generated code"
-)]
+#[expect(missing_docs, reason = "generated code")]
 mod generated {
     wasmtime::component::bindgen!({
         path: "wit",

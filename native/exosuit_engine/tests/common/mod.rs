@@ -46,7 +46,18 @@ pub(crate) struct World {
     pub(crate) log: Arc<Log>,
     pub(crate) gate: Arc<LogGate>,
     pub(crate) limits: Limits,
+    pub(crate) config: BTreeMap<String, String>,
     pub(crate) grants: WasiGrants,
+}
+
+/// A component of `test/guests/components`, or a command.
+pub(crate) fn component(name: &str) -> Result<Bytes> {
+    let path = format!(
+        "{}/../../test/guests/components/{name}.wasm",
+        env!("CARGO_MANIFEST_DIR")
+    );
+    let bytes = std::fs::read(&path).with_context(|| path)?;
+    Ok(bytes.into())
 }
 
 impl World {
@@ -71,8 +82,19 @@ impl World {
             gate: Arc::new(LogGate::new(log.clone(), 1, 100)),
             log,
             limits: Limits::default(),
+            config: BTreeMap::new(),
             grants: WasiGrants::default(),
         }
+    }
+
+    /// With a host that answers with more than bytes.
+    pub(crate) fn delivering(engine: Engine, host: Arc<dyn Deliver>) -> Self {
+        let world = Self::with(engine, |_| Box::pin(async { Ok(Bytes::new()) }));
+        Self { host, ..world }
+    }
+
+    pub(crate) async fn component(&self, name: &str) -> Result<Actor> {
+        self.run(component(name)?).await
     }
 
     pub(crate) async fn actor(&self, name: &str) -> Result<Actor> {
@@ -94,7 +116,7 @@ impl World {
             id: id("tested"),
             limits: self.limits,
             instances: Instances::Ephemeral,
-            config: BTreeMap::new(),
+            config: self.config.clone(),
             grants: self.grants.clone(),
             outbound: Arc::downgrade(&self.host),
             log: self.gate.clone(),

@@ -85,6 +85,8 @@ fn run(
 ) -> Run {
     Box::pin(async move {
         let _settled = Settled(&actor);
+        // All of it: the block would take no more than the field that it names.
+        let lease = lease;
         let engine = actor.module.engine();
         let guest = pin!(guest);
         let guest = ticking(engine.ticker(), guest);

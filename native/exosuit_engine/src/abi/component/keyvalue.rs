@@ -72,7 +72,7 @@ impl atomics::Host for State {
     ) -> Answer<u64> {
         let arguments = [Value::binary(key), Value::Integer(delta.into())];
         let answer = self.ask(&bucket, "atomics", "increment", arguments).await?;
-        Ok(answer.and_then(number))
+        Ok(answer.and_then(|value| number(&value)))
     }
 }
 
@@ -175,9 +175,9 @@ fn text(value: Value) -> Result<String, StoreError> {
     String::from_utf8(bytes(value)?).map_err(|_| misshapen())
 }
 
-fn number(value: Value) -> Result<u64, StoreError> {
+fn number(value: &Value) -> Result<u64, StoreError> {
     match value {
-        Value::Integer(number) => number.try_into().map_err(|_| misshapen()),
+        Value::Integer(number) => (*number).try_into().map_err(|_| misshapen()),
         _ => Err(misshapen()),
     }
 }
@@ -201,7 +201,7 @@ fn page(value: Value) -> Result<KeyResponse, StoreError> {
     let (keys, cursor) = pair(value)?;
     Ok(KeyResponse {
         keys: each(keys, text)?,
-        cursor: optional(cursor, number)?,
+        cursor: optional(cursor, |cursor| number(&cursor))?,
     })
 }
 
