@@ -60,7 +60,7 @@ defmodule Exosuit do
   }
 
   alias Exosuit.Host.{Deployment, Inventory, Links, Roster, Specifications}
-  alias Exosuit.Model.{ActorSpecification, Limits, Link, ProviderSpecification}
+  alias Exosuit.Model.{ActorSpecification, Grants, Limits, Link, ProviderSpecification}
 
   @type host :: atom()
   @type id :: String.t()
@@ -77,6 +77,30 @@ defmodule Exosuit do
       doc: "whether the same revision is taken again, too, and code without claims."
     ]
   ]
+  @grants [
+    arguments: [
+      type: {:secret, {"a list of strings without zero bytes", &Grants.arguments?/1}},
+      default: [],
+      doc: "its command line, behind the name of the program."
+    ],
+    environment: [
+      type:
+        {:secret,
+         {"a map from names without `=` to strings, without zero bytes", &Grants.environment?/1}},
+      default: %{},
+      doc: "its environment variables."
+    ],
+    directories: [
+      type:
+        {"at most 16 of [host: path, guest: \"/data\", access: :read or :write]",
+         &Grants.directories?/1},
+      default: [],
+      doc:
+        "directories of this machine, which must be there, under the names that the guest knows " <>
+          "them by; without `:access` it may read, and no more. No path leads out of them, nor a " <>
+          "symbolic link."
+    ]
+  ]
   @actor [
     id: [type: :string, default: nil, doc: "what it is called on this host."],
     instances: [type: :pos_integer, default: 1, doc: "how many calls may run at a time."],
@@ -89,6 +113,22 @@ defmodule Exosuit do
       type: :non_neg_integer,
       default: nil,
       doc: "calls that may wait while as many run as may; by default the host's."
+    ],
+    deadline: [
+      type: :pos_integer,
+      default: nil,
+      doc: "milliseconds that a call may take at the longest, whatever its caller says."
+    ],
+    config: [
+      type: :string_map,
+      default: %{},
+      doc:
+        "its configuration, which a component reads by `wasi:config`; a wasmbus actor has no way " <>
+          "to read it."
+    ],
+    grants: [
+      type: {:options, @grants},
+      doc: "what WASI shows it of its host; without a grant, nothing."
     ],
     annotations: @annotations
   ]
@@ -108,13 +148,21 @@ defmodule Exosuit do
   @provider_forms "NAME or wasmcloud+builtin://NAME for a built-in provider, or exosuit+module://NAME"
   @contract {"a namespace and a package, as in \"wasmcloud:keyvalue\"", &__MODULE__.contract?/1}
   @link_key [
-    source: [type: :string, doc: "the id of the actor."],
+    source: [
+      type: :string,
+      doc: "the id of the actor; or of the provider, where that calls a component."
+    ],
     contract: [type: @contract, doc: "what the link is for."],
     name: [type: :string, default: "default", doc: "of several links for one contract."]
   ]
   @link @link_key ++
           [
             target: [type: :string, doc: "the id of the provider, or of another actor."],
+            interfaces: [
+              type: :names,
+              default: [],
+              doc: "the interfaces of the package that it covers, `[\"store\"]`; none means all."
+            ],
             source_config: [type: :string_map, default: %{}, doc: "for the source."],
             target_config: [type: :string_map, default: %{}, doc: "for the target."]
           ]
@@ -239,7 +287,8 @@ defmodule Exosuit do
   def stop_provider(host, id), do: Roster.stop(config!(host), {:provider, id})
 
   @doc """
-  Makes a link, or changes its configuration.
+  Makes a link, or changes its configuration: it takes the place of those of the same `:source`,
+  `:contract` and `:name` that it shares an interface with.
 
   Refused where the claims of the actor are known and do not name the contract.
 
@@ -250,7 +299,10 @@ defmodule Exosuit do
   @spec put_link(host(), keyword()) :: :ok | {:error, Error.t()}
   def put_link(host, fields), do: Links.put(config!(host), link(fields))
 
-  @doc "Removes a link, by `:source`, `:contract` and `:name`: the next call through it is refused."
+  @doc """
+  Removes a link, by `:source`, `:contract` and `:name`, whatever interfaces it covers: the next call
+  through it is refused.
+  """
   @spec delete_link(host(), keyword()) :: :ok | {:error, Error.t()}
   def delete_link(host, fields) do
     [source: source, contract: contract, name: name] = Options.validate!(fields, @link_key)
@@ -407,8 +459,11 @@ defmodule Exosuit do
       instances: options[:instances],
       limits: %Limits{
         memory: options[:memory_limit] || config.memory_limit,
-        queue: options[:queue] || config.queue
+        queue: options[:queue] || config.queue,
+        deadline: options[:deadline]
       },
+      config: options[:config],
+      grants: Grants.new(options[:grants]),
       annotations: options[:annotations]
     }
   end

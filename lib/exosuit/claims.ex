@@ -94,12 +94,19 @@ defmodule Exosuit.Claims do
 
   @doc false
   # As the router takes it.
-  @spec identity(t() | :unsigned) ::
-          {String.t() | nil, String.t() | nil, [String.t()] | :links, non_neg_integer() | nil}
-  def identity(:unsigned), do: {nil, nil, :links, nil}
+  @spec identity(t() | :unsigned) :: %{
+          public_key: String.t() | nil,
+          call_alias: String.t() | nil,
+          capabilities: [String.t()] | :links,
+          expires_at: non_neg_integer() | nil
+        }
+  def identity(:unsigned) do
+    %{public_key: nil, call_alias: nil, capabilities: :links, expires_at: nil}
+  end
 
   def identity(%__MODULE__{} = claims) do
-    {claims.subject, claims.call_alias, claims.capabilities, claims.expires_at}
+    fields = Map.take(claims, [:call_alias, :capabilities, :expires_at])
+    Map.put(fields, :public_key, claims.subject)
   end
 
   @doc "The fields that events and inventories show."

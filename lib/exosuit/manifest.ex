@@ -4,11 +4,12 @@ defmodule Exosuit.Manifest do
 
   The one YAML form is the OAM `Application` that wadm reads, fields of its old and new versions
   both taken. Reading reports every mistake at once, each with its line, and among them what this
-  host cannot honour: a reference into a registry, a label that it has not.
+  host cannot honour: a reference into a registry, a label that it has not. `guides/manifest.md` says
+  what may stand in it.
   """
 
   alias Exosuit.{Config, Native}
-  alias Exosuit.Model.{ActorSpecification, Link, Limits, ProviderSpecification}
+  alias Exosuit.Model.{ActorSpecification, Grants, Limits, Link, ProviderSpecification}
 
   @typedoc """
   One thing that is wrong. `text` is all of it in one line, as people read it:
@@ -84,12 +85,14 @@ defmodule Exosuit.Manifest do
     }
   end
 
-  defp actor(component, app, config) do
+  defp actor(%{"settings" => settings} = component, app, config) do
     %ActorSpecification{
       id: component["id"],
       artifact: artifact(component["image"]),
       instances: component["max_instances"] || 1,
-      limits: limits(component["settings"]["limits"], config),
+      limits: limits(settings["limits"], config),
+      config: component["config"],
+      grants: grants(settings["grants"]),
       annotations: component["annotations"],
       app: app
     }
@@ -100,8 +103,21 @@ defmodule Exosuit.Manifest do
       memory: given["memory"] || config.memory_limit,
       queue: given["queue"] || config.queue,
       table: given["table"],
-      log: given["log"]
+      log: given["log"],
+      deadline: given["deadline"]
     }
+  end
+
+  defp grants(given) do
+    %Grants{
+      arguments: given["arguments"],
+      environment: given["environment"],
+      directories: Enum.map(given["directories"], &directory/1)
+    }
+  end
+
+  defp directory(%{"host" => host, "guest" => guest, "access" => access}) do
+    %{host: host, guest: guest, access: if(access == "write", do: :write, else: :read)}
   end
 
   defp provider(component, app, config) do

@@ -25,9 +25,14 @@ defmodule Exosuit.Native do
   @spec host_drain(reference(), non_neg_integer(), reply()) :: :ok
   def host_drain(_host, _timeout_ms, _reply), do: not_loaded()
 
-  @spec actor_specify(reference(), String.t(), pos_integer(), non_neg_integer()) ::
-          :ok | failure()
-  def actor_specify(_host, _id, _instances, _queue), do: not_loaded()
+  @spec actor_specify(
+          reference(),
+          String.t(),
+          pos_integer(),
+          non_neg_integer(),
+          pos_integer() | nil
+        ) :: :ok | failure()
+  def actor_specify(_host, _id, _instances, _queue, _deadline_ms), do: not_loaded()
 
   @spec actor_forget(reference(), String.t()) :: :ok | failure()
   def actor_forget(_host, _id), do: not_loaded()
@@ -38,9 +43,9 @@ defmodule Exosuit.Native do
   @spec actor_fail(reference(), String.t(), String.t()) :: :ok | failure()
   def actor_fail(_host, _id, _detail), do: not_loaded()
 
-  @spec actor_publish(reference(), String.t(), reference(), tuple(), tuple()) ::
+  @spec actor_publish(reference(), String.t(), reference(), map(), map()) ::
           {:ok, reference()} | failure()
-  def actor_publish(_host, _id, _module, _identity, _limits), do: not_loaded()
+  def actor_publish(_host, _id, _module, _identity, _settings), do: not_loaded()
 
   @spec actor_supersede(reference(), non_neg_integer()) :: :ok
   def actor_supersede(_publication, _grace_ms), do: not_loaded()

@@ -1,7 +1,9 @@
 defmodule Exosuit.Options do
   @moduledoc false
   # One schema gives the check at the door and the text under "## Options". A schema is a keyword
-  # list: key => [type: check, default: value, doc: text]; without :default the key is required.
+  # list: key => [type: check, default: value, doc: text]; without :default the key is required. A
+  # check {:options, schema} stands for options within options, {:secret, check} for a value that no
+  # message shows.
 
   # What Rust takes: of most things 32 bits, of memory what a machine can address.
   @largest 4_294_967_295
@@ -16,7 +18,10 @@ defmodule Exosuit.Options do
           | :bytes
           | :timeout
           | :string_map
+          | :names
           | {:in, [atom()]}
+          | {:options, schema()}
+          | {:secret, check_fun()}
           | check_fun()
   @type check_fun :: {String.t(), (term() -> boolean())}
   @type schema :: [{atom(), [type: check(), default: term(), doc: String.t()]}]
@@ -50,27 +55,50 @@ defmodule Exosuit.Options do
   @spec docs(schema()) :: String.t()
   def docs(schema) do
     Enum.map_join(schema, "\n", fn {key, rule} ->
-      "- `:#{key}` (#{expectation(rule[:type])}): #{rule[:doc]} #{default(rule)}."
+      "- `:#{key}` (#{expectation(rule[:type])}): #{rule[:doc]} #{default(rule)}." <>
+        inner_docs(rule[:type])
     end)
   end
+
+  defp inner_docs({:options, schema}) do
+    "\n" <> (schema |> docs() |> String.replace(~r/^/m, "  "))
+  end
+
+  defp inner_docs(_type), do: ""
 
   defp default(rule) do
     case Keyword.fetch(rule, :default) do
       {:ok, nil} -> "Optional"
       {:ok, default} -> "Default: `#{inspect(default)}`"
-      :error -> "Required"
+      :error -> if match?({:options, _schema}, rule[:type]), do: "Optional", else: "Required"
     end
   end
 
   defp fetch!(options, {key, rule}) do
     case Keyword.fetch(options, key) do
       {:ok, value} -> {key, check!(inspect(key), value, rule[:type])}
-      :error -> {key, Keyword.get_lazy(rule, :default, fn -> raise_missing(key, rule) end)}
+      :error -> {key, default!(key, rule, rule[:type])}
     end
+  end
+
+  # Options within options have the defaults of their own schema.
+  defp default!(_key, _rule, {:options, schema}), do: validate!([], schema)
+
+  defp default!(key, rule, _type) do
+    Keyword.get_lazy(rule, :default, fn -> raise_missing(key, rule) end)
   end
 
   defp raise_missing(key, rule) do
     raise ArgumentError, "the option :#{key} is required: #{rule[:doc]}"
+  end
+
+  defp check!(name, value, {:options, schema}) do
+    # What is given may hold secrets, in whatever form.
+    unless Keyword.keyword?(value) do
+      raise ArgumentError, "expected #{name} to be #{expectation({:options, schema})}"
+    end
+
+    validate!(value, schema)
   end
 
   defp check!(name, value, type) do
@@ -88,6 +116,7 @@ defmodule Exosuit.Options do
     "others in #{inspect(wrong)}"
   end
 
+  defp found({:secret, _check}, _value), do: "something else"
   defp found(_type, value), do: inspect(value)
 
   defp unknown_message(unknown, schema) do
@@ -102,7 +131,12 @@ defmodule Exosuit.Options do
   defp valid?(:bytes, value), do: value in 1..@most_bytes
   defp valid?(:timeout, value), do: value in 0..@largest
   defp valid?({:in, values}, value), do: value in values
+  defp valid?({:secret, check}, value), do: valid?(check, value)
   defp valid?({_text, fun}, value) when is_function(fun, 1), do: fun.(value)
+
+  defp valid?(:names, value) do
+    is_list(value) and not List.improper?(value) and Enum.all?(value, &valid?(:string, &1))
+  end
 
   defp valid?(:string_map, value) do
     is_map(value) and not is_struct(value) and
@@ -120,6 +154,9 @@ defmodule Exosuit.Options do
   defp expectation(:bytes), do: "a positive number of bytes"
   defp expectation(:timeout), do: "a number of milliseconds"
   defp expectation(:string_map), do: "a map from strings to strings"
+  defp expectation(:names), do: "a list of non-empty strings"
+  defp expectation({:options, _schema}), do: "options"
+  defp expectation({:secret, check}), do: expectation(check)
   defp expectation({:in, values}), do: "one of #{Enum.map_join(values, ", ", &inspect/1)}"
   defp expectation({text, _fun}), do: text
 end

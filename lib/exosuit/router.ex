@@ -8,9 +8,13 @@ defmodule Exosuit.Router do
   alias Exosuit.Native.Answer
 
   @type t :: reference()
-  @typedoc "Public key, call alias, capabilities (or that links alone grant them), Unix time of expiry."
-  @type identity ::
-          {String.t() | nil, String.t() | nil, [String.t()] | :links, non_neg_integer() | nil}
+  @typedoc "What the claims say: public key, call alias, capabilities, Unix time of expiry."
+  @type identity :: %{
+          public_key: String.t() | nil,
+          call_alias: String.t() | nil,
+          capabilities: [String.t()] | :links,
+          expires_at: non_neg_integer() | nil
+        }
   @type result :: :ok | {:error, Error.t()}
 
   # Opening a store or a socket, or waiting for the old listener of a restarted provider.
@@ -33,7 +37,9 @@ defmodule Exosuit.Router do
   @doc "Makes the actor's entry, or changes its limits: calls to it wait until it is published."
   @spec specify(t(), ActorSpecification.t()) :: result()
   def specify(router, %{limits: limits} = actor) do
-    router |> Native.actor_specify(actor.id, actor.instances, limits.queue) |> done()
+    router
+    |> Native.actor_specify(actor.id, actor.instances, limits.queue, limits.deadline)
+    |> done()
   end
 
   @doc "Removes the actor's entry, and drops what runs in it."
@@ -62,9 +68,9 @@ defmodule Exosuit.Router do
   @spec publish(t(), ActorSpecification.t(), reference(), identity()) ::
           {:ok, reference()} | {:error, Error.t()}
   def publish(router, actor, module, identity) do
-    %{memory: memory, table: table, log: log} = actor.limits
+    settings = Map.take(actor, [:limits, :config, :grants])
 
-    case Native.actor_publish(router, actor.id, module, identity, {memory, table, log}) do
+    case Native.actor_publish(router, actor.id, module, identity, settings) do
       {:ok, publication} -> {:ok, publication}
       {:error, failure} -> {:error, Error.from_native(failure)}
     end

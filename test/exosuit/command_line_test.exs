@@ -125,6 +125,11 @@ defmodule Exosuit.CommandLineTest do
     assert {1, wrong} = exosuit(it, ["link", "put", "a", "kv", "keyvalue"])
     assert wrong =~ "a contract like wasmcloud:keyvalue"
 
+    interfaces = ["--interface", "store", "--interface", "atomics"]
+    assert {0, "linked\n"} = exosuit(it, ["link", "put", "a", "b", "wasi:keyvalue" | interfaces])
+    assert {0, list} = exosuit(it, ["link", "list"])
+    assert list =~ ~r/^a +b +wasi:keyvalue\/store,atomics +default$/m
+
     assert {0, "removed\n"} = exosuit(it, ["link", "del", "a", "wasmcloud:keyvalue"])
     assert {1, gone} = exosuit(it, ["link", "del", "a", "wasmcloud:keyvalue"])
     assert gone =~ "there is no link"

@@ -34,6 +34,7 @@ defmodule Exosuit.Control.Command do
          path: :path,
          id: {:string, nil},
          instances: {:instances, 1},
+         config: {:string_map, %{}},
          annotations: {:string_map, %{}}
        ]},
     "actor.stop" => {:stop_actor, [id: :string]},
@@ -55,6 +56,7 @@ defmodule Exosuit.Control.Command do
          target: :string,
          contract: :contract,
          name: {:string, "default"},
+         interfaces: {:names, []},
          source_config: {:string_map, %{}},
          target_config: {:string_map, %{}}
        ]},
@@ -145,6 +147,8 @@ defmodule Exosuit.Control.Command do
 
   defp valid?(:contract, value), do: is_binary(value) and value =~ ~r/\A[^:]+:[^:]+\z/
 
+  defp valid?(:names, value), do: is_list(value) and Enum.all?(value, &valid?(:string, &1))
+
   defp valid?(:string_map, value) do
     is_map(value) and Enum.all?(value, fn {_key, value} -> is_binary(value) end)
   end
@@ -158,6 +162,7 @@ defmodule Exosuit.Control.Command do
   defp expectation(:timeout), do: "a number of milliseconds from 1 to #{@longest_timeout}"
   defp expectation(:path), do: "an absolute path"
   defp expectation(:contract), do: "a contract like wasmcloud:keyvalue"
+  defp expectation(:names), do: "a list of non-empty strings"
   defp expectation(:string_map), do: "an object whose values are strings"
   defp expectation(:base64), do: "base64"
 end

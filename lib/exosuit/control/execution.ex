@@ -29,8 +29,8 @@ defmodule Exosuit.Control.Execution do
   end
 
   defp run(:start_actor, it, api, host) do
-    options = given(id: it.id, instances: it.instances, annotations: it.annotations)
-    with {:ok, id} <- api.start_actor(host, it.path, options), do: {:ok, %{id: id}}
+    {path, options} = Map.pop!(it, :path)
+    with {:ok, id} <- api.start_actor(host, path, given(options)), do: {:ok, %{id: id}}
   end
 
   defp run(:stop_actor, it, api, host), do: done(api.stop_actor(host, it.id))

@@ -5,7 +5,7 @@ defmodule Exosuit.Host.Inventory do
 
   alias Exosuit.{Claims, Config, Directory, Router}
   alias Exosuit.Host.{Links, Specifications}
-  alias Exosuit.Model.{ActorSpecification, Artifact, Link, ProviderSpecification}
+  alias Exosuit.Model.{ActorSpecification, Artifact, Grants, Link, ProviderSpecification}
 
   @doc "The whole, as plain maps without secrets."
   @spec take(Config.t()) :: map()
@@ -26,6 +26,7 @@ defmodule Exosuit.Host.Inventory do
   defp actor(config, specification) do
     common(specification)
     |> Map.put(:instances, specification.instances)
+    |> Map.put(:grants, Grants.public(specification.grants))
     |> Map.merge(running_actor(Directory.fetch(config.name, {:actor, specification.id})))
   end
 

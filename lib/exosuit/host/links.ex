@@ -24,17 +24,19 @@ defmodule Exosuit.Host.Links do
   @spec table() :: :ets.tid()
   def table, do: :ets.new(:exosuit_links, [:set, :public, read_concurrency: true])
 
-  @doc "Makes a link, or changes its configuration."
+  @doc "Makes a link, in the place of those of its key that it overlaps."
   @spec put(Config.t(), Link.t()) :: :ok | {:error, Error.t()}
   def put(config, link), do: call(config, {:put, link})
 
-  @doc "Removes a link; the next call through it is refused."
+  @doc "Removes the links of a key; the next call through them is refused."
   @spec delete(Config.t(), Link.key()) :: :ok | {:error, Error.t()}
   def delete(config, key), do: call(config, {:delete, key})
 
   @doc "All links."
   @spec list(Config.t()) :: [Link.t()]
-  def list(config), do: for([link] <- :ets.match(config.tables.links, {:_, :"$1"}), do: link)
+  def list(config) do
+    Enum.concat(for [links] <- :ets.match(config.tables.links, {:_, :"$1"}), do: links)
+  end
 
   @impl GenServer
   def init(config), do: {:ok, config, {:continue, :put_again}}
@@ -49,29 +51,36 @@ defmodule Exosuit.Host.Links do
   @impl GenServer
   def handle_call({:put, link}, _from, config) do
     table = config.tables.links
-    before = :ets.lookup(table, Link.key(link))
-    :ets.insert(table, {Link.key(link), link})
+    before = lookup(table, Link.key(link))
+    write(table, Link.key(link), [link | Enum.reject(before, &Link.overlap?(&1, link))])
     result = Router.put_link(config.router, link)
-    if result != :ok, do: restore(table, Link.key(link), before)
+    if result != :ok, do: write(table, Link.key(link), before)
     announce_put(config, link, result)
     {:reply, result, config}
   end
 
   def handle_call({:delete, key}, _from, config) do
-    case :ets.lookup(config.tables.links, key) do
-      [{_key, link}] ->
-        result = Router.delete_link(config.router, key)
-        :ets.delete(config.tables.links, key)
-        Lattice.announce(config, "linkdef_deleted", Link.public(link))
-        {:reply, result, config}
-
+    case lookup(config.tables.links, key) do
       [] ->
         {:reply, {:error, Error.new(:not_found, "there is no link #{describe(key)}")}, config}
+
+      links ->
+        result = Router.delete_link(config.router, key)
+        write(config.tables.links, key, [])
+        for link <- links, do: Lattice.announce(config, "linkdef_deleted", Link.public(link))
+        {:reply, result, config}
     end
   end
 
-  defp restore(table, key, []), do: :ets.delete(table, key)
-  defp restore(table, _key, [before]), do: :ets.insert(table, before)
+  defp lookup(table, key) do
+    case :ets.lookup(table, key) do
+      [{_key, links}] -> links
+      [] -> []
+    end
+  end
+
+  defp write(table, key, []), do: :ets.delete(table, key)
+  defp write(table, key, links), do: :ets.insert(table, {key, links})
 
   defp call(config, request) do
     GenServer.call(Directory.via(config.name, __MODULE__), request, @timeout)

@@ -44,10 +44,13 @@ defmodule Exosuit.Host.Plan do
     kept =
       for it <- desired.specifications, it not in new, do: {there[Specifications.key(it)], it}
 
+    unlinked = unlinked(desired.links, current.links)
+    linked = Enum.reject(current.links, &(Link.key(&1) in unlinked))
+
     stops(wanted, there, restart?) ++
-      unlinks(desired.links, current.links) ++
+      Enum.map(unlinked, &{:unlink, &1}) ++
       Enum.map(new, &{:specify, &1}) ++
-      links(desired.links, current.links) ++
+      for(link <- desired.links, link not in linked, do: {:link, link}) ++
       updates(kept) ++
       changes(kept) ++
       starts(new, wanted, current.idle)
@@ -91,10 +94,13 @@ defmodule Exosuit.Host.Plan do
 
   defp restart?(old, new, _updatable), do: old != new
 
-  defp unlinks(desired, current) do
-    keys = MapSet.new(desired, &Link.key/1)
-    for link <- current, key = Link.key(link), key not in keys, do: {:unlink, key}
+  # What takes the place of a link that it overlaps needs no interruption. Whatever else is gone goes
+  # with all links of its key, as they are removed by that; those that stay are made again.
+  defp unlinked(desired, current) do
+    desired = Enum.group_by(desired, &Link.key/1)
+    followed? = fn link -> Enum.any?(desired[Link.key(link)] || [], &follows?(&1, link)) end
+    Enum.uniq(for link <- current, not followed?.(link), do: Link.key(link))
   end
 
-  defp links(desired, current), do: for(link <- desired, link not in current, do: {:link, link})
+  defp follows?(new, old), do: new.target == old.target and Link.overlap?(new, old)
 end

@@ -18,7 +18,9 @@ defmodule Exosuit.Model.Link do
           app: String.t() | nil
         }
 
-  @typedoc "What a link is found by: source, contract, name."
+  @typedoc """
+  What links are found by: source, contract, name. Those of one key cover different interfaces.
+  """
   @type key :: {String.t(), String.t(), String.t()}
 
   # Configuration may hold secrets.
@@ -43,6 +45,12 @@ defmodule Exosuit.Model.Link do
   @doc "Namespace and package as the OTP era writes them: `wasmcloud:keyvalue`."
   @spec contract(t()) :: String.t()
   def contract(%__MODULE__{namespace: namespace, package: package}), do: "#{namespace}:#{package}"
+
+  @doc "Whether they cover an interface in common, as links of one key; none stands for all."
+  @spec overlap?(t(), t()) :: boolean()
+  def overlap?(%__MODULE__{interfaces: one}, %__MODULE__{interfaces: other}) do
+    one == [] or other == [] or Enum.any?(one, &(&1 in other))
+  end
 
   @doc "The fields that events and inventories show. Configuration may hold secrets: it stays out."
   @spec public(t()) :: map()

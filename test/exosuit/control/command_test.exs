@@ -32,6 +32,10 @@ defmodule Exosuit.Control.CommandTest do
           {"actor.stop", %{"id" => "a", "force" => true}, ~s(unknown arguments ["force"])},
           {"link.put", %{"source" => "a", "target" => "b", "contract" => "kv"},
            "a contract like"},
+          {"link.put",
+           %{"source" => "a", "target" => "b", "contract" => "a:b", "interfaces" => [1]},
+           ~s(expected "interfaces" to be a list of non-empty strings, or left out)},
+          {"actor.start", %{"path" => "/a", "config" => %{"a" => 1}}, "values are strings"},
           {"inventory", [], ~s(expected "arguments" to be an object)}
         ] do
       assert {:error, 7, error} = parse(command, arguments)

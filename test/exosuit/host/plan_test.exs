@@ -79,6 +79,46 @@ defmodule Exosuit.Host.PlanTest do
     assert Plan.steps(%{@desired | links: [changed]}, there()) == [{:link, changed}]
   end
 
+  test "links of one key cover different interfaces, and one that goes takes the others along" do
+    store = %{@link | namespace: "wasi", interfaces: ["store"]}
+    atomics = %{store | target: "q", interfaces: ["atomics"]}
+    both = %{@desired | links: [store, atomics]}
+    key = Link.key(store)
+    there = there(%{links: [store, atomics]})
+    assert Plan.steps(both, there) == []
+
+    one = %{@desired | links: [store]}
+    assert Plan.steps(one, there) == [{:unlink, key}, {:link, store}]
+    assert Plan.steps(both, there(%{links: [store]})) == [{:link, atomics}]
+  end
+
+  test "a link that covers more, or less, takes the place of what it was" do
+    store = %{@link | namespace: "wasi", interfaces: ["store"]}
+    wider = %{store | interfaces: ["store", "atomics"]}
+    narrow = %{@desired | links: [store]}
+    assert Plan.steps(%{narrow | links: [wider]}, there(%{links: [store]})) == [{:link, wider}]
+    assert Plan.steps(narrow, there(%{links: [wider]})) == [{:link, store}]
+  end
+
+  test "a link to another target is removed first, as the two cannot be there at once" do
+    other = %{@link | target: "q"}
+    steps = Plan.steps(%{@desired | links: [other]}, there())
+    assert steps == [{:unlink, Link.key(@link)}, {:link, other}]
+  end
+
+  test "other configuration, grants or limits make another actor" do
+    grants = %Exosuit.Model.Grants{arguments: ["-v"]}
+
+    for changed <- [
+          %{@actor | config: %{"level" => "debug"}},
+          %{@actor | grants: grants},
+          %{@actor | limits: %{@actor.limits | deadline: 1_000}}
+        ] do
+      desired = %{@desired | specifications: [changed, @provider]}
+      assert [{:stop, _}, {:specify, ^changed}, {:start, _}] = Plan.steps(desired, there())
+    end
+  end
+
   test "what has failed is tried again" do
     assert Plan.steps(@desired, there(%{idle: [{:actor, "a"}]})) == [{:start, {:actor, "a"}}]
   end

@@ -39,6 +39,9 @@ pub(crate) struct Start {
     /// How many calls may run at a time.
     #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = instances())]
     instances: u32,
+    /// Its configuration, which a component reads by wasi:config, as KEY=VALUE; may be repeated.
+    #[arg(long = "config", value_name = "KEY=VALUE")]
+    config: Vec<Pair>,
     /// Shown in the inventory and in events, as KEY=VALUE; may be repeated.
     #[arg(long = "annotation", value_name = "KEY=VALUE")]
     annotations: Vec<Pair>,
@@ -115,6 +118,7 @@ impl Start {
             "path": absolute(&self.file)?,
             "id": self.id,
             "instances": self.instances,
+            "config": unique("--config", self.config)?,
             "annotations": unique("--annotation", self.annotations)?,
         });
         let show = |answer: &serde_json::Value| printable(&cell(&answer["id"]));

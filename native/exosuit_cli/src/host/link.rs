@@ -21,7 +21,8 @@ pub(crate) enum Link {
 #[derive(Args)]
 #[command(after_long_help = "\
 Example:
-  exosuit link put counter-counter store wasmcloud:keyvalue --target-config bucket=visits")]
+  exosuit link put counter-counter store wasmcloud:keyvalue --target-config bucket=visits
+  exosuit link put counter-counter store wasi:keyvalue --interface store --interface atomics")]
 pub(crate) struct Put {
     /// The id of who uses the capability.
     source: String,
@@ -32,6 +33,9 @@ pub(crate) struct Put {
     /// Which of several links for one contract.
     #[arg(long, default_value = "default")]
     name: String,
+    /// An interface that it covers; may be repeated [default: all].
+    #[arg(long = "interface", value_name = "NAME")]
+    interfaces: Vec<String>,
     /// Configuration for the source, as KEY=VALUE; may be repeated.
     #[arg(long = "source-config", value_name = "KEY=VALUE")]
     source_config: Vec<Pair>,
@@ -92,10 +96,21 @@ impl Put {
             "target": self.target,
             "contract": self.contract,
             "name": self.name,
+            "interfaces": self.interfaces,
             "source_config": unique("--source-config", self.source_config)?,
             "target_config": unique("--target-config", self.target_config)?,
         });
         self.at.ask("link.put", &arguments, |_| "linked".to_owned())
+    }
+}
+
+/// `wasmcloud:keyvalue`, or `wasi:keyvalue/store,atomics`.
+fn contract(link: &Value) -> String {
+    let interfaces: Vec<_> = items(&link["interfaces"]).iter().map(cell).collect();
+    let package = format!("{}:{}", cell(&link["namespace"]), cell(&link["package"]));
+    match interfaces.as_slice() {
+        [] => package,
+        names => format!("{package}/{}", names.join(",")),
     }
 }
 
@@ -105,7 +120,7 @@ pub(crate) fn list(links: &Value) -> String {
         [
             cell(&link["source"]),
             cell(&link["target"]),
-            format!("{}:{}", cell(&link["namespace"]), cell(&link["package"])),
+            contract(link),
             cell(&link["name"]),
         ]
     };
