@@ -312,6 +312,16 @@ defmodule Exosuit do
   @doc """
   Calls an actor by id, public key or call alias, and waits for its answer.
 
+      {:ok, "hello"} = Exosuit.call(MyApp.Host, "echo", "Echo.Say", "hello")
+
+  A function of a component takes a list of arguments, and gives what it returns, see `Exosuit.Wit`:
+
+      {:ok, 3} = Exosuit.call(MyApp.Host, "calculator", "my:math/calculator@1.0.0#add", [1, 2])
+      {:ok, {:error, "by zero"}} = Exosuit.call(MyApp.Host, "calculator", "my:math/calculator@1.0.0#divide", [1, 0])
+
+  One of a single string or list of bytes may be called with a binary as well, which is cheaper; a
+  `result` that it gives is then that of the call.
+
   It always answers: at the deadline at the latest, with an error. The call is checked and run in
   the calling process; when that process ends, the call ends with it.
 
@@ -319,10 +329,11 @@ defmodule Exosuit do
 
   #{Options.docs(@call)}
   """
-  @spec call(host(), String.t(), String.t(), binary(), keyword()) ::
-          {:ok, binary()} | {:error, Error.t()}
+  @spec call(host(), String.t(), String.t(), binary() | [Exosuit.Wit.value()], keyword()) ::
+          {:ok, Exosuit.Wit.value()} | {:error, Error.t()}
   def call(host, target, operation, payload, options \\ [])
-      when is_binary(target) and is_binary(operation) and is_binary(payload) do
+      when is_binary(target) and is_binary(operation) and
+             (is_binary(payload) or is_list(payload)) do
     {router, default_timeout} = Directory.fetch!(host, :calls)
     {timeout, execution} = call_options(options, default_timeout)
     Wasm.call(router, target, operation, payload, timeout, execution)

@@ -43,12 +43,13 @@ defmodule Exosuit.IEx do
   end
 
   @doc "`Exosuit.call/5` on the one host of this VM."
-  @spec call(String.t(), String.t(), binary()) :: {:ok, binary()} | {:error, Error.t()}
+  @spec call(String.t(), String.t(), binary() | [Exosuit.Wit.value()]) ::
+          {:ok, Exosuit.Wit.value()} | {:error, Error.t()}
   def call(target, operation, payload \\ ""), do: call(only!(), target, operation, payload)
 
   @doc "`Exosuit.call/5`."
-  @spec call(Exosuit.host(), String.t(), String.t(), binary()) ::
-          {:ok, binary()} | {:error, Error.t()}
+  @spec call(Exosuit.host(), String.t(), String.t(), binary() | [Exosuit.Wit.value()]) ::
+          {:ok, Exosuit.Wit.value()} | {:error, Error.t()}
   def call(host, target, operation, payload), do: Exosuit.call(host, target, operation, payload)
 
   defp only! do

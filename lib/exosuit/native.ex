@@ -64,6 +64,9 @@ defmodule Exosuit.Native do
   @spec provider_reply(reference(), :ok | atom(), binary()) :: boolean()
   def provider_reply(_question, _code, _bytes), do: not_loaded()
 
+  @spec provider_return(reference(), term()) :: boolean() | failure()
+  def provider_return(_question, _value), do: not_loaded()
+
   @spec link_put(reference(), link(), reply()) :: :ok | failure()
   def link_put(_host, _link, _reply), do: not_loaded()
 
@@ -73,8 +76,8 @@ defmodule Exosuit.Native do
   @spec module_compile(binary(), reply()) :: :ok | failure()
   def module_compile(_bytes, _reply), do: not_loaded()
 
-  @spec call(reference(), String.t(), String.t(), binary(), pos_integer(), atom(), reference()) ::
-          {:ok, binary()} | {:pending, reference()} | failure()
+  @spec call(reference(), String.t(), String.t(), term(), pos_integer(), atom(), reference()) ::
+          {:ok, term()} | {:pending, reference()} | failure()
   def call(_host, _target, _operation, _payload, _timeout_ms, _execution, _reference),
     do: not_loaded()
 

@@ -2,7 +2,7 @@ defmodule Exosuit.Provider do
   @schema [
     contract: [
       type: {~s(a string "namespace:package" or a list of such), &__MODULE__.contracts?/1},
-      doc: "what it implements (`\"wasmcloud:keyvalue\"`)."
+      doc: "what it implements: `\"wasmcloud:keyvalue\"`, or the package of a WIT interface."
     ],
     max_calls: [type: :pos_integer, default: 1_024, doc: "how many calls may run at a time."]
   ]
@@ -27,10 +27,31 @@ defmodule Exosuit.Provider do
   Payloads are bytes, as the contract has them; `Exosuit.MessagePack` reads and writes those of
   wasmCloud's interfaces.
 
+  **A WIT interface** that components import is a capability as well. Its contract is the package, and
+  its functions come to `handle_function/3`, with their arguments as terms:
+
+      # package my:math; interface calculator {
+      #   add: func(a: s32, b: s32) -> s32;
+      #   divide: func(a: s32, b: s32) -> result<s32, string>;
+      # }
+      defmodule MyApp.Calculator do
+        use Exosuit.Provider, contract: "my:math"
+
+        @impl Exosuit.Provider
+        def handle_function("my:math/calculator#add", [a, b], _context), do: a + b
+        def handle_function("my:math/calculator#divide", [_a, 0], _context), do: {:error, "by zero"}
+        def handle_function("my:math/calculator#divide", [a, b], _context), do: {:ok, div(a, b)}
+      end
+
+  What it returns is what the function returns, by the table of `Exosuit.Wit`: for a function with a
+  `result` that is `{:ok, value}` or `{:error, value}`, for any other the value itself. What keeps a
+  call from having an answer is raised.
+
   **Calls** run at the same time, each in a process of its own, which is killed when nobody waits for
   its answer any more: at the deadline, or when the caller is gone. Past `:max_calls` of them a call
   is refused as overloaded. A call that raises or exits costs that call alone: the guest gets an error
-  that names the exception and no more, and the host tells of it in an `invocation_failed` event.
+  that names the exception and no more, and the host tells of it in an `invocation_failed` event. For
+  a function with a `result` whose error is a string that text is its error; any other ends the guest.
 
   **`init/1` and the links** run one after another in the provider's process: what they start is linked
   to that process and ends with it, and what takes its time there holds up links, not calls. When the
@@ -45,14 +66,14 @@ defmodule Exosuit.Provider do
 
       Keeper        init/1, put_link/2, delete_link/2
       └── Dispatcher    a process for each call (linked)
-          └── call      handle_invocation/3
+          └── call      handle_invocation/3, handle_function/3
 
   ## Options
 
   #{Exosuit.Options.docs(@schema)}
   """
 
-  alias Exosuit.Options
+  alias Exosuit.{Options, Wit}
   alias Exosuit.Provider.{Context, Link}
 
   @type state :: term()
@@ -77,16 +98,29 @@ defmodule Exosuit.Provider do
   @callback delete_link(Link.t(), state()) :: {:ok, state()}
 
   @doc """
-  Answers a call. The text of an error reaches the guest.
+  Answers a call that came with bytes. The text of an error reaches the guest.
 
   `context` says through which link it came, and until when an answer is of use.
   """
   @callback handle_invocation(operation :: String.t(), payload :: binary(), Context.t()) ::
               {:ok, iodata()} | {:error, String.t() | :unknown_operation}
 
+  @doc """
+  Answers a call of a WIT function, `my:math/calculator@1.0.0#add`, with what the function returns.
+
+  The version is in the name if the guest's import has one.
+  """
+  @callback handle_function(function :: String.t(), arguments :: [Wit.value()], Context.t()) ::
+              Wit.value() | {:error, :unknown_operation}
+
+  # One of them is there, see below.
+  @answers [handle_invocation: 3, handle_function: 3]
+  @optional_callbacks @answers
+
   defmacro __using__(options) do
     quote bind_quoted: [options: options] do
       @behaviour Exosuit.Provider
+      @before_compile Exosuit.Provider
       @exosuit_provider Exosuit.Provider.options!(options)
 
       @impl Exosuit.Provider
@@ -105,6 +139,13 @@ defmodule Exosuit.Provider do
       def delete_link(_link, state), do: {:ok, state}
 
       defoverridable contracts: 0, max_calls: 0, init: 1, put_link: 2, delete_link: 2
+    end
+  end
+
+  defmacro __before_compile__(%{module: module}) do
+    unless Enum.any?(@answers, &Module.defines?(module, &1)) do
+      raise ArgumentError,
+            "expected #{inspect(module)} to define handle_invocation/3, handle_function/3, or both"
     end
   end
 

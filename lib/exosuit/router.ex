@@ -109,7 +109,8 @@ defmodule Exosuit.Router do
     waits for the answer any more, `{:exosuit_cancel, number}`
   - `{:exosuit_link, question, :put | :delete, key, values}`
 
-  `key` is `{actor, contract, name of the link}`; each question wants `answer/3`.
+  `key` is `{actor, contract, name of the link}`, and `payload` a binary or a list of arguments; each
+  question wants `answer/3` or, for arguments, `return/2`.
   """
   @spec serve_provider(t(), String.t(), [String.t()], pos_integer(), pid()) ::
           {:ok, reference()} | {:error, Error.t()}
@@ -126,6 +127,16 @@ defmodule Exosuit.Router do
   @doc "Answers a question: `:ok` with bytes, or a reason with its text. False if it had an answer."
   @spec answer(reference(), :ok | Error.reason(), binary()) :: boolean()
   def answer(question, code, bytes), do: Native.provider_reply(question, code, bytes)
+
+  @doc """
+  Answers a call of a WIT function with what it returns. False if it had an answer; an error, and still
+  unanswered, if the term is no value.
+  """
+  @spec return(reference(), term()) :: boolean() | {:error, Error.t()}
+  def return(question, value) do
+    with {:error, failure} <- Native.provider_return(question, value),
+         do: {:error, Error.from_native(failure)}
+  end
 
   @doc "Where a provider listens, as texts for people."
   @spec endpoints(reference()) :: [String.t()]

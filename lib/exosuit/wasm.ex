@@ -24,8 +24,14 @@ defmodule Exosuit.Wasm do
   def compile(bytes), do: Answer.await(&Native.module_compile(bytes, &1), @compile_timeout)
 
   @doc "Calls an actor by id, public key or call alias. Blocks the calling process."
-  @spec call(reference(), String.t(), String.t(), binary(), pos_integer(), execution()) ::
-          {:ok, binary()} | {:error, Error.t()}
+  @spec call(
+          reference(),
+          String.t(),
+          String.t(),
+          binary() | [Exosuit.Wit.value()],
+          pos_integer(),
+          execution()
+        ) :: {:ok, Exosuit.Wit.value()} | {:error, Error.t()}
   def call(router, target, operation, payload, timeout, execution) do
     reference = make_ref()
 

@@ -93,11 +93,7 @@ defmodule Exosuit.Provider.Dispatcher do
     module = state.module
     context = context(state, link, left)
     # A function without arguments: the log of a task that crashes shows these.
-    run = fn ->
-      answer(question, module, module.handle_invocation(operation, payload, context))
-    end
-
-    {:ok, pid} = Task.start_link(run)
+    {:ok, pid} = Task.start_link(fn -> run(question, module, operation, payload, context) end)
 
     call = %{
       number: number,
@@ -118,6 +114,29 @@ defmodule Exosuit.Provider.Dispatcher do
       deadline: System.monotonic_time(:millisecond) + left,
       state: state.state
     }
+  end
+
+  defp run(question, module, operation, payload, context) when is_binary(payload) do
+    if function_exported?(module, :handle_invocation, 3),
+      do: answer(question, module, module.handle_invocation(operation, payload, context)),
+      else: answer(question, module, {:error, :unknown_operation})
+  end
+
+  defp run(question, module, operation, arguments, context) do
+    if function_exported?(module, :handle_function, 3),
+      do:
+        return(question, operation, module, module.handle_function(operation, arguments, context)),
+      else: answer(question, module, {:error, :unknown_operation})
+  end
+
+  defp return(question, _operation, module, {:error, :unknown_operation} = unknown) do
+    answer(question, module, unknown)
+  end
+
+  # It ends without an answer where it gave none that can be told.
+  defp return(question, operation, _module, value) do
+    with {:error, error} <- Router.return(question, value),
+         do: exit({:invalid_answer, quote_operation(operation), error.detail})
   end
 
   defp answer(question, _module, {:ok, answer}) do

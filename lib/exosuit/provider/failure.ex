@@ -14,6 +14,10 @@ defmodule Exosuit.Provider.Failure do
   def locate(module, reason), do: describe(module, reason) <> place(reason)
 
   defp ending(:killed), do: "was killed"
+
+  defp ending({:invalid_answer, operation, why}) when is_binary(operation) and is_binary(why),
+    do: "answered #{operation} with what is no value: #{why}"
+
   defp ending({{:nocatch, _value}, trace}) when is_list(trace), do: "threw what nobody caught"
 
   defp ending({error, trace}) when is_list(trace) do

@@ -11,7 +11,7 @@ use std::task::{Context as TaskContext, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use exosuit_core::{Answer, Code, Context, Deliver, Error, Invocation, Origin, Target};
+use exosuit_core::{Answer, Code, Context, Deliver, Error, Invocation, Origin, Payload, Target};
 use rustler::schedule::consume_timeslice;
 use rustler::types::atom;
 use rustler::{
@@ -24,7 +24,8 @@ use crate::outbox;
 use crate::pace;
 use crate::reply::Reply;
 use crate::runtime::runtime;
-use crate::term::{Payload, failure, ok, text_atom};
+use crate::term::{failure, ok, text_atom};
+use crate::value::{Returned, arguments};
 
 /// What the BEAM gives a process before another one runs: 4 000 reductions, about a millisecond.
 const TIMESLICE: Duration = Duration::from_millis(1);
@@ -53,7 +54,7 @@ impl Call {
     }
 }
 
-/// Calls an actor by id, public key or call alias: `{:ok, answer}`, `{:error, failure}`, or
+/// Calls an actor by id, public key or call alias, with a binary or a list of arguments: `{:ok, answer}`, `{:error, failure}`, or
 /// `{:pending, call}`, which promises `{reference, result}` to the calling process.
 #[rustler::nif]
 #[expect(
@@ -65,17 +66,21 @@ fn call<'a>(
     host: ResourceArc<Host>,
     target: String,
     operation: String,
-    payload: Binary<'a>,
+    payload: Term<'a>,
     timeout_ms: u64,
     execution: Atom,
     reference: Reference<'a>,
 ) -> Term<'a> {
+    let payload = match carried(payload) {
+        Ok(payload) => payload,
+        Err(error) => return failure(env, &error),
+    };
     let pace = pace::of(&target, &operation);
     let asked_for = execution == atoms::inline();
     let inline = asked_for || (execution != atoms::r#async() && pace.inline());
     let mut answer = host
         .router()
-        .deliver(invocation(target, operation, &payload, timeout_ms));
+        .deliver(invocation(target, operation, payload, timeout_ms));
     let polled = if inline {
         poll(env, &mut answer)
     } else {
@@ -85,13 +90,20 @@ fn call<'a>(
         pace.record(polled.is_ready());
     }
     match polled {
-        Poll::Ready(Ok(bytes)) => ok(env, Payload(bytes)),
+        Poll::Ready(Ok(returned)) => ok(env, returned),
         Poll::Ready(Err(error)) => failure(env, &error),
         Poll::Pending => pending(env, answer, reference),
     }
 }
 
-fn invocation(target: String, operation: String, payload: &Binary, timeout_ms: u64) -> Invocation {
+fn carried(payload: Term<'_>) -> Result<Payload, Error> {
+    match payload.decode::<Binary<'_>>() {
+        Ok(binary) => Ok(Bytes::copy_from_slice(&binary).into()),
+        Err(_) => arguments(payload).map(Payload::Values),
+    }
+}
+
+fn invocation(target: String, operation: String, payload: Payload, timeout_ms: u64) -> Invocation {
     // A time beyond the clock's reach is as good as a day.
     let now = Instant::now();
     let day = Duration::from_hours(24);
@@ -100,13 +112,13 @@ fn invocation(target: String, operation: String, payload: &Binary, timeout_ms: u
         origin: Origin::Host,
         target: Target::Actor(target),
         operation,
-        payload: Bytes::copy_from_slice(payload).into(),
+        payload,
         context: Context::until(deadline),
     }
 }
 
 /// Polls once and tells the BEAM what that took.
-fn poll(env: Env<'_>, answer: &mut Answer) -> Poll<Result<Bytes, Error>> {
+fn poll(env: Env<'_>, answer: &mut Answer) -> Poll<Result<Returned, Error>> {
     let _inside = runtime().enter();
     let started = Instant::now();
     // Polled again on Tokio if it is not ready: nothing needs to wake anybody here.
@@ -119,7 +131,7 @@ fn poll(env: Env<'_>, answer: &mut Answer) -> Poll<Result<Bytes, Error>> {
     }
     let polled = polled
         .unwrap_or_else(|_| Poll::Ready(Err(Error::new(Code::Internal, "the engine panicked"))));
-    polled.map(|answer| answer.and_then(exosuit_core::Reply::into_bytes))
+    polled.map(|answer| answer.and_then(Returned::new))
 }
 
 /// Moves the call to Tokio.
@@ -127,14 +139,7 @@ fn pending<'a>(env: Env<'a>, answer: Answer, reference: Reference<'a>) -> Term<'
     let caller = env.pid();
     let call = ResourceArc::new(Call::default());
     let reply = Reply::new(caller, reference);
-    let task = runtime().spawn(async move {
-        reply.send(
-            answer
-                .await
-                .and_then(exosuit_core::Reply::into_bytes)
-                .map(Payload),
-        )
-    });
+    let task = runtime().spawn(async move { reply.send(answer.await.and_then(Returned::new)) });
     // Set before anybody else holds the call.
     let _ = call.0.set(task.abort_handle());
     if call.monitor(Some(env), &caller).is_none() {

@@ -4,7 +4,7 @@
 //! - `engine`: the one engine of the VM. `host`: the data plane of one host. `actor`, `provider`,
 //!   `link`: its entries. `module`: compiled code. `call`: an invocation from Elixir.
 //! - `claims`, `manifest`, `json`: pure functions.
-//! - `runtime`, `reply`, `outbox`, `notices`, `term`: what these stand on.
+//! - `runtime`, `reply`, `outbox`, `notices`, `term`, `value`: what these stand on.
 //!
 //! A NIF here never waits. Work that takes time runs on Tokio and answers by message; a call to an
 //! actor is polled once on the calling scheduler before it goes there, see `call`.
@@ -30,5 +30,6 @@ mod provider;
 mod reply;
 mod runtime;
 mod term;
+mod value;
 
 rustler::init!("Elixir.Exosuit.Native");

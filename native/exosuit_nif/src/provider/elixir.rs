@@ -4,8 +4,7 @@
 //!   its own; its links go to another, so that a link that takes its time holds up no call.
 //! - [`Question`]: what Elixir was asked and has not answered yet.
 //!
-//! Payloads are bytes and operations are names: an interface with types of its own encodes them on
-//! the way in, and everything here stays as it is.
+//! What is carried is bytes, or the values of a WIT function as terms.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -14,6 +13,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use exosuit_core::{
     Answer, Capability, CapabilityCall, Code, Configuration, Contract, Done, Error, Id, Link,
+    Payload, Reply, Value,
 };
 use parking_lot::Mutex;
 use rustler::{Atom, Binary, Encoder, Env, LocalPid, Resource, ResourceArc, Term};
@@ -21,7 +21,8 @@ use tokio::sync::oneshot::{self, Receiver, Sender};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::outbox;
-use crate::term::{Payload, text_atom};
+use crate::term::{self, failure, text_atom};
+use crate::value::{answer, terms};
 
 /// The longest error text of a provider that is passed on, as of a guest.
 const MAX_ERROR: usize = 8 << 10;
@@ -74,7 +75,7 @@ impl Capability for Elixir {
 
     fn invoke(&self, call: CapabilityCall) -> Answer {
         let shared = Arc::clone(&self.0);
-        Box::pin(async move { shared.invoke(call).await.map(Into::into) })
+        Box::pin(async move { shared.invoke(call).await })
     }
 
     fn link(&self, link: Arc<Link>) -> Done {
@@ -87,9 +88,9 @@ impl Capability for Elixir {
 }
 
 impl Shared {
-    async fn invoke(&self, call: CapabilityCall) -> Result<Bytes, Error> {
+    async fn invoke(&self, call: CapabilityCall) -> Result<Reply, Error> {
         let CapabilityCall { invocation, link } = call;
-        let payload = invocation.payload.into_bytes()?;
+        let payload = Carried::new(invocation.payload)?;
         let link = link.ok_or_else(|| self.unlinked())?;
         let places = Arc::clone(&self.places);
         let place = places.try_acquire_owned().map_err(|_| self.overloaded())?;
@@ -104,7 +105,7 @@ impl Shared {
                 (number, question),
                 key(env, &link, &id),
                 invocation.operation,
-                Payload(payload),
+                payload,
                 u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
             )
                 .encode(env)
@@ -156,6 +157,30 @@ impl Shared {
     }
 }
 
+/// What a call carries to Elixir: a binary, or a list of arguments.
+enum Carried {
+    Bytes(term::Payload),
+    Values(Vec<Value>),
+}
+
+impl Carried {
+    fn new(payload: Payload) -> Result<Self, Error> {
+        match payload {
+            Payload::Bytes(bytes) => Ok(Self::Bytes(term::Payload(bytes))),
+            other => other.into_values().map(Self::Values),
+        }
+    }
+}
+
+impl Encoder for Carried {
+    fn encode<'a>(&self, env: Env<'a>) -> Term<'a> {
+        match self {
+            Self::Bytes(bytes) => bytes.encode(env),
+            Self::Values(values) => terms(env, values).encode(env),
+        }
+    }
+}
+
 /// What a link is found by in Elixir: the actor, the contract, the link's name.
 fn key<'a>(env: Env<'a>, link: &Link, provider: &Id) -> Term<'a> {
     let (_values, actor) = link.seen_from(provider);
@@ -192,7 +217,7 @@ impl Drop for Asked {
 pub(crate) struct Question(Mutex<Option<Unanswered>>);
 
 struct Unanswered {
-    sender: Sender<Result<Bytes, Error>>,
+    sender: Sender<Result<Reply, Error>>,
     _place: Option<OwnedSemaphorePermit>,
 }
 
@@ -201,7 +226,7 @@ impl Resource for Question {}
 
 fn ask(
     place: Option<OwnedSemaphorePermit>,
-) -> (ResourceArc<Question>, Receiver<Result<Bytes, Error>>) {
+) -> (ResourceArc<Question>, Receiver<Result<Reply, Error>>) {
     let (sender, receiver) = oneshot::channel();
     let unanswered = Unanswered {
         sender,
@@ -209,6 +234,18 @@ fn ask(
     };
     let question = Question(Mutex::new(Some(unanswered)));
     (ResourceArc::new(question), receiver)
+}
+
+impl Question {
+    /// False where it has been answered before.
+    fn answer(&self, result: Result<Reply, Error>) -> bool {
+        let unanswered = self.0.lock().take();
+        unanswered.is_some_and(|unanswered| {
+            // Nobody may wait for it any more.
+            let _ = unanswered.sender.send(result);
+            true
+        })
+    }
 }
 
 /// Answers a question: `:ok` with bytes, or the code of an error with its text. False where it has
@@ -220,17 +257,22 @@ fn provider_reply(
     code: Atom,
     bytes: Binary<'_>,
 ) -> bool {
-    let Some(unanswered) = question.0.lock().take() else {
-        return false;
-    };
-    // Nobody may wait for it any more.
-    let _ = unanswered.sender.send(result(env, code, &bytes));
-    true
+    question.answer(result(env, code, &bytes))
 }
 
-fn result(env: Env<'_>, code: Atom, bytes: &[u8]) -> Result<Bytes, Error> {
+/// Answers a question with what a WIT function returns. A term that is no value is an error, and the
+/// question stays open.
+#[rustler::nif]
+fn provider_return<'a>(env: Env<'a>, question: ResourceArc<Question>, term: Term<'a>) -> Term<'a> {
+    match answer(term) {
+        Ok(value) => question.answer(Ok(Reply::Value(value))).encode(env),
+        Err(error) => failure(env, &error),
+    }
+}
+
+fn result(env: Env<'_>, code: Atom, bytes: &[u8]) -> Result<Reply, Error> {
     if code == rustler::types::atom::ok() {
-        return Ok(Bytes::copy_from_slice(bytes));
+        return Ok(Bytes::copy_from_slice(bytes).into());
     }
     let name = code.to_term(env).atom_to_string().unwrap_or_default();
     let known = Code::ALL.iter().find(|known| known.as_str() == name);
