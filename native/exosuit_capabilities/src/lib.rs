@@ -1,6 +1,7 @@
 //! The built-in providers, each an implementation of [`Capability`].
 //!
-//! - [`HttpServer`] (`wasmcloud:httpserver`): a port per link, each request an invocation.
+//! - [`HttpServer`] (`wasmcloud:httpserver`, `wasi:http`): routes on ports, each request an
+//!   invocation. [`HttpPorts`]: the ports that the servers of one host share.
 //! - [`KeyValue`] (`wasmcloud:keyvalue`, `wasi:keyvalue`): in memory, or in a file that survives
 //!   `kill -9`.
 //! - [`Logging`] (`wasmcloud:builtin:logging`, `wasi:logging`) and [`NumberGen`]
@@ -22,7 +23,7 @@ use std::sync::{Arc, Weak};
 
 use exosuit_core::{Capability, Code, Configuration, Deliver, Error, Id, Observe};
 
-pub use http::HttpServer;
+pub use http::{HttpPorts, HttpServer};
 pub use keyvalue::KeyValue;
 pub use logging::Logging;
 pub use numbergen::NumberGen;
@@ -39,6 +40,8 @@ pub struct Surroundings {
     pub deliver: Weak<dyn Deliver>,
     /// Takes what nobody waits for.
     pub observe: Arc<dyn Observe>,
+    /// Where the HTTP servers of its host listen.
+    pub ports: Arc<HttpPorts>,
 }
 
 /// The names that [`open`] knows.
@@ -46,16 +49,17 @@ pub const NAMES: &[&str] = &["http-server", "keyvalue"];
 
 /// Opens the provider of this name. May wait for the disk: not for an async thread.
 pub fn open(name: &str, surroundings: Surroundings) -> Result<Arc<dyn Capability>, Error> {
-    let Surroundings {
-        id,
-        configuration,
-        data_dir,
-        deliver,
-        observe,
-    } = surroundings;
     match name {
-        "http-server" => Ok(HttpServer::new(id, &configuration, deliver, observe)?),
-        "keyvalue" => Ok(KeyValue::open(id, &configuration, data_dir.as_deref())?),
+        "http-server" => Ok(HttpServer::open(surroundings)?),
+        "keyvalue" => {
+            let Surroundings {
+                id,
+                configuration,
+                data_dir,
+                ..
+            } = surroundings;
+            Ok(KeyValue::open(id, &configuration, data_dir.as_deref())?)
+        }
         _ => Err(Error::new(
             Code::InvalidInput,
             format!(

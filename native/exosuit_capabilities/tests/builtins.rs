@@ -208,6 +208,7 @@ fn surroundings(configuration: Configuration) -> Surroundings {
         data_dir: None,
         deliver: Weak::<Nobody>::new(),
         observe: Arc::new(Seen::default()),
+        ports: Arc::default(),
     }
 }
 

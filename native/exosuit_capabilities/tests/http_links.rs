@@ -156,23 +156,26 @@ async fn the_same_link_again_disturbs_nobody() -> Result<()> {
 }
 
 #[tokio::test]
-async fn changed_limits_hold_for_the_next_connection() -> Result<()> {
+async fn changed_limits_hold_for_the_next_request_or_connection() -> Result<()> {
     let served = Served::with(&[], who).await?;
     let address = served.address();
+    let long = format!("/{}", "x".repeat(9_000));
     let mut before = served.client().await?;
-    assert_eq!(
-        before.send("POST", "/", "four").await?.status(),
-        StatusCode::OK
-    );
+    let response = before.send("POST", "/", "four").await?;
+    assert_eq!(response.status(), StatusCode::OK);
 
-    served.server.link(free(&[("max_body_bytes", "3")])).await?;
+    let limits = [("max_body_bytes", "3"), ("max_header_bytes", "8k")];
+    served.server.link(free(&limits)).await?;
     assert_eq!(served.address(), address);
-    assert_eq!(
-        before.send("POST", "/", "four").await?.status(),
-        StatusCode::OK
-    );
-    let response = served.client().await?.send("POST", "/", "four").await?;
+    let response = before.send("POST", "/", "four").await?;
     assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
+
+    assert_eq!(before.get(&long).await?.status(), StatusCode::OK);
+    let response = served.get(&long).await?;
+    assert_eq!(
+        response.status(),
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+    );
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use exosuit_capabilities::{Logging, NumberGen};
+use exosuit_capabilities::{HttpPorts, Logging, NumberGen};
 use exosuit_core::{Capability, Contract, Deliver, Error, Id, LogGate, Observe};
 use exosuit_router::{Options, Router};
 use parking_lot::Mutex;
@@ -28,6 +28,8 @@ pub(crate) struct Inner {
     pub(crate) router: Arc<Router>,
     pub(crate) notices: Arc<Notices>,
     pub(crate) log: Arc<LogGate>,
+    /// Where its HTTP servers listen.
+    pub(crate) ports: Arc<HttpPorts>,
     /// The providers that run, for `drain`.
     pub(crate) providers: Mutex<HashMap<Id, Arc<dyn Capability>>>,
 }
@@ -68,6 +70,7 @@ impl Inner {
             router,
             notices,
             log,
+            ports: Arc::default(),
             providers: Mutex::default(),
         }
     }

@@ -89,6 +89,7 @@ fn provider_start<'a>(
         data_dir: data_dir.map(PathBuf::from),
         deliver: inner.deliver(),
         observe: inner.notices.clone(),
+        ports: inner.ports.clone(),
     };
     let opening = async move {
         let opening = tokio::task::spawn_blocking(move || open(&name, surroundings));

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
-use exosuit_capabilities::HttpServer;
+use exosuit_capabilities::{HttpPorts, HttpServer, Surroundings};
 use exosuit_core::{
-    Answer, Capability, Configuration, Deliver, Error, Invocation, Link, Notice, Observe,
+    Answer, Capability, Configuration, Deliver, Error, Invocation, Link, Notice, Observe, Reply,
 };
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
@@ -98,18 +98,33 @@ impl Served {
     where
         F: Future<Output = Result<Bytes, Error>> + Send + 'static,
     {
+        Self::on("provider", Arc::default(), respond)
+    }
+
+    /// Without a link yet, on these ports, in front of a function that answers in bytes or else.
+    pub(crate) fn on<F, R>(
+        provider: &str,
+        ports: Arc<HttpPorts>,
+        respond: impl Fn(Invocation) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Result<R, Error>> + Send + 'static,
+        R: Into<Reply>,
+    {
         let router = Arc::new(Router(Box::new(move |invocation| {
             let answer = respond(invocation);
             Box::pin(async move { answer.await.map(Into::into) })
         })));
         let seen = Arc::new(Seen::default());
         let deliver: Arc<dyn Deliver> = router.clone();
-        let server = HttpServer::new(
-            id("provider"),
-            &Configuration::new(),
-            Arc::downgrade(&deliver),
-            seen.clone(),
-        )
+        let server = HttpServer::open(Surroundings {
+            id: id(provider),
+            configuration: Configuration::new(),
+            data_dir: None,
+            deliver: Arc::downgrade(&deliver),
+            observe: seen.clone(),
+            ports,
+        })
         .expect("a server");
         Self {
             server,

@@ -14,6 +14,8 @@ use rmp::encode::{self, ValueWriteError};
 use serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use crate::http::headers::{is_bodiless, is_final, strip_hop_by_hop, take_length};
+
 /// The operation that every request becomes.
 pub(crate) const OPERATION: &str = "HttpServer.HandleRequest";
 
@@ -207,7 +209,14 @@ pub(crate) fn response(answer: &Bytes, method: &Method) -> Result<Response<Full<
              most 1024 headers",
         )
     })?;
-    let status = status(answered.status)?;
+    let status = StatusCode::from_u16(answered.status).ok();
+    let status = status.filter(|status| is_final(*status));
+    let status = status.ok_or_else(|| {
+        bad(&format!(
+            "its status {} is not from 200 to 599",
+            answered.status
+        ))
+    })?;
     let body = match answered.body {
         None => Bytes::new(),
         Some(Cow::Borrowed(part)) => answer.slice_ref(part),
@@ -221,14 +230,6 @@ pub(crate) fn response(answer: &Bytes, method: &Method) -> Result<Response<Full<
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     Ok(response)
-}
-
-fn status(number: u16) -> Result<StatusCode, Error> {
-    // Interim answers and upgrades are the server's own business.
-    match StatusCode::from_u16(number) {
-        Ok(status) if (200..600).contains(&number) => Ok(status),
-        _ => Err(bad(&format!("its status {number} is not from 200 to 599"))),
-    }
 }
 
 fn headers(given: BTreeMap<String, Values>) -> Result<HeaderMap, Error> {
@@ -248,50 +249,23 @@ fn headers(given: BTreeMap<String, Values>) -> Result<HeaderMap, Error> {
         }
     }
     strip_hop_by_hop(&mut headers);
+    // There are none.
+    headers.remove(header::TRAILER);
     Ok(headers)
-}
-
-/// Takes away what is said from hop to hop, which is the server's to say.
-fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
-    let always = [
-        header::CONNECTION,
-        header::PROXY_AUTHENTICATE,
-        header::TE,
-        header::TRAILER,
-        header::TRANSFER_ENCODING,
-        header::UPGRADE,
-        HeaderName::from_static("keep-alive"),
-        HeaderName::from_static("proxy-connection"),
-    ];
-    for name in named.iter().chain(&always) {
-        headers.remove(name);
-    }
 }
 
 /// Makes body and length agree: the guest's own `content-length` counts only for HEAD, whose
 /// answer tells the length of a body that it does not carry.
 fn frame(headers: &mut HeaderMap, status: StatusCode, method: &Method, body: Bytes) -> Bytes {
-    let told = headers.remove(header::CONTENT_LENGTH);
-    if matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
-        return Bytes::new();
-    }
-    if method != Method::HEAD {
+    let told = take_length(headers);
+    if !is_bodiless(method, status) {
         return body;
     }
-    let told = told
-        .and_then(|told| told.to_str().ok()?.parse::<u64>().ok())
-        .filter(|_| body.is_empty());
-    headers.insert(
-        header::CONTENT_LENGTH,
-        told.unwrap_or(body.len() as u64).into(),
-    );
+    if !is_bodiless(&Method::GET, status) {
+        let told = told.filter(|_| body.is_empty());
+        let length = told.unwrap_or(body.len() as u64);
+        headers.insert(header::CONTENT_LENGTH, length.into());
+    }
     Bytes::new()
 }
 

@@ -1,4 +1,4 @@
-//! The settings of a link: where to listen, and within which bounds.
+//! The settings of a link: where to serve, and within which bounds.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -7,52 +7,74 @@ use data_encoding::BASE64_NOPAD;
 use exosuit_core::{Code, Configuration, Error};
 use serde_json::Value;
 
+use super::limits::Asked;
+use super::place::Place;
 use crate::settings::{Settings, invalid};
 
-/// What a listener grants its clients.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Limits {
+/// What a link asks for.
+pub(crate) struct Wanted {
+    pub(crate) address: SocketAddr,
+    pub(crate) place: Place,
+    pub(crate) call: CallLimits,
+    /// Of the address, and so of all that is served there.
+    pub(crate) asked: Asked,
+}
+
+/// The bounds of one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct CallLimits {
     /// For the actor's answer.
     pub(crate) timeout: Duration,
-    /// For a request's header.
-    pub(crate) header_timeout: Duration,
-    /// For a request's body, and for a client that stops reading its answer.
-    pub(crate) body_timeout: Duration,
-    /// Of a request's header.
-    pub(crate) max_header_bytes: usize,
-    /// Of a request's body.
-    pub(crate) max_body_bytes: u64,
-    /// Of the bodies of all requests at a time.
-    pub(crate) max_buffered_bytes: u64,
-    /// At a time.
-    pub(crate) max_connections: usize,
+    /// Of its body; none for any, which only a body that streams may have.
+    pub(crate) max_body_bytes: Option<u64>,
+}
+
+/// How bodies pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// Whole, in one message: wasmbus.
+    Whole,
+    /// As they come: `wasi:http`.
+    Streamed,
 }
 
 /// A body larger than this has no place in a message to a guest of 32 bits.
-const MOST_BODY_BYTES: u64 = 1 << 30;
+const MOST_WHOLE_BYTES: u64 = 1 << 30;
 
-/// hyper's reading buffer is never smaller.
-const LEAST_HEADER_BYTES: u64 = 8 << 10;
+/// What a body that is buffered may have by default.
+const WHOLE_BYTES: u64 = 16 << 20;
 
 /// Reads a provider's settings with a link's on top.
 pub(crate) fn read(
     provider: &Configuration,
     link: &Configuration,
-) -> Result<(SocketAddr, Limits), Error> {
+    form: Form,
+) -> Result<Wanted, Error> {
     let mut settings = Settings::default();
     lay(&mut settings, provider)?;
     lay(&mut settings, link)?;
-    if let Some(mode) = settings
-        .text("routing_mode")
-        .filter(|mode| *mode != "address")
-    {
-        return Err(invalid(
-            "routing_mode",
-            mode,
-            "address, the one mode there is",
-        ));
+    let wanted = Wanted {
+        address: address(&settings)?,
+        place: Place::read(&settings)?,
+        call: call_limits(&settings, form)?,
+        asked: Asked::read(&settings)?,
+    };
+    if form == Form::Whole {
+        wanted
+            .asked
+            .allow_body(wanted.call.max_body_bytes.unwrap_or(0))?;
     }
-    Ok((address(&settings)?, limits(&settings)?))
+    Ok(wanted)
+}
+
+/// Checks what a provider says for all its links.
+pub(crate) fn check(provider: &Configuration) -> Result<(), Error> {
+    let mut settings = Settings::default();
+    lay(&mut settings, provider)?;
+    address(&settings)?;
+    call_limits(&settings, Form::Streamed)?;
+    Asked::read(&settings)?;
+    Ok(())
 }
 
 /// Lays one end's settings on top: its JSON forms first, single keys above them.
@@ -110,25 +132,21 @@ fn address(settings: &Settings) -> Result<SocketAddr, Error> {
         .map_err(|_| invalid("address", text, "IP:PORT such as 127.0.0.1:8080"))
 }
 
-fn limits(settings: &Settings) -> Result<Limits, Error> {
-    let old_max_body = settings.bytes("max_content_len", 16 << 20, 0..=MOST_BODY_BYTES)?;
-    let max_body_bytes = settings.bytes("max_body_bytes", old_max_body, 0..=MOST_BODY_BYTES)?;
-    let header = settings.bytes("max_header_bytes", 64 << 10, LEAST_HEADER_BYTES..=1 << 20)?;
-    let most = 1 << 40;
-    let buffered = (256 << 20).max(max_body_bytes);
-    let connections = settings.number("max_connections", 1_024, 1..=65_536)?;
-    Ok(Limits {
+fn call_limits(settings: &Settings, form: Form) -> Result<CallLimits, Error> {
+    let (default, most) = match form {
+        Form::Whole => (Some(WHOLE_BYTES), MOST_WHOLE_BYTES),
+        Form::Streamed => (None, 1 << 50),
+    };
+    let given = ["max_body_bytes", "max_content_len"]
+        .into_iter()
+        .find(|key| settings.text(key).is_some());
+    let max_body_bytes = match given {
+        Some(key) => Some(settings.bytes(key, 0, 0..=most)?),
+        None => default,
+    };
+    Ok(CallLimits {
         timeout: settings.milliseconds("timeout_ms", 30_000)?,
-        header_timeout: settings.milliseconds("header_timeout_ms", 30_000)?,
-        body_timeout: settings.milliseconds("body_timeout_ms", 60_000)?,
-        max_header_bytes: usize::try_from(header).unwrap_or(usize::MAX),
         max_body_bytes,
-        max_buffered_bytes: settings.bytes(
-            "max_buffered_bytes",
-            buffered,
-            max_body_bytes..=most,
-        )?,
-        max_connections: usize::try_from(connections).unwrap_or(usize::MAX),
     })
 }
 
@@ -141,9 +159,12 @@ mod tests {
         pairs.iter().map(owned).collect()
     }
 
+    fn wanted(pairs: &[(&str, &str)], form: Form) -> Result<Wanted, Error> {
+        read(&Configuration::new(), &configuration(pairs), form)
+    }
+
     fn address_of(pairs: &[(&str, &str)]) -> Result<String, Error> {
-        let link = configuration(pairs);
-        read(&Configuration::new(), &link).map(|(address, _)| address.to_string())
+        wanted(pairs, Form::Whole).map(|wanted| wanted.address.to_string())
     }
 
     #[test]
@@ -182,6 +203,7 @@ mod tests {
             ("routing_mode", "path"),
             ("timeout_ms", "0"),
             ("max_body_bytes", "2g"),
+            ("max_content_len", "2g"),
             ("max_header_bytes", "1k"),
             ("max_connections", "0"),
             ("max_buffered_bytes", "1k"),
@@ -199,15 +221,30 @@ mod tests {
             ("timeout_ms", "3"),
             ("config_json", r#"{"max_connections":4}"#),
         ]);
-        let (_, limits) = read(&provider, &link).expect("good settings");
-        assert_eq!((limits.timeout.as_millis(), limits.max_connections), (3, 4));
+        let wanted = read(&provider, &link, Form::Whole).expect("good settings");
+        let connections = wanted.asked.limits(0).max_connections;
+        assert_eq!((wanted.call.timeout.as_millis(), connections), (3, 4));
+    }
+
+    #[test]
+    fn a_body_that_streams_has_no_bound_but_one_that_is_set() {
+        for (pairs, form, expected) in [
+            (&[][..], Form::Whole, Some(16 << 20)),
+            (&[], Form::Streamed, None),
+            (&[("max_content_len", "1k")], Form::Whole, Some(1 << 10)),
+            (&[("max_body_bytes", "8g")], Form::Streamed, Some(8 << 30)),
+        ] {
+            let found = wanted(pairs, form).expect("good settings");
+            assert_eq!(found.call.max_body_bytes, expected, "{pairs:?}");
+        }
+        assert!(wanted(&[("max_buffered_bytes", "1k")], Form::Streamed).is_ok());
     }
 
     #[test]
     fn settings_of_other_hosts_are_passed_over() {
         let old = r#"{"address":"127.0.0.1:85","tls":{},"cors":{"allowed_origins":[]},"log":{"log_level":"debug"},"max_content_len":"1k"}"#;
         let link = configuration(&[("config_json", old), ("unheard", "of")]);
-        let (_, limits) = read(&Configuration::new(), &link).expect("good settings");
-        assert_eq!(limits.max_body_bytes, 1_024);
+        let wanted = read(&Configuration::new(), &link, Form::Whole).expect("good settings");
+        assert_eq!(wanted.call.max_body_bytes, Some(1_024));
     }
 }

@@ -1,0 +1,100 @@
+//! Who answers the requests of one link, and the calls that they become.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use exosuit_core::{
+    Code, Context, Contract, Deliver, Error, Id, Invocation, LinkName, Notice, Observe, Origin,
+    Payload, Reply, Target, bounded,
+};
+use http::{Request, Response};
+use http_body_util::{Either, Full};
+use hyper::body::Incoming;
+
+use super::listener::Terms;
+use super::refusal::Refusal;
+use super::settings::{CallLimits, Form};
+use super::streamed::{self, Streamed};
+use super::whole;
+
+/// The router ends the call at its deadline and takes note of it. Should it not, this does.
+pub(crate) const GRACE: Duration = Duration::from_millis(250);
+
+/// The actor at the other end of a link.
+pub(crate) struct Endpoint {
+    pub(crate) provider: Id,
+    pub(crate) actor: Id,
+    pub(crate) contract: Contract,
+    pub(crate) link: LinkName,
+    pub(crate) form: Form,
+    pub(crate) limits: CallLimits,
+    pub(crate) deliver: Weak<dyn Deliver>,
+    pub(crate) observe: Arc<dyn Observe>,
+}
+
+impl Endpoint {
+    /// Answers a request, in any case.
+    pub(crate) async fn answer(
+        &self,
+        request: Request<Incoming>,
+        terms: &Terms,
+        bound: SocketAddr,
+    ) -> Response<Either<Full<Bytes>, Streamed>> {
+        let answer = match self.form {
+            Form::Whole => {
+                let answer = whole::exchange(self, request, terms).await;
+                answer.map(|answer| answer.map(Either::Left))
+            }
+            Form::Streamed => {
+                let answer = streamed::exchange(self, request, terms, bound).await;
+                answer.map(|answer| answer.map(Either::Right))
+            }
+        };
+        answer.unwrap_or_else(|refusal| refusal.response().map(Either::Left))
+    }
+
+    /// The largest body that is buffered; none is where bodies stream.
+    pub(crate) fn whole_body(&self) -> u64 {
+        match self.form {
+            Form::Whole => self.limits.max_body_bytes.unwrap_or(0),
+            Form::Streamed => 0,
+        }
+    }
+
+    pub(crate) async fn call(&self, operation: &str, payload: Payload) -> Result<Reply, Refusal> {
+        let deliver = self.deliver.upgrade();
+        let deliver = deliver.ok_or(Refusal::Call(Code::Unavailable))?;
+        let deadline = Instant::now() + self.limits.timeout;
+        let call = deliver.deliver(Invocation {
+            origin: self.origin(),
+            target: Target::Actor(self.actor.to_string()),
+            operation: operation.to_owned(),
+            payload,
+            context: Context::until(deadline),
+        });
+        let answer = bounded(call, deadline + GRACE, None).await;
+        answer.map_err(|error| Refusal::Call(error.code))
+    }
+
+    /// The router has taken note of a call that failed. That an answer is no response it cannot see.
+    pub(crate) fn report(&self, operation: &str, error: Error) -> Refusal {
+        let code = error.code;
+        self.observe.observe(Notice::CallFailed {
+            origin: self.origin(),
+            target: self.actor.to_string(),
+            operation: operation.to_owned(),
+            error,
+        });
+        Refusal::Call(code)
+    }
+
+    fn origin(&self) -> Origin {
+        Origin::Provider {
+            id: self.provider.clone(),
+            contract: self.contract.clone(),
+            link: self.link.clone(),
+        }
+    }
+}

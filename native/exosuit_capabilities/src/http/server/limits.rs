@@ -1,0 +1,144 @@
+//! The bounds of an address, which all its routes share.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use exosuit_core::Error;
+
+use crate::settings::{Settings, invalid};
+
+/// What an address grants its clients.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// For a request's header.
+    pub(crate) header_timeout: Duration,
+    /// For a request's body, and for a client that stops reading its answer.
+    pub(crate) body_timeout: Duration,
+    /// Of a request's header.
+    pub(crate) max_header_bytes: usize,
+    /// Of the bodies of all requests at a time.
+    pub(crate) max_buffered_bytes: u64,
+    /// At a time.
+    pub(crate) max_connections: usize,
+}
+
+/// What links ask for, by key; the rest is as it is by default.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Asked(BTreeMap<&'static str, u64>);
+
+const HEADER_TIMEOUT: &str = "header_timeout_ms";
+const BODY_TIMEOUT: &str = "body_timeout_ms";
+const MAX_HEADER: &str = "max_header_bytes";
+const MAX_BUFFERED: &str = "max_buffered_bytes";
+const MAX_CONNECTIONS: &str = "max_connections";
+
+/// By default all requests may buffer this much, or one of the largest.
+const BUFFERED: u64 = 256 << 20;
+
+impl Asked {
+    /// What these settings ask for.
+    pub(crate) fn read(settings: &Settings) -> Result<Self, Error> {
+        let milliseconds = 1..=3_600_000;
+        // hyper's reading buffer is never smaller than 8 KiB.
+        let header = 8 << 10..=1 << 20;
+        let read = [
+            (
+                HEADER_TIMEOUT,
+                settings.number(HEADER_TIMEOUT, 1, milliseconds.clone())?,
+            ),
+            (
+                BODY_TIMEOUT,
+                settings.number(BODY_TIMEOUT, 1, milliseconds)?,
+            ),
+            (MAX_HEADER, settings.bytes(MAX_HEADER, 1, header)?),
+            (MAX_BUFFERED, settings.bytes(MAX_BUFFERED, 1, 0..=1 << 40)?),
+            (
+                MAX_CONNECTIONS,
+                settings.number(MAX_CONNECTIONS, 1, 1..=65_536)?,
+            ),
+        ];
+        let given = read
+            .into_iter()
+            .filter(|(key, _)| settings.text(key).is_some());
+        Ok(Self(given.collect()))
+    }
+
+    /// A key for which the two ask for different bounds, and which.
+    pub(crate) fn conflict(&self, other: &Self) -> Option<(&'static str, u64, u64)> {
+        self.0.iter().find_map(|(key, own)| {
+            let theirs = other.0.get(key).filter(|theirs| *theirs != own)?;
+            Some((*key, *own, *theirs))
+        })
+    }
+
+    /// Asks for what the other asks for as well.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.0.extend(&other.0);
+    }
+
+    /// Whether a body of this size, which is buffered, can be served.
+    pub(crate) fn allow_body(&self, size: u64) -> Result<(), Error> {
+        match self.0.get(MAX_BUFFERED) {
+            Some(most) if *most < size => {
+                let expected = format!("at least the {size} of max_body_bytes");
+                Err(invalid(MAX_BUFFERED, &most.to_string(), &expected))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The bounds, where the largest body that is buffered has this size.
+    pub(crate) fn limits(&self, largest_body: u64) -> Limits {
+        let get = |key, default| self.0.get(key).copied().unwrap_or(default);
+        let count = |key, default| usize::try_from(get(key, default)).unwrap_or(usize::MAX);
+        Limits {
+            header_timeout: Duration::from_millis(get(HEADER_TIMEOUT, 30_000)),
+            body_timeout: Duration::from_millis(get(BODY_TIMEOUT, 60_000)),
+            max_header_bytes: count(MAX_HEADER, 64 << 10),
+            max_buffered_bytes: get(MAX_BUFFERED, BUFFERED.max(largest_body)),
+            max_connections: count(MAX_CONNECTIONS, 1_024),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(pairs: &[(&str, &str)]) -> Asked {
+        let mut settings = Settings::default();
+        for (key, value) in pairs {
+            settings.put(key, value);
+        }
+        Asked::read(&settings).expect("good settings")
+    }
+
+    #[test]
+    fn only_what_both_ask_for_can_differ() {
+        let one = asked(&[("max_connections", "2")]);
+        for (other, conflict) in [
+            (asked(&[]), None),
+            (asked(&[("max_connections", "2")]), None),
+            (asked(&[("max_header_bytes", "9k")]), None),
+            (
+                asked(&[("max_connections", "3")]),
+                Some((MAX_CONNECTIONS, 2, 3)),
+            ),
+        ] {
+            assert_eq!(one.conflict(&other), conflict);
+        }
+    }
+
+    #[test]
+    fn what_nobody_asks_for_is_as_by_default() {
+        let mut all = asked(&[("max_connections", "2")]);
+        all.merge(&asked(&[("body_timeout_ms", "7")]));
+        let limits = all.limits(1 << 30);
+        assert_eq!(
+            (limits.max_connections, limits.max_header_bytes),
+            (2, 64 << 10)
+        );
+        assert_eq!(limits.body_timeout, Duration::from_millis(7));
+        assert_eq!(limits.max_buffered_bytes, 1 << 30);
+    }
+}

@@ -1,0 +1,323 @@
+//! A socket that accepts, and the connections that came of it.
+
+use std::convert::Infallible;
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use exosuit_core::{Code, Error};
+use http::header::{CONNECTION, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use parking_lot::RwLock;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{sleep, timeout};
+use tokio_io_timeout::TimeoutStream;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+use super::endpoint::GRACE;
+use super::limits::Limits;
+use super::outgoing::Outgoing;
+use super::place::host_of;
+use super::refusal::Refusal;
+use super::routes::{Route, Routes};
+use super::unread::leave_unread;
+use super::whole::Budget;
+
+/// How long to wait when the operating system has no descriptor left, instead of asking at once.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// How long an idle connection stays open when the listener ends: its client may have sent the next
+/// request already, and is told with the answer that it was the last.
+const LINGER: Duration = Duration::from_millis(200);
+
+/// One address, bound. Dropped, it takes its connections with it; closed, it lets them finish.
+pub(crate) struct Listener {
+    bound: SocketAddr,
+    floor: Arc<Floor>,
+    accepting: TaskTracker,
+    connections: TaskTracker,
+    _kill: DropGuard,
+}
+
+/// What all its connections stand on.
+struct Floor {
+    bound: SocketAddr,
+    routes: RwLock<Routes>,
+    terms: RwLock<Arc<Terms>>,
+    ending: Ending,
+}
+
+/// What new connections are served under.
+pub(crate) struct Terms {
+    pub(crate) limits: Limits,
+    pub(crate) budget: Budget,
+    slots: Arc<Semaphore>,
+}
+
+#[derive(Clone, Default)]
+struct Ending {
+    /// No new connection, no new request.
+    gently: CancellationToken,
+    /// No connection.
+    now: CancellationToken,
+}
+
+impl Terms {
+    fn new(limits: Limits) -> Arc<Self> {
+        Arc::new(Self {
+            slots: Arc::new(Semaphore::new(limits.max_connections)),
+            budget: Budget::new(limits.max_buffered_bytes),
+            limits,
+        })
+    }
+}
+
+impl Listener {
+    /// Binds at once, so that an address in use is the caller's error, and accepts from then on.
+    pub(crate) fn bind(asked: SocketAddr, route: &Arc<Route>) -> Result<Arc<Self>, Error> {
+        let mut routes = Routes::default();
+        routes.put(asked, route, None)?;
+        let socket = bind(asked).map_err(|error| refused(asked, &error))?;
+        let bound = socket
+            .local_addr()
+            .map_err(|error| refused(asked, &error))?;
+        let ending = Ending::default();
+        let listener = Self {
+            bound,
+            accepting: TaskTracker::new(),
+            connections: TaskTracker::new(),
+            _kill: ending.now.clone().drop_guard(),
+            floor: Arc::new(Floor {
+                bound,
+                terms: RwLock::new(Terms::new(routes.limits())),
+                routes: RwLock::new(routes),
+                ending,
+            }),
+        };
+        let (floor, connections) = (listener.floor.clone(), listener.connections.clone());
+        listener.accepting.spawn(accept(socket, floor, connections));
+        listener.accepting.close();
+        Ok(Arc::new(listener))
+    }
+
+    /// The address that it has.
+    pub(crate) fn bound(&self) -> SocketAddr {
+        self.bound
+    }
+
+    /// Whether it accepts.
+    pub(crate) fn is_open(&self) -> bool {
+        let ending = &self.floor.ending;
+        !ending.gently.is_cancelled() && !ending.now.is_cancelled()
+    }
+
+    /// For a request's body, and for a client that stops reading its answer.
+    pub(crate) fn body_timeout(&self) -> Duration {
+        self.floor.terms.read().limits.body_timeout
+    }
+
+    /// Serves a route, in the place of another of its link.
+    pub(crate) fn put(&self, route: &Arc<Route>, old: Option<&Arc<Route>>) -> Result<(), Error> {
+        let mut routes = self.floor.routes.write();
+        routes.put(self.bound, route, old)?;
+        self.floor.adjust(&routes);
+        Ok(())
+    }
+
+    /// Serves a route no more. Without any it ends at once.
+    pub(crate) fn remove(&self, route: &Arc<Route>) {
+        let mut routes = self.floor.routes.write();
+        routes.remove(route);
+        if routes.is_idle() {
+            self.floor.ending.now.cancel();
+        } else {
+            self.floor.adjust(&routes);
+        }
+    }
+
+    /// Takes nothing new for a route; whether it was the last.
+    pub(crate) fn retire(&self, route: &Route) -> bool {
+        self.floor.routes.write().retire(route)
+    }
+
+    /// Frees the address. Requests that run go on.
+    pub(crate) async fn stop_accepting(&self) {
+        self.floor.ending.gently.cancel();
+        self.accepting.wait().await;
+    }
+
+    /// When it has stopped accepting: ends when each request that runs has its answer or its time
+    /// is up.
+    pub(crate) async fn finish(&self) {
+        self.connections.close();
+        let timeouts = self.body_timeout() + self.floor.routes.read().longest_timeout();
+        let longest = timeouts + 2 * GRACE;
+        if timeout(longest, self.connections.wait()).await.is_err() {
+            self.floor.ending.now.cancel();
+            self.connections.wait().await;
+        }
+    }
+}
+
+impl Floor {
+    /// Serves the connections that are still to come under the limits that the routes ask for.
+    fn adjust(&self, routes: &Routes) {
+        let limits = routes.limits();
+        let mut terms = self.terms.write();
+        if terms.limits != limits {
+            *terms = Terms::new(limits);
+        }
+    }
+
+    /// Answers a request, in any case.
+    async fn answer(&self, request: Request<Incoming>, terms: &Terms) -> Response<Outgoing> {
+        let mut answer = match self.find(&request) {
+            Ok(route) => {
+                // Counted until its answer has been written, or given up.
+                let token = route.requests().token();
+                let answer = route.endpoint.answer(request, terms, self.bound).await;
+                answer.map(|content| Outgoing::new(content, token))
+            }
+            Err(refusal) => {
+                leave_unread(request);
+                refusal.response().map(Outgoing::from)
+            }
+        };
+        if self.ending.gently.is_cancelled() {
+            let close = HeaderValue::from_static("close");
+            answer.headers_mut().insert(CONNECTION, close);
+        }
+        answer
+    }
+
+    fn find(&self, request: &Request<Incoming>) -> Result<Arc<Route>, Refusal> {
+        if *request.method() == Method::CONNECT {
+            return Err(Refusal::Request(StatusCode::NOT_IMPLEMENTED));
+        }
+        let host = host_of(request).ok_or(Refusal::Request(StatusCode::BAD_REQUEST))?;
+        let routes = self.routes.read();
+        let route = routes.find(host, request.uri().path());
+        let route = route.ok_or(Refusal::Request(StatusCode::NOT_FOUND))?;
+        // Where all end, a request that was under way as they did is still answered.
+        if route.is_ending() && !self.ending.gently.is_cancelled() {
+            return Err(Refusal::Request(StatusCode::SERVICE_UNAVAILABLE));
+        }
+        Ok(route.clone())
+    }
+}
+
+fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = std::net::TcpListener::bind(address)?;
+    socket.set_nonblocking(true)?;
+    TcpListener::from_std(socket)
+}
+
+fn refused(address: SocketAddr, error: &std::io::Error) -> Error {
+    match error.kind() {
+        ErrorKind::AddrInUse => Error::new(
+            Code::Conflict,
+            format!("address {address} is in use: stop what listens there, or choose another"),
+        ),
+        _ => Error::new(
+            Code::Io,
+            format!("cannot listen on address {address}: {error}"),
+        ),
+    }
+}
+
+async fn accept(socket: TcpListener, floor: Arc<Floor>, connections: TaskTracker) {
+    let next = async || {
+        let slots = floor.terms.read().slots.clone();
+        let slot = slots.acquire_owned().await.ok()?;
+        loop {
+            if let Ok((stream, _)) = socket.accept().await {
+                return Some((stream, slot));
+            }
+            sleep(PAUSE).await;
+        }
+    };
+    let take = |stream, slot: OwnedSemaphorePermit| {
+        let (floor, terms) = (floor.clone(), floor.terms.read().clone());
+        connections.spawn(async move {
+            serve(stream, &floor, &terms).await;
+            drop(slot);
+        });
+    };
+    loop {
+        tokio::select! {
+            () = floor.ending.gently.cancelled() => break,
+            () = floor.ending.now.cancelled() => return,
+            accepted = next() => match accepted {
+                Some((stream, slot)) => take(stream, slot),
+                None => return,
+            },
+        }
+    }
+    // Whoever is connected as far as the kernel knows counts on an answer.
+    let slots = floor.terms.read().slots.clone();
+    for stream in backlog(socket) {
+        let Ok(slot) = slots.clone().try_acquire_owned() else {
+            return;
+        };
+        take(stream, slot);
+    }
+}
+
+/// The connections that are waiting to be accepted, and no later ones.
+fn backlog(socket: TcpListener) -> impl Iterator<Item = TcpStream> {
+    let socket = socket.into_std().ok();
+    std::iter::from_fn(move || {
+        let (stream, _) = socket.as_ref()?.accept().ok()?;
+        stream.set_nonblocking(true).ok()?;
+        TcpStream::from_std(stream).ok()
+    })
+}
+
+async fn serve(stream: TcpStream, floor: &Floor, terms: &Terms) {
+    let limits = &terms.limits;
+    // Answers are written whole, or a part as it comes: waiting for more would only delay them.
+    let _ = stream.set_nodelay(true);
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(limits.body_timeout));
+
+    let answer =
+        service_fn(async |request| Ok::<_, Infallible>(floor.answer(request, terms).await));
+    let mut connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout)
+        .max_header_size(limits.max_header_bytes)
+        .max_buf_size(limits.max_header_bytes.max(MIN_BUFFER))
+        .serve_connection(TokioIo::new(Box::pin(stream)), answer);
+
+    let last_chance = async {
+        floor.ending.gently.cancelled().await;
+        sleep(LINGER).await;
+    };
+    let ended = tokio::select! {
+        ended = &mut connection => Some(ended),
+        () = floor.ending.now.cancelled() => None,
+        () = last_chance => {
+            Pin::new(&mut connection).graceful_shutdown();
+            tokio::select! {
+                ended = &mut connection => Some(ended),
+                () = floor.ending.now.cancelled() => None,
+            }
+        }
+    };
+    // An answer that breaks off must not look like one that ends, which without a length only the
+    // end of the connection tells: it is reset. All else that is wrong is its client's to know.
+    if ended.is_none_or(|ended| ended.is_err_and(|error| error.is_user())) {
+        let stream = connection.into_parts().io.into_inner();
+        let _ = stream.as_ref().get_ref().get_ref().set_zero_linger();
+    }
+}
+
+/// A larger buffer makes large bodies cheaper to read.
+const MIN_BUFFER: usize = 256 << 10;

@@ -1,0 +1,292 @@
+//! The HTTP server: routes on ports, each request a call of the actor at the end of its route.
+//!
+//! - [`HttpServer`]: one provider, with a route for each of its links. [`HttpPorts`]: the addresses
+//!   that all servers of a host share.
+//! - `settings` reads what a link asks for: a `place` on an address, and the `limits` of that.
+//! - `listener` accepts connections and drains them; `routes` finds the `endpoint` of a request.
+//! - `whole` (with the messages of `contract`) and `streamed` (with the bodies of `upload`) make a
+//!   request a call; `outgoing` is the body that comes back, `refusal` the status of each failure,
+//!   `unread` what is left of a request that is refused.
+
+mod contract;
+mod endpoint;
+mod limits;
+mod listener;
+mod outgoing;
+mod place;
+mod ports;
+mod refusal;
+mod routes;
+mod settings;
+mod streamed;
+mod unread;
+mod upload;
+mod whole;
+
+use std::collections::BTreeMap;
+use std::future::ready;
+use std::net::SocketAddr;
+use std::sync::{Arc, Weak};
+
+use exosuit_core::{
+    Answer, Capability, CapabilityCall, Code, Configuration, Contract, Deliver, Done, Error, Id,
+    Link, LinkKey, Observe,
+};
+use parking_lot::Mutex;
+use tokio::task::JoinSet;
+
+use crate::{Surroundings, message};
+use endpoint::Endpoint;
+pub use ports::HttpPorts;
+use ports::Placed;
+use routes::Route;
+use settings::{Form, Wanted};
+
+/// The provider of `wasmcloud:httpserver` for actors of wasmbus, and of `wasi:http` for components.
+///
+/// # Routes
+///
+/// A link's requests are those that come to its `address`, for its `host` and at its `path`. All
+/// HTTP servers of a host share its addresses: several links serve on one if their places, host and
+/// path, are not the same. Of the places that fit a request, one with its host goes before one
+/// without, and then the longest path; where none fits, the answer is 404.
+///
+/// A path is the path itself and what is below it: `/api` and `/api/x`, not `/apis` (hosts of 1.x
+/// match the path alone). It is compared as it is written, with nothing decoded, and the actor sees
+/// the request's path unchanged. A host is compared in any case and without port; the host of a
+/// request is that of its target, or of the header `Host`.
+///
+/// # Settings
+///
+/// Of a link, or of the provider for all its links; keys in any case, sizes with `k`, `m`, `g`.
+///
+/// | key | default | |
+/// |---|---|---|
+/// | `address` | `default_address`, or `127.0.0.1:8080` | port 0 takes a free one for this link; `port` alone means loopback |
+/// | `host`, `path` | any | where on the address |
+/// | `routing_mode` | `address` | `path` and `host` demand that setting and refuse the other |
+/// | `timeout_ms` | 30000 | the deadline of a request; once it has been read, for `wasmcloud:httpserver` |
+/// | `max_body_bytes` | 16m; none for `wasi:http` | more is answered with 413 (`max_content_len` means the same) |
+///
+/// And of an address, so that links which share one may not ask for different values:
+///
+/// | key | default | |
+/// |---|---|---|
+/// | `header_timeout_ms` | 30000 | for a request's header, and for the next request of a connection |
+/// | `body_timeout_ms` | 60000 | for a whole request body, or between the parts of one that streams; the longest pause of a client that reads an answer |
+/// | `max_header_bytes` | 64k | more is answered with 431 |
+/// | `max_buffered_bytes` | 256m | the request bodies of all connections; past it, 503 |
+/// | `max_connections` | 1024 | further ones wait in the backlog of the operating system |
+///
+/// `config_json` and `config_b64` hold the same as a JSON object, as the old host's provider
+/// takes them. TLS is not offered, and asking for it is an error.
+///
+/// # Bodies of `wasi:http`
+///
+/// They stream both ways, no faster than the other end reads. A client that goes away ends the call.
+/// A response that fails once it has begun breaks its connection off, so that nobody takes it for a
+/// whole one; so does one whose request turns out to be too large, too slow or broken off.
+pub struct HttpServer {
+    contracts: [Contract; 2],
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    id: Id,
+    configuration: Configuration,
+    deliver: Weak<dyn Deliver>,
+    observe: Arc<dyn Observe>,
+    ports: Arc<HttpPorts>,
+    open: Mutex<Open>,
+    /// One change of routes at a time: binding waits, and must not overtake the end.
+    changing: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct Open {
+    routes: BTreeMap<Key, Placed>,
+    stopped: bool,
+}
+
+/// The actor as well as the link's key: that of a link from a provider does not name its target.
+type Key = (LinkKey, Id);
+
+impl HttpServer {
+    /// A server without a link yet. Fails on settings that no link could be served with.
+    pub fn open(surroundings: Surroundings) -> Result<Arc<Self>, Error> {
+        settings::check(&surroundings.configuration)?;
+        Ok(Arc::new(Self {
+            contracts: ["wasmcloud:httpserver", "wasi:http"].map(message::contract),
+            shared: Arc::new(Shared {
+                id: surroundings.id,
+                configuration: surroundings.configuration,
+                deliver: surroundings.deliver,
+                observe: surroundings.observe,
+                ports: surroundings.ports,
+                open: Mutex::default(),
+                changing: tokio::sync::Mutex::default(),
+            }),
+        }))
+    }
+
+    /// Who is served where, with the port that was taken where 0 was asked for.
+    pub fn addresses(&self) -> Vec<(Id, SocketAddr)> {
+        let open = self.shared.open.lock();
+        let address = |((_, actor), placed): (&Key, &Placed)| (actor.clone(), placed.address());
+        open.routes.iter().map(address).collect()
+    }
+
+    /// How bodies pass under this contract, if it is offered.
+    fn form(&self, link: &Link) -> Result<Form, Error> {
+        let [whole, streamed] = &self.contracts;
+        let detail = if link.contract == *whole {
+            return Ok(Form::Whole);
+        } else if link.contract != *streamed {
+            let contract = &link.contract;
+            format!("the HTTP server offers {whole} and {streamed}, not {contract}")
+        } else if link.interfaces.is_empty() || link.interfaces.iter().any(|it| it == INTERFACE) {
+            return Ok(Form::Streamed);
+        } else {
+            let named = link.interfaces.join(", ");
+            format!("the HTTP server offers {INTERFACE} of {streamed}, not {named}")
+        };
+        Err(Error::new(Code::InvalidLink, detail))
+    }
+}
+
+/// Of `wasi:http`, what actors have and this server calls.
+const INTERFACE: &str = "incoming-handler";
+
+impl Capability for HttpServer {
+    fn contracts(&self) -> &[Contract] {
+        &self.contracts
+    }
+
+    fn invoke(&self, call: CapabilityCall) -> Answer {
+        let link = call.link.as_deref();
+        let contract = link.map_or(&self.contracts[0], |link| &link.contract);
+        let error = message::unknown_operation(contract, &call.invocation.operation);
+        Box::pin(ready(Err(error)))
+    }
+
+    fn endpoints(&self) -> Vec<String> {
+        let open = self.shared.open.lock();
+        open.routes.values().map(describe).collect()
+    }
+
+    fn link(&self, link: Arc<Link>) -> Done {
+        let (shared, form) = (self.shared.clone(), self.form(&link));
+        Box::pin(async move { shared.link(&link, form?).await })
+    }
+
+    fn unlink(&self, link: Arc<Link>) -> Done {
+        let shared = self.shared.clone();
+        Box::pin(async move {
+            shared.unlink(&link).await;
+            Ok(())
+        })
+    }
+
+    fn drain(&self) -> Done {
+        let shared = self.shared.clone();
+        Box::pin(async move {
+            shared.close_all().await;
+            Ok(())
+        })
+    }
+
+    fn stop(&self) -> Done {
+        self.drain()
+    }
+}
+
+/// `http://127.0.0.1:8080/api (host a.example) → counter`.
+fn describe(placed: &Placed) -> String {
+    let (address, route) = (placed.address(), placed.route());
+    let (path, actor) = (route.place.path(), &route.endpoint.actor);
+    let host = match route.place.host() {
+        "" => String::new(),
+        host => format!(" (host {host})"),
+    };
+    format!("http://{address}{path}{host} → {actor}")
+}
+
+impl Shared {
+    async fn link(&self, link: &Link, form: Form) -> Result<(), Error> {
+        let _changing = self.changing.lock().await;
+        let (configuration, actor) = link.seen_from(&self.id);
+        let key = (link.key(), actor.clone());
+        let wanted = settings::read(&self.configuration, configuration, form);
+        let old = {
+            let mut open = self.open.lock();
+            if open.stopped {
+                return Err(Error::new(Code::Unavailable, "the HTTP server is stopped"));
+            }
+            open.routes.remove(&key)
+        };
+        let placed = match (wanted, old) {
+            (Ok(wanted), old) => {
+                let address = wanted.address;
+                let route = self.route(link, actor, form, wanted, old.as_ref());
+                self.ports.serve(address, route, old).await?
+            }
+            (Err(error), old) => {
+                if let Some(old) = old {
+                    self.ports.end(old).await;
+                }
+                return Err(error);
+            }
+        };
+        self.open.lock().routes.insert(key, placed);
+        Ok(())
+    }
+
+    fn route(
+        &self,
+        link: &Link,
+        actor: &Id,
+        form: Form,
+        wanted: Wanted,
+        old: Option<&Placed>,
+    ) -> Arc<Route> {
+        let endpoint = Endpoint {
+            provider: self.id.clone(),
+            actor: actor.clone(),
+            contract: link.contract.clone(),
+            link: link.name.clone(),
+            form,
+            limits: wanted.call,
+            deliver: self.deliver.clone(),
+            observe: self.observe.clone(),
+        };
+        let old = old.map(|placed| placed.route().as_ref());
+        Arc::new(Route::new(wanted.place, wanted.asked, endpoint, old))
+    }
+
+    async fn unlink(&self, link: &Link) {
+        let (_, actor) = link.seen_from(&self.id);
+        let placed = {
+            let _changing = self.changing.lock().await;
+            let mut open = self.open.lock();
+            open.routes.remove(&(link.key(), actor.clone()))
+        };
+        if let Some(placed) = placed {
+            self.ports.close(placed).await;
+        }
+    }
+
+    async fn close_all(self: Arc<Self>) {
+        let routes = {
+            let _changing = self.changing.lock().await;
+            let mut open = self.open.lock();
+            open.stopped = true;
+            std::mem::take(&mut open.routes)
+        };
+        let close = |placed| {
+            let ports = self.ports.clone();
+            async move { ports.close(placed).await }
+        };
+        let closing: JoinSet<()> = routes.into_values().map(close).collect();
+        closing.join_all().await;
+    }
+}

@@ -1,0 +1,207 @@
+//! Where on its address an actor is found: by the host that a request names, and its path.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use exosuit_core::Error;
+use http::Request;
+use http::header::HOST;
+use http::uri::Authority;
+
+use crate::settings::{Settings, invalid};
+
+/// Prefixes of a request's path are looked up one by one, and only up to this length.
+const MAX_PATH: usize = 256;
+
+/// Where on its address an actor is found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Place {
+    /// In lower case, without port; empty for any.
+    host: Box<str>,
+    /// Without a slash at its end; empty for all there is.
+    path: Box<str>,
+}
+
+impl Place {
+    /// The place that these settings ask for, in the way that `routing_mode` prescribes.
+    pub(crate) fn read(settings: &Settings) -> Result<Self, Error> {
+        let (host, path) = (settings.text("host"), settings.text("path"));
+        match settings.text("routing_mode").unwrap_or("address") {
+            "address" => {}
+            "path" => require("path", path, ("host", host))?,
+            "host" => require("host", host, ("path", path))?,
+            other => return Err(invalid("routing_mode", other, "address, path or host")),
+        }
+        Ok(Self {
+            host: host.map_or(Ok(Box::default()), read_host)?,
+            path: path.map_or(Ok(Box::default()), read_path)?,
+        })
+    }
+
+    /// The host, in lower case; empty for any.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The path; empty for all there is.
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+}
+
+/// ` for host a.example at path /b`; nothing for all there is.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.host.is_empty() {
+            write!(f, " for host {}", self.host)?;
+        }
+        if !self.path.is_empty() {
+            write!(f, " at path {}", self.path)?;
+        }
+        Ok(())
+    }
+}
+
+fn require(mode: &str, found: Option<&str>, other: (&str, Option<&str>)) -> Result<(), Error> {
+    if found.is_none() {
+        let expected = format!("a setting {mode} beside it, by which requests find the actor");
+        return Err(invalid("routing_mode", mode, &expected));
+    }
+    match other {
+        (key, Some(text)) => {
+            let expected = format!("none where routing_mode is {mode}");
+            Err(invalid(key, text, &expected))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn read_host(text: &str) -> Result<Box<str>, Error> {
+    let authority = text.parse::<Authority>().ok();
+    let whole = authority.filter(|authority| authority.host() == text && !text.contains('@'));
+    match whole {
+        Some(_) => Ok(known_as(text).into()),
+        None => Err(invalid(
+            "host",
+            text,
+            "a host name without port, such as api.example.com",
+        )),
+    }
+}
+
+fn read_path(text: &str) -> Result<Box<str>, Error> {
+    let good = |byte: u8| byte.is_ascii_graphic() && !b"?#".contains(&byte);
+    if text.starts_with('/') && text.len() <= MAX_PATH && text.bytes().all(good) {
+        return Ok(text.trim_end_matches('/').into());
+    }
+    let expected = format!("a path of at most {MAX_PATH} characters, such as /api");
+    Err(invalid("path", text, &expected))
+}
+
+/// The host that a request names, without port: that of its target, or else of its header. None
+/// where it names several.
+pub(crate) fn host_of<B>(request: &Request<B>) -> Option<&str> {
+    let mut told = request.headers().get_all(HOST).iter();
+    let first = told.next();
+    if told.next().is_some() {
+        return None;
+    }
+    let authority = match request.uri().authority() {
+        Some(authority) => authority.as_str(),
+        None => first.map_or(Some(""), |value| value.to_str().ok())?,
+    };
+    let end = match authority.strip_prefix('[') {
+        Some(inner) => inner.find(']')? + 2,
+        None => authority.find(':').unwrap_or(authority.len()),
+    };
+    Some(&authority[..end])
+}
+
+/// A host in the one form in which two are the same: in lower case, without the dot of the root.
+pub(crate) fn known_as(host: &str) -> Cow<'_, str> {
+    let host = host.strip_suffix('.').unwrap_or(host);
+    if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        host.to_ascii_lowercase().into()
+    } else {
+        host.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(pairs: &[(&str, &str)]) -> Result<Place, Error> {
+        let mut settings = Settings::default();
+        for (key, value) in pairs {
+            settings.put(key, value);
+        }
+        Place::read(&settings)
+    }
+
+    #[test]
+    fn a_place_is_written_in_one_way() {
+        for (pairs, expected) in [
+            (&[][..], ""),
+            (&[("path", "/")], ""),
+            (&[("path", "/api/")], " at path /api"),
+            (&[("host", "API.example.com.")], " for host api.example.com"),
+            (&[("host", "[::1]")], " for host [::1]"),
+            (&[("host", "a"), ("path", "/b")], " for host a at path /b"),
+            (&[("routing_mode", "path"), ("path", "/b")], " at path /b"),
+            (&[("routing_mode", "host"), ("host", "a")], " for host a"),
+        ] {
+            let found = place(pairs).map(|place| place.to_string());
+            assert_eq!(found.as_deref(), Ok(expected), "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_place_is_refused_by_name() {
+        for (pairs, named) in [
+            (&[("path", "api")][..], "path"),
+            (&[("path", "")], "path"),
+            (&[("path", "/a?b")], "path"),
+            (&[("path", "/a b")], "path"),
+            (&[("host", "a:80")], "host"),
+            (&[("host", "a@b")], "host"),
+            (&[("host", "")], "host"),
+            (&[("host", "a/b")], "host"),
+            (&[("routing_mode", "port")], "routing_mode"),
+            (&[("routing_mode", "path")], "routing_mode"),
+            (&[("routing_mode", "host"), ("path", "/b")], "routing_mode"),
+            (
+                &[("routing_mode", "path"), ("path", "/b"), ("host", "a")],
+                "host",
+            ),
+            (
+                &[("routing_mode", "host"), ("path", "/b"), ("host", "a")],
+                "path",
+            ),
+        ] {
+            let error = place(pairs).expect_err("no place");
+            let start = format!("setting {named} is ");
+            assert!(error.detail.starts_with(&start), "{pairs:?}: {error}");
+        }
+        assert!(place(&[("path", &format!("/{}", "a".repeat(MAX_PATH)))]).is_err());
+    }
+
+    #[test]
+    fn the_host_of_a_request_is_that_of_its_target_or_of_its_header() {
+        for (uri, hosts, expected) in [
+            ("/", &["a.example:80"][..], Some("a.example")),
+            ("/", &["[::1]:80"], Some("[::1]")),
+            ("/", &["[::1"], None),
+            ("/", &[], Some("")),
+            ("/", &["a", "a"], None),
+            ("http://b:1/", &["a"], Some("b")),
+        ] {
+            let mut request = Request::builder().uri(uri);
+            for host in hosts {
+                request = request.header(HOST, *host);
+            }
+            let request = request.body(()).expect("a request");
+            assert_eq!(host_of(&request), expected, "{uri} {hosts:?}");
+        }
+    }
+}

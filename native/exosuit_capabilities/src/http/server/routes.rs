@@ -1,0 +1,215 @@
+//! Which actor answers: the routes of one address, and the one that a request takes.
+
+use std::collections::HashMap;
+use std::iter::successors;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use exosuit_core::{Code, Error};
+use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
+
+use super::endpoint::{Endpoint, GRACE};
+use super::limits::{Asked, Limits};
+use super::place::{Place, known_as};
+
+/// The way from a place to an actor. It does not change: another takes its place.
+pub(crate) struct Route {
+    pub(crate) place: Place,
+    pub(crate) endpoint: Endpoint,
+    asked: Asked,
+    /// It takes no new requests; its place is free for another.
+    ending: AtomicBool,
+    /// Those that run, of those that stood in its place for the same link as well.
+    requests: TaskTracker,
+}
+
+impl Route {
+    /// A route of a link, which had the route `old` until now.
+    pub(crate) fn new(place: Place, asked: Asked, endpoint: Endpoint, old: Option<&Self>) -> Self {
+        Self {
+            place,
+            endpoint,
+            asked,
+            ending: AtomicBool::new(false),
+            requests: old.map_or_else(TaskTracker::new, |old| old.requests.clone()),
+        }
+    }
+
+    pub(crate) fn requests(&self) -> &TaskTracker {
+        &self.requests
+    }
+
+    pub(crate) fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::Acquire)
+    }
+
+    /// Waits until each request that runs has its answer or its time is up.
+    pub(crate) async fn finish(&self, body_timeout: Duration) {
+        self.requests.close();
+        let longest = body_timeout + self.endpoint.limits.timeout + 2 * GRACE;
+        let _late = timeout(longest, self.requests.wait()).await;
+    }
+
+    fn whole_body(&self) -> u64 {
+        self.endpoint.whole_body()
+    }
+}
+
+/// The routes of one address: by host, empty for any, and then by path.
+#[derive(Default)]
+pub(crate) struct Routes(HashMap<Box<str>, Paths>);
+
+#[derive(Default)]
+struct Paths {
+    routes: HashMap<Box<str>, Arc<Route>>,
+    longest: usize,
+}
+
+impl Paths {
+    /// The route of the path itself, or of the nearest one above it.
+    fn find(&self, path: &str) -> Option<&Arc<Route>> {
+        let prefixes = successors(Some(path), |path| path.rfind('/').map(|end| &path[..end]));
+        prefixes
+            .skip_while(|path| path.len() > self.longest)
+            .find_map(|path| self.routes.get(path))
+            // Of a path without a slash: `*`.
+            .or_else(|| self.routes.get(""))
+    }
+}
+
+impl Routes {
+    /// The route that a request takes: one of its host before one of any, and of those the longest.
+    pub(crate) fn find(&self, host: &str, path: &str) -> Option<&Arc<Route>> {
+        let find = |host: &str| self.0.get(host)?.find(path);
+        let own = if host.is_empty() {
+            None
+        } else {
+            find(&known_as(host))
+        };
+        own.or_else(|| find(""))
+    }
+
+    /// Adds a route, and removes the one that its link had. On an error all is as before.
+    pub(crate) fn put(
+        &mut self,
+        address: SocketAddr,
+        route: &Arc<Route>,
+        old: Option<&Arc<Route>>,
+    ) -> Result<(), Error> {
+        self.check(address, route, old)?;
+        if let Some(old) = old {
+            self.remove(old);
+        }
+        let paths = self.0.entry(route.place.host().into()).or_default();
+        paths.longest = paths.longest.max(route.place.path().len());
+        paths
+            .routes
+            .insert(route.place.path().into(), route.clone());
+        Ok(())
+    }
+
+    fn check(
+        &self,
+        address: SocketAddr,
+        route: &Arc<Route>,
+        old: Option<&Arc<Route>>,
+    ) -> Result<(), Error> {
+        let others = || {
+            let others = self.live();
+            others.filter(move |other| old.is_none_or(|old| !Arc::ptr_eq(old, other)))
+        };
+        if let Some(other) = others().find(|other| other.place == route.place) {
+            return Err(taken(address, other));
+        }
+        let mut asked = route.asked.clone();
+        let mut largest = route.whole_body();
+        for other in others() {
+            if let Some(conflict) = route.asked.conflict(&other.asked) {
+                return Err(unlike(address, route, other, conflict));
+            }
+            asked.merge(&other.asked);
+            largest = largest.max(other.whole_body());
+        }
+        asked.allow_body(largest)
+    }
+
+    /// Removes this very route.
+    pub(crate) fn remove(&mut self, route: &Arc<Route>) {
+        let Some(paths) = self.0.get_mut(route.place.host()) else {
+            return;
+        };
+        let path = route.place.path();
+        if paths
+            .routes
+            .get(path)
+            .is_some_and(|found| Arc::ptr_eq(found, route))
+        {
+            paths.routes.remove(path);
+        }
+        if paths.routes.is_empty() {
+            self.0.remove(route.place.host());
+        }
+    }
+
+    /// Lets a route take nothing new; whether it was the last that did.
+    pub(crate) fn retire(&self, route: &Route) -> bool {
+        route.ending.store(true, Ordering::Release);
+        self.is_idle()
+    }
+
+    /// Whether none takes requests.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.live().next().is_none()
+    }
+
+    /// The bounds that all of them together ask for.
+    pub(crate) fn limits(&self) -> Limits {
+        let mut asked = Asked::default();
+        let mut largest = 0;
+        for route in self.live() {
+            asked.merge(&route.asked);
+            largest = largest.max(route.whole_body());
+        }
+        asked.limits(largest)
+    }
+
+    /// How long the slowest of them may take to answer.
+    pub(crate) fn longest_timeout(&self) -> Duration {
+        let timeouts = self.all().map(|route| route.endpoint.limits.timeout);
+        timeouts.max().unwrap_or_default()
+    }
+
+    fn live(&self) -> impl Iterator<Item = &Arc<Route>> {
+        self.all().filter(|route| !route.is_ending())
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Arc<Route>> {
+        self.0.values().flat_map(|paths| paths.routes.values())
+    }
+}
+
+fn taken(address: SocketAddr, other: &Route) -> Error {
+    let (place, actor) = (&other.place, &other.endpoint.actor);
+    let detail = format!(
+        "address {address} already serves the actor {actor}{place}: give each link an address, a \
+         host or a path of its own"
+    );
+    Error::new(Code::Conflict, detail)
+}
+
+fn unlike(
+    address: SocketAddr,
+    route: &Route,
+    other: &Route,
+    (key, own, theirs): (&str, u64, u64),
+) -> Error {
+    let (actor, theirs_is) = (&route.endpoint.actor, &other.endpoint.actor);
+    let detail = format!(
+        "{key} is {own} for the actor {actor} and {theirs} for the actor {theirs_is}, both on \
+         address {address}: it belongs to the address, so give both the same, or one another address"
+    );
+    Error::new(Code::Conflict, detail)
+}

@@ -1,0 +1,185 @@
+//! A request handed on as it comes, and a response as the actor makes it: `wasi:http`.
+
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use exosuit_core::{Body, Code, Error, Exchange, Payload};
+use http::header::HOST;
+use http::request::Parts;
+use http::uri::{Authority, Scheme};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
+use http_body_util::{BodyExt, Empty};
+use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use tokio::time::timeout;
+use tokio_util::sync::WaitForCancellationFutureOwned;
+
+use super::endpoint::{Endpoint, GRACE};
+use super::listener::Terms;
+use super::refusal::Refusal;
+use super::unread::{expects, refuse_larger};
+use super::upload::{Fault, Upload};
+use crate::http::headers::{is_bodiless, is_final, strip_hop_by_hop, take_length};
+
+/// The operation that every request becomes.
+const OPERATION: &str = "wasi:http/incoming-handler@0.2.0#handle";
+
+/// Makes a request a call of the actor, and its answer a response.
+pub(crate) async fn exchange(
+    endpoint: &Endpoint,
+    request: Request<Incoming>,
+    terms: &Terms,
+    bound: SocketAddr,
+) -> Result<Response<Streamed>, Refusal> {
+    let method = request.method().clone();
+    let most = endpoint.limits.max_body_bytes.unwrap_or(u64::MAX);
+    let expects = expects(&request);
+    let (mut head, body) = request.into_parts();
+    let body = refuse_larger(body, expects, most)?;
+    absolute(&mut head, bound).ok_or(Refusal::Request(StatusCode::BAD_REQUEST))?;
+    strip_hop_by_hop(&mut head.headers);
+
+    let (body, fault) = if body.is_end_stream() {
+        (nothing(), None)
+    } else {
+        let upload = Upload::new(body, expects, most, terms.limits.body_timeout);
+        let fault = upload.fault();
+        (upload.boxed(), Some(fault))
+    };
+    let exchange = Exchange::new(Request::from_parts(head, body));
+    let call = endpoint.call(OPERATION, Payload::Http(Box::new(exchange)));
+    let reply = unless_at_fault(call, fault.as_deref()).await?;
+    let response = reply.into_http().and_then(check);
+    let response = response.map_err(|error| endpoint.report(OPERATION, error))?;
+    Ok(respond(endpoint, *response, &method, fault.as_deref()))
+}
+
+/// Gives the call up when its request turns out to be at fault, whatever it would be answered.
+async fn unless_at_fault<T>(
+    call: impl Future<Output = Result<T, Refusal>>,
+    fault: Option<&Fault>,
+) -> Result<T, Refusal> {
+    let Some(fault) = fault else {
+        return call.await;
+    };
+    tokio::select! {
+        refusal = fault.raised() => Err(refusal),
+        answer = call => fault.refusal().map_or(answer, Err),
+    }
+}
+
+/// Makes a request say whom it asks: guests are given scheme and authority. None if it names what is
+/// no authority.
+fn absolute(head: &mut Parts, bound: SocketAddr) -> Option<()> {
+    let mut uri = std::mem::take(&mut head.uri).into_parts();
+    let authority = match (uri.authority.take(), head.headers.get(HOST)) {
+        (Some(authority), _) => authority,
+        (None, Some(host)) if !host.is_empty() => Authority::try_from(host.as_bytes()).ok()?,
+        _ => bound.to_string().parse().ok()?,
+    };
+    let host = HeaderValue::from_str(authority.as_str()).ok()?;
+    head.headers.insert(HOST, host);
+    uri.authority = Some(authority);
+    uri.scheme = Some(Scheme::HTTP);
+    head.uri = Uri::from_parts(uri).ok()?;
+    Some(())
+}
+
+fn check(response: Box<Response<Body>>) -> Result<Box<Response<Body>>, Error> {
+    if is_final(response.status()) {
+        return Ok(response);
+    }
+    let status = response.status().as_u16();
+    let detail = format!(
+        "the answer to {OPERATION} is not a response: its status {status} is not from 200 to 599"
+    );
+    Err(Error::new(Code::Guest, detail))
+}
+
+fn respond(
+    endpoint: &Endpoint,
+    response: Response<Body>,
+    method: &Method,
+    fault: Option<&Fault>,
+) -> Response<Streamed> {
+    let (mut head, body) = response.into_parts();
+    head.version = Version::default();
+    head.extensions.clear();
+    strip_hop_by_hop(&mut head.headers);
+    let told = take_length(&mut head.headers);
+    let bodiless = is_bodiless(method, head.status);
+    let length = match body.size_hint().exact() {
+        // hyper tells it, where it sends the body.
+        Some(known) if bodiless => Some(known).filter(|known| *known > 0).or(told),
+        Some(_) => None,
+        None => told,
+    };
+    let says = !bodiless || !is_bodiless(&Method::GET, head.status);
+    if let Some(length) = length.filter(|_| says) {
+        head.headers.insert(header::CONTENT_LENGTH, length.into());
+    }
+    let body = if bodiless {
+        discard(body, endpoint);
+        nothing()
+    } else {
+        body
+    };
+    Response::from_parts(head, Streamed::new(body, fault))
+}
+
+/// Reads a body that may not be sent: dropped, it would end the call, and with it what the actor
+/// still does.
+fn discard(mut body: Body, endpoint: &Endpoint) {
+    let longest = endpoint.limits.timeout + GRACE;
+    if !body.is_end_stream() {
+        tokio::spawn(timeout(longest, async move {
+            while let Some(Ok(_)) = body.frame().await {}
+        }));
+    }
+}
+
+fn nothing() -> Body {
+    Empty::new().map_err(|never| match never {}).boxed()
+}
+
+/// A body as the actor makes it, which breaks off when its request turns out to be at fault.
+pub(crate) struct Streamed {
+    body: Body,
+    fault: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+}
+
+impl Streamed {
+    fn new(body: Body, fault: Option<&Fault>) -> Self {
+        Self {
+            body,
+            fault: fault.map(|fault| Box::pin(fault.token().cancelled_owned())),
+        }
+    }
+}
+
+impl HttpBody for Streamed {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        if let Some(fault) = &mut self.fault
+            && fault.as_mut().poll(context).is_ready()
+        {
+            let detail = "the request was refused after the response had begun";
+            return Poll::Ready(Some(Err(Error::new(Code::InvalidInput, detail))));
+        }
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
