@@ -37,7 +37,7 @@ fn supported_at(ty: &Type, depth: usize) -> Result<(), String> {
 }
 
 fn is_scalar(ty: &Type) -> bool {
-    matches!(ty, Type::Bool | Type::String) || integer(ty, 0).is_some()
+    matches!(ty, Type::Bool | Type::String) || is_integer(ty)
 }
 
 /// What a guest gave, of this type.
@@ -121,13 +121,9 @@ pub(super) fn lower(value: Value, ty: &Type) -> Result<Val, String> {
         (Type::Result(result), Value::Error(value)) => {
             lower_case(value, result.err(), "error").map(|value| Val::Result(Err(value)))
         }
-        (ty, Value::Integer(number)) if integer(ty, 0).is_some() => {
-            integer(ty, number).flatten().ok_or_else(|| {
-                format!(
-                    "expected {}, got {number}, which it cannot hold",
-                    article(ty)
-                )
-            })
+        (ty, Value::Integer(number)) if is_integer(ty) => {
+            let expected = || format!("expected {}, got {number}, which it cannot hold", article(ty));
+            integer(ty, number).ok_or_else(expected)
         }
         (ty, value) => Err(format!("expected {}, got {}", article(ty), kind(&value))),
     }
@@ -146,9 +142,14 @@ fn lower_case(
     }
 }
 
-/// The number as this type holds it, if it does; none if it is no type of integers.
-fn integer(ty: &Type, number: i128) -> Option<Option<Val>> {
-    Some(match ty {
+fn is_integer(ty: &Type) -> bool {
+    // Zero fits into all of them.
+    integer(ty, 0).is_some()
+}
+
+/// The number as this type holds it, if it does.
+fn integer(ty: &Type, number: i128) -> Option<Val> {
+    match ty {
         Type::S8 => number.try_into().ok().map(Val::S8),
         Type::U8 => number.try_into().ok().map(Val::U8),
         Type::S16 => number.try_into().ok().map(Val::S16),
@@ -157,8 +158,8 @@ fn integer(ty: &Type, number: i128) -> Option<Option<Val>> {
         Type::U32 => number.try_into().ok().map(Val::U32),
         Type::S64 => number.try_into().ok().map(Val::S64),
         Type::U64 => number.try_into().ok().map(Val::U64),
-        _ => return None,
-    })
+        _ => None,
+    }
 }
 
 fn article(ty: &Type) -> String {
