@@ -273,9 +273,9 @@ fn a_link_may_name_an_interface_twice() {
 
 #[test]
 fn the_examples_are_good_for_a_host_with_the_builtins() -> anyhow::Result<()> {
-    for example in ["counter", "pingpong"] {
+    for example in ["counter/app", "counter/app-component", "pingpong/app"] {
         let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples");
-        let text = std::fs::read_to_string(format!("{directory}/{example}/app.yaml"))?;
+        let text = std::fs::read_to_string(format!("{directory}/{example}.yaml"))?;
         let parsed = parse(&text).expect("a good manifest");
         assert_eq!(parsed.warnings, [], "{example}");
         let builtins = ["http-server", "keyvalue"];
