@@ -24,6 +24,10 @@ defmodule Exosuit.Guests do
   @spec path(String.t()) :: Path.t()
   def path(name), do: Path.join(@built, name <> ".wasm")
 
+  @doc "The path of an unsigned component, or of a command of WASI preview 1: `\"web\"`."
+  @spec component(String.t()) :: Path.t()
+  def component(name), do: Path.join([@source, "components", name <> ".wasm"])
+
   @doc "The path of the command line program."
   @spec command() :: Path.t()
   def command, do: built("exosuit")

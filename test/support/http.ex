@@ -34,24 +34,34 @@ defmodule Exosuit.Http do
   end
 
   defp response(socket) do
-    with :ok <- :inet.setopts(socket, packet: :http_bin),
-         {:ok, {:http_response, _version, status, _reason}} <- :gen_tcp.recv(socket, 0, @timeout),
-         {:ok, length} <- content_length(socket, 0),
-         :ok <- :inet.setopts(socket, packet: :raw),
-         {:ok, body} <- body(socket, length),
+    with {:ok, status, framing} <- head(socket),
+         {:ok, body} <- body(socket, framing),
          do: {status, body}
   end
 
-  defp content_length(socket, length) do
+  @doc "The status of the next response, and how its body is framed: its length, or `:chunked`."
+  @spec head(:gen_tcp.socket()) ::
+          {:ok, pos_integer(), non_neg_integer() | :chunked} | {:error, term()}
+  def head(socket) do
+    with :ok <- :inet.setopts(socket, packet: :http_bin),
+         {:ok, {:http_response, _version, status, _reason}} <- :gen_tcp.recv(socket, 0, @timeout),
+         {:ok, framing} <- framing(socket, 0),
+         do: {:ok, status, framing}
+  end
+
+  defp framing(socket, framing) do
     case :gen_tcp.recv(socket, 0, @timeout) do
       {:ok, {:http_header, _, :"Content-Length", _, value}} ->
-        content_length(socket, String.to_integer(value))
+        framing(socket, String.to_integer(value))
+
+      {:ok, {:http_header, _, :"Transfer-Encoding", _, "chunked"}} ->
+        framing(socket, :chunked)
 
       {:ok, {:http_header, _, _name, _, _value}} ->
-        content_length(socket, length)
+        framing(socket, framing)
 
       {:ok, :http_eoh} ->
-        {:ok, length}
+        {:ok, framing}
 
       {:error, reason} ->
         {:error, reason}
@@ -59,5 +69,31 @@ defmodule Exosuit.Http do
   end
 
   defp body(_socket, 0), do: {:ok, ""}
-  defp body(socket, length), do: :gen_tcp.recv(socket, length, @timeout)
+
+  defp body(socket, :chunked) do
+    with {:ok, parts} <- chunks(socket, []), do: {:ok, IO.iodata_to_binary(parts)}
+  end
+
+  defp body(socket, length) do
+    with :ok <- :inet.setopts(socket, packet: :raw), do: :gen_tcp.recv(socket, length, @timeout)
+  end
+
+  defp chunks(socket, parts) do
+    case chunk(socket) do
+      {:ok, ""} -> {:ok, Enum.reverse(parts)}
+      {:ok, part} -> chunks(socket, [part | parts])
+      {:error, reason} -> {:error, reason}
+    end
+  end
+
+  @doc "The next chunk of a chunked body; empty at its end."
+  @spec chunk(:gen_tcp.socket()) :: {:ok, binary()} | {:error, term()}
+  def chunk(socket) do
+    with :ok <- :inet.setopts(socket, packet: :line),
+         {:ok, line} <- :gen_tcp.recv(socket, 0, @timeout),
+         {size, "\r\n"} <- Integer.parse(line, 16),
+         :ok <- :inet.setopts(socket, packet: :raw),
+         {:ok, part} <- :gen_tcp.recv(socket, size + 2, @timeout),
+         do: {:ok, binary_part(part, 0, size)}
+  end
 end

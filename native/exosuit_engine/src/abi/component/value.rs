@@ -122,7 +122,12 @@ pub(super) fn lower(value: Value, ty: &Type) -> Result<Val, String> {
             lower_case(value, result.err(), "error").map(|value| Val::Result(Err(value)))
         }
         (ty, Value::Integer(number)) if is_integer(ty) => {
-            let expected = || format!("expected {}, got {number}, which it cannot hold", article(ty));
+            let expected = || {
+                format!(
+                    "expected {}, got {number}, which it cannot hold",
+                    article(ty)
+                )
+            };
             integer(ty, number).ok_or_else(expected)
         }
         (ty, value) => Err(format!("expected {}, got {}", article(ty), kind(&value))),
