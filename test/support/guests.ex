@@ -1,6 +1,7 @@
 defmodule Exosuit.Guests do
   @moduledoc """
-  The guests of the tests: readable `.wat`, assembled once per run; and signed ones of them.
+  The guests of the tests: readable `.wat`, assembled once per run; components, built and committed;
+  and signed ones of either.
   """
 
   alias Mix.Tasks.Compile.Cargo
@@ -20,8 +21,9 @@ defmodule Exosuit.Guests do
     :ok
   end
 
-  @doc "The path of an assembled, unsigned guest: `\"echo\"`."
+  @doc "The path of an unsigned guest: `\"echo\"`, `\"components/calculator\"`."
   @spec path(String.t()) :: Path.t()
+  def path("components/" <> _ = name), do: Path.join(@source, name <> ".wasm")
   def path(name), do: Path.join(@built, name <> ".wasm")
 
   @doc "The path of an unsigned component, or of a command of WASI preview 1: `\"web\"`."
@@ -48,7 +50,7 @@ defmodule Exosuit.Guests do
   def sign(dir, name, options \\ []) do
     issuer = options[:issuer] || key("account")
     subject = options[:subject] || key("module")
-    signed = Path.join(dir, "#{name}_#{System.unique_integer([:positive])}_s.wasm")
+    signed = Path.join(dir, "#{Path.basename(name)}_#{System.unique_integer([:positive])}_s.wasm")
 
     arguments =
       ["claims", "sign", options[:wasm] || path(name), "-o", signed, "--name", name] ++
