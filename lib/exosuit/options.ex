@@ -47,8 +47,8 @@ defmodule Exosuit.Options do
   @spec provider?(term()) :: boolean()
   def provider?(module) do
     is_atom(module) and Code.ensure_loaded?(module) and
-      function_exported?(module, :handle_invocation, 3) and
-      function_exported?(module, :contracts, 0)
+      function_exported?(module, :contracts, 0) and
+      Enum.any?([:handle_invocation, :handle_function], &function_exported?(module, &1, 3))
   end
 
   @doc "The options as Markdown."
