@@ -60,8 +60,9 @@ impl Wrong {
     fn named(self, outermost: &str) -> Error {
         let names = std::iter::once(outermost).chain(std::iter::repeat("element"));
         let places = self.place.iter().rev().zip(names);
-        let place: String = places.map(|(at, name)| format!("{name} {at}: ")).collect();
-        Error::new(Code::InvalidInput, format!("{place}{}", self.why))
+        let mut said: Vec<_> = places.map(|(at, name)| format!("{name} {at}: ")).collect();
+        said.push(self.why);
+        Error::new(Code::InvalidInput, said.concat())
     }
 }
 
@@ -226,7 +227,6 @@ impl Encoder for Returned {
 /// The value as a term. How deep it is was bounded by the types of the guest's functions.
 pub(crate) fn term<'a>(env: Env<'a>, value: &Value) -> Term<'a> {
     match value {
-        Value::Nil => atom::nil().encode(env),
         Value::Bool(yes) => yes.encode(env),
         Value::Integer(number) => number.encode(env),
         Value::Binary(bytes) => Payload(bytes.clone()).encode(env),
@@ -234,7 +234,7 @@ pub(crate) fn term<'a>(env: Env<'a>, value: &Value) -> Term<'a> {
         Value::Tuple(items) => make_tuple(env, &terms(env, items)),
         Value::Ok(value) => case(env, atom::ok(), value.as_deref()),
         Value::Error(value) => case(env, atom::error(), value.as_deref()),
-        // A kind that has no term yet is one that nothing here makes.
+        // `Nil`. Nothing makes values of a kind that has no term.
         _ => atom::nil().encode(env),
     }
 }
