@@ -9,6 +9,7 @@ defmodule Exosuit.Error do
   @type reason ::
           :conflict
           | :deadline
+          | :denied
           | :depth
           | :dropped
           | :expired_claims
@@ -49,6 +50,7 @@ defmodule Exosuit.Error do
 
   defp headline(:conflict), do: "it is there already"
   defp headline(:deadline), do: "the call took too long"
+  defp headline(:denied), do: "the grants do not allow it"
   defp headline(:depth), do: "the calls are nested too deeply"
   defp headline(:dropped), do: "the call was given up before it was answered"
   defp headline(:expired_claims), do: "the claims have expired"

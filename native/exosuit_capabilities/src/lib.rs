@@ -2,6 +2,7 @@
 //!
 //! - [`HttpServer`] (`wasmcloud:httpserver`, `wasi:http`): routes on ports, each request an
 //!   invocation. [`HttpPorts`]: the ports that the servers of one host share.
+//! - [`HttpClient`] (`wasi:http`): requests of actors, to the hosts that their links allow.
 //! - [`KeyValue`] (`wasmcloud:keyvalue`, `wasi:keyvalue`): in memory, or in a file that survives
 //!   `kill -9`.
 //! - [`Logging`] (`wasmcloud:builtin:logging`, `wasi:logging`) and [`NumberGen`]
@@ -23,7 +24,7 @@ use std::sync::{Arc, Weak};
 
 use exosuit_core::{Capability, Code, Configuration, Deliver, Error, Id, Observe};
 
-pub use http::{HttpPorts, HttpServer};
+pub use http::{HttpClient, HttpPorts, HttpServer};
 pub use keyvalue::KeyValue;
 pub use logging::Logging;
 pub use numbergen::NumberGen;
@@ -45,11 +46,17 @@ pub struct Surroundings {
 }
 
 /// The names that [`open`] knows.
-pub const NAMES: &[&str] = &["http-server", "keyvalue"];
+pub const NAMES: &[&str] = &["http-client", "http-server", "keyvalue"];
 
 /// Opens the provider of this name. May wait for the disk: not for an async thread.
 pub fn open(name: &str, surroundings: Surroundings) -> Result<Arc<dyn Capability>, Error> {
     match name {
+        "http-client" => {
+            let Surroundings {
+                id, configuration, ..
+            } = surroundings;
+            Ok(HttpClient::open(id, &configuration)?)
+        }
         "http-server" => Ok(HttpServer::open(surroundings)?),
         "keyvalue" => {
             let Surroundings {

@@ -228,10 +228,14 @@ fn what_cannot_be_opened_says_why() {
     assert_eq!(error.code, Code::InvalidInput);
     assert_eq!(
         error.detail,
-        "there is no built-in provider \"redis\"; there are http-server, keyvalue"
+        "there is no built-in provider \"redis\"; there are http-client, http-server, keyvalue"
     );
     for name in NAMES {
-        let bad = configuration(&[("max_bytes", "?"), ("max_body_bytes", "?")]);
+        let bad = configuration(&[
+            ("max_bytes", "?"),
+            ("max_body_bytes", "?"),
+            ("max_connections", "?"),
+        ]);
         let error = open(name, surroundings(bad)).err().expect("bad settings");
         assert_eq!(error.code, Code::InvalidLink, "{name}");
     }

@@ -65,6 +65,8 @@ codes! {
     MissingLink => "missing_link",
     /// The claims do not name the capability.
     MissingClaim => "missing_claim",
+    /// What was granted does not cover it: a host that a link does not name.
+    Denied => "denied",
     /// The claims have expired.
     ExpiredClaims => "expired_claims",
     /// Nothing here has that name.

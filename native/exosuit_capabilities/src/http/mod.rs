@@ -1,9 +1,13 @@
-//! HTTP: a server whose requests are calls of actors.
+//! HTTP: a server whose requests are calls of actors, and a client for the requests of actors.
 //!
-//! `server` holds [`HttpServer`] and the ports that the servers of one host share; `headers` what
-//! a message may say to its next hop only.
+//! `server` holds [`HttpServer`] and the ports that the servers of one host share, `client`
+//! [`HttpClient`]; `headers` knows what a message says to its next hop only, `host` when two hosts
+//! are the same.
 
+mod client;
 mod headers;
+mod host;
 mod server;
 
+pub use client::HttpClient;
 pub use server::{HttpPorts, HttpServer};

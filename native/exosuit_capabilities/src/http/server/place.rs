@@ -1,6 +1,5 @@
 //! Where on its address an actor is found: by the host that a request names, and its path.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use exosuit_core::Error;
@@ -8,6 +7,7 @@ use http::Request;
 use http::header::HOST;
 use http::uri::Authority;
 
+use crate::http::host::known_as;
 use crate::settings::{Settings, invalid};
 
 /// Prefixes of a request's path are looked up one by one, and only up to this length.
@@ -115,16 +115,6 @@ pub(crate) fn host_of<B>(request: &Request<B>) -> Option<&str> {
         None => authority.find(':').unwrap_or(authority.len()),
     };
     Some(&authority[..end])
-}
-
-/// A host in the one form in which two are the same: in lower case, without the dot of the root.
-pub(crate) fn known_as(host: &str) -> Cow<'_, str> {
-    let host = host.strip_suffix('.').unwrap_or(host);
-    if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
-        host.to_ascii_lowercase().into()
-    } else {
-        host.into()
-    }
 }
 
 #[cfg(test)]

@@ -13,7 +13,8 @@ use tokio_util::task::TaskTracker;
 
 use super::endpoint::{Endpoint, GRACE};
 use super::limits::{Asked, Limits};
-use super::place::{Place, known_as};
+use super::place::Place;
+use crate::http::host::known_as;
 
 /// The way from a place to an actor. It does not change: another takes its place.
 pub(crate) struct Route {

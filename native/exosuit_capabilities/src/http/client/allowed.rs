@@ -1,0 +1,286 @@
+//! Where a request may go: the list `allowed_hosts`, and the target of a request.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::net::IpAddr;
+
+use exosuit_core::{Code, Error};
+use http::Uri;
+use http::uri::Scheme;
+
+use crate::http::host::known_as;
+use crate::settings::invalid;
+
+/// The setting that holds the list.
+pub(crate) const KEY: &str = "allowed_hosts";
+
+/// A list longer than this is not meant.
+const MAX_ENTRIES: usize = 1_024;
+
+/// Where requests may go. An empty list allows nothing.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Allowed(Vec<Pattern>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct Pattern {
+    host: Host,
+    port: Port,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Host {
+    Any,
+    /// Those that end with this, which starts with a dot.
+    Under(Box<str>),
+    Named(Box<str>),
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Port {
+    Any,
+    /// 80 of `http`, 443 of `https`.
+    OfScheme,
+    Only(u16),
+}
+
+/// Where a request goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Target {
+    host: Box<str>,
+    port: u16,
+    of_scheme: bool,
+}
+
+impl Allowed {
+    /// Reads a list that is separated by commas or spaces.
+    pub(crate) fn read(text: &str) -> Result<Self, Error> {
+        let entries = text.split(|c: char| c == ',' || c.is_whitespace());
+        let entries = entries.filter(|entry| !entry.is_empty());
+        let patterns: Option<Vec<_>> = entries.take(MAX_ENTRIES + 1).map(Pattern::read).collect();
+        match patterns {
+            Some(patterns) if patterns.len() <= MAX_ENTRIES => Ok(Self(patterns)),
+            _ => Err(invalid(
+                KEY,
+                text,
+                "at most 1024 of HOST, HOST:PORT, HOST:*, *.DOMAIN and *, without scheme and path",
+            )),
+        }
+    }
+
+    /// Whether a request may go there.
+    pub(crate) fn allow(&self, target: &Target) -> bool {
+        self.0.iter().any(|pattern| pattern.allows(target))
+    }
+}
+
+impl Pattern {
+    fn read(entry: &str) -> Option<Self> {
+        if entry == "*" {
+            let (host, port) = (Host::Any, Port::Any);
+            return Some(Self { host, port });
+        }
+        let (host, port) = split_port(entry);
+        let port = match port {
+            None => Port::OfScheme,
+            Some("*") => Port::Any,
+            Some(port) => Port::Only(port.parse().ok()?),
+        };
+        let host = match host.strip_prefix('*') {
+            Some("") => Host::Any,
+            Some(domain) => Host::Under(format!(".{}", name(domain.strip_prefix('.')?)?).into()),
+            None => Host::Named(name(host)?),
+        };
+        Some(Self { host, port })
+    }
+
+    fn allows(&self, target: &Target) -> bool {
+        let host = match &self.host {
+            Host::Any => true,
+            Host::Under(domain) => target.host.ends_with(&**domain),
+            Host::Named(name) => *name == target.host,
+        };
+        let port = match self.port {
+            Port::Any => true,
+            Port::OfScheme => target.of_scheme,
+            Port::Only(port) => port == target.port,
+        };
+        host && port
+    }
+}
+
+impl Target {
+    /// The target of a request: `http` or `https`, a host, no user.
+    pub(crate) fn of(uri: &Uri) -> Result<Self, Error> {
+        let scheme = uri.scheme();
+        let default = match scheme {
+            Some(scheme) if *scheme == Scheme::HTTP => 80,
+            Some(scheme) if *scheme == Scheme::HTTPS => 443,
+            _ => return Err(refused("its scheme is not http or https")),
+        };
+        let authority = uri.authority();
+        let authority = authority.filter(|authority| !authority.as_str().contains('@'));
+        let authority = authority.ok_or_else(|| refused("it names no host, or a user"))?;
+        // A port that is none is read as if there were none.
+        let (_, written) = split_port(authority.as_str());
+        let port = match written {
+            None => default,
+            Some(port) => port.parse().map_err(|_| refused("its port is none"))?,
+        };
+        let host = name(authority.host()).ok_or_else(|| refused("its host is no name"))?;
+        let of_scheme = port == default;
+        Ok(Self {
+            host,
+            port,
+            of_scheme,
+        })
+    }
+}
+
+impl Target {
+    /// As a header names it: with its port, unless that is of the scheme.
+    pub(crate) fn as_host(&self) -> Cow<'_, str> {
+        if self.of_scheme {
+            (&*self.host).into()
+        } else {
+            self.to_string().into()
+        }
+    }
+}
+
+/// `api.example.com:443`, as the list would name it.
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
+fn refused(why: &str) -> Error {
+    let detail =
+        format!("the request cannot be sent: {why}; expected http://HOST/… or https://HOST/…");
+    Error::new(Code::InvalidInput, detail)
+}
+
+fn split_port(text: &str) -> (&str, Option<&str>) {
+    let end = text.rfind(']').map_or(0, |end| end + 1);
+    match text[end..].rfind(':') {
+        Some(at) => (&text[..end + at], Some(&text[end + at + 1..])),
+        None => (text, None),
+    }
+}
+
+/// A host or an address in the one form in which two are the same.
+fn name(text: &str) -> Option<Box<str>> {
+    if let Some(inner) = text.strip_prefix('[') {
+        let address: std::net::Ipv6Addr = inner.strip_suffix(']')?.parse().ok()?;
+        return Some(format!("[{address}]").into());
+    }
+    if let Ok(IpAddr::V4(address)) = text.parse() {
+        return Some(address.to_string().into());
+    }
+    let good = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    let name = known_as(text);
+    let whole = !name.is_empty() && name.len() <= 255 && name.bytes().all(good);
+    whole.then(|| name.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(uri: &str) -> Target {
+        Target::of(&uri.parse().expect("a URI")).expect(uri)
+    }
+
+    #[test]
+    fn a_list_allows_what_it_names_and_nothing_else() {
+        for (list, allowed, denied) in [
+            ("", &[][..], &["http://a.example/"][..]),
+            (
+                "a.example",
+                &[
+                    "http://a.example/",
+                    "https://A.Example./x",
+                    "https://a.example:443/",
+                ],
+                &[
+                    "http://a.example:443/",
+                    "http://a.example:8080/",
+                    "http://b.a.example/",
+                    "http://a.example.org/",
+                    "http://xa.example/",
+                ],
+            ),
+            (
+                "a.example:8080, *.b.example\n[::1]:* 127.0.0.1:80",
+                &[
+                    "http://a.example:8080/",
+                    "https://x.y.b.example/",
+                    "http://[::1]:7/",
+                    "http://[0:0:0:0:0:0:0:1]:7/",
+                    "http://127.0.0.1/",
+                ],
+                &[
+                    "http://a.example/",
+                    "http://b.example/",
+                    "http://xb.example/",
+                    "http://x.b.example:81/",
+                    "http://[::2]/",
+                    "https://127.0.0.1/",
+                    "http://127.1/",
+                ],
+            ),
+            ("*:443", &["https://any.example/"], &["http://any.example/"]),
+            (
+                "*.example:*",
+                &["http://a.example:1/"],
+                &["http://example:1/"],
+            ),
+            ("*", &["http://any.example:9/", "http://localhost/"], &[]),
+        ] {
+            let list = Allowed::read(list).expect(list);
+            for uri in allowed {
+                assert!(list.allow(&target(uri)), "{list:?} denies {uri}");
+            }
+            for uri in denied {
+                assert!(!list.allow(&target(uri)), "{list:?} allows {uri}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_names_no_host_is_refused() {
+        for bad in [
+            "https://a.example",
+            "a.example/x",
+            "a*.example",
+            "*a.example",
+            "*.",
+            "*.*.example",
+            "a.example:http",
+            "a.example:70000",
+            "a.example:",
+            "[::1",
+            "::1",
+            "user@a.example",
+        ] {
+            let error = Allowed::read(bad).expect_err(bad);
+            assert_eq!(error.code, Code::InvalidLink);
+            assert!(error.detail.contains(KEY), "{error}");
+        }
+        assert!(Allowed::read(&"a ".repeat(MAX_ENTRIES + 1)).is_err());
+    }
+
+    #[test]
+    fn a_request_that_names_no_target_is_refused() {
+        for bad in [
+            "/",
+            "a.example:80",
+            "ftp://a.example/",
+            "http://user@a.example/",
+            "http://a.example:/",
+        ] {
+            let found = Target::of(&bad.parse().expect("a URI"));
+            assert_eq!(found.expect_err(bad).code, Code::InvalidInput);
+        }
+    }
+}

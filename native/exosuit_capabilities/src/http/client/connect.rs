@@ -1,0 +1,160 @@
+//! Connections to servers: so many, made in time, and given up by a server that stops reading.
+
+use std::error::Error as StdError;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use exosuit_core::{Code, Error};
+use http::Uri;
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
+use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+use tokio_io_timeout::TimeoutStream;
+use tower_service::Service;
+
+use super::failure::chain;
+use super::resolve::Resolver;
+use super::settings::Limits;
+
+type Https = HttpsConnector<HttpConnector<Resolver>>;
+type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
+
+/// Makes connections.
+#[derive(Clone)]
+pub(crate) struct Connect {
+    https: Https,
+    slots: Arc<Semaphore>,
+    limits: Limits,
+}
+
+/// A connection, which counts until it is closed.
+pub(crate) struct Kept {
+    stream: TokioIo<Pin<Box<TimeoutStream<TokioIo<Stream>>>>>,
+    _slot: OwnedSemaphorePermit,
+}
+
+impl Connect {
+    pub(crate) fn new(tls: rustls::ClientConfig, limits: Limits) -> Self {
+        let mut tcp = HttpConnector::new_with_resolver(Resolver::new());
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        Self {
+            https: HttpsConnector::from((tcp, tls)),
+            slots: Arc::new(Semaphore::new(limits.max_connections)),
+            limits,
+        }
+    }
+
+    async fn open(self, to: Uri) -> Result<Kept, Error> {
+        let time = self.limits.connect_timeout;
+        let server = to.authority().map_or("", |authority| authority.as_str());
+        let Ok(Ok(slot)) = timeout(time, self.slots.acquire_owned()).await else {
+            let most = self.limits.max_connections;
+            let detail = format!(
+                "no connection to {server} could be made: {most} are open, as many as \
+                 max_connections allows, and none became free within {time:?}"
+            );
+            return Err(Error::new(Code::Overloaded, detail));
+        };
+        match timeout(time, connect(self.https, to.clone())).await {
+            Ok(Ok(stream)) => {
+                let mut stream = TimeoutStream::new(TokioIo::new(stream));
+                stream.set_write_timeout(Some(self.limits.body_timeout));
+                let stream = TokioIo::new(Box::pin(stream));
+                Ok(Kept {
+                    stream,
+                    _slot: slot,
+                })
+            }
+            Ok(Err(error)) => Err(refused(server, error.as_ref())),
+            Err(_) => {
+                let detail = format!("cannot connect to {server}: no connection within {time:?}");
+                Err(Error::new(Code::Unavailable, detail))
+            }
+        }
+    }
+}
+
+async fn connect(mut https: Https, to: Uri) -> Result<Stream, Box<dyn StdError + Send + Sync>> {
+    poll_fn(|context| https.poll_ready(context)).await?;
+    https.call(to).await
+}
+
+/// The server that is there but not who it should be is at fault; one that is not there may be later.
+fn refused(server: &str, error: &(dyn StdError + Send + Sync + 'static)) -> Error {
+    // TLS fails with this, and what comes before it with errors of the connector's own.
+    if error.is::<io::Error>() {
+        let detail = format!("no TLS connection to {server}: {}", chain(error));
+        Error::new(Code::Provider, detail)
+    } else {
+        let detail = format!("cannot connect to {server}: {}", chain(error));
+        Error::new(Code::Unavailable, detail)
+    }
+}
+
+impl Service<Uri> for Connect {
+    type Response = Kept;
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Kept, Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, to: Uri) -> Self::Future {
+        Box::pin(self.clone().open(to))
+    }
+}
+
+impl Connection for Kept {
+    fn connected(&self) -> Connected {
+        self.stream.inner().get_ref().inner().connected()
+    }
+}
+
+impl Read for Kept {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl Write for Kept {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+    }
+}

@@ -1,0 +1,122 @@
+//! Bodies that end with their call: at its deadline, or when what serves it is stopped.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::Bytes;
+use exosuit_core::{Code, Error, Lease};
+use hyper::body::{Body, Frame, SizeHint};
+
+/// How long a call may go on. The lease is held until the last body of the call has ended.
+pub(crate) struct Term {
+    pub(crate) lease: Lease,
+    pub(crate) deadline: Instant,
+}
+
+/// A body of a call.
+pub(crate) struct Leased<B> {
+    /// None when it has ended, well or not.
+    body: Option<B>,
+    term: Option<Arc<Term>>,
+    /// Set up when the body is first waited for.
+    end: Option<Pin<Box<dyn Future<Output = Error> + Send + Sync>>>,
+}
+
+impl Term {
+    fn end_by_now(&self) -> Option<Error> {
+        if self.lease.withdrawn.is_cancelled() {
+            Some(stopped())
+        } else if self.deadline <= Instant::now() {
+            Some(late())
+        } else {
+            None
+        }
+    }
+
+    async fn end(self: Arc<Self>) -> Error {
+        tokio::select! {
+            () = self.lease.withdrawn.cancelled() => stopped(),
+            () = tokio::time::sleep_until(self.deadline.into()) => late(),
+        }
+    }
+}
+
+fn stopped() -> Error {
+    Error::new(Code::Dropped, "what served the call was stopped")
+}
+
+fn late() -> Error {
+    let detail = "the deadline of the call passed before the exchange was over";
+    Error::new(Code::Deadline, detail)
+}
+
+impl<B> Leased<B> {
+    /// A body that ends with the term.
+    pub(crate) fn new(body: B, term: &Arc<Term>) -> Self {
+        Self {
+            body: Some(body),
+            term: Some(term.clone()),
+            end: None,
+        }
+    }
+
+    /// Lets go of all.
+    fn close(&mut self) {
+        self.body = None;
+        self.end = None;
+        self.term = None;
+    }
+
+    fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<Error> {
+        let Some(term) = &self.term else {
+            return Poll::Pending;
+        };
+        let end = self.end.get_or_insert_with(|| Box::pin(term.clone().end()));
+        end.as_mut().poll(context)
+    }
+}
+
+impl<B> Body for Leased<B>
+where
+    B: Body<Data = Bytes, Error = Error> + Unpin,
+{
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let this = &mut *self;
+        let Some(body) = &mut this.body else {
+            return Poll::Ready(None);
+        };
+        let ended = this.term.as_ref().and_then(|term| term.end_by_now());
+        let frame = match ended {
+            Some(error) => Some(Err(error)),
+            None => match Pin::new(body).poll_frame(context) {
+                Poll::Ready(frame) => frame,
+                Poll::Pending => match this.poll_end(context) {
+                    Poll::Ready(error) => Some(Err(error)),
+                    Poll::Pending => return Poll::Pending,
+                },
+            },
+        };
+        if !matches!(frame, Some(Ok(_))) {
+            this.close();
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let hint = self.body.as_ref().map(Body::size_hint);
+        hint.unwrap_or_else(|| SizeHint::with_exact(0))
+    }
+}
