@@ -4,7 +4,7 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::{fixture, good, parse, with};
+use common::{fixture, good, good_at, parse, with};
 use exosuit_manifest::{Image, Manifest, ScalerKind};
 use serde_json::{Value, json};
 
@@ -21,6 +21,18 @@ fn shape(manifest: &Manifest) -> Value {
     let mut shape = serde_json::to_value(manifest).expect("a manifest serialises");
     strip(&mut shape);
     shape
+}
+
+#[test]
+fn the_examples_have_no_mistake_and_no_warning() {
+    for name in [
+        "counter/app",
+        "counter/app-component",
+        "pingpong/app",
+        "embed/priv/app",
+    ] {
+        good_at("examples", name);
+    }
 }
 
 #[test]

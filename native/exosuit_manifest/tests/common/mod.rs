@@ -22,8 +22,15 @@ pub const FIXTURES: &[&str] = &[
 
 /// The text of a fixture.
 pub fn fixture(name: &str) -> String {
-    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../../test/manifests");
-    let path = format!("{directory}/{name}.yaml");
+    read("test/manifests", name)
+}
+
+/// The text of a manifest in a directory of the repository.
+fn read(directory: &str, name: &str) -> String {
+    let path = format!(
+        "{}/../../{directory}/{name}.yaml",
+        env!("CARGO_MANIFEST_DIR")
+    );
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
@@ -38,7 +45,13 @@ pub fn parse(text: &str) -> Result<Parsed, Vec<Diagnostic>> {
 
 /// The manifest of a fixture without mistakes and warnings.
 pub fn good(name: &str) -> Manifest {
-    let Parsed { manifest, warnings } = parse(&fixture(name)).expect("a good manifest");
+    good_at("test/manifests", name)
+}
+
+/// The manifest without mistakes and warnings in a directory of the repository.
+pub fn good_at(directory: &str, name: &str) -> Manifest {
+    let parsed = parse(&read(directory, name)).unwrap_or_else(|wrong| panic!("{name}: {wrong:?}"));
+    let Parsed { manifest, warnings } = parsed;
     assert_eq!(warnings, [], "{name}");
     manifest
 }

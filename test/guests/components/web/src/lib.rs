@@ -95,7 +95,7 @@ fn slow(ms: u64, reply: Reply) {
 }
 
 fn spin() {
-    #[allow(clippy::empty_loop)]
+    #[allow(clippy::empty_loop, reason = "that is what it is for")]
     loop {}
 }
 
