@@ -18,7 +18,7 @@ pub(crate) fn fetch(request: &Request, reply: Reply) {
     relay(response.and_then(wait), reply);
 }
 
-/// Sends its own body on to `url`, piece by piece, and answers with what comes back.
+/// Sends its own body on to `url`, piece by piece, and then answers with what comes back.
 pub(crate) fn post(request: Request, reply: Reply) {
     let (outgoing, body) = outgoing(&Method::Post, &request);
     let response = outgoing_handler::handle(outgoing, None);

@@ -10,7 +10,7 @@ mod http;
 mod store;
 mod surroundings;
 
-use std::io::{self, Write as _};
+use std::io::{self, Write};
 
 use wasip2::clocks::monotonic_clock;
 use wasip2::exports::http::incoming_handler::Guest;
@@ -55,6 +55,7 @@ fn answer(path: &str, request: Request, reply: Reply) {
         "/spin" => spin(),
         "/trap" => trap(),
         "/half" => half(reply),
+        "/half-open" => half_open(reply),
         "/no-response" => drop(reply),
         _ => reply.text(404, "no such path\n"),
     }
@@ -105,9 +106,16 @@ fn trap() {
 
 /// Announces twenty bytes, sends ten and traps.
 fn half(reply: Reply) {
-    reply.sized_stream(200, 20, |out| {
-        out.write_all(b"0123456789")?;
-        out.flush()?;
-        core::arch::wasm32::unreachable()
-    });
+    reply.sized_stream(200, 20, |out| ten_then_trap(out));
+}
+
+/// Sends ten bytes and traps: no length tells the client that there should have been more.
+fn half_open(reply: Reply) {
+    reply.stream(200, |out| ten_then_trap(out));
+}
+
+fn ten_then_trap(out: &mut impl Write) -> io::Result<u64> {
+    out.write_all(b"0123456789")?;
+    out.flush()?;
+    core::arch::wasm32::unreachable()
 }

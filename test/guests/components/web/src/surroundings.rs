@@ -1,7 +1,7 @@
 //! What the host grants beside HTTP and the store: configuration, log, environment, files.
 
 use std::fmt::Debug;
-use std::io::{self, Write as _};
+use std::io::{self, Write};
 
 use wasip2::cli::{environment, stderr, stdout};
 use wasip2::filesystem::preopens;
@@ -127,7 +127,7 @@ pub(crate) fn file(request: &Request, reply: Reply) {
 
     match file.and_then(|file| file.read_via_stream(0)) {
         Ok(mut stream) => reply.stream(200, |out| io::copy(&mut stream, out)),
-        Err(error) => reply.text(403, &format!("{error:?}\n")),
+        Err(error) => reply.text(403, &format!("{}\n", error.name())),
     }
 }
 
@@ -139,7 +139,11 @@ fn write(directory: &Descriptor, path: &str, text: &str) -> Result<Descriptor, E
         OpenFlags::CREATE | OpenFlags::TRUNCATE,
         flags,
     )?;
-    let written = file.write_via_stream(0)?.write_all(text.as_bytes());
+    let mut stream = file.write_via_stream(0)?;
+    // Without the flush the file may be read before the host has written it.
+    let written = stream
+        .write_all(text.as_bytes())
+        .and_then(|()| Write::flush(&mut stream));
     written.map_err(|_| ErrorCode::Io)?;
     Ok(file)
 }
