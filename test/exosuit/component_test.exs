@@ -60,7 +60,7 @@ defmodule Exosuit.ComponentTest do
 
   describe "a component on the HTTP server" do
     test "streams 16 MiB through, both ways at once, in a memory that stays flat" do
-      port = web!(memory: 4 * 1024 * 1024)
+      port = web!(memory_limit: 4 * 1024 * 1024)
       # Once before it counts: what is made at the first use of anything is made.
       echo!(port, 1)
       before = resident()

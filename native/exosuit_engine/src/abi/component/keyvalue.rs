@@ -126,7 +126,9 @@ impl State {
 
 fn refused(error: Error) -> StoreError {
     match error.code {
-        Code::MissingLink | Code::MissingClaim | Code::ExpiredClaims => StoreError::AccessDenied,
+        Code::Denied | Code::MissingLink | Code::MissingClaim | Code::ExpiredClaims => {
+            StoreError::AccessDenied
+        }
         _ => StoreError::Other(error.detail),
     }
 }

@@ -62,7 +62,9 @@ fn patience(options: &RequestOptions) -> Option<Duration> {
 
 fn refused(error: exosuit_core::Error) -> Error {
     match error.code {
-        Code::MissingLink | Code::MissingClaim | Code::ExpiredClaims => Error::HttpRequestDenied,
+        Code::Denied | Code::MissingLink | Code::MissingClaim | Code::ExpiredClaims => {
+            Error::HttpRequestDenied
+        }
         Code::Deadline => Error::ConnectionTimeout,
         Code::Unavailable => Error::ConnectionRefused,
         Code::Overloaded => Error::ConnectionLimitReached,
