@@ -34,7 +34,9 @@ defmodule Exosuit.UpdateTest do
 
     kill(Exosuit.whereis(it.host, id))
     assert {:ok, "second"} = Exosuit.call(it.host, id, "op", "")
-    assert %{actors: [%{claims: %{revision: 2}}]} = Exosuit.inventory(it.host)
+    # It answers a moment before the directory says so.
+    running = &match?(%{actors: [%{claims: %{revision: 2}}]}, &1)
+    assert eventually(fn -> running.(Exosuit.inventory(it.host)) end)
   end
 
   test "one that was adopted before its first start was written down is updated, too", it do
