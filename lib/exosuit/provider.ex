@@ -45,7 +45,8 @@ defmodule Exosuit.Provider do
 
   What it returns is what the function returns, by the table of `Exosuit.Wit`: for a function with a
   `result` that is `{:ok, value}` or `{:error, value}`, for any other the value itself. What keeps a
-  call from having an answer is raised.
+  call from having an answer is raised. `wasi:keyvalue` may be answered, too: its functions get the
+  name of the bucket first, and their errors are texts.
 
   **Calls** run at the same time, each in a process of its own, which is killed when nobody waits for
   its answer any more: at the deadline, or when the caller is gone. Past `:max_calls` of them a call

@@ -5,6 +5,20 @@ defmodule Exosuit.ComponentStoreTest do
 
   alias Exosuit.{Http, MessagePack}
 
+  defmodule Mirror do
+    @moduledoc "A store in Elixir that has every key, with itself as its value, but for one."
+    use Exosuit.Provider, contract: "wasi:keyvalue"
+
+    @impl Exosuit.Provider
+    def handle_function("wasi:keyvalue/store@0.2.0-draft#get", arguments, _context) do
+      case arguments do
+        [_bucket, "nothing"] -> {:ok, nil}
+        [_bucket, "broken"] -> {:error, "the mirror is broken"}
+        [bucket, key] -> {:ok, "#{key} in #{bucket}"}
+      end
+    end
+  end
+
   for backend <- ["memory", "file"] do
     describe "a store in #{backend}" do
       setup do
@@ -68,6 +82,20 @@ defmodule Exosuit.ComponentStoreTest do
         assert {502, "Error::AccessDenied" <> _} = get(port, "/kv/get?key=a")
       end
     end
+  end
+
+  test "a store may be one in Elixir" do
+    host = start_supervised_host!(actors: [web: "components/web"])
+    {:ok, "kv"} = Exosuit.start_provider(host, Mirror, id: "kv")
+    :ok = link(host, "web", "wasi:keyvalue")
+    port = serve!(host, "web")
+
+    assert {200, "a in b"} = get(port, "/kv/get?key=a&bucket=b")
+    assert {404, _none} = get(port, "/kv/get?key=nothing")
+    assert {502, error} = get(port, "/kv/get?key=broken")
+    assert error =~ "the mirror is broken"
+    assert {502, error} = get(port, "/kv/exists?key=a")
+    assert error =~ "Mirror raised FunctionClauseError"
   end
 
   test "a component logs through its claim alone, with its context" do

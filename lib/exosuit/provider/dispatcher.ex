@@ -7,7 +7,7 @@ defmodule Exosuit.Provider.Dispatcher do
   use GenServer
 
   alias Exosuit.{Config, Lattice, Router}
-  alias Exosuit.Provider.{Context, Failure, Link}
+  alias Exosuit.Provider.{Call, Context, Failure, Link}
 
   @type key :: {actor :: String.t(), contract :: String.t(), name :: String.t()}
 
@@ -15,9 +15,6 @@ defmodule Exosuit.Provider.Dispatcher do
   @derive {Inspect, only: [:id, :module]}
   @enforce_keys [:config, :id, :module, :state]
   defstruct [:config, :id, :module, :state, links: %{}, calls: %{}, pids: %{}]
-
-  # What is told of an operation, whose name is the guest's to choose: as the router tells of it.
-  @max_operation 255
 
   @spec start_link(Config.t(), String.t(), module(), term()) :: GenServer.on_start()
   def start_link(config, id, module, state) do
@@ -93,7 +90,8 @@ defmodule Exosuit.Provider.Dispatcher do
     module = state.module
     context = context(state, link, left)
     # A function without arguments: the log of a task that crashes shows these.
-    {:ok, pid} = Task.start_link(fn -> run(question, module, operation, payload, context) end)
+    {:ok, pid} =
+      Task.start_link(fn -> Call.run(question, module, operation, payload, context) end)
 
     call = %{
       number: number,
@@ -116,47 +114,6 @@ defmodule Exosuit.Provider.Dispatcher do
     }
   end
 
-  defp run(question, module, operation, payload, context) when is_binary(payload) do
-    if function_exported?(module, :handle_invocation, 3),
-      do: answer(question, module, module.handle_invocation(operation, payload, context)),
-      else: answer(question, module, {:error, :unknown_operation})
-  end
-
-  defp run(question, module, operation, arguments, context) do
-    if function_exported?(module, :handle_function, 3),
-      do:
-        return(question, operation, module, module.handle_function(operation, arguments, context)),
-      else: answer(question, module, {:error, :unknown_operation})
-  end
-
-  defp return(question, _operation, module, {:error, :unknown_operation} = unknown) do
-    answer(question, module, unknown)
-  end
-
-  # It ends without an answer where it gave none that can be told.
-  defp return(question, operation, _module, value) do
-    with {:error, error} <- Router.return(question, value),
-         do: exit({:invalid_answer, quote_operation(operation), error.detail})
-  end
-
-  defp answer(question, _module, {:ok, answer}) do
-    Router.answer(question, :ok, IO.iodata_to_binary(answer))
-  end
-
-  defp answer(question, _module, {:error, text}) when is_binary(text) do
-    Router.answer(question, :provider, text)
-  end
-
-  defp answer(question, module, {:error, :unknown_operation}) do
-    contracts = Enum.join(module.contracts(), ", ")
-    Router.answer(question, :unknown_operation, "#{contracts} has no such operation")
-  end
-
-  defp answer(_question, module, _other) do
-    raise "expected #{inspect(module)}.handle_invocation/3 to return {:ok, iodata}, " <>
-            "{:error, text} or {:error, :unknown_operation}"
-  end
-
   defp conclude(state, call, reason) do
     unanswered? = Router.answer(call.question, :provider, Failure.describe(state.module, reason))
     if unanswered? and not call.cancelled?, do: announce(state, call, reason)
@@ -166,17 +123,9 @@ defmodule Exosuit.Provider.Dispatcher do
     Lattice.announce(state.config, "invocation_failed", %{
       source: call.actor,
       target: state.id,
-      operation: quote_operation(call.operation),
+      operation: Failure.operation(call.operation),
       reason: :provider,
       error: Failure.locate(state.module, reason)
     })
-  end
-
-  # A name that steers a terminal is shown, not obeyed.
-  defp quote_operation(operation) do
-    operation
-    |> String.slice(0, @max_operation)
-    |> inspect(binaries: :as_strings)
-    |> String.slice(1..-2//1)
   end
 end

@@ -4,6 +4,18 @@ defmodule Exosuit.Provider.Failure do
   # message of an exception or the term of an exit, which may hold a payload or a secret. The process
   # of a call that raises is logged by OTP, with all of it, for those who wrote the provider.
 
+  # What is told of an operation, whose name is the guest's to choose: as the router tells of it.
+  @max_operation 255
+
+  @doc "The name of an operation: one that steers a terminal is shown, not obeyed."
+  @spec operation(String.t()) :: String.t()
+  def operation(name) do
+    name
+    |> String.slice(0, @max_operation)
+    |> inspect(binaries: :as_strings)
+    |> String.slice(1..-2//1)
+  end
+
   @doc "What became of `module`, by the reason that its process exited with."
   @spec describe(module(), term()) :: String.t()
   def describe(_module, :normal), do: "the provider ended the call without an answer"

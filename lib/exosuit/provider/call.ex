@@ -1,0 +1,55 @@
+defmodule Exosuit.Provider.Call do
+  @moduledoc false
+  # What the process of one call does: it has the provider answer, and passes that on. Where there is
+  # nothing to pass on it ends, and the dispatcher answers for it.
+
+  alias Exosuit.Provider.{Context, Failure}
+  alias Exosuit.{Router, Wit}
+
+  @doc "Runs a call, which came with bytes or with arguments."
+  @spec run(reference(), module(), String.t(), binary() | [Wit.value()], Context.t()) :: boolean()
+  def run(question, module, operation, payload, context) when is_binary(payload) do
+    if function_exported?(module, :handle_invocation, 3) do
+      answer(question, module, module.handle_invocation(operation, payload, context))
+    else
+      unknown(question, module)
+    end
+  end
+
+  def run(question, module, function, arguments, context) do
+    if function_exported?(module, :handle_function, 3) do
+      return(question, module, function, module.handle_function(function, arguments, context))
+    else
+      unknown(question, module)
+    end
+  end
+
+  defp answer(question, _module, {:ok, answer}) do
+    Router.answer(question, :ok, IO.iodata_to_binary(answer))
+  end
+
+  defp answer(question, _module, {:error, text}) when is_binary(text) do
+    Router.answer(question, :provider, text)
+  end
+
+  defp answer(question, module, {:error, :unknown_operation}), do: unknown(question, module)
+
+  defp answer(_question, module, _other) do
+    raise "expected #{inspect(module)}.handle_invocation/3 to return {:ok, iodata}, " <>
+            "{:error, text} or {:error, :unknown_operation}"
+  end
+
+  defp return(question, module, _function, {:error, :unknown_operation}) do
+    unknown(question, module)
+  end
+
+  defp return(question, _module, function, value) do
+    with {:error, error} <- Router.return(question, value),
+         do: exit({:invalid_answer, Failure.operation(function), error.detail})
+  end
+
+  defp unknown(question, module) do
+    contracts = Enum.join(module.contracts(), ", ")
+    Router.answer(question, :unknown_operation, "#{contracts} has no such operation")
+  end
+end
