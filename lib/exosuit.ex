@@ -259,8 +259,8 @@ defmodule Exosuit do
   end
 
   @doc """
-  Starts a provider and waits until it runs: a built-in one, `"http-server"` or `"keyvalue"`, or a
-  module of yours, see `Exosuit.Provider`.
+  Starts a provider and waits until it runs: a built-in one, `"http-client"`, `"http-server"`
+  (`guides/http.md`) or `"keyvalue"`, or a module of yours, see `Exosuit.Provider`.
 
   Where there is only text, as on the control socket, it is named as in a manifest:
   `"exosuit+module://NAME"` is one of the host's `:providers`, and its id by default that name.
