@@ -131,13 +131,13 @@ impl Listener {
         Ok(())
     }
 
-    /// Serves a route no more. Without any it ends at once.
+    /// Serves a route no more. Without any it ends at once; one that ends still has its requests.
     pub(crate) fn remove(&self, route: &Arc<Route>) {
         let mut routes = self.floor.routes.write();
         routes.remove(route);
-        if routes.is_idle() {
+        if routes.is_empty() {
             self.floor.ending.now.cancel();
-        } else {
+        } else if !routes.is_idle() {
             self.floor.adjust(&routes);
         }
     }

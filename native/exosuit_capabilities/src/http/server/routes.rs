@@ -166,6 +166,11 @@ impl Routes {
         self.live().next().is_none()
     }
 
+    /// Whether there is none, not even one that ends.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The bounds that all of them together ask for.
     pub(crate) fn limits(&self) -> Limits {
         let mut asked = Asked::default();
