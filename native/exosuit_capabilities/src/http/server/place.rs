@@ -99,7 +99,8 @@ fn read_path(text: &str) -> Result<Box<str>, Error> {
 }
 
 /// The host that a request names, without port: that of its target, or else of its header. None
-/// where it names several.
+/// where it names several, or a user: what stands before the `@` would be taken for the host here,
+/// and what stands behind it by the actor.
 pub(crate) fn host_of<B>(request: &Request<B>) -> Option<&str> {
     let mut told = request.headers().get_all(HOST).iter();
     let first = told.next();
@@ -110,6 +111,9 @@ pub(crate) fn host_of<B>(request: &Request<B>) -> Option<&str> {
         Some(authority) => authority.as_str(),
         None => first.map_or(Some(""), |value| value.to_str().ok())?,
     };
+    if authority.contains('@') {
+        return None;
+    }
     let end = match authority.strip_prefix('[') {
         Some(inner) => inner.find(']')? + 2,
         None => authority.find(':').unwrap_or(authority.len()),
@@ -184,6 +188,8 @@ mod tests {
             ("/", &["[::1"], None),
             ("/", &[], Some("")),
             ("/", &["a", "a"], None),
+            ("/", &["a:80@b"], None),
+            ("http://a@b/", &["b"], None),
             ("http://b:1/", &["a"], Some("b")),
         ] {
             let mut request = Request::builder().uri(uri);
