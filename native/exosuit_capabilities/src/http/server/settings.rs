@@ -82,9 +82,8 @@ fn lay(settings: &mut Settings, configuration: &Configuration) -> Result<(), Err
     let mut own = Settings::default();
     own.lay(configuration);
     if let Some(text) = own.text("config_b64") {
-        let json = BASE64_NOPAD
-            .decode(text.trim_end_matches('=').as_bytes())
-            .map_err(|_| invalid("config_b64", text, "base64 of a JSON object"))?;
+        let json = BASE64_NOPAD.decode(text.trim_end_matches('=').as_bytes());
+        let json = json.map_err(|_| no_object("config_b64", "base64 of a JSON object"))?;
         lay_json(settings, "config_b64", &json)?;
     }
     if let Some(text) = own.text("config_json") {
@@ -96,10 +95,8 @@ fn lay(settings: &mut Settings, configuration: &Configuration) -> Result<(), Err
 
 fn lay_json(settings: &mut Settings, key: &str, json: &[u8]) -> Result<(), Error> {
     let Ok(Value::Object(fields)) = serde_json::from_slice(json) else {
-        // Not quoted: it may hold secrets.
         let expected = "a JSON object such as {\"address\": \"127.0.0.1:8080\"}";
-        let detail = format!("setting {key} is not valid: expected {expected}");
-        return Err(Error::new(Code::InvalidLink, detail));
+        return Err(no_object(key, expected));
     };
     for (field, value) in &fields {
         match value {
@@ -114,6 +111,12 @@ fn lay_json(settings: &mut Settings, key: &str, json: &[u8]) -> Result<(), Error
         }
     }
     Ok(())
+}
+
+/// Not quoted: it may hold secrets.
+fn no_object(key: &str, expected: &str) -> Error {
+    let detail = format!("setting {key} is not valid: expected {expected}");
+    Error::new(Code::InvalidLink, detail)
 }
 
 fn address(settings: &Settings) -> Result<SocketAddr, Error> {
@@ -211,6 +214,14 @@ mod tests {
             let error = address_of(&[(key, bad)]).expect_err(key);
             assert_eq!(error.code, Code::InvalidLink);
             assert!(error.detail.contains(key), "{}", error.detail);
+        }
+    }
+
+    #[test]
+    fn what_may_hold_secrets_is_not_quoted() {
+        for key in ["config_json", "config_b64"] {
+            let error = address_of(&[(key, "hunter2!")]).expect_err(key);
+            assert!(!error.detail.contains("hunter2"), "{error}");
         }
     }
 
