@@ -109,8 +109,8 @@ defmodule Exosuit.Router do
     waits for the answer any more, `{:exosuit_cancel, number}`
   - `{:exosuit_link, question, :put | :delete, key, values}`
 
-  `key` is `{actor, contract, name of the link}`, and `payload` a binary or a list of arguments; each
-  question wants `answer/3` or, for arguments, `return/2`.
+  `key` is `{{actor, contract, name of the link}, interfaces}`, and `payload` a binary or a list of
+  arguments; each question wants `answer/3` or, for arguments, `return/2`.
   """
   @spec serve_provider(t(), String.t(), [String.t()], pos_integer(), pid()) ::
           {:ok, reference()} | {:error, Error.t()}

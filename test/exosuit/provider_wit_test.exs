@@ -128,6 +128,21 @@ defmodule Exosuit.ProviderWitTest do
       assert {:ok, ~s(%{"url" => "here"})} = greet(host, "state")
     end
 
+    test "knows its own link among those of one name, which cover other interfaces", %{host: host} do
+      serve!(host)
+      :ok = link(host, interfaces: ["calculator"], target_config: %{"url" => "here"})
+      :ok = link(host, interfaces: ["other"], target_config: %{"url" => "there"})
+      assert {:ok, ~s(%{"url" => "here"})} = greet(host, "state")
+
+      wider = ["calculator", "more"]
+      :ok = link(host, interfaces: wider, target_config: %{"url" => "now here"})
+      assert {:ok, ~s(%{"url" => "now here"})} = greet(host, "state")
+
+      :ok = Exosuit.delete_link(host, source: "delegator", contract: "exosuit:test")
+      assert {:error, %Error{detail: detail}} = greet(host, "state")
+      assert detail =~ "missing link definition"
+    end
+
     test "that raises, throws, exits or is killed ends its guest alone, with an event", it do
       id = serve!(it.host)
       :ok = Exosuit.subscribe(it.host)

@@ -47,8 +47,8 @@ defmodule Exosuit.Model.Link do
   def contract(%__MODULE__{namespace: namespace, package: package}), do: "#{namespace}:#{package}"
 
   @doc "Whether they cover an interface in common, as links of one key; none stands for all."
-  @spec overlap?(t(), t()) :: boolean()
-  def overlap?(%__MODULE__{interfaces: one}, %__MODULE__{interfaces: other}) do
+  @spec overlap?(covering, covering) :: boolean() when covering: %{interfaces: [String.t()]}
+  def overlap?(%{interfaces: one}, %{interfaces: other}) do
     one == [] or other == [] or Enum.any?(one, &(&1 in other))
   end
 

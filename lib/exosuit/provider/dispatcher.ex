@@ -6,10 +6,12 @@ defmodule Exosuit.Provider.Dispatcher do
 
   use GenServer
 
-  alias Exosuit.{Config, Lattice, Router}
+  alias Exosuit.{Config, Lattice, Model, Router}
   alias Exosuit.Provider.{Call, Context, Failure, Link}
 
-  @type key :: {actor :: String.t(), contract :: String.t(), name :: String.t()}
+  # Links of one name cover different interfaces, and have values of their own.
+  @type key :: {name(), interfaces :: [String.t()]}
+  @type name :: {actor :: String.t(), contract :: String.t(), name :: String.t()}
 
   # The provider's state is its own: no crash report shows it.
   @derive {Inspect, only: [:id, :module]}
@@ -41,25 +43,23 @@ defmodule Exosuit.Provider.Dispatcher do
   end
 
   @impl GenServer
-  def handle_call({:put_link, key, link, state}, _from, dispatcher) do
-    links = Map.put(dispatcher.links, key, link)
+  def handle_call({:put_link, {name, _interfaces} = key, link, state}, _from, dispatcher) do
+    links = dispatcher.links |> without(key) |> Map.update(name, [link], &[link | &1])
     {:reply, :ok, %{dispatcher | links: links, state: state}}
   end
 
   def handle_call({:delete_link, key, state}, _from, dispatcher) do
-    {:reply, :ok, %{dispatcher | links: Map.delete(dispatcher.links, key), state: state}}
+    {:reply, :ok, %{dispatcher | links: without(dispatcher.links, key), state: state}}
   end
 
   @impl GenServer
   def handle_info({:exosuit_invoke, {_, question} = call, key, operation, payload, left}, state) do
-    case state.links do
-      %{^key => link} ->
-        {:noreply, start(state, call, link, operation, payload, left)}
-
-      %{} ->
-        # Removed since the data plane let the call through.
-        Router.answer(question, :missing_link, "the link to provider #{state.id} was removed")
-        {:noreply, state}
+    if link = find(state.links, key) do
+      {:noreply, start(state, call, link, operation, payload, left)}
+    else
+      # Removed since the data plane let the call through.
+      Router.answer(question, :missing_link, "the link to provider #{state.id} was removed")
+      {:noreply, state}
     end
   end
 
@@ -85,6 +85,21 @@ defmodule Exosuit.Provider.Dispatcher do
   def terminate(_reason, state) do
     Enum.each(Map.keys(state.calls), &Process.exit(&1, :kill))
   end
+
+  # Or what has taken its place since the data plane let the call through.
+  defp find(links, {name, interfaces}) do
+    links |> Map.get(name, []) |> Enum.find(&covers?(&1, interfaces))
+  end
+
+  # As in the data plane, a link takes the place of those that it overlaps.
+  defp without(links, {name, interfaces}) do
+    case links |> Map.get(name, []) |> Enum.reject(&covers?(&1, interfaces)) do
+      [] -> Map.delete(links, name)
+      others -> Map.put(links, name, others)
+    end
+  end
+
+  defp covers?(link, interfaces), do: Model.Link.overlap?(link, %{interfaces: interfaces})
 
   defp start(state, {number, question}, link, operation, payload, left) do
     module = state.module

@@ -146,7 +146,7 @@ defmodule Exosuit.Provider.Keeper do
 
   defp key(keeper), do: {:provider, keeper.specification.id}
 
-  defp link({actor, contract, name}, values) do
-    %Link{actor: actor, contract: contract, name: name, values: values}
+  defp link({{actor, contract, name}, interfaces}, values) do
+    %Link{actor: actor, contract: contract, name: name, interfaces: interfaces, values: values}
   end
 end

@@ -1,6 +1,7 @@
 defmodule Exosuit.Provider.Link do
   @moduledoc """
-  A link as the provider at its end sees it: to which actor, for what, with which values.
+  A link as the provider at its end sees it: to which actor, for what, with which values. Links of one
+  actor, contract and name cover different `interfaces` of the contract's package; none means all.
 
   The values may hold secrets; `inspect/1` does not show them.
   """
@@ -9,10 +10,11 @@ defmodule Exosuit.Provider.Link do
           actor: String.t(),
           contract: String.t(),
           name: String.t(),
+          interfaces: [String.t()],
           values: %{optional(String.t()) => String.t()}
         }
 
   @derive {Inspect, except: [:values]}
   @enforce_keys [:actor, :contract, :name, :values]
-  defstruct [:actor, :contract, :name, :values]
+  defstruct [:actor, :contract, :name, :values, interfaces: []]
 end

@@ -54,8 +54,9 @@ impl Call {
     }
 }
 
-/// Calls an actor by id, public key or call alias, with a binary or a list of arguments: `{:ok, answer}`, `{:error, failure}`, or
-/// `{:pending, call}`, which promises `{reference, result}` to the calling process.
+/// Calls an actor by id, public key or call alias, with a binary or a list of arguments:
+/// `{:ok, answer}`, `{:error, failure}`, or `{:pending, call}`, which promises `{reference, result}`
+/// to the calling process.
 #[rustler::nif]
 #[expect(
     clippy::too_many_arguments,

@@ -181,10 +181,12 @@ impl Encoder for Carried {
     }
 }
 
-/// What a link is found by in Elixir: the actor, the contract, the link's name.
+/// What a link is found by in Elixir: the actor, the contract, the link's name, and which interfaces
+/// it covers, in which those of one name differ.
 fn key<'a>(env: Env<'a>, link: &Link, provider: &Id) -> Term<'a> {
     let (_values, actor) = link.seen_from(provider);
-    (actor.as_str(), link.contract.as_str(), link.name.as_str()).encode(env)
+    let names = (actor.as_str(), link.contract.as_str(), link.name.as_str());
+    (names, &link.interfaces).encode(env)
 }
 
 fn map<'a>(env: Env<'a>, values: &Configuration) -> Term<'a> {
