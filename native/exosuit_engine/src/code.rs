@@ -3,8 +3,8 @@
 use wasmtime::component::Component;
 use wasmtime::{Module, Precompiled};
 
-use crate::Error;
 use crate::abi::{self, Kind};
+use crate::{Error, nesting};
 
 /// What was compiled.
 pub(crate) enum Code {
@@ -17,6 +17,7 @@ impl Code {
     pub(crate) fn compile(engine: &wasmtime::Engine, bytes: &[u8]) -> Result<Self, Error> {
         match abi::kind(bytes)? {
             Kind::Module if abi::is_command(bytes) => {
+                nesting::check(bytes)?;
                 let component = abi::adapt(bytes)?;
                 Self::component(engine, &component)
             }
@@ -26,7 +27,10 @@ impl Code {
                     .map(Self::Module)
                     .map_err(|error| invalid("module", &error))
             }
-            Kind::Component => Self::component(engine, bytes),
+            Kind::Component => {
+                nesting::check(bytes)?;
+                Self::component(engine, bytes)
+            }
         }
     }
 

@@ -27,6 +27,7 @@ mod explain;
 mod limiter;
 mod lines;
 mod module;
+mod nesting;
 mod options;
 mod sandbox;
 mod ticker;

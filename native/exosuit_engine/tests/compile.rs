@@ -42,6 +42,26 @@ async fn answers(engine: Engine) -> Result<()> {
     Ok(())
 }
 
+/// Wasmparser would read it by recursion, to the end of its stack and of the process.
+#[tokio::test]
+async fn a_component_whose_types_are_nested_without_end_is_refused() -> Result<()> {
+    const DEPTH: usize = 100_000;
+    let mut types = vec![1];
+    types.extend(b"\x41\x01\x01".repeat(DEPTH));
+    types.extend(b"\x41\x00");
+    let mut component = b"\0asm\x0d\0\x01\0\x07".to_vec();
+    // 300 003 bytes, seven bits at a time.
+    component.extend(b"\xe3\xa7\x12");
+    component.extend(&types);
+    let error = engine()?.compile(component.into()).await.map(drop);
+    assert_says(
+        &error.expect_err("a component").into(),
+        Code::InvalidModule,
+        &["nested more than 64 deep"],
+    );
+    Ok(())
+}
+
 #[tokio::test]
 async fn many_who_ask_at_once_get_one_compilation() -> Result<()> {
     let engine = engine()?;
