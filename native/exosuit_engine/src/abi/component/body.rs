@@ -9,7 +9,7 @@ use exosuit_core::{Body, Code, Error};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt;
 use parking_lot::Mutex;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Sleep, sleep};
 use wasmtime_wasi_http::{Error as HttpError, WasiBody};
 
 /// A body that only one thread at a time looks at, as all may.
@@ -52,15 +52,18 @@ pub(super) fn to_guest(body: Body, pause: Option<Duration>) -> WasiBody {
     };
     let paused = Paused {
         body,
-        bound: pause.map(|pause| (pause, Box::pin(sleep(pause)))),
+        pause,
+        waiting: None,
     };
     paused.map_err(told).boxed_unsync()
 }
 
-/// A body that may not pause for longer than that between its parts.
+/// A body that may not pause for longer than that while somebody reads.
 struct Paused {
     body: Body,
-    bound: Option<(Duration, Pin<Box<Sleep>>)>,
+    pause: Option<Duration>,
+    /// Since its reader found nothing: what the reader does meanwhile is not its pause.
+    waiting: Option<Pin<Box<Sleep>>>,
 }
 
 impl HttpBody for Paused {
@@ -72,14 +75,15 @@ impl HttpBody for Paused {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let frame = Pin::new(&mut self.body).poll_frame(context);
-        let Some((pause, sleep)) = &mut self.bound else {
+        let Some(pause) = self.pause else {
             return frame;
         };
         if frame.is_ready() {
-            sleep.as_mut().reset(Instant::now() + *pause);
+            self.waiting = None;
             return frame;
         }
-        ready!(sleep.as_mut().poll(context));
+        let waiting = self.waiting.get_or_insert_with(|| Box::pin(sleep(pause)));
+        ready!(waiting.as_mut().poll(context));
         let detail = format!("the response paused for more than {pause:?}");
         Poll::Ready(Some(Err(Error::new(Code::Deadline, detail))))
     }
@@ -90,5 +94,58 @@ impl HttpBody for Paused {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::{Instant, sleep_until};
+
+    use super::*;
+
+    /// A part that is there when it is asked for again.
+    struct Hesitant(bool);
+
+    impl HttpBody for Hesitant {
+        type Data = Bytes;
+        type Error = Error;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+            if std::mem::replace(&mut self.0, true) {
+                return Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"part")))));
+            }
+            context.waker().wake_by_ref();
+            Poll::Pending
+        }
+    }
+
+    /// Nothing, for ever.
+    struct Silent;
+
+    impl HttpBody for Silent {
+        type Data = Bytes;
+        type Error = Error;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+            Poll::Pending
+        }
+    }
+
+    #[tokio::test]
+    async fn the_pause_of_a_body_is_not_that_of_its_reader() {
+        let pause = Duration::from_millis(20);
+        let mut body = to_guest(Hesitant(false).boxed(), Some(pause));
+        sleep_until(Instant::now() + 2 * pause).await;
+        assert!(matches!(body.frame().await, Some(Ok(_))));
+
+        let mut body = to_guest(Silent.boxed(), Some(pause));
+        let error = body.frame().await.and_then(Result::err);
+        assert!(matches!(error, Some(HttpError::ConnectionReadTimeout)));
     }
 }
