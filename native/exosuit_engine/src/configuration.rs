@@ -24,10 +24,10 @@ const MEMORY_KEPT_RESIDENT: usize = 2 << 20;
 const TABLE_KEPT_RESIDENT: usize = 512 << 10;
 
 // A component of languages that need an adapter has four core instances, two memories and some
-// tables; others have one to three. These bound what one takes from the pool.
-const CORE_INSTANCES_PER_COMPONENT: u32 = 30;
-const MEMORIES_PER_COMPONENT: u32 = 4;
-const TABLES_PER_COMPONENT: u32 = 8;
+// tables; others have one to three. These bound what one takes, from the pool or without one.
+pub(crate) const CORE_INSTANCES_PER_COMPONENT: u32 = 30;
+pub(crate) const MEMORIES_PER_COMPONENT: u32 = 4;
+pub(crate) const TABLES_PER_COMPONENT: u32 = 8;
 
 /// What components have of each on average, for which the pool has room.
 const CORE_INSTANCES: u32 = 5;

@@ -3,6 +3,9 @@
 use wasmtime::ResourceLimiter;
 
 use crate::Limits;
+use crate::configuration::{
+    CORE_INSTANCES_PER_COMPONENT, MEMORIES_PER_COMPONENT, TABLES_PER_COMPONENT,
+};
 
 /// Refuses growth as Wasm has it (`memory.grow` gives -1), so that a guest may cope. One that does
 /// not traps, and `reached` then says why.
@@ -66,5 +69,17 @@ impl ResourceLimiter for Limiter {
         Ok(self.admit(desired, limit, || {
             format!("table limit of {limit} elements")
         }))
+    }
+
+    fn instances(&self) -> usize {
+        CORE_INSTANCES_PER_COMPONENT as usize
+    }
+
+    fn memories(&self) -> usize {
+        MEMORIES_PER_COMPONENT as usize
+    }
+
+    fn tables(&self) -> usize {
+        TABLES_PER_COMPONENT as usize
     }
 }

@@ -299,6 +299,28 @@ async fn a_program_gets_the_payload_as_its_input_and_answers_with_its_output() -
 }
 
 #[tokio::test]
+async fn a_component_without_a_pool_has_no_more_tables_than_one_with() -> Result<()> {
+    let options = EngineOptions {
+        pool_slots: 0,
+        ..OPTIONS
+    };
+    let engine = exosuit_engine::Engine::new(options)?;
+    let world = World::with(engine, |_| Box::pin(async { Ok(Bytes::new()) }));
+    let with_tables = |tables: usize| {
+        let tables = "(table 1 funcref)".repeat(tables);
+        let guest = format!(r#"(core module $m {tables} (func (export "f")))"#);
+        let lifted = r#"(func (export "f") (canon lift (core func $i "f")))"#;
+        format!("(component {guest} (core instance $i (instantiate $m)) {lifted})")
+    };
+    let call = || values("f".to_owned(), Vec::new());
+    world.text(&with_tables(8)).await?.deliver(call()).await?;
+    let error = world.text(&with_tables(9)).await?.deliver(call()).await;
+    let error = error.map(drop).expect_err("nine tables");
+    assert_says(&error, Code::Trap, &["table count too high"]);
+    Ok(())
+}
+
+#[tokio::test]
 async fn compiled_components_are_kept() -> Result<()> {
     let cache = tempfile::tempdir()?;
     let options = || EngineOptions {
