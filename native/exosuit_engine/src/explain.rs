@@ -2,7 +2,7 @@
 
 use rustc_demangle::demangle;
 use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
-use wasmtime_wasi::I32Exit;
+use wasmtime_wasi::{I32Exit, ResourceTableError};
 
 use crate::Error;
 use crate::configuration::WASM_STACK;
@@ -25,6 +25,12 @@ pub(crate) fn explain(error: &wasmtime::Error, limiter: &Limiter) -> Error {
     }
     if let Some(error) = error.downcast_ref::<PoolConcurrencyLimitError>() {
         return Error::Overloaded(error.to_string());
+    }
+    if let Some(ResourceTableError::Full) = error.downcast_ref() {
+        return Error::Limit(
+            "the guest reached its limit on resources of the host: it opens and does not drop them"
+                .to_owned(),
+        );
     }
     let text = trap_text(error);
     match (error.downcast_ref::<Trap>(), limiter.reached()) {

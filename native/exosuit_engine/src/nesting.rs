@@ -161,11 +161,12 @@ mod tests {
     fn declarations_of_all_kinds_are_passed_over() {
         let text = r#"
             (component
+              (type $outer u32)
               (type (component
-                (core type $core (func))
+                (core type (module))
                 (type $t (tuple u8 string))
                 (import "a" (instance (type (list u8)) (export "f" (func (param "x" u32)))))
-                (alias outer 1 0 (type))
+                (alias outer 1 $outer (type))
                 (export "g" (func (param "y" $t)))))
               (type (instance (export "r" (type (sub resource)))))
               (type (func (param "z" bool))))

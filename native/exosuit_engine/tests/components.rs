@@ -298,6 +298,35 @@ async fn a_program_gets_the_payload_as_its_input_and_answers_with_its_output() -
     Ok(())
 }
 
+/// Makes headers, and keeps them.
+const HOARDER: &str = r#"
+(component
+  (import "wasi:http/types@0.2.0" (instance $http
+    (export "fields" (type $fields (sub resource)))
+    (export "[constructor]fields" (func (result (own $fields))))))
+  (core func $new (canon lower (func $http "[constructor]fields")))
+  (core module $guest
+    (import "http" "new" (func $new (result i32)))
+    (func (export "hoard") (param $left i32)
+      (loop $again
+        (drop (call $new))
+        (local.set $left (i32.sub (local.get $left) (i32.const 1)))
+        (br_if $again (local.get $left)))))
+  (core instance $guest (instantiate $guest
+    (with "http" (instance (export "new" (func $new))))))
+  (func (export "hoard") (param "count" u32) (canon lift (core func $guest "hoard"))))
+"#;
+
+#[tokio::test]
+async fn what_a_guest_has_its_host_keep_for_it_is_bounded() -> Result<()> {
+    let hoarder = World::new()?.text(HOARDER).await?;
+    let hoard = |count| hoarder.deliver(values("hoard".to_owned(), integers([count])));
+    assert_eq!(hoard(4_000).await?.into_value()?, Value::Nil);
+    let error = hoard(50_000).await.map(drop);
+    assert_says(&error.expect_err("a hoard"), Code::Limit, &["resources"]);
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_component_without_a_pool_has_no_more_tables_than_one_with() -> Result<()> {
     let options = EngineOptions {

@@ -10,11 +10,18 @@ use super::state::State;
 
 const CONTRACT: &str = "wasi:keyvalue";
 
+/// The longest name of a bucket: it is kept for as long as the guest has it open.
+const MAX_NAME: usize = 1_024;
+
 /// What the guest gets; wasmtime's own error around it would be a trap.
 type Answer<T> = wasmtime::Result<Result<T, StoreError>>;
 
 impl store::Host for State {
     async fn open(&mut self, identifier: String) -> Answer<Resource<Bucket>> {
+        if identifier.len() > MAX_NAME {
+            let text = format!("the name of a bucket has {MAX_NAME} bytes at most");
+            return Ok(Err(StoreError::Other(text)));
+        }
         let bucket = self.table.push(Bucket { name: identifier })?;
         Ok(Ok(bucket))
     }

@@ -17,7 +17,14 @@ type Beside = Box<dyn Future<Output = Result<(), Error>> + Send>;
 
 type Sending = Box<dyn Future<Output = Result<(http::Response<WasiBody>, Beside), Error>> + Send>;
 
+/// What a guest may write to a body before somebody reads: each body that it has open holds as much.
+const CHUNK: usize = 64 << 10;
+
 impl WasiHttpHooks for Caller {
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        CHUNK
+    }
+
     fn send_request(
         &mut self,
         request: http::Request<WasiBody>,

@@ -13,6 +13,13 @@ use crate::actor::Shared;
 use crate::limiter::Limiter;
 use crate::{Error, sandbox};
 
+/// How many things the host keeps for a guest: streams, headers, requests under way. With the bounds
+/// on the size of each, all of them are no more than what guests have of memory.
+const MAX_RESOURCES: usize = 4_096;
+
+/// The size of one collection of headers, as it is kept.
+const MAX_FIELDS: usize = 64 << 10;
+
 /// What one call knows.
 pub(crate) struct State {
     pub(super) caller: Caller,
@@ -40,12 +47,16 @@ impl State {
         wasi: Option<WasiCtxBuilder>,
     ) -> Self {
         let actor = Arc::clone(actor);
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(MAX_RESOURCES);
+        let mut http = WasiHttpCtx::new();
+        http.set_field_size_limit(MAX_FIELDS);
         Self {
             limiter: Limiter::new(actor.limits),
             caller: Caller { actor, context },
-            table: ResourceTable::new(),
+            table,
             wasi: wasi.map(|mut wasi| Box::new(wasi.build())),
-            http: WasiHttpCtx::new(),
+            http,
         }
     }
 
