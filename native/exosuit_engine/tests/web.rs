@@ -234,6 +234,57 @@ async fn the_lease_lasts_as_long_as_the_guest_and_its_end_is_the_guests() -> Res
 }
 
 #[tokio::test]
+async fn a_guest_whose_reader_pauses_ends_all_the_same() -> Result<()> {
+    let web = World::new()?.component("web").await?;
+    for code in [Code::Deadline, Code::Dropped] {
+        let (_sender, body) = parts();
+        let request = Request::post("/echo")
+            .header("host", "web.test")
+            .body(body)?;
+        let (lent, token, dropped) = lease();
+        let until = match code {
+            Code::Deadline => Instant::now() + Duration::from_millis(100),
+            _ => far(),
+        };
+        let response = web.deliver(call(request, until, lent)).await?.into_http()?;
+        if code == Code::Dropped {
+            token.cancel();
+        }
+        let ended = async {
+            while dropped.load(SeqCst) == 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), ended).await?;
+        let error = response.into_body().collect().await.map(drop);
+        assert_eq!(error.expect_err("an end").code, code);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_response_may_be_dropped_outside_of_the_runtime() -> Result<()> {
+    let runtime = tokio::runtime::Runtime::new()?;
+    let (lent, token, dropped) = lease();
+    let (_sender, body) = parts();
+    let response = runtime.block_on(async {
+        let web = World::new()?.component("web").await?;
+        let request = Request::head("/echo").header("host", "web.test");
+        let call = call(request.body(body)?, far(), lent);
+        anyhow::Ok(web.deliver(call).await?.into_http()?)
+    })?;
+    drop(response);
+
+    // All of its body has been read, so the guest still has its time.
+    assert_eq!(dropped.load(SeqCst), 0);
+    token.cancel();
+    while dropped.load(SeqCst) == 0 {
+        std::thread::yield_now();
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_guest_sees_its_configuration_arguments_environment_and_directories() -> Result<()> {
     let files = tempfile::tempdir()?;
     std::fs::write(files.path().join("note"), "of the host")?;
@@ -362,6 +413,7 @@ async fn a_refused_or_misshapen_answer_is_the_stores_error() -> Result<()> {
             (|_| Err(Error::new(Code::MissingLink, "no"))) as fn(&Invocation) -> _,
             "AccessDenied",
         ),
+        (|_| Err(Error::new(Code::Denied, "no")), "AccessDenied"),
         (|_| Err(Error::new(Code::Provider, "full")), "full"),
         (|_| Ok(Reply::Value(Value::Nil)), "type"),
     ] {
@@ -424,12 +476,16 @@ async fn a_request_of_a_guest_goes_out_as_a_call_and_both_bodies_stream() -> Res
 
 #[tokio::test]
 async fn a_denied_request_is_told_as_such() -> Result<()> {
-    let host = Host::new(|_| Err(Error::new(Code::MissingLink, "no")));
-    let world = World::delivering(engine()?, host);
-    let web = world.component("web").await?;
-    let (status, told) = text(&web, "/fetch?url=http://far.test/").await?;
-    assert_eq!(status, 502);
-    assert!(told.contains("HttpRequestDenied"), "{told:?}");
+    for denied in [
+        (|_| Err(Error::new(Code::MissingLink, "no"))) as fn(&Invocation) -> _,
+        |_| Err(Error::new(Code::Denied, "no such host in the link")),
+    ] {
+        let world = World::delivering(engine()?, Host::new(denied));
+        let web = world.component("web").await?;
+        let (status, told) = text(&web, "/fetch?url=http://far.test/").await?;
+        assert_eq!(status, 502);
+        assert!(told.contains("HttpRequestDenied"), "{told:?}");
+    }
     Ok(())
 }
 

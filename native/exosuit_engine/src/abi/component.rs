@@ -1,7 +1,7 @@
 //! Components: WASI 0.2, `wasi:http`, the further packages of `exosuit_wit`, and links.
 //!
-//! A call is a fresh instance and one function of it: [`incoming`] answers HTTP, [`command`] runs a
-//! program, [`function`] calls any other export. What an instance uses goes out through its
+//! A call is a fresh instance and one function of it: [`incoming`] answers HTTP, with a body that it
+//! may still be [`sending`] then, [`command`] runs a program, [`function`] calls any other export. What an instance uses goes out through its
 //! [`caller`]: [`outgoing`] for HTTP, [`keyvalue`], [`host`] for configuration and log, and
 //! [`imports`] for interfaces that only links know. [`value`] holds what passes there.
 
@@ -14,6 +14,7 @@ mod imports;
 mod incoming;
 mod keyvalue;
 mod outgoing;
+mod sending;
 mod state;
 mod value;
 

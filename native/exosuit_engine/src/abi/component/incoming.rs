@@ -1,36 +1,34 @@
 //! `wasi:http/incoming-handler`: a request in, a response out whose body the guest still sends.
 //!
 //! The guest has no task of its own. Until it has set the response, whoever waits for that runs it;
-//! from then on whoever reads the body does, so that a slow reader slows the guest. When the whole
-//! body has been read and the guest goes on, it gets a task to finish in.
+//! from then on whoever reads the body does. When the whole body has been read and the guest goes
+//! on, it gets a task to finish in.
 
-use std::future::{Future, poll_fn};
+use std::convert::Infallible;
+use std::future::{Future, pending, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
 use bytes::Bytes;
-use exosuit_core::{Body, Context, Error as CallError, Exchange, Lease, LogLevel, Reply, bounded};
+use exosuit_core::{Body, Context, Error as CallError, Exchange, Lease, Reply, bounded};
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, Method};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt;
-use parking_lot::Mutex;
 use tokio::sync::oneshot::{self, Sender};
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
 use wasmtime_wasi_http::{WasiHttpView, p2::body::HyperOutgoingBody};
 
 use super::body::{from_guest, to_guest};
+use super::sending::{Run, Sending};
 use super::state::State;
 use crate::Error;
 use crate::actor::{Settled, Shared, ticking};
 use crate::explain::explain;
 
 type Head = Result<http::Response<HyperOutgoingBody>, ErrorCode>;
-
-/// The guest, until it has returned.
-type Run = Pin<Box<dyn Future<Output = Result<(), CallError>> + Send>>;
 
 /// Answers a request.
 pub(super) async fn handle(
@@ -41,6 +39,12 @@ pub(super) async fn handle(
 ) -> Result<Reply, Error> {
     let Exchange { request, lease } = exchange;
     let headless = request.method() == Method::HEAD;
+    let withdrawn = lease.withdrawn.clone();
+    let end = async move {
+        let never = pending::<Result<Infallible, CallError>>();
+        let Err(error) = bounded(never, context.deadline, Some(&withdrawn)).await;
+        error
+    };
     let (set, head) = oneshot::channel();
     let guest = serve(handler.clone(), Arc::clone(actor), context, request, set);
     let mut run = Some(run(Arc::clone(actor), context, lease, guest));
@@ -63,16 +67,21 @@ pub(super) async fn handle(
         Ok(Err(code)) => return Err(Error::Guest(format!("the guest answered with {code:?}"))),
         Err(_) => return Err(Error::Guest("the guest set no response".to_owned())),
     };
-    let body = |headers: &HeaderMap, body| Streaming {
-        left: if headless { Some(0) } else { length(headers) },
+    let (parts, body) = response.into_parts();
+    let left = if headless {
+        Some(0)
+    } else {
+        length(&parts.headers)
+    };
+    let body = Streaming {
         body: from_guest(body),
-        run,
+        guest: run.map(|run| Sending::new(run, end)),
+        left,
         actor: Arc::clone(actor),
     };
-    let (parts, given) = response.into_parts();
-    let body = Answering(Mutex::new(body(&parts.headers, given))).boxed();
     Ok(Reply::Http(Box::new(http::Response::from_parts(
-        parts, body,
+        parts,
+        body.boxed(),
     ))))
 }
 
@@ -125,21 +134,31 @@ fn length(headers: &HeaderMap) -> Option<u64> {
 /// The body of a response, with the guest that sends it.
 struct Streaming {
     body: Body,
-    run: Option<Run>,
+    guest: Option<Sending>,
     /// What is still to be sent of an announced length; without one, until the end has been read.
     left: Option<u64>,
     actor: Arc<Shared>,
 }
 
 impl Streaming {
-    fn poll(
-        &mut self,
+    fn count(&mut self, frame: &Frame<Bytes>) {
+        let sent = frame.data_ref().map_or(0, |data| data.len() as u64);
+        self.left = self.left.map(|left| left.saturating_sub(sent));
+    }
+}
+
+impl HttpBody for Streaming {
+    type Data = Bytes;
+    type Error = CallError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
         task: &mut TaskContext<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, CallError>>> {
-        if let Some(run) = &mut self.run
-            && let Poll::Ready(ended) = run.as_mut().poll(task)
+        if let Some(guest) = &self.guest
+            && let Poll::Ready(ended) = guest.poll(task)
         {
-            self.run = None;
+            self.guest = None;
             if let Err(error) = ended {
                 return Poll::Ready(Some(Err(error)));
             }
@@ -153,9 +172,8 @@ impl Streaming {
         frame
     }
 
-    fn count(&mut self, frame: &Frame<Bytes>) {
-        let sent = frame.data_ref().map_or(0, |data| data.len() as u64);
-        self.left = self.left.map(|left| left.saturating_sub(sent));
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
@@ -163,33 +181,8 @@ impl Drop for Streaming {
     /// A guest whose reader has gone before the end has nobody to work for. One whose reader has
     /// all there is may have something left to do.
     fn drop(&mut self) {
-        if let (Some(run), Some(0)) = (self.run.take(), self.left) {
-            let actor = Arc::clone(&self.actor);
-            tokio::spawn(async move {
-                if let Err(error) = run.await {
-                    let text = format!("the guest failed after its response: {error}");
-                    actor.log.write(&actor.id, LogLevel::Error, &text);
-                }
-            });
+        if let (Some(guest), Some(0)) = (&self.guest, self.left) {
+            guest.finish(Arc::clone(&self.actor));
         }
-    }
-}
-
-/// The body as those see it who may look at it from several threads.
-struct Answering(Mutex<Streaming>);
-
-impl HttpBody for Answering {
-    type Data = Bytes;
-    type Error = CallError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        task: &mut TaskContext<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, CallError>>> {
-        self.0.get_mut().poll(task)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.0.lock().body.size_hint()
     }
 }
