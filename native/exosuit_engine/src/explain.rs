@@ -11,9 +11,11 @@ use crate::limiter::Limiter;
 /// How many frames of a trap are told: where it happened, and who called that.
 const FRAMES: usize = 2;
 
-/// The longest name of a function in a trap's text, and the longest text of an unknown failure.
-const MAX_NAME: usize = 120;
-const MAX_TEXT: usize = 1_024;
+/// The longest name of a function in an error, the longest text of an unknown failure, and the
+/// longest error of a guest's own that is passed on.
+pub(crate) const MAX_NAME: usize = 120;
+pub(crate) const MAX_TEXT: usize = 1_024;
+pub(crate) const MAX_GUEST_ERROR: usize = 8 << 10;
 
 /// Why the guest did not return.
 pub(crate) fn explain(error: &wasmtime::Error, limiter: &Limiter) -> Error {

@@ -350,6 +350,20 @@ async fn a_component_without_a_pool_has_no_more_tables_than_one_with() -> Result
 }
 
 #[tokio::test]
+async fn an_error_names_functions_and_does_not_recite_them() -> Result<()> {
+    let name = "a".repeat(10_000);
+    let guest = r#"(core module $m (func (export "f"))) (core instance $i (instantiate $m))"#;
+    let lifted = format!(r#"(func (export "{name}") (canon lift (core func $i "f")))"#);
+    let world = World::new()?;
+    let actor = world.text(&format!("(component {guest} {lifted})")).await?;
+    let unknown = actor.deliver(values("b".repeat(10_000), Vec::new())).await;
+    let error = unknown.map(drop).expect_err("no such function");
+    assert_says(&error, Code::UnknownOperation, &["bbb", "aaa"]);
+    assert!(error.detail.len() < 1_000, "{} bytes", error.detail.len());
+    Ok(())
+}
+
+#[tokio::test]
 async fn compiled_components_are_kept() -> Result<()> {
     let cache = tempfile::tempdir()?;
     let options = || EngineOptions {

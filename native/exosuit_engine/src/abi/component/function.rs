@@ -14,6 +14,7 @@ use wasmtime::component::{
 use super::state::State;
 use super::value::{lift, lower, supported};
 use crate::Error;
+use crate::explain::{MAX_GUEST_ERROR, MAX_NAME, cut};
 
 /// How many functions an error names.
 const NAMED: usize = 16;
@@ -72,10 +73,14 @@ impl Functions {
         let mut names: Vec<&str> = self.0.keys().map(String::as_str).collect();
         names.sort_unstable();
         let more = if names.len() > NAMED { ", …" } else { "" };
-        names.truncate(NAMED);
+        let names = names
+            .into_iter()
+            .take(NAMED)
+            .map(|name| cut(name, MAX_NAME));
         Error::UnknownOperation(format!(
-            "the component exports no function {operation:?}, it exports {}{more}",
-            names.join(", ")
+            "the component exports no function {:?}, it exports {}{more}",
+            cut(operation, MAX_NAME),
+            names.collect::<Vec<_>>().join(", ")
         ))
     }
 }
@@ -208,7 +213,9 @@ where
 {
     let function: TypedFunc<P, R> = function.typed(&*store)?;
     let answer = function.call_async(store, parameters).await?;
-    Ok(Reply::Bytes(answer.in_bytes().map_err(Error::Guest)?))
+    let bytes = answer.in_bytes();
+    let told = |text: String| Error::Guest(cut(&text, MAX_GUEST_ERROR).to_owned());
+    Ok(Reply::Bytes(bytes.map_err(told)?))
 }
 
 /// A result that can be told in bytes.

@@ -13,6 +13,7 @@ use super::state::State;
 use super::value::{lift, lower, supported};
 use crate::Error;
 use crate::configuration::setup;
+use crate::explain::{MAX_NAME, MAX_TEXT, cut};
 
 /// The packages whose interfaces are not left to links.
 const OWN: &[&str] = &[
@@ -63,8 +64,9 @@ pub(super) fn linked(base: &Linker<State>, component: &Component) -> Result<Link
             }
             _ => {
                 return Err(Error::Module(format!(
-                    "the component imports {name:?}, which is not an interface of a package: \
-                     nothing here answers it"
+                    "the component imports {:?}, which is not an interface of a package: nothing \
+                     here answers it",
+                    cut(name, MAX_NAME)
                 )));
             }
         }
@@ -99,7 +101,7 @@ fn check(ty: &ComponentFunc) -> Result<(), String> {
         return Err("is of WASI 0.3".to_owned());
     }
     for (name, ty) in ty.params() {
-        supported(&ty).map_err(|what| format!("takes {what} as {name:?}"))?;
+        supported(&ty).map_err(|what| format!("takes {what} as {:?}", cut(name, MAX_NAME)))?;
     }
     let mut results = ty.results();
     results.try_for_each(|ty| supported(&ty).map_err(|what| format!("gives {what}")))
@@ -107,8 +109,9 @@ fn check(ty: &ComponentFunc) -> Result<(), String> {
 
 fn unsupported(operation: &str, what: &str) -> Error {
     Error::Module(format!(
-        "the component imports {operation}, which {what}: what passes between guests and providers \
-         are strings, bytes, integers, booleans, lists, tuples, options and results of these"
+        "the component imports {}, which {what}: what passes between guests and providers are \
+         strings, bytes, integers, booleans, lists, tuples, options and results of these",
+        cut(operation, MAX_TEXT)
     ))
 }
 

@@ -26,7 +26,7 @@ use super::sending::{Run, Sending};
 use super::state::State;
 use crate::Error;
 use crate::actor::{Settled, Shared, ticking};
-use crate::explain::explain;
+use crate::explain::{MAX_TEXT, cut, explain};
 
 type Head = Result<http::Response<HyperOutgoingBody>, ErrorCode>;
 
@@ -64,7 +64,7 @@ pub(super) async fn handle(
     });
     let response = match head.await? {
         Ok(Ok(response)) => response,
-        Ok(Err(code)) => return Err(Error::Guest(format!("the guest answered with {code:?}"))),
+        Ok(Err(code)) => return Err(refused(&code)),
         Err(_) => return Err(Error::Guest("the guest set no response".to_owned())),
     };
     let (parts, body) = response.into_parts();
@@ -83,6 +83,12 @@ pub(super) async fn handle(
         parts,
         body.boxed(),
     ))))
+}
+
+/// The code may come with a text of the guest's own.
+fn refused(code: &ErrorCode) -> Error {
+    let code = format!("{code:?}");
+    Error::Guest(format!("the guest answered with {}", cut(&code, MAX_TEXT)))
 }
 
 /// The guest's run within the bounds of the call, which it keeps the lease of.
