@@ -114,7 +114,7 @@ pub(super) async fn call_with_values(
         .await?;
     let value = results.pop().zip(result);
     Ok(Reply::Value(
-        value.map_or(Value::Nil, |(val, ty)| lift(val, &ty)),
+        value.map_or(Value::Nil, |(val, ty)| lift(&val, &ty)),
     ))
 }
 

@@ -136,7 +136,7 @@ fn call<'a>(
     contract: Contract,
     operation: String,
 ) -> impl Future<Output = wasmtime::Result<()>> + Send + 'a {
-    let lifted = parameters.iter().cloned().zip(ty.params());
+    let lifted = parameters.iter().zip(ty.params());
     let arguments = lifted.map(|(val, (_name, ty))| lift(val, &ty)).collect();
     async move {
         let caller = &store.data().caller;

@@ -41,40 +41,41 @@ fn is_scalar(ty: &Type) -> bool {
 }
 
 /// What a guest gave, of this type.
-pub(super) fn lift(val: Val, ty: &Type) -> Value {
+pub(super) fn lift(val: &Val, ty: &Type) -> Value {
     match (val, ty) {
         (Val::List(items), Type::List(list)) => lift_list(items, &list.ty()),
         (Val::Tuple(fields), Type::Tuple(tuple)) => {
-            let fields = fields.into_iter().zip(tuple.types());
+            let fields = fields.iter().zip(tuple.types());
             Value::Tuple(fields.map(|(field, ty)| lift(field, &ty)).collect())
         }
-        (Val::Option(Some(value)), Type::Option(option)) => lift(*value, &option.ty()),
-        (Val::Result(Ok(value)), Type::Result(result)) => Value::Ok(lift_case(value, result.ok())),
+        (Val::Option(Some(value)), Type::Option(option)) => lift(value, &option.ty()),
+        (Val::Result(Ok(value)), Type::Result(result)) => {
+            Value::Ok(lift_case(value.as_deref(), result.ok()))
+        }
         (Val::Result(Err(value)), Type::Result(result)) => {
-            Value::Error(lift_case(value, result.err()))
+            Value::Error(lift_case(value.as_deref(), result.err()))
         }
         (val, _) => lift_scalar(val),
     }
 }
 
-fn lift_list(items: Vec<Val>, ty: &Type) -> Value {
+fn lift_list(items: &[Val], ty: &Type) -> Value {
     if *ty == Type::U8 {
-        let byte = |item| match item {
-            Val::U8(byte) => byte,
+        let byte = |item: &Val| match item {
+            Val::U8(byte) => *byte,
             _ => 0,
         };
-        return Value::binary(items.into_iter().map(byte).collect::<Vec<u8>>());
+        return Value::binary(items.iter().map(byte).collect::<Vec<u8>>());
     }
-    Value::List(items.into_iter().map(|item| lift(item, ty)).collect())
+    Value::List(items.iter().map(|item| lift(item, ty)).collect())
 }
 
-fn lift_case(value: Option<Box<Val>>, ty: Option<Type>) -> Option<Box<Value>> {
-    let (value, ty) = (value?, ty?);
-    Some(Box::new(lift(*value, &ty)))
+fn lift_case(value: Option<&Val>, ty: Option<Type>) -> Option<Box<Value>> {
+    Some(Box::new(lift(value?, &ty?)))
 }
 
-fn lift_scalar(val: Val) -> Value {
-    match val {
+fn lift_scalar(val: &Val) -> Value {
+    match *val {
         Val::Bool(value) => Value::Bool(value),
         Val::S8(value) => Value::Integer(value.into()),
         Val::U8(value) => Value::Integer(value.into()),
@@ -84,7 +85,7 @@ fn lift_scalar(val: Val) -> Value {
         Val::U32(value) => Value::Integer(value.into()),
         Val::S64(value) => Value::Integer(value.into()),
         Val::U64(value) => Value::Integer(value.into()),
-        Val::String(text) => Value::binary(text),
+        Val::String(ref text) => Value::binary(text.clone()),
         // No option, or of a type that `supported` has refused.
         _ => Value::Nil,
     }
