@@ -62,7 +62,8 @@ pub struct Limits {
     pub memory_bytes: usize,
     /// Elements of a table.
     pub table_elements: usize,
-    /// The largest answer, and the largest payload of a call that it makes.
+    /// The largest answer of a wasmbus module and the largest payload of a call that it makes, and
+    /// the largest output of a program. What a component hands over at once may take 128 MiB.
     pub message_bytes: usize,
 }
 

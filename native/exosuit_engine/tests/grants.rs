@@ -7,11 +7,11 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use anyhow::Result;
-use exosuit_core::Code;
+use exosuit_core::{Code, Deliver as _, Invocation, Payload, Value};
 use exosuit_engine::{Directory, WasiGrants};
 use tempfile::{TempDir, tempdir};
 
-use common::{World, assert_says, call, failure, guest, start};
+use common::{World, assert_says, call, failure, far, guest, invocation, start};
 
 fn granting(grants: WasiGrants) -> Result<World> {
     let world = World::new()?;
@@ -153,6 +153,74 @@ async fn a_directory_that_went_away_fails_the_call_under_the_guests_own_name_for
     let error = failure(&granted, "args").await?;
     assert_says(&error, Code::Io, &["/data", "No such file"]);
     assert!(!error.detail.contains(&data.display().to_string()));
+    Ok(())
+}
+
+/// Asks for a socket of that kind; gives 100 for a refusal, and the number of its error more.
+fn dialer(kind: &str) -> String {
+    let codes = "unknown access-denied not-supported invalid-argument out-of-memory timeout \
+        concurrency-conflict not-in-progress would-block invalid-state new-socket-limit \
+        address-not-bindable address-in-use remote-unreachable connection-refused \
+        connection-reset connection-aborted datagram-too-large name-unresolvable \
+        temporary-resolver-failure permanent-resolver-failure";
+    let codes: Vec<_> = codes.split(' ').map(|code| format!("{code:?}")).collect();
+    let codes = codes.join(" ");
+    format!(
+        r#"
+(component
+  (import "wasi:sockets/network@0.2.0" (instance $network
+    (type $code (enum {codes}))
+    (export "error-code" (type (eq $code)))
+    (type $family (enum "ipv4" "ipv6"))
+    (export "ip-address-family" (type (eq $family)))))
+  (alias export $network "error-code" (type $code))
+  (alias export $network "ip-address-family" (type $family))
+  (import "wasi:sockets/{kind}@0.2.0" (instance $kind
+    (export "{kind}-socket" (type (sub resource)))))
+  (alias export $kind "{kind}-socket" (type $socket))
+  (import "wasi:sockets/{kind}-create-socket@0.2.0" (instance $create
+    (alias outer 1 $code (type $outer-code))
+    (export "error-code" (type $code (eq $outer-code)))
+    (alias outer 1 $family (type $outer-family))
+    (export "ip-address-family" (type $family (eq $outer-family)))
+    (alias outer 1 $socket (type $outer-socket))
+    (export "{kind}-socket" (type $socket (eq $outer-socket)))
+    (export "create-{kind}-socket" (func
+      (param "address-family" $family) (result (result (own $socket) (error $code)))))))
+  (core module $memory (memory (export "memory") 1))
+  (core instance $memory (instantiate $memory))
+  (alias core export $memory "memory" (core memory $bytes))
+  (core func $create (canon lower
+    (func $create "create-{kind}-socket") (memory $bytes)))
+  (core module $guest
+    (import "memory" "memory" (memory 1))
+    (import "sockets" "create" (func $create (param i32 i32)))
+    (func (export "dial") (result i32)
+      (call $create (i32.const 0) (i32.const 0))
+      (i32.add
+        (i32.mul (i32.const 100) (i32.load8_u (i32.const 0)))
+        (i32.load8_u (i32.const 4)))))
+  (core instance $guest (instantiate $guest
+    (with "memory" (instance $memory))
+    (with "sockets" (instance (export "create" (func $create))))))
+  (func (export "dial") (result u32) (canon lift (core func $guest "dial"))))
+"#
+    )
+}
+
+#[tokio::test]
+async fn no_guest_gets_a_socket() -> Result<()> {
+    const ACCESS_DENIED: i128 = 101;
+    let world = World::new()?;
+    for kind in ["tcp", "udp"] {
+        let dialer = world.text(&dialer(kind)).await?;
+        let call = Invocation {
+            payload: Payload::Values(Vec::new()),
+            ..invocation("dial", "", far())
+        };
+        let told = dialer.deliver(call).await?.into_value()?;
+        assert_eq!(told, Value::Integer(ACCESS_DENIED), "{kind}");
+    }
     Ok(())
 }
 
