@@ -18,8 +18,8 @@ defmodule Exosuit.Wit do
 
   The guest knows the types, and Elixir does not: a term is checked against its type where it goes in,
   and the error says what was expected. Whatever is none of these, as a float, a map or any other atom,
-  is refused before that. A call carries at most 262 144 values, nested at most 64 deep, and 64 MiB of
-  binaries.
+  is refused before that. A call carries at most 262 144 values, nested at most 64 deep, and 3 MiB of
+  binaries: a function of one `string` or `list<u8>` takes more as the bytes of a call.
 
   Records, variants, enums, flags, characters, floats and resources have no form yet. A tuple of two
   whose first is `:ok` or `:error` is always a result.

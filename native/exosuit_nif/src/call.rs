@@ -72,13 +72,13 @@ fn call<'a>(
     execution: Atom,
     reference: Reference<'a>,
 ) -> Term<'a> {
-    let payload = match carried(payload) {
-        Ok(payload) => payload,
+    let (payload, is_light) = match carried(payload) {
+        Ok(carried) => carried,
         Err(error) => return failure(env, &error),
     };
     let pace = pace::of(&target, &operation);
     let asked_for = execution == atoms::inline();
-    let inline = asked_for || (execution != atoms::r#async() && pace.inline());
+    let inline = asked_for || (execution != atoms::r#async() && is_light && pace.inline());
     let mut answer = host
         .router()
         .deliver(invocation(target, operation, payload, timeout_ms));
@@ -97,11 +97,13 @@ fn call<'a>(
     }
 }
 
-fn carried(payload: Term<'_>) -> Result<Payload, Error> {
-    match payload.decode::<Binary<'_>>() {
-        Ok(binary) => Ok(Bytes::copy_from_slice(&binary).into()),
-        Err(_) => arguments(payload).map(Payload::Values),
+/// What the call carries, and whether handing it to a guest is a matter of microseconds.
+fn carried(payload: Term<'_>) -> Result<(Payload, bool), Error> {
+    if let Ok(binary) = payload.decode::<Binary<'_>>() {
+        return Ok((Bytes::copy_from_slice(&binary).into(), true));
     }
+    let (values, is_light) = arguments(payload)?;
+    Ok((Payload::Values(values), is_light))
 }
 
 fn invocation(target: String, operation: String, payload: Payload, timeout_ms: u64) -> Invocation {

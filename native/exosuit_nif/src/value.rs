@@ -21,13 +21,21 @@ const MAX_DEPTH: usize = 64;
 /// How many values one call may carry, lists and what is in them: some milliseconds of a scheduler.
 const MAX_VALUES: usize = 1 << 18;
 
-/// How many bytes of binaries. A term may hold one binary a million times, and each is copied.
-const MAX_BYTES: usize = 64 << 20;
+/// How many bytes of binaries. A guest is handed a list of bytes by wasmtime at forty bytes for each,
+/// and no deadline ends that; what is larger goes as the bytes of a call.
+const MAX_BYTES: usize = 3 << 20;
 
-/// The arguments of a function, given as a list.
-pub(crate) fn arguments(term: Term<'_>) -> Result<Vec<Value>, Error> {
-    let arguments = Budget::default().list(term, MAX_DEPTH);
-    arguments.map_err(|wrong| wrong.named("argument"))
+/// How many values, and bytes of binaries, a scheduler may hand over by itself.
+const FEW_VALUES: usize = 1 << 10;
+const FEW_BYTES: usize = 16 << 10;
+
+/// The arguments of a function, given as a list, and whether they are few enough to be handed over
+/// on a scheduler.
+pub(crate) fn arguments(term: Term<'_>) -> Result<(Vec<Value>, bool), Error> {
+    let mut budget = Budget::default();
+    let arguments = budget.list(term, MAX_DEPTH);
+    let arguments = arguments.map_err(|wrong| wrong.named("argument"))?;
+    Ok((arguments, budget.is_hardly_spent()))
 }
 
 /// The answer of a function.
@@ -82,6 +90,10 @@ impl Default for Budget {
 }
 
 impl Budget {
+    fn is_hardly_spent(&self) -> bool {
+        self.values >= MAX_VALUES - FEW_VALUES && self.bytes >= MAX_BYTES - FEW_BYTES
+    }
+
     fn value(&mut self, term: Term<'_>, depth: usize) -> Result<Value, Wrong> {
         let depth = depth.checked_sub(1).ok_or_else(too_deep)?;
         self.values = self.values.checked_sub(1).ok_or_else(too_many)?;
@@ -192,7 +204,9 @@ fn too_many() -> Wrong {
 }
 
 fn too_large() -> Wrong {
-    Wrong::new(format!("a call may carry {MAX_BYTES} bytes of binaries"))
+    Wrong::new(format!(
+        "a call with values may carry {MAX_BYTES} bytes of binaries"
+    ))
 }
 
 /// What an answered call brings to Elixir.
