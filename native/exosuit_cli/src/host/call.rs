@@ -19,10 +19,12 @@ const MAX_PAYLOAD: usize = 16 * 1024 * 1024;
 #[derive(Args)]
 #[command(after_long_help = "\
 The answer's bytes go to stdout as they are; on a terminal, what would steer it is escaped. With
---json: {\"payload_base64\": \"...\"}. Actors of wasmCloud speak MessagePack.
+--json: {\"payload_base64\": \"...\"}. Actors of wasmCloud speak MessagePack;
+a program (wasi:cli/run) takes the payload as its input and answers with its output.
 
 Examples:
   exosuit call echo Echo.Say hello
+  exosuit call shout wasi:cli/run#run - < words.txt
   exosuit call MBQ4... HttpServer.HandleRequest @request.msgpack --timeout 500ms > answer.msgpack")]
 pub(crate) struct Call {
     /// The actor, by id, public key or call alias.

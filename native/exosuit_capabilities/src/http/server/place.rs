@@ -3,9 +3,9 @@
 use std::fmt;
 
 use exosuit_core::Error;
-use http::Request;
 use http::header::HOST;
 use http::uri::Authority;
+use http::{Request, Version};
 
 use crate::http::host::known_as;
 use crate::settings::{Settings, invalid};
@@ -99,7 +99,7 @@ fn read_path(text: &str) -> Result<Box<str>, Error> {
 }
 
 /// The host that a request names, without port: that of its target, or else of its header. None
-/// where it names several, or a user: what stands before the `@` would be taken for the host here,
+/// where it names several, or none though HTTP/1.1 has it named (RFC 9112, 3.2), or a user: what stands before the `@` would be taken for the host here,
 /// and what stands behind it by the actor.
 pub(crate) fn host_of<B>(request: &Request<B>) -> Option<&str> {
     let mut told = request.headers().get_all(HOST).iter();
@@ -109,7 +109,11 @@ pub(crate) fn host_of<B>(request: &Request<B>) -> Option<&str> {
     }
     let authority = match request.uri().authority() {
         Some(authority) => authority.as_str(),
-        None => first.map_or(Some(""), |value| value.to_str().ok())?,
+        None => match first {
+            Some(value) => value.to_str().ok()?,
+            None if request.version() == Version::HTTP_11 => return None,
+            None => "",
+        },
     };
     if authority.contains('@') {
         return None;
@@ -186,7 +190,7 @@ mod tests {
             ("/", &["a.example:80"][..], Some("a.example")),
             ("/", &["[::1]:80"], Some("[::1]")),
             ("/", &["[::1"], None),
-            ("/", &[], Some("")),
+            ("/", &[], None),
             ("/", &["a", "a"], None),
             ("/", &["a:80@b"], None),
             ("http://a@b/", &["b"], None),
@@ -199,5 +203,7 @@ mod tests {
             let request = request.body(()).expect("a request");
             assert_eq!(host_of(&request), expected, "{uri} {hosts:?}");
         }
+        let old = Request::builder().version(Version::HTTP_10).body(());
+        assert_eq!(host_of(&old.expect("a request")), Some(""));
     }
 }
