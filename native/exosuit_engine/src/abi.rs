@@ -9,14 +9,14 @@ mod component;
 mod store;
 mod wasmbus;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use exosuit_core::{Invocation, Reply};
 
 use crate::actor::Shared;
 use crate::code::Code;
 use crate::explain::cut;
-use crate::{Engine, Error};
+use crate::{Engine, Error, pool};
 
 pub(crate) use self::command::{adapt, is_command};
 
@@ -35,10 +35,19 @@ impl Linkers {
     }
 }
 
+/// An instance that is ready for a call.
+pub(crate) enum Guest {
+    Wasmbus(wasmbus::Guest),
+    Component(component::Guest),
+}
+
+pub(crate) type Pool = pool::Pool<Guest>;
+type Seat = pool::Seat<Guest>;
+
 /// Code that was checked against its ABI and linked.
 pub(crate) enum Prepared {
     Wasmbus(wasmbus::Prepared),
-    Component(Box<component::Prepared>),
+    Component(Arc<component::Prepared>),
 }
 
 impl Prepared {
@@ -50,7 +59,7 @@ impl Prepared {
             }
             Code::Component(component) => {
                 let prepared = component::Prepared::new(&linkers.component, component)?;
-                Ok(Self::Component(Box::new(prepared)))
+                Ok(Self::Component(Arc::new(prepared)))
             }
         }
     }
@@ -58,12 +67,16 @@ impl Prepared {
     pub(crate) async fn call(
         &self,
         actor: &Arc<Shared>,
+        pool: &Weak<Pool>,
         invocation: Invocation,
     ) -> Result<Reply, Error> {
         match self {
-            Self::Wasmbus(prepared) => prepared.call(actor, invocation).await.map(Reply::Bytes),
+            Self::Wasmbus(prepared) => {
+                let answer = prepared.call(actor, pool, invocation).await;
+                answer.map(Reply::Bytes)
+            }
             // In a box of its own: the calls of wasmbus modules need not make room for it.
-            Self::Component(prepared) => Box::pin(prepared.call(actor, invocation)).await,
+            Self::Component(prepared) => Box::pin(prepared.call(actor, pool, invocation)).await,
         }
     }
 }

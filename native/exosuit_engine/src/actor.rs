@@ -8,17 +8,22 @@ use std::time::Instant;
 
 use exosuit_core::{Answer, Code, Deliver, Id, Invocation, LogGate, Reply, bounded};
 
+use crate::abi::Pool;
 use crate::configuration::MAX_TABLE_ELEMENTS;
 use crate::ticker::Ticker;
 use crate::{ActorOptions, Error, Limits, Module, WasiGrants, sandbox};
 
 /// A module with an identity, limits and a way out. Cheap to clone; calls run concurrently, each
-/// in an instance of its own.
+/// in an instance that it has to itself.
 ///
 /// It answers at the deadline of a call at the latest. Where its calls go, and whether it may be
 /// called, is for others to decide.
 #[derive(Clone)]
-pub struct Actor(Arc<Shared>);
+pub struct Actor {
+    shared: Arc<Shared>,
+    /// What rests between calls. Not with what calls share: an instance holds that.
+    pool: Option<Arc<Pool>>,
+}
 
 /// What the calls of one actor share.
 pub(crate) struct Shared {
@@ -34,7 +39,8 @@ pub(crate) struct Shared {
 impl Actor {
     pub(crate) fn new(module: &Module, options: ActorOptions) -> Result<Self, Error> {
         module.starts_within(&options.limits)?;
-        Ok(Self(Arc::new(Shared {
+        let pool = Pool::new(options.instances, module.engine().reserve());
+        let shared = Arc::new(Shared {
             id: options.id,
             limits: Limits {
                 table_elements: options.limits.table_elements.min(MAX_TABLE_ELEMENTS),
@@ -45,17 +51,18 @@ impl Actor {
             grants: sandbox::located(options.grants)?,
             outbound: options.outbound,
             log: options.log,
-        })))
+        });
+        Ok(Self { shared, pool })
     }
 
     /// Who it is.
     pub fn id(&self) -> &Id {
-        &self.0.id
+        &self.shared.id
     }
 
     /// What runs.
     pub fn module(&self) -> &Module {
-        &self.0.module
+        &self.shared.module
     }
 }
 
@@ -74,23 +81,28 @@ impl Shared {
 
 impl Deliver for Actor {
     fn deliver(&self, invocation: Invocation) -> Answer {
-        let actor = self.0.clone();
+        let actor = Arc::clone(&self.shared);
+        let pool = self.pool.as_ref().map_or_else(Weak::new, Arc::downgrade);
         Box::pin(async move {
             let deadline = invocation.context.deadline;
             // Pinned where it is made: it has kilobytes, and each move would copy them.
-            let call = pin!(answer(&actor, invocation));
+            let call = pin!(answer(&actor, &pool, invocation));
             bounded(call, deadline, None).await
         })
     }
 }
 
-async fn answer(actor: &Arc<Shared>, call: Invocation) -> Result<Reply, exosuit_core::Error> {
+async fn answer(
+    actor: &Arc<Shared>,
+    pool: &Weak<Pool>,
+    call: Invocation,
+) -> Result<Reply, exosuit_core::Error> {
     if Instant::now() >= call.context.deadline {
         return Err(Error::Deadline.into());
     }
     let _settled = Settled(actor);
     let compiled = &actor.module.0;
-    let call = pin!(compiled.prepared.call(actor, call));
+    let call = pin!(compiled.prepared.call(actor, pool, call));
     Ok(ticking(compiled.engine.ticker(), call).await?)
 }
 

@@ -4,10 +4,12 @@ use std::future::Future;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use wasmtime::PoolingAllocatorMetrics;
 
-use crate::abi::Linkers;
+use crate::abi::{Guest, Linkers};
 use crate::compile::Compiler;
 use crate::configuration::{self, Allocator};
+use crate::pool::Reserve;
 use crate::ticker::Ticker;
 use crate::{Actor, ActorOptions, EngineOptions, Error, Module};
 
@@ -19,8 +21,30 @@ struct Inner {
     wasmtime: wasmtime::Engine,
     allocator: Allocator,
     linkers: Linkers,
+    reserve: Arc<Reserve<Guest>>,
+    slots: Option<Slots>,
     ticker: Ticker,
     compiler: Compiler,
+}
+
+/// What is known of the slots of the pool.
+struct Slots {
+    used: PoolingAllocatorMetrics,
+    nearly_all: usize,
+}
+
+impl Slots {
+    fn of(engine: &wasmtime::Engine, slots: u32) -> Option<Self> {
+        // Several threads may take one before the next looks.
+        let nearly_all = usize::try_from(slots - slots / 64).ok()?;
+        let used = engine.pooling_allocator_metrics()?;
+        Some(Self { used, nearly_all })
+    }
+
+    /// Each instance has one stack.
+    fn are_scarce(&self) -> bool {
+        self.used.stacks() >= self.nearly_all
+    }
 }
 
 /// What an engine has done, for those who measure it.
@@ -42,6 +66,8 @@ impl Engine {
         let (wasmtime, allocator) = configuration::build(options.pool_slots)?;
         Ok(Self(Arc::new(Inner {
             linkers: Linkers::new(&wasmtime)?,
+            reserve: Reserve::new(),
+            slots: Slots::of(&wasmtime, options.pool_slots),
             ticker: Ticker::start(wasmtime.clone())?,
             compiler: Compiler::new(&wasmtime, options)?,
             wasmtime,
@@ -87,6 +113,18 @@ impl Engine {
 
     pub(crate) fn linkers(&self) -> &Linkers {
         &self.0.linkers
+    }
+
+    /// When hardly a slot is left for a fresh instance, some that rest give theirs up.
+    pub(crate) fn make_room(&self) {
+        if self.0.slots.as_ref().is_some_and(Slots::are_scarce) {
+            self.0.reserve.give_up();
+        }
+    }
+
+    /// Where the warm instances are that rest.
+    pub(crate) fn reserve(&self) -> &Arc<Reserve<Guest>> {
+        &self.0.reserve
     }
 
     pub(crate) fn ticker(&self) -> &Ticker {

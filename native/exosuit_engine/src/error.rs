@@ -107,6 +107,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether it is what a guest answered, or was not called for: it is as fit as it was before.
+    pub(crate) fn is_an_answer(&self) -> bool {
+        matches!(self, Self::Guest(_) | Self::Input(_))
+    }
+
     /// The kind, from the fixed set.
     pub fn code(&self) -> Code {
         match self {

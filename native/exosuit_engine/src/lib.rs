@@ -3,7 +3,8 @@
 //! - [`Engine`]: one per process. Compiles bytes to a [`Module`], once per content.
 //! - [`Module`]: compiled code, shared by every actor that runs it.
 //! - [`Actor`]: a module with an identity, [`Limits`] and a way out. It is a
-//!   [`Deliver`](exosuit_core::Deliver): each call gets a fresh instance.
+//!   [`Deliver`](exosuit_core::Deliver): each call gets an instance to itself, a fresh one or, if its
+//!   [`Instances`] say so, one that has served before.
 //! - [`Error`]: why there is no module or no answer; becomes an [`exosuit_core::Error`].
 //!
 //! A call is a future. Polled once, it runs the guest on the calling thread until the guest has
@@ -12,7 +13,7 @@
 //!
 //! ```text
 //! bytes ─ compile ─► Module ─ actor ─► Actor ─ deliver ─► answer
-//!         (compile.rs, cache.rs)       (actor.rs, ticker.rs, limiter.rs, abi/)
+//!         (compile.rs, cache.rs)       (actor.rs, pool.rs, ticker.rs, limiter.rs, abi/)
 //! ```
 
 mod abi;
@@ -29,6 +30,7 @@ mod lines;
 mod module;
 mod nesting;
 mod options;
+mod pool;
 mod sandbox;
 mod ticker;
 

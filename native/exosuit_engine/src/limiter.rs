@@ -25,6 +25,11 @@ impl Limiter {
         }
     }
 
+    /// For another call of the same instance, which keeps the memory that it has.
+    pub(crate) fn forget(&mut self) {
+        self.reached = None;
+    }
+
     pub(crate) fn limits(&self) -> &Limits {
         &self.limits
     }

@@ -17,7 +17,8 @@ use crate::actor;
 /// How much a guest hands over at once; it writes again for the rest.
 const PERMIT: usize = 64 << 10;
 
-/// Collects bytes, passes on each line, and what is left without an end when it is dropped.
+/// Collects bytes, passes on each line, and what is left without an end when a call ends or it is
+/// dropped.
 struct Lines {
     actor: Arc<actor::Shared>,
     level: LogLevel,
@@ -40,6 +41,14 @@ impl Lines {
         }
     }
 
+    /// Passes on what has no end yet.
+    fn end(&self) {
+        let partial = std::mem::take(&mut *self.partial.lock());
+        if !partial.is_empty() {
+            self.pass_on(&partial);
+        }
+    }
+
     fn pass_on(&self, line: &[u8]) {
         let text = String::from_utf8_lossy(line);
         let text = text.trim_end_matches('\r');
@@ -49,10 +58,7 @@ impl Lines {
 
 impl Drop for Lines {
     fn drop(&mut self) {
-        let partial = std::mem::take(self.partial.get_mut());
-        if !partial.is_empty() {
-            self.pass_on(&partial);
-        }
+        self.end();
     }
 }
 
@@ -67,6 +73,11 @@ impl Output {
             level,
             partial: Mutex::default(),
         }))
+    }
+
+    /// Ends the line that is being written, if there is one.
+    pub(crate) fn end_line(&self) {
+        self.0.end();
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::thread::available_parallelism;
+use std::time::Duration;
 
 use exosuit_core::{Deliver, Id, LogGate};
 
@@ -84,6 +85,17 @@ pub enum Instances {
     /// A fresh instance for each call: an actor keeps nothing between calls.
     #[default]
     Ephemeral,
+    /// An instance serves many calls, one at a time, and keeps its state from one to the next. One
+    /// that traps, exits, reaches a limit or is ended from outside is thrown away.
+    Warm {
+        /// How many are kept at the most while they have nothing to do. Each keeps its memory and
+        /// its slot of the engine's; more may run at once.
+        pool: usize,
+        /// After how many calls one is thrown away.
+        calls: u32,
+        /// After how long without a call one is thrown away.
+        idle: Duration,
+    },
 }
 
 /// What WASI shows a guest of its host: nothing but what is named here. Clocks, random numbers and a

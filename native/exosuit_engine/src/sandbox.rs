@@ -29,9 +29,31 @@ pub(crate) fn located(mut grants: WasiGrants) -> Result<WasiGrants, Error> {
     Ok(grants)
 }
 
+/// What one guest sees: at first what it is made of, then what WASI made of that.
+pub(crate) struct Sandbox<C> {
+    pub(crate) wasi: C,
+    output: [Output; 2],
+}
+
+impl<C> Sandbox<C> {
+    /// Passes on what the guest has written without an end: what comes is of another call.
+    pub(crate) fn end_lines(&self) {
+        self.output.iter().for_each(Output::end_line);
+    }
+}
+
+impl Sandbox<WasiCtxBuilder> {
+    pub(crate) fn build<C>(mut self, build: impl FnOnce(&mut WasiCtxBuilder) -> C) -> Sandbox<C> {
+        Sandbox {
+            wasi: build(&mut self.wasi),
+            output: self.output,
+        }
+    }
+}
+
 /// All that the guest was granted. It opens directories: a few microseconds for each.
-pub(crate) fn open(actor: &Arc<Shared>) -> Result<WasiCtxBuilder, Error> {
-    let mut wasi = without_directories(actor);
+pub(crate) fn open(actor: &Arc<Shared>) -> Result<Sandbox<WasiCtxBuilder>, Error> {
+    let mut sandbox = without_directories(actor);
     for Directory {
         host,
         guest,
@@ -44,21 +66,23 @@ pub(crate) fn open(actor: &Arc<Shared>) -> Result<WasiCtxBuilder, Error> {
             FsPerms::ReadOnly
         };
         // By the name that the guest knows: whoever calls it need not learn the other.
-        preopen(&mut wasi, host, guest, permissions)
+        preopen(&mut sandbox.wasi, host, guest, permissions)
             .map_err(|error| refused(guest.clone(), error.root_cause().to_string()))?;
     }
-    Ok(wasi)
+    Ok(sandbox)
 }
 
 /// The same for a guest that was granted no directory, where nothing can fail.
-pub(crate) fn without_directories(actor: &Arc<Shared>) -> WasiCtxBuilder {
+pub(crate) fn without_directories(actor: &Arc<Shared>) -> Sandbox<WasiCtxBuilder> {
+    let output = [LogLevel::Info, LogLevel::Warning].map(|level| Output::new(actor.clone(), level));
     let mut wasi = WasiCtxBuilder::new();
+    let [stdout, stderr] = output.clone();
     wasi.arg(PROGRAM)
         .args(&actor.grants.arguments)
         .envs(&actor.grants.environment)
-        .stdout(Output::new(actor.clone(), LogLevel::Info))
-        .stderr(Output::new(actor.clone(), LogLevel::Warning));
-    wasi
+        .stdout(stdout)
+        .stderr(stderr);
+    Sandbox { wasi, output }
 }
 
 fn preopen(

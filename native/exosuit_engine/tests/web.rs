@@ -15,7 +15,7 @@ use exosuit_core::{
     Answer, Body, Code, Context, Deliver, Error, Exchange, Invocation, Lease, Origin, Payload,
     Reply, Target, Value,
 };
-use exosuit_engine::{Actor, Directory, WasiGrants};
+use exosuit_engine::{Actor, Directory, Instances, WasiGrants};
 use http::{Request, Response};
 use http_body::{Body as HttpBody, Frame};
 use http_body_util::{BodyExt, Empty, Full};
@@ -495,5 +495,101 @@ async fn what_answers_no_http_says_so() -> Result<()> {
     let error = send(&calculator, get("/")).await.map(drop);
     let error = error.expect_err("no handler");
     assert_says(&error, Code::UnknownOperation, &["incoming-handler"]);
+    Ok(())
+}
+
+async fn warm() -> Result<Actor> {
+    let instances = Instances::Warm {
+        pool: 2,
+        calls: 100,
+        idle: Duration::from_hours(1),
+    };
+    let world = World {
+        instances,
+        ..World::new()?
+    };
+    world.component("web").await
+}
+
+async fn count(web: &Actor) -> Result<String> {
+    Ok(text(web, "/count").await?.1)
+}
+
+#[tokio::test]
+async fn a_warm_instance_is_busy_until_it_has_sent_its_body() -> Result<()> {
+    let web = warm().await?;
+    assert_eq!(count(&web).await?, "1");
+
+    let (sender, body) = parts();
+    let request = Request::post("/echo").header("host", "web.test");
+    let mut back = send(&web, request.body(body)?).await?.into_body();
+    // Another one, which then waits for what comes.
+    assert_eq!(count(&web).await?, "1");
+    assert_eq!(count(&web).await?, "2");
+
+    sender.send("part".into()).await?;
+    back.frame().await.context("no end yet")??;
+    assert_eq!(count(&web).await?, "3");
+
+    drop(sender);
+    assert!(back.frame().await.is_none());
+    assert_eq!(count(&web).await?, "2", "the first is back");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_reader_who_takes_its_time_keeps_no_instance_that_has_sent_all() -> Result<()> {
+    let web = warm().await?;
+    assert_eq!(count(&web).await?, "1");
+    let unread = send(&web, get("/hello")).await?;
+    assert_eq!(count(&web).await?, "2");
+    let body = unread.into_body().collect().await?.to_bytes();
+    assert_eq!(body, "Hello, world!\n");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_guest_that_fails_or_forgets_or_is_left_is_not_kept() -> Result<()> {
+    let web = warm().await?;
+    for path in ["/trap", "/half"] {
+        assert_eq!(count(&web).await?, "1", "before {path}");
+        let whole = async { send(&web, get(path)).await?.into_body().collect().await };
+        assert!(whole.await.is_err(), "{path} was answered");
+    }
+    assert_eq!(count(&web).await?, "1");
+    // Nobody will ever end that body: it ends with the guest.
+    assert_eq!(text(&web, "/forget").await?.1, "0123456789");
+    for _ in 0..2 {
+        assert_eq!(count(&web).await?, "1");
+        let soon = Instant::now() + Duration::from_millis(50);
+        let late = web.deliver(call(get("/spin"), soon, Lease::default()));
+        assert_eq!(
+            late.await.map(drop).expect_err("no answer").code,
+            Code::Deadline
+        );
+    }
+    assert_eq!(count(&web).await?, "1");
+    drop(send(&web, get("/stream?bytes=1000000")).await?);
+    assert_eq!(count(&web).await?, "1");
+
+    let error = send(&web, get("/no-response")).await.map(drop);
+    assert_eq!(error.expect_err("no answer").code, Code::Guest);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_lease_that_is_withdrawn_ends_a_warm_guest() -> Result<()> {
+    let web = warm().await?;
+    assert_eq!(count(&web).await?, "1");
+    let (lent, token, dropped) = lease();
+    let (_sender, body) = parts();
+    let request = Request::post("/echo").header("host", "web.test");
+    let call = call(request.body(body)?, far(), lent);
+    let response = web.deliver(call).await?.into_http()?;
+    token.cancel();
+    let error = response.into_body().collect().await.map(drop);
+    assert_eq!(error.expect_err("an end").code, Code::Dropped);
+    assert_eq!(dropped.load(SeqCst), 1);
+    assert_eq!(count(&web).await?, "1");
     Ok(())
 }

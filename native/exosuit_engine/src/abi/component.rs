@@ -1,14 +1,16 @@
 //! Components: WASI 0.2, `wasi:http`, the further packages of `exosuit_wit`, and links.
 //!
-//! A call is a fresh instance and one function of it: [`incoming`] answers HTTP, with a body that it
-//! may still be [`sending`] then, [`command`] runs a program, [`function`] calls any other export. What an instance uses goes out through its
-//! [`caller`]: [`outgoing`] for HTTP, [`keyvalue`], [`host`] for configuration and log, and
-//! [`imports`] for interfaces that only links know. [`value`] holds what passes there.
+//! A call is one function of a [`guest`]: [`incoming`] answers HTTP, with a body that is then still
+//! [`streaming`] while the guest is [`sending`] it, [`command`] runs a program, [`function`] calls any
+//! other export. What an instance uses goes out through its [`caller`]: [`outgoing`] for HTTP,
+//! [`keyvalue`], [`host`] for configuration and log, and [`imports`] for interfaces that only links
+//! know. [`value`] holds what passes there.
 
 mod body;
 mod caller;
 mod command;
 mod function;
+mod guest;
 mod host;
 mod imports;
 mod incoming;
@@ -16,21 +18,23 @@ mod keyvalue;
 mod outgoing;
 mod sending;
 mod state;
+mod streaming;
 mod value;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use exosuit_core::{Context, Invocation, Payload, Reply, Value};
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
-use wasmtime_wasi_http::p2::bindings::ProxyPre;
+use wasmtime_wasi_http::p2::bindings::ProxyIndices;
 
 use self::function::Functions;
 use self::state::State;
+use super::{Pool, Seat};
 use crate::Error;
 use crate::actor::Shared;
-use crate::explain::explain;
 
+pub(crate) use self::guest::Guest;
 pub(super) use self::imports::linker;
 
 pub(super) type Linker = wasmtime::component::Linker<State>;
@@ -40,7 +44,7 @@ pub(crate) struct Prepared {
     instance: InstancePre<State>,
     functions: Functions,
     /// What answers HTTP, if it does.
-    handler: Option<ProxyPre<State>>,
+    handler: Option<ProxyIndices>,
 }
 
 impl Prepared {
@@ -50,62 +54,83 @@ impl Prepared {
         let instance = instance.map_err(|error| unlinked(&error))?;
         Ok(Self {
             functions: Functions::of(component),
-            handler: ProxyPre::new(instance.clone()).ok(),
+            handler: ProxyIndices::new(&instance).ok(),
             instance,
         })
     }
 
-    pub(super) async fn call(&self, actor: &Arc<Shared>, call: Invocation) -> Result<Reply, Error> {
+    pub(super) async fn call(
+        self: &Arc<Self>,
+        actor: &Arc<Shared>,
+        pool: &Weak<Pool>,
+        call: Invocation,
+    ) -> Result<Reply, Error> {
         let Invocation {
             operation,
             payload,
             context,
             ..
         } = call;
-        match payload {
+        let arguments = match payload {
             Payload::Http(exchange) => {
-                let handler = self.handler.as_ref().ok_or_else(no_handler)?;
-                incoming::handle(handler, actor, context, *exchange).await
+                return incoming::handle(self, actor, pool, context, *exchange).await;
             }
-            Payload::Bytes(bytes) => {
-                let index = self.functions.find(&operation)?;
-                if command::is_run(&operation) {
-                    return command::run(&self.instance, index, actor, context, bytes).await;
+            Payload::Bytes(bytes) => Arguments::Bytes(bytes),
+            Payload::Values(values) => Arguments::Values(values),
+        };
+        let index = self.functions.find(&operation)?;
+        match arguments {
+            Arguments::Bytes(input) if command::is_run(&operation) => {
+                command::run(&self.instance, index, actor, context, input).await
+            }
+            arguments => {
+                let (seat, mut guest) = self.guest(actor, pool, context).await?;
+                let answer = guest.call(index, arguments).await;
+                if answer.as_ref().err().is_none_or(Error::is_an_answer) {
+                    guest.leave(seat);
                 }
-                self.function(actor, context, index, Arguments::Bytes(bytes))
-                    .await
-            }
-            Payload::Values(values) => {
-                let index = self.functions.find(&operation)?;
-                self.function(actor, context, index, Arguments::Values(values))
-                    .await
+                answer
             }
         }
     }
 
-    async fn function(
+    /// An instance for a call, and where it is left.
+    async fn guest(
         &self,
         actor: &Arc<Shared>,
+        pool: &Weak<Pool>,
         context: Context,
+    ) -> Result<(Seat, Guest), Error> {
+        let (seat, rested) = Seat::take(pool);
+        let guest = match rested {
+            Some(super::Guest::Component(rested)) => rested.with(context),
+            _ => Guest::new(&self.instance, actor, context).await?,
+        };
+        Ok((seat, guest))
+    }
+}
+
+impl Guest {
+    /// Calls a function.
+    async fn call(
+        &mut self,
         index: &ComponentExportIndex,
         arguments: Arguments,
     ) -> Result<Reply, Error> {
-        let state = State::new(actor, context)?;
-        let mut store = state.into_store(self.instance.engine());
+        let Self { store, instance } = self;
         let called = async {
-            let instance = self.instance.instantiate_async(&mut store).await?;
-            let function = function::function(&mut store, instance, index)?;
+            let function = function::function(store, *instance, index)?;
             match arguments {
-                Arguments::Bytes(bytes) => {
-                    function::call_with_bytes(&mut store, function, &bytes).await
-                }
+                Arguments::Bytes(bytes) => function::call_with_bytes(store, function, &bytes).await,
                 Arguments::Values(values) => {
-                    function::call_with_values(&mut store, function, values).await
+                    function::call_with_values(store, function, values).await
                 }
             }
         };
         let called = called.await;
-        called.map_err(|error| explain(&error, &store.data().limiter))
+        let state = self.store.data();
+        state.conclude();
+        called.map_err(|error| state.explain(&error))
     }
 }
 
@@ -113,13 +138,6 @@ impl Prepared {
 enum Arguments {
     Bytes(Bytes),
     Values(Vec<Value>),
-}
-
-fn no_handler() -> Error {
-    Error::UnknownOperation(
-        "the component does not answer HTTP: it exports no wasi:http/incoming-handler of 0.2"
-            .to_owned(),
-    )
 }
 
 fn unlinked(error: &wasmtime::Error) -> Error {

@@ -1,12 +1,12 @@
-//! The store of a call, of either ABI: it gives way at the end of each slice, traps at the
-//! deadline, and holds its guest to the limits.
+//! The store of an instance, of either ABI: it gives way at the end of each slice, traps at the
+//! deadline of the call that it serves, and holds its guest to the limits.
 
 use std::time::Instant;
 
 use wasmtime::{Store, UpdateDeadline};
 
-use crate::Error;
 use crate::limiter::Limiter;
+use crate::{Engine, Error};
 
 /// Ticks of the epoch until a guest gives others their turn.
 const SLICE: u64 = 1;
@@ -14,19 +14,19 @@ const SLICE: u64 = 1;
 /// What a store holds of either ABI.
 pub(super) trait Limited: Send + 'static {
     fn limiter(&mut self) -> &mut Limiter;
+
+    /// That of the call.
+    fn deadline(&self) -> Instant;
 }
 
-/// A store that gives way at the end of each slice and traps at the deadline.
-pub(super) fn bounded<T: Limited>(
-    engine: &wasmtime::Engine,
-    data: T,
-    deadline: Instant,
-) -> Store<T> {
-    let mut store = Store::new(engine, data);
+/// A store for a fresh instance.
+pub(super) fn bounded<T: Limited>(engine: &Engine, data: T) -> Store<T> {
+    engine.make_room();
+    let mut store = Store::new(engine.wasmtime(), data);
     store.limiter(|data| data.limiter());
     store.set_epoch_deadline(SLICE);
-    store.epoch_deadline_callback(move |_| {
-        if Instant::now() >= deadline {
+    store.epoch_deadline_callback(move |store| {
+        if Instant::now() >= store.data().deadline() {
             return Err(Error::Deadline.into());
         }
         // Tokio's way to yield lets its timers and sockets have their turn as well; wasmtime's
@@ -35,4 +35,10 @@ pub(super) fn bounded<T: Limited>(
         Ok(UpdateDeadline::YieldCustom(SLICE, turn))
     });
     store
+}
+
+/// A whole slice and no limit reached, for another call.
+pub(super) fn renew<T: Limited>(store: &mut Store<T>) {
+    store.set_epoch_deadline(SLICE);
+    store.data_mut().limiter().forget();
 }

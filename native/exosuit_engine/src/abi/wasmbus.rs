@@ -1,27 +1,28 @@
 //! The wasmbus ABI: operation and payload in, response or error out, over nine imports.
 //!
-//! A call is a fresh instance, its `_initialize` and `_start` where there are any, and then
+//! An instance begins with its `_initialize` and `_start`, where there are any; each of its calls is a
 //! `__guest_call`. [`imports`] is what the guest sees of its host, [`memory`] how the two exchange
-//! bytes, [`state`] what a call knows.
+//! bytes, [`state`] what an instance and its call know.
 
 mod imports;
 mod memory;
 mod state;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use exosuit_core::Invocation;
 use wasmtime::{
-    ExternType, FuncType, Instance, InstancePre, ModuleExport, Store, ValType, WasmParams,
-    WasmResults,
+    ExternType, FuncType, Instance, InstancePre, ModuleExport, Store, TypedFunc, ValType,
+    WasmParams, WasmResults,
 };
 use wasmtime_wasi::I32Exit;
 
-use self::state::State;
+use self::state::{Call, State};
+use super::store::{bounded, renew};
+use super::{Pool, Seat};
 use crate::Error;
 use crate::actor::Shared;
-use crate::explain::explain;
 
 pub(super) use self::imports::linker;
 
@@ -61,44 +62,81 @@ impl Prepared {
         })
     }
 
-    pub(super) async fn call(&self, actor: &Arc<Shared>, call: Invocation) -> Result<Bytes, Error> {
-        let lengths = (
-            addressable("the operation", call.operation.len())?,
-            addressable(
-                "the payload",
-                call.payload.bytes().map_err(Error::Host)?.len(),
-            )?,
-        );
+    pub(super) async fn call(
+        &self,
+        actor: &Arc<Shared>,
+        pool: &Weak<Pool>,
+        invocation: Invocation,
+    ) -> Result<Bytes, Error> {
+        let call = Call::new(invocation)?;
+        let lengths = call.lengths()?;
+        let (seat, rested) = Seat::take(pool);
+        let mut guest = match rested {
+            Some(super::Guest::Wasmbus(rested)) => rested.with(call),
+            _ => self.guest(actor, call).await?,
+        };
+        let answer = guest.call(lengths).await?;
+        seat.leave(super::Guest::Wasmbus(guest));
+        answer
+    }
+
+    /// A fresh instance.
+    async fn guest(&self, actor: &Arc<Shared>, call: Call) -> Result<Guest, Error> {
         let state = State::new(actor, call, self.memory)?;
-        let mut store = state.into_store(self.instance.module().engine());
-        match self.run(&mut store, lengths).await {
-            Ok(code) => store.data_mut().conclude(code),
-            Err(error) => Err(explain(&error, &store.data().limiter)),
+        let mut store = bounded(actor.module.engine(), state);
+        match self.start(&mut store).await {
+            Ok(guest_call) => Ok(Guest { store, guest_call }),
+            Err(error) => Err(store.data().explain(&error)),
         }
     }
 
-    async fn run(&self, store: &mut Store<State>, lengths: (u32, u32)) -> wasmtime::Result<u32> {
+    async fn start(&self, store: &mut Store<State>) -> wasmtime::Result<Answering> {
         let instance = self.instance.instantiate_async(&mut *store).await?;
         for export in &self.before {
-            let ended = invoke::<(), ()>(store, instance, export, ()).await;
+            let function = exported::<(), ()>(store, instance, export)?;
+            let ended = function.call_async(&mut *store, ()).await;
             ended.or_else(exited_well)?;
         }
-        invoke(store, instance, &self.guest_call, lengths).await
+        exported(store, instance, &self.guest_call)
     }
 }
 
-async fn invoke<P: WasmParams + Sync, R: WasmResults + Sync>(
+/// The guest's `__guest_call`.
+type Answering = TypedFunc<(u32, u32), u32>;
+
+/// An instance that is ready for a call, or serves one.
+pub(crate) struct Guest {
+    store: Store<State>,
+    guest_call: Answering,
+}
+
+impl Guest {
+    fn with(mut self, call: Call) -> Self {
+        renew(&mut self.store);
+        self.store.data_mut().call = call;
+        self
+    }
+
+    /// What the call comes to. The outer error is that of a guest that did not return: it cannot
+    /// serve another.
+    async fn call(&mut self, lengths: (u32, u32)) -> Result<Result<Bytes, Error>, Error> {
+        match self.guest_call.call_async(&mut self.store, lengths).await {
+            Ok(code) => Ok(self.store.data_mut().conclude(code)),
+            Err(error) => Err(self.store.data().explain(&error)),
+        }
+    }
+}
+
+fn exported<P: WasmParams, R: WasmResults>(
     store: &mut Store<State>,
     instance: Instance,
     export: &ModuleExport,
-    parameters: P,
-) -> wasmtime::Result<R> {
+) -> wasmtime::Result<TypedFunc<P, R>> {
     let function = instance
         .get_module_export(&mut *store, export)
         .and_then(wasmtime::Extern::into_func)
         .ok_or_else(|| wasmtime::format_err!("an export that was there is gone"))?;
-    let function = function.typed::<P, R>(&*store)?;
-    function.call_async(store, parameters).await
+    function.typed::<P, R>(&*store)
 }
 
 /// A `_start` that ends by `exit(0)` has done its work.
@@ -107,10 +145,6 @@ fn exited_well(error: wasmtime::Error) -> wasmtime::Result<()> {
         Some(I32Exit(0)) => Ok(()),
         _ => Err(error),
     }
-}
-
-fn addressable(what: &'static str, size: usize) -> Result<u32, Error> {
-    u32::try_from(size).map_err(|_| Error::Unaddressable { what, size })
 }
 
 fn check_memory(module: &wasmtime::Module) -> Result<(), Error> {

@@ -46,6 +46,7 @@ pub(crate) struct World {
     pub(crate) log: Arc<Log>,
     pub(crate) gate: Arc<LogGate>,
     pub(crate) limits: Limits,
+    pub(crate) instances: Instances,
     pub(crate) config: BTreeMap<String, String>,
     pub(crate) grants: WasiGrants,
 }
@@ -82,6 +83,7 @@ impl World {
             gate: Arc::new(LogGate::new(log.clone(), 1, 100)),
             log,
             limits: Limits::default(),
+            instances: Instances::default(),
             config: BTreeMap::new(),
             grants: WasiGrants::default(),
         }
@@ -115,7 +117,7 @@ impl World {
         let options = ActorOptions {
             id: id("tested"),
             limits: self.limits,
-            instances: Instances::Ephemeral,
+            instances: self.instances,
             config: self.config.clone(),
             grants: self.grants.clone(),
             outbound: Arc::downgrade(&self.host),

@@ -1,5 +1,5 @@
 //! `wasi:cli/run`: a program that runs once, with the payload as its input and its output as the
-//! answer.
+//! answer. An instance of its own, whatever else the component does.
 
 use std::sync::Arc;
 
@@ -9,10 +9,10 @@ use wasmtime::component::{ComponentExportIndex, InstancePre};
 use wasmtime_wasi::I32Exit;
 use wasmtime_wasi::p2::pipe::{MemoryInputPipe, MemoryOutputPipe};
 
+use super::super::store::bounded;
 use super::function::function;
 use super::state::State;
 use crate::actor::Shared;
-use crate::explain::explain;
 use crate::{Error, sandbox};
 
 /// The interface that such a program exports.
@@ -34,11 +34,12 @@ pub(super) async fn run(
     input: Bytes,
 ) -> Result<Reply, Error> {
     let output = MemoryOutputPipe::new(actor.limits.message_bytes);
-    let mut wasi = sandbox::open(actor)?;
+    let mut sandbox = sandbox::open(actor)?;
+    let wasi = &mut sandbox.wasi;
     wasi.stdin(MemoryInputPipe::new(input))
         .stdout(output.clone());
-    let state = State::with(actor, context, Some(wasi));
-    let mut store = state.into_store(instance.engine());
+    let state = State::with(actor, context, Some(sandbox));
+    let mut store = bounded(actor.module.engine(), state);
     let ended = async {
         let instance = instance.instantiate_async(&mut store).await?;
         let run = function(&mut store, instance, index)?;
@@ -53,7 +54,7 @@ pub(super) async fn run(
             Some(I32Exit(status)) => Err(Error::Guest(format!(
                 "the program exited with status {status}"
             ))),
-            None => Err(explain(&error, &store.data().limiter)),
+            None => Err(store.data().explain(&error)),
         },
     }
 }

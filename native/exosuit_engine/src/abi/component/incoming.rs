@@ -2,38 +2,39 @@
 //!
 //! The guest has no task of its own. Until it has set the response, whoever waits for that runs it;
 //! from then on whoever reads the body does. When the whole body has been read and the guest goes
-//! on, it gets a task to finish in.
+//! on, it gets a task to finish in. A warm one can serve again as soon as it has returned.
 
 use std::convert::Infallible;
 use std::future::{Future, pending, poll_fn};
-use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::task::{Context as TaskContext, Poll};
+use std::pin::pin;
+use std::sync::{Arc, Weak};
+use std::task::Poll;
 
-use bytes::Bytes;
 use exosuit_core::{Body, Context, Error as CallError, Exchange, Lease, Reply, bounded};
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, Method};
-use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt;
 use tokio::sync::oneshot::{self, Sender};
-use wasmtime_wasi_http::p2::bindings::ProxyPre;
 use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
 use wasmtime_wasi_http::{WasiHttpView, p2::body::HyperOutgoingBody};
 
+use super::super::Pool;
+use super::Prepared;
 use super::body::{from_guest, to_guest};
+use super::guest::{Guest, Returned};
 use super::sending::{Run, Sending};
-use super::state::State;
+use super::streaming::{Streaming, Work};
 use crate::Error;
 use crate::actor::{Settled, Shared, ticking};
-use crate::explain::{MAX_TEXT, cut, explain};
+use crate::explain::{MAX_TEXT, cut};
 
 type Head = Result<http::Response<HyperOutgoingBody>, ErrorCode>;
 
 /// Answers a request.
 pub(super) async fn handle(
-    handler: &ProxyPre<State>,
+    prepared: &Arc<Prepared>,
     actor: &Arc<Shared>,
+    pool: &Weak<Pool>,
     context: Context,
     exchange: Exchange,
 ) -> Result<Reply, Error> {
@@ -46,8 +47,15 @@ pub(super) async fn handle(
         error
     };
     let (set, head) = oneshot::channel();
-    let guest = serve(handler.clone(), Arc::clone(actor), context, request, set);
+    let call = Serving {
+        prepared: Arc::clone(prepared),
+        actor: Arc::clone(actor),
+        pool: Weak::clone(pool),
+        context,
+    };
+    let guest = call.serve(request, set);
     let mut run = Some(run(Arc::clone(actor), context, lease, guest));
+    let mut returned = None;
 
     // The guest runs until it has set the response; it may have ended with that.
     let mut head = pin!(head);
@@ -56,16 +64,27 @@ pub(super) async fn handle(
             && let Poll::Ready(ended) = running.as_mut().poll(task)
         {
             run = None;
-            if let Err(error) = ended {
-                return Poll::Ready(Err(Error::Host(error)));
+            match ended {
+                Ok(guest) => returned = guest,
+                Err(error) => return Poll::Ready(Err(Error::Host(error))),
             }
         }
-        head.as_mut().poll(task).map(Ok)
+        let polled = head.as_mut().poll(task).map(Ok);
+        if polled.is_pending() && returned.take().is_some() {
+            // It has kept what it was to answer with, and has gone with that.
+            return head.as_mut().poll(task).map(Ok);
+        }
+        polled
     });
     let response = match head.await? {
         Ok(Ok(response)) => response,
-        Ok(Err(code)) => return Err(refused(&code)),
-        Err(_) => return Err(Error::Guest("the guest set no response".to_owned())),
+        unset => {
+            returned.into_iter().for_each(Returned::leave);
+            return Err(match unset {
+                Ok(Err(code)) => refused(&code),
+                _ => Error::Guest("the guest set no response".to_owned()),
+            });
+        }
     };
     let (parts, body) = response.into_parts();
     let left = if headless {
@@ -73,12 +92,11 @@ pub(super) async fn handle(
     } else {
         length(&parts.headers)
     };
-    let body = Streaming {
-        body: from_guest(body),
-        guest: run.map(|run| Sending::new(run, end)),
-        left,
-        actor: Arc::clone(actor),
+    let guest = match run {
+        Some(run) => Work::Goes(Sending::new(run, end)),
+        None => Work::Done(returned),
     };
+    let body = Streaming::new(from_guest(body), left, guest, Arc::clone(actor));
     Ok(Reply::Http(Box::new(http::Response::from_parts(
         parts,
         body.boxed(),
@@ -96,7 +114,7 @@ fn run(
     actor: Arc<Shared>,
     context: Context,
     lease: Lease,
-    guest: impl Future<Output = Result<(), CallError>> + Send + 'static,
+    guest: impl Future<Output = Result<Option<Returned>, CallError>> + Send + 'static,
 ) -> Run {
     Box::pin(async move {
         let _settled = Settled(&actor);
@@ -109,86 +127,51 @@ fn run(
     })
 }
 
-async fn serve(
-    handler: ProxyPre<State>,
+/// A call that outlives whoever made it.
+struct Serving {
+    prepared: Arc<Prepared>,
     actor: Arc<Shared>,
+    pool: Weak<Pool>,
     context: Context,
-    request: http::Request<Body>,
-    set: Sender<Head>,
-) -> Result<(), CallError> {
-    let state = State::new(&actor, context)?;
-    let mut store = state.into_store(handler.engine());
-    let served = async {
-        let request = request.map(|body| to_guest(body, None));
-        let mut http = store.data_mut().http();
-        let request = http.new_incoming_request(Scheme::Http, request)?;
-        let response = http.new_response_outparam(set)?;
-        let proxy = handler.instantiate_async(&mut store).await?;
-        let handler = proxy.wasi_http_incoming_handler();
-        handler.call_handle(&mut store, request, response).await
-    };
-    match served.await {
-        Ok(()) => Ok(()),
-        Err(error) => Err(explain(&error, &store.data().limiter).into()),
+}
+
+impl Serving {
+    /// Runs the guest until it returns; gives it back if it may serve again.
+    async fn serve(
+        self,
+        request: http::Request<Body>,
+        head: Sender<Head>,
+    ) -> Result<Option<Returned>, CallError> {
+        let handler = self.prepared.handler.as_ref().ok_or_else(no_handler)?;
+        let guest = self.prepared.guest(&self.actor, &self.pool, self.context);
+        let (seat, mut guest) = guest.await?;
+        let Guest { store, instance } = &mut guest;
+        let served = async {
+            let request = request.map(|body| to_guest(body, None));
+            let mut http = store.data_mut().http();
+            let request = http.new_incoming_request(Scheme::Http, request)?;
+            let response = http.new_response_outparam(head)?;
+            let proxy = handler.load(&mut *store, instance)?;
+            let handler = proxy.wasi_http_incoming_handler();
+            handler.call_handle(store, request, response).await
+        };
+        let served = served.await;
+        let state = guest.store.data();
+        state.conclude();
+        match served {
+            Ok(()) => Ok(seat.is_kept().then_some(Returned { guest, seat })),
+            Err(error) => Err(state.explain(&error).into()),
+        }
     }
+}
+
+fn no_handler() -> Error {
+    Error::UnknownOperation(
+        "the component does not answer HTTP: it exports no wasi:http/incoming-handler of 0.2"
+            .to_owned(),
+    )
 }
 
 fn length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
-/// The body of a response, with the guest that sends it.
-struct Streaming {
-    body: Body,
-    guest: Option<Sending>,
-    /// What is still to be sent of an announced length; without one, until the end has been read.
-    left: Option<u64>,
-    actor: Arc<Shared>,
-}
-
-impl Streaming {
-    fn count(&mut self, frame: &Frame<Bytes>) {
-        let sent = frame.data_ref().map_or(0, |data| data.len() as u64);
-        self.left = self.left.map(|left| left.saturating_sub(sent));
-    }
-}
-
-impl HttpBody for Streaming {
-    type Data = Bytes;
-    type Error = CallError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        task: &mut TaskContext<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, CallError>>> {
-        if let Some(guest) = &self.guest
-            && let Poll::Ready(ended) = guest.poll(task)
-        {
-            self.guest = None;
-            if let Err(error) = ended {
-                return Poll::Ready(Some(Err(error)));
-            }
-        }
-        let frame = Pin::new(&mut self.body).poll_frame(task);
-        match &frame {
-            Poll::Ready(None) => self.left = Some(0),
-            Poll::Ready(Some(Ok(frame))) => self.count(frame),
-            _ => {}
-        }
-        frame
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-impl Drop for Streaming {
-    /// A guest whose reader has gone before the end has nobody to work for. One whose reader has
-    /// all there is may have something left to do.
-    fn drop(&mut self) {
-        if let (Some(guest), Some(0)) = (&self.guest, self.left) {
-            guest.finish(Arc::clone(&self.actor));
-        }
-    }
 }

@@ -15,10 +15,11 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
+use super::guest::Returned;
 use crate::actor::Shared;
 
-/// A guest at work, until it has returned.
-pub(super) type Run = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
+/// A guest at work, until it has returned. One that may serve again is given back.
+pub(super) type Run = Pin<Box<dyn Future<Output = Result<Option<Returned>, Error>> + Send>>;
 
 /// The guest, until it is dropped.
 pub(super) struct Sending {
@@ -50,7 +51,7 @@ impl Sending {
     }
 
     /// Runs the guest for a while. Ready when it has returned.
-    pub(super) fn poll(&self, task: &mut TaskContext<'_>) -> Poll<Result<(), Error>> {
+    pub(super) fn poll(&self, task: &mut TaskContext<'_>) -> Poll<Result<Option<Returned>, Error>> {
         let mut guest = self.guest.lock();
         let ended = match &mut *guest {
             Guest::Runs(run, reader) => match run.as_mut().poll(task) {
@@ -60,7 +61,7 @@ impl Sending {
                     return Poll::Pending;
                 }
             },
-            Guest::Ended(why) => why.take().map_or(Ok(()), Err),
+            Guest::Ended(why) => why.take().map_or(Ok(None), Err),
         };
         *guest = Guest::Ended(None);
         Poll::Ready(ended)
@@ -70,9 +71,12 @@ impl Sending {
     pub(super) fn finish(&self, actor: Arc<Shared>) {
         if let Guest::Runs(run, _reader) = self.take() {
             self.runtime.spawn(async move {
-                if let Err(error) = run.await {
-                    let text = format!("the guest failed after its response: {error}");
-                    actor.log.write(&actor.id, LogLevel::Error, &text);
+                match run.await {
+                    Ok(returned) => returned.into_iter().for_each(Returned::leave),
+                    Err(error) => {
+                        let text = format!("the guest failed after its response: {error}");
+                        actor.log.write(&actor.id, LogLevel::Error, &text);
+                    }
                 }
             });
         }

@@ -1,17 +1,19 @@
-//! What one call knows: the data of its store, as WASI and the other imports see it.
+//! What an instance and the call that it serves know: the data of its store, as WASI and the other
+//! imports see it.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use exosuit_core::Context;
-use wasmtime::Store;
 use wasmtime_wasi::{ResourceTable, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-use super::super::store::{Limited, bounded};
+use super::super::store::Limited;
 use super::caller::Caller;
 use crate::actor::Shared;
 use crate::limiter::Limiter;
-use crate::{Error, sandbox};
+use crate::sandbox::{self, Sandbox};
+use crate::{Error, explain};
 
 /// How many things the host keeps for a guest: streams, headers, requests under way. With the bounds
 /// on the size of each, all of them are no more than what guests have of memory.
@@ -20,14 +22,14 @@ const MAX_RESOURCES: usize = 4_096;
 /// The size of one collection of headers, as it is kept.
 const MAX_FIELDS: usize = 64 << 10;
 
-/// What one call knows.
+/// What an instance knows, and of its call: who calls.
 pub(crate) struct State {
     pub(super) caller: Caller,
     pub(super) limiter: Limiter,
     pub(super) table: ResourceTable,
     /// Made when the guest first uses it: most import more of WASI than they call. Where it may
     /// fail, it is made before the guest runs.
-    wasi: Option<Box<WasiCtx>>,
+    wasi: Option<Box<Sandbox<WasiCtx>>>,
     http: WasiHttpCtx,
 }
 
@@ -44,7 +46,7 @@ impl State {
     pub(super) fn with(
         actor: &Arc<Shared>,
         context: Context,
-        wasi: Option<WasiCtxBuilder>,
+        wasi: Option<Sandbox<WasiCtxBuilder>>,
     ) -> Self {
         let actor = Arc::clone(actor);
         let mut table = ResourceTable::new();
@@ -55,15 +57,26 @@ impl State {
             limiter: Limiter::new(actor.limits),
             caller: Caller { actor, context },
             table,
-            wasi: wasi.map(|mut wasi| Box::new(wasi.build())),
+            wasi: wasi.map(|wasi| Box::new(wasi.build(WasiCtxBuilder::build))),
             http,
         }
     }
 
-    /// A store for this call.
-    pub(super) fn into_store(self, engine: &wasmtime::Engine) -> Store<Self> {
-        let deadline = self.caller.context.deadline;
-        bounded(engine, self, deadline)
+    /// Goes on with another call. What the guest holds of the last one is its own.
+    pub(super) fn serve(&mut self, context: Context) {
+        self.caller.context = context;
+    }
+
+    /// The guest has returned.
+    pub(super) fn conclude(&self) {
+        if let Some(sandbox) = &self.wasi {
+            sandbox.end_lines();
+        }
+    }
+
+    /// Why the guest did not return.
+    pub(super) fn explain(&self, error: &wasmtime::Error) -> Error {
+        explain::explain(error, &self.limiter)
     }
 }
 
@@ -71,14 +84,21 @@ impl Limited for State {
     fn limiter(&mut self) -> &mut Limiter {
         &mut self.limiter
     }
+
+    fn deadline(&self) -> Instant {
+        self.caller.context.deadline
+    }
 }
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         let actor = &self.caller.actor;
-        let sandbox = || Box::new(sandbox::without_directories(actor).build());
+        let sandbox = || {
+            let sandbox = sandbox::without_directories(actor);
+            Box::new(sandbox.build(WasiCtxBuilder::build))
+        };
         WasiCtxView {
-            ctx: self.wasi.get_or_insert_with(sandbox),
+            ctx: &mut self.wasi.get_or_insert_with(sandbox).wasi,
             table: &mut self.table,
         }
     }

@@ -39,7 +39,7 @@ fn link(linker: &mut Linker) -> wasmtime::Result<()> {
         .func_wrap(
             MODULE,
             "__host_response_len",
-            |caller: Caller<'_, State>| length(caller.data().host_response.len()),
+            |caller: Caller<'_, State>| length(caller.data().call.host_response.len()),
         )?
         .func_wrap(MODULE, "__host_response", host_response)?
         .func_wrap(MODULE, "__host_error_len", |caller: Caller<'_, State>| {
@@ -63,7 +63,7 @@ fn guest_request(
     };
     let (memory, state) = memory(&mut caller)?;
     range("an operation", operation).write(memory, state.call.operation.as_bytes())?;
-    range("a payload", payload).write(memory, state.call.payload.bytes()?)?;
+    range("a payload", payload).write(memory, &state.call.payload)?;
     Ok(())
 }
 
@@ -79,7 +79,7 @@ fn guest_response(
         pointer,
     };
     let (memory, state) = memory(&mut caller)?;
-    state.response = message(range, memory, length, state)?;
+    state.call.response = message(range, memory, length, state)?;
     Ok(())
 }
 
@@ -92,7 +92,7 @@ fn guest_error(mut caller: Caller<'_, State>, pointer: u32, length: u32) -> wasm
     };
     let (memory, state) = memory(&mut caller)?;
     let text = String::from_utf8_lossy(range.read(memory, length)?);
-    state.error = Some(cut(&text, MAX_ERROR).to_owned());
+    state.call.error = Some(cut(&text, MAX_ERROR).to_owned());
     Ok(())
 }
 
@@ -102,20 +102,20 @@ type HostCall = (u32, u32, u32, u32, u32, u32, u32, u32);
 /// Calls out. The guest's fiber waits for the answer, no thread does.
 async fn host_call(mut caller: Caller<'_, State>, call: HostCall) -> wasmtime::Result<i32> {
     let invocation = outgoing(&mut caller, call)?;
-    let state = caller.data_mut();
-    state.host_response = Bytes::new();
-    state.host_error = None;
+    let State { actor, call, .. } = caller.data_mut();
+    call.host_response = Bytes::new();
+    call.host_error = None;
 
-    let answer = state.actor.call_out(invocation).await;
+    let answer = actor.call_out(invocation).await;
 
-    let state = caller.data_mut();
+    let call = &mut caller.data_mut().call;
     match answer.and_then(Reply::into_bytes) {
         Ok(response) => {
-            state.host_response = response;
+            call.host_response = response;
             Ok(DONE)
         }
         Err(error) => {
-            state.host_error = Some(error);
+            call.host_error = Some(error);
             Ok(FAILED)
         }
     }
@@ -151,7 +151,7 @@ fn host_response(mut caller: Caller<'_, State>, pointer: u32) -> wasmtime::Resul
         pointer,
     };
     let (memory, state) = memory(&mut caller)?;
-    let response = std::mem::take(&mut state.host_response);
+    let response = std::mem::take(&mut state.call.host_response);
     range.write(memory, &response)?;
     Ok(())
 }
@@ -161,7 +161,7 @@ fn length(bytes: usize) -> wasmtime::Result<u32> {
 }
 
 fn host_error_length(state: &State) -> usize {
-    let error = state.host_error.as_ref();
+    let error = state.call.host_error.as_ref();
     error.map_or(0, |error| error.to_string().len())
 }
 
@@ -173,7 +173,7 @@ fn host_error(mut caller: Caller<'_, State>, pointer: u32) -> wasmtime::Result<(
         pointer,
     };
     let (memory, state) = memory(&mut caller)?;
-    if let Some(error) = state.host_error.take() {
+    if let Some(error) = state.call.host_error.take() {
         range.write(memory, error.to_string().as_bytes())?;
     }
     Ok(())

@@ -1,26 +1,36 @@
-//! What one call knows: the data of its store.
+//! What an instance and the call that it serves know: the data of its store.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
-use exosuit_core::Invocation;
-use wasmtime::{ModuleExport, Store};
+use exosuit_core::{Context, Invocation};
+use wasmtime::ModuleExport;
+use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::p1::WasiP1Ctx;
 
-use super::super::store::{Limited, bounded};
+use super::super::store::Limited;
 use crate::actor::Shared;
 use crate::limiter::Limiter;
-use crate::{Error, sandbox};
+use crate::sandbox::{self, Sandbox};
+use crate::{Error, explain};
 
-/// What one call knows.
+/// What an instance knows, and of its call.
 pub(crate) struct State {
     pub(super) actor: Arc<Shared>,
-    pub(super) call: Invocation,
+    pub(super) call: Call,
     pub(super) memory: ModuleExport,
     pub(super) limiter: Limiter,
     /// Made when the guest first uses it: most import more of WASI than they call. Where it may
     /// fail, it is made before the guest runs.
-    wasi: Option<Box<WasiP1Ctx>>,
+    wasi: Option<Box<Sandbox<WasiP1Ctx>>>,
+}
+
+/// What one call knows: nothing of it is there for the next.
+pub(super) struct Call {
+    pub(super) operation: String,
+    pub(super) payload: Bytes,
+    pub(super) context: Context,
     pub(super) response: Bytes,
     pub(super) error: Option<String>,
     pub(super) host_response: Bytes,
@@ -28,52 +38,38 @@ pub(crate) struct State {
     pub(super) host_error: Option<exosuit_core::Error>,
 }
 
-impl Limited for State {
-    fn limiter(&mut self) -> &mut Limiter {
-        &mut self.limiter
+impl Call {
+    pub(super) fn new(invocation: Invocation) -> Result<Self, Error> {
+        let payload = invocation.payload.into_bytes()?;
+        Ok(Self::of(invocation.operation, payload, invocation.context))
     }
-}
 
-impl State {
-    pub(super) fn new(
-        actor: &Arc<Shared>,
-        call: Invocation,
-        memory: ModuleExport,
-    ) -> Result<Self, Error> {
-        let wasi = match actor.grants.directories.as_slice() {
-            [] => None,
-            _ => Some(Box::new(sandbox::open(actor)?.build_p1())),
-        };
-        Ok(Self {
-            actor: actor.clone(),
-            call,
-            memory,
-            limiter: Limiter::new(actor.limits),
-            wasi,
+    fn of(operation: String, payload: Bytes, context: Context) -> Self {
+        Self {
+            operation,
+            payload,
+            context,
             response: Bytes::new(),
             error: None,
             host_response: Bytes::new(),
             host_error: None,
-        })
+        }
     }
 
-    /// A store for this call.
-    pub(super) fn into_store(self, engine: &wasmtime::Engine) -> Store<Self> {
-        let deadline = self.call.context.deadline;
-        bounded(engine, self, deadline)
+    /// What the guest is told of it: how long operation and payload are.
+    pub(super) fn lengths(&self) -> Result<(u32, u32), Error> {
+        Ok((
+            addressable("the operation", self.operation.len())?,
+            addressable("the payload", self.payload.len())?,
+        ))
     }
 
-    pub(super) fn wasi(&mut self) -> &mut WasiP1Ctx {
-        let sandbox = || Box::new(sandbox::without_directories(&self.actor).build_p1());
-        self.wasi.get_or_insert_with(sandbox)
-    }
-
-    /// What the call comes to, once the guest has returned.
-    pub(super) fn conclude(&mut self, code: u32) -> Result<Bytes, Error> {
-        if let Some(text) = self.error.take() {
+    /// What it comes to, once the guest has returned.
+    fn conclude(self, code: u32) -> Result<Bytes, Error> {
+        if let Some(text) = self.error {
             return Err(Error::Guest(text));
         }
-        if let Some(error) = self.host_error.take() {
+        if let Some(error) = self.host_error {
             return Err(Error::Host(error));
         }
         if code != 1 {
@@ -82,6 +78,64 @@ impl State {
                 "the guest returned {code} and no error, expected 1 for success"
             )));
         }
-        Ok(std::mem::take(&mut self.response))
+        Ok(self.response)
     }
+}
+
+impl Limited for State {
+    fn limiter(&mut self) -> &mut Limiter {
+        &mut self.limiter
+    }
+
+    fn deadline(&self) -> Instant {
+        self.call.context.deadline
+    }
+}
+
+impl State {
+    pub(super) fn new(
+        actor: &Arc<Shared>,
+        call: Call,
+        memory: ModuleExport,
+    ) -> Result<Self, Error> {
+        let wasi = match actor.grants.directories.as_slice() {
+            [] => None,
+            _ => Some(Box::new(
+                sandbox::open(actor)?.build(WasiCtxBuilder::build_p1),
+            )),
+        };
+        Ok(Self {
+            actor: actor.clone(),
+            call,
+            memory,
+            limiter: Limiter::new(actor.limits),
+            wasi,
+        })
+    }
+
+    pub(super) fn wasi(&mut self) -> &mut WasiP1Ctx {
+        let sandbox = || {
+            let sandbox = sandbox::without_directories(&self.actor);
+            Box::new(sandbox.build(WasiCtxBuilder::build_p1))
+        };
+        &mut self.wasi.get_or_insert_with(sandbox).wasi
+    }
+
+    /// What the call comes to, once the guest has returned. Nothing of it stays.
+    pub(super) fn conclude(&mut self, code: u32) -> Result<Bytes, Error> {
+        if let Some(sandbox) = &self.wasi {
+            sandbox.end_lines();
+        }
+        let none = Call::of(String::new(), Bytes::new(), self.call.context);
+        std::mem::replace(&mut self.call, none).conclude(code)
+    }
+
+    /// Why the guest did not return.
+    pub(super) fn explain(&self, error: &wasmtime::Error) -> Error {
+        explain::explain(error, &self.limiter)
+    }
+}
+
+fn addressable(what: &'static str, size: usize) -> Result<u32, Error> {
+    u32::try_from(size).map_err(|_| Error::Unaddressable { what, size })
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 use std::io::{self, Read, Write};
+use std::mem;
 
 use wasip2::http::types::{
     Fields, IncomingBody, IncomingRequest, IncomingResponse, OutgoingBody, OutgoingResponse,
@@ -161,6 +162,17 @@ impl Reply {
         let kind = ("content-type".to_owned(), b"text/plain".to_vec());
         let headers = Fields::from_list(&[length, kind]).expect("these headers are well formed");
         self.send(status, headers, write);
+    }
+
+    /// The beginning of a body that is never ended, nor dropped.
+    pub(crate) fn forgotten(self, beginning: &[u8]) {
+        let response = OutgoingResponse::new(Fields::new());
+        let body = response.body().expect("a new response still has its body");
+        let stream = body.write().expect("a new body still has its stream");
+
+        ResponseOutparam::set(self.0, Ok(response));
+        let _ = stream.blocking_write_and_flush(beginning);
+        mem::forget((stream, body));
     }
 
     fn send(

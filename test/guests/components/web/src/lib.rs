@@ -11,6 +11,7 @@ mod store;
 mod surroundings;
 
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use wasip2::clocks::monotonic_clock;
 use wasip2::exports::http::incoming_handler::Guest;
@@ -19,6 +20,9 @@ use wasip2::http::types::{IncomingRequest, ResponseOutparam};
 use http::{Reply, Request};
 
 wasip2::http::proxy::export!(Web);
+
+/// What this instance has counted so far.
+static COUNT: AtomicU32 = AtomicU32::new(1);
 
 struct Web;
 
@@ -57,6 +61,8 @@ fn answer(path: &str, request: Request, reply: Reply) {
         "/half" => half(reply),
         "/half-open" => half_open(reply),
         "/no-response" => drop(reply),
+        "/forget" => reply.forgotten(b"0123456789"),
+        "/count" => reply.text(200, &COUNT.fetch_add(1, Relaxed).to_string()),
         _ => reply.text(404, "no such path\n"),
     }
 }

@@ -1,0 +1,118 @@
+//! The body of a response, with the guest that sends it.
+
+use std::collections::VecDeque;
+use std::mem;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use exosuit_core::{Body, Error};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+
+use super::guest::Returned;
+use super::sending::Sending;
+use crate::actor::Shared;
+
+/// A guest whose response is there.
+pub(super) enum Work {
+    /// It goes on as long as somebody reads.
+    Goes(Sending),
+    /// It has returned; one that may serve again is here.
+    Done(Option<Returned>),
+}
+
+/// The body as the guest sends it.
+pub(super) struct Streaming {
+    body: Body,
+    /// What was sent and not yet read when the guest returned.
+    sent: VecDeque<Result<Frame<Bytes>, Error>>,
+    guest: Option<Sending>,
+    /// What is still to be sent of an announced length; without one, until the end has been read.
+    left: Option<u64>,
+    actor: Arc<Shared>,
+}
+
+impl Streaming {
+    pub(super) fn new(body: Body, left: Option<u64>, work: Work, actor: Arc<Shared>) -> Self {
+        let mut streaming = Self {
+            body,
+            sent: VecDeque::new(),
+            guest: None,
+            left,
+            actor,
+        };
+        match work {
+            Work::Goes(guest) => streaming.guest = Some(guest),
+            Work::Done(returned) => streaming.conclude(returned),
+        }
+        streaming
+    }
+
+    /// Takes what a guest that has returned has sent, which is not much, so that it can serve again
+    /// while that is read. One that left its body open goes, and the body ends with it.
+    fn conclude(&mut self, returned: Option<Returned>) {
+        let Some(returned) = returned else { return };
+        // Nothing more will come: nobody needs to be woken.
+        let mut task = Context::from_waker(Waker::noop());
+        while let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(&mut task) {
+            match frame {
+                Some(frame) => self.sent.push_back(frame),
+                None => return returned.leave(),
+            }
+        }
+    }
+
+    fn poll_body(&mut self, task: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        match self.sent.pop_front() {
+            Some(frame) => Poll::Ready(Some(frame)),
+            None => Pin::new(&mut self.body).poll_frame(task),
+        }
+    }
+
+    fn count(&mut self, frame: &Frame<Bytes>) {
+        let sent = frame.data_ref().map_or(0, |data| data.len() as u64);
+        self.left = self.left.map(|left| left.saturating_sub(sent));
+    }
+}
+
+impl HttpBody for Streaming {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        task: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        if let Some(guest) = &self.guest
+            && let Poll::Ready(ended) = guest.poll(task)
+        {
+            self.guest = None;
+            match ended {
+                Ok(returned) => self.conclude(returned),
+                Err(error) => return Poll::Ready(Some(Err(error))),
+            }
+        }
+        let frame = self.poll_body(task);
+        match &frame {
+            Poll::Ready(None) => self.left = Some(0),
+            Poll::Ready(Some(Ok(frame))) => self.count(frame),
+            _ => {}
+        }
+        frame
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Streaming {
+    /// A guest whose reader has gone before the end has nobody to work for. One whose reader has
+    /// all there is may have something left to do.
+    fn drop(&mut self) {
+        if let (Some(guest), Some(0)) = (mem::take(&mut self.guest), self.left) {
+            guest.finish(Arc::clone(&self.actor));
+        }
+    }
+}

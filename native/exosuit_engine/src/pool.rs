@@ -1,0 +1,345 @@
+//! Warm instances: those of an actor that rest until its next call.
+//!
+//! - [`Pool`]: what rests of one actor. A call takes what came last, so that what is not needed
+//!   grows old, and is swept out.
+//! - [`Seat`]: a call's place in the pool. What it leaves there serves calls after it.
+//! - [`Reserve`]: the pools of an engine in which something rests, for when its slots run out.
+
+use std::ptr;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep_until};
+
+use crate::Instances;
+
+/// As good as for ever, and within the clock's reach.
+const LONGEST: Duration = Duration::from_hours(365 * 24);
+
+/// How many go at once when slots run out: enough for a component of several instances, and soon done.
+const GIVEN_UP: usize = 16;
+
+/// What rests of one actor. Dropped, it takes all with it.
+pub(crate) struct Pool<T> {
+    size: usize,
+    calls: u32,
+    idle: Duration,
+    resting: Mutex<Resting<T>>,
+    reserve: Arc<Reserve<T>>,
+}
+
+struct Resting<T> {
+    /// In the order in which they came.
+    guests: Vec<Rested<T>>,
+    /// The task that sweeps; none when it last found nothing.
+    sweep: Option<AbortHandle>,
+}
+
+struct Rested<T> {
+    guest: T,
+    served: u32,
+    since: Instant,
+}
+
+impl<T: Send + 'static> Pool<T> {
+    /// A pool, if the policy has one.
+    pub(crate) fn new(instances: Instances, reserve: &Arc<Reserve<T>>) -> Option<Arc<Self>> {
+        match instances {
+            Instances::Ephemeral => None,
+            Instances::Warm { pool, calls, idle } => Some(Arc::new(Self {
+                size: pool,
+                calls,
+                idle: idle.min(LONGEST),
+                resting: Mutex::new(Resting {
+                    guests: Vec::new(),
+                    sweep: None,
+                }),
+                reserve: Arc::clone(reserve),
+            })),
+        }
+    }
+
+    /// Keeps the guest, if there is room. Inside Tokio's context only.
+    fn keep(self: &Arc<Self>, guest: T, served: u32) {
+        let since = Instant::now();
+        let mut resting = self.resting.lock();
+        if resting.guests.len() >= self.size {
+            return;
+        }
+        resting.guests.push(Rested {
+            guest,
+            served,
+            since,
+        });
+        if resting.sweep.is_none() {
+            self.reserve.add(self);
+            let sweeping = sweep(Arc::downgrade(self), since + self.idle);
+            resting.sweep = Some(tokio::spawn(sweeping).abort_handle());
+        }
+    }
+
+    /// Drops what has rested for too long, and says when the next one will have.
+    fn sweep(&self, now: Instant) -> Option<Instant> {
+        let mut resting = self.resting.lock();
+        let old = |rested: &Rested<T>| rested.since + self.idle <= now;
+        let count = resting.guests.partition_point(old);
+        let swept: Vec<_> = resting.guests.drain(..count).collect();
+        let next = resting.guests.first();
+        let next = next.map(|rested| rested.since + self.idle);
+        if next.is_none() {
+            resting.sweep = None;
+            self.reserve.remove(self);
+        }
+        // Calls need not wait until they are gone.
+        drop(resting);
+        drop(swept);
+        next
+    }
+
+    /// Drops the oldest, up to `count`, and says how many that were.
+    fn give_up(&self, count: usize) -> usize {
+        let mut resting = self.resting.lock();
+        let count = count.min(resting.guests.len());
+        let given_up: Vec<_> = resting.guests.drain(..count).collect();
+        drop(resting);
+        given_up.len()
+    }
+}
+
+impl<T> Drop for Pool<T> {
+    fn drop(&mut self) {
+        if let Some(sweep) = self.resting.get_mut().sweep.take() {
+            sweep.abort();
+            self.reserve.remove(self);
+        }
+    }
+}
+
+/// Drops what has rested for too long, until nothing rests: one timer for all.
+async fn sweep<T: Send + 'static>(pool: Weak<Pool<T>>, mut next: Instant) {
+    loop {
+        sleep_until(next).await;
+        let Some(pool) = pool.upgrade() else { return };
+        match pool.sweep(Instant::now()) {
+            Some(then) => next = then,
+            None => return,
+        }
+    }
+}
+
+/// The place of a call, which it has to itself.
+pub(crate) struct Seat<T> {
+    /// Weak: what rests goes with the actor, not with the last of its calls.
+    pool: Weak<Pool<T>>,
+    served: u32,
+}
+
+impl<T: Send + 'static> Seat<T> {
+    /// A place, and what rests there, if anything does. A pool that is not there has places as well.
+    pub(crate) fn take(pool: &Weak<Pool<T>>) -> (Self, Option<T>) {
+        let rested = pool
+            .upgrade()
+            .and_then(|pool| pool.resting.lock().guests.pop());
+        let pool = Weak::clone(pool);
+        match rested {
+            Some(Rested { guest, served, .. }) => (Self { pool, served }, Some(guest)),
+            None => (Self { pool, served: 0 }, None),
+        }
+    }
+
+    /// Whether what is left here will serve again, as far as that can be known.
+    pub(crate) fn is_kept(&self) -> bool {
+        let pool = self.pool.upgrade();
+        pool.is_some_and(|pool| self.served.saturating_add(1) < pool.calls)
+    }
+
+    /// Leaves what served the call. It must be fit to serve another. Inside Tokio's context only.
+    pub(crate) fn leave(self, guest: T) {
+        if let Some(pool) = self.pool.upgrade() {
+            let served = self.served.saturating_add(1);
+            if served < pool.calls {
+                pool.keep(guest, served);
+            }
+        }
+    }
+}
+
+/// The pools of an engine in which something rests.
+pub(crate) struct Reserve<T>(Mutex<Vec<Weak<Pool<T>>>>);
+
+impl<T: Send + 'static> Reserve<T> {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self(Mutex::default()))
+    }
+
+    /// Drops some of what rests, whosever it is.
+    pub(crate) fn give_up(&self) {
+        // A pool takes its own lock before this one.
+        let pools: Vec<_> = self.0.lock().iter().filter_map(Weak::upgrade).collect();
+        let mut left = GIVEN_UP;
+        for pool in pools {
+            left -= pool.give_up(left);
+        }
+    }
+
+    fn add(&self, pool: &Arc<Pool<T>>) {
+        self.0.lock().push(Arc::downgrade(pool));
+    }
+}
+
+impl<T> Reserve<T> {
+    fn remove(&self, pool: &Pool<T>) {
+        self.0.lock().retain(|other| !ptr::eq(other.as_ptr(), pool));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+    use super::*;
+
+    const HOUR: Duration = Duration::from_hours(1);
+
+    /// Tells its number when it goes.
+    struct Guest(u8, UnboundedSender<u8>);
+
+    impl Drop for Guest {
+        fn drop(&mut self) {
+            let _ = self.1.send(self.0);
+        }
+    }
+
+    struct World {
+        reserve: Arc<Reserve<Guest>>,
+        gone: UnboundedReceiver<u8>,
+        goes: UnboundedSender<u8>,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let (goes, gone) = unbounded_channel();
+            let reserve = Reserve::new();
+            Self {
+                reserve,
+                gone,
+                goes,
+            }
+        }
+
+        fn pool(&self, pool: usize, calls: u32, idle: Duration) -> Arc<Pool<Guest>> {
+            let warm = Instances::Warm { pool, calls, idle };
+            Pool::new(warm, &self.reserve).expect("a pool")
+        }
+
+        /// Calls that run at once, each with a new guest.
+        fn rest(&self, pool: &Arc<Pool<Guest>>, numbers: impl IntoIterator<Item = u8>) {
+            for number in numbers {
+                let seat = Seat {
+                    pool: Arc::downgrade(pool),
+                    served: 0,
+                };
+                seat.leave(Guest(number, self.goes.clone()));
+            }
+        }
+
+        fn gone(&mut self) -> Vec<u8> {
+            std::iter::from_fn(|| self.gone.try_recv().ok()).collect()
+        }
+    }
+
+    fn take(pool: &Arc<Pool<Guest>>) -> Option<u8> {
+        let (_seat, guest) = Seat::take(&Arc::downgrade(pool));
+        guest.map(|guest| guest.0)
+    }
+
+    #[tokio::test]
+    async fn what_came_last_is_taken_first_and_the_pool_has_an_end() {
+        let mut world = World::new();
+        let pool = world.pool(2, 9, HOUR);
+        world.rest(&pool, [1, 2, 3]);
+        assert_eq!(world.gone(), [3]);
+        assert_eq!(
+            [take(&pool), take(&pool), take(&pool)],
+            [Some(2), Some(1), None]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_guest_serves_so_many_calls() {
+        let world = World::new();
+        let pool = world.pool(1, 3, HOUR);
+        world.rest(&pool, [1]);
+        let weak = Arc::downgrade(&pool);
+        let kept: Vec<bool> = std::iter::from_fn(|| {
+            let (seat, guest) = Seat::take(&weak);
+            let kept = seat.is_kept();
+            guest.map(|guest| seat.leave(guest)).map(|()| kept)
+        })
+        .collect();
+        assert_eq!(kept, [true, false]);
+    }
+
+    #[tokio::test]
+    async fn what_rests_goes_with_the_pool_and_what_is_left_later_goes_at_once() {
+        let mut world = World::new();
+        let pool = world.pool(3, 9, HOUR);
+        world.rest(&pool, [1, 2, 3]);
+        let (seat, guest) = Seat::take(&Arc::downgrade(&pool));
+        drop(pool);
+        assert_eq!(world.gone(), [1, 2]);
+        assert!(!seat.is_kept());
+        seat.leave(guest.expect("one rested"));
+        assert_eq!(world.gone(), [3]);
+        assert!(world.reserve.0.lock().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_sweep_takes_the_old_and_waits_for_the_next() {
+        let mut world = World::new();
+        let pool = world.pool(3, 9, HOUR);
+        let start = Instant::now();
+        world.rest(&pool, [1, 2]);
+        let hours = |hours: u32| start + hours * HOUR;
+        for (hour, rested) in (0..).zip(&mut pool.resting.lock().guests) {
+            rested.since = hours(hour);
+        }
+        let minute = Duration::from_mins(1);
+        assert_eq!(pool.sweep(hours(1) - minute), Some(hours(1)));
+        assert!(world.gone().is_empty());
+        assert_eq!(pool.sweep(hours(2) - minute), Some(hours(2)));
+        assert_eq!(world.gone(), [1]);
+        assert_eq!(pool.sweep(hours(2)), None);
+        assert_eq!(world.gone(), [2]);
+    }
+
+    #[tokio::test]
+    async fn the_sweep_ends_when_nothing_rests_and_begins_anew() {
+        let mut world = World::new();
+        let pool = world.pool(3, 9, Duration::from_millis(1));
+        for number in 1..4 {
+            world.rest(&pool, [number]);
+            assert_eq!(world.gone.recv().await, Some(number));
+            while pool.resting.lock().sweep.is_some() {
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(world.reserve.0.lock().len(), 0);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_reserve_gives_up_the_oldest_of_all_pools_up_to_a_bound() {
+        let mut world = World::new();
+        let pools = [world.pool(3, 9, HOUR), world.pool(100, 9, HOUR)];
+        world.rest(&pools[0], 0..3);
+        world.rest(&pools[1], 10..50);
+        world.reserve.give_up();
+        assert_eq!(world.gone(), (0..3).chain(10..23).collect::<Vec<_>>());
+        world.reserve.give_up();
+        world.reserve.give_up();
+        assert_eq!(world.gone().len(), 27);
+        assert_eq!(take(&pools[1]), None);
+    }
+}
