@@ -60,7 +60,7 @@ defmodule Exosuit do
   }
 
   alias Exosuit.Host.{Deployment, Inventory, Links, Roster, Specifications}
-  alias Exosuit.Model.{ActorSpecification, Grants, Limits, Link, ProviderSpecification}
+  alias Exosuit.Model.{ActorSpecification, Grants, Limits, Link, ProviderSpecification, Warm}
 
   @type host :: atom()
   @type id :: String.t()
@@ -101,9 +101,35 @@ defmodule Exosuit do
           "symbolic link."
     ]
   ]
+  @warm [
+    pool: [
+      type: :pos_integer,
+      default: %Warm{}.pool,
+      doc: "how many are kept at the most while they have nothing to do; more may run at once."
+    ],
+    calls: [
+      type: :pos_integer,
+      default: %Warm{}.calls,
+      doc: "after how many calls one is thrown away."
+    ],
+    idle: [
+      type: :pos_integer,
+      default: %Warm{}.idle,
+      doc: "after how many milliseconds without a call one is thrown away."
+    ]
+  ]
   @actor [
     id: [type: :string, default: nil, doc: "what it is called on this host."],
     instances: [type: :pos_integer, default: 1, doc: "how many calls may run at a time."],
+    warm: [
+      type: {:options, @warm},
+      default: nil,
+      doc:
+        "keeps instances between calls, and with them whatever state the guest has, which is " <>
+          "quicker than a fresh one for each call. One that traps, exits, reaches a limit or is " <>
+          "interrupted is thrown away, and all of them are when the actor is started again or " <>
+          "updated. `[]` takes the defaults."
+    ],
     memory_limit: [
       type: :bytes,
       default: nil,
@@ -468,6 +494,7 @@ defmodule Exosuit do
       id: id,
       artifact: artifact,
       instances: options[:instances],
+      warm: options[:warm] && struct!(Warm, options[:warm]),
       limits: %Limits{
         memory: options[:memory_limit] || config.memory_limit,
         queue: options[:queue] || config.queue,

@@ -9,7 +9,7 @@ defmodule Exosuit.Manifest do
   """
 
   alias Exosuit.{Config, Native}
-  alias Exosuit.Model.{ActorSpecification, Grants, Limits, Link, ProviderSpecification}
+  alias Exosuit.Model.{ActorSpecification, Grants, Limits, Link, ProviderSpecification, Warm}
 
   @typedoc """
   One thing that is wrong. `text` is all of it in one line, as people read it:
@@ -90,6 +90,7 @@ defmodule Exosuit.Manifest do
       id: component["id"],
       artifact: artifact(component["image"]),
       instances: component["max_instances"] || 1,
+      warm: warm(settings["instances"]),
       limits: limits(settings["limits"], config),
       config: component["config"],
       grants: grants(settings["grants"]),
@@ -106,6 +107,13 @@ defmodule Exosuit.Manifest do
       log: given["log"],
       deadline: given["deadline"]
     }
+  end
+
+  defp warm(%{"kind" => "ephemeral"}), do: nil
+
+  defp warm(%{"kind" => "warm"} = given) do
+    given = [pool: given["pool"], calls: given["calls"], idle: given["idle_ms"]]
+    struct!(Warm, Enum.reject(given, fn {_key, value} -> is_nil(value) end))
   end
 
   defp grants(given) do

@@ -2,8 +2,8 @@ defmodule Exosuit.Options do
   @moduledoc false
   # One schema gives the check at the door and the text under "## Options". A schema is a keyword
   # list: key => [type: check, default: value, doc: text]; without :default the key is required. A
-  # check {:options, schema} stands for options within options, {:secret, check} for a value that no
-  # message shows.
+  # check {:options, schema} stands for options within options, which have the defaults of their own
+  # schema unless they have one as a whole; {:secret, check} for a value that no message shows.
 
   # What Rust takes: of most things 32 bits, of memory what a machine can address.
   @largest 4_294_967_295
@@ -81,11 +81,12 @@ defmodule Exosuit.Options do
     end
   end
 
-  # Options within options have the defaults of their own schema.
-  defp default!(_key, _rule, {:options, schema}), do: validate!([], schema)
-
-  defp default!(key, rule, _type) do
-    Keyword.get_lazy(rule, :default, fn -> raise_missing(key, rule) end)
+  defp default!(key, rule, type) do
+    case {Keyword.fetch(rule, :default), type} do
+      {{:ok, default}, _type} -> default
+      {:error, {:options, schema}} -> validate!([], schema)
+      {:error, _type} -> raise_missing(key, rule)
+    end
   end
 
   defp raise_missing(key, rule) do

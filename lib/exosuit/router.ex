@@ -68,7 +68,7 @@ defmodule Exosuit.Router do
   @spec publish(t(), ActorSpecification.t(), reference(), identity()) ::
           {:ok, reference()} | {:error, Error.t()}
   def publish(router, actor, module, identity) do
-    settings = Map.take(actor, [:limits, :config, :grants])
+    settings = Map.take(actor, [:limits, :warm, :config, :grants])
 
     case Native.actor_publish(router, actor.id, module, identity, settings) do
       {:ok, publication} -> {:ok, publication}

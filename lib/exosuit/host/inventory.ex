@@ -26,6 +26,7 @@ defmodule Exosuit.Host.Inventory do
   defp actor(config, specification) do
     common(specification)
     |> Map.put(:instances, specification.instances)
+    |> Map.put(:warm, specification.warm && Map.from_struct(specification.warm))
     |> Map.put(:grants, Grants.public(specification.grants))
     |> Map.merge(running_actor(Directory.fetch(config.name, {:actor, specification.id})))
   end

@@ -1,17 +1,18 @@
 defmodule Exosuit.Model.ActorSpecification do
   @moduledoc """
-  An actor that should run: from which bytes, how many calls at a time, within which limits, with
-  which configuration, and what it is granted.
+  An actor that should run: from which bytes, how many calls at a time, in instances that are fresh or
+  warm, within which limits, with which configuration, and what it is granted.
 
   The process that runs it is one attempt; the specification stays until the actor is stopped.
   """
 
-  alias Exosuit.Model.{Artifact, Grants, Limits}
+  alias Exosuit.Model.{Artifact, Grants, Limits, Warm}
 
   @type t :: %__MODULE__{
           id: String.t(),
           artifact: Artifact.t(),
           instances: pos_integer(),
+          warm: Warm.t() | nil,
           limits: Limits.t(),
           config: %{optional(String.t()) => String.t()},
           grants: Grants.t(),
@@ -25,6 +26,7 @@ defmodule Exosuit.Model.ActorSpecification do
     :artifact,
     :limits,
     :app,
+    :warm,
     instances: 1,
     config: %{},
     grants: %Grants{},

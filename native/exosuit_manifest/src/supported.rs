@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::diagnostic::{Code, Diagnostic, Place, Severity};
 use crate::image::Image;
-use crate::model::{ActorSettings, ActorSpec, Execution, InstancePolicy, Manifest, Spread};
+use crate::model::{ActorSettings, ActorSpec, Execution, Manifest, Spread};
 use crate::nearest::hint;
 use crate::node::quote;
 
@@ -113,34 +113,21 @@ impl Host<'_> {
 }
 
 /// What the manifest can say of an actor, but no host does yet: better refused than passed over.
-fn not_yet(actor: &ActorSpec) -> Vec<Refusal> {
+fn not_yet(actor: &ActorSpec) -> Option<Refusal> {
     let ActorSettings {
-        instances,
         execution,
         places,
+        instances: _,
         limits: _,
         grants: _,
     } = &actor.settings;
-    let settings = [
-        (
-            "execution",
-            *execution != Execution::default(),
-            "expected auto: where a call begins is a choice of each call, and the others learn \
-             from what the actor did before",
-        ),
-        (
-            "instances",
-            *instances != InstancePolicy::default(),
-            "expected ephemeral: warm instances are not supported yet",
-        ),
-    ];
-    let asked = settings.into_iter().filter(|(_, asked, _)| *asked);
-    asked
-        .filter_map(|(name, _, message)| {
-            let place = places.get(name)?;
-            Some((place.clone(), message.to_owned(), None))
-        })
-        .collect()
+    if *execution == Execution::default() {
+        return None;
+    }
+    let message = "expected auto: where a call begins is a choice of each call, and the others learn \
+                   from what the actor did before";
+    let place = places.get("execution")?;
+    Some((place.clone(), message.to_owned(), None))
 }
 
 fn reference(image: &Image, expected: &str, place: &Place) -> Option<Refusal> {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use exosuit_core::{Grants, Id, Identity, LogGate};
 use exosuit_engine::{ActorOptions, Directory, Instances, Limits, WasiGrants};
@@ -29,6 +30,7 @@ struct Capabilities(Grants);
 #[rustler(decode)]
 pub(super) struct Settings {
     limits: Bounds,
+    warm: Option<Warm>,
     config: HashMap<String, String>,
     grants: Granted,
 }
@@ -42,6 +44,16 @@ struct Bounds {
     table: Option<usize>,
     /// Lines in a second.
     log: Option<u32>,
+}
+
+/// Instances that are kept between calls.
+#[derive(NifMap)]
+#[rustler(decode)]
+struct Warm {
+    pool: usize,
+    calls: u32,
+    /// Milliseconds.
+    idle: u64,
 }
 
 #[derive(NifMap)]
@@ -93,7 +105,7 @@ impl Settings {
         ActorOptions {
             id,
             limits: self.limits.to_limits(),
-            instances: Instances::Ephemeral,
+            instances: self.warm.map_or(Instances::Ephemeral, Instances::from),
             config: self.config.into_iter().collect(),
             grants: self.grants.into(),
             outbound: host.deliver(),
@@ -121,6 +133,16 @@ impl Bounds {
                 rate,
                 rate.max(LOG_BURST),
             )),
+        }
+    }
+}
+
+impl From<Warm> for Instances {
+    fn from(warm: Warm) -> Self {
+        Self::Warm {
+            pool: warm.pool,
+            calls: warm.calls,
+            idle: Duration::from_millis(warm.idle),
         }
     }
 }
