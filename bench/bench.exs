@@ -1,9 +1,9 @@
 # bin/bench runs this: mix run bench/bench.exs FLOOR_PROGRAM GUESTS [JSON_FILE]
 
-for room <- ~w(floor row measure calls http lives),
+for room <- ~w(floor row measure calls http provider lives),
     do: Code.require_file("lib/#{room}.ex", __DIR__)
 
-alias Exosuit.Bench.{Calls, Floor, Http, Lives, Row}
+alias Exosuit.Bench.{Calls, Floor, Http, Lives, Provider, Row}
 
 {program, guests, json} =
   case System.argv() do
@@ -19,12 +19,24 @@ host = Exosuit.Bench.Host
     strategy: :one_for_one
   )
 
-[echo, web] = for name <- ~w(echo web), do: Path.join(guests, name <> ".wasm")
-{:ok, "echo"} = Exosuit.start_actor(host, echo, id: "echo", instances: 64)
-{:ok, "web"} = Exosuit.start_actor(host, web, id: "web", instances: 64)
-floor = Floor.start(program, echo, web)
+guest = &Path.join(guests, &1 <> ".wasm")
 
-rows = Calls.rows(floor, host) ++ Http.rows(floor, host) ++ Lives.rows(host, echo)
+for {id, name, options} <- [
+      {"echo", "echo", []},
+      {"echo-warm", "echo", [warm: []]},
+      {"caller", "caller", []},
+      {"web", "web", []},
+      {"component", "component", []},
+      {"component-warm", "component", [warm: []]}
+    ] do
+  {:ok, ^id} = Exosuit.start_actor(host, guest.(name), [id: id, instances: 64] ++ options)
+end
+
+floor = Floor.start(program, Enum.map(~w(echo web component), guest))
+
+rows =
+  Calls.rows(floor, host) ++
+    Http.rows(floor, host) ++ Provider.rows(floor, host) ++ Lives.rows(host, guest.("echo"))
 
 IO.puts(Row.table(rows))
 if json, do: File.write!(json, Row.json(rows))

@@ -1,6 +1,6 @@
 defmodule Exosuit.Bench.Calls do
   @moduledoc false
-  # Calls from Elixir, a fresh instance each, 100 bytes there and back.
+  # Calls from Elixir, 100 bytes there and back: to a fresh instance each, and to warm ones.
 
   alias Exosuit.Bench.{Floor, Measure, Row}
 
@@ -9,23 +9,38 @@ defmodule Exosuit.Bench.Calls do
 
   @spec rows(Floor.t(), atom()) :: [Row.t()]
   def rows(floor, host) do
-    [plain, engine, one] =
+    fresh(floor, host) ++ warm(floor, host)
+  end
+
+  defp fresh(floor, host) do
+    what = "Elixir → actor, fresh instance"
+    rows(floor, host, {what, "echo", "plain", "fresh"}, {:at_most, 1.3, :ratio})
+  end
+
+  defp warm(floor, host) do
+    what = "Elixir → actor, warm instance"
+    rows(floor, host, {what, "echo-warm", "warm", "warm"}, {:at_most, 2, :above})
+  end
+
+  defp rows(floor, host, {what, actor, plain, engine}, goal) do
+    [plain_one, engine, one] =
       Measure.medians([
-        fn -> Floor.plain(floor, 1, @calls) end,
-        fn -> Floor.engine(floor, @calls) end,
-        fn -> ours(host, 1) end
+        fn -> Floor.calls(floor, plain, 1, @calls) end,
+        fn -> Floor.engine(floor, engine, @calls) end,
+        fn -> ours(host, actor, 1) end
       ])
 
     [all_cores, many] =
-      Measure.medians([fn -> Floor.plain(floor, 64, @calls) end, fn -> ours(host, 64) end])
-
-    fresh = "Elixir → actor, fresh instance"
+      Measure.medians([
+        fn -> Floor.calls(floor, plain, 64, @calls) end,
+        fn -> ours(host, actor, 64) end
+      ])
 
     [
-      Row.new("#{fresh}, 1 caller", "µs", each(one), each(plain), {:at_most, 1.3, :ratio}),
-      Row.new("  of which the engine crate alone", "µs", each(engine), each(plain), nil),
+      Row.new("#{what}, 1 caller", "µs", each(one), each(plain_one), goal),
+      Row.new("  of which the engine crate alone", "µs", each(engine), each(plain_one), nil),
       Row.new(
-        "#{fresh}, 64 callers",
+        "#{what}, 64 callers",
         "calls/s",
         @calls / many,
         @calls / all_cores,
@@ -37,9 +52,9 @@ defmodule Exosuit.Bench.Calls do
   defp each(seconds), do: seconds * 1_000_000 / @calls
 
   # Seconds for all calls, from the word to go to the last answer.
-  defp ours(host, callers) do
+  defp ours(host, actor, callers) do
     each = div(@calls, callers)
-    tasks = for _caller <- 1..callers, do: Task.async(fn -> wait_and_call(host, each) end)
+    tasks = for _caller <- 1..callers, do: Task.async(fn -> wait_and_call(host, actor, each) end)
 
     seconds =
       Measure.seconds(fn ->
@@ -50,15 +65,15 @@ defmodule Exosuit.Bench.Calls do
     seconds * @calls / (each * callers)
   end
 
-  defp wait_and_call(host, calls) do
+  defp wait_and_call(host, actor, calls) do
     receive do: (:go -> :ok)
-    call(host, calls)
+    call(host, actor, calls)
   end
 
-  defp call(_host, 0), do: :ok
+  defp call(_host, _actor, 0), do: :ok
 
-  defp call(host, left) do
-    {:ok, @payload} = Exosuit.call(host, "echo", "Echo.Say", @payload)
-    call(host, left - 1)
+  defp call(host, actor, left) do
+    {:ok, @payload} = Exosuit.call(host, actor, "Echo.Say", @payload)
+    call(host, actor, left - 1)
   end
 end

@@ -3,35 +3,47 @@ defmodule Exosuit.Bench.Floor do
   # The floor program (bench/floor) as a child, asked over its standard input. Its measuring and ours
   # take turns, so that what else the machine does hits both.
 
-  @enforce_keys [:port, :http]
-  defstruct [:port, :http]
+  @enforce_keys [:port, :http, :component]
+  defstruct [:port, :http, :component]
 
   # The longest round takes some seconds.
   @timeout 120_000
 
-  @type t :: %__MODULE__{port: port(), http: :inet.port_number()}
+  @type t :: %__MODULE__{
+          port: port(),
+          http: :inet.port_number(),
+          component: :inet.port_number()
+        }
 
-  @doc "Starts the program; `http` is where its HTTP server listens."
-  @spec start(Path.t(), Path.t(), Path.t()) :: t()
-  def start(program, echo, web) do
-    options = [:binary, :exit_status, line: 1_024, args: ["floor", echo, web]]
+  @doc "Starts the program; its HTTP servers listen at `http` (a wasmbus guest) and `component`."
+  @spec start(Path.t(), [Path.t()]) :: t()
+  def start(program, guests) do
+    options = [:binary, :exit_status, line: 1_024, args: ["floor" | guests]]
     port = Port.open({:spawn_executable, program}, options)
-    %__MODULE__{port: port, http: port |> answer() |> String.to_integer()}
+    [http, component] = port |> answer() |> String.split() |> Enum.map(&String.to_integer/1)
+    %__MODULE__{port: port, http: http, component: component}
   end
 
-  @doc "The seconds that so many calls of the guest in wasmtime alone take, on all cores if asked to."
-  @spec plain(t(), pos_integer(), pos_integer()) :: float()
-  def plain(floor, callers, calls), do: ask(floor, "plain #{callers} #{calls}")
+  @doc """
+  The seconds that so many calls of the guest in wasmtime alone take, on all cores if asked to:
+  `"plain"` with a fresh instance for each call, `"warm"` with one for each thread.
+  """
+  @spec calls(t(), String.t(), pos_integer(), pos_integer()) :: float()
+  def calls(floor, kind, callers, calls), do: ask(floor, "#{kind} #{callers} #{calls}")
 
-  @doc "The same by one caller, in the engine crate."
-  @spec engine(t(), pos_integer()) :: float()
-  def engine(floor, calls), do: ask(floor, "engine #{calls}")
+  @doc "The same by one caller, in the engine crate: with `\"fresh\"` or `\"warm\"` instances."
+  @spec engine(t(), String.t(), pos_integer()) :: float()
+  def engine(floor, kind, calls), do: ask(floor, "engine #{kind} #{calls}")
 
-  @doc "The seconds that so many requests to an HTTP server take."
-  @spec load(t(), :inet.port_number(), pos_integer(), pos_integer()) :: float()
-  def load(floor, port, connections, requests) do
-    ask(floor, "load #{port} #{connections} #{requests}")
+  @doc "The seconds that so many requests to an HTTP server take, behind which that guest answers."
+  @spec load(t(), String.t(), :inet.port_number(), pos_integer(), pos_integer()) :: float()
+  def load(floor, guest, port, connections, requests) do
+    ask(floor, "load #{guest} #{port} #{connections} #{requests}")
   end
+
+  @doc "The seconds until Tokio has woken so many times, one after the other."
+  @spec wakes(t(), pos_integer()) :: float()
+  def wakes(floor, times), do: ask(floor, "wake #{times}")
 
   defp ask(floor, request) do
     Port.command(floor.port, request <> "\n")

@@ -7,7 +7,7 @@ defmodule Exosuit.Bench.Row do
   @enforce_keys @fields
   defstruct @fields
 
-  @type goal :: nil | {:at_most | :at_least, number(), :ratio | :ours}
+  @type goal :: nil | {:at_most | :at_least, number(), :ratio | :above | :ours}
   @type t :: %__MODULE__{
           name: String.t(),
           ours: float(),
@@ -29,7 +29,7 @@ defmodule Exosuit.Bench.Row do
       floor: floor,
       ratio: ratio,
       goal: goal(goal, unit),
-      met: met?(goal, %{ours: ours, ratio: ratio})
+      met: met?(goal, %{ours: ours, ratio: ratio, above: floor && ours - floor})
     }
   end
 
@@ -53,6 +53,7 @@ defmodule Exosuit.Bench.Row do
   defp goal(nil, _unit), do: nil
   defp goal({:at_most, limit, :ratio}, _unit), do: "at most #{limit} ×"
   defp goal({:at_least, limit, :ratio}, _unit), do: "at least #{limit} ×"
+  defp goal({:at_most, limit, :above}, unit), do: "at most #{limit} #{unit} above"
   defp goal({:at_most, limit, :ours}, unit), do: "at most #{limit} #{unit}"
 
   defp met?(nil, _values), do: nil

@@ -22,7 +22,7 @@ pub(crate) struct EngineActor {
 }
 
 impl EngineActor {
-    pub(crate) fn new(wasm: Vec<u8>) -> Result<Self> {
+    pub(crate) fn new(wasm: Vec<u8>, instances: Instances) -> Result<Self> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .enable_time()
@@ -32,7 +32,7 @@ impl EngineActor {
         let options = ActorOptions {
             id: Id::parse("echo")?,
             limits: Limits::default(),
-            instances: Instances::Ephemeral,
+            instances,
             config: BTreeMap::new(),
             grants: WasiGrants::default(),
             outbound: Weak::<Nobody>::new(),

@@ -1,16 +1,19 @@
 //! The floors of `bin/bench`: the same work as Exosuit's with nothing left to remove.
 //!
 //! `plain` is a guest in wasmtime alone, `engine` the same guest in the engine crate, `serve`
-//! hyper before the former, and `load` the client that asks either server. `bin/bench` starts this
-//! program as a child, writes a request a line and reads an answer a line, so that rounds of floor
-//! and of Exosuit take turns and a noisy minute hits both.
+//! hyper before the former, `component` hyper before a component, `load` the client that asks
+//! either server, and `wake` how long Tokio takes to wake. `bin/bench` starts this program as a
+//! child, writes a request a line and reads an answer a line, so that rounds of floor and of Exosuit
+//! take turns and a noisy minute hits both.
 //!
 //! `exosuit-bench-floor assemble IN.wat OUT.wasm` makes the guests for both.
 
+mod component;
 mod engine;
 mod load;
 mod plain;
 mod serve;
+mod wake;
 
 use std::io::{Write as _, stdin, stdout};
 use std::sync::Arc;
@@ -19,45 +22,75 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
+use exosuit_engine::Instances;
+
+use crate::component::Component;
 use crate::engine::EngineActor;
 use crate::plain::{Guest, plain};
 
 /// What the callers send.
 pub(crate) const PAYLOAD: [u8; 100] = [7; 100];
 
+/// As an actor is by default.
+const WARM: Instances = Instances::Warm {
+    pool: 4,
+    calls: 1_000,
+    idle: Duration::from_mins(1),
+};
+
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words[..] {
         ["assemble", text, wasm] => Ok(std::fs::write(wasm, wat::parse_file(text)?)?),
-        ["floor", echo, web] => floor(echo, web),
-        _ => {
-            bail!("usage: exosuit-bench-floor assemble IN.wat OUT.wasm | floor ECHO.wasm WEB.wasm")
-        }
+        ["floor", echo, web, component] => floor(echo, web, component),
+        _ => bail!(
+            "usage: exosuit-bench-floor assemble IN.wat OUT.wasm | floor ECHO.wasm WEB.wasm \
+             COMPONENT.wasm"
+        ),
     }
 }
 
 /// Answers requests until there are no more.
-fn floor(echo: &str, web: &str) -> Result<()> {
+fn floor(echo: &str, web: &str, component: &str) -> Result<()> {
     let read = |path: &str| std::fs::read(path).with_context(|| format!("cannot read {path}"));
     let echo = read(echo)?;
     let web = Guest::new(&read(web)?).map_err(|error| plain(&error))?;
     let guest = Guest::new(&echo).map_err(|error| plain(&error))?;
-    let actor = EngineActor::new(echo)?;
-    let port = serve::start(Arc::new(web))?;
-    say(port)?;
+    let fresh = EngineActor::new(echo.clone(), Instances::Ephemeral)?;
+    let warm = EngineActor::new(echo, WARM)?;
+    let component = Component::new(&read(component)?).map_err(|error| plain(&error))?;
+    say(format!(
+        "{} {}",
+        serve::start(Arc::new(web))?,
+        component::start(component)?
+    ))?;
     for line in stdin().lines() {
         let line = line?;
         match line.split(' ').collect::<Vec<_>>()[..] {
             ["plain", callers, calls] => {
-                let call = || guest.echo(&PAYLOAD).map_err(|error| plain(&error));
-                say(seconds(callers.parse()?, calls.parse()?, call)?)?;
+                let call = || guest.instance()?.echo(&PAYLOAD);
+                let caller = || Ok(|| call().map_err(|error| plain(&error)));
+                say(seconds(callers.parse()?, calls.parse()?, caller)?)?;
             }
-            ["engine", calls] => say(seconds(1, calls.parse()?, || actor.echo(&PAYLOAD))?)?,
-            ["load", port, connections, requests] => {
-                let time = load::run(port.parse()?, connections.parse()?, requests.parse()?)?;
+            ["warm", callers, calls] => {
+                let caller = || {
+                    let mut instance = guest.instance().map_err(|error| plain(&error))?;
+                    Ok(move || instance.echo(&PAYLOAD).map_err(|error| plain(&error)))
+                };
+                say(seconds(callers.parse()?, calls.parse()?, caller)?)?;
+            }
+            ["engine", kind, calls] => {
+                let actor = if kind == "warm" { &warm } else { &fresh };
+                say(seconds(1, calls.parse()?, || Ok(|| actor.echo(&PAYLOAD)))?)?;
+            }
+            ["load", guest, port, connections, requests] => {
+                let body = load::body(guest)?;
+                let (connections, requests) = (connections.parse()?, requests.parse()?);
+                let time = load::run(body, port.parse()?, connections, requests)?;
                 say(time.as_secs_f64())?;
             }
+            ["wake", times] => say(wake::seconds(times.parse()?)?)?,
             _ => bail!("not a request: {line:?}"),
         }
     }
@@ -70,13 +103,20 @@ fn say(answer: impl std::fmt::Display) -> Result<()> {
 }
 
 /// How long so many calls take. Many callers are as many threads as there are cores: more would only
-/// be in each other's way.
-fn seconds(callers: usize, calls: u32, call: impl Fn() -> Result<()> + Sync) -> Result<f64> {
+/// be in each other's way. What `caller` makes is each thread's own.
+fn seconds<C: FnMut() -> Result<()>>(
+    callers: usize,
+    calls: u32,
+    caller: impl Fn() -> Result<C> + Sync,
+) -> Result<f64> {
     let threads = callers.min(available_parallelism()?.get());
     let each = calls / u32::try_from(threads)?;
     let start = Instant::now();
     scope(|scope| {
-        let run = || (0..each).try_for_each(|_| call());
+        let run = || {
+            let mut call = caller()?;
+            (0..each).try_for_each(|_| call())
+        };
         let running: Vec<_> = (0..threads).map(|_| scope.spawn(run)).collect();
         running
             .into_iter()

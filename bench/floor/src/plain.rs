@@ -7,12 +7,27 @@ use std::task::{Context, Poll, Waker};
 use anyhow::anyhow;
 use wasmtime::{
     Caller, Config, Enabled, Engine, InstanceAllocationStrategy, InstancePre, Linker, Memory,
-    Module, PoolingAllocationConfig, Store, UpdateDeadline,
+    Module, PoolingAllocationConfig, Store, TypedFunc, UpdateDeadline,
 };
 
 /// What a request of the floor's HTTP server becomes, since the guest is to read something. A guest
 /// of ours gets one of that size, too, but made anew for each request.
 pub(crate) const REQUEST: [u8; 100] = [0; 100];
+
+/// The engine that a floor runs on: with the settings of `exosuit_engine`, from which it must not
+/// differ.
+pub(crate) fn engine() -> wasmtime::Result<Engine> {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.linear_memory_keep_resident(2 << 20)
+        .table_keep_resident(512 << 10)
+        .pagemap_scan(Enabled::Auto);
+    let mut config = Config::new();
+    config
+        .concurrency_support(false)
+        .epoch_interruption(true)
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    Engine::new(&config)
+}
 
 /// Compiled and linked.
 pub(crate) struct Guest(InstancePre<Exchange>);
@@ -24,18 +39,8 @@ struct Exchange {
 }
 
 impl Guest {
-    /// With the settings of `exosuit_engine`, from which the engines must not differ.
     pub(crate) fn new(wasm: &[u8]) -> wasmtime::Result<Self> {
-        let mut pool = PoolingAllocationConfig::new();
-        pool.linear_memory_keep_resident(2 << 20)
-            .table_keep_resident(512 << 10)
-            .pagemap_scan(Enabled::Auto);
-        let mut config = Config::new();
-        config
-            .concurrency_support(false)
-            .epoch_interruption(true)
-            .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
-        let engine = Engine::new(&config)?;
+        let engine = engine()?;
         let mut linker = Linker::new(&engine);
         linker.func_wrap("wasmbus", "__guest_request", request)?;
         linker.func_wrap("wasmbus", "__guest_response", respond)?;
@@ -43,35 +48,54 @@ impl Guest {
         Ok(Self(linker.instantiate_pre(&module)?))
     }
 
+    /// Calls a fresh instance, on this thread.
+    pub(crate) fn call(&self, payload: &'static [u8]) -> wasmtime::Result<Vec<u8>> {
+        self.instance()?.call(payload)
+    }
+
+    /// An instance, for one call or for many.
+    pub(crate) fn instance(&self) -> wasmtime::Result<Instance> {
+        let exchange = Exchange {
+            memory: None,
+            payload: &[],
+            response: Vec::new(),
+        };
+        let mut store = Store::new(self.0.module().engine(), exchange);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Yield(1)));
+        let call = finish(async {
+            let instance = self.0.instantiate_async(&mut store).await?;
+            store.data_mut().memory = instance.get_memory(&mut store, "memory");
+            instance.get_typed_func(&mut store, "__guest_call")
+        })?;
+        Ok(Instance { store, call })
+    }
+}
+
+/// A guest that is ready.
+pub(crate) struct Instance {
+    store: Store<Exchange>,
+    call: TypedFunc<(u32, u32), u32>,
+}
+
+impl Instance {
     /// Calls and checks that the payload comes back.
-    pub(crate) fn echo(&self, payload: &'static [u8]) -> wasmtime::Result<()> {
+    pub(crate) fn echo(&mut self, payload: &'static [u8]) -> wasmtime::Result<()> {
         if self.call(payload)? != payload {
             wasmtime::bail!("the guest does not echo");
         }
         Ok(())
     }
 
-    /// Calls a fresh instance, on this thread.
-    pub(crate) fn call(&self, payload: &'static [u8]) -> wasmtime::Result<Vec<u8>> {
-        let exchange = Exchange {
-            memory: None,
-            payload,
-            response: Vec::new(),
-        };
-        let mut store = Store::new(self.0.module().engine(), exchange);
-        store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Yield(1)));
-        let code = finish(async {
-            let instance = self.0.instantiate_async(&mut store).await?;
-            store.data_mut().memory = instance.get_memory(&mut store, "memory");
-            let call = instance.get_typed_func::<(u32, u32), u32>(&mut store, "__guest_call")?;
-            let parameters = (8, u32::try_from(payload.len())?);
-            call.call_async(&mut store, parameters).await
-        })?;
+    fn call(&mut self, payload: &'static [u8]) -> wasmtime::Result<Vec<u8>> {
+        self.store.set_epoch_deadline(1);
+        self.store.data_mut().payload = payload;
+        let parameters = (8, u32::try_from(payload.len())?);
+        let code = finish(self.call.call_async(&mut self.store, parameters))?;
         if code != 1 {
             wasmtime::bail!("the guest returned {code}");
         }
-        Ok(store.into_data().response)
+        Ok(std::mem::take(&mut self.store.data_mut().response))
     }
 }
 

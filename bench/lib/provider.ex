@@ -1,0 +1,71 @@
+defmodule Exosuit.Bench.Provider do
+  @moduledoc false
+  # A guest that calls a provider in Elixir, 100 bytes there and back. The floor is what cannot be
+  # saved: a message to another process and back, and that Tokio wakes the guest.
+
+  alias Exosuit.Bench.{Floor, Measure, Row}
+
+  defmodule Echo do
+    @moduledoc false
+    use Exosuit.Provider, contract: "bench:echo"
+
+    @impl Exosuit.Provider
+    def handle_invocation(_operation, payload, _context), do: {:ok, payload}
+  end
+
+  @payload :binary.copy(<<7>>, 100)
+  @request Enum.join(["default", "bench:echo", "Echo", @payload], <<0>>)
+  @calls 5_000
+
+  @spec rows(Floor.t(), atom()) :: [Row.t()]
+  def rows(floor, host) do
+    {:ok, "echoes"} = Exosuit.start_provider(host, Echo, id: "echoes")
+    :ok = Exosuit.put_link(host, source: "caller", target: "echoes", contract: "bench:echo")
+
+    [messages, wakes, ours] =
+      Measure.medians([
+        &messages/0,
+        fn -> Floor.wakes(floor, @calls) end,
+        fn -> Measure.seconds(fn -> call(host, @calls) end) end
+      ])
+
+    name = "Elixir provider called by a guest, 1 caller"
+    [Row.new(name, "µs", each(ours), each(messages + wakes), {:at_most, 1.5, :ratio})]
+  end
+
+  defp each(seconds), do: seconds * 1_000_000 / @calls
+
+  defp call(_host, 0), do: :ok
+
+  defp call(host, left) do
+    {:ok, @payload} = Exosuit.call(host, "caller", "Call", @request)
+    call(host, left - 1)
+  end
+
+  defp messages do
+    caller = self()
+    echo = spawn_link(fn -> answer(caller) end)
+    seconds = Measure.seconds(fn -> ask(echo, @calls) end)
+    send(echo, :stop)
+    seconds
+  end
+
+  defp ask(_echo, 0), do: :ok
+
+  defp ask(echo, left) do
+    send(echo, {:ask, @payload})
+    receive do: ({:answer, @payload} -> :ok)
+    ask(echo, left - 1)
+  end
+
+  defp answer(caller) do
+    receive do
+      {:ask, payload} ->
+        send(caller, {:answer, payload})
+        answer(caller)
+
+      :stop ->
+        :ok
+    end
+  end
+end
