@@ -9,9 +9,9 @@ use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper::{Request, Response, StatusCode};
 use tokio::sync::oneshot;
+use wasmtime::Store;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{self, Linker, ResourceTable, ResourceType};
-use wasmtime::{Store, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
@@ -25,14 +25,17 @@ use crate::serve::listen;
 /// Compiled and linked.
 pub(crate) struct Component(ProxyPre<State>);
 
+#[derive(Default)]
 struct State {
     table: ResourceTable,
-    wasi: WasiCtx,
+    /// Made when the guest first asks for it, which for this request it need not.
+    wasi: Option<WasiCtx>,
     http: WasiHttpCtx,
     hooks: NoRequests,
 }
 
 /// The guest is not to send any.
+#[derive(Default)]
 struct NoRequests;
 
 /// A task that goes on beside the response.
@@ -53,7 +56,8 @@ impl WasiHttpHooks for NoRequests {
 
 impl Component {
     pub(crate) fn new(wasm: &[u8]) -> wasmtime::Result<Self> {
-        let engine = engine()?;
+        // `serve` has epochs only where it is given a time limit.
+        let engine = engine(false)?;
         let component = component::Component::new(&engine, wasm)?;
         let mut linker = Linker::new(&engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
@@ -69,15 +73,7 @@ impl Component {
         self: Arc<Self>,
         request: Request<Incoming>,
     ) -> wasmtime::Result<Response<WasiBody>> {
-        let state = State {
-            table: ResourceTable::new(),
-            wasi: WasiCtxBuilder::new().build(),
-            http: WasiHttpCtx::new(),
-            hooks: NoRequests,
-        };
-        let mut store = Store::new(self.0.engine(), state);
-        store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Yield(1)));
+        let mut store = Store::new(self.0.engine(), State::default());
         let (set, response) = oneshot::channel();
         let request = request.map(|body| body.map_err(|_| Error::HttpProtocolError).boxed_unsync());
         let request = store
@@ -149,8 +145,9 @@ fn failed(error: &wasmtime::Error) -> Response<WasiBody> {
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
+        let wasi = || WasiCtxBuilder::new().build();
         WasiCtxView {
-            ctx: &mut self.wasi,
+            ctx: self.wasi.get_or_insert_with(wasi),
             table: &mut self.table,
         }
     }

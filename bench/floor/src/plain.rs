@@ -15,8 +15,8 @@ use wasmtime::{
 pub(crate) const REQUEST: [u8; 100] = [0; 100];
 
 /// The engine that a floor runs on: with the settings of `exosuit_engine`, from which it must not
-/// differ.
-pub(crate) fn engine() -> wasmtime::Result<Engine> {
+/// differ but where a floor has no need of epochs.
+pub(crate) fn engine(epochs: bool) -> wasmtime::Result<Engine> {
     let mut pool = PoolingAllocationConfig::new();
     pool.linear_memory_keep_resident(2 << 20)
         .table_keep_resident(512 << 10)
@@ -24,7 +24,7 @@ pub(crate) fn engine() -> wasmtime::Result<Engine> {
     let mut config = Config::new();
     config
         .concurrency_support(false)
-        .epoch_interruption(true)
+        .epoch_interruption(epochs)
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     Engine::new(&config)
 }
@@ -40,7 +40,7 @@ struct Exchange {
 
 impl Guest {
     pub(crate) fn new(wasm: &[u8]) -> wasmtime::Result<Self> {
-        let engine = engine()?;
+        let engine = engine(true)?;
         let mut linker = Linker::new(&engine);
         linker.func_wrap("wasmbus", "__guest_request", request)?;
         linker.func_wrap("wasmbus", "__guest_response", respond)?;
