@@ -142,16 +142,8 @@ fn check(unit: &Unit, token: &Token, policy: &Policy, now: u64) -> Result<(), Er
     if !policy.issuers.trust(&issuer) {
         return Err(Error::UntrustedIssuer(issuer.to_string()));
     }
-    check_times(token, now)?;
+    token.check_times(now)?;
     check_hash(unit, token, policy.legacy_hash)
-}
-
-fn check_times(token: &Token, now: u64) -> Result<(), Error> {
-    match (token.body.nbf, token.body.exp) {
-        (_, Some(at)) if now >= at => Err(Error::Expired(at)),
-        (Some(at), _) if now < at => Err(Error::NotYetValid(at)),
-        _ => Ok(()),
-    }
 }
 
 fn check_hash(unit: &Unit, token: &Token, legacy: LegacyHash) -> Result<(), Error> {

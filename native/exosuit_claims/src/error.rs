@@ -66,6 +66,18 @@ pub enum Error {
         /// The hash of the bytes.
         actual: String,
     },
+    /// The token is for another invocation.
+    #[error(
+        "the token is for another invocation: it says {what} {claimed:?}, the invocation has {actual:?}"
+    )]
+    WrongInvocation {
+        /// In what they differ.
+        what: &'static str,
+        /// What the token says.
+        claimed: String,
+        /// What the invocation says.
+        actual: String,
+    },
     /// The token is not good any more.
     #[error("the token expired at {}", moment(*.0))]
     Expired(u64),
@@ -123,6 +135,7 @@ impl Error {
             Self::ProviderToken => "provider_token",
             Self::ForgedSignature(_) => "forged_signature",
             Self::WrongHash { .. } => "wrong_hash",
+            Self::WrongInvocation { .. } => "wrong_invocation",
             Self::Expired(_) => "expired",
             Self::NotYetValid(_) => "not_yet_valid",
             Self::UntrustedIssuer(_) => "untrusted_issuer",

@@ -4,6 +4,7 @@
 //! - [`sign`]: puts a token made from a [`Draft`] into a module or a component.
 //! - [`admit`]: the one door for Wasm. It checks all that a [`Policy`] asks for and gives the
 //!   [`Claims`], or the reason why not. [`inspect`] shows both.
+//! - [`invocation`]: the tokens with which hosts sign the calls that they send each other.
 //! - [`bearer`]: standard `EdDSA` tokens, for people and programs rather than for Wasm.
 //!
 //! Everything here is pure: no I/O, and time is an argument (seconds since 1970, [`unix_now`]).
@@ -22,6 +23,7 @@ mod admit;
 pub mod bearer;
 mod claims;
 mod error;
+pub mod invocation;
 mod key;
 mod sign;
 mod token;

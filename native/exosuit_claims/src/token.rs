@@ -1,4 +1,7 @@
-//! The token that a module carries: three segments of base64, signed with Ed25519.
+//! The token that a module or an invocation carries: three segments of base64, signed with Ed25519.
+//!
+//! [`Token`] and [`Body`] are the same for both but for what they say in particular: [`Metadata`]
+//! of a module, [`crate::invocation`] of a call.
 //!
 //! Its header and its claims are those of the OTP era, which are not the standard's: `alg` is
 //! `Ed25519`, `typ` is `jwt`. Standard tokens are in [`crate::bearer`].
@@ -24,9 +27,9 @@ struct Header {
     alg: String,
 }
 
-/// What a token says, field by field as it is on the wire.
+/// What a token says, field by field as it is on the wire: `M` is what is particular to its kind.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Body {
+pub(crate) struct Body<M = Metadata> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) exp: Option<u64>,
     pub(crate) jti: String,
@@ -35,7 +38,7 @@ pub(crate) struct Body {
     pub(crate) sub: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) nbf: Option<u64>,
-    pub(crate) wascap: Metadata,
+    pub(crate) wascap: M,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) wascap_revision: Option<u32>,
 }
@@ -62,13 +65,13 @@ pub(crate) struct Metadata {
 
 /// A token that could be read. Nothing of it has been verified.
 #[derive(Debug)]
-pub(crate) struct Token<'a> {
+pub(crate) struct Token<'a, M = Metadata> {
     signed: &'a str,
-    signature: Vec<u8>,
-    pub(crate) body: Body,
+    pub(crate) signature: Vec<u8>,
+    pub(crate) body: Body<M>,
 }
 
-impl<'a> Token<'a> {
+impl<'a, M: DeserializeOwned> Token<'a, M> {
     /// Reads a token of the one kind that there is.
     pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, Error> {
         check_size(bytes.len())?;
@@ -86,14 +89,31 @@ impl<'a> Token<'a> {
         })
     }
 
+    /// Checks that it is this issuer who speaks.
+    pub(crate) fn verify_signature(&self, issuer: &PublicKey) -> Result<(), Error> {
+        if issuer.verify(self.signed.as_bytes(), &self.signature) {
+            return Ok(());
+        }
+        Err(Error::ForgedSignature(issuer.to_string()))
+    }
+
+    /// Checks that it is good at this time, in Unix seconds.
+    pub(crate) fn check_times(&self, now: u64) -> Result<(), Error> {
+        match (self.body.nbf, self.body.exp) {
+            (_, Some(at)) if now >= at => Err(Error::Expired(at)),
+            (Some(at), _) if now < at => Err(Error::NotYetValid(at)),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Token<'_> {
     /// Checks who is spoken of, who speaks, and that it is they who speak.
     pub(crate) fn verify(&self) -> Result<PublicKey, Error> {
         let issuer = &self.body.iss;
         let issuer =
             key_of(issuer, KeyKind::Account).ok_or_else(|| Error::InvalidIssuer(clip(issuer)))?;
-        if !issuer.verify(self.signed.as_bytes(), &self.signature) {
-            return Err(Error::ForgedSignature(issuer.to_string()));
-        }
+        self.verify_signature(&issuer)?;
         if self.body.wascap.prov {
             return Err(Error::ProviderToken);
         }
@@ -103,7 +123,7 @@ impl<'a> Token<'a> {
     }
 }
 
-impl Body {
+impl<M: Serialize> Body<M> {
     /// Makes it a token.
     pub(crate) fn sign(&self, issuer: &KeyPair) -> Result<String, Error> {
         let header = Header {

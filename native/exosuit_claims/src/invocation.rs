@@ -1,0 +1,214 @@
+//! Tokens with which hosts sign the calls that they send each other.
+//!
+//! [`sign`] makes the token of a [`Call`]; [`Seal`] is one that was received. What comes from
+//! outside is checked in this order, the cheap before the dear: [`Seal::covers`], [`Seal::verify`],
+//! then [`Seal::covers_payload`] once the payload is there.
+
+use data_encoding::{BASE32_NOPAD, HEXUPPER};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::error::clip;
+use crate::sign::WASCAP_REVISION;
+use crate::token::{Body, Token};
+use crate::{Error, KeyKind, KeyPair, PublicKey};
+
+/// One end of a call: an actor, or a provider with the contract and the link that it is called by.
+///
+/// An actor has neither contract nor link.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Entity {
+    /// `M…`, `V…`, or the id of what has no key.
+    pub public_key: String,
+    /// `wasmcloud:keyvalue`.
+    pub contract: String,
+    /// `default`.
+    pub link: String,
+}
+
+impl Entity {
+    /// An actor.
+    pub fn actor(public_key: impl Into<String>) -> Self {
+        Self {
+            public_key: public_key.into(),
+            ..Self::default()
+        }
+    }
+
+    /// The address that tokens speak of.
+    pub fn url(&self) -> String {
+        if self.public_key.starts_with(['M', 'm']) {
+            return format!("wasmbus://{}", self.public_key);
+        }
+        let contract = self.contract.replace(':', "/").replace(' ', "_");
+        let link = self.link.replace(' ', "_");
+        format!(
+            "wasmbus://{}/{}/{}",
+            contract.to_lowercase(),
+            link.to_lowercase(),
+            self.public_key
+        )
+    }
+}
+
+/// What a token speaks of, but for the payload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    id: String,
+    operation: String,
+    origin_url: String,
+    target_url: String,
+}
+
+impl Call {
+    /// The call of this id.
+    pub fn new(id: &str, origin: &Entity, target: &Entity, operation: &str) -> Self {
+        Self {
+            id: id.to_owned(),
+            operation: operation.to_owned(),
+            origin_url: origin.url(),
+            target_url: format!("{}/{operation}", target.url()),
+        }
+    }
+
+    /// The hash over all of it and the whole payload, also where that travels apart.
+    pub fn hash(&self, payload: &[u8]) -> String {
+        let hash = Sha256::new()
+            .chain_update(&self.origin_url)
+            .chain_update(&self.target_url)
+            .chain_update(&self.operation)
+            .chain_update(payload);
+        HEXUPPER.encode(&hash.finalize())
+    }
+}
+
+/// What a token says about a call in particular.
+#[derive(Debug, Serialize, Deserialize)]
+struct Metadata {
+    target_url: String,
+    origin_url: String,
+    hash: String,
+}
+
+/// Makes the token of a call, issued at `now` by a cluster.
+pub fn sign(call: &Call, payload: &[u8], issuer: &KeyPair, now: u64) -> Result<String, Error> {
+    issuer.public_key().require("issuer", KeyKind::Cluster)?;
+    let body = Body {
+        exp: None,
+        jti: token_id(&call.id),
+        iat: now,
+        iss: issuer.public_key().to_string(),
+        sub: call.id.clone(),
+        nbf: None,
+        wascap: Metadata {
+            target_url: call.target_url.clone(),
+            origin_url: call.origin_url.clone(),
+            hash: call.hash(payload),
+        },
+        wascap_revision: Some(WASCAP_REVISION),
+    };
+    body.sign(issuer)
+}
+
+/// As long as those of the peers are, and as unique as the call's own.
+fn token_id(call_id: &str) -> String {
+    const LENGTH: usize = 22;
+    let mut id = BASE32_NOPAD.encode(&Sha256::digest(call_id));
+    id.truncate(LENGTH);
+    id
+}
+
+/// A token that came with a call. Nothing of it is verified before it is asked to.
+#[derive(Debug)]
+pub struct Seal<'a>(Token<'a, Metadata>);
+
+impl<'a> Seal<'a> {
+    /// Reads a token.
+    pub fn parse(token: &'a str) -> Result<Self, Error> {
+        Token::parse(token.as_bytes()).map(Self)
+    }
+
+    /// When it says that it was issued, in Unix seconds; 0 for never.
+    pub fn issued_at(&self) -> u64 {
+        self.0.body.iat
+    }
+
+    /// What no two tokens share that verify: half of the signature.
+    pub fn fingerprint(&self) -> u128 {
+        let half = self.0.signature.first_chunk().copied();
+        u128::from_le_bytes(half.unwrap_or_default())
+    }
+
+    /// Checks that it speaks of this call.
+    pub fn covers(&self, call: &Call) -> Result<(), Error> {
+        let body = &self.0.body;
+        same("id", &body.sub, &call.id)?;
+        same("origin", &body.wascap.origin_url, &call.origin_url)?;
+        same("target", &body.wascap.target_url, &call.target_url)
+    }
+
+    /// Checks that one of the `trusted` clusters signed it, and that it is good at `now`.
+    pub fn verify<'k>(
+        &self,
+        trusted: impl IntoIterator<Item = &'k PublicKey>,
+        now: u64,
+    ) -> Result<&'k PublicKey, Error> {
+        let name = &self.0.body.iss;
+        let mut trusted = trusted.into_iter();
+        let issuer = trusted.find(|key| key.as_str() == name);
+        let issuer = issuer.ok_or_else(|| Error::UntrustedIssuer(clip(name)))?;
+        self.0.check_times(now)?;
+        self.0.verify_signature(issuer)?;
+        Ok(issuer)
+    }
+
+    /// Checks that it was made for this call with this payload.
+    pub fn covers_payload(&self, call: &Call, payload: &[u8]) -> Result<(), Error> {
+        same("hash", &self.0.body.wascap.hash, &call.hash(payload))
+    }
+}
+
+fn same(what: &'static str, claimed: &str, actual: &str) -> Result<(), Error> {
+    if claimed == actual {
+        return Ok(());
+    }
+    Err(Error::WrongInvocation {
+        what,
+        claimed: clip(claimed),
+        actual: clip(actual),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keyvalue() -> Entity {
+        Entity {
+            public_key: "VAZVC4RX54J2NVCMCW7BPCAHGGG5XZXDBXFUMDUXGESTMQEJLC3YVZWB".to_owned(),
+            contract: "wasmcloud:keyvalue".to_owned(),
+            link: "default".to_owned(),
+        }
+    }
+
+    #[test]
+    fn an_address_is_that_of_the_peers() {
+        assert_eq!(Entity::actor("MABC").url(), "wasmbus://MABC");
+        let mut provider = keyvalue();
+        provider.link = "My Link".to_owned();
+        assert_eq!(
+            provider.url(),
+            "wasmbus://wasmcloud/keyvalue/my_link/VAZVC4RX54J2NVCMCW7BPCAHGGG5XZXDBXFUMDUXGESTMQEJLC3YVZWB"
+        );
+    }
+
+    #[test]
+    fn a_hash_is_that_of_the_peers() {
+        let origin = Entity::actor("MCFMFDWFHGKELOXPCNCDXKK5OFLHBVEWRAOXR5JSQUD2TOFRE3DFPM7E");
+        let call = Call::new("1", &origin, &keyvalue(), "KeyValue.Increment");
+        assert_eq!(
+            call.hash(&[1, 2, 3, 4]),
+            "4AF3387D3DDB16A43DB86A1A3422EA5B7E876C3F5C4ABAB2621D49A43A2705FA"
+        );
+    }
+}
