@@ -1,0 +1,197 @@
+//! What is shown to the server at each attempt to connect.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use async_nats::Auth;
+use data_encoding::BASE64URL_NOPAD;
+use exosuit_claims::{KeyKind, KeyPair, moment, unix_now};
+use serde::Deserialize;
+
+use super::options::{Credentials, shown};
+use crate::{Error, Secret};
+
+/// The largest credentials file that is read.
+const MAX_FILE: u64 = 64 << 10;
+
+/// What is shown to a server that says `nonce`.
+pub(crate) fn answer(credentials: &Credentials, nonce: &[u8]) -> Result<Auth, Error> {
+    let mut auth = Auth::new();
+    match credentials {
+        Credentials::None => {}
+        Credentials::Key(seed) => {
+            let key = user_key(seed)?;
+            auth.nkey = Some(key.public_key().to_string());
+            auth.signature = Some(key.sign(nonce).to_vec());
+        }
+        Credentials::Token { token, seed } => sign_in(&mut auth, token, seed, nonce)?,
+        Credentials::File(path) => {
+            let (token, seed) = read(path)?;
+            sign_in(&mut auth, &token, &seed, nonce)?;
+        }
+        Credentials::Password { user, password } => {
+            auth.username = Some(user.clone());
+            auth.password = Some(password.expose().to_owned());
+        }
+        Credentials::Word(word) => auth.token = Some(word.expose().to_owned()),
+    }
+    Ok(auth)
+}
+
+fn sign_in(auth: &mut Auth, token: &Secret, seed: &Secret, nonce: &[u8]) -> Result<(), Error> {
+    refuse_expired(token)?;
+    auth.jwt = Some(token.expose().to_owned());
+    auth.signature = Some(user_key(seed)?.sign(nonce).to_vec());
+    Ok(())
+}
+
+fn user_key(seed: &Secret) -> Result<KeyPair, Error> {
+    let invalid = |why: &exosuit_claims::Error| Error::InvalidCredentials(why.to_string());
+    let key = KeyPair::from_seed(seed.expose().trim()).map_err(|error| invalid(&error))?;
+    key.public_key()
+        .require("user", KeyKind::User)
+        .map_err(|error| invalid(&error))?;
+    Ok(key)
+}
+
+#[derive(Deserialize)]
+struct Times {
+    exp: Option<u64>,
+}
+
+/// The server would only say that it refuses: that it is a matter of time is for us to see.
+fn refuse_expired(token: &Secret) -> Result<(), Error> {
+    let malformed = || Error::InvalidCredentials("the user token is not a JWT".to_owned());
+    let claims = token
+        .expose()
+        .trim()
+        .split('.')
+        .nth(1)
+        .ok_or_else(malformed)?;
+    let claims = BASE64URL_NOPAD
+        .decode(claims.as_bytes())
+        .map_err(|_| malformed())?;
+    let times: Times = serde_json::from_slice(&claims).map_err(|_| malformed())?;
+    match times.exp {
+        Some(at) if at <= unix_now() => Err(Error::ExpiredCredentials(moment(at))),
+        _ => Ok(()),
+    }
+}
+
+/// Token and seed from a file of `nsc`.
+fn read(path: &Path) -> Result<(Secret, Secret), Error> {
+    let wrong = |why: String| Error::InvalidCredentials(format!("{}: {why}", shown(path)));
+    let file = File::open(path).map_err(|error| wrong(error.to_string()))?;
+    let mut text = zeroize::Zeroizing::new(String::new());
+    file.take(MAX_FILE)
+        .read_to_string(&mut text)
+        .map_err(|error| wrong(error.to_string()))?;
+    let part = |name: &str| section(&text, name).ok_or_else(|| wrong(format!("it has no {name}")));
+    Ok((part("USER JWT")?, part("USER NKEY SEED")?))
+}
+
+/// The line after the one of dashes that begins this section.
+fn section(text: &str, name: &str) -> Option<Secret> {
+    let begins = |line: &str| {
+        line.starts_with("---") && line.contains(&format!("BEGIN {name}"))
+            || line.starts_with("---") && line.contains(&format!("BEGIN NATS {name}"))
+    };
+    let mut lines = text
+        .lines()
+        .map(str::trim)
+        .skip_while(|line| !begins(line))
+        .skip(1);
+    let line = lines.find(|line| !line.is_empty())?;
+    (!line.starts_with("---")).then(|| Secret::new(line))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token(exp: u64) -> Secret {
+        let claims = BASE64URL_NOPAD.encode(format!("{{\"exp\":{exp}}}").as_bytes());
+        Secret::new(format!("e30.{claims}.c2ln"))
+    }
+
+    fn seed() -> Secret {
+        Secret::new(KeyPair::generate(KeyKind::User).seed())
+    }
+
+    #[test]
+    fn a_key_signs_what_the_server_says() {
+        let key = KeyPair::generate(KeyKind::User);
+        let auth = answer(&Credentials::Key(Secret::new(key.seed())), b"nonce").expect("an answer");
+        assert_eq!(auth.nkey.as_deref(), Some(key.public_key().as_str()));
+        let signature = auth.signature.expect("a signature");
+        assert!(key.public_key().verify(b"nonce", &signature));
+    }
+
+    #[test]
+    fn an_expired_token_is_not_even_shown() {
+        let shown = |token| {
+            answer(
+                &Credentials::Token {
+                    token,
+                    seed: seed(),
+                },
+                b"nonce",
+            )
+            .map(|_| ())
+        };
+        assert_eq!(shown(token(u64::MAX)), Ok(()));
+        let expired = Error::ExpiredCredentials("1970-01-01T00:00:01Z".to_owned());
+        assert_eq!(shown(token(1)), Err(expired));
+        let refused = shown(Secret::new("nonsense"));
+        assert!(
+            matches!(refused, Err(Error::InvalidCredentials(_))),
+            "{refused:?}"
+        );
+    }
+
+    #[test]
+    fn a_file_is_read_anew_each_time() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("user.creds");
+        let credentials = Credentials::File(path.clone());
+        let write = |token: &Secret, seed: &Secret| {
+            let text = format!(
+                "-----BEGIN NATS USER JWT-----\n{}\n------END NATS USER JWT------\n\n* IMPORTANT *\n\n\
+                 -----BEGIN USER NKEY SEED-----\n{}\n------END USER NKEY SEED------\n",
+                token.expose(),
+                seed.expose()
+            );
+            std::fs::write(&path, text).expect("written");
+        };
+        write(&token(1), &seed());
+        assert!(matches!(
+            answer(&credentials, b""),
+            Err(Error::ExpiredCredentials(_))
+        ));
+        write(&token(u64::MAX), &seed());
+        let auth = answer(&credentials, b"").expect("an answer");
+        assert_eq!(auth.jwt.as_deref(), Some(token(u64::MAX).expose()));
+
+        std::fs::write(&path, "nothing").expect("written");
+        let refused = answer(&credentials, b"")
+            .map(|_| ())
+            .expect_err("it has no token");
+        assert!(refused.to_string().contains("USER JWT"), "{refused}");
+        std::fs::remove_file(&path).expect("removed");
+        assert!(answer(&credentials, b"").is_err());
+    }
+
+    #[test]
+    fn no_error_shows_a_seed() {
+        let refused = answer(&Credentials::Key(Secret::new("SUABC")), b"")
+            .map(|_| ())
+            .expect_err("no seed");
+        assert!(!refused.to_string().contains("SUABC"), "{refused}");
+        let account = KeyPair::generate(KeyKind::Account);
+        let refused = answer(&Credentials::Key(Secret::new(account.seed())), b"")
+            .map(|_| ())
+            .expect_err("no user");
+        assert!(!refused.to_string().contains(account.seed()), "{refused}");
+    }
+}

@@ -1,0 +1,219 @@
+//! A connection to the lattice: made in the background, made again whenever it is lost.
+//!
+//! - `options`: how it is made. `login`: what is shown to the server at each attempt.
+//! - `state`: whether it is there, and what is told of it.
+
+mod login;
+mod options;
+mod state;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::{AuthError, Client, ConnectOptions, jetstream};
+use tokio::sync::{broadcast, watch};
+
+pub use options::{Backoff, ConnectionOptions, Credentials, Tls};
+pub use state::{Notice, State};
+
+use crate::Error;
+use options::invalid;
+use state::Tower;
+
+/// How many commands to the client wait to be written. What waits while there is no connection is
+/// sent when there is one: few enough to be no flood then.
+const COMMANDS: usize = 2_048;
+
+/// A connection to the lattice. Clones are the same connection, which closes with the last.
+#[derive(Clone)]
+pub struct Connection {
+    client: Client,
+    tower: Arc<Tower>,
+    _closer: Arc<Closer>,
+}
+
+impl Connection {
+    /// Begins to connect, and goes on for as long as it takes. Returns at once.
+    ///
+    /// The error is one of the options; that no server answers is a [`State`].
+    pub async fn open(options: &ConnectionOptions) -> Result<Self, Error> {
+        let (servers, credentials) = options.check()?;
+        // Wrong credentials of our own making are an error now, and not at each attempt.
+        match login::answer(&credentials, b"") {
+            Err(error @ Error::InvalidCredentials(_)) => return Err(error),
+            Ok(_) | Err(_) => {}
+        }
+        let tower = Arc::new(Tower::new());
+        let client = client_options(options, credentials, &tower)
+            .connect(servers)
+            .await;
+        let client = client.map_err(|error| invalid("servers", "usable", error.to_string()))?;
+        Ok(Self {
+            client,
+            _closer: Arc::new(Closer(Arc::clone(&tower))),
+            tower,
+        })
+    }
+
+    /// Whether it is there, and each change of that.
+    pub fn state(&self) -> watch::Receiver<State> {
+        self.tower.state()
+    }
+
+    /// What happens to it from now on.
+    pub fn notices(&self) -> broadcast::Receiver<Notice> {
+        self.tower.notices()
+    }
+
+    /// Waits until it is there; the error is that of the last attempt.
+    pub async fn ready(&self, within: Duration) -> Result<(), Error> {
+        let mut state = self.state();
+        let settled = state.wait_for(|state| matches!(state, State::Connected | State::Closed));
+        let settled = tokio::time::timeout(within, settled).await;
+        let settled = settled.is_ok_and(|settled| settled.is_ok());
+        match &*self.tower.state().borrow() {
+            State::Connected if settled => Ok(()),
+            State::Closed => Err(Error::Closed),
+            State::Connecting(Some(error)) => Err(error.clone()),
+            _ => Err(Error::Unreachable("no server has answered yet".to_owned())),
+        }
+    }
+
+    /// Ends all subscriptions, sends what waits to be sent, and closes it for all clones.
+    pub async fn close(&self) {
+        let was_connected = self.tower.is_connected();
+        self.tower.close();
+        if was_connected {
+            // The last that it can fail with is that it is closed already.
+            let _ = self.client.drain().await;
+        }
+    }
+
+    /// The client, if it can send now.
+    pub(crate) fn client(&self) -> Result<&Client, Error> {
+        if self.tower.is_connected() {
+            return Ok(&self.client);
+        }
+        match self.tower.is_closed() {
+            true => Err(Error::Closed),
+            false => Err(Error::NotConnected),
+        }
+    }
+
+    /// The client, for what outlasts a connection.
+    pub(crate) fn any_client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The streams of the servers, or of a domain among them.
+    pub(crate) fn jetstream(&self, domain: Option<&str>) -> jetstream::Context {
+        match domain {
+            Some(domain) => jetstream::with_domain(self.client.clone(), domain),
+            None => jetstream::new(self.client.clone()),
+        }
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Connection")
+            .field(&*self.tower.state().borrow())
+            .finish()
+    }
+}
+
+/// Says that it is over when the last clone goes. The client itself would try to connect for ever.
+struct Closer(Arc<Tower>);
+
+impl Drop for Closer {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+fn client_options(
+    options: &ConnectionOptions,
+    credentials: Credentials,
+    tower: &Arc<Tower>,
+) -> ConnectOptions {
+    let backoff = options.backoff;
+    let events = Arc::clone(tower);
+    let attempts = Arc::clone(tower);
+    let logins = Arc::clone(tower);
+    let credentials = Arc::new(credentials);
+    let client = ConnectOptions::with_auth_callback(move |nonce| {
+        let (logins, credentials) = (Arc::clone(&logins), Arc::clone(&credentials));
+        async move { log_in(&logins, credentials, nonce).await }
+    });
+    let client = client
+        .name(&options.name)
+        .retry_on_initial_connect()
+        .max_reconnects(None)
+        .ping_interval(options.ping_interval)
+        .connection_timeout(options.connect_timeout)
+        .client_capacity(COMMANDS)
+        .reconnect_delay_callback(move |attempt| backoff.delay(attempt, rand::random()))
+        .event_callback(move |event| {
+            events.event(event);
+            std::future::ready(())
+        })
+        .reconnect_to_server_callback(move |servers, _info| {
+            let attempts = Arc::clone(&attempts);
+            async move { before_attempt(&attempts, &servers).await }
+        });
+    with_tls(client, &options.tls)
+}
+
+fn with_tls(mut client: ConnectOptions, tls: &Tls) -> ConnectOptions {
+    client = client.require_tls(tls.required || tls.first);
+    if tls.first {
+        client = client.tls_first();
+    }
+    if let Some(authority) = &tls.authority {
+        client = client.add_root_certificates(authority.clone());
+    }
+    if let Some((certificate, key)) = &tls.certificate {
+        client = client.add_client_certificate(certificate.clone(), key.clone());
+    }
+    client
+}
+
+async fn log_in(
+    tower: &Tower,
+    credentials: Arc<Credentials>,
+    nonce: Vec<u8>,
+) -> Result<async_nats::Auth, AuthError> {
+    // There may be a file to read.
+    let answer = tokio::task::spawn_blocking(move || login::answer(&credentials, &nonce)).await;
+    match answer {
+        Ok(Ok(auth)) => {
+            tower.login(None);
+            Ok(auth)
+        }
+        Ok(Err(error)) => {
+            tower.login(Some(error.clone()));
+            Err(AuthError::new(error))
+        }
+        Err(error) => Err(AuthError::new(error)),
+    }
+}
+
+/// The client asks for a server before each attempt: the one moment to learn why the last one
+/// failed, and to make it stop.
+async fn before_attempt(
+    tower: &Tower,
+    servers: &[async_nats::Server],
+) -> Option<async_nats::ReconnectToServer> {
+    if tower.is_closed() {
+        std::future::pending::<()>().await;
+    }
+    // The client drops events that come too thick; this one must not be lost.
+    tower.lost();
+    let failed = servers.iter().filter(|server| server.last_error.is_some());
+    let worst = failed.max_by_key(|server| server.failed_attempts);
+    if let Some(text) = worst.and_then(|server| server.last_error.as_deref()) {
+        tower.failed(text);
+    }
+    None
+}

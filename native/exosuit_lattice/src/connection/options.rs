@@ -1,0 +1,272 @@
+//! How a connection is made, checked once.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use async_nats::ServerAddr;
+use percent_encoding::percent_decode_str;
+
+use crate::error::clip;
+use crate::{Error, Secret};
+
+/// How one connection to the lattice is made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectionOptions {
+    /// Any of them will do: `nats://host:4222`, `tls://host`, `host:port`. One in `nats://user:password@host`
+    /// form gives the credentials, where there are no others.
+    pub servers: Vec<String>,
+    /// What the servers call us.
+    pub name: String,
+    /// Who we are.
+    pub credentials: Credentials,
+    /// Whether and how the connection is encrypted.
+    pub tls: Tls,
+    /// How long to wait before each further attempt.
+    pub backoff: Backoff,
+    /// How often to see whether a silent server is still there; two lost answers end a connection.
+    pub ping_interval: Duration,
+    /// How long one attempt may take.
+    pub connect_timeout: Duration,
+}
+
+/// How one proves who one is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Credentials {
+    /// Not at all.
+    #[default]
+    None,
+    /// With the seed of a user's key, which the server knows.
+    Key(Secret),
+    /// With a user's token, and the seed of the key that it speaks of.
+    Token {
+        /// The token: a JWT.
+        token: Secret,
+        /// The seed: `SU…`.
+        seed: Secret,
+    },
+    /// With both in one file, as `nsc` makes it. It is read at each attempt, so that it can be renewed.
+    File(PathBuf),
+    /// With name and password.
+    Password {
+        /// The name.
+        user: String,
+        /// The password.
+        password: Secret,
+    },
+    /// With one word that all share.
+    Word(Secret),
+}
+
+/// Whether and how a connection is encrypted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// Whether it must be. It also is where the server asks for it, or its address is `tls://`.
+    pub required: bool,
+    /// Who vouches for the server, in PEM; the authorities that the machine trusts if not given.
+    pub authority: Option<PathBuf>,
+    /// Our own certificate and its key, in PEM, for servers that ask for one.
+    pub certificate: Option<(PathBuf, PathBuf)>,
+    /// Whether to begin with TLS, as some servers and proxies want it.
+    pub first: bool,
+}
+
+/// How long to wait before each further attempt to connect: doubled each time, with jitter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Backoff {
+    /// Before the second attempt.
+    pub shortest: Duration,
+    /// At most.
+    pub longest: Duration,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self {
+            shortest: Duration::from_millis(100),
+            longest: Duration::from_secs(4),
+        }
+    }
+}
+
+impl Backoff {
+    /// Before the nth attempt, where `random` is between 0 and 1. The first is soon, but not at the
+    /// same moment for every host that a server lost.
+    pub(crate) fn delay(self, attempt: usize, random: f64) -> Duration {
+        let doublings = u32::try_from(attempt.saturating_sub(2)).unwrap_or(u32::MAX);
+        let full = 2u32
+            .checked_pow(doublings)
+            .and_then(|times| self.shortest.checked_mul(times));
+        let full = full.map_or(self.longest, |full| full.min(self.longest));
+        match attempt {
+            0 | 1 => self.shortest.mul_f64(random / 2.0),
+            _ => full.mul_f64(0.5 + random / 2.0),
+        }
+    }
+}
+
+impl Default for ConnectionOptions {
+    fn default() -> Self {
+        Self {
+            servers: vec!["nats://127.0.0.1:4222".to_owned()],
+            name: "exosuit".to_owned(),
+            credentials: Credentials::None,
+            tls: Tls::default(),
+            backoff: Backoff::default(),
+            ping_interval: Duration::from_secs(10),
+            connect_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+impl ConnectionOptions {
+    /// The addresses, without what they say of credentials, and the credentials.
+    pub(crate) fn check(&self) -> Result<(Vec<ServerAddr>, Credentials), Error> {
+        if self.servers.is_empty() {
+            return Err(invalid("servers", "one address at least", "none"));
+        }
+        let parsed: Vec<_> = self
+            .servers
+            .iter()
+            .map(|server| address(server))
+            .collect::<Result<_, _>>()?;
+        let (addresses, inline): (Vec<_>, Vec<_>) = parsed.into_iter().unzip();
+        let inline = inline
+            .into_iter()
+            .find(|inline| *inline != Credentials::None);
+        let credentials = match &self.credentials {
+            Credentials::None => inline.unwrap_or_default(),
+            given => given.clone(),
+        };
+        self.tls.check()?;
+        Ok((addresses, credentials))
+    }
+}
+
+impl Tls {
+    fn check(&self) -> Result<(), Error> {
+        let certificate = self
+            .certificate
+            .iter()
+            .flat_map(|(certificate, key)| [certificate, key]);
+        for path in self.authority.iter().chain(certificate) {
+            std::fs::File::open(path).map_err(|error| {
+                invalid(
+                    "tls",
+                    "files that can be read",
+                    format!("{}: {error}", shown(path)),
+                )
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// An address, and the credentials in it. An error does not quote it, since it may have some.
+fn address(text: &str) -> Result<(ServerAddr, Credentials), Error> {
+    const EXPECTED: &str = "addresses like nats://host:4222 or tls://host:4222";
+    let wrong = |why: String| invalid("servers", EXPECTED, why);
+    let address: ServerAddr = text.trim().parse().map_err(|error: std::io::Error| {
+        wrong(format!(
+            "an address that is none ({})",
+            clip(&error.to_string())
+        ))
+    })?;
+    if address.is_websocket() {
+        return Err(wrong(format!("the scheme {}", address.scheme())));
+    }
+    if address.host().is_empty() {
+        return Err(wrong("an address without a host".to_owned()));
+    }
+    let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let credentials = match (address.username(), address.password()) {
+        (None, _) => Credentials::None,
+        (Some(word), None) => Credentials::Word(Secret::new(decode(word))),
+        (Some(user), Some(password)) => Credentials::Password {
+            user: decode(user),
+            password: Secret::new(decode(password)),
+        },
+    };
+    let mut plain = address.into_inner();
+    // They fail for addresses that cannot have any, and those have none.
+    let _ = (plain.set_username(""), plain.set_password(None));
+    let plain = ServerAddr::from_url(plain).map_err(|error| wrong(error.to_string()))?;
+    Ok((plain, credentials))
+}
+
+pub(crate) fn invalid(
+    option: &'static str,
+    expected: &'static str,
+    got: impl Into<String>,
+) -> Error {
+    Error::InvalidOption {
+        option,
+        expected,
+        got: got.into(),
+    }
+}
+
+pub(crate) fn shown(path: &Path) -> String {
+    clip(&path.to_string_lossy())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(server: &str) -> ConnectionOptions {
+        ConnectionOptions {
+            servers: vec![server.to_owned()],
+            ..ConnectionOptions::default()
+        }
+    }
+
+    #[test]
+    fn credentials_in_an_address_are_taken_out_of_it() {
+        let (addresses, credentials) = options("nats://ann:p%40ss@example.org:4333")
+            .check()
+            .expect("options");
+        assert_eq!(addresses[0].as_url_str(), "nats://example.org:4333");
+        let expected = Credentials::Password {
+            user: "ann".to_owned(),
+            password: Secret::new("p@ss"),
+        };
+        assert_eq!(credentials, expected);
+
+        let (_, credentials) = options("nats://s3cret@example.org")
+            .check()
+            .expect("options");
+        assert_eq!(credentials, Credentials::Word(Secret::new("s3cret")));
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused_and_not_quoted() {
+        for bad in [
+            "",
+            "http://s3cret@host",
+            "ws://host:80",
+            "nats://s3cret@:1",
+            "nats://s3cret@host:999999",
+        ] {
+            let error = options(bad).check().expect_err(bad);
+            assert_eq!(error.code(), "invalid_option");
+            assert!(!error.to_string().contains("s3cret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_not_shown() {
+        let mut options = options("host");
+        options.credentials = Credentials::Key(Secret::new("SUAX"));
+        assert!(!format!("{options:?}").contains("SUAX"));
+    }
+
+    #[test]
+    fn waits_grow_to_a_limit() {
+        let backoff = Backoff::default();
+        let delays: Vec<_> = (1..10)
+            .map(|attempt| backoff.delay(attempt, 1.0).as_millis())
+            .collect();
+        assert_eq!(delays, [50, 100, 200, 400, 800, 1_600, 3_200, 4_000, 4_000]);
+        assert_eq!(backoff.delay(usize::MAX, 0.0), Duration::from_secs(2));
+    }
+}

@@ -1,0 +1,268 @@
+//! The state of a connection, and what is told of it.
+
+use std::time::{Duration, Instant};
+
+use async_nats::{Event, ServerError};
+use parking_lot::Mutex;
+use tokio::sync::{broadcast, watch};
+
+use crate::Error;
+use crate::error::clip;
+
+/// How many notices wait for whoever is slow to take them; the oldest are lost first.
+const NOTICES: usize = 256;
+
+/// A consumer that is slow loses thousands of messages a second: this often it is told.
+const SLOW_EVERY: Duration = Duration::from_secs(1);
+
+/// Whether there is a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// Not yet, or not any more; and what the last attempt failed with.
+    Connecting(Option<Error>),
+    /// There is.
+    Connected,
+    /// There will be none.
+    Closed,
+}
+
+/// What happened to a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// It is there, or there again.
+    Connected,
+    /// It is gone; attempts follow.
+    Disconnected,
+    /// An attempt failed. Told once for as long as further attempts fail alike.
+    Failed(Error),
+    /// We were too slow to take what came to one of our subscriptions, and something is lost.
+    SlowConsumer,
+    /// The server said what was wrong: no permission, a slow consumer, too many connections.
+    Refused(Error),
+    /// The server will go away, and wants us to go to another.
+    LameDuck,
+    /// It was closed, for good.
+    Closed,
+}
+
+/// Where the callbacks of the client write, and everybody else reads.
+pub(crate) struct Tower {
+    state: watch::Sender<State>,
+    notices: broadcast::Sender<Notice>,
+    /// What the credentials were found to be when they were to be shown.
+    login: Mutex<Option<Error>>,
+    /// When a slow consumer was told of.
+    slow: Mutex<Option<Instant>>,
+}
+
+impl Tower {
+    pub(crate) fn new() -> Self {
+        Self {
+            state: watch::Sender::new(State::Connecting(None)),
+            notices: broadcast::Sender::new(NOTICES),
+            login: Mutex::new(None),
+            slow: Mutex::new(None),
+        }
+    }
+
+    pub(crate) fn state(&self) -> watch::Receiver<State> {
+        self.state.subscribe()
+    }
+
+    pub(crate) fn notices(&self) -> broadcast::Receiver<Notice> {
+        self.notices.subscribe()
+    }
+
+    pub(crate) fn is_connected(&self) -> bool {
+        *self.state.borrow() == State::Connected
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        *self.state.borrow() == State::Closed
+    }
+
+    /// The credentials could not be shown, for this reason; or they could.
+    pub(crate) fn login(&self, outcome: Option<Error>) {
+        *self.login.lock() = outcome;
+    }
+
+    /// An attempt to connect failed, as the client puts it.
+    pub(crate) fn failed(&self, text: &str) {
+        let error = self.login.lock().clone().unwrap_or_else(|| classify(text));
+        let is_news = self.state.send_if_modified(|state| {
+            let news = State::Connecting(Some(error.clone()));
+            let is_news = !matches!(state, State::Closed) && *state != news;
+            if is_news {
+                *state = news;
+            }
+            is_news
+        });
+        if is_news {
+            self.tell(Notice::Failed(error));
+        }
+    }
+
+    pub(crate) fn event(&self, event: Event) {
+        match event {
+            Event::Connected => self.turn(State::Connected, Notice::Connected),
+            Event::Disconnected => self.lost(),
+            Event::Closed => self.close(),
+            Event::LameDuckMode => self.tell(Notice::LameDuck),
+            Event::SlowConsumer(_) => self.slow(),
+            Event::ServerError(error) => self.tell(Notice::Refused(refusal(&error))),
+            // Of a name that resolves to nothing the pool of servers keeps no word.
+            Event::ClientError(error) if error.to_string().ends_with("DNS error") => {
+                self.failed("DNS error");
+            }
+            Event::ClientError(_) | Event::Draining => {}
+        }
+    }
+
+    /// The connection is gone, if it was there.
+    pub(crate) fn lost(&self) {
+        let was_there = self.state.send_if_modified(|state| {
+            let was_there = *state == State::Connected;
+            if was_there {
+                *state = State::Connecting(None);
+            }
+            was_there
+        });
+        if was_there {
+            self.tell(Notice::Disconnected);
+        }
+    }
+
+    fn slow(&self) {
+        let mut told = self.slow.lock();
+        if told.is_none_or(|at| at.elapsed() >= SLOW_EVERY) {
+            *told = Some(Instant::now());
+            self.tell(Notice::SlowConsumer);
+        }
+    }
+
+    pub(crate) fn close(&self) {
+        self.turn(State::Closed, Notice::Closed);
+    }
+
+    fn turn(&self, to: State, notice: Notice) {
+        let is_news = self.state.send_if_modified(|state| {
+            let is_news = !matches!(state, State::Closed) && *state != to;
+            if is_news {
+                *state = to;
+            }
+            is_news
+        });
+        if is_news {
+            self.tell(notice);
+        }
+    }
+
+    fn tell(&self, notice: Notice) {
+        // Nobody may be listening.
+        let _ = self.notices.send(notice);
+    }
+}
+
+fn classify(text: &str) -> Error {
+    let lower = text.to_lowercase();
+    if lower.contains("authorization violation") || lower.contains("authentication") {
+        Error::Unauthorized
+    } else if ["tls", "certificate", "alert"]
+        .iter()
+        .any(|word| lower.contains(word))
+    {
+        Error::Tls(clip(text))
+    } else {
+        Error::Unreachable(clip(text))
+    }
+}
+
+fn refusal(error: &ServerError) -> Error {
+    match error {
+        ServerError::AuthorizationViolation => Error::Unauthorized,
+        ServerError::SlowConsumer(_) => Error::NotPermitted("slow consumer".to_owned()),
+        ServerError::Other(text) if text.to_lowercase().contains("authentication expired") => {
+            Error::ExpiredCredentials("the server ended the connection".to_owned())
+        }
+        ServerError::Other(text) => Error::NotPermitted(clip(text)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn taken(notices: &mut broadcast::Receiver<Notice>) -> Vec<Notice> {
+        std::iter::from_fn(|| notices.try_recv().ok()).collect()
+    }
+
+    #[test]
+    fn attempts_that_fail_alike_are_told_once() {
+        let tower = Tower::new();
+        let mut notices = tower.notices();
+        for _ in 0..3 {
+            tower.failed("IO error: Connection refused");
+        }
+        let refused = Error::Unreachable("IO error: Connection refused".to_owned());
+        assert_eq!(taken(&mut notices), [Notice::Failed(refused.clone())]);
+        assert_eq!(*tower.state().borrow(), State::Connecting(Some(refused)));
+
+        tower.failed("authorization violation: nats: authorization violation");
+        assert_eq!(taken(&mut notices), [Notice::Failed(Error::Unauthorized)]);
+    }
+
+    #[test]
+    fn after_the_end_nothing_is_told() {
+        let tower = Tower::new();
+        let mut notices = tower.notices();
+        tower.event(Event::Connected);
+        tower.close();
+        tower.failed("IO error");
+        tower.event(Event::Connected);
+        assert_eq!(taken(&mut notices), [Notice::Connected, Notice::Closed]);
+    }
+
+    #[test]
+    fn a_connection_is_lost_once() {
+        let tower = Tower::new();
+        let mut notices = tower.notices();
+        tower.event(Event::Connected);
+        tower.lost();
+        tower.event(Event::Disconnected);
+        assert_eq!(
+            taken(&mut notices),
+            [Notice::Connected, Notice::Disconnected]
+        );
+    }
+
+    #[test]
+    fn a_slow_consumer_is_no_flood_of_notices() {
+        let tower = Tower::new();
+        let mut notices = tower.notices();
+        for _ in 0..1_000 {
+            tower.event(Event::SlowConsumer(1));
+        }
+        assert_eq!(taken(&mut notices), [Notice::SlowConsumer]);
+    }
+
+    #[test]
+    fn what_we_found_wrong_with_the_credentials_is_the_reason() {
+        let tower = Tower::new();
+        let expired = Error::ExpiredCredentials("yesterday".to_owned());
+        tower.login(Some(expired.clone()));
+        tower.failed("failed signing nonce");
+        assert_eq!(*tower.state().borrow(), State::Connecting(Some(expired)));
+    }
+
+    #[test]
+    fn an_expired_user_is_told_from_other_refusals() {
+        let expired = refusal(&ServerError::Other(
+            "User Authentication Expired".to_owned(),
+        ));
+        assert_eq!(expired.code(), "expired_credentials");
+        let denied = refusal(&ServerError::Other(
+            "Permissions Violation for Publish to \"a\"".to_owned(),
+        ));
+        assert_eq!(denied.code(), "not_permitted");
+    }
+}

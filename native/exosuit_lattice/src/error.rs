@@ -1,0 +1,190 @@
+//! What can go wrong between hosts.
+
+use exosuit_core::Code;
+
+/// Why something on the lattice did not come about. No text of it holds a credential or a payload.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An option is not what it must be.
+    #[error("expected {option} to be {expected}, got: {got}")]
+    InvalidOption {
+        /// Which option.
+        option: &'static str,
+        /// What would be right.
+        expected: &'static str,
+        /// What it is; for a secret, what is wrong with it.
+        got: String,
+    },
+    /// The credentials cannot be read, or are not such.
+    #[error("the credentials for the lattice cannot be used: {0}")]
+    InvalidCredentials(String),
+    /// The user token has expired.
+    #[error("the user token for the lattice has expired: {0}")]
+    ExpiredCredentials(String),
+    /// The server does not take the credentials.
+    #[error("the NATS server refused the credentials")]
+    Unauthorized,
+    /// The server and we do not agree on TLS.
+    #[error("no TLS with the NATS server: {0}")]
+    Tls(String),
+    /// No server answers.
+    #[error("no NATS server can be reached: {0}")]
+    Unreachable(String),
+    /// There is no connection now.
+    #[error("not connected to the lattice")]
+    NotConnected,
+    /// The connection went while an answer was awaited: whether the call was served is not known.
+    #[error("the connection to the lattice was lost before the answer came")]
+    ConnectionLost,
+    /// The connection was closed.
+    #[error("the connection to the lattice is closed")]
+    Closed,
+    /// Nobody serves what is called.
+    #[error("nobody on the lattice serves {0}")]
+    NoResponders(String),
+    /// No answer in time.
+    #[error("no answer came from {0} before the deadline of the call")]
+    Deadline(String),
+    /// More bytes than may be sent or taken.
+    #[error("the {what} has {size} bytes, at most {limit} are allowed")]
+    TooLarge {
+        /// What is too large.
+        what: &'static str,
+        /// How large it is.
+        size: u64,
+        /// How large it may be.
+        limit: u64,
+    },
+    /// A message cannot be read.
+    #[error("Failed to deserialize {what}: {why}")]
+    Malformed {
+        /// What it was to be.
+        what: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The token of an invocation does not hold.
+    #[error("Anti-forgery check failed: {0}")]
+    Forged(#[source] exosuit_claims::Error),
+    /// The invocation is for somebody else.
+    #[error("Anti-forgery check failed: the invocation is for {claimed}, not for {actual}")]
+    Misdirected {
+        /// Whom it is for.
+        claimed: String,
+        /// Who received it.
+        actual: String,
+    },
+    /// The invocation was signed too long ago, or in the future.
+    #[error("Anti-forgery check failed: the invocation was signed {0}, which is not now")]
+    Stale(String),
+    /// The invocation was served before.
+    #[error("Anti-forgery check failed: the invocation was received before")]
+    Replayed,
+    /// As many calls from the lattice run and wait as may.
+    #[error("as many calls from the lattice run and wait here as may")]
+    Overloaded,
+    /// The other side answered with an error.
+    #[error("{detail}")]
+    Remote {
+        /// Its kind, if the other side gave it.
+        code: Option<Code>,
+        /// In the words of the other side.
+        detail: String,
+    },
+    /// The server does not permit a subject.
+    #[error("the NATS server does not permit it: {0}")]
+    NotPermitted(String),
+    /// The lattice's store failed.
+    #[error("the lattice's store failed to {doing}: {why}")]
+    Store {
+        /// What was tried.
+        doing: &'static str,
+        /// What went wrong.
+        why: String,
+    },
+    /// Others changed the same thing over and over.
+    #[error("{0} was changed by others each time, it is not written")]
+    Contended(String),
+}
+
+impl Error {
+    /// The stable text, for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::InvalidOption { .. } => "invalid_option",
+            Self::InvalidCredentials(_) => "invalid_credentials",
+            Self::ExpiredCredentials(_) => "expired_credentials",
+            Self::Unauthorized => "unauthorized",
+            Self::Tls(_) => "tls",
+            Self::Unreachable(_) => "unreachable",
+            Self::NotConnected => "not_connected",
+            Self::ConnectionLost => "connection_lost",
+            Self::Closed => "closed",
+            Self::NoResponders(_) => "no_responders",
+            Self::Deadline(_) => "deadline",
+            Self::TooLarge { .. } => "too_large",
+            Self::Malformed { .. } => "malformed",
+            Self::Forged(_) => "forged",
+            Self::Misdirected { .. } => "misdirected",
+            Self::Stale(_) => "stale",
+            Self::Replayed => "replayed",
+            Self::Overloaded => "overloaded",
+            Self::Remote { .. } => "remote",
+            Self::NotPermitted(_) => "not_permitted",
+            Self::Store { .. } => "store",
+            Self::Contended(_) => "contended",
+        }
+    }
+
+    pub(crate) fn malformed(what: &'static str, why: impl Into<String>) -> Self {
+        let why = why.into();
+        Self::Malformed { what, why }
+    }
+
+    pub(crate) fn store(doing: &'static str, why: &dyn std::fmt::Display) -> Self {
+        let why = clip(&why.to_string());
+        Self::Store { doing, why }
+    }
+
+    fn core_code(&self) -> Code {
+        match self {
+            Self::NotConnected
+            | Self::ConnectionLost
+            | Self::Closed
+            | Self::NoResponders(_)
+            | Self::Unauthorized
+            | Self::ExpiredCredentials(_)
+            | Self::Unreachable(_)
+            | Self::Tls(_)
+            | Self::NotPermitted(_) => Code::Unavailable,
+            Self::InvalidOption { .. }
+            | Self::InvalidCredentials(_)
+            | Self::TooLarge { .. }
+            | Self::Malformed { .. } => Code::InvalidInput,
+            Self::Forged(_) | Self::Misdirected { .. } | Self::Stale(_) | Self::Replayed => {
+                Code::InvalidClaims
+            }
+            Self::Deadline(_) => Code::Deadline,
+            Self::Overloaded => Code::Overloaded,
+            Self::Remote { code, .. } => code.unwrap_or(Code::Provider),
+            Self::Store { .. } => Code::Io,
+            Self::Contended(_) => Code::Conflict,
+        }
+    }
+}
+
+impl From<Error> for exosuit_core::Error {
+    fn from(error: Error) -> Self {
+        Self::new(error.core_code(), error.to_string())
+    }
+}
+
+/// As much of a text from outside as an error may quote, on one line.
+pub(crate) fn clip(text: &str) -> String {
+    const LENGTH: usize = 300;
+    text.chars()
+        .take(LENGTH)
+        .flat_map(char::escape_debug)
+        .collect()
+}
