@@ -145,7 +145,7 @@ fn only_a_trusted_cluster_is_believed() {
 
     // Signed by another, in the name of one that is trusted.
     let forged = resigned(&other, |body| {
-        body["iss"] = json!(cluster.public_key().as_str())
+        body["iss"] = json!(cluster.public_key().as_str());
     });
     let trusted = [cluster.public_key().clone()];
     let refused = check(&forged, &call(), PAYLOAD, &trusted, NOW);

@@ -2,7 +2,7 @@
 
 mod common;
 
-use std::process::Command;
+use std::path::Path;
 use std::time::Duration;
 
 use common::nats::NatsServer;
@@ -56,10 +56,11 @@ async fn a_lost_connection_is_told_and_made_again() {
     let mut notices = connection.notices();
     server.stop();
     assert_eq!(next(&mut notices).await, Notice::Disconnected);
-    assert!(matches!(
-        next(&mut notices).await,
-        Notice::Failed(Error::Unreachable(_))
-    ));
+    let failed = next(&mut notices).await;
+    assert!(
+        matches!(failed, Notice::Failed(Error::Unreachable(_))),
+        "{failed:?}"
+    );
     server.resume().await;
     while next(&mut notices).await != Notice::Connected {}
     assert_eq!(*connection.state().borrow(), State::Connected);
@@ -304,39 +305,19 @@ async fn what_can_never_work_is_an_error_at_once() {
     assert_eq!(refused.code(), "invalid_option");
 }
 
-/// An authority, and certificates of a server and of a client that it made.
-fn certificates(directory: &std::path::Path) {
-    let script = r#"
-        set -e
-        openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.pem -subj /CN=ca -days 2
-        for who in server client; do
-          openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout $who.key -out $who.csr -subj /CN=$who
-          printf 'subjectAltName=IP:127.0.0.1,DNS:localhost\nbasicConstraints=CA:FALSE\n' > $who.ext
-          openssl x509 -req -in $who.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out $who.pem -days 2 -extfile $who.ext
-        done"#;
-    let made = Command::new("sh")
-        .args(["-c", script])
-        .current_dir(directory)
-        .output()
-        .expect("openssl");
-    assert!(
-        made.status.success(),
-        "{}",
-        String::from_utf8_lossy(&made.stderr)
-    );
-}
+/// An authority of these tests, and certificates of a server on 127.0.0.1 and of a client that it
+/// made, good for a hundred years. Nobody else trusts it, and its key is gone.
+const CERTIFICATES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates");
 
 #[tokio::test(flavor = "multi_thread")]
 async fn certificates_of_both_sides() {
-    let directory = tempfile::tempdir().expect("a directory");
-    certificates(directory.path());
-    let path = |name: &str| directory.path().join(name);
+    let path = |name: &str| Path::new(CERTIFICATES).join(name);
     let (authority, certificate) = (path("ca.pem"), (path("client.pem"), path("client.key")));
     let configuration = format!(
-        "tls {{ cert_file: {0}/server.pem, key_file: {0}/server.key, ca_file: {0}/ca.pem, verify: true }}",
-        directory.path().display()
+        "tls {{ cert_file: {CERTIFICATES}/server.pem, key_file: {CERTIFICATES}/server.key, \
+         ca_file: {CERTIFICATES}/ca.pem, verify: true }}"
     );
-    let server = NatsServer::start_in(directory, &configuration).await;
+    let server = NatsServer::start_with(&configuration).await;
     let options = |tls| ConnectionOptions {
         tls,
         ..server.options()

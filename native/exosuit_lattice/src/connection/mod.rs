@@ -11,19 +11,24 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::{AuthError, Client, ConnectOptions, jetstream};
+use async_nats::client::PublishErrorKind;
+use async_nats::{AuthError, Client, ConnectOptions, PublishError, jetstream};
 use tokio::sync::{broadcast, watch};
 
 pub use options::{Backoff, ConnectionOptions, Credentials, Tls};
 pub use state::{Notice, State};
 
 use crate::Error;
+use crate::error::clip;
 use options::invalid;
 use state::Tower;
 
 /// How many commands to the client wait to be written. What waits while there is no connection is
 /// sent when there is one: few enough to be no flood then.
 const COMMANDS: usize = 2_048;
+
+/// How many messages of a subscription wait to be taken, before they are lost.
+const MESSAGES: usize = 4_096;
 
 /// A connection to the lattice. Clones are the same connection, which closes with the last.
 #[derive(Clone)]
@@ -40,9 +45,8 @@ impl Connection {
     pub async fn open(options: &ConnectionOptions) -> Result<Self, Error> {
         let (servers, credentials) = options.check()?;
         // Wrong credentials of our own making are an error now, and not at each attempt.
-        match login::answer(&credentials, b"") {
-            Err(error @ Error::InvalidCredentials(_)) => return Err(error),
-            Ok(_) | Err(_) => {}
+        if let Err(error @ Error::InvalidCredentials(_)) = login::answer(&credentials, b"") {
+            return Err(error);
         }
         let tower = Arc::new(Tower::new());
         let client = client_options(options, credentials, &tower)
@@ -95,10 +99,25 @@ impl Connection {
         if self.tower.is_connected() {
             return Ok(&self.client);
         }
-        match self.tower.is_closed() {
-            true => Err(Error::Closed),
-            false => Err(Error::NotConnected),
+        if self.tower.is_closed() {
+            return Err(Error::Closed);
         }
+        Err(Error::NotConnected)
+    }
+
+    /// An error for what the server would end the connection for.
+    pub(crate) fn refuse_too_large(&self, what: &'static str, size: usize) -> Result<(), Error> {
+        let limit = self.client.max_payload();
+        if size <= limit {
+            return Ok(());
+        }
+        let (size, limit) = (size as u64, limit as u64);
+        Err(Error::TooLarge { what, size, limit })
+    }
+
+    /// How often it was lost: what was sent before the last time is not answered any more.
+    pub(crate) fn losses(&self) -> u64 {
+        self.tower.losses()
     }
 
     /// The client, for what outlasts a connection.
@@ -132,6 +151,17 @@ impl Drop for Closer {
     }
 }
 
+/// Why a message was not sent.
+pub(crate) fn unsent(error: &PublishError) -> Error {
+    match error.kind() {
+        PublishErrorKind::InvalidSubject => {
+            Error::malformed("subject", "it has a blank in it, or is empty")
+        }
+        PublishErrorKind::Send => Error::Closed,
+        PublishErrorKind::MaxPayloadExceeded => Error::NotPermitted(clip(&error.to_string())),
+    }
+}
+
 fn client_options(
     options: &ConnectionOptions,
     credentials: Credentials,
@@ -153,6 +183,7 @@ fn client_options(
         .ping_interval(options.ping_interval)
         .connection_timeout(options.connect_timeout)
         .client_capacity(COMMANDS)
+        .subscription_capacity(MESSAGES)
         .reconnect_delay_callback(move |attempt| backoff.delay(attempt, rand::random()))
         .event_callback(move |event| {
             events.event(event);

@@ -1,5 +1,6 @@
 //! The state of a connection, and what is told of it.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use async_nats::{Event, ServerError};
@@ -49,6 +50,8 @@ pub enum Notice {
 pub(crate) struct Tower {
     state: watch::Sender<State>,
     notices: broadcast::Sender<Notice>,
+    /// How often it was lost.
+    losses: AtomicU64,
     /// What the credentials were found to be when they were to be shown.
     login: Mutex<Option<Error>>,
     /// When a slow consumer was told of.
@@ -60,6 +63,7 @@ impl Tower {
         Self {
             state: watch::Sender::new(State::Connecting(None)),
             notices: broadcast::Sender::new(NOTICES),
+            losses: AtomicU64::new(0),
             login: Mutex::new(None),
             slow: Mutex::new(None),
         }
@@ -77,6 +81,11 @@ impl Tower {
         *self.state.borrow() == State::Connected
     }
 
+    /// How often it was lost: what was sent before the last time is not answered any more.
+    pub(crate) fn losses(&self) -> u64 {
+        self.losses.load(Ordering::SeqCst)
+    }
+
     pub(crate) fn is_closed(&self) -> bool {
         *self.state.borrow() == State::Closed
     }
@@ -89,17 +98,10 @@ impl Tower {
     /// An attempt to connect failed, as the client puts it.
     pub(crate) fn failed(&self, text: &str) {
         let error = self.login.lock().clone().unwrap_or_else(|| classify(text));
-        let is_news = self.state.send_if_modified(|state| {
-            let news = State::Connecting(Some(error.clone()));
-            let is_news = !matches!(state, State::Closed) && *state != news;
-            if is_news {
-                *state = news;
-            }
-            is_news
-        });
-        if is_news {
-            self.tell(Notice::Failed(error));
-        }
+        self.turn(
+            State::Connecting(Some(error.clone())),
+            Notice::Failed(error),
+        );
     }
 
     pub(crate) fn event(&self, event: Event) {
@@ -120,16 +122,17 @@ impl Tower {
 
     /// The connection is gone, if it was there.
     pub(crate) fn lost(&self) {
-        let was_there = self.state.send_if_modified(|state| {
-            let was_there = *state == State::Connected;
-            if was_there {
-                *state = State::Connecting(None);
-            }
-            was_there
-        });
-        if was_there {
-            self.tell(Notice::Disconnected);
-        }
+        self.change(
+            State::Connecting(None),
+            Notice::Disconnected,
+            |state, _to| {
+                let was_there = *state == State::Connected;
+                if was_there {
+                    self.losses.fetch_add(1, Ordering::SeqCst);
+                }
+                was_there
+            },
+        );
     }
 
     fn slow(&self) {
@@ -145,16 +148,21 @@ impl Tower {
     }
 
     fn turn(&self, to: State, notice: Notice) {
-        let is_news = self.state.send_if_modified(|state| {
-            let is_news = !matches!(state, State::Closed) && *state != to;
+        self.change(to, notice, |state, to| {
+            !matches!(state, State::Closed) && state != to
+        });
+    }
+
+    /// Tells before others see it: whoever waited for a state has not to be told of it any more.
+    fn change(&self, to: State, notice: Notice, is_news: impl Fn(&State, &State) -> bool) {
+        self.state.send_if_modified(|state| {
+            let is_news = is_news(state, &to);
             if is_news {
+                self.tell(notice);
                 *state = to;
             }
             is_news
         });
-        if is_news {
-            self.tell(notice);
-        }
     }
 
     fn tell(&self, notice: Notice) {

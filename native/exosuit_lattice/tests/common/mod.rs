@@ -1,6 +1,7 @@
 //! What the tests of the lattice share: real servers, and waiting without sleeping.
 #![allow(dead_code, reason = "each test takes what it needs")]
 
+pub(crate) mod host;
 pub(crate) mod nats;
 
 use std::future::Future;
@@ -11,10 +12,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Waits for something, and fails with its name when it does not come.
 pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(PATIENCE, future).await {
-        Ok(value) => value,
-        Err(_) => panic!("{what} did not come within {PATIENCE:?}"),
-    }
+    let value = tokio::time::timeout(PATIENCE, future).await;
+    value.unwrap_or_else(|late| panic!("{what} did not come within {PATIENCE:?}: {late}"))
 }
 
 /// Tries until it gives something.

@@ -26,11 +26,7 @@ impl NatsServer {
 
     /// One with this configuration besides.
     pub(crate) async fn start_with(configuration: &str) -> Self {
-        Self::start_in(tempfile::tempdir().expect("a directory"), configuration).await
-    }
-
-    /// One whose configuration speaks of files in this directory.
-    pub(crate) async fn start_in(directory: TempDir, configuration: &str) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
         let file = directory.path().join("nats.conf");
         std::fs::write(&file, configuration).expect("written");
         let mut server = Self {

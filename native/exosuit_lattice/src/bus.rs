@@ -1,0 +1,140 @@
+//! Messages over a connection, as commands and events have them: published, asked, listened for.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_nats::{HeaderMap, StatusCode, Subscriber};
+use bytes::Bytes;
+use futures_util::StreamExt;
+
+use crate::connection::unsent;
+use crate::replies::Replies;
+use crate::{Connection, Error};
+
+/// Messages over a connection. Clones are the same.
+#[derive(Clone)]
+pub struct Bus {
+    connection: Connection,
+    replies: Arc<Replies>,
+}
+
+/// A message from the lattice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// Where it was sent.
+    pub subject: String,
+    /// Where an answer is awaited.
+    pub reply: Option<String>,
+    /// What it says.
+    pub payload: Bytes,
+}
+
+/// What is sent to a subject, until this is dropped. It lasts through every outage; what is sent
+/// meanwhile is lost.
+pub struct Subscription(Subscriber);
+
+impl Bus {
+    /// Messages over this connection. Waits for nothing: there need not be a connection yet.
+    pub async fn start(connection: Connection) -> Result<Self, Error> {
+        let replies = Arc::new(Replies::start(connection.clone()).await?);
+        Ok(Self {
+            connection,
+            replies,
+        })
+    }
+
+    /// Sends a message to whoever listens. That somebody does, it does not say.
+    pub async fn publish(&self, subject: &str, payload: Bytes) -> Result<(), Error> {
+        self.connection.refuse_too_large("message", payload.len())?;
+        let client = self.connection.client()?;
+        let sent = client.publish(subject.to_owned(), payload).await;
+        sent.map_err(|error| unsent(&error))
+    }
+
+    /// Sends a message, and gives the first answer. That nobody listens is an error at once.
+    pub async fn request(
+        &self,
+        subject: &str,
+        payload: Bytes,
+        deadline: Instant,
+    ) -> Result<Bytes, Error> {
+        let answer = self
+            .replies
+            .request(subject, HeaderMap::new(), payload, deadline);
+        Ok(answer.await?.payload)
+    }
+
+    /// Sends a message, and gives the answers that come within this time: as many as `most`, which
+    /// end the wait, and perhaps none.
+    pub async fn gather(
+        &self,
+        subject: &str,
+        payload: Bytes,
+        within: Duration,
+        most: usize,
+    ) -> Result<Vec<Bytes>, Error> {
+        self.connection.refuse_too_large("message", payload.len())?;
+        let client = self.connection.client()?;
+        let inbox = client.new_inbox();
+        let mut answers = client
+            .subscribe(inbox.clone())
+            .await
+            .map_err(|_| Error::Closed)?;
+        let sent = client
+            .publish_with_reply(subject.to_owned(), inbox, payload)
+            .await;
+        sent.map_err(|error| unsent(&error))?;
+        let mut gathered = Vec::new();
+        let gather = async {
+            while gathered.len() < most {
+                match answers.next().await {
+                    Some(answer) if answer.status == Some(StatusCode::NO_RESPONDERS) => return,
+                    Some(answer) => gathered.push(answer.payload),
+                    None => return,
+                }
+            }
+        };
+        // That the time is over is how it usually ends.
+        let _ = tokio::time::timeout(within, gather).await;
+        Ok(gathered)
+    }
+
+    /// Listens to a subject, which may have wildcards; of those in one group, one gets each message.
+    pub async fn subscribe(
+        &self,
+        subject: &str,
+        group: Option<&str>,
+    ) -> Result<Subscription, Error> {
+        let client = self.connection.any_client();
+        let subscriber = match group {
+            Some(group) => {
+                client
+                    .queue_subscribe(subject.to_owned(), group.to_owned())
+                    .await
+            }
+            None => client.subscribe(subject.to_owned()).await,
+        };
+        let refused =
+            |error: async_nats::SubscribeError| Error::malformed("subject", error.to_string());
+        subscriber.map(Subscription).map_err(refused)
+    }
+}
+
+impl Subscription {
+    /// The next message; none once the connection is closed.
+    pub async fn next(&mut self) -> Option<Message> {
+        let message = self.0.next().await?;
+        Some(Message {
+            subject: message.subject.to_string(),
+            reply: message.reply.map(|reply| reply.to_string()),
+            payload: message.payload,
+        })
+    }
+}
+
+impl fmt::Debug for Bus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Bus").field(&self.connection).finish()
+    }
+}

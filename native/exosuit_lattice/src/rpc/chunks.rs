@@ -1,0 +1,147 @@
+//! Payloads too large for a message: they travel through the object store of the lattice.
+//!
+//! Its bucket has the lattice's name, and a payload that of its invocation, `-r` added for an
+//! answer. The one who reads it deletes it.
+
+use std::time::Duration;
+
+use async_nats::jetstream::object_store::{Config, ObjectInfo, ObjectMetadata, ObjectStore};
+use bytes::Bytes;
+use data_encoding::BASE64URL;
+use tokio::io::AsyncReadExt;
+
+use crate::{Connection, Error};
+
+/// What is never read, since whoever asked has gone, is kept this long. Peers that make the bucket
+/// let it be kept for ever.
+const KEPT: Duration = Duration::from_mins(10);
+
+/// The pieces in which a payload is stored, as the peers have them.
+const PIECE: usize = 128 << 10;
+
+/// The object store of a lattice.
+pub(super) struct Chunks {
+    connection: Connection,
+    bucket: String,
+    domain: Option<String>,
+}
+
+impl Chunks {
+    pub(super) fn new(connection: Connection, lattice: &str, domain: Option<String>) -> Self {
+        Self {
+            connection,
+            bucket: lattice.to_owned(),
+            domain,
+        }
+    }
+
+    /// Stores a payload.
+    pub(super) async fn put(&self, name: &str, payload: &Bytes) -> Result<(), Error> {
+        let store = self.store().await?;
+        let piece = self.connection.client()?.max_payload() / 2;
+        let meta = ObjectMetadata {
+            name: name.to_owned(),
+            chunk_size: Some(piece.min(PIECE)),
+            ..ObjectMetadata::default()
+        };
+        let put = store.put(meta, &mut payload.as_ref()).await;
+        put.map_err(|error| Error::store("keep a large payload", &error))?;
+        Ok(())
+    }
+
+    /// Takes a payload out that must have this length.
+    pub(super) async fn take(&self, name: &str, length: u64) -> Result<Bytes, Error> {
+        let wrong = |why: &dyn std::fmt::Display| Error::store("give a large payload", why);
+        let store = self.store().await?;
+        let info = store.info(name).await.map_err(|error| wrong(&error))?;
+        refuse(&info, length).map_err(|why| wrong(&why))?;
+        let object = store.get(name).await.map_err(|error| wrong(&error))?;
+        // One more than there may be, so that too many are seen.
+        let mut payload = Vec::with_capacity(info.size);
+        let mut object = object.take(length.saturating_add(1));
+        object
+            .read_to_end(&mut payload)
+            .await
+            .map_err(|error| wrong(&error))?;
+        if payload.len() as u64 != length {
+            return Err(wrong(&"its length is not the one announced"));
+        }
+        self.purge(name, &info.nuid).await;
+        Ok(payload.into())
+    }
+
+    /// Deletes a payload that nobody will read any more. That it is not there is no matter, and what
+    /// stays is deleted by its age.
+    pub(super) async fn discard(&self, name: &str) {
+        let Ok(store) = self.store().await else {
+            return;
+        };
+        if let Ok(info) = store.info(name).await {
+            self.purge(name, &info.nuid).await;
+        }
+    }
+
+    /// Leaves nothing behind, not even a note that there was something: names do not come again.
+    async fn purge(&self, name: &str, pieces: &str) {
+        // Whoever wrote it could have us delete what is not theirs.
+        if !pieces.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            return;
+        }
+        let Ok(stream) = self.stream().await else {
+            return;
+        };
+        let bucket = &self.bucket;
+        let name = BASE64URL.encode(name.as_bytes());
+        for subject in [
+            format!("$O.{bucket}.C.{pieces}"),
+            format!("$O.{bucket}.M.{name}"),
+        ] {
+            let _ = stream.purge().filter(subject).await;
+        }
+    }
+
+    async fn stream(&self) -> Result<async_nats::jetstream::stream::Stream<()>, Error> {
+        let jetstream = self.connection.jetstream(self.domain.as_deref());
+        let stream = jetstream
+            .get_stream_no_info(format!("OBJ_{}", self.bucket))
+            .await;
+        stream.map_err(|error| Error::store("open the store of large payloads", &error))
+    }
+
+    /// Found or made. It is asked for each time, since it may have gone.
+    async fn store(&self) -> Result<ObjectStore, Error> {
+        self.connection.client()?;
+        let jetstream = self.connection.jetstream(self.domain.as_deref());
+        if let Ok(store) = jetstream.get_object_store(&self.bucket).await {
+            return Ok(store);
+        }
+        let config = Config {
+            bucket: self.bucket.clone(),
+            max_age: KEPT,
+            ..Config::default()
+        };
+        let created = jetstream.create_object_store(config).await;
+        created.map_err(|error| Error::store("make the store of large payloads", &error))
+    }
+}
+
+/// An object may say anything of itself; what it says of its length is relied on before it is read.
+fn refuse(info: &ObjectInfo, length: u64) -> Result<(), String> {
+    if info.deleted {
+        return Err("it is not there any more".to_owned());
+    }
+    if info
+        .options
+        .as_ref()
+        .is_some_and(|options| options.link.is_some())
+    {
+        return Err("it is a link to another".to_owned());
+    }
+    if info.size as u64 == length {
+        return Ok(());
+    }
+    Err(format!(
+        "it has {} bytes, and {length} were announced",
+        info.size
+    ))
+}

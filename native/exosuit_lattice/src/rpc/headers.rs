@@ -1,0 +1,189 @@
+//! What goes along with a call in the headers of its message: none of it is signed, and none of it
+//! gives any right.
+
+use std::time::{Duration, Instant};
+
+use async_nats::HeaderMap;
+use exosuit_core::{Code, Context};
+
+/// How many milliseconds the caller will wait.
+const TIMEOUT: &str = "Exosuit-Timeout-Ms";
+/// How many calls the call is inside of.
+const DEPTH: &str = "Exosuit-Depth";
+/// The kind of an error.
+const CODE: &str = "Exosuit-Code";
+
+const TRACE_PARENT: &str = "traceparent";
+const TRACE_STATE: &str = "tracestate";
+
+/// Longer than any that the standard asks for.
+const MAX_PARENT: usize = 128;
+const MAX_STATE: usize = 512;
+
+tokio::task_local! {
+    static TRACE: Trace;
+}
+
+/// The W3C trace context that a call belongs to.
+///
+/// It goes along with a future: whatever is polled inside of it and calls out over the lattice
+/// passes it on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Trace {
+    /// `traceparent`.
+    pub parent: Option<String>,
+    /// `tracestate`.
+    pub state: Option<String>,
+}
+
+impl Trace {
+    /// The one that the running call belongs to.
+    pub fn current() -> Self {
+        TRACE.try_with(Clone::clone).unwrap_or_default()
+    }
+
+    /// Runs a call as a part of this trace.
+    pub async fn scope<F: Future>(self, call: F) -> F::Output {
+        TRACE.scope(self, call).await
+    }
+
+    fn of(headers: &HeaderMap) -> Self {
+        Self {
+            parent: text(headers, TRACE_PARENT, MAX_PARENT),
+            state: text(headers, TRACE_STATE, MAX_STATE),
+        }
+    }
+
+    fn write(self, headers: &mut HeaderMap) {
+        for (name, value) in [(TRACE_PARENT, self.parent), (TRACE_STATE, self.state)] {
+            if let Some(value) = value.filter(|value| is_line(value)) {
+                headers.insert(name, value);
+            }
+        }
+    }
+}
+
+/// The headers of a call.
+pub(super) fn of_call(context: Context) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    let left = context.deadline.saturating_duration_since(Instant::now());
+    headers.insert(TIMEOUT, left.as_millis().to_string());
+    headers.insert(DEPTH, context.depth.to_string());
+    Trace::current().write(&mut headers);
+    headers
+}
+
+/// The headers of an answer with an error.
+pub(super) fn of_error(code: Code) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(CODE, code.as_str());
+    headers
+}
+
+/// What a call inherits: it waits as long as the caller does, but no longer than `longest`, or for
+/// `usual` where the caller says nothing.
+pub(super) fn context(headers: Option<&HeaderMap>, usual: Duration, longest: Duration) -> Context {
+    let timeout = headers.and_then(|headers| text(headers, TIMEOUT, 20)?.parse().ok());
+    let timeout = timeout.map_or(usual, Duration::from_millis).min(longest);
+    let depth = headers.and_then(|headers| text(headers, DEPTH, 3)?.parse().ok());
+    Context {
+        deadline: Instant::now() + timeout,
+        depth: depth.unwrap_or_default(),
+    }
+}
+
+pub(super) fn trace(headers: Option<&HeaderMap>) -> Trace {
+    headers.map(Trace::of).unwrap_or_default()
+}
+
+pub(super) fn code(headers: Option<&HeaderMap>) -> Option<Code> {
+    let text = text(headers?, CODE, 64)?;
+    Code::ALL.iter().find(|code| code.as_str() == text).copied()
+}
+
+fn text(headers: &HeaderMap, name: &str, longest: usize) -> Option<String> {
+    let value = headers.get(name)?.as_str();
+    (value.len() <= longest && is_line(value)).then(|| value.to_owned())
+}
+
+fn is_line(value: &str) -> bool {
+    value.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+    fn headers(entries: &[(&str, &str)]) -> HeaderMap {
+        entries
+            .iter()
+            .map(|(name, value)| {
+                (
+                    (*name).parse().expect("a name"),
+                    (*value).parse().expect("a value"),
+                )
+            })
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn a_call_inside_a_call_belongs_to_its_trace() {
+        let received = trace(Some(&headers(&[
+            ("traceparent", PARENT),
+            ("tracestate", "a=1"),
+        ])));
+        let sent = received
+            .clone()
+            .scope(async { of_call(Context::until(Instant::now())) })
+            .await;
+        assert_eq!(trace(Some(&sent)), received);
+        assert_eq!(
+            trace(Some(&of_call(Context::until(Instant::now())))),
+            Trace::default()
+        );
+    }
+
+    #[test]
+    fn what_is_no_trace_is_not_passed_on() {
+        let long = "a".repeat(MAX_STATE + 1);
+        let received = trace(Some(&headers(&[
+            ("traceparent", "é"),
+            ("tracestate", &long),
+        ])));
+        assert_eq!(received, Trace::default());
+    }
+
+    #[test]
+    fn a_caller_shortens_the_wait_and_does_not_lengthen_it() {
+        let (usual, longest) = (Duration::from_secs(2), Duration::from_secs(10));
+        for (given, seconds) in [
+            (None, 2),
+            (Some("500"), 0),
+            (Some("5000"), 5),
+            (Some("99999999999"), 10),
+            (Some("x"), 2),
+        ] {
+            let headers = given.map(|given| headers(&[(TIMEOUT, given), (DEPTH, "7")]));
+            let context = context(headers.as_ref(), usual, longest);
+            let left = context.deadline.saturating_duration_since(Instant::now());
+            let expected = Duration::from_millis(if seconds == 0 { 500 } else { seconds * 1_000 });
+            assert!(
+                left <= expected && left + Duration::from_millis(400) > expected,
+                "{given:?}: {left:?}"
+            );
+            assert_eq!(context.depth, if given.is_some() { 7 } else { 0 });
+        }
+    }
+
+    #[test]
+    fn an_error_keeps_its_kind() {
+        assert_eq!(
+            code(Some(&of_error(Code::Overloaded))),
+            Some(Code::Overloaded)
+        );
+        assert_eq!(code(Some(&headers(&[(CODE, "nonsense")]))), None);
+        assert_eq!(code(None), None);
+    }
+}

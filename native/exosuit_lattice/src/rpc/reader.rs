@@ -1,0 +1,227 @@
+//! A reader of `MessagePack` that trusts nothing: no recursion, no allocation by a length that was
+//! only claimed, and payloads are parts of the message, not copies.
+
+use bytes::Bytes;
+use rmp::Marker;
+
+/// Why a message cannot be read.
+pub(super) type Wrong = String;
+
+/// Reads a message from its beginning to its end.
+pub(super) struct Reader<'a> {
+    message: &'a Bytes,
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(message: &'a Bytes) -> Self {
+        Self { message, at: 0 }
+    }
+
+    /// How many entries a map has.
+    pub(super) fn map(&mut self) -> Result<usize, Wrong> {
+        let marker = self.marker()?;
+        let entries = match marker {
+            Marker::FixMap(entries) => usize::from(entries),
+            Marker::Map16 => self.length(2)?,
+            Marker::Map32 => self.length(4)?,
+            other => return Err(unexpected("a map", other)),
+        };
+        self.at_least(entries.saturating_mul(2))?;
+        Ok(entries)
+    }
+
+    /// A text; nil is an empty one.
+    pub(super) fn text(&mut self) -> Result<&'a str, Wrong> {
+        let marker = self.marker()?;
+        let length = match marker {
+            Marker::Null => 0,
+            Marker::FixStr(length) => usize::from(length),
+            Marker::Str8 => self.length(1)?,
+            Marker::Str16 => self.length(2)?,
+            Marker::Str32 => self.length(4)?,
+            other => return Err(unexpected("a text", other)),
+        };
+        let bytes = self.take(length)?;
+        std::str::from_utf8(bytes).map_err(|_| "a text is not UTF-8".to_owned())
+    }
+
+    /// A text, or nothing.
+    pub(super) fn optional_text(&mut self) -> Result<Option<&'a str>, Wrong> {
+        if self.skip_nil() {
+            return Ok(None);
+        }
+        self.text().map(Some)
+    }
+
+    /// A number that is not negative, or nothing.
+    pub(super) fn optional_number(&mut self) -> Result<Option<u64>, Wrong> {
+        if self.skip_nil() {
+            return Ok(None);
+        }
+        self.number().map(Some)
+    }
+
+    /// Bytes, in any of the forms that peers give them: bytes, a text, or a list of numbers.
+    pub(super) fn bytes(&mut self) -> Result<Bytes, Wrong> {
+        let marker = self.marker()?;
+        let length = match marker {
+            Marker::Null => 0,
+            Marker::FixStr(length) => usize::from(length),
+            Marker::Bin8 | Marker::Str8 => self.length(1)?,
+            Marker::Bin16 | Marker::Str16 => self.length(2)?,
+            Marker::Bin32 | Marker::Str32 => self.length(4)?,
+            Marker::FixArray(length) => return self.numbers(usize::from(length)),
+            Marker::Array16 => {
+                let length = self.length(2)?;
+                return self.numbers(length);
+            }
+            Marker::Array32 => {
+                let length = self.length(4)?;
+                return self.numbers(length);
+            }
+            other => return Err(unexpected("bytes", other)),
+        };
+        let begin = self.at;
+        self.take(length)?;
+        Ok(self.message.slice(begin..self.at))
+    }
+
+    /// Passes over a value of any kind, however deeply nested.
+    pub(super) fn skip(&mut self) -> Result<(), Wrong> {
+        let mut values = 1usize;
+        while values > 0 {
+            values -= 1;
+            let marker = self.marker()?;
+            let (bytes, nested) = self.extent(marker)?;
+            self.take(bytes)?;
+            // Each has a byte at least: what claims more than there is left is wrong already.
+            values = values.saturating_add(nested);
+            self.at_least(values)?;
+        }
+        Ok(())
+    }
+
+    /// Checks that nothing is left.
+    pub(super) fn end(&self) -> Result<(), Wrong> {
+        match self.left() {
+            0 => Ok(()),
+            left => Err(format!("{left} bytes follow its end")),
+        }
+    }
+
+    /// How many bytes of its own a value has after its marker and length, and how many values in it.
+    fn extent(&mut self, marker: Marker) -> Result<(usize, usize), Wrong> {
+        Ok(match marker {
+            Marker::Null | Marker::True | Marker::False | Marker::FixPos(_) | Marker::FixNeg(_) => {
+                (0, 0)
+            }
+            Marker::U8 | Marker::I8 => (1, 0),
+            Marker::U16 | Marker::I16 | Marker::FixExt1 => (2, 0),
+            Marker::U32 | Marker::I32 | Marker::F32 => (4, 0),
+            Marker::U64 | Marker::I64 | Marker::F64 => (8, 0),
+            Marker::FixStr(length) => (usize::from(length), 0),
+            Marker::Str8 | Marker::Bin8 => (self.length(1)?, 0),
+            Marker::Str16 | Marker::Bin16 => (self.length(2)?, 0),
+            Marker::Str32 | Marker::Bin32 => (self.length(4)?, 0),
+            Marker::FixArray(length) => (0, usize::from(length)),
+            Marker::Array16 => (0, self.length(2)?),
+            Marker::Array32 => (0, self.length(4)?),
+            Marker::FixMap(length) => (0, usize::from(length) * 2),
+            Marker::Map16 => (0, self.length(2)? * 2),
+            Marker::Map32 => (0, self.length(4)?.saturating_mul(2)),
+            Marker::FixExt2 => (3, 0),
+            Marker::FixExt4 => (5, 0),
+            Marker::FixExt8 => (9, 0),
+            Marker::FixExt16 => (17, 0),
+            Marker::Ext8 => (self.length(1)?.saturating_add(1), 0),
+            Marker::Ext16 => (self.length(2)?.saturating_add(1), 0),
+            Marker::Ext32 => (self.length(4)?.saturating_add(1), 0),
+            Marker::Reserved => return Err(unexpected("a value", marker)),
+        })
+    }
+
+    fn numbers(&mut self, length: usize) -> Result<Bytes, Wrong> {
+        self.at_least(length)?;
+        let numbers = (0..length).map(|_| self.number().map(u8::try_from));
+        let bytes: Result<Result<Vec<u8>, _>, Wrong> = numbers.collect();
+        bytes?
+            .map(Bytes::from)
+            .map_err(|_| "a list of bytes has larger numbers in it".to_owned())
+    }
+
+    fn number(&mut self) -> Result<u64, Wrong> {
+        let marker = self.marker()?;
+        let (bytes, is_signed) = match marker {
+            Marker::FixPos(number) => return Ok(u64::from(number)),
+            Marker::U8 => (1, false),
+            Marker::U16 => (2, false),
+            Marker::U32 => (4, false),
+            Marker::U64 => (8, false),
+            Marker::I8 => (1, true),
+            Marker::I16 => (2, true),
+            Marker::I32 => (4, true),
+            Marker::I64 => (8, true),
+            other => return Err(unexpected("a number", other)),
+        };
+        let number = self.unsigned(bytes)?;
+        if is_signed && number >> (bytes * 8 - 1) != 0 {
+            return Err("a number is negative".to_owned());
+        }
+        Ok(number)
+    }
+
+    fn skip_nil(&mut self) -> bool {
+        let is_nil = self
+            .message
+            .get(self.at)
+            .is_some_and(|byte| Marker::from_u8(*byte) == Marker::Null);
+        if is_nil {
+            self.at += 1;
+        }
+        is_nil
+    }
+
+    fn marker(&mut self) -> Result<Marker, Wrong> {
+        Ok(Marker::from_u8(self.take(1)?[0]))
+    }
+
+    fn length(&mut self, bytes: usize) -> Result<usize, Wrong> {
+        let length = self.unsigned(bytes)?;
+        usize::try_from(length).map_err(|_| cut())
+    }
+
+    fn unsigned(&mut self, bytes: usize) -> Result<u64, Wrong> {
+        let bytes = self.take(bytes)?;
+        Ok(bytes
+            .iter()
+            .fold(0, |number, byte| number << 8 | u64::from(*byte)))
+    }
+
+    fn take(&mut self, length: usize) -> Result<&'a [u8], Wrong> {
+        self.at_least(length)?;
+        let begin = self.at;
+        self.at += length;
+        Ok(&self.message[begin..self.at])
+    }
+
+    fn at_least(&self, length: usize) -> Result<(), Wrong> {
+        if length <= self.left() {
+            Ok(())
+        } else {
+            Err(cut())
+        }
+    }
+
+    fn left(&self) -> usize {
+        self.message.len() - self.at
+    }
+}
+
+fn cut() -> Wrong {
+    "it ends too early".to_owned()
+}
+
+fn unexpected(expected: &str, found: Marker) -> Wrong {
+    format!("expected {expected}, got {found:?}")
+}

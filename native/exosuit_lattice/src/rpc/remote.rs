@@ -1,0 +1,115 @@
+//! What runs on other hosts, as if it ran here.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use exosuit_core::{
+    Answer, Capability, CapabilityCall, Code, Contract, Deliver, Done, Id, Invocation, Link,
+    LinkName,
+};
+use rmp::encode;
+
+use super::address::Served;
+use super::{Calls, Shared};
+use crate::connection::unsent;
+use crate::store::keys::link_id;
+
+/// An actor on another host.
+pub(super) struct RemoteActor {
+    pub(super) calls: Calls,
+    pub(super) id: Id,
+}
+
+impl Deliver for RemoteActor {
+    fn deliver(&self, invocation: Invocation) -> Answer {
+        let (calls, target) = (self.calls.clone(), Served::Actor(self.id.clone()));
+        Box::pin(async move { calls.forward(&target, invocation, Code::Guest).await })
+    }
+}
+
+/// A provider on another host, or in a process of its own.
+pub(super) struct RemoteProvider {
+    pub(super) calls: Calls,
+    pub(super) id: Id,
+    pub(super) contracts: Vec<Contract>,
+}
+
+impl Capability for RemoteProvider {
+    fn contracts(&self) -> &[Contract] {
+        &self.contracts
+    }
+
+    fn invoke(&self, call: CapabilityCall) -> Answer {
+        let (calls, id) = (self.calls.clone(), self.id.clone());
+        Box::pin(async move {
+            let link = call.link.ok_or_else(|| {
+                exosuit_core::Error::new(
+                    Code::MissingLink,
+                    "a provider of the lattice is called through a link",
+                )
+            })?;
+            let target = Served::Provider {
+                id,
+                contract: link.contract.clone(),
+                link: link.name.clone(),
+            };
+            calls
+                .forward(&target, call.invocation, Code::Provider)
+                .await
+        })
+    }
+
+    fn link(&self, link: Arc<Link>) -> Done {
+        self.tell("put", &link)
+    }
+
+    fn unlink(&self, link: Arc<Link>) -> Done {
+        self.tell("del", &link)
+    }
+}
+
+impl RemoteProvider {
+    /// Tells the provider of a link. It does not answer.
+    fn tell(&self, what: &'static str, link: &Link) -> Done {
+        let subject = link_subject(&self.calls.0, &self.id, &link.name, what);
+        let (shared, message) = (Arc::clone(&self.calls.0), link_definition(link, &self.id));
+        Box::pin(async move {
+            let sent = shared.connection.client()?.publish(subject, message).await;
+            sent.map_err(|error| unsent(&error).into())
+        })
+    }
+}
+
+fn link_subject(shared: &Shared, provider: &Id, name: &LinkName, what: &str) -> String {
+    format!(
+        "wasmbus.rpc.{}.{provider}.{name}.linkdefs.{what}",
+        shared.options.lattice
+    )
+}
+
+/// A link as providers of the OTP era know it: whichever end calls, the other one is the actor.
+fn link_definition(link: &Link, provider: &Id) -> Bytes {
+    const MEMORY: &str = "memory takes what is written";
+    let (values, actor) = link.seen_from(provider);
+    let id = link_id(actor.as_str(), link.contract.as_str(), link.name.as_str());
+    let fields = [
+        ("id", id.as_str()),
+        ("actor_id", actor.as_str()),
+        ("provider_id", provider.as_str()),
+        ("link_name", link.name.as_str()),
+        ("contract_id", link.contract.as_str()),
+    ];
+    let mut out = Vec::new();
+    encode::write_map_len(&mut out, 6).expect(MEMORY);
+    for (name, value) in fields {
+        encode::write_str(&mut out, name).expect(MEMORY);
+        encode::write_str(&mut out, value).expect(MEMORY);
+    }
+    encode::write_str(&mut out, "values").expect(MEMORY);
+    encode::write_map_len(&mut out, u32::try_from(values.len()).unwrap_or(u32::MAX)).expect(MEMORY);
+    for (name, value) in values {
+        encode::write_str(&mut out, name).expect(MEMORY);
+        encode::write_str(&mut out, value).expect(MEMORY);
+    }
+    out.into()
+}

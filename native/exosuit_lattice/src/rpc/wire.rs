@@ -1,0 +1,249 @@
+//! Invocations and their answers as they are on the wire: maps of `MessagePack`.
+
+use bytes::Bytes;
+use exosuit_claims::invocation::Entity;
+use rmp::encode;
+
+use super::reader::{Reader, Wrong};
+use crate::Error;
+
+/// The longest operation, key, contract or link name.
+const MAX_NAME: usize = 1_024;
+/// The longest id: twice a UUID's.
+const MAX_ID: usize = 72;
+
+/// A call as it is sent from host to host.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Invocation {
+    /// Who calls.
+    pub origin: Entity,
+    /// Who is called.
+    pub target: Entity,
+    /// `Service.Method`.
+    pub operation: String,
+    /// The arguments; nothing where they travel apart.
+    pub payload: Bytes,
+    /// What it is told by.
+    pub id: String,
+    /// The signed token.
+    pub token: String,
+    /// Who sent it: `N…` or `C…`.
+    pub host_id: String,
+    /// How long the arguments are, wherever they are.
+    pub content_length: Option<u64>,
+}
+
+/// The answer to a call.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Response {
+    /// What came out; nothing where it travels apart.
+    pub payload: Bytes,
+    /// Of which call.
+    pub invocation_id: String,
+    /// Why nothing came out.
+    pub error: Option<String>,
+    /// How long it is, wherever it is.
+    pub content_length: Option<u64>,
+}
+
+impl Invocation {
+    /// Writes it as the Rust library of the peers does, field by field in that order.
+    pub fn encode(&self) -> Bytes {
+        let mut out = Vec::with_capacity(1_024 + self.payload.len());
+        map(&mut out, 7 + u32::from(self.content_length.is_some()));
+        text(&mut out, "origin");
+        entity(&mut out, &self.origin);
+        text(&mut out, "target");
+        entity(&mut out, &self.target);
+        field(&mut out, "operation", &self.operation);
+        text(&mut out, "msg");
+        bin(&mut out, &self.payload);
+        field(&mut out, "id", &self.id);
+        field(&mut out, "encoded_claims", &self.token);
+        field(&mut out, "host_id", &self.host_id);
+        length(&mut out, self.content_length);
+        out.into()
+    }
+
+    /// Reads one.
+    pub fn decode(message: &Bytes) -> Result<Self, Error> {
+        let invocation = read(message).and_then(|invocation: Self| invocation.checked());
+        invocation.map_err(|why| Error::malformed("invocation", why))
+    }
+
+    fn checked(self) -> Result<Self, Wrong> {
+        let entities = [&self.origin, &self.target];
+        let names = entities
+            .into_iter()
+            .flat_map(|entity| [&entity.public_key, &entity.contract, &entity.link]);
+        if names
+            .chain([&self.operation, &self.host_id])
+            .any(|name| name.len() > MAX_NAME)
+        {
+            return Err(format!("a name in it has more than {MAX_NAME} bytes"));
+        }
+        check_id(&self.id)?;
+        Ok(self)
+    }
+}
+
+impl Response {
+    /// Writes it as the Rust library of the peers does.
+    pub fn encode(&self) -> Bytes {
+        let mut out = Vec::with_capacity(128 + self.payload.len());
+        let optional = [self.error.is_some(), self.content_length.is_some()];
+        map(&mut out, 2 + optional.map(u32::from).iter().sum::<u32>());
+        text(&mut out, "msg");
+        bin(&mut out, &self.payload);
+        field(&mut out, "invocation_id", &self.invocation_id);
+        if let Some(error) = &self.error {
+            field(&mut out, "error", error);
+        }
+        length(&mut out, self.content_length);
+        out.into()
+    }
+
+    /// Reads one.
+    pub fn decode(message: &Bytes) -> Result<Self, Error> {
+        read(message).map_err(|why| Error::malformed("invocation response", why))
+    }
+}
+
+/// The id is the name of an object of the store, and a part of what people read.
+fn check_id(id: &str) -> Result<(), Wrong> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    if (1..=MAX_ID).contains(&id.len()) && id.bytes().all(allowed) {
+        return Ok(());
+    }
+    Err(format!(
+        "its id is not 1 to {MAX_ID} of A-Z, a-z, 0-9, - and _"
+    ))
+}
+
+/// What is read field by field, in any order, with fields that are not known.
+trait Fields: Default {
+    /// The names of the fields: a field that comes twice is an error.
+    const NAMES: &'static [&'static str];
+
+    /// Reads the nth field.
+    fn take(&mut self, field: usize, reader: &mut Reader) -> Result<(), Wrong>;
+}
+
+impl Fields for Invocation {
+    const NAMES: &'static [&'static str] = &[
+        "origin",
+        "target",
+        "operation",
+        "msg",
+        "id",
+        "encoded_claims",
+        "host_id",
+        "content_length",
+    ];
+
+    fn take(&mut self, field: usize, reader: &mut Reader) -> Result<(), Wrong> {
+        match field {
+            0 => self.origin = fields(reader)?,
+            1 => self.target = fields(reader)?,
+            2 => reader.text()?.clone_into(&mut self.operation),
+            3 => self.payload = reader.bytes()?,
+            4 => reader.text()?.clone_into(&mut self.id),
+            5 => reader.text()?.clone_into(&mut self.token),
+            6 => reader.text()?.clone_into(&mut self.host_id),
+            _ => self.content_length = reader.optional_number()?,
+        }
+        Ok(())
+    }
+}
+
+impl Fields for Entity {
+    const NAMES: &'static [&'static str] = &["public_key", "link_name", "contract_id"];
+
+    fn take(&mut self, field: usize, reader: &mut Reader) -> Result<(), Wrong> {
+        let text = reader.text()?.to_owned();
+        match field {
+            0 => self.public_key = text,
+            1 => self.link = text,
+            _ => self.contract = text,
+        }
+        Ok(())
+    }
+}
+
+impl Fields for Response {
+    const NAMES: &'static [&'static str] = &["msg", "invocation_id", "error", "content_length"];
+
+    fn take(&mut self, field: usize, reader: &mut Reader) -> Result<(), Wrong> {
+        match field {
+            0 => self.payload = reader.bytes()?,
+            1 => reader.text()?.clone_into(&mut self.invocation_id),
+            2 => self.error = reader.optional_text()?.map(str::to_owned),
+            _ => self.content_length = reader.optional_number()?,
+        }
+        Ok(())
+    }
+}
+
+fn read<T: Fields>(message: &Bytes) -> Result<T, Wrong> {
+    let mut reader = Reader::new(message);
+    let value = fields(&mut reader)?;
+    reader.end()?;
+    Ok(value)
+}
+
+fn fields<T: Fields>(reader: &mut Reader) -> Result<T, Wrong> {
+    let mut value = T::default();
+    let mut seen = 0u32;
+    for _ in 0..reader.map()? {
+        let name = reader.text()?;
+        let Some(field) = T::NAMES.iter().position(|known| *known == name) else {
+            reader.skip()?;
+            continue;
+        };
+        if seen & 1 << field != 0 {
+            return Err(format!("it has {} twice", T::NAMES[field]));
+        }
+        seen |= 1 << field;
+        value
+            .take(field, reader)
+            .map_err(|why| format!("its {}: {why}", T::NAMES[field]))?;
+    }
+    Ok(value)
+}
+
+/// Writing into memory cannot fail, and lengths of more than 4 GiB do not get here.
+const MEMORY: &str = "memory takes what is written";
+
+fn map(out: &mut Vec<u8>, entries: u32) {
+    encode::write_map_len(out, entries).expect(MEMORY);
+}
+
+fn text(out: &mut Vec<u8>, text: &str) {
+    encode::write_str(out, text).expect(MEMORY);
+}
+
+fn bin(out: &mut Vec<u8>, bytes: &[u8]) {
+    encode::write_bin(out, bytes).expect(MEMORY);
+}
+
+fn field(out: &mut Vec<u8>, name: &str, value: &str) {
+    text(out, name);
+    text(out, value);
+}
+
+fn entity(out: &mut Vec<u8>, entity: &Entity) {
+    map(out, 3);
+    field(out, "public_key", &entity.public_key);
+    field(out, "link_name", &entity.link);
+    field(out, "contract_id", &entity.contract);
+}
+
+fn length(out: &mut Vec<u8>, length: Option<u64>) {
+    if let Some(length) = length {
+        text(out, "content_length");
+        encode::write_uint(out, length).expect(MEMORY);
+    }
+}
+
+#[cfg(test)]
+mod tests;

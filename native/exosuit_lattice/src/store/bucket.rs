@@ -1,0 +1,159 @@
+//! One bucket of keys and values: read, written so that nothing of others is lost, made if absent.
+
+use async_nats::jetstream;
+use async_nats::jetstream::context::KeyValueErrorKind;
+use async_nats::jetstream::kv::{Operation, Store, UpdateErrorKind};
+use async_nats::jetstream::stream::{Config, DiscardPolicy, StorageType, Stream};
+use bytes::Bytes;
+
+use crate::{Connection, Error};
+
+/// How often a value is tried that others change at the same time.
+const ATTEMPTS: usize = 64;
+
+/// A bucket of the lattice. Clones are the same.
+#[derive(Debug, Clone)]
+pub struct Bucket {
+    connection: Connection,
+    name: String,
+    domain: Option<String>,
+}
+
+/// What a key holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The value; none for one that was deleted, or never was.
+    pub value: Option<Bytes>,
+    /// Which change of the bucket it came with; 0 for none.
+    pub revision: u64,
+}
+
+impl Bucket {
+    pub(super) fn new(connection: Connection, name: String, domain: Option<String>) -> Self {
+        Self {
+            connection,
+            name,
+            domain,
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// Makes it, unless it is there.
+    pub async fn prepare(&self) -> Result<(), Error> {
+        self.store().await.map(|_| ())
+    }
+
+    /// What a key holds.
+    pub async fn get(&self, key: &str) -> Result<Entry, Error> {
+        let entry = self.store().await?.entry(key).await;
+        let entry = entry.map_err(|error| Error::store("read", &error))?;
+        Ok(entry.map_or(
+            Entry {
+                value: None,
+                revision: 0,
+            },
+            |entry| Entry {
+                value: (entry.operation == Operation::Put).then_some(entry.value),
+                revision: entry.revision,
+            },
+        ))
+    }
+
+    /// Writes a value, whatever was there, and gives the revision.
+    pub async fn put(&self, key: &str, value: Bytes) -> Result<u64, Error> {
+        self.connection.refuse_too_large("value", value.len())?;
+        let put = self.store().await?.put(key, value).await;
+        put.map_err(|error| Error::store("write", &error))
+    }
+
+    /// Writes what `change` makes of the value, again and again for as long as others come between,
+    /// so that no change of theirs is lost. Gives the revision of the value then.
+    ///
+    /// `change` leaves all as it is with `Ok(None)`.
+    pub async fn update<F>(&self, key: &str, mut change: F) -> Result<u64, Error>
+    where
+        F: FnMut(Option<&Bytes>) -> Result<Option<Bytes>, Error>,
+    {
+        let store = self.store().await?;
+        for _ in 0..ATTEMPTS {
+            let entry = self.get(key).await?;
+            let Some(value) = change(entry.value.as_ref())? else {
+                return Ok(entry.revision);
+            };
+            self.connection.refuse_too_large("value", value.len())?;
+            match store.update(key, value, entry.revision).await {
+                Ok(revision) => return Ok(revision),
+                Err(error) if error.kind() == UpdateErrorKind::WrongLastRevision => {}
+                Err(error) => return Err(Error::store("write", &error)),
+            }
+        }
+        Err(Error::Contended(key.to_owned()))
+    }
+
+    /// Writes a value where there is none, and says whether it did.
+    pub async fn create(&self, key: &str, value: Bytes) -> Result<bool, Error> {
+        let mut created = false;
+        let value = Some(value);
+        self.update(key, |old| {
+            created = old.is_none();
+            Ok(value.clone().filter(|_| created))
+        })
+        .await?;
+        Ok(created)
+    }
+
+    /// Deletes a key with its past, so that hosts of every kind see that it is gone.
+    pub async fn delete(&self, key: &str) -> Result<(), Error> {
+        let purged = self.store().await?.purge(key).await;
+        purged.map_err(|error| Error::store("delete", &error))
+    }
+
+    /// The stream under it, with its present state. The bucket is made if absent.
+    pub(super) async fn stream(&self) -> Result<Stream, Error> {
+        Ok(self.store().await?.stream)
+    }
+
+    /// What is asked for each time costs a question more, and is right after the bucket was lost.
+    async fn store(&self) -> Result<Store, Error> {
+        self.connection.client()?;
+        let jetstream = self.jetstream();
+        match jetstream.get_key_value(&self.name).await {
+            Ok(store) => return Ok(store),
+            Err(error) if error.kind() == KeyValueErrorKind::GetBucket => {}
+            Err(error) => return Err(Error::store("open the bucket", &error)),
+        }
+        let created = jetstream.create_stream(self.config()).await;
+        created.map_err(|error| Error::store("make the bucket", &error))?;
+        let store = jetstream.get_key_value(&self.name).await;
+        store.map_err(|error| Error::store("open the bucket", &error))
+    }
+
+    /// The stream under it, as the peers make it. The client's own way asks the server for limits
+    /// that those of 2.9 do not tell.
+    fn config(&self) -> Config {
+        Config {
+            name: format!("KV_{}", self.name),
+            subjects: vec![format!("$KV.{}.>", self.name)],
+            max_messages_per_subject: 1,
+            storage: StorageType::File,
+            discard: DiscardPolicy::New,
+            num_replicas: 1,
+            allow_rollup: true,
+            allow_direct: true,
+            deny_delete: true,
+            ..Config::default()
+        }
+    }
+
+    fn jetstream(&self) -> jetstream::Context {
+        self.connection.jetstream(self.domain.as_deref())
+    }
+}

@@ -1,0 +1,105 @@
+//! Names in the store.
+
+use data_encoding::{BASE64URL_NOPAD, HEXUPPER};
+use sha2::{Digest, Sha256};
+
+/// What a link of the OTP era is known by, wherever it stands: a hash of what it joins.
+pub(crate) fn link_id(actor: &str, contract: &str, name: &str) -> String {
+    let hash = Sha256::new()
+        .chain_update(actor)
+        .chain_update(contract)
+        .chain_update(name);
+    HEXUPPER.encode(&hash.finalize())
+}
+
+/// What a key of the lattice's bucket is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Key {
+    /// The claims of this public key.
+    Claims(String),
+    /// The link of the OTP era of this id.
+    Link(String),
+    /// The public key that this reference was found to have.
+    Reference(String),
+    /// The links of this component of 1.x.
+    Component(String),
+}
+
+const CLAIMS: &str = "CLAIMS_";
+const LINK: &str = "LINKDEF_";
+const REFERENCE: &str = "REFMAP_";
+const COMPONENT: &str = "COMPONENT_";
+
+impl Key {
+    /// Reads a key; none for one that is not ours.
+    pub fn parse(text: &str) -> Option<Self> {
+        let rest = |prefix| {
+            text.strip_prefix(prefix)
+                .filter(|rest: &&str| !rest.is_empty())
+                .map(str::to_owned)
+        };
+        if let Some(public_key) = rest(CLAIMS) {
+            return Some(Self::Claims(public_key));
+        }
+        if let Some(id) = rest(LINK) {
+            return Some(Self::Link(id));
+        }
+        if let Some(id) = rest(COMPONENT) {
+            return Some(Self::Component(id));
+        }
+        let reference = BASE64URL_NOPAD.decode(rest(REFERENCE)?.as_bytes()).ok()?;
+        String::from_utf8(reference).ok().map(Self::Reference)
+    }
+
+    /// The link of the OTP era that joins these.
+    pub fn link(actor: &str, contract: &str, name: &str) -> Self {
+        Self::Link(link_id(actor, contract, name))
+    }
+}
+
+impl std::fmt::Display for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Claims(public_key) => write!(f, "{CLAIMS}{public_key}"),
+            Self::Link(id) => write!(f, "{LINK}{id}"),
+            Self::Reference(reference) => write!(
+                f,
+                "{REFERENCE}{}",
+                BASE64URL_NOPAD.encode(reference.as_bytes())
+            ),
+            Self::Component(id) => write!(f, "{COMPONENT}{id}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_links_id_is_that_of_the_peers() {
+        assert_eq!(
+            Key::link("Mbob", "wasmcloud:testy", "default").to_string(),
+            "LINKDEF_B40411AD09B70A2C83D59923584F66BA2C5A3C274DC4F19416DA49CCD6531F9C"
+        );
+    }
+
+    #[test]
+    fn what_is_not_ours_is_no_key() {
+        for text in ["", "CLAIMS_", "claims_M", "REFMAP_*", "REFMAP_gA", "x"] {
+            assert_eq!(Key::parse(text), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_key_is_read_as_it_was_written(text in "[A-Za-z0-9_-]{1,60}", reference in ".{1,60}") {
+            let keys = [Key::Claims(text.clone()), Key::Link(text.clone()), Key::Component(text), Key::Reference(reference)];
+            for key in keys {
+                prop_assert_eq!(Key::parse(&key.to_string()), Some(key));
+            }
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! The stream in which hosts before 0.60 kept what they shared: read once, and deleted.
+
+use std::time::Duration;
+
+use async_nats::jetstream::consumer::push::OrderedConfig;
+use async_nats::jetstream::consumer::{DeliverPolicy, ReplayPolicy};
+use async_nats::jetstream::context::GetStreamErrorKind;
+use async_nats::jetstream::{ErrorCode, Message};
+use exosuit_core::Id;
+use futures_util::StreamExt;
+use serde::Deserialize;
+
+use super::bucket::Bucket;
+use super::records::{Claims, LinkDefinition, Record, Reference, decode};
+use crate::{Connection, Error};
+
+/// How long a server may take for the next message of a stream that it says it has.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// More records than any lattice of that time had.
+const MAX_RECORDS: u64 = 1 << 17;
+
+/// Brings what is in the old stream over to the bucket, but for what that has already, and deletes
+/// the stream. Says how many records it brought.
+pub(super) async fn migrate(
+    connection: &Connection,
+    lattice: &Id,
+    domain: Option<&str>,
+    bucket: &Bucket,
+) -> Result<usize, Error> {
+    connection.client()?;
+    let failed = |why: &dyn std::fmt::Display| Error::store("migrate the old stream", why);
+    let jetstream = connection.jetstream(domain);
+    let name = format!("LATTICECACHE_{lattice}");
+    let stream = match jetstream.get_stream(&name).await {
+        Ok(stream) => stream,
+        Err(error) => match error.kind() {
+            GetStreamErrorKind::JetStream(error)
+                if error.error_code() == ErrorCode::STREAM_NOT_FOUND =>
+            {
+                return Ok(0);
+            }
+            _ => return Err(failed(&error)),
+        },
+    };
+    let config = OrderedConfig {
+        deliver_subject: connection.any_client().new_inbox(),
+        // A server takes no such policy without a filter.
+        filter_subject: format!("lc.{lattice}.>"),
+        deliver_policy: DeliverPolicy::LastPerSubject,
+        replay_policy: ReplayPolicy::Instant,
+        ..OrderedConfig::default()
+    };
+    let consumer = stream
+        .create_consumer(config)
+        .await
+        .map_err(|error| failed(&error))?;
+    let count = consumer.cached_info().num_pending;
+    if count > MAX_RECORDS {
+        return Err(failed(&format!(
+            "it has {count} records, at most {MAX_RECORDS} are taken"
+        )));
+    }
+    let mut messages = consumer.messages().await.map_err(|error| failed(&error))?;
+    let mut brought = 0;
+    for _ in 0..count {
+        let message = tokio::time::timeout(PATIENCE, messages.next()).await;
+        let message = message
+            .ok()
+            .flatten()
+            .ok_or_else(|| failed(&"it ends too early"))?;
+        brought += usize::from(bring(&message.map_err(|error| failed(&error))?, bucket).await?);
+    }
+    // Other hosts may have done the same by now: then it is gone.
+    let _ = jetstream.delete_stream(&name).await;
+    Ok(brought)
+}
+
+/// Brings one record over. One that cannot be read is left behind, as the old hosts left it.
+async fn bring(message: &Message, bucket: &Bucket) -> Result<bool, Error> {
+    let Some(record) = record(&message.subject, &message.payload) else {
+        return Ok(false);
+    };
+    let Some(key) = record.key() else {
+        return Ok(false);
+    };
+    bucket.create(&key.to_string(), record.encode()).await
+}
+
+#[derive(Deserialize)]
+struct OldLink {
+    #[serde(flatten)]
+    link: LinkDefinition,
+    #[serde(default)]
+    deleted: bool,
+}
+
+/// `lc.<lattice>.<kind>.<id>`; the ids of links were of another kind then.
+fn record(subject: &str, value: &[u8]) -> Option<Record> {
+    match subject.split('.').nth(2)? {
+        "claims" => Some(Record::Claims(decode::<Claims>(value).ok()?)).filter(is_named),
+        "linkdefs" => {
+            let old: OldLink = decode(value).ok()?;
+            (!old.deleted).then(|| Record::Link(old.link.with_id()))
+        }
+        "refmap" => Some(Record::Reference(decode::<Reference>(value).ok()?)),
+        _ => None,
+    }
+}
+
+fn is_named(record: &Record) -> bool {
+    matches!(record, Record::Claims(claims) if !claims.sub.is_empty())
+}

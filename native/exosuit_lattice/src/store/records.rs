@@ -1,0 +1,280 @@
+//! What stands in the store, as hosts of both eras write and read it: JSON.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use exosuit_core::{Contract, Id, InvalidName, Link, LinkName};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::keys::{Key, link_id};
+use crate::Error;
+
+/// What a value of the lattice's bucket says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Record {
+    /// What an actor's or a provider's token says.
+    Claims(Claims),
+    /// A link of the OTP era.
+    Link(LinkDefinition),
+    /// Which public key a reference was found to have.
+    Reference(Reference),
+    /// The links of a component of 1.x.
+    Component(Component),
+}
+
+/// What a token says, as texts: `""` for nothing.
+///
+/// Written as the OTP era has it; 1.x reads the same fields, and writes some under longer names.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Claims {
+    /// A name that other actors may call it by.
+    #[serde(deserialize_with = "text")]
+    pub call_alias: String,
+    /// Who signed it.
+    #[serde(deserialize_with = "text", alias = "issuer")]
+    pub iss: String,
+    /// What it is called.
+    #[serde(deserialize_with = "text")]
+    pub name: String,
+    /// What it may use, separated by commas.
+    #[serde(deserialize_with = "text")]
+    pub caps: String,
+    /// Its revision, a decimal number.
+    #[serde(deserialize_with = "text", alias = "revision")]
+    pub rev: String,
+    /// What else there is to say, separated by commas.
+    #[serde(deserialize_with = "text")]
+    pub tags: String,
+    /// Its version.
+    pub version: Option<String>,
+    /// Its public key.
+    #[serde(deserialize_with = "text", alias = "subject")]
+    pub sub: String,
+    /// What a provider implements; `""` for actors.
+    #[serde(deserialize_with = "text")]
+    pub contract_id: String,
+    /// What a provider takes for settings.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config_schema: Option<String>,
+}
+
+/// A link of the OTP era.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkDefinition {
+    /// Its id; others may leave it out, for it follows from the rest.
+    #[serde(default, deserialize_with = "text")]
+    pub id: String,
+    /// Who calls.
+    pub actor_id: String,
+    /// Who is called.
+    pub provider_id: String,
+    /// Under which name.
+    pub link_name: String,
+    /// What for.
+    pub contract_id: String,
+    /// Settings for the provider.
+    #[serde(default)]
+    pub values: BTreeMap<String, String>,
+}
+
+/// Which public key a reference was found to have.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reference {
+    /// The reference.
+    pub oci_url: String,
+    /// The public key.
+    pub public_key: String,
+}
+
+/// A component or provider of 1.x, as the source of links.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Component {
+    /// Where it comes from.
+    #[serde(default, deserialize_with = "text")]
+    pub url: String,
+    /// Its links.
+    #[serde(default)]
+    pub links: Vec<ComponentLink>,
+}
+
+/// A link of 1.x: its settings are names of configurations.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ComponentLink {
+    /// Who calls.
+    pub source_id: String,
+    /// Who is called.
+    pub target: String,
+    /// Under which name.
+    #[serde(default = "default_name")]
+    pub name: String,
+    /// `wasi` of `wasi:keyvalue`.
+    pub wit_namespace: String,
+    /// `keyvalue` of `wasi:keyvalue`.
+    pub wit_package: String,
+    /// What of it.
+    #[serde(default)]
+    pub interfaces: Vec<String>,
+    /// Settings for the source.
+    #[serde(default)]
+    pub source_config: Vec<String>,
+    /// Settings for the target.
+    #[serde(default)]
+    pub target_config: Vec<String>,
+}
+
+impl Record {
+    /// Reads a value by its key.
+    pub fn decode(key: &Key, value: &[u8]) -> Result<Self, Error> {
+        Ok(match key {
+            Key::Claims(_) => Self::Claims(decode(value)?),
+            Key::Link(_) => Self::Link(decode::<LinkDefinition>(value)?.with_id()),
+            Key::Reference(_) => Self::Reference(decode(value)?),
+            Key::Component(_) => Self::Component(decode(value)?),
+        })
+    }
+
+    /// Writes the value.
+    pub fn encode(&self) -> Bytes {
+        match self {
+            Self::Claims(claims) => encode(claims),
+            Self::Link(link) => encode(link),
+            Self::Reference(reference) => encode(reference),
+            Self::Component(component) => encode(component),
+        }
+    }
+
+    /// Where it stands; a component does not say of itself whose links it has.
+    pub fn key(&self) -> Option<Key> {
+        match self {
+            Self::Claims(claims) => Some(Key::Claims(claims.sub.clone())),
+            Self::Link(link) => Some(link.key()),
+            Self::Reference(reference) => Some(Key::Reference(reference.oci_url.clone())),
+            Self::Component(_) => None,
+        }
+    }
+}
+
+impl LinkDefinition {
+    /// Where it stands.
+    pub fn key(&self) -> Key {
+        Key::link(&self.actor_id, &self.contract_id, &self.link_name)
+    }
+
+    /// With the id that it must have, whatever others wrote.
+    #[must_use]
+    pub fn with_id(mut self) -> Self {
+        self.id = link_id(&self.actor_id, &self.contract_id, &self.link_name);
+        self
+    }
+}
+
+impl From<&Link> for LinkDefinition {
+    /// A link as the OTP era knows it: without interfaces and without settings for the source.
+    fn from(link: &Link) -> Self {
+        let definition = Self {
+            id: String::new(),
+            actor_id: link.source.to_string(),
+            provider_id: link.target.to_string(),
+            link_name: link.name.to_string(),
+            contract_id: link.contract.to_string(),
+            values: link.target_config.clone(),
+        };
+        definition.with_id()
+    }
+}
+
+impl TryFrom<LinkDefinition> for Link {
+    type Error = InvalidName;
+
+    fn try_from(definition: LinkDefinition) -> Result<Self, InvalidName> {
+        Ok(Self {
+            source: Id::parse(&definition.actor_id)?,
+            target: Id::parse(&definition.provider_id)?,
+            name: LinkName::parse(&definition.link_name)?,
+            contract: Contract::parse(&definition.contract_id)?,
+            interfaces: Vec::new(),
+            source_config: BTreeMap::new(),
+            target_config: definition.values,
+        })
+    }
+}
+
+pub(super) fn encode(value: &impl Serialize) -> Bytes {
+    let json = serde_json::to_vec(value).expect("maps and lists of texts have a form in JSON");
+    json.into()
+}
+
+pub(super) fn decode<T: DeserializeOwned>(value: &[u8]) -> Result<T, Error> {
+    serde_json::from_slice(value).map_err(|error| Error::malformed("record", error.to_string()))
+}
+
+/// A text; nothing is an empty one.
+fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
+fn default_name() -> String {
+    LinkName::DEFAULT.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn claims_of_both_eras_are_read() {
+        let key = Key::Claims("M".to_owned());
+        let otp = json!({"call_alias": "", "iss": "A", "name": "echo", "caps": "a,b", "rev": "1", "tags": "",
+            "version": null, "sub": "M", "contract_id": ""});
+        let Ok(Record::Claims(claims)) = Record::decode(&key, otp.to_string().as_bytes()) else {
+            panic!("no claims");
+        };
+        assert_eq!(serde_json::to_value(&claims).expect("JSON"), otp);
+
+        let later = json!({"call_alias": null, "issuer": "A", "name": "echo", "revision": "1", "tags": "",
+            "version": "0.1.0", "subject": "M"});
+        let Ok(Record::Claims(claims)) = Record::decode(&key, later.to_string().as_bytes()) else {
+            panic!("no claims");
+        };
+        assert_eq!(
+            (
+                claims.iss.as_str(),
+                claims.sub.as_str(),
+                claims.rev.as_str()
+            ),
+            ("A", "M", "1")
+        );
+    }
+
+    #[test]
+    fn a_link_without_an_id_gets_the_one_that_follows() {
+        let value = json!({"actor_id": "Mbob", "provider_id": "V", "link_name": "default",
+            "contract_id": "wasmcloud:testy", "values": {"a": "b"}});
+        let key = Key::link("Mbob", "wasmcloud:testy", "default");
+        let record = Record::decode(&key, value.to_string().as_bytes()).expect("a link");
+        let Record::Link(definition) = &record else {
+            panic!("{record:?}");
+        };
+        assert_eq!(
+            definition.id,
+            "B40411AD09B70A2C83D59923584F66BA2C5A3C274DC4F19416DA49CCD6531F9C"
+        );
+        assert_eq!(record.key(), Some(key));
+        let link = Link::try_from(definition.clone()).expect("a link");
+        assert_eq!(LinkDefinition::from(&link), *definition);
+    }
+
+    #[test]
+    fn what_is_no_record_is_an_error() {
+        let key = Key::link("M", "a:b", "default");
+        for value in [&b""[..], b"{}", b"[]", b"\xff", br#"{"actor_id": 1}"#] {
+            assert!(Record::decode(&key, value).is_err(), "{value:?}");
+        }
+        let deep = "[".repeat(100_000);
+        assert!(Record::decode(&key, deep.as_bytes()).is_err());
+    }
+}
