@@ -1,4 +1,4 @@
-//! The lattice over NATS.
+//! The lattice over NATS: many hosts, one application.
 //!
 //! - [`Connection`]: to the servers, made again whenever it is lost; [`State`], [`Notice`].
 //! - [`Bus`]: messages to whoever listens: commands, answers, events.
@@ -7,8 +7,32 @@
 //! - [`SharedState`]: the links, claims and configurations that all hosts have in common, and a
 //!   [`Watcher`] for what becomes of them.
 //!
-//! All of it runs on Tokio, and nothing of it ends by itself: a connection that was lost is made
-//! again, what is served is served again, and what was watched is read on from where it was.
+//! A host has two connections, one for control and shared state, one for calls, so that neither
+//! waits for the other, and each may have credentials of its own:
+//!
+//! ```no_run
+//! # use std::sync::Arc;
+//! # use exosuit_claims::KeyPair;
+//! # use exosuit_core::{Deliver, Id};
+//! # use exosuit_lattice::{Bus, CallOptions, Calls, Connection, ConnectionOptions, Error, Served, SharedState};
+//! # async fn join(options: ConnectionOptions, lattice: Id, host: KeyPair, cluster: Arc<KeyPair>,
+//! #     actor: Id, router: Arc<dyn Deliver>) -> Result<(), Error> {
+//! let control = Connection::open(&options).await?;
+//! let bus = Bus::start(control.clone()).await?;
+//! let state = SharedState::new(&control, lattice.clone(), None);
+//! let mut changes = state.watch(state.data());
+//!
+//! let rpc = Connection::open(&options).await?;
+//! let options = CallOptions::new(lattice, host.public_key().clone(), cluster);
+//! let calls = Calls::start(rpc, options).await?;
+//! let serving = calls.serve(Served::Actor(actor), router).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! All of it runs on Tokio; nothing but [`SharedState`]'s reading and writing asks a server before
+//! it returns, and nothing ends by itself: what is served is served again, and what was watched is
+//! read on from where it was.
 
 #![forbid(unsafe_code)]
 

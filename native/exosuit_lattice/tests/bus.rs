@@ -156,3 +156,21 @@ async fn what_the_server_does_not_permit_is_told() {
     };
     assert!(words.contains("secret"), "{words}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_does_not_listen_is_told_of_it() {
+    let server = NatsServer::start().await;
+    let connection = server.connect().await;
+    let mut notices = connection.notices();
+    let there = Bus::start(connection).await.expect("a bus");
+    let _unheard = there.subscribe("events", None).await.expect("subscribed");
+    let here = bus(&server).await;
+    let sending = tokio::spawn(async move {
+        loop {
+            here.publish("events", "".into()).await.expect("sent");
+        }
+    });
+    let told = within("a notice", notices.recv()).await.expect("a notice");
+    assert_eq!(told, exosuit_lattice::Notice::SlowConsumer);
+    sending.abort();
+}

@@ -448,3 +448,27 @@ async fn a_domain_of_its_own() {
     let error = elsewhere.prepare().await.expect_err("no such domain");
     assert_eq!(error.code(), "store");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_is_a_clear_error_and_what_is_there_stays() {
+    let server = NatsServer::start_with("jetstream { max_file_store: 131072 }").await;
+    let (_connection, state) = state(&server).await;
+    let value = Bytes::from(vec![b'x'; 16 << 10]);
+    let mut written = 0;
+    let error = loop {
+        match state
+            .data()
+            .put(&format!("LINKDEF_{written}"), value.clone())
+            .await
+        {
+            Ok(_) => written += 1,
+            Err(error) => break error,
+        }
+        assert!(written < 20);
+    };
+    assert_eq!(error.code(), "store", "{error}");
+    assert!(written > 0);
+    let mut copy = Copy::of(&state);
+    copy.current().await;
+    assert_eq!(copy.entries.len(), written);
+}
