@@ -396,7 +396,8 @@ async fn more_calls_than_there_is_room_for_are_refused_at_once() {
             .expect("no panic");
         assert_eq!(refused, Err(Code::Overloaded));
     }
-    assert_eq!(running.load(Ordering::SeqCst), 2);
+    let is_full = || async { (running.load(Ordering::SeqCst) == 2).then_some(()) };
+    eventually("the calls that fit", is_full).await;
     assert_eq!(there.calls.refused().get("overloaded"), Some(&3));
     let told = within("a notice", refusals.recv()).await.expect("a notice");
     assert_eq!(told.error.code(), "overloaded");
