@@ -71,11 +71,19 @@ defmodule Exosuit.ComponentTest do
     test "is not run ahead of a client that does not read" do
       port = web!()
       {:ok, socket} = Http.connect(port)
+      assert {200, _body} = Http.request(port, "GET", "/stream?bytes=4096")
+      before = resident()
       :ok = :gen_tcp.send(socket, request("GET", "/stream?bytes=#{64 * 1024 * 1024}"))
       assert {:ok, 200, :chunked} = Http.head(socket)
-      before = resident()
-      for _ <- 1..20, do: assert({:ok, _part} = Http.chunk(socket))
-      assert resident() - before < 16 * 1024 * 1024
+
+      # Each chunk that is read leaves the guest time to run ahead, if anything let it.
+      most =
+        Enum.reduce(1..200, 0, fn _, most ->
+          assert {:ok, <<_, _::binary>>} = Http.chunk(socket)
+          max(most, resident())
+        end)
+
+      assert most - before < 16 * 1024 * 1024
       :gen_tcp.close(socket)
     end
 
@@ -169,9 +177,8 @@ defmodule Exosuit.ComponentTest do
       assert {403, _body} = Http.request(port, "GET", "/file?path=/data/note")
     end
 
-    test "stores values, and writes to the log of its host" do
+    test "stores values" do
       host = start_supervised_host!()
-      :ok = Exosuit.subscribe(host)
       port = web!(host: host)
       {:ok, "kv"} = Exosuit.start_provider(host, "keyvalue", id: "kv")
       :ok = Exosuit.put_link(host, source: "web", target: "kv", contract: "wasi:keyvalue")
@@ -181,18 +188,36 @@ defmodule Exosuit.ComponentTest do
       assert {200, "v" <> _} = Http.request(port, "GET", "/kv/get?key=k")
       assert {200, "5" <> _} = Http.request(port, "GET", "/kv/increment?key=n&delta=5")
       assert {404, _body} = Http.request(port, "GET", "/kv/get?key=k&bucket=other")
-
-      assert {200, _body} = Http.request(port, "GET", "/log?text=hello&level=warn")
     end
 
     test "finishes on its old code while it is updated" do
       host = start_supervised_host!()
+      :ok = Exosuit.subscribe(host)
       port = web!(host: host)
       {:ok, socket} = Http.connect(port)
-      :ok = :gen_tcp.send(socket, request("GET", "/slow?ms=300"))
-      assert :ok = Exosuit.update_actor(host, "web", Guests.component("web"), force: true)
-      assert {:ok, 200, _framing} = Http.head(socket)
+
+      :ok =
+        :gen_tcp.send(socket, [
+          "POST /echo HTTP/1.1\r\nhost: localhost\r\n",
+          "content-length: 10\r\n\r\n",
+          "before"
+        ])
+
+      assert {:ok, 200, :chunked} = Http.head(socket)
+      assert {:ok, "before"} = Http.chunk(socket)
+
+      update =
+        Task.async(fn ->
+          Exosuit.update_actor(host, "web", Guests.component("web"), force: true)
+        end)
+
+      assert_receive {:exosuit_event, %{type: "actor_updated"}}, 30_000
       assert {200, _body} = Http.request(port, "GET", "/hello")
+      :ok = :inet.setopts(socket, packet: :raw)
+      :ok = :gen_tcp.send(socket, " too")
+      assert {:ok, " too"} = Http.chunk(socket)
+      assert {:ok, ""} = Http.chunk(socket)
+      assert :ok = Task.await(update, 60_000)
     end
   end
 

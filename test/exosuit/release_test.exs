@@ -81,8 +81,10 @@ defmodule Exosuit.ReleaseTest do
     env = env(context, dir, %{"EXOSUIT_TRUST" => "any"})
     started = run(context.program, ["start"], dir, env)
 
+    # The application has started once the host is watched: before that nobody would see the reason.
     kill =
-      "[host] = for {Exosuit.Up, pid, _, _} <- Supervisor.which_children(Exosuit.Supervisor), do: pid\n" <>
+      "true = List.keymember?(Application.started_applications(), :exosuit, 0)\n" <>
+        "[host] = for {Exosuit.Up, pid, _, _} <- Supervisor.which_children(Exosuit.Supervisor), do: pid\n" <>
         "Process.exit(host, :kill)"
 
     assert eventually(fn ->

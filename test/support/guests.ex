@@ -16,7 +16,7 @@ defmodule Exosuit.Guests do
     sources = Path.wildcard("#{@source}/*.wat")
     pairs = Enum.flat_map(sources, &[&1, Path.join(@built, Path.basename(&1, ".wat") <> ".wasm")])
     :ok = Cargo.build(~w(--quiet -p exosuit_cli))
-    :ok = Cargo.build(~w(--quiet -p exosuit_engine --example wat2wasm))
+    :ok = Cargo.build(~w(--quiet -p exosuit_claims --example wat2wasm))
     {_output, 0} = System.cmd(built("examples/wat2wasm"), pairs, into: IO.stream())
     :ok
   end

@@ -48,6 +48,7 @@ defmodule Exosuit.Distribution.Ports do
     with port when is_binary(port) <- System.get_env("EXOSUIT_REMOTE_PORT"),
          path when is_binary(path) <- System.get_env("EXOSUIT_REMOTE_COOKIE"),
          {:ok, cookie} <- File.read(path) do
+      # One atom of a file of one's own, in the VM of `exosuit remote` alone.
       :erlang.set_cookie(String.to_atom(cookie))
       {:ok, {127, 0, 0, 1}, String.to_integer(port), _version = 6}
     else
