@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::{Contract, Id, LinkName, Payload};
+use crate::{Contract, Id, LinkName, Payload, Remote};
 
 /// One call from an origin to a target.
 #[derive(Debug)]
@@ -60,6 +60,8 @@ pub enum Origin {
         /// Through which link.
         link: LinkName,
     },
+    /// An actor or a provider of another host.
+    Elsewhere(Remote),
 }
 
 /// Who is called.

@@ -8,6 +8,7 @@
 //! - [`Payload`], [`Reply`]: what goes in and comes out: bytes, [`Value`]s of WIT functions, or an HTTP
 //!   [`Exchange`].
 //! - [`Deliver`]: hands an invocation to its target. The router, an actor and the lattice are one.
+//! - [`Elsewhere`]: the other hosts of the lattice, for calls that find their target there.
 //! - [`Capability`]: a built-in provider. [`Observe`]: where facts go that nobody waits for.
 //! - [`LogGate`]: how much an actor may write to the log.
 //! - [`bounded`]: the deadline and the cancellation of a call, free until it has to wait.
@@ -16,6 +17,7 @@
 
 mod bounded;
 mod deliver;
+mod elsewhere;
 mod error;
 mod invocation;
 mod link;
@@ -27,6 +29,7 @@ mod value;
 
 pub use bounded::bounded;
 pub use deliver::{Answer, Capability, CapabilityCall, Deliver, Done};
+pub use elsewhere::{Destination, Elsewhere, Local, Outgoing, Remote};
 pub use error::{Code, Error};
 pub use invocation::{Context, Grants, Identity, Invocation, Origin, Target};
 pub use link::{Configuration, Link, LinkKey};

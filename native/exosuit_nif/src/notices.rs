@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use exosuit_core::{Error, Notice, Observe, Origin};
+use exosuit_core::{Error, Notice, Observe, Origin, Remote};
 use parking_lot::Mutex;
 use rustler::{Encoder, Env, LocalPid, OwnedEnv, Term};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
@@ -165,6 +165,8 @@ fn map<'a>(env: Env<'a>, fields: &[(&'static str, Term<'a>)]) -> Term<'a> {
 fn describe(origin: &Origin) -> String {
     match origin {
         Origin::Host => "host".to_owned(),
-        Origin::Actor(id) | Origin::Provider { id, .. } => id.to_string(),
+        Origin::Actor(id) | Origin::Provider { id, .. } | Origin::Elsewhere(Remote { id, .. }) => {
+            id.to_string()
+        }
     }
 }

@@ -36,6 +36,7 @@ impl Table {
             Origin::Host => decision.by_host(),
             Origin::Actor(id) => decision.by_actor(id),
             Origin::Provider { id, contract, link } => decision.by_provider(id, contract, link),
+            Origin::Elsewhere(remote) => Err(refusal::unknown_caller(&remote.id)),
         }
     }
 }

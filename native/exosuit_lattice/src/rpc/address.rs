@@ -2,7 +2,7 @@
 
 use exosuit_claims::invocation::Entity;
 use exosuit_claims::{KeyKind, PublicKey};
-use exosuit_core::{Contract, Id, LinkName, Origin, Target};
+use exosuit_core::{Contract, Id, LinkName, Origin, Remote, Target};
 
 use crate::Error;
 
@@ -67,7 +67,7 @@ impl Served {
 pub(super) fn of_origin(origin: &Origin, host: &PublicKey) -> Entity {
     match origin {
         Origin::Host => Entity::actor(host.as_str()),
-        Origin::Actor(id) => Entity::actor(id.as_str()),
+        Origin::Actor(id) | Origin::Elsewhere(Remote { id, .. }) => Entity::actor(id.as_str()),
         Origin::Provider { id, contract, link } => Entity {
             public_key: id.to_string(),
             contract: contract.to_string(),
