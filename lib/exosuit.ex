@@ -223,7 +223,8 @@ defmodule Exosuit do
     config = Config.new!(options)
     name = Directory.via(config.name, __MODULE__)
 
-    with {:ok, pid} <- Supervisor.start_link(__MODULE__, config, name: name) do
+    with {:ok, config} <- prepare(config),
+         {:ok, pid} <- Supervisor.start_link(__MODULE__, config, name: name) do
       Lattice.announce(config!(config.name), "host_started", host_facts(config))
       {:ok, pid}
     end
@@ -424,15 +425,41 @@ defmodule Exosuit do
 
   @impl Supervisor
   def init(config) do
-    {:ok, {public_key, _seed}} = Claims.generate_key("server")
-    router = Router.new(config)
     tables = %{specifications: Specifications.table(), links: Links.table()}
-    config = %{config | source: public_key, bus: Lattice.Local, router: router, tables: tables}
+    config = %{config | tables: tables}
     register(config, :config, config)
-    register(config, :calls, {router, config.call_timeout})
+    register(config, :calls, {config.router, config.call_timeout})
     edge = {Edge, {config, [{Control, {config, __MODULE__}}]}}
     Supervisor.init([{Host, config}, edge, {Drain, config}], strategy: :one_for_one)
   end
+
+  # What no process owns, and what may be wrong with the options that only Rust can tell.
+  defp prepare(config) do
+    with {:ok, public_key} <- identity(config.nats) do
+      join(%{config | source: public_key, bus: Lattice.Local, router: Router.new(config)})
+    end
+  end
+
+  defp identity(%{host_seed: seed}) when is_binary(seed), do: Claims.public_key("server", seed)
+
+  defp identity(_no_seed) do
+    with {:ok, {public_key, _seed}} <- Claims.generate_key("server"), do: {:ok, public_key}
+  end
+
+  defp join(%Config{nats: nil} = config), do: {:ok, config}
+
+  defp join(config) do
+    with {:ok, seed} <- cluster_seed(config.nats),
+         config = %{config | nats: %{config.nats | cluster_seed: seed}},
+         {:ok, lattice} <- Lattice.Nats.open(config),
+         do: {:ok, %{config | bus: Lattice.Nats, nats_lattice: lattice}}
+  end
+
+  defp cluster_seed(%{cluster_seed: nil}) do
+    with {:ok, {_public_key, seed}} <- Claims.generate_key("cluster"), do: {:ok, seed}
+  end
+
+  defp cluster_seed(%{cluster_seed: seed}), do: {:ok, seed}
 
   defp host_facts(config) do
     %{labels: config.labels, version: to_string(Application.spec(:exosuit, :vsn))}

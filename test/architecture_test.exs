@@ -18,7 +18,7 @@ defmodule Exosuit.ArchitectureTest do
   ]
 
   # What only the tests have.
-  @guests ~w(HostCase Guests Program)
+  @guests ~w(HostCase Guests Nats Program)
 
   test "calls go down" do
     floors = for {rooms, n} <- Enum.with_index(@floors), room <- rooms, into: %{}, do: {room, n}

@@ -56,6 +56,13 @@ defmodule Exosuit.Claims do
     with {:error, failure} <- Native.key_generate(kind), do: {:error, Error.from_native(failure)}
   end
 
+  @doc "The public key of a seed of this kind."
+  @spec public_key(String.t(), String.t()) :: {:ok, String.t()} | {:error, Error.t()}
+  def public_key(kind, seed) do
+    with {:error, failure} <- Native.key_public(kind, seed),
+         do: {:error, Error.from_native(failure)}
+  end
+
   @doc """
   Whether code with the claims `new` may take the place of code with the claims `current`: the same
   public key, and a greater revision. `force?` takes the same revision, too, and is needed where

@@ -1,9 +1,10 @@
 defmodule Exosuit.Config do
   @moduledoc false
   # What a host was told, checked once at the door (`new!/1`) and passed down whole. `source`,
-  # `bus`, `router` and `tables` are filled in when the host starts: its public key, its lattice, the
-  # data plane's table, and the control plane's.
+  # `bus`, `nats_lattice`, `router` and `tables` are filled in when the host starts: its public key,
+  # its lattice and, over NATS, the handle of it, the data plane's table, and the control plane's.
 
+  alias Exosuit.Config.Nats
   alias Exosuit.Options
 
   @type t :: %__MODULE__{
@@ -21,8 +22,11 @@ defmodule Exosuit.Config do
           queue: pos_integer(),
           restart_wait: non_neg_integer(),
           drain_timeout: non_neg_integer(),
+          allow_file_load: boolean(),
+          nats: Nats.t() | nil,
           source: String.t() | nil,
           bus: module() | nil,
+          nats_lattice: reference() | nil,
           router: reference() | nil,
           tables: %{specifications: :ets.tid(), links: :ets.tid()} | nil
         }
@@ -90,18 +94,33 @@ defmodule Exosuit.Config do
       type: :timeout,
       default: 10_000,
       doc: "milliseconds that running calls have to finish when the host stops."
+    ],
+    allow_file_load: [
+      type: :boolean,
+      default: false,
+      doc: "whether commands from the lattice may start what a file of this machine holds."
+    ],
+    nats: [
+      type: {:secret, {"options, or nil", &Nats.options?/1}},
+      default: nil,
+      doc: "how the host joins a lattice over NATS, see below; without it, it is one by itself."
     ]
   ]
 
-  defstruct Keyword.keys(@schema) ++ [:source, :bus, :router, :tables]
+  defstruct Keyword.keys(@schema) ++ [:source, :bus, :nats_lattice, :router, :tables]
 
   @doc "The options of a host, as Markdown."
   @spec docs() :: String.t()
-  def docs, do: Options.docs(@schema)
+  def docs do
+    Options.docs(@schema) <> "\n\nThe options of `:nats`:\n\n" <> Nats.docs()
+  end
 
   @doc "Checks the options; raises `ArgumentError` with what was expected."
   @spec new!(keyword()) :: t()
-  def new!(options), do: struct!(__MODULE__, Options.validate!(options, @schema))
+  def new!(options) do
+    config = struct!(__MODULE__, Options.validate!(options, @schema))
+    %{config | nats: config.nats && Nats.new!(config.nats)}
+  end
 
   @doc false
   def issuers?(:any), do: true

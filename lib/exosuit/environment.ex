@@ -4,6 +4,7 @@ defmodule Exosuit.Environment do
   # guides/release.md describes them.
 
   alias Exosuit.Config
+  alias Exosuit.Environment.Lattice
 
   @type read :: [exosuit: keyword(), logger: keyword()]
 
@@ -12,13 +13,16 @@ defmodule Exosuit.Environment do
   @doc "The configuration of the applications, or all that is wrong with it."
   @spec read(%{optional(String.t()) => String.t()}) :: {:ok, read()} | {:error, [String.t()]}
   def read(env) do
+    {inherited, lattice} = env |> Lattice.read() |> Keyword.pop!(:labels)
+
     read = [
-      host: [
-        trusted_issuers: trust(env["EXOSUIT_TRUST"]),
-        unsigned: unsigned(env["EXOSUIT_UNSIGNED"]),
-        labels: labels(env["EXOSUIT_LABELS"]),
-        data_dir: path(env["EXOSUIT_DATA_DIR"])
-      ],
+      host:
+        [
+          trusted_issuers: trust(env["EXOSUIT_TRUST"]),
+          unsigned: unsigned(env["EXOSUIT_UNSIGNED"]),
+          labels: labels(env["EXOSUIT_LABELS"], inherited),
+          data_dir: path(env["EXOSUIT_DATA_DIR"])
+        ] ++ lattice,
       manifests: paths(env["EXOSUIT_MANIFESTS"]),
       cache_dir: path(env["EXOSUIT_CACHE_DIR"]),
       level: level(env["EXOSUIT_LOG_LEVEL"])
@@ -58,13 +62,13 @@ defmodule Exosuit.Environment do
   defp unsigned("allow"), do: :allow
   defp unsigned(other), do: mistake("EXOSUIT_UNSIGNED", "`allow` or `deny`", other)
 
-  defp labels(nil), do: %{}
+  defp labels(nil, inherited), do: inherited
 
-  defp labels(text) do
+  defp labels(text, inherited) do
     pairs = for label <- list(text, ","), do: {label, String.split(label, "=", parts: 2)}
 
     case Enum.find(pairs, &(not match?({_label, [_key, _value]}, &1))) do
-      nil -> for {_label, [key, value]} <- pairs, into: %{}, do: {key, value}
+      nil -> for {_label, [key, value]} <- pairs, into: inherited, do: {key, value}
       {label, _parts} -> mistake("EXOSUIT_LABELS", "`key=value` with commas between them", label)
     end
   end

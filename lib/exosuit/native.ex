@@ -9,6 +9,7 @@ defmodule Exosuit.Native do
 
   @type failure :: {:error, {atom(), String.t()}}
   @type reply :: {pid(), reference()}
+  @type connection_state :: :connected | :closed | {:connecting, failure() | nil}
   @type link ::
           {source :: String.t(), target :: String.t(), name :: String.t(), contract :: String.t(),
            [String.t()], map(), map()}
@@ -73,6 +74,65 @@ defmodule Exosuit.Native do
   @spec link_delete(reference(), {String.t(), String.t(), String.t()}, reply()) :: :ok | failure()
   def link_delete(_host, _key, _reply), do: not_loaded()
 
+  @spec lattice_open(reference(), map(), reply()) :: :ok
+  def lattice_open(_host, _settings, _reply), do: not_loaded()
+
+  @spec lattice_state(reference()) :: {connection_state(), connection_state()}
+  def lattice_state(_lattice), do: not_loaded()
+
+  @spec lattice_refused(reference()) :: [{String.t(), non_neg_integer()}]
+  def lattice_refused(_lattice), do: not_loaded()
+
+  @spec lattice_close(reference(), reply()) :: :ok
+  def lattice_close(_lattice, _reply), do: not_loaded()
+
+  @spec lattice_publish(reference(), String.t(), binary()) :: :ok | failure()
+  def lattice_publish(_lattice, _subject, _payload), do: not_loaded()
+
+  @spec lattice_request(reference(), String.t(), binary(), non_neg_integer(), reply()) :: :ok
+  def lattice_request(_lattice, _subject, _payload, _timeout_ms, _reply), do: not_loaded()
+
+  @spec lattice_gather(
+          reference(),
+          String.t(),
+          binary(),
+          non_neg_integer(),
+          non_neg_integer(),
+          reply()
+        ) :: :ok
+  def lattice_gather(_lattice, _subject, _payload, _within_ms, _most, _reply), do: not_loaded()
+
+  @spec lattice_subscribe(reference(), String.t(), String.t() | nil, reference(), reply()) :: :ok
+  def lattice_subscribe(_lattice, _subject, _group, _reference, _reply), do: not_loaded()
+
+  @spec lattice_next(reference()) :: :ok
+  def lattice_next(_inlet), do: not_loaded()
+
+  @spec lattice_unsubscribe(reference()) :: :ok
+  def lattice_unsubscribe(_inlet), do: not_loaded()
+
+  @spec lattice_prepare(reference(), reply()) :: :ok
+  def lattice_prepare(_lattice, _reply), do: not_loaded()
+
+  @spec lattice_get(reference(), :data | :configurations, String.t(), reply()) :: :ok
+  def lattice_get(_lattice, _bucket, _key, _reply), do: not_loaded()
+
+  @spec lattice_update(
+          reference(),
+          :data | :configurations,
+          String.t(),
+          binary(),
+          non_neg_integer(),
+          reply()
+        ) :: :ok
+  def lattice_update(_lattice, _bucket, _key, _value, _revision, _reply), do: not_loaded()
+
+  @spec lattice_delete(reference(), :data | :configurations, String.t(), reply()) :: :ok
+  def lattice_delete(_lattice, _bucket, _key, _reply), do: not_loaded()
+
+  @spec lattice_watch(reference(), :data | :configurations, reference(), reply()) :: :ok
+  def lattice_watch(_lattice, _bucket, _reference, _reply), do: not_loaded()
+
   @spec module_compile(binary(), reply()) :: :ok | failure()
   def module_compile(_bytes, _reply), do: not_loaded()
 
@@ -90,6 +150,9 @@ defmodule Exosuit.Native do
 
   @spec key_generate(String.t()) :: {:ok, {String.t(), String.t()}} | failure()
   def key_generate(_kind), do: not_loaded()
+
+  @spec key_public(String.t(), String.t()) :: {:ok, String.t()} | failure()
+  def key_public(_kind, _seed), do: not_loaded()
 
   @spec digest(binary()) :: String.t()
   def digest(_bytes), do: not_loaded()

@@ -4,7 +4,7 @@ defmodule Exosuit.Up do
   # the arguments and hands them over as JSON in `EXOSUIT_UP`. SIGTERM (which the script makes of
   # Ctrl-C, too) ends the VM in order: the host is a child of this application, and drains.
 
-  alias Exosuit.{Config, Error, Json, Manifest}
+  alias Exosuit.{Config, Environment, Error, Json, Manifest}
   alias Exosuit.Up.Report
 
   # The host's name in its VM, which is its own.
@@ -67,20 +67,37 @@ defmodule Exosuit.Up do
   defp request(json), do: Json.decode(json)
 
   defp options(request) do
+    lattice = lattice(request)
+    labels = Map.merge(lattice[:labels], request["labels"])
+
     options = [
       trusted_issuers: issuers(request["trust"]),
       unsigned: if(request["unsigned"] == "allow", do: :allow, else: :deny),
-      labels: request["labels"],
       data_dir: request["data_dir"] || default_data_dir(request["manifests"])
     ]
 
-    {:ok, options}
+    case for({_key, {:mistake, text}} <- lattice, do: text) do
+      [] -> {:ok, options |> Keyword.merge(lattice) |> Keyword.put(:labels, labels)}
+      [mistake | _more] -> {:error, mistake}
+    end
+  end
+
+  # The arguments go before the environment.
+  defp lattice(request) do
+    arguments = %{
+      "EXOSUIT_LATTICE" => request["lattice"],
+      "WASMCLOUD_LATTICE_PREFIX" => request["lattice_name"]
+    }
+
+    given = for {name, value} when is_binary(value) <- arguments, into: %{}, do: {name, value}
+    System.get_env() |> Map.merge(given) |> Environment.Lattice.read()
   end
 
   defp issuers([]), do: :any
   defp issuers(issuers), do: issuers
 
   # Beside the application, so that two clones of it do not share what they keep.
+  defp default_data_dir([]), do: nil
   defp default_data_dir([manifest | _more]), do: Path.join(Path.dirname(manifest), ".exosuit")
 
   # All mistakes of all manifests, before anything starts.

@@ -27,9 +27,16 @@ told, and the rest goes on; where nothing is left, the exit code is 1.
 Example:
   exosuit up examples/counter/app.yaml --host-label zone=home --data-dir ./data")]
 pub(crate) struct Up {
-    /// What is to run, as YAML.
-    #[arg(required = true, value_name = "MANIFEST")]
+    /// What is to run, as YAML. A host of a lattice may begin without.
+    #[arg(required_unless_present = "lattice", value_name = "MANIFEST")]
     manifests: Vec<PathBuf>,
+    /// Where the NATS servers of the lattice are, with commas between them: nats://HOST:4222. Without
+    /// it, the host is a lattice by itself.
+    #[arg(long, value_name = "URL", env = "EXOSUIT_LATTICE", hide_env_values = true)]
+    lattice: Option<String>,
+    /// The name that the hosts of one lattice share.
+    #[arg(long, value_name = "NAME", env = "WASMCLOUD_LATTICE_PREFIX")]
+    lattice_name: Option<String>,
     /// A label of the host, as KEY=VALUE; may be repeated.
     #[arg(long = "host-label", value_name = "KEY=VALUE")]
     labels: Vec<Pair>,
@@ -57,6 +64,8 @@ enum Unsigned {
 #[derive(Serialize)]
 struct Arguments {
     manifests: Vec<PathBuf>,
+    lattice: Option<String>,
+    lattice_name: Option<String>,
     labels: BTreeMap<String, String>,
     data_dir: Option<PathBuf>,
     trust: Vec<String>,
@@ -85,6 +94,8 @@ impl Up {
         let manifests = self.manifests.iter().map(|path| manifest(path));
         Ok(Arguments {
             manifests: manifests.collect::<Result<_, _>>()?,
+            lattice: self.lattice,
+            lattice_name: self.lattice_name,
             labels: unique("--host-label", self.labels)?,
             data_dir: self.data_dir.as_deref().map(data_directory).transpose()?,
             trust: self.trust.iter().map(ToString::to_string).collect(),

@@ -79,6 +79,26 @@ pub enum Notice {
         /// Why it is refused.
         error: Error,
     },
+    /// Something happened to a connection to the lattice.
+    Connection {
+        /// Which of them: `control` or `rpc`.
+        connection: &'static str,
+        /// What, as the event is called: `lattice_disconnected`.
+        change: &'static str,
+        /// What went wrong.
+        error: Option<Error>,
+    },
+    /// Calls from the lattice were refused before they reached anybody.
+    CallsRefused {
+        /// Who was called the last time.
+        target: String,
+        /// The kind of reason: `replayed`.
+        kind: &'static str,
+        /// How many, since that was last told.
+        count: u64,
+        /// Why the last one was refused.
+        error: Error,
+    },
 }
 
 /// Where facts go that nobody waits for.

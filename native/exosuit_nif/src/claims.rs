@@ -86,6 +86,21 @@ fn key_generate<'a>(env: Env<'a>, kind: &str) -> Term<'a> {
     }
 }
 
+/// The public key of a seed of this kind (`"server"`).
+#[rustler::nif]
+fn key_public<'a>(env: Env<'a>, kind: &str, seed: &str) -> Term<'a> {
+    let kind = kind.parse::<KeyKind>();
+    let pair = kind.and_then(|kind| Ok((kind, KeyPair::from_seed(seed)?)));
+    match pair {
+        Ok((kind, pair)) if pair.public_key().kind() == kind => ok(env, pair.public_key().as_str()),
+        Ok((kind, _)) => {
+            let detail = format!("expected the seed of a {kind} key, this one is of another kind");
+            failure(env, &Error::new(Code::InvalidInput, detail))
+        }
+        Err(error) => failure(env, &Error::new(Code::InvalidInput, error.to_string())),
+    }
+}
+
 /// The upper-hex SHA-256 of bytes.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn digest(bytes: Binary<'_>) -> String {

@@ -2,7 +2,8 @@
 //! order of the files here.
 //!
 //! - `engine`: the one engine of the VM. `host`: the data plane of one host. `actor`, `provider`,
-//!   `link`: its entries. `module`: compiled code. `call`: an invocation from Elixir.
+//!   `link`: its entries. `lattice`: the other hosts. `module`: compiled code. `call`: an invocation
+//!   from Elixir.
 //! - `claims`, `manifest`, `json`: pure functions.
 //! - `runtime`, `reply`, `outbox`, `notices`, `term`, `value`: what these stand on.
 //!
@@ -20,6 +21,7 @@ mod claims;
 mod engine;
 mod host;
 mod json;
+mod lattice;
 mod link;
 mod manifest;
 mod module;

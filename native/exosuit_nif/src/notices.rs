@@ -133,6 +133,30 @@ fn encode<'a>(env: Env<'a>, notice: &Notice) -> Term<'a> {
             ];
             event(env, "alias_refused", &fields, error)
         }
+        Notice::Connection {
+            connection,
+            change,
+            error,
+        } => {
+            let fields = [("connection", connection.encode(env))];
+            match error {
+                Some(error) => event(env, change, &fields, error),
+                None => (change, map(env, &fields)).encode(env),
+            }
+        }
+        Notice::CallsRefused {
+            target,
+            kind,
+            count,
+            error,
+        } => {
+            let fields = [
+                ("target", target.encode(env)),
+                ("kind", kind.encode(env)),
+                ("count", count.encode(env)),
+            ];
+            event(env, "invocations_refused", &fields, error)
+        }
     }
 }
 

@@ -98,6 +98,22 @@ impl Bucket {
         Err(Error::Contended(key.to_owned()))
     }
 
+    /// Writes a value where this revision still holds, and gives the new one; none where others came
+    /// between. A key that never was has the revision 0.
+    pub async fn compare_and_set(
+        &self,
+        key: &str,
+        value: Bytes,
+        revision: u64,
+    ) -> Result<Option<u64>, Error> {
+        self.connection.refuse_too_large("value", value.len())?;
+        match self.store().await?.update(key, value, revision).await {
+            Ok(revision) => Ok(Some(revision)),
+            Err(error) if error.kind() == UpdateErrorKind::WrongLastRevision => Ok(None),
+            Err(error) => Err(Error::store("write", &error)),
+        }
+    }
+
     /// Writes a value where there is none, and says whether it did.
     pub async fn create(&self, key: &str, value: Bytes) -> Result<bool, Error> {
         let mut created = false;

@@ -1,0 +1,150 @@
+defmodule Exosuit.Config.Nats do
+  @moduledoc false
+  # How a host joins a lattice over NATS: the option `:nats` of a host, checked and filled in.
+
+  alias Exosuit.Options
+
+  @type connection :: %{
+          servers: [String.t()],
+          seed: String.t() | nil,
+          jwt: String.t() | nil,
+          credentials: Path.t() | nil,
+          user: String.t() | nil,
+          password: String.t() | nil,
+          token: String.t() | nil,
+          tls: boolean(),
+          tls_first: boolean(),
+          tls_ca: Path.t() | nil,
+          tls_certificate: Path.t() | nil,
+          tls_key: Path.t() | nil,
+          ping_interval: pos_integer(),
+          connect_timeout: pos_integer(),
+          reconnect_delay: pos_integer()
+        }
+  @type t :: %__MODULE__{
+          control: connection(),
+          rpc: connection(),
+          domain: String.t() | nil,
+          prefix: String.t(),
+          cluster_seed: String.t() | nil,
+          cluster_issuers: [String.t()],
+          host_seed: String.t() | nil,
+          heartbeat_interval: pos_integer()
+        }
+
+  @seed {:secret, {"a seed (`S…`), or nil", &__MODULE__.seed?/1}}
+  @text {:secret, {"a string, or nil", &__MODULE__.text?/1}}
+  @path {"a path, or nil", &__MODULE__.text?/1}
+
+  @connection [
+    servers: [
+      # An address may hold a password.
+      type: {:secret, {"a list of addresses, as in `nats://host:4222`", &__MODULE__.servers?/1}},
+      default: ["nats://127.0.0.1:4222"],
+      doc: "any of which will do; `tls://` asks for TLS."
+    ],
+    seed: [type: @seed, default: nil, doc: "of a user's key (`SU…`), with or without a `:jwt`."],
+    jwt: [type: @text, default: nil, doc: "a user's token, that goes with the `:seed`."],
+    credentials: [type: @path, default: nil, doc: "the file that holds both, as `nsc` makes it."],
+    user: [type: @text, default: nil, doc: "a name, that goes with the `:password`."],
+    password: [type: @text, default: nil, doc: "the user's."],
+    token: [type: @text, default: nil, doc: "a word that all share."],
+    tls: [type: :boolean, default: false, doc: "whether there must be TLS."],
+    tls_first: [type: :boolean, default: false, doc: "whether the connection begins with TLS."],
+    tls_ca: [type: @path, default: nil, doc: "who vouches for the server (PEM)."],
+    tls_certificate: [type: @path, default: nil, doc: "our own certificate (PEM)."],
+    tls_key: [type: @path, default: nil, doc: "its key (PEM)."],
+    ping_interval: [
+      type: :pos_integer,
+      default: 10_000,
+      doc: "milliseconds after which a silent server is asked whether it is there."
+    ],
+    connect_timeout: [
+      type: :pos_integer,
+      default: 5_000,
+      doc: "milliseconds that an attempt to connect may take."
+    ],
+    reconnect_delay: [
+      type: :pos_integer,
+      default: 4_000,
+      doc: "milliseconds between attempts at the most; they begin with 100."
+    ]
+  ]
+  @own [
+    rpc: [
+      type: {"options of a connection, or nil", &__MODULE__.options?/1},
+      default: nil,
+      doc: "those of the connection for calls, where they are not the ones here."
+    ],
+    domain: [type: @path, default: nil, doc: "the JetStream domain of the shared state."],
+    prefix: [
+      type: {"a subject without wildcards", &__MODULE__.subject?/1},
+      default: "wasmbus.ctl",
+      doc: "what the subjects of commands begin with."
+    ],
+    cluster_seed: [
+      type: @seed,
+      default: nil,
+      doc:
+        "of the key (`SC…`) that signs what this host sends to others; without it a new key is " <>
+          "made, which no other host knows."
+    ],
+    cluster_issuers: [
+      type: {"a list of cluster keys (`C…`)", &__MODULE__.issuers?/1},
+      default: [],
+      doc: "whose calls are accepted beside those of our own cluster."
+    ],
+    host_seed: [type: @seed, default: nil, doc: "of the host's own key (`SN…`), or a new one."],
+    heartbeat_interval: [
+      type: :pos_integer,
+      default: 30_000,
+      doc: "milliseconds between heartbeats; a host that misses two is held to be lost."
+    ]
+  ]
+  @schema @connection ++ @own
+
+  defstruct [:control, :rpc | Keyword.keys(Keyword.delete(@own, :rpc))]
+
+  @doc "The options, as Markdown."
+  @spec docs() :: String.t()
+  def docs, do: Options.docs(@schema)
+
+  @doc "Checks the options; raises `ArgumentError` with what was expected."
+  @spec new!(keyword()) :: t()
+  def new!(options) do
+    {connection, own} =
+      options |> Options.validate!(@schema) |> Keyword.split(Keyword.keys(@connection))
+
+    {rpc, own} = Keyword.pop!(own, :rpc)
+    rpc = if rpc, do: Options.validate!(rpc, @connection), else: connection
+    struct!(__MODULE__, [control: Map.new(connection), rpc: Map.new(rpc)] ++ own)
+  end
+
+  @doc false
+  def options?(value), do: is_nil(value) or Keyword.keyword?(value)
+
+  @doc false
+  def seed?(value), do: is_nil(value) or (is_binary(value) and match?("S" <> _, value))
+
+  @doc false
+  def text?(value),
+    do: is_nil(value) or (is_binary(value) and value != "" and String.valid?(value))
+
+  @doc false
+  def servers?([_ | _] = servers), do: Enum.all?(servers, &(text?(&1) and &1 != nil))
+  def servers?(_other), do: false
+
+  @doc false
+  def subject?(value), do: is_binary(value) and value =~ ~r/\A[^\s.*>]+(\.[^\s.*>]+)*\z/
+
+  @doc false
+  def issuers?(value) do
+    is_list(value) and not List.improper?(value) and
+      Enum.all?(value, &(is_binary(&1) and byte_size(&1) == 56 and match?("C" <> _, &1)))
+  end
+
+  defimpl Inspect do
+    # Seeds, tokens and passwords.
+    def inspect(_nats, _options), do: "#Exosuit.Config.Nats<...>"
+  end
+end

@@ -1,0 +1,71 @@
+defmodule Exosuit.Lattice.Nats do
+  @moduledoc """
+  The lattice of many hosts, over NATS.
+
+  A host has two connections, one for commands, events and shared state, one for calls, so that
+  neither waits for the other. Both are made in the background and made again whenever they are lost:
+  that no server answers is a state (`state/1`), told by events, and keeps nothing from serving here.
+
+  `Exosuit.Lattice.Bus` sends and takes messages, `Exosuit.Lattice.Store` reads and writes what the
+  hosts share.
+  """
+  @behaviour Exosuit.Lattice
+
+  alias Exosuit.{Config, Error, Native}
+  alias Exosuit.Lattice.Local
+  alias Exosuit.Native.Answer
+
+  @type connection_state :: :connected | :closed | {:connecting, Error.t() | nil}
+
+  # Nothing of it waits for a server.
+  @timeout 60_000
+
+  @doc """
+  Joins the lattice that the configuration names, as the host with this public key. Blocks the
+  calling process for as long as it takes to look at the options. The key of the cluster must be there.
+  """
+  @spec open(Config.t()) :: {:ok, reference()} | {:error, Error.t()}
+  def open(%Config{nats: nats} = config) do
+    settings = %{
+      lattice: config.lattice,
+      host_key: config.source,
+      cluster_seed: nats.cluster_seed,
+      cluster_issuers: nats.cluster_issuers,
+      domain: nats.domain,
+      control: nats.control,
+      rpc: nats.rpc
+    }
+
+    Answer.await(&Native.lattice_open(config.router, settings, &1), @timeout)
+  end
+
+  @doc "How the connections are."
+  @spec state(reference()) :: %{control: connection_state(), rpc: connection_state()}
+  def state(lattice) do
+    {control, rpc} = Native.lattice_state(lattice)
+    %{control: connection(control), rpc: connection(rpc)}
+  end
+
+  @doc "How many calls from other hosts were refused, by the kind of reason."
+  @spec refused(reference()) :: %{optional(String.t()) => non_neg_integer()}
+  def refused(lattice), do: lattice |> Native.lattice_refused() |> Map.new()
+
+  @doc "Sends what waits to be sent, and closes the connections. Blocks the calling process."
+  @spec close(reference()) :: :ok
+  def close(lattice) do
+    _late = Answer.await(&Native.lattice_close(lattice, &1), @timeout)
+    :ok
+  end
+
+  @impl Exosuit.Lattice
+  defdelegate publish(host, event), to: Local
+
+  @impl Exosuit.Lattice
+  defdelegate subscribe(host), to: Local
+
+  @impl Exosuit.Lattice
+  defdelegate unsubscribe(host), to: Local
+
+  defp connection({:connecting, {:error, failure}}), do: {:connecting, Error.from_native(failure)}
+  defp connection(state), do: state
+end

@@ -1,0 +1,92 @@
+defmodule Exosuit.Lattice.Store do
+  @moduledoc """
+  What the hosts of a lattice share over NATS: keys and values in two buckets of JetStream, `:data`
+  (links, claims, references) and `:configurations`. Each function blocks the calling process on a
+  server; without a connection it is an error at once.
+
+  ## Messages
+
+  A watch sends its process `{:exosuit_lattice, reference, change}`, one at a time, the next once
+  `Exosuit.Lattice.Bus.next/1` has asked for it. First comes all that there is. A change is
+
+  - `{:put, key, value, revision}` or `{:deleted, key}`
+  - `:current`: all has been told, at the beginning and after each interruption
+  - `{:lost, keys}`: the bucket is another one, and lacks these
+  - `{:interrupted, {:error, {code, detail}}}`: it cannot be read now; told once
+  """
+
+  alias Exosuit.{Error, Native}
+  alias Exosuit.Lattice.Bus
+  alias Exosuit.Native.Answer
+
+  @type bucket :: :data | :configurations
+
+  # What a server takes to answer, at the most.
+  @timeout 30_000
+
+  # How often a value is tried that others change at the same time.
+  @attempts 64
+
+  @doc "Makes what is not there yet, and brings over what hosts before 0.60 left."
+  @spec prepare(reference()) :: {:ok, non_neg_integer()} | {:error, Error.t()}
+  def prepare(lattice), do: Answer.await(&Native.lattice_prepare(lattice, &1), @timeout)
+
+  @doc "What a key holds, or `nil`."
+  @spec get(reference(), bucket(), String.t()) :: {:ok, binary() | nil} | {:error, Error.t()}
+  def get(lattice, bucket, key) do
+    with {:ok, {value, _revision}} <- read(lattice, bucket, key), do: {:ok, value}
+  end
+
+  @doc """
+  Writes what `change` makes of a value, again for as long as others come between, so that nothing
+  of theirs is lost. `change` leaves all as it is with `:keep`.
+  """
+  @spec update(
+          reference(),
+          bucket(),
+          String.t(),
+          (binary() | nil -> {:put, binary()} | :keep | {:error, Error.t()})
+        ) :: :ok | {:error, Error.t()}
+  def update(lattice, bucket, key, change), do: update(lattice, bucket, key, change, @attempts)
+
+  @doc "Deletes a key; that there is nothing is no error."
+  @spec delete(reference(), bucket(), String.t()) :: :ok | {:error, Error.t()}
+  def delete(lattice, bucket, key) do
+    delete = &Native.lattice_delete(lattice, bucket, key, &1)
+    with {:ok, _done} <- Answer.await(delete, @timeout), do: :ok
+  end
+
+  @doc "Watches a bucket for the calling process. It lasts through every outage."
+  @spec watch(reference(), bucket()) :: {:ok, Bus.t()} | {:error, Error.t()}
+  def watch(lattice, bucket) do
+    reference = make_ref()
+    watch = &Native.lattice_watch(lattice, bucket, reference, &1)
+
+    with {:ok, inlet} <- Answer.await(watch, @timeout),
+         do: {:ok, %Bus{inlet: inlet, reference: reference}}
+  end
+
+  defp update(_lattice, _bucket, key, _change, 0) do
+    {:error, Error.new(:conflict, "#{key} was changed by others each time, it is not written")}
+  end
+
+  defp update(lattice, bucket, key, change, attempts) do
+    with {:ok, {old, revision}} <- read(lattice, bucket, key),
+         {:put, new} <- change.(old),
+         {:ok, nil} <- write(lattice, bucket, key, new, revision) do
+      update(lattice, bucket, key, change, attempts - 1)
+    else
+      {:ok, _revision} -> :ok
+      :keep -> :ok
+      {:error, error} -> {:error, error}
+    end
+  end
+
+  defp read(lattice, bucket, key) do
+    Answer.await(&Native.lattice_get(lattice, bucket, key, &1), @timeout)
+  end
+
+  defp write(lattice, bucket, key, value, revision) do
+    Answer.await(&Native.lattice_update(lattice, bucket, key, value, revision, &1), @timeout)
+  end
+end

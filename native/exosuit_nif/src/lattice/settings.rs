@@ -1,0 +1,98 @@
+//! What is said of a connection, on its way to the options of `exosuit_lattice`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use exosuit_core::{Code, Error};
+use exosuit_lattice::{Backoff, ConnectionOptions, Credentials, Secret, Tls};
+use rustler::NifMap;
+
+/// Where the servers are, and who we are to them.
+#[derive(NifMap)]
+pub(super) struct ConnectionSettings {
+    servers: Vec<String>,
+    seed: Option<String>,
+    jwt: Option<String>,
+    credentials: Option<String>,
+    user: Option<String>,
+    password: Option<String>,
+    token: Option<String>,
+    tls: bool,
+    tls_first: bool,
+    tls_ca: Option<String>,
+    tls_certificate: Option<String>,
+    tls_key: Option<String>,
+    ping_interval: u64,
+    connect_timeout: u64,
+    reconnect_delay: u64,
+}
+
+impl ConnectionSettings {
+    pub(super) fn options(&self, name: String) -> Result<ConnectionOptions, Error> {
+        let longest = Duration::from_millis(self.reconnect_delay);
+        let usual = Backoff::default();
+        Ok(ConnectionOptions {
+            servers: self.servers.clone(),
+            name,
+            credentials: self.credentials()?,
+            tls: self.tls()?,
+            backoff: Backoff {
+                shortest: usual.shortest.min(longest),
+                longest,
+            },
+            ping_interval: Duration::from_millis(self.ping_interval),
+            connect_timeout: Duration::from_millis(self.connect_timeout),
+        })
+    }
+
+    /// One way to prove who one is: with several, it would be a guess which is meant.
+    fn credentials(&self) -> Result<Credentials, Error> {
+        let secret = |text: &Option<String>| text.clone().map(Secret::new);
+        let file = self.credentials.as_ref().map(PathBuf::from);
+        let given = (
+            file,
+            secret(&self.jwt),
+            secret(&self.seed),
+            self.user.clone(),
+            secret(&self.password),
+            secret(&self.token),
+        );
+        Ok(match given {
+            (None, None, None, None, None, None) => Credentials::None,
+            (Some(file), None, None, None, None, None) => Credentials::File(file),
+            (None, Some(token), Some(seed), None, None, None) => Credentials::Token { token, seed },
+            (None, None, Some(seed), None, None, None) => Credentials::Key(seed),
+            (None, None, None, Some(user), Some(password), None) => {
+                Credentials::Password { user, password }
+            }
+            (None, None, None, None, None, Some(word)) => Credentials::Word(word),
+            _ => {
+                return Err(Error::new(
+                    Code::InvalidInput,
+                    "expected one kind of credentials for NATS: a file, a JWT with its seed, a seed, a user with a \
+                     password, or a token",
+                ));
+            }
+        })
+    }
+
+    fn tls(&self) -> Result<Tls, Error> {
+        let path = |text: &String| PathBuf::from(text);
+        let certificate = match (&self.tls_certificate, &self.tls_key) {
+            (Some(certificate), Some(key)) => Some((path(certificate), path(key))),
+            (None, None) => None,
+            _ => {
+                return Err(Error::new(
+                    Code::InvalidInput,
+                    "a certificate for NATS and its key go together: one of them is missing",
+                ));
+            }
+        };
+        Ok(Tls {
+            required: self.tls,
+            first: self.tls_first,
+            authority: self.tls_ca.as_ref().map(path),
+            certificate,
+        })
+    }
+}

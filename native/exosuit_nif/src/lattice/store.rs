@@ -1,0 +1,102 @@
+//! What the hosts of a lattice share: keys and values in two buckets.
+
+use bytes::Bytes;
+use exosuit_lattice::{Bucket, SharedState};
+use rustler::{Atom, Binary, Env, NifUnitEnum, Reference, ResourceArc};
+
+use super::Lattice;
+use super::inlet::{Inlet, Label, Source};
+use crate::reply::{To, answer};
+use crate::term::Payload;
+
+/// Which of them: links, claims and references, or configurations.
+#[derive(NifUnitEnum, Clone, Copy)]
+enum Which {
+    Data,
+    Configurations,
+}
+
+impl Which {
+    fn of(self, state: &SharedState) -> &Bucket {
+        match self {
+            Self::Data => state.data(),
+            Self::Configurations => state.configurations(),
+        }
+    }
+}
+
+/// Makes the buckets where they are not there yet, and brings over what hosts before 0.60 left:
+/// answers how many records that were.
+#[rustler::nif]
+fn lattice_prepare<'a>(env: Env<'a>, lattice: ResourceArc<Lattice>, to: To<'a>) -> Atom {
+    let joined = lattice.joined();
+    answer(env, to, async move { Ok(joined.state.prepare().await?) })
+}
+
+/// What a key holds, or nil, and the revision that came with.
+#[rustler::nif]
+fn lattice_get<'a>(
+    env: Env<'a>,
+    lattice: ResourceArc<Lattice>,
+    bucket: Which,
+    key: String,
+    to: To<'a>,
+) -> Atom {
+    let joined = lattice.joined();
+    answer(env, to, async move {
+        let entry = bucket.of(&joined.state).get(&key).await?;
+        Ok((entry.value.map(Payload), entry.revision))
+    })
+}
+
+/// Writes a value where that revision still holds: answers with the new one, or nil where others
+/// came between.
+#[rustler::nif]
+fn lattice_update<'a>(
+    env: Env<'a>,
+    lattice: ResourceArc<Lattice>,
+    bucket: Which,
+    key: String,
+    value: Binary<'a>,
+    revision: u64,
+    to: To<'a>,
+) -> Atom {
+    let (joined, value) = (lattice.joined(), Bytes::copy_from_slice(&value));
+    answer(env, to, async move {
+        let bucket = bucket.of(&joined.state);
+        Ok(bucket.compare_and_set(&key, value, revision).await?)
+    })
+}
+
+/// Deletes a key; that there is nothing is no error.
+#[rustler::nif]
+fn lattice_delete<'a>(
+    env: Env<'a>,
+    lattice: ResourceArc<Lattice>,
+    bucket: Which,
+    key: String,
+    to: To<'a>,
+) -> Atom {
+    let joined = lattice.joined();
+    answer(env, to, async move {
+        Ok(bucket.of(&joined.state).delete(&key).await?)
+    })
+}
+
+/// Watches a bucket, from all that there is on, for the process that is answered:
+/// `{exosuit_lattice, reference, change}`, a change being `{put, key, value, revision}`,
+/// `{deleted, key}`, `current` once all is told, `{lost, keys}`, or `{interrupted, failure}`.
+#[rustler::nif]
+fn lattice_watch<'a>(
+    env: Env<'a>,
+    lattice: ResourceArc<Lattice>,
+    bucket: Which,
+    reference: Reference<'a>,
+    to: To<'a>,
+) -> Atom {
+    let (joined, pid, label) = (lattice.joined(), to.0, Label::new(reference));
+    answer(env, to, async move {
+        let watcher = joined.state.watch(bucket.of(&joined.state));
+        Ok(Inlet::open(pid, label, Source::Changes(watcher)))
+    })
+}

@@ -1,0 +1,61 @@
+defmodule Exosuit.Environment.LatticeTest do
+  use ExUnit.Case, async: true
+
+  alias Exosuit.Config
+  alias Exosuit.Environment.Lattice
+
+  @seed "SUAIBDPBAUTWCWBKIO6XHQNINK5FWJW4OHLXC3HQ2KFE4PEJUA44CNHTC4"
+
+  test "without a word of NATS, a host is a lattice by itself" do
+    assert [labels: %{}, allow_file_load: false] = Lattice.read(%{"PATH" => "/bin"})
+  end
+
+  test "one address does for both connections" do
+    options = Lattice.read(%{"EXOSUIT_LATTICE" => "nats://a:4222, nats://b:4222"})
+    nats = Config.Nats.new!(options[:nats])
+    assert nats.control.servers == ["nats://a:4222", "nats://b:4222"]
+    assert nats.rpc == nats.control
+  end
+
+  test "the old names say the same of each connection" do
+    options =
+      Lattice.read(%{
+        "WASMCLOUD_LATTICE_PREFIX" => "home",
+        "WASMCLOUD_CTL_HOST" => "control",
+        "WASMCLOUD_CTL_PORT" => "4333",
+        "WASMCLOUD_CTL_TLS" => "true",
+        "WASMCLOUD_RPC_HOST" => "calls",
+        "WASMCLOUD_RPC_SEED" => @seed,
+        "WASMCLOUD_JS_DOMAIN" => "leaf",
+        "WASMCLOUD_CTL_TOPIC_PREFIX" => "my.ctl",
+        "WASMCLOUD_ALLOW_FILE_LOAD" => "yes",
+        "WASMCLOUD_RPC_TIMEOUT_MS" => "1500",
+        "HOST_ZONE" => "garage",
+        "HOST_CONFIG" => "/etc/host.json",
+        "WASMCLOUD_LABEL_tier" => "edge"
+      })
+
+    assert options[:lattice] == "home"
+    assert options[:allow_file_load]
+    assert options[:call_timeout] == 1_500
+    assert options[:labels] == %{"zone" => "garage", "tier" => "edge"}
+    nats = Config.Nats.new!(options[:nats])
+    assert %{servers: ["control:4333"], tls: true, seed: nil} = nats.control
+    assert %{servers: ["calls"], tls: false, seed: @seed} = nats.rpc
+    assert %{domain: "leaf", prefix: "my.ctl"} = nats
+  end
+
+  test "what cannot be is told, and no secret shown" do
+    assert {:mistake, text} = Lattice.read(%{"WASMCLOUD_RPC_TIMEOUT_MS" => "soon"})[:call_timeout]
+
+    assert text =~ "WASMCLOUD_RPC_TIMEOUT_MS"
+
+    options =
+      Lattice.read(%{"EXOSUIT_LATTICE" => "nats://a", "WASMCLOUD_CLUSTER_SEED" => "secret"})
+
+    error = assert_raise ArgumentError, fn -> Config.Nats.new!(options[:nats]) end
+    assert error.message =~ ":cluster_seed"
+    refute error.message =~ "secret"
+    refute inspect(Config.Nats.new!(seed: @seed)) =~ @seed
+  end
+end
