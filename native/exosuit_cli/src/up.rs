@@ -32,7 +32,12 @@ pub(crate) struct Up {
     manifests: Vec<PathBuf>,
     /// Where the NATS servers of the lattice are, with commas between them: nats://HOST:4222. Without
     /// it, the host is a lattice by itself.
-    #[arg(long, value_name = "URL", env = "EXOSUIT_LATTICE", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "EXOSUIT_LATTICE",
+        hide_env_values = true
+    )]
     lattice: Option<String>,
     /// The name that the hosts of one lattice share.
     #[arg(long, value_name = "NAME", env = "WASMCLOUD_LATTICE_PREFIX")]

@@ -61,9 +61,9 @@ impl Label {
         Self { env, reference }
     }
 
-    fn send(&self, pid: &LocalPid, item: &Item) -> bool {
+    fn send(&self, pid: LocalPid, item: &Item) -> bool {
         let mut out = OwnedEnv::new();
-        let sent = out.send_and_clear(pid, |env| {
+        let sent = out.send_and_clear(&pid, |env| {
             let reference = self.env.run(|own| self.reference.load(own).in_env(env));
             (text_atom(env, "exosuit_lattice"), reference, item).encode(env)
         });
@@ -94,7 +94,7 @@ async fn hand_on(pid: LocalPid, label: Label, mut source: Source, wanted: Arc<No
         let Some(item) = source.next().await else {
             return;
         };
-        if !label.send(&pid, &item) {
+        if !label.send(pid, &item) {
             return;
         }
     }
