@@ -30,7 +30,7 @@ pub(crate) struct Up {
     /// What is to run, as YAML. A host of a lattice may begin without.
     #[arg(required_unless_present = "lattice", value_name = "MANIFEST")]
     manifests: Vec<PathBuf>,
-    /// Where the NATS servers of the lattice are, with commas between them: nats://HOST:4222. Without
+    /// Where the NATS servers of the lattice are: HOST:PORT or URLs, with commas between them. Without
     /// it, the host is a lattice by itself.
     #[arg(
         long,
