@@ -6,6 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
+use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use crate::Error;
@@ -175,6 +176,9 @@ impl fmt::Debug for PublicKey {
     }
 }
 
+/// What sets derived keys apart from whatever else is hashed. Another would rename every provider.
+const DERIVED: &str = "exosuit derived key 1:";
+
 /// A key pair. Its secret half is wiped when it is dropped, and is not shown by `Debug`.
 pub struct KeyPair {
     public: PublicKey,
@@ -186,6 +190,14 @@ impl KeyPair {
     /// A new one, from the system's randomness.
     pub fn generate(kind: KeyKind) -> Self {
         Self::of(kind, &nkeys::KeyPair::new(kind.nkey()))
+    }
+
+    /// The one that every host derives from a text. It is a name: who knows the text can sign with it.
+    pub fn derive(kind: KeyKind, text: &str) -> Self {
+        let hash = Sha256::new().chain_update(DERIVED).chain_update(text);
+        let secret: [u8; 32] = hash.finalize().into();
+        let pair = nkeys::KeyPair::new_from_raw(kind.nkey(), secret);
+        Self::of(kind, &pair.expect("any 32 bytes are a seed"))
     }
 
     /// The one that a seed stands for: `SA…`, `SM…` and so on.

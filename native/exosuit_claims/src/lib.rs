@@ -1,6 +1,7 @@
 //! Who an actor is and what it may do: keys, signed tokens, and their embedding in Wasm.
 //!
 //! - [`KeyPair`], [`PublicKey`], [`KeyKind`]: the nkeys of everything that has an identity.
+//! - [`provider_key`]: the key of a provider that has no token, the same on every host.
 //! - [`sign`]: puts a token made from a [`Draft`] into a module or a component.
 //! - [`admit`]: the one door for Wasm. It checks all that a [`Policy`] asks for and gives the
 //!   [`Claims`], or the reason why not. [`inspect`] shows both.
@@ -25,6 +26,7 @@ mod claims;
 mod error;
 pub mod invocation;
 mod key;
+mod provider;
 mod sign;
 mod token;
 mod wasm;
@@ -33,6 +35,7 @@ pub use admit::{Admitted, Inspection, Issuers, LegacyHash, Policy, Unsigned, adm
 pub use claims::Claims;
 pub use error::{Error, moment};
 pub use key::{KeyKind, KeyPair, PublicKey};
+pub use provider::provider_key;
 pub use sign::{Draft, Section, embed, sign};
 pub use token::MAX_TOKEN;
 pub use wasm::{MAX_DEPTH, MAX_WASM};

@@ -1,6 +1,6 @@
 //! Keys say what they are for, and keep their secret.
 
-use exosuit_claims::{Error, KeyKind, KeyPair, PublicKey};
+use exosuit_claims::{Error, KeyKind, KeyPair, PublicKey, provider_key};
 use proptest::prelude::*;
 
 #[test]
@@ -18,6 +18,35 @@ fn every_kind_has_its_letter_and_comes_back_from_its_seed() -> anyhow::Result<()
         assert_eq!(PublicKey::parse(pair.public_key().as_str())?.kind(), *kind);
     }
     Ok(())
+}
+
+/// Computed by another program. A change of any would rename the providers of every lattice.
+#[test]
+fn a_derived_key_is_what_it_has_always_been() {
+    for (kind, text, key) in [
+        (
+            KeyKind::Provider,
+            "wasmcloud+builtin://keyvalue",
+            "VCTFU6LFLNIB2SGHVNBBGVLYPJAGTUCXKXDBITLONZQHGG7HS75WTFKA",
+        ),
+        (
+            KeyKind::Provider,
+            "exosuit+module://clock",
+            "VDPF3OW6GPG6NCHG62Y534CWHCKNK7XESWJNH7RKWRHP7SWPE6ROFH63",
+        ),
+        (
+            KeyKind::Module,
+            "",
+            "MAPMSZV3LXM54RGKLEBB7RHK3A5N55NT52ANCGFIIIM3ARUVDYODPIO2",
+        ),
+    ] {
+        let pair = KeyPair::derive(kind, text);
+        assert_eq!(pair.public_key().as_str(), key);
+        assert!(pair.public_key().verify(b"hello", &pair.sign(b"hello")));
+    }
+    let sessions = provider_key("wasmcloud+builtin://keyvalue", "sessions");
+    let key = "VARKYMPEZNPPCK2NNDL7ZLX42N6NWFXUJGFLVXAI7VTIZL5Z5RZLXJB5";
+    assert_eq!(sessions.as_str(), key);
 }
 
 #[test]
