@@ -51,13 +51,30 @@ defmodule Exosuit.Native do
   @spec actor_supersede(reference(), non_neg_integer()) :: :ok
   def actor_supersede(_publication, _grace_ms), do: not_loaded()
 
-  @spec provider_start(reference(), String.t(), String.t(), map(), Path.t() | nil, reply()) ::
-          :ok | failure()
-  def provider_start(_host, _id, _name, _config, _data_dir, _reply), do: not_loaded()
+  @spec provider_key(String.t(), String.t()) :: String.t()
+  def provider_key(_reference, _id), do: not_loaded()
 
-  @spec provider_serve(reference(), String.t(), [String.t()], pos_integer(), pid(), reply()) ::
+  @spec provider_start(
+          reference(),
+          {String.t(), String.t()},
+          String.t(),
+          map(),
+          Path.t() | nil,
+          reply()
+        ) ::
           :ok | failure()
-  def provider_serve(_host, _id, _contracts, _max_calls, _dispatcher, _reply), do: not_loaded()
+  def provider_start(_host, _names, _builtin, _config, _data_dir, _reply), do: not_loaded()
+
+  @spec provider_serve(
+          reference(),
+          {String.t(), String.t()},
+          [String.t()],
+          pos_integer(),
+          pid(),
+          reply()
+        ) ::
+          :ok | failure()
+  def provider_serve(_host, _names, _contracts, _max_calls, _dispatcher, _reply), do: not_loaded()
 
   @spec provider_endpoints(reference()) :: [String.t()]
   def provider_endpoints(_provider), do: not_loaded()

@@ -4,7 +4,7 @@ defmodule Exosuit.Router do
   # plane writes it here; every invocation, wherever it comes from, is checked against it in Rust.
 
   alias Exosuit.{Config, Error, Native}
-  alias Exosuit.Model.{ActorSpecification, Link, ProviderSpecification}
+  alias Exosuit.Model.{ActorSpecification, Artifact, Link, ProviderSpecification}
   alias Exosuit.Native.Answer
 
   @type t :: reference()
@@ -84,6 +84,12 @@ defmodule Exosuit.Router do
   def supersede(publication, drain_timeout),
     do: Native.actor_supersede(publication, drain_timeout)
 
+  @doc "The key, `V…`, that links may know the provider by: the same on every host that runs it."
+  @spec provider_key(ProviderSpecification.t()) :: String.t()
+  def provider_key(provider) do
+    Native.provider_key(Artifact.reference(provider.artifact), provider.id)
+  end
+
   @doc """
   Starts a built-in provider, which lives as long as the calling process; that process waits.
 
@@ -93,7 +99,7 @@ defmodule Exosuit.Router do
           {:ok, {reference(), [String.t()]}} | {:error, Error.t()}
   def start_provider(router, %{artifact: {:builtin, name}} = provider, data_dir) do
     Answer.await(
-      &Native.provider_start(router, provider.id, name, provider.config, data_dir, &1),
+      &Native.provider_start(router, names(provider), name, provider.config, data_dir, &1),
       @start_timeout
     )
   end
@@ -112,13 +118,13 @@ defmodule Exosuit.Router do
   `key` is `{{actor, contract, name of the link}, interfaces}`, and `payload` a binary or a list of
   arguments; each question wants `answer/3` or, for arguments, `return/2`.
   """
-  @spec serve_provider(t(), String.t(), [String.t()], pos_integer(), pid()) ::
+  @spec serve_provider(t(), ProviderSpecification.t(), [String.t()], pos_integer(), pid()) ::
           {:ok, reference()} | {:error, Error.t()}
-  def serve_provider(router, id, contracts, max_calls, dispatcher) do
+  def serve_provider(router, provider, contracts, max_calls, dispatcher) do
     reference = make_ref()
     reply = {self(), reference}
 
-    case Native.provider_serve(router, id, contracts, max_calls, dispatcher, reply) do
+    case Native.provider_serve(router, names(provider), contracts, max_calls, dispatcher, reply) do
       :ok -> {:ok, reference}
       {:error, failure} -> {:error, Error.from_native(failure)}
     end
@@ -157,6 +163,8 @@ defmodule Exosuit.Router do
   def delete_link(router, key) do
     (&Native.link_delete(router, key, &1)) |> Answer.await(@start_timeout) |> done()
   end
+
+  defp names(provider), do: {provider.id, provider_key(provider)}
 
   # The caller's error says itself that the actor is unavailable.
   defp reason(%Error{reason: :unavailable, detail: detail}), do: detail

@@ -45,10 +45,9 @@ defmodule Exosuit.Host.Inventory do
   end
 
   defp provider(config, specification) do
-    Map.merge(
-      common(specification),
-      running_provider(Directory.fetch(config.name, {:provider, specification.id}))
-    )
+    common(specification)
+    |> Map.put(:public_key, Router.provider_key(specification))
+    |> Map.merge(running_provider(Directory.fetch(config.name, {:provider, specification.id})))
   end
 
   defp running_provider({:ok, {pid, %{native: provider, refused_links: refused}}}) do

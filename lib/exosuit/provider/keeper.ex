@@ -112,7 +112,7 @@ defmodule Exosuit.Provider.Keeper do
   defp serve(%{module: module} = keeper, dispatcher) do
     Router.serve_provider(
       keeper.config.router,
-      keeper.specification.id,
+      keeper.specification,
       module.contracts(),
       module.max_calls(),
       dispatcher

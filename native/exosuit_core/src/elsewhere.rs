@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{Answer, Contract, Id, Invocation, Link, LinkName};
 
 /// The other hosts of the lattice. The router hands them what it has no target for, and tells them
-/// whom it can serve.
+/// whom it can serve: one change after the other, so none may block, or call the router in turn.
 pub trait Elsewhere: Send + Sync {
     /// Starts a call to what runs on another host: nothing happens before the answer is polled.
     fn deliver(&self, call: Outgoing) -> Answer;

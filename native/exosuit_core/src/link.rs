@@ -49,9 +49,10 @@ impl Link {
         }
     }
 
-    /// Whether the link joins these two, in either direction.
-    pub fn joins(&self, one: &Id, other: &Id) -> bool {
-        (&self.source, &self.target) == (one, other) || (&self.source, &self.target) == (other, one)
+    /// Whether the link joins these two, by the names that it gives its ends, in either direction.
+    pub fn joins(&self, one: &str, other: &str) -> bool {
+        let ends = (self.source.as_str(), self.target.as_str());
+        ends == (one, other) || ends == (other, one)
     }
 
     /// The settings meant for `end`, and the other end's id.

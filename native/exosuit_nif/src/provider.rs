@@ -67,24 +67,43 @@ impl Inner {
     }
 }
 
+/// The key that a provider of this reference and id has on every host.
+#[rustler::nif]
+fn provider_key(reference: &str, id: &str) -> String {
+    exosuit_claims::provider_key(reference, id).to_string()
+}
+
+/// By what a provider is called: its id on this host, and its key on every host.
+struct Names {
+    id: Id,
+    key: Id,
+}
+
+impl Names {
+    fn parse((provider, key): (&str, &str)) -> Result<Self, Error> {
+        let (id, key) = (id(provider)?, id(key)?);
+        Ok(Self { id, key })
+    }
+}
+
 /// Starts a built-in provider. Answers with a reference to it and the links that it cannot serve.
 #[rustler::nif]
 fn provider_start<'a>(
     env: Env<'a>,
     host: ResourceArc<Host>,
-    provider: &str,
+    provider: (&str, &str),
     name: String,
     configuration: HashMap<String, String>,
     data_dir: Option<String>,
     to: To<'a>,
 ) -> Term<'a> {
-    let id = match id(provider) {
-        Ok(id) => id,
+    let names = match Names::parse(provider) {
+        Ok(names) => names,
         Err(error) => return failure(env, &error),
     };
     let inner = Arc::clone(host.inner());
     let surroundings = Surroundings {
-        id: id.clone(),
+        id: names.id.clone(),
         configuration: configuration.into_iter().collect(),
         data_dir: data_dir.map(PathBuf::from),
         deliver: inner.deliver(),
@@ -95,7 +114,7 @@ fn provider_start<'a>(
         let opening = tokio::task::spawn_blocking(move || open(&name, surroundings));
         opening.await.map_err(|_| gave_up())?
     };
-    answer(env, to, start(inner, id, to.0, opening)).encode(env)
+    answer(env, to, start(inner, names, to.0, opening)).encode(env)
 }
 
 /// Starts a provider whose calls the process `dispatcher` takes, so many at a time, and whose links
@@ -104,26 +123,27 @@ fn provider_start<'a>(
 fn provider_serve<'a>(
     env: Env<'a>,
     host: ResourceArc<Host>,
-    provider: &str,
+    provider: (&str, &str),
     contracts: Vec<String>,
     max_calls: usize,
     dispatcher: LocalPid,
     to: To<'a>,
 ) -> Term<'a> {
     let contracts: Result<Vec<_>, _> = contracts.iter().map(|text| contract(text)).collect();
-    let (id, contracts) = match id(provider).and_then(|id| Ok((id, contracts?))) {
+    let parsed = Names::parse(provider).and_then(|names| Ok((names, contracts?)));
+    let (names, contracts) = match parsed {
         Ok(parsed) => parsed,
         Err(error) => return failure(env, &error),
     };
-    let elixir = Elixir::new(id.clone(), contracts, to.0, dispatcher, max_calls);
+    let elixir = Elixir::new(names.id.clone(), contracts, to.0, dispatcher, max_calls);
     let opened: Arc<dyn Capability> = Arc::new(elixir);
     let inner = Arc::clone(host.inner());
-    answer(env, to, start(inner, id, to.0, async { Ok(opened) })).encode(env)
+    answer(env, to, start(inner, names, to.0, async { Ok(opened) })).encode(env)
 }
 
 async fn start(
     host: Arc<Inner>,
-    id: Id,
+    Names { id, key }: Names,
     owner: LocalPid,
     opening: impl Future<Output = Result<Arc<dyn Capability>, Error>> + Send,
 ) -> Result<(ResourceArc<Provider>, Vec<String>), Error> {
@@ -145,7 +165,7 @@ async fn start(
     }
     let refused = host
         .router
-        .put_provider(id, Arc::clone(&provider.capability))
+        .put_provider(id, Some(key), Arc::clone(&provider.capability))
         .await?;
     let refused = refused.iter().map(|it| it.error.to_string()).collect();
     Ok((provider, refused))

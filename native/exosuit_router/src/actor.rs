@@ -120,6 +120,11 @@ impl Actor {
         ended
     }
 
+    /// Whether it does not run, and nobody tries to change that.
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.running.borrow().is_none() && self.failure.borrow().is_some()
+    }
+
     /// Waits until it runs.
     pub(crate) async fn published(&self) {
         let mut running = self.running.subscribe();

@@ -1,18 +1,25 @@
 //! The decision on a call: is there such a target, does a link join the two, do the claims allow it?
 //!
 //! It reads the table and nothing else, and is made under one lock: what it saw belongs together.
+//! `away` has the part of it that concerns other hosts.
+
+mod away;
 
 use std::sync::Arc;
 
 use exosuit_core::{
-    Capability, Contract, Error, Id, Identity, Invocation, Link, LinkName, Origin, Target,
+    Capability, Contract, Elsewhere, Error, Id, Identity, Invocation, Link, LinkName, Origin,
+    Target,
 };
 
 use crate::actor::{Actor, Running};
 use crate::links::{Linked, covers};
+use crate::names::both;
 use crate::provider::Provider;
 use crate::table::{Builtin, Entry, Table};
 use crate::{Clock, refusal};
+
+pub(crate) use away::Departure;
 
 /// Where an allowed call goes.
 pub(crate) enum Route {
@@ -22,21 +29,42 @@ pub(crate) enum Route {
     Provider(Arc<Provider>, Arc<Link>),
     /// To a capability that needs no link.
     Builtin(Arc<dyn Capability>),
+    /// To another host.
+    Elsewhere(Departure),
+}
+
+/// How far a call may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// Not beyond this host: it came from another.
+    Here,
+    /// To other hosts, if this one has no such target.
+    HereFirst,
+    /// To whichever host the lattice picks.
+    Anywhere,
 }
 
 impl Table {
     /// Decides on a call.
-    pub(crate) fn decide(&self, call: &Invocation, clock: &Clock) -> Result<Route, Error> {
+    pub(crate) fn decide(
+        &self,
+        call: &Invocation,
+        reach: Reach,
+        clock: &Clock,
+    ) -> Result<Route, Error> {
+        let elsewhere = self.elsewhere.as_ref();
         let decision = Decision {
             table: self,
             call,
+            elsewhere: elsewhere.filter(|_| reach != Reach::Here),
+            here_first: reach != Reach::Anywhere,
             clock,
         };
         match &call.origin {
             Origin::Host => decision.by_host(),
             Origin::Actor(id) => decision.by_actor(id),
             Origin::Provider { id, contract, link } => decision.by_provider(id, contract, link),
-            Origin::Elsewhere(remote) => Err(refusal::unknown_caller(&remote.id)),
+            Origin::Elsewhere(remote) => decision.by_remote(remote),
         }
     }
 }
@@ -44,6 +72,9 @@ impl Table {
 struct Decision<'a> {
     table: &'a Table,
     call: &'a Invocation,
+    /// The other hosts, for a call that may leave.
+    elsewhere: Option<&'a Arc<dyn Elsewhere>>,
+    here_first: bool,
     clock: &'a Clock,
 }
 
@@ -51,13 +82,13 @@ impl<'a> Decision<'a> {
     /// The host may call whom it likes.
     fn by_host(&self) -> Result<Route, Error> {
         match &self.call.target {
-            Target::Actor(name) => self.to_actor(self.named(name)?),
+            Target::Actor(name) => self.to_named(name),
             Target::Import { namespace, .. } => {
                 if let Some(builtin) = self.table.builtins.get(namespace) {
                     return Ok(Route::Builtin(Arc::clone(&builtin.capability)));
                 }
-                let entry = self.table.find(namespace);
-                self.to_actor(entry.ok_or_else(|| refusal::no_capability(namespace))?)
+                let route = self.to_any_named(namespace)?;
+                route.ok_or_else(|| refusal::no_capability(namespace))
             }
         }
     }
@@ -66,103 +97,184 @@ impl<'a> Decision<'a> {
     fn by_actor(&self, caller: &Id) -> Result<Route, Error> {
         let identity = self.caller(caller)?;
         let (namespace, link) = match &self.call.target {
-            Target::Actor(name) => return self.to_actor(self.named(name)?),
+            Target::Actor(name) => return self.to_named(name),
             Target::Import { namespace, link } => (namespace, link),
         };
         if let Some(builtin) = self.table.builtins.get(namespace) {
             return to_builtin(builtin, caller, identity);
         }
-        if let Some(linked) = self.link_from(caller, caller, namespace, link) {
+        let names = both(caller, identity.public_key.as_deref());
+        self.by_import(names, Some(identity), namespace, link)
+    }
+
+    /// What an actor asks for, which goes by these names: through its link, or else to an actor. The
+    /// claims, where they are known, must name the contract of a provider.
+    fn by_import<'n>(
+        &self,
+        mut names: impl Iterator<Item = &'n str> + Clone,
+        identity: Option<&Identity>,
+        namespace: &str,
+        link: &str,
+    ) -> Result<Route, Error> {
+        let linked = names
+            .clone()
+            .find_map(|name| self.link_from(name, name, namespace, link));
+        if let Some(linked) = linked {
             return self.through(linked, identity);
         }
         // A contract has a colon and names of actors have none, so that no alias catches its calls.
-        match self.table.find(namespace) {
-            Some(entry) => self.to_actor(entry),
-            None => Err(refusal::missing_link(
-                namespace,
-                link,
-                &whose(caller, identity, namespace),
-            )),
-        }
+        self.to_any_named(namespace)?.ok_or_else(|| {
+            let caller = names.next().unwrap_or_default();
+            refusal::missing_link(namespace, link, &whose(caller, identity, namespace))
+        })
     }
 
     /// A provider may call the actors that its links join it to, for the contract of the link.
     fn by_provider(&self, id: &Id, contract: &Contract, link: &LinkName) -> Result<Route, Error> {
-        let (Target::Actor(name)
-        | Target::Import {
-            namespace: name, ..
-        }) = &self.call.target;
-        let entry = self.named(name)?;
-        let actor = &entry.actor.id;
-        let joined = [id, actor].into_iter().any(|source| {
-            self.link_from(actor, source, contract.as_str(), link.as_str())
-                .is_some_and(|linked| linked.link.joins(id, actor))
-        });
-        if !joined {
-            let whose = format!("provider {id} and actor {actor}");
-            return Err(refusal::missing_link(
-                contract.as_str(),
-                link.as_str(),
-                &whose,
-            ));
+        let key = self.table.providers.get(id).and_then(|it| it.key.as_ref());
+        let names = both(id, key.map(Id::as_str));
+        let name = self.called_name();
+        match self.table.find(name) {
+            Some(entry) => self.back_to(entry, name, names, contract, link),
+            None => self.back_away(name, names, contract, link),
         }
+    }
+
+    /// The call of a provider that goes by these names, to an actor here.
+    fn back_to<'n>(
+        &self,
+        entry: &Entry,
+        name: &str,
+        provider: impl Iterator<Item = &'n str> + Clone,
+        contract: &Contract,
+        link: &LinkName,
+    ) -> Result<Route, Error> {
+        self.check_joined(provider, entry.names(), contract, link)?;
         // Where nothing is known of the claims nothing runs: the call waits, and is decided again
         // by the claims that then hold.
         if let Some(identity) = &entry.identity {
-            claimed(contract, actor, identity)?;
+            claimed(contract, &entry.actor.id, identity)?;
         }
-        self.to_actor(entry)
+        self.to_actor(entry, name)
+    }
+
+    /// Whether a link joins this provider and this actor, each by one of its names.
+    fn check_joined<'n, 'm>(
+        &self,
+        mut provider: impl Iterator<Item = &'n str> + Clone,
+        mut actor: impl Iterator<Item = &'m str> + Clone,
+        contract: &Contract,
+        link: &LinkName,
+    ) -> Result<(), Error> {
+        let joins = |provider: &str, actor: &str| {
+            [provider, actor].into_iter().any(|source| {
+                self.link_from(actor, source, contract.as_str(), link.as_str())
+                    .is_some_and(|linked| linked.link.joins(provider, actor))
+            })
+        };
+        let mut actors = actor.clone();
+        if actors.any(|actor| provider.clone().any(|provider| joins(provider, actor))) {
+            return Ok(());
+        }
+        let (provider, actor) = (provider.next(), actor.next());
+        let whose = format!(
+            "provider {} and actor {}",
+            provider.unwrap_or_default(),
+            refusal::quote(actor.unwrap_or_default())
+        );
+        let (contract, link) = (contract.as_str(), link.as_str());
+        Err(refusal::missing_link(contract, link, &whose))
     }
 
     /// The target of an actor's link.
-    fn through(&self, linked: &'a Linked, identity: &Identity) -> Result<Route, Error> {
+    fn through(&self, linked: &'a Linked, identity: Option<&Identity>) -> Result<Route, Error> {
         let link = &linked.link;
-        if let Some(entry) = self.table.actors.get(&link.target) {
-            return self.to_actor(entry);
+        let target = link.target.as_str();
+        // By their ids first, as nearly all links name them.
+        if let Some(entry) = self.table.actors.get(target) {
+            return self.to_actor(entry, target);
         }
-        claimed(&link.contract, &link.source, identity)?;
-        let provider = self.table.providers.get(&link.target);
-        let provider = provider
-            .filter(|provider| !provider.is_revoked())
-            .ok_or_else(|| refusal::no_provider(link))?;
+        let provider = self.table.providers.find(target);
+        if let Some(provider) = provider.filter(|provider| !provider.is_revoked()) {
+            if let Some(identity) = identity {
+                claimed(&link.contract, &link.source, identity)?;
+            }
+            return self.to_provider(provider, linked);
+        }
+        match self.table.actor(target) {
+            Some(entry) => self.to_actor(entry, target),
+            None => self.through_away(link, identity),
+        }
+    }
+
+    fn to_provider(&self, provider: &Arc<Provider>, linked: &Linked) -> Result<Route, Error> {
+        let link = &linked.link;
+        if let Some(route) = self.linked_anywhere(link) {
+            return Ok(route);
+        }
         if !linked.is_taken_by(provider) {
             return Err(refusal::not_taken(link));
         }
         Ok(Route::Provider(Arc::clone(provider), Arc::clone(link)))
     }
 
-    fn to_actor(&self, entry: &Entry) -> Result<Route, Error> {
+    /// To an actor here, which was called by this name.
+    fn to_actor(&self, entry: &Entry, name: &str) -> Result<Route, Error> {
         let actor = &entry.actor;
         if let Some(identity) = &entry.identity {
-            self.unexpired(&actor.id, identity)?;
+            self.unexpired(actor.id.as_str(), identity)?;
         }
-        Ok(Route::Actor(Arc::clone(actor), actor.running()))
+        match self.actor_anywhere(entry, name) {
+            Some(route) => Ok(route),
+            None => Ok(Route::Actor(Arc::clone(actor), actor.running())),
+        }
     }
 
-    fn named(&self, name: &str) -> Result<&'a Entry, Error> {
-        let entry = self.table.find(name);
-        entry.ok_or_else(|| refusal::unknown_actor(name))
+    fn to_named(&self, name: &str) -> Result<Route, Error> {
+        let route = self.to_any_named(name)?;
+        route.ok_or_else(|| refusal::unknown_actor(name))
+    }
+
+    /// To the actor that is called so, here or elsewhere, if that can be.
+    fn to_any_named(&self, name: &str) -> Result<Option<Route>, Error> {
+        match self.table.find(name) {
+            Some(entry) => self.to_actor(entry, name).map(Some),
+            None => Ok(self.named_away(name)),
+        }
+    }
+
+    /// By what an actor is called, where nothing else can be.
+    fn called_name(&self) -> &'a str {
+        let (Target::Actor(name)
+        | Target::Import {
+            namespace: name, ..
+        }) = &self.call.target;
+        name
     }
 
     /// What holds for an actor that calls. One that never ran here cannot call.
     fn caller(&self, id: &Id) -> Result<&'a Identity, Error> {
-        let identity = [&self.table.actors, &self.table.retired]
-            .into_iter()
-            .find_map(|actors| actors.get(id)?.identity.as_deref())
-            .ok_or_else(|| refusal::unknown_caller(id))?;
-        self.unexpired(id, identity)?;
+        let identity = self.identity_of(id);
+        let identity = identity.ok_or_else(|| refusal::unknown_caller(id))?;
+        self.unexpired(id.as_str(), identity)?;
         Ok(identity)
     }
 
-    fn unexpired(&self, id: &Id, identity: &Identity) -> Result<(), Error> {
+    fn identity_of(&self, id: &Id) -> Option<&'a Identity> {
+        [&self.table.actors, &self.table.retired]
+            .into_iter()
+            .find_map(|actors| actors.get(id)?.identity.as_deref())
+    }
+
+    fn unexpired(&self, actor: &str, identity: &Identity) -> Result<(), Error> {
         match identity.expires_at {
-            Some(end) if end <= self.clock.unix() => Err(refusal::expired(id)),
+            Some(end) if end <= self.clock.unix() => Err(refusal::expired(actor)),
             _ => Ok(()),
         }
     }
 
     /// The link from this source that covers the operation, as it stands at one of its ends.
-    fn link_from(&self, end: &Id, source: &Id, contract: &str, name: &str) -> Option<&'a Linked> {
+    fn link_from(&self, end: &str, source: &str, contract: &str, name: &str) -> Option<&'a Linked> {
         let group = self.table.links.group(end, contract, name, source);
         let mut group = group.iter().map(Arc::as_ref);
         group.find(|linked| !linked.is_revoked() && covers(&linked.link, &self.call.operation))
@@ -183,9 +295,9 @@ fn claimed(contract: &Contract, actor: &Id, identity: &Identity) -> Result<(), E
 }
 
 /// Who misses a link, and whether a link alone would help.
-fn whose(caller: &Id, identity: &Identity, namespace: &str) -> String {
-    match Contract::parse(namespace) {
-        Ok(contract) if !identity.grants.allow(&contract) => {
+fn whose(caller: &str, identity: Option<&Identity>, namespace: &str) -> String {
+    match (Contract::parse(namespace), identity) {
+        (Ok(contract), Some(identity)) if !identity.grants.allow(&contract) => {
             format!("actor {caller}, whose claims do not name it either")
         }
         _ => format!("actor {caller}"),

@@ -11,6 +11,8 @@ use tokio::sync::Notify;
 pub(crate) struct Flights {
     count: AtomicUsize,
     draining: AtomicBool,
+    /// The other hosts are to send no more.
+    withdrawn: AtomicBool,
     /// How many wait for the last call; most of the time none, and then no call pays for them.
     watchers: AtomicUsize,
     idle: Notify,
@@ -50,6 +52,14 @@ impl Flights {
 
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn withdraw(&self) {
+        self.withdrawn.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_withdrawn(&self) -> bool {
+        self.withdrawn.load(Ordering::SeqCst)
     }
 
     pub(crate) fn count(&self) -> usize {

@@ -11,26 +11,32 @@
 //! A call that had to wait in 2 or 3 is decided anew: what was allowed may not be any more.
 //!
 //! Beside that way, `table` holds the entries (`names`: by what actors may be called; `links`;
-//! `provider`), and `wiring` hands links to providers, in `lane`s that keep their order.
+//! `providers`; `known`: actors of other hosts), and `wiring` hands links to providers, in `lane`s
+//! that keep their order. `abroad` tells the other hosts what can be called here, and takes their
+//! calls in.
 //!
 //! # Locks
 //!
 //! The table has one lock. It is never held across an await, nor while foreign code runs: targets
-//! and capabilities are called, observed and dropped outside of it. Lanes are asynchronous, are
+//! and capabilities are called, observed and dropped outside of it. Before it comes that of what the
+//! other hosts were told, held while they are told, so that they hear in order. Lanes are asynchronous, are
 //! taken in the order of their ids, and only by what changes links and providers, never by a call.
 
 #![forbid(unsafe_code)]
 
+mod abroad;
 mod actor;
 mod admission;
 mod count;
 mod decide;
 mod flight;
+mod known;
 mod lane;
 mod links;
 mod names;
 mod options;
 mod provider;
+mod providers;
 mod refusal;
 mod router;
 mod table;

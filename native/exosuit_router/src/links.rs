@@ -56,28 +56,29 @@ impl Linked {
     }
 }
 
-/// All links. Each stands in a sorted list at its source and at its target: a call is looked up by
-/// borrowed texts, in logarithmic time even where one end has ten thousand links.
+/// All links, under the names that they give their ends, ids or public keys. Each stands in a sorted
+/// list at its source and at its target: a call is looked up by borrowed texts, in logarithmic time
+/// even where one end has ten thousand links.
 #[derive(Default)]
 pub(crate) struct Links {
     ends: HashMap<Id, Vec<Arc<Linked>>>,
 }
 
 impl Links {
-    /// The links that have an end here.
-    pub(crate) fn at(&self, end: &Id) -> &[Arc<Linked>] {
+    /// The links that have an end of this name.
+    pub(crate) fn at(&self, end: &str) -> &[Arc<Linked>] {
         self.ends.get(end).map_or(&[], Vec::as_slice)
     }
 
-    /// The links of one source, contract and name that have an end here.
+    /// The links of one source, contract and name that have an end of this name.
     pub(crate) fn group(
         &self,
-        end: &Id,
+        end: &str,
         contract: &str,
         name: &str,
-        source: &Id,
+        source: &str,
     ) -> &[Arc<Linked>] {
-        let rank = [contract, name, source.as_str()];
+        let rank = [contract, name, source];
         let list = self.at(end);
         let start = list.partition_point(|linked| linked.rank() < rank);
         let length = list[start..].partition_point(|linked| linked.rank() == rank);
@@ -87,7 +88,8 @@ impl Links {
     /// The links of a key, revoked ones among them.
     pub(crate) fn of(&self, key: &LinkKey) -> &[Arc<Linked>] {
         let (contract, name) = (key.contract.as_str(), key.name.as_str());
-        self.group(&key.source, contract, name, &key.source)
+        let source = key.source.as_str();
+        self.group(source, contract, name, source)
     }
 
     /// Every link once.

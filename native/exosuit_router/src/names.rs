@@ -14,18 +14,34 @@ pub(crate) struct Names {
 
 /// Whether a text is an actor's public key, by its shape.
 pub(crate) fn is_public_key(text: &str) -> bool {
-    text.len() == 56 && text.starts_with('M')
+    text.len() == KEY_LENGTH && text.starts_with('M')
+}
+
+/// Whether a text is a provider's key, by its shape.
+pub(crate) fn is_provider_key(text: &str) -> bool {
+    text.len() == KEY_LENGTH && text.starts_with('V')
+}
+
+const KEY_LENGTH: usize = 56;
+
+/// The names by which links may know an actor or a provider: its id, and its key if that is another.
+pub(crate) fn both<'a>(
+    id: &'a Id,
+    key: Option<&'a str>,
+) -> impl Iterator<Item = &'a str> + Clone + use<'a> {
+    let key = key.filter(|key| *key != id.as_str());
+    std::iter::once(id.as_str()).chain(key)
 }
 
 impl Names {
     /// Who is called so.
     pub(crate) fn find(&self, name: &str) -> Option<&Id> {
-        let alias = || {
-            self.aliases
-                .get(name)
-                .and_then(|claimants| claimants.first())
-        };
-        self.keys.get(name).or_else(alias)
+        self.keys.get(name).or_else(|| self.claimant(name))
+    }
+
+    /// Who has this call alias.
+    pub(crate) fn claimant(&self, alias: &str) -> Option<&Id> {
+        self.aliases.get(alias)?.first()
     }
 
     /// Who has this public key.

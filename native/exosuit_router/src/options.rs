@@ -15,6 +15,9 @@ pub struct Options {
     pub max_restart_waiters: usize,
     /// How long a provider may take over one link, or over its end.
     pub provider_timeout: Duration,
+    /// Whether what can be called here is called here. If not, a call goes through the lattice, which
+    /// picks one of those who serve the target, this host among them.
+    pub local_first: bool,
     /// What says whether claims have expired.
     pub clock: Clock,
 }
@@ -26,6 +29,7 @@ impl Default for Options {
             restart_wait: Duration::from_secs(5),
             max_restart_waiters: 1_024,
             provider_timeout: Duration::from_secs(30),
+            local_first: true,
             clock: Clock::default(),
         }
     }

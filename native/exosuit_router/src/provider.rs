@@ -7,9 +7,13 @@ use std::time::{Duration, Instant};
 use exosuit_core::{Capability, Code, Contract, Done, Error, Id, Link, bounded};
 use tokio_util::sync::CancellationToken;
 
+use crate::names::both;
+
 /// One registration of a provider; another under the same id is another.
 pub(crate) struct Provider {
     pub(crate) id: Id,
+    /// `V…`, unless that is its id.
+    pub(crate) key: Option<Id>,
     /// Unlike that of any other registration, and not 0.
     pub(crate) number: u64,
     pub(crate) capability: Arc<dyn Capability>,
@@ -24,11 +28,13 @@ pub(crate) struct Provider {
 impl Provider {
     pub(crate) fn new(
         id: Id,
+        key: Option<Id>,
         number: u64,
         capability: Arc<dyn Capability>,
         timeout: Duration,
     ) -> Self {
         Self {
+            key: key.filter(|key| *key != id),
             id,
             number,
             contracts: capability.contracts().to_vec(),
@@ -47,12 +53,32 @@ impl Provider {
         self.revoked.load(Ordering::Acquire)
     }
 
+    /// By what links may know it.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> + Clone {
+        both(&self.id, self.key.as_ref().map(Id::as_str))
+    }
+
     pub(crate) async fn link(&self, link: &Arc<Link>) -> Result<(), Error> {
-        self.in_time(self.capability.link(Arc::clone(link))).await
+        self.in_time(self.capability.link(self.own(link))).await
     }
 
     pub(crate) async fn unlink(&self, link: &Arc<Link>) -> Result<(), Error> {
-        self.in_time(self.capability.unlink(Arc::clone(link))).await
+        self.in_time(self.capability.unlink(self.own(link))).await
+    }
+
+    /// The link as the capability knows it, which has heard of its id alone.
+    fn own(&self, link: &Arc<Link>) -> Arc<Link> {
+        let is_me = |end: &Id| self.key.as_ref() == Some(end);
+        if !is_me(&link.source) && !is_me(&link.target) {
+            return Arc::clone(link);
+        }
+        let mut own = Link::clone(link);
+        for end in [&mut own.source, &mut own.target] {
+            if is_me(end) {
+                *end = self.id.clone();
+            }
+        }
+        Arc::new(own)
     }
 
     /// Stops it; calls that it did not end by itself are dropped.

@@ -42,7 +42,7 @@ pub(crate) fn unknown_caller(actor: &Id) -> Error {
     Error::new(Code::MissingClaim, detail)
 }
 
-pub(crate) fn expired(actor: &Id) -> Error {
+pub(crate) fn expired(actor: &str) -> Error {
     let detail = format!("the claims of actor {actor} have expired; sign it anew and update it");
     Error::new(Code::ExpiredClaims, detail)
 }
@@ -55,6 +55,14 @@ pub(crate) fn unknown_actor(name: &str) -> Error {
     Error::new(Code::UnknownTarget, detail)
 }
 
+pub(crate) fn no_actor(name: &str) -> Error {
+    let detail = format!(
+        "Invocation not authorized: {} is no actor, and a provider is called by link and claim",
+        quote(name)
+    );
+    Error::new(Code::MissingClaim, detail)
+}
+
 pub(crate) fn no_capability(contract: &str) -> Error {
     let detail = format!(
         "{} is neither an actor nor a built-in capability here; only an actor has links",
@@ -65,7 +73,7 @@ pub(crate) fn no_capability(contract: &str) -> Error {
 
 pub(crate) fn no_provider(link: &Link) -> Error {
     let detail = format!(
-        "{} is linked to {} for {} on {}, but no provider of that id runs here",
+        "{} is linked to {} for {} on {}, but no provider of that name runs here",
         link.source, link.target, link.contract, link.name
     );
     Error::new(Code::Unavailable, detail)

@@ -6,15 +6,17 @@ use std::time::{Duration, Instant};
 
 use exosuit_core::{
     Answer, Body, Capability, CapabilityCall, Code, Context, Contract, Deliver, Error, Id,
-    Identity, Invocation, Lease, Link, Notice, Observe, Origin, Payload, Reply, Target, bounded,
+    Identity, Invocation, Lease, Link, Notice, Observe, Origin, Outgoing, Payload, Reply, Target,
+    bounded,
 };
 use http_body_util::BodyExt;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use tokio_util::sync::CancellationToken;
 
+use crate::abroad::Told;
 use crate::actor::{Actor, Running};
 use crate::admission::Permit;
-use crate::decide::Route;
+use crate::decide::{Departure, Reach, Route};
 use crate::flight::Flights;
 use crate::lane::Lanes;
 use crate::provider::Provider;
@@ -26,12 +28,13 @@ use crate::{ActorLimits, ActorState, Options, Publication, refusal};
 /// A provider that calls actors holds the router, and the router holds the provider: a host that
 /// ends deletes its providers.
 pub struct Router {
-    me: Weak<Self>,
+    pub(crate) me: Weak<Self>,
     pub(crate) options: Options,
     pub(crate) observe: Arc<dyn Observe>,
     pub(crate) table: RwLock<Table>,
     pub(crate) lanes: Lanes,
-    flights: Arc<Flights>,
+    pub(crate) flights: Arc<Flights>,
+    pub(crate) told: Mutex<Told>,
     numbers: AtomicU64,
 }
 
@@ -45,6 +48,7 @@ impl Router {
             table: RwLock::default(),
             lanes: Lanes::default(),
             flights: Arc::default(),
+            told: Mutex::default(),
             numbers: AtomicU64::new(1),
         })
     }
@@ -59,6 +63,7 @@ impl Router {
     /// Its links stay.
     pub fn forget_actor(&self, id: &Id) {
         let forgotten = self.table.write().forget(id);
+        self.announce(id);
         if let Some(entry) = forgotten {
             entry.actor.forgotten.cancel();
         }
@@ -73,6 +78,7 @@ impl Router {
         grace: Duration,
     ) -> impl Future<Output = ()> + Send + use<> {
         let retired = self.table.write().retire(id);
+        self.announce(id);
         let actor = retired.map(|(actor, _before)| actor);
         if let Some(actor) = &actor {
             actor.closed.cancel();
@@ -93,6 +99,7 @@ impl Router {
     pub fn fail_actor(&self, id: &Id, error: Error) {
         if let Some(actor) = self.actor(id) {
             actor.fail(error);
+            self.announce(id);
         }
     }
 
@@ -113,6 +120,7 @@ impl Router {
     ) -> Result<Publication, Error> {
         let published = self.table.write().publish(id, identity, &target)?;
         drop(published.before);
+        self.announce(id);
         if let Some((alias, error)) = published.refused_alias {
             let actor = id.clone();
             self.observe.observe(Notice::AliasRefused {
@@ -132,6 +140,7 @@ impl Router {
     pub fn retract_actor(&self, publication: &Publication) {
         let entry = self.actor(&publication.id);
         let _ended = entry.and_then(|actor| actor.retract(publication.generation));
+        self.announce(&publication.id);
         // After that, so that a caller who tries again at once does not meet the same end.
         publication.stopped.cancel();
     }
@@ -166,6 +175,7 @@ impl Router {
     /// Refuses new calls from outside from now on. Those under way go on, and what they call.
     pub fn drain(&self) {
         self.flights.drain();
+        self.withdraw();
     }
 
     /// Waits until no call is under way.
@@ -193,10 +203,8 @@ impl Router {
     /// The providers that run, with what they implement.
     pub fn providers(&self) -> Vec<(Id, Vec<Contract>)> {
         let table = self.table.read();
-        let providers = table
-            .providers
-            .values()
-            .filter(|provider| !provider.is_revoked());
+        let providers = table.providers.all();
+        let providers = providers.filter(|provider| !provider.is_revoked());
         providers
             .map(|provider| (provider.id.clone(), provider.contracts.clone()))
             .collect()
@@ -212,9 +220,9 @@ impl Router {
     }
 
     /// The way of every call.
-    async fn carry(&self, mut call: Invocation) -> Result<Reply, Error> {
+    pub(crate) async fn carry(&self, mut call: Invocation, reach: Reach) -> Result<Reply, Error> {
         let _flight = self.flights.enter();
-        let destination = match self.admit(&mut call).await {
+        let destination = match self.admit(&mut call, reach).await {
             Ok(destination) => destination,
             Err(error) => {
                 self.observe.observe(Label::of(&call).failed(&error));
@@ -258,6 +266,10 @@ impl Router {
                 exchange.lease = Lease::new(CancellationToken::new(), flight);
                 Destination::Builtin(capability)
             }
+            Destination::Elsewhere(departure) => {
+                exchange.lease = Lease::new(CancellationToken::new(), flight);
+                Destination::Elsewhere(departure)
+            }
         }
     }
 
@@ -276,18 +288,19 @@ impl Router {
 
     /// Decides on a call, and waits where it may for a place in its actor and for that to run. It
     /// is decided anew after each wait. Its deadline comes no later than the actor's limits have it.
-    async fn admit(&self, call: &mut Invocation) -> Result<Destination, Error> {
+    async fn admit(&self, call: &mut Invocation, reach: Reach) -> Result<Destination, Error> {
         self.refuse_by_context(call.context)?;
         let mut held: Option<Permit> = None;
         let mut patience = None;
         let mut arrived = None;
         loop {
-            let route = self.table.read().decide(call, &self.options.clock)?;
+            let route = self.table.read().decide(call, reach, &self.options.clock)?;
             let (actor, running) = match route {
                 Route::Provider(provider, link) => {
                     return Ok(Destination::Provider(provider, link));
                 }
                 Route::Builtin(capability) => return Ok(Destination::Builtin(capability)),
+                Route::Elsewhere(departure) => return Ok(Destination::Elsewhere(departure)),
                 Route::Actor(actor, running) => (actor, running),
             };
             let place = &actor.admission;
@@ -311,6 +324,15 @@ impl Router {
                 continue;
             };
             return Ok(Destination::Actor(running, Some(permit)));
+        }
+    }
+
+    /// How far calls from here may go. One that stops is served by others no more than it must.
+    fn reach(&self) -> Reach {
+        if self.options.local_first || self.flights.is_withdrawn() {
+            Reach::HereFirst
+        } else {
+            Reach::Anywhere
         }
     }
 
@@ -357,7 +379,10 @@ impl Deliver for Router {
             .me
             .upgrade()
             .expect("a router lives in an Arc for as long as it can be borrowed");
-        Box::pin(async move { router.carry(invocation).await })
+        Box::pin(async move {
+            let reach = router.reach();
+            router.carry(invocation, reach).await
+        })
     }
 }
 
@@ -386,6 +411,7 @@ enum Destination {
     Actor(Arc<Running>, Option<Permit>),
     Provider(Arc<Provider>, Arc<Link>),
     Builtin(Arc<dyn Capability>),
+    Elsewhere(Departure),
 }
 
 impl Destination {
@@ -407,6 +433,14 @@ impl Destination {
             Self::Builtin(capability) => {
                 let link = None;
                 let answer = capability.invoke(CapabilityCall { invocation, link });
+                bounded(answer, deadline, None).await
+            }
+            Self::Elsewhere(departure) => {
+                let answer = departure.elsewhere.deliver(Outgoing {
+                    invocation,
+                    origin_key: departure.origin_key,
+                    to: departure.to,
+                });
                 bounded(answer, deadline, None).await
             }
         }

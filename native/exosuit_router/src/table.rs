@@ -3,12 +3,16 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use exosuit_core::{Capability, Code, Contract, Deliver, Error, Id, Identity, Link, LinkKey};
+use exosuit_core::{
+    Capability, Code, Contract, Deliver, Elsewhere, Error, Id, Identity, Link, LinkKey, Local,
+};
 
 use crate::actor::{Actor, Publication, Running};
+use crate::known::Known;
 use crate::links::{Linked, Links, overlap};
-use crate::names::{Names, is_public_key};
+use crate::names::{Names, both, is_public_key};
 use crate::provider::Provider;
+use crate::providers::Providers;
 use crate::{ActorLimits, ActorState, refusal};
 
 /// All that routing stands on. Whoever calls it holds the lock: nothing here waits, and nothing
@@ -20,7 +24,11 @@ pub(crate) struct Table {
     pub(crate) retired: HashMap<Id, Entry>,
     pub(crate) names: Names,
     pub(crate) links: Links,
-    pub(crate) providers: HashMap<Id, Arc<Provider>>,
+    pub(crate) providers: Providers,
+    /// The actors of other hosts.
+    pub(crate) known: Known,
+    /// Where calls go that find no target here.
+    pub(crate) elsewhere: Option<Arc<dyn Elsewhere>>,
     pub(crate) builtins: HashMap<String, Builtin>,
     generation: u64,
 }
@@ -57,14 +65,44 @@ pub(crate) struct Placed {
     pub(crate) provider: Option<Arc<Provider>>,
 }
 
+impl Entry {
+    /// By what links may know it.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> + Clone {
+        both(&self.actor.id, self.public_key())
+    }
+
+    pub(crate) fn public_key(&self) -> Option<&str> {
+        self.identity.as_ref()?.public_key.as_deref()
+    }
+
+    /// What other hosts may call: it was published, and comes back if it does not run.
+    fn local(&self) -> Option<Local> {
+        let served = self.identity.is_some() && !self.actor.is_given_up();
+        served.then(|| Local {
+            id: self.actor.id.clone(),
+            key: other_key(&self.actor.id, self.public_key()),
+            contracts: None,
+        })
+    }
+}
+
+/// The key of what has one besides its id.
+pub(crate) fn other_key(id: &Id, key: Option<&str>) -> Option<Id> {
+    let key = key.filter(|key| *key != id.as_str())?;
+    Id::parse(key).ok()
+}
+
 impl Table {
     pub(crate) fn specify(&mut self, id: Id, limits: ActorLimits) -> Result<(), Error> {
         if let Some(entry) = self.actors.get(&id) {
             entry.actor.admission.change(limits);
             return Ok(());
         }
-        if self.providers.contains_key(&id) {
-            return Err(taken(format!("{id} is the id of a provider")));
+        if let Some(provider) = self.providers.find(id.as_str()) {
+            let whose = &provider.id;
+            return Err(taken(format!(
+                "{id} is the id or the key of provider {whose}"
+            )));
         }
         if let Some(holder) = self.names.holder(id.as_str()) {
             return Err(taken(format!("{id} is the public key of actor {holder}")));
@@ -141,17 +179,23 @@ impl Table {
             Some(other) if other != id => Err(taken(format!(
                 "the public key {key} of actor {id} belongs to actor {other}"
             ))),
-            _ => Ok(()),
+            _ => self.check_providers(id, key),
         }
     }
 
+    fn check_providers(&self, id: &Id, key: &str) -> Result<(), Error> {
+        let Some(provider) = self.providers.find(key) else {
+            return Ok(());
+        };
+        let whose = &provider.id;
+        Err(taken(format!(
+            "the public key {key} of actor {id} is the id or the key of provider {whose}"
+        )))
+    }
+
     fn refused_links(&self, id: &Id) -> Vec<(Arc<Link>, Error)> {
-        let links = self
-            .links
-            .at(id)
-            .iter()
-            .filter(|linked| !linked.is_revoked());
-        links
+        let names = self.actors.get(id).into_iter().flat_map(Entry::names);
+        self.links_at(names)
             .filter_map(|linked| {
                 let error = self.check_link(&linked.link).err()?;
                 Some((Arc::clone(&linked.link), error))
@@ -159,22 +203,54 @@ impl Table {
             .collect()
     }
 
-    /// The actor that is called so: by id, public key or call alias, in this order.
+    /// The links in force, or on their way to it, that have an end of one of these names.
+    pub(crate) fn links_at<'a>(
+        &'a self,
+        names: impl Iterator<Item = &'a str>,
+    ) -> impl Iterator<Item = &'a Arc<Linked>> {
+        let links = names.flat_map(|name| self.links.at(name));
+        links.filter(|linked| !linked.is_revoked())
+    }
+
+    /// The actor that is called so: by id, public key or call alias, in this order. An alias of
+    /// another host's actor is that of the one with its key here.
     pub(crate) fn find(&self, name: &str) -> Option<&Entry> {
         let named = || self.actors.get(self.names.find(name)?);
-        self.actors.get(name).or_else(named)
+        let known = || self.actor(self.known.by_alias(name)?.as_str());
+        self.actors.get(name).or_else(named).or_else(known)
+    }
+
+    /// The actor that a link means: by id or public key.
+    pub(crate) fn actor(&self, name: &str) -> Option<&Entry> {
+        let keyed = || self.actors.get(self.names.holder(name)?);
+        self.actors.get(name).or_else(keyed)
+    }
+
+    /// What other hosts may call by this id.
+    pub(crate) fn local(&self, id: &Id) -> Option<Local> {
+        if let Some(entry) = self.actors.get(id) {
+            return entry.local();
+        }
+        let provider = self.providers.get(id)?;
+        (!provider.is_revoked()).then(|| Local {
+            id: id.clone(),
+            key: provider.key.clone(),
+            contracts: Some(provider.contracts.clone()),
+        })
     }
 
     /// The provider at an end of a link.
     pub(crate) fn provider_of(&self, link: &Link) -> Option<&Arc<Provider>> {
-        let provider = |end| self.providers.get(end);
+        let provider = |end: &Id| self.providers.find(end.as_str());
         provider(&link.target).or_else(|| provider(&link.source))
     }
 
     /// The provider that took a link and still runs.
     pub(crate) fn taker_of(&self, linked: &Linked) -> Option<&Arc<Provider>> {
         let ends = [&linked.link.target, &linked.link.source];
-        let mut providers = ends.into_iter().filter_map(|end| self.providers.get(end));
+        let mut providers = ends
+            .into_iter()
+            .filter_map(|end| self.providers.find(end.as_str()));
         providers.find(|provider| linked.is_taken_by(provider))
     }
 
@@ -189,7 +265,8 @@ impl Table {
     /// Whether the provider at one end implements the contract. Gives the other end.
     pub(crate) fn check_ends<'a>(&self, link: &'a Link) -> Result<Option<&'a Id>, Error> {
         let (source, target) = (&link.source, &link.target);
-        let (provider, other) = match (self.providers.get(source), self.providers.get(target)) {
+        let provider = |end: &Id| self.providers.find(end.as_str());
+        let (provider, other) = match (provider(source), provider(target)) {
             (Some(_), Some(_)) => return Err(refusal::two_providers(link)),
             (Some(provider), None) => (provider, target),
             (None, Some(provider)) => (provider, source),
@@ -204,10 +281,8 @@ impl Table {
 
     /// Whether the claims of the actor name the contract, if they are known.
     pub(crate) fn check_claims(&self, link: &Link, actor: &Id) -> Result<(), Error> {
-        let identity = self
-            .actors
-            .get(actor)
-            .and_then(|entry| entry.identity.as_ref());
+        let entry = self.actor(actor.as_str());
+        let identity = entry.and_then(|entry| entry.identity.as_ref());
         match identity {
             Some(identity) if !identity.grants.allow(&link.contract) => {
                 Err(refusal::missing_claim(link.contract.as_str(), actor))
@@ -293,16 +368,18 @@ impl Table {
         &mut self,
         provider: &Arc<Provider>,
     ) -> Result<Vec<Arc<Linked>>, Error> {
-        let id = &provider.id;
-        if self.actors.contains_key(id) {
-            return Err(taken(format!("{id} is the id of an actor")));
+        for name in provider.names() {
+            if self.actor(name).is_some() {
+                let detail = format!("{name} is the id or the public key of an actor");
+                return Err(taken(detail));
+            }
+            if let Some(other) = self.providers.find(name) {
+                let detail = format!("{name} is the id or the key of provider {}", other.id);
+                return Err(taken(detail));
+            }
         }
-        self.providers.insert(id.clone(), Arc::clone(provider));
-        let links = self.links.at(id).iter();
-        Ok(links
-            .filter(|linked| !linked.is_revoked())
-            .cloned()
-            .collect())
+        self.providers.insert(provider);
+        Ok(self.links_at(provider.names()).cloned().collect())
     }
 
     pub(crate) fn inventory(&self) -> Vec<ActorState> {

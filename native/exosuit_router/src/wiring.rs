@@ -8,6 +8,7 @@ use std::sync::Arc;
 use exosuit_core::{Capability, Error, Id, Link, LinkKey, Notice};
 
 use crate::Router;
+use crate::lane::Lane;
 use crate::links::Linked;
 use crate::provider::Provider;
 
@@ -41,27 +42,26 @@ impl Router {
         }
         let mut result = Ok(());
         for linked in &links {
-            let _lane = self
-                .lanes
-                .enter([&linked.link.source, &linked.link.target])
-                .await;
+            let _lane = self.link_lane(&linked.link).await;
             result = result.and(self.remove_link(linked).await);
         }
         result
     }
 
-    /// Registers a provider, in the place of one of the same id, and gives it its links. Those it
-    /// does not take are returned; they do not keep it from serving the others.
+    /// Registers a provider, in the place of one of the same id, and gives it its links, which may
+    /// name it by id or by its `key`, `V…`. Those it does not take are returned; they do not keep it
+    /// from serving the others.
     pub async fn put_provider(
         &self,
         id: Id,
+        key: Option<Id>,
         capability: Arc<dyn Capability>,
     ) -> Result<Vec<RefusedLink>, Error> {
-        let _lane = self.lanes.enter([&id]).await;
+        let _lane = self.provider_lane(&id, key.as_ref()).await;
         // What a predecessor fails at when it stops, dead as it may be, is no reason to stay without.
         let _ = self.remove_provider(&id).await;
         let timeout = self.options.provider_timeout;
-        let provider = Provider::new(id, self.next_number(), capability, timeout);
+        let provider = Provider::new(id, key, self.next_number(), capability, timeout);
         let provider = Arc::new(provider);
         let links = self.table.write().add_provider(&provider)?;
         let mut refused = Vec::new();
@@ -72,6 +72,7 @@ impl Router {
                 refused.push(RefusedLink { link, error });
             }
         }
+        self.announce(&provider.id);
         Ok(refused)
     }
 
@@ -81,7 +82,8 @@ impl Router {
         if let Some(provider) = self.table.read().providers.get(id) {
             provider.revoke();
         }
-        let _lane = self.lanes.enter([id]).await;
+        self.announce(id);
+        let _lane = self.provider_lane(id, None).await;
         self.remove_provider(id).await
     }
 
@@ -94,7 +96,8 @@ impl Router {
         if let Some(provider) = self.registration(id, capability) {
             provider.revoke();
         }
-        let _lane = self.lanes.enter([id]).await;
+        self.announce(id);
+        let _lane = self.provider_lane(id, None).await;
         match self.registration(id, capability) {
             Some(_provider) => self.remove_provider(id).await,
             None => Ok(()),
@@ -108,7 +111,7 @@ impl Router {
     }
 
     async fn try_put_link(&self, link: &Arc<Link>) -> Result<(), Error> {
-        let _lane = self.lanes.enter([&link.source, &link.target]).await;
+        let _lane = self.link_lane(link).await;
         // One that is being deleted must be gone from the provider before its successor comes.
         let revoked = self.table.read().revoked(&link.key());
         for linked in revoked
@@ -140,6 +143,36 @@ impl Router {
         allowed
     }
 
+    /// The lanes of both ends by their names in the link, and of the provider, which comes and goes
+    /// in the lanes of both its names.
+    async fn link_lane(&self, link: &Link) -> Lane<'_> {
+        let provider_of = || {
+            let table = self.table.read();
+            table.provider_of(link).map(|provider| provider.id.clone())
+        };
+        loop {
+            let provider = provider_of();
+            let id = provider.as_ref().unwrap_or(&link.target);
+            let lane = self.lanes.enter([&link.source, &link.target, id]).await;
+            if provider_of() == provider {
+                return lane;
+            }
+        }
+    }
+
+    /// The lanes of a provider's names: of this id, and of the key that it has or gets.
+    async fn provider_lane(&self, id: &Id, key: Option<&Id>) -> Lane<'_> {
+        let key_of = || self.table.read().providers.get(id)?.key.clone();
+        loop {
+            let current = key_of();
+            let old = current.as_ref().unwrap_or(id);
+            let lane = self.lanes.enter([id, old, key.unwrap_or(id)]).await;
+            if key_of() == current {
+                return lane;
+            }
+        }
+    }
+
     /// In the lane of both ends.
     async fn remove_link(&self, linked: &Arc<Linked>) -> Result<(), Error> {
         let provider = {
@@ -162,8 +195,11 @@ impl Router {
             let Some(provider) = table.providers.remove(id) else {
                 return Ok(());
             };
-            (provider, table.links.at(id).to_vec())
+            let links = provider.names().flat_map(|name| table.links.at(name));
+            let links: Vec<_> = links.cloned().collect();
+            (provider, links)
         };
+        self.announce(id);
         let mut result = Ok(());
         for linked in links.iter().filter(|linked| linked.is_taken_by(&provider)) {
             linked.set_taken(None);

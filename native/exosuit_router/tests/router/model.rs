@@ -148,7 +148,7 @@ impl Both {
         let put = self
             .world
             .router
-            .put_provider(id(PROVIDERS[provider]), capability);
+            .put_provider(id(PROVIDERS[provider]), None, capability);
         drop(now(put).expect("a free id"));
         self.model.providers.insert(provider);
     }

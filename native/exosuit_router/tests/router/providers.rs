@@ -46,11 +46,11 @@ async fn the_end_of_a_provider_does_not_end_its_successor() -> Result<(), Error>
     let kv = id("kv");
     world
         .router
-        .put_provider(kv.clone(), first_one.clone())
+        .put_provider(kv.clone(), None, first_one.clone())
         .await?;
     world
         .router
-        .put_provider(kv.clone(), second_one.clone())
+        .put_provider(kv.clone(), None, second_one.clone())
         .await?;
     assert_eq!(first.log(), ["stop"]);
 
@@ -119,7 +119,7 @@ async fn calls_into_a_provider_end_with_it() -> Result<(), Error> {
     let world = World::new();
     world.run("counter", identity(&[KEYVALUE]), Arc::new(Says("")));
     let endless = Arc::new(Endless(vec![contract(KEYVALUE)]));
-    world.router.put_provider(id("kv"), endless).await?;
+    world.router.put_provider(id("kv"), None, endless).await?;
     world
         .router
         .put_link(link("counter", "kv", KEYVALUE))
@@ -158,7 +158,7 @@ async fn whatever_the_order_links_and_providers_end_where_the_table_says() {
         let link = link(&format!("actor-{}", round % 5), name.as_str(), KEYVALUE);
         tasks.push(tokio::spawn(async move {
             match round % 7 {
-                0 => drop(router.put_provider(name, provider).await),
+                0 => drop(router.put_provider(name, None, provider).await),
                 1 => drop(router.delete_provider(&name).await),
                 2 | 3 => drop(router.delete_link(&link.key()).await),
                 _ => drop(router.put_link(link).await),

@@ -209,7 +209,7 @@ impl World {
         provider: &Arc<Provider>,
     ) -> Result<Vec<Code>, Error> {
         let capability = Arc::clone(provider) as Arc<dyn Capability>;
-        let refused = self.router.put_provider(id(name), capability).await?;
+        let refused = self.router.put_provider(id(name), None, capability).await?;
         Ok(refused.iter().map(|refused| refused.error.code).collect())
     }
 
