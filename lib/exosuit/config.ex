@@ -22,6 +22,8 @@ defmodule Exosuit.Config do
           queue: pos_integer(),
           restart_wait: non_neg_integer(),
           drain_timeout: non_neg_integer(),
+          http_ports: %{optional(:inet.port_number()) => :inet.port_number()},
+          local_first: boolean(),
           allow_file_load: boolean(),
           nats: Nats.t() | nil,
           source: String.t() | nil,
@@ -95,6 +97,18 @@ defmodule Exosuit.Config do
       default: 10_000,
       doc: "milliseconds that running calls have to finish when the host stops."
     ],
+    http_ports: [
+      type: {"a map from ports to ports", &__MODULE__.ports?/1},
+      default: %{},
+      doc:
+        "which port of this machine HTTP servers listen on instead of one that a link names: " <>
+          "`%{8080 => 9080}`, for several hosts on one machine, say."
+    ],
+    local_first: [
+      type: :boolean,
+      default: true,
+      doc: "whether calls go to what runs here, where it runs here and elsewhere in the lattice."
+    ],
     allow_file_load: [
       type: :boolean,
       default: false,
@@ -126,6 +140,12 @@ defmodule Exosuit.Config do
   def issuers?(:any), do: true
   def issuers?([_ | _] = issuers), do: Enum.all?(issuers, &account_key?/1)
   def issuers?(_other), do: false
+
+  @doc false
+  def ports?(ports) do
+    is_map(ports) and not is_struct(ports) and
+      Enum.all?(ports, fn {one, other} -> one in 1..65_535 and other in 1..65_535 end)
+  end
 
   @doc false
   def path?(path), do: is_nil(path) or (is_binary(path) and path != "" and String.valid?(path))

@@ -17,8 +17,11 @@ defmodule Exosuit.Native do
   @spec engine_start(Path.t() | nil) :: {:ok, String.t()} | failure()
   def engine_start(_cache_dir), do: not_loaded()
 
-  @spec host_new(pos_integer(), non_neg_integer()) :: reference()
-  def host_new(_max_depth, _restart_wait_ms), do: not_loaded()
+  @spec host_new(pos_integer(), non_neg_integer(), boolean(), %{
+          optional(:inet.port_number()) => :inet.port_number()
+        }) ::
+          reference()
+  def host_new(_max_depth, _restart_wait_ms, _local_first?, _http_ports), do: not_loaded()
 
   @spec host_observe(reference(), pid()) :: :ok
   def host_observe(_host, _pid), do: not_loaded()

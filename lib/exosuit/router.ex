@@ -22,7 +22,9 @@ defmodule Exosuit.Router do
 
   @doc "An empty table."
   @spec new(Config.t()) :: t()
-  def new(config), do: Native.host_new(config.max_depth, config.restart_wait)
+  def new(config) do
+    Native.host_new(config.max_depth, config.restart_wait, config.local_first, config.http_ports)
+  end
 
   @doc "Sends facts that nobody waits for to `pid`, as `{:exosuit_notice, notice}`."
   @spec observe(t(), pid()) :: :ok

@@ -86,7 +86,8 @@ defmodule Exosuit.Up do
   defp lattice(request) do
     arguments = %{
       "EXOSUIT_LATTICE" => request["lattice"],
-      "WASMCLOUD_LATTICE_PREFIX" => request["lattice_name"]
+      "WASMCLOUD_LATTICE_PREFIX" => request["lattice_name"],
+      "EXOSUIT_HTTP_PORTS" => request["http_ports"]
     }
 
     given = for {name, value} when is_binary(value) <- arguments, into: %{}, do: {name, value}

@@ -30,6 +30,7 @@ defmodule Exosuit.Environment.LatticeTest do
         "WASMCLOUD_CTL_TOPIC_PREFIX" => "my.ctl",
         "WASMCLOUD_ALLOW_FILE_LOAD" => "yes",
         "WASMCLOUD_RPC_TIMEOUT_MS" => "1500",
+        "EXOSUIT_HTTP_PORTS" => "8080=9080, 80=8000",
         "HOST_ZONE" => "garage",
         "HOST_CONFIG" => "/etc/host.json",
         "WASMCLOUD_LABEL_tier" => "edge"
@@ -38,6 +39,7 @@ defmodule Exosuit.Environment.LatticeTest do
     assert options[:lattice] == "home"
     assert options[:allow_file_load]
     assert options[:call_timeout] == 1_500
+    assert options[:http_ports] == %{8080 => 9080, 80 => 8000}
     assert options[:labels] == %{"zone" => "garage", "tier" => "edge"}
     nats = Config.Nats.new!(options[:nats])
     assert %{servers: ["control:4333"], tls: true, seed: nil} = nats.control
@@ -49,6 +51,8 @@ defmodule Exosuit.Environment.LatticeTest do
     assert {:mistake, text} = Lattice.read(%{"WASMCLOUD_RPC_TIMEOUT_MS" => "soon"})[:call_timeout]
 
     assert text =~ "WASMCLOUD_RPC_TIMEOUT_MS"
+    assert {:mistake, text} = Lattice.read(%{"EXOSUIT_HTTP_PORTS" => "8080=0"})[:http_ports]
+    assert text =~ "8080=0"
 
     options =
       Lattice.read(%{"EXOSUIT_LATTICE" => "nats://a", "WASMCLOUD_CLUSTER_SEED" => "secret"})

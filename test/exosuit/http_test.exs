@@ -201,6 +201,20 @@ defmodule Exosuit.HttpTest do
     end
   end
 
+  test "listens where the host says, in place of what the link says" do
+    port = free_port()
+    host = start_supervised_host!(actors: [], http_ports: %{8_080 => port})
+    {:ok, actor} = Exosuit.start_actor(host, @counter)
+    {:ok, _http} = Exosuit.start_provider(host, "http-server", id: "http")
+    link = [source: actor, target: "http", contract: @http]
+    :ok = Exosuit.put_link(host, link ++ [target_config: %{"address" => "127.0.0.1:8080"}])
+
+    assert [%{endpoints: [endpoint]}] = Exosuit.inventory(host).providers
+    assert endpoint =~ "127.0.0.1:#{port}"
+    assert {:ok, socket} = Http.connect(port)
+    :gen_tcp.close(socket)
+  end
+
   defp counter!(options \\ []) do
     {instances, options} = Keyword.pop(options, :instances, 10)
     host = start_supervised_host!([unsigned: :deny] ++ options)

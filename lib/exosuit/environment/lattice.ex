@@ -3,6 +3,8 @@ defmodule Exosuit.Environment.Lattice do
   # The environment variables that have a host join a lattice: EXOSUIT_LATTICE, and those of the
   # wasmCloud hosts under their old names. guides/lattice.md describes them.
 
+  alias Exosuit.Config
+
   @type mistake :: {:mistake, String.t()}
 
   @true_words ~w(1 TRUE YES Y ENABLED ENABLE)
@@ -18,6 +20,7 @@ defmodule Exosuit.Environment.Lattice do
       labels: labels(env),
       allow_file_load: flag(env["WASMCLOUD_ALLOW_FILE_LOAD"]),
       call_timeout: milliseconds(env, "WASMCLOUD_RPC_TIMEOUT_MS"),
+      http_ports: ports(env["EXOSUIT_HTTP_PORTS"]),
       nats: nats(env)
     ]
     |> Enum.reject(fn {_key, value} -> value in [nil, ""] end)
@@ -96,6 +99,23 @@ defmodule Exosuit.Environment.Lattice do
       {number, ""} when number > 0 -> number
       _other -> {:mistake, "expected #{variable} to be milliseconds, got: #{inspect(value)}"}
     end
+  end
+
+  defp ports(nil), do: nil
+
+  defp ports(text) do
+    Enum.reduce_while(list(text), %{}, fn pair, ports ->
+      with [one, other] <- String.split(pair, "="),
+           {one, ""} <- Integer.parse(one),
+           {other, ""} <- Integer.parse(other),
+           true <- Config.ports?(%{one => other}) do
+        {:cont, Map.put(ports, one, other)}
+      else
+        _wrong ->
+          expected = "expected EXOSUIT_HTTP_PORTS to be `8080=9080` with commas between them"
+          {:halt, {:mistake, "#{expected}, got: #{inspect(pair)}"}}
+      end
+    end)
   end
 
   defp flag(value), do: given?(value) and String.upcase(value) in @true_words

@@ -48,6 +48,10 @@ pub(crate) struct Up {
     /// Where the host keeps what must outlive it.
     #[arg(long, value_name = "DIRECTORY")]
     data_dir: Option<PathBuf>,
+    /// Has HTTP servers of this host listen on another port than links say, as SAID=LISTEN; may be
+    /// repeated. For several hosts on one machine.
+    #[arg(long = "http-port", value_name = "SAID=LISTEN", value_parser = ports)]
+    http_ports: Vec<String>,
     /// An account whose signatures count (A...); may be repeated [default: any account's].
     #[arg(long, value_name = "ISSUER", value_parser = account)]
     trust: Vec<PublicKey>,
@@ -71,6 +75,7 @@ struct Arguments {
     manifests: Vec<PathBuf>,
     lattice: Option<String>,
     lattice_name: Option<String>,
+    http_ports: Option<String>,
     labels: BTreeMap<String, String>,
     data_dir: Option<PathBuf>,
     trust: Vec<String>,
@@ -101,6 +106,7 @@ impl Up {
             manifests: manifests.collect::<Result<_, _>>()?,
             lattice: self.lattice,
             lattice_name: self.lattice_name,
+            http_ports: (!self.http_ports.is_empty()).then(|| self.http_ports.join(",")),
             labels: unique("--host-label", self.labels)?,
             data_dir: self.data_dir.as_deref().map(data_directory).transpose()?,
             trust: self.trust.iter().map(ToString::to_string).collect(),
@@ -141,4 +147,12 @@ fn account(text: &str) -> Result<PublicKey, String> {
         "expected the key of an account (A...), this one is of kind {}",
         key.kind()
     ))
+}
+
+fn ports(text: &str) -> Result<String, &'static str> {
+    let is_port = |port: &str| port.parse::<u16>().is_ok_and(|port| port > 0);
+    match text.split_once('=') {
+        Some((said, listen)) if is_port(said) && is_port(listen) => Ok(text.to_owned()),
+        _ => Err("expected two ports, like 8080=9080"),
+    }
 }

@@ -48,7 +48,7 @@ impl Host {
 }
 
 impl Inner {
-    fn new(options: Options) -> Self {
+    fn new(options: Options, ports: HttpPorts) -> Self {
         let notices = Arc::new(Notices::new());
         let observe: Arc<dyn Observe> = notices.clone();
         let log = Arc::new(LogGate::new(
@@ -70,7 +70,7 @@ impl Inner {
             router,
             notices,
             log,
-            ports: Arc::default(),
+            ports: Arc::new(ports),
             providers: Mutex::default(),
         }
     }
@@ -99,16 +99,26 @@ impl Inner {
     }
 }
 
-/// An empty table: how deeply calls may be nested, how long they wait for an actor that restarts.
+/// An empty table: how deeply calls may be nested, how long they wait for an actor that restarts,
+/// whether what runs here goes before what runs elsewhere, and which ports HTTP servers take in place
+/// of those that links name.
 #[rustler::nif]
-fn host_new(env: Env<'_>, max_depth: u8, restart_wait_ms: u64) -> Term<'_> {
+fn host_new(
+    env: Env<'_>,
+    max_depth: u8,
+    restart_wait_ms: u64,
+    local_first: bool,
+    ports: HashMap<u16, u16>,
+) -> Term<'_> {
     let options = Options {
         max_depth,
         // A time beyond the clock's reach is as good as a day.
         restart_wait: Duration::from_millis(restart_wait_ms).min(Duration::from_hours(24)),
+        local_first,
         ..Options::default()
     };
-    ResourceArc::new(Host(Reaped::new(Arc::new(Inner::new(options))))).encode(env)
+    let ports = HttpPorts::with_instead(ports.into_iter().collect());
+    ResourceArc::new(Host(Reaped::new(Arc::new(Inner::new(options, ports))))).encode(env)
 }
 
 /// Names the process that gets the host's notices.

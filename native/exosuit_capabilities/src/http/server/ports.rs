@@ -16,6 +16,8 @@ use super::routes::Route;
 /// An address is bound with its first route and freed with its last.
 #[derive(Default)]
 pub struct HttpPorts {
+    /// Which port of this machine stands for which of the links: several hosts on one machine, say.
+    instead: BTreeMap<u16, u16>,
     /// Locked while an address is bound or freed: neither may overtake the other.
     open: Mutex<Open>,
 }
@@ -47,14 +49,25 @@ impl Drop for Placed {
 }
 
 impl HttpPorts {
+    /// With other ports in place of some that links name.
+    pub fn with_instead(instead: BTreeMap<u16, u16>) -> Self {
+        Self {
+            instead,
+            ..Self::default()
+        }
+    }
+
     /// Serves a route at an address, in the place of the one that its link had. On an error neither
     /// is served.
     pub(crate) async fn serve(
         &self,
-        address: SocketAddr,
+        mut address: SocketAddr,
         route: Arc<Route>,
         old: Option<Placed>,
     ) -> Result<Placed, Error> {
+        if let Some(port) = self.instead.get(&address.port()) {
+            address.set_port(*port);
+        }
         let mut open = self.open.lock().await;
         match old {
             Some(old) if old.asked == address => {
