@@ -81,10 +81,11 @@ impl Inner {
         router
     }
 
-    /// First those who bring calls, then new calls from Elixir; then what runs may finish. All at
+    /// First those who bring calls, other hosts among them, then new calls from Elixir; then what runs may finish. All at
     /// once: while one waits for a slow client, the others take nothing new either.
     async fn drain(&self, timeout: Duration) -> Result<(), Error> {
         let providers: Vec<_> = self.providers.lock().values().cloned().collect();
+        self.router.withdraw();
         let finishing = async {
             let drain = |provider: Arc<dyn Capability>| async move { provider.drain().await };
             let mut draining: JoinSet<_> = providers.into_iter().map(drain).collect();

@@ -5,13 +5,20 @@
 //! - `streams`: what a call holds whose response streams.
 //! - `names`: by what actors are called.
 //! - `wiring`, `providers`: links and providers come and go.
+//! - `ends`: links that name their ends by id or by key.
+//! - `elsewhere`: calls to other hosts; `remote`: calls from there; `served`: what those are told.
 //! - `model`: random tables against the rule in three lines.
 
 mod calls;
+mod elsewhere;
+mod ends;
 mod model;
 mod names;
+mod others;
 mod providers;
+mod remote;
 mod rules;
+mod served;
 mod streams;
 mod support;
 mod wiring;

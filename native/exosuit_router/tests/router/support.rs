@@ -56,6 +56,19 @@ pub(crate) fn public_key(letter: char) -> String {
     format!("M{}", letter.to_string().repeat(55))
 }
 
+/// A text in the shape of a provider's key.
+pub(crate) fn provider_key(letter: char) -> String {
+    format!("V{}", letter.to_string().repeat(55))
+}
+
+/// What the token of an actor with this public key says.
+pub(crate) fn signed(letter: char, capabilities: &[&str]) -> Identity {
+    Identity {
+        public_key: Some(public_key(letter)),
+        ..identity(capabilities)
+    }
+}
+
 pub(crate) fn limits(instances: u32, queue: u32) -> ActorLimits {
     ActorLimits {
         instances,
@@ -202,6 +215,17 @@ impl World {
         provider
     }
 
+    /// The same, with a key.
+    pub(crate) async fn provide_keyed(&self, name: &str, key: &str, what: &str) -> Arc<Provider> {
+        let provider = Provider::new(what);
+        let capability = Arc::clone(&provider) as Arc<dyn Capability>;
+        let put = self
+            .router
+            .put_provider(id(name), Some(id(key)), capability);
+        assert!(put.await.expect("free names").is_empty());
+        provider
+    }
+
     /// The links that it did not get, by the reasons.
     pub(crate) async fn put_provider(
         &self,
@@ -329,6 +353,8 @@ impl Deliver for PassesOn {
 pub(crate) struct Provider {
     contracts: Vec<Contract>,
     pub(crate) log: Mutex<Vec<String>>,
+    /// Source and target of the links it heard of, as it was told them.
+    pub(crate) ends: Mutex<Vec<String>>,
     /// What its next links fail with.
     pub(crate) fails: Mutex<Option<Error>>,
     /// Lets it take as many links.
@@ -344,6 +370,7 @@ impl Provider {
         Arc::new(Self {
             contracts,
             log: Mutex::default(),
+            ends: Mutex::default(),
             fails: Mutex::default(),
             taking: Arc::new(Semaphore::new(1_000)),
         })
@@ -362,6 +389,10 @@ impl Provider {
     }
 
     fn note(&self, what: &str, link: Option<&Link>) {
+        if let Some(link) = link {
+            let ends = format!("{} {}", link.source, link.target);
+            self.ends.lock().push(ends);
+        }
         let whose = link.map_or_else(String::new, |link| format!(" {}", link.source));
         self.log.lock().push(format!("{what}{whose}"));
     }
