@@ -13,9 +13,12 @@ use crate::sign::WASCAP_REVISION;
 use crate::token::{Body, Token};
 use crate::{Error, KeyKind, KeyPair, PublicKey};
 
+/// How long the text of a public key is.
+const KEY_LENGTH: usize = 56;
+
 /// One end of a call: an actor, or a provider with the contract and the link that it is called by.
 ///
-/// An actor has neither contract nor link.
+/// An actor has neither contract nor link, or they are not heeded: see [`Entity::is_actor`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Entity {
     /// `M…`, `V…`, or the id of what has no key.
@@ -35,9 +38,19 @@ impl Entity {
         }
     }
 
+    /// Whether it is an actor by its name, as the peers have it: by a first letter M. That of a
+    /// provider may begin so as well, but then it is no key.
+    ///
+    /// Tokens say nothing of the contract and the link of an actor, so nothing may depend on them.
+    pub fn is_actor(&self) -> bool {
+        let is_like_a_key = self.public_key.len() == KEY_LENGTH;
+        let is_bare = self.contract.is_empty() && self.link.is_empty();
+        self.public_key.starts_with(['M', 'm']) && (is_like_a_key || is_bare)
+    }
+
     /// The address that tokens speak of.
     pub fn url(&self) -> String {
-        if self.public_key.starts_with(['M', 'm']) {
+        if self.is_actor() {
             return format!("wasmbus://{}", self.public_key);
         }
         let contract = self.contract.replace(':', "/").replace(' ', "_");
@@ -58,6 +71,7 @@ pub struct Call {
     operation: String,
     origin_url: String,
     target_url: String,
+    origin_id: Option<String>,
 }
 
 impl Call {
@@ -68,7 +82,15 @@ impl Call {
             operation: operation.to_owned(),
             origin_url: origin.url(),
             target_url: format!("{}/{operation}", target.url()),
+            origin_id: None,
         }
+    }
+
+    /// The same, with the id that the origin has on its host besides its key. Peers do not read it.
+    #[must_use]
+    pub fn by(mut self, origin_id: &str) -> Self {
+        self.origin_id = Some(origin_id.to_owned());
+        self
     }
 
     /// The hash over all of it and the whole payload, also where that travels apart.
@@ -88,6 +110,9 @@ struct Metadata {
     target_url: String,
     origin_url: String,
     hash: String,
+    /// Not known to the peers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    origin_id: Option<String>,
 }
 
 /// Makes the token of a call, issued at `now` by a cluster.
@@ -104,6 +129,7 @@ pub fn sign(call: &Call, payload: &[u8], issuer: &KeyPair, now: u64) -> Result<S
             target_url: call.target_url.clone(),
             origin_url: call.origin_url.clone(),
             hash: call.hash(payload),
+            origin_id: call.origin_id.clone(),
         },
         wascap_revision: Some(WASCAP_REVISION),
     };
@@ -137,6 +163,12 @@ impl<'a> Seal<'a> {
     pub fn fingerprint(&self) -> u128 {
         let half = self.0.signature.first_chunk().copied();
         u128::from_le_bytes(half.unwrap_or_default())
+    }
+
+    /// What it says that the origin is called on its host, besides its key. To be believed once it
+    /// is verified.
+    pub fn origin_id(&self) -> Option<&str> {
+        self.0.body.wascap.origin_id.as_deref()
     }
 
     /// Checks that it speaks of this call.
@@ -200,6 +232,20 @@ mod tests {
             provider.url(),
             "wasmbus://wasmcloud/keyvalue/my_link/VAZVC4RX54J2NVCMCW7BPCAHGGG5XZXDBXFUMDUXGESTMQEJLC3YVZWB"
         );
+    }
+
+    #[test]
+    fn what_begins_like_an_actor_and_is_called_for_a_contract_is_none() {
+        let mut provider = keyvalue();
+        provider.public_key = "memory".to_owned();
+        assert_eq!(
+            provider.url(),
+            "wasmbus://wasmcloud/keyvalue/default/memory"
+        );
+        assert!(Entity::actor("memory").is_actor() && !provider.is_actor());
+        // To the peers a key is an actor whatever it comes with.
+        provider.public_key = format!("M{}", &keyvalue().public_key[1..]);
+        assert!(provider.is_actor());
     }
 
     #[test]

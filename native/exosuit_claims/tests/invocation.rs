@@ -89,6 +89,29 @@ fn a_token_says_what_the_peers_read() {
 }
 
 #[test]
+fn the_id_of_the_origin_is_signed_like_the_rest() {
+    let cluster = KeyPair::generate(KeyKind::Cluster);
+    let trusted = [cluster.public_key().clone()];
+    let token = sign(&call().by("counter"), PAYLOAD, &cluster, NOW).expect("a token");
+    let seal = Seal::parse(&token).expect("a token");
+    assert_eq!(seal.origin_id(), Some("counter"));
+    assert_eq!(check(&token, &call(), PAYLOAD, &trusted, NOW), Ok(()));
+
+    let parts: Vec<_> = token.split('.').collect();
+    let body = BASE64URL_NOPAD.decode(parts[1].as_bytes()).expect("base64");
+    let body = String::from_utf8(body).expect("text");
+    let other = BASE64URL_NOPAD.encode(body.replace("counter", "account").as_bytes());
+    let other = [parts[0], &other, parts[2]].join(".");
+    let seal = Seal::parse(&other).expect("a token");
+    assert_eq!(seal.origin_id(), Some("account"));
+    let refused = check(&other, &call(), PAYLOAD, &trusted, NOW);
+    assert!(
+        matches!(refused, Err(Error::ForgedSignature(_))),
+        "{refused:?}"
+    );
+}
+
+#[test]
 fn a_token_is_good_for_one_call_only() {
     let cluster = KeyPair::generate(KeyKind::Cluster);
     let trusted = [cluster.public_key().clone()];

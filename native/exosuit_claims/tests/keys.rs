@@ -16,6 +16,9 @@ fn every_kind_has_its_letter_and_comes_back_from_its_seed() -> anyhow::Result<()
         assert_eq!((again.kind(), again.seed()), (*kind, pair.seed()));
         assert_eq!(again.public_key(), pair.public_key());
         assert_eq!(PublicKey::parse(pair.public_key().as_str())?.kind(), *kind);
+        assert_eq!(KeyKind::of_key(pair.public_key().as_str()), Some(*kind));
+        assert_eq!(KeyKind::of_key(&pair.public_key().as_str()[..55]), None);
+        assert_eq!(KeyKind::of_key(pair.seed()), None);
     }
     Ok(())
 }

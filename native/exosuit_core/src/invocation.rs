@@ -69,6 +69,15 @@ pub enum Origin {
 pub enum Target {
     /// An actor, by id, public key or call alias.
     Actor(String),
+    /// A provider of this host, called from another one.
+    Provider {
+        /// Its id.
+        id: Id,
+        /// What for.
+        contract: Contract,
+        /// Through which link.
+        link: LinkName,
+    },
     /// What a guest asks for: a contract that a link resolves, or an actor's public key or call alias.
     Import {
         /// Contract, public key or call alias.

@@ -2,8 +2,8 @@
 //!
 //! - [`Connection`]: to the servers, made again whenever it is lost; [`State`], [`Notice`].
 //! - [`Bus`]: messages to whoever listens: commands, answers, events.
-//! - [`Calls`]: from host to host, signed and checked: [`Calls::serve`] for what runs here,
-//!   [`Calls::actor`] and [`Calls::provider`] for what runs elsewhere.
+//! - [`Calls`]: from host to host, signed and checked; [`Hosts`]: all hosts of the lattice but this
+//!   one, as the router knows them.
 //! - [`SharedState`]: the links, claims and configurations that all hosts have in common, and a
 //!   [`Watcher`] for what becomes of them.
 //!
@@ -13,10 +13,10 @@
 //! ```no_run
 //! # use std::sync::Arc;
 //! # use exosuit_claims::KeyPair;
-//! # use exosuit_core::{Deliver, Id};
-//! # use exosuit_lattice::{Bus, CallOptions, Calls, Connection, ConnectionOptions, Error, Served, SharedState};
+//! # use exosuit_core::{Deliver, Elsewhere, Id, Local};
+//! # use exosuit_lattice::{Bus, CallOptions, Calls, Connection, ConnectionOptions, Error, Hosts, SharedState};
 //! # async fn join(options: ConnectionOptions, lattice: Id, host: KeyPair, cluster: Arc<KeyPair>,
-//! #     actor: Id, router: Arc<dyn Deliver>) -> Result<(), Error> {
+//! #     actor: Local, router: Arc<dyn Deliver>) -> Result<(), Error> {
 //! let control = Connection::open(&options).await?;
 //! let bus = Bus::start(control.clone()).await?;
 //! let state = SharedState::new(&control, lattice.clone(), None);
@@ -25,7 +25,8 @@
 //! let rpc = Connection::open(&options).await?;
 //! let options = CallOptions::new(lattice, host.public_key().clone(), cluster);
 //! let calls = Calls::start(rpc, options).await?;
-//! let serving = calls.serve(Served::Actor(actor), router).await?;
+//! let hosts = Hosts::start(calls, router);
+//! hosts.serve(actor);
 //! # Ok(())
 //! # }
 //! ```
@@ -48,7 +49,9 @@ pub use bus::{Bus, Message, Subscription};
 pub use connection::{Backoff, Connection, ConnectionOptions, Credentials, Notice, State, Tls};
 pub use error::Error;
 pub use exosuit_claims::invocation::Entity;
-pub use rpc::{CallOptions, Calls, Invocation, Refusal, Response, Served, Serving, Trace};
+pub use rpc::{
+    Address, CallOptions, Calls, Hosts, Invocation, Refusal, Response, Served, Serving, Trace,
+};
 pub use secret::Secret;
 pub use store::{
     Bucket, Change, Claims, Component, ComponentLink, Entry, Key, LinkDefinition, Record,

@@ -8,11 +8,13 @@ use std::time::{Duration, Instant};
 
 use async_nats::jetstream;
 use bytes::Bytes;
-use common::host::{Actor, Cluster, Host, echo, failing, id, invocation};
+use common::host::{
+    ACTOR, Actor, Cluster, Host, PROVIDER, contract, echo, failing, id, invocation, local, remote,
+};
 use common::nats::NatsServer;
 use common::{PATIENCE, eventually, within};
 use exosuit_core::{
-    CapabilityCall, Code, Context, Contract, Invocation, Link, LinkName, Origin, Payload, Target,
+    CapabilityCall, Code, Context, Invocation, Link, LinkName, Origin, Payload, Target,
 };
 use exosuit_lattice::{Served, Trace};
 use tokio::sync::{Notify, Semaphore, mpsc};
@@ -51,15 +53,12 @@ async fn a_call_arrives_as_it_was_made() {
         parent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
         state: None,
     };
-    let answer = trace
-        .clone()
-        .scope(here.calls.actor(id("MWITNESS")).deliver(call))
-        .await;
+    let answer = trace.clone().scope(here.send("MWITNESS", call)).await;
     answer.expect("an answer");
 
     let (seen, seen_trace): (Invocation, Trace) =
         within("the call", received.recv()).await.expect("a call");
-    assert_eq!(seen.origin, Origin::Actor(id("MCALLER")));
+    assert_eq!(seen.origin, remote("MCALLER"));
     assert_eq!(seen.target, Target::Actor("MWITNESS".to_owned()));
     assert_eq!(seen.operation, "Witness.See");
     assert!(matches!(seen.payload, Payload::Bytes(bytes) if bytes == "it"));
@@ -113,12 +112,7 @@ async fn no_answer_before_the_deadline_is_an_error_then() {
     let _serving = there.serve("MSTUCK", stuck).await;
     let mut call = invocation("MSTUCK", "x", "");
     call.context = Context::until(Instant::now() + Duration::from_millis(200));
-    let error = here
-        .calls
-        .actor(id("MSTUCK"))
-        .deliver(call)
-        .await
-        .expect_err("too late");
+    let error = here.send("MSTUCK", call).await.expect_err("too late");
     assert_eq!(error.code, Code::Deadline);
     // The other side does not work on for nobody.
     within("the end of the work", dropped.notified()).await;
@@ -165,12 +159,8 @@ async fn a_provider_is_told_of_links_and_called_through_them() {
     let server = NatsServer::start().await;
     let cluster = Cluster::new();
     let (here, there) = (cluster.host(&server).await, cluster.host(&server).await);
-    let contract = Contract::parse("wasmcloud:keyvalue").expect("a contract");
-    let store = Served::Provider {
-        id: id("VSTORE"),
-        contract: contract.clone(),
-        link: LinkName::default(),
-    };
+    let contract = contract("wasmcloud:keyvalue");
+    let store = Served::all(&local(PROVIDER, Some(&[contract.as_str()]))).swap_remove(0);
     let _serving = there
         .calls
         .serve(store, Arc::new(Actor(seen)))
@@ -179,17 +169,17 @@ async fn a_provider_is_told_of_links_and_called_through_them() {
     there.settle().await;
     let client = server.client().await;
     let mut definitions = client
-        .subscribe("wasmbus.rpc.default.VSTORE.default.linkdefs.*")
+        .subscribe(format!("wasmbus.rpc.default.{PROVIDER}.default.linkdefs.*"))
         .await
         .expect("subscribed");
     client.flush().await.expect("flushed");
     // The server answers in order: once it does, it has the subscription.
     let _ = client.request("nobody", "".into()).await;
 
-    let provider = here.calls.provider(id("VSTORE"), vec![contract.clone()]);
+    let provider = here.calls.provider(id(PROVIDER), vec![contract.clone()]);
     let link = Arc::new(Link {
         source: id("MCALLER"),
-        target: id("VSTORE"),
+        target: id(PROVIDER),
         name: LinkName::default(),
         contract,
         interfaces: Vec::new(),
@@ -202,13 +192,13 @@ async fn a_provider_is_told_of_links_and_called_through_them() {
         .expect("a message");
     assert_eq!(
         told.subject.as_str(),
-        "wasmbus.rpc.default.VSTORE.default.linkdefs.put"
+        format!("wasmbus.rpc.default.{PROVIDER}.default.linkdefs.put")
     );
     let told: serde_json::Value = rmp_serde::from_slice(&told.payload).expect("a link");
     assert_eq!(
         told,
         serde_json::json!({
-            "id": "E55D13D1CA0F9AE6C60564DB7EA70E0A6CB5693EB9979CD9130F6C4876B40947", "actor_id": "MCALLER", "provider_id": "VSTORE", "link_name": "default",
+            "id": "E55D13D1CA0F9AE6C60564DB7EA70E0A6CB5693EB9979CD9130F6C4876B40947", "actor_id": "MCALLER", "provider_id": PROVIDER, "link_name": "default",
             "contract_id": "wasmcloud:keyvalue", "values": {"url": "redis://"},
         })
     );
@@ -232,20 +222,21 @@ async fn a_provider_is_told_of_links_and_called_through_them() {
         .expect("a message");
     assert_eq!(
         told.subject.as_str(),
-        "wasmbus.rpc.default.VSTORE.default.linkdefs.del"
+        format!("wasmbus.rpc.default.{PROVIDER}.default.linkdefs.del")
     );
 }
 
 async fn seen(invocation: Invocation) -> Result<Bytes, exosuit_core::Error> {
-    let Target::Import { namespace, link } = invocation.target else {
+    let Target::Provider { id, contract, link } = invocation.target else {
         panic!("{:?}", invocation.target);
     };
-    let Origin::Actor(origin) = invocation.origin else {
+    let Origin::Elsewhere(origin) = invocation.origin else {
         panic!("{:?}", invocation.origin);
     };
+    assert_eq!(id.as_str(), PROVIDER);
     Ok(format!(
-        "{namespace} on {link}: {} by {origin}",
-        invocation.operation
+        "{contract} on {link}: {} by {}",
+        invocation.operation, origin.id
     )
     .into())
 }
@@ -255,7 +246,7 @@ async fn large_payloads_travel_apart_and_leave_nothing_behind() {
     let server = NatsServer::start().await;
     let cluster = Cluster::new();
     let (here, there) = (cluster.host(&server).await, cluster.host(&server).await);
-    let _serving = there.serve("MECHO", echo()).await;
+    let _serving = there.serve(ACTOR, echo()).await;
     for size in [
         700 << 10,
         (700 << 10) + 1,
@@ -266,7 +257,7 @@ async fn large_payloads_travel_apart_and_leave_nothing_behind() {
         let payload: Bytes = (0..size)
             .map(|n: u32| n.to_le_bytes()[n as usize % 3])
             .collect();
-        let answer = here.call("MECHO", "Echo.Say", payload.clone()).await;
+        let answer = here.call(ACTOR, "Echo.Say", payload.clone()).await;
         assert!(
             answer == Ok(payload),
             "{size}: {:?}",

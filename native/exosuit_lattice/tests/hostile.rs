@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use common::eventually;
-use common::host::{Actor, Cluster, Host};
+use common::host::{ACTOR, Actor, Cluster, Host};
 use common::nats::NatsServer;
 use exosuit_claims::invocation::{Call, Entity, sign};
 use exosuit_claims::{KeyKind, KeyPair, unix_now};
@@ -16,7 +16,8 @@ use exosuit_lattice::{Invocation, Response, Serving};
 
 type Change = fn(&mut Invocation);
 
-const SUBJECT: &str = "wasmbus.rpc.default.MTARGET";
+const SUBJECT: &str =
+    "wasmbus.rpc.default.MCFMFDWFHGKELOXPCNCDXKK5OFLHBVEWRAOXR5JSQUD2TOFRE3DFPM7E";
 
 /// A host, and somebody on its lattice who can send what they like.
 struct Scene {
@@ -39,7 +40,7 @@ impl Scene {
             counting.fetch_add(1, Ordering::SeqCst);
             async { Ok(Bytes::from("served")) }
         });
-        let serving = host.serve("MTARGET", target).await;
+        let serving = host.serve(ACTOR, target).await;
         Self {
             client: server.client().await,
             server,
@@ -86,7 +87,7 @@ impl Scene {
 
 fn signed(cluster: &KeyPair, payload: &'static [u8], signed_at: u64) -> Invocation {
     let id = format!("{:032x}", rand::random::<u128>());
-    let (origin, target) = (Entity::actor("MCALLER"), Entity::actor("MTARGET"));
+    let (origin, target) = (Entity::actor("MCALLER"), Entity::actor(ACTOR));
     let call = Call::new(&id, &origin, &target, "Echo.Say");
     Invocation {
         token: sign(&call, payload, cluster, signed_at).expect("a token"),
@@ -144,7 +145,7 @@ async fn a_call_for_somebody_else_is_refused() {
     let mut call = scene.call(unix_now());
     call.target = Entity::actor("MOTHER");
     scene
-        .assert_refused(call.encode(), "misdirected", "not for wasmbus://MTARGET")
+        .assert_refused(call.encode(), "misdirected", "not for MCFM")
         .await;
 }
 
@@ -251,7 +252,7 @@ async fn a_flood_of_bad_calls_leaves_good_ones_answered() {
     let begun = Instant::now();
     for _ in 0..100 {
         assert_eq!(
-            here.call("MTARGET", "Echo.Say", "hello").await,
+            here.call(ACTOR, "Echo.Say", "hello").await,
             Ok(Bytes::from("served"))
         );
     }

@@ -83,6 +83,7 @@ impl<'a> Decision<'a> {
     fn by_host(&self) -> Result<Route, Error> {
         match &self.call.target {
             Target::Actor(name) => self.to_named(name),
+            Target::Provider { contract, .. } => Err(refusal::no_capability(contract.as_str())),
             Target::Import { namespace, .. } => {
                 if let Some(builtin) = self.table.builtins.get(namespace) {
                     return Ok(Route::Builtin(Arc::clone(&builtin.capability)));
@@ -98,6 +99,9 @@ impl<'a> Decision<'a> {
         let identity = self.caller(caller)?;
         let (namespace, link) = match &self.call.target {
             Target::Actor(name) => return self.to_named(name),
+            Target::Provider { contract, .. } => {
+                return Err(refusal::no_capability(contract.as_str()));
+            }
             Target::Import { namespace, link } => (namespace, link),
         };
         if let Some(builtin) = self.table.builtins.get(namespace) {
@@ -245,11 +249,13 @@ impl<'a> Decision<'a> {
 
     /// By what an actor is called, where nothing else can be.
     fn called_name(&self) -> &'a str {
-        let (Target::Actor(name)
-        | Target::Import {
-            namespace: name, ..
-        }) = &self.call.target;
-        name
+        match &self.call.target {
+            Target::Actor(name)
+            | Target::Import {
+                namespace: name, ..
+            } => name,
+            Target::Provider { id, .. } => id.as_str(),
+        }
     }
 
     /// What holds for an actor that calls. One that never ran here cannot call.

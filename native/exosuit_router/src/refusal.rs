@@ -16,6 +16,7 @@ pub(crate) fn quote(text: &str) -> String {
 pub(crate) fn name(target: &Target) -> String {
     match target {
         Target::Actor(name) => quote(name),
+        Target::Provider { id, contract, link } => format!("{id}, {contract} on {link}"),
         Target::Import { namespace, link } => format!("{} on {}", quote(namespace), quote(link)),
     }
 }

@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use exosuit_claims::{KeyKind, KeyPair};
-use exosuit_core::{Answer, Code, Context, Deliver, Error, Id, Invocation, Origin};
-use exosuit_lattice::{CallOptions, Calls, Served, Serving};
+use exosuit_core::{
+    Answer, Code, Context, Deliver, Error, Id, Invocation, Local, Origin, Remote, Reply, Target,
+};
+use exosuit_lattice::{Address, CallOptions, Calls, Served, Serving};
 use futures_util::StreamExt;
 use wasmbus_rpc::common::{Message, deserialize};
 use wasmbus_rpc::core as peer;
@@ -70,9 +72,15 @@ impl Scene {
 
     /// Serves an actor that says what it is told, and waits until the peer reaches it.
     async fn echo(&self) -> Serving {
+        let local = Local {
+            id: id("echo"),
+            key: Some(id(ACTOR)),
+            contracts: None,
+        };
+        let served = Served::all(&local).swap_remove(1);
         let serving = self
             .calls
-            .serve(Served::Actor(id(ACTOR)), Arc::new(Echo))
+            .serve(served, Arc::new(Echo))
             .await
             .expect("served");
         within("the actor", async {
@@ -105,6 +113,8 @@ struct Echo;
 impl Deliver for Echo {
     fn deliver(&self, call: Invocation) -> Answer {
         Box::pin(async move {
+            assert_eq!(call.target, Target::Actor("echo".to_owned()));
+            assert_eq!(call.origin, Origin::Elsewhere(the_peer()));
             match call.operation.as_str() {
                 "Echo.Say" => Ok(call.payload.into_bytes()?.into()),
                 other => Err(Error::new(
@@ -113,6 +123,16 @@ impl Deliver for Echo {
                 )),
             }
         })
+    }
+}
+
+/// A provider of a peer's, which says no more of itself than its key and what it calls for.
+fn the_peer() -> Remote {
+    let contract = exosuit_core::Contract::parse("wasmcloud:testing").expect("a contract");
+    Remote {
+        id: id(PROVIDER),
+        key: None,
+        through: Some((contract, exosuit_core::LinkName::default())),
     }
 }
 
@@ -193,22 +213,25 @@ async fn our_host_calls_a_peers_provider() {
                 .expect("answered");
         }
     });
-    let target = Served::Provider {
+    let to = Address::Provider {
         id: id(PROVIDER),
         contract: exosuit_core::Contract::parse("wasmcloud:testing").expect("a contract"),
         link: exosuit_core::LinkName::default(),
     };
-    let origin = Origin::Actor(id(ACTOR));
     for size in sizes() {
         let payload = Bytes::from(payload(size));
-        let answer = scene.calls.call(
-            &origin,
-            &target,
-            "Testing.Echo",
-            payload.clone(),
-            Context::until(Instant::now() + PATIENCE),
-        );
+        let call = Invocation {
+            origin: Origin::Actor(id("counter")),
+            target: Target::Actor("not read".to_owned()),
+            operation: "Testing.Echo".to_owned(),
+            payload: payload.clone().into(),
+            context: Context::until(Instant::now() + PATIENCE),
+        };
+        // It is called by its key, and its id goes along, which is nothing to the peer.
+        let key = id(ACTOR);
+        let answer = scene.calls.call(&to, Some(&key), call);
         let answer = within("an answer", answer).await.expect("an answer");
+        let answer = Reply::into_bytes(answer).expect("bytes");
         assert!(answer == payload, "{size}: {}", answer.len());
     }
     provider.abort();

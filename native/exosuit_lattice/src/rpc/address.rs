@@ -1,158 +1,292 @@
-//! Who is who on the lattice: the names of the wire, and those of this host.
+//! Who is who on the lattice: where calls are sent, what is served where, and who they come from.
+//!
+//! | what | subject | group | payload |
+//! |---|---|---|---|
+//! | an actor by its key | `wasmbus.rpc.<lattice>.<M…>` | the subject | bytes |
+//! | a provider by its key | `wasmbus.rpc.<lattice>.<V…>.<link>`, served by a wildcard | `rpc` | bytes |
+//! | either by key or id | `exosuit.rpc.<lattice>.<name>` | the subject | any, see `content` |
+//!
+//! The first two are those of the peers.
 
 use exosuit_claims::invocation::Entity;
 use exosuit_claims::{KeyKind, PublicKey};
-use exosuit_core::{Contract, Id, LinkName, Origin, Remote, Target};
+use exosuit_core::{
+    Contract, Destination, Id, InvalidName, LinkName, Local, Origin, Payload, Remote, Target,
+};
 
+use super::content::Form;
 use crate::Error;
 
-/// What can be served to the lattice.
+/// Where a call goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Served {
-    /// An actor, by its public key or its id.
+pub enum Address {
+    /// To an actor by its public key, as the peers do it.
     Actor(Id),
-    /// A provider, under one of its links' names.
+    /// To a provider by its public key, as the peers do it.
     Provider {
-        /// Its key: `V…`.
+        /// `V…`.
         id: Id,
-        /// What it implements.
+        /// What for.
         contract: Contract,
-        /// The name of the links.
+        /// Through which link.
         link: LinkName,
+    },
+    /// To whoever has this name, id or key, on Exosuit's own subject.
+    Named {
+        /// The name.
+        name: Id,
+        /// What for and through which link, if it is by a link that it is called.
+        through: Option<(Contract, LinkName)>,
     },
 }
 
-impl Served {
-    /// How it is called on the wire.
-    pub(super) fn entity(&self) -> Entity {
-        match self {
-            Self::Actor(id) => Entity::actor(id.as_str()),
-            Self::Provider { id, contract, link } => Entity {
-                public_key: id.to_string(),
-                contract: contract.to_string(),
-                link: link.to_string(),
+impl Address {
+    /// The peers' way wherever it will do: who has a key may be one of them.
+    pub(super) fn of(destination: Destination, payload: &Payload) -> Self {
+        let is_bytes = matches!(payload, Payload::Bytes(_));
+        let kind = |name: &Id| KeyKind::of_key(name.as_str()).filter(|_| is_bytes);
+        match destination {
+            Destination::Actor(id) if kind(&id) == Some(KeyKind::Module) => Self::Actor(id),
+            Destination::Actor(name) => Self::Named {
+                name,
+                through: None,
             },
+            Destination::Linked(link) => {
+                let id = link.target.clone();
+                let through = (link.contract.clone(), link.name.clone());
+                match kind(&id) {
+                    Some(KeyKind::Module) => Self::Actor(id),
+                    Some(KeyKind::Provider) => {
+                        let (contract, link) = through;
+                        Self::Provider { id, contract, link }
+                    }
+                    _ => Self::Named {
+                        name: id,
+                        through: Some(through),
+                    },
+                }
+            }
         }
     }
 
-    /// Where calls to it are sent.
+    /// How the target is called on the wire.
+    pub(super) fn entity(&self) -> Entity {
+        match self {
+            Self::Actor(id)
+            | Self::Named {
+                name: id,
+                through: None,
+            } => Entity::actor(id.as_str()),
+            Self::Provider { id, contract, link }
+            | Self::Named {
+                name: id,
+                through: Some((contract, link)),
+            } => entity(id, contract, link),
+        }
+    }
+
     pub(super) fn subject(&self, lattice: &Id) -> String {
         match self {
             Self::Actor(id) => format!("wasmbus.rpc.{lattice}.{id}"),
             Self::Provider { id, link, .. } => format!("wasmbus.rpc.{lattice}.{id}.{link}"),
+            Self::Named { name, .. } => format!("exosuit.rpc.{lattice}.{name}"),
+        }
+    }
+
+    /// How payloads are written there.
+    pub(super) fn form(&self) -> Form {
+        match self {
+            Self::Actor(_) | Self::Provider { .. } => Form::Plain,
+            Self::Named { .. } => Form::Tagged,
+        }
+    }
+
+    /// For people to read.
+    pub(super) fn name(&self) -> &Id {
+        match self {
+            Self::Actor(id) | Self::Provider { id, .. } | Self::Named { name: id, .. } => id,
+        }
+    }
+}
+
+/// What can be called here, by one of its names on one subject.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Served {
+    name: Id,
+    form: Form,
+    callee: Callee,
+}
+
+/// By its id on this host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Callee {
+    Actor(Id),
+    Provider(Id),
+}
+
+impl Served {
+    /// Everything by which this can be called from the lattice.
+    pub fn all(local: &Local) -> Vec<Self> {
+        let callee = match &local.contracts {
+            None => Callee::Actor(local.id.clone()),
+            Some(_) => Callee::Provider(local.id.clone()),
+        };
+        let kind = match callee {
+            Callee::Actor(_) => KeyKind::Module,
+            Callee::Provider(_) => KeyKind::Provider,
+        };
+        let key = local.key.as_ref().filter(|key| **key != local.id);
+        let names = std::iter::once(&local.id).chain(key);
+        let served = |name: &Id, form| Self {
+            name: name.clone(),
+            form,
+            callee: callee.clone(),
+        };
+        names
+            .flat_map(|name| {
+                let is_key = KeyKind::of_key(name.as_str()) == Some(kind);
+                let plain = is_key.then(|| served(name, Form::Plain));
+                plain.into_iter().chain([served(name, Form::Tagged)])
+            })
+            .collect()
+    }
+
+    /// Where calls to it are sent.
+    pub(super) fn subject(&self, lattice: &Id) -> String {
+        let name = &self.name;
+        match (self.form, &self.callee) {
+            (Form::Tagged, _) => format!("exosuit.rpc.{lattice}.{name}"),
+            (Form::Plain, Callee::Actor(_)) => format!("wasmbus.rpc.{lattice}.{name}"),
+            // What else the peers have for a provider stands two tokens further down.
+            (Form::Plain, Callee::Provider(_)) => format!("wasmbus.rpc.{lattice}.{name}.*"),
         }
     }
 
     /// The group of those who serve the same: one of them gets each call.
     pub(super) fn group(&self, lattice: &Id) -> String {
-        match self {
-            Self::Actor(_) => self.subject(lattice),
-            Self::Provider { .. } => "rpc".to_owned(),
+        match (self.form, &self.callee) {
+            (Form::Plain, Callee::Provider(_)) => "rpc".to_owned(),
+            _ => self.subject(lattice),
         }
     }
 
-    /// How it is called on this host.
-    pub(super) fn target(&self) -> Target {
-        match self {
-            Self::Actor(id) => Target::Actor(id.to_string()),
-            Self::Provider { contract, link, .. } => Target::Import {
-                namespace: contract.to_string(),
-                link: link.to_string(),
-            },
+    /// How payloads are written there.
+    pub(super) fn form(&self) -> Form {
+        self.form
+    }
+
+    /// For people to read.
+    pub(super) fn name(&self) -> &Id {
+        &self.name
+    }
+
+    /// Whom a call that came by this subject is for, by what it says itself.
+    pub(super) fn target(&self, subject: &str, called: &Entity) -> Result<Target, Error> {
+        let misdirected = || Error::Misdirected {
+            claimed: crate::error::clip(&called.url()),
+            actual: self.name.to_string(),
+        };
+        if called.public_key != self.name.as_str() {
+            return Err(misdirected());
+        }
+        match &self.callee {
+            Callee::Actor(id) => {
+                let is_bare = called.contract.is_empty() && called.link.is_empty();
+                if self.form == Form::Plain && !is_bare {
+                    return Err(misdirected());
+                }
+                Ok(Target::Actor(id.to_string()))
+            }
+            Callee::Provider(id) => {
+                let (contract, link) = through(called).map_err(|why| malformed("target", &why))?;
+                let at = subject.rsplit('.').next();
+                if self.form == Form::Plain && at != Some(link.as_str()) {
+                    return Err(misdirected());
+                }
+                let id = id.clone();
+                Ok(Target::Provider { id, contract, link })
+            }
         }
     }
 }
 
-/// A caller of this host, as it is called on the wire.
-pub(super) fn of_origin(origin: &Origin, host: &PublicKey) -> Entity {
-    match origin {
-        Origin::Host => Entity::actor(host.as_str()),
-        Origin::Actor(id) | Origin::Elsewhere(Remote { id, .. }) => Entity::actor(id.as_str()),
-        Origin::Provider { id, contract, link } => Entity {
-            public_key: id.to_string(),
-            contract: contract.to_string(),
-            link: link.to_string(),
-        },
+/// A caller of this host, as it is called on the wire: by its key, if it has one; and the id that
+/// goes along with the key.
+pub(super) fn of_origin<'a>(
+    origin: &'a Origin,
+    key: Option<&'a Id>,
+    host: &PublicKey,
+) -> Result<(Entity, Option<&'a Id>), Error> {
+    let id = match origin {
+        Origin::Host => return Ok((Entity::actor(host.as_str()), None)),
+        Origin::Actor(id) | Origin::Provider { id, .. } => id,
+        Origin::Elsewhere(remote) => {
+            return Err(malformed(
+                "origin",
+                &format!("{} calls from elsewhere", remote.id),
+            ));
+        }
+    };
+    let name = key.unwrap_or(id);
+    let entity = match origin {
+        Origin::Provider { contract, link, .. } => entity(name, contract, link),
+        _ => Entity::actor(name.as_str()),
+    };
+    // A host may call what it likes, so nobody may be called like one.
+    if is_host(&entity) {
+        return Err(malformed("origin", &format!("{name} is the key of a host")));
     }
+    Ok((entity, (name != id).then_some(id)))
 }
 
-/// A caller from the lattice, as it is called on this host.
+/// A caller from the lattice, as it is called on this host, with the id that was signed for it.
 ///
 /// Another host is as good as this one: both sign by the same clusters.
-pub(super) fn origin_of(entity: &Entity) -> Result<Origin, Error> {
-    let wrong = |error: exosuit_core::InvalidName| Error::malformed("origin", error.to_string());
-    let id = Id::parse(&entity.public_key).map_err(wrong)?;
-    if !entity.contract.is_empty() {
-        let contract = Contract::parse(&entity.contract).map_err(wrong)?;
-        let link = LinkName::parse(&entity.link).map_err(wrong)?;
-        return Ok(Origin::Provider { id, contract, link });
-    }
-    let is_host = |key: PublicKey| key.kind() == KeyKind::Server;
-    // Only what begins with its letter is worth the parsing.
-    let may_be_host = entity.public_key.starts_with(KeyKind::Server.letter());
-    if may_be_host && PublicKey::parse(&entity.public_key).is_ok_and(is_host) {
+pub(super) fn origin_of(called: &Entity, id: Option<&str>) -> Result<Origin, Error> {
+    if is_host(called) {
         return Ok(Origin::Host);
     }
-    Ok(Origin::Actor(id))
+    let wrong = |why: InvalidName| malformed("origin", &why);
+    let name = Id::parse(&called.public_key).map_err(wrong)?;
+    let is_provider = KeyKind::of_key(name.as_str()) == Some(KeyKind::Provider);
+    let is_bare = called.contract.is_empty() && called.link.is_empty();
+    let through = if called.is_actor() || is_bare && !is_provider {
+        None
+    } else {
+        Some(through(called).map_err(wrong)?)
+    };
+    let id = id.map(Id::parse).transpose().map_err(wrong)?;
+    let (id, key) = match id.filter(|id| *id != name) {
+        Some(id) => (id, Some(name)),
+        None => (name, None),
+    };
+    Ok(Origin::Elsewhere(Remote { id, key, through }))
+}
+
+fn is_host(called: &Entity) -> bool {
+    // Only what begins with its letter is worth the parsing.
+    called.contract.is_empty()
+        && called.link.is_empty()
+        && called.public_key.starts_with(KeyKind::Server.letter())
+        && KeyKind::of_key(&called.public_key) == Some(KeyKind::Server)
+}
+
+fn through(called: &Entity) -> Result<(Contract, LinkName), InvalidName> {
+    let contract = Contract::parse(&called.contract)?;
+    Ok((contract, LinkName::parse(&called.link)?))
+}
+
+fn entity(name: &Id, contract: &Contract, link: &LinkName) -> Entity {
+    Entity {
+        public_key: name.to_string(),
+        contract: contract.to_string(),
+        link: link.to_string(),
+    }
+}
+
+fn malformed(what: &'static str, why: &dyn std::fmt::Display) -> Error {
+    Error::malformed(what, crate::error::clip(&why.to_string()))
 }
 
 #[cfg(test)]
-mod tests {
-    use exosuit_claims::KeyPair;
-
-    use super::*;
-
-    fn id(text: &str) -> Id {
-        Id::parse(text).expect("an id")
-    }
-
-    fn keyvalue() -> Served {
-        Served::Provider {
-            id: id("VA"),
-            contract: Contract::parse("wasmcloud:keyvalue").expect("a contract"),
-            link: LinkName::default(),
-        }
-    }
-
-    #[test]
-    fn subjects_and_groups_are_those_of_the_peers() {
-        let lattice = id("default");
-        let actor = Served::Actor(id("MA"));
-        assert_eq!(actor.subject(&lattice), "wasmbus.rpc.default.MA");
-        assert_eq!(actor.group(&lattice), "wasmbus.rpc.default.MA");
-        assert_eq!(
-            keyvalue().subject(&lattice),
-            "wasmbus.rpc.default.VA.default"
-        );
-        assert_eq!(keyvalue().group(&lattice), "rpc");
-    }
-
-    #[test]
-    fn a_caller_is_known_by_the_same_name_on_both_sides() {
-        let host = KeyPair::generate(KeyKind::Server);
-        let provider = Origin::Provider {
-            id: id("VA"),
-            contract: Contract::parse("wasmcloud:httpserver").expect("a contract"),
-            link: LinkName::default(),
-        };
-        for origin in [
-            Origin::Host,
-            Origin::Actor(id("MA")),
-            Origin::Actor(id("counter")),
-            provider,
-        ] {
-            let entity = of_origin(&origin, host.public_key());
-            assert_eq!(origin_of(&entity), Ok(origin));
-        }
-    }
-
-    #[test]
-    fn what_cannot_be_a_caller_is_refused() {
-        let mut entity = keyvalue().entity();
-        entity.link = "a.b".to_owned();
-        assert!(origin_of(&entity).is_err());
-        for key in ["", "*", "M A", "a.>"] {
-            assert!(origin_of(&Entity::actor(key)).is_err(), "{key:?}");
-        }
-    }
-}
+mod tests;

@@ -1,8 +1,9 @@
 //! Calls from host to host, as the hosts of the OTP era make them.
 //!
-//! - [`Calls`]: the calls of one host; `remote`: what runs elsewhere as if it ran here; `serving`:
-//!   what runs here for those elsewhere.
+//! - [`Calls`]: the calls of one host; [`Hosts`]: all other hosts, as the router knows them; `remote`:
+//!   a provider elsewhere as if it ran here; `serving`: what runs here for those elsewhere.
 //! - `wire`, `reader`: messages. `headers`: what goes along with them. `address`: who is who.
+//!   `content`: what they carry.
 //! - `guard`, `replays`: whether a call is what it seems. `admission`: whether there is room for it.
 //!   `tally`: how many were refused.
 //! - `chunks`: the way of what is too large for a message.
@@ -10,8 +11,10 @@
 mod address;
 mod admission;
 mod chunks;
+mod content;
 mod guard;
 mod headers;
+mod hosts;
 mod options;
 mod reader;
 mod remote;
@@ -30,8 +33,9 @@ use exosuit_claims::unix_now;
 use exosuit_core::{Capability, Code, Context, Contract, Deliver, Id, Origin, Reply};
 use tokio::sync::broadcast;
 
-pub use address::Served;
+pub use address::{Address, Served};
 pub use headers::Trace;
+pub use hosts::Hosts;
 pub use options::CallOptions;
 pub use serving::Serving;
 pub use tally::Refusal;
@@ -42,7 +46,7 @@ use crate::{Connection, Error, new_id};
 use admission::Admission;
 use chunks::Chunks;
 use guard::Guard;
-use remote::{RemoteActor, RemoteProvider};
+use remote::RemoteProvider;
 use tally::Tally;
 
 /// A request larger than this travels apart, as with the peers.
@@ -90,12 +94,6 @@ impl Calls {
         serving::serve(Arc::clone(&self.0), served, target).await
     }
 
-    /// An actor on another host, by its public key or its id.
-    pub fn actor(&self, id: Id) -> Arc<dyn Deliver> {
-        let calls = self.clone();
-        Arc::new(RemoteActor { calls, id })
-    }
-
     /// A provider on another host, or in a process of its own: it is told of links, and called
     /// through them.
     pub fn provider(&self, id: Id, contracts: Vec<Contract>) -> Arc<dyn Capability> {
@@ -117,44 +115,33 @@ impl Calls {
         self.0.tally.subscribe()
     }
 
-    /// Calls what is served elsewhere and waits for the answer, no longer than the context says.
+    /// Calls what is served elsewhere, and waits for the answer no longer than the call may take. Its
+    /// target is this address; `key` is the public key of its origin, if it has one besides its id.
     pub async fn call(
         &self,
-        origin: &Origin,
-        target: &Served,
-        operation: &str,
-        payload: Bytes,
-        context: Context,
-    ) -> Result<Bytes, Error> {
-        let shared = &self.0;
-        let call = shared.prepare(origin, target, operation, payload)?;
-        let late = || Error::Deadline(target.subject(&shared.options.lattice));
-        let exchange = shared.exchange(call, target, context);
-        let answer = tokio::time::timeout_at(context.deadline.into(), exchange).await;
-        answer.map_err(|_| late())?
+        to: &Address,
+        key: Option<&Id>,
+        call: exosuit_core::Invocation,
+    ) -> Result<Reply, Error> {
+        let (shared, deadline) = (&self.0, call.context.deadline);
+        let exchange = shared.exchange(to, key, call);
+        let answer = tokio::time::timeout_at(deadline.into(), exchange).await;
+        answer.map_err(|_| Error::Deadline(to.name().to_string()))?
     }
 
     /// Hands on a call of this host; an error of the other side that has no kind gets this one.
     async fn forward(
         &self,
-        target: &Served,
-        invocation: exosuit_core::Invocation,
+        to: &Address,
+        key: Option<&Id>,
+        call: exosuit_core::Invocation,
         kind: Code,
     ) -> Result<Reply, exosuit_core::Error> {
-        let payload = invocation.payload.into_bytes()?;
-        let answer = self.call(
-            &invocation.origin,
-            target,
-            &invocation.operation,
-            payload,
-            invocation.context,
-        );
-        match answer.await {
-            Ok(answer) => Ok(answer.into()),
+        match self.call(to, key, call).await {
             Err(Error::Remote { code, detail }) => {
                 Err(exosuit_core::Error::new(code.unwrap_or(kind), detail))
             }
-            Err(error) => Err(error.into()),
+            answer => answer.map_err(Into::into),
         }
     }
 }
@@ -163,23 +150,26 @@ impl Shared {
     /// A signed call, with its whole payload.
     fn prepare(
         &self,
-        origin: &Origin,
-        target: &Served,
-        operation: &str,
+        to: &Address,
+        (origin, key): (&Origin, Option<&Id>),
+        operation: String,
         payload: Bytes,
     ) -> Result<Invocation, Error> {
         let length = payload.len() as u64;
         self.refuse_too_large(length)?;
         let id = new_id().to_string();
-        let origin = address::of_origin(origin, &self.options.host);
-        let target = target.entity();
-        let facts = Call::new(&id, &origin, &target, operation);
+        let (origin, origin_id) = address::of_origin(origin, key, &self.options.host)?;
+        let target = to.entity();
+        let mut facts = Call::new(&id, &origin, &target, &operation);
+        if let Some(origin_id) = origin_id {
+            facts = facts.by(origin_id.as_str());
+        }
         let token =
             sign(&facts, &payload, &self.options.cluster, unix_now()).map_err(Error::Forged)?;
         Ok(Invocation {
             origin,
             target,
-            operation: operation.to_owned(),
+            operation,
             payload,
             id,
             token,
@@ -190,8 +180,25 @@ impl Shared {
 
     async fn exchange(
         &self,
+        to: &Address,
+        key: Option<&Id>,
+        call: exosuit_core::Invocation,
+    ) -> Result<Reply, Error> {
+        let form = to.form();
+        let payload = form.payload(call.payload)?;
+        let signed = self.prepare(to, (&call.origin, key), call.operation, payload)?;
+        let answer = self.ask(to, signed, call.context).await;
+        let answer = answer.map_err(|error| match error {
+            Error::NoResponders(_) => Error::NoResponders(to.name().to_string()),
+            error => error,
+        });
+        form.read_reply(answer?)
+    }
+
+    async fn ask(
+        &self,
+        to: &Address,
         mut call: Invocation,
-        target: &Served,
         context: Context,
     ) -> Result<Bytes, Error> {
         let is_apart = call.payload.len() > self.largest_message(LARGEST_REQUEST);
@@ -200,15 +207,11 @@ impl Shared {
             let payload = std::mem::take(&mut call.payload);
             Box::pin(self.chunks.put(&call.id, &payload)).await?;
         }
-        let subject = target.subject(&self.options.lattice);
+        let subject = to.subject(&self.options.lattice);
+        let headers = headers::of_call(context);
         let answer = self
             .replies
-            .request(
-                &subject,
-                headers::of_call(context),
-                call.encode(),
-                context.deadline,
-            )
+            .request(&subject, headers, call.encode(), context.deadline)
             .await;
         if is_apart && answer.is_err() {
             Box::pin(self.chunks.discard(&call.id)).await;

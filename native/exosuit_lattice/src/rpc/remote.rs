@@ -1,31 +1,15 @@
-//! What runs on other hosts, as if it ran here.
+//! A provider on another host, or in a process of its own, as if it ran here.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use exosuit_core::{
-    Answer, Capability, CapabilityCall, Code, Contract, Deliver, Done, Id, Invocation, Link,
-    LinkName,
-};
+use exosuit_core::{Answer, Capability, CapabilityCall, Code, Contract, Done, Id, Link, LinkName};
 use rmp::encode;
 
-use super::address::Served;
+use super::address::Address;
 use super::{Calls, Shared};
 use crate::connection::unsent;
 use crate::store::keys::link_id;
-
-/// An actor on another host.
-pub(super) struct RemoteActor {
-    pub(super) calls: Calls,
-    pub(super) id: Id,
-}
-
-impl Deliver for RemoteActor {
-    fn deliver(&self, invocation: Invocation) -> Answer {
-        let (calls, target) = (self.calls.clone(), Served::Actor(self.id.clone()));
-        Box::pin(async move { calls.forward(&target, invocation, Code::Guest).await })
-    }
-}
 
 /// A provider on another host, or in a process of its own.
 pub(super) struct RemoteProvider {
@@ -48,13 +32,13 @@ impl Capability for RemoteProvider {
                     "a provider of the lattice is called through a link",
                 )
             })?;
-            let target = Served::Provider {
+            let to = Address::Provider {
                 id,
                 contract: link.contract.clone(),
                 link: link.name.clone(),
             };
             calls
-                .forward(&target, call.invocation, Code::Provider)
+                .forward(&to, None, call.invocation, Code::Provider)
                 .await
         })
     }

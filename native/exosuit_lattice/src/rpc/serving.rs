@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use async_nats::{Client, HeaderMap, Message, Subscriber};
 use bytes::Bytes;
-use exosuit_claims::invocation::Entity;
 use exosuit_claims::unix_now;
-use exosuit_core::{Context, Deliver, bounded};
+use exosuit_core::{Context, Deliver, Target, bounded};
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
@@ -54,7 +53,6 @@ impl Drop for Serving {
 struct Service {
     shared: Arc<Shared>,
     served: Served,
-    entity: Entity,
     target: Arc<dyn Deliver>,
     client: Client,
     ended: CancellationToken,
@@ -84,7 +82,6 @@ pub(super) async fn serve(
         calls: TaskTracker::new(),
     };
     let service = Service {
-        entity: served.entity(),
         shared,
         served,
         target,
@@ -149,7 +146,7 @@ impl Service {
 
     /// Answers without a task and without waiting: under such a load an answer may be lost.
     fn refuse_at_once(&self, message: &Message, error: Error) {
-        self.shared.tally.count(&self.entity.public_key, &error);
+        self.shared.tally.count(self.served.name().as_str(), &error);
         let id = Invocation::decode(&message.payload)
             .map(|call| call.id)
             .unwrap_or_default();
@@ -160,7 +157,7 @@ impl Service {
     async fn run(&self, message: Message, entry: Entry) {
         let (id, answer) = match Invocation::decode(&message.payload) {
             Ok(call) => {
-                let answer = self.answer(&call, message.headers.as_ref(), &entry).await;
+                let answer = self.answer(&call, &message, &entry).await;
                 (call.id, answer)
             }
             Err(error) => (String::new(), Err(self.refused(error))),
@@ -177,16 +174,20 @@ impl Service {
     async fn answer(
         &self,
         call: &Invocation,
-        given: Option<&HeaderMap>,
+        message: &Message,
         entry: &Entry,
     ) -> Result<Response, exosuit_core::Error> {
+        let given = message.headers.as_ref();
         let options = &self.shared.options;
         let context = headers::context(given, options.usual_timeout, options.longest_timeout);
-        let genuine = self.shared.guard.admit(call, &self.entity, unix_now());
-        let genuine = genuine.map_err(|error| self.refused(error))?;
+        let admit = || {
+            let target = self.served.target(&message.subject, &call.target)?;
+            Ok((target, self.shared.guard.admit(call, unix_now())?))
+        };
+        let (target, genuine) = admit().map_err(|error| self.refused(error))?;
         let answer = async {
             let turn = entry.turn().await;
-            let answer = self.deliver(call, &genuine, context).await?;
+            let answer = self.deliver(call, target, &genuine, context).await?;
             drop(turn);
             self.succeeded(&call.id, answer).await
         };
@@ -197,6 +198,7 @@ impl Service {
     async fn deliver(
         &self,
         call: &Invocation,
+        target: Target,
         genuine: &Genuine<'_>,
         context: Context,
     ) -> Result<Bytes, exosuit_core::Error> {
@@ -206,14 +208,18 @@ impl Service {
             .map_err(|error| self.refused(error))?;
         let taken = self.shared.guard.take(genuine, &payload.bytes, unix_now());
         taken.map_err(|error| self.refused(error))?;
-        let invocation = exosuit_core::Invocation {
-            origin: origin_of(&call.origin).map_err(|error| self.refused(error))?,
-            target: self.served.target(),
-            operation: call.operation.clone(),
-            payload: payload.bytes.into(),
-            context,
+        let read = || {
+            Ok(exosuit_core::Invocation {
+                origin: origin_of(&call.origin, genuine.origin_id())?,
+                target,
+                operation: call.operation.clone(),
+                payload: self.served.form().read_payload(payload.bytes)?,
+                context,
+            })
         };
-        self.target.deliver(invocation).await?.into_bytes()
+        let invocation = read().map_err(|error| self.refused(error))?;
+        let reply = self.target.deliver(invocation).await?;
+        Ok(self.served.form().reply(reply)?)
     }
 
     async fn payload(&self, call: &Invocation) -> Result<Arriving, Error> {
@@ -254,7 +260,7 @@ impl Service {
     }
 
     fn refused(&self, error: Error) -> exosuit_core::Error {
-        self.shared.tally.count(&self.entity.public_key, &error);
+        self.shared.tally.count(self.served.name().as_str(), &error);
         error.into()
     }
 

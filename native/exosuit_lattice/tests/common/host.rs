@@ -4,11 +4,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use exosuit_claims::{KeyKind, KeyPair};
-use exosuit_core::{Answer, Code, Context, Deliver, Error, Id, Invocation, Origin};
-use exosuit_lattice::{CallOptions, Calls, Connection, Served, Serving};
+use exosuit_core::{
+    Answer, Code, Context, Contract, Deliver, Error, Id, Invocation, Local, Origin, Remote, Reply,
+};
+use exosuit_lattice::{Address, CallOptions, Calls, Connection, Served, Serving};
 
 use super::nats::NatsServer;
 use super::{PATIENCE, eventually};
+
+/// The key of an actor, and of a provider.
+pub(crate) const ACTOR: &str = "MCFMFDWFHGKELOXPCNCDXKK5OFLHBVEWRAOXR5JSQUD2TOFRE3DFPM7E";
+pub(crate) const PROVIDER: &str = "VAZVC4RX54J2NVCMCW7BPCAHGGG5XZXDBXFUMDUXGESTMQEJLC3YVZWB";
 
 /// A cluster, whose hosts trust each other.
 pub(crate) struct Cluster(pub(crate) Arc<KeyPair>);
@@ -45,11 +51,12 @@ impl Host {
         Self { connection, calls }
     }
 
-    /// Serves an actor, and waits until calls reach it.
+    /// Serves an actor, by its key as the peers do it or by its id, and waits until calls reach it.
     pub(crate) async fn serve(&self, actor: &str, target: impl Deliver + 'static) -> Serving {
+        let served = Served::all(&local(actor, None)).swap_remove(0);
         let serving = self
             .calls
-            .serve(Served::Actor(id(actor)), Arc::new(target))
+            .serve(served, Arc::new(target))
             .await
             .expect("served");
         self.settle().await;
@@ -58,14 +65,11 @@ impl Host {
 
     /// Waits until the server has taken what was sent to it: it answers in that order.
     pub(crate) async fn settle(&self) {
-        let nobody = id("nobody");
+        let nobody = address("nobody");
         eventually("an answer of the server", || async {
-            let context = Context::until(Instant::now() + PATIENCE);
-            let target = Served::Actor(nobody.clone());
-            let answer = self
-                .calls
-                .call(&Origin::Host, &target, "x", "".into(), context)
-                .await;
+            let mut call = invocation("nobody", "x", "");
+            call.context = Context::until(Instant::now() + PATIENCE);
+            let answer = self.calls.call(&nobody, None, call).await;
             matches!(answer, Err(exosuit_lattice::Error::NoResponders(_))).then_some(())
         })
         .await;
@@ -78,17 +82,52 @@ impl Host {
         operation: &str,
         payload: impl Into<bytes::Bytes>,
     ) -> Result<bytes::Bytes, Error> {
-        let invocation = invocation(actor, operation, payload);
-        self.calls
-            .actor(id(actor))
-            .deliver(invocation)
-            .await?
-            .into_bytes()
+        let call = invocation(actor, operation, payload);
+        self.send(actor, call).await?.into_bytes()
+    }
+
+    /// Calls an actor as this says.
+    pub(crate) async fn send(&self, actor: &str, call: Invocation) -> Result<Reply, Error> {
+        Ok(self.calls.call(&address(actor), None, call).await?)
     }
 }
 
 pub(crate) fn id(text: &str) -> Id {
     Id::parse(text).expect("an id")
+}
+
+/// An actor, by its key if that is what it is called.
+pub(crate) fn address(name: &str) -> Address {
+    match KeyKind::of_key(name) {
+        Some(KeyKind::Module) => Address::Actor(id(name)),
+        _ => Address::Named {
+            name: id(name),
+            through: None,
+        },
+    }
+}
+
+/// What runs on a host: an actor, or a provider of these contracts.
+pub(crate) fn local(name: &str, contracts: Option<&[&str]>) -> Local {
+    let contracts = contracts.map(|texts| texts.iter().map(|text| contract(text)).collect());
+    Local {
+        id: id(name),
+        key: None,
+        contracts,
+    }
+}
+
+pub(crate) fn contract(text: &str) -> Contract {
+    Contract::parse(text).expect("a contract")
+}
+
+/// A caller of another host, by its id.
+pub(crate) fn remote(name: &str) -> Origin {
+    Origin::Elsewhere(Remote {
+        id: id(name),
+        key: None,
+        through: None,
+    })
 }
 
 pub(crate) fn invocation(

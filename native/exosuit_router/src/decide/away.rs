@@ -120,6 +120,10 @@ impl Decision<'_> {
             Target::Actor(name) if self.is_provider(name) => Err(refusal::no_actor(name)),
             Target::Actor(name) => self.to_named(name),
             Target::Import { namespace, link } => self.by_import(names, identity, namespace, link),
+            // The links of this host decide which provider it is.
+            Target::Provider { contract, link, .. } => {
+                self.by_import(names, identity, contract.as_str(), link.as_str())
+            }
         }
     }
 

@@ -1,0 +1,206 @@
+//! All other hosts, as the router knows them: where it sends what has no target here, and who can
+//! call what has.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use exosuit_core::{Answer, Code, Deliver, Elsewhere, Id, Local, Outgoing};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::address::{Address, Served};
+use super::{Calls, Serving};
+use crate::Error;
+
+/// All other hosts. What is served is served until this is dropped.
+///
+/// [`Elsewhere::serve`] and [`Elsewhere::withdraw`] return at once, from any thread. What they ask
+/// for comes about in their order for each id, and also if there is no connection now.
+pub struct Hosts {
+    calls: Calls,
+    wanted: Arc<Wanted>,
+    ended: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// What is to be served. However often that changes, it is no larger than what there is.
+#[derive(Default)]
+struct Wanted {
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    locals: HashMap<Id, Local>,
+    changed: BTreeSet<Id>,
+    is_closed: bool,
+}
+
+/// What the keeper is to do next.
+enum Next {
+    /// To serve this, or not to serve it any more.
+    Change(Id, Option<Local>),
+    Wait,
+    Stop,
+}
+
+impl Hosts {
+    /// The other hosts that these calls reach. What comes from them goes to `target`. Called on
+    /// Tokio.
+    pub fn start(calls: Calls, target: Arc<dyn Deliver>) -> Self {
+        let hosts = Self {
+            calls,
+            wanted: Arc::default(),
+            ended: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        };
+        let keeper = Keeper {
+            calls: hosts.calls.clone(),
+            target,
+            served: HashMap::new(),
+            ended: hosts.ended.clone(),
+            tasks: hosts.tasks.clone(),
+        };
+        let keep = keeper.keep(Arc::clone(&hosts.wanted));
+        let keep = hosts.ended.clone().run_until_cancelled_owned(keep);
+        hosts.tasks.spawn(keep);
+        hosts
+    }
+
+    /// Takes no new calls, for good, and ends when those that run have ended, or the grace is over.
+    pub async fn stop(&self, grace: Duration) {
+        self.wanted.close();
+        self.tasks.close();
+        let _late = tokio::time::timeout(grace, self.tasks.wait()).await;
+        self.ended.cancel();
+    }
+}
+
+impl Drop for Hosts {
+    fn drop(&mut self) {
+        self.ended.cancel();
+    }
+}
+
+impl Elsewhere for Hosts {
+    fn deliver(&self, call: Outgoing) -> Answer {
+        let calls = self.calls.clone();
+        Box::pin(async move {
+            let to = Address::of(call.to, &call.invocation.payload);
+            // Of peers, which give no kind.
+            let kind = match to {
+                Address::Provider { .. } => Code::Provider,
+                Address::Actor(_) | Address::Named { .. } => Code::Guest,
+            };
+            let key = call.origin_key.as_ref();
+            calls.forward(&to, key, call.invocation, kind).await
+        })
+    }
+
+    fn serve(&self, local: Local) {
+        self.wanted.change(&local.id.clone(), Some(local));
+    }
+
+    fn withdraw(&self, id: &Id) {
+        self.wanted.change(id, None);
+    }
+}
+
+impl Wanted {
+    fn change(&self, id: &Id, local: Option<Local>) {
+        let mut state = self.state.lock();
+        if state.is_closed {
+            return;
+        }
+        match local {
+            Some(local) => state.locals.insert(id.clone(), local),
+            None => state.locals.remove(id),
+        };
+        state.changed.insert(id.clone());
+        self.changed.notify_one();
+    }
+
+    fn close(&self) {
+        let mut state = self.state.lock();
+        state.is_closed = true;
+        let ids: Vec<_> = state.locals.drain().map(|(id, _)| id).collect();
+        state.changed.extend(ids);
+        self.changed.notify_one();
+    }
+
+    fn next(&self) -> Next {
+        let mut state = self.state.lock();
+        match state.changed.pop_first() {
+            Some(id) => {
+                let local = state.locals.get(&id).cloned();
+                Next::Change(id, local)
+            }
+            None if state.is_closed => Next::Stop,
+            None => Next::Wait,
+        }
+    }
+}
+
+/// Brings about what is wanted, one after the other.
+struct Keeper {
+    calls: Calls,
+    target: Arc<dyn Deliver>,
+    served: HashMap<Id, (Local, Vec<Serving>)>,
+    ended: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Keeper {
+    async fn keep(mut self, wanted: Arc<Wanted>) {
+        loop {
+            match wanted.next() {
+                Next::Change(id, local) => self.turn(id, local).await,
+                Next::Wait => wanted.changed.notified().await,
+                Next::Stop => return,
+            }
+        }
+    }
+
+    async fn turn(&mut self, id: Id, local: Option<Local>) {
+        if self.served.get(&id).map(|(served, _)| served) == local.as_ref() {
+            return;
+        }
+        // First the new, then no more of the old, so that there is always somebody.
+        let begun = match local {
+            // That the connection is closed is the one error that there is, and no loss then.
+            Some(local) => self
+                .begin(&local)
+                .await
+                .ok()
+                .map(|serving| (local, serving)),
+            None => None,
+        };
+        let ended = match begun {
+            Some(begun) => self.served.insert(id, begun),
+            None => self.served.remove(&id),
+        };
+        for serving in ended.into_iter().flat_map(|(_, serving)| serving) {
+            self.end(serving);
+        }
+    }
+
+    async fn begin(&self, local: &Local) -> Result<Vec<Serving>, Error> {
+        let mut begun = Vec::new();
+        for served in Served::all(local) {
+            begun.push(self.calls.serve(served, Arc::clone(&self.target)).await?);
+        }
+        Ok(begun)
+    }
+
+    /// What runs goes on to its end: no call may take longer than that.
+    fn end(&self, serving: Serving) {
+        let longest = self.calls.0.options.longest_timeout;
+        let ended = self.ended.clone();
+        self.tasks
+            .spawn(ended.run_until_cancelled_owned(serving.stop(longest)));
+    }
+}
