@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use exosuit_claims::{KeyPair, PublicKey};
 use exosuit_core::{Code, Error, Id};
-use exosuit_lattice::{Bus, CallOptions, Calls, Connection, SharedState, State};
+use exosuit_lattice::{Bus, CallOptions, Calls, Connection, Hosts, SharedState, State};
 use rustler::{Atom, Encoder, Env, NifMap, Resource, ResourceArc, Term};
 
 use crate::host::Host;
@@ -92,6 +92,8 @@ impl Joined {
         notices::forward(&rpc, "rpc", observe);
         let calls = Calls::start(rpc.clone(), options).await?;
         notices::forward_refusals(&calls, observe);
+        let others = Hosts::start(calls.clone(), host.router().here());
+        host.router().set_elsewhere(Arc::new(others));
         Ok(Self {
             bus: Bus::start(control.clone()).await?,
             state: SharedState::new(&control, lattice, settings.domain),
