@@ -29,8 +29,8 @@ pub(crate) enum Route {
     Provider(Arc<Provider>, Arc<Link>),
     /// To a capability that needs no link.
     Builtin(Arc<dyn Capability>),
-    /// To another host.
-    Elsewhere(Departure),
+    /// To another host. Boxed, so that the others stay small.
+    Elsewhere(Box<Departure>),
 }
 
 /// How far a call may go.
@@ -88,8 +88,7 @@ impl<'a> Decision<'a> {
                 if let Some(builtin) = self.table.builtins.get(namespace) {
                     return Ok(Route::Builtin(Arc::clone(&builtin.capability)));
                 }
-                let route = self.to_any_named(namespace)?;
-                route.ok_or_else(|| refusal::no_capability(namespace))
+                self.to_named_or(namespace, || refusal::no_capability(namespace))
             }
         }
     }
@@ -127,7 +126,7 @@ impl<'a> Decision<'a> {
             return self.through(linked, identity);
         }
         // A contract has a colon and names of actors have none, so that no alias catches its calls.
-        self.to_any_named(namespace)?.ok_or_else(|| {
+        self.to_named_or(namespace, || {
             let caller = names.next().unwrap_or_default();
             refusal::missing_link(namespace, link, &whose(caller, identity, namespace))
         })
@@ -235,15 +234,14 @@ impl<'a> Decision<'a> {
     }
 
     fn to_named(&self, name: &str) -> Result<Route, Error> {
-        let route = self.to_any_named(name)?;
-        route.ok_or_else(|| refusal::unknown_actor(name))
+        self.to_named_or(name, || refusal::unknown_actor(name))
     }
 
-    /// To the actor that is called so, here or elsewhere, if that can be.
-    fn to_any_named(&self, name: &str) -> Result<Option<Route>, Error> {
+    /// To the actor that is called so, here or elsewhere; where there can be none, this is the error.
+    fn to_named_or(&self, name: &str, none: impl FnOnce() -> Error) -> Result<Route, Error> {
         match self.table.find(name) {
-            Some(entry) => self.to_actor(entry, name).map(Some),
-            None => Ok(self.named_away(name)),
+            Some(entry) => self.to_actor(entry, name),
+            None => self.named_away(name).ok_or_else(none),
         }
     }
 

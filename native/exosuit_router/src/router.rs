@@ -411,7 +411,7 @@ enum Destination {
     Actor(Arc<Running>, Option<Permit>),
     Provider(Arc<Provider>, Arc<Link>),
     Builtin(Arc<dyn Capability>),
-    Elsewhere(Departure),
+    Elsewhere(Box<Departure>),
 }
 
 impl Destination {

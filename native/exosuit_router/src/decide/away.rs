@@ -85,12 +85,13 @@ impl Decision<'_> {
         Some(self.depart(elsewhere, to))
     }
 
+    #[cold]
     fn depart(&self, elsewhere: &Arc<dyn Elsewhere>, to: Destination) -> Route {
-        Route::Elsewhere(Departure {
+        Route::Elsewhere(Box::new(Departure {
             elsewhere: Arc::clone(elsewhere),
             origin_key: self.origin_key(),
             to,
-        })
+        }))
     }
 
     fn origin_key(&self) -> Option<Id> {
