@@ -64,6 +64,9 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
+    /// What a call carries cannot be had: the body of a request breaks off.
+    #[error("{0}")]
+    Content(exosuit_core::Error),
     /// The token of an invocation does not hold.
     #[error("Anti-forgery check failed: {0}")]
     Forged(#[source] exosuit_claims::Error),
@@ -125,6 +128,7 @@ impl Error {
             Self::Deadline(_) => "deadline",
             Self::TooLarge { .. } => "too_large",
             Self::Malformed { .. } => "malformed",
+            Self::Content(_) => "content",
             Self::Forged(_) => "forged",
             Self::Misdirected { .. } => "misdirected",
             Self::Stale(_) => "stale",
@@ -167,6 +171,7 @@ impl Error {
             }
             Self::Deadline(_) => Code::Deadline,
             Self::Overloaded => Code::Overloaded,
+            Self::Content(error) => error.code,
             Self::Remote { code, .. } => code.unwrap_or(Code::Provider),
             Self::Store { .. } => Code::Io,
             Self::Contended(_) => Code::Conflict,

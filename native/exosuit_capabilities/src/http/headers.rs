@@ -1,33 +1,9 @@
-//! What one end of a connection says to the other alone, and what a response may say at all.
+//! What a message says of its length, and what a response may say at all.
 
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, StatusCode};
 
-/// Takes away what is said from hop to hop, which is for the ends of each connection to say.
-/// `trailer` stays: it announces what is part of the message.
-pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
-    let always = [
-        header::CONNECTION,
-        header::PROXY_AUTHENTICATE,
-        header::PROXY_AUTHORIZATION,
-        header::TE,
-        header::TRANSFER_ENCODING,
-        header::UPGRADE,
-        HeaderName::from_static("http2-settings"),
-        HeaderName::from_static("keep-alive"),
-        HeaderName::from_static("proxy-connection"),
-    ];
-    for name in named.iter().chain(&always) {
-        headers.remove(name);
-    }
-}
+pub(crate) use exosuit_core::strip_hop_by_hop;
 
 /// Takes away the length that a message claims, and gives it if it is a number, once.
 pub(crate) fn take_length(headers: &mut HeaderMap) -> Option<u64> {
@@ -58,6 +34,8 @@ pub(crate) fn is_bodiless(method: &Method, status: StatusCode) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderName;
+
     use super::*;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
@@ -72,20 +50,6 @@ mod tests {
             headers.append(name, value);
         }
         headers
-    }
-
-    #[test]
-    fn what_is_named_by_connection_goes_as_well() {
-        let mut found = headers(&[
-            ("connection", "close, X-Hop"),
-            ("connection", "x-other"),
-            ("x-hop", "1"),
-            ("x-other", "1"),
-            ("te", "trailers"),
-            ("x-kept", "1"),
-        ]);
-        strip_hop_by_hop(&mut found);
-        assert_eq!(found, headers(&[("x-kept", "1")]));
     }
 
     #[test]

@@ -5,19 +5,20 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::CallOptions;
+use super::memory::{Memory, Room};
 use crate::Error;
 
 /// The places of calls. What has no place is refused at once: nothing waits outside.
 pub(super) struct Admission {
     running: Arc<Semaphore>,
     present: Arc<Semaphore>,
-    memory: Arc<Semaphore>,
+    memory: Memory,
 }
 
 /// A call that runs or waits, with the memory of its message.
 pub(super) struct Entry {
     _present: OwnedSemaphorePermit,
-    _memory: OwnedSemaphorePermit,
+    _memory: Room,
     running: Arc<Semaphore>,
 }
 
@@ -28,7 +29,7 @@ impl Admission {
         Self {
             running: semaphore(options.concurrency),
             present: semaphore(options.concurrency.saturating_add(options.queue)),
-            memory: semaphore(options.memory as usize),
+            memory: Memory::new(options.memory),
         }
     }
 
@@ -39,17 +40,14 @@ impl Admission {
             .map_err(|_| Error::Overloaded)?;
         Ok(Entry {
             _present: present,
-            _memory: self.reserve(bytes)?,
+            _memory: self.memory.reserve(bytes)?,
             running: Arc::clone(&self.running),
         })
     }
 
-    /// Room for so many bytes more.
-    pub(super) fn reserve(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Error> {
-        let bytes = u32::try_from(bytes).map_err(|_| Error::Overloaded)?;
-        Arc::clone(&self.memory)
-            .try_acquire_many_owned(bytes)
-            .map_err(|_| Error::Overloaded)
+    /// What payloads may take beside their messages.
+    pub(super) fn memory(&self) -> &Memory {
+        &self.memory
     }
 }
 

@@ -15,6 +15,7 @@ mod content;
 mod guard;
 mod headers;
 mod hosts;
+mod memory;
 mod options;
 mod reader;
 mod remote;
@@ -30,7 +31,7 @@ use async_nats::Message;
 use bytes::Bytes;
 use exosuit_claims::invocation::{Call, sign};
 use exosuit_claims::unix_now;
-use exosuit_core::{Capability, Code, Context, Contract, Deliver, Id, Origin, Reply};
+use exosuit_core::{Capability, Code, Context, Contract, Deliver, Id, Origin, Payload, Reply};
 use tokio::sync::broadcast;
 
 pub use address::{Address, Served};
@@ -45,7 +46,9 @@ use crate::replies::Replies;
 use crate::{Connection, Error, new_id};
 use admission::Admission;
 use chunks::Chunks;
+use content::Terms;
 use guard::Guard;
+use memory::Memory;
 use remote::RemoteProvider;
 use tally::Tally;
 
@@ -66,6 +69,8 @@ struct Shared {
     chunks: Chunks,
     guard: Guard,
     admission: Admission,
+    /// What is sent and had to be gathered first.
+    outgoing: Memory,
     tally: Tally,
 }
 
@@ -79,6 +84,7 @@ impl Calls {
             chunks: Chunks::new(connection.clone(), options.lattice.as_str(), domain),
             guard: Guard::new(options.trusted(), options.freshness, unix_now()),
             admission: Admission::new(&options),
+            outgoing: Memory::new(options.memory),
             tally: Tally::new(),
             connection,
             options,
@@ -156,7 +162,6 @@ impl Shared {
         payload: Bytes,
     ) -> Result<Invocation, Error> {
         let length = payload.len() as u64;
-        self.refuse_too_large(length)?;
         let id = new_id().to_string();
         let (origin, origin_id) = address::of_origin(origin, key, &self.options.host)?;
         let target = to.entity();
@@ -182,17 +187,37 @@ impl Shared {
         &self,
         to: &Address,
         key: Option<&Id>,
-        call: exosuit_core::Invocation,
+        mut call: exosuit_core::Invocation,
     ) -> Result<Reply, Error> {
+        // It lasts until the answer is there, with its whole body.
+        let _lease = match &mut call.payload {
+            Payload::Http(exchange) => Some(std::mem::take(&mut exchange.lease)),
+            _ => None,
+        };
         let form = to.form();
-        let payload = form.payload(call.payload)?;
-        let signed = self.prepare(to, (&call.origin, key), call.operation, payload)?;
+        let is_request = matches!(call.payload, Payload::Http(_));
+        let terms = self.terms(&self.outgoing);
+        let payload = match form.payload(call.payload, terms).await {
+            Err(Error::TooLarge { .. }) if is_request => {
+                return Ok(Reply::Http(Box::new(content::too_large())));
+            }
+            payload => payload?,
+        };
+        let bytes = payload.bytes.clone();
+        let signed = self.prepare(to, (&call.origin, key), call.operation, bytes)?;
         let answer = self.ask(to, signed, call.context).await;
         let answer = answer.map_err(|error| match error {
             Error::NoResponders(_) => Error::NoResponders(to.name().to_string()),
             error => error,
         });
-        form.read_reply(answer?)
+        form.read_reply(&answer?)
+    }
+
+    fn terms<'a>(&self, memory: &'a Memory) -> Terms<'a> {
+        Terms {
+            largest: self.options.largest_payload,
+            memory,
+        }
     }
 
     async fn ask(

@@ -71,27 +71,47 @@ impl<'a> Reader<'a> {
             Marker::Bin8 | Marker::Str8 => self.length(1)?,
             Marker::Bin16 | Marker::Str16 => self.length(2)?,
             Marker::Bin32 | Marker::Str32 => self.length(4)?,
-            Marker::FixArray(length) => return self.numbers(usize::from(length)),
-            Marker::Array16 => {
-                let length = self.length(2)?;
-                return self.numbers(length);
-            }
-            Marker::Array32 => {
-                let length = self.length(4)?;
-                return self.numbers(length);
-            }
-            other => return Err(unexpected("bytes", other)),
+            other => match self.items(other)? {
+                Some(items) => return self.numbers(items),
+                None => return Err(unexpected("bytes", other)),
+            },
         };
+        self.part(length)
+    }
+
+    /// The bytes that follow, as a part of the message.
+    pub(super) fn part(&mut self, length: usize) -> Result<Bytes, Wrong> {
         let begin = self.at;
         self.take(length)?;
         Ok(self.message.slice(begin..self.at))
     }
 
-    /// Passes over a value of any kind, however deeply nested.
-    pub(super) fn skip(&mut self) -> Result<(), Wrong> {
-        let mut values = 1usize;
+    /// How many items a list has.
+    pub(super) fn list(&mut self) -> Result<usize, Wrong> {
+        let marker = self.marker()?;
+        self.items(marker)?
+            .ok_or_else(|| unexpected("a list", marker))
+    }
+
+    /// How many items a list has that begins so, if it is one.
+    pub(super) fn items(&mut self, marker: Marker) -> Result<Option<usize>, Wrong> {
+        let items = match marker {
+            Marker::FixArray(items) => usize::from(items),
+            Marker::Array16 => self.length(2)?,
+            Marker::Array32 => self.length(4)?,
+            _ => return Ok(None),
+        };
+        self.at_least(items)?;
+        Ok(Some(items))
+    }
+
+    /// Passes over a value of any kind, however deeply nested, and tells how many there are in it,
+    /// itself among them.
+    pub(super) fn skip(&mut self) -> Result<usize, Wrong> {
+        let (mut values, mut passed) = (1usize, 0usize);
         while values > 0 {
             values -= 1;
+            passed += 1;
             let marker = self.marker()?;
             let (bytes, nested) = self.extent(marker)?;
             self.take(bytes)?;
@@ -99,7 +119,7 @@ impl<'a> Reader<'a> {
             values = values.saturating_add(nested);
             self.at_least(values)?;
         }
-        Ok(())
+        Ok(passed)
     }
 
     /// Checks that nothing is left.
@@ -142,7 +162,6 @@ impl<'a> Reader<'a> {
     }
 
     fn numbers(&mut self, length: usize) -> Result<Bytes, Wrong> {
-        self.at_least(length)?;
         let numbers = (0..length).map(|_| self.number().map(u8::try_from));
         let bytes: Result<Result<Vec<u8>, _>, Wrong> = numbers.collect();
         bytes?
@@ -150,7 +169,8 @@ impl<'a> Reader<'a> {
             .map_err(|_| "a list of bytes has larger numbers in it".to_owned())
     }
 
-    fn number(&mut self) -> Result<u64, Wrong> {
+    /// A number that is not negative.
+    pub(super) fn number(&mut self) -> Result<u64, Wrong> {
         let marker = self.marker()?;
         let (bytes, is_signed) = match marker {
             Marker::FixPos(number) => return Ok(u64::from(number)),
@@ -182,23 +202,23 @@ impl<'a> Reader<'a> {
         is_nil
     }
 
-    fn marker(&mut self) -> Result<Marker, Wrong> {
+    pub(super) fn marker(&mut self) -> Result<Marker, Wrong> {
         Ok(Marker::from_u8(self.take(1)?[0]))
     }
 
-    fn length(&mut self, bytes: usize) -> Result<usize, Wrong> {
+    pub(super) fn length(&mut self, bytes: usize) -> Result<usize, Wrong> {
         let length = self.unsigned(bytes)?;
         usize::try_from(length).map_err(|_| cut())
     }
 
-    fn unsigned(&mut self, bytes: usize) -> Result<u64, Wrong> {
+    pub(super) fn unsigned(&mut self, bytes: usize) -> Result<u64, Wrong> {
         let bytes = self.take(bytes)?;
         Ok(bytes
             .iter()
             .fold(0, |number, byte| number << 8 | u64::from(*byte)))
     }
 
-    fn take(&mut self, length: usize) -> Result<&'a [u8], Wrong> {
+    pub(super) fn take(&mut self, length: usize) -> Result<&'a [u8], Wrong> {
         self.at_least(length)?;
         let begin = self.at;
         self.at += length;
@@ -222,6 +242,6 @@ fn cut() -> Wrong {
     "it ends too early".to_owned()
 }
 
-fn unexpected(expected: &str, found: Marker) -> Wrong {
+pub(super) fn unexpected(expected: &str, found: Marker) -> Wrong {
     format!("expected {expected}, got {found:?}")
 }

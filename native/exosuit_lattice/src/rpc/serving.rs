@@ -8,13 +8,13 @@ use bytes::Bytes;
 use exosuit_claims::unix_now;
 use exosuit_core::{Context, Deliver, Target, bounded};
 use futures_util::{FutureExt, StreamExt};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::address::{Served, origin_of};
 use super::admission::Entry;
 use super::guard::Genuine;
+use super::memory::Held;
 use super::wire::{Invocation, Response};
 use super::{Shared, headers};
 use crate::Error;
@@ -56,12 +56,6 @@ struct Service {
     target: Arc<dyn Deliver>,
     client: Client,
     ended: CancellationToken,
-}
-
-/// The payload of a call, with the room that it takes beside its message.
-struct Arriving {
-    bytes: Bytes,
-    _room: Option<OwnedSemaphorePermit>,
 }
 
 /// Begins to serve.
@@ -189,7 +183,7 @@ impl Service {
             let turn = entry.turn().await;
             let answer = self.deliver(call, target, &genuine, context).await?;
             drop(turn);
-            self.succeeded(&call.id, answer).await
+            self.succeeded(&call.id, answer.bytes.clone()).await
         };
         let answer = bounded(answer, context.deadline, Some(&self.ended));
         headers::trace(given).scope(answer).await
@@ -201,49 +195,46 @@ impl Service {
         target: Target,
         genuine: &Genuine<'_>,
         context: Context,
-    ) -> Result<Bytes, exosuit_core::Error> {
+    ) -> Result<Held, exosuit_core::Error> {
         let payload = self
             .payload(call)
             .await
             .map_err(|error| self.refused(error))?;
         let taken = self.shared.guard.take(genuine, &payload.bytes, unix_now());
         taken.map_err(|error| self.refused(error))?;
+        let (form, memory) = (self.served.form(), self.shared.admission.memory());
         let read = || {
-            Ok(exosuit_core::Invocation {
-                origin: origin_of(&call.origin, genuine.origin_id())?,
+            let origin = origin_of(&call.origin, genuine.origin_id())?;
+            let (payload, held) = form.read_payload(payload, memory)?;
+            let invocation = exosuit_core::Invocation {
+                origin,
                 target,
                 operation: call.operation.clone(),
-                payload: self.served.form().read_payload(payload.bytes)?,
+                payload,
                 context,
-            })
+            };
+            Ok((invocation, held))
         };
-        let invocation = read().map_err(|error| self.refused(error))?;
+        let (invocation, _held) = read().map_err(|error| self.refused(error))?;
         let reply = self.target.deliver(invocation).await?;
-        Ok(self.served.form().reply(reply)?)
+        Ok(form.reply(reply, self.shared.terms(memory)).await?)
     }
 
-    async fn payload(&self, call: &Invocation) -> Result<Arriving, Error> {
+    async fn payload(&self, call: &Invocation) -> Result<Held, Error> {
         let shared = &self.shared;
         let length = call.content_length.unwrap_or_default();
         if length <= call.payload.len() as u64 {
-            return Ok(Arriving {
-                bytes: call.payload.clone(),
-                _room: None,
-            });
+            return Ok(call.payload.clone().into());
         }
         shared.refuse_too_large(length)?;
-        let room = shared
-            .admission
-            .reserve(usize::try_from(length).unwrap_or(usize::MAX))?;
-        Ok(Arriving {
-            bytes: Box::pin(shared.chunks.take(&call.id, length)).await?,
-            _room: Some(room),
-        })
+        let size = usize::try_from(length).unwrap_or(usize::MAX);
+        let room = shared.admission.memory().reserve(size)?;
+        let bytes = Box::pin(shared.chunks.take(&call.id, length)).await?;
+        Ok(Held::from(bytes).and(room))
     }
 
     async fn succeeded(&self, id: &str, payload: Bytes) -> Result<Response, exosuit_core::Error> {
         let length = payload.len() as u64;
-        self.shared.refuse_too_large(length)?;
         let mut response = Response {
             payload,
             invocation_id: id.to_owned(),

@@ -1,0 +1,169 @@
+//! What calls carry, as bytes on the wire.
+//!
+//! The peers know bytes and nothing else. On Exosuit's own subject a first byte says what follows,
+//! and is signed with it: bytes, typed values (`values`) or an HTTP message with its body (`web`).
+
+mod values;
+mod web;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use exosuit_core::{Payload, Reply};
+
+use super::memory::{Held, Memory};
+use crate::Error;
+
+/// How the payloads of a subject are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// As they are: bytes and nothing else.
+    Plain,
+    /// A byte that says what follows, and then that.
+    Tagged,
+}
+
+/// What follows the tag.
+const BYTES: u8 = 0;
+const VALUES: u8 = 1;
+const HTTP: u8 = 2;
+
+/// What a payload may be and take.
+#[derive(Clone, Copy)]
+pub(super) struct Terms<'a> {
+    /// How many bytes it may have on the wire.
+    pub(super) largest: u32,
+    /// Where the room for what is gathered or unpacked comes from.
+    pub(super) memory: &'a Memory,
+}
+
+impl Form {
+    /// Writes the payload of a call; of a request, once its body has come to its end.
+    pub(super) async fn payload(self, payload: Payload, terms: Terms<'_>) -> Result<Held, Error> {
+        let held = match (self, payload) {
+            (_, Payload::Bytes(bytes)) => self.bytes(bytes).into(),
+            (Self::Tagged, Payload::Values(values)) => {
+                let written = values::write(VALUES, values.iter());
+                written
+                    .map_err(|why| Error::malformed("arguments", why))?
+                    .into()
+            }
+            (Self::Tagged, Payload::Http(exchange)) => {
+                Box::pin(web::request(HTTP, exchange.request, terms)).await?
+            }
+            (Self::Plain, other) => other.into_bytes().map(Held::from).map_err(Error::Content)?,
+        };
+        terms.check(held)
+    }
+
+    /// Reads the payload of a call.
+    pub(super) fn read_payload(
+        self,
+        held: Held,
+        memory: &Memory,
+    ) -> Result<(Payload, Held), Error> {
+        let (tag, bytes) = self.split(&held.bytes)?;
+        match tag {
+            BYTES => Ok((Payload::Bytes(bytes), held)),
+            VALUES => {
+                let count =
+                    values::count(&bytes).map_err(|why| Error::malformed("arguments", why))?;
+                let held = held.and(memory.reserve(count.saturating_mul(values::SIZE))?);
+                let values =
+                    values::read(&bytes).map_err(|why| Error::malformed("arguments", why))?;
+                Ok((Payload::Values(values), held))
+            }
+            HTTP => {
+                let exchange = web::read_request(&bytes);
+                let exchange = exchange.map_err(|why| Error::malformed("HTTP request", why))?;
+                Ok((Payload::Http(Box::new(exchange)), held))
+            }
+            tag => Err(unknown(tag)),
+        }
+    }
+
+    /// Writes the answer to a call; a response, once its body has come to its end.
+    pub(super) async fn reply(self, reply: Reply, terms: Terms<'_>) -> Result<Held, Error> {
+        let held = match (self, reply) {
+            (_, Reply::Bytes(bytes)) => self.bytes(bytes).into(),
+            (Self::Tagged, Reply::Value(value)) => {
+                let written = values::write(VALUES, std::iter::once(&value));
+                written
+                    .map_err(|why| Error::malformed("answer", why))?
+                    .into()
+            }
+            (Self::Tagged, Reply::Http(response)) => {
+                Box::pin(web::response(HTTP, *response, terms)).await?
+            }
+            (Self::Plain, other) => other.into_bytes().map(Held::from).map_err(Error::Content)?,
+        };
+        terms.check(held)
+    }
+
+    /// Reads the answer to a call.
+    pub(super) fn read_reply(self, bytes: &Bytes) -> Result<Reply, Error> {
+        let (tag, bytes) = self.split(bytes)?;
+        match tag {
+            BYTES => Ok(Reply::Bytes(bytes)),
+            VALUES => {
+                let values = values::read(&bytes).map_err(|why| Error::malformed("answer", why))?;
+                match <[_; 1]>::try_from(values) {
+                    Ok([value]) => Ok(Reply::Value(value)),
+                    Err(values) => {
+                        let why = format!("it has {} values, expected 1", values.len());
+                        Err(Error::malformed("answer", why))
+                    }
+                }
+            }
+            HTTP => {
+                let response = web::read_response(&bytes);
+                let response = response.map_err(|why| Error::malformed("HTTP response", why))?;
+                Ok(Reply::Http(Box::new(response)))
+            }
+            tag => Err(unknown(tag)),
+        }
+    }
+
+    fn bytes(self, bytes: Bytes) -> Bytes {
+        if self == Self::Plain {
+            return bytes;
+        }
+        let mut out = BytesMut::with_capacity(1 + bytes.len());
+        out.put_u8(BYTES);
+        out.put(bytes);
+        out.freeze()
+    }
+
+    fn split(self, bytes: &Bytes) -> Result<(u8, Bytes), Error> {
+        if self == Self::Plain {
+            return Ok((BYTES, bytes.clone()));
+        }
+        let tag = bytes.first().copied();
+        let tag = tag.ok_or_else(|| Error::malformed("payload", "it has no tag"))?;
+        Ok((tag, bytes.slice(1..)))
+    }
+}
+
+impl Terms<'_> {
+    fn check(&self, held: Held) -> Result<Held, Error> {
+        self.fits(held.bytes.len())?;
+        Ok(held)
+    }
+
+    fn fits(&self, size: usize) -> Result<(), Error> {
+        let (size, limit) = (size as u64, u64::from(self.largest));
+        if size <= limit {
+            return Ok(());
+        }
+        let what = "payload";
+        Err(Error::TooLarge { what, size, limit })
+    }
+}
+
+/// The answer to a request whose body is too large to be sent to another host.
+pub(super) use web::too_large;
+
+fn unknown(tag: u8) -> Error {
+    Error::malformed("payload", format!("its tag is {tag}, expected 0, 1 or 2"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,234 @@
+//! Typed values on the wire.
+//!
+//! The value encoding of the component model has no types in it: a reader must know them, and neither
+//! the lattice nor a caller in Elixir does. A [`Value`] tells as much of its type as is needed to
+//! check it against one, and so does `MessagePack`:
+//!
+//! | value | written as |
+//! |---|---|
+//! | nothing | nil |
+//! | a bool | true, false |
+//! | an integer | an integer; past 64 bits, extension 0 of 16 bytes, the highest first |
+//! | a string or bytes | binary |
+//! | a list | an array |
+//! | a tuple or record | a map of one entry: 0, and an array of the fields |
+//! | a result that is good, or bad | a map of one entry: 1, or 2, and an array of the value, if it has one |
+//!
+//! The whole is an array: of the arguments in order, or of the one result.
+
+use bytes::Bytes;
+use exosuit_core::Value;
+use rmp::{Marker, encode};
+
+use crate::rpc::reader::{Reader, Wrong, unexpected};
+
+/// How deeply a value may be nested, and how many values a call may have, lists and what is in them:
+/// what a caller in Elixir may send.
+const MAX_DEPTH: usize = 64;
+const MAX_VALUES: usize = 1 << 18;
+
+/// What a value takes, unpacked.
+pub(super) const SIZE: usize = size_of::<Value>();
+
+/// The type of the extension for large integers.
+const LARGE: i8 = 0;
+
+/// The entries of maps.
+const TUPLE: u8 = 0;
+const OK: u8 = 1;
+const ERROR: u8 = 2;
+
+const MEMORY: &str = "memory takes what is written";
+
+/// Writes values after a tag.
+pub(super) fn write<'a>(
+    tag: u8,
+    values: impl ExactSizeIterator<Item = &'a Value>,
+) -> Result<Bytes, Wrong> {
+    let mut writer = Writer {
+        out: vec![tag],
+        left: MAX_VALUES,
+    };
+    writer.each(values, MAX_DEPTH)?;
+    Ok(writer.out.into())
+}
+
+/// How many values there are in a message, with the lists and what is in them.
+pub(super) fn count(message: &Bytes) -> Result<usize, Wrong> {
+    Reader::new(message).skip()
+}
+
+/// Reads values that fill a message.
+pub(super) fn read(message: &Bytes) -> Result<Vec<Value>, Wrong> {
+    let mut unpacker = Unpacker {
+        reader: Reader::new(message),
+        left: MAX_VALUES,
+    };
+    let items = unpacker.reader.list()?;
+    let values = unpacker.each(items, MAX_DEPTH)?;
+    unpacker.reader.end()?;
+    Ok(values)
+}
+
+struct Writer {
+    out: Vec<u8>,
+    /// How many values may follow.
+    left: usize,
+}
+
+impl Writer {
+    fn each<'a>(
+        &mut self,
+        values: impl ExactSizeIterator<Item = &'a Value>,
+        depth: usize,
+    ) -> Result<(), Wrong> {
+        self.left = self.left.checked_sub(values.len()).ok_or_else(too_many)?;
+        let items = u32::try_from(values.len()).map_err(|_| too_many())?;
+        encode::write_array_len(&mut self.out, items).expect(MEMORY);
+        for value in values {
+            self.value(value, depth)?;
+        }
+        Ok(())
+    }
+
+    fn value(&mut self, value: &Value, depth: usize) -> Result<(), Wrong> {
+        let depth = depth.checked_sub(1).ok_or_else(too_deep)?;
+        match value {
+            Value::Nil => encode::write_nil(&mut self.out).expect(MEMORY),
+            Value::Bool(truth) => encode::write_bool(&mut self.out, *truth).expect(MEMORY),
+            Value::Integer(number) => self.integer(*number),
+            Value::Binary(bytes) => {
+                let length = u32::try_from(bytes.len()).map_err(|_| "it is too long".to_owned())?;
+                encode::write_bin_len(&mut self.out, length).expect(MEMORY);
+                self.out.extend_from_slice(bytes);
+            }
+            Value::List(items) => self.each(items.iter(), depth)?,
+            Value::Tuple(fields) => {
+                self.entry(TUPLE);
+                self.each(fields.iter(), depth)?;
+            }
+            Value::Ok(inner) => {
+                self.entry(OK);
+                self.each(inner.as_deref().as_slice().iter().copied(), depth)?;
+            }
+            Value::Error(inner) => {
+                self.entry(ERROR);
+                self.each(inner.as_deref().as_slice().iter().copied(), depth)?;
+            }
+            other => return Err(format!("{other:?} cannot be sent to another host")),
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, kind: u8) {
+        encode::write_map_len(&mut self.out, 1).expect(MEMORY);
+        self.out.push(kind);
+    }
+
+    fn integer(&mut self, number: i128) {
+        let out = &mut self.out;
+        if let Ok(number) = i64::try_from(number) {
+            encode::write_sint(out, number).expect(MEMORY);
+        } else if let Ok(number) = u64::try_from(number) {
+            encode::write_uint(out, number).expect(MEMORY);
+        } else {
+            encode::write_ext_meta(out, 16, LARGE).expect(MEMORY);
+            out.extend_from_slice(&number.to_be_bytes());
+        }
+    }
+}
+
+struct Unpacker<'a> {
+    reader: Reader<'a>,
+    /// How many values may follow.
+    left: usize,
+}
+
+impl Unpacker<'_> {
+    fn each(&mut self, items: usize, depth: usize) -> Result<Vec<Value>, Wrong> {
+        self.left = self.left.checked_sub(items).ok_or_else(too_many)?;
+        // As long as the message at most: the reader has seen to it.
+        let mut values = Vec::with_capacity(items);
+        for _ in 0..items {
+            values.push(self.value(depth)?);
+        }
+        Ok(values)
+    }
+
+    fn value(&mut self, depth: usize) -> Result<Value, Wrong> {
+        let depth = depth.checked_sub(1).ok_or_else(too_deep)?;
+        let marker = self.reader.marker()?;
+        let length = match marker {
+            Marker::Null => return Ok(Value::Nil),
+            Marker::True => return Ok(Value::Bool(true)),
+            Marker::False => return Ok(Value::Bool(false)),
+            Marker::FixMap(1) => return self.case(depth),
+            Marker::Bin8 => self.reader.length(1)?,
+            Marker::Bin16 => self.reader.length(2)?,
+            Marker::Bin32 => self.reader.length(4)?,
+            other => match self.reader.items(other)? {
+                Some(items) => return self.each(items, depth).map(Value::List),
+                None => return self.integer(other).map(Value::Integer),
+            },
+        };
+        self.reader.part(length).map(Value::Binary)
+    }
+
+    fn case(&mut self, depth: usize) -> Result<Value, Wrong> {
+        let kind = self.reader.take(1)?[0];
+        let items = self.reader.list()?;
+        match (kind, items) {
+            (TUPLE, fields) => self.each(fields, depth).map(Value::Tuple),
+            (OK, 0 | 1) => self.inner(items, depth).map(Value::Ok),
+            (ERROR, 0 | 1) => self.inner(items, depth).map(Value::Error),
+            _ => Err(format!("a map of {kind} to {items} values is none")),
+        }
+    }
+
+    fn inner(&mut self, items: usize, depth: usize) -> Result<Option<Box<Value>>, Wrong> {
+        let value = self.each(items, depth)?.pop();
+        Ok(value.map(Box::new))
+    }
+
+    fn integer(&mut self, marker: Marker) -> Result<i128, Wrong> {
+        let (bytes, is_signed) = match marker {
+            Marker::FixPos(number) => return Ok(number.into()),
+            Marker::FixNeg(number) => return Ok(number.into()),
+            Marker::U8 => (1, false),
+            Marker::U16 => (2, false),
+            Marker::U32 => (4, false),
+            Marker::U64 => (8, false),
+            Marker::I8 => (1, true),
+            Marker::I16 => (2, true),
+            Marker::I32 => (4, true),
+            Marker::I64 => (8, true),
+            Marker::FixExt16 => return self.large(),
+            other => return Err(unexpected("a value", other)),
+        };
+        let number = i128::from(self.reader.unsigned(bytes)?);
+        let bits = bytes * 8;
+        let is_negative = is_signed && number >> (bits - 1) != 0;
+        Ok(if is_negative {
+            number - (1 << bits)
+        } else {
+            number
+        })
+    }
+
+    fn large(&mut self) -> Result<i128, Wrong> {
+        let (kind, bytes) = (self.reader.take(1)?[0], self.reader.take(16)?);
+        let bytes = bytes.first_chunk().copied().unwrap_or_default();
+        if kind.cast_signed() == LARGE {
+            return Ok(i128::from_be_bytes(bytes));
+        }
+        Err(format!("extension {kind} is none"))
+    }
+}
+
+fn too_deep() -> Wrong {
+    format!("values may be nested {MAX_DEPTH} deep")
+}
+
+fn too_many() -> Wrong {
+    format!("a call may have {MAX_VALUES} values, lists and what is in them")
+}

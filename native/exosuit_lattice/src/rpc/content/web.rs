@@ -1,0 +1,162 @@
+//! HTTP messages on the wire, each with its whole body, in `MessagePack`.
+//!
+//! A request is an array of method, URI, headers and body, a response one of status, headers and body;
+//! headers are an array of names and values in turn. What is said from hop to hop stays behind, and so
+//! do trailers.
+
+use bytes::{Bytes, BytesMut};
+use exosuit_core::{Body, Exchange, strip_hop_by_hop};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header,
+};
+use http_body_util::{BodyExt, Empty, Full};
+use rmp::encode;
+
+use super::Terms;
+use crate::Error;
+use crate::rpc::memory::Held;
+use crate::rpc::reader::{Reader, Wrong};
+
+/// How many headers a message may have: ten times what the HTTP server takes.
+const MAX_HEADERS: usize = 1_024;
+
+const MEMORY: &str = "memory takes what is written";
+
+/// Writes a request after a tag.
+pub(super) async fn request(
+    tag: u8,
+    request: Request<Body>,
+    terms: Terms<'_>,
+) -> Result<Held, Error> {
+    let (head, body) = request.into_parts();
+    let mut out = vec![tag];
+    encode::write_array_len(&mut out, 4).expect(MEMORY);
+    encode::write_str(&mut out, head.method.as_str()).expect(MEMORY);
+    encode::write_str(&mut out, &head.uri.to_string()).expect(MEMORY);
+    rest("HTTP request", out, head.headers, body, terms).await
+}
+
+/// Writes a response after a tag.
+pub(super) async fn response(
+    tag: u8,
+    response: Response<Body>,
+    terms: Terms<'_>,
+) -> Result<Held, Error> {
+    let (head, body) = response.into_parts();
+    let mut out = vec![tag];
+    encode::write_array_len(&mut out, 3).expect(MEMORY);
+    encode::write_uint(&mut out, head.status.as_u16().into()).expect(MEMORY);
+    rest("HTTP response", out, head.headers, body, terms).await
+}
+
+/// Reads a request.
+pub(super) fn read_request(message: &Bytes) -> Result<Exchange, Wrong> {
+    let mut reader = Reader::new(message);
+    parts(&mut reader, 4)?;
+    let method = Method::from_bytes(reader.text()?.as_bytes());
+    let uri = reader.text()?.parse::<Uri>();
+    let mut request = Request::new(());
+    *request.method_mut() = method.map_err(|_| "its method is none".to_owned())?;
+    *request.uri_mut() = uri.map_err(|_| "its URI is none".to_owned())?;
+    *request.headers_mut() = read_headers(&mut reader)?;
+    let body = read_body(&mut reader)?;
+    Ok(Exchange::new(request.map(|()| body)))
+}
+
+/// Reads a response.
+pub(super) fn read_response(message: &Bytes) -> Result<Response<Body>, Wrong> {
+    let mut reader = Reader::new(message);
+    parts(&mut reader, 3)?;
+    let status = u16::try_from(reader.number()?).ok();
+    let status = status.and_then(|status| StatusCode::from_u16(status).ok());
+    let mut response = Response::new(());
+    *response.status_mut() = status.ok_or("its status is none")?;
+    *response.headers_mut() = read_headers(&mut reader)?;
+    let body = read_body(&mut reader)?;
+    Ok(response.map(|()| body))
+}
+
+/// The response to a request that is too large.
+pub(in crate::rpc) fn too_large() -> Response<Body> {
+    let body = Empty::new().map_err(|never| match never {}).boxed();
+    let mut response = Response::new(body);
+    *response.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
+    response
+}
+
+async fn rest(
+    what: &'static str,
+    mut out: Vec<u8>,
+    mut headers: HeaderMap,
+    body: Body,
+    terms: Terms<'_>,
+) -> Result<Held, Error> {
+    strip_hop_by_hop(&mut headers);
+    // It announces what stays behind.
+    headers.remove(header::TRAILER);
+    if headers.len() > MAX_HEADERS {
+        return Err(Error::malformed(what, too_many()));
+    }
+    // Within the limit and u32 by that.
+    let items = u32::try_from(headers.len() * 2).unwrap_or_default();
+    encode::write_array_len(&mut out, items).expect(MEMORY);
+    for (name, value) in &headers {
+        encode::write_str(&mut out, name.as_str()).expect(MEMORY);
+        encode::write_bin(&mut out, value.as_bytes()).expect(MEMORY);
+    }
+    let gathered = gather(body, terms).await?;
+    encode::write_bin(&mut out, &gathered.bytes).expect(MEMORY);
+    Ok(gathered.with(out.into()))
+}
+
+/// A body to its end, or until it is too large.
+async fn gather(mut body: Body, terms: Terms<'_>) -> Result<Held, Error> {
+    let mut gathered = Held::default();
+    let mut bytes = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(Error::Content)?.into_data() else {
+            continue;
+        };
+        terms.fits(bytes.len() + data.len())?;
+        gathered = gathered.and(terms.memory.reserve(data.len())?);
+        bytes.extend_from_slice(&data);
+    }
+    Ok(gathered.with(bytes.freeze()))
+}
+
+fn parts(reader: &mut Reader, expected: usize) -> Result<(), Wrong> {
+    match reader.list()? {
+        parts if parts == expected => Ok(()),
+        parts => Err(format!("it has {parts} parts, expected {expected}")),
+    }
+}
+
+fn read_headers(reader: &mut Reader) -> Result<HeaderMap, Wrong> {
+    let items = reader.list()?;
+    if items > MAX_HEADERS * 2 {
+        return Err(too_many());
+    }
+    if items % 2 != 0 {
+        return Err("a header has no value".to_owned());
+    }
+    let mut headers = HeaderMap::with_capacity(items / 2);
+    for _ in 0..items / 2 {
+        let name = HeaderName::from_bytes(reader.text()?.as_bytes());
+        let name = name.map_err(|_| "a header has a name that is none".to_owned())?;
+        let value = HeaderValue::from_maybe_shared(reader.bytes()?);
+        let value = value.map_err(|_| format!("its {name} has a value that is none"))?;
+        headers.append(name, value);
+    }
+    Ok(headers)
+}
+
+/// The last part.
+fn read_body(reader: &mut Reader) -> Result<Body, Wrong> {
+    let body = Full::new(reader.bytes()?);
+    reader.end()?;
+    Ok(body.map_err(|never| match never {}).boxed())
+}
+
+fn too_many() -> Wrong {
+    format!("it has more than {MAX_HEADERS} headers")
+}
