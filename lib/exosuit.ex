@@ -59,7 +59,16 @@ defmodule Exosuit do
     Wasm
   }
 
-  alias Exosuit.Host.{Deployment, Inventory, Links, Roster, Specifications}
+  alias Exosuit.Host.{
+    Configurations,
+    Deployment,
+    Inventory,
+    Linking,
+    Links,
+    Roster,
+    Specifications
+  }
+
   alias Exosuit.Model.{ActorSpecification, Grants, Limits, Link, ProviderSpecification, Warm}
 
   @type host :: atom()
@@ -190,7 +199,13 @@ defmodule Exosuit do
               doc: "the interfaces of the package that it covers, `[\"store\"]`; none means all."
             ],
             source_config: [type: :string_map, default: %{}, doc: "for the source."],
-            target_config: [type: :string_map, default: %{}, doc: "for the target."]
+            target_config: [type: :string_map, default: %{}, doc: "for the target."],
+            source_configs: [
+              type: :names,
+              default: [],
+              doc: "names of configurations (`put_config/3`) that stand for `:source_config`."
+            ],
+            target_configs: [type: :names, default: [], doc: "the same for `:target_config`."]
           ]
   @call [
     timeout: [
@@ -317,14 +332,15 @@ defmodule Exosuit do
   Makes a link, or changes its configuration: it takes the place of those of the same `:source`,
   `:contract` and `:name` that it shares an interface with.
 
-  Refused where the claims of the actor are known and do not name the contract.
+  Refused where the claims of the actor are known and do not name the contract. All hosts of the
+  lattice have the link then; where it cannot be written for them, it is not made here either.
 
   ## Options
 
   #{Options.docs(@link)}
   """
   @spec put_link(host(), keyword()) :: :ok | {:error, Error.t()}
-  def put_link(host, fields), do: Links.put(config!(host), link(fields))
+  def put_link(host, fields), do: Linking.put(config!(host), link(fields))
 
   @doc """
   Removes a link, by `:source`, `:contract` and `:name`, whatever interfaces it covers: the next call
@@ -333,8 +349,35 @@ defmodule Exosuit do
   @spec delete_link(host(), keyword()) :: :ok | {:error, Error.t()}
   def delete_link(host, fields) do
     [source: source, contract: contract, name: name] = Options.validate!(fields, @link_key)
-    Links.delete(config!(host), {source, contract, name})
+    Linking.delete(config!(host), {source, contract, name})
   end
+
+  @doc "The links that hold on a host: those of its lattice, unless it had to refuse one."
+  @spec links(host()) :: [Link.t()]
+  def links(host), do: Links.list(config!(host))
+
+  @doc """
+  Keeps a configuration under a name, for all hosts of the lattice. Links that name it have it from
+  now on; an event tells of the change.
+  """
+  @spec put_config(host(), String.t(), %{optional(String.t()) => String.t()}) ::
+          :ok | {:error, Error.t()}
+  def put_config(host, name, values) do
+    values = Options.argument!(values, "the configuration", :string_map)
+    Configurations.put(config!(host), name, values)
+  end
+
+  @doc "The configuration of this name."
+  @spec get_config(host(), String.t()) ::
+          {:ok, %{optional(String.t()) => String.t()}} | {:error, Error.t()}
+  def get_config(host, name), do: Configurations.fetch(config!(host), name)
+
+  @doc """
+  Deletes a configuration; that there is none is no error. In a lattice of many hosts, links that name
+  it hold no more, until it is there again.
+  """
+  @spec delete_config(host(), String.t()) :: :ok | {:error, Error.t()}
+  def delete_config(host, name), do: Configurations.delete(config!(host), name)
 
   @doc """
   Calls an actor by id, public key or call alias, and waits for its answer.
@@ -425,7 +468,12 @@ defmodule Exosuit do
 
   @impl Supervisor
   def init(config) do
-    tables = %{specifications: Specifications.table(), links: Links.table()}
+    tables = %{
+      specifications: Specifications.table(),
+      links: Links.table(),
+      configurations: Configurations.table()
+    }
+
     config = %{config | tables: tables}
     register(config, :config, config)
     register(config, :calls, {config.router, config.call_timeout})

@@ -30,7 +30,8 @@ defmodule Exosuit.Config do
           bus: module() | nil,
           nats_lattice: reference() | nil,
           router: reference() | nil,
-          tables: %{specifications: :ets.tid(), links: :ets.tid()} | nil
+          tables:
+            %{specifications: :ets.tid(), links: :ets.tid(), configurations: :ets.tid()} | nil
         }
 
   @schema [

@@ -20,8 +20,19 @@ defmodule Exosuit.Event do
   | `provider_started`, `provider_stopped` | `id`, `image_ref`, `annotations`, `endpoints` or `reason` |
   | `provider_start_failed` | `id`, `image_ref`, `reason`, `error` |
   | `restarting`, `gave_up` | `id`, `role`, `reason`, and `after_ms` or `restarts` |
-  | `linkdef_set`, `linkdef_deleted` | the link's fields |
-  | `linkdef_set_failed` | the link's fields, `reason`, `error` |
+  | `linkdef_set`, `linkdef_deleted` | the link's fields; told by the host that made the change |
+  | `linkdef_set_failed` | the link's fields, `reason`, `error`: it does not hold on this host |
+  | `link_applied`, `link_removed` | the link's fields: this host follows the lattice |
+  | `config_set`, `config_deleted` | `config_name` |
+  | `record_refused` | `key`, `reason`, `error`: what is shared under it cannot be read |
+  | `records_refused` | `count`: further ones within a second |
+  | `lattice_state_unavailable` | `bucket`, `reason`, `error`: what is shared cannot be read now; what is known goes on |
+  | `lattice_state_lost` | `bucket`, `count`: records that the servers lack; they are put back |
+  | `lattice_connected`, `lattice_disconnected` | `connection`: `control` or `rpc` |
+  | `lattice_unreachable` | `connection`, `reason`, `error`: why there is no connection; told once for each reason |
+  | `lattice_refused` | `connection`, `reason`, `error`: the server does not allow something |
+  | `lattice_slow_consumer`, `lattice_lame_duck` | `connection`: messages were lost; the server will stop |
+  | `invocations_refused` | `target`, `kind`, `count`, `reason`, `error`: calls from other hosts |
   | `alias_refused` | `id`, `call_alias`, `reason`, `error` |
   | `control_failed` | `path`, `reason`, `error`: the host serves without its control socket |
   | `invocation_failed` | `source`, `target`, `operation`, `reason`, `error` |

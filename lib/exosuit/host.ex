@@ -8,7 +8,8 @@ defmodule Exosuit.Host do
       ├── Links            who may use whose capability
       ├── Providers        one temporary child per running provider
       ├── Actors           one temporary child per running actor
-      └── Reconciler       starts what is specified and does not run
+      ├── Reconciler       starts what is specified and does not run
+      └── Replica          makes the links that the lattice shares, where there are other hosts
 
   A child may use those above it, never those below. When one falls, those below restart with it.
 
@@ -20,9 +21,9 @@ defmodule Exosuit.Host do
   use Supervisor
 
   alias Exosuit.{Config, Directory}
-  alias Exosuit.Host.{Links, Reconciler, Specifications}
+  alias Exosuit.Host.{Links, Reconciler, Replica, Specifications}
 
-  @roles [Directory, Specifications, Links, :providers, :actors, Reconciler]
+  @roles [Directory, Specifications, Links, :providers, :actors, Reconciler, Replica]
 
   @spec start_link(Config.t()) :: Supervisor.on_start()
   def start_link(config), do: Supervisor.start_link(__MODULE__, config)
@@ -38,6 +39,7 @@ defmodule Exosuit.Host do
       dynamic(config, :providers),
       dynamic(config, :actors),
       {Reconciler, config}
+      | if(config.nats_lattice, do: [{Replica, config}], else: [])
     ]
 
     Supervisor.init(children, strategy: :rest_for_one)

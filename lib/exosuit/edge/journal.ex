@@ -6,7 +6,12 @@ defmodule Exosuit.Edge.Journal do
 
   alias Exosuit.Event
 
-  @failures ~w(actor_start_failed actor_update_failed provider_start_failed linkdef_set_failed gave_up control_failed)
+  @failures ~w(actor_start_failed actor_update_failed provider_start_failed linkdef_set_failed gave_up
+    control_failed lattice_refused lattice_state_lost)
+  @warnings ~w(invocation_failed invocations_refused restarting lattice_disconnected lattice_unreachable
+    lattice_slow_consumer lattice_lame_duck lattice_state_unavailable record_refused records_refused)
+  # What happened elsewhere, too.
+  @echoes ~w(link_applied link_removed)
 
   @doc "A line that a guest wrote."
   @spec guest(String.t(), Logger.level(), String.t()) :: :ok
@@ -25,11 +30,20 @@ defmodule Exosuit.Edge.Journal do
   end
 
   defp level(type) when type in @failures, do: :error
-  defp level(type) when type in ~w(invocation_failed restarting), do: :warning
+  defp level(type) when type in @warnings, do: :warning
+  defp level(type) when type in @echoes, do: :debug
   defp level(_type), do: :info
 
   defp text(%Event{type: "invocation_failed", data: data}) do
     "call refused or failed: #{data.source} -> #{data.target} #{data.operation}: #{data.error}"
+  end
+
+  defp text(%Event{type: "invocations_refused", data: data}) do
+    "#{data.count} calls from the lattice to #{data.target} refused: #{data.error}"
+  end
+
+  defp text(%Event{type: "lattice_" <> what, data: %{connection: name} = data}) do
+    "lattice (#{name} connection): #{words(what)}#{details(data)}"
   end
 
   defp text(%Event{type: type, data: data}), do: "#{words(type)}#{subject(data)}#{details(data)}"
@@ -42,6 +56,9 @@ defmodule Exosuit.Edge.Journal do
     do: " #{source} -> #{target} #{contract(link)}"
 
   defp subject(%{provider: id}), do: " #{id}"
+  defp subject(%{config_name: name}), do: " #{name}"
+  defp subject(%{key: key}), do: " #{key}"
+  defp subject(%{bucket: bucket}), do: " (#{bucket})"
   defp subject(_data), do: ""
 
   defp contract(%{namespace: namespace, package: package}), do: "#{namespace}:#{package}"
@@ -49,6 +66,7 @@ defmodule Exosuit.Edge.Journal do
 
   defp details(%{error: error}), do: ": #{error}"
   defp details(%{after_ms: delay}), do: " in #{delay} ms"
+  defp details(%{count: count}), do: ": #{count}"
   defp details(%{restarts: count}), do: " after #{count} restarts"
   defp details(%{reason: reason}), do: " (#{reason})"
   defp details(%{endpoints: [_ | _] = endpoints}), do: " at " <> Enum.join(endpoints, ", ")

@@ -5,7 +5,7 @@ defmodule Exosuit.Host.Deployment do
   # inventory shows it and a later apply tries it again.
 
   alias Exosuit.{Artifact, Claims, Config, Directory, Error, Manifest}
-  alias Exosuit.Host.{Links, Plan, Reconciler, Roster, Specifications}
+  alias Exosuit.Host.{Linking, Links, Plan, Reconciler, Roster, Specifications}
   alias Exosuit.Model.ActorSpecification
 
   @type outcome :: {Plan.step(), :ok | {:error, Error.t()}}
@@ -99,6 +99,6 @@ defmodule Exosuit.Host.Deployment do
   end
 
   defp perform(config, {:stop, key}), do: Roster.stop(config, key)
-  defp perform(config, {:link, link}), do: Links.put(config, link)
-  defp perform(config, {:unlink, key}), do: Links.delete(config, key)
+  defp perform(config, {:link, link}), do: Linking.put(config, link)
+  defp perform(config, {:unlink, key}), do: Linking.delete(config, key)
 end

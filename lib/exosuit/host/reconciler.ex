@@ -6,7 +6,7 @@ defmodule Exosuit.Host.Reconciler do
   use GenServer
 
   alias Exosuit.{Actor, Claims, Config, Directory, Error, Lattice, Provider, Router}
-  alias Exosuit.Host.{Attempts, Specifications}
+  alias Exosuit.Host.{Attempts, Replica, Specifications}
   alias Exosuit.Model
 
   @enforce_keys [:config]
@@ -75,7 +75,7 @@ defmodule Exosuit.Host.Reconciler do
 
   def handle_call({:update, key, loaded, force?}, _from, state) do
     result = switch(state, key, loaded, force?)
-    if result == :ok, do: perform({:announce, key, :updated, %{}}, state)
+    if result == :ok, do: updated(state, key, loaded)
     {:reply, result, state}
   end
 
@@ -236,8 +236,17 @@ defmodule Exosuit.Host.Reconciler do
 
   defp started(state, key, loaded) do
     if loaded, do: Specifications.keep(state.config, key, loaded)
+    Replica.retry(state.config, names(key, loaded))
     act(Attempts.started(state.attempts, key), state)
   end
+
+  defp updated(state, key, loaded) do
+    perform({:announce, key, :updated, %{}}, state)
+    Replica.retry(state.config, names(key, loaded))
+  end
+
+  defp names({_role, id}, %{claims: %Claims{subject: subject}}), do: [id, subject]
+  defp names({_role, id}, _unsigned), do: [id]
 
   defp ended(state, pid, decide) do
     case Map.pop(state.pids, pid) do

@@ -37,6 +37,13 @@ defmodule Exosuit.Lattice.Store do
     with {:ok, {value, _revision}} <- read(lattice, bucket, key), do: {:ok, value}
   end
 
+  @doc "What a key holds, or `nil`, and the revision that came with: 0 for what never was."
+  @spec read(reference(), bucket(), String.t()) ::
+          {:ok, {binary() | nil, non_neg_integer()}} | {:error, Error.t()}
+  def read(lattice, bucket, key) do
+    Answer.await(&Native.lattice_get(lattice, bucket, key, &1), @timeout)
+  end
+
   @doc """
   Writes what `change` makes of a value, again for as long as others come between, so that nothing
   of theirs is lost. `change` leaves all as it is with `:keep`.
@@ -47,7 +54,18 @@ defmodule Exosuit.Lattice.Store do
           String.t(),
           (binary() | nil -> {:put, binary()} | :keep | {:error, Error.t()})
         ) :: :ok | {:error, Error.t()}
-  def update(lattice, bucket, key, change), do: update(lattice, bucket, key, change, @attempts)
+  def update(lattice, bucket, key, change) do
+    with {:ok, _written} <- write(lattice, bucket, key, change), do: :ok
+  end
+
+  @doc "The same; gives what was written and its revision, or `nil` where all was left as it is."
+  @spec write(
+          reference(),
+          bucket(),
+          String.t(),
+          (binary() | nil -> {:put, binary()} | :keep | {:error, Error.t()})
+        ) :: {:ok, {binary(), pos_integer()} | nil} | {:error, Error.t()}
+  def write(lattice, bucket, key, change), do: write(lattice, bucket, key, change, @attempts)
 
   @doc "Deletes a key; that there is nothing is no error."
   @spec delete(reference(), bucket(), String.t()) :: :ok | {:error, Error.t()}
@@ -66,27 +84,26 @@ defmodule Exosuit.Lattice.Store do
          do: {:ok, %Bus{inlet: inlet, reference: reference}}
   end
 
-  defp update(_lattice, _bucket, key, _change, 0) do
+  defp write(_lattice, _bucket, key, _change, 0) do
     {:error, Error.new(:conflict, "#{key} was changed by others each time, it is not written")}
   end
 
-  defp update(lattice, bucket, key, change, attempts) do
+  defp write(lattice, bucket, key, change, attempts) do
     with {:ok, {old, revision}} <- read(lattice, bucket, key),
          {:put, new} <- change.(old),
-         {:ok, nil} <- write(lattice, bucket, key, new, revision) do
-      update(lattice, bucket, key, change, attempts - 1)
+         {:ok, nil} <- compare_and_set(lattice, bucket, key, new, revision) do
+      write(lattice, bucket, key, change, attempts - 1)
     else
-      {:ok, _revision} -> :ok
-      :keep -> :ok
+      {:ok, {new, revision}} -> {:ok, {new, revision}}
+      :keep -> {:ok, nil}
       {:error, error} -> {:error, error}
     end
   end
 
-  defp read(lattice, bucket, key) do
-    Answer.await(&Native.lattice_get(lattice, bucket, key, &1), @timeout)
-  end
+  defp compare_and_set(lattice, bucket, key, value, revision) do
+    set = &Native.lattice_update(lattice, bucket, key, value, revision, &1)
 
-  defp write(lattice, bucket, key, value, revision) do
-    Answer.await(&Native.lattice_update(lattice, bucket, key, value, revision, &1), @timeout)
+    with {:ok, revision} when revision != nil <- Answer.await(set, @timeout),
+         do: {:ok, {value, revision}}
   end
 end

@@ -3,7 +3,8 @@ defmodule Exosuit.Model.Link do
   Source → target for one capability, with configuration for either end.
 
   An OTP-era contract `a:b` is namespace `a`, package `b`, no interfaces; its `values` are
-  `target_config`.
+  `target_config`. `source_configs` and `target_configs` are the names of the configurations that
+  the two were made of, where they were made of such.
   """
 
   @type t :: %__MODULE__{
@@ -15,6 +16,8 @@ defmodule Exosuit.Model.Link do
           interfaces: [String.t()],
           source_config: %{optional(String.t()) => String.t()},
           target_config: %{optional(String.t()) => String.t()},
+          source_configs: [String.t()],
+          target_configs: [String.t()],
           app: String.t() | nil
         }
 
@@ -35,7 +38,9 @@ defmodule Exosuit.Model.Link do
     name: "default",
     interfaces: [],
     source_config: %{},
-    target_config: %{}
+    target_config: %{},
+    source_configs: [],
+    target_configs: []
   ]
 
   @doc "What the link is found by."

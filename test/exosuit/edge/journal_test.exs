@@ -26,4 +26,22 @@ defmodule Exosuit.Edge.JournalTest do
 
     assert capture_log(fn -> Journal.event(event) end) =~ "actor: " <> @harmless
   end
+
+  test "what happens in the lattice is said in words, as loud as it is grave" do
+    for {type, data, line} <- [
+          {"lattice_connected", %{connection: "rpc"},
+           "[info] lattice (rpc connection): connected"},
+          {"lattice_unreachable", %{connection: "control", error: "refused"},
+           "[warning] lattice (control connection): unreachable: refused"},
+          {"lattice_state_lost", %{bucket: :data, count: 2},
+           "[error] lattice state lost (data): 2"},
+          {"invocations_refused", %{target: "kv", count: 3, error: "replayed"},
+           "[warning] 3 calls from the lattice to kv refused: replayed"},
+          {"record_refused", %{key: "LINKDEF_x", error: "no JSON"},
+           "[warning] record refused LINKDEF_x: no JSON"}
+        ] do
+      event = %Event{id: "1", source: "h", type: type, time: DateTime.utc_now(), data: data}
+      assert capture_log(fn -> Journal.event(event) end) =~ line
+    end
+  end
 end

@@ -1,0 +1,122 @@
+defmodule Exosuit.Host.Configurations do
+  @moduledoc false
+  # Configurations by name, which links and actors are given by these names: a host's own, or, in a
+  # lattice of many, what all share. Nothing is done where it cannot be shared. Each function blocks
+  # the calling process.
+
+  alias Exosuit.{Config, Error, Lattice}
+  alias Exosuit.Host.{Links, Replica}
+  alias Exosuit.Lattice.{Ledger, Records}
+
+  # Far more than people write, and nothing for a machine.
+  @most 10_000
+
+  @doc "An empty table, for a host that shares them with none. Written by whoever puts them."
+  @spec table() :: :ets.tid()
+  def table, do: :ets.new(:exosuit_configurations, [:set, :public, read_concurrency: true])
+
+  @doc "Keeps a configuration under a name; the links that name it have it from now on."
+  @spec put(Config.t(), String.t(), Records.values()) :: :ok | {:error, Error.t()}
+  def put(config, name, values) do
+    with :ok <- check(name), {:ok, changed?} <- write(config, name, values) do
+      if changed?, do: Lattice.announce(config, "config_set", %{config_name: name}), else: :ok
+    end
+  end
+
+  @doc "What is kept under a name."
+  @spec fetch(Config.t(), String.t()) :: {:ok, Records.values()} | {:error, Error.t()}
+  def fetch(%Config{nats_lattice: nil} = config, name) do
+    case :ets.lookup(config.tables.configurations, name) do
+      [{_name, values}] -> {:ok, values}
+      [] -> {:error, Error.new(:not_found, "there is no configuration #{inspect(name)}")}
+    end
+  end
+
+  def fetch(config, name) do
+    with :ok <- check(name), do: Ledger.fetch_configuration(config.nats_lattice, name)
+  end
+
+  @doc "Deletes a configuration; that there is none is no error. Links that name it are none then."
+  @spec delete(Config.t(), String.t()) :: :ok | {:error, Error.t()}
+  def delete(config, name) do
+    with :ok <- check(name), {:ok, changed?} <- write(config, name, nil) do
+      if changed?, do: Lattice.announce(config, "config_deleted", %{config_name: name}), else: :ok
+    end
+  end
+
+  @doc "Several in one, the later over the earlier."
+  @spec merge(Config.t(), [String.t()]) :: {:ok, Records.values()} | {:error, Error.t()}
+  def merge(config, names) do
+    Enum.reduce_while(names, {:ok, %{}}, fn name, {:ok, merged} ->
+      case fetch(config, name) do
+        {:ok, values} -> {:cont, {:ok, Map.merge(merged, values)}}
+        error -> {:halt, error}
+      end
+    end)
+  end
+
+  defp write(%Config{nats_lattice: nil} = config, name, values) do
+    table = config.tables.configurations
+
+    cond do
+      fetch(config, name) == {:ok, values} ->
+        {:ok, false}
+
+      values == nil ->
+        {:ok, :ets.take(table, name) != []}
+
+      full?(table, name) ->
+        {:error, Error.new(:limit, "there are #{@most} configurations already")}
+
+      true ->
+        write_here(config, name, values)
+    end
+  end
+
+  defp write(config, name, nil) do
+    with {:ok, written} <- Ledger.delete_configuration(config.nats_lattice, name),
+         do: taken(config, written)
+  end
+
+  defp write(config, name, values) do
+    with {:ok, written} <- Ledger.put_configuration(config.nats_lattice, name, values),
+         do: taken(config, written)
+  end
+
+  defp taken(config, written) do
+    with :ok <- Replica.take(config, written, nil), do: {:ok, written != []}
+  end
+
+  defp write_here(config, name, values) do
+    :ets.insert(config.tables.configurations, {name, values})
+
+    for link <- Links.list(config), name in (link.source_configs ++ link.target_configs) do
+      {:ok, source} = merge_or(config, link.source_configs, link.source_config)
+      {:ok, target} = merge_or(config, link.target_configs, link.target_config)
+      # The router tells of a refusal itself.
+      Links.put(config, %{link | source_config: source, target_config: target})
+    end
+
+    {:ok, true}
+  end
+
+  # One that another deletes meanwhile leaves the link what it was.
+  defp merge_or(_config, [], values), do: {:ok, values}
+
+  defp merge_or(config, names, values) do
+    with {:error, _gone} <- merge(config, names), do: {:ok, values}
+  end
+
+  defp full?(table, name), do: :ets.info(table, :size) >= @most and not :ets.member(table, name)
+
+  defp check(name) do
+    if Records.configuration_name?(name) do
+      :ok
+    else
+      detail =
+        "expected the name of a configuration to be made of A-Z, a-z, 0-9, _, =, /, - and ."
+
+      {:error, Error.new(:invalid_input, detail)}
+    end
+  end
+end

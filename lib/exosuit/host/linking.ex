@@ -1,0 +1,88 @@
+defmodule Exosuit.Host.Linking do
+  @moduledoc false
+  # Makes and removes links: on this host alone, or, in a lattice of many, in what they share, from
+  # where this host takes them as the others do. Nothing is done where it cannot be shared. Each
+  # function blocks the calling process; events tell of a change once, by the host that made it.
+
+  alias Exosuit.{Config, Error, Lattice}
+  alias Exosuit.Host.{Configurations, Links, Replica}
+  alias Exosuit.Lattice.Ledger
+  alias Exosuit.Model.Link
+
+  @doc "Makes a link, in the place of those of its key that it overlaps; refused, it changes nothing."
+  @spec put(Config.t(), Link.t()) :: :ok | {:error, Error.t()}
+  def put(%Config{nats_lattice: nil} = config, link) do
+    with {:ok, link} <- resolve(config, link), :ok <- Links.put(config, link) do
+      announce(config, "linkdef_set", [link])
+    end
+  end
+
+  def put(config, link) do
+    before = config |> Links.fetch(Link.key(link)) |> Enum.filter(&Link.overlap?(&1, link))
+
+    with {:ok, written} <- Ledger.put_link(config.nats_lattice, link),
+         :ok <- take_over(config, written, link, before) do
+      announce(config, "linkdef_set", if(written == [], do: [], else: [link]))
+    end
+  end
+
+  @doc "Removes the links of a key; the next call through them is refused."
+  @spec delete(Config.t(), Link.key()) :: :ok | {:error, Error.t()}
+  def delete(%Config{nats_lattice: nil} = config, key) do
+    with {:ok, links} <- Links.delete(config, key),
+         do: announce(config, "linkdef_deleted", links)
+  end
+
+  def delete(config, key) do
+    places = Replica.holders(config, key)
+
+    with {:ok, written, [_ | _] = links} <-
+           Ledger.delete_links(config.nats_lattice, key, places),
+         :ok <- Replica.take(config, written, nil) do
+      announce(config, "linkdef_deleted", links)
+    else
+      {:ok, _nothing, []} -> {:error, Links.absent(key)}
+      error -> error
+    end
+  end
+
+  # Whoever gave the names may have put in what they stand for, but it is they that hold.
+  defp resolve(config, link) do
+    with {:ok, source} <- values(config, link.source_configs, link.source_config),
+         {:ok, target} <- values(config, link.target_configs, link.target_config),
+         do: {:ok, %{link | source_config: source, target_config: target}}
+  end
+
+  defp values(_config, [], values), do: {:ok, values}
+  defp values(config, names, _values), do: Configurations.merge(config, names)
+
+  defp take_over(config, written, link, before) do
+    with {:error, refusal} <- Replica.take(config, written, link),
+         :ok <- undo(config, link, before),
+         do: {:error, refusal}
+  end
+
+  # What the router refuses here, say since the claims do not name the contract, is made nowhere.
+  defp undo(config, link, []) do
+    same? = &({&1.target, &1.interfaces} == {link.target, link.interfaces})
+
+    with {:ok, written, _links} <-
+           Ledger.delete_links(config.nats_lattice, Link.key(link), [], same?),
+         do: Replica.take(config, written, nil)
+  end
+
+  defp undo(config, _link, before) do
+    Enum.reduce_while(before, :ok, fn link, :ok ->
+      with {:ok, written} <- Ledger.put_link(config.nats_lattice, link),
+           :ok <- Replica.take(config, written, nil) do
+        {:cont, :ok}
+      else
+        error -> {:halt, error}
+      end
+    end)
+  end
+
+  defp announce(config, type, links) do
+    Enum.each(links, &Lattice.announce(config, type, Link.public(&1)))
+  end
+end

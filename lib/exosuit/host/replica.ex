@@ -1,0 +1,278 @@
+defmodule Exosuit.Host.Replica do
+  @moduledoc false
+  # Keeps a host's links as the lattice shares them, whoever changes them: it watches, and has `Links`
+  # do what follows. A host that is in no lattice of many has none of it.
+  #
+  # It knows nothing that it would not be told again: killed, it begins with all that there is. Until
+  # that is told, and while nothing can be read, what is known goes on; what went meanwhile goes then.
+
+  use GenServer
+
+  alias Exosuit.{Config, Directory, Error, Lattice}
+  alias Exosuit.Host.Links
+  alias Exosuit.Lattice.{Bus, Ledger, Mirror, Records, Store}
+  alias Exosuit.Model.Link
+
+  @enforce_keys [:config]
+  defstruct [
+    :config,
+    mirror: %Mirror{},
+    watches: %{},
+    unread: [:data, :configurations],
+    refused: %{},
+    incomplete: %{},
+    unreadable: 0
+  ]
+
+  # Longer than all links of a record may take, of which each may open a listener.
+  @timeout 120_000
+
+  # What is shared comes in two streams: a link may be there before its configuration.
+  @patience 2_000
+
+  # Records that nobody can read, or that are too many, are told once a second: anybody may write
+  # them, as fast as they like.
+  @pause 1_000
+
+  # Of 1.x: where a secret is to be fetched, which nothing here does.
+  @secret "SECRET_"
+
+  @spec start_link(Config.t()) :: GenServer.on_start()
+  def start_link(config) do
+    GenServer.start_link(__MODULE__, config, name: Directory.via(config.name, __MODULE__))
+  end
+
+  @doc """
+  Takes what this host has written itself. With a `link` that was among it, an error where the router
+  refuses that.
+  """
+  @spec take(Config.t(), [Ledger.written()], Link.t() | nil) :: :ok | {:error, Error.t()}
+  def take(config, written, link), do: call(config, {:take, written, link})
+
+  @doc "The records that have links of a key."
+  @spec holders(Config.t(), Link.key()) :: [Records.key()]
+  def holders(config, key), do: call(config, {:holders, key})
+
+  @doc "Tries again what was refused for one of these ends, who are others now. Waits for nobody."
+  @spec retry(Config.t(), [String.t()]) :: :ok
+  def retry(config, ends) do
+    GenServer.cast(Directory.via(config.name, __MODULE__), {:retry, ends})
+  end
+
+  @impl GenServer
+  def init(config), do: {:ok, %__MODULE__{config: config}, {:continue, :watch}}
+
+  @impl GenServer
+  def handle_continue(:watch, state) do
+    watches =
+      for bucket <- state.unread, into: %{} do
+        {:ok, watch} = Store.watch(state.config.nats_lattice, bucket)
+        {watch.reference, {bucket, watch}}
+      end
+
+    {:noreply, %{state | watches: watches}}
+  end
+
+  @impl GenServer
+  def handle_call({:take, written, link}, _from, state) do
+    {mirror, keys} = Enum.reduce(written, {state.mirror, []}, &write/2)
+    key = link && Link.key(link)
+    keys = Enum.uniq(if(key, do: [key | keys], else: keys))
+    state = Enum.reduce(keys, %{state | mirror: mirror}, &settle(&2, &1, link))
+    {:reply, outcome(state, key), state}
+  end
+
+  def handle_call({:holders, key}, _from, state) do
+    {:reply, Mirror.holders(state.mirror, key), state}
+  end
+
+  @impl GenServer
+  def handle_cast({:retry, ends}, state) do
+    keys = for {key, {_error, names}} <- state.refused, Enum.any?(names, &(&1 in ends)), do: key
+    {:noreply, Enum.reduce(keys, state, &settle(&2, &1))}
+  end
+
+  @impl GenServer
+  def handle_info({:exosuit_lattice, reference, change}, state) do
+    {bucket, watch} = Map.fetch!(state.watches, reference)
+    state = change(state, bucket, change)
+    :ok = Bus.next(watch)
+    {:noreply, state}
+  end
+
+  def handle_info({:tell_incomplete, key}, state) do
+    case state.incomplete do
+      %{^key => {link, name}} -> tell_incomplete(state.config, link, name)
+      %{} -> :ok
+    end
+
+    {:noreply, state}
+  end
+
+  def handle_info(:tell_unreadable, state) do
+    if state.unreadable > 1 do
+      Lattice.announce(state.config, "records_refused", %{count: state.unreadable - 1})
+    end
+
+    {:noreply, %{state | unreadable: 0}}
+  end
+
+  defp call(config, request) do
+    GenServer.call(Directory.via(config.name, __MODULE__), request, @timeout)
+  end
+
+  defp change(state, :data, {:put, key, value, revision}) do
+    case Records.read_links(key, value) do
+      {:ok, links, errors} ->
+        state = Enum.reduce(errors, state, &unreadable(&2, key, &1))
+        told(state, {:links, key, revision, value, links})
+
+      :other ->
+        state
+
+      {:error, error} ->
+        state |> unreadable(key, error) |> told({:deleted, key})
+    end
+  end
+
+  defp change(state, :data, {:deleted, key}), do: told(state, {:deleted, key})
+  defp change(state, :configurations, {_kind, @secret <> _name, _value, _revision}), do: state
+
+  defp change(state, :configurations, {:put, name, value, _revision}) do
+    case Records.read_configuration(value) do
+      {:ok, values} -> told(state, {:configuration, name, values})
+      {:error, error} -> state |> unreadable(name, error) |> told({:configuration, name, nil})
+    end
+  end
+
+  defp change(state, :configurations, {:deleted, name}) do
+    told(state, {:configuration, name, nil})
+  end
+
+  defp change(state, bucket, :current), do: read(state, List.delete(state.unread, bucket))
+
+  defp change(state, bucket, {:lost, keys}) do
+    Lattice.announce(state.config, "lattice_state_lost", %{bucket: bucket, count: length(keys)})
+    restore(state.config.nats_lattice, bucket, known(state.mirror, bucket, keys))
+    %{state | mirror: Mirror.begin(state.mirror)}
+  end
+
+  defp change(state, bucket, {:interrupted, {:error, failure}}) do
+    error = Error.from_native(failure)
+    data = %{bucket: bucket, reason: error.reason, error: Exception.message(error)}
+    Lattice.announce(state.config, "lattice_state_unavailable", data)
+    state
+  end
+
+  # All was told for the first time: what is here and not there has gone while nobody looked.
+  defp read(%{unread: [_ | _]} = state, []) do
+    prepare(state.config.nats_lattice)
+    state = %{state | unread: []}
+    here = Enum.map(Links.list(state.config), &Link.key/1)
+    keys = Enum.uniq(here ++ Mirror.keys(state.mirror))
+    Enum.reduce(keys, state, &settle(&2, &1))
+  end
+
+  defp read(state, unread), do: %{state | unread: unread}
+
+  defp told(state, change) do
+    case Mirror.tell(state.mirror, change) do
+      {mirror, keys} ->
+        state = %{state | mirror: mirror}
+        if state.unread == [], do: Enum.reduce(keys, state, &settle(&2, &1)), else: state
+
+      :full ->
+        error = Error.new(:limit, "there are as many as a host takes")
+        unreadable(state, elem(change, 1), error)
+    end
+  end
+
+  defp write({change, revision}, {mirror, keys}) do
+    case Mirror.write(mirror, change, revision) do
+      {mirror, more} -> {mirror, keys ++ more}
+      :full -> {mirror, keys}
+    end
+  end
+
+  defp settle(state, key, hint \\ nil) do
+    {wanted, incomplete} = Mirror.wanted(state.mirror, key)
+    changes = Links.replace(state.config, key, wanted, hint)
+    tell(state.config, changes)
+
+    state
+    |> note_refused(key, changes.refused)
+    |> note_incomplete(key, incomplete)
+  end
+
+  # Facts of this host alone: that the lattice has the link is told by who made it.
+  defp tell(config, changes) do
+    for link <- changes.deleted, do: Lattice.announce(config, "link_removed", Link.public(link))
+    for link <- changes.put, do: Lattice.announce(config, "link_applied", Link.public(link))
+  end
+
+  defp note_refused(state, key, []), do: %{state | refused: Map.delete(state.refused, key)}
+
+  defp note_refused(state, key, [{_link, error} | _] = refused) do
+    ends = Enum.flat_map(refused, fn {link, _error} -> [link.source, link.target] end)
+    put_in(state.refused[key], {error, ends})
+  end
+
+  defp note_incomplete(state, key, []) do
+    %{state | incomplete: Map.delete(state.incomplete, key)}
+  end
+
+  defp note_incomplete(state, key, [first | _]) do
+    unless is_map_key(state.incomplete, key) do
+      Process.send_after(self(), {:tell_incomplete, key}, @patience)
+    end
+
+    put_in(state.incomplete[key], first)
+  end
+
+  defp tell_incomplete(config, link, name) do
+    error = Error.new(:not_found, "there is no configuration #{inspect(name)}")
+    failure = %{reason: error.reason, error: Exception.message(error)}
+    Lattice.announce(config, "linkdef_set_failed", Map.merge(Link.public(link), failure))
+  end
+
+  defp outcome(state, key) do
+    case state.refused do
+      %{^key => {error, _ends}} -> {:error, error}
+      %{} -> :ok
+    end
+  end
+
+  defp unreadable(%{unreadable: 0} = state, key, error) do
+    Process.send_after(self(), :tell_unreadable, @pause)
+    data = %{key: key, reason: error.reason, error: Exception.message(error)}
+    Lattice.announce(state.config, "record_refused", data)
+    %{state | unreadable: 1}
+  end
+
+  defp unreadable(state, _key, _error), do: %{state | unreadable: state.unreadable + 1}
+
+  defp known(mirror, :data, keys) do
+    for key <- keys, value = Mirror.value(mirror, key), do: {key, value}
+  end
+
+  defp known(mirror, :configurations, keys) do
+    for key <- keys,
+        values = Mirror.configuration(mirror, key),
+        {:ok, value} = Exosuit.Json.encode(values),
+        do: {key, value}
+  end
+
+  # What the servers lost is put back where nobody has put anything since; what fails is told by the
+  # next loss of theirs.
+  defp restore(lattice, bucket, known) do
+    Task.start(fn ->
+      for {key, value} <- known do
+        Store.update(lattice, bucket, key, fn old -> if old, do: :keep, else: {:put, value} end)
+      end
+    end)
+  end
+
+  # What hosts before 0.60 left is brought over once there is where to. It fails where the connection
+  # does, and the next start tries again.
+  defp prepare(lattice), do: Task.start(fn -> Store.prepare(lattice) end)
+end

@@ -1,0 +1,228 @@
+defmodule Exosuit.Lattice.Ledger do
+  @moduledoc false
+  # Writes links and configurations to what the hosts of a lattice share, so that nothing of others is
+  # lost, and says what that changed. Each function blocks the calling process on a server.
+  #
+  # A link that goes from one place to the other (see `Records`) is written where it shall be first,
+  # and then taken away where it was: in between the later record holds, and no call is refused.
+
+  alias Exosuit.{Error, Json}
+  alias Exosuit.Lattice.{Mirror, Records, Store}
+  alias Exosuit.Model.Link
+
+  @typedoc "What was written, with the revision of it and the links that are there no more."
+  @type written :: {Mirror.change(), non_neg_integer()}
+  @type result :: {:ok, [written()]} | {:error, Error.t()}
+
+  @doc "Makes a link, in the place of those of its key that it overlaps and that have its target."
+  @spec put_link(reference(), Link.t()) :: result()
+  def put_link(lattice, link) do
+    {link, configurations} = named(%{link | app: nil})
+    {definition, component} = places = Records.places(Link.key(link))
+    {place, other} = if Records.definition?(link), do: places, else: {component, definition}
+
+    with {:ok, configured} <- put_all(lattice, configurations),
+         {:ok, elsewhere} <- fetch_links(lattice, other),
+         :ok <- check(link, elsewhere),
+         {:ok, put, replaced} <- put_in_place(lattice, place, link),
+         {:ok, taken, moved} <- remove(lattice, other, &follows?(link, &1)),
+         {:ok, cleaned} <- clean(lattice, replaced ++ moved, [link]) do
+      {:ok, configured ++ put ++ taken ++ cleaned}
+    end
+  end
+
+  @doc """
+  Removes the links of a key, or those of them that `remove?` says. `places` are further records that
+  are known to have one. Gives the links, too.
+  """
+  @spec delete_links(reference(), Link.key(), [Records.key()], (Link.t() -> boolean())) ::
+          {:ok, [written()], [Link.t()]} | {:error, Error.t()}
+  def delete_links(lattice, key, places, remove? \\ fn _link -> true end) do
+    {definition, component} = Records.places(key)
+    places = Enum.uniq([definition, component | places])
+
+    with {:ok, written, removed} <-
+           remove_all(lattice, places, &(Link.key(&1) == key and remove?.(&1))),
+         {:ok, cleaned} <- clean(lattice, removed, []),
+         do: {:ok, written ++ cleaned, removed}
+  end
+
+  @doc "Writes a configuration. Nothing is written where it says so already."
+  @spec put_configuration(reference(), String.t(), Records.values()) ::
+          {:ok, [written()]} | {:error, Error.t()}
+  def put_configuration(lattice, name, values) do
+    change = fn old ->
+      with {:error, _unreadable_or_absent} <- same(old, values),
+           {:ok, new} <- Json.encode(values),
+           do: {:put, new}
+    end
+
+    with {:ok, written} <- Store.write(lattice, :configurations, name, change) do
+      {:ok, if(written, do: [{{:configuration, name, values}, elem(written, 1)}], else: [])}
+    end
+  end
+
+  @doc "What a configuration says."
+  @spec fetch_configuration(reference(), String.t()) ::
+          {:ok, Records.values()} | {:error, Error.t()}
+  def fetch_configuration(lattice, name) do
+    case Store.get(lattice, :configurations, name) do
+      {:ok, nil} -> {:error, Error.new(:not_found, "there is no configuration #{inspect(name)}")}
+      {:ok, value} -> Records.read_configuration(value)
+      error -> error
+    end
+  end
+
+  @doc "Deletes a configuration; that there is none is no error."
+  @spec delete_configuration(reference(), String.t()) :: {:ok, [written()]} | {:error, Error.t()}
+  def delete_configuration(lattice, name) do
+    with {:ok, value} when value != nil <- Store.get(lattice, :configurations, name),
+         :ok <- Store.delete(lattice, :configurations, name) do
+      {:ok, [{{:configuration, name, nil}, 0}]}
+    else
+      {:ok, nil} -> {:ok, []}
+      error -> error
+    end
+  end
+
+  # What hosts of the OTP era can have stays as it is.
+  defp named(link) do
+    if Records.definition?(link), do: {link, %{}}, else: Records.name_configurations(link)
+  end
+
+  defp put_all(lattice, configurations) do
+    gather(configurations, fn {name, values} -> put_configuration(lattice, name, values) end)
+  end
+
+  defp put_in_place(lattice, "LINKDEF_" <> _ = place, link) do
+    write(lattice, place, fn
+      [^link], _old -> :keep
+      there, _old -> with :ok <- check(link, there), do: Records.write_definition(link)
+    end)
+  end
+
+  # Its configurations are in their own records: what stands with the link are their names.
+  defp put_in_place(lattice, place, link) do
+    link = %{link | source_config: %{}, target_config: %{}}
+
+    write(lattice, place, fn there, old ->
+      replaced = Enum.filter(there, &follows?(link, &1))
+
+      with false <- replaced == [link], :ok <- check(link, there) do
+        Records.write_component(old, replaced, [link])
+      else
+        true -> :keep
+        error -> error
+      end
+    end)
+  end
+
+  defp remove_all(lattice, places, remove?) do
+    Enum.reduce_while(places, {:ok, [], []}, fn place, {:ok, written, removed} ->
+      case remove(lattice, place, remove?) do
+        {:ok, more, links} -> {:cont, {:ok, written ++ more, removed ++ links}}
+        error -> {:halt, error}
+      end
+    end)
+  end
+
+  defp remove(lattice, "LINKDEF_" <> _ = place, remove?) do
+    with {:ok, [_ | _] = links} <- fetch_links(lattice, place),
+         true <- Enum.all?(links, remove?),
+         :ok <- Store.delete(lattice, :data, place),
+         {:ok, {value, revision}} <- Store.read(lattice, :data, place),
+         {:ok, written} <- written(place, value, revision) do
+      {:ok, written, links}
+    else
+      {:error, error} -> {:error, error}
+      _none -> {:ok, [], []}
+    end
+  end
+
+  defp remove(lattice, place, remove?) do
+    write(lattice, place, fn there, old ->
+      case Enum.filter(there, remove?) do
+        [] -> :keep
+        removed -> Records.write_component(old, removed, [])
+      end
+    end)
+  end
+
+  # Gives the links that stand there no more, too.
+  defp write(lattice, place, change) do
+    update = fn old ->
+      with {:ok, there} <- readable(place, old),
+           {:ok, new} <- change.(there, old),
+           do: {:put, new}
+    end
+
+    with {:ok, before} <- fetch_links(lattice, place),
+         {:ok, {new, revision}} <- Store.write(lattice, :data, place, update),
+         {:ok, [{{:links, _, _, _, links}, _}] = written} <- written(place, new, revision) do
+      {:ok, written, before -- links}
+    else
+      {:ok, nil} -> {:ok, [], []}
+      error -> error
+    end
+  end
+
+  defp written(place, nil, revision), do: {:ok, [{{:deleted, place}, revision}]}
+
+  defp written(place, value, revision) do
+    with {:ok, links, _refused} <- Records.read_links(place, value),
+         do: {:ok, [{{:links, place, revision, value, links}, revision}]}
+  end
+
+  defp fetch_links(lattice, place) do
+    with {:ok, value} <- Store.get(lattice, :data, place), do: readable(place, value)
+  end
+
+  # A definition that nobody can read is none; a component's may have what is not ours to lose.
+  defp readable(place, value) do
+    case {Records.read_links(place, value), place} do
+      {{:ok, links, _refused}, _place} -> {:ok, links}
+      {{:error, _error}, "LINKDEF_" <> _} -> {:ok, []}
+      {error, _place} -> error
+    end
+  end
+
+  # What was made for links that are there no more goes with them.
+  defp clean(lattice, gone, there) do
+    names = Enum.flat_map(gone, &Records.own_configurations/1)
+    kept = Enum.flat_map(there, &Records.own_configurations/1)
+    gather(Enum.uniq(names -- kept), &delete_configuration(lattice, &1))
+  end
+
+  defp gather(items, fun) do
+    Enum.reduce_while(items, {:ok, []}, fn item, {:ok, gathered} ->
+      case fun.(item) do
+        {:ok, more} -> {:cont, {:ok, gathered ++ more}}
+        error -> {:halt, error}
+      end
+    end)
+  end
+
+  defp same(nil, _values), do: {:error, :absent}
+
+  defp same(old, values) do
+    case Records.read_configuration(old) do
+      {:ok, ^values} -> :keep
+      _other -> {:error, :other}
+    end
+  end
+
+  defp check(link, others) do
+    case Enum.find(others, &(rival?(link, &1) and &1.target != link.target)) do
+      nil -> :ok
+      other -> {:error, Error.new(:conflict, conflict(link, other))}
+    end
+  end
+
+  defp follows?(link, other), do: rival?(link, other) and link.target == other.target
+  defp rival?(link, other), do: Link.key(link) == Link.key(other) and Link.overlap?(link, other)
+
+  defp conflict(link, other) do
+    "the link of #{link.source} for #{Link.contract(link)} named #{link.name} to #{link.target} " <>
+      "covers what that to #{other.target} does; delete that first"
+  end
+end

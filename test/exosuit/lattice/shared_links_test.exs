@@ -1,0 +1,291 @@
+defmodule Exosuit.Lattice.SharedLinksTest do
+  use ExUnit.Case, async: true
+  use Exosuit.HostCase
+
+  alias Exosuit.{Directory, Json}
+  alias Exosuit.Host.Replica
+  alias Exosuit.Lattice.{Bus, Nats, Records, Store}
+  alias Exosuit.Model.Link
+
+  @old [source: "a", target: "kv", contract: "wasmcloud:keyvalue", target_config: %{"k" => "v"}]
+  @new [
+    source: "a",
+    target: "kv",
+    contract: "wasi:keyvalue",
+    interfaces: ["store"],
+    source_config: %{"from" => "here"}
+  ]
+
+  setup do
+    server = Exosuit.Nats.start!()
+    [one, two] = for _ <- 1..2, do: start_host!(server)
+    %{server: server, one: one, two: two, lattice: lattice(one)}
+  end
+
+  test "a link made on one host is on the other, where each era can read it, and goes from both",
+       it do
+    :ok = Exosuit.subscribe(it.one)
+    :ok = Exosuit.put_link(it.one, @old)
+    :ok = Exosuit.put_link(it.one, @new)
+    assert same_links?(it)
+
+    assert [%Link{target_config: %{"k" => "v"}}, %Link{source_config: %{"from" => "here"}}] =
+             sorted_links(it.one)
+
+    {definition, "COMPONENT_a"} = Records.places({"a", "wasmcloud:keyvalue", "default"})
+    assert {:ok, %{"provider_id" => "kv", "values" => %{"k" => "v"}}} = fetch(it, definition)
+
+    assert {:ok, %{"links" => [%{"target" => "kv", "source_config" => [name]}]}} =
+             fetch(it, "COMPONENT_a")
+
+    assert {:ok, %{"from" => "here"}} = Exosuit.get_config(it.two, name)
+
+    :ok = Exosuit.delete_link(it.two, Keyword.take(@old, [:source, :contract]))
+    :ok = Exosuit.delete_link(it.two, Keyword.take(@new, [:source, :contract]))
+    assert Exosuit.links(it.two) == []
+    assert eventually(fn -> Exosuit.links(it.one) == [] end)
+    assert {:error, %Error{reason: :not_found}} = Exosuit.get_config(it.one, name)
+
+    for _ <- 1..2 do
+      assert_receive {:exosuit_event, %{type: "linkdef_set", data: %{source: "a"} = data}}
+      refute is_map_key(data, :target_config)
+    end
+
+    refute_received {:exosuit_event, %{type: "linkdef_set"}}
+    refute_received {:exosuit_event, %{type: "linkdef_deleted"}}
+  end
+
+  test "what two hosts write at the same time is all there", it do
+    put = fn host, n -> Exosuit.put_link(host, [name: "link-#{n}"] ++ @new) end
+    hosts = [it.one, it.two]
+
+    results =
+      for(n <- 1..40, do: Task.async(fn -> put.(Enum.at(hosts, rem(n, 2)), n) end))
+      |> Task.await_many(60_000)
+
+    assert Enum.uniq(results) == [:ok]
+    assert same_links?(it)
+    assert length(Exosuit.links(it.one)) == 40
+  end
+
+  test "a link that changes its kind stands in one place", it do
+    whole = Keyword.drop(@new, [:interfaces, :source_config])
+    :ok = Exosuit.put_link(it.one, whole)
+    {definition, component} = Records.places({"a", "wasi:keyvalue", "default"})
+    :ok = Exosuit.put_link(it.two, @new)
+    assert {:ok, nil} = Store.get(it.lattice, :data, definition)
+    assert same_links?(it)
+    assert [%Link{interfaces: ["store"]}] = Exosuit.links(it.one)
+
+    :ok = Exosuit.put_link(it.one, whole)
+    assert {:ok, %{"links" => []}} = fetch(it, component)
+    assert same_links?(it)
+    assert [%Link{interfaces: []}] = Exosuit.links(it.one)
+
+    other = Keyword.put(@new, :target, "other")
+    assert {:error, %Error{reason: :conflict}} = Exosuit.put_link(it.two, other)
+    assert [%Link{target: "kv"}] = Exosuit.links(it.one)
+  end
+
+  test "what a router refuses is made nowhere", it do
+    {:ok, "keyvalue"} = Exosuit.start_provider(it.one, "keyvalue")
+    :ok = Exosuit.put_link(it.one, Keyword.put(@new, :target, "keyvalue"))
+    wrong = [source: "a", target: "keyvalue", contract: "wasi:http"]
+    assert {:error, %Error{reason: :invalid_link}} = Exosuit.put_link(it.one, wrong)
+    {definition, _component} = Records.places({"a", "wasi:http", "default"})
+    assert {:ok, nil} = Store.get(it.lattice, :data, definition)
+    assert same_links?(it)
+    assert [%Link{package: "keyvalue"}] = Exosuit.links(it.two)
+  end
+
+  test "what others write is taken as it is, and what is no record is told and passed over", it do
+    :ok = Exosuit.subscribe(it.two)
+    write(it, :data, "LINKDEF_by-hand", %{actor_id: "m", provider_id: "v", contract_id: "a:b"})
+    assert eventually(fn -> match?([%Link{source: "m"}], Exosuit.links(it.one)) end)
+
+    write(it, :data, "LINKDEF_by-hand", %{actor_id: "m", provider_id: "w", contract_id: "a:b"})
+    assert eventually(fn -> match?([%Link{target: "w"}], Exosuit.links(it.two)) end)
+
+    :ok = Store.update(it.lattice, :data, "COMPONENT_b", fn nil -> {:put, "not JSON"} end)
+
+    assert_receive {:exosuit_event, %{type: "record_refused", data: %{key: "COMPONENT_b"}}},
+                   10_000
+
+    write(it, :data, "COMPONENT_c", %{links: [%{source_id: "c"}, component_link("c")]})
+    assert eventually(fn -> Enum.any?(Exosuit.links(it.one), &(&1.source == "c")) end)
+
+    :ok = Exosuit.delete_link(it.two, source: "m", contract: "a:b")
+    assert {:ok, nil} = Store.get(it.lattice, :data, "LINKDEF_by-hand")
+  end
+
+  test "named configurations reach the links that name them, and change with them", it do
+    :ok = Exosuit.subscribe(it.two)
+    link = Keyword.drop(@new, [:source_config]) ++ [target_configs: ["base", "more"]]
+    :ok = Exosuit.put_config(it.one, "base", %{"a" => "1", "b" => "1"})
+    :ok = Exosuit.put_link(it.one, link)
+    assert Exosuit.links(it.one) == []
+    assert_receive {:exosuit_event, %{type: "linkdef_set_failed", data: %{error: error}}}, 10_000
+    assert error =~ "more"
+
+    :ok = Exosuit.put_config(it.two, "more", %{"b" => "2"})
+    assert_receive {:exosuit_event, %{type: "config_set", data: %{config_name: "more"}}}
+    assert eventually(fn -> target_config(it.one) == %{"a" => "1", "b" => "2"} end)
+    assert [%Link{target_configs: ["base", "more"]}] = Exosuit.links(it.two)
+
+    :ok = Exosuit.put_config(it.one, "base", %{"a" => "3"})
+    assert target_config(it.one) == %{"a" => "3", "b" => "2"}
+    assert eventually(fn -> target_config(it.two) == %{"a" => "3", "b" => "2"} end)
+
+    :ok = Exosuit.delete_config(it.two, "more")
+    assert_receive {:exosuit_event, %{type: "config_deleted", data: %{config_name: "more"}}}
+    assert eventually(fn -> Exosuit.links(it.one) == [] end)
+    assert {:error, %Error{reason: :invalid_input}} = Exosuit.put_config(it.one, "a b", %{})
+    assert {:error, %Error{reason: :not_found}} = Exosuit.get_config(it.one, "more")
+  end
+
+  test "without a connection nothing changes; afterwards all is as it became meanwhile", it do
+    :ok = Exosuit.put_link(it.one, @old)
+    :ok = Exosuit.put_link(it.one, @new)
+    assert same_links?(it)
+    server = Exosuit.Nats.kill(it.server)
+
+    assert eventually(fn ->
+             match?({:error, %Error{reason: :unavailable}}, Exosuit.put_link(it.one, other(1)))
+           end)
+
+    delete = &Exosuit.delete_link(it.two, Keyword.take(&1, [:source, :contract]))
+    assert eventually(fn -> match?({:error, %Error{reason: :unavailable}}, delete.(@old)) end)
+    assert {:error, %Error{reason: :unavailable}} = Exosuit.put_config(it.two, "a", %{})
+    assert [_, _] = Exosuit.links(it.one)
+
+    # Elsewhere, the store goes on without these hosts.
+    elsewhere = Exosuit.Nats.restart!(%{server | port: free_port()})
+    third = start_host!(elsewhere)
+    :ok = Exosuit.delete_link(third, Keyword.take(@old, [:source, :contract]))
+    :ok = Exosuit.put_link(third, other(2))
+    Exosuit.Nats.restart!(%{Exosuit.Nats.kill(elsewhere) | port: server.port})
+
+    for host <- [it.one, it.two] do
+      assert eventually(fn ->
+               Enum.sort(for link <- Exosuit.links(host), do: link.namespace) == ["other", "wasi"]
+             end)
+    end
+  end
+
+  test "a bucket that is lost is filled again with what is known", it do
+    :ok = Exosuit.put_link(it.one, @old)
+    :ok = Exosuit.put_link(it.one, @new)
+    assert same_links?(it)
+    :ok = Exosuit.subscribe(it.one)
+
+    for bucket <- ["LATTICEDATA_default", "CONFIGDATA_default"] do
+      subject = "$JS.API.STREAM.DELETE.KV_#{bucket}"
+      assert {:ok, _answer} = Bus.request(it.lattice, subject, "", 10_000)
+    end
+
+    # A consumer that is gone is noticed when its heartbeats stay away.
+    for bucket <- [:data, :configurations] do
+      assert_receive {:exosuit_event, %{type: "lattice_state_lost", data: %{bucket: ^bucket}}},
+                     60_000
+    end
+
+    assert eventually(fn -> match?({:ok, %{"links" => [_]}}, fetch(it, "COMPONENT_a")) end)
+    :ok = Exosuit.put_link(it.two, other(1))
+    assert eventually(fn -> length(Exosuit.links(it.one)) == 3 end)
+    assert same_links?(it)
+
+    third = start_host!(it.server)
+    assert eventually(fn -> length(Exosuit.links(third)) == 3 end)
+  end
+
+  test "the replica may be killed, and takes up what happened meanwhile", it do
+    :ok = Exosuit.put_link(it.one, @old)
+    assert same_links?(it)
+    via = Directory.via(it.two, Replica)
+    pid = GenServer.whereis(via)
+    :ok = :sys.suspend(pid)
+    :ok = Exosuit.put_link(it.one, @new)
+    :ok = Exosuit.delete_link(it.one, Keyword.take(@old, [:source, :contract]))
+    assert [%Link{namespace: "wasmcloud"}] = Exosuit.links(it.two)
+    kill(pid)
+    assert same_links?(it)
+    assert [%Link{namespace: "wasi"}] = Exosuit.links(it.two)
+
+    for role <- [Exosuit.Host.Links, Directory] do
+      kill(GenServer.whereis(Directory.via(it.two, role)))
+      assert eventually(fn -> is_pid(GenServer.whereis(via)) end)
+
+      :ok =
+        Exosuit.put_link(
+          it.one,
+          Keyword.put(@old, :name, inspect(role) |> String.replace(".", "-"))
+        )
+
+      assert same_links?(it)
+    end
+  end
+
+  test "a manifest's links are its application's, on the host that it was applied to", it do
+    config = Directory.fetch!(it.one, :config)
+
+    link = %Link{
+      source: "a",
+      target: "b",
+      namespace: "c",
+      package: "d",
+      app: "app",
+      target_config: %{"x" => "y"}
+    }
+
+    :ok = Exosuit.Host.Linking.put(config, %{link | interfaces: ["e"]})
+    assert [%Link{app: "app", target_configs: []}] = Exosuit.links(it.one)
+    assert same_links?(it)
+    assert [%Link{app: nil}] = Exosuit.links(it.two)
+    kill(GenServer.whereis(Directory.via(it.one, Replica)))
+    :ok = Exosuit.put_link(it.two, other(1))
+    assert same_links?(it)
+    assert Enum.any?(Exosuit.links(it.one), &(&1.app == "app"))
+  end
+
+  defp start_host!(server) do
+    host = start_supervised_host!(nats: Exosuit.Nats.options(server))
+    assert eventually(fn -> Nats.state(lattice(host)).control == :connected end)
+    host
+  end
+
+  defp lattice(host), do: Directory.fetch!(host, :config).nats_lattice
+
+  defp other(n), do: [source: "o#{n}", target: "t", contract: "other:one"]
+
+  defp component_link(source) do
+    %{source_id: source, target: "t", wit_namespace: "a", wit_package: "b", interfaces: ["c"]}
+  end
+
+  defp target_config(host) do
+    with [%Link{target_config: values}] <- Exosuit.links(host), do: values
+  end
+
+  defp write(it, bucket, key, value) do
+    {:ok, text} = Json.encode(value)
+    :ok = Store.update(it.lattice, bucket, key, fn _old -> {:put, text} end)
+  end
+
+  defp fetch(it, key) do
+    with {:ok, value} when value != nil <- Store.get(it.lattice, :data, key),
+         do: Json.decode(value)
+  end
+
+  defp same_links?(it) do
+    eventually(fn ->
+      [] != Exosuit.links(it.one) and sorted_links(it.one) == sorted_links(it.two)
+    end)
+  end
+
+  # Whose application they are is nobody else's.
+  defp sorted_links(host) do
+    host
+    |> Exosuit.links()
+    |> Enum.map(&%{&1 | app: nil})
+    |> Enum.sort_by(&{Link.key(&1), &1.interfaces}, :desc)
+  end
+end
