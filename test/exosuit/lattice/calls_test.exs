@@ -42,7 +42,7 @@ defmodule Exosuit.Lattice.CallsTest do
   test "a guest calls what runs elsewhere, within its links and claims", %{one: one, two: two} do
     {:ok, actor} = Exosuit.start_actor(one, @counter)
     {:ok, "kv"} = Exosuit.start_provider(two, "keyvalue", id: "kv")
-    request = Exosuit.MessagePack.encode(request())
+    request = Exosuit.MessagePack.encode!(request())
     call = fn -> Exosuit.call(one, actor, "HttpServer.HandleRequest", request) end
     assert {:error, %Error{}} = call.()
 
@@ -50,7 +50,7 @@ defmodule Exosuit.Lattice.CallsTest do
     for host <- [one, two], do: :ok = Exosuit.put_link(host, link)
     assert eventually(fn -> match?({:ok, _}, call.()) end)
     assert {:ok, answer} = call.()
-    assert {:ok, %{"body" => body}} = Exosuit.MessagePack.decode(answer)
+    assert {:ok, %{"body" => {:bin, body}}} = Exosuit.MessagePack.decode(answer)
     assert body =~ "counter"
   end
 
@@ -108,7 +108,7 @@ defmodule Exosuit.Lattice.CallsTest do
       "path" => "/",
       "queryString" => "",
       "header" => %{},
-      "body" => {:binary, ""}
+      "body" => {:bin, ""}
     }
   end
 end
