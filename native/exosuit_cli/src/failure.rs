@@ -76,6 +76,16 @@ impl Failure {
     }
 }
 
+impl From<exosuit_lattice::Error> for Failure {
+    fn from(error: exosuit_lattice::Error) -> Self {
+        Self {
+            text: error.to_string(),
+            code: error.code().into(),
+            exit: 1,
+        }
+    }
+}
+
 impl From<exosuit_claims::Error> for Failure {
     fn from(error: exosuit_claims::Error) -> Self {
         Self {

@@ -1,7 +1,7 @@
-//! Commands to a running host.
+//! Commands to a running host: the one of this machine, or one of a lattice.
 //!
 //! - `address`: which host, and how its answer is printed. `session`: the conversation with it.
-//! - `inventory`, `call`, `actor`, `provider`, `link`, `events`, `application`, `remote`: the commands.
+//! - `hosts`, `inventory`, `call`, `actor`, `provider`, `link`, `events`, `application`, `remote`: the commands.
 //! - `table`: columns for people.
 
 mod actor;
@@ -9,6 +9,7 @@ mod address;
 mod application;
 mod call;
 mod events;
+mod hosts;
 mod inventory;
 mod link;
 mod provider;
@@ -20,6 +21,7 @@ pub(crate) use actor::Actor;
 pub(crate) use application::{Apply, Delete};
 pub(crate) use call::Call;
 pub(crate) use events::Events;
+pub(crate) use hosts::Hosts;
 pub(crate) use inventory::Inventory;
 pub(crate) use link::Link;
 pub(crate) use provider::Provider;

@@ -1,18 +1,20 @@
 //! The `exosuit` command: keys and claims by itself, a host by handing over to the VM.
 //!
 //! - `keys`, `claims`: files in, files out. No VM, so they answer at once.
-//! - `inventory`, `call`, `actor`, `provider`, `link`, `events`, `apply`, `delete`: lines of JSON over
-//!   the socket of a running host.
+//! - `hosts`, `inventory`, `call`, `actor`, `provider`, `link`, `events`, `apply`, `delete`: lines of
+//!   JSON over the socket of a running host, or messages to any host of a lattice.
 //! - `up`: checks its arguments, then becomes the VM that runs the host. `remote`: asks a host where
 //!   its VM is, then becomes `IEx` on it.
 
 #![forbid(unsafe_code)]
 
 mod claims;
+mod duration;
 mod failure;
 mod files;
 mod host;
 mod keys;
+mod lattice;
 mod output;
 mod pairs;
 mod seed;
@@ -42,6 +44,8 @@ struct Cli {
 enum Command {
     /// Start a host and everything that the manifests name.
     Up(up::Up),
+    /// Show the hosts of a lattice.
+    Hosts(host::Hosts),
     /// Show what runs on a host.
     Inventory(host::Inventory),
     /// Call an actor, and print its answer.
@@ -75,6 +79,7 @@ impl Command {
     fn run(self) -> Result<(), Failure> {
         match self {
             Self::Up(up) => up.run(),
+            Self::Hosts(hosts) => hosts.run(),
             Self::Inventory(inventory) => inventory.run(),
             Self::Call(call) => call.run(),
             Self::Actor(actor) => actor.run(),

@@ -25,6 +25,12 @@ impl FromStr for SeedArgument {
     }
 }
 
+impl From<String> for SeedArgument {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
 /// What `keys gen --json` prints.
 #[derive(Deserialize)]
 struct KeyFile {

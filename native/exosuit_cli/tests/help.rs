@@ -4,9 +4,10 @@ mod common;
 
 use common::run;
 
-const COMMANDS: [&[&str]; 24] = [
+const COMMANDS: [&[&str]; 26] = [
     &[],
     &["up"],
+    &["hosts"],
     &["inventory"],
     &["call"],
     &["actor"],
@@ -24,6 +25,7 @@ const COMMANDS: [&[&str]; 24] = [
     &["events"],
     &["apply"],
     &["delete"],
+    &["remote"],
     &["keys"],
     &["keys", "gen"],
     &["claims"],

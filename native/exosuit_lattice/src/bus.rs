@@ -74,6 +74,19 @@ impl Bus {
         within: Duration,
         most: usize,
     ) -> Result<Vec<Bytes>, Error> {
+        self.gather_until_quiet(subject, payload, within, within, most)
+            .await
+    }
+
+    /// As [`Bus::gather`], but once there are answers, it ends when for so long no other has come.
+    pub async fn gather_until_quiet(
+        &self,
+        subject: &str,
+        payload: Bytes,
+        within: Duration,
+        quiet: Duration,
+        most: usize,
+    ) -> Result<Vec<Bytes>, Error> {
         self.connection.refuse_too_large("message", payload.len())?;
         let client = self.connection.client()?;
         let inbox = client.new_inbox();
@@ -88,10 +101,11 @@ impl Bus {
         let mut gathered = Vec::new();
         let gather = async {
             while gathered.len() < most {
-                match answers.next().await {
-                    Some(answer) if answer.status == Some(StatusCode::NO_RESPONDERS) => return,
-                    Some(answer) => gathered.push(answer.payload),
-                    None => return,
+                let patience = if gathered.is_empty() { within } else { quiet };
+                match tokio::time::timeout(patience, answers.next()).await {
+                    Ok(Some(answer)) if answer.status == Some(StatusCode::NO_RESPONDERS) => return,
+                    Ok(Some(answer)) => gathered.push(answer.payload),
+                    Ok(None) | Err(_) => return,
                 }
             }
         };

@@ -78,6 +78,17 @@ async fn many_answers_are_gathered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn answers_are_gathered_until_no_more_come() {
+    let server = NatsServer::start().await;
+    answer(&server, "ping", None, "one").await;
+    let bus = bus(&server).await;
+    let quiet = Duration::from_millis(50);
+    let gathered = bus.gather_until_quiet("ping", "".into(), Duration::MAX, quiet, 3);
+    let gathered = within("the end of the answers", gathered).await;
+    assert_eq!(gathered, Ok(vec![Bytes::from("one")]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_subscription_lasts_through_a_restart() {
     let mut server = NatsServer::start().await;
     let (here, there) = (bus(&server).await, bus(&server).await);

@@ -1,4 +1,6 @@
 //! Which host is meant, and how what it says is printed.
+//!
+//! [`Local`] is one of this machine, by its socket; [`At`] may be one of a lattice as well.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -8,13 +10,14 @@ use serde_json::Value;
 
 use super::session::Session;
 use crate::failure::Failure;
+use crate::lattice::{Lattice, LatticeArguments};
 use crate::output;
 
 /// Names the socket where no argument does.
 const SOCKET: &str = "EXOSUIT_SOCKET";
 
 #[derive(Args)]
-pub(crate) struct At {
+pub(crate) struct Local {
     /// The socket of the host [default: that of `EXOSUIT_SOCKET`, or in .exosuit].
     #[arg(long, value_name = "PATH", conflicts_with = "data_dir")]
     socket: Option<PathBuf>,
@@ -26,6 +29,30 @@ pub(crate) struct At {
     pub(crate) json: bool,
 }
 
+#[derive(Args)]
+pub(crate) struct At {
+    #[command(flatten)]
+    local: Local,
+    #[command(flatten)]
+    lattice: LatticeArguments,
+}
+
+/// A conversation with a host, one way or the other.
+pub(crate) enum Conversation {
+    Socket(Session),
+    Lattice(Box<Lattice>),
+}
+
+impl Conversation {
+    /// Asks one thing, and waits for the answer.
+    pub(crate) fn request(&mut self, command: &str, arguments: &Value) -> Result<Value, Failure> {
+        match self {
+            Self::Socket(session) => session.request(command, arguments),
+            Self::Lattice(lattice) => lattice.request(command, arguments),
+        }
+    }
+}
+
 impl At {
     /// Asks, and prints the answer: as JSON, or as `show` puts it.
     pub(crate) fn ask(
@@ -35,7 +62,7 @@ impl At {
         show: impl FnOnce(&Value) -> String,
     ) -> Result<(), Failure> {
         self.reported(|| {
-            let answer = self.session(None)?.request(command, arguments)?;
+            let answer = self.conversation(None)?.request(command, arguments)?;
             self.print(&answer, show)
         })
     }
@@ -45,7 +72,7 @@ impl At {
         answer: &Value,
         show: impl FnOnce(&Value) -> String,
     ) -> Result<(), Failure> {
-        if self.json {
+        if self.json() {
             return output::line(answer);
         }
         let text = show(answer);
@@ -53,6 +80,37 @@ impl At {
             return Ok(());
         }
         output::line(text)
+    }
+
+    pub(crate) fn json(&self) -> bool {
+        self.local.json
+    }
+
+    pub(crate) fn reported(
+        &self,
+        work: impl FnOnce() -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        self.local.reported(work)
+    }
+
+    /// A conversation with the host, which may live beside a manifest.
+    ///
+    /// What the command line says counts more than what the environment does.
+    pub(crate) fn conversation(&self, manifest: Option<&Path>) -> Result<Conversation, Failure> {
+        let servers = self.lattice.servers();
+        let told = LatticeArguments::told_servers().filter(|_| !self.local.is_given());
+        if let Some(servers) = servers.or(told) {
+            let lattice = Lattice::open(&self.lattice, &servers)?;
+            return Ok(Conversation::Lattice(Box::new(lattice)));
+        }
+        self.lattice.refuse_unused()?;
+        self.local.session(manifest).map(Conversation::Socket)
+    }
+}
+
+impl Local {
+    fn is_given(&self) -> bool {
+        self.socket.is_some() || self.data_dir.is_some()
     }
 
     /// Prints a failure as JSON, too, if that was asked for.
@@ -97,8 +155,11 @@ fn in_data_dir(directory: &Path) -> PathBuf {
     directory.join("exosuit.sock")
 }
 
-/// As the host takes paths: its working directory is another one.
+/// As the host takes paths: its working directory is another one. What has a scheme is no path.
 pub(crate) fn absolute(path: &Path) -> Result<String, Failure> {
+    if let Some(reference) = path.to_str().filter(|text| text.contains("://")) {
+        return Ok(reference.to_owned());
+    }
     let cannot = |error| Failure::io(format!("cannot find {}", path.display()), &error);
     let path = std::path::absolute(path).map_err(cannot)?;
     let text = path.to_str().map(str::to_owned);

@@ -42,7 +42,8 @@ impl Apply {
         let beside = Some(self.manifest.as_path());
         let mut answer = Value::Null;
         self.at.reported(|| {
-            answer = self.at.session(beside)?.request("apply", &arguments)?;
+            let mut host = self.at.conversation(beside)?;
+            answer = host.request("apply", &arguments)?;
             Ok(())
         })?;
         finish(&self.at, &answer)
@@ -54,7 +55,7 @@ impl Delete {
         let mut answer = Value::Null;
         self.at.reported(|| {
             let arguments = json!({"app": self.app});
-            answer = self.at.session(None)?.request("delete", &arguments)?;
+            answer = self.at.conversation(None)?.request("delete", &arguments)?;
             Ok(())
         })?;
         finish(&self.at, &answer)

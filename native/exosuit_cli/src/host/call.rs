@@ -1,17 +1,26 @@
 //! `exosuit call`: a payload in, an answer out, as they are.
 
+use std::env;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
 use data_encoding::BASE64;
+use exosuit_claims::{KeyKind, KeyPair};
 use serde_json::{Value, json};
 
-use super::address::At;
+use super::address::{At, Conversation};
+use super::session::Session;
+use crate::duration::duration;
 use crate::failure::Failure;
 use crate::files;
+use crate::lattice::{Invocation, Lattice};
 use crate::output::{self, printable};
+use crate::seed::SeedArgument;
+
+/// Hold the cluster's seed, ours and the OTP era's.
+const CLUSTER_SEEDS: [&str; 2] = ["EXOSUIT_CLUSTER_SEED", "WASMCLOUD_CLUSTER_SEED"];
 
 /// What a host takes in a call.
 const MAX_PAYLOAD: usize = 16 * 1024 * 1024;
@@ -36,6 +45,10 @@ pub(crate) struct Call {
     /// How long to wait, like 500ms, 5s or 2m [default: the host's].
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     timeout: Option<Duration>,
+    /// The seed of the cluster that a call over a lattice is signed for (SC...), or a file with it
+    /// [default: that of `EXOSUIT_CLUSTER_SEED` or `WASMCLOUD_CLUSTER_SEED`].
+    #[arg(long, value_name = "FILE|SEED")]
+    cluster_seed: Option<SeedArgument>,
     #[command(flatten)]
     at: At,
 }
@@ -43,19 +56,53 @@ pub(crate) struct Call {
 impl Call {
     pub(crate) fn run(self) -> Result<(), Failure> {
         self.at.reported(|| {
-            let timeout = self.timeout.map(|timeout| timeout.as_millis());
-            let arguments = json!({
-                "actor": self.actor,
-                "operation": self.operation,
-                "payload_base64": BASE64.encode(&payload(self.payload.as_deref())?),
-                "timeout_ms": timeout.and_then(|timeout| u64::try_from(timeout).ok()),
-            });
-            let answer = self.at.session(None)?.request("call", &arguments)?;
-            if self.at.json {
-                return output::line(answer);
+            let answer = match self.at.conversation(None)? {
+                Conversation::Socket(session) => self.through(session)?,
+                Conversation::Lattice(lattice) => self.over(&lattice)?,
+            };
+            if self.at.json() {
+                return output::line(json!({"payload_base64": BASE64.encode(&answer)}));
             }
-            write(&decoded(&answer)?)
+            write(&answer)
         })
+    }
+
+    fn through(&self, mut session: Session) -> Result<Vec<u8>, Failure> {
+        let timeout = self.timeout.map(|timeout| timeout.as_millis());
+        let arguments = json!({
+            "actor": self.actor,
+            "operation": self.operation,
+            "payload_base64": BASE64.encode(&payload(self.payload.as_deref())?),
+            "timeout_ms": timeout.and_then(|timeout| u64::try_from(timeout).ok()),
+        });
+        decoded(&session.request("call", &arguments)?)
+    }
+
+    fn over(&self, lattice: &Lattice) -> Result<Vec<u8>, Failure> {
+        let invocation = Invocation {
+            actor: self.actor.clone(),
+            operation: self.operation.clone(),
+            payload: payload(self.payload.as_deref())?,
+            timeout: self.timeout,
+        };
+        lattice.call(invocation, self.cluster()?)
+    }
+
+    fn cluster(&self) -> Result<KeyPair, Failure> {
+        if let Some(seed) = &self.cluster_seed {
+            return seed.load("--cluster-seed", KeyKind::Cluster);
+        }
+        let told = CLUSTER_SEEDS.into_iter().find_map(|variable| {
+            let seed = env::var(variable).ok().filter(|seed| !seed.is_empty())?;
+            Some((variable, seed))
+        });
+        let (variable, seed) = told.ok_or_else(|| {
+            Failure::usage(format!(
+                "a call over a lattice is signed: give the seed of the cluster, in {} or with --cluster-seed",
+                CLUSTER_SEEDS[0]
+            ))
+        })?;
+        SeedArgument::from(seed).load(variable, KeyKind::Cluster)
     }
 }
 
@@ -90,23 +137,4 @@ fn write(bytes: &[u8]) -> Result<(), Failure> {
     }
     let written = stdout.write_all(bytes).and_then(|()| stdout.flush());
     written.map_err(|error| Failure::io("cannot write to stdout", &error))
-}
-
-/// A number and a unit: `500ms`, `5s`, `2m`. At most a day, as the host has it.
-fn duration(text: &str) -> Result<Duration, String> {
-    let milliseconds = || {
-        let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit())?);
-        let unit = match unit {
-            "ms" => 1,
-            "s" => 1_000,
-            "m" => 60_000,
-            _ => return None,
-        };
-        number.parse::<u64>().ok()?.checked_mul(unit)
-    };
-    let range = 1..=86_400_000;
-    let given = milliseconds().filter(|milliseconds| range.contains(milliseconds));
-    given
-        .map(Duration::from_millis)
-        .ok_or_else(|| "expected a number and one of ms, s, m, like 5s, a day at most".to_owned())
 }

@@ -3,19 +3,21 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::address::At;
-use super::session::refusal;
+use super::address::{At, Conversation};
+use super::session::{Session, refusal};
 use super::table::cell;
 use crate::failure::Failure;
 use crate::output::{line, printable};
 
 #[derive(Args)]
 #[command(after_long_help = "\
-Follows until Ctrl-C, or until the host stops. With --json each line is a CloudEvent.
+Follows until Ctrl-C, or until the host stops; over a lattice, what all hosts tell, or the one that
+--host names. With --json each line is a CloudEvent.
 
 Examples:
   exosuit events
-  exosuit events --json | jq .type")]
+  exosuit events --json | jq .type
+  exosuit events --lattice nats://127.0.0.1:4222")]
 pub(crate) struct Events {
     #[command(flatten)]
     at: At,
@@ -23,29 +25,37 @@ pub(crate) struct Events {
 
 impl Events {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        self.at.reported(|| {
-            let mut session = self.at.session(None)?;
-            session.request("events", &json!({}))?;
-            while let Some(told) = session.next()? {
-                let Some(event) = told.get("event") else {
-                    return Err(refusal(&told["error"]));
-                };
-                if self.at.json {
-                    line(event)?;
-                } else {
-                    line(printable(&summary(event)))?;
-                }
-            }
-            Ok(())
+        self.at.reported(|| match self.at.conversation(None)? {
+            Conversation::Socket(session) => self.follow(session),
+            Conversation::Lattice(lattice) => lattice.follow(|event| self.show(event)),
         })
+    }
+
+    fn follow(&self, mut session: Session) -> Result<(), Failure> {
+        session.request("events", &json!({}))?;
+        while let Some(told) = session.next()? {
+            let Some(event) = told.get("event") else {
+                return Err(refusal(&told["error"]));
+            };
+            self.show(event)?;
+        }
+        Ok(())
+    }
+
+    fn show(&self, event: &Value) -> Result<(), Failure> {
+        if self.at.json() {
+            return line(event);
+        }
+        line(printable(&summary(event)))
     }
 }
 
 /// When, what, of whom, and what people look for in the rest.
 fn summary(event: &Value) -> String {
-    const MORE: [&str; 7] = [
+    const MORE: [&str; 8] = [
         "revision",
         "instances",
+        "max_instances",
         "operation",
         "endpoints",
         "after_ms",
@@ -63,10 +73,25 @@ fn summary(event: &Value) -> String {
     words.into_iter().chain(more).collect::<Vec<_>>().join(" ")
 }
 
+/// Of whom: by the names that our own events have, and those that 1.x has.
 fn subject(data: &Value) -> String {
-    match (&data["id"], &data["source"], &data["target"]) {
-        (Value::Null, Value::Null, _) => "-".to_owned(),
-        (Value::Null, source, target) => format!("{} -> {}", cell(source), cell(target)),
-        (id, _, _) => cell(id),
+    let field = |names: &[&str]| {
+        let values = names.iter().map(|name| &data[*name]);
+        values.into_iter().find(|value| !value.is_null())
+    };
+    let source = field(&["source", "source_id", "actor_id"]);
+    let target = field(&["target", "provider_id"]);
+    let id = field(&[
+        "id",
+        "component_id",
+        "provider_id",
+        "config_name",
+        "friendly_name",
+    ]);
+    match (source, target, id) {
+        (Some(source), Some(target), _) => format!("{} -> {}", cell(source), cell(target)),
+        (Some(source), None, None) => cell(source),
+        (_, _, Some(id)) => cell(id),
+        (None, _, None) => "-".to_owned(),
     }
 }

@@ -9,7 +9,7 @@ use std::process::Command;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::address::At;
+use super::address::Local;
 use crate::failure::Failure;
 use crate::output;
 
@@ -38,7 +38,7 @@ Example:
   exosuit remote --data-dir examples/counter/.exosuit")]
 pub(crate) struct Remote {
     #[command(flatten)]
-    at: At,
+    at: Local,
 }
 
 impl Remote {

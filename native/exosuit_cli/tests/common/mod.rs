@@ -6,13 +6,24 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-/// The command with these arguments, without whatever the environment says of a VM.
+/// What the environment may say.
+const VARIABLES: [&str; 7] = [
+    "EXOSUIT_CLUSTER_SEED",
+    "EXOSUIT_LATTICE",
+    "EXOSUIT_SOCKET",
+    "EXOSUIT_UP",
+    "EXOSUIT_VM",
+    "WASMCLOUD_CLUSTER_SEED",
+    "WASMCLOUD_LATTICE_PREFIX",
+];
+
+/// The command with these arguments, whatever the environment says.
 pub(crate) fn exosuit<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_exosuit"));
-    command
-        .args(arguments)
-        .env_remove("EXOSUIT_VM")
-        .env_remove("EXOSUIT_UP");
+    command.args(arguments);
+    for variable in VARIABLES {
+        command.env_remove(variable);
+    }
     command
 }
 

@@ -1,0 +1,100 @@
+//! Commands to any host of a lattice, over NATS, in the form of wasmCloud 1.x.
+//!
+//! - `arguments`: which lattice, which of its hosts, and who we are there.
+//! - [`Lattice`]: the conversation, with the same commands and answers as a host's socket has.
+//! - `control`: questions and their answers. `member`: the hosts. `outcome`: what comes of a command
+//!   that a host took and answered before it was done. `event`: what hosts tell.
+//! - `actor`, `provider`, `link`, `inventory`: the commands. `configuration`: what goes before some of
+//!   them. `call`: a call to an actor.
+
+mod actor;
+mod arguments;
+mod call;
+mod configuration;
+mod control;
+mod event;
+mod inventory;
+mod link;
+mod member;
+mod outcome;
+mod provider;
+
+use std::future::Future;
+
+use exosuit_claims::KeyPair;
+use serde_json::Value;
+use tokio::runtime::{Builder, Runtime};
+
+pub(crate) use arguments::LatticeArguments;
+pub(crate) use call::Invocation;
+
+use crate::failure::Failure;
+use control::Control;
+
+/// A conversation with a lattice.
+pub(crate) struct Lattice {
+    runtime: Runtime,
+    control: Control,
+}
+
+impl Lattice {
+    /// Connects. That it cannot be done is known within seconds.
+    pub(crate) fn open(arguments: &LatticeArguments, servers: &str) -> Result<Self, Failure> {
+        let runtime = Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| Failure::io("cannot start", &error))?;
+        let control = runtime.block_on(Control::connect(arguments, servers))?;
+        Ok(Self { runtime, control })
+    }
+
+    /// Carries out a command, with the arguments and the answer that it has on a host's socket.
+    pub(crate) fn request(&self, command: &str, arguments: &Value) -> Result<Value, Failure> {
+        self.wait(run(&self.control, command, arguments))
+    }
+
+    /// Hands on each event of the lattice, or of the one host that was named; it does not end by
+    /// itself.
+    pub(crate) fn follow(
+        &self,
+        each: impl FnMut(&Value) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        self.wait(event::follow(&self.control, each))
+    }
+
+    /// Calls an actor, wherever it runs, in the name of a cluster.
+    pub(crate) fn call(
+        &self,
+        invocation: Invocation,
+        cluster: KeyPair,
+    ) -> Result<Vec<u8>, Failure> {
+        self.wait(call::call(&self.control, invocation, cluster))
+    }
+
+    fn wait<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        // Boxed, as it holds all that a command does.
+        self.runtime.block_on(Box::pin(work))
+    }
+}
+
+async fn run(control: &Control, command: &str, arguments: &Value) -> Result<Value, Failure> {
+    match command {
+        "hosts" => inventory::hosts(control).await,
+        "inventory" => inventory::inventory(control).await,
+        "actor.start" => actor::start(control, arguments).await,
+        "actor.stop" => actor::stop(control, arguments).await,
+        "actor.scale" => actor::scale(control, arguments).await,
+        "actor.update" => actor::update(control, arguments).await,
+        "provider.start" => provider::start(control, arguments).await,
+        "provider.stop" => provider::stop(control, arguments).await,
+        "link.put" => link::put(control, arguments).await,
+        "link.delete" => link::delete(control, arguments).await,
+        "link.list" => link::list(control).await,
+        other => Err(Failure::usage(format!(
+            "{other} is for a host's socket, not for a lattice: leave out --lattice"
+        ))),
+    }
+}
+
+/// The arguments of a command, as one of ours made them.
+fn read<'a, T: serde::Deserialize<'a>>(arguments: &'a Value) -> Result<T, Failure> {
+    T::deserialize(arguments).map_err(|error| Failure::refused("internal", error))
+}

@@ -1,0 +1,164 @@
+//! Actors on a host: components, as 1.x calls them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use exosuit_claims::{Issuers, MAX_WASM, Policy, inspect, unix_now};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::control::Control;
+use super::event::Event;
+use super::inventory::{Component, Inventory};
+use super::outcome::Outcome;
+use super::{configuration, member, read};
+use crate::failure::Failure;
+use crate::files;
+
+#[derive(Deserialize)]
+struct Start {
+    path: String,
+    id: Option<String>,
+    instances: u32,
+    config: BTreeMap<String, String>,
+    annotations: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    id: String,
+}
+
+#[derive(Deserialize)]
+struct Scale {
+    id: String,
+    instances: u32,
+}
+
+#[derive(Deserialize)]
+struct Update {
+    id: String,
+    path: String,
+    force: bool,
+}
+
+pub(super) async fn start(control: &Control, arguments: &Value) -> Result<Value, Failure> {
+    let start: Start = read(arguments)?;
+    let id = match start.id {
+        Some(id) => id,
+        None => public_key(&start.path)?,
+    };
+    let host = member::find(control).await?;
+    let inventory = Inventory::of(control, &host).await?;
+    inventory.refuse_taken(&host, &id)?;
+    let outcome = Outcome::expect(control, &host).await?;
+    let body = json!({
+        "component_ref": reference(&start.path),
+        "component_id": id,
+        "host_id": host,
+        "count": start.instances,
+        "config": configuration::put(control, &start.config).await?,
+        "annotations": start.annotations,
+        "allow_update": false,
+    });
+    control.ask_host(&host, "component.scale", &body).await?;
+    Outcome::wait(outcome, scaled(&id, start.instances)).await?;
+    Ok(json!({"id": id}))
+}
+
+pub(super) async fn stop(control: &Control, arguments: &Value) -> Result<Value, Failure> {
+    let Named { id } = read(arguments)?;
+    to(control, &id, 0).await
+}
+
+pub(super) async fn scale(control: &Control, arguments: &Value) -> Result<Value, Failure> {
+    let Scale { id, instances } = read(arguments)?;
+    to(control, &id, instances).await
+}
+
+async fn to(control: &Control, id: &str, instances: u32) -> Result<Value, Failure> {
+    let host = member::find(control).await?;
+    let inventory = Inventory::of(control, &host).await?;
+    let component = inventory.component(&host, id)?;
+    if component.max_instances == instances {
+        return Ok(json!({}));
+    }
+    let outcome = Outcome::expect(control, &host).await?;
+    let body = as_it_is(component, &host, instances);
+    control.ask_host(&host, "component.scale", &body).await?;
+    Outcome::wait(outcome, scaled(id, instances)).await?;
+    Ok(json!({}))
+}
+
+/// A component with nothing about it changed but its number: what is not said of its configuration
+/// stays.
+fn as_it_is(component: &Component, host: &str, instances: u32) -> Value {
+    json!({
+        "component_ref": component.image_ref,
+        "component_id": component.id,
+        "host_id": host,
+        "count": instances,
+        "annotations": component.annotations,
+        "allow_update": false,
+    })
+}
+
+pub(super) async fn update(control: &Control, arguments: &Value) -> Result<Value, Failure> {
+    let Update { id, path, force } = read(arguments)?;
+    if force {
+        return Err(Failure::usage(
+            "--force is for a host's socket: over a lattice, new code needs a greater revision",
+        ));
+    }
+    let host = member::find(control).await?;
+    let inventory = Inventory::of(control, &host).await?;
+    let component = inventory.component(&host, &id)?;
+    let outcome = Outcome::expect(control, &host).await?;
+    let reference = reference(&path);
+    let body = json!({
+        "component_id": id,
+        "new_component_ref": reference,
+        "host_id": host,
+        "annotations": component.annotations,
+    });
+    control.ask_host(&host, "component.update", &body).await?;
+    let is_outcome = |event: &Event| {
+        event.text("component_id") == id
+            && event.text("image_ref") == reference
+            && matches!(event.name(), "component_scaled" | "component_scale_failed")
+    };
+    Outcome::wait(outcome, is_outcome).await?;
+    Ok(json!({}))
+}
+
+/// Whether an event says how the scaling of a component went.
+fn scaled(id: &str, instances: u32) -> impl Fn(&Event) -> bool {
+    move |event| {
+        let is_same = event.text("component_id") == id;
+        match event.name() {
+            "component_scaled" => is_same && event.data["max_instances"] == instances,
+            "component_scale_failed" => is_same,
+            _ => false,
+        }
+    }
+}
+
+/// As hosts take it: a path as a URL, which they read on their own machine.
+fn reference(path: &str) -> String {
+    if path.starts_with('/') {
+        return format!("file://{path}");
+    }
+    path.to_owned()
+}
+
+/// What the actor is called where nobody says it: the key that its token is for, which the host
+/// will check.
+fn public_key(path: &str) -> Result<String, Failure> {
+    let needed = |failure: Failure| {
+        failure.about("an actor needs an --id where its key cannot be read from a file here")
+    };
+    let wasm = files::read(Path::new(path), MAX_WASM).map_err(needed)?;
+    let inspection = inspect(&wasm, &Policy::strict(Issuers::Any), unix_now());
+    let inspection = inspection.map_err(|error| needed(Failure::from(error)))?;
+    Ok(inspection.claims.subject)
+}

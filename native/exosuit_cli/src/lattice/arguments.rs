@@ -1,0 +1,125 @@
+//! Which lattice, which of its hosts, and who we are there.
+
+use std::env;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use exosuit_claims::KeyKind;
+use exosuit_core::Id;
+use exosuit_lattice::{ConnectionOptions, Credentials, Secret, Tls};
+
+use crate::duration::duration;
+use crate::failure::Failure;
+use crate::seed::SeedArgument;
+
+/// Names the servers where no argument does.
+const SERVERS: &str = "EXOSUIT_LATTICE";
+
+/// Names the lattice where no argument does, as for hosts since the OTP era.
+const NAME: &str = "WASMCLOUD_LATTICE_PREFIX";
+
+/// Fetching and compiling may take a while.
+const USUAL_WAIT: Duration = Duration::from_mins(1);
+
+const CONNECT: Duration = Duration::from_secs(4);
+
+#[derive(Args)]
+#[command(next_help_heading = "Over a lattice")]
+pub(crate) struct LatticeArguments {
+    /// NATS servers of a lattice, like `nats://127.0.0.1:4222`, commas between them; with it, the
+    /// command is for any host there [default: those of `EXOSUIT_LATTICE`].
+    #[arg(long = "lattice", value_name = "URL", conflicts_with_all = ["socket", "data_dir"])]
+    servers: Option<String>,
+    /// The lattice's name [default: `WASMCLOUD_LATTICE_PREFIX`, or default].
+    #[arg(long = "lattice-name", value_name = "NAME")]
+    name: Option<String>,
+    /// Which host: its id or its name, or how one of them begins; needed where there are several.
+    #[arg(long, value_name = "HOST")]
+    pub(super) host: Option<String>,
+    /// A credentials file, as nsc makes it.
+    #[arg(long, value_name = "FILE", conflicts_with = "nkey")]
+    creds: Option<PathBuf>,
+    /// The seed of a NATS user (SU...), or a file with it.
+    #[arg(long, value_name = "FILE|SEED")]
+    nkey: Option<SeedArgument>,
+    /// Who vouches for the servers, in PEM; the connection must be encrypted, then.
+    #[arg(long, value_name = "FILE")]
+    tls_ca: Option<PathBuf>,
+    /// How long to wait for what comes of a command, like 500ms, 5s or 2m [default: 1m].
+    #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with = "no_wait")]
+    wait: Option<Duration>,
+    /// Do not wait for what comes of a command: that the host took it is enough.
+    #[arg(long)]
+    no_wait: bool,
+}
+
+impl LatticeArguments {
+    /// The servers that the command line names.
+    pub(crate) fn servers(&self) -> Option<String> {
+        self.servers.clone()
+    }
+
+    /// The servers that the environment names.
+    pub(crate) fn told_servers() -> Option<String> {
+        env::var(SERVERS).ok().filter(|text| !text.is_empty())
+    }
+
+    /// An error if something is said of a lattice, but not which.
+    pub(crate) fn refuse_unused(&self) -> Result<(), Failure> {
+        let given = [
+            ("--lattice-name", self.name.is_some()),
+            ("--host", self.host.is_some()),
+            ("--creds", self.creds.is_some()),
+            ("--nkey", self.nkey.is_some()),
+            ("--tls-ca", self.tls_ca.is_some()),
+            ("--wait", self.wait.is_some()),
+            ("--no-wait", self.no_wait),
+        ];
+        match given.into_iter().find(|(_, is_given)| *is_given) {
+            None => Ok(()),
+            Some((option, _)) => Err(Failure::usage(format!(
+                "{option} is of use with a lattice only: say which, with --lattice or {SERVERS}"
+            ))),
+        }
+    }
+
+    pub(super) fn lattice(&self) -> Result<Id, Failure> {
+        let told = || env::var(NAME).ok().filter(|text| !text.is_empty());
+        let name = self.name.clone().or_else(told);
+        let name = name.as_deref().unwrap_or("default");
+        Id::parse(name).map_err(|error| Failure::usage(error).about("--lattice-name"))
+    }
+
+    /// How long to wait for an outcome, if at all.
+    pub(super) fn patience(&self) -> Option<Duration> {
+        (!self.no_wait).then(|| self.wait.unwrap_or(USUAL_WAIT))
+    }
+
+    pub(super) fn connection(&self, servers: &str) -> Result<ConnectionOptions, Failure> {
+        let servers = servers.split(',').map(str::trim);
+        Ok(ConnectionOptions {
+            servers: servers.map(str::to_owned).collect(),
+            name: "exosuit command".to_owned(),
+            credentials: self.credentials()?,
+            tls: Tls {
+                required: self.tls_ca.is_some(),
+                authority: self.tls_ca.clone(),
+                ..Tls::default()
+            },
+            connect_timeout: CONNECT,
+            ..ConnectionOptions::default()
+        })
+    }
+
+    fn credentials(&self) -> Result<Credentials, Failure> {
+        match (&self.creds, &self.nkey) {
+            (Some(file), _) => Ok(Credentials::File(file.clone())),
+            (None, Some(seed)) => {
+                let pair = seed.load("--nkey", KeyKind::User)?;
+                Ok(Credentials::Key(Secret::new(pair.seed())))
+            }
+            (None, None) => Ok(Credentials::None),
+        }
+    }
+}

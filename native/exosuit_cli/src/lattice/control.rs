@@ -1,0 +1,181 @@
+//! Questions to hosts, and their answers.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use exosuit_core::Id;
+use exosuit_lattice::{Bus, Connection, Error, State};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::LatticeArguments;
+use super::member;
+use crate::failure::Failure;
+use crate::output::printable;
+
+/// A host acknowledges at once; some write to the lattice's store before.
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// All servers tried, and one that does not answer given up.
+const CONNECT: Duration = Duration::from_secs(5);
+
+pub(super) struct Control {
+    pub(super) connection: Connection,
+    pub(super) bus: Bus,
+    pub(super) lattice: Id,
+    /// The servers, without credentials, for messages.
+    servers: String,
+    /// The host that was asked for.
+    pub(super) host: Option<String>,
+    /// How long to wait for outcomes, if at all.
+    pub(super) patience: Option<Duration>,
+}
+
+/// What every answer is wrapped in.
+#[derive(Deserialize)]
+struct Envelope {
+    success: bool,
+    #[serde(default)]
+    message: String,
+    #[serde(default)]
+    response: Value,
+}
+
+impl Control {
+    pub(super) async fn connect(
+        arguments: &LatticeArguments,
+        servers: &str,
+    ) -> Result<Self, Failure> {
+        let lattice = arguments.lattice()?;
+        let options = arguments.connection(servers)?;
+        let shown = without_credentials(servers);
+        let about = |error: Error| Failure::from(error).about(&shown);
+        let connection = Connection::open(&options).await.map_err(about)?;
+        connected(&connection, options.servers.len())
+            .await
+            .map_err(about)?;
+        Ok(Self {
+            bus: Bus::start(connection.clone()).await.map_err(about)?,
+            connection,
+            lattice,
+            servers: shown,
+            host: arguments.host.clone(),
+            patience: arguments.patience(),
+        })
+    }
+
+    /// Which lattice this is, for messages.
+    pub(super) fn place(&self) -> String {
+        format!("lattice {} at {}", self.lattice, self.servers)
+    }
+
+    pub(super) fn subject(&self, suffix: &str) -> String {
+        format!("wasmbus.ctl.v1.{}.{suffix}", self.lattice)
+    }
+
+    /// Asks whichever host answers for all.
+    pub(super) async fn ask(&self, suffix: &str, body: &Value) -> Result<Value, Failure> {
+        match self.request(suffix, body).await {
+            Err(Error::NoResponders(_)) => Err(self.nobody()),
+            answer => unwrap(&answer?),
+        }
+    }
+
+    /// Asks one host.
+    pub(super) async fn ask_host(
+        &self,
+        host: &str,
+        question: &str,
+        body: &Value,
+    ) -> Result<Value, Failure> {
+        match self.request(&format!("{question}.{host}"), body).await {
+            Err(Error::NoResponders(_)) => Err(member::unknown(self, host).await),
+            answer => unwrap(&answer?).map_err(|failure| failure.about(host)),
+        }
+    }
+
+    pub(super) fn nobody(&self) -> Failure {
+        let text = format!(
+            "no host answers in {}: none runs there, or the lattice has another name (--lattice-name)",
+            self.place()
+        );
+        Failure::refused("unavailable", text)
+    }
+
+    async fn request(&self, suffix: &str, body: &Value) -> Result<Bytes, Error> {
+        let body = match body {
+            Value::Null => Bytes::new(),
+            body => body.to_string().into(),
+        };
+        let deadline = Instant::now() + ANSWER;
+        self.bus
+            .request(&self.subject(suffix), body, deadline)
+            .await
+    }
+}
+
+/// What an answer says, or why it says no. Others have chosen the words.
+pub(super) fn unwrap(answer: &[u8]) -> Result<Value, Failure> {
+    let envelope: Envelope = serde_json::from_slice(answer).map_err(|error| {
+        Failure::refused(
+            "internal",
+            format!("a host answers what is no JSON: {error}"),
+        )
+    })?;
+    if envelope.success {
+        return Ok(envelope.response);
+    }
+    Err(Failure::refused("refused", printable(&envelope.message)))
+}
+
+/// Waits for the connection. Of one server, the first failure is the answer: it is tried again and
+/// again, but nobody wants to wait for that here.
+async fn connected(connection: &Connection, servers: usize) -> Result<(), Error> {
+    if servers > 1 {
+        return connection.ready(CONNECT).await;
+    }
+    let mut state = connection.state();
+    let is_settled = |state: &State| !matches!(state, State::Connecting(None));
+    let settled = tokio::time::timeout(CONNECT, state.wait_for(is_settled)).await;
+    // The state itself says what became of it.
+    drop(settled);
+    connection.ready(Duration::ZERO).await
+}
+
+/// Addresses as they may be shown: what stands before an `@` is somebody's.
+fn without_credentials(servers: &str) -> String {
+    let plain = servers.split(',').map(str::trim).map(|server| {
+        let (scheme, rest) = server.split_once("://").unwrap_or(("nats", server));
+        let host = rest.rsplit('@').next().unwrap_or_default();
+        printable(&format!("{scheme}://{host}"))
+    });
+    plain.collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_shown_without_who_we_are() {
+        for (given, shown) in [
+            ("nats://ann:s3cret@a:4222", "nats://a:4222"),
+            ("s3cret@a", "nats://a"),
+            ("tls://w@a:1, b:2", "tls://a:1, nats://b:2"),
+        ] {
+            assert_eq!(without_credentials(given), shown);
+        }
+    }
+
+    #[test]
+    fn an_answer_is_unwrapped_or_refused() {
+        let answer = unwrap(br#"{"success": true, "message": "", "response": [1]}"#);
+        assert_eq!(answer.expect("a response"), serde_json::json!([1]));
+        let none = unwrap(br#"{"success": true}"#).expect("nothing to say");
+        assert_eq!(none, Value::Null);
+        let refused = unwrap(b"{\"success\": false, \"message\": \"no\\u001b[2J\"}");
+        let refused = refused.expect_err("refused").to_json();
+        assert_eq!(refused["error"], "no\\u{1b}[2J");
+        assert!(unwrap(b"+OK").is_err());
+    }
+}

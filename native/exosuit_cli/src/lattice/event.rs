@@ -1,0 +1,61 @@
+//! What hosts tell.
+
+use exosuit_lattice::Subscription;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::control::Control;
+use super::member;
+use crate::failure::Failure;
+
+/// A `CloudEvent`, as far as it is looked at.
+#[derive(Deserialize)]
+pub(super) struct Event {
+    source: String,
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(default)]
+    pub(super) data: Value,
+}
+
+impl Event {
+    pub(super) fn is_of(&self, host: &str) -> bool {
+        self.source == host
+    }
+
+    /// `component_scaled`.
+    pub(super) fn name(&self) -> &str {
+        self.kind.rsplit('.').next().unwrap_or_default()
+    }
+
+    pub(super) fn text(&self, field: &str) -> &str {
+        self.data[field].as_str().unwrap_or_default()
+    }
+}
+
+/// Everything that is told from now on, in the form of 1.x.
+pub(super) async fn subscribe(control: &Control) -> Result<Subscription, Failure> {
+    let subject = format!("wasmbus.evt.{}.>", control.lattice);
+    Ok(control.bus.subscribe(&subject, None).await?)
+}
+
+pub(super) async fn follow(
+    control: &Control,
+    mut each: impl FnMut(&Value) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let only = match control.host {
+        Some(_) => Some(member::find(control).await?),
+        None => None,
+    };
+    let mut told = subscribe(control).await?;
+    while let Some(message) = told.next().await {
+        // What is no JSON is nobody's event.
+        let Ok(event) = serde_json::from_slice::<Value>(&message.payload) else {
+            continue;
+        };
+        if only.as_ref().is_none_or(|host| event["source"] == **host) {
+            each(&event)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,148 @@
+//! What runs on a host, and which hosts there are; in the shape that a host's socket gives it.
+
+use futures_util::StreamExt;
+use futures_util::stream;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::control::Control;
+use super::link;
+use super::member::{self, Member};
+use crate::failure::Failure;
+
+/// So many are asked at a time.
+const AT_ONCE: usize = 64;
+
+/// What a host says of itself.
+#[derive(Default, Deserialize)]
+pub(super) struct Inventory {
+    #[serde(default)]
+    friendly_name: Value,
+    #[serde(default)]
+    labels: Value,
+    #[serde(default)]
+    version: Value,
+    #[serde(default)]
+    uptime_seconds: Value,
+    #[serde(default, alias = "actors")]
+    pub(super) components: Vec<Component>,
+    #[serde(default)]
+    pub(super) providers: Vec<Provider>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Component {
+    pub(super) id: String,
+    pub(super) image_ref: String,
+    #[serde(default)]
+    name: Value,
+    #[serde(default)]
+    revision: Value,
+    #[serde(default)]
+    pub(super) max_instances: u32,
+    #[serde(default)]
+    pub(super) annotations: Option<Map<String, Value>>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Provider {
+    pub(super) id: String,
+    #[serde(default)]
+    image_ref: Value,
+    #[serde(default)]
+    annotations: Option<Map<String, Value>>,
+}
+
+impl Inventory {
+    pub(super) async fn of(control: &Control, host: &str) -> Result<Self, Failure> {
+        let answer = control.ask_host(host, "host.get", &Value::Null).await?;
+        serde_json::from_value(answer).map_err(|error| {
+            Failure::refused("internal", format!("its inventory is none: {error}")).about(host)
+        })
+    }
+
+    /// The component, or that there is none.
+    pub(super) fn component(&self, host: &str, id: &str) -> Result<&Component, Failure> {
+        let found = self.components.iter().find(|it| it.id == id);
+        found.ok_or_else(|| Failure::refused("not_found", format!("no actor {id:?} on {host}")))
+    }
+
+    /// An error if something has the id already.
+    pub(super) fn refuse_taken(&self, host: &str, id: &str) -> Result<(), Failure> {
+        let component = self.components.iter().any(|it| it.id == id);
+        let provider = self.providers.iter().any(|it| it.id == id);
+        let role = match (component, provider) {
+            (false, false) => return Ok(()),
+            (true, _) => "actor",
+            (false, true) => "provider",
+        };
+        let text = format!("{host} has {role} {id:?}");
+        Err(Failure::refused("conflict", text))
+    }
+}
+
+pub(super) async fn inventory(control: &Control) -> Result<Value, Failure> {
+    let host = member::find(control).await?;
+    let inventory = Inventory::of(control, &host).await?;
+    let links = link::list(control).await?;
+    Ok(json!({
+        "host_id": host,
+        "lattice": control.lattice.as_str(),
+        "friendly_name": inventory.friendly_name,
+        "labels": inventory.labels,
+        "version": inventory.version,
+        "uptime_seconds": inventory.uptime_seconds,
+        "actors": inventory.components.iter().map(actor).collect::<Vec<_>>(),
+        "providers": inventory.providers.iter().map(provider).collect::<Vec<_>>(),
+        "links": links["links"],
+    }))
+}
+
+/// Only what runs is told of.
+fn actor(component: &Component) -> Value {
+    json!({
+        "id": component.id,
+        "status": "running",
+        "instances": component.max_instances,
+        "image_ref": component.image_ref,
+        "annotations": component.annotations,
+        "claims": {"name": component.name, "revision": component.revision},
+    })
+}
+
+fn provider(provider: &Provider) -> Value {
+    json!({
+        "id": provider.id,
+        "status": "running",
+        "image_ref": provider.image_ref,
+        "annotations": provider.annotations,
+    })
+}
+
+pub(super) async fn hosts(control: &Control) -> Result<Value, Failure> {
+    let members = member::all(control).await?;
+    if members.is_empty() {
+        return Err(control.nobody());
+    }
+    let hosts = stream::iter(members)
+        .map(|member| host(control, member))
+        .buffered(AT_ONCE);
+    let hosts: Vec<_> = hosts.collect().await;
+    Ok(json!({"lattice": control.lattice.as_str(), "hosts": hosts}))
+}
+
+/// One that answers a ping, but not more, is not reachable for commands.
+async fn host(control: &Control, member: Member) -> Value {
+    let inventory = Inventory::of(control, &member.id).await.ok();
+    let count = |count: fn(&Inventory) -> usize| inventory.as_ref().map(count);
+    json!({
+        "host_id": member.id,
+        "friendly_name": member.friendly_name,
+        "labels": member.labels,
+        "uptime_seconds": member.uptime_seconds,
+        "version": member.version,
+        "actors": count(|it| it.components.len()),
+        "providers": count(|it| it.providers.len()),
+        "reachable": inventory.is_some(),
+    })
+}

@@ -1,0 +1,102 @@
+//! Links, which the hosts of a lattice have in common.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::control::Control;
+use super::{configuration, read};
+use crate::failure::Failure;
+
+#[derive(Deserialize)]
+struct Put {
+    source: String,
+    target: String,
+    contract: String,
+    name: String,
+    interfaces: Vec<String>,
+    source_config: BTreeMap<String, String>,
+    target_config: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+struct Delete {
+    source: String,
+    contract: String,
+    name: String,
+}
+
+/// A link as 1.x tells it; configuration is named, and stays in the lattice.
+#[derive(Deserialize)]
+struct Told {
+    source_id: String,
+    target: String,
+    name: String,
+    wit_namespace: String,
+    wit_package: String,
+    #[serde(default)]
+    interfaces: Vec<String>,
+}
+
+pub(super) async fn put(control: &Control, arguments: &Value) -> Result<Value, Failure> {
+    let put: Put = read(arguments)?;
+    let (namespace, package) = contract(&put.contract)?;
+    let body = json!({
+        "source_id": put.source,
+        "target": put.target,
+        "name": put.name,
+        "wit_namespace": namespace,
+        "wit_package": package,
+        "interfaces": put.interfaces,
+        "source_config": configuration::put(control, &put.source_config).await?,
+        "target_config": configuration::put(control, &put.target_config).await?,
+    });
+    control.ask("link.put", &body).await?;
+    Ok(json!({}))
+}
+
+pub(super) async fn delete(control: &Control, arguments: &Value) -> Result<Value, Failure> {
+    let delete: Delete = read(arguments)?;
+    let (namespace, package) = contract(&delete.contract)?;
+    let body = json!({
+        "source_id": delete.source,
+        "name": delete.name,
+        "wit_namespace": namespace,
+        "wit_package": package,
+    });
+    control.ask("link.del", &body).await?;
+    Ok(json!({}))
+}
+
+pub(super) async fn list(control: &Control) -> Result<Value, Failure> {
+    let told = control.ask("link.get", &Value::Null).await?;
+    let told: Option<Vec<Told>> = serde_json::from_value(told).map_err(|error| {
+        Failure::refused(
+            "internal",
+            format!("a host tells links that are none: {error}"),
+        )
+    })?;
+    let links = told.into_iter().flatten().map(|link| {
+        json!({
+            "source": link.source_id,
+            "target": link.target,
+            "name": link.name,
+            "namespace": link.wit_namespace,
+            "package": link.wit_package,
+            "interfaces": link.interfaces,
+        })
+    });
+    Ok(json!({"links": links.collect::<Vec<_>>()}))
+}
+
+fn contract(text: &str) -> Result<(&str, &str), Failure> {
+    let halves = text
+        .split_once(':')
+        .filter(|(namespace, package)| !namespace.is_empty() && !package.is_empty());
+    halves.ok_or_else(|| {
+        Failure::usage(format!(
+            "expected a contract like wasmcloud:keyvalue, got {text:?}"
+        ))
+    })
+}

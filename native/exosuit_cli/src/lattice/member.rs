@@ -1,0 +1,190 @@
+//! The hosts of a lattice: who they are, and which of them is meant.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use exosuit_claims::{KeyKind, PublicKey};
+use serde::Deserialize;
+
+use super::control::{Control, unwrap};
+use crate::failure::Failure;
+use crate::output::printable;
+
+/// The first answer may have a long way.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+/// The others are not much later.
+const QUIET: Duration = Duration::from_millis(750);
+
+/// As many hosts as are listed.
+const MOST: usize = 10_000;
+
+/// As many as an error lists.
+const SHOWN: usize = 10;
+
+/// A host, as it answers a ping.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Member {
+    pub(super) id: String,
+    #[serde(default)]
+    pub(super) friendly_name: String,
+    #[serde(default)]
+    pub(super) labels: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(super) uptime_seconds: Option<u64>,
+    #[serde(default)]
+    pub(super) version: Option<String>,
+}
+
+/// The hosts that answer, by id.
+pub(super) async fn all(control: &Control) -> Result<Vec<Member>, Failure> {
+    let subject = control.subject("host.ping");
+    let answers = control
+        .bus
+        .gather_until_quiet(&subject, Bytes::new(), PATIENCE, QUIET, MOST);
+    let members = answers.await?;
+    let members = members.iter().filter_map(|answer| read(answer));
+    // A host that serves two interfaces may answer twice.
+    let members: BTreeMap<_, _> = members.map(|member| (member.id.clone(), member)).collect();
+    Ok(members.into_values().collect())
+}
+
+/// The id of the host that is meant. One that is given in full is not looked for.
+pub(super) async fn find(control: &Control) -> Result<String, Failure> {
+    if let Some(id) = control.host.as_deref().filter(|host| is_host(host)) {
+        return Ok(id.to_owned());
+    }
+    let members = all(control).await?;
+    if members.is_empty() {
+        return Err(control.nobody());
+    }
+    choose(&members, control.host.as_deref(), &control.place())
+}
+
+/// That nobody listens under an id: who does?
+pub(super) async fn unknown(control: &Control, id: &str) -> Failure {
+    match all(control).await {
+        Ok(members) if members.is_empty() => control.nobody(),
+        Ok(members) => absent(id, &members, &control.place()),
+        Err(failure) => failure,
+    }
+}
+
+/// What is no host's answer is nobody's: ids become parts of subjects.
+fn read(answer: &[u8]) -> Option<Member> {
+    let member = serde_json::from_value(unwrap(answer).ok()?);
+    member.ok().filter(|member: &Member| is_host(&member.id))
+}
+
+fn is_host(text: &str) -> bool {
+    PublicKey::parse(text).is_ok_and(|key| key.kind() == KeyKind::Server)
+}
+
+fn choose(members: &[Member], wanted: Option<&str>, place: &str) -> Result<String, Failure> {
+    let Some(wanted) = wanted else {
+        return match members {
+            [only] => Ok(only.id.clone()),
+            several => Err(Failure::usage(format!(
+                "there are {} hosts in {place}, say which with --host: {}",
+                several.len(),
+                names(several)
+            ))),
+        };
+    };
+    let exactly = |member: &&Member| member.id == wanted || member.friendly_name == wanted;
+    let begins = |member: &&Member| {
+        member.id.starts_with(wanted) || member.friendly_name.starts_with(wanted)
+    };
+    let mut found: Vec<_> = members.iter().filter(exactly).cloned().collect();
+    if found.is_empty() {
+        found = members.iter().filter(begins).cloned().collect();
+    }
+    match found.as_slice() {
+        [] => Err(absent(wanted, members, place)),
+        [only] => Ok(only.id.clone()),
+        several => Err(Failure::usage(format!(
+            "{} may be several hosts of {place}: {}",
+            printable(wanted),
+            names(several)
+        ))),
+    }
+}
+
+fn absent(wanted: &str, members: &[Member], place: &str) -> Failure {
+    let text = format!(
+        "no host {} in {place}: known are {}",
+        printable(wanted),
+        names(members)
+    );
+    Failure::refused("not_found", text)
+}
+
+fn names(members: &[Member]) -> String {
+    let name = |member: &Member| match member.friendly_name.as_str() {
+        "" => member.id.clone(),
+        name => format!("{} ({})", member.id, printable(name)),
+    };
+    let mut names: Vec<_> = members.iter().take(SHOWN).map(name).collect();
+    if members.len() > SHOWN {
+        names.push(format!("{} more", members.len() - SHOWN));
+    }
+    names.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(id: &str, friendly_name: &str) -> Member {
+        Member {
+            id: id.to_owned(),
+            friendly_name: friendly_name.to_owned(),
+            labels: BTreeMap::new(),
+            uptime_seconds: None,
+            version: None,
+        }
+    }
+
+    fn chosen(wanted: Option<&str>) -> Result<String, String> {
+        let members = [
+            member("NAAB", "quiet-sea"),
+            member("NAAC", "quiet-hill"),
+            member("NB", "NAAB"),
+        ];
+        let text = |failure: Failure| failure.to_json()["error"].to_string();
+        choose(&members, wanted, "lattice default").map_err(text)
+    }
+
+    #[test]
+    fn a_host_is_meant_by_id_name_or_how_they_begin() {
+        assert_eq!(chosen(Some("NAAC")), Ok("NAAC".to_owned()));
+        assert_eq!(chosen(Some("quiet-h")), Ok("NAAC".to_owned()));
+        assert_eq!(chosen(Some("NB")), Ok("NB".to_owned()));
+    }
+
+    #[test]
+    fn what_may_be_several_is_refused_with_their_names() {
+        for wanted in [None, Some("quiet"), Some("NAA"), Some("NAAB")] {
+            let error = chosen(wanted).expect_err("ambiguous");
+            assert!(error.contains("NAAB (quiet-sea)"), "{error}");
+        }
+    }
+
+    #[test]
+    fn who_is_not_there_is_told_with_who_is() {
+        let error = chosen(Some("NX")).expect_err("absent");
+        assert!(
+            error.contains("no host NX in lattice default: known are NAAB"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn what_is_no_host_is_passed_over() {
+        for id in ["", "NAAB.>", "not a key"] {
+            let answer = serde_json::json!({"success": true, "response": {"id": id}});
+            assert!(read(answer.to_string().as_bytes()).is_none(), "{id}");
+        }
+    }
+}

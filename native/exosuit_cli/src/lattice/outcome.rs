@@ -1,0 +1,75 @@
+//! What comes of a command that a host took, and answered before it was done.
+
+use std::time::Duration;
+
+use exosuit_lattice::Subscription;
+
+use super::control::Control;
+use super::event::{self, Event};
+use crate::failure::Failure;
+use crate::output::printable;
+
+/// Listens from before a command is sent, so that nothing is missed.
+pub(super) struct Outcome {
+    told: Subscription,
+    patience: Duration,
+    host: String,
+}
+
+impl Outcome {
+    /// For what this host will say; none where nobody wants to wait.
+    pub(super) async fn expect(control: &Control, host: &str) -> Result<Option<Self>, Failure> {
+        let Some(patience) = control.patience else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            told: event::subscribe(control).await?,
+            patience,
+            host: host.to_owned(),
+        }))
+    }
+
+    /// Waits for the event that `judge` takes for the outcome. A failure is one with an `error`.
+    pub(super) async fn wait(
+        outcome: Option<Self>,
+        judge: impl Fn(&Event) -> bool,
+    ) -> Result<(), Failure> {
+        let Some(Self {
+            mut told,
+            patience,
+            host,
+        }) = outcome
+        else {
+            return Ok(());
+        };
+        let search = async {
+            while let Some(message) = told.next().await {
+                let event = serde_json::from_slice::<Event>(&message.payload);
+                let event = event.ok().filter(|event| event.is_of(&host));
+                if let Some(event) = event.filter(|event| judge(event)) {
+                    return Some(event);
+                }
+            }
+            None
+        };
+        match tokio::time::timeout(patience, search).await {
+            Ok(Some(event)) => verdict(&event, &host),
+            Ok(None) | Err(_) => Err(Failure::refused(
+                "deadline",
+                format!(
+                    "{host} took the command, but did not say within {patience:?} what came of it; \
+                     it may still be done (--wait, or exosuit events)"
+                ),
+            )),
+        }
+    }
+}
+
+fn verdict(event: &Event, host: &str) -> Result<(), Failure> {
+    if !event.name().ends_with("_failed") {
+        return Ok(());
+    }
+    let reason = event.text("reason");
+    let code = if reason.is_empty() { "refused" } else { reason };
+    Err(Failure::refused(code, printable(event.text("error"))).about(host))
+}

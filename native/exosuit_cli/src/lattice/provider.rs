@@ -1,0 +1,84 @@
+//! Providers on a host.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::control::Control;
+use super::event::Event;
+use super::inventory::Inventory;
+use super::outcome::Outcome;
+use super::{configuration, member, read};
+use crate::failure::Failure;
+
+#[derive(Deserialize)]
+struct Start {
+    name: String,
+    id: Option<String>,
+    config: BTreeMap<String, String>,
+    annotations: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+struct Stop {
+    id: String,
+}
+
+pub(super) async fn start(control: &Control, arguments: &Value) -> Result<Value, Failure> {
+    let start: Start = read(arguments)?;
+    let id = start.id.unwrap_or_else(|| usual_id(&start.name));
+    let host = member::find(control).await?;
+    let inventory = Inventory::of(control, &host).await?;
+    inventory.refuse_taken(&host, &id)?;
+    let outcome = Outcome::expect(control, &host).await?;
+    let body = json!({
+        "provider_ref": reference(&start.name),
+        "provider_id": id,
+        "host_id": host,
+        "config": configuration::put(control, &start.config).await?,
+        "annotations": start.annotations,
+    });
+    control.ask_host(&host, "provider.start", &body).await?;
+    Outcome::wait(
+        outcome,
+        named(&id, ["provider_started", "provider_start_failed"]),
+    )
+    .await?;
+    Ok(json!({"id": id}))
+}
+
+pub(super) async fn stop(control: &Control, arguments: &Value) -> Result<Value, Failure> {
+    let Stop { id } = read(arguments)?;
+    let host = member::find(control).await?;
+    let inventory = Inventory::of(control, &host).await?;
+    if inventory.providers.iter().all(|it| it.id != id) {
+        let text = format!("no provider {id:?} on {host}");
+        return Err(Failure::refused("not_found", text));
+    }
+    let outcome = Outcome::expect(control, &host).await?;
+    let body = json!({"provider_id": id, "host_id": host});
+    control.ask_host(&host, "provider.stop", &body).await?;
+    Outcome::wait(
+        outcome,
+        named(&id, ["provider_stopped", "provider_stop_failed"]),
+    )
+    .await?;
+    Ok(json!({}))
+}
+
+fn named(id: &str, kinds: [&'static str; 2]) -> impl Fn(&Event) -> bool {
+    move |event| event.text("provider_id") == id && kinds.contains(&event.name())
+}
+
+/// `keyvalue` is one that hosts bring along.
+fn reference(name: &str) -> String {
+    if name.contains("://") {
+        return name.to_owned();
+    }
+    format!("wasmcloud+builtin://{name}")
+}
+
+fn usual_id(name: &str) -> String {
+    name.rsplit("://").next().unwrap_or(name).to_owned()
+}
