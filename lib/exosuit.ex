@@ -185,14 +185,14 @@ defmodule Exosuit do
   @link_key [
     source: [
       type: :string,
-      doc: "the id of the actor; or of the provider, where that calls a component."
+      doc: "the id or public key of the actor; or of the provider, where that calls a component."
     ],
     contract: [type: @contract, doc: "what the link is for."],
     name: [type: :string, default: "default", doc: "of several links for one contract."]
   ]
   @link @link_key ++
           [
-            target: [type: :string, doc: "the id of the provider, or of another actor."],
+            target: [type: :string, doc: "the id or key of the provider, or of another actor."],
             interfaces: [
               type: :names,
               default: [],

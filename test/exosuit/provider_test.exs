@@ -415,6 +415,21 @@ defmodule Exosuit.ProviderTest do
       refute inspect(state) =~ "secret"
     end
 
+    test "is linked to by the key that it has on every host", %{host: host} do
+      id = serve!(host)
+      %{providers: [%{id: ^id, public_key: "V" <> _ = key}]} = Exosuit.inventory(host)
+      :ok = Exosuit.delete_link(host, source: "caller", contract: "test:tester")
+      :ok = link(host, "caller", key, %{"by" => "key"})
+      assert ask(host, "values") == {:ok, ~s(%{"by" => "key"})}
+
+      :ok = Exosuit.stop_provider(host, id)
+      assert %{providers: []} = Exosuit.inventory(host)
+      assert {:error, %Error{}} = ask(host, "values")
+      {:ok, ^id} = Exosuit.start_provider(host, Tester)
+      assert ask(host, "values") == {:ok, ~s(%{"by" => "key"})}
+      assert [%{public_key: ^key}] = Exosuit.inventory(host).providers
+    end
+
     test "of several contracts serves each", %{host: host} do
       id = serve!(host, module: Narrow)
 
