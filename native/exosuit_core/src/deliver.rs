@@ -6,11 +6,14 @@ use std::sync::Arc;
 
 use crate::{Contract, Error, Invocation, Link, Reply};
 
+/// What comes of something that takes its time. Nothing happens before it is polled.
+pub type Pending<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
+
 /// The answer to an invocation, once it is there. Dropping it gives the call up.
-pub type Answer = Pin<Box<dyn Future<Output = Result<Reply, Error>> + Send>>;
+pub type Answer = Pending<Reply>;
 
 /// Something that ends, well or not.
-pub type Done = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
+pub type Done = Pending<()>;
 
 /// Hands an invocation to its target. The router, an actor and the lattice are one each.
 pub trait Deliver: Send + Sync {

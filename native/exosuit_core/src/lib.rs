@@ -10,6 +10,8 @@
 //! - [`Deliver`]: hands an invocation to its target. The router, an actor and the lattice are one.
 //! - [`Elsewhere`]: the other hosts of the lattice, for calls that find their target there.
 //! - [`Capability`]: a built-in provider. [`Observe`]: where facts go that nobody waits for.
+//! - [`Lattice`]: messages and shared keys for built-in providers: [`Message`], [`Mailbox`],
+//!   [`Bucket`].
 //! - [`LogGate`]: how much an actor may write to the log.
 //! - [`bounded`]: the deadline and the cancellation of a call, free until it has to wait.
 
@@ -21,21 +23,25 @@ mod elsewhere;
 mod error;
 mod hop;
 mod invocation;
+mod lattice;
 mod link;
 mod log_gate;
+mod mailbox;
 mod message;
 mod name;
 mod notice;
 mod value;
 
 pub use bounded::bounded;
-pub use deliver::{Answer, Capability, CapabilityCall, Deliver, Done};
+pub use deliver::{Answer, Capability, CapabilityCall, Deliver, Done, Pending};
 pub use elsewhere::{Destination, Elsewhere, Local, Outgoing, Remote};
 pub use error::{Code, Error};
 pub use hop::strip_hop_by_hop;
 pub use invocation::{Context, Grants, Identity, Invocation, Origin, Target};
+pub use lattice::{Bucket, Kept, Lattice, Listed, Place, Subscription, Written};
 pub use link::{Configuration, Link, LinkKey};
 pub use log_gate::LogGate;
+pub use mailbox::{Heard, Mailbox, Message};
 pub use message::{Body, Exchange, Lease, Payload, Reply};
 pub use name::{Contract, Id, InvalidName, LinkName};
 pub use notice::{LogLevel, Notice, Observe};

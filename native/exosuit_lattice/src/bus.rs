@@ -44,11 +44,42 @@ impl Bus {
         })
     }
 
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    pub(crate) fn replies(&self) -> &Replies {
+        &self.replies
+    }
+
     /// Sends a message to whoever listens. That somebody does, it does not say.
     pub async fn publish(&self, subject: &str, payload: Bytes) -> Result<(), Error> {
+        let subject = subject.to_owned();
+        let reply = None;
+        self.send(Message {
+            subject,
+            reply,
+            payload,
+        })
+        .await
+    }
+
+    /// Sends a message that may say where its answer is awaited.
+    pub async fn send(&self, message: Message) -> Result<(), Error> {
+        let Message {
+            subject,
+            reply,
+            payload,
+        } = message;
         self.connection.refuse_too_large("message", payload.len())?;
         let client = self.connection.client()?;
-        let sent = client.publish(subject.to_owned(), payload).await;
+        let sent = match reply {
+            Some(reply) => {
+                check_reply(&reply)?;
+                client.publish_with_reply(subject, reply, payload).await
+            }
+            None => client.publish(subject, payload).await,
+        };
         sent.map_err(|error| unsent(&error))
     }
 
@@ -59,10 +90,20 @@ impl Bus {
         payload: Bytes,
         deadline: Instant,
     ) -> Result<Bytes, Error> {
+        Ok(self.ask(subject, payload, deadline).await?.payload)
+    }
+
+    /// As [`request`](Self::request), with all of the answer: it may await one in its turn.
+    pub async fn ask(
+        &self,
+        subject: &str,
+        payload: Bytes,
+        deadline: Instant,
+    ) -> Result<Message, Error> {
         let answer = self
             .replies
             .request(subject, HeaderMap::new(), payload, deadline);
-        Ok(answer.await?.payload)
+        Ok(answer.await?.into())
     }
 
     /// Sends a message, and gives the answers that come within this time: as many as `most`, which
@@ -138,13 +179,30 @@ impl Bus {
 impl Subscription {
     /// The next message; none once the connection is closed.
     pub async fn next(&mut self) -> Option<Message> {
-        let message = self.0.next().await?;
-        Some(Message {
+        self.0.next().await.map(Message::from)
+    }
+}
+
+impl From<async_nats::Message> for Message {
+    fn from(message: async_nats::Message) -> Self {
+        Self {
             subject: message.subject.to_string(),
             reply: message.reply.map(|reply| reply.to_string()),
             payload: message.payload,
-        })
+        }
     }
+}
+
+/// The client takes any text for one, and a blank in it would make another message of this.
+fn check_reply(reply: &str) -> Result<(), Error> {
+    let is_bad = |byte: u8| byte.is_ascii_whitespace() || byte.is_ascii_control();
+    if reply.is_empty() || reply.bytes().any(is_bad) {
+        return Err(Error::malformed(
+            "reply subject",
+            "it has a blank in it, or is empty",
+        ));
+    }
+    Ok(())
 }
 
 impl fmt::Debug for Bus {

@@ -4,6 +4,7 @@
 //! - [`Bus`]: messages to whoever listens: commands, answers, events.
 //! - [`Calls`]: from host to host, signed and checked; [`Hosts`]: all hosts of the lattice but this
 //!   one, as the router knows them.
+//! - [`ProviderLattice`]: messages and buckets for built-in providers.
 //! - [`SharedState`]: the links, claims and configurations that all hosts have in common, and a
 //!   [`Watcher`] for what becomes of them.
 //!
@@ -40,6 +41,7 @@
 mod bus;
 mod connection;
 mod error;
+mod providers;
 mod replies;
 mod rpc;
 mod secret;
@@ -49,6 +51,7 @@ pub use bus::{Bus, Message, Subscription};
 pub use connection::{Backoff, Connection, ConnectionOptions, Credentials, Notice, State, Tls};
 pub use error::Error;
 pub use exosuit_claims::invocation::Entity;
+pub use providers::ProviderLattice;
 pub use rpc::{
     Address, CallOptions, Calls, Hosts, Invocation, Refusal, Response, Served, Serving, Trace,
 };

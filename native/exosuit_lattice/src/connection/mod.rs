@@ -120,6 +120,22 @@ impl Connection {
         self.tower.losses()
     }
 
+    /// What comes of this, unless the connection goes meanwhile: what was asked is not answered then.
+    pub(crate) async fn unless_lost<T>(
+        &self,
+        asking: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let losses = self.losses();
+        let mut state = self.state();
+        tokio::select! {
+            biased;
+            answer = asking => answer,
+            _ = state.wait_for(|state| *state == State::Closed || self.losses() != losses) => {
+                Err(Error::ConnectionLost)
+            }
+        }
+    }
+
     /// The client, for what outlasts a connection.
     pub(crate) fn any_client(&self) -> &Client {
         &self.client

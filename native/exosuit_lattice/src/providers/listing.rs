@@ -1,0 +1,140 @@
+//! What stands in a bucket: read by headers alone, however large the values are.
+
+use std::collections::BTreeMap;
+
+use async_nats::HeaderMap;
+use async_nats::jetstream::consumer::DeliverPolicy;
+use async_nats::jetstream::consumer::push::OrderedConfig;
+use async_nats::jetstream::{ErrorCode, Message, consumer, stream};
+use exosuit_core::Listed;
+use futures_util::StreamExt;
+
+use super::bucket::{EXPIRES, Inner, KEY};
+use super::names;
+use crate::Error;
+
+/// How many values one sweep deletes: the next one takes the rest.
+const MAX_SWEPT: usize = 4_096;
+
+/// The first keys of a space, past this one.
+pub(super) async fn keys(
+    bucket: &Inner,
+    space: &str,
+    after: Option<&str>,
+    most: usize,
+) -> Result<Vec<Listed>, Error> {
+    let prefix = bucket.subject(&format!("{space}."));
+    let mut keys = BTreeMap::new();
+    read(bucket, &format!("{space}.*"), |message| {
+        let token = message.subject.strip_prefix(&prefix);
+        let key = token.and_then(|token| names::text(token, header(message, KEY)));
+        if let Some(key) = key.filter(|key| after.is_none_or(|after| key.as_str() > after)) {
+            keys.insert(key, expires(message));
+        }
+        // Those that come first are wanted, and they come in any order.
+        if keys.len() > most {
+            keys.pop_last();
+        }
+    })
+    .await?;
+    let listed = |(key, expires)| Listed { key, expires };
+    Ok(keys.into_iter().map(listed).collect())
+}
+
+/// Deletes what has expired. Says whether anything is left that will expire.
+pub(super) async fn sweep(bucket: &Inner, now: u64) -> Result<bool, Error> {
+    let mut expired = Vec::new();
+    let mut is_any_left = false;
+    read(bucket, ">", |message| {
+        let expires = expires(message);
+        let revision = message.info().map(|info| info.stream_sequence);
+        match revision {
+            Ok(revision) if (1..=now).contains(&expires) && expired.len() < MAX_SWEPT => {
+                expired.push(revision);
+            }
+            _ => is_any_left |= expires > 0,
+        }
+    })
+    .await?;
+    for revision in expired {
+        // What has changed since is no longer that revision, and stays.
+        bucket.delete(revision).await?;
+    }
+    Ok(is_any_left)
+}
+
+/// Reads all that stands there now.
+async fn read(bucket: &Inner, filter: &str, mut see: impl FnMut(&Message)) -> Result<(), Error> {
+    let connection = bucket.jetstream.bus().connection();
+    connection.client()?;
+    let reading = async {
+        let stream = bucket.jetstream.context();
+        let stream = stream.get_stream_no_info(bucket.stream()).await;
+        let stream = stream.map_err(failed)?;
+        let Some(consumer) = consumer(bucket, &stream, filter).await? else {
+            return Ok(());
+        };
+        let mut left = consumer.cached_info().num_pending;
+        let name = consumer.cached_info().name.clone();
+        let mut messages = consumer.messages().await.map_err(failed)?;
+        while left > 0 {
+            let Some(message) = messages.next().await else {
+                break;
+            };
+            let message = message.map_err(failed)?;
+            left = message.info().map_err(|error| failed(&*error))?.pending;
+            if !message.headers.as_ref().is_some_and(is_deletion) {
+                see(&message);
+            }
+        }
+        drop(messages);
+        // It would end by itself a little later.
+        let _ = stream.delete_consumer(&name).await;
+        Ok(())
+    };
+    connection.unless_lost(reading).await
+}
+
+/// None if there is no bucket yet.
+async fn consumer(
+    bucket: &Inner,
+    stream: &stream::Stream<()>,
+    filter: &str,
+) -> Result<Option<consumer::OrderedPushConsumer>, Error> {
+    let config = OrderedConfig {
+        deliver_subject: bucket.jetstream.bus().connection().any_client().new_inbox(),
+        filter_subject: bucket.subject(filter),
+        deliver_policy: DeliverPolicy::All,
+        headers_only: true,
+        ..OrderedConfig::default()
+    };
+    match stream.create_consumer(config).await {
+        Ok(consumer) => Ok(Some(consumer)),
+        Err(error) => match error.kind() {
+            stream::ConsumerErrorKind::JetStream(error)
+                if error.error_code() == ErrorCode::STREAM_NOT_FOUND =>
+            {
+                Ok(None)
+            }
+            _ => Err(failed(error)),
+        },
+    }
+}
+
+fn failed(error: impl std::fmt::Display) -> Error {
+    Error::store("list the keys", &error)
+}
+
+fn expires(message: &Message) -> u64 {
+    let expires = header(message, EXPIRES).and_then(|text| text.parse().ok());
+    expires.unwrap_or(0)
+}
+
+fn header<'a>(message: &'a Message, name: &str) -> Option<&'a str> {
+    Some(message.headers.as_ref()?.get(name)?.as_str())
+}
+
+fn is_deletion(headers: &HeaderMap) -> bool {
+    let operation = headers.get("KV-Operation");
+    operation.is_some_and(|operation| matches!(operation.as_str(), "DEL" | "PURGE"))
+}

@@ -1,0 +1,114 @@
+//! The lattice as built-in providers use it.
+//!
+//! - [`ProviderLattice`]: messages over the connection for calls, buckets over that for control.
+//! - `bucket`: one bucket. `listing`: what stands in it. `jetstream`: what the server is asked and
+//!   answers. `names`: buckets and keys as NATS takes them.
+
+mod bucket;
+mod jetstream;
+mod listing;
+mod names;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use exosuit_core::{Done, Id, Lattice, Mailbox, Message, Pending, Subscription};
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::{Bus, bus};
+use bucket::ProviderBucket;
+use jetstream::JetStream;
+
+/// The lattice as built-in providers use it: messages, and buckets of their own.
+pub struct ProviderLattice {
+    calls: Bus,
+    control: Bus,
+    lattice: Id,
+    domain: Option<String>,
+    reserved: Vec<String>,
+}
+
+impl ProviderLattice {
+    /// This lattice: messages go over the connection for calls, and what is kept is asked for over
+    /// that for control, in its JetStream domain.
+    pub fn new(calls: Bus, control: Bus, lattice: Id, domain: Option<String>) -> Self {
+        Self {
+            calls,
+            control,
+            lattice,
+            domain,
+            reserved: Vec::new(),
+        }
+    }
+
+    /// Keeps further subjects, each with all that begins with it, from actors: those of a control
+    /// interface or a policy service at an unusual place.
+    #[must_use]
+    pub fn reserve(mut self, subjects: impl IntoIterator<Item = String>) -> Self {
+        self.reserved.extend(subjects);
+        self
+    }
+}
+
+impl Lattice for ProviderLattice {
+    fn publish(&self, message: Message) -> Done {
+        let bus = self.calls.clone();
+        Box::pin(async move { Ok(bus.send(message.into()).await?) })
+    }
+
+    fn request(&self, subject: &str, body: Bytes, deadline: Instant) -> Pending<Message> {
+        let (bus, subject) = (self.calls.clone(), subject.to_owned());
+        Box::pin(async move { Ok(bus.ask(&subject, body, deadline).await?.into()) })
+    }
+
+    fn subscribe(&self, subject: &str, group: Option<&str>) -> Pending<Subscription> {
+        let (bus, subject, group) = (
+            self.calls.clone(),
+            subject.to_owned(),
+            group.map(str::to_owned),
+        );
+        Box::pin(async move {
+            let mut subscription = bus.subscribe(&subject, group.as_deref()).await?;
+            let mailbox = Arc::new(Mailbox::default());
+            let filled = Arc::clone(&mailbox);
+            let filling = tokio::spawn(async move {
+                while let Some(message) = subscription.next().await {
+                    filled.put(message.into());
+                }
+                filled.close();
+            });
+            Ok(Subscription::new(mailbox, AbortOnDropHandle::new(filling)))
+        })
+    }
+
+    fn bucket(&self, name: &Id, max_bytes: u64) -> Option<Arc<dyn exosuit_core::Bucket>> {
+        let name = names::bucket(&self.lattice, name);
+        let jetstream = JetStream::new(self.control.clone(), self.domain.clone());
+        Some(Arc::new(ProviderBucket::new(jetstream, &name, max_bytes)))
+    }
+
+    fn reserved(&self) -> &[String] {
+        &self.reserved
+    }
+}
+
+impl From<Message> for bus::Message {
+    fn from(message: Message) -> Self {
+        Self {
+            subject: message.subject,
+            reply: message.reply_to,
+            payload: message.body,
+        }
+    }
+}
+
+impl From<bus::Message> for Message {
+    fn from(message: bus::Message) -> Self {
+        Self {
+            subject: message.subject,
+            reply_to: message.reply,
+            body: message.payload,
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Names of buckets and of what stands in them, as NATS takes them, whatever they are here.
+
+use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
+use exosuit_core::{Id, Place};
+use sha2::{Digest, Sha256};
+
+/// The longest text that stands for itself. A subject must fit on a line of 4096 bytes, more than
+/// once, and the name of a stream into 255.
+const MAX_TOKEN: usize = 256;
+const MAX_BUCKET: usize = 200;
+
+/// What is in the place of a text that is too long: no text of its own looks like that.
+const HASHED: &str = "==";
+
+/// The bucket of this name in this lattice. No two have the same: that of the lattice has no `_`, so
+/// that the first one ends it.
+pub(super) fn bucket(lattice: &Id, name: &Id) -> String {
+    let lattice = lattice.as_str().replace('-', "--").replace('_', "-u");
+    let full = format!("{lattice}_{name}");
+    if full.len() <= MAX_BUCKET {
+        format!("EXOSUIT_KV_{full}")
+    } else {
+        format!("EXOSUIT_KV_-h{}", hash(&full))
+    }
+}
+
+/// The key in the bucket: a token for the space, one for the key in it.
+pub(super) fn key(place: &Place) -> String {
+    format!("{}.{}", token(&place.space), token(&place.key))
+}
+
+/// One token of a subject for any text: its letters, digits, `-` and `_`, and the code of all else.
+pub(super) fn token(text: &str) -> String {
+    let mut token = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'-' | b'_' => token.push(byte.into()),
+            byte if byte.is_ascii_alphanumeric() => token.push(byte.into()),
+            byte => token.push_str(&format!("={byte:02X}")),
+        }
+    }
+    match token.len() {
+        0 => "=".to_owned(),
+        length if length <= MAX_TOKEN => token,
+        _ => format!("{HASHED}{}", hash(text)),
+    }
+}
+
+/// What must be kept beside a key whose token does not tell it.
+pub(super) fn hidden(key: &str) -> Option<String> {
+    token(key)
+        .starts_with(HASHED)
+        .then(|| BASE64URL_NOPAD.encode(key.as_bytes()))
+}
+
+/// The text of a token, or what was kept beside it; none for one that we did not write.
+pub(super) fn text(token: &str, hidden: Option<&str>) -> Option<String> {
+    if token.starts_with(HASHED) {
+        let text = BASE64URL_NOPAD.decode(hidden?.as_bytes()).ok()?;
+        return String::from_utf8(text).ok();
+    }
+    if token == "=" {
+        return Some(String::new());
+    }
+    let mut parts = token.split('=');
+    let mut text = parts.next()?.as_bytes().to_vec();
+    for part in parts {
+        let (code, rest) = part.split_at_checked(2)?;
+        text.push(u8::from_str_radix(code, 16).ok()?);
+        text.extend_from_slice(rest.as_bytes());
+    }
+    String::from_utf8(text).ok()
+}
+
+fn hash(text: &str) -> String {
+    HEXLOWER.encode(&Sha256::digest(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn id(text: &str) -> Id {
+        Id::parse(text).expect("an id")
+    }
+
+    #[test]
+    fn a_bucket_is_named_after_lattice_and_provider() {
+        let name = bucket(&id("default"), &id("counter-keyvalue"));
+        assert_eq!(name, "EXOSUIT_KV_default_counter-keyvalue");
+        assert_ne!(bucket(&id("a_b"), &id("c")), bucket(&id("a"), &id("b_c")));
+        assert_ne!(bucket(&id("a-u"), &id("c")), bucket(&id("a_"), &id("c")));
+        let long = "x".repeat(255);
+        let name = bucket(&id(&long), &id(&long));
+        assert!(name.len() < 240, "{name}");
+        assert_ne!(name, bucket(&id(&long), &id("x")));
+    }
+
+    #[test]
+    fn a_key_reads_as_what_it_is() {
+        assert_eq!(token("counter"), "counter");
+        assert_eq!(token("/my page"), "=2Fmy=20page");
+        assert_eq!(token(""), "=");
+        assert_eq!(token("="), "=3D");
+        assert_eq!(text("=zz", None), None);
+        assert_eq!(text("=2", None), None);
+        assert_eq!(text("=é0", None), None);
+        assert_eq!(text("==0", None), None);
+    }
+
+    proptest! {
+        #[test]
+        fn every_key_is_one_token_and_found_again(key in "(.{0,40}|\\PC{200,300}|[a-z.*> ]{0,300})") {
+            let token = token(&key);
+            prop_assert!(token.len() <= MAX_TOKEN && !token.is_empty());
+            prop_assert!(token.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_=".contains(&b)));
+            prop_assert_eq!(text(&token, hidden(&key).as_deref()), Some(key));
+        }
+    }
+}
