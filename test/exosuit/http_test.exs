@@ -252,7 +252,6 @@ defmodule Exosuit.HttpTest do
     |> String.replace("name: counter\n  annotations", "name: app\n  annotations")
     |> String.replace("counter_s.wasm", wasm)
     |> String.replace("127.0.0.1:8080", "127.0.0.1:#{port}")
-    |> String.replace("backend: file", "backend: memory")
     |> then(&File.write!(manifest, &1))
 
     {:ok, outcomes, []} = Exosuit.apply_manifest(host, manifest)

@@ -3,16 +3,18 @@
 //! - [`HttpServer`] (`wasmcloud:httpserver`, `wasi:http`): routes on ports, each request an
 //!   invocation. [`HttpPorts`]: the ports that the servers of one host share.
 //! - [`HttpClient`] (`wasi:http`): requests of actors, to the hosts that their links allow.
-//! - [`KeyValue`] (`wasmcloud:keyvalue`, `wasi:keyvalue`): in memory, or in a file that survives
-//!   `kill -9`.
+//! - [`KeyValue`] (`wasmcloud:keyvalue`, `wasi:keyvalue`): in memory, in a file that survives
+//!   `kill -9`, or in the lattice, for all its hosts.
 //! - [`Logging`] (`wasmcloud:builtin:logging`, `wasi:logging`) and [`NumberGen`]
 //!   (`wasmcloud:builtin:numbergen`): builtins, which need no link.
+//! - [`LocalLattice`]: the lattice of a host that is alone.
 //! - [`open`]: a provider by the name that stands in a manifest after `wasmcloud+builtin://`.
 
 #![forbid(unsafe_code)]
 
 mod http;
 mod keyvalue;
+mod local;
 mod logging;
 mod message;
 mod numbergen;
@@ -22,10 +24,11 @@ mod wit;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
-use exosuit_core::{Capability, Code, Configuration, Deliver, Error, Id, Observe};
+use exosuit_core::{Capability, Code, Configuration, Deliver, Error, Id, Lattice, Observe};
 
 pub use http::{HttpClient, HttpPorts, HttpServer};
 pub use keyvalue::KeyValue;
+pub use local::LocalLattice;
 pub use logging::Logging;
 pub use numbergen::NumberGen;
 
@@ -43,10 +46,16 @@ pub struct Surroundings {
     pub observe: Arc<dyn Observe>,
     /// Where the HTTP servers of its host listen.
     pub ports: Arc<HttpPorts>,
+    /// The lattice that its host is in.
+    pub lattice: Arc<dyn Lattice>,
 }
 
 /// The names that [`open`] knows.
-pub const NAMES: &[&str] = &["http-client", "http-server", "keyvalue"];
+pub const NAMES: &[&str] = &[
+    "http-client",
+    "http-server",
+    "keyvalue",
+];
 
 /// Opens the provider of this name. May wait for the disk: not for an async thread.
 pub fn open(name: &str, surroundings: Surroundings) -> Result<Arc<dyn Capability>, Error> {
@@ -63,9 +72,11 @@ pub fn open(name: &str, surroundings: Surroundings) -> Result<Arc<dyn Capability
                 id,
                 configuration,
                 data_dir,
+                lattice,
                 ..
             } = surroundings;
-            Ok(KeyValue::open(id, &configuration, data_dir.as_deref())?)
+            let data_dir = data_dir.as_deref();
+            Ok(KeyValue::open(id, &configuration, data_dir, &*lattice)?)
         }
         _ => Err(Error::new(
             Code::InvalidInput,

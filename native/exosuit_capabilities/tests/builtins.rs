@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 
 use anyhow::Result;
 use common::{call, call_raw, call_wit, configuration, hex, id};
-use exosuit_capabilities::{Logging, NAMES, NumberGen, Surroundings, open};
+use exosuit_capabilities::{LocalLattice, Logging, NAMES, NumberGen, Surroundings, open};
 use exosuit_core::{
     Answer, Code, Configuration, Deliver, Invocation, LogGate, LogLevel, Notice, Observe, Value,
 };
@@ -209,6 +209,7 @@ fn surroundings(configuration: Configuration) -> Surroundings {
         deliver: Weak::<Nobody>::new(),
         observe: Arc::new(Seen::default()),
         ports: Arc::default(),
+        lattice: LocalLattice::new(),
     }
 }
 
@@ -228,7 +229,8 @@ fn what_cannot_be_opened_says_why() {
     assert_eq!(error.code, Code::InvalidInput);
     assert_eq!(
         error.detail,
-        "there is no built-in provider \"redis\"; there are http-client, http-server, keyvalue"
+        "there is no built-in provider \"redis\"; there are http-client, http-server, keyvalue, \
+         messaging, messaging-nats"
     );
     for name in NAMES {
         let bad = configuration(&[

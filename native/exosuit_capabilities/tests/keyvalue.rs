@@ -1,4 +1,4 @@
-//! The key-value store, through calls as actors make them. Each test runs on both backends.
+//! The key-value store, through calls as actors make them. Each test runs on each backend.
 
 mod common;
 
@@ -7,9 +7,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Result;
+use common::lattice::{join, server};
 use common::{call, call_raw, configuration, hex, id, link};
-use exosuit_capabilities::KeyValue;
-use exosuit_core::{Capability, Code, Error, Link};
+use exosuit_capabilities::{KeyValue, LocalLattice};
+use exosuit_core::{Capability, Code, Error, Lattice, Link};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -22,7 +23,16 @@ struct Store {
 
 impl Store {
     fn open(settings: &[(&str, &str)], directory: Option<&Path>) -> Result<Self, Error> {
-        let provider = KeyValue::open(id("provider"), &configuration(settings), directory)?;
+        Self::open_in(&*LocalLattice::new(), settings, directory)
+    }
+
+    fn open_in(
+        lattice: &dyn Lattice,
+        settings: &[(&str, &str)],
+        directory: Option<&Path>,
+    ) -> Result<Self, Error> {
+        let settings = configuration(settings);
+        let provider = KeyValue::open(id("provider"), &settings, directory, lattice)?;
         let link = link("actor", "wasmcloud:keyvalue", &[]);
         Ok(Self { provider, link })
     }
@@ -77,18 +87,27 @@ impl Store {
     }
 }
 
-async fn on_both_with(
+async fn on_each_with(
+    settings: &[(&str, &str)],
+    test: impl AsyncFn(Store) -> Result<()>,
+) -> Result<()> {
+    on_each_here(settings, &test).await?;
+    let server = server().await;
+    test(Store::open_in(&join(&server).await, settings, None)?).await
+}
+
+/// On the backends that need no servers.
+async fn on_each_here(
     settings: &[(&str, &str)],
     test: impl AsyncFn(Store) -> Result<()>,
 ) -> Result<()> {
     test(Store::open(settings, None)?).await?;
     let directory = TempDir::new()?;
-    let with_file = [settings, &[("backend", "file")]].concat();
-    test(Store::open(&with_file, Some(directory.path()))?).await
+    test(Store::open(settings, Some(directory.path()))?).await
 }
 
-async fn on_both(test: impl AsyncFn(Store) -> Result<()>) -> Result<()> {
-    on_both_with(&[], test).await
+async fn on_each(test: impl AsyncFn(Store) -> Result<()>) -> Result<()> {
+    on_each_with(&[], test).await
 }
 
 fn code<T: std::fmt::Debug>(result: Result<T, Error>) -> Code {
@@ -97,7 +116,7 @@ fn code<T: std::fmt::Debug>(result: Result<T, Error>) -> Code {
 
 #[tokio::test]
 async fn a_text_is_there_from_set_to_del() -> Result<()> {
-    on_both(async |store| {
+    on_each(async |store| {
         assert_eq!(store.get("a").await?, None);
         assert!(!store.ask::<bool>("Contains", "a").await?);
 
@@ -116,7 +135,7 @@ async fn a_text_is_there_from_set_to_del() -> Result<()> {
 
 #[tokio::test]
 async fn increment_starts_at_nought_and_knows_its_bounds() -> Result<()> {
-    on_both(async |store| {
+    on_each(async |store| {
         let by = |value: i32| json!({"key": "n", "value": value});
         assert_eq!(store.ask::<i32>("Increment", by(5)).await?, 5);
         assert_eq!(store.ask::<i32>("Increment", by(-7)).await?, -2);
@@ -141,7 +160,7 @@ async fn increment_starts_at_nought_and_knows_its_bounds() -> Result<()> {
 
 #[tokio::test]
 async fn a_list_keeps_its_order() -> Result<()> {
-    on_both(async |store| {
+    on_each(async |store| {
         let item = |value: &str| json!({"listName": "l", "value": value});
         assert_eq!(store.ask::<u32>("ListAdd", item("a")).await?, 1);
         assert_eq!(store.ask::<u32>("ListAdd", item("b")).await?, 2);
@@ -162,7 +181,7 @@ async fn a_list_keeps_its_order() -> Result<()> {
 
 #[tokio::test]
 async fn a_range_includes_both_ends_and_may_count_from_the_last() -> Result<()> {
-    on_both(async |store| {
+    on_each(async |store| {
         store.list_of("l", &["x", "0", "1", "2", "3"]).await;
         let first = json!({"listName": "l", "value": "x"});
         assert!(store.ask::<bool>("ListDel", first).await?);
@@ -188,7 +207,7 @@ async fn a_range_includes_both_ends_and_may_count_from_the_last() -> Result<()> 
 
 #[tokio::test]
 async fn a_set_has_each_member_once() -> Result<()> {
-    on_both(async |store| {
+    on_each(async |store| {
         let member = |value: &str| json!({"setName": "s", "value": value});
         assert_eq!(store.ask::<u32>("SetAdd", member("b")).await?, 1);
         assert_eq!(store.ask::<u32>("SetAdd", member("b")).await?, 0);
@@ -210,7 +229,7 @@ async fn a_set_has_each_member_once() -> Result<()> {
 
 #[tokio::test]
 async fn sets_are_intersected_and_united() -> Result<()> {
-    on_both(async |store| {
+    on_each(async |store| {
         store.set_of("s", &["a", "b", "c"]).await;
         store.set_of("t", &["b", "c", "d"]).await;
         store.set_of("u", &["c"]).await;
@@ -245,7 +264,7 @@ async fn sets_are_intersected_and_united() -> Result<()> {
 
 #[tokio::test]
 async fn an_emptied_list_or_set_is_gone() -> Result<()> {
-    on_both(async |store| {
+    on_each(async |store| {
         store.list_of("l", &["a"]).await;
         store.set_of("s", &["a"]).await;
         assert!(
@@ -271,7 +290,7 @@ async fn an_emptied_list_or_set_is_gone() -> Result<()> {
 
 #[tokio::test]
 async fn an_operation_on_another_kind_is_refused_and_changes_nothing() -> Result<()> {
-    on_both(async |store| {
+    on_each(async |store| {
         store.list_of("l", &["a"]).await;
         store.set_of("s", &["a"]).await;
         store.set("t", "a").await?;
@@ -310,7 +329,7 @@ async fn an_operation_on_another_kind_is_refused_and_changes_nothing() -> Result
 
 #[tokio::test]
 async fn keys_that_begin_alike_are_apart() -> Result<()> {
-    on_both(async |store| {
+    on_each(async |store| {
         store.list_of("a", &["1"]).await;
         store.list_of("ab", &["2"]).await;
         store.list_of("", &["3"]).await;
@@ -325,7 +344,7 @@ async fn keys_that_begin_alike_are_apart() -> Result<()> {
 
 #[tokio::test]
 async fn buckets_are_apart() -> Result<()> {
-    on_both(async |mut store| {
+    on_each(async |mut store| {
         store.set("a", "in default").await?;
 
         store.link = link("actor", "wasmcloud:keyvalue", &[("bucket", "another")]);
@@ -362,7 +381,7 @@ async fn a_bucket_with_a_bad_name_is_refused_when_it_is_linked() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_increment_is_lost() -> Result<()> {
-    on_both(async |store| {
+    on_each(async |store| {
         let store = Arc::new(store);
         let mut tasks = tokio::task::JoinSet::new();
         for _ in 0..16 {
@@ -387,7 +406,7 @@ async fn no_increment_is_lost() -> Result<()> {
 #[tokio::test]
 async fn what_is_too_large_is_refused() -> Result<()> {
     let settings = [("max_value_bytes", "10"), ("max_items", "2")];
-    on_both_with(&settings, async |store| {
+    on_each_with(&settings, async |store| {
         store.set("a", "ten bytes!").await?;
         assert_eq!(
             code(store.set("a", "eleven byte").await),
@@ -422,7 +441,7 @@ async fn what_is_too_large_is_refused() -> Result<()> {
 
 #[tokio::test]
 async fn a_full_store_refuses_what_grows_and_takes_what_shrinks() -> Result<()> {
-    on_both_with(&[("max_bytes", "10k")], async |store| {
+    on_each_with(&[("max_bytes", "10k")], async |store| {
         let most = "x".repeat(6_000);
         store.set("a", &most).await?;
         let error = store.set("b", &most).await.expect_err("full");
@@ -445,7 +464,7 @@ async fn a_full_store_refuses_what_grows_and_takes_what_shrinks() -> Result<()> 
 
 #[tokio::test]
 async fn an_answer_that_is_too_long_is_refused() -> Result<()> {
-    on_both(async |store| {
+    on_each(async |store| {
         let part = "x".repeat(9 << 20);
         store.list_of("l", &[&part, &part]).await;
         assert_eq!(code(store.list("l").await), Code::Provider);
@@ -488,7 +507,7 @@ async fn the_bytes_are_those_of_the_published_interface() -> Result<()> {
     let in_set = "82a77365744e616d65a173a576616c7565a161";
     let sets = "92a173a174";
 
-    on_both(async |store| {
+    on_each(async |store| {
         for (operation, request, answer) in [
             ("Get", hits, "82a576616c7565a0a6657869737473c2"),
             ("Increment", increment, "02"),
@@ -520,7 +539,7 @@ async fn the_bytes_are_those_of_the_published_interface() -> Result<()> {
 
 #[tokio::test]
 async fn arguments_may_be_arrays_and_texts_may_be_bytes() -> Result<()> {
-    on_both(async |store| {
+    on_each(async |store| {
         let link = || Some(store.link.clone());
         // ["hits", 2], then {"key": <bytes "hits">, "value": 2, "more": nil}, then <bytes "hits">.
         for (operation, request, answer) in [
@@ -561,7 +580,9 @@ async fn a_file_is_found_again_by_the_same_provider_only() -> Result<()> {
     assert_eq!(store.list("l").await?, ["kept as well"]);
 
     let settings = configuration(&file);
-    let provider = KeyValue::open(id("another"), &settings, Some(directory.path()))?;
+    let lattice = LocalLattice::new();
+    let path = Some(directory.path());
+    let provider = KeyValue::open(id("another"), &settings, path, &*lattice)?;
     let link = link("actor", "wasmcloud:keyvalue", &[]);
     assert_eq!(Store { provider, link }.get("a").await?, None);
     Ok(())
@@ -639,7 +660,7 @@ fn what_cannot_be_opened_says_why() -> Result<()> {
     assert_eq!(code, Code::InvalidLink);
     assert_eq!(
         detail,
-        "setting backend is \"redis\", expected memory or file"
+        "setting backend is \"redis\", expected memory, file or nats"
     );
 
     let directory = TempDir::new()?;

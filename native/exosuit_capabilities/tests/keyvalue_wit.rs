@@ -1,5 +1,5 @@
 //! The key-value store as components call it, and beside actors of the wasmbus. Each test runs on
-//! both backends.
+//! each backend.
 
 mod common;
 
@@ -7,9 +7,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Result;
+use common::lattice::{join, server};
 use common::{call, call_wit, configuration, id, link};
-use exosuit_capabilities::KeyValue;
-use exosuit_core::{Capability, Code, Error, Link, Value};
+use exosuit_capabilities::{KeyValue, LocalLattice};
+use exosuit_core::{Capability, Code, Error, Lattice, Link, Value};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use tempfile::TempDir;
@@ -21,7 +22,16 @@ struct Store {
 
 impl Store {
     fn open(settings: &[(&str, &str)], directory: Option<&Path>) -> Result<Self, Error> {
-        let provider = KeyValue::open(id("provider"), &configuration(settings), directory)?;
+        Self::open_in(&*LocalLattice::new(), settings, directory)
+    }
+
+    fn open_in(
+        lattice: &dyn Lattice,
+        settings: &[(&str, &str)],
+        directory: Option<&Path>,
+    ) -> Result<Self, Error> {
+        let settings = configuration(settings);
+        let provider = KeyValue::open(id("provider"), &settings, directory, lattice)?;
         let link = link("actor", "wasi:keyvalue", &[]);
         Ok(Self { provider, link })
     }
@@ -125,23 +135,32 @@ fn code<T: std::fmt::Debug>(result: Result<T, Error>) -> Code {
     result.expect_err("an error").code
 }
 
-async fn on_both_with(
+async fn on_each_with(
+    settings: &[(&str, &str)],
+    test: impl AsyncFn(Store) -> Result<()>,
+) -> Result<()> {
+    on_each_here(settings, &test).await?;
+    let server = server().await;
+    test(Store::open_in(&join(&server).await, settings, None)?).await
+}
+
+/// On the backends that need no servers.
+async fn on_each_here(
     settings: &[(&str, &str)],
     test: impl AsyncFn(Store) -> Result<()>,
 ) -> Result<()> {
     test(Store::open(settings, None)?).await?;
     let directory = TempDir::new()?;
-    let with_file = [settings, &[("backend", "file")]].concat();
-    test(Store::open(&with_file, Some(directory.path()))?).await
+    test(Store::open(settings, Some(directory.path()))?).await
 }
 
-async fn on_both(test: impl AsyncFn(Store) -> Result<()>) -> Result<()> {
-    on_both_with(&[], test).await
+async fn on_each(test: impl AsyncFn(Store) -> Result<()>) -> Result<()> {
+    on_each_with(&[], test).await
 }
 
 #[tokio::test]
 async fn a_value_is_there_from_set_to_delete() -> Result<()> {
-    on_both(async |store| {
+    on_each(async |store| {
         assert_eq!(store.get("a").await?, good(Value::Nil));
         let there = store.ask("store#exists", [text("a")]).await?;
         assert_eq!(there, good(Value::Bool(false)));
@@ -163,7 +182,7 @@ async fn a_value_is_there_from_set_to_delete() -> Result<()> {
 
 #[tokio::test]
 async fn increment_starts_at_nought_and_never_wraps() -> Result<()> {
-    on_both(async |store| {
+    on_each(async |store| {
         assert_eq!(store.increment("n", 5).await?, number(5));
         assert_eq!(store.increment("n", u64::MAX - 5).await?, number(u64::MAX));
         assert_eq!(code(store.increment("n", 1).await), Code::Provider);
@@ -190,7 +209,7 @@ async fn increment_starts_at_nought_and_never_wraps() -> Result<()> {
 
 #[tokio::test]
 async fn both_contracts_see_the_same_entries() -> Result<()> {
-    on_both(async |store| {
+    on_each(async |store| {
         store.wasmbus_set("text", "zwölf").await?;
         assert_eq!(store.get("text").await?, good(text("zwölf")));
 
@@ -233,7 +252,7 @@ async fn both_contracts_see_the_same_entries() -> Result<()> {
 
 #[tokio::test]
 async fn many_keys_go_in_and_out_at_once() -> Result<()> {
-    on_both(async |store| {
+    on_each(async |store| {
         let entries = vec![entry("a", "1"), entry("b", "2"), entry("a", "3")];
         let done = store.ask("batch#set-many", [Value::List(entries)]).await?;
         assert_eq!(done, NOTHING);
@@ -257,18 +276,28 @@ async fn many_keys_go_in_and_out_at_once() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_batch_is_bounded_and_happens_whole_or_not_at_all() -> Result<()> {
-    let settings = [("max_value_bytes", "10"), ("max_bytes", "100k")];
-    on_both_with(&settings, async |store| {
+async fn a_batch_happens_whole_or_not_at_all() -> Result<()> {
+    let settings = [("max_bytes", "100k")];
+    on_each_here(&settings, async |store| {
+        store.set("a", "before").await?;
+        let full = (0..1_024).map(|n| entry(&"k".repeat(n + 1), "v")).collect();
+        let refused = store.ask("batch#set-many", [Value::List(full)]).await;
+        assert_eq!(code(refused), Code::Provider);
+        let (keys, _) = store.page(Value::Nil).await?;
+        assert!(keys == ["a"], "{} keys are there", keys.len());
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_batch_is_bounded_and_checked_before_any_of_it_happens() -> Result<()> {
+    on_each_with(&[("max_value_bytes", "10")], async |store| {
         store.set("a", "before").await?;
         let too_long = vec![entry("a", "after"), entry("b", "eleven byte")];
         let refused = store.ask("batch#set-many", [Value::List(too_long)]).await;
         assert_eq!(code(refused), Code::InvalidInput);
-        let full = (0..1_024).map(|n| entry(&"k".repeat(n + 1), "v")).collect();
-        let refused = store.ask("batch#set-many", [Value::List(full)]).await;
-        assert_eq!(code(refused), Code::Provider);
         assert_eq!(store.page(Value::Nil).await?.0, ["a"]);
-        assert_eq!(store.get("a").await?, good(text("before")));
 
         for function in ["batch#get-many", "batch#delete-many"] {
             let most = Value::List(vec![text("b"); 1_024]);
@@ -288,7 +317,7 @@ async fn a_batch_is_bounded_and_happens_whole_or_not_at_all() -> Result<()> {
 
 #[tokio::test]
 async fn an_answer_that_is_too_long_is_refused() -> Result<()> {
-    on_both(async |store| {
+    on_each(async |store| {
         store.set("a", vec![0; 9 << 20]).await?;
         let twice = Value::List(vec![text("a"); 2]);
         let refused = store.ask("batch#get-many", [twice]).await;
@@ -302,7 +331,7 @@ async fn an_answer_that_is_too_long_is_refused() -> Result<()> {
 
 #[tokio::test]
 async fn keys_come_in_pages_though_others_come_and_go() -> Result<()> {
-    on_both(async |store| {
+    on_each(async |store| {
         for batch in (0..2_500).collect::<Vec<_>>().chunks(1_000) {
             let entries = batch
                 .iter()
@@ -339,7 +368,7 @@ async fn keys_come_in_pages_though_others_come_and_go() -> Result<()> {
 
 #[tokio::test]
 async fn a_page_that_ends_with_the_last_key_is_the_last() -> Result<()> {
-    on_both(async |store| {
+    on_each(async |store| {
         let entries = (0..1_000).map(|n| entry(&n.to_string(), "")).collect();
         store.ask("batch#set-many", [Value::List(entries)]).await?;
         let (keys, end) = store.page(Value::Nil).await?;
@@ -351,7 +380,7 @@ async fn a_page_that_ends_with_the_last_key_is_the_last() -> Result<()> {
 
 #[tokio::test]
 async fn a_cursor_is_good_for_its_bucket_and_as_long_as_its_link() -> Result<()> {
-    on_both(async |store| {
+    on_each(async |store| {
         let entries: Vec<_> = (0..1_001).map(|n| entry(&n.to_string(), "")).collect();
         let (most, last) = entries.split_at(1_000);
         for entries in [most, last] {
@@ -384,7 +413,7 @@ async fn a_cursor_is_good_for_its_bucket_and_as_long_as_its_link() -> Result<()>
 
 #[tokio::test]
 async fn a_guest_opens_the_bucket_of_its_link_or_one_inside_of_it() -> Result<()> {
-    on_both(async |mut store| {
+    on_each(async |mut store| {
         store.set("a", "default").await?;
         let get = async |store: &Store, bucket: &str| {
             store.ask_in(bucket, "store#get", [text("a")]).await

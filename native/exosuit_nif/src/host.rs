@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use exosuit_capabilities::{HttpPorts, Logging, NumberGen};
-use exosuit_core::{Capability, Contract, Deliver, Error, Id, LogGate, Observe};
+use exosuit_capabilities::{HttpPorts, LocalLattice, Logging, NumberGen};
+use exosuit_core::{Capability, Contract, Deliver, Error, Id, Lattice, LogGate, Observe};
 use exosuit_router::{Options, Router};
 use parking_lot::Mutex;
 use rustler::types::atom::ok;
@@ -30,6 +30,8 @@ pub(crate) struct Inner {
     pub(crate) log: Arc<LogGate>,
     /// Where its HTTP servers listen.
     pub(crate) ports: Arc<HttpPorts>,
+    /// What its providers have of the lattice.
+    lattice: Mutex<Arc<dyn Lattice>>,
     /// The providers that run, for `drain`.
     pub(crate) providers: Mutex<HashMap<Id, Arc<dyn Capability>>>,
 }
@@ -71,8 +73,19 @@ impl Inner {
             notices,
             log,
             ports: Arc::new(ports),
+            lattice: Mutex::new(LocalLattice::new()),
             providers: Mutex::default(),
         }
+    }
+
+    /// The lattice for a provider that starts now.
+    pub(crate) fn lattice(&self) -> Arc<dyn Lattice> {
+        Arc::clone(&self.lattice.lock())
+    }
+
+    /// From now on it is in this lattice.
+    pub(crate) fn join(&self, lattice: Arc<dyn Lattice>) {
+        *self.lattice.lock() = lattice;
     }
 
     /// Where what is held by the router sends its own calls.

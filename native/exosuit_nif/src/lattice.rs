@@ -13,7 +13,9 @@ use std::sync::Arc;
 
 use exosuit_claims::{KeyPair, PublicKey};
 use exosuit_core::{Code, Error, Id};
-use exosuit_lattice::{Bus, CallOptions, Calls, Connection, Hosts, SharedState, State};
+use exosuit_lattice::{
+    Bus, CallOptions, Calls, Connection, Hosts, ProviderLattice, SharedState, State,
+};
 use rustler::{Atom, Encoder, Env, NifMap, Resource, ResourceArc, Term};
 
 use crate::host::Host;
@@ -94,8 +96,13 @@ impl Joined {
         notices::forward_refusals(&calls, observe);
         let others = Hosts::start(calls.clone(), host.router().here());
         host.router().set_elsewhere(Arc::new(others));
+        let bus = Bus::start(control.clone()).await?;
+        let messages = Bus::start(rpc.clone()).await?;
+        let domain = settings.domain.clone();
+        let providers = ProviderLattice::new(messages, bus.clone(), lattice.clone(), domain);
+        host.inner().join(Arc::new(providers));
         Ok(Self {
-            bus: Bus::start(control.clone()).await?,
+            bus,
             state: SharedState::new(&control, lattice, settings.domain),
             control,
             rpc,

@@ -109,6 +109,7 @@ fn provider_start<'a>(
         deliver: inner.deliver(),
         observe: inner.notices.clone(),
         ports: inner.ports.clone(),
+        lattice: inner.lattice(),
     };
     let opening = async move {
         let opening = tokio::task::spawn_blocking(move || open(&name, surroundings));

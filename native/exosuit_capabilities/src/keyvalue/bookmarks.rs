@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 
-use exosuit_core::{Code, Error, Origin};
+use exosuit_core::{Code, Error, Id, Origin};
 use parking_lot::Mutex;
 
 /// How many positions are kept for each that calls; the oldest goes first.
@@ -66,16 +66,18 @@ impl Bookmarks {
         }
     }
 
-    /// Forgets the positions of one that calls no more.
-    pub(crate) fn forget(&self, caller: &Origin) {
-        self.shelves.lock().remove(caller);
+    /// Forgets the positions of an actor that calls no more, here or from another host.
+    pub(crate) fn forget(&self, actor: &Id) {
+        self.shelves.lock().retain(|caller, _| match caller {
+            Origin::Actor(id) => id != actor,
+            Origin::Elsewhere(remote) => remote.id != *actor && remote.key.as_ref() != Some(actor),
+            Origin::Host | Origin::Provider { .. } => true,
+        });
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use exosuit_core::Id;
-
     use super::*;
 
     fn caller(name: &str) -> Origin {
@@ -102,7 +104,7 @@ mod tests {
         assert!(marks.get(&caller, "b", numbers[0]).is_err());
         assert_eq!(marks.get(&caller, "b", numbers[1]), Ok("1".to_owned()));
         assert_eq!(marks.get(&other, "b", others), Ok("key".to_owned()));
-        marks.forget(&caller);
+        marks.forget(&Id::parse("a").expect("an id"));
         assert!(marks.get(&caller, "b", numbers[1]).is_err());
     }
 }

@@ -8,6 +8,7 @@ use super::layout::{self, EXPIRY, Head};
 use super::operation::{Entry, Increment, Width};
 use super::records::Write;
 use super::space::{Space, conflict, too_long};
+use super::work::Limits;
 
 /// The longest member of a set: it is a part of a record's key.
 const MAX_MEMBER: usize = 65_536;
@@ -175,11 +176,7 @@ impl<R: Write> Space<R> {
     }
 
     fn check_value(&self, value: &[u8]) -> Result<(), Error> {
-        let most = usize::try_from(self.limits.value_bytes).unwrap_or(usize::MAX);
-        if value.len() > most {
-            return Err(too_long("a value", most));
-        }
-        Ok(())
+        check_value(&self.limits, value)
     }
 
     fn check_count(&self, count: u64) -> Result<(), Error> {
@@ -190,6 +187,15 @@ impl<R: Write> Space<R> {
         }
         Ok(())
     }
+}
+
+/// An error for a value that is too long.
+pub(crate) fn check_value(limits: &Limits, value: &[u8]) -> Result<(), Error> {
+    let most = usize::try_from(limits.value_bytes).unwrap_or(usize::MAX);
+    if value.len() > most {
+        return Err(too_long("a value", most));
+    }
+    Ok(())
 }
 
 /// Clears away a few of the entries that have expired, in whichever bucket.

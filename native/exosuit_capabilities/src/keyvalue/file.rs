@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::operation::{Change, Operation, Outcome, Query};
 use super::records::{Read, Visit, Write};
 use super::work::{Place, Work};
-use super::{Running, Store};
+use super::{Running, Store, stopped};
 
 const RECORDS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("records");
 
@@ -300,10 +300,6 @@ fn open_free(path: &Path) -> Result<Database, Error> {
     }
     let detail = format!("{} is in use by another provider or host", path.display());
     Err(Error::new(Code::Conflict, detail))
-}
-
-fn stopped() -> Error {
-    Error::new(Code::Unavailable, "the key-value store is stopped")
 }
 
 fn file_error(path: &Path, error: &impl std::fmt::Display) -> Error {

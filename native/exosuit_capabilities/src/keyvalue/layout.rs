@@ -152,9 +152,10 @@ fn bucket_part(bucket: &str) -> Vec<u8> {
     [&[length], bucket.as_bytes()].concat()
 }
 
-fn damaged() -> Error {
+/// The error for a record that is not of this layout.
+pub(crate) fn damaged() -> Error {
     Error::new(
         Code::Io,
-        "the key-value store holds a record that it did not write: its file is damaged",
+        "the key-value store holds a record that it did not write: it is damaged",
     )
 }

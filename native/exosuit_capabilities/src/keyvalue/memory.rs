@@ -13,7 +13,8 @@ use super::records::{Read, Visit, Write};
 use super::work::Work;
 use super::{Running, Store};
 
-type Records = BTreeMap<Vec<u8>, Vec<u8>>;
+/// Records in their order.
+pub(crate) type Records = BTreeMap<Vec<u8>, Vec<u8>>;
 
 /// Records in memory.
 ///

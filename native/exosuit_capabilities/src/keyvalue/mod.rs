@@ -3,8 +3,8 @@
 //!
 //! `wasmbus` and `wit` read an `operation` of their contract and write its outcome; `work` sends it to
 //! `space` or `changes`, which carry it out on the records that `layout` describes; `transaction` makes
-//! it whole or undone and counts the bytes; `memory` and `file` are where records are kept;
-//! `bookmarks` know where lists of keys go on.
+//! it whole or undone and counts the bytes; `memory`, `file` and `shared` are where records are kept,
+//! the last of them in entries as `packed` writes them; `bookmarks` know where lists of keys go on.
 
 mod bookmarks;
 mod changes;
@@ -12,7 +12,9 @@ mod file;
 mod layout;
 mod memory;
 mod operation;
+mod packed;
 mod records;
+mod shared;
 mod space;
 mod transaction;
 mod wasmbus;
@@ -26,7 +28,7 @@ use std::sync::Arc;
 
 use exosuit_core::{
     Answer, Capability, CapabilityCall, Code, Configuration, Contract, Done, Error, Id, Invocation,
-    Link, Origin, Payload, Reply,
+    Lattice, Link, Payload, Reply,
 };
 
 use crate::message;
@@ -43,8 +45,10 @@ const MAX_INNER: usize = 126;
 /// The provider of `wasmcloud:keyvalue` and `wasi:keyvalue`.
 ///
 /// Data is apart by provider and bucket; actors that are linked with the same bucket share it. A
-/// write is answered when it is done: on disk, for the file. The functions of `batch` happen whole or
-/// not at all, and see one moment, on either backend; they take 1024 keys at most.
+/// write is answered when it is done: on disk, for the file; by the servers, in a lattice.
+///
+/// The functions of `batch` take 1024 keys at most. They happen whole or not at all, and see one moment;
+/// in a lattice that holds for each key alone.
 ///
 /// `""` and `default` open the bucket of the link. Any other name opens one inside of it: shared by
 /// those whose links have the same bucket, and out of reach for all others, whatever they open.
@@ -55,14 +59,22 @@ const MAX_INNER: usize = 126;
 ///
 /// `list-keys` gives a thousand keys at a time, in order. A key that is there from the first page to the
 /// last is given once, whatever else comes and goes. A cursor is good until the link or the provider
-/// ends, or the actor was given a thousand others.
+/// ends, or the actor was given a thousand others, and where it was given.
+///
+/// # Backends
+///
+/// `memory` lasts as long as the provider. `file` is `keyvalue/<id>.redb` of the host's data directory,
+/// and survives `kill -9`. `nats` is a bucket of the lattice, `EXOSUIT_KV_<lattice>_<id>`: all hosts that
+/// run a provider of this id see the same data. An entry, a list or set with all its items, must
+/// fit into one message of the servers there (1 MiB, unless they are told otherwise), and without a
+/// connection each operation fails at once.
 ///
 /// # Settings
 ///
 /// | key | default | |
 /// |---|---|---|
-/// | `backend` | `memory` | `file` keeps the data in `keyvalue/<id>.redb` of the host's data directory |
-/// | `max_bytes` | 256m | of all data of the provider |
+/// | `backend` | `nats` in a lattice over NATS, else `file` where there is a data directory, else `memory` | |
+/// | `max_bytes` | 256m | of all data of the provider; of `nats`, as it was when the bucket was made |
 /// | `max_value_bytes` | 16m | of a value, or of an item in a list |
 /// | `max_items` | 65536 | of a list or set |
 ///
@@ -102,23 +114,34 @@ impl KeyValue {
         id: Id,
         configuration: &Configuration,
         data_dir: Option<&Path>,
+        lattice: &dyn Lattice,
     ) -> Result<Arc<Self>, Error> {
-        Self::open_at(id, configuration, data_dir, Arc::new(system_clock))
+        let clock = Arc::new(system_clock);
+        Self::open_at(id, configuration, data_dir, lattice, clock)
     }
 
     fn open_at(
         id: Id,
         configuration: &Configuration,
         data_dir: Option<&Path>,
+        lattice: &dyn Lattice,
         clock: Clock,
     ) -> Result<Arc<Self>, Error> {
         let mut settings = Settings::default();
         settings.lay(configuration);
         let limits = limits(&settings)?;
-        let store: Box<dyn Store> = match settings.text("backend").unwrap_or("memory") {
-            "memory" => Box::new(memory::Memory::default()),
-            "file" => Box::new(file::File::open(&id, data_dir)?),
-            other => return Err(invalid("backend", other, "memory or file")),
+        let bucket = lattice.bucket(&id, limits.bytes);
+        let default = match (&bucket, data_dir) {
+            (Some(_), _) => "nats",
+            (None, Some(_)) => "file",
+            (None, None) => "memory",
+        };
+        let store: Box<dyn Store> = match (settings.text("backend").unwrap_or(default), bucket) {
+            ("memory", _) => Box::new(memory::Memory::default()),
+            ("file", _) => Box::new(file::File::open(&id, data_dir)?),
+            ("nats", Some(bucket)) => Box::new(shared::Shared::new(bucket)),
+            ("nats", None) => return Err(no_lattice()),
+            (other, _) => return Err(invalid("backend", other, "memory, file or nats")),
         };
         Ok(Arc::new(Self {
             id,
@@ -220,13 +243,22 @@ impl Capability for KeyValue {
 
     fn unlink(&self, link: Arc<Link>) -> Done {
         let (_, actor) = link.seen_from(&self.id);
-        self.bookmarks.forget(&Origin::Actor(actor.clone()));
+        self.bookmarks.forget(actor);
         Box::pin(ready(Ok(())))
     }
 
     fn stop(&self) -> Done {
         self.store.stop()
     }
+}
+
+fn no_lattice() -> Error {
+    let detail = "setting backend is \"nats\", which needs a host in a lattice over NATS";
+    Error::new(Code::InvalidLink, detail)
+}
+
+fn stopped() -> Error {
+    Error::new(Code::Unavailable, "the key-value store is stopped")
 }
 
 fn is_name(bucket: &str, most: usize) -> bool {

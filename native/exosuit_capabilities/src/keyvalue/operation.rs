@@ -26,7 +26,7 @@ pub(crate) enum Query {
 }
 
 /// What may change something.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Change {
     Delete(String),
     DeleteMany(Vec<String>),
@@ -45,7 +45,7 @@ pub(crate) enum Change {
 pub(crate) type Entry = (String, Vec<u8>);
 
 /// Adds to the number under a key.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Increment {
     pub(crate) key: String,
     pub(crate) by: i128,
@@ -62,7 +62,7 @@ pub(crate) enum Width {
 }
 
 /// Sets a value, for so many seconds, or 0 for ever.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Set {
     pub(crate) key: String,
     pub(crate) value: Vec<u8>,
@@ -70,7 +70,7 @@ pub(crate) struct Set {
 }
 
 /// An item of a list, or a member of a set, under a key.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Item {
     pub(crate) key: String,
     pub(crate) value: String,

@@ -20,7 +20,7 @@ const MAX_ANSWER: usize = 16 << 20;
 const PAGE: usize = 1_000;
 
 /// How many keys are looked at for one page: some may have expired and not been cleared away yet.
-const MAX_SEEN: usize = 4 * PAGE;
+pub(crate) const MAX_SEEN: usize = 4 * PAGE;
 
 /// The entries of one bucket, at one moment.
 pub(crate) struct Space<R> {
@@ -151,9 +151,7 @@ impl<R: Read> Space<R> {
     }
 
     pub(super) fn stored(&self, key: &str) -> Result<Option<Head>, Error> {
-        if key.len() > MAX_KEY {
-            return Err(too_long("a key", MAX_KEY));
-        }
+        check_key(key)?;
         let record = self.records.get(&layout::head_key(&self.bucket, key))?;
         record.as_deref().map(Head::decode).transpose()
     }
@@ -242,6 +240,14 @@ impl Items {
         self.texts.push(layout::text(item)?);
         Ok(())
     }
+}
+
+/// An error for a key that is too long.
+pub(crate) fn check_key(key: &str) -> Result<(), Error> {
+    if key.len() > MAX_KEY {
+        return Err(too_long("a key", MAX_KEY));
+    }
+    Ok(())
 }
 
 fn check_answer(bytes: usize) -> Result<(), Error> {

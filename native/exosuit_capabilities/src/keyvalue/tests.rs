@@ -4,10 +4,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use exosuit_core::{Context, Target, Value};
+use exosuit_core::{Context, Origin, Reply, Target, Value};
 use tempfile::TempDir;
 
 use super::*;
+use crate::LocalLattice;
+use lattice::nats::NatsServer;
+use lattice::{join, server};
+
+#[expect(dead_code, reason = "each test file uses its part")]
+#[path = "../../tests/common/lattice.rs"]
+mod lattice;
 
 struct Timed {
     store: Arc<KeyValue>,
@@ -17,6 +24,14 @@ struct Timed {
 
 impl Timed {
     fn open(settings: &[(&str, &str)], directory: Option<TempDir>) -> Self {
+        Self::open_in(&*LocalLattice::new(), settings, directory)
+    }
+
+    fn open_in(
+        lattice: &dyn Lattice,
+        settings: &[(&str, &str)],
+        directory: Option<TempDir>,
+    ) -> Self {
         let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
         let configuration: Configuration = settings.iter().map(owned).collect();
         let now = Arc::new(AtomicU64::new(1_000_000));
@@ -25,19 +40,25 @@ impl Timed {
         let id = Id::parse("provider").expect("an id");
         let path = directory.as_ref().map(TempDir::path);
         Self {
-            store: KeyValue::open_at(id, &configuration, path, clock).expect("a store"),
+            store: KeyValue::open_at(id, &configuration, path, lattice, clock).expect("a store"),
             now,
             _directory: directory,
         }
     }
 
-    fn both(settings: &[(&str, &str)]) -> [Self; 2] {
-        let file = [settings, &[("backend", "file")]].concat();
+    /// On the backends that need no servers.
+    fn here(settings: &[(&str, &str)]) -> [Self; 2] {
         let directory = TempDir::new().expect("a directory");
         [
             Self::open(settings, None),
-            Self::open(&file, Some(directory)),
+            Self::open(settings, Some(directory)),
         ]
+    }
+
+    async fn each(settings: &[(&str, &str)], server: &NatsServer) -> [Self; 3] {
+        let [memory, file] = Self::here(settings);
+        let nats = Self::open_in(&join(server).await, settings, None);
+        [memory, file, nats]
     }
 
     fn seconds_pass(&self, seconds: u64) {
@@ -90,7 +111,7 @@ impl Timed {
 
 #[tokio::test]
 async fn a_text_expires_when_its_time_has_come() -> Result<(), Error> {
-    for store in Timed::both(&[]) {
+    for store in Timed::each(&[], &server().await).await {
         store.set("short", "a", 10).await?;
         store.set("long", "a", 20).await?;
         store.set("for ever", "a", 0).await?;
@@ -108,7 +129,7 @@ async fn a_text_expires_when_its_time_has_come() -> Result<(), Error> {
 
 #[tokio::test]
 async fn setting_again_takes_back_what_was_said_about_expiry() -> Result<(), Error> {
-    for store in Timed::both(&[]) {
+    for store in Timed::each(&[], &server().await).await {
         store.set("a", "1", 10).await?;
         store.set("a", "2", 0).await?;
         store.set("b", "1", 10).await?;
@@ -125,7 +146,7 @@ async fn setting_again_takes_back_what_was_said_about_expiry() -> Result<(), Err
 
 #[tokio::test]
 async fn an_increment_keeps_the_expiry_and_starts_again_after_it() -> Result<(), Error> {
-    for store in Timed::both(&[]) {
+    for store in Timed::each(&[], &server().await).await {
         store.set("n", "41", 10).await?;
         assert_eq!(store.ask("Increment", ("n", 1)).await?, [42][..]);
         store.seconds_pass(10);
@@ -138,7 +159,7 @@ async fn an_increment_keeps_the_expiry_and_starts_again_after_it() -> Result<(),
 
 #[tokio::test]
 async fn an_expired_text_is_free_for_a_list() -> Result<(), Error> {
-    for store in Timed::both(&[]) {
+    for store in Timed::each(&[], &server().await).await {
         store.set("l", "a", 10).await?;
         assert!(store.ask("ListAdd", ("l", "a")).await.is_err());
         store.seconds_pass(10);
@@ -151,7 +172,7 @@ async fn an_expired_text_is_free_for_a_list() -> Result<(), Error> {
 
 #[tokio::test]
 async fn what_took_the_place_of_an_expired_text_is_not_cleared_away() -> Result<(), Error> {
-    for store in Timed::both(&[]) {
+    for store in Timed::each(&[], &server().await).await {
         // More of them than one change clears away, so that the list finds its text still there.
         for n in 0..50 {
             store.set(&n.to_string(), "a", 10).await?;
@@ -186,7 +207,7 @@ async fn what_has_expired_is_in_no_page_and_makes_none_endless() -> Result<(), E
 
 #[tokio::test]
 async fn what_expired_makes_room_though_nobody_asks_for_it() -> Result<(), Error> {
-    for store in Timed::both(&[("max_bytes", "20k")]) {
+    for store in Timed::here(&[("max_bytes", "20k")]) {
         for round in 0..10 {
             for n in 0..8 {
                 let key = format!("{round}-{n}");
@@ -201,7 +222,7 @@ async fn what_expired_makes_room_though_nobody_asks_for_it() -> Result<(), Error
 #[tokio::test]
 async fn a_full_store_recovers_though_each_change_frees_less_than_the_next_needs()
 -> Result<(), Error> {
-    for store in Timed::both(&[("max_bytes", "100k")]) {
+    for store in Timed::here(&[("max_bytes", "100k")]) {
         let mut n = 0;
         while store.set(&n.to_string(), "small", 10).await.is_ok() {
             n += 1;
@@ -216,5 +237,28 @@ async fn a_full_store_recovers_though_each_change_frees_less_than_the_next_needs
         }
         assert!(tries > 1);
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_expired_in_a_bucket_is_cleared_away_though_nobody_asks_for_it() -> Result<(), Error> {
+    let server = server().await;
+    let store = Timed::open_in(&join(&server).await, &[], None);
+    for n in 0..10 {
+        store.set(&n.to_string(), "a", 10).await?;
+    }
+    store.set("for ever", "a", 0).await?;
+    store.seconds_pass(600);
+    store.set("another", "change", 0).await?;
+    let jetstream = async_nats::jetstream::new(server.client().await);
+    let cleared = async {
+        loop {
+            let stream = jetstream.get_stream("KV_EXOSUIT_KV_default_provider").await;
+            if stream.expect("the bucket").cached_info().state.messages == 2 {
+                return;
+            }
+        }
+    };
+    lattice::within("the end of what expired", cleared).await;
     Ok(())
 }

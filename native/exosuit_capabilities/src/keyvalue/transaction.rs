@@ -38,6 +38,12 @@ pub(crate) fn transact<T>(
     done
 }
 
+/// The error of a store that has no room.
+pub(crate) fn full(max_bytes: u64) -> Error {
+    let detail = format!("the key-value store is full: max_bytes is {max_bytes}");
+    Error::new(Code::Provider, detail)
+}
+
 impl Transaction<'_> {
     fn account(&mut self, max_bytes: u64) -> Result<(), Error> {
         if self.growth == 0 {
@@ -49,8 +55,7 @@ impl Transaction<'_> {
         };
         let after = before.saturating_add_signed(self.growth);
         if self.growth > 0 && after > max_bytes {
-            let detail = format!("the key-value store is full: max_bytes is {max_bytes}");
-            return Err(Error::new(Code::Provider, detail));
+            return Err(full(max_bytes));
         }
         self.records.put(USAGE, &after.to_be_bytes()).map(drop)
     }

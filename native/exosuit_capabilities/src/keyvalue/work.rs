@@ -6,10 +6,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use exosuit_core::{Error, Origin};
 
 use super::bookmarks::Bookmarks;
-use super::changes;
+use super::changes::{self, check_value};
 use super::operation::{Change, ListRange, Operation, Outcome, Query, Set};
 use super::records::{Read, Write};
-use super::space::{Page, Space};
+use super::space::{Page, Space, check_key};
 use super::transaction::transact;
 
 /// The time in milliseconds since 1970: expiry outlives the process.
@@ -74,10 +74,31 @@ impl Place {
         })
     }
 
-    fn keys(&self, cursor: Option<u64>, space: &Space<impl Read>) -> Result<Outcome, Error> {
-        let after = cursor
+    /// An error for a change that no entry could take, whatever it is by then.
+    pub(crate) fn check(&self, change: &Change) -> Result<(), Error> {
+        let check = |key: &str, value: &[u8]| {
+            check_key(key)?;
+            check_value(&self.limits, value)
+        };
+        match change {
+            Change::Set(set) => check(&set.key, &set.value),
+            Change::SetMany(entries) => entries
+                .iter()
+                .try_for_each(|(key, value)| check(key, value)),
+            Change::DeleteMany(keys) => keys.iter().try_for_each(|key| check_key(key)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The key that a cursor stands for.
+    pub(crate) fn after(&self, cursor: Option<u64>) -> Result<Option<String>, Error> {
+        cursor
             .map(|cursor| self.bookmarks.get(&self.caller, &self.bucket, cursor))
-            .transpose()?;
+            .transpose()
+    }
+
+    fn keys(&self, cursor: Option<u64>, space: &Space<impl Read>) -> Result<Outcome, Error> {
+        let after = self.after(cursor)?;
         let Page {
             keys, more, last, ..
         } = space.keys(after.as_deref())?;

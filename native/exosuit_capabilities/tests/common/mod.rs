@@ -1,6 +1,8 @@
 //! What the tests share: calls as the router makes them.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub(crate) mod lattice;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

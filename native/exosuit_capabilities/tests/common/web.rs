@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
-use exosuit_capabilities::{HttpPorts, HttpServer, Surroundings};
+use exosuit_capabilities::{HttpPorts, HttpServer, LocalLattice, Surroundings};
 use exosuit_core::{
     Answer, Capability, Configuration, Deliver, Error, Invocation, Link, Notice, Observe, Reply,
 };
@@ -124,6 +124,7 @@ impl Served {
             deliver: Arc::downgrade(&deliver),
             observe: seen.clone(),
             ports,
+            lattice: LocalLattice::new(),
         })
         .expect("a server");
         Self {

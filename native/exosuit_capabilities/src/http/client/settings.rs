@@ -33,8 +33,8 @@ pub(crate) struct Limits {
 pub(crate) fn limits(configuration: &Configuration) -> Result<Limits, Error> {
     let settings = settings([configuration]);
     let count = |key, default, most| {
-        let number = settings.number(key, default, 1..=most)?;
-        Ok(usize::try_from(number).unwrap_or(usize::MAX))
+        let number = settings.number(key, default, 1..=most);
+        number.map(|number| usize::try_from(number).unwrap_or(usize::MAX))
     };
     Ok(Limits {
         connect_timeout: settings.milliseconds("connect_timeout_ms", 10_000)?,

@@ -1,0 +1,318 @@
+//! Records in a bucket of the lattice, which all its hosts see.
+//!
+//! An entry is one value there, changed by comparing: read, carried out on a copy, written in the
+//! place of what was read, and again if others came between.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::ready;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use exosuit_core::{Bucket, Code, Done, Error, Kept, Listed, Written};
+use parking_lot::Mutex as Lock;
+use tokio::sync::Mutex;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use super::layout::{self, Head};
+use super::memory::Records;
+use super::operation::{Change, Operation, Outcome, Query};
+use super::packed::{pack, unpack};
+use super::space::{MAX_SEEN, check_key};
+use super::transaction::full;
+use super::work::{Place, Work};
+use super::{Running, Store, stopped};
+
+/// How often a change is tried while others change the same entry, and the longest pause between.
+const ATTEMPTS: u32 = 64;
+const LONGEST_PAUSE: Duration = Duration::from_millis(64);
+
+/// How many entries of one operation are asked for at a time.
+const AT_ONCE: usize = 32;
+
+/// How many bytes one operation may read: few entries of the greatest size, or many of the usual.
+const MAX_READ: usize = 64 << 20;
+
+/// How many entries are told apart when the changes of this host wait for each other.
+const TURNS: usize = 256;
+
+/// How often what has expired is cleared away, in milliseconds.
+const SWEEP_EVERY: u64 = 300_000;
+
+/// Records in a bucket of the lattice.
+pub(crate) struct Shared(Arc<Inner>);
+
+struct Inner {
+    bucket: Arc<dyn Bucket>,
+    turns: Turns,
+    sweeping: Lock<Sweeping>,
+    is_stopped: AtomicBool,
+}
+
+/// Changes of one entry by this host take turns: they would only be in each other's way.
+struct Turns {
+    hasher: RandomState,
+    locks: Vec<Mutex<()>>,
+}
+
+/// When what has expired is next cleared away; not before something may have.
+#[derive(Default)]
+struct Sweeping {
+    next: u64,
+    is_idle: bool,
+}
+
+impl Shared {
+    /// Records in this bucket, which need not be there yet.
+    pub(crate) fn new(bucket: Arc<dyn Bucket>) -> Self {
+        let locks = (0..TURNS).map(|_| Mutex::default()).collect();
+        let hasher = RandomState::new();
+        Self(Arc::new(Inner {
+            bucket,
+            turns: Turns { hasher, locks },
+            sweeping: Lock::default(),
+            is_stopped: AtomicBool::new(false),
+        }))
+    }
+}
+
+impl Store for Shared {
+    fn run(&self, Work { operation, place }: Work) -> Running {
+        let inner = Arc::clone(&self.0);
+        Box::pin(async move {
+            if inner.is_stopped.load(Ordering::Relaxed) {
+                return Err(stopped());
+            }
+            match operation {
+                Operation::Query(Query::Keys(cursor)) => inner.list(cursor, &place).await,
+                Operation::Query(query) => inner.ask(query, &place).await,
+                Operation::Change(change) => {
+                    inner.sweep_now_and_then((place.clock)());
+                    inner.change_all(change, place).await
+                }
+            }
+        })
+    }
+
+    fn stop(&self) -> Done {
+        self.0.is_stopped.store(true, Ordering::Relaxed);
+        Box::pin(ready(Ok(())))
+    }
+}
+
+impl Inner {
+    async fn ask(self: &Arc<Self>, query: Query, place: &Place) -> Result<Outcome, Error> {
+        let records = self.read(query.keys(), place).await?;
+        place.ask(query, &records)
+    }
+
+    /// What stands under these keys. Each is as it is when it is read.
+    async fn read(self: &Arc<Self>, keys: Vec<&String>, place: &Place) -> Result<Records, Error> {
+        let mut records = Records::new();
+        let mut bytes = 0;
+        for keys in keys.chunks(AT_ONCE) {
+            let mut reading = JoinSet::new();
+            for key in keys {
+                check_key(key)?;
+                let (key, kept) = ((*key).clone(), self.bucket.get(&at(place, key)));
+                reading.spawn(async move { (key, kept.await) });
+            }
+            while let Some(read) = reading.join_next().await {
+                let (key, kept) = read.map_err(|_| stopped())?;
+                let Some(value) = kept?.value else { continue };
+                bytes += value.len();
+                if bytes > MAX_READ {
+                    let detail = format!(
+                        "the operation would read more than {MAX_READ} bytes: ask for less"
+                    );
+                    return Err(Error::new(Code::Provider, detail));
+                }
+                unpack(&value, &place.bucket, &key, &mut records)?;
+            }
+        }
+        Ok(records)
+    }
+
+    async fn list(&self, cursor: Option<u64>, place: &Place) -> Result<Outcome, Error> {
+        let after = place.after(cursor)?;
+        // One more than is looked at for a page tells whether there are any.
+        let listing = self
+            .bucket
+            .keys(&place.bucket, after.as_deref(), MAX_SEEN + 1);
+        let head = |Listed { key, expires }: Listed| {
+            let value = Vec::new();
+            let head = Head::Value { expires, value };
+            (layout::head_key(&place.bucket, &key), head.encode())
+        };
+        let records: Records = listing.await?.into_iter().map(head).collect();
+        place.ask(Query::Keys(cursor), &records)
+    }
+
+    /// Carries out a change, one entry after the other where there are several.
+    async fn change_all(self: &Arc<Self>, change: Change, place: Place) -> Result<Outcome, Error> {
+        let changes = change.split();
+        for change in &changes {
+            place.check(change)?;
+        }
+        if let [change] = &changes[..] {
+            return self.change(change, &place).await;
+        }
+        let place = Arc::new(place);
+        let mut outcome = Outcome::Nothing;
+        for changes in changes.chunks(AT_ONCE) {
+            let mut running = JoinSet::new();
+            for change in changes {
+                let (inner, change, place) = (Arc::clone(self), change.clone(), Arc::clone(&place));
+                running.spawn(async move { inner.change(&change, &place).await });
+            }
+            while let Some(changed) = running.join_next().await {
+                outcome = changed.map_err(|_| stopped())??;
+            }
+        }
+        Ok(outcome)
+    }
+
+    async fn change(&self, change: &Change, place: &Place) -> Result<Outcome, Error> {
+        let key = change.key();
+        let _turn = self.turns.of(place, key).lock().await;
+        let mut has_swept = false;
+        for attempt in 0..ATTEMPTS {
+            let (written, outcome) = self.attempt(change, place, key).await?;
+            match written {
+                Written::Done => return Ok(outcome),
+                Written::Behind => sleep(pause(attempt)).await,
+                Written::Full if has_swept => return Err(full(place.limits.bytes)),
+                Written::Full => {
+                    self.sweep((place.clock)()).await?;
+                    has_swept = true;
+                }
+            }
+        }
+        let detail = "the entry was changed by others each time, it is not written";
+        Err(Error::new(Code::Conflict, detail))
+    }
+
+    async fn attempt(
+        &self,
+        change: &Change,
+        place: &Place,
+        key: &str,
+    ) -> Result<(Written, Outcome), Error> {
+        let at = at(place, key);
+        let Kept { value, revision } = self.bucket.get(&at).await?;
+        let mut records = Records::new();
+        if let Some(value) = &value {
+            unpack(value, &place.bucket, key, &mut records)?;
+        }
+        let outcome = place.change(change.clone(), &mut records)?;
+        let written = match (pack(&records, &place.bucket, key)?, &value) {
+            (None, None) => Written::Done,
+            (None, Some(_)) => self.bucket.delete(&at, revision).await?,
+            (Some((new, _)), Some(old)) if new == *old => Written::Done,
+            (Some((new, expires)), _) => {
+                if expires > 0 {
+                    self.sweeping.lock().is_idle = false;
+                }
+                self.bucket.put(&at, new, expires, revision).await?
+            }
+        };
+        Ok((written, outcome))
+    }
+
+    /// Clears away what has expired, if it is time, while the caller goes on.
+    fn sweep_now_and_then(self: &Arc<Self>, now: u64) {
+        {
+            let mut sweeping = self.sweeping.lock();
+            if sweeping.is_idle || now < sweeping.next {
+                return;
+            }
+            sweeping.next = now + SWEEP_EVERY;
+        }
+        let inner = Arc::clone(self);
+        tokio::spawn(async move {
+            // What fails is tried again the next time.
+            let _ = inner.sweep(now).await;
+        });
+    }
+
+    async fn sweep(&self, now: u64) -> Result<(), Error> {
+        self.sweeping.lock().is_idle = true;
+        let swept = self.bucket.sweep(now).await;
+        // Something that will expire may have been written meanwhile.
+        self.sweeping.lock().is_idle &= swept == Ok(false);
+        swept.map(drop)
+    }
+}
+
+impl Turns {
+    fn of(&self, place: &Place, key: &str) -> &Mutex<()> {
+        let number = self.hasher.hash_one((&place.bucket, key));
+        let index = usize::try_from(number % TURNS as u64).unwrap_or(0);
+        &self.locks[index]
+    }
+}
+
+fn at(place: &Place, key: &str) -> exosuit_core::Place {
+    exosuit_core::Place {
+        space: place.bucket.clone(),
+        key: key.into(),
+    }
+}
+
+/// A time of its own for each that tries again, so that those who met do not meet again.
+fn pause(attempt: u32) -> Duration {
+    let longest = Duration::from_millis(1 << attempt.min(6)).min(LONGEST_PAUSE);
+    longest.mul_f64(rand::random())
+}
+
+impl Query {
+    /// The keys whose entries it reads.
+    fn keys(&self) -> Vec<&String> {
+        match self {
+            Self::Contains(key) | Self::Get(key) | Self::SetMembers(key) => vec![key],
+            Self::ListRange(range) => vec![&range.key],
+            Self::GetMany(keys) => {
+                let once: BTreeSet<_> = keys.iter().collect();
+                once.into_iter().collect()
+            }
+            Self::SetIntersection(keys) | Self::SetUnion(keys) => keys.iter().collect(),
+            Self::Keys(_) => Vec::new(),
+        }
+    }
+}
+
+impl Change {
+    /// The key of the one entry that it changes.
+    fn key(&self) -> &str {
+        match self {
+            Self::Delete(key) | Self::ListClear(key) | Self::SetClear(key) => key,
+            Self::Increment(increment) => &increment.key,
+            Self::Set(set) => &set.key,
+            Self::ListAdd(item)
+            | Self::ListDelete(item)
+            | Self::SetAdd(item)
+            | Self::SetDelete(item) => &item.key,
+            Self::DeleteMany(keys) => keys.first().map_or("", String::as_str),
+            Self::SetMany(entries) => entries.first().map_or("", |(key, _)| key),
+        }
+    }
+
+    /// What it is of single entries. Of several values for one key the last counts.
+    fn split(self) -> Vec<Self> {
+        match self {
+            Self::DeleteMany(keys) => {
+                let once: BTreeSet<_> = keys.into_iter().collect();
+                let one = |key| Self::DeleteMany(vec![key]);
+                once.into_iter().map(one).collect()
+            }
+            Self::SetMany(entries) => {
+                let last: BTreeMap<String, Vec<u8>> = entries.into_iter().collect();
+                let one = |entry| Self::SetMany(vec![entry]);
+                last.into_iter().map(one).collect()
+            }
+            other => vec![other],
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! A lattice of one host: messages within the VM, and nothing that others see.
+
+use std::collections::{BTreeMap, HashMap};
+use std::future::ready;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use bytes::Bytes;
+use exosuit_core::{
+    Bucket, Code, Done, Error, Heard, Id, Lattice, Mailbox, Message, Pending, Subscription, bounded,
+};
+use parking_lot::Mutex;
+
+/// Messages within one VM: subjects, wildcards and groups as NATS has them.
+#[derive(Default)]
+pub struct LocalLattice(Arc<Listeners>);
+
+#[derive(Default)]
+struct Listeners {
+    all: Mutex<All>,
+    /// Whose turn it is in a group.
+    turn: AtomicUsize,
+}
+
+#[derive(Default)]
+struct All {
+    /// By subject: most have no wildcard, and each request that waits has one of its own.
+    exact: HashMap<String, Vec<Listener>>,
+    patterns: Vec<Listener>,
+}
+
+struct Listener {
+    subject: String,
+    group: Option<String>,
+    mailbox: Arc<Mailbox>,
+}
+
+/// Listens until it is dropped.
+struct Listening {
+    listeners: Arc<Listeners>,
+    subject: String,
+    mailbox: Arc<Mailbox>,
+}
+
+impl LocalLattice {
+    /// One where nobody listens yet.
+    pub fn new() -> Arc<Self> {
+        Arc::default()
+    }
+}
+
+impl Listeners {
+    fn listen(self: &Arc<Self>, subject: &str, group: Option<&str>) -> Subscription {
+        let mailbox = Arc::new(Mailbox::default());
+        let listener = Listener {
+            subject: subject.to_owned(),
+            group: group.map(str::to_owned),
+            mailbox: Arc::clone(&mailbox),
+        };
+        {
+            let mut all = self.all.lock();
+            let All { exact, patterns } = &mut *all;
+            if is_pattern(subject) {
+                patterns.push(listener);
+            } else {
+                exact.entry(subject.to_owned()).or_default().push(listener);
+            }
+        }
+        let listening = Listening {
+            listeners: Arc::clone(self),
+            subject: subject.to_owned(),
+            mailbox: Arc::clone(&mailbox),
+        };
+        Subscription::new(mailbox, listening)
+    }
+
+    /// Hands the message to all who listen, and to one of each group. Says how many that were.
+    fn send(&self, message: &Message) -> usize {
+        let mut groups: BTreeMap<&str, Vec<&Mailbox>> = BTreeMap::new();
+        let mut count = 0;
+        let all = self.all.lock();
+        let exact = all.exact.get(&message.subject).into_iter().flatten();
+        let fits = |listener: &&Listener| matches(&listener.subject, &message.subject);
+        for listener in exact.chain(all.patterns.iter().filter(fits)) {
+            match listener.group.as_deref() {
+                Some(group) => groups.entry(group).or_default().push(&listener.mailbox),
+                None => {
+                    listener.mailbox.put(message.clone());
+                    count += 1;
+                }
+            }
+        }
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        for members in groups.values() {
+            members[turn % members.len()].put(message.clone());
+        }
+        count + groups.len()
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        let mut all = self.listeners.all.lock();
+        let is_other = |listener: &Listener| !Arc::ptr_eq(&listener.mailbox, &self.mailbox);
+        if is_pattern(&self.subject) {
+            all.patterns.retain(is_other);
+        } else if let Some(listeners) = all.exact.get_mut(&self.subject) {
+            listeners.retain(is_other);
+            if listeners.is_empty() {
+                all.exact.remove(&self.subject);
+            }
+        }
+    }
+}
+
+impl Lattice for LocalLattice {
+    fn publish(&self, message: Message) -> Done {
+        let listeners = Arc::clone(&self.0);
+        Box::pin(async move {
+            listeners.send(&message);
+            Ok(())
+        })
+    }
+
+    fn request(&self, subject: &str, body: Bytes, deadline: Instant) -> Pending<Message> {
+        let (listeners, subject) = (Arc::clone(&self.0), subject.to_owned());
+        Box::pin(async move {
+            let inbox = format!("_INBOX.{}", uuid().simple());
+            let mut answers = listeners.listen(&inbox, None);
+            let message = Message {
+                subject,
+                reply_to: Some(inbox),
+                body,
+            };
+            if listeners.send(&message) == 0 {
+                let detail = format!("nobody listens to {}", message.subject);
+                return Err(Error::new(Code::Unavailable, detail));
+            }
+            let answer = async {
+                match answers.next().await {
+                    Some(Heard::Message(answer)) => Ok(answer),
+                    _ => Err(Error::new(Code::Internal, "an answer was lost")),
+                }
+            };
+            bounded(answer, deadline, None).await
+        })
+    }
+
+    fn subscribe(&self, subject: &str, group: Option<&str>) -> Pending<Subscription> {
+        let subscription = self.0.listen(subject, group);
+        Box::pin(ready(Ok(subscription)))
+    }
+
+    fn bucket(&self, _name: &Id, _max_bytes: u64) -> Option<Arc<dyn Bucket>> {
+        None
+    }
+}
+
+fn uuid() -> uuid::Uuid {
+    uuid::Builder::from_random_bytes(rand::random()).into_uuid()
+}
+
+fn is_pattern(subject: &str) -> bool {
+    subject.split('.').any(|token| matches!(token, "*" | ">"))
+}
+
+/// Whether a subject is one of those that a pattern means.
+fn matches(pattern: &str, subject: &str) -> bool {
+    let mut tokens = subject.split('.');
+    for wanted in pattern.split('.') {
+        match (wanted, tokens.next()) {
+            (">", Some(_)) => return true,
+            ("*", Some(_)) => {}
+            (wanted, Some(token)) if wanted == token => {}
+            _ => return false,
+        }
+    }
+    tokens.next().is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn message(subject: &str) -> Message {
+        Message {
+            subject: subject.to_owned(),
+            ..Message::default()
+        }
+    }
+
+    async fn heard(subscription: &mut Subscription) -> String {
+        match subscription.next().await {
+            Some(Heard::Message(message)) => message.subject,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn patterns_are_those_of_nats() {
+        for (pattern, subject, is_match) in [
+            ("a.b", "a.b", true),
+            ("a.b", "a.b.c", false),
+            ("a.b", "a", false),
+            ("a.*", "a.b", true),
+            ("a.*", "a", false),
+            ("a.*", "a.b.c", false),
+            ("*.b", "a.b", true),
+            ("a.>", "a.b.c", true),
+            ("a.>", "a", false),
+            (">", "a", true),
+            ("a*", "ab", false),
+        ] {
+            assert_eq!(matches(pattern, subject), is_match, "{pattern} {subject}");
+        }
+    }
+
+    #[tokio::test]
+    async fn each_listener_hears_and_one_of_each_group() -> Result<(), Error> {
+        let lattice = LocalLattice::new();
+        let mut alone = lattice.subscribe("a.*", None).await?;
+        let mut one = lattice.subscribe("a.b", Some("g")).await?;
+        let mut other = lattice.subscribe("a.>", Some("g")).await?;
+        for _ in 0..2 {
+            lattice.publish(message("a.b")).await?;
+        }
+        lattice.publish(message("b")).await?;
+        for _ in 0..2 {
+            assert_eq!(heard(&mut alone).await, "a.b");
+        }
+        assert_eq!(heard(&mut one).await, "a.b");
+        assert_eq!(heard(&mut other).await, "a.b");
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_request_is_answered_or_fails_at_once_where_nobody_listens() -> Result<(), Error> {
+        let lattice = LocalLattice::new();
+        let soon = Instant::now() + Duration::from_secs(30);
+        let nobody = lattice.request("a", Bytes::new(), soon).await;
+        assert_eq!(nobody.map_err(|error| error.code), Err(Code::Unavailable));
+
+        let mut asked = lattice.subscribe("a", None).await?;
+        let answering = async {
+            let Some(Heard::Message(question)) = asked.next().await else {
+                panic!("no question");
+            };
+            let answer = Message {
+                subject: question.reply_to.expect("somebody waits"),
+                reply_to: None,
+                body: question.body,
+            };
+            lattice.publish(answer).await
+        };
+        let (answer, answered) = tokio::join!(lattice.request("a", "x".into(), soon), answering);
+        answered?;
+        assert_eq!(answer?.body, "x");
+
+        drop(asked);
+        let nobody = lattice.request("a", Bytes::new(), soon).await;
+        assert_eq!(nobody.map_err(|error| error.code), Err(Code::Unavailable));
+        let all = lattice.0.all.lock();
+        assert!(all.exact.is_empty() && all.patterns.is_empty());
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_request_waits_no_longer_than_it_may() -> Result<(), Error> {
+        let lattice = LocalLattice::new();
+        let _silent = lattice.subscribe("a", None).await?;
+        let soon = Instant::now() + Duration::from_millis(20);
+        let late = lattice.request("a", Bytes::new(), soon).await;
+        assert_eq!(late.map_err(|error| error.code), Err(Code::Deadline));
+        Ok(())
+    }
+}
