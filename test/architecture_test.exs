@@ -10,7 +10,7 @@ defmodule Exosuit.ArchitectureTest do
     ~w(Json),
     ~w(Wasm Router Lattice Artifact Claims Manifest Directory),
     ~w(Actor Provider),
-    ~w(Host),
+    ~w(Host Deployer),
     ~w(Control),
     ~w(Drain Edge),
     ~w(Exosuit),

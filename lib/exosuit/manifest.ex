@@ -9,7 +9,9 @@ defmodule Exosuit.Manifest do
   """
 
   alias Exosuit.{Config, Native}
-  alias Exosuit.Model.{ActorSpecification, Grants, Limits, Link, ProviderSpecification, Warm}
+  alias Exosuit.Manifest.Workloads
+  alias Exosuit.Model.{ActorSpecification, Application, Grants, Limits, Link}
+  alias Exosuit.Model.{ProviderSpecification, Warm}
 
   @typedoc """
   One thing that is wrong. `text` is all of it in one line, as people read it:
@@ -36,15 +38,31 @@ defmodule Exosuit.Manifest do
   @doc "Reads a manifest for a host: with what it cannot honour as errors, too."
   @spec read(Path.t(), Config.t()) :: {:ok, t()} | {:error, [diagnostic()]}
   def read(path, %Config{} = config) do
-    with {:ok, text} <- read_file(path), do: parse(text, Path.expand(path), config)
+    host = {config.labels, @builtins, Map.keys(config.providers)}
+
+    with {:ok, manifest, warnings} <- parse(path, host),
+         do: {:ok, build(manifest, warnings, config)}
   end
 
-  defp parse(text, path, config) do
-    modules = Map.keys(config.providers)
+  @doc """
+  Reads a manifest for the hosts of a lattice, with what none of them can be told as errors, too. What
+  one of them lacks, a label or a provider say, is for the hosts to tell.
+  """
+  @spec read_application(Path.t()) ::
+          {:ok, Application.t(), [diagnostic()]} | {:error, [diagnostic()]}
+  def read_application(path) do
+    with {:ok, manifest, warnings} <- parse(path, nil) do
+      links = Enum.map(manifest["links"], &link(&1, manifest["name"]))
+      {:ok, Workloads.application(manifest, links), Enum.map(warnings, &diagnostic/1)}
+    end
+  end
 
-    case Native.manifest_parse(text, path, config.labels, @builtins, modules) do
-      {:ok, parsed} -> {:ok, build(parsed["manifest"], parsed["warnings"], config)}
-      {:error, diagnostics} -> {:error, Enum.map(diagnostics, &diagnostic/1)}
+  defp parse(path, host) do
+    with {:ok, text} <- read_file(path) do
+      case Native.manifest_parse(text, Path.expand(path), host) do
+        {:ok, parsed} -> {:ok, parsed["manifest"], parsed["warnings"]}
+        {:error, diagnostics} -> {:error, Enum.map(diagnostics, &diagnostic/1)}
+      end
     end
   end
 

@@ -177,9 +177,9 @@ defmodule Exosuit.Native do
   @spec digest(binary()) :: String.t()
   def digest(_bytes), do: not_loaded()
 
-  @spec manifest_parse(binary(), Path.t(), map(), [String.t()], [String.t()]) ::
+  @spec manifest_parse(binary(), Path.t(), {map(), [String.t()], [String.t()]} | nil) ::
           {:ok, map()} | {:error, [map()]}
-  def manifest_parse(_text, _path, _labels, _builtins, _modules), do: not_loaded()
+  def manifest_parse(_text, _path, _host), do: not_loaded()
 
   @spec json_decode(binary()) :: {:ok, term()} | failure()
   def json_decode(_text), do: not_loaded()

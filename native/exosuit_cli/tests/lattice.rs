@@ -333,12 +333,12 @@ async fn actors_are_stopped_scaled_and_updated_as_they_are() {
     let as_it_is = |count: u32| {
         json!({
             "component_ref": "file:///srv/echo.wasm", "component_id": "echo", "host_id": hosts.ids[0],
-            "count": count, "annotations": {"team": "a"}, "allow_update": false,
+            "count": count, "annotations": {}, "allow_update": false,
         })
     };
     let update = json!({
         "component_id": "echo", "new_component_ref": "file:///srv/echo2.wasm", "host_id": hosts.ids[0],
-        "annotations": {"team": "a"},
+        "annotations": {"team": "a"}, "force": false,
     });
     let expected = [
         (scale.clone(), as_it_is(0)),
@@ -358,8 +358,12 @@ async fn actors_are_stopped_scaled_and_updated_as_they_are() {
         "conflict",
         "has provider \"store\"",
     );
-    let forced = ["actor", "update", "echo", "/a.wasm", "--force", "--json"];
-    refused(&run(&server, &forced).await, "usage", "--force");
+    ok(&run(&server, &["actor", "update", "echo", "/a.wasm", "--force"]).await);
+    let told = hosts.told();
+    assert_eq!(
+        told.last().map(|(_, body)| &body["force"]),
+        Some(&json!(true))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,6 +7,7 @@
 //! - [`Source`]: what the text is called in messages, and where relative images start.
 //! - [`Manifest`]: what should run ([`ActorSpec`], [`ProviderSpec`]) and what joins it ([`LinkSpec`]).
 //! - [`Manifest::unsupported`], [`parse_for`]: what a certain host cannot honour of it.
+//! - [`Manifest::unsupported_elsewhere`], [`parse_for_lattice`]: what other hosts cannot be told.
 //! - [`Diagnostic`]: one thing that is wrong: where, what was found, what would be right.
 //!
 //! On the way through, `load` makes a bounded tree of nodes with positions, `value` walks it and
@@ -20,6 +21,7 @@ mod config;
 mod diagnostic;
 mod grants;
 mod image;
+mod lattice;
 mod link;
 mod load;
 mod measure;
@@ -65,6 +67,12 @@ pub fn parse_for(
     read(text, source, |manifest| {
         manifest.unsupported(host_labels, builtins, modules)
     })
+}
+
+/// Reads a manifest for the hosts of a lattice: what none of them can be told
+/// ([`Manifest::unsupported_elsewhere`]) is told together with what is wrong.
+pub fn parse_for_lattice(text: &str, source: &Source) -> Result<Parsed, Vec<Diagnostic>> {
+    read(text, source, Manifest::unsupported_elsewhere)
 }
 
 fn read(

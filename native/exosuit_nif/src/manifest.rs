@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use exosuit_manifest::{Diagnostic, Parsed, Source, parse_for};
+use exosuit_manifest::{Diagnostic, Parsed, Source, parse_for, parse_for_lattice};
 use rustler::types::atom;
 use rustler::{Encoder, Env, Term};
 use serde_json::{Value, json};
@@ -11,34 +11,29 @@ use serde_json::{Value, json};
 use crate::json::term;
 use crate::term::ok;
 
-/// Reads a manifest for a host with these labels, built-in providers and modules: all errors at once.
+/// What a host has: labels, built-in providers and modules.
+type Host = (HashMap<String, String>, Vec<String>, Vec<String>);
+
+/// Reads a manifest for a host, or for those of a lattice: all errors at once.
 #[rustler::nif(schedule = "DirtyCpu")]
-fn manifest_parse<'a>(
-    env: Env<'a>,
-    text: &str,
-    path: String,
-    labels: HashMap<String, String>,
-    builtins: Vec<String>,
-    modules: Vec<String>,
-) -> Term<'a> {
-    let labels = labels.into_iter().collect();
-    match read(text, &path, &labels, &builtins, &modules) {
+fn manifest_parse<'a>(env: Env<'a>, text: &str, path: String, host: Option<Host>) -> Term<'a> {
+    match read(text, &path, host) {
         Ok(parsed) => ok(env, term(env, &parsed)),
         Err(diagnostics) => (atom::error(), term(env, &to_json(&diagnostics))).encode(env),
     }
 }
 
-fn read(
-    text: &str,
-    path: &str,
-    labels: &BTreeMap<String, String>,
-    builtins: &[String],
-    modules: &[String],
-) -> Result<Value, Vec<Diagnostic>> {
-    let builtins: Vec<_> = builtins.iter().map(String::as_str).collect();
-    let modules: Vec<_> = modules.iter().map(String::as_str).collect();
-    let parsed = parse_for(text, &source(path), labels, &builtins, &modules)?;
-    let Parsed { manifest, warnings } = parsed;
+fn read(text: &str, path: &str, host: Option<Host>) -> Result<Value, Vec<Diagnostic>> {
+    let source = source(path);
+    let Parsed { manifest, warnings } = match host {
+        None => parse_for_lattice(text, &source)?,
+        Some((labels, builtins, modules)) => {
+            let labels: BTreeMap<_, _> = labels.into_iter().collect();
+            let builtins: Vec<_> = builtins.iter().map(String::as_str).collect();
+            let modules: Vec<_> = modules.iter().map(String::as_str).collect();
+            parse_for(text, &source, &labels, &builtins, &modules)?
+        }
+    };
     Ok(json!({"manifest": manifest, "warnings": to_json(&warnings)}))
 }
 

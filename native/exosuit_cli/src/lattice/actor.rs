@@ -80,7 +80,7 @@ async fn to(control: &Control, id: &str, instances: u32) -> Result<Value, Failur
     let host = member::find(control).await?;
     let inventory = Inventory::of(control, &host).await?;
     let component = inventory.component(&host, id)?;
-    if component.max_instances == instances {
+    if inventory.instances(id) == u64::from(instances) {
         return Ok(json!({}));
     }
     let outcome = Outcome::expect(control, &host).await?;
@@ -90,26 +90,21 @@ async fn to(control: &Control, id: &str, instances: u32) -> Result<Value, Failur
     Ok(json!({}))
 }
 
-/// A component with nothing about it changed but its number: what is not said of its configuration
-/// stays.
+/// A component with nothing about it changed but its number. Without annotations, it is that of all
+/// its instances, whoever asked for them; what is not said of its configuration stays.
 fn as_it_is(component: &Component, host: &str, instances: u32) -> Value {
     json!({
         "component_ref": component.image_ref,
         "component_id": component.id,
         "host_id": host,
         "count": instances,
-        "annotations": component.annotations,
+        "annotations": {},
         "allow_update": false,
     })
 }
 
 pub(super) async fn update(control: &Control, arguments: &Value) -> Result<Value, Failure> {
     let Update { id, path, force } = read(arguments)?;
-    if force {
-        return Err(Failure::usage(
-            "--force is for a host's socket: over a lattice, new code needs a greater revision",
-        ));
-    }
     let host = member::find(control).await?;
     let inventory = Inventory::of(control, &host).await?;
     let component = inventory.component(&host, &id)?;
@@ -120,6 +115,8 @@ pub(super) async fn update(control: &Control, arguments: &Value) -> Result<Value
         "new_component_ref": reference,
         "host_id": host,
         "annotations": component.annotations,
+        // Ours: hosts of 1.x look at no revision.
+        "force": force,
     });
     control.ask_host(&host, "component.update", &body).await?;
     let is_outcome = |event: &Event| {

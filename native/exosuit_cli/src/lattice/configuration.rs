@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use data_encoding::HEXLOWER;
-use serde_json::{Value, json};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::control::Control;
@@ -19,13 +19,40 @@ pub(super) async fn put(
     if values.is_empty() {
         return Ok(Vec::new());
     }
-    let values = json!(values);
-    let name = name(&values);
-    control.ask(&format!("config.put.{name}"), &values).await?;
+    let name = name(values);
+    control
+        .ask(&format!("config.put.{name}"), &json!(values))
+        .await?;
     Ok(vec![name])
 }
 
-fn name(values: &Value) -> String {
-    let digest = Sha256::digest(values.to_string());
-    format!("exosuit-{}", HEXLOWER.encode(&digest[..16]))
+/// The same as `Exosuit.Model.Configuration.name/1` gives: lengths stand before what they measure, so
+/// that no two are taken for one.
+fn name(values: &BTreeMap<String, String>) -> String {
+    let mut digest = Sha256::new();
+    for text in values.iter().flat_map(|(key, value)| [key, value]) {
+        digest.update((text.len() as u64).to_be_bytes());
+        digest.update(text);
+    }
+    format!("exosuit-{}", HEXLOWER.encode(&digest.finalize()[..16]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_made_of_all_that_it_stands_for() {
+        let of = |pairs: &[(&str, &str)]| {
+            let pairs = pairs
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+            name(&pairs.collect())
+        };
+        assert_eq!(
+            of(&[("bucket", "visits")]),
+            "exosuit-bfd4f7d197bcfb3ed44fa9487bd640af"
+        );
+        assert_ne!(of(&[("a", "bc")]), of(&[("ab", "c")]));
+    }
 }

@@ -61,6 +61,12 @@ impl Inventory {
         })
     }
 
+    /// How many instances of a component there are: each set of annotations is an entry of its own.
+    pub(super) fn instances(&self, id: &str) -> u64 {
+        let same = self.components.iter().filter(|it| it.id == id);
+        same.map(|it| u64::from(it.max_instances)).sum()
+    }
+
     /// The component, or that there is none.
     pub(super) fn component(&self, host: &str, id: &str) -> Result<&Component, Failure> {
         let found = self.components.iter().find(|it| it.id == id);

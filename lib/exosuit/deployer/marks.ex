@@ -1,0 +1,46 @@
+defmodule Exosuit.Deployer.Marks do
+  @moduledoc false
+  # What is noted on all that is deployed: whose it is, and what it was made of. Hosts of any making
+  # keep annotations as they are, and tell them.
+
+  alias Exosuit.Model.{Application, Configuration, Workload}
+
+  # As wadm has them, so that each of the two sees what is the other's.
+  @manager "wasmcloud.dev/managed-by"
+  @application "wasmcloud.dev/appspec"
+  @us "exosuit"
+
+  # Configuration and limits, which no host tells: what has others is another one.
+  @settings "exosuit.dev/settings"
+
+  # What a file held, which its name does not say.
+  @image "exosuit.dev/image"
+
+  @doc "The annotations of a workload, those of its manifest among them."
+  @spec annotations(Application.t(), Workload.t()) :: map()
+  def annotations(%Application{name: name}, %Workload{} = workload) do
+    marks = %{@manager => @us, @application => name, @settings => settings(workload)}
+    image = if workload.digest, do: %{@image => workload.digest}, else: %{}
+    workload.annotations |> Map.merge(marks) |> Map.merge(image)
+  end
+
+  @doc "Whether what has these annotations is ours, and the application's."
+  @spec ours?(map(), Application.t()) :: boolean()
+  def ours?(annotations, %Application{name: name}) do
+    annotations[@manager] == @us and annotations[@application] == name
+  end
+
+  @doc "Whether the two have the same settings: the one may become the other where it runs."
+  @spec same_settings?(map(), map()) :: boolean()
+  def same_settings?(one, other), do: one[@settings] == other[@settings]
+
+  @doc "Whether the two are of the same code, as far as one can see by their annotations."
+  @spec same_image?(map(), map()) :: boolean()
+  def same_image?(one, other), do: one[@image] == other[@image]
+
+  defp settings(workload) do
+    config = for {key, value} <- workload.config, into: %{}, do: {"config." <> key, value}
+    limits = for {key, value} <- workload.limits, into: %{}, do: {"limit." <> key, value}
+    Configuration.name(Map.merge(config, limits))
+  end
+end
