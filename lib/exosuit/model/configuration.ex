@@ -8,15 +8,15 @@ defmodule Exosuit.Model.Configuration do
   @type t :: %{optional(String.t()) => String.t()}
 
   @doc """
-  The name of one that nobody has named: made of what it holds, so that the same again is no other.
-  The command line has the same rule.
+  The name of one that nobody has named: made of what it holds, so that the same again is no other,
+  whoever uses it. The command line has the same rule.
   """
   @spec name(t()) :: String.t()
   def name(values) do
     # Lengths stand before what they measure, so that no two are taken for one.
     texts = for {key, value} <- Enum.sort(values), text <- [key, value], do: sized(text)
     <<head::16-bytes, _rest::binary>> = :crypto.hash(:sha256, texts)
-    "exosuit-" <> Base.encode16(head, case: :lower)
+    "sha256-" <> Base.encode16(head, case: :lower)
   end
 
   defp sized(text), do: [<<byte_size(text)::64>>, text]

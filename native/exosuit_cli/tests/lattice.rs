@@ -466,6 +466,9 @@ async fn the_environment_names_the_lattice_and_the_command_line_counts_more() {
     refused(&other, "unavailable", "lattice other");
     let wrong = run(&server, &["inventory", "--json", "--lattice-name", "a.b"]).await;
     refused(&wrong, "usage", "--lattice-name");
+    let nowhere = [("EXOSUIT_LATTICE_CREDS", "/nowhere.creds")];
+    let wrong = run_with(server.url(), &["inventory", "--json"], &nowhere).await;
+    refused(&wrong, "invalid_credentials", "/nowhere.creds");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -44,7 +44,7 @@ fn refused(answer: &Answer, code: &str, text: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_actor_is_called_by_its_key_with_the_seed_of_the_cluster() {
+async fn an_actor_is_called_by_key_or_id_with_the_seed_of_the_cluster() {
     let server = NatsServer::start().await;
     let cluster = Cluster::new();
     let host = cluster.host(&server).await;
@@ -66,6 +66,15 @@ async fn an_actor_is_called_by_its_key_with_the_seed_of_the_cluster() {
     assert_eq!(
         told.json().expect("JSON"),
         json!({"payload_base64": "aGVsbG8="})
+    );
+
+    let _hosts = FakeHosts::start(&server, 1, Manner::default()).await;
+    let _serving = host.serve("by-its-id", echo()).await;
+    let told = run(&server, seed, &["call", "by-its-id", "Echo.Say", "hello"]).await;
+    assert_eq!(
+        (told.stdout.as_str(), told.code),
+        ("hello", Some(0)),
+        "{told:?}"
     );
 
     let strange = Cluster::new();

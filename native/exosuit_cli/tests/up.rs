@@ -49,6 +49,9 @@ fn the_vm_is_told_everything_with_absolute_paths() -> anyhow::Result<()> {
         "data_dir": shop.path("data"),
         "trust": [issuer],
         "unsigned": "allow",
+        "lattice": null,
+        "lattice_name": null,
+        "http_ports": null,
     });
     assert_eq!(told.json()?, expected);
     Ok(())

@@ -72,7 +72,7 @@ defmodule Exosuit.Deployer.PlanTest do
 
     # The command line has the same rule, and the same example.
     assert Configuration.name(%{"bucket" => "visits"}) ==
-             "exosuit-bfd4f7d197bcfb3ed44fa9487bd640af"
+             "sha256-bfd4f7d197bcfb3ed44fa9487bd640af"
   end
 
   test "from what is there already: nothing" do

@@ -19,6 +19,10 @@ const SERVERS: &str = "EXOSUIT_LATTICE";
 /// Names the lattice where no argument does, as for hosts since the OTP era.
 const NAME: &str = "WASMCLOUD_LATTICE_PREFIX";
 
+/// Names a credentials file, and who vouches for the servers, as for hosts.
+const CREDENTIALS: &str = "EXOSUIT_LATTICE_CREDS";
+const AUTHORITY: &str = "EXOSUIT_LATTICE_CA";
+
 /// Fetching and compiling may take a while.
 const USUAL_WAIT: Duration = Duration::from_mins(1);
 
@@ -37,13 +41,14 @@ pub(crate) struct LatticeArguments {
     /// Which host: its id or its name, or how one of them begins; needed where there are several.
     #[arg(long, value_name = "HOST")]
     pub(super) host: Option<String>,
-    /// A credentials file, as nsc makes it.
+    /// A credentials file, as nsc makes it [default: that of `EXOSUIT_LATTICE_CREDS`].
     #[arg(long, value_name = "FILE", conflicts_with = "nkey")]
     creds: Option<PathBuf>,
     /// The seed of a NATS user (SU...), or a file with it.
     #[arg(long, value_name = "FILE|SEED")]
     nkey: Option<SeedArgument>,
-    /// Who vouches for the servers, in PEM; the connection must be encrypted, then.
+    /// Who vouches for the servers, in PEM; the connection must be encrypted, then [default: that of
+    /// `EXOSUIT_LATTICE_CA`].
     #[arg(long, value_name = "FILE")]
     tls_ca: Option<PathBuf>,
     /// How long to wait for what comes of a command, like 500ms, 5s or 2m [default: 1m].
@@ -62,7 +67,7 @@ impl LatticeArguments {
 
     /// The servers that the environment names.
     pub(crate) fn told_servers() -> Option<String> {
-        env::var(SERVERS).ok().filter(|text| !text.is_empty())
+        told(SERVERS)
     }
 
     /// An error if something is said of a lattice, but not which.
@@ -85,8 +90,7 @@ impl LatticeArguments {
     }
 
     pub(super) fn lattice(&self) -> Result<Id, Failure> {
-        let told = || env::var(NAME).ok().filter(|text| !text.is_empty());
-        let name = self.name.clone().or_else(told);
+        let name = self.name.clone().or_else(|| told(NAME));
         let name = name.as_deref().unwrap_or("default");
         Id::parse(name).map_err(|error| Failure::usage(error).about("--lattice-name"))
     }
@@ -98,13 +102,14 @@ impl LatticeArguments {
 
     pub(super) fn connection(&self, servers: &str) -> Result<ConnectionOptions, Failure> {
         let servers = servers.split(',').map(str::trim);
+        let authority = self.tls_ca.clone().or_else(|| file(AUTHORITY));
         Ok(ConnectionOptions {
             servers: servers.map(str::to_owned).collect(),
             name: "exosuit command".to_owned(),
             credentials: self.credentials()?,
             tls: Tls {
-                required: self.tls_ca.is_some(),
-                authority: self.tls_ca.clone(),
+                required: authority.is_some(),
+                authority,
                 ..Tls::default()
             },
             connect_timeout: CONNECT,
@@ -119,7 +124,15 @@ impl LatticeArguments {
                 let pair = seed.load("--nkey", KeyKind::User)?;
                 Ok(Credentials::Key(Secret::new(pair.seed())))
             }
-            (None, None) => Ok(Credentials::None),
+            (None, None) => Ok(file(CREDENTIALS).map_or(Credentials::None, Credentials::File)),
         }
     }
+}
+
+fn told(variable: &str) -> Option<String> {
+    env::var(variable).ok().filter(|text| !text.is_empty())
+}
+
+fn file(variable: &str) -> Option<PathBuf> {
+    told(variable).map(PathBuf::from)
 }

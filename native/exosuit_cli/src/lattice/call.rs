@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use exosuit_claims::{KeyKind, KeyPair};
-use exosuit_core::{Context, Id, Origin};
-use exosuit_lattice::{CallOptions, Calls, Error, Served};
+use exosuit_core::{Context, Id, Origin, Reply, Target};
+use exosuit_lattice::{Address, CallOptions, Calls, Error};
 use serde_json::Value;
 
 use super::control::Control;
@@ -35,7 +35,7 @@ pub(super) async fn call(
             "a call goes to whichever host serves the actor: leave out --host",
         ));
     }
-    let target = Served::Actor(resolve(control, &invocation.actor).await?);
+    let address = resolve(control, &invocation.actor).await?;
     let host = KeyPair::generate(KeyKind::Server);
     let options = CallOptions::new(
         control.lattice.clone(),
@@ -44,15 +44,15 @@ pub(super) async fn call(
     );
     let calls = Calls::start(control.connection.clone(), options).await?;
     let context = Context::until(Instant::now() + invocation.timeout.unwrap_or(USUAL_TIMEOUT));
-    let answer = calls.call(
-        &Origin::Host,
-        &target,
-        &invocation.operation,
-        Bytes::from(invocation.payload),
+    let call = exosuit_core::Invocation {
+        origin: Origin::Host,
+        target: Target::Actor(invocation.actor.clone()),
+        operation: invocation.operation,
+        payload: Bytes::from(invocation.payload).into(),
         context,
-    );
-    match answer.await {
-        Ok(answer) => Ok(answer.to_vec()),
+    };
+    match calls.call(&address, None, call).await {
+        Ok(answer) => bytes(answer),
         Err(Error::NoResponders(_)) => Err(Failure::refused(
             "no_responders",
             format!(
@@ -69,22 +69,31 @@ pub(super) async fn call(
     }
 }
 
+fn bytes(answer: Reply) -> Result<Vec<u8>, Failure> {
+    let bytes = answer.into_bytes();
+    let bytes = bytes.map_err(|error| Failure::refused(error.code.as_str(), error))?;
+    Ok(bytes.to_vec())
+}
+
 /// A call alias stands for a key, as the claims of the lattice have it. All else is a name already.
-async fn resolve(control: &Control, name: &str) -> Result<Id, Failure> {
+async fn resolve(control: &Control, name: &str) -> Result<Address, Failure> {
     let given = Id::parse(name);
-    if given.as_ref().is_ok_and(is_key) {
-        return given.map_err(Failure::usage);
+    if let Some(key) = given.as_ref().ok().filter(|id| is_key(id)) {
+        return Ok(Address::Actor(key.clone()));
     }
     let claims = control.ask("claims.get", &Value::Null).await?;
     let claims = claims.as_array().map_or(&[][..], Vec::as_slice);
     let aliased = claims.iter().find(|claims| claims["call_alias"] == name);
-    let key = aliased.and_then(|claims| claims["sub"].as_str());
-    match key.and_then(|key| Id::parse(key).ok()) {
-        Some(key) => Ok(key),
-        None => given.map_err(Failure::usage),
+    let key = aliased.and_then(|claims| Id::parse(claims["sub"].as_str()?).ok());
+    match key.filter(is_key) {
+        Some(key) => Ok(Address::Actor(key)),
+        None => Ok(Address::Named {
+            name: given.map_err(Failure::usage)?,
+            through: None,
+        }),
     }
 }
 
 fn is_key(id: &Id) -> bool {
-    exosuit_claims::PublicKey::parse(id.as_str()).is_ok_and(|key| key.kind() == KeyKind::Module)
+    KeyKind::of_key(id.as_str()) == Some(KeyKind::Module)
 }

@@ -34,7 +34,7 @@ fn name(values: &BTreeMap<String, String>) -> String {
         digest.update((text.len() as u64).to_be_bytes());
         digest.update(text);
     }
-    format!("exosuit-{}", HEXLOWER.encode(&digest.finalize()[..16]))
+    format!("sha256-{}", HEXLOWER.encode(&digest.finalize()[..16]))
 }
 
 #[cfg(test)]
@@ -51,7 +51,7 @@ mod tests {
         };
         assert_eq!(
             of(&[("bucket", "visits")]),
-            "exosuit-bfd4f7d197bcfb3ed44fa9487bd640af"
+            "sha256-bfd4f7d197bcfb3ed44fa9487bd640af"
         );
         assert_ne!(of(&[("a", "bc")]), of(&[("ab", "c")]));
     }

@@ -7,9 +7,11 @@ use std::process::{Command, Output};
 use serde_json::Value;
 
 /// What the environment may say.
-const VARIABLES: [&str; 7] = [
+const VARIABLES: [&str; 9] = [
     "EXOSUIT_CLUSTER_SEED",
     "EXOSUIT_LATTICE",
+    "EXOSUIT_LATTICE_CA",
+    "EXOSUIT_LATTICE_CREDS",
     "EXOSUIT_SOCKET",
     "EXOSUIT_UP",
     "EXOSUIT_VM",
