@@ -202,9 +202,7 @@ impl KeyPair {
     /// The one that every host derives from a text. It is a name: who knows the text can sign with it.
     pub fn derive(kind: KeyKind, text: &str) -> Self {
         let hash = Sha256::new().chain_update(DERIVED).chain_update(text);
-        let secret: [u8; 32] = hash.finalize().into();
-        let pair = nkeys::KeyPair::new_from_raw(kind.nkey(), secret);
-        Self::of(kind, &pair.expect("any 32 bytes are a seed"))
+        Self::of_secret(kind, hash.finalize().into())
     }
 
     /// The one that a seed stands for: `SA…`, `SM…` and so on.
@@ -213,6 +211,11 @@ impl KeyPair {
         let kind = KeyKind::of_prefix(prefix).ok_or(Error::InvalidSeed)?;
         let pair = nkeys::KeyPair::new_from_raw(kind.nkey(), secret);
         Ok(Self::of(kind, &pair.map_err(|_| Error::InvalidSeed)?))
+    }
+
+    fn of_secret(kind: KeyKind, secret: [u8; 32]) -> Self {
+        let pair = nkeys::KeyPair::new_from_raw(kind.nkey(), secret);
+        Self::of(kind, &pair.expect("any 32 bytes are a seed"))
     }
 
     fn of(kind: KeyKind, pair: &nkeys::KeyPair) -> Self {
