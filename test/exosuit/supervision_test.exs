@@ -228,7 +228,11 @@ defmodule Exosuit.SupervisionTest do
 
     assert_receive {:exosuit_event, %{type: "gave_up", data: %{id: "echo"}}}, 60_000
     assert {:error, %Error{reason: :unavailable}} = Exosuit.call(host, "echo", "op", "")
-    assert %{actors: [%{status: :not_running}]} = Exosuit.inventory(host)
+
+    # Its registration goes a moment after it.
+    assert eventually(fn ->
+             match?(%{actors: [%{status: :not_running}]}, Exosuit.inventory(host))
+           end)
   end
 
   test "a host that stops answers the calls that run, and takes no new ones" do

@@ -28,6 +28,10 @@ defmodule Exosuit.Edge.JournalTest do
   end
 
   test "what happens in the lattice is said in words, as loud as it is grave" do
+    level = Logger.level()
+    Logger.configure(level: :info)
+    on_exit(fn -> Logger.configure(level: level) end)
+
     for {type, data, line} <- [
           {"lattice_connected", %{connection: "rpc"},
            "[info] lattice (rpc connection): connected"},
