@@ -302,7 +302,8 @@ defmodule Exosuit do
 
   @doc """
   Starts a provider and waits until it runs: a built-in one, `"http-client"`, `"http-server"`
-  (`guides/http.md`) or `"keyvalue"`, or a module of yours, see `Exosuit.Provider`.
+  (`guides/http.md`), `"keyvalue"` or `"messaging"` (`guides/messaging.md`), or a module of yours, see
+  `Exosuit.Provider`.
 
   Where there is only text, as on the control socket, it is named as in a manifest:
   `"exosuit+module://NAME"` is one of the host's `:providers`, and its id by default that name.

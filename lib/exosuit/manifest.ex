@@ -30,7 +30,7 @@ defmodule Exosuit.Manifest do
   defstruct [:name, :specifications, :links, :warnings]
 
   # The providers that a host brings along.
-  @builtins ["http-client", "http-server", "keyvalue"]
+  @builtins ["http-client", "http-server", "keyvalue", "messaging", "messaging-nats"]
 
   # A manifest is written by hand; the parser bounds what it makes of the text.
   @max_bytes 1_048_576

@@ -11,6 +11,7 @@ defmodule Exosuit.Wit do
   | `bool` | `true` or `false` |
   | `list<T>` | a list |
   | `tuple<T, U>` | a tuple |
+  | `record` | a tuple of its fields, in their order |
   | `option<T>` | `nil`, or what `T` is |
   | `result<T, E>` | `{:ok, value}` or `{:error, value}` |
   | `result`, `result<_, E>`, `result<T>` | `:ok` or `:error` for the case that has no value |
@@ -21,7 +22,7 @@ defmodule Exosuit.Wit do
   is refused before that. A call carries at most 262 144 values, nested at most 64 deep, and 3 MiB of
   binaries: a function of one `string` or `list<u8>` takes more as the bytes of a call.
 
-  Records, variants, enums, flags, characters, floats and resources have no form yet. A tuple of two
+  Variants, enums, flags, characters, floats and resources have no form yet. A tuple of two
   whose first is `:ok` or `:error` is always a result.
   """
 

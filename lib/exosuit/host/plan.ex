@@ -24,7 +24,7 @@ defmodule Exosuit.Host.Plan do
           | {:unlink, Link.key()}
           | {:link, Link.t()}
 
-  @listeners ["http-server"]
+  @listeners ["http-server", "messaging", "messaging-nats"]
 
   @doc """
   The steps from `current` to `desired`; none where nothing differs and nothing is idle, that is,

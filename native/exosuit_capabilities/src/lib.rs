@@ -7,6 +7,8 @@
 //!   `kill -9`, or in the lattice, for all its hosts.
 //! - [`Logging`] (`wasmcloud:builtin:logging`, `wasi:logging`) and [`NumberGen`]
 //!   (`wasmcloud:builtin:numbergen`): builtins, which need no link.
+//! - [`Messaging`] (`wasmcloud:messaging`): publish, request and subscriptions, over the lattice of
+//!   the host.
 //! - [`LocalLattice`]: the lattice of a host that is alone.
 //! - [`open`]: a provider by the name that stands in a manifest after `wasmcloud+builtin://`.
 
@@ -17,6 +19,7 @@ mod keyvalue;
 mod local;
 mod logging;
 mod message;
+mod messaging;
 mod numbergen;
 mod settings;
 mod wit;
@@ -30,6 +33,7 @@ pub use http::{HttpClient, HttpPorts, HttpServer};
 pub use keyvalue::KeyValue;
 pub use local::LocalLattice;
 pub use logging::Logging;
+pub use messaging::Messaging;
 pub use numbergen::NumberGen;
 
 /// What a built-in provider is given to live in.
@@ -55,6 +59,8 @@ pub const NAMES: &[&str] = &[
     "http-client",
     "http-server",
     "keyvalue",
+    "messaging",
+    "messaging-nats",
 ];
 
 /// Opens the provider of this name. May wait for the disk: not for an async thread.
@@ -78,6 +84,8 @@ pub fn open(name: &str, surroundings: Surroundings) -> Result<Arc<dyn Capability
             let data_dir = data_dir.as_deref();
             Ok(KeyValue::open(id, &configuration, data_dir, &*lattice)?)
         }
+        // The second is its name with hosts of 1.x.
+        "messaging" | "messaging-nats" => Ok(Messaging::open(surroundings)?),
         _ => Err(Error::new(
             Code::InvalidInput,
             format!(

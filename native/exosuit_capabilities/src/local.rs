@@ -83,12 +83,11 @@ impl Listeners {
         let exact = all.exact.get(&message.subject).into_iter().flatten();
         let fits = |listener: &&Listener| matches(&listener.subject, &message.subject);
         for listener in exact.chain(all.patterns.iter().filter(fits)) {
-            match listener.group.as_deref() {
-                Some(group) => groups.entry(group).or_default().push(&listener.mailbox),
-                None => {
-                    listener.mailbox.put(message.clone());
-                    count += 1;
-                }
+            if let Some(group) = listener.group.as_deref() {
+                groups.entry(group).or_default().push(&listener.mailbox);
+            } else {
+                listener.mailbox.put(message.clone());
+                count += 1;
             }
         }
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);

@@ -237,6 +237,7 @@ fn what_cannot_be_opened_says_why() {
             ("max_bytes", "?"),
             ("max_body_bytes", "?"),
             ("max_connections", "?"),
+            ("max_in_flight", "?"),
         ]);
         let error = open(name, surroundings(bad)).err().expect("bad settings");
         assert_eq!(error.code, Code::InvalidLink, "{name}");

@@ -1,6 +1,7 @@
 //! Messages that wait for whoever listens: so many, and no more.
 
 use std::collections::VecDeque;
+use std::task::Poll;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -71,24 +72,25 @@ impl Mailbox {
     /// What is heard next: that something was lost before what came later. For one listener.
     pub(crate) async fn take(&self) -> Option<Heard> {
         loop {
-            if let Some(heard) = self.try_take() {
+            if let Poll::Ready(heard) = self.try_take() {
                 return heard;
             }
             self.changed.notified().await;
         }
     }
 
-    fn try_take(&self) -> Option<Option<Heard>> {
+    fn try_take(&self) -> Poll<Option<Heard>> {
         let mut waiting = self.waiting.lock();
         if waiting.lost > 0 {
-            return Some(Some(Heard::Lost(std::mem::take(&mut waiting.lost))));
+            return Poll::Ready(Some(Heard::Lost(std::mem::take(&mut waiting.lost))));
         }
         match waiting.messages.pop_front() {
             Some(message) => {
                 waiting.bytes -= message.size();
-                Some(Some(Heard::Message(message)))
+                Poll::Ready(Some(Heard::Message(message)))
             }
-            None => waiting.closed.then_some(None),
+            None if waiting.closed => Poll::Ready(None),
+            None => Poll::Pending,
         }
     }
 }

@@ -19,10 +19,11 @@ const SCHEMES: [&str; 6] = [
 ];
 
 /// The providers that Exosuit or a 1.x host has built in, and the contract of each.
-const BUILTINS: [(&str, &str); 4] = [
+const BUILTINS: [(&str, &str); 5] = [
     ("http-client", "wasmcloud:httpclient"),
     ("http-server", "wasmcloud:httpserver"),
     ("keyvalue", "wasmcloud:keyvalue"),
+    ("messaging", "wasmcloud:messaging"),
     ("messaging-nats", "wasmcloud:messaging"),
 ];
 

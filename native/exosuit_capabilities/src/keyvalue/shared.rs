@@ -303,9 +303,9 @@ impl Change {
     fn split(self) -> Vec<Self> {
         match self {
             Self::DeleteMany(keys) => {
-                let once: BTreeSet<_> = keys.into_iter().collect();
+                let keys: BTreeSet<_> = keys.into_iter().collect();
                 let one = |key| Self::DeleteMany(vec![key]);
-                once.into_iter().map(one).collect()
+                keys.into_iter().map(one).collect()
             }
             Self::SetMany(entries) => {
                 let last: BTreeMap<String, Vec<u8>> = entries.into_iter().collect();

@@ -25,7 +25,7 @@ Examples:
   exosuit provider start keyvalue --id store --config backend=file
   exosuit provider start exosuit+module://greeter")]
 pub(crate) struct Start {
-    /// As in a manifest: http-client, http-server or keyvalue, which the host brings along, or
+    /// As in a manifest: http-client, http-server, keyvalue or messaging, which the host brings along, or
     /// `exosuit+module://NAME` for a module among the host's `providers:`.
     name: String,
     /// What it is called on the host [default: NAME].

@@ -43,20 +43,20 @@ pub(super) async fn keys(
 
 /// Deletes what has expired. Says whether anything is left that will expire.
 pub(super) async fn sweep(bucket: &Inner, now: u64) -> Result<bool, Error> {
-    let mut expired = Vec::new();
+    let mut outdated = Vec::new();
     let mut is_any_left = false;
     read(bucket, ">", |message| {
         let expires = expires(message);
         let revision = message.info().map(|info| info.stream_sequence);
         match revision {
-            Ok(revision) if (1..=now).contains(&expires) && expired.len() < MAX_SWEPT => {
-                expired.push(revision);
+            Ok(revision) if (1..=now).contains(&expires) && outdated.len() < MAX_SWEPT => {
+                outdated.push(revision);
             }
             _ => is_any_left |= expires > 0,
         }
     })
     .await?;
-    for revision in expired {
+    for revision in outdated {
         // What has changed since is no longer that revision, and stays.
         bucket.delete(revision).await?;
     }

@@ -31,7 +31,7 @@ pub struct ProviderLattice {
 
 impl ProviderLattice {
     /// This lattice: messages go over the connection for calls, and what is kept is asked for over
-    /// that for control, in its JetStream domain.
+    /// that for control, in this domain of its streams.
     pub fn new(calls: Bus, control: Bus, lattice: Id, domain: Option<String>) -> Self {
         Self {
             calls,

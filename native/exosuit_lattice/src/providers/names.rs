@@ -1,6 +1,6 @@
 //! Names of buckets and of what stands in them, as NATS takes them, whatever they are here.
 
-use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
+use data_encoding::{BASE64URL_NOPAD, HEXLOWER, HEXUPPER};
 use exosuit_core::{Id, Place};
 use sha2::{Digest, Sha256};
 
@@ -36,7 +36,7 @@ pub(super) fn token(text: &str) -> String {
         match byte {
             b'-' | b'_' => token.push(byte.into()),
             byte if byte.is_ascii_alphanumeric() => token.push(byte.into()),
-            byte => token.push_str(&format!("={byte:02X}")),
+            byte => token.extend(["=", &HEXUPPER.encode(&[byte])]),
         }
     }
     match token.len() {

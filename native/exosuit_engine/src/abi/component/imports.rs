@@ -110,7 +110,7 @@ fn check(ty: &ComponentFunc) -> Result<(), String> {
 fn unsupported(operation: &str, what: &str) -> Error {
     Error::Module(format!(
         "the component imports {}, which {what}: what passes between guests and providers are \
-         strings, bytes, integers, booleans, lists, tuples, options and results of these",
+         strings, bytes, integers, booleans, lists, tuples, records, options and results of these",
         cut(operation, MAX_TEXT)
     ))
 }

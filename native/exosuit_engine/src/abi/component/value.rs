@@ -23,6 +23,7 @@ fn supported_at(ty: &Type, depth: usize) -> Result<(), String> {
     match ty {
         Type::List(list) => inner(&list.ty()),
         Type::Tuple(tuple) => tuple.types().try_for_each(|ty| inner(&ty)),
+        Type::Record(record) => record.fields().try_for_each(|field| inner(&field.ty)),
         Type::Option(option) => match option.ty() {
             Type::Option(_) => Err("an option of an option".to_owned()),
             ty => inner(&ty),
@@ -47,6 +48,11 @@ pub(super) fn lift(val: &Val, ty: &Type) -> Value {
         (Val::Tuple(fields), Type::Tuple(tuple)) => {
             let fields = fields.iter().zip(tuple.types());
             Value::Tuple(fields.map(|(field, ty)| lift(field, &ty)).collect())
+        }
+        (Val::Record(fields), Type::Record(record)) => {
+            let fields = fields.iter().zip(record.fields());
+            let lifted = fields.map(|((_name, val), field)| lift(val, &field.ty));
+            Value::Tuple(lifted.collect())
         }
         (Val::Option(Some(value)), Type::Option(option)) => lift(value, &option.ty()),
         (Val::Result(Ok(value)), Type::Result(result)) => {
@@ -111,6 +117,13 @@ pub(super) fn lower(value: Value, ty: &Type) -> Result<Val, String> {
             let fields = fields.into_iter().zip(tuple.types());
             let fields = fields.map(|(field, ty)| lower(field, &ty));
             fields.collect::<Result<_, _>>().map(Val::Tuple)
+        }
+        (Type::Record(record), Value::Tuple(fields)) if record.fields().len() == fields.len() => {
+            let fields = fields.into_iter().zip(record.fields());
+            let named = fields.map(|(value, field)| {
+                lower(value, &field.ty).map(|val| (field.name.to_owned(), val))
+            });
+            named.collect::<Result<_, _>>().map(Val::Record)
         }
         (Type::Option(_), Value::Nil) => Ok(Val::Option(None)),
         (Type::Option(option), value) => {

@@ -1,0 +1,123 @@
+//! Brings the messages of one subscription to an actor.
+
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use exosuit_core::{
+    Code, Context, Contract, Deliver, Error, Heard, Id, Invocation, LinkName, Message, Notice,
+    Observe, Origin, Reply, Subscription, Target, Value, bounded,
+};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::Form;
+use super::settings::Limits;
+
+/// The router ends the call at its deadline and takes note of it. Should it not, this does.
+const GRACE: Duration = Duration::from_millis(250);
+
+/// The actor at the other end of a link, and how it is called.
+pub(crate) struct Listener {
+    pub(crate) provider: Id,
+    pub(crate) actor: Id,
+    pub(crate) contract: Contract,
+    pub(crate) link: LinkName,
+    pub(crate) form: Form,
+    pub(crate) limits: Limits,
+    pub(crate) deliver: Weak<dyn Deliver>,
+    pub(crate) observe: Arc<dyn Observe>,
+}
+
+impl Listener {
+    /// Calls the actor with each message, so many at a time, until the end. While as many run as may,
+    /// messages wait where they are counted.
+    pub(crate) async fn listen(
+        self,
+        mut subscription: Subscription,
+        end: CancellationToken,
+        running: TaskTracker,
+    ) {
+        let listener = Arc::new(self);
+        let places = Arc::new(Semaphore::new(listener.limits.in_flight));
+        let each = async {
+            while let Ok(place) = Arc::clone(&places).acquire_owned().await {
+                match subscription.next().await {
+                    Some(Heard::Message(message)) => {
+                        let listener = Arc::clone(&listener);
+                        running.spawn(async move {
+                            listener.handle(message).await;
+                            drop(place);
+                        });
+                    }
+                    Some(Heard::Lost(count)) => listener.lost(count),
+                    None => return,
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            () = end.cancelled() => {}
+            () = each => {}
+        }
+    }
+
+    async fn handle(&self, message: Message) {
+        let Some(deliver) = self.deliver.upgrade() else {
+            return;
+        };
+        let (operation, payload) = match self.form.call(message) {
+            Ok(call) => call,
+            Err(error) => return self.report("", error),
+        };
+        let deadline = Instant::now() + self.limits.timeout;
+        let call = deliver.deliver(Invocation {
+            origin: self.origin(),
+            target: Target::Actor(self.actor.to_string()),
+            operation: operation.to_owned(),
+            payload,
+            context: Context::until(deadline),
+        });
+        // The router has taken note of a call that failed. That the answer tells of a failure it
+        // cannot see.
+        if let Ok(Reply::Value(Value::Error(words))) = bounded(call, deadline + GRACE, None).await {
+            self.report(
+                operation,
+                Error::new(Code::Guest, in_words(words.as_deref())),
+            );
+        }
+    }
+
+    fn lost(&self, count: u64) {
+        let detail = format!(
+            "{count} messages came faster than the actor handles them, and found no room to wait"
+        );
+        self.report("", Error::new(Code::Overloaded, detail));
+    }
+
+    fn report(&self, operation: &str, error: Error) {
+        self.observe.observe(Notice::CallFailed {
+            origin: self.origin(),
+            target: self.actor.to_string(),
+            operation: operation.to_owned(),
+            error,
+        });
+    }
+
+    fn origin(&self) -> Origin {
+        Origin::Provider {
+            id: self.provider.clone(),
+            contract: self.contract.clone(),
+            link: self.link.clone(),
+        }
+    }
+}
+
+/// What a guest says went wrong, as far as it is fit for a line of a log.
+fn in_words(words: Option<&Value>) -> String {
+    const LENGTH: usize = 300;
+    match words {
+        Some(Value::Binary(text)) => String::from_utf8_lossy(text).chars().take(LENGTH).collect(),
+        _ => "the handler failed".to_owned(),
+    }
+}

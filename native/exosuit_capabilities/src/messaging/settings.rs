@@ -1,0 +1,187 @@
+//! The settings of a link: what to listen to, and within which bounds.
+
+use std::time::Duration;
+
+use exosuit_core::{Configuration, Error};
+
+use super::subjects::Subjects;
+use crate::settings::{Settings, invalid};
+
+/// How many subscriptions one link may have.
+const MAX_SUBSCRIPTIONS: usize = 64;
+
+/// What the providers of other hosts take, and this one has no use for.
+const PASSED_OVER: &[&str] = &[
+    "auth_jwt",
+    "auth_seed",
+    "client_jwt",
+    "client_seed",
+    "cluster_uris",
+    "config_b64",
+    "config_json",
+    "consumers",
+    "custom_inbox_prefix",
+    "tls_ca",
+    "tls_ca_file",
+    "uri",
+];
+
+/// What a link asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    pub(crate) subscriptions: Vec<Subscribe>,
+    pub(crate) limits: Limits,
+    /// Settings that are given and mean nothing here.
+    pub(crate) passed_over: Vec<&'static str>,
+}
+
+/// The bounds of one subscription.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Limits {
+    pub(crate) in_flight: usize,
+    pub(crate) timeout: Duration,
+}
+
+/// A subject to listen to.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Subscribe {
+    pub(crate) subject: String,
+    pub(crate) group: Group,
+}
+
+/// Who shares the messages.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Group {
+    /// Nobody: each host that has the link gets all.
+    None,
+    /// Those who name it.
+    Named(String),
+    /// The hosts that have the link.
+    Link,
+}
+
+impl Group {
+    /// Its name for a link whose own is this.
+    pub(crate) fn in_link<'a>(&'a self, own: &'a str) -> Option<&'a str> {
+        match self {
+            Self::None => None,
+            Self::Named(name) => Some(name),
+            Self::Link => Some(own),
+        }
+    }
+}
+
+/// Reads a provider's settings with a link's on top.
+pub(crate) fn read(
+    provider: &Configuration,
+    link: &Configuration,
+    subjects: &Subjects,
+) -> Result<Wanted, Error> {
+    let mut settings = Settings::default();
+    settings.lay(provider);
+    settings.lay(link);
+    let in_flight = settings.number("max_in_flight", 64, 1..=65_536)?;
+    let is_given = |key: &&&str| settings.text(key).is_some();
+    Ok(Wanted {
+        subscriptions: subscriptions(&settings, subjects)?,
+        limits: Limits {
+            in_flight: usize::try_from(in_flight).unwrap_or(usize::MAX),
+            timeout: settings.milliseconds("timeout_ms", 30_000)?,
+        },
+        passed_over: PASSED_OVER.iter().filter(is_given).copied().collect(),
+    })
+}
+
+/// How long an actor that asks is willing to wait; 0 is as long as its own call may take.
+pub(crate) fn patience(milliseconds: u32) -> Option<Duration> {
+    (milliseconds > 0).then(|| Duration::from_millis(milliseconds.into()))
+}
+
+fn subscriptions(settings: &Settings, subjects: &Subjects) -> Result<Vec<Subscribe>, Error> {
+    let mut subscriptions = Vec::new();
+    for key in ["subscriptions", "subscription"] {
+        let given = settings.text(key).unwrap_or_default();
+        let given = given.split(',').map(str::trim);
+        for text in given.filter(|text| !text.is_empty()) {
+            let subscribe = subscription(key, text, subjects)?;
+            if !subscriptions.contains(&subscribe) {
+                subscriptions.push(subscribe);
+            }
+        }
+        if subscriptions.len() > MAX_SUBSCRIPTIONS {
+            let found = format!("{} subjects", subscriptions.len());
+            return Err(invalid(key, &found, "at most 64"));
+        }
+    }
+    Ok(subscriptions)
+}
+
+fn subscription(key: &str, text: &str, subjects: &Subjects) -> Result<Subscribe, Error> {
+    let (subject, group) = match text.split_once('|') {
+        None => (text, Group::Link),
+        Some((subject, "")) => (subject, Group::None),
+        Some((subject, group)) => (subject, Group::Named(group.to_owned())),
+    };
+    subjects.check_heard(subject)?;
+    if let Group::Named(name) = &group {
+        let is_bad = |c: char| c.is_whitespace() || c.is_control() || c == '|';
+        if name.len() > 255 || name.chars().any(is_bad) {
+            let expected =
+                "subject, or subject|group with a group of at most 255 bytes without blanks";
+            return Err(invalid(key, text, expected));
+        }
+    }
+    let subject = subject.to_owned();
+    Ok(Subscribe { subject, group })
+}
+
+#[cfg(test)]
+mod tests {
+    use exosuit_core::Code;
+
+    use super::*;
+
+    fn wanted(settings: &[(&str, &str)]) -> Result<Wanted, Error> {
+        let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+        let link = settings.iter().map(owned).collect();
+        read(&Configuration::new(), &link, &Subjects::new(&[]))
+    }
+
+    fn subscribe(subject: &str, group: Group) -> Subscribe {
+        let subject = subject.to_owned();
+        Subscribe { subject, group }
+    }
+
+    #[test]
+    fn subscriptions_are_read_as_both_eras_write_them() {
+        let named = || Group::Named("workers".to_owned());
+        for key in ["SUBSCRIPTION", "subscriptions"] {
+            let wanted = wanted(&[(key, "a.b, c.*|workers,d.>|,a.b,")]).expect("good");
+            assert_eq!(
+                wanted.subscriptions,
+                [
+                    subscribe("a.b", Group::Link),
+                    subscribe("c.*", named()),
+                    subscribe("d.>", Group::None)
+                ]
+            );
+        }
+        assert_eq!(wanted(&[]).expect("good").subscriptions, []);
+    }
+
+    #[test]
+    fn what_is_wrong_is_an_error_and_what_is_of_no_use_is_named() {
+        let code = |settings| wanted(settings).expect_err("an error").code;
+        assert_eq!(code(&[("subscriptions", "a..b")]), Code::InvalidInput);
+        assert_eq!(code(&[("subscriptions", "a,wasmbus.>")]), Code::Denied);
+        assert_eq!(code(&[("subscriptions", "a|b c")]), Code::InvalidLink);
+        assert_eq!(code(&[("max_in_flight", "0")]), Code::InvalidLink);
+        let many: Vec<_> = (0..65).map(|n| n.to_string()).collect();
+        assert_eq!(
+            code(&[("subscriptions", &many.join(","))]),
+            Code::InvalidLink
+        );
+        let wanted = wanted(&[("CLUSTER_URIS", "nats://x"), ("other", "x")]).expect("good");
+        assert_eq!(wanted.passed_over, ["cluster_uris"]);
+    }
+}
