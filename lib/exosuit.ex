@@ -56,12 +56,15 @@ defmodule Exosuit do
     Manifest,
     Options,
     Router,
+    Settings,
     Wasm
   }
 
   alias Exosuit.Host.{
     Configurations,
     Deployment,
+    Facts,
+    FriendlyName,
     Inventory,
     Linking,
     Links,
@@ -69,7 +72,17 @@ defmodule Exosuit do
     Specifications
   }
 
-  alias Exosuit.Model.{ActorSpecification, Grants, Limits, Link, ProviderSpecification, Warm}
+  alias Exosuit.Model
+
+  alias Exosuit.Model.{
+    ActorSpecification,
+    Grants,
+    Instances,
+    Limits,
+    Link,
+    ProviderSpecification,
+    Warm
+  }
 
   @type host :: atom()
   @type id :: String.t()
@@ -174,6 +187,11 @@ defmodule Exosuit do
       doc: "what it is called on this host; by default its name, `\"clock\"` for `MyApp.Clock`."
     ],
     config: [type: :string_map, default: %{}, doc: "its own configuration."],
+    link_name: [
+      type: :string,
+      default: "default",
+      doc: "what those of the OTP era tell it apart by from others of its kind."
+    ],
     annotations: @annotations
   ]
   @provider_module {
@@ -240,7 +258,8 @@ defmodule Exosuit do
 
     with {:ok, config} <- prepare(config),
          {:ok, pid} <- Supervisor.start_link(__MODULE__, config, name: name) do
-      Lattice.announce(config!(config.name), "host_started", host_facts(config))
+      config = config!(config.name)
+      Lattice.announce(config, "host_started", host_facts(config))
       {:ok, pid}
     end
   end
@@ -260,12 +279,15 @@ defmodule Exosuit do
   def start_actor(host, code, options \\ []) do
     config = config!(host)
     options = Options.validate!(options, @actor)
+    artifact = artifact(code)
 
-    with {:ok, {bytes, artifact}} <- Exosuit.Artifact.fetch(artifact(code)),
-         {:ok, id} <- actor_id(bytes, options[:id], config),
-         specification = actor_specification(config, id, artifact, options),
-         :ok <- Roster.start(config, specification),
-         do: {:ok, id}
+    with {:ok, {bytes, artifact}} <- Exosuit.Artifact.fetch(artifact),
+         {:ok, id} <- actor_id(bytes, options[:id], config) do
+      started(config, actor_specification(config, id, artifact, options))
+    else
+      {:error, error} ->
+        not_started(config, :actor, Model.Artifact.reference(artifact), options, error)
+    end
   end
 
   @doc "Stops an actor; calls that run finish within the host's drain timeout."
@@ -278,6 +300,11 @@ defmodule Exosuit do
     instances = Options.argument!(instances, "the number of instances", :pos_integer)
     Roster.scale(config!(host), id, instances)
   end
+
+  # For those who manage hosts from outside, see `Exosuit.Model.Instances`.
+  @doc false
+  @spec resize_actor(host(), id(), Instances.change()) :: :ok | {:error, Error.t()}
+  def resize_actor(host, id, change), do: Roster.resize(config!(host), id, change)
 
   @doc """
   Puts other code in the place of a running actor's, without losing a call, and waits for it.
@@ -318,11 +345,14 @@ defmodule Exosuit do
     config = config!(host)
     options = Options.validate!(options, @provider)
 
-    with {:ok, {name, artifact}} <- provider_artifact(provider, config),
-         id = options[:id] || name,
-         fields = [artifact: artifact] ++ Keyword.put(options, :id, id),
-         :ok <- Roster.start(config, struct!(ProviderSpecification, fields)),
-         do: {:ok, id}
+    case provider_artifact(provider, config) do
+      {:ok, {name, artifact}} ->
+        fields = [artifact: artifact] ++ Keyword.put(options, :id, options[:id] || name)
+        started(config, struct!(ProviderSpecification, fields))
+
+      {:error, error} ->
+        not_started(config, :provider, provider, options, error)
+    end
   end
 
   @doc "Stops a provider: its sockets are closed and its files let go of."
@@ -422,7 +452,8 @@ defmodule Exosuit do
   def apply_manifest(host, path) do
     config = config!(host)
 
-    with {:ok, manifest} <- Manifest.read(path, config),
+    # Its labels may have changed.
+    with {:ok, manifest} <- Manifest.read(path, %{config | labels: Settings.labels(config)}),
          do: {:ok, Deployment.apply(config, manifest), manifest.warnings}
   end
 
@@ -437,6 +468,56 @@ defmodule Exosuit do
   @doc "What runs on a host: its actors, providers and links, as maps. No configuration is shown."
   @spec inventory(host()) :: map()
   def inventory(host), do: Inventory.take(config!(host))
+
+  @doc "An actor by its id or its public key, as the inventory shows it."
+  @spec fetch_actor(host(), String.t()) :: {:ok, map()} | {:error, Error.t()}
+  def fetch_actor(host, name), do: Inventory.fetch_actor(config!(host), name)
+
+  @doc "A provider by its id, as the inventory shows it."
+  @spec fetch_provider(host(), id()) :: {:ok, map()} | {:error, Error.t()}
+  def fetch_provider(host, id), do: Inventory.fetch_provider(config!(host), id)
+
+  @doc "What the host says of itself: who it is, its labels, since when it runs."
+  @spec facts(host()) :: map()
+  def facts(host), do: Facts.take(config!(host))
+
+  @doc "Labels the host; those of `hostcore.*` are its own. Told by an event `labels_changed`."
+  @spec put_label(host(), String.t(), String.t()) :: :ok | {:error, Error.t()}
+  def put_label(host, key, value) do
+    config = config!(host)
+    with :ok <- Settings.put_label(config, key, value), do: announce_labels(config)
+  end
+
+  @doc "Removes a label, if it is there."
+  @spec delete_label(host(), String.t()) :: :ok | {:error, Error.t()}
+  def delete_label(host, key) do
+    config = config!(host)
+    with :ok <- Settings.delete_label(config, key), do: announce_labels(config)
+  end
+
+  @doc "The claims of the actors that are known, each with what it is the `:subject` of."
+  @spec claims(host()) :: [Claims.t()]
+  def claims(host) do
+    %Config{name: name} = config!(host)
+    for {_id, _pid, %{claims: %Claims{} = claims}} <- Directory.list(name, :actor), do: claims
+  end
+
+  # What may be shown to registries, for the time when they are read. Nothing gives it back.
+  @doc false
+  @spec put_registries(host(), %{String.t() => struct()}) :: :ok | {:error, Error.t()}
+  def put_registries(host, registries), do: Settings.put_registries(config!(host), registries)
+
+  @doc """
+  Ends a host as its supervisor would: no new calls, running ones finish, then the rest. It is not
+  started again. Returns at once.
+  """
+  @spec stop(host()) :: :ok
+  def stop(host) do
+    [{pid, _value}] = Registry.lookup(Exosuit.Registry, {config!(host).name, __MODULE__})
+    # Of nobody who ends with the host.
+    _stopper = spawn(fn -> Drain.end_host(pid) end)
+    :ok
+  end
 
   @doc "The process of an actor or a provider, or `nil` while it does not run."
   @spec whereis(host(), id()) :: pid() | nil
@@ -472,13 +553,23 @@ defmodule Exosuit do
     tables = %{
       specifications: Specifications.table(),
       links: Links.table(),
-      configurations: Configurations.table()
+      configurations: Configurations.table(),
+      settings: Settings.table(config)
     }
 
-    config = %{config | tables: tables}
+    config = %{
+      config
+      | tables: tables,
+        friendly_name: FriendlyName.generate(),
+        started_at: System.monotonic_time(:second)
+    }
+
     register(config, :config, config)
     register(config, :calls, {config.router, config.call_timeout})
-    edge = {Edge, {config, [{Control, {config, __MODULE__}}]}}
+
+    edge =
+      {Edge, {config, [{Control, {config, __MODULE__}}, {Control.Wire, {config, __MODULE__}}]}}
+
     Supervisor.init([{Host, config}, edge, {Drain, config}], strategy: :one_for_one)
   end
 
@@ -511,7 +602,11 @@ defmodule Exosuit do
   defp cluster_seed(%{cluster_seed: seed}), do: {:ok, seed}
 
   defp host_facts(config) do
-    %{labels: config.labels, version: to_string(Application.spec(:exosuit, :vsn))}
+    Map.take(Facts.take(config), [:labels, :version, :friendly_name, :uptime_seconds])
+  end
+
+  defp announce_labels(config) do
+    Lattice.announce(config, "labels_changed", %{labels: Settings.labels(config)})
   end
 
   defp register(config, role, value) do
@@ -525,6 +620,17 @@ defmodule Exosuit do
 
   defp artifact(other) do
     raise ArgumentError, "expected the actor as a path or {:bytes, wasm}, got: #{inspect(other)}"
+  end
+
+  defp started(config, specification) do
+    with :ok <- Roster.start(config, specification), do: {:ok, specification.id}
+  end
+
+  # Of what got further, its start tells.
+  defp not_started(config, role, reference, options, error) do
+    id = options[:id] || reference
+    Roster.announce_failure(config, role, id, reference, options[:annotations], error)
+    {:error, error}
   end
 
   defp provider_artifact(text, config) when is_binary(text) do

@@ -8,7 +8,7 @@ defmodule Exosuit.ArchitectureTest do
     ~w(Environment),
     ~w(Native),
     ~w(Json),
-    ~w(Wasm Router Lattice Artifact Claims Manifest Directory),
+    ~w(Wasm Router Lattice Artifact Claims Manifest Directory Settings),
     ~w(Actor Provider),
     ~w(Host Deployer),
     ~w(Control),

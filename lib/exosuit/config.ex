@@ -1,8 +1,9 @@
 defmodule Exosuit.Config do
   @moduledoc false
   # What a host was told, checked once at the door (`new!/1`) and passed down whole. `source`,
-  # `bus`, `nats_lattice`, `router` and `tables` are filled in when the host starts: its public key,
-  # its lattice and, over NATS, the handle of it, the data plane's table, and the control plane's.
+  # `friendly_name`, `started_at`, `bus`, `nats_lattice`, `router` and `tables` are filled in when the
+  # host starts: its public key, its name for people, when that was (monotonic seconds), its lattice
+  # and, over NATS, the handle of it, the data plane's table, and the control plane's.
 
   alias Exosuit.Config.Nats
   alias Exosuit.Options
@@ -27,11 +28,19 @@ defmodule Exosuit.Config do
           allow_file_load: boolean(),
           nats: Nats.t() | nil,
           source: String.t() | nil,
+          friendly_name: String.t() | nil,
+          started_at: integer() | nil,
           bus: module() | nil,
           nats_lattice: reference() | nil,
           router: reference() | nil,
           tables:
-            %{specifications: :ets.tid(), links: :ets.tid(), configurations: :ets.tid()} | nil
+            %{
+              specifications: :ets.tid(),
+              links: :ets.tid(),
+              configurations: :ets.tid(),
+              settings: :ets.tid()
+            }
+            | nil
         }
 
   @schema [
@@ -54,7 +63,9 @@ defmodule Exosuit.Config do
     labels: [
       type: :string_map,
       default: %{},
-      doc: "what spread requirements are matched against."
+      doc:
+        "what spread requirements are matched against; `hostcore.arch`, `hostcore.os` and " <>
+          "`hostcore.osfamily` are the machine's own."
     ],
     data_dir: [
       type: {"a path or nil", &__MODULE__.path?/1},
@@ -122,7 +133,8 @@ defmodule Exosuit.Config do
     ]
   ]
 
-  defstruct Keyword.keys(@schema) ++ [:source, :bus, :nats_lattice, :router, :tables]
+  defstruct Keyword.keys(@schema) ++
+              [:source, :friendly_name, :started_at, :bus, :nats_lattice, :router, :tables]
 
   @doc "The options of a host, as Markdown."
   @spec docs() :: String.t()
@@ -134,7 +146,8 @@ defmodule Exosuit.Config do
   @spec new!(keyword()) :: t()
   def new!(options) do
     config = struct!(__MODULE__, Options.validate!(options, @schema))
-    %{config | nats: config.nats && Nats.new!(config.nats)}
+    nats = config.nats && Nats.new!(config.nats)
+    %{config | nats: nats, labels: Map.merge(config.labels, machine())}
   end
 
   @doc false
@@ -161,6 +174,20 @@ defmodule Exosuit.Config do
         is_binary(name) and String.valid?(name) and
           Options.provider?(module)
       end)
+  end
+
+  # As Rust calls them.
+  defp machine do
+    {family, name} = :os.type()
+
+    [architecture | _vendor] =
+      String.split(to_string(:erlang.system_info(:system_architecture)), "-")
+
+    %{
+      "hostcore.arch" => architecture,
+      "hostcore.os" => if(name == :darwin, do: "macos", else: to_string(name)),
+      "hostcore.osfamily" => if(family == :win32, do: "windows", else: to_string(family))
+    }
   end
 
   defp account_key?(key), do: is_binary(key) and byte_size(key) == 56 and match?("A" <> _, key)

@@ -5,7 +5,7 @@ defmodule Exosuit.Drain do
 
   use GenServer
 
-  alias Exosuit.{Config, Lattice, Router}
+  alias Exosuit.{Config, Lattice, Router, Settings}
 
   # Beyond the deadline itself: what the data plane needs to give up what is left.
   @margin 5_000
@@ -17,6 +17,20 @@ defmodule Exosuit.Drain do
       start: {GenServer, :start_link, [__MODULE__, config]},
       shutdown: config.drain_timeout + @margin
     }
+  end
+
+  @doc """
+  Ends a host as whoever supervises it would, so that it is not started again. Blocks the calling
+  process, which must not be one of the host's.
+  """
+  @spec end_host(pid()) :: :ok | {:error, :not_found}
+  def end_host(host) do
+    with parent when is_pid(parent) <- supervisor(host),
+         {id, _pid, _type, _modules} <- child(parent, host) do
+      Supervisor.terminate_child(parent, if(id == :undefined, do: host, else: id))
+    else
+      nil -> Supervisor.stop(host, :shutdown)
+    end
   end
 
   @impl GenServer
@@ -31,6 +45,22 @@ defmodule Exosuit.Drain do
   @impl GenServer
   def terminate(_reason, config) do
     Router.drain(config.router, config.drain_timeout)
-    Lattice.announce(config, "host_stopped", %{labels: config.labels})
+    Lattice.announce(config, "host_stopped", %{labels: Settings.labels(config)})
+  end
+
+  defp supervisor(host) do
+    with {:dictionary, dictionary} <- Process.info(host, :dictionary),
+         [parent | _ancestors] <- dictionary[:"$ancestors"],
+         parent when is_pid(parent) <- GenServer.whereis(parent),
+         {:dictionary, dictionary} <- Process.info(parent, :dictionary),
+         {:supervisor, _module, _arity} <- dictionary[:"$initial_call"] do
+      parent
+    else
+      _started_by_hand -> nil
+    end
+  end
+
+  defp child(parent, host) do
+    parent |> Supervisor.which_children() |> List.keyfind(host, 1)
   end
 end

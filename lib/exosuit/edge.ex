@@ -4,7 +4,8 @@ defmodule Exosuit.Edge do
 
       Edge (one_for_one)
       ├── Announcer   the data plane's facts become events; events become log lines
-      └── Control     commands from outside, see `Exosuit.Control`
+      ├── Control     commands of who may open a socket, see `Exosuit.Control`
+      └── Wire        commands of the lattice, see `Exosuit.Control.Wire`
 
   Whatever listens is handed over by the facade, as child specifications, since it is there that
   commands end up. It may fall over and over, and nothing that serves notices: events are sent without

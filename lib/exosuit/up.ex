@@ -39,14 +39,14 @@ defmodule Exosuit.Up do
     end
   end
 
-  @doc "Waits for the end of the host, and ends the VM with status 1 where it fell."
+  @doc "Waits for the end of the host, and ends the VM: with status 1 where it fell."
   @spec watch(pid()) :: :ok | no_return()
   def watch(host) do
     monitor = Process.monitor(host)
 
     receive do
-      # The VM stops.
-      {:DOWN, ^monitor, :process, _pid, :shutdown} -> :ok
+      # The VM stops already, or shall: somebody had the host stopped.
+      {:DOWN, ^monitor, :process, _pid, :shutdown} -> System.stop(0)
       {:DOWN, ^monitor, :process, _pid, reason} -> fail({:host, reason})
     end
   end

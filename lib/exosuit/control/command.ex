@@ -1,7 +1,9 @@
 defmodule Exosuit.Control.Command do
   @moduledoc false
   # One command from outside, checked: its arguments are all there, each of its kind, and no others.
+  # Those of the control socket are parsed here, those of the lattice by `Control.Otp` and `Control.V1`.
 
+  alias Exosuit.Control.Schema
   alias Exosuit.Error
 
   @type t :: %__MODULE__{id: term(), name: atom(), arguments: map()}
@@ -12,10 +14,6 @@ defmodule Exosuit.Control.Command do
   defstruct [:id, :name, :arguments]
 
   @version 1
-
-  # As the data plane counts.
-  @most_instances 4_294_967_295
-  @longest_timeout 86_400_000
 
   # On the wire => the facade's function, and the arguments: a kind, or a kind and a default.
   @commands %{
@@ -77,8 +75,8 @@ defmodule Exosuit.Control.Command do
     with :ok <- check_version(request),
          {:ok, {name, schema}} <- fetch_schema(request),
          {:ok, given} <- fetch_arguments(request),
-         :ok <- check_known(given, schema),
-         {:ok, arguments} <- check_all(given, schema) do
+         :ok <- Schema.check_known(given, schema),
+         {:ok, arguments} <- Schema.check(given, schema) do
       {:ok, %__MODULE__{id: id, name: name, arguments: arguments}}
     else
       {:error, detail} -> {:error, id, Error.new(:invalid_input, detail)}
@@ -89,6 +87,31 @@ defmodule Exosuit.Control.Command do
   def parse(_other) do
     {:error, nil, Error.new(:invalid_input, "expected an object with v, id and command")}
   end
+
+  @doc """
+  What a command is about: those about the same are carried out in the order in which they came. One
+  that changes nothing is about nothing that another is.
+  """
+  @spec about(t()) :: term()
+  def about(%__MODULE__{name: :launch_actor, arguments: it}), do: {:code, it.reference}
+
+  def about(%__MODULE__{name: name, arguments: it})
+      when name in [:equalize_actor, :withdraw_actor, :exchange_actor],
+      do: {:actor, it.id || it.reference}
+
+  def about(%__MODULE__{name: name}) when name in [:launch_provider, :withdraw_provider],
+    do: :providers
+
+  def about(%__MODULE__{name: name, arguments: it})
+      when name in [:put_link, :connect, :disconnect],
+      do: {:link, it.source, it.contract}
+
+  def about(%__MODULE__{name: name, arguments: it}) when name in [:put_config, :delete_config],
+    do: {:config, it.name}
+
+  def about(%__MODULE__{name: name}) when name in [:put_label, :delete_label], do: :labels
+  def about(%__MODULE__{name: :put_registries}), do: :registries
+  def about(%__MODULE__{}), do: make_ref()
 
   # Given back as it came, so it must not be a tree of its own.
   defp id(%{"id" => id}) when is_binary(id) or is_number(id), do: id
@@ -111,58 +134,4 @@ defmodule Exosuit.Control.Command do
       _other -> {:error, "expected \"arguments\" to be an object"}
     end
   end
-
-  defp check_known(given, schema) do
-    known = Enum.map(schema, fn {key, _kind} -> Atom.to_string(key) end)
-
-    case Map.keys(given) -- known do
-      [] -> :ok
-      unknown -> {:error, "unknown arguments #{inspect(unknown)}, known are #{inspect(known)}"}
-    end
-  end
-
-  defp check_all(given, schema) do
-    Enum.reduce_while(schema, {:ok, %{}}, fn {key, rule}, {:ok, arguments} ->
-      case check(given[Atom.to_string(key)], rule) do
-        {:ok, value} -> {:cont, {:ok, Map.put(arguments, key, value)}}
-        :error -> {:halt, {:error, "expected \"#{key}\" to be #{expectation(rule)}"}}
-      end
-    end)
-  end
-
-  defp check(nil, {_kind, default}), do: {:ok, default}
-  defp check(value, {kind, _default}), do: check(value, kind)
-  defp check(value, :base64) when is_binary(value), do: Base.decode64(value)
-  defp check(value, kind), do: if(valid?(kind, value), do: {:ok, value}, else: :error)
-
-  defp valid?(:string, value), do: is_binary(value) and value != ""
-  defp valid?(:boolean, value), do: is_boolean(value)
-  defp valid?(:instances, value), do: is_integer(value) and value in 1..@most_instances
-  defp valid?(:timeout, value), do: is_integer(value) and value in 1..@longest_timeout
-
-  # The host's working directory is nobody's business. A NUL would end the name for the kernel.
-  defp valid?(:path, value) do
-    is_binary(value) and Path.type(value) == :absolute and not String.contains?(value, <<0>>)
-  end
-
-  defp valid?(:contract, value), do: is_binary(value) and value =~ ~r/\A[^:]+:[^:]+\z/
-
-  defp valid?(:names, value), do: is_list(value) and Enum.all?(value, &valid?(:string, &1))
-
-  defp valid?(:string_map, value) do
-    is_map(value) and Enum.all?(value, fn {_key, value} -> is_binary(value) end)
-  end
-
-  defp valid?(:base64, _value), do: false
-
-  defp expectation({kind, _default}), do: "#{expectation(kind)}, or left out"
-  defp expectation(:string), do: "a non-empty string"
-  defp expectation(:boolean), do: "true or false"
-  defp expectation(:instances), do: "a number from 1 to #{@most_instances}"
-  defp expectation(:timeout), do: "a number of milliseconds from 1 to #{@longest_timeout}"
-  defp expectation(:path), do: "an absolute path"
-  defp expectation(:contract), do: "a contract like wasmcloud:keyvalue"
-  defp expectation(:names), do: "a list of non-empty strings"
-  defp expectation(:string_map), do: "an object whose values are strings"
-  defp expectation(:base64), do: "base64"
 end

@@ -1,9 +1,11 @@
 defmodule Exosuit.Control.Execution do
   @moduledoc false
-  # What each command is on a host: one call to the facade. Runs in a task of its own.
+  # What each command is on a host: one call to the facade, or, for those of the lattice that are more
+  # than one, to what knows actors and providers. Runs in a task of its own.
 
-  alias Exosuit.Control.{Command, Door}
+  alias Exosuit.Control.{Actors, Command, Configurations, Door, Providers}
   alias Exosuit.Error
+  alias Exosuit.Model.{Instances, Link}
 
   @type result :: {:ok, term()} | {:error, Error.t()} | {:error, Error.t(), diagnostics :: list()}
 
@@ -11,6 +13,19 @@ defmodule Exosuit.Control.Execution do
   @spec answer(Command.t(), Exosuit.Control.context(), {pid(), reference()}) ::
           {reference(), result()}
   def answer(command, context, {client, tag}), do: send(client, {tag, run(command, context)})
+
+  @doc """
+  What is wrong with a command by what is here now, before it is acknowledged; or what its sender
+  should know. Quick: nothing is read or started.
+  """
+  @spec admit(Command.t(), Exosuit.Control.context()) ::
+          :ok | {:ok, String.t()} | {:error, Error.t()}
+  def admit(%Command{name: name, arguments: it}, host)
+      when name in [:launch_actor, :equalize_actor, :exchange_actor],
+      do: Actors.admit(name, it, host)
+
+  def admit(%Command{name: :launch_provider, arguments: it}, host), do: Providers.admit(it, host)
+  def admit(_command, _host), do: :ok
 
   @doc "Carries out a command, and waits for how it goes."
   @spec run(Command.t(), Exosuit.Control.context()) :: result()
@@ -54,6 +69,49 @@ defmodule Exosuit.Control.Execution do
 
   defp run(:remote, _none, _api, host), do: Door.open(host)
 
+  defp run(:ping, _none, api, host), do: {:ok, api.facts(host)}
+  defp run(:lattice_claims, _none, api, host), do: {:ok, api.claims(host)}
+  defp run(:lattice_links, _none, api, host), do: {:ok, api.links(host)}
+  defp run(:launch_actor, it, api, host), do: done(Actors.launch(it, {api, host}))
+  defp run(:equalize_actor, it, api, host), do: done(Actors.equalize(it, {api, host}))
+  defp run(:withdraw_actor, it, api, host), do: done(Actors.withdraw(it, {api, host}))
+  defp run(:exchange_actor, it, api, host), do: done(Actors.exchange(it, {api, host}))
+  defp run(:launch_provider, it, api, host), do: done(Providers.launch(it, {api, host}))
+  defp run(:withdraw_provider, it, api, host), do: done(Providers.withdraw(it, {api, host}))
+
+  defp run(:bid_actor, it, api, host) do
+    bid(it, api, host, Actors.free?(it.id, {api, host}))
+  end
+
+  defp run(:bid_provider, it, api, host) do
+    bid(it, api, host, Providers.free?(it, {api, host}))
+  end
+
+  defp run(:connect, it, api, host) do
+    with :ok <- unclaimed(it, api.links(host)),
+         {:ok, source} <- Configurations.merge(it.source_configs, {api, host}),
+         {:ok, target} <- Configurations.merge(it.target_configs, {api, host}) do
+      link = Map.merge(it, %{source_config: source, target_config: target})
+      done(api.put_link(host, Keyword.new(link)))
+    end
+  end
+
+  # That there is none is what was wanted.
+  defp run(:disconnect, it, api, host) do
+    case api.delete_link(host, Keyword.new(it)) do
+      {:error, %Error{reason: :not_found}} -> {:ok, %{}}
+      result -> done(result)
+    end
+  end
+
+  defp run(:put_registries, it, api, host), do: done(api.put_registries(host, it.registries))
+  defp run(:put_label, it, api, host), do: done(api.put_label(host, it.key, it.value))
+  defp run(:delete_label, it, api, host), do: done(api.delete_label(host, it.key))
+  defp run(:put_config, it, api, host), do: done(api.put_config(host, it.name, it.values))
+  defp run(:get_config, it, api, host), do: api.get_config(host, it.name)
+  defp run(:delete_config, it, api, host), do: done(api.delete_config(host, it.name))
+  defp run(:stop_host, _none, api, host), do: done(api.stop(host))
+
   defp run(:apply_manifest, it, api, host) do
     case api.apply_manifest(host, it.manifest) do
       {:ok, outcomes, warnings} ->
@@ -76,9 +134,37 @@ defmodule Exosuit.Control.Execution do
     end
   end
 
+  defp bid(it, api, host, free?) do
+    facts = api.facts(host)
+
+    if free? and Instances.contains?(facts.labels, it.constraints) do
+      {:ok, Map.put(it, :host_id, facts.host_id)}
+    else
+      {:error, Error.new(:conflict, "it runs here already, or the labels are others")}
+    end
+  end
+
+  # What is linked already goes on as it is: nobody takes a link from under another's feet.
+  defp unclaimed(it, links) do
+    case Enum.find(links, &taken?(&1, it)) do
+      nil ->
+        :ok
+
+      link ->
+        detail = "#{it.source} has a link #{it.name} for #{it.contract} to #{link.target} already"
+        {:error, Error.new(:conflict, detail)}
+    end
+  end
+
+  defp taken?(link, it) do
+    Link.key(link) == {it.source, it.contract, it.name} and link.target != it.target and
+      Link.overlap?(link, it)
+  end
+
   defp given(options), do: Enum.reject(options, fn {_key, value} -> is_nil(value) end)
 
   defp done(:ok), do: {:ok, %{}}
+  defp done({:ok, value}), do: {:ok, value}
   defp done(error), do: error
 
   defp texts(diagnostics), do: Enum.map(diagnostics, & &1.text)

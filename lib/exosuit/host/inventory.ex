@@ -3,29 +3,53 @@ defmodule Exosuit.Host.Inventory do
   # What a host should run, what of it runs, and how it is linked: read from the tables, so that
   # it answers while processes are being restarted.
 
-  alias Exosuit.{Claims, Config, Directory, Router}
-  alias Exosuit.Host.{Links, Specifications}
+  alias Exosuit.{Claims, Config, Directory, Error, Router}
+  alias Exosuit.Host.{Facts, Links, Specifications}
   alias Exosuit.Model.{ActorSpecification, Artifact, Grants, Link, ProviderSpecification}
+  alias Exosuit.Provider.Builtin
 
   @doc "The whole, as plain maps without secrets."
   @spec take(Config.t()) :: map()
   def take(config) do
     specifications = Specifications.list(config)
 
-    %{
-      host: config.name,
-      host_id: config.source,
-      lattice: config.lattice,
-      labels: config.labels,
+    Map.merge(Facts.take(config), %{
       actors: for(%ActorSpecification{} = actor <- specifications, do: actor(config, actor)),
       providers: for(%ProviderSpecification{} = it <- specifications, do: provider(config, it)),
       links: Enum.map(Links.list(config), &Link.public/1)
-    }
+    })
+  end
+
+  @doc "An actor, by its id or its public key."
+  @spec fetch_actor(Config.t(), String.t()) :: {:ok, map()} | {:error, Error.t()}
+  def fetch_actor(config, name) do
+    with {:error, absent} <- Specifications.fetch(config, {:actor, name}),
+         nil <- id_by_key(config, name) do
+      {:error, absent}
+    else
+      {:ok, {specification, _loaded}} -> {:ok, actor(config, specification)}
+      id -> fetch_actor(config, id)
+    end
+  end
+
+  @doc "A provider, by its id."
+  @spec fetch_provider(Config.t(), String.t()) :: {:ok, map()} | {:error, Error.t()}
+  def fetch_provider(config, id) do
+    with {:ok, {specification, nil}} <- Specifications.fetch(config, {:provider, id}),
+         do: {:ok, provider(config, specification)}
+  end
+
+  # Only what runs has a key, and few run under another name than that.
+  defp id_by_key(config, key) do
+    Enum.find_value(Directory.list(config.name, :actor), fn {id, _pid, facts} ->
+      if id != key and public_key(facts.claims) == key, do: id
+    end)
   end
 
   defp actor(config, specification) do
     common(specification)
     |> Map.put(:instances, specification.instances)
+    |> Map.put(:shares, shares(specification))
     |> Map.put(:warm, specification.warm && Map.from_struct(specification.warm))
     |> Map.put(:grants, Grants.public(specification.grants))
     |> Map.merge(running_actor(Directory.fetch(config.name, {:actor, specification.id})))
@@ -44,9 +68,16 @@ defmodule Exosuit.Host.Inventory do
     %{pid: nil, status: :not_running, public_key: nil, claims: nil}
   end
 
+  defp shares(specification) do
+    for {annotations, count} <- ActorSpecification.shares(specification),
+        do: %{annotations: annotations, instances: count}
+  end
+
   defp provider(config, specification) do
     common(specification)
     |> Map.put(:public_key, Router.provider_key(specification))
+    |> Map.put(:link_name, specification.link_name)
+    |> Map.put(:contracts, contracts(specification.artifact))
     |> Map.merge(running_provider(Directory.fetch(config.name, {:provider, specification.id})))
   end
 
@@ -57,6 +88,9 @@ defmodule Exosuit.Host.Inventory do
   defp running_provider({:error, _absent}) do
     %{pid: nil, status: :not_running, endpoints: [], refused_links: []}
   end
+
+  defp contracts({:builtin, name}), do: Builtin.contracts(name)
+  defp contracts({:module, _name, module}), do: module.contracts()
 
   defp common(specification) do
     %{

@@ -88,8 +88,13 @@ defmodule Exosuit.Host.Plan do
     code? = old.artifact != new.artifact and Specifications.key(new) not in updatable
 
     code? or
-      %{old | instances: new.instances, annotations: new.annotations, artifact: new.artifact} !=
-        new
+      %{
+        old
+        | instances: new.instances,
+          annotations: new.annotations,
+          shares: new.shares,
+          artifact: new.artifact
+      } != new
   end
 
   defp restart?(old, new, _updatable), do: old != new

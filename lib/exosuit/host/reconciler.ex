@@ -63,7 +63,7 @@ defmodule Exosuit.Host.Reconciler do
 
     case Specifications.add(state.config, specification) do
       :ok -> {:noreply, act(Attempts.start(state.attempts, key, {:or_remove, key, from}), state)}
-      error -> {:reply, error, state}
+      {:error, error} -> {:reply, refused(state, specification, error), state}
     end
   end
 
@@ -102,6 +102,16 @@ defmodule Exosuit.Host.Reconciler do
 
   def handle_info({:DOWN, _monitor, :process, pid, reason}, state) do
     {:noreply, ended(state, pid, &Attempts.down(&1, &2, reason, now()))}
+  end
+
+  # What is not specified is not started either; whoever watches the starts hears of it all the same.
+  defp refused(state, specification, error) do
+    {role, id} = Specifications.key(specification)
+    reference = Model.Artifact.reference(specification.artifact)
+    failure = %{id: id, image_ref: reference, annotations: specification.annotations}
+    reason = %{reason: error.reason, error: Exception.message(error)}
+    Lattice.announce(state.config, "#{role}_start_failed", Map.merge(failure, reason))
+    {:error, error}
   end
 
   defp call(config, request) do

@@ -4,7 +4,7 @@ defmodule Exosuit.Host.Roster do
 
   alias Exosuit.{Actor, Config, Error}
   alias Exosuit.Host.{Reconciler, Specifications}
-  alias Exosuit.Model.Artifact
+  alias Exosuit.Model.{Artifact, Instances}
 
   @doc "Adds a specification and starts it; where it cannot start, nothing of it is left."
   @spec start(Config.t(), Specifications.specification()) :: :ok | {:error, Error.t()}
@@ -19,10 +19,51 @@ defmodule Exosuit.Host.Roster do
   @doc "Changes how many calls of an actor may run at a time; running ones are left alone."
   @spec scale(Config.t(), String.t(), pos_integer()) :: :ok | {:error, Error.t()}
   def scale(config, id, instances) do
-    with {:ok, {actor, _loaded}} <- Specifications.fetch(config, {:actor, id}),
-         :ok <- Specifications.change(config, %{actor | instances: instances}) do
-      Exosuit.Lattice.announce(config, "actor_scaled", %{id: id, instances: instances})
+    with {:ok, actor} <- Specifications.resize(config, id, {:total, instances}),
+         do: announce_scaled(config, actor)
+  end
+
+  @doc """
+  Changes the shares of an actor, and starts it where it had been given up. It is stopped when
+  nothing is left of it.
+  """
+  @spec resize(Config.t(), String.t(), Instances.change()) :: :ok | {:error, Error.t()}
+  def resize(config, id, change) do
+    case Specifications.resize(config, id, change) do
+      {:ok, actor} ->
+        with :ok <- Reconciler.start(config, {:actor, id}), do: announce_scaled(config, actor)
+
+      :none ->
+        stop(config, {:actor, id})
+
+      error ->
+        error
     end
+  end
+
+  @doc "Tells that something could not start, of which the host knows no more than this."
+  @spec announce_failure(Config.t(), atom(), String.t(), String.t(), map(), Error.t()) :: :ok
+  def announce_failure(config, role, id, reference, annotations, error) do
+    failure = %{
+      id: id,
+      image_ref: reference,
+      annotations: annotations,
+      reason: error.reason,
+      error: Exception.message(error)
+    }
+
+    Exosuit.Lattice.announce(config, "#{role}_start_failed", failure)
+  end
+
+  defp announce_scaled(config, actor) do
+    scaled = %{
+      id: actor.id,
+      instances: actor.instances,
+      image_ref: Artifact.reference(actor.artifact),
+      annotations: actor.annotations
+    }
+
+    Exosuit.Lattice.announce(config, "actor_scaled", scaled)
   end
 
   @doc """

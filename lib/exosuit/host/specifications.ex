@@ -6,7 +6,7 @@ defmodule Exosuit.Host.Specifications do
   use GenServer
 
   alias Exosuit.{Config, Directory, Error, Router}
-  alias Exosuit.Model.{ActorSpecification, ProviderSpecification}
+  alias Exosuit.Model.{ActorSpecification, Instances, ProviderSpecification}
 
   @type specification :: ActorSpecification.t() | ProviderSpecification.t()
 
@@ -27,6 +27,11 @@ defmodule Exosuit.Host.Specifications do
   @doc "Adds a specification; one of the same id, of either role, is a conflict."
   @spec add(Config.t(), specification()) :: :ok | {:error, Error.t()}
   def add(config, specification), do: call(config, {:add, specification})
+
+  @doc "Changes the shares of an actor; with none left it is unchanged, and to be stopped."
+  @spec resize(Config.t(), String.t(), Instances.change()) ::
+          {:ok, ActorSpecification.t()} | :none | {:error, Error.t()}
+  def resize(config, id, change), do: call(config, {:resize, {:actor, id}, change})
 
   @doc "Changes an actor's specification in place: its instances and annotations, nothing else."
   @spec change(Config.t(), ActorSpecification.t()) :: :ok | {:error, Error.t()}
@@ -78,12 +83,22 @@ defmodule Exosuit.Host.Specifications do
   end
 
   def handle_call({:change, specification}, _from, config) do
+    shares = ActorSpecification.shares(specification)
+
     with {:ok, {old, loaded}} <- fetch(config, key(specification)),
-         new = %{old | instances: specification.instances, annotations: specification.annotations},
-         :ok <- specify(config, new) do
-      :ets.insert(config.tables.specifications, {key(new), new, loaded})
+         {:ok, _new} <- put_shares(config, old, loaded, shares) do
       {:reply, :ok, config}
     else
+      error -> {:reply, error, config}
+    end
+  end
+
+  def handle_call({:resize, key, change}, _from, config) do
+    with {:ok, {old, loaded}} <- fetch(config, key),
+         [_ | _] = shares <- Instances.change(ActorSpecification.shares(old), change) do
+      {:reply, put_shares(config, old, loaded, shares), config}
+    else
+      [] -> {:reply, :none, config}
       error -> {:reply, error, config}
     end
   end
@@ -113,6 +128,15 @@ defmodule Exosuit.Host.Specifications do
     end
 
     {:reply, :ok, config}
+  end
+
+  defp put_shares(config, old, loaded, shares) do
+    new = ActorSpecification.with_shares(old, shares)
+
+    with :ok <- specify(config, new) do
+      :ets.insert(config.tables.specifications, {key(new), new, loaded})
+      {:ok, new}
+    end
   end
 
   defp call(config, request), do: GenServer.call(Directory.via(config.name, __MODULE__), request)

@@ -4,9 +4,13 @@ defmodule Exosuit.Model.ActorSpecification do
   warm, within which limits, with which configuration, and what it is granted.
 
   The process that runs it is one attempt; the specification stays until the actor is stopped.
+
+  `instances` is the whole number, and `annotations` those of its first share. Where there are more
+  shares than one, with other annotations each, `shares` has all of them, see
+  `Exosuit.Model.Instances`.
   """
 
-  alias Exosuit.Model.{Artifact, Grants, Limits, Warm}
+  alias Exosuit.Model.{Artifact, Grants, Instances, Limits, Warm}
 
   @type t :: %__MODULE__{
           id: String.t(),
@@ -16,7 +20,8 @@ defmodule Exosuit.Model.ActorSpecification do
           limits: Limits.t(),
           config: %{optional(String.t()) => String.t()},
           grants: Grants.t(),
-          annotations: %{optional(String.t()) => String.t()},
+          annotations: Instances.annotations(),
+          shares: Instances.shares(),
           app: String.t() | nil
         }
 
@@ -30,8 +35,22 @@ defmodule Exosuit.Model.ActorSpecification do
     instances: 1,
     config: %{},
     grants: %Grants{},
-    annotations: %{}
+    annotations: %{},
+    shares: []
   ]
+
+  @doc "Its shares, of which there is at least one."
+  @spec shares(t()) :: Instances.shares()
+  def shares(%__MODULE__{shares: []} = actor), do: [{actor.annotations, actor.instances}]
+  def shares(%__MODULE__{shares: shares}), do: shares
+
+  @doc "The same actor with these shares."
+  @spec with_shares(t(), Instances.shares()) :: t()
+  def with_shares(actor, [{annotations, _count} | more] = shares) do
+    several = if more == [], do: [], else: shares
+    total = Instances.total(shares)
+    %{actor | instances: total, annotations: annotations, shares: several}
+  end
 
   defimpl Inspect do
     # An artifact may be megabytes of code, and configuration and environment secrets.

@@ -2,6 +2,8 @@ defmodule Exosuit.Model.ProviderSpecification do
   @moduledoc """
   A provider that should run, with its own configuration.
 
+  `link_name` is what those of the OTP era tell it apart by from others of its kind.
+
   The process that runs it is one attempt; the specification stays until the provider is stopped.
   """
 
@@ -12,11 +14,12 @@ defmodule Exosuit.Model.ProviderSpecification do
           artifact: Artifact.t(),
           config: %{optional(String.t()) => String.t()},
           annotations: %{optional(String.t()) => String.t()},
+          link_name: String.t(),
           app: String.t() | nil
         }
 
   # Its own configuration may hold secrets.
   @derive {Inspect, except: [:config]}
   @enforce_keys [:id, :artifact]
-  defstruct [:id, :artifact, :app, config: %{}, annotations: %{}]
+  defstruct [:id, :artifact, :app, config: %{}, annotations: %{}, link_name: "default"]
 end

@@ -20,6 +20,18 @@ defmodule Exosuit.Provider.Builtin do
   @enforce_keys [:config, :specification, :report_to]
   defstruct [:config, :specification, :report_to, :provider]
 
+  # The older first: those of its time ask for one contract.
+  @contracts %{
+    "http-client" => ["wasi:http"],
+    "http-server" => ["wasmcloud:httpserver", "wasi:http"],
+    "keyvalue" => ["wasmcloud:keyvalue", "wasi:keyvalue"],
+    "messaging" => ["wasmcloud:messaging"]
+  }
+
+  @doc "What the built-in provider of this name is for."
+  @spec contracts(String.t()) :: [String.t()]
+  def contracts(name), do: Map.get(@contracts, name, [])
+
   @spec start_link({Config.t(), ProviderSpecification.t(), nil, pid()}) :: GenServer.on_start()
   def start_link({config, specification, nil, report_to}) do
     GenServer.start_link(__MODULE__, %__MODULE__{

@@ -1,0 +1,238 @@
+defmodule Exosuit.Control.Actors do
+  @moduledoc false
+  # What commands of the lattice do with actors. Whatever a start or a change comes to is told by
+  # events: of what the host never heard of, by those that are made here.
+
+  alias Exosuit.{Artifact, Claims, Directory, Error, Lattice}
+  alias Exosuit.Control.{Configurations, Reference}
+
+  @type host :: {api :: module(), host :: atom()}
+
+  # Under their names in 1.x, in bytes and seconds.
+  @memory "max_memory_limit"
+  @time "max_execution_time"
+
+  @doc """
+  What is wrong with a command by what is here now, or what its sender should know. Quick: nothing is
+  read or started.
+  """
+  @spec admit(atom(), map(), host()) :: :ok | {:ok, String.t()} | {:error, Error.t()}
+  def admit(:launch_actor, it, host), do: check(it.reference, host)
+
+  def admit(:equalize_actor, %{reference: nil} = it, {api, host}) do
+    case api.fetch_actor(host, it.id) do
+      {:error, error} when it.instances > 0 -> {:error, error}
+      _there_or_not_wanted -> :ok
+    end
+  end
+
+  # There is nothing to read for what is stopped.
+  def admit(:equalize_actor, %{instances: 0}, _host), do: :ok
+
+  def admit(:equalize_actor, it, {api, name} = host) do
+    with :ok <- check(it.reference, host),
+         {:ok, actor} <- api.fetch_actor(name, it.id),
+         false <- same?(actor, it.reference) do
+      warn(actor, it)
+    else
+      {:error, %Error{reason: :not_found}} -> :ok
+      {:error, error} -> {:error, error}
+      true -> :ok
+    end
+  end
+
+  def admit(:exchange_actor, %{id: id} = it, {api, name} = host) do
+    with :ok <- check(it.reference, host),
+         {:ok, _actor} <- if(id, do: api.fetch_actor(name, id), else: {:ok, :by_its_key}),
+         do: :ok
+  end
+
+  @doc "Starts so many instances more."
+  @spec launch(map(), host()) :: :ok | {:error, Error.t()}
+  def launch(it, {api, host}) do
+    with {:ok, path} <- path(it.reference, host),
+         {:ok, key} <- identify(path, host) do
+      case api.fetch_actor(host, key) do
+        {:error, _absent} -> api.start_actor(host, path, options(it, id: key)) |> done()
+        {:ok, actor} -> add(actor, key, it, {api, host})
+      end
+    end
+    |> told(it, host)
+  end
+
+  @doc "Makes the instances so many: all of them, or those with these annotations."
+  @spec equalize(map(), host()) :: :ok | {:error, Error.t()}
+  def equalize(it, {api, host}) do
+    case api.fetch_actor(host, it.id) do
+      {:ok, actor} -> equalize(actor, it, {api, host})
+      {:error, _absent} when it.instances == 0 -> announce(host, "actor_scaled", facts(it))
+      {:error, _absent} -> it |> start(api, host) |> told(it, host)
+    end
+  end
+
+  @doc "Takes instances away, by annotations: none is an answer, too."
+  @spec withdraw(map(), host()) :: :ok | {:error, Error.t()}
+  def withdraw(it, {api, host}) do
+    count = if it.instances == 0, do: :all, else: it.instances
+
+    case api.fetch_actor(host, it.id) do
+      {:ok, actor} -> api.resize_actor(host, actor.id, {:remove, it.annotations, count})
+      {:error, _absent} -> :ok
+    end
+  end
+
+  @doc "Puts other code in the place of an actor's."
+  @spec exchange(map(), host()) :: :ok | {:error, Error.t()}
+  def exchange(it, {api, host}) do
+    with {:ok, path} <- path(it.reference, host),
+         {:ok, id} <- if(it.id, do: {:ok, it.id}, else: identify(path, host)),
+         {:ok, actor} <- api.fetch_actor(host, id),
+         do: api.update_actor(host, actor.id, path, force: it.force)
+  end
+
+  @doc "Who else would take it: nobody where it runs here already."
+  @spec free?(String.t() | nil, host()) :: boolean()
+  def free?(nil, _host), do: true
+  def free?(id, {api, host}), do: match?({:error, _absent}, api.fetch_actor(host, id))
+
+  defp equalize(actor, it, {api, host}) do
+    with :ok <- agree(actor, it),
+         :ok <- exchange_for(actor, it, {api, host}),
+         do: api.resize_actor(host, actor.id, change(it))
+  end
+
+  # Of what is to be stopped, the code is no matter.
+  defp agree(_actor, %{instances: 0}), do: :ok
+  defp agree(_actor, %{mismatch: policy}) when policy != :refuse, do: :ok
+
+  defp agree(actor, it) do
+    if it.reference == nil or same?(actor, it.reference),
+      do: :ok,
+      else: {:error, conflict(actor.id, it.reference)}
+  end
+
+  defp exchange_for(actor, %{mismatch: :update} = it, host) do
+    if it.instances == 0 or it.reference == nil or same?(actor, it.reference),
+      do: :ok,
+      else: exchange(%{id: actor.id, reference: it.reference, force: true}, host)
+  end
+
+  defp exchange_for(_actor, _it, _host), do: :ok
+
+  defp change(%{annotations: none} = it) when none == %{}, do: {:total, it.instances}
+  defp change(it), do: {:set, it.annotations, it.instances}
+
+  defp start(it, api, host) do
+    with {:ok, path} <- path(it.reference, host),
+         {:ok, id} <- id(it, path, host),
+         {:ok, config} <- Configurations.merge(it.config, {api, host}),
+         {:ok, limits} <- limits(it.limits),
+         options = options(it, [id: id, config: config] ++ limits),
+         do: api.start_actor(host, path, options) |> done()
+  end
+
+  # Where it goes by its key, the code says which that is.
+  defp id(%{key: nil, id: id}, _path, _host), do: {:ok, id}
+
+  defp id(%{key: key}, path, host) do
+    case identify(path, host) do
+      {:ok, ^key} -> {:ok, key}
+      {:ok, other} -> {:error, Error.new(:invalid_input, "it is #{other}, and not #{key}")}
+      error -> error
+    end
+  end
+
+  defp add(actor, key, it, {api, host}) do
+    if same?(actor, it.reference),
+      do: api.resize_actor(host, actor.id, {:add, it.annotations, it.instances}),
+      else: {:error, conflict(key, it.reference)}
+  end
+
+  defp options(it, more), do: [instances: it.instances, annotations: it.annotations] ++ more
+
+  defp identify(path, host) do
+    config = Directory.fetch!(host, :config)
+
+    with {:ok, {bytes, _artifact}} <- Artifact.fetch({:file, path, nil}),
+         {:ok, %Claims{subject: key}} <- Claims.admit(bytes, config) do
+      {:ok, key}
+    else
+      {:ok, :unsigned} -> {:error, Error.new(:invalid_claims, "it is not signed: it has no key")}
+      error -> error
+    end
+  end
+
+  defp limits(given) do
+    with {:ok, memory} <- number(given, @memory),
+         {:ok, seconds} <- number(given, @time) do
+      limits = [memory_limit: memory, deadline: seconds && seconds * 1_000]
+      {:ok, Enum.reject(limits, fn {_key, value} -> is_nil(value) end)}
+    end
+  end
+
+  # No larger than what any of the two may be.
+  defp number(given, key) do
+    with text when is_binary(text) <- given[key],
+         {number, ""} when number in 1..4_000_000 or key == @memory <- Integer.parse(text),
+         true <- number in 1..281_474_976_710_655 do
+      {:ok, number}
+    else
+      nil -> {:ok, nil}
+      _other -> {:error, Error.new(:invalid_input, "expected #{key} to be a positive number")}
+    end
+  end
+
+  defp check(reference, {_api, host}) do
+    with {:ok, _path} <- path(reference, host), do: :ok
+  end
+
+  defp path(reference, host) do
+    Reference.actor(reference, Directory.fetch!(host, :config).allow_file_load)
+  end
+
+  defp same?(actor, reference), do: actor.image_ref == Reference.normalize(reference)
+
+  defp warn(actor, %{mismatch: :keep} = it) do
+    {:ok,
+     "#{actor.id} runs from #{actor.image_ref}: it is scaled, and stays that, and not " <>
+       "#{it.reference}, as there is no allow_update"}
+  end
+
+  defp warn(actor, %{mismatch: :refuse} = it), do: {:error, conflict(actor.id, it.reference)}
+  defp warn(_actor, _it), do: :ok
+
+  defp conflict(key, reference) do
+    Error.new(
+      :conflict,
+      "Cannot start new instance of #{key} from ref '#{reference}', it is already running with " <>
+        "different reference. To upgrade an actor, use live update."
+    )
+  end
+
+  # The host tells of a start that it tried. Of the rest nobody has told yet.
+  defp told({:error, {:tried, error}}, _it, _host), do: {:error, error}
+
+  defp told({:error, error}, it, host) do
+    failure = %{reason: error.reason, error: Exception.message(error)}
+    announce(host, "actor_start_failed", Map.merge(facts(it), failure))
+    {:error, error}
+  end
+
+  defp told(:ok, _it, _host), do: :ok
+
+  defp done({:ok, _id}), do: :ok
+  defp done({:error, error}), do: {:error, {:tried, error}}
+
+  defp facts(it) do
+    %{
+      id: Map.get(it, :id) || it.reference,
+      image_ref: it.reference,
+      instances: it.instances,
+      annotations: it.annotations
+    }
+  end
+
+  defp announce(host, type, data) do
+    Lattice.announce(Directory.fetch!(host, :config), type, data)
+  end
+end

@@ -1,0 +1,156 @@
+defmodule Exosuit.Control.Receiver do
+  @moduledoc false
+  # Takes what the lattice asks of this host, of either generation, and has it done: what is about one
+  # and the same thing in the order in which it came, all else side by side. It waits for nothing
+  # itself; past a number of commands that run and wait, one more is refused.
+
+  use GenServer
+
+  alias Exosuit.{Config, Directory, Error}
+  alias Exosuit.Control.{Command, Execution, Lanes, Otp, Request, V1}
+  alias Exosuit.Lattice.Bus
+
+  @enforce_keys [:config, :context, :tasks, :lanes]
+  defstruct [:config, :context, :tasks, :lanes, subscriptions: %{}, running: %{}]
+
+  @most 256
+
+  @generations [Otp, V1]
+
+  @doc "How many commands run and wait at the most."
+  @spec most() :: pos_integer()
+  def most, do: @most
+
+  @spec start_link({Config.t(), module(), GenServer.name()}) :: GenServer.on_start()
+  def start_link({config, api, tasks}) do
+    state = %__MODULE__{
+      config: config,
+      context: {api, config.name},
+      tasks: tasks,
+      lanes: Lanes.new(@most)
+    }
+
+    GenServer.start_link(__MODULE__, state, name: Directory.via(config.name, __MODULE__))
+  end
+
+  @impl GenServer
+  def init(state), do: {:ok, state, {:continue, :listen}}
+
+  @impl GenServer
+  def handle_continue(:listen, state) do
+    subscriptions =
+      for generation <- @generations,
+          prefix = prefix(generation, state.config),
+          {subject, who} <- generation.subscriptions(state.config.source),
+          into: %{} do
+        {:ok, subscription} = subscribe(state.config.nats_lattice, prefix, subject, who)
+        {subscription.reference, {generation, prefix, subscription}}
+      end
+
+    {:noreply, %{state | subscriptions: subscriptions}}
+  end
+
+  @impl GenServer
+  def handle_info({:exosuit_lattice, reference, {subject, reply_to, payload}}, state) do
+    {generation, prefix, subscription} = Map.fetch!(state.subscriptions, reference)
+    lattice = state.config.nats_lattice
+    request = %Request{lattice: lattice, generation: generation, reply_to: reply_to}
+    state = take(request, tokens(subject, prefix), payload, state)
+    :ok = Bus.next(subscription)
+    {:noreply, state}
+  end
+
+  def handle_info({task, :ok}, state) when is_map_key(state.running, task) do
+    Process.demonitor(task, [:flush])
+    {:noreply, done(task, state)}
+  end
+
+  def handle_info({:DOWN, task, :process, _pid, _reason}, state) do
+    {_lane, request} = Map.fetch!(state.running, task)
+    error = Error.new(:internal, "the command crashed; the host's log says more")
+    Request.answer(request, {:error, error})
+    {:noreply, done(task, state)}
+  end
+
+  defp prefix(generation, config), do: generation.prefix(config.nats.prefix, config.lattice)
+
+  defp subscribe(lattice, prefix, subject, :all) do
+    Bus.subscribe(lattice, "#{prefix}.#{subject}")
+  end
+
+  # The group is called as the old host called it, so that they answer once where both are there.
+  defp subscribe(lattice, prefix, subject, :one) do
+    Bus.subscribe(lattice, "#{prefix}.#{subject}", prefix)
+  end
+
+  defp tokens(subject, prefix) do
+    subject |> binary_part(byte_size(prefix), byte_size(subject) - byte_size(prefix)) |> split()
+  end
+
+  defp split("." <> tokens), do: String.split(tokens, ".")
+  defp split(_nothing), do: []
+
+  defp take(request, tokens, payload, state) do
+    with {:ok, request} <- Request.read(request, tokens, payload),
+         {:ok, note} <- admit(request.command, state.context) do
+      enter(request, note, state)
+    else
+      {:error, error} ->
+        Request.say(request, :unknown, {:error, error})
+        state
+
+      :ignore ->
+        state
+    end
+  end
+
+  defp admit(command, context) do
+    case Execution.admit(command, context) do
+      :ok -> {:ok, %{}}
+      {:ok, message} -> {:ok, %{message: message}}
+      {:error, error} -> {:error, error}
+    end
+  end
+
+  defp enter(request, note, state) do
+    lane = Command.about(request.command)
+    # What is acknowledged is done, whatever else is asked meanwhile.
+    taken = %{request | answered?: request.generation.at_once?(request.command)}
+
+    case Lanes.enter(state.lanes, lane, taken) do
+      {:run, lanes} ->
+        acknowledge(request, taken, note)
+        run(%{state | lanes: lanes}, lane, taken)
+
+      {:wait, lanes} ->
+        acknowledge(request, taken, note)
+        %{state | lanes: lanes}
+
+      :full ->
+        error = Error.new(:overloaded, "#{@most} commands run and wait on this host")
+        Request.answer(request, {:error, error})
+        state
+    end
+  end
+
+  defp acknowledge(request, %{answered?: true}, note),
+    do: Request.say(request, :taken, {:ok, note})
+
+  defp acknowledge(_request, _later, _note), do: :ok
+
+  defp run(state, lane, request) do
+    task =
+      Task.Supervisor.async_nolink(state.tasks, Request, :carry_out, [request, state.context])
+
+    put_in(state.running[task.ref], {lane, request})
+  end
+
+  defp done(task, state) do
+    {{lane, _request}, running} = Map.pop!(state.running, task)
+
+    case Lanes.leave(state.lanes, lane) do
+      {{:run, next}, lanes} -> run(%{state | lanes: lanes, running: running}, lane, next)
+      {:idle, lanes} -> %{state | lanes: lanes, running: running}
+    end
+  end
+end

@@ -1,0 +1,36 @@
+defmodule Exosuit.Control.Wire do
+  @moduledoc """
+  The control interface of the lattice: commands of other hosts, of orchestrators and of people, over
+  NATS, as those of the OTP era and of wasmCloud 1.x send them.
+
+      Wire (rest_for_one)
+      ├── Commands   a task per command that runs, so many at the most
+      └── Receiver   takes what is asked, and says how it went
+
+  Where the host is one by itself, there is nothing of it. See `guides/control-interface.md`.
+  """
+  use Supervisor
+
+  alias Exosuit.{Config, Directory}
+  alias Exosuit.Control.Receiver
+
+  # It must not take the host with it, however often it falls.
+  @restarts 1_000
+
+  @doc "Nothing is listened to where there is no lattice over NATS."
+  @spec start_link({Config.t(), module()}) :: Supervisor.on_start() | :ignore
+  def start_link({%Config{nats_lattice: nil}, _api}), do: :ignore
+  def start_link(argument), do: Supervisor.start_link(__MODULE__, argument)
+
+  @impl Supervisor
+  def init({config, api}) do
+    tasks = Directory.via(config.name, :wire_commands)
+
+    children = [
+      {Task.Supervisor, name: tasks, max_children: Receiver.most()},
+      {Receiver, {config, api, tasks}}
+    ]
+
+    Supervisor.init(children, strategy: :rest_for_one, max_restarts: @restarts)
+  end
+end

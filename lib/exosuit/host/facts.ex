@@ -1,0 +1,65 @@
+defmodule Exosuit.Host.Facts do
+  @moduledoc false
+  # What a host says of itself, apart from what runs on it.
+
+  alias Exosuit.{Claims, Config, Settings}
+
+  @units [{"day", 86_400}, {"hour", 3_600}, {"minute", 60}, {"second", 1}]
+
+  @doc "The facts, as a plain map without secrets."
+  @spec take(Config.t()) :: map()
+  def take(config) do
+    uptime = System.monotonic_time(:second) - config.started_at
+
+    %{
+      host: config.name,
+      host_id: config.source,
+      lattice: config.lattice,
+      labels: Settings.labels(config),
+      friendly_name: config.friendly_name,
+      version: to_string(Application.spec(:exosuit, :vsn)),
+      uptime_seconds: uptime,
+      uptime_human: duration(uptime)
+    }
+    |> Map.merge(lattice(config.nats))
+  end
+
+  @doc "A number of seconds for people: `1 hour, 5 seconds`."
+  @spec duration(non_neg_integer()) :: String.t()
+  def duration(0), do: "0 seconds"
+
+  def duration(seconds) do
+    {parts, 0} = Enum.map_reduce(@units, seconds, &part/2)
+    parts |> Enum.reject(&is_nil/1) |> Enum.join(", ")
+  end
+
+  defp lattice(nil) do
+    %{issuer: nil, cluster_issuers: [], js_domain: nil, ctl_host: nil, rpc_host: nil}
+  end
+
+  defp lattice(nats) do
+    {:ok, issuer} = Claims.public_key("cluster", nats.cluster_seed)
+
+    %{
+      issuer: issuer,
+      cluster_issuers: Enum.uniq([issuer | nats.cluster_issuers]),
+      js_domain: nats.domain,
+      ctl_host: host(nats.control.servers),
+      rpc_host: host(nats.rpc.servers)
+    }
+  end
+
+  # No more of an address: it may hold a password.
+  defp host([server | _others]) do
+    address = if server =~ "://", do: server, else: "nats://" <> server
+    URI.parse(address).host
+  end
+
+  defp part({unit, size}, seconds) do
+    case div(seconds, size) do
+      0 -> {nil, seconds}
+      1 -> {"1 #{unit}", seconds - size}
+      n -> {"#{n} #{unit}s", rem(seconds, size)}
+    end
+  end
+end

@@ -1,0 +1,98 @@
+defmodule Exosuit.Model.Instances do
+  @moduledoc """
+  How many calls of an actor may run at a time, told apart by what they were asked for with.
+
+  One module serves all of them, and a number bounds them; but those who manage hosts ask for some
+  with one set of annotations, for some with another, and take back their own. So the number is a
+  sum of shares, each with its annotations. Shares keep their order: the first is the oldest.
+  """
+
+  @type annotations :: %{optional(String.t()) => String.t()}
+  @type shares :: [{annotations(), pos_integer()}]
+
+  @typedoc """
+  - `{:total, n}`: all together; what is too many goes from the youngest share on
+  - `{:set, annotations, n}`: those with exactly these annotations; others stay
+  - `{:add, annotations, n}`: so many more with these
+  - `{:remove, filter, n}`: so many, or `:all`, of those whose annotations contain the filter, the
+    youngest first
+  """
+  @type change ::
+          {:total, non_neg_integer()}
+          | {:set, annotations(), non_neg_integer()}
+          | {:add, annotations(), pos_integer()}
+          | {:remove, annotations(), pos_integer() | :all}
+
+  @doc "The shares after a change; none where nothing is left."
+  @spec change(shares(), change()) :: shares()
+  def change(shares, {:set, annotations, count}) do
+    if List.keymember?(shares, annotations, 0) do
+      shares |> List.keyreplace(annotations, 0, {annotations, count}) |> without_empty()
+    else
+      without_empty(shares ++ [{annotations, count}])
+    end
+  end
+
+  def change(shares, {:add, annotations, count}) do
+    {_annotations, before} = List.keyfind(shares, annotations, 0, {annotations, 0})
+    change(shares, {:set, annotations, before + count})
+  end
+
+  def change(shares, {:remove, filter, count}), do: take(shares, &contains?(&1, filter), count)
+
+  def change(shares, {:total, count}) do
+    case {count - total(shares), shares} do
+      {missing, [{annotations, _count} | _]} when missing > 0 ->
+        change(shares, {:add, annotations, missing})
+
+      {surplus, shares} ->
+        take(shares, fn _annotations -> true end, -surplus)
+    end
+  end
+
+  @doc "How many there are."
+  @spec total(shares()) :: non_neg_integer()
+  def total(shares), do: shares |> Enum.map(&elem(&1, 1)) |> Enum.sum()
+
+  @doc "Whether all of `filter` is among the annotations."
+  @spec contains?(annotations(), annotations()) :: boolean()
+  def contains?(annotations, filter) do
+    Enum.all?(filter, fn {key, value} -> annotations[key] == value end)
+  end
+
+  @doc """
+  What the n-th of a share is called, counted from 1: made of what it is, so the same whoever asks.
+  """
+  @spec id(String.t(), String.t(), annotations(), pos_integer()) :: String.t()
+  def id(host_id, actor_id, annotations, n) do
+    facts = [host_id, actor_id, Enum.sort(annotations), n]
+
+    <<a::48, _::4, b::12, _::2, c::62, _::binary>> =
+      :crypto.hash(:sha256, :erlang.term_to_binary(facts))
+
+    # Version 8 of RFC 9562: made by rules of one's own.
+    hex = Base.encode16(<<a::48, 8::4, b::12, 2::2, c::62>>, case: :lower)
+    <<p1::8-bytes, p2::4-bytes, p3::4-bytes, p4::4-bytes, p5::12-bytes>> = hex
+    Enum.join([p1, p2, p3, p4, p5], "-")
+  end
+
+  defp take(shares, matches?, count) do
+    {left, _count} =
+      shares
+      |> Enum.reverse()
+      |> Enum.map_reduce(count, fn {annotations, there}, count ->
+        taken = if matches?.(annotations), do: at_most(there, count), else: 0
+        {{annotations, there - taken}, rest(count, taken)}
+      end)
+
+    left |> Enum.reverse() |> without_empty()
+  end
+
+  defp at_most(there, :all), do: there
+  defp at_most(there, count), do: min(there, count)
+
+  defp rest(:all, _taken), do: :all
+  defp rest(count, taken), do: count - taken
+
+  defp without_empty(shares), do: Enum.reject(shares, fn {_annotations, count} -> count == 0 end)
+end

@@ -1,0 +1,86 @@
+defmodule Exosuit.Settings do
+  @moduledoc false
+  # What is changed on a host while it runs: its labels, and what it may show to registries. A row for
+  # each, in a table that the topmost supervisor owns, so that nothing is read before it is written,
+  # and no process has to stand between; and so many at the most.
+
+  alias Exosuit.{Config, Error}
+
+  # Some for people; far more than anybody has, and nothing for a machine.
+  @most 10_000
+  @longest_key 256
+  @longest_value 65_536
+
+  # The machine's own, by which placements are decided: nobody may make a host say otherwise.
+  @reserved "hostcore."
+
+  @doc "A table with the labels that the host was started with. Public, as its owner is no writer."
+  @spec table(Config.t()) :: :ets.tid()
+  def table(config) do
+    table = :ets.new(:exosuit_settings, [:set, :public, read_concurrency: true])
+    :ets.insert(table, for({key, value} <- config.labels, do: {{:label, key}, value}))
+    table
+  end
+
+  @doc "The labels of the host, as they are now."
+  @spec labels(Config.t()) :: %{optional(String.t()) => String.t()}
+  def labels(config), do: all(config, :label)
+
+  @doc "Sets a label."
+  @spec put_label(Config.t(), String.t(), String.t()) :: :ok | {:error, Error.t()}
+  def put_label(config, key, value) do
+    with :ok <- check_label(key), do: put(config, {:label, key}, value, byte_size(value))
+  end
+
+  @doc "Removes a label, if it is there."
+  @spec delete_label(Config.t(), String.t()) :: :ok | {:error, Error.t()}
+  def delete_label(config, key) do
+    with :ok <- check_label(key), do: delete(config, {:label, key})
+  end
+
+  @doc "Keeps what may be shown to each of these registries. Nothing gives it to people."
+  @spec put_registries(Config.t(), %{String.t() => struct()}) :: :ok | {:error, Error.t()}
+  def put_registries(config, registries) do
+    Enum.reduce_while(registries, :ok, fn {server, credentials}, :ok ->
+      case put(config, {:registry, server}, credentials, 0) do
+        :ok -> {:cont, :ok}
+        error -> {:halt, error}
+      end
+    end)
+  end
+
+  defp check_label(@reserved <> _rest = key) do
+    {:error, Error.new(:denied, "labels of #{@reserved}* are the host's own: #{inspect(key)}")}
+  end
+
+  defp check_label(_key), do: :ok
+
+  defp all(config, kind) do
+    Map.new(
+      :ets.select(config.tables.settings, [{{{kind, :"$1"}, :"$2"}, [], [{{:"$1", :"$2"}}]}])
+    )
+  end
+
+  defp put(config, {_kind, name} = key, value, size) do
+    cond do
+      byte_size(name) > @longest_key -> refuse("a name has more than #{@longest_key} bytes")
+      size > @longest_value -> refuse("a value has more than #{@longest_value} bytes")
+      full?(config.tables.settings, key) -> refuse("there are #{@most} of them already")
+      true -> write(config.tables.settings, key, value)
+    end
+  end
+
+  defp full?(table, key), do: :ets.info(table, :size) >= @most and not :ets.member(table, key)
+
+  defp write(table, key, value) do
+    true = :ets.insert(table, {key, value})
+    :ok
+  end
+
+  defp delete(config, key) do
+    true = :ets.delete(config.tables.settings, key)
+    :ok
+  end
+
+  defp refuse(detail), do: {:error, Error.new(:limit, detail)}
+end

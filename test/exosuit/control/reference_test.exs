@@ -1,0 +1,42 @@
+defmodule Exosuit.Control.ReferenceTest do
+  use ExUnit.Case, async: true
+
+  alias Exosuit.Control.Reference
+  alias Exosuit.Error
+
+  test "files are read only where the host was told to" do
+    assert Reference.actor("file:///a/../b.wasm", true) == {:ok, "/b.wasm"}
+    assert {:error, %Error{reason: :denied, detail: detail}} = Reference.actor("file:///a", false)
+    assert detail =~ "WASMCLOUD_ALLOW_FILE_LOAD"
+
+    for path <- ["a.wasm", "", "/a\0b", "../a"] do
+      assert {:error, %Error{reason: :invalid_input}} = Reference.actor("file://" <> path, true)
+    end
+  end
+
+  test "what is in a registry is refused, whatever it is called" do
+    for reference <- ["example.test/a/b:1", "oci://a", "bindle://a", "http://a", "", "M123"],
+        kind <- [:actor, :provider] do
+      assert {:error, %Error{detail: "registries are not served yet" <> _}} =
+               apply(Reference, kind, [reference, true])
+    end
+  end
+
+  test "providers are those that are here" do
+    for reference <- ["wasmcloud+builtin://keyvalue", "exosuit+module://clock"] do
+      assert Reference.provider(reference, false) == {:ok, reference}
+    end
+
+    assert {:error, %Error{detail: "provider archives" <> _}} =
+             Reference.provider("file:///p.par.gz", true)
+
+    assert {:error, %Error{reason: :denied}} = Reference.provider("file:///p.par.gz", false)
+    assert {:error, _error} = Reference.provider("wasmcloud+builtin://", true)
+    assert Reference.name("exosuit+module://clock") == "clock"
+  end
+
+  test "a long one is not echoed as a whole" do
+    {:error, error} = Reference.actor(String.duplicate("x", 100_000), true)
+    assert byte_size(error.detail) < 400
+  end
+end
