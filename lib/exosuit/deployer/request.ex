@@ -86,12 +86,16 @@ defmodule Exosuit.Deployer.Request do
 
   def outcome(_step, _other), do: nil
 
-  defp outcome({:stop_actor, %{id: id}}, "component_scaled", %{"component_id" => id}), do: :ok
+  # Each set of annotations is told of by itself.
+  defp outcome({kind, %{id: id} = it}, "component_scaled", %{"component_id" => id} = data)
+       when kind in [:scale_actor, :stop_actor] do
+    count = if kind == :stop_actor, do: 0, else: it.count
+    if data["max_instances"] == count and data["annotations"] == it.annotations, do: :ok
+  end
 
   # That what was replaced is gone is told as well, and is no answer.
-  defp outcome({kind, %{id: id}}, "component_scaled", %{"component_id" => id} = data)
-       when kind in [:scale_actor, :update_actor] do
-    if data["max_instances"] != 0, do: :ok
+  defp outcome({:update_actor, it}, "component_scaled", data) do
+    if data["component_id"] == it.id and data["max_instances"] != 0, do: :ok
   end
 
   defp outcome({kind, %{id: id}}, "component_scale_failed", %{"component_id" => id} = data)

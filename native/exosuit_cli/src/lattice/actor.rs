@@ -62,7 +62,8 @@ pub(super) async fn start(control: &Control, arguments: &Value) -> Result<Value,
         "allow_update": false,
     });
     control.ask_host(&host, "component.scale", &body).await?;
-    Outcome::wait(outcome, scaled(&id, start.instances)).await?;
+    let instances = start.instances;
+    Outcome::wait(outcome, scaled(&id, |told| told == u64::from(instances))).await?;
     Ok(json!({"id": id}))
 }
 
@@ -86,7 +87,8 @@ async fn to(control: &Control, id: &str, instances: u32) -> Result<Value, Failur
     let outcome = Outcome::expect(control, &host).await?;
     let body = as_it_is(component, &host, instances);
     control.ask_host(&host, "component.scale", &body).await?;
-    Outcome::wait(outcome, scaled(id, instances)).await?;
+    let is_stopped = instances == 0;
+    Outcome::wait(outcome, scaled(id, |told| !is_stopped || told == 0)).await?;
     Ok(json!({}))
 }
 
@@ -128,12 +130,15 @@ pub(super) async fn update(control: &Control, arguments: &Value) -> Result<Value
     Ok(json!({}))
 }
 
-/// Whether an event says how the scaling of a component went.
-fn scaled(id: &str, instances: u32) -> impl Fn(&Event) -> bool {
+/// Whether an event says how the scaling of a component went, and is of such a number. Each set of
+/// annotations has a number of its own, and is told of by itself.
+fn scaled(id: &str, is_meant: impl Fn(u64) -> bool) -> impl Fn(&Event) -> bool {
     move |event| {
         let is_same = event.text("component_id") == id;
         match event.name() {
-            "component_scaled" => is_same && event.data["max_instances"] == instances,
+            "component_scaled" => {
+                is_same && event.data["max_instances"].as_u64().is_some_and(&is_meant)
+            }
             "component_scale_failed" => is_same,
             _ => false,
         }
