@@ -35,7 +35,7 @@ defmodule Exosuit.MessagingTest do
       assert {:ok, ""} = ask(host, "Publish", message("orders.new", "one"))
 
       assert_receive {:handled, "MessageSubscriber.HandleMessage", handled}, 30_000
-      assert %{"subject" => "orders.new", "body" => "one"} = handled
+      assert %{"subject" => "orders.new", "body" => {:bin, "one"}} = handled
       refute_received {:handled, _operation, _message}
 
       :ok = Exosuit.delete_link(host, source: "reader", contract: @contract)
@@ -46,21 +46,21 @@ defmodule Exosuit.MessagingTest do
     test "a component answers an actor of the wasmbus", %{host: host} do
       messenger!(host)
       assert {:ok, answer} = ask(host, "Request", request("questions.one", "what"))
-      assert %{"body" => "what"} = MessagePack.decode!(answer)
+      assert %{"body" => {:bin, "what"}} = MessagePack.decode!(answer)
     end
 
     test "a component that cannot answer says why", %{host: host} do
       messenger!(host)
       :ok = Exosuit.subscribe(host)
-      forbidden = Map.put(message("questions.one", "what"), "replyTo", "somewhere")
       :ok = Exosuit.delete_link(host, source: "messenger", contract: @contract)
-      assert {:ok, ""} = ask(host, "Publish", forbidden)
+      question = Map.put(message("questions.one", "what"), "replyTo", "somewhere")
+      assert {:ok, ""} = ask(host, "Publish", question)
 
       assert_receive {:exosuit_event,
                       %{type: "invocation_failed", data: %{target: "messenger"} = data}},
                      30_000
 
-      assert data.detail =~ "no link"
+      assert data.error =~ "missing link"
     end
 
     test "what hosts say to each other is none of an actor's business", %{host: host} do
@@ -96,7 +96,7 @@ defmodule Exosuit.MessagingTest do
 
   defp assert_received_now do
     receive do
-      {:handled, "MessageSubscriber.HandleMessage", %{"body" => "far"}} -> true
+      {:handled, "MessageSubscriber.HandleMessage", %{"body" => {:bin, "far"}}} -> true
     after
       0 -> false
     end
