@@ -79,7 +79,8 @@ defmodule Exosuit.MessagingTest do
 
   test "over NATS, one of the hosts that handle a message does, and all see the same store" do
     server = Nats.start!()
-    [one, other] = for _ <- 1..2, do: start_supervised_host!(nats: Nats.options(server))
+    nats = Nats.options(server, prefix: "my.control")
+    [one, other] = for _ <- 1..2, do: start_supervised_host!(nats: nats)
     for host <- [one, other], do: publisher!(host)
     reader!(other, %{"subscriptions" => "orders.*"})
 
@@ -87,6 +88,9 @@ defmodule Exosuit.MessagingTest do
     assert eventually(fn -> match?({:ok, _}, count(one)) and match?({:ok, _}, count(other)) end)
     {:ok, before} = count(one)
     assert {:ok, before + 1} == count(other)
+
+    assert {:error, error} = ask(one, "Publish", message("my.control.default.x", "x"))
+    assert Exception.message(error) =~ "kept from actors"
 
     assert eventually(fn ->
              {:ok, ""} = ask(one, "Publish", message("orders.new", "far"))

@@ -32,6 +32,7 @@ defmodule Exosuit.Lattice.Nats do
       cluster_seed: nats.cluster_seed,
       cluster_issuers: nats.cluster_issuers,
       domain: nats.domain,
+      reserved: [nats.prefix],
       control: nats.control,
       rpc: nats.rpc
     }

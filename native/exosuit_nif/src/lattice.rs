@@ -53,6 +53,8 @@ struct Settings {
     cluster_seed: String,
     cluster_issuers: Vec<String>,
     domain: Option<String>,
+    /// What begins the subjects that are kept from actors.
+    reserved: Vec<String>,
     control: ConnectionSettings,
     rpc: ConnectionSettings,
 }
@@ -100,6 +102,7 @@ impl Joined {
         let messages = Bus::start(rpc.clone()).await?;
         let domain = settings.domain.clone();
         let providers = ProviderLattice::new(messages, bus.clone(), lattice.clone(), domain);
+        let providers = providers.reserve(settings.reserved);
         host.inner().join(Arc::new(providers));
         Ok(Self {
             bus,
