@@ -126,7 +126,7 @@ pub fn inspect(wasm: &[u8], policy: &Policy, now: u64) -> Result<Inspection, Err
     })
 }
 
-fn token_of<'a>(unit: &Unit<'a>) -> Result<Option<Token<'a>>, Error> {
+fn token_of(unit: &Unit) -> Result<Option<Token>, Error> {
     if unit.nested {
         return Err(Error::NestedToken);
     }

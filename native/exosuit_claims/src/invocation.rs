@@ -1,8 +1,8 @@
 //! Tokens with which hosts sign the calls that they send each other.
 //!
 //! [`sign`] makes the token of a [`Call`]; [`Seal`] is one that was received. What comes from
-//! outside is checked in this order, the cheap before the dear: [`Seal::covers`], [`Seal::verify`],
-//! then [`Seal::covers_payload`] once the payload is there.
+//! outside is checked in this order, the cheap before the dear: [`Seal::covers`], [`Seal::issuer`],
+//! [`Seal::covers_payload`] where the payload is there and not large, and [`Seal::verify`].
 
 use data_encoding::{BASE32_NOPAD, HEXUPPER};
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::error::clip;
 use crate::sign::WASCAP_REVISION;
 use crate::token::{Body, Token};
-use crate::{Error, KeyKind, KeyPair, PublicKey};
+use crate::{Error, KeyKind, KeyPair, Verifier};
 
 /// How long the text of a public key is.
 const KEY_LENGTH: usize = 56;
@@ -146,11 +146,11 @@ fn token_id(call_id: &str) -> String {
 
 /// A token that came with a call. Nothing of it is verified before it is asked to.
 #[derive(Debug)]
-pub struct Seal<'a>(Token<'a, Metadata>);
+pub struct Seal(Token<Metadata>);
 
-impl<'a> Seal<'a> {
+impl Seal {
     /// Reads a token.
-    pub fn parse(token: &'a str) -> Result<Self, Error> {
+    pub fn parse(token: &str) -> Result<Self, Error> {
         Token::parse(token.as_bytes()).map(Self)
     }
 
@@ -179,19 +179,24 @@ impl<'a> Seal<'a> {
         same("target", &body.wascap.target_url, &call.target_url)
     }
 
-    /// Checks that one of the `trusted` clusters signed it, and that it is good at `now`.
-    pub fn verify<'k>(
-        &self,
-        trusted: impl IntoIterator<Item = &'k PublicKey>,
-        now: u64,
-    ) -> Result<&'k PublicKey, Error> {
+    /// The one of the `trusted` clusters that it says it is of, if it is good at `now`: the part of
+    /// [`Seal::verify`] that costs nothing.
+    pub fn issuer<'k>(&self, trusted: &'k [Verifier], now: u64) -> Result<&'k Verifier, Error> {
         let name = &self.0.body.iss;
-        let mut trusted = trusted.into_iter();
-        let issuer = trusted.find(|key| key.as_str() == name);
+        let issuer = trusted.iter().find(|issuer| issuer.key().as_str() == name);
         let issuer = issuer.ok_or_else(|| Error::UntrustedIssuer(clip(name)))?;
         self.0.check_times(now)?;
-        self.0.verify_signature(issuer)?;
         Ok(issuer)
+    }
+
+    /// Checks that one of the `trusted` clusters signed it, and that it is good at `now`. Of all
+    /// checks it takes the longest, by far.
+    pub fn verify(&self, trusted: &[Verifier], now: u64) -> Result<(), Error> {
+        let issuer = self.issuer(trusted, now)?;
+        if issuer.verify(self.0.signed(), &self.0.signature) {
+            return Ok(());
+        }
+        Err(Error::ForgedSignature(issuer.key().to_string()))
     }
 
     /// Checks that it was made for this call with this payload.

@@ -5,6 +5,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use curve25519_dalek::edwards::EdwardsPoint;
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
@@ -148,6 +149,16 @@ impl PublicKey {
 
     pub(crate) fn to_bytes(&self) -> [u8; 32] {
         self.key.to_bytes()
+    }
+
+    pub(crate) fn point(&self) -> EdwardsPoint {
+        self.key.into()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn of(kind: KeyKind, key: VerifyingKey) -> Self {
+        let text = String::new();
+        Self { kind, text, key }
     }
 }
 

@@ -29,6 +29,7 @@ mod key;
 mod provider;
 mod sign;
 mod token;
+mod verifier;
 mod wasm;
 
 pub use admit::{Admitted, Inspection, Issuers, LegacyHash, Policy, Unsigned, admit, inspect};
@@ -38,6 +39,7 @@ pub use key::{KeyKind, KeyPair, PublicKey};
 pub use provider::provider_key;
 pub use sign::{Draft, Section, embed, sign};
 pub use token::MAX_TOKEN;
+pub use verifier::Verifier;
 pub use wasm::{MAX_DEPTH, MAX_WASM};
 
 /// Now, as tokens count time: seconds since 1970, in UTC. A clock before that counts as 0.

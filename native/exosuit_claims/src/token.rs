@@ -65,15 +65,15 @@ pub(crate) struct Metadata {
 
 /// A token that could be read. Nothing of it has been verified.
 #[derive(Debug)]
-pub(crate) struct Token<'a, M = Metadata> {
-    signed: &'a str,
+pub(crate) struct Token<M = Metadata> {
+    signed: String,
     pub(crate) signature: Vec<u8>,
     pub(crate) body: Body<M>,
 }
 
-impl<'a, M: DeserializeOwned> Token<'a, M> {
+impl<M: DeserializeOwned> Token<M> {
     /// Reads a token of the one kind that there is.
-    pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, Error> {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, Error> {
         check_size(bytes.len())?;
         let text = std::str::from_utf8(bytes).map_err(|_| malformed("it is not text"))?;
         let segments: Vec<&str> = text.split('.').collect();
@@ -83,15 +83,20 @@ impl<'a, M: DeserializeOwned> Token<'a, M> {
         };
         check_header(&decode("header", header)?)?;
         Ok(Self {
-            signed: &text[..header.len() + 1 + body.len()],
+            signed: text[..header.len() + 1 + body.len()].to_owned(),
             signature: unbase64("signature", signature)?,
             body: decode("claims", body)?,
         })
     }
 
+    /// What the signature is over.
+    pub(crate) fn signed(&self) -> &[u8] {
+        self.signed.as_bytes()
+    }
+
     /// Checks that it is this issuer who speaks.
     pub(crate) fn verify_signature(&self, issuer: &PublicKey) -> Result<(), Error> {
-        if issuer.verify(self.signed.as_bytes(), &self.signature) {
+        if issuer.verify(self.signed(), &self.signature) {
             return Ok(());
         }
         Err(Error::ForgedSignature(issuer.to_string()))
@@ -107,7 +112,7 @@ impl<'a, M: DeserializeOwned> Token<'a, M> {
     }
 }
 
-impl Token<'_> {
+impl Token {
     /// Checks who is spoken of, who speaks, and that it is they who speak.
     pub(crate) fn verify(&self) -> Result<PublicKey, Error> {
         let issuer = &self.body.iss;

@@ -5,7 +5,7 @@ mod common;
 use common::NOW;
 use data_encoding::BASE64URL_NOPAD;
 use exosuit_claims::invocation::{Call, Entity, Seal, sign};
-use exosuit_claims::{Error, KeyKind, KeyPair, PublicKey};
+use exosuit_claims::{Error, KeyKind, KeyPair, PublicKey, Verifier};
 use serde_json::{Value, json};
 
 const PAYLOAD: &[u8] = b"\x01\x02\x03\x04";
@@ -36,8 +36,9 @@ fn check(
 ) -> Result<(), Error> {
     let seal = Seal::parse(token)?;
     seal.covers(call)?;
-    seal.verify(trusted, now)?;
-    seal.covers_payload(call, payload)
+    let trusted: Vec<_> = trusted.iter().cloned().map(Verifier::new).collect();
+    seal.covers_payload(call, payload)?;
+    seal.verify(&trusted, now)
 }
 
 /// A token of a cluster that says what `change` makes of the body of a good one.

@@ -260,3 +260,46 @@ async fn a_flood_of_bad_calls_leaves_good_ones_answered() {
     assert!(begun.elapsed() < Duration::from_secs(20));
     assert_eq!(scene.count.load(Ordering::SeqCst), 100);
 }
+
+/// A call in the name of a cluster that has not signed it.
+fn in_the_name_of(cluster: &KeyPair) -> Invocation {
+    let mut call = signed(cluster, b"hello", unix_now());
+    let other = signed(cluster, b"hello", unix_now());
+    let signature = |call: &Invocation| call.token.rfind('.').expect("a token");
+    let theirs = other.token[signature(&other)..].to_owned();
+    let end = signature(&call);
+    call.token.replace_range(end.., &theirs);
+    call
+}
+
+/// As fast as they can be sent.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_flood_of_forged_signatures_few_are_verified_and_those_who_are_known_do_not_notice() {
+    const FLOOD: u64 = 20_000;
+    let scene = Scene::new().await;
+    let here = scene.cluster.host(&scene.server).await;
+    let call = || here.call(ACTOR, "Echo.Say", "hello");
+    assert_eq!(call().await, Ok(Bytes::from("served")));
+
+    let (begun, forged) = (Instant::now(), in_the_name_of(&scene.cluster.0).encode());
+    for _ in 0..FLOOD / 100 {
+        for _ in 0..100 {
+            scene
+                .client
+                .publish(SUBJECT, forged.clone())
+                .await
+                .expect("sent");
+        }
+        assert_eq!(call().await, Ok(Bytes::from("served")));
+    }
+    let refused = || scene.host.calls.refused();
+    let all = || async { (refused().values().sum::<u64>() == FLOOD).then_some(()) };
+    eventually("the flood", all).await;
+    let forged = refused()["forged"];
+    let seconds = begun.elapsed().as_secs() + 1;
+    assert!(
+        forged <= 500 * (seconds + 1),
+        "{:?} in {seconds} s",
+        refused()
+    );
+}

@@ -1,12 +1,15 @@
 //! Whether a call from the lattice is what it seems: signed by one of ours, as it is, now, and once.
+//!
+//! The cheap before the dear: [`Guard::inspect`] looks at everything but the signature,
+//! [`Guard::verify`] at that, and [`Guard::take`] at a large payload, and lets nobody else in.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use exosuit_claims::PublicKey;
 use exosuit_claims::invocation::{Call, Seal};
-use exosuit_claims::moment;
+use exosuit_claims::{PublicKey, Verifier, moment};
 use parking_lot::Mutex;
 
+use super::doubt::{Doubt, Leave};
 use super::replays::{Denied, Replays};
 use super::wire::Invocation;
 use crate::Error;
@@ -15,49 +18,87 @@ use crate::Error;
 /// 12 MB. More shorten the time for which a call counts as new.
 const REMEMBERED: usize = 1 << 19;
 
+/// The hash of a larger payload takes longer than to verify a signature, and comes after that.
+const HASHED_FIRST: usize = 8 << 10;
+
 /// Checks what comes from the lattice. All that is served on one host goes through one guard.
-pub(crate) struct Guard {
-    issuers: Vec<PublicKey>,
+pub(super) struct Guard {
+    issuers: Vec<Verifier>,
     replays: Mutex<Replays>,
+    doubt: Doubt,
 }
 
-/// A call that is what it seems, but for its payload.
-pub(crate) struct Genuine<'a> {
-    call: Call,
-    seal: Seal<'a>,
+/// A call that may be what it seems.
+pub(super) struct Suspect {
+    facts: Call,
+    seal: Seal,
+    leave: Leave,
+    is_hashed: bool,
 }
+
+/// A call that is what it seems, but for a payload that was too large, or is not there yet.
+pub(super) struct Genuine<'a>(&'a Suspect);
 
 impl Genuine<'_> {
     /// What the origin is called on its host, besides its key.
-    pub(crate) fn origin_id(&self) -> Option<&str> {
-        self.seal.origin_id()
+    pub(super) fn origin_id(&self) -> Option<&str> {
+        self.0.seal.origin_id()
     }
 }
 
 impl Guard {
-    pub(crate) fn new(issuers: Vec<PublicKey>, freshness: Duration, now: u64) -> Self {
+    pub(super) fn new(issuers: Vec<PublicKey>, freshness: Duration, now: u64) -> Self {
         Self {
-            issuers,
+            issuers: issuers.into_iter().map(Verifier::new).collect(),
             replays: Mutex::new(Replays::new(freshness.as_secs(), REMEMBERED, now)),
+            doubt: Doubt::new(Instant::now()),
         }
     }
 
-    /// Checks everything but the payload, the cheap before the dear.
-    pub(crate) fn admit<'a>(&self, call: &'a Invocation, now: u64) -> Result<Genuine<'a>, Error> {
+    /// Checks everything that costs little of a call whose answer is awaited in this inbox.
+    pub(super) fn inspect(
+        &self,
+        call: &Invocation,
+        inbox: Option<&str>,
+        now: u64,
+    ) -> Result<Suspect, Error> {
+        let sender = self.doubt.sender(inbox);
+        self.doubt.look(sender, Instant::now())?;
         let seal = Seal::parse(&call.token).map_err(Error::Forged)?;
         let (fingerprint, issued_at) = (seal.fingerprint(), seal.issued_at());
         let seen = self.replays.lock().look(fingerprint, issued_at, now);
         seen.map_err(|denied| refused(denied, issued_at))?;
         let facts = Call::new(&call.id, &call.origin, &call.target, &call.operation);
         seal.covers(&facts).map_err(Error::Forged)?;
-        seal.verify(&self.issuers, now).map_err(Error::Forged)?;
-        Ok(Genuine { call: facts, seal })
+        seal.issuer(&self.issuers, now).map_err(Error::Forged)?;
+        let is_hashed = !call.is_apart() && call.payload.len() <= HASHED_FIRST;
+        if is_hashed {
+            let covered = seal.covers_payload(&facts, &call.payload);
+            covered.map_err(Error::Forged)?;
+        }
+        Ok(Suspect {
+            leave: self.doubt.enter(sender, Instant::now())?,
+            facts,
+            seal,
+            is_hashed,
+        })
+    }
+
+    /// Checks the signature.
+    pub(super) fn verify<'a>(&self, suspect: &'a Suspect, now: u64) -> Result<Genuine<'a>, Error> {
+        let verified = suspect.seal.verify(&self.issuers, now);
+        self.doubt.settle(&suspect.leave, verified.is_ok());
+        verified.map_err(Error::Forged)?;
+        Ok(Genuine(suspect))
     }
 
     /// Checks the payload, and takes the call: nobody else will be let in with this token.
-    pub(crate) fn take(&self, genuine: &Genuine, payload: &[u8], now: u64) -> Result<(), Error> {
-        let Genuine { call, seal } = genuine;
-        seal.covers_payload(call, payload).map_err(Error::Forged)?;
+    pub(super) fn take(&self, genuine: &Genuine, payload: &[u8], now: u64) -> Result<(), Error> {
+        let Suspect { facts, seal, .. } = genuine.0;
+        if !genuine.0.is_hashed {
+            let covered = seal.covers_payload(facts, payload);
+            covered.map_err(Error::Forged)?;
+        }
         let issued_at = seal.issued_at();
         let taken = self.replays.lock().take(seal.fingerprint(), issued_at, now);
         taken.map_err(|denied| refused(denied, issued_at))
@@ -110,8 +151,10 @@ mod tests {
     }
 
     fn check(guard: &Guard, call: &Invocation, now: u64) -> Result<(), &'static str> {
-        let genuine = guard.admit(call, now);
-        let taken = genuine.and_then(|genuine| guard.take(&genuine, &call.payload, now));
+        let taken = guard.inspect(call, None, now).and_then(|suspect| {
+            let genuine = guard.verify(&suspect, now)?;
+            guard.take(&genuine, &call.payload, now)
+        });
         taken.map_err(|error| error.code())
     }
 
@@ -147,7 +190,45 @@ mod tests {
 
     #[test]
     fn nobody_else_signs() {
-        let guard = guard(&cluster());
-        assert_eq!(check(&guard, &invocation(&cluster()), NOW), Err("forged"));
+        let cluster = cluster();
+        let guard = guard(&cluster);
+        let other = KeyPair::generate(KeyKind::Cluster);
+        assert_eq!(check(&guard, &invocation(&other), NOW), Err("forged"));
+
+        // What one of ours signed, but not for this.
+        let mut call = invocation(&cluster);
+        let facts = Call::new("1", &call.origin, &call.target, "Echo.Say");
+        let elsewhere = sign(&facts, b"hullo", &cluster, NOW).expect("a token");
+        let signature = elsewhere.rsplit('.').next().expect("a signature");
+        let end = call.token.len() - signature.len();
+        call.token.replace_range(end.., signature);
+        assert_eq!(check(&guard, &call, NOW), Err("forged"));
+    }
+
+    #[test]
+    fn a_large_payload_is_covered_wherever_it_is() {
+        let cluster = cluster();
+        let guard = guard(&cluster);
+        let sign_for = |payload: &[u8]| {
+            let mut call = invocation(&cluster);
+            let facts = Call::new("1", &call.origin, &call.target, "Echo.Say");
+            call.token = sign(&facts, payload, &cluster, NOW).expect("a token");
+            call.payload = payload.to_vec().into();
+            call
+        };
+        let mut call = sign_for(&[7; HASHED_FIRST + 1]);
+        assert_eq!(check(&guard, &call, NOW), Ok(()));
+        call = sign_for(&[8; HASHED_FIRST + 1]);
+        call.payload = [7; HASHED_FIRST + 1].to_vec().into();
+        assert_eq!(check(&guard, &call, NOW), Err("forged"));
+
+        let mut call = sign_for(b"apart");
+        (call.payload, call.content_length) = (Bytes::new(), Some(5));
+        let suspect = guard
+            .inspect(&call, None, NOW)
+            .expect("nothing is to be seen");
+        let genuine = guard.verify(&suspect, NOW).expect("it is signed");
+        assert!(guard.take(&genuine, b"other", NOW).is_err());
+        assert_eq!(guard.take(&genuine, b"apart", NOW), Ok(()));
     }
 }

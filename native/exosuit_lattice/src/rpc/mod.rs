@@ -4,14 +4,15 @@
 //!   a provider elsewhere as if it ran here; `serving`: what runs here for those elsewhere.
 //! - `wire`, `reader`: messages. `headers`: what goes along with them. `address`: who is who.
 //!   `content`: what they carry.
-//! - `guard`, `replays`: whether a call is what it seems. `admission`: whether there is room for it.
-//!   `tally`: how many were refused.
+//! - `guard`, `replays`, `doubt`: whether a call is what it seems. `admission`, `memory`: whether there
+//!   is room for it. `tally`: how many were refused.
 //! - `chunks`: the way of what is too large for a message.
 
 mod address;
 mod admission;
 mod chunks;
 mod content;
+mod doubt;
 mod guard;
 mod headers;
 mod hosts;

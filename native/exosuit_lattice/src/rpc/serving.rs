@@ -1,5 +1,6 @@
 //! Calls from the lattice: taken, checked, handed to their target, answered.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,12 +9,13 @@ use bytes::Bytes;
 use exosuit_claims::unix_now;
 use exosuit_core::{Context, Deliver, Target, bounded};
 use futures_util::{FutureExt, StreamExt};
+use tokio::task::unconstrained;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::address::{Served, origin_of};
 use super::admission::Entry;
-use super::guard::Genuine;
+use super::guard::{Genuine, Suspect};
 use super::memory::Held;
 use super::wire::{Invocation, Response};
 use super::{Shared, headers};
@@ -58,6 +60,23 @@ struct Service {
     ended: CancellationToken,
 }
 
+/// A call that may be what it seems, and has its place.
+struct Arrival {
+    message: Message,
+    call: Invocation,
+    target: Target,
+    suspect: Suspect,
+    entry: Entry,
+}
+
+/// One that is not.
+struct Refused {
+    message: Message,
+    /// Of the call, as far as it could be read.
+    id: String,
+    error: Error,
+}
+
 /// Begins to serve.
 pub(super) async fn serve(
     shared: Arc<Shared>,
@@ -99,10 +118,11 @@ async fn receive(
     closed: CancellationToken,
     calls: TaskTracker,
 ) {
+    let mut closing = pin!(closed.cancelled());
     loop {
         tokio::select! {
             biased;
-            () = closed.cancelled() => break,
+            () = &mut closing => break,
             message = subscriber.next() => match message {
                 Some(message) => service.begin(message, &calls),
                 None => return,
@@ -124,108 +144,108 @@ async fn receive(
 }
 
 impl Service {
+    /// Looks at a call, and begins to work on it if it may be what it seems: what is not is refused
+    /// before it takes anybody's place.
     fn begin(self: &Arc<Self>, message: Message, calls: &TaskTracker) {
-        match self.shared.admission.enter(message.payload.len()) {
-            Ok(entry) => {
-                let (service, ended) = (Arc::clone(self), self.ended.clone());
-                calls.spawn(
-                    ended.run_until_cancelled_owned(
-                        async move { service.run(message, entry).await },
-                    ),
-                );
+        match self.look(message) {
+            Ok(arrival) => {
+                let service = Arc::clone(self);
+                calls.spawn(async move { service.run(&arrival).await });
             }
-            Err(error) => self.refuse_at_once(&message, error),
+            Err(refused) => self.refuse_at_once(*refused),
+        }
+    }
+
+    fn look(&self, message: Message) -> Result<Box<Arrival>, Box<Refused>> {
+        let (mut id, inbox) = (String::new(), message.reply.as_deref());
+        let mut look = || {
+            let call = Invocation::decode(&message.payload)?;
+            id.clone_from(&call.id);
+            let target = self.served.target(&message.subject, &call.target)?;
+            let suspect = self.shared.guard.inspect(&call, inbox, unix_now())?;
+            let entry = self.shared.admission.enter(message.payload.len())?;
+            Ok((call, target, suspect, entry))
+        };
+        match look() {
+            Ok((call, target, suspect, entry)) => Ok(Box::new(Arrival {
+                message,
+                call,
+                target,
+                suspect,
+                entry,
+            })),
+            Err(error) => Err(Box::new(Refused { message, id, error })),
         }
     }
 
     /// Answers without a task and without waiting: under such a load an answer may be lost.
-    fn refuse_at_once(&self, message: &Message, error: Error) {
-        self.shared.tally.count(self.served.name().as_str(), &error);
-        let id = Invocation::decode(&message.payload)
-            .map(|call| call.id)
-            .unwrap_or_default();
-        let (response, headers) = failed(id, error.into());
-        let _ = self.send(message, &response, headers).now_or_never();
+    fn refuse_at_once(&self, refused: Refused) {
+        let Refused { message, id, error } = refused;
+        let (response, headers) = failed(id, self.refused(error));
+        // Whether there is room for it does not depend on what this task has done so far.
+        let _ = unconstrained(self.send(&message, &response, headers)).now_or_never();
     }
 
-    async fn run(&self, message: Message, entry: Entry) {
-        let (id, answer) = match Invocation::decode(&message.payload) {
-            Ok(call) => {
-                let answer = self.answer(&call, &message, &entry).await;
-                (call.id, answer)
-            }
-            Err(error) => (String::new(), Err(self.refused(error))),
+    async fn run(&self, arrival: &Arrival) {
+        let (response, headers) = match self.answer(arrival).await {
+            Ok(response) => (response, HeaderMap::new()),
+            Err(error) => failed(arrival.call.id.clone(), error),
         };
-        let (response, headers) = answer.map_or_else(
-            |error| failed(id, error),
-            |response| (response, HeaderMap::new()),
-        );
         // An answer that cannot be sent is one that the caller will miss.
-        let _ = self.send(&message, &response, headers).await;
+        let _ = self.send(&arrival.message, &response, headers).await;
     }
 
     /// Answers a call. What is forged is refused before it waits: the queue is for the genuine.
-    async fn answer(
-        &self,
-        call: &Invocation,
-        message: &Message,
-        entry: &Entry,
-    ) -> Result<Response, exosuit_core::Error> {
-        let given = message.headers.as_ref();
+    async fn answer(&self, arrival: &Arrival) -> Result<Response, exosuit_core::Error> {
+        let given = arrival.message.headers.as_ref();
         let options = &self.shared.options;
         let context = headers::context(given, options.usual_timeout, options.longest_timeout);
-        let admit = || {
-            let target = self.served.target(&message.subject, &call.target)?;
-            Ok((target, self.shared.guard.admit(call, unix_now())?))
-        };
-        let (target, genuine) = admit().map_err(|error| self.refused(error))?;
-        let answer = async {
-            let turn = entry.turn().await;
-            let answer = self.deliver(call, target, &genuine, context).await?;
+        let genuine = self.shared.guard.verify(&arrival.suspect, unix_now());
+        let genuine = genuine.map_err(|error| self.refused(error))?;
+        // Boxed, since each that has it inside would have room for it twice, and be moved with it.
+        let answer = Box::pin(async {
+            let turn = arrival.entry.turn().await;
+            let answer = self.deliver(arrival, &genuine, context).await?;
             drop(turn);
-            self.succeeded(&call.id, answer.bytes.clone()).await
-        };
+            self.succeeded(&arrival.call.id, answer.bytes.clone()).await
+        });
         let answer = bounded(answer, context.deadline, Some(&self.ended));
         headers::trace(given).scope(answer).await
     }
 
     async fn deliver(
         &self,
-        call: &Invocation,
-        target: Target,
+        arrival: &Arrival,
         genuine: &Genuine<'_>,
         context: Context,
     ) -> Result<Held, exosuit_core::Error> {
-        let payload = self
-            .payload(call)
-            .await
-            .map_err(|error| self.refused(error))?;
-        let taken = self.shared.guard.take(genuine, &payload.bytes, unix_now());
-        taken.map_err(|error| self.refused(error))?;
         let (form, memory) = (self.served.form(), self.shared.admission.memory());
-        let read = || {
-            let origin = origin_of(&call.origin, genuine.origin_id())?;
+        let payload = self.payload(&arrival.call).await;
+        let take = |payload: Held| {
+            let guard = &self.shared.guard;
+            guard.take(genuine, &payload.bytes, unix_now())?;
+            let origin = origin_of(&arrival.call.origin, genuine.origin_id())?;
             let (payload, held) = form.read_payload(payload, memory)?;
             let invocation = exosuit_core::Invocation {
                 origin,
-                target,
-                operation: call.operation.clone(),
+                target: arrival.target.clone(),
+                operation: arrival.call.operation.clone(),
                 payload,
                 context,
             };
-            Ok((invocation, held))
+            Ok((self.target.deliver(invocation), held))
         };
-        let (invocation, _held) = read().map_err(|error| self.refused(error))?;
-        let reply = self.target.deliver(invocation).await?;
-        Ok(form.reply(reply, self.shared.terms(memory)).await?)
+        let taken = payload.and_then(take);
+        let (answer, _held) = taken.map_err(|error| self.refused(error))?;
+        Ok(form.reply(answer.await?, self.shared.terms(memory)).await?)
     }
 
     async fn payload(&self, call: &Invocation) -> Result<Held, Error> {
         let shared = &self.shared;
-        let length = call.content_length.unwrap_or_default();
-        if length <= call.payload.len() as u64 {
+        if !call.is_apart() {
             return Ok(call.payload.clone().into());
         }
+        let length = call.content_length.unwrap_or_default();
         shared.refuse_too_large(length)?;
         let size = usize::try_from(length).unwrap_or(usize::MAX);
         let room = shared.admission.memory().reserve(size)?;

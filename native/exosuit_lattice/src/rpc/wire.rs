@@ -71,6 +71,11 @@ impl Invocation {
         invocation.map_err(|why| Error::malformed("invocation", why))
     }
 
+    /// Whether the arguments are not here, but in the store.
+    pub(super) fn is_apart(&self) -> bool {
+        self.content_length.unwrap_or_default() > self.payload.len() as u64
+    }
+
     fn checked(self) -> Result<Self, Wrong> {
         let entities = [&self.origin, &self.target];
         let names = entities
