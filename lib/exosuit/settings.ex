@@ -6,8 +6,8 @@ defmodule Exosuit.Settings do
 
   alias Exosuit.{Config, Error}
 
-  # Some for people; far more than anybody has, and nothing for a machine.
-  @most 10_000
+  # Far more than anybody has, and nothing for a machine.
+  @most 1_000
   @longest_key 256
   @longest_value 65_536
 

@@ -3,7 +3,7 @@ defmodule Exosuit.Control.Execution do
   # What each command is on a host: one call to the facade, or, for those of the lattice that are more
   # than one, to what knows actors and providers. Runs in a task of its own.
 
-  alias Exosuit.Control.{Actors, Command, Configurations, Door, Providers}
+  alias Exosuit.Control.{Actors, Command, Door, Providers}
   alias Exosuit.Error
   alias Exosuit.Model.{Instances, Link}
 
@@ -89,11 +89,7 @@ defmodule Exosuit.Control.Execution do
 
   defp run(:connect, it, api, host) do
     with :ok <- unclaimed(it, api.links(host)),
-         {:ok, source} <- Configurations.merge(it.source_configs, {api, host}),
-         {:ok, target} <- Configurations.merge(it.target_configs, {api, host}) do
-      link = Map.merge(it, %{source_config: source, target_config: target})
-      done(api.put_link(host, Keyword.new(link)))
-    end
+         do: done(api.put_link(host, Keyword.new(it)))
   end
 
   # That there is none is what was wanted.

@@ -1,0 +1,139 @@
+defmodule Exosuit.Control.ReceiverTest do
+  # The control interface as those meet it who send what they like.
+  use Exosuit.HostCase, async: true
+
+  alias Exosuit.Control.Receiver
+  alias Exosuit.{Directory, Json, Nats}
+  alias Exosuit.Lattice.Bus
+
+  setup do
+    host = start_supervised_host!(nats: Nats.options(Nats.start!(), prefix: "a.b.ctl"))
+    %{nats_lattice: lattice, source: id} = Directory.fetch!(host, :config)
+    it = %{host: host, lattice: lattice, id: id}
+    eventually(fn -> match?({:ok, _}, ask(it, "a.b.ctl.default.get.#{id}.inv", "")) end)
+    it
+  end
+
+  defp ask(it, subject, payload) do
+    with {:ok, reply} <- Bus.request(it.lattice, subject, payload, 30_000), do: Json.decode(reply)
+  end
+
+  defp command(it, verb), do: "a.b.ctl.default.cmd.#{it.id}.#{verb}"
+
+  test "garbage is refused, each in the words of its generation, and the next is served", it do
+    bodies = [
+      "no json",
+      "[]",
+      "7",
+      "null",
+      <<255, 254>>,
+      String.duplicate("[", 100_000),
+      ~s({"actor_ref":) <> String.duplicate(~s({"a":), 500) <> "1" <> String.duplicate("}", 501),
+      ~s({"actor_ref":1,"component_id":[],"key":{}}),
+      ~s({"actor_ref":"#{String.duplicate("x", 1_000_000)}"})
+    ]
+
+    for body <- bodies do
+      assert {:ok, %{"accepted" => false, "error" => error}} = ask(it, command(it, "la"), body)
+      assert error != "" and byte_size(error) < 1_000
+
+      for subject <- ["component.scale.#{it.id}", "link.put", "label.put.#{it.id}"] do
+        assert {:ok, %{"success" => false, "message" => message}} =
+                 ask(it, "a.b.ctl.v1.default." <> subject, body)
+
+        assert message != "" and byte_size(message) < 1_000
+      end
+    end
+
+    assert {:ok, %{"host_id" => _}} = ask(it, "a.b.ctl.default.get.#{it.id}.inv", "")
+  end
+
+  test "subjects that nobody knows are refused, and auctions of nothing are silent", it do
+    assert {:ok, %{"error" => "Invalid request topic"}} = ask(it, command(it, "fly"), "{}")
+
+    assert {:ok, %{"success" => false, "message" => "unsupported subject" <> _}} =
+             ask(it, "a.b.ctl.v1.default.component.fly.#{it.id}", "{}")
+
+    for body <- ["", "[]", ~s({"actor_ref":7})] do
+      assert {:ok, []} = Bus.gather(it.lattice, "a.b.ctl.default.auction.actor", body, 200, 1)
+    end
+  end
+
+  test "what nobody waits for is done as well", it do
+    :ok = Exosuit.subscribe(it.host)
+    body = ~s({"key":"zone","value":"b"})
+    :ok = Bus.publish(it.lattice, "a.b.ctl.v1.default.label.put.#{it.id}", body)
+    assert_receive {:exosuit_event, %{type: "labels_changed"}}, 10_000
+    assert %{"zone" => "b"} = Exosuit.facts(it.host).labels
+  end
+
+  test "two hosts answer once where the state is shared, and both where it is their own", it do
+    %{nats: nats} = Directory.fetch!(it.host, :config)
+    options = [servers: nats.control.servers, prefix: "a.b.ctl"]
+    other = start_supervised_host!(nats: options)
+
+    eventually(fn ->
+      {:ok, pings} = Bus.gather(it.lattice, "a.b.ctl.default.ping.hosts", "", 500, 2)
+      length(pings) == 2
+    end)
+
+    {:ok, [_one]} = Bus.gather(it.lattice, "a.b.ctl.default.get.links", "", 500, 2)
+    {:ok, [_one]} = Bus.gather(it.lattice, "a.b.ctl.v1.default.claims.get", "", 500, 2)
+    {:ok, [_one]} = Bus.gather(it.lattice, "a.b.ctl.v1.default.config.get.x", "", 500, 2)
+    assert Directory.fetch!(other, :config).source != it.id
+  end
+
+  test "what is about the same thing is done in the order in which it came", it do
+    inbox = "order.inbox"
+    {:ok, answers} = Bus.subscribe(it.lattice, inbox)
+    receiver = GenServer.whereis(Directory.via(it.host, Receiver))
+    {reference, _v1} = v1_subscription(receiver)
+    subject = "a.b.ctl.v1.default.label.put.#{it.id}"
+
+    for n <- 1..100 do
+      body = ~s({"key":"k","value":"#{n}"})
+      send(receiver, {:exosuit_lattice, reference, {subject, inbox, body}})
+    end
+
+    assert Enum.all?(collect(answers, 100), & &1["success"])
+    assert Exosuit.facts(it.host).labels["k"] == "100"
+  end
+
+  test "a flood is answered to the last, if with refusals, and nothing piles up", it do
+    count = 2_000
+    inbox = "flood.inbox"
+    {:ok, answers} = Bus.subscribe(it.lattice, inbox)
+    receiver = GenServer.whereis(Directory.via(it.host, Receiver))
+    {reference, _v1} = v1_subscription(receiver)
+    subject = "a.b.ctl.v1.default.label.put.#{it.id}"
+
+    # As the bus brings it, but faster.
+    for n <- 1..count do
+      body = ~s({"key":"k","value":"#{n}"})
+      send(receiver, {:exosuit_lattice, reference, {subject, inbox, body}})
+    end
+
+    replies = collect(answers, count)
+    assert Enum.all?(replies, &match?(%{"success" => _, "message" => _}, &1))
+    assert Enum.any?(replies, & &1["success"])
+    assert eventually(fn -> state(receiver).running == %{} end)
+    assert state(receiver).lanes == Exosuit.Control.Lanes.new(Receiver.most())
+  end
+
+  defp v1_subscription(receiver) do
+    Enum.find(state(receiver).subscriptions, fn {_reference, {generation, _prefix, _it}} ->
+      generation == Exosuit.Control.V1
+    end)
+  end
+
+  defp state(receiver), do: :sys.get_state(receiver)
+
+  defp collect(_answers, 0), do: []
+
+  defp collect(%{reference: reference} = answers, left) do
+    assert_receive {:exosuit_lattice, ^reference, {_subject, _reply_to, payload}}, 30_000
+    :ok = Bus.next(answers)
+    {:ok, reply} = Json.decode(payload)
+    [reply | collect(answers, left - 1)]
+  end
+end

@@ -1,0 +1,41 @@
+defmodule Exosuit.SettingsTest do
+  use Exosuit.HostCase, async: true
+
+  alias Exosuit.Control.Credentials
+
+  test "labels change while a host runs, and what is the machine's own does not" do
+    host = start_supervised_host!(labels: %{"zone" => "a", "hostcore.os" => "mine"})
+    :ok = Exosuit.subscribe(host)
+    assert %{"zone" => "a", "hostcore.os" => "linux"} = Exosuit.facts(host).labels
+
+    assert :ok = Exosuit.put_label(host, "zone", "b")
+    assert_receive {:exosuit_event, %{type: "labels_changed", data: %{labels: labels}}}
+    assert labels["zone"] == "b"
+    assert :ok = Exosuit.delete_label(host, "zone")
+    assert :ok = Exosuit.delete_label(host, "zone")
+    refute Map.has_key?(Exosuit.inventory(host).labels, "zone")
+
+    assert {:error, %Error{reason: :denied}} = Exosuit.put_label(host, "hostcore.arch", "x")
+    assert {:error, %Error{reason: :denied}} = Exosuit.delete_label(host, "hostcore.arch")
+  end
+
+  test "what is kept is bounded" do
+    host = start_supervised_host!()
+
+    assert {:error, %Error{reason: :limit}} =
+             Exosuit.put_label(host, String.duplicate("k", 257), "")
+
+    long = String.duplicate("v", 65_537)
+    assert {:error, %Error{reason: :limit}} = Exosuit.put_label(host, "k", long)
+    results = for n <- 1..1_001, do: Exosuit.put_label(host, "k#{n}", "")
+    assert {:error, %Error{reason: :limit}} = List.last(results)
+    assert :ok = Exosuit.put_label(host, "k1", "changed")
+  end
+
+  test "what is shown to registries is kept, and shown to nobody else" do
+    host = start_supervised_host!()
+    {:ok, registries} = Credentials.parse(%{"r" => %{"token" => "hidden"}}, "oci")
+    assert :ok = Exosuit.put_registries(host, registries)
+    refute inspect(Exosuit.inventory(host)) =~ "hidden"
+  end
+end
