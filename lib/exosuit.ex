@@ -465,6 +465,18 @@ defmodule Exosuit do
   @spec hosts() :: [host()]
   def hosts, do: Directory.hosts()
 
+  @doc """
+  The hosts of a lattice, this one first: who they are, their labels, how many actors and providers
+  run there, and since when they have not been heard of, in milliseconds.
+  """
+  @spec hosts(host()) :: [map()]
+  def hosts(host), do: Inventory.hosts(config!(host))
+
+  # For those who ask which hosts there are: it tells them as events, too.
+  @doc false
+  @spec heartbeat(host()) :: :ok
+  def heartbeat(host), do: Edge.Heart.beat(config!(host))
+
   @doc "What runs on a host: its actors, providers and links, as maps. No configuration is shown."
   @spec inventory(host()) :: map()
   def inventory(host), do: Inventory.take(config!(host))
@@ -554,12 +566,14 @@ defmodule Exosuit do
       specifications: Specifications.table(),
       links: Links.table(),
       configurations: Configurations.table(),
+      peers: Lattice.Peers.table(),
       settings: Settings.table(config)
     }
 
     config = %{
       config
       | tables: tables,
+        lost_events: :counters.new(2, []),
         friendly_name: FriendlyName.generate(),
         started_at: System.monotonic_time(:second)
     }

@@ -3,8 +3,8 @@ defmodule Exosuit.ArchitectureTest do
 
   # The floors, from the ground up. A room may call the floors below its own, and itself.
   @floors [
-    ~w(Model Options Error Event Wit),
-    ~w(Config MessagePack Distribution),
+    ~w(Model Options Error Wit),
+    ~w(Config MessagePack Distribution Event),
     ~w(Environment),
     ~w(Native),
     ~w(Json),

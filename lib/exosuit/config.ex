@@ -3,7 +3,8 @@ defmodule Exosuit.Config do
   # What a host was told, checked once at the door (`new!/1`) and passed down whole. `source`,
   # `friendly_name`, `started_at`, `bus`, `nats_lattice`, `router` and `tables` are filled in when the
   # host starts: its public key, its name for people, when that was (monotonic seconds), its lattice
-  # and, over NATS, the handle of it, the data plane's table, and the control plane's.
+  # and, over NATS, the handle of it and the count of events it was not told, the data plane's table, and
+  # the control plane's.
 
   alias Exosuit.Config.Nats
   alias Exosuit.Options
@@ -32,12 +33,14 @@ defmodule Exosuit.Config do
           started_at: integer() | nil,
           bus: module() | nil,
           nats_lattice: reference() | nil,
+          lost_events: :counters.counters_ref() | nil,
           router: reference() | nil,
           tables:
             %{
               specifications: :ets.tid(),
               links: :ets.tid(),
               configurations: :ets.tid(),
+              peers: :ets.tid(),
               settings: :ets.tid()
             }
             | nil
@@ -134,7 +137,16 @@ defmodule Exosuit.Config do
   ]
 
   defstruct Keyword.keys(@schema) ++
-              [:source, :friendly_name, :started_at, :bus, :nats_lattice, :router, :tables]
+              [
+                :source,
+                :friendly_name,
+                :started_at,
+                :bus,
+                :nats_lattice,
+                :lost_events,
+                :router,
+                :tables
+              ]
 
   @doc "The options of a host, as Markdown."
   @spec docs() :: String.t()

@@ -46,6 +46,7 @@ defmodule Exosuit.Drain do
   def terminate(_reason, config) do
     Router.drain(config.router, config.drain_timeout)
     Lattice.announce(config, "host_stopped", %{labels: Settings.labels(config)})
+    config.bus.leave(config)
   end
 
   defp supervisor(host) do

@@ -4,6 +4,8 @@ defmodule Exosuit.Edge do
 
       Edge (one_for_one)
       ├── Announcer   the data plane's facts become events; events become log lines
+      ├── Heart       tells the lattice what runs here        where there
+      ├── Lookout     hears of the other hosts                are others
       ├── Control     commands of who may open a socket, see `Exosuit.Control`
       └── Wire        commands of the lattice, see `Exosuit.Control.Wire`
 
@@ -13,7 +15,8 @@ defmodule Exosuit.Edge do
   """
   use Supervisor
 
-  alias Exosuit.{Config, Edge.Announcer}
+  alias Exosuit.Config
+  alias Exosuit.Edge.{Announcer, Heart, Lookout}
 
   # It must not take the host with it, however often it falls.
   @restarts 1_000
@@ -23,7 +26,9 @@ defmodule Exosuit.Edge do
 
   @impl Supervisor
   def init({config, listeners}) do
-    Supervisor.init([{Announcer, config} | listeners],
+    lattice = if config.nats_lattice, do: [{Heart, config}, {Lookout, config}], else: []
+
+    Supervisor.init([{Announcer, config}] ++ lattice ++ listeners,
       strategy: :one_for_one,
       max_restarts: @restarts
     )

@@ -5,19 +5,22 @@ defmodule Exosuit.Event do
   `type` is the short name (`"actor_started"`); `to_cloud_event/1` gives the envelope that the
   lattice carries, with the type in full (`"com.wasmcloud.lattice.actor_started"`).
 
+  In a lattice of many hosts others are told, by both generations of its tools: `Exosuit.Event.Otp` and
+  `Exosuit.Event.V1` are what each event is for them. What has no name there stays with the host.
+
   In an app that has `:telemetry`, each is executed as `[:exosuit, :event]`, with the fields of this
   struct and the `:host`'s name as metadata, and `:system_time` as measurement.
 
   | type | data |
   |---|---|
   | `host_started`, `host_stopped` | `labels`, and `version` for the first |
-  | `actor_started` | `id`, `public_key`, `revision`, `image_ref`, `annotations`, `claims` |
+  | `actor_started` | `id`, `public_key`, `revision`, `image_ref`, `annotations`, `shares`, `claims` |
   | `actor_start_failed` | `id`, `image_ref`, `reason`, `error` |
   | `actor_stopped` | `id`, `public_key`, `annotations`, `reason` |
-  | `actor_scaled` | `id`, `instances` |
+  | `actor_scaled` | `id`, `public_key`, `instances`, `shares`, `before` (the shares), `image_ref`, `annotations`, `claims` |
   | `actor_updated` | as `actor_started`: what serves from now on |
   | `actor_update_failed` | `id`, `image_ref` (the new one), `reason`, `error`; the old code goes on |
-  | `provider_started`, `provider_stopped` | `id`, `image_ref`, `annotations`, `endpoints` or `reason` |
+  | `provider_started`, `provider_stopped` | `id`, `public_key`, `contracts`, `link_name`, `image_ref`, `annotations`, `endpoints` or `reason` |
   | `provider_start_failed` | `id`, `image_ref`, `reason`, `error` |
   | `restarting`, `gave_up` | `id`, `role`, `reason`, and `after_ms` or `restarts` |
   | `linkdef_set`, `linkdef_deleted` | the link's fields; told by the host that made the change |
@@ -36,6 +39,9 @@ defmodule Exosuit.Event do
   | `alias_refused` | `id`, `call_alias`, `reason`, `error` |
   | `control_failed` | `path`, `reason`, `error`: the host serves without its control socket |
   | `invocation_failed` | `source`, `target`, `operation`, `reason`, `error` |
+  | `host_lost` | `host_id`, `friendly_name`: another host of the lattice is not heard of any more |
+  | `hosts_ignored` | `most`: there are more hosts than are kept in mind |
+  | `events_dropped` | `count`: events that the lattice was not told while there was no connection |
   | `notices_dropped` | `count`: facts of the data plane that came faster than they were read |
   """
 

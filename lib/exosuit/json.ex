@@ -5,9 +5,14 @@ defmodule Exosuit.Json do
   alias Exosuit.{Error, Native}
 
   @doc "Decodes JSON; keys are strings, null is nil."
-  @spec decode(String.t()) :: {:ok, term()} | {:error, Error.t()}
+  @spec decode(binary()) :: {:ok, term()} | {:error, Error.t()}
   def decode(text) do
-    with {:error, failure} <- Native.json_decode(text), do: {:error, Error.from_native(failure)}
+    with true <- String.valid?(text), {:error, failure} <- Native.json_decode(text) do
+      {:error, Error.from_native(failure)}
+    else
+      false -> {:error, Error.new(:invalid_input, "no JSON: it is not UTF-8")}
+      decoded -> decoded
+    end
   end
 
   @doc """

@@ -9,7 +9,13 @@ defmodule Exosuit.Lattice do
   alias Exosuit.{Config, Event}
 
   @doc "Hands an event to everybody who subscribed to the host's events. Waits for nobody."
-  @callback publish(host :: atom(), Event.t()) :: :ok
+  @callback publish(Config.t(), Event.t()) :: :ok
+
+  @doc "Tells an event to the other hosts and their tools alone. Waits for nobody."
+  @callback share(Config.t(), Event.t()) :: :ok
+
+  @doc "Sends what waits to be sent, and is gone from the lattice. Blocks the calling process."
+  @callback leave(Config.t()) :: :ok
 
   @doc "Sends the calling process each further event of the host as `{:exosuit_event, event}`."
   @callback subscribe(host :: atom()) :: :ok
@@ -20,22 +26,28 @@ defmodule Exosuit.Lattice do
   @doc "Says what happened on a host: `type` as in `Exosuit.Event`."
   @spec announce(Config.t(), String.t(), map()) :: :ok
   def announce(%Config{} = config, type, data) do
-    event = %Event{
+    config.bus.publish(config, event(config, type, data))
+  end
+
+  @doc "Tells the other hosts and their tools alone what is the case: there is nothing new to it here."
+  @spec tell_others(Config.t(), String.t(), map()) :: :ok
+  def tell_others(%Config{} = config, type, data) do
+    config.bus.share(config, event(config, type, data))
+  end
+
+  defp event(config, type, data) do
+    %Event{
       id: uuid(),
       source: config.source,
       type: type,
       time: DateTime.utc_now(),
       data: data
     }
-
-    config.bus.publish(config.name, event)
   end
 
   # Version 4, as RFC 9562 has it.
   defp uuid do
     <<a::48, _::4, b::12, _::2, c::62>> = :crypto.strong_rand_bytes(16)
-    hex = Base.encode16(<<a::48, 4::4, b::12, 2::2, c::62>>, case: :lower)
-    <<p1::8-bytes, p2::4-bytes, p3::4-bytes, p4::4-bytes, p5::12-bytes>> = hex
-    Enum.join([p1, p2, p3, p4, p5], "-")
+    Event.Envelope.uuid(<<a::48, 4::4, b::12, 2::2, c::62>>)
   end
 end

@@ -8,7 +8,7 @@ defmodule Exosuit.Edge.Announcer do
   use GenServer
 
   alias Exosuit.{Config, Directory, Lattice, Router}
-  alias Exosuit.Edge.{Journal, Telemetry}
+  alias Exosuit.Edge.{Heart, Journal, Lookout, Telemetry}
 
   @enforce_keys [:config, :telemetry?]
   defstruct [:config, :telemetry?, repeated: %{}]
@@ -43,10 +43,12 @@ defmodule Exosuit.Edge.Announcer do
 
   def handle_info({:exosuit_notice, {type, data}}, state) do
     Lattice.announce(state.config, type, data)
+    if type == "lattice_connected", do: Heart.beat(state.config)
     {:noreply, state}
   end
 
   def handle_info({:exosuit_event, event}, state) do
+    Lookout.notice(state.config, event)
     if state.telemetry?, do: Telemetry.forward(state.config.name, event)
     {:noreply, write(state, event)}
   end

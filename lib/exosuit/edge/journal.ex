@@ -9,7 +9,7 @@ defmodule Exosuit.Edge.Journal do
   @failures ~w(actor_start_failed actor_update_failed provider_start_failed linkdef_set_failed gave_up
     control_failed lattice_refused lattice_state_lost)
   @warnings ~w(invocation_failed invocations_refused restarting lattice_disconnected lattice_unreachable
-    lattice_slow_consumer lattice_lame_duck lattice_state_unavailable record_refused records_refused)
+    lattice_slow_consumer lattice_lame_duck lattice_state_unavailable record_refused records_refused events_dropped hosts_ignored host_lost)
   # What happened elsewhere, too.
   @echoes ~w(link_applied link_removed)
 
@@ -58,6 +58,8 @@ defmodule Exosuit.Edge.Journal do
   defp subject(%{provider: id}), do: " #{id}"
   defp subject(%{config_name: name}), do: " #{name}"
   defp subject(%{key: key}), do: " #{key}"
+  defp subject(%{host_id: id, friendly_name: name}) when is_binary(name), do: " #{name} (#{id})"
+  defp subject(%{host_id: id}), do: " #{id}"
   defp subject(%{bucket: bucket}), do: " (#{bucket})"
   defp subject(_data), do: ""
 

@@ -5,6 +5,7 @@ defmodule Exosuit.Host.Inventory do
 
   alias Exosuit.{Claims, Config, Directory, Error, Router}
   alias Exosuit.Host.{Facts, Links, Specifications}
+  alias Exosuit.Lattice.{Nats, Peers}
   alias Exosuit.Model.{ActorSpecification, Artifact, Grants, Link, ProviderSpecification}
   alias Exosuit.Provider.Builtin
 
@@ -16,8 +17,30 @@ defmodule Exosuit.Host.Inventory do
     Map.merge(Facts.take(config), %{
       actors: for(%ActorSpecification{} = actor <- specifications, do: actor(config, actor)),
       providers: for(%ProviderSpecification{} = it <- specifications, do: provider(config, it)),
-      links: Enum.map(Links.list(config), &Link.public/1)
+      links: Enum.map(Links.list(config), &Link.public/1),
+      connections: connections(config.nats_lattice),
+      refused_calls: if(config.nats_lattice, do: Nats.refused(config.nats_lattice), else: %{})
     })
+  end
+
+  @doc "This host and the others of its lattice, as far as it has heard of them."
+  @spec hosts(Config.t()) :: [map()]
+  def hosts(config) do
+    fields = [:host_id, :friendly_name, :labels, :version, :uptime_seconds]
+
+    own = %{
+      actors: length(Directory.list(config.name, :actor)),
+      providers: length(Directory.list(config.name, :provider)),
+      silent_ms: 0
+    }
+
+    now = System.monotonic_time(:millisecond)
+    others = config |> Peers.list() |> Enum.sort_by(& &1.host_id) |> Enum.map(&peer(&1, now))
+    [config |> Facts.take() |> Map.take(fields) |> Map.merge(own) | others]
+  end
+
+  defp peer(peer, now) do
+    peer |> Map.drop([:seen, :interval]) |> Map.put(:silent_ms, max(now - peer.seen, 0))
   end
 
   @doc "An actor, by its id or its public key."
@@ -46,6 +69,17 @@ defmodule Exosuit.Host.Inventory do
     end)
   end
 
+  # How far it is in the lattice, in words; none where it is in none of many.
+  defp connections(nil), do: %{}
+
+  defp connections(lattice) do
+    Map.new(Nats.state(lattice), fn {name, state} -> {name, words(state)} end)
+  end
+
+  defp words({:connecting, nil}), do: "connecting"
+  defp words({:connecting, error}), do: "connecting: #{Exception.message(error)}"
+  defp words(state), do: Atom.to_string(state)
+
   defp actor(config, specification) do
     common(specification)
     |> Map.put(:instances, specification.instances)
@@ -68,7 +102,9 @@ defmodule Exosuit.Host.Inventory do
     %{pid: nil, status: :not_running, public_key: nil, claims: nil}
   end
 
-  defp shares(specification) do
+  @doc "How many calls of an actor may run, told apart by what they were asked for with."
+  @spec shares(ActorSpecification.t()) :: [map()]
+  def shares(specification) do
     for {annotations, count} <- ActorSpecification.shares(specification),
         do: %{annotations: annotations, instances: count}
   end
@@ -89,8 +125,10 @@ defmodule Exosuit.Host.Inventory do
     %{pid: nil, status: :not_running, endpoints: [], refused_links: []}
   end
 
-  defp contracts({:builtin, name}), do: Builtin.contracts(name)
-  defp contracts({:module, _name, module}), do: module.contracts()
+  @doc "What a provider implements."
+  @spec contracts(Artifact.t()) :: [String.t()]
+  def contracts({:builtin, name}), do: Builtin.contracts(name)
+  def contracts({:module, _name, module}), do: module.contracts()
 
   defp common(specification) do
     %{

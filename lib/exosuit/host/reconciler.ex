@@ -6,7 +6,7 @@ defmodule Exosuit.Host.Reconciler do
   use GenServer
 
   alias Exosuit.{Actor, Claims, Config, Directory, Error, Lattice, Provider, Router}
-  alias Exosuit.Host.{Attempts, Replica, Specifications}
+  alias Exosuit.Host.{Attempts, Inventory, Replica, Specifications}
   alias Exosuit.Model
 
   @enforce_keys [:config]
@@ -206,6 +206,7 @@ defmodule Exosuit.Host.Reconciler do
       revision: revision(claims),
       image_ref: Model.Artifact.reference(specification.artifact),
       annotations: specification.annotations,
+      shares: Inventory.shares(specification),
       claims: Claims.public(claims)
     }
   end
@@ -213,6 +214,9 @@ defmodule Exosuit.Host.Reconciler do
   defp facts({:provider, id} = key, {specification, _loaded}, state) do
     %{
       id: id,
+      public_key: Router.provider_key(specification),
+      contracts: Inventory.contracts(specification.artifact),
+      link_name: specification.link_name,
       image_ref: Model.Artifact.reference(specification.artifact),
       annotations: specification.annotations,
       endpoints: endpoints(state.config, key)

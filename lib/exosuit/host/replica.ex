@@ -10,7 +10,7 @@ defmodule Exosuit.Host.Replica do
 
   alias Exosuit.{Config, Directory, Error, Lattice}
   alias Exosuit.Host.Links
-  alias Exosuit.Lattice.{Bus, Ledger, Mirror, Records, Store}
+  alias Exosuit.Lattice.{Bus, Ledger, Mirror, Peers, Records, Store}
   alias Exosuit.Model.Link
 
   @enforce_keys [:config]
@@ -33,6 +33,9 @@ defmodule Exosuit.Host.Replica do
   # Records that nobody can read, or that are too many, are told once a second: anybody may write
   # them, as fast as they like.
   @pause 1_000
+
+  # After what time others put back what the servers lost, where the first of the hosts has not.
+  @restore 30_000
 
   # Of 1.x: where a secret is to be fetched, which nothing here does.
   @secret "SECRET_"
@@ -100,6 +103,12 @@ defmodule Exosuit.Host.Replica do
     {:noreply, state}
   end
 
+  # By now, others may have deleted some of it.
+  def handle_info({:restore, bucket, keys}, state) do
+    restore(state.config.nats_lattice, bucket, known(state.mirror, bucket, keys))
+    {:noreply, state}
+  end
+
   def handle_info({:tell_incomplete, key}, state) do
     case state.incomplete do
       %{^key => {link, name}} -> tell_incomplete(state.config, link, name)
@@ -153,7 +162,10 @@ defmodule Exosuit.Host.Replica do
 
   defp change(state, bucket, {:lost, keys}) do
     Lattice.announce(state.config, "lattice_state_lost", %{bucket: bucket, count: length(keys)})
-    restore(state.config.nats_lattice, bucket, known(state.mirror, bucket, keys))
+
+    # One will do, and whoever it is knows as much as the others: these see to it later, in case.
+    delay = if Peers.first?(state.config), do: 0, else: @restore
+    Process.send_after(self(), {:restore, bucket, keys}, delay)
     %{state | mirror: Mirror.begin(state.mirror)}
   end
 
@@ -161,7 +173,7 @@ defmodule Exosuit.Host.Replica do
     error = Error.from_native(failure)
     data = %{bucket: bucket, reason: error.reason, error: Exception.message(error)}
     Lattice.announce(state.config, "lattice_state_unavailable", data)
-    state
+    %{state | mirror: Mirror.interrupt(state.mirror)}
   end
 
   # All was told for the first time: what is here and not there has gone while nobody looked.
@@ -170,7 +182,8 @@ defmodule Exosuit.Host.Replica do
     state = %{state | unread: []}
     here = Enum.map(Links.list(state.config), &Link.key/1)
     keys = Enum.uniq(here ++ Mirror.keys(state.mirror))
-    Enum.reduce(keys, state, &settle(&2, &1))
+    # All of it is told already, when it came to be.
+    Enum.reduce(keys, state, &settle(&2, &1, nil, :quiet))
   end
 
   defp read(state, unread), do: %{state | unread: unread}
@@ -194,10 +207,10 @@ defmodule Exosuit.Host.Replica do
     end
   end
 
-  defp settle(state, key, hint \\ nil) do
+  defp settle(state, key, hint \\ nil, how \\ :told) do
     {wanted, incomplete} = Mirror.wanted(state.mirror, key)
     changes = Links.replace(state.config, key, wanted, hint)
-    tell(state.config, changes)
+    if how == :told, do: tell(state.config, changes)
 
     state
     |> note_refused(key, changes.refused)

@@ -3,7 +3,7 @@ defmodule Exosuit.Host.Roster do
   # Who shall run on a host: start, stop, scale, update. Each function waits for the outcome.
 
   alias Exosuit.{Actor, Config, Error}
-  alias Exosuit.Host.{Reconciler, Specifications}
+  alias Exosuit.Host.{Inventory, Reconciler, Specifications}
   alias Exosuit.Model.{Artifact, Instances}
 
   @doc "Adds a specification and starts it; where it cannot start, nothing of it is left."
@@ -19,8 +19,9 @@ defmodule Exosuit.Host.Roster do
   @doc "Changes how many calls of an actor may run at a time; running ones are left alone."
   @spec scale(Config.t(), String.t(), pos_integer()) :: :ok | {:error, Error.t()}
   def scale(config, id, instances) do
-    with {:ok, actor} <- Specifications.resize(config, id, {:total, instances}),
-         do: announce_scaled(config, actor)
+    with {:ok, {before, _loaded}} <- Specifications.fetch(config, {:actor, id}),
+         {:ok, actor} <- Specifications.resize(config, id, {:total, instances}),
+         do: announce_scaled(config, before, actor)
   end
 
   @doc """
@@ -29,15 +30,13 @@ defmodule Exosuit.Host.Roster do
   """
   @spec resize(Config.t(), String.t(), Instances.change()) :: :ok | {:error, Error.t()}
   def resize(config, id, change) do
-    case Specifications.resize(config, id, change) do
-      {:ok, actor} ->
-        with :ok <- Reconciler.start(config, {:actor, id}), do: announce_scaled(config, actor)
-
-      :none ->
-        stop(config, {:actor, id})
-
-      error ->
-        error
+    with {:ok, {before, _loaded}} <- Specifications.fetch(config, {:actor, id}),
+         {:ok, actor} <- Specifications.resize(config, id, change),
+         :ok <- Reconciler.start(config, {:actor, id}) do
+      announce_scaled(config, before, actor)
+    else
+      :none -> stop(config, {:actor, id})
+      error -> error
     end
   end
 
@@ -55,15 +54,12 @@ defmodule Exosuit.Host.Roster do
     Exosuit.Lattice.announce(config, "#{role}_start_failed", failure)
   end
 
-  defp announce_scaled(config, actor) do
-    scaled = %{
-      id: actor.id,
-      instances: actor.instances,
-      image_ref: Artifact.reference(actor.artifact),
-      annotations: actor.annotations
-    }
-
-    Exosuit.Lattice.announce(config, "actor_scaled", scaled)
+  defp announce_scaled(config, before, %{id: id}) do
+    with {:ok, actor} <- Inventory.fetch_actor(config, id) do
+      fields = [:id, :public_key, :instances, :shares, :image_ref, :annotations, :claims]
+      scaled = actor |> Map.take(fields) |> Map.put(:before, Inventory.shares(before))
+      Exosuit.Lattice.announce(config, "actor_scaled", scaled)
+    end
   end
 
   @doc """

@@ -10,11 +10,17 @@ defmodule Exosuit.Lattice.Local do
   @registry Exosuit.Subscribers
 
   @impl Exosuit.Lattice
-  def publish(host, event) do
-    Registry.dispatch(@registry, host, fn subscribers ->
+  def publish(config, event) do
+    Registry.dispatch(@registry, config.name, fn subscribers ->
       for {pid, _value} <- subscribers, do: send(pid, {:exosuit_event, event})
     end)
   end
+
+  @impl Exosuit.Lattice
+  def share(_config, _event), do: :ok
+
+  @impl Exosuit.Lattice
+  def leave(_config), do: :ok
 
   @impl Exosuit.Lattice
   def subscribe(host) do

@@ -40,6 +40,10 @@ defmodule Exosuit.Lattice.Mirror do
     end
   end
 
+  @doc "Nothing that is told from now on is old: it is read anew."
+  @spec interrupt(t()) :: t()
+  def interrupt(mirror), do: %{mirror | ahead: %{}}
+
   @doc "What is shared is kept elsewhere now, and its revisions begin anew."
   @spec begin(t()) :: t()
   def begin(mirror) do

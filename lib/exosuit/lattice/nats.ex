@@ -11,8 +11,9 @@ defmodule Exosuit.Lattice.Nats do
   """
   @behaviour Exosuit.Lattice
 
-  alias Exosuit.{Config, Error, Native}
-  alias Exosuit.Lattice.Local
+  alias Exosuit.{Config, Error, Json, Native}
+  alias Exosuit.Event.{Otp, V1}
+  alias Exosuit.Lattice.{Bus, Local}
   alias Exosuit.Native.Answer
 
   @type connection_state :: :connected | :closed | {:connecting, Error.t() | nil}
@@ -58,14 +59,59 @@ defmodule Exosuit.Lattice.Nats do
     :ok
   end
 
+  @doc "How many events the lattice was not told since this was asked last."
+  @spec take_lost(Config.t()) :: non_neg_integer()
+  def take_lost(%Config{lost_events: counter}) do
+    lost = :counters.get(counter, 1)
+    :counters.sub(counter, 1, lost)
+    lost
+  end
+
+  @doc "Whether it is asked for the first time in the life of the host."
+  @spec first_connection?(Config.t()) :: boolean()
+  def first_connection?(%Config{lost_events: counter}) do
+    first? = :counters.get(counter, 2) == 0
+    :counters.put(counter, 2, 1)
+    first?
+  end
+
   @impl Exosuit.Lattice
-  defdelegate publish(host, event), to: Local
+  def publish(config, event) do
+    Local.publish(config, event)
+    # There is no connection yet when it starts: whoever beats its heart tells it then.
+    if event.type == "host_started", do: :ok, else: share(config, event)
+  end
+
+  # What cannot be sent at once is lost, and counted: heartbeats say again how things are.
+  @impl Exosuit.Lattice
+  def share(config, event) do
+    subject = "wasmbus.evt." <> config.lattice
+
+    messages =
+      Enum.map(Otp.encode(event), &{subject, &1}) ++
+        Enum.map(V1.encode(event), fn {name, message} -> {"#{subject}.#{name}", message} end)
+
+    sent? = Enum.all?(messages, fn {subject, message} -> send_one(config, subject, message) end)
+    unless sent?, do: :counters.add(config.lost_events, 1, 1)
+    :ok
+  end
+
+  @impl Exosuit.Lattice
+  def leave(config), do: close(config.nats_lattice)
 
   @impl Exosuit.Lattice
   defdelegate subscribe(host), to: Local
 
   @impl Exosuit.Lattice
   defdelegate unsubscribe(host), to: Local
+
+  defp send_one(config, subject, message) do
+    case Json.encode(message) do
+      {:ok, text} -> Bus.publish(config.nats_lattice, subject, text) == :ok
+      # What a guest or a manifest calls things need not be text.
+      {:error, _no_text} -> true
+    end
+  end
 
   defp connection({:connecting, {:error, failure}}), do: {:connecting, Error.from_native(failure)}
   defp connection(state), do: state

@@ -278,11 +278,10 @@ defmodule Exosuit.Lattice.Records do
   end
 
   defp decode_object(value) do
-    with true <- String.valid?(value), {:ok, %{} = fields} <- Json.decode(value) do
-      {:ok, fields}
-    else
-      {:error, error} -> {:error, error}
-      _other -> refuse("expected an object in JSON")
+    case Json.decode(value) do
+      {:ok, %{} = fields} -> {:ok, fields}
+      {:ok, _other} -> refuse("expected an object in JSON")
+      error -> error
     end
   end
 

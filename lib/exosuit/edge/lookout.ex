@@ -1,0 +1,171 @@
+defmodule Exosuit.Edge.Lookout do
+  @moduledoc false
+  # Hears what the other hosts of the lattice say of themselves, in the words of either generation, and
+  # notes in `Exosuit.Lattice.Peers` who is there. One that misses two heartbeats is lost.
+  #
+  # And it sees to it that a change of the shared links is told once, when none of the hosts made it:
+  # the first of them tells, if nobody has for a while.
+
+  use GenServer
+
+  alias Exosuit.{Config, Directory, Json, Lattice}
+  alias Exosuit.Lattice.{Bus, Peers}
+
+  @enforce_keys [:config]
+  defstruct [:config, subscriptions: %{}, untold: %{}, told: %{}, ignoring?: false]
+
+  # How long a change may take to be told by who made it.
+  @patience 2_000
+
+  # As many changes at once are kept apart; of more, some may be told twice, or not at all.
+  @most 1_000
+
+  @prefix "com.wasmcloud.lattice."
+  @links ~w(linkdef_set linkdef_deleted)
+  @links_here %{"link_applied" => "linkdef_set", "link_removed" => "linkdef_deleted"}
+
+  @spec start_link(Config.t()) :: GenServer.on_start()
+  def start_link(config) do
+    GenServer.start_link(__MODULE__, config, name: Directory.via(config.name, __MODULE__))
+  end
+
+  @doc "Says that a link is another here, by an event of this host's. Waits for nobody."
+  @spec notice(Config.t(), Exosuit.Event.t()) :: :ok
+  def notice(config, %{type: type} = event) when is_map_key(@links_here, type) do
+    GenServer.cast(
+      Directory.via(config.name, __MODULE__),
+      {:changed, @links_here[type], event.data}
+    )
+  end
+
+  def notice(_config, _event), do: :ok
+
+  @impl GenServer
+  def init(config), do: {:ok, %__MODULE__{config: config}, {:continue, :listen}}
+
+  @impl GenServer
+  def handle_continue(:listen, %{config: config} = state) do
+    subject = "wasmbus.evt." <> config.lattice
+
+    subscriptions =
+      for subject <- [subject, subject <> ".>"], into: %{} do
+        {:ok, subscription} = Bus.subscribe(config.nats_lattice, subject)
+        {subscription.reference, subscription}
+      end
+
+    look_around(config)
+    {:noreply, %{state | subscriptions: subscriptions}}
+  end
+
+  @impl GenServer
+  def handle_cast({:changed, type, link}, state) do
+    key = {type, link_id(link)}
+
+    if Peers.first?(state.config) and not is_map_key(state.told, key) and
+         map_size(state.untold) < @most do
+      Process.send_after(self(), {:tell, key}, @patience)
+      {:noreply, put_in(state.untold[key], link)}
+    else
+      {:noreply, state}
+    end
+  end
+
+  @impl GenServer
+  def handle_info({:exosuit_lattice, reference, {_subject, _reply_to, payload}}, state) do
+    state = hear(state, Json.decode(payload))
+    :ok = Bus.next(Map.fetch!(state.subscriptions, reference))
+    {:noreply, state}
+  end
+
+  def handle_info(:look_around, %{config: config} = state) do
+    for peer <- Peers.overdue(config, now()) do
+      Peers.forget(config, peer.host_id)
+      Lattice.announce(config, "host_lost", Map.take(peer, [:host_id, :friendly_name]))
+    end
+
+    look_around(config)
+    {:noreply, state}
+  end
+
+  def handle_info({:tell, {type, _id} = key}, state) do
+    {link, untold} = Map.pop(state.untold, key)
+    if link, do: Lattice.announce(state.config, type, link)
+    {:noreply, %{state | untold: untold}}
+  end
+
+  def handle_info({:forget, key}, state) do
+    {:noreply, %{state | told: Map.delete(state.told, key)}}
+  end
+
+  defp hear(state, {:ok, %{"type" => @prefix <> type, "data" => %{} = data} = event}) do
+    hear(state, type, event["source"], data)
+  end
+
+  defp hear(state, _no_event), do: state
+
+  defp hear(state, type, _source, data) when type in @links do
+    case told_id(data) do
+      {:ok, id} -> told(state, {type, id})
+      :error -> state
+    end
+  end
+
+  # Our own, and what is from nobody.
+  defp hear(%{config: %{source: source}} = state, _type, source, _data), do: state
+  defp hear(state, _type, source, _data) when not is_binary(source), do: state
+  defp hear(state, _type, source, _data) when byte_size(source) > 128, do: state
+
+  defp hear(state, "host_stopped", source, _data) do
+    Peers.forget(state.config, source)
+    state
+  end
+
+  defp hear(state, type, source, data) when type in ~w(host_heartbeat host_started) do
+    case Peers.hear(state.config, :binary.copy(source), data, now()) do
+      :ok -> %{state | ignoring?: false}
+      :full -> ignore(state)
+    end
+  end
+
+  defp hear(state, _other, _source, _data), do: state
+
+  defp ignore(%{ignoring?: false} = state) do
+    Lattice.announce(state.config, "hosts_ignored", %{most: Peers.most()})
+    %{state | ignoring?: true}
+  end
+
+  defp ignore(state), do: state
+
+  # It may be told before the link is another here.
+  defp told(state, key) do
+    if map_size(state.told) < @most do
+      Process.send_after(self(), {:forget, key}, @patience)
+      %{state | untold: Map.delete(state.untold, key), told: Map.put(state.told, key, true)}
+    else
+      %{state | untold: Map.delete(state.untold, key)}
+    end
+  end
+
+  defp told_id(
+         %{"source_id" => source, "wit_namespace" => namespace, "wit_package" => package} = it
+       )
+       when is_binary(source) and is_binary(namespace) and is_binary(package) do
+    name = it["name"]
+    {:ok, {source, "#{namespace}:#{package}", if(is_binary(name), do: name, else: "default")}}
+  end
+
+  defp told_id(%{"actor_id" => source, "contract_id" => contract, "link_name" => name})
+       when is_binary(source) and is_binary(contract) and is_binary(name),
+       do: {:ok, {source, contract, name}}
+
+  defp told_id(_other), do: :error
+
+  defp link_id(link), do: {link.source, "#{link.namespace}:#{link.package}", link.name}
+
+  # Often enough for those that beat as often as this host.
+  defp look_around(config) do
+    Process.send_after(self(), :look_around, min(config.nats.heartbeat_interval, 10_000))
+  end
+
+  defp now, do: System.monotonic_time(:millisecond)
+end

@@ -1,0 +1,216 @@
+defmodule Exosuit.Event.Otp do
+  @moduledoc false
+  # Events as the OTP era has them: the names and the data that its tools know. What it has no name for
+  # is not told. An actor is called by its public key, or by its id where it is not signed.
+
+  alias Exosuit.Event
+  alias Exosuit.Event.Envelope
+  alias Exosuit.Model.Instances
+
+  # Instances are told one by one, too; of thousands the sum must do.
+  @most_told 256
+
+  @doc "The CloudEvents that an event is."
+  @spec encode(Event.t()) :: [map()]
+  def encode(%Event{} = event) do
+    for {{name, data}, n} <- event |> facts() |> Enum.with_index(),
+        do: Envelope.wrap(event, name, data, event.id, n)
+  end
+
+  defp facts(%{type: type, data: data}) when type in ~w(host_started host_stopped) do
+    fields = [:labels, :friendly_name, :uptime_seconds, :version]
+    [{type, Map.take(data, fields)}]
+  end
+
+  defp facts(%{type: "host_heartbeat", data: data}) do
+    summary = %{
+      actors:
+        for(%{status: :running} = it <- data.actors, into: %{}, do: {key(it), it.instances}),
+      providers: for(%{status: :running} = it <- data.providers, do: provider(it))
+    }
+
+    own = [:labels, :friendly_name, :version, :uptime_seconds, :uptime_human]
+    [{"host_heartbeat", Map.merge(summary, Map.take(data, own ++ [:heartbeat_interval_ms]))}]
+  end
+
+  defp facts(%{type: "actor_started"} = event) do
+    Enum.flat_map(Envelope.shares(event.data), fn {annotations, count} ->
+      started(event, annotations, 0, count)
+    end)
+  end
+
+  defp facts(%{type: "actor_stopped"} = event) do
+    Enum.flat_map(Envelope.shares(event.data), fn {annotations, count} ->
+      stopped(event, annotations, count, 0)
+    end)
+  end
+
+  defp facts(%{type: "actor_scaled", data: data} = event) do
+    before = Map.new(Envelope.shares(%{shares: data.before}))
+    now = Map.new(Envelope.shares(data))
+
+    Enum.flat_map(Map.keys(Map.merge(before, now)), fn annotations ->
+      case {Map.get(before, annotations, 0), Map.get(now, annotations, 0)} do
+        {same, same} -> []
+        {less, more} when less < more -> started(event, annotations, less, more)
+        {more, less} -> stopped(event, annotations, more, less)
+      end
+    end)
+  end
+
+  defp facts(%{type: "actor_start_failed", data: data, source: host_id}) do
+    several = %{
+      public_key: Map.get(data, :public_key) || "N/A",
+      image_ref: data.image_ref,
+      annotations: Envelope.annotations(data),
+      host_id: host_id,
+      error: data.error
+    }
+
+    [
+      {"actor_start_failed", %{actor_ref: data.image_ref, error: data.error}},
+      {"actors_start_failed", several}
+    ]
+  end
+
+  defp facts(%{type: "actor_updated", data: data} = event) do
+    for {annotations, count} <- Envelope.shares(data), id <- ids(event, annotations, 0, count) do
+      {"actor_updated",
+       %{public_key: key(data), revision: Envelope.revision(data.revision), instance_id: id}}
+    end
+  end
+
+  defp facts(%{type: "actor_update_failed", data: data} = event) do
+    [id | _more] = ids(event, Envelope.annotations(data), 0, 1)
+    about = %{public_key: key(data), revision: 0, instance_id: id, reason: data.error}
+    [{"actor_update_failed", about}]
+  end
+
+  defp facts(%{type: "provider_started", data: data} = event) do
+    started = %{
+      image_ref: data.image_ref,
+      instance_id: instance_id(event),
+      annotations: Envelope.annotations(data),
+      claims: provider_claims(data)
+    }
+
+    # One that has taken its links is ready.
+    [
+      {"provider_started", Map.merge(provider(data), started)},
+      {"health_check_passed", provider(data)}
+    ]
+  end
+
+  defp facts(%{type: "provider_start_failed", data: data}) do
+    link_name = Map.get(data, :link_name, "default")
+
+    [
+      {"provider_start_failed",
+       %{provider_ref: data.image_ref, link_name: link_name, error: data.error}}
+    ]
+  end
+
+  defp facts(%{type: "provider_stopped", data: data} = event) do
+    stopped = %{
+      instance_id: instance_id(event),
+      annotations: Envelope.annotations(data),
+      reason: to_string(data.reason)
+    }
+
+    [{"provider_stopped", Map.merge(provider(data), stopped)}]
+  end
+
+  defp facts(%{type: type, data: %{role: :provider} = data})
+       when type in ~w(restarting gave_up) do
+    [{"health_check_failed", provider(data)}]
+  end
+
+  defp facts(%{type: type, data: link}) when type in ~w(linkdef_set linkdef_deleted) do
+    contract = "#{link.namespace}:#{link.package}"
+
+    definition = %{
+      id: Base.encode16(:crypto.hash(:sha256, [link.source, contract, link.name])),
+      actor_id: link.source,
+      provider_id: link.target,
+      link_name: link.name,
+      contract_id: contract,
+      # They may be secrets; whoever may read the store has them there.
+      values: %{}
+    }
+
+    [{type, definition}]
+  end
+
+  defp facts(_other), do: []
+
+  defp started(%{data: data} = event, annotations, from, count) do
+    about = %{
+      public_key: key(data),
+      image_ref: data.image_ref,
+      annotations: annotations,
+      claims: Envelope.claims(data.claims) || %{}
+    }
+
+    several = Map.merge(about, %{host_id: event.source, count: count - from})
+    one = Map.put(about, :api_version, "n/a")
+
+    [
+      {"actors_started", several}
+      | for(
+          id <- ids(event, annotations, from, count),
+          do: {"actor_started", Map.put(one, :instance_id, id)}
+        )
+    ]
+  end
+
+  defp stopped(%{data: data} = event, annotations, count, remaining) do
+    several = %{
+      host_id: event.source,
+      public_key: key(data),
+      count: count - remaining,
+      remaining: remaining,
+      annotations: annotations
+    }
+
+    one = %{public_key: key(data), annotations: annotations}
+
+    [
+      {"actors_stopped", several}
+      | for(
+          id <- ids(event, annotations, remaining, count),
+          do: {"actor_stopped", Map.put(one, :instance_id, id)}
+        )
+    ]
+  end
+
+  defp ids(event, annotations, from, count) do
+    for n <- Enum.take((from + 1)..count//1, @most_told),
+        do: Instances.id(event.source, event.data.id, annotations, n)
+  end
+
+  defp instance_id(%{data: data} = event) do
+    Instances.id(event.source, data.id, Envelope.annotations(data), 1)
+  end
+
+  defp provider(data) do
+    %{
+      public_key: key(data),
+      link_name: Map.get(data, :link_name, "default"),
+      contract_id: List.first(Map.get(data, :contracts, [])) || ""
+    }
+  end
+
+  # There is no token: it is part of the host.
+  defp provider_claims(data) do
+    %{
+      issuer: "",
+      tags: [],
+      name: data.id,
+      version: "",
+      not_before_human: "immediately",
+      expires_human: "never"
+    }
+  end
+
+  defp key(data), do: Map.get(data, :public_key) || data.id
+end

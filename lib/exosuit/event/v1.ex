@@ -1,0 +1,176 @@
+defmodule Exosuit.Event.V1 do
+  @moduledoc false
+  # Events as wasmCloud 1.x has them: the names and the data that its tools know, which take nothing
+  # that lacks a field. What it has no name for is not told.
+
+  alias Exosuit.Event
+  alias Exosuit.Event.Envelope
+
+  @doc "The CloudEvents that an event is, each with the name that its subject ends with."
+  @spec encode(Event.t()) :: [{String.t(), map()}]
+  def encode(%Event{} = event) do
+    for {{name, data}, n} <- event |> facts() |> Enum.with_index(),
+        do: {name, Envelope.wrap(event, name, data, ulid(event), n)}
+  end
+
+  @doc "What runs on a host, of what its inventory says."
+  @spec inventory(map()) :: map()
+  def inventory(it) do
+    it
+    |> Map.take([:host_id, :friendly_name, :labels, :version, :uptime_human, :uptime_seconds])
+    |> Map.put(:components, for(%{status: :running} = a <- it.actors, c <- components(a), do: c))
+    |> Map.put(:providers, for(%{status: :running} = p <- it.providers, do: provider(p)))
+  end
+
+  defp facts(%{type: type, data: data}) when type in ~w(host_started host_stopped) do
+    [{type, Map.take(data, [:labels, :friendly_name, :uptime_seconds, :version])}]
+  end
+
+  defp facts(%{type: "host_heartbeat", data: data}) do
+    interval = Map.take(data, [:heartbeat_interval_ms])
+    [{"host_heartbeat", Map.merge(inventory(data), interval)}]
+  end
+
+  defp facts(%{type: type} = event) when type in ~w(actor_started actor_updated) do
+    for {annotations, count} <- Envelope.shares(event.data),
+        do: {"component_scaled", scaled(event, annotations, count)}
+  end
+
+  defp facts(%{type: "actor_stopped"} = event) do
+    for {annotations, _count} <- Envelope.shares(event.data),
+        do: {"component_scaled", scaled(event, annotations, 0)}
+  end
+
+  defp facts(%{type: "actor_scaled", data: data} = event) do
+    before = Map.new(Envelope.shares(%{shares: data.before}))
+    now = Map.new(Envelope.shares(data))
+
+    for annotations <- Map.keys(Map.merge(before, now)),
+        do: {"component_scaled", scaled(event, annotations, Map.get(now, annotations, 0))}
+  end
+
+  defp facts(%{type: "actor_start_failed", data: data} = event) do
+    for {annotations, count} <- Envelope.shares(data) do
+      {"component_scale_failed", Map.put(scaled(event, annotations, count), :error, data.error)}
+    end
+  end
+
+  defp facts(%{type: "provider_started", data: data} = event) do
+    started = Map.merge(placed(event), legacy(data))
+
+    [
+      {"provider_started", Map.put(started, :image_ref, data.image_ref)},
+      {"health_check_passed", health(event)}
+    ]
+  end
+
+  defp facts(%{type: "provider_start_failed", data: data} = event) do
+    failed = %{
+      provider_id: data.id,
+      provider_ref: data.image_ref,
+      host_id: event.source,
+      error: data.error,
+      link_name: Map.get(data, :link_name, "default")
+    }
+
+    [{"provider_start_failed", failed}]
+  end
+
+  defp facts(%{type: "provider_stopped", data: data} = event) do
+    stopped = Map.merge(placed(event), legacy(data))
+    [{"provider_stopped", Map.put(stopped, :reason, to_string(data.reason))}]
+  end
+
+  defp facts(%{type: type, data: %{role: :provider}} = event)
+       when type in ~w(restarting gave_up) do
+    [{"health_check_failed", health(event)}]
+  end
+
+  defp facts(%{type: "linkdef_set_failed", data: data}) do
+    [{"linkdef_set_failed", Map.put(link(data), :error, data.error)}]
+  end
+
+  defp facts(%{type: type, data: data}) when type in ~w(linkdef_set linkdef_deleted) do
+    [{type, link(data)}]
+  end
+
+  defp facts(%{type: type, data: data}) when type in ~w(config_set config_deleted) do
+    [{type, data}]
+  end
+
+  defp facts(%{type: "labels_changed", data: data, source: host_id}) do
+    [{"labels_changed", %{host_id: host_id, labels: data.labels}}]
+  end
+
+  defp facts(_other), do: []
+
+  defp scaled(%{data: data} = event, annotations, count) do
+    given = [public_key: Map.get(data, :public_key), claims: Envelope.claims(data[:claims])]
+
+    Map.merge(given(given), %{
+      component_id: data.id,
+      image_ref: data.image_ref,
+      max_instances: count,
+      host_id: event.source,
+      annotations: annotations
+    })
+  end
+
+  defp placed(%{data: data} = event) do
+    Map.put(health(event), :annotations, Envelope.annotations(data))
+  end
+
+  defp health(event), do: %{host_id: event.source, provider_id: event.data.id}
+
+  # What tools of the time between the eras read.
+  defp legacy(data) do
+    key = Map.get(data, :public_key) || data.id
+    %{instance_id: data.id, public_key: key, link_name: Map.get(data, :link_name, "default")}
+  end
+
+  defp link(data) do
+    %{
+      source_id: data.source,
+      target: data.target,
+      name: data.name,
+      wit_namespace: data.namespace,
+      wit_package: data.package,
+      interfaces: Map.get(data, :interfaces, []),
+      source_config: Map.get(data, :source_configs, []),
+      target_config: Map.get(data, :target_configs, [])
+    }
+  end
+
+  # One for each set of annotations, as those who count instances tell them apart.
+  defp components(actor) do
+    for {annotations, count} <- Envelope.shares(actor) do
+      Map.merge(given(name: actor.claims[:name]), %{
+        id: actor.id,
+        image_ref: actor.image_ref,
+        annotations: annotations,
+        revision: Envelope.revision(actor.claims[:revision]),
+        max_instances: count
+      })
+    end
+  end
+
+  defp provider(provider) do
+    %{
+      id: provider.id,
+      image_ref: provider.image_ref,
+      name: provider.id,
+      revision: 0,
+      annotations: Envelope.annotations(provider)
+    }
+  end
+
+  # Its time and what is by chance of the event's id: a ULID, written as a UUID.
+  defp ulid(event) do
+    <<_::48, chance::10-bytes>> =
+      event.id |> String.replace("-", "") |> Base.decode16!(case: :lower)
+
+    Envelope.uuid(<<DateTime.to_unix(event.time, :millisecond)::48, chance::binary>>)
+  end
+
+  defp given(fields), do: for({key, value} <- fields, value != nil, into: %{}, do: {key, value})
+end
