@@ -507,12 +507,12 @@ defmodule Exosuit do
     with :ok <- Settings.delete_label(config, key), do: announce_labels(config)
   end
 
-  @doc "The claims of the actors that are known, each with what it is the `:subject` of."
-  @spec claims(host()) :: [Claims.t()]
-  def claims(host) do
-    %Config{name: name} = config!(host)
-    for {_id, _pid, %{claims: %Claims{} = claims}} <- Directory.list(name, :actor), do: claims
-  end
+  @doc """
+  What is known of the actors and providers of the lattice, those of other hosts among them: their
+  public keys, and what their claims say. The `:contract_id` is that of a provider.
+  """
+  @spec claims(host()) :: [map()]
+  def claims(host), do: Inventory.claims(config!(host))
 
   # What may be shown to registries, for the time when they are read. Nothing gives it back.
   @doc false
@@ -567,6 +567,7 @@ defmodule Exosuit do
       links: Links.table(),
       configurations: Configurations.table(),
       peers: Lattice.Peers.table(),
+      known: Lattice.Known.table(),
       settings: Settings.table(config)
     }
 

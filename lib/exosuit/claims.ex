@@ -99,6 +99,16 @@ defmodule Exosuit.Claims do
   defp key(:unsigned), do: "none (unsigned)"
   defp key(%__MODULE__{subject: subject}), do: subject
 
+  @doc """
+  What the lattice is told of them, see `Exosuit.claims/1`. Of an actor, hence of no contract.
+  """
+  @spec known(t()) :: map()
+  def known(%__MODULE__{} = claims) do
+    claims
+    |> Map.take([:subject, :issuer, :name, :revision, :version, :call_alias, :capabilities, :tags])
+    |> Map.put(:contract_id, nil)
+  end
+
   @doc false
   # As the router takes it.
   @spec identity(t() | :unsigned) :: %{

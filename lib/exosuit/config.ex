@@ -41,6 +41,7 @@ defmodule Exosuit.Config do
               links: :ets.tid(),
               configurations: :ets.tid(),
               peers: :ets.tid(),
+              known: :ets.tid(),
               settings: :ets.tid()
             }
             | nil

@@ -6,6 +6,7 @@ defmodule Exosuit.Edge do
       ├── Announcer   the data plane's facts become events; events become log lines
       ├── Heart       tells the lattice what runs here        where there
       ├── Lookout     hears of the other hosts                are others
+      ├── Registrar   writes down whose claims are whose
       ├── Control     commands of who may open a socket, see `Exosuit.Control`
       └── Wire        commands of the lattice, see `Exosuit.Control.Wire`
 
@@ -16,7 +17,7 @@ defmodule Exosuit.Edge do
   use Supervisor
 
   alias Exosuit.Config
-  alias Exosuit.Edge.{Announcer, Heart, Lookout}
+  alias Exosuit.Edge.{Announcer, Heart, Lookout, Registrar}
 
   # It must not take the host with it, however often it falls.
   @restarts 1_000
@@ -26,7 +27,10 @@ defmodule Exosuit.Edge do
 
   @impl Supervisor
   def init({config, listeners}) do
-    lattice = if config.nats_lattice, do: [{Heart, config}, {Lookout, config}], else: []
+    lattice =
+      if config.nats_lattice,
+        do: [{Heart, config}, {Lookout, config}, {Registrar, config}],
+        else: []
 
     Supervisor.init([{Announcer, config}] ++ lattice ++ listeners,
       strategy: :one_for_one,

@@ -168,6 +168,12 @@ defmodule Exosuit.Native do
           {:ok, map() | :unsigned} | failure()
   def claims_admit(_bytes, _issuers, _unsigned?, _legacy_hash?), do: not_loaded()
 
+  @spec claims_know(reference(), String.t(), map()) :: :ok | failure()
+  def claims_know(_host, _key, _claims), do: not_loaded()
+
+  @spec claims_forget(reference(), String.t()) :: :ok | failure()
+  def claims_forget(_host, _key), do: not_loaded()
+
   @spec key_generate(String.t()) :: {:ok, {String.t(), String.t()}} | failure()
   def key_generate(_kind), do: not_loaded()
 

@@ -160,6 +160,25 @@ defmodule Exosuit.Router do
     (&Native.link_put(router, native, &1)) |> Answer.await(@start_timeout) |> done()
   end
 
+  @doc "The public key of a provider that goes by the name in its reference."
+  @spec reference_key(String.t()) :: String.t()
+  def reference_key(reference) do
+    Native.provider_key(reference, reference |> String.split("://", parts: 2) |> List.last())
+  end
+
+  @doc """
+  Notes the claims of an actor of another host, by its public key: its alias is known here then, and
+  by its claims what it calls is checked. The router keeps a bounded number.
+  """
+  @spec know(t(), String.t(), identity()) :: result()
+  def know(router, public_key, identity) do
+    router |> Native.claims_know(public_key, identity) |> done()
+  end
+
+  @doc "Forgets the claims of an actor of another host."
+  @spec forget_known(t(), String.t()) :: result()
+  def forget_known(router, public_key), do: router |> Native.claims_forget(public_key) |> done()
+
   @doc "Removes a link: the next call is refused. Blocks the calling process."
   @spec delete_link(t(), Link.key()) :: result()
   def delete_link(router, key) do

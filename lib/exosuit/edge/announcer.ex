@@ -8,7 +8,7 @@ defmodule Exosuit.Edge.Announcer do
   use GenServer
 
   alias Exosuit.{Config, Directory, Lattice, Router}
-  alias Exosuit.Edge.{Heart, Journal, Lookout, Telemetry}
+  alias Exosuit.Edge.{Heart, Journal, Lookout, Registrar, Telemetry}
 
   @enforce_keys [:config, :telemetry?]
   defstruct [:config, :telemetry?, repeated: %{}]
@@ -49,6 +49,7 @@ defmodule Exosuit.Edge.Announcer do
 
   def handle_info({:exosuit_event, event}, state) do
     Lookout.notice(state.config, event)
+    Registrar.notice(state.config, event)
     if state.telemetry?, do: Telemetry.forward(state.config.name, event)
     {:noreply, write(state, event)}
   end

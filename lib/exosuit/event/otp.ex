@@ -141,6 +141,7 @@ defmodule Exosuit.Event.Otp do
     [{type, definition}]
   end
 
+  defp facts(%{type: "refmap_set", data: data}), do: [{"refmap_set", data}]
   defp facts(_other), do: []
 
   defp started(%{data: data} = event, annotations, from, count) do

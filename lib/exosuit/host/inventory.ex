@@ -5,7 +5,7 @@ defmodule Exosuit.Host.Inventory do
 
   alias Exosuit.{Claims, Config, Directory, Error, Router}
   alias Exosuit.Host.{Facts, Links, Specifications}
-  alias Exosuit.Lattice.{Nats, Peers}
+  alias Exosuit.Lattice.{Known, Nats, Peers}
   alias Exosuit.Model.{ActorSpecification, Artifact, Grants, Link, ProviderSpecification}
   alias Exosuit.Provider.Builtin
 
@@ -22,6 +22,41 @@ defmodule Exosuit.Host.Inventory do
       refused_calls: if(config.nats_lattice, do: Nats.refused(config.nats_lattice), else: %{})
     })
   end
+
+  @doc """
+  The claims that are known: those of the lattice, and those of what runs here, which go before as
+  they are sure.
+  """
+  @spec claims(Config.t()) :: [Known.claims()]
+  def claims(config) do
+    actors =
+      for {_id, _pid, %{claims: %Claims{} = claims}} <- Directory.list(config.name, :actor),
+          do: Claims.known(claims)
+
+    providers =
+      for %ProviderSpecification{} = it <- Specifications.list(config), do: provider_claims(it)
+
+    own = Map.new(actors ++ providers, &{&1.subject, &1})
+    for {_key, claims} <- Enum.sort(Map.merge(shared(config), own)), do: claims
+  end
+
+  @doc "What others are told of a provider, which has no token."
+  @spec provider_claims(ProviderSpecification.t()) :: Known.claims()
+  def provider_claims(provider) do
+    %{
+      subject: Router.provider_key(provider),
+      issuer: nil,
+      name: provider.id,
+      revision: 0,
+      version: nil,
+      call_alias: nil,
+      capabilities: [],
+      tags: [],
+      contract_id: List.first(contracts(provider.artifact))
+    }
+  end
+
+  defp shared(config), do: Map.new(Known.list(config), &{&1.subject, &1})
 
   @doc "This host and the others of its lattice, as far as it has heard of them."
   @spec hosts(Config.t()) :: [map()]

@@ -8,9 +8,9 @@ defmodule Exosuit.Host.Replica do
 
   use GenServer
 
-  alias Exosuit.{Config, Directory, Error, Lattice}
+  alias Exosuit.{Config, Directory, Error, Json, Lattice, Router}
   alias Exosuit.Host.Links
-  alias Exosuit.Lattice.{Bus, Ledger, Mirror, Peers, Records, Store}
+  alias Exosuit.Lattice.{Bus, Known, Ledger, Mirror, Peers, Records, Store}
   alias Exosuit.Model.Link
 
   @enforce_keys [:config]
@@ -19,6 +19,7 @@ defmodule Exosuit.Host.Replica do
     mirror: %Mirror{},
     watches: %{},
     unread: [:data, :configurations],
+    claimed: MapSet.new(),
     refused: %{},
     incomplete: %{},
     unreadable: 0
@@ -36,6 +37,8 @@ defmodule Exosuit.Host.Replica do
 
   # After what time others put back what the servers lost, where the first of the hosts has not.
   @restore 30_000
+
+  @claims "CLAIMS_"
 
   # Of 1.x: where a secret is to be fetched, which nothing here does.
   @secret "SECRET_"
@@ -105,7 +108,7 @@ defmodule Exosuit.Host.Replica do
 
   # By now, others may have deleted some of it.
   def handle_info({:restore, bucket, keys}, state) do
-    restore(state.config.nats_lattice, bucket, known(state.mirror, bucket, keys))
+    restore(state.config.nats_lattice, bucket, known(state, bucket, keys))
     {:noreply, state}
   end
 
@@ -130,6 +133,17 @@ defmodule Exosuit.Host.Replica do
     GenServer.call(Directory.via(config.name, __MODULE__), request, @timeout)
   end
 
+  defp change(state, :data, {:put, @claims <> key, value, _revision}) do
+    with {:ok, claims} <- Known.read(key, value),
+         :ok <- Known.put(state.config, claims),
+         :ok <- know(state.config, claims) do
+      %{state | claimed: MapSet.put(state.claimed, key)}
+    else
+      :full -> unreadable(state, @claims <> key, too_many())
+      {:error, error} -> unreadable(state, @claims <> key, error)
+    end
+  end
+
   defp change(state, :data, {:put, key, value, revision}) do
     case Records.read_links(key, value) do
       {:ok, links, errors} ->
@@ -142,6 +156,11 @@ defmodule Exosuit.Host.Replica do
       {:error, error} ->
         state |> unreadable(key, error) |> told({:deleted, key})
     end
+  end
+
+  defp change(state, :data, {:deleted, @claims <> key}) do
+    forget(state.config, key)
+    %{state | claimed: MapSet.delete(state.claimed, key)}
   end
 
   defp change(state, :data, {:deleted, key}), do: told(state, {:deleted, key})
@@ -180,6 +199,11 @@ defmodule Exosuit.Host.Replica do
   defp read(%{unread: [_ | _]} = state, []) do
     prepare(state.config.nats_lattice)
     state = %{state | unread: []}
+
+    for %{subject: key} <- Known.list(state.config), key not in state.claimed do
+      forget(state.config, key)
+    end
+
     here = Enum.map(Links.list(state.config), &Link.key/1)
     keys = Enum.uniq(here ++ Mirror.keys(state.mirror))
     # All of it is told already, when it came to be.
@@ -195,8 +219,7 @@ defmodule Exosuit.Host.Replica do
         if state.unread == [], do: Enum.reduce(keys, state, &settle(&2, &1)), else: state
 
       :full ->
-        error = Error.new(:limit, "there are as many as a host takes")
-        unreadable(state, elem(change, 1), error)
+        unreadable(state, elem(change, 1), too_many())
     end
   end
 
@@ -264,16 +287,40 @@ defmodule Exosuit.Host.Replica do
 
   defp unreadable(state, _key, _error), do: %{state | unreadable: state.unreadable + 1}
 
-  defp known(mirror, :data, keys) do
+  defp known(%{mirror: mirror}, :data, keys) do
+    # Claims are put back by whoever runs what has them.
     for key <- keys, value = Mirror.value(mirror, key), do: {key, value}
   end
 
-  defp known(mirror, :configurations, keys) do
+  defp known(%{mirror: mirror}, :configurations, keys) do
     for key <- keys,
         values = Mirror.configuration(mirror, key),
-        {:ok, value} = Exosuit.Json.encode(values),
+        {:ok, value} = Json.encode(values),
         do: {key, value}
   end
+
+  # Of providers, calls need to know nothing.
+  defp know(config, %{contract_id: nil} = claims) do
+    identity = %{
+      public_key: claims.subject,
+      call_alias: claims.call_alias,
+      capabilities: claims.capabilities,
+      expires_at: nil
+    }
+
+    Router.know(config.router, claims.subject, identity)
+  end
+
+  defp know(_config, _provider), do: :ok
+
+  defp forget(config, key) do
+    if Known.get(config, key) do
+      Known.delete(config, key)
+      Router.forget_known(config.router, key)
+    end
+  end
+
+  defp too_many, do: Error.new(:limit, "there are as many as a host takes")
 
   # What the servers lost is put back where nobody has put anything since; what fails is told by the
   # next loss of theirs.

@@ -1,6 +1,6 @@
 //! Actors in the router's table. [`settings`] is what they are published with.
 
-mod settings;
+pub(crate) mod settings;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -21,6 +21,7 @@ mod claims;
 mod engine;
 mod host;
 mod json;
+mod known;
 mod lattice;
 mod link;
 mod manifest;

@@ -14,7 +14,7 @@ use crate::host::{Inner, LOG_BURST};
 /// What its token says.
 #[derive(NifMap)]
 #[rustler(decode)]
-pub(super) struct Claimed {
+pub(crate) struct Claimed {
     public_key: Option<String>,
     call_alias: Option<String>,
     capabilities: Capabilities,

@@ -1,0 +1,137 @@
+defmodule Exosuit.Edge.Registrar do
+  @moduledoc false
+  # Writes down for the lattice whose public keys the actors and providers of this host have, and what
+  # their claims say. It is done when they start, and for all of them when the host is connected
+  # (again). A record that says so already is left alone, and one of a greater revision as well.
+
+  use GenServer
+
+  alias Exosuit.{Claims, Config, Directory, Event, Json, Lattice, Router}
+  alias Exosuit.Host.{Inventory, Specifications}
+  alias Exosuit.Lattice.{Known, Store}
+  alias Exosuit.Model.{Artifact, ProviderSpecification}
+
+  @starts %{"actor_started" => :actor, "actor_updated" => :actor, "provider_started" => :provider}
+
+  @spec start_link(Config.t()) :: GenServer.on_start()
+  def start_link(config) do
+    GenServer.start_link(__MODULE__, config, name: Directory.via(config.name, __MODULE__))
+  end
+
+  @doc "Says by an event of this host's that something has started. Waits for nobody."
+  @spec notice(Config.t(), Event.t()) :: :ok
+  def notice(config, %Event{type: type, data: %{id: id}}) when is_map_key(@starts, type) do
+    GenServer.cast(Directory.via(config.name, __MODULE__), {:register, {@starts[type], id}})
+  end
+
+  def notice(config, %Event{type: "lattice_connected", data: %{connection: "control"}}) do
+    GenServer.cast(Directory.via(config.name, __MODULE__), :register_all)
+  end
+
+  def notice(config, %Event{type: "lattice_state_lost", data: %{bucket: :data}}) do
+    GenServer.cast(Directory.via(config.name, __MODULE__), :register_all)
+  end
+
+  def notice(_config, _event), do: :ok
+
+  @impl GenServer
+  def init(config), do: {:ok, config, {:continue, :register_all}}
+
+  @impl GenServer
+  def handle_continue(:register_all, config), do: {:noreply, register_all(config)}
+
+  @impl GenServer
+  def handle_cast(:register_all, config), do: {:noreply, register_all(config)}
+
+  def handle_cast({:register, key}, config) do
+    # Without a connection: all are written when there is one.
+    _unavailable = register(config, key)
+    {:noreply, config}
+  end
+
+  defp register_all(config) do
+    keys =
+      for role <- [:actor, :provider],
+          {id, _pid, _facts} <- Directory.list(config.name, role),
+          do: {role, id}
+
+    # The first that cannot be written stands for the rest.
+    Enum.find(keys, &(register(config, &1) != :ok))
+    config
+  end
+
+  defp register(config, {:actor, id}) do
+    case Directory.fetch(config.name, {:actor, id}) do
+      {:ok, {_pid, %{claims: %Claims{} = claims}}} -> write_claims(config, Claims.known(claims))
+      _unsigned_or_gone -> :ok
+    end
+  end
+
+  defp register(config, {:provider, id}) do
+    case Specifications.fetch(config, {:provider, id}) do
+      {:ok, {provider, _loaded}} ->
+        claims = Inventory.provider_claims(provider)
+
+        with :ok <- write_claims(config, claims),
+             do: write_reference(config, provider, claims.subject)
+
+      {:error, _gone} ->
+        :ok
+    end
+  end
+
+  defp write_claims(config, claims) do
+    Store.update(config.nats_lattice, :data, Known.place(claims.subject), fn old ->
+      with true <- newer?(claims, old), {:ok, new} <- Known.write(claims) do
+        {:put, new}
+      else
+        false -> :keep
+        error -> error
+      end
+    end)
+  end
+
+  defp newer?(_claims, nil), do: true
+
+  defp newer?(claims, old) do
+    case Known.read(claims.subject, old) do
+      {:ok, ^claims} -> false
+      {:ok, there} -> claims.revision >= there.revision
+      {:error, _unreadable} -> true
+    end
+  end
+
+  # What a reference means is the same on every host, which the path of a file is not.
+  defp write_reference(config, %ProviderSpecification{} = provider, key) do
+    reference = Artifact.reference(provider.artifact)
+    fields = %{oci_url: reference, public_key: key}
+
+    # One of a further id of its own has a key that the reference alone does not stand for.
+    with true <- key == Router.reference_key(reference), {:ok, new} <- Json.encode(fields) do
+      put(config, "REFMAP_" <> Base.url_encode64(reference, padding: false), new, fields)
+    else
+      false -> :ok
+      error -> error
+    end
+  end
+
+  defp put(config, place, new, fields) do
+    written =
+      Store.write(config.nats_lattice, :data, place, fn old ->
+        if same?(old, fields), do: :keep, else: {:put, new}
+      end)
+
+    case written do
+      {:ok, nil} -> :ok
+      {:ok, _written} -> Lattice.tell_others(config, "refmap_set", fields)
+      error -> error
+    end
+  end
+
+  defp same?(nil, _fields), do: false
+
+  defp same?(old, fields) do
+    wanted = %{"oci_url" => fields.oci_url, "public_key" => fields.public_key}
+    Json.decode(old) == {:ok, wanted}
+  end
+end

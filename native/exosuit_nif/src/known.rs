@@ -1,0 +1,22 @@
+//! What a host knows of the actors of others.
+
+use exosuit_core::Identity;
+use rustler::{Env, ResourceArc, Term};
+
+use crate::actor::settings::Claimed;
+use crate::host::Host;
+use crate::reply::done;
+use crate::term::id;
+
+/// Notes the claims of an actor of another host, by its public key.
+#[rustler::nif]
+fn claims_know<'a>(env: Env<'a>, host: ResourceArc<Host>, key: &str, claims: Claimed) -> Term<'a> {
+    let know = |key| host.router().know(key, Identity::from(claims));
+    done(env, id(key).map(know))
+}
+
+/// Forgets them.
+#[rustler::nif]
+fn claims_forget<'a>(env: Env<'a>, host: ResourceArc<Host>, key: &str) -> Term<'a> {
+    done(env, id(key).map(|key| host.router().forget_known(&key)))
+}
