@@ -69,7 +69,12 @@ defmodule Exosuit.Control.Execution do
 
   defp run(:remote, _none, _api, host), do: Door.open(host)
 
-  defp run(:ping, _none, api, host), do: {:ok, api.facts(host)}
+  # Whoever asks listens to events, too.
+  defp run(:ping, _none, api, host) do
+    :ok = api.heartbeat(host)
+    {:ok, api.facts(host)}
+  end
+
   defp run(:lattice_claims, _none, api, host), do: {:ok, api.claims(host)}
   defp run(:lattice_links, _none, api, host), do: {:ok, api.links(host)}
   defp run(:launch_actor, it, api, host), do: done(Actors.launch(it, {api, host}))

@@ -79,6 +79,8 @@ defmodule Exosuit.Host.Configurations do
   end
 
   defp write(config, name, values) do
+    Lattice.Nats.await_first(config)
+
     with {:ok, written} <- Ledger.put_configuration(config.nats_lattice, name, values),
          do: taken(config, written)
   end

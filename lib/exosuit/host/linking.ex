@@ -18,6 +18,7 @@ defmodule Exosuit.Host.Linking do
   end
 
   def put(config, link) do
+    Lattice.Nats.await_first(config)
     before = config |> Links.fetch(Link.key(link)) |> Enum.filter(&Link.overlap?(&1, link))
 
     with {:ok, written} <- Ledger.put_link(config.nats_lattice, link),

@@ -18,6 +18,9 @@ defmodule Exosuit.Lattice.Nats do
 
   @type connection_state :: :connected | :closed | {:connecting, Error.t() | nil}
 
+  # Between two looks at a connection that is being made.
+  @look 10
+
   # Nothing of it waits for a server.
   @timeout 60_000
 
@@ -46,6 +49,15 @@ defmodule Exosuit.Lattice.Nats do
   def state(lattice) do
     {control, rpc} = Native.lattice_state(lattice)
     %{control: connection(control), rpc: connection(rpc)}
+  end
+
+  @doc """
+  Waits for how the first attempt to connect ends, and no longer than that may take: what is asked for
+  right after the start need not fail. Blocks the calling process.
+  """
+  @spec await_first(Config.t()) :: :ok
+  def await_first(%Config{nats: nats} = config) do
+    await_first(config.nats_lattice, now() + nats.control.connect_timeout)
   end
 
   @doc "How many calls from other hosts were refused, by the kind of reason."
@@ -104,6 +116,20 @@ defmodule Exosuit.Lattice.Nats do
 
   @impl Exosuit.Lattice
   defdelegate unsubscribe(host), to: Local
+
+  # Of an attempt that has not ended nothing is told.
+  defp await_first(lattice, until) do
+    if state(lattice).control == {:connecting, nil} and now() < until do
+      receive do
+      after
+        @look -> await_first(lattice, until)
+      end
+    else
+      :ok
+    end
+  end
+
+  defp now, do: System.monotonic_time(:millisecond)
 
   defp send_one(config, subject, message) do
     case Json.encode(message) do

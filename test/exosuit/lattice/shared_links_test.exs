@@ -143,6 +143,16 @@ defmodule Exosuit.Lattice.SharedLinksTest do
     assert {:error, %Error{reason: :not_found}} = Exosuit.get_config(it.one, "more")
   end
 
+  test "what is asked for before there is a connection waits for the first attempt, and no more",
+       it do
+    :ok = Exosuit.put_link(start_supervised_host!(nats: Exosuit.Nats.options(it.server)), @old)
+    assert same_links?(it)
+
+    nowhere = start_supervised_host!(nats: [servers: ["nats://127.0.0.1:#{free_port()}"]])
+    assert {:error, %Error{reason: :unavailable}} = Exosuit.put_link(nowhere, @old)
+    assert {:error, %Error{reason: :unavailable}} = Exosuit.put_config(nowhere, "a", %{})
+  end
+
   test "without a connection nothing changes; afterwards all is as it became meanwhile", it do
     :ok = Exosuit.put_link(it.one, @old)
     :ok = Exosuit.put_link(it.one, @new)

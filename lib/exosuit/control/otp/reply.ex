@@ -111,7 +111,7 @@ defmodule Exosuit.Control.Otp.Reply do
       tags: Enum.join(claims.tags, ","),
       version: claims.version || "",
       sub: claims.subject,
-      contract_id: ""
+      contract_id: claims.contract_id || ""
     }
   end
 
