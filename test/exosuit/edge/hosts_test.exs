@@ -6,8 +6,8 @@ defmodule Exosuit.Edge.HostsTest do
   alias Exosuit.Edge.{Heart, Lookout}
   alias Exosuit.Lattice.{Bus, Nats, Peers, Store}
 
-  # Long enough for a machine that does other things, too, to be heard in time.
-  @interval 1_000
+  # Where a host shall be missed soon, or heard often.
+  @often [heartbeat_interval: 1_000]
 
   setup do
     %{server: Exosuit.Nats.start!()}
@@ -16,10 +16,8 @@ defmodule Exosuit.Edge.HostsTest do
   test "hosts hear of each other, what runs there, and their end", %{server: server} do
     [one, two] = for _ <- 1..2, do: start_host!(server, labels: %{"zone" => "a"})
     start_actor!(two, "echo", "echo")
-    :ok = Exosuit.heartbeat(two)
     two_id = id(two)
-
-    assert eventually(fn -> match?(%{actors: 1}, peer(one, two_id)) end)
+    assert eventually(fn -> match?(%{actors: 1}, ask(one, two)) end)
     assert %{providers: 0, labels: %{"zone" => "a"}, friendly_name: name} = peer(one, two_id)
     assert name == Exosuit.inventory(two).friendly_name
     assert [%{host_id: own}, %{host_id: ^two_id}] = Exosuit.hosts(one)
@@ -31,7 +29,7 @@ defmodule Exosuit.Edge.HostsTest do
   end
 
   test "a host that falls silent is lost, and told once", %{server: server} do
-    [one, two] = for _ <- 1..2, do: start_host!(server)
+    [one, two] = for _ <- 1..2, do: start_host!(server, nats: options(server, @often))
     two_id = id(two)
     assert eventually(fn -> peer(one, two_id) end)
     :ok = Exosuit.subscribe(one)
@@ -44,8 +42,8 @@ defmodule Exosuit.Edge.HostsTest do
   end
 
   test "a host whose tree is killed is lost, too", %{server: server} do
-    one = start_host!(server)
-    options = [name: HostsTest.Killed, trusted_issuers: :any, nats: options(server)]
+    one = start_host!(server, nats: options(server, @often))
+    options = [name: HostsTest.Killed, trusted_issuers: :any, nats: options(server, @often)]
     Process.flag(:trap_exit, true)
     {:ok, pid} = Exosuit.start_link(options)
     two_id = id(HostsTest.Killed)
@@ -101,7 +99,7 @@ defmodule Exosuit.Edge.HostsTest do
   end
 
   test "an outage ends with how things are, and no storm", %{server: server} do
-    host = start_host!(server)
+    host = start_host!(server, nats: options(server, @often))
     :ok = Exosuit.subscribe(host)
     server = Exosuit.Nats.kill(server)
     assert eventually(fn -> Nats.state(lattice(host)).control != :connected end)
@@ -129,7 +127,7 @@ defmodule Exosuit.Edge.HostsTest do
     server: server
   } do
     hosts = for _ <- 1..3, do: start_host!(server)
-    for host <- hosts, do: assert(eventually(fn -> length(Exosuit.hosts(host)) == 3 end))
+    for one <- hosts, two <- hosts, one != two, do: assert(eventually(fn -> ask(one, two) end))
     for host <- hosts, do: :ok = Exosuit.subscribe(host)
     first = Enum.min_by(hosts, &id/1) |> id()
     {:ok, text} = Json.encode(%{actor_id: "m", provider_id: "v", contract_id: "a:b"})
@@ -161,7 +159,7 @@ defmodule Exosuit.Edge.HostsTest do
       end
 
       Peers.forget(Directory.fetch!(one, :config), two_id)
-      assert eventually(fn -> peer(one, two_id) end)
+      assert eventually(fn -> ask(one, two) end)
       name = role |> inspect() |> String.replace(".", "-")
       :ok = Exosuit.put_link(two, source: "a", target: "b", contract: "c:d", name: name)
       assert eventually(fn -> Enum.any?(Exosuit.links(one), &(&1.name == name)) end)
@@ -214,8 +212,12 @@ defmodule Exosuit.Edge.HostsTest do
     host
   end
 
-  defp options(server, more \\ []) do
-    Exosuit.Nats.options(server, Keyword.merge([heartbeat_interval: @interval], more))
+  defp options(server, more \\ []), do: Exosuit.Nats.options(server, more)
+
+  # What the one knows of the other, who says it again.
+  defp ask(one, two) do
+    :ok = Exosuit.heartbeat(two)
+    peer(one, id(two))
   end
 
   defp lattice(host), do: Directory.fetch!(host, :config).nats_lattice
