@@ -64,6 +64,16 @@ struct Sweeping {
     is_idle: bool,
 }
 
+/// A value that will expire is written. Said at its end, however that comes: a sweep that ran
+/// meanwhile may not have seen it.
+struct Expiring<'a>(&'a Lock<Sweeping>);
+
+impl Drop for Expiring<'_> {
+    fn drop(&mut self) {
+        self.0.lock().is_idle = false;
+    }
+}
+
 impl Shared {
     /// Records in this bucket, which need not be there yet.
     pub(crate) fn new(bucket: Arc<dyn Bucket>) -> Self {
@@ -212,9 +222,7 @@ impl Inner {
             (None, Some(_)) => self.bucket.delete(&at, revision).await?,
             (Some((new, _)), Some(old)) if new == *old => Written::Done,
             (Some((new, expires)), _) => {
-                if expires > 0 {
-                    self.sweeping.lock().is_idle = false;
-                }
+                let _expiring = (expires > 0).then(|| Expiring(&self.sweeping));
                 self.bucket.put(&at, new, expires, revision).await?
             }
         };
