@@ -91,6 +91,8 @@ struct Listening {
     /// For people.
     subjects: Vec<String>,
     end: CancellationToken,
+    /// Those that take messages.
+    takers: TaskTracker,
 }
 
 /// How an actor is called with a message.
@@ -212,12 +214,11 @@ impl Capability for Messaging {
         let shared = Arc::clone(&self.shared);
         Box::pin(async move {
             let (_, actor) = link.seen_from(&shared.id);
-            shared
-                .open
-                .lock()
-                .await
-                .links
-                .remove(&(link.key(), actor.clone()));
+            let key = (link.key(), actor.clone());
+            let ended = shared.open.lock().await.links.remove(&key);
+            if let Some(listening) = ended {
+                listening.ended().await;
+            }
             Ok(())
         })
     }
@@ -303,6 +304,7 @@ impl Shared {
         let mut listening = Listening {
             subjects: Vec::new(),
             end: CancellationToken::new(),
+            takers: TaskTracker::new(),
         };
         for Subscribe { subject, group } in &wanted.subscriptions {
             let group = group.in_link(&own_group);
@@ -318,7 +320,9 @@ impl Shared {
                 observe: Arc::clone(&self.observe),
             };
             let (end, running) = (listening.end.clone(), self.running.clone());
-            tokio::spawn(listener.listen(subscription, end, running));
+            listening
+                .takers
+                .spawn(listener.listen(subscription, end, running));
             listening.subjects.push(match group {
                 Some(group) => format!("{subject} ({group})"),
                 None => subject.clone(),
@@ -340,6 +344,15 @@ impl Shared {
                 "messaging: {settings} of the link is passed over, messages go by the host's own lattice"
             ),
         });
+    }
+}
+
+impl Listening {
+    /// Takes no more messages: when this ends, none is sent here that nobody takes.
+    async fn ended(self) {
+        self.end.cancel();
+        self.takers.close();
+        self.takers.wait().await;
     }
 }
 
