@@ -47,6 +47,7 @@ defmodule Exosuit do
     Claims,
     Config,
     Control,
+    Deployer,
     Directory,
     Drain,
     Edge,
@@ -443,23 +444,36 @@ defmodule Exosuit do
   @doc """
   Makes an application what its manifest says: a second apply changes only what differs.
 
+  In a lattice over NATS it is deployed on all hosts that are there, see `Exosuit.Deployer`; files that
+  the manifest names are read by each of them, which must allow it (`:allow_file_load`). The calling
+  process waits.
+
   `{:ok, outcomes, warnings}` lists each step that was taken, and how it went; `{:error,
-  diagnostics}` says what is wrong with the manifest, all at once, and nothing was changed.
+  diagnostics}` says what is wrong with the manifest, all at once, or that the lattice is not to be
+  reached, and nothing was changed.
   """
   @spec apply_manifest(host(), Path.t()) ::
-          {:ok, [Deployment.outcome()], [Manifest.diagnostic()]}
+          {:ok, [Deployment.outcome()] | [Deployer.outcome()], [Manifest.diagnostic()]}
           | {:error, [Manifest.diagnostic()]}
   def apply_manifest(host, path) do
-    config = config!(host)
-
-    # Its labels may have changed.
-    with {:ok, manifest} <- Manifest.read(path, %{config | labels: Settings.labels(config)}),
-         do: {:ok, Deployment.apply(config, manifest), manifest.warnings}
+    case config!(host) do
+      %Config{nats_lattice: nil} = config -> apply_here(config, path)
+      config -> config |> Deployer.Hosts.of() |> Deployer.apply(path)
+    end
   end
 
-  @doc "Stops all that a manifest had started, by its application's name."
-  @spec delete_app(host(), String.t()) :: [Deployment.outcome()]
-  def delete_app(host, app), do: Deployment.delete(config!(host), app)
+  @doc """
+  Stops all that a manifest had started, by its application's name, on all hosts of the lattice. The
+  calling process waits.
+  """
+  @spec delete_app(host(), String.t()) ::
+          {:ok, [Deployment.outcome()] | [Deployer.outcome()]} | {:error, Error.t()}
+  def delete_app(host, app) do
+    case config!(host) do
+      %Config{nats_lattice: nil} = config -> {:ok, Deployment.delete(config, app)}
+      config -> config |> Deployer.Hosts.of() |> Deployer.delete(app)
+    end
+  end
 
   @doc "The names of the hosts that run in this VM."
   @spec hosts() :: [host()]
@@ -626,6 +640,12 @@ defmodule Exosuit do
 
   defp register(config, role, value) do
     {:ok, _owner} = Registry.register(Exosuit.Registry, {config.name, role}, value)
+  end
+
+  defp apply_here(config, path) do
+    # Its labels may have changed.
+    with {:ok, manifest} <- Manifest.read(path, %{config | labels: Settings.labels(config)}),
+         do: {:ok, Deployment.apply(config, manifest), manifest.warnings}
   end
 
   defp config!(host), do: Directory.fetch!(host, :config)

@@ -10,6 +10,10 @@ defmodule Exosuit.Up do
   # The host's name in its VM, which is its own.
   @host Exosuit.Up
 
+  # Whoever starts a host by hand has the files of an application beside its manifest, and deploys it
+  # by commands of the lattice, on this host too.
+  @usual %{"WASMCLOUD_ALLOW_FILE_LOAD" => "true"}
+
   @doc "Runs until the VM is stopped. Ends it with status 1 where nothing can be started."
   @spec main() :: :ok | no_return()
   def main do
@@ -35,7 +39,7 @@ defmodule Exosuit.Up do
          {:ok, pid} <- Supervisor.start_child(Exosuit.Supervisor, host(options)) do
       Report.host(Exosuit.inventory(@host), options)
       refused? = manifests |> Enum.map(&apply_manifest/1) |> Enum.member?(:refused)
-      if refused? and idle?(Exosuit.inventory(@host)), do: give_up(), else: {:ok, pid}
+      if refused? and idle?(options), do: give_up(), else: {:ok, pid}
     end
   end
 
@@ -51,8 +55,10 @@ defmodule Exosuit.Up do
     end
   end
 
-  defp idle?(%{actors: actors, providers: providers}) do
-    not Enum.any?(actors ++ providers, &(&1.status == :running))
+  # One of a lattice is there for what others will have it do.
+  defp idle?(options) do
+    %{actors: actors, providers: providers} = Exosuit.inventory(@host)
+    options[:nats] == nil and not Enum.any?(actors ++ providers, &(&1.status == :running))
   end
 
   defp give_up do
@@ -91,7 +97,7 @@ defmodule Exosuit.Up do
     }
 
     given = for {name, value} when is_binary(value) <- arguments, into: %{}, do: {name, value}
-    System.get_env() |> Map.merge(given) |> Environment.Lattice.read()
+    @usual |> Map.merge(System.get_env()) |> Map.merge(given) |> Environment.Lattice.read()
   end
 
   defp issuers([]), do: :any
@@ -104,9 +110,13 @@ defmodule Exosuit.Up do
   # All mistakes of all manifests, before anything starts.
   defp check(manifests, options) do
     config = Config.new!(options)
-    errors = for path <- manifests, {:error, found} <- [Manifest.read(path, config)], do: found
+    errors = for path <- manifests, {:error, found} <- [read(path, config)], do: found
     if errors == [], do: :ok, else: {:error, {:manifests, List.flatten(errors)}}
   end
+
+  # What this host lacks, another of the lattice may have.
+  defp read(path, %Config{nats: nil} = config), do: Manifest.read(path, config)
+  defp read(path, _config), do: Manifest.read_application(path)
 
   defp apply_manifest(path) do
     case Exosuit.apply_manifest(@host, path) do
@@ -114,7 +124,8 @@ defmodule Exosuit.Up do
         Report.applied(path, outcomes, warnings, Exosuit.inventory(@host))
         if Enum.any?(outcomes, &match?({_step, {:error, _}}, &1)), do: :refused, else: :ok
 
-      # It was good a moment ago: somebody writes to it. The host stays, and says so.
+      # It was good a moment ago: somebody writes to it, or the lattice is not to be reached. The host
+      # stays, and says so.
       {:error, diagnostics} ->
         Report.diagnostics(diagnostics)
         :refused

@@ -3,7 +3,7 @@ defmodule Exosuit.Control.Execution do
   # What each command is on a host: one call to the facade, or, for those of the lattice that are more
   # than one, to what knows actors and providers. Runs in a task of its own.
 
-  alias Exosuit.Control.{Actors, Command, Door, Providers}
+  alias Exosuit.Control.{Actors, Command, Door, Outcome, Providers}
   alias Exosuit.Error
   alias Exosuit.Model.{Instances, Link}
 
@@ -116,7 +116,7 @@ defmodule Exosuit.Control.Execution do
   defp run(:apply_manifest, it, api, host) do
     case api.apply_manifest(host, it.manifest) do
       {:ok, outcomes, warnings} ->
-        {:ok, %{outcomes: outcomes(outcomes), warnings: texts(warnings)}}
+        {:ok, %{outcomes: Enum.map(outcomes, &Outcome.public/1), warnings: texts(warnings)}}
 
       {:error, diagnostics} ->
         error = Error.new(:invalid_manifest, "#{it.manifest} is not applied")
@@ -127,11 +127,14 @@ defmodule Exosuit.Control.Execution do
   # Nothing at all to undo says that there is no such application.
   defp run(:delete_app, it, api, host) do
     case api.delete_app(host, it.app) do
-      [] ->
+      {:ok, []} ->
         {:error, Error.new(:not_found, "nothing of an application #{inspect(it.app)} is here")}
 
-      outcomes ->
-        {:ok, %{outcomes: outcomes(outcomes)}}
+      {:ok, outcomes} ->
+        {:ok, %{outcomes: Enum.map(outcomes, &Outcome.public/1)}}
+
+      error ->
+        error
     end
   end
 
@@ -169,26 +172,4 @@ defmodule Exosuit.Control.Execution do
   defp done(error), do: error
 
   defp texts(diagnostics), do: Enum.map(diagnostics, & &1.text)
-
-  defp outcomes(outcomes), do: Enum.map(outcomes, &outcome/1)
-
-  defp outcome({{step, what}, result}) do
-    Map.merge(subject(what), %{step: step, error: failure(result)})
-  end
-
-  defp subject({role, id}) when is_atom(role), do: %{kind: role, id: id}
-
-  defp subject({source, contract, name}) do
-    %{kind: :link, source: source, contract: contract, name: name}
-  end
-
-  defp subject(%{source: source, namespace: namespace, package: package, name: name}) do
-    subject({source, "#{namespace}:#{package}", name})
-  end
-
-  defp subject(%{instances: _actor, id: id}), do: %{kind: :actor, id: id}
-  defp subject(%{id: id}), do: %{kind: :provider, id: id}
-
-  defp failure(:ok), do: nil
-  defp failure({:error, error}), do: %{code: error.reason, detail: Exception.message(error)}
 end

@@ -34,21 +34,7 @@ defmodule Exosuit.Control.Receiver do
   end
 
   @impl GenServer
-  def init(state), do: {:ok, state, {:continue, :listen}}
-
-  @impl GenServer
-  def handle_continue(:listen, state) do
-    subscriptions =
-      for generation <- @generations,
-          prefix = prefix(generation, state.config),
-          {subject, who} <- generation.subscriptions(state.config.source),
-          into: %{} do
-        {:ok, subscription} = subscribe(state.config.nats_lattice, prefix, subject, who)
-        {subscription.reference, {generation, prefix, subscription}}
-      end
-
-    {:noreply, %{state | subscriptions: subscriptions}}
-  end
+  def init(state), do: {:ok, listen(state)}
 
   @impl GenServer
   def handle_info({:exosuit_lattice, reference, {subject, reply_to, payload}}, state) do
@@ -70,6 +56,20 @@ defmodule Exosuit.Control.Receiver do
     error = Error.new(:internal, "the command crashed; the host's log says more")
     Request.answer(request, {:error, error})
     {:noreply, done(task, state)}
+  end
+
+  # Before the host is up: who deploys as soon as it is, asks it as he asks the others.
+  defp listen(state) do
+    subscriptions =
+      for generation <- @generations,
+          prefix = prefix(generation, state.config),
+          {subject, who} <- generation.subscriptions(state.config.source),
+          into: %{} do
+        {:ok, subscription} = subscribe(state.config.nats_lattice, prefix, subject, who)
+        {subscription.reference, {generation, prefix, subscription}}
+      end
+
+    %{state | subscriptions: subscriptions}
   end
 
   defp prefix(generation, config), do: generation.prefix(config.nats.prefix, config.lattice)

@@ -4,7 +4,7 @@ defmodule Exosuit.Deployer.Hosts do
   wasmCloud 1.x. `bus` has the functions of `Exosuit.Lattice.Bus`, and `handle` is what they take.
   """
 
-  alias Exosuit.{Error, Json}
+  alias Exosuit.{Config, Error, Json, Lattice}
   alias Exosuit.Deployer.State
 
   @enforce_keys [:bus, :handle, :lattice]
@@ -22,6 +22,22 @@ defmodule Exosuit.Deployer.Hosts do
   # As many hosts as are told apart, and as are asked at a time.
   @most 10_000
   @at_once 32
+
+  @doc """
+  The hosts of the lattice that a host is in. Blocks the calling process until the host is connected,
+  for as long as an attempt may take: its application may be deployed as soon as it has started.
+  """
+  @spec of(Config.t()) :: t()
+  def of(%Config{} = config) do
+    Lattice.Nats.await_connected(config)
+
+    %__MODULE__{
+      bus: Lattice.Bus,
+      handle: config.nats_lattice,
+      lattice: config.lattice,
+      prefix: config.nats.prefix
+    }
+  end
 
   @doc "The ids of the hosts that answer. Blocks the calling process for as long as they may take."
   @spec ids(t()) :: {:ok, [String.t()]} | {:error, Error.t()}

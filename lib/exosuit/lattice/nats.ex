@@ -57,7 +57,18 @@ defmodule Exosuit.Lattice.Nats do
   """
   @spec await_first(Config.t()) :: :ok
   def await_first(%Config{nats: nats} = config) do
-    await_first(config.nats_lattice, now() + nats.control.connect_timeout)
+    # Of an attempt that has not ended nothing is told.
+    pending? = &(&1 == {:connecting, nil})
+    await(config.nats_lattice, now() + nats.control.connect_timeout, pending?)
+  end
+
+  @doc """
+  Waits until there is a connection for commands, and no longer than an attempt to connect may take.
+  Blocks the calling process.
+  """
+  @spec await_connected(Config.t()) :: :ok
+  def await_connected(%Config{nats: nats} = config) do
+    await(config.nats_lattice, now() + nats.control.connect_timeout, &(&1 != :connected))
   end
 
   @doc "How many calls from other hosts were refused, by the kind of reason."
@@ -117,12 +128,11 @@ defmodule Exosuit.Lattice.Nats do
   @impl Exosuit.Lattice
   defdelegate unsubscribe(host), to: Local
 
-  # Of an attempt that has not ended nothing is told.
-  defp await_first(lattice, until) do
-    if state(lattice).control == {:connecting, nil} and now() < until do
+  defp await(lattice, until, pending?) do
+    if pending?.(state(lattice).control) and now() < until do
       receive do
       after
-        @look -> await_first(lattice, until)
+        @look -> await(lattice, until, pending?)
       end
     else
       :ok

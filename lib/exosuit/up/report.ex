@@ -2,6 +2,8 @@ defmodule Exosuit.Up.Report do
   @moduledoc false
   # What `exosuit up` prints: facts on stdout, what is wrong on stderr.
 
+  alias Exosuit.Deployer
+
   @spec host(map(), keyword()) :: :ok
   def host(inventory, options) do
     IO.puts("exosuit #{version()}: host #{inventory.host_id}, lattice #{inventory.lattice}")
@@ -37,6 +39,15 @@ defmodule Exosuit.Up.Report do
   end
 
   defp version, do: :exosuit |> Application.spec(:vsn) |> to_string()
+
+  # What was told to one of many hosts; the lattice takes the rest.
+  defp outcome({{place, _command} = step, result}, _inventory)
+       when is_binary(place) or place in [:lattice, :nowhere] do
+    case result do
+      :ok -> line([Deployer.describe(step)])
+      {:error, error} -> refused(Deployer.describe(step), Exception.message(error))
+    end
+  end
 
   defp outcome({{:start, {:actor, id}}, :ok}, inventory) do
     actor = Enum.find(inventory.actors, &(&1.id == id))

@@ -24,8 +24,13 @@ const ARGUMENTS: &str = "EXOSUIT_UP";
 The host runs in the foreground until Ctrl-C or SIGTERM, then drains and stops. What is refused is
 told, and the rest goes on; where nothing is left, the exit code is 1.
 
-Example:
-  exosuit up examples/counter/app.yaml --host-label zone=home --data-dir ./data")]
+In a lattice, what the manifests name goes to all hosts that are there, as their scalers say. Each host
+reads the files on its own machine, for which one that was not started by `exosuit up` needs
+WASMCLOUD_ALLOW_FILE_LOAD=true; with false, this one does not either.
+
+Examples:
+  exosuit up examples/counter/app.yaml --host-label zone=home --data-dir ./data
+  exosuit up --lattice nats://127.0.0.1:4222 examples/counter/app.yaml")]
 pub(crate) struct Up {
     /// What is to run, as YAML. A host of a lattice may begin without.
     #[arg(required_unless_present = "lattice", value_name = "MANIFEST")]

@@ -1,0 +1,71 @@
+defmodule Exosuit.Lattice.ApplicationTest do
+  # An application on all hosts of a lattice: two of them in one VM, over a real server.
+  use Exosuit.HostCase, async: true
+
+  alias Exosuit.Directory
+
+  setup do
+    {:ok, {_public_key, seed}} = Exosuit.Claims.generate_key("cluster")
+    dir = tmp_dir!()
+    {signed, _keys} = Guests.sign(dir, "echo")
+    File.rename!(signed, Path.join(dir, "app.wasm"))
+    manifest = Path.join(dir, "app.yaml")
+    File.write!(manifest, worker_manifest())
+    %{seed: seed, manifest: manifest}
+  end
+
+  test "it runs on each host, and is taken away from each", it do
+    server = Exosuit.Nats.start!()
+    options = Exosuit.Nats.options(server, cluster_seed: it.seed)
+    one = start_supervised_host!(nats: options, allow_file_load: true)
+    two = start_supervised_host!(nats: options, allow_file_load: true)
+    await_all(one, [one, two])
+
+    assert {:ok, outcomes, []} = Exosuit.apply_manifest(one, it.manifest)
+    assert [{{_, _}, :ok}, {{_, _}, :ok}] = outcomes
+    for host <- [one, two], do: assert({:ok, _} = Exosuit.fetch_actor(host, "app-worker"))
+    assert {:ok, [], []} = Exosuit.apply_manifest(two, it.manifest)
+
+    assert {:ok, [_, _] = outcomes} = Exosuit.delete_app(two, "app")
+    assert Enum.all?(outcomes, &match?({_step, :ok}, &1))
+    for host <- [one, two], do: assert({:error, _} = Exosuit.fetch_actor(host, "app-worker"))
+    assert {:ok, []} = Exosuit.delete_app(one, "app")
+  end
+
+  test "a host that may not read files says so, and the others go on", it do
+    server = Exosuit.Nats.start!()
+    options = Exosuit.Nats.options(server, cluster_seed: it.seed)
+    one = start_supervised_host!(nats: options, allow_file_load: true)
+    two = start_supervised_host!(nats: options)
+    await_all(one, [one, two])
+    there = key(two)
+
+    assert {:ok, outcomes, []} = Exosuit.apply_manifest(one, it.manifest)
+    assert [{{^there, _command}, {:error, error}}] = Enum.reject(outcomes, &(elem(&1, 1) == :ok))
+    assert Exception.message(error) =~ "file"
+    assert {:ok, _actor} = Exosuit.fetch_actor(one, "app-worker")
+  end
+
+  test "without a server it is an error, told of soon", it do
+    options = [servers: ["nats://127.0.0.1:#{free_port()}"], connect_timeout: 500]
+    host = start_supervised_host!(nats: [cluster_seed: it.seed] ++ options)
+    assert {:error, [%{severity: :error, text: text}]} = Exosuit.apply_manifest(host, it.manifest)
+    assert text =~ "lattice"
+    assert {:error, %Error{reason: :unavailable}} = Exosuit.delete_app(host, "app")
+  end
+
+  # Who is not there when it is applied has none of it.
+  defp await_all(host, hosts) do
+    keys = Enum.map(hosts, &key/1)
+    asked = host |> config() |> Exosuit.Deployer.Hosts.of()
+
+    assert eventually(fn ->
+             with {:ok, ids} <- Exosuit.Deployer.Hosts.ids(%{asked | gather: 500}),
+                  do: keys -- ids == [],
+                  else: (_nobody -> false)
+           end)
+  end
+
+  defp key(host), do: config(host).source
+  defp config(host), do: Directory.fetch!(host, :config)
+end
