@@ -533,8 +533,27 @@ async fn a_warm_instance_is_busy_until_it_has_sent_its_body() -> Result<()> {
 
     drop(sender);
     assert!(back.frame().await.is_none());
-    assert_eq!(count(&web).await?, "2", "the first is back");
+    assert!(comes_back(&web, "2").await?, "the first is back");
     Ok(())
+}
+
+/// Whether an instance that has counted so far is there again: it is a moment after its body has
+/// ended. Now the one and now the other is kept busy, so that both are asked.
+async fn comes_back(web: &Actor, counted: &str) -> Result<bool> {
+    for _ in 0..1_000 {
+        if count(web).await? == counted {
+            return Ok(true);
+        }
+        let (sender, body) = parts();
+        let request = Request::post("/echo").header("host", "web.test");
+        let busy = send(web, request.body(body)?).await?.into_body();
+        let found = count(web).await? == counted;
+        drop((sender, busy));
+        if found {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 #[tokio::test]
