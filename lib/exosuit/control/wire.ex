@@ -14,6 +14,9 @@ defmodule Exosuit.Control.Wire do
   alias Exosuit.{Config, Directory}
   alias Exosuit.Control.Receiver
 
+  # A task that has said how it went may not be gone yet when the next one starts.
+  @tasks 2 * Receiver.most()
+
   # It must not take the host with it, however often it falls.
   @restarts 1_000
 
@@ -27,7 +30,7 @@ defmodule Exosuit.Control.Wire do
     tasks = Directory.via(config.name, :wire_commands)
 
     children = [
-      {Task.Supervisor, name: tasks, max_children: Receiver.most()},
+      {Task.Supervisor, name: tasks, max_children: @tasks},
       {Receiver, {config, api, tasks}}
     ]
 

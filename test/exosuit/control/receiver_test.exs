@@ -105,10 +105,12 @@ defmodule Exosuit.Control.ReceiverTest do
     {:ok, answers} = Bus.subscribe(it.lattice, inbox)
     receiver = GenServer.whereis(Directory.via(it.host, Receiver))
     {reference, _v1} = v1_subscription(receiver)
-    subject = "a.b.ctl.v1.default.label.put.#{it.id}"
+    one_by_one = "a.b.ctl.v1.default.label.put.#{it.id}"
+    all_at_once = "a.b.ctl.v1.default.host.ping"
 
     # As the bus brings it, but faster.
     for n <- 1..count do
+      subject = if rem(n, 2) == 0, do: one_by_one, else: all_at_once
       body = ~s({"key":"k","value":"#{n}"})
       send(receiver, {:exosuit_lattice, reference, {subject, inbox, body}})
     end
