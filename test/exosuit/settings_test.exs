@@ -34,8 +34,8 @@ defmodule Exosuit.SettingsTest do
 
   test "what is shown to registries is kept, and shown to nobody else" do
     host = start_supervised_host!()
-    {:ok, registries} = Credentials.parse(%{"r" => %{"token" => "hidden"}}, "oci")
+    {:ok, registries} = Credentials.parse(%{"r" => %{"token" => "s3cr3t"}}, "oci")
     assert :ok = Exosuit.put_registries(host, registries)
-    refute inspect(Exosuit.inventory(host)) =~ "hidden"
+    refute inspect(Exosuit.inventory(host)) =~ "s3cr3t"
   end
 end

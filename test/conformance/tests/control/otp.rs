@@ -284,7 +284,7 @@ async fn providers_and_links_come_and_go(it: &Scene) {
 async fn a_host_is_stopped(it: &mut Scene) {
     let mut registries = HashMap::new();
     let credential = RegistryCredential {
-        token: Some("hidden".to_owned()),
+        token: Some("s3cr3t".to_owned()),
         registry_type: "oci".to_owned(),
         ..RegistryCredential::default()
     };
@@ -293,5 +293,5 @@ async fn a_host_is_stopped(it: &mut Scene) {
     accepted(it.client.stop_host(&it.id, Some(10)).await);
     let status = it.host.end().await;
     assert!(status.success(), "{status}:\n{}", it.host.log());
-    assert!(!it.host.log().contains("hidden"));
+    assert!(!it.host.log().contains("s3cr3t"));
 }

@@ -362,13 +362,13 @@ async fn providers_and_links_come_and_go(it: &Scene) {
 
 async fn a_host_is_stopped(it: &mut Scene) {
     let mut registries = HashMap::new();
-    let credential = RegistryCredential::from_token("hidden", "oci");
+    let credential = RegistryCredential::from_token("s3cr3t", "oci");
     registries.insert("registry.example".to_owned(), credential);
     done_sent(it.client.put_registries(registries).await);
     done(it.client.stop_host(&it.id, Some(10_000)).await);
     let status = it.host.end().await;
     assert!(status.success(), "{status}:\n{}", it.host.log());
-    assert!(!it.host.log().contains("hidden"));
+    assert!(!it.host.log().contains("s3cr3t"));
 }
 
 /// The client answers itself.
