@@ -1,9 +1,9 @@
 # bin/bench runs this: mix run bench/bench.exs FLOOR_PROGRAM GUESTS [JSON_FILE]
 
-for room <- ~w(floor row measure calls http provider lives),
+for room <- ~w(floor row measure calls http provider lives nats lattice heartbeats),
     do: Code.require_file("lib/#{room}.ex", __DIR__)
 
-alias Exosuit.Bench.{Calls, Floor, Http, Lives, Provider, Row}
+alias Exosuit.Bench.{Calls, Floor, Heartbeats, Http, Lattice, Lives, Nats, Provider, Row}
 
 {program, guests, json} =
   case System.argv() do
@@ -38,5 +38,16 @@ rows =
   Calls.rows(floor, host) ++
     Http.rows(floor, host) ++ Provider.rows(floor, host) ++ Lives.rows(host, guest.("echo"))
 
+in_lattice =
+  case Nats.start(program) do
+    nil ->
+      IO.puts(:stderr, "nats-server is not installed: no rows of the lattice")
+      []
+
+    nats ->
+      Lattice.rows(floor, nats, guest) ++ Heartbeats.rows(floor, nats, guest.("echo"), guests)
+  end
+
+rows = rows ++ in_lattice
 IO.puts(Row.table(rows))
 if json, do: File.write!(json, Row.json(rows))

@@ -27,13 +27,13 @@ defmodule Exosuit.Bench.Calls do
       Measure.medians([
         fn -> Floor.calls(floor, plain, 1, @calls) end,
         fn -> Floor.engine(floor, engine, @calls) end,
-        fn -> ours(host, actor, 1) end
+        fn -> seconds(host, actor, 1, @calls) end
       ])
 
     [all_cores, many] =
       Measure.medians([
         fn -> Floor.calls(floor, plain, 64, @calls) end,
-        fn -> ours(host, actor, 64) end
+        fn -> seconds(host, actor, 64, @calls) end
       ])
 
     [
@@ -51,9 +51,10 @@ defmodule Exosuit.Bench.Calls do
 
   defp each(seconds), do: seconds * 1_000_000 / @calls
 
-  # Seconds for all calls, from the word to go to the last answer.
-  defp ours(host, actor, callers) do
-    each = div(@calls, callers)
+  @doc "Seconds for so many calls, from the word to go to the last answer."
+  @spec seconds(atom(), String.t(), pos_integer(), pos_integer()) :: float()
+  def seconds(host, actor, callers, calls) do
+    each = div(calls, callers)
     tasks = for _caller <- 1..callers, do: Task.async(fn -> wait_and_call(host, actor, each) end)
 
     seconds =
@@ -62,7 +63,7 @@ defmodule Exosuit.Bench.Calls do
         Task.await_many(tasks, 120_000)
       end)
 
-    seconds * @calls / (each * callers)
+    seconds * calls / (each * callers)
   end
 
   defp wait_and_call(host, actor, calls) do

@@ -41,6 +41,20 @@ defmodule Exosuit.Bench.Floor do
     ask(floor, "load #{guest} #{port} #{connections} #{requests}")
   end
 
+  @doc """
+  The seconds that so many calls over NATS take, so many at once: `kind` is `"raw"` where the messages
+  are sent back, `"signed"` where the actor behind the subject is to answer.
+  """
+  @spec nats(t(), call, pos_integer(), pos_integer()) :: float()
+        when call: {String.t(), String.t(), String.t(), String.t(), String.t()}
+  def nats(floor, {kind, url, subject, seed, actor}, depth, calls) do
+    ask(floor, "nats #{kind} #{url} #{subject} #{depth} #{calls} #{seed} #{actor}")
+  end
+
+  @doc "The seconds that it takes to send each line of a file as a message, heard or not."
+  @spec publish(t(), String.t(), String.t(), Path.t()) :: float()
+  def publish(floor, url, subject, file), do: ask(floor, "publish #{url} #{subject} #{file}")
+
   @doc "The seconds until Tokio has woken so many times, one after the other."
   @spec wakes(t(), pos_integer()) :: float()
   def wakes(floor, times), do: ask(floor, "wake #{times}")

@@ -2,15 +2,18 @@
 //!
 //! `plain` is a guest in wasmtime alone, `engine` the same guest in the engine crate, `serve`
 //! hyper before the former, `component` hyper before a component, `load` the client that asks
-//! either server, and `wake` how long Tokio takes to wake. `bin/bench` starts this program as a
+//! either server, `nats` the client that asks a host over NATS and who sends back what it gets, and
+//! `wake` how long Tokio takes to wake. `bin/bench` starts this program as a
 //! child, writes a request a line and reads an answer a line, so that rounds of floor and of Exosuit
 //! take turns and a noisy minute hits both.
 //!
-//! `exosuit-bench-floor assemble IN.wat OUT.wasm` makes the guests for both.
+//! `exosuit-bench-floor assemble IN.wat OUT.wasm` makes the guests for both, `sign` gives one a name
+//! (a key) by which it is known in a lattice.
 
 mod component;
 mod engine;
 mod load;
+mod nats;
 mod plain;
 mod serve;
 mod wake;
@@ -22,6 +25,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
+use exosuit_claims::{Draft, KeyKind, KeyPair, unix_now};
 use exosuit_engine::Instances;
 
 use crate::component::Component;
@@ -43,12 +47,25 @@ fn main() -> Result<()> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words[..] {
         ["assemble", text, wasm] => Ok(std::fs::write(wasm, wat::parse_file(text)?)?),
+        ["sign", name, bare, signed] => sign(name, bare, signed),
         ["floor", echo, web, component] => floor(echo, web, component),
+        ["nats-echo", url, subject] => nats::echo(url, subject),
         _ => bail!(
-            "usage: exosuit-bench-floor assemble IN.wat OUT.wasm | floor ECHO.wasm WEB.wasm \
-             COMPONENT.wasm"
+            "usage: exosuit-bench-floor assemble IN.wat OUT.wasm | sign NAME IN.wasm OUT.wasm | \
+             floor ECHO.wasm WEB.wasm COMPONENT.wasm | nats-echo URL SUBJECT"
         ),
     }
+}
+
+/// By an account that is made for it. The key is that of the name.
+fn sign(name: &str, bare: &str, signed: &str) -> Result<()> {
+    let draft = Draft::new(
+        KeyPair::derive(KeyKind::Module, name).public_key().clone(),
+        name,
+    );
+    let issuer = KeyPair::generate(KeyKind::Account);
+    let wasm = exosuit_claims::sign(&std::fs::read(bare)?, &draft, &issuer, unix_now())?;
+    Ok(std::fs::write(signed, wasm)?)
 }
 
 /// Answers requests until there are no more.
@@ -89,6 +106,10 @@ fn floor(echo: &str, web: &str, component: &str) -> Result<()> {
                 let (connections, requests) = (connections.parse()?, requests.parse()?);
                 let time = load::run(body, port.parse()?, connections, requests)?;
                 say(time.as_secs_f64())?;
+            }
+            ["nats", ref words @ ..] => say(nats::load(words)?.as_secs_f64())?,
+            ["publish", url, subject, file] => {
+                say(nats::publish(url, subject, file)?.as_secs_f64())?;
             }
             ["wake", times] => say(wake::seconds(times.parse()?)?)?,
             _ => bail!("not a request: {line:?}"),

@@ -1,0 +1,156 @@
+//! Calls over NATS: the client, and the floor, who sends back what it gets. They are different
+//! processes, as a host is a process of its own, too.
+
+use std::io::{Read as _, stdin};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use async_nats::Client;
+use bytes::Bytes;
+use exosuit_claims::invocation::{Call, Entity, sign};
+use exosuit_claims::{KeyKind, KeyPair, unix_now};
+use exosuit_lattice::{Invocation, Response};
+use futures_util::StreamExt as _;
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinSet;
+
+use crate::{PAYLOAD, say};
+
+const OPERATION: &str = "Echo.Say";
+
+/// Sends back the beginning of each message until standard input ends: as many bytes as the answer
+/// of a host has, so that there is as much to read for who asks.
+pub(crate) fn echo(url: &str, subject: &str) -> Result<()> {
+    let length = answer().len();
+    let runtime = Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let client = async_nats::connect(url).await?;
+        let group = subject.to_owned();
+        let mut messages = client.queue_subscribe(subject.to_owned(), group).await?;
+        let echo = client.clone();
+        tokio::spawn(async move {
+            while let Some(mut message) = messages.next().await {
+                message.payload.truncate(length);
+                let reply = message.reply.context("a message that wants no answer")?;
+                echo.publish(reply, message.payload).await?;
+            }
+            anyhow::Ok(())
+        });
+        // Once there is an answer, the server knows that we listen.
+        client.request(subject.to_owned(), Bytes::new()).await?;
+        say("ready")
+    })?;
+    stdin().read_to_end(&mut Vec::new())?;
+    Ok(())
+}
+
+/// Makes the calls on one thread, so many at once, and says how long it took: the same work for the
+/// floor (`raw`) and for a host (`signed`). What is sent is signed before the clock runs: each call
+/// by itself, as a host takes none twice.
+pub(crate) fn load(words: &[&str]) -> Result<Duration> {
+    let [kind, url, subject, depth, calls, seed, actor] = words else {
+        bail!("usage: nats raw|signed URL SUBJECT DEPTH CALLS SEED ACTOR");
+    };
+    let (depth, calls): (usize, usize) = (depth.parse()?, calls.parse()?);
+    ensure!(calls.is_multiple_of(depth), "callers that make fewer calls");
+    let cluster = KeyPair::from_seed(seed)?;
+    let invocation = || invocation(&cluster, actor);
+    let (messages, check): (Vec<_>, Check) = match *kind {
+        "raw" => (vec![invocation()?; calls], sent_back),
+        "signed" => {
+            let messages: Result<_> = (0..calls).map(|_| invocation()).collect();
+            (messages?, answered)
+        }
+        _ => bail!("neither raw nor signed: {kind:?}"),
+    };
+    runtime()?.block_on(async {
+        let client = async_nats::connect(*url).await?;
+        let start = Instant::now();
+        let mut callers = JoinSet::new();
+        for messages in messages.chunks(calls / depth) {
+            let (client, subject) = (client.clone(), (*subject).to_owned());
+            callers.spawn(ask(client, subject, messages.to_vec(), check));
+        }
+        while let Some(done) = callers.join_next().await {
+            done??;
+        }
+        Ok(start.elapsed())
+    })
+}
+
+/// Sends each line of a file as a message, as fast as the server takes them.
+pub(crate) fn publish(url: &str, subject: &str, path: &str) -> Result<Duration> {
+    let lines = std::fs::read_to_string(path)?;
+    runtime()?.block_on(async {
+        let client = async_nats::connect(url).await?;
+        let start = Instant::now();
+        for line in lines.lines() {
+            let line = Bytes::copy_from_slice(line.as_bytes());
+            client.publish(subject.to_owned(), line).await?;
+        }
+        // That nobody is there is known once the server has taken what was sent before.
+        let answer = client.request("nobody", Bytes::new()).await;
+        ensure!(answer.is_err(), "an answer of nobody");
+        Ok(start.elapsed())
+    })
+}
+
+fn runtime() -> Result<Runtime> {
+    Ok(Builder::new_current_thread().enable_all().build()?)
+}
+
+/// Whether that is the answer to this message.
+type Check = fn(&Bytes, &Bytes) -> Result<()>;
+
+async fn ask(client: Client, subject: String, messages: Vec<Bytes>, check: Check) -> Result<()> {
+    for message in messages {
+        let answer = client.request(subject.clone(), message.clone()).await?;
+        check(&message, &answer.payload)?;
+    }
+    Ok(())
+}
+
+fn sent_back(message: &Bytes, answer: &Bytes) -> Result<()> {
+    ensure!(message.starts_with(answer), "not what was sent");
+    Ok(())
+}
+
+fn answered(_message: &Bytes, answer: &Bytes) -> Result<()> {
+    let answer = Response::decode(answer)?;
+    ensure!(answer.error.is_none(), "refused: {:?}", answer.error);
+    ensure!(answer.payload == PAYLOAD[..], "the guest does not echo");
+    Ok(())
+}
+
+/// A call by another actor, of a cluster that the host is of as well.
+fn invocation(cluster: &KeyPair, actor: &str) -> Result<Bytes> {
+    let id = format!("{:032x}", rand::random::<u128>());
+    let caller = KeyPair::derive(KeyKind::Module, "the caller of bin/bench");
+    let (origin, target) = (
+        Entity::actor(caller.public_key().as_str()),
+        Entity::actor(actor),
+    );
+    let facts = Call::new(&id, &origin, &target, OPERATION);
+    let invocation = Invocation {
+        token: sign(&facts, &PAYLOAD, cluster, unix_now())?,
+        origin,
+        target,
+        operation: OPERATION.to_owned(),
+        payload: Bytes::from_static(&PAYLOAD),
+        id,
+        host_id: cluster.public_key().to_string(),
+        content_length: Some(PAYLOAD.len() as u64),
+    };
+    Ok(invocation.encode())
+}
+
+/// What a host answers.
+fn answer() -> Bytes {
+    let answer = Response {
+        payload: Bytes::from_static(&PAYLOAD),
+        invocation_id: "0".repeat(32),
+        error: None,
+        content_length: Some(PAYLOAD.len() as u64),
+    };
+    answer.encode()
+}
