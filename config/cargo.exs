@@ -48,7 +48,7 @@ defmodule Mix.Tasks.Compile.Cargo do
 
     if File.read(stamp) != {:ok, @root} do
       File.mkdir_p!(target())
-      crates = ["native", "test/conformance"]
+      crates = ["native", "bench", "test/conformance"]
       sources = Enum.flat_map(crates, &Path.wildcard("#{@root}/#{&1}/**/*.rs"))
       Enum.each(sources, &File.touch!/1)
       File.write!(stamp, @root)

@@ -126,7 +126,7 @@ claim_target() {
   local stamp=$CARGO_TARGET_DIR/exosuit-clone
   [ "$(cat "$stamp" 2>/dev/null)" = "$root" ] && return
   mkdir -p "$CARGO_TARGET_DIR"
-  find "$root"/native "$root"/test/conformance -name '*.rs' -exec touch {} +
+  find "$root"/native "$root"/bench "$root"/test/conformance -name '*.rs' -exec touch {} +
   printf %s "$root" >"$stamp"
 }
 
