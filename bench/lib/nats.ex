@@ -1,15 +1,15 @@
 defmodule Exosuit.Bench.Nats do
   @moduledoc false
-  # A NATS server of the bench's own, with JetStream, and beside it the floor of all that goes through
-  # it: a process that sends back what it gets. Both end with this one, however that ends.
+  # A NATS server of the bench's own, with JetStream, and the floor of all that goes through it:
+  # processes that send back what they get. All of them end with this one, however that ends.
 
   # What they write first.
   @timeout 30_000
 
-  @enforce_keys [:url, :subject]
-  defstruct [:url, :subject]
+  @enforce_keys [:program, :url]
+  defstruct [:program, :url]
 
-  @type t :: %__MODULE__{url: String.t(), subject: String.t()}
+  @type t :: %__MODULE__{program: Path.t(), url: String.t()}
 
   # Its standard input ends with the process that started it.
   @script ~S"""
@@ -20,14 +20,21 @@ defmodule Exosuit.Bench.Nats do
   rm -rf "$1"
   """
 
-  @doc "Starts both; `nil` where there is no `nats-server`. At `subject` the floor sends back."
+  @doc "Starts a server; `nil` where there is no `nats-server`. The program is that of the floor."
   @spec start(Path.t()) :: t() | nil
   def start(program) do
-    if System.find_executable("nats-server") do
-      url = server()
-      open(program, ["nats-echo", url, "echo"]) |> await(~r/^(ready)$/m)
-      %__MODULE__{url: url, subject: "echo"}
-    end
+    if System.find_executable("nats-server"), do: %__MODULE__{program: program, url: server()}
+  end
+
+  @doc """
+  Starts what sends back at this subject what it gets; with the key of a cluster, once it has seen
+  that it is signed by that.
+  """
+  @spec echo(t(), String.t(), [String.t()]) :: :ok
+  def echo(nats, subject, issuer \\ []) do
+    port = open(nats.program, ["nats-echo", nats.url, subject | issuer])
+    "ready" = await(port, ~r/^(ready)$/)
+    :ok
   end
 
   defp server do

@@ -2,13 +2,14 @@
 //! processes, as a host is a process of its own, too.
 
 use std::io::{Read as _, stdin};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use async_nats::Client;
 use bytes::Bytes;
-use exosuit_claims::invocation::{Call, Entity, sign};
-use exosuit_claims::{KeyKind, KeyPair, unix_now};
+use exosuit_claims::invocation::{Call, Entity, Seal, sign};
+use exosuit_claims::{KeyKind, KeyPair, PublicKey, Verifier, unix_now};
 use exosuit_lattice::{Invocation, Response};
 use futures_util::StreamExt as _;
 use tokio::runtime::{Builder, Runtime};
@@ -19,9 +20,12 @@ use crate::{PAYLOAD, say};
 const OPERATION: &str = "Echo.Say";
 
 /// Sends back the beginning of each message until standard input ends: as many bytes as the answer
-/// of a host has, so that there is as much to read for who asks.
-pub(crate) fn echo(url: &str, subject: &str) -> Result<()> {
+/// of a host has, so that there is as much to read for who asks. With an issuer it checks that each is
+/// signed by it, and nothing else of what a host checks.
+pub(crate) fn echo(url: &str, subject: &str, issuer: Option<&str>) -> Result<()> {
     let length = answer().len();
+    let trusted = issuer.map(|key| PublicKey::parse(key).map(Verifier::new));
+    let trusted: Arc<[Verifier]> = trusted.transpose()?.into_iter().collect();
     let runtime = Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let client = async_nats::connect(url).await?;
@@ -30,9 +34,20 @@ pub(crate) fn echo(url: &str, subject: &str) -> Result<()> {
         let echo = client.clone();
         tokio::spawn(async move {
             while let Some(mut message) = messages.next().await {
-                message.payload.truncate(length);
                 let reply = message.reply.context("a message that wants no answer")?;
-                echo.publish(reply, message.payload).await?;
+                let sent = message.payload.clone();
+                message.payload.truncate(length);
+                if trusted.is_empty() || sent.is_empty() {
+                    echo.publish(reply, message.payload).await?;
+                    continue;
+                }
+                let (echo, trusted) = (echo.clone(), Arc::clone(&trusted));
+                // On all cores, as a host does it.
+                tokio::spawn(async move {
+                    let invocation = Invocation::decode(&sent)?;
+                    Seal::parse(&invocation.token)?.verify(&trusted, unix_now())?;
+                    Ok(echo.publish(reply, message.payload).await?) as Result<()>
+                });
             }
             anyhow::Ok(())
         });
