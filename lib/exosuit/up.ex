@@ -4,7 +4,7 @@ defmodule Exosuit.Up do
   # the arguments and hands them over as JSON in `EXOSUIT_UP`. SIGTERM (which the script makes of
   # Ctrl-C, too) ends the VM in order: the host is a child of this application, and drains.
 
-  alias Exosuit.{Config, Environment, Error, Json, Manifest}
+  alias Exosuit.{Config, Directory, Environment, Error, Json, Lattice, Manifest}
   alias Exosuit.Up.Report
 
   # The host's name in its VM, which is its own.
@@ -38,6 +38,7 @@ defmodule Exosuit.Up do
     with :ok <- check(manifests, options),
          {:ok, pid} <- Supervisor.start_child(Exosuit.Supervisor, host(options)) do
       Report.host(Exosuit.inventory(@host), options)
+      @host |> Directory.fetch!(:config) |> join()
       refused? = manifests |> Enum.map(&apply_manifest/1) |> Enum.member?(:refused)
       if refused? and idle?(options), do: give_up(), else: {:ok, pid}
     end
@@ -53,6 +54,14 @@ defmodule Exosuit.Up do
       {:DOWN, ^monitor, :process, _pid, :shutdown} -> System.stop(0)
       {:DOWN, ^monitor, :process, _pid, reason} -> fail({:host, reason})
     end
+  end
+
+  # Without a connection it goes on: there may be one later.
+  defp join(%Config{nats_lattice: nil}), do: :ok
+
+  defp join(config) do
+    Lattice.Nats.await_connected(config)
+    Report.connection(Lattice.Nats.state(config.nats_lattice).control)
   end
 
   # One of a lattice is there for what others will have it do.

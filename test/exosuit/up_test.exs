@@ -59,6 +59,15 @@ defmodule Exosuit.UpTest do
     assert stop(up, "TERM") == 0
   end
 
+  test "goes on without its lattice, and says so" do
+    {manifest, _port} = counter!()
+    up = up!([manifest, "--lattice", "nats://127.0.0.1:#{free_port()}"])
+    output = await_line(up, "ready")
+    output = await_line(up, "warning: not connected to the lattice yet: ", output)
+    await_line(up, "error: .*not connected to the lattice", output)
+    assert stop(up, "TERM") == 0
+  end
+
   test "ends with status 1 where all is refused, and keeps nothing open" do
     stranger = Guests.key("account")["public_key"]
     dir = tmp_dir!()

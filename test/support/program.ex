@@ -75,6 +75,24 @@ defmodule Exosuit.Program do
     status
   end
 
+  @doc "Kills it and its children, as a power cut would, and waits until they are gone."
+  @spec kill_program(port()) :: :ok
+  def kill_program(port) do
+    kill_family(os_pid(port))
+    {_status, _output} = await_exit(port)
+    :ok
+  end
+
+  @doc "Has it killed when the test ends, however that is, if it is still there."
+  @spec kill_on_exit(port()) :: port()
+  def kill_on_exit(port) do
+    pid = os_pid(port)
+    # Its number may be another's by then.
+    ours? = fn -> read("/proc/#{pid}/cmdline") =~ @root end
+    ExUnit.Callbacks.on_exit(fn -> if ours?.(), do: kill_family(pid) end)
+    port
+  end
+
   @doc "The addresses that a program and its children listen on."
   @spec listening(port()) :: [{String.t(), :inet.port_number()}]
   def listening(port) do
@@ -92,6 +110,12 @@ defmodule Exosuit.Program do
   @spec command_lines(port()) :: String.t()
   def command_lines(port) do
     Enum.map_join(family(os_pid(port)), "\n", &read("/proc/#{&1}/cmdline"))
+  end
+
+  # One of them may have ended meanwhile.
+  defp kill_family(pid) do
+    {_output, _status} =
+      System.cmd("kill", ["-KILL" | Enum.map(family(pid), &to_string/1)], stderr_to_stdout: true)
   end
 
   defp os_pid(port) do

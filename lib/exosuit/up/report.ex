@@ -2,7 +2,8 @@ defmodule Exosuit.Up.Report do
   @moduledoc false
   # What `exosuit up` prints: facts on stdout, what is wrong on stderr.
 
-  alias Exosuit.Deployer
+  alias Exosuit.{Deployer, Error}
+  alias Exosuit.Lattice.Nats
 
   @spec host(map(), keyword()) :: :ok
   def host(inventory, options) do
@@ -15,6 +16,15 @@ defmodule Exosuit.Up.Report do
 
     :ok
   end
+
+  @spec connection(Nats.connection_state()) :: :ok
+  def connection(:connected), do: IO.puts("connected to the lattice")
+
+  def connection({:connecting, %Error{} = error}) do
+    IO.puts(:stderr, "warning: not connected to the lattice yet: #{Exception.message(error)}")
+  end
+
+  def connection(_not_yet), do: IO.puts(:stderr, "warning: not connected to the lattice yet")
 
   @spec applied(Path.t(), [tuple()], [map()], map()) :: :ok
   def applied(path, outcomes, warnings, inventory) do
