@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use exosuit_core::{Error, Notice, Observe, Origin, Remote};
 use parking_lot::Mutex;
@@ -14,6 +14,7 @@ use crate::runtime::runtime;
 use crate::term::{code, text_atom};
 
 /// What may be under way; what comes faster than it is sent is lost, and the reader is told how much.
+/// Of each kind so many: what guests and callers can make in a loop never pushes out what is seldom.
 const CAPACITY: usize = 4_096;
 
 /// How many are sent in a row, and how long the next have to wait. A mailbox drops nothing, and a
@@ -21,9 +22,14 @@ const CAPACITY: usize = 4_096;
 const BATCH: u32 = 500;
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Takes notices from any thread, schedulers too, and sends them from Tokio, in their order.
+/// How often it is told that some were lost, at the most.
+const TOLD_EVERY: Duration = Duration::from_secs(1);
+
+/// Takes notices from any thread, schedulers too, and sends them from Tokio, in their order. Those of
+/// which there are few go first.
 pub(crate) struct Notices {
-    sender: Sender<Notice>,
+    seldom: Sender<Notice>,
+    often: Sender<Notice>,
     shared: Arc<Shared>,
 }
 
@@ -35,10 +41,15 @@ struct Shared {
 
 impl Notices {
     pub(crate) fn new() -> Self {
-        let (sender, receiver) = channel(CAPACITY);
+        let (seldom, few) = channel(CAPACITY);
+        let (often, many) = channel(CAPACITY);
         let shared = Arc::new(Shared::default());
-        runtime().spawn(send_all(receiver, Arc::clone(&shared)));
-        Self { sender, shared }
+        runtime().spawn(send_all(few, many, Arc::clone(&shared)));
+        Self {
+            seldom,
+            often,
+            shared,
+        }
     }
 
     /// Names the process that reads them from now on.
@@ -49,24 +60,34 @@ impl Notices {
 
 impl Observe for Notices {
     fn observe(&self, notice: Notice) {
-        if self.sender.try_send(notice).is_err() {
+        let sender = match notice {
+            Notice::Log { .. } | Notice::LogDropped { .. } | Notice::CallFailed { .. } => {
+                &self.often
+            }
+            _ => &self.seldom,
+        };
+        if sender.try_send(notice).is_err() {
             self.shared.lost.fetch_add(1, Relaxed);
         }
     }
 }
 
-async fn send_all(mut receiver: Receiver<Notice>, shared: Arc<Shared>) {
+async fn send_all(mut few: Receiver<Notice>, mut many: Receiver<Notice>, shared: Arc<Shared>) {
     let mut env = OwnedEnv::new();
     let mut sent = 0;
     let mut pause = interval(PAUSE);
     pause.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while let Some(notice) = receiver.recv().await {
+    let mut told: Option<Instant> = None;
+    while let Some(notice) = next(&mut few, &mut many).await {
         let Some(pid) = *shared.reader.lock() else {
             continue;
         };
-        let lost = shared.lost.swap(0, Relaxed);
-        if lost > 0 {
-            let _ = env.send_and_clear(&pid, |env| message(env, encode_lost(env, lost)));
+        if told.is_none_or(|told| told.elapsed() >= TOLD_EVERY) {
+            let lost = shared.lost.swap(0, Relaxed);
+            if lost > 0 {
+                told = Some(Instant::now());
+                let _ = env.send_and_clear(&pid, |env| message(env, encode_lost(env, lost)));
+            }
         }
         // Sent to a process that has ended, it is lost, as it would be without one.
         let _ = env.send_and_clear(&pid, |env| message(env, encode(env, &notice)));
@@ -76,6 +97,16 @@ async fn send_all(mut receiver: Receiver<Notice>, shared: Arc<Shared>) {
             // At once if the last pause is longer ago than that.
             pause.tick().await;
         }
+    }
+}
+
+/// None once nobody is left who could take note of anything.
+async fn next(few: &mut Receiver<Notice>, many: &mut Receiver<Notice>) -> Option<Notice> {
+    tokio::select! {
+        biased;
+        Some(notice) = few.recv() => Some(notice),
+        Some(notice) = many.recv() => Some(notice),
+        else => None,
     }
 }
 
