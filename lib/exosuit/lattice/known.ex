@@ -64,10 +64,14 @@ defmodule Exosuit.Lattice.Known do
   @spec place(String.t()) :: String.t()
   def place(key), do: "CLAIMS_" <> key
 
-  @doc "The record of claims."
+  @doc "The record of claims, encoded."
   @spec write(claims()) :: {:ok, binary()} | {:error, Error.t()}
-  def write(claims) do
-    Json.encode(%{
+  def write(claims), do: claims |> record() |> Json.encode()
+
+  @doc "The record of claims: all of it text, as the OTP era has it."
+  @spec record(claims() | map()) :: map()
+  def record(claims) do
+    %{
       call_alias: claims.call_alias || "",
       iss: claims.issuer || "",
       name: claims.name || "",
@@ -77,7 +81,7 @@ defmodule Exosuit.Lattice.Known do
       version: claims.version || "",
       sub: claims.subject,
       contract_id: claims.contract_id || ""
-    })
+    }
   end
 
   @doc "What a record says of this key."

@@ -43,17 +43,21 @@ defmodule Exosuit.Lattice.Records do
 
   @doc "The record of a link that is alone in its place."
   @spec write_definition(Link.t()) :: {:ok, binary()} | {:error, Error.t()}
-  def write_definition(link) do
+  def write_definition(link), do: link |> definition() |> Json.encode()
+
+  @doc "A link as the OTP era has it."
+  @spec definition(Link.t()) :: map()
+  def definition(link) do
     {"LINKDEF_" <> id, _component} = places(Link.key(link))
 
-    Json.encode(%{
+    %{
       id: id,
       actor_id: link.source,
       provider_id: link.target,
       link_name: link.name,
       contract_id: Link.contract(link),
       values: link.target_config
-    })
+    }
   end
 
   @doc """
@@ -69,6 +73,21 @@ defmodule Exosuit.Lattice.Records do
     end
   end
 
+  @doc "A link as 1.x has it: its configurations are named."
+  @spec component_link(Link.t()) :: map()
+  def component_link(link) do
+    %{
+      source_id: link.source,
+      target: link.target,
+      name: link.name,
+      wit_namespace: link.namespace,
+      wit_package: link.package,
+      interfaces: link.interfaces,
+      source_config: link.source_configs,
+      target_config: link.target_configs
+    }
+  end
+
   @doc """
   The links of a record, and what is wrong with those that are none; `:other` for a record that is
   about something else.
@@ -79,7 +98,7 @@ defmodule Exosuit.Lattice.Records do
 
   def read_links("LINKDEF_" <> _id, value) do
     with {:ok, fields} <- decode_object(value),
-         {:ok, link} <- definition(fields),
+         {:ok, link} <- read_definition(fields),
          do: {:ok, [link], []}
   end
 
@@ -149,19 +168,6 @@ defmodule Exosuit.Lattice.Records do
     {[name], %{name => values}}
   end
 
-  defp component_link(link) do
-    %{
-      source_id: link.source,
-      target: link.target,
-      name: link.name,
-      wit_namespace: link.namespace,
-      wit_package: link.package,
-      interfaces: link.interfaces,
-      source_config: link.source_configs,
-      target_config: link.target_configs
-    }
-  end
-
   defp decode_component(nil), do: {:ok, %{"url" => "", "links" => []}}
 
   defp decode_component(value) do
@@ -186,19 +192,19 @@ defmodule Exosuit.Lattice.Records do
 
   # One that is no link takes none of the others with it.
   defp component_links(links, source) do
-    read = Enum.map(links, &component_link(&1, source))
+    read = Enum.map(links, &read_component_link(&1, source))
     {:ok, for({:ok, link} <- read, do: link), for({:error, error} <- read, do: error)}
   end
 
   defp match_any?(fields, links) do
-    with %{"source_id" => source} <- fields, {:ok, link} <- component_link(fields, source) do
+    with %{"source_id" => source} <- fields, {:ok, link} <- read_component_link(fields, source) do
       link in links
     else
       _no_link -> false
     end
   end
 
-  defp component_link(%{"source_id" => source} = fields, source) do
+  defp read_component_link(%{"source_id" => source} = fields, source) do
     link = %Link{
       source: source,
       target: fields["target"],
@@ -213,19 +219,19 @@ defmodule Exosuit.Lattice.Records do
     check(link)
   end
 
-  defp component_link(_fields, _source), do: refuse("expected links of the component itself")
+  defp read_component_link(_fields, _source), do: refuse("expected links of the component itself")
 
-  defp definition(fields) do
+  defp read_definition(fields) do
     case fields["contract_id"] do
       contract when is_binary(contract) ->
-        definition(fields, String.split(contract, ":", parts: 2))
+        read_definition(fields, String.split(contract, ":", parts: 2))
 
       _other ->
         refuse("expected a contract, as in wasmcloud:keyvalue")
     end
   end
 
-  defp definition(fields, [namespace, package]) do
+  defp read_definition(fields, [namespace, package]) do
     check(%Link{
       source: fields["actor_id"],
       target: fields["provider_id"],
@@ -236,7 +242,8 @@ defmodule Exosuit.Lattice.Records do
     })
   end
 
-  defp definition(_fields, _other), do: refuse("expected a contract, as in wasmcloud:keyvalue")
+  defp read_definition(_fields, _other),
+    do: refuse("expected a contract, as in wasmcloud:keyvalue")
 
   # As the router would: what it refuses by its form would be refused by every host, over and over.
   defp check(link) do

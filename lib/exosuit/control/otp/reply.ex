@@ -4,7 +4,8 @@ defmodule Exosuit.Control.Otp.Reply do
   # decode strictly: what they want as text is text, and no number is larger than theirs.
 
   alias Exosuit.Error
-  alias Exosuit.Model.{Instances, Link}
+  alias Exosuit.Lattice.{Known, Records}
+  alias Exosuit.Model.Instances
 
   # One object for each instance: a whole inventory of them must fit into a message.
   @most_listed 4_096
@@ -19,8 +20,8 @@ defmodule Exosuit.Control.Otp.Reply do
   def reply(name, {:error, error}), do: %{accepted: false, error: text(name, error)}
   def reply(:ping, {:ok, facts}), do: host(facts)
   def reply(:inventory, {:ok, inventory}), do: inventory(inventory)
-  def reply(:lattice_claims, {:ok, claims}), do: %{claims: Enum.map(claims, &claims/1)}
-  def reply(:lattice_links, {:ok, links}), do: %{links: Enum.map(links, &link/1)}
+  def reply(:lattice_claims, {:ok, claims}), do: %{claims: Enum.map(claims, &Known.record/1)}
+  def reply(:lattice_links, {:ok, links}), do: %{links: Enum.map(links, &Records.definition/1)}
   def reply(:bid_actor, {:ok, bid}), do: auction(bid, :actor_ref, [])
   def reply(:bid_provider, {:ok, bid}), do: auction(bid, :provider_ref, [:link_name])
   def reply(_name, {:ok, _done}), do: ack()
@@ -101,38 +102,8 @@ defmodule Exosuit.Control.Otp.Reply do
     }
   end
 
-  defp claims(claims) do
-    %{
-      call_alias: claims.call_alias || "",
-      iss: claims.issuer || "",
-      name: claims.name || "",
-      caps: Enum.join(claims.capabilities, ","),
-      rev: to_string(claims.revision),
-      tags: Enum.join(claims.tags, ","),
-      version: claims.version || "",
-      sub: claims.subject,
-      contract_id: claims.contract_id || ""
-    }
-  end
-
-  defp link(link) do
-    %{
-      id: hash(link.source, Link.contract(link), link.name),
-      actor_id: link.source,
-      provider_id: link.target,
-      link_name: link.name,
-      contract_id: Link.contract(link),
-      values: link.target_config
-    }
-  end
-
   defp auction(bid, reference, further) do
     bid |> Map.take([:constraints, :host_id | further]) |> Map.put(reference, bid.reference)
-  end
-
-  # As all of that time name a link.
-  defp hash(actor, contract, name) do
-    Base.encode16(:crypto.hash(:sha256, [actor, contract, name]))
   end
 
   defp revision(nil), do: 0

@@ -3,8 +3,8 @@ defmodule Exosuit.Control.V1.Reply do
   # What 1.x is answered: `success`, `message` and, where there is something to show, `response`.
 
   alias Exosuit.Error
-
-  @most_revision 2_147_483_647
+  alias Exosuit.Event.V1
+  alias Exosuit.Lattice.Records
 
   defp ack, do: success("")
 
@@ -18,9 +18,12 @@ defmodule Exosuit.Control.V1.Reply do
 
   def reply(_name, {:error, error}), do: %{success: false, message: text(error)}
   def reply(:ping, {:ok, facts}), do: success("", host(facts))
-  def reply(:inventory, {:ok, inventory}), do: success("", inventory(inventory))
+  def reply(:inventory, {:ok, inventory}), do: success("", V1.inventory(inventory))
   def reply(:lattice_claims, {:ok, claims}), do: success("", Enum.map(claims, &claims/1))
-  def reply(:lattice_links, {:ok, links}), do: success("", Enum.map(links, &link/1))
+
+  def reply(:lattice_links, {:ok, links}),
+    do: success("", Enum.map(links, &Records.component_link/1))
+
   def reply(:get_config, {:ok, values}), do: success("", values)
   def reply(:bid_actor, {:ok, bid}), do: success("", auction(bid, :component_ref, :component_id))
   def reply(:bid_provider, {:ok, bid}), do: success("", auction(bid, :provider_ref, :provider_id))
@@ -41,36 +44,6 @@ defmodule Exosuit.Control.V1.Reply do
     |> Map.merge(given(js_domain: facts.js_domain))
   end
 
-  defp inventory(it) do
-    it
-    |> Map.take([:host_id, :friendly_name, :labels, :version, :uptime_human, :uptime_seconds])
-    |> Map.put(:components, for(%{status: :running} = a <- it.actors, c <- components(a), do: c))
-    |> Map.put(:providers, for(%{status: :running} = p <- it.providers, do: provider(p)))
-  end
-
-  # One for each set of annotations, as those who count instances tell them apart.
-  defp components(actor) do
-    for %{annotations: annotations, instances: instances} <- actor.shares do
-      Map.merge(given(name: actor.claims[:name]), %{
-        id: actor.id,
-        image_ref: actor.image_ref,
-        annotations: annotations,
-        revision: revision(actor.claims[:revision]),
-        max_instances: instances
-      })
-    end
-  end
-
-  defp provider(provider) do
-    %{
-      id: provider.id,
-      image_ref: provider.image_ref,
-      name: provider.id,
-      revision: 0,
-      annotations: provider.annotations
-    }
-  end
-
   defp claims(claims) do
     revision = to_string(claims.revision)
 
@@ -88,19 +61,6 @@ defmodule Exosuit.Control.V1.Reply do
     }
   end
 
-  defp link(link) do
-    %{
-      source_id: link.source,
-      target: link.target,
-      name: link.name,
-      wit_namespace: link.namespace,
-      wit_package: link.package,
-      interfaces: link.interfaces,
-      source_config: link.source_configs,
-      target_config: link.target_configs
-    }
-  end
-
   defp auction(bid, reference, id) do
     %{
       reference => bid.reference,
@@ -111,7 +71,4 @@ defmodule Exosuit.Control.V1.Reply do
   end
 
   defp given(fields), do: for({key, value} <- fields, value != nil, into: %{}, do: {key, value})
-
-  defp revision(nil), do: 0
-  defp revision(revision), do: revision |> max(0) |> min(@most_revision)
 end
