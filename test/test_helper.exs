@@ -1,2 +1,4 @@
 Exosuit.Guests.build()
-ExUnit.start(capture_log: true)
+
+# On a machine with other things to do, what is waited for takes its time; it costs nothing where it comes.
+ExUnit.start(capture_log: true, assert_receive_timeout: 20_000, timeout: 180_000)

@@ -23,9 +23,9 @@ defmodule Exosuit.Case do
   # Names of hosts are atoms, which are never freed: these are used again by later tests.
   @names for n <- 1..64, do: :"Elixir.Exosuit.Case.Host#{n}"
 
-  # Between two looks; ten seconds in all.
+  # Between two looks; a minute in all.
   @pause 10
-  @tries 1_000
+  @tries 6_000
 
   defmacro __using__(options) do
     quote do
@@ -55,11 +55,11 @@ defmodule Exosuit.Case do
     host
   end
 
-  @doc "Asks again until `fun` gives something true, and gives that; fails the test after ten seconds."
+  @doc "Asks again until `fun` gives something true, and gives that; fails the test after a minute."
   @spec eventually((() -> result)) :: result when result: term()
   def eventually(fun), do: eventually(fun, @tries)
 
-  defp eventually(_fun, 0), do: ExUnit.Assertions.flunk("it did not come true in ten seconds")
+  defp eventually(_fun, 0), do: ExUnit.Assertions.flunk("it did not come true in a minute")
 
   defp eventually(fun, tries) do
     fun.() ||

@@ -150,6 +150,15 @@ defmodule Exosuit.Native do
   @spec lattice_delete(reference(), :data | :configurations, String.t(), reply()) :: :ok
   def lattice_delete(_lattice, _bucket, _key, _reply), do: not_loaded()
 
+  @spec lattice_remove(
+          reference(),
+          :data | :configurations,
+          String.t(),
+          non_neg_integer(),
+          reply()
+        ) :: :ok
+  def lattice_remove(_lattice, _bucket, _key, _revision, _reply), do: not_loaded()
+
   @spec lattice_watch(reference(), :data | :configurations, reference(), reply()) :: :ok
   def lattice_watch(_lattice, _bucket, _reference, _reply), do: not_loaded()
 

@@ -65,7 +65,8 @@ defmodule Exosuit.Control.Actors do
   def equalize(it, {api, host}) do
     case api.fetch_actor(host, it.id) do
       {:ok, actor} -> equalize(actor, it, {api, host})
-      {:error, _absent} when it.instances == 0 -> announce(host, "actor_scaled", facts(it))
+      # Whoever asked waits to be told, and there is nothing but this to tell.
+      {:error, _absent} when it.instances == 0 -> announce(host, "actor_scaled", absent(it))
       {:error, _absent} -> it |> start(api, host) |> told(it, host)
     end
   end
@@ -230,6 +231,10 @@ defmodule Exosuit.Control.Actors do
       instances: it.instances,
       annotations: it.annotations
     }
+  end
+
+  defp absent(it) do
+    Map.merge(facts(it), %{before: [], image_ref: it.reference || ""})
   end
 
   defp announce(host, type, data) do

@@ -15,7 +15,7 @@ defmodule Exosuit.Edge.Lookout do
   defstruct [:config, subscriptions: %{}, untold: %{}, told: %{}, ignoring?: false]
 
   # How long a change may take to be told by who made it.
-  @patience 2_000
+  @patience 10_000
 
   # As many changes at once are kept apart; of more, some may be told twice, or not at all.
   @most 1_000

@@ -65,6 +65,13 @@ defmodule Exosuit.Host.Replica do
     GenServer.cast(Directory.via(config.name, __MODULE__), {:retry, ends})
   end
 
+  # What links are configured with may be secret, and a crash shows state and message.
+  @doc false
+  def format_status(status) do
+    hidden = %{state: :hidden, message: :hidden, log: []}
+    Map.merge(status, Map.take(hidden, Map.keys(status)))
+  end
+
   @impl GenServer
   def init(config), do: {:ok, %__MODULE__{config: config}, {:continue, :watch}}
 

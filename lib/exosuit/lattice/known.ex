@@ -21,6 +21,9 @@ defmodule Exosuit.Lattice.Known do
   # As many as the router keeps in mind.
   @most 65_536
 
+  # What any number in a token has, and no more digits than are read in no time.
+  @longest_revision 20
+
   @key ~r/\A[MV][A-Z2-7]{55}\z/
 
   @doc "An empty table. Public, as its owner is not its writer, who may be restarted."
@@ -134,8 +137,11 @@ defmodule Exosuit.Lattice.Known do
   end
 
   defp revision(fields) do
-    case Integer.parse(text(fields, ["rev", "revision"]) || "0") do
-      {revision, ""} -> {:ok, revision}
+    text = text(fields, ["rev", "revision"]) || "0"
+
+    with true <- byte_size(text) <= @longest_revision, {revision, ""} <- Integer.parse(text) do
+      {:ok, revision}
+    else
       _other -> :error
     end
   end

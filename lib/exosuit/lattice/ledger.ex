@@ -26,8 +26,10 @@ defmodule Exosuit.Lattice.Ledger do
          :ok <- check(link, elsewhere),
          {:ok, put, replaced} <- put_in_place(lattice, place, link),
          {:ok, taken, moved} <- remove(lattice, other, &follows?(link, &1)),
+         # Again, as others may have cleaned up after a link that had the same.
+         {:ok, kept} <- put_all(lattice, configurations),
          {:ok, cleaned} <- clean(lattice, replaced ++ moved, [link]) do
-      {:ok, configured ++ put ++ taken ++ cleaned}
+      {:ok, configured ++ put ++ taken ++ kept ++ cleaned}
     end
   end
 
@@ -126,15 +128,18 @@ defmodule Exosuit.Lattice.Ledger do
     end)
   end
 
+  # What others have put there meanwhile is looked at before it is taken away.
   defp remove(lattice, "LINKDEF_" <> _ = place, remove?) do
-    with {:ok, [_ | _] = links} <- fetch_links(lattice, place),
+    with {:ok, {value, revision}} <- Store.read(lattice, :data, place),
+         {:ok, [_ | _] = links} <- readable(place, value),
          true <- Enum.all?(links, remove?),
-         :ok <- Store.delete(lattice, :data, place),
+         {:ok, true} <- Store.remove(lattice, :data, place, revision),
          {:ok, {value, revision}} <- Store.read(lattice, :data, place),
          {:ok, written} <- written(place, value, revision) do
       {:ok, written, links}
     else
       {:error, error} -> {:error, error}
+      {:ok, false} -> remove(lattice, place, remove?)
       _none -> {:ok, [], []}
     end
   end
@@ -186,11 +191,18 @@ defmodule Exosuit.Lattice.Ledger do
     end
   end
 
-  # What was made for links that are there no more goes with them.
+  # What was made for links that are there no more goes with them, unless others have put one back.
   defp clean(lattice, gone, there) do
-    names = Enum.flat_map(gone, &Records.own_configurations/1)
-    kept = Enum.flat_map(there, &Records.own_configurations/1)
-    gather(Enum.uniq(names -- kept), &delete_configuration(lattice, &1))
+    with {:ok, back} <- put_back(lattice, gone) do
+      names = Enum.flat_map(gone, &Records.own_configurations/1)
+      kept = Enum.flat_map(there ++ back, &Records.own_configurations/1)
+      gather(Enum.uniq(names -- kept), &delete_configuration(lattice, &1))
+    end
+  end
+
+  defp put_back(lattice, gone) do
+    places = for link <- gone, do: link |> Link.key() |> Records.places() |> elem(1)
+    gather(Enum.uniq(places), &fetch_links(lattice, &1))
   end
 
   defp gather(items, fun) do

@@ -17,7 +17,7 @@ defmodule Exosuit.Lattice.Records do
   @type values :: %{optional(String.t()) => String.t()}
 
   # Of one component; a record has no more bytes than a message of NATS in any case.
-  @most_links 10_000
+  @most_links 1_000
 
   # As `exosuit_core` has names: one token of a subject each.
   @name ~r/\A[A-Za-z0-9_-]{1,255}\z/

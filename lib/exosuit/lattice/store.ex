@@ -74,6 +74,13 @@ defmodule Exosuit.Lattice.Store do
     with {:ok, _done} <- Answer.await(delete, @timeout), do: :ok
   end
 
+  @doc "Deletes a key where this revision still holds, and says whether it did."
+  @spec remove(reference(), bucket(), String.t(), non_neg_integer()) ::
+          {:ok, boolean()} | {:error, Error.t()}
+  def remove(lattice, bucket, key, revision) do
+    Answer.await(&Native.lattice_remove(lattice, bucket, key, revision, &1), @timeout)
+  end
+
   @doc "Watches a bucket for the calling process. It lasts through every outage."
   @spec watch(reference(), bucket()) :: {:ok, Bus.t()} | {:error, Error.t()}
   def watch(lattice, bucket) do

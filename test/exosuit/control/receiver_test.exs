@@ -73,13 +73,13 @@ defmodule Exosuit.Control.ReceiverTest do
     other = start_supervised_host!(nats: options)
 
     eventually(fn ->
-      {:ok, pings} = Bus.gather(it.lattice, "a.b.ctl.default.ping.hosts", "", 500, 2)
+      {:ok, pings} = Bus.gather(it.lattice, "a.b.ctl.default.ping.hosts", "", 3_000, 2)
       length(pings) == 2
     end)
 
-    {:ok, [_one]} = Bus.gather(it.lattice, "a.b.ctl.default.get.links", "", 500, 2)
-    {:ok, [_one]} = Bus.gather(it.lattice, "a.b.ctl.v1.default.claims.get", "", 500, 2)
-    {:ok, [_one]} = Bus.gather(it.lattice, "a.b.ctl.v1.default.config.get.x", "", 500, 2)
+    {:ok, [_one]} = Bus.gather(it.lattice, "a.b.ctl.default.get.links", "", 3_000, 2)
+    {:ok, [_one]} = Bus.gather(it.lattice, "a.b.ctl.v1.default.claims.get", "", 3_000, 2)
+    {:ok, [_one]} = Bus.gather(it.lattice, "a.b.ctl.v1.default.config.get.x", "", 3_000, 2)
     assert Directory.fetch!(other, :config).source != it.id
   end
 

@@ -93,6 +93,15 @@ defmodule Exosuit.Event.GenerationsTest do
     assert length(Enum.uniq(instances(started))) == 3
   end
 
+  test "none where none were is told to 1.x, which waits for it" do
+    data = %{id: "a", image_ref: "", instances: 0, annotations: %{}, before: []}
+
+    assert [{"component_scaled", %{data: %{component_id: "a", max_instances: 0}}}] =
+             v1("actor_scaled", data)
+
+    assert [] = otp("actor_scaled", data)
+  end
+
   test "only what is scaled is told, and a thousand instances are told in sum" do
     data = Map.merge(@actor, %{instances: 3, before: [%{annotations: %{}, instances: 1_000}]})
     messages = otp("actor_scaled", data)

@@ -95,6 +95,10 @@ defmodule Exosuit.Lattice.OutageTest do
   # Each change of a connection was told once, however often the hosts tried, and whatever failed.
   defp quiet(hosts) do
     told = told()
+
+    # Of a machine that is slow, hosts are missed and come back; and what is lost is told each time.
+    often = ["host_lost", "events_dropped"]
+    told = Enum.reject(told, fn {_host, type} -> type in often end)
     for host <- hosts, do: assert(Enum.count(told, &match?({^host, _type}, &1)) < 30)
 
     changes = ["lattice_disconnected", "lattice_connected"]

@@ -68,6 +68,21 @@ defmodule Exosuit.Lattice.SharedLinksTest do
     assert length(Exosuit.links(it.one)) == 40
   end
 
+  test "one link that two hosts write at the same time is one of the two, and whole", it do
+    put = fn {host, value} ->
+      Exosuit.put_link(host, Keyword.put(@new, :source_config, %{"v" => value}))
+    end
+
+    writers = for n <- 1..30, do: {Enum.at([it.one, it.two], rem(n, 2)), "#{rem(n, 3)}"}
+    results = writers |> Enum.map(&Task.async(fn -> put.(&1) end)) |> Task.await_many(60_000)
+    assert Enum.uniq(results) == [:ok]
+    assert same_links?(it)
+    assert [%Link{source_config: %{"v" => value}}] = Exosuit.links(it.one)
+    assert value in ["0", "1", "2"]
+    assert {:ok, %{"links" => [%{"source_config" => [name]}]}} = fetch(it, "COMPONENT_a")
+    assert {:ok, %{"v" => ^value}} = Exosuit.get_config(it.two, name)
+  end
+
   test "a link that changes its kind stands in one place", it do
     whole = Keyword.drop(@new, [:interfaces, :source_config])
     :ok = Exosuit.put_link(it.one, whole)

@@ -9,7 +9,7 @@ use exosuit_core::{Bucket, Kept, Listed, Pending, Place, Written};
 
 use super::jetstream::{
     DELETE_FAILED, JetStream, NO_MESSAGE, NO_SEQUENCE, NO_STREAM, NOT_STORED, Refused,
-    STREAM_EXISTS, WRONG_SEQUENCE,
+    STREAM_EXISTS, WRONG_SEQUENCES,
 };
 use super::{listing, names};
 use crate::Error;
@@ -132,7 +132,7 @@ impl Inner {
         };
         match stored {
             Ok(_) => Ok(Written::Done),
-            Err(refused) if refused.err_code == WRONG_SEQUENCE => Ok(Written::Behind),
+            Err(refused) if WRONG_SEQUENCES.contains(&refused.err_code) => Ok(Written::Behind),
             Err(refused) if is_full(&refused) => Ok(Written::Full),
             Err(refused) => Err(refused.error("write")),
         }

@@ -23,7 +23,8 @@ pub(super) const NO_SEQUENCE: u64 = 10_043;
 pub(super) const DELETE_FAILED: u64 = 10_057;
 pub(super) const STREAM_EXISTS: u64 = 10_058;
 pub(super) const NO_STREAM: u64 = 10_059;
-pub(super) const WRONG_SEQUENCE: u64 = 10_071;
+/// The second from servers of 2.11 on, of streams with replicas.
+pub(super) const WRONG_SEQUENCES: [u64; 2] = [10_071, 10_164];
 pub(super) const NOT_STORED: u64 = 10_077;
 
 /// The streams of the servers, or of a domain among them.

@@ -1,6 +1,7 @@
 //! What stands in a bucket: read by headers alone, however large the values are.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use async_nats::HeaderMap;
 use async_nats::jetstream::consumer::DeliverPolicy;
@@ -15,6 +16,9 @@ use crate::Error;
 
 /// How many values one sweep deletes: the next one takes the rest.
 const MAX_SWEPT: usize = 4_096;
+
+/// How long a server may take for the next one.
+const SILENCE: Duration = Duration::from_secs(5);
 
 /// The first keys of a space, past this one.
 pub(super) async fn keys(
@@ -78,7 +82,10 @@ async fn read(bucket: &Inner, filter: &str, mut see: impl FnMut(&Message)) -> Re
         let name = consumer.cached_info().name.clone();
         let mut messages = consumer.messages().await.map_err(failed)?;
         while left > 0 {
-            let Some(message) = messages.next().await else {
+            // What was to come may have been deleted meanwhile, and then nothing says that it is over.
+            let next = tokio::time::timeout(SILENCE, messages.next()).await;
+            let next = next.map_err(|_| failed("the server fell silent amid them"))?;
+            let Some(message) = next else {
                 break;
             };
             let message = message.map_err(failed)?;

@@ -87,7 +87,10 @@ impl Guard {
     /// Checks the signature.
     pub(super) fn verify<'a>(&self, suspect: &'a Suspect, now: u64) -> Result<Genuine<'a>, Error> {
         let verified = suspect.seal.verify(&self.issuers, now);
-        self.doubt.settle(&suspect.leave, verified.is_ok());
+        // A good token with another's payload makes nobody known.
+        if verified.is_err() || suspect.is_hashed {
+            self.doubt.settle(&suspect.leave, verified.is_ok());
+        }
         verified.map_err(Error::Forged)?;
         Ok(Genuine(suspect))
     }
@@ -97,6 +100,7 @@ impl Guard {
         let Suspect { facts, seal, .. } = genuine.0;
         if !genuine.0.is_hashed {
             let covered = seal.covers_payload(facts, payload);
+            self.doubt.settle(&genuine.0.leave, covered.is_ok());
             covered.map_err(Error::Forged)?;
         }
         let issued_at = seal.issued_at();

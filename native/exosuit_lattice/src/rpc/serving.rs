@@ -204,7 +204,11 @@ impl Service {
         let genuine = genuine.map_err(|error| self.refused(error))?;
         // Boxed, since each that has it inside would have room for it twice, and be moved with it.
         let answer = Box::pin(async {
-            let turn = arrival.entry.turn().await;
+            // One inside another does not wait: those that it waits for may wait for it.
+            let turn = match context.depth {
+                0 => Some(arrival.entry.turn().await),
+                _inside => None,
+            };
             let answer = self.deliver(arrival, &genuine, context).await?;
             drop(turn);
             self.succeeded(&arrival.call.id, answer.bytes.clone()).await

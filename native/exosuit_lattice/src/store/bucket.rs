@@ -132,6 +132,19 @@ impl Bucket {
         purged.map_err(|error| Error::store("delete", &error))
     }
 
+    /// The same where this revision still holds, and says whether it did.
+    pub async fn compare_and_delete(&self, key: &str, revision: u64) -> Result<bool, Error> {
+        let store = self.store().await?;
+        match store.purge_expect_revision(key, Some(revision)).await {
+            Ok(()) => Ok(true),
+            // It gives no kind for that: whether others came between is to be seen.
+            Err(error) => match self.get(key).await?.revision {
+                now if now == revision => Err(Error::store("delete", &error)),
+                _changed => Ok(false),
+            },
+        }
+    }
+
     /// The stream under it, with its present state. The bucket is made if absent.
     pub(super) async fn stream(&self) -> Result<Stream, Error> {
         Ok(self.store().await?.stream)

@@ -68,6 +68,23 @@ fn lattice_update<'a>(
     })
 }
 
+/// Deletes a key where that revision still holds: answers whether it did.
+#[rustler::nif]
+fn lattice_remove<'a>(
+    env: Env<'a>,
+    lattice: ResourceArc<Lattice>,
+    bucket: Which,
+    key: String,
+    revision: u64,
+    to: To<'a>,
+) -> Atom {
+    let joined = lattice.joined();
+    answer(env, to, async move {
+        let bucket = bucket.of(&joined.state);
+        Ok(bucket.compare_and_delete(&key, revision).await?)
+    })
+}
+
 /// Deletes a key; that there is nothing is no error.
 #[rustler::nif]
 fn lattice_delete<'a>(
