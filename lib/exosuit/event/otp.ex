@@ -201,11 +201,12 @@ defmodule Exosuit.Event.Otp do
     }
   end
 
-  # There is no token: it is part of the host.
+  # There is no token: it is part of the host. Tags are a text here, unlike those of actors: wadm takes
+  # nothing else, but none.
   defp provider_claims(data) do
     %{
       issuer: "",
-      tags: [],
+      tags: nil,
       name: data.id,
       version: "",
       not_before_human: "immediately",

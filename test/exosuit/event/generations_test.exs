@@ -156,7 +156,8 @@ defmodule Exosuit.Event.GenerationsTest do
   test "providers are known by key, contract and link, or by id; one that started is healthy" do
     assert [%{data: started}, %{data: health}] = otp("provider_started", @provider)
     assert %{public_key: "V", contract_id: "wasmcloud:keyvalue", link_name: "default"} = started
-    assert %{claims: %{expires_human: _}, instance_id: id, annotations: %{"x" => "y"}} = started
+    assert %{claims: claims, instance_id: id, annotations: %{"x" => "y"}} = started
+    assert %{expires_human: "never", tags: nil} = claims
     assert health == Map.take(started, [:public_key, :contract_id, :link_name])
 
     assert [%{data: %{instance_id: ^id, reason: "stopped"}}] =

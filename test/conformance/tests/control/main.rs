@@ -6,9 +6,12 @@
 mod nats;
 
 mod actors;
+mod events;
 mod host;
 mod otp;
+mod otp_events;
 mod v1;
+mod v1_events;
 
 use std::time::Duration;
 

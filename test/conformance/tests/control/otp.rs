@@ -13,18 +13,18 @@ use crate::host::Host;
 use crate::nats::NatsServer;
 use crate::{PATIENCE, WINDOW, eventually};
 
-const KEYVALUE: &str = "wasmcloud+builtin://keyvalue";
-const CONTRACT: &str = "wasmcloud:keyvalue";
+pub(crate) const KEYVALUE: &str = "wasmcloud+builtin://keyvalue";
+pub(crate) const CONTRACT: &str = "wasmcloud:keyvalue";
 
-struct Scene {
-    client: Client,
-    id: String,
-    host: Host,
+pub(crate) struct Scene {
+    pub(crate) client: Client,
+    pub(crate) id: String,
+    pub(crate) host: Host,
     _server: NatsServer,
 }
 
 impl Scene {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let server = NatsServer::start().await;
         let host = Host::start(&server, &[]).await;
         let nats = nats_otp::connect(server.url()).await.expect("a client");
@@ -72,14 +72,14 @@ impl Scene {
     }
 }
 
-fn map(pairs: &[(&str, &str)]) -> HashMap<String, String> {
+pub(crate) fn map(pairs: &[(&str, &str)]) -> HashMap<String, String> {
     let pairs = pairs.iter();
     pairs
         .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
         .collect()
 }
 
-fn by(scaler: &str) -> Option<HashMap<String, String>> {
+pub(crate) fn by(scaler: &str) -> Option<HashMap<String, String>> {
     Some(map(&[("scaler", scaler)]))
 }
 
@@ -100,7 +100,7 @@ fn shares_of(wanted: &[(&str, usize)]) -> HashMap<String, usize> {
         .collect()
 }
 
-fn accepted(ack: Acknowledged) {
+pub(crate) fn accepted(ack: Acknowledged) {
     let ack = ack.expect("an acknowledgement");
     assert!(ack.accepted && ack.error.is_empty(), "{ack:?}");
 }

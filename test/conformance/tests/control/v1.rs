@@ -11,22 +11,22 @@ use crate::host::Host;
 use crate::nats::NatsServer;
 use crate::{PATIENCE, WINDOW, eventually};
 
-const KEYVALUE: &str = "wasmcloud+builtin://keyvalue";
+pub(crate) const KEYVALUE: &str = "wasmcloud+builtin://keyvalue";
 /// Of several tokens, as those who share a server have it.
 const PREFIX: &str = "tenant.a.ctl";
 const LATTICE: &str = "mine";
 
 type Answer<T> = Result<CtlResponse<T>, Box<dyn std::error::Error + Send + Sync>>;
 
-struct Scene {
-    client: Client,
-    id: String,
-    host: Host,
+pub(crate) struct Scene {
+    pub(crate) client: Client,
+    pub(crate) id: String,
+    pub(crate) host: Host,
     _server: NatsServer,
 }
 
 impl Scene {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let server = NatsServer::start().await;
         let options = [
             ("WASMCLOUD_CTL_TOPIC_PREFIX", PREFIX),
@@ -52,7 +52,7 @@ impl Scene {
         }
     }
 
-    async fn inventory(&self) -> HostInventory {
+    pub(crate) async fn inventory(&self) -> HostInventory {
         response(self.client.get_host_inventory(&self.id).await)
     }
 
@@ -73,7 +73,7 @@ impl Scene {
         .await;
     }
 
-    async fn scale(&self, reference: &str, count: u32, by: Option<&str>) {
+    pub(crate) async fn scale(&self, reference: &str, count: u32, by: Option<&str>) {
         let annotations = by.map(|by| map(&[("scaler", by)]));
         let scaled = self.client.scale_component(
             &self.id,
@@ -111,7 +111,7 @@ impl Scene {
     }
 }
 
-fn map<M: FromIterator<(String, String)>>(pairs: &[(&str, &str)]) -> M {
+pub(crate) fn map<M: FromIterator<(String, String)>>(pairs: &[(&str, &str)]) -> M {
     let pairs = pairs.iter();
     pairs
         .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
@@ -132,7 +132,7 @@ fn response<T: std::fmt::Debug>(answer: Answer<T>) -> T {
     answer.into_data().expect("a response")
 }
 
-fn done(answer: Answer<()>) {
+pub(crate) fn done(answer: Answer<()>) {
     let answer = answer.expect("an answer");
     assert!(
         answer.succeeded() && answer.message().is_empty(),
