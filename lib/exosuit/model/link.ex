@@ -57,9 +57,12 @@ defmodule Exosuit.Model.Link do
     one == [] or other == [] or Enum.any?(one, &(&1 in other))
   end
 
-  @doc "The fields that events and inventories show. Configuration may hold secrets: it stays out."
+  @public ~w(source target name namespace package interfaces source_configs target_configs)a
+
+  @doc """
+  The fields that events and inventories show. Configuration may hold secrets: it stays out, but for the
+  names of what is kept by name.
+  """
   @spec public(t()) :: map()
-  def public(%__MODULE__{} = link) do
-    Map.take(link, [:source, :target, :name, :namespace, :package, :interfaces])
-  end
+  def public(%__MODULE__{} = link), do: Map.take(link, @public)
 end

@@ -4,6 +4,7 @@ defmodule Exosuit.Event.GenerationsTest do
   alias Exosuit.Event
   alias Exosuit.Event.{Otp, V1}
   alias Exosuit.Json
+  alias Exosuit.Model.Link
 
   @uuid ~r/\A[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\z/
   @claims %{
@@ -215,6 +216,19 @@ defmodule Exosuit.Event.GenerationsTest do
 
     assert [{"linkdef_deleted", %{data: %{source_id: "M", wit_package: "testy"}}}] =
              v1("linkdef_deleted", @link)
+
+    named =
+      Link.public(%Link{
+        source: "M",
+        target: "V",
+        namespace: "wasmcloud",
+        package: "testy",
+        source_config: %{"key" => "s3cr3t"},
+        target_configs: ["settings"]
+      })
+
+    assert [{"linkdef_set", %{data: data}}] = v1("linkdef_set", named)
+    assert %{source_config: [], target_config: ["settings"]} = data
 
     failed = Map.merge(@link, %{error: "no", reason: :io})
     assert [{"linkdef_set_failed", %{data: %{error: "no"}}}] = v1("linkdef_set_failed", failed)
