@@ -22,6 +22,9 @@ use super::{Shared, headers};
 use crate::Error;
 use crate::connection::unsent;
 
+/// How long a server may be silent before what is drained holds nothing more: many round trips.
+const DRAINED: Duration = Duration::from_secs(1);
+
 /// An answer larger than this travels apart, as with the peers.
 const LARGEST_ANSWER: usize = 900 << 10;
 
@@ -129,10 +132,17 @@ async fn receive(
             }
         }
     }
+    let connection = &service.shared.connection;
+    if connection.client().is_err() {
+        // The end of the subscriber is enough: a connection that is made anew does not know of it.
+        return;
+    }
+    let losses = connection.losses();
     // What the server had sent by then is served; it sends no more.
     let drained = async {
         if subscriber.drain().await.is_ok() {
-            while let Some(message) = subscriber.next().await {
+            let mut next = async || tokio::time::timeout(DRAINED, subscriber.next()).await;
+            while let Ok(Some(message)) = next().await {
                 service.begin(message, &calls);
             }
         }
@@ -140,6 +150,11 @@ async fn receive(
     tokio::select! {
         () = service.ended.cancelled() => {}
         () = drained => {}
+    }
+    if connection.losses() != losses {
+        // The client has asked for it again on the new connection, and does not know that: calls
+        // would come that nobody takes. Yet another connection is asked for what there is.
+        let _ = service.client.force_reconnect().await;
     }
 }
 
