@@ -17,6 +17,7 @@ const NAMES: &[&str] = &[
     "actors_stopped",
     "health_check_passed",
     "host_heartbeat",
+    "host_started",
     "host_stopped",
     "linkdef_deleted",
     "linkdef_set",
