@@ -1,0 +1,72 @@
+defmodule Exosuit.Retry do
+  @moduledoc """
+  When to try again what is wanted and does not work yet: one policy for actors, providers, links,
+  listeners, stores, connections and manifests.
+
+  Pure: the caller gives the time (milliseconds of a monotonic clock) and starts the timer.
+
+      {1_130, retry} = Retry.failed(Retry.new(), now)     # has never worked: after a second
+      retry = Retry.worked(retry, now)
+      {0, retry} = Retry.failed(retry, now + 60_000)      # had worked: at once
+
+  - What had worked is tried again at once. Further delays start at 1 s and double with each failure.
+  - Random jitter adds up to a quarter, so that what fell together is not tried together. A delay is
+    never longer than 60 s.
+  - The tries never end. A failure that cannot change by itself (a bad module, hash or signature) is
+    not given to this module in the first place.
+  - What has worked for a minute starts from the beginning.
+
+  Callers emit an event `retry_slow` when `turned_slow?/1` is true: once in a series of failures.
+  """
+
+  @type t :: %__MODULE__{failures: non_neg_integer(), working_since: integer() | nil}
+
+  defstruct failures: 0, working_since: nil
+
+  @first_delay 1_000
+  # With the jitter on top, 60 s.
+  @longest_delay 48_000
+  @jitter 0.25
+  # Beyond, the longest delay holds, and the power would only become a large integer.
+  @most_doublings 6
+  # The delay is 16 s then, and the failures have lasted for as long.
+  @slow 6
+  @well 60_000
+
+  @doc "The state of what was not tried yet."
+  @spec new() :: t()
+  def new, do: %__MODULE__{}
+
+  @doc "Notes that it works since `now`. Its failures count until it has worked for a minute."
+  @spec worked(t(), integer()) :: t()
+  def worked(%__MODULE__{} = retry, now), do: %{retry | working_since: now}
+
+  @doc "Notes that it failed at `now`. Returns the milliseconds until the next try."
+  @spec failed(t(), integer()) :: {non_neg_integer(), t()}
+  def failed(retry, now), do: failed(retry, now, :rand.uniform())
+
+  @doc "As `failed/2`; the jitter is made of `random`, a number from 0 to 1."
+  @spec failed(t(), integer(), float()) :: {non_neg_integer(), t()}
+  def failed(%__MODULE__{} = retry, now, random) do
+    count = count(retry, now)
+    {delay(count, random), %{retry | failures: count, working_since: nil}}
+  end
+
+  @doc "Whether the last failure is the one at which the retries became slow."
+  @spec turned_slow?(t()) :: boolean()
+  def turned_slow?(%__MODULE__{failures: failures}), do: failures == @slow
+
+  # The first retry, which is at once, is for what had worked: a first try that fails counts double.
+  defp count(%{working_since: nil, failures: 0}, _now), do: 2
+  defp count(%{working_since: nil, failures: failures}, _now), do: failures + 1
+  defp count(%{working_since: since}, now) when now - since >= @well, do: 1
+  defp count(%{failures: failures}, _now), do: failures + 1
+
+  defp delay(1, _random), do: 0
+
+  defp delay(count, random) do
+    doubled = @first_delay * Integer.pow(2, min(count - 2, @most_doublings))
+    delay = min(doubled, @longest_delay)
+    delay + trunc(delay * @jitter * random)
+  end
+end
