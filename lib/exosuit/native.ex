@@ -79,6 +79,9 @@ defmodule Exosuit.Native do
           :ok | failure()
   def provider_serve(_host, _names, _contracts, _max_calls, _dispatcher, _reply), do: not_loaded()
 
+  @spec provider_health(reference(), pos_integer(), reply()) :: :ok
+  def provider_health(_provider, _timeout_ms, _reply), do: not_loaded()
+
   @spec provider_endpoints(reference()) :: [String.t()]
   def provider_endpoints(_provider), do: not_loaded()
 

@@ -56,6 +56,13 @@ pub trait Capability: Send + Sync {
         Box::pin(async { Ok(()) })
     }
 
+    /// Whether it can do its work: its store answers, its listeners accept, its connection is there.
+    /// It is asked at intervals. `unavailable` says that what it stands on is away, and that it goes on
+    /// by itself when that is back; after any other error it is stopped and started again.
+    fn health(&self) -> Done {
+        Box::pin(async { Ok(()) })
+    }
+
     /// Takes nothing new from outside and ends when what it took has been answered. Calls of
     /// actors are still served: those that run may need them to finish.
     fn drain(&self) -> Done {

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::{Done, Heard, Id, Mailbox, Message, Pending};
+use crate::{Done, Error, Heard, Id, Mailbox, Message, Pending};
 
 /// A lattice as built-in providers know it: over NATS, or within one VM.
 ///
@@ -24,6 +24,14 @@ pub trait Lattice: Send + Sync {
     /// Where a provider may keep what all hosts see, up to so many bytes if it is not there yet. None
     /// if there are no other hosts. Asks nobody yet.
     fn bucket(&self, name: &Id, max_bytes: u64) -> Option<Arc<dyn Bucket>>;
+
+    /// Whether messages can be sent now.
+    ///
+    /// # Errors
+    /// Without a connection to the other hosts.
+    fn check(&self) -> Result<(), Error> {
+        Ok(())
+    }
 
     /// The subjects that are none of an actor's business, besides those that never are: each with all
     /// that begins with it, as in `my.control`.

@@ -44,6 +44,14 @@ impl Bus {
         })
     }
 
+    /// Whether there is a connection now.
+    ///
+    /// # Errors
+    /// Without one.
+    pub fn check(&self) -> Result<(), Error> {
+        self.connection.client().map(drop)
+    }
+
     pub(crate) fn connection(&self) -> &Connection {
         &self.connection
     }

@@ -7,9 +7,10 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use exosuit_capabilities::{Surroundings, open};
-use exosuit_core::{Capability, Code, Error, Id};
+use exosuit_core::{Capability, Code, Error, Id, bounded};
 use rustler::{Encoder, Env, LocalPid, Monitor, Resource, ResourceArc, Term};
 
 use crate::host::{Host, Inner};
@@ -174,6 +175,25 @@ async fn start(
 
 fn gave_up() -> Error {
     Error::new(Code::Dropped, "the start of the provider was given up")
+}
+
+/// Asks a provider whether it can do its work, and answers with `:ok` or why not: in so many
+/// milliseconds, whatever the provider does.
+#[rustler::nif]
+fn provider_health<'a>(
+    env: Env<'a>,
+    provider: ResourceArc<Provider>,
+    timeout_ms: u32,
+    to: To<'a>,
+) -> rustler::Atom {
+    let within = Duration::from_millis(timeout_ms.into());
+    let deadline = Instant::now() + within;
+    let health = bounded(provider.capability.health(), deadline, None);
+    let late = move |error: Error| match error.code {
+        Code::Deadline => Error::new(Code::Deadline, format!("it did not answer in {within:?}")),
+        _ => error,
+    };
+    answer(env, to, async move { health.await.map_err(late) })
 }
 
 /// Where a provider listens, for people.

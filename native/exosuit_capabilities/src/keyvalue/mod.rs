@@ -28,19 +28,22 @@ use std::sync::Arc;
 
 use exosuit_core::{
     Answer, Capability, CapabilityCall, Code, Configuration, Contract, Done, Error, Id, Invocation,
-    Lattice, Link, Payload, Reply,
+    Lattice, Link, Origin, Payload, Reply,
 };
 
 use crate::message;
 use crate::settings::{Settings, invalid};
 use bookmarks::Bookmarks;
-use operation::{Operation, Outcome};
+use operation::{Operation, Outcome, Query};
 use work::{Clock, Limits, Place, Work, system_clock};
 
 /// The longest name of a bucket, and of one inside of it: with the slash between them, their length
 /// takes one byte of every record's key.
 const MAX_BUCKET: usize = 128;
 const MAX_INNER: usize = 126;
+
+/// The key that is read to see whether the store answers.
+const PROBE: &str = "exosuit.health";
 
 /// The provider of `wasmcloud:keyvalue` and `wasi:keyvalue`.
 ///
@@ -169,14 +172,18 @@ impl KeyValue {
             let operation = self.wasmbus(&name, &payload)?;
             (bucket.into(), operation, Encoding::Wasmbus)
         };
-        let place = Place {
+        let place = self.place(bucket, origin);
+        Ok((Work { operation, place }, encoding))
+    }
+
+    fn place(&self, bucket: Box<str>, caller: Origin) -> Place {
+        Place {
             bucket,
             limits: self.limits,
             clock: self.clock.clone(),
             bookmarks: self.bookmarks.clone(),
-            caller: origin,
-        };
-        Ok((Work { operation, place }, encoding))
+            caller,
+        }
     }
 
     fn wasmbus(&self, name: &str, payload: &Payload) -> Result<Operation, Error> {
@@ -245,6 +252,14 @@ impl Capability for KeyValue {
         let (_, actor) = link.seen_from(&self.id);
         self.bookmarks.forget(actor);
         Box::pin(ready(Ok(())))
+    }
+
+    /// Reads, as an actor would.
+    fn health(&self) -> Done {
+        let place = self.place("default".into(), Origin::Host);
+        let operation = Operation::Query(Query::Contains(PROBE.to_owned()));
+        let running = self.store.run(Work { operation, place });
+        Box::pin(async move { running.await.map(drop) })
     }
 
     fn stop(&self) -> Done {

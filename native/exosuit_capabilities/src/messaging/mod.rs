@@ -223,6 +223,11 @@ impl Capability for Messaging {
         })
     }
 
+    fn health(&self) -> Done {
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move { shared.check().await })
+    }
+
     fn drain(&self) -> Done {
         let shared = Arc::clone(&self.shared);
         Box::pin(async move {
@@ -243,6 +248,16 @@ impl Capability for Messaging {
 }
 
 impl Shared {
+    async fn check(&self) -> Result<(), Error> {
+        self.lattice.check()?;
+        let open = self.open.lock().await;
+        let Some((_, deaf)) = open.links.iter().find(|(_, it)| it.is_deaf()) else {
+            return Ok(());
+        };
+        let detail = format!("nothing takes the messages of {}", deaf.subjects.join(", "));
+        Err(Error::new(Code::Io, detail))
+    }
+
     async fn carry_out(
         &self,
         request: Request,
@@ -348,6 +363,11 @@ impl Shared {
 }
 
 impl Listening {
+    /// Whether one of its subscriptions has ended by itself.
+    fn is_deaf(&self) -> bool {
+        self.takers.len() < self.subjects.len()
+    }
+
     /// Takes no more messages: when this ends, none is sent here that nobody takes.
     async fn ended(self) {
         self.end.cancel();

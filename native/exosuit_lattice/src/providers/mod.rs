@@ -88,6 +88,10 @@ impl Lattice for ProviderLattice {
         Some(Arc::new(ProviderBucket::new(jetstream, &name, max_bytes)))
     }
 
+    fn check(&self) -> Result<(), exosuit_core::Error> {
+        Ok(self.calls.check()?)
+    }
+
     fn reserved(&self) -> &[String] {
         &self.reserved
     }

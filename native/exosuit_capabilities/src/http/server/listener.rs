@@ -118,6 +118,11 @@ impl Listener {
         !ending.gently.is_cancelled() && !ending.now.is_cancelled()
     }
 
+    /// Whether it accepts, and the task that does so runs.
+    pub(crate) fn accepts(&self) -> bool {
+        self.is_open() && !self.accepting.is_empty()
+    }
+
     /// For a request's body, and for a client that stops reading its answer.
     pub(crate) fn body_timeout(&self) -> Duration {
         self.floor.terms.read().limits.body_timeout

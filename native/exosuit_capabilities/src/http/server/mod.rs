@@ -187,6 +187,15 @@ impl Capability for HttpServer {
         })
     }
 
+    fn health(&self) -> Done {
+        let open = self.shared.open.lock();
+        let silent = open.routes.values().find(|placed| !placed.is_served());
+        Box::pin(ready(silent.map_or(Ok(()), |placed| {
+            let detail = format!("nothing accepts on address {} any more", placed.address());
+            Err(Error::new(Code::Io, detail))
+        })))
+    }
+
     fn drain(&self) -> Done {
         let shared = self.shared.clone();
         Box::pin(async move {

@@ -40,6 +40,11 @@ impl Placed {
     pub(crate) fn route(&self) -> &Arc<Route> {
         &self.route
     }
+
+    /// Whether its address is one where connections are accepted.
+    pub(crate) fn is_served(&self) -> bool {
+        self.listener.accepts()
+    }
 }
 
 impl Drop for Placed {
