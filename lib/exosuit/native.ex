@@ -94,8 +94,18 @@ defmodule Exosuit.Native do
   @spec link_put(reference(), link(), reply()) :: :ok | failure()
   def link_put(_host, _link, _reply), do: not_loaded()
 
+  @spec link_check(reference(), link(), reply()) :: :ok | failure()
+  def link_check(_host, _link, _reply), do: not_loaded()
+
   @spec link_delete(reference(), {String.t(), String.t(), String.t()}, reply()) :: :ok | failure()
   def link_delete(_host, _key, _reply), do: not_loaded()
+
+  @spec link_states(reference()) :: [
+          {key :: {String.t(), String.t(), String.t()}, target :: String.t(),
+           interfaces :: [String.t()],
+           :in_force | :waiting | {:refused, {code :: atom(), detail :: String.t()}}}
+        ]
+  def link_states(_host), do: not_loaded()
 
   @spec lattice_open(reference(), map(), reply()) :: :ok
   def lattice_open(_host, _settings, _reply), do: not_loaded()

@@ -91,7 +91,12 @@ defmodule Exosuit.Provider do
 
   @doc """
   Takes a link: before the first call through it, when its values have changed, and again after the
-  provider was restarted. Refused, it has no effect, and whoever made it is told.
+  provider was restarted. An error refuses it, and says that nothing has changed: a link that had
+  other values goes on with those, and whoever made the change is told.
+
+  If this raises, or takes longer than 30 seconds, the change is refused as well. What it has done by
+  then is unknown, so that the provider is given the link with its old values again, or `delete_link/2`
+  if the link is new.
   """
   @callback put_link(Link.t(), state()) :: {:ok, state()} | {:error, String.t()}
 

@@ -4,11 +4,15 @@ defmodule Exosuit.Provider.Keeper do
   # end its dispatcher and the calls that run; the reconciler starts it again, and the data plane
   # gives it its links again.
   #
+  # A change of a link that is refused, falls, or is not switched to by the data plane leaves the old
+  # values in force. After the latter two the provider is given these again, or told to let go of a
+  # link that is new.
+  #
   # Sends what `Exosuit.Provider.Builtin` sends to the process that it reports to.
 
   use GenServer, restart: :temporary
 
-  alias Exosuit.{Config, Directory, Error, Router}
+  alias Exosuit.{Config, Directory, Error, Model, Router}
   alias Exosuit.Model.ProviderSpecification
   alias Exosuit.Provider.{Dispatcher, Failure, Link}
 
@@ -23,7 +27,9 @@ defmodule Exosuit.Provider.Keeper do
     :dispatcher,
     :starting,
     :state,
-    :native
+    :native,
+    links: %{},
+    previous: %{}
   ]
 
   @spec start_link({Config.t(), ProviderSpecification.t(), nil, pid()}) :: GenServer.on_start()
@@ -64,32 +70,45 @@ defmodule Exosuit.Provider.Keeper do
     fail(keeper, Error.from_native(failure))
   end
 
-  def handle_info({:exosuit_link, question, :put, key, values}, keeper) do
+  def handle_info({:exosuit_link, question, {:put, number}, key, values}, keeper) do
     link = link(key, values)
+    before = overlapped(keeper.links, key)
 
     case run(keeper, :put_link, [link, keeper.state]) do
       {:ok, state} ->
-        :ok = Dispatcher.put_link(keeper.dispatcher, key, link, state)
+        keeper = hold(%{keeper | state: state}, key, link)
         Router.answer(question, :ok, "")
-        {:noreply, %{keeper | state: state}}
+        {:noreply, put_in(keeper.previous[key], {number, before})}
 
       {:error, text} ->
         Router.answer(question, :provider, text)
+        {:noreply, keeper}
+
+      # What it has done before it fell is unknown.
+      {:fallen, text} ->
+        keeper = restore(keeper, key, link, before)
+        Router.answer(question, :provider, text)
+        {:noreply, keeper}
+    end
+  end
+
+  # The data plane did not switch to it: the answer came too late, say.
+  def handle_info({:exosuit_link_undo, number}, keeper) do
+    case Enum.find(keeper.previous, &match?({_key, {^number, _before}}, &1)) do
+      {key, {_number, before}} ->
+        keeper = %{keeper | previous: Map.delete(keeper.previous, key)}
+        {:noreply, restore(keeper, key, keeper.links[key], before)}
+
+      nil ->
         {:noreply, keeper}
     end
   end
 
   # It is gone, whatever the provider makes of that.
   def handle_info({:exosuit_link, question, :delete, key, values}, keeper) do
-    {code, text, state} =
-      case run(keeper, :delete_link, [link(key, values), keeper.state]) do
-        {:ok, state} -> {:ok, "", state}
-        {:error, text} -> {:provider, text, keeper.state}
-      end
-
-    :ok = Dispatcher.delete_link(keeper.dispatcher, key, state)
+    {code, text, keeper} = delete(keeper, key, link(key, values))
     Router.answer(question, code, text)
-    {:noreply, %{keeper | state: state}}
+    {:noreply, keeper}
   end
 
   # Told rather than killed, if the provider has made this process trap exits.
@@ -101,8 +120,54 @@ defmodule Exosuit.Provider.Keeper do
   def handle_info(_message, keeper), do: {:noreply, keeper}
 
   defp initialise(keeper) do
-    with {:error, text} <- run(keeper, :init, [keeper.specification.config]),
-         do: {:error, Error.new(:provider, text)}
+    case run(keeper, :init, [keeper.specification.config]) do
+      {:ok, state} -> {:ok, state}
+      {_refused_or_fallen, text} -> {:error, Error.new(:provider, text)}
+    end
+  end
+
+  # As in the data plane, a link takes the place of those of its name that it overlaps.
+  defp overlapped(links, {name, interfaces}) do
+    for {{^name, others}, link} <- links,
+        Model.Link.overlap?(%{interfaces: interfaces}, %{interfaces: others}),
+        do: {{name, others}, link}
+  end
+
+  defp hold(keeper, key, link) do
+    gone = for {old, _link} <- overlapped(keeper.links, key), do: old
+    :ok = Dispatcher.put_link(keeper.dispatcher, key, link, keeper.state)
+    links = keeper.links |> Map.drop(gone) |> Map.put(key, link)
+    %{keeper | links: links, previous: Map.drop(keeper.previous, gone)}
+  end
+
+  defp restore(keeper, key, link, []) do
+    {_code, _text, keeper} = delete(keeper, key, link)
+    keeper
+  end
+
+  # They hold, whatever the provider makes of that.
+  defp restore(keeper, _key, _link, before) do
+    Enum.reduce(before, keeper, fn {key, link}, keeper ->
+      case run(keeper, :put_link, [link, keeper.state]) do
+        {:ok, state} -> hold(%{keeper | state: state}, key, link)
+        {_refused_or_fallen, _text} -> hold(keeper, key, link)
+      end
+    end)
+  end
+
+  defp delete(keeper, key, link) do
+    {code, text, state} =
+      case run(keeper, :delete_link, [link, keeper.state]) do
+        {:ok, state} -> {:ok, "", state}
+        {_refused_or_fallen, text} -> {:provider, text, keeper.state}
+      end
+
+    :ok = Dispatcher.delete_link(keeper.dispatcher, key, state)
+    gone = for {old, _link} <- overlapped(keeper.links, key), do: old
+    links = Map.drop(keeper.links, gone)
+
+    {code, text,
+     %{keeper | state: state, links: links, previous: Map.drop(keeper.previous, gone)}}
   end
 
   defp start_dispatcher(keeper, state) do
@@ -120,7 +185,8 @@ defmodule Exosuit.Provider.Keeper do
   end
 
   # A link that its provider cannot take must not keep it from serving the others, whatever the
-  # provider does about it: hence nothing that it raises, throws or exits with goes further.
+  # provider does about it: hence nothing that it raises, throws or exits with goes further. An error
+  # says that nothing has changed; of what fell, nobody knows.
   defp run(keeper, callback, arguments) do
     case apply(keeper.module, callback, arguments) do
       {:ok, state} ->
@@ -130,13 +196,13 @@ defmodule Exosuit.Provider.Keeper do
         {:error, text}
 
       _other ->
-        {:error, "#{inspect(keeper.module)}.#{callback} gave neither {:ok, state} nor text"}
+        {:fallen, "#{inspect(keeper.module)}.#{callback} gave neither {:ok, state} nor text"}
     end
   rescue
-    exception -> {:error, Failure.locate(keeper.module, {exception, __STACKTRACE__})}
+    exception -> {:fallen, Failure.locate(keeper.module, {exception, __STACKTRACE__})}
   catch
-    :throw, value -> {:error, Failure.locate(keeper.module, {{:nocatch, value}, __STACKTRACE__})}
-    :exit, reason -> {:error, Failure.locate(keeper.module, reason)}
+    :throw, value -> {:fallen, Failure.locate(keeper.module, {{:nocatch, value}, __STACKTRACE__})}
+    :exit, reason -> {:fallen, Failure.locate(keeper.module, reason)}
   end
 
   defp fail(keeper, error) do

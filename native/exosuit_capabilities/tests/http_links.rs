@@ -200,13 +200,84 @@ async fn a_changed_address_moves_the_listener() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_link_that_cannot_be_changed_serves_no_more() -> Result<()> {
+async fn a_refused_change_leaves_the_route_as_it_was() -> Result<()> {
+    let other = TcpListener::bind("127.0.0.1:0").await?;
+    let taken = other.local_addr()?.to_string();
+    let served = Served::new(who);
+    served.server.link(at("one", "127.0.0.1:0")).await?;
+    served.server.link(at("two", "127.0.0.1:0")).await?;
+    let before = served.server.addresses();
+    let one = before[0].1;
+    let same = one.to_string();
+    let twos = before[1].1.to_string();
+    let mut kept = Client::connect(one).await?;
+    let refused: [&[(&str, &str)]; 8] = [
+        &[("address", "here")],
+        &[("address", &same), ("timeout_ms", "soon")],
+        &[("address", &taken)],
+        &[("address", "192.0.2.1:0")],
+        // The place of another link, with and without its address.
+        &[("address", &twos)],
+        &[("address", &twos), ("path", "/a"), ("max_connections", "0")],
+        &[("address", &same), ("routing_mode", "path")],
+        &[("address", &same), ("max_buffered_bytes", "1k")],
+    ];
+    for settings in refused {
+        let change = link("one", "wasmcloud:httpserver", settings);
+        assert!(served.server.link(change).await.is_err(), "{settings:?}");
+        assert_eq!(served.server.addresses(), before, "{settings:?}");
+        assert_eq!(kept.get("/").await?.body(), "Actor(\"one\")");
+        let mut new = Client::connect(one).await?;
+        assert_eq!(new.get("/").await?.body(), "Actor(\"one\")");
+    }
+    // Put again as it was, and moved, it still can be.
+    served.server.link(at("one", &same)).await?;
+    served.server.link(at("one", "127.0.0.1:0")).await?;
+    assert!(TcpStream::connect(one).await.is_err());
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_prepared_and_given_up_has_changed_nothing() -> Result<()> {
+    let served = Served::new(who);
+    served.server.link(at("one", "127.0.0.1:0")).await?;
+    let before = served.server.addresses();
+    let free = {
+        let socket = TcpListener::bind("127.0.0.1:0").await?;
+        socket.local_addr()?
+    };
+    for address in [free.to_string(), before[0].1.to_string()] {
+        let path = [("address", address.as_str()), ("path", "/other")];
+        let change = link("one", "wasmcloud:httpserver", &path);
+        drop(served.server.prepare(change.clone()).await?);
+        served.server.check(change).await?;
+        assert_eq!(served.server.addresses(), before);
+        assert_eq!(served.get("/").await?.body(), "Actor(\"one\")");
+    }
+    TcpListener::bind(free).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_address_in_another_spelling_is_refused_without_effect_if_others_have_it() -> Result<()>
+{
     let served = Served::new(who);
     served.server.link(at("one", "127.0.0.1:0")).await?;
     let before = served.address();
-    assert!(served.server.link(at("one", "here")).await.is_err());
-    assert!(served.server.addresses().is_empty());
-    assert!(TcpStream::connect(before).await.is_err());
+    let port = before.port();
+    let other = TcpListener::bind(format!("127.0.0.2:{port}")).await?;
+    let all = format!("0.0.0.0:{port}");
+    let error = served.server.link(at("one", &all)).await;
+    assert_eq!(error.map_err(|error| error.code), Err(Code::Conflict));
+    assert_eq!(served.get("/").await?.body(), "Actor(\"one\")");
+
+    drop(other);
+    served.server.link(at("one", &all)).await?;
+    assert_eq!(served.server.addresses(), [(id("one"), all.parse()?)]);
+    // The port is as good as any: nobody else can bind it.
+    for address in [before.to_string(), all] {
+        assert!(TcpListener::bind(address).await.is_err());
+    }
     Ok(())
 }
 
@@ -237,7 +308,7 @@ async fn stopping_answers_what_was_asked_and_closes_what_idles() -> Result<()> {
     let busy = served.raw(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n").await?;
     slow.asked.notified().await;
 
-    let stopping = tokio::spawn(served.server.stop());
+    let stopping = tokio::spawn(served.server.drain());
     assert_eq!(rest(idle).await?, "");
     assert!(TcpStream::connect(address).await.is_err());
     assert!(!stopping.is_finished());
@@ -250,6 +321,35 @@ async fn stopping_answers_what_was_asked_and_closes_what_idles() -> Result<()> {
 
     let error = served.server.link(free(&[])).await.expect_err("stopped");
     assert_eq!(error.code, Code::Unavailable);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_unlinked_or_stopped_route_waits_for_no_client() -> Result<()> {
+    let slow = Slow::default();
+    let actor = slow.clone();
+    let served = Served::with(&[], move |_| actor.clone().respond()).await?;
+    let address = served.address();
+    let busy = served.raw(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n").await?;
+    slow.asked.notified().await;
+    // A client that never sends its request, and one that never ends it.
+    let idle = served.raw(b"").await?;
+    let stalled = served
+        .raw(b"POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 9\r\n\r\n")
+        .await?;
+
+    let started = std::time::Instant::now();
+    served.server.unlink(free(&[])).await?;
+    TcpListener::bind(address).await?;
+    served.server.link(free(&[])).await?;
+    served.server.stop().await?;
+    assert!(started.elapsed() < std::time::Duration::from_secs(5));
+
+    // The request that ran is answered all the same.
+    slow.answer.notify_one();
+    let response = rest(busy).await?;
+    assert!(response.ends_with("\r\n\r\nlate"), "{response}");
+    drop((idle, stalled));
     Ok(())
 }
 

@@ -498,6 +498,87 @@ async fn a_link_that_changes_or_goes_takes_its_subscriptions_along() -> Result<(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_refused_change_leaves_the_subscriptions_as_they_were() -> Result<()> {
+    on_each(async |here, _there| {
+        let mut world = World::silent();
+        let provider = world.provider(&here);
+        provider
+            .link(link("reader", CONTRACT, &[("subscriptions", "old,kept|")]))
+            .await?;
+        let before = provider.endpoints();
+        let refused: [&[(&str, &str)]; 4] = [
+            &[("subscriptions", "new"), ("timeout_ms", "soon")],
+            &[("subscriptions", "new,a..b")],
+            &[("subscriptions", "wasmbus.>")],
+            &[("subscriptions", "new"), ("max_in_flight", "0")],
+        ];
+        for settings in refused {
+            let change = link("reader", CONTRACT, settings);
+            assert!(provider.check(change.clone()).await.is_err());
+            assert!(provider.link(change).await.is_err(), "{settings:?}");
+        }
+        let good = link("reader", CONTRACT, &[("subscriptions", "new")]);
+        provider.check(good.clone()).await?;
+        drop(provider.prepare(good).await?);
+        assert_eq!(provider.endpoints(), before);
+        settled(&*here).await;
+        for subject in ["new", "old", "kept"] {
+            publish(&provider, subject, subject).await?;
+        }
+        let mut heard = [world.call().await.message, world.call().await.message];
+        heard.sort_unstable_by_key(|message| message["subject"].to_string());
+        assert_eq!(
+            (&heard[0]["subject"], &heard[1]["subject"]),
+            (&json!("kept"), &json!("old"))
+        );
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_loses_and_doubles_no_message() -> Result<()> {
+    on_each(async |here, _there| {
+        let gate = Arc::new(Semaphore::new(0));
+        let opened = gate.clone();
+        let mut world = World::new(move |_| {
+            let gate = opened.clone();
+            Box::pin(async move {
+                gate.acquire().await.expect("it is open").forget();
+                Ok(Bytes::new().into())
+            })
+        });
+        let provider = world.provider(&here);
+        let listen = |in_flight: &str, more: &str| {
+            let subjects = format!("work|{more}");
+            let settings = [("subscriptions", &*subjects), ("max_in_flight", in_flight)];
+            provider.link(link("worker", CONTRACT, &settings))
+        };
+        listen("1", "").await?;
+        settled(&*here).await;
+        for n in 0..20 {
+            publish(&provider, "work", &n.to_string()).await?;
+        }
+        settled(&*here).await;
+        // They wait, also for those who come later.
+        listen("2", ",more").await?;
+        listen("3", "").await?;
+        gate.add_permits(20);
+        let mut heard = Vec::new();
+        for _ in 0..20 {
+            let body = world.call().await.message["body"].clone();
+            heard.push(body.as_str().expect("a text").parse::<u32>()?);
+        }
+        heard.sort_unstable();
+        assert_eq!(heard, Vec::from_iter(0..20));
+        within("the end", provider.drain()).await?;
+        assert!(world.calls.try_recv().is_err());
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_hosts_use_among_themselves_is_kept_from_actors() -> Result<()> {
     on_each(async |here, _there| {
         let world = World::silent();

@@ -30,10 +30,34 @@ pub struct CapabilityCall {
     pub link: Option<Arc<Link>>,
 }
 
+/// A link that its provider is ready to serve, and does not serve yet.
+///
+/// Dropped, nothing has changed: what served the link before goes on.
+#[must_use = "a link that is prepared and not switched to is given up"]
+pub struct Prepared(Pin<Box<dyn Future<Output = ()> + Send>>);
+
+impl Prepared {
+    /// The rest of a change, which cannot fail and waits for no client, guest or server. What was
+    /// taken for the change is given back by the drop of what `switch` owns.
+    pub fn new(switch: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self(Box::pin(switch))
+    }
+
+    /// The change of a provider that keeps nothing for its links.
+    pub fn nothing() -> Self {
+        Self::new(std::future::ready(()))
+    }
+
+    /// Serves the link from now on, in the place of what served it before.
+    pub async fn switch(self) {
+        self.0.await;
+    }
+}
+
 /// A built-in provider.
 ///
-/// It is called concurrently. `link` comes before the first call through that link, again when
-/// the link's settings change, and is answered by `unlink`.
+/// It is called concurrently. A link is prepared and switched to before the first call through it,
+/// and again when its settings change; `unlink` ends it.
 pub trait Capability: Send + Sync {
     /// What it implements.
     fn contracts(&self) -> &[Contract];
@@ -46,12 +70,30 @@ pub trait Capability: Send + Sync {
         Vec::new()
     }
 
-    /// Takes a link, or its changed settings. An error leaves the link without effect here.
-    fn link(&self, _link: Arc<Link>) -> Done {
-        Box::pin(async { Ok(()) })
+    /// Does all of a link, or of its changed settings, that can fail: reads the settings, binds the
+    /// address, subscribes. An error, or dropping the result, leaves everything as it was: a link
+    /// that was served before is served as before.
+    fn prepare(&self, _link: Arc<Link>) -> Pending<Prepared> {
+        Box::pin(async { Ok(Prepared::nothing()) })
     }
 
-    /// Forgets a link; ends without error where there is none.
+    /// Whether the link would be taken now. By default it is prepared and given up.
+    fn check(&self, link: Arc<Link>) -> Done {
+        let prepared = self.prepare(link);
+        Box::pin(async move { prepared.await.map(drop) })
+    }
+
+    /// Prepares a link and switches to it.
+    fn link(&self, link: Arc<Link>) -> Done {
+        let prepared = self.prepare(link);
+        Box::pin(async move {
+            prepared.await?.switch().await;
+            Ok(())
+        })
+    }
+
+    /// Forgets a link; ends without error where there is none. Takes nothing new for it from then on,
+    /// and does not wait for what runs.
     fn unlink(&self, _link: Arc<Link>) -> Done {
         Box::pin(async { Ok(()) })
     }
@@ -69,7 +111,8 @@ pub trait Capability: Send + Sync {
         Box::pin(async { Ok(()) })
     }
 
-    /// Takes nothing new, ends what runs, and lets go of sockets and files.
+    /// Takes nothing new, and lets go of sockets and files. Does not wait for clients: what it took
+    /// from outside finishes within its own time limits.
     fn stop(&self) -> Done {
         Box::pin(async { Ok(()) })
     }

@@ -9,7 +9,7 @@
 //!   [`Exchange`].
 //! - [`Deliver`]: hands an invocation to its target. The router, an actor and the lattice are one.
 //! - [`Elsewhere`]: the other hosts of the lattice, for calls that find their target there.
-//! - [`Capability`]: a built-in provider. [`Observe`]: where facts go that nobody waits for.
+//! - [`Capability`]: a built-in provider; [`Prepared`]: a link that it is ready to serve. [`Observe`]: where facts go that nobody waits for.
 //! - [`Lattice`]: messages and shared keys for built-in providers: [`Message`], [`Mailbox`],
 //!   [`Bucket`].
 //! - [`LogGate`]: how much an actor may write to the log.
@@ -33,7 +33,7 @@ mod notice;
 mod value;
 
 pub use bounded::bounded;
-pub use deliver::{Answer, Capability, CapabilityCall, Deliver, Done, Pending};
+pub use deliver::{Answer, Capability, CapabilityCall, Deliver, Done, Pending, Prepared};
 pub use elsewhere::{Destination, Elsewhere, Local, Outgoing, Remote};
 pub use error::{Code, Error};
 pub use hop::strip_hop_by_hop;

@@ -1,14 +1,14 @@
 //! Links in the router's table.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use exosuit_core::{Error, Link, LinkKey};
+use exosuit_router::{LinkState, LinkStatus};
 use rustler::{Encoder, Env, ResourceArc, Term};
 
 use crate::host::Host;
 use crate::reply::{To, answer};
-use crate::term::{contract, failure, id, link_name};
+use crate::term::{code, contract, failure, id, link_name, text_atom};
 
 /// Source, target, name, contract, interfaces, configuration of the source and of the target.
 type Fields = (
@@ -28,11 +28,21 @@ fn link_put<'a>(env: Env<'a>, host: ResourceArc<Host>, fields: Fields, to: To<'a
         Ok(link) => link,
         Err(error) => return failure(env, &error),
     };
-    let router = Arc::clone(host.router());
-    answer(env, to, async move { router.put_link(link).await }).encode(env)
+    // It counts from now on, so that a deletion that is asked for next comes after it.
+    answer(env, to, host.router().put_link(link)).encode(env)
 }
 
-/// Removes a link by source, contract and name; answers once its provider has let go of it.
+/// Answers whether a link would be made. Changes nothing.
+#[rustler::nif]
+fn link_check<'a>(env: Env<'a>, host: ResourceArc<Host>, fields: Fields, to: To<'a>) -> Term<'a> {
+    match parse(fields) {
+        Ok(link) => answer(env, to, host.router().check_link(link)).encode(env),
+        Err(error) => failure(env, &error),
+    }
+}
+
+/// Removes the links of a source, contract and name, from now on; answers with their number once
+/// their providers have let go of them.
 #[rustler::nif]
 fn link_delete<'a>(
     env: Env<'a>,
@@ -44,8 +54,31 @@ fn link_delete<'a>(
         Ok(key) => key,
         Err(error) => return failure(env, &error),
     };
-    let router = Arc::clone(host.router());
-    answer(env, to, async move { router.delete_link(&key).await }).encode(env)
+    answer(env, to, host.router().delete_link(&key)).encode(env)
+}
+
+/// Every link with what became of it. Of ten thousand links this takes some milliseconds.
+#[rustler::nif(schedule = "DirtyCpu")]
+fn link_states(env: Env<'_>, host: ResourceArc<Host>) -> Vec<Term<'_>> {
+    let states = host.router().link_states();
+    states.iter().map(|state| describe(env, state)).collect()
+}
+
+fn describe<'a>(env: Env<'a>, LinkState { link, status }: &LinkState) -> Term<'a> {
+    let key = (
+        link.source.as_str(),
+        link.contract.as_str(),
+        link.name.as_str(),
+    );
+    let status = match status {
+        LinkStatus::InForce => text_atom(env, "in_force"),
+        LinkStatus::Waiting => text_atom(env, "waiting"),
+        LinkStatus::Refused(error) => {
+            let refused = text_atom(env, "refused");
+            (refused, (code(env, error.code), &error.detail)).encode(env)
+        }
+    };
+    (key, link.target.as_str(), &link.interfaces, status).encode(env)
 }
 
 fn parse(fields: Fields) -> Result<Link, Error> {

@@ -12,7 +12,8 @@
 //!
 //! Beside that way, `table` holds the entries (`names`: by what actors may be called; `links`;
 //! `providers`; `known`: actors of other hosts), and `wiring` hands links to providers, in `lane`s
-//! that keep their order. `abroad` tells the other hosts what can be called here, and takes their
+//! that keep their order; `changes` are the puts under way, `state` says what became of each link.
+//! `abroad` tells the other hosts what can be called here, and takes their
 //! calls in.
 //!
 //! # Locks
@@ -27,6 +28,7 @@
 mod abroad;
 mod actor;
 mod admission;
+mod changes;
 mod count;
 mod decide;
 mod flight;
@@ -39,10 +41,12 @@ mod provider;
 mod providers;
 mod refusal;
 mod router;
+mod state;
 mod table;
 mod wiring;
 
 pub use actor::{ActorState, Publication};
 pub use options::{ActorLimits, Clock, Options};
 pub use router::Router;
+pub use state::{LinkState, LinkStatus};
 pub use wiring::RefusedLink;

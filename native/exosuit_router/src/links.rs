@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use exosuit_core::{Id, Link, LinkKey};
+use exosuit_core::{Error, Id, Link, LinkKey};
+use parking_lot::Mutex;
 
 use crate::provider::Provider;
 
@@ -16,6 +17,8 @@ pub(crate) struct Linked {
     /// The number of the provider that took it, 0 while none has. One that is replaced has another
     /// number than its successor.
     taken_by: AtomicU64,
+    /// Why the provider that is there has not taken it.
+    refusal: Mutex<Option<Error>>,
 }
 
 impl Linked {
@@ -24,6 +27,7 @@ impl Linked {
             link,
             revoked: AtomicBool::new(false),
             taken_by: AtomicU64::new(0),
+            refusal: Mutex::default(),
         }
     }
 
@@ -39,6 +43,25 @@ impl Linked {
     pub(crate) fn set_taken(&self, provider: Option<&Provider>) {
         let number = provider.map_or(0, |provider| provider.number);
         self.taken_by.store(number, Ordering::Release);
+        *self.refusal.lock() = None;
+    }
+
+    /// Notes that this provider is gone; whether it had taken the link.
+    pub(crate) fn leave(&self, provider: &Provider) -> bool {
+        let was_taken = self.is_taken_by(provider);
+        if was_taken || self.taken_by.load(Ordering::Acquire) == 0 {
+            self.set_taken(None);
+        }
+        was_taken
+    }
+
+    /// Notes that its provider has not taken it, and why.
+    pub(crate) fn set_refused(&self, error: &Error) {
+        *self.refusal.lock() = Some(error.clone());
+    }
+
+    pub(crate) fn refusal(&self) -> Option<Error> {
+        self.refusal.lock().clone()
     }
 
     pub(crate) fn is_taken_by(&self, provider: &Provider) -> bool {

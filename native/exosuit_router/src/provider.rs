@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use exosuit_core::{Capability, Code, Contract, Done, Error, Id, Link, bounded};
+use exosuit_core::{Capability, Code, Contract, Error, Id, Link, Pending, Prepared, bounded};
 use tokio_util::sync::CancellationToken;
 
 use crate::names::both;
@@ -58,8 +58,24 @@ impl Provider {
         both(&self.id, self.key.as_ref().map(Id::as_str))
     }
 
-    pub(crate) async fn link(&self, link: &Arc<Link>) -> Result<(), Error> {
-        self.in_time(self.capability.link(self.own(link))).await
+    /// Has everything ready for a link, in the place of the one that it had; dropped, it has that.
+    pub(crate) async fn prepare(&self, link: &Arc<Link>) -> Result<Prepared, Error> {
+        self.in_time(self.capability.prepare(self.own(link))).await
+    }
+
+    /// Whether it would take a link now.
+    pub(crate) async fn check(&self, link: &Arc<Link>) -> Result<(), Error> {
+        self.in_time(self.capability.check(self.own(link))).await
+    }
+
+    /// Switches to what was prepared. It cannot be refused any more: one that is slow to let go of
+    /// what it had serves the new link all the same.
+    pub(crate) async fn switch(&self, prepared: Prepared) {
+        let switch = async {
+            prepared.switch().await;
+            Ok(())
+        };
+        let _slow = self.in_time(Box::pin(switch)).await;
     }
 
     pub(crate) async fn unlink(&self, link: &Arc<Link>) -> Result<(), Error> {
@@ -89,8 +105,8 @@ impl Provider {
     }
 
     /// A provider that never answers must not hold up its lane for ever.
-    async fn in_time(&self, done: Done) -> Result<(), Error> {
-        let result = bounded(done, Instant::now() + self.timeout, None).await;
+    async fn in_time<T>(&self, work: Pending<T>) -> Result<T, Error> {
+        let result = bounded(work, Instant::now() + self.timeout, None).await;
         result.map_err(|error| match error.code {
             Code::Deadline => {
                 let detail = format!("provider {} did not answer in {:?}", self.id, self.timeout);

@@ -1,5 +1,7 @@
 //! The words of refusals. Those about links and claims begin as guests of the OTP era know them.
 
+use std::time::Duration;
+
 use exosuit_core::{Code, Contract, Error, Id, Link, Target};
 
 /// A longer text of a guest's is cut: past every key, contract and alias.
@@ -94,6 +96,24 @@ pub(crate) fn conflict(new: &Link, old: &Link) -> Error {
         new.source, old.target, new.contract, new.name
     );
     Error::new(Code::Conflict, detail)
+}
+
+pub(crate) fn deleted_meanwhile(link: &Link) -> Error {
+    let detail = format!(
+        "the link from {} for {} on {} was deleted before this change of it took effect; put it again \
+         if it shall be there",
+        link.source, link.contract, link.name
+    );
+    Error::new(Code::Dropped, detail)
+}
+
+pub(crate) fn busy(link: &Link, timeout: Duration) -> Error {
+    let detail = format!(
+        "other changes of links of {} and {} have not ended within {timeout:?}; nothing was changed, \
+         put the link again",
+        link.source, link.target
+    );
+    Error::new(Code::Deadline, detail)
 }
 
 pub(crate) fn not_implemented(provider: &Id, contract: &Contract, has: &[Contract]) -> Error {

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::abroad::Told;
 use crate::actor::{Actor, Running};
 use crate::admission::Permit;
+use crate::changes::Changes;
 use crate::decide::{Departure, Reach, Route};
 use crate::flight::Flights;
 use crate::lane::Lanes;
@@ -33,6 +34,7 @@ pub struct Router {
     pub(crate) observe: Arc<dyn Observe>,
     pub(crate) table: RwLock<Table>,
     pub(crate) lanes: Lanes,
+    pub(crate) changes: Arc<Changes>,
     pub(crate) flights: Arc<Flights>,
     pub(crate) told: Mutex<Told>,
     numbers: AtomicU64,
@@ -47,6 +49,7 @@ impl Router {
             observe,
             table: RwLock::default(),
             lanes: Lanes::default(),
+            changes: Arc::default(),
             flights: Arc::default(),
             told: Mutex::default(),
             numbers: AtomicU64::new(1),
@@ -208,6 +211,13 @@ impl Router {
         providers
             .map(|provider| (provider.id.clone(), provider.contracts.clone()))
             .collect()
+    }
+
+    /// Itself, for what outlives the borrow.
+    pub(crate) fn shared(&self) -> Arc<Self> {
+        self.me
+            .upgrade()
+            .expect("a router lives in an Arc for as long as it can be borrowed")
     }
 
     pub(crate) fn next_number(&self) -> u64 {
@@ -375,10 +385,7 @@ impl Router {
 
 impl Deliver for Router {
     fn deliver(&self, invocation: Invocation) -> Answer {
-        let router = self
-            .me
-            .upgrade()
-            .expect("a router lives in an Arc for as long as it can be borrowed");
+        let router = self.shared();
         Box::pin(async move {
             let reach = router.reach();
             router.carry(invocation, reach).await

@@ -291,15 +291,21 @@ impl Table {
         }
     }
 
+    /// Whether a link has a place, and which provider has to take it.
+    pub(crate) fn check_place(&self, link: &Link) -> Result<Option<Arc<Provider>>, Error> {
+        self.check_link(link)?;
+        let rivals = self.rivals(link);
+        match rivals.iter().find(|rival| rival.link.target != link.target) {
+            Some(rival) => Err(refusal::conflict(link, &rival.link)),
+            None => Ok(self.provider_of(link).cloned()),
+        }
+    }
+
     /// Finds a place for a link; nothing if it stands there already and is in force. A new one is
     /// put in at once, as its provider may call as soon as it has taken it.
     pub(crate) fn place(&mut self, link: &Arc<Link>) -> Result<Option<Placed>, Error> {
-        self.check_link(link)?;
-        let provider = self.provider_of(link).cloned();
+        let provider = self.check_place(link)?;
         let rivals = self.rivals(link);
-        if let Some(rival) = rivals.iter().find(|rival| rival.link.target != link.target) {
-            return Err(refusal::conflict(link, &rival.link));
-        }
         if let [same] = &rivals[..]
             && same.link == *link
         {
@@ -327,12 +333,18 @@ impl Table {
     }
 
     /// What came of it: on success it is in force in the place of what it replaces, otherwise all
-    /// is as it was.
-    pub(crate) fn settle(&mut self, placed: &Placed, success: bool) {
+    /// is as it was, and one that stood there already says why its provider has not taken it.
+    pub(crate) fn settle(&mut self, placed: &Placed, result: &Result<(), Error>) {
         let Placed {
             linked, replaces, ..
         } = placed;
-        if success {
+        if let Err(error) = result {
+            if placed.fresh {
+                self.links.remove(linked);
+            } else if replaces.is_empty() {
+                linked.set_refused(error);
+            }
+        } else {
             linked.set_taken(placed.provider.as_deref());
             for replaced in replaces {
                 self.links.remove(replaced);
@@ -340,8 +352,6 @@ impl Table {
             if !replaces.is_empty() {
                 self.links.insert(linked);
             }
-        } else if placed.fresh {
-            self.links.remove(linked);
         }
     }
 

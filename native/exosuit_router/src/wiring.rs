@@ -1,16 +1,24 @@
 //! Links and providers come and go, in any order, and each provider is told of its links.
 //!
-//! What is done here may wait for a provider, and should run to its end: dropped half-way, it
-//! leaves at worst a link that no call passes until it is put again.
+//! A change of a link is prepared and then switched to: checked against the table, prepared by the
+//! provider, and only then put in the place of what was there. Refused at any step, or dropped, it
+//! has changed nothing. A deletion is the end of every put that was asked for before it, also of one
+//! that still waits: none of them takes effect later.
+//!
+//! Every wait has an end: for the lanes of a link, and for each answer of a provider.
 
 use std::sync::Arc;
+use std::time::Instant;
 
-use exosuit_core::{Capability, Error, Id, Link, LinkKey, Notice};
+use exosuit_core::{Capability, Error, Id, Link, LinkKey, Notice, bounded};
+use futures_util::future::join_all;
 
-use crate::Router;
+use crate::changes::Change;
 use crate::lane::Lane;
 use crate::links::Linked;
 use crate::provider::Provider;
+use crate::table::Placed;
+use crate::{Router, refusal};
 
 /// A link that a provider did not get, or did not take.
 #[derive(Debug, Clone)]
@@ -23,29 +31,66 @@ pub struct RefusedLink {
 
 impl Router {
     /// Makes a link, or changes the settings of one. Its ends need not be there yet. On an error
-    /// all is as it was before.
-    pub async fn put_link(&self, link: Link) -> Result<(), Error> {
-        let link = Arc::new(link);
-        let result = self.try_put_link(&link).await;
-        if let Err(error) = &result {
-            self.observe_refused_link(&link, error);
+    /// everything is as it was before.
+    ///
+    /// The put counts from this call, not from the first poll: a deletion that is asked for later
+    /// ends it.
+    pub fn put_link(&self, link: Link) -> impl Future<Output = Result<(), Error>> + Send + use<> {
+        let (router, link) = (self.shared(), Arc::new(link));
+        let change = self.changes.begin(link.key());
+        async move {
+            let result = router.try_put_link(&link, &change).await;
+            if let Err(error) = &result {
+                router.observe_refused_link(&link, error);
+            }
+            result
         }
-        result
     }
 
-    /// Deletes the links of a key, for all calls that are decided from now on, and waits until
-    /// their providers have let go of them. There may be none.
-    pub async fn delete_link(&self, key: &LinkKey) -> Result<(), Error> {
-        let links = self.table.read().links.of(key).to_vec();
+    /// Whether a link would be made if it were put now. Changes nothing.
+    pub fn check_link(&self, link: Link) -> impl Future<Output = Result<(), Error>> + Send + use<> {
+        let (router, link) = (self.shared(), Arc::new(link));
+        async move {
+            let _lane = router.link_lane_in_time(&link).await?;
+            let provider = router.table.read().check_place(&link)?;
+            match provider {
+                Some(provider) => provider.check(&link).await,
+                None => Ok(()),
+            }
+        }
+    }
+
+    /// Deletes the links of a key, for all calls that are decided from now on, and ends every put of
+    /// the key that was asked for before. The future ends when their providers have let go of them,
+    /// all at the same time, and gives the number of links. There may be none.
+    pub fn delete_link(
+        &self,
+        key: &LinkKey,
+    ) -> impl Future<Output = Result<usize, Error>> + Send + use<> {
+        let router = self.shared();
+        let links = self.revoke_links(key);
+        async move {
+            let removing = links.iter().map(|linked| router.remove_in_lane(linked));
+            let results = join_all(removing).await;
+            results.into_iter().collect::<Result<(), _>>()?;
+            Ok(links.len())
+        }
+    }
+
+    async fn remove_in_lane(&self, linked: &Arc<Linked>) -> Result<(), Error> {
+        let _lane = self.link_lane(&linked.link).await;
+        self.remove_link(linked).await
+    }
+
+    fn revoke_links(&self, key: &LinkKey) -> Vec<Arc<Linked>> {
+        // Under the lock that a put needs for taking effect, so that each is voided or revoked.
+        let table = self.table.write();
+        self.changes.void(key);
+        let links = table.links.of(key).to_vec();
         for linked in &links {
             linked.revoke();
         }
-        let mut result = Ok(());
-        for linked in &links {
-            let _lane = self.link_lane(&linked.link).await;
-            result = result.and(self.remove_link(linked).await);
-        }
-        result
+        links
     }
 
     /// Registers a provider, in the place of one of the same id, and gives it its links, which may
@@ -68,6 +113,9 @@ impl Router {
         for linked in links {
             if let Err(error) = self.hand_over(&linked, &provider).await {
                 self.observe_refused_link(&linked.link, &error);
+                if !linked.is_taken_by(&provider) {
+                    linked.set_refused(&error);
+                }
                 let link = Arc::clone(&linked.link);
                 refused.push(RefusedLink { link, error });
             }
@@ -110,8 +158,8 @@ impl Router {
         Arc::ptr_eq(&provider.capability, capability).then(|| Arc::clone(provider))
     }
 
-    async fn try_put_link(&self, link: &Arc<Link>) -> Result<(), Error> {
-        let _lane = self.link_lane(link).await;
+    async fn try_put_link(&self, link: &Arc<Link>, change: &Change) -> Result<(), Error> {
+        let _lane = self.link_lane_in_time(link).await?;
         // One that is being deleted must be gone from the provider before its successor comes.
         let revoked = self.table.read().revoked(&link.key());
         for linked in revoked
@@ -120,15 +168,51 @@ impl Router {
         {
             self.remove_link(linked).await?;
         }
-        let Some(placed) = self.table.write().place(link)? else {
+        let placed = {
+            let mut table = self.table.write();
+            if change.is_void() {
+                return Err(refusal::deleted_meanwhile(link));
+            }
+            table.place(link)?
+        };
+        let Some(placed) = placed else {
             return Ok(());
         };
         let result = match &placed.provider {
-            Some(provider) => provider.link(link).await,
+            Some(provider) => self.take(provider, link, change).await,
             None => Ok(()),
         };
-        self.table.write().settle(&placed, result.is_ok());
-        result
+        if self.settle(&placed, &result, change) {
+            return result;
+        }
+        self.remove_link(&placed.linked).await?;
+        Err(refusal::deleted_meanwhile(link))
+    }
+
+    /// Whether it stays: not if the link was deleted while its provider switched to it.
+    fn settle(&self, placed: &Placed, result: &Result<(), Error>, change: &Change) -> bool {
+        let mut table = self.table.write();
+        table.settle(placed, result);
+        let stays = result.is_err() || !change.is_void();
+        if !stays {
+            placed.linked.revoke();
+        }
+        stays
+    }
+
+    /// Prepares a link and switches to it, unless it was deleted meanwhile.
+    async fn take(
+        &self,
+        provider: &Provider,
+        link: &Arc<Link>,
+        change: &Change,
+    ) -> Result<(), Error> {
+        let prepared = provider.prepare(link).await?;
+        if change.is_void() {
+            return Err(refusal::deleted_meanwhile(link));
+        }
+        provider.switch(prepared).await;
+        Ok(())
     }
 
     async fn hand_over(&self, linked: &Linked, provider: &Provider) -> Result<(), Error> {
@@ -137,10 +221,19 @@ impl Router {
             let actor = table.check_ends(&linked.link)?;
             actor.map_or(Ok(()), |actor| table.check_claims(&linked.link, actor))
         };
-        provider.link(&linked.link).await?;
+        let prepared = provider.prepare(&linked.link).await?;
+        provider.switch(prepared).await;
         linked.set_taken(Some(provider));
         // Told, but no obstacle: each call is checked, and a listener that says no beats none.
         allowed
+    }
+
+    /// The lanes of a link, or an error that leaves everything as it is.
+    async fn link_lane_in_time(&self, link: &Link) -> Result<Lane<'_>, Error> {
+        let timeout = self.options.provider_timeout;
+        let lane = async { Ok(self.link_lane(link).await) };
+        let lane = bounded(lane, Instant::now() + timeout, None).await;
+        lane.map_err(|_late| refusal::busy(link, timeout))
     }
 
     /// The lanes of both ends by their names in the link, and of the provider, which comes and goes
@@ -200,11 +293,13 @@ impl Router {
             (provider, links)
         };
         self.announce(id);
-        let mut result = Ok(());
-        for linked in links.iter().filter(|linked| linked.is_taken_by(&provider)) {
-            linked.set_taken(None);
-            result = result.and(provider.unlink(&linked.link).await);
-        }
+        let taken: Vec<_> = links
+            .iter()
+            .filter(|linked| linked.leave(&provider))
+            .collect();
+        let unlinking = taken.iter().map(|linked| provider.unlink(&linked.link));
+        let results = join_all(unlinking).await;
+        let result = results.into_iter().collect::<Result<(), _>>();
         result.and(provider.stop().await)
     }
 

@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 use exosuit_core::{
     Answer, Capability, CapabilityCall, Code, Configuration, Contract, Done, Error, Id, Invocation,
-    Lattice, Link, Origin, Payload, Reply,
+    Lattice, Link, Origin, Payload, Pending, Prepared, Reply,
 };
 
 use crate::message;
@@ -234,7 +234,7 @@ impl Capability for KeyValue {
         }
     }
 
-    fn link(&self, link: Arc<Link>) -> Done {
+    fn prepare(&self, link: Arc<Link>) -> Pending<Prepared> {
         let checked = if self.contracts.contains(&link.contract) {
             self.bucket(Some(&link)).map(drop)
         } else {
@@ -245,7 +245,7 @@ impl Capability for KeyValue {
             );
             Err(Error::new(Code::InvalidLink, detail))
         };
-        Box::pin(ready(checked))
+        Box::pin(ready(checked.map(|()| Prepared::nothing())))
     }
 
     fn unlink(&self, link: Arc<Link>) -> Done {

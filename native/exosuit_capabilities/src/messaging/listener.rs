@@ -31,13 +31,13 @@ pub(crate) struct Listener {
 
 impl Listener {
     /// Calls the actor with each message, so many at a time, until the end. While as many run as may,
-    /// messages wait where they are counted.
+    /// messages wait where they are counted. Gives the subscription back, with what waits in it.
     pub(crate) async fn listen(
         self,
         mut subscription: Subscription,
         end: CancellationToken,
         running: TaskTracker,
-    ) {
+    ) -> Subscription {
         let listener = Arc::new(self);
         let places = Arc::new(Semaphore::new(listener.limits.in_flight));
         let each = async {
@@ -60,6 +60,7 @@ impl Listener {
             () = end.cancelled() => {}
             () = each => {}
         }
+        subscription
     }
 
     async fn handle(&self, message: Message) {

@@ -9,16 +9,18 @@ mod subjects;
 mod wasmbus;
 mod wit;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::ready;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use exosuit_core::{
     Answer, Capability, CapabilityCall, Code, Configuration, Contract, Deliver, Done, Error, Id,
-    Lattice, Link, LinkKey, LogLevel, Message, Notice, Observe, Payload, Reply,
+    Lattice, Link, LinkKey, LogLevel, Message, Notice, Observe, Payload, Pending, Prepared, Reply,
+    Subscription,
 };
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -72,7 +74,7 @@ struct Shared {
     deliver: Weak<dyn Deliver>,
     observe: Arc<dyn Observe>,
     subjects: Subjects,
-    open: Mutex<Open>,
+    open: Arc<Mutex<Open>>,
     /// What is handled now.
     running: TaskTracker,
 }
@@ -87,12 +89,25 @@ struct Open {
 type Key = (LinkKey, Id);
 
 /// What listens for a link, until it is dropped.
+#[derive(Default)]
 struct Listening {
-    /// For people.
-    subjects: Vec<String>,
     end: CancellationToken,
-    /// Those that take messages.
-    takers: TaskTracker,
+    /// Those that take messages, by what they listen to.
+    takers: HashMap<Subject, JoinHandle<Subscription>>,
+}
+
+/// A subject, and the group that it is listened to in.
+type Subject = (String, Option<String>);
+
+/// A link that is ready to be listened for: `fresh` are the subscriptions that it does not have yet.
+/// Dropped, they end, and what listened before goes on.
+struct Ready {
+    shared: Arc<Shared>,
+    open: OwnedMutexGuard<Open>,
+    key: Key,
+    form: Form,
+    wanted: Wanted,
+    fresh: HashMap<Subject, Subscription>,
 }
 
 /// How an actor is called with a message.
@@ -137,7 +152,7 @@ impl Messaging {
                 deliver,
                 observe,
                 subjects,
-                open: Mutex::default(),
+                open: Arc::default(),
                 running: TaskTracker::new(),
             }),
         }))
@@ -197,17 +212,29 @@ impl Capability for Messaging {
             return Vec::new();
         };
         let each = |((_, actor), listening): (&Key, &Listening)| {
-            let subjects = listening.subjects.iter();
-            subjects
-                .map(|subject| format!("{subject} → {actor}"))
-                .collect::<Vec<_>>()
+            let mut subjects: Vec<_> = listening.takers.keys().map(describe).collect();
+            subjects.sort_unstable();
+            let lines = subjects
+                .iter()
+                .map(|subject| format!("{subject} → {actor}"));
+            lines.collect::<Vec<_>>()
         };
         open.links.iter().flat_map(each).collect()
     }
 
-    fn link(&self, link: Arc<Link>) -> Done {
+    fn prepare(&self, link: Arc<Link>) -> Pending<Prepared> {
         let (shared, form) = (Arc::clone(&self.shared), self.form(&link));
-        Box::pin(async move { shared.link(&link, form?).await })
+        Box::pin(async move { shared.prepare(&link, form?).await })
+    }
+
+    // By its settings alone: a subscription would take messages from those who share its group.
+    fn check(&self, link: Arc<Link>) -> Done {
+        let shared = &self.shared;
+        let wanted = self.form(&link).and_then(|_form| {
+            let own = link.seen_from(&shared.id).0;
+            settings::read(&shared.configuration, own, &shared.subjects)
+        });
+        Box::pin(ready(wanted.map(drop)))
     }
 
     fn unlink(&self, link: Arc<Link>) -> Done {
@@ -217,7 +244,7 @@ impl Capability for Messaging {
             let key = (link.key(), actor.clone());
             let ended = shared.open.lock().await.links.remove(&key);
             if let Some(listening) = ended {
-                listening.ended().await;
+                drop(listening.ended().await);
             }
             Ok(())
         })
@@ -231,11 +258,7 @@ impl Capability for Messaging {
     fn drain(&self) -> Done {
         let shared = Arc::clone(&self.shared);
         Box::pin(async move {
-            {
-                let mut open = shared.open.lock().await;
-                open.is_stopped = true;
-                open.links.clear();
-            }
+            shared.stop().await;
             shared.running.close();
             shared.running.wait().await;
             Ok(())
@@ -243,7 +266,19 @@ impl Capability for Messaging {
     }
 
     fn stop(&self) -> Done {
-        self.drain()
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move {
+            shared.stop().await;
+            Ok(())
+        })
+    }
+}
+
+/// `orders.* (workers)`.
+fn describe((subject, group): &Subject) -> String {
+    match group {
+        Some(group) => format!("{subject} ({group})"),
+        None => subject.clone(),
     }
 }
 
@@ -254,7 +289,10 @@ impl Shared {
         let Some((_, deaf)) = open.links.iter().find(|(_, it)| it.is_deaf()) else {
             return Ok(());
         };
-        let detail = format!("nothing takes the messages of {}", deaf.subjects.join(", "));
+        let detail = format!(
+            "nothing takes the messages of {}",
+            deaf.subjects().join(", ")
+        );
         Err(Error::new(Code::Io, detail))
     }
 
@@ -289,61 +327,64 @@ impl Shared {
         }
     }
 
-    async fn link(self: &Arc<Self>, link: &Link, form: Option<Form>) -> Result<(), Error> {
+    /// Listens to what is new before it stops listening to what was there.
+    async fn prepare(self: Arc<Self>, link: &Link, form: Option<Form>) -> Result<Prepared, Error> {
         let (configuration, actor) = link.seen_from(&self.id);
         let key = (link.key(), actor.clone());
-        let mut open = self.open.lock().await;
+        let mut open = Arc::clone(&self.open).lock_owned().await;
         if open.is_stopped {
-            return Err(Error::new(
-                Code::Unavailable,
-                "the messaging provider is stopped",
-            ));
+            let detail = "the messaging provider is stopped";
+            return Err(Error::new(Code::Unavailable, detail));
         }
-        open.links.remove(&key);
-        let Some(form) = form else { return Ok(()) };
         let wanted = settings::read(&self.configuration, configuration, &self.subjects)?;
-        self.warn(actor, &wanted);
-        let listening = self.listen(link, actor, form, wanted).await?;
-        open.links.insert(key, listening);
-        Ok(())
+        let Some(form) = form else {
+            return Ok(Prepared::new(async move {
+                open.links.remove(&key);
+            }));
+        };
+        let fresh = self.subscribe(&wanted, &key, open.links.get(&key)).await?;
+        let ready = Ready {
+            shared: self,
+            open,
+            key,
+            form,
+            wanted,
+            fresh,
+        };
+        Ok(Prepared::new(ready.switch()))
     }
 
-    async fn listen(
-        self: &Arc<Self>,
-        link: &Link,
-        actor: &Id,
-        form: Form,
-        wanted: Wanted,
-    ) -> Result<Listening, Error> {
-        let own_group = format!("exosuit.{}.{actor}.{}", self.id, link.name);
-        let mut listening = Listening {
-            subjects: Vec::new(),
-            end: CancellationToken::new(),
-            takers: TaskTracker::new(),
-        };
-        for Subscribe { subject, group } in &wanted.subscriptions {
-            let group = group.in_link(&own_group);
-            let subscription = self.lattice.subscribe(subject, group).await?;
-            let listener = Listener {
-                provider: self.id.clone(),
-                actor: actor.clone(),
-                contract: link.contract.clone(),
-                link: link.name.clone(),
-                form,
-                limits: wanted.limits,
-                deliver: self.deliver.clone(),
-                observe: Arc::clone(&self.observe),
-            };
-            let (end, running) = (listening.end.clone(), self.running.clone());
-            listening
-                .takers
-                .spawn(listener.listen(subscription, end, running));
-            listening.subjects.push(match group {
-                Some(group) => format!("{subject} ({group})"),
-                None => subject.clone(),
-            });
+    /// The subscriptions of a link that it does not have already.
+    async fn subscribe(
+        &self,
+        wanted: &Wanted,
+        key: &Key,
+        before: Option<&Listening>,
+    ) -> Result<HashMap<Subject, Subscription>, Error> {
+        let mut fresh = HashMap::new();
+        for subject in self.subjects_of(wanted, key) {
+            if before.is_none_or(|before| !before.listens_to(&subject)) {
+                let (name, group) = &subject;
+                let subscription = self.lattice.subscribe(name, group.as_deref()).await?;
+                fresh.insert(subject, subscription);
+            }
         }
-        Ok(listening)
+        Ok(fresh)
+    }
+
+    fn subjects_of(&self, wanted: &Wanted, (link, actor): &Key) -> Vec<Subject> {
+        let own_group = format!("exosuit.{}.{actor}.{}", self.id, link.name);
+        let subject = |it: &Subscribe| {
+            let group = it.group.in_link(&own_group).map(str::to_owned);
+            (it.subject.clone(), group)
+        };
+        wanted.subscriptions.iter().map(subject).collect()
+    }
+
+    async fn stop(&self) {
+        let mut open = self.open.lock().await;
+        open.is_stopped = true;
+        open.links.clear();
     }
 
     /// Says in the actor's log what is not done for it.
@@ -362,17 +403,69 @@ impl Shared {
     }
 }
 
-impl Listening {
-    /// Whether one of its subscriptions has ended by itself.
-    fn is_deaf(&self) -> bool {
-        self.takers.len() < self.subjects.len()
+impl Ready {
+    /// A subscription that stays goes over with what waits in it: nothing is lost, nothing doubled.
+    async fn switch(mut self) {
+        self.shared.warn(&self.key.1, &self.wanted);
+        let before = self.open.links.remove(&self.key).unwrap_or_default();
+        let mut subscriptions = before.ended().await;
+        subscriptions.extend(std::mem::take(&mut self.fresh));
+        let mut listening = Listening::default();
+        for subject in self.shared.subjects_of(&self.wanted, &self.key) {
+            if let Some(subscription) = subscriptions.remove(&subject) {
+                let (end, running) = (listening.end.clone(), self.shared.running.clone());
+                let taking = self.listener().listen(subscription, end, running);
+                listening.takers.insert(subject, tokio::spawn(taking));
+            }
+        }
+        self.open.links.insert(self.key, listening);
     }
 
-    /// Takes no more messages: when this ends, none is sent here that nobody takes.
-    async fn ended(self) {
+    fn listener(&self) -> Listener {
+        let (link, actor) = &self.key;
+        Listener {
+            provider: self.shared.id.clone(),
+            actor: actor.clone(),
+            contract: link.contract.clone(),
+            link: link.name.clone(),
+            form: self.form,
+            limits: self.wanted.limits,
+            deliver: self.shared.deliver.clone(),
+            observe: Arc::clone(&self.shared.observe),
+        }
+    }
+}
+
+impl Listening {
+    /// For people.
+    fn subjects(&self) -> Vec<String> {
+        let mut subjects: Vec<_> = self.takers.keys().map(describe).collect();
+        subjects.sort_unstable();
+        subjects
+    }
+
+    /// Whether it has this subscription, which has not ended by itself.
+    fn listens_to(&self, subject: &Subject) -> bool {
+        let taker = self.takers.get(subject);
+        taker.is_some_and(|taker| !taker.is_finished())
+    }
+
+    /// Whether one of its subscriptions has ended by itself.
+    fn is_deaf(&self) -> bool {
+        self.takers.values().any(JoinHandle::is_finished)
+    }
+
+    /// Takes no more messages; gives the subscriptions, with what waits in them. Dropped, none is
+    /// sent here that nobody takes.
+    async fn ended(mut self) -> HashMap<Subject, Subscription> {
         self.end.cancel();
-        self.takers.close();
-        self.takers.wait().await;
+        let mut subscriptions = HashMap::new();
+        for (subject, taker) in self.takers.drain() {
+            if let Ok(subscription) = taker.await {
+                subscriptions.insert(subject, subscription);
+            }
+        }
+        subscriptions
     }
 }
 

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use exosuit_core::{Answer, Capability, CapabilityCall, Code, Contract, Done, Id, Link, LinkName};
+use exosuit_core::{
+    Answer, Capability, CapabilityCall, Code, Contract, Done, Id, Link, LinkName, Pending, Prepared,
+};
 use rmp::encode;
 
 use super::address::Address;
@@ -43,8 +45,14 @@ impl Capability for RemoteProvider {
         })
     }
 
-    fn link(&self, link: Arc<Link>) -> Done {
-        self.tell("put", &link)
+    fn prepare(&self, link: Arc<Link>) -> Pending<Prepared> {
+        let connected = self.calls.0.connection.client().map(drop);
+        let told = self.tell("put", &link);
+        Box::pin(async move {
+            connected?;
+            // The provider never answers, so that there is nothing to learn from it.
+            Ok(Prepared::new(async move { drop(told.await) }))
+        })
     }
 
     fn unlink(&self, link: Arc<Link>) -> Done {

@@ -6,6 +6,7 @@
 //!
 //! What is carried is bytes, or the values of a WIT function as terms.
 
+use std::future::ready;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
@@ -13,7 +14,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use exosuit_core::{
     Answer, Capability, CapabilityCall, Code, Configuration, Contract, Done, Error, Id, Link,
-    Payload, Reply, Value,
+    Payload, Pending, Prepared, Reply, Value,
 };
 use parking_lot::Mutex;
 use rustler::{Atom, Binary, Encoder, Env, LocalPid, Resource, ResourceArc, Term};
@@ -61,11 +62,6 @@ impl Elixir {
             numbers: AtomicU64::new(0),
         }))
     }
-
-    fn tell(&self, what: &'static str, link: Arc<Link>) -> Done {
-        let shared = Arc::clone(&self.0);
-        Box::pin(async move { shared.tell(what, link).await })
-    }
 }
 
 impl Capability for Elixir {
@@ -78,12 +74,19 @@ impl Capability for Elixir {
         Box::pin(async move { shared.invoke(call).await })
     }
 
-    fn link(&self, link: Arc<Link>) -> Done {
-        self.tell("put", link)
+    fn prepare(&self, link: Arc<Link>) -> Pending<Prepared> {
+        let shared = Arc::clone(&self.0);
+        Box::pin(async move { shared.prepare(link).await })
+    }
+
+    // Only the provider could tell, and it would have to take the link for that.
+    fn check(&self, _link: Arc<Link>) -> Done {
+        Box::pin(ready(Ok(())))
     }
 
     fn unlink(&self, link: Arc<Link>) -> Done {
-        self.tell("delete", link)
+        let shared = Arc::clone(&self.0);
+        Box::pin(async move { shared.tell(Change::Delete, &link).await })
     }
 }
 
@@ -120,15 +123,31 @@ impl Shared {
         result.unwrap_or_else(|_| Err(self.ended()))
     }
 
-    async fn tell(&self, what: &'static str, link: Arc<Link>) -> Result<(), Error> {
+    /// The provider takes the link, with one word: if nobody switches to it, it is told to take it
+    /// back.
+    async fn prepare(self: Arc<Self>, link: Arc<Link>) -> Result<Prepared, Error> {
+        let number = self.numbers.fetch_add(1, Relaxed);
+        let mut taken = Taken {
+            keeper: self.keeper,
+            number,
+            stays: false,
+        };
+        let result = self.tell(Change::Put(number), &link).await;
+        // Refused, the provider has what it had.
+        taken.stays = result.is_err();
+        result?;
+        Ok(Prepared::new(async move { taken.keep() }))
+    }
+
+    async fn tell(&self, change: Change, link: &Arc<Link>) -> Result<(), Error> {
         let (question, answer) = ask(None);
-        let id = self.id.clone();
+        let (id, link) = (self.id.clone(), Arc::clone(link));
         outbox::send(self.keeper, move |env| {
             let (values, _actor) = link.seen_from(&id);
             (
                 text_atom(env, "exosuit_link"),
                 question,
-                text_atom(env, what),
+                change.encode(env),
                 key(env, &link, &id),
                 map(env, values),
             )
@@ -154,6 +173,48 @@ impl Shared {
     fn ended(&self) -> Error {
         let detail = format!("provider {} ended before it answered", self.id);
         Error::new(Code::Dropped, detail)
+    }
+}
+
+/// What a provider is told of a link.
+#[derive(Clone, Copy)]
+enum Change {
+    /// To take it, under this number.
+    Put(u64),
+    Delete,
+}
+
+impl Change {
+    fn encode(self, env: Env<'_>) -> Term<'_> {
+        match self {
+            Self::Put(number) => (text_atom(env, "put"), number).encode(env),
+            Self::Delete => text_atom(env, "delete"),
+        }
+    }
+}
+
+/// A link that the provider was asked to take. Dropped, unless it stays, the provider is told to go
+/// back to what it had: also if it answers only later.
+struct Taken {
+    keeper: LocalPid,
+    number: u64,
+    stays: bool,
+}
+
+impl Taken {
+    fn keep(mut self) {
+        self.stays = true;
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        if !self.stays {
+            let number = self.number;
+            outbox::send(self.keeper, move |env| {
+                (text_atom(env, "exosuit_link_undo"), number).encode(env)
+            });
+        }
     }
 }
 

@@ -1,15 +1,16 @@
 //! Fakes: actors and providers that do as they are told and remember what they were asked.
 
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use exosuit_core::{
     Answer, Capability, CapabilityCall, Code, Configuration, Context, Contract, Deliver, Done,
-    Error, Grants, Id, Identity, Invocation, Link, LinkName, Notice, Observe, Origin, Target,
+    Error, Grants, Id, Identity, Invocation, Link, LinkName, Notice, Observe, Origin, Pending,
+    Prepared, Target,
 };
 use exosuit_router::{ActorLimits, Options, Publication, Router};
 use parking_lot::Mutex;
@@ -359,6 +360,34 @@ pub(crate) struct Provider {
     pub(crate) fails: Mutex<Option<Error>>,
     /// Lets it take as many links.
     pub(crate) taking: Arc<Semaphore>,
+    /// How many links it was asked to take.
+    pub(crate) asked: AtomicUsize,
+    /// The source of each link that was prepared and given up.
+    pub(crate) given_up: Mutex<Vec<String>>,
+    me: Weak<Self>,
+}
+
+/// What a provider has ready for a link.
+struct Ready {
+    provider: Arc<Provider>,
+    link: Arc<Link>,
+    switched: bool,
+}
+
+impl Ready {
+    fn switch(mut self) {
+        self.provider.note("link", Some(&self.link));
+        self.switched = true;
+    }
+}
+
+impl Drop for Ready {
+    fn drop(&mut self) {
+        if !self.switched {
+            let source = self.link.source.to_string();
+            self.provider.given_up.lock().push(source);
+        }
+    }
 }
 
 impl Provider {
@@ -367,21 +396,25 @@ impl Provider {
     }
 
     pub(crate) fn of(contracts: Vec<Contract>) -> Arc<Self> {
-        Arc::new(Self {
+        Self::taking(contracts, 1_000)
+    }
+
+    fn taking(contracts: Vec<Contract>, links: usize) -> Arc<Self> {
+        Arc::new_cyclic(|me| Self {
             contracts,
             log: Mutex::default(),
             ends: Mutex::default(),
             fails: Mutex::default(),
-            taking: Arc::new(Semaphore::new(1_000)),
+            taking: Arc::new(Semaphore::new(links)),
+            asked: AtomicUsize::new(0),
+            given_up: Mutex::default(),
+            me: me.clone(),
         })
     }
 
     /// Takes no link before it is let.
     pub(crate) fn slow(what: &str) -> Arc<Self> {
-        let mut provider = Self::new(what);
-        let slow = Arc::get_mut(&mut provider).expect("nobody else has it");
-        slow.taking = Arc::new(Semaphore::new(0));
-        provider
+        Self::taking(vec![contract(what)], 0)
     }
 
     pub(crate) fn log(&self) -> Vec<String> {
@@ -408,16 +441,23 @@ impl Capability for Provider {
         Box::pin(async move { Ok(call.invocation.payload.into_bytes()?.into()) })
     }
 
-    fn link(&self, link: Arc<Link>) -> Done {
-        self.note("link", Some(&link));
-        let result = match &*self.fails.lock() {
-            Some(error) => Err(error.clone()),
-            None => Ok(()),
-        };
-        let taking = Arc::clone(&self.taking);
+    fn prepare(&self, link: Arc<Link>) -> Pending<Prepared> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let failure = self.fails.lock().clone();
+        let provider = self.me.upgrade().expect("it lives in an Arc");
         Box::pin(async move {
-            taking.acquire().await.expect("it stays open").forget();
-            result
+            let taking = provider.taking.acquire().await;
+            taking.expect("it stays open").forget();
+            if let Some(error) = failure {
+                return Err(error);
+            }
+            let switched = false;
+            let ready = Ready {
+                provider,
+                link,
+                switched,
+            };
+            Ok(Prepared::new(async move { ready.switch() }))
         })
     }
 

@@ -1,8 +1,11 @@
 //! Links come and go, before and after their ends.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use exosuit_core::{Code, Error, Link};
+use exosuit_router::{LinkStatus, Options};
+use futures_util::future::join_all;
 
 use crate::support::*;
 
@@ -219,7 +222,7 @@ async fn no_call_goes_through_a_link_before_its_provider_has_taken_it() -> Resul
             .is_ok()
     );
 
-    // Deleted meanwhile, it is refused at once, and given back once it was taken.
+    // Deleted meanwhile, it is refused at once, and given up once it is prepared.
     let key = link("counter", "kv", KEYVALUE).key();
     let mut deleting = Box::pin(world.router.delete_link(&key));
     assert!(poll_once(deleting.as_mut()).is_pending());
@@ -228,55 +231,151 @@ async fn no_call_goes_through_a_link_before_its_provider_has_taken_it() -> Resul
     let mut again = Box::pin(world.router.put_link(link("counter", "kv", KEYVALUE)));
     assert!(poll_once(again.as_mut()).is_pending());
     provider.taking.add_permits(2);
-    assert_eq!(
-        (putting.await, deleting.await, again.await),
-        (Ok(()), Ok(()), Ok(()))
-    );
-    let log = ["link counter", "unlink counter", "link counter"];
-    assert_eq!(provider.log(), log);
+    let ended = (code(putting.await), deleting.await, again.await);
+    assert_eq!(ended, (Some(Code::Dropped), Ok(1), Ok(())));
+    assert_eq!(*provider.given_up.lock(), ["counter"]);
+    assert_eq!(provider.log(), ["link counter"]);
     assert!(world.call(import("counter", KEYVALUE)).await.is_ok());
     Ok(())
 }
 
 #[tokio::test]
-async fn a_link_that_is_put_while_it_is_deleted_comes_after_its_end() -> Result<(), Error> {
+async fn a_deletion_ends_what_was_put_before_it_and_nothing_that_is_put_after() -> Result<(), Error>
+{
     let world = World::new();
     world.run("counter", identity(&[KEYVALUE]), Arc::new(Says("")));
     let (slow, other) = (Provider::slow(KEYVALUE), Provider::new(KEYVALUE));
     assert_eq!(world.put_provider("kv", &slow).await?, []);
     assert_eq!(world.put_provider("other", &other).await?, []);
-    let (first, elsewhere) = (
-        link("counter", "kv", KEYVALUE),
-        link("counter", "other", KEYVALUE),
-    );
+    let first = link("counter", "kv", KEYVALUE);
     let key = first.key();
-    // All three wait for the same provider, those that put ahead of the one that deletes.
-    for (next, log) in [
-        (
-            first.clone(),
-            &["link counter", "unlink counter", "link counter"][..],
-        ),
-        (elsewhere, &["link counter", "unlink counter"][..]),
-    ] {
+    for last in [first.clone(), link("counter", "other", KEYVALUE)] {
+        // One is with the provider, the second waits for its lane, the third was not even polled.
         let mut putting = Box::pin(world.router.put_link(first.clone()));
         assert!(poll_once(putting.as_mut()).is_pending());
-        let mut again = Box::pin(world.router.put_link(next));
-        assert!(poll_once(again.as_mut()).is_pending());
-        let mut deleting = Box::pin(world.router.delete_link(&key));
-        assert!(poll_once(deleting.as_mut()).is_pending());
-        slow.taking.add_permits(log.len() - 1);
-        let ended = tokio::join!(putting, again, deleting);
-        assert_eq!(ended, (Ok(()), Ok(()), Ok(())));
-        assert_eq!(slow.log(), log);
+        let mut waiting = Box::pin(world.router.put_link(changed(&first)));
+        assert!(poll_once(waiting.as_mut()).is_pending());
+        let unpolled = world.router.put_link(first.clone());
+        let deleting = world.router.delete_link(&key);
+        let after = world.router.put_link(last.clone());
+        slow.taking.add_permits(10);
+
+        let (putting, waiting, unpolled, deleting, after) =
+            tokio::join!(putting, waiting, unpolled, deleting, after);
+        for before in [putting, waiting, unpolled] {
+            assert_eq!(code(before), Some(Code::Dropped));
+        }
+        assert_eq!((deleting, after), (Ok(1), Ok(())));
+        let [only] = &world.router.links()[..] else {
+            panic!("expected the last link");
+        };
+        assert_eq!(**only, last);
         assert!(world.call(import("counter", KEYVALUE)).await.is_ok());
         world.router.delete_link(&key).await?;
-        slow.log();
         slow.taking.forget_permits(1_000);
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_deletion_ends_a_change_of_settings_that_is_under_way() -> Result<(), Error> {
+    let world = World::new();
+    let provider = Provider::slow(KEYVALUE);
+    assert_eq!(world.put_provider("kv", &provider).await?, []);
+    provider.taking.add_permits(1);
+    let original = link("counter", "kv", KEYVALUE);
+    world.router.put_link(original.clone()).await?;
+    let mut changing = Box::pin(world.router.put_link(changed(&original)));
+    assert!(poll_once(changing.as_mut()).is_pending());
+    let mut deleting = Box::pin(world.router.delete_link(&original.key()));
+    assert!(poll_once(deleting.as_mut()).is_pending());
+    provider.taking.add_permits(1);
+    assert_eq!(code(changing.await), Some(Code::Dropped));
+    assert_eq!(deleting.await, Ok(1));
+    assert!(world.router.links().is_empty());
+    assert_eq!(provider.log(), ["link counter", "unlink counter"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_put_that_is_given_up_leaves_the_link_as_it_was() -> Result<(), Error> {
+    let world = World::with(Options {
+        provider_timeout: Duration::from_millis(20),
+        ..Options::default()
+    });
+    world.run("counter", identity(&[KEYVALUE]), Arc::new(Says("")));
+    let provider = Provider::slow(KEYVALUE);
+    assert_eq!(world.put_provider("kv", &provider).await?, []);
+    provider.taking.add_permits(1);
+    let original = link("counter", "kv", KEYVALUE);
+    world.router.put_link(original.clone()).await?;
+    provider.log();
+
+    // The first is given up by the provider's time limit; the others by that of the lane.
+    let puts = join_all((0..3).map(|_| world.router.put_link(changed(&original)))).await;
+    for put in puts {
+        assert_eq!(code(put), Some(Code::Deadline));
+    }
+    provider.taking.add_permits(10);
+    let [only] = &world.router.links()[..] else {
+        panic!("expected one link");
+    };
+    assert_eq!(**only, original);
+    assert!(provider.log().is_empty());
+    assert!(world.call(import("counter", KEYVALUE)).await.is_ok());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_check_says_what_a_put_would_and_changes_nothing() -> Result<(), Error> {
+    let world = World::new();
+    world.run("counter", identity(&[KEYVALUE]), Arc::new(Says("")));
+    world.run("unclaimed", identity(&[]), Arc::new(Says("")));
+    let provider = world.provide("kv", KEYVALUE).await;
+    let check = |link: Link| world.router.check_link(link);
+    assert_eq!(check(link("counter", "kv", KEYVALUE)).await, Ok(()));
+    let unclaimed = check(link("unclaimed", "kv", KEYVALUE)).await;
+    assert_eq!(code(unclaimed), Some(Code::MissingClaim));
+    *provider.fails.lock() = Some(Error::new(Code::Io, "the port is in use"));
+    let refused = check(link("counter", "kv", KEYVALUE)).await;
+    assert_eq!(code(refused), Some(Code::Io));
+    assert!(world.router.links().is_empty() && provider.log().is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_link_tells_what_became_of_it() -> Result<(), Error> {
+    let world = World::new();
+    world.run("counter", identity(&[KEYVALUE]), Arc::new(Says("")));
+    let status = || match &world.router.link_states()[..] {
+        [only] => only.status.clone(),
+        _ => panic!("expected one link"),
+    };
+    let counter = link("counter", "kv", KEYVALUE);
+    world.router.put_link(counter.clone()).await?;
+    assert_eq!(status(), LinkStatus::Waiting);
+
+    let full = Error::new(Code::Io, "the disk is full");
+    let provider = Provider::new(KEYVALUE);
+    *provider.fails.lock() = Some(full.clone());
+    world.put_provider("kv", &provider).await?;
+    assert_eq!(status(), LinkStatus::Refused(full));
+    let other = Error::new(Code::Io, "the disk is away");
+    *provider.fails.lock() = Some(other.clone());
     assert_eq!(
-        other.log(),
-        ["link counter", "invoke counter", "unlink counter"]
+        world.router.put_link(counter.clone()).await,
+        Err(other.clone())
     );
+    assert_eq!(status(), LinkStatus::Refused(other));
+
+    *provider.fails.lock() = None;
+    world.router.put_link(counter).await?;
+    assert_eq!(status(), LinkStatus::InForce);
+    world.publish("counter", identity(&[]), Arc::new(Says("")));
+    assert!(matches!(status(), LinkStatus::Refused(error) if error.code == Code::MissingClaim));
+    world.publish("counter", identity(&[KEYVALUE]), Arc::new(Says("")));
+    world.router.delete_provider(&id("kv")).await?;
+    assert_eq!(status(), LinkStatus::Waiting);
     Ok(())
 }
 

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use exosuit_core::{
     Answer, Body, Capability, CapabilityCall, Code, Configuration, Contract, Done, Error, Exchange,
-    Id, Link, Reply, bounded,
+    Id, Link, Pending, Prepared, Reply, bounded,
 };
 use http::header::{CONTENT_LENGTH, HOST};
 use http::{HeaderValue, Method, Request, Response, Version};
@@ -167,8 +167,9 @@ impl Capability for HttpClient {
         }
     }
 
-    fn link(&self, link: Arc<Link>) -> Done {
-        Box::pin(ready(self.check_link(&link)))
+    fn prepare(&self, link: Arc<Link>) -> Pending<Prepared> {
+        let checked = self.check_link(&link);
+        Box::pin(ready(checked.map(|()| Prepared::nothing())))
     }
 
     fn stop(&self) -> Done {

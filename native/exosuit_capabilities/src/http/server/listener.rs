@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use exosuit_core::{Code, Error};
@@ -13,7 +13,8 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
+use socket2::{Domain, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
@@ -40,6 +41,10 @@ const LINGER: Duration = Duration::from_millis(200);
 /// One address, bound. Dropped, it takes its connections with it; closed, it lets them finish.
 pub(crate) struct Listener {
     bound: SocketAddr,
+    /// Held by what accepts, or by `waiting` before that.
+    socket: Weak<TcpListener>,
+    /// Until it accepts: clients wait in the backlog of the operating system.
+    waiting: Mutex<Option<Arc<TcpListener>>>,
     floor: Arc<Floor>,
     accepting: TaskTracker,
     connections: TaskTracker,
@@ -80,17 +85,25 @@ impl Terms {
 }
 
 impl Listener {
-    /// Binds at once, so that an address in use is the caller's error, and accepts from then on.
-    pub(crate) fn bind(asked: SocketAddr, route: &Arc<Route>) -> Result<Arc<Self>, Error> {
-        let mut routes = Routes::default();
-        routes.put(asked, route, None)?;
-        let socket = bind(asked).map_err(|error| refused(asked, &error))?;
+    /// Binds at once for a first route, so that an address in use is the caller's error; serves and
+    /// accepts nothing yet. `old` is a listener that is about to end, whose port may be the same.
+    pub(crate) fn bind(
+        asked: SocketAddr,
+        route: &Arc<Route>,
+        old: Option<&Self>,
+    ) -> Result<Arc<Self>, Error> {
+        let routes = Routes::default();
+        routes.check(asked, route, None)?;
+        let socket = bind(asked, old).map_err(|error| refused(asked, &error))?;
         let bound = socket
             .local_addr()
             .map_err(|error| refused(asked, &error))?;
         let ending = Ending::default();
-        let listener = Self {
+        let socket = Arc::new(socket);
+        Ok(Arc::new(Self {
             bound,
+            socket: Arc::downgrade(&socket),
+            waiting: Mutex::new(Some(socket)),
             accepting: TaskTracker::new(),
             connections: TaskTracker::new(),
             _kill: ending.now.clone().drop_guard(),
@@ -100,11 +113,18 @@ impl Listener {
                 routes: RwLock::new(routes),
                 ending,
             }),
+        }))
+    }
+
+    /// Accepts from now on; whether it did not before.
+    pub(crate) fn start(&self) -> bool {
+        let Some(socket) = self.waiting.lock().take() else {
+            return false;
         };
-        let (floor, connections) = (listener.floor.clone(), listener.connections.clone());
-        listener.accepting.spawn(accept(socket, floor, connections));
-        listener.accepting.close();
-        Ok(Arc::new(listener))
+        let (floor, connections) = (self.floor.clone(), self.connections.clone());
+        self.accepting.spawn(accept(socket, floor, connections));
+        self.accepting.close();
+        true
     }
 
     /// The address that it has.
@@ -128,12 +148,21 @@ impl Listener {
         self.floor.terms.read().limits.body_timeout
     }
 
-    /// Serves a route, in the place of another of its link.
-    pub(crate) fn put(&self, route: &Arc<Route>, old: Option<&Arc<Route>>) -> Result<(), Error> {
+    /// Whether a route may be served, in the place of another of its link.
+    pub(crate) fn check(&self, route: &Arc<Route>, old: Option<&Arc<Route>>) -> Result<(), Error> {
+        self.floor.routes.read().check(self.bound, route, old)
+    }
+
+    /// Serves a route, in the place of another of its link; `check` must have allowed that.
+    pub(crate) fn put(&self, route: &Arc<Route>, old: Option<&Arc<Route>>) {
         let mut routes = self.floor.routes.write();
-        routes.put(self.bound, route, old)?;
+        routes.put(route, old);
         self.floor.adjust(&routes);
-        Ok(())
+    }
+
+    /// Whether this route alone is served.
+    pub(crate) fn has_only(&self, route: &Arc<Route>) -> bool {
+        self.floor.routes.read().has_only(route)
     }
 
     /// Serves a route no more. Without any it ends at once; one that ends still has its requests.
@@ -218,11 +247,41 @@ impl Floor {
     }
 }
 
-fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let socket = std::net::TcpListener::bind(address)?;
+fn bind(address: SocketAddr, old: Option<&Listener>) -> std::io::Result<TcpListener> {
+    let old = old.filter(|old| old.bound.port() == address.port());
+    let old = old.and_then(|old| old.socket.upgrade());
+    let socket = match (std::net::TcpListener::bind(address), old) {
+        (Err(error), Some(old)) if error.kind() == ErrorKind::AddrInUse => {
+            bind_beside(address, &old)?
+        }
+        (bound, _) => bound?,
+    };
     socket.set_nonblocking(true)?;
     TcpListener::from_std(socket)
 }
+
+/// Binds an address that overlaps that of a socket of our own, `0.0.0.0:80` beside `127.0.0.1:80`.
+/// The port of anybody else is refused as ever: only the two share it, and only until they are bound.
+fn bind_beside(address: SocketAddr, old: &TcpListener) -> std::io::Result<std::net::TcpListener> {
+    let old = SockRef::from(old);
+    old.set_reuse_port(true)?;
+    let bound = bind_sharing(address);
+    old.set_reuse_port(false)?;
+    bound
+}
+
+fn bind_sharing(address: SocketAddr) -> std::io::Result<std::net::TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_reuse_port(false)?;
+    Ok(socket.into())
+}
+
+/// As the standard library has it.
+const BACKLOG: i32 = 128;
 
 fn refused(address: SocketAddr, error: &std::io::Error) -> Error {
     match error.kind() {
@@ -237,7 +296,7 @@ fn refused(address: SocketAddr, error: &std::io::Error) -> Error {
     }
 }
 
-async fn accept(socket: TcpListener, floor: Arc<Floor>, connections: TaskTracker) {
+async fn accept(socket: Arc<TcpListener>, floor: Arc<Floor>, connections: TaskTracker) {
     let next = async || {
         let slots = floor.terms.read().slots.clone();
         let slot = slots.acquire_owned().await.ok()?;
@@ -276,8 +335,8 @@ async fn accept(socket: TcpListener, floor: Arc<Floor>, connections: TaskTracker
 }
 
 /// The connections that are waiting to be accepted, and no later ones.
-fn backlog(socket: TcpListener) -> impl Iterator<Item = TcpStream> {
-    let socket = socket.into_std().ok();
+fn backlog(socket: Arc<TcpListener>) -> impl Iterator<Item = TcpStream> {
+    let socket = Arc::into_inner(socket).and_then(|socket| socket.into_std().ok());
     std::iter::from_fn(move || {
         let (stream, _) = socket.as_ref()?.accept().ok()?;
         stream.set_nonblocking(true).ok()?;

@@ -30,10 +30,10 @@ use std::sync::{Arc, Weak};
 
 use exosuit_core::{
     Answer, Capability, CapabilityCall, Code, Configuration, Contract, Deliver, Done, Error, Id,
-    Link, LinkKey, Observe,
+    Link, LinkKey, Observe, Pending, Prepared,
 };
 use parking_lot::Mutex;
-use tokio::task::JoinSet;
+use tokio_util::task::TaskTracker;
 
 use crate::{Surroundings, message};
 use endpoint::Endpoint;
@@ -99,12 +99,14 @@ struct Shared {
     ports: Arc<HttpPorts>,
     open: Mutex<Open>,
     /// One change of routes at a time: binding waits, and must not overtake the end.
-    changing: tokio::sync::Mutex<()>,
+    changing: Arc<tokio::sync::Mutex<()>>,
+    /// The routes that take nothing new, until their requests have finished.
+    ending: TaskTracker,
 }
 
 #[derive(Default)]
 struct Open {
-    routes: BTreeMap<Key, Placed>,
+    routes: BTreeMap<Key, Arc<Placed>>,
     stopped: bool,
 }
 
@@ -124,7 +126,8 @@ impl HttpServer {
                 observe: surroundings.observe,
                 ports: surroundings.ports,
                 open: Mutex::default(),
-                changing: tokio::sync::Mutex::default(),
+                changing: Arc::default(),
+                ending: TaskTracker::new(),
             }),
         }))
     }
@@ -132,7 +135,8 @@ impl HttpServer {
     /// Who is served where, with the port that was taken where 0 was asked for.
     pub fn addresses(&self) -> Vec<(Id, SocketAddr)> {
         let open = self.shared.open.lock();
-        let address = |((_, actor), placed): (&Key, &Placed)| (actor.clone(), placed.address());
+        let address =
+            |((_, actor), placed): (&Key, &Arc<Placed>)| (actor.clone(), placed.address());
         open.routes.iter().map(address).collect()
     }
 
@@ -171,12 +175,15 @@ impl Capability for HttpServer {
 
     fn endpoints(&self) -> Vec<String> {
         let open = self.shared.open.lock();
-        open.routes.values().map(describe).collect()
+        open.routes
+            .values()
+            .map(|placed| describe(placed))
+            .collect()
     }
 
-    fn link(&self, link: Arc<Link>) -> Done {
+    fn prepare(&self, link: Arc<Link>) -> Pending<Prepared> {
         let (shared, form) = (self.shared.clone(), self.form(&link));
-        Box::pin(async move { shared.link(&link, form?).await })
+        Box::pin(async move { shared.prepare(&link, form?).await })
     }
 
     fn unlink(&self, link: Arc<Link>) -> Done {
@@ -199,13 +206,19 @@ impl Capability for HttpServer {
     fn drain(&self) -> Done {
         let shared = self.shared.clone();
         Box::pin(async move {
-            shared.close_all().await;
+            shared.end_all().await;
+            shared.ending.close();
+            shared.ending.wait().await;
             Ok(())
         })
     }
 
     fn stop(&self) -> Done {
-        self.drain()
+        let shared = self.shared.clone();
+        Box::pin(async move {
+            shared.end_all().await;
+            Ok(())
+        })
     }
 }
 
@@ -221,33 +234,27 @@ fn describe(placed: &Placed) -> String {
 }
 
 impl Shared {
-    async fn link(&self, link: &Link, form: Form) -> Result<(), Error> {
-        let _changing = self.changing.lock().await;
+    /// The route that the link has is served until the new one is.
+    async fn prepare(self: Arc<Self>, link: &Link, form: Form) -> Result<Prepared, Error> {
+        let changing = Arc::clone(&self.changing).lock_owned().await;
         let (configuration, actor) = link.seen_from(&self.id);
         let key = (link.key(), actor.clone());
-        let wanted = settings::read(&self.configuration, configuration, form);
+        let wanted = settings::read(&self.configuration, configuration, form)?;
         let old = {
-            let mut open = self.open.lock();
+            let open = self.open.lock();
             if open.stopped {
                 return Err(Error::new(Code::Unavailable, "the HTTP server is stopped"));
             }
-            open.routes.remove(&key)
+            open.routes.get(&key).cloned()
         };
-        let placed = match (wanted, old) {
-            (Ok(wanted), old) => {
-                let address = wanted.address;
-                let route = self.route(link, actor, form, wanted, old.as_ref());
-                self.ports.serve(address, route, old).await?
-            }
-            (Err(error), old) => {
-                if let Some(old) = old {
-                    self.ports.end(old).await;
-                }
-                return Err(error);
-            }
-        };
-        self.open.lock().routes.insert(key, placed);
-        Ok(())
+        let address = wanted.address;
+        let route = self.route(link, actor, form, wanted, old.as_deref());
+        let placing = self.ports.prepare(address, route, old.as_deref()).await?;
+        Ok(Prepared::new(async move {
+            let placed = placing.switch(old, &self.ending).await;
+            self.open.lock().routes.insert(key, Arc::new(placed));
+            drop(changing);
+        }))
     }
 
     fn route(
@@ -280,22 +287,19 @@ impl Shared {
             open.routes.remove(&(link.key(), actor.clone()))
         };
         if let Some(placed) = placed {
-            self.ports.close(placed).await;
+            self.ports.end(placed, &self.ending).await;
         }
     }
 
-    async fn close_all(self: Arc<Self>) {
+    async fn end_all(&self) {
         let routes = {
             let _changing = self.changing.lock().await;
             let mut open = self.open.lock();
             open.stopped = true;
             std::mem::take(&mut open.routes)
         };
-        let close = |placed| {
-            let ports = self.ports.clone();
-            async move { ports.close(placed).await }
-        };
-        let closing: JoinSet<()> = routes.into_values().map(close).collect();
-        closing.join_all().await;
+        for placed in routes.into_values() {
+            self.ports.end(placed, &self.ending).await;
+        }
     }
 }

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 
 use exosuit_core::Error;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio_util::task::TaskTracker;
 
 use super::listener::Listener;
 use super::routes::Route;
@@ -13,13 +14,15 @@ use super::routes::Route;
 /// The addresses that the HTTP servers of one host listen on: several servers, each of another
 /// application, may serve on one address by host and path.
 ///
-/// An address is bound with its first route and freed with its last.
+/// An address is bound with its first route and freed with its last. A change of a route binds the
+/// new address before it frees the old one; refused, it has changed nothing.
 #[derive(Default)]
 pub struct HttpPorts {
     /// Which port of this machine stands for which of the links: several hosts on one machine, say.
     instead: BTreeMap<u16, u16>,
-    /// Locked while an address is bound or freed: neither may overtake the other.
-    open: Mutex<Open>,
+    /// Locked while an address is bound or freed, and from the check of a route until it is served:
+    /// nothing may come between.
+    open: Arc<Mutex<Open>>,
 }
 
 type Open = BTreeMap<SocketAddr, Weak<Listener>>;
@@ -29,6 +32,14 @@ pub(crate) struct Placed {
     listener: Arc<Listener>,
     route: Arc<Route>,
     asked: SocketAddr,
+}
+
+/// A route that may be served, and is not yet: its address is bound, its place is free. Dropped,
+/// nothing has changed.
+pub(crate) struct Placing {
+    placed: Placed,
+    /// Let go of last: until then nobody else finds the address in use.
+    open: OwnedMutexGuard<Open>,
 }
 
 impl Placed {
@@ -44,6 +55,10 @@ impl Placed {
     /// Whether its address is one where connections are accepted.
     pub(crate) fn is_served(&self) -> bool {
         self.listener.accepts()
+    }
+
+    fn is_on(&self, listener: &Arc<Listener>) -> bool {
+        Arc::ptr_eq(&self.listener, listener)
     }
 }
 
@@ -62,77 +77,77 @@ impl HttpPorts {
         }
     }
 
-    /// Serves a route at an address, in the place of the one that its link had. On an error neither
-    /// is served.
-    pub(crate) async fn serve(
+    /// Has everything ready for a route at an address, in the place of the one that its link has.
+    /// On an error that one is served as before.
+    pub(crate) async fn prepare(
         &self,
         mut address: SocketAddr,
         route: Arc<Route>,
-        old: Option<Placed>,
-    ) -> Result<Placed, Error> {
+        old: Option<&Placed>,
+    ) -> Result<Placing, Error> {
         if let Some(port) = self.instead.get(&address.port()) {
             address.set_port(*port);
         }
-        let mut open = self.open.lock().await;
-        match old {
-            Some(old) if old.asked == address => {
-                let replaced = old.listener.put(&route, Some(&old.route));
-                if let Err(error) = replaced {
-                    finish_later(retire(&mut open, old).await);
-                    return Err(error);
-                }
-                let listener = old.listener.clone();
-                return Ok(Placed {
-                    listener,
-                    route,
-                    asked: address,
-                });
-            }
-            // Before another address is bound, which may be the old one in another spelling.
-            Some(old) => finish_later(retire(&mut open, old).await),
-            None => {}
-        }
-        let listener = match open.get(&address).and_then(Weak::upgrade) {
-            Some(listener) if listener.is_open() => {
-                listener.put(&route, None)?;
-                listener
-            }
-            _ => bind(&mut open, address, &route)?,
+        let open = Arc::clone(&self.open).lock_owned().await;
+        let listener = match old {
+            Some(old) if old.asked == address => Some(Arc::clone(&old.listener)),
+            _ => open.get(&address).and_then(Weak::upgrade),
         };
-        Ok(Placed {
+        let listener = if let Some(listener) = listener.filter(|listener| listener.is_open()) {
+            let same = old.filter(|old| old.is_on(&listener));
+            listener.check(&route, same.map(Placed::route))?;
+            listener
+        } else {
+            // Its link may name the old address in another spelling, and then it is free soon.
+            let last = old.filter(|old| old.listener.has_only(&old.route));
+            Listener::bind(address, &route, last.map(|old| old.listener.as_ref()))?
+        };
+        let asked = address;
+        let placed = Placed {
             listener,
             route,
-            asked: address,
-        })
+            asked,
+        };
+        Ok(Placing { placed, open })
     }
 
-    /// Takes nothing new for a route, and ends when what runs has finished or its time is up.
-    pub(crate) async fn close(&self, placed: Placed) {
+    /// Takes nothing new for a route, and frees the address if it was the last there; does not wait
+    /// for what runs. That finishes in `ending`, or is ended when its time is up.
+    pub(crate) async fn end(&self, placed: Arc<Placed>, ending: &TaskTracker) {
         let retired = retire(&mut *self.open.lock().await, placed).await;
-        retired.finish().await;
-    }
-
-    /// Takes nothing new for a route; what runs may finish.
-    pub(crate) async fn end(&self, placed: Placed) {
-        finish_later(retire(&mut *self.open.lock().await, placed).await);
+        ending.spawn(retired.finish());
     }
 }
 
-fn bind(open: &mut Open, address: SocketAddr, route: &Arc<Route>) -> Result<Arc<Listener>, Error> {
-    let listener = Listener::bind(address, route)?;
-    open.retain(|_, listener| listener.strong_count() > 0);
-    open.insert(listener.bound(), Arc::downgrade(&listener));
-    Ok(listener)
+impl Placing {
+    /// Serves the route from now on, and takes nothing new for the one that its link had.
+    pub(crate) async fn switch(mut self, old: Option<Arc<Placed>>, ending: &TaskTracker) -> Placed {
+        let Placed {
+            listener, route, ..
+        } = &self.placed;
+        let same = old.as_ref().filter(|old| old.is_on(listener));
+        listener.put(route, same.map(|old| &old.route));
+        if listener.start() {
+            self.open.retain(|_, listener| listener.strong_count() > 0);
+            let bound = listener.bound();
+            self.open.insert(bound, Arc::downgrade(listener));
+        }
+        let moved = old.filter(|old| !old.is_on(&self.placed.listener));
+        if let Some(old) = moved {
+            ending.spawn(retire(&mut self.open, old).await.finish());
+        }
+        self.placed
+    }
 }
 
 /// A route that takes nothing new.
 struct Retired {
-    placed: Placed,
+    placed: Arc<Placed>,
     /// It was the last of its address, which is free by now.
     last: bool,
 }
 
-async fn retire(open: &mut Open, placed: Placed) -> Retired {
+async fn retire(open: &mut Open, placed: Arc<Placed>) -> Retired {
     let last = placed.listener.retire(&placed.route);
     if last {
         let bound = placed.listener.bound();
@@ -149,15 +164,11 @@ impl Retired {
     async fn finish(self) {
         let Placed {
             listener, route, ..
-        } = &self.placed;
+        } = self.placed.as_ref();
         if self.last {
             listener.finish().await;
         } else {
             route.finish(listener.body_timeout()).await;
         }
     }
-}
-
-fn finish_later(retired: Retired) {
-    tokio::spawn(retired.finish());
 }

@@ -93,14 +93,8 @@ impl Routes {
         own.or_else(|| find(""))
     }
 
-    /// Adds a route, and removes the one that its link had. On an error all is as before.
-    pub(crate) fn put(
-        &mut self,
-        address: SocketAddr,
-        route: &Arc<Route>,
-        old: Option<&Arc<Route>>,
-    ) -> Result<(), Error> {
-        self.check(address, route, old)?;
+    /// Adds a route, and removes the one that its link had; `check` must have allowed that.
+    pub(crate) fn put(&mut self, route: &Arc<Route>, old: Option<&Arc<Route>>) {
         if let Some(old) = old {
             self.remove(old);
         }
@@ -109,10 +103,10 @@ impl Routes {
         paths
             .routes
             .insert(route.place.path().into(), route.clone());
-        Ok(())
     }
 
-    fn check(
+    /// Whether a route may be added, in the place of the one that its link has.
+    pub(crate) fn check(
         &self,
         address: SocketAddr,
         route: &Arc<Route>,
@@ -159,6 +153,11 @@ impl Routes {
     pub(crate) fn retire(&self, route: &Route) -> bool {
         route.ending.store(true, Ordering::Release);
         self.is_idle()
+    }
+
+    /// Whether this route alone takes requests.
+    pub(crate) fn has_only(&self, route: &Arc<Route>) -> bool {
+        self.live().all(|live| Arc::ptr_eq(live, route))
     }
 
     /// Whether none takes requests.

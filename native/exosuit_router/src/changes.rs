@@ -1,0 +1,61 @@
+//! The puts of links that are under way: a deletion is the end of all that were asked for before it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use exosuit_core::LinkKey;
+use parking_lot::Mutex;
+
+/// The puts under way, by the key of their link.
+#[derive(Default)]
+pub(crate) struct Changes(Mutex<HashMap<LinkKey, Vec<Arc<AtomicBool>>>>);
+
+/// One put, from the moment that it was asked for until it is dropped.
+pub(crate) struct Change {
+    changes: Arc<Changes>,
+    key: LinkKey,
+    is_void: Arc<AtomicBool>,
+}
+
+impl Changes {
+    /// Notes a put.
+    pub(crate) fn begin(self: &Arc<Self>, key: LinkKey) -> Change {
+        let is_void = Arc::new(AtomicBool::new(false));
+        let mut all = self.0.lock();
+        all.entry(key.clone())
+            .or_default()
+            .push(Arc::clone(&is_void));
+        Change {
+            changes: Arc::clone(self),
+            key,
+            is_void,
+        }
+    }
+
+    /// Voids every put of a key that is under way: none of them takes effect from now on.
+    pub(crate) fn void(&self, key: &LinkKey) {
+        for is_void in self.0.lock().get(key).into_iter().flatten() {
+            is_void.store(true, Ordering::Release);
+        }
+    }
+}
+
+impl Change {
+    /// Whether its link was deleted after it was asked for.
+    pub(crate) fn is_void(&self) -> bool {
+        self.is_void.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for Change {
+    fn drop(&mut self) {
+        let mut all = self.changes.0.lock();
+        if let Some(under_way) = all.get_mut(&self.key) {
+            under_way.retain(|other| !Arc::ptr_eq(other, &self.is_void));
+            if under_way.is_empty() {
+                all.remove(&self.key);
+            }
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! What became of each link: for the control plane, which compares it with what is wanted.
+
+use std::sync::Arc;
+
+use exosuit_core::{Error, Link};
+
+use crate::Router;
+use crate::links::Linked;
+use crate::table::Table;
+
+/// A link, and what became of it.
+#[derive(Debug, Clone)]
+pub struct LinkState {
+    /// The link.
+    pub link: Arc<Link>,
+    /// What became of it.
+    pub status: LinkStatus,
+}
+
+/// What became of a link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LinkStatus {
+    /// Calls go through it.
+    InForce,
+    /// It waits for the provider or the actor that it names.
+    Waiting,
+    /// It has no effect, for this reason. Putting it again tries again.
+    Refused(Error),
+}
+
+impl Router {
+    /// Every link with what became of it, but for those that are being deleted.
+    pub fn link_states(&self) -> Vec<LinkState> {
+        let table = self.table.read();
+        let links = table.links.all().filter(|linked| !linked.is_revoked());
+        let state = |linked: &Arc<Linked>| LinkState {
+            link: Arc::clone(&linked.link),
+            status: table.status(linked),
+        };
+        links.map(state).collect()
+    }
+}
+
+impl Table {
+    fn status(&self, linked: &Linked) -> LinkStatus {
+        let link = &linked.link;
+        if let Some(error) = linked.refusal().or_else(|| self.check_link(link).err()) {
+            return LinkStatus::Refused(error);
+        }
+        let is_there = match self.provider_of(link) {
+            Some(provider) => linked.is_taken_by(provider),
+            None => self.actor(link.target.as_str()).is_some(),
+        };
+        if is_there {
+            LinkStatus::InForce
+        } else {
+            LinkStatus::Waiting
+        }
+    }
+}
