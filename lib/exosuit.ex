@@ -61,6 +61,8 @@ defmodule Exosuit do
     Wasm
   }
 
+  alias Exosuit.Provider.Builtin
+
   alias Exosuit.Host.{
     Configurations,
     Deployment,
@@ -384,6 +386,16 @@ defmodule Exosuit do
     Linking.delete(config!(host), {source, contract, name})
   end
 
+  @doc """
+  What of the links of a `:source`, `:contract` and `:name` has no effect although they are made: a
+  setting that its provider does not know, a name that no call of a component uses. A sentence each.
+  """
+  @spec link_warnings(host(), keyword()) :: {:ok, [String.t()]} | {:error, Error.t()}
+  def link_warnings(host, fields) do
+    [source: source, contract: contract, name: name] = Options.validate!(fields, @link_key)
+    Router.link_warnings(config!(host).router, {source, contract, name})
+  end
+
   @doc "The links that hold on a host: those of its lattice, unless it had to refuse one."
   @spec links(host()) :: [Link.t()]
   def links(host), do: Links.list(config!(host))
@@ -670,8 +682,8 @@ defmodule Exosuit do
 
   defp provider_artifact(text, config) when is_binary(text) do
     case text |> Options.argument!("the provider", :string) |> String.split("://", parts: 2) do
-      [name] -> {:ok, {name, {:builtin, name}}}
-      ["wasmcloud+builtin", name] -> {:ok, {name, {:builtin, name}}}
+      [name] -> provider_builtin(name)
+      ["wasmcloud+builtin", name] -> provider_builtin(name)
       ["exosuit+module", name] -> provider_module(name, config.providers)
       _other -> {:error, Error.new(:invalid_input, "expected #{@provider_forms}, got #{text}")}
     end
@@ -681,6 +693,10 @@ defmodule Exosuit do
     name = module |> Options.argument!("the provider", @provider_module) |> inspect()
     id = name |> String.split(".") |> List.last() |> Macro.underscore()
     {:ok, {id, {:module, name, module}}}
+  end
+
+  defp provider_builtin(name) do
+    with {:ok, _facts} <- Builtin.fetch(name), do: {:ok, {name, {:builtin, name}}}
   end
 
   # By the name that the host has for it, which is text: none is made into an atom.

@@ -25,6 +25,9 @@ defmodule Exosuit.Event do
   | `restarting`, `gave_up` | `id`, `role`, `reason`, and `after_ms` or `restarts` |
   | `linkdef_set`, `linkdef_deleted` | the link's fields; told by the host that made the change |
   | `linkdef_set_failed` | the link's fields, `reason`, `error`: it does not hold on this host |
+  | `link_warning` | the link's fields, `warning`: a part of it has no effect, though it is made |
+  | `provider_warning` | `id`, `warning`: a part of its configuration has no effect, or its service is impaired |
+  | `provider_recovered` | `id`, `what`: what a warning told of is over |
   | `link_applied`, `link_removed` | the link's fields: this host follows the lattice |
   | `config_set`, `config_deleted` | `config_name` |
   | `record_refused` | `key`, `reason`, `error`: what is shared under it cannot be read |

@@ -29,16 +29,13 @@ defmodule Exosuit.Manifest do
   @enforce_keys [:name, :specifications, :links, :warnings]
   defstruct [:name, :specifications, :links, :warnings]
 
-  # The providers that a host brings along.
-  @builtins ["http-client", "http-server", "keyvalue", "messaging", "messaging-nats"]
-
   # A manifest is written by hand; the parser bounds what it makes of the text.
   @max_bytes 1_048_576
 
   @doc "Reads a manifest for a host: with what it cannot honour as errors, too."
   @spec read(Path.t(), Config.t()) :: {:ok, t()} | {:error, [diagnostic()]}
   def read(path, %Config{} = config) do
-    host = {config.labels, @builtins, Map.keys(config.providers)}
+    host = {config.labels, Map.keys(config.providers)}
 
     with {:ok, manifest, warnings} <- parse(path, host),
          do: {:ok, build(manifest, warnings, config)}

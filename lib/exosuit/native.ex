@@ -54,6 +54,10 @@ defmodule Exosuit.Native do
   @spec actor_supersede(reference(), non_neg_integer()) :: :ok
   def actor_supersede(_publication, _grace_ms), do: not_loaded()
 
+  @spec provider_builtin(String.t()) ::
+          {:ok, %{name: String.t(), contracts: [String.t()], listens: boolean()}} | failure()
+  def provider_builtin(_reference), do: not_loaded()
+
   @spec provider_key(String.t(), String.t()) :: String.t()
   def provider_key(_reference, _id), do: not_loaded()
 
@@ -96,6 +100,10 @@ defmodule Exosuit.Native do
 
   @spec link_check(reference(), link(), reply()) :: :ok | failure()
   def link_check(_host, _link, _reply), do: not_loaded()
+
+  @spec link_warnings(reference(), {String.t(), String.t(), String.t()}) ::
+          {:ok, [String.t()]} | failure()
+  def link_warnings(_host, _key), do: not_loaded()
 
   @spec link_delete(reference(), {String.t(), String.t(), String.t()}, reply()) :: :ok | failure()
   def link_delete(_host, _key, _reply), do: not_loaded()
@@ -205,7 +213,7 @@ defmodule Exosuit.Native do
   @spec digest(binary()) :: String.t()
   def digest(_bytes), do: not_loaded()
 
-  @spec manifest_parse(binary(), Path.t(), {map(), [String.t()], [String.t()]} | nil) ::
+  @spec manifest_parse(binary(), Path.t(), {map(), [String.t()]} | nil) ::
           {:ok, map()} | {:error, [map()]}
   def manifest_parse(_text, _path, _host), do: not_loaded()
 

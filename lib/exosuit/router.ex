@@ -15,6 +15,8 @@ defmodule Exosuit.Router do
           capabilities: [String.t()] | :links,
           expires_at: non_neg_integer() | nil
         }
+  @typedoc "`contracts`: the older first. `listens`: it calls actors with what comes from outside."
+  @type builtin :: %{name: String.t(), contracts: [String.t()], listens: boolean()}
   @type result :: :ok | {:error, Error.t()}
 
   # Opening a store or a socket, or waiting for the old listener of a restarted provider.
@@ -85,6 +87,13 @@ defmodule Exosuit.Router do
   @spec supersede(reference(), non_neg_integer()) :: :ok
   def supersede(publication, drain_timeout),
     do: Native.actor_supersede(publication, drain_timeout)
+
+  @doc "The built-in provider of this name or reference."
+  @spec fetch_builtin(String.t()) :: {:ok, builtin()} | {:error, Error.t()}
+  def fetch_builtin(reference) do
+    with {:error, failure} <- Native.provider_builtin(reference),
+         do: {:error, Error.from_native(failure)}
+  end
 
   @doc "The key, `V…`, that links may know the provider by: the same on every host that runs it."
   @spec provider_key(ProviderSpecification.t()) :: String.t()
@@ -178,6 +187,13 @@ defmodule Exosuit.Router do
   @doc "Forgets the claims of an actor of another host."
   @spec forget_known(t(), String.t()) :: result()
   def forget_known(router, public_key), do: router |> Native.claims_forget(public_key) |> done()
+
+  @doc "What of the links of a key has no effect though they are made, in words."
+  @spec link_warnings(t(), Link.key()) :: {:ok, [String.t()]} | {:error, Error.t()}
+  def link_warnings(router, key) do
+    with {:error, failure} <- Native.link_warnings(router, key),
+         do: {:error, Error.from_native(failure)}
+  end
 
   @doc "Removes a link: the next call is refused. Blocks the calling process."
   @spec delete_link(t(), Link.key()) :: result()

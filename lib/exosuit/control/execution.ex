@@ -64,7 +64,15 @@ defmodule Exosuit.Control.Execution do
   end
 
   defp run(:stop_provider, it, api, host), do: done(api.stop_provider(host, it.id))
-  defp run(:put_link, it, api, host), do: done(api.put_link(host, Keyword.new(it)))
+
+  defp run(:put_link, it, api, host) do
+    key = it |> Map.take([:source, :contract, :name]) |> Keyword.new()
+
+    with :ok <- api.put_link(host, Keyword.new(it)),
+         {:ok, warnings} <- api.link_warnings(host, key),
+         do: {:ok, %{warnings: warnings}}
+  end
+
   defp run(:delete_link, it, api, host), do: done(api.delete_link(host, Keyword.new(it)))
 
   defp run(:remote, _none, _api, host), do: Door.open(host)

@@ -8,6 +8,7 @@ defmodule Exosuit.Deployer.Plan do
 
   alias Exosuit.Deployer.{Marks, Placement, State}
   alias Exosuit.Model.{Application, Configuration, Link}
+  alias Exosuit.Provider.Builtin
 
   @typedoc "A host, all of them together, or none, where a wish has no place."
   @type place :: String.t() | :lattice | :nowhere
@@ -23,9 +24,6 @@ defmodule Exosuit.Deployer.Plan do
           | {:unplaced, String.t(), spread :: String.t(), pos_integer()}
           | {:taken, String.t()}
   @type step :: {place(), command()}
-
-  # Their ports should open when those who answer are there.
-  @listeners ["wasmcloud+builtin://http-server"]
 
   @doc "The commands from what is there to what should be; none where nothing differs."
   @spec steps(Application.t(), State.t()) :: [step()]
@@ -47,8 +45,9 @@ defmodule Exosuit.Deployer.Plan do
   def rank({_place, {:link, _link}}), do: 4
   def rank({_place, {:update_actor, _it}}), do: 5
   def rank({_place, {:scale_actor, _it}}), do: 6
-  def rank({_place, {:start_provider, %{reference: it}}}) when it in @listeners, do: 8
-  def rank({_place, {:start_provider, _it}}), do: 7
+
+  # Those that listen come last: their ports open when those who answer are there.
+  def rank({_place, {:start_provider, it}}), do: if(Builtin.listens?(it.reference), do: 8, else: 7)
 
   # `%{{host, id} => {workload, count, annotations}}`, and who has no host.
   defp wanted(application, state) do

@@ -9,7 +9,8 @@ defmodule Exosuit.Edge.Journal do
   @failures ~w(actor_start_failed actor_update_failed provider_start_failed linkdef_set_failed gave_up
     control_failed lattice_refused lattice_state_lost)
   @warnings ~w(invocation_failed invocations_refused restarting lattice_disconnected lattice_unreachable
-    lattice_slow_consumer lattice_lame_duck lattice_state_unavailable record_refused records_refused events_dropped hosts_ignored host_lost)
+    lattice_slow_consumer lattice_lame_duck lattice_state_unavailable record_refused records_refused events_dropped hosts_ignored host_lost
+    link_warning provider_warning)
   # What happened elsewhere, too.
   @echoes ~w(link_applied link_removed)
 
@@ -67,6 +68,8 @@ defmodule Exosuit.Edge.Journal do
   defp contract(_data), do: ""
 
   defp details(%{error: error}), do: ": #{error}"
+  defp details(%{warning: warning}), do: ": #{warning}"
+  defp details(%{what: what}), do: ": #{what}"
   defp details(%{after_ms: delay}), do: " in #{delay} ms"
   defp details(%{count: count}), do: ": #{count}"
   defp details(%{restarts: count}), do: " after #{count} restarts"

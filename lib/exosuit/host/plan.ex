@@ -7,6 +7,7 @@ defmodule Exosuit.Host.Plan do
   alias Exosuit.Directory
   alias Exosuit.Host.Specifications
   alias Exosuit.Model.{ActorSpecification, Link}
+  alias Exosuit.Provider.Builtin
 
   @type desired :: %{specifications: [Specifications.specification()], links: [Link.t()]}
   @type current :: %{
@@ -23,8 +24,6 @@ defmodule Exosuit.Host.Plan do
           | {:update, ActorSpecification.t()}
           | {:unlink, Link.key()}
           | {:link, Link.t()}
-
-  @listeners ["http-server", "messaging", "messaging-nats"]
 
   @doc """
   The steps from `current` to `desired`; none where nothing differs and nothing is idle, that is,
@@ -67,7 +66,8 @@ defmodule Exosuit.Host.Plan do
   end
 
   defp rank(%ActorSpecification{}), do: 0
-  defp rank(%{artifact: {:builtin, name}}) when name in @listeners, do: 2
+
+  defp rank(%{artifact: {:builtin, name}}), do: if(Builtin.listens?(name), do: 2, else: 1)
   defp rank(_provider), do: 1
 
   defp updates(kept) do

@@ -20,17 +20,25 @@ defmodule Exosuit.Provider.Builtin do
   @enforce_keys [:config, :specification, :report_to]
   defstruct [:config, :specification, :report_to, :provider]
 
-  # The older first: those of its time ask for one contract.
-  @contracts %{
-    "http-client" => ["wasi:http"],
-    "http-server" => ["wasmcloud:httpserver", "wasi:http"],
-    "keyvalue" => ["wasmcloud:keyvalue", "wasi:keyvalue"],
-    "messaging" => ["wasmcloud:messaging"]
-  }
+  @doc """
+  The built-in provider of this name or reference (`keyvalue`, `wasmcloud+builtin://keyvalue`), as
+  the one list of them in `native/exosuit_core` has it.
+  """
+  @spec fetch(String.t()) :: {:ok, Router.builtin()} | {:error, Error.t()}
+  defdelegate fetch(reference), to: Router, as: :fetch_builtin
 
-  @doc "What the built-in provider of this name is for."
+  @doc "What the built-in provider of this name implements; nothing where there is none."
   @spec contracts(String.t()) :: [String.t()]
-  def contracts(name), do: Map.get(@contracts, name, [])
+  def contracts(name) do
+    case fetch(name) do
+      {:ok, facts} -> facts.contracts
+      {:error, _absent} -> []
+    end
+  end
+
+  @doc "Whether it is a built-in provider that calls actors with what comes from outside."
+  @spec listens?(String.t()) :: boolean()
+  def listens?(reference), do: match?({:ok, %{listens: true}}, fetch(reference))
 
   @spec start_link({Config.t(), ProviderSpecification.t(), nil, pid()}) :: GenServer.on_start()
   def start_link({config, specification, nil, report_to}) do

@@ -2,7 +2,7 @@
 //!
 //! - [`HttpServer`] (`wasmcloud:httpserver`, `wasi:http`): routes on ports, each request an
 //!   invocation. [`HttpPorts`]: the ports that the servers of one host share.
-//! - [`HttpClient`] (`wasi:http`): requests of actors, to the hosts that their links allow.
+//! - [`HttpClient`] (`wasmcloud:httpclient`, `wasi:http`): requests of actors, to the hosts that their links allow.
 //! - [`KeyValue`] (`wasmcloud:keyvalue`, `wasi:keyvalue`): in memory, in a file that survives
 //!   `kill -9`, or in the lattice, for all its hosts.
 //! - [`Logging`] (`wasmcloud:builtin:logging`, `wasi:logging`) and [`NumberGen`]
@@ -10,7 +10,8 @@
 //! - [`Messaging`] (`wasmcloud:messaging`): publish, request and subscriptions, over the lattice of
 //!   the host.
 //! - [`LocalLattice`]: the lattice of a host that is alone.
-//! - [`open`]: a provider by the name that stands in a manifest after `wasmcloud+builtin://`.
+//! - [`open`]: a provider by its name or reference. [`exosuit_core::BUILTINS`] lists them, with their
+//!   contracts and settings.
 
 #![forbid(unsafe_code)]
 
@@ -27,7 +28,9 @@ mod wit;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
-use exosuit_core::{Capability, Code, Configuration, Deliver, Error, Id, Lattice, Observe};
+use exosuit_core::{
+    Builtin, Capability, Code, Configuration, Deliver, Error, Given, Id, Lattice, Notice, Observe,
+};
 
 pub use http::{HttpClient, HttpPorts, HttpServer};
 pub use keyvalue::KeyValue;
@@ -54,18 +57,22 @@ pub struct Surroundings {
     pub lattice: Arc<dyn Lattice>,
 }
 
-/// The names that [`open`] knows.
-pub const NAMES: &[&str] = &[
-    "http-client",
-    "http-server",
-    "keyvalue",
-    "messaging",
-    "messaging-nats",
-];
+impl Surroundings {
+    fn warn(&self, warnings: Vec<String>) {
+        for text in warnings {
+            let provider = self.id.clone();
+            self.observe
+                .observe(Notice::ProviderWarning { provider, text });
+        }
+    }
+}
 
-/// Opens the provider of this name. May wait for the disk: not for an async thread.
+/// Opens the provider of this name or reference. Tells of its settings that have no effect. May wait
+/// for the disk: not for an async thread.
 pub fn open(name: &str, surroundings: Surroundings) -> Result<Arc<dyn Capability>, Error> {
-    match name {
+    let builtin = Builtin::get(name)?;
+    surroundings.warn(builtin.check(Given::ToProvider, &surroundings.configuration)?);
+    match builtin.name {
         "http-client" => {
             let Surroundings {
                 id, configuration, ..
@@ -79,19 +86,22 @@ pub fn open(name: &str, surroundings: Surroundings) -> Result<Arc<dyn Capability
                 configuration,
                 data_dir,
                 lattice,
+                observe,
                 ..
             } = surroundings;
             let data_dir = data_dir.as_deref();
-            Ok(KeyValue::open(id, &configuration, data_dir, &*lattice)?)
+            Ok(KeyValue::open(
+                id,
+                &configuration,
+                data_dir,
+                &*lattice,
+                observe,
+            )?)
         }
-        // The second is its name with hosts of 1.x.
-        "messaging" | "messaging-nats" => Ok(Messaging::open(surroundings)?),
-        _ => Err(Error::new(
-            Code::InvalidInput,
-            format!(
-                "there is no built-in provider {name:?}; there are {}",
-                NAMES.join(", ")
-            ),
-        )),
+        "messaging" => Ok(Messaging::open(surroundings)?),
+        other => {
+            let detail = format!("the built-in provider {other} cannot be opened");
+            Err(Error::new(Code::Internal, detail))
+        }
     }
 }

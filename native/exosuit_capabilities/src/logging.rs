@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use exosuit_core::{
-    Answer, Capability, CapabilityCall, Code, Contract, Error, Invocation, LogGate, LogLevel,
-    Origin, Payload, Reply, Value,
+    Answer, Capability, CapabilityCall, Code, Contract, Error, Invocation, LOGGING, LogGate,
+    LogLevel, Origin, Payload, Reply, Value,
 };
 use serde::Deserialize;
 
@@ -15,7 +15,7 @@ use crate::wit::{Arguments, function};
 
 /// Passes the lines that actors log on to the gate of their host, which bounds rate and length.
 pub struct Logging {
-    contracts: [Contract; 2],
+    contracts: Vec<Contract>,
     gate: Arc<LogGate>,
 }
 
@@ -30,7 +30,7 @@ impl Logging {
     /// Logging through this gate.
     pub fn new(gate: Arc<LogGate>) -> Self {
         Self {
-            contracts: ["wasmcloud:builtin:logging", "wasi:logging"].map(message::contract),
+            contracts: LOGGING.contracts(),
             gate,
         }
     }

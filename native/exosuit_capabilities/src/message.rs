@@ -43,8 +43,3 @@ pub(crate) fn unknown_operation(contract: &Contract, operation: &str) -> Error {
         format!("{contract} has no operation {operation:?}"),
     )
 }
-
-/// A contract of this crate's own.
-pub(crate) fn contract(text: &str) -> Contract {
-    Contract::parse(text).expect("the contracts of this crate are spelled right")
-}

@@ -3,14 +3,16 @@
 use std::future::ready;
 
 use bytes::Bytes;
-use exosuit_core::{Answer, Capability, CapabilityCall, Code, Contract, Error, Invocation};
+use exosuit_core::{
+    Answer, Capability, CapabilityCall, Code, Contract, Error, Invocation, NUMBERGEN,
+};
 use serde::Deserialize;
 
 use crate::message;
 
 /// Makes random numbers from a generator that is fit for secrets.
 pub struct NumberGen {
-    contracts: [Contract; 1],
+    contracts: Vec<Contract>,
 }
 
 #[derive(Deserialize, Default)]
@@ -24,7 +26,7 @@ impl NumberGen {
     /// A generator, seeded by the operating system.
     pub fn new() -> Self {
         Self {
-            contracts: [message::contract("wasmcloud:builtin:numbergen")],
+            contracts: NUMBERGEN.contracts(),
         }
     }
 

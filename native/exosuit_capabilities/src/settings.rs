@@ -1,18 +1,34 @@
-//! Reading settings: keys in any case, numbers within bounds, errors that say what would be right.
+//! Reading settings as the tables of [`exosuit_core::Builtin`] describe them: keys in any case and
+//! spelling, numbers within their bounds, errors that say what would be right.
 
 use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use exosuit_core::{Code, Configuration, Error};
+use exosuit_core::{Builtin, Code, Configuration, Error, Setting};
 
-/// Settings in layers: a later one stands above an earlier.
+/// The settings of one provider in layers: a later one stands above an earlier.
 ///
-/// Unknown keys are passed over: links of other hosts carry settings that mean nothing here.
-#[derive(Default)]
-pub(crate) struct Settings(BTreeMap<String, String>);
+/// It holds what the provider's table names. [`Builtin::check`] tells of all else.
+pub(crate) struct Settings {
+    builtin: &'static Builtin,
+    given: BTreeMap<&'static str, Given>,
+}
+
+struct Given {
+    /// As it was spelled, for errors.
+    key: String,
+    value: String,
+}
 
 impl Settings {
+    /// None yet.
+    pub(crate) fn new(builtin: &'static Builtin) -> Self {
+        Self {
+            builtin,
+            given: BTreeMap::new(),
+        }
+    }
+
     /// Lays settings on top of those that are there.
     pub(crate) fn lay(&mut self, configuration: &Configuration) {
         for (key, value) in configuration {
@@ -22,65 +38,59 @@ impl Settings {
 
     /// Lays one setting on top.
     pub(crate) fn put(&mut self, key: &str, value: &str) {
-        self.0.insert(key.to_lowercase(), value.trim().to_owned());
+        if let Some(setting) = self.builtin.setting(key) {
+            let (key, value) = (key.to_owned(), value.trim().to_owned());
+            self.given.insert(setting.name, Given { key, value });
+        }
     }
 
     /// A setting as it was given.
-    pub(crate) fn text(&self, key: &str) -> Option<&str> {
-        self.0.get(key).map(String::as_str)
+    pub(crate) fn text(&self, name: &'static str) -> Option<&str> {
+        Some(self.given.get(self.row(name).name)?.value.as_str())
     }
 
-    /// A whole number.
-    pub(crate) fn number(
-        &self,
-        key: &str,
-        default: u64,
-        range: RangeInclusive<u64>,
-    ) -> Result<u64, Error> {
-        self.read(key, default, range, "a whole number", |text| {
-            text.parse().ok()
-        })
+    /// The key of a setting as it was spelled.
+    pub(crate) fn key(&self, name: &'static str) -> &str {
+        self.given.get(name).map_or(name, |given| &given.key)
     }
 
-    /// A number of bytes: `16777216`, `16m`.
-    pub(crate) fn bytes(
-        &self,
-        key: &str,
-        default: u64,
-        range: RangeInclusive<u64>,
-    ) -> Result<u64, Error> {
-        self.read(
-            key,
-            default,
-            range,
-            "a number of bytes (512, 64k, 16m, 1g)",
-            parse_bytes,
-        )
+    /// A flag, if it was given.
+    pub(crate) fn flag(&self, name: &'static str) -> Result<Option<bool>, Error> {
+        let given = self.given_number(name)?;
+        Ok(given.map(|number| number == 1))
     }
 
-    /// A number of milliseconds, at least one and at most an hour.
-    pub(crate) fn milliseconds(&self, key: &str, default: u64) -> Result<Duration, Error> {
-        self.number(key, default, 1..=3_600_000)
-            .map(Duration::from_millis)
+    /// A number, of bytes or of milliseconds as well; its default where it was not given.
+    pub(crate) fn number(&self, name: &'static str) -> Result<u64, Error> {
+        let given = self.given_number(name)?;
+        Ok(given.unwrap_or_else(|| self.row(name).default_number()))
     }
 
-    fn read(
-        &self,
-        key: &str,
-        default: u64,
-        range: RangeInclusive<u64>,
-        kind: &str,
-        parse: impl Fn(&str) -> Option<u64>,
-    ) -> Result<u64, Error> {
-        let Some(text) = self.text(key) else {
-            return Ok(default);
+    /// A number, if it was given.
+    pub(crate) fn given_number(&self, name: &'static str) -> Result<Option<u64>, Error> {
+        let setting = self.row(name);
+        let Some(Given { key, value }) = self.given.get(setting.name) else {
+            return Ok(None);
         };
-        parse(text)
-            .filter(|number| range.contains(number))
-            .ok_or_else(|| {
-                let (least, most) = (range.start(), range.end());
-                invalid(key, text, &format!("{kind} from {least} to {most}"))
-            })
+        let parsed = setting.parse(value);
+        let number = parsed.map_err(|expected| invalid(key, value, &expected))?;
+        Ok(Some(number))
+    }
+
+    /// A number of things that this machine can count.
+    pub(crate) fn count(&self, name: &'static str) -> Result<usize, Error> {
+        let number = self.number(name)?;
+        Ok(usize::try_from(number).unwrap_or(usize::MAX))
+    }
+
+    /// A number of milliseconds.
+    pub(crate) fn duration(&self, name: &'static str) -> Result<Duration, Error> {
+        self.number(name).map(Duration::from_millis)
+    }
+
+    fn row(&self, name: &'static str) -> &'static Setting {
+        let setting = self.builtin.setting(name);
+        setting.unwrap_or_else(|| panic!("the table of {} has no {name}", self.builtin.name))
     }
 }
 
@@ -93,23 +103,14 @@ pub(crate) fn invalid(key: &str, found: &str, expected: &str) -> Error {
     )
 }
 
-fn parse_bytes(text: &str) -> Option<u64> {
-    let text = text.to_ascii_lowercase();
-    let (digits, unit) = match text.strip_suffix(['k', 'm', 'g']) {
-        Some(digits) if text.ends_with('k') => (digits, 1 << 10),
-        Some(digits) if text.ends_with('m') => (digits, 1 << 20),
-        Some(digits) => (digits, 1 << 30),
-        None => (text.as_str(), 1),
-    };
-    digits.parse::<u64>().ok()?.checked_mul(unit)
-}
-
 #[cfg(test)]
 mod tests {
+    use exosuit_core::{HTTP_SERVER, MESSAGING};
+
     use super::*;
 
-    fn settings(pairs: &[(&str, &str)]) -> Settings {
-        let mut settings = Settings::default();
+    fn settings(builtin: &'static Builtin, pairs: &[(&str, &str)]) -> Settings {
+        let mut settings = Settings::new(builtin);
         for (key, value) in pairs {
             settings.put(key, value);
         }
@@ -117,40 +118,25 @@ mod tests {
     }
 
     #[test]
-    fn bytes_may_have_a_unit() {
-        for (text, expected) in [("7", 7), ("2k", 2_048), ("2M", 2 << 20), (" 1g ", 1 << 30)] {
-            let found = settings(&[("size", text)]).bytes("size", 0, 0..=u64::MAX);
-            assert_eq!(found, Ok(expected), "{text:?}");
-        }
-        for bad in [
-            "",
-            "k",
-            "-1",
-            "1.5m",
-            "1t",
-            "99999999999999999999",
-            "99999999999999g",
-        ] {
-            let found = settings(&[("size", bad)]).bytes("size", 0, 0..=u64::MAX);
-            assert!(found.is_err(), "{bad:?} was taken");
-        }
+    fn keys_are_found_in_any_case_and_spelling_and_the_last_layer_wins() {
+        let given = settings(
+            &MESSAGING,
+            &[("MAX_IN_FLIGHT", "1"), ("max_in_flight", "2")],
+        );
+        assert_eq!(given.number("max_in_flight"), Ok(2));
+        assert_eq!(given.number("timeout_ms"), Ok(30_000));
+        assert_eq!(given.given_number("timeout_ms"), Ok(None));
+        let given = settings(&HTTP_SERVER, &[("MAX_CONTENT_LEN", " 2k ")]);
+        assert_eq!(given.number("max_body_bytes"), Ok(2_048));
     }
 
     #[test]
-    fn keys_are_found_in_any_case_and_the_last_layer_wins() {
-        let settings = settings(&[("LIMIT", "1"), ("limit", "2")]);
-        assert_eq!(settings.number("limit", 0, 0..=9), Ok(2));
-        assert_eq!(settings.number("other", 5, 0..=9), Ok(5));
-    }
-
-    #[test]
-    fn an_error_names_the_key_the_value_and_the_range() {
-        let error = settings(&[("limit", "ten")])
-            .number("limit", 0, 1..=9)
-            .expect_err("not a number");
+    fn an_error_names_the_key_as_it_was_spelled_the_value_and_the_range() {
+        let given = settings(&MESSAGING, &[("Max_In_Flight", "ten")]);
+        let error = given.number("max_in_flight").expect_err("not a number");
         assert_eq!(
             error.detail,
-            "setting limit is \"ten\", expected a whole number from 1 to 9"
+            "setting Max_In_Flight is \"ten\", expected a whole number from 1 to 65536"
         );
     }
 }

@@ -7,9 +7,10 @@ use std::sync::{Arc, Weak};
 
 use anyhow::Result;
 use common::{call, call_raw, call_wit, configuration, hex, id};
-use exosuit_capabilities::{LocalLattice, Logging, NAMES, NumberGen, Surroundings, open};
+use exosuit_capabilities::{LocalLattice, Logging, NumberGen, Surroundings, open};
 use exosuit_core::{
-    Answer, Code, Configuration, Deliver, Invocation, LogGate, LogLevel, Notice, Observe, Value,
+    Answer, Builtin, Code, Configuration, Deliver, Invocation, LogGate, LogLevel, Notice, Observe,
+    Value,
 };
 use parking_lot::Mutex;
 use serde_json::json;
@@ -215,7 +216,7 @@ fn surroundings(configuration: Configuration) -> Surroundings {
 
 #[test]
 fn each_provider_opens_by_its_name() -> Result<()> {
-    for name in NAMES {
+    for name in Builtin::all_names() {
         let provider = open(name, surroundings(Configuration::new()))?;
         assert!(!provider.contracts().is_empty(), "{name}");
     }
@@ -232,7 +233,7 @@ fn what_cannot_be_opened_says_why() {
         "there is no built-in provider \"redis\"; there are http-client, http-server, keyvalue, \
          messaging, messaging-nats"
     );
-    for name in NAMES {
+    for name in Builtin::all_names() {
         let bad = configuration(&[
             ("max_bytes", "?"),
             ("max_body_bytes", "?"),

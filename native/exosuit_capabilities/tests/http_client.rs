@@ -6,6 +6,7 @@ mod stream;
 #[path = "common/web.rs"]
 mod web;
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -40,9 +41,10 @@ fn open(settings: &[(&str, &str)]) -> Result<Arc<HttpClient>, Error> {
     HttpClient::open(id("provider"), &configuration(settings))
 }
 
-/// A client that may send requests to anybody.
+/// A client that may send requests to anybody, to the servers of this machine as well.
 fn free(settings: &[(&str, &str)]) -> Arc<HttpClient> {
-    open(&[&[("allowed_hosts", "*")], settings].concat()).expect("a client")
+    let allowed = ("allowed_hosts", "* 127.0.0.0/8:* [::1/128]:*");
+    open(&[&[allowed], settings].concat()).expect("a client")
 }
 
 fn get(uri: impl Into<String>) -> Request<Body> {
@@ -308,6 +310,157 @@ async fn where_a_link_does_not_lead_no_request_goes() -> Result<()> {
 }
 
 #[tokio::test]
+async fn special_addresses_are_out_of_reach_unless_they_are_named() -> Result<()> {
+    let (address, count) = server(mirror).await?;
+    let port = address.port();
+    let ask = async |client: &HttpClient, own: &str, uri: &str| {
+        let link = link("actor", "wasi:http", &[("allowed_hosts", own)]);
+        let mut call = call(get(uri), Lease::default(), minute());
+        call.link = Some(link);
+        let answer = client.invoke(call).await?.into_http()?;
+        text(*answer).await.map(drop)
+    };
+    let named = format!("http://localhost:{port}/");
+    let literal = format!("http://127.0.0.1:{port}/");
+    let mapped = format!("http://[::ffff:127.0.0.1]:{port}/");
+    // Forms of an address that only the resolver knows for one.
+    let short = format!("http://127.1:{port}/");
+    let client = open(&[])?;
+    // This connection stays open, and serves nobody who may not reach it.
+    ask(&client, "localhost:*", &named).await?;
+    ask(&client, &format!("* 127.0.0.1:{port}"), &literal).await?;
+    assert_eq!(count.load(Ordering::Relaxed), 2);
+    for (list, uri) in [
+        ("*", &named),
+        ("*", &literal),
+        ("*", &mapped),
+        ("*", &short),
+        ("* 10.0.0.0/8:*", &named),
+        ("* 127.0.0.0/8:80", &named),
+        ("* 127.0.0.2:*", &literal),
+    ] {
+        let error = ask(&client, list, uri).await.expect_err("not named");
+        assert_eq!(error.code, Code::Denied, "{list} {uri}: {error}");
+        assert!(error.detail.contains("allowed_hosts"), "{error}");
+    }
+    assert_eq!(count.load(Ordering::Relaxed), 2);
+    ask(&client, "* 127.0.0.0/8:*", &named).await?;
+    ask(&client, &format!("127.0.0.0/8:{port}"), &literal).await?;
+    let metadata = ask(&client, "*", "http://169.254.169.254/latest").await;
+    assert_eq!(
+        metadata.expect_err("the metadata service").code,
+        Code::Denied
+    );
+    Ok(())
+}
+
+/// As the actors of the OTP era write requests, and read responses.
+#[derive(serde::Serialize)]
+struct Asked<'a> {
+    method: &'a str,
+    url: String,
+    headers: BTreeMap<&'a str, Vec<&'a str>>,
+    #[serde(with = "serde_bytes")]
+    body: &'a [u8],
+}
+
+#[derive(Debug, serde::Deserialize)]
+struct Answered {
+    #[serde(rename = "statusCode")]
+    status: u16,
+    header: BTreeMap<String, Vec<String>>,
+    #[serde(with = "serde_bytes")]
+    body: Vec<u8>,
+}
+
+#[tokio::test]
+async fn an_actor_of_the_wasmbus_sends_requests_within_the_same_list() -> Result<()> {
+    let (address, _) = server(|mut stream: TcpStream| async move {
+        let head = head(&mut stream).await?.unwrap_or_default();
+        let mut body = [0; 3];
+        stream.read_exact(&mut body).await?;
+        let length = head.len() + body.len();
+        let answer =
+            format!("HTTP/1.1 202 Accepted\r\nX-A: 1\r\nx-a: 2\r\ncontent-length: {length}");
+        stream
+            .write_all(format!("{answer}\r\n\r\n{head}").as_bytes())
+            .await?;
+        stream.write_all(&body).await
+    })
+    .await?;
+    let client = open(&[])?;
+    let allowed = format!("127.0.0.1:{}", address.port());
+    let linked = |list: &str| link("actor", "wasmcloud:httpclient", &[("allowed_hosts", list)]);
+    let asked = |url: String| Asked {
+        method: "PUT",
+        url,
+        headers: BTreeMap::from([("x-one", vec!["1", "2"])]),
+        body: b"\x00\xffz",
+    };
+    let good = linked(&allowed);
+    client.link(good.clone()).await?;
+    let operation = "HttpClient.Request";
+    let url = format!("http://{address}/a?b");
+    let answer: Answered =
+        common::call(&*client, Some(good.clone()), operation, asked(url.clone())).await?;
+    assert_eq!(answer.status, 202);
+    assert_eq!(answer.header["x-a"], ["1", "2"]);
+    assert!(answer.body.ends_with(b"\r\n\r\n\x00\xffz"));
+    let head = String::from_utf8_lossy(&answer.body).into_owned();
+    assert!(head.starts_with("PUT /a?b HTTP/1.1\r\n"), "{head}");
+    assert!(head.contains("x-one: 1\r\nx-one: 2\r\n"), "{head}");
+
+    let denied: Result<Answered, Error> =
+        common::call(&*client, Some(linked("*")), operation, asked(url)).await;
+    assert_eq!(denied.expect_err("not in the list").code, Code::Denied);
+    for (payload, operation, code) in [
+        (&b"\xc1"[..], operation, Code::InvalidInput),
+        (b"\x80", operation, Code::InvalidInput),
+        (b"\x80", "HttpClient.Get", Code::UnknownOperation),
+    ] {
+        let found = common::call_raw(&*client, Some(good.clone()), operation, payload).await;
+        assert_eq!(found.expect_err(operation).code, code);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_response_that_is_too_large_for_a_message_is_an_error() -> Result<()> {
+    let (address, _) = server(mirror).await?;
+    let url = format!("http://{address}/{}", "x".repeat(2_000));
+    let client = free(&[("max_body_bytes", "1k")]);
+    let link = link("actor", "wasmcloud:httpclient", &[]);
+    let asked = serde_json::json!({"url": url});
+    let answer: Result<Answered, Error> =
+        common::call(&*client, Some(link), "HttpClient.Request", asked).await;
+    let error = answer.expect_err("larger than 1k");
+    assert_eq!(error.code, Code::Provider);
+    assert!(error.detail.contains("max_body_bytes"), "{error}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_link_that_allows_nothing_is_made_with_a_warning() -> Result<()> {
+    for contract in ["wasi:http", "wasmcloud:httpclient"] {
+        let nothing = link("actor", contract, &[]);
+        let client = open(&[])?;
+        client.link(nothing.clone()).await?;
+        let warnings = client.warnings(&nothing);
+        assert!(
+            warnings[0].contains("allowed_hosts is not set"),
+            "{warnings:?}"
+        );
+        assert!(
+            warnings[0].contains("every request is denied"),
+            "{warnings:?}"
+        );
+        let provided = open(&[("allowed_hosts", "a.example")])?;
+        assert_eq!(provided.warnings(&nothing), Vec::<String>::new());
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn links_and_settings_that_cannot_be_honoured_are_refused() -> Result<()> {
     let client = open(&[])?;
     let outgoing = |interface: &str| Link {
@@ -321,7 +474,7 @@ async fn links_and_settings_that_cannot_be_honoured_are_refused() -> Result<()> 
             "wasi:http",
             &[("allowed_hosts", "https://a.example")],
         ),
-        link("actor", "wasmcloud:httpclient", &[]),
+        link("actor", "wasmcloud:keyvalue", &[]),
         Arc::new(outgoing("incoming-handler")),
     ] {
         let error = client.link(bad).await.expect_err("a bad link");
@@ -332,6 +485,10 @@ async fn links_and_settings_that_cannot_be_honoured_are_refused() -> Result<()> 
         ("max_connections", "0"),
         ("connect_timeout_ms", "0"),
         ("ca_file", "/nowhere"),
+        ("ca_files", "/nowhere"),
+        ("SSL_CERTS_FILE", "/nowhere"),
+        ("load_webpki_certs", "false"),
+        ("load_native_certs", "perhaps"),
         (
             "ca_file",
             concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"),
@@ -339,7 +496,12 @@ async fn links_and_settings_that_cannot_be_honoured_are_refused() -> Result<()> 
     ] {
         let error = open(&[(key, bad)]).err().expect(key);
         assert_eq!(error.code, Code::InvalidLink);
+        let key = match key {
+            "SSL_CERTS_FILE" => "ca_files",
+            other => other,
+        };
         assert!(error.detail.contains(key), "{error}");
+        assert!(error.detail.contains(bad), "{error}");
     }
     for operation in [
         "wasi:http/outgoing-handler",
@@ -574,6 +736,19 @@ async fn who_is_not_trusted_gets_no_request() -> Result<()> {
         answer.contains(&format!("host: localhost:{port}\r\n")),
         "{answer}"
     );
+    // Beside the web's roots it is trusted as well, by each of its names.
+    let nowhere = [("ca_files", "/nowhere, /elsewhere")];
+    let error = open(&nowhere).err().expect("no such file");
+    assert!(error.detail.contains("/nowhere"), "{error}");
+    for settings in [
+        &[("ca_files", root.as_str())][..],
+        &[
+            ("SSL_CERTS_FILE", root.as_str()),
+            ("load_webpki_certs", "false"),
+        ],
+    ] {
+        send(&free(settings), get(&uri)).await?;
+    }
     // Its name is another.
     let error = send(&client, get(format!("https://127.0.0.1:{port}/"))).await;
     assert_eq!(error.expect_err("another name").code, Code::Provider);

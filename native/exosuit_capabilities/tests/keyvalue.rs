@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use common::lattice::{join, server};
-use common::{call, call_raw, configuration, hex, id, link};
+use common::{Noted, call, call_raw, configuration, hex, id, link};
 use exosuit_capabilities::{KeyValue, LocalLattice};
-use exosuit_core::{Capability, Code, Error, Lattice, Link};
+use exosuit_core::{Capability, Code, Error, Lattice, Link, Observe};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -31,8 +31,17 @@ impl Store {
         settings: &[(&str, &str)],
         directory: Option<&Path>,
     ) -> Result<Self, Error> {
+        Self::observed(lattice, settings, directory, Arc::<Noted>::default())
+    }
+
+    fn observed(
+        lattice: &dyn Lattice,
+        settings: &[(&str, &str)],
+        directory: Option<&Path>,
+        observe: Arc<dyn Observe>,
+    ) -> Result<Self, Error> {
         let settings = configuration(settings);
-        let provider = KeyValue::open(id("provider"), &settings, directory, lattice)?;
+        let provider = KeyValue::open(id("provider"), &settings, directory, lattice, observe)?;
         let link = link("actor", "wasmcloud:keyvalue", &[]);
         Ok(Self { provider, link })
     }
@@ -363,6 +372,50 @@ async fn buckets_are_apart() -> Result<()> {
 }
 
 #[tokio::test]
+async fn the_bucket_of_a_link_holds_however_its_key_is_written() -> Result<()> {
+    let mut store = Store::open(&[], None)?;
+    let tenant = |key: &str, name: &str| link("actor", "wasmcloud:keyvalue", &[(key, name)]);
+    for (key, name) in [
+        ("BUCKET", "tenant-a"),
+        ("Bucket", "tenant-b"),
+        ("bucket", "tenant-c"),
+    ] {
+        store.link = tenant(key, name);
+        store.provider.link(store.link.clone()).await?;
+        assert_eq!(store.get("whose").await?, None, "{key}");
+        store.set("whose", name).await?;
+    }
+    store.link = tenant("bucket", "tenant-a");
+    assert_eq!(store.get("whose").await?.as_deref(), Some("tenant-a"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_bucket_that_would_have_no_effect_is_refused() -> Result<()> {
+    let store = Store::open(&[], None)?;
+    let mut other_end = (*link("actor", "wasmcloud:keyvalue", &[])).clone();
+    other_end.source_config = configuration(&[("bucket", "tenant-a")]);
+    let twice = link(
+        "actor",
+        "wasmcloud:keyvalue",
+        &[("BUCKET", "a"), ("bucket", "b")],
+    );
+    for bad in [Arc::new(other_end), twice] {
+        let error = store
+            .provider
+            .link(bad)
+            .await
+            .expect_err("two tenants would share");
+        assert_eq!(error.code, Code::InvalidLink, "{error}");
+    }
+    let warnings = store
+        .provider
+        .warnings(&link("actor", "wasmcloud:keyvalue", &[("URL", "x")]));
+    assert!(warnings[0].contains("Redis"), "{warnings:?}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_bucket_with_a_bad_name_is_refused_when_it_is_linked() -> Result<()> {
     let store = Store::open(&[], None)?;
     for bad in ["", "a b", "../up", &"x".repeat(129)] {
@@ -582,7 +635,13 @@ async fn a_file_is_found_again_by_the_same_provider_only() -> Result<()> {
     let settings = configuration(&file);
     let lattice = LocalLattice::new();
     let path = Some(directory.path());
-    let provider = KeyValue::open(id("another"), &settings, path, &*lattice)?;
+    let provider = KeyValue::open(
+        id("another"),
+        &settings,
+        path,
+        &*lattice,
+        Arc::<Noted>::default(),
+    )?;
     let link = link("actor", "wasmcloud:keyvalue", &[]);
     assert_eq!(Store { provider, link }.get("a").await?, None);
     Ok(())

@@ -9,7 +9,7 @@ use anyhow::Result;
 use async_nats::jetstream;
 use common::lattice::nats::NatsServer;
 use common::lattice::{PATIENCE, join, join_as, within};
-use common::{call, call_raw, configuration, id, link};
+use common::{Noted, call, call_raw, configuration, id, link};
 use exosuit_capabilities::{KeyValue, LocalLattice};
 use exosuit_core::{Code, Error, Lattice};
 use exosuit_lattice::{Bus, ProviderLattice};
@@ -35,6 +35,7 @@ impl Host {
             &settings,
             None,
             lattice,
+            Arc::<Noted>::default(),
         )?))
     }
 
@@ -142,7 +143,13 @@ async fn lattices_and_providers_do_not_see_each_other() -> Result<()> {
     let elsewhere = Host::with(&join_as(&server, "other").await, &[])?;
     assert_eq!(elsewhere.get("a").await?, None);
     let lattice = join(&server).await;
-    let another = KeyValue::open(id("another"), &configuration(&[]), None, &lattice)?;
+    let another = KeyValue::open(
+        id("another"),
+        &configuration(&[]),
+        None,
+        &lattice,
+        Arc::<Noted>::default(),
+    )?;
     assert_eq!(Host(another).get("a").await?, None);
     assert_eq!(
         Host::join(&server).await.get("a").await?.as_deref(),
@@ -380,17 +387,35 @@ async fn the_backend_is_that_of_the_surroundings_unless_it_is_named() -> Result<
     let path = Some(directory.path());
     let file = directory.path().join("keyvalue/provider.redb");
 
-    let shared = KeyValue::open(id("provider"), &configuration(&[]), path, &lattice)?;
+    let shared = KeyValue::open(
+        id("provider"),
+        &configuration(&[]),
+        path,
+        &lattice,
+        Arc::<Noted>::default(),
+    )?;
     Host(shared).count().await?;
     assert_eq!((stored(&server).await, file.exists()), (1, false));
 
     let named = configuration(&[("backend", "file")]);
-    let kept = Host(KeyValue::open(id("provider"), &named, path, &lattice)?);
+    let kept = Host(KeyValue::open(
+        id("provider"),
+        &named,
+        path,
+        &lattice,
+        Arc::<Noted>::default(),
+    )?);
     assert_eq!((kept.count().await?, file.exists()), (1, true));
 
     let here = LocalLattice::new();
     let named = configuration(&[("backend", "nats")]);
-    let refused = KeyValue::open(id("provider"), &named, path, &*here);
+    let refused = KeyValue::open(
+        id("provider"),
+        &named,
+        path,
+        &*here,
+        Arc::<Noted>::default(),
+    );
     let error = refused.err().expect("no lattice");
     assert_eq!(error.code, Code::InvalidLink);
     assert!(

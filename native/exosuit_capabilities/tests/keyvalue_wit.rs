@@ -31,7 +31,8 @@ impl Store {
         directory: Option<&Path>,
     ) -> Result<Self, Error> {
         let settings = configuration(settings);
-        let provider = KeyValue::open(id("provider"), &settings, directory, lattice)?;
+        let observe = Arc::<common::Noted>::default();
+        let provider = KeyValue::open(id("provider"), &settings, directory, lattice, observe)?;
         let link = link("actor", "wasi:keyvalue", &[]);
         Ok(Self { provider, link })
     }

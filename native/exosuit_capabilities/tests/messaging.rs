@@ -13,7 +13,7 @@ use common::{call_raw, call_wit, configuration, id, link};
 use exosuit_capabilities::{HttpPorts, LocalLattice, Messaging, Surroundings};
 use exosuit_core::{
     Answer, Capability, Code, Configuration, Contract, Deliver, Error, Invocation, Lattice, Link,
-    LinkName, LogLevel, Notice, Observe, Origin, Payload, Reply, Target, Value,
+    LinkName, Notice, Observe, Origin, Payload, Reply, Target, Value,
 };
 use parking_lot::Mutex;
 use serde_json::json;
@@ -619,20 +619,23 @@ async fn what_hosts_use_among_themselves_is_kept_from_actors() -> Result<()> {
 }
 
 #[tokio::test]
-async fn what_a_link_asks_for_and_does_not_get_is_said() -> Result<()> {
+async fn what_a_link_asks_for_and_does_not_get_is_a_warning() -> Result<()> {
     let lattice: Arc<dyn Lattice> = LocalLattice::new();
     let world = World::silent();
     let provider = world.provider(&lattice);
-    let settings = [("cluster_uris", "nats://10.0.0.1"), ("client_jwt", "x")];
-    provider.link(link("actor", CONTRACT, &settings)).await?;
-    {
-        let seen = world.seen.0.lock();
-        let [Notice::Log { actor, level, text }] = &seen[..] else {
-            panic!("{seen:?}");
-        };
-        assert_eq!((actor.as_str(), *level), ("actor", LogLevel::Warning));
-        assert!(text.contains("client_jwt, cluster_uris"), "{text}");
-    }
+    let settings = [("CLUSTER_URIS", "nats://10.0.0.1"), ("subscriptons", "x")];
+    let link_of_old = link("actor", CONTRACT, &settings);
+    provider.link(link_of_old.clone()).await?;
+    let warnings = provider.warnings(&link_of_old);
+    assert!(
+        warnings[0].contains("CLUSTER_URIS has no effect here"),
+        "{warnings:?}"
+    );
+    assert!(
+        warnings[1].contains("did you mean \"subscriptions\"?"),
+        "{warnings:?}"
+    );
+    assert_eq!(warnings.len(), 2);
     let mut other = (*handler("component", &[])).clone();
     other.interfaces = vec!["consumer".to_owned()];
     assert_eq!(
@@ -641,6 +644,32 @@ async fn what_a_link_asks_for_and_does_not_get_is_said() -> Result<()> {
     );
     let other = link("actor", "wasmcloud:keyvalue", &[]);
     assert_eq!(code(provider.link(other).await), Code::InvalidLink);
+    Ok(())
+}
+
+#[tokio::test]
+async fn subscriptions_where_nobody_listens_are_a_warning_that_says_where_they_belong() -> Result<()>
+{
+    let lattice: Arc<dyn Lattice> = LocalLattice::new();
+    let provider = World::silent().provider(&lattice);
+    let mut consumer = (*link("component", CONTRACT, &[("SUBSCRIPTIONS", "a.b")])).clone();
+    consumer.interfaces = vec!["consumer".to_owned()];
+    provider.link(Arc::new(consumer.clone())).await?;
+    let warnings = provider.warnings(&consumer);
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    for part in ["SUBSCRIPTIONS", "handler", "from provider to the component"] {
+        assert!(warnings[0].contains(part), "{warnings:?}");
+    }
+    // At the other end they would have no effect either.
+    let mut swapped = (*handler("component", &[])).clone();
+    swapped.target_config = configuration(&[("subscriptions", "a.b")]);
+    assert!(provider.warnings(&swapped)[0].contains("end of the link"));
+    for silent in [
+        link("actor", CONTRACT, &[("SUBSCRIPTION", "a.b")]),
+        handler("component", &[("subscriptions", "a.b")]),
+    ] {
+        assert_eq!(provider.warnings(&silent), Vec::<String>::new());
+    }
     Ok(())
 }
 

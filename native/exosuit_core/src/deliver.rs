@@ -19,6 +19,12 @@ pub type Done = Pending<()>;
 pub trait Deliver: Send + Sync {
     /// Starts the call: nothing happens before the answer is polled.
     fn deliver(&self, invocation: Invocation) -> Answer;
+
+    /// Whether the calls that it makes may name a link. Those of a component always go by links of
+    /// the default name.
+    fn names_links(&self) -> bool {
+        true
+    }
 }
 
 /// An invocation of a provider, with the link that allowed it.
@@ -90,6 +96,12 @@ pub trait Capability: Send + Sync {
             prepared.await?.switch().await;
             Ok(())
         })
+    }
+
+    /// What of a link has no effect although [`prepare`](Self::prepare) takes it, a text each for people
+    /// to read: a setting that it does not know, a list that allows nothing.
+    fn warnings(&self, _link: &Link) -> Vec<String> {
+        Vec::new()
     }
 
     /// Forgets a link; ends without error where there is none. Takes nothing new for it from then on,

@@ -12,12 +12,14 @@
 //! - [`Capability`]: a built-in provider; [`Prepared`]: a link that it is ready to serve. [`Observe`]: where facts go that nobody waits for.
 //! - [`Lattice`]: messages and shared keys for built-in providers: [`Message`], [`Mailbox`],
 //!   [`Bucket`].
+//! - [`Builtin`]: the providers that hosts bring along, their contracts and their settings, said once.
 //! - [`LogGate`]: how much an actor may write to the log.
 //! - [`bounded`]: the deadline and the cancellation of a call, free until it has to wait.
 
 #![forbid(unsafe_code)]
 
 mod bounded;
+mod builtin;
 mod deliver;
 mod elsewhere;
 mod error;
@@ -29,10 +31,15 @@ mod log_gate;
 mod mailbox;
 mod message;
 mod name;
+mod nearest;
 mod notice;
 mod value;
 
 pub use bounded::bounded;
+pub use builtin::{
+    BUILTINS, Bounds, Builtin, Foreign, Given, HTTP_CLIENT, HTTP_SERVER, KEYVALUE, Kind, LOGGING,
+    MESSAGING, NUMBERGEN, Offer, Scope, Setting,
+};
 pub use deliver::{Answer, Capability, CapabilityCall, Deliver, Done, Pending, Prepared};
 pub use elsewhere::{Destination, Elsewhere, Local, Outgoing, Remote};
 pub use error::{Code, Error};
@@ -44,5 +51,6 @@ pub use log_gate::LogGate;
 pub use mailbox::{Heard, Mailbox, Message};
 pub use message::{Body, Exchange, Lease, Payload, Reply};
 pub use name::{Contract, Id, InvalidName, LinkName};
+pub use nearest::{hint, nearest};
 pub use notice::{LogLevel, Notice, Observe};
 pub use value::Value;

@@ -70,6 +70,33 @@ pub enum Notice {
         /// Why it is refused.
         error: Error,
     },
+    /// A part of a link has no effect, though the link is made.
+    LinkWarning {
+        /// Who would call.
+        source: Id,
+        /// Who would be called.
+        target: Id,
+        /// What for.
+        contract: Contract,
+        /// Under which name.
+        name: LinkName,
+        /// Which part, why, and what would be right.
+        text: String,
+    },
+    /// A part of a provider's configuration has no effect, or its service is impaired.
+    ProviderWarning {
+        /// Which provider.
+        provider: Id,
+        /// What, why, and what would be right.
+        text: String,
+    },
+    /// A provider of which a warning told serves as it should again.
+    ProviderRecovered {
+        /// Which provider.
+        provider: Id,
+        /// What is well again.
+        text: String,
+    },
     /// An actor runs, but cannot be called by the alias in its token.
     AliasRefused {
         /// Which actor.

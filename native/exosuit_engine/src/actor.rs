@@ -90,6 +90,10 @@ impl Deliver for Actor {
             bounded(call, deadline, None).await
         })
     }
+
+    fn names_links(&self) -> bool {
+        !self.shared.module.is_component()
+    }
 }
 
 async fn answer(

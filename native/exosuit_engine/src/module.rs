@@ -70,6 +70,11 @@ impl Module {
         self.0.digest
     }
 
+    /// Whether it is a component, not a wasmbus module.
+    pub(crate) fn is_component(&self) -> bool {
+        matches!(self.0.prepared, Prepared::Component(_))
+    }
+
     /// Whether the two are one piece of compiled code.
     pub fn shares_code_with(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)

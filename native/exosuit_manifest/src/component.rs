@@ -2,14 +2,13 @@
 
 use std::collections::HashMap;
 
-use exosuit_core::{Configuration, Contract, Id, LinkName};
+use exosuit_core::{Configuration, Contract, Id, LinkName, hint};
 
 use crate::config::{self, refuse_secrets};
 use crate::diagnostic::{Code, Place, Source};
 use crate::image::Image;
 use crate::link;
 use crate::model::{ActorSpec, ProviderSpec, ScalerKind};
-use crate::nearest::hint;
 use crate::node::quote;
 use crate::scaler::Scaler;
 use crate::settings::Settings;

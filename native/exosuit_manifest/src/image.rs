@@ -1,10 +1,9 @@
 //! Where the bytes of an actor or a provider come from.
 
-use exosuit_core::Contract;
+use exosuit_core::{Builtin, Contract, hint};
 use serde::Serialize;
 
 use crate::diagnostic::{Code, Source};
-use crate::nearest::hint;
 use crate::value::Value;
 
 const EXPECTED: &str =
@@ -16,15 +15,6 @@ const SCHEMES: [&str; 6] = [
     "https",
     "oci",
     "wasmcloud+builtin",
-];
-
-/// The providers that Exosuit or a 1.x host has built in, and the contract of each.
-const BUILTINS: [(&str, &str); 5] = [
-    ("http-client", "wasmcloud:httpclient"),
-    ("http-server", "wasmcloud:httpserver"),
-    ("keyvalue", "wasmcloud:keyvalue"),
-    ("messaging", "wasmcloud:messaging"),
-    ("messaging-nats", "wasmcloud:messaging"),
 ];
 
 /// Where the bytes of an actor or a provider come from.
@@ -69,10 +59,9 @@ impl Image {
     }
 }
 
-/// The contract of a built-in provider, for an old `linkdef` that does not say it.
+/// The contract of a built-in provider, for an old `linkdef` that does not say it: its oldest.
 pub fn builtin_contract(name: &str) -> Option<Contract> {
-    let (_, contract) = BUILTINS.iter().find(|(builtin, _)| *builtin == name)?;
-    Contract::parse(contract).ok()
+    Builtin::find(name)?.contracts().into_iter().next()
 }
 
 fn is_empty((_, rest): (&str, &str)) -> bool {
@@ -152,8 +141,12 @@ mod tests {
     }
 
     #[test]
-    fn every_builtin_has_a_contract() {
-        for (name, contract) in BUILTINS {
+    fn an_old_linkdef_gets_the_oldest_contract_of_its_provider() {
+        for (name, contract) in [
+            ("http-client", "wasmcloud:httpclient"),
+            ("http-server", "wasmcloud:httpserver"),
+            ("messaging-nats", "wasmcloud:messaging"),
+        ] {
             let known = builtin_contract(name).map(|known| known.to_string());
             assert_eq!(known.as_deref(), Some(contract));
         }

@@ -26,7 +26,6 @@ mod link;
 mod load;
 mod measure;
 mod model;
-mod nearest;
 mod node;
 mod report;
 mod scaler;
@@ -61,11 +60,10 @@ pub fn parse_for(
     text: &str,
     source: &Source,
     host_labels: &BTreeMap<String, String>,
-    builtins: &[&str],
     modules: &[&str],
 ) -> Result<Parsed, Vec<Diagnostic>> {
     read(text, source, |manifest| {
-        manifest.unsupported(host_labels, builtins, modules)
+        manifest.unsupported(host_labels, modules)
     })
 }
 

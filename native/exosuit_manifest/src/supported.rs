@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use exosuit_core::{Builtin, hint};
+
 use crate::diagnostic::{Code, Diagnostic, Place, Severity};
 use crate::image::Image;
 use crate::model::{ActorSettings, ActorSpec, Execution, Manifest, Spread};
-use crate::nearest::hint;
 use crate::node::quote;
 
 /// What a host has to offer.
 struct Host<'a> {
     labels: &'a BTreeMap<String, String>,
-    builtins: &'a [&'a str],
     modules: &'a [&'a str],
 }
 
@@ -19,17 +19,15 @@ struct Host<'a> {
 type Refusal = (Place, String, Option<String>);
 
 impl Manifest {
-    /// What a host with these labels, built-in providers and Elixir modules cannot honour; empty
-    /// when it can start the whole. In the order of their lines.
+    /// What a host with these labels and Elixir modules cannot honour; empty when it can start the
+    /// whole. In the order of their lines.
     pub fn unsupported(
         &self,
         host_labels: &BTreeMap<String, String>,
-        builtins: &[&str],
         modules: &[&str],
     ) -> Vec<Diagnostic> {
         let host = Host {
             labels: host_labels,
-            builtins,
             modules,
         };
         let mut refusals: Vec<_> = (self.of_components(&host))
@@ -70,8 +68,14 @@ impl Manifest {
 impl Host<'_> {
     fn lacks_provider(&self, image: &Image, place: &Place) -> Option<Refusal> {
         let (what, name, known) = match image {
-            Image::Builtin(name) => ("a built-in provider", name, self.builtins),
-            Image::Module(name) => ("a module among the host's providers", name, self.modules),
+            Image::Builtin(name) => {
+                let known = Builtin::all_names().collect();
+                ("a built-in provider", name, known)
+            }
+            Image::Module(name) => {
+                let what = "a module among the host's providers";
+                (what, name, self.modules.to_vec())
+            }
             Image::File(path) => {
                 let message = "expected a built-in provider or a module: providers from a file \
                                are not supported yet";
@@ -85,7 +89,7 @@ impl Host<'_> {
             return None;
         }
         let hint = hint(name, known.iter().copied());
-        let message = match known {
+        let message = match *known {
             [] => format!("expected {what}, of which this host has none"),
             _ => format!("expected {what} ({}){hint}", known.join(", ")),
         };

@@ -6,8 +6,9 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
+use exosuit_core::hint;
+
 use crate::diagnostic::{Code, Place};
-use crate::nearest::hint;
 use crate::node::{Content, Entries, Kind, Node, Scalar, integer};
 use crate::report::Report;
 

@@ -301,8 +301,7 @@ fn long_texts_are_cut_in_messages() {
 #[test]
 fn what_a_host_cannot_honour_is_told_with_its_place() {
     let labels = BTreeMap::from([("zone".to_owned(), "a".to_owned())]);
-    let refusals =
-        good("elsewhere").unsupported(&labels, &["http-server", "keyvalue"], &["MyApp.Time"]);
+    let refusals = good("elsewhere").unsupported(&labels, &["MyApp.Time"]);
 
     let texts: Vec<_> = refusals.iter().map(ToString::to_string).collect();
     let spread = "app.yaml:20:17: spec.components[0].traits[0].properties.spread[1]: expected \
@@ -317,7 +316,7 @@ fn what_a_host_cannot_honour_is_told_with_its_place() {
             "app.yaml:24:7: spec.components[1]: expected 1 instance: a host runs a provider \
              once, found 2",
             "app.yaml:27:16: spec.components[1].properties.image: expected a built-in provider \
-             (http-server, keyvalue); did you mean \"http-server\"?, found \"http-serve\"",
+             (http-client, http-server, keyvalue, messaging, messaging-nats); did you mean \"http-server\"?, found \"http-serve\"",
             "app.yaml:35:16: spec.components[2].properties.image: expected a module among the \
              host's providers (MyApp.Time), found \"MyApp.Clock\"",
             "app.yaml:39:16: spec.components[3].properties.image: expected a built-in provider \
@@ -331,15 +330,14 @@ fn what_a_host_cannot_honour_is_told_with_its_place() {
 
 #[test]
 fn settings_that_no_host_honours_yet_are_told_not_passed_over() {
-    let refusals = good("settings").unsupported(&BTreeMap::new(), &[], &["MyApp.Clock"]);
+    let refusals = good("settings").unsupported(&BTreeMap::new(), &["MyApp.Clock"]);
 
     let execution = "spec.components[0].traits[0].properties.execution";
     assert_eq!(places(&refusals), [(28, 24, "not_here", execution)]);
     assert!(refusals[0].message.contains("a choice of each call"));
 
-    let builtins = ["http-server"];
     let configured = good("transitional");
-    let refusals = configured.unsupported(&BTreeMap::new(), &builtins, &["MyApp.Clock"]);
+    let refusals = configured.unsupported(&BTreeMap::new(), &["MyApp.Clock"]);
     assert_eq!(refusals, []);
 }
 
@@ -471,7 +469,7 @@ fn what_a_host_cannot_honour_is_told_together_with_what_is_wrong() {
         file: "app.yaml".to_owned(),
         directory: "/apps".to_owned(),
     };
-    let diagnostics = exosuit_manifest::parse_for(&text, &source, &BTreeMap::new(), &[], &[])
+    let diagnostics = exosuit_manifest::parse_for(&text, &source, &BTreeMap::new(), &[])
         .expect_err("a bad manifest");
 
     let codes: Vec<_> = diagnostics.iter().map(|d| d.code).collect();
@@ -481,6 +479,6 @@ fn what_a_host_cannot_honour_is_told_together_with_what_is_wrong() {
 
 #[test]
 fn a_host_that_has_all_of_it_refuses_nothing() {
-    let refusals = good("counter").unsupported(&BTreeMap::new(), &["http-server", "keyvalue"], &[]);
+    let refusals = good("counter").unsupported(&BTreeMap::new(), &[]);
     assert_eq!(refusals, []);
 }

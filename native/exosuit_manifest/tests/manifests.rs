@@ -290,8 +290,7 @@ fn the_examples_are_good_for_a_host_with_the_builtins() -> anyhow::Result<()> {
         let text = std::fs::read_to_string(format!("{directory}/{example}.yaml"))?;
         let parsed = parse(&text).expect("a good manifest");
         assert_eq!(parsed.warnings, [], "{example}");
-        let builtins = ["http-server", "keyvalue"];
-        let refusals = (parsed.manifest).unsupported(&BTreeMap::new(), &builtins, &[]);
+        let refusals = (parsed.manifest).unsupported(&BTreeMap::new(), &[]);
         assert_eq!(refusals, [], "{example}");
     }
     Ok(())

@@ -42,6 +42,10 @@ impl Deliver for Reaped<Actor> {
     fn deliver(&self, invocation: Invocation) -> Answer {
         Actor::deliver(self, invocation)
     }
+
+    fn names_links(&self) -> bool {
+        Actor::names_links(self)
+    }
 }
 
 /// Makes an actor's entry, or changes how many calls it takes, and for how long.

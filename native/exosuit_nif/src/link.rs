@@ -8,7 +8,7 @@ use rustler::{Encoder, Env, ResourceArc, Term};
 
 use crate::host::Host;
 use crate::reply::{To, answer};
-use crate::term::{code, contract, failure, id, link_name, text_atom};
+use crate::term::{code, contract, failure, id, link_name, ok, text_atom};
 
 /// Source, target, name, contract, interfaces, configuration of the source and of the target.
 type Fields = (
@@ -79,6 +79,19 @@ fn describe<'a>(env: Env<'a>, LinkState { link, status }: &LinkState) -> Term<'a
         }
     };
     (key, link.target.as_str(), &link.interfaces, status).encode(env)
+}
+
+/// What of the links of a key has no effect, in words.
+#[rustler::nif]
+fn link_warnings<'a>(
+    env: Env<'a>,
+    host: ResourceArc<Host>,
+    (source, for_contract, name): (&str, &str, &str),
+) -> Term<'a> {
+    match parse_key(source, for_contract, name) {
+        Ok(key) => ok(env, host.router().link_warnings(&key)),
+        Err(error) => failure(env, &error),
+    }
 }
 
 fn parse(fields: Fields) -> Result<Link, Error> {

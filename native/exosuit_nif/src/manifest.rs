@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use crate::json::term;
 use crate::term::ok;
 
-/// What a host has: labels, built-in providers and modules.
-type Host = (HashMap<String, String>, Vec<String>, Vec<String>);
+/// What a host has: labels and modules.
+type Host = (HashMap<String, String>, Vec<String>);
 
 /// Reads a manifest for a host, or for those of a lattice: all errors at once.
 #[rustler::nif(schedule = "DirtyCpu")]
@@ -27,11 +27,10 @@ fn read(text: &str, path: &str, host: Option<Host>) -> Result<Value, Vec<Diagnos
     let source = source(path);
     let Parsed { manifest, warnings } = match host {
         None => parse_for_lattice(text, &source)?,
-        Some((labels, builtins, modules)) => {
+        Some((labels, modules)) => {
             let labels: BTreeMap<_, _> = labels.into_iter().collect();
-            let builtins: Vec<_> = builtins.iter().map(String::as_str).collect();
             let modules: Vec<_> = modules.iter().map(String::as_str).collect();
-            parse_for(text, &source, &labels, &builtins, &modules)?
+            parse_for(text, &source, &labels, &modules)?
         }
     };
     Ok(json!({"manifest": manifest, "warnings": to_json(&warnings)}))

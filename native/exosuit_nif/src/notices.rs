@@ -11,7 +11,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::runtime::runtime;
-use crate::term::{code, text_atom};
+use crate::term::{code, map, text_atom};
 
 /// What may be under way; what comes faster than it is sent is lost, and the reader is told how much.
 /// Of each kind so many: what guests and callers can make in a loop never pushes out what is seldom.
@@ -153,6 +153,37 @@ fn encode<'a>(env: Env<'a>, notice: &Notice) -> Term<'a> {
             ];
             event(env, "linkdef_set_failed", &fields, error)
         }
+        Notice::LinkWarning {
+            source,
+            target,
+            contract,
+            name,
+            text,
+        } => {
+            let fields = [
+                ("source", source.as_str().encode(env)),
+                ("target", target.as_str().encode(env)),
+                ("namespace", contract.namespace().encode(env)),
+                ("package", contract.package().encode(env)),
+                ("name", name.as_str().encode(env)),
+                ("warning", text.encode(env)),
+            ];
+            ("link_warning", map(env, &fields)).encode(env)
+        }
+        Notice::ProviderWarning { provider, text } => {
+            let fields = [
+                ("id", provider.as_str().encode(env)),
+                ("warning", text.encode(env)),
+            ];
+            ("provider_warning", map(env, &fields)).encode(env)
+        }
+        Notice::ProviderRecovered { provider, text } => {
+            let fields = [
+                ("id", provider.as_str().encode(env)),
+                ("what", text.encode(env)),
+            ];
+            ("provider_recovered", map(env, &fields)).encode(env)
+        }
         Notice::AliasRefused {
             actor,
             alias,
@@ -207,14 +238,6 @@ fn event<'a>(
         ("error", error.detail.encode(env)),
     ];
     (name, map(env, &[fields, &reason].concat())).encode(env)
-}
-
-fn map<'a>(env: Env<'a>, fields: &[(&'static str, Term<'a>)]) -> Term<'a> {
-    let pairs: Vec<_> = fields
-        .iter()
-        .map(|(key, value)| (text_atom(env, key), *value))
-        .collect();
-    Term::map_from_pairs(env, &pairs).unwrap_or_else(|_| Term::map_new(env))
 }
 
 fn describe(origin: &Origin) -> String {

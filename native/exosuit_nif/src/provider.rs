@@ -10,13 +10,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use exosuit_capabilities::{Surroundings, open};
-use exosuit_core::{Capability, Code, Error, Id, bounded};
+use exosuit_core::{Builtin, Capability, Code, Error, Id, bounded};
 use rustler::{Encoder, Env, LocalPid, Monitor, Resource, ResourceArc, Term};
 
 use crate::host::{Host, Inner};
 use crate::reply::{To, answer};
 use crate::runtime::runtime;
-use crate::term::{contract, failure, id};
+use crate::term::{contract, failure, id, map, ok};
 use elixir::Elixir;
 
 /// A provider that a process runs: ends with the process, or with the last reference to it.
@@ -66,6 +66,22 @@ impl Inner {
         self.providers.lock().remove(id);
         let _ = self.router.delete_provider(id).await;
     }
+}
+
+/// What a built-in provider is for, by its name or reference.
+#[rustler::nif]
+fn provider_builtin<'a>(env: Env<'a>, reference: &str) -> Term<'a> {
+    let builtin = match Builtin::get(reference) {
+        Ok(builtin) => builtin,
+        Err(error) => return failure(env, &error),
+    };
+    let contracts: Vec<_> = builtin.offers.iter().map(|offer| offer.contract).collect();
+    let fields = [
+        ("name", builtin.name.encode(env)),
+        ("contracts", contracts.encode(env)),
+        ("listens", builtin.listens.encode(env)),
+    ];
+    ok(env, map(env, &fields))
 }
 
 /// The key that a provider of this reference and id has on every host.

@@ -28,6 +28,15 @@ pub(crate) fn text_atom<'a>(env: Env<'a>, text: &'static str) -> Term<'a> {
     }
 }
 
+/// A map with atoms of this library for keys.
+pub(crate) fn map<'a>(env: Env<'a>, fields: &[(&'static str, Term<'a>)]) -> Term<'a> {
+    let pairs: Vec<_> = fields
+        .iter()
+        .map(|(key, value)| (text_atom(env, key), *value))
+        .collect();
+    Term::map_from_pairs(env, &pairs).unwrap_or_else(|_| Term::map_new(env))
+}
+
 /// Bytes that become a binary: one copy.
 pub(crate) struct Payload(pub(crate) Bytes);
 

@@ -12,7 +12,8 @@
 //!
 //! Beside that way, `table` holds the entries (`names`: by what actors may be called; `links`;
 //! `providers`; `known`: actors of other hosts), and `wiring` hands links to providers, in `lane`s
-//! that keep their order; `changes` are the puts under way, `state` says what became of each link.
+//! that keep their order; `changes` are the puts under way, `state` says what became of each link, and
+//! `warnings` what of it has no effect.
 //! `abroad` tells the other hosts what can be called here, and takes their
 //! calls in.
 //!
@@ -43,6 +44,7 @@ mod refusal;
 mod router;
 mod state;
 mod table;
+mod warnings;
 mod wiring;
 
 pub use actor::{ActorState, Publication};

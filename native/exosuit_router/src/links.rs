@@ -1,6 +1,6 @@
 //! The links, found from either end.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -19,6 +19,8 @@ pub(crate) struct Linked {
     taken_by: AtomicU64,
     /// Why the provider that is there has not taken it.
     refusal: Mutex<Option<Error>>,
+    /// What was said of its parts without effect, each once.
+    warned: Mutex<BTreeSet<String>>,
 }
 
 impl Linked {
@@ -28,6 +30,7 @@ impl Linked {
             revoked: AtomicBool::new(false),
             taken_by: AtomicU64::new(0),
             refusal: Mutex::default(),
+            warned: Mutex::default(),
         }
     }
 
@@ -66,6 +69,11 @@ impl Linked {
 
     pub(crate) fn is_taken_by(&self, provider: &Provider) -> bool {
         self.taken_by.load(Ordering::Acquire) == provider.number
+    }
+
+    /// Whether this was not said of it before.
+    pub(crate) fn is_news(&self, warning: &str) -> bool {
+        self.warned.lock().insert(warning.to_owned())
     }
 
     /// What it is sorted by, so that all links of one key are neighbours.

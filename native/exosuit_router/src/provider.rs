@@ -82,6 +82,10 @@ impl Provider {
         self.in_time(self.capability.unlink(self.own(link))).await
     }
 
+    pub(crate) fn warnings(&self, link: &Arc<Link>) -> Vec<String> {
+        self.capability.warnings(&self.own(link))
+    }
+
     /// The link as the capability knows it, which has heard of its id alone.
     fn own(&self, link: &Arc<Link>) -> Arc<Link> {
         let is_me = |end: &Id| self.key.as_ref() == Some(end);

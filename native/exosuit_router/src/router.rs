@@ -135,6 +135,7 @@ impl Router {
         for (link, error) in &published.refused_links {
             self.observe_refused_link(link, error);
         }
+        self.warn_of_links_of(id);
         Ok(published.publication)
     }
 

@@ -183,6 +183,9 @@ impl Router {
             None => Ok(()),
         };
         if self.settle(&placed, &result, change) {
+            if result.is_ok() {
+                self.warn_of(&placed.linked);
+            }
             return result;
         }
         self.remove_link(&placed.linked).await?;
@@ -215,7 +218,7 @@ impl Router {
         Ok(())
     }
 
-    async fn hand_over(&self, linked: &Linked, provider: &Provider) -> Result<(), Error> {
+    async fn hand_over(&self, linked: &Arc<Linked>, provider: &Provider) -> Result<(), Error> {
         let allowed = {
             let table = self.table.read();
             let actor = table.check_ends(&linked.link)?;
@@ -224,6 +227,7 @@ impl Router {
         let prepared = provider.prepare(&linked.link).await?;
         provider.switch(prepared).await;
         linked.set_taken(Some(provider));
+        self.warn_of(linked);
         // Told, but no obstacle: each call is checked, and a listener that says no beats none.
         allowed
     }

@@ -1,28 +1,21 @@
 //! Records in a file that survives `kill -9`: one thread writes, commits are shared.
 
-use std::fs;
 use std::ops::ControlFlow;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
 
-use exosuit_core::{Code, Done, Error, Id};
+use exosuit_core::{Code, Done, Error, Id, Observe};
 use parking_lot::Mutex;
-use redb::{
-    Builder, Database, DatabaseError, ReadOnlyTable, ReadableDatabase, ReadableTable, Table,
-    TableDefinition,
-};
+use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable, Table};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::disk::{Disk, RECORDS, store_error};
 use super::operation::{Change, Operation, Outcome, Query};
 use super::records::{Read, Visit, Write};
 use super::work::{Place, Work};
 use super::{Running, Store, stopped};
-
-const RECORDS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("records");
 
 /// How many writes may wait for the writer, and as many may share one commit.
 const QUEUE: usize = 64;
@@ -30,20 +23,12 @@ const QUEUE: usize = 64;
 /// How many reads there may be on blocking threads at a time.
 const READERS: usize = 16;
 
-/// Pages kept in memory; the library would take a gigabyte.
-const CACHE_BYTES: usize = 64 << 20;
-
-/// How often, and how long apart, a file that is still held is asked for: one that is just being
-/// let go of is free within a commit or two.
-const ATTEMPTS: u32 = 40;
-const PAUSE: Duration = Duration::from_millis(50);
-
 /// Records in a file.
 pub(crate) struct File(Arc<Mutex<Option<Open>>>);
 
 #[derive(Clone)]
 struct Open {
-    database: Arc<Database>,
+    disk: Arc<Disk>,
     readers: Arc<Semaphore>,
     writer: mpsc::Sender<Job>,
     /// Cancelled when the writer has let go of the file.
@@ -58,26 +43,28 @@ struct Job {
 
 impl File {
     /// Opens or makes the file of this provider, which only its owner may read.
-    pub(crate) fn open(id: &Id, data_dir: Option<&Path>) -> Result<Self, Error> {
+    pub(crate) fn open(
+        id: Id,
+        data_dir: Option<&Path>,
+        observe: Arc<dyn Observe>,
+    ) -> Result<Self, Error> {
         let needs = "setting backend is \"file\", which needs a host with a data directory";
         let directory = data_dir
             .ok_or_else(|| Error::new(Code::InvalidLink, needs))?
             .join("keyvalue");
-        let path = directory.join(format!("{id}.redb"));
-        let database = Arc::new(open_private(&directory, &path)?);
+        let disk = Arc::new(Disk::open(id, &directory, observe)?);
         let (writer, jobs) = mpsc::channel(QUEUE);
         let written = CancellationToken::new();
-        let (records, end) = (database.clone(), written.clone().drop_guard());
+        let (written_to, end) = (Arc::clone(&disk), written.clone().drop_guard());
         thread::Builder::new()
             .name("exosuit-keyvalue".to_owned())
             .spawn(move || {
-                write_all(&records, jobs);
-                drop(records);
+                write_all(&written_to, jobs);
                 drop(end);
             })
-            .map_err(|error| file_error(&path, &error))?;
+            .map_err(store_error)?;
         Ok(Self(Arc::new(Mutex::new(Some(Open {
-            database,
+            disk,
             readers: Arc::new(Semaphore::new(READERS)),
             writer,
             written,
@@ -113,10 +100,9 @@ impl Open {
     async fn ask(&self, query: Query, place: Place) -> Result<Outcome, Error> {
         let readers = self.readers.clone();
         let permit = readers.acquire_owned().await.map_err(|_| stopped())?;
-        let database = self.database.clone();
+        let disk = self.disk.clone();
         let answer = tokio::task::spawn_blocking(move || {
-            let answer = read(&database, query, &place);
-            drop(database);
+            let answer = disk.read(|database| read(database, query, &place));
             drop(permit);
             answer
         });
@@ -137,7 +123,7 @@ impl Open {
     /// Waits until those that read and write have let go, then lets go.
     async fn close(self) -> Result<(), Error> {
         let Self {
-            database,
+            disk,
             readers,
             writer,
             written,
@@ -146,14 +132,13 @@ impl Open {
         written.cancelled().await;
         let all = u32::try_from(READERS).unwrap_or(u32::MAX);
         let _all = readers.acquire_many(all).await;
-        // The last to let go writes what the next one to open the file need not find out.
-        let closed = tokio::task::spawn_blocking(move || drop(database)).await;
+        let closed = tokio::task::spawn_blocking(move || disk.close()).await;
         closed.map_err(|_| stopped())
     }
 }
 
 /// The writer's thread: takes what waits, carries it out, commits once, answers all.
-fn write_all(database: &Database, mut jobs: mpsc::Receiver<Job>) {
+fn write_all(disk: &Disk, mut jobs: mpsc::Receiver<Job>) {
     let mut batch = Vec::with_capacity(QUEUE);
     while jobs.blocking_recv_many(&mut batch, QUEUE) > 0 {
         // A caller that has given up while it waited gets nothing done.
@@ -162,7 +147,7 @@ fn write_all(database: &Database, mut jobs: mpsc::Receiver<Job>) {
             .drain(..)
             .map(|job| (job.reply, (job.change, job.place)))
             .unzip();
-        let answers = write(database, work);
+        let answers = disk.write(|database| write(database, work));
         for (at, reply) in replies.into_iter().enumerate() {
             let answer = match &answers {
                 Ok(answers) => answers[at].clone(),
@@ -188,9 +173,14 @@ fn write(
         let answers = work
             .into_iter()
             .map(|(change, place)| place.change(change, &mut records))
-            .collect();
+            .collect::<Vec<_>>();
         (answers, records.changed)
     };
+    // A disk that failed for one of them has failed.
+    let failed = answers.iter().filter_map(|answer| answer.as_ref().err());
+    if let Some(error) = failed.into_iter().find(|error| error.code == Code::Io) {
+        return Err(error.clone());
+    }
     if changed {
         transaction.commit().map_err(store_error)?;
     } else {
@@ -268,47 +258,4 @@ fn scan(
         }
     }
     Ok(())
-}
-
-fn open_private(directory: &Path, path: &Path) -> Result<Database, Error> {
-    let made = fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(directory);
-    // The one that is there may have been made by hand.
-    made.and_then(|()| fs::set_permissions(directory, fs::Permissions::from_mode(0o700)))
-        .map_err(|error| file_error(directory, &error))?;
-    fs::OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(|error| file_error(path, &error))?;
-    let database = open_free(path)?;
-    let begun = database.begin_write().map_err(store_error)?;
-    begun.open_table(RECORDS).map_err(store_error)?;
-    begun.commit().map_err(store_error)?;
-    Ok(database)
-}
-
-fn open_free(path: &Path) -> Result<Database, Error> {
-    for _ in 1..ATTEMPTS {
-        match Builder::new().set_cache_size(CACHE_BYTES).create(path) {
-            Err(DatabaseError::DatabaseAlreadyOpen) => thread::sleep(PAUSE),
-            other => return other.map_err(|error| file_error(path, &error)),
-        }
-    }
-    let detail = format!("{} is in use by another provider or host", path.display());
-    Err(Error::new(Code::Conflict, detail))
-}
-
-fn file_error(path: &Path, error: &impl std::fmt::Display) -> Error {
-    Error::new(
-        Code::Io,
-        format!("the key-value store cannot use {}: {error}", path.display()),
-    )
-}
-
-fn store_error(error: impl std::fmt::Display) -> Error {
-    Error::new(Code::Io, format!("the key-value store failed: {error}"))
 }

@@ -4,10 +4,12 @@
 //! `wasmbus` and `wit` read an `operation` of their contract and write its outcome; `work` sends it to
 //! `space` or `changes`, which carry it out on the records that `layout` describes; `transaction` makes
 //! it whole or undone and counts the bytes; `memory`, `file` and `shared` are where records are kept,
-//! the last of them in entries as `packed` writes them; `bookmarks` know where lists of keys go on.
+//! the last of them in entries as `packed` writes them; `disk` opens the file anew when writing fails;
+//! `bookmarks` know where lists of keys go on.
 
 mod bookmarks;
 mod changes;
+mod disk;
 mod file;
 mod layout;
 mod memory;
@@ -28,7 +30,7 @@ use std::sync::Arc;
 
 use exosuit_core::{
     Answer, Capability, CapabilityCall, Code, Configuration, Contract, Done, Error, Id, Invocation,
-    Lattice, Link, Origin, Payload, Pending, Prepared, Reply,
+    KEYVALUE, Lattice, Link, Observe, Origin, Payload, Pending, Prepared, Reply,
 };
 
 use crate::message;
@@ -67,24 +69,15 @@ const PROBE: &str = "exosuit.health";
 /// # Backends
 ///
 /// `memory` lasts as long as the provider. `file` is `keyvalue/<id>.redb` of the host's data directory,
-/// and survives `kill -9`. `nats` is a bucket of the lattice, `EXOSUIT_KV_<lattice>_<id>`: all hosts that
+/// and survives `kill -9`; while its disk is full, writes are refused and reads go on. `nats` is a bucket of the lattice, `EXOSUIT_KV_<lattice>_<id>`: all hosts that
 /// run a provider of this id see the same data. An entry, a list or set with all its items, must
 /// fit into one message of the servers there (1 MiB, unless they are told otherwise), and without a
 /// connection each operation fails at once.
 ///
-/// # Settings
-///
-/// | key | default | |
-/// |---|---|---|
-/// | `backend` | `nats` in a lattice over NATS, else `file` where there is a data directory, else `memory` | |
-/// | `max_bytes` | 256m | of all data of the provider; of `nats`, as it was when the bucket was made |
-/// | `max_value_bytes` | 16m | of a value, or of an item in a list |
-/// | `max_items` | 65536 | of a list or set |
-///
-/// Of a link: `bucket`, `default` unless given.
+/// [`KEYVALUE`] lists the settings.
 pub struct KeyValue {
     id: Id,
-    contracts: [Contract; 2],
+    contracts: Vec<Contract>,
     limits: Limits,
     clock: Clock,
     bookmarks: Arc<Bookmarks>,
@@ -118,9 +111,10 @@ impl KeyValue {
         configuration: &Configuration,
         data_dir: Option<&Path>,
         lattice: &dyn Lattice,
+        observe: Arc<dyn Observe>,
     ) -> Result<Arc<Self>, Error> {
         let clock = Arc::new(system_clock);
-        Self::open_at(id, configuration, data_dir, lattice, clock)
+        Self::open_at(id, configuration, data_dir, lattice, observe, clock)
     }
 
     fn open_at(
@@ -128,9 +122,10 @@ impl KeyValue {
         configuration: &Configuration,
         data_dir: Option<&Path>,
         lattice: &dyn Lattice,
+        observe: Arc<dyn Observe>,
         clock: Clock,
     ) -> Result<Arc<Self>, Error> {
-        let mut settings = Settings::default();
+        let mut settings = Settings::new(&KEYVALUE);
         settings.lay(configuration);
         let limits = limits(&settings)?;
         let bucket = lattice.bucket(&id, limits.bytes);
@@ -141,14 +136,14 @@ impl KeyValue {
         };
         let store: Box<dyn Store> = match (settings.text("backend").unwrap_or(default), bucket) {
             ("memory", _) => Box::new(memory::Memory::default()),
-            ("file", _) => Box::new(file::File::open(&id, data_dir)?),
+            ("file", _) => Box::new(file::File::open(id.clone(), data_dir, observe)?),
             ("nats", Some(bucket)) => Box::new(shared::Shared::new(bucket)),
             ("nats", None) => return Err(no_lattice()),
             (other, _) => return Err(invalid("backend", other, "memory, file or nats")),
         };
         Ok(Arc::new(Self {
             id,
-            contracts: ["wasmcloud:keyvalue", "wasi:keyvalue"].map(message::contract),
+            contracts: KEYVALUE.contracts(),
             limits,
             clock,
             bookmarks: Arc::default(),
@@ -198,14 +193,18 @@ impl KeyValue {
 
     /// The bucket of a link.
     fn bucket<'a>(&self, link: Option<&'a Link>) -> Result<&'a str, Error> {
-        let bucket = link
-            .and_then(|link| link.seen_from(&self.id).0.get("bucket"))
-            .map_or("default", String::as_str);
+        let own = link.map(|link| link.seen_from(&self.id).0);
+        let mut given = own.into_iter().flatten();
+        let bucket = given.find(|(key, _)| key.eq_ignore_ascii_case("bucket"));
+        let Some((key, bucket)) = bucket else {
+            return Ok("default");
+        };
+        let bucket = bucket.trim();
         if is_name(bucket, MAX_BUCKET) {
             Ok(bucket)
         } else {
             let expected = "1 to 128 of A-Z, a-z, 0-9, -, _ and .";
-            Err(invalid("bucket", bucket, expected))
+            Err(invalid(key, bucket, expected))
         }
     }
 }
@@ -236,9 +235,10 @@ impl Capability for KeyValue {
 
     fn prepare(&self, link: Arc<Link>) -> Pending<Prepared> {
         let checked = if self.contracts.contains(&link.contract) {
-            self.bucket(Some(&link)).map(drop)
+            let settings = KEYVALUE.check_link(&self.id, &link);
+            settings.and_then(|_| self.bucket(Some(&link)).map(drop))
         } else {
-            let [one, other] = &self.contracts;
+            let (one, other) = (&self.contracts[0], &self.contracts[1]);
             let detail = format!(
                 "the key-value store offers {one} and {other}, not {}",
                 link.contract
@@ -246,6 +246,10 @@ impl Capability for KeyValue {
             Err(Error::new(Code::InvalidLink, detail))
         };
         Box::pin(ready(checked.map(|()| Prepared::nothing())))
+    }
+
+    fn warnings(&self, link: &Link) -> Vec<String> {
+        KEYVALUE.check_link(&self.id, link).unwrap_or_default()
     }
 
     fn unlink(&self, link: Arc<Link>) -> Done {
@@ -296,9 +300,9 @@ fn opened(bucket: &str, name: &str) -> Result<Box<str>, Error> {
 
 fn limits(settings: &Settings) -> Result<Limits, Error> {
     Ok(Limits {
-        bytes: settings.bytes("max_bytes", 256 << 20, 1 << 10..=1 << 40)?,
-        value_bytes: settings.bytes("max_value_bytes", 16 << 20, 1..=1 << 30)?,
-        items: settings.number("max_items", 65_536, 1..=1 << 24)?,
+        bytes: settings.number("max_bytes")?,
+        value_bytes: settings.number("max_value_bytes")?,
+        items: settings.number("max_items")?,
     })
 }
 

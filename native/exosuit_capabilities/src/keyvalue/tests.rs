@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use exosuit_core::{Context, Origin, Reply, Target, Value};
+use exosuit_core::{Context, Notice, Origin, Reply, Target, Value};
 use tempfile::TempDir;
 
 use super::*;
@@ -20,6 +20,12 @@ struct Timed {
     store: Arc<KeyValue>,
     now: Arc<AtomicU64>,
     _directory: Option<TempDir>,
+}
+
+struct Nobody;
+
+impl Observe for Nobody {
+    fn observe(&self, _notice: Notice) {}
 }
 
 impl Timed {
@@ -40,7 +46,8 @@ impl Timed {
         let id = Id::parse("provider").expect("an id");
         let path = directory.as_ref().map(TempDir::path);
         Self {
-            store: KeyValue::open_at(id, &configuration, path, lattice, clock).expect("a store"),
+            store: KeyValue::open_at(id, &configuration, path, lattice, Arc::new(Nobody), clock)
+                .expect("a store"),
             now,
             _directory: directory,
         }

@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use exosuit_core::{
     Answer, Capability, CapabilityCall, Code, Configuration, Contract, Deliver, Done, Error, Id,
-    Lattice, Link, LinkKey, LogLevel, Message, Notice, Observe, Payload, Pending, Prepared, Reply,
+    Lattice, Link, LinkKey, MESSAGING, Message, Observe, Payload, Pending, Prepared, Reply,
     Subscription,
 };
 use tokio::sync::{Mutex, OwnedMutexGuard};
@@ -41,21 +41,12 @@ use subjects::Subjects;
 ///
 /// # Settings
 ///
-/// Of a link, at the provider's end, or of the provider for all its links; keys in any case.
-///
-/// | key | default | |
-/// |---|---|---|
-/// | `subscriptions`, `subscription` | none | subjects, separated by commas, with wildcards: `orders.*`; `orders.*\|workers` in the group `workers`; `orders.*\|` in none |
-/// | `max_in_flight` | 64 | messages of one subscription that are handled at a time; with 1 they are handled in order |
-/// | `timeout_ms` | 30000 | the deadline for handling one |
+/// [`MESSAGING`] lists them: of a link, at the provider's end, or of the provider for all its links.
 ///
 /// Of those that listen in one group, one gets each message. A subscription that names no group is in
 /// one of its link, so that the hosts of a lattice share its messages; with hosts of other makes each
 /// would handle all. A listener that is slower than its messages has 4096 of them waiting, 16 MiB at
 /// most; those that find no room are lost, and their number is told.
-///
-/// Connection settings of other hosts' providers (`cluster_uris`, `client_jwt`) are passed over with a
-/// line in the log: messages go by the connection that the host has.
 ///
 /// # Subjects
 ///
@@ -63,7 +54,7 @@ use subjects::Subjects;
 /// begins with `$`, and what the host's operator has moved elsewhere) and, for subscriptions, the answers
 /// of others (`_INBOX`) and wildcards that mean any of these.
 pub struct Messaging {
-    contracts: [Contract; 1],
+    contracts: Vec<Contract>,
     shared: Arc<Shared>,
 }
 
@@ -144,7 +135,7 @@ impl Messaging {
         let subjects = Subjects::new(lattice.reserved());
         settings::read(&configuration, &Configuration::new(), &subjects)?;
         Ok(Arc::new(Self {
-            contracts: [message::contract("wasmcloud:messaging")],
+            contracts: MESSAGING.contracts(),
             shared: Arc::new(Shared {
                 id,
                 configuration,
@@ -171,7 +162,7 @@ impl Messaging {
 
     /// How the actor of this link is called, if it is.
     fn form(&self, link: &Link) -> Result<Option<Form>, Error> {
-        let [contract] = &self.contracts;
+        let contract = &self.contracts[0];
         let has_all = link.interfaces.is_empty();
         let detail = if link.contract != *contract {
             format!(
@@ -187,6 +178,12 @@ impl Messaging {
             format!("the messaging provider calls {HANDLER} of {contract}, not {named}")
         };
         Err(Error::new(Code::InvalidLink, detail))
+    }
+
+    /// The same, of a link whose settings are where they belong.
+    fn checked_form(&self, link: &Link) -> Result<Option<Form>, Error> {
+        MESSAGING.check_link(&self.shared.id, link)?;
+        self.form(link)
     }
 }
 
@@ -223,18 +220,32 @@ impl Capability for Messaging {
     }
 
     fn prepare(&self, link: Arc<Link>) -> Pending<Prepared> {
-        let (shared, form) = (Arc::clone(&self.shared), self.form(&link));
+        let (shared, form) = (Arc::clone(&self.shared), self.checked_form(&link));
         Box::pin(async move { shared.prepare(&link, form?).await })
     }
 
     // By its settings alone: a subscription would take messages from those who share its group.
     fn check(&self, link: Arc<Link>) -> Done {
         let shared = &self.shared;
-        let wanted = self.form(&link).and_then(|_form| {
+        let wanted = self.checked_form(&link).and_then(|_form| {
             let own = link.seen_from(&shared.id).0;
             settings::read(&shared.configuration, own, &shared.subjects)
         });
         Box::pin(ready(wanted.map(drop)))
+    }
+
+    fn warnings(&self, link: &Link) -> Vec<String> {
+        let id = &self.shared.id;
+        let mut warnings = MESSAGING.check_link(id, link).unwrap_or_default();
+        let own = link.seen_from(id).0;
+        if let (Ok(None), Some(key)) = (self.form(link), settings::subscribing_key(own)) {
+            warnings.push(format!(
+                "setting {key} has no effect on a link to {id} that names interfaces: nothing is \
+                 heard; put it at the provider's end of a link from {id} to the component, with \
+                 the interface {HANDLER}"
+            ));
+        }
+        warnings
     }
 
     fn unlink(&self, link: Arc<Link>) -> Done {
@@ -386,27 +397,11 @@ impl Shared {
         open.is_stopped = true;
         open.links.clear();
     }
-
-    /// Says in the actor's log what is not done for it.
-    fn warn(&self, actor: &Id, wanted: &Wanted) {
-        if wanted.passed_over.is_empty() {
-            return;
-        }
-        let settings = wanted.passed_over.join(", ");
-        self.observe.observe(Notice::Log {
-            actor: actor.clone(),
-            level: LogLevel::Warning,
-            text: format!(
-                "messaging: {settings} of the link is passed over, messages go by the host's own lattice"
-            ),
-        });
-    }
 }
 
 impl Ready {
     /// A subscription that stays goes over with what waits in it: nothing is lost, nothing doubled.
     async fn switch(mut self) {
-        self.shared.warn(&self.key.1, &self.wanted);
         let before = self.open.links.remove(&self.key).unwrap_or_default();
         let mut subscriptions = before.ended().await;
         subscriptions.extend(std::mem::take(&mut self.fresh));

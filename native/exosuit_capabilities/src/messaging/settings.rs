@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use exosuit_core::{Configuration, Error};
+use exosuit_core::{Configuration, Error, MESSAGING};
 
 use super::subjects::Subjects;
 use crate::settings::{Settings, invalid};
@@ -10,29 +10,11 @@ use crate::settings::{Settings, invalid};
 /// How many subscriptions one link may have.
 const MAX_SUBSCRIPTIONS: usize = 64;
 
-/// What the providers of other hosts take, and this one has no use for.
-const PASSED_OVER: &[&str] = &[
-    "auth_jwt",
-    "auth_seed",
-    "client_jwt",
-    "client_seed",
-    "cluster_uris",
-    "config_b64",
-    "config_json",
-    "consumers",
-    "custom_inbox_prefix",
-    "tls_ca",
-    "tls_ca_file",
-    "uri",
-];
-
 /// What a link asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Wanted {
     pub(crate) subscriptions: Vec<Subscribe>,
     pub(crate) limits: Limits,
-    /// Settings that are given and mean nothing here.
-    pub(crate) passed_over: Vec<&'static str>,
 }
 
 /// The bounds of one subscription.
@@ -77,19 +59,29 @@ pub(crate) fn read(
     link: &Configuration,
     subjects: &Subjects,
 ) -> Result<Wanted, Error> {
-    let mut settings = Settings::default();
+    let mut settings = Settings::new(&MESSAGING);
     settings.lay(provider);
     settings.lay(link);
-    let in_flight = settings.number("max_in_flight", 64, 1..=65_536)?;
-    let is_given = |key: &&&str| settings.text(key).is_some();
     Ok(Wanted {
         subscriptions: subscriptions(&settings, subjects)?,
         limits: Limits {
-            in_flight: usize::try_from(in_flight).unwrap_or(usize::MAX),
-            timeout: settings.milliseconds("timeout_ms", 30_000)?,
+            in_flight: settings.count("max_in_flight")?,
+            timeout: settings.duration("timeout_ms")?,
         },
-        passed_over: PASSED_OVER.iter().filter(is_given).copied().collect(),
     })
+}
+
+/// The names under which subscriptions stand.
+pub(crate) const SUBSCRIPTIONS: [&str; 2] = ["subscriptions", "subscription"];
+
+/// The key by which a configuration asks for subscriptions, if it does.
+pub(crate) fn subscribing_key(configuration: &Configuration) -> Option<&str> {
+    let means = |key: &&String| {
+        SUBSCRIPTIONS
+            .iter()
+            .any(|name| key.eq_ignore_ascii_case(name))
+    };
+    configuration.keys().find(means).map(String::as_str)
 }
 
 /// How long an actor that asks is willing to wait; 0 is as long as its own call may take.
@@ -99,7 +91,7 @@ pub(crate) fn patience(milliseconds: u32) -> Option<Duration> {
 
 fn subscriptions(settings: &Settings, subjects: &Subjects) -> Result<Vec<Subscribe>, Error> {
     let mut subscriptions = Vec::new();
-    for key in ["subscriptions", "subscription"] {
+    for key in SUBSCRIPTIONS {
         let given = settings.text(key).unwrap_or_default();
         let given = given.split(',').map(str::trim);
         for text in given.filter(|text| !text.is_empty()) {
@@ -170,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_an_error_and_what_is_of_no_use_is_named() {
+    fn what_is_wrong_is_an_error() {
         let code = |settings| wanted(settings).expect_err("an error").code;
         assert_eq!(code(&[("subscriptions", "a..b")]), Code::InvalidInput);
         assert_eq!(code(&[("subscriptions", "a,wasmbus.>")]), Code::Denied);
@@ -181,7 +173,5 @@ mod tests {
             code(&[("subscriptions", &many.join(","))]),
             Code::InvalidLink
         );
-        let wanted = wanted(&[("CLUSTER_URIS", "nats://x"), ("other", "x")]).expect("good");
-        assert_eq!(wanted.passed_over, ["cluster_uris"]);
     }
 }

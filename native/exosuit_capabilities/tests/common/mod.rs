@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use exosuit_core::{
     Capability, CapabilityCall, Configuration, Context, Contract, Error, Id, Invocation, Link,
-    LinkName, Origin, Payload, Reply, Target, Value,
+    LinkName, Notice, Observe, Origin, Payload, Reply, Target, Value,
 };
+use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -21,6 +22,29 @@ pub(crate) fn id(text: &str) -> Id {
 pub(crate) fn configuration(pairs: &[(&str, &str)]) -> Configuration {
     let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
     pairs.iter().map(owned).collect()
+}
+
+/// Keeps what it is told.
+#[derive(Default)]
+pub(crate) struct Noted(Mutex<Vec<Notice>>);
+
+impl Observe for Noted {
+    fn observe(&self, notice: Notice) {
+        self.0.lock().push(notice);
+    }
+}
+
+impl Noted {
+    /// What it was told of a provider, and whether that was a warning.
+    pub(crate) fn of_provider(&self) -> Vec<(bool, String)> {
+        let all = self.0.lock();
+        let text = |notice: &Notice| match notice {
+            Notice::ProviderWarning { text, .. } => Some((true, text.clone())),
+            Notice::ProviderRecovered { text, .. } => Some((false, text.clone())),
+            _ => None,
+        };
+        all.iter().filter_map(text).collect()
+    }
 }
 
 /// A link from an actor to the provider `provider`.

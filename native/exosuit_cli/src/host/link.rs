@@ -100,8 +100,15 @@ impl Put {
             "source_config": unique("--source-config", self.source_config)?,
             "target_config": unique("--target-config", self.target_config)?,
         });
-        self.at.ask("link.put", &arguments, |_| "linked".to_owned())
+        self.at.ask("link.put", &arguments, linked)
     }
+}
+
+/// That it is made, and what of it has no effect.
+fn linked(answer: &Value) -> String {
+    let warnings = items(&answer["warnings"]).iter().map(cell);
+    let warnings = warnings.map(|text| format!("\nwarning: {text}"));
+    format!("linked{}", warnings.collect::<String>())
 }
 
 /// `wasmcloud:keyvalue`, or `wasi:keyvalue/store,atomics`.

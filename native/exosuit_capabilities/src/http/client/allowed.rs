@@ -8,6 +8,7 @@ use exosuit_core::{Code, Error};
 use http::Uri;
 use http::uri::Scheme;
 
+use super::reach::{Range, Reach};
 use crate::http::host::known_as;
 use crate::settings::invalid;
 
@@ -33,6 +34,8 @@ enum Host {
     /// Those that end with this, which starts with a dot.
     Under(Box<str>),
     Named(Box<str>),
+    /// Those that are an address in this range.
+    Within(Range),
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -49,6 +52,8 @@ pub(crate) struct Target {
     host: Box<str>,
     port: u16,
     of_scheme: bool,
+    /// Of a host that is an address.
+    address: Option<IpAddr>,
 }
 
 impl Allowed {
@@ -62,14 +67,30 @@ impl Allowed {
             _ => Err(invalid(
                 KEY,
                 text,
-                "at most 1024 of HOST, HOST:PORT, HOST:*, *.DOMAIN and *, without scheme and path",
+                "at most 1024 of HOST, HOST:PORT, HOST:*, *.DOMAIN, *, 10.0.0.0/8 and [fd00::/8], \
+                 without scheme and path",
             )),
         }
     }
 
-    /// Whether a request may go there.
-    pub(crate) fn allow(&self, target: &Target) -> bool {
-        self.0.iter().any(|pattern| pattern.allows(target))
+    /// Whether it allows nothing.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Which addresses a request may reach there; none where the list does not allow it.
+    pub(crate) fn reach(&self, target: &Target) -> Option<Reach> {
+        let fitting = || self.0.iter().filter(|pattern| pattern.fits_port(target));
+        let is_named = |it: &Pattern| matches!(&it.host, Host::Named(name) if *name == target.host);
+        if fitting().any(is_named) {
+            return Some(Reach::All);
+        }
+        let ranges = fitting().filter_map(|pattern| match pattern.host {
+            Host::Within(range) => Some(range),
+            _ => None,
+        });
+        let reach = Reach::Public(ranges.collect());
+        fitting().any(|it| it.fits_host(target)).then_some(reach)
     }
 }
 
@@ -86,6 +107,7 @@ impl Pattern {
             Some(port) => Port::Only(port.parse().ok()?),
         };
         let host = match host.strip_prefix('*') {
+            None if host.contains('/') => Host::Within(range(host)?),
             Some("") => Host::Any,
             Some(domain) => Host::Under(format!(".{}", name(domain.strip_prefix('.')?)?).into()),
             None => Host::Named(name(host)?),
@@ -93,18 +115,21 @@ impl Pattern {
         Some(Self { host, port })
     }
 
-    fn allows(&self, target: &Target) -> bool {
-        let host = match &self.host {
+    fn fits_host(&self, target: &Target) -> bool {
+        match &self.host {
             Host::Any => true,
             Host::Under(domain) => target.host.ends_with(&**domain),
             Host::Named(name) => *name == target.host,
-        };
-        let port = match self.port {
+            Host::Within(range) => target.address.is_some_and(|address| range.holds(address)),
+        }
+    }
+
+    fn fits_port(&self, target: &Target) -> bool {
+        match self.port {
             Port::Any => true,
             Port::OfScheme => target.of_scheme,
             Port::Only(port) => port == target.port,
-        };
-        host && port
+        }
     }
 }
 
@@ -127,16 +152,19 @@ impl Target {
             Some(port) => port.parse().map_err(|_| refused("its port is none"))?,
         };
         let host = name(authority.host()).ok_or_else(|| refused("its host is no name"))?;
-        let of_scheme = port == default;
         Ok(Self {
+            address: host.trim_matches(['[', ']']).parse().ok(),
             host,
             port,
-            of_scheme,
+            of_scheme: port == default,
         })
     }
-}
 
-impl Target {
+    /// The address that it names, if it names one.
+    pub(crate) fn address(&self) -> Option<IpAddr> {
+        self.address
+    }
+
     /// As a header names it: with its port, unless that is of the scheme.
     pub(crate) fn as_host(&self) -> Cow<'_, str> {
         if self.of_scheme {
@@ -158,6 +186,14 @@ fn refused(why: &str) -> Error {
     let detail =
         format!("the request cannot be sent: {why}; expected http://HOST/… or https://HOST/…");
     Error::new(Code::InvalidInput, detail)
+}
+
+/// `10.0.0.0/8`, `[fd00::/8]`.
+fn range(text: &str) -> Option<Range> {
+    match text.strip_prefix('[') {
+        Some(inner) => Range::read(inner.strip_suffix(']')?),
+        None => Range::read(text),
+    }
 }
 
 fn split_port(text: &str) -> (&str, Option<&str>) {
@@ -239,12 +275,36 @@ mod tests {
         ] {
             let list = Allowed::read(list).expect(list);
             for uri in allowed {
-                assert!(list.allow(&target(uri)), "{list:?} denies {uri}");
+                assert!(list.reach(&target(uri)).is_some(), "{list:?} denies {uri}");
             }
             for uri in denied {
-                assert!(!list.allow(&target(uri)), "{list:?} allows {uri}");
+                assert!(list.reach(&target(uri)).is_none(), "{list:?} allows {uri}");
             }
         }
+    }
+
+    #[test]
+    fn special_addresses_are_within_reach_where_the_host_or_a_range_is_named() {
+        for (list, uri, address, is_reached) in [
+            ("*", "http://a.example/", "1.1.1.1", true),
+            ("*", "http://a.example/", "127.0.0.1", false),
+            ("*", "http://127.0.0.1/", "127.0.0.1", false),
+            ("*.example", "http://a.example/", "10.0.0.1", false),
+            ("a.example", "http://a.example/", "10.0.0.1", true),
+            ("* a.example:8080", "http://a.example/", "10.0.0.1", false),
+            ("* 10.0.0.0/8", "http://a.example/", "10.0.0.1", true),
+            ("* 10.0.0.0/8", "http://a.example/", "192.168.0.1", false),
+            ("* 10.0.0.0/8:81", "http://a.example/", "10.0.0.1", false),
+            ("* [fd00::/8]:*", "http://a.example:9/", "fd00::1", true),
+            ("127.0.0.0/8:*", "http://127.0.0.1:9/", "127.0.0.1", true),
+        ] {
+            let allowed = Allowed::read(list).expect(list);
+            let reach = allowed.reach(&target(uri)).expect(list);
+            let found = reach.allows(address.parse().expect("an address"));
+            assert_eq!(found, is_reached, "{list} {uri} {address}");
+        }
+        let ranges = Allowed::read("10.0.0.0/8").expect("a range");
+        assert_eq!(ranges.reach(&target("http://a.example/")), None);
     }
 
     #[test]
@@ -262,6 +322,9 @@ mod tests {
             "[::1",
             "::1",
             "user@a.example",
+            "10.0.0.0/33",
+            "fd00::/8",
+            "a.example/8",
         ] {
             let error = Allowed::read(bad).expect_err(bad);
             assert_eq!(error.code, Code::InvalidLink);

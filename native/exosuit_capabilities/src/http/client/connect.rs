@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::future::{Future, poll_fn};
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -19,17 +20,19 @@ use tokio::time::timeout;
 use tokio_io_timeout::TimeoutStream;
 use tower_service::Service;
 
-use super::failure::chain;
-use super::resolve::Resolver;
+use super::failure::{chain, own};
+use super::reach::{Reach, out_of_reach};
+use super::resolve::{Resolver, Within};
 use super::settings::Limits;
 
-type Https = HttpsConnector<HttpConnector<Resolver>>;
+type Https = HttpsConnector<HttpConnector<Within>>;
 type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
 
 /// Makes connections.
 #[derive(Clone)]
 pub(crate) struct Connect {
-    https: Https,
+    tls: Arc<rustls::ClientConfig>,
+    resolver: Resolver,
     slots: Arc<Semaphore>,
     limits: Limits,
 }
@@ -42,17 +45,32 @@ pub(crate) struct Kept {
 
 impl Connect {
     pub(crate) fn new(tls: rustls::ClientConfig, limits: Limits) -> Self {
-        let mut tcp = HttpConnector::new_with_resolver(Resolver::new());
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
         Self {
-            https: HttpsConnector::from((tcp, tls)),
+            tls: Arc::new(tls),
+            resolver: Resolver::new(),
             slots: Arc::new(Semaphore::new(limits.max_connections)),
             limits,
         }
     }
 
+    /// Makes connections to the addresses of this reach only.
+    fn https(&self, reach: Reach) -> Https {
+        let mut tcp = HttpConnector::new_with_resolver(self.resolver.within(reach));
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        HttpsConnector::from((tcp, Arc::clone(&self.tls)))
+    }
+
+    /// Connects to a target that is marked with the reach of its request.
     async fn open(self, to: Uri) -> Result<Kept, Error> {
+        let (reach, to) = Reach::unmark(&to).ok_or_else(unmarked)?;
+        // No name, so that the resolver is not asked.
+        if let Some(address) = address_of(&to)
+            && !reach.allows(address)
+        {
+            return Err(out_of_reach(&address.to_string(), address));
+        }
+        let https = self.https(reach);
         let time = self.limits.connect_timeout;
         let server = to.authority().map_or("", |authority| authority.as_str());
         let Ok(Ok(slot)) = timeout(time, self.slots.acquire_owned()).await else {
@@ -63,7 +81,7 @@ impl Connect {
             );
             return Err(Error::new(Code::Overloaded, detail));
         };
-        match timeout(time, connect(self.https, to.clone())).await {
+        match timeout(time, connect(https, to.clone())).await {
             Ok(Ok(stream)) => {
                 let mut stream = TimeoutStream::new(TokioIo::new(stream));
                 stream.set_write_timeout(Some(self.limits.body_timeout));
@@ -87,8 +105,22 @@ async fn connect(mut https: Https, to: Uri) -> Result<Stream, Box<dyn StdError +
     https.call(to).await
 }
 
+fn address_of(target: &Uri) -> Option<IpAddr> {
+    target.host()?.trim_matches(['[', ']']).parse().ok()
+}
+
+fn unmarked() -> Error {
+    Error::new(
+        Code::Internal,
+        "a request came without the addresses that it may reach",
+    )
+}
+
 /// The server that is there but not who it should be is at fault; one that is not there may be later.
 fn refused(server: &str, error: &(dyn StdError + Send + Sync + 'static)) -> Error {
+    if let Some(error) = own(error) {
+        return error;
+    }
     // TLS fails with this, and what comes before it with errors of the connector's own.
     if error.is::<io::Error>() {
         let detail = format!("no TLS connection to {server}: {}", chain(error));

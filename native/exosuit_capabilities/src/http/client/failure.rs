@@ -32,7 +32,7 @@ pub(crate) fn broken_off(target: &Target, error: &hyper::Error) -> Error {
 }
 
 /// The error that we raised ourselves, in a connector or in the body of the request.
-fn own(error: &(dyn StdError + 'static)) -> Option<Error> {
+pub(crate) fn own(error: &(dyn StdError + 'static)) -> Option<Error> {
     causes(error).find_map(|cause| cause.downcast_ref::<Error>().cloned())
 }
 

@@ -1,21 +1,25 @@
 //! The HTTP client: requests of actors, to the hosts that their links allow.
 //!
 //! [`HttpClient`] checks a request against `allowed` and sends it; `connect` and `resolve` make its
-//! connections, `leased` ends its bodies with their call, `failure` says what went wrong.
+//! connections, to the addresses within its `reach`. `leased` ends its bodies with their call, `failure`
+//! says what went wrong, `wasmbus` reads and writes the messages of the older contract.
 
 mod allowed;
 mod connect;
 mod failure;
 mod leased;
+mod reach;
 mod resolve;
 mod settings;
+mod wasmbus;
 
 use std::future::{Future, ready};
 use std::sync::Arc;
+use std::time::Instant;
 
 use exosuit_core::{
     Answer, Body, Capability, CapabilityCall, Code, Configuration, Contract, Done, Error, Exchange,
-    Id, Link, Pending, Prepared, Reply, bounded,
+    HTTP_CLIENT, Id, Link, Pending, Prepared, Reply, bounded,
 };
 use http::header::{CONTENT_LENGTH, HOST};
 use http::{HeaderValue, Method, Request, Response, Version};
@@ -30,9 +34,10 @@ use crate::message;
 use allowed::{KEY, Target};
 use connect::Connect;
 use leased::{Leased, Term};
+use reach::Reach;
 use settings::Limits;
 
-/// The provider of `wasi:http` for requests that actors send.
+/// The provider of `wasmcloud:httpclient` and of `wasi:http` for requests that actors send.
 ///
 /// # What is allowed
 ///
@@ -46,24 +51,16 @@ use settings::Limits;
 /// | `api.example.com:*` | that host, at any port |
 /// | `*.example.com` | all hosts below that domain, and not itself; ports as above |
 /// | `*` | every host, at every port |
+/// | `10.0.0.0/8`, `[fd00::/8]` | the addresses of that range; ports as above |
 ///
-/// Hosts are compared as they are written: who controls a name that is allowed controls where
-/// requests to it go, to this machine as well. An address must be allowed as an address.
+/// Private, loopback, link-local and other special addresses are refused once the name of the host is
+/// resolved, unless an entry names that host or a range with the address: `*` and `*.example.com`
+/// do not include them. A connection that was made with such a right serves no request without it.
 ///
-/// A redirect is a response like any other. Nothing is read from the environment: there is no proxy.
+/// A redirect is a response like any other: the guest follows it, and its request is checked. Nothing
+/// is read from the environment: there is no proxy.
 ///
-/// # Settings
-///
-/// Of the provider:
-///
-/// | key | default | |
-/// |---|---|---|
-/// | `connect_timeout_ms` | 10000 | for a connection, with its name looked up and TLS agreed on |
-/// | `body_timeout_ms` | 60000 | the longest pause of a server that reads a request |
-/// | `idle_timeout_ms` | 30000 | for a connection that nobody uses |
-/// | `max_idle_per_host` | 32 | connections that nobody uses |
-/// | `max_connections` | 1024 | to all servers; who finds none free in `connect_timeout_ms` is refused |
-/// | `ca_file` | the roots of the web | whom to trust in their place: certificates in PEM |
+/// [`HTTP_CLIENT`] lists the settings.
 ///
 /// # Bodies
 ///
@@ -72,8 +69,10 @@ use settings::Limits;
 /// request says its `content-length`.
 pub struct HttpClient {
     id: Id,
-    contracts: [Contract; 1],
+    contracts: Vec<Contract>,
     configuration: Configuration,
+    /// Of the body of a response that is a message.
+    max_body_bytes: u64,
     /// None when it has stopped: the connections that nobody uses are closed with it.
     client: Mutex<Option<Sender>>,
 }
@@ -91,28 +90,49 @@ impl HttpClient {
         let connect = Connect::new(settings::tls(configuration)?, limits);
         Ok(Arc::new(Self {
             id,
-            contracts: [message::contract("wasi:http")],
+            contracts: HTTP_CLIENT.contracts(),
             configuration: configuration.clone(),
+            max_body_bytes: limits.max_body_bytes,
             client: Mutex::new(Some(client(connect, limits))),
         }))
     }
 
-    fn start(
-        &self,
-        call: CapabilityCall,
-    ) -> Result<impl Future<Output = Result<Reply, Error>> + Send + use<>, Error> {
+    fn start(&self, call: CapabilityCall) -> Result<Answer, Error> {
         let CapabilityCall { invocation, link } = call;
-        if !is_handle(&invocation.operation) {
-            let contract = &self.contracts[0];
-            return Err(message::unknown_operation(contract, &invocation.operation));
+        let (link, deadline) = (link.as_deref(), invocation.context.deadline);
+        let operation = invocation.operation.as_str();
+        if operation == wasmbus::OPERATION {
+            let request = wasmbus::request(invocation.payload.bytes()?)?;
+            let exchange = Exchange::new(request);
+            let (response, most) = (self.send(exchange, link, deadline)?, self.max_body_bytes);
+            Ok(Box::pin(async move {
+                let answer = async { wasmbus::response(response.await?, most).await };
+                bounded(answer, deadline, None).await.map(Reply::Bytes)
+            }))
+        } else if is_handle(operation) {
+            let exchange = *invocation.payload.into_http()?;
+            let response = self.send(exchange, link, deadline)?;
+            Ok(Box::pin(async move {
+                Ok(Reply::Http(Box::new(response.await?)))
+            }))
+        } else {
+            let contract = link.map_or(&self.contracts[1], |link| &link.contract);
+            Err(message::unknown_operation(contract, operation))
         }
-        let Exchange { request, lease } = *invocation.payload.into_http()?;
+    }
+
+    fn send(
+        &self,
+        exchange: Exchange,
+        link: Option<&Link>,
+        deadline: Instant,
+    ) -> Result<impl Future<Output = Result<Response<Body>, Error>> + Send + use<>, Error> {
+        let Exchange { request, lease } = exchange;
         let target = Target::of(request.uri())?;
-        self.check(link.as_deref(), &target)?;
-        let deadline = invocation.context.deadline;
+        let reach = self.reach(link, &target)?;
         let withdrawn = lease.withdrawn.clone();
         let term = Arc::new(Term { lease, deadline });
-        let request = prepare(request, &target, &term)?;
+        let request = prepare(request, &target, &reach, &term)?;
         let client = self.client.lock().clone();
         let client =
             client.ok_or_else(|| Error::new(Code::Unavailable, "the HTTP client is stopped"))?;
@@ -122,36 +142,55 @@ impl HttpClient {
                 response.map_err(|error| failure::no_response(&target, &error))
             };
             let response = bounded(response, deadline, Some(&withdrawn)).await?;
-            let response = receive(response, target, &term)?;
-            Ok(Reply::Http(Box::new(response)))
+            receive(response, target, &term)
         })
     }
 
-    fn check(&self, link: Option<&Link>, target: &Target) -> Result<(), Error> {
+    /// The addresses that a request to this target may reach.
+    fn reach(&self, link: Option<&Link>, target: &Target) -> Result<Reach, Error> {
         let none = Configuration::new();
         let own = link.map_or(&none, |link| link.seen_from(&self.id).0);
-        if settings::allowed(&self.configuration, own)?.allow(target) {
-            return Ok(());
+        let reach = settings::allowed(&self.configuration, own)?.reach(target);
+        let reach = reach.ok_or_else(|| {
+            let detail = format!(
+                "requests to {target} are not allowed: add it to {KEY} of the link, or of the \
+                 provider {}",
+                self.id
+            );
+            Error::new(Code::Denied, detail)
+        })?;
+        match target.address() {
+            Some(address) if !reach.allows(address) => {
+                Err(reach::out_of_reach(&target.to_string(), address))
+            }
+            _ => Ok(reach),
         }
-        let detail = format!(
-            "requests to {target} are not allowed: add it to {KEY} of the link, or of the provider {}",
-            self.id
-        );
-        Err(Error::new(Code::Denied, detail))
     }
 
     fn check_link(&self, link: &Link) -> Result<(), Error> {
-        let contract = &self.contracts[0];
-        let found = if link.contract != *contract {
-            link.contract.to_string()
-        } else if link.interfaces.is_empty() || link.interfaces.iter().any(|it| it == INTERFACE) {
+        HTTP_CLIENT.check_link(&self.id, link)?;
+        let [wasmbus, wit] = [&self.contracts[0], &self.contracts[1]];
+        let has_all = link.interfaces.is_empty();
+        let found = if link.contract == *wasmbus && has_all
+            || link.contract == *wit
+                && (has_all || link.interfaces.iter().any(|it| it == INTERFACE))
+        {
             let own = link.seen_from(&self.id).0;
             return settings::allowed(&self.configuration, own).map(drop);
-        } else {
+        } else if link.contract == *wit {
             link.interfaces.join(", ")
+        } else {
+            link.contract.to_string()
         };
-        let detail = format!("the HTTP client offers {INTERFACE} of {contract}, not {found}");
+        let detail =
+            format!("the HTTP client offers {wasmbus} and {INTERFACE} of {wit}, not {found}");
         Err(Error::new(Code::InvalidLink, detail))
+    }
+
+    /// Whether the link, with the provider behind it, allows no request at all.
+    fn allows_nothing(&self, link: &Link) -> bool {
+        let own = link.seen_from(&self.id).0;
+        settings::allowed(&self.configuration, own).is_ok_and(|allowed| allowed.is_empty())
     }
 }
 
@@ -162,7 +201,7 @@ impl Capability for HttpClient {
 
     fn invoke(&self, call: CapabilityCall) -> Answer {
         match self.start(call) {
-            Ok(answer) => Box::pin(answer),
+            Ok(answer) => answer,
             Err(error) => Box::pin(ready(Err(error))),
         }
     }
@@ -170,6 +209,18 @@ impl Capability for HttpClient {
     fn prepare(&self, link: Arc<Link>) -> Pending<Prepared> {
         let checked = self.check_link(&link);
         Box::pin(ready(checked.map(|()| Prepared::nothing())))
+    }
+
+    fn warnings(&self, link: &Link) -> Vec<String> {
+        let mut warnings = HTTP_CLIENT.check_link(&self.id, link).unwrap_or_default();
+        if self.allows_nothing(link) {
+            warnings.push(format!(
+                "{KEY} is not set, at {}'s end of the link or in its configuration: every request \
+                 is denied; list the hosts, or * for all public ones",
+                self.id
+            ));
+        }
+        warnings
     }
 
     fn stop(&self) -> Done {
@@ -203,6 +254,7 @@ fn is_handle(operation: &str) -> bool {
 fn prepare(
     request: Request<Body>,
     target: &Target,
+    reach: &Reach,
     term: &Arc<Term>,
 ) -> Result<Request<Leased<Body>>, Error> {
     let (mut head, body) = request.into_parts();
@@ -210,6 +262,8 @@ fn prepare(
         let detail = "a request cannot have the method CONNECT: there are no tunnels";
         return Err(Error::new(Code::InvalidInput, detail));
     }
+    let marked = reach.mark(&head.uri);
+    head.uri = marked.ok_or_else(|| Error::new(Code::InvalidInput, "the request has no target"))?;
     head.version = Version::HTTP_11;
     head.extensions.clear();
     strip_hop_by_hop(&mut head.headers);

@@ -1,6 +1,7 @@
 //! Names to addresses, few at a time: a look-up holds a thread, and for longer than its caller may
-//! wait.
+//! wait. Of the addresses of a name, those within the reach of the request are used.
 
+use std::error::Error as StdError;
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -14,38 +15,67 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tower_service::Service;
 
+use super::reach::{Reach, out_of_reach};
+
 /// How many names are looked up at a time. The threads are shared with all that reads files.
 const LOOK_UPS: usize = 16;
+
+type Failure = Box<dyn StdError + Send + Sync>;
 
 /// The operating system's resolver.
 #[derive(Clone)]
 pub(crate) struct Resolver(Arc<Semaphore>);
 
+/// The resolver, for requests of one reach.
+#[derive(Clone)]
+pub(crate) struct Within {
+    resolver: Resolver,
+    reach: Reach,
+}
+
 impl Resolver {
     pub(crate) fn new() -> Self {
         Self(Arc::new(Semaphore::new(LOOK_UPS)))
     }
+
+    /// Gives the addresses of this reach only.
+    pub(crate) fn within(&self, reach: Reach) -> Within {
+        let resolver = self.clone();
+        Within { resolver, reach }
+    }
+
+    async fn look_up(self, name: Name) -> io::Result<Vec<SocketAddr>> {
+        let turn = self.0.acquire_owned().await.map_err(io::Error::other)?;
+        let look_up = spawn_blocking(move || {
+            // Kept by the thread, whoever has given up.
+            let _turn = turn;
+            (name.as_str(), 0).to_socket_addrs()
+        });
+        Ok(look_up.await.map_err(io::Error::other)??.collect())
+    }
 }
 
-impl Service<Name> for Resolver {
+impl Service<Name> for Within {
     type Response = IntoIter<SocketAddr>;
-    type Error = io::Error;
-    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
+    type Error = Failure;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Failure>> + Send>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, name: Name) -> Self::Future {
-        let turns = self.0.clone();
+        let Self { resolver, reach } = self.clone();
         Box::pin(async move {
-            let turn = turns.acquire_owned().await.map_err(io::Error::other)?;
-            let look_up = spawn_blocking(move || {
-                // Kept by the thread, whoever has given up.
-                let _turn = turn;
-                (name.as_str(), 0).to_socket_addrs()
-            });
-            look_up.await.map_err(io::Error::other)?
+            let host = name.to_string();
+            let found = resolver.look_up(name).await?;
+            let (near, far): (Vec<_>, Vec<_>) = found
+                .into_iter()
+                .partition(|found| reach.allows(found.ip()));
+            match far.first() {
+                Some(far) if near.is_empty() => Err(out_of_reach(&host, far.ip()).into()),
+                _ => Ok(near.into_iter()),
+            }
         })
     }
 }

@@ -4,8 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use exosuit_core::{Configuration, Error};
-use hyper_rustls::ConfigBuilderExt;
+use exosuit_core::{Code, Configuration, Error, HTTP_CLIENT};
 use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -27,21 +26,20 @@ pub(crate) struct Limits {
     pub(crate) max_idle: usize,
     /// At a time.
     pub(crate) max_connections: usize,
+    /// Of the body of a response that is a message.
+    pub(crate) max_body_bytes: u64,
 }
 
 /// Reads the bounds.
 pub(crate) fn limits(configuration: &Configuration) -> Result<Limits, Error> {
     let settings = settings([configuration]);
-    let count = |key, default, most| {
-        let number = settings.number(key, default, 1..=most);
-        number.map(|number| usize::try_from(number).unwrap_or(usize::MAX))
-    };
     Ok(Limits {
-        connect_timeout: settings.milliseconds("connect_timeout_ms", 10_000)?,
-        body_timeout: settings.milliseconds("body_timeout_ms", 60_000)?,
-        idle_timeout: settings.milliseconds("idle_timeout_ms", 30_000)?,
-        max_idle: count("max_idle_per_host", 32, 65_536)?,
-        max_connections: count("max_connections", 1_024, 65_536)?,
+        connect_timeout: settings.duration("connect_timeout_ms")?,
+        body_timeout: settings.duration("body_timeout_ms")?,
+        idle_timeout: settings.duration("idle_timeout_ms")?,
+        max_idle: settings.count("max_idle_per_host")?,
+        max_connections: settings.count("max_connections")?,
+        max_body_bytes: settings.number("max_body_bytes")?,
     })
 }
 
@@ -51,36 +49,79 @@ pub(crate) fn allowed(provider: &Configuration, link: &Configuration) -> Result<
     Allowed::read(settings.text(KEY).unwrap_or_default())
 }
 
-/// Whom to trust. Reads a file, if one is named.
+/// Whom to trust. Reads the files that are named.
 pub(crate) fn tls(configuration: &Configuration) -> Result<ClientConfig, Error> {
-    let settings = settings([configuration]);
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .expect("ring has the suites of every version that is built in");
-    let builder = match settings.text("ca_file") {
-        None => builder.with_webpki_roots(),
-        Some(path) => builder.with_root_certificates(roots(path)?),
-    };
-    Ok(builder.with_no_client_auth())
+    let roots = roots(&settings([configuration]))?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
-fn roots(path: &str) -> Result<RootCertStore, Error> {
-    let refused = |why: String| invalid("ca_file", path, &format!("certificates in PEM ({why})"));
+fn roots(settings: &Settings) -> Result<RootCertStore, Error> {
     let mut roots = RootCertStore::empty();
+    let only = settings.text("ca_file");
+    let web = settings.flag("load_webpki_certs")?;
+    if web.unwrap_or(only.is_none()) {
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
+    if settings.flag("load_native_certs")? == Some(true) {
+        add_native(&mut roots)?;
+    }
+    if let Some(path) = only {
+        add_file(&mut roots, "ca_file", path)?;
+    }
+    let beside = settings.text("ca_files").unwrap_or_default();
+    for path in beside
+        .split(',')
+        .map(str::trim)
+        .filter(|path| !path.is_empty())
+    {
+        add_file(&mut roots, "ca_files", path)?;
+    }
+    if roots.is_empty() {
+        let expected = "true, or certificates in ca_files: nobody would be trusted";
+        return Err(invalid("load_webpki_certs", "false", expected));
+    }
+    Ok(roots)
+}
+
+/// Those of the operating system. Some of them are of a kind that nobody reads any more.
+fn add_native(roots: &mut RootCertStore) -> Result<(), Error> {
+    let found = rustls_native_certs::load_native_certs();
+    let (added, _ignored) = roots.add_parsable_certificates(found.certs);
+    if added > 0 {
+        return Ok(());
+    }
+    let why = found
+        .errors
+        .first()
+        .map_or_else(|| "there are none".to_owned(), ToString::to_string);
+    let detail = format!("setting load_native_certs finds no certificates: {why}");
+    Err(Error::new(Code::InvalidLink, detail))
+}
+
+fn add_file(roots: &mut RootCertStore, key: &str, path: &str) -> Result<(), Error> {
+    let refused = |why: String| {
+        let detail = format!("setting {key}: {path} is not a file of certificates in PEM: {why}");
+        Error::new(Code::InvalidLink, detail)
+    };
+    let mut count = 0;
     let read = CertificateDer::pem_file_iter(PathBuf::from(path));
     for certificate in read.map_err(|error| refused(error.to_string()))? {
         let certificate = certificate.map_err(|error| refused(error.to_string()))?;
         let added = roots.add(certificate);
         added.map_err(|error| refused(error.to_string()))?;
+        count += 1;
     }
-    if roots.is_empty() {
+    if count == 0 {
         return Err(refused("it holds none".to_owned()));
     }
-    Ok(roots)
+    Ok(())
 }
 
 fn settings<const N: usize>(layers: [&Configuration; N]) -> Settings {
-    let mut settings = Settings::default();
+    let mut settings = Settings::new(&HTTP_CLIENT);
     for layer in layers {
         settings.lay(layer);
     }

@@ -91,7 +91,8 @@ fn write_head(out: &mut Vec<u8>, head: &Parts) -> Result<(), ValueWriteError> {
     encode::write_str(out, "body")
 }
 
-fn write_header(out: &mut Vec<u8>, header: &HeaderMap) -> Result<(), ValueWriteError> {
+/// Writes a header: each name with its values.
+pub(crate) fn write_header(out: &mut Vec<u8>, header: &HeaderMap) -> Result<(), ValueWriteError> {
     encode::write_map_len(out, small(header.keys_len()))?;
     for name in header.keys() {
         encode::write_str(out, name.as_str())?;
@@ -131,7 +132,18 @@ struct Answered<'a> {
 const MAX_HEADERS: usize = 1_024;
 
 /// The header of an answer, by name.
-struct Header(BTreeMap<String, Values>);
+pub(crate) struct Header(BTreeMap<String, Values>);
+
+impl Header {
+    /// Names and values, each value by itself.
+    pub(crate) fn into_pairs(self) -> impl Iterator<Item = (String, String)> {
+        let pairs = |(name, values): (String, Values)| {
+            let values = values.0.into_iter();
+            values.map(move |value| (name.clone(), value))
+        };
+        self.0.into_iter().flat_map(pairs)
+    }
+}
 
 /// The values of one name: many, or one that stands alone.
 struct Values(Vec<String>);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use exosuit_core::Error;
+use exosuit_core::{Error, HTTP_SERVER, Scope, Setting};
 
 use crate::settings::{Settings, invalid};
 
@@ -32,35 +32,18 @@ const MAX_HEADER: &str = "max_header_bytes";
 const MAX_BUFFERED: &str = "max_buffered_bytes";
 const MAX_CONNECTIONS: &str = "max_connections";
 
-/// By default all requests may buffer this much, or one of the largest.
-const BUFFERED: u64 = 256 << 20;
-
 impl Asked {
     /// What these settings ask for.
     pub(crate) fn read(settings: &Settings) -> Result<Self, Error> {
-        let milliseconds = 1..=3_600_000;
-        // hyper's reading buffer is never smaller than 8 KiB.
-        let header = 8 << 10..=1 << 20;
-        let read = [
-            (
-                HEADER_TIMEOUT,
-                settings.number(HEADER_TIMEOUT, 1, milliseconds.clone())?,
-            ),
-            (
-                BODY_TIMEOUT,
-                settings.number(BODY_TIMEOUT, 1, milliseconds)?,
-            ),
-            (MAX_HEADER, settings.bytes(MAX_HEADER, 1, header)?),
-            (MAX_BUFFERED, settings.bytes(MAX_BUFFERED, 1, 0..=1 << 40)?),
-            (
-                MAX_CONNECTIONS,
-                settings.number(MAX_CONNECTIONS, 1, 1..=65_536)?,
-            ),
-        ];
-        let given = read
-            .into_iter()
-            .filter(|(key, _)| settings.text(key).is_some());
-        Ok(Self(given.collect()))
+        let mut given = BTreeMap::new();
+        for setting in HTTP_SERVER.settings {
+            if setting.scope == Scope::Address
+                && let Some(number) = settings.given_number(setting.name)?
+            {
+                given.insert(setting.name, number);
+            }
+        }
+        Ok(Self(given))
     }
 
     /// A key for which the two ask for different bounds, and which.
@@ -89,14 +72,17 @@ impl Asked {
 
     /// The bounds, where the largest body that is buffered has this size.
     pub(crate) fn limits(&self, largest_body: u64) -> Limits {
-        let get = |key, default| self.0.get(key).copied().unwrap_or(default);
-        let count = |key, default| usize::try_from(get(key, default)).unwrap_or(usize::MAX);
+        let default = |key| HTTP_SERVER.setting(key).map_or(0, Setting::default_number);
+        let get = |key| self.0.get(key).copied().unwrap_or_else(|| default(key));
+        let count = |key| usize::try_from(get(key)).unwrap_or(usize::MAX);
+        let buffered = self.0.get(MAX_BUFFERED).copied();
         Limits {
-            header_timeout: Duration::from_millis(get(HEADER_TIMEOUT, 30_000)),
-            body_timeout: Duration::from_millis(get(BODY_TIMEOUT, 60_000)),
-            max_header_bytes: count(MAX_HEADER, 64 << 10),
-            max_buffered_bytes: get(MAX_BUFFERED, BUFFERED.max(largest_body)),
-            max_connections: count(MAX_CONNECTIONS, 1_024),
+            header_timeout: Duration::from_millis(get(HEADER_TIMEOUT)),
+            body_timeout: Duration::from_millis(get(BODY_TIMEOUT)),
+            max_header_bytes: count(MAX_HEADER),
+            // By default all requests may buffer so much, or one of the largest.
+            max_buffered_bytes: buffered.unwrap_or_else(|| default(MAX_BUFFERED).max(largest_body)),
+            max_connections: count(MAX_CONNECTIONS),
         }
     }
 }
@@ -106,7 +92,7 @@ mod tests {
     use super::*;
 
     fn asked(pairs: &[(&str, &str)]) -> Asked {
-        let mut settings = Settings::default();
+        let mut settings = Settings::new(&HTTP_SERVER);
         for (key, value) in pairs {
             settings.put(key, value);
         }

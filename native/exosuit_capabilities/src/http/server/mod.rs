@@ -8,7 +8,7 @@
 //!   request a call; `outgoing` is the body that comes back, `refusal` the status of each failure,
 //!   `unread` what is left of a request that is refused.
 
-mod contract;
+pub(crate) mod contract;
 mod endpoint;
 mod limits;
 mod listener;
@@ -29,8 +29,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 
 use exosuit_core::{
-    Answer, Capability, CapabilityCall, Code, Configuration, Contract, Deliver, Done, Error, Id,
-    Link, LinkKey, Observe, Pending, Prepared,
+    Answer, Capability, CapabilityCall, Code, Configuration, Contract, Deliver, Done, Error, Given,
+    HTTP_SERVER, Id, Link, LinkKey, Observe, Pending, Prepared,
 };
 use parking_lot::Mutex;
 use tokio_util::task::TaskTracker;
@@ -58,25 +58,8 @@ use settings::{Form, Wanted};
 ///
 /// # Settings
 ///
-/// Of a link, or of the provider for all its links; keys in any case, sizes with `k`, `m`, `g`.
-///
-/// | key | default | |
-/// |---|---|---|
-/// | `address` | `default_address`, or `127.0.0.1:8080` | port 0 takes a free one for this link; `port` alone means loopback |
-/// | `host`, `path` | any | where on the address |
-/// | `routing_mode` | `address` | `path` and `host` demand that setting and refuse the other |
-/// | `timeout_ms` | 30000 | the deadline of a request; once it has been read, for `wasmcloud:httpserver` |
-/// | `max_body_bytes` | 16m; none for `wasi:http` | more is answered with 413 (`max_content_len` means the same) |
-///
-/// And of an address, so that links which share one may not ask for different values:
-///
-/// | key | default | |
-/// |---|---|---|
-/// | `header_timeout_ms` | 30000 | for a request's header, and for the next request of a connection |
-/// | `body_timeout_ms` | 60000 | for a whole request body, or between the parts of one that streams; the longest pause of a client that reads an answer |
-/// | `max_header_bytes` | 64k | more is answered with 431 |
-/// | `max_buffered_bytes` | 256m | the request bodies of all connections; past it, 503 |
-/// | `max_connections` | 1024 | further ones wait in the backlog of the operating system |
+/// [`HTTP_SERVER`] lists them: of a link, or of the provider for all its links; some belong to an
+/// address, so that links which share one may not ask for different values.
 ///
 /// `config_json` and `config_b64` hold the same as a JSON object, as the old host's provider
 /// takes them. TLS is not offered, and asking for it is an error.
@@ -87,7 +70,7 @@ use settings::{Form, Wanted};
 /// A response that fails once it has begun breaks its connection off, so that nobody takes it for a
 /// whole one; so does one whose request turns out to be too large, too slow or broken off.
 pub struct HttpServer {
-    contracts: [Contract; 2],
+    contracts: Vec<Contract>,
     shared: Arc<Shared>,
 }
 
@@ -116,9 +99,10 @@ type Key = (LinkKey, Id);
 impl HttpServer {
     /// A server without a link yet. Fails on settings that no link could be served with.
     pub fn open(surroundings: Surroundings) -> Result<Arc<Self>, Error> {
-        settings::check(&surroundings.configuration)?;
+        let warnings = settings::check(&surroundings.configuration)?;
+        surroundings.warn(warnings);
         Ok(Arc::new(Self {
-            contracts: ["wasmcloud:httpserver", "wasi:http"].map(message::contract),
+            contracts: HTTP_SERVER.contracts(),
             shared: Arc::new(Shared {
                 id: surroundings.id,
                 configuration: surroundings.configuration,
@@ -142,7 +126,7 @@ impl HttpServer {
 
     /// How bodies pass under this contract, if it is offered.
     fn form(&self, link: &Link) -> Result<Form, Error> {
-        let [whole, streamed] = &self.contracts;
+        let (whole, streamed) = (&self.contracts[0], &self.contracts[1]);
         let detail = if link.contract == *whole {
             return Ok(Form::Whole);
         } else if link.contract != *streamed {
@@ -184,6 +168,14 @@ impl Capability for HttpServer {
     fn prepare(&self, link: Arc<Link>) -> Pending<Prepared> {
         let (shared, form) = (self.shared.clone(), self.form(&link));
         Box::pin(async move { shared.prepare(&link, form?).await })
+    }
+
+    fn warnings(&self, link: &Link) -> Vec<String> {
+        let id = &self.shared.id;
+        let mut warnings = HTTP_SERVER.check_link(id, link).unwrap_or_default();
+        let nested = settings::unused(Given::ToLink, link.seen_from(id).0);
+        warnings.extend(nested.unwrap_or_default());
+        warnings
     }
 
     fn unlink(&self, link: Arc<Link>) -> Done {
@@ -239,7 +231,9 @@ impl Shared {
         let changing = Arc::clone(&self.changing).lock_owned().await;
         let (configuration, actor) = link.seen_from(&self.id);
         let key = (link.key(), actor.clone());
-        let wanted = settings::read(&self.configuration, configuration, form)?;
+        let wanted = HTTP_SERVER
+            .check_link(&self.id, link)
+            .and_then(|_| settings::read(&self.configuration, configuration, form))?;
         let old = {
             let open = self.open.lock();
             if open.stopped {

@@ -127,10 +127,12 @@ pub(crate) fn host_of<B>(request: &Request<B>) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use exosuit_core::HTTP_SERVER;
+
     use super::*;
 
     fn place(pairs: &[(&str, &str)]) -> Result<Place, Error> {
-        let mut settings = Settings::default();
+        let mut settings = Settings::new(&HTTP_SERVER);
         for (key, value) in pairs {
             settings.put(key, value);
         }

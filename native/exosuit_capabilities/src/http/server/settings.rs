@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use data_encoding::BASE64_NOPAD;
-use exosuit_core::{Code, Configuration, Error};
+use exosuit_core::{Code, Configuration, Error, Given, HTTP_SERVER};
 use serde_json::Value;
 
 use super::limits::Asked;
@@ -41,18 +41,16 @@ pub(crate) enum Form {
 /// A body larger than this has no place in a message to a guest of 32 bits.
 const MOST_WHOLE_BYTES: u64 = 1 << 30;
 
-/// What a body that is buffered may have by default.
-const WHOLE_BYTES: u64 = 16 << 20;
-
 /// Reads a provider's settings with a link's on top.
 pub(crate) fn read(
     provider: &Configuration,
     link: &Configuration,
     form: Form,
 ) -> Result<Wanted, Error> {
-    let mut settings = Settings::default();
+    let mut settings = Settings::new(&HTTP_SERVER);
     lay(&mut settings, provider)?;
     lay(&mut settings, link)?;
+    unused(Given::ToLink, link)?;
     let wanted = Wanted {
         address: address(&settings)?,
         place: Place::read(&settings)?,
@@ -67,50 +65,75 @@ pub(crate) fn read(
     Ok(wanted)
 }
 
-/// Checks what a provider says for all its links.
-pub(crate) fn check(provider: &Configuration) -> Result<(), Error> {
-    let mut settings = Settings::default();
+/// What of the settings that come as JSON has no effect; an error where safety depends on it.
+pub(crate) fn unused(given: Given, end: &Configuration) -> Result<Vec<String>, Error> {
+    let mut warnings = Vec::new();
+    for (_, fields) in nested(end)? {
+        warnings.extend(HTTP_SERVER.check(given, &fields)?);
+    }
+    Ok(warnings)
+}
+
+/// Checks what a provider says for all its links. Returns what of its JSON has no effect.
+pub(crate) fn check(provider: &Configuration) -> Result<Vec<String>, Error> {
+    let mut settings = Settings::new(&HTTP_SERVER);
     lay(&mut settings, provider)?;
     address(&settings)?;
     call_limits(&settings, Form::Streamed)?;
     Asked::read(&settings)?;
-    Ok(())
+    unused(Given::ToProvider, provider)
 }
 
 /// Lays one end's settings on top: its JSON forms first, single keys above them.
 fn lay(settings: &mut Settings, configuration: &Configuration) -> Result<(), Error> {
-    let mut own = Settings::default();
-    own.lay(configuration);
-    if let Some(text) = own.text("config_b64") {
-        let json = BASE64_NOPAD.decode(text.trim_end_matches('=').as_bytes());
-        let json = json.map_err(|_| no_object("config_b64", "base64 of a JSON object"))?;
-        lay_json(settings, "config_b64", &json)?;
-    }
-    if let Some(text) = own.text("config_json") {
-        lay_json(settings, "config_json", text.as_bytes())?;
+    for (key, fields) in nested(configuration)? {
+        if let Some(tls) = fields.get("tls")
+            && serde_json::from_str(tls).is_ok_and(|tls| asks_for_something(&tls))
+        {
+            // Served in plain, what was meant to be private would not be.
+            let detail = format!("setting {key} asks for TLS, which is not offered");
+            return Err(Error::new(Code::InvalidLink, detail));
+        }
+        settings.lay(&fields);
     }
     settings.lay(configuration);
     Ok(())
 }
 
-fn lay_json(settings: &mut Settings, key: &str, json: &[u8]) -> Result<(), Error> {
+/// The settings of the OTP era, which come as JSON: by the key that they stand under.
+fn nested(configuration: &Configuration) -> Result<Vec<(&'static str, Configuration)>, Error> {
+    let mut own = Settings::new(&HTTP_SERVER);
+    own.lay(configuration);
+    let mut found = Vec::new();
+    if let Some(text) = own.text("config_b64") {
+        let json = BASE64_NOPAD.decode(text.trim_end_matches('=').as_bytes());
+        let json = json.map_err(|_| no_object("config_b64", "base64 of a JSON object"))?;
+        found.push(("config_b64", fields("config_b64", &json)?));
+    }
+    if let Some(text) = own.text("config_json") {
+        found.push(("config_json", fields("config_json", text.as_bytes())?));
+    }
+    Ok(found)
+}
+
+fn fields(key: &'static str, json: &[u8]) -> Result<Configuration, Error> {
     let Ok(Value::Object(fields)) = serde_json::from_slice(json) else {
         let expected = "a JSON object such as {\"address\": \"127.0.0.1:8080\"}";
         return Err(no_object(key, expected));
     };
-    for (field, value) in &fields {
-        match value {
-            Value::String(text) => settings.put(field, text),
-            Value::Number(number) => settings.put(field, &number.to_string()),
-            Value::Object(tls) if field == "tls" && tls.values().any(|value| !value.is_null()) => {
-                // Served in plain, what was meant to be private would not be.
-                let detail = format!("setting {key} asks for TLS, which is not offered");
-                return Err(Error::new(Code::InvalidLink, detail));
-            }
-            _ => {}
-        }
+    let text = |(field, value): (String, Value)| match value {
+        Value::Null => None,
+        Value::String(text) => Some((field, text)),
+        other => Some((field, other.to_string())),
+    };
+    Ok(fields.into_iter().filter_map(text).collect())
+}
+
+fn asks_for_something(value: &Value) -> bool {
+    match value {
+        Value::Object(fields) => fields.values().any(|field| !field.is_null()),
+        _ => false,
     }
-    Ok(())
 }
 
 /// Not quoted: it may hold secrets.
@@ -136,19 +159,17 @@ fn address(settings: &Settings) -> Result<SocketAddr, Error> {
 }
 
 fn call_limits(settings: &Settings, form: Form) -> Result<CallLimits, Error> {
-    let (default, most) = match form {
-        Form::Whole => (Some(WHOLE_BYTES), MOST_WHOLE_BYTES),
-        Form::Streamed => (None, 1 << 50),
-    };
-    let given = ["max_body_bytes", "max_content_len"]
-        .into_iter()
-        .find(|key| settings.text(key).is_some());
-    let max_body_bytes = match given {
-        Some(key) => Some(settings.bytes(key, 0, 0..=most)?),
-        None => default,
+    let max_body_bytes = match (settings.given_number("max_body_bytes")?, form) {
+        (Some(most), Form::Whole) if most > MOST_WHOLE_BYTES => {
+            let expected = format!("at most {MOST_WHOLE_BYTES}: a guest takes the body whole");
+            let key = settings.key("max_body_bytes");
+            return Err(invalid(key, &most.to_string(), &expected));
+        }
+        (None, Form::Whole) => Some(settings.number("max_body_bytes")?),
+        (given, _) => given,
     };
     Ok(CallLimits {
-        timeout: settings.milliseconds("timeout_ms", 30_000)?,
+        timeout: settings.duration("timeout_ms")?,
         max_body_bytes,
     })
 }

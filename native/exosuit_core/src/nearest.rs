@@ -1,13 +1,10 @@
-//! "Did you mean …?"
+//! "Did you mean …?": the name that a misspelt one most likely stands for.
 
 /// A name longer than this is not a slip of the finger, and comparing costs the product of lengths.
 const MAX_COMPARED: usize = 64;
 
 /// The candidate that `name` is most likely a misspelling of.
-pub(crate) fn nearest<'a>(
-    name: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if name.len() > MAX_COMPARED {
         return None;
     }
@@ -31,7 +28,7 @@ fn fold(name: &str) -> String {
 }
 
 /// `; did you mean "image"?`, or nothing.
-pub(crate) fn hint<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
+pub fn hint<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
     match nearest(name, candidates) {
         Some(candidate) => format!("; did you mean {candidate:?}?"),
         None => String::new(),

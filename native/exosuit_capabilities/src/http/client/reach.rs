@@ -1,0 +1,322 @@
+//! Which addresses a request may reach, once the name of its host is resolved.
+//!
+//! Private, loopback, link-local and other special addresses belong to the machine and the network
+//! of the host. A list reaches them only where it names the host itself or a range of addresses.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use data_encoding::HEXLOWER;
+use exosuit_core::{Code, Error};
+use http::Uri;
+use http::uri::{Authority, PathAndQuery};
+
+/// The addresses that a request may reach.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// All of them: the list names the host.
+    All,
+    /// Public addresses, and those in these ranges.
+    Public(Vec<Range>),
+}
+
+/// A range of addresses: `10.0.0.0/8`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Range {
+    address: IpAddr,
+    prefix: u8,
+}
+
+impl Range {
+    /// Reads `ADDRESS/PREFIX`.
+    pub(crate) fn read(text: &str) -> Option<Self> {
+        let (address, prefix) = text.split_once('/')?;
+        let address: IpAddr = address.parse().ok()?;
+        let prefix: u8 = prefix.parse().ok()?;
+        let most = if address.is_ipv4() { 32 } else { 128 };
+        (prefix <= most).then_some(Self { address, prefix })
+    }
+
+    /// Whether it holds an address.
+    pub(crate) fn holds(&self, address: IpAddr) -> bool {
+        match (self.address, address.to_canonical()) {
+            (IpAddr::V4(own), IpAddr::V4(other)) => {
+                let differ = u128::from(own.to_bits() ^ other.to_bits());
+                differ.checked_shr(32 - u32::from(self.prefix)) == Some(0)
+            }
+            (IpAddr::V6(own), IpAddr::V6(other)) => {
+                let differ = own.to_bits() ^ other.to_bits();
+                differ
+                    .checked_shr(128 - u32::from(self.prefix))
+                    .unwrap_or(0)
+                    == 0
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Reach {
+    /// Whether an address may be reached.
+    pub(crate) fn allows(&self, address: IpAddr) -> bool {
+        match self {
+            Self::All => true,
+            Self::Public(ranges) => {
+                !is_special(address) || ranges.iter().any(|range| range.holds(address))
+            }
+        }
+    }
+
+    /// The target of a request with this reach in the place of its user. Connections are kept by
+    /// the authority of their target, so those of one reach serve no request of another; nothing of
+    /// it is sent.
+    pub(crate) fn mark(&self, target: &Uri) -> Option<Uri> {
+        let authority = format!("{self}@{}", target.authority()?);
+        with_authority(target, authority.parse().ok()?)
+    }
+
+    /// Takes the reach out of a target that was marked with it.
+    pub(crate) fn unmark(target: &Uri) -> Option<(Self, Uri)> {
+        let (mark, authority) = target.authority()?.as_str().split_once('@')?;
+        let target = with_authority(target, authority.parse().ok()?)?;
+        Some((Self::of_mark(mark)?, target))
+    }
+
+    fn of_mark(mark: &str) -> Option<Self> {
+        if mark == "all" {
+            return Some(Self::All);
+        }
+        let bytes = HEXLOWER
+            .decode(mark.strip_prefix("public")?.as_bytes())
+            .ok()?;
+        let range = |bytes: &[u8]| {
+            let (prefix, address) = bytes.split_first()?;
+            let address = Ipv6Addr::from(<[u8; 16]>::try_from(address).ok()?);
+            let (address, prefix) = (address.to_canonical(), *prefix);
+            Some(Range { address, prefix })
+        };
+        bytes
+            .chunks(17)
+            .map(range)
+            .collect::<Option<_>>()
+            .map(Self::Public)
+    }
+}
+
+/// A text that fits into the user part of an authority.
+impl fmt::Display for Reach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::Public(ranges) = self else {
+            return f.write_str("all");
+        };
+        f.write_str("public")?;
+        for Range { address, prefix } in ranges {
+            let address = match address {
+                IpAddr::V4(address) => address.to_ipv6_mapped(),
+                IpAddr::V6(address) => *address,
+            };
+            write!(f, "{prefix:02x}{}", HEXLOWER.encode(&address.octets()))?;
+        }
+        Ok(())
+    }
+}
+
+fn with_authority(target: &Uri, authority: Authority) -> Option<Uri> {
+    let mut parts = target.clone().into_parts();
+    parts.authority = Some(authority);
+    parts
+        .path_and_query
+        .get_or_insert(PathAndQuery::from_static("/"));
+    Uri::from_parts(parts).ok()
+}
+
+/// The error for a host whose every address is out of reach.
+pub(crate) fn out_of_reach(host: &str, address: IpAddr) -> Error {
+    let detail = format!(
+        "requests to {host} are not allowed: {address} is a private, loopback, link-local or other \
+         special address; name the host itself, or a range such as {}, in allowed_hosts",
+        example(address)
+    );
+    Error::new(Code::Denied, detail)
+}
+
+fn example(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(address) => format!("{address}/32:*"),
+        IpAddr::V6(address) => format!("[{address}/128]:*"),
+    }
+}
+
+/// Whether an address is none of the public internet's: of this machine, its networks, or reserved.
+fn is_special(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(address) => is_special_v4(address),
+        IpAddr::V6(address) => is_special_v6(address),
+    }
+}
+
+fn is_special_v4(address: Ipv4Addr) -> bool {
+    // 0/8 is this machine, 100.64/10 the network of a provider (CGNAT), 192.0.0/24 and 198.18/15 are
+    // for protocols and benchmarks, 240/4 is reserved.
+    let [a, b, c, _] = address.octets();
+    address.is_private()
+        || address.is_loopback()
+        || address.is_link_local()
+        || address.is_multicast()
+        || a == 0
+        || (a == 100 && b & 0xc0 == 64)
+        || (a == 192 && b == 0 && c == 0)
+        || (a == 198 && b & 0xfe == 18)
+        || a >= 240
+}
+
+fn is_special_v6(address: Ipv6Addr) -> bool {
+    let [a, b, c, .., y, z] = address.segments();
+    let embedded = |high: u16, low: u16| {
+        is_special_v4(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)))
+    };
+    address.is_loopback()
+        || address.is_multicast()
+        || address.is_unspecified()
+        || address.is_unique_local()
+        || address.is_unicast_link_local()
+        // Site-local, once.
+        || a & 0xffc0 == 0xfec0
+        // An IPv4 address, compatible, translated (NAT64), or tunnelled (6to4).
+        || (address.to_bits() >> 32 == 0 && embedded(y, z))
+        || (address.to_bits() >> 32 == 0x0064_ff9b << 64 && embedded(y, z))
+        || (a == 0x2002 && embedded(b, c))
+        // NAT64 of a network of its own, and Teredo.
+        || (a == 0x64 && b == 0xff9b && c == 1)
+        || (a == 0x2001 && b == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().expect(text)
+    }
+
+    #[test]
+    fn special_addresses_are_told_from_public_ones() {
+        for special in [
+            "0.0.0.0",
+            "10.1.2.3",
+            "100.64.0.1",
+            "100.127.255.255",
+            "127.0.0.1",
+            "127.255.0.1",
+            "169.254.169.254",
+            "172.16.0.1",
+            "172.31.255.255",
+            "192.0.0.1",
+            "192.168.0.1",
+            "198.18.0.1",
+            "198.19.0.1",
+            "224.0.0.1",
+            "240.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "fe80::1",
+            "febf::1",
+            "fec0::1",
+            "fc00::1",
+            "fd12:3456::1",
+            "ff02::1",
+            "::ffff:127.0.0.1",
+            "::ffff:169.254.169.254",
+            "::10.0.0.1",
+            "64:ff9b::10.0.0.1",
+            "64:ff9b:1::1",
+            "2002:7f00:1::",
+            "2001:0:1::1",
+        ] {
+            assert!(is_special(address(special)), "{special}");
+        }
+        for public in [
+            "1.1.1.1",
+            "8.8.8.8",
+            "100.63.255.255",
+            "100.128.0.1",
+            "172.15.0.1",
+            "172.32.0.1",
+            "192.167.0.1",
+            "198.17.0.1",
+            "198.20.0.1",
+            "223.255.255.255",
+            "2606:4700::1111",
+            "2002:808:808::",
+            "64:ff9b::8.8.8.8",
+            "::ffff:8.8.8.8",
+            "2001:4860::1",
+        ] {
+            assert!(!is_special(address(public)), "{public}");
+        }
+    }
+
+    #[test]
+    fn a_range_holds_what_begins_like_it() {
+        for (range, inside, outside) in [
+            (
+                "10.0.0.0/8",
+                &["10.0.0.0", "10.255.1.1", "::ffff:10.1.1.1"][..],
+                &["11.0.0.1", "::1"][..],
+            ),
+            ("127.0.0.1/32", &["127.0.0.1"], &["127.0.0.2"]),
+            ("0.0.0.0/0", &["1.2.3.4", "255.255.255.255"], &["::1"]),
+            ("fd00::/8", &["fd00::1", "fdff::"], &["fc00::1", "10.0.0.1"]),
+            ("::/0", &["::1", "ff00::"], &["10.0.0.1"]),
+        ] {
+            let range = Range::read(range).expect(range);
+            for inside in inside {
+                assert!(range.holds(address(inside)), "{range:?} {inside}");
+            }
+            for outside in outside {
+                assert!(!range.holds(address(outside)), "{range:?} {outside}");
+            }
+        }
+        for bad in [
+            "10.0.0.0/33",
+            "::/129",
+            "10.0.0.0",
+            "10.0.0/8",
+            "a/8",
+            "10.0.0.0/",
+            "/8",
+        ] {
+            assert!(Range::read(bad).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_target_is_marked_and_gets_its_mark_off() {
+        let ranges = ["10.0.0.0/8", "fd00::/8"].map(|text| Range::read(text).expect(text));
+        for reach in [
+            Reach::All,
+            Reach::Public(Vec::new()),
+            Reach::Public(ranges.into()),
+        ] {
+            for target in [
+                "http://a.example/x?y",
+                "https://[::1]:8443/",
+                "http://10.1.1.1:80/",
+            ] {
+                let target: Uri = target.parse().expect("a URI");
+                let marked = reach.mark(&target).expect("a URI");
+                assert_ne!(marked.authority(), target.authority());
+                assert_eq!(Reach::unmark(&marked), Some((reach.clone(), target)));
+            }
+        }
+        assert_eq!(
+            Reach::unmark(&"http://a.example/".parse().expect("a URI")),
+            None
+        );
+        assert_eq!(
+            Reach::unmark(&"http://x@a.example/".parse().expect("a URI")),
+            None
+        );
+    }
+}

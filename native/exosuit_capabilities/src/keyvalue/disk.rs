@@ -1,0 +1,259 @@
+//! A database file that is opened anew when its disk fails.
+//!
+//! After one failed write the library refuses everything until the file is opened again, which
+//! repairs it. So a failure is answered to those whose writes failed, and the file is opened at once:
+//! reads go on. Writes are tried again as soon as the disk takes bytes, and then ever more seldom if
+//! they fail all the same.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use exosuit_core::{Code, Error, Id, Notice, Observe};
+use parking_lot::{Mutex, RwLock};
+use redb::{Builder, Database, DatabaseError, ReadableDatabase, TableDefinition};
+
+pub(crate) const RECORDS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("records");
+
+/// Pages kept in memory; the library would take a gigabyte.
+const CACHE_BYTES: usize = 64 << 20;
+
+/// How often, and how long apart, a file that is still held is asked for: one that is just being
+/// let go of is free within a commit or two.
+const ATTEMPTS: u32 = 40;
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// What a disk must take before a write is tried on it again: a commit of a few pages.
+const PROBE: [u8; 64 << 10] = [0; 64 << 10];
+
+/// The first pause between two writes that fail though the disk takes bytes, and the longest.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// A database, and how its disk does.
+pub(crate) struct Disk {
+    id: Id,
+    path: PathBuf,
+    observe: Arc<dyn Observe>,
+    /// None when it was closed, or could not be opened again yet.
+    database: RwLock<Option<Database>>,
+    failing: Mutex<Option<Failing>>,
+}
+
+/// Since the last write went well.
+struct Failing {
+    error: Error,
+    attempts: u32,
+    /// When writes are tried again.
+    until: Instant,
+}
+
+impl Disk {
+    /// Opens or makes the file of this provider, which only its owner may read.
+    pub(crate) fn open(id: Id, directory: &Path, observe: Arc<dyn Observe>) -> Result<Self, Error> {
+        let path = directory.join(format!("{id}.redb"));
+        let database = open_private(directory, &path)?;
+        Ok(Self {
+            id,
+            path,
+            observe,
+            database: RwLock::new(Some(database)),
+            failing: Mutex::default(),
+        })
+    }
+
+    /// Reads. Several may at a time.
+    pub(crate) fn read<T>(
+        &self,
+        job: impl FnOnce(&Database) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        if let Some(database) = &*self.database.read() {
+            return job(database);
+        }
+        self.reopen()?;
+        match &*self.database.read() {
+            Some(database) => job(database),
+            None => Err(super::stopped()),
+        }
+    }
+
+    /// Writes, unless the last write failed and another would. For one thread.
+    pub(crate) fn write<T>(
+        &self,
+        job: impl FnOnce(&Database) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        self.check()?;
+        match self.read(job) {
+            Ok(done) => {
+                self.recovered();
+                Ok(done)
+            }
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    /// Lets go of the file.
+    pub(crate) fn close(&self) {
+        // The last to let go writes what the next one to open the file need not find out.
+        drop(self.database.write().take());
+    }
+
+    /// An error if a write need not be tried.
+    fn check(&self) -> Result<(), Error> {
+        let failing = self.failing.lock();
+        let Some(failing) = &*failing else {
+            return Ok(());
+        };
+        let left = failing.until.saturating_duration_since(Instant::now());
+        if !left.is_zero() {
+            let detail = format!(
+                "{}; next try in {} s",
+                failing.error.detail,
+                left.as_secs() + 1
+            );
+            return Err(Error::new(Code::Io, detail));
+        }
+        probe(&self.path).map_err(|error| self.cannot_write(&error))
+    }
+
+    fn failed(&self, error: Error) -> Error {
+        let attempts = self
+            .failing
+            .lock()
+            .as_ref()
+            .map_or(1, |failing| failing.attempts + 1);
+        let error = self.cannot_write(&error.detail);
+        if attempts == 1 {
+            self.notice(format!(
+                "{}; reads go on, and writes are tried again",
+                error.detail
+            ));
+        }
+        *self.failing.lock() = Some(Failing {
+            error: error.clone(),
+            attempts,
+            until: Instant::now() + pause(attempts),
+        });
+        // Left for the next read, if it fails.
+        let _ = self.reopen();
+        error
+    }
+
+    fn recovered(&self) {
+        if self.failing.lock().take().is_some() {
+            let provider = self.id.clone();
+            let text = format!(
+                "the key-value store writes to {} again",
+                self.path.display()
+            );
+            self.observe
+                .observe(Notice::ProviderRecovered { provider, text });
+        }
+    }
+
+    fn notice(&self, text: String) {
+        let provider = self.id.clone();
+        self.observe
+            .observe(Notice::ProviderWarning { provider, text });
+    }
+
+    /// Opens the file anew, which repairs it. Waits for those that read.
+    fn reopen(&self) -> Result<(), Error> {
+        let mut database = self.database.write();
+        let had_failed = self.failing.lock().is_some();
+        if !had_failed {
+            return Err(super::stopped());
+        }
+        drop(database.take());
+        *database = Some(open_free(&self.path)?);
+        Ok(())
+    }
+
+    fn cannot_write(&self, why: &impl std::fmt::Display) -> Error {
+        let detail = format!(
+            "the key-value store cannot write to {}: {why}",
+            self.path.display()
+        );
+        Error::new(Code::Io, detail)
+    }
+}
+
+/// None after the first failure: the disk is asked then. As long again after each further one.
+fn pause(attempts: u32) -> Duration {
+    match attempts.checked_sub(2) {
+        None => Duration::ZERO,
+        Some(more) => (FIRST_PAUSE * 2_u32.saturating_pow(more.min(6))).min(LONGEST_PAUSE),
+    }
+}
+
+/// Whether the disk takes bytes.
+fn probe(path: &Path) -> io::Result<()> {
+    let path = path.with_extension("probe");
+    let written = fs::write(&path, PROBE);
+    let removed = fs::remove_file(&path);
+    written.and(removed)
+}
+
+fn open_private(directory: &Path, path: &Path) -> Result<Database, Error> {
+    let made = fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory);
+    // The one that is there may have been made by hand.
+    made.and_then(|()| fs::set_permissions(directory, fs::Permissions::from_mode(0o700)))
+        .map_err(|error| file_error(directory, &error))?;
+    fs::OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(|error| file_error(path, &error))?;
+    let database = open_free(path)?;
+    // Made once: a disk that is full keeps no store from being read.
+    let reading = database.begin_read().map_err(store_error)?;
+    if reading.open_table(RECORDS).is_err() {
+        let begun = database.begin_write().map_err(store_error)?;
+        begun.open_table(RECORDS).map_err(store_error)?;
+        begun.commit().map_err(store_error)?;
+    }
+    Ok(database)
+}
+
+fn open_free(path: &Path) -> Result<Database, Error> {
+    for _ in 1..ATTEMPTS {
+        match Builder::new().set_cache_size(CACHE_BYTES).create(path) {
+            Err(DatabaseError::DatabaseAlreadyOpen) => thread::sleep(PAUSE),
+            other => return other.map_err(|error| file_error(path, &error)),
+        }
+    }
+    let detail = format!("{} is in use by another provider or host", path.display());
+    Err(Error::new(Code::Conflict, detail))
+}
+
+fn file_error(path: &Path, error: &impl std::fmt::Display) -> Error {
+    Error::new(
+        Code::Io,
+        format!("the key-value store cannot use {}: {error}", path.display()),
+    )
+}
+
+pub(crate) fn store_error(error: impl std::fmt::Display) -> Error {
+    Error::new(Code::Io, format!("the key-value store failed: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_failure_has_no_pause_and_the_longest_is_a_minute() {
+        let seconds = |attempts| pause(attempts).as_secs();
+        let found: Vec<_> = (1..=9).map(seconds).collect();
+        assert_eq!(found, [0, 1, 2, 4, 8, 16, 32, 60, 60]);
+        assert_eq!(seconds(u32::MAX), 60);
+    }
+}

@@ -1,0 +1,83 @@
+//! What of a link has no effect, though the link is made: each is said once, when it is known.
+//!
+//! A provider says it of the settings of its links, and the router of links that nobody can use.
+
+use std::sync::Arc;
+
+use exosuit_core::{Id, Link, LinkKey, LinkName, Notice};
+
+use crate::Router;
+use crate::actor::Running;
+use crate::links::Linked;
+use crate::provider::Provider;
+
+/// The ends of a link, as far as they run.
+struct Ends {
+    provider: Option<Arc<Provider>>,
+    caller: Option<Arc<Running>>,
+}
+
+impl Router {
+    /// What of the links of this key has no effect, a text each, for people to read.
+    pub fn link_warnings(&self, key: &LinkKey) -> Vec<String> {
+        let links = self.table.read().links.of(key).to_vec();
+        let links = links.iter().filter(|linked| !linked.is_revoked());
+        links
+            .flat_map(|linked| self.warnings(&linked.link))
+            .collect()
+    }
+
+    /// Says what of a link has no effect, unless it was said before.
+    pub(crate) fn warn_of(&self, linked: &Linked) {
+        let link = &linked.link;
+        for text in self.warnings(link) {
+            if linked.is_news(&text) {
+                self.observe.observe(Notice::LinkWarning {
+                    source: link.source.clone(),
+                    target: link.target.clone(),
+                    contract: link.contract.clone(),
+                    name: link.name.clone(),
+                    text,
+                });
+            }
+        }
+    }
+
+    /// The same for the links of an actor, which runs now.
+    pub(crate) fn warn_of_links_of(&self, actor: &Id) {
+        let links: Vec<_> = {
+            let table = self.table.read();
+            let names = table.actors.get(actor).into_iter();
+            let links = table.links_at(names.flat_map(|entry| entry.names()));
+            links.cloned().collect()
+        };
+        for linked in &links {
+            self.warn_of(linked);
+        }
+    }
+
+    fn warnings(&self, link: &Arc<Link>) -> Vec<String> {
+        let Ends { provider, caller } = self.ends(link);
+        let mut warnings = provider.map_or_else(Vec::new, |provider| provider.warnings(link));
+        if caller.is_some_and(|caller| !caller.target.names_links()) {
+            warnings.push(format!(
+                "{} is a component, which uses links named {:?}: the link {:?} is never used",
+                link.source,
+                LinkName::DEFAULT,
+                link.name.as_str()
+            ));
+        }
+        warnings
+    }
+
+    /// The provider of a link, and whoever calls through it by its name.
+    fn ends(&self, link: &Link) -> Ends {
+        let table = self.table.read();
+        let caller = || table.actor(link.source.as_str())?.actor.running();
+        let has_name = link.name != LinkName::default();
+        Ends {
+            provider: table.provider_of(link).cloned(),
+            caller: has_name.then(caller).flatten(),
+        }
+    }
+}
