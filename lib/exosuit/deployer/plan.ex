@@ -47,7 +47,8 @@ defmodule Exosuit.Deployer.Plan do
   def rank({_place, {:scale_actor, _it}}), do: 6
 
   # Those that listen come last: their ports open when those who answer are there.
-  def rank({_place, {:start_provider, it}}), do: if(Builtin.listens?(it.reference), do: 8, else: 7)
+  def rank({_place, {:start_provider, it}}),
+    do: if(Builtin.listens?(it.reference), do: 8, else: 7)
 
   # `%{{host, id} => {workload, count, annotations}}`, and who has no host.
   defp wanted(application, state) do

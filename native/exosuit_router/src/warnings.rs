@@ -10,6 +10,7 @@ use crate::Router;
 use crate::actor::Running;
 use crate::links::Linked;
 use crate::provider::Provider;
+use crate::table::Entry;
 
 /// The ends of a link, as far as they run.
 struct Ends {
@@ -48,7 +49,7 @@ impl Router {
         let links: Vec<_> = {
             let table = self.table.read();
             let names = table.actors.get(actor).into_iter();
-            let links = table.links_at(names.flat_map(|entry| entry.names()));
+            let links = table.links_at(names.flat_map(Entry::names));
             links.cloned().collect()
         };
         for linked in &links {

@@ -28,11 +28,11 @@ const ATTEMPTS: u32 = 40;
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// What a disk must take before a write is tried on it again: a commit of a few pages.
-const PROBE: [u8; 64 << 10] = [0; 64 << 10];
+static PROBE: [u8; 64 << 10] = [0; 64 << 10];
 
 /// The first pause between two writes that fail though the disk takes bytes, and the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 /// A database, and how its disk does.
 pub(crate) struct Disk {
@@ -92,7 +92,7 @@ impl Disk {
                 self.recovered();
                 Ok(done)
             }
-            Err(error) => Err(self.failed(error)),
+            Err(error) => Err(self.failed(&error)),
         }
     }
 
@@ -120,7 +120,7 @@ impl Disk {
         probe(&self.path).map_err(|error| self.cannot_write(&error))
     }
 
-    fn failed(&self, error: Error) -> Error {
+    fn failed(&self, error: &Error) -> Error {
         let attempts = self
             .failing
             .lock()

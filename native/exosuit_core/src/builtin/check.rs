@@ -74,9 +74,10 @@ fn misplaced(setting: &Setting, given: Given, key: &str) -> Result<Option<String
     let right = match (given, setting.scope) {
         (Given::ToProvider, Scope::Link) => "the provider's end of a link",
         (Given::ToLink, Scope::Provider) => "the configuration of the provider",
-        (Given::ToOtherEnd, Scope::Provider) => return Ok(None),
-        (Given::ToOtherEnd, _) => "the provider's end of the link",
-        (Given::ToProvider | Given::ToLink, _) => return Ok(None),
+        (Given::ToOtherEnd, Scope::Link | Scope::Either | Scope::Address) => {
+            "the provider's end of the link"
+        }
+        _ => return Ok(None),
     };
     let detail = format!("setting {key} has no effect where it stands: it belongs to {right}");
     if setting.safety {

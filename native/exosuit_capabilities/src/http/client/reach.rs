@@ -171,7 +171,7 @@ fn is_special_v4(address: Ipv4Addr) -> bool {
 }
 
 fn is_special_v6(address: Ipv6Addr) -> bool {
-    let [a, b, c, .., y, z] = address.segments();
+    let [first, second, third, .., high, low] = address.segments();
     let embedded = |high: u16, low: u16| {
         is_special_v4(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)))
     };
@@ -181,14 +181,14 @@ fn is_special_v6(address: Ipv6Addr) -> bool {
         || address.is_unique_local()
         || address.is_unicast_link_local()
         // Site-local, once.
-        || a & 0xffc0 == 0xfec0
+        || first & 0xffc0 == 0xfec0
         // An IPv4 address, compatible, translated (NAT64), or tunnelled (6to4).
-        || (address.to_bits() >> 32 == 0 && embedded(y, z))
-        || (address.to_bits() >> 32 == 0x0064_ff9b << 64 && embedded(y, z))
-        || (a == 0x2002 && embedded(b, c))
+        || (address.to_bits() >> 32 == 0 && embedded(high, low))
+        || (address.to_bits() >> 32 == 0x0064_ff9b << 64 && embedded(high, low))
+        || (first == 0x2002 && embedded(second, third))
         // NAT64 of a network of its own, and Teredo.
-        || (a == 0x64 && b == 0xff9b && c == 1)
-        || (a == 0x2001 && b == 0)
+        || (first == 0x64 && second == 0xff9b && third == 1)
+        || (first == 0x2001 && second == 0)
 }
 
 #[cfg(test)]
