@@ -39,7 +39,19 @@ defmodule Exosuit.MixProject do
 
   # guides/release.md. The cookie opens the whole VM: it is its owner's alone.
   defp release do
-    [include_executables_for: [:unix], steps: [:assemble, &protect_cookie/1]]
+    [include_executables_for: [:unix], steps: [:assemble, &protect_cookie/1, &add_command/1]]
+  end
+
+  # The command `exosuit`, and what it starts: rel/env.sh.eex hands over to it.
+  defp add_command(release) do
+    :ok = Mix.Tasks.Compile.Cargo.build(~w(-p exosuit_cli))
+    libexec = Path.join(release.path, "libexec")
+    File.cp_r!("rel/libexec", libexec)
+    command = Path.join(Mix.Tasks.Compile.Cargo.target(), "release/exosuit")
+    # Remove, then copy: it may run.
+    File.rm(Path.join(libexec, "exosuit"))
+    File.cp!(command, Path.join(libexec, "exosuit"))
+    release
   end
 
   defp protect_cookie(release) do

@@ -56,6 +56,7 @@ defmodule Exosuit do
     Lattice,
     Manifest,
     Options,
+    Origin,
     Router,
     Settings,
     Wasm
@@ -240,6 +241,13 @@ defmodule Exosuit do
       doc:
         "`:inline` polls the guest once on this scheduler, `:async` never does, and `:auto` " <>
           "learns from what the actor did before."
+    ],
+    origin: [
+      type: {"nil, `:host` or `{:provider, id, contract, link_name}`", &__MODULE__.origin?/1},
+      default: nil,
+      doc:
+        "who calls, see `Exosuit.Origin`; by default the provider in whose call this process is, " <>
+          "else the host."
     ]
   ]
 
@@ -449,8 +457,8 @@ defmodule Exosuit do
       when is_binary(target) and is_binary(operation) and
              (is_binary(payload) or is_list(payload)) do
     {router, default_timeout} = Directory.fetch!(host, :calls)
-    {timeout, execution} = call_options(options, default_timeout)
-    Wasm.call(router, target, operation, payload, timeout, execution)
+    {origin, timeout, execution} = call_options(options, default_timeout)
+    Wasm.call(router, target, operation, payload, origin, timeout, execution)
   end
 
   @doc """
@@ -580,6 +588,9 @@ defmodule Exosuit do
   @doc "Ends the calling process's subscription."
   @spec unsubscribe(host()) :: :ok
   def unsubscribe(host), do: Lattice.Local.unsubscribe(host)
+
+  @doc false
+  def origin?(origin), do: is_nil(origin) or Origin.valid?(origin)
 
   @doc false
   def contract?(text) do
@@ -746,10 +757,10 @@ defmodule Exosuit do
   end
 
   # Most calls are given none, and they are many.
-  defp call_options([], default_timeout), do: {default_timeout, :auto}
+  defp call_options([], default_timeout), do: {Origin.get(), default_timeout, :auto}
 
   defp call_options(options, default_timeout) do
     options = Options.validate!(options, @call)
-    {options[:timeout] || default_timeout, options[:execution]}
+    {options[:origin] || Origin.get(), options[:timeout] || default_timeout, options[:execution]}
   end
 end

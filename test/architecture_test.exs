@@ -3,7 +3,7 @@ defmodule Exosuit.ArchitectureTest do
 
   # The floors, from the ground up. A room may call the floors below its own, and itself.
   @floors [
-    ~w(Model Options Error Retry Wit),
+    ~w(Model Options Error Origin Retry Wit),
     ~w(Config MessagePack Distribution Event),
     ~w(Environment),
     ~w(Native),

@@ -11,7 +11,8 @@ defmodule Exosuit.Application do
   def start(_type, _args) do
     with {:ok, _allocator} <- Exosuit.Wasm.start_engine(cache_dir()),
          {:ok, supervisor} <- start_supervisor(),
-         :ok <- start_host(Application.get_env(:exosuit, :host)) do
+         :ok <- start_host(Application.get_env(:exosuit, :host)),
+         :ok <- start_up(System.get_env("RELEASE_NAME"), System.get_env("EXOSUIT_UP")) do
       {:ok, supervisor}
     end
   end
@@ -38,6 +39,13 @@ defmodule Exosuit.Application do
         {:error, :host_not_started}
     end
   end
+
+  # `exosuit up` in a release. In a clone, bin/lib/vm calls it.
+  defp start_up(release, request) when is_binary(release) and is_binary(request) do
+    with {:ok, _pid} <- Supervisor.start_child(Exosuit.Supervisor, {Task, &Up.main/0}), do: :ok
+  end
+
+  defp start_up(_release, _request), do: :ok
 
   # Compiled code is kept across starts unless it is switched off with `cache_dir: nil`.
   defp cache_dir do

@@ -26,7 +26,7 @@ defmodule Exosuit.Config do
           drain_timeout: non_neg_integer(),
           http_ports: %{optional(:inet.port_number()) => :inet.port_number()},
           local_first: boolean(),
-          allow_file_load: boolean(),
+          allow_file_load: boolean() | [Path.t()],
           nats: Nats.t() | nil,
           source: String.t() | nil,
           friendly_name: String.t() | nil,
@@ -126,9 +126,11 @@ defmodule Exosuit.Config do
       doc: "whether calls go to what runs here, where it runs here and elsewhere in the lattice."
     ],
     allow_file_load: [
-      type: :boolean,
+      type: {"true, false, or a list of absolute directories", &__MODULE__.files?/1},
       default: false,
-      doc: "whether commands from the lattice may start what a file of this machine holds."
+      doc:
+        "which files of this machine commands from the lattice may start: all, none, or those " <>
+          "below some directories."
     ],
     nats: [
       type: {:secret, {"options, or nil", &Nats.options?/1}},
@@ -176,6 +178,14 @@ defmodule Exosuit.Config do
 
   @doc false
   def path?(path), do: is_nil(path) or (is_binary(path) and path != "" and String.valid?(path))
+
+  @doc false
+  def files?(files) when is_boolean(files), do: true
+
+  def files?(files) do
+    is_list(files) and not List.improper?(files) and
+      Enum.all?(files, &(path?(&1) and &1 != nil and Path.type(&1) == :absolute))
+  end
 
   @doc false
   def depth?(depth), do: depth in 1..255

@@ -186,9 +186,17 @@ defmodule Exosuit.Native do
   @spec module_compile(binary(), reply()) :: :ok | failure()
   def module_compile(_bytes, _reply), do: not_loaded()
 
-  @spec call(reference(), String.t(), String.t(), term(), pos_integer(), atom(), reference()) ::
-          {:ok, term()} | {:pending, reference()} | failure()
-  def call(_host, _target, _operation, _payload, _timeout_ms, _execution, _reference),
+  @spec call(
+          reference(),
+          String.t(),
+          String.t(),
+          term(),
+          Exosuit.Origin.t(),
+          pos_integer(),
+          atom(),
+          reference()
+        ) :: {:ok, term()} | {:pending, reference()} | failure()
+  def call(_host, _target, _operation, _payload, _origin, _timeout_ms, _execution, _reference),
     do: not_loaded()
 
   @spec call_cancel(reference()) :: :ok

@@ -60,7 +60,9 @@ defmodule Exosuit.Provider do
   every link there is.
 
   A provider may call actors with `Exosuit.call/5`; a `:timeout` of
-  `Exosuit.Provider.Context.time_left/1` keeps that within the call that it answers.
+  `Exosuit.Provider.Context.time_left/1` keeps that within the call that it answers. In the process of a
+  call the provider itself is the caller, and reaches the actors that a link of the call's contract and
+  name joins it to, no others: see `Exosuit.Origin`.
 
   **The state** is what `init/1` and the links make of it. A call sees it as it was when the call
   came, and gets a copy: what is large or changes with calls belongs into a process or a table.

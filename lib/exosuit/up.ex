@@ -10,10 +10,6 @@ defmodule Exosuit.Up do
   # The host's name in its VM, which is its own.
   @host Exosuit.Up
 
-  # Whoever starts a host by hand has the files of an application beside its manifest, and deploys it
-  # by commands of the lattice, on this host too.
-  @usual %{"WASMCLOUD_ALLOW_FILE_LOAD" => "true"}
-
   @doc "Runs until the VM is stopped. Ends it with status 1 where nothing can be started."
   @spec main() :: :ok | no_return()
   def main do
@@ -92,8 +88,13 @@ defmodule Exosuit.Up do
     ]
 
     case for({_key, {:mistake, text}} <- lattice, do: text) do
-      [] -> {:ok, options |> Keyword.merge(lattice) |> Keyword.put(:labels, labels)}
-      [mistake | _more] -> {:error, mistake}
+      [] ->
+        options = options |> Keyword.merge(lattice) |> Keyword.merge(files(request))
+        options = Keyword.put(options, :labels, labels)
+        with :ok <- check_trust(request["trust"], lattice[:nats]), do: {:ok, options}
+
+      [mistake | _more] ->
+        {:error, mistake}
     end
   end
 
@@ -106,10 +107,47 @@ defmodule Exosuit.Up do
     }
 
     given = for {name, value} when is_binary(value) <- arguments, into: %{}, do: {name, value}
-    @usual |> Map.merge(System.get_env()) |> Map.merge(given) |> Environment.Lattice.read()
+    System.get_env() |> Map.merge(given) |> Environment.Lattice.read()
+  end
+
+  # The files of an application stand beside its manifest: these may be started from the lattice, and
+  # no others, unless the environment says more or less.
+  defp files(request) do
+    if System.get_env("WASMCLOUD_ALLOW_FILE_LOAD", "") == "" do
+      manifests = Enum.map(request["manifests"], &Path.dirname/1)
+      [allow_file_load: Enum.uniq(manifests ++ request["allow_files"])]
+    else
+      []
+    end
+  end
+
+  # Whoever reaches the servers of a lattice can have its hosts start code: on this machine alone that
+  # is its user.
+  defp check_trust([], [_ | _] = nats) do
+    if Enum.all?(nats[:servers] ++ (nats[:rpc][:servers] || []), &loopback?/1) do
+      :ok
+    else
+      {:error,
+       "the lattice is not on this machine: say whose actors may run, with " <>
+         "--trust ISSUER (an account key, A…) or --trust any"}
+    end
+  end
+
+  defp check_trust(_trust, _nats), do: :ok
+
+  defp loopback?(server) do
+    address = if server =~ "://", do: server, else: "nats://" <> server
+    host = URI.parse(address).host || ""
+
+    case :inet.parse_address(to_charlist(host)) do
+      {:ok, {127, _, _, _}} -> true
+      {:ok, {0, 0, 0, 0, 0, 0, 0, 1}} -> true
+      _name -> host == "localhost"
+    end
   end
 
   defp issuers([]), do: :any
+  defp issuers(["any" | _more]), do: :any
   defp issuers(issuers), do: issuers
 
   # Beside the application, so that two clones of it do not share what they keep.

@@ -4,7 +4,7 @@ defmodule Exosuit.Wasm do
   # through any process; the one that calls waits, on the scheduler while the guest finishes within
   # its slice, in a `receive` from then on.
 
-  alias Exosuit.{Error, Native}
+  alias Exosuit.{Error, Native, Origin}
   alias Exosuit.Native.Answer
 
   @type execution :: :auto | :inline | :async
@@ -29,13 +29,14 @@ defmodule Exosuit.Wasm do
           String.t(),
           String.t(),
           binary() | [Exosuit.Wit.value()],
+          Origin.t(),
           pos_integer(),
           execution()
         ) :: {:ok, Exosuit.Wit.value()} | {:error, Error.t()}
-  def call(router, target, operation, payload, timeout, execution) do
+  def call(router, target, operation, payload, origin, timeout, execution) do
     reference = make_ref()
 
-    case Native.call(router, target, operation, payload, timeout, execution, reference) do
+    case Native.call(router, target, operation, payload, origin, timeout, execution, reference) do
       {:ok, answer} -> {:ok, answer}
       {:pending, call} -> wait(call, reference, timeout)
       {:error, failure} -> {:error, Error.from_native(failure)}

@@ -234,6 +234,7 @@ defmodule Exosuit.CommandLineTest do
           ["link", "list"],
           ["events"],
           ["remote"],
+          ["stop"],
           ["apply", "app.yaml"],
           ["delete", "app"]
         ] do

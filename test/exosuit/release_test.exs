@@ -45,30 +45,35 @@ defmodule Exosuit.ReleaseTest do
     started = run(context.program, ["start"], dir, env)
     assert {200, ~s({"counter":1})} = eventually(fn -> answer(port) end)
 
+    # It opens no way in before it is asked to, and shows no cookie that would open it.
+    assert [{"0100007F", ^port}] = Program.listening(started)
+    cookie = File.read!(Path.join(Path.dirname(context.program), "../releases/COOKIE"))
+    refute Program.command_lines(started) =~ cookie
+
     # The checkout's command line, and the release's own.
     data_dir = Path.join(dir, "data")
     remote = ["remote", "--data-dir", data_dir]
     checked_out = Program.on_terminal!([Program.command() | remote])
-
-    # The release reads its port and its cookie off its own environment.
     own = Program.on_terminal!([context.program, "remote"], cd: dir, env: env ++ terminal())
 
     for iex <- [checked_out, own] do
-      Program.await_text(iex, ~r/iex\(exosuit@127.0.0.1\)1> /)
+      Program.await_text(iex, ~r/iex\(exosuit-\d+@127.0.0.1\)1> /)
       Port.command(iex, "{Exosuit.hosts(), :hello}\n")
       Program.await_text(iex, ~r/\{\[Exosuit.Up\], :hello\}/)
       Port.command(iex, <<28>>)
       await_exit(iex)
     end
 
-    assert [{"0100007F", _http}, {"0100007F", _distribution}] = Program.listening(started)
+    assert [{"0100007F", _http}, {"0100007F", _distribution}] =
+             Enum.sort_by(Program.listening(started), &(elem(&1, 1) != port))
 
-    # Its owner alone can open the VM, and reaches it on the loopback address.
-    cookie = Path.join(Path.dirname(context.program), "../releases/COOKIE")
-    assert Bitwise.band(File.stat!(cookie).mode, 0o077) == 0
-
-    asked = run(context.program, ["rpc", "IO.inspect(Exosuit.hosts())"], dir, env)
-    assert {0, "[Exosuit.Up]\n"} = await_exit(asked)
+    # It has the whole command line: without a VM of its own, over the socket.
+    asked = run(context.program, ["inventory", "--json"], dir, env)
+    assert {0, ~s({"actors":[{) <> _more} = await_exit(asked)
+    assert {2, refused} = await_exit(run(context.program, ["rpc", "1"], dir, env))
+    assert refused =~ "RELEASE_DISTRIBUTION=name"
+    assert {2, help} = await_exit(run(context.program, [], dir, env))
+    assert help =~ "Start a host and everything that the manifests name"
 
     assert {0, _output} = await_exit(run(context.program, ["stop"], dir, env))
     assert {0, output} = await_exit(started)
@@ -76,9 +81,44 @@ defmodule Exosuit.ReleaseTest do
     assert File.exists?(Path.join(dir, "data"))
   end
 
+  test "is open to `rpc` and `stop` of Elixir where distribution is asked for", context do
+    dir = tmp_dir!()
+    settings = %{"EXOSUIT_TRUST" => "any", "RELEASE_DISTRIBUTION" => "name"}
+    env = env(context, dir, settings)
+    started = run(context.program, ["start"], dir, env)
+
+    # Its owner alone can open the VM, and reaches it on the loopback address.
+    cookie = Path.join(Path.dirname(context.program), "../releases/COOKIE")
+    assert Bitwise.band(File.stat!(cookie).mode, 0o077) == 0
+
+    assert eventually(fn ->
+             asked = run(context.program, ["rpc", "IO.inspect(Exosuit.hosts())"], dir, env)
+             match?({0, "[Exosuit.Up]\n"}, await_exit(asked))
+           end)
+
+    assert [{"0100007F", _distribution}] = Program.listening(started)
+    assert {0, _output} = await_exit(run(context.program, ["stop"], dir, env))
+    assert {0, output} = await_exit(started)
+    assert output =~ "host stopped"
+  end
+
+  test "runs `up` as a clone does", context do
+    dir = tmp_dir!()
+    port = free_port()
+    manifest!(dir, port)
+    up = run(context.program, ["up", "app.yaml"], dir, env(context, dir, %{}))
+    output = Program.await_line(up, "ready")
+    assert {200, ~s({"counter":1})} = answer(port)
+    {:os_pid, pid} = Port.info(up, :os_pid)
+    {_output, 0} = System.cmd("kill", ["-INT", "#{pid}"])
+    assert {0, output} = await_exit(up, output)
+    assert output =~ "stopped"
+  end
+
   test "ends with its host, so that whoever watches over it starts both again", context do
     dir = tmp_dir!()
-    env = env(context, dir, %{"EXOSUIT_TRUST" => "any"})
+    settings = %{"EXOSUIT_TRUST" => "any", "RELEASE_DISTRIBUTION" => "name"}
+    env = env(context, dir, settings)
     started = run(context.program, ["start"], dir, env)
 
     # The application has started once the host is watched: before that nobody would see the reason.

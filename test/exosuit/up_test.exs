@@ -68,6 +68,18 @@ defmodule Exosuit.UpTest do
     assert stop(up, "TERM") == 0
   end
 
+  test "demands to be told whom to trust in a lattice that is not on this machine" do
+    {manifest, _port} = counter!()
+    elsewhere = [manifest, "--lattice", "127.0.0.1:4222,nats.test:4222"]
+    assert {1, output} = await_exit(up!(elsewhere))
+    assert output =~ "error: the lattice is not on this machine"
+    assert output =~ "--trust any"
+
+    up = up!(elsewhere ++ ["--trust", "any"])
+    await_line(up, "ready")
+    assert stop(up, "TERM") == 0
+  end
+
   test "ends with status 1 where all is refused, and keeps nothing open" do
     stranger = Guests.key("account")["public_key"]
     dir = tmp_dir!()

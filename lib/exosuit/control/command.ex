@@ -63,6 +63,7 @@ defmodule Exosuit.Control.Command do
     "link.list" => {:links, []},
     "events" => {:events, []},
     "remote" => {:remote, []},
+    "stop" => {:stop_host, []},
     "apply" => {:apply_manifest, [manifest: :path]},
     "delete" => {:delete_app, [app: :string]}
   }

@@ -6,7 +6,7 @@ defmodule Exosuit.Provider.Dispatcher do
 
   use GenServer
 
-  alias Exosuit.{Config, Lattice, Model, Router}
+  alias Exosuit.{Config, Lattice, Model, Origin, Router}
   alias Exosuit.Provider.{Call, Context, Failure, Link}
 
   # Links of one name cover different interfaces, and have values of their own.
@@ -106,7 +106,10 @@ defmodule Exosuit.Provider.Dispatcher do
     context = context(state, link, left)
     # A function without arguments: the log of a task that crashes shows these.
     {:ok, pid} =
-      Task.start_link(fn -> Call.run(question, module, operation, payload, context) end)
+      Task.start_link(fn ->
+        Origin.put({:provider, context.provider, link.contract, link.name})
+        Call.run(question, module, operation, payload, context)
+      end)
 
     call = %{
       number: number,

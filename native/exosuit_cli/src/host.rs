@@ -1,7 +1,8 @@
 //! Commands to a running host: the one of this machine, or one of a lattice.
 //!
 //! - `address`: which host, and how its answer is printed. `session`: the conversation with it.
-//! - `hosts`, `inventory`, `call`, `actor`, `provider`, `link`, `events`, `application`, `remote`: the commands.
+//! - `hosts`, `inventory`, `call`, `actor`, `provider`, `link`, `events`, `application`, `remote`,
+//!   `stop`: the commands.
 //! - `table`: columns for people.
 
 mod actor;
@@ -15,6 +16,7 @@ mod link;
 mod provider;
 mod remote;
 mod session;
+mod stop;
 mod table;
 
 pub(crate) use actor::Actor;
@@ -26,3 +28,4 @@ pub(crate) use inventory::Inventory;
 pub(crate) use link::Link;
 pub(crate) use provider::Provider;
 pub(crate) use remote::Remote;
+pub(crate) use stop::Stop;

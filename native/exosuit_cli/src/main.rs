@@ -1,8 +1,8 @@
 //! The `exosuit` command: keys and claims by itself, a host by handing over to the VM.
 //!
 //! - `keys`, `claims`: files in, files out. No VM, so they answer at once.
-//! - `hosts`, `inventory`, `call`, `actor`, `provider`, `link`, `events`, `apply`, `delete`: lines of
-//!   JSON over the socket of a running host, or messages to any host of a lattice.
+//! - `hosts`, `inventory`, `call`, `actor`, `provider`, `link`, `events`, `apply`, `delete`, `stop`: lines
+//!   of JSON over the socket of a running host, or messages to any host of a lattice.
 //! - `up`: checks its arguments, then becomes the VM that runs the host. `remote`: asks a host where
 //!   its VM is, then becomes `IEx` on it.
 
@@ -67,6 +67,8 @@ enum Command {
     Delete(host::Delete),
     /// Open a shell of Elixir on a host that runs.
     Remote(host::Remote),
+    /// Stop a host that runs on this machine.
+    Stop(host::Stop),
     /// Make keys.
     #[command(subcommand, arg_required_else_help = true)]
     Keys(keys::Keys),
@@ -89,6 +91,7 @@ impl Command {
             Self::Apply(apply) => apply.run(),
             Self::Delete(delete) => delete.run(),
             Self::Remote(remote) => remote.run(),
+            Self::Stop(stop) => stop.run(),
             Self::Keys(keys) => keys.run(),
             Self::Claims(claims) => claims.run(),
         }

@@ -25,8 +25,9 @@ The host runs in the foreground until Ctrl-C or SIGTERM, then drains and stops. 
 told, and the rest goes on; where nothing is left, the exit code is 1.
 
 In a lattice, what the manifests name goes to all hosts that are there, as their scalers say. Each host
-reads the files on its own machine, for which one that was not started by `exosuit up` needs
-WASMCLOUD_ALLOW_FILE_LOAD=true; with false, this one does not either.
+reads the files on its own machine: below the directories of its own manifests, everywhere with
+WASMCLOUD_ALLOW_FILE_LOAD=true, and nowhere with false; --allow-files adds a directory. A lattice that is not on this machine demands
+--trust.
 
 Examples:
   exosuit up examples/counter/app.yaml --host-label zone=home --data-dir ./data
@@ -57,9 +58,14 @@ pub(crate) struct Up {
     /// repeated. For several hosts on one machine.
     #[arg(long = "http-port", value_name = "SAID=LISTEN", value_parser = ports)]
     http_ports: Vec<String>,
-    /// An account whose signatures count (A...); may be repeated [default: any account's].
-    #[arg(long, value_name = "ISSUER", value_parser = account)]
-    trust: Vec<PublicKey>,
+    /// An account whose signatures count (A...), may be repeated; or `any` [default: any, unless the
+    /// lattice is not on this machine].
+    #[arg(long, value_name = "ISSUER", value_parser = issuer)]
+    trust: Vec<String>,
+    /// A directory below which commands of the lattice may start files, beside those of the manifests;
+    /// may be repeated.
+    #[arg(long = "allow-files", value_name = "DIRECTORY")]
+    allow_files: Vec<PathBuf>,
     /// What becomes of Wasm without a token.
     #[arg(long, value_enum, default_value_t = Unsigned::Deny)]
     unsigned: Unsigned,
@@ -84,6 +90,7 @@ struct Arguments {
     labels: BTreeMap<String, String>,
     data_dir: Option<PathBuf>,
     trust: Vec<String>,
+    allow_files: Vec<PathBuf>,
     unsigned: Unsigned,
 }
 
@@ -114,7 +121,12 @@ impl Up {
             http_ports: (!self.http_ports.is_empty()).then(|| self.http_ports.join(",")),
             labels: unique("--host-label", self.labels)?,
             data_dir: self.data_dir.as_deref().map(data_directory).transpose()?,
-            trust: self.trust.iter().map(ToString::to_string).collect(),
+            trust: issuers(self.trust)?,
+            allow_files: self
+                .allow_files
+                .iter()
+                .map(|path| directory("--allow-files", path))
+                .collect::<Result<_, _>>()?,
             unsigned: self.unsigned,
         })
     }
@@ -138,18 +150,42 @@ fn data_directory(path: &Path) -> Result<PathBuf, Failure> {
     absolute(path)
 }
 
+/// A directory that is there.
+fn directory(flag: &str, path: &Path) -> Result<PathBuf, Failure> {
+    if !path.is_dir() {
+        let text = format!("{flag} {} is not a directory", path.display());
+        return Err(Failure::usage(text));
+    }
+    absolute(path)
+}
+
 fn absolute(path: &Path) -> Result<PathBuf, Failure> {
     let cannot = |error| Failure::io(format!("cannot find {}", path.display()), &error);
     std::path::absolute(path).map_err(cannot)
 }
 
-fn account(text: &str) -> Result<PublicKey, String> {
+/// Every account's signatures count.
+const ANY: &str = "any";
+
+fn issuers(given: Vec<String>) -> Result<Vec<String>, Failure> {
+    if given.len() > 1 && given.iter().any(|issuer| issuer == ANY) {
+        return Err(Failure::usage(
+            "--trust any trusts every issuer: name some, or any, not both",
+        ));
+    }
+    Ok(given)
+}
+
+fn issuer(text: &str) -> Result<String, String> {
+    if text == ANY {
+        return Ok(ANY.to_owned());
+    }
     let key = PublicKey::parse(text).map_err(|error| error.to_string())?;
     if key.kind() == KeyKind::Account {
-        return Ok(key);
+        return Ok(key.to_string());
     }
     Err(format!(
-        "expected the key of an account (A...), this one is of kind {}",
+        "expected the key of an account (A...) or any, this one is of kind {}",
         key.kind()
     ))
 }

@@ -26,6 +26,7 @@ const COMMANDS: [&[&str]; 26] = [
     &["apply"],
     &["delete"],
     &["remote"],
+    &["stop"],
     &["keys"],
     &["keys", "gen"],
     &["claims"],

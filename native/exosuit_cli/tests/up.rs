@@ -48,6 +48,7 @@ fn the_vm_is_told_everything_with_absolute_paths() -> anyhow::Result<()> {
         "labels": {"zone": "home", "url": "a=b"},
         "data_dir": shop.path("data"),
         "trust": [issuer],
+        "allow_files": [],
         "unsigned": "allow",
         "lattice": null,
         "lattice_name": null,
@@ -64,6 +65,15 @@ fn what_is_not_said_has_defaults() -> anyhow::Result<()> {
     let told = up(&shop, &vm, &["app.yaml"])?.json()?;
     assert_eq!(told["labels"], json!({}));
     assert_eq!(told["trust"], json!([]));
+    let told = up(
+        &shop,
+        &vm,
+        &["app.yaml", "--trust", "any", "--allow-files", "."],
+    )?
+    .json()?;
+    assert_eq!(told["trust"], json!(["any"]));
+    let manifest = shop.path("app.yaml");
+    assert_eq!(told["allow_files"], json!([manifest.parent()]));
     assert_eq!(told["unsigned"], "deny");
     assert_eq!(told["data_dir"], Value::Null);
     Ok(())
@@ -74,7 +84,7 @@ fn arguments_that_cannot_be_meant_do_not_start_a_vm() -> anyhow::Result<()> {
     let shop = Workshop::new()?;
     let vm = fake_vm(&shop)?;
     let module = shop.public_key("module")?;
-    let cases: [(&[&str], i32, &str); 9] = [
+    let cases: [(&[&str], i32, &str); 11] = [
         (&[], 2, "MANIFEST"),
         (&["none.yaml"], 1, "there is no manifest none.yaml"),
         (&["."], 1, "there is no manifest ."),
@@ -107,6 +117,16 @@ fn arguments_that_cannot_be_meant_do_not_start_a_vm() -> anyhow::Result<()> {
             &["app.yaml", "--trust", "somebody"],
             2,
             "is not a public key",
+        ),
+        (
+            &["app.yaml", "--trust", "any", "--trust", "any"],
+            2,
+            "name some, or any, not both",
+        ),
+        (
+            &["app.yaml", "--allow-files", "app.yaml"],
+            2,
+            "--allow-files app.yaml is not a directory",
         ),
     ];
     for (arguments, code, text) in cases {

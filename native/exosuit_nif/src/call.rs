@@ -24,7 +24,7 @@ use crate::outbox;
 use crate::pace;
 use crate::reply::Reply;
 use crate::runtime::runtime;
-use crate::term::{failure, ok, text_atom};
+use crate::term::{contract, failure, id, link_name, ok, text_atom};
 use crate::value::{Returned, arguments};
 
 /// What the BEAM gives a process before another one runs: 4 000 reductions, about a millisecond.
@@ -68,6 +68,7 @@ fn call<'a>(
     target: String,
     operation: String,
     payload: Term<'a>,
+    origin: Term<'a>,
     timeout_ms: u64,
     execution: Atom,
     reference: Reference<'a>,
@@ -76,12 +77,16 @@ fn call<'a>(
         Ok(carried) => carried,
         Err(error) => return failure(env, &error),
     };
+    let origin = match caller(origin) {
+        Ok(origin) => origin,
+        Err(error) => return failure(env, &error),
+    };
     let pace = pace::of(&target, &operation);
     let asked_for = execution == atoms::inline();
     let inline = asked_for || (execution != atoms::r#async() && is_light && pace.inline());
     let mut answer = host
         .router()
-        .deliver(invocation(target, operation, payload, timeout_ms));
+        .deliver(invocation(origin, target, operation, payload, timeout_ms));
     let polled = if inline {
         poll(env, &mut answer)
     } else {
@@ -106,13 +111,36 @@ fn carried(payload: Term<'_>) -> Result<(Payload, bool), Error> {
     Ok((Payload::Values(values), is_light))
 }
 
-fn invocation(target: String, operation: String, payload: Payload, timeout_ms: u64) -> Invocation {
+/// Who calls: `host`, or `{provider, id, contract, link_name}`.
+fn caller(origin: Term<'_>) -> Result<Origin, Error> {
+    if origin.is_atom() {
+        return Ok(Origin::Host);
+    }
+    let decoded = origin.decode::<(Atom, &str, &str, &str)>();
+    let (_provider, provider, called_for, link) = decoded.map_err(|_| {
+        let expected = "expected the origin to be :host or {:provider, id, contract, link_name}";
+        Error::new(Code::InvalidInput, expected)
+    })?;
+    Ok(Origin::Provider {
+        id: id(provider)?,
+        contract: contract(called_for)?,
+        link: link_name(link)?,
+    })
+}
+
+fn invocation(
+    origin: Origin,
+    target: String,
+    operation: String,
+    payload: Payload,
+    timeout_ms: u64,
+) -> Invocation {
     // A time beyond the clock's reach is as good as a day.
     let now = Instant::now();
     let day = Duration::from_hours(24);
     let deadline = now + Duration::from_millis(timeout_ms).min(day);
     Invocation {
-        origin: Origin::Host,
+        origin,
         target: Target::Actor(target),
         operation,
         payload,

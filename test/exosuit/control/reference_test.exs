@@ -8,6 +8,14 @@ defmodule Exosuit.Control.ReferenceTest do
     assert Reference.actor("file:///a/../b.wasm", true) == {:ok, "/b.wasm"}
     assert {:error, %Error{reason: :denied, detail: detail}} = Reference.actor("file:///a", false)
     assert detail =~ "WASMCLOUD_ALLOW_FILE_LOAD"
+    assert Reference.actor("file:///apps/one/a.wasm", ["/apps/one"]) == {:ok, "/apps/one/a.wasm"}
+
+    for path <- ["/apps/two/a.wasm", "/apps/one/../two/a.wasm", "/apps/one", "/apps/oneself/a"] do
+      assert {:error, %Error{reason: :denied, detail: detail}} =
+               Reference.actor("file://" <> path, ["/apps/one"])
+
+      assert detail =~ "only below /apps/one"
+    end
 
     for path <- ["a.wasm", "", "/a\0b", "../a"] do
       assert {:error, %Error{reason: :invalid_input}} = Reference.actor("file://" <> path, true)
@@ -30,7 +38,7 @@ defmodule Exosuit.Control.ReferenceTest do
     assert {:error, %Error{detail: "provider archives" <> _}} =
              Reference.provider("file:///p.par.gz", true)
 
-    assert {:error, %Error{reason: :denied}} = Reference.provider("file:///p.par.gz", false)
+    assert {:error, %Error{reason: :denied}} = Reference.provider("file:///p.par.gz", ["/q"])
     assert {:error, _error} = Reference.provider("wasmcloud+builtin://", true)
     assert Reference.name("exosuit+module://clock") == "clock"
   end

@@ -1,0 +1,35 @@
+//! `exosuit stop`: the end of a host.
+
+use clap::Args;
+use serde_json::json;
+
+use super::address::Local;
+use crate::failure::Failure;
+use crate::output;
+
+#[derive(Args)]
+#[command(after_long_help = "\
+The host takes no new calls, running ones finish or meet the drain deadline, and the command waits for
+that. As SIGTERM does.
+
+Example:
+  exosuit stop --data-dir examples/counter/.exosuit")]
+pub(crate) struct Stop {
+    #[command(flatten)]
+    at: Local,
+}
+
+impl Stop {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        self.at.reported(|| {
+            let mut session = self.at.session(None)?;
+            session.request("stop", &json!({}))?;
+            // The host hangs up once it has drained.
+            while session.next()?.is_some() {}
+            if self.at.json {
+                return output::line(&json!({}));
+            }
+            output::line("stopped")
+        })
+    }
+}
