@@ -58,6 +58,7 @@ defmodule Exosuit do
     Options,
     Origin,
     Router,
+    Secret,
     Settings,
     Wasm
   }
@@ -627,31 +628,30 @@ defmodule Exosuit do
 
   # What no process owns, and what may be wrong with the options that only Rust can tell.
   defp prepare(config) do
-    with {:ok, public_key} <- identity(config.nats) do
+    with {:ok, config} <- keep_secrets(config),
+         {:ok, public_key} <- identity(config.nats) do
       join(%{config | source: public_key, bus: Lattice.Local, router: Router.new(config)})
     end
   end
 
-  defp identity(%{host_seed: seed}) when is_binary(seed), do: Claims.public_key("server", seed)
+  defp keep_secrets(%Config{nats: nil} = config), do: {:ok, config}
+
+  defp keep_secrets(config) do
+    with {:ok, nats} <- Lattice.Nats.keep_secrets(config.nats), do: {:ok, %{config | nats: nats}}
+  end
+
+  defp identity(%{host_seed: %Secret{} = seed}), do: Secret.public_key(seed, "server")
 
   defp identity(_no_seed) do
-    with {:ok, {public_key, _seed}} <- Claims.generate_key("server"), do: {:ok, public_key}
+    with {:ok, {public_key, _seed}} <- Secret.generate("server"), do: {:ok, public_key}
   end
 
   defp join(%Config{nats: nil} = config), do: {:ok, config}
 
   defp join(config) do
-    with {:ok, seed} <- cluster_seed(config.nats),
-         config = %{config | nats: %{config.nats | cluster_seed: seed}},
-         {:ok, lattice} <- Lattice.Nats.open(config),
+    with {:ok, lattice} <- Lattice.Nats.open(config),
          do: {:ok, %{config | bus: Lattice.Nats, nats_lattice: lattice}}
   end
-
-  defp cluster_seed(%{cluster_seed: nil}) do
-    with {:ok, {_public_key, seed}} <- Claims.generate_key("cluster"), do: {:ok, seed}
-  end
-
-  defp cluster_seed(%{cluster_seed: seed}), do: {:ok, seed}
 
   defp host_facts(config) do
     Map.take(Facts.take(config), [:labels, :version, :friendly_name, :uptime_seconds])

@@ -7,7 +7,7 @@ defmodule Exosuit.ArchitectureTest do
     ~w(Config MessagePack Distribution Event),
     ~w(Environment),
     ~w(Native),
-    ~w(Json),
+    ~w(Json Secret),
     ~w(Wasm Router Lattice Artifact Claims Manifest Directory Settings),
     ~w(Actor Provider),
     ~w(Host Deployer),

@@ -218,6 +218,21 @@ defmodule Exosuit.Native do
   @spec key_public(String.t(), String.t()) :: {:ok, String.t()} | failure()
   def key_public(_kind, _seed), do: not_loaded()
 
+  @spec secret_new(String.t()) :: {:ok, reference()} | failure()
+  def secret_new(_text), do: not_loaded()
+
+  @spec secret_from_file(Path.t()) :: {:ok, reference()} | failure()
+  def secret_from_file(_path), do: not_loaded()
+
+  @spec secret_generate(String.t()) :: {:ok, {String.t(), reference()}} | failure()
+  def secret_generate(_kind), do: not_loaded()
+
+  @spec secret_public_key(reference(), String.t()) :: {:ok, String.t()} | failure()
+  def secret_public_key(_seed, _kind), do: not_loaded()
+
+  @spec secret_hosts(reference()) :: [String.t()]
+  def secret_hosts(_servers), do: not_loaded()
+
   @spec digest(binary()) :: String.t()
   def digest(_bytes), do: not_loaded()
 

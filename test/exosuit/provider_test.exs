@@ -45,6 +45,8 @@ defmodule Exosuit.ProviderTest do
     def handle_invocation("raise", payload, _context), do: raise(ArgumentError, payload)
     def handle_invocation("raise\e[2J", _payload, _context), do: raise("a secret")
     def handle_invocation("throw", payload, _context), do: throw(payload)
+    def handle_invocation("exit_with", payload, _context), do: exit({:with, payload})
+    def handle_invocation("clauses", payload, _context), do: only_numbers(payload)
     def handle_invocation("exit", _payload, _context), do: exit(:normal)
     def handle_invocation("nonsense", payload, _context), do: payload
     def handle_invocation("kill", _payload, _context), do: Process.exit(self(), :kill)
@@ -60,6 +62,8 @@ defmodule Exosuit.ProviderTest do
     end
 
     def handle_invocation(_operation, _payload, _context), do: {:error, :unknown_operation}
+
+    defp only_numbers(number) when is_integer(number), do: {:ok, "#{number}"}
 
     defp tell(%{test: nil}, _message), do: :ok
     defp tell(%{test: pid}, message), do: send(pid, message)
@@ -167,6 +171,23 @@ defmodule Exosuit.ProviderTest do
       assert error =~ ~r/raised ArgumentError at .*provider_test.exs:\d+/
       refute inspect(data) =~ "secret"
       assert {:ok, "well"} = ask(host, "echo", "well")
+    end
+
+    test "that no clause matches leaves its payload out of the log", %{host: host} do
+      serve!(host)
+      :ok = Exosuit.subscribe(host)
+
+      log =
+        ExUnit.CaptureLog.capture_log(fn ->
+          for operation <- ["clauses", "raise", "throw", "exit_with"] do
+            assert {:error, %Error{reason: :guest}} = ask(host, operation, "a secret")
+
+            # Told after the process of the call has ended, and OTP has logged what it logs of that.
+            assert_receive {:exosuit_event, %{type: "invocation_failed"}}
+          end
+        end)
+
+      refute log =~ "a secret"
     end
 
     test "whose name would steer a terminal is told of in plain text", %{host: host} do

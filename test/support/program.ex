@@ -112,6 +112,10 @@ defmodule Exosuit.Program do
     Enum.map_join(family(os_pid(port)), "\n", &read("/proc/#{&1}/cmdline"))
   end
 
+  @doc "The process numbers of a program and its children."
+  @spec programs(port()) :: [pos_integer()]
+  def programs(port), do: family(os_pid(port))
+
   # One of them may have ended meanwhile.
   defp kill_family(pid) do
     {_output, _status} =

@@ -4,14 +4,16 @@ defmodule Exosuit.Config.Nats do
 
   alias Exosuit.Options
 
+  @typedoc "A secret as it was given, and later as the data plane keeps it: see `Exosuit.Secret`."
+  @type secret :: term()
   @type connection :: %{
-          servers: [String.t()],
-          seed: String.t() | nil,
-          jwt: String.t() | nil,
+          servers: [String.t()] | secret(),
+          seed: secret() | nil,
+          jwt: secret() | nil,
           credentials: Path.t() | nil,
           user: String.t() | nil,
-          password: String.t() | nil,
-          token: String.t() | nil,
+          password: secret() | nil,
+          token: secret() | nil,
           tls: boolean(),
           tls_first: boolean(),
           tls_ca: Path.t() | nil,
@@ -26,29 +28,33 @@ defmodule Exosuit.Config.Nats do
           rpc: connection(),
           domain: String.t() | nil,
           prefix: String.t(),
-          cluster_seed: String.t() | nil,
+          cluster_seed: secret() | nil,
           cluster_issuers: [String.t()],
-          host_seed: String.t() | nil,
+          host_seed: secret() | nil,
           heartbeat_interval: pos_integer()
         }
 
-  @seed {:secret, {"a seed (`S…`), or nil", &__MODULE__.seed?/1}}
+  @seed {:secret, {"a seed (`S…`) in a form of `Exosuit.Secret`, or nil", &__MODULE__.seed?/1}}
+  @secret {:secret, {"a text in a form of `Exosuit.Secret`, or nil", &__MODULE__.secret?/1}}
   @text {:secret, {"a string, or nil", &__MODULE__.text?/1}}
   @path {"a path, or nil", &__MODULE__.text?/1}
 
   @connection [
     servers: [
       # An address may hold a password.
-      type: {:secret, {"a list of addresses, as in `nats://host:4222`", &__MODULE__.servers?/1}},
+      type:
+        {:secret,
+         {"a list of addresses, as in `nats://host:4222`, or a form of `Exosuit.Secret` that has them " <>
+            "with commas between", &__MODULE__.servers?/1}},
       default: ["nats://127.0.0.1:4222"],
       doc: "any of which will do; `tls://` asks for TLS."
     ],
     seed: [type: @seed, default: nil, doc: "of a user's key (`SU…`), with or without a `:jwt`."],
-    jwt: [type: @text, default: nil, doc: "a user's token, that goes with the `:seed`."],
+    jwt: [type: @secret, default: nil, doc: "a user's token, that goes with the `:seed`."],
     credentials: [type: @path, default: nil, doc: "the file that holds both, as `nsc` makes it."],
     user: [type: @text, default: nil, doc: "a name, that goes with the `:password`."],
-    password: [type: @text, default: nil, doc: "the user's."],
-    token: [type: @text, default: nil, doc: "a word that all share."],
+    password: [type: @secret, default: nil, doc: "the user's."],
+    token: [type: @secret, default: nil, doc: "a word that all share."],
     tls: [type: :boolean, default: false, doc: "whether there must be TLS."],
     tls_first: [type: :boolean, default: false, doc: "whether the connection begins with TLS."],
     tls_ca: [type: @path, default: nil, doc: "who vouches for the server (PEM)."],
@@ -124,7 +130,15 @@ defmodule Exosuit.Config.Nats do
   def options?(value), do: is_nil(value) or Keyword.keyword?(value)
 
   @doc false
-  def seed?(value), do: is_nil(value) or (is_binary(value) and match?("S" <> _, value))
+  def seed?(value) when is_binary(value), do: match?("S" <> _, value)
+  def seed?(value), do: secret?(value)
+
+  # The forms of `Exosuit.Secret`, which looks at what they name.
+  @doc false
+  def secret?({:env, name}), do: is_binary(name) and name =~ ~r/\A[^=\0]+\z/
+  def secret?({:file, path}), do: text?(path) and path != nil
+  def secret?(%{__struct__: Exosuit.Secret}), do: true
+  def secret?(value), do: text?(value)
 
   @doc false
   def text?(value),
@@ -132,7 +146,7 @@ defmodule Exosuit.Config.Nats do
 
   @doc false
   def servers?([_ | _] = servers), do: Enum.all?(servers, &(text?(&1) and &1 != nil))
-  def servers?(_other), do: false
+  def servers?(other), do: not is_list(other) and not is_nil(other) and secret?(other)
 
   @doc false
   def subject?(value), do: is_binary(value) and value =~ ~r/\A[^\s.*>]+(\.[^\s.*>]+)*\z/

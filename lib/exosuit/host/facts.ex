@@ -2,7 +2,7 @@ defmodule Exosuit.Host.Facts do
   @moduledoc false
   # What a host says of itself, apart from what runs on it.
 
-  alias Exosuit.{Claims, Config, Settings}
+  alias Exosuit.{Config, Secret, Settings}
 
   @units [{"day", 86_400}, {"hour", 3_600}, {"minute", 60}, {"second", 1}]
 
@@ -38,7 +38,7 @@ defmodule Exosuit.Host.Facts do
   end
 
   defp lattice(nats) do
-    {:ok, issuer} = Claims.public_key("cluster", nats.cluster_seed)
+    {:ok, issuer} = Secret.public_key(nats.cluster_seed, "cluster")
 
     %{
       issuer: issuer,
@@ -49,11 +49,7 @@ defmodule Exosuit.Host.Facts do
     }
   end
 
-  # No more of an address: it may hold a password.
-  defp host([server | _others]) do
-    address = if server =~ "://", do: server, else: "nats://" <> server
-    URI.parse(address).host
-  end
+  defp host(servers), do: servers |> Secret.hosts() |> List.first()
 
   defp part({unit, size}, seconds) do
     case div(seconds, size) do

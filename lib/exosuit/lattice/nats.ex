@@ -11,7 +11,7 @@ defmodule Exosuit.Lattice.Nats do
   """
   @behaviour Exosuit.Lattice
 
-  alias Exosuit.{Config, Error, Json, Native}
+  alias Exosuit.{Config, Error, Json, Native, Secret}
   alias Exosuit.Event.{Otp, V1}
   alias Exosuit.Lattice.{Bus, Local}
   alias Exosuit.Native.Answer
@@ -20,6 +20,9 @@ defmodule Exosuit.Lattice.Nats do
 
   # Between two looks at a connection that is being made.
   @look 10
+
+  # Of a connection: what the data plane keeps.
+  @secrets [:servers, :seed, :jwt, :password, :token]
 
   # Nothing of it waits for a server.
   @timeout 60_000
@@ -33,15 +36,30 @@ defmodule Exosuit.Lattice.Nats do
     settings = %{
       lattice: config.lattice,
       host_key: config.source,
-      cluster_seed: nats.cluster_seed,
+      cluster_seed: Secret.handle_of(nats.cluster_seed),
       cluster_issuers: nats.cluster_issuers,
       domain: nats.domain,
       reserved: [nats.prefix],
-      control: nats.control,
-      rpc: nats.rpc
+      control: handles(nats.control),
+      rpc: handles(nats.rpc)
     }
 
     Answer.await(&Native.lattice_open(config.router, settings, &1), @timeout)
+  end
+
+  @doc """
+  The same configuration, with its secrets in the data plane; a key of the cluster is made where none
+  was given. Reads the files that they are in, in the calling process.
+  """
+  @spec keep_secrets(Config.Nats.t()) :: {:ok, Config.Nats.t()} | {:error, Error.t()}
+  def keep_secrets(nats) do
+    with {:ok, control} <- keep(nats.control),
+         {:ok, rpc} <- keep(nats.rpc),
+         {:ok, cluster_seed} <- cluster_seed(nats.cluster_seed),
+         {:ok, host_seed} <- keep_one(nats.host_seed) do
+      seeds = %{cluster_seed: cluster_seed, host_seed: host_seed}
+      {:ok, struct!(nats, Map.merge(seeds, %{control: control, rpc: rpc}))}
+    end
   end
 
   @doc "How the connections are."
@@ -127,6 +145,37 @@ defmodule Exosuit.Lattice.Nats do
 
   @impl Exosuit.Lattice
   defdelegate unsubscribe(host), to: Local
+
+  defp keep(connection) do
+    connection = Map.update!(connection, :servers, &one_text/1)
+
+    Enum.reduce_while(@secrets, {:ok, connection}, fn key, {:ok, connection} ->
+      case keep_one(connection[key]) do
+        {:ok, secret} -> {:cont, {:ok, %{connection | key => secret}}}
+        error -> {:halt, error}
+      end
+    end)
+  end
+
+  defp keep_one(nil), do: {:ok, nil}
+  defp keep_one(source), do: Secret.new(source)
+
+  defp one_text(servers) when is_list(servers), do: Enum.join(servers, ",")
+  defp one_text(secret), do: secret
+
+  defp cluster_seed(nil) do
+    with {:ok, {_public_key, seed}} <- Secret.generate("cluster"), do: {:ok, seed}
+  end
+
+  defp cluster_seed(source) do
+    with {:ok, seed} <- Secret.new(source),
+         {:ok, _public_key} <- Secret.public_key(seed, "cluster"),
+         do: {:ok, seed}
+  end
+
+  defp handles(connection) do
+    Enum.reduce(@secrets, connection, &Map.update!(&2, &1, fn it -> Secret.handle_of(it) end))
+  end
 
   defp await(lattice, until, pending?) do
     if pending?.(state(lattice).control) and now() < until do

@@ -108,7 +108,7 @@ defmodule Exosuit.Provider.Dispatcher do
     {:ok, pid} =
       Task.start_link(fn ->
         Origin.put({:provider, context.provider, link.contract, link.name})
-        Call.run(question, module, operation, payload, context)
+        Failure.contain(fn -> Call.run(question, module, operation, payload, context) end)
       end)
 
     call = %{

@@ -1,8 +1,9 @@
 defmodule Exosuit.Provider.Failure do
   @moduledoc false
   # How the callback of a provider ended without an answer, in words that may reach a guest: never the
-  # message of an exception or the term of an exit, which may hold a payload or a secret. The process
-  # of a call that raises is logged by OTP, with all of it, for those who wrote the provider.
+  # message of an exception, the arguments in a stack trace or the term of an exit, which may hold a
+  # payload or a secret. OTP logs nothing of a call that is run by `contain/1`: the event
+  # `invocation_failed` says what was raised and where, and the log's rate bounds it.
 
   # What is told of an operation, whose name is the guest's to choose: as the router tells of it.
   @max_operation 255
@@ -16,6 +17,19 @@ defmodule Exosuit.Provider.Failure do
     |> String.slice(1..-2//1)
   end
 
+  @doc "Runs a call. Where it raises, throws or exits, its process ends with no more than may be told."
+  @spec contain((() -> result)) :: result when result: term()
+  def contain(fun) do
+    fun.()
+  rescue
+    exception -> exit({:shutdown, {:raised, exception.__struct__, bare(__STACKTRACE__)}})
+  catch
+    :throw, _value -> exit({:shutdown, {:threw, bare(__STACKTRACE__)}})
+    :exit, :normal -> exit(:normal)
+    :exit, {:invalid_answer, _operation, _why} = reason -> exit({:shutdown, reason})
+    :exit, reason -> exit({:shutdown, {:exited, head(reason)}})
+  end
+
   @doc "What became of `module`, by the reason that its process exited with."
   @spec describe(module(), term()) :: String.t()
   def describe(_module, :normal), do: "the provider ended the call without an answer"
@@ -26,6 +40,11 @@ defmodule Exosuit.Provider.Failure do
   def locate(module, reason), do: describe(module, reason) <> place(reason)
 
   defp ending(:killed), do: "was killed"
+  defp ending({:shutdown, {:raised, struct, _trace}}), do: "raised #{inspect(struct)}"
+  defp ending({:shutdown, {:threw, _trace}}), do: "threw what nobody caught"
+  defp ending({:shutdown, {:exited, nil}}), do: "exited"
+  defp ending({:shutdown, {:exited, head}}), do: "exited (#{head})"
+  defp ending({:shutdown, {:invalid_answer, _, _} = reason}), do: ending(reason)
 
   defp ending({:invalid_answer, operation, why}) when is_binary(operation) and is_binary(why),
     do: "answered #{operation} with what is no value: #{why}"
@@ -36,12 +55,24 @@ defmodule Exosuit.Provider.Failure do
     "raised #{inspect(Exception.normalize(:error, error, trace).__struct__)}"
   end
 
-  defp ending(reason) when is_atom(reason), do: "exited (#{reason})"
+  defp ending(reason), do: ending({:shutdown, {:exited, head(reason)}})
 
-  defp ending(reason) when is_tuple(reason) and is_atom(elem(reason, 0)),
-    do: "exited (#{elem(reason, 0)})"
+  defp head(reason) when is_atom(reason), do: reason
 
-  defp ending(_reason), do: "exited"
+  defp head(reason) when is_tuple(reason) and tuple_size(reason) > 0 and is_atom(elem(reason, 0)),
+    do: elem(reason, 0)
+
+  defp head(_reason), do: nil
+
+  # With the number of the arguments in the place of them.
+  defp bare(trace) do
+    for {module, function, arity, location} <- trace do
+      {module, function, if(is_list(arity), do: length(arity), else: arity), location}
+    end
+  end
+
+  defp place({:shutdown, {:raised, _struct, trace}}), do: place({:raised, trace})
+  defp place({:shutdown, {:threw, trace}}), do: place({:threw, trace})
 
   defp place({_error, [_ | _] = trace}) do
     Enum.find_value(trace, "", fn

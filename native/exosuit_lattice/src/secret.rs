@@ -15,7 +15,7 @@ impl Secret {
     }
 
     /// The text, for whoever must have it.
-    pub(crate) fn expose(&self) -> &str {
+    pub fn expose(&self) -> &str {
         &self.0
     }
 }

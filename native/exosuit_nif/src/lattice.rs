@@ -21,6 +21,7 @@ use rustler::{Atom, Encoder, Env, NifMap, Resource, ResourceArc, Term};
 use crate::host::Host;
 use crate::reply::{To, answer};
 use crate::runtime::Reaped;
+use crate::secret::SecretHandle;
 use crate::term::{failure, id, text_atom};
 use settings::ConnectionSettings;
 
@@ -50,7 +51,7 @@ impl Lattice {
 struct Settings {
     lattice: String,
     host_key: String,
-    cluster_seed: String,
+    cluster_seed: ResourceArc<SecretHandle>,
     cluster_issuers: Vec<String>,
     domain: Option<String>,
     /// What begins the subjects that are kept from actors.
@@ -67,7 +68,7 @@ impl Settings {
             };
             PublicKey::parse(text).map_err(wrong)
         };
-        let cluster = KeyPair::from_seed(&self.cluster_seed);
+        let cluster = KeyPair::from_seed(self.cluster_seed.secret().expose());
         let wrong = |_| {
             let expected = "expected the seed of the cluster to be that of a cluster key (SC…)";
             Error::new(Code::InvalidInput, expected)

@@ -4,19 +4,22 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use exosuit_core::{Code, Error};
-use exosuit_lattice::{Backoff, ConnectionOptions, Credentials, Secret, Tls};
-use rustler::NifMap;
+use exosuit_lattice::{Backoff, ConnectionOptions, Credentials, Tls};
+use rustler::{NifMap, ResourceArc};
+
+use crate::secret::SecretHandle;
 
 /// Where the servers are, and who we are to them.
 #[derive(NifMap)]
 pub(super) struct ConnectionSettings {
-    servers: Vec<String>,
-    seed: Option<String>,
-    jwt: Option<String>,
+    /// Addresses with commas between them: any of them may hold a password.
+    servers: ResourceArc<SecretHandle>,
+    seed: Option<ResourceArc<SecretHandle>>,
+    jwt: Option<ResourceArc<SecretHandle>>,
     credentials: Option<String>,
     user: Option<String>,
-    password: Option<String>,
-    token: Option<String>,
+    password: Option<ResourceArc<SecretHandle>>,
+    token: Option<ResourceArc<SecretHandle>>,
     tls: bool,
     tls_first: bool,
     tls_ca: Option<String>,
@@ -32,7 +35,7 @@ impl ConnectionSettings {
         let longest = Duration::from_millis(self.reconnect_delay);
         let usual = Backoff::default();
         Ok(ConnectionOptions {
-            servers: self.servers.clone(),
+            servers: self.servers.servers(),
             name,
             credentials: self.credentials()?,
             tls: self.tls()?,
@@ -47,7 +50,9 @@ impl ConnectionSettings {
 
     /// One way to prove who one is: with several, it would be a guess which is meant.
     fn credentials(&self) -> Result<Credentials, Error> {
-        let secret = |text: &Option<String>| text.clone().map(Secret::new);
+        let secret = |handle: &Option<ResourceArc<SecretHandle>>| {
+            handle.as_ref().map(|handle| handle.secret().clone())
+        };
         let file = self.credentials.as_ref().map(PathBuf::from);
         let given = (
             file,
