@@ -4,7 +4,7 @@ mod common;
 
 use common::run;
 
-const COMMANDS: [&[&str]; 26] = [
+const COMMANDS: [&[&str]; 27] = [
     &[],
     &["up"],
     &["hosts"],
