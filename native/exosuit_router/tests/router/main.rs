@@ -7,6 +7,7 @@
 //! - `wiring`, `providers`: links and providers come and go.
 //! - `ends`: links that name their ends by id or by key.
 //! - `elsewhere`: calls to other hosts; `remote`: calls from there; `served`: what those are told.
+//! - `warnings`: what of a link has no effect.
 //! - `model`: random tables against the rule in three lines.
 
 mod calls;
@@ -21,4 +22,5 @@ mod rules;
 mod served;
 mod streams;
 mod support;
+mod warnings;
 mod wiring;
