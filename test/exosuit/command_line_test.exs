@@ -120,6 +120,12 @@ defmodule Exosuit.CommandLineTest do
     refute list =~ "bucket"
     assert %{"links" => [%{"source" => "a", "target" => "kv"}]} = json(it, ["link", "list"])
 
+    spare = ["wasmcloud:keyvalue", "--name", "spare"]
+    misspelt = ["link", "put", "a", "kv" | spare] ++ ["--target-config", "buckt=b"]
+    assert {0, "linked\nwarning: keyvalue knows no setting buckt" <> _} = exosuit(it, misspelt)
+    assert %{"warnings" => [_misspelt]} = json(it, misspelt)
+    assert {0, _} = exosuit(it, ["link", "del", "a" | spare])
+
     assert {1, refused} = exosuit(it, ["link", "put", "a", "kv", "wasmcloud:messaging"])
     assert refused =~ "wasmcloud:messaging"
     assert {1, wrong} = exosuit(it, ["link", "put", "a", "kv", "keyvalue"])
