@@ -612,7 +612,7 @@ defmodule Exosuit do
     config = %{
       config
       | tables: tables,
-        lost_events: :counters.new(2, []),
+        lost_events: :counters.new(3, []),
         friendly_name: FriendlyName.generate(),
         started_at: System.monotonic_time(:second)
     }

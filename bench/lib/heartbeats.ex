@@ -6,7 +6,7 @@ defmodule Exosuit.Bench.Heartbeats do
 
   alias Exosuit.Bench.{Floor, Lattice, Measure, Nats, Row}
   alias Exosuit.Directory
-  alias Exosuit.Lattice.Bus
+  alias Exosuit.Lattice.{Bus, Peers}
 
   @hosts 1_000
   @actors 10
@@ -62,9 +62,9 @@ defmodule Exosuit.Bench.Heartbeats do
   end
 
   defp seen(config, host_id) do
-    case :ets.lookup(config.tables.peers, host_id) do
-      [{_id, _kind, peer}] -> peer.seen
-      [] -> -0x8000_0000_0000
+    case Peers.get(config, host_id) do
+      nil -> -0x8000_0000_0000
+      peer -> peer.seen
     end
   end
 

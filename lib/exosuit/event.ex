@@ -33,17 +33,20 @@ defmodule Exosuit.Event do
   | `record_refused` | `key`, `reason`, `error`: what is shared under it cannot be read |
   | `records_refused` | `count`: further ones within a second |
   | `lattice_state_unavailable` | `bucket`, `reason`, `error`: what is shared cannot be read now; what is known goes on |
+  | `lattice_state_dropped` | `bucket`, `key`, `count`: records for which a host has no room are passed over; the last of them |
   | `lattice_state_lost` | `bucket`, `count`: records that the servers lack; they are put back |
   | `lattice_connected`, `lattice_disconnected` | `connection`: `control` or `rpc` |
   | `lattice_unreachable` | `connection`, `reason`, `error`: why there is no connection; told once for each reason |
   | `lattice_refused` | `connection`, `reason`, `error`: the server does not allow something |
+  | `lattice_clock_skew` | `connection`, `source`, `skew_ms`: the clock of the host of that actor or provider is ahead, or behind; from 30 s on, its calls are refused |
   | `lattice_slow_consumer`, `lattice_lame_duck` | `connection`: messages were lost; the server will stop |
   | `invocations_refused` | `target`, `kind`, `count`, `reason`, `error`: calls from other hosts |
   | `alias_refused` | `id`, `call_alias`, `reason`, `error` |
   | `control_failed` | `path`, `reason`, `error`: the host serves without its control socket |
   | `invocation_failed` | `source`, `target`, `operation`, `reason`, `error` |
   | `host_lost` | `host_id`, `friendly_name`: another host of the lattice is not heard of any more |
-  | `hosts_ignored` | `most`: there are more hosts than are kept in mind |
+  | `hosts_ignored` | `host_id`, `most`, `most_bytes`: there are more hosts, or they say more, than is kept in mind; the last one that was not |
+  | `heartbeat_shortened` | `count` (of actors), `max_payload`: heartbeats do not fit into a message, and have counts in place of lists |
   | `events_dropped` | `count`: events that the lattice was not told while there was no connection |
   | `notices_dropped` | `count`: facts of the data plane that came faster than they were read |
   """

@@ -124,6 +124,12 @@ defmodule Exosuit.Native do
   @spec lattice_refused(reference()) :: [{String.t(), non_neg_integer()}]
   def lattice_refused(_lattice), do: not_loaded()
 
+  @spec lattice_take_macs(reference(), boolean()) :: :ok
+  def lattice_take_macs(_lattice, _others_do), do: not_loaded()
+
+  @spec lattice_max_payload(reference()) :: non_neg_integer()
+  def lattice_max_payload(_lattice), do: not_loaded()
+
   @spec lattice_close(reference(), reply()) :: :ok
   def lattice_close(_lattice, _reply), do: not_loaded()
 

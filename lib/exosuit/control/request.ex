@@ -3,8 +3,8 @@ defmodule Exosuit.Control.Request do
   # A message of the lattice that wants something, and the way back to whoever sent it.
 
   alias Exosuit.{Error, Json}
-  alias Exosuit.Control.{Command, Execution}
-  alias Exosuit.Lattice.Bus
+  alias Exosuit.Control.{Command, Execution, Short}
+  alias Exosuit.Lattice.{Bus, Nats}
 
   @type t :: %__MODULE__{
           lattice: reference(),
@@ -43,7 +43,7 @@ defmodule Exosuit.Control.Request do
 
   def say(request, name, result) do
     with %{} = reply <- request.generation.reply(name, result),
-         {:ok, text} <- Json.encode(reply),
+         {:ok, text} <- Short.encode(reply, Nats.max_payload(request.lattice)),
          :ok <- Bus.publish(request.lattice, request.reply_to, text) do
       :ok
     else
@@ -52,7 +52,7 @@ defmodule Exosuit.Control.Request do
     end
   end
 
-  # Too large, say. Without a connection this fails, too, and nobody waits any more.
+  # No text, say. Without a connection this fails, too, and nobody waits any more.
   defp apologize(request, error) do
     {:ok, text} = Json.encode(request.generation.reply(:unknown, {:error, error}))
     _lost = Bus.publish(request.lattice, request.reply_to, text)

@@ -52,9 +52,10 @@ defmodule Exosuit.Edge.Heart do
       count -> Lattice.announce(config, "events_dropped", %{count: count})
     end
 
-    data = Map.delete(Inventory.take(config), :links)
-    interval = config.nats.heartbeat_interval
-    Lattice.tell_others(config, "host_heartbeat", Map.put(data, :heartbeat_interval_ms, interval))
+    # `mac`: which version of calls with a MAC is taken.
+    own = %{heartbeat_interval_ms: config.nats.heartbeat_interval, mac: 1}
+    data = config |> Inventory.take() |> Map.delete(:links) |> Map.merge(own)
+    Lattice.tell_others(config, "host_heartbeat", data)
   end
 
   # Once in the host's life, and not in this process's.

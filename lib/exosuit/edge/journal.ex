@@ -10,7 +10,7 @@ defmodule Exosuit.Edge.Journal do
     control_failed lattice_refused lattice_state_lost)
   @warnings ~w(invocation_failed invocations_refused restarting lattice_disconnected lattice_unreachable
     lattice_slow_consumer lattice_lame_duck lattice_state_unavailable record_refused records_refused events_dropped hosts_ignored host_lost
-    link_warning provider_warning)
+    link_warning provider_warning heartbeat_shortened lattice_clock_skew lattice_state_dropped)
   # What happened elsewhere, too.
   @echoes ~w(link_applied link_removed)
 
@@ -73,6 +73,7 @@ defmodule Exosuit.Edge.Journal do
   defp details(%{after_ms: delay}), do: " in #{delay} ms"
   defp details(%{count: count}), do: ": #{count}"
   defp details(%{restarts: count}), do: " after #{count} restarts"
+  defp details(%{source: source, skew_ms: skew}), do: " of #{skew} ms by #{source}"
   defp details(%{reason: reason}), do: " (#{reason})"
   defp details(%{endpoints: [_ | _] = endpoints}), do: " at " <> Enum.join(endpoints, ", ")
   defp details(_data), do: ""

@@ -12,13 +12,15 @@ defmodule Exosuit.Edge.Lookout do
   alias Exosuit.Lattice.{Bus, Peers}
 
   @enforce_keys [:config]
-  defstruct [:config, subscriptions: %{}, untold: %{}, told: %{}, ignoring?: false]
+  defstruct [:config, subscriptions: %{}, untold: %{}, told: %{}, ignoring?: false, macs?: nil]
 
   # How long a change may take to be told by who made it.
   @patience 10_000
 
-  # As many changes at once are kept apart; of more, some may be told twice, or not at all.
+  # As many changes at once are kept apart; of more, some may be told twice, or not at all. So may one of
+  # a link whose names are longer than any that a host takes.
   @most 1_000
+  @longest 255
 
   @prefix "com.wasmcloud.lattice."
   @links ~w(linkdef_set linkdef_deleted)
@@ -54,7 +56,7 @@ defmodule Exosuit.Edge.Lookout do
       end
 
     look_around(config)
-    {:noreply, %{state | subscriptions: subscriptions}}
+    {:noreply, take_macs(%{state | subscriptions: subscriptions}, Peers.macs?(config))}
   end
 
   @impl GenServer
@@ -84,7 +86,7 @@ defmodule Exosuit.Edge.Lookout do
     end
 
     look_around(config)
-    {:noreply, state}
+    {:noreply, take_macs(state, Peers.macs?(config))}
   end
 
   def handle_info({:tell, {type, _id} = key}, state) do
@@ -121,20 +123,29 @@ defmodule Exosuit.Edge.Lookout do
   end
 
   defp hear(state, type, source, data) when type in ~w(host_heartbeat host_started) do
-    case Peers.hear(state.config, :binary.copy(source), data, now()) do
-      :ok -> %{state | ignoring?: false}
-      :full -> ignore(state)
-    end
+    heard = Peers.hear(state.config, :binary.copy(source), data, now())
+    state = if data["mac"] == 1, do: take_macs(state, true), else: state
+    if heard == :ok, do: %{state | ignoring?: false}, else: ignore(state, source)
   end
 
   defp hear(state, _other, _source, _data), do: state
 
-  defp ignore(%{ignoring?: false} = state) do
-    Lattice.announce(state.config, "hosts_ignored", %{most: Peers.most()})
+  defp ignore(%{ignoring?: false} = state, source) do
+    data = %{host_id: source, most: Peers.most(), most_bytes: Peers.most_bytes()}
+    Lattice.announce(state.config, "hosts_ignored", data)
     %{state | ignoring?: true}
   end
 
-  defp ignore(state), do: state
+  defp ignore(state, _source), do: state
+
+  # Calls to others go with a MAC where one of them says that it takes such. That it does for the target,
+  # the data plane asks there.
+  defp take_macs(%{macs?: macs?} = state, macs?), do: state
+
+  defp take_macs(state, macs?) do
+    :ok = Lattice.Nats.take_macs(state.config.nats_lattice, macs?)
+    %{state | macs?: macs?}
+  end
 
   # It may be told before the link is another here.
   defp told(state, key) do
@@ -148,17 +159,26 @@ defmodule Exosuit.Edge.Lookout do
 
   defp told_id(
          %{"source_id" => source, "wit_namespace" => namespace, "wit_package" => package} = it
-       )
-       when is_binary(source) and is_binary(namespace) and is_binary(package) do
-    name = it["name"]
-    {:ok, {source, "#{namespace}:#{package}", if(is_binary(name), do: name, else: "default")}}
+       ) do
+    name = if is_binary(it["name"]), do: it["name"], else: "default"
+
+    if Enum.all?([source, namespace, package, name], &name?/1),
+      do: {:ok, {:binary.copy(source), "#{namespace}:#{package}", :binary.copy(name)}},
+      else: :error
   end
 
-  defp told_id(%{"actor_id" => source, "contract_id" => contract, "link_name" => name})
-       when is_binary(source) and is_binary(contract) and is_binary(name),
-       do: {:ok, {source, contract, name}}
+  defp told_id(%{"actor_id" => source, "contract_id" => contract, "link_name" => name}) do
+    names = [source, contract, name]
+
+    if Enum.all?(names, &name?/1),
+      do: {:ok, names |> Enum.map(&:binary.copy/1) |> List.to_tuple()},
+      else: :error
+  end
 
   defp told_id(_other), do: :error
+
+  # Copied, as part of what was decoded it would keep all of that; and not longer than a name is.
+  defp name?(name), do: is_binary(name) and byte_size(name) <= @longest
 
   defp link_id(link), do: {link.source, "#{link.namespace}:#{link.package}", link.name}
 

@@ -7,6 +7,9 @@ defmodule Exosuit.Event.Envelope do
   @prefix "com.wasmcloud.lattice."
   @most_revision 2_147_483_647
 
+  @counts %{actors: :actors_count, components: :components_count, providers: :providers_count}
+  @lists Map.keys(@counts)
+
   @doc "A CloudEvent of this name, as the n-th that one event of ours becomes."
   @spec wrap(Event.t(), String.t(), map(), String.t(), non_neg_integer()) :: map()
   def wrap(%Event{} = event, name, data, id, n) do
@@ -20,6 +23,22 @@ defmodule Exosuit.Event.Envelope do
       data: data
     }
   end
+
+  @doc """
+  A heartbeat with counts in place of what runs on the host, for one that is larger than a message may
+  be. The lists are empty then, as those who decode strictly want lists: `shortened` says that they are
+  not all.
+  """
+  @spec shorten(map()) :: map()
+  def shorten(%{data: data} = message) do
+    counted = for {name, list} <- Map.take(data, @lists), into: %{}, do: {@counts[name], Enum.count(list)}
+    empty = for {name, list} <- Map.take(data, @lists), into: %{}, do: {name, empty(list)}
+    short = data |> Map.merge(counted) |> Map.merge(empty) |> Map.put(:shortened, true)
+    %{message | data: short}
+  end
+
+  defp empty(%{}), do: %{}
+  defp empty(_list), do: []
 
   @doc "What claims say, without holes; times as people read them. `nil` for none."
   @spec claims(map() | nil) :: map() | nil

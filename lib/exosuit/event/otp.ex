@@ -30,7 +30,8 @@ defmodule Exosuit.Event.Otp do
     }
 
     own = [:labels, :friendly_name, :version, :uptime_seconds, :uptime_human]
-    [{"host_heartbeat", Map.merge(summary, Map.take(data, own ++ [:heartbeat_interval_ms]))}]
+    own = own ++ [:heartbeat_interval_ms, :mac]
+    [{"host_heartbeat", Map.merge(summary, Map.take(data, own))}]
   end
 
   defp facts(%{type: "actor_started"} = event) do

@@ -27,8 +27,8 @@ defmodule Exosuit.Event.V1 do
   end
 
   defp facts(%{type: "host_heartbeat", data: data}) do
-    interval = Map.take(data, [:heartbeat_interval_ms])
-    [{"host_heartbeat", Map.merge(inventory(data), interval)}]
+    own = Map.take(data, [:heartbeat_interval_ms, :mac])
+    [{"host_heartbeat", Map.merge(inventory(data), own)}]
   end
 
   defp facts(%{type: type} = event) when type in ~w(actor_started actor_updated) do

@@ -56,6 +56,19 @@ defmodule Exosuit.Host.Inventory do
     }
   end
 
+  @doc "Every name by which what should run here can be linked: ids and public keys."
+  @spec names(Config.t()) :: MapSet.t(String.t())
+  def names(config) do
+    specifications = Specifications.list(config)
+    providers = for %ProviderSpecification{} = it <- specifications, do: Router.provider_key(it)
+
+    actors =
+      for {_id, _pid, %{claims: %Claims{subject: key}}} <- Directory.list(config.name, :actor),
+          do: key
+
+    MapSet.new(Enum.map(specifications, & &1.id) ++ providers ++ actors)
+  end
+
   defp shared(config), do: Map.new(Known.list(config), &{&1.subject, &1})
 
   @doc "This host and the others of its lattice, as far as it has heard of them."
@@ -75,7 +88,7 @@ defmodule Exosuit.Host.Inventory do
   end
 
   defp peer(peer, now) do
-    peer |> Map.drop([:seen, :interval]) |> Map.put(:silent_ms, max(now - peer.seen, 0))
+    peer |> Map.drop([:seen, :interval, :mac]) |> Map.put(:silent_ms, max(now - peer.seen, 0))
   end
 
   @doc "An actor, by its id or its public key."

@@ -9,7 +9,7 @@ defmodule Exosuit.Host.Replica do
   use GenServer
 
   alias Exosuit.{Config, Directory, Error, Json, Lattice, Router}
-  alias Exosuit.Host.Links
+  alias Exosuit.Host.{Inventory, Links}
   alias Exosuit.Lattice.{Bus, Known, Ledger, Mirror, Peers, Records, Store}
   alias Exosuit.Model.Link
 
@@ -22,6 +22,8 @@ defmodule Exosuit.Host.Replica do
     claimed: MapSet.new(),
     refused: %{},
     incomplete: %{},
+    dropped: %{},
+    here: {nil, MapSet.new()},
     unreadable: 0
   ]
 
@@ -88,10 +90,13 @@ defmodule Exosuit.Host.Replica do
 
   @impl GenServer
   def handle_call({:take, written, link}, _from, state) do
-    {mirror, keys} = Enum.reduce(written, {state.mirror, []}, &write/2)
+    state = look_around(state)
+    needed? = needed?(state)
+    {mirror, keys} = Enum.reduce(written, {state.mirror, []}, &write(&1, &2, needed?))
     key = link && Link.key(link)
     keys = Enum.uniq(if(key, do: [key | keys], else: keys))
-    state = Enum.reduce(keys, %{state | mirror: mirror}, &settle(&2, &1, link))
+    state = tell_dropped(%{state | mirror: mirror}, :data)
+    state = Enum.reduce(keys, state, &settle(&2, &1, link))
     {:reply, outcome(state, key), state}
   end
 
@@ -128,6 +133,12 @@ defmodule Exosuit.Host.Replica do
     {:noreply, state}
   end
 
+  def handle_info({:tell_dropped, bucket}, state) do
+    {{count, key}, dropped} = Map.pop(state.dropped, bucket)
+    if count > 0, do: announce_dropped(state.config, bucket, count, key)
+    {:noreply, %{state | dropped: dropped}}
+  end
+
   def handle_info(:tell_unreadable, state) do
     if state.unreadable > 1 do
       Lattice.announce(state.config, "records_refused", %{count: state.unreadable - 1})
@@ -142,11 +153,13 @@ defmodule Exosuit.Host.Replica do
 
   defp change(state, :data, {:put, @claims <> key, value, _revision}) do
     with {:ok, claims} <- Known.read(key, value),
-         :ok <- Known.put(state.config, claims),
+         {:ok, gone} <- Known.put(state.config, claims, &linked?(state.mirror, &1)),
          :ok <- know(state.config, claims) do
-      %{state | claimed: MapSet.put(state.claimed, key)}
+      state = Enum.reduce(gone, state, &forget_claims(&2, &1))
+      state = %{state | claimed: MapSet.put(state.claimed, key)}
+      count_dropped(state, :data, length(gone), List.first(gone))
     else
-      :full -> unreadable(state, @claims <> key, too_many())
+      :full -> state |> forget_claims(key) |> count_dropped(:data, 1, @claims <> key)
       {:error, error} -> unreadable(state, @claims <> key, error)
     end
   end
@@ -165,10 +178,7 @@ defmodule Exosuit.Host.Replica do
     end
   end
 
-  defp change(state, :data, {:deleted, @claims <> key}) do
-    forget(state.config, key)
-    %{state | claimed: MapSet.delete(state.claimed, key)}
-  end
+  defp change(state, :data, {:deleted, @claims <> key}), do: forget_claims(state, key)
 
   defp change(state, :data, {:deleted, key}), do: told(state, {:deleted, key})
   defp change(state, :configurations, {_kind, @secret <> _name, _value, _revision}), do: state
@@ -184,6 +194,8 @@ defmodule Exosuit.Host.Replica do
     told(state, {:configuration, name, nil})
   end
 
+  # More keys than are kept in mind.
+  defp change(state, bucket, {:dropped, key}), do: count_dropped(state, bucket, 1, key)
   defp change(state, bucket, :current), do: read(state, List.delete(state.unread, bucket))
 
   defp change(state, bucket, {:lost, keys}) do
@@ -220,21 +232,59 @@ defmodule Exosuit.Host.Replica do
   defp read(state, unread), do: %{state | unread: unread}
 
   defp told(state, change) do
-    case Mirror.tell(state.mirror, change) do
-      {mirror, keys} ->
-        state = %{state | mirror: mirror}
-        if state.unread == [], do: Enum.reduce(keys, state, &settle(&2, &1)), else: state
+    state = look_around(state)
+    {mirror, keys} = Mirror.tell(state.mirror, change, needed?(state))
+    bucket = if elem(change, 0) == :configuration, do: :configurations, else: :data
+    state = tell_dropped(%{state | mirror: mirror}, bucket)
+    if state.unread == [], do: Enum.reduce(keys, state, &settle(&2, &1)), else: state
+  end
 
-      :full ->
-        unreadable(state, elem(change, 1), too_many())
+  defp write({change, revision}, {mirror, keys}, needed?) do
+    {mirror, more} = Mirror.write(mirror, change, revision, needed?)
+    {mirror, keys ++ more}
+  end
+
+  # What runs here is looked up where there may be no room for a change, and once a second at most.
+  defp look_around(%{here: {at, _names}} = state) do
+    now = System.monotonic_time(:millisecond)
+
+    if Mirror.tight?(state.mirror) and (at == nil or now - at >= @pause),
+      do: %{state | here: {now, Inventory.names(state.config)}},
+      else: state
+  end
+
+  # A link is needed where one of its ends runs.
+  defp needed?(%{here: {_at, names}}) do
+    fn links -> Enum.any?(links, &(&1.source in names or &1.target in names)) end
+  end
+
+  defp linked?(mirror, claims) do
+    Mirror.end?(mirror, claims.subject) or Mirror.end?(mirror, claims.call_alias)
+  end
+
+  defp tell_dropped(state, bucket) do
+    {{count, key}, mirror} = Mirror.dropped(state.mirror)
+    count_dropped(%{state | mirror: mirror}, bucket, count, key)
+  end
+
+  # The first is told at once, the others once a second.
+  defp count_dropped(state, _bucket, 0, _key), do: state
+
+  defp count_dropped(state, bucket, count, key) do
+    case state.dropped do
+      %{^bucket => {before, _key}} ->
+        put_in(state.dropped[bucket], {before + count, key})
+
+      %{} ->
+        announce_dropped(state.config, bucket, count, key)
+        Process.send_after(self(), {:tell_dropped, bucket}, @pause)
+        put_in(state.dropped[bucket], {0, key})
     end
   end
 
-  defp write({change, revision}, {mirror, keys}) do
-    case Mirror.write(mirror, change, revision) do
-      {mirror, more} -> {mirror, keys ++ more}
-      :full -> {mirror, keys}
-    end
+  defp announce_dropped(config, bucket, count, key) do
+    data = %{bucket: bucket, count: count, key: String.slice(key, 0, 300)}
+    Lattice.announce(config, "lattice_state_dropped", data)
   end
 
   defp settle(state, key, hint \\ nil, how \\ :told) do
@@ -320,14 +370,15 @@ defmodule Exosuit.Host.Replica do
 
   defp know(_config, _provider), do: :ok
 
-  defp forget(config, key) do
-    if Known.get(config, key) do
-      Known.delete(config, key)
-      Router.forget_known(config.router, key)
-    end
+  defp forget_claims(state, key) do
+    forget(state.config, key)
+    %{state | claimed: MapSet.delete(state.claimed, key)}
   end
 
-  defp too_many, do: Error.new(:limit, "there are as many as a host takes")
+  defp forget(config, key) do
+    Known.delete(config, key)
+    Router.forget_known(config.router, key)
+  end
 
   # What the servers lost is put back where nobody has put anything since; what fails is told by the
   # next loss of theirs.

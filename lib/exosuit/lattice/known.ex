@@ -2,6 +2,10 @@ defmodule Exosuit.Lattice.Known do
   @moduledoc false
   # The claims of a lattice's actors and providers, as its hosts write them down for each other: `CLAIMS_`
   # records, all texts, read from both eras; and the table of them, with one writer.
+  #
+  # Anybody on the bus can write such records, so the table is bounded in number and in bytes, each record
+  # by itself as well. Where there is no room, claims of what this host is linked with take the place of
+  # claims that nobody here needs; others are not noted.
 
   alias Exosuit.{Config, Error, Json}
 
@@ -18,35 +22,55 @@ defmodule Exosuit.Lattice.Known do
           contract_id: String.t() | nil
         }
 
-  # As many as the router keeps in mind.
+  # As many as the router keeps in mind, and what they may take together: it has them, too.
   @most 65_536
+  @most_bytes 33_554_432
 
-  # What any number in a token has, and no more digits than are read in no time.
+  # Of one record. A token is not larger.
+  @longest 65_536
+
+  # How many are looked at to find one that nobody needs.
+  @looked_at 64
+
+  # Where the bytes of all are counted; rows of claims have another length.
+  @bytes :bytes
+
+  # No more digits than are read in no time, and no number that any reader of it cannot have.
   @longest_revision 20
+  @most_revision 0x7FFF_FFFF_FFFF_FFFF
 
   @key ~r/\A[MV][A-Z2-7]{55}\z/
 
   @doc "An empty table. Public, as its owner is not its writer, who may be restarted."
   @spec table() :: :ets.tid()
-  def table, do: :ets.new(:exosuit_known, [:set, :public, read_concurrency: true])
-
-  @doc "Notes claims; past the bound, those that are not known yet are not noted."
-  @spec put(Config.t(), claims()) :: :ok | :full
-  def put(config, claims) do
-    table = config.tables.known
-
-    if :ets.info(table, :size) < @most or :ets.member(table, claims.subject) do
-      :ets.insert(table, {claims.subject, claims})
-      :ok
-    else
-      :full
-    end
+  def table do
+    table = :ets.new(:exosuit_known, [:set, :public, read_concurrency: true])
+    true = :ets.insert(table, {@bytes, 0})
+    table
   end
+
+  @doc """
+  Notes claims, and gives the keys whose claims had to go for that. `needed?` says of claims whether
+  this host needs them.
+  """
+  @spec put(Config.t(), claims(), (claims() -> boolean())) :: {:ok, [String.t()]} | :full
+  def put(config, claims, needed?) do
+    delete(config, claims.subject)
+    put(config.tables.known, claims, :erlang.external_size(claims), needed?, [])
+  end
+
+  @doc "How many bytes they may take together."
+  @spec most_bytes() :: pos_integer()
+  def most_bytes, do: @most_bytes
+
+  @doc "How many bytes they take together."
+  @spec bytes(Config.t()) :: non_neg_integer()
+  def bytes(config), do: :ets.lookup_element(config.tables.known, @bytes, 2)
 
   @doc "Forgets the claims of a key."
   @spec delete(Config.t(), String.t()) :: :ok
   def delete(config, key) do
-    :ets.delete(config.tables.known, key)
+    for row <- :ets.take(config.tables.known, key), do: left(config.tables.known, row)
     :ok
   end
 
@@ -54,14 +78,14 @@ defmodule Exosuit.Lattice.Known do
   @spec get(Config.t(), String.t()) :: claims() | nil
   def get(config, key) do
     case :ets.lookup(config.tables.known, key) do
-      [{_key, claims}] -> claims
+      [{_key, _size, claims}] -> claims
       [] -> nil
     end
   end
 
   @doc "All of them."
   @spec list(Config.t()) :: [claims()]
-  def list(config), do: for({_key, claims} <- :ets.tab2list(config.tables.known), do: claims)
+  def list(config), do: :ets.select(config.tables.known, [{{:_, :_, :"$1"}, [], [:"$1"]}])
 
   @doc "Where claims stand."
   @spec place(String.t()) :: String.t()
@@ -90,7 +114,8 @@ defmodule Exosuit.Lattice.Known do
   @doc "What a record says of this key."
   @spec read(String.t(), binary()) :: {:ok, claims()} | {:error, Error.t()}
   def read(key, value) do
-    with {:ok, %{} = fields} <- Json.decode(value),
+    with true <- byte_size(value) <= @longest,
+         {:ok, %{} = fields} <- Json.decode(value),
          true <- key =~ @key and (text(fields, ["sub", "subject"]) || key) == key,
          {:ok, revision} <- revision(fields) do
       {:ok, claims(key, revision, fields)}
@@ -99,6 +124,36 @@ defmodule Exosuit.Lattice.Known do
       _other -> {:error, Error.new(:invalid_input, "expected the claims of #{inspect(key)}")}
     end
   end
+
+  defp put(table, claims, size, needed?, gone) do
+    cond do
+      room?(table, size) ->
+        :ets.update_counter(table, @bytes, size)
+        true = :ets.insert(table, {claims.subject, size, claims})
+        {:ok, gone}
+
+      key = needed?.(claims) && spare(table, needed?) ->
+        for row <- :ets.take(table, key), do: left(table, row)
+        put(table, claims, size, needed?, [key | gone])
+
+      true ->
+        :full
+    end
+  end
+
+  # One row counts the bytes.
+  defp room?(table, size) do
+    :ets.info(table, :size) <= @most and :ets.lookup_element(table, @bytes, 2) + size <= @most_bytes
+  end
+
+  defp spare(table, needed?) do
+    case :ets.select(table, [{{:_, :_, :"$1"}, [], [:"$1"]}], @looked_at) do
+      {some, _further} -> Enum.find_value(some, &(not needed?.(&1) && &1.subject))
+      :"$end_of_table" -> nil
+    end
+  end
+
+  defp left(table, {_key, size, _claims}), do: :ets.update_counter(table, @bytes, -size)
 
   defp claims(key, revision, fields) do
     %{
@@ -139,7 +194,8 @@ defmodule Exosuit.Lattice.Known do
   defp revision(fields) do
     text = text(fields, ["rev", "revision"]) || "0"
 
-    with true <- byte_size(text) <= @longest_revision, {revision, ""} <- Integer.parse(text) do
+    with true <- byte_size(text) <= @longest_revision,
+         {revision, ""} when revision in 0..@most_revision <- Integer.parse(text) do
       {:ok, revision}
     else
       _other -> :error

@@ -6,12 +6,25 @@ defmodule Exosuit.Lattice.Mirror do
   #
   # What the host writes itself is known before it is told of it (`write/3`); what it is told
   # meanwhile of the time before is old, and passed over.
+  #
+  # Anybody on the bus can write, so what is kept is bounded in number and in bytes. Where there is no
+  # room, the host's own needs go first: what `needed?` says of the links of a record, what the host
+  # writes itself, and configurations that these name take the place of what nobody here needs. All
+  # else is not taken. `dropped/1` says what is not there for that.
 
   alias Exosuit.Lattice.Records
   alias Exosuit.Model.Link
 
-  # Far more than any lattice has. What comes past it is not taken, and told.
+  # Far more than any lattice has, of records and of configurations.
   @most 100_000
+
+  # What all of them may take. A record is there as text and as links, which take as much twice over.
+  @most_bytes 67_108_864
+  @read 3
+  @overhead 512
+
+  # A record of the largest message that a server takes by default, and some more.
+  @tight 4_194_304
 
   @typedoc "A change of what is shared, with the revision that it came with."
   @type change ::
@@ -24,21 +37,59 @@ defmodule Exosuit.Lattice.Mirror do
           holders: %{Link.key() => MapSet.t(Records.key())},
           configurations: %{String.t() => Records.values()},
           users: %{String.t() => MapSet.t(Link.key())},
-          ahead: %{Records.key() => non_neg_integer()}
+          ends: %{String.t() => pos_integer()},
+          ahead: %{Records.key() => non_neg_integer()},
+          bytes: non_neg_integer(),
+          loose: %{entry() => true},
+          dropped: {non_neg_integer(), String.t() | nil}
         }
 
-  defstruct records: %{}, holders: %{}, configurations: %{}, users: %{}, ahead: %{}
+  @typep entry :: {:record, Records.key()} | {:configuration, String.t()}
 
-  @doc "Takes a change that this host made itself, and that came with this revision."
-  @spec write(t(), change(), non_neg_integer()) :: {t(), [Link.key()]} | :full
-  def write(mirror, change, revision) do
+  defstruct records: %{},
+            holders: %{},
+            configurations: %{},
+            users: %{},
+            ends: %{},
+            ahead: %{},
+            bytes: 0,
+            loose: %{},
+            dropped: {0, nil}
+
+  @doc """
+  Takes a change that this host made itself, and that came with this revision: before all that nobody
+  here needs.
+  """
+  @spec write(t(), change(), non_neg_integer(), ([Link.t()] -> boolean())) ::
+          {t(), [Link.key()]}
+  def write(mirror, change, revision, needed? \\ &nobody/1) do
     # Told already, and what came after it as well.
     if revision(mirror, change) >= revision do
       {mirror, []}
     else
-      with {mirror, keys} <- take(mirror, change), do: {ahead(mirror, change, revision), keys}
+      {mirror, keys} = take(mirror, change, fn -> true end, needed?)
+      {ahead(mirror, change, revision), keys}
     end
   end
+
+  @doc "How many bytes it may take."
+  @spec most_bytes() :: pos_integer()
+  def most_bytes, do: @most_bytes
+
+  @doc "Whether so little room is left that the next change may find none."
+  @spec tight?(t()) :: boolean()
+  def tight?(mirror) do
+    mirror.bytes > @most_bytes - @tight or map_size(mirror.records) >= @most or
+      map_size(mirror.configurations) >= @most
+  end
+
+  @doc "What is not kept since this was asked last: how many records and configurations, and the last of them."
+  @spec dropped(t()) :: {{non_neg_integer(), String.t() | nil}, t()}
+  def dropped(mirror), do: {mirror.dropped, %{mirror | dropped: {0, nil}}}
+
+  @doc "Whether any link that is known begins or ends there."
+  @spec end?(t(), String.t() | nil) :: boolean()
+  def end?(mirror, name), do: is_map_key(mirror.ends, name)
 
   @doc "Nothing that is told from now on is old: it is read anew."
   @spec interrupt(t()) :: t()
@@ -52,22 +103,27 @@ defmodule Exosuit.Lattice.Mirror do
   end
 
   @doc """
-  Takes a change that was told. Gives the keys of the links that may be others now; `:full` takes
-  nothing.
+  Takes a change that was told. Gives the keys of the links that may be others now. What there is no
+  room for is not there, whatever it was before. `needed?` says whether this host needs a record with
+  such links.
   """
-  @spec tell(t(), change()) :: {t(), [Link.key()]} | :full
-  def tell(%{ahead: ahead} = mirror, {:links, key, revision, _value, _links} = change) do
+  @spec tell(t(), change(), ([Link.t()] -> boolean())) :: {t(), [Link.key()]}
+  def tell(mirror, change, needed? \\ &nobody/1)
+
+  def tell(%{ahead: ahead} = mirror, {:links, key, revision, _value, links} = change, needed?) do
     case ahead do
       %{^key => own} when own > revision -> {mirror, []}
-      %{} -> take(%{mirror | ahead: Map.delete(ahead, key)}, change)
+      %{} -> take(%{mirror | ahead: Map.delete(ahead, key)}, change, fn -> needed?.(links) end, needed?)
     end
   end
 
-  def tell(mirror, {:deleted, key} = change) do
-    take(%{mirror | ahead: Map.delete(mirror.ahead, key)}, change)
+  def tell(mirror, {:deleted, key} = change, needed?) do
+    take(%{mirror | ahead: Map.delete(mirror.ahead, key)}, change, fn -> true end, needed?)
   end
 
-  def tell(mirror, {:configuration, _name, _values} = change), do: take(mirror, change)
+  def tell(mirror, {:configuration, name, _values} = change, needed?) do
+    take(mirror, change, fn -> is_map_key(mirror.users, name) end, needed?)
+  end
 
   @doc "What a record says, as it was read; `nil` for one that is not there or has no links."
   @spec value(t(), Records.key()) :: binary() | nil
@@ -96,32 +152,127 @@ defmodule Exosuit.Lattice.Mirror do
     mirror |> links(key) |> Enum.map(&resolve(mirror, &1)) |> Enum.split_with(&is_struct/1)
   end
 
-  defp take(%{records: records}, {:links, key, _revision, _value, _links})
-       when map_size(records) >= @most and not is_map_key(records, key),
-       do: :full
+  defp nobody(_links), do: false
 
-  defp take(%{configurations: configurations}, {:configuration, name, %{}})
-       when map_size(configurations) >= @most and not is_map_key(configurations, name),
-       do: :full
-
-  defp take(mirror, {:links, key, revision, value, links}) do
+  defp take(mirror, {:links, key, revision, value, links}, mine?, needed?) do
     {mirror, before} = drop(mirror, key)
-    records = Map.put(mirror.records, key, {revision, value, links})
-    mirror = Enum.reduce(links, %{mirror | records: records}, &hold(&2, key, &1))
-    {mirror, Enum.uniq(before ++ Enum.map(links, &Link.key/1))}
+    size = size(key, value)
+
+    case make_room(mirror, {:record, key}, size, mine?, needed?) do
+      {:ok, mirror, gone} ->
+        mirror = put_record(mirror, key, {revision, value, links}, size)
+        {mirror, Enum.uniq(before ++ gone ++ Enum.map(links, &Link.key/1))}
+
+      {:full, mirror} ->
+        {note_dropped(mirror, key), before}
+    end
   end
 
-  defp take(mirror, {:deleted, key}), do: drop(mirror, key)
+  defp take(mirror, {:deleted, key}, _mine?, _needed?), do: drop(mirror, key)
 
-  defp take(mirror, {:configuration, name, values}) do
-    configurations =
-      if values,
-        do: Map.put(mirror.configurations, name, values),
-        else: Map.delete(mirror.configurations, name)
+  defp take(mirror, {:configuration, name, values}, mine?, needed?) do
+    before = mirror.configurations[name]
+    mirror = drop_configuration(mirror, name)
 
-    same? = mirror.configurations[name] == values
-    users = if same?, do: [], else: Enum.to_list(Map.get(mirror.users, name, []))
-    {%{mirror | configurations: configurations}, users}
+    case values && make_room(mirror, {:configuration, name}, size(name, values), mine?, needed?) do
+      nil ->
+        {mirror, users(mirror, name, before, nil)}
+
+      {:ok, mirror, gone} ->
+        {put_configuration(mirror, name, values), users(mirror, name, before, values) ++ gone}
+
+      {:full, mirror} ->
+        {note_dropped(mirror, name), users(mirror, name, before, nil)}
+    end
+  end
+
+  defp users(_mirror, _name, same, same), do: []
+  defp users(mirror, name, _before, _values), do: Enum.to_list(Map.get(mirror.users, name, []))
+
+  defp put_record(mirror, key, {_revision, _value, links} = record, size) do
+    records = Map.put(mirror.records, key, record)
+    mirror = enter(%{mirror | records: records}, {:record, key}, size)
+    Enum.reduce(links, mirror, &hold(&2, key, &1))
+  end
+
+  defp put_configuration(mirror, name, values) do
+    configurations = Map.put(mirror.configurations, name, values)
+    enter(%{mirror | configurations: configurations}, {:configuration, name}, size(name, values))
+  end
+
+  defp enter(mirror, entry, size) do
+    %{mirror | bytes: mirror.bytes + size, loose: Map.put(mirror.loose, entry, true)}
+  end
+
+  defp leave(mirror, entry, size) do
+    %{mirror | bytes: mirror.bytes - size, loose: Map.delete(mirror.loose, entry)}
+  end
+
+  # Gives the keys of the links that had to go for it.
+  defp make_room(mirror, entry, size, mine?, needed?, gone \\ []) do
+    cond do
+      room?(mirror, entry, size) -> {:ok, mirror, gone}
+      size > @most_bytes or not mine?.() -> {:full, mirror}
+      true -> make_more(mirror, entry, size, needed?, gone)
+    end
+  end
+
+  # Whatever is found to be needed is not looked at again.
+  defp make_more(mirror, entry, size, needed?, gone) do
+    case :maps.next(:maps.iterator(mirror.loose)) do
+      :none ->
+        {:full, mirror}
+
+      {other, true, _further} ->
+        {mirror, keys} = let_loose(%{mirror | loose: Map.delete(mirror.loose, other)}, other, needed?)
+        make_room(mirror, entry, size, fn -> true end, needed?, gone ++ keys)
+    end
+  end
+
+  defp let_loose(mirror, {:record, key}, needed?) do
+    {_revision, _value, links} = mirror.records[key]
+
+    if needed?.(links) do
+      {mirror, []}
+    else
+      {mirror, keys} = drop(mirror, key)
+      {note_dropped(mirror, key), keys}
+    end
+  end
+
+  defp let_loose(mirror, {:configuration, name}, _needed?) do
+    if is_map_key(mirror.users, name),
+      do: {mirror, []},
+      else: {mirror |> drop_configuration(name) |> note_dropped(name), []}
+  end
+
+  defp room?(mirror, {kind, _name}, size) do
+    there = if kind == :record, do: mirror.records, else: mirror.configurations
+    mirror.bytes + size <= @most_bytes and map_size(there) < @most
+  end
+
+  defp note_dropped(%{dropped: {count, _last}} = mirror, name) do
+    %{mirror | dropped: {count + 1, name}}
+  end
+
+  defp size(key, value) when is_binary(value),
+    do: byte_size(key) + @read * byte_size(value) + @overhead
+
+  defp size(name, values) do
+    Enum.reduce(values, byte_size(name) + @overhead, fn {key, value}, size ->
+      size + byte_size(key) + byte_size(value) + @overhead
+    end)
+  end
+
+  defp drop_configuration(mirror, name) do
+    case Map.pop(mirror.configurations, name) do
+      {nil, _configurations} ->
+        mirror
+
+      {values, configurations} ->
+        entry = {:configuration, name}
+        leave(%{mirror | configurations: configurations}, entry, size(name, values))
+    end
   end
 
   defp revision(_mirror, {:configuration, _name, _values}), do: 0
@@ -177,8 +328,9 @@ defmodule Exosuit.Lattice.Mirror do
       {nil, _records} ->
         {mirror, []}
 
-      {{_revision, _value, links}, records} ->
-        mirror = Enum.reduce(links, %{mirror | records: records}, &let_go(&2, key, &1))
+      {{_revision, value, links}, records} ->
+        mirror = leave(%{mirror | records: records}, {:record, key}, size(key, value))
+        mirror = Enum.reduce(links, mirror, &let_go(&2, key, &1))
         {mirror, links |> Enum.map(&Link.key/1) |> Enum.uniq()}
     end
   end
@@ -186,17 +338,28 @@ defmodule Exosuit.Lattice.Mirror do
   defp hold(mirror, record, link) do
     key = Link.key(link)
     users = Enum.reduce(names(link), mirror.users, &add(&2, &1, key))
-    %{mirror | holders: add(mirror.holders, key, record), users: users}
+    ends = Enum.reduce([link.source, link.target], mirror.ends, &count/2)
+    %{mirror | holders: add(mirror.holders, key, record), users: users, ends: ends}
   end
 
   defp let_go(mirror, record, link) do
     key = Link.key(link)
     mirror = %{mirror | holders: remove(mirror.holders, key, record)}
     users = Enum.reduce(names(link), mirror.users, &remove(&2, &1, key))
-    %{mirror | users: users}
+    ends = Enum.reduce([link.source, link.target], mirror.ends, &discount/2)
+    %{mirror | users: users, ends: ends}
   end
 
   defp names(link), do: Enum.uniq(link.source_configs ++ link.target_configs)
+
+  defp count(name, ends), do: Map.update(ends, name, 1, &(&1 + 1))
+
+  defp discount(name, ends) do
+    case ends do
+      %{^name => count} when count > 1 -> %{ends | name => count - 1}
+      %{} -> Map.delete(ends, name)
+    end
+  end
 
   defp add(map, key, item), do: Map.update(map, key, MapSet.new([item]), &MapSet.put(&1, item))
 

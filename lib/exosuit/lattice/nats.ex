@@ -8,11 +8,15 @@ defmodule Exosuit.Lattice.Nats do
 
   `Exosuit.Lattice.Bus` sends and takes messages, `Exosuit.Lattice.Store` reads and writes what the
   hosts share.
+
+  A heartbeat that is larger than a message to the server may be is sent with counts in place of lists,
+  so that nobody takes the host for lost. The event `heartbeat_shortened` says so, once until they fit
+  again.
   """
   @behaviour Exosuit.Lattice
 
   alias Exosuit.{Config, Error, Json, Native, Secret}
-  alias Exosuit.Event.{Otp, V1}
+  alias Exosuit.Event.{Envelope, Otp, V1}
   alias Exosuit.Lattice.{Bus, Local}
   alias Exosuit.Native.Answer
 
@@ -26,6 +30,8 @@ defmodule Exosuit.Lattice.Nats do
 
   # Nothing of it waits for a server.
   @timeout 60_000
+
+  @heartbeat "com.wasmcloud.lattice.host_heartbeat"
 
   @doc """
   Joins the lattice that the configuration names, as the host with this public key. Blocks the
@@ -93,6 +99,14 @@ defmodule Exosuit.Lattice.Nats do
   @spec refused(reference()) :: %{optional(String.t()) => non_neg_integer()}
   def refused(lattice), do: lattice |> Native.lattice_refused() |> Map.new()
 
+  @doc "Says whether any other host takes calls with a MAC. Blocks nobody."
+  @spec take_macs(reference(), boolean()) :: :ok
+  def take_macs(lattice, others_do?), do: Native.lattice_take_macs(lattice, others_do?)
+
+  @doc "How many bytes a message may have, as far as the server has said."
+  @spec max_payload(reference()) :: non_neg_integer()
+  def max_payload(lattice), do: Native.lattice_max_payload(lattice)
+
   @doc "Sends what waits to be sent, and closes the connections. Blocks the calling process."
   @spec close(reference()) :: :ok
   def close(lattice) do
@@ -111,9 +125,7 @@ defmodule Exosuit.Lattice.Nats do
   @doc "Whether it is asked for the first time in the life of the host."
   @spec first_connection?(Config.t()) :: boolean()
   def first_connection?(%Config{lost_events: counter}) do
-    first? = :counters.get(counter, 2) == 0
-    :counters.put(counter, 2, 1)
-    first?
+    set(counter, 2, 1) == 0
   end
 
   @impl Exosuit.Lattice
@@ -132,8 +144,9 @@ defmodule Exosuit.Lattice.Nats do
       Enum.map(Otp.encode(event), &{subject, &1}) ++
         Enum.map(V1.encode(event), fn {name, message} -> {"#{subject}.#{name}", message} end)
 
-    sent? = Enum.all?(messages, fn {subject, message} -> send_one(config, subject, message) end)
-    unless sent?, do: :counters.add(config.lost_events, 1, 1)
+    sent = Enum.map(messages, fn {subject, message} -> send_one(config, subject, message) end)
+    unless Enum.all?(sent), do: :counters.add(config.lost_events, 1, 1)
+    if event.type == "host_heartbeat", do: tell_shortened(config, event, sent)
     :ok
   end
 
@@ -190,12 +203,40 @@ defmodule Exosuit.Lattice.Nats do
 
   defp now, do: System.monotonic_time(:millisecond)
 
+  # Whether it was sent, or was not to be sent at all; `:short` for a heartbeat without its lists.
   defp send_one(config, subject, message) do
     case Json.encode(message) do
-      {:ok, text} -> Bus.publish(config.nats_lattice, subject, text) == :ok
+      {:ok, text} -> send_text(config, subject, message, text)
       # What a guest or a manifest calls things need not be text.
       {:error, _no_text} -> true
     end
+  end
+
+  defp send_text(%{nats_lattice: lattice}, subject, message, text) do
+    with true <- byte_size(text) > max_payload(lattice),
+         %{type: @heartbeat} <- message,
+         {:ok, short} <- Json.encode(Envelope.shorten(message)) do
+      Bus.publish(lattice, subject, short) == :ok and :short
+    else
+      _sent_as_it_is -> Bus.publish(lattice, subject, text) == :ok
+    end
+  end
+
+  # Once, until they are whole again.
+  defp tell_shortened(config, event, sent) do
+    short? = :short in sent
+    before = set(config.lost_events, 3, if(short?, do: 1, else: 0))
+
+    if short? and before == 0 do
+      data = %{max_payload: max_payload(config.nats_lattice), count: length(event.data.actors)}
+      Exosuit.Lattice.announce(config, "heartbeat_shortened", data)
+    end
+  end
+
+  defp set(counter, index, value) do
+    before = :counters.get(counter, index)
+    :counters.put(counter, index, value)
+    before
   end
 
   defp connection({:connecting, {:error, failure}}), do: {:connecting, Error.from_native(failure)}

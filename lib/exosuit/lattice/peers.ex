@@ -2,6 +2,10 @@ defmodule Exosuit.Lattice.Peers do
   @moduledoc false
   # The other hosts of a lattice, as far as they are heard of: a table with one writer, read by all.
   # Pure but for the table: whoever writes says what time it is.
+  #
+  # Anybody on the bus can say that there are hosts, and what of them. So the table is bounded in number
+  # and in bytes, each host by itself as well. The hosts that are known already stay when it is full:
+  # further ones are not noted, and known ones go on to be heard, with what they said before.
 
   alias Exosuit.Config
 
@@ -14,11 +18,16 @@ defmodule Exosuit.Lattice.Peers do
           actors: non_neg_integer() | nil,
           providers: non_neg_integer() | nil,
           seen: integer(),
-          interval: pos_integer() | nil
+          interval: pos_integer() | nil,
+          mac: 1 | nil
         }
 
   # More than lattices have: past it, no further ones are kept in mind.
   @most 16_384
+
+  # What they may take together, and each of them: 16 384 hosts with ten labels take a quarter of it.
+  @most_bytes 33_554_432
+  @most_bytes_each 16_384
 
   # What hosts that do not say so keep to.
   @usual_interval 30_000
@@ -27,38 +36,79 @@ defmodule Exosuit.Lattice.Peers do
   @longest 1_024
   @most_labels 64
 
+  # Counts and seconds past it are nobody's: a host of that age was started before there was an Earth.
+  @most_number 0xFFFF_FFFF_FFFF
+
+  # Where the bytes of all are counted; rows of hosts have another length.
+  @bytes :bytes
+
   @doc "An empty table. Public, as its owner is not its writer, who may be restarted."
   @spec table() :: :ets.tid()
-  def table, do: :ets.new(:exosuit_peers, [:set, :public, read_concurrency: true])
+  def table do
+    table = :ets.new(:exosuit_peers, [:set, :public, read_concurrency: true])
+    true = :ets.insert(table, {@bytes, 0})
+    table
+  end
 
   @doc "How many are kept in mind at the most."
   @spec most() :: pos_integer()
   def most, do: @most
 
-  @doc "Notes what a host said of itself, now."
+  @doc "How many bytes they may take together."
+  @spec most_bytes() :: pos_integer()
+  def most_bytes, do: @most_bytes
+
+  @doc "How many bytes they take together."
+  @spec bytes(Config.t()) :: non_neg_integer()
+  def bytes(config), do: :ets.lookup_element(config.tables.peers, @bytes, 2)
+
+  @doc "Notes what a host said of itself, now; `:full` where there was no room for that."
   @spec hear(Config.t(), String.t(), map(), integer()) :: :ok | :full
   def hear(config, host_id, data, now) do
     table = config.tables.peers
 
     case :ets.lookup(table, host_id) do
-      [{_id, _kind, known}] ->
-        note(table, Map.merge(known, read(data)), now)
+      [{_id, _kind, _macs?, size, known}] ->
+        note(table, Map.merge(known, read(data)), size, known, now)
 
       [] ->
-        if :ets.info(table, :size) < @most, do: note(table, new(host_id, data), now), else: :full
+        # One row counts the bytes.
+        if :ets.info(table, :size) <= @most,
+          do: note(table, Map.merge(new(host_id), read(data)), 0, nil, now),
+          else: :full
     end
   end
 
   @doc "Forgets a host."
   @spec forget(Config.t(), String.t()) :: :ok
   def forget(config, host_id) do
-    :ets.delete(config.tables.peers, host_id)
+    table = config.tables.peers
+
+    for {_id, _kind, _macs?, size, _peer} <- :ets.take(table, host_id),
+        do: :ets.update_counter(table, @bytes, -size)
+
     :ok
   end
 
   @doc "All of them."
   @spec list(Config.t()) :: [peer()]
-  def list(config), do: for({_id, _kind, peer} <- :ets.tab2list(config.tables.peers), do: peer)
+  def list(config), do: :ets.select(config.tables.peers, [{{:_, :_, :_, :_, :"$1"}, [], [:"$1"]}])
+
+  @doc "What is known of a host, or `nil`."
+  @spec get(Config.t(), String.t()) :: peer() | nil
+  def get(config, host_id) do
+    case :ets.lookup(config.tables.peers, host_id) do
+      [{_id, _kind, _macs?, _size, peer}] -> peer
+      [] -> nil
+    end
+  end
+
+  @doc "Whether any of them takes calls with a MAC, as far as they say."
+  @spec macs?(Config.t()) :: boolean()
+  def macs?(config) do
+    match = [{{:_, :_, true, :_, :_}, [], [true]}]
+    :ets.select(config.tables.peers, match, 1) != :"$end_of_table"
+  end
 
   @doc "Those that have missed two heartbeats."
   @spec overdue(Config.t(), integer()) :: [peer()]
@@ -75,32 +125,48 @@ defmodule Exosuit.Lattice.Peers do
   """
   @spec first?(Config.t()) :: boolean()
   def first?(config) do
-    match = [{{:"$1", :own, :_}, [{:<, :"$1", config.source}], [true]}]
+    match = [{{:"$1", :own, :_, :_, :_}, [{:<, :"$1", config.source}], [true]}]
     :ets.select(config.tables.peers, match, 1) == :"$end_of_table"
   end
 
-  defp note(table, peer, now) do
+  defp note(table, peer, before, known, now) do
+    size = :erlang.external_size(peer)
+    total = :ets.lookup_element(table, @bytes, 2) - before + size
+
+    cond do
+      size > @most_bytes_each -> note(table, %{peer | labels: %{}}, before, known, now)
+      total <= @most_bytes -> insert(table, peer, size, total, now)
+      known -> keep(table, known, before, total - size + before, now)
+      true -> :full
+    end
+  end
+
+  defp keep(table, known, size, total, now) do
+    :ok = insert(table, known, size, total, now)
+    :full
+  end
+
+  defp insert(table, peer, size, total, now) do
     # Others say nothing of how often they are heard.
     kind = if peer.interval, do: :own, else: :other
-    :ets.insert(table, {peer.host_id, kind, %{peer | seen: now}})
+    row = {peer.host_id, kind, peer.mac == 1, size, %{peer | seen: now}}
+    true = :ets.insert(table, [row, {@bytes, total}])
     :ok
   end
 
-  defp new(host_id, data) do
-    Map.merge(
-      %{
-        host_id: host_id,
-        friendly_name: nil,
-        labels: %{},
-        version: nil,
-        uptime_seconds: nil,
-        actors: nil,
-        providers: nil,
-        seen: 0,
-        interval: nil
-      },
-      read(data)
-    )
+  defp new(host_id) do
+    %{
+      host_id: host_id,
+      friendly_name: nil,
+      labels: %{},
+      version: nil,
+      uptime_seconds: nil,
+      actors: nil,
+      providers: nil,
+      seen: 0,
+      interval: nil,
+      mac: nil
+    }
   end
 
   # Of what it says, what is of the right kind.
@@ -110,12 +176,15 @@ defmodule Exosuit.Lattice.Peers do
       version: text(data["version"]),
       labels: labels(data["labels"]),
       uptime_seconds: number(data["uptime_seconds"]),
-      actors: count(data["actors"] || data["components"]),
-      providers: count(data["providers"]),
-      interval: interval(data["heartbeat_interval_ms"])
+      actors: number(data["actors_count"] || data["components_count"]) || actors(data),
+      providers: number(data["providers_count"]) || count(data["providers"]),
+      interval: interval(data["heartbeat_interval_ms"]),
+      mac: if(data["mac"] == 1, do: 1)
     }
     |> Map.reject(fn {_key, value} -> is_nil(value) end)
   end
+
+  defp actors(data), do: count(data["actors"] || data["components"])
 
   # Copied: as part of what was decoded it would keep all of that.
   defp text(text) when is_binary(text) and byte_size(text) <= @longest, do: :binary.copy(text)
@@ -127,7 +196,7 @@ defmodule Exosuit.Lattice.Peers do
 
   defp labels(_other), do: nil
 
-  defp number(number) when is_integer(number) and number >= 0, do: number
+  defp number(number) when is_integer(number) and number in 0..@most_number, do: number
   defp number(_other), do: nil
 
   defp count(list) when is_list(list), do: length(list)

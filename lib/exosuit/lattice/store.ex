@@ -10,6 +10,7 @@ defmodule Exosuit.Lattice.Store do
   `Exosuit.Lattice.Bus.next/1` has asked for it. First comes all that there is. A change is
 
   - `{:put, key, value, revision}` or `{:deleted, key}`
+  - `{:dropped, key}`: there is no room for this key, which is passed over
   - `:current`: all has been told, at the beginning and after each interruption
   - `{:lost, keys}`: the bucket is another one, and lacks these
   - `{:interrupted, {:error, {code, detail}}}`: it cannot be read now; told once

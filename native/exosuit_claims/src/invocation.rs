@@ -72,6 +72,7 @@ pub struct Call {
     origin_url: String,
     target_url: String,
     origin_id: Option<String>,
+    lattice: Option<String>,
 }
 
 impl Call {
@@ -83,6 +84,7 @@ impl Call {
             origin_url: origin.url(),
             target_url: format!("{}/{operation}", target.url()),
             origin_id: None,
+            lattice: None,
         }
     }
 
@@ -90,6 +92,13 @@ impl Call {
     #[must_use]
     pub fn by(mut self, origin_id: &str) -> Self {
         self.origin_id = Some(origin_id.to_owned());
+        self
+    }
+
+    /// The same, bound to the lattice of this name. Peers do not read it.
+    #[must_use]
+    pub fn within(mut self, lattice: &str) -> Self {
+        self.lattice = Some(lattice.to_owned());
         self
     }
 
@@ -113,6 +122,9 @@ struct Metadata {
     /// Not known to the peers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     origin_id: Option<String>,
+    /// Not known to the peers: one cluster seed may serve several lattices.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lattice: Option<String>,
 }
 
 /// Makes the token of a call, issued at `now` by a cluster.
@@ -130,6 +142,7 @@ pub fn sign(call: &Call, payload: &[u8], issuer: &KeyPair, now: u64) -> Result<S
             origin_url: call.origin_url.clone(),
             hash: call.hash(payload),
             origin_id: call.origin_id.clone(),
+            lattice: call.lattice.clone(),
         },
         wascap_revision: Some(WASCAP_REVISION),
     };
@@ -171,9 +184,13 @@ impl Seal {
         self.0.body.wascap.origin_id.as_deref()
     }
 
-    /// Checks that it speaks of this call.
+    /// Checks that it speaks of this call. A token that names a lattice is good in that one alone;
+    /// those of the peers name none.
     pub fn covers(&self, call: &Call) -> Result<(), Error> {
         let body = &self.0.body;
+        if let (Some(claimed), Some(actual)) = (&body.wascap.lattice, &call.lattice) {
+            same("lattice", claimed, actual)?;
+        }
         same("id", &body.sub, &call.id)?;
         same("origin", &body.wascap.origin_url, &call.origin_url)?;
         same("target", &body.wascap.target_url, &call.target_url)
@@ -251,6 +268,27 @@ mod tests {
         // To the peers a key is an actor whatever it comes with.
         provider.public_key = format!("M{}", &keyvalue().public_key[1..]);
         assert!(provider.is_actor());
+    }
+
+    #[test]
+    fn a_token_that_names_a_lattice_is_good_in_that_one_alone() {
+        let cluster = KeyPair::generate(KeyKind::Cluster);
+        let call = Call::new("1", &Entity::actor("MA"), &keyvalue(), "KeyValue.Get");
+        let bound = sign(&call.clone().within("a"), b"", &cluster, 1).expect("a token");
+        let bound = Seal::parse(&bound).expect("a seal");
+        assert_eq!(bound.covers(&call.clone().within("a")), Ok(()));
+        let refused = bound.covers(&call.clone().within("b"));
+        assert!(matches!(
+            refused,
+            Err(Error::WrongInvocation {
+                what: "lattice",
+                ..
+            })
+        ));
+
+        let of_peers = sign(&call, b"", &cluster, 1).expect("a token");
+        let of_peers = Seal::parse(&of_peers).expect("a seal");
+        assert_eq!(of_peers.covers(&call.within("b")), Ok(()));
     }
 
     #[test]

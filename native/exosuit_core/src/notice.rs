@@ -126,6 +126,13 @@ pub enum Notice {
         /// Why the last one was refused.
         error: Error,
     },
+    /// The clock of another host is not that of this one: calls will be refused if it gets worse.
+    ClockSkew {
+        /// What called from there, or answered.
+        source: String,
+        /// How far that clock is ahead, in milliseconds; below 0 it is behind.
+        milliseconds: i64,
+    },
 }
 
 /// Where facts go that nobody waits for.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use async_nats::{HeaderMap, StatusCode, Subscriber};
+use async_nats::{StatusCode, Subscriber};
 use bytes::Bytes;
 use futures_util::StreamExt;
 
@@ -108,9 +108,7 @@ impl Bus {
         payload: Bytes,
         deadline: Instant,
     ) -> Result<Message, Error> {
-        let answer = self
-            .replies
-            .request(subject, HeaderMap::new(), payload, deadline);
+        let answer = self.replies.request(subject, None, payload, deadline);
         Ok(answer.await?.into())
     }
 

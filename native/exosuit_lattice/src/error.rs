@@ -70,6 +70,9 @@ pub enum Error {
     /// The token of an invocation does not hold.
     #[error("Anti-forgery check failed: {0}")]
     Forged(#[source] exosuit_claims::Error),
+    /// The MAC of an invocation, or of the answer to one, does not hold.
+    #[error("Anti-forgery check failed: {0}")]
+    WrongMac(&'static str),
     /// The invocation is for somebody else.
     #[error("Anti-forgery check failed: the invocation is for {claimed}, not for {actual}")]
     Misdirected {
@@ -129,7 +132,7 @@ impl Error {
             Self::TooLarge { .. } => "too_large",
             Self::Malformed { .. } => "malformed",
             Self::Content(_) => "content",
-            Self::Forged(_) => "forged",
+            Self::Forged(_) | Self::WrongMac(_) => "forged",
             Self::Misdirected { .. } => "misdirected",
             Self::Stale(_) => "stale",
             Self::Replayed => "replayed",
@@ -166,9 +169,11 @@ impl Error {
             | Self::InvalidCredentials(_)
             | Self::TooLarge { .. }
             | Self::Malformed { .. } => Code::InvalidInput,
-            Self::Forged(_) | Self::Misdirected { .. } | Self::Stale(_) | Self::Replayed => {
-                Code::InvalidClaims
-            }
+            Self::Forged(_)
+            | Self::WrongMac(_)
+            | Self::Misdirected { .. }
+            | Self::Stale(_)
+            | Self::Replayed => Code::InvalidClaims,
             Self::Deadline(_) => Code::Deadline,
             Self::Overloaded => Code::Overloaded,
             Self::Content(error) => error.code,

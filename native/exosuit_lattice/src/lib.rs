@@ -53,13 +53,22 @@ pub use error::Error;
 pub use exosuit_claims::invocation::Entity;
 pub use providers::ProviderLattice;
 pub use rpc::{
-    Address, CallOptions, Calls, Hosts, Invocation, Refusal, Response, Served, Serving, Trace,
+    Address, CallOptions, Calls, Hosts, Invocation, MacCaller, MacRequest, Refusal, Response,
+    Served, Serving, Skew, Trace,
 };
 pub use secret::Secret;
 pub use store::{
     Bucket, Change, Claims, Component, ComponentLink, Entry, Key, LinkDefinition, Record,
     Reference, SharedState, Watcher,
 };
+
+/// Now, in milliseconds since 1970. A clock before that counts as 0.
+fn now() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| {
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    })
+}
 
 /// What nobody can guess and nobody else has.
 fn new_id() -> uuid::Uuid {

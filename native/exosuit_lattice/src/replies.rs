@@ -19,8 +19,13 @@ use crate::{Connection, Error, State, new_id};
 
 type Waiting = Mutex<HashMap<String, Waiter>>;
 
+/// Whether a message is an answer, to those who can tell. It is asked where all answers come in, so it
+/// must not take long.
+pub(crate) type IsAnswer = Box<dyn Fn(&Bytes) -> bool + Send>;
+
 struct Waiter {
     sender: oneshot::Sender<Message>,
+    is_answer: Option<IsAnswer>,
     /// How often the connection had been lost before.
     losses: u64,
 }
@@ -56,9 +61,32 @@ impl Replies {
     pub(crate) async fn request(
         &self,
         subject: &str,
-        headers: HeaderMap,
+        headers: Option<HeaderMap>,
         message: Bytes,
         deadline: Instant,
+    ) -> Result<Message, Error> {
+        self.ask(subject, headers, message, deadline, None).await
+    }
+
+    /// The same, and passes over what is no answer.
+    pub(crate) async fn request_checked(
+        &self,
+        subject: &str,
+        message: Bytes,
+        deadline: Instant,
+        is_answer: IsAnswer,
+    ) -> Result<Message, Error> {
+        self.ask(subject, None, message, deadline, Some(is_answer))
+            .await
+    }
+
+    async fn ask(
+        &self,
+        subject: &str,
+        headers: Option<HeaderMap>,
+        message: Bytes,
+        deadline: Instant,
+        is_answer: Option<IsAnswer>,
     ) -> Result<Message, Error> {
         let left = deadline.saturating_duration_since(Instant::now());
         let late = || Error::Deadline(subject.to_owned());
@@ -68,12 +96,19 @@ impl Replies {
         self.connection.refuse_too_large("message", message.len())?;
         let losses = self.connection.losses();
         let client = self.connection.client()?;
-        let (place, answer) = Place::take(&self.waiting, losses);
+        let (place, answer) = Place::take(&self.waiting, losses, is_answer);
         let inbox = format!("{}.{}", self.inbox, place.token);
         let exchange = async {
-            let publish =
-                client.publish_with_reply_and_headers(subject.to_owned(), inbox, headers, message);
-            publish.await.map_err(|error| unsent(&error))?;
+            let subject = subject.to_owned();
+            let published = match headers {
+                Some(headers) => {
+                    let publish =
+                        client.publish_with_reply_and_headers(subject, inbox, headers, message);
+                    publish.await
+                }
+                None => client.publish_with_reply(subject, inbox, message).await,
+            };
+            published.map_err(|error| unsent(&error))?;
             answer.await.map_err(|_| Error::ConnectionLost)
         };
         let answer = tokio::time::timeout(left, exchange)
@@ -93,12 +128,19 @@ struct Place<'a> {
 }
 
 impl<'a> Place<'a> {
-    fn take(waiting: &'a Waiting, losses: u64) -> (Self, oneshot::Receiver<Message>) {
+    fn take(
+        waiting: &'a Waiting,
+        losses: u64,
+        is_answer: Option<IsAnswer>,
+    ) -> (Self, oneshot::Receiver<Message>) {
         let (sender, receiver) = oneshot::channel();
         let token = new_id().simple().to_string();
-        waiting
-            .lock()
-            .insert(token.clone(), Waiter { sender, losses });
+        let waiter = Waiter {
+            sender,
+            is_answer,
+            losses,
+        };
+        waiting.lock().insert(token.clone(), waiter);
         (Self { waiting, token }, receiver)
     }
 }
@@ -136,9 +178,18 @@ async fn hand_out(waiting: Arc<Waiting>, mut subscriber: Subscriber, connection:
 
 fn answer(waiting: &Waiting, message: Message) {
     let token = message.subject.rsplit('.').next().unwrap_or_default();
-    let place = waiting.lock().remove(token);
-    if let Some(place) = place {
+    let mut waiting = waiting.lock();
+    // That nobody responds is for the server to say, and has no more of an answer.
+    let is_answer = |waiter: &Waiter| {
+        let check = waiter.is_answer.as_ref();
+        message.status == Some(StatusCode::NO_RESPONDERS)
+            || check.is_none_or(|is_answer| is_answer(&message.payload))
+    };
+    if waiting.get(token).is_some_and(is_answer)
+        && let Some(waiter) = waiting.remove(token)
+    {
+        drop(waiting);
         // Whoever waited may have gone.
-        let _ = place.sender.send(message);
+        let _ = waiter.sender.send(message);
     }
 }

@@ -423,7 +423,10 @@ async fn an_actor_that_stops_finishes_what_it_has() {
     within("the call", begun.notified()).await;
     let stopped = tokio::spawn(serving.stop(PATIENCE));
     eventually("no new calls", || async {
-        let refused = here.call("MGATED", "x", "").await;
+        // One that is still taken waits no longer than that, and the first is not late for it.
+        let mut call = invocation("MGATED", "x", "");
+        call.context = Context::until(Instant::now() + Duration::from_millis(500));
+        let refused = here.send("MGATED", call).await;
         refused
             .is_err_and(|error| error.code == Code::Unavailable)
             .then_some(())

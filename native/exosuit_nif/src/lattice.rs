@@ -97,6 +97,7 @@ impl Joined {
         notices::forward(&rpc, "rpc", observe);
         let calls = Calls::start(rpc.clone(), options).await?;
         notices::forward_refusals(&calls, observe);
+        notices::forward_skews(&calls, observe);
         let others = Hosts::start(calls.clone(), host.router().here());
         host.router().set_elsewhere(Arc::new(others));
         let bus = Bus::start(control.clone()).await?;
@@ -152,6 +153,19 @@ fn state<'a>(env: Env<'a>, connection: &Connection) -> Term<'a> {
 #[rustler::nif]
 fn lattice_refused(lattice: ResourceArc<Lattice>) -> Vec<(&'static str, u64)> {
     lattice.joined().calls.refused().into_iter().collect()
+}
+
+/// Says whether any other host takes calls with a MAC.
+#[rustler::nif]
+fn lattice_take_macs(lattice: ResourceArc<Lattice>, others_do: bool) -> Atom {
+    lattice.joined().calls.others_take_macs(others_do);
+    rustler::types::atom::ok()
+}
+
+/// How many bytes a message to the server of commands and events may have.
+#[rustler::nif]
+fn lattice_max_payload(lattice: ResourceArc<Lattice>) -> usize {
+    lattice.joined().control.max_payload()
 }
 
 /// Sends what waits to be sent, and closes the connections.

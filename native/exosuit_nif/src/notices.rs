@@ -219,6 +219,17 @@ fn encode<'a>(env: Env<'a>, notice: &Notice) -> Term<'a> {
             ];
             event(env, "invocations_refused", &fields, error)
         }
+        Notice::ClockSkew {
+            source,
+            milliseconds,
+        } => {
+            let fields = [
+                ("connection", "rpc".encode(env)),
+                ("source", source.encode(env)),
+                ("skew_ms", milliseconds.encode(env)),
+            ];
+            ("lattice_clock_skew", map(env, &fields)).encode(env)
+        }
     }
 }
 

@@ -105,9 +105,14 @@ impl Connection {
         Err(Error::NotConnected)
     }
 
+    /// How many bytes a message may have, as far as the server has said.
+    pub fn max_payload(&self) -> usize {
+        self.client.max_payload()
+    }
+
     /// An error for what the server would end the connection for.
     pub(crate) fn refuse_too_large(&self, what: &'static str, size: usize) -> Result<(), Error> {
-        let limit = self.client.max_payload();
+        let limit = self.max_payload();
         if size <= limit {
             return Ok(());
         }

@@ -147,7 +147,9 @@ impl JetStream {
     ) -> Result<Answered<T>, Error> {
         let deadline = Instant::now() + PATIENCE;
         let replies = self.bus.replies();
-        let answer = replies.request(subject, headers, body, deadline).await?;
+        let answer = replies
+            .request(subject, Some(headers), body, deadline)
+            .await?;
         match serde_json::from_slice(&answer.payload) {
             Ok(Response::Done(done)) => Ok(Ok(done)),
             Ok(Response::Refused { error }) => Ok(Err(error)),

@@ -5,8 +5,10 @@
 //! | an actor by its key | `wasmbus.rpc.<lattice>.<M…>` | the subject | bytes |
 //! | a provider by its key | `wasmbus.rpc.<lattice>.<V…>.<link>`, served by a wildcard | `rpc` | bytes |
 //! | either by key or id | `exosuit.rpc.<lattice>.<name>` | the subject | any, see `content` |
+//! | the same, with a MAC | `exosuit.rpc.<lattice>.<name>.mac.<key id>` | the subject | any, see `content` |
 //!
-//! The first two are those of the peers.
+//! The first two are those of the peers. A key id is that of a cluster's seed in this lattice, see `mac`:
+//! who has another seed, or is older, does not listen there, and whoever calls hears that nobody does.
 
 use exosuit_claims::invocation::Entity;
 use exosuit_claims::{KeyKind, PublicKey};
@@ -15,6 +17,7 @@ use exosuit_core::{
 };
 
 use super::content::Form;
+use super::mac::{KeyId, MacKeys};
 use crate::Error;
 
 /// Where a call goes.
@@ -93,6 +96,11 @@ impl Address {
         }
     }
 
+    /// Where a host of the same cluster takes a call with a MAC by this key.
+    pub(super) fn mac_subject(&self, lattice: &Id, key: KeyId) -> String {
+        mac_subject(lattice, self.name(), key)
+    }
+
     /// How payloads are written there.
     pub(super) fn form(&self) -> Form {
         match self {
@@ -159,6 +167,17 @@ impl Served {
             (Form::Plain, Callee::Actor(_)) => format!("wasmbus.rpc.{lattice}.{name}"),
             // What else the peers have for a provider stands two tokens further down.
             (Form::Plain, Callee::Provider(_)) => format!("wasmbus.rpc.{lattice}.{name}.*"),
+        }
+    }
+
+    /// Where calls with a MAC are sent, for each of the host's keys: once for each name.
+    pub(super) fn mac_subjects(&self, lattice: &Id, keys: &MacKeys) -> Vec<String> {
+        match self.form {
+            Form::Tagged => keys
+                .ids()
+                .map(|key| mac_subject(lattice, &self.name, key))
+                .collect(),
+            Form::Plain => Vec::new(),
         }
     }
 
@@ -261,6 +280,10 @@ pub(super) fn origin_of(called: &Entity, id: Option<&str>) -> Result<Origin, Err
         None => (name, None),
     };
     Ok(Origin::Elsewhere(Remote { id, key, through }))
+}
+
+fn mac_subject(lattice: &Id, name: &Id, key: KeyId) -> String {
+    format!("exosuit.rpc.{lattice}.{name}.mac.{key}")
 }
 
 fn is_host(called: &Entity) -> bool {

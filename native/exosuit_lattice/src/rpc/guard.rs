@@ -1,31 +1,42 @@
 //! Whether a call from the lattice is what it seems: signed by one of ours, as it is, now, and once.
 //!
 //! The cheap before the dear: [`Guard::inspect`] looks at everything but the signature,
-//! [`Guard::verify`] at that, and [`Guard::take`] at a large payload, and lets nobody else in.
+//! [`Guard::verify`] at that, and [`Guard::take`] at a large payload, and lets nobody else in. A call
+//! with a MAC is checked as it is read (see `serving`), and admitted once by [`Guard::admit`].
+//!
+//! No call is taken twice within the window in which it counts as new, and none that was signed before
+//! this was made: the host that was here before may have served it. Signatures tell only the second,
+//! so signed calls are taken from the next full second on ([`Guard::opens_in`]). The calls that were
+//! taken are known to this host alone: of a group that serves the same, each host takes a call once.
 
 use std::time::{Duration, Instant};
 
 use exosuit_claims::invocation::{Call, Seal};
 use exosuit_claims::{PublicKey, Verifier, moment};
+use exosuit_core::Id;
 use parking_lot::Mutex;
 
 use super::doubt::{Doubt, Leave};
+use super::mac::Mac;
 use super::replays::{Denied, Replays};
 use super::wire::Invocation;
 use crate::Error;
 
-/// How many calls are remembered in each of two generations: half a minute of 17 000 a second, in
-/// 12 MB. More shorten the time for which a call counts as new.
-const REMEMBERED: usize = 1 << 19;
+/// How many calls are remembered: half a minute of 139 000 a second, in 80 MB. More shorten the time
+/// for which a call counts as new.
+const REMEMBERED: usize = 1 << 22;
 
 /// The hash of a larger payload takes longer than to verify a signature, and comes after that.
-const HASHED_FIRST: usize = 8 << 10;
+pub(super) const HASHED_FIRST: usize = 8 << 10;
 
 /// Checks what comes from the lattice. All that is served on one host goes through one guard.
 pub(super) struct Guard {
+    lattice: Id,
     issuers: Vec<Verifier>,
     replays: Mutex<Replays>,
     doubt: Doubt,
+    /// When it was made, in milliseconds since 1970.
+    born: u64,
 }
 
 /// A call that may be what it seems.
@@ -40,6 +51,11 @@ pub(super) struct Suspect {
 pub(super) struct Genuine<'a>(&'a Suspect);
 
 impl Genuine<'_> {
+    /// When it was signed, in milliseconds since 1970.
+    pub(super) fn signed_at(&self) -> u64 {
+        signed_at(&self.0.seal)
+    }
+
     /// What the origin is called on its host, besides its key.
     pub(super) fn origin_id(&self) -> Option<&str> {
         self.0.seal.origin_id()
@@ -47,12 +63,35 @@ impl Genuine<'_> {
 }
 
 impl Guard {
-    pub(super) fn new(issuers: Vec<PublicKey>, freshness: Duration, now: u64) -> Self {
+    /// Times are in milliseconds since 1970, here and below.
+    pub(super) fn new(
+        lattice: &Id,
+        issuers: Vec<PublicKey>,
+        freshness: Duration,
+        now: u64,
+    ) -> Self {
+        let window = u64::try_from(freshness.as_millis()).unwrap_or(u64::MAX);
         Self {
+            lattice: lattice.clone(),
             issuers: issuers.into_iter().map(Verifier::new).collect(),
-            replays: Mutex::new(Replays::new(freshness.as_secs(), REMEMBERED, now)),
+            replays: Mutex::new(Replays::new(window, REMEMBERED, now)),
             doubt: Doubt::new(Instant::now()),
+            born: now,
         }
+    }
+
+    /// How long it takes until signed calls can be told from those of the time before: less than a
+    /// second.
+    pub(super) fn opens_in(&self, now: u64) -> Duration {
+        let opens_at = (self.born / 1_000).saturating_add(1).saturating_mul(1_000);
+        Duration::from_millis(opens_at.saturating_sub(now).min(1_000))
+    }
+
+    /// Takes a call whose MAC was checked, once.
+    pub(super) fn admit(&self, mac: &Mac, signed_at: u64, now: u64) -> Result<(), Error> {
+        let fingerprint = u64::from_le_bytes(*mac.first_chunk().expect("a MAC is longer"));
+        let taken = self.replays.lock().take(fingerprint, signed_at, now);
+        taken.map_err(|denied| refused(denied, signed_at))
     }
 
     /// Checks everything that costs little of a call whose answer is awaited in this inbox.
@@ -65,12 +104,14 @@ impl Guard {
         let sender = self.doubt.sender(inbox);
         self.doubt.look(sender, Instant::now())?;
         let seal = Seal::parse(&call.token).map_err(Error::Forged)?;
-        let (fingerprint, issued_at) = (seal.fingerprint(), seal.issued_at());
-        let seen = self.replays.lock().look(fingerprint, issued_at, now);
-        seen.map_err(|denied| refused(denied, issued_at))?;
+        let (fingerprint, signed_at) = (fingerprint(&seal), signed_at(&seal));
+        let seen = self.replays.lock().look(fingerprint, signed_at, now);
+        seen.map_err(|denied| refused(denied, signed_at))?;
         let facts = Call::new(&call.id, &call.origin, &call.target, &call.operation);
+        let facts = facts.within(self.lattice.as_str());
         seal.covers(&facts).map_err(Error::Forged)?;
-        seal.issuer(&self.issuers, now).map_err(Error::Forged)?;
+        let issuer = seal.issuer(&self.issuers, now / 1_000);
+        issuer.map_err(Error::Forged)?;
         let is_hashed = !call.is_apart() && call.payload.len() <= HASHED_FIRST;
         if is_hashed {
             let covered = seal.covers_payload(&facts, &call.payload);
@@ -86,7 +127,7 @@ impl Guard {
 
     /// Checks the signature.
     pub(super) fn verify<'a>(&self, suspect: &'a Suspect, now: u64) -> Result<Genuine<'a>, Error> {
-        let verified = suspect.seal.verify(&self.issuers, now);
+        let verified = suspect.seal.verify(&self.issuers, now / 1_000);
         // A good token with another's payload makes nobody known.
         if verified.is_err() || suspect.is_hashed {
             self.doubt.settle(&suspect.leave, verified.is_ok());
@@ -103,15 +144,28 @@ impl Guard {
             self.doubt.settle(&genuine.0.leave, covered.is_ok());
             covered.map_err(Error::Forged)?;
         }
-        let issued_at = seal.issued_at();
-        let taken = self.replays.lock().take(seal.fingerprint(), issued_at, now);
-        taken.map_err(|denied| refused(denied, issued_at))
+        let signed_at = signed_at(seal);
+        let taken = self.replays.lock().take(fingerprint(seal), signed_at, now);
+        taken.map_err(|denied| refused(denied, signed_at))
     }
 }
 
-fn refused(denied: Denied, issued_at: u64) -> Error {
+/// A token tells the second in which it was signed.
+fn signed_at(seal: &Seal) -> u64 {
+    seal.issued_at().saturating_mul(1_000)
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "half of it tells calls apart"
+)]
+fn fingerprint(seal: &Seal) -> u64 {
+    seal.fingerprint() as u64
+}
+
+fn refused(denied: Denied, signed_at: u64) -> Error {
     match denied {
-        Denied::Stale => Error::Stale(moment(issued_at)),
+        Denied::Stale => Error::Stale(moment(signed_at / 1_000)),
         Denied::Replayed => Error::Replayed,
     }
 }
@@ -124,6 +178,7 @@ mod tests {
 
     use super::*;
 
+    /// In seconds.
     const NOW: u64 = 1_700_000_000;
 
     type Change = fn(&mut Invocation);
@@ -132,12 +187,18 @@ mod tests {
         KeyPair::generate(KeyKind::Cluster)
     }
 
+    fn lattice(name: &str) -> Id {
+        Id::parse(name).expect("a name")
+    }
+
+    /// One that was made so many milliseconds since 1970.
+    fn made_at(cluster: &KeyPair, now: u64) -> Guard {
+        let issuers = vec![cluster.public_key().clone()];
+        Guard::new(&lattice("default"), issuers, Duration::from_secs(30), now)
+    }
+
     fn guard(cluster: &KeyPair) -> Guard {
-        Guard::new(
-            vec![cluster.public_key().clone()],
-            Duration::from_secs(30),
-            NOW,
-        )
+        made_at(cluster, NOW * 1_000 - 60_000)
     }
 
     fn invocation(cluster: &KeyPair) -> Invocation {
@@ -154,7 +215,8 @@ mod tests {
         }
     }
 
-    fn check(guard: &Guard, call: &Invocation, now: u64) -> Result<(), &'static str> {
+    fn check(guard: &Guard, call: &Invocation, second: u64) -> Result<(), &'static str> {
+        let now = second * 1_000;
         let taken = guard.inspect(call, None, now).and_then(|suspect| {
             let genuine = guard.verify(&suspect, now)?;
             guard.take(&genuine, &call.payload, now)
@@ -169,6 +231,35 @@ mod tests {
         assert_eq!(check(&guard, &call, NOW), Ok(()));
         assert_eq!(check(&guard, &call, NOW), Err("replayed"));
         assert_eq!(check(&guard, &call, NOW + 31), Err("stale"));
+    }
+
+    #[test]
+    fn a_call_that_was_signed_before_a_restart_is_not_taken_again() {
+        let cluster = cluster();
+        let call = invocation(&cluster);
+        assert_eq!(check(&guard(&cluster), &call, NOW), Ok(()));
+        let restarted = made_at(&cluster, NOW * 1_000 + 200);
+        for second in [NOW, NOW + 1, NOW + 29] {
+            assert_eq!(check(&restarted, &call, second), Err("stale"));
+        }
+        assert_eq!(
+            restarted.opens_in(NOW * 1_000 + 200),
+            Duration::from_millis(800)
+        );
+        assert_eq!(restarted.opens_in(NOW * 1_000 + 1_200), Duration::ZERO);
+        // For a clock that goes back, too.
+        assert_eq!(restarted.opens_in(0), Duration::from_secs(1));
+    }
+
+    #[test]
+    fn a_call_of_another_lattice_is_refused() {
+        let cluster = cluster();
+        let mut call = invocation(&cluster);
+        for (name, expected) in [("other", Err("forged")), ("default", Ok(()))] {
+            let facts = Call::new("1", &call.origin, &call.target, "Echo.Say").within(name);
+            call.token = sign(&facts, b"hello", &cluster, NOW).expect("a token");
+            assert_eq!(check(&guard(&cluster), &call, NOW), expected);
+        }
     }
 
     #[test]
@@ -229,10 +320,10 @@ mod tests {
         let mut call = sign_for(b"apart");
         (call.payload, call.content_length) = (Bytes::new(), Some(5));
         let suspect = guard
-            .inspect(&call, None, NOW)
+            .inspect(&call, None, NOW * 1_000)
             .expect("nothing is to be seen");
-        let genuine = guard.verify(&suspect, NOW).expect("it is signed");
-        assert!(guard.take(&genuine, b"other", NOW).is_err());
-        assert_eq!(guard.take(&genuine, b"apart", NOW), Ok(()));
+        let genuine = guard.verify(&suspect, NOW * 1_000).expect("it is signed");
+        assert!(guard.take(&genuine, b"other", NOW * 1_000).is_err());
+        assert_eq!(guard.take(&genuine, b"apart", NOW * 1_000), Ok(()));
     }
 }

@@ -1,5 +1,5 @@
-//! What goes along with a call in the headers of its message: none of it is signed, and none of it
-//! gives any right.
+//! What goes along with a signed call in the headers of its message: none of it is signed, and none of
+//! it gives any right. A call with a MAC has the same in its own header, see `frame`.
 
 use std::time::{Duration, Instant};
 
@@ -42,9 +42,26 @@ impl Trace {
         TRACE.try_with(Clone::clone).unwrap_or_default()
     }
 
+    /// Whether a call belongs to none.
+    pub(super) fn is_none(&self) -> bool {
+        self.parent.is_none() && self.state.is_none()
+    }
+
     /// Runs a call as a part of this trace.
     pub async fn scope<F: Future>(self, call: F) -> F::Output {
         TRACE.scope(self, call).await
+    }
+
+    /// What these texts say, as far as they are such as may be passed on.
+    pub(super) fn read(parent: &str, state: &str) -> Self {
+        let take = |text: &str, longest| {
+            let is_fit = (1..=longest).contains(&text.len()) && is_line(text);
+            is_fit.then(|| text.to_owned())
+        };
+        Self {
+            parent: take(parent, MAX_PARENT),
+            state: take(state, MAX_STATE),
+        }
     }
 
     fn of(headers: &HeaderMap) -> Self {
@@ -66,8 +83,7 @@ impl Trace {
 /// The headers of a call.
 pub(super) fn of_call(context: Context) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    let left = context.deadline.saturating_duration_since(Instant::now());
-    headers.insert(TIMEOUT, left.as_millis().to_string());
+    headers.insert(TIMEOUT, left(context).to_string());
     headers.insert(DEPTH, context.depth.to_string());
     Trace::current().write(&mut headers);
     headers
@@ -92,12 +108,22 @@ pub(super) fn context(headers: Option<&HeaderMap>, usual: Duration, longest: Dur
     }
 }
 
+/// The milliseconds that are left until a deadline.
+pub(super) fn left(context: Context) -> u64 {
+    let left = context.deadline.saturating_duration_since(Instant::now());
+    u64::try_from(left.as_millis()).unwrap_or(u64::MAX)
+}
+
 pub(super) fn trace(headers: Option<&HeaderMap>) -> Trace {
     headers.map(Trace::of).unwrap_or_default()
 }
 
 pub(super) fn code(headers: Option<&HeaderMap>) -> Option<Code> {
-    let text = text(headers?, CODE, 64)?;
+    code_of(&text(headers?, CODE, 64)?)
+}
+
+/// The kind of error that has this text.
+pub(super) fn code_of(text: &str) -> Option<Code> {
     Code::ALL.iter().find(|code| code.as_str() == text).copied()
 }
 

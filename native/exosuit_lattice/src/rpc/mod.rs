@@ -1,8 +1,10 @@
-//! Calls from host to host, as the hosts of the OTP era make them.
+//! Calls from host to host: with a MAC between hosts of one cluster, signed as the hosts of the OTP era
+//! have it to all others.
 //!
 //! - [`Calls`]: the calls of one host; [`Hosts`]: all other hosts, as the router knows them; `remote`:
 //!   a provider elsewhere as if it ran here; `serving`: what runs here for those elsewhere.
-//! - `wire`, `reader`: messages. `headers`: what goes along with them. `address`: who is who.
+//! - `calling`, `frame`, `mac`: calls with a MAC, their messages and the keys.
+//! - `wire`, `reader`: signed messages. `headers`: what goes along with them. `address`: who is who.
 //!   `content`: what they carry.
 //! - `guard`, `replays`, `doubt`: whether a call is what it seems. `admission`, `memory`: whether there
 //!   is room for it. `tally`: how many were refused.
@@ -10,12 +12,15 @@
 
 mod address;
 mod admission;
+mod calling;
 mod chunks;
 mod content;
 mod doubt;
+mod frame;
 mod guard;
 mod headers;
 mod hosts;
+mod mac;
 mod memory;
 mod options;
 mod reader;
@@ -36,20 +41,23 @@ use exosuit_core::{Capability, Code, Context, Contract, Deliver, Id, Origin, Pay
 use tokio::sync::broadcast;
 
 pub use address::{Address, Served};
+pub use calling::{MacCaller, MacRequest};
 pub use headers::Trace;
 pub use hosts::Hosts;
 pub use options::CallOptions;
 pub use serving::Serving;
-pub use tally::Refusal;
+pub use tally::{Refusal, Skew};
 pub use wire::{Invocation, Response};
 
 use crate::replies::Replies;
-use crate::{Connection, Error, new_id};
+use crate::{Connection, Error, new_id, now};
 use admission::Admission;
+use calling::{Outgoing, Takers};
 use chunks::Chunks;
-use content::Terms;
+use content::{Form, Terms};
 use guard::Guard;
-use memory::Memory;
+use mac::MacKeys;
+use memory::{Held, Memory};
 use remote::RemoteProvider;
 use tally::Tally;
 
@@ -69,10 +77,12 @@ struct Shared {
     replies: Replies,
     chunks: Chunks,
     guard: Guard,
+    keys: MacKeys,
+    takers: Takers,
     admission: Admission,
     /// What is sent and had to be gathered first.
     outgoing: Memory,
-    tally: Tally,
+    tally: Arc<Tally>,
 }
 
 impl Calls {
@@ -83,10 +93,17 @@ impl Calls {
         let shared = Shared {
             replies: Replies::start(connection.clone()).await?,
             chunks: Chunks::new(connection.clone(), options.lattice.as_str(), domain),
-            guard: Guard::new(options.trusted(), options.freshness, unix_now()),
+            guard: Guard::new(
+                &options.lattice,
+                options.trusted(),
+                options.freshness,
+                now(),
+            ),
+            keys: MacKeys::new(&options.lattice, options.seeds()),
+            takers: Takers::default(),
             admission: Admission::new(&options),
             outgoing: Memory::new(options.memory),
-            tally: Tally::new(),
+            tally: Arc::new(Tally::new()),
             connection,
             options,
         };
@@ -122,6 +139,22 @@ impl Calls {
         self.0.tally.subscribe()
     }
 
+    /// Whose clock is not ours, from now on.
+    pub fn skews(&self) -> broadcast::Receiver<Skew> {
+        self.0.tally.skews()
+    }
+
+    /// Says whether any other host takes calls with a MAC, as its heartbeat says. Until then all calls
+    /// are signed.
+    pub fn others_take_macs(&self, they_do: bool) {
+        self.0.takers.are_there(they_do);
+    }
+
+    /// Whether calls to this name go with a MAC: somebody of the cluster has answered to it so.
+    pub fn go_with_mac(&self, name: &Id) -> bool {
+        self.0.takers.take(name)
+    }
+
     /// Calls what is served elsewhere, and waits for the answer no longer than the call may take. Its
     /// target is this address; `key` is the public key of its origin, if it has one besides its id.
     pub async fn call(
@@ -131,9 +164,14 @@ impl Calls {
         call: exosuit_core::Invocation,
     ) -> Result<Reply, Error> {
         let (shared, deadline) = (&self.0, call.context.deadline);
+        calling::ask_for(shared, to, &call.origin, key);
         let exchange = shared.exchange(to, key, call);
         let answer = tokio::time::timeout_at(deadline.into(), exchange).await;
-        answer.map_err(|_| Error::Deadline(to.name().to_string()))?
+        answer.unwrap_or_else(|_late| {
+            // Whoever took calls to it with a MAC may be gone.
+            shared.takers.is_gone(to.name());
+            Err(Error::Deadline(to.name().to_string()))
+        })
     }
 
     /// Hands on a call of this host; an error of the other side that has no kind gets this one.
@@ -167,6 +205,7 @@ impl Shared {
         let (origin, origin_id) = address::of_origin(origin, key, &self.options.host)?;
         let target = to.entity();
         let mut facts = Call::new(&id, &origin, &target, &operation);
+        facts = facts.within(self.options.lattice.as_str());
         if let Some(origin_id) = origin_id {
             facts = facts.by(origin_id.as_str());
         }
@@ -195,23 +234,57 @@ impl Shared {
             Payload::Http(exchange) => Some(std::mem::take(&mut exchange.lease)),
             _ => None,
         };
-        let form = to.form();
         let is_request = matches!(call.payload, Payload::Http(_));
-        let terms = self.terms(&self.outgoing);
-        let payload = match form.payload(call.payload, terms).await {
+        let by_mac = self.takers.take(to.name()) && !call.operation.is_empty();
+        let form = if by_mac { Form::Tagged } else { to.form() };
+        let mut payload = match form.payload(call.payload, self.terms(&self.outgoing)).await {
             Err(Error::TooLarge { .. }) if is_request => {
                 return Ok(Reply::Http(Box::new(content::too_large())));
             }
             payload => payload?,
         };
-        let bytes = payload.bytes.clone();
-        let signed = self.prepare(to, (&call.origin, key), call.operation, bytes)?;
-        let answer = self.ask(to, signed, call.context).await;
+        if by_mac {
+            let outgoing = Outgoing {
+                to,
+                origin: &call.origin,
+                key,
+                operation: &call.operation,
+                payload: &payload.bytes,
+                context: call.context,
+            };
+            match self.call_by_mac(&outgoing).await {
+                Err(Error::NoResponders(_)) => {
+                    self.takers.is_gone(to.name());
+                    payload = to.form().of_tagged(payload)?;
+                }
+                Err(error @ Error::Deadline(_)) => {
+                    self.takers.is_gone(to.name());
+                    return Err(error);
+                }
+                answer => return Form::Tagged.read_reply(&answer?),
+            }
+        }
+        let signed = self.prepare(
+            to,
+            (&call.origin, key),
+            call.operation,
+            payload.bytes.clone(),
+        )?;
+        self.exchange_signed(to, signed, call.context).await
+    }
+
+    async fn exchange_signed(
+        &self,
+        to: &Address,
+        signed: Invocation,
+        context: Context,
+    ) -> Result<Reply, Error> {
+        let answer = self.ask(to, signed, context).await;
         let answer = answer.map_err(|error| match error {
             Error::NoResponders(_) => Error::NoResponders(to.name().to_string()),
             error => error,
         });
-        form.read_reply(&answer?)
+        to.form().read_reply(&answer?)
     }
 
     fn terms<'a>(&self, memory: &'a Memory) -> Terms<'a> {
@@ -237,7 +310,7 @@ impl Shared {
         let headers = headers::of_call(context);
         let answer = self
             .replies
-            .request(&subject, headers, call.encode(), context.deadline)
+            .request(&subject, Some(headers), call.encode(), context.deadline)
             .await;
         if is_apart && answer.is_err() {
             Box::pin(self.chunks.discard(&call.id)).await;
@@ -260,6 +333,15 @@ impl Shared {
         }
         self.refuse_too_large(length)?;
         Box::pin(self.chunks.take(&format!("{id}-r"), length)).await
+    }
+
+    /// A large payload of a call to this host, which takes room of what calls may have.
+    async fn take_payload(&self, name: &str, length: u64) -> Result<Held, Error> {
+        self.refuse_too_large(length)?;
+        let size = usize::try_from(length).unwrap_or(usize::MAX);
+        let room = self.admission.memory().reserve(size)?;
+        let bytes = Box::pin(self.chunks.take(name, length)).await?;
+        Ok(Held::from(bytes).and(room))
     }
 
     fn refuse_too_large(&self, size: u64) -> Result<(), Error> {

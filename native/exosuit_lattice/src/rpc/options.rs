@@ -17,7 +17,9 @@ pub struct CallOptions {
     pub host: PublicKey,
     /// Signs what we send.
     pub cluster: Arc<KeyPair>,
-    /// Whose calls are taken; our own cluster's always are.
+    /// Whose calls are taken as well, by signature and by MAC: of a cluster key that was, or will be.
+    pub further_seeds: Vec<Arc<KeyPair>>,
+    /// Whose signed calls are taken; our own cluster's always are.
     pub issuers: Vec<PublicKey>,
     /// How far from now the time may be at which a call was signed, either way.
     pub freshness: Duration,
@@ -44,6 +46,7 @@ impl CallOptions {
             lattice,
             host,
             cluster,
+            further_seeds: Vec::new(),
             issuers: Vec::new(),
             freshness: Duration::from_secs(30),
             // A caller of the old kind waits for 2 s, or for 15 s where the payload is large.
@@ -66,7 +69,11 @@ impl CallOptions {
             .issuers
             .iter()
             .map(|issuer| ("issuers", issuer, KeyKind::Cluster));
-        for (option, key, kind) in kinds.into_iter().chain(issuers) {
+        let further = self
+            .further_seeds
+            .iter()
+            .map(|seed| ("further_seeds", seed.public_key(), KeyKind::Cluster));
+        for (option, key, kind) in kinds.into_iter().chain(issuers).chain(further) {
             if key.kind() != kind {
                 let expected = if kind == KeyKind::Cluster {
                     "keys of clusters (C…)"
@@ -89,9 +96,14 @@ impl CallOptions {
     }
 
     pub(super) fn trusted(&self) -> Vec<PublicKey> {
-        let mut trusted = self.issuers.clone();
-        trusted.push(self.cluster.public_key().clone());
-        trusted
+        let ours = self.seeds().map(|seed| seed.public_key().clone());
+        self.issuers.iter().cloned().chain(ours).collect()
+    }
+
+    /// The host's own seed, and then the others that it accepts.
+    pub(super) fn seeds(&self) -> impl Iterator<Item = &KeyPair> {
+        let further = self.further_seeds.iter().map(AsRef::as_ref);
+        std::iter::once(&*self.cluster).chain(further)
     }
 }
 

@@ -1,37 +1,58 @@
 //! The calls that were served lately, so that none is served twice.
 
-use std::collections::HashSet;
-use std::mem;
+use std::collections::{BTreeMap, HashSet};
+use std::hash::{BuildHasherDefault, Hasher};
 
 /// Remembers calls for as long as they count as new, and no more of them than fit.
 ///
-/// There are two generations, the younger of which takes what comes. When it is old enough, or
-/// full, it becomes the elder, and what the elder knew is forgotten. So that nothing forgotten can
-/// be served again, no call is new any more that was signed before the last that was forgotten.
+/// They are kept by the second in which they were signed; a second that is too long ago to be new is
+/// forgotten as a whole. Where more calls come than fit, the earliest second is forgotten before its
+/// time. So that nothing forgotten can be served again, no call is new any more that was signed before
+/// the end of the last second that was forgotten. It begins with the moment in which this was made: what
+/// was signed before may have been served by the host that was here before.
+///
+/// Times are in milliseconds since 1970.
 #[derive(Debug)]
 pub(super) struct Replays {
-    /// How many seconds a call counts as new, either side of now.
+    /// How long a call counts as new, either side of now.
     window: u64,
-    /// How many calls fit in a generation.
+    /// How many calls fit.
     capacity: usize,
-    young: Generation,
-    old: Generation,
+    count: usize,
+    /// The calls by the second in which they were signed.
+    seconds: BTreeMap<u64, Calls>,
+    /// An empty one with room, so that it need not grow again.
+    spare: Calls,
     /// Calls that were signed until then may have been forgotten.
     forgotten_until: u64,
 }
 
+/// They are parts of MACs and signatures: as good as by chance, and nobody without a key chooses them.
+type Calls = HashSet<u64, BuildHasherDefault<AsItIs>>;
+
 #[derive(Debug, Default)]
-struct Generation {
-    since: u64,
-    /// When the last call in it was signed.
-    signed_until: u64,
-    calls: HashSet<u128>,
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = number;
+    }
 }
 
 /// Why a call is not served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Denied {
-    /// It was signed too long ago, or in the future.
+    /// It was signed too long ago, or in the future, or before the host was there.
     Stale,
     /// It was served before.
     Replayed,
@@ -39,53 +60,65 @@ pub(super) enum Denied {
 
 impl Replays {
     pub(super) fn new(window: u64, capacity: usize, now: u64) -> Self {
-        let generation = || Generation {
-            since: now,
-            ..Generation::default()
-        };
         Self {
             window,
             capacity,
-            young: generation(),
-            old: generation(),
-            forgotten_until: 0,
+            count: 0,
+            seconds: BTreeMap::new(),
+            spare: Calls::default(),
+            forgotten_until: now,
         }
     }
 
     /// Whether a call would be taken: for a first look, before it is known to be genuine.
-    pub(super) fn look(&self, call: u128, signed_at: u64, now: u64) -> Result<(), Denied> {
+    pub(super) fn look(&self, call: u64, signed_at: u64, now: u64) -> Result<(), Denied> {
         if signed_at.abs_diff(now) > self.window || signed_at <= self.forgotten_until {
             return Err(Denied::Stale);
         }
-        if self.young.calls.contains(&call) || self.old.calls.contains(&call) {
+        let second = self.seconds.get(&(signed_at / 1_000));
+        if second.is_some_and(|calls| calls.contains(&call)) {
             return Err(Denied::Replayed);
         }
         Ok(())
     }
 
     /// Takes a genuine call, once.
-    pub(super) fn take(&mut self, call: u128, signed_at: u64, now: u64) -> Result<(), Denied> {
-        self.age(now);
+    pub(super) fn take(&mut self, call: u64, signed_at: u64, now: u64) -> Result<(), Denied> {
+        self.forget_before(now.saturating_sub(self.window));
         self.look(call, signed_at, now)?;
-        self.young.calls.insert(call);
-        self.young.signed_until = self.young.signed_until.max(signed_at);
+        let spare = &mut self.spare;
+        let second = self.seconds.entry(signed_at / 1_000);
+        second.or_insert_with(|| std::mem::take(spare)).insert(call);
+        self.count += 1;
+        if self.count > self.capacity {
+            self.forget_first();
+        }
         Ok(())
     }
 
-    /// A call that is signed ahead of our time by a window stays new for two.
-    fn age(&mut self, now: u64) {
-        let is_old = now.saturating_sub(self.young.since) > 2 * self.window;
-        let is_full = self.young.calls.len() >= self.capacity;
-        if !is_old && !is_full {
-            return;
+    /// Forgets the seconds that ended before this moment.
+    fn forget_before(&mut self, moment: u64) {
+        while let Some(second) = self.seconds.keys().next()
+            && last_of(*second) < moment
+        {
+            self.forget_first();
         }
-        let next = Generation {
-            since: now,
-            ..Generation::default()
-        };
-        let forgotten = mem::replace(&mut self.old, mem::replace(&mut self.young, next));
-        self.forgotten_until = self.forgotten_until.max(forgotten.signed_until);
     }
+
+    fn forget_first(&mut self) {
+        let Some((second, mut calls)) = self.seconds.pop_first() else {
+            return;
+        };
+        self.count -= calls.len();
+        self.forgotten_until = self.forgotten_until.max(last_of(second));
+        calls.clear();
+        self.spare = calls;
+    }
+}
+
+/// The last millisecond of a second.
+fn last_of(second: u64) -> u64 {
+    second.saturating_mul(1_000).saturating_add(999)
 }
 
 #[cfg(test)]
@@ -93,10 +126,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const NOW: u64 = 1_700_000_000;
+    const NOW: u64 = 1_700_000_000_000;
+    const WINDOW: u64 = 30_000;
 
+    /// One that has been there for long.
     fn replays() -> Replays {
-        Replays::new(30, 4, NOW)
+        Replays::new(WINDOW, 4, NOW - 10 * WINDOW)
     }
 
     #[test]
@@ -105,60 +140,76 @@ mod tests {
         assert_eq!(replays.look(1, NOW, NOW), Ok(()));
         assert_eq!(replays.take(1, NOW, NOW), Ok(()));
         assert_eq!(replays.look(1, NOW, NOW), Err(Denied::Replayed));
-        assert_eq!(replays.take(1, NOW, NOW + 29), Err(Denied::Replayed));
+        assert_eq!(replays.take(1, NOW, NOW + WINDOW), Err(Denied::Replayed));
         assert_eq!(replays.take(2, NOW, NOW), Ok(()));
     }
 
     #[test]
     fn a_call_is_new_for_a_while() {
         let mut replays = replays();
-        assert_eq!(replays.take(1, NOW - 30, NOW), Ok(()));
-        assert_eq!(replays.take(2, NOW - 31, NOW), Err(Denied::Stale));
-        assert_eq!(replays.take(3, NOW + 30, NOW), Ok(()));
-        assert_eq!(replays.take(4, NOW + 31, NOW), Err(Denied::Stale));
+        assert_eq!(replays.take(1, NOW - WINDOW, NOW), Ok(()));
+        assert_eq!(replays.take(2, NOW - WINDOW - 1, NOW), Err(Denied::Stale));
+        assert_eq!(replays.take(3, NOW + WINDOW, NOW), Ok(()));
+        assert_eq!(replays.take(4, NOW + WINDOW + 1, NOW), Err(Denied::Stale));
+    }
+
+    #[test]
+    fn what_was_signed_before_there_was_a_host_is_stale() {
+        let mut replays = Replays::new(WINDOW, 4, NOW);
+        for signed_at in [0, NOW - 29_000, NOW - 1, NOW] {
+            assert_eq!(replays.take(1, signed_at, NOW + 1), Err(Denied::Stale));
+        }
+        assert_eq!(replays.take(1, NOW + 1, NOW + 1), Ok(()));
     }
 
     #[test]
     fn a_crowd_shortens_the_while_and_lets_nothing_in_twice() {
         let mut replays = replays();
+        let now = NOW + 11_000;
         for call in 0..12 {
-            assert_eq!(
-                replays.take(call, NOW + u64::try_from(call).expect("small"), NOW + 11),
-                Ok(())
-            );
+            assert_eq!(replays.take(call, NOW + call * 1_000, now), Ok(()));
         }
-        assert!(replays.young.calls.len() + replays.old.calls.len() <= 8);
-        assert_eq!(replays.take(0, NOW, NOW + 11), Err(Denied::Stale));
-        assert_eq!(replays.take(11, NOW + 11, NOW + 11), Err(Denied::Replayed));
+        assert_eq!(replays.count, 4);
+        assert_eq!(replays.take(0, NOW, now), Err(Denied::Stale));
+        assert_eq!(replays.take(11, now, now), Err(Denied::Replayed));
     }
 
     #[test]
     fn what_is_old_is_forgotten() {
         let mut replays = replays();
-        let calls = [(1, NOW), (2, NOW + 61), (3, NOW + 122)];
-        for (call, now) in calls {
+        for (call, now) in [(1, NOW), (2, NOW + 31_000), (3, NOW + 62_000)] {
             assert_eq!(replays.take(call, now, now), Ok(()));
         }
-        assert!(!replays.old.calls.contains(&1) && !replays.young.calls.contains(&1));
-        assert_eq!(replays.take(1, NOW, NOW + 122), Err(Denied::Stale));
+        assert_eq!((replays.count, replays.seconds.len()), (1, 1));
+        // Also for a clock that goes back.
+        assert_eq!(replays.take(1, NOW, NOW), Err(Denied::Stale));
+    }
+
+    #[test]
+    fn no_time_is_beyond_it() {
+        let mut replays = Replays::new(WINDOW, 4, 0);
+        for time in [0, 1, u64::MAX - 1, u64::MAX] {
+            let _ = replays.take(1, time, u64::MAX - time);
+            let _ = replays.take(1, time, time);
+        }
     }
 
     proptest! {
         #[test]
         fn nothing_is_ever_served_twice(
-            calls in prop::collection::vec((0u128..20, 0u64..60, 0u64..20), 1..200),
+            calls in prop::collection::vec((0u64..20, 0u64..60_000, 0u64..20_000), 1..200),
         ) {
             let mut replays = replays();
-            let mut served = std::collections::HashSet::new();
+            let mut served = HashSet::new();
             let mut now = NOW;
             for (call, signed, pause) in calls {
                 now += pause;
                 // One token is signed at one time.
-                let call = call << 64 | u128::from(NOW + signed);
+                let call = call << 32 | signed;
                 if replays.take(call, NOW + signed, now).is_ok() {
                     prop_assert!(served.insert(call));
                 }
-                prop_assert!(replays.young.calls.len() <= 4 && replays.old.calls.len() <= 4);
+                prop_assert!(replays.count <= 4);
             }
         }
     }

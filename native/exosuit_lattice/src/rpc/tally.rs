@@ -1,4 +1,5 @@
-//! How many calls were refused, and why: every one is counted, and few are told of.
+//! How many calls were refused, and why: every one is counted, and few are told of. And whose clock is
+//! not ours.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -25,10 +26,28 @@ pub struct Refusal {
     pub count: u64,
 }
 
+/// A difference between two clocks from which on it is told, in milliseconds: a third of that from which
+/// on calls are refused.
+const SKEW: u64 = 10_000;
+
+/// How often a difference is told, whoever has it.
+const SKEW_EVERY: Duration = Duration::from_mins(1);
+
+/// A host whose clock is not ours, as far as its calls or answers tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Skew {
+    /// What called, or answered.
+    pub source: String,
+    /// How far its clock is ahead of ours, in milliseconds; below 0 it is behind.
+    pub milliseconds: i64,
+}
+
 /// Counts refusals by the code of their error.
 pub(super) struct Tally {
     kinds: Mutex<BTreeMap<&'static str, Kind>>,
     refusals: broadcast::Sender<Refusal>,
+    skews: broadcast::Sender<Skew>,
+    skew_told: Mutex<Option<Instant>>,
 }
 
 #[derive(Default)]
@@ -43,7 +62,34 @@ impl Tally {
         Self {
             kinds: Mutex::default(),
             refusals: broadcast::Sender::new(REFUSALS),
+            skews: broadcast::Sender::new(REFUSALS),
+            skew_told: Mutex::default(),
         }
+    }
+
+    pub(super) fn skews(&self) -> broadcast::Receiver<Skew> {
+        self.skews.subscribe()
+    }
+
+    /// Tells it if what this source sent at `sent`, authentically, came at another time than `now`.
+    pub(super) fn compare_clocks(&self, source: &str, sent: u64, now: u64) {
+        if sent.abs_diff(now) <= SKEW {
+            return;
+        }
+        let mut told = self.skew_told.lock();
+        if told.is_some_and(|at| at.elapsed() < SKEW_EVERY) {
+            return;
+        }
+        *told = Some(Instant::now());
+        let ahead = i128::from(sent) - i128::from(now);
+        let bound = |bound: i64| i64::try_from(ahead).unwrap_or(bound);
+        let milliseconds = bound(if ahead < 0 { i64::MIN } else { i64::MAX });
+        let source = source.to_owned();
+        // Nobody may be listening.
+        let _ = self.skews.send(Skew {
+            source,
+            milliseconds,
+        });
     }
 
     pub(super) fn subscribe(&self) -> broadcast::Receiver<Refusal> {
@@ -80,6 +126,34 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_that_is_not_ours_is_told_of_once_in_a_while() {
+        let tally = Tally::new();
+        let mut skews = tally.skews();
+        for (sent, now) in [(20_000, 10_000), (30_001, 20_000), (0, u64::MAX)] {
+            tally.compare_clocks("counter", sent, now);
+        }
+        let told: Vec<_> = std::iter::from_fn(|| skews.try_recv().ok()).collect();
+        let source = "counter".to_owned();
+        assert_eq!(
+            told,
+            [Skew {
+                source,
+                milliseconds: 10_001
+            }]
+        );
+        for (sent, now) in [(0, u64::MAX), (u64::MAX, 0)] {
+            let tally = Tally::new();
+            let mut skews = tally.skews();
+            tally.compare_clocks("counter", sent, now);
+            let told = skews.try_recv().expect("it is told");
+            assert_eq!(
+                told.milliseconds,
+                if sent == 0 { i64::MIN } else { i64::MAX }
+            );
+        }
+    }
 
     #[test]
     fn a_flood_is_counted_and_told_once() {

@@ -5,12 +5,17 @@ use std::mem;
 
 use async_nats::datetime::DateTime;
 
-/// More keys than any lattice has; past them something is wrong, and we do not grow with it.
-pub(super) const MAX_KEYS: usize = 1 << 20;
+/// More keys than any lattice has, and more bytes of them; past them something is wrong, and we do not
+/// grow with it: further keys are passed over, and those that are known go on to be followed.
+const MAX_KEYS: usize = 1 << 20;
+const MAX_BYTES: usize = 64 << 20;
 
 /// What a watcher knows of its bucket.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Mirror {
+    /// How many bytes of keys it takes, and how many it has.
+    room: usize,
+    bytes: usize,
     /// When the bucket was made: another moment, another bucket.
     created: Option<DateTime>,
     /// The last change that was seen.
@@ -44,8 +49,8 @@ pub(super) enum News {
     Deleted,
     /// Known already.
     Nothing,
-    /// There are more keys than any lattice has.
-    TooMany,
+    /// There are more keys than any lattice has: this one is not followed.
+    Dropped,
 }
 
 /// What has gone without a word.
@@ -57,7 +62,25 @@ pub(super) struct Gone {
     pub(super) lost: Vec<String>,
 }
 
+impl Default for Mirror {
+    fn default() -> Self {
+        Self::with_room(MAX_BYTES)
+    }
+}
+
 impl Mirror {
+    fn with_room(room: usize) -> Self {
+        Self {
+            room,
+            bytes: 0,
+            created: None,
+            revision: 0,
+            keys: HashMap::new(),
+            seen: None,
+            before: HashMap::new(),
+        }
+    }
+
     /// Where to go on, in a bucket that was made then and whose last change is this.
     pub(super) fn begin(&mut self, created: DateTime, last_revision: u64) -> From {
         let is_same = self.created == Some(created) && self.revision <= last_revision;
@@ -66,9 +89,10 @@ impl Mirror {
         }
         if !is_same && self.created.is_some() {
             let keys = mem::take(&mut self.keys);
-            self.before
-                .extend(keys.into_iter().filter(|(_, known)| known.is_live));
-            self.revision = 0;
+            let room = MAX_KEYS.saturating_sub(self.before.len());
+            let live = keys.into_iter().filter(|(_, known)| known.is_live);
+            self.before.extend(live.take(room));
+            (self.revision, self.bytes) = (0, 0);
         }
         self.created = Some(created);
         self.seen = Some(HashSet::new());
@@ -83,15 +107,19 @@ impl Mirror {
     /// Takes a change.
     pub(super) fn apply(&mut self, key: &str, revision: u64, is_live: bool) -> News {
         self.revision = self.revision.max(revision);
+        let known = self.keys.get(key).copied();
+        if known.is_none() {
+            let bytes = self.bytes + key.len();
+            if self.keys.len() >= MAX_KEYS || bytes > self.room {
+                return News::Dropped;
+            }
+            self.bytes = bytes;
+        }
         if let Some(seen) = &mut self.seen {
             seen.insert(key.to_owned());
         }
-        let known = self.keys.get(key).copied();
         if known.is_some_and(|known| known.revision >= revision) {
             return News::Nothing;
-        }
-        if known.is_none() && self.keys.len() >= MAX_KEYS {
-            return News::TooMany;
         }
         self.keys
             .insert(key.to_owned(), Known { revision, is_live });
@@ -111,6 +139,7 @@ impl Mirror {
             let (there, missing): (HashMap<_, _>, HashMap<_, _>) =
                 keys.into_iter().partition(|(key, _)| seen.contains(key));
             self.keys = there;
+            self.bytes = self.keys.keys().map(String::len).sum();
             gone.deleted = live(missing);
         }
         let before = mem::take(&mut self.before);
@@ -193,6 +222,25 @@ mod tests {
         };
         assert_eq!(mirror.caught_up(), gone);
         assert_eq!(mirror.begin(moment(1), 9), From::Revision(5));
+    }
+
+    #[test]
+    fn what_there_is_no_room_for_is_passed_over_and_what_is_known_goes_on() {
+        let mut mirror = Mirror::with_room(8);
+        assert_eq!(mirror.begin(moment(1), 9), From::Beginning);
+        assert_eq!(mirror.apply("four", 1, true), News::Put);
+        assert_eq!(mirror.apply("another", 2, true), News::Dropped);
+        assert_eq!(mirror.apply("tiny", 3, true), News::Put);
+        assert_eq!(mirror.apply("x", 4, true), News::Dropped);
+        assert_eq!(mirror.caught_up(), Gone::default());
+        assert_eq!(mirror.apply("four", 5, false), News::Deleted);
+        // It is read anew after each interruption, as it cannot tell what it lacks.
+        assert!(!mirror.agrees(4));
+        mirror.doubt();
+        assert_eq!(mirror.begin(moment(1), 9), From::Beginning);
+        assert_eq!(mirror.apply("tiny", 3, true), News::Nothing);
+        assert_eq!(mirror.caught_up(), Gone::default());
+        assert_eq!(mirror.apply("x", 6, true), News::Put);
     }
 
     #[test]

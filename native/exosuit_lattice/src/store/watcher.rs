@@ -12,11 +12,12 @@ use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::bucket::Bucket;
-use super::mirror::{From, MAX_KEYS, Mirror, News};
+use super::mirror::{From, Mirror, News};
 use crate::{Error, State};
 
-/// How many changes wait for whoever is slow to take them; after that we do not read on.
-const CHANGES: usize = 256;
+/// How many changes wait for whoever is slow to take them, of a message's length each; after that we do
+/// not read on.
+const CHANGES: usize = 32;
 
 /// How long to wait after a failure: the first time, and at most.
 const SHORTEST: Duration = Duration::from_millis(100);
@@ -40,6 +41,11 @@ pub enum Change {
     },
     /// A key is there no more.
     Deleted {
+        /// Which key.
+        key: String,
+    },
+    /// There is no room for this key: it is passed over, and what becomes of it is not told.
+    Dropped {
         /// Which key.
         key: String,
     },
@@ -207,10 +213,7 @@ impl Follower {
                 })
                 .await?;
             }
-            News::TooMany => {
-                let why = format!("it has more than {MAX_KEYS} keys");
-                return Err(End::Failed(Error::store("follow the bucket", &why)));
-            }
+            News::Dropped => self.tell(Change::Dropped { key }).await?,
         }
         Ok(pending)
     }

@@ -137,6 +137,7 @@ fn encode_change<'a>(env: Env<'a>, change: &Change) -> Term<'a> {
             revision,
         } => (tag("put"), key, Payload(value.clone()), revision).encode(env),
         Change::Deleted { key } => (tag("deleted"), key).encode(env),
+        Change::Dropped { key } => (tag("dropped"), key).encode(env),
         Change::Current => tag("current"),
         Change::Lost { keys } => (tag("lost"), keys).encode(env),
         Change::Interrupted(error) => {

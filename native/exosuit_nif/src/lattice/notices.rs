@@ -43,6 +43,20 @@ pub(super) fn forward_refusals(calls: &Calls, observe: &Arc<Notices>) {
     });
 }
 
+/// Tells whose clock is not ours, until nobody can call any more.
+pub(super) fn forward_skews(calls: &Calls, observe: &Arc<Notices>) {
+    let mut skews = calls.skews();
+    let observe = Arc::clone(observe);
+    runtime().spawn(async move {
+        while let Some(skew) = next(&mut skews).await {
+            observe.observe(Notice::ClockSkew {
+                source: skew.source,
+                milliseconds: skew.milliseconds,
+            });
+        }
+    });
+}
+
 /// The next; what was missed was more than anybody reads.
 async fn next<T: Clone>(receiver: &mut Receiver<T>) -> Option<T> {
     loop {

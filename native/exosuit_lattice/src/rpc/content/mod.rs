@@ -122,6 +122,23 @@ impl Form {
         }
     }
 
+    /// A payload with a tag, as this form has it.
+    pub(super) fn of_tagged(self, held: Held) -> Result<Held, Error> {
+        if self == Self::Tagged {
+            return Ok(held);
+        }
+        let bytes = Self::untagged(&held.bytes)?;
+        Ok(held.with(bytes))
+    }
+
+    /// The same payload as the peers have it, if it is bytes.
+    pub(super) fn untagged(tagged: &Bytes) -> Result<Bytes, Error> {
+        match Self::Tagged.split(tagged)? {
+            (BYTES, bytes) => Ok(bytes),
+            (tag, _other) => Err(unknown(tag)),
+        }
+    }
+
     fn bytes(self, bytes: Bytes) -> Bytes {
         if self == Self::Plain {
             return bytes;

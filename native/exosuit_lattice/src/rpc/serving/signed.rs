@@ -1,67 +1,23 @@
-//! Calls from the lattice: taken, checked, handed to their target, answered.
+//! Signed calls: checked, handed to their target, answered, as the peers have it.
 
-use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
-use async_nats::{Client, HeaderMap, Message, Subscriber};
+use async_nats::{HeaderMap, Message};
 use bytes::Bytes;
-use exosuit_claims::unix_now;
-use exosuit_core::{Context, Deliver, Target, bounded};
-use futures_util::{FutureExt, StreamExt};
+use exosuit_core::{Context, Target, bounded};
+use futures_util::FutureExt;
 use tokio::task::unconstrained;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::address::{Served, origin_of};
-use super::admission::Entry;
-use super::guard::{Genuine, Suspect};
-use super::memory::Held;
-use super::wire::{Invocation, Response};
-use super::{Shared, headers};
-use crate::Error;
+use super::super::address::origin_of;
+use super::super::admission::Entry;
+use super::super::guard::{Genuine, Suspect};
+use super::super::headers;
+use super::super::memory::Held;
+use super::super::wire::{Invocation, Response};
+use super::{LARGEST_ANSWER, Service};
 use crate::connection::unsent;
-
-/// How long a server may be silent before what is drained holds nothing more: many round trips.
-const DRAINED: Duration = Duration::from_secs(1);
-
-/// An answer larger than this travels apart, as with the peers.
-const LARGEST_ANSWER: usize = 900 << 10;
-
-/// What is served to the lattice, until this is dropped.
-#[must_use]
-pub struct Serving {
-    /// No new calls.
-    closed: CancellationToken,
-    /// No running ones either.
-    ended: CancellationToken,
-    calls: TaskTracker,
-}
-
-impl Serving {
-    /// Takes no new calls, and ends when the running ones have, or when the grace is over.
-    pub async fn stop(self, grace: Duration) {
-        self.closed.cancel();
-        self.calls.close();
-        let _late = tokio::time::timeout(grace, self.calls.wait()).await;
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        self.closed.cancel();
-        self.ended.cancel();
-    }
-}
-
-/// One thing that is served.
-struct Service {
-    shared: Arc<Shared>,
-    served: Served,
-    target: Arc<dyn Deliver>,
-    client: Client,
-    ended: CancellationToken,
-}
+use crate::{Error, now};
 
 /// A call that may be what it seems, and has its place.
 struct Arrival {
@@ -80,88 +36,10 @@ struct Refused {
     error: Error,
 }
 
-/// Begins to serve.
-pub(super) async fn serve(
-    shared: Arc<Shared>,
-    served: Served,
-    target: Arc<dyn Deliver>,
-) -> Result<Serving, Error> {
-    let lattice = &shared.options.lattice;
-    let client = shared.connection.any_client().clone();
-    let subscriber = client
-        .queue_subscribe(served.subject(lattice), served.group(lattice))
-        .await;
-    let subscriber = subscriber.map_err(|_| Error::Closed)?;
-    let serving = Serving {
-        closed: CancellationToken::new(),
-        ended: CancellationToken::new(),
-        calls: TaskTracker::new(),
-    };
-    let service = Service {
-        shared,
-        served,
-        target,
-        client,
-        ended: serving.ended.clone(),
-    };
-    let receive = receive(
-        Arc::new(service),
-        subscriber,
-        serving.closed.clone(),
-        serving.calls.clone(),
-    );
-    serving.calls.spawn(receive);
-    Ok(serving)
-}
-
-/// Takes calls as they come: it never waits for one, so that none is lost unanswered.
-async fn receive(
-    service: Arc<Service>,
-    mut subscriber: Subscriber,
-    closed: CancellationToken,
-    calls: TaskTracker,
-) {
-    let mut closing = pin!(closed.cancelled());
-    loop {
-        tokio::select! {
-            biased;
-            () = &mut closing => break,
-            message = subscriber.next() => match message {
-                Some(message) => service.begin(message, &calls),
-                None => return,
-            }
-        }
-    }
-    let connection = &service.shared.connection;
-    if connection.client().is_err() {
-        // The end of the subscriber is enough: a connection that is made anew does not know of it.
-        return;
-    }
-    let losses = connection.losses();
-    // What the server had sent by then is served; it sends no more.
-    let drained = async {
-        if subscriber.drain().await.is_ok() {
-            let mut next = async || tokio::time::timeout(DRAINED, subscriber.next()).await;
-            while let Ok(Some(message)) = next().await {
-                service.begin(message, &calls);
-            }
-        }
-    };
-    tokio::select! {
-        () = service.ended.cancelled() => {}
-        () = drained => {}
-    }
-    if connection.losses() != losses {
-        // The client has asked for it again on the new connection, and does not know that: calls
-        // would come that nobody takes. Yet another connection is asked for what there is.
-        let _ = service.client.force_reconnect().await;
-    }
-}
-
 impl Service {
     /// Looks at a call, and begins to work on it if it may be what it seems: what is not is refused
     /// before it takes anybody's place.
-    fn begin(self: &Arc<Self>, message: Message, calls: &TaskTracker) {
+    pub(super) fn begin_signed(self: &Arc<Self>, message: Message, calls: &TaskTracker) {
         match self.look(message) {
             Ok(arrival) => {
                 let service = Arc::clone(self);
@@ -177,7 +55,7 @@ impl Service {
             let call = Invocation::decode(&message.payload)?;
             id.clone_from(&call.id);
             let target = self.served.target(&message.subject, &call.target)?;
-            let suspect = self.shared.guard.inspect(&call, inbox, unix_now())?;
+            let suspect = self.shared.guard.inspect(&call, inbox, now())?;
             let entry = self.shared.admission.enter(message.payload.len())?;
             Ok((call, target, suspect, entry))
         };
@@ -215,8 +93,12 @@ impl Service {
         let given = arrival.message.headers.as_ref();
         let options = &self.shared.options;
         let context = headers::context(given, options.usual_timeout, options.longest_timeout);
-        let genuine = self.shared.guard.verify(&arrival.suspect, unix_now());
+        let genuine = self.shared.guard.verify(&arrival.suspect, now());
         let genuine = genuine.map_err(|error| self.refused(error))?;
+        let origin = &arrival.call.origin.public_key;
+        self.shared
+            .tally
+            .compare_clocks(origin, genuine.signed_at(), now());
         // Boxed, since each that has it inside would have room for it twice, and be moved with it.
         let answer = Box::pin(async {
             // One inside another does not wait: those that it waits for may wait for it.
@@ -242,7 +124,7 @@ impl Service {
         let payload = self.payload(&arrival.call).await;
         let take = |payload: Held| {
             let guard = &self.shared.guard;
-            guard.take(genuine, &payload.bytes, unix_now())?;
+            guard.take(genuine, &payload.bytes, now())?;
             let origin = origin_of(&arrival.call.origin, genuine.origin_id())?;
             let (payload, held) = form.read_payload(payload, memory)?;
             let invocation = exosuit_core::Invocation {
@@ -265,11 +147,7 @@ impl Service {
             return Ok(call.payload.clone().into());
         }
         let length = call.content_length.unwrap_or_default();
-        shared.refuse_too_large(length)?;
-        let size = usize::try_from(length).unwrap_or(usize::MAX);
-        let room = shared.admission.memory().reserve(size)?;
-        let bytes = Box::pin(shared.chunks.take(&call.id, length)).await?;
-        Ok(Held::from(bytes).and(room))
+        shared.take_payload(&call.id, length).await
     }
 
     async fn succeeded(&self, id: &str, payload: Bytes) -> Result<Response, exosuit_core::Error> {
@@ -287,11 +165,6 @@ impl Service {
             response.payload = Bytes::new();
         }
         Ok(response)
-    }
-
-    fn refused(&self, error: Error) -> exosuit_core::Error {
-        self.shared.tally.count(self.served.name().as_str(), &error);
-        error.into()
     }
 
     async fn send(

@@ -1,0 +1,60 @@
+defmodule Exosuit.Control.Short do
+  @moduledoc false
+  # Replies as text that fits into a message. One that lists more than that is cut: the ends of its lists
+  # are left out, `shortened` is true, and beside each list stands how many there are (`actors_count`).
+  # A reply of 1.x says so in its `message` as well, which people read. Pure.
+
+  alias Exosuit.{Error, Json}
+
+  @counts %{
+    actors: :actors_count,
+    components: :components_count,
+    providers: :providers_count,
+    claims: :claims_count,
+    links: :links_count
+  }
+
+  # A little less than would fit, as some items are longer than others.
+  @margin 0.9
+
+  @doc "The reply on one line of so many bytes at most; an error where it is longer without its lists, too."
+  @spec encode(map(), pos_integer()) :: {:ok, String.t()} | {:error, Error.t()}
+  def encode(reply, max) do
+    with {:ok, text} when byte_size(text) > max <- Json.encode(reply),
+         do: cut(reply, 1.0, byte_size(text), max)
+  end
+
+  # `share`: how much of each list is left.
+  defp cut(reply, share, size, max) when share > 0.0 do
+    share = if share * max < size * 0.001, do: 0.0, else: share * max / size * @margin
+    short = shorten(reply, share)
+
+    with {:ok, text} when byte_size(text) > max <- Json.encode(short),
+         do: cut(reply, share, byte_size(text), max)
+  end
+
+  defp cut(_reply, _nothing, size, max) do
+    {:error, Error.new(:limit, "the answer has #{size} bytes, a message may have #{max}")}
+  end
+
+  # Of 1.x.
+  defp shorten(%{response: list} = reply, share) when is_list(list) do
+    short = take(list, share)
+    said = "shortened to what a message may have: #{length(short)} of #{length(list)} are listed"
+    Map.merge(reply, %{response: short, message: said, shortened: true})
+  end
+
+  defp shorten(%{response: %{} = response} = reply, share) do
+    said = "shortened to what a message may have: see the counts of what is listed"
+    Map.merge(reply, %{response: shorten(response, share), message: said})
+  end
+
+  defp shorten(reply, share) do
+    lists = for {name, list} <- Map.take(reply, Map.keys(@counts)), is_list(list), do: {name, list}
+    counts = Map.new(lists, fn {name, list} -> {@counts[name], length(list)} end)
+    short = Map.new(lists, fn {name, list} -> {name, take(list, share)} end)
+    reply |> Map.merge(counts) |> Map.merge(short) |> Map.put(:shortened, true)
+  end
+
+  defp take(list, share), do: Enum.take(list, floor(length(list) * share))
+end

@@ -1,0 +1,247 @@
+//! The keys by which the hosts of one cluster authenticate their calls and answers.
+//!
+//! They share the cluster's seed, so a signature by it proves no more than a MAC does, and costs
+//! twenty times as much. From each seed, for one lattice and one hour, HKDF-SHA-256 makes two keys: one
+//! for requests, one for answers, so that neither can stand for the other. A host accepts the hour
+//! before and the hour after as well. It sends with its own seed and accepts others beside it, so that
+//! a seed can be rotated: first every host accepts the new one, then each sends with it.
+//!
+//! Keys are wiped when they are dropped, and MACs are compared in constant time.
+
+use std::fmt;
+use std::sync::Arc;
+
+use exosuit_claims::KeyPair;
+use exosuit_core::Id;
+use hkdf::Hkdf;
+use hmac::{Hmac, Mac as _};
+use parking_lot::RwLock;
+use sha2::Sha256;
+use zeroize::Zeroizing;
+
+/// How many bytes a MAC has.
+pub(super) const MAC_LENGTH: usize = 32;
+
+/// A MAC over a request or an answer.
+pub(super) type Mac = [u8; MAC_LENGTH];
+
+/// How many milliseconds keys are used.
+const EPOCH: u64 = 3_600_000;
+
+/// Keeps these keys apart from all others that may be made of the same seed.
+const SALT: &[u8] = b"exosuit.rpc.mac.1";
+
+/// What a seed is called in public, in one lattice.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct KeyId(pub(super) [u8; 8]);
+
+/// The keys of one lattice: of the host's own seed first, then of those that it accepts beside it.
+pub(super) struct MacKeys {
+    lattice: Id,
+    seeds: Vec<SeedKeys>,
+}
+
+/// What one seed gives.
+struct SeedKeys {
+    id: KeyId,
+    root: Secret,
+    /// Those in use: three at the most.
+    epochs: RwLock<Vec<Arc<EpochKeys>>>,
+}
+
+/// The keys of one seed for one hour.
+pub(super) struct EpochKeys {
+    pub(super) id: KeyId,
+    pub(super) epoch: u64,
+    request: Secret,
+    answer: Secret,
+}
+
+type Secret = Zeroizing<[u8; MAC_LENGTH]>;
+
+impl MacKeys {
+    pub(super) fn new<'s>(lattice: &Id, seeds: impl IntoIterator<Item = &'s KeyPair>) -> Self {
+        let seeds = seeds.into_iter().map(|seed| SeedKeys::new(lattice, seed));
+        Self {
+            lattice: lattice.clone(),
+            seeds: seeds.collect(),
+        }
+    }
+
+    /// What the seeds are called, the host's own first.
+    pub(super) fn ids(&self) -> impl Iterator<Item = KeyId> {
+        self.seeds.iter().map(|seed| seed.id)
+    }
+
+    /// The keys to send with at this time, in milliseconds since 1970.
+    pub(super) fn own(&self, now: u64) -> Arc<EpochKeys> {
+        self.seeds[0].at(&self.lattice, now / EPOCH, now / EPOCH)
+    }
+
+    /// The keys that this id and this hour name; none for a seed that is not accepted, or for an hour
+    /// that is more than one away.
+    pub(super) fn find(&self, id: KeyId, epoch: u64, now: u64) -> Option<Arc<EpochKeys>> {
+        let present = now / EPOCH;
+        if epoch.abs_diff(present) > 1 {
+            return None;
+        }
+        let seed = self.seeds.iter().find(|seed| seed.id == id)?;
+        Some(seed.at(&self.lattice, epoch, present))
+    }
+}
+
+impl SeedKeys {
+    fn new(lattice: &Id, seed: &KeyPair) -> Self {
+        let (root, _) = Hkdf::<Sha256>::extract(Some(SALT), seed.seed().as_bytes());
+        let root = Zeroizing::new(root.into());
+        let mut id = [0; 8];
+        expand(&root, b"key id", lattice, 0, &mut id);
+        Self {
+            id: KeyId(id),
+            root,
+            epochs: RwLock::default(),
+        }
+    }
+
+    fn at(&self, lattice: &Id, epoch: u64, present: u64) -> Arc<EpochKeys> {
+        let known = |keys: &[Arc<EpochKeys>]| keys.iter().find(|key| key.epoch == epoch).cloned();
+        if let Some(keys) = known(&self.epochs.read()) {
+            return keys;
+        }
+        let mut epochs = self.epochs.write();
+        if let Some(keys) = known(&epochs) {
+            return keys;
+        }
+        let keys = Arc::new(self.derive(lattice, epoch));
+        epochs.retain(|keys| keys.epoch.abs_diff(present) <= 1);
+        epochs.push(Arc::clone(&keys));
+        keys
+    }
+
+    fn derive(&self, lattice: &Id, epoch: u64) -> EpochKeys {
+        let key = |label: &[u8]| {
+            let mut key = Secret::default();
+            expand(&self.root, label, lattice, epoch, &mut *key);
+            key
+        };
+        EpochKeys {
+            id: self.id,
+            epoch,
+            request: key(b"request"),
+            answer: key(b"answer"),
+        }
+    }
+}
+
+impl EpochKeys {
+    /// The MAC over the header of a request.
+    pub(super) fn of_request(&self, header: &[u8]) -> Mac {
+        start(&self.request, header).finalize().into_bytes().into()
+    }
+
+    /// Whether that is the MAC over the header of a request.
+    pub(super) fn is_of_request(&self, header: &[u8], mac: &Mac) -> bool {
+        start(&self.request, header).verify_slice(mac).is_ok()
+    }
+
+    /// The MAC over the header of an answer to the request of this MAC.
+    pub(super) fn of_answer(&self, request: &Mac, header: &[u8]) -> Mac {
+        let mac = start(&self.answer, request).chain_update(header);
+        mac.finalize().into_bytes().into()
+    }
+
+    /// Whether that is the MAC over the header of an answer to the request of this MAC.
+    pub(super) fn is_of_answer(&self, request: &Mac, header: &[u8], mac: &Mac) -> bool {
+        let computed = start(&self.answer, request).chain_update(header);
+        computed.verify_slice(mac).is_ok()
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+fn start(key: &Secret, begin: &[u8]) -> Hmac<Sha256> {
+    let mac = Hmac::<Sha256>::new_from_slice(&**key).expect("HMAC takes a key of any length");
+    mac.chain_update(begin)
+}
+
+fn expand(root: &Secret, label: &[u8], lattice: &Id, epoch: u64, key: &mut [u8]) {
+    let name = lattice.as_str().as_bytes();
+    // What stands before the name has one length for each label, and what follows it another for none.
+    let info = [label, &[0], name, &[0], &epoch.to_be_bytes()];
+    let hkdf = Hkdf::<Sha256>::from_prk(&**root).expect("a root is as long as a hash");
+    hkdf.expand_multi_info(&info, key)
+        .expect("a key is no longer than a hash");
+}
+
+#[cfg(test)]
+mod tests {
+    use exosuit_claims::KeyKind;
+
+    use super::*;
+
+    const NOW: u64 = 1_700_000_000_000;
+
+    fn lattice(name: &str) -> Id {
+        Id::parse(name).expect("a name")
+    }
+
+    fn seed() -> KeyPair {
+        KeyPair::generate(KeyKind::Cluster)
+    }
+
+    #[test]
+    fn hosts_of_one_seed_and_lattice_have_the_same_keys_and_no_others_do() {
+        let (seed, other) = (seed(), seed());
+        let mac = |keys: &MacKeys, now| keys.own(now).of_request(b"header");
+        let keys = MacKeys::new(&lattice("a"), [&seed]);
+        let first = mac(&keys, NOW);
+        assert_eq!(mac(&MacKeys::new(&lattice("a"), [&seed]), NOW), first);
+        assert_ne!(mac(&MacKeys::new(&lattice("b"), [&seed]), NOW), first);
+        assert_ne!(mac(&MacKeys::new(&lattice("a"), [&other]), NOW), first);
+        assert_ne!(mac(&keys, NOW + EPOCH), first);
+        assert_ne!(
+            keys.own(NOW).of_answer(&first, b""),
+            keys.own(NOW).of_request(&first)
+        );
+    }
+
+    #[test]
+    fn the_hours_around_the_present_one_are_accepted() {
+        let keys = MacKeys::new(&lattice("a"), [&seed()]);
+        let id = keys.ids().next().expect("one");
+        let present = NOW / EPOCH;
+        for epoch in [present - 1, present, present + 1] {
+            let found = keys.find(id, epoch, NOW).expect("it is near");
+            assert_eq!(found.epoch, epoch);
+        }
+        for epoch in [0, present - 2, present + 2, u64::MAX] {
+            assert!(keys.find(id, epoch, NOW).is_none(), "{epoch}");
+        }
+        assert!(keys.find(KeyId([0; 8]), present, NOW).is_none());
+        assert!(keys.seeds[0].epochs.read().len() <= 3);
+    }
+
+    #[test]
+    fn a_seed_can_be_rotated() {
+        let (old, new) = (seed(), seed());
+        let before = MacKeys::new(&lattice("a"), [&old, &new]);
+        let after = MacKeys::new(&lattice("a"), [&new, &old]);
+        for (from, to) in [(&before, &after), (&after, &before)] {
+            let sent = from.own(NOW);
+            let found = to.find(sent.id, sent.epoch, NOW).expect("it is accepted");
+            assert!(found.is_of_request(b"header", &sent.of_request(b"header")));
+        }
+        let stranger = MacKeys::new(&lattice("a"), [&seed()]).own(NOW);
+        assert!(before.find(stranger.id, stranger.epoch, NOW).is_none());
+    }
+}

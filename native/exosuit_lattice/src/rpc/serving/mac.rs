@@ -1,0 +1,296 @@
+//! Calls with a MAC, from hosts of the same cluster: see `frame` for what they look like.
+//!
+//! Nothing of a message is believed, and nothing answered, before its MAC holds: an answer has a MAC of
+//! its own over that of the request, and one that somebody had us make for another's request would pass
+//! for the true one. For the same reason what came before is not answered again. A call that cannot be
+//! taken is answered once its time and its MAC are taken down, so that it cannot be served later on.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_nats::{Message, Subject};
+use bytes::Bytes;
+use exosuit_core::{Context, Origin, Target, bounded};
+use futures_util::FutureExt;
+use tokio::task::unconstrained;
+use tokio_util::task::TaskTracker;
+
+use super::super::address::origin_of;
+use super::super::admission::Entry;
+use super::super::calling::QUESTION;
+use super::super::content::Form;
+use super::super::frame::{Answer, Received, Request, hash};
+use super::super::guard::HASHED_FIRST;
+use super::super::mac::{EpochKeys, Mac};
+use super::super::memory::Held;
+use super::{LARGEST_ANSWER, Service};
+use crate::connection::unsent;
+use crate::{Error, now};
+
+/// A call whose MAC holds, and which has its place.
+struct Arrival {
+    question: Question,
+    request: Received<Request>,
+    origin: Origin,
+    target: Target,
+    entry: Entry,
+}
+
+/// What an answer goes to, and what its MAC is made of.
+struct Question {
+    reply: Option<Subject>,
+    keys: Arc<EpochKeys>,
+    mac: Mac,
+}
+
+/// What is no call that is served.
+enum Refused {
+    /// Nobody of ours asks.
+    Unanswered(Error),
+    Answered(Question, Error),
+    /// It asks whether calls with a MAC are taken here.
+    Asked(Question),
+}
+
+impl Service {
+    /// Checks a call, and begins to work on it if it is what it seems.
+    pub(super) fn begin_mac(self: &Arc<Self>, message: Message, calls: &TaskTracker) {
+        match self.open(message) {
+            Ok(arrival) => {
+                let service = Arc::clone(self);
+                calls.spawn(async move { service.run_mac(arrival).await });
+            }
+            Err(Refused::Unanswered(error)) => {
+                self.refused(error);
+            }
+            Err(Refused::Answered(question, error)) => self.refuse_by_mac(&question, error),
+            Err(Refused::Asked(question)) => self.send_at_once(&question, &succeeded(&[])),
+        }
+    }
+
+    fn open(&self, message: Message) -> Result<Arrival, Refused> {
+        let now = now();
+        let request = Request::decode(&message.payload).map_err(Refused::Unanswered)?;
+        let keys = self.authenticate(&request, now);
+        let question = Question {
+            keys: keys.map_err(Refused::Unanswered)?,
+            mac: request.mac,
+            reply: message.reply,
+        };
+        match self.admit(&request, &message.subject, now) {
+            Ok(_whoever_calls) if request.said.operation == QUESTION => {
+                Err(Refused::Asked(question))
+            }
+            Ok((origin, target)) => self.enter(question, request, origin, target),
+            Err(error @ (Error::Replayed | Error::WrongMac(_))) => Err(Refused::Unanswered(error)),
+            Err(error) => Err(Refused::Answered(question, error)),
+        }
+    }
+
+    /// Finds a place for a call, if there is one.
+    fn enter(
+        &self,
+        question: Question,
+        request: Received<Request>,
+        origin: Origin,
+        target: Target,
+    ) -> Result<Arrival, Refused> {
+        let size = request.header.len() + request.payload.len();
+        match self.shared.admission.enter(size) {
+            Ok(entry) => Ok(Arrival {
+                question,
+                request,
+                origin,
+                target,
+                entry,
+            }),
+            Err(error) => Err(Refused::Answered(question, error)),
+        }
+    }
+
+    /// The keys by which this is from one of ours.
+    fn authenticate(&self, request: &Received<Request>, now: u64) -> Result<Arc<EpochKeys>, Error> {
+        let keys = self.shared.keys.find(request.key, request.epoch, now);
+        let keys = keys.ok_or(Error::WrongMac(
+            "no key of this cluster and this hour made its MAC",
+        ))?;
+        if keys.is_of_request(&request.header, &request.mac) {
+            return Ok(keys);
+        }
+        Err(Error::WrongMac("the MAC is not that of the invocation"))
+    }
+
+    /// Takes a call that is from one of ours, once.
+    fn admit(
+        &self,
+        request: &Received<Request>,
+        subject: &str,
+        now: u64,
+    ) -> Result<(Origin, Target), Error> {
+        let (shared, said) = (&self.shared, &request.said);
+        if request.payload.len() <= HASHED_FIRST && !is_apart(request) {
+            request.covers(&request.payload, &said.hash)?;
+        }
+        let origin = said.origin_id.as_deref().unwrap_or(&said.origin.public_key);
+        shared.tally.compare_clocks(origin, said.time, now);
+        shared.guard.admit(&request.mac, said.time, now)?;
+        let target = self.served.target(subject, &said.target)?;
+        let origin = origin_of(&said.origin, said.origin_id.as_deref())?;
+        Ok((origin, target))
+    }
+
+    async fn run_mac(&self, arrival: Arrival) {
+        let Arrival {
+            question,
+            request,
+            origin,
+            target,
+            entry,
+        } = arrival;
+        let left =
+            Duration::from_millis(request.said.left).min(self.shared.options.longest_timeout);
+        let context = Context {
+            deadline: Instant::now() + left,
+            depth: request.said.depth,
+        };
+        let trace = request.said.trace.clone();
+        let work = self.work(&entry, request, origin, target, context);
+        let answer = bounded(work, context.deadline, Some(&self.ended));
+        let answer = if trace.is_none() {
+            answer.await
+        } else {
+            trace.scope(answer).await
+        };
+        // An answer that cannot be sent is one that the caller will miss.
+        let _ = match answer {
+            Ok((answer, payload)) => self.send_by_mac(&question, &answer, &payload).await,
+            Err(error) => {
+                let (code, text) = (error.code.as_str().to_owned(), error.detail);
+                self.send_by_mac(&question, &failed(code, text), &[]).await
+            }
+        };
+    }
+
+    async fn work(
+        &self,
+        entry: &Entry,
+        request: Received<Request>,
+        origin: Origin,
+        target: Target,
+        context: Context,
+    ) -> Result<(Answer, Bytes), exosuit_core::Error> {
+        // One inside another does not wait: those that it waits for may wait for it.
+        let turn = match context.depth {
+            0 => Some(entry.turn().await),
+            _inside => None,
+        };
+        let memory = self.shared.admission.memory();
+        let held = self.payload_by_mac(&request).await;
+        let read = held.and_then(|held| Form::Tagged.read_payload(held, memory));
+        let (payload, _held) = read.map_err(|error| self.refused(error))?;
+        let invocation = exosuit_core::Invocation {
+            origin,
+            target,
+            operation: request.said.operation,
+            payload,
+            context,
+        };
+        let reply = self.target.deliver(invocation).await?;
+        let answer = Form::Tagged.reply(reply, self.shared.terms(memory)).await?;
+        drop(turn);
+        Ok(self
+            .succeeded_by_mac(&request.said.id, answer.bytes.clone())
+            .await?)
+    }
+
+    /// The whole payload, which is the one that was sent.
+    async fn payload_by_mac(&self, request: &Received<Request>) -> Result<Held, Error> {
+        let said = &request.said;
+        let held = if is_apart(request) {
+            self.shared
+                .take_payload(&id_text(&said.id), said.length)
+                .await?
+        } else if request.payload.len() <= HASHED_FIRST {
+            return Ok(request.payload.clone().into());
+        } else {
+            request.payload.clone().into()
+        };
+        request.covers(&held.bytes, &said.hash)?;
+        Ok(held)
+    }
+
+    async fn succeeded_by_mac(
+        &self,
+        id: &[u8; 16],
+        payload: Bytes,
+    ) -> Result<(Answer, Bytes), Error> {
+        let answer = succeeded(&payload);
+        if payload.len() <= self.shared.largest_message(LARGEST_ANSWER) {
+            return Ok((answer, payload));
+        }
+        let name = format!("{}-r", id_text(id));
+        Box::pin(self.shared.chunks.put(&name, &payload)).await?;
+        Ok((answer, Bytes::new()))
+    }
+
+    /// Answers without a task and without waiting: under such a load an answer may be lost.
+    fn refuse_by_mac(&self, question: &Question, error: Error) {
+        let answer = match &error {
+            // The sender makes it anew, with another time.
+            Error::Stale(moment) => failed(error.code().to_owned(), moment.clone()),
+            error => {
+                let error = exosuit_core::Error::from(error.clone());
+                failed(error.code.as_str().to_owned(), error.detail)
+            }
+        };
+        self.refused(error);
+        self.send_at_once(question, &answer);
+    }
+
+    fn send_at_once(&self, question: &Question, answer: &Answer) {
+        // Whether there is room for it does not depend on what this task has done so far.
+        let _ = unconstrained(self.send_by_mac(question, answer, &[])).now_or_never();
+    }
+
+    async fn send_by_mac(
+        &self,
+        question: &Question,
+        answer: &Answer,
+        payload: &[u8],
+    ) -> Result<(), Error> {
+        let Some(reply) = question.reply.clone() else {
+            return Ok(());
+        };
+        let message = answer.encode(&question.keys, &question.mac, payload);
+        let sent = self.client.publish(reply, message).await;
+        sent.map_err(|error| unsent(&error))
+    }
+}
+
+/// Whether the payload is not here, but in the store.
+fn is_apart(request: &Received<Request>) -> bool {
+    request.said.length > request.payload.len() as u64
+}
+
+/// What a large payload is called in the store.
+pub(in crate::rpc) fn id_text(id: &[u8; 16]) -> String {
+    format!("{:032x}", u128::from_be_bytes(*id))
+}
+
+fn succeeded(payload: &[u8]) -> Answer {
+    Answer {
+        time: now(),
+        error: None,
+        hash: hash(payload),
+        length: payload.len() as u64,
+    }
+}
+
+fn failed(code: String, text: String) -> Answer {
+    Answer {
+        time: now(),
+        error: Some((code, text)),
+        hash: hash(&[]),
+        length: 0,
+    }
+}
