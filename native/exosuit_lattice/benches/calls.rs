@@ -1,7 +1,7 @@
 //! Calls from NATS to a target that answers at once, beside a raw echo responder: `cargo bench -p
-//! exosuit_lattice`.
+//! exosuit_lattice`. First those with a MAC, as hosts of one cluster make them, then signed ones.
 //!
-//! The calls are signed before they are counted; the load is the same for both, in the same process
+//! The calls are made before they are counted; the load is the same for both, in the same process
 //! but on threads of its own. The cores are shared, so beside calls per second stands how long a
 //! core worked on each: on the serving side alone, whatever else the machine did. Then the same
 //! beside a flood of calls whose signatures are forged.
@@ -14,16 +14,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use common::host::{ACTOR, Cluster, Host, echo};
+use common::host::{ACTOR, Cluster, Host, echo, id};
 use common::nats::NatsServer;
 use exosuit_claims::invocation::{Call, Entity, sign};
 use exosuit_claims::unix_now;
-use exosuit_lattice::{Invocation, Response};
+use exosuit_lattice::{Invocation, MacCaller, MacRequest, Response};
 use futures_util::StreamExt;
 use tokio::runtime::Runtime;
 use tokio_util::task::AbortOnDropHandle;
 
 const RAW: &str = "raw";
+const NAME: &str = "echo";
 const CALLS: usize = 10_000;
 const ROUNDS: usize = 7;
 
@@ -45,9 +46,20 @@ fn main() {
             }
         });
         let host = Host::start(server.connect().await, options).await;
-        (host.serve(ACTOR, echo()).await, host)
+        let by_mac = host.serve(NAME, echo()).await;
+        ((host.serve(ACTOR, echo()).await, by_mac), host)
     });
     let client = load.block_on(server.client());
+    let caller = MacCaller::new(&id("default"), &cluster.0);
+    let with_mac = caller.subject(&id(NAME));
+    println!("depth   raw /s   mac /s  ratio   raw us   mac us of a core");
+    for depth in [1, 8, 64, 256] {
+        row(&depth.to_string(), || {
+            let calls: Arc<[_]> = (0..CALLS).map(|_| mac_call(&caller)).collect();
+            let raw = round(&load, &client, RAW, &calls, depth);
+            (raw, round(&load, &client, &with_mac, &calls, depth))
+        });
+    }
     let subject = format!("wasmbus.rpc.default.{ACTOR}");
     println!("depth   raw /s  ours /s  ratio   raw us  ours us of a core");
     for depth in [1, 8, 64, 256] {
@@ -114,8 +126,42 @@ fn runtime(name: &str) -> Runtime {
     builder.build().expect("a runtime")
 }
 
-fn calls(cluster: &Cluster) -> Arc<[Bytes]> {
-    (0..CALLS).map(|_| call(cluster).encode()).collect()
+/// A call as it is sent, and how its answer is looked at.
+enum Prepared {
+    Signed(Bytes),
+    Mac(Box<MacRequest>),
+}
+
+impl Prepared {
+    fn message(&self) -> &Bytes {
+        match self {
+            Self::Signed(message) => message,
+            Self::Mac(request) => request.message(),
+        }
+    }
+
+    fn check(&self, answer: &Bytes) {
+        match self {
+            Self::Signed(_) => {
+                let answer = Response::decode(answer).expect("a response");
+                assert_eq!(answer.error, None);
+            }
+            Self::Mac(request) => assert_eq!(request.read(answer), Ok(Bytes::from(vec![7; 100]))),
+        }
+    }
+}
+
+fn calls(cluster: &Cluster) -> Arc<[Prepared]> {
+    let signed = (0..CALLS).map(|_| Prepared::Signed(call(cluster).encode()));
+    signed.collect()
+}
+
+fn mac_call(caller: &MacCaller) -> Prepared {
+    let (origin, target) = (Entity::actor("MCALLER"), Entity::actor(NAME));
+    let left = Duration::from_secs(10);
+    Prepared::Mac(Box::new(
+        caller.request(origin, target, "Echo.Say", &[7; 100], left),
+    ))
 }
 
 /// A call in the name of a cluster that has signed others.
@@ -155,7 +201,7 @@ fn round(
     load: &Runtime,
     client: &async_nats::Client,
     subject: &str,
-    calls: &Arc<[Bytes]>,
+    calls: &Arc<[Prepared]>,
     depth: usize,
 ) -> Round {
     let (begun, worked) = (Instant::now(), ticks());
@@ -167,11 +213,11 @@ fn round(
                 let (calls, next) = (Arc::clone(calls), Arc::clone(&next));
                 tokio::spawn(async move {
                     while let Some(call) = calls.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        let answer = client.request(subject.clone(), call.clone()).await;
+                        let message = call.message().clone();
+                        let answer = client.request(subject.clone(), message).await;
                         let answer = answer.expect("an answer");
                         if subject != RAW {
-                            let answer = Response::decode(&answer.payload).expect("a response");
-                            assert_eq!(answer.error, None);
+                            call.check(&answer.payload);
                         }
                     }
                 })

@@ -61,6 +61,7 @@ impl Copy {
         match &change {
             Change::Put { key, value, .. } => drop(self.entries.insert(key.clone(), value.clone())),
             Change::Deleted { key } => drop(self.entries.remove(key)),
+            Change::Dropped { key } => panic!("{key} is dropped"),
             Change::Current | Change::Lost { .. } | Change::Interrupted(_) => {}
         }
         self.told.push(change.clone());

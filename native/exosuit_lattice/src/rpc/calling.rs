@@ -22,7 +22,7 @@ use exosuit_core::{Context, Id, Origin};
 use parking_lot::Mutex;
 
 use super::address::{self, Address};
-use super::frame::{Answer, Hash, MAX_NAME, Received, Request, hash};
+use super::frame::{Answer, Hash, MAX_NAME, Received, Request, check, hash};
 use super::headers::{self, Trace};
 use super::mac::{EpochKeys, Mac, MacKeys};
 use super::serving::id_text;
@@ -210,7 +210,7 @@ impl MacRequest {
         }
         let answer = Answer::decode(answer)?;
         result(&answer.said)?;
-        answer.covers(&answer.payload, &answer.said.hash)?;
+        check(&answer.payload, &answer.said.hash)?;
         super::content::Form::untagged(&answer.payload)
     }
 }
@@ -346,7 +346,7 @@ impl Shared {
         } else {
             answer.payload.clone()
         };
-        answer.covers(&payload, &said.hash)?;
+        check(&payload, &said.hash)?;
         Ok(payload)
     }
 }

@@ -173,14 +173,12 @@ impl Answer {
     }
 }
 
-impl<T> Received<T> {
-    /// Checks that the payload is the one of which the header speaks.
-    pub(super) fn covers(&self, payload: &[u8], expected: &Hash) -> Result<(), Error> {
-        if hash(payload) == *expected {
-            return Ok(());
-        }
-        Err(Error::WrongMac("the payload is not the one that was sent"))
+/// Checks that a payload is the one of which a header speaks.
+pub(super) fn check(payload: &[u8], expected: &Hash) -> Result<(), Error> {
+    if hash(payload) == *expected {
+        return Ok(());
     }
+    Err(Error::WrongMac("the payload is not the one that was sent"))
 }
 
 fn parts(entity: &Entity) -> [&str; 3] {

@@ -19,7 +19,7 @@ use super::super::address::origin_of;
 use super::super::admission::Entry;
 use super::super::calling::QUESTION;
 use super::super::content::Form;
-use super::super::frame::{Answer, Received, Request, hash};
+use super::super::frame::{Answer, Received, Request, check, hash};
 use super::super::guard::HASHED_FIRST;
 use super::super::mac::{EpochKeys, Mac};
 use super::super::memory::Held;
@@ -47,9 +47,9 @@ struct Question {
 enum Refused {
     /// Nobody of ours asks.
     Unanswered(Error),
-    Answered(Question, Error),
+    Answered(Box<Question>, Error),
     /// It asks whether calls with a MAC are taken here.
-    Asked(Question),
+    Asked(Box<Question>),
 }
 
 impl Service {
@@ -79,11 +79,11 @@ impl Service {
         };
         match self.admit(&request, &message.subject, now) {
             Ok(_whoever_calls) if request.said.operation == QUESTION => {
-                Err(Refused::Asked(question))
+                Err(Refused::Asked(Box::new(question)))
             }
             Ok((origin, target)) => self.enter(question, request, origin, target),
             Err(error @ (Error::Replayed | Error::WrongMac(_))) => Err(Refused::Unanswered(error)),
-            Err(error) => Err(Refused::Answered(question, error)),
+            Err(error) => Err(Refused::Answered(Box::new(question), error)),
         }
     }
 
@@ -104,7 +104,7 @@ impl Service {
                 target,
                 entry,
             }),
-            Err(error) => Err(Refused::Answered(question, error)),
+            Err(error) => Err(Refused::Answered(Box::new(question), error)),
         }
     }
 
@@ -129,7 +129,7 @@ impl Service {
     ) -> Result<(Origin, Target), Error> {
         let (shared, said) = (&self.shared, &request.said);
         if request.payload.len() <= HASHED_FIRST && !is_apart(request) {
-            request.covers(&request.payload, &said.hash)?;
+            check(&request.payload, &said.hash)?;
         }
         let origin = said.origin_id.as_deref().unwrap_or(&said.origin.public_key);
         shared.tally.compare_clocks(origin, said.time, now);
@@ -215,7 +215,7 @@ impl Service {
         } else {
             request.payload.clone().into()
         };
-        request.covers(&held.bytes, &said.hash)?;
+        check(&held.bytes, &said.hash)?;
         Ok(held)
     }
 
