@@ -50,7 +50,9 @@ defmodule Exosuit.Control.Short do
   end
 
   defp shorten(reply, share) do
-    lists = for {name, list} <- Map.take(reply, Map.keys(@counts)), is_list(list), do: {name, list}
+    lists =
+      for {name, list} <- Map.take(reply, Map.keys(@counts)), is_list(list), do: {name, list}
+
     counts = Map.new(lists, fn {name, list} -> {@counts[name], length(list)} end)
     short = Map.new(lists, fn {name, list} -> {name, take(list, share)} end)
     reply |> Map.merge(counts) |> Map.merge(short) |> Map.put(:shortened, true)

@@ -31,7 +31,9 @@ defmodule Exosuit.Event.Envelope do
   """
   @spec shorten(map()) :: map()
   def shorten(%{data: data} = message) do
-    counted = for {name, list} <- Map.take(data, @lists), into: %{}, do: {@counts[name], Enum.count(list)}
+    counted =
+      for {name, list} <- Map.take(data, @lists), into: %{}, do: {@counts[name], Enum.count(list)}
+
     empty = for {name, list} <- Map.take(data, @lists), into: %{}, do: {name, empty(list)}
     short = data |> Map.merge(counted) |> Map.merge(empty) |> Map.put(:shortened, true)
     %{message | data: short}

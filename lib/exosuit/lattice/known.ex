@@ -143,7 +143,8 @@ defmodule Exosuit.Lattice.Known do
 
   # One row counts the bytes.
   defp room?(table, size) do
-    :ets.info(table, :size) <= @most and :ets.lookup_element(table, @bytes, 2) + size <= @most_bytes
+    :ets.info(table, :size) <= @most and
+      :ets.lookup_element(table, @bytes, 2) + size <= @most_bytes
   end
 
   defp spare(table, needed?) do

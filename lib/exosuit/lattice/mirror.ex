@@ -112,8 +112,16 @@ defmodule Exosuit.Lattice.Mirror do
 
   def tell(%{ahead: ahead} = mirror, {:links, key, revision, _value, links} = change, needed?) do
     case ahead do
-      %{^key => own} when own > revision -> {mirror, []}
-      %{} -> take(%{mirror | ahead: Map.delete(ahead, key)}, change, fn -> needed?.(links) end, needed?)
+      %{^key => own} when own > revision ->
+        {mirror, []}
+
+      %{} ->
+        take(
+          %{mirror | ahead: Map.delete(ahead, key)},
+          change,
+          fn -> needed?.(links) end,
+          needed?
+        )
     end
   end
 
@@ -224,7 +232,9 @@ defmodule Exosuit.Lattice.Mirror do
         {:full, mirror}
 
       {other, true, _further} ->
-        {mirror, keys} = let_loose(%{mirror | loose: Map.delete(mirror.loose, other)}, other, needed?)
+        {mirror, keys} =
+          let_loose(%{mirror | loose: Map.delete(mirror.loose, other)}, other, needed?)
+
         make_room(mirror, entry, size, fn -> true end, needed?, gone ++ keys)
     end
   end

@@ -25,7 +25,8 @@ defmodule Exosuit.Control.ShortTest do
       assert %{"success" => true, "message" => "shortened" <> _, "response" => response} =
                encode(v1, max)
 
-      assert %{"shortened" => true, "components_count" => 4_000, "components" => [_ | _]} = response
+      assert %{"shortened" => true, "components_count" => 4_000, "components" => [_ | _]} =
+               response
     end
   end
 
