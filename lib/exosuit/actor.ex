@@ -46,6 +46,7 @@ defmodule Exosuit.Actor do
   def load(config, artifact) do
     with {:ok, {bytes, artifact}} <- Exosuit.Artifact.fetch(artifact),
          {:ok, claims} <- Claims.admit(bytes, config),
+         :ok <- Wasm.check_imports(bytes, config),
          {:ok, module} <- Wasm.compile(bytes),
          do: {:ok, %{module: module, claims: claims, artifact: artifact}}
   end

@@ -5,11 +5,12 @@ defmodule Exosuit.Application do
   # where `config :exosuit, host: [...]` asks for it, as that of a release does.
   use Application
 
-  alias Exosuit.Up
+  alias Exosuit.{Config, Environment, Up}
 
   @impl Application
   def start(_type, _args) do
-    with {:ok, _allocator} <- Exosuit.Wasm.start_engine(cache_dir()),
+    with {:ok, engine} <- engine(),
+         {:ok, _allocator} <- Exosuit.Wasm.start_engine(cache_dir(), engine),
          {:ok, supervisor} <- start_supervisor(),
          :ok <- start_host(Application.get_env(:exosuit, :host)),
          :ok <- start_up(System.get_env("RELEASE_NAME"), System.get_env("EXOSUIT_UP")) do
@@ -46,6 +47,17 @@ defmodule Exosuit.Application do
   end
 
   defp start_up(_release, _request), do: :ok
+
+  # The options of the application go before the environment, which `exosuit up` has them from.
+  defp engine do
+    environment = Environment.Engine.read(System.get_env())
+    configured = Application.get_env(:exosuit, :engine, [])
+
+    case for {_name, {:mistake, text}} <- environment, do: text do
+      [] -> {:ok, environment |> Keyword.merge(configured) |> Config.Engine.new!()}
+      [mistake | _more] -> {:error, mistake}
+    end
+  end
 
   # Compiled code is kept across starts unless it is switched off with `cache_dir: nil`.
   defp cache_dir do

@@ -18,6 +18,7 @@ defmodule Exosuit.Config do
           trusted_issuers: :any | [String.t()],
           unsigned: :deny | :allow,
           legacy_hash: :check | :ignore,
+          links: :lenient | :strict,
           call_timeout: pos_integer(),
           max_depth: pos_integer(),
           memory_limit: pos_integer(),
@@ -62,6 +63,14 @@ defmodule Exosuit.Config do
       type: {:in, [:check, :ignore]},
       default: :check,
       doc: "whether tokens of `wascap_revision` below 3 must match their module's hash, too."
+    ],
+    links: [
+      type: {:in, [:lenient, :strict]},
+      default: :lenient,
+      doc:
+        "what becomes of a module with imports that nothing can answer, even with a link: with " <>
+          "`:lenient` it starts with a warning and a call of such an import fails, with `:strict` it " <>
+          "is refused before it is compiled."
     ],
     lattice: [type: :string, default: "default", doc: "the name that hosts of one lattice share."],
     labels: [

@@ -4,6 +4,7 @@ defmodule Exosuit.Environment do
   # guides/release.md describes them.
 
   alias Exosuit.Config
+  alias Exosuit.Environment
   alias Exosuit.Environment.Lattice
 
   @type read :: [exosuit: keyword(), logger: keyword()]
@@ -25,6 +26,7 @@ defmodule Exosuit.Environment do
         ] ++ lattice,
       manifests: paths(env["EXOSUIT_MANIFESTS"]),
       cache_dir: path(env["EXOSUIT_CACHE_DIR"]),
+      engine: Environment.Engine.read(env),
       level: level(env["EXOSUIT_LOG_LEVEL"])
     ]
 
@@ -37,7 +39,11 @@ defmodule Exosuit.Environment do
   defp configuration(read) do
     # Not said, the cache is where `Exosuit.Application` has it by default.
     cache = if read[:cache_dir], do: [cache_dir: read[:cache_dir]], else: []
-    [exosuit: Keyword.take(read, [:host, :manifests]) ++ cache, logger: [level: read[:level]]]
+
+    [
+      exosuit: Keyword.take(read, [:host, :manifests, :engine]) ++ cache,
+      logger: [level: read[:level]]
+    ]
   end
 
   defp trust(value) when value in [nil, ""] do

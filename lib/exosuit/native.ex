@@ -14,8 +14,11 @@ defmodule Exosuit.Native do
           {source :: String.t(), target :: String.t(), name :: String.t(), contract :: String.t(),
            [String.t()], map(), map()}
 
-  @spec engine_start(Path.t() | nil) :: {:ok, String.t()} | failure()
-  def engine_start(_cache_dir), do: not_loaded()
+  @spec engine_start(Path.t() | nil, map()) :: {:ok, String.t()} | failure()
+  def engine_start(_cache_dir, _limits), do: not_loaded()
+
+  @spec engine_unanswered(binary()) :: {:ok, [String.t()]} | failure()
+  def engine_unanswered(_bytes), do: not_loaded()
 
   @spec host_new(pos_integer(), non_neg_integer(), boolean(), %{
           optional(:inet.port_number()) => :inet.port_number()

@@ -4,7 +4,8 @@ defmodule Exosuit.Wasm do
   # through any process; the one that calls waits, on the scheduler while the guest finishes within
   # its slice, in a `receive` from then on.
 
-  alias Exosuit.{Error, Native, Origin}
+  alias Exosuit.{Config, Error, Native, Origin}
+  alias Exosuit.Config.Engine
   alias Exosuit.Native.Answer
 
   @type execution :: :auto | :inline | :async
@@ -16,8 +17,33 @@ defmodule Exosuit.Wasm do
   @grace 5_000
 
   @doc "Starts the engine of this VM. `{:ok, description}` says how it allocates."
-  @spec start_engine(Path.t() | nil) :: {:ok, String.t()} | {:error, Error.t()}
-  def start_engine(cache_dir), do: cache_dir |> Native.engine_start() |> result()
+  @spec start_engine(Path.t() | nil, Engine.t()) :: {:ok, String.t()} | {:error, Error.t()}
+  def start_engine(cache_dir, engine) do
+    cache_dir |> Native.engine_start(Map.from_struct(engine)) |> result()
+  end
+
+  @doc """
+  Refuses a module with imports that nothing here can answer, where the host takes links strictly.
+  Compiles no code. Blocks the calling process for some milliseconds.
+  """
+  @spec check_imports(binary(), Config.t()) :: :ok | {:error, Error.t()}
+  def check_imports(_bytes, %Config{links: :lenient}), do: :ok
+
+  def check_imports(bytes, %Config{links: :strict}) do
+    with {:ok, unanswered} <- bytes |> Native.engine_unanswered() |> result(),
+         do: refuse(unanswered)
+  end
+
+  defp refuse([]), do: :ok
+
+  defp refuse(unanswered) do
+    {:error,
+     Error.new(
+       :invalid_module,
+       "nothing here answers these imports: #{Enum.join(unanswered, ", ")}; " <>
+         "build the module without them, or start the host with `links: :lenient`"
+     )}
+  end
 
   @doc "Compiles a module, or takes it from the cache. Blocks the calling process."
   @spec compile(binary()) :: {:ok, reference()} | {:error, Error.t()}

@@ -13,6 +13,7 @@ use exosuit_capabilities::{KeyValue, LocalLattice};
 use exosuit_core::{Capability, Code, Error, Lattice, Link, Value};
 use serde::de::DeserializeOwned;
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
 struct Store {
@@ -44,7 +45,10 @@ impl Store {
         function: &str,
         arguments: impl IntoIterator<Item = Value>,
     ) -> Result<Value, Error> {
-        let operation = format!("wasi:keyvalue/{}", function.replace('#', "@0.2.0-draft#"));
+        let operation = match function.split_once('@') {
+            Some(_) => format!("wasi:keyvalue/{function}"),
+            None => format!("wasi:keyvalue/{}", function.replace('#', "@0.2.0-draft#")),
+        };
         let arguments = [text(bucket)].into_iter().chain(arguments).collect();
         let link = Some(self.link.clone());
         call_wit(&*self.provider, link, &operation, arguments).await
@@ -507,4 +511,45 @@ async fn what_is_no_function_of_the_contract_is_refused() -> Result<()> {
     let values = call_wit(&*store.provider, None, "KeyValue.Get", vec![key()]).await;
     assert_eq!(code(values), Code::InvalidInput);
     Ok(())
+}
+
+#[tokio::test]
+async fn a_value_is_swapped_if_it_is_what_was_seen() -> Result<()> {
+    on_each(async |store| {
+        let swap = async |seen: Value, value: &str| {
+            let arguments = [text("key"), seen, bytes(value)];
+            store.ask("atomics@0.2.0-draft2#swap", arguments).await
+        };
+        let seen = |value: &str| bytes(Sha256::digest(value));
+        let swapped = |done, now| good(Value::Tuple(vec![Value::Bool(done), now]));
+
+        assert_eq!(swap(seen("none"), "a").await?, swapped(false, Value::Nil));
+        assert_eq!(swap(Value::Nil, "a").await?, swapped(true, Value::Nil));
+        assert_eq!(swap(Value::Nil, "b").await?, swapped(false, bytes("a")));
+        assert_eq!(swap(seen("a"), "b").await?, swapped(true, Value::Nil));
+        assert_eq!(store.get("key").await?, good(bytes("b")));
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn the_second_draft_counts_with_a_sign() -> Result<()> {
+    on_each(async |store| {
+        let add = async |delta: i64| {
+            let arguments = [text("number"), Value::Integer(delta.into())];
+            store.ask("atomics@0.2.0-draft2#increment", arguments).await
+        };
+        let integer = |number: i64| good(Value::Integer(number.into()));
+
+        assert_eq!(add(2).await?, integer(2));
+        assert_eq!(add(-5).await?, integer(-3));
+        assert_eq!(code(store.increment("number", 1).await), Code::Provider);
+        assert_eq!(add(3).await?, integer(0));
+        assert_eq!(store.increment("number", 1).await?, number(1));
+        assert_eq!(add(i64::MAX - 1).await?, integer(i64::MAX));
+        assert_eq!(code(add(1).await), Code::Provider);
+        Ok(())
+    })
+    .await
 }

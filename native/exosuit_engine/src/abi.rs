@@ -1,28 +1,32 @@
 //! The guest ABIs: how a call gets in and out of an instance.
 //!
-//! [`wasmbus`] is that of the OTP era's modules, [`component`] that of WASI 0.2 and the component
-//! model; a [`command`] of WASI preview 1 becomes a component. Both run in a [`store`] that is
-//! bounded in the same way.
+//! [`wasmbus`] is that of the OTP era's modules, [`program`] that of commands of WASI preview 1, and
+//! [`component`] that of WASI 0.2 and the component model. All run in a [`store`] that is bounded in
+//! the same way. [`preview1`] is what modules see of WASI, [`stubs`] are the functions that they import
+//! and nothing here answers.
 
-mod command;
 mod component;
+mod preview1;
+mod program;
 mod store;
+mod stubs;
 mod wasmbus;
 
 use std::sync::{Arc, Weak};
 
 use exosuit_core::{Invocation, Reply};
+use wasmtime::ExternType;
 
 use crate::actor::Shared;
 use crate::code::Code;
+use crate::configuration::setup;
 use crate::explain::cut;
 use crate::{Engine, Error, pool};
-
-pub(crate) use self::command::{adapt, is_command};
 
 /// What links the code of each ABI; made once per engine.
 pub(crate) struct Linkers {
     wasmbus: wasmbus::Linker,
+    program: program::Linker,
     component: component::Linker,
 }
 
@@ -30,6 +34,7 @@ impl Linkers {
     pub(crate) fn new(engine: &wasmtime::Engine) -> Result<Self, Error> {
         Ok(Self {
             wasmbus: wasmbus::linker(engine)?,
+            program: program::linker(engine)?,
             component: component::linker(engine)?,
         })
     }
@@ -47,6 +52,7 @@ type Seat = pool::Seat<Guest>;
 /// Code that was checked against its ABI and linked.
 pub(crate) enum Prepared {
     Wasmbus(wasmbus::Prepared),
+    Program(program::Prepared),
     Component(Arc<component::Prepared>),
 }
 
@@ -54,6 +60,9 @@ impl Prepared {
     pub(crate) fn new(engine: &Engine, code: &Code) -> Result<Self, Error> {
         let linkers = engine.linkers();
         match code {
+            Code::Module(module) if is_program(module) => {
+                program::Prepared::new(&linkers.program, module).map(Self::Program)
+            }
             Code::Module(module) => {
                 wasmbus::Prepared::new(&linkers.wasmbus, module).map(Self::Wasmbus)
             }
@@ -61,6 +70,15 @@ impl Prepared {
                 let prepared = component::Prepared::new(&linkers.component, component)?;
                 Ok(Self::Component(Arc::new(prepared)))
             }
+        }
+    }
+
+    /// The imports that nothing here answers, each with the reason.
+    pub(crate) fn unanswered(&self) -> &[String] {
+        match self {
+            Self::Wasmbus(prepared) => prepared.unanswered(),
+            Self::Program(prepared) => prepared.unanswered(),
+            Self::Component(prepared) => prepared.unanswered(),
         }
     }
 
@@ -75,8 +93,32 @@ impl Prepared {
                 let answer = prepared.call(actor, pool, invocation).await;
                 answer.map(Reply::Bytes)
             }
-            // In a box of its own: the calls of wasmbus modules need not make room for it.
+            // In boxes of their own: the calls of wasmbus modules need not make room for them.
+            Self::Program(prepared) => {
+                let answer = Box::pin(prepared.call(actor, invocation)).await;
+                answer.map(Reply::Bytes)
+            }
             Self::Component(prepared) => Box::pin(prepared.call(actor, pool, invocation)).await,
+        }
+    }
+}
+
+/// Whether the module is a command, and not an actor that has a `_start` as well.
+fn is_program(module: &wasmtime::Module) -> bool {
+    let exports = |name| matches!(module.get_export(name), Some(ExternType::Func(_)));
+    exports(program::START) && !exports(wasmbus::GUEST_CALL)
+}
+
+/// The imports of code without exports that nothing here answers.
+pub(crate) fn unanswered(engine: &Engine, code: &Code) -> Result<Vec<String>, Error> {
+    let linkers = engine.linkers();
+    match code {
+        Code::Module(module) => {
+            let linked = stubs::linked(&linkers.wasmbus, module).map_err(setup)?;
+            Ok(linked.1)
+        }
+        Code::Component(component) => {
+            component::linked(&linkers.component, component).map(|(_, unanswered)| unanswered)
         }
     }
 }

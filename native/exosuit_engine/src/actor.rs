@@ -6,12 +6,17 @@ use std::pin::{Pin, pin};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use exosuit_core::{Answer, Code, Deliver, Id, Invocation, LogGate, Reply, bounded};
+use exosuit_core::{Answer, Code, Deliver, Id, Invocation, LogGate, LogLevel, Reply, bounded};
+use tokio::sync::Semaphore;
 
 use crate::abi::Pool;
 use crate::configuration::MAX_TABLE_ELEMENTS;
+use crate::share::Share;
 use crate::ticker::Ticker;
 use crate::{ActorOptions, Error, Limits, Module, WasiGrants, sandbox};
+
+/// How many imports that nothing answers the log names at the start of an actor.
+const MAX_NAMED: usize = 16;
 
 /// A module with an identity, limits and a way out. Cheap to clone; calls run concurrently, each
 /// in an instance that it has to itself.
@@ -34,12 +39,17 @@ pub(crate) struct Shared {
     pub(crate) grants: WasiGrants,
     pub(crate) outbound: Weak<dyn Deliver>,
     pub(crate) log: Arc<LogGate>,
+    /// How many instances may be at work at once.
+    pub(crate) share: Share,
+    /// How many may be opening their directories at once.
+    pub(crate) opening: Arc<Semaphore>,
 }
 
 impl Actor {
     pub(crate) fn new(module: &Module, options: ActorOptions) -> Result<Self, Error> {
         module.starts_within(&options.limits)?;
-        let pool = Pool::new(options.instances, module.engine().reserve());
+        let engine = module.engine();
+        let pool = Pool::new(options.instances, engine.reserve());
         let shared = Arc::new(Shared {
             id: options.id,
             limits: Limits {
@@ -51,7 +61,10 @@ impl Actor {
             grants: sandbox::located(options.grants)?,
             outbound: options.outbound,
             log: options.log,
+            share: Share::of(engine.slots(), &module.0.needs),
+            opening: Arc::new(Semaphore::new(sandbox::MAX_OPENING)),
         });
+        shared.warn_of_unanswered();
         Ok(Self { shared, pool })
     }
 
@@ -67,6 +80,20 @@ impl Actor {
 }
 
 impl Shared {
+    /// Names the imports in the log that nothing here answers.
+    fn warn_of_unanswered(&self) {
+        let unanswered = self.module.unanswered();
+        let warn = |text: String| self.log.write(&self.id, LogLevel::Warning, &text);
+        for import in unanswered.iter().take(MAX_NAMED) {
+            warn(format!(
+                "nothing here answers the import {import}: a call of it fails"
+            ));
+        }
+        if let Some(more @ 1..) = unanswered.len().checked_sub(MAX_NAMED) {
+            warn(format!("nothing here answers {more} more imports"));
+        }
+    }
+
     /// A call of its guest, on its way to whoever answers it.
     pub(crate) fn call_out(&self, invocation: Invocation) -> Answer {
         match self.outbound.upgrade() {

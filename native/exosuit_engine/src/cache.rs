@@ -97,7 +97,7 @@ impl Cache {
     fn mac(&self, digest: &Digest, code: &[u8]) -> Hmac<Sha256> {
         let mac = Hmac::<Sha256>::new_from_slice(&self.key);
         mac.expect("a key of any length is taken")
-            .chain_update(b"exosuit compiled code 1\0")
+            .chain_update(b"exosuit compiled code 2\0")
             .chain_update(self.compatibility.to_be_bytes())
             .chain_update(digest.as_bytes())
             .chain_update(code)

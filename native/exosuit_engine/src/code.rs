@@ -1,7 +1,7 @@
 //! Machine code: of a module or of a component.
 
 use wasmtime::component::Component;
-use wasmtime::{Module, Precompiled};
+use wasmtime::{Module, Precompiled, ResourcesRequired};
 
 use crate::abi::{self, Kind};
 use crate::{Error, nesting};
@@ -13,14 +13,9 @@ pub(crate) enum Code {
 }
 
 impl Code {
-    /// Compiles a module or a component; a command of WASI preview 1 becomes a component.
+    /// Compiles a module or a component.
     pub(crate) fn compile(engine: &wasmtime::Engine, bytes: &[u8]) -> Result<Self, Error> {
         match abi::kind(bytes)? {
-            Kind::Module if abi::is_command(bytes) => {
-                nesting::check(bytes)?;
-                let component = abi::adapt(bytes)?;
-                Self::component(engine, &component)
-            }
             Kind::Module => {
                 let module = Module::from_binary(engine, bytes);
                 module
@@ -69,17 +64,17 @@ impl Code {
         }
     }
 
-    /// The most pages that one of its memories starts with, and elements that one of its tables does.
-    pub(crate) fn at_start(&self) -> (u64, u64) {
+    /// What an instance starts with. A component that imports modules does not say.
+    pub(crate) fn needs(&self) -> ResourcesRequired {
         let needs = match self {
             Self::Module(module) => Some(module.resources_required()),
             Self::Component(component) => component.resources_required(),
         };
-        needs.map_or((0, 0), |needs| {
-            (
-                needs.max_initial_memory_size.unwrap_or(0),
-                needs.max_initial_table_size.unwrap_or(0),
-            )
+        needs.unwrap_or(ResourcesRequired {
+            num_memories: 0,
+            max_initial_memory_size: None,
+            num_tables: 0,
+            max_initial_table_size: None,
         })
     }
 }

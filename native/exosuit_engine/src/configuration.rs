@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 
-use crate::Error;
+use crate::{Error, Parts};
 
 /// The most that an actor's limit on table elements can be: what a slot of the pool holds.
 pub(crate) const MAX_TABLE_ELEMENTS: usize = 100_000;
@@ -23,14 +23,8 @@ const MAX_INSTANCE_SIZE: usize = 10 << 20;
 const MEMORY_KEPT_RESIDENT: usize = 2 << 20;
 const TABLE_KEPT_RESIDENT: usize = 512 << 10;
 
-// A component of languages that need an adapter has four core instances, two memories and some
-// tables; others have one to three. These bound what one takes, from the pool or without one.
-pub(crate) const CORE_INSTANCES_PER_COMPONENT: u32 = 30;
-pub(crate) const MEMORIES_PER_COMPONENT: u32 = 4;
-pub(crate) const TABLES_PER_COMPONENT: u32 = 8;
-
-/// What components have of each on average, for which the pool has room.
-const CORE_INSTANCES: u32 = 5;
+/// The memories and tables that instances have on average, for which the pool has room. Each slot of
+/// a memory takes 4 GiB of address space, of the 128 TiB that a process has.
 const MEMORIES: u32 = 2;
 const TABLES: u32 = 3;
 
@@ -47,11 +41,11 @@ pub enum Allocator {
 }
 
 /// An engine with a pool if the address space has room for one.
-pub(crate) fn build(pool_slots: u32) -> Result<(wasmtime::Engine, Allocator), Error> {
+pub(crate) fn build(pool_slots: u32, parts: Parts) -> Result<(wasmtime::Engine, Allocator), Error> {
     let reason = if pool_slots == 0 {
         "the options ask for no pool".to_owned()
     } else {
-        match wasmtime::Engine::new(&pooling(pool_slots)) {
+        match wasmtime::Engine::new(&pooling(pool_slots, parts)) {
             Ok(engine) => return Ok((engine, Allocator::Pooling)),
             Err(error) => format!("a pool of {pool_slots} instances does not fit here: {error:#}"),
         }
@@ -77,16 +71,25 @@ fn common() -> Config {
     config
 }
 
-fn pooling(slots: u32) -> Config {
+/// How many memories and tables a pool with so many slots has.
+pub(crate) fn shared_parts(slots: u32) -> (u32, u32) {
+    (slots.saturating_mul(MEMORIES), slots.saturating_mul(TABLES))
+}
+
+fn pooling(slots: u32, parts: Parts) -> Config {
+    let (memories, tables) = shared_parts(slots);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(slots)
-        .total_core_instances(slots.saturating_mul(CORE_INSTANCES))
-        .total_memories(slots.saturating_mul(MEMORIES))
-        .total_tables(slots.saturating_mul(TABLES))
+        // The pool counts core instances and keeps no room for them: the slots are the bound.
+        .total_core_instances(slots.saturating_mul(parts.core_instances.max(1)))
+        .total_memories(memories)
+        .total_tables(tables)
         .total_stacks(slots)
-        .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT)
-        .max_memories_per_component(MEMORIES_PER_COMPONENT)
-        .max_tables_per_component(TABLES_PER_COMPONENT)
+        .max_core_instances_per_component(parts.core_instances)
+        .max_memories_per_component(parts.memories)
+        .max_memories_per_module(parts.memories)
+        .max_tables_per_component(parts.tables)
+        .max_tables_per_module(parts.tables)
         .max_component_instance_size(MAX_INSTANCE_SIZE)
         .max_core_instance_size(MAX_INSTANCE_SIZE)
         .table_elements(MAX_TABLE_ELEMENTS)

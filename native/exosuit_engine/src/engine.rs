@@ -4,14 +4,15 @@ use std::future::Future;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use wasmtime::PoolingAllocatorMetrics;
 
-use crate::abi::{Guest, Linkers};
+use crate::abi::{Guest, Linkers, unanswered};
+use crate::code::Code;
 use crate::compile::Compiler;
 use crate::configuration::{self, Allocator};
 use crate::pool::Reserve;
+use crate::share::Slots;
 use crate::ticker::Ticker;
-use crate::{Actor, ActorOptions, EngineOptions, Error, Module};
+use crate::{Actor, ActorOptions, EngineOptions, Error, Module, Parts, skeleton};
 
 /// Compiles modules and runs them. One per process; cheap to clone.
 #[derive(Clone)]
@@ -23,28 +24,10 @@ struct Inner {
     linkers: Linkers,
     reserve: Arc<Reserve<Guest>>,
     slots: Option<Slots>,
+    /// What one instance may consist of.
+    parts: Parts,
     ticker: Ticker,
     compiler: Compiler,
-}
-
-/// What is known of the slots of the pool.
-struct Slots {
-    used: PoolingAllocatorMetrics,
-    nearly_all: usize,
-}
-
-impl Slots {
-    fn of(engine: &wasmtime::Engine, slots: u32) -> Option<Self> {
-        // Several threads may take one before the next looks.
-        let nearly_all = usize::try_from(slots - slots / 64).ok()?;
-        let used = engine.pooling_allocator_metrics()?;
-        Some(Self { used, nearly_all })
-    }
-
-    /// Each instance has one stack.
-    fn are_scarce(&self) -> bool {
-        self.used.stacks() >= self.nearly_all
-    }
 }
 
 /// What an engine has done, for those who measure it.
@@ -63,11 +46,12 @@ pub struct Stats {
 impl Engine {
     /// Sets everything up. Takes milliseconds and touches files: not for a scheduler thread.
     pub fn new(options: EngineOptions) -> Result<Self, Error> {
-        let (wasmtime, allocator) = configuration::build(options.pool_slots)?;
+        let (wasmtime, allocator) = configuration::build(options.pool_slots, options.parts)?;
         Ok(Self(Arc::new(Inner {
             linkers: Linkers::new(&wasmtime)?,
             reserve: Reserve::new(),
-            slots: Slots::of(&wasmtime, options.pool_slots),
+            slots: Slots::of(&wasmtime, &options),
+            parts: options.parts,
             ticker: Ticker::start(wasmtime.clone())?,
             compiler: Compiler::new(&wasmtime, options)?,
             wasmtime,
@@ -84,6 +68,17 @@ impl Engine {
         bytes: Bytes,
     ) -> impl Future<Output = Result<Module, Error>> + Send + 'static {
         crate::compile::compile(self.clone(), bytes)
+    }
+
+    /// Lists the imports that nothing here can answer, each with the reason. Reads types alone and
+    /// compiles no code: for those who refuse such a module before its compilation. A module that is
+    /// not valid has none; its compilation says what is wrong with it.
+    pub fn unanswered(&self, bytes: &[u8]) -> Vec<String> {
+        let imports = skeleton::imports(bytes).and_then(|imports| {
+            let code = Code::compile(self.wasmtime(), &imports).ok()?;
+            unanswered(self, &code).ok()
+        });
+        imports.unwrap_or_default()
     }
 
     /// An actor that runs a module. Its limits must leave room for what the module starts with, and
@@ -111,13 +106,22 @@ impl Engine {
         &self.0.wasmtime
     }
 
+    pub(crate) fn parts(&self) -> Parts {
+        self.0.parts
+    }
+
+    /// The slots of the pool, if there is one.
+    pub(crate) fn slots(&self) -> Option<&Slots> {
+        self.0.slots.as_ref()
+    }
+
     pub(crate) fn linkers(&self) -> &Linkers {
         &self.0.linkers
     }
 
     /// When hardly a slot is left for a fresh instance, some that rest give theirs up.
     pub(crate) fn make_room(&self) {
-        if self.0.slots.as_ref().is_some_and(Slots::are_scarce) {
+        if self.slots().is_some_and(Slots::are_scarce) {
             self.0.reserve.give_up();
         }
     }

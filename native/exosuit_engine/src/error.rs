@@ -33,7 +33,7 @@ pub enum Error {
         /// What it may have.
         limit: usize,
     },
-    /// A directory that was granted is not there, or is none.
+    /// A directory that was granted does not open.
     #[error("the directory {directory} cannot be granted: {reason}")]
     Directory {
         /// As its host or its guest calls it.
@@ -44,12 +44,15 @@ pub enum Error {
     /// The thread that compiled the module died.
     #[error("the compiler failed on this module")]
     Compiler,
-    /// Every slot of the pool is taken.
+    /// Every slot of the pool is taken, or the actor's share of them.
     #[error("no instance is free: {0}")]
     Overloaded(String),
     /// The guest stopped itself.
     #[error("{0}")]
     Trap(String),
+    /// The guest called an import that nothing here answers.
+    #[error("the guest called the import {0}, which nothing here answers")]
+    Unanswered(String),
     /// The guest ended itself as a process would.
     #[error("the guest exited with status {0}")]
     Exit(i32),
@@ -119,9 +122,11 @@ impl Error {
             Self::TooLarge { .. } | Self::Module(_) | Self::Oversized { .. } => Code::InvalidModule,
             Self::Directory { .. } => Code::Io,
             Self::Overloaded(_) => Code::Overloaded,
-            Self::Trap(_) | Self::Exit(_) | Self::OutOfBounds { .. } | Self::NotText { .. } => {
-                Code::Trap
-            }
+            Self::Trap(_)
+            | Self::Unanswered(_)
+            | Self::Exit(_)
+            | Self::OutOfBounds { .. }
+            | Self::NotText { .. } => Code::Trap,
             Self::Limit(_) => Code::Limit,
             Self::Deadline => Code::Deadline,
             Self::Guest(_) => Code::Guest,

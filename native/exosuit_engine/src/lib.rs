@@ -31,7 +31,11 @@ mod module;
 mod nesting;
 mod options;
 mod pool;
+mod random;
 mod sandbox;
+mod share;
+mod skeleton;
+mod slice;
 mod ticker;
 
 pub use actor::Actor;
@@ -39,4 +43,4 @@ pub use configuration::Allocator;
 pub use engine::{Engine, Stats};
 pub use error::Error;
 pub use module::{Digest, Module};
-pub use options::{ActorOptions, Directory, EngineOptions, Instances, Limits, WasiGrants};
+pub use options::{ActorOptions, Directory, EngineOptions, Instances, Limits, Parts, WasiGrants};

@@ -1,25 +1,30 @@
 //! Holds a guest to its limits on memory and tables, and remembers when it reached one.
 
-use wasmtime::ResourceLimiter;
+use wasmtime::ResourceLimiterAsync;
+use wasmtime_wasi::async_trait;
 
-use crate::Limits;
-use crate::configuration::{
-    CORE_INSTANCES_PER_COMPONENT, MEMORIES_PER_COMPONENT, TABLES_PER_COMPONENT,
-};
+use crate::slice::leave_scheduler;
+use crate::{Limits, Parts};
+
+/// The most memory of a guest that runs on a scheduler of the BEAM: `memory.fill` and `memory.copy`
+/// of so much take about a millisecond, and nothing interrupts them.
+const MAX_MEMORY_ON_SCHEDULER: usize = 8 << 20;
 
 /// Refuses growth as Wasm has it (`memory.grow` gives -1), so that a guest may cope. One that does
 /// not traps, and `reached` then says why.
 pub(crate) struct Limiter {
     limits: Limits,
+    parts: Parts,
     /// What all memories of the instance have by now.
     memory: usize,
     reached: Option<String>,
 }
 
 impl Limiter {
-    pub(crate) fn new(limits: Limits) -> Self {
+    pub(crate) fn new(limits: Limits, parts: Parts) -> Self {
         Self {
             limits,
+            parts,
             memory: 0,
             reached: None,
         }
@@ -32,6 +37,13 @@ impl Limiter {
 
     pub(crate) fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// Takes the guest off the scheduler if it has too much memory to run there.
+    pub(crate) async fn settle(&self) {
+        if self.memory > MAX_MEMORY_ON_SCHEDULER {
+            leave_scheduler().await;
+        }
     }
 
     /// Which limit was reached, if any.
@@ -48,8 +60,9 @@ impl Limiter {
     }
 }
 
-impl ResourceLimiter for Limiter {
-    fn memory_growing(
+#[async_trait]
+impl ResourceLimiterAsync for Limiter {
+    async fn memory_growing(
         &mut self,
         current: usize,
         desired: usize,
@@ -60,11 +73,12 @@ impl ResourceLimiter for Limiter {
         let fits = self.admit(all, limit, || format!("memory limit of {limit} bytes"));
         if fits {
             self.memory = all;
+            self.settle().await;
         }
         Ok(fits)
     }
 
-    fn table_growing(
+    async fn table_growing(
         &mut self,
         _current: usize,
         desired: usize,
@@ -77,14 +91,14 @@ impl ResourceLimiter for Limiter {
     }
 
     fn instances(&self) -> usize {
-        CORE_INSTANCES_PER_COMPONENT as usize
+        self.parts.core_instances as usize
     }
 
     fn memories(&self) -> usize {
-        MEMORIES_PER_COMPONENT as usize
+        self.parts.memories as usize
     }
 
     fn tables(&self) -> usize {
-        TABLES_PER_COMPONENT as usize
+        self.parts.tables as usize
     }
 }

@@ -14,8 +14,9 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 use crate::actor;
 
-/// How much a guest hands over at once; it writes again for the rest.
-const PERMIT: usize = 64 << 10;
+/// How much a guest hands over at once; it writes again for the rest. Lines of one byte, so many of
+/// them, take less than a millisecond.
+const PERMIT: usize = 8 << 10;
 
 /// Collects bytes, passes on each line, and what is left without an end when a call ends or it is
 /// dropped.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
+use wasmtime::ResourcesRequired;
 
 use crate::abi::Prepared;
 use crate::code::Code;
@@ -47,19 +48,17 @@ pub(crate) struct Compiled {
     pub(crate) engine: Engine,
     pub(crate) digest: Digest,
     pub(crate) prepared: Prepared,
-    memory_at_start: u64,
-    table_at_start: u64,
+    /// What an instance starts with.
+    pub(crate) needs: ResourcesRequired,
 }
 
 impl Compiled {
     pub(crate) fn new(engine: Engine, digest: Digest, code: &Code) -> Result<Self, Error> {
-        let (pages, table_at_start) = code.at_start();
         Ok(Self {
             prepared: Prepared::new(&engine, code)?,
             engine,
             digest,
-            memory_at_start: pages.saturating_mul(PAGE),
-            table_at_start,
+            needs: code.needs(),
         })
     }
 }
@@ -80,18 +79,22 @@ impl Module {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
+    /// The imports that nothing here answers, each with the reason. A call of one fails.
+    pub fn unanswered(&self) -> &[String] {
+        self.0.prepared.unanswered()
+    }
+
     pub(crate) fn engine(&self) -> &Engine {
         &self.0.engine
     }
 
     pub(crate) fn starts_within(&self, limits: &Limits) -> Result<(), Error> {
-        let Compiled {
-            memory_at_start,
-            table_at_start,
-            ..
-        } = *self.0;
-        fits("bytes of memory", memory_at_start, limits.memory_bytes)?;
-        fits("table elements", table_at_start, limits.table_elements)
+        let needs = &self.0.needs;
+        let pages = needs.max_initial_memory_size.unwrap_or(0);
+        let elements = needs.max_initial_table_size.unwrap_or(0);
+        let memory = pages.saturating_mul(PAGE);
+        fits("bytes of memory", memory, limits.memory_bytes)?;
+        fits("table elements", elements, limits.table_elements)
     }
 }
 

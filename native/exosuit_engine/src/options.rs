@@ -18,6 +18,10 @@ pub struct EngineOptions {
     pub cache_bytes: u64,
     /// How many instances can be alive at once; with 0 there is no pool and no such bound.
     pub pool_slots: u32,
+    /// The part of the pool, in percent, that one actor may have at once. At least one instance.
+    pub actor_share: u32,
+    /// What one instance may consist of.
+    pub parts: Parts,
     /// How many threads compile.
     pub compile_threads: usize,
     /// The largest module that is taken.
@@ -32,8 +36,32 @@ impl Default for EngineOptions {
             cache: None,
             cache_bytes: 1 << 30,
             pool_slots: 1_000,
+            actor_share: 75,
+            parts: Parts::default(),
             compile_threads: cores.saturating_sub(1).max(1),
-            module_bytes: 50 << 20,
+            module_bytes: 256 << 20,
+        }
+    }
+}
+
+/// What one instance may consist of. Each bound costs nothing until a guest makes use of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parts {
+    /// Core instances of a component: one per module that it links, and one per adapter between
+    /// them. Components of Python have 40 and more, with native extensions some hundreds.
+    pub core_instances: u32,
+    /// Linear memories.
+    pub memories: u32,
+    /// Tables.
+    pub tables: u32,
+}
+
+impl Default for Parts {
+    fn default() -> Self {
+        Self {
+            core_instances: 1_000,
+            memories: 100,
+            tables: 100,
         }
     }
 }

@@ -14,6 +14,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
 
 use crate::Instances;
+use crate::share::Place;
 
 /// As good as for ever, and within the clock's reach.
 const LONGEST: Duration = Duration::from_hours(365 * 24);
@@ -134,19 +135,26 @@ pub(crate) struct Seat<T> {
     /// Weak: what rests goes with the actor, not with the last of its calls.
     pool: Weak<Pool<T>>,
     served: u32,
+    /// Of the actor's share: what rests takes none.
+    _place: Place,
 }
 
 impl<T: Send + 'static> Seat<T> {
-    /// A place, and what rests there, if anything does. A pool that is not there has places as well.
-    pub(crate) fn take(pool: &Weak<Pool<T>>) -> (Self, Option<T>) {
+    /// A seat, and what rests there, if anything does. A pool that is not there has seats as well.
+    pub(crate) fn take(pool: &Weak<Pool<T>>, place: Place) -> (Self, Option<T>) {
         let rested = pool
             .upgrade()
             .and_then(|pool| pool.resting.lock().guests.pop());
-        let pool = Weak::clone(pool);
-        match rested {
-            Some(Rested { guest, served, .. }) => (Self { pool, served }, Some(guest)),
-            None => (Self { pool, served: 0 }, None),
-        }
+        let (served, guest) = match rested {
+            Some(Rested { guest, served, .. }) => (served, Some(guest)),
+            None => (0, None),
+        };
+        let seat = Self {
+            pool: Weak::clone(pool),
+            served,
+            _place: place,
+        };
+        (seat, guest)
     }
 
     /// Whether what is left here will serve again, as far as that can be known.
@@ -240,6 +248,7 @@ mod tests {
                 let seat = Seat {
                     pool: Arc::downgrade(pool),
                     served: 0,
+                    _place: None,
                 };
                 seat.leave(Guest(number, self.goes.clone()));
             }
@@ -251,7 +260,7 @@ mod tests {
     }
 
     fn take(pool: &Arc<Pool<Guest>>) -> Option<u8> {
-        let (_seat, guest) = Seat::take(&Arc::downgrade(pool));
+        let (_seat, guest) = Seat::take(&Arc::downgrade(pool), None);
         guest.map(|guest| guest.0)
     }
 
@@ -274,7 +283,7 @@ mod tests {
         world.rest(&pool, [1]);
         let weak = Arc::downgrade(&pool);
         let kept: Vec<bool> = std::iter::from_fn(|| {
-            let (seat, guest) = Seat::take(&weak);
+            let (seat, guest) = Seat::take(&weak, None);
             let kept = seat.is_kept();
             guest.map(|guest| seat.leave(guest)).map(|()| kept)
         })
@@ -287,7 +296,7 @@ mod tests {
         let mut world = World::new();
         let pool = world.pool(3, 9, HOUR);
         world.rest(&pool, [1, 2, 3]);
-        let (seat, guest) = Seat::take(&Arc::downgrade(&pool));
+        let (seat, guest) = Seat::take(&Arc::downgrade(&pool), None);
         drop(pool);
         assert_eq!(world.gone(), [1, 2]);
         assert!(!seat.is_kept());

@@ -5,11 +5,17 @@ use std::path::Path;
 use std::sync::Arc;
 
 use exosuit_core::LogLevel;
+use tokio::task::spawn_blocking;
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 
 use crate::actor::Shared;
+use crate::configuration::setup;
 use crate::lines::Output;
 use crate::{Directory, Error, WasiGrants};
+
+/// How many instances of an actor may be opening their directories at once. Each takes a thread, and
+/// keeps it for as long as a file system does not answer.
+pub(crate) const MAX_OPENING: usize = 4;
 
 /// The first argument of every guest: the name of the program, where there is no file.
 const PROGRAM: &str = "main.wasm";
@@ -51,8 +57,24 @@ impl Sandbox<WasiCtxBuilder> {
     }
 }
 
-/// All that the guest was granted. It opens directories: a few microseconds for each.
-pub(crate) fn open(actor: &Arc<Shared>) -> Result<Sandbox<WasiCtxBuilder>, Error> {
+/// All that the guest was granted. Directories are opened on a thread that may block: a file system
+/// that does not answer holds up this call, and no scheduler.
+pub(crate) async fn open(actor: &Arc<Shared>) -> Result<Sandbox<WasiCtxBuilder>, Error> {
+    if actor.grants.directories.is_empty() {
+        return Ok(without_directories(actor));
+    }
+    let place = Arc::clone(&actor.opening).acquire_owned().await;
+    let actor = Arc::clone(actor);
+    let opening = spawn_blocking(move || {
+        let opened = with_directories(&actor);
+        drop(place);
+        opened
+    });
+    opening.await.map_err(setup)?
+}
+
+/// Opens the directories; may block.
+fn with_directories(actor: &Arc<Shared>) -> Result<Sandbox<WasiCtxBuilder>, Error> {
     let mut sandbox = without_directories(actor);
     for Directory {
         host,

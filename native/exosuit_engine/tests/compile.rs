@@ -271,8 +271,8 @@ async fn what_is_missing_or_too_much_is_named() -> Result<()> {
             "\"_start\" must be",
         ),
         (
-            format!(r#"(import "env" "abort" (func)) {memory} {guest_call}"#),
-            "`env::abort`",
+            format!(r#"(import "env" "counter" (global i32)) {memory} {guest_call}"#),
+            "`env::counter`",
         ),
         (
             format!(
@@ -281,8 +281,10 @@ async fn what_is_missing_or_too_much_is_named() -> Result<()> {
             "`wasmbus::__guest_error`",
         ),
         (
-            format!(r#"(import "wasi_snapshot_preview1" "fork" (func)) {memory} {guest_call}"#),
-            "`wasi_snapshot_preview1::fork`",
+            format!(
+                r#"(import "wasi_snapshot_preview1" "proc_exit" (func)) {memory} {guest_call}"#
+            ),
+            "`wasi_snapshot_preview1::proc_exit`",
         ),
         (
             format!(r#"(memory (export "memory") i64 1) {guest_call}"#),

@@ -276,8 +276,7 @@ async fn an_answer_of_another_type_is_an_error_that_says_so() -> Result<()> {
 
 #[tokio::test]
 async fn a_program_gets_the_payload_as_its_input_and_answers_with_its_output() -> Result<()> {
-    // The adapter of preview 1 tells failure from success, and no more.
-    for (name, status) in [("run", "status 3"), ("command", "status 1")] {
+    for name in ["run", "command"] {
         let world = World::new()?;
         let program = world.component(name).await?;
         let call = invocation("wasi:cli/run#run".to_owned(), "loud".into(), far());
@@ -286,14 +285,14 @@ async fn a_program_gets_the_payload_as_its_input_and_answers_with_its_output() -
         assert!(lines.iter().any(|(_, text)| text == "shouted"), "{lines:?}");
 
         let grants = WasiGrants {
-            arguments: vec!["3".to_owned()],
+            arguments: vec!["33".to_owned()],
             ..WasiGrants::default()
         };
         let world = World { grants, ..world };
         let program = world.component(name).await?;
         let call = invocation("wasi:cli/run#run".to_owned(), "".into(), far());
         let error = program.deliver(call).await;
-        assert_says(&error.expect_err("a failure"), Code::Guest, &[status]);
+        assert_says(&error.expect_err("a failure"), Code::Guest, &["status 33"]);
     }
     Ok(())
 }
@@ -377,35 +376,6 @@ async fn compiled_components_are_kept() -> Result<()> {
         }
         let stats = engine.stats();
         assert_eq!((stats.compiled, stats.loaded), (compiled, loaded));
-    }
-    Ok(())
-}
-
-#[tokio::test]
-async fn what_is_no_interface_or_has_types_that_do_not_pass_is_refused() -> Result<()> {
-    let world = World::new()?;
-    for (text, part) in [
-        (r#"(component (import "loose" (func)))"#, "\"loose\""),
-        (
-            r#"(component (import "a:b/c" (instance (export "f" (func (param "x" f64))))))"#,
-            "a:b/c#f, which takes a f64 as \"x\"",
-        ),
-        (
-            r#"(component (import "a:b/c" (instance (export "r" (type (sub resource))))))"#,
-            "a:b/c#r, which is a resource",
-        ),
-        (
-            r#"(component (import "wasi:blobstore/x@0.2.0" (instance (export "f" (func (result char))))))"#,
-            "which gives a char",
-        ),
-        (
-            r#"(component (import "wasi:keyvalue/store@0.9.0" (instance (export "f" (func)))))"#,
-            "wasi:keyvalue/store@0.9.0",
-        ),
-    ] {
-        let error = world.text(text).await.map(drop).expect_err("it runs");
-        let text = format!("{error:#}");
-        assert!(text.contains(part), "{text:?} does not say {part:?}");
     }
     Ok(())
 }

@@ -88,13 +88,12 @@ fn call<'a>(
         .router()
         .deliver(invocation(origin, target, operation, payload, timeout_ms));
     let polled = if inline {
-        poll(env, &mut answer)
+        let (polled, took) = poll(env, &mut answer);
+        pace.record(polled.is_ready(), took);
+        polled
     } else {
         Poll::Pending
     };
-    if inline {
-        pace.record(polled.is_ready());
-    }
     match polled {
         Poll::Ready(Ok(returned)) => ok(env, returned),
         Poll::Ready(Err(error)) => failure(env, &error),
@@ -148,21 +147,23 @@ fn invocation(
     }
 }
 
-/// Polls once and tells the BEAM what that took.
-fn poll(env: Env<'_>, answer: &mut Answer) -> Poll<Result<Returned, Error>> {
+/// Polls once, tells the BEAM what that took, and gives that as well.
+fn poll(env: Env<'_>, answer: &mut Answer) -> (Poll<Result<Returned, Error>>, Duration) {
     let _inside = runtime().enter();
     let started = Instant::now();
     // Polled again on Tokio if it is not ready: nothing needs to wake anybody here.
     let mut context = TaskContext::from_waker(Waker::noop());
     let poll = || catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(&mut context)));
     let polled = outbox::flushed(env, poll);
-    let percent = started.elapsed().as_micros() * 100 / TIMESLICE.as_micros();
+    let took = started.elapsed();
+    let percent = took.as_micros() * 100 / TIMESLICE.as_micros();
     if percent > 0 {
         consume_timeslice(env, i32::try_from(percent.min(100)).unwrap_or(100));
     }
     let polled = polled
         .unwrap_or_else(|_| Poll::Ready(Err(Error::new(Code::Internal, "the engine panicked"))));
-    polled.map(|answer| answer.and_then(Returned::new))
+    let polled = polled.map(|answer| answer.and_then(Returned::new));
+    (polled, took)
 }
 
 /// Moves the call to Tokio.

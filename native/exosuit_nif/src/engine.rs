@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use exosuit_core::{Code, Error};
-use exosuit_engine::{Allocator, Engine, EngineOptions};
-use rustler::{Env, Term};
+use exosuit_engine::{Allocator, Engine, EngineOptions, Parts};
+use rustler::{Binary, Env, NifMap, Term};
 
 use crate::runtime;
 use crate::term::{failure, ok};
@@ -23,23 +23,57 @@ pub(crate) fn engine() -> Result<&'static Engine, Error> {
     ENGINE.get().ok_or_else(absent)
 }
 
+/// The limits of the engine, which Elixir has checked.
+#[derive(NifMap)]
+#[rustler(decode)]
+struct Limits {
+    pool_slots: u32,
+    actor_share: u32,
+    module_bytes: usize,
+    core_instances: u32,
+    memories: u32,
+    tables: u32,
+}
+
+impl Limits {
+    fn options(self, cache_dir: Option<String>) -> EngineOptions {
+        EngineOptions {
+            cache: cache_dir.map(PathBuf::from),
+            pool_slots: self.pool_slots,
+            actor_share: self.actor_share,
+            module_bytes: self.module_bytes,
+            parts: Parts {
+                core_instances: self.core_instances,
+                memories: self.memories,
+                tables: self.tables,
+            },
+            ..EngineOptions::default()
+        }
+    }
+}
+
 /// Starts runtime and engine, unless they run. Says how instances are allocated, and where compiled
 /// code is kept. It maps memory and touches files.
 #[rustler::nif(schedule = "DirtyIo")]
-fn engine_start(env: Env<'_>, cache_dir: Option<String>) -> Term<'_> {
-    match start(cache_dir) {
+fn engine_start(env: Env<'_>, cache_dir: Option<String>, limits: Limits) -> Term<'_> {
+    match start(limits.options(cache_dir)) {
         Ok(engine) => ok(env, describe(engine)),
         Err(error) => failure(env, &error),
     }
 }
 
-fn start(cache_dir: Option<String>) -> Result<&'static Engine, Error> {
+/// Lists the imports of a module that nothing here can answer, without a compilation of its code.
+#[rustler::nif(schedule = "DirtyCpu")]
+fn engine_unanswered<'a>(env: Env<'a>, bytes: Binary<'a>) -> Term<'a> {
+    match engine() {
+        Ok(engine) => ok(env, engine.unanswered(&bytes)),
+        Err(error) => failure(env, &error),
+    }
+}
+
+fn start(options: EngineOptions) -> Result<&'static Engine, Error> {
     runtime::start()?;
     if ENGINE.get().is_none() {
-        let options = EngineOptions {
-            cache: cache_dir.map(PathBuf::from),
-            ..EngineOptions::default()
-        };
         // Another VM process may have been first; its engine serves as well.
         let _ = ENGINE.set(Engine::new(options)?);
     }

@@ -35,3 +35,9 @@ fn module_compile<'a>(env: Env<'a>, bytes: Binary<'a>, to: To<'a>) -> Term<'a> {
     })
     .encode(env)
 }
+
+/// Lists the imports of compiled code that nothing here answers.
+#[rustler::nif]
+fn module_unanswered(module: ResourceArc<CompiledModule>) -> Vec<String> {
+    module.module().unanswered().to_vec()
+}

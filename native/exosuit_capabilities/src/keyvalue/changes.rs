@@ -3,9 +3,10 @@
 use std::ops::ControlFlow;
 
 use exosuit_core::{Code, Error};
+use sha2::{Digest as _, Sha256};
 
 use super::layout::{self, EXPIRY, Head};
-use super::operation::{Entry, Increment, Width};
+use super::operation::{Entry, Increment, Outcome, Swap, Width};
 use super::records::Write;
 use super::space::{Space, conflict, too_long};
 use super::work::Limits;
@@ -42,6 +43,18 @@ impl<R: Write> Space<R> {
         self.check_value(&value)?;
         self.replace(key, &Head::Value { expires, value })?;
         Ok(after)
+    }
+
+    /// Sets a value for ever, if the one that is there is the one that was seen.
+    pub(crate) fn swap(&mut self, swap: Swap) -> Result<Outcome, Error> {
+        let Swap { key, seen, value } = swap;
+        let now = self.value(&key)?;
+        let digest = now.as_ref().map(|value| Sha256::digest(value).to_vec());
+        if digest != seen {
+            return Ok(Outcome::Swapped(false, now));
+        }
+        self.put(&key, value, 0)?;
+        Ok(Outcome::Swapped(true, None))
     }
 
     /// Sets a value, for so many seconds, or 0 for ever.

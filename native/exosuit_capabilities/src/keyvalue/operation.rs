@@ -39,6 +39,7 @@ pub(crate) enum Change {
     SetAdd(Item),
     SetClear(String),
     SetDelete(Item),
+    Swap(Swap),
 }
 
 /// A key and its value.
@@ -57,8 +58,19 @@ pub(crate) struct Increment {
 pub(crate) enum Width {
     /// Those of `wasmcloud:keyvalue`.
     I32,
-    /// Those of `wasi:keyvalue`.
+    /// Those of the first draft of `wasi:keyvalue`.
     U64,
+    /// Those of its second draft.
+    I64,
+}
+
+/// Sets a value, if the one that is there is still the one that was seen.
+#[derive(Debug, Clone)]
+pub(crate) struct Swap {
+    pub(crate) key: String,
+    /// Its SHA-256; none where there was no value.
+    pub(crate) seen: Option<Vec<u8>>,
+    pub(crate) value: Vec<u8>,
 }
 
 /// Sets a value, for so many seconds, or 0 for ever.
@@ -91,6 +103,8 @@ pub(crate) enum Outcome {
     Yes(bool),
     Number(i128),
     Value(Option<Vec<u8>>),
+    /// Whether the value was set, or else which one is there.
+    Swapped(bool, Option<Vec<u8>>),
     /// Keys that were there, with their values, in the order in which they were asked for.
     Entries(Vec<Option<Entry>>),
     /// Keys, and the bookmark from which on there may be more.
@@ -104,6 +118,7 @@ impl Width {
         match self {
             Self::I32 => (i32::MIN.into(), i32::MAX.into()),
             Self::U64 => (0, u64::MAX.into()),
+            Self::I64 => (i64::MIN.into(), i64::MAX.into()),
         }
     }
 

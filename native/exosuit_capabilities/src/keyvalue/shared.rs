@@ -298,6 +298,7 @@ impl Change {
             Self::Delete(key) | Self::ListClear(key) | Self::SetClear(key) => key,
             Self::Increment(increment) => &increment.key,
             Self::Set(set) => &set.key,
+            Self::Swap(swap) => &swap.key,
             Self::ListAdd(item)
             | Self::ListDelete(item)
             | Self::SetAdd(item)

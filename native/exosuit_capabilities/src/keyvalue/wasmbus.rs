@@ -194,7 +194,7 @@ pub(crate) fn write(outcome: Outcome) -> Result<Bytes, Error> {
         Outcome::Number(number) => message::write(&i64::try_from(number).unwrap_or(i64::MAX)),
         Outcome::Items(items) | Outcome::Keys(items, _) => message::write(&items),
         Outcome::Entries(entries) => message::write(&entries),
-        Outcome::Value(value) => message::write(&Value {
+        Outcome::Value(value) | Outcome::Swapped(_, value) => message::write(&Value {
             exists: value.is_some(),
             value: value.map_or_else(|| Ok(String::new()), text)?,
         }),

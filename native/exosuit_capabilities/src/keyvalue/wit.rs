@@ -2,12 +2,15 @@
 
 use exosuit_core::{Error, Value};
 
-use super::operation::{Change, Entry, Increment, Operation, Outcome, Query, Set, Width};
+use super::operation::{Change, Entry, Increment, Operation, Outcome, Query, Set, Swap, Width};
 use crate::wit::{Arguments, function};
 
 /// How many keys one function of `batch` may name: the work, which no deadline interrupts, and the
 /// lock that it holds in memory, stay about a millisecond.
 const MAX_BATCH: usize = 1_024;
+
+/// The version whose numbers have a sign.
+const SECOND_DRAFT: &str = "@0.2.0-draft2#";
 
 /// An operation, in the bucket that the guest has opened.
 pub(crate) struct Call {
@@ -33,9 +36,17 @@ impl Call {
                 Some(Operation::Query(Query::Contains(given.text()?)))
             }),
             ("store", "list-keys") => ("store#list-keys(bucket, cursor: option<u64>)", list_keys),
+            ("atomics", "increment") if name.contains(SECOND_DRAFT) => (
+                "atomics#increment(bucket, key: string, delta: s64)",
+                |given| increment(given, Width::I64),
+            ),
             ("atomics", "increment") => (
                 "atomics#increment(bucket, key: string, delta: u64)",
-                increment,
+                |given| increment(given, Width::U64),
+            ),
+            ("atomics", "swap") => (
+                "atomics#swap(bucket, key: string, seen: option<list<u8>>, value: list<u8>)",
+                swap,
             ),
             ("batch", "get-many") => (
                 "batch#get-many(bucket, keys: list<string> of at most 1024)",
@@ -78,11 +89,24 @@ fn list_keys(given: &mut Arguments) -> Option<Operation> {
     Some(Operation::Query(Query::Keys(cursor)))
 }
 
-fn increment(given: &mut Arguments) -> Option<Operation> {
+fn increment(given: &mut Arguments, width: Width) -> Option<Operation> {
     Some(Operation::Change(Change::Increment(Increment {
         key: given.text()?,
-        by: Width::U64.check(given.integer()?)?,
-        width: Width::U64,
+        by: width.check(given.integer()?)?,
+        width,
+    })))
+}
+
+/// Of a handle of the guest's, which the engine keeps: the SHA-256 of the value that it saw.
+fn swap(given: &mut Arguments) -> Option<Operation> {
+    Some(Operation::Change(Change::Swap(Swap {
+        key: given.text()?,
+        seen: match given.value()? {
+            Value::Nil => None,
+            Value::Binary(seen) => Some(seen.into()),
+            _ => return None,
+        },
+        value: given.bytes()?,
     })))
 }
 
@@ -119,7 +143,8 @@ fn good(outcome: Outcome) -> Option<Value> {
         Outcome::Nothing => return None,
         Outcome::Yes(yes) => Value::Bool(yes),
         Outcome::Number(number) => Value::Integer(number),
-        Outcome::Value(value) => value.map_or(Value::Nil, Value::binary),
+        Outcome::Value(value) => optional(value),
+        Outcome::Swapped(done, now) => Value::Tuple(vec![Value::Bool(done), optional(now)]),
         Outcome::Entries(entries) => Value::List(entries.into_iter().map(entry).collect()),
         Outcome::Keys(keys, next) => {
             let next = next.map_or(Value::Nil, |next| Value::Integer(next.into()));
@@ -127,6 +152,10 @@ fn good(outcome: Outcome) -> Option<Value> {
         }
         Outcome::Items(items) => texts(items),
     })
+}
+
+fn optional(value: Option<Vec<u8>>) -> Value {
+    value.map_or(Value::Nil, Value::binary)
 }
 
 fn entry(entry: Option<Entry>) -> Value {

@@ -82,6 +82,7 @@ impl Place {
         };
         match change {
             Change::Set(set) => check(&set.key, &set.value),
+            Change::Swap(swap) => check(&swap.key, &swap.value),
             Change::SetMany(entries) => entries
                 .iter()
                 .try_for_each(|(key, value)| check(key, value)),
@@ -133,6 +134,7 @@ fn apply(change: Change, space: &mut Space<impl Write>) -> Result<Outcome, Error
         Change::SetAdd(item) => space.set_add(&item.key, &item.value).map(count),
         Change::SetClear(key) => space.set_clear(&key).map(Outcome::Yes),
         Change::SetDelete(item) => space.set_delete(&item.key, &item.value).map(count),
+        Change::Swap(swap) => space.swap(swap),
     }
 }
 

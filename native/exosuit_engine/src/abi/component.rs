@@ -4,11 +4,11 @@
 //! [`streaming`] while the guest is [`sending`] it, [`command`] runs a program, [`function`] calls any
 //! other export. What an instance uses goes out through its [`caller`]: [`outgoing`] for HTTP,
 //! [`keyvalue`], [`host`] for configuration and log, and [`imports`] for interfaces that only links
-//! know. [`value`] holds what passes there.
+//! know; [`unanswered`] keeps place for what nothing knows. [`value`] holds what passes there.
 
 mod body;
 mod caller;
-mod command;
+pub(super) mod command;
 mod function;
 mod guest;
 mod host;
@@ -19,6 +19,7 @@ mod outgoing;
 mod sending;
 mod state;
 mod streaming;
+mod unanswered;
 mod value;
 
 use std::sync::{Arc, Weak};
@@ -36,6 +37,7 @@ use crate::actor::Shared;
 
 pub(crate) use self::guest::Guest;
 pub(super) use self::imports::linker;
+pub(super) use self::unanswered::linked;
 
 pub(super) type Linker = wasmtime::component::Linker<State>;
 
@@ -45,18 +47,23 @@ pub(crate) struct Prepared {
     functions: Functions,
     /// What answers HTTP, if it does.
     handler: Option<ProxyIndices>,
+    unanswered: Vec<String>,
 }
 
 impl Prepared {
     pub(super) fn new(linker: &Linker, component: &Component) -> Result<Self, Error> {
-        let linker = imports::linked(linker, component)?;
-        let instance = linker.instantiate_pre(component);
-        let instance = instance.map_err(|error| unlinked(&error))?;
+        let (instance, unanswered) = unanswered::linked(linker, component)?;
         Ok(Self {
             functions: Functions::of(component),
             handler: ProxyIndices::new(&instance).ok(),
             instance,
+            unanswered,
         })
+    }
+
+    /// The imports that nothing here answers, each with the reason.
+    pub(super) fn unanswered(&self) -> &[String] {
+        &self.unanswered
     }
 
     pub(super) async fn call(
@@ -101,9 +108,10 @@ impl Prepared {
         pool: &Weak<Pool>,
         context: Context,
     ) -> Result<(Seat, Guest), Error> {
-        let (seat, rested) = Seat::take(pool);
+        let place = actor.share.take(context.deadline).await?;
+        let (seat, rested) = Seat::take(pool, place);
         let guest = match rested {
-            Some(super::Guest::Component(rested)) => rested.with(context),
+            Some(super::Guest::Component(rested)) => rested.with(context).await,
             _ => Guest::new(&self.instance, actor, context).await?,
         };
         Ok((seat, guest))
@@ -138,11 +146,4 @@ impl Guest {
 enum Arguments {
     Bytes(Bytes),
     Values(Vec<Value>),
-}
-
-fn unlinked(error: &wasmtime::Error) -> Error {
-    Error::Module(format!(
-        "{error:#}: a component may import WASI 0.2, wasi:http 0.2, wasi:keyvalue and wasi:config \
-         of 0.2.0-draft, wasi:logging, and interfaces that links answer"
-    ))
 }

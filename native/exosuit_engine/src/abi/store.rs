@@ -23,7 +23,7 @@ pub(super) trait Limited: Send + 'static {
 pub(super) fn bounded<T: Limited>(engine: &Engine, data: T) -> Store<T> {
     engine.make_room();
     let mut store = Store::new(engine.wasmtime(), data);
-    store.limiter(|data| data.limiter());
+    store.limiter_async(|data| data.limiter());
     store.set_epoch_deadline(SLICE);
     store.epoch_deadline_callback(move |store| {
         if Instant::now() >= store.data().deadline() {

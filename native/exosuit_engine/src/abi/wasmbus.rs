@@ -1,7 +1,8 @@
 //! The wasmbus ABI: operation and payload in, response or error out, over nine imports.
 //!
-//! An instance begins with its `_initialize` and `_start`, where there are any; each of its calls is a
-//! `__guest_call`. [`imports`] is what the guest sees of its host, [`memory`] how the two exchange
+//! An instance begins with its `_initialize`, `_start`, `start` and `wapc_init`, where there are any; each
+//! of its calls is a `__guest_call`. The imports have two names, `wasmbus` and `wapc`: the ABI is that
+//! of waPC. [`imports`] is what the guest sees of its host, [`memory`] how the two exchange
 //! bytes, [`state`] what an instance and its call know.
 
 mod imports;
@@ -20,7 +21,7 @@ use wasmtime_wasi::I32Exit;
 
 use self::state::{Call, State};
 use super::store::{bounded, renew};
-use super::{Pool, Seat};
+use super::{Pool, Seat, preview1, stubs};
 use crate::Error;
 use crate::actor::Shared;
 
@@ -30,10 +31,13 @@ pub(super) type Linker = wasmtime::Linker<State>;
 
 pub(super) const GUEST_CALL: &str = "__guest_call";
 const MEMORY: &str = "memory";
-const WASI: &str = "wasi_snapshot_preview1";
 
-/// Run before the first call, in this order: what a reactor and what a command exports.
+/// Run before the first call, in this order: what a reactor and what a command of WASI exports.
 const BEFORE_THE_CALL: [&str; 2] = ["_initialize", "_start"];
+
+/// Run after these: what guests of waPC and of `AssemblyScript` export. An export of such a name and
+/// another type is something else.
+const AFTER_THE_START: [&str; 2] = ["start", "wapc_init"];
 
 /// A module that has what the ABI asks for, and is linked.
 pub(crate) struct Prepared {
@@ -41,6 +45,7 @@ pub(crate) struct Prepared {
     memory: ModuleExport,
     guest_call: ModuleExport,
     before: Vec<ModuleExport>,
+    unanswered: Vec<String>,
 }
 
 impl Prepared {
@@ -51,15 +56,22 @@ impl Prepared {
         let plain = FuncType::new(engine, [], []);
         let before = BEFORE_THE_CALL.map(|name| function(module, name, &plain));
         let before = before.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let after = AFTER_THE_START.map(|name| function(module, name, &plain).unwrap_or_default());
+        let guest_call = function(module, GUEST_CALL, &answering)?
+            .ok_or_else(|| missing("function", GUEST_CALL))?;
+        let (instance, unanswered) =
+            stubs::linked(linker, module).map_err(|error| unlinked(&error))?;
         Ok(Self {
-            instance: linker
-                .instantiate_pre(module)
-                .map_err(|error| unlinked(&error))?,
+            instance,
             memory: index(module, MEMORY)?,
-            guest_call: function(module, GUEST_CALL, &answering)?
-                .ok_or_else(|| missing("function", GUEST_CALL))?,
-            before: before.into_iter().flatten().collect(),
+            guest_call,
+            before: before.into_iter().chain(after).flatten().collect(),
+            unanswered,
         })
+    }
+
+    pub(super) fn unanswered(&self) -> &[String] {
+        &self.unanswered
     }
 
     pub(super) async fn call(
@@ -70,9 +82,10 @@ impl Prepared {
     ) -> Result<Bytes, Error> {
         let call = Call::new(invocation)?;
         let lengths = call.lengths()?;
-        let (seat, rested) = Seat::take(pool);
+        let place = actor.share.take(call.context.deadline).await?;
+        let (seat, rested) = Seat::take(pool, place);
         let mut guest = match rested {
-            Some(super::Guest::Wasmbus(rested)) => rested.with(call),
+            Some(super::Guest::Wasmbus(rested)) => rested.with(call).await,
             _ => self.guest(actor, call).await?,
         };
         let answer = guest.call(lengths).await?;
@@ -82,7 +95,7 @@ impl Prepared {
 
     /// A fresh instance.
     async fn guest(&self, actor: &Arc<Shared>, call: Call) -> Result<Guest, Error> {
-        let state = State::new(actor, call, self.memory)?;
+        let state = State::new(actor, call, self.memory).await?;
         let mut store = bounded(actor.module.engine(), state);
         match self.start(&mut store).await {
             Ok(guest_call) => Ok(Guest { store, guest_call }),
@@ -111,9 +124,10 @@ pub(crate) struct Guest {
 }
 
 impl Guest {
-    fn with(mut self, call: Call) -> Self {
+    async fn with(mut self, call: Call) -> Self {
         renew(&mut self.store);
         self.store.data_mut().call = call;
+        self.store.data().limiter.settle().await;
         self
     }
 
@@ -188,6 +202,7 @@ fn missing(kind: &str, name: &str) -> Error {
 
 fn unlinked(error: &wasmtime::Error) -> Error {
     Error::Module(format!(
-        "{error:#}: a wasmbus module may import the nine functions of wasmbus and those of {WASI}"
+        "{error:#}: a wasmbus module may import the nine functions of wasmbus and those of {}",
+        preview1::WASI
     ))
 }

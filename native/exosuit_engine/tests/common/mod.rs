@@ -13,7 +13,7 @@ use exosuit_core::{
     Origin, Target,
 };
 use exosuit_engine::{
-    Actor, ActorOptions, Engine, EngineOptions, Instances, Limits, Module, WasiGrants,
+    Actor, ActorOptions, Engine, EngineOptions, Instances, Limits, Module, Parts, WasiGrants,
 };
 use parking_lot::Mutex;
 
@@ -22,6 +22,12 @@ pub(crate) const OPTIONS: EngineOptions = EngineOptions {
     cache: None,
     cache_bytes: 1 << 30,
     pool_slots: 16,
+    actor_share: 100,
+    parts: Parts {
+        core_instances: 30,
+        memories: 4,
+        tables: 8,
+    },
     compile_threads: 1,
     module_bytes: 1 << 20,
 };
@@ -96,19 +102,19 @@ impl World {
     }
 
     pub(crate) async fn component(&self, name: &str) -> Result<Actor> {
-        self.run(component(name)?).await
+        self.run_bytes(component(name)?).await
     }
 
     pub(crate) async fn actor(&self, name: &str) -> Result<Actor> {
-        self.run(guest(name)?).await
+        self.run_bytes(guest(name)?).await
     }
 
     /// An actor of a module in text.
     pub(crate) async fn text(&self, text: &str) -> Result<Actor> {
-        self.run(wat::parse_str(text)?.into()).await
+        self.run_bytes(wat::parse_str(text)?.into()).await
     }
 
-    async fn run(&self, bytes: Bytes) -> Result<Actor> {
+    pub(crate) async fn run_bytes(&self, bytes: Bytes) -> Result<Actor> {
         let module = self.engine.compile(bytes).await?;
         Ok(self.start(&module)?)
     }

@@ -6,20 +6,21 @@ use std::sync::Arc;
 use bytes::Bytes;
 use exosuit_core::{Context, Reply};
 use wasmtime::component::{ComponentExportIndex, InstancePre};
-use wasmtime_wasi::I32Exit;
 use wasmtime_wasi::p2::pipe::{MemoryInputPipe, MemoryOutputPipe};
+use wasmtime_wasi::{I32Exit, WasiCtxBuilder};
 
 use super::super::store::bounded;
 use super::function::function;
 use super::state::State;
+use crate::Error;
 use crate::actor::Shared;
-use crate::{Error, sandbox};
+use crate::sandbox::{self, Sandbox};
 
 /// The interface that such a program exports.
 const RUN: &str = "wasi:cli/run";
 
 /// Whether the operation is that of a program.
-pub(super) fn is_run(operation: &str) -> bool {
+pub(in crate::abi) fn is_run(operation: &str) -> bool {
     operation
         .strip_prefix(RUN)
         .is_some_and(|rest| rest.starts_with(['@', '#']))
@@ -33,11 +34,8 @@ pub(super) async fn run(
     context: Context,
     input: Bytes,
 ) -> Result<Reply, Error> {
-    let output = MemoryOutputPipe::new(actor.limits.message_bytes);
-    let mut sandbox = sandbox::open(actor)?;
-    let wasi = &mut sandbox.wasi;
-    wasi.stdin(MemoryInputPipe::new(input))
-        .stdout(output.clone());
+    let _place = actor.share.take(context.deadline).await?;
+    let (sandbox, output) = streams(actor, input).await?;
     let state = State::with(actor, context, Some(sandbox));
     let mut store = bounded(actor.module.engine(), state);
     let ended = async {
@@ -49,12 +47,33 @@ pub(super) async fn run(
     match ended.await {
         Ok((Ok(()),)) => Ok(Reply::Bytes(output.contents())),
         Ok((Err(()),)) => Err(Error::Guest("the program failed".to_owned())),
-        Err(error) => match error.downcast_ref() {
-            Some(I32Exit(0)) => Ok(Reply::Bytes(output.contents())),
-            Some(I32Exit(status)) => Err(Error::Guest(format!(
-                "the program exited with status {status}"
-            ))),
+        Err(error) => match exited(&error) {
+            Some(ended) => ended.map(|()| Reply::Bytes(output.contents())),
             None => Err(store.data().explain(&error)),
         },
     }
+}
+
+/// What a program sees: its input, and where its output is kept.
+pub(in crate::abi) async fn streams(
+    actor: &Arc<Shared>,
+    input: Bytes,
+) -> Result<(Sandbox<WasiCtxBuilder>, MemoryOutputPipe), Error> {
+    let output = MemoryOutputPipe::new(actor.limits.message_bytes);
+    let mut sandbox = sandbox::open(actor).await?;
+    let wasi = &mut sandbox.wasi;
+    wasi.stdin(MemoryInputPipe::new(input))
+        .stdout(output.clone());
+    Ok((sandbox, output))
+}
+
+/// What a program's own end comes to, if that is how it ended.
+pub(in crate::abi) fn exited(error: &wasmtime::Error) -> Option<Result<(), Error>> {
+    let I32Exit(status) = error.downcast_ref()?;
+    Some(match status {
+        0 => Ok(()),
+        status => Err(Error::Guest(format!(
+            "the program exited with status {status}"
+        ))),
+    })
 }

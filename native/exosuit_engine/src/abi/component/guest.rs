@@ -26,7 +26,7 @@ impl Guest {
         actor: &Arc<Shared>,
         context: Context,
     ) -> Result<Self, Error> {
-        let state = State::new(actor, context)?;
+        let state = State::new(actor, context).await?;
         let mut store = bounded(actor.module.engine(), state);
         match instance.instantiate_async(&mut store).await {
             Ok(instance) => Ok(Self { store, instance }),
@@ -35,9 +35,10 @@ impl Guest {
     }
 
     /// One that has served before.
-    pub(super) fn with(mut self, context: Context) -> Self {
+    pub(super) async fn with(mut self, context: Context) -> Self {
         renew(&mut self.store);
         self.store.data_mut().serve(context);
+        self.store.data().limiter.settle().await;
         self
     }
 

@@ -1,7 +1,8 @@
 //! `wasi:config` and `wasi:logging`: what the host itself tells a guest and hears from it.
 
 use exosuit_core::Value;
-use exosuit_wit::wasi::config::{runtime, store};
+use exosuit_wit::wasi::config0_2_0_draft::{runtime, store as older_store};
+use exosuit_wit::wasi::config0_2_0_rc_1::store;
 use exosuit_wit::wasi::logging::logging as unversioned;
 use exosuit_wit::wasi::logging0_1_0_draft::logging;
 
@@ -31,30 +32,28 @@ impl State {
     }
 }
 
-impl store::Host for State {
-    async fn get(&mut self, key: String) -> wasmtime::Result<Result<Option<String>, store::Error>> {
-        Ok(Ok(self.config(&key)))
-    }
+macro_rules! config {
+    ($interface:ident, $error:ident) => {
+        impl $interface::Host for State {
+            async fn get(
+                &mut self,
+                key: String,
+            ) -> wasmtime::Result<Result<Option<String>, $interface::$error>> {
+                Ok(Ok(self.config(&key)))
+            }
 
-    async fn get_all(&mut self) -> wasmtime::Result<Result<Vec<(String, String)>, store::Error>> {
-        Ok(Ok(self.all_config()))
-    }
+            async fn get_all(
+                &mut self,
+            ) -> wasmtime::Result<Result<Vec<(String, String)>, $interface::$error>> {
+                Ok(Ok(self.all_config()))
+            }
+        }
+    };
 }
 
-impl runtime::Host for State {
-    async fn get(
-        &mut self,
-        key: String,
-    ) -> wasmtime::Result<Result<Option<String>, runtime::ConfigError>> {
-        Ok(Ok(self.config(&key)))
-    }
-
-    async fn get_all(
-        &mut self,
-    ) -> wasmtime::Result<Result<Vec<(String, String)>, runtime::ConfigError>> {
-        Ok(Ok(self.all_config()))
-    }
-}
+config!(store, Error);
+config!(older_store, Error);
+config!(runtime, ConfigError);
 
 macro_rules! logging {
     ($interface:ident, $operation:literal) => {

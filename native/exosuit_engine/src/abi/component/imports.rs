@@ -1,33 +1,22 @@
 //! What a component may import: WASI 0.2, `wasi:http`, the packages of `exosuit_wit`, and any other
-//! interface, whose functions become calls through the router.
+//! interface, whose functions become calls through the router. What of the rest nothing can answer is
+//! in [`unanswered`](super::unanswered).
 
 use std::future::Future;
 
 use exosuit_core::{Contract, Value};
-use exosuit_wit::wasi::{config, keyvalue, logging, logging0_1_0_draft};
+use exosuit_wit::wasi::{
+    config0_2_0_draft, config0_2_0_rc_1, keyvalue0_2_0_draft, keyvalue0_2_0_draft2, logging,
+    logging0_1_0_draft,
+};
 use wasmtime::StoreContextMut;
-use wasmtime::component::types::{ComponentFunc, ComponentInstance, ComponentItem};
-use wasmtime::component::{Component, HasSelf, Linker, LinkerInstance, Type, Val};
+use wasmtime::component::types::ComponentFunc;
+use wasmtime::component::{HasSelf, Linker, LinkerInstance, Type, Val};
 
 use super::state::State;
-use super::value::{lift, lower, supported};
-use crate::Error;
+use super::value::{lift, lower};
 use crate::configuration::setup;
-use crate::explain::{MAX_NAME, MAX_TEXT, cut};
-
-/// The packages whose interfaces are not left to links.
-const OWN: &[&str] = &[
-    "wasi:cli",
-    "wasi:clocks",
-    "wasi:config",
-    "wasi:filesystem",
-    "wasi:http",
-    "wasi:io",
-    "wasi:keyvalue",
-    "wasi:logging",
-    "wasi:random",
-    "wasi:sockets",
-];
+use crate::{Error, random};
 
 /// What every component is linked with.
 pub(in crate::abi) fn linker(engine: &wasmtime::Engine) -> Result<Linker<State>, Error> {
@@ -39,83 +28,38 @@ pub(in crate::abi) fn linker(engine: &wasmtime::Engine) -> Result<Linker<State>,
 fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
-    keyvalue::store::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
-    keyvalue::atomics::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
-    keyvalue::batch::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
-    config::store::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
-    config::runtime::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
+    random(linker)?;
+    keyvalue0_2_0_draft::store::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
+    keyvalue0_2_0_draft::atomics::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
+    keyvalue0_2_0_draft::batch::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
+    keyvalue0_2_0_draft2::store::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
+    keyvalue0_2_0_draft2::atomics::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
+    keyvalue0_2_0_draft2::batch::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
+    config0_2_0_draft::store::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
+    config0_2_0_draft::runtime::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
+    config0_2_0_rc_1::store::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     logging::logging::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     logging0_1_0_draft::logging::add_to_linker::<_, HasSelf<State>>(linker, |state| state)
 }
 
-/// The linker for this component: with its further imports, if it has any.
-pub(super) fn linked(base: &Linker<State>, component: &Component) -> Result<Linker<State>, Error> {
-    let mut linker = base.clone();
-    let engine = component.engine();
-    for (name, import) in component.component_type().imports(engine) {
-        let package = name.split_once('/').map(|(package, _interface)| package);
-        if package.is_some_and(|package| OWN.contains(&package)) {
-            continue;
-        }
-        let contract = package.and_then(|package| Contract::parse(package).ok());
-        match (import.ty, contract) {
-            (ComponentItem::ComponentInstance(interface), Some(contract)) => {
-                bridge(&mut linker, engine, name, &interface, &contract)?;
-            }
-            _ => {
-                return Err(Error::Module(format!(
-                    "the component imports {:?}, which is not an interface of a package: nothing \
-                     here answers it",
-                    cut(name, MAX_NAME)
-                )));
-            }
-        }
+/// Replaces WASI's own, which fill a buffer of any size at once. By the names of its version here.
+fn random(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    linker.allow_shadowing(true);
+    for (interface, function) in [
+        ("wasi:random/random@0.2.12", "get-random-bytes"),
+        ("wasi:random/insecure@0.2.12", "get-insecure-random-bytes"),
+    ] {
+        let mut interface = linker.instance(interface)?;
+        interface.func_wrap_async(function, |_, (count,): (u64,)| {
+            Box::new(async move { Ok((random::bytes(count).await?,)) })
+        })?;
     }
-    Ok(linker)
-}
-
-fn bridge(
-    linker: &mut Linker<State>,
-    engine: &wasmtime::Engine,
-    name: &str,
-    interface: &ComponentInstance,
-    contract: &Contract,
-) -> Result<(), Error> {
-    let mut instance = linker.instance(name).map_err(setup)?;
-    for (function, export) in interface.exports(engine) {
-        let operation = format!("{name}#{function}");
-        match export.ty {
-            ComponentItem::ComponentFunc(ty) => {
-                check(&ty).map_err(|what| unsupported(&operation, &what))?;
-                define(&mut instance, function, operation, contract).map_err(setup)?;
-            }
-            ComponentItem::Resource(_) => return Err(unsupported(&operation, "is a resource")),
-            _ => {}
-        }
-    }
+    linker.allow_shadowing(false);
     Ok(())
 }
 
-fn check(ty: &ComponentFunc) -> Result<(), String> {
-    if ty.async_() {
-        return Err("is of WASI 0.3".to_owned());
-    }
-    for (name, ty) in ty.params() {
-        supported(&ty).map_err(|what| format!("takes {what} as {:?}", cut(name, MAX_NAME)))?;
-    }
-    let mut results = ty.results();
-    results.try_for_each(|ty| supported(&ty).map_err(|what| format!("gives {what}")))
-}
-
-fn unsupported(operation: &str, what: &str) -> Error {
-    Error::Module(format!(
-        "the component imports {}, which {what}: what passes between guests and providers are \
-         strings, bytes, integers, booleans, lists, tuples, records, options and results of these",
-        cut(operation, MAX_TEXT)
-    ))
-}
-
-fn define(
+/// Defines a function as a call through the router.
+pub(super) fn define(
     instance: &mut LinkerInstance<State>,
     function: &str,
     operation: String,

@@ -1,11 +1,19 @@
 //! `wasi:keyvalue`: each operation is a call through the router, to whatever store it is linked to.
+//!
+//! Both drafts are here. They differ in the type of a cursor, and the second counts with a sign and has
+//! `cas`; all else is one implementation, and the store is asked in the words of the first. What only
+//! the second has is asked in its own: `atomics#increment`, and `atomics#swap` with the SHA-256 of the
+//! value that a handle saw.
+
+mod answer;
 
 use exosuit_core::{Code, Error, Value};
-use exosuit_wit::Bucket;
-use exosuit_wit::wasi::keyvalue::store::{Error as StoreError, KeyResponse};
-use exosuit_wit::wasi::keyvalue::{atomics, batch, store};
+use exosuit_wit::wasi::{keyvalue0_2_0_draft as first, keyvalue0_2_0_draft2 as second};
+use exosuit_wit::{Bucket, Cas};
+use sha2::{Digest as _, Sha256};
 use wasmtime::component::Resource;
 
+use self::answer::{Page, bytes, each, entry, good, number, optional, page, pair, truth};
 use super::state::State;
 
 const CONTRACT: &str = "wasi:keyvalue";
@@ -13,207 +21,335 @@ const CONTRACT: &str = "wasi:keyvalue";
 /// The longest name of a bucket: it is kept for as long as the guest has it open.
 const MAX_NAME: usize = 1_024;
 
-/// What the guest gets; wasmtime's own error around it would be a trap.
-type Answer<T> = wasmtime::Result<Result<T, StoreError>>;
+/// Why a store did not do what it was asked for.
+enum Refusal {
+    /// No link or claim allows it.
+    AccessDenied,
+    /// Anything else, in words.
+    Other(String),
+}
 
-impl store::Host for State {
-    async fn open(&mut self, identifier: String) -> Answer<Resource<Bucket>> {
+/// What the guest gets; wasmtime's own error around it would be a trap.
+type Answer<T> = wasmtime::Result<Result<T, Refusal>>;
+
+impl State {
+    fn open_bucket(&mut self, identifier: String) -> Answer<Resource<Bucket>> {
         if identifier.len() > MAX_NAME {
             let text = format!("the name of a bucket has {MAX_NAME} bytes at most");
-            return Ok(Err(StoreError::Other(text)));
+            return Ok(Err(Refusal::Other(text)));
         }
         let bucket = self.table.push(Bucket { name: identifier })?;
         Ok(Ok(bucket))
     }
-}
 
-impl store::HostBucket for State {
-    async fn get(&mut self, bucket: Resource<Bucket>, key: String) -> Answer<Option<Vec<u8>>> {
-        let answer = self
-            .ask(&bucket, "store", "get", [Value::binary(key)])
-            .await?;
-        Ok(answer.and_then(|value| optional(value, bytes)))
+    async fn value(&mut self, bucket: &Resource<Bucket>, key: String) -> Answer<Option<Vec<u8>>> {
+        let answer = self.ask(bucket, "store@0.2.0-draft#get", [Value::binary(key)]);
+        Ok(answer.await?.and_then(|value| optional(value, bytes)))
     }
 
-    async fn set(&mut self, bucket: Resource<Bucket>, key: String, value: Vec<u8>) -> Answer<()> {
-        let arguments = [Value::binary(key), Value::binary(value)];
-        let answer = self.ask(&bucket, "store", "set", arguments).await?;
-        Ok(answer.map(drop))
+    async fn keys(&mut self, bucket: &Resource<Bucket>, cursor: Option<u64>) -> Answer<Page> {
+        let cursor = cursor.map_or(Value::Nil, |cursor| Value::Integer(cursor.into()));
+        let answer = self.ask(bucket, "store@0.2.0-draft#list-keys", [cursor]);
+        Ok(answer.await?.and_then(page))
     }
 
-    async fn delete(&mut self, bucket: Resource<Bucket>, key: String) -> Answer<()> {
-        let answer = self.ask(&bucket, "store", "delete", [Value::binary(key)]);
+    async fn values(
+        &mut self,
+        bucket: &Resource<Bucket>,
+        keys: Vec<String>,
+    ) -> Answer<Vec<Option<(String, Vec<u8>)>>> {
+        let answer = self.ask(bucket, "batch@0.2.0-draft#get-many", [names(keys)]);
+        let read = |value| each(value, |value| optional(value, entry));
+        Ok(answer.await?.and_then(read))
+    }
+
+    /// Calls an operation of which nothing but success is told.
+    async fn tell<const N: usize>(
+        &mut self,
+        bucket: &Resource<Bucket>,
+        operation: &str,
+        arguments: [Value; N],
+    ) -> Answer<()> {
+        let answer = self.ask(bucket, operation, arguments);
         Ok(answer.await?.map(drop))
     }
 
-    async fn exists(&mut self, bucket: Resource<Bucket>, key: String) -> Answer<bool> {
-        let answer = self.ask(&bucket, "store", "exists", [Value::binary(key)]);
-        Ok(answer.await?.and_then(|value| match value {
-            Value::Bool(yes) => Ok(yes),
-            _ => Err(misshapen()),
-        }))
-    }
-
-    async fn list_keys(
+    /// Calls an operation with the bucket's name before its arguments; gives what it answered with.
+    async fn ask<const N: usize>(
         &mut self,
-        bucket: Resource<Bucket>,
-        cursor: Option<u64>,
-    ) -> Answer<KeyResponse> {
-        let cursor = cursor.map_or(Value::Nil, |cursor| Value::Integer(cursor.into()));
-        let answer = self.ask(&bucket, "store", "list-keys", [cursor]).await?;
-        Ok(answer.and_then(page))
+        bucket: &Resource<Bucket>,
+        operation: &str,
+        arguments: [Value; N],
+    ) -> Answer<Value> {
+        let name = self.table.get(bucket)?.name.clone();
+        Ok(self.ask_in(name, operation, arguments).await)
     }
 
-    async fn drop(&mut self, bucket: Resource<Bucket>) -> wasmtime::Result<()> {
-        self.table.delete(bucket)?;
-        Ok(())
+    async fn ask_in<const N: usize>(
+        &mut self,
+        bucket: String,
+        operation: &str,
+        arguments: [Value; N],
+    ) -> Result<Value, Refusal> {
+        let mut all = vec![Value::binary(bucket)];
+        all.extend(arguments);
+        let operation = format!("{CONTRACT}/{operation}");
+        let answer = self.caller.ask(CONTRACT, operation, all).await;
+        answer.map_err(refused).and_then(good)
     }
 }
 
-impl atomics::Host for State {
+fn refused(error: Error) -> Refusal {
+    match error.code {
+        Code::Denied | Code::MissingLink | Code::MissingClaim | Code::ExpiredClaims => {
+            Refusal::AccessDenied
+        }
+        _ => Refusal::Other(error.detail),
+    }
+}
+
+fn names(keys: Vec<String>) -> Value {
+    Value::List(keys.into_iter().map(Value::binary).collect())
+}
+
+fn pairs(entries: Vec<(String, Vec<u8>)>) -> Value {
+    let pair = |(key, value): (String, Vec<u8>)| {
+        Value::Tuple(vec![Value::binary(key), Value::binary(value)])
+    };
+    Value::List(entries.into_iter().map(pair).collect())
+}
+
+/// What the drafts have in common, by the types of each.
+macro_rules! store_and_batch {
+    ($draft:ident, $cursor:ty, $read:expr, $write:expr) => {
+        impl From<Refusal> for $draft::store::Error {
+            fn from(refusal: Refusal) -> Self {
+                match refusal {
+                    Refusal::AccessDenied => Self::AccessDenied,
+                    Refusal::Other(text) => Self::Other(text),
+                }
+            }
+        }
+
+        impl $draft::store::Host for State {
+            async fn open(
+                &mut self,
+                identifier: String,
+            ) -> wasmtime::Result<Result<Resource<Bucket>, $draft::store::Error>> {
+                Ok(self.open_bucket(identifier)?.map_err(Into::into))
+            }
+        }
+
+        impl $draft::store::HostBucket for State {
+            async fn get(
+                &mut self,
+                bucket: Resource<Bucket>,
+                key: String,
+            ) -> wasmtime::Result<Result<Option<Vec<u8>>, $draft::store::Error>> {
+                Ok(self.value(&bucket, key).await?.map_err(Into::into))
+            }
+
+            async fn set(
+                &mut self,
+                bucket: Resource<Bucket>,
+                key: String,
+                value: Vec<u8>,
+            ) -> wasmtime::Result<Result<(), $draft::store::Error>> {
+                let arguments = [Value::binary(key), Value::binary(value)];
+                let told = self.tell(&bucket, "store@0.2.0-draft#set", arguments);
+                Ok(told.await?.map_err(Into::into))
+            }
+
+            async fn delete(
+                &mut self,
+                bucket: Resource<Bucket>,
+                key: String,
+            ) -> wasmtime::Result<Result<(), $draft::store::Error>> {
+                let arguments = [Value::binary(key)];
+                let told = self.tell(&bucket, "store@0.2.0-draft#delete", arguments);
+                Ok(told.await?.map_err(Into::into))
+            }
+
+            async fn exists(
+                &mut self,
+                bucket: Resource<Bucket>,
+                key: String,
+            ) -> wasmtime::Result<Result<bool, $draft::store::Error>> {
+                let arguments = [Value::binary(key)];
+                let answer = self.ask(&bucket, "store@0.2.0-draft#exists", arguments);
+                Ok(answer
+                    .await?
+                    .and_then(|value| truth(&value))
+                    .map_err(Into::into))
+            }
+
+            async fn list_keys(
+                &mut self,
+                bucket: Resource<Bucket>,
+                cursor: Option<$cursor>,
+            ) -> wasmtime::Result<Result<$draft::store::KeyResponse, $draft::store::Error>> {
+                let cursor = match cursor.map($read).transpose() {
+                    Ok(cursor) => cursor,
+                    Err(refusal) => return Ok(Err(Refusal::into(refusal))),
+                };
+                let page = self.keys(&bucket, cursor).await?;
+                let given = |(keys, cursor): Page| $draft::store::KeyResponse {
+                    keys,
+                    cursor: cursor.map($write),
+                };
+                Ok(page.map(given).map_err(Into::into))
+            }
+
+            async fn drop(&mut self, bucket: Resource<Bucket>) -> wasmtime::Result<()> {
+                self.table.delete(bucket)?;
+                Ok(())
+            }
+        }
+
+        impl $draft::batch::Host for State {
+            async fn get_many(
+                &mut self,
+                bucket: Resource<Bucket>,
+                keys: Vec<String>,
+            ) -> wasmtime::Result<Result<Vec<Option<(String, Vec<u8>)>>, $draft::store::Error>>
+            {
+                Ok(self.values(&bucket, keys).await?.map_err(Into::into))
+            }
+
+            async fn set_many(
+                &mut self,
+                bucket: Resource<Bucket>,
+                entries: Vec<(String, Vec<u8>)>,
+            ) -> wasmtime::Result<Result<(), $draft::store::Error>> {
+                let arguments = [pairs(entries)];
+                let told = self.tell(&bucket, "batch@0.2.0-draft#set-many", arguments);
+                Ok(told.await?.map_err(Into::into))
+            }
+
+            async fn delete_many(
+                &mut self,
+                bucket: Resource<Bucket>,
+                keys: Vec<String>,
+            ) -> wasmtime::Result<Result<(), $draft::store::Error>> {
+                let arguments = [names(keys)];
+                let told = self.tell(&bucket, "batch@0.2.0-draft#delete-many", arguments);
+                Ok(told.await?.map_err(Into::into))
+            }
+        }
+    };
+}
+
+store_and_batch!(first, u64, Ok::<u64, Refusal>, |cursor| cursor);
+store_and_batch!(
+    second,
+    String,
+    |text: String| read_cursor(&text),
+    |cursor: u64| cursor.to_string()
+);
+
+fn read_cursor(text: &str) -> Result<u64, Refusal> {
+    text.parse()
+        .map_err(|_| Refusal::Other("the cursor is not one that this store has given".to_owned()))
+}
+
+impl first::atomics::Host for State {
     async fn increment(
         &mut self,
         bucket: Resource<Bucket>,
         key: String,
         delta: u64,
-    ) -> Answer<u64> {
+    ) -> wasmtime::Result<Result<u64, first::store::Error>> {
         let arguments = [Value::binary(key), Value::Integer(delta.into())];
-        let answer = self.ask(&bucket, "atomics", "increment", arguments).await?;
-        Ok(answer.and_then(|value| number(&value)))
+        let answer = self.ask(&bucket, "atomics@0.2.0-draft#increment", arguments);
+        Ok(answer
+            .await?
+            .and_then(|value| number(&value))
+            .map_err(Into::into))
     }
 }
 
-impl batch::Host for State {
-    async fn get_many(
+impl second::atomics::Host for State {
+    async fn increment(
         &mut self,
         bucket: Resource<Bucket>,
-        keys: Vec<String>,
-    ) -> Answer<Vec<Option<(String, Vec<u8>)>>> {
-        let answer = self
-            .ask(&bucket, "batch", "get-many", [names(keys)])
-            .await?;
-        Ok(answer.and_then(|value| each(value, |value| optional(value, entry))))
+        key: String,
+        delta: i64,
+    ) -> wasmtime::Result<Result<i64, second::store::Error>> {
+        let arguments = [Value::binary(key), Value::Integer(delta.into())];
+        let answer = self.ask(&bucket, "atomics@0.2.0-draft2#increment", arguments);
+        Ok(answer
+            .await?
+            .and_then(|value| number(&value))
+            .map_err(Into::into))
     }
 
-    async fn set_many(
+    async fn swap(
         &mut self,
-        bucket: Resource<Bucket>,
-        entries: Vec<(String, Vec<u8>)>,
-    ) -> Answer<()> {
-        let entry = |(key, value): (String, Vec<u8>)| {
-            Value::Tuple(vec![Value::binary(key), Value::binary(value)])
-        };
-        let entries = Value::List(entries.into_iter().map(entry).collect());
-        let answer = self.ask(&bucket, "batch", "set-many", [entries]).await?;
-        Ok(answer.map(drop))
-    }
-
-    async fn delete_many(&mut self, bucket: Resource<Bucket>, keys: Vec<String>) -> Answer<()> {
-        let answer = self.ask(&bucket, "batch", "delete-many", [names(keys)]);
-        Ok(answer.await?.map(drop))
+        cas: Resource<Cas>,
+        value: Vec<u8>,
+    ) -> wasmtime::Result<Result<(), second::atomics::CasError>> {
+        let Cas { bucket, key, seen } = self.table.delete(cas)?;
+        let seen = seen.map_or(Value::Nil, |seen| Value::binary(seen.to_vec()));
+        let arguments = [Value::binary(key.clone()), seen, Value::binary(value)];
+        let answer = self.ask_in(bucket.clone(), "atomics@0.2.0-draft2#swap", arguments);
+        let swapped = answer.await.and_then(|value| {
+            let (done, now) = pair(value)?;
+            Ok((truth(&done)?, optional(now, bytes)?))
+        });
+        Ok(match swapped {
+            Ok((true, _)) => Ok(()),
+            Ok((false, now)) => {
+                let cas = self.table.push(cas_of(bucket, key, now.as_deref()))?;
+                Err(second::atomics::CasError::CasFailed((cas, now)))
+            }
+            Err(refusal) => Err(second::atomics::CasError::StoreError(refusal.into())),
+        })
     }
 }
+
+/// A handle, and the value that it saw.
+type Seen = (Resource<Cas>, Option<Vec<u8>>);
 
 impl State {
-    /// Calls an operation with the bucket's name before its arguments; gives what it answered with.
-    async fn ask<const N: usize>(
+    async fn see(&mut self, bucket: &Resource<Bucket>, key: String) -> Answer<Seen> {
+        let value = match self.value(bucket, key.clone()).await? {
+            Ok(value) => value,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let bucket = self.table.get(bucket)?.name.clone();
+        let cas = self.table.push(cas_of(bucket, key, value.as_deref()))?;
+        Ok(Ok((cas, value)))
+    }
+}
+
+impl second::atomics::HostCas for State {
+    async fn new(
         &mut self,
-        bucket: &Resource<Bucket>,
-        interface: &str,
-        function: &str,
-        arguments: [Value; N],
-    ) -> Answer<Value> {
-        let mut all = vec![Value::binary(self.table.get(bucket)?.name.clone())];
-        all.extend(arguments);
-        let operation = format!("{CONTRACT}/{interface}@0.2.0-draft#{function}");
-        let answer = self.caller.ask(CONTRACT, operation, all).await;
-        Ok(answer.map_err(refused).and_then(good))
+        bucket: Resource<Bucket>,
+        key: String,
+    ) -> wasmtime::Result<Result<Resource<Cas>, second::store::Error>> {
+        let seen = self.see(&bucket, key).await?;
+        Ok(seen.map(|(cas, _value)| cas).map_err(Into::into))
+    }
+
+    async fn new_with_read(
+        &mut self,
+        bucket: Resource<Bucket>,
+        key: String,
+    ) -> wasmtime::Result<Result<Seen, second::store::Error>> {
+        Ok(self.see(&bucket, key).await?.map_err(Into::into))
+    }
+
+    async fn drop(&mut self, cas: Resource<Cas>) -> wasmtime::Result<()> {
+        self.table.delete(cas)?;
+        Ok(())
     }
 }
 
-fn refused(error: Error) -> StoreError {
-    match error.code {
-        Code::Denied | Code::MissingLink | Code::MissingClaim | Code::ExpiredClaims => {
-            StoreError::AccessDenied
-        }
-        _ => StoreError::Other(error.detail),
+fn cas_of(bucket: String, key: String, value: Option<&[u8]>) -> Cas {
+    Cas {
+        bucket,
+        key,
+        seen: value.map(|value| Sha256::digest(value).into()),
     }
-}
-
-/// The good case of what a store answered with.
-fn good(value: Value) -> Result<Value, StoreError> {
-    match value {
-        Value::Ok(value) => Ok(value.map_or(Value::Nil, |value| *value)),
-        Value::Error(Some(value)) => Err(StoreError::Other(text(*value)?)),
-        _ => Err(misshapen()),
-    }
-}
-
-fn misshapen() -> StoreError {
-    StoreError::Other("the store's answer is not of the type that the function has".to_owned())
-}
-
-fn optional<T>(
-    value: Value,
-    read: impl Fn(Value) -> Result<T, StoreError>,
-) -> Result<Option<T>, StoreError> {
-    match value {
-        Value::Nil => Ok(None),
-        value => read(value).map(Some),
-    }
-}
-
-fn each<T>(
-    value: Value,
-    read: impl Fn(Value) -> Result<T, StoreError>,
-) -> Result<Vec<T>, StoreError> {
-    match value {
-        Value::List(items) => items.into_iter().map(read).collect(),
-        _ => Err(misshapen()),
-    }
-}
-
-fn bytes(value: Value) -> Result<Vec<u8>, StoreError> {
-    match value {
-        Value::Binary(bytes) => Ok(bytes.into()),
-        _ => Err(misshapen()),
-    }
-}
-
-fn text(value: Value) -> Result<String, StoreError> {
-    String::from_utf8(bytes(value)?).map_err(|_| misshapen())
-}
-
-fn number(value: &Value) -> Result<u64, StoreError> {
-    match value {
-        Value::Integer(number) => (*number).try_into().map_err(|_| misshapen()),
-        _ => Err(misshapen()),
-    }
-}
-
-fn pair(value: Value) -> Result<(Value, Value), StoreError> {
-    match value {
-        Value::Tuple(fields) => match <[Value; 2]>::try_from(fields) {
-            Ok([one, other]) => Ok((one, other)),
-            Err(_) => Err(misshapen()),
-        },
-        _ => Err(misshapen()),
-    }
-}
-
-fn entry(value: Value) -> Result<(String, Vec<u8>), StoreError> {
-    let (key, value) = pair(value)?;
-    Ok((text(key)?, bytes(value)?))
-}
-
-fn page(value: Value) -> Result<KeyResponse, StoreError> {
-    let (keys, cursor) = pair(value)?;
-    Ok(KeyResponse {
-        keys: each(keys, text)?,
-        cursor: optional(cursor, |cursor| number(&cursor))?,
-    })
-}
-
-fn names(keys: Vec<String>) -> Value {
-    Value::List(keys.into_iter().map(Value::binary).collect())
 }

@@ -34,10 +34,10 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(super) fn new(actor: &Arc<Shared>, context: Context) -> Result<Self, Error> {
+    pub(super) async fn new(actor: &Arc<Shared>, context: Context) -> Result<Self, Error> {
         let wasi = match actor.grants.directories.as_slice() {
             [] => None,
-            _ => Some(sandbox::open(actor)?),
+            _ => Some(sandbox::open(actor).await?),
         };
         Ok(Self::with(actor, context, wasi))
     }
@@ -54,7 +54,7 @@ impl State {
         let mut http = WasiHttpCtx::new();
         http.set_field_size_limit(MAX_FIELDS);
         Self {
-            limiter: Limiter::new(actor.limits),
+            limiter: Limiter::new(actor.limits, actor.module.engine().parts()),
             caller: Caller { actor, context },
             table,
             wasi: wasi.map(|wasi| Box::new(wasi.build(WasiCtxBuilder::build))),

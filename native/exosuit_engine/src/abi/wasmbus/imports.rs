@@ -1,10 +1,10 @@
-//! What a guest sees of its host: the nine imports of `wasmbus`, and WASI preview 1.
+//! What a guest sees of its host: the nine imports of `wasmbus` or `wapc`, and WASI preview 1.
 
 use bytes::Bytes;
 use exosuit_core::{Invocation, LogGate, LogLevel, Origin, Reply, Target};
 use wasmtime::Caller;
-use wasmtime_wasi::p1;
 
+use super::super::preview1;
 use super::Linker;
 use super::memory::{Range, memory};
 use super::state::State;
@@ -12,7 +12,8 @@ use crate::Error;
 use crate::configuration::setup;
 use crate::explain::cut;
 
-const MODULE: &str = "wasmbus";
+/// The names of the module with the nine: that of the OTP era, and that of waPC.
+const MODULES: [&str; 2] = ["wasmbus", "wapc"];
 
 /// The longest error text of a guest that is passed on.
 const MAX_ERROR: usize = 8 << 10;
@@ -28,25 +29,31 @@ pub(in crate::abi) fn linker(engine: &wasmtime::Engine) -> Result<Linker, Error>
 }
 
 fn link(linker: &mut Linker) -> wasmtime::Result<()> {
-    p1::add_to_linker_async(linker, State::wasi)?;
+    preview1::add_to_linker(linker, State::wasi)?;
+    MODULES
+        .iter()
+        .try_for_each(|module| link_as(linker, module))
+}
+
+fn link_as(linker: &mut Linker, module: &str) -> wasmtime::Result<()> {
     linker
-        .func_wrap(MODULE, "__guest_request", guest_request)?
-        .func_wrap(MODULE, "__guest_response", guest_response)?
-        .func_wrap(MODULE, "__guest_error", guest_error)?
-        .func_wrap_async(MODULE, "__host_call", |caller, call: HostCall| {
+        .func_wrap(module, "__guest_request", guest_request)?
+        .func_wrap(module, "__guest_response", guest_response)?
+        .func_wrap(module, "__guest_error", guest_error)?
+        .func_wrap_async(module, "__host_call", |caller, call: HostCall| {
             Box::new(host_call(caller, call))
         })?
         .func_wrap(
-            MODULE,
+            module,
             "__host_response_len",
             |caller: Caller<'_, State>| length(caller.data().call.host_response.len()),
         )?
-        .func_wrap(MODULE, "__host_response", host_response)?
-        .func_wrap(MODULE, "__host_error_len", |caller: Caller<'_, State>| {
+        .func_wrap(module, "__host_response", host_response)?
+        .func_wrap(module, "__host_error_len", |caller: Caller<'_, State>| {
             length(host_error_length(caller.data()))
         })?
-        .func_wrap(MODULE, "__host_error", host_error)?
-        .func_wrap(MODULE, "__console_log", console_log)?;
+        .func_wrap(module, "__host_error", host_error)?
+        .func_wrap(module, "__console_log", console_log)?;
     Ok(())
 }
 

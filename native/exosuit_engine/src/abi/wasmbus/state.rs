@@ -93,7 +93,7 @@ impl Limited for State {
 }
 
 impl State {
-    pub(super) fn new(
+    pub(super) async fn new(
         actor: &Arc<Shared>,
         call: Call,
         memory: ModuleExport,
@@ -101,14 +101,14 @@ impl State {
         let wasi = match actor.grants.directories.as_slice() {
             [] => None,
             _ => Some(Box::new(
-                sandbox::open(actor)?.build(WasiCtxBuilder::build_p1),
+                sandbox::open(actor).await?.build(WasiCtxBuilder::build_p1),
             )),
         };
         Ok(Self {
             actor: actor.clone(),
             call,
             memory,
-            limiter: Limiter::new(actor.limits),
+            limiter: Limiter::new(actor.limits, actor.module.engine().parts()),
             wasi,
         })
     }

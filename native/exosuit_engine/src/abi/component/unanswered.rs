@@ -1,0 +1,242 @@
+//! Links a component whatever it imports: what nothing here can answer fails when it is called, and not
+//! before.
+//!
+//! A function of an interface that links may answer becomes a call through the router, if its types
+//! pass there. All other functions that the linker does not know become stubs, whose error names the
+//! import. The linker itself says which these are: there is no list of what it knows.
+
+use exosuit_core::Contract;
+use wasmtime::component::types::{ComponentFunc, ComponentInstance, ComponentItem};
+use wasmtime::component::{Component, InstancePre, Linker, LinkerInstance, ResourceType};
+
+use super::imports::define;
+use super::state::State;
+use super::value::supported;
+use crate::Error;
+use crate::configuration::setup;
+use crate::explain::{MAX_NAME, MAX_TEXT, cut};
+
+/// The packages whose interfaces are not left to links.
+const OWN: &[&str] = &[
+    "wasi:cli",
+    "wasi:clocks",
+    "wasi:config",
+    "wasi:filesystem",
+    "wasi:http",
+    "wasi:io",
+    "wasi:keyvalue",
+    "wasi:logging",
+    "wasi:random",
+    "wasi:sockets",
+];
+
+/// The resources of an interface that nothing answers. There never is one.
+struct Nothing;
+
+/// Links the component; gives the imports that nothing answers, too, each with the reason.
+pub(in crate::abi) fn linked(
+    base: &Linker<State>,
+    component: &Component,
+) -> Result<(InstancePre<State>, Vec<String>), Error> {
+    let mut linking = Linking {
+        linker: base.clone(),
+        engine: component.engine(),
+        unanswered: Vec::new(),
+    };
+    let mut imports = Import::all(component);
+    for import in &mut imports {
+        linking.bridge(import)?;
+    }
+    loop {
+        let error = match linking.linker.instantiate_pre(component) {
+            Ok(instance) => return Ok((instance, linking.unanswered)),
+            Err(error) => error,
+        };
+        let failed = imports.iter_mut().find(|import| import.is_named_by(&error));
+        let Some(import) = failed.filter(|import| !import.is_stubbed) else {
+            return Err(unlinked(&error));
+        };
+        linking.stub(import, &error)?;
+    }
+}
+
+/// One import of a component.
+struct Import {
+    name: String,
+    item: ComponentItem,
+    /// The resources that it is the first to name: others are of an interface before it.
+    resources: Vec<String>,
+    is_stubbed: bool,
+}
+
+impl Import {
+    fn all(component: &Component) -> Vec<Self> {
+        let mut known = Vec::new();
+        let ty = component.component_type();
+        let imports = ty.imports(component.engine()).map(|(name, import)| Self {
+            name: name.to_owned(),
+            resources: new_resources(component.engine(), name, &import.ty, &mut known),
+            item: import.ty,
+            is_stubbed: false,
+        });
+        imports.collect()
+    }
+
+    /// The contract that links answer it by, if they may.
+    fn contract(&self) -> Option<Contract> {
+        let (package, _interface) = self.name.split_once('/')?;
+        let contract = Contract::parse(package).ok()?;
+        (!OWN.contains(&package)).then_some(contract)
+    }
+
+    /// Whether the linker said that this is what it does not know: by its name in backquotes, which no
+    /// name contains.
+    fn is_named_by(&self, error: &wasmtime::Error) -> bool {
+        error.to_string().split('`').nth(1) == Some(&self.name)
+    }
+}
+
+/// The resources of an import that are not known yet.
+fn new_resources(
+    engine: &wasmtime::Engine,
+    name: &str,
+    item: &ComponentItem,
+    known: &mut Vec<ResourceType>,
+) -> Vec<String> {
+    let mut is_new = |item: &ComponentItem| match item {
+        ComponentItem::Resource(ty) if !known.contains(ty) => {
+            known.push(*ty);
+            true
+        }
+        _ => false,
+    };
+    match item {
+        ComponentItem::ComponentInstance(interface) => {
+            let exports = interface.exports(engine);
+            let new = exports.filter(|(_name, export)| is_new(&export.ty));
+            new.map(|(name, _)| name.to_owned()).collect()
+        }
+        item if is_new(item) => vec![name.to_owned()],
+        _ => Vec::new(),
+    }
+}
+
+struct Linking<'a> {
+    linker: Linker<State>,
+    engine: &'a wasmtime::Engine,
+    unanswered: Vec<String>,
+}
+
+impl Linking<'_> {
+    /// Makes calls through the router of the functions of an interface, if it is left to links.
+    fn bridge(&mut self, import: &mut Import) -> Result<(), Error> {
+        let (ComponentItem::ComponentInstance(interface), Some(contract)) =
+            (&import.item, import.contract())
+        else {
+            return Ok(());
+        };
+        import.is_stubbed = true;
+        let mut instance = self.linker.instance(&import.name).map_err(setup)?;
+        define_resources(&mut instance, &import.resources).map_err(setup)?;
+        for (function, ty) in functions(self.engine, interface) {
+            let operation = format!("{}#{function}", import.name);
+            let defined = match check(&ty) {
+                Ok(()) => define(&mut instance, &function, operation, &contract),
+                Err(what) => {
+                    let import = unsupported(&operation, &what);
+                    self.unanswered.push(import.clone());
+                    define_stub(&mut instance, &function, import)
+                }
+            };
+            defined.map_err(setup)?;
+        }
+        Ok(())
+    }
+
+    /// Puts stubs in the place of an import that the linker does not know, or knows otherwise.
+    fn stub(&mut self, import: &mut Import, error: &wasmtime::Error) -> Result<(), Error> {
+        import.is_stubbed = true;
+        let name = cut(&import.name, MAX_NAME);
+        let reason = error.root_cause().to_string();
+        let text = format!("{name:?} ({})", cut(&reason, MAX_TEXT));
+        self.linker.allow_shadowing(true);
+        let stubbed = self.define_stubs(import, &text);
+        self.linker.allow_shadowing(false);
+        self.unanswered.push(text);
+        stubbed.map_err(setup)
+    }
+
+    fn define_stubs(&mut self, import: &Import, text: &str) -> wasmtime::Result<()> {
+        let Import { name, item, .. } = import;
+        match item {
+            ComponentItem::ComponentInstance(interface) => {
+                let mut instance = self.linker.instance(name)?;
+                define_resources(&mut instance, &import.resources)?;
+                for (function, _ty) in functions(self.engine, interface) {
+                    define_stub(&mut instance, &function, format!("{function:?} of {text}"))?;
+                }
+                Ok(())
+            }
+            ComponentItem::ComponentFunc(_) => {
+                define_stub(&mut self.linker.root(), name, text.to_owned())
+            }
+            _ => define_resources(&mut self.linker.root(), &import.resources),
+        }
+    }
+}
+
+fn functions(
+    engine: &wasmtime::Engine,
+    interface: &ComponentInstance,
+) -> Vec<(String, ComponentFunc)> {
+    let functions = interface
+        .exports(engine)
+        .filter_map(|(name, export)| match export.ty {
+            ComponentItem::ComponentFunc(ty) => Some((name.to_owned(), ty)),
+            _ => None,
+        });
+    functions.collect()
+}
+
+fn define_resources(
+    instance: &mut LinkerInstance<'_, State>,
+    resources: &[String],
+) -> wasmtime::Result<()> {
+    resources.iter().try_for_each(|name| {
+        instance.resource(name, ResourceType::host::<Nothing>(), |_, _| Ok(()))
+    })
+}
+
+/// Defines a function that fails, and says which it is.
+fn define_stub(
+    instance: &mut LinkerInstance<'_, State>,
+    function: &str,
+    import: String,
+) -> wasmtime::Result<()> {
+    instance.func_new(function, move |_, _, _, _| {
+        Err(Error::Unanswered(import.clone()).into())
+    })
+}
+
+fn check(ty: &ComponentFunc) -> Result<(), String> {
+    if ty.async_() {
+        return Err("is of WASI 0.3".to_owned());
+    }
+    for (name, ty) in ty.params() {
+        supported(&ty).map_err(|what| format!("takes {what} as {:?}", cut(name, MAX_NAME)))?;
+    }
+    let mut results = ty.results();
+    results.try_for_each(|ty| supported(&ty).map_err(|what| format!("gives {what}")))
+}
+
+fn unsupported(operation: &str, what: &str) -> String {
+    format!(
+        "{} (it {what}; between guests and providers pass strings, bytes, integers, booleans, lists, \
+         tuples, records, options and results of these)",
+        cut(operation, MAX_TEXT)
+    )
+}
+
+fn unlinked(error: &wasmtime::Error) -> Error {
+    Error::Module(format!("the component cannot be linked: {error:#}"))
+}

@@ -1,0 +1,48 @@
+//! WASI preview 1, as modules of either kind import it.
+
+use wasmtime::{Caller, Extern, Linker};
+use wasmtime_wasi::p1::{self, WasiP1Ctx};
+
+use crate::random::Pieces;
+
+pub(super) const WASI: &str = "wasi_snapshot_preview1";
+
+/// The memory that WASI reads and writes.
+const MEMORY: &str = "memory";
+
+/// What WASI says of a range outside of the memory.
+const FAULT: i32 = 21;
+
+/// Adds WASI's own, with random numbers in pieces.
+pub(super) fn add_to_linker<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    wasi: impl Fn(&mut T) -> &mut WasiP1Ctx + Copy + Send + Sync + 'static,
+) -> wasmtime::Result<()> {
+    p1::add_to_linker_async(linker, wasi)?;
+    linker.allow_shadowing(true);
+    linker.func_wrap_async(WASI, "random_get", |caller, (pointer, length)| {
+        Box::new(random_get(caller, pointer, length))
+    })?;
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
+async fn random_get<T: Send>(
+    mut caller: Caller<'_, T>,
+    pointer: u32,
+    length: u32,
+) -> wasmtime::Result<i32> {
+    let Some(Extern::Memory(memory)) = caller.get_export(MEMORY) else {
+        return Ok(FAULT);
+    };
+    let start = pointer as usize;
+    let mut pieces = Pieces::of(length as usize);
+    while let Some(piece) = pieces.next().await {
+        let bytes = memory.data_mut(&mut caller);
+        let Some(bytes) = bytes.get_mut(start + piece.start..start + piece.end) else {
+            return Ok(FAULT);
+        };
+        getrandom::fill(bytes)?;
+    }
+    Ok(0)
+}

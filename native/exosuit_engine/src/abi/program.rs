@@ -1,0 +1,106 @@
+//! Programs as modules: commands of WASI preview 1. A call of `wasi:cli/run` runs one to its end, in an
+//! instance of its own, with the payload as its input and its output as the answer.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use exosuit_core::{Context, Invocation};
+use wasmtime::InstancePre;
+use wasmtime_wasi::WasiCtxBuilder;
+use wasmtime_wasi::p1::WasiP1Ctx;
+
+use super::component::command::{exited, is_run, streams};
+use super::store::{Limited, bounded};
+use super::{preview1, stubs};
+use crate::Error;
+use crate::actor::Shared;
+use crate::configuration::setup;
+use crate::explain::{self, MAX_NAME, cut};
+use crate::limiter::Limiter;
+use crate::sandbox::Sandbox;
+
+pub(super) type Linker = wasmtime::Linker<State>;
+
+/// What a program exports: it runs from there.
+pub(super) const START: &str = "_start";
+
+/// What a program's instance knows.
+pub(crate) struct State {
+    context: Context,
+    limiter: Limiter,
+    sandbox: Sandbox<WasiP1Ctx>,
+}
+
+impl Limited for State {
+    fn limiter(&mut self) -> &mut Limiter {
+        &mut self.limiter
+    }
+
+    fn deadline(&self) -> Instant {
+        self.context.deadline
+    }
+}
+
+pub(super) fn linker(engine: &wasmtime::Engine) -> Result<Linker, Error> {
+    let mut linker = Linker::new(engine);
+    preview1::add_to_linker(&mut linker, |state: &mut State| &mut state.sandbox.wasi)
+        .map_err(setup)?;
+    Ok(linker)
+}
+
+/// A program that is linked.
+pub(crate) struct Prepared {
+    instance: InstancePre<State>,
+    unanswered: Vec<String>,
+}
+
+impl Prepared {
+    pub(super) fn new(linker: &Linker, module: &wasmtime::Module) -> Result<Self, Error> {
+        let (instance, unanswered) = stubs::linked(linker, module).map_err(|error| {
+            Error::Module(format!(
+                "{error:#}: a program may import functions of {}",
+                preview1::WASI
+            ))
+        })?;
+        Ok(Self {
+            instance,
+            unanswered,
+        })
+    }
+
+    pub(super) fn unanswered(&self) -> &[String] {
+        &self.unanswered
+    }
+
+    pub(super) async fn call(&self, actor: &Arc<Shared>, call: Invocation) -> Result<Bytes, Error> {
+        if !is_run(&call.operation) {
+            return Err(Error::UnknownOperation(format!(
+                "the program has no function {:?}: call wasi:cli/run#run",
+                cut(&call.operation, MAX_NAME)
+            )));
+        }
+        let _place = actor.share.take(call.context.deadline).await?;
+        let (sandbox, output) = streams(actor, call.payload.into_bytes()?).await?;
+        let state = State {
+            context: call.context,
+            limiter: Limiter::new(actor.limits, actor.module.engine().parts()),
+            sandbox: sandbox.build(WasiCtxBuilder::build_p1),
+        };
+        self.run(actor, state).await?;
+        Ok(output.contents())
+    }
+
+    async fn run(&self, actor: &Arc<Shared>, state: State) -> Result<(), Error> {
+        let mut store = bounded(actor.module.engine(), state);
+        let ended = async {
+            let instance = self.instance.instantiate_async(&mut store).await?;
+            let start = instance.get_typed_func::<(), ()>(&mut store, START)?;
+            start.call_async(&mut store, ()).await
+        };
+        let Err(error) = ended.await else {
+            return Ok(());
+        };
+        exited(&error).unwrap_or_else(|| Err(explain::explain(&error, &store.data().limiter)))
+    }
+}

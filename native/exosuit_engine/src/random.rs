@@ -1,0 +1,87 @@
+//! Random numbers for guests, in pieces: WASI's own fill a buffer of any size at once, and nothing
+//! interrupts that.
+
+use tokio::task::yield_now;
+
+use crate::slice::leave_scheduler;
+
+/// How much is filled at once: a fraction of a millisecond.
+const PIECE: usize = 64 << 10;
+
+/// The most that a component is given at once; WASI's own bound.
+const MAX_BYTES: u64 = 64 << 20;
+
+/// So many random bytes.
+pub(crate) async fn bytes(count: u64) -> wasmtime::Result<Vec<u8>> {
+    if count > MAX_BYTES {
+        wasmtime::bail!("the guest asked for {count} random bytes, {MAX_BYTES} at most are given");
+    }
+    let mut bytes = vec![0; usize::try_from(count)?];
+    let mut pieces = Pieces::of(bytes.len());
+    while let Some(piece) = pieces.next().await {
+        getrandom::fill(&mut bytes[piece])?;
+    }
+    Ok(bytes)
+}
+
+/// The pieces of a buffer. Between two of them others have their turn, and from the second on the
+/// call runs on no scheduler.
+pub(crate) struct Pieces {
+    next: usize,
+    end: usize,
+}
+
+impl Pieces {
+    pub(crate) fn of(size: usize) -> Self {
+        Self { next: 0, end: size }
+    }
+
+    pub(crate) async fn next(&mut self) -> Option<std::ops::Range<usize>> {
+        match self.next {
+            0 if self.end > PIECE => leave_scheduler().await,
+            0 => {}
+            next if next < self.end => yield_now().await,
+            _ => return None,
+        }
+        let piece = self.next..self.end.min(self.next + PIECE);
+        self.next = piece.end;
+        (!piece.is_empty()).then_some(piece)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    /// How often it waits, and what comes of it.
+    fn run<T>(future: impl Future<Output = T>) -> (usize, T) {
+        let mut future = pin!(future);
+        let mut context = Context::from_waker(Waker::noop());
+        let mut polls = (0..).map(|poll| (poll, future.as_mut().poll(&mut context)));
+        let ready = polls.find_map(|(poll, polled)| match polled {
+            Poll::Ready(value) => Some((poll, value)),
+            Poll::Pending => None,
+        });
+        ready.expect("it ends")
+    }
+
+    #[tokio::test]
+    async fn a_piece_is_filled_at_once_and_more_is_filled_in_turns() {
+        let (waits, few) = run(bytes(64 << 10));
+        let few = few.expect("few");
+        assert_eq!((waits, few.len()), (0, 64 << 10));
+        assert!(few.iter().any(|byte| *byte != 0));
+
+        // Off the scheduler, and once between two pieces.
+        let (waits, many) = run(bytes((1 << 20) + 1));
+        let many = many.expect("many");
+        assert_eq!((waits, many.len()), (17, (1 << 20) + 1));
+        assert!(many[1 << 20..].len() == 1 && many[(1 << 20) - 64..].iter().any(|byte| *byte != 0));
+
+        assert!(run(bytes(u64::MAX)).1.is_err());
+        assert_eq!(run(bytes(0)).1.expect("none").len(), 0);
+    }
+}

@@ -1,0 +1,141 @@
+//! How many instances one actor may have at once: a share of the engine's pool.
+//!
+//! An instance that serves a call takes a place of its actor's [`Share`]; a call without a place waits
+//! for one until its deadline. So no actor takes all slots, however many calls it is sent. Instances
+//! that rest take no place: they give their slots up to whoever needs them (see `pool.rs`).
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout_at;
+use wasmtime::{PoolingAllocatorMetrics, ResourcesRequired};
+
+use crate::configuration::shared_parts;
+use crate::{EngineOptions, Error};
+
+/// The slots of the pool, and how many of them are in use.
+pub(crate) struct Slots {
+    used: PoolingAllocatorMetrics,
+    all: u32,
+    /// The part of them that one actor may have, in percent.
+    share: u32,
+}
+
+impl Slots {
+    pub(crate) fn of(engine: &wasmtime::Engine, options: &EngineOptions) -> Option<Self> {
+        Some(Self {
+            used: engine.pooling_allocator_metrics()?,
+            all: options.pool_slots,
+            share: options.actor_share.clamp(1, 100),
+        })
+    }
+
+    /// Whether hardly one is left: several threads may take one before the next looks.
+    pub(crate) fn are_scarce(&self) -> bool {
+        let nearly = |all: u32| (all - all / 64) as usize;
+        let (memories, tables) = shared_parts(self.all);
+        // Each instance has one stack.
+        self.used.stacks() >= nearly(self.all)
+            || self.used.memories() >= nearly(memories)
+            || self.used.tables() >= nearly(tables)
+    }
+
+    /// How many instances with such needs the pool has room for.
+    fn room(&self, needs: &ResourcesRequired) -> u32 {
+        let (memories, tables) = shared_parts(self.all);
+        self.all
+            .min(memories / needs.num_memories.max(1))
+            .min(tables / needs.num_tables.max(1))
+    }
+}
+
+/// The places of one actor; without a pool there is no bound.
+pub(crate) struct Share(Option<Places>);
+
+struct Places {
+    free: Arc<Semaphore>,
+    all: u32,
+    percent: u32,
+}
+
+/// A place, until it is dropped.
+pub(crate) type Place = Option<OwnedSemaphorePermit>;
+
+impl Share {
+    /// The share of an actor whose instances have such needs: one instance at the least.
+    pub(crate) fn of(slots: Option<&Slots>, needs: &ResourcesRequired) -> Self {
+        Self(slots.map(|slots| {
+            let percent = slots.share;
+            let all = u64::from(slots.room(needs)) * u64::from(percent) / 100;
+            let all = u32::try_from(all).unwrap_or(u32::MAX).max(1);
+            Places {
+                free: Arc::new(Semaphore::new(all as usize)),
+                all,
+                percent,
+            }
+        }))
+    }
+
+    /// Takes a place, or waits for one until `deadline`.
+    pub(crate) async fn take(&self, deadline: Instant) -> Result<Place, Error> {
+        let Some(places) = &self.0 else {
+            return Ok(None);
+        };
+        if let Ok(place) = Arc::clone(&places.free).try_acquire_owned() {
+            return Ok(Some(place));
+        }
+        let waiting = Arc::clone(&places.free).acquire_owned();
+        match timeout_at(deadline.into(), waiting).await {
+            Ok(Ok(place)) => Ok(Some(place)),
+            // The semaphore is never closed.
+            Ok(Err(_)) | Err(_) => Err(places.refused()),
+        }
+    }
+}
+
+impl Places {
+    fn refused(&self) -> Error {
+        let Self { all, percent, .. } = self;
+        Error::Overloaded(format!(
+            "the actor had {all} instances at work until the deadline of the call, which is its share \
+             of the pool ({percent} %): raise `pool_slots` or `actor_share` of the engine, or give the \
+             actor fewer `instances`, so that calls wait in its queue"
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn share(all: usize) -> Share {
+        Share(Some(Places {
+            free: Arc::new(Semaphore::new(all)),
+            all: u32::try_from(all).expect("few"),
+            percent: 75,
+        }))
+    }
+
+    #[tokio::test]
+    async fn a_call_waits_for_a_place_until_its_deadline_and_is_told_why() {
+        let share = share(1);
+        let soon = || Instant::now() + Duration::from_millis(20);
+        let place = share.take(soon()).await.expect("a free place");
+        let error = share.take(soon()).await.expect_err("no place is free");
+        assert!(error.to_string().contains("1 instances"), "{error}");
+        assert!(error.to_string().contains("`actor_share`"), "{error}");
+
+        let hour = Instant::now() + Duration::from_hours(1);
+        let (next, ()) = tokio::join!(share.take(hour), async { drop(place) });
+        assert!(next.is_ok());
+    }
+
+    #[tokio::test]
+    async fn without_a_pool_there_is_no_bound() {
+        let now = Instant::now();
+        assert!(matches!(Share(None).take(now).await, Ok(None)));
+    }
+}

@@ -1,0 +1,199 @@
+//! Guests that import what nothing here answers: they run, and a call of such an import fails.
+
+mod common;
+
+use anyhow::Result;
+use exosuit_core::{Code, Deliver as _, LogLevel, Value};
+
+use common::{World, assert_says, call, failure, far, invocation};
+
+/// Uses a blob store as its interface has it, with resources, an enum and streams of `wasi:io`; and
+/// answers otherwise.
+const BLOBS: &str = r#"
+(component
+  (import "wasi:io/streams@0.2.0" (instance $streams
+    (export "input-stream" (type (sub resource)))))
+  (alias export $streams "input-stream" (type $input))
+  (import "wasi:blobstore/types@0.2.0-draft" (instance $types
+    (alias outer 1 $input (type $input))
+    (export "input-stream" (type (eq $input)))
+    (export "incoming-value" (type $value (sub resource)))
+    (export "[method]incoming-value.read" (func
+      (param "self" (borrow $value)) (result (own $input))))))
+  (alias export $types "incoming-value" (type $value))
+  (import "wasi:blobstore/blobstore@0.2.0-draft" (instance $store
+    (alias outer 1 $value (type $value))
+    (export "incoming-value" (type (eq $value)))
+    (type $tier' (enum "hot" "cold"))
+    (export "tier" (type $tier (eq $tier')))
+    (export "open" (func (param "tier" $tier)))
+    (export "count" (func (result u32)))))
+  (core func $open (canon lower (func $store "open")))
+  (core func $count (canon lower (func $store "count")))
+  (core module $guest
+    (import "store" "open" (func $open (param i32)))
+    (import "store" "count" (func $count (result i32)))
+    (func (export "open") (call $open (i32.const 0)))
+    (func (export "count") (result i32) (call $count))
+    (func (export "nine") (result i32) (i32.const 9)))
+  (core instance $guest (instantiate $guest
+    (with "store" (instance (export "open" (func $open)) (export "count" (func $count))))))
+  (func (export "open") (canon lift (core func $guest "open")))
+  (func (export "count") (result u32) (canon lift (core func $guest "count")))
+  (func (export "nine") (result u32) (canon lift (core func $guest "nine"))))
+"#;
+
+fn values(operation: &str) -> exosuit_core::Invocation {
+    let payload = exosuit_core::Payload::Values(Vec::new());
+    exosuit_core::Invocation {
+        payload,
+        ..invocation(operation, "", far())
+    }
+}
+
+#[tokio::test]
+async fn a_component_runs_until_it_calls_what_nothing_answers() -> Result<()> {
+    let world = World::new()?;
+    let blobs = world.text(BLOBS).await?;
+
+    let nine = blobs.deliver(values("nine")).await?.into_value()?;
+    assert_eq!(nine, Value::Integer(9));
+    let error = blobs.deliver(values("open")).await.map(drop);
+    let parts = [
+        "wasi:blobstore/blobstore@0.2.0-draft#open",
+        "takes a enum as \"tier\"",
+    ];
+    assert_says(&error.expect_err("it opened"), Code::Trap, &parts);
+    // Its types pass: a link may answer it, and here the host of the test does, by bytes.
+    let error = blobs.deliver(values("count")).await.map(drop);
+    assert_ne!(error.expect_err("bytes are no number").code, Code::Trap);
+
+    let warned = world.log.lines();
+    let warned: Vec<_> = warned
+        .iter()
+        .filter(|(level, _)| *level == LogLevel::Warning)
+        .collect();
+    assert_eq!(warned.len(), 2, "{warned:?}");
+    for part in ["incoming-value.read", "blobstore@0.2.0-draft#open"] {
+        assert!(
+            warned.iter().any(|(_, text)| text.contains(part)),
+            "{part} in {warned:?}"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_nothing_answers_is_named_before_the_compilation_as_after_it() -> Result<()> {
+    let engine = common::engine()?;
+    let memory = r#"(memory (export "memory") 1)
+        (func (export "__guest_call") (param i32 i32) (result i32) (i32.const 1))"#;
+    let abort = format!(
+        r#"(module (import "env" "abort" (func (param i32))) (import "wapc" "__host_call"
+            (func (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32))) {memory})"#
+    );
+    for (text, expected) in [
+        (BLOBS, vec!["incoming-value.read", "#open"]),
+        (r#"(component (import "loose" (func)))"#, vec!["\"loose\""]),
+        (
+            r#"(component (import "a:b/c" (instance (export "f" (func (param "x" f64))))))"#,
+            vec!["a:b/c#f (it takes a f64 as \"x\""],
+        ),
+        (
+            r#"(component (import "a:b/c" (instance (export "f" (func (result char))))))"#,
+            vec!["gives a char"],
+        ),
+        (
+            r#"(component (import "a:b/c" (instance (export "r" (type (sub resource))))))"#,
+            vec![],
+        ),
+        // An interface that the host has, and not this version or this function of it.
+        (
+            r#"(component (import "wasi:keyvalue/store@0.9.0" (instance (export "f" (func)))))"#,
+            vec!["wasi:keyvalue/store@0.9.0"],
+        ),
+        (
+            r#"(component (import "wasi:cli/exit@0.2.0" (instance (export "leave" (func)))))"#,
+            vec!["wasi:cli/exit@0.2.0"],
+        ),
+        (
+            r#"(component (import "wasi:config/store@0.2.0-rc.1"
+                (instance (export "get" (func (param "key" string) (result (option string)))))))"#,
+            vec!["wasi:config/store@0.2.0-rc.1"],
+        ),
+        (&abort, vec!["`env::abort`"]),
+    ] {
+        let bytes = wat::parse_str(text)?;
+        let before = engine.unanswered(&bytes);
+        let module = engine.compile(bytes.into()).await?;
+        assert_eq!(before, module.unanswered(), "{text}");
+        assert_eq!(before.len(), expected.len(), "{before:?}");
+        for (import, part) in before.iter().zip(expected) {
+            assert!(import.contains(part), "{import} does not say {part}");
+        }
+    }
+    assert!(engine.unanswered(b"not Wasm").is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_module_runs_until_it_calls_what_nothing_answers() -> Result<()> {
+    let world = World::new()?;
+    let aborts = world
+        .text(
+            r#"(module
+                (import "env" "abort" (func $abort (param i32 i32 i32 i32)))
+                (memory (export "memory") 1)
+                (func (export "__guest_call") (param $operation i32) (param i32) (result i32)
+                  (if (i32.eq (local.get $operation) (i32.const 5))
+                    (then (call $abort (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0))))
+                  (i32.const 1)))"#,
+        )
+        .await?;
+
+    call(&aborts, "Run", "").await?;
+    let error = failure(&aborts, "Abort").await?;
+    assert_says(
+        &error,
+        Code::Trap,
+        &["`env::abort`", "nothing here answers"],
+    );
+    Ok(())
+}
+
+/// A guest of waPC, which counts what runs before its first call.
+const WAPC: &str = r#"
+(module
+  (import "wapc" "__guest_request" (func $request (param i32 i32)))
+  (import "wapc" "__guest_response" (func $response (param i32 i32)))
+  (memory (export "memory") 1)
+  (global $at (mut i32) (i32.const 0))
+  (func $note (param $letter i32)
+    (i32.store8 (global.get $at) (local.get $letter))
+    (global.set $at (i32.add (global.get $at) (i32.const 1))))
+  (func $section (call $note (i32.const 0x73)))
+  (start $section)
+  (func (export "_initialize") (call $note (i32.const 0x69)))
+  (func (export "_start") (call $note (i32.const 0x5f)))
+  (func (export "start") (call $note (i32.const 0x53)))
+  (func (export "wapc_init") (call $note (i32.const 0x77)))
+  (func (export "__guest_call") (param i32 i32) (result i32)
+    (call $request (i32.const 100) (i32.const 200))
+    (call $response (i32.const 0) (global.get $at))
+    (i32.const 1)))
+"#;
+
+#[tokio::test]
+async fn a_guest_of_wapc_is_started_as_it_expects() -> Result<()> {
+    let world = World::new()?;
+    let wapc = world.text(WAPC).await?;
+    assert_eq!(call(&wapc, "Hello", "").await?, "si_Sw");
+
+    // Under such a name there may be anything else.
+    let other = WAPC.replace(
+        r#"(func (export "start")"#,
+        r#"(func (export "start") (param i32)"#,
+    );
+    assert_eq!(call(&world.text(&other).await?, "Hello", "").await?, "si_w");
+    Ok(())
+}
