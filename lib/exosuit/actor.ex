@@ -48,6 +48,7 @@ defmodule Exosuit.Actor do
          {:ok, claims} <- Claims.admit(bytes, config),
          :ok <- Wasm.check_imports(bytes, config),
          {:ok, module} <- Wasm.compile(bytes),
+         :ok <- Wasm.check_module(module, config),
          do: {:ok, %{module: module, claims: claims, artifact: artifact}}
   end
 

@@ -195,6 +195,9 @@ defmodule Exosuit.Native do
   @spec module_compile(binary(), reply()) :: :ok | failure()
   def module_compile(_bytes, _reply), do: not_loaded()
 
+  @spec module_unanswered(reference()) :: [String.t()]
+  def module_unanswered(_module), do: not_loaded()
+
   @spec call(
           reference(),
           String.t(),

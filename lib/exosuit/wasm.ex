@@ -34,6 +34,14 @@ defmodule Exosuit.Wasm do
          do: refuse(unanswered)
   end
 
+  @doc "The same of compiled code: of a component whose imports only its compilation shows."
+  @spec check_module(reference(), Config.t()) :: :ok | {:error, Error.t()}
+  def check_module(_module, %Config{links: :lenient}), do: :ok
+
+  def check_module(module, %Config{links: :strict}) do
+    module |> Native.module_unanswered() |> refuse()
+  end
+
   defp refuse([]), do: :ok
 
   defp refuse(unanswered) do

@@ -41,6 +41,32 @@ defmodule Exosuit.EnvironmentTest do
     assert Map.keys(labels) == ~w(hostcore.arch hostcore.os hostcore.osfamily)
   end
 
+  test "the engine has limits of its own" do
+    assert {:ok, [exosuit: exosuit, logger: _level]} =
+             Environment.read(%{
+               "EXOSUIT_TRUST" => "any",
+               "EXOSUIT_POOL_SLOTS" => "50",
+               "EXOSUIT_ACTOR_SHARE" => "10",
+               "EXOSUIT_MODULE_BYTES" => "",
+               "EXOSUIT_CORE_INSTANCES" => "2000"
+             })
+
+    assert exosuit[:engine] == [pool_slots: 50, actor_share: 10, core_instances: 2_000]
+
+    for {name, value, expected} <- [
+          {"EXOSUIT_POOL_SLOTS", "many", "an integer"},
+          {"EXOSUIT_POOL_SLOTS", "-1", "an integer from 0 to 15000"},
+          {"EXOSUIT_POOL_SLOTS", "18446744073709551616", "an integer from 0 to 15000"},
+          {"EXOSUIT_ACTOR_SHARE", "0", "an integer from 1 to 100"},
+          {"EXOSUIT_ACTOR_SHARE", "101", "an integer from 1 to 100"},
+          {"EXOSUIT_MODULE_BYTES", "1.5", "an integer"},
+          {"EXOSUIT_TABLES", "0", "an integer from 1 to 100000"}
+        ] do
+      assert {:error, [mistake]} = Environment.read(%{"EXOSUIT_TRUST" => "any", name => value})
+      assert mistake == "expected #{name} to be #{expected}, got: #{inspect(value)}"
+    end
+  end
+
   test "all mistakes are told at once" do
     assert {:error, [trust, unsigned, labels, level]} =
              Environment.read(%{

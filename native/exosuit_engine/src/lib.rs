@@ -9,7 +9,12 @@
 //!
 //! A call is a future. Polled once, it runs the guest on the calling thread until the guest has
 //! answered, waits for its host, or has used up its slice (one tick of the epoch, 1 ms at most).
-//! Dropped, it takes the instance with it. It is polled inside a Tokio context.
+//! Dropped, it takes the instance with it. It is polled inside a Tokio context. What takes longer than
+//! a slice and cannot be interrupted (random numbers by the megabyte, directories, guests with much
+//! memory) is left to a later poll (`slice.rs`), so that a scheduler of the BEAM may do the first.
+//!
+//! A guest is linked whatever it imports: what nothing here answers fails when it is called
+//! ([`Module::unanswered`], [`Engine::unanswered`]).
 //!
 //! ```text
 //! bytes ─ compile ─► Module ─ actor ─► Actor ─ deliver ─► answer

@@ -7,41 +7,8 @@ use exosuit_core::{Code, Deliver as _, LogLevel, Value};
 
 use common::{World, assert_says, call, failure, far, invocation};
 
-/// Uses a blob store as its interface has it, with resources, an enum and streams of `wasi:io`; and
-/// answers otherwise.
-const BLOBS: &str = r#"
-(component
-  (import "wasi:io/streams@0.2.0" (instance $streams
-    (export "input-stream" (type (sub resource)))))
-  (alias export $streams "input-stream" (type $input))
-  (import "wasi:blobstore/types@0.2.0-draft" (instance $types
-    (alias outer 1 $input (type $input))
-    (export "input-stream" (type (eq $input)))
-    (export "incoming-value" (type $value (sub resource)))
-    (export "[method]incoming-value.read" (func
-      (param "self" (borrow $value)) (result (own $input))))))
-  (alias export $types "incoming-value" (type $value))
-  (import "wasi:blobstore/blobstore@0.2.0-draft" (instance $store
-    (alias outer 1 $value (type $value))
-    (export "incoming-value" (type (eq $value)))
-    (type $tier' (enum "hot" "cold"))
-    (export "tier" (type $tier (eq $tier')))
-    (export "open" (func (param "tier" $tier)))
-    (export "count" (func (result u32)))))
-  (core func $open (canon lower (func $store "open")))
-  (core func $count (canon lower (func $store "count")))
-  (core module $guest
-    (import "store" "open" (func $open (param i32)))
-    (import "store" "count" (func $count (result i32)))
-    (func (export "open") (call $open (i32.const 0)))
-    (func (export "count") (result i32) (call $count))
-    (func (export "nine") (result i32) (i32.const 9)))
-  (core instance $guest (instantiate $guest
-    (with "store" (instance (export "open" (func $open)) (export "count" (func $count))))))
-  (func (export "open") (canon lift (core func $guest "open")))
-  (func (export "count") (result u32) (canon lift (core func $guest "count")))
-  (func (export "nine") (result u32) (canon lift (core func $guest "nine"))))
-"#;
+/// A component that uses a blob store, and answers otherwise.
+const BLOBS: &str = include_str!("../../../test/guests/blobs.wat");
 
 fn values(operation: &str) -> exosuit_core::Invocation {
     let payload = exosuit_core::Payload::Values(Vec::new());
@@ -161,27 +128,8 @@ async fn a_module_runs_until_it_calls_what_nothing_answers() -> Result<()> {
     Ok(())
 }
 
-/// A guest of waPC, which counts what runs before its first call.
-const WAPC: &str = r#"
-(module
-  (import "wapc" "__guest_request" (func $request (param i32 i32)))
-  (import "wapc" "__guest_response" (func $response (param i32 i32)))
-  (memory (export "memory") 1)
-  (global $at (mut i32) (i32.const 0))
-  (func $note (param $letter i32)
-    (i32.store8 (global.get $at) (local.get $letter))
-    (global.set $at (i32.add (global.get $at) (i32.const 1))))
-  (func $section (call $note (i32.const 0x73)))
-  (start $section)
-  (func (export "_initialize") (call $note (i32.const 0x69)))
-  (func (export "_start") (call $note (i32.const 0x5f)))
-  (func (export "start") (call $note (i32.const 0x53)))
-  (func (export "wapc_init") (call $note (i32.const 0x77)))
-  (func (export "__guest_call") (param i32 i32) (result i32)
-    (call $request (i32.const 100) (i32.const 200))
-    (call $response (i32.const 0) (global.get $at))
-    (i32.const 1)))
-"#;
+/// A guest of waPC, which tells what ran before its first call.
+const WAPC: &str = include_str!("../../../test/guests/wapc.wat");
 
 #[tokio::test]
 async fn a_guest_of_wapc_is_started_as_it_expects() -> Result<()> {

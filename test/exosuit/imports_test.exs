@@ -1,0 +1,59 @@
+defmodule Exosuit.ImportsTest do
+  # Not async: it reads the log of the whole VM.
+  use Exosuit.HostCase, async: false
+
+  import ExUnit.CaptureLog
+
+  require Logger
+
+  setup do
+    level = Logger.level()
+    Logger.configure(level: :warning)
+    on_exit(fn -> Logger.configure(level: level) end)
+  end
+
+  test "an actor runs though nothing answers one of its imports, and the log names it" do
+    log =
+      capture_log(fn ->
+        host = start_supervised_host!(actors: [blobs: "blobs"])
+
+        assert {:ok, 9} = Exosuit.call(host, "blobs", "nine", [])
+        assert {:error, %Error{reason: :trap} = error} = Exosuit.call(host, "blobs", "open", [])
+        assert Exception.message(error) =~ "wasi:blobstore/blobstore@0.2.0-draft#open"
+        assert {:ok, 9} = Exosuit.call(host, "blobs", "nine", [])
+        stop_supervised!(host)
+      end)
+
+    assert log =~ "nothing here answers the import wasi:blobstore/blobstore@0.2.0-draft#open"
+  end
+
+  test "a strict host refuses it by the names of the imports" do
+    host = start_supervised_host!(links: :strict)
+    path = Guests.path("blobs")
+    assert {:error, %Error{} = error} = Exosuit.start_actor(host, path, id: "blobs")
+    assert Exception.message(error) =~ "wasi:blobstore/blobstore@0.2.0-draft#open"
+    assert Exception.message(error) =~ "links: :lenient"
+
+    # What a link may answer is no reason to refuse.
+    for guest <- ["echo", "caller", "components/delegator", "components/web"] do
+      assert {:ok, _id} = Exosuit.start_actor(host, Guests.path(guest), id: Path.basename(guest))
+    end
+  end
+
+  test "a guest of waPC is started as it expects" do
+    host = start_supervised_host!(actors: [wapc: "wapc"])
+    assert {:ok, "si_Sw"} = Exosuit.call(host, "wapc", "Hello", "")
+  end
+
+  test "a program of preview 1 tells its own status" do
+    host = start_supervised_host!()
+    grants = [arguments: ["33"]]
+    path = Guests.component("command")
+    assert {:ok, _id} = Exosuit.start_actor(host, path, id: "command", grants: grants)
+
+    assert {:error, %Error{reason: :guest} = error} =
+             Exosuit.call(host, "command", "wasi:cli/run#run", "")
+
+    assert Exception.message(error) =~ "status 33"
+  end
+end
