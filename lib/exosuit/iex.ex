@@ -39,7 +39,7 @@ defmodule Exosuit.IEx do
   @spec links(Exosuit.host()) :: :ok
   def links(host \\ only!()) do
     rows = for link <- Exosuit.inventory(host).links, do: link(link)
-    print(["source", "target", "contract", "name"], rows)
+    print(["source", "target", "contract", "name", "status", "error"], rows)
   end
 
   @doc "`Exosuit.call/5` on the one host of this VM."
@@ -77,7 +77,8 @@ defmodule Exosuit.IEx do
   end
 
   defp link(link) do
-    [link.source, link.target, "#{link.namespace}:#{link.package}", link.name]
+    contract = "#{link.namespace}:#{link.package}"
+    [link.source, link.target, contract, link.name, link.status, link.error]
   end
 
   defp print(_head, []), do: IO.puts("none")

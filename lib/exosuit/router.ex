@@ -18,6 +18,10 @@ defmodule Exosuit.Router do
   @typedoc "`contracts`: the older first. `listens`: it calls actors with what comes from outside."
   @type builtin :: %{name: String.t(), contracts: [String.t()], listens: boolean()}
   @type result :: :ok | {:error, Error.t()}
+  @type link_states :: %{
+          optional({Link.key(), target :: String.t(), interfaces :: [String.t()]}) =>
+            :in_force | :waiting | {:refused, Error.t()}
+        }
 
   # Opening a store or a socket, or waiting for the old listener of a restarted provider.
   @start_timeout 30_000
@@ -159,14 +163,41 @@ defmodule Exosuit.Router do
   @spec endpoints(reference()) :: [String.t()]
   def endpoints(provider), do: Native.provider_endpoints(provider)
 
-  @doc "Makes a link, or changes its configuration. Blocks the calling process."
-  @spec put_link(t(), Link.t()) :: result()
-  def put_link(router, link) do
-    native =
-      {link.source, link.target, link.name, Link.contract(link), link.interfaces,
-       link.source_config, link.target_config}
+  @doc """
+  Asks for a link, or for a change of one. Waits for nobody: the calling process is sent `{reference,
+  result}`, which `answered/1` reads.
 
-    (&Native.link_put(router, native, &1)) |> Answer.await(@start_timeout) |> done()
+  The answer always comes, and it is what happened: the time limits are in the data plane, which undoes
+  what it gives up.
+  """
+  @spec ask_put(t(), Link.t()) :: {:ok, reference()} | {:error, Error.t()}
+  def ask_put(router, link), do: ask(&Native.link_put(router, native(link), &1))
+
+  @doc """
+  Deletes the links of a key: the next call is refused. Answered as `ask_put/2` with the number of
+  links, once their providers have let go of them. Puts of the key that were asked for before have no
+  effect any more.
+  """
+  @spec ask_delete(t(), Link.key()) :: {:ok, reference()} | {:error, Error.t()}
+  def ask_delete(router, key), do: ask(&Native.link_delete(router, key, &1))
+
+  @doc "What the answer to `ask_put/2` or `ask_delete/2` says."
+  @spec answered({:ok, term()} | {:error, term()}) :: {:ok, term()} | {:error, Error.t()}
+  def answered({:ok, value}), do: {:ok, value}
+  def answered({:error, failure}), do: {:error, Error.from_native(failure)}
+
+  @doc "Whether a link would be made now. Changes nothing. Blocks the calling process."
+  @spec check_link(t(), Link.t()) :: result()
+  def check_link(router, link) do
+    (&Native.link_check(router, native(link), &1)) |> Answer.await(:infinity) |> done()
+  end
+
+  @doc "What became of each link, by key, target and interfaces."
+  @spec link_states(t()) :: link_states()
+  def link_states(router) do
+    Map.new(Native.link_states(router), fn {key, target, interfaces, state} ->
+      {{key, target, interfaces}, state(state)}
+    end)
   end
 
   @doc "The public key of a provider that goes by the name in its reference."
@@ -195,11 +226,21 @@ defmodule Exosuit.Router do
          do: {:error, Error.from_native(failure)}
   end
 
-  @doc "Removes a link: the next call is refused. Blocks the calling process."
-  @spec delete_link(t(), Link.key()) :: result()
-  def delete_link(router, key) do
-    (&Native.link_delete(router, key, &1)) |> Answer.await(@start_timeout) |> done()
+  defp native(link) do
+    {link.source, link.target, link.name, Link.contract(link), link.interfaces,
+     link.source_config, link.target_config}
   end
+
+  defp ask(question) do
+    reference = make_ref()
+
+    with {:error, failure} <- question.({self(), reference}),
+         do: {:error, Error.from_native(failure)},
+         else: (:ok -> {:ok, reference})
+  end
+
+  defp state({:refused, failure}), do: {:refused, Error.from_native(failure)}
+  defp state(state), do: state
 
   defp names(provider), do: {provider.id, provider_key(provider)}
 

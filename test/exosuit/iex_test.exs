@@ -34,7 +34,7 @@ defmodule Exosuit.IExTest do
     assert hosts =~ ~r/^#{inspect(host)} +N\w{55} +default +1 +1 +1$/m
     assert actors =~ ~r/^echo +running +64 +\(unsigned\) +– +– +file:.*echo.wasm$/m
     assert providers =~ ~r"^kv +running +wasmcloud\+builtin://keyvalue$"m
-    assert links =~ ~r/^echo +kv +wasmcloud:keyvalue +default$/m
+    assert links =~ ~r/^echo +kv +wasmcloud:keyvalue +default +in_force +–$/m
 
     assert {:ok, "hello"} = Exosuit.IEx.call("echo", "Echo.Say", "hello")
   end

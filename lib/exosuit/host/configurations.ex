@@ -4,7 +4,7 @@ defmodule Exosuit.Host.Configurations do
   # lattice of many, what all share. Nothing is done where it cannot be shared. Each function blocks
   # the calling process.
 
-  alias Exosuit.{Config, Error, Lattice}
+  alias Exosuit.{Config, Error, Lattice, Router}
   alias Exosuit.Host.{Links, Replica}
   alias Exosuit.Lattice.{Ledger, Records}
 
@@ -15,10 +15,15 @@ defmodule Exosuit.Host.Configurations do
   @spec table() :: :ets.tid()
   def table, do: :ets.new(:exosuit_configurations, [:set, :public, read_concurrency: true])
 
-  @doc "Keeps a configuration under a name; the links that name it have it from now on."
+  @doc """
+  Keeps a configuration under a name; the links that name it have it from now on. Where one of these
+  would be refused here, nothing is changed.
+  """
   @spec put(Config.t(), String.t(), Records.values()) :: :ok | {:error, Error.t()}
   def put(config, name, values) do
-    with :ok <- check(name), {:ok, changed?} <- write(config, name, values) do
+    with :ok <- check(name),
+         :ok <- check_links(config, name, values),
+         {:ok, changed?} <- write(config, name, values) do
       if changed?, do: Lattice.announce(config, "config_set", %{config_name: name}), else: :ok
     end
   end
@@ -44,16 +49,44 @@ defmodule Exosuit.Host.Configurations do
     end
   end
 
-  @doc "Several in one, the later over the earlier."
-  @spec merge(Config.t(), [String.t()]) :: {:ok, Records.values()} | {:error, Error.t()}
-  def merge(config, names) do
+  @doc "Several in one, the later over the earlier; those that are given in `known` as they are there."
+  @spec merge(Config.t(), [String.t()], %{optional(String.t()) => Records.values()}) ::
+          {:ok, Records.values()} | {:error, Error.t()}
+  def merge(config, names, known \\ %{}) do
     Enum.reduce_while(names, {:ok, %{}}, fn name, {:ok, merged} ->
-      case fetch(config, name) do
+      case Map.fetch(known, name) |> or_fetch(config, name) do
         {:ok, values} -> {:cont, {:ok, Map.merge(merged, values)}}
         error -> {:halt, error}
       end
     end)
   end
+
+  defp or_fetch({:ok, values}, _config, _name), do: {:ok, values}
+  defp or_fetch(:error, config, name), do: fetch(config, name)
+
+  defp check_links(config, name, values) do
+    config
+    |> Links.list()
+    |> Enum.filter(&(name in (&1.source_configs ++ &1.target_configs)))
+    |> Enum.find_value(:ok, fn link ->
+      with {:error, error} <- check_link(config, link, %{name => values}),
+           do: {:error, error},
+           else: (:ok -> nil)
+    end)
+  end
+
+  # Without one of its other configurations it is none, whatever this one says.
+  defp check_link(config, link, known) do
+    with {:ok, source} <- merged(config, link.source_configs, link.source_config, known),
+         {:ok, target} <- merged(config, link.target_configs, link.target_config, known) do
+      Router.check_link(config.router, %{link | source_config: source, target_config: target})
+    else
+      {:error, _missing} -> :ok
+    end
+  end
+
+  defp merged(_config, [], values, _known), do: {:ok, values}
+  defp merged(config, names, _values, known), do: merge(config, names, known)
 
   defp write(%Config{nats_lattice: nil} = config, name, values) do
     table = config.tables.configurations
@@ -95,8 +128,8 @@ defmodule Exosuit.Host.Configurations do
     for link <- Links.list(config), name in (link.source_configs ++ link.target_configs) do
       {:ok, source} = merge_or(config, link.source_configs, link.source_config)
       {:ok, target} = merge_or(config, link.target_configs, link.target_config)
-      # The router tells of a refusal itself.
-      Links.put(config, %{link | source_config: source, target_config: target})
+      # The router tells of a refusal itself; what was checked a moment ago is tried again.
+      Links.put(config, %{link | source_config: source, target_config: target}, :keep)
     end
 
     {:ok, true}

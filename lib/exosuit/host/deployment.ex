@@ -6,7 +6,7 @@ defmodule Exosuit.Host.Deployment do
 
   alias Exosuit.{Artifact, Claims, Config, Directory, Error, Manifest}
   alias Exosuit.Host.{Linking, Links, Plan, Reconciler, Roster, Specifications}
-  alias Exosuit.Model.ActorSpecification
+  alias Exosuit.Model.{ActorSpecification, Link}
 
   @type outcome :: {Plan.step(), :ok | {:error, Error.t()}}
 
@@ -15,7 +15,7 @@ defmodule Exosuit.Host.Deployment do
   def apply(config, %Manifest{} = manifest) do
     specifications = with_digests(manifest.specifications)
     desired = %{specifications: specifications, links: manifest.links}
-    current = current(config, manifest.name)
+    current = current(config, manifest.name, manifest.links)
     updatable = for it <- specifications, updatable?(config, it), do: Specifications.key(it)
     run(config, Plan.steps(desired, %{current | updatable: updatable}))
   end
@@ -23,7 +23,7 @@ defmodule Exosuit.Host.Deployment do
   @doc "Stops all that belongs to the application."
   @spec delete(Config.t(), String.t()) :: [outcome()]
   def delete(config, app) do
-    run(config, Plan.steps(%{specifications: [], links: []}, current(config, app)))
+    run(config, Plan.steps(%{specifications: [], links: []}, current(config, app, [])))
   end
 
   # What could not be specified, say since its id is another application's, is not started either.
@@ -46,17 +46,23 @@ defmodule Exosuit.Host.Deployment do
 
   defp run_step(config, step, refused), do: {{step, perform(config, step)}, refused}
 
-  defp current(config, app) do
+  defp current(config, app, links) do
     specifications = Enum.filter(Specifications.list(config), &(&1.app == app))
     phases = Reconciler.phases(config)
     keys = Enum.map(specifications, &Specifications.key/1)
 
     %{
       specifications: specifications,
-      links: Enum.filter(Links.list(config), &(&1.app == app)),
+      links: Enum.filter(Links.list(config) ++ unwanted(config, links), &(&1.app == app)),
       idle: Enum.filter(keys, &idle?(phases[&1])),
       updatable: []
     }
+  end
+
+  # Links that are tried again and again, and no longer to be. Those that still are to be, are put.
+  defp unwanted(config, links) do
+    keys = Enum.map(links, &Link.key/1)
+    Enum.reject(Links.refused(config), &(Link.key(&1) in keys))
   end
 
   # One that was specified and never tried: whoever applied the manifest ended in between.
@@ -99,6 +105,6 @@ defmodule Exosuit.Host.Deployment do
   end
 
   defp perform(config, {:stop, key}), do: Roster.stop(config, key)
-  defp perform(config, {:link, link}), do: Linking.put(config, link)
+  defp perform(config, {:link, link}), do: Linking.put(config, link, :keep)
   defp perform(config, {:unlink, key}), do: Linking.delete(config, key)
 end

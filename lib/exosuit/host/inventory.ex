@@ -13,11 +13,13 @@ defmodule Exosuit.Host.Inventory do
   @spec take(Config.t()) :: map()
   def take(config) do
     specifications = Specifications.list(config)
+    links = Links.statuses(config)
 
     Map.merge(Facts.take(config), %{
       actors: for(%ActorSpecification{} = actor <- specifications, do: actor(config, actor)),
-      providers: for(%ProviderSpecification{} = it <- specifications, do: provider(config, it)),
-      links: Enum.map(Links.list(config), &Link.public/1),
+      providers:
+        for(%ProviderSpecification{} = it <- specifications, do: provider(config, it, links)),
+      links: Enum.map(links, &link/1),
       connections: connections(config.nats_lattice),
       refused_calls: if(config.nats_lattice, do: Nats.refused(config.nats_lattice), else: %{})
     })
@@ -107,7 +109,7 @@ defmodule Exosuit.Host.Inventory do
   @spec fetch_provider(Config.t(), String.t()) :: {:ok, map()} | {:error, Error.t()}
   def fetch_provider(config, id) do
     with {:ok, {specification, nil}} <- Specifications.fetch(config, {:provider, id}),
-         do: {:ok, provider(config, specification)}
+         do: {:ok, provider(config, specification, Links.statuses(config))}
   end
 
   # Only what runs has a key, and few run under another name than that.
@@ -157,20 +159,41 @@ defmodule Exosuit.Host.Inventory do
         do: %{annotations: annotations, instances: count}
   end
 
-  defp provider(config, specification) do
+  # What became of it: `status` is `:in_force`, `:waiting` (for an end of it) or `:refused`, which says
+  # why and, unless that is final, when it is tried again. A link whose new settings are refused has
+  # its old ones in force.
+  defp link(%{link: link, status: status, error: error, retry_in_ms: retry_in}) do
+    Map.merge(Link.public(link), %{
+      status: status,
+      reason: error && error.reason,
+      error: error && Exception.message(error),
+      retry_in_ms: retry_in
+    })
+  end
+
+  defp refused_links(links, names) do
+    for %{status: :refused, link: link, error: error} <- links,
+        link.source in names or link.target in names,
+        do: Exception.message(error)
+  end
+
+  defp provider(config, specification, links) do
+    key = Router.provider_key(specification)
+
     common(specification)
-    |> Map.put(:public_key, Router.provider_key(specification))
+    |> Map.put(:public_key, key)
     |> Map.put(:link_name, specification.link_name)
     |> Map.put(:contracts, contracts(specification.artifact))
     |> Map.merge(running_provider(Directory.fetch(config.name, {:provider, specification.id})))
+    |> Map.put(:refused_links, refused_links(links, [specification.id, key]))
   end
 
-  defp running_provider({:ok, {pid, %{native: provider, refused_links: refused}}}) do
-    %{pid: pid, status: :running, endpoints: Router.endpoints(provider), refused_links: refused}
+  defp running_provider({:ok, {pid, %{native: provider}}}) do
+    %{pid: pid, status: :running, endpoints: Router.endpoints(provider)}
   end
 
   defp running_provider({:error, _absent}) do
-    %{pid: nil, status: :not_running, endpoints: [], refused_links: []}
+    %{pid: nil, status: :not_running, endpoints: []}
   end
 
   @doc "What a provider implements."

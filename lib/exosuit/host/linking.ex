@@ -3,25 +3,35 @@ defmodule Exosuit.Host.Linking do
   # Makes and removes links: on this host alone, or, in a lattice of many, in what they share, from
   # where this host takes them as the others do. Nothing is done where it cannot be shared. Each
   # function blocks the calling process; events tell of a change once, by the host that made it.
+  #
+  # A link that this host would refuse is not written for the others. A host that cannot take what
+  # another has written keeps the link that it had; it says so by `linkdef_set_failed` and in its
+  # inventory, and tries again.
 
-  alias Exosuit.{Config, Error, Lattice}
+  alias Exosuit.{Config, Error, Lattice, Router}
   alias Exosuit.Host.{Configurations, Links, Replica}
   alias Exosuit.Lattice.Ledger
   alias Exosuit.Model.Link
 
-  @doc "Makes a link, in the place of those of its key that it overlaps; refused, it changes nothing."
-  @spec put(Config.t(), Link.t()) :: :ok | {:error, Error.t()}
-  def put(%Config{nats_lattice: nil} = config, link) do
-    with {:ok, link} <- resolve(config, link), :ok <- Links.put(config, link) do
+  @doc """
+  Makes a link, in the place of those of its key that it overlaps; refused, it changes nothing. With
+  `:keep` a host that is alone tries it again until it is taken, if that may be.
+  """
+  @spec put(Config.t(), Link.t(), :strict | :keep) :: :ok | {:error, Error.t()}
+  def put(config, link, mode \\ :strict)
+
+  def put(%Config{nats_lattice: nil} = config, link, mode) do
+    with {:ok, link} <- resolve(config, link), :ok <- Links.put(config, link, mode) do
       announce(config, "linkdef_set", [link])
     end
   end
 
-  def put(config, link) do
+  def put(config, link, _mode) do
     Lattice.Nats.await_first(config)
     before = config |> Links.fetch(Link.key(link)) |> Enum.filter(&Link.overlap?(&1, link))
 
-    with {:ok, written} <- Ledger.put_link(config.nats_lattice, link),
+    with :ok <- check(config, link),
+         {:ok, written} <- Ledger.put_link(config.nats_lattice, link),
          :ok <- take_over(config, written, link, before) do
       announce(config, "linkdef_set", if(written == [], do: [], else: [link]))
     end
@@ -44,6 +54,14 @@ defmodule Exosuit.Host.Linking do
     else
       {:ok, _nothing, []} -> {:error, Links.absent(key)}
       error -> error
+    end
+  end
+
+  # What is configured by a name that is not there yet is checked when it comes.
+  defp check(config, link) do
+    case resolve(config, link) do
+      {:ok, link} -> Router.check_link(config.router, link)
+      {:error, _not_yet} -> :ok
     end
   end
 

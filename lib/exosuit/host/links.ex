@@ -1,15 +1,28 @@
 defmodule Exosuit.Host.Links do
   @moduledoc false
   # The links of a host, pushed to the router, which checks them. One writer, this process; the
-  # table belongs to the topmost supervisor. Blocks on the router while a listener is opened.
+  # table belongs to the topmost supervisor. It waits for nobody: the router answers by message, changes
+  # of one key follow each other, and those of different keys do not wait for each other.
   #
-  # The table never shows less than the router has: a link is written down before it is put there,
-  # and struck out after it was deleted there. Should this process be killed in between, its
-  # successor puts again what is written down.
+  # What holds:
+  #
+  # - A refused change changes nothing. The table has it once the router has it.
+  # - A put is written down before the router is asked for it, and a deletion before it is carried out.
+  #   A successor of this process compares the table with the router: it puts again what is written
+  #   down, and deletes what is not.
+  # - What is to be kept though it is refused (`:keep`: a manifest's link, a link of the lattice), and
+  #   what the router had and its provider refused when it started, is tried again by `Exosuit.Retry`
+  #   without end. A refusal that cannot change by itself is final, until the link or an end of it
+  #   changes (`look/2`).
+  #
+  # ## Messages
+  #
+  # Answers `replace/4` with `{:exosuit_links, reference, changes}`.
 
   use GenServer
 
-  alias Exosuit.{Config, Directory, Error, Router}
+  alias Exosuit.{Config, Directory, Error, Lattice, Retry, Router}
+  alias Exosuit.Host.LinkTable
   alias Exosuit.Model.Link
 
   @type changes :: %{
@@ -18,33 +31,48 @@ defmodule Exosuit.Host.Links do
           refused: [{Link.t(), Error.t()}]
         }
 
-  # Longer than the router may take to open a socket or a store.
-  @timeout 60_000
+  @enforce_keys [:config]
+  defstruct [:config, running: %{}, asked: %{}, queues: %{}, retries: %{}]
+
+  # Another try with the same settings and claims would end the same.
+  @final ~w(invalid_claims invalid_input invalid_link invalid_module missing_claim denied)a
 
   @spec start_link(Config.t()) :: GenServer.on_start()
   def start_link(config) do
     GenServer.start_link(__MODULE__, config, name: Directory.via(config.name, __MODULE__))
   end
 
-  @doc "An empty table. Public, as its owner is not its writer, who may be restarted."
-  @spec table() :: :ets.tid()
-  def table, do: :ets.new(:exosuit_links, [:set, :public, read_concurrency: true])
-
-  @doc "Makes a link, in the place of those of its key that it overlaps."
-  @spec put(Config.t(), Link.t()) :: :ok | {:error, Error.t()}
-  def put(config, link), do: call(config, {:put, link})
+  @doc """
+  Makes a link, in the place of those of its key that it overlaps. Refused, it changes nothing; with
+  `:keep` it stays wanted then, and is tried again, unless the refusal is final. The calling process
+  waits for the providers, each of which the router gives a bounded time.
+  """
+  @spec put(Config.t(), Link.t(), :strict | :keep) :: :ok | {:error, Error.t()}
+  def put(config, link, mode \\ :strict), do: call(config, {:put, link, mode})
 
   @doc "Removes the links of a key; the next call through them is refused. Gives them."
   @spec delete(Config.t(), Link.key()) :: {:ok, [Link.t()]} | {:error, Error.t()}
   def delete(config, key), do: call(config, {:delete, key})
 
   @doc """
-  Makes the links of a key these, no more and no fewer. Gives what changed, and what was refused: that
-  is not there then, and the others are. Whose application a link is, which nobody shares, is taken
-  from those that are there, and from `hint`.
+  Makes the links of a key these, no more and no fewer. Waits for nobody: the calling process is sent
+  what changed, and what was refused, under the reference; the latter stays wanted, and what it
+  would replace holds. The owning `app`, which nobody shares, is copied from the links that are there,
+  and from `hint`.
   """
-  @spec replace(Config.t(), Link.key(), [Link.t()], Link.t() | nil) :: changes()
-  def replace(config, key, links, hint), do: call(config, {:replace, key, links, hint})
+  @spec replace(Config.t(), Link.key(), [Link.t()], Link.t() | nil) :: reference()
+  def replace(config, key, links, hint) do
+    reference = make_ref()
+    cast(config, {:replace, key, links, hint, {self(), reference}})
+    reference
+  end
+
+  @doc """
+  Looks at what the router has refused since a provider started, and tries again what is refused of
+  links with one of these ends, which have changed. Waits for nobody.
+  """
+  @spec look(Config.t(), [String.t()]) :: :ok
+  def look(config, ends), do: cast(config, {:look, ends})
 
   @doc "That there is no link of this key."
   @spec absent(Link.key()) :: Error.t()
@@ -52,68 +80,345 @@ defmodule Exosuit.Host.Links do
     Error.new(:not_found, "there is no link from #{source} for #{contract} named #{name}")
   end
 
-  @doc "The links of a key."
+  @doc "The links of a key that hold."
   @spec fetch(Config.t(), Link.key()) :: [Link.t()]
-  def fetch(config, key), do: lookup(config.tables.links, key)
+  def fetch(config, key), do: LinkTable.fetch(config.tables.links, key)
 
-  @doc "All links."
+  @doc "An empty table, see `Exosuit.Host.LinkTable`."
+  @spec table() :: :ets.tid()
+  def table, do: LinkTable.new()
+
+  @doc "All links that hold."
   @spec list(Config.t()) :: [Link.t()]
-  def list(config) do
-    Enum.concat(for [links] <- :ets.match(config.tables.links, {:_, :"$1"}), do: links)
+  def list(config), do: LinkTable.list(config.tables.links)
+
+  @doc "The links that are wanted and refused."
+  @spec refused(Config.t()) :: [Link.t()]
+  def refused(config) do
+    for {link, _error, _at} <- LinkTable.refusals(config.tables.links), do: link
+  end
+
+  @doc "All links, those among them that are wanted and refused, with what became of each."
+  @spec statuses(Config.t()) :: [LinkTable.status()]
+  def statuses(config) do
+    LinkTable.statuses(config.tables.links, Router.link_states(config.router), now())
+  end
+
+  # What links are configured with may be secret, and a crash shows state and message.
+  @doc false
+  def format_status(status) do
+    hidden = %{state: :hidden, message: :hidden, log: []}
+    Map.merge(status, Map.take(hidden, Map.keys(status)))
   end
 
   @impl GenServer
-  def init(config), do: {:ok, config, {:continue, :put_again}}
+  def init(config), do: {:ok, %__MODULE__{config: config}, {:continue, :reconcile}}
 
   @impl GenServer
-  def handle_continue(:put_again, config) do
-    # The router tells of a refusal itself.
-    Enum.each(list(config), &Router.put_link(config.router, &1))
-    {:noreply, config}
+  def handle_continue(:reconcile, state) do
+    table = table(state)
+    pending = LinkTable.pending(table)
+    held = LinkTable.list(table)
+    known = MapSet.new(held ++ pending, &{Link.key(&1), &1.target, &1.interfaces})
+
+    ghosts =
+      for {{key, _target, _interfaces} = it, _state} <- Router.link_states(state.config.router),
+          it not in known,
+          uniq: true,
+          do: key
+
+    state = Enum.reduce(ghosts, state, &enqueue(&2, &1, :revoke, nil))
+    again = held |> Enum.map(&Link.key/1) |> Enum.uniq()
+    state = Enum.reduce(again, state, &enqueue(&2, &1, :again, nil))
+    state = Enum.reduce(pending, state, &enqueue(&2, Link.key(&1), {:put, &1, :strict}, nil))
+    refused = for {link, _error, at} <- LinkTable.refusals(table), at, do: LinkTable.id(link)
+    {:noreply, Enum.reduce(refused, state, &retry(&2, &1))}
   end
 
   @impl GenServer
-  def handle_call({:put, link}, _from, config), do: {:reply, put_here(config, link), config}
+  def handle_call({:put, link, mode}, from, state) do
+    {:noreply, enqueue(state, Link.key(link), {:put, link, mode}, {:call, from})}
+  end
 
-  def handle_call({:delete, key}, _from, config) do
-    case lookup(config.tables.links, key) do
-      [] ->
-        {:reply, {:error, absent(key)}, config}
+  def handle_call({:delete, key}, from, state) do
+    {:noreply, enqueue(state, key, :delete, {:call, from})}
+  end
 
-      links ->
-        result = delete_here(config, key)
-        {:reply, with(:ok <- result, do: {:ok, links}), config}
+  @impl GenServer
+  def handle_cast({:replace, key, links, hint, {pid, reference}}, state) do
+    {:noreply, enqueue(state, key, {:replace, links, hint}, {:message, pid, reference})}
+  end
+
+  def handle_cast({:look, ends}, state) do
+    ids =
+      for {link, _error, _at} <- LinkTable.refusals(table(state)),
+          link.source in ends or link.target in ends,
+          do: LinkTable.id(link)
+
+    {:noreply, Enum.reduce(ids, look_at_router(state), &retry(&2, &1))}
+  end
+
+  @impl GenServer
+  def handle_info({reference, result}, state) when is_map_key(state.asked, reference) do
+    {key, asked} = Map.pop!(state.asked, reference)
+    {:noreply, answered(%{state | asked: asked}, key, Router.answered(result))}
+  end
+
+  def handle_info({:retry, id, number}, state) do
+    case state.retries do
+      %{^id => {%{failures: ^number}, _timer}} -> {:noreply, retry(state, id)}
+      %{} -> {:noreply, state}
     end
   end
 
-  def handle_call({:replace, key, wanted, hint}, _from, config) do
-    before = lookup(config.tables.links, key)
+  defp call(config, request) do
+    GenServer.call(Directory.via(config.name, __MODULE__), request, :infinity)
+  end
+
+  defp cast(config, request) do
+    GenServer.cast(Directory.via(config.name, __MODULE__), request)
+  end
+
+  defp table(state), do: state.config.tables.links
+
+  defp now, do: System.monotonic_time(:millisecond)
+
+  # One change of a key at a time.
+  defp enqueue(state, key, request, from) do
+    if is_map_key(state.running, key) do
+      update_in(state.queues[key], &:queue.in({request, from}, &1 || :queue.new()))
+    else
+      begin(state, key, request, from)
+    end
+  end
+
+  defp begin(state, key, request, from) do
+    {state, change} = prepare(state, key, request)
+    advance(put_in(state.running[key], Map.put(change, :from, from)), key)
+  end
+
+  # The steps of a change, by what holds when it begins.
+  defp prepare(state, _key, {:put, link, mode}), do: {state, change([{:put, link}], mode)}
+  defp prepare(state, key, :again), do: {state, change(puts(state, key), :keep)}
+
+  defp prepare(state, _key, {:retry, id}) do
+    case LinkTable.refusal(table(state), id) do
+      {link, _error, _at} -> {state, change([{:put, link}], :keep)}
+      nil -> {state, change([], :keep)}
+    end
+  end
+
+  # The router has links of the key that are not in the table.
+  defp prepare(state, key, :revoke), do: {state, change([:delete | puts(state, key)], :keep)}
+
+  # Written down here: from now on the links are not wanted.
+  defp prepare(state, key, :delete) do
+    refused = for {link, _error, _at} <- LinkTable.refusals(table(state), key), do: link
+    held = LinkTable.fetch(table(state), key)
+    others = Enum.reject(refused, fn link -> Enum.any?(held, &Link.overlap?(&1, link)) end)
+    {strike(state, key), %{change([:delete], :strict) | deleted: held ++ others}}
+  end
+
+  defp prepare(state, key, {:replace, wanted, hint}) do
+    before = LinkTable.fetch(table(state), key)
     wanted = Enum.map(wanted, &with_app(&1, List.wrap(hint) ++ before))
     gone = Enum.reject(before, fn old -> Enum.any?(wanted, &follows?(&1, old)) end)
+    state = drop_refusals(state, key, wanted)
+
     # What stays goes with the rest of its key, and is made again.
-    if gone != [], do: delete_here(config, key)
-    there = lookup(config.tables.links, key)
+    {state, first, there} =
+      if gone == [], do: {state, [], before}, else: {strike(state, key), [:delete], []}
 
-    refused =
-      for link <- wanted -- there, {:error, error} <- [put_here(config, link)], do: {link, error}
-
-    put = lookup(config.tables.links, key) -- before
-    {:reply, %{put: put, deleted: gone, refused: refused}, config}
+    steps = first ++ for link <- wanted -- there, do: {:put, link}
+    {state, %{change(steps, :keep) | deleted: gone, before: before}}
   end
 
-  defp put_here(config, link) do
-    table = config.tables.links
-    before = lookup(table, Link.key(link))
-    write(table, Link.key(link), [link | Enum.reject(before, &Link.overlap?(&1, link))])
-    result = Router.put_link(config.router, link)
-    if result != :ok, do: write(table, Link.key(link), before)
-    result
+  defp puts(state, key) do
+    for link <- LinkTable.fetch(table(state), key), do: {:put, link}
   end
 
-  defp delete_here(config, key) do
-    result = Router.delete_link(config.router, key)
-    write(config.tables.links, key, [])
-    result
+  defp change(steps, mode) do
+    %{
+      steps: steps,
+      mode: mode,
+      before: [],
+      put: [],
+      deleted: [],
+      refused: [],
+      result: :ok,
+      count: 0
+    }
+  end
+
+  defp advance(state, key) do
+    case state.running[key] do
+      %{steps: []} = change -> state |> finish(key, change) |> next(key)
+      %{steps: [step | _later]} -> ask(state, key, step)
+    end
+  end
+
+  defp ask(state, key, step) do
+    case perform(state, key, step) do
+      {:ok, reference} -> put_in(state.asked[reference], key)
+      {:error, error} -> answered(state, key, {:error, error})
+    end
+  end
+
+  defp perform(state, _key, {:put, link}) do
+    LinkTable.propose(table(state), link)
+    Router.ask_put(state.config.router, link)
+  end
+
+  defp perform(state, key, :delete), do: Router.ask_delete(state.config.router, key)
+
+  defp answered(state, key, result) do
+    %{steps: [step | later]} = change = state.running[key]
+    {state, change} = note(state, step, result, %{change | steps: later})
+    advance(put_in(state.running[key], change), key)
+  end
+
+  defp note(state, :delete, {:ok, count}, change), do: {state, %{change | count: count}}
+  # Calls are refused all the same: it is the provider that did not let go.
+  defp note(state, :delete, error, change), do: {state, %{change | result: error, count: 1}}
+
+  defp note(state, {:put, link}, {:ok, _none}, change) do
+    LinkTable.hold(table(state), link)
+    {forget_overlapped(state, link), %{change | put: [link | change.put]}}
+  end
+
+  defp note(state, {:put, link}, {:error, error}, change) do
+    LinkTable.settle(table(state), Link.key(link))
+    change = %{change | refused: [{link, error} | change.refused], result: {:error, error}}
+    {if(keep?(state, link, error, change), do: refuse(state, link, error), else: state), change}
+  end
+
+  # Of what holds or is wanted already, the refusal is a state, whoever asked.
+  defp keep?(state, link, error, %{mode: mode}) do
+    link in LinkTable.fetch(table(state), Link.key(link)) or
+      match?({^link, _error, _at}, LinkTable.refusal(table(state), LinkTable.id(link))) or
+      (mode == :keep and (error.reason not in @final or in_lattice?(state)))
+  end
+
+  # What others share with this host is wanted until they say something else.
+  defp in_lattice?(state), do: state.config.nats_lattice != nil
+
+  defp finish(state, _key, %{from: nil}), do: state
+
+  defp finish(state, _key, %{from: {:message, pid, reference}} = change) do
+    put = Enum.reverse(change.put) -- change.before
+    refused = Enum.reverse(change.refused)
+    send(pid, {:exosuit_links, reference, %{put: put, deleted: change.deleted, refused: refused}})
+    state
+  end
+
+  defp finish(state, key, %{from: {:call, from}} = change) do
+    GenServer.reply(from, reply(key, change))
+    state
+  end
+
+  defp reply(_key, %{put: [_link | _]}), do: :ok
+  defp reply(_key, %{refused: [_link | _], result: error}), do: error
+  defp reply(key, %{deleted: [], count: 0}), do: {:error, absent(key)}
+  defp reply(_key, %{result: :ok, deleted: links}), do: {:ok, links}
+  defp reply(_key, %{result: error}), do: error
+
+  defp next(state, key) do
+    state = %{state | running: Map.delete(state.running, key)}
+
+    case Map.pop(state.queues, key) do
+      {nil, _queues} ->
+        state
+
+      {queue, queues} ->
+        {{:value, {request, from}}, queue} = :queue.out(queue)
+        queues = if :queue.is_empty(queue), do: queues, else: Map.put(queues, key, queue)
+        begin(%{state | queues: queues}, key, request, from)
+    end
+  end
+
+  defp retry(state, {key, _interfaces} = id), do: enqueue(state, key, {:retry, id}, nil)
+
+  # When to try again is shown as long as it waits.
+  defp refuse(state, link, error) do
+    id = LinkTable.id(link)
+    state = forget_others(state, link)
+
+    if error.reason in @final do
+      LinkTable.refuse(table(state), link, error, nil)
+      forget_timer(state, id)
+    else
+      {retry, _timer} = Map.get(state.retries, id, {Retry.new(), nil})
+      {delay, retry} = Retry.failed(retry, now())
+      LinkTable.refuse(table(state), link, error, now() + delay)
+      if Retry.turned_slow?(retry), do: tell_slow(state, link, error, delay)
+      timer = Process.send_after(self(), {:retry, id, retry.failures}, delay)
+      put_in(state.retries[id], {retry, timer})
+    end
+  end
+
+  defp tell_slow(state, link, error, delay) do
+    failure = %{reason: error.reason, error: Exception.message(error), after_ms: delay}
+    data = link |> Link.public() |> Map.merge(failure) |> Map.put(:role, :link)
+    Lattice.announce(state.config, "retry_slow", data)
+  end
+
+  # Of links that cover something in common, one is wanted.
+  defp forget_others(state, link) do
+    id = LinkTable.id(link)
+
+    for {other, _error, _at} <- LinkTable.refusals(table(state), Link.key(link)),
+        LinkTable.id(other) != id and Link.overlap?(other, link),
+        reduce: state,
+        do: (state -> forget(state, LinkTable.id(other)))
+  end
+
+  defp forget_overlapped(state, link) do
+    state |> forget_others(link) |> forget(LinkTable.id(link))
+  end
+
+  defp drop_refusals(state, key, wanted) do
+    for {link, _error, _at} <- LinkTable.refusals(table(state), key),
+        link not in wanted,
+        reduce: state,
+        do: (state -> forget(state, LinkTable.id(link)))
+  end
+
+  defp strike(state, key) do
+    state = drop_refusals(state, key, [])
+    LinkTable.strike(table(state), key)
+    state
+  end
+
+  defp forget(state, id) do
+    LinkTable.accept(table(state), id)
+    forget_timer(state, id)
+  end
+
+  defp forget_timer(state, id) do
+    {found, retries} = Map.pop(state.retries, id)
+    with {_retry, timer} <- found, do: Process.cancel_timer(timer)
+    %{state | retries: retries}
+  end
+
+  # What a provider refused when it started, the router knows; so it does what it took since.
+  defp look_at_router(state) do
+    states = Router.link_states(state.config.router)
+
+    for link <- LinkTable.list(table(state)),
+        not is_map_key(state.running, Link.key(link)),
+        reduce: state do
+      state -> look_at(state, link, states[{Link.key(link), link.target, link.interfaces}])
+    end
+  end
+
+  defp look_at(state, link, router_state) do
+    refusal = LinkTable.refusal(table(state), LinkTable.id(link))
+
+    case {router_state, refusal} do
+      {{:refused, error}, nil} -> refuse(state, link, error)
+      {good, {^link, _error, _at}} when is_atom(good) -> forget(state, LinkTable.id(link))
+      _as_it_was -> state
+    end
   end
 
   defp with_app(%{app: nil} = link, known) do
@@ -121,19 +426,7 @@ defmodule Exosuit.Host.Links do
     %{link | app: same && same.app}
   end
 
+  defp with_app(link, _known), do: link
+
   defp follows?(link, other), do: link.target == other.target and Link.overlap?(link, other)
-
-  defp lookup(table, key) do
-    case :ets.lookup(table, key) do
-      [{_key, links}] -> links
-      [] -> []
-    end
-  end
-
-  defp write(table, key, []), do: :ets.delete(table, key)
-  defp write(table, key, links), do: :ets.insert(table, {key, links})
-
-  defp call(config, request) do
-    GenServer.call(Directory.via(config.name, __MODULE__), request, @timeout)
-  end
 end

@@ -6,7 +6,7 @@ defmodule Exosuit.Host.Reconciler do
   use GenServer
 
   alias Exosuit.{Actor, Claims, Config, Directory, Error, Lattice, Provider, Router}
-  alias Exosuit.Host.{Attempts, Inventory, Replica, Specifications}
+  alias Exosuit.Host.{Attempts, Inventory, Links, Specifications}
   alias Exosuit.Model
 
   @enforce_keys [:config]
@@ -250,13 +250,13 @@ defmodule Exosuit.Host.Reconciler do
 
   defp started(state, key, loaded) do
     if loaded, do: Specifications.keep(state.config, key, loaded)
-    Replica.retry(state.config, names(key, loaded))
+    Links.look(state.config, names(key, loaded))
     act(Attempts.started(state.attempts, key), state)
   end
 
   defp updated(state, key, loaded) do
     perform({:announce, key, :updated, %{}}, state)
-    Replica.retry(state.config, names(key, loaded))
+    Links.look(state.config, names(key, loaded))
   end
 
   defp names({_role, id}, %{claims: %Claims{subject: subject}}), do: [id, subject]

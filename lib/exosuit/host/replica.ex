@@ -20,15 +20,13 @@ defmodule Exosuit.Host.Replica do
     watches: %{},
     unread: [:data, :configurations],
     claimed: MapSet.new(),
-    refused: %{},
+    settling: %{},
+    takers: %{},
     incomplete: %{},
     dropped: %{},
     here: {nil, MapSet.new()},
     unreadable: 0
   ]
-
-  # Longer than all links of a record may take, of which each may open a listener.
-  @timeout 120_000
 
   # What is shared comes in two streams: a link may be there before its configuration.
   @patience 2_000
@@ -61,12 +59,6 @@ defmodule Exosuit.Host.Replica do
   @spec holders(Config.t(), Link.key()) :: [Records.key()]
   def holders(config, key), do: call(config, {:holders, key})
 
-  @doc "Tries again what was refused for one of these ends, who are others now. Waits for nobody."
-  @spec retry(Config.t(), [String.t()]) :: :ok
-  def retry(config, ends) do
-    GenServer.cast(Directory.via(config.name, __MODULE__), {:retry, ends})
-  end
-
   # What links are configured with may be secret, and a crash shows state and message.
   @doc false
   def format_status(status) do
@@ -89,25 +81,21 @@ defmodule Exosuit.Host.Replica do
   end
 
   @impl GenServer
-  def handle_call({:take, written, link}, _from, state) do
+  def handle_call({:take, written, link}, from, state) do
     state = look_around(state)
     needed? = needed?(state)
     {mirror, keys} = Enum.reduce(written, {state.mirror, []}, &write(&1, &2, needed?))
     key = link && Link.key(link)
     keys = Enum.uniq(if(key, do: [key | keys], else: keys))
     state = tell_dropped(%{state | mirror: mirror}, :data)
-    state = Enum.reduce(keys, state, &settle(&2, &1, link))
-    {:reply, outcome(state, key), state}
+    taker = make_ref()
+    state = Enum.reduce(keys, state, &settle(&2, &1, link, {:told, taker}))
+    taking = %{from: from, key: key, left: length(keys), result: :ok}
+    {:noreply, reply_if_done(put_in(state.takers[taker], taking), taker)}
   end
 
   def handle_call({:holders, key}, _from, state) do
     {:reply, Mirror.holders(state.mirror, key), state}
-  end
-
-  @impl GenServer
-  def handle_cast({:retry, ends}, state) do
-    keys = for {key, {_error, names}} <- state.refused, Enum.any?(names, &(&1 in ends)), do: key
-    {:noreply, Enum.reduce(keys, state, &settle(&2, &1))}
   end
 
   @impl GenServer
@@ -116,6 +104,13 @@ defmodule Exosuit.Host.Replica do
     state = change(state, bucket, change)
     :ok = Bus.next(watch)
     {:noreply, state}
+  end
+
+  def handle_info({:exosuit_links, reference, changes}, state)
+      when is_map_key(state.settling, reference) do
+    {{key, how}, settling} = Map.pop!(state.settling, reference)
+    if how != :quiet, do: tell(state.config, changes)
+    {:noreply, taken(%{state | settling: settling}, how, key, changes)}
   end
 
   # By now, others may have deleted some of it.
@@ -148,7 +143,7 @@ defmodule Exosuit.Host.Replica do
   end
 
   defp call(config, request) do
-    GenServer.call(Directory.via(config.name, __MODULE__), request, @timeout)
+    GenServer.call(Directory.via(config.name, __MODULE__), request, :infinity)
   end
 
   defp change(state, :data, {:put, @claims <> key, value, _revision}) do
@@ -287,27 +282,38 @@ defmodule Exosuit.Host.Replica do
     Lattice.announce(config, "lattice_state_dropped", data)
   end
 
+  # `Links` does it in its time, and the changes of one key in their order.
   defp settle(state, key, hint \\ nil, how \\ :told) do
     {wanted, incomplete} = Mirror.wanted(state.mirror, key)
-    changes = Links.replace(state.config, key, wanted, hint)
-    if how == :told, do: tell(state.config, changes)
+    reference = Links.replace(state.config, key, wanted, hint)
+    note_incomplete(put_in(state.settling[reference], {key, how}), key, incomplete)
+  end
 
-    state
-    |> note_refused(key, changes.refused)
-    |> note_incomplete(key, incomplete)
+  defp taken(state, {:told, taker}, key, changes) do
+    taking = state.takers[taker]
+    refused = List.first(changes.refused)
+    result = if refused && key == taking.key, do: {:error, elem(refused, 1)}, else: taking.result
+    taking = %{taking | left: taking.left - 1, result: result}
+    reply_if_done(put_in(state.takers[taker], taking), taker)
+  end
+
+  defp taken(state, _how, _key, _changes), do: state
+
+  defp reply_if_done(state, taker) do
+    case Map.pop!(state.takers, taker) do
+      {%{left: 0} = taking, takers} ->
+        GenServer.reply(taking.from, taking.result)
+        %{state | takers: takers}
+
+      _not_yet ->
+        state
+    end
   end
 
   # Facts of this host alone: that the lattice has the link is told by who made it.
   defp tell(config, changes) do
     for link <- changes.deleted, do: Lattice.announce(config, "link_removed", Link.public(link))
     for link <- changes.put, do: Lattice.announce(config, "link_applied", Link.public(link))
-  end
-
-  defp note_refused(state, key, []), do: %{state | refused: Map.delete(state.refused, key)}
-
-  defp note_refused(state, key, [{_link, error} | _] = refused) do
-    ends = Enum.flat_map(refused, fn {link, _error} -> [link.source, link.target] end)
-    put_in(state.refused[key], {error, ends})
   end
 
   defp note_incomplete(state, key, []) do
@@ -326,13 +332,6 @@ defmodule Exosuit.Host.Replica do
     error = Error.new(:not_found, "there is no configuration #{inspect(name)}")
     failure = %{reason: error.reason, error: Exception.message(error)}
     Lattice.announce(config, "linkdef_set_failed", Map.merge(Link.public(link), failure))
-  end
-
-  defp outcome(state, key) do
-    case state.refused do
-      %{^key => {error, _ends}} -> {:error, error}
-      %{} -> :ok
-    end
   end
 
   defp unreadable(%{unreadable: 0} = state, key, error) do

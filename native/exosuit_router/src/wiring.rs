@@ -47,16 +47,24 @@ impl Router {
         }
     }
 
-    /// Whether a link would be made if it were put now. Changes nothing.
+    /// Whether a link would be made if it were put now. Changes nothing; a refusal is observed.
     pub fn check_link(&self, link: Link) -> impl Future<Output = Result<(), Error>> + Send + use<> {
         let (router, link) = (self.shared(), Arc::new(link));
         async move {
-            let _lane = router.link_lane_in_time(&link).await?;
-            let provider = router.table.read().check_place(&link)?;
-            match provider {
-                Some(provider) => provider.check(&link).await,
-                None => Ok(()),
+            let result = router.try_check_link(&link).await;
+            if let Err(error) = &result {
+                router.observe_refused_link(&link, error);
             }
+            result
+        }
+    }
+
+    async fn try_check_link(&self, link: &Arc<Link>) -> Result<(), Error> {
+        let _lane = self.link_lane_in_time(link).await?;
+        let provider = self.table.read().check_place(link)?;
+        match provider {
+            Some(provider) => provider.check(link).await,
+            None => Ok(()),
         }
     }
 

@@ -121,6 +121,21 @@ fn contract(link: &Value) -> String {
     }
 }
 
+/// `in force`, `waiting`, or `refused: …, retry in 4 s`.
+fn status(link: &Value) -> String {
+    let error = cell(&link["error"]);
+    match (link["status"].as_str(), link["retry_in_ms"].as_u64()) {
+        (Some("refused"), Some(milliseconds)) => {
+            let seconds = milliseconds.div_ceil(1_000);
+            format!("refused: {error}, retry in {seconds} s")
+        }
+        (Some("refused"), None) => format!("refused: {error}; it is not tried again by itself"),
+        (Some("in_force"), _) => "in force".to_owned(),
+        (Some(other), _) => other.to_owned(),
+        (None, _) => String::new(),
+    }
+}
+
 /// The links, a line each.
 pub(crate) fn list(links: &Value) -> String {
     let row = |link: &Value| {
@@ -129,8 +144,9 @@ pub(crate) fn list(links: &Value) -> String {
             cell(&link["target"]),
             contract(link),
             cell(&link["name"]),
+            status(link),
         ]
     };
-    let headings = ["LINK FROM", "TO", "CONTRACT", "NAME"];
+    let headings = ["LINK FROM", "TO", "CONTRACT", "NAME", "STATUS"];
     table(headings, items(links).iter().map(row))
 }

@@ -1,0 +1,148 @@
+defmodule Exosuit.Host.LinkTable do
+  @moduledoc false
+  # The links of a host, as a table that is read by all and written by `Exosuit.Host.Links`. Its rows:
+  #
+  # - `{key, links}`: the links that hold
+  # - `{{:pending, key}, link}`: a change that the router was asked for, and has not answered
+  # - `{{:refused, id}, link, error, retry_at}`: a link that is wanted and not in force, why, and when
+  #   it is tried again: a time of the monotonic clock in milliseconds, or `nil` for what is final
+
+  alias Exosuit.{Error, Router}
+  alias Exosuit.Model.Link
+
+  @typedoc "What stands for a wanted link, whatever its settings."
+  @type id :: {Link.key(), interfaces :: [String.t()]}
+  @type refusal :: {Link.t(), Error.t(), retry_at :: integer() | nil}
+  @type status :: %{
+          link: Link.t(),
+          status: :in_force | :waiting | :refused,
+          error: Error.t() | nil,
+          retry_in_ms: non_neg_integer() | nil
+        }
+
+  @doc "An empty table. Public, as its owner is not its writer, who may be restarted."
+  @spec new() :: :ets.tid()
+  def new, do: :ets.new(:exosuit_links, [:set, :public, read_concurrency: true])
+
+  @spec id(Link.t()) :: id()
+  def id(%Link{} = link), do: {Link.key(link), link.interfaces}
+
+  @doc "The links of a key that hold."
+  @spec fetch(:ets.tid(), Link.key()) :: [Link.t()]
+  def fetch(table, key) do
+    case :ets.lookup(table, key) do
+      [{_key, links}] -> links
+      [] -> []
+    end
+  end
+
+  @doc "All links that hold."
+  @spec list(:ets.tid()) :: [Link.t()]
+  def list(table) do
+    Enum.concat(for [links] <- :ets.match(table, {{:_, :_, :_}, :"$1"}), do: links)
+  end
+
+  @doc "Lets a link hold, in the place of those of its key that it overlaps."
+  @spec hold(:ets.tid(), Link.t()) :: :ok
+  def hold(table, link) do
+    key = Link.key(link)
+    others = table |> fetch(key) |> Enum.reject(&Link.overlap?(&1, link))
+    :ets.insert(table, {key, [link | others]})
+    settle(table, key)
+  end
+
+  @doc "Strikes out the links of a key, and what of it is wanted and refused."
+  @spec strike(:ets.tid(), Link.key()) :: :ok
+  def strike(table, key) do
+    :ets.delete(table, key)
+    for {link, _error, _at} <- refusals(table, key), do: accept(table, id(link))
+    :ok
+  end
+
+  @doc "Writes down a change before the router is asked for it."
+  @spec propose(:ets.tid(), Link.t()) :: :ok
+  def propose(table, link) do
+    :ets.insert(table, {{:pending, Link.key(link)}, link})
+    :ok
+  end
+
+  @doc "Notes that the router has answered."
+  @spec settle(:ets.tid(), Link.key()) :: :ok
+  def settle(table, key) do
+    :ets.delete(table, {:pending, key})
+    :ok
+  end
+
+  @doc "The changes that the router has not answered."
+  @spec pending(:ets.tid()) :: [Link.t()]
+  def pending(table) do
+    for [link] <- :ets.match(table, {{:pending, :_}, :"$1"}), do: link
+  end
+
+  @doc "Notes that a link is wanted and not in force."
+  @spec refuse(:ets.tid(), Link.t(), Error.t(), integer() | nil) :: :ok
+  def refuse(table, link, error, retry_at) do
+    :ets.insert(table, {{:refused, id(link)}, link, error, retry_at})
+    :ok
+  end
+
+  @doc "Notes that a link is refused no more, or not wanted."
+  @spec accept(:ets.tid(), id()) :: :ok
+  def accept(table, id) do
+    :ets.delete(table, {:refused, id})
+    :ok
+  end
+
+  @doc "The refusal of a wanted link."
+  @spec refusal(:ets.tid(), id()) :: refusal() | nil
+  def refusal(table, id) do
+    case :ets.lookup(table, {:refused, id}) do
+      [{_id, link, error, retry_at}] -> {link, error, retry_at}
+      [] -> nil
+    end
+  end
+
+  @doc "All refusals."
+  @spec refusals(:ets.tid()) :: [refusal()]
+  def refusals(table) do
+    :ets.select(table, [{{{:refused, :_}, :"$1", :"$2", :"$3"}, [], [{{:"$1", :"$2", :"$3"}}]}])
+  end
+
+  @doc "The refusals of a key."
+  @spec refusals(:ets.tid(), Link.key()) :: [refusal()]
+  def refusals(table, key) do
+    row = {{:refused, {:"$4", :_}}, :"$1", :"$2", :"$3"}
+    :ets.select(table, [{row, [{:"=:=", :"$4", {:const, key}}], [{{:"$1", :"$2", :"$3"}}]}])
+  end
+
+  @doc """
+  Each link with what became of it: by the router, and by the refusals. A link whose new settings are
+  refused stands here once, with its old settings, which are in force.
+  """
+  @spec statuses(:ets.tid(), Router.link_states(), integer()) :: [status()]
+  def statuses(table, states, now) do
+    held = list(table)
+    refusals = refusals(table)
+    alone = Enum.reject(refusals, fn {link, _, _} -> Enum.any?(held, &same?(&1, link)) end)
+
+    Enum.map(held, &status(&1, refusals, states, now)) ++
+      for({link, error, at} <- alone, do: refused(link, error, at, now))
+  end
+
+  defp status(link, refusals, states, now) do
+    refusal = Enum.find(refusals, fn {refused, _, _} -> same?(link, refused) end)
+
+    case {refusal, states[{Link.key(link), link.target, link.interfaces}]} do
+      {{_wanted, error, at}, _state} -> refused(link, error, at, now)
+      {nil, {:refused, error}} -> refused(link, error, nil, now)
+      {nil, :in_force} -> %{link: link, status: :in_force, error: nil, retry_in_ms: nil}
+      {nil, _none} -> %{link: link, status: :waiting, error: nil, retry_in_ms: nil}
+    end
+  end
+
+  defp refused(link, error, at, now) do
+    %{link: link, status: :refused, error: error, retry_in_ms: at && max(at - now, 0)}
+  end
+
+  defp same?(link, other), do: Link.key(link) == Link.key(other) and Link.overlap?(link, other)
+end
