@@ -16,7 +16,8 @@ defmodule Exosuit.Host do
   What was asked for outlives each of them, and this supervisor, too: the specifications and the
   links stand in tables that `Exosuit`'s supervisor owns and one child each writes, and the router's
   table is held there as well. So a killed `Specifications` or `Links` finds everything again, and the
-  `Reconciler` starts what no longer runs.
+  `Reconciler` starts what no longer runs. `Links` compares what is written down with the router's table
+  when it starts, so that the two agree again whatever was interrupted.
   """
   use Supervisor
 

@@ -116,7 +116,7 @@ defmodule Exosuit.CommandLineTest do
     link = ["link", "put", "a", "kv", "wasmcloud:keyvalue", "--target-config", "bucket=b"]
     assert {0, "linked\n"} = exosuit(it, link)
     assert {0, list} = exosuit(it, ["link", "list"])
-    assert list =~ ~r/^a +kv +wasmcloud:keyvalue +default$/m
+    assert list =~ ~r/^a +kv +wasmcloud:keyvalue +default +in force$/m
     refute list =~ "bucket"
     assert %{"links" => [%{"source" => "a", "target" => "kv"}]} = json(it, ["link", "list"])
 

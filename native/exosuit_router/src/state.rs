@@ -22,7 +22,7 @@ pub struct LinkState {
 pub enum LinkStatus {
     /// Calls go through it.
     InForce,
-    /// It waits for the provider or the actor that it names.
+    /// It waits for a provider or an actor that it names and that is not on this host.
     Waiting,
     /// It has no effect, for this reason. Putting it again tries again.
     Refused(Error),
@@ -49,7 +49,9 @@ impl Table {
         }
         let is_there = match self.provider_of(link) {
             Some(provider) => linked.is_taken_by(provider),
-            None => self.actor(link.target.as_str()).is_some(),
+            None => [&link.source, &link.target]
+                .iter()
+                .all(|end| self.actor(end.as_str()).is_some()),
         };
         if is_there {
             LinkStatus::InForce

@@ -1,0 +1,346 @@
+defmodule Exosuit.LinkChangesTest do
+  # Changes of links that are refused, late, slow or interrupted: what holds before and after, by
+  # inventory, router and answers over real sockets.
+  use Exosuit.HostCase, async: true
+
+  alias Exosuit.{Directory, Http, Router}
+  alias Exosuit.Host.Links
+  alias Exosuit.Model.Link
+
+  @web Path.expand("../guests/components/web.wasm", __DIR__)
+  @http "wasi:http"
+  @keyvalue "wasmcloud:keyvalue"
+
+  defmodule Greeter do
+    # Refuses, raises or is slow, as the link says, and keeps what it heard of its links.
+    use Exosuit.Provider, contract: "test:greeter"
+
+    @impl Exosuit.Provider
+    def init(_config), do: {:ok, []}
+
+    @impl Exosuit.Provider
+    def put_link(%{values: %{"refuse" => text}}, _state), do: {:error, text}
+
+    def put_link(%{values: %{"raise" => text}} = link, state) do
+      send(hear(), {:heard, :raised, link.values})
+      _half_done = [link.values | state]
+      raise text
+    end
+
+    def put_link(link, state) do
+      send(hear(), {:heard, :put, link.values})
+      {:ok, [link.values | state]}
+    end
+
+    @impl Exosuit.Provider
+    def delete_link(link, state) do
+      send(hear(), {:heard, :delete, link.values})
+      {:ok, state}
+    end
+
+    @impl Exosuit.Provider
+    def handle_invocation(_operation, _payload, context),
+      do: {:ok, context.link.values["greeting"]}
+
+    defp hear, do: :persistent_term.get(__MODULE__)
+  end
+
+  describe "a refused change" do
+    test "of a route leaves inventory, router and answers as they were, whatever step refuses it" do
+      it = web!()
+      {:ok, _kv} = Exosuit.start_provider(it.host, "keyvalue", id: "kv")
+      {:ok, other} = :gen_tcp.listen(0, ip: {127, 0, 0, 1})
+      {:ok, taken} = :inet.port(other)
+      own = "127.0.0.1:#{it.port}"
+
+      refused = [
+        # The options of the call.
+        {:raises, route(name: 1)},
+        {:raises, route(source_config: %{"address" => 1})},
+        # The router, by names, and by what the ends are.
+        {:invalid_input, route(name: "no name")},
+        {:conflict, route(target: "other")},
+        {:invalid_link, route(contract: "wasmcloud:messaging")},
+        {:invalid_link, [source: "web", target: "kv", contract: @http]},
+        # The provider, by its settings, and by what it needs.
+        {:invalid_link, route(source_config: %{"address" => "here"})},
+        {:invalid_link, route(source_config: %{"address" => own, "timeout_ms" => "soon"})},
+        {:invalid_link, route(source_config: %{"address" => own, "routing_mode" => "path"})},
+        {:conflict, route(source_config: %{"address" => "127.0.0.1:#{taken}"})},
+        {:io, route(source_config: %{"address" => "192.0.2.1:80"})}
+      ]
+
+      before = snapshot(it)
+      assert {[%{status: :in_force}], _states, _providers, {200, _hello}} = before
+
+      for {reason, fields} <- refused do
+        assert refusal(it.host, fields) == reason, inspect(fields)
+        assert snapshot(it) == before, inspect(fields)
+      end
+
+      # Put again as it was it is no change, and changed for the good it is taken.
+      :ok = put(it.host, route(source_config: %{"address" => own}))
+      assert snapshot(it) == before
+      port = free_port()
+      :ok = put(it.host, route(source_config: %{"address" => "127.0.0.1:#{port}"}))
+      assert {200, _hello} = Http.request(port, "GET", "/hello")
+      assert {:error, :econnrefused} = Http.connect(it.port)
+    end
+
+    test "by the claims of the actor changes nothing" do
+      host = start_supervised_host!()
+      {wasm, _keys} = Guests.sign(tmp_dir!(), "echo", caps: [])
+      {:ok, actor} = Exosuit.start_actor(host, wasm)
+      {:ok, "kv"} = Exosuit.start_provider(host, "keyvalue", id: "kv")
+      before = {Exosuit.inventory(host), states(host)}
+      fields = [source: actor, target: "kv", contract: @keyvalue]
+      assert {:error, %Error{reason: :missing_claim}} = Exosuit.put_link(host, fields)
+      assert {without_uptime(Exosuit.inventory(host)), states(host)} == at_rest(before)
+    end
+
+    test "by a provider in Elixir leaves the old values, and it hears of them if it fell" do
+      :persistent_term.put(Greeter, self())
+      host = start_supervised_host!(actors: [caller: "caller"])
+      {:ok, "greeter"} = Exosuit.start_provider(host, Greeter, id: "greeter")
+      link = [source: "caller", target: "greeter", contract: "test:greeter"]
+      values = &Keyword.put(link, :target_config, &1)
+      :ok = Exosuit.put_link(host, values.(%{"greeting" => "hello"}))
+      assert_receive {:heard, :put, %{"greeting" => "hello"}}
+      before = {Exosuit.inventory(host).links, states(host)}
+
+      for change <- [%{"refuse" => "no"}, %{"raise" => "ouch"}] do
+        assert {:error, %Error{reason: :provider}} = Exosuit.put_link(host, values.(change))
+        assert {Exosuit.inventory(host).links, states(host)} == before
+        assert [%Link{target_config: %{"greeting" => "hello"}}] = Exosuit.links(host)
+      end
+
+      # The first said that nothing has changed; of the second, nobody knows.
+      assert_receive {:heard, :raised, %{"raise" => "ouch"}}
+      assert_receive {:heard, :put, %{"greeting" => "hello"}}
+      refute_received {:heard, _what, _values}
+
+      new = Keyword.merge(values.(%{"raise" => "ouch"}), name: "new")
+      assert {:error, %Error{reason: :provider}} = Exosuit.put_link(host, new)
+      assert_receive {:heard, :raised, %{"raise" => "ouch"}}
+      assert_receive {:heard, :delete, %{"raise" => "ouch"}}
+    end
+
+    test "of a configuration that a link names changes neither" do
+      it = web!()
+      :ok = Exosuit.put_config(it.host, "place", %{"address" => "127.0.0.1:#{it.port}"})
+      :ok = put(it.host, route(source_configs: ["place"]))
+      before = snapshot(it)
+      bad = %{"address" => "127.0.0.1:#{it.port}", "timeout_ms" => "soon"}
+      assert {:error, %Error{reason: :invalid_link}} = Exosuit.put_config(it.host, "place", bad)
+      assert snapshot(it) == before
+      assert {:ok, %{"address" => _}} = Exosuit.get_config(it.host, "place")
+    end
+  end
+
+  describe "a link that is refused by its surroundings" do
+    test "when its provider starts is tried again until it is taken, and the inventory says so" do
+      {:ok, other} = :gen_tcp.listen(0, ip: {127, 0, 0, 1})
+      {:ok, port} = :inet.port(other)
+      host = start_supervised_host!()
+      {:ok, "web"} = Exosuit.start_actor(host, @web, id: "web", instances: 8)
+      :ok = put(host, route(source_config: %{"address" => "127.0.0.1:#{port}"}))
+      assert [%{status: :waiting}] = Exosuit.inventory(host).links
+
+      {:ok, "http"} = Exosuit.start_provider(host, "http-server", id: "http")
+      refused = eventually(fn -> refused(host) end)
+      assert %{reason: :conflict, retry_in_ms: delay} = refused
+      assert delay in 0..60_000
+      assert refused.error =~ "address 127.0.0.1:#{port} is in use"
+      assert [%{refused_links: [error]}] = Exosuit.inventory(host).providers
+      assert error == refused.error
+
+      # Killed, the process of the links knows what it has to do.
+      kill(GenServer.whereis(Directory.via(host, Links)))
+      :ok = :gen_tcp.close(other)
+      assert eventually(fn -> match?({200, _}, answer(port)) end)
+      assert eventually(fn -> match?([%{status: :in_force}], Exosuit.inventory(host).links) end)
+    end
+
+    test "by its settings is refused for good, until they change" do
+      host = start_supervised_host!()
+      {:ok, "web"} = Exosuit.start_actor(host, @web, id: "web", instances: 8)
+      :ok = put(host, route(source_config: %{"address" => "here"}))
+      {:ok, "http"} = Exosuit.start_provider(host, "http-server", id: "http")
+      assert %{reason: :invalid_link, retry_in_ms: nil} = eventually(fn -> refused(host) end)
+
+      port = free_port()
+      :ok = put(host, route(source_config: %{"address" => "127.0.0.1:#{port}"}))
+      assert {200, _hello} = Http.request(port, "GET", "/hello")
+      assert [%{status: :in_force, error: nil}] = Exosuit.inventory(host).links
+    end
+
+    test "of a manifest stays wanted while the provider runs, with the old one in force" do
+      it = web!()
+      {:ok, other} = :gen_tcp.listen(0, ip: {127, 0, 0, 1})
+      {:ok, port} = :inet.port(other)
+      config = Directory.fetch!(it.host, :config)
+      [link] = Exosuit.links(it.host)
+      wanted = %{link | source_config: %{"address" => "127.0.0.1:#{port}"}}
+      assert {:error, %Error{reason: :conflict}} = Links.put(config, wanted, :keep)
+      assert {200, _hello} = answer(it.port)
+      assert %{reason: :conflict} = refused(it.host)
+      assert [^link] = Exosuit.links(it.host)
+
+      :ok = :gen_tcp.close(other)
+      assert eventually(fn -> match?({200, _}, answer(port)) end)
+      assert [^wanted] = Exosuit.links(it.host)
+      assert {:error, :econnrefused} = Http.connect(it.port)
+    end
+  end
+
+  describe "slow clients" do
+    test "hold up no deletion, no other change, and no restart of a provider" do
+      it = web!()
+      slow = for _ <- 1..3, do: slow_client(it.port)
+      started = System.monotonic_time(:millisecond)
+      key = Keyword.take(route([]), [:source, :contract, :name])
+
+      :ok = Exosuit.delete_link(it.host, key)
+      assert {:error, :econnrefused} = Http.connect(it.port)
+      :ok = Exosuit.put_link(it.host, source: "a", target: "b", contract: "c:d")
+      :ok = put(it.host, route(source_config: %{"address" => "127.0.0.1:#{it.port}"}))
+      slow = slow ++ for _ <- 1..3, do: slow_client(it.port)
+
+      kill(Exosuit.whereis(it.host, "http"))
+      assert eventually(fn -> match?({200, _}, answer(it.port)) end)
+      assert System.monotonic_time(:millisecond) - started < 10_000
+      Enum.each(slow, &:gen_tcp.close/1)
+    end
+  end
+
+  describe "after random kills under load" do
+    test "the tables of the control plane and of the router agree" do
+      it = web!()
+      {:ok, _kv} = Exosuit.start_provider(it.host, "keyvalue", id: "kv")
+      seed = {1, 2, System.unique_integer([:positive])}
+      parent = self()
+
+      writers =
+        for n <- 1..4 do
+          spawn_link(fn ->
+            :rand.seed(:exsss, put_elem(seed, 0, n))
+            write(it.host, 250)
+            send(parent, {:written, n})
+          end)
+        end
+
+      for _ <- 1..12 do
+        role = Enum.random([Links, Links, Exosuit.Host.Reconciler, :http, :kv])
+        pid = eventually(fn -> process(it.host, role) end)
+        kill(pid)
+        eventually(fn -> process(it.host, role) not in [nil, pid] end)
+      end
+
+      for {_pid, n} <- Enum.zip(writers, 1..4), do: assert_receive({:written, ^n}, 60_000)
+      assert eventually(fn -> agree?(it.host) end), "seed #{inspect(seed)}"
+    end
+
+    test "what was put and never written down is deleted by the next process of the links" do
+      it = web!()
+      config = Directory.fetch!(it.host, :config)
+      ghost = %Link{source: "ghost", target: "kv", namespace: "wasmcloud", package: "keyvalue"}
+      {:ok, asked} = Router.ask_put(config.router, ghost)
+      assert_receive {^asked, {:ok, _}}, 10_000
+      refute agree?(it.host)
+
+      # It is known by nobody, and deleted all the same.
+      :ok = Exosuit.delete_link(it.host, source: "ghost", contract: @keyvalue)
+      assert agree?(it.host)
+
+      {:ok, asked} = Router.ask_put(config.router, ghost)
+      assert_receive {^asked, {:ok, _}}, 10_000
+      kill(GenServer.whereis(Directory.via(it.host, Links)))
+      assert eventually(fn -> agree?(it.host) end)
+      assert {:error, %Error{reason: :not_found}} = delete(it.host, "ghost")
+    end
+  end
+
+  defp write(host, count) do
+    for _ <- 1..count do
+      source = "a#{:rand.uniform(8)}"
+      fields = [source: source, target: "kv", contract: @keyvalue]
+
+      # The process that is asked may be killed before it answers.
+      try do
+        case :rand.uniform(4) do
+          1 -> delete(host, source)
+          2 -> Exosuit.put_link(host, fields ++ [target_config: %{"bucket" => "no bucket"}])
+          n -> Exosuit.put_link(host, fields ++ [target_config: %{"bucket" => "b#{n}"}])
+        end
+      catch
+        :exit, _reason -> :killed
+      end
+    end
+  end
+
+  defp delete(host, source), do: Exosuit.delete_link(host, source: source, contract: @keyvalue)
+
+  defp process(host, role) when role in [:http, :kv], do: Exosuit.whereis(host, "#{role}")
+  defp process(host, role), do: GenServer.whereis(Directory.via(host, role))
+
+  defp agree?(host) do
+    links = for link <- Exosuit.links(host), do: {Link.key(link), link.target, link.interfaces}
+    states = states(host)
+
+    Enum.sort(links) == Enum.sort(Map.keys(states)) and
+      Enum.all?(Map.values(states), &(&1 in [:in_force, :waiting]))
+  end
+
+  # A component behind an HTTP server.
+  defp web!(options \\ []) do
+    host = start_supervised_host!(options)
+    port = free_port()
+    {:ok, "web"} = Exosuit.start_actor(host, @web, id: "web", instances: 8)
+    {:ok, "http"} = Exosuit.start_provider(host, "http-server", id: "http")
+    :ok = put(host, route(source_config: %{"address" => "127.0.0.1:#{port}"}))
+    %{host: host, port: port}
+  end
+
+  defp route(fields) do
+    route = [source: "http", target: "web", contract: @http, name: "default"]
+    Keyword.merge(route ++ [interfaces: ["incoming-handler"]], fields)
+  end
+
+  defp put(host, fields), do: Exosuit.put_link(host, fields)
+
+  defp refusal(host, fields) do
+    {:error, %Error{reason: reason}} = put(host, fields)
+    reason
+  rescue
+    ArgumentError -> :raises
+  end
+
+  defp refused(host), do: Enum.find(Exosuit.inventory(host).links, &(&1.status == :refused))
+
+  defp snapshot(%{host: host, port: port}) do
+    %{links: links, providers: providers} = Exosuit.inventory(host)
+    {links, states(host), providers, Http.request(port, "GET", "/hello")}
+  end
+
+  defp states(host), do: Router.link_states(Directory.fetch!(host, :config).router)
+
+  defp at_rest({inventory, states}), do: {without_uptime(inventory), states}
+  defp without_uptime(inventory), do: Map.drop(inventory, [:uptime_seconds, :uptime_human])
+
+  defp answer(port) do
+    case Http.connect(port) do
+      {:ok, socket} -> Http.exchange(socket, "GET", "/hello")
+      {:error, _not_open} -> nil
+    end
+  end
+
+  # One that begins a request and never ends it.
+  defp slow_client(port) do
+    {:ok, socket} = Http.connect(port)
+    head = "POST /echo HTTP/1.1\r\nhost: h\r\ncontent-length: 100\r\n\r\n"
+    :ok = :gen_tcp.send(socket, head)
+    # Its header was read: the next connection has been answered.
+    assert {200, _hello} = answer(port)
+    socket
+  end
+end
