@@ -20,6 +20,13 @@ defmodule Exosuit.Host.LinkTable do
           retry_in_ms: non_neg_integer() | nil
         }
 
+  # Another try with the same settings and claims would end the same.
+  @final ~w(invalid_claims invalid_input invalid_link invalid_module missing_claim denied)a
+
+  @doc "Whether a refusal cannot change by itself."
+  @spec final?(Error.t()) :: boolean()
+  def final?(%Error{reason: reason}), do: reason in @final
+
   @doc "An empty table. Public, as its owner is not its writer, who may be restarted."
   @spec new() :: :ets.tid()
   def new, do: :ets.new(:exosuit_links, [:set, :public, read_concurrency: true])
@@ -134,7 +141,8 @@ defmodule Exosuit.Host.LinkTable do
 
     case {refusal, states[{Link.key(link), link.target, link.interfaces}]} do
       {{_wanted, error, at}, _state} -> refused(link, error, at, now)
-      {nil, {:refused, error}} -> refused(link, error, nil, now)
+      # Not noted yet: it is tried at once.
+      {nil, {:refused, error}} -> refused(link, error, if(final?(error), do: nil, else: now), now)
       {nil, :in_force} -> %{link: link, status: :in_force, error: nil, retry_in_ms: nil}
       {nil, _none} -> %{link: link, status: :waiting, error: nil, retry_in_ms: nil}
     end

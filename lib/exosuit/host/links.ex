@@ -34,9 +34,6 @@ defmodule Exosuit.Host.Links do
   @enforce_keys [:config]
   defstruct [:config, running: %{}, asked: %{}, queues: %{}, retries: %{}]
 
-  # Another try with the same settings and claims would end the same.
-  @final ~w(invalid_claims invalid_input invalid_link invalid_module missing_claim denied)a
-
   @spec start_link(Config.t()) :: GenServer.on_start()
   def start_link(config) do
     GenServer.start_link(__MODULE__, config, name: Directory.via(config.name, __MODULE__))
@@ -296,7 +293,7 @@ defmodule Exosuit.Host.Links do
   defp keep?(state, link, error, %{mode: mode}) do
     link in LinkTable.fetch(table(state), Link.key(link)) or
       match?({^link, _error, _at}, LinkTable.refusal(table(state), LinkTable.id(link))) or
-      (mode == :keep and (error.reason not in @final or in_lattice?(state)))
+      (mode == :keep and (not LinkTable.final?(error) or in_lattice?(state)))
   end
 
   # What others share with this host is wanted until they say something else.
@@ -343,7 +340,7 @@ defmodule Exosuit.Host.Links do
     id = LinkTable.id(link)
     state = forget_others(state, link)
 
-    if error.reason in @final do
+    if LinkTable.final?(error) do
       LinkTable.refuse(table(state), link, error, nil)
       forget_timer(state, id)
     else
