@@ -108,18 +108,18 @@ defmodule Exosuit.Host.Configurations do
 
   defp write(config, name, nil) do
     with {:ok, written} <- Ledger.delete_configuration(config.nats_lattice, name),
-         do: taken(config, written)
+         do: taken(config, written, name)
   end
 
   defp write(config, name, values) do
     Lattice.Nats.await_first(config)
 
     with {:ok, written} <- Ledger.put_configuration(config.nats_lattice, name, values),
-         do: taken(config, written)
+         do: taken(config, written, name)
   end
 
-  defp taken(config, written) do
-    with :ok <- Replica.take(config, written, nil), do: {:ok, written != []}
+  defp taken(config, written, name) do
+    with :ok <- Replica.take(config, written, {:configuration, name}), do: {:ok, written != []}
   end
 
   defp write_here(config, name, values) do

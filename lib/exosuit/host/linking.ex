@@ -49,7 +49,7 @@ defmodule Exosuit.Host.Linking do
 
     with {:ok, written, [_ | _] = links} <-
            Ledger.delete_links(config.nats_lattice, key, places),
-         :ok <- Replica.take(config, written, nil) do
+         :ok <- Replica.take(config, written, key) do
       announce(config, "linkdef_deleted", links)
     else
       {:ok, _nothing, []} -> {:error, Links.absent(key)}
@@ -87,13 +87,13 @@ defmodule Exosuit.Host.Linking do
 
     with {:ok, written, _links} <-
            Ledger.delete_links(config.nats_lattice, Link.key(link), [], same?),
-         do: Replica.take(config, written, nil)
+         do: Replica.take(config, written, Link.key(link))
   end
 
   defp undo(config, _link, before) do
     Enum.reduce_while(before, :ok, fn link, :ok ->
       with {:ok, written} <- Ledger.put_link(config.nats_lattice, link),
-           :ok <- Replica.take(config, written, nil) do
+           :ok <- Replica.take(config, written, Link.key(link)) do
         {:cont, :ok}
       else
         error -> {:halt, error}

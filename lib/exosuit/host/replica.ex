@@ -49,11 +49,12 @@ defmodule Exosuit.Host.Replica do
   end
 
   @doc """
-  Takes what this host has written itself. With a `link` that was among it, an error where the router
-  refuses that.
+  Takes what this host has written itself about a link, the links of a key, or a configuration, and
+  waits until the host has done what follows. For a link, an error if the router refuses it.
   """
-  @spec take(Config.t(), [Ledger.written()], Link.t() | nil) :: :ok | {:error, Error.t()}
-  def take(config, written, link), do: call(config, {:take, written, link})
+  @spec take(Config.t(), [Ledger.written()], about) :: :ok | {:error, Error.t()}
+        when about: Link.t() | Link.key() | {:configuration, String.t()}
+  def take(config, written, about), do: call(config, {:take, written, about})
 
   @doc "The records that have links of a key."
   @spec holders(Config.t(), Link.key()) :: [Records.key()]
@@ -81,16 +82,16 @@ defmodule Exosuit.Host.Replica do
   end
 
   @impl GenServer
-  def handle_call({:take, written, link}, from, state) do
+  def handle_call({:take, written, about}, from, state) do
     state = look_around(state)
     needed? = needed?(state)
     {mirror, keys} = Enum.reduce(written, {state.mirror, []}, &write(&1, &2, needed?))
-    key = link && Link.key(link)
-    keys = Enum.uniq(if(key, do: [key | keys], else: keys))
+    # What was told meanwhile may be on its way: done once more, it is done when this is.
+    keys = Enum.uniq(keys(about, mirror) ++ keys)
     state = tell_dropped(%{state | mirror: mirror}, :data)
     taker = make_ref()
-    state = Enum.reduce(keys, state, &settle(&2, &1, link, {:told, taker}))
-    taking = %{from: from, key: key, left: length(keys), result: :ok}
+    state = Enum.reduce(keys, state, &settle(&2, &1, hint(about), {:told, taker}))
+    taking = %{from: from, about: about, left: length(keys), result: :ok}
     {:noreply, reply_if_done(put_in(state.takers[taker], taking), taker)}
   end
 
@@ -289,15 +290,26 @@ defmodule Exosuit.Host.Replica do
     note_incomplete(put_in(state.settling[reference], {key, how}), key, incomplete)
   end
 
+  defp keys(%Link{} = link, _mirror), do: [Link.key(link)]
+  defp keys({:configuration, name}, mirror), do: Mirror.users(mirror, name)
+  defp keys(key, _mirror), do: [key]
+
+  defp hint(%Link{} = link), do: link
+  defp hint(_about), do: nil
+
   defp taken(state, {:told, taker}, key, changes) do
     taking = state.takers[taker]
-    refused = List.first(changes.refused)
-    result = if refused && key == taking.key, do: {:error, elem(refused, 1)}, else: taking.result
-    taking = %{taking | left: taking.left - 1, result: result}
+    taking = %{taking | left: taking.left - 1, result: result(taking, key, changes.refused)}
     reply_if_done(put_in(state.takers[taker], taking), taker)
   end
 
   defp taken(state, _how, _key, _changes), do: state
+
+  defp result(%{about: %Link{} = link} = taking, key, [{_refused, error} | _]) do
+    if Link.key(link) == key, do: {:error, error}, else: taking.result
+  end
+
+  defp result(%{result: result}, _key, _refused), do: result
 
   defp reply_if_done(state, taker) do
     case Map.pop!(state.takers, taker) do

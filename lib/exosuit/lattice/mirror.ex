@@ -147,6 +147,10 @@ defmodule Exosuit.Lattice.Mirror do
   @spec keys(t()) :: [Link.key()]
   def keys(mirror), do: Map.keys(mirror.holders)
 
+  @doc "The keys of the links that name a configuration."
+  @spec users(t(), String.t()) :: [Link.key()]
+  def users(mirror, name), do: Enum.to_list(Map.get(mirror.users, name, []))
+
   @doc "The records that say something of the links of a key."
   @spec holders(t(), Link.key()) :: [Records.key()]
   def holders(mirror, key), do: Enum.sort(Map.get(mirror.holders, key, []))
