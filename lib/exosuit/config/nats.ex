@@ -27,6 +27,8 @@ defmodule Exosuit.Config.Nats do
           control: connection(),
           rpc: connection(),
           domain: String.t() | nil,
+          replicas: 1..5,
+          state_max_bytes: pos_integer() | nil,
           prefix: String.t(),
           cluster_seed: secret() | nil,
           cluster_issuers: [String.t()],
@@ -83,6 +85,18 @@ defmodule Exosuit.Config.Nats do
       doc: "those of the connection for calls, where they are not the ones here."
     ],
     domain: [type: @path, default: nil, doc: "the JetStream domain of the shared state."],
+    replicas: [
+      type: {"an integer from 1 to 5", &__MODULE__.replicas?/1},
+      default: 1,
+      doc: "on how many servers a bucket is kept when it is made: the shared state, providers' data."
+    ],
+    state_max_bytes: [
+      type: {"a positive integer, or nil", &__MODULE__.max_bytes?/1},
+      default: nil,
+      doc:
+        "how many bytes each of the two buckets of the shared state may take when it is made; for " <>
+          "accounts that require a limit."
+    ],
     prefix: [
       type: {"a subject without wildcards", &__MODULE__.subject?/1},
       default: "wasmbus.ctl",
@@ -150,6 +164,13 @@ defmodule Exosuit.Config.Nats do
 
   @doc false
   def subject?(value), do: is_binary(value) and value =~ ~r/\A[^\s.*>]+(\.[^\s.*>]+)*\z/
+
+  @doc false
+  def replicas?(value), do: value in 1..5
+
+  # What the servers count with.
+  @doc false
+  def max_bytes?(value), do: is_nil(value) or value in 1..0x7FFFFFFFFFFFFFFF
 
   @doc false
   def issuers?(value) do

@@ -45,6 +45,8 @@ defmodule Exosuit.Lattice.Nats do
       cluster_seed: Secret.handle_of(nats.cluster_seed),
       cluster_issuers: nats.cluster_issuers,
       domain: nats.domain,
+      replicas: nats.replicas,
+      state_max_bytes: nats.state_max_bytes,
       reserved: [nats.prefix],
       control: handles(nats.control),
       rpc: handles(nats.rpc)

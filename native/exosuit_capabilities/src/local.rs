@@ -8,7 +8,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use exosuit_core::{
-    Bucket, Code, Done, Error, Heard, Id, Lattice, Mailbox, Message, Pending, Subscription, bounded,
+    Bucket, BucketLimits, Code, Done, Error, Heard, Id, Lattice, Mailbox, Message, Pending,
+    Subscription, bounded,
 };
 use parking_lot::Mutex;
 
@@ -151,7 +152,7 @@ impl Lattice for LocalLattice {
         Box::pin(ready(Ok(subscription)))
     }
 
-    fn bucket(&self, _name: &Id, _max_bytes: u64) -> Option<Arc<dyn Bucket>> {
+    fn bucket(&self, _name: &Id, _limits: BucketLimits) -> Option<Arc<dyn Bucket>> {
         None
     }
 }

@@ -100,7 +100,11 @@ async fn on_each_with(
     settings: &[(&str, &str)],
     test: impl AsyncFn(Store) -> Result<()>,
 ) -> Result<()> {
-    on_each_here(settings, &test).await?;
+    // There one bucket may take all that the store may, as over NATS.
+    let most = settings.iter().find(|(key, _)| *key == "max_bytes");
+    let share = most.map(|(_, most)| ("max_bucket_bytes", *most));
+    let here: Vec<_> = settings.iter().copied().chain(share).collect();
+    on_each_here(&here, &test).await?;
     let server = server().await;
     test(Store::open_in(&join(&server).await, settings, None)?).await
 }
@@ -510,6 +514,47 @@ async fn a_full_store_refuses_what_grows_and_takes_what_shrinks() -> Result<()> 
             store.set("b", &most).await?;
             assert!(store.ask::<bool>("Del", "b").await?);
         }
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn one_tenant_does_not_fill_the_store_for_all() -> Result<()> {
+    on_each_here(&[("max_bytes", "20k")], async |mut store| {
+        let tenant = |name: &str, settings: &[(&str, &str)]| {
+            let bucket = [("bucket", name)];
+            link("actor", "wasmcloud:keyvalue", &[&bucket, settings].concat())
+        };
+        let value = "x".repeat(1_000);
+        let fill = async |store: &Store| {
+            let mut count: usize = 0;
+            loop {
+                match store.set(&format!("k{count}"), &value).await {
+                    Ok(()) => count += 1,
+                    Err(error) => return (count, error.detail),
+                }
+            }
+        };
+        store.link = tenant("greedy", &[]);
+        let (greedy, detail) = fill(&store).await;
+        assert_eq!(
+            detail,
+            "the bucket greedy is full: max_bucket_bytes is 10240"
+        );
+        // Its share stays taken, and that of another is free.
+        store.link = tenant("modest", &[]);
+        let (modest, _full) = fill(&store).await;
+        assert!(greedy.abs_diff(modest) <= 1, "{greedy} {modest}");
+        for number in 0..modest {
+            assert!(store.ask::<bool>("Del", format!("k{number}")).await?);
+        }
+        store.link = tenant("small", &[("MAX_BUCKET_BYTES", "2k")]);
+        let (small, detail) = fill(&store).await;
+        assert_eq!((small, detail.contains("2048")), (1, true), "{detail}");
+        // What was freed may be taken again.
+        store.link = tenant("modest", &[]);
+        assert!(fill(&store).await.0 + 2 >= modest);
         Ok(())
     })
     .await

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use anyhow::Result;
 use async_nats::jetstream;
 use common::lattice::nats::NatsServer;
-use common::lattice::{PATIENCE, join, join_as, within};
+use common::lattice::{PATIENCE, join, join_as, server, within};
 use common::{Noted, call, call_raw, configuration, id, link};
 use exosuit_capabilities::{KeyValue, LocalLattice};
-use exosuit_core::{Code, Error, Lattice};
+use exosuit_core::{Capability, Code, Error, Lattice};
 use exosuit_lattice::{Bus, ProviderLattice};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -72,6 +72,60 @@ async fn stored(server: &NatsServer) -> u64 {
     let jetstream = jetstream::new(server.client().await);
     let stream = jetstream.get_stream(format!("KV_{BUCKET}")).await;
     stream.expect("the bucket").cached_info().state.messages
+}
+
+/// Servers whose account requires a limit, and has little room.
+async fn strict_server() -> NatsServer {
+    let account = "max_bytes_required: true, max_store: 4MB, disk_max_stream_bytes: 2MB";
+    let configuration = format!(
+        "accounts {{ A: {{ jetstream: {{ {account} }}, users: [{{user: a, password: a}}] }} }}\n\
+         no_auth_user: a"
+    );
+    NatsServer::start_with(&configuration).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_that_the_account_refuses_says_what_to_set() -> Result<()> {
+    let server = strict_server().await;
+    let lattice = join(&server).await;
+    for (settings, knob) in [
+        (&[][..], "set the setting max_bytes of the provider"),
+        (
+            &[("max_bytes", "1m"), ("replicas", "3")],
+            "set the setting replicas of the provider",
+        ),
+    ] {
+        let host = Host::with(&lattice, settings)?;
+        let error = host.set("a", "x", 0).await.expect_err("refused");
+        assert!(error.to_string().contains(knob), "{error}");
+    }
+    let host = Host::with(&lattice, &[("max_bytes", "1m"), ("replicas", "1")])?;
+    host.set("a", "x", 0).await?;
+    let stream = async_nats::jetstream::new(server.client().await)
+        .get_stream(format!("KV_{BUCKET}"))
+        .await?;
+    let config = &stream.cached_info().config;
+    assert_eq!((config.max_bytes, config.num_replicas), (1 << 20, 1));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_share_that_the_servers_do_not_count_is_refused() -> Result<()> {
+    let server = server().await;
+    let lattice = join(&server).await;
+    let share = ("max_bucket_bytes", "1m");
+    let error = Host::with(&lattice, &[share]).err().expect("refused");
+    assert!(
+        error.detail.contains("a provider for each tenant"),
+        "{error}"
+    );
+    let host = Host::with(&lattice, &[])?;
+    let refused = host
+        .0
+        .link(link("actor", "wasmcloud:keyvalue", &[share]))
+        .await;
+    assert_eq!(refused.expect_err("refused").code, Code::InvalidLink);
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -21,9 +21,9 @@ pub trait Lattice: Send + Sync {
     /// Listens to a subject, which may have wildcards; of those in one group, one gets each message.
     fn subscribe(&self, subject: &str, group: Option<&str>) -> Pending<Subscription>;
 
-    /// Where a provider may keep what all hosts see, up to so many bytes if it is not there yet. None
+    /// Where a provider may keep what all hosts see, within these limits if it is not there yet. None
     /// if there are no other hosts. Asks nobody yet.
-    fn bucket(&self, name: &Id, max_bytes: u64) -> Option<Arc<dyn Bucket>>;
+    fn bucket(&self, name: &Id, limits: BucketLimits) -> Option<Arc<dyn Bucket>>;
 
     /// Whether messages can be sent now.
     ///
@@ -59,6 +59,15 @@ impl Subscription {
     pub async fn next(&mut self) -> Option<Heard> {
         self.mailbox.take().await
     }
+}
+
+/// How a bucket is kept that is not there yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BucketLimits {
+    /// How many bytes it may take.
+    pub max_bytes: u64,
+    /// On how many servers it is kept; none for as many as what the hosts share.
+    pub replicas: Option<usize>,
 }
 
 /// Values under keys that all hosts of a lattice see, each changed by comparing what was there.

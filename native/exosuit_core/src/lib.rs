@@ -45,7 +45,7 @@ pub use elsewhere::{Destination, Elsewhere, Local, Outgoing, Remote};
 pub use error::{Code, Error};
 pub use hop::strip_hop_by_hop;
 pub use invocation::{Context, Grants, Identity, Invocation, Origin, Target};
-pub use lattice::{Bucket, Kept, Lattice, Listed, Place, Subscription, Written};
+pub use lattice::{Bucket, BucketLimits, Kept, Lattice, Listed, Place, Subscription, Written};
 pub use link::{Configuration, Link, LinkKey};
 pub use log_gate::LogGate;
 pub use mailbox::{Heard, Mailbox, Message};

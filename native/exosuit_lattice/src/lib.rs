@@ -41,6 +41,7 @@
 mod bus;
 mod connection;
 mod error;
+mod limits;
 mod providers;
 mod replies;
 mod rpc;
@@ -51,6 +52,7 @@ pub use bus::{Bus, Message, Subscription};
 pub use connection::{Backoff, Connection, ConnectionOptions, Credentials, Notice, State, Tls};
 pub use error::Error;
 pub use exosuit_claims::invocation::Entity;
+pub use limits::StreamLimits;
 pub use providers::ProviderLattice;
 pub use rpc::{
     Address, CallOptions, Calls, Hosts, Invocation, MacCaller, MacRequest, Refusal, Response,

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use exosuit_claims::{KeyPair, PublicKey};
 use exosuit_core::{Code, Error, Id};
 use exosuit_lattice::{
-    Bus, CallOptions, Calls, Connection, Hosts, ProviderLattice, SharedState, State,
+    Bus, CallOptions, Calls, Connection, Hosts, ProviderLattice, SharedState, State, StreamLimits,
 };
 use rustler::{Atom, Encoder, Env, NifMap, Resource, ResourceArc, Term};
 
@@ -54,6 +54,10 @@ struct Settings {
     cluster_seed: ResourceArc<SecretHandle>,
     cluster_issuers: Vec<String>,
     domain: Option<String>,
+    /// On how many servers the buckets are kept.
+    replicas: usize,
+    /// How many bytes each bucket of the shared state may take.
+    state_max_bytes: Option<u64>,
     /// What begins the subjects that are kept from actors.
     reserved: Vec<String>,
     control: ConnectionSettings,
@@ -104,11 +108,17 @@ impl Joined {
         let messages = Bus::start(rpc.clone()).await?;
         let domain = settings.domain.clone();
         let providers = ProviderLattice::new(messages, bus.clone(), lattice.clone(), domain);
-        let providers = providers.reserve(settings.reserved);
+        let providers = providers
+            .replicated(settings.replicas)
+            .reserve(settings.reserved);
         host.inner().join(Arc::new(providers));
+        let limits = StreamLimits {
+            replicas: settings.replicas,
+            max_bytes: settings.state_max_bytes,
+        };
         Ok(Self {
             bus,
-            state: SharedState::new(&control, lattice, settings.domain),
+            state: SharedState::new(&control, lattice, settings.domain).limited(limits),
             control,
             rpc,
             calls,

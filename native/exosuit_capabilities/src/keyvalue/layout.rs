@@ -7,6 +7,7 @@
 //! | a member of a set | `I` bucket key member | nothing |
 //! | when a value expires | `X` time, and its head's key | nothing |
 //! | the bytes in use | `U` | a number |
+//! | those of a bucket, with the buckets inside of it | `B` name | a number |
 //!
 //! Buckets and, before an item, keys have their length in front, so that none is the beginning of
 //! another. Numbers are big-endian, so that their order is that of the records.
@@ -15,6 +16,25 @@ use exosuit_core::{Code, Error};
 
 /// The key of the number of bytes in use.
 pub(crate) const USAGE: &[u8] = b"U";
+
+/// The key of the number of bytes that a bucket has in use.
+pub(crate) fn usage_key(bucket: &[u8]) -> Vec<u8> {
+    [b"B", bucket].concat()
+}
+
+/// The bucket of a link that a record belongs to: that which holds the one in its key.
+pub(crate) fn bucket_of(record_key: &[u8]) -> Result<&[u8], Error> {
+    let head_key = match record_key.strip_prefix(EXPIRY) {
+        Some(_) => split_expiry_key(record_key)?.1,
+        None => record_key,
+    };
+    let [b'K' | b'I', length, rest @ ..] = head_key else {
+        return Err(damaged());
+    };
+    let bucket = rest.get(..usize::from(*length)).ok_or_else(damaged)?;
+    let end = bucket.iter().position(|byte| *byte == b'/');
+    Ok(&bucket[..end.unwrap_or(bucket.len())])
+}
 
 /// The beginning of the keys of the expiry index.
 pub(crate) const EXPIRY: &[u8] = b"X";
@@ -158,4 +178,23 @@ pub(crate) fn damaged() -> Error {
         Code::Io,
         "the key-value store holds a record that it did not write: it is damaged",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_belongs_to_the_bucket_of_a_link() {
+        for (bucket, outer) in [("a", "a"), ("tenant-a", "tenant-a"), ("a/inner", "a")] {
+            let head = head_key(bucket, "K/x");
+            let item = item_key(bucket, "key", b"item");
+            for record in [&head, &item, &expiry_key(7, &head)] {
+                assert_eq!(bucket_of(record), Ok(outer.as_bytes()), "{bucket}");
+            }
+        }
+        for bad in [&b""[..], b"U", b"K", b"K\x05a", b"X", b"Ba"] {
+            assert!(bucket_of(bad).is_err(), "{bad:?}");
+        }
+    }
 }

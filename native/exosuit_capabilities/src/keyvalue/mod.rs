@@ -29,8 +29,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use exosuit_core::{
-    Answer, Capability, CapabilityCall, Code, Configuration, Contract, Done, Error, Id, Invocation,
-    KEYVALUE, Lattice, Link, Observe, Origin, Payload, Pending, Prepared, Reply,
+    Answer, BucketLimits, Capability, CapabilityCall, Code, Configuration, Contract, Done, Error,
+    Id, Invocation, KEYVALUE, Lattice, Link, Observe, Origin, Payload, Pending, Prepared, Reply,
 };
 
 use crate::message;
@@ -79,10 +79,15 @@ pub struct KeyValue {
     id: Id,
     contracts: Vec<Contract>,
     limits: Limits,
+    /// Whether what each bucket takes is counted here.
+    has_shares: bool,
     clock: Clock,
     bookmarks: Arc<Bookmarks>,
     store: Box<dyn Store>,
 }
+
+/// The setting that bounds one bucket.
+const BUCKET_BYTES: &str = "max_bucket_bytes";
 
 /// How an operation was asked for, and is answered.
 #[derive(Clone, Copy)]
@@ -127,28 +132,36 @@ impl KeyValue {
     ) -> Result<Arc<Self>, Error> {
         let mut settings = Settings::new(&KEYVALUE);
         settings.lay(configuration);
-        let limits = limits(&settings)?;
-        let bucket = lattice.bucket(&id, limits.bytes);
+        let mut limits = limits(&settings)?;
+        let bucket = lattice.bucket(&id, bucket_limits(&settings)?);
         let default = match (&bucket, data_dir) {
             (Some(_), _) => "nats",
             (None, Some(_)) => "file",
             (None, None) => "memory",
         };
-        let store: Box<dyn Store> = match (settings.text("backend").unwrap_or(default), bucket) {
+        let backend = settings.text("backend").unwrap_or(default);
+        let has_shares = backend != "nats";
+        if !has_shares {
+            limits.bucket_bytes = limits.bytes;
+        }
+        let store: Box<dyn Store> = match (backend, bucket) {
             ("memory", _) => Box::new(memory::Memory::default()),
             ("file", _) => Box::new(file::File::open(id.clone(), data_dir, observe)?),
             ("nats", Some(bucket)) => Box::new(shared::Shared::new(bucket)),
             ("nats", None) => return Err(no_lattice()),
             (other, _) => return Err(invalid("backend", other, "memory, file or nats")),
         };
-        Ok(Arc::new(Self {
+        let opened = Self {
             id,
             contracts: KEYVALUE.contracts(),
             limits,
+            has_shares,
             clock,
             bookmarks: Arc::default(),
             store,
-        }))
+        };
+        opened.check_share(settings.text(BUCKET_BYTES).is_some())?;
+        Ok(Arc::new(opened))
     }
 
     fn work(&self, call: CapabilityCall) -> Result<(Work, Encoding), Error> {
@@ -167,7 +180,8 @@ impl KeyValue {
             let operation = self.wasmbus(&name, &payload)?;
             (bucket.into(), operation, Encoding::Wasmbus)
         };
-        let place = self.place(bucket, origin);
+        let mut place = self.place(bucket, origin);
+        place.limits = self.limits_of(link.as_deref())?;
         Ok((Work { operation, place }, encoding))
     }
 
@@ -189,6 +203,32 @@ impl KeyValue {
     fn wit(&self, name: &str, payload: Payload) -> Result<wit::Call, Error> {
         let unknown = || message::unknown_operation(&self.contracts[1], name);
         wit::Call::read(name, payload.into_values()?).ok_or_else(unknown)?
+    }
+
+    /// The limits of the provider, with what a link says of its bucket.
+    fn limits_of(&self, link: Option<&Link>) -> Result<Limits, Error> {
+        let mut limits = self.limits;
+        let own = link.map(|link| link.seen_from(&self.id).0);
+        if let Some(own) = own.filter(|own| !own.is_empty()) {
+            let mut settings = Settings::new(&KEYVALUE);
+            settings.lay(own);
+            if let Some(bytes) = settings.given_number(BUCKET_BYTES)? {
+                limits.bucket_bytes = bytes;
+                self.check_share(true)?;
+            }
+        }
+        Ok(limits)
+    }
+
+    fn check_share(&self, is_given: bool) -> Result<(), Error> {
+        if !is_given || self.has_shares {
+            return Ok(());
+        }
+        let detail = format!(
+            "setting {BUCKET_BYTES} has no effect with the backend nats, where the servers bound the \
+             whole: start a provider for each tenant"
+        );
+        Err(Error::new(Code::InvalidLink, detail))
     }
 
     /// The bucket of a link.
@@ -236,7 +276,8 @@ impl Capability for KeyValue {
     fn prepare(&self, link: Arc<Link>) -> Pending<Prepared> {
         let checked = if self.contracts.contains(&link.contract) {
             let settings = KEYVALUE.check_link(&self.id, &link);
-            settings.and_then(|_| self.bucket(Some(&link)).map(drop))
+            let limits = settings.and_then(|_| self.limits_of(Some(&link)));
+            limits.and_then(|_| self.bucket(Some(&link)).map(drop))
         } else {
             let (one, other) = (&self.contracts[0], &self.contracts[1]);
             let detail = format!(
@@ -298,9 +339,20 @@ fn opened(bucket: &str, name: &str) -> Result<Box<str>, Error> {
     }
 }
 
+fn bucket_limits(settings: &Settings) -> Result<BucketLimits, Error> {
+    let replicas = settings.given_number("replicas")?;
+    Ok(BucketLimits {
+        max_bytes: settings.number("max_bytes")?,
+        replicas: replicas.map(|number| usize::try_from(number).unwrap_or(usize::MAX)),
+    })
+}
+
 fn limits(settings: &Settings) -> Result<Limits, Error> {
+    let bytes = settings.number("max_bytes")?;
     Ok(Limits {
-        bytes: settings.number("max_bytes")?,
+        bytes,
+        // So that no tenant fills the store for all.
+        bucket_bytes: settings.given_number(BUCKET_BYTES)?.unwrap_or(bytes / 2),
         value_bytes: settings.number("max_value_bytes")?,
         items: settings.number("max_items")?,
     })

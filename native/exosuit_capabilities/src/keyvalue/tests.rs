@@ -214,7 +214,7 @@ async fn what_has_expired_is_in_no_page_and_makes_none_endless() -> Result<(), E
 
 #[tokio::test]
 async fn what_expired_makes_room_though_nobody_asks_for_it() -> Result<(), Error> {
-    for store in Timed::here(&[("max_bytes", "20k")]) {
+    for store in Timed::here(&[("max_bytes", "20k"), ("max_bucket_bytes", "20k")]) {
         for round in 0..10 {
             for n in 0..8 {
                 let key = format!("{round}-{n}");
@@ -229,7 +229,7 @@ async fn what_expired_makes_room_though_nobody_asks_for_it() -> Result<(), Error
 #[tokio::test]
 async fn a_full_store_recovers_though_each_change_frees_less_than_the_next_needs()
 -> Result<(), Error> {
-    for store in Timed::here(&[("max_bytes", "100k")]) {
+    for store in Timed::here(&[("max_bytes", "100k"), ("max_bucket_bytes", "100k")]) {
         let mut n = 0;
         while store.set(&n.to_string(), "small", 10).await.is_ok() {
             n += 1;

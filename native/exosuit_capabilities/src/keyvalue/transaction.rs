@@ -1,9 +1,12 @@
-//! All or nothing, within the bytes that the store may take.
+//! All or nothing, within the bytes that the store and each bucket may take.
+
+use std::collections::BTreeMap;
 
 use exosuit_core::{Code, Error};
 
 use super::layout::{self, USAGE};
 use super::records::{Read, Visit, Write};
+use super::work::Limits;
 
 /// What a record takes besides its bytes, about, in memory and in a tree on disk.
 const RECORD_BYTES: usize = 64;
@@ -14,22 +17,23 @@ const RECORD_BYTES: usize = 64;
 pub(crate) struct Transaction<'a> {
     records: &'a mut dyn Write,
     undo: Vec<(Vec<u8>, Option<Vec<u8>>)>,
-    growth: i64,
+    /// By the bucket of a link.
+    growth: BTreeMap<Vec<u8>, i64>,
 }
 
-/// Runs `job`; an error, or growth past `max_bytes`, leaves the records as they were.
+/// Runs `job`; an error, or growth past the limits, leaves the records as they were.
 pub(crate) fn transact<T>(
     records: &mut dyn Write,
-    max_bytes: u64,
+    limits: &Limits,
     job: impl FnOnce(&mut Transaction<'_>) -> Result<T, Error>,
 ) -> Result<T, Error> {
     let mut transaction = Transaction {
         records,
         undo: Vec::new(),
-        growth: 0,
+        growth: BTreeMap::new(),
     };
     let done = job(&mut transaction).and_then(|done| {
-        transaction.account(max_bytes)?;
+        transaction.account(limits)?;
         Ok(done)
     });
     if done.is_err() {
@@ -44,20 +48,40 @@ pub(crate) fn full(max_bytes: u64) -> Error {
     Error::new(Code::Provider, detail)
 }
 
+fn bucket_full(bucket: &[u8], most: u64) -> Error {
+    let bucket = String::from_utf8_lossy(bucket);
+    let detail = format!("the bucket {bucket} is full: max_bucket_bytes is {most}");
+    Error::new(Code::Provider, detail)
+}
+
 impl Transaction<'_> {
-    fn account(&mut self, max_bytes: u64) -> Result<(), Error> {
-        if self.growth == 0 {
-            return Ok(());
+    /// Whoever grows must stay within the limits; who shrinks may, whatever they are by now.
+    fn account(&mut self, limits: &Limits) -> Result<(), Error> {
+        let total: i64 = self.growth.values().sum();
+        let after = self.usage(USAGE)?.saturating_add_signed(total);
+        if total > 0 && after > limits.bytes {
+            return Err(full(limits.bytes));
         }
-        let before = match self.records.get(USAGE)? {
-            Some(record) => layout::number(&record)?,
-            None => 0,
-        };
-        let after = before.saturating_add_signed(self.growth);
-        if self.growth > 0 && after > max_bytes {
-            return Err(full(max_bytes));
+        let mut counts = vec![(USAGE.to_vec(), after)];
+        for (bucket, growth) in &self.growth {
+            let key = layout::usage_key(bucket);
+            let after = self.usage(&key)?.saturating_add_signed(*growth);
+            if *growth > 0 && after > limits.bucket_bytes {
+                return Err(bucket_full(bucket, limits.bucket_bytes));
+            }
+            counts.push((key, after));
         }
-        self.records.put(USAGE, &after.to_be_bytes()).map(drop)
+        if self.growth.values().any(|growth| *growth != 0) {
+            for (key, count) in counts {
+                self.records.put(&key, &count.to_be_bytes())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn usage(&self, key: &[u8]) -> Result<u64, Error> {
+        let record = self.records.get(key)?;
+        record.map_or(Ok(0), |record| layout::number(&record))
     }
 
     fn roll_back(&mut self) -> Result<(), Error> {
@@ -70,10 +94,18 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    fn changed(&mut self, key: &[u8], before: Option<Vec<u8>>, after: Option<&[u8]>) {
+    fn changed(
+        &mut self,
+        key: &[u8],
+        before: Option<Vec<u8>>,
+        after: Option<&[u8]>,
+    ) -> Result<(), Error> {
         let size = |value: &[u8]| (key.len() + value.len() + RECORD_BYTES).cast_signed() as i64;
-        self.growth += after.map_or(0, size) - before.as_deref().map_or(0, size);
+        let bucket = layout::bucket_of(key)?.to_vec();
+        let growth = after.map_or(0, size) - before.as_deref().map_or(0, size);
         self.undo.push((key.to_vec(), before));
+        *self.growth.entry(bucket).or_default() += growth;
+        Ok(())
     }
 }
 
@@ -90,14 +122,14 @@ impl Read for Transaction<'_> {
 impl Write for Transaction<'_> {
     fn put(&mut self, key: &[u8], value: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         let before = self.records.put(key, value)?;
-        self.changed(key, before.clone(), Some(value));
+        self.changed(key, before.clone(), Some(value))?;
         Ok(before)
     }
 
     fn remove(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         let before = self.records.remove(key)?;
         if before.is_some() {
-            self.changed(key, before.clone(), None);
+            self.changed(key, before.clone(), None)?;
         }
         Ok(before)
     }

@@ -19,6 +19,8 @@ pub(crate) type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
     pub(crate) bytes: u64,
+    /// Of the bucket of a link, with those inside of it.
+    pub(crate) bucket_bytes: u64,
     pub(crate) value_bytes: u64,
     pub(crate) items: u64,
 }
@@ -66,10 +68,10 @@ impl Place {
 
     /// Carries out what may change something, and clears away a little of what has expired.
     pub(crate) fn change(&self, change: Change, records: &mut dyn Write) -> Result<Outcome, Error> {
-        let (max_bytes, now) = (self.limits.bytes, (self.clock)());
+        let (limits, now) = (&self.limits, (self.clock)());
         // Apart from the change: a full store must get rid of what expired though the change fails.
-        transact(records, max_bytes, |records| changes::purge(records, now))?;
-        transact(records, max_bytes, |records| {
+        transact(records, limits, |records| changes::purge(records, now))?;
+        transact(records, limits, |records| {
             apply(change, &mut self.space(records))
         })
     }

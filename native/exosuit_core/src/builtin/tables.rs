@@ -189,6 +189,21 @@ pub static KEYVALUE: Builtin = Builtin {
         )
         .of(Scope::Provider),
         Setting::bytes(
+            "max_bucket_bytes",
+            [0, 1 << 10, 1 << 40],
+            "of the data in the bucket of a link, so that no tenant fills the store for all; not for \
+             `nats`, where each tenant needs a provider",
+        )
+        .for_safety()
+        .shown("half of `max_bytes`"),
+        Setting::number(
+            "replicas",
+            [1, 1, 5],
+            "on how many servers the bucket of `nats` is kept, when it is made",
+        )
+        .of(Scope::Provider)
+        .shown("as the host's own buckets"),
+        Setting::bytes(
             "max_value_bytes",
             [16 << 20, 1, 1 << 30],
             "of a value, or of an item in a list",

@@ -12,7 +12,8 @@ use super::jetstream::{
     STREAM_EXISTS, WRONG_SEQUENCES,
 };
 use super::{listing, names};
-use crate::Error;
+use crate::limits::OF_PROVIDER;
+use crate::{Error, StreamLimits};
 
 /// What a value must take the place of.
 const EXPECTED: &str = "Nats-Expected-Last-Subject-Sequence";
@@ -29,14 +30,16 @@ pub(super) struct ProviderBucket(Arc<Inner>);
 pub(super) struct Inner {
     pub(super) jetstream: JetStream,
     config: Config,
+    limits: StreamLimits,
     prefix: String,
 }
 
 impl ProviderBucket {
-    pub(super) fn new(jetstream: JetStream, name: &str, max_bytes: u64) -> Self {
+    pub(super) fn new(jetstream: JetStream, name: &str, limits: StreamLimits) -> Self {
         Self(Arc::new(Inner {
             jetstream,
-            config: config(name, max_bytes),
+            config: config(name, limits),
+            limits,
             prefix: format!("$KV.{name}."),
         }))
     }
@@ -44,15 +47,15 @@ impl ProviderBucket {
 
 /// As a bucket of the peers, but for two things: a message can be deleted, so that what is deleted
 /// takes no room for ever; and only the leader is read, so that a value is the last one written.
-fn config(name: &str, max_bytes: u64) -> Config {
+fn config(name: &str, limits: StreamLimits) -> Config {
     Config {
         name: format!("KV_{name}"),
         subjects: vec![format!("$KV.{name}.>")],
         max_messages_per_subject: 1,
-        max_bytes: i64::try_from(max_bytes).unwrap_or(i64::MAX),
+        max_bytes: limits.max_bytes(),
         storage: StorageType::File,
         discard: DiscardPolicy::New,
-        num_replicas: 1,
+        num_replicas: limits.replicas,
         allow_rollup: true,
         ..Config::default()
     }
@@ -154,8 +157,11 @@ impl Inner {
     async fn make(&self) -> Result<(), Error> {
         match self.jetstream.create(&self.config).await? {
             // One that was made with other settings is as good.
-            Err(refused) if refused.err_code != STREAM_EXISTS => {
-                Err(refused.error("make the bucket"))
+            Err(Refused {
+                err_code,
+                description,
+            }) if err_code != STREAM_EXISTS => {
+                Err(OF_PROVIDER.refused(err_code, &description, self.limits))
             }
             _ => Ok(()),
         }

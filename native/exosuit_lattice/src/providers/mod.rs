@@ -13,10 +13,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use exosuit_core::{Done, Id, Lattice, Mailbox, Message, Pending, Subscription};
+use exosuit_core::{BucketLimits, Done, Id, Lattice, Mailbox, Message, Pending, Subscription};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::{Bus, bus};
+use crate::{Bus, StreamLimits, bus};
 use bucket::ProviderBucket;
 use jetstream::JetStream;
 
@@ -27,6 +27,7 @@ pub struct ProviderLattice {
     lattice: Id,
     domain: Option<String>,
     reserved: Vec<String>,
+    replicas: usize,
 }
 
 impl ProviderLattice {
@@ -39,7 +40,15 @@ impl ProviderLattice {
             lattice,
             domain,
             reserved: Vec::new(),
+            replicas: StreamLimits::default().replicas,
         }
+    }
+
+    /// Keeps buckets on so many servers where their provider does not say on how many.
+    #[must_use]
+    pub fn replicated(mut self, replicas: usize) -> Self {
+        self.replicas = replicas;
+        self
     }
 
     /// Keeps further subjects, each with all that begins with it, from actors: those of a control
@@ -82,10 +91,14 @@ impl Lattice for ProviderLattice {
         })
     }
 
-    fn bucket(&self, name: &Id, max_bytes: u64) -> Option<Arc<dyn exosuit_core::Bucket>> {
+    fn bucket(&self, name: &Id, limits: BucketLimits) -> Option<Arc<dyn exosuit_core::Bucket>> {
         let name = names::bucket(&self.lattice, name);
+        let limits = StreamLimits {
+            replicas: limits.replicas.unwrap_or(self.replicas),
+            max_bytes: Some(limits.max_bytes),
+        };
         let jetstream = JetStream::new(self.control.clone(), self.domain.clone());
-        Some(Arc::new(ProviderBucket::new(jetstream, &name, max_bytes)))
+        Some(Arc::new(ProviderBucket::new(jetstream, &name, limits)))
     }
 
     fn check(&self) -> Result<(), exosuit_core::Error> {

@@ -6,7 +6,8 @@ use async_nats::jetstream::kv::{Operation, Store, UpdateErrorKind};
 use async_nats::jetstream::stream::{Config, DiscardPolicy, StorageType, Stream};
 use bytes::Bytes;
 
-use crate::{Connection, Error};
+use crate::limits::OF_HOST;
+use crate::{Connection, Error, StreamLimits};
 
 /// How often a value is tried that others change at the same time.
 const ATTEMPTS: usize = 64;
@@ -17,6 +18,7 @@ pub struct Bucket {
     connection: Connection,
     name: String,
     domain: Option<String>,
+    limits: StreamLimits,
 }
 
 /// What a key holds.
@@ -34,7 +36,13 @@ impl Bucket {
             connection,
             name,
             domain,
+            limits: StreamLimits::default(),
         }
+    }
+
+    /// Is kept so, where it is not there yet.
+    pub(super) fn limit(&mut self, limits: StreamLimits) {
+        self.limits = limits;
     }
 
     /// Its name.
@@ -160,7 +168,7 @@ impl Bucket {
             Err(error) => return Err(Error::store("open the bucket", &error)),
         }
         let created = jetstream.create_stream(self.config()).await;
-        created.map_err(|error| Error::store("make the bucket", &error))?;
+        created.map_err(|error| OF_HOST.refused_stream(&error, self.limits))?;
         let store = jetstream.get_key_value(&self.name).await;
         store.map_err(|error| Error::store("open the bucket", &error))
     }
@@ -174,7 +182,8 @@ impl Bucket {
             max_messages_per_subject: 1,
             storage: StorageType::File,
             discard: DiscardPolicy::New,
-            num_replicas: 1,
+            num_replicas: self.limits.replicas,
+            max_bytes: self.limits.max_bytes(),
             allow_rollup: true,
             allow_direct: true,
             deny_delete: true,

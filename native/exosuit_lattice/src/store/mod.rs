@@ -21,7 +21,7 @@ pub use keys::Key;
 pub use records::{Claims, Component, ComponentLink, LinkDefinition, Record, Reference};
 pub use watcher::{Change, Watcher};
 
-use crate::{Connection, Error};
+use crate::{Connection, Error, StreamLimits};
 
 /// What the hosts of a lattice share. Clones are the same.
 #[derive(Debug, Clone)]
@@ -42,6 +42,14 @@ impl SharedState {
             lattice,
             domain,
         }
+    }
+
+    /// Has both buckets kept so, where they are not there yet.
+    #[must_use]
+    pub fn limited(mut self, limits: StreamLimits) -> Self {
+        self.data.limit(limits);
+        self.configurations.limit(limits);
+        self
     }
 
     /// Makes what is not there yet, and brings over what hosts before 0.60 left. Says how many
