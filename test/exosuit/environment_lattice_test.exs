@@ -47,6 +47,21 @@ defmodule Exosuit.Environment.LatticeTest do
     assert %{domain: "leaf", prefix: "my.ctl"} = nats
   end
 
+  test "the limits of buckets are bounded where they are given" do
+    assert %{replicas: 3, state_max_bytes: 1_024} =
+             Config.Nats.new!(replicas: 3, state_max_bytes: 1_024)
+
+    for {key, values} <- [
+          replicas: [0, 6, -1, 1.0, "3", nil],
+          state_max_bytes: [0, -1, 0x8000000000000000, 1.0, "1m"]
+        ],
+        value <- values do
+      assert_raise ArgumentError, ~r/expected :#{key} to be/, fn ->
+        Config.Nats.new!([{key, value}])
+      end
+    end
+  end
+
   test "what cannot be is told, and no secret shown" do
     assert {:mistake, text} = Lattice.read(%{"WASMCLOUD_RPC_TIMEOUT_MS" => "soon"})[:call_timeout]
 

@@ -88,7 +88,8 @@ defmodule Exosuit.Config.Nats do
     replicas: [
       type: {"an integer from 1 to 5", &__MODULE__.replicas?/1},
       default: 1,
-      doc: "on how many servers a bucket is kept when it is made: the shared state, providers' data."
+      doc:
+        "on how many servers a bucket is kept when it is made: the shared state, providers' data."
     ],
     state_max_bytes: [
       type: {"a positive integer, or nil", &__MODULE__.max_bytes?/1},

@@ -570,7 +570,7 @@ async fn a_change_loses_and_doubles_no_message() -> Result<()> {
             heard.push(body.as_str().expect("a text").parse::<u32>()?);
         }
         heard.sort_unstable();
-        assert_eq!(heard, Vec::from_iter(0..20));
+        assert_eq!(heard, (0..20).collect::<Vec<_>>());
         within("the end", provider.drain()).await?;
         assert!(world.calls.try_recv().is_err());
         Ok(())

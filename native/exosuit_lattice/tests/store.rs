@@ -11,7 +11,8 @@ use common::nats::NatsServer;
 use common::{eventually, within};
 use exosuit_core::Id;
 use exosuit_lattice::{
-    Change, Claims, ComponentLink, Connection, Key, LinkDefinition, Record, SharedState, Watcher,
+    Change, Claims, ComponentLink, Connection, Key, LinkDefinition, Record, SharedState,
+    StreamLimits, Watcher,
 };
 use serde_json::json;
 
@@ -123,6 +124,47 @@ async fn the_bucket_is_made_as_the_peers_make_it() {
         (config.num_replicas, config.duplicate_window.as_secs()),
         (1, 120)
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn buckets_that_the_account_refuses_say_what_to_set() {
+    let account = "max_bytes_required: true, max_store: 4MB";
+    let server = NatsServer::start_with(&format!(
+        "accounts {{ A: {{ jetstream: {{ {account} }}, users: [{{user: a, password: a}}] }} }}\n\
+         no_auth_user: a"
+    ))
+    .await;
+    let connection = server.connect().await;
+    let state = SharedState::new(&connection, id("default"), None);
+    let limited = |replicas, max_bytes| {
+        state.clone().limited(StreamLimits {
+            replicas,
+            max_bytes,
+        })
+    };
+    for (replicas, max_bytes, knob) in [
+        (
+            1,
+            None,
+            "set the option state_max_bytes of nats of the host",
+        ),
+        (
+            3,
+            Some(1 << 20),
+            "set the option replicas of nats of the host",
+        ),
+    ] {
+        let refused = limited(replicas, max_bytes).prepare().await;
+        let error = refused.expect_err("the account refuses it");
+        assert!(error.to_string().contains(knob), "{error}");
+    }
+    let prepared = limited(1, Some(1 << 20)).prepare().await;
+    prepared.expect("within the limits");
+    let jetstream = jetstream::new(server.client().await);
+    for name in ["KV_LATTICEDATA_default", "KV_CONFIGDATA_default"] {
+        let stream = jetstream.get_stream(name).await.expect("the stream");
+        assert_eq!(stream.cached_info().config.max_bytes, 1 << 20, "{name}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -25,7 +25,7 @@ impl Deliver for Component {
 struct Picky(Vec<Contract>);
 
 impl Picky {
-    fn new() -> Arc<dyn Capability> {
+    fn capability() -> Arc<dyn Capability> {
         Arc::new(Self(vec![contract(KEYVALUE)]))
     }
 }
@@ -79,7 +79,7 @@ async fn what_a_provider_says_of_a_link_is_told_when_it_takes_it() -> Result<(),
     assert!(told(&world).is_empty(), "nobody knows yet");
     world
         .router
-        .put_provider(id("kv"), None, Picky::new())
+        .put_provider(id("kv"), None, Picky::capability())
         .await?;
     assert_eq!(told(&world), ["first"]);
     world.router.put_link(with("second")).await?;
@@ -96,13 +96,13 @@ async fn what_was_told_is_not_told_again() -> Result<(), Error> {
     let world = World::new();
     world
         .router
-        .put_provider(id("kv"), None, Picky::new())
+        .put_provider(id("kv"), None, Picky::capability())
         .await?;
     world.router.put_link(with("first")).await?;
     world.router.put_link(with("first")).await?;
     world
         .router
-        .put_provider(id("kv"), None, Picky::new())
+        .put_provider(id("kv"), None, Picky::capability())
         .await?;
     assert_eq!(told(&world), ["first"]);
     assert_eq!(world.router.link_warnings(&with("first").key()), ["first"]);
@@ -115,7 +115,7 @@ async fn a_link_that_names_its_provider_by_key_is_told_of_as_well() -> Result<()
     let key = provider_key('A');
     world
         .router
-        .put_provider(id("kv"), Some(id(&key)), Picky::new())
+        .put_provider(id("kv"), Some(id(&key)), Picky::capability())
         .await?;
     let by_key = Link {
         target: id(&key),
