@@ -49,7 +49,7 @@ pub use lattice::{Bucket, BucketLimits, Kept, Lattice, Listed, Place, Subscripti
 pub use link::{Configuration, Link, LinkKey};
 pub use log_gate::LogGate;
 pub use mailbox::{Heard, Mailbox, Message};
-pub use message::{Body, Exchange, Lease, Payload, Reply};
+pub use message::{Body, ClientWait, Exchange, Lease, Lend, Payload, Reply};
 pub use name::{Contract, Id, InvalidName, LinkName};
 pub use nearest::{hint, nearest};
 pub use notice::{LogLevel, Notice, Observe};

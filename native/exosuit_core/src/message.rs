@@ -2,6 +2,8 @@
 
 use std::any::Any;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock, Weak};
 
 use bytes::Bytes;
 use http_body_util::combinators::BoxBody;
@@ -61,6 +63,9 @@ impl Exchange {
 pub struct Lease {
     /// Cancelled when what serves the call has been stopped.
     pub withdrawn: CancellationToken,
+    /// Says while the body of the request waits for its client. For the router, from whoever makes a
+    /// request whose body is still to come.
+    pub waits: Option<Arc<ClientWait>>,
     held: Option<Box<dyn Any + Send + Sync>>,
 }
 
@@ -69,8 +74,52 @@ impl Lease {
     pub fn new(withdrawn: CancellationToken, held: impl Any + Send + Sync) -> Self {
         Self {
             withdrawn,
+            waits: None,
             held: Some(Box::new(held)),
         }
+    }
+}
+
+/// What a call holds while it runs, and may lend to others while it waits for its client.
+pub trait Lend: Send + Sync {
+    /// The call waits.
+    fn lend(&self);
+
+    /// The call goes on.
+    fn take_back(&self);
+}
+
+/// Where the body of a request says that it waits for its client, and the router listens.
+#[derive(Default)]
+pub struct ClientWait {
+    waits: AtomicBool,
+    place: OnceLock<Weak<dyn Lend>>,
+}
+
+impl ClientWait {
+    /// Has the place lent while the body waits. The first one counts.
+    pub fn attach(&self, place: Weak<dyn Lend>) {
+        let _ = self.place.set(place);
+    }
+
+    /// The body waits for its client, or does so no more.
+    pub fn set(&self, waits: bool) {
+        if self.waits.swap(waits, Relaxed) == waits {
+            return;
+        }
+        match self.place.get().and_then(Weak::upgrade) {
+            Some(place) if waits => place.lend(),
+            Some(place) => place.take_back(),
+            None => {}
+        }
+    }
+}
+
+impl fmt::Debug for ClientWait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientWait")
+            .field("waits", &self.waits)
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,11 +1,17 @@
 //! How many calls run in an actor, how many wait to, and how long they may take.
+//!
+//! A call that waits for its client's bytes lends its place to others, so that slow clients do not
+//! hold up quick ones. As many places as half of the instances, and one at least, are lent at a
+//! time. A call whose client sends again goes on at once: for that time more run than there are
+//! instances, and the surplus place vanishes with the next call that ends.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use exosuit_core::Lend;
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::ActorLimits;
 use crate::count::{Count, Counted};
@@ -18,6 +24,8 @@ pub(crate) struct Admission {
     waiting: Count,
     /// That of the limits in milliseconds, or `NO_DEADLINE`: each call reads it, and takes no lock.
     deadline_ms: AtomicU64,
+    /// A lent place was taken back, or its call ended.
+    returned: Notify,
 }
 
 const NO_DEADLINE: u64 = u64::MAX;
@@ -25,13 +33,19 @@ const NO_DEADLINE: u64 = u64::MAX;
 #[derive(Debug)]
 struct Limits {
     current: ActorLimits,
-    /// Places that a smaller limit took away while calls ran in them; they vanish when left.
+    /// Places that are no longer there while calls run in them, for a smaller limit or because they
+    /// were lent; they vanish when left.
     debt: usize,
+    /// Places of calls that wait for their clients, where others run.
+    lent: usize,
 }
 
 /// A place in an actor, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Permit(Arc<Admission>);
+pub(crate) struct Permit {
+    admission: Arc<Admission>,
+    is_lent: AtomicBool,
+}
 
 /// A place in the queue.
 pub(crate) struct Queued<'a> {
@@ -46,9 +60,11 @@ impl Admission {
             limits: Mutex::new(Limits {
                 current: limits,
                 debt: 0,
+                lent: 0,
             }),
             waiting: Count::default(),
             deadline_ms: AtomicU64::new(milliseconds(limits.deadline)),
+            returned: Notify::new(),
         })
     }
 
@@ -78,7 +94,7 @@ impl Admission {
     /// A place, if one is free and nobody waits for it.
     pub(crate) fn try_enter(self: &Arc<Self>) -> Option<Permit> {
         self.semaphore.try_acquire().ok()?.forget();
-        Some(Permit(Arc::clone(self)))
+        Some(Permit::new(self))
     }
 
     /// A place in the queue, if it is not full.
@@ -109,18 +125,60 @@ impl Admission {
 
     /// Waits until no call runs: then all places are free. For an actor that takes no more.
     pub(crate) async fn idle(&self) {
-        let places = self.limits().instances;
-        // It fails only when closed, which it never is.
-        let _all = self.semaphore.acquire_many(places).await;
+        loop {
+            let returned = self.returned.notified();
+            let places = self.limits().instances;
+            // It fails only when closed, which it never is.
+            let all = self.semaphore.acquire_many(places).await;
+            if self.limits.lock().lent == 0 {
+                return;
+            }
+            drop(all);
+            returned.await;
+        }
     }
 
     fn leave(&self) {
         let mut limits = self.limits.lock();
+        self.free(&mut limits);
+    }
+
+    fn free(&self, limits: &mut Limits) {
         match limits.debt {
             0 => self.semaphore.add_permits(1),
             _ => limits.debt -= 1,
         }
     }
+
+    /// Lends a place, unless as many are lent as may be.
+    fn lend(&self) -> bool {
+        let mut limits = self.limits.lock();
+        if limits.lent >= lendable(limits.current.instances) {
+            return false;
+        }
+        limits.lent += 1;
+        self.free(&mut limits);
+        true
+    }
+
+    /// Takes a lent place back; whether another call runs in it or not.
+    fn take_back(&self) {
+        let mut limits = self.limits.lock();
+        limits.lent -= 1;
+        limits.debt += 1 - self.semaphore.forget_permits(1);
+        self.returned.notify_waiters();
+    }
+
+    /// The call of a lent place has ended.
+    fn forget_lent(&self) {
+        self.limits.lock().lent -= 1;
+        self.returned.notify_waiters();
+    }
+}
+
+/// How many places may be lent at a time.
+fn lendable(instances: u32) -> usize {
+    (instances as usize / 2).max(1)
 }
 
 fn milliseconds(deadline: Option<Duration>) -> u64 {
@@ -137,20 +195,43 @@ impl Queued<'_> {
             .await
             .expect("the semaphore is never closed")
             .forget();
-        Permit(Arc::clone(self.admission))
+        Permit::new(self.admission)
     }
 }
 
 impl Permit {
+    fn new(admission: &Arc<Admission>) -> Self {
+        Self {
+            admission: Arc::clone(admission),
+            is_lent: AtomicBool::new(false),
+        }
+    }
+
     /// Whether it is a place in this very actor.
     pub(crate) fn is_of(&self, admission: &Arc<Admission>) -> bool {
-        Arc::ptr_eq(&self.0, admission)
+        Arc::ptr_eq(&self.admission, admission)
+    }
+}
+
+impl Lend for Permit {
+    fn lend(&self) {
+        self.is_lent.store(self.admission.lend(), Relaxed);
+    }
+
+    fn take_back(&self) {
+        if self.is_lent.swap(false, Relaxed) {
+            self.admission.take_back();
+        }
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.0.leave();
+        if *self.is_lent.get_mut() {
+            self.admission.forget_lent();
+        } else {
+            self.admission.leave();
+        }
     }
 }
 
@@ -244,5 +325,56 @@ mod tests {
         assert!(admission.try_enter().is_none());
         drop((one, two));
         assert_eq!(admission.running(), 0);
+    }
+
+    #[test]
+    fn a_call_that_waits_for_its_client_lends_its_place() {
+        let admission = admission(1, 0);
+        let slow = admission.try_enter().expect("the place");
+        assert!(admission.try_enter().is_none());
+
+        slow.lend();
+        let quick = admission.try_enter().expect("the place that is lent");
+        assert!(admission.try_enter().is_none());
+        // A share is lent, and no more.
+        quick.lend();
+        assert!(admission.try_enter().is_none());
+        quick.take_back();
+
+        // It goes on at once, and the next that ends leaves no place behind.
+        slow.take_back();
+        assert_eq!(admission.running(), 2);
+        drop(quick);
+        assert!(admission.try_enter().is_none());
+        drop(slow);
+        assert_eq!(admission.running(), 0);
+        assert!(admission.try_enter().is_some());
+    }
+
+    #[test]
+    fn a_call_that_ends_while_it_waits_takes_nothing_along() {
+        let admission = admission(4, 0);
+        let slow: Vec<_> = (0..4).map_while(|_| admission.try_enter()).collect();
+        slow.iter().for_each(Lend::lend);
+        let quick: Vec<_> = (0..9).map_while(|_| admission.try_enter()).collect();
+        assert_eq!(quick.len(), 2, "half of the places are lent");
+        drop(slow);
+        drop(quick);
+        assert_eq!(admission.running(), 0);
+        let all: Vec<_> = (0..9).map_while(|_| admission.try_enter()).collect();
+        assert_eq!(all.len(), 4);
+    }
+
+    #[test]
+    fn an_actor_is_not_idle_while_a_call_waits_for_its_client() {
+        let admission = admission(1, 0);
+        let slow = admission.try_enter().expect("the place");
+        slow.lend();
+        let mut idle = pin!(admission.idle());
+        assert!(poll(idle.as_mut()).is_pending());
+        slow.take_back();
+        assert!(poll(idle.as_mut()).is_pending());
+        drop(slow);
+        assert!(poll(idle.as_mut()).is_ready());
     }
 }

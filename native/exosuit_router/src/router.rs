@@ -265,8 +265,17 @@ impl Router {
         let flight = self.flights.enter_long();
         match destination {
             Destination::Actor(running, permit) => {
-                let held = (flight, Arc::clone(&running), permit);
-                exchange.lease = Lease::new(running.stopped.clone(), held);
+                let stopped = running.stopped.clone();
+                let held = (flight, Arc::clone(&running));
+                exchange.lease = match (exchange.lease.waits.take(), permit) {
+                    (Some(waits), Some(permit)) => {
+                        let permit = Arc::new(permit);
+                        let place: Weak<Permit> = Arc::downgrade(&permit);
+                        waits.attach(place);
+                        Lease::new(stopped, (held, permit))
+                    }
+                    (_, permit) => Lease::new(stopped, (held, permit)),
+                };
                 Destination::Actor(running, None)
             }
             Destination::Provider(provider, link) => {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use exosuit_core::{
-    Answer, Body, Code, Deliver, Error, Exchange, Invocation, Lease, Payload, Reply,
+    Answer, Body, ClientWait, Code, Deliver, Error, Exchange, Invocation, Lease, Payload, Reply,
 };
 use http_body::{Body as HttpBody, Frame};
 use http_body_util::{BodyExt, Empty};
@@ -130,4 +130,32 @@ async fn a_body_that_breaks_off_is_told_once() {
         assert!(body.frame().await.is_some_and(|frame| frame.is_err()));
     }
     assert_eq!(world.notices.failures(), [Code::Trap]);
+}
+
+#[tokio::test]
+async fn a_call_whose_client_is_waited_for_holds_up_nobody() {
+    let world = World::new();
+    world.specify("web", limits(1, 0));
+    world.publish("web", identity(&[]), Streams::parts([Ok("hello")]));
+    let waits = Arc::<ClientWait>::default();
+    let slow = || {
+        let mut call = request();
+        let Payload::Http(exchange) = &mut call.payload else {
+            panic!("{call:?}");
+        };
+        exchange.lease.waits = Some(waits.clone());
+        world.router.deliver(call)
+    };
+
+    let held = slow().await.expect("a response");
+    assert_eq!(code(respond(&world).await), Some(Code::Overloaded));
+    waits.set(true);
+    let quick = respond(&world).await.expect("the place of the slow one");
+    assert_eq!(code(respond(&world).await), Some(Code::Overloaded));
+    waits.set(false);
+
+    drop(quick);
+    assert_eq!(code(respond(&world).await), Some(Code::Overloaded));
+    drop(held);
+    assert!(respond(&world).await.is_ok());
 }
