@@ -41,6 +41,8 @@ defmodule Exosuit.Event do
   | `lattice_clock_skew` | `connection`, `source`, `skew_ms`: the clock of the host of that actor or provider is ahead, or behind; from 30 s on, its calls are refused |
   | `lattice_slow_consumer`, `lattice_lame_duck` | `connection`: messages were lost; the server will stop |
   | `invocations_refused` | `target`, `kind`, `count`, `reason`, `error`: calls from other hosts |
+  | `certificate_changed` | `provider`, `file`: new files are in use |
+  | `certificate_refused` | `provider`, `file`, `reason`, `error`: changed files cannot be used; the old certificate stays in use |
   | `alias_refused` | `id`, `call_alias`, `reason`, `error` |
   | `control_failed` | `path`, `reason`, `error`: the host serves without its control socket |
   | `invocation_failed` | `source`, `target`, `operation`, `reason`, `error` |

@@ -110,6 +110,28 @@ defmodule Exosuit.ComponentTest do
       assert {200, _body} = Http.request(port, "GET", "/hello")
     end
 
+    test "serves others in its one instance while its clients send nothing" do
+      port = web!(instances: 1)
+      {:ok, silent} = Http.connect(port)
+      :ok = :gen_tcp.send(silent, request("POST", "/echo", 70))
+      {:ok, slow} = Http.connect(port)
+      part = :binary.copy("x", 100_000)
+      :ok = :gen_tcp.send(slow, [request("POST", "/echo", 1_000_000), part])
+      assert {:ok, 200, _framing} = Http.head(slow)
+
+      assert {200, _body} = Http.request(port, "GET", "/stream?bytes=1")
+    end
+
+    test "sees the scheme that an absolute-form request names" do
+      port = web!()
+
+      for scheme <- ~w(http https) do
+        assert {200, told} = Http.request(port, "GET", "#{scheme}://web.test/headers")
+        assert String.downcase(told) =~ ~r/scheme: .*\b#{scheme}\b/
+        assert told =~ "web.test"
+      end
+    end
+
     test "answers two hundred clients at once" do
       port = web!()
 
@@ -199,8 +221,8 @@ defmodule Exosuit.ComponentTest do
       :ok =
         :gen_tcp.send(socket, [
           "POST /echo HTTP/1.1\r\nhost: localhost\r\n",
-          "content-length: 10\r\n\r\n",
-          "before"
+          "transfer-encoding: chunked\r\n\r\n",
+          "6\r\nbefore\r\n"
         ])
 
       assert {:ok, 200, :chunked} = Http.head(socket)
@@ -214,7 +236,7 @@ defmodule Exosuit.ComponentTest do
       assert_receive {:exosuit_event, %{type: "actor_updated"}}, 30_000
       assert {200, _body} = Http.request(port, "GET", "/hello")
       :ok = :inet.setopts(socket, packet: :raw)
-      :ok = :gen_tcp.send(socket, " too")
+      :ok = :gen_tcp.send(socket, "4\r\n too\r\n0\r\n\r\n")
       assert {:ok, " too"} = Http.chunk(socket)
       assert {:ok, ""} = Http.chunk(socket)
       assert :ok = Task.await(update, 60_000)

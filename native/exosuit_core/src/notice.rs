@@ -115,6 +115,17 @@ pub enum Notice {
         /// What went wrong.
         error: Option<Error>,
     },
+    /// The files of a certificate changed.
+    Certificate {
+        /// Which provider shows it.
+        provider: Id,
+        /// The file of the certificate.
+        file: String,
+        /// What came of it, as the event is called: `certificate_changed`, `certificate_refused`.
+        change: &'static str,
+        /// Why the files cannot be used; the old certificate is shown on.
+        error: Option<Error>,
+    },
     /// Calls from the lattice were refused before they reached anybody.
     CallsRefused {
         /// Who was called the last time.

@@ -206,6 +206,21 @@ fn encode<'a>(env: Env<'a>, notice: &Notice) -> Term<'a> {
                 None => (change, map(env, &fields)).encode(env),
             }
         }
+        Notice::Certificate {
+            provider,
+            file,
+            change,
+            error,
+        } => {
+            let fields = [
+                ("provider", provider.as_str().encode(env)),
+                ("file", file.encode(env)),
+            ];
+            match error {
+                Some(error) => event(env, change, &fields, error),
+                None => (change, map(env, &fields)).encode(env),
+            }
+        }
         Notice::CallsRefused {
             target,
             kind,

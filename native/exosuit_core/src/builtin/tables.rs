@@ -106,6 +106,11 @@ pub static HTTP_SERVER: Builtin = Builtin {
             "`address`, `path` or `host`; the last two demand that setting and refuse the other",
         )
         .shown("`address`"),
+        Setting::text(
+            "header",
+            "another header whose value is compared with `host`, as it is written",
+        )
+        .shown("`host`"),
         Setting::milliseconds(
             "timeout_ms",
             30_000,
@@ -118,22 +123,75 @@ pub static HTTP_SERVER: Builtin = Builtin {
         )
         .also(&["max_content_len"])
         .shown("16m; none for `wasi:http`"),
+        Setting::flag("readonly_mode", false, "only GET and HEAD; 405 for others").for_safety(),
+        Setting::text(
+            "cache_control",
+            "the `Cache-Control` of answers that have none: `max-age=20`",
+        ),
+        Setting::text(
+            "cors_allowed_origins",
+            "the origins whose pages may read answers, in JSON or with commas; an empty list for \
+             all. With any key of CORS the server answers preflight requests itself",
+        )
+        .for_safety(),
+        Setting::text("cors_allowed_methods", "the methods that preflight requests are told")
+            .shown("`GET`, `POST`, `PUT`, `DELETE`, `HEAD`, `OPTIONS`")
+            .for_safety(),
+        Setting::text("cors_allowed_headers", "the headers that they are told")
+            .shown("`accept`, `accept-language`, `content-type`, `content-language`")
+            .for_safety(),
+        Setting::text("cors_exposed_headers", "the headers of answers that pages may read")
+            .for_safety(),
+        Setting::number(
+            "cors_max_age_secs",
+            [300, 0, 86_400],
+            "for how long browsers keep the answer to a preflight request",
+        ),
         Setting::text(
             "config_json",
             "settings of the OTP era: a JSON object of these",
         ),
         Setting::text("config_b64", "the same in base64"),
+        Setting::text(
+            "tls_cert_file",
+            "the file of the certificate chain, in PEM: connections have TLS 1.2 or 1.3",
+        )
+        .of(Scope::Address)
+        .for_safety(),
+        Setting::text("tls_priv_key_file", "the file of its private key, in PEM")
+            .of(Scope::Address)
+            .for_safety(),
+        Setting::milliseconds(
+            "tls_reload_ms",
+            10_000,
+            "how often both files are read again; a changed certificate holds for new connections",
+        )
+        .of(Scope::Address),
         Setting::milliseconds(
             "header_timeout_ms",
             30_000,
-            "for a request's header, and for the next request of a connection",
+            "for the handshake of TLS, for a request's header, and for the next request of a \
+             connection",
+        )
+        .of(Scope::Address),
+        Setting::milliseconds(
+            "first_byte_timeout_ms",
+            10_000,
+            "for the first byte of a request's body; and for how long a client may send the rest \
+             slower than `min_rate`",
         )
         .of(Scope::Address),
         Setting::milliseconds(
             "body_timeout_ms",
             60_000,
-            "for a whole request body, or between the parts of one that streams; the longest pause \
-             of a client that reads an answer",
+            "for a whole request body of `wasmcloud:httpserver`; the longest pause of a client that \
+             sends a body or reads an answer; and for how long it may read slower than `min_rate`",
+        )
+        .of(Scope::Address),
+        Setting::bytes(
+            "min_rate",
+            [240, 0, 1 << 30],
+            "bytes a second that a client must send or read while the server waits for it",
         )
         .of(Scope::Address),
         // hyper's reading buffer is never smaller than 8 KiB.
@@ -146,7 +204,7 @@ pub static HTTP_SERVER: Builtin = Builtin {
         Setting::bytes(
             "max_buffered_bytes",
             [256 << 20, 0, 1 << 40],
-            "the request bodies that are buffered, of all connections; past it, 503",
+            "the bodies of requests and answers that are buffered, of all connections; past it, 503",
         )
         .of(Scope::Address),
         Setting::number(
@@ -155,8 +213,32 @@ pub static HTTP_SERVER: Builtin = Builtin {
             "further ones wait in the backlog of the operating system",
         )
         .of(Scope::Address),
+        Setting::number(
+            "max_connections_per_peer",
+            [512, 1, 65_536],
+            "of one client address, or of one IPv6 network of 64 bits; further ones are closed",
+        )
+        .shown("half of `max_connections`, at least 64")
+        .of(Scope::Address),
+        Setting::number(
+            "max_streams",
+            [100, 1, 10_000],
+            "requests at a time, of one connection of HTTP/2",
+        )
+        .of(Scope::Address),
+        // What HTTP/2 starts with, and what it can count.
+        Setting::bytes(
+            "max_window_bytes",
+            [256 << 10, 65_535, (1 << 31) - 1],
+            "what a connection of HTTP/2 may have sent and no actor has read; a quarter for one \
+             request",
+        )
+        .of(Scope::Address),
     ],
-    foreign: &[],
+    foreign: &[foreign(
+        "log",
+        "elsewhere it says how much the provider logs; here the log level of the host does",
+    )],
 };
 
 /// Keys and values.

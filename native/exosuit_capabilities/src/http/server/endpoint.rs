@@ -1,6 +1,5 @@
 //! Who answers the requests of one link, and the calls that they become.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -13,6 +12,7 @@ use http::{Request, Response};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 
+use super::head::Arrival;
 use super::listener::Terms;
 use super::refusal::Refusal;
 use super::settings::{CallLimits, Form};
@@ -40,7 +40,7 @@ impl Endpoint {
         &self,
         request: Request<Incoming>,
         terms: &Terms,
-        bound: SocketAddr,
+        arrival: Arrival,
     ) -> Response<Either<Full<Bytes>, Streamed>> {
         let answer = match self.form {
             Form::Whole => {
@@ -48,7 +48,7 @@ impl Endpoint {
                 answer.map(|answer| answer.map(Either::Left))
             }
             Form::Streamed => {
-                let answer = streamed::exchange(self, request, terms, bound).await;
+                let answer = streamed::exchange(self, request, terms, arrival).await;
                 answer.map(|answer| answer.map(Either::Right))
             }
         };

@@ -3,23 +3,56 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use exosuit_core::{Error, HTTP_SERVER, Scope, Setting};
+use exosuit_core::{Error, HTTP_SERVER, Kind, Scope, Setting};
 
+use super::pace::Tempo;
 use crate::settings::{Settings, invalid};
 
 /// What an address grants its clients.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Limits {
-    /// For a request's header.
+    /// For the handshake of TLS, for a request's header, and for the next request.
     pub(crate) header_timeout: Duration,
-    /// For a request's body, and for a client that stops reading its answer.
+    /// For a whole body, and for a client that stops reading its answer.
     pub(crate) body_timeout: Duration,
+    /// For the first byte of a body.
+    first_byte_timeout: Duration,
+    /// Bytes a second, of a client that is waited for.
+    min_rate: u64,
     /// Of a request's header.
     pub(crate) max_header_bytes: usize,
-    /// Of the bodies of all requests at a time.
+    /// Of the bodies of all requests and answers at a time.
     pub(crate) max_buffered_bytes: u64,
     /// At a time.
     pub(crate) max_connections: usize,
+    /// Of them, of one client address.
+    pub(crate) max_peer_connections: usize,
+    /// Requests at a time, of one HTTP/2 connection.
+    pub(crate) max_streams: u32,
+    /// That a client of HTTP/2 may send before the actors read, on one connection.
+    pub(crate) max_window_bytes: u32,
+}
+
+impl Limits {
+    /// How soon a body must begin.
+    pub(crate) fn first_byte(&self) -> Tempo {
+        Tempo::new(self.patience(), 0)
+    }
+
+    /// How fast a client must send.
+    pub(crate) fn upload(&self) -> Tempo {
+        Tempo::new(self.patience(), self.min_rate)
+    }
+
+    /// How fast a client must read. It is counted over longer: a client that reads says so in steps
+    /// of its buffer.
+    pub(crate) fn download(&self) -> Tempo {
+        Tempo::new(self.body_timeout, self.min_rate)
+    }
+
+    fn patience(&self) -> Duration {
+        self.first_byte_timeout.min(self.body_timeout)
+    }
 }
 
 /// What links ask for, by key; the rest is as it is by default.
@@ -28,9 +61,18 @@ pub(crate) struct Asked(BTreeMap<&'static str, u64>);
 
 const HEADER_TIMEOUT: &str = "header_timeout_ms";
 const BODY_TIMEOUT: &str = "body_timeout_ms";
+const FIRST_BYTE_TIMEOUT: &str = "first_byte_timeout_ms";
+const MIN_RATE: &str = "min_rate";
 const MAX_HEADER: &str = "max_header_bytes";
 const MAX_BUFFERED: &str = "max_buffered_bytes";
 const MAX_CONNECTIONS: &str = "max_connections";
+const MAX_PEER_CONNECTIONS: &str = "max_connections_per_peer";
+const MAX_STREAMS: &str = "max_streams";
+const MAX_WINDOW: &str = "max_window_bytes";
+
+/// By default one address may have half of the connections, and no fewer than this if there are as
+/// many.
+const PEER: usize = 64;
 
 impl Asked {
     /// What these settings ask for.
@@ -38,6 +80,7 @@ impl Asked {
         let mut given = BTreeMap::new();
         for setting in HTTP_SERVER.settings {
             if setting.scope == Scope::Address
+                && setting.kind != Kind::Text
                 && let Some(number) = settings.given_number(setting.name)?
             {
                 given.insert(setting.name, number);
@@ -75,14 +118,24 @@ impl Asked {
         let default = |key| HTTP_SERVER.setting(key).map_or(0, Setting::default_number);
         let get = |key| self.0.get(key).copied().unwrap_or_else(|| default(key));
         let count = |key| usize::try_from(get(key)).unwrap_or(usize::MAX);
+        let small = |key| u32::try_from(get(key)).unwrap_or(u32::MAX);
+        let milliseconds = |key| Duration::from_millis(get(key));
         let buffered = self.0.get(MAX_BUFFERED).copied();
+        let connections = count(MAX_CONNECTIONS);
+        let share = self.0.contains_key(MAX_PEER_CONNECTIONS);
+        let share = share.then(|| count(MAX_PEER_CONNECTIONS));
         Limits {
-            header_timeout: Duration::from_millis(get(HEADER_TIMEOUT)),
-            body_timeout: Duration::from_millis(get(BODY_TIMEOUT)),
+            header_timeout: milliseconds(HEADER_TIMEOUT),
+            body_timeout: milliseconds(BODY_TIMEOUT),
+            first_byte_timeout: milliseconds(FIRST_BYTE_TIMEOUT),
+            min_rate: get(MIN_RATE),
             max_header_bytes: count(MAX_HEADER),
-            // By default all requests may buffer so much, or one of the largest.
+            // By default all bodies may take so much, or one of the largest.
             max_buffered_bytes: buffered.unwrap_or_else(|| default(MAX_BUFFERED).max(largest_body)),
-            max_connections: count(MAX_CONNECTIONS),
+            max_connections: connections,
+            max_peer_connections: share.unwrap_or((connections / 2).max(PEER.min(connections))),
+            max_streams: small(MAX_STREAMS),
+            max_window_bytes: small(MAX_WINDOW),
         }
     }
 }
@@ -126,5 +179,17 @@ mod tests {
         );
         assert_eq!(limits.body_timeout, Duration::from_millis(7));
         assert_eq!(limits.max_buffered_bytes, 1 << 30);
+    }
+
+    #[test]
+    fn one_address_has_a_share_of_the_connections() {
+        for (pairs, share) in [
+            (&[][..], 512),
+            (&[("max_connections", "100")], 64),
+            (&[("max_connections", "2")], 2),
+            (&[("max_connections_per_peer", "7")], 7),
+        ] {
+            assert_eq!(asked(pairs).limits(0).max_peer_connections, share);
+        }
     }
 }

@@ -1,42 +1,36 @@
 //! A socket that accepts, and the connections that came of it.
 
-use std::convert::Infallible;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use exosuit_core::{Code, Error};
-use http::header::{CONNECTION, HeaderValue};
-use http::{Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use http::{Method, Request, StatusCode};
 use parking_lot::{Mutex, RwLock};
 use socket2::{Domain, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
-use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+use super::budget::Budget;
+use super::connection::serve;
 use super::endpoint::GRACE;
 use super::limits::Limits;
-use super::outgoing::Outgoing;
+use super::peers::Peers;
 use super::place::host_of;
 use super::refusal::Refusal;
 use super::routes::{Route, Routes};
-use super::unread::leave_unread;
-use super::whole::Budget;
+use super::tls::Tls;
 
 /// How long to wait when the operating system has no descriptor left, instead of asking at once.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// How long an idle connection stays open when the listener ends: its client may have sent the next
 /// request already, and is told with the answer that it was the last.
-const LINGER: Duration = Duration::from_millis(200);
+pub(crate) const LINGER: Duration = Duration::from_millis(200);
 
 /// One address, bound. Dropped, it takes its connections with it; closed, it lets them finish.
 pub(crate) struct Listener {
@@ -52,11 +46,13 @@ pub(crate) struct Listener {
 }
 
 /// What all its connections stand on.
-struct Floor {
-    bound: SocketAddr,
+pub(crate) struct Floor {
+    pub(crate) bound: SocketAddr,
     routes: RwLock<Routes>,
     terms: RwLock<Arc<Terms>>,
-    ending: Ending,
+    tls: RwLock<Option<Arc<Tls>>>,
+    peers: Arc<Peers>,
+    pub(crate) ending: Ending,
 }
 
 /// What new connections are served under.
@@ -64,20 +60,26 @@ pub(crate) struct Terms {
     pub(crate) limits: Limits,
     pub(crate) budget: Budget,
     slots: Arc<Semaphore>,
+    /// For the requests of HTTP/2 connections.
+    pub(crate) streams: Arc<Semaphore>,
 }
 
+/// How many requests of HTTP/2 there may be at a time, for each connection that there may be.
+const STREAMS: usize = 4;
+
 #[derive(Clone, Default)]
-struct Ending {
+pub(crate) struct Ending {
     /// No new connection, no new request.
-    gently: CancellationToken,
+    pub(crate) gently: CancellationToken,
     /// No connection.
-    now: CancellationToken,
+    pub(crate) now: CancellationToken,
 }
 
 impl Terms {
     fn new(limits: Limits) -> Arc<Self> {
         Arc::new(Self {
             slots: Arc::new(Semaphore::new(limits.max_connections)),
+            streams: Arc::new(Semaphore::new(limits.max_connections * STREAMS)),
             budget: Budget::new(limits.max_buffered_bytes),
             limits,
         })
@@ -110,6 +112,8 @@ impl Listener {
             floor: Arc::new(Floor {
                 bound,
                 terms: RwLock::new(Terms::new(routes.limits())),
+                tls: RwLock::new(routes.tls()),
+                peers: Arc::default(),
                 routes: RwLock::new(routes),
                 ending,
             }),
@@ -208,37 +212,28 @@ impl Floor {
         if terms.limits != limits {
             *terms = Terms::new(limits);
         }
+        *self.tls.write() = routes.tls();
     }
 
-    /// Answers a request, in any case.
-    async fn answer(&self, request: Request<Incoming>, terms: &Terms) -> Response<Outgoing> {
-        let mut answer = match self.find(&request) {
-            Ok(route) => {
-                // Counted until its answer has been written, or given up.
-                let token = route.requests().token();
-                let answer = route.endpoint.answer(request, terms, self.bound).await;
-                answer.map(|content| Outgoing::new(content, token))
-            }
-            Err(refusal) => {
-                leave_unread(request);
-                refusal.response().map(Outgoing::from)
-            }
-        };
-        if self.ending.gently.is_cancelled() {
-            let close = HeaderValue::from_static("close");
-            answer.headers_mut().insert(CONNECTION, close);
-        }
-        answer
+    /// How new connections are kept private.
+    pub(crate) fn tls(&self) -> Option<Arc<Tls>> {
+        self.tls.read().clone()
     }
 
-    fn find(&self, request: &Request<Incoming>) -> Result<Arc<Route>, Refusal> {
+    /// Waits until a client that has not asked by then is too late.
+    pub(crate) async fn last_chance(&self) {
+        self.ending.gently.cancelled().await;
+        sleep(LINGER).await;
+    }
+
+    /// The route that a request takes.
+    pub(crate) fn find<B>(&self, request: &Request<B>) -> Result<Arc<Route>, Refusal> {
         if *request.method() == Method::CONNECT {
             return Err(Refusal::Request(StatusCode::NOT_IMPLEMENTED));
         }
         let host = host_of(request).ok_or(Refusal::Request(StatusCode::BAD_REQUEST))?;
         let routes = self.routes.read();
-        let route = routes.find(host, request.uri().path());
-        let route = route.ok_or(Refusal::Request(StatusCode::NOT_FOUND))?;
+        let route = routes.find(host, request.uri().path(), request.headers())?;
         // Where all end, a request that was under way as they did is still answered.
         if route.is_ending() && !self.ending.gently.is_cancelled() {
             return Err(Refusal::Request(StatusCode::SERVICE_UNAVAILABLE));
@@ -301,17 +296,23 @@ async fn accept(socket: Arc<TcpListener>, floor: Arc<Floor>, connections: TaskTr
         let slots = floor.terms.read().slots.clone();
         let slot = slots.acquire_owned().await.ok()?;
         loop {
-            if let Ok((stream, _)) = socket.accept().await {
-                return Some((stream, slot));
+            match socket.accept().await {
+                Ok(accepted) => return Some((accepted, slot)),
+                Err(_) => sleep(PAUSE).await,
             }
-            sleep(PAUSE).await;
         }
     };
-    let take = |stream, slot: OwnedSemaphorePermit| {
+    let take = |(stream, peer): (TcpStream, SocketAddr), slot: OwnedSemaphorePermit| {
         let (floor, terms) = (floor.clone(), floor.terms.read().clone());
+        let share = terms.limits.max_peer_connections;
+        // One that has more than its share is let go: to wait, it would hold up the others.
+        let Some(connected) = floor.peers.connect(peer.ip(), share) else {
+            return;
+        };
+        let tasks = connections.clone();
         connections.spawn(async move {
-            serve(stream, &floor, &terms).await;
-            drop(slot);
+            serve(stream, floor, terms, tasks).await;
+            drop((connected, slot));
         });
     };
     loop {
@@ -319,69 +320,27 @@ async fn accept(socket: Arc<TcpListener>, floor: Arc<Floor>, connections: TaskTr
             () = floor.ending.gently.cancelled() => break,
             () = floor.ending.now.cancelled() => return,
             accepted = next() => match accepted {
-                Some((stream, slot)) => take(stream, slot),
+                Some((accepted, slot)) => take(accepted, slot),
                 None => return,
             },
         }
     }
     // Whoever is connected as far as the kernel knows counts on an answer.
     let slots = floor.terms.read().slots.clone();
-    for stream in backlog(socket) {
+    for accepted in backlog(socket) {
         let Ok(slot) = slots.clone().try_acquire_owned() else {
             return;
         };
-        take(stream, slot);
+        take(accepted, slot);
     }
 }
 
 /// The connections that are waiting to be accepted, and no later ones.
-fn backlog(socket: Arc<TcpListener>) -> impl Iterator<Item = TcpStream> {
+fn backlog(socket: Arc<TcpListener>) -> impl Iterator<Item = (TcpStream, SocketAddr)> {
     let socket = Arc::into_inner(socket).and_then(|socket| socket.into_std().ok());
     std::iter::from_fn(move || {
-        let (stream, _) = socket.as_ref()?.accept().ok()?;
+        let (stream, peer) = socket.as_ref()?.accept().ok()?;
         stream.set_nonblocking(true).ok()?;
-        TcpStream::from_std(stream).ok()
+        Some((TcpStream::from_std(stream).ok()?, peer))
     })
 }
-
-async fn serve(stream: TcpStream, floor: &Floor, terms: &Terms) {
-    let limits = &terms.limits;
-    // Answers are written whole, or a part as it comes: waiting for more would only delay them.
-    let _ = stream.set_nodelay(true);
-    let mut stream = TimeoutStream::new(stream);
-    stream.set_write_timeout(Some(limits.body_timeout));
-
-    let answer =
-        service_fn(async |request| Ok::<_, Infallible>(floor.answer(request, terms).await));
-    let mut connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.header_timeout)
-        .max_header_size(limits.max_header_bytes)
-        .max_buf_size(limits.max_header_bytes.max(MIN_BUFFER))
-        .serve_connection(TokioIo::new(Box::pin(stream)), answer);
-
-    let last_chance = async {
-        floor.ending.gently.cancelled().await;
-        sleep(LINGER).await;
-    };
-    let ended = tokio::select! {
-        ended = &mut connection => Some(ended),
-        () = floor.ending.now.cancelled() => None,
-        () = last_chance => {
-            Pin::new(&mut connection).graceful_shutdown();
-            tokio::select! {
-                ended = &mut connection => Some(ended),
-                () = floor.ending.now.cancelled() => None,
-            }
-        }
-    };
-    // An answer that breaks off must not look like one that ends, which without a length only the
-    // end of the connection tells: it is reset. All else that is wrong is its client's to know.
-    if ended.is_none_or(|ended| ended.is_err_and(|error| error.is_user())) {
-        let stream = connection.into_parts().io.into_inner();
-        let _ = stream.as_ref().get_ref().get_ref().set_zero_linger();
-    }
-}
-
-/// A larger buffer makes large bodies cheaper to read.
-const MIN_BUFFER: usize = 256 << 10;

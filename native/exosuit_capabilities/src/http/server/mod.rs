@@ -3,22 +3,46 @@
 //! - [`HttpServer`]: one provider, with a route for each of its links. [`HttpPorts`]: the addresses
 //!   that all servers of a host share.
 //! - `settings` reads what a link asks for: a `place` on an address, and the `limits` of that.
-//! - `listener` accepts connections and drains them; `routes` finds the `endpoint` of a request.
+//! - `listener` accepts connections and drains them, each `peers` address its share. `connection`
+//!   serves one: a `socket`, with `tls` or without, in HTTP/1.1 or HTTP/2 (`streams`).
+//! - `head` reads whom a request asks, `routes` finds its `endpoint`, `rules` (with `cors`) are what
+//!   the route answers itself.
 //! - `whole` (with the messages of `contract`) and `streamed` (with the bodies of `upload`) make a
 //!   request a call; `outgoing` is the body that comes back, `refusal` the status of each failure,
 //!   `unread` what is left of a request that is refused.
+//!
+//! # Slow clients
+//!
+//! No client holds up others for longer than the settings of its address allow:
+//!
+//! - `pace` ends a client that keeps the server waiting: for a header, for the first byte of a body,
+//!   for bytes below the minimum rate, in either direction. Each stream of HTTP/2 has its own.
+//! - A small body is read before its actor is called. While the actor waits for the rest of a larger
+//!   one, its place serves other calls ([`exosuit_core::ClientWait`]).
+//! - `budget` counts the bodies of requests and answers, until they have been handed over.
+//! - A client that gives up one request after another loses its connection.
 
+mod budget;
+mod connection;
 pub(crate) mod contract;
+mod cors;
 mod endpoint;
+mod head;
 mod limits;
 mod listener;
 mod outgoing;
+mod pace;
+mod peers;
 mod place;
 mod ports;
 mod refusal;
 mod routes;
+mod rules;
 mod settings;
+mod socket;
 mod streamed;
+mod streams;
+mod tls;
 mod unread;
 mod upload;
 mod whole;
@@ -41,6 +65,7 @@ pub use ports::HttpPorts;
 use ports::Placed;
 use routes::Route;
 use settings::{Form, Wanted};
+use tls::{Owner, Tls};
 
 /// The provider of `wasmcloud:httpserver` for actors of wasmbus, and of `wasi:http` for components.
 ///
@@ -49,7 +74,8 @@ use settings::{Form, Wanted};
 /// A link's requests are those that come to its `address`, for its `host` and at its `path`. All
 /// HTTP servers of a host share its addresses: several links serve on one if their places, host and
 /// path, are not the same. Of the places that fit a request, one with its host goes before one
-/// without, and then the longest path; where none fits, the answer is 404.
+/// without, and then the longest path; where none fits, the answer is 404. Where `header` names
+/// another header, its value is compared in place of the host, and such a place goes first.
 ///
 /// A path is the path itself and what is below it: `/api` and `/api/x`, not `/apis` (hosts of 1.x
 /// match the path alone). It is compared as it is written, with nothing decoded, and the actor sees
@@ -62,7 +88,13 @@ use settings::{Form, Wanted};
 /// address, so that links which share one may not ask for different values.
 ///
 /// `config_json` and `config_b64` hold the same as a JSON object, as the old host's provider
-/// takes them. TLS is not offered, and asking for it is an error.
+/// takes them, `tls` and `cors` in objects of their own.
+///
+/// # Protocols
+///
+/// HTTP/1.1 and HTTP/2 on one port. With a certificate, TLS 1.2 or 1.3 on all its connections, and
+/// the protocol by ALPN; without one, HTTP/2 by prior knowledge. The files are read again while they
+/// are in use, and a notice tells what came of a change.
 ///
 /// # Bodies of `wasi:http`
 ///
@@ -218,11 +250,17 @@ impl Capability for HttpServer {
 fn describe(placed: &Placed) -> String {
     let (address, route) = (placed.address(), placed.route());
     let (path, actor) = (route.place.path(), &route.endpoint.actor);
-    let host = match route.place.host() {
-        "" => String::new(),
-        host => format!(" (host {host})"),
+    let host = match (route.place.header(), route.place.host()) {
+        (Some(header), value) => format!(" ({header}: {value})"),
+        (None, "") => String::new(),
+        (None, host) => format!(" (host {host})"),
     };
-    format!("http://{address}{path}{host} → {actor}")
+    let scheme = if route.tls().is_some() {
+        "https"
+    } else {
+        "http"
+    };
+    format!("{scheme}://{address}{path}{host} → {actor}")
 }
 
 impl Shared {
@@ -242,7 +280,8 @@ impl Shared {
             open.routes.get(&key).cloned()
         };
         let address = wanted.address;
-        let route = self.route(link, actor, form, wanted, old.as_deref());
+        let tls = self.tls(&wanted).await?;
+        let route = self.route(link, actor, form, wanted, tls, old.as_deref());
         let placing = self.ports.prepare(address, route, old.as_deref()).await?;
         Ok(Prepared::new(async move {
             let placed = placing.switch(old, &self.ending).await;
@@ -251,12 +290,25 @@ impl Shared {
         }))
     }
 
+    async fn tls(&self, wanted: &Wanted) -> Result<Option<Arc<Tls>>, Error> {
+        let Some(certificate) = &wanted.tls else {
+            return Ok(None);
+        };
+        let owner = Owner {
+            provider: self.id.clone(),
+            observe: self.observe.clone(),
+        };
+        let tls = Tls::open(certificate.files.clone(), certificate.pause, owner);
+        Ok(Some(tls.await?))
+    }
+
     fn route(
         &self,
         link: &Link,
         actor: &Id,
         form: Form,
         wanted: Wanted,
+        tls: Option<Arc<Tls>>,
         old: Option<&Placed>,
     ) -> Arc<Route> {
         let endpoint = Endpoint {
@@ -270,7 +322,7 @@ impl Shared {
             observe: self.observe.clone(),
         };
         let old = old.map(|placed| placed.route().as_ref());
-        Arc::new(Route::new(wanted.place, wanted.asked, endpoint, old))
+        Arc::new(Route::new(wanted, endpoint, tls, old))
     }
 
     async fn unlink(&self, link: &Link) {

@@ -1,9 +1,10 @@
-//! Where on its address an actor is found: by the host that a request names, and its path.
+//! Where on its address an actor is found: by the host that a request names, or the value of another
+//! header, and by its path.
 
 use std::fmt;
 
 use exosuit_core::Error;
-use http::header::HOST;
+use http::header::{HOST, HeaderMap, HeaderName};
 use http::uri::Authority;
 use http::{Request, Version};
 
@@ -16,7 +17,9 @@ const MAX_PATH: usize = 256;
 /// Where on its address an actor is found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Place {
-    /// In lower case, without port; empty for any.
+    /// Whose value is compared; none for that of the request's own host.
+    header: Option<HeaderName>,
+    /// In lower case and without port, unless another header says it; empty for any.
     host: Box<str>,
     /// Without a slash at its end; empty for all there is.
     path: Box<str>,
@@ -32,8 +35,18 @@ impl Place {
             "host" => require("host", host, ("path", path))?,
             other => return Err(invalid("routing_mode", other, "address, path or host")),
         }
+        let header = read_header(settings)?;
+        let host = match (&header, host) {
+            (Some(_), Some(value)) if !value.is_empty() => value.into(),
+            (Some(header), _) => {
+                let expected = "a setting host beside it, the value that the header is to have";
+                return Err(invalid("header", header.as_str(), expected));
+            }
+            (None, host) => host.map_or(Ok(Box::default()), read_host)?,
+        };
         Ok(Self {
-            host: host.map_or(Ok(Box::default()), read_host)?,
+            header,
+            host,
             path: path.map_or(Ok(Box::default()), read_path)?,
         })
     }
@@ -41,6 +54,11 @@ impl Place {
     /// The host, in lower case; empty for any.
     pub(crate) fn host(&self) -> &str {
         &self.host
+    }
+
+    /// The header that says it in place of the request's own host.
+    pub(crate) fn header(&self) -> Option<&HeaderName> {
+        self.header.as_ref()
     }
 
     /// The path; empty for all there is.
@@ -52,8 +70,10 @@ impl Place {
 /// ` for host a.example at path /b`; nothing for all there is.
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !self.host.is_empty() {
-            write!(f, " for host {}", self.host)?;
+        match &self.header {
+            Some(header) => write!(f, " for {header}: {}", self.host)?,
+            None if !self.host.is_empty() => write!(f, " for host {}", self.host)?,
+            None => {}
         }
         if !self.path.is_empty() {
             write!(f, " at path {}", self.path)?;
@@ -74,6 +94,24 @@ fn require(mode: &str, found: Option<&str>, other: (&str, Option<&str>)) -> Resu
         }
         _ => Ok(()),
     }
+}
+
+/// The header that requests are told apart by, unless it is that of the host.
+fn read_header(settings: &Settings) -> Result<Option<HeaderName>, Error> {
+    let Some(text) = settings.text("header") else {
+        return Ok(None);
+    };
+    let name = text.parse::<HeaderName>();
+    let name = name.map_err(|_| invalid("header", text, "a header's name, such as x-tenant"))?;
+    Ok(Some(name).filter(|name| *name != HOST))
+}
+
+/// The value of a header that says it once. None where it does so several times, so that whoever
+/// comes first to one of them does not decide.
+pub(crate) fn value_of<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next()?.to_str().ok()?;
+    values.next().is_none().then_some(value)
 }
 
 fn read_host(text: &str) -> Result<Box<str>, Error> {
@@ -99,21 +137,26 @@ fn read_path(text: &str) -> Result<Box<str>, Error> {
 }
 
 /// The host that a request names, without port: that of its target, or else of its header. None
-/// where it names several, or none though HTTP/1.1 has it named (RFC 9112, 3.2), or a user: what stands before the `@` would be taken for the host here,
-/// and what stands behind it by the actor.
+/// where it names several, in HTTP/2 by target and header as well (RFC 9113, 8.3.1); where it names
+/// none though its version has it named (RFC 9112, 3.2); and where it names a user: what stands
+/// before the `@` would be taken for the host here, and what stands behind it by the actor.
 pub(crate) fn host_of<B>(request: &Request<B>) -> Option<&str> {
     let mut told = request.headers().get_all(HOST).iter();
     let first = told.next();
     if told.next().is_some() {
         return None;
     }
-    let authority = match request.uri().authority() {
-        Some(authority) => authority.as_str(),
-        None => match first {
-            Some(value) => value.to_str().ok()?,
-            None if request.version() == Version::HTTP_11 => return None,
-            None => "",
-        },
+    let authority = match (request.uri().authority(), first) {
+        (Some(authority), Some(host)) if request.version() == Version::HTTP_2 => {
+            let is_same = host
+                .as_bytes()
+                .eq_ignore_ascii_case(authority.as_str().as_bytes());
+            is_same.then_some(authority.as_str())?
+        }
+        (Some(authority), _) => authority.as_str(),
+        (None, Some(value)) => value.to_str().ok()?,
+        (None, None) if request.version() >= Version::HTTP_11 => return None,
+        (None, None) => "",
     };
     if authority.contains('@') {
         return None;
@@ -150,6 +193,8 @@ mod tests {
             (&[("host", "a"), ("path", "/b")], " for host a at path /b"),
             (&[("routing_mode", "path"), ("path", "/b")], " at path /b"),
             (&[("routing_mode", "host"), ("host", "a")], " for host a"),
+            (&[("header", "Host"), ("host", "A")], " for host a"),
+            (&[("header", "X-Who"), ("host", "A b")], " for x-who: A b"),
         ] {
             let found = place(pairs).map(|place| place.to_string());
             assert_eq!(found.as_deref(), Ok(expected), "{pairs:?}");
@@ -167,6 +212,8 @@ mod tests {
             (&[("host", "a@b")], "host"),
             (&[("host", "")], "host"),
             (&[("host", "a/b")], "host"),
+            (&[("header", "x who"), ("host", "a")], "header"),
+            (&[("header", "x-who")], "header"),
             (&[("routing_mode", "port")], "routing_mode"),
             (&[("routing_mode", "path")], "routing_mode"),
             (&[("routing_mode", "host"), ("path", "/b")], "routing_mode"),
@@ -204,6 +251,13 @@ mod tests {
             }
             let request = request.body(()).expect("a request");
             assert_eq!(host_of(&request), expected, "{uri} {hosts:?}");
+        }
+        for (host, expected) in [("b:1", Some("b")), ("B:1", Some("b")), ("a", None)] {
+            let request = Request::builder()
+                .version(Version::HTTP_2)
+                .uri("http://b:1/");
+            let request = request.header(HOST, host).body(()).expect("a request");
+            assert_eq!(host_of(&request), expected, "{host}");
         }
         let old = Request::builder().version(Version::HTTP_10).body(());
         assert_eq!(host_of(&old.expect("a request")), Some(""));

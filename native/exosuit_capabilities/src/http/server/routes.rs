@@ -1,6 +1,6 @@
 //! Which actor answers: the routes of one address, and the one that a request takes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::iter::successors;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,18 +8,27 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use exosuit_core::{Code, Error};
+use http::StatusCode;
+use http::header::{HeaderMap, HeaderName};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use super::endpoint::{Endpoint, GRACE};
 use super::limits::{Asked, Limits};
-use super::place::Place;
+use super::place::{Place, value_of};
+use super::refusal::Refusal;
+use super::rules::Rules;
+use super::settings::Wanted;
+use super::tls::{CERTIFICATE, Files, KEY, Tls};
 use crate::http::host::known_as;
 
 /// The way from a place to an actor. It does not change: another takes its place.
 pub(crate) struct Route {
     pub(crate) place: Place,
     pub(crate) endpoint: Endpoint,
+    /// None for a route that has nothing to say itself.
+    pub(crate) rules: Option<Box<Rules>>,
+    tls: Option<Arc<Tls>>,
     asked: Asked,
     /// It takes no new requests; its place is free for another.
     ending: AtomicBool,
@@ -29,11 +38,18 @@ pub(crate) struct Route {
 
 impl Route {
     /// A route of a link, which had the route `old` until now.
-    pub(crate) fn new(place: Place, asked: Asked, endpoint: Endpoint, old: Option<&Self>) -> Self {
+    pub(crate) fn new(
+        wanted: Wanted,
+        endpoint: Endpoint,
+        tls: Option<Arc<Tls>>,
+        old: Option<&Self>,
+    ) -> Self {
         Self {
-            place,
+            place: wanted.place,
             endpoint,
-            asked,
+            rules: wanted.rules,
+            tls,
+            asked: wanted.asked,
             ending: AtomicBool::new(false),
             requests: old.map_or_else(TaskTracker::new, |old| old.requests.clone()),
         }
@@ -54,14 +70,25 @@ impl Route {
         let _late = timeout(longest, self.requests.wait()).await;
     }
 
+    /// The files of its certificate.
+    pub(crate) fn tls(&self) -> Option<&Files> {
+        self.tls.as_ref().map(|tls| tls.files())
+    }
+
     fn whole_body(&self) -> u64 {
         self.endpoint.whole_body()
     }
 }
 
-/// The routes of one address: by host, empty for any, and then by path.
+/// The routes of one address: by host, empty for any, or by another header's value; and then by path.
 #[derive(Default)]
-pub(crate) struct Routes(HashMap<Box<str>, Paths>);
+pub(crate) struct Routes {
+    hosts: Hosts,
+    /// By the names of the headers that are asked for, in their order.
+    headers: BTreeMap<Box<str>, (HeaderName, Hosts)>,
+}
+
+type Hosts = HashMap<Box<str>, Paths>;
 
 #[derive(Default)]
 struct Paths {
@@ -82,15 +109,43 @@ impl Paths {
 }
 
 impl Routes {
-    /// The route that a request takes: one of its host before one of any, and of those the longest.
-    pub(crate) fn find(&self, host: &str, path: &str) -> Option<&Arc<Route>> {
-        let find = |host: &str| self.0.get(host)?.find(path);
+    /// The route that a request takes: one of another header before one of its host, that before one
+    /// of any, and of those the longest.
+    pub(crate) fn find(
+        &self,
+        host: &str,
+        path: &str,
+        headers: &HeaderMap,
+    ) -> Result<&Arc<Route>, Refusal> {
+        for (name, hosts) in self.headers.values() {
+            let value = value_of(headers, name);
+            if value.is_none() && headers.contains_key(name) {
+                return Err(Refusal::Request(StatusCode::BAD_REQUEST));
+            }
+            let route = value.and_then(|value| hosts.get(value)?.find(path));
+            if let Some(route) = route {
+                return Ok(route);
+            }
+        }
+        let find = |host: &str| self.hosts.get(host)?.find(path);
         let own = if host.is_empty() {
             None
         } else {
             find(&known_as(host))
         };
         own.or_else(|| find(""))
+            .ok_or(Refusal::Request(StatusCode::NOT_FOUND))
+    }
+
+    /// Those that are told apart as this place is.
+    fn hosts(&mut self, place: &Place) -> &mut Hosts {
+        match place.header() {
+            None => &mut self.hosts,
+            Some(name) => {
+                let hosts = self.headers.entry(name.as_str().into());
+                &mut hosts.or_insert_with(|| (name.clone(), Hosts::new())).1
+            }
+        }
     }
 
     /// Adds a route, and removes the one that its link had; `check` must have allowed that.
@@ -98,7 +153,8 @@ impl Routes {
         if let Some(old) = old {
             self.remove(old);
         }
-        let paths = self.0.entry(route.place.host().into()).or_default();
+        let hosts = self.hosts(&route.place);
+        let paths = hosts.entry(route.place.host().into()).or_default();
         paths.longest = paths.longest.max(route.place.path().len());
         paths
             .routes
@@ -122,6 +178,9 @@ impl Routes {
         let mut asked = route.asked.clone();
         let mut largest = route.whole_body();
         for other in others() {
+            if route.tls() != other.tls() {
+                return Err(unlike_tls(address, route, other));
+            }
             if let Some(conflict) = route.asked.conflict(&other.asked) {
                 return Err(unlike(address, route, other, conflict));
             }
@@ -133,7 +192,8 @@ impl Routes {
 
     /// Removes this very route.
     pub(crate) fn remove(&mut self, route: &Arc<Route>) {
-        let Some(paths) = self.0.get_mut(route.place.host()) else {
+        let hosts = self.hosts(&route.place);
+        let Some(paths) = hosts.get_mut(route.place.host()) else {
             return;
         };
         let path = route.place.path();
@@ -145,8 +205,9 @@ impl Routes {
             paths.routes.remove(path);
         }
         if paths.routes.is_empty() {
-            self.0.remove(route.place.host());
+            hosts.remove(route.place.host());
         }
+        self.headers.retain(|_, (_, hosts)| !hosts.is_empty());
     }
 
     /// Lets a route take nothing new; whether it was the last that did.
@@ -167,7 +228,7 @@ impl Routes {
 
     /// Whether there is none, not even one that ends.
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.hosts.is_empty() && self.headers.is_empty()
     }
 
     /// The bounds that all of them together ask for.
@@ -181,6 +242,11 @@ impl Routes {
         asked.limits(largest)
     }
 
+    /// How they all are kept private.
+    pub(crate) fn tls(&self) -> Option<Arc<Tls>> {
+        self.live().find_map(|route| route.tls.clone())
+    }
+
     /// How long the slowest of them may take to answer.
     pub(crate) fn longest_timeout(&self) -> Duration {
         let timeouts = self.all().map(|route| route.endpoint.limits.timeout);
@@ -192,7 +258,9 @@ impl Routes {
     }
 
     fn all(&self) -> impl Iterator<Item = &Arc<Route>> {
-        self.0.values().flat_map(|paths| paths.routes.values())
+        let others = self.headers.values().map(|(_, hosts)| hosts);
+        let hosts = std::iter::once(&self.hosts).chain(others);
+        hosts.flat_map(|hosts| hosts.values().flat_map(|paths| paths.routes.values()))
     }
 }
 
@@ -215,6 +283,16 @@ fn unlike(
     let detail = format!(
         "{key} is {own} for the actor {actor} and {theirs} for the actor {theirs_is}, both on \
          address {address}: it belongs to the address, so give both the same, or one another address"
+    );
+    Error::new(Code::Conflict, detail)
+}
+
+/// One connection may ask for either, and has agreed on TLS before it asks.
+fn unlike_tls(address: SocketAddr, route: &Route, other: &Route) -> Error {
+    let (actor, theirs) = (&route.endpoint.actor, &other.endpoint.actor);
+    let detail = format!(
+        "the actors {actor} and {theirs} ask for different certificates on address {address}, or \
+         one for none: give both the same {CERTIFICATE} and {KEY}, or one another address"
     );
     Error::new(Code::Conflict, detail)
 }

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use data_encoding::BASE64_NOPAD;
 use exosuit_core::{Code, Configuration, Error, Given, HTTP_SERVER};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::limits::Asked;
 use super::place::Place;
+use super::rules::Rules;
+use super::tls::Files;
 use crate::settings::{Settings, invalid};
 
 /// What a link asks for.
@@ -16,8 +18,18 @@ pub(crate) struct Wanted {
     pub(crate) address: SocketAddr,
     pub(crate) place: Place,
     pub(crate) call: CallLimits,
+    /// None for a route that has nothing to say itself.
+    pub(crate) rules: Option<Box<Rules>>,
     /// Of the address, and so of all that is served there.
     pub(crate) asked: Asked,
+    pub(crate) tls: Option<Certificate>,
+}
+
+/// What a link asks for to be kept private.
+pub(crate) struct Certificate {
+    pub(crate) files: Files,
+    /// How often they are looked at.
+    pub(crate) pause: Duration,
 }
 
 /// The bounds of one request.
@@ -55,7 +67,9 @@ pub(crate) fn read(
         address: address(&settings)?,
         place: Place::read(&settings)?,
         call: call_limits(&settings, form)?,
+        rules: Rules::read(&settings)?,
         asked: Asked::read(&settings)?,
+        tls: certificate(&settings)?,
     };
     if form == Form::Whole {
         wanted
@@ -80,20 +94,33 @@ pub(crate) fn check(provider: &Configuration) -> Result<Vec<String>, Error> {
     lay(&mut settings, provider)?;
     address(&settings)?;
     call_limits(&settings, Form::Streamed)?;
+    Rules::read(&settings)?;
     Asked::read(&settings)?;
+    certificate(&settings)?;
     unused(Given::ToProvider, provider)
 }
 
+fn certificate(settings: &Settings) -> Result<Option<Certificate>, Error> {
+    let pause = settings.duration("tls_reload_ms")?;
+    let files = Files::read(settings)?;
+    Ok(files.map(|files| Certificate { files, pause }))
+}
+
+/// Where hosts of other makes may have all settings, as JSON or TOML.
+const CONFIG_FILE: &str = "config_file";
+
 /// Lays one end's settings on top: its JSON forms first, single keys above them.
 fn lay(settings: &mut Settings, configuration: &Configuration) -> Result<(), Error> {
-    for (key, fields) in nested(configuration)? {
-        if let Some(tls) = fields.get("tls")
-            && serde_json::from_str(tls).is_ok_and(|tls| asks_for_something(&tls))
-        {
-            // Served in plain, what was meant to be private would not be.
-            let detail = format!("setting {key} asks for TLS, which is not offered");
-            return Err(Error::new(Code::InvalidLink, detail));
-        }
+    if let Some(key) = configuration
+        .keys()
+        .find(|key| key.eq_ignore_ascii_case(CONFIG_FILE))
+    {
+        // It may ask for TLS: what is meant to be private is not served in plain.
+        let detail =
+            format!("setting {key} is not read here: put what the file says in config_json");
+        return Err(Error::new(Code::InvalidLink, detail));
+    }
+    for (_, fields) in nested(configuration)? {
         settings.lay(&fields);
     }
     settings.lay(configuration);
@@ -121,20 +148,28 @@ fn fields(key: &'static str, json: &[u8]) -> Result<Configuration, Error> {
         let expected = "a JSON object such as {\"address\": \"127.0.0.1:8080\"}";
         return Err(no_object(key, expected));
     };
-    let text = |(field, value): (String, Value)| match value {
-        Value::Null => None,
-        Value::String(text) => Some((field, text)),
-        other => Some((field, other.to_string())),
-    };
-    Ok(fields.into_iter().filter_map(text).collect())
+    let mut configuration = Configuration::new();
+    flatten(&mut configuration, "", fields);
+    Ok(configuration)
 }
 
-fn asks_for_something(value: &Value) -> bool {
-    match value {
-        Value::Object(fields) => fields.values().any(|field| !field.is_null()),
-        _ => false,
+/// Hosts of 1.x and of the OTP era have some settings in groups: `{"tls": {"cert_file": …}}` is
+/// `tls_cert_file`. What is no single value stays JSON.
+fn flatten(flat: &mut Configuration, group: &str, fields: Map<String, Value>) {
+    for (field, value) in fields {
+        let field = format!("{group}{field}");
+        match value {
+            Value::Null => {}
+            Value::String(text) => drop(flat.insert(field, text)),
+            Value::Object(inner) if group.is_empty() && GROUPS.contains(&&*field) => {
+                flatten(flat, &format!("{field}_"), inner);
+            }
+            other => drop(flat.insert(field, other.to_string())),
+        }
     }
 }
+
+const GROUPS: [&str; 2] = ["tls", "cors"];
 
 /// Not quoted: it may hold secrets.
 fn no_object(key: &str, expected: &str) -> Error {
@@ -219,10 +254,18 @@ mod tests {
             ("address", "8080"),
             ("port", "70000"),
             ("config_json", "[]"),
-            (
-                "config_json",
-                r#"{"tls":{"cert_file":"/a","priv_key_file":"/b"}}"#,
-            ),
+            ("config_json", r#"{"tls":{"cert_file":"/a"}}"#),
+            ("tls_priv_key_file", "/b"),
+            ("config_file", "/a.toml"),
+            ("cors_allowed_origins", "a"),
+            ("readonly_mode", "perhaps"),
+            ("cache_control", "a\nb"),
+            ("header", "x-who"),
+            ("min_rate", "-1"),
+            ("first_byte_timeout_ms", "0"),
+            ("max_connections_per_peer", "0"),
+            ("max_streams", "0"),
+            ("max_window_bytes", "1k"),
             ("config_b64", "!"),
             ("routing_mode", "path"),
             ("timeout_ms", "0"),
@@ -234,7 +277,12 @@ mod tests {
         ] {
             let error = address_of(&[(key, bad)]).expect_err(key);
             assert_eq!(error.code, Code::InvalidLink);
-            assert!(error.detail.contains(key), "{}", error.detail);
+            let named = if key == "config_json" && bad.contains("tls") {
+                "tls_cert_file"
+            } else {
+                key
+            };
+            assert!(error.detail.contains(named), "{}", error.detail);
         }
     }
 
@@ -273,10 +321,16 @@ mod tests {
     }
 
     #[test]
-    fn settings_of_other_hosts_are_passed_over() {
+    fn settings_of_other_hosts_have_no_effect_and_are_named() {
         let old = r#"{"address":"127.0.0.1:85","tls":{},"cors":{"allowed_origins":[]},"log":{"log_level":"debug"},"max_content_len":"1k"}"#;
         let link = configuration(&[("config_json", old), ("unheard", "of")]);
         let wanted = read(&Configuration::new(), &link, Form::Whole).expect("good settings");
         assert_eq!(wanted.call.max_body_bytes, Some(1_024));
+        assert!(wanted.tls.is_none() && wanted.rules.is_some());
+        let unused = unused(Given::ToLink, &link).expect("nothing unsafe");
+        assert!(
+            unused.iter().all(|warning| warning.contains("log")),
+            "{unused:?}"
+        );
     }
 }

@@ -1,21 +1,18 @@
 //! A request handed on as it comes, and a response as the actor makes it: `wasi:http`.
 
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use exosuit_core::{Body, Code, Error, Exchange, Payload};
-use http::header::HOST;
-use http::request::Parts;
-use http::uri::{Authority, Scheme};
-use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
+use http::{Method, Request, Response, StatusCode, Version, header};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use tokio::time::timeout;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::endpoint::{Endpoint, GRACE};
+use super::head::{Arrival, absolute};
 use super::listener::Terms;
 use super::refusal::Refusal;
 use super::unread::{expects, refuse_larger};
@@ -30,24 +27,26 @@ pub(crate) async fn exchange(
     endpoint: &Endpoint,
     request: Request<Incoming>,
     terms: &Terms,
-    bound: SocketAddr,
+    arrival: Arrival,
 ) -> Result<Response<Streamed>, Refusal> {
     let method = request.method().clone();
     let most = endpoint.limits.max_body_bytes.unwrap_or(u64::MAX);
     let expects = expects(&request);
     let (mut head, body) = request.into_parts();
     let body = refuse_larger(body, expects, most)?;
-    absolute(&mut head, bound).ok_or(Refusal::Request(StatusCode::BAD_REQUEST))?;
+    absolute(&mut head, arrival).ok_or(Refusal::Request(StatusCode::BAD_REQUEST))?;
     strip_hop_by_hop(&mut head.headers);
 
-    let (body, fault) = if body.is_end_stream() {
-        (nothing(), None)
+    let (body, fault, waits) = if body.is_end_stream() {
+        (nothing(), None, None)
     } else {
-        let upload = Upload::new(body, expects, most, terms.limits.body_timeout);
-        let fault = upload.fault();
-        (upload.boxed(), Some(fault))
+        let mut upload = Upload::new(body, expects, most, &terms.limits);
+        upload.read_ahead(&terms.budget).await?;
+        let (fault, waits) = (upload.fault(), upload.waits());
+        (upload.boxed(), Some(fault), Some(waits))
     };
-    let exchange = Exchange::new(Request::from_parts(head, body));
+    let mut exchange = Exchange::new(Request::from_parts(head, body));
+    exchange.lease.waits = waits;
     let call = endpoint.call(OPERATION, Payload::Http(Box::new(exchange)));
     let reply = unless_at_fault(call, fault.as_deref()).await?;
     let response = reply.into_http().and_then(check);
@@ -67,23 +66,6 @@ async fn unless_at_fault<T>(
         refusal = fault.raised() => Err(refusal),
         answer = call => fault.refusal().map_or(answer, Err),
     }
-}
-
-/// Makes a request say whom it asks: guests are given scheme and authority. None if it names what is
-/// no authority.
-fn absolute(head: &mut Parts, bound: SocketAddr) -> Option<()> {
-    let mut uri = std::mem::take(&mut head.uri).into_parts();
-    let authority = match (uri.authority.take(), head.headers.get(HOST)) {
-        (Some(authority), _) => authority,
-        (None, Some(host)) if !host.is_empty() => Authority::try_from(host.as_bytes()).ok()?,
-        _ => bound.to_string().parse().ok()?,
-    };
-    let host = HeaderValue::from_str(authority.as_str()).ok()?;
-    head.headers.insert(HOST, host);
-    uri.authority = Some(authority);
-    uri.scheme = Some(Scheme::HTTP);
-    head.uri = Uri::from_parts(uri).ok()?;
-    Some(())
 }
 
 fn check(response: Box<Response<Body>>) -> Result<Box<Response<Body>>, Error> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::{Request, StatusCode, header};
+use http::{Request, StatusCode, Version, header};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use tokio::runtime::Handle;
@@ -15,9 +15,9 @@ use super::refusal::Refusal;
 const LINGER: Duration = Duration::from_secs(5);
 
 /// Whether the client waits for leave to send. Then it has not sent, and must not be given leave
-/// by reading what is refused.
+/// by reading what is refused. hyper gives it in HTTP/1.1 alone.
 pub(crate) fn expects<B>(request: &Request<B>) -> bool {
-    request.headers().contains_key(header::EXPECT)
+    request.version() == Version::HTTP_11 && request.headers().contains_key(header::EXPECT)
 }
 
 /// Refuses a body that says itself that it is larger than this.

@@ -1,19 +1,29 @@
 //! The body of a request on its way to an actor, within bounds.
+//!
+//! What is small is read before the actor is called, so that no instance waits for it: a body that
+//! says that it is small, or the beginning of a larger one. Of a body that does not say its size the
+//! client may want to hear before it goes on: there, the first bytes are waited for.
 
+use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use exosuit_core::{Code, Error};
+use exosuit_core::{ClientWait, Code, Error};
 use http::StatusCode;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::CancellationToken;
 
+use super::budget::{Budget, Held};
+use super::limits::Limits;
+use super::pace::{Pace, Tempo};
 use super::refusal::Refusal;
 use super::unread::linger;
+
+/// How much of a body is read before the actor is called.
+const READ_AHEAD: u64 = 64 << 10;
 
 /// The body of a request as it comes: read when the actor reads.
 pub(crate) struct Upload {
@@ -22,14 +32,24 @@ pub(crate) struct Upload {
     /// How many bytes may still come.
     left: u64,
     most: u64,
-    /// How long the client may pause.
-    pause: Duration,
-    /// Runs while the client is waited for.
-    timer: Option<Pin<Box<Sleep>>>,
-    waiting: bool,
+    pace: Pace,
+    /// After the first byte.
+    tempo: Tempo,
+    has_begun: bool,
+    /// Whom to tell that the client is waited for.
+    waits: Arc<ClientWait>,
     /// The client sends, or has been told to.
     welcome: bool,
     fault: Arc<Fault>,
+    ahead: Ahead,
+}
+
+/// What was read before the actor asked for it.
+#[derive(Default)]
+struct Ahead {
+    frames: VecDeque<Frame<Bytes>>,
+    bytes: u64,
+    held: Held,
 }
 
 /// What is wrong with a request, as it turns out while its body is read.
@@ -48,6 +68,11 @@ impl Fault {
     /// Waits until something is wrong.
     pub(crate) async fn raised(&self) -> Refusal {
         self.raised.cancelled().await;
+        self.bad()
+    }
+
+    /// What is wrong, as something is.
+    fn bad(&self) -> Refusal {
         let bad = Refusal::Request(StatusCode::BAD_REQUEST);
         self.refusal().unwrap_or(bad)
     }
@@ -64,17 +89,19 @@ impl Fault {
 }
 
 impl Upload {
-    /// A body of at most so many bytes, of a client that pauses no longer than this.
-    pub(crate) fn new(body: Incoming, expects: bool, most: u64, pause: Duration) -> Self {
+    /// A body of at most so many bytes, of a client that is no slower than the limits have it.
+    pub(crate) fn new(body: Incoming, expects: bool, most: u64, limits: &Limits) -> Self {
         Self {
             body: Some(body),
             left: most,
             most,
-            pause,
-            timer: None,
-            waiting: false,
+            pace: Pace::new(limits.first_byte()),
+            tempo: limits.upload(),
+            has_begun: false,
+            waits: Arc::default(),
             welcome: !expects,
             fault: Arc::default(),
+            ahead: Ahead::default(),
         }
     }
 
@@ -83,21 +110,81 @@ impl Upload {
         self.fault.clone()
     }
 
-    /// Waits for the client, for as long as that may pause.
-    fn poll_pause(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let pause = self.pause;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(pause)));
-        if !self.waiting {
-            self.waiting = true;
-            timer.as_mut().reset(Instant::now() + pause);
+    /// Where it tells that the client is waited for.
+    pub(crate) fn waits(&self) -> Arc<ClientWait> {
+        self.waits.clone()
+    }
+
+    /// Reads what is small. A client that waits for leave to send gets that from the actor.
+    pub(crate) async fn read_ahead(&mut self, budget: &Budget) -> Result<(), Refusal> {
+        if !self.welcome {
+            return Ok(());
         }
-        timer.as_mut().poll(context)
+        let wanted = match self.size_hint().exact() {
+            Some(size) => size.min(READ_AHEAD),
+            None => 1,
+        };
+        while self.ahead.bytes < wanted && self.body.is_some() {
+            match poll_fn(|context| self.poll_next(context)).await {
+                Some(Ok(frame)) => self.keep(frame, budget)?,
+                Some(Err(_)) => return Err(self.fault.bad()),
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, frame: Frame<Bytes>, budget: &Budget) -> Result<(), Refusal> {
+        let ahead = &mut self.ahead;
+        ahead.bytes += frame.data_ref().map_or(0, |part| part.len() as u64);
+        ahead.frames.push_back(frame);
+        let is_room = budget.raise(&mut ahead.held, ahead.bytes);
+        is_room.then_some(()).ok_or(Refusal::Full)
+    }
+
+    /// What was kept, in its order.
+    fn take_kept(&mut self) -> Option<Frame<Bytes>> {
+        let ahead = &mut self.ahead;
+        let frame = ahead.frames.pop_front()?;
+        ahead.bytes -= frame.data_ref().map_or(0, |part| part.len() as u64);
+        if ahead.frames.is_empty() {
+            *ahead = Ahead::default();
+        }
+        Some(frame)
+    }
+
+    /// What comes next from the client.
+    fn poll_next(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let Some(body) = &mut self.body else {
+            return Poll::Ready(None);
+        };
+        let Poll::Ready(frame) = Pin::new(body).poll_frame(context) else {
+            if self.pace.poll_slow(context).is_pending() {
+                return Poll::Pending;
+            }
+            return Poll::Ready(Some(Err(self.too_slow())));
+        };
+        Poll::Ready(match frame {
+            Some(Ok(frame)) => Some(self.take(frame)),
+            Some(Err(_)) => Some(Err(self.broken_off())),
+            None => {
+                self.body = None;
+                None
+            }
+        })
     }
 
     /// Counts what came.
     fn take(&mut self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, Error> {
-        let length = frame.data_ref().map_or(0, |part| part.len() as u64);
-        match self.left.checked_sub(length) {
+        let length = frame.data_ref().map_or(0, Bytes::len);
+        if !std::mem::replace(&mut self.has_begun, true) {
+            self.pace.change(self.tempo);
+        }
+        self.pace.passed(length);
+        match self.left.checked_sub(length as u64) {
             Some(left) => {
                 self.left = left;
                 Ok(frame)
@@ -121,8 +208,8 @@ impl Upload {
     fn too_slow(&mut self) -> Error {
         self.fault.raise(StatusCode::REQUEST_TIMEOUT);
         self.body = None;
-        let pause = self.pause;
-        let detail = format!("the client sent nothing more of the request's body for {pause:?}");
+        let detail = "the client sends the body of the request too slowly, see min_rate and \
+                      first_byte_timeout_ms";
         Error::new(Code::Deadline, detail)
     }
 
@@ -142,38 +229,34 @@ impl Body for Upload {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let this = &mut *self;
-        let Some(body) = &mut this.body else {
-            return Poll::Ready(None);
-        };
+        if let Some(frame) = this.take_kept() {
+            return Poll::Ready(Some(Ok(frame)));
+        }
         this.welcome = true;
-        let Poll::Ready(frame) = Pin::new(body).poll_frame(context) else {
-            ready!(this.poll_pause(context));
-            return Poll::Ready(Some(Err(this.too_slow())));
-        };
-        this.waiting = false;
-        Poll::Ready(match frame {
-            Some(Ok(frame)) => Some(this.take(frame)),
-            Some(Err(_)) => Some(Err(this.broken_off())),
-            None => {
-                this.body = None;
-                None
-            }
-        })
+        let polled = this.poll_next(context);
+        this.waits.set(polled.is_pending());
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(Body::is_end_stream)
+        self.ahead.frames.is_empty() && self.body.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body
-            .as_ref()
-            .map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        let coming = self.body.as_ref().map(Body::size_hint);
+        let coming = coming.unwrap_or_else(|| SizeHint::with_exact(0));
+        let mut hint = SizeHint::new();
+        hint.set_lower(self.ahead.bytes + coming.lower());
+        if let Some(upper) = coming.upper() {
+            hint.set_upper(self.ahead.bytes + upper);
+        }
+        hint
     }
 }
 
 impl Drop for Upload {
     fn drop(&mut self) {
+        self.waits.set(false);
         // Nobody reads the rest of it.
         if let Some(body) = self.body.take().filter(|_| self.welcome) {
             linger(body);

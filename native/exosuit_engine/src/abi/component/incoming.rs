@@ -149,7 +149,11 @@ impl Serving {
         let served = async {
             let request = request.map(|body| to_guest(body, None));
             let mut http = store.data_mut().http();
-            let request = http.new_incoming_request(Scheme::Http, request)?;
+            let scheme = match request.uri().scheme() {
+                Some(scheme) if *scheme == http::uri::Scheme::HTTPS => Scheme::Https,
+                _ => Scheme::Http,
+            };
+            let request = http.new_incoming_request(scheme, request)?;
             let response = http.new_response_outparam(head)?;
             let proxy = handler.load(&mut *store, instance)?;
             let handler = proxy.wasi_http_incoming_handler();

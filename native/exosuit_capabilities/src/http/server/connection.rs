@@ -1,0 +1,335 @@
+//! One connection: its protocol, its requests, and its end.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+use http::header::{CONNECTION, HeaderValue, ORIGIN};
+use http::{Request, Response};
+use http_body_util::Either;
+use hyper::body::{Body, Incoming};
+use hyper::server::conn::{http1, http2};
+use hyper::service::{HttpService, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::time::{sleep, timeout};
+use tokio_util::task::TaskTracker;
+
+use super::budget::Held;
+use super::head::{Arrival, as_http1};
+use super::limits::Limits;
+use super::listener::{Floor, LINGER, Terms};
+use super::outgoing::{Outgoing, PIECE, SMALL, STREAMED};
+use super::refusal::Refusal;
+use super::routes::Route;
+use super::socket::{Socket, Transport};
+use super::streams::{Reading, Streams};
+use super::tls::{HTTP2, Tls};
+use super::unread::leave_unread;
+
+/// A larger buffer makes large bodies cheaper to read.
+const MIN_BUFFER: usize = 256 << 10;
+
+/// How many requests a client of HTTP/2 may give up before they are answered, more than it lets be
+/// answered: each has cost a call.
+const MAX_ABANDONED: usize = 100;
+
+/// How many streams are reset for faults of the client before the connection ends.
+const MAX_FAULTY_STREAMS: usize = 64;
+
+/// One stream has this part of a connection's window, so that one that nobody reads leaves room for
+/// others; and no less than HTTP/2 starts with.
+const STREAM_PART: u32 = 4;
+const MIN_STREAM_WINDOW: u32 = 65_535;
+
+/// How long the end of an HTTP/2 connection may take once all requests are answered.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// What the requests of one connection share.
+pub(crate) struct Connection {
+    floor: Arc<Floor>,
+    terms: Arc<Terms>,
+    arrival: Arrival,
+    is_http2: bool,
+    /// Requests under way.
+    running: AtomicUsize,
+    /// Changes whenever a request begins or ends.
+    changes: AtomicUsize,
+    abandoned: AtomicUsize,
+    /// Told when that is too many.
+    flooded: Notify,
+}
+
+/// Serves a connection to its end.
+pub(crate) async fn serve(
+    stream: TcpStream,
+    floor: Arc<Floor>,
+    terms: Arc<Terms>,
+    tasks: TaskTracker,
+) {
+    // Answers are written whole, or a part as it comes: waiting for more would only delay them.
+    let _ = stream.set_nodelay(true);
+    let socket = Socket::new(stream, terms.limits.download());
+    let tls = floor.tls();
+    let opening = timeout(terms.limits.header_timeout, open(socket, tls.as_deref()));
+    let opened = tokio::select! {
+        opened = opening => opened.ok().and_then(Result::ok),
+        () = floor.ending.now.cancelled() => None,
+        () = floor.last_chance() => None,
+    };
+    let Some((transport, is_http2)) = opened else {
+        return;
+    };
+    let connection = Arc::new(Connection::new(floor, terms, tls.is_some(), is_http2));
+    if is_http2 {
+        connection.serve_http2(transport, tasks).await;
+    } else {
+        connection.serve_http1(transport).await;
+    }
+}
+
+/// Agrees on TLS, if that is spoken here, and on the protocol.
+async fn open(mut socket: Socket, tls: Option<&Tls>) -> std::io::Result<(Transport, bool)> {
+    let Some(tls) = tls else {
+        let is_http2 = socket.begins_with_http2().await?;
+        return Ok((Transport::Plain(socket), is_http2));
+    };
+    let stream = tls.acceptor().accept(socket).await?;
+    let is_http2 = stream.get_ref().1.alpn_protocol() == Some(HTTP2);
+    Ok((Transport::Tls(Box::new(stream)), is_http2))
+}
+
+impl Connection {
+    fn new(floor: Arc<Floor>, terms: Arc<Terms>, is_secure: bool, is_http2: bool) -> Self {
+        Self {
+            arrival: Arrival {
+                bound: floor.bound,
+                is_secure,
+            },
+            floor,
+            terms,
+            is_http2,
+            running: AtomicUsize::new(0),
+            changes: AtomicUsize::new(0),
+            abandoned: AtomicUsize::new(0),
+            flooded: Notify::new(),
+        }
+    }
+
+    async fn serve_http1(self: Arc<Self>, transport: Transport) {
+        let ending = &self.floor.ending;
+        let builder = http1(&self.terms.limits);
+        let mut serving = builder.serve_connection(TokioIo::new(transport), self.service());
+        let ended = tokio::select! {
+            ended = &mut serving => Some(ended),
+            () = ending.now.cancelled() => None,
+            () = self.floor.last_chance() => {
+                Pin::new(&mut serving).graceful_shutdown();
+                tokio::select! {
+                    ended = &mut serving => Some(ended),
+                    () = ending.now.cancelled() => None,
+                }
+            }
+        };
+        // An answer that breaks off must not look like one that ends, which without a length only
+        // the end of the connection tells: it is reset. All else that is wrong is its client's to
+        // know.
+        if ended.is_none_or(|ended| ended.is_err_and(|error| error.is_user())) {
+            serving.into_parts().io.into_inner().reset();
+        }
+    }
+
+    async fn serve_http2(self: Arc<Self>, transport: Transport, tasks: TaskTracker) {
+        let limits = &self.terms.limits;
+        let ending = &self.floor.ending;
+        let builder = http2(limits, Streams::new(tasks, limits.download()));
+        let serving = builder.serve_connection(TokioIo::new(transport), self.service());
+        let mut serving = pin!(serving);
+        tokio::select! {
+            _ended = serving.as_mut() => return,
+            () = ending.now.cancelled() => return,
+            () = self.flooded.notified() => return,
+            () = self.floor.last_chance() => {}
+            () = self.idle(limits.header_timeout) => {}
+        }
+        serving.as_mut().graceful_shutdown();
+        tokio::select! {
+            _ended = serving => {}
+            () = ending.now.cancelled() => {}
+            () = self.flooded.notified() => {}
+            () = self.settled() => {}
+        }
+    }
+
+    fn service(
+        self: &Arc<Self>,
+    ) -> impl HttpService<Incoming, ResBody = Outgoing, Error = Infallible, Future: Send + 'static> + use<>
+    {
+        let connection = self.clone();
+        service_fn(move |request| {
+            let connection = connection.clone();
+            async move { Ok::<_, Infallible>(connection.answer(request).await) }
+        })
+    }
+
+    /// Waits until no request has been under way for this long.
+    async fn idle(&self, longest: Duration) {
+        loop {
+            let changes = self.changes.load(Relaxed);
+            sleep(longest).await;
+            if self.running.load(Relaxed) == 0 && self.changes.load(Relaxed) == changes {
+                return;
+            }
+        }
+    }
+
+    /// Waits until all requests are answered, and a little longer for the last of the answers.
+    async fn settled(&self) {
+        while self.running.load(Relaxed) > 0 {
+            sleep(LINGER).await;
+        }
+        sleep(LAST_WORDS.min(self.terms.limits.header_timeout)).await;
+    }
+
+    /// Answers a request, in any case.
+    async fn answer(self: &Arc<Self>, mut request: Request<Incoming>) -> Response<Outgoing> {
+        let mut answer = match Running::begin(self) {
+            Some(running) => {
+                if self.is_http2 {
+                    as_http1(&mut request);
+                }
+                let mut answer = self.respond(request).await;
+                answer.body_mut().belongs_to(running);
+                answer
+            }
+            None => refuse(request, Refusal::Full),
+        };
+        if !self.is_http2 && self.floor.ending.gently.is_cancelled() {
+            let close = HeaderValue::from_static("close");
+            answer.headers_mut().insert(CONNECTION, close);
+        }
+        answer
+    }
+
+    async fn respond(&self, request: Request<Incoming>) -> Response<Outgoing> {
+        let route = match self.floor.find(&request) {
+            Ok(route) => route,
+            Err(refusal) => return refuse(request, refusal),
+        };
+        let Some(rules) = &route.rules else {
+            return self.call(&route, request).await;
+        };
+        if let Some(answer) = rules.answer(&request) {
+            leave_unread(request);
+            return answer.map(Outgoing::from);
+        }
+        let origin = request.headers().get(ORIGIN).cloned();
+        let mut answer = self.call(&route, request).await;
+        rules.finish(origin.as_ref(), answer.headers_mut());
+        answer
+    }
+
+    async fn call(&self, route: &Route, request: Request<Incoming>) -> Response<Outgoing> {
+        // Counted until its answer has been handed over, or given up.
+        let token = route.requests().token();
+        let terms = &self.terms;
+        let answer = route.endpoint.answer(request, terms, self.arrival).await;
+        let mut held = Held::default();
+        let size = match answer.body() {
+            Either::Left(whole) => whole.size_hint().lower(),
+            Either::Right(streamed) => streamed
+                .size_hint()
+                .exact()
+                .unwrap_or(STREAMED)
+                .min(STREAMED),
+        };
+        if size > SMALL && !terms.budget.count(&mut held, size) {
+            return Refusal::Full.response().map(Outgoing::from);
+        }
+        answer.map(|content| Outgoing::new(content, held, token))
+    }
+
+    pub(crate) fn terms(&self) -> &Terms {
+        &self.terms
+    }
+}
+
+fn http1(limits: &Limits) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout)
+        .max_header_size(limits.max_header_bytes)
+        .max_buf_size(limits.max_header_bytes.max(MIN_BUFFER));
+    builder
+}
+
+fn http2(limits: &Limits, streams: Streams) -> http2::Builder<Streams> {
+    let mut builder = http2::Builder::new(streams);
+    let window = limits.max_window_bytes;
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.max_streams)
+        .max_header_list_size(u32::try_from(limits.max_header_bytes).unwrap_or(u32::MAX))
+        .max_send_buf_size(PIECE)
+        .max_local_error_reset_streams(MAX_FAULTY_STREAMS)
+        .initial_connection_window_size(window)
+        .initial_stream_window_size((window / STREAM_PART).max(MIN_STREAM_WINDOW));
+    builder
+}
+
+fn refuse(request: Request<Incoming>, refusal: Refusal) -> Response<Outgoing> {
+    leave_unread(request);
+    refusal.response().map(Outgoing::from)
+}
+
+/// A request under way, until the body of its answer has been handed over.
+pub(crate) struct Running {
+    connection: Arc<Connection>,
+    /// Its place among those of HTTP/2, of which a connection may have many.
+    _place: Option<OwnedSemaphorePermit>,
+    is_answered: bool,
+}
+
+impl Running {
+    fn begin(connection: &Arc<Connection>) -> Option<Self> {
+        let place = if connection.is_http2 {
+            Some(connection.terms.streams.clone().try_acquire_owned().ok()?)
+        } else {
+            None
+        };
+        connection.running.fetch_add(1, Relaxed);
+        connection.changes.fetch_add(1, Relaxed);
+        Some(Self {
+            connection: connection.clone(),
+            _place: place,
+            is_answered: false,
+        })
+    }
+
+    /// The client is to read the answer now.
+    pub(crate) fn answered(&mut self) -> Option<Arc<Reading>> {
+        self.is_answered = true;
+        let abandoned = &self.connection.abandoned;
+        let _ = abandoned.try_update(Relaxed, Relaxed, |count| count.checked_sub(1));
+        self.connection.is_http2.then(Reading::current)?
+    }
+
+    pub(crate) fn terms(&self) -> &Terms {
+        self.connection.terms()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let connection = &self.connection;
+        connection.running.fetch_sub(1, Relaxed);
+        connection.changes.fetch_add(1, Relaxed);
+        if !self.is_answered && connection.abandoned.fetch_add(1, Relaxed) >= MAX_ABANDONED {
+            connection.flooded.notify_one();
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! CORS: which pages of other origins may read what a route answers.
+
+use exosuit_core::Error;
+use http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
+    ACCESS_CONTROL_REQUEST_METHOD, HeaderMap, HeaderName, HeaderValue, ORIGIN, VARY,
+};
+use http::{Method, Request, Uri};
+
+use crate::settings::{Settings, invalid};
+
+/// The keys of the settings.
+const ORIGINS: &str = "cors_allowed_origins";
+const METHODS: &str = "cors_allowed_methods";
+const HEADERS: &str = "cors_allowed_headers";
+const EXPOSED: &str = "cors_exposed_headers";
+const MAX_AGE: &str = "cors_max_age_secs";
+const KEYS: [&str; 5] = [ORIGINS, METHODS, HEADERS, EXPOSED, MAX_AGE];
+
+/// What hosts of 1.x allow where only other keys are set.
+const DEFAULT_METHODS: &str = "GET, POST, PUT, DELETE, HEAD, OPTIONS";
+const DEFAULT_HEADERS: &str = "accept, accept-language, content-type, content-language";
+
+/// What a route lets pages of other origins do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Cors {
+    /// None for all.
+    origins: Option<Vec<HeaderValue>>,
+    methods: HeaderValue,
+    headers: HeaderValue,
+    exposed: Option<HeaderValue>,
+    max_age: HeaderValue,
+}
+
+impl Cors {
+    /// What these settings ask for; none where no key of CORS is set: the actor answers for itself.
+    pub(crate) fn read(settings: &Settings) -> Result<Option<Self>, Error> {
+        if KEYS.iter().all(|key| settings.text(key).is_none()) {
+            return Ok(None);
+        }
+        let origins = list(
+            settings,
+            ORIGINS,
+            "origins such as https://example.com",
+            origin,
+        )?;
+        let methods = list(settings, METHODS, "methods such as GET", method)?;
+        let name = "header names such as content-type";
+        let headers = list(settings, HEADERS, name, header)?;
+        let exposed = list(settings, EXPOSED, name, header)?;
+        let max_age = settings.number(MAX_AGE)?;
+        let is_any =
+            |origins: &Vec<String>| origins.is_empty() || origins.iter().any(|it| it == "*");
+        Ok(Some(Self {
+            origins: match origins.filter(|origins| !is_any(origins)) {
+                Some(origins) => Some(
+                    origins
+                        .iter()
+                        .map(|origin| value(origin))
+                        .collect::<Result<_, _>>()?,
+                ),
+                None => None,
+            },
+            methods: joined(methods, DEFAULT_METHODS)?,
+            headers: joined(headers, DEFAULT_HEADERS)?,
+            exposed: match exposed.filter(|exposed| !exposed.is_empty()) {
+                Some(exposed) => Some(value(&exposed.join(", "))?),
+                None => None,
+            },
+            max_age: max_age.into(),
+        }))
+    }
+
+    /// Whether a request only asks what the next one may be.
+    pub(crate) fn is_preflight<B>(request: &Request<B>) -> bool {
+        let headers = request.headers();
+        *request.method() == Method::OPTIONS
+            && headers.contains_key(ORIGIN)
+            && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+    }
+
+    /// Answers that.
+    pub(crate) fn preflight(&self, origin: Option<&HeaderValue>, answer: &mut HeaderMap) {
+        self.allow(origin, answer);
+        answer.insert(ACCESS_CONTROL_ALLOW_METHODS, self.methods.clone());
+        answer.insert(ACCESS_CONTROL_ALLOW_HEADERS, self.headers.clone());
+        answer.insert(ACCESS_CONTROL_MAX_AGE, self.max_age.clone());
+        for name in [
+            ACCESS_CONTROL_REQUEST_METHOD,
+            ACCESS_CONTROL_REQUEST_HEADERS,
+        ] {
+            answer.append(VARY, name.into());
+        }
+    }
+
+    /// Lets the page of this origin read an answer, in place of what the actor says of that.
+    pub(crate) fn finish(&self, origin: Option<&HeaderValue>, answer: &mut HeaderMap) {
+        answer.remove(ACCESS_CONTROL_ALLOW_ORIGIN);
+        self.allow(origin, answer);
+        if let Some(exposed) = &self.exposed {
+            answer.insert(ACCESS_CONTROL_EXPOSE_HEADERS, exposed.clone());
+        }
+    }
+
+    fn allow(&self, origin: Option<&HeaderValue>, answer: &mut HeaderMap) {
+        let Some(origins) = &self.origins else {
+            let any = HeaderValue::from_static("*");
+            answer.insert(ACCESS_CONTROL_ALLOW_ORIGIN, any);
+            return;
+        };
+        answer.append(VARY, ORIGIN.into());
+        if let Some(origin) = origin.filter(|origin| origins.contains(origin)) {
+            answer.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+        }
+    }
+}
+
+/// A list in JSON, as hosts of 1.x have it, or with commas.
+fn list(
+    settings: &Settings,
+    key: &'static str,
+    expected: &str,
+    parse: fn(&str) -> Option<String>,
+) -> Result<Option<Vec<String>>, Error> {
+    let Some(text) = settings.text(key) else {
+        return Ok(None);
+    };
+    let bad = || {
+        invalid(
+            key,
+            text,
+            &format!("a list of {expected}, in JSON or with commas"),
+        )
+    };
+    let items: Vec<String> = if text.starts_with('[') {
+        serde_json::from_str(text).map_err(|_| bad())?
+    } else {
+        let items = text.split(',').map(str::trim);
+        items
+            .filter(|item| !item.is_empty())
+            .map(str::to_owned)
+            .collect()
+    };
+    let parsed: Option<Vec<String>> = items.iter().map(|item| parse(item)).collect();
+    parsed.map(Some).ok_or_else(bad)
+}
+
+/// An origin as browsers write it: in lower case, and without a slash at its end.
+fn origin(text: &str) -> Option<String> {
+    if text == "*" || text == "null" {
+        return Some(text.to_owned());
+    }
+    let uri: Uri = text.parse().ok()?;
+    let is_web = matches!(uri.scheme_str(), Some("http" | "https"));
+    let is_bare = uri.path() == "/" && uri.query().is_none();
+    let authority = uri
+        .authority()
+        .filter(|authority| !authority.as_str().contains('@'))?;
+    let scheme = uri.scheme_str().filter(|_| is_web && is_bare)?;
+    Some(format!("{scheme}://{authority}").to_ascii_lowercase())
+}
+
+fn method(text: &str) -> Option<String> {
+    let method: Method = text.parse().ok()?;
+    Some(method.as_str().to_owned())
+}
+
+fn header(text: &str) -> Option<String> {
+    let name: HeaderName = text.parse().ok()?;
+    Some(name.as_str().to_owned())
+}
+
+fn joined(items: Option<Vec<String>>, default: &'static str) -> Result<HeaderValue, Error> {
+    match items {
+        None => Ok(HeaderValue::from_static(default)),
+        // As with hosts of 1.x: an empty list asks for nothing special.
+        Some(items) if items.is_empty() => Ok(HeaderValue::from_static("*")),
+        Some(items) => value(&items.join(", ")),
+    }
+}
+
+fn value(text: &str) -> Result<HeaderValue, Error> {
+    let value = HeaderValue::from_str(text);
+    value.map_err(|_| invalid(ORIGINS, text, "text that a header may hold"))
+}
+
+#[cfg(test)]
+mod tests {
+    use exosuit_core::HTTP_SERVER;
+
+    use super::*;
+
+    fn read(pairs: &[(&str, &str)]) -> Result<Option<Cors>, Error> {
+        let mut settings = Settings::new(&HTTP_SERVER);
+        for (key, value) in pairs {
+            settings.put(key, value);
+        }
+        Cors::read(&settings)
+    }
+
+    /// What a page of this origin is told it may read.
+    fn allowed(pairs: &[(&str, &str)], origin: &'static str) -> Option<String> {
+        let cors = read(pairs).expect("good settings").expect("CORS");
+        let mut answer = HeaderMap::new();
+        cors.finish(Some(&HeaderValue::from_static(origin)), &mut answer);
+        let allowed = answer.get(ACCESS_CONTROL_ALLOW_ORIGIN)?;
+        Some(allowed.to_str().expect("text").to_owned())
+    }
+
+    #[test]
+    fn nothing_is_said_unless_it_is_asked_for() {
+        assert_eq!(read(&[("address", "127.0.0.1:80")]), Ok(None));
+    }
+
+    #[test]
+    fn origins_are_compared_as_browsers_write_them() {
+        let page = "https://a.example:8443";
+        for (origins, expected) in [
+            ("[]", Some("*")),
+            ("*", Some("*")),
+            (r#"["https://A.example:8443/"]"#, Some(page)),
+            ("https://b.example, https://a.example:8443", Some(page)),
+            (r#"["http://a.example:8443"]"#, None),
+            ("https://a.example", None),
+        ] {
+            let found = allowed(&[(ORIGINS, origins)], page);
+            assert_eq!(found.as_deref(), expected, "{origins}");
+        }
+        assert_eq!(allowed(&[(MAX_AGE, "1")], page).as_deref(), Some("*"));
+    }
+
+    #[test]
+    fn what_is_no_list_is_refused_by_name() {
+        for (key, bad) in [
+            (ORIGINS, "a.example"),
+            (ORIGINS, "ftp://a.example"),
+            (ORIGINS, "https://a.example/path"),
+            (ORIGINS, "https://u@a.example"),
+            (ORIGINS, "[1]"),
+            (ORIGINS, "[\"https://a.example\""),
+            (METHODS, "GET POST"),
+            (HEADERS, "a header"),
+            (EXPOSED, "a:b"),
+            (MAX_AGE, "-1"),
+            (MAX_AGE, "86401"),
+        ] {
+            let error = read(&[(key, bad)]).expect_err(bad);
+            let start = format!("setting {key} is ");
+            assert!(error.detail.starts_with(&start), "{bad}: {error}");
+        }
+    }
+}

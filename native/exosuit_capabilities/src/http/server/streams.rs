@@ -1,0 +1,112 @@
+//! The requests of an HTTP/2 connection: a task for each, which ends when its client does not read.
+//!
+//! A client may keep the connection going and let one answer wait, by giving it no window. Nothing
+//! then asks for more of that answer, so that the answer's own body cannot notice. The task of the
+//! request is where this is seen: hyper polls request and answer in it, and [`Reading`] is what the
+//! answer's body tells it.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use hyper::rt::Executor;
+use parking_lot::Mutex;
+use tokio::task_local;
+use tokio_util::task::TaskTracker;
+
+use super::pace::{Pace, Tempo};
+
+task_local! {
+    static READING: Arc<Reading>;
+}
+
+/// Runs the requests of one connection.
+#[derive(Clone)]
+pub(crate) struct Streams {
+    tasks: TaskTracker,
+    tempo: Tempo,
+}
+
+/// Whether a client reads its answer.
+pub(crate) struct Reading(Mutex<State>);
+
+struct State {
+    pace: Pace,
+    /// How many bytes hyper has of the answer and could not pass on yet.
+    owed: Option<usize>,
+}
+
+impl Streams {
+    pub(crate) fn new(tasks: TaskTracker, tempo: Tempo) -> Self {
+        Self { tasks, tempo }
+    }
+}
+
+impl<F> Executor<F> for Streams
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, request: F) {
+        let reading = Arc::new(Reading(Mutex::new(State {
+            pace: Pace::new(self.tempo),
+            owed: None,
+        })));
+        let watched = Watched {
+            request: Some(Box::pin(request)),
+            reading: reading.clone(),
+        };
+        self.tasks.spawn(READING.scope(reading, watched));
+    }
+}
+
+impl Reading {
+    /// That of the request whose task this is.
+    pub(crate) fn current() -> Option<Arc<Self>> {
+        READING.try_with(Arc::clone).ok()
+    }
+
+    /// A part of the answer is on its way.
+    pub(crate) fn sent(&self, bytes: usize) {
+        self.0.lock().owed = Some(bytes);
+    }
+
+    /// The last part has been taken: more is asked for.
+    pub(crate) fn taken(&self) {
+        let mut state = self.0.lock();
+        if let Some(bytes) = state.owed.take() {
+            state.pace.passed(bytes);
+        }
+    }
+
+    fn poll_slow(&self, context: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.0.lock();
+        match state.owed {
+            Some(_) => state.pace.poll_slow(context),
+            None => Poll::Pending,
+        }
+    }
+}
+
+/// A request and its answer.
+struct Watched<F> {
+    /// None when it has ended. Dropped, it resets its stream.
+    request: Option<Pin<Box<F>>>,
+    reading: Arc<Reading>,
+}
+
+impl<F: Future<Output = ()>> Future for Watched<F> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        let Some(request) = &mut this.request else {
+            return Poll::Ready(());
+        };
+        let ended = request.as_mut().poll(context);
+        if ended.is_ready() || this.reading.poll_slow(context).is_ready() {
+            this.request = None;
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    }
+}

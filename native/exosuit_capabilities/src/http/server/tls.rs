@@ -1,0 +1,296 @@
+//! TLS: a certificate and its key from files, read again when they change.
+
+use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use exosuit_core::{Code, Error, Id, Notice, Observe};
+use parking_lot::RwLock;
+use rustls::ServerConfig;
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::version::{TLS12, TLS13};
+use tokio::task::{AbortHandle, spawn_blocking};
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_rustls::TlsAcceptor;
+
+use crate::settings::{Settings, invalid};
+
+/// The keys of the settings.
+pub(crate) const CERTIFICATE: &str = "tls_cert_file";
+pub(crate) const KEY: &str = "tls_priv_key_file";
+
+/// What clients and this server agree on during the handshake, the preferred one first.
+const PROTOCOLS: [&[u8]; 2] = [HTTP2, b"http/1.1"];
+
+/// HTTP/2, as it is called during the handshake.
+pub(crate) const HTTP2: &[u8] = b"h2";
+
+/// A larger file is no certificate.
+const MAX_FILE: u64 = 1 << 20;
+
+/// Where the certificate chain and the private key are, both in PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Files {
+    certificate: PathBuf,
+    key: PathBuf,
+}
+
+impl Files {
+    /// What these settings ask for; none for a server without TLS.
+    pub(crate) fn read(settings: &Settings) -> Result<Option<Self>, Error> {
+        let named = |key: &'static str| settings.text(key).filter(|path| !path.is_empty());
+        match (named(CERTIFICATE), named(KEY)) {
+            (None, None) => Ok(None),
+            (Some(certificate), Some(key)) => Ok(Some(Self {
+                certificate: certificate.into(),
+                key: key.into(),
+            })),
+            (Some(path), None) => Err(alone(CERTIFICATE, path, KEY)),
+            (None, Some(path)) => Err(alone(KEY, path, CERTIFICATE)),
+        }
+    }
+}
+
+fn alone(key: &str, path: &str, other: &str) -> Error {
+    invalid(key, path, &format!("a setting {other} beside it"))
+}
+
+/// Both files as they were read.
+struct Read {
+    certificate: Vec<u8>,
+    key: Vec<u8>,
+}
+
+impl Read {
+    fn files(files: &Files) -> Result<Self, Error> {
+        Ok(Self {
+            certificate: read(CERTIFICATE, &files.certificate)?,
+            key: read(KEY, &files.key)?,
+        })
+    }
+
+    /// What tells one content of the files from another.
+    fn mark(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (&self.certificate, &self.key).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// The errors quote nothing of what the files hold.
+    fn certified(&self, files: &Files, provider: &CryptoProvider) -> Result<CertifiedKey, Error> {
+        let certificate = |why| refused(CERTIFICATE, &files.certificate, why);
+        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&self.certificate).collect();
+        let chain = chain.ok().filter(|chain| !chain.is_empty());
+        let chain = chain.ok_or_else(|| certificate("it holds no certificate in PEM"))?;
+        let key = |why| refused(KEY, &files.key, why);
+        let private = PrivateKeyDer::from_pem_slice(&self.key);
+        let private = private.map_err(|_| key("it holds no private key in PEM"))?;
+        CertifiedKey::from_der(chain, private, provider).map_err(|error| match error {
+            rustls::Error::InconsistentKeys(_) => key("it is not the key of the certificate"),
+            rustls::Error::InvalidCertificate(_) => certificate("its certificate cannot be read"),
+            _ => key("it is of no kind that is supported: RSA, ECDSA (P-256, P-384) or Ed25519"),
+        })
+    }
+}
+
+fn read(key: &str, path: &Path) -> Result<Vec<u8>, Error> {
+    let unread = |error: std::io::Error| refused(key, path, &error.to_string());
+    let size = std::fs::metadata(path).map_err(unread)?.len();
+    if size > MAX_FILE {
+        return Err(refused(key, path, "it is larger than 1 MiB"));
+    }
+    std::fs::read(path).map_err(unread)
+}
+
+fn refused(key: &str, path: &Path, why: &str) -> Error {
+    let path = path.display();
+    Error::new(
+        Code::InvalidLink,
+        format!("setting {key} names {path}, which cannot be used: {why}"),
+    )
+}
+
+/// TLS for the connections of a link. While it lives, it looks after its files.
+pub(crate) struct Tls {
+    files: Files,
+    acceptor: TlsAcceptor,
+    watch: AbortHandle,
+}
+
+/// Whom to tell about files that changed.
+pub(crate) struct Owner {
+    pub(crate) provider: Id,
+    pub(crate) observe: Arc<dyn Observe>,
+}
+
+impl Tls {
+    /// Reads the files, and from then on again after each `pause`.
+    pub(crate) async fn open(
+        files: Files,
+        pause: Duration,
+        owner: Owner,
+    ) -> Result<Arc<Self>, Error> {
+        let provider = Arc::new(ring::default_provider());
+        let (named, signer) = (files.clone(), Arc::clone(&provider));
+        let first = spawn_blocking(move || {
+            let read = Read::files(&named)?;
+            let certified = read.certified(&named, &signer)?;
+            Ok::<_, Error>((read, certified))
+        });
+        let (read, certified) = first.await.map_err(|error| unread(&error))??;
+        let current = Arc::new(Current(RwLock::new(Arc::new(certified))));
+        let acceptor = acceptor(provider.clone(), current.clone())?;
+        let watching = Watching {
+            files: files.clone(),
+            provider,
+            current,
+            used: read.mark(),
+            refused: None,
+            owner,
+        };
+        let watch = tokio::spawn(watching.watch(pause)).abort_handle();
+        Ok(Arc::new(Self {
+            files,
+            acceptor,
+            watch,
+        }))
+    }
+
+    pub(crate) fn files(&self) -> &Files {
+        &self.files
+    }
+
+    pub(crate) fn acceptor(&self) -> &TlsAcceptor {
+        &self.acceptor
+    }
+}
+
+impl Drop for Tls {
+    fn drop(&mut self) {
+        self.watch.abort();
+    }
+}
+
+fn unread(error: &tokio::task::JoinError) -> Error {
+    Error::new(
+        Code::Internal,
+        format!("the files of TLS were not read: {error}"),
+    )
+}
+
+fn acceptor(provider: Arc<CryptoProvider>, current: Arc<Current>) -> Result<TlsAcceptor, Error> {
+    let builder = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&TLS13, &TLS12])
+        .map_err(|error| Error::new(Code::Internal, format!("TLS is not available: {error}")))?;
+    let mut config = builder.with_no_client_auth().with_cert_resolver(current);
+    config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).into();
+    Ok(Arc::new(config).into())
+}
+
+/// The certificate that is shown to the next client.
+struct Current(RwLock<Arc<CertifiedKey>>);
+
+impl ResolvesServerCert for Current {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.read().clone())
+    }
+}
+
+impl fmt::Debug for Current {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Current").finish_non_exhaustive()
+    }
+}
+
+/// Looks after the files of one link.
+struct Watching {
+    files: Files,
+    provider: Arc<CryptoProvider>,
+    current: Arc<Current>,
+    /// The mark of what is in use.
+    used: u64,
+    refused: Option<Refused>,
+    owner: Owner,
+}
+
+/// Files that cannot be used.
+struct Refused {
+    /// The mark of what they hold; none for files that cannot be read.
+    mark: Option<u64>,
+    is_told: bool,
+}
+
+impl Watching {
+    async fn watch(mut self, pause: Duration) {
+        let mut looks = interval(pause);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // The first is due at once, and was made when the link was put.
+        looks.tick().await;
+        loop {
+            looks.tick().await;
+            let looked = spawn_blocking(move || {
+                self.look();
+                self
+            });
+            match looked.await {
+                Ok(watching) => self = watching,
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Takes what has changed. On an error the old certificate is shown on.
+    fn look(&mut self) {
+        let read = match Read::files(&self.files) {
+            Ok(read) => read,
+            Err(error) => return self.refuse(None, error),
+        };
+        let mark = read.mark();
+        if mark == self.used {
+            self.refused = None;
+            return;
+        }
+        match read.certified(&self.files, &self.provider) {
+            Ok(certified) => {
+                *self.current.0.write() = Arc::new(certified);
+                self.used = mark;
+                self.refused = None;
+                self.tell("certificate_changed", None);
+            }
+            Err(error) => self.refuse(Some(mark), error),
+        }
+    }
+
+    /// Tells of files that cannot be used, once and if they stay so: of two files one is written
+    /// first.
+    fn refuse(&mut self, mark: Option<u64>, error: Error) {
+        match &mut self.refused {
+            Some(refused) if refused.mark == mark => {
+                if !std::mem::replace(&mut refused.is_told, true) {
+                    self.tell("certificate_refused", Some(error));
+                }
+            }
+            _ => {
+                self.refused = Some(Refused {
+                    mark,
+                    is_told: false,
+                });
+            }
+        }
+    }
+
+    fn tell(&self, change: &'static str, error: Option<Error>) {
+        self.owner.observe.observe(Notice::Certificate {
+            provider: self.owner.provider.clone(),
+            file: self.files.certificate.to_string_lossy().into_owned(),
+            change,
+            error,
+        });
+    }
+}
