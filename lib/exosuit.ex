@@ -53,6 +53,7 @@ defmodule Exosuit do
     Edge,
     Error,
     Host,
+    Input,
     Lattice,
     Manifest,
     Options,
@@ -74,6 +75,7 @@ defmodule Exosuit do
     Linking,
     Links,
     Roster,
+    Share,
     Specifications
   }
 
@@ -130,24 +132,24 @@ defmodule Exosuit do
   ]
   @warm [
     pool: [
-      type: :pos_integer,
+      type: :number,
       default: %Warm{}.pool,
       doc: "how many are kept at the most while they have nothing to do; more may run at once."
     ],
     calls: [
-      type: :pos_integer,
+      type: :number,
       default: %Warm{}.calls,
       doc: "after how many calls one is thrown away."
     ],
     idle: [
-      type: :pos_integer,
+      type: :milliseconds,
       default: %Warm{}.idle,
       doc: "after how many milliseconds without a call one is thrown away."
     ]
   ]
   @actor [
     id: [type: :string, default: nil, doc: "what it is called on this host."],
-    instances: [type: :pos_integer, default: 1, doc: "how many calls may run at a time."],
+    instances: [type: :instances, default: 1, doc: "how many calls may run at a time."],
     warm: [
       type: {:options, @warm},
       default: nil,
@@ -163,12 +165,12 @@ defmodule Exosuit do
       doc: "bytes of linear memory of an instance; by default the host's."
     ],
     queue: [
-      type: :non_neg_integer,
+      type: :amount,
       default: nil,
       doc: "calls that may wait while as many run as may; by default the host's."
     ],
     deadline: [
-      type: :pos_integer,
+      type: :milliseconds,
       default: nil,
       doc: "milliseconds that a call may take at the longest, whatever its caller says."
     ],
@@ -204,7 +206,7 @@ defmodule Exosuit do
     &Options.provider?/1
   }
   @provider_forms "NAME or wasmcloud+builtin://NAME for a built-in provider, or exosuit+module://NAME"
-  @contract {"a namespace and a package, as in \"wasmcloud:keyvalue\"", &__MODULE__.contract?/1}
+  @contract {"a contract like \"wasmcloud:keyvalue\"", &__MODULE__.contract?/1}
   @link_key [
     source: [
       type: :string,
@@ -217,7 +219,7 @@ defmodule Exosuit do
           [
             target: [type: :string, doc: "the id or key of the provider, or of another actor."],
             interfaces: [
-              type: :names,
+              type: {"a list of names of interfaces", &__MODULE__.interfaces?/1},
               default: [],
               doc: "the interfaces of the package that it covers, `[\"store\"]`; none means all."
             ],
@@ -232,7 +234,7 @@ defmodule Exosuit do
           ]
   @call [
     timeout: [
-      type: :pos_integer,
+      type: :milliseconds,
       default: nil,
       doc: "milliseconds that it may take; by default the host's `:call_timeout`."
     ],
@@ -291,14 +293,13 @@ defmodule Exosuit do
   def start_actor(host, code, options \\ []) do
     config = config!(host)
     options = Options.validate!(options, @actor)
-    artifact = artifact(code)
 
-    with {:ok, {bytes, artifact}} <- Exosuit.Artifact.fetch(artifact),
+    with {:ok, artifact} <- artifact(code),
+         {:ok, {bytes, artifact}} <- Exosuit.Artifact.fetch(artifact),
          {:ok, id} <- actor_id(bytes, options[:id], config) do
       started(config, actor_specification(config, id, artifact, options))
     else
-      {:error, error} ->
-        not_started(config, :actor, Model.Artifact.reference(artifact), options, error)
+      {:error, error} -> not_started(config, :actor, reference(code), options, error)
     end
   end
 
@@ -309,7 +310,7 @@ defmodule Exosuit do
   @doc "Changes how many calls of an actor may run at a time."
   @spec scale_actor(host(), id(), pos_integer()) :: :ok | {:error, Error.t()}
   def scale_actor(host, id, instances) do
-    instances = Options.argument!(instances, "the number of instances", :pos_integer)
+    instances = Options.argument!(instances, "the number of instances", :instances)
     Roster.scale(config!(host), id, instances)
   end
 
@@ -336,7 +337,9 @@ defmodule Exosuit do
   def update_actor(host, id, code, options \\ []) do
     config = config!(host)
     options = Options.validate!(options, @update)
-    Roster.update(config, id, artifact(code), options[:force])
+
+    with {:ok, artifact} <- artifact(code),
+         do: Roster.update(config, id, artifact, options[:force])
   end
 
   @doc """
@@ -383,7 +386,10 @@ defmodule Exosuit do
   #{Options.docs(@link)}
   """
   @spec put_link(host(), keyword()) :: :ok | {:error, Error.t()}
-  def put_link(host, fields), do: Linking.put(config!(host), link(fields))
+  def put_link(host, fields) do
+    link = link(fields)
+    with :ok <- check_ends(link), do: Linking.put(config!(host), link)
+  end
 
   @doc """
   Removes a link, by `:source`, `:contract` and `:name`, whatever interfaces it covers: the next call
@@ -594,8 +600,12 @@ defmodule Exosuit do
   def origin?(origin), do: is_nil(origin) or Origin.valid?(origin)
 
   @doc false
-  def contract?(text) do
-    is_binary(text) and String.valid?(text) and match?([_, _], String.split(text, ":"))
+  def contract?(text), do: Input.name?(:contract, text)
+
+  @doc false
+  def interfaces?(names) do
+    is_list(names) and not List.improper?(names) and
+      Enum.all?(names, &Input.name?(:interface, &1))
   end
 
   @impl Supervisor
@@ -668,16 +678,46 @@ defmodule Exosuit do
   defp apply_here(config, path) do
     # Its labels may have changed.
     with {:ok, manifest} <- Manifest.read(path, %{config | labels: Settings.labels(config)}),
-         do: {:ok, Deployment.apply(config, manifest), manifest.warnings}
+         {:ok, manifest, unplaced} <- Share.take(config, manifest),
+         do: {:ok, unplaced ++ Deployment.apply(config, manifest), manifest.warnings}
   end
 
   defp config!(host), do: Directory.fetch!(host, :config)
 
-  defp artifact({:bytes, bytes}) when is_binary(bytes), do: {:bytes, bytes, nil}
-  defp artifact(path) when is_binary(path), do: {:file, Path.expand(path), nil}
+  defp artifact({:bytes, bytes}) when is_binary(bytes), do: {:ok, {:bytes, bytes, nil}}
+
+  # Code without its tag may be megabytes: whoever forgot it is told so, and not shown all of it.
+  defp artifact(<<0, "asm", _rest::binary>>) do
+    raise ArgumentError,
+          "expected the actor as a path or {:bytes, wasm}, got the bytes themselves"
+  end
+
+  defp artifact(text) when is_binary(text) do
+    case Input.parse_reference(text) do
+      {:ok, {:file, path}} -> {:ok, {:file, Path.expand(path), nil}}
+      {:ok, {:registry, image}} -> Input.refuse_registry(image)
+      {:ok, {kind, _name}} -> {:error, Error.new(:invalid_input, no_actor(kind, text))}
+      {:error, error} -> {:error, error}
+    end
+  end
 
   defp artifact(other) do
-    raise ArgumentError, "expected the actor as a path or {:bytes, wasm}, got: #{inspect(other)}"
+    shown = inspect(other, limit: 5, printable_limit: 100)
+    raise ArgumentError, "expected the actor as a path or {:bytes, wasm}, got: #{shown}"
+  end
+
+  # As events name it. A text that is no reference is shown as it is, if it can be.
+  defp reference({:bytes, bytes}), do: Model.Artifact.reference({:bytes, bytes, nil})
+
+  defp reference(text) do
+    case artifact(text) do
+      {:ok, artifact} -> Model.Artifact.reference(artifact)
+      {:error, _error} -> if String.valid?(text), do: text, else: inspect(text)
+    end
+  end
+
+  defp no_actor(kind, text) do
+    "expected a Wasm file as the actor, got #{inspect(text)}: that is a provider (#{kind})"
   end
 
   defp started(config, specification) do
@@ -692,11 +732,13 @@ defmodule Exosuit do
   end
 
   defp provider_artifact(text, config) when is_binary(text) do
-    case text |> Options.argument!("the provider", :string) |> String.split("://", parts: 2) do
-      [name] -> provider_builtin(name)
-      ["wasmcloud+builtin", name] -> provider_builtin(name)
-      ["exosuit+module", name] -> provider_module(name, config.providers)
-      _other -> {:error, Error.new(:invalid_input, "expected #{@provider_forms}, got #{text}")}
+    case text |> Options.argument!("the provider", :string) |> Input.parse_reference() do
+      {:ok, {:builtin, name}} -> provider_builtin(name)
+      {:ok, {:module, name}} -> provider_module(name, config.providers)
+      {:ok, {:registry, image}} -> Input.refuse_registry(image)
+      {:ok, {:file, ^text}} -> provider_name(text)
+      {:ok, {:file, _path}} -> {:error, Error.new(:invalid_input, no_provider(text))}
+      {:error, error} -> {:error, error}
     end
   end
 
@@ -708,6 +750,18 @@ defmodule Exosuit do
 
   defp provider_builtin(name) do
     with {:ok, _facts} <- Builtin.fetch(name), do: {:ok, {name, {:builtin, name}}}
+  end
+
+  # Without a scheme it is that of a built-in one.
+  defp provider_name(text) do
+    if Input.name?(:id, text),
+      do: provider_builtin(text),
+      else: {:error, Error.new(:invalid_input, no_provider(text))}
+  end
+
+  defp no_provider(text) do
+    "expected #{@provider_forms}, got #{inspect(text, printable_limit: 200)}: providers from a file " <>
+      "are not supported yet"
   end
 
   # By the name that the host has for it, which is text: none is made into an atom.
@@ -752,8 +806,15 @@ defmodule Exosuit do
 
   defp link(fields) do
     {contract, fields} = fields |> Options.validate!(@link) |> Keyword.pop!(:contract)
-    [namespace, package] = String.split(contract, ":")
+    [namespace, package] = String.split(contract, ":", parts: 2)
     struct!(Link, [namespace: namespace, package: package] ++ fields)
+  end
+
+  # They become parts of keys and subjects.
+  defp check_ends(link) do
+    with :ok <- Input.check_name(:id, link.source),
+         :ok <- Input.check_name(:id, link.target),
+         do: Input.check_name(:link_name, link.name)
   end
 
   # Most calls are given none, and they are many.

@@ -177,9 +177,11 @@ defmodule ExosuitTest do
       Exosuit.start_link(name: :nobody)
     end
 
-    assert_raise ArgumentError, ~r/expected :queue to be a positive integer, got: "ten"/, fn ->
-      Exosuit.start_link(name: :nobody, trusted_issuers: :any, queue: "ten")
-    end
+    assert_raise ArgumentError,
+                 ~r/expected :queue to be a number from 1 to 4294967295, got: "ten"/,
+                 fn ->
+                   Exosuit.start_link(name: :nobody, trusted_issuers: :any, queue: "ten")
+                 end
 
     assert_raise ArgumentError, ~r/unknown options \[:qeue\]/, fn ->
       Exosuit.start_link(name: :nobody, trusted_issuers: :any, qeue: 1)
@@ -192,9 +194,9 @@ defmodule ExosuitTest do
     wasm = Guests.path("echo")
 
     mistakes = [
-      {~r/expected :instances to be a positive integer, got: "ten"/,
+      {~r/expected :instances to be a number of instances from 1 to 100000, got: "ten"/,
        fn -> Exosuit.start_actor(host, wasm, id: "a", instances: "ten") end},
-      {~r/expected :instances to be a positive/,
+      {~r/expected :instances to be a number of instances from 1 to 100000, got: 5000000000/,
        fn -> Exosuit.start_actor(host, wasm, id: "a", instances: 5_000_000_000) end},
       {~r/expected :id to be a non-empty string/,
        fn -> Exosuit.start_actor(host, wasm, id: <<255>>) end},
@@ -211,11 +213,11 @@ defmodule ExosuitTest do
        fn -> Exosuit.put_link(host, source: "echo", contract: "a:b") end},
       {~r/expected :source to be a non-empty string/,
        fn -> Exosuit.put_link(host, source: :echo, target: "kv", contract: "a:b") end},
-      {~r/expected :contract to be a namespace and a package/,
+      {~r/expected :contract to be a contract like "wasmcloud:keyvalue", got: "keyvalue"/,
        fn -> Exosuit.put_link(host, source: "echo", target: "kv", contract: "keyvalue") end},
       {~r/unknown options \[:target\]/,
        fn -> Exosuit.delete_link(host, source: "echo", contract: "a:b", target: "kv") end},
-      {~r/expected :timeout to be a positive integer/,
+      {~r/expected :timeout to be a number of milliseconds from 1 to 86400000, got: :infinity/,
        fn -> Exosuit.call(host, "echo", "op", "", timeout: :infinity) end},
       {~r/expected :execution to be one of/,
        fn -> Exosuit.call(host, "echo", "op", "", execution: :later) end}

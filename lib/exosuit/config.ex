@@ -7,7 +7,7 @@ defmodule Exosuit.Config do
   # the control plane's.
 
   alias Exosuit.Config.Nats
-  alias Exosuit.Options
+  alias Exosuit.{Input, Options}
 
   @type t :: %__MODULE__{
           name: atom(),
@@ -93,12 +93,12 @@ defmodule Exosuit.Config do
       doc: "what manifests may name as `exosuit+module://NAME`."
     ],
     call_timeout: [
-      type: :pos_integer,
+      type: :milliseconds,
       default: 5_000,
       doc: "milliseconds that a call may take when it is given no time of its own."
     ],
     max_depth: [
-      type: {"an integer from 1 to 255", &__MODULE__.depth?/1},
+      type: :depth,
       default: 16,
       doc: "how deeply calls may be nested."
     ],
@@ -108,17 +108,17 @@ defmodule Exosuit.Config do
       doc: "bytes of linear memory that an instance may have, unless its actor says otherwise."
     ],
     queue: [
-      type: :pos_integer,
+      type: :number,
       default: 1_024,
       doc: "calls that may wait for an instance of one actor; the next is refused as overloaded."
     ],
     restart_wait: [
-      type: :timeout,
+      type: :wait,
       default: 5_000,
       doc: "milliseconds that a call waits for an actor whose process is being restarted."
     ],
     drain_timeout: [
-      type: :timeout,
+      type: :wait,
       default: 10_000,
       doc: "milliseconds that running calls have to finish when the host stops."
     ],
@@ -169,20 +169,35 @@ defmodule Exosuit.Config do
   @doc "Checks the options; raises `ArgumentError` with what was expected."
   @spec new!(keyword()) :: t()
   def new!(options) do
-    config = struct!(__MODULE__, Options.validate!(options, @schema))
+    config = struct!(__MODULE__, options |> Options.validate!(@schema) |> check_trust!())
     nats = config.nats && Nats.new!(config.nats)
     %{config | nats: nats, labels: Map.merge(config.labels, machine())}
   end
 
+  # A host that trusts nobody has no actor that it may run, unless it takes those without a token.
+  defp check_trust!(options) do
+    if options[:trusted_issuers] == [] and options[:unsigned] == :deny do
+      raise ArgumentError,
+            "expected :trusted_issuers to name an account key (`A…`), or :unsigned to be :allow: " <>
+              "with neither, no actor may run"
+    end
+
+    options
+  end
+
   @doc false
   def issuers?(:any), do: true
-  def issuers?([_ | _] = issuers), do: Enum.all?(issuers, &account_key?/1)
-  def issuers?(_other), do: false
+
+  def issuers?(issuers) do
+    is_list(issuers) and not List.improper?(issuers) and Enum.all?(issuers, &account_key?/1)
+  end
 
   @doc false
   def ports?(ports) do
     is_map(ports) and not is_struct(ports) and
-      Enum.all?(ports, fn {one, other} -> one in 1..65_535 and other in 1..65_535 end)
+      Enum.all?(ports, fn {one, other} ->
+        Input.within?(:port, one) and Input.within?(:port, other)
+      end)
   end
 
   @doc false
@@ -195,9 +210,6 @@ defmodule Exosuit.Config do
     is_list(files) and not List.improper?(files) and
       Enum.all?(files, &(path?(&1) and &1 != nil and Path.type(&1) == :absolute))
   end
-
-  @doc false
-  def depth?(depth), do: depth in 1..255
 
   @doc false
   def providers?(providers) do
@@ -222,7 +234,7 @@ defmodule Exosuit.Config do
     }
   end
 
-  defp account_key?(key), do: is_binary(key) and byte_size(key) == 56 and match?("A" <> _, key)
+  defp account_key?(key), do: is_binary(key) and key =~ ~r/\AA[A-Z2-7]{55}\z/
 
   defimpl Inspect do
     # Nothing secret is in it today; a crash report needs no more than the name all the same.

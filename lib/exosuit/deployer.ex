@@ -43,15 +43,26 @@ defmodule Exosuit.Deployer do
           {:ok, [outcome()], [Manifest.diagnostic()]} | {:error, [Manifest.diagnostic()]}
   def apply(%Hosts{} = hosts, path) do
     with {:ok, application, warnings} <- Manifest.read_application(path),
+         :ok <- check_stored(hosts, application),
          {:ok, outcomes} <- settle(hosts, with_digests(application)) do
       {:ok, outcomes, warnings}
     else
       {:error, %Exosuit.Error{} = error} ->
-        {:error, [%{text: Exception.message(error), severity: :error, line: 1}]}
+        {:error, [Manifest.diagnostic(path, error)]}
 
       {:error, diagnostics} ->
         {:error, diagnostics}
     end
+  end
+
+  # The lattice answers nothing where it has none.
+  defp check_stored(hosts, application) do
+    missing =
+      for {name, diagnostic} <- application.stored,
+          {:ok, nil} <- [Hosts.request(hosts, "config.get.#{name}", nil)],
+          do: diagnostic
+
+    if missing == [], do: :ok, else: {:error, missing}
   end
 
   @doc "Stops all that belongs to an application, by its name. The calling process waits."

@@ -1,40 +1,76 @@
 defmodule Exosuit.Environment do
   @moduledoc false
-  # The environment variables of a release, read by config/runtime.exs before anything is started.
-  # guides/release.md describes them.
+  # The environment of a host, read before anything is started: by config/runtime.exs in a release, by
+  # `exosuit up` beside its arguments. `Environment.Variables` has the table of what is known; whatever
+  # is given and has no effect is named, and what concerns safety and is not supported is refused.
 
-  alias Exosuit.Config
-  alias Exosuit.Environment
-  alias Exosuit.Environment.Lattice
+  alias Exosuit.Environment.{Engine, Lattice, Variables}
 
   @type read :: [exosuit: keyword(), logger: keyword()]
 
-  @levels ~w(debug info notice warning error critical alert emergency)
+  @trust_missing "EXOSUIT_TRUST must say whose actors may run: account keys (`A…`) with commas between " <>
+                   "them, or `any`"
 
-  @doc "The configuration of the applications, or all that is wrong with it."
-  @spec read(%{optional(String.t()) => String.t()}) :: {:ok, read()} | {:error, [String.t()]}
+  # Of these an argument of `exosuit up` says the same, or nothing does.
+  @not_with_up %{
+    "EXOSUIT_MANIFESTS" => "`exosuit up` takes manifests as arguments",
+    "EXOSUIT_DIST_PORT" => "`exosuit remote` finds the host by its socket"
+  }
+
+  @doc "The configuration of the applications of a release, or all that is wrong with it."
+  @spec read(Variables.env()) :: {:ok, read()} | {:error, [String.t()]}
   def read(env) do
-    {inherited, lattice} = env |> Lattice.read() |> Keyword.pop!(:labels)
+    host = host(env)
+    host = Keyword.put_new(host, :trusted_issuers, {:mistake, @trust_missing})
 
     read = [
-      host:
-        [
-          trusted_issuers: trust(env["EXOSUIT_TRUST"]),
-          unsigned: unsigned(env["EXOSUIT_UNSIGNED"]),
-          labels: labels(env["EXOSUIT_LABELS"], inherited),
-          data_dir: path(env["EXOSUIT_DATA_DIR"])
-        ] ++ lattice,
-      manifests: paths(env["EXOSUIT_MANIFESTS"]),
-      cache_dir: path(env["EXOSUIT_CACHE_DIR"]),
-      engine: Environment.Engine.read(env),
-      level: level(env["EXOSUIT_LOG_LEVEL"])
+      host: Keyword.put_new(host, :unsigned, :deny),
+      manifests: Variables.read(env, "EXOSUIT_MANIFESTS") || [],
+      cache_dir: Variables.read(env, "EXOSUIT_CACHE_DIR"),
+      engine: Engine.read(env),
+      level: level(env) || :info
     ]
 
-    case mistakes(read) do
+    case mistakes(read) ++ Variables.refusals(env) do
       [] -> {:ok, configuration(read)}
       mistakes -> {:error, mistakes}
     end
   end
+
+  @doc "The options of a host that the variables stand for; a value may be a mistake instead."
+  @spec host(Variables.env()) :: keyword()
+  def host(env) do
+    {inherited, lattice} = env |> Lattice.read() |> Keyword.pop!(:labels)
+
+    own = [
+      trusted_issuers: Variables.read(env, "EXOSUIT_TRUST"),
+      unsigned: Variables.read(env, "EXOSUIT_UNSIGNED"),
+      labels: merge(inherited, Variables.read(env, "EXOSUIT_LABELS") || %{}),
+      data_dir: Variables.read(env, "EXOSUIT_DATA_DIR")
+    ]
+
+    Enum.reject(own, fn {_key, value} -> is_nil(value) end) ++ lattice
+  end
+
+  @doc "The log level that the variables say, `nil` where none does; or a mistake."
+  @spec level(Variables.env()) :: Logger.level() | nil | Variables.mistake()
+  def level(env), do: Variables.first(env, ["EXOSUIT_LOG_LEVEL", "WASMCLOUD_LOG_LEVEL"])
+
+  @doc "All that is wrong in what was read."
+  @spec mistakes(term()) :: [String.t()]
+  def mistakes({:mistake, text}), do: [text]
+  def mistakes(read) when is_list(read), do: Enum.flat_map(read, &mistakes/1)
+  def mistakes({_key, value}), do: mistakes(value)
+  def mistakes(_right), do: []
+
+  @doc "What is given and has no effect, for people: in a release, or with `exosuit up`."
+  @spec warnings(Variables.env(), :release | :up) :: [String.t()]
+  def warnings(env, :release), do: Variables.warnings(env) ++ Lattice.warnings(env)
+  def warnings(env, :up), do: Variables.warnings(env, @not_with_up) ++ Lattice.warnings(env)
+
+  defp merge({:mistake, _text} = mistake, _more), do: mistake
+  defp merge(_labels, {:mistake, _text} = mistake), do: mistake
+  defp merge(labels, more), do: Map.merge(labels, more)
 
   defp configuration(read) do
     # Not said, the cache is where `Exosuit.Application` has it by default.
@@ -45,58 +81,4 @@ defmodule Exosuit.Environment do
       logger: [level: read[:level]]
     ]
   end
-
-  defp trust(value) when value in [nil, ""] do
-    {:mistake,
-     "EXOSUIT_TRUST must say whose actors may run: account keys (`A…`) with commas between them, or `any`"}
-  end
-
-  defp trust("any"), do: :any
-
-  defp trust(keys) do
-    case Enum.reject(list(keys, ","), &Config.issuers?([&1])) do
-      [] -> list(keys, ",")
-      [wrong | _more] -> mistake("EXOSUIT_TRUST", "account keys (`A…`) or `any`", head(wrong))
-    end
-  end
-
-  # It may be a seed, given in the place of its public key.
-  defp head(key) when byte_size(key) <= 4, do: key
-  defp head(key), do: String.slice(key, 0, 4) <> "…"
-
-  defp unsigned(value) when value in [nil, "", "deny"], do: :deny
-  defp unsigned("allow"), do: :allow
-  defp unsigned(other), do: mistake("EXOSUIT_UNSIGNED", "`allow` or `deny`", other)
-
-  defp labels(nil, inherited), do: inherited
-
-  defp labels(text, inherited) do
-    pairs = for label <- list(text, ","), do: {label, String.split(label, "=", parts: 2)}
-
-    case Enum.find(pairs, &(not match?({_label, [_key, _value]}, &1))) do
-      nil -> for {_label, [key, value]} <- pairs, into: inherited, do: {key, value}
-      {label, _parts} -> mistake("EXOSUIT_LABELS", "`key=value` with commas between them", label)
-    end
-  end
-
-  defp level(value) when value in [nil, ""], do: :info
-  defp level(value) when value in @levels, do: String.to_existing_atom(value)
-  defp level(other), do: mistake("EXOSUIT_LOG_LEVEL", "one of #{Enum.join(@levels, ", ")}", other)
-
-  defp path(value) when value in [nil, ""], do: nil
-  defp path(value), do: Path.expand(value)
-
-  defp paths(value), do: value |> list(":") |> Enum.map(&Path.expand/1)
-
-  defp list(nil, _separator), do: []
-  defp list(text, separator), do: String.split(text, separator, trim: true)
-
-  defp mistake(variable, expected, found) do
-    {:mistake, "expected #{variable} to be #{expected}, got: #{inspect(found)}"}
-  end
-
-  defp mistakes({:mistake, text}), do: [text]
-  defp mistakes(read) when is_list(read), do: Enum.flat_map(read, &mistakes/1)
-  defp mistakes({_key, value}), do: mistakes(value)
-  defp mistakes(_right), do: []
 end

@@ -48,7 +48,7 @@ defmodule Exosuit.Error do
   @impl Exception
   def message(%__MODULE__{reason: reason, detail: detail}), do: "#{headline(reason)}: #{detail}"
 
-  defp headline(:conflict), do: "it is there already"
+  defp headline(:conflict), do: "this conflicts with what is there"
   defp headline(:deadline), do: "the call took too long"
   defp headline(:denied), do: "the grants do not allow it"
   defp headline(:depth), do: "the calls are nested too deeply"
@@ -62,14 +62,14 @@ defmodule Exosuit.Error do
   defp headline(:invalid_manifest), do: "the manifest is not valid"
   defp headline(:invalid_module), do: "the module cannot run here"
   defp headline(:io), do: "a file or socket failed"
-  defp headline(:limit), do: "the guest reached a limit"
+  defp headline(:limit), do: "a limit is reached"
   defp headline(:missing_claim), do: "the claims do not allow it"
   defp headline(:missing_link), do: "no link allows it"
   defp headline(:not_found), do: "there is no such thing here"
   defp headline(:overloaded), do: "too many calls run and wait"
   defp headline(:provider), do: "the provider answered with an error"
   defp headline(:trap), do: "the guest trapped"
-  defp headline(:unavailable), do: "it does not run"
+  defp headline(:unavailable), do: "not available now"
   defp headline(:unknown_operation), do: "there is no such operation"
   defp headline(:unknown_target), do: "there is no such target"
 end

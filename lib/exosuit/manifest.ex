@@ -4,30 +4,57 @@ defmodule Exosuit.Manifest do
 
   The one YAML form is the OAM `Application` that wadm reads, fields of its old and new versions
   both taken. Reading reports every mistake at once, each with its line, and among them what this
-  host cannot honour: a reference into a registry, a label that it has not. `guides/manifest.md` says
-  what may stand in it.
+  host cannot honour: a reference into a registry, a provider that it does not have. Any bytes may be
+  given: what is not UTF-8 is a mistake as well. `guides/manifest.md` says what may stand in a manifest.
+
+  Where the labels of a host do not meet a spread, nothing is wrong with the manifest: `workloads` say
+  what should run where, on one host as on many, and what has no place is told when it is placed.
+
+  A configuration may be named without its values (`stored`): it is kept on the host, or in its lattice.
+  What a link or a workload has beside it is kept under a name as well (`configurations`), so that their
+  order holds.
   """
 
   alias Exosuit.{Config, Native}
   alias Exosuit.Manifest.Workloads
-  alias Exosuit.Model.{ActorSpecification, Application, Grants, Limits, Link}
-  alias Exosuit.Model.{ProviderSpecification, Warm}
+  alias Exosuit.Model.{ActorSpecification, Application, Configuration, Grants, Limits, Link}
+  alias Exosuit.Model.{ProviderSpecification, Warm, Workload}
 
   @typedoc """
   One thing that is wrong. `text` is all of it in one line, as people read it:
-  `app.yaml:14:11: spec.components[0].properties.image: expected …, found …`.
+  `app.yaml:14:11: spec.components[0].properties.image: expected …, found …`. Where nothing is wrong
+  with the manifest, but it cannot be applied, `error` says why.
   """
-  @type diagnostic :: %{text: String.t(), severity: :error | :warning, line: pos_integer()}
+  @type diagnostic :: %{
+          :text => String.t(),
+          :severity => :error | :warning,
+          :line => pos_integer(),
+          optional(:error) => Exosuit.Error.t()
+        }
+
+  @typedoc "A configuration that is kept elsewhere, and what is said where there is none."
+  @type stored :: {name :: String.t(), diagnostic()}
 
   @type t :: %__MODULE__{
           name: String.t(),
           specifications: [ActorSpecification.t() | ProviderSpecification.t()],
+          workloads: [Workload.t()],
           links: [Link.t()],
+          configurations: %{optional(String.t()) => Configuration.t()},
+          stored: [stored()],
           warnings: [diagnostic()]
         }
 
-  @enforce_keys [:name, :specifications, :links, :warnings]
-  defstruct [:name, :specifications, :links, :warnings]
+  @enforce_keys [:name, :specifications, :workloads, :links, :warnings]
+  defstruct [
+    :name,
+    :specifications,
+    :workloads,
+    :links,
+    :warnings,
+    configurations: %{},
+    stored: []
+  ]
 
   # A manifest is written by hand; the parser bounds what it makes of the text.
   @max_bytes 1_048_576
@@ -35,7 +62,7 @@ defmodule Exosuit.Manifest do
   @doc "Reads a manifest for a host: with what it cannot honour as errors, too."
   @spec read(Path.t(), Config.t()) :: {:ok, t()} | {:error, [diagnostic()]}
   def read(path, %Config{} = config) do
-    host = {config.labels, Map.keys(config.providers)}
+    host = Map.keys(config.providers)
 
     with {:ok, manifest, warnings} <- parse(path, host),
          do: {:ok, build(manifest, warnings, config)}
@@ -50,17 +77,31 @@ defmodule Exosuit.Manifest do
   def read_application(path) do
     with {:ok, manifest, warnings} <- parse(path, nil) do
       links = Enum.map(manifest["links"], &link(&1, manifest["name"]))
-      {:ok, Workloads.application(manifest, links), Enum.map(warnings, &diagnostic/1)}
+      application = Workloads.application(manifest, links)
+      {:ok, application, Enum.map(warnings, &diagnostic/1)}
     end
   end
 
+  @doc "An error that is about the manifest as a whole, as a diagnostic."
+  @spec diagnostic(Path.t(), Exosuit.Error.t()) :: diagnostic()
+  def diagnostic(path, error) do
+    %{text: "#{path}: #{Exception.message(error)}", severity: :error, line: 1, error: error}
+  end
+
   defp parse(path, host) do
-    with {:ok, text} <- read_file(path) do
+    with :ok <- check_path(path), {:ok, text} <- read_file(path) do
       case Native.manifest_parse(text, Path.expand(path), host) do
         {:ok, parsed} -> {:ok, parsed["manifest"], parsed["warnings"]}
         {:error, diagnostics} -> {:error, Enum.map(diagnostics, &diagnostic/1)}
       end
     end
+  end
+
+  # Diagnostics name it, and are told as JSON.
+  defp check_path(path) do
+    if is_binary(path) and String.valid?(path),
+      do: :ok,
+      else: refuse(inspect(path), "expected a path in UTF-8")
   end
 
   defp read_file(path) do
@@ -95,7 +136,10 @@ defmodule Exosuit.Manifest do
       specifications:
         Enum.map(manifest["providers"], &provider(&1, app, config)) ++
           Enum.map(manifest["components"], &actor(&1, app, config)),
+      workloads: Workloads.application(manifest, []).workloads,
       links: Enum.map(manifest["links"], &link(&1, app)),
+      configurations: Workloads.configurations(manifest),
+      stored: Workloads.stored(manifest),
       warnings: Enum.map(warnings, &diagnostic/1)
     }
   end
@@ -171,6 +215,8 @@ defmodule Exosuit.Manifest do
       interfaces: link["interfaces"],
       source_config: link["source_config"],
       target_config: link["target_config"],
+      source_configs: Workloads.names(link["source_parts"]),
+      target_configs: Workloads.names(link["target_parts"]),
       app: app
     }
   end

@@ -248,7 +248,32 @@ defmodule Exosuit.Native do
   @spec digest(binary()) :: String.t()
   def digest(_bytes), do: not_loaded()
 
-  @spec manifest_parse(binary(), Path.t(), {map(), [String.t()]} | nil) ::
+  @type variable ::
+          {name :: String.t(), role :: atom(), kind :: atom(), doc :: String.t()}
+
+  @spec name_check(String.t(), binary()) :: :ok | failure()
+  def name_check(_kind, _text), do: not_loaded()
+
+  @spec reference_parse(binary()) ::
+          {:ok, {:file | :builtin | :module | :registry, String.t()}} | failure()
+  def reference_parse(_text), do: not_loaded()
+
+  @spec reference_refusal(String.t()) :: String.t()
+  def reference_refusal(_image), do: not_loaded()
+
+  @spec bounds() :: [{String.t(), non_neg_integer(), pos_integer(), String.t()}]
+  def bounds, do: not_loaded()
+
+  @spec variables() :: [variable()]
+  def variables, do: not_loaded()
+
+  @spec variable_find(String.t()) :: variable() | nil
+  def variable_find(_name), do: not_loaded()
+
+  @spec variable_nearest(String.t()) :: String.t() | nil
+  def variable_nearest(_name), do: not_loaded()
+
+  @spec manifest_parse(binary(), Path.t(), [String.t()] | nil) ::
           {:ok, map()} | {:error, [map()]}
   def manifest_parse(_text, _path, _host), do: not_loaded()
 

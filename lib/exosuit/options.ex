@@ -5,20 +5,22 @@ defmodule Exosuit.Options do
   # check {:options, schema} stands for options within options, which have the defaults of their own
   # schema unless they have one as a whole; {:secret, check} for a value that no message shows.
 
-  # What Rust takes: of most things 32 bits, of memory what a machine can address.
-  @largest 4_294_967_295
-  @most_bytes 281_474_976_710_655
+  #
+  # Numbers are of a kind that has a bound, see `Exosuit.Input`.
+
+  import Exosuit.Input, only: [is_bound: 1]
+
+  alias Exosuit.Input
 
   @type check ::
           :atom
           | :string
           | :boolean
           | :pos_integer
-          | :non_neg_integer
-          | :bytes
-          | :timeout
+          | Input.bound()
           | :string_map
           | :names
+          | {:name, Input.kind()}
           | {:in, [atom()]}
           | {:options, schema()}
           | {:secret, check_fun()}
@@ -118,7 +120,9 @@ defmodule Exosuit.Options do
   end
 
   defp found({:secret, _check}, _value), do: "something else"
-  defp found(_type, value), do: inspect(value)
+
+  # It may be megabytes, and all of it unreadable.
+  defp found(_type, value), do: inspect(value, limit: 20, printable_limit: 200)
 
   defp unknown_message(unknown, schema) do
     "unknown options #{inspect(unknown)}, the known ones are: #{inspect(Keyword.keys(schema))}"
@@ -127,10 +131,9 @@ defmodule Exosuit.Options do
   defp valid?(:atom, value), do: is_atom(value) and value not in [nil, true, false]
   defp valid?(:string, value), do: text?(value) and value != ""
   defp valid?(:boolean, value), do: is_boolean(value)
-  defp valid?(:pos_integer, value), do: value in 1..@largest
-  defp valid?(:non_neg_integer, value), do: value in 0..@largest
-  defp valid?(:bytes, value), do: value in 1..@most_bytes
-  defp valid?(:timeout, value), do: value in 0..@largest
+  defp valid?(:pos_integer, value), do: Input.within?(:number, value)
+  defp valid?(kind, value) when is_bound(kind), do: Input.within?(kind, value)
+  defp valid?({:name, kind}, value), do: Input.name?(kind, value)
   defp valid?({:in, values}, value), do: value in values
   defp valid?({:secret, check}, value), do: valid?(check, value)
   defp valid?({_text, fun}, value) when is_function(fun, 1), do: fun.(value)
@@ -150,12 +153,11 @@ defmodule Exosuit.Options do
   defp expectation(:atom), do: "an atom"
   defp expectation(:string), do: "a non-empty string"
   defp expectation(:boolean), do: "a boolean"
-  defp expectation(:pos_integer), do: "a positive integer"
-  defp expectation(:non_neg_integer), do: "an integer from 0 on"
-  defp expectation(:bytes), do: "a positive number of bytes"
-  defp expectation(:timeout), do: "a number of milliseconds"
+  defp expectation(:pos_integer), do: Input.expectation(:number)
+  defp expectation(kind) when is_bound(kind), do: Input.expectation(kind)
   defp expectation(:string_map), do: "a map from strings to strings"
   defp expectation(:names), do: "a list of non-empty strings"
+  defp expectation({:name, kind}), do: "a name of kind #{kind}"
   defp expectation({:options, _schema}), do: "options"
   defp expectation({:secret, check}), do: expectation(check)
   defp expectation({:in, values}), do: "one of #{Enum.map_join(values, ", ", &inspect/1)}"

@@ -1,10 +1,11 @@
 defmodule Exosuit.Provider do
   @schema [
     contract: [
-      type: {~s(a string "namespace:package" or a list of such), &__MODULE__.contracts?/1},
+      type:
+        {~s(a contract like "wasmcloud:keyvalue", or a list of such), &__MODULE__.contracts?/1},
       doc: "what it implements: `\"wasmcloud:keyvalue\"`, or the package of a WIT interface."
     ],
-    max_calls: [type: :pos_integer, default: 1_024, doc: "how many calls may run at a time."]
+    max_calls: [type: :number, default: 1_024, doc: "how many calls may run at a time."]
   ]
 
   @moduledoc """
@@ -76,7 +77,7 @@ defmodule Exosuit.Provider do
   #{Exosuit.Options.docs(@schema)}
   """
 
-  alias Exosuit.{Options, Wit}
+  alias Exosuit.{Input, Options, Wit}
   alias Exosuit.Provider.{Context, Link}
 
   @type state :: term()
@@ -161,9 +162,6 @@ defmodule Exosuit.Provider do
   def options!(options), do: Options.validate!(options, @schema)
 
   @doc false
-  def contracts?([_ | _] = contracts), do: Enum.all?(contracts, &contract?/1)
-  def contracts?(contract), do: contract?(contract)
-
-  # All else about it is checked when it starts.
-  defp contract?(contract), do: is_binary(contract) and String.contains?(contract, ":")
+  def contracts?([_ | _] = contracts), do: Enum.all?(contracts, &Input.name?(:contract, &1))
+  def contracts?(contract), do: Input.name?(:contract, contract)
 end

@@ -45,14 +45,14 @@ defmodule Exosuit.Router do
   @doc "Makes the actor's entry, or changes its limits: calls to it wait until it is published."
   @spec specify(t(), ActorSpecification.t()) :: result()
   def specify(router, %{limits: limits} = actor) do
-    router
-    |> Native.actor_specify(actor.id, actor.instances, limits.queue, limits.deadline)
-    |> done()
+    %{id: id, instances: instances} = actor
+    specify = fn -> Native.actor_specify(router, id, instances, limits.queue, limits.deadline) end
+    specify |> Answer.checked() |> done()
   end
 
   @doc "Removes the actor's entry, and drops what runs in it."
   @spec forget(t(), String.t()) :: result()
-  def forget(router, id), do: router |> Native.actor_forget(id) |> done()
+  def forget(router, id), do: done(Answer.checked(fn -> Native.actor_forget(router, id) end))
 
   @doc """
   Removes the actor's entry: no new call reaches it. Its process, which must live until then, is sent
@@ -66,7 +66,9 @@ defmodule Exosuit.Router do
 
   @doc "Says that the actor will not come: calls to it are refused at once, until it is published."
   @spec fail(t(), String.t(), Error.t()) :: result()
-  def fail(router, id, error), do: router |> Native.actor_fail(id, reason(error)) |> done()
+  def fail(router, id, error) do
+    done(Answer.checked(fn -> Native.actor_fail(router, id, reason(error)) end))
+  end
 
   @doc """
   Opens the actor's entry to calls for as long as the calling process lives.
@@ -78,7 +80,9 @@ defmodule Exosuit.Router do
   def publish(router, actor, module, identity) do
     settings = Map.take(actor, [:limits, :warm, :config, :grants])
 
-    case Native.actor_publish(router, actor.id, module, identity, settings) do
+    publish = fn -> Native.actor_publish(router, actor.id, module, identity, settings) end
+
+    case Answer.checked(publish) do
       {:ok, publication} -> {:ok, publication}
       {:error, failure} -> {:error, Error.from_native(failure)}
     end
@@ -139,7 +143,13 @@ defmodule Exosuit.Router do
     reference = make_ref()
     reply = {self(), reference}
 
-    case Native.provider_serve(router, names(provider), contracts, max_calls, dispatcher, reply) do
+    names = names(provider)
+
+    serve = fn ->
+      Native.provider_serve(router, names, contracts, max_calls, dispatcher, reply)
+    end
+
+    case Answer.checked(serve) do
       :ok -> {:ok, reference}
       {:error, failure} -> {:error, Error.from_native(failure)}
     end
@@ -212,7 +222,7 @@ defmodule Exosuit.Router do
   """
   @spec know(t(), String.t(), identity()) :: result()
   def know(router, public_key, identity) do
-    router |> Native.claims_know(public_key, identity) |> done()
+    done(Answer.checked(fn -> Native.claims_know(router, public_key, identity) end))
   end
 
   @doc "Forgets the claims of an actor of another host."

@@ -29,7 +29,10 @@ defmodule Exosuit.Settings do
   @doc "Sets a label."
   @spec put_label(Config.t(), String.t(), String.t()) :: :ok | {:error, Error.t()}
   def put_label(config, key, value) do
-    with :ok <- check_label(key), do: put(config, {:label, key}, value, byte_size(value))
+    with :ok <- check_label(key),
+         :ok <- check_text(key, "the name of a label"),
+         :ok <- check_text(value, "the value of label #{inspect(key)}"),
+         do: put(config, {:label, key}, value, byte_size(value))
   end
 
   @doc "Removes a label, if it is there."
@@ -54,6 +57,13 @@ defmodule Exosuit.Settings do
   end
 
   defp check_label(_key), do: :ok
+
+  # Labels are told as JSON, to everybody who asks.
+  defp check_text(text, what) do
+    if is_binary(text) and String.valid?(text),
+      do: :ok,
+      else: {:error, Error.new(:invalid_input, "expected #{what} to be a text in UTF-8")}
+  end
 
   defp all(config, kind) do
     Map.new(

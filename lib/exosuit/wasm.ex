@@ -70,7 +70,11 @@ defmodule Exosuit.Wasm do
   def call(router, target, operation, payload, origin, timeout, execution) do
     reference = make_ref()
 
-    case Native.call(router, target, operation, payload, origin, timeout, execution, reference) do
+    call = fn ->
+      Native.call(router, target, operation, payload, origin, timeout, execution, reference)
+    end
+
+    case Answer.checked(call) do
       {:ok, answer} -> {:ok, answer}
       {:pending, call} -> wait(call, reference, timeout)
       {:error, failure} -> {:error, Error.from_native(failure)}

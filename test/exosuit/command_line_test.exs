@@ -32,7 +32,7 @@ defmodule Exosuit.CommandLineTest do
 
     assert {0, "e\n"} = exosuit(it, start)
     assert {1, conflict} = exosuit(it, start)
-    assert conflict =~ "error: it is there already"
+    assert conflict =~ "error: this conflicts with what is there"
 
     assert {0, inventory} = exosuit(it, ["inventory"])
     assert inventory =~ ~r/^ACTOR +STATUS +INSTANCES +NAME +REVISION +IMAGE$/m
@@ -102,7 +102,7 @@ defmodule Exosuit.CommandLineTest do
     assert {1, late} = exosuit(it, ["call", "f", "spin", "--timeout", "20ms"])
     assert late =~ "the call took too long"
     assert {2, wrong} = exosuit(it, ["call", "f", "spin", "--timeout", "soon"])
-    assert wrong =~ "expected a number"
+    assert wrong =~ "expected a duration such as 500ms"
   end
 
   test "providers and links come and go", it do
@@ -110,7 +110,7 @@ defmodule Exosuit.CommandLineTest do
     assert {0, _} = exosuit(it, ["actor", "start", caller, "--id", "a"])
     start = ["provider", "start", "keyvalue", "--id", "kv", "--config", "backend=memory"]
     assert {0, "kv\n"} = exosuit(it, start)
-    assert {1, "error: it is there already" <> _} = exosuit(it, start)
+    assert {1, "error: this conflicts with what is there" <> _} = exosuit(it, start)
     assert {1, _unknown} = exosuit(it, ["provider", "start", "teapot"])
 
     link = ["link", "put", "a", "kv", "wasmcloud:keyvalue", "--target-config", "bucket=b"]
@@ -128,8 +128,8 @@ defmodule Exosuit.CommandLineTest do
 
     assert {1, refused} = exosuit(it, ["link", "put", "a", "kv", "wasmcloud:messaging"])
     assert refused =~ "wasmcloud:messaging"
-    assert {1, wrong} = exosuit(it, ["link", "put", "a", "kv", "keyvalue"])
-    assert wrong =~ "a contract like wasmcloud:keyvalue"
+    assert {2, wrong} = exosuit(it, ["link", "put", "a", "kv", "keyvalue"])
+    assert wrong =~ "expected namespace:package"
 
     interfaces = ["--interface", "store", "--interface", "atomics"]
     assert {0, "linked\n"} = exosuit(it, ["link", "put", "a", "b", "wasi:keyvalue" | interfaces])
@@ -154,7 +154,7 @@ defmodule Exosuit.CommandLineTest do
     assert {"tester", "exosuit+module://tester"} in images
     assert {"keyvalue", "wasmcloud+builtin://keyvalue"} in images
 
-    assert {1, "error: it is there already" <> _} =
+    assert {1, "error: this conflicts with what is there" <> _} =
              exosuit(it, ["provider", "start", "exosuit+module://tester"])
 
     assert {0, "stopped second\n"} = exosuit(it, ["provider", "stop", "second"])
@@ -170,7 +170,7 @@ defmodule Exosuit.CommandLineTest do
     assert {1, _unknown} = exosuit(it, ["provider", "start", "exosuit+module://" <> module])
 
     assert {1, wrong} = exosuit(it, ["provider", "start", "ftp://tester"])
-    assert wrong =~ "expected NAME or wasmcloud+builtin://NAME for a built-in provider"
+    assert wrong =~ "wasmcloud+builtin://NAME, exosuit+module://NAME or an image in a registry"
     assert {1, _wrong} = exosuit(it, ["provider", "start", "exosuit+module://"])
   end
 

@@ -242,8 +242,8 @@ defmodule Exosuit.DeployerTest do
       for {step, {:error, error}} <- outcomes, do: {Deployer.describe(step), Error.message(error)}
 
     assert length(failed) == 4
-    assert {"run 2 of actor app-echo on #{one}", "it does not run: reads no files"} in failed
-    assert {"start provider app-store on #{one}", "it does not run: no store"} in failed
+    assert {"run 2 of actor app-echo on #{one}", "not available now: reads no files"} in failed
+    assert {"start provider app-store on #{one}", "not available now: no store"} in failed
     assert Enum.count(Bus.asked(agent), &match?({"component.scale", _host}, &1)) == 2
   end
 

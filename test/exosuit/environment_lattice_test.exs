@@ -7,7 +7,7 @@ defmodule Exosuit.Environment.LatticeTest do
   @seed "SUAIBDPBAUTWCWBKIO6XHQNINK5FWJW4OHLXC3HQ2KFE4PEJUA44CNHTC4"
 
   test "without a word of NATS, a host is a lattice by itself" do
-    assert [labels: %{}, allow_file_load: false] = Lattice.read(%{"PATH" => "/bin"})
+    assert [labels: %{}] = Lattice.read(%{"PATH" => "/bin"})
   end
 
   test "one address does for both connections" do
@@ -62,6 +62,59 @@ defmodule Exosuit.Environment.LatticeTest do
     end
   end
 
+  test "the variables of 1.x name one server, and each connection may have its own" do
+    env = %{
+      "WASMCLOUD_LATTICE" => "home",
+      "WASMCLOUD_NATS_HOST" => "nats",
+      "WASMCLOUD_NATS_PORT" => "4333",
+      "WASMCLOUD_NATS_SEED" => @seed,
+      "WASMCLOUD_NATS_JWT" => "both",
+      "WASMCLOUD_RPC_JWT" => "calls",
+      "WASMCLOUD_CTL_TLS_FIRST" => "true",
+      "WASMCLOUD_HEARTBEAT_INTERVAL" => "10"
+    }
+
+    options = Lattice.read(env)
+    assert options[:lattice] == "home"
+    nats = Config.Nats.new!(options[:nats])
+    assert %{servers: ["nats:4333"], seed: @seed, jwt: "both", tls_first: true} = nats.control
+    assert %{servers: ["nats:4333"], seed: @seed, jwt: "calls", tls_first: false} = nats.rpc
+    assert nats.heartbeat_interval == 10_000
+
+    options =
+      Lattice.read(%{"WASMCLOUD_NATS_PORT" => "4222", "WASMCLOUD_NATS_CREDS" => "/a.creds"})
+
+    nats = Config.Nats.new!(options[:nats])
+    assert %{servers: ["127.0.0.1:4222"], credentials: "/a.creds"} = nats.control
+    assert nats.rpc == nats.control
+
+    env = Map.put(env, "WASMCLOUD_LATTICE_PREFIX", "other")
+    assert {:mistake, text} = Lattice.read(env)[:lattice]
+    assert text =~ "name two lattices"
+  end
+
+  test "the seed of the cluster may stand in a file" do
+    seed = "SC" <> String.duplicate("A", 56)
+    file = Path.join(System.tmp_dir!(), "exosuit-seed-#{System.unique_integer([:positive])}")
+    on_exit(fn -> File.rm(file) end)
+
+    read = fn value ->
+      Lattice.read(%{"EXOSUIT_LATTICE" => "nats://a", "EXOSUIT_CLUSTER_SEED" => value})[:nats][
+        :cluster_seed
+      ]
+    end
+
+    assert read.(seed) == seed
+    File.write!(file, ~s({"public_key":"C","seed":"#{seed}"}))
+    assert read.(file) == seed
+    File.write!(file, "nothing")
+    assert {:mistake, text} = read.(file)
+    assert text =~ "there is none in it"
+    assert {:mistake, text} = read.("/no/such/file")
+    assert text =~ "no such file"
+    refute text =~ "/no/such"
+  end
+
   test "what cannot be is told, and no secret shown" do
     assert {:mistake, text} = Lattice.read(%{"WASMCLOUD_RPC_TIMEOUT_MS" => "soon"})[:call_timeout]
 
@@ -72,9 +125,12 @@ defmodule Exosuit.Environment.LatticeTest do
     options =
       Lattice.read(%{"EXOSUIT_LATTICE" => "nats://a", "WASMCLOUD_CLUSTER_SEED" => "secret"})
 
-    error = assert_raise ArgumentError, fn -> Config.Nats.new!(options[:nats]) end
+    assert {:mistake, text} = options[:nats][:cluster_seed]
+    assert text =~ "WASMCLOUD_CLUSTER_SEED"
+    refute text =~ ~s("secret")
+    error = assert_raise ArgumentError, fn -> Config.Nats.new!(cluster_seed: "secret") end
     assert error.message =~ ":cluster_seed"
-    refute error.message =~ "secret"
+    refute error.message =~ ~s("secret")
     refute inspect(Config.Nats.new!(seed: @seed)) =~ @seed
   end
 end

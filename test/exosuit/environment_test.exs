@@ -2,6 +2,7 @@ defmodule Exosuit.EnvironmentTest do
   use ExUnit.Case, async: true
 
   alias Exosuit.{Config, Environment}
+  alias Exosuit.Environment.Variables
 
   @key "A" <> String.duplicate("B", 55)
 
@@ -80,10 +81,77 @@ defmodule Exosuit.EnvironmentTest do
     assert labels =~ ~s(got: "zone")
     assert level =~ ~s(got: "loud")
 
+    assert {:error, [number]} =
+             Environment.read(%{"EXOSUIT_TRUST" => "any", "WASMCLOUD_MAX_LINEAR_MEMORY" => "0"})
+
+    assert number =~ "WASMCLOUD_MAX_LINEAR_MEMORY to be a number of bytes from 1 to"
     assert {:error, [key]} = Environment.read(%{"EXOSUIT_TRUST" => "#{@key},M123"})
     assert key =~ ~s(got: "M123")
 
     assert {:error, [seed]} = Environment.read(%{"EXOSUIT_TRUST" => "SAAVERYSECRETSEED"})
     refute seed =~ "SECRET"
+  end
+
+  test "what concerns safety and is not supported keeps a host from starting" do
+    for variable <-
+          ~w(WASMCLOUD_POLICY_TOPIC WASMCLOUD_POLICY_CHANGES_TOPIC_default) ++
+            ~w(WASMCLOUD_SECRETS_TOPIC) do
+      assert {:error, [text]} = Environment.read(%{"EXOSUIT_TRUST" => "any", variable => "a.b"})
+      assert text =~ "#{variable} is set: a "
+      assert text =~ "is not supported yet"
+      assert text =~ "unset it"
+      assert {:ok, _read} = Environment.read(%{"EXOSUIT_TRUST" => "any", variable => ""})
+    end
+  end
+
+  test "what has no effect is named, with what stands for it here" do
+    for {variable, text} <- [
+          {"WASMCLOUD_OCI_ALLOW_LATEST", "has no effect here: registries are not supported yet"},
+          {"WASMCLOUD_STRUCTURED_LOG_LEVEL", "`EXOSUIT_LOG_LEVEL` says how much is logged"},
+          {"OTEL_EXPORTER_OTLP_ENDPOINT", "it exports no OpenTelemetry"},
+          {"WASMCLOUD_LATTICE", "this host is one by itself; name them with EXOSUIT_LATTICE"},
+          {"WASMCLOUD_NATS_JWT", "nothing says where the NATS servers of the lattice are"},
+          {"EXOSUIT_LATICE", "is not known and has no effect; did you mean EXOSUIT_LATTICE?"},
+          {"WASMCLOUD_NEWER_THAN_THIS", "is not known and has no effect"},
+          {"HOST_DB_PASSWORD", "looks like a secret, and labels are told to everybody"}
+        ] do
+      assert [warning] = Environment.warnings(%{variable => "secret-value"}, :release)
+      assert warning =~ variable
+      assert warning =~ text
+      refute warning =~ "secret-value"
+    end
+
+    assert [] =
+             Environment.warnings(
+               %{"PATH" => "/bin", "HOST_ZONE" => "a", "EXOSUIT_UP" => "{}"},
+               :up
+             )
+
+    assert [manifests] = Environment.warnings(%{"EXOSUIT_MANIFESTS" => "a.yaml"}, :up)
+    assert manifests =~ "`exosuit up` takes manifests as arguments"
+    assert [] = Environment.warnings(%{"EXOSUIT_MANIFESTS" => "a.yaml"}, :release)
+  end
+
+  test "a flag says true or false, and a slip is told" do
+    read = &Environment.read(%{"EXOSUIT_TRUST" => "any", "WASMCLOUD_ALLOW_FILE_LOAD" => &1})
+
+    for {word, flag} <- [{"1", true}, {"YES", true}, {"on", true}, {"0", false}, {"no", false}] do
+      assert {:ok, [exosuit: exosuit, logger: _]} = read.(word)
+      assert exosuit[:host][:allow_file_load] == flag
+    end
+
+    assert {:error, [slip]} = read.("ture")
+    assert slip =~ ~s(expected WASMCLOUD_ALLOW_FILE_LOAD to be `true` or `false`, got: "ture")
+  end
+
+  test "the levels of other hosts have their names here" do
+    for {word, level} <- [{"trace", :debug}, {"warn", :warning}, {"INFO", :info}] do
+      assert {:ok, [exosuit: _, logger: [level: ^level]]} =
+               Environment.read(%{"EXOSUIT_TRUST" => "any", "WASMCLOUD_LOG_LEVEL" => word})
+    end
+  end
+
+  test "the guide has the table" do
+    assert File.read!("guides/release.md") =~ Variables.docs()
   end
 end

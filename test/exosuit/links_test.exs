@@ -50,9 +50,11 @@ defmodule Exosuit.LinksTest do
 
   test "the interfaces of a link are names", it do
     for interfaces <- ["store", [:store], [""], ["a" | "b"]] do
-      assert_raise ArgumentError, ~r/expected :interfaces to be a list of non-empty/, fn ->
-        Exosuit.put_link(it.host, Keyword.put(@store, :interfaces, interfaces))
-      end
+      assert_raise ArgumentError,
+                   ~r/expected :interfaces to be a list of names of interfaces/,
+                   fn ->
+                     Exosuit.put_link(it.host, Keyword.put(@store, :interfaces, interfaces))
+                   end
     end
   end
 

@@ -65,17 +65,57 @@ defmodule Exosuit.ManifestTest do
   end
 
   test "what this host cannot honour is an error that says so" do
-    host = start_supervised_host!(labels: %{"zone" => "b"})
-    spread = "spread: [{name: here, requirements: {zone: a}}]"
+    host = start_supervised_host!()
+    manifest = manifest!("instances: 1", "ghcr.io/some/where:1.0")
+    assert {:error, [diagnostic | _more]} = Exosuit.apply_manifest(host, manifest)
+    assert diagnostic.text =~ "ghcr.io/some/where:1.0"
+    assert diagnostic.text =~ ~r/app.yaml:\d+:\d+/
+  end
 
-    for {manifest, said} <- [
-          {manifest!("instances: 1", "ghcr.io/some/where:1.0"), "ghcr.io/some/where:1.0"},
-          {manifest!(spread), "zone"}
-        ] do
-      assert {:error, [diagnostic | _more]} = Exosuit.apply_manifest(host, manifest)
-      assert diagnostic.text =~ said
-      assert diagnostic.text =~ ~r/app.yaml:\d+:\d+/
-    end
+  test "a spread that this host does not meet has no place, and the rest runs" do
+    host = start_supervised_host!(labels: %{"zone" => "b"})
+
+    spread =
+      "{instances: 10, spread: [{name: here, requirements: {zone: b}, weight: 60}, " <>
+        "{name: there, requirements: {zone: a}, weight: 40}]}"
+
+    manifest = manifest!(spread)
+    assert {:ok, outcomes, []} = Exosuit.apply_manifest(host, manifest)
+    assert [unplaced | rest] = outcomes
+    assert {{:nowhere, {:unplaced, "app-echo", "there", 4}}, {:error, error}} = unplaced
+    assert Exception.message(error) =~ "lacks the labels for 4 of app-echo in spread there"
+    assert Enum.all?(rest, &match?({_step, :ok}, &1))
+    assert [%{id: "app-echo", instances: 6}] = Exosuit.inventory(host).actors
+    # Nothing is left to do, but what has no place.
+    assert {:ok, [^unplaced], []} = Exosuit.apply_manifest(host, manifest)
+  end
+
+  test "a configuration may be stored on the host, and parts keep their order" do
+    host = start_supervised_host!()
+
+    config =
+      "config: [{name: base, properties: {a: '1', b: '1'}}, {name: db}, " <>
+        "{name: c, properties: {b: '3'}}]"
+
+    path = manifest!("instances: 1")
+    target = "      name: keyvalue\n"
+    text = String.replace(File.read!(path), target, target <> "              #{config}\n")
+    File.write!(path, text)
+    assert {:error, [%{text: missing, line: line}]} = Exosuit.apply_manifest(host, path)
+    assert missing =~ ~r/app.yaml:#{line}:\d+: .*expected properties, or the name of a stored/
+    assert missing =~ ~s(found "db")
+    assert %{actors: [], links: []} = Exosuit.inventory(host)
+
+    :ok = Exosuit.put_config(host, "db", %{"a" => "2", "b" => "2"})
+    assert {:ok, outcomes, []} = Exosuit.apply_manifest(host, path)
+    assert Enum.all?(outcomes, &match?({_step, :ok}, &1))
+    assert [link] = Exosuit.links(host)
+    assert link.target_config == %{"a" => "2", "b" => "3"}
+    assert ["sha256-" <> _, "db", "sha256-" <> _] = link.target_configs
+    assert {:ok, [], []} = Exosuit.apply_manifest(host, path)
+
+    :ok = Exosuit.put_config(host, "db", %{"a" => "4"})
+    assert [%{target_config: %{"a" => "4", "b" => "3"}}] = Exosuit.links(host)
   end
 
   test "a file that is not there is named" do

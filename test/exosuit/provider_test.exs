@@ -84,8 +84,11 @@ defmodule Exosuit.ProviderTest do
   end
 
   defmodule Nameless do
-    @moduledoc "Of a contract that is none."
-    use Exosuit.Provider, contract: "name less:"
+    @moduledoc "Of a contract that is none, which its own code says."
+    use Exosuit.Provider, contract: "name:less"
+
+    @impl Exosuit.Provider
+    def contracts, do: ["name less:"]
 
     @impl Exosuit.Provider
     def handle_invocation(_operation, _payload, _context), do: {:ok, ""}
@@ -480,8 +483,9 @@ defmodule Exosuit.ProviderTest do
   test "a provider that says too little, or nonsense, does not compile" do
     for {options, said} <- [
           {", []", ~r/:contract is required/},
-          {", contract: :greeter", ~r/"namespace:package" or a list of such, got: :greeter/},
-          {", contract: \"a:b\", max_calls: 0", ~r/:max_calls to be a positive integer, got: 0/},
+          {", contract: :greeter", ~r/"wasmcloud:keyvalue", or a list of such, got: :greeter/},
+          {", contract: \"a:b\", max_calls: 0",
+           ~r/:max_calls to be a number from 1 to 4294967295, got: 0/},
           {", contract: \"a:b\", max_cals: 1", ~r/unknown options \[:max_cals\]/}
         ] do
       assert_raise ArgumentError, said, fn ->

@@ -34,7 +34,7 @@ defmodule Exosuit.UpTest do
 
     second = up!([manifest])
     assert {1, output} = await_exit(second)
-    assert output =~ ~r/^error: it is there already: another host runs on /m
+    assert output =~ ~r/^error: this conflicts with what is there: another host runs on /m
     assert {_inventory, 0} = System.cmd(command(), ["inventory"], cd: dir)
     assert stop(up, "TERM") == 0
     refute File.exists?(Path.join(dir, ".exosuit/exosuit.sock"))

@@ -109,7 +109,7 @@ defmodule Exosuit.WarmTest do
   test "what is no policy is refused", it do
     for {warm, said} <- [
           {true, "expected :warm to be options"},
-          {[pool: 0], "expected :pool to be a positive integer, got: 0"},
+          {[pool: 0], "expected :pool to be a number from 1 to 4294967295, got: 0"},
           {[size: 4], "unknown options [:size]"}
         ] do
       assert_raise ArgumentError, ~r/#{Regex.escape(said)}/, fn ->

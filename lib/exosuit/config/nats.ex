@@ -63,17 +63,17 @@ defmodule Exosuit.Config.Nats do
     tls_certificate: [type: @path, default: nil, doc: "our own certificate (PEM)."],
     tls_key: [type: @path, default: nil, doc: "its key (PEM)."],
     ping_interval: [
-      type: :pos_integer,
+      type: :milliseconds,
       default: 10_000,
       doc: "milliseconds after which a silent server is asked whether it is there."
     ],
     connect_timeout: [
-      type: :pos_integer,
+      type: :milliseconds,
       default: 5_000,
       doc: "milliseconds that an attempt to connect may take."
     ],
     reconnect_delay: [
-      type: :pos_integer,
+      type: :milliseconds,
       default: 4_000,
       doc: "milliseconds between attempts at the most; they begin with 100."
     ]
@@ -117,7 +117,7 @@ defmodule Exosuit.Config.Nats do
     ],
     host_seed: [type: @seed, default: nil, doc: "of the host's own key (`SN…`), or a new one."],
     heartbeat_interval: [
-      type: :pos_integer,
+      type: :milliseconds,
       default: 30_000,
       doc: "milliseconds between heartbeats; a host that misses two is held to be lost."
     ]
@@ -145,7 +145,7 @@ defmodule Exosuit.Config.Nats do
   def options?(value), do: is_nil(value) or Keyword.keyword?(value)
 
   @doc false
-  def seed?(value) when is_binary(value), do: match?("S" <> _, value)
+  def seed?(value) when is_binary(value), do: value =~ ~r/\AS[A-Z2-7]+\z/
   def seed?(value), do: secret?(value)
 
   # The forms of `Exosuit.Secret`, which looks at what they name.
@@ -160,11 +160,16 @@ defmodule Exosuit.Config.Nats do
     do: is_nil(value) or (is_binary(value) and value != "" and String.valid?(value))
 
   @doc false
-  def servers?([_ | _] = servers), do: Enum.all?(servers, &(text?(&1) and &1 != nil))
+  def servers?([_ | _] = servers) do
+    not List.improper?(servers) and Enum.all?(servers, &(text?(&1) and &1 != nil))
+  end
+
   def servers?(other), do: not is_list(other) and not is_nil(other) and secret?(other)
 
   @doc false
-  def subject?(value), do: is_binary(value) and value =~ ~r/\A[^\s.*>]+(\.[^\s.*>]+)*\z/
+  def subject?(value) do
+    is_binary(value) and String.valid?(value) and value =~ ~r/\A[^\s.*>]+(\.[^\s.*>]+)*\z/
+  end
 
   @doc false
   def replicas?(value), do: value in 1..5
@@ -176,7 +181,7 @@ defmodule Exosuit.Config.Nats do
   @doc false
   def issuers?(value) do
     is_list(value) and not List.improper?(value) and
-      Enum.all?(value, &(is_binary(&1) and byte_size(&1) == 56 and match?("C" <> _, &1)))
+      Enum.all?(value, &(is_binary(&1) and &1 =~ ~r/\AC[A-Z2-7]{55}\z/))
   end
 
   defimpl Inspect do

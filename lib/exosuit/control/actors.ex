@@ -3,7 +3,7 @@ defmodule Exosuit.Control.Actors do
   # What commands of the lattice do with actors. Whatever a start or a change comes to is told by
   # events: of what the host never heard of, by those that are made here.
 
-  alias Exosuit.{Artifact, Claims, Directory, Error, Lattice}
+  alias Exosuit.{Artifact, Claims, Directory, Error, Input, Lattice}
   alias Exosuit.Control.{Configurations, Reference}
 
   @type host :: {api :: module(), host :: atom()}
@@ -164,23 +164,26 @@ defmodule Exosuit.Control.Actors do
   end
 
   defp limits(given) do
-    with {:ok, memory} <- number(given, @memory),
-         {:ok, seconds} <- number(given, @time) do
+    with {:ok, memory} <- number(given, @memory, :bytes),
+         {:ok, seconds} <- number(given, @time, :seconds) do
       limits = [memory_limit: memory, deadline: seconds && seconds * 1_000]
       {:ok, Enum.reject(limits, fn {_key, value} -> is_nil(value) end)}
     end
   end
 
-  # No larger than what any of the two may be.
-  defp number(given, key) do
+  defp number(given, key, bound) do
     with text when is_binary(text) <- given[key],
-         {number, ""} when number in 1..4_000_000 or key == @memory <- Integer.parse(text),
-         true <- number in 1..281_474_976_710_655 do
+         {number, ""} <- Integer.parse(text),
+         true <- Input.within?(bound, number) do
       {:ok, number}
     else
       nil -> {:ok, nil}
-      _other -> {:error, Error.new(:invalid_input, "expected #{key} to be a positive number")}
+      _other -> {:error, Error.new(:invalid_input, refusal(key, bound, given[key]))}
     end
+  end
+
+  defp refusal(key, bound, text) do
+    "expected #{key} to be #{Input.expectation(bound)}, got #{inspect(text, printable_limit: 100)}"
   end
 
   defp check(reference, {_api, host}) do

@@ -24,7 +24,7 @@ defmodule Exosuit.Control.Command do
          actor: :string,
          operation: :string,
          payload_base64: {:base64, ""},
-         timeout_ms: {:timeout, nil}
+         timeout_ms: {:milliseconds, nil}
        ]},
     "actor.start" =>
       {:start_actor,
@@ -50,16 +50,21 @@ defmodule Exosuit.Control.Command do
     "link.put" =>
       {:put_link,
        [
-         source: :string,
-         target: :string,
-         contract: :contract,
-         name: {:string, "default"},
-         interfaces: {:names, []},
+         source: {:name, :id},
+         target: {:name, :id},
+         contract: {:name, :contract},
+         name: {{:name, :link_name}, "default"},
+         interfaces: {{:names, :interface}, []},
          source_config: {:string_map, %{}},
          target_config: {:string_map, %{}}
        ]},
     "link.delete" =>
-      {:delete_link, [source: :string, contract: :contract, name: {:string, "default"}]},
+      {:delete_link,
+       [
+         source: {:name, :id},
+         contract: {:name, :contract},
+         name: {{:name, :link_name}, "default"}
+       ]},
     "link.list" => {:links, []},
     "events" => {:events, []},
     "remote" => {:remote, []},

@@ -124,7 +124,11 @@ defmodule Exosuit.Control.Execution do
   defp run(:apply_manifest, it, api, host) do
     case api.apply_manifest(host, it.manifest) do
       {:ok, outcomes, warnings} ->
-        {:ok, %{outcomes: Enum.map(outcomes, &Outcome.public/1), warnings: texts(warnings)}}
+        {:ok, %{outcomes: public(outcomes, api, host), warnings: texts(warnings)}}
+
+      # Nothing is wrong with the manifest.
+      {:error, [%{error: %Error{} = error}]} ->
+        {:error, error}
 
       {:error, diagnostics} ->
         error = Error.new(:invalid_manifest, "#{it.manifest} is not applied")
@@ -139,11 +143,17 @@ defmodule Exosuit.Control.Execution do
         {:error, Error.new(:not_found, "nothing of an application #{inspect(it.app)} is here")}
 
       {:ok, outcomes} ->
-        {:ok, %{outcomes: Enum.map(outcomes, &Outcome.public/1)}}
+        {:ok, %{outcomes: public(outcomes, api, host)}}
 
       error ->
         error
     end
+  end
+
+  # People know hosts by their names.
+  defp public(outcomes, api, host) do
+    names = for peer <- api.hosts(host), into: %{}, do: {peer.host_id, peer.friendly_name}
+    Enum.map(outcomes, &Outcome.public(&1, names))
   end
 
   defp bid(it, api, host, free?) do

@@ -77,16 +77,17 @@ defmodule Exosuit.Control.Otp do
   defp route(["linkdefs", "put"]) do
     {:put_link,
      [
-       actor_id: :string,
-       contract_id: :contract,
+       actor_id: {:name, :id},
+       contract_id: {:name, :contract},
        link_name: {:text, "default"},
-       provider_id: :string,
+       provider_id: {:name, :id},
        values: {:string_map, %{}}
      ]}
   end
 
   defp route(["linkdefs", "del"]) do
-    {:disconnect, [actor_id: :string, contract_id: :contract, link_name: {:text, "default"}]}
+    {:disconnect,
+     [actor_id: :string, contract_id: {:name, :contract}, link_name: {:text, "default"}]}
   end
 
   defp route(["auction", "actor"]) do

@@ -1,7 +1,7 @@
 defmodule Exosuit.Control.Outcome do
   @moduledoc false
   # What came of each step to an application, as the control socket tells it. Where a lattice of many
-  # hosts was told, `host` says which; what all share has none.
+  # hosts was told, `host` says which, and `host_name` what people call it; what all share has none.
 
   alias Exosuit.Deployer
   alias Exosuit.Host.Deployment
@@ -15,14 +15,19 @@ defmodule Exosuit.Control.Outcome do
     stop_provider: {:stop, :provider}
   }
 
-  @doc "An outcome as a map, for JSON."
-  @spec public(Deployment.outcome() | Deployer.outcome()) :: map()
-  def public({{place, command}, result}) when is_binary(place) or place in [:lattice, :nowhere] do
+  @doc "An outcome as a map, for JSON; `names` are those of hosts, by their ids."
+  @spec public(Deployment.outcome() | Deployer.outcome(), %{optional(String.t()) => String.t()}) ::
+          map()
+  def public(outcome, names \\ %{})
+
+  def public({{place, command}, result}, names)
+      when is_binary(place) or place in [:lattice, :nowhere] do
     host = if is_binary(place), do: place
-    command |> command() |> Map.merge(%{host: host, error: failure(result)})
+    named = %{host: host, host_name: host && names[host], error: failure(result)}
+    command |> command() |> Map.merge(named)
   end
 
-  def public({{step, what}, result}) do
+  def public({{step, what}, result}, _names) do
     what |> subject() |> Map.merge(%{step: step, error: failure(result)})
   end
 

@@ -3,25 +3,39 @@ defmodule Exosuit.Control.Reference do
   # Where the code of an actor or a provider comes from, as the lattice writes it: `file://PATH`, if the
   # host may read that file for others (`:allow_file_load`), or a provider that is here already.
 
-  alias Exosuit.Error
+  alias Exosuit.{Error, Input}
 
   @typedoc "Which files: none, all, or those below some directories."
   @type files :: boolean() | [Path.t()]
 
-  @schemes ~w(wasmcloud+builtin exosuit+module)
+  @forms "wasmcloud+builtin://NAME or exosuit+module://NAME"
 
   @doc "The path of a Wasm file."
   @spec actor(String.t(), files()) :: {:ok, Path.t()} | {:error, Error.t()}
-  def actor("file://" <> path, files), do: file(path, files)
-  def actor(reference, _files), do: refuse(reference)
+  def actor(reference, files) do
+    case Input.parse_reference(reference) do
+      {:ok, {:file, path}} ->
+        file(path, files)
+
+      {:ok, {:registry, image}} ->
+        Input.refuse_registry(image)
+
+      {:ok, {kind, _name}} ->
+        refuse("a Wasm file (file://PATH)", reference, "a provider (#{kind})")
+
+      {:error, error} ->
+        {:error, error}
+    end
+  end
 
   @doc "The name of a provider that needs no file, as `Exosuit.start_provider/3` takes it."
   @spec provider(String.t(), files()) :: {:ok, String.t()} | {:error, Error.t()}
   def provider(reference, files) do
-    case String.split(reference, "://", parts: 2) do
-      [scheme, name] when scheme in @schemes and name != "" -> {:ok, reference}
-      ["file", path] -> with {:ok, _path} <- file(path, files), do: {:error, archive(reference)}
-      _other -> refuse(reference)
+    case Input.parse_reference(reference) do
+      {:ok, {kind, _name}} when kind in [:builtin, :module] -> {:ok, reference}
+      {:ok, {:file, path}} -> with {:ok, _path} <- file(path, files), do: archive(reference)
+      {:ok, {:registry, image}} -> Input.refuse_registry(image)
+      {:error, error} -> {:error, error}
     end
   end
 
@@ -61,12 +75,11 @@ defmodule Exosuit.Control.Reference do
     {:error, Error.new(:denied, "#{what}; #{allow}")}
   end
 
-  defp archive(reference) do
-    Error.new(:invalid_input, "provider archives are not served yet: #{quoted(reference)}")
-  end
+  defp archive(reference), do: refuse(@forms, reference, "an archive")
 
-  defp refuse(reference) do
-    {:error, Error.new(:invalid_input, "registries are not served yet: #{quoted(reference)}")}
+  defp refuse(expected, reference, what) do
+    detail = "expected #{expected}, got #{quoted(reference)}, which is #{what}"
+    {:error, Error.new(:invalid_input, detail)}
   end
 
   # It comes from outside: of what is long, the head says enough.

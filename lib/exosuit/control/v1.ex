@@ -116,13 +116,14 @@ defmodule Exosuit.Control.V1 do
        max_instances: {:count, 0},
        component_limits: {:string_map, %{}},
        annotations: {:string_map, %{}},
-       config: {:names, []},
+       config: {{:names, :configuration}, []},
        allow_update: {:boolean, false}
      ]}
   end
 
   defp route(["component", "update", _host]) do
-    {:exchange_actor, [component_id: :string, new_component_ref: :string]}
+    {:exchange_actor,
+     [component_id: :string, new_component_ref: :string, force: {:boolean, true}]}
   end
 
   defp route(["provider", "start", _host]) do
@@ -130,7 +131,7 @@ defmodule Exosuit.Control.V1 do
      [
        provider_id: :string,
        provider_ref: :string,
-       config: {:names, []},
+       config: {{:names, :configuration}, []},
        annotations: {:string_map, %{}}
      ]}
   end
@@ -142,24 +143,24 @@ defmodule Exosuit.Control.V1 do
   defp route(["link", "put"]) do
     {:connect,
      [
-       source_id: :string,
-       target: :string,
-       name: {:string, "default"},
-       wit_namespace: :segment,
-       wit_package: :segment,
-       interfaces: :names,
-       source_config: {:names, []},
-       target_config: {:names, []}
+       source_id: {:name, :id},
+       target: {:name, :id},
+       name: {{:name, :link_name}, "default"},
+       wit_namespace: {:name, :namespace},
+       wit_package: {:name, :package},
+       interfaces: {:names, :interface},
+       source_config: {{:names, :configuration}, []},
+       target_config: {{:names, :configuration}, []}
      ]}
   end
 
   defp route(["link", "del"]) do
     {:disconnect,
      [
-       source_id: :string,
-       name: {:string, "default"},
-       wit_namespace: :segment,
-       wit_package: :segment
+       source_id: {:name, :id},
+       name: {{:name, :link_name}, "default"},
+       wit_namespace: {:name, :namespace},
+       wit_package: {:name, :package}
      ]}
   end
 
@@ -194,9 +195,10 @@ defmodule Exosuit.Control.V1 do
     }
   end
 
-  # It says which code, and there is no revision to go by where that is not signed.
+  # It says which code, and there is no revision to go by where that is not signed. Our own command
+  # line says whether it is forced.
   defp arguments(:exchange_actor, it) do
-    %{id: it.component_id, reference: it.new_component_ref, force: true}
+    %{id: it.component_id, reference: it.new_component_ref, force: it.force}
   end
 
   defp arguments(:launch_provider, it) do

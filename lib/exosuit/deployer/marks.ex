@@ -41,6 +41,12 @@ defmodule Exosuit.Deployer.Marks do
   defp settings(workload) do
     config = for {key, value} <- workload.config, into: %{}, do: {"config." <> key, value}
     limits = for {key, value} <- workload.limits, into: %{}, do: {"limit." <> key, value}
-    Configuration.name(Map.merge(config, limits))
+
+    stored =
+      for {name, index} <- Enum.with_index(workload.configs),
+          into: %{},
+          do: {"stored.#{index}", name}
+
+    config |> Map.merge(limits) |> Map.merge(stored) |> Configuration.name()
   end
 end

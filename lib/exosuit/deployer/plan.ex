@@ -6,8 +6,8 @@ defmodule Exosuit.Deployer.Plan do
   # What replaces something without an interruption is there before that goes: then the next plan,
   # made when these commands are done, is the one that ends it.
 
-  alias Exosuit.Deployer.{Marks, Placement, State}
-  alias Exosuit.Model.{Application, Configuration, Link}
+  alias Exosuit.Deployer.{Marks, State}
+  alias Exosuit.Model.{Application, Configuration, Link, Placement}
   alias Exosuit.Provider.Builtin
 
   @typedoc "A host, all of them together, or none, where a wish has no place."
@@ -133,7 +133,7 @@ defmodule Exosuit.Deployer.Plan do
        reference: workload.reference,
        count: count,
        annotations: marks,
-       config: config_names(workload.config),
+       config: config_names(workload.configs, workload.config),
        limits: workload.limits
      }}
   end
@@ -157,7 +157,7 @@ defmodule Exosuit.Deployer.Plan do
        id: workload.id,
        reference: workload.reference,
        annotations: marks,
-       config: config_names(workload.config)
+       config: config_names(workload.configs, workload.config)
      }}
   end
 
@@ -174,8 +174,8 @@ defmodule Exosuit.Deployer.Plan do
       name: link.name,
       contract: Link.contract(link),
       interfaces: Enum.sort(link.interfaces),
-      source_configs: config_names(link.source_config),
-      target_configs: config_names(link.target_config)
+      source_configs: config_names(link.source_configs, link.source_config),
+      target_configs: config_names(link.target_configs, link.target_config)
     }
   end
 
@@ -215,8 +215,10 @@ defmodule Exosuit.Deployer.Plan do
 
   defp key(link), do: {link.source, link.contract, link.name}
 
-  defp config_names(values) when values == %{}, do: []
-  defp config_names(values), do: [Configuration.name(values)]
+  # Where one part is stored in the lattice, all parts have names.
+  defp config_names([_ | _] = names, _values), do: names
+  defp config_names([], values) when values == %{}, do: []
+  defp config_names([], values), do: [Configuration.name(values)]
 
   # Whoever names a configuration finds it.
   defp with_config({_place, command} = step, application) do
@@ -234,6 +236,8 @@ defmodule Exosuit.Deployer.Plan do
     ) ++
       [step]
   end
+
+  defp values(%{configurations: given}, name) when is_map_key(given, name), do: given[name]
 
   defp values(application, name) do
     of_links = Enum.flat_map(application.links, &[&1.source_config, &1.target_config])

@@ -1,128 +1,138 @@
 defmodule Exosuit.Environment.Lattice do
   @moduledoc false
-  # The environment variables that have a host join a lattice: EXOSUIT_LATTICE, and those of the
-  # wasmCloud hosts under their old names. guides/lattice.md describes them.
+  # The environment variables that have a host join a lattice: EXOSUIT_LATTICE, those of the OTP era and
+  # those of 1.x, which name one server for both connections. guides/lattice.md describes them.
 
-  alias Exosuit.Config
+  alias Exosuit.Environment.Variables
 
-  @type mistake :: {:mistake, String.t()}
+  @names ["WASMCLOUD_LATTICE", "WASMCLOUD_LATTICE_PREFIX"]
+  @cluster_seeds ["EXOSUIT_CLUSTER_SEED", "WASMCLOUD_CLUSTER_SEED"]
 
-  @true_words ~w(1 TRUE YES Y ENABLED ENABLE)
+  # Of use only beside the address of a server.
+  @needs_servers [
+    "EXOSUIT_LATTICE_",
+    "WASMCLOUD_LATTICE",
+    "WASMCLOUD_NATS_",
+    "WASMCLOUD_CTL_",
+    "WASMCLOUD_RPC_",
+    "WASMCLOUD_JS_DOMAIN",
+    "WASMCLOUD_CLUSTER_",
+    "EXOSUIT_CLUSTER_SEED",
+    "WASMCLOUD_HEARTBEAT_INTERVAL"
+  ]
+  @without_lattice ["WASMCLOUD_RPC_TIMEOUT_MS"]
 
   @doc """
   The options of a host that the variables stand for, with `nats: nil` where none of them asks for
   NATS; a value may be a mistake instead.
   """
-  @spec read(%{optional(String.t()) => String.t()}) :: keyword()
+  @spec read(Variables.env()) :: keyword()
   def read(env) do
     [
-      lattice: env["WASMCLOUD_LATTICE_PREFIX"],
-      labels: labels(env),
-      allow_file_load: flag(env["WASMCLOUD_ALLOW_FILE_LOAD"]),
-      call_timeout: milliseconds(env, "WASMCLOUD_RPC_TIMEOUT_MS"),
-      http_ports: ports(env["EXOSUIT_HTTP_PORTS"]),
+      lattice: name(env),
+      labels: Variables.labels(env),
+      allow_file_load: Variables.read(env, "WASMCLOUD_ALLOW_FILE_LOAD"),
+      call_timeout: Variables.read(env, "WASMCLOUD_RPC_TIMEOUT_MS"),
+      memory_limit: Variables.read(env, "WASMCLOUD_MAX_LINEAR_MEMORY"),
+      http_ports: Variables.read(env, "EXOSUIT_HTTP_PORTS"),
       nats: nats(env)
     ]
-    |> Enum.reject(fn {_key, value} -> value in [nil, ""] end)
+    |> given()
+  end
+
+  @doc "What is said of a lattice and has no effect, as nothing says where its servers are."
+  @spec warnings(Variables.env()) :: [String.t()]
+  def warnings(env) do
+    useless =
+      for {name, value} <- Enum.sort(env),
+          value != "" and name not in @without_lattice,
+          String.starts_with?(name, @needs_servers),
+          do: name
+
+    if useless == [] or nats(env) != nil, do: [], else: [alone(useless)]
+  end
+
+  defp alone(names) do
+    "#{Enum.join(names, ", ")}: nothing says where the NATS servers of the lattice are, and this host is " <>
+      "one by itself; name them with EXOSUIT_LATTICE, or WASMCLOUD_NATS_HOST as in 1.x"
+  end
+
+  # Two names of one thing.
+  defp name(env) do
+    case @names |> Enum.map(&Variables.read(env, &1)) |> Enum.reject(&is_nil/1) |> Enum.uniq() do
+      [] ->
+        nil
+
+      [name] ->
+        name
+
+      several ->
+        {:mistake, "#{Enum.join(@names, " and ")} name two lattices: #{inspect(several)}"}
+    end
   end
 
   defp nats(env) do
-    control = servers(env, "CTL")
-    rpc = servers(env, "RPC")
-    common = list(env["EXOSUIT_LATTICE"])
+    common = Variables.read(env, "EXOSUIT_LATTICE") || server(env, "NATS")
+    control = server(env, "CTL")
+    rpc = server(env, "RPC")
 
     cond do
-      common != [] -> options(env, common, common)
-      control || rpc -> options(env, control || rpc, rpc || control)
+      mistake = Enum.find([common, control, rpc], &match?({:mistake, _text}, &1)) -> mistake
+      common || control || rpc -> options(env, control || common || rpc, rpc || common || control)
       true -> nil
     end
   end
 
   defp options(env, control, rpc) do
     own = [
-      domain: env["WASMCLOUD_JS_DOMAIN"],
-      prefix: env["WASMCLOUD_CTL_TOPIC_PREFIX"],
-      cluster_seed: env["WASMCLOUD_CLUSTER_SEED"],
-      cluster_issuers: list(env["WASMCLOUD_CLUSTER_ISSUERS"]),
-      host_seed: env["WASMCLOUD_HOST_SEED"],
+      domain: Variables.read(env, "WASMCLOUD_JS_DOMAIN"),
+      prefix: Variables.read(env, "WASMCLOUD_CTL_TOPIC_PREFIX"),
+      cluster_seed: Variables.first(env, @cluster_seeds),
+      cluster_issuers: Variables.read(env, "WASMCLOUD_CLUSTER_ISSUERS"),
+      host_seed: Variables.read(env, "WASMCLOUD_HOST_SEED"),
+      heartbeat_interval: heartbeat(Variables.read(env, "WASMCLOUD_HEARTBEAT_INTERVAL")),
       rpc: connection(env, "RPC", rpc)
     ]
 
     given(connection(env, "CTL", control) ++ own)
   end
 
+  defp heartbeat(seconds) when is_integer(seconds), do: seconds * 1_000
+  defp heartbeat(none_or_mistake), do: none_or_mistake
+
+  # What is said of one connection goes before what is said of both.
   defp connection(env, side, servers) do
+    of_both = &["WASMCLOUD_#{side}_#{&1}", "WASMCLOUD_NATS_#{&1}"]
+
     given(
       servers: servers,
-      seed: env["WASMCLOUD_#{side}_SEED"],
-      jwt: env["WASMCLOUD_#{side}_JWT"],
-      credentials: env["WASMCLOUD_#{side}_CREDS"] || env["EXOSUIT_LATTICE_CREDS"],
-      tls: flag(env["WASMCLOUD_#{side}_TLS"]),
-      tls_ca: env["WASMCLOUD_#{side}_TLS_CA_FILE"] || env["EXOSUIT_LATTICE_CA"],
-      tls_certificate: env["EXOSUIT_LATTICE_CERTIFICATE"],
-      tls_key: env["EXOSUIT_LATTICE_KEY"]
+      seed: Variables.first(env, of_both.("SEED")),
+      jwt: Variables.first(env, of_both.("JWT")),
+      credentials: Variables.first(env, of_both.("CREDS") ++ ["EXOSUIT_LATTICE_CREDS"]),
+      tls: Variables.read(env, "WASMCLOUD_#{side}_TLS") || false,
+      tls_first: Variables.read(env, "WASMCLOUD_#{side}_TLS_FIRST"),
+      tls_ca: Variables.first(env, ["WASMCLOUD_#{side}_TLS_CA_FILE", "EXOSUIT_LATTICE_CA"]),
+      tls_certificate: Variables.read(env, "EXOSUIT_LATTICE_CERTIFICATE"),
+      tls_key: Variables.read(env, "EXOSUIT_LATTICE_KEY")
     )
   end
 
   # A name without a port, or a port alone, is completed as the old host did.
-  defp servers(env, side) do
-    {host, port} = {env["WASMCLOUD_#{side}_HOST"], env["WASMCLOUD_#{side}_PORT"]}
+  defp server(env, side) do
+    host = Variables.read(env, "WASMCLOUD_#{side}_HOST")
+    port = Variables.read(env, "WASMCLOUD_#{side}_PORT")
 
-    if given?(host) or given?(port) do
-      [address(if(given?(host), do: host, else: "127.0.0.1"), port)]
+    case {host, port} do
+      {nil, nil} -> nil
+      {{:mistake, _text} = mistake, _port} -> mistake
+      {_host, {:mistake, _text} = mistake} -> mistake
+      {host, port} -> [address(host || "127.0.0.1", port)]
     end
   end
 
   defp address(host, port) do
-    if host =~ ~r/:\d+\z/ or not given?(port), do: host, else: "#{host}:#{port}"
+    if host =~ ~r/:\d+\z/ or port == nil, do: host, else: "#{host}:#{port}"
   end
 
-  # HOST_<NAME> of the OTP era, WASMCLOUD_LABEL_<NAME> of 1.x.
-  defp labels(env) do
-    for {variable, value} <- env, name = label(variable), into: %{}, do: {name, value}
-  end
-
-  defp label("HOST_CONFIG"), do: nil
-  defp label("HOST_" <> name) when name != "", do: String.downcase(name)
-  defp label("WASMCLOUD_LABEL_" <> name) when name != "", do: name
-  defp label(_other), do: nil
-
-  defp milliseconds(env, variable) do
-    case env[variable] do
-      value when value in [nil, ""] -> nil
-      value -> parse(variable, value)
-    end
-  end
-
-  defp parse(variable, value) do
-    case Integer.parse(value) do
-      {number, ""} when number > 0 -> number
-      _other -> {:mistake, "expected #{variable} to be milliseconds, got: #{inspect(value)}"}
-    end
-  end
-
-  defp ports(nil), do: nil
-
-  defp ports(text) do
-    Enum.reduce_while(list(text), %{}, fn pair, ports ->
-      with [one, other] <- String.split(pair, "="),
-           {one, ""} <- Integer.parse(one),
-           {other, ""} <- Integer.parse(other),
-           true <- Config.ports?(%{one => other}) do
-        {:cont, Map.put(ports, one, other)}
-      else
-        _wrong ->
-          expected = "expected EXOSUIT_HTTP_PORTS to be `8080=9080` with commas between them"
-          {:halt, {:mistake, "#{expected}, got: #{inspect(pair)}"}}
-      end
-    end)
-  end
-
-  defp flag(value), do: given?(value) and String.upcase(value) in @true_words
-
-  defp list(nil), do: []
-  defp list(text), do: text |> String.split(",", trim: true) |> Enum.map(&String.trim/1)
-
-  defp given(options), do: Enum.reject(options, fn {_key, value} -> value in [nil, ""] end)
-  defp given?(value), do: is_binary(value) and value != ""
+  defp given(options), do: Enum.reject(options, fn {_key, value} -> is_nil(value) end)
 end

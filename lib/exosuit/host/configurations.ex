@@ -4,7 +4,7 @@ defmodule Exosuit.Host.Configurations do
   # lattice of many, what all share. Nothing is done where it cannot be shared. Each function blocks
   # the calling process.
 
-  alias Exosuit.{Config, Error, Lattice, Router}
+  alias Exosuit.{Config, Error, Input, Lattice, Router}
   alias Exosuit.Host.{Links, Replica}
   alias Exosuit.Lattice.{Ledger, Records}
 
@@ -144,14 +144,5 @@ defmodule Exosuit.Host.Configurations do
 
   defp full?(table, name), do: :ets.info(table, :size) >= @most and not :ets.member(table, name)
 
-  defp check(name) do
-    if Records.configuration_name?(name) do
-      :ok
-    else
-      detail =
-        "expected the name of a configuration to be made of A-Z, a-z, 0-9, _, =, /, - and ."
-
-      {:error, Error.new(:invalid_input, detail)}
-    end
-  end
+  defp check(name), do: Input.check_name(:configuration, name)
 end

@@ -10,7 +10,7 @@ defmodule Exosuit.Lattice.Records do
   #
   # Pure, and nothing that it reads is trusted: what is no record is an error with its text.
 
-  alias Exosuit.{Error, Json}
+  alias Exosuit.{Error, Input, Json}
   alias Exosuit.Model.Link
 
   @type key :: String.t()
@@ -18,12 +18,6 @@ defmodule Exosuit.Lattice.Records do
 
   # Of one component; a record has no more bytes than a message of NATS in any case.
   @most_links 1_000
-
-  # As `exosuit_core` has names: one token of a subject each.
-  @name ~r/\A[A-Za-z0-9_-]{1,255}\z/
-  @contract ~r/\A[A-Za-z0-9_.-]+(:[A-Za-z0-9_.-]+)+\z/
-  @configuration ~r/\A[A-Za-z0-9_=\/-]+(\.[A-Za-z0-9_=\/-]+)*\z/
-  @longest_name 255
 
   @own "exosuit-"
 
@@ -122,9 +116,7 @@ defmodule Exosuit.Lattice.Records do
 
   @doc "Whether a configuration may be called so."
   @spec configuration_name?(term()) :: boolean()
-  def configuration_name?(name) do
-    is_binary(name) and byte_size(name) <= @longest_name and name =~ @configuration
-  end
+  def configuration_name?(name), do: Input.name?(:configuration, name)
 
   @doc """
   The link with names in the place of what was configured without, and these configurations by their
@@ -248,13 +240,13 @@ defmodule Exosuit.Lattice.Records do
   # As the router would: what it refuses by its form would be refused by every host, over and over.
   defp check(link) do
     cond do
-      not Enum.all?([link.source, link.target, link.name], &name?/1) ->
+      not Enum.all?([link.source, link.target, link.name], &Input.name?(:id, &1)) ->
         refuse("expected source, target and name of a link to be names")
 
       not contract?(link) ->
         refuse("expected a namespace and a package")
 
-      not (names?(link.interfaces) and configurations?(link)) ->
+      not (names?(link.interfaces, :interface) and configurations?(link)) ->
         refuse("expected interfaces and configurations to be lists of names")
 
       not texts?(link.target_config) ->
@@ -265,20 +257,15 @@ defmodule Exosuit.Lattice.Records do
     end
   end
 
-  defp name?(name), do: is_binary(name) and name =~ @name
-
   defp contract?(%{namespace: namespace, package: package}) do
-    is_binary(namespace) and is_binary(package) and not String.contains?(namespace, ":") and
-      "#{namespace}:#{package}" =~ @contract
+    Input.name?(:namespace, namespace) and Input.name?(:package, package)
   end
 
   defp configurations?(link) do
-    Enum.all?([link.source_configs, link.target_configs], fn names ->
-      names?(names) and Enum.all?(names, &configuration_name?/1)
-    end)
+    Enum.all?([link.source_configs, link.target_configs], &names?(&1, :configuration))
   end
 
-  defp names?(names), do: is_list(names) and Enum.all?(names, &(is_binary(&1) and &1 != ""))
+  defp names?(names, kind), do: is_list(names) and Enum.all?(names, &Input.name?(kind, &1))
 
   defp texts?(values) do
     is_map(values) and Enum.all?(values, fn {_key, value} -> is_binary(value) end)

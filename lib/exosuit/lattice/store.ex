@@ -2,7 +2,8 @@ defmodule Exosuit.Lattice.Store do
   @moduledoc """
   What the hosts of a lattice share over NATS: keys and values in two buckets of JetStream, `:data`
   (links, claims, references) and `:configurations`. Each function blocks the calling process on a
-  server; without a connection it is an error at once.
+  server; without a connection it is an error at once. A key that is none is refused before it is sent:
+  it becomes a part of a subject, and could steer the connection.
 
   ## Messages
 
@@ -16,7 +17,7 @@ defmodule Exosuit.Lattice.Store do
   - `{:interrupted, {:error, {code, detail}}}`: it cannot be read now; told once
   """
 
-  alias Exosuit.{Error, Native}
+  alias Exosuit.{Error, Input, Native}
   alias Exosuit.Lattice.Bus
   alias Exosuit.Native.Answer
 
@@ -42,7 +43,8 @@ defmodule Exosuit.Lattice.Store do
   @spec read(reference(), bucket(), String.t()) ::
           {:ok, {binary() | nil, non_neg_integer()}} | {:error, Error.t()}
   def read(lattice, bucket, key) do
-    Answer.await(&Native.lattice_get(lattice, bucket, key, &1), @timeout)
+    with :ok <- Input.check_name(:key, key),
+         do: Answer.await(&Native.lattice_get(lattice, bucket, key, &1), @timeout)
   end
 
   @doc """
@@ -72,14 +74,18 @@ defmodule Exosuit.Lattice.Store do
   @spec delete(reference(), bucket(), String.t()) :: :ok | {:error, Error.t()}
   def delete(lattice, bucket, key) do
     delete = &Native.lattice_delete(lattice, bucket, key, &1)
-    with {:ok, _done} <- Answer.await(delete, @timeout), do: :ok
+
+    with :ok <- Input.check_name(:key, key),
+         {:ok, _done} <- Answer.await(delete, @timeout),
+         do: :ok
   end
 
   @doc "Deletes a key where this revision still holds, and says whether it did."
   @spec remove(reference(), bucket(), String.t(), non_neg_integer()) ::
           {:ok, boolean()} | {:error, Error.t()}
   def remove(lattice, bucket, key, revision) do
-    Answer.await(&Native.lattice_remove(lattice, bucket, key, revision, &1), @timeout)
+    with :ok <- Input.check_name(:key, key),
+         do: Answer.await(&Native.lattice_remove(lattice, bucket, key, revision, &1), @timeout)
   end
 
   @doc "Watches a bucket for the calling process. It lasts through every outage."

@@ -2,7 +2,7 @@ defmodule Exosuit.Manifest.Workloads do
   @moduledoc false
   # A manifest as the hosts of a lattice are told of it: by references, and with who should run where.
 
-  alias Exosuit.Model.{Application, Workload}
+  alias Exosuit.Model.{Application, Configuration, Workload}
 
   @doc "The application of a manifest that was read for a lattice, which has these links."
   @spec application(map(), [Exosuit.Model.Link.t()]) :: Application.t()
@@ -11,9 +11,48 @@ defmodule Exosuit.Manifest.Workloads do
       name: manifest["name"],
       workloads:
         Enum.map(manifest["components"], &actor/1) ++ Enum.map(manifest["providers"], &provider/1),
-      links: links
+      links: links,
+      configurations: configurations(manifest),
+      stored: stored(manifest)
     }
   end
+
+  @doc "The names of the parts of a configuration, in their order; none where the manifest has it whole."
+  @spec names([map()]) :: [String.t()]
+  def names(parts), do: Enum.map(parts, &name/1)
+
+  @doc "The parts that the manifest gives, beside others that are stored, by their names."
+  @spec configurations(map()) :: %{optional(String.t()) => Configuration.t()}
+  def configurations(manifest) do
+    for %{"kind" => "given", "value" => values} = part <- parts(manifest),
+        into: %{},
+        do: {name(part), values}
+  end
+
+  @doc "The names of what is stored, and what is said where it is not."
+  @spec stored(map()) :: [Exosuit.Manifest.stored()]
+  def stored(manifest) do
+    for %{"kind" => "stored", "value" => %{"name" => name, "place" => place}} <- parts(manifest) do
+      where = "#{manifest["file"]}:#{place["line"]}:#{place["column"]}: #{place["path"]}"
+      text = "#{where}: expected properties, or the name of a stored configuration"
+
+      {name,
+       %{
+         text: "#{text}; there is none, found #{inspect(name)}",
+         severity: :error,
+         line: place["line"]
+       }}
+    end
+  end
+
+  defp parts(manifest) do
+    of_links = Enum.flat_map(manifest["links"], &(&1["source_parts"] ++ &1["target_parts"]))
+    workloads = manifest["components"] ++ manifest["providers"]
+    of_links ++ Enum.flat_map(workloads, & &1["config_parts"])
+  end
+
+  defp name(%{"kind" => "stored", "value" => %{"name" => name}}), do: name
+  defp name(%{"kind" => "given", "value" => values}), do: Configuration.name(values)
 
   defp actor(component) do
     workload = workload(:actor, component, component["max_instances"])
@@ -31,6 +70,7 @@ defmodule Exosuit.Manifest.Workloads do
       scaler: scaler(component),
       spreads: Enum.map(component["spread"], &spread/1),
       config: component["config"],
+      configs: names(component["config_parts"]),
       annotations: component["annotations"]
     }
   end

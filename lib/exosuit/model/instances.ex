@@ -5,7 +5,12 @@ defmodule Exosuit.Model.Instances do
   One module serves all of them, and a number bounds them; but those who manage hosts ask for some
   with one set of annotations, for some with another, and take back their own. So the number is a
   sum of shares, each with its annotations. Shares keep their order: the first is the oldest.
+
+  The sum is bounded here, where it is made, whatever each of its parts is, and so is the number of
+  shares: a change beyond either is refused, and changes nothing.
   """
+
+  alias Exosuit.{Error, Input}
 
   @type annotations :: %{optional(String.t()) => String.t()}
   @type shares :: [{annotations(), pos_integer()}]
@@ -23,9 +28,30 @@ defmodule Exosuit.Model.Instances do
           | {:add, annotations(), pos_integer()}
           | {:remove, annotations(), pos_integer() | :all}
 
+  # Orchestrators have one set for each of their scalers.
+  @most_shares 1_000
+
   @doc "The shares after a change; none where nothing is left."
-  @spec change(shares(), change()) :: shares()
-  def change(shares, {:set, annotations, count}) do
+  @spec change(shares(), change()) :: shares() | {:error, Error.t()}
+  def change(shares, change) do
+    changed = changed(shares, change)
+    total = total(changed)
+
+    cond do
+      not Input.within?(:count, total) ->
+        refuse("expected #{Input.expectation(:instances)} in all, got #{total}")
+
+      length(changed) > @most_shares ->
+        refuse("expected at most #{@most_shares} sets of annotations, got #{length(changed)}")
+
+      true ->
+        changed
+    end
+  end
+
+  defp refuse(detail), do: {:error, Error.new(:limit, detail)}
+
+  defp changed(shares, {:set, annotations, count}) do
     if List.keymember?(shares, annotations, 0) do
       shares |> List.keyreplace(annotations, 0, {annotations, count}) |> without_empty()
     else
@@ -33,17 +59,17 @@ defmodule Exosuit.Model.Instances do
     end
   end
 
-  def change(shares, {:add, annotations, count}) do
+  defp changed(shares, {:add, annotations, count}) do
     {_annotations, before} = List.keyfind(shares, annotations, 0, {annotations, 0})
-    change(shares, {:set, annotations, before + count})
+    changed(shares, {:set, annotations, before + count})
   end
 
-  def change(shares, {:remove, filter, count}), do: take(shares, &contains?(&1, filter), count)
+  defp changed(shares, {:remove, filter, count}), do: take(shares, &contains?(&1, filter), count)
 
-  def change(shares, {:total, count}) do
+  defp changed(shares, {:total, count}) do
     case {count - total(shares), shares} do
       {missing, [{annotations, _count} | _]} when missing > 0 ->
-        change(shares, {:add, annotations, missing})
+        changed(shares, {:add, annotations, missing})
 
       {surplus, shares} ->
         take(shares, fn _annotations -> true end, -surplus)

@@ -7,6 +7,8 @@ defmodule Exosuit.Model.Workload do
   - `instances`: of an actor, how many calls may run; of a provider, on how many hosts it is
   - `scaler`: `:everywhere`: so many on each host; `:spread`: so many in all, over the hosts that the
     spreads name, by weight; `:daemon`: so many on each host that a spread names
+  - `config`: its configuration; where a part of that is stored elsewhere, `configs` are the names of
+    all parts in their order instead
   - `limits`: under their names in 1.x
   """
 
@@ -24,6 +26,7 @@ defmodule Exosuit.Model.Workload do
           scaler: :everywhere | :spread | :daemon,
           spreads: [spread()],
           config: Exosuit.Model.Configuration.t(),
+          configs: [String.t()],
           limits: %{optional(String.t()) => String.t()},
           annotations: %{optional(String.t()) => String.t()}
         }
@@ -40,6 +43,7 @@ defmodule Exosuit.Model.Workload do
     scaler: :everywhere,
     spreads: [],
     config: %{},
+    configs: [],
     limits: %{},
     annotations: %{}
   ]

@@ -1,6 +1,10 @@
 defmodule Exosuit.Native.Answer do
   @moduledoc false
-  # Waits for the one message that a NIF promised with `:ok`.
+  # Calls a NIF, and waits for the one message that it promised with `:ok`.
+  #
+  # What comes from outside is checked at its door (`Exosuit.Input`). Should something pass a door and
+  # not fit a NIF all the same, it is refused with an error here, and crashes no process that others
+  # stand on.
 
   alias Exosuit.Error
 
@@ -10,11 +14,24 @@ defmodule Exosuit.Native.Answer do
   def await(fun, timeout) do
     reference = make_ref()
 
-    case fun.({self(), reference}) do
+    case checked(fn -> fun.({self(), reference}) end) do
       :ok -> receive_answer(reference, timeout)
       {:error, failure} -> {:error, Error.from_native(failure)}
     end
   end
+
+  @doc "What a NIF gives; a failure where it takes its arguments for none of its kind."
+  @spec checked((() -> result)) :: result | Exosuit.Native.failure() when result: var
+  def checked(fun) do
+    fun.()
+  rescue
+    ArgumentError ->
+      {:error, {:invalid_input, "#{refused(__STACKTRACE__)} takes no such arguments"}}
+  end
+
+  # The NIF by its name. Its arguments may be secrets.
+  defp refused([{Exosuit.Native, name, _arguments, _place} | _more]), do: "the function #{name}"
+  defp refused(_other), do: "the native library"
 
   @doc "Waits for the answer under this reference."
   @spec receive_answer(reference(), timeout()) :: {:ok, term()} | {:error, Error.t()}

@@ -4,6 +4,7 @@ defmodule Exosuit.Up.Report do
 
   alias Exosuit.{Deployer, Error}
   alias Exosuit.Lattice.Nats
+  alias Exosuit.Model
 
   @spec host(map(), keyword()) :: :ok
   def host(inventory, options) do
@@ -13,6 +14,36 @@ defmodule Exosuit.Up.Report do
 
     if options[:unsigned] == :allow,
       do: IO.puts("actors without a signature may run (--unsigned allow)")
+
+    :ok
+  end
+
+  @doc "That hosts without a key in common refuse each other."
+  @spec cluster(keyword()) :: :ok
+  def cluster(options) do
+    if options[:nats] && options[:nats][:cluster_seed] == nil do
+      IO.puts(:stderr, """
+      warning: no EXOSUIT_CLUSTER_SEED: this host signs with a key of its own, and other hosts refuse its \
+      calls as it refuses theirs. Give all of them one key:
+        (umask 077; exosuit keys gen cluster --json > cluster.nk); export EXOSUIT_CLUSTER_SEED=cluster.nk\
+      """)
+    else
+      :ok
+    end
+  end
+
+  @doc "What is given and has no effect."
+  @spec warnings([String.t()]) :: :ok
+  def warnings(texts), do: Enum.each(texts, &IO.puts(:stderr, "warning: #{&1}"))
+
+  @doc "How many of each actor are meant, and where, before any of them starts."
+  @spec meant(Path.t(), Model.Application.t()) :: :ok
+  def meant(path, application) do
+    IO.puts("#{path} asks for:")
+
+    for %{role: :actor} = actor <- application.workloads do
+      line(["#{actor.id}: up to #{actor.instances} calls at a time", where(actor)])
+    end
 
     :ok
   end
@@ -43,6 +74,10 @@ defmodule Exosuit.Up.Report do
 
   @spec failure(String.t()) :: :ok
   def failure(text), do: IO.puts(:stderr, "error: #{text}")
+
+  defp where(%{scaler: :everywhere}), do: "on each host"
+  defp where(%{scaler: :daemon}), do: "on each host that a spread names"
+  defp where(%{scaler: :spread, spreads: spreads}), do: "in all, over #{length(spreads)} spreads"
 
   defp any_issuer do
     "every issuer is trusted: right for a developer's machine only"

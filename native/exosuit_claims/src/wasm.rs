@@ -14,6 +14,9 @@ use crate::sign::Section;
 /// The largest unit that is looked at. The largest ones in use have some tens of megabytes.
 pub const MAX_WASM: usize = 256 << 20;
 
+/// What Wasm begins with, modules and components.
+const MAGIC: &[u8] = b"\0asm";
+
 /// How deep components may be nested. Each level is written out once more for the hash, so that
 /// without a bound the work would grow with the square of the size.
 pub const MAX_DEPTH: usize = 32;
@@ -37,6 +40,11 @@ impl<'a> Unit<'a> {
                 size: wasm.len(),
                 limit: MAX_WASM,
             });
+        }
+        // What it begins with instead is not told: the file may be anything.
+        if !wasm.starts_with(MAGIC) {
+            let rule = "expected it to begin with the bytes 00 61 73 6d (\\0asm)";
+            return Err(Error::NotWasm(rule.to_owned()));
         }
         let mut dissection = Dissection::of(wasm);
         for payload in Parser::new(0).parse_all(wasm) {
@@ -137,5 +145,7 @@ fn append(bytes: &mut Vec<u8>, id: u8, content: &[u8]) {
     reason = "the shape that map_err wants"
 )]
 fn not_wasm(error: BinaryReaderError) -> Error {
-    Error::NotWasm(format!("{} at byte {}", error.message(), error.offset()))
+    // Some have more lines, with the bytes themselves.
+    let message = error.message().lines().next().unwrap_or_default();
+    Error::NotWasm(format!("{message} at byte {}", error.offset()))
 }

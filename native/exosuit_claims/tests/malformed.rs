@@ -47,6 +47,19 @@ fn bytes_that_are_no_wasm() {
 }
 
 #[test]
+fn nothing_of_a_file_that_is_no_wasm_is_told() {
+    for secret in [&b"root:x:0:0:root:/root:/bin/bash\n"[..], b"s3cr"] {
+        let error = admit(secret, &Policy::strict(Issuers::Any), 0).expect_err("no Wasm");
+        let text = error.to_string();
+        assert!(text.contains("begin with the bytes 00 61 73 6d"), "{text}");
+        assert_eq!(text.lines().count(), 1, "{text}");
+        for told in ["root", "0x72", "72, ", "s3cr", "0x73"] {
+            assert!(!text.contains(told), "{text}");
+        }
+    }
+}
+
+#[test]
 fn components_nested_without_end() {
     let nest = |inner: Vec<u8>, _| {
         let mut outer = b"\0asm\x0d\0\x01\0\x04".to_vec();

@@ -48,6 +48,7 @@ impl Lattice {
 
     /// Carries out a command, with the arguments and the answer that it has on a host's socket.
     pub(crate) fn request(&self, command: &str, arguments: &Value) -> Result<Value, Failure> {
+        self.control.refuse_unused(command)?;
         self.wait(run(&self.control, command, arguments))
     }
 
@@ -89,7 +90,7 @@ async fn run(control: &Control, command: &str, arguments: &Value) -> Result<Valu
         "link.delete" => link::delete(control, arguments).await,
         "link.list" => link::list(control).await,
         other => Err(Failure::usage(format!(
-            "{other} is for a host's socket, not for a lattice: leave out --lattice"
+            "{other} is for a host's socket, not for a lattice: leave out --lattice, and unset EXOSUIT_LATTICE"
         ))),
     }
 }

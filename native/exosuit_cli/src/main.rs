@@ -10,6 +10,7 @@
 
 mod claims;
 mod duration;
+mod environment;
 mod failure;
 mod files;
 mod host;
@@ -22,7 +23,7 @@ mod up;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use failure::Failure;
 
@@ -99,13 +100,22 @@ impl Command {
 }
 
 fn main() -> ExitCode {
-    match Cli::try_parse() {
+    match parse() {
         Ok(cli) => match cli.command.run() {
             Ok(()) => ExitCode::SUCCESS,
             Err(failure) => failure.report(),
         },
         Err(error) => explain(&error),
     }
+}
+
+/// The command line. What hosts read of the environment stands in one table, and in the help of `up`.
+fn parse() -> Result<Cli, clap::Error> {
+    let command = Cli::command().mut_subcommand("up", |up| {
+        let help = up.get_after_long_help().map(ToString::to_string);
+        up.after_long_help(help.unwrap_or_default() + &environment::help())
+    });
+    Cli::from_arg_matches(&command.try_get_matches()?)
 }
 
 /// Prints help to stdout, and what is wrong with the command line to stderr.

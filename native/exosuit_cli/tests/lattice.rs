@@ -435,7 +435,7 @@ async fn links_are_made_and_removed_by_whichever_host_answers() {
         &json!({"source_id": "echo", "name": "default", "wit_namespace": "wasi", "wit_package": "keyvalue"})
     );
     let wrong = run(&server, &["link", "del", "echo", "keyvalue", "--json"]).await;
-    refused(&wrong, "usage", "like wasmcloud:keyvalue");
+    refused(&wrong, "usage", "expected namespace:package");
 }
 
 #[tokio::test(flavor = "multi_thread")]

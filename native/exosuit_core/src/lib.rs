@@ -13,15 +13,20 @@
 //! - [`Lattice`]: messages and shared keys for built-in providers: [`Message`], [`Mailbox`],
 //!   [`Bucket`].
 //! - [`Builtin`]: the providers that hosts bring along, their contracts and their settings, said once.
+//! - What doors check of their input: [`Bound`] for numbers, [`measure`] for sizes and durations, [`Id`]
+//!   and its like for names, [`Reference`] for where code comes from, [`Variable`] for the environment,
+//!   [`nearest`] for what was probably meant.
 //! - [`LogGate`]: how much an actor may write to the log.
 //! - [`bounded`]: the deadline and the cancellation of a call, free until it has to wait.
 
 #![forbid(unsafe_code)]
 
+mod bound;
 mod bounded;
 mod builtin;
 mod deliver;
 mod elsewhere;
+mod environment;
 mod error;
 mod hop;
 mod invocation;
@@ -29,12 +34,15 @@ mod lattice;
 mod link;
 mod log_gate;
 mod mailbox;
+pub mod measure;
 mod message;
 mod name;
 mod nearest;
 mod notice;
+pub mod reference;
 mod value;
 
+pub use bound::{Bound, OutOfBounds};
 pub use bounded::bounded;
 pub use builtin::{
     BUILTINS, Bounds, Builtin, Foreign, Given, HTTP_CLIENT, HTTP_SERVER, KEYVALUE, Kind, LOGGING,
@@ -42,6 +50,7 @@ pub use builtin::{
 };
 pub use deliver::{Answer, Capability, CapabilityCall, Deliver, Done, Pending, Prepared};
 pub use elsewhere::{Destination, Elsewhere, Local, Outgoing, Remote};
+pub use environment::{Role, VARIABLES, Variable};
 pub use error::{Code, Error};
 pub use hop::strip_hop_by_hop;
 pub use invocation::{Context, Grants, Identity, Invocation, Origin, Target};
@@ -50,7 +59,10 @@ pub use link::{Configuration, Link, LinkKey};
 pub use log_gate::LogGate;
 pub use mailbox::{Heard, Mailbox, Message};
 pub use message::{Body, ClientWait, Exchange, Lease, Lend, Payload, Reply};
-pub use name::{Contract, Id, InvalidName, LinkName};
+pub use name::{
+    Alias, ConfigurationName, Contract, Id, Interface, InvalidName, LinkName, check_name,
+};
 pub use nearest::{hint, nearest};
 pub use notice::{LogLevel, Notice, Observe};
+pub use reference::Reference;
 pub use value::Value;

@@ -1,10 +1,17 @@
 //! Names that are parsed once, so that the inside never sees a bad one.
+//!
+//! This is the one parser of ids, links' names, contracts, aliases, interfaces and names of
+//! configurations: manifests, the command line, the control socket, both control interfaces, records of
+//! a lattice and the functions of Elixir all ask it ([`check_name`]).
 
 use std::fmt;
 use std::sync::Arc;
 
 /// The longest name: well past every nkey (56) and `<app>-<component>`, and no burden on a subject.
 const MAX_LENGTH: usize = 255;
+
+/// The longest key of a store: a name behind what it is about.
+const MAX_KEY: usize = 1_024;
 
 /// Why a text is not a name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -80,6 +87,12 @@ name!(
     "link name"
 );
 
+name!(
+    /// An interface of a package, `incoming-handler`.
+    Interface,
+    "interface"
+);
+
 impl LinkName {
     /// The name of a link that was given none.
     pub const DEFAULT: &str = "default";
@@ -123,6 +136,15 @@ impl Contract {
         }
     }
 
+    /// Parses a namespace and a package that stand apart. A package may have colons, a namespace none.
+    pub fn of(namespace: &str, package: &str) -> Result<Self, InvalidName> {
+        const RULE: &str = "expected A-Z, a-z, 0-9, _, - and ., without a colon";
+        if namespace.contains(':') {
+            return Err(InvalidName::new("namespace", namespace, RULE));
+        }
+        Self::parse(&format!("{namespace}:{package}"))
+    }
+
     /// `wasmcloud` of `wasmcloud:keyvalue`.
     pub fn namespace(&self) -> &str {
         &self.text[..self.colon]
@@ -149,6 +171,82 @@ impl fmt::Debug for Contract {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.text, f)
     }
+}
+
+/// What other actors may call an actor by, besides its id and its public key: whatever a token may say
+/// (`wasmcloud/ponger`), in one line and of a length that is worth keeping.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct Alias(Arc<str>);
+
+impl Alias {
+    /// Parses an alias.
+    pub fn parse(text: &str) -> Result<Self, InvalidName> {
+        const RULE: &str = "1 to 255 bytes without control characters are allowed";
+        let in_bounds = (1..=MAX_LENGTH).contains(&text.len());
+        if in_bounds && !text.chars().any(char::is_control) {
+            return Ok(Self(text.into()));
+        }
+        Err(InvalidName::new("call alias", text, RULE))
+    }
+
+    /// The alias as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What a configuration is called that the hosts of a lattice share: a key of their store.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct ConfigurationName(Arc<str>);
+
+impl ConfigurationName {
+    /// Parses a name: parts of `A-Z a-z 0-9 _ = / -` with dots between them.
+    pub fn parse(text: &str) -> Result<Self, InvalidName> {
+        const RULE: &str = "1 to 255 characters of A-Z, a-z, 0-9, _, =, /, - and . are allowed, and no dot \
+                            at an end or beside another";
+        if text.len() <= MAX_LENGTH && is_key(text) {
+            return Ok(Self(text.into()));
+        }
+        Err(InvalidName::new("configuration name", text, RULE))
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Whether the store of a lattice takes it as a key. A key becomes a part of a subject, so that anything
+/// else could steer the connection.
+fn is_key(text: &str) -> bool {
+    let is_good = |b: u8| is_name_byte(b) || matches!(b, b'=' | b'/');
+    let part = |part: &str| !part.is_empty() && part.bytes().all(is_good);
+    text.split('.').all(part)
+}
+
+fn check_key(text: &str) -> Result<(), InvalidName> {
+    const RULE: &str = "1 to 1024 characters of A-Z, a-z, 0-9, _, =, /, - and . are allowed";
+    if text.len() <= MAX_KEY && is_key(text) {
+        return Ok(());
+    }
+    Err(InvalidName::new("key", text, RULE))
+}
+
+/// Checks a text by the kind of name that it should be; `None` for a kind that there is not.
+pub fn check_name(kind: &str, text: &str) -> Option<Result<(), InvalidName>> {
+    Some(match kind {
+        "id" => Id::parse(text).map(drop),
+        "link_name" => LinkName::parse(text).map(drop),
+        "interface" => Interface::parse(text).map(drop),
+        "contract" => Contract::parse(text).map(drop),
+        "namespace" => Contract::of(text, "a").map(drop),
+        // So that the colon of `builtin:logging` is taken.
+        "package" => Contract::of("a", text).map(drop),
+        "alias" => Alias::parse(text).map(drop),
+        "configuration" => ConfigurationName::parse(text).map(drop),
+        "key" => check_key(text),
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
@@ -183,6 +281,61 @@ mod tests {
         for bad in ["", "wasmcloud", ":a", "a:", "a::b", "a:b/c", "a:b c", "a:*"] {
             assert!(Contract::parse(bad).is_err(), "{bad:?} was taken");
         }
+    }
+
+    #[test]
+    fn a_namespace_has_no_colon_and_a_package_may() {
+        assert!(Contract::of("wasmcloud", "builtin:logging").is_ok());
+        assert!(Contract::of("wasmcloud:builtin", "logging").is_err());
+        assert!(Contract::of("wasi", "").is_err());
+    }
+
+    #[test]
+    fn an_alias_is_what_a_token_may_say() {
+        for good in ["ponger", "wasmcloud/ponger", "Größe 1", "a.b:c"] {
+            assert!(Alias::parse(good).is_ok(), "{good:?} was refused");
+        }
+        for bad in ["", "a\nb", &"a".repeat(256)] {
+            assert!(Alias::parse(bad).is_err(), "{bad:?} was taken");
+        }
+    }
+
+    #[test]
+    fn a_configuration_is_called_by_a_key_of_the_store() {
+        for good in ["db", "app/db=1", "a.b-c_d", "sha256-00"] {
+            assert!(
+                ConfigurationName::parse(good).is_ok(),
+                "{good:?} was refused"
+            );
+        }
+        for bad in ["", ".", "a.", "a..b", "a b", "*", "é", &"a".repeat(256)] {
+            assert!(ConfigurationName::parse(bad).is_err(), "{bad:?} was taken");
+        }
+    }
+
+    #[test]
+    fn a_key_steers_no_connection() {
+        assert_eq!(check_name("key", "COMPONENT_a-b.c"), Some(Ok(())));
+        for bad in [
+            "",
+            "COMPONENT_a b",
+            "a\r\nPUB x 0",
+            "a.>",
+            "a.*",
+            &"a".repeat(1_025),
+        ] {
+            assert!(
+                check_name("key", bad).is_some_and(|it| it.is_err()),
+                "{bad:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_name_is_checked_by_its_kind() {
+        assert_eq!(check_name("package", "builtin:logging"), Some(Ok(())));
+        assert!(check_name("namespace", "wasmcloud:builtin").is_some_and(|it| it.is_err()));
+        assert_eq!(check_name("color", "red"), None);
     }
 
     #[test]

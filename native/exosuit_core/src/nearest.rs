@@ -1,4 +1,4 @@
-//! "Did you mean …?": the name that a misspelt one most likely stands for.
+//! "Did you mean …?", for every door that takes names.
 
 /// A name longer than this is not a slip of the finger, and comparing costs the product of lengths.
 const MAX_COMPARED: usize = 64;

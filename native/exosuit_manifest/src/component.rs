@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
-use exosuit_core::{Configuration, Contract, Id, LinkName, hint};
+use exosuit_core::{Contract, Id, LinkName, hint};
 
 use crate::config::{self, refuse_secrets};
 use crate::diagnostic::{Code, Place, Source};
 use crate::image::Image;
 use crate::link;
-use crate::model::{ActorSpec, ProviderSpec, ScalerKind};
+use crate::model::{ActorSpec, Configured, ProviderSpec, ScalerKind};
 use crate::node::quote;
 use crate::scaler::Scaler;
 use crate::settings::Settings;
@@ -52,7 +52,7 @@ pub(crate) struct Draft<'a> {
     pub(crate) at: Value<'a>,
     /// Where its name stands, or else the whole of it.
     pub(crate) name_at: Value<'a>,
-    config: Configuration,
+    config: Configured,
     image_place: Place,
     traits: Vec<Value<'a>>,
 }
@@ -107,7 +107,7 @@ impl<'a> Draft<'a> {
             link_name: LinkName::default(),
             at: at.clone(),
             name_at: name_at.unwrap_or_else(|| at.clone()),
-            config: Configuration::new(),
+            config: Configured::default(),
             image_place: at.place(),
             traits: traits.map_or_else(Vec::new, |traits| traits.list("a list of traits")),
         };
@@ -228,7 +228,8 @@ impl<'a> Draft<'a> {
             max_instances: scaler.instances,
             scaler: scaler.kind,
             spread: scaler.spread,
-            config: self.config,
+            config: self.config.values,
+            config_parts: self.config.parts,
             annotations: settings.annotations,
             settings: settings.actor,
             place: self.at.place(),
@@ -247,7 +248,8 @@ impl<'a> Draft<'a> {
             instances: scaler.instances,
             scaler: scaler.kind,
             spread: scaler.spread,
-            config: self.config,
+            config: self.config.values,
+            config_parts: self.config.parts,
             annotations: traits.settings.unwrap_or_default().annotations,
             place: self.at.place(),
             image_place: self.image_place,

@@ -1,23 +1,27 @@
 //! Configuration: a list of named parts, or the free form of old manifests.
 
-use exosuit_core::Configuration;
+use exosuit_core::ConfigurationName;
 
 use crate::diagnostic::Code;
-use crate::node::quote;
+use crate::model::{Configured, Part};
 use crate::value::{Map, Value};
 
 const EXPECTED: &str = "a list of {name, properties}, or a map";
 const VALUES: &str = "a map of configuration values";
+const NAME: &str = "the name of this configuration";
+const STORED: &str = "the name of a stored configuration, of A-Z, a-z, 0-9, _, =, /, - and .";
 
-/// Reads a field of configuration. Of a list, later parts win over earlier ones, as in 1.x.
-pub(crate) fn read(field: Option<&Value>) -> Configuration {
+/// Reads a field of configuration. Of a list, later parts win over earlier ones, as in 1.x. A part
+/// without properties names a configuration that is stored on the host, or in its lattice.
+pub(crate) fn read(field: Option<&Value>) -> Configured {
     let Some(value) = field else {
-        return Configuration::new();
+        return Configured::default();
     };
     if value.is_list() {
-        value.list(EXPECTED).iter().flat_map(part).collect()
+        let parts = value.list(EXPECTED);
+        Configured::of(parts.iter().filter_map(part).collect())
     } else {
-        value.texts(EXPECTED)
+        Configured::of(vec![Part::Given(value.texts(EXPECTED))])
     }
 }
 
@@ -28,23 +32,18 @@ pub(crate) fn refuse_secrets(map: &Map) {
     }
 }
 
-fn part(part: &Value) -> Configuration {
-    let Some(map) = part.map("a map with name and properties", &["name", "properties"]) else {
-        return Configuration::new();
-    };
-    let name = map.require("name", "the name of this configuration");
-    let name = name.and_then(|name| name.text("the name of this configuration"));
-    match (map.get("properties"), name) {
-        (Some(properties), _) => properties.texts(VALUES),
-        (None, Some(name)) => {
-            let message = format!(
-                "expected properties: without them {} is configuration stored in the lattice, \
-                 which is not supported yet",
-                quote(name)
-            );
-            map.value().refuse(Code::Unsupported, message);
-            Configuration::new()
-        }
-        (None, None) => Configuration::new(),
+fn part(part: &Value) -> Option<Part> {
+    let map = part.map("a map with name and properties", &["name", "properties"])?;
+    let name = map.require("name", NAME);
+    if let Some(properties) = map.get("properties") {
+        name.and_then(|name| name.text(NAME));
+        return Some(Part::Given(properties.texts(VALUES)));
     }
+    let name = name?;
+    let parse = |text: &str| ConfigurationName::parse(text).ok();
+    let parsed = name.parsed(STORED, parse)?;
+    Some(Part::Stored {
+        name: parsed.as_str().to_owned(),
+        place: name.place(),
+    })
 }

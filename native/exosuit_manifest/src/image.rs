@@ -1,21 +1,11 @@
 //! Where the bytes of an actor or a provider come from.
 
-use exosuit_core::{Builtin, Contract, hint};
+use exosuit_core::reference::EXPECTED;
+use exosuit_core::{Builtin, Contract, Reference};
 use serde::Serialize;
 
 use crate::diagnostic::{Code, Source};
 use crate::value::Value;
-
-const EXPECTED: &str =
-    "a path, file://…, wasmcloud+builtin://NAME, exosuit+module://NAME or an OCI reference";
-const SCHEMES: [&str; 6] = [
-    "exosuit+module",
-    "file",
-    "http",
-    "https",
-    "oci",
-    "wasmcloud+builtin",
-];
 
 /// Where the bytes of an actor or a provider come from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -33,53 +23,25 @@ pub enum Image {
 }
 
 impl Image {
-    /// Reads a reference. A text without a scheme is a reference into a registry if it looks like
-    /// one (`ghcr.io/a/b:1`, `a/b:1`), and a path otherwise; `./` in front makes it a path.
+    /// Reads a reference, see [`Reference::parse`].
     pub(crate) fn read(value: &Value, source: &Source) -> Option<Self> {
         let text = value.text(EXPECTED)?;
-        let scheme = text.split_once("://");
-        if text.is_empty() || text.chars().any(char::is_control) || scheme.is_some_and(is_empty) {
-            value.error(Code::InvalidValue, format!("expected {EXPECTED}"));
-            return None;
-        }
-        let image = match scheme {
-            None if is_reference(text) => Self::Oci(text.to_owned()),
-            None | Some(("file", _)) => Self::File(resolve(text, source)),
-            Some(("wasmcloud+builtin", name)) => Self::Builtin(name.to_owned()),
-            Some(("exosuit+module", name)) => Self::Module(name.to_owned()),
-            // 1.x takes a web address for the reference behind it.
-            Some(("oci" | "http" | "https", rest)) => Self::Oci(rest.to_owned()),
-            Some((other, _)) => {
-                let hint = hint(other, SCHEMES);
-                value.error(Code::InvalidValue, format!("expected {EXPECTED}{hint}"));
-                return None;
+        match Reference::parse(text) {
+            Ok(Reference::File(path)) => Some(Self::File(resolve(&path, source))),
+            Ok(Reference::Builtin(name)) => Some(Self::Builtin(name)),
+            Ok(Reference::Module(name)) => Some(Self::Module(name)),
+            Ok(Reference::Registry(image)) => Some(Self::Oci(image)),
+            Err(error) => {
+                value.error(Code::InvalidValue, error.to_string());
+                None
             }
-        };
-        Some(image)
+        }
     }
 }
 
 /// The contract of a built-in provider, for an old `linkdef` that does not say it: its oldest.
 pub fn builtin_contract(name: &str) -> Option<Contract> {
     Builtin::find(name)?.contracts().into_iter().next()
-}
-
-fn is_empty((_, rest): (&str, &str)) -> bool {
-    rest.is_empty()
-}
-
-fn is_reference(text: &str) -> bool {
-    let path = ['.', '/'].iter().any(|first| text.starts_with(*first));
-    let file = [".wasm", ".wat", ".par", ".gz"];
-    if path || file.iter().any(|extension| text.ends_with(extension)) {
-        return false;
-    }
-    match text.split_once('/') {
-        Some((first, rest)) => {
-            first.contains(['.', ':']) || first == "localhost" || rest.contains([':', '@'])
-        }
-        None => text.contains([':', '@']),
-    }
 }
 
 /// A path, from where the manifest stands unless it is absolute.
@@ -96,31 +58,6 @@ pub(crate) fn resolve(text: &str, source: &Source) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_looks_like_a_registry_is_a_reference() {
-        for reference in [
-            "ghcr.io/wasmcloud/echo",
-            "localhost:5000/echo:1",
-            "localhost/echo",
-            "wasmcloud/echo:0.3.8",
-            "echo:0.3.8",
-            "echo@sha256:00",
-        ] {
-            assert!(is_reference(reference), "{reference}");
-        }
-        for path in [
-            "echo",
-            "echo_s.wasm",
-            "./ghcr.io/echo",
-            "../a:b",
-            "/a:b",
-            "build/echo_s.wasm",
-            "v0.1/echo.par.gz",
-        ] {
-            assert!(!is_reference(path), "{path}");
-        }
-    }
 
     #[test]
     fn paths_start_at_the_manifest() {

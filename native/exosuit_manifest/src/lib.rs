@@ -24,7 +24,6 @@ mod image;
 mod lattice;
 mod link;
 mod load;
-mod measure;
 mod model;
 mod node;
 mod report;
@@ -33,18 +32,44 @@ mod settings;
 mod supported;
 mod value;
 
-use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pub use diagnostic::{Code, Diagnostic, Place, Severity, Source};
 pub use image::{Image, builtin_contract};
 pub use model::{
     Access, ActorSettings, ActorSpec, Directory, Execution, Grants, InstancePolicy, Limits,
-    LinkSpec, Manifest, Parsed, ProviderSpec, ScalerKind, Spread,
+    LinkSpec, Manifest, Parsed, Part, ProviderSpec, ScalerKind, Spread,
 };
 
 use report::Report;
 use value::Value;
+
+/// The text of a manifest; or where its bytes are not UTF-8.
+pub fn decode<'a>(bytes: &'a [u8], source: &Source) -> Result<&'a str, Vec<Diagnostic>> {
+    std::str::from_utf8(bytes).map_err(|error| {
+        let good = &bytes[..error.valid_up_to()];
+        let place = Place {
+            line: good.split(|byte| *byte == b'\n').count(),
+            column: 1 + column(good),
+            path: String::new(),
+        };
+        let found = bytes
+            .get(error.valid_up_to())
+            .map(|byte| format!("the byte 0x{byte:02x}"));
+        let message = "expected UTF-8: save the file as UTF-8";
+        let kind = (Severity::Error, Code::Syntax);
+        vec![Diagnostic::new(&source.file, place, kind, message, found)]
+    })
+}
+
+/// How many characters stand behind the last line break.
+fn column(text: &[u8]) -> usize {
+    let line = text
+        .rsplit(|byte| *byte == b'\n')
+        .next()
+        .unwrap_or_default();
+    String::from_utf8_lossy(line).chars().count()
+}
 
 /// Reads a manifest: the whole of it, so that every mistake is told at once.
 ///
@@ -56,15 +81,8 @@ pub fn parse(text: &str, source: &Source) -> Result<Parsed, Vec<Diagnostic>> {
 
 /// Reads a manifest for a host: what it cannot honour ([`Manifest::unsupported`]) is told together
 /// with what is wrong.
-pub fn parse_for(
-    text: &str,
-    source: &Source,
-    host_labels: &BTreeMap<String, String>,
-    modules: &[&str],
-) -> Result<Parsed, Vec<Diagnostic>> {
-    read(text, source, |manifest| {
-        manifest.unsupported(host_labels, modules)
-    })
+pub fn parse_for(text: &str, source: &Source, modules: &[&str]) -> Result<Parsed, Vec<Diagnostic>> {
+    read(text, source, |manifest| manifest.unsupported(modules))
 }
 
 /// Reads a manifest for the hosts of a lattice: what none of them can be told

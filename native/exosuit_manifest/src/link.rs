@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
-use exosuit_core::{Configuration, Contract, LinkName};
+use exosuit_core::{Configuration, Contract, Interface, LinkName};
 
 use crate::component::{Draft, Drafts, Kind};
 use crate::config::{self, refuse_secrets};
 use crate::diagnostic::Code;
 use crate::image::{Image, builtin_contract};
-use crate::model::LinkSpec;
+use crate::model::{Configured, LinkSpec};
 use crate::value::{Map, Value};
 
 const LINK: [&str; 8] = [
@@ -55,8 +55,10 @@ pub(crate) fn read<'a>(
             name: name.unwrap_or_else(|| Some(LinkName::default()))?,
             contract: contract?,
             interfaces,
-            source_config,
-            target_config,
+            source_config: source_config.values,
+            source_parts: source_config.parts,
+            target_config: target_config.values,
+            target_parts: target_config.parts,
             place: properties.place(),
         },
         at: properties.clone(),
@@ -87,7 +89,9 @@ pub(crate) fn read_old<'a>(
             contract: contract?,
             interfaces: Vec::new(),
             source_config: Configuration::new(),
+            source_parts: Vec::new(),
             target_config: values.unwrap_or_default(),
+            target_parts: Vec::new(),
             place: properties.place(),
         },
         at: properties.clone(),
@@ -149,16 +153,17 @@ fn conflict(link: &LinkSpec, other: &LinkSpec) -> String {
 fn contract(map: &Map) -> Option<Contract> {
     let namespace = map.require("namespace", "the namespace of the interfaces, such as wasi");
     let package = map.require("package", "the package of the interfaces, such as keyvalue");
-    let namespace = namespace.and_then(|value| part(&value));
-    let package = package.and_then(|value| part(&value));
-    Contract::parse(&format!("{}:{}", namespace?, package?)).ok()
+    let namespace =
+        namespace.and_then(|value| part(&value, |text| Contract::of(text, "a").is_ok()));
+    // The colon of `builtin:logging` is taken, and that of a namespace is not.
+    let package = package.and_then(|value| part(&value, |text| Contract::of("a", text).is_ok()));
+    Contract::of(namespace?, package?).ok()
 }
 
-fn part<'a>(value: &Value<'a>) -> Option<&'a str> {
+fn part<'a>(value: &Value<'a>, is_good: impl FnOnce(&str) -> bool) -> Option<&'a str> {
     let expected = "a name of A-Z, a-z, 0-9, _, - and .";
     let text = value.text(expected)?;
-    // As a package, so that the colon of `builtin:logging` is taken and that of `wasi:http` is not.
-    if Contract::parse(&format!("a:{text}")).is_ok() {
+    if is_good(text) {
         return Some(text);
     }
     value.error(Code::InvalidValue, format!("expected {expected}"));
@@ -168,7 +173,7 @@ fn part<'a>(value: &Value<'a>) -> Option<&'a str> {
 fn interfaces(map: &Map) -> Vec<String> {
     let list = map.get("interfaces");
     let list = list.map(|list| list.list("a list of interfaces, such as [store, atomics]"));
-    let is_name = |text: &str| LinkName::parse(text).is_ok();
+    let is_name = |text: &str| Interface::parse(text).is_ok();
     let name = |text: &str| is_name(text).then(|| text.to_owned());
     list.iter()
         .flatten()
@@ -178,14 +183,14 @@ fn interfaces(map: &Map) -> Vec<String> {
 
 /// Reads `source: {config, secrets}`, or the older `source_config`. It has no name: it is where the
 /// trait stands.
-fn source_end(map: &Map) -> Configuration {
+fn source_end(map: &Map) -> Configured {
     let source = map.get("source");
     let fields = source.and_then(|value| value.map("a map with config", &["config", "secrets"]));
     config_of_end(fields.as_ref(), map.get("source_config"))
 }
 
 /// Reads `target: {name, config, secrets}`, or the older `target: NAME` with `target_config`.
-fn target_end<'a>(map: &Map<'a>) -> (Option<Value<'a>>, Configuration) {
+fn target_end<'a>(map: &Map<'a>) -> (Option<Value<'a>>, Configured) {
     let old_config = map.get("target_config");
     match map.require("target", TARGET) {
         Some(target) if target.is_map() => {
@@ -197,7 +202,7 @@ fn target_end<'a>(map: &Map<'a>) -> (Option<Value<'a>>, Configuration) {
     }
 }
 
-fn config_of_end(fields: Option<&Map>, old: Option<Value>) -> Configuration {
+fn config_of_end(fields: Option<&Map>, old: Option<Value>) -> Configured {
     let new = fields.and_then(|fields| {
         refuse_secrets(fields);
         fields.get("config")

@@ -46,6 +46,47 @@ pub struct Manifest {
     pub links: Vec<LinkSpec>,
 }
 
+/// Configuration as it was read.
+#[derive(Default)]
+pub(crate) struct Configured {
+    /// What the manifest itself gives, merged in order.
+    pub(crate) values: Configuration,
+    /// All parts in their order, of which later ones win; empty unless one of them is stored.
+    pub(crate) parts: Vec<Part>,
+}
+
+/// One part of a configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", content = "value", rename_all = "lowercase")]
+pub enum Part {
+    /// What stands in the manifest.
+    Given(Configuration),
+    /// What is kept under a name, on the host or in its lattice.
+    Stored {
+        /// The name.
+        name: String,
+        /// Where it stands.
+        place: Place,
+    },
+}
+
+impl Configured {
+    pub(crate) fn of(parts: Vec<Part>) -> Self {
+        let given = parts.iter().filter_map(|part| match part {
+            Part::Given(values) => Some(values.clone()),
+            Part::Stored { .. } => None,
+        });
+        let values = given.flatten().collect();
+        let is_stored = |part: &Part| matches!(part, Part::Stored { .. });
+        let parts = if parts.iter().any(is_stored) {
+            parts
+        } else {
+            Vec::new()
+        };
+        Self { values, parts }
+    }
+}
+
 /// An actor that should run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ActorSpec {
@@ -63,8 +104,10 @@ pub struct ActorSpec {
     pub scaler: ScalerKind,
     /// Which hosts; empty means any.
     pub spread: Vec<Spread>,
-    /// Its configuration (`wasi:config`), merged in order.
+    /// Its configuration (`wasi:config`) as far as the manifest gives it, merged in order.
     pub config: Configuration,
+    /// All parts of it in their order, where one is stored elsewhere.
+    pub config_parts: Vec<Part>,
     /// Those of the trait `exosuit`.
     pub annotations: BTreeMap<String, String>,
     /// The rest of the trait `exosuit`.
@@ -97,8 +140,10 @@ pub struct ProviderSpec {
     pub scaler: ScalerKind,
     /// Which hosts; empty means any.
     pub spread: Vec<Spread>,
-    /// Its configuration, merged in order.
+    /// Its configuration as far as the manifest gives it, merged in order.
     pub config: Configuration,
+    /// All parts of it in their order, where one is stored elsewhere.
+    pub config_parts: Vec<Part>,
     /// Those of the trait `exosuit`.
     pub annotations: BTreeMap<String, String>,
     /// Where it stands.
@@ -124,10 +169,14 @@ pub struct LinkSpec {
     pub contract: Contract,
     /// The interfaces of the package that it covers; none means all.
     pub interfaces: Vec<String>,
-    /// Settings for the source, merged in order.
+    /// Settings for the source as far as the manifest gives them, merged in order.
     pub source_config: Configuration,
-    /// Settings for the target, merged in order.
+    /// All parts of them in their order, where one is stored elsewhere.
+    pub source_parts: Vec<Part>,
+    /// The same for the target.
     pub target_config: Configuration,
+    /// The same for the target.
+    pub target_parts: Vec<Part>,
     /// Where it stands.
     pub place: Place,
 }

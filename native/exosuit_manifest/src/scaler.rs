@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
+use exosuit_core::Bound;
+
 use crate::model::{ScalerKind, Spread};
 use crate::value::Value;
 
@@ -26,7 +28,7 @@ impl Scaler {
         Some(Self {
             kind,
             instances: instances
-                .and_then(|instances| instances.number(1..=u32::MAX))
+                .and_then(|instances| instances.number(Bound::INSTANCES))
                 .and_then(NonZeroU32::new),
             spread: spread.iter().filter_map(read_spread).collect(),
         })
@@ -45,7 +47,7 @@ fn read_spread(spread: &Value) -> Option<Spread> {
             labels.texts("a map of the labels that a host must have")
         }),
         weight: weight
-            .and_then(|weight| weight.number(0..=u32::MAX))
+            .and_then(|weight| weight.number(Bound::AMOUNT))
             .unwrap_or(DEFAULT_WEIGHT),
         place: spread.place(),
     })

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use exosuit_core::Bound;
+use exosuit_core::measure::{DURATION, SIZE, bytes, milliseconds};
+
 use crate::diagnostic::Source;
 use crate::grants;
-use crate::measure::{DURATION, SIZE, bytes, milliseconds};
 use crate::model::{ActorSettings, Execution, InstancePolicy, Limits};
 use crate::value::{Map, Value};
 
@@ -53,14 +55,14 @@ fn annotations(map: &Map) -> BTreeMap<String, String> {
 
 fn limits(value: &Value) -> Option<Limits> {
     let map = value.map("a map of limits", &LIMITS)?;
-    let number = |key, least| map.get(key)?.number(least..=u32::MAX);
+    let number = |key, bound| map.get(key)?.number(bound);
     Some(Limits {
         memory: map
             .get("memory")
             .and_then(|size| size.measured(SIZE, bytes)),
-        table: number("table", 1),
-        queue: number("queue", 0),
-        log: number("log", 1),
+        table: number("table", Bound::NUMBER),
+        queue: number("queue", Bound::AMOUNT),
+        log: number("log", Bound::NUMBER),
         deadline_ms: duration(&map, "deadline"),
     })
 }
@@ -77,7 +79,7 @@ fn instances(value: &Value) -> Option<InstancePolicy> {
     } else {
         None
     };
-    let number = |key| settings.as_ref()?.get(key)?.number(1..=u32::MAX);
+    let number = |key| settings.as_ref()?.get(key)?.number(Bound::NUMBER);
     Some(InstancePolicy::Warm {
         pool: number("pool"),
         calls: number("calls"),

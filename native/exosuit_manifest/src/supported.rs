@@ -1,17 +1,15 @@
 //! What a certain host cannot honour of a manifest.
 
-use std::collections::BTreeMap;
-
+use exosuit_core::reference::NoRegistry;
 use exosuit_core::{Builtin, hint};
 
 use crate::diagnostic::{Code, Diagnostic, Place, Severity};
 use crate::image::Image;
-use crate::model::{ActorSettings, ActorSpec, Execution, Manifest, Spread};
+use crate::model::{ActorSettings, ActorSpec, Execution, Manifest};
 use crate::node::quote;
 
 /// What a host has to offer.
 struct Host<'a> {
-    labels: &'a BTreeMap<String, String>,
     modules: &'a [&'a str],
 }
 
@@ -19,18 +17,12 @@ struct Host<'a> {
 type Refusal = (Place, String, Option<String>);
 
 impl Manifest {
-    /// What a host with these labels and Elixir modules cannot honour; empty when it can start the
-    /// whole. In the order of their lines.
-    pub fn unsupported(
-        &self,
-        host_labels: &BTreeMap<String, String>,
-        modules: &[&str],
-    ) -> Vec<Diagnostic> {
-        let host = Host {
-            labels: host_labels,
-            modules,
-        };
-        let mut refusals: Vec<_> = (self.of_components(&host))
+    /// What a host with these Elixir modules cannot honour, in the order of their lines. Where its
+    /// labels do not meet a spread, nothing is wrong with the manifest: what has no place is for
+    /// whoever places it to tell, on one host as on many.
+    pub fn unsupported(&self, modules: &[&str]) -> Vec<Diagnostic> {
+        let host = Host { modules };
+        let mut refusals: Vec<_> = (self.of_components())
             .chain(self.of_providers(&host))
             .collect();
         refusals.sort();
@@ -41,27 +33,16 @@ impl Manifest {
             .collect()
     }
 
-    fn of_components(&self, host: &Host) -> impl Iterator<Item = Refusal> {
+    fn of_components(&self) -> impl Iterator<Item = Refusal> {
         self.components.iter().flat_map(move |actor| {
-            let image = reference(&actor.image, "a file", &actor.image_place);
-            image
-                .into_iter()
-                .chain(host.lacks_labels(&actor.spread))
-                .chain(not_yet(actor))
+            let image = reference(&actor.image, &actor.image_place);
+            image.into_iter().chain(not_yet(actor))
         })
     }
 
     fn of_providers(&self, host: &Host) -> impl Iterator<Item = Refusal> {
-        self.providers.iter().flat_map(move |provider| {
-            let image = host.lacks_provider(&provider.image, &provider.image_place);
-            let several = provider.instances.filter(|instances| instances.get() > 1);
-            let several = several.map(|instances| {
-                let message = "expected 1 instance: a host runs a provider once".to_owned();
-                (provider.place.clone(), message, Some(instances.to_string()))
-            });
-            let labels = host.lacks_labels(&provider.spread);
-            image.into_iter().chain(several).chain(labels)
-        })
+        (self.providers.iter())
+            .filter_map(move |provider| host.lacks_provider(&provider.image, &provider.image_place))
     }
 }
 
@@ -82,7 +63,7 @@ impl Host<'_> {
                 return Some((place.clone(), message.to_owned(), Some(quote(path))));
             }
             Image::Oci(_) => {
-                return reference(image, "a built-in provider or a module", place);
+                return reference(image, place);
             }
         };
         if known.contains(&name.as_str()) {
@@ -94,25 +75,6 @@ impl Host<'_> {
             _ => format!("expected {what} ({}){hint}", known.join(", ")),
         };
         Some((place.clone(), message, Some(quote(name))))
-    }
-
-    fn lacks_labels(&self, spread: &[Spread]) -> Vec<Refusal> {
-        let labels = spread.iter().flat_map(|spread| {
-            let labels = spread.requirements.iter();
-            labels.map(|(label, value)| (&spread.place, label, value))
-        });
-        labels
-            .filter(|(_, label, value)| self.labels.get(*label) != Some(*value))
-            .map(|(place, label, value)| {
-                let has = match self.labels.get(label) {
-                    Some(other) => format!("this host has {}", quote(other)),
-                    None => "this host has no such label".to_owned(),
-                };
-                let message = format!("expected labels of this host as requirements; {has}");
-                let found = quote(&format!("{label}={value}"));
-                (place.clone(), message, Some(found))
-            })
-            .collect()
     }
 }
 
@@ -134,10 +96,9 @@ fn not_yet(actor: &ActorSpec) -> Option<Refusal> {
     Some((place.clone(), message.to_owned(), None))
 }
 
-fn reference(image: &Image, expected: &str, place: &Place) -> Option<Refusal> {
-    let Image::Oci(reference) = image else {
+fn reference(image: &Image, place: &Place) -> Option<Refusal> {
+    let Image::Oci(image) = image else {
         return None;
     };
-    let message = format!("expected {expected}: registries are not supported yet");
-    Some((place.clone(), message, Some(quote(reference))))
+    Some((place.clone(), NoRegistry(image).to_string(), None))
 }

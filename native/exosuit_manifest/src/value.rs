@@ -4,9 +4,8 @@
 //! simply not there.
 
 use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
 
-use exosuit_core::hint;
+use exosuit_core::{Bound, hint};
 
 use crate::diagnostic::{Code, Place};
 use crate::node::{Content, Entries, Kind, Node, Scalar, integer};
@@ -117,16 +116,17 @@ impl<'a> Value<'a> {
         parsed
     }
 
-    pub(crate) fn number(&self, range: RangeInclusive<u32>) -> Option<u32> {
-        let expected = format!("a number from {} to {}", range.start(), range.end());
+    /// A number within a bound, of which none is larger than 32 bits.
+    pub(crate) fn number(&self, bound: Bound) -> Option<u32> {
+        let expected = bound.to_string();
         let Some(Scalar { text, kind }) = self.scalar() else {
             return self.wrong_type(&expected);
         };
         if *kind != Kind::Number {
             return self.wrong_type(&expected);
         }
-        let number = integer(text).and_then(|number| u32::try_from(number).ok());
-        let number = number.filter(|number| range.contains(number));
+        let number = integer(text).and_then(|number| bound.check(number).ok());
+        let number = number.and_then(|number| u32::try_from(number).ok());
         if number.is_none() {
             self.error(Code::InvalidValue, format!("expected {expected}"));
         }

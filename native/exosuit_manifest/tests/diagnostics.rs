@@ -2,8 +2,6 @@
 
 mod common;
 
-use std::collections::BTreeMap;
-
 use common::{bad, fixture, good, mistake, parse, with};
 use exosuit_manifest::{Code, Diagnostic, Severity, Source};
 use serde_json::json;
@@ -54,7 +52,6 @@ fn every_mistake_is_told_at_once_with_its_place() {
             "wrong_type",
             at(&link, "config[0].properties.address"),
         ),
-        (27, 19, "unsupported", at(&link, "config[1]")),
         (29, 17, "unsupported", at(&link, "secrets")),
         (30, 17, "unknown_trait", at(&a, "traits[2].type")),
         (35, 16, "invalid_value", at(&b, "properties.image")),
@@ -100,12 +97,9 @@ fn a_message_says_where_what_would_be_right_and_what_was_found() {
         "app.yaml:12:9: spec.components[0].properties.imgae: unknown field, not read; \
          did you mean \"image\"?",
         "app.yaml:16:24: spec.components[0].traits[0].properties.instances: \
-         expected a number from 1 to 4294967295, found \"many\"",
+         expected a number of instances from 1 to 100000, found \"many\"",
         "app.yaml:23:21: spec.components[0].traits[1].properties.target.name: expected the name \
          of a component of this manifest; did you mean \"keyvalue\"?, found \"keyvalu\"",
-        "app.yaml:27:19: spec.components[0].traits[1].properties.target.config[1]: expected \
-         properties: without them \"stored\" is configuration stored in the lattice, which is \
-         not supported yet",
         "app.yaml:29:17: spec.components[0].traits[1].properties.target.secrets: secrets are not \
          supported yet",
         "app.yaml:41:13: spec.components[2].name: expected a name of its own; line 9 has this \
@@ -118,6 +112,56 @@ fn a_message_says_where_what_would_be_right_and_what_was_found() {
             "{text}\nis not in\n{texts:#?}"
         );
     }
+}
+
+#[test]
+fn bytes_that_are_not_utf_8_are_told_with_their_place() {
+    let source = Source {
+        file: "app.yaml".to_owned(),
+        directory: "/apps".to_owned(),
+    };
+    let text = |bytes: &[u8]| {
+        let diagnostics = exosuit_manifest::decode(bytes, &source).expect_err("not UTF-8");
+        diagnostics[0].to_string()
+    };
+    let expected = "expected UTF-8: save the file as UTF-8, found the byte 0xe9";
+    assert_eq!(text(b"\xe9"), format!("app.yaml:1:1: {expected}"));
+    let latin_1 = b"kind: Application\n# caf\xc3\xa9 and caf\xe9\n";
+    assert_eq!(text(latin_1), format!("app.yaml:2:15: {expected}"));
+    assert_eq!(exosuit_manifest::decode("é".as_bytes(), &source), Ok("é"));
+}
+
+#[test]
+fn numbers_beyond_their_bounds_are_refused_with_the_bound() {
+    let scaled = |number: &str| {
+        let component = format!(
+            "{{name: b, type: component, properties: {{image: b.wasm}}, traits: [\
+             {{type: spreadscaler, properties: {{instances: {number}}}}}, {{type: exosuit, \
+             properties: {{limits: {{queue: {number}, table: {number}, log: {number}, \
+             deadline: {number}, memory: {number}}}, instances: {{warm: {{pool: {number}, \
+             calls: {number}, idle: {number}}}}}}}}}]}}"
+        );
+        bad(&with(&component))
+    };
+    for extreme in [
+        "-1",
+        "18446744073709551616",
+        "1.5",
+        "340282366920938463463374607431768211456",
+        "[1]",
+    ] {
+        let refused = scaled(extreme);
+        assert_eq!(refused.len(), 9, "{extreme}: {refused:#?}");
+    }
+    let refused: Vec<_> = scaled("4294967295")
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    let instances = "expected a number of instances from 1 to 100000, found 4294967295";
+    assert!(
+        refused.iter().any(|text| text.contains(instances)),
+        "{refused:#?}"
+    );
 }
 
 #[test]
@@ -300,21 +344,15 @@ fn long_texts_are_cut_in_messages() {
 
 #[test]
 fn what_a_host_cannot_honour_is_told_with_its_place() {
-    let labels = BTreeMap::from([("zone".to_owned(), "a".to_owned())]);
-    let refusals = good("elsewhere").unsupported(&labels, &["MyApp.Time"]);
+    let refusals = good("elsewhere").unsupported(&["MyApp.Time"]);
 
     let texts: Vec<_> = refusals.iter().map(ToString::to_string).collect();
-    let spread = "app.yaml:20:17: spec.components[0].traits[0].properties.spread[1]: expected \
-                  labels of this host as requirements; this host has";
     assert_eq!(
         texts,
         [
-            "app.yaml:11:16: spec.components[0].properties.image: expected a file: registries \
-             are not supported yet, found \"ghcr.io/example/remote:0.1.0\"",
-            &format!("{spread} \"a\", found \"zone=b\""),
-            &format!("{spread} no such label, found \"disk=fast\""),
-            "app.yaml:24:7: spec.components[1]: expected 1 instance: a host runs a provider \
-             once, found 2",
+            "app.yaml:11:16: spec.components[0].properties.image: \
+             \"ghcr.io/example/remote:0.1.0\" names an image in a registry, and registries are \
+             not supported yet",
             "app.yaml:27:16: spec.components[1].properties.image: expected a built-in provider \
              (http-client, http-server, keyvalue, messaging, messaging-nats); did you mean \"http-server\"?, found \"http-serve\"",
             "app.yaml:35:16: spec.components[2].properties.image: expected a module among the \
@@ -330,14 +368,14 @@ fn what_a_host_cannot_honour_is_told_with_its_place() {
 
 #[test]
 fn settings_that_no_host_honours_yet_are_told_not_passed_over() {
-    let refusals = good("settings").unsupported(&BTreeMap::new(), &["MyApp.Clock"]);
+    let refusals = good("settings").unsupported(&["MyApp.Clock"]);
 
     let execution = "spec.components[0].traits[0].properties.execution";
     assert_eq!(places(&refusals), [(28, 24, "not_here", execution)]);
     assert!(refusals[0].message.contains("a choice of each call"));
 
     let configured = good("transitional");
-    let refusals = configured.unsupported(&BTreeMap::new(), &["MyApp.Clock"]);
+    let refusals = configured.unsupported(&["MyApp.Clock"]);
     assert_eq!(refusals, []);
 }
 
@@ -469,8 +507,7 @@ fn what_a_host_cannot_honour_is_told_together_with_what_is_wrong() {
         file: "app.yaml".to_owned(),
         directory: "/apps".to_owned(),
     };
-    let diagnostics = exosuit_manifest::parse_for(&text, &source, &BTreeMap::new(), &[])
-        .expect_err("a bad manifest");
+    let diagnostics = exosuit_manifest::parse_for(&text, &source, &[]).expect_err("a bad manifest");
 
     let codes: Vec<_> = diagnostics.iter().map(|d| d.code).collect();
     assert!(codes.contains(&Code::NotHere), "{diagnostics:#?}");
@@ -479,6 +516,6 @@ fn what_a_host_cannot_honour_is_told_together_with_what_is_wrong() {
 
 #[test]
 fn a_host_that_has_all_of_it_refuses_nothing() {
-    let refusals = good("counter").unsupported(&BTreeMap::new(), &[]);
+    let refusals = good("counter").unsupported(&[]);
     assert_eq!(refusals, []);
 }

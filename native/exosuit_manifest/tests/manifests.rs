@@ -2,10 +2,8 @@
 
 mod common;
 
-use std::collections::BTreeMap;
-
 use common::{fixture, good, good_at, parse, with};
-use exosuit_manifest::{Image, Manifest, ScalerKind};
+use exosuit_manifest::{Image, Manifest, Part, ScalerKind};
 use serde_json::{Value, json};
 
 /// A manifest as programs see it, without positions.
@@ -64,7 +62,9 @@ fn the_counter_as_a_wasmbus_actor() {
             "package": package,
             "interfaces": [],
             "source_config": {},
+            "source_parts": [],
             "target_config": config,
+            "target_parts": [],
         })
     };
     let address = json!({"address": "127.0.0.1:8080"});
@@ -172,6 +172,40 @@ fn later_parts_of_a_configuration_win() {
     let link = &good("new").links[0];
     assert_eq!(link.target_config["address"], "0.0.0.0:8080");
     assert_eq!(link.target_config["readonly_mode"], "false");
+}
+
+#[test]
+fn a_part_without_properties_is_stored_elsewhere() {
+    let text = with(
+        "{name: b, type: component, properties: {image: b.wasm, config: [\
+         {name: base, properties: {level: info}}, {name: db}, \
+         {name: more, properties: {level: debug}}]}}",
+    );
+    let parsed = parse(&text).expect("a good manifest").manifest;
+    let actor = &parsed.components[parsed.components.len() - 1];
+    assert_eq!(actor.config["level"], "debug");
+    let [
+        Part::Given(base),
+        Part::Stored { name, .. },
+        Part::Given(more),
+    ] = &*actor.config_parts
+    else {
+        panic!("three parts in their order, not {:?}", actor.config_parts);
+    };
+    assert_eq!(
+        (&*base["level"], &**name, &*more["level"]),
+        ("info", "db", "debug")
+    );
+
+    let whole = &good("new").links[0];
+    assert!(whole.target_parts.is_empty());
+    let bad =
+        with("{name: b, type: component, properties: {image: b.wasm, config: [{name: a b}]}}");
+    let text = parse(&bad).expect_err("a bad name")[0].to_string();
+    assert!(
+        text.contains("expected the name of a stored configuration"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -290,7 +324,7 @@ fn the_examples_are_good_for_a_host_with_the_builtins() -> anyhow::Result<()> {
         let text = std::fs::read_to_string(format!("{directory}/{example}.yaml"))?;
         let parsed = parse(&text).expect("a good manifest");
         assert_eq!(parsed.warnings, [], "{example}");
-        let refusals = (parsed.manifest).unsupported(&BTreeMap::new(), &[]);
+        let refusals = (parsed.manifest).unsupported(&[]);
         assert_eq!(refusals, [], "{example}");
     }
     Ok(())

@@ -27,8 +27,17 @@ fn claims_admit<'a>(
     Ok(match check(&wasm, trusted, unsigned, legacy_hash) {
         Ok(Admitted::Signed(claims)) => ok(env, encode(env, &claims)),
         Ok(Admitted::Unsigned) => ok(env, text_atom(env, "unsigned")),
-        Err(error) => failure(env, &Error::new(Code::InvalidClaims, error.to_string())),
+        Err(error) => failure(env, &Error::new(code(&error), error.to_string())),
     })
+}
+
+/// Of what is no Wasm, no claims are wrong.
+fn code(error: &exosuit_claims::Error) -> Code {
+    use exosuit_claims::Error::{NotWasm, TooDeep, TooLarge};
+    match error {
+        NotWasm(_) | TooDeep(_) | TooLarge { .. } => Code::InvalidModule,
+        _ => Code::InvalidClaims,
+    }
 }
 
 fn check(

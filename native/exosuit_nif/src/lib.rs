@@ -4,7 +4,7 @@
 //! - `engine`: the one engine of the VM. `host`: the data plane of one host. `actor`, `provider`,
 //!   `link`: its entries. `lattice`: the other hosts. `module`: compiled code. `call`: an invocation
 //!   from Elixir.
-//! - `claims`, `manifest`, `json`: pure functions. `secret`: texts that Elixir has by a handle.
+//! - `claims`, `doors`, `manifest`, `json`: pure functions. `secret`: texts that Elixir has by a handle.
 //! - `runtime`, `reply`, `outbox`, `notices`, `term`, `value`: what these stand on.
 //!
 //! A NIF here never waits. Work that takes time runs on Tokio and answers by message; a call to an
@@ -18,6 +18,7 @@
 mod actor;
 mod call;
 mod claims;
+mod doors;
 mod engine;
 mod host;
 mod json;

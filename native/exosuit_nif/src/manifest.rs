@@ -1,36 +1,40 @@
 //! Manifests: YAML in, what should run out.
 
-use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use exosuit_manifest::{Diagnostic, Parsed, Source, parse_for, parse_for_lattice};
+use exosuit_manifest::{Diagnostic, Parsed, Source, decode, parse_for, parse_for_lattice};
 use rustler::types::atom;
-use rustler::{Encoder, Env, Term};
+use rustler::{Binary, Encoder, Env, Term};
 use serde_json::{Value, json};
 
 use crate::json::term;
 use crate::term::ok;
 
-/// What a host has: labels and modules.
-type Host = (HashMap<String, String>, Vec<String>);
+/// The modules that a host has.
+type Host = Vec<String>;
 
-/// Reads a manifest for a host, or for those of a lattice: all errors at once.
+/// Reads the bytes of a manifest for a host, or for those of a lattice: all errors at once.
 #[rustler::nif(schedule = "DirtyCpu")]
-fn manifest_parse<'a>(env: Env<'a>, text: &str, path: String, host: Option<Host>) -> Term<'a> {
-    match read(text, &path, host) {
+fn manifest_parse<'a>(
+    env: Env<'a>,
+    text: Binary<'a>,
+    path: String,
+    host: Option<Host>,
+) -> Term<'a> {
+    match read(&text, &path, host) {
         Ok(parsed) => ok(env, term(env, &parsed)),
         Err(diagnostics) => (atom::error(), term(env, &to_json(&diagnostics))).encode(env),
     }
 }
 
-fn read(text: &str, path: &str, host: Option<Host>) -> Result<Value, Vec<Diagnostic>> {
+fn read(bytes: &[u8], path: &str, host: Option<Host>) -> Result<Value, Vec<Diagnostic>> {
     let source = source(path);
+    let text = decode(bytes, &source)?;
     let Parsed { manifest, warnings } = match host {
         None => parse_for_lattice(text, &source)?,
-        Some((labels, modules)) => {
-            let labels: BTreeMap<_, _> = labels.into_iter().collect();
+        Some(modules) => {
             let modules: Vec<_> = modules.iter().map(String::as_str).collect();
-            parse_for(text, &source, &labels, &modules)?
+            parse_for(text, &source, &modules)?
         }
     };
     Ok(json!({"manifest": manifest, "warnings": to_json(&warnings)}))

@@ -27,14 +27,15 @@ defmodule Exosuit.Control.CommandTest do
           {"call", %{"actor" => "a", "operation" => "o", "timeout_ms" => 0}, "milliseconds"},
           {"actor.start", %{"path" => "relative.wasm"}, "an absolute path"},
           {"actor.start", %{"path" => "/a\0b"}, "an absolute path"},
-          {"actor.start", %{"path" => "/a", "instances" => 4_294_967_296}, "a number from 1"},
+          {"actor.start", %{"path" => "/a", "instances" => 4_294_967_296},
+           "a number of instances from 1"},
           {"actor.start", %{"path" => "/a", "annotations" => %{"a" => 1}}, "values are strings"},
           {"actor.stop", %{"id" => "a", "force" => true}, ~s(unknown arguments ["force"])},
           {"link.put", %{"source" => "a", "target" => "b", "contract" => "kv"},
            "a contract like"},
           {"link.put",
            %{"source" => "a", "target" => "b", "contract" => "a:b", "interfaces" => [1]},
-           ~s(expected "interfaces" to be a list of non-empty strings, or left out)},
+           ~s|expected "interfaces" to be a list of names (interface), or left out|},
           {"actor.start", %{"path" => "/a", "config" => %{"a" => 1}}, "values are strings"},
           {"inventory", [], ~s(expected "arguments" to be an object)}
         ] do

@@ -26,7 +26,8 @@ defmodule Exosuit.Control.OutcomeTest do
           {{:taken, "a"}, %{step: :place, kind: :part, id: "a"}},
           {:inventory, %{step: :ask, kind: :host, id: nil}}
         ] do
-      assert Outcome.public({{"N1", command}, :ok}) == Map.merge(told, %{host: "N1", error: nil})
+      assert Outcome.public({{"N1", command}, :ok}) ==
+               Map.merge(told, %{host: "N1", host_name: nil, error: nil})
     end
   end
 

@@ -32,6 +32,27 @@ defmodule Exosuit.Model.InstancesTest do
     assert Instances.change(@both, {:total, 0}) == []
   end
 
+  test "the total is bounded, and so is the number of shares" do
+    assert [{@a, 99_997}, {@b, 3}] = Instances.change(@both, {:set, @a, 99_997})
+
+    for change <- [
+          {:set, @a, 99_998},
+          {:set, %{}, 4_294_967_295},
+          {:add, @b, 2 ** 64},
+          {:total, 100_001}
+        ] do
+      assert {:error, %Exosuit.Error{reason: :limit, detail: detail}} =
+               Instances.change(@both, change)
+
+      assert detail =~ "expected a number of instances from 1 to 100000 in all, got "
+    end
+
+    many = for n <- 1..1_000, do: {%{"n" => "#{n}"}, 1}
+    assert {:error, %Exosuit.Error{detail: detail}} = Instances.change(many, {:set, %{}, 1})
+    assert detail =~ "at most 1000 sets of annotations"
+    assert length(Instances.change(many, {:set, %{"n" => "1"}, 2})) == 1_000
+  end
+
   test "ids are UUIDs, the same for the same, and for nothing else" do
     id = Instances.id("N", "M", @b, 1)
     assert id =~ ~r/\A[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\z/

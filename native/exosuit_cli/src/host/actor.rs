@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use exosuit_core::Bound;
 use serde_json::json;
 
-use super::address::{At, absolute};
+use super::address::At;
 use super::table::cell;
 use crate::failure::Failure;
 use crate::output::printable;
@@ -30,7 +31,8 @@ Prints the actor's id.
 Example:
   exosuit actor start examples/counter/counter_s.wasm --instances 10")]
 pub(crate) struct Start {
-    /// The signed Wasm; the host reads it.
+    /// The signed Wasm; the host reads it. A name like ghcr.io/a/b.wasm is an image in a registry:
+    /// ./ghcr.io/a/b.wasm is the file.
     #[arg(value_name = "FILE.wasm")]
     file: PathBuf,
     /// What it is called on the host [default: its public key].
@@ -84,7 +86,8 @@ Example:
 pub(crate) struct Update {
     /// The actor's id.
     id: String,
-    /// The signed Wasm; the host reads it.
+    /// The signed Wasm; the host reads it. A name like ghcr.io/a/b.wasm is an image in a registry:
+    /// ./ghcr.io/a/b.wasm is the file.
     #[arg(value_name = "FILE.wasm")]
     file: PathBuf,
     /// Take the same revision again, too, and code without claims.
@@ -115,7 +118,7 @@ impl Actor {
 impl Start {
     fn run(self) -> Result<(), Failure> {
         let arguments = json!({
-            "path": absolute(&self.file)?,
+            "path": self.at.code(&self.file)?,
             "id": self.id,
             "instances": self.instances,
             "config": unique("--config", self.config)?,
@@ -128,7 +131,7 @@ impl Start {
 
 impl Update {
     fn run(self) -> Result<(), Failure> {
-        let path = absolute(&self.file)?;
+        let path = self.at.code(&self.file)?;
         let arguments = json!({"id": self.id, "path": path, "force": self.force});
         self.at.ask("actor.update", &arguments, |_| {
             printable(&format!("updated {}", self.id))
@@ -137,5 +140,6 @@ impl Update {
 }
 
 fn instances() -> clap::builder::RangedI64ValueParser<u32> {
-    clap::value_parser!(u32).range(1..)
+    let most = i64::try_from(Bound::INSTANCES.most).unwrap_or(i64::MAX);
+    clap::value_parser!(u32).range(1..=most)
 }

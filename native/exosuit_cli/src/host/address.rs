@@ -6,6 +6,8 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use exosuit_core::Reference;
+use exosuit_core::reference::NoRegistry;
 use serde_json::Value;
 
 use super::session::Session;
@@ -62,7 +64,7 @@ impl At {
         show: impl FnOnce(&Value) -> String,
     ) -> Result<(), Failure> {
         self.reported(|| {
-            let answer = self.conversation(None)?.request(command, arguments)?;
+            let answer = self.conversation()?.request(command, arguments)?;
             self.print(&answer, show)
         })
     }
@@ -72,14 +74,21 @@ impl At {
         answer: &Value,
         show: impl FnOnce(&Value) -> String,
     ) -> Result<(), Failure> {
-        if self.json() {
-            return output::line(answer);
+        self.local.print(answer, show)
+    }
+
+    /// The code of an actor, as the host takes it: the absolute path of a file. Hosts of a lattice may
+    /// be others than ours, and take images in registries.
+    pub(crate) fn code(&self, given: &Path) -> Result<String, Failure> {
+        let text = given.to_str().ok_or_else(not_utf8)?;
+        match Reference::parse(text).map_err(Failure::usage)? {
+            Reference::File(path) => absolute(Path::new(&path)),
+            Reference::Registry(_) if self.servers().is_some() => Ok(text.to_owned()),
+            Reference::Registry(image) => Err(Failure::usage(NoRegistry(&image))),
+            Reference::Builtin(_) | Reference::Module(_) => Err(Failure::usage(format!(
+                "expected a Wasm file as the actor, got {text}, which is a provider"
+            ))),
         }
-        let text = show(answer);
-        if text.is_empty() {
-            return Ok(());
-        }
-        output::line(text)
     }
 
     pub(crate) fn json(&self) -> bool {
@@ -93,22 +102,44 @@ impl At {
         self.local.reported(work)
     }
 
-    /// A conversation with the host, which may live beside a manifest.
+    /// A conversation with the host.
     ///
     /// What the command line says counts more than what the environment does.
-    pub(crate) fn conversation(&self, manifest: Option<&Path>) -> Result<Conversation, Failure> {
-        let servers = self.lattice.servers();
-        let told = LatticeArguments::told_servers().filter(|_| !self.local.is_given());
-        if let Some(servers) = servers.or(told) {
+    pub(crate) fn conversation(&self) -> Result<Conversation, Failure> {
+        if let Some(servers) = self.servers() {
             let lattice = Lattice::open(&self.lattice, &servers)?;
             return Ok(Conversation::Lattice(Box::new(lattice)));
         }
         self.lattice.refuse_unused()?;
-        self.local.session(manifest).map(Conversation::Socket)
+        self.local.session(None).map(Conversation::Socket)
+    }
+}
+
+impl At {
+    /// The servers of the lattice that is meant, if one is.
+    fn servers(&self) -> Option<String> {
+        let told = LatticeArguments::told_servers().filter(|_| !self.local.is_given());
+        self.lattice.servers().or(told)
     }
 }
 
 impl Local {
+    /// Prints an answer: as JSON, or as `show` puts it.
+    pub(crate) fn print(
+        &self,
+        answer: &Value,
+        show: impl FnOnce(&Value) -> String,
+    ) -> Result<(), Failure> {
+        if self.json {
+            return output::line(answer);
+        }
+        let text = show(answer);
+        if text.is_empty() {
+            return Ok(());
+        }
+        output::line(text)
+    }
+
     fn is_given(&self) -> bool {
         self.socket.is_some() || self.data_dir.is_some()
     }
@@ -155,13 +186,14 @@ fn in_data_dir(directory: &Path) -> PathBuf {
     directory.join("exosuit.sock")
 }
 
-/// As the host takes paths: its working directory is another one. What has a scheme is no path.
+/// As the host takes paths: its working directory is another one.
 pub(crate) fn absolute(path: &Path) -> Result<String, Failure> {
-    if let Some(reference) = path.to_str().filter(|text| text.contains("://")) {
-        return Ok(reference.to_owned());
-    }
     let cannot = |error| Failure::io(format!("cannot find {}", path.display()), &error);
     let path = std::path::absolute(path).map_err(cannot)?;
     let text = path.to_str().map(str::to_owned);
-    text.ok_or_else(|| Failure::usage("a path is not UTF-8, and the host is told it in JSON"))
+    text.ok_or_else(not_utf8)
+}
+
+fn not_utf8() -> Failure {
+    Failure::usage("a path is not UTF-8, and the host is told it in JSON")
 }

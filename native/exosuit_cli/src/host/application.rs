@@ -1,11 +1,12 @@
-//! `exosuit apply` and `exosuit delete`: all that a manifest names.
+//! `exosuit apply` and `exosuit delete`: all that a manifest names, by the socket of a host, which
+//! deploys it on all hosts of its lattice.
 
 use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::address::{At, absolute};
+use super::address::{Local, absolute};
 use super::table::{cell, items};
 use crate::failure::Failure;
 use crate::output::printable;
@@ -15,13 +16,17 @@ use crate::output::printable;
 Only what differs is changed; code with a greater revision is put in place without losing a call. The
 exit code is 1 if a step failed; the others were taken all the same.
 
+It asks a host on this machine. If that is in a lattice, the application is deployed on all hosts there;
+EXOSUIT_LATTICE says nothing to this command. Without spread in its scaler, `instances` of a component
+are on each host; with it, they are the total over all hosts.
+
 Example:
   exosuit apply examples/counter/app.yaml")]
 pub(crate) struct Apply {
     /// What is to run, as YAML; the host reads it.
     manifest: PathBuf,
     #[command(flatten)]
-    at: At,
+    at: Local,
 }
 
 #[derive(Args)]
@@ -32,7 +37,7 @@ pub(crate) struct Delete {
     /// The application's name, as its manifest has it.
     app: String,
     #[command(flatten)]
-    at: At,
+    at: Local,
 }
 
 impl Apply {
@@ -42,7 +47,7 @@ impl Apply {
         let beside = Some(self.manifest.as_path());
         let mut answer = Value::Null;
         self.at.reported(|| {
-            let mut host = self.at.conversation(beside)?;
+            let mut host = self.at.session(beside)?;
             answer = host.request("apply", &arguments)?;
             Ok(())
         })?;
@@ -55,7 +60,7 @@ impl Delete {
         let mut answer = Value::Null;
         self.at.reported(|| {
             let arguments = json!({"app": self.app});
-            answer = self.at.conversation(None)?.request("delete", &arguments)?;
+            answer = self.at.session(None)?.request("delete", &arguments)?;
             Ok(())
         })?;
         finish(&self.at, &answer)
@@ -63,7 +68,7 @@ impl Delete {
 }
 
 /// Prints the steps. That some failed is an error, and stands in them already.
-fn finish(at: &At, answer: &Value) -> Result<(), Failure> {
+fn finish(at: &Local, answer: &Value) -> Result<(), Failure> {
     at.print(answer, show)?;
     let outcomes = items(&answer["outcomes"]);
     let failed = outcomes.iter().filter(|it| !it["error"].is_null()).count();
@@ -103,8 +108,21 @@ fn outcome(outcome: &Value) -> String {
         cell(&outcome["step"]),
         cell(&outcome["kind"])
     );
+    let what = match host(outcome) {
+        Some(host) => format!("{what} on {host}"),
+        None => what,
+    };
     match outcome["error"]["detail"].as_str() {
         None => what,
         Some(error) => format!("{what} failed: {error}"),
     }
+}
+
+/// Which host of a lattice was told, by its name and its id; none where all share it.
+fn host(outcome: &Value) -> Option<String> {
+    let id = outcome["host"].as_str()?;
+    Some(match outcome["host_name"].as_str() {
+        Some(name) => format!("{name} ({id})"),
+        None => id.to_owned(),
+    })
 }

@@ -56,8 +56,11 @@ pub(crate) struct Call {
 impl Call {
     pub(crate) fn run(self) -> Result<(), Failure> {
         self.at.reported(|| {
-            let answer = match self.at.conversation(None)? {
-                Conversation::Socket(session) => self.through(session)?,
+            let answer = match self.at.conversation()? {
+                Conversation::Socket(session) => {
+                    self.refuse_unused()?;
+                    self.through(session)?
+                }
                 Conversation::Lattice(lattice) => self.over(&lattice)?,
             };
             if self.at.json() {
@@ -65,6 +68,16 @@ impl Call {
             }
             write(&answer)
         })
+    }
+
+    /// A host of this machine knows who asks by the socket.
+    fn refuse_unused(&self) -> Result<(), Failure> {
+        match self.cluster_seed {
+            None => Ok(()),
+            Some(_) => Err(Failure::usage(
+                "--cluster-seed is of use with a lattice only: say which, with --lattice or EXOSUIT_LATTICE",
+            )),
+        }
     }
 
     fn through(&self, mut session: Session) -> Result<Vec<u8>, Failure> {

@@ -25,7 +25,7 @@ pub(crate) struct Events {
 
 impl Events {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        self.at.reported(|| match self.at.conversation(None)? {
+        self.at.reported(|| match self.at.conversation()? {
             Conversation::Socket(session) => self.follow(session),
             Conversation::Lattice(lattice) => lattice.follow(|event| self.show(event)),
         })

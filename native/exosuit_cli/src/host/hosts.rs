@@ -23,7 +23,7 @@ pub(crate) struct Hosts {
 impl Hosts {
     pub(crate) fn run(self) -> Result<(), Failure> {
         self.at.reported(|| {
-            let answer = match self.at.conversation(None)? {
+            let answer = match self.at.conversation()? {
                 Conversation::Socket(mut session) => {
                     alone(&session.request("inventory", &json!({}))?)
                 }

@@ -5,12 +5,14 @@ use serde_json::{Value, json};
 
 use super::address::At;
 use super::link;
-use super::table::{cell, items, table};
+use super::table::{cell, items, table, wrapped};
 use crate::failure::Failure;
 use crate::output::printable;
 
 #[derive(Args)]
 #[command(after_long_help = "\
+Rows are sorted, and cut where they are wider than the terminal; --json has all of them whole.
+
 Examples:
   exosuit inventory --data-dir examples/counter/.exosuit
   exosuit inventory --json | jq '.actors[].id'")]
@@ -33,7 +35,7 @@ fn show(inventory: &Value) -> String {
         cell(&inventory["labels"])
     );
     let sections = [
-        printable(&head),
+        wrapped(&printable(&head)),
         actors(&inventory["actors"]),
         providers(&inventory["providers"]),
         link::list(&inventory["links"]),

@@ -1,6 +1,7 @@
 //! `exosuit link`: who may use whose capability.
 
 use clap::{Args, Subcommand};
+use exosuit_core::Contract;
 use serde_json::{Value, json};
 
 use super::address::At;
@@ -81,6 +82,7 @@ impl Link {
                 name,
                 at,
             }) => {
+                at.reported(|| check(&contract))?;
                 let arguments = json!({"source": source, "contract": contract, "name": name});
                 at.ask("link.delete", &arguments, |_| "removed".to_owned())
             }
@@ -91,6 +93,7 @@ impl Link {
 
 impl Put {
     fn run(self) -> Result<(), Failure> {
+        self.at.reported(|| check(&self.contract))?;
         let arguments = json!({
             "source": self.source,
             "target": self.target,
@@ -109,6 +112,10 @@ fn linked(answer: &Value) -> String {
     let warnings = items(&answer["warnings"]).iter().map(cell);
     let warnings = warnings.map(|text| format!("\nwarning: {text}"));
     format!("linked{}", warnings.collect::<String>())
+}
+
+fn check(contract: &str) -> Result<(), Failure> {
+    Contract::parse(contract).map(drop).map_err(Failure::usage)
 }
 
 /// `wasmcloud:keyvalue`, or `wasi:keyvalue/store,atomics`.

@@ -27,7 +27,7 @@ impl Stop {
             // The host hangs up once it has drained.
             while session.next()?.is_some() {}
             if self.at.json {
-                return output::line(&json!({}));
+                return output::line(json!({}));
             }
             output::line("stopped")
         })

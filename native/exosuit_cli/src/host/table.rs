@@ -1,27 +1,103 @@
-//! Columns for people.
+//! Columns for people, in the order of their first ones, no wider than the terminal.
+
+use std::io::{IsTerminal, stdout};
 
 use serde_json::Value;
+use terminal_size::{Width, terminal_size};
 
 use crate::output::printable;
 
-/// Rows under their headings, each column as wide as it must be.
+/// As wide as lines are where nobody says how wide they may be.
+const USUAL_WIDTH: usize = 100;
+
+/// What stands between two columns.
+const GAP: &str = "  ";
+
+/// A column is not made narrower than this.
+const NARROW: usize = 8;
+
+/// Rows under their headings, sorted. Where a line would be wider than the terminal, the widest columns
+/// are cut; `--json` has all of it.
 pub(crate) fn table<const N: usize>(
     headings: [&str; N],
     rows: impl IntoIterator<Item = [String; N]>,
 ) -> String {
+    within(width(), headings, rows)
+}
+
+fn width() -> usize {
+    let terminal = stdout().is_terminal().then(terminal_size).flatten();
+    terminal.map_or(USUAL_WIDTH, |(Width(width), _)| usize::from(width))
+}
+
+fn within<const N: usize>(
+    width: usize,
+    headings: [&str; N],
+    rows: impl IntoIterator<Item = [String; N]>,
+) -> String {
+    let mut rows: Vec<_> = (rows.into_iter())
+        .map(|row| row.map(|cell| printable(&cell)))
+        .collect();
+    rows.sort();
     let mut lines = vec![headings.map(str::to_owned)];
-    lines.extend(rows.into_iter().map(|row| row.map(|cell| printable(&cell))));
-    let width = |column: usize| {
-        let cells = lines.iter().map(|line| line[column].chars().count());
-        cells.max().unwrap_or(0)
-    };
-    let widths: [usize; N] = std::array::from_fn(width);
+    lines.extend(rows);
+    let widths = widths(&lines, width);
     let line = |cells: &[String; N]| {
         let padded = cells.iter().zip(widths);
-        let padded = padded.map(|(cell, width)| format!("{cell:<width$}"));
-        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+        let padded = padded.map(|(cell, width)| format!("{:<width$}", cut(cell, width)));
+        padded.collect::<Vec<_>>().join(GAP).trim_end().to_owned()
     };
     lines.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// Each column as wide as its widest cell, less what is too much, which the widest columns bear.
+fn widths<const N: usize>(lines: &[[String; N]], width: usize) -> [usize; N] {
+    let mut widths: [usize; N] = std::array::from_fn(|column| {
+        let cells = lines.iter().map(|line| line[column].chars().count());
+        cells.max().unwrap_or(0)
+    });
+    let gaps = N.saturating_sub(1) * GAP.len();
+    while widths.iter().sum::<usize>() + gaps > width {
+        match widths.iter_mut().max() {
+            Some(widest) if *widest > NARROW => *widest -= 1,
+            _ => break,
+        }
+    }
+    widths
+}
+
+/// The end says more than the beginning where a cell is a path or an address.
+fn cut(cell: &str, width: usize) -> String {
+    let length = cell.chars().count();
+    if length <= width {
+        return cell.to_owned();
+    }
+    let cut = length - width.saturating_sub(1);
+    if cell.contains('/') {
+        return format!("…{}", cell.chars().skip(cut).collect::<String>());
+    }
+    let kept = width.saturating_sub(1);
+    format!("{}…", cell.chars().take(kept).collect::<String>())
+}
+
+/// A text on lines of its own, each no wider than the terminal, broken between words.
+pub(crate) fn wrapped(text: &str) -> String {
+    let width = width();
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let line = lines.last_mut().filter(|line| {
+            line.is_empty() || line.chars().count() + 1 + word.chars().count() <= width
+        });
+        match line {
+            Some(line) if line.is_empty() => line.push_str(word),
+            Some(line) => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            None => lines.push(word.to_owned()),
+        }
+    }
+    lines.join("\n")
 }
 
 /// A value as a cell: a list with commas, nothing as a dash.
@@ -59,6 +135,38 @@ mod tests {
         let row = |id: &str, n: &str| [id.to_owned(), n.to_owned()];
         let table = table(["ID", "N"], [row("a\u{1b}[2J", "1"), row("b", "22")]);
         assert_eq!(table, "ID          N\na\\u{1b}[2J  1\nb           22");
+    }
+
+    #[test]
+    fn rows_are_sorted_and_no_line_is_wider_than_the_terminal() {
+        let row = |id: &str, image: &str| [id.to_owned(), "running".to_owned(), image.to_owned()];
+        let long = format!("file:///{}/echo.wasm", "directory/".repeat(40));
+        let rows = [row("b", &long), row("a", "x"), row(&"i".repeat(60), "y")];
+        let table = within(80, ["ACTOR", "STATUS", "IMAGE"], rows);
+        let lines: Vec<_> = table.lines().collect();
+        assert!(
+            lines.iter().all(|line| line.chars().count() <= 80),
+            "{table}"
+        );
+        assert!(lines[1].starts_with("a "), "{table}");
+        assert!(
+            lines[2].starts_with("b ") && lines[2].ends_with("/echo.wasm"),
+            "{table}"
+        );
+        assert!(
+            lines[3].starts_with("iii") && lines[3].contains('…'),
+            "{table}"
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_made_narrower_is_shown_all_the_same() {
+        let table = within(
+            10,
+            ["ACTOR", "IMAGE"],
+            [["abcdefgh".to_owned(), "12345678".to_owned()]],
+        );
+        assert_eq!(table, "ACTOR     IMAGE\nabcdefgh  12345678");
     }
 
     #[test]

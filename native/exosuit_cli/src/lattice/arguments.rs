@@ -16,8 +16,8 @@ use crate::seed::SeedArgument;
 /// Names the servers where no argument does.
 const SERVERS: &str = "EXOSUIT_LATTICE";
 
-/// Names the lattice where no argument does, as for hosts since the OTP era.
-const NAME: &str = "WASMCLOUD_LATTICE_PREFIX";
+/// Name the lattice where no argument does, as for hosts of 1.x and of the OTP era.
+const NAMES: [&str; 2] = ["WASMCLOUD_LATTICE", "WASMCLOUD_LATTICE_PREFIX"];
 
 /// Names a credentials file, and who vouches for the servers, as for hosts.
 const CREDENTIALS: &str = "EXOSUIT_LATTICE_CREDS";
@@ -35,7 +35,7 @@ pub(crate) struct LatticeArguments {
     /// command is for any host there [default: those of `EXOSUIT_LATTICE`].
     #[arg(long = "lattice", value_name = "URL", conflicts_with_all = ["socket", "data_dir"])]
     servers: Option<String>,
-    /// The lattice's name [default: `WASMCLOUD_LATTICE_PREFIX`, or default].
+    /// The lattice's name [default: `WASMCLOUD_LATTICE`, `WASMCLOUD_LATTICE_PREFIX`, or default].
     #[arg(long = "lattice-name", value_name = "NAME")]
     name: Option<String>,
     /// Which host: its id or its name, or how one of them begins; needed where there are several.
@@ -90,7 +90,8 @@ impl LatticeArguments {
     }
 
     pub(super) fn lattice(&self) -> Result<Id, Failure> {
-        let name = self.name.clone().or_else(|| told(NAME));
+        let name = self.name.clone();
+        let name = name.or_else(|| NAMES.into_iter().find_map(told));
         let name = name.as_deref().unwrap_or("default");
         Id::parse(name).map_err(|error| Failure::usage(error).about("--lattice-name"))
     }
@@ -98,6 +99,10 @@ impl LatticeArguments {
     /// How long to wait for an outcome, if at all.
     pub(super) fn patience(&self) -> Option<Duration> {
         (!self.no_wait).then(|| self.wait.unwrap_or(USUAL_WAIT))
+    }
+
+    pub(super) fn says_wait(&self) -> bool {
+        self.no_wait || self.wait.is_some()
     }
 
     pub(super) fn connection(&self, servers: &str) -> Result<ConnectionOptions, Failure> {

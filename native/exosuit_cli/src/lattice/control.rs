@@ -29,6 +29,8 @@ pub(super) struct Control {
     pub(super) host: Option<String>,
     /// How long to wait for outcomes, if at all.
     pub(super) patience: Option<Duration>,
+    /// Whether that was said.
+    says_wait: bool,
 }
 
 /// What every answer is wrapped in.
@@ -61,7 +63,23 @@ impl Control {
             servers: shown,
             host: arguments.host.clone(),
             patience: arguments.patience(),
+            says_wait: arguments.says_wait(),
         })
+    }
+
+    /// An error if something is said that this command has no use for.
+    pub(super) fn refuse_unused(&self, command: &str) -> Result<(), Failure> {
+        let is_of_all = matches!(command, "hosts" | "link.put" | "link.delete" | "link.list");
+        if is_of_all && self.host.is_some() {
+            let text = "is of no use here: this is for all hosts of the lattice";
+            return Err(Failure::usage(format!("--host {text}")));
+        }
+        let waits = command.starts_with("actor.") || command.starts_with("provider.");
+        if !waits && self.says_wait {
+            let text = "--wait and --no-wait are for commands that change actors or providers";
+            return Err(Failure::usage(text));
+        }
+        Ok(())
     }
 
     /// Which lattice this is, for messages.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use exosuit_core::Contract;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -41,13 +42,13 @@ struct Told {
 
 pub(super) async fn put(control: &Control, arguments: &Value) -> Result<Value, Failure> {
     let put: Put = read(arguments)?;
-    let (namespace, package) = contract(&put.contract)?;
+    let contract = contract(&put.contract)?;
     let body = json!({
         "source_id": put.source,
         "target": put.target,
         "name": put.name,
-        "wit_namespace": namespace,
-        "wit_package": package,
+        "wit_namespace": contract.namespace(),
+        "wit_package": contract.package(),
         "interfaces": put.interfaces,
         "source_config": configuration::put(control, &put.source_config).await?,
         "target_config": configuration::put(control, &put.target_config).await?,
@@ -58,12 +59,12 @@ pub(super) async fn put(control: &Control, arguments: &Value) -> Result<Value, F
 
 pub(super) async fn delete(control: &Control, arguments: &Value) -> Result<Value, Failure> {
     let delete: Delete = read(arguments)?;
-    let (namespace, package) = contract(&delete.contract)?;
+    let contract = contract(&delete.contract)?;
     let body = json!({
         "source_id": delete.source,
         "name": delete.name,
-        "wit_namespace": namespace,
-        "wit_package": package,
+        "wit_namespace": contract.namespace(),
+        "wit_package": contract.package(),
     });
     control.ask("link.del", &body).await?;
     Ok(json!({}))
@@ -90,13 +91,6 @@ pub(super) async fn list(control: &Control) -> Result<Value, Failure> {
     Ok(json!({"links": links.collect::<Vec<_>>()}))
 }
 
-fn contract(text: &str) -> Result<(&str, &str), Failure> {
-    let halves = text
-        .split_once(':')
-        .filter(|(namespace, package)| !namespace.is_empty() && !package.is_empty());
-    halves.ok_or_else(|| {
-        Failure::usage(format!(
-            "expected a contract like wasmcloud:keyvalue, got {text:?}"
-        ))
-    })
+fn contract(text: &str) -> Result<Contract, Failure> {
+    Contract::parse(text).map_err(Failure::usage)
 }

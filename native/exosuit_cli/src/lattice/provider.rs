@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use exosuit_core::{Id, Reference};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -27,13 +28,17 @@ struct Stop {
 
 pub(super) async fn start(control: &Control, arguments: &Value) -> Result<Value, Failure> {
     let start: Start = read(arguments)?;
-    let id = start.id.unwrap_or_else(|| usual_id(&start.name));
+    let reference = reference(&start.name)?;
+    let id = match start.id {
+        Some(id) => id,
+        None => usual_id(&start.name)?,
+    };
     let host = member::find(control).await?;
     let inventory = Inventory::of(control, &host).await?;
     inventory.refuse_taken(&host, &id)?;
     let outcome = Outcome::expect(control, &host).await?;
     let body = json!({
-        "provider_ref": reference(&start.name),
+        "provider_ref": reference,
         "provider_id": id,
         "host_id": host,
         "config": configuration::put(control, &start.config).await?,
@@ -71,14 +76,26 @@ fn named(id: &str, kinds: [&'static str; 2]) -> impl Fn(&Event) -> bool {
     move |event| event.text("provider_id") == id && kinds.contains(&event.name())
 }
 
-/// `keyvalue` is one that hosts bring along.
-fn reference(name: &str) -> String {
-    if name.contains("://") {
-        return name.to_owned();
+/// As hosts take it. `keyvalue` is one that they bring along; an image or an archive is for hosts of
+/// other makings.
+fn reference(name: &str) -> Result<String, Failure> {
+    match Reference::parse(name).map_err(Failure::usage)? {
+        Reference::File(path) if Id::parse(&path).is_ok() && path == name => {
+            Ok(format!("wasmcloud+builtin://{name}"))
+        }
+        Reference::File(path) if path.starts_with('/') => Ok(format!("file://{path}")),
+        Reference::File(_) => Err(Failure::usage(format!(
+            "expected the absolute path of a provider archive, as each host reads it, got {name:?}"
+        ))),
+        Reference::Builtin(_) | Reference::Module(_) | Reference::Registry(_) => {
+            Ok(name.to_owned())
+        }
     }
-    format!("wasmcloud+builtin://{name}")
 }
 
-fn usual_id(name: &str) -> String {
-    name.rsplit("://").next().unwrap_or(name).to_owned()
+fn usual_id(name: &str) -> Result<String, Failure> {
+    let last = name.rsplit("://").next().unwrap_or(name);
+    let id = Id::parse(last);
+    let id = id.map_err(|_| Failure::usage(format!("a provider from {name:?} needs an --id")))?;
+    Ok(id.as_str().to_owned())
 }

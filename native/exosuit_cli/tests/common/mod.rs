@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use serde_json::Value;
 
 /// What the environment may say.
-const VARIABLES: [&str; 9] = [
+const VARIABLES: [&str; 10] = [
     "EXOSUIT_CLUSTER_SEED",
     "EXOSUIT_LATTICE",
     "EXOSUIT_LATTICE_CA",
@@ -16,6 +16,7 @@ const VARIABLES: [&str; 9] = [
     "EXOSUIT_UP",
     "EXOSUIT_VM",
     "WASMCLOUD_CLUSTER_SEED",
+    "WASMCLOUD_LATTICE",
     "WASMCLOUD_LATTICE_PREFIX",
 ];
 

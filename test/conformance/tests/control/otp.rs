@@ -204,7 +204,7 @@ async fn actors_come_and_go(it: &Scene) {
 async fn what_a_host_cannot_start_is_refused(it: &Scene) {
     let ctl = &it.client;
     let image = "registry.example/echo:0.1.0";
-    let reason = "registries are not served yet";
+    let reason = "registries are not supported yet";
     refused(ctl.start_actor(&it.id, image, 1, None).await, reason);
     refused(
         ctl.scale_actor(&it.id, image, "MABC", 1, None).await,

@@ -283,7 +283,7 @@ async fn components_come_and_go(it: &Scene) {
 async fn what_a_host_cannot_start_is_refused(it: &Scene) {
     let ctl = &it.client;
     let image = "registry.example/echo:0.1.0";
-    let reason = "registries are not served yet";
+    let reason = "registries are not supported yet";
     let scaled = ctl.scale_component(&it.id, image, "other", 1, None, Vec::new(), false);
     refused(scaled.await, reason);
     refused(

@@ -1,4 +1,4 @@
-defmodule Exosuit.Deployer.Placement do
+defmodule Exosuit.Model.Placement do
   @moduledoc false
   # Who should run where: pure, and the same for the same hosts, in whatever order they are given.
 

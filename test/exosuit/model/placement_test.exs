@@ -1,7 +1,7 @@
-defmodule Exosuit.Deployer.PlacementTest do
+defmodule Exosuit.Model.PlacementTest do
   use ExUnit.Case, async: true
 
-  alias Exosuit.Deployer.Placement
+  alias Exosuit.Model.Placement
   alias Exosuit.Model.Workload
 
   @hosts for {id, zone} <- [{"N1", "a"}, {"N2", "a"}, {"N3", "b"}],

@@ -1,31 +1,38 @@
-//! Sizes and durations as people write them.
+//! Sizes and durations as people write them: one form each, for every door.
 
 use std::time::Duration;
 
-pub(crate) const SIZE: &str = "a size such as 64MiB, or a number of bytes";
-pub(crate) const DURATION: &str = "a duration such as 500ms, 30s or 2m";
+use crate::Bound;
 
-/// `64MiB`, `512 KiB`, `1GiB`, `4096`: at least one byte.
-pub(crate) fn bytes(text: &str) -> Option<u64> {
+/// What is expected of a size, for messages.
+pub const SIZE: &str = "a size such as 64MiB, or a number of bytes";
+
+/// What is expected of a duration, for messages.
+pub const DURATION: &str = "a duration such as 500ms, 30s or 2m, at most 24h";
+
+/// `64MiB`, `512 KiB`, `1GiB`, `16m`, `4096`: within [`Bound::BYTES`].
+pub fn bytes(text: &str) -> Option<u64> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     let factor = match unit.trim_start() {
         "" | "B" => 1,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
+        "KiB" | "k" | "K" => 1 << 10,
+        "MiB" | "m" | "M" => 1 << 20,
+        "GiB" | "g" | "G" => 1 << 30,
         _ => return None,
     };
     let number: u64 = number.parse().ok()?;
-    number.checked_mul(factor).filter(|bytes| *bytes > 0)
+    let bytes = number.checked_mul(factor)?;
+    Bound::BYTES.contains(bytes).then_some(bytes)
 }
 
-/// `500ms`, `30s`, `1m 30s`, in milliseconds: at least one.
-pub(crate) fn milliseconds(text: &str) -> Option<u64> {
+/// `500ms`, `30s`, `1m 30s`, in milliseconds: within [`Bound::MILLISECONDS`].
+pub fn milliseconds(text: &str) -> Option<u64> {
     let duration: Duration = humantime::parse_duration(text).ok()?;
-    u64::try_from(duration.as_millis())
-        .ok()
-        .filter(|milliseconds| *milliseconds > 0)
+    let milliseconds = u64::try_from(duration.as_millis()).ok()?;
+    Bound::MILLISECONDS
+        .contains(milliseconds)
+        .then_some(milliseconds)
 }
 
 #[cfg(test)]
@@ -39,12 +46,14 @@ mod tests {
             ("64MiB", Some(64 << 20)),
             ("512 KiB", Some(512 << 10)),
             ("1GiB", Some(1 << 30)),
+            ("16m", Some(16 << 20)),
             ("0", None),
             ("", None),
             ("MiB", None),
             ("-1", None),
             ("64MB", None),
             ("1.5MiB", None),
+            ("300000GiB", None),
             ("99999999999GiB", None),
         ] {
             assert_eq!(bytes(text), size, "{text:?}");
@@ -58,6 +67,8 @@ mod tests {
             ("1m 30s", Some(90_000)),
             ("0s", None),
             ("1us", None),
+            ("24h", Some(86_400_000)),
+            ("24h 1ms", None),
             ("5", None),
             ("soon", None),
             ("99999999999999999999s", None),

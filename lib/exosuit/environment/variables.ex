@@ -1,0 +1,225 @@
+defmodule Exosuit.Environment.Variables do
+  @moduledoc false
+  # The environment variables by the one table of them (`exosuit_core`, environment.rs): each is read by
+  # its kind there, and one that is not in the table cannot be read. From the same table come the
+  # warnings of a start, its refusals, the table of guides/release.md and `exosuit up --help`.
+
+  alias Exosuit.{Input, Native}
+
+  @type env :: %{optional(String.t()) => String.t()}
+  @type mistake :: {:mistake, String.t()}
+
+  @levels ~w(debug info notice warning error critical alert emergency)
+  # Those of other hosts that have another name here.
+  @other_levels %{"trace" => "debug", "warn" => "warning"}
+
+  @true_words ~w(1 TRUE YES Y ON ENABLED ENABLE)
+  @false_words ~w(0 FALSE NO N OFF DISABLED DISABLE)
+
+  # Ours, and wasmCloud's: a name that begins so and is not known is probably a slip.
+  @prefixes ["EXOSUIT_", "WASMCLOUD_"]
+
+  # Labels are told to everybody. What is called so is no label.
+  @secret ~r/PASS|SECRET|TOKEN|KEY|SEED|CREDENTIAL|PRIVATE|JWT/i
+
+  @doc "What a variable says, `nil` where it is not given, or what is wrong with it."
+  @spec read(env(), String.t()) :: term() | nil | mistake()
+  def read(env, name) do
+    {^name, role, kind, _doc} = Native.variable_find(name)
+    true = role in [:host, :release]
+
+    case Map.get(env, name, "") do
+      "" -> nil
+      text -> if String.valid?(text), do: parse(kind, name, text), else: mistake(name, "UTF-8")
+    end
+  end
+
+  @doc "The first of these variables that is given, or what is wrong with it."
+  @spec first(env(), [String.t()]) :: term() | nil | mistake()
+  def first(env, names), do: Enum.find_value(names, &read(env, &1))
+
+  @doc "The labels that variables of both eras stand for, or what is wrong with one."
+  @spec labels(env()) :: %{optional(String.t()) => String.t()} | mistake()
+  def labels(env) do
+    Enum.reduce_while(env, %{}, fn {name, value}, labels ->
+      cond do
+        label(name) == nil -> {:cont, labels}
+        String.valid?(name <> value) -> {:cont, Map.put(labels, label(name), value)}
+        true -> {:halt, mistake(inspect(name), "UTF-8")}
+      end
+    end)
+  end
+
+  @doc "What keeps a host from starting: variables that concern safety and are not supported."
+  @spec refusals(env()) :: [String.t()]
+  def refusals(env) do
+    for {name, _value} <- given(env), {_name, :refused, _kind, why} <- [find(name)] do
+      "#{name} is set: #{why}; unset it to start without"
+    end
+  end
+
+  @doc """
+  What is given and has no effect, each with what stands for it here: variables of other hosts, unknown
+  ones of ours, and `more` that are known and not read in this place.
+  """
+  @spec warnings(env(), %{optional(String.t()) => String.t()}) :: [String.t()]
+  def warnings(env, more \\ %{}) do
+    Enum.flat_map(given(env), fn {name, _value} ->
+      case {more[name], find(name)} do
+        {nil, nil} -> unknown(name)
+        {nil, {_row, :elsewhere, _kind, instead}} -> ["#{name} has no effect here: #{instead}"]
+        {nil, {_row, :host, :label, _doc}} -> not_told(name)
+        {nil, _read_or_refused} -> []
+        {instead, _row} -> ["#{name} has no effect here: #{instead}"]
+      end
+    end)
+  end
+
+  @doc "The table of those that are read, as Markdown."
+  @spec docs() :: String.t()
+  def docs do
+    rows =
+      for {name, role, _kind, doc} <- Native.variables(), role in [:host, :release, :command] do
+        "| `#{String.replace(name, "*", "<NAME>")}` | #{doc} |\n"
+      end
+
+    "| variable | says |\n|---|---|\n" <> Enum.join(rows)
+  end
+
+  # As many as there may be, in an order that stays.
+  defp given(env), do: Enum.sort(for {name, value} <- env, value != "", do: {name, value})
+
+  defp find(name), do: if(String.valid?(name), do: Native.variable_find(name))
+
+  defp unknown(name) do
+    if String.starts_with?(name, @prefixes) and String.valid?(name) do
+      nearest = Native.variable_nearest(name)
+      ["#{name} is not known and has no effect#{nearest && "; did you mean #{nearest}?"}"]
+    else
+      []
+    end
+  end
+
+  defp not_told(name) do
+    if secret?(name),
+      do: ["#{name} looks like a secret, and labels are told to everybody: it makes no label"],
+      else: []
+  end
+
+  defp secret?(name), do: name =~ @secret
+
+  # HOST_<NAME> of the OTP era, WASMCLOUD_LABEL_<NAME> of 1.x, which says that it is a label.
+  defp label("HOST_CONFIG"), do: nil
+
+  defp label("HOST_" <> name = variable) when name != "" do
+    unless secret?(variable), do: String.downcase(name)
+  end
+
+  defp label("WASMCLOUD_LABEL_" <> name) when name != "", do: name
+  defp label(_other), do: nil
+
+  defp parse(kind, _name, text) when kind in [:text, :secret], do: text
+  defp parse(:path, _name, text), do: Path.expand(text)
+  defp parse(:paths, _name, text), do: text |> list(":") |> Enum.map(&Path.expand/1)
+  defp parse(:list, _name, text), do: list(text, ",")
+  defp parse(:seed, name, text), do: seed(name, text)
+  defp parse(:unsigned, _name, "allow"), do: :allow
+  defp parse(:unsigned, _name, "deny"), do: :deny
+  defp parse(:unsigned, name, text), do: mistake(name, "`allow` or `deny`", text)
+  defp parse(:labels, name, text), do: pairs(name, text)
+  defp parse(:ports, name, text), do: ports(name, text)
+
+  defp parse(:issuers, _name, "any"), do: :any
+  defp parse(:issuers, name, text), do: issuers(name, list(text, ","))
+
+  defp parse(:level, name, text) do
+    level = Map.get(@other_levels, String.downcase(text), String.downcase(text))
+
+    if level in @levels,
+      do: String.to_existing_atom(level),
+      else: mistake(name, "one of #{Enum.join(@levels, ", ")}", text)
+  end
+
+  defp parse(:flag, name, text) do
+    word = String.upcase(text)
+
+    cond do
+      word in @true_words -> true
+      word in @false_words -> false
+      true -> mistake(name, "`true` or `false`", text)
+    end
+  end
+
+  # The kinds that are left are those of numbers.
+  defp parse(bound, name, text) do
+    with {number, ""} <- Integer.parse(text), true <- Input.within?(bound, number) do
+      number
+    else
+      _other -> mistake(name, Input.expectation(bound), text)
+    end
+  end
+
+  # A key file holds the seed alone, or what `exosuit keys gen --json` prints.
+  defp seed(name, text) do
+    with false <- seed?(text),
+         {:ok, content} <- File.read(text),
+         [seed] <- Regex.run(~r/\bS[A-Z2-7]{57}\b/, content) do
+      seed
+    else
+      true ->
+        text
+
+      {:error, reason} ->
+        mistake(name, "a seed (`SC…`) or a file with one: #{:file.format_error(reason)}")
+
+      nil ->
+        mistake(name, "a seed (`SC…`) or a file with one: there is none in it")
+    end
+  end
+
+  defp seed?(text), do: text =~ ~r/\AS[A-Z2-7]{57}\z/
+
+  defp issuers(name, keys) do
+    case Enum.find(keys, &(not (&1 =~ ~r/\AA[A-Z2-7]{55}\z/))) do
+      nil -> keys
+      wrong -> mistake(name, "account keys (`A…`) or `any`", head(wrong))
+    end
+  end
+
+  # It may be a seed, given in the place of its public key.
+  defp head(key) when byte_size(key) <= 4, do: key
+  defp head(key), do: String.slice(key, 0, 4) <> "…"
+
+  defp pairs(name, text) do
+    pairs = for label <- list(text, ","), do: {label, String.split(label, "=", parts: 2)}
+
+    case Enum.find(pairs, &(not match?({_label, [_key, _value]}, &1))) do
+      nil -> for {_label, [key, value]} <- pairs, into: %{}, do: {key, value}
+      {label, _parts} -> mistake(name, "`key=value` with commas between them", label)
+    end
+  end
+
+  defp ports(name, text) do
+    Enum.reduce_while(list(text, ","), %{}, fn pair, ports ->
+      with [one, other] <- String.split(pair, "="),
+           {one, ""} <- Integer.parse(one),
+           {other, ""} <- Integer.parse(other),
+           true <- Input.within?(:port, one) and Input.within?(:port, other) do
+        {:cont, Map.put(ports, one, other)}
+      else
+        _wrong -> {:halt, mistake(name, "`8080=9080` with commas between them", pair)}
+      end
+    end)
+  end
+
+  defp list(text, separator) do
+    text |> String.split(separator, trim: true) |> Enum.map(&String.trim/1)
+  end
+
+  defp mistake(name, expected, found) do
+    {:mistake, "expected #{name} to be #{expected}, got: #{inspect(found)}"}
+  end
+
+  # What was given may be a secret.
+  defp mistake(name, expected), do: {:mistake, "expected #{name} to be #{expected}"}
+end

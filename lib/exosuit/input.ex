@@ -1,0 +1,102 @@
+defmodule Exosuit.Input do
+  @moduledoc false
+  # What the doors of a host check of their input: numbers, names and references. Rust has the one table
+  # of bounds and the one parser of each name (`exosuit_core`); options, manifests, the control socket,
+  # both control interfaces and the records of a lattice all ask it here. Pure.
+  #
+  # Whatever passes here is taken by the NIFs: nothing that comes from outside makes one raise.
+
+  alias Exosuit.{Error, Native}
+
+  @typedoc "The kinds of numbers, as `exosuit_core` has them."
+  @type bound ::
+          :instances
+          | :count
+          | :number
+          | :amount
+          | :bytes
+          | :milliseconds
+          | :wait
+          | :seconds
+          | :port
+          | :depth
+
+  @typedoc "The kinds of names, as `exosuit_core` has them."
+  @type kind ::
+          :id
+          | :link_name
+          | :interface
+          | :contract
+          | :namespace
+          | :package
+          | :alias
+          | :configuration
+          | :key
+
+  @type code :: {:file | :builtin | :module | :registry, String.t()}
+
+  @bounds ~w(instances count number amount bytes milliseconds wait seconds port depth)a
+
+  @doc "Whether a term is a kind of number that has a bound."
+  defguard is_bound(kind) when kind in @bounds
+
+  @doc "The kinds of numbers."
+  @spec bounds() :: [bound()]
+  def bounds, do: @bounds
+
+  @doc "Whether it is a number within the bound."
+  @spec within?(bound(), term()) :: boolean()
+  def within?(bound, value) do
+    {least, most, _text} = bound(bound)
+    is_integer(value) and value >= least and value <= most
+  end
+
+  @doc "The most that the bound allows."
+  @spec most(bound()) :: pos_integer()
+  def most(bound), do: bound |> bound() |> elem(1)
+
+  @doc "What is expected, for messages: `a number of instances from 1 to 100000`."
+  @spec expectation(bound()) :: String.t()
+  def expectation(bound), do: bound |> bound() |> elem(2)
+
+  @doc "`:ok`, or why the text is no name of this kind."
+  @spec check_name(kind(), term()) :: :ok | {:error, Error.t()}
+  def check_name(kind, text) when is_binary(text) do
+    with {:error, failure} <- Native.name_check(Atom.to_string(kind), text),
+         do: {:error, Error.from_native(failure)}
+  end
+
+  def check_name(kind, _other) do
+    {:error, Error.new(:invalid_input, "expected a text as #{kind}")}
+  end
+
+  @doc "Whether it is a name of this kind."
+  @spec name?(kind(), term()) :: boolean()
+  def name?(kind, text), do: check_name(kind, text) == :ok
+
+  @doc "Where code comes from, as people write it."
+  @spec parse_reference(String.t()) :: {:ok, code()} | {:error, Error.t()}
+  def parse_reference(text) do
+    with {:error, failure} <- Native.reference_parse(text),
+         do: {:error, Error.from_native(failure)}
+  end
+
+  @doc "That registries come later, and how a file of that name is written."
+  @spec refuse_registry(String.t()) :: {:error, Error.t()}
+  def refuse_registry(image),
+    do: {:error, Error.new(:invalid_input, Native.reference_refusal(image))}
+
+  # Asked for once: calls with a time of their own are many.
+  defp bound(bound) do
+    with nil <- :persistent_term.get({__MODULE__, bound}, nil) do
+      row = row(Atom.to_string(bound))
+      :persistent_term.put({__MODULE__, bound}, row)
+      row
+    end
+  end
+
+  defp row(name) do
+    {_name, least, most, text} = List.keyfind!(Native.bounds(), name, 0)
+    {least, most, text}
+  end
+end

@@ -1,0 +1,144 @@
+//! How large the numbers may be that come from outside: one row for each kind, for every door.
+//!
+//! A door is where input comes in: options, manifests, the settings of links, the command line, the
+//! control socket, both control interfaces, the records of a lattice. Each of them checks a number
+//! against a [`Bound`] before anything is added to it and before it reaches a process or a NIF.
+
+use std::fmt::{self, Display};
+use std::ops::RangeInclusive;
+
+/// What one kind of number may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bound {
+    /// The kind, as the doors name it.
+    pub name: &'static str,
+    /// The least that is allowed.
+    pub least: u64,
+    /// The most that is allowed.
+    pub most: u64,
+    what: &'static str,
+}
+
+/// Why a number is refused: the bound, and what was given.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("expected {bound}, got {found}")]
+pub struct OutOfBounds {
+    bound: Bound,
+    found: String,
+}
+
+macro_rules! bounds {
+    ($($(#[$doc:meta])* $constant:ident = $name:literal, $range:expr, $what:literal;)*) => {
+        impl Bound {
+            $($(#[$doc])* pub const $constant: Self = Self::new($name, $range, $what);)*
+
+            /// Every bound.
+            pub const ALL: &[Self] = &[$(Self::$constant,)*];
+        }
+    };
+}
+
+bounds! {
+    /// How many calls of one actor may run at a time on one host, all annotations together. The
+    /// addresses of a machine have room for a fifth of that.
+    INSTANCES = "instances", 1..=100_000, "a number of instances";
+    /// The same where none is a number, too.
+    COUNT = "count", 0..=100_000, "a number of instances";
+    /// What is counted without a limit of its own. Rust counts with 32 bits.
+    NUMBER = "number", 1..=4_294_967_295, "a number";
+    /// The same with 0.
+    AMOUNT = "amount", 0..=4_294_967_295, "a number";
+    /// Bytes of memory. A machine has 48 bits for addresses.
+    BYTES = "bytes", 1..=281_474_976_710_655, "a number of bytes";
+    /// How long something may take. Elixir waits for 49 days at the most, margins included.
+    MILLISECONDS = "milliseconds", 1..=86_400_000, "a number of milliseconds";
+    /// How long something may be waited for, or not at all.
+    WAIT = "wait", 0..=86_400_000, "a number of milliseconds";
+    /// The same in seconds.
+    SECONDS = "seconds", 1..=86_400, "a number of seconds";
+    /// A TCP port.
+    PORT = "port", 1..=65_535, "a port";
+    /// How deeply calls may be nested.
+    DEPTH = "depth", 1..=255, "a depth";
+}
+
+impl Bound {
+    /// A bound of a door's own.
+    pub const fn new(name: &'static str, range: RangeInclusive<u64>, what: &'static str) -> Self {
+        Self {
+            name,
+            least: *range.start(),
+            most: *range.end(),
+            what,
+        }
+    }
+
+    /// The number, or why it is refused.
+    pub fn check<N: TryInto<u64> + Copy + Display>(self, number: N) -> Result<u64, OutOfBounds> {
+        let good = number.try_into().ok().filter(|it| self.contains(*it));
+        good.ok_or_else(|| self.refuse(&number.to_string()))
+    }
+
+    /// The number that a text of decimal digits says, or why it is refused.
+    pub fn parse(self, text: &str) -> Result<u64, OutOfBounds> {
+        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let number = digits.then(|| text.parse().ok()).flatten();
+        let good = number.filter(|it| self.contains(*it));
+        good.ok_or_else(|| self.refuse(&format!("{:?}", clip(text))))
+    }
+
+    /// Whether a number is within the bound.
+    pub fn contains(self, number: u64) -> bool {
+        (self.least..=self.most).contains(&number)
+    }
+
+    fn refuse(self, found: &str) -> OutOfBounds {
+        OutOfBounds {
+            bound: self,
+            found: clip(found),
+        }
+    }
+}
+
+impl Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} from {} to {}", self.what, self.least, self.most)
+    }
+}
+
+fn clip(text: &str) -> String {
+    const SHOWN: usize = 64;
+    text.chars().take(SHOWN).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_within_its_bound_is_taken() {
+        for bound in Bound::ALL {
+            assert_eq!(bound.check(bound.least), Ok(bound.least));
+            assert_eq!(bound.parse(&bound.most.to_string()), Ok(bound.most));
+        }
+    }
+
+    #[test]
+    fn all_else_is_refused_with_the_bound_and_the_number() {
+        for bound in Bound::ALL {
+            assert!(bound.check(bound.most + 1).is_err(), "{bound}");
+            for text in ["", "-1", "+1", " 1", "1.5", "ten", "18446744073709551616"] {
+                assert!(bound.parse(text).is_err(), "{bound}: {text:?}");
+            }
+        }
+        let error = Bound::INSTANCES
+            .check(i128::from(u64::MAX) + 1)
+            .map_err(|it| it.to_string());
+        let expected = "expected a number of instances from 1 to 100000, got 18446744073709551616";
+        assert_eq!(error, Err(expected.to_owned()));
+        let error = Bound::PORT
+            .parse(&"9".repeat(1_000))
+            .map_err(|it| it.to_string().len());
+        assert!(error.is_err_and(|length| length < 120));
+    }
+}

@@ -1,0 +1,277 @@
+//! The environment variables of a host: ours, the OTP era's and those of 1.x, one row each.
+//!
+//! From this table come what a host reads at its start, its warnings, `exosuit up --help` and the table
+//! of guides/release.md. A variable of another host that means nothing here is named with what stands
+//! for it; one that concerns safety and is not supported keeps the host from starting.
+
+use crate::nearest::nearest;
+
+/// What becomes of a variable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// A host reads it, as a release and with `exosuit up`.
+    Host,
+    /// A release reads it; `exosuit up` has an argument for it.
+    Release,
+    /// The commands of `exosuit` read it, and hosts do not.
+    Command,
+    /// A host of another making reads it. It means nothing here, and is named at the start.
+    Elsewhere,
+    /// It asks for what this host cannot do, and concerns safety: the host does not start.
+    Refused,
+    /// Set by scripts of ours for each other.
+    Internal,
+}
+
+/// A row of the table.
+#[derive(Debug, Clone, Copy)]
+pub struct Variable {
+    /// Its name. One that ends with `*` stands for all that begin so.
+    pub name: &'static str,
+    /// What becomes of it.
+    pub role: Role,
+    /// How its text is read, for those who read it; else `none`.
+    pub kind: &'static str,
+    /// What it says, or, for one of other hosts, what stands for it here.
+    pub doc: &'static str,
+}
+
+impl Variable {
+    /// The row of a variable.
+    pub fn find(name: &str) -> Option<&'static Self> {
+        let exact = VARIABLES.iter().find(|row| row.name == name);
+        exact.or_else(|| VARIABLES.iter().find(|row| row.covers(name)))
+    }
+
+    /// The known name that an unknown one of ours, or of wasmCloud's, is probably a slip of.
+    pub fn nearest(name: &str) -> Option<&'static str> {
+        let shown = VARIABLES.iter().filter(|row| row.role != Role::Internal);
+        nearest(name, shown.map(|row| row.name.trim_end_matches('*')))
+    }
+
+    fn covers(&self, name: &str) -> bool {
+        let prefix = self.name.strip_suffix('*');
+        prefix.is_some_and(|prefix| name.len() > prefix.len() && name.starts_with(prefix))
+    }
+}
+
+macro_rules! variables {
+    ($($role:ident $name:literal $kind:ident: $doc:expr;)*) => {
+        /// Every variable that is known.
+        pub const VARIABLES: &[Variable] = &[$(Variable {
+            name: $name,
+            role: Role::$role,
+            kind: stringify!($kind),
+            doc: $doc,
+        },)*];
+    };
+}
+
+const POLICY: &str = "a policy service is not supported yet, and without it the host would start what \
+                      the policy denies";
+const REGISTRY: &str = "registries are not supported yet: name files, or built-in providers";
+const TELEMETRY: &str =
+    "a host tells what happens by events and by `:telemetry`; it exports no OpenTelemetry";
+const AUCTION: &str = "a host takes part in every auction";
+const IN_PROCESS: &str = "providers run inside the host, and share its connections";
+
+variables! {
+    Host "EXOSUIT_TRUST" issuers:
+        "whose actors may run: account keys (`A…`) with commas between them, or `any`, which \
+         accepts every valid signature. **A release must be given it**";
+    Host "EXOSUIT_UNSIGNED" unsigned:
+        "`allow` lets actors without a token run; their links are then their only grant. `deny` \
+         by default";
+    Release "EXOSUIT_MANIFESTS" paths:
+        "paths of manifests, with colons between them; none by default. All must be right, or \
+         nothing starts";
+    Host "EXOSUIT_DATA_DIR" path:
+        "where providers keep files, and where the host has its [control \
+         socket](control-socket.md); a release without it has no socket, and what its providers \
+         keep is lost when the host stops";
+    Host "EXOSUIT_LABELS" labels:
+        "what spread requirements are matched against: `zone=home,size=large`";
+    Host "EXOSUIT_CACHE_DIR" path:
+        "where compiled code is kept; by default `exosuit/code` in the user's cache directory. \
+         It must be the user's own";
+    Host "EXOSUIT_LOG_LEVEL" level:
+        "`debug`, `info` (the default), `notice`, `warning`, `error`, …";
+    Host "EXOSUIT_HTTP_PORTS" ports:
+        "`8080=9080`: HTTP servers of this host listen on 9080 where links say 8080; for several \
+         hosts on one machine";
+    Host "EXOSUIT_POOL_SLOTS" amount:
+        "instances that can be alive at once, of all hosts of the VM, see \
+         [below](#limits-of-the-engine)";
+    Host "EXOSUIT_ACTOR_SHARE" amount: "the part of them, in percent, that one actor may have at work";
+    Host "EXOSUIT_MODULE_BYTES" amount: "the size of the largest module";
+    Host "EXOSUIT_CORE_INSTANCES" amount: "core instances of one component";
+    Host "EXOSUIT_MEMORIES" amount: "linear memories of one instance";
+    Host "EXOSUIT_TABLES" amount: "tables of one instance";
+    Host "EXOSUIT_LATTICE" list:
+        "addresses of the NATS servers of a lattice with commas between them, for both \
+         connections. Commands of `exosuit` go to that lattice, too";
+    Host "EXOSUIT_LATTICE_CREDS" path: "a credentials file, for both connections";
+    Host "EXOSUIT_LATTICE_CA" path: "who vouches for the servers (PEM), for both connections";
+    Host "EXOSUIT_LATTICE_CERTIFICATE" path:
+        "the host's own certificate (PEM), for both connections";
+    Host "EXOSUIT_LATTICE_KEY" path: "the key of that certificate (PEM)";
+    Host "EXOSUIT_CLUSTER_SEED" seed:
+        "the seed of the key that the hosts of one lattice sign with (`SC…`), or the path of a \
+         file that holds it; each of them needs the same one";
+    Release "RELEASE_DISTRIBUTION" text: "`none` (the default) or `name`, see below";
+    Release "EXOSUIT_DIST_PORT" port:
+        "where a release with distribution listens; 4370 by default. Two releases on one machine \
+         need two";
+    Command "EXOSUIT_SOCKET" path: "the control socket of the host that commands go to";
+    Host "WASMCLOUD_LATTICE" text: "the lattice's name, as in 1.x; `default` if not given";
+    Host "WASMCLOUD_LATTICE_PREFIX" text: "the same, as in the OTP era";
+    Host "WASMCLOUD_CLUSTER_SEED" seed: "the same as `EXOSUIT_CLUSTER_SEED`";
+    Host "WASMCLOUD_CLUSTER_ISSUERS" list:
+        "keys of further clusters (`C…`) whose calls are taken, with commas between them";
+    Host "WASMCLOUD_HOST_SEED" secret:
+        "the host's own key (`SN…`); a new one at each start if not given";
+    Host "WASMCLOUD_NATS_HOST" text: "the NATS server, for both connections, as in 1.x";
+    Host "WASMCLOUD_NATS_PORT" port: "its port; 4222 if not given";
+    Host "WASMCLOUD_NATS_JWT" secret: "a user's token, for both connections";
+    Host "WASMCLOUD_NATS_SEED" secret: "the seed that goes with it";
+    Host "WASMCLOUD_NATS_CREDS" path: "the file that holds both";
+    Host "WASMCLOUD_CTL_HOST" text:
+        "the NATS server for commands, events and shared state; where only one of `CTL` and \
+         `RPC` is named, it serves for both";
+    Host "WASMCLOUD_CTL_PORT" port: "its port";
+    Host "WASMCLOUD_CTL_JWT" secret: "a user's token there";
+    Host "WASMCLOUD_CTL_SEED" secret: "the seed that goes with it";
+    Host "WASMCLOUD_CTL_CREDS" path: "the file that holds both";
+    Host "WASMCLOUD_CTL_TLS" flag: "whether there must be TLS";
+    Host "WASMCLOUD_CTL_TLS_FIRST" flag: "whether the connection begins with TLS";
+    Host "WASMCLOUD_CTL_TLS_CA_FILE" path: "who vouches for that server (PEM)";
+    Host "WASMCLOUD_CTL_TOPIC_PREFIX" text:
+        "what the subjects of commands begin with; `wasmbus.ctl`";
+    Host "WASMCLOUD_RPC_HOST" text: "the NATS server for calls";
+    Host "WASMCLOUD_RPC_PORT" port: "its port";
+    Host "WASMCLOUD_RPC_JWT" secret: "a user's token there";
+    Host "WASMCLOUD_RPC_SEED" secret: "the seed that goes with it";
+    Host "WASMCLOUD_RPC_CREDS" path: "the file that holds both";
+    Host "WASMCLOUD_RPC_TLS" flag: "whether there must be TLS";
+    Host "WASMCLOUD_RPC_TLS_FIRST" flag: "whether the connection begins with TLS";
+    Host "WASMCLOUD_RPC_TLS_CA_FILE" path: "who vouches for that server (PEM)";
+    Host "WASMCLOUD_RPC_TIMEOUT_MS" milliseconds:
+        "how long a call may take that is given no time of its own";
+    Host "WASMCLOUD_JS_DOMAIN" text: "the JetStream domain of the shared state";
+    Host "WASMCLOUD_ALLOW_FILE_LOAD" flag:
+        "whether commands may start what a file of the host's machine holds (`file://…`); off, \
+         but on for `up`";
+    Host "WASMCLOUD_HEARTBEAT_INTERVAL" seconds: "seconds between heartbeats; 30 if not given";
+    Host "WASMCLOUD_MAX_LINEAR_MEMORY" bytes:
+        "bytes of linear memory that an instance may have, unless its actor says otherwise";
+    Host "WASMCLOUD_LOG_LEVEL" level: "the same as `EXOSUIT_LOG_LEVEL`, which goes before it";
+    Host "WASMCLOUD_LABEL_*" label: "a label of the host, as in 1.x: `WASMCLOUD_LABEL_zone=home`";
+    Elsewhere "HOST_CONFIG" none: "a host writes its configuration nowhere";
+    Host "HOST_*" label:
+        "a label of the host, as in the OTP era, its name in lower case: `HOST_ZONE=home`";
+    Refused "WASMCLOUD_POLICY_TOPIC" none: POLICY;
+    Refused "WASMCLOUD_POLICY_CHANGES_TOPIC" none: POLICY;
+    Refused "WASMCLOUD_POLICY_CHANGES_TOPIC_*" none: POLICY;
+    Refused "WASMCLOUD_SECRETS_TOPIC" none: "a secrets service is not supported yet";
+    Elsewhere "WASMCLOUD_POLICY_TIMEOUT" none: "a policy service is not supported yet";
+    Elsewhere "WASMCLOUD_OCI_ALLOW_LATEST" none: REGISTRY;
+    Elsewhere "WASMCLOUD_OCI_ALLOWED_INSECURE" none: REGISTRY;
+    Elsewhere "WASMCLOUD_OCI_REGISTRY_*" none: REGISTRY;
+    Elsewhere "WASMCLOUD_OCI_REGISTRY" none: REGISTRY;
+    Elsewhere "OCI_REGISTRY" none: REGISTRY;
+    Elsewhere "OCI_REGISTRY_*" none: REGISTRY;
+    Elsewhere "BINDLE_*" none:
+        "images of Bindle are not supported: name files, or built-in providers";
+    Elsewhere "WASMCLOUD_TLS_CA_PATH" none:
+        "the authorities of a connection are named by `EXOSUIT_LATTICE_CA`, those of requests by \
+         the link to `http-client`";
+    Elsewhere "WASMCLOUD_PROV_RPC_*" none: IN_PROCESS;
+    Elsewhere "WASMCLOUD_PROV_SHUTDOWN_DELAY_MS" none:
+        "a host waits for running calls when it stops: the option `:drain_timeout`";
+    Elsewhere "WASMCLOUD_CONFIG_SERVICE" none:
+        "a host asks no configuration service: registries are not supported yet";
+    Elsewhere "WASMCLOUD_STRUCTURED_LOGGING_ENABLED" none:
+        "the form of log lines is Elixir's logger's";
+    Elsewhere "WASMCLOUD_STRUCTURED_LOG_LEVEL" none: "`EXOSUIT_LOG_LEVEL` says how much is logged";
+    Elsewhere "WASMCLOUD_ENABLE_IPV6" none:
+        "IPv6 is used wherever an address or a name leads to it";
+    Elsewhere "WASMCLOUD_MAX_EXECUTION_TIME_MS" none:
+        "the time of an actor's calls is `limits.deadline` in its manifest";
+    Elsewhere "WASMCLOUD_MAX_COMPONENT_SIZE" none:
+        "the size of a module is bounded by the engine's own limit";
+    Elsewhere "WASMCLOUD_MAX_COMPONENTS" none:
+        "the number of instances is bounded by the engine's own limit";
+    Elsewhere "WASMCLOUD_MAX_CORE_INSTANCES_PER_COMPONENT" none:
+        "the parts of a component are bounded by the engine's own limit";
+    Elsewhere "WASMCLOUD_HTTP_ADMIN" none:
+        "there are no probes over HTTP: `exosuit inventory` asks a host over its control socket";
+    Elsewhere "WASMCLOUD_COMPONENT_AUCTION_ENABLED" none: AUCTION;
+    Elsewhere "WASMCLOUD_PROVIDER_AUCTION_ENABLED" none: AUCTION;
+    Elsewhere "WASMCLOUD_EXPERIMENTAL_FEATURES" none: "a host has no switches for features";
+    Elsewhere "WASMCLOUD_OBSERVABILITY_*" none: TELEMETRY;
+    Elsewhere "WASMCLOUD_TRACES_ENABLED" none: TELEMETRY;
+    Elsewhere "WASMCLOUD_METRICS_ENABLED" none: TELEMETRY;
+    Elsewhere "WASMCLOUD_LOGS_ENABLED" none: TELEMETRY;
+    Elsewhere "OTEL_*" none: TELEMETRY;
+    Elsewhere "WASMCLOUD_FLAME_GRAPH" none: "a host draws no flame graph";
+    Elsewhere "WASMCLOUD_DASHBOARD_*" none:
+        "there is no dashboard: `exosuit inventory` and `exosuit events` show a host";
+    Elsewhere "WASMCLOUD_HOST_KEY" none: "the host's own key is `WASMCLOUD_HOST_SEED`";
+    Elsewhere "WASMCLOUD_CTL_CREDSFILE" none: "a credentials file is `WASMCLOUD_CTL_CREDS`";
+    Elsewhere "WASMCLOUD_RPC_CREDSFILE" none: "a credentials file is `WASMCLOUD_RPC_CREDS`";
+    Elsewhere "WASMCLOUD_HOST_VERSION" none: "Exosuit is itself the host, and downloads none";
+    Elsewhere "WASMCLOUD_HOST_PATH" none: "Exosuit is itself the host, and downloads none";
+    Elsewhere "WASMCLOUD_HOST_LOG_PATH" none: "a host logs to its output";
+    Internal "EXOSUIT_UP" none: "";
+    Internal "EXOSUIT_VM" none: "";
+    Internal "EXOSUIT_IEX" none: "";
+    Internal "EXOSUIT_CONFIG" none: "";
+    Internal "EXOSUIT_REMOTE_*" none: "";
+    Internal "EXOSUIT_SKIP_CARGO" none: "";
+    Internal "EXOSUIT_CHROOT" none: "";
+    Internal "EXOSUIT_TEST_*" none: "";
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn role(name: &str) -> Option<Role> {
+        Variable::find(name).map(|row| row.role)
+    }
+
+    #[test]
+    fn each_variable_stands_once_and_says_something() {
+        let names: BTreeSet<_> = VARIABLES.iter().map(|row| row.name).collect();
+        assert_eq!(names.len(), VARIABLES.len());
+        for row in VARIABLES.iter().filter(|row| row.role != Role::Internal) {
+            assert!(!row.doc.is_empty(), "{}", row.name);
+            let is_read = matches!(row.role, Role::Host | Role::Release | Role::Command);
+            assert_eq!(row.kind == "none", !is_read, "{}", row.name);
+        }
+    }
+
+    #[test]
+    fn an_exact_name_goes_before_a_prefix() {
+        assert_eq!(role("HOST_CONFIG"), Some(Role::Elsewhere));
+        assert_eq!(role("HOST_ZONE"), Some(Role::Host));
+        assert_eq!(role("HOST_"), None);
+        assert_eq!(
+            role("WASMCLOUD_POLICY_CHANGES_TOPIC_default"),
+            Some(Role::Refused)
+        );
+        assert_eq!(role("PATH"), None);
+    }
+
+    #[test]
+    fn a_slip_finds_what_was_meant() {
+        assert_eq!(Variable::nearest("EXOSUIT_LATICE"), Some("EXOSUIT_LATTICE"));
+        assert_eq!(
+            Variable::nearest("WASMCLOUD_CTL_HSOT"),
+            Some("WASMCLOUD_CTL_HOST")
+        );
+        assert_eq!(Variable::nearest("WASMCLOUD_SOMETHING_ELSE"), None);
+    }
+}
