@@ -4,7 +4,7 @@ defmodule Exosuit.Up do
   # the arguments and hands them over as JSON in `EXOSUIT_UP`. SIGTERM (which the script makes of
   # Ctrl-C, too) ends the VM in order: the host is a child of this application, and drains.
 
-  alias Exosuit.{Config, Directory, Environment, Error, Json, Lattice, Manifest}
+  alias Exosuit.{Config, Directory, Environment, Error, Json, Lattice, Manifest, Secret}
   alias Exosuit.Up.Report
 
   # The host's name in its VM, which is its own.
@@ -14,7 +14,7 @@ defmodule Exosuit.Up do
   @spec main() :: :ok | no_return()
   def main do
     with {:ok, request} <- request(System.get_env("EXOSUIT_UP")),
-         {:ok, options} <- options(request),
+         {:ok, options} <- apart(fn -> options(request) end),
          {:ok, pid} <- run(options, request["manifests"]) do
       Report.ready()
       watch(pid)
@@ -51,6 +51,9 @@ defmodule Exosuit.Up do
       {:DOWN, ^monitor, :process, _pid, reason} -> fail({:host, reason})
     end
   end
+
+  # The environment may hold secrets, and the memory of a process that has ended is gone.
+  defp apart(fun), do: fun |> Task.async() |> Task.await(:infinity)
 
   # Without a connection it goes on: there may be one later.
   defp join(%Config{nats_lattice: nil}), do: :ok
@@ -101,7 +104,6 @@ defmodule Exosuit.Up do
   # The arguments go before the environment.
   defp lattice(request) do
     arguments = %{
-      "EXOSUIT_LATTICE" => request["lattice"],
       "WASMCLOUD_LATTICE_PREFIX" => request["lattice_name"],
       "EXOSUIT_HTTP_PORTS" => request["http_ports"]
     }
@@ -124,7 +126,7 @@ defmodule Exosuit.Up do
   # Whoever reaches the servers of a lattice can have its hosts start code: on this machine alone that
   # is its user.
   defp check_trust([], [_ | _] = nats) do
-    if Enum.all?(nats[:servers] ++ (nats[:rpc][:servers] || []), &loopback?/1) do
+    if Enum.all?([nats[:servers], nats[:rpc][:servers]], &here?/1) do
       :ok
     else
       {:error,
@@ -135,10 +137,18 @@ defmodule Exosuit.Up do
 
   defp check_trust(_trust, _nats), do: :ok
 
-  defp loopback?(server) do
-    address = if server =~ "://", do: server, else: "nats://" <> server
-    host = URI.parse(address).host || ""
+  defp here?(nil), do: true
+  defp here?(servers) when is_list(servers), do: here?(Enum.join(servers, ","))
 
+  # What cannot be read is told when the host starts.
+  defp here?(servers) do
+    case Secret.new(servers) do
+      {:ok, secret} -> secret |> Secret.hosts() |> Enum.all?(&loopback?/1)
+      {:error, _reason} -> true
+    end
+  end
+
+  defp loopback?(host) do
     case :inet.parse_address(to_charlist(host)) do
       {:ok, {127, _, _, _}} -> true
       {:ok, {0, 0, 0, 0, 0, 0, 0, 1}} -> true

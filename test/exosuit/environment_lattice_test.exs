@@ -13,7 +13,7 @@ defmodule Exosuit.Environment.LatticeTest do
   test "one address does for both connections" do
     options = Lattice.read(%{"EXOSUIT_LATTICE" => "nats://a:4222, nats://b:4222"})
     nats = Config.Nats.new!(options[:nats])
-    assert nats.control.servers == ["nats://a:4222", "nats://b:4222"]
+    assert nats.control.servers == {:env, "EXOSUIT_LATTICE"}
     assert nats.rpc == nats.control
   end
 
@@ -43,7 +43,7 @@ defmodule Exosuit.Environment.LatticeTest do
     assert options[:labels] == %{"zone" => "garage", "tier" => "edge"}
     nats = Config.Nats.new!(options[:nats])
     assert %{servers: ["control:4333"], tls: true, seed: nil} = nats.control
-    assert %{servers: ["calls"], tls: false, seed: @seed} = nats.rpc
+    assert %{servers: ["calls"], tls: false, seed: {:env, "WASMCLOUD_RPC_SEED"}} = nats.rpc
     assert %{domain: "leaf", prefix: "my.ctl"} = nats
   end
 
@@ -77,8 +77,10 @@ defmodule Exosuit.Environment.LatticeTest do
     options = Lattice.read(env)
     assert options[:lattice] == "home"
     nats = Config.Nats.new!(options[:nats])
-    assert %{servers: ["nats:4333"], seed: @seed, jwt: "both", tls_first: true} = nats.control
-    assert %{servers: ["nats:4333"], seed: @seed, jwt: "calls", tls_first: false} = nats.rpc
+    assert %{servers: ["nats:4333"], seed: seed, jwt: jwt, tls_first: true} = nats.control
+    assert {seed, jwt} == {{:env, "WASMCLOUD_NATS_SEED"}, {:env, "WASMCLOUD_NATS_JWT"}}
+    assert %{servers: ["nats:4333"], seed: ^seed, jwt: jwt, tls_first: false} = nats.rpc
+    assert jwt == {:env, "WASMCLOUD_RPC_JWT"}
     assert nats.heartbeat_interval == 10_000
 
     options =
@@ -104,9 +106,9 @@ defmodule Exosuit.Environment.LatticeTest do
       ]
     end
 
-    assert read.(seed) == seed
+    assert {:env, _name} = read.(seed)
     File.write!(file, ~s({"public_key":"C","seed":"#{seed}"}))
-    assert read.(file) == seed
+    assert read.(file) == {:file, file}
     File.write!(file, "nothing")
     assert {:mistake, text} = read.(file)
     assert text =~ "there is none in it"

@@ -72,7 +72,7 @@ defmodule Exosuit.Environment.Lattice do
   end
 
   defp nats(env) do
-    common = Variables.read(env, "EXOSUIT_LATTICE") || server(env, "NATS")
+    common = addresses(env) || server(env, "NATS")
     control = server(env, "CTL")
     rpc = server(env, "RPC")
 
@@ -81,6 +81,11 @@ defmodule Exosuit.Environment.Lattice do
       common || control || rpc -> options(env, control || common || rpc, rpc || common || control)
       true -> nil
     end
+  end
+
+  # An address may hold a password: what is handed on is where they are.
+  defp addresses(env) do
+    if Variables.read(env, "EXOSUIT_LATTICE"), do: {:env, "EXOSUIT_LATTICE"}
   end
 
   defp options(env, control, rpc) do

@@ -118,7 +118,9 @@ defmodule Exosuit.Environment.Variables do
   defp label("WASMCLOUD_LABEL_" <> name) when name != "", do: name
   defp label(_other), do: nil
 
-  defp parse(kind, _name, text) when kind in [:text, :secret], do: text
+  defp parse(:text, _name, text), do: text
+  # Where it is, as `Exosuit.Secret` has it: options are kept by supervisors, and shown.
+  defp parse(:secret, name, _text), do: {:env, name}
   defp parse(:path, _name, text), do: Path.expand(text)
   defp parse(:paths, _name, text), do: text |> list(":") |> Enum.map(&Path.expand/1)
   defp parse(:list, _name, text), do: list(text, ",")
@@ -163,16 +165,16 @@ defmodule Exosuit.Environment.Variables do
   defp seed(name, text) do
     with false <- seed?(text),
          {:ok, content} <- File.read(text),
-         [seed] <- Regex.run(~r/\bS[A-Z2-7]{57}\b/, content) do
-      seed
+         true <- content =~ ~r/\bS[A-Z2-7]{57}\b/ do
+      {:file, Path.expand(text)}
     else
       true ->
-        text
+        {:env, name}
 
       {:error, reason} ->
         mistake(name, "a seed (`SC…`) or a file with one: #{:file.format_error(reason)}")
 
-      nil ->
+      false ->
         mistake(name, "a seed (`SC…`) or a file with one: there is none in it")
     end
   end

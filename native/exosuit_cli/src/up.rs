@@ -19,6 +19,9 @@ const VM: &str = "EXOSUIT_VM";
 /// Carries the arguments into the VM, as JSON.
 const ARGUMENTS: &str = "EXOSUIT_UP";
 
+/// Carries the addresses of the servers, which may hold a password, to where the host reads them.
+const SERVERS: &str = "EXOSUIT_LATTICE";
+
 #[derive(Args)]
 #[command(after_long_help = "\
 The host runs in the foreground until Ctrl-C or SIGTERM, then drains and stops. What is refused is
@@ -84,7 +87,6 @@ enum Unsigned {
 #[derive(Serialize)]
 struct Arguments {
     manifests: Vec<PathBuf>,
-    lattice: Option<String>,
     lattice_name: Option<String>,
     http_ports: Option<String>,
     labels: BTreeMap<String, String>,
@@ -96,6 +98,7 @@ struct Arguments {
 
 impl Up {
     pub(crate) fn run(self) -> Result<(), Failure> {
+        let servers = self.lattice.clone();
         let arguments = self.check()?;
         let json = serde_json::to_string(&arguments)
             .map_err(|_| Failure::usage("a path is not UTF-8, and manifests are named in JSON"))?;
@@ -105,7 +108,10 @@ impl Up {
             )
         })?;
         // Only a failure returns: on success this process is the VM.
-        let error = Command::new(&vm).env(ARGUMENTS, json).exec();
+        let error = Command::new(&vm)
+            .env(ARGUMENTS, json)
+            .envs(servers.map(|servers| (SERVERS, servers)))
+            .exec();
         Err(Failure::io(
             format!("cannot start {}", vm.display()),
             &error,
@@ -116,7 +122,6 @@ impl Up {
         let manifests = self.manifests.iter().map(|path| manifest(path));
         Ok(Arguments {
             manifests: manifests.collect::<Result<_, _>>()?,
-            lattice: self.lattice,
             lattice_name: self.lattice_name,
             http_ports: (!self.http_ports.is_empty()).then(|| self.http_ports.join(",")),
             labels: unique("--host-label", self.labels)?,

@@ -50,7 +50,6 @@ fn the_vm_is_told_everything_with_absolute_paths() -> anyhow::Result<()> {
         "trust": [issuer],
         "allow_files": [],
         "unsigned": "allow",
-        "lattice": null,
         "lattice_name": null,
         "http_ports": null,
     });

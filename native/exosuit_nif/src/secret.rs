@@ -1,5 +1,6 @@
 //! Secrets that Elixir holds by a handle: the text of one never is a term.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -8,6 +9,7 @@ use exosuit_claims::{KeyKind, KeyPair};
 use exosuit_core::{Code, Error};
 use exosuit_lattice::Secret;
 use rustler::{Encoder, Env, Resource, ResourceArc, Term};
+use serde_json::Value;
 
 use crate::term::{failure, ok};
 
@@ -47,7 +49,7 @@ fn secret_new<'a>(env: Env<'a>, text: &str) -> Term<'a> {
 #[rustler::nif(schedule = "DirtyIo")]
 fn secret_from_file<'a>(env: Env<'a>, path: &str) -> Term<'a> {
     match read(Path::new(path)) {
-        Ok(text) => ok(env, kept(text.trim_end())),
+        Ok(text) => ok(env, kept(&content(&text))),
         Err(error) => refused(env, format!("the file {path:?} of a secret: {error}")),
     }
 }
@@ -61,6 +63,16 @@ fn read(path: &Path) -> io::Result<String> {
         0 => Err(io::Error::other("it is empty")),
         length if length > MAX_BYTES => Err(io::Error::other("it is longer than 64 KiB")),
         _ => Ok(text),
+    }
+}
+
+/// The seed of what `exosuit keys gen --json` printed; of any other file, all of it but white space
+/// at its end.
+fn content(text: &str) -> Cow<'_, str> {
+    let printed = serde_json::from_str::<Value>(text).ok();
+    match printed.as_ref().and_then(|key| key["seed"].as_str()) {
+        Some(seed) => seed.to_owned().into(),
+        None => text.trim_end().into(),
     }
 }
 
