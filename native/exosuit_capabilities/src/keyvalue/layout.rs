@@ -102,6 +102,11 @@ impl Head {
         Ok(*kind != b't' || unexpired(u64::from_be_bytes(*first), now))
     }
 
+    /// Whether this record is that of a value, which has no items beside it.
+    pub(crate) fn is_value(record: &[u8]) -> bool {
+        record.first() == Some(&b't')
+    }
+
     /// What it is called in an error.
     pub(crate) fn kind(&self) -> &'static str {
         match self {

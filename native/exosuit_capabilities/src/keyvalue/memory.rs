@@ -8,18 +8,23 @@ use std::sync::Arc;
 use exosuit_core::{Done, Error};
 use parking_lot::RwLock;
 
-use super::operation::Operation;
+use super::layout::{self, Head};
+use super::operation::{Change, Operation, Outcome, Query};
 use super::records::{Read, Visit, Write};
-use super::work::Work;
-use super::{Running, Store};
+use super::work::{Place, Work};
+use super::{Running, Store, stopped};
 
 /// Records in their order.
 pub(crate) type Records = BTreeMap<Vec<u8>, Vec<u8>>;
 
+/// A value up to this size is copied in a few microseconds.
+const QUICK_BYTES: usize = 64 << 10;
+
 /// Records in memory.
 ///
-/// The work is done where the answer is polled: most of it takes less than a change of threads,
-/// and the limits on items and answers bound the rest.
+/// What takes microseconds is done where the answer is polled, which may be a scheduler of the BEAM:
+/// that is less than a change of threads. All else, and whatever would wait for the lock, is done on
+/// a thread that may block.
 #[derive(Default)]
 pub(crate) struct Memory(Arc<RwLock<Records>>);
 
@@ -27,16 +32,79 @@ impl Store for Memory {
     fn run(&self, work: Work) -> Running {
         let records = self.0.clone();
         Box::pin(async move {
-            match work.operation {
-                Operation::Query(query) => work.place.ask(query, &*records.read()),
-                Operation::Change(change) => work.place.change(change, &mut *records.write()),
-            }
+            let work = match at_once(&records, work) {
+                Ok(outcome) => return outcome,
+                Err(work) => work,
+            };
+            let working = tokio::task::spawn_blocking(move || at_length(&records, work));
+            working.await.map_err(|_| stopped())?
         })
     }
 
     fn stop(&self) -> Done {
         Box::pin(ready(Ok(())))
     }
+}
+
+/// Does work that is quick; gives back what is not.
+fn at_once(records: &RwLock<Records>, work: Work) -> Result<Result<Outcome, Error>, Work> {
+    let Work { operation, place } = work;
+    match operation {
+        Operation::Query(query) => match records.try_read() {
+            Some(records) if is_quick_query(&query, &place, &records) => {
+                Ok(place.ask(query, &*records))
+            }
+            _ => Err(again(Operation::Query(query), place)),
+        },
+        Operation::Change(change) => match records.try_write() {
+            Some(mut records) if is_quick_change(&change, &place, &records) => {
+                Ok(place.change(change, &mut *records))
+            }
+            _ => Err(again(Operation::Change(change), place)),
+        },
+    }
+}
+
+fn again(operation: Operation, place: Place) -> Work {
+    Work { operation, place }
+}
+
+fn at_length(records: &RwLock<Records>, work: Work) -> Result<Outcome, Error> {
+    let Work { operation, place } = work;
+    match operation {
+        Operation::Query(query) => place.ask(query, &*records.read()),
+        Operation::Change(change) => place.change(change, &mut *records.write()),
+    }
+}
+
+/// Whether it reads one small record.
+fn is_quick_query(query: &Query, place: &Place, records: &Records) -> bool {
+    match query {
+        Query::Contains(key) | Query::Get(key) => is_small(records, place, key),
+        _ => false,
+    }
+}
+
+/// Whether it changes a few small records, however many items a list or set has.
+fn is_quick_change(change: &Change, place: &Place, records: &Records) -> bool {
+    match change {
+        Change::Increment(increment) => is_small(records, place, &increment.key),
+        Change::ListAdd(item) | Change::SetAdd(item) => item.value.len() <= QUICK_BYTES,
+        Change::Set(set) => set.value.len() <= QUICK_BYTES && is_value(records, place, &set.key),
+        Change::Delete(key) => is_value(records, place, key),
+        _ => false,
+    }
+}
+
+fn is_small(records: &Records, place: &Place, key: &str) -> bool {
+    let head = records.get(&layout::head_key(&place.bucket, key));
+    head.is_none_or(|head| head.len() <= QUICK_BYTES)
+}
+
+/// Whether a small value stands there, or nothing: a list or a set is cleared away item by item.
+fn is_value(records: &Records, place: &Place, key: &str) -> bool {
+    let head = records.get(&layout::head_key(&place.bucket, key));
+    head.is_none_or(|head| head.len() <= QUICK_BYTES && Head::is_value(head))
 }
 
 impl Read for Records {
@@ -61,5 +129,110 @@ impl Write for Records {
 
     fn remove(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         Ok(self.remove(key))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use exosuit_core::Origin;
+
+    use super::super::operation::{Item, ListRange, Set};
+    use super::super::work::Limits;
+    use super::*;
+
+    fn place() -> Place {
+        Place {
+            bucket: "b".into(),
+            limits: Limits {
+                bytes: 1 << 30,
+                bucket_bytes: 1 << 30,
+                value_bytes: 1 << 24,
+                items: 1 << 20,
+            },
+            clock: Arc::new(|| 0),
+            bookmarks: Arc::default(),
+            caller: Origin::Host,
+        }
+    }
+
+    fn set(key: &str, length: usize) -> Operation {
+        Operation::Change(Change::Set(Set {
+            key: key.to_owned(),
+            value: vec![b'x'; length],
+            seconds: 0,
+        }))
+    }
+
+    fn get(key: &str) -> Operation {
+        Operation::Query(Query::Get(key.to_owned()))
+    }
+
+    /// Whether it is done when it is polled for the first time; done it is afterwards.
+    async fn is_at_once(memory: &Memory, operation: Operation) -> bool {
+        let place = place();
+        let mut running = pin!(memory.run(Work { operation, place }));
+        let mut context = Context::from_waker(Waker::noop());
+        match running.as_mut().poll(&mut context) {
+            Poll::Ready(outcome) => {
+                outcome.expect("done");
+                true
+            }
+            Poll::Pending => {
+                running.await.expect("done");
+                false
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_takes_long_is_not_done_where_it_is_polled() {
+        let memory = Memory::default();
+        let item = |number: usize| Item {
+            key: "list".to_owned(),
+            value: number.to_string(),
+        };
+        for number in 0..10_000 {
+            let add = Operation::Change(Change::ListAdd(item(number)));
+            assert!(is_at_once(&memory, add).await);
+        }
+        let all = ListRange {
+            key: "list".to_owned(),
+            start: 0,
+            stop: -1,
+        };
+        for (operation, expected) in [
+            (set("small", 1 << 10), true),
+            (get("small"), true),
+            (get("nothing"), true),
+            (set("large", 1 << 20), false),
+            (get("large"), false),
+            (set("large", 1), false),
+            (Operation::Query(Query::Keys(None)), false),
+            (Operation::Query(Query::ListRange(all)), false),
+            (Operation::Change(Change::ListDelete(item(9_999))), false),
+            (set("list", 1), false),
+            (get("list"), true),
+        ] {
+            let text = format!("{operation:?}");
+            let found = is_at_once(&memory, operation).await;
+            assert_eq!(found, expected, "{}", &text[..text.len().min(80)]);
+        }
+    }
+
+    #[tokio::test]
+    async fn who_would_wait_for_the_lock_does_not_wait_where_it_is_polled() {
+        let memory = Memory::default();
+        let held = memory.0.write();
+        let place = place();
+        let operation = get("a");
+        let mut running = pin!(memory.run(Work { operation, place }));
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(running.as_mut().poll(&mut context).is_pending());
+        drop(held);
+        running.await.expect("done");
     }
 }
