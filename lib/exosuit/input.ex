@@ -19,6 +19,7 @@ defmodule Exosuit.Input do
           | :wait
           | :seconds
           | :port
+          | :replicas
           | :depth
 
   @typedoc "The kinds of names, as `exosuit_core` has them."
@@ -35,7 +36,7 @@ defmodule Exosuit.Input do
 
   @type code :: {:file | :builtin | :module | :registry, String.t()}
 
-  @bounds ~w(instances count number amount bytes milliseconds wait seconds port depth)a
+  @bounds ~w(instances count number amount bytes milliseconds wait seconds port replicas depth)a
 
   @doc "Whether a term is a kind of number that has a bound."
   defguard is_bound(kind) when kind in @bounds

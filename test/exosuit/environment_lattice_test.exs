@@ -47,6 +47,17 @@ defmodule Exosuit.Environment.LatticeTest do
     assert %{domain: "leaf", prefix: "my.ctl"} = nats
   end
 
+  test "the limits of buckets are read" do
+    options =
+      Lattice.read(%{
+        "EXOSUIT_LATTICE" => "nats://a",
+        "EXOSUIT_JETSTREAM_REPLICAS" => "3",
+        "EXOSUIT_JETSTREAM_MAX_BYTES" => "1048576"
+      })
+
+    assert %{replicas: 3, state_max_bytes: 1_048_576} = Config.Nats.new!(options[:nats])
+  end
+
   test "the limits of buckets are bounded where they are given" do
     assert %{replicas: 3, state_max_bytes: 1_024} =
              Config.Nats.new!(replicas: 3, state_max_bytes: 1_024)

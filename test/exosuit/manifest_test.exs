@@ -107,12 +107,14 @@ defmodule Exosuit.ManifestTest do
     assert %{actors: [], links: []} = Exosuit.inventory(host)
 
     :ok = Exosuit.put_config(host, "db", %{"a" => "2", "b" => "2"})
-    assert {:ok, outcomes, []} = Exosuit.apply_manifest(host, path)
+    assert {:ok, outcomes, [unused, _b]} = Exosuit.apply_manifest(host, path)
+    assert unused.severity == :warning
+    assert unused.text =~ ~r/app.yaml:\d+:\d+: .*keyvalue knows no setting a: it has no effect/
     assert Enum.all?(outcomes, &match?({_step, :ok}, &1))
     assert [link] = Exosuit.links(host)
     assert link.target_config == %{"a" => "2", "b" => "3"}
     assert ["sha256-" <> _, "db", "sha256-" <> _] = link.target_configs
-    assert {:ok, [], []} = Exosuit.apply_manifest(host, path)
+    assert {:ok, [], [_a, _b]} = Exosuit.apply_manifest(host, path)
 
     :ok = Exosuit.put_config(host, "db", %{"a" => "4"})
     assert [%{target_config: %{"a" => "4", "b" => "3"}}] = Exosuit.links(host)

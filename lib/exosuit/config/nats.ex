@@ -86,13 +86,13 @@ defmodule Exosuit.Config.Nats do
     ],
     domain: [type: @path, default: nil, doc: "the JetStream domain of the shared state."],
     replicas: [
-      type: {"an integer from 1 to 5", &__MODULE__.replicas?/1},
+      type: :replicas,
       default: 1,
       doc:
         "on how many servers a bucket is kept when it is made: the shared state, providers' data."
     ],
     state_max_bytes: [
-      type: {"a positive integer, or nil", &__MODULE__.max_bytes?/1},
+      type: :bytes,
       default: nil,
       doc:
         "how many bytes each of the two buckets of the shared state may take when it is made; for " <>
@@ -170,13 +170,6 @@ defmodule Exosuit.Config.Nats do
   def subject?(value) do
     is_binary(value) and String.valid?(value) and value =~ ~r/\A[^\s.*>]+(\.[^\s.*>]+)*\z/
   end
-
-  @doc false
-  def replicas?(value), do: value in 1..5
-
-  # What the servers count with.
-  @doc false
-  def max_bytes?(value), do: is_nil(value) or value in 1..0x7FFFFFFFFFFFFFFF
 
   @doc false
   def issuers?(value) do

@@ -16,6 +16,7 @@ defmodule Exosuit.Environment.Lattice do
     "WASMCLOUD_CTL_",
     "WASMCLOUD_RPC_",
     "WASMCLOUD_JS_DOMAIN",
+    "EXOSUIT_JETSTREAM_",
     "WASMCLOUD_CLUSTER_",
     "EXOSUIT_CLUSTER_SEED",
     "WASMCLOUD_HEARTBEAT_INTERVAL"
@@ -91,6 +92,8 @@ defmodule Exosuit.Environment.Lattice do
   defp options(env, control, rpc) do
     own = [
       domain: Variables.read(env, "WASMCLOUD_JS_DOMAIN"),
+      replicas: Variables.read(env, "EXOSUIT_JETSTREAM_REPLICAS"),
+      state_max_bytes: Variables.read(env, "EXOSUIT_JETSTREAM_MAX_BYTES"),
       prefix: Variables.read(env, "WASMCLOUD_CTL_TOPIC_PREFIX"),
       cluster_seed: Variables.first(env, @cluster_seeds),
       cluster_issuers: Variables.read(env, "WASMCLOUD_CLUSTER_ISSUERS"),

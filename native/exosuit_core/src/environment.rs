@@ -115,6 +115,11 @@ variables! {
     Host "EXOSUIT_LATTICE_CERTIFICATE" path:
         "the host's own certificate (PEM), for both connections";
     Host "EXOSUIT_LATTICE_KEY" path: "the key of that certificate (PEM)";
+    Host "EXOSUIT_JETSTREAM_REPLICAS" replicas:
+        "on how many NATS servers a bucket is kept when it is made; 1 if not given";
+    Host "EXOSUIT_JETSTREAM_MAX_BYTES" bytes:
+        "bytes that each of the two buckets of the shared state may take when it is made, for \
+         accounts that require a limit";
     Host "EXOSUIT_CLUSTER_SEED" seed:
         "the seed of the key that the hosts of one lattice sign with (`SC…`), or the path of a \
          file that holds it; each of them needs the same one";

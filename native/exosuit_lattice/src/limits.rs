@@ -41,8 +41,8 @@ pub(crate) struct Knobs {
 
 /// Those of the state that hosts share.
 pub(crate) const OF_HOST: Knobs = Knobs {
-    max_bytes: "the option state_max_bytes of nats of the host",
-    replicas: "the option replicas of nats of the host",
+    max_bytes: "the option state_max_bytes of nats of the host (EXOSUIT_JETSTREAM_MAX_BYTES)",
+    replicas: "the option replicas of nats of the host (EXOSUIT_JETSTREAM_REPLICAS)",
 };
 
 /// Those of a built-in provider's data.

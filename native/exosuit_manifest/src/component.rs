@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use exosuit_core::{Contract, Id, LinkName, hint};
+use exosuit_core::{Contract, Given, Id, LinkName, hint};
 
 use crate::config::{self, refuse_secrets};
 use crate::diagnostic::{Code, Place, Source};
@@ -126,6 +126,9 @@ impl<'a> Draft<'a> {
         self.read_image(&properties, source);
         let config = properties.get("config");
         self.config = config::read(config.as_ref());
+        if let (Some(builtin), Some(at)) = (link::builtin(self), &config) {
+            link::report_unused(at, builtin.check(Given::ToProvider, &self.config.values));
+        }
         refuse_secrets(&properties);
         if self.kind != Some(Kind::Actor) {
             let contract = properties.get("contract");

@@ -129,6 +129,8 @@ codes! {
     InvalidValue => "invalid_value",
     /// A field that nobody reads.
     UnknownField => "unknown_field",
+    /// A setting that its built-in provider does not honour, or not where it stands.
+    NoEffect => "no_effect",
     /// A trait that nobody reads.
     UnknownTrait => "unknown_trait",
     /// A link to a component that the manifest does not have.

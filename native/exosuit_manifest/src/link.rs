@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use exosuit_core::{Configuration, Contract, Interface, LinkName};
+use exosuit_core::{Builtin, Configuration, Contract, Error, Given, Interface, LinkName};
 
 use crate::component::{Draft, Drafts, Kind};
 use crate::config::{self, refuse_secrets};
@@ -48,6 +48,8 @@ pub(crate) fn read<'a>(
     let (target_name, target_config) = target_end(&map);
     let target = target(&target_name?, drafts)?;
     check_direction(&map, source, target);
+    let configs = (&source_config.values, &target_config.values);
+    check_settings(properties, (source, target), configs);
     Some(Read {
         link: LinkSpec {
             source: source.id.clone()?,
@@ -81,6 +83,12 @@ pub(crate) fn read_old<'a>(
         let message = "expected a capability with a contract, or a builtin that has one";
         at.error(Code::UnknownTarget, message);
     }
+    let values = values.unwrap_or_default();
+    check_settings(
+        properties,
+        (source, target),
+        (&Configuration::new(), &values),
+    );
     Some(Read {
         link: LinkSpec {
             source: source.id.clone()?,
@@ -90,7 +98,7 @@ pub(crate) fn read_old<'a>(
             interfaces: Vec::new(),
             source_config: Configuration::new(),
             source_parts: Vec::new(),
-            target_config: values.unwrap_or_default(),
+            target_config: values,
             target_parts: Vec::new(),
             place: properties.place(),
         },
@@ -229,6 +237,37 @@ fn check_direction(map: &Map, source: &Draft, target: &Draft) {
     if (source.kind, target.kind) == (Some(Kind::Provider), Some(Kind::Provider)) {
         let message = "a link from a capability calls a component, but the target is a capability";
         (map.value()).refuse(Code::UnknownTarget, message);
+    }
+}
+
+/// Reports the settings of a link that its built-in provider does not honour.
+fn check_settings(
+    at: &Value,
+    (source, target): (&Draft, &Draft),
+    (source_config, target_config): (&Configuration, &Configuration),
+) {
+    let (builtin, own, other) = match (builtin(source), builtin(target)) {
+        (_, Some(builtin)) => (builtin, target_config, source_config),
+        (Some(builtin), None) => (builtin, source_config, target_config),
+        (None, None) => return,
+    };
+    report_unused(at, builtin.check(Given::ToLink, own));
+    report_unused(at, builtin.check(Given::ToOtherEnd, other));
+}
+
+/// The provider of the host's own that a component of the manifest is.
+pub(crate) fn builtin(draft: &Draft) -> Option<&'static Builtin> {
+    match &draft.image {
+        Some(Image::Builtin(name)) => Builtin::find(name),
+        _ => None,
+    }
+}
+
+/// Reports what of a configuration has no effect.
+pub(crate) fn report_unused(at: &Value, checked: Result<Vec<String>, Error>) {
+    match checked {
+        Ok(warnings) => (warnings.into_iter()).for_each(|text| at.warn(Code::NoEffect, text)),
+        Err(error) => at.refuse(Code::NoEffect, error.detail),
     }
 }
 

@@ -519,3 +519,64 @@ fn a_host_that_has_all_of_it_refuses_nothing() {
     let refusals = good("counter").unsupported(&[]);
     assert_eq!(refusals, []);
 }
+
+#[test]
+fn settings_that_a_built_in_provider_does_not_honour_are_named_with_their_line() {
+    let text = "apiVersion: core.oam.dev/v1beta1
+kind: Application
+metadata: {name: app}
+spec:
+  components:
+    - name: counter
+      type: component
+      properties: {image: counter.wasm}
+      traits:
+        - type: link
+          properties:
+            namespace: wasi
+            package: keyvalue
+            target:
+              name: store
+              config:
+                - {name: a, properties: {BUCKT: tenant-a, URL: \"redis://x\"}}
+    - name: store
+      type: capability
+      properties:
+        image: wasmcloud+builtin://keyvalue
+        config:
+          - {name: b, properties: {max_bites: 1m}}
+";
+    let warnings = parse(text).expect("a good manifest").warnings;
+    let found: Vec<_> = warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(found.len(), 3, "{found:#?}");
+    assert!(
+        warnings
+            .iter()
+            .all(|warning| warning.code == Code::NoEffect)
+    );
+    for (line, part) in [
+        ("app.yaml:12:", "did you mean \"bucket\"?"),
+        ("app.yaml:12:", "setting URL has no effect here"),
+        ("app.yaml:23:", "did you mean \"max_bytes\"?"),
+    ] {
+        let is_it = |text: &&String| text.starts_with(line) && text.contains(part);
+        assert!(
+            found.iter().any(|text| is_it(&text)),
+            "{line} {part}: {found:#?}"
+        );
+    }
+
+    // Two tenants would share their data.
+    let wrong_end = text.replace("BUCKT: tenant-a, URL: \"redis://x\"", "");
+    let wrong_end = wrong_end.replace(
+        "            target:\n",
+        "            source_config: {bucket: a}\n            target:\n",
+    );
+    let diagnostics = bad(&wrong_end);
+    assert!(
+        diagnostics[0]
+            .message
+            .contains("the provider's end of the link"),
+        "{diagnostics:#?}"
+    );
+}

@@ -140,7 +140,11 @@ fn what_is_set_for_an_end_of_a_link_is_the_providers_to_judge() {
     ));
     let parsed = parse(&text).expect("a good manifest");
 
-    assert_eq!(parsed.warnings, []);
+    // What it does not know is named, and handed over all the same.
+    let [warning] = &parsed.warnings[..] else {
+        panic!("{:?}", parsed.warnings);
+    };
+    assert!(warning.message.contains("new_one"), "{warning}");
     let link = &parsed.manifest.links[0];
     assert_eq!(link.source_config.len(), 6);
     assert_eq!(link.source_config["path"], "/counter");

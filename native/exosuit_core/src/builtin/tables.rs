@@ -2,6 +2,7 @@
 
 use super::setting::{Foreign, Scope, Setting};
 use super::{Builtin, Offer};
+use crate::Bound;
 
 /// Requests of actors to hosts outside.
 pub static HTTP_CLIENT: Builtin = Builtin {
@@ -280,7 +281,7 @@ pub static KEYVALUE: Builtin = Builtin {
         .shown("half of `max_bytes`"),
         Setting::number(
             "replicas",
-            [1, 1, 5],
+            [1, Bound::REPLICAS.least, Bound::REPLICAS.most],
             "on how many servers the bucket of `nats` is kept, when it is made",
         )
         .of(Scope::Provider)
