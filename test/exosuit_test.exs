@@ -227,6 +227,47 @@ defmodule ExosuitTest do
     assert Exosuit.whereis(host, "echo") == echo
   end
 
+  test "code without its tag is named, and not shown" do
+    host = start_supervised_host!()
+    wasm = File.read!(Guests.path("echo"))
+
+    error = assert_raise ArgumentError, fn -> Exosuit.start_actor(host, wasm, id: "a") end
+
+    assert error.message ==
+             "expected the actor as a path or {:bytes, wasm}, got the bytes themselves"
+
+    error = assert_raise ArgumentError, fn -> Exosuit.update_actor(host, "a", {:wasm, wasm}) end
+    assert error.message =~ "expected the actor as a path or {:bytes, wasm}, got: {:wasm, <<0, 97"
+    assert byte_size(error.message) < 300
+  end
+
+  test "what is no Wasm is no module, and nothing of it is told" do
+    host = start_supervised_host!(unsigned: :deny)
+    :ok = Exosuit.subscribe(host)
+    secret = Path.join(tmp_dir!(), "shadow")
+    File.write!(secret, "root:$6$x:19000:0:99999:7:::")
+
+    assert {:error, %Error{reason: :invalid_module} = error} = Exosuit.start_actor(host, secret)
+    assert_receive {:exosuit_event, %{type: "actor_start_failed", data: %{error: told}}}
+
+    for text <- [Exception.message(error), told] do
+      assert text =~ "this is not a wasm module or component: expected it to begin with the bytes"
+      refute text =~ "root" or text =~ "0x72" or text =~ "\n"
+    end
+  end
+
+  test "a host may trust nobody where actors without a token may run" do
+    host = start_supervised_host!(trusted_issuers: [], unsigned: :allow, actors: [echo: "echo"])
+    assert {:ok, "hi"} = Exosuit.call(host, "echo", "op", "hi")
+
+    {signed, _keys} = Guests.sign(tmp_dir!(), "echo")
+    assert {:error, %Error{reason: :invalid_claims}} = Exosuit.start_actor(host, signed)
+
+    assert_raise ArgumentError, ~r/with neither, no actor may run/, fn ->
+      Exosuit.start_link(name: :nobody, trusted_issuers: [], unsigned: :deny)
+    end
+  end
+
   test "a name is one host's" do
     host = start_supervised_host!()
 

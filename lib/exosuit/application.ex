@@ -61,6 +61,11 @@ defmodule Exosuit.Application do
 
   # Compiled code is kept across starts unless it is switched off with `cache_dir: nil`.
   defp cache_dir do
-    Application.get_env(:exosuit, :cache_dir, :filename.basedir(:user_cache, "exosuit/code"))
+    case Application.fetch_env(:exosuit, :cache_dir) do
+      {:ok, configured} -> configured
+      :error -> Environment.cache_dir(System.get_env()) || usual_cache_dir()
+    end
   end
+
+  defp usual_cache_dir, do: :filename.basedir(:user_cache, "exosuit/code")
 end

@@ -26,7 +26,7 @@ defmodule Exosuit.Environment do
     read = [
       host: Keyword.put_new(host, :unsigned, :deny),
       manifests: Variables.read(env, "EXOSUIT_MANIFESTS") || [],
-      cache_dir: Variables.read(env, "EXOSUIT_CACHE_DIR"),
+      cache_dir: cache_dir(env),
       engine: Engine.read(env),
       level: level(env) || :info
     ]
@@ -55,6 +55,14 @@ defmodule Exosuit.Environment do
   @doc "The log level that the variables say, `nil` where none does; or a mistake."
   @spec level(Variables.env()) :: Logger.level() | nil | Variables.mistake()
   def level(env), do: Variables.first(env, ["EXOSUIT_LOG_LEVEL", "WASMCLOUD_LOG_LEVEL"])
+
+  @doc "Where compiled code is kept, `nil` where no variable says it."
+  @spec cache_dir(Variables.env()) :: Path.t() | nil | Variables.mistake()
+  def cache_dir(env), do: Variables.read(env, "EXOSUIT_CACHE_DIR")
+
+  @doc "What keeps a host from starting, and what to unset."
+  @spec refusals(Variables.env()) :: [String.t()]
+  defdelegate refusals(env), to: Variables
 
   @doc "All that is wrong in what was read."
   @spec mistakes(term()) :: [String.t()]

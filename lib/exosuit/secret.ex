@@ -10,7 +10,7 @@ defmodule Exosuit.Secret do
   | form | where the text is |
   |---|---|
   | `{:env, "NAME"}` | in an environment variable |
-  | `{:file, "/path"}` | in a file, white space at its end left out |
+  | `{:file, "/path"}` | in a file, white space at its end left out; or one that `exosuit keys gen --json` wrote |
   | a handle, as `new/1` gives it | in the data plane already |
   | a string | here: whoever holds the options holds the text as well |
 

@@ -1,5 +1,7 @@
 defmodule Exosuit.Up do
   @moduledoc false
+  require Logger
+
   # `exosuit up`: one host in the foreground, with what the manifests name. The command line checks
   # the arguments and hands them over as JSON in `EXOSUIT_UP`. SIGTERM (which the script makes of
   # Ctrl-C, too) ends the VM in order: the host is a child of this application, and drains.
@@ -31,9 +33,11 @@ defmodule Exosuit.Up do
   def run(options, manifests) do
     options = Keyword.put(options, :name, @host)
 
-    with :ok <- check(manifests, options),
+    with {:ok, asked_for} <- check(manifests, options),
          {:ok, pid} <- Supervisor.start_child(Exosuit.Supervisor, host(options)) do
       Report.host(Exosuit.inventory(@host), options)
+      Report.cluster(options)
+      Enum.each(asked_for, fn {path, workloads} -> Report.asked_for(path, workloads) end)
       @host |> Directory.fetch!(:config) |> join()
       refused? = manifests |> Enum.map(&apply_manifest/1) |> Enum.member?(:refused)
       if refused? and idle?(options), do: give_up(), else: {:ok, pid}
@@ -81,36 +85,53 @@ defmodule Exosuit.Up do
   defp request(json), do: Json.decode(json)
 
   defp options(request) do
-    lattice = lattice(request)
-    labels = Map.merge(lattice[:labels], request["labels"])
+    environment = environment(request)
+    {level, host} = {Environment.level(environment), Environment.host(environment)}
 
-    options = [
-      trusted_issuers: issuers(request["trust"]),
-      unsigned: if(request["unsigned"] == "allow", do: :allow, else: :deny),
-      data_dir: request["data_dir"] || default_data_dir(request["manifests"])
-    ]
-
-    case for({_key, {:mistake, text}} <- lattice, do: text) do
+    case Environment.mistakes([level, host]) ++ Environment.refusals(environment) do
       [] ->
-        options = options |> Keyword.merge(lattice) |> Keyword.merge(files(request))
-        options = Keyword.put(options, :labels, labels)
-        with :ok <- check_trust(request["trust"], lattice[:nats]), do: {:ok, options}
+        Report.warnings(Environment.warnings(environment, :up))
+        if level, do: Logger.configure(level: level)
+        complete(host, request)
 
-      [mistake | _more] ->
-        {:error, mistake}
+      mistakes ->
+        {:error, Enum.join(mistakes, "\nerror: ")}
     end
   end
 
+  # What neither arguments nor the environment say.
+  defp complete(host, request) do
+    usual = [
+      trusted_issuers: :any,
+      unsigned: :deny,
+      data_dir: default_data_dir(request["manifests"])
+    ]
+
+    options = usual |> Keyword.merge(files(request)) |> Keyword.merge(host)
+    options = Keyword.update!(options, :labels, &Map.merge(&1, request["labels"]))
+    with :ok <- check_trust(host[:trusted_issuers], options[:nats]), do: {:ok, options}
+  end
+
   # The arguments go before the environment.
-  defp lattice(request) do
+  defp environment(request) do
     arguments = %{
-      "WASMCLOUD_LATTICE_PREFIX" => request["lattice_name"],
-      "EXOSUIT_HTTP_PORTS" => request["http_ports"]
+      "WASMCLOUD_LATTICE" => request["lattice_name"],
+      "EXOSUIT_HTTP_PORTS" => request["http_ports"],
+      "EXOSUIT_DATA_DIR" => request["data_dir"],
+      "EXOSUIT_UNSIGNED" => request["unsigned"],
+      "EXOSUIT_TRUST" => issuers(request["trust"])
     }
 
     given = for {name, value} when is_binary(value) <- arguments, into: %{}, do: {name, value}
-    System.get_env() |> Map.merge(given) |> Environment.Lattice.read()
+    System.get_env() |> without_other_name(given) |> Map.merge(given)
   end
+
+  # It has two names.
+  defp without_other_name(env, %{"WASMCLOUD_LATTICE" => _name}) do
+    Map.delete(env, "WASMCLOUD_LATTICE_PREFIX")
+  end
+
+  defp without_other_name(env, _given), do: env
 
   # The files of an application stand beside its manifest: these may be started from the lattice, and
   # no others, unless the environment says more or less.
@@ -125,7 +146,7 @@ defmodule Exosuit.Up do
 
   # Whoever reaches the servers of a lattice can have its hosts start code: on this machine alone that
   # is its user.
-  defp check_trust([], [_ | _] = nats) do
+  defp check_trust(nil, [_ | _] = nats) do
     if Enum.all?([nats[:servers], nats[:rpc][:servers]], &here?/1) do
       :ok
     else
@@ -156,24 +177,33 @@ defmodule Exosuit.Up do
     end
   end
 
-  defp issuers([]), do: :any
-  defp issuers(["any" | _more]), do: :any
-  defp issuers(issuers), do: issuers
+  defp issuers([]), do: nil
+  defp issuers(issuers), do: Enum.join(issuers, ",")
 
   # Beside the application, so that two clones of it do not share what they keep.
   defp default_data_dir([]), do: nil
   defp default_data_dir([manifest | _more]), do: Path.join(Path.dirname(manifest), ".exosuit")
 
-  # All mistakes of all manifests, before anything starts.
+  # All mistakes of all manifests, before anything starts; or what each of them asks for.
   defp check(manifests, options) do
     config = Config.new!(options)
-    errors = for path <- manifests, {:error, found} <- [read(path, config)], do: found
-    if errors == [], do: :ok, else: {:error, {:manifests, List.flatten(errors)}}
+    read = for path <- manifests, do: {path, read(path, config)}
+
+    case for {_path, {:error, found}} <- read, do: found do
+      [] -> {:ok, for({path, {:ok, workloads}} <- read, do: {path, workloads})}
+      errors -> {:error, {:manifests, List.flatten(errors)}}
+    end
   end
 
   # What this host lacks, another of the lattice may have.
-  defp read(path, %Config{nats: nil} = config), do: Manifest.read(path, config)
-  defp read(path, _config), do: Manifest.read_application(path)
+  defp read(path, %Config{nats: nil} = config) do
+    with {:ok, manifest} <- Manifest.read(path, config), do: {:ok, manifest.workloads}
+  end
+
+  defp read(path, _config) do
+    with {:ok, application, _warnings} <- Manifest.read_application(path),
+         do: {:ok, application.workloads}
+  end
 
   defp apply_manifest(path) do
     case Exosuit.apply_manifest(@host, path) do

@@ -134,7 +134,7 @@ defmodule Exosuit.CommandLineTest do
     interfaces = ["--interface", "store", "--interface", "atomics"]
     assert {0, "linked\n"} = exosuit(it, ["link", "put", "a", "b", "wasi:keyvalue" | interfaces])
     assert {0, list} = exosuit(it, ["link", "list"])
-    assert list =~ ~r/^a +b +wasi:keyvalue\/store,atomics +default$/m
+    assert list =~ ~r/^a +b +wasi:keyvalue\/store,atomics +default +waiting$/m
 
     assert {0, "removed\n"} = exosuit(it, ["link", "del", "a", "wasmcloud:keyvalue"])
     assert {1, gone} = exosuit(it, ["link", "del", "a", "wasmcloud:keyvalue"])

@@ -117,12 +117,16 @@ defmodule Exosuit.Environment.LatticeTest do
       ]
     end
 
-    assert {:env, _name} = read.(seed)
-    File.write!(file, ~s({"public_key":"C","seed":"#{seed}"}))
-    assert read.(file) == {:file, file}
-    File.write!(file, "nothing")
-    assert {:mistake, text} = read.(file)
-    assert text =~ "there is none in it"
+    assert read.(seed) == {:env, "EXOSUIT_CLUSTER_SEED"}
+    {:ok, {public_key, generated}} = Exosuit.Claims.generate_key("cluster")
+
+    for content <- [generated <> "\n", ~s({"public_key":"#{public_key}","seed":"#{generated}"})] do
+      File.write!(file, content)
+      assert {:file, ^file} = read.(file)
+      {:ok, secret} = Exosuit.Secret.new({:file, file})
+      assert {:ok, ^public_key} = Exosuit.Secret.public_key(secret, "cluster")
+    end
+
     assert {:mistake, text} = read.("/no/such/file")
     assert text =~ "no such file"
     refute text =~ "/no/such"

@@ -47,6 +47,68 @@ defmodule Exosuit.UpTest do
     assert output =~ ~r/error: .*app.yaml:10:\d+: .*actr/
   end
 
+  test "says what is not UTF-8 in a manifest, with its line and column" do
+    {manifest, _port} =
+      counter!(&String.replace(&1, "kind: Application", "kind: Application # \xE9"))
+
+    assert {1, output} = await_exit(up!([manifest]))
+
+    assert output =~
+             ~r/error: .*app.yaml:2:21: expected UTF-8: save the file as UTF-8, found the byte/
+
+    refute output =~ "Exosuit has a fault"
+  end
+
+  test "reads its environment: what it asks for, refuses, warns of, and how much it logs" do
+    {manifest, _port} = counter!()
+    env = &Enum.map(&1, fn {name, value} -> {to_charlist(name), to_charlist(value)} end)
+
+    policy = up!([manifest], env: env.([{"WASMCLOUD_POLICY_TOPIC", "wasmcloud.policy"}]))
+    assert {1, output} = await_exit(policy)
+    assert output =~ "error: WASMCLOUD_POLICY_TOPIC is set: a policy service is not supported yet"
+
+    wrong =
+      up!([manifest], env: env.([{"EXOSUIT_LOG_LEVEL", "loud"}, {"EXOSUIT_UNSIGNED", "yes"}]))
+
+    assert {1, output} = await_exit(wrong)
+    assert output =~ "error: expected EXOSUIT_LOG_LEVEL to be one of debug, info"
+    assert output =~ "error: expected EXOSUIT_UNSIGNED to be `allow` or `deny`"
+
+    quiet = [
+      {"EXOSUIT_LOG_LEVEL", "error"},
+      {"EXOSUIT_LATICE", "x"},
+      {"WASMCLOUD_LATTICE", "home"}
+    ]
+
+    up = up!([manifest], env: env.(quiet))
+    output = await_line(up, "ready")
+    assert output =~ "lattice home"
+    assert output =~ "asks for:\n  counter-counter: up to 10 calls at a time on each host\n"
+    output = await_line(up, "warning: EXOSUIT_LATICE is not known", output)
+    output = await_line(up, "warning: WASMCLOUD_LATTICE: nothing says where", output)
+    refute output =~ "[info]"
+    assert stop(up, "TERM") == 0
+  end
+
+  test "says that a lattice without a key in common is none, and applies by its socket" do
+    {manifest, _port} = counter!()
+    url = "nats://127.0.0.1:#{free_port()}"
+    up = up!([manifest], env: [{~c"EXOSUIT_LATTICE", to_charlist(url)}])
+    output = await_line(up, "ready")
+    await_line(up, "warning: no EXOSUIT_CLUSTER_SEED", output)
+
+    options = [
+      env: [{"EXOSUIT_LATTICE", url}],
+      stderr_to_stdout: true,
+      cd: Path.dirname(manifest)
+    ]
+
+    assert {output, 1} = System.cmd(command(), ["apply", manifest], options)
+    assert output =~ "not available now: "
+    refute output =~ "manifest is not valid"
+    assert stop(up, "TERM") == 0
+  end
+
   test "prints a refusal with its reason, and goes on with the rest" do
     stranger = Guests.key("account")["public_key"]
     {manifest, port} = counter!()

@@ -2,7 +2,8 @@ defmodule Exosuit.Environment.Variables do
   @moduledoc false
   # The environment variables by the one table of them (`exosuit_core`, environment.rs): each is read by
   # its kind there, and one that is not in the table cannot be read. From the same table come the
-  # warnings of a start, its refusals, the table of guides/release.md and `exosuit up --help`.
+  # warnings of a start, its refusals, the table of guides/release.md and `exosuit up --help`. A secret
+  # is read as where it stands, see `Exosuit.Secret`, and never as its text.
 
   alias Exosuit.{Input, Native}
 

@@ -37,11 +37,11 @@ defmodule Exosuit.Up.Report do
   def warnings(texts), do: Enum.each(texts, &IO.puts(:stderr, "warning: #{&1}"))
 
   @doc "How many of each actor are meant, and where, before any of them starts."
-  @spec meant(Path.t(), Model.Application.t()) :: :ok
-  def meant(path, application) do
+  @spec asked_for(Path.t(), [Model.Workload.t()]) :: :ok
+  def asked_for(path, workloads) do
     IO.puts("#{path} asks for:")
 
-    for %{role: :actor} = actor <- application.workloads do
+    for %{role: :actor} = actor <- workloads do
       line(["#{actor.id}: up to #{actor.instances} calls at a time", where(actor)])
     end
 

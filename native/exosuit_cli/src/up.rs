@@ -19,8 +19,17 @@ const VM: &str = "EXOSUIT_VM";
 /// Carries the arguments into the VM, as JSON.
 const ARGUMENTS: &str = "EXOSUIT_UP";
 
-/// Carries the addresses of the servers, which may hold a password, to where the host reads them.
-const SERVERS: &str = "EXOSUIT_LATTICE";
+/// Say where the servers of a lattice are, for hosts of either era. The first carries the addresses of
+/// `--lattice`, which may hold a password, to where the host reads them.
+const SERVERS: [&str; 7] = [
+    "EXOSUIT_LATTICE",
+    "WASMCLOUD_NATS_HOST",
+    "WASMCLOUD_NATS_PORT",
+    "WASMCLOUD_CTL_HOST",
+    "WASMCLOUD_CTL_PORT",
+    "WASMCLOUD_RPC_HOST",
+    "WASMCLOUD_RPC_PORT",
+];
 
 #[derive(Args)]
 #[command(after_long_help = "\
@@ -37,19 +46,14 @@ Examples:
   exosuit up --lattice nats://127.0.0.1:4222 examples/counter/app.yaml")]
 pub(crate) struct Up {
     /// What is to run, as YAML. A host of a lattice may begin without.
-    #[arg(required_unless_present = "lattice", value_name = "MANIFEST")]
+    #[arg(value_name = "MANIFEST")]
     manifests: Vec<PathBuf>,
     /// Where the NATS servers of the lattice are: HOST:PORT or URLs, with commas between them. Without
     /// it, the host is a lattice by itself.
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "EXOSUIT_LATTICE",
-        hide_env_values = true
-    )]
+    #[arg(long, value_name = "URL")]
     lattice: Option<String>,
     /// The name that the hosts of one lattice share.
-    #[arg(long, value_name = "NAME", env = "WASMCLOUD_LATTICE_PREFIX")]
+    #[arg(long, value_name = "NAME")]
     lattice_name: Option<String>,
     /// A label of the host, as KEY=VALUE; may be repeated.
     #[arg(long = "host-label", value_name = "KEY=VALUE")]
@@ -69,9 +73,9 @@ pub(crate) struct Up {
     /// may be repeated.
     #[arg(long = "allow-files", value_name = "DIRECTORY")]
     allow_files: Vec<PathBuf>,
-    /// What becomes of Wasm without a token.
-    #[arg(long, value_enum, default_value_t = Unsigned::Deny)]
-    unsigned: Unsigned,
+    /// What becomes of Wasm without a token [default: deny].
+    #[arg(long, value_enum)]
+    unsigned: Option<Unsigned>,
 }
 
 #[derive(Clone, Copy, ValueEnum, Serialize)]
@@ -93,7 +97,7 @@ struct Arguments {
     data_dir: Option<PathBuf>,
     trust: Vec<String>,
     allow_files: Vec<PathBuf>,
-    unsigned: Unsigned,
+    unsigned: Option<Unsigned>,
 }
 
 impl Up {
@@ -110,7 +114,7 @@ impl Up {
         // Only a failure returns: on success this process is the VM.
         let error = Command::new(&vm)
             .env(ARGUMENTS, json)
-            .envs(servers.map(|servers| (SERVERS, servers)))
+            .envs(servers.map(|servers| (SERVERS[0], servers)))
             .exec();
         Err(Failure::io(
             format!("cannot start {}", vm.display()),
@@ -119,6 +123,11 @@ impl Up {
     }
 
     fn check(self) -> Result<Arguments, Failure> {
+        if self.manifests.is_empty() && self.lattice.is_none() && !names_a_lattice() {
+            return Err(Failure::usage(
+                "name a MANIFEST, or a lattice: with --lattice or EXOSUIT_LATTICE",
+            ));
+        }
         let manifests = self.manifests.iter().map(|path| manifest(path));
         Ok(Arguments {
             manifests: manifests.collect::<Result<_, _>>()?,
@@ -135,6 +144,13 @@ impl Up {
             unsigned: self.unsigned,
         })
     }
+}
+
+/// Whether the environment says where the servers of a lattice are; the VM reads what it says.
+fn names_a_lattice() -> bool {
+    SERVERS
+        .iter()
+        .any(|name| env::var_os(name).is_some_and(|text| !text.is_empty()))
 }
 
 fn manifest(path: &Path) -> Result<PathBuf, Failure> {

@@ -120,6 +120,27 @@ fn nothing_that_was_said_is_passed_over() -> anyhow::Result<()> {
 }
 
 #[test]
+fn up_needs_a_manifest_or_a_lattice_which_the_environment_may_name() -> anyhow::Result<()> {
+    let refused = run(["up"])?;
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    assert!(
+        refused.stderr.contains("name a MANIFEST, or a lattice"),
+        "{}",
+        refused.stderr
+    );
+    for variable in ["EXOSUIT_LATTICE", "WASMCLOUD_NATS_HOST"] {
+        let mut command = exosuit(["up"]);
+        let refused = answer(command.env(variable, "127.0.0.1"))?;
+        assert!(
+            refused.stderr.contains("a host needs its VM"),
+            "{}",
+            refused.stderr
+        );
+    }
+    Ok(())
+}
+
+#[test]
 fn the_help_of_up_lists_the_environment() -> anyhow::Result<()> {
     let help = run(["up", "--help"])?;
     for said in [

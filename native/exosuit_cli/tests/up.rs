@@ -73,7 +73,7 @@ fn what_is_not_said_has_defaults() -> anyhow::Result<()> {
     assert_eq!(told["trust"], json!(["any"]));
     let manifest = shop.path("app.yaml");
     assert_eq!(told["allow_files"], json!([manifest.parent()]));
-    assert_eq!(told["unsigned"], "deny");
+    assert_eq!(told["unsigned"], Value::Null);
     assert_eq!(told["data_dir"], Value::Null);
     Ok(())
 }
