@@ -230,7 +230,13 @@ defmodule Exosuit do
               default: [],
               doc: "names of configurations (`put_config/3`) that stand for `:source_config`."
             ],
-            target_configs: [type: :names, default: [], doc: "the same for `:target_config`."]
+            target_configs: [type: :names, default: [], doc: "the same for `:target_config`."],
+            outlives: [
+              type: :boolean,
+              default: false,
+              doc:
+                "whether other code that runs later under the id of a stopped actor has it, too."
+            ]
           ]
   @call [
     timeout: [
@@ -377,6 +383,10 @@ defmodule Exosuit do
   @doc """
   Makes a link, or changes its configuration: it takes the place of those of the same `:source`,
   `:contract` and `:name` that it shares an interface with.
+
+  When an actor is stopped, its links stay for its own code, of the same issuer and public key (on a
+  host alone, for the very same code where that is unsigned). Other code that starts under its id has
+  them only after they are put again, or with `outlives: true`; until then they are refused.
 
   Refused where the claims of the actor are known and do not name the contract. All hosts of the
   lattice have the link then; where it cannot be written for them, it is not made here either.

@@ -104,11 +104,23 @@ defmodule Exosuit.Actor do
   defp publish(%{config: config, specification: specification} = state, loaded) do
     identity = Claims.identity(loaded.claims)
 
-    with {:ok, publication} <-
+    with :ok <- Router.set_lineage(config.router, specification.id, lineage(config, loaded)),
+         {:ok, publication} <-
            Router.publish(config.router, specification, loaded.module, identity) do
       facts = Map.take(loaded, [:claims, :artifact])
       Directory.enter(config.name, {:actor, specification.id}, facts)
       {:ok, %{state | loaded: loaded, publication: publication}}
     end
   end
+
+  # Whose code it is: what was linked for others is not inherited. In a lattice, unsigned code is told
+  # apart by nothing: there its hosts replace it as they like.
+  defp lineage(_config, %{claims: %Claims{issuer: issuer, subject: subject}}) do
+    "#{issuer} #{subject}"
+  end
+
+  defp lineage(%Config{nats: nil}, %{artifact: {_kind, _source, digest}}),
+    do: "unsigned #{digest}"
+
+  defp lineage(_config, _loaded), do: "unsigned"
 end

@@ -24,7 +24,7 @@ defmodule Exosuit.Event do
   | `provider_start_failed` | `id`, `image_ref`, `reason`, `error` |
   | `restarting`, `gave_up` | `id`, `role`, `reason`, and `after_ms` or `restarts` |
   | `linkdef_set`, `linkdef_deleted` | the link's fields; told by the host that made the change |
-  | `linkdef_set_failed` | the link's fields, `reason`, `error`: it does not hold on this host |
+  | `linkdef_set_failed` | the link's fields, `reason`, `error`: it does not hold on this host; a link that had other settings goes on with those |
   | `link_warning` | the link's fields, `warning`: a part of it has no effect, though it is made |
   | `provider_warning` | `id`, `warning`: a part of its configuration has no effect, or its service is impaired |
   | `provider_recovered` | `id`, `what`: what a warning told of is over |

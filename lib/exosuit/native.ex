@@ -111,6 +111,16 @@ defmodule Exosuit.Native do
   @spec link_delete(reference(), {String.t(), String.t(), String.t()}, reply()) :: :ok | failure()
   def link_delete(_host, _key, _reply), do: not_loaded()
 
+  @spec link_lineage(reference(), String.t(), String.t()) :: :ok | failure()
+  def link_lineage(_host, _actor, _lineage), do: not_loaded()
+
+  @spec link_bind(reference(), String.t(), [{String.t(), String.t(), String.t()}]) ::
+          :ok | failure()
+  def link_bind(_host, _actor, _keys), do: not_loaded()
+
+  @spec link_free(reference(), {String.t(), String.t(), String.t()}) :: :ok | failure()
+  def link_free(_host, _key), do: not_loaded()
+
   @spec link_states(reference()) :: [
           {key :: {String.t(), String.t(), String.t()}, target :: String.t(),
            interfaces :: [String.t()],

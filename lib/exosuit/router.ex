@@ -23,8 +23,8 @@ defmodule Exosuit.Router do
             :in_force | :waiting | {:refused, Error.t()}
         }
 
-  # Opening a store or a socket, or waiting for the old listener of a restarted provider.
-  @start_timeout 30_000
+  # What the data plane needs beyond the time that calls are given to finish.
+  @drain_margin 30_000
 
   @doc "An empty table."
   @spec new(Config.t()) :: t()
@@ -39,7 +39,7 @@ defmodule Exosuit.Router do
   @doc "Takes no new calls and waits for the running ones. Blocks the calling process."
   @spec drain(t(), non_neg_integer()) :: result()
   def drain(router, timeout) do
-    (&Native.host_drain(router, timeout, &1)) |> Answer.await(timeout + @start_timeout) |> done()
+    (&Native.host_drain(router, timeout, &1)) |> Answer.await(timeout + @drain_margin) |> done()
   end
 
   @doc "Makes the actor's entry, or changes its limits: calls to it wait until it is published."
@@ -110,7 +110,8 @@ defmodule Exosuit.Router do
   end
 
   @doc """
-  Starts a built-in provider, which lives as long as the calling process; that process waits.
+  Starts a built-in provider, which lives as long as the calling process; that process waits until it
+  has its links. The data plane gives it a bounded time for each; a caller that ends has it ended.
 
   `{:ok, {provider, failures}}`: the links that it was given and could not take, as texts.
   """
@@ -119,7 +120,7 @@ defmodule Exosuit.Router do
   def start_provider(router, %{artifact: {:builtin, name}} = provider, data_dir) do
     Answer.await(
       &Native.provider_start(router, names(provider), name, provider.config, data_dir, &1),
-      @start_timeout
+      :infinity
     )
   end
 
@@ -201,6 +202,23 @@ defmodule Exosuit.Router do
   def check_link(router, link) do
     (&Native.link_check(router, native(link), &1)) |> Answer.await(:infinity) |> done()
   end
+
+  @doc """
+  Notes whose code is about to be published under an actor's id. Links that are bound to another
+  lineage have no effect then.
+  """
+  @spec set_lineage(t(), String.t(), String.t()) :: result()
+  def set_lineage(router, actor, lineage) do
+    router |> Native.link_lineage(actor, lineage) |> done()
+  end
+
+  @doc "Binds links to the lineage of the actor at an end of them, which is stopped for good."
+  @spec bind_links(t(), String.t(), [Link.key()]) :: result()
+  def bind_links(router, actor, keys), do: router |> Native.link_bind(actor, keys) |> done()
+
+  @doc "Frees the links of a key, for whoever runs at their ends now."
+  @spec free_links(t(), Link.key()) :: result()
+  def free_links(router, key), do: router |> Native.link_free(key) |> done()
 
   @doc "What became of each link, by key, target and interfaces."
   @spec link_states(t()) :: link_states()

@@ -193,6 +193,52 @@ defmodule Exosuit.LinkChangesTest do
     end
   end
 
+  describe "the links of an actor that was stopped" do
+    test "are not inherited by other code under its id, unless they are put again or outlive it" do
+      host = start_supervised_host!()
+      dir = tmp_dir!()
+      {:ok, "kv"} = Exosuit.start_provider(host, "keyvalue", id: "kv")
+      {one, keys} = Guests.sign(dir, "caller", caps: [@keyvalue])
+      {two, _others} = Guests.sign(dir, "caller", caps: [@keyvalue])
+      {forged, _keys} = Guests.sign(dir, "caller", caps: [@keyvalue], subject: keys.subject)
+      link = [source: "a", target: "kv", contract: @keyvalue]
+      status = fn -> for link <- Exosuit.inventory(host).links, do: {link.status, link.reason} end
+      start = fn wasm -> {:ok, "a"} = Exosuit.start_actor(host, wasm, id: "a") end
+
+      # It was put by hand before anybody ran.
+      :ok = Exosuit.put_link(host, link)
+      start.(one)
+      assert status.() == [in_force: nil]
+
+      # Other code, also that of another issuer for the same key; and its own again.
+      for {wasm, expected} <- [
+            {two, [refused: :denied]},
+            {forged, [refused: :denied]},
+            {Guests.path("caller"), [refused: :denied]},
+            {one, [in_force: nil]}
+          ] do
+        :ok = Exosuit.stop_actor(host, "a")
+        eventually(fn -> Exosuit.inventory(host).actors == [] end)
+        start.(wasm)
+        assert eventually(fn -> status.() == expected end)
+        kill(GenServer.whereis(Directory.via(host, Links)))
+        eventually(fn -> GenServer.whereis(Directory.via(host, Links)) end)
+        assert eventually(fn -> status.() == expected end)
+      end
+
+      :ok = Exosuit.stop_actor(host, "a")
+      start.(two)
+      assert eventually(fn -> status.() == [refused: :denied] end)
+      :ok = Exosuit.put_link(host, link)
+      assert eventually(fn -> status.() == [in_force: nil] end)
+
+      :ok = Exosuit.put_link(host, link ++ [outlives: true])
+      :ok = Exosuit.stop_actor(host, "a")
+      start.(one)
+      assert eventually(fn -> status.() == [in_force: nil] end)
+    end
+  end
+
   describe "slow clients" do
     test "hold up no deletion, no other change, and no restart of a provider" do
       it = web!()

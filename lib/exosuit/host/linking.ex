@@ -7,6 +7,8 @@ defmodule Exosuit.Host.Linking do
   # A link that this host would refuse is not written for the others. A host that cannot take what
   # another has written keeps the link that it had; it says so by `linkdef_set_failed` and in its
   # inventory, and tries again.
+  #
+  # Whoever puts a link puts it for whoever runs at its ends now: it is bound to nobody's code.
 
   alias Exosuit.{Config, Error, Lattice, Router}
   alias Exosuit.Host.{Configurations, Links, Replica}
@@ -21,7 +23,9 @@ defmodule Exosuit.Host.Linking do
   def put(config, link, mode \\ :strict)
 
   def put(%Config{nats_lattice: nil} = config, link, mode) do
-    with {:ok, link} <- resolve(config, link), :ok <- Links.put(config, link, mode) do
+    with {:ok, link} <- resolve(config, link),
+         :ok <- Links.put(config, link, mode),
+         :ok <- Router.free_links(config.router, Link.key(link)) do
       announce(config, "linkdef_set", [link])
     end
   end
@@ -32,7 +36,8 @@ defmodule Exosuit.Host.Linking do
 
     with :ok <- check(config, link),
          {:ok, written} <- Ledger.put_link(config.nats_lattice, link),
-         :ok <- take_over(config, written, link, before) do
+         :ok <- take_over(config, written, link, before),
+         :ok <- Router.free_links(config.router, Link.key(link)) do
       announce(config, "linkdef_set", if(written == [], do: [], else: [link]))
     end
   end

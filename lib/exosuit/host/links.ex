@@ -54,8 +54,8 @@ defmodule Exosuit.Host.Links do
   @doc """
   Makes the links of a key these, no more and no fewer. Waits for nobody: the calling process is sent
   what changed, and what was refused, under the reference; the latter stays wanted, and what it
-  would replace holds. The owning `app`, which nobody shares, is copied from the links that are there,
-  and from `hint`.
+  would replace holds. The owning `app`, and whether a link outlives its actor, which nobody shares, are
+  copied from the links that are there, and from `hint`.
   """
   @spec replace(Config.t(), Link.key(), [Link.t()], Link.t() | nil) :: reference()
   def replace(config, key, links, hint) do
@@ -419,8 +419,10 @@ defmodule Exosuit.Host.Links do
   end
 
   defp with_app(%{app: nil} = link, known) do
-    same = Enum.find(known, &({&1.target, &1.interfaces} == {link.target, link.interfaces}))
-    %{link | app: same && same.app}
+    case Enum.find(known, &({&1.target, &1.interfaces} == {link.target, link.interfaces})) do
+      nil -> link
+      same -> %{link | app: same.app, outlives: same.outlives}
+    end
   end
 
   defp with_app(link, _known), do: link

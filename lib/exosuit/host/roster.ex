@@ -2,19 +2,36 @@ defmodule Exosuit.Host.Roster do
   @moduledoc false
   # Who shall run on a host: start, stop, scale, update. Each function waits for the outcome.
 
-  alias Exosuit.{Actor, Config, Error}
-  alias Exosuit.Host.{Inventory, Reconciler, Specifications}
-  alias Exosuit.Model.{Artifact, Instances}
+  alias Exosuit.{Actor, Config, Error, Router}
+  alias Exosuit.Host.{Inventory, Links, Reconciler, Specifications}
+  alias Exosuit.Model.{Artifact, Instances, Link}
 
   @doc "Adds a specification and starts it; where it cannot start, nothing of it is left."
   @spec start(Config.t(), Specifications.specification()) :: :ok | {:error, Error.t()}
   def start(config, specification), do: Reconciler.run(config, specification)
 
-  @doc "Ends what runs under this key; an actor's running calls finish first."
+  @doc """
+  Ends what runs under this key; an actor's running calls finish first. Its links hold for its own
+  code alone from then on, but for those of an application, which go with that.
+  """
   @spec stop(Config.t(), Exosuit.Directory.key()) :: :ok | {:error, Error.t()}
   def stop(config, key) do
-    with {:ok, _found} <- Specifications.fetch(config, key), do: Reconciler.stop(config, key)
+    with {:ok, _found} <- Specifications.fetch(config, key) do
+      bind_links(config, key)
+      Reconciler.stop(config, key)
+    end
   end
+
+  defp bind_links(config, {:actor, id}) do
+    keys =
+      for %{app: nil, outlives: false} = link <- Links.list(config),
+          id in [link.source, link.target],
+          do: Link.key(link)
+
+    Router.bind_links(config.router, id, keys)
+  end
+
+  defp bind_links(_config, _provider), do: :ok
 
   @doc "Changes how many calls of an actor may run at a time; running ones are left alone."
   @spec scale(Config.t(), String.t(), pos_integer()) :: :ok | {:error, Error.t()}

@@ -17,7 +17,7 @@ defmodule Exosuit.Lattice.Ledger do
   @doc "Makes a link, in the place of those of its key that it overlaps and that have its target."
   @spec put_link(reference(), Link.t()) :: result()
   def put_link(lattice, link) do
-    {link, configurations} = named(%{link | app: nil})
+    {link, configurations} = named(%{link | app: nil, outlives: false})
     {definition, component} = places = Records.places(Link.key(link))
     {place, other} = if Records.definition?(link), do: places, else: {component, definition}
 

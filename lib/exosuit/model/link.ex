@@ -5,6 +5,9 @@ defmodule Exosuit.Model.Link do
   An OTP-era contract `a:b` is namespace `a`, package `b`, no interfaces; its `values` are
   `target_config`. `source_configs` and `target_configs` are the names of the configurations that
   the two were made of, where they were made of such.
+
+  When an actor is stopped for good, a link of it holds for code of the same issuer and public key
+  alone, unless it `outlives` the actor or belongs to an `app`. Neither is shared in a lattice.
   """
 
   @type t :: %__MODULE__{
@@ -18,7 +21,8 @@ defmodule Exosuit.Model.Link do
           target_config: %{optional(String.t()) => String.t()},
           source_configs: [String.t()],
           target_configs: [String.t()],
-          app: String.t() | nil
+          app: String.t() | nil,
+          outlives: boolean()
         }
 
   @typedoc """
@@ -40,7 +44,8 @@ defmodule Exosuit.Model.Link do
     source_config: %{},
     target_config: %{},
     source_configs: [],
-    target_configs: []
+    target_configs: [],
+    outlives: false
   ]
 
   @doc "What the link is found by."

@@ -5,6 +5,11 @@ defmodule Exosuit.Native.Answer do
   # What comes from outside is checked at its door (`Exosuit.Input`). Should something pass a door and
   # not fit a NIF all the same, it is refused with an error here, and crashes no process that others
   # stand on.
+  #
+  # A time limit here is a safety net: the data plane has its own, undoes what it gives up, and answers
+  # then. What is given up here while the data plane goes on has an unknown outcome. Hence whoever
+  # changes something waits without a limit (links, the start of a provider, which ends with its process),
+  # or asks for what can be asked for again (a drain, a compile, a read).
 
   alias Exosuit.Error
 

@@ -7,7 +7,7 @@ use exosuit_router::{LinkState, LinkStatus};
 use rustler::{Encoder, Env, ResourceArc, Term};
 
 use crate::host::Host;
-use crate::reply::{To, answer};
+use crate::reply::{To, answer, done};
 use crate::term::{code, contract, failure, id, link_name, ok, text_atom};
 
 /// Source, target, name, contract, interfaces, configuration of the source and of the target.
@@ -92,6 +92,42 @@ fn link_warnings<'a>(
         Ok(key) => ok(env, host.router().link_warnings(&key)),
         Err(error) => failure(env, &error),
     }
+}
+
+/// Notes whose code is about to be published under an actor's id.
+#[rustler::nif]
+fn link_lineage<'a>(env: Env<'a>, host: ResourceArc<Host>, actor: &str, lineage: &str) -> Term<'a> {
+    done(
+        env,
+        id(actor).map(|id| host.router().set_lineage(id, lineage)),
+    )
+}
+
+/// Binds the links of these keys to the lineage of the actor at an end of them, which is stopped.
+#[rustler::nif]
+fn link_bind<'a>(
+    env: Env<'a>,
+    host: ResourceArc<Host>,
+    actor: &str,
+    keys: Vec<(String, String, String)>,
+) -> Term<'a> {
+    let keys: Result<Vec<_>, _> = keys
+        .iter()
+        .map(|(source, contract, name)| parse_key(source, contract, name))
+        .collect();
+    let bound = id(actor).and_then(|id| keys.map(|keys| host.router().bind_links(&id, &keys)));
+    done(env, bound)
+}
+
+/// Frees the links of a key, for whoever runs at their ends now.
+#[rustler::nif]
+fn link_free<'a>(
+    env: Env<'a>,
+    host: ResourceArc<Host>,
+    (source, for_contract, name): (&str, &str, &str),
+) -> Term<'a> {
+    let key = parse_key(source, for_contract, name);
+    done(env, key.map(|key| host.router().free_links(&key)))
 }
 
 fn parse(fields: Fields) -> Result<Link, Error> {

@@ -280,8 +280,11 @@ impl<'a> Decision<'a> {
     /// The link from this source that covers the operation, as it stands at one of its ends.
     fn link_from(&self, end: &str, source: &str, contract: &str, name: &str) -> Option<&'a Linked> {
         let group = self.table.links.group(end, contract, name, source);
-        let mut group = group.iter().map(Arc::as_ref);
-        group.find(|linked| !linked.is_revoked() && covers(&linked.link, &self.call.operation))
+        let group = group.iter().map(Arc::as_ref);
+        let covers = |linked: &&Linked| covers(&linked.link, &self.call.operation);
+        group
+            .filter(covers)
+            .find(|linked| !linked.is_revoked() && !linked.bound.is_orphan())
     }
 }
 

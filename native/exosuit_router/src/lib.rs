@@ -14,7 +14,7 @@
 //! `providers`; `known`: actors of other hosts), and `wiring` hands links to providers, in `lane`s
 //! that keep their order; `changes` are the puts under way, `state` says what became of each link, and
 //! `warnings` what of it has no effect.
-//! `abroad` tells the other hosts what can be called here, and takes their
+//! `lineage` binds links to whose code they were made for. `abroad` tells the other hosts what can be called here, and takes their
 //! calls in.
 //!
 //! # Locks
@@ -35,6 +35,7 @@ mod decide;
 mod flight;
 mod known;
 mod lane;
+mod lineage;
 mod links;
 mod names;
 mod options;

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use exosuit_core::{Error, Id, Link, LinkKey};
 use parking_lot::Mutex;
 
+use crate::lineage::Bound;
 use crate::provider::Provider;
 
 /// A link, and how far it has got.
@@ -17,6 +18,8 @@ pub(crate) struct Linked {
     /// The number of the provider that took it, 0 while none has. One that is replaced has another
     /// number than its successor.
     taken_by: AtomicU64,
+    /// Whose code it was made for.
+    pub(crate) bound: Bound,
     /// Why the provider that is there has not taken it.
     refusal: Mutex<Option<Error>>,
     /// What was said of its parts without effect, each once.
@@ -29,6 +32,7 @@ impl Linked {
             link,
             revoked: AtomicBool::new(false),
             taken_by: AtomicU64::new(0),
+            bound: Bound::default(),
             refusal: Mutex::default(),
             warned: Mutex::default(),
         }

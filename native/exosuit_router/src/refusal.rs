@@ -107,6 +107,15 @@ pub(crate) fn deleted_meanwhile(link: &Link) -> Error {
     Error::new(Code::Dropped, detail)
 }
 
+pub(crate) fn orphan(link: &Link) -> Error {
+    let detail = format!(
+        "the link from {} to {} for {} on {} was made for an actor that was stopped, and other code \
+         runs under its id; put the link again if that shall use it, or delete it",
+        link.source, link.target, link.contract, link.name
+    );
+    Error::new(Code::Denied, detail)
+}
+
 pub(crate) fn busy(link: &Link, timeout: Duration) -> Error {
     let detail = format!(
         "other changes of links of {} and {} have not ended within {timeout:?}; nothing was changed, \

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use exosuit_core::{Error, Link};
 
-use crate::Router;
 use crate::links::Linked;
 use crate::table::Table;
+use crate::{Router, refusal};
 
 /// A link, and what became of it.
 #[derive(Debug, Clone)]
@@ -44,6 +44,9 @@ impl Router {
 impl Table {
     fn status(&self, linked: &Linked) -> LinkStatus {
         let link = &linked.link;
+        if linked.bound.is_orphan() {
+            return LinkStatus::Refused(refusal::orphan(link));
+        }
         if let Some(error) = linked.refusal().or_else(|| self.check_link(link).err()) {
             return LinkStatus::Refused(error);
         }

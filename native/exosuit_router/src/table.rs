@@ -30,6 +30,8 @@ pub(crate) struct Table {
     /// Where calls go that find no target here.
     pub(crate) elsewhere: Option<Arc<dyn Elsewhere>>,
     pub(crate) builtins: HashMap<String, Builtin>,
+    /// Whose code runs, or ran last, under the id of an actor.
+    pub(crate) lineages: HashMap<Id, Arc<str>>,
     generation: u64,
 }
 
@@ -116,6 +118,7 @@ impl Table {
     /// The entry is to be dropped, and its calls ended, outside of the lock.
     pub(crate) fn forget(&mut self, id: &Id) -> Option<Entry> {
         let entry = self.actors.remove(id)?;
+        self.lineages.remove(id);
         if let Some(identity) = &entry.identity {
             self.names.forget(id, identity);
         }

@@ -7,6 +7,7 @@ defmodule Exosuit.Lattice.SharedLinksTest do
   alias Exosuit.Lattice.{Bus, Nats, Records, Store}
   alias Exosuit.Model.Link
 
+  @web Path.expand("../../guests/components/web.wasm", __DIR__)
   @old [source: "a", target: "kv", contract: "wasmcloud:keyvalue", target_config: %{"k" => "v"}]
   @new [
     source: "a",
@@ -111,6 +112,58 @@ defmodule Exosuit.Lattice.SharedLinksTest do
     assert {:ok, nil} = Store.get(it.lattice, :data, definition)
     assert same_links?(it)
     assert [%Link{package: "keyvalue"}] = Exosuit.links(it.two)
+  end
+
+  test "a change that a host refuses is written for nobody, and takes no other host's port", it do
+    webs = for _ <- 1..2, do: web!(it.server, [8_001])
+    [%{host: one}, %{host: two}] = webs
+    :ok = Exosuit.put_link(one, route(%{}))
+    assert eventually(fn -> Enum.all?(webs, &hello?/1) end)
+    before = Enum.map(webs, &routes/1)
+
+    for bad <- [%{"timeout_ms" => "soon"}, %{"address" => "here"}, %{"routing_mode" => "path"}] do
+      assert {:error, %Error{reason: :invalid_link}} = Exosuit.put_link(two, route(bad))
+      assert Enum.map(webs, &routes/1) == before
+      assert Enum.all?(webs, &hello?/1)
+    end
+
+    # Where it cannot be written, it is not made here either.
+    Exosuit.Nats.kill(it.server)
+    change = route(%{"timeout_ms" => "1000"})
+
+    assert eventually(fn ->
+             match?({:error, %Error{reason: :unavailable}}, Exosuit.put_link(two, change))
+           end)
+
+    assert Enum.map(webs, &routes/1) == before
+    assert Enum.all?(webs, &hello?/1)
+  end
+
+  test "a host that cannot take a change keeps the link that it had, says so, and tries again",
+       it do
+    [one, two] = webs = for _ <- 1..2, do: web!(it.server, [8_001, 8_002])
+    :ok = Exosuit.put_link(one.host, route(%{}))
+    assert eventually(fn -> Enum.all?(webs, &hello?/1) end)
+    :ok = Exosuit.subscribe(two.host)
+
+    # The other port is free for the host that writes, and taken for the other.
+    {:ok, other} = :gen_tcp.listen(two.ports[8_002], ip: {127, 0, 0, 1})
+    :ok = Exosuit.put_link(one.host, route(%{"address" => "127.0.0.1:8002"}))
+    assert eventually(fn -> hello?(one, 8_002) end)
+    assert_receive {:exosuit_event, %{type: "linkdef_set_failed", data: %{error: error}}}, 10_000
+    assert error =~ "is in use"
+    assert hello?(two, 8_001)
+
+    assert [%{status: :refused, reason: :conflict, retry_in_ms: delay}] =
+             Exosuit.inventory(two.host).links
+
+    assert delay in 0..60_000
+    assert [%Link{source_config: %{"address" => "127.0.0.1:8001"}}] = Exosuit.links(two.host)
+
+    :ok = :gen_tcp.close(other)
+    assert eventually(fn -> hello?(two, 8_002) end)
+    assert eventually(fn -> match?([%{status: :in_force}], Exosuit.inventory(two.host).links) end)
+    assert Exosuit.links(one.host) == Exosuit.links(two.host)
   end
 
   test "what others write is taken as it is, and what is no record is told and passed over", it do
@@ -277,6 +330,36 @@ defmodule Exosuit.Lattice.SharedLinksTest do
     host = start_supervised_host!(nats: Exosuit.Nats.options(server))
     assert eventually(fn -> Nats.state(lattice(host)).control == :connected end)
     host
+  end
+
+  # A component behind an HTTP server, which listens on a port of its own where links say these.
+  defp web!(server, said) do
+    ports = Map.new(said, &{&1, free_port()})
+    nats = Exosuit.Nats.options(server)
+    host = start_supervised_host!(nats: nats, http_ports: ports)
+    assert eventually(fn -> Nats.state(lattice(host)).control == :connected end)
+    {:ok, "web"} = Exosuit.start_actor(host, @web, id: "web", instances: 8)
+    {:ok, "http"} = Exosuit.start_provider(host, "http-server", id: "http")
+    %{host: host, ports: ports}
+  end
+
+  defp route(config) do
+    [
+      source: "http",
+      target: "web",
+      contract: "wasi:http",
+      interfaces: ["incoming-handler"],
+      source_config: Map.merge(%{"address" => "127.0.0.1:8001"}, config)
+    ]
+  end
+
+  defp routes(%{host: host}) do
+    states = Exosuit.Router.link_states(Directory.fetch!(host, :config).router)
+    {Exosuit.links(host), Exosuit.inventory(host).links, states}
+  end
+
+  defp hello?(web, said \\ 8_001) do
+    match?({200, _hello}, Exosuit.Http.request(web.ports[said], "GET", "/hello"))
   end
 
   defp lattice(host), do: Directory.fetch!(host, :config).nats_lattice

@@ -405,3 +405,59 @@ async fn a_slow_provider_holds_up_no_other() -> Result<(), Error> {
     slow.taking.add_permits(1);
     putting.await
 }
+
+#[tokio::test]
+async fn other_code_does_not_inherit_the_links_of_an_actor_that_was_stopped() -> Result<(), Error> {
+    let world = World::new();
+    world.provide("kv", KEYVALUE).await;
+    let counter = id("counter");
+    let stored = link("counter", "kv", KEYVALUE);
+    let start = |lineage: &str| {
+        world.router.set_lineage(counter.clone(), lineage);
+        world.run("counter", identity(&[KEYVALUE]), Arc::new(Says("")))
+    };
+    let stop = || {
+        world.router.bind_links(&counter, &[stored.key()]);
+        world.router.forget_actor(&counter);
+    };
+    let is_orphan = || {
+        let [only] = &world.router.link_states()[..] else {
+            panic!("expected one link");
+        };
+        matches!(&only.status, LinkStatus::Refused(error) if error.code == Code::Denied)
+    };
+    let call = || world.call(import("counter", KEYVALUE));
+
+    // Made before anybody ran, it is the first one's; and what it is updated to.
+    world.router.put_link(stored.clone()).await?;
+    for lineage in ["one", "one v2", "one"] {
+        start(lineage);
+        assert!(call().await.is_ok());
+    }
+    stop();
+    start("two");
+    assert_eq!(code(call().await), Some(Code::MissingLink));
+    let back = world.call(from_provider("kv", KEYVALUE, "counter")).await;
+    assert_eq!(code(back), Some(Code::MissingLink));
+    assert!(is_orphan());
+    // A provider that starts, and a put of what is there, change nothing about it.
+    world.provide("kv", KEYVALUE).await;
+    world.router.put_link(stored.clone()).await?;
+    stop();
+    start("three");
+    assert!(is_orphan());
+    stop();
+    start("one");
+    assert!(!is_orphan() && call().await.is_ok());
+
+    stop();
+    start("two");
+    world.router.free_links(&stored.key());
+    assert!(!is_orphan() && call().await.is_ok());
+    stop();
+    world.router.delete_link(&stored.key()).await?;
+    world.router.put_link(stored.clone()).await?;
+    start("three");
+    assert!(call().await.is_ok());
+    Ok(())
+}

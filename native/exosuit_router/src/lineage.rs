@@ -1,0 +1,96 @@
+//! Whose code a link was made for: code of another lineage that runs later under the id of an actor
+//! that was stopped does not inherit its links.
+//!
+//! The control plane says what a lineage is: issuer and public key of signed code. A link is bound
+//! when its actor is stopped for good, and free again when code of the same lineage runs under the id,
+//! or when the link is put again. Until then it is an orphan: it stays, without effect.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use exosuit_core::{Id, LinkKey};
+use parking_lot::Mutex;
+
+use crate::Router;
+
+/// What a link is bound to.
+#[derive(Default)]
+pub(crate) struct Bound {
+    ends: Mutex<Vec<End>>,
+    /// One of the ends is run by others. Read by every call.
+    is_orphan: AtomicBool,
+}
+
+/// An actor at an end of a link, which was stopped.
+struct End {
+    actor: Id,
+    lineage: Arc<str>,
+    /// Code of another lineage has run under its id since.
+    is_taken: bool,
+}
+
+impl Bound {
+    pub(crate) fn is_orphan(&self) -> bool {
+        self.is_orphan.load(Ordering::Acquire)
+    }
+
+    fn bind(&self, actor: &Id, lineage: &Arc<str>) {
+        let mut ends = self.ends.lock();
+        if ends.iter().all(|end| end.actor != *actor) {
+            ends.push(End {
+                actor: actor.clone(),
+                lineage: Arc::clone(lineage),
+                is_taken: false,
+            });
+        }
+    }
+
+    /// Code of this lineage is about to run under the id.
+    fn claim(&self, actor: &Id, lineage: &str) {
+        let mut ends = self.ends.lock();
+        ends.retain(|end| end.actor != *actor || *end.lineage != *lineage);
+        for end in ends.iter_mut().filter(|end| end.actor == *actor) {
+            end.is_taken = true;
+        }
+        let is_orphan = ends.iter().any(|end| end.is_taken);
+        self.is_orphan.store(is_orphan, Ordering::Release);
+    }
+
+    fn free(&self) {
+        self.ends.lock().clear();
+        self.is_orphan.store(false, Ordering::Release);
+    }
+}
+
+impl Router {
+    /// Notes whose code is about to be published under the id of an actor. Links that are bound to
+    /// another lineage have no effect from now on.
+    pub fn set_lineage(&self, id: Id, lineage: &str) {
+        let mut table = self.table.write();
+        for linked in table.links.at(id.as_str()) {
+            linked.bound.claim(&id, lineage);
+        }
+        table.lineages.insert(id, lineage.into());
+    }
+
+    /// Binds the links of these keys that have an end of this id to the lineage of the actor, which
+    /// is about to be stopped for good. One that never ran binds nothing.
+    pub fn bind_links(&self, id: &Id, keys: &[LinkKey]) {
+        let table = self.table.read();
+        let Some(lineage) = table.lineages.get(id) else {
+            return;
+        };
+        for linked in table.links.at(id.as_str()) {
+            if keys.contains(&linked.link.key()) {
+                linked.bound.bind(id, lineage);
+            }
+        }
+    }
+
+    /// Frees the links of a key, for whoever runs at their ends now.
+    pub fn free_links(&self, key: &LinkKey) {
+        for linked in self.table.read().links.of(key) {
+            linked.bound.free();
+        }
+    }
+}
