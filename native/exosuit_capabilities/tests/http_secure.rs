@@ -399,6 +399,45 @@ async fn a_connection_that_nobody_uses_is_closed() -> Result<()> {
     Ok(())
 }
 
+/// A frame of HTTP/2: type, flags, stream.
+fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(payload.len()).expect("a short frame");
+    [&[0, 0, length, kind, flags, 0, 0, 0, stream], payload].concat()
+}
+
+#[tokio::test]
+async fn a_header_of_http2_that_dribbles_is_not_waited_for() -> Result<()> {
+    const SETTINGS: u8 = 4;
+    const HEADERS: u8 = 1;
+    const CONTINUATION: u8 = 9;
+    const PING: u8 = 6;
+    let served = serve(&[("header_timeout_ms", "200")], says_uri).await?;
+    let begun = [
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(),
+        frame(SETTINGS, 0, 0, &[]),
+    ]
+    .concat();
+    // `:method: GET` from the static table, byte by byte and without an end; or pings for ever.
+    for (first, more) in [
+        (
+            frame(HEADERS, 0, 1, &[0x82]),
+            frame(CONTINUATION, 0, 1, &[]),
+        ),
+        (frame(PING, 0, 0, &[0; 8]), frame(PING, 0, 0, &[0; 8])),
+    ] {
+        let mut stream = served.raw(&begun).await?;
+        stream.write_all(&first).await?;
+        let (mut reader, mut writer) = stream.into_split();
+        let reading =
+            tokio::spawn(async move { tokio::io::copy(&mut reader, &mut tokio::io::sink()).await });
+        while writer.write_all(&more).await.is_ok() && !reading.is_finished() {
+            tokio::task::yield_now().await;
+        }
+        let _ended = reading.await?;
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_drain_ends_a_connection_of_http2() -> Result<()> {
     let (feeds, mut feed) = unbounded_channel();

@@ -41,6 +41,13 @@ async fn counted(settings: &[(&str, &str)]) -> Result<(Served, Arc<AtomicUsize>)
     Ok((served, calls))
 }
 
+/// A connection from another address.
+async fn other_client(served: &Served) -> Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind("127.0.0.2:0".parse()?)?;
+    Ok(socket.connect(served.address()).await?)
+}
+
 fn post(length: &str) -> String {
     format!("POST / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n{length}\r\n\r\n")
 }
@@ -230,10 +237,10 @@ async fn a_client_that_reads_byte_by_byte_is_ended() -> Result<()> {
 
 #[tokio::test]
 async fn answers_that_nobody_reads_are_in_the_budget() -> Result<()> {
-    const LARGE: usize = 8 << 20;
+    const LARGE: usize = 12 << 20;
     let settings = [
         ("max_body_bytes", "1m"),
-        ("max_buffered_bytes", "12m"),
+        ("max_buffered_bytes", "24m"),
         ("body_timeout_ms", "60000"),
     ];
     let served = Served::with(&settings, async |invocation| {
@@ -253,10 +260,15 @@ async fn answers_that_nobody_reads_are_in_the_budget() -> Result<()> {
     assert!(refused.headers().contains_key("retry-after"));
     // A request's body is in the same budget, and small answers are in none.
     let mut client = served.client().await?;
-    assert_eq!(
-        client.send("POST", "/", vec![0; 1 << 20]).await?.status(),
-        200
-    );
+    let refused = client.send("POST", "/", vec![0; 1 << 20]).await?;
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(served.get("/").await?.status(), StatusCode::OK);
+
+    // One client has a share of it: others are served meanwhile.
+    let mut other = other_client(&served).await?;
+    other.write_all(large).await?;
+    let whole = rest(other).await?;
+    assert!(whole.starts_with("HTTP/1.1 200") && whole.len() > LARGE);
 
     drop(unread);
     while served.get("/large").await?.status() != StatusCode::OK {}
@@ -282,9 +294,9 @@ async fn an_answer_larger_than_the_budget_is_served_alone() -> Result<()> {
 
 #[tokio::test]
 async fn a_large_part_of_a_stream_waits_for_its_place_in_the_budget() -> Result<()> {
-    const PART: usize = 600 << 10;
+    const PART: usize = 1_200 << 10;
     let (feeds, mut feed) = unbounded_channel();
-    let served = serve(&[("max_buffered_bytes", "1m")], move |_| {
+    let served = serve(&[("max_buffered_bytes", "4m")], move |_| {
         let (feed, body) = fed();
         let _ = feeds.send(feed);
         async move { Ok(response(200, &[], body)) }
@@ -294,10 +306,10 @@ async fn a_large_part_of_a_stream_waits_for_its_place_in_the_budget() -> Result<
     let get = b"GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n";
     let first = served.raw(get).await?;
     let one = feed.recv().await.expect("a call");
-    one.send(Ok(part())).await?;
-    first.readable().await?;
     let second = served.raw(get).await?;
     let two = feed.recv().await.expect("a call");
+    one.send(Ok(part())).await?;
+    one.send(Ok("more".into())).await?;
     two.send(Ok(part())).await?;
     drop(two);
     let mut second = tokio::spawn(rest(second));
@@ -326,9 +338,7 @@ async fn one_address_has_its_share_of_the_connections() -> Result<()> {
         assert_eq!(rest(third).await.unwrap_or_default(), "");
     }
     // Another address has its own.
-    let socket = TcpSocket::new_v4()?;
-    socket.bind("127.0.0.2:0".parse()?)?;
-    let mut other = socket.connect(served.address()).await?;
+    let mut other = other_client(&served).await?;
     other
         .write_all(b"GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n")
         .await?;

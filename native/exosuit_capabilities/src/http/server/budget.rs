@@ -1,4 +1,5 @@
-//! The bytes that an address may hold for all its clients, of requests and of answers.
+//! The bytes that an address may hold for all its clients, of requests and of answers; and the share
+//! of each.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -9,18 +10,24 @@ use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 /// taken in 32 bits.
 const UNIT: u64 = 1_024;
 
-/// The bytes that an address may hold at a time.
+/// The bytes that an address may hold at a time, or one of its clients.
 pub(crate) struct Budget {
     free: Arc<Semaphore>,
     units: usize,
+    /// Of which this is a share: what is taken here is taken there as well.
+    whole: Option<Arc<Budget>>,
 }
 
 /// A part of the budget, until it is dropped. None is taken for nothing.
 #[derive(Default)]
-pub(crate) struct Held(Option<OwnedSemaphorePermit>);
+pub(crate) struct Held {
+    own: Option<OwnedSemaphorePermit>,
+    /// As much, of the whole.
+    whole: Option<OwnedSemaphorePermit>,
+}
 
 /// A part of the budget that is still to become free.
-pub(crate) type Waiting = Pin<Box<dyn Future<Output = Result<Held, AcquireError>> + Send + Sync>>;
+pub(crate) type Waiting = Pin<Box<dyn Future<Output = Result<Held, AcquireError>> + Send>>;
 
 impl Budget {
     pub(crate) fn new(bytes: u64) -> Self {
@@ -29,6 +36,15 @@ impl Budget {
         Self {
             free: Arc::new(Semaphore::new(units)),
             units,
+            whole: None,
+        }
+    }
+
+    /// The most that one client may hold of it.
+    pub(crate) fn share(self: &Arc<Self>, bytes: u64) -> Self {
+        Self {
+            whole: Some(Arc::clone(self)),
+            ..Self::new(bytes)
         }
     }
 
@@ -37,22 +53,45 @@ impl Budget {
         let Some(missing) = missing(held, bytes) else {
             return true;
         };
-        let taken = Arc::clone(&self.free).try_acquire_many_owned(missing).ok();
-        let is_enough = taken.is_some();
-        held.add(Held(taken));
-        is_enough
+        let Some(more) = self.try_take(missing) else {
+            return false;
+        };
+        held.add(more);
+        true
     }
 
     /// The same for bytes that are held already: more than there are in all count as all.
     pub(crate) fn count(&self, held: &mut Held, bytes: u64) -> bool {
-        self.raise(held, bytes.min(self.units as u64 * UNIT))
+        self.raise(held, self.at_most(bytes))
     }
 
     /// Waits for what is missing to so many bytes in all; nothing where nothing is.
     pub(crate) fn wait(&self, held: &Held, bytes: u64) -> Option<Waiting> {
-        let missing = missing(held, bytes.min(self.units as u64 * UNIT))?;
-        let free = Arc::clone(&self.free).acquire_many_owned(missing);
-        Some(Box::pin(async move { Ok(Held(Some(free.await?))) }))
+        let missing = missing(held, self.at_most(bytes))?;
+        let own = Arc::clone(&self.free).acquire_many_owned(missing);
+        let whole = self.whole.as_ref().map(|whole| Arc::clone(&whole.free));
+        Some(Box::pin(async move {
+            let own = Some(own.await?);
+            let whole = match whole {
+                Some(free) => Some(free.acquire_many_owned(missing).await?),
+                None => None,
+            };
+            Ok(Held { own, whole })
+        }))
+    }
+
+    fn at_most(&self, bytes: u64) -> u64 {
+        bytes.min(self.units as u64 * UNIT)
+    }
+
+    fn try_take(&self, units: u32) -> Option<Held> {
+        let take = |budget: &Self| Arc::clone(&budget.free).try_acquire_many_owned(units).ok();
+        let own = Some(take(self)?);
+        let whole = match &self.whole {
+            Some(whole) => Some(take(whole)?),
+            None => None,
+        };
+        Some(Held { own, whole })
     }
 }
 
@@ -64,14 +103,48 @@ fn missing(held: &Held, bytes: u64) -> Option<u32> {
 
 impl Held {
     fn units(&self) -> usize {
-        self.0.as_ref().map_or(0, OwnedSemaphorePermit::num_permits)
+        self.own
+            .as_ref()
+            .map_or(0, OwnedSemaphorePermit::num_permits)
     }
 
     /// Holds what the other held as well.
     pub(crate) fn add(&mut self, other: Self) {
-        match (&mut self.0, other.0) {
-            (Some(own), Some(more)) => own.merge(more),
-            (none, more) => *none = none.take().or(more),
-        }
+        merge(&mut self.own, other.own);
+        merge(&mut self.whole, other.whole);
+    }
+}
+
+fn merge(held: &mut Option<OwnedSemaphorePermit>, more: Option<OwnedSemaphorePermit>) {
+    match (held, more) {
+        (Some(held), Some(more)) => held.merge(more),
+        (none, more @ Some(_)) => *none = more,
+        (_, None) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_client_leaves_room_for_others() {
+        let whole = Arc::new(Budget::new(100 << 10));
+        let (one, other) = (whole.share(60 << 10), whole.share(60 << 10));
+        let mut held = Held::default();
+        assert!(one.raise(&mut held, 50 << 10));
+        assert!(!one.raise(&mut held, 70 << 10), "more than its share");
+        assert!(
+            one.count(&mut held, 70 << 10),
+            "and all of it, once it is there"
+        );
+
+        let mut others = Held::default();
+        assert!(!other.raise(&mut others, 50 << 10), "more than is left");
+        assert!(other.raise(&mut others, 40 << 10));
+        drop(held);
+        assert!(other.raise(&mut others, 60 << 10));
+        drop(others);
+        assert_eq!(whole.free.available_permits(), 100);
     }
 }

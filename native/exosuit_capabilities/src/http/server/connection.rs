@@ -18,11 +18,13 @@ use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 
-use super::budget::Held;
+use super::budget::{Budget, Held};
+use super::endpoint::Visit;
 use super::head::{Arrival, as_http1};
 use super::limits::Limits;
 use super::listener::{Floor, LINGER, Terms};
 use super::outgoing::{Outgoing, PIECE, SMALL, STREAMED};
+use super::peers::Share;
 use super::refusal::Refusal;
 use super::routes::Route;
 use super::socket::{Socket, Transport};
@@ -52,6 +54,7 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 pub(crate) struct Connection {
     floor: Arc<Floor>,
     terms: Arc<Terms>,
+    share: Arc<Share>,
     arrival: Arrival,
     is_http2: bool,
     /// Requests under way.
@@ -67,7 +70,7 @@ pub(crate) struct Connection {
 pub(crate) async fn serve(
     stream: TcpStream,
     floor: Arc<Floor>,
-    terms: Arc<Terms>,
+    (terms, share): (Arc<Terms>, Arc<Share>),
     tasks: TaskTracker,
 ) {
     // Answers are written whole, or a part as it comes: waiting for more would only delay them.
@@ -83,7 +86,12 @@ pub(crate) async fn serve(
     let Some((transport, is_http2)) = opened else {
         return;
     };
-    let connection = Arc::new(Connection::new(floor, terms, tls.is_some(), is_http2));
+    let connection = Arc::new(Connection::new(
+        floor,
+        terms,
+        share,
+        (tls.is_some(), is_http2),
+    ));
     if is_http2 {
         connection.serve_http2(transport, tasks).await;
     } else {
@@ -103,7 +111,12 @@ async fn open(mut socket: Socket, tls: Option<&Tls>) -> std::io::Result<(Transpo
 }
 
 impl Connection {
-    fn new(floor: Arc<Floor>, terms: Arc<Terms>, is_secure: bool, is_http2: bool) -> Self {
+    fn new(
+        floor: Arc<Floor>,
+        terms: Arc<Terms>,
+        share: Arc<Share>,
+        (is_secure, is_http2): (bool, bool),
+    ) -> Self {
         Self {
             arrival: Arrival {
                 bound: floor.bound,
@@ -111,6 +124,7 @@ impl Connection {
             },
             floor,
             terms,
+            share,
             is_http2,
             running: AtomicUsize::new(0),
             changes: AtomicUsize::new(0),
@@ -235,8 +249,12 @@ impl Connection {
     async fn call(&self, route: &Route, request: Request<Incoming>) -> Response<Outgoing> {
         // Counted until its answer has been handed over, or given up.
         let token = route.requests().token();
-        let terms = &self.terms;
-        let answer = route.endpoint.answer(request, terms, self.arrival).await;
+        let visit = Visit {
+            limits: &self.terms.limits,
+            budget: &self.share.budget,
+            arrival: self.arrival,
+        };
+        let answer = route.endpoint.answer(request, visit).await;
         let mut held = Held::default();
         let size = match answer.body() {
             Either::Left(whole) => whole.size_hint().lower(),
@@ -246,14 +264,10 @@ impl Connection {
                 .unwrap_or(STREAMED)
                 .min(STREAMED),
         };
-        if size > SMALL && !terms.budget.count(&mut held, size) {
+        if size > SMALL && !visit.budget.count(&mut held, size) {
             return Refusal::Full.response().map(Outgoing::from);
         }
         answer.map(|content| Outgoing::new(content, held, token))
-    }
-
-    pub(crate) fn terms(&self) -> &Terms {
-        &self.terms
     }
 }
 
@@ -289,15 +303,17 @@ fn refuse(request: Request<Incoming>, refusal: Refusal) -> Response<Outgoing> {
 /// A request under way, until the body of its answer has been handed over.
 pub(crate) struct Running {
     connection: Arc<Connection>,
-    /// Its place among those of HTTP/2, of which a connection may have many.
-    _place: Option<OwnedSemaphorePermit>,
+    /// Its places among those of HTTP/2, of which a connection may have many.
+    _places: Option<[OwnedSemaphorePermit; 2]>,
     is_answered: bool,
 }
 
 impl Running {
     fn begin(connection: &Arc<Connection>) -> Option<Self> {
-        let place = if connection.is_http2 {
-            Some(connection.terms.streams.clone().try_acquire_owned().ok()?)
+        let places = if connection.is_http2 {
+            let own = connection.share.streams.clone().try_acquire_owned().ok()?;
+            let all = connection.terms.streams.clone().try_acquire_owned().ok()?;
+            Some([own, all])
         } else {
             None
         };
@@ -305,7 +321,7 @@ impl Running {
         connection.changes.fetch_add(1, Relaxed);
         Some(Self {
             connection: connection.clone(),
-            _place: place,
+            _places: places,
             is_answered: false,
         })
     }
@@ -318,8 +334,9 @@ impl Running {
         self.connection.is_http2.then(Reading::current)?
     }
 
-    pub(crate) fn terms(&self) -> &Terms {
-        self.connection.terms()
+    /// Of its client.
+    pub(crate) fn budget(&self) -> &Budget {
+        &self.connection.share.budget
     }
 }
 

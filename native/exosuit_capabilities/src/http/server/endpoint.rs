@@ -12,8 +12,9 @@ use http::{Request, Response};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 
+use super::budget::Budget;
 use super::head::Arrival;
-use super::listener::Terms;
+use super::limits::Limits;
 use super::refusal::Refusal;
 use super::settings::{CallLimits, Form};
 use super::streamed::{self, Streamed};
@@ -34,21 +35,29 @@ pub(crate) struct Endpoint {
     pub(crate) observe: Arc<dyn Observe>,
 }
 
+/// What a request comes with from its connection.
+#[derive(Clone, Copy)]
+pub(crate) struct Visit<'a> {
+    pub(crate) limits: &'a Limits,
+    /// Of its client.
+    pub(crate) budget: &'a Budget,
+    pub(crate) arrival: Arrival,
+}
+
 impl Endpoint {
     /// Answers a request, in any case.
     pub(crate) async fn answer(
         &self,
         request: Request<Incoming>,
-        terms: &Terms,
-        arrival: Arrival,
+        visit: Visit<'_>,
     ) -> Response<Either<Full<Bytes>, Streamed>> {
         let answer = match self.form {
             Form::Whole => {
-                let answer = whole::exchange(self, request, terms).await;
+                let answer = whole::exchange(self, request, visit).await;
                 answer.map(|answer| answer.map(Either::Left))
             }
             Form::Streamed => {
-                let answer = streamed::exchange(self, request, terms, arrival).await;
+                let answer = streamed::exchange(self, request, visit).await;
                 answer.map(|answer| answer.map(Either::Right))
             }
         };

@@ -23,6 +23,8 @@ pub(crate) struct Limits {
     pub(crate) max_header_bytes: usize,
     /// Of the bodies of all requests and answers at a time.
     pub(crate) max_buffered_bytes: u64,
+    /// Of them, of one client address.
+    pub(crate) max_peer_buffered_bytes: u64,
     /// At a time.
     pub(crate) max_connections: usize,
     /// Of them, of one client address.
@@ -50,6 +52,16 @@ impl Limits {
         Tempo::new(self.body_timeout, self.min_rate)
     }
 
+    /// Requests of HTTP/2 at a time, of all connections.
+    pub(crate) fn max_all_streams(&self) -> usize {
+        self.max_connections * STREAMS
+    }
+
+    /// Of them, of one client address.
+    pub(crate) fn max_peer_streams(&self) -> usize {
+        (self.max_all_streams() / 2).max(self.max_streams as usize)
+    }
+
     fn patience(&self) -> Duration {
         self.first_byte_timeout.min(self.body_timeout)
     }
@@ -73,6 +85,9 @@ const MAX_WINDOW: &str = "max_window_bytes";
 /// By default one address may have half of the connections, and no fewer than this if there are as
 /// many.
 const PEER: usize = 64;
+
+/// How many requests of HTTP/2 there may be at a time, for each connection that there may be.
+const STREAMS: usize = 4;
 
 impl Asked {
     /// What these settings ask for.
@@ -121,6 +136,8 @@ impl Asked {
         let small = |key| u32::try_from(get(key)).unwrap_or(u32::MAX);
         let milliseconds = |key| Duration::from_millis(get(key));
         let buffered = self.0.get(MAX_BUFFERED).copied();
+        // By default all bodies may take so much, or one of the largest.
+        let buffered = buffered.unwrap_or_else(|| default(MAX_BUFFERED).max(largest_body));
         let connections = count(MAX_CONNECTIONS);
         let share = self.0.contains_key(MAX_PEER_CONNECTIONS);
         let share = share.then(|| count(MAX_PEER_CONNECTIONS));
@@ -130,8 +147,8 @@ impl Asked {
             first_byte_timeout: milliseconds(FIRST_BYTE_TIMEOUT),
             min_rate: get(MIN_RATE),
             max_header_bytes: count(MAX_HEADER),
-            // By default all bodies may take so much, or one of the largest.
-            max_buffered_bytes: buffered.unwrap_or_else(|| default(MAX_BUFFERED).max(largest_body)),
+            max_buffered_bytes: buffered,
+            max_peer_buffered_bytes: (buffered / 2).max(largest_body),
             max_connections: connections,
             max_peer_connections: share.unwrap_or((connections / 2).max(PEER.min(connections))),
             max_streams: small(MAX_STREAMS),

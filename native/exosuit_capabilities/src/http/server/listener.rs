@@ -58,14 +58,11 @@ pub(crate) struct Floor {
 /// What new connections are served under.
 pub(crate) struct Terms {
     pub(crate) limits: Limits,
-    pub(crate) budget: Budget,
+    pub(crate) budget: Arc<Budget>,
     slots: Arc<Semaphore>,
     /// For the requests of HTTP/2 connections.
     pub(crate) streams: Arc<Semaphore>,
 }
-
-/// How many requests of HTTP/2 there may be at a time, for each connection that there may be.
-const STREAMS: usize = 4;
 
 #[derive(Clone, Default)]
 pub(crate) struct Ending {
@@ -76,11 +73,11 @@ pub(crate) struct Ending {
 }
 
 impl Terms {
-    fn new(limits: Limits) -> Arc<Self> {
+    pub(crate) fn new(limits: Limits) -> Arc<Self> {
         Arc::new(Self {
             slots: Arc::new(Semaphore::new(limits.max_connections)),
-            streams: Arc::new(Semaphore::new(limits.max_connections * STREAMS)),
-            budget: Budget::new(limits.max_buffered_bytes),
+            streams: Arc::new(Semaphore::new(limits.max_all_streams())),
+            budget: Arc::new(Budget::new(limits.max_buffered_bytes)),
             limits,
         })
     }
@@ -304,14 +301,13 @@ async fn accept(socket: Arc<TcpListener>, floor: Arc<Floor>, connections: TaskTr
     };
     let take = |(stream, peer): (TcpStream, SocketAddr), slot: OwnedSemaphorePermit| {
         let (floor, terms) = (floor.clone(), floor.terms.read().clone());
-        let share = terms.limits.max_peer_connections;
         // One that has more than its share is let go: to wait, it would hold up the others.
-        let Some(connected) = floor.peers.connect(peer.ip(), share) else {
+        let Some(connected) = floor.peers.connect(peer.ip(), &terms) else {
             return;
         };
         let tasks = connections.clone();
         connections.spawn(async move {
-            serve(stream, floor, terms, tasks).await;
+            serve(stream, floor, (terms, connected.share()), tasks).await;
             drop((connected, slot));
         });
     };

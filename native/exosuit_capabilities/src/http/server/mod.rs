@@ -266,12 +266,14 @@ fn describe(placed: &Placed) -> String {
 impl Shared {
     /// The route that the link has is served until the new one is.
     async fn prepare(self: Arc<Self>, link: &Link, form: Form) -> Result<Prepared, Error> {
-        let changing = Arc::clone(&self.changing).lock_owned().await;
         let (configuration, actor) = link.seen_from(&self.id);
         let key = (link.key(), actor.clone());
         let wanted = HTTP_SERVER
             .check_link(&self.id, link)
             .and_then(|_| settings::read(&self.configuration, configuration, form))?;
+        // Before the lock: files may be on a disk that does not answer.
+        let tls = self.tls(&wanted).await?;
+        let changing = Arc::clone(&self.changing).lock_owned().await;
         let old = {
             let open = self.open.lock();
             if open.stopped {
@@ -280,7 +282,6 @@ impl Shared {
             open.routes.get(&key).cloned()
         };
         let address = wanted.address;
-        let tls = self.tls(&wanted).await?;
         let route = self.route(link, actor, form, wanted, tls, old.as_deref());
         let placing = self.ports.prepare(address, route, old.as_deref()).await?;
         Ok(Prepared::new(async move {

@@ -76,7 +76,7 @@ impl Outgoing {
     /// Has a large part of a body that streams wait for its place in the budget.
     fn admit(&mut self, part: Bytes) {
         let size = part.len() as u64;
-        let budget = self.running.as_ref().map(|running| &running.terms().budget);
+        let budget = self.running.as_ref().map(Running::budget);
         let is_streamed = matches!(self.content, Either::Right(_));
         if let Some(budget) = budget.filter(|_| is_streamed && size > STREAMED)
             && !budget.count(&mut self.held, size)

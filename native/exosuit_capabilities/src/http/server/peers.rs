@@ -1,45 +1,82 @@
-//! A share of the connections for each client address.
+//! A share of the connections, and of what they hold, for each client address.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use tokio::sync::Semaphore;
 
-/// How many connections each client has. A client is an IPv4 address, or the 64 bits of an IPv6
-/// network: one customer is given all addresses in that.
+use super::budget::Budget;
+use super::listener::Terms;
+
+/// The clients that are connected. A client is an IPv4 address, or the 64 bits of an IPv6 network:
+/// one customer is given all addresses in that.
 #[derive(Default)]
-pub(crate) struct Peers(Mutex<HashMap<IpAddr, usize>>);
+pub(crate) struct Peers(Mutex<HashMap<IpAddr, Client>>);
+
+struct Client {
+    connections: usize,
+    share: Arc<Share>,
+}
+
+/// What the connections of one client hold together.
+pub(crate) struct Share {
+    pub(crate) budget: Budget,
+    /// For the requests of HTTP/2.
+    pub(crate) streams: Arc<Semaphore>,
+}
 
 /// One connection of a client.
 pub(crate) struct Connected {
     peers: Arc<Peers>,
     client: IpAddr,
+    share: Arc<Share>,
+}
+
+impl Share {
+    fn of(terms: &Terms) -> Arc<Self> {
+        let limits = &terms.limits;
+        Arc::new(Self {
+            budget: terms.budget.share(limits.max_peer_buffered_bytes),
+            streams: Arc::new(Semaphore::new(limits.max_peer_streams())),
+        })
+    }
 }
 
 impl Peers {
     /// One more connection of this address, unless it has as many as it may.
-    pub(crate) fn connect(self: &Arc<Self>, address: IpAddr, most: usize) -> Option<Connected> {
+    pub(crate) fn connect(self: &Arc<Self>, address: IpAddr, terms: &Terms) -> Option<Connected> {
         let client = client(address);
         let mut peers = self.0.lock();
-        let count = peers.entry(client).or_default();
-        if *count >= most {
+        let entry = peers.entry(client).or_insert_with(|| Client {
+            connections: 0,
+            share: Share::of(terms),
+        });
+        if entry.connections >= terms.limits.max_peer_connections {
             return None;
         }
-        *count += 1;
+        entry.connections += 1;
         Some(Connected {
             peers: Arc::clone(self),
             client,
+            share: Arc::clone(&entry.share),
         })
+    }
+}
+
+impl Connected {
+    pub(crate) fn share(&self) -> Arc<Share> {
+        Arc::clone(&self.share)
     }
 }
 
 impl Drop for Connected {
     fn drop(&mut self) {
         let mut peers = self.peers.0.lock();
-        if let Some(count) = peers.get_mut(&self.client) {
-            *count -= 1;
-            if *count == 0 {
+        if let Some(client) = peers.get_mut(&self.client) {
+            client.connections -= 1;
+            if client.connections == 0 {
                 peers.remove(&self.client);
             }
         }
@@ -58,12 +95,20 @@ fn client(address: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
+    use exosuit_core::HTTP_SERVER;
+
     use super::*;
+    use crate::http::server::limits::Asked;
+    use crate::settings::Settings;
 
     #[test]
     fn a_client_has_its_share_and_leaves_nothing_behind() {
         let peers = Arc::<Peers>::default();
-        let connect = |address: &str| peers.connect(address.parse().expect("an address"), 1);
+        let mut settings = Settings::new(&HTTP_SERVER);
+        settings.put("max_connections_per_peer", "1");
+        let limits = Asked::read(&settings).expect("good settings").limits(0);
+        let terms = Terms::new(limits);
+        let connect = |address: &str| peers.connect(address.parse().expect("an address"), &terms);
         for (one, other, is_same) in [
             ("192.0.2.1", "192.0.2.1", true),
             ("192.0.2.1", "::ffff:192.0.2.1", true),

@@ -16,7 +16,7 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 use tokio::task::{AbortHandle, spawn_blocking};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use crate::settings::{Settings, invalid};
@@ -30,6 +30,9 @@ const PROTOCOLS: [&[u8]; 2] = [HTTP2, b"http/1.1"];
 
 /// HTTP/2, as it is called during the handshake.
 pub(crate) const HTTP2: &[u8] = b"h2";
+
+/// For both files. They may be on a disk that does not answer.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A larger file is no certificate.
 const MAX_FILE: u64 = 1 << 20;
@@ -143,7 +146,10 @@ impl Tls {
             let certified = read.certified(&named, &signer)?;
             Ok::<_, Error>((read, certified))
         });
-        let (read, certified) = first.await.map_err(|error| unread(&error))??;
+        let first = timeout(PATIENCE, first)
+            .await
+            .map_err(|_| too_late(&files))?;
+        let (read, certified) = first.map_err(|error| unread(&error))??;
         let current = Arc::new(Current(RwLock::new(Arc::new(certified))));
         let acceptor = acceptor(provider.clone(), current.clone())?;
         let watching = Watching {
@@ -175,6 +181,11 @@ impl Drop for Tls {
     fn drop(&mut self) {
         self.watch.abort();
     }
+}
+
+fn too_late(files: &Files) -> Error {
+    let why = format!("it could not be read within {PATIENCE:?}");
+    refused(CERTIFICATE, &files.certificate, &why)
 }
 
 fn unread(error: &tokio::task::JoinError) -> Error {

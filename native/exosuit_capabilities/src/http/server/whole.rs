@@ -13,8 +13,7 @@ use tokio::time::timeout;
 
 use super::budget::Held;
 use super::contract::{self, OPERATION, Payload};
-use super::endpoint::Endpoint;
-use super::listener::Terms;
+use super::endpoint::{Endpoint, Visit};
 use super::pace::Pace;
 use super::refusal::Refusal;
 use super::unread::{expects, linger, refuse_larger};
@@ -23,7 +22,7 @@ use super::unread::{expects, linger, refuse_larger};
 pub(crate) async fn exchange(
     endpoint: &Endpoint,
     request: Request<Incoming>,
-    terms: &Terms,
+    visit: Visit<'_>,
 ) -> Result<Response<Full<Bytes>>, Refusal> {
     let most = endpoint.whole_body();
     let expects = expects(&request);
@@ -35,8 +34,8 @@ pub(crate) async fn exchange(
     let mut memory = Held::default();
     let mut payload = Payload::begin(&head, declared).map_err(|e| Refusal::Call(e.code))?;
     if !body.is_end_stream() {
-        let whole = read_body(body, &mut payload, most, terms, &mut memory);
-        timeout(terms.limits.body_timeout, whole)
+        let whole = read_body(body, &mut payload, most, visit, &mut memory);
+        timeout(visit.limits.body_timeout, whole)
             .await
             .map_err(|_| Refusal::Request(StatusCode::REQUEST_TIMEOUT))??;
     }
@@ -50,17 +49,17 @@ async fn read_body(
     mut body: Incoming,
     payload: &mut Payload,
     most: u64,
-    terms: &Terms,
+    visit: Visit<'_>,
     held: &mut Held,
 ) -> Result<(), Refusal> {
-    let mut pace = Pace::new(terms.limits.first_byte());
+    let mut pace = Pace::new(visit.limits.first_byte());
     let mut is_first = true;
     while let Some(frame) = next_frame(&mut body, &mut pace).await? {
         let Ok(part) = frame.into_data() else {
             continue;
         };
         if std::mem::take(&mut is_first) {
-            pace.change(terms.limits.upload());
+            pace.change(visit.limits.upload());
         }
         pace.passed(part.len());
         let length = payload.body_length() + part.len() as u64;
@@ -68,7 +67,7 @@ async fn read_body(
             linger(body);
             return Err(Refusal::Request(StatusCode::PAYLOAD_TOO_LARGE));
         }
-        if !terms.budget.raise(held, length) {
+        if !visit.budget.raise(held, length) {
             return Err(Refusal::Full);
         }
         payload.push(&part);
