@@ -202,6 +202,47 @@ defmodule Exosuit.HttpTest do
     end
   end
 
+  describe "a certificate" do
+    setup do
+      %{host: host, actor: actor} = counter!()
+      :ok = Exosuit.subscribe(host)
+      dir = tmp_dir!()
+      [cert, key] = for name <- ~w(cert.pem key.pem), do: Path.join(dir, name)
+      certificate = %{"tls_cert_file" => cert, "tls_priv_key_file" => key}
+      config = Map.merge(certificate, %{"address" => "127.0.0.1:0", "tls_reload_ms" => "10"})
+      link = [source: actor, target: "http", contract: @http, name: "tls", target_config: config]
+      %{host: host, link: link, cert: cert, key: key}
+    end
+
+    test "that is missing refuses the link and names the file", test do
+      assert {:error, error} = Exosuit.put_link(test.host, test.link)
+      assert Exception.message(error) =~ "tls_cert_file names #{test.cert}"
+    end
+
+    test "is shown to clients, and a broken one in its place is an event", test do
+      File.cp!(tls_file("localhost.pem"), test.cert)
+      File.cp!(tls_file("localhost.key.pem"), test.key)
+      :ok = Exosuit.put_link(test.host, test.link)
+      endpoints = Enum.flat_map(Exosuit.inventory(test.host).providers, & &1.endpoints)
+      assert Enum.any?(endpoints, &String.starts_with?(&1, "https://127.0.0.1:"))
+
+      cert = test.cert
+      File.write!(cert, "broken")
+      assert_receive {:exosuit_event, %{type: "certificate_refused", data: data}}, 30_000
+      assert %{provider: "http", file: ^cert, reason: :invalid_link, error: error} = data
+      assert error =~ "tls_cert_file names #{cert}"
+
+      File.cp!(tls_file("second.pem"), test.cert)
+      File.cp!(tls_file("second.key.pem"), test.key)
+      assert_receive {:exosuit_event, %{type: "certificate_changed", data: data}}, 30_000
+      assert %{provider: "http", file: ^cert} = data
+    end
+
+    defp tls_file(name) do
+      Path.expand("../../native/exosuit_capabilities/tests/tls/#{name}", __DIR__)
+    end
+  end
+
   test "listens where the host says, in place of what the link says" do
     port = free_port()
     host = start_supervised_host!(actors: [], http_ports: %{8_080 => port})
