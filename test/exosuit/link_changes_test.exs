@@ -15,34 +15,38 @@ defmodule Exosuit.LinkChangesTest do
     # Refuses, raises or is slow, as the link says, and keeps what it heard of its links.
     use Exosuit.Provider, contract: "test:greeter"
 
+    # The state is whom to tell: the test.
     @impl Exosuit.Provider
-    def init(_config), do: {:ok, []}
+    def init(%{"test" => test}), do: {:ok, test |> Base.decode64!() |> :erlang.binary_to_term()}
 
     @impl Exosuit.Provider
     def put_link(%{values: %{"refuse" => text}}, _state), do: {:error, text}
 
-    def put_link(%{values: %{"raise" => text}} = link, state) do
-      send(hear(), {:heard, :raised, link.values})
-      _half_done = [link.values | state]
+    def put_link(%{values: %{"wait" => _}} = link, test) do
+      send(test, {:heard, :waiting, link.values, self()})
+      receive do: (:go -> send(test, {:heard, :put, link.values}))
+      {:ok, test}
+    end
+
+    def put_link(%{values: %{"raise" => text}} = link, test) do
+      send(test, {:heard, :raised, link.values})
       raise text
     end
 
-    def put_link(link, state) do
-      send(hear(), {:heard, :put, link.values})
-      {:ok, [link.values | state]}
+    def put_link(link, test) do
+      send(test, {:heard, :put, link.values})
+      {:ok, test}
     end
 
     @impl Exosuit.Provider
-    def delete_link(link, state) do
-      send(hear(), {:heard, :delete, link.values})
-      {:ok, state}
+    def delete_link(link, test) do
+      send(test, {:heard, :delete, link.values})
+      {:ok, test}
     end
 
     @impl Exosuit.Provider
     def handle_invocation(_operation, _payload, context),
       do: {:ok, context.link.values["greeting"]}
-
-    defp hear, do: :persistent_term.get(__MODULE__)
   end
 
   describe "a refused change" do
@@ -99,11 +103,10 @@ defmodule Exosuit.LinkChangesTest do
     end
 
     test "by a provider in Elixir leaves the old values, and it hears of them if it fell" do
-      :persistent_term.put(Greeter, self())
       host = start_supervised_host!(actors: [caller: "caller"])
-      {:ok, "greeter"} = Exosuit.start_provider(host, Greeter, id: "greeter")
+      {:ok, "greeter"} = Exosuit.start_provider(host, Greeter, id: "greeter", config: test())
       link = [source: "caller", target: "greeter", contract: "test:greeter"]
-      values = &Keyword.put(link, :target_config, &1)
+      values = &values(link, &1)
       :ok = Exosuit.put_link(host, values.(%{"greeting" => "hello"}))
       assert_receive {:heard, :put, %{"greeting" => "hello"}}
       before = {Exosuit.inventory(host).links, states(host)}
@@ -152,7 +155,7 @@ defmodule Exosuit.LinkChangesTest do
       assert delay in 0..60_000
       assert refused.error =~ "address 127.0.0.1:#{port} is in use"
       assert [%{refused_links: [error]}] = Exosuit.inventory(host).providers
-      assert error == refused.error
+      assert error =~ ~r/is in use.*; retry in \d+ s$/
 
       # Killed, the process of the links knows what it has to do.
       kill(GenServer.whereis(Directory.via(host, Links)))
@@ -259,6 +262,64 @@ defmodule Exosuit.LinkChangesTest do
     end
   end
 
+  describe "a slow provider" do
+    setup do
+      host = start_supervised_host!(actors: [caller: "caller"])
+      {:ok, "greeter"} = Exosuit.start_provider(host, Greeter, id: "greeter", config: test())
+      link = [source: "caller", target: "greeter", contract: "test:greeter"]
+      %{host: host, config: Directory.fetch!(host, :config), link: link}
+    end
+
+    test "holds up no change of other links, and inventory and table are there meanwhile", it do
+      slow = Task.async(fn -> Exosuit.put_link(it.host, values(it.link, %{"wait" => "1"})) end)
+      assert_receive {:heard, :waiting, _values, provider}, 10_000
+
+      for n <- 1..20 do
+        fields = [source: "a#{n}", target: "b", contract: "c:d"]
+        :ok = Exosuit.put_link(it.host, fields)
+        :ok = Exosuit.delete_link(it.host, Keyword.take(fields, [:source, :contract]))
+      end
+
+      assert Exosuit.inventory(it.host).links == []
+      assert Task.yield(slow, 0) == nil
+      send(provider, :go)
+      assert Task.await(slow) == :ok
+      assert [%{status: :in_force}] = Exosuit.inventory(it.host).links
+    end
+
+    test "that answers after the link was deleted is told to let go of it", it do
+      slow = Task.async(fn -> Exosuit.put_link(it.host, values(it.link, %{"wait" => "1"})) end)
+      assert_receive {:heard, :waiting, _values, provider}, 10_000
+      {:ok, asked} = Router.ask_delete(it.config.router, {"caller", "test:greeter", "default"})
+      send(provider, :go)
+      assert {:error, %Error{reason: :dropped}} = Task.await(slow)
+      assert_receive {^asked, {:ok, _count}}, 10_000
+      assert_receive {:heard, :put, %{"wait" => "1"}}
+      assert_receive {:heard, :delete, %{"wait" => "1"}}, 10_000
+      assert states(it.host) == %{} and Exosuit.links(it.host) == []
+    end
+
+    test "that answers after a change was given up has its old values again", it do
+      :ok = Exosuit.put_link(it.host, values(it.link, %{"greeting" => "hello"}))
+      assert_receive {:heard, :put, %{"greeting" => "hello"}}
+      slow = Task.async(fn -> Exosuit.put_link(it.host, values(it.link, %{"wait" => "1"})) end)
+      assert_receive {:heard, :waiting, _values, provider}, 10_000
+      send(provider, :go)
+      assert Task.await(slow) == :ok
+      assert_receive {:heard, :put, %{"wait" => "1"}}
+      # As the data plane tells it when its time is up: once or twice, it is undone once.
+      keeper = Exosuit.whereis(it.host, "greeter")
+      %{previous: previous} = :sys.get_state(keeper)
+      [{_key, {number, _before}}] = Map.to_list(previous)
+      send(keeper, {:exosuit_link_undo, number})
+      assert_receive {:heard, :put, %{"greeting" => "hello"}}
+      send(keeper, {:exosuit_link_undo, number})
+      assert %{links: links} = :sys.get_state(keeper)
+      assert [%{values: %{"greeting" => "hello"}}] = Map.values(links)
+      refute_received {:heard, _what, _values}
+    end
+  end
+
   describe "after random kills under load" do
     test "the tables of the control plane and of the router agree" do
       it = web!()
@@ -336,6 +397,11 @@ defmodule Exosuit.LinkChangesTest do
     Enum.sort(links) == Enum.sort(Map.keys(states)) and
       Enum.all?(Map.values(states), &(&1 in [:in_force, :waiting]))
   end
+
+  # How a provider finds its test.
+  defp test, do: %{"test" => Base.encode64(:erlang.term_to_binary(self()))}
+
+  defp values(link, values), do: Keyword.put(link, :target_config, values)
 
   # A component behind an HTTP server.
   defp web!(options \\ []) do

@@ -172,10 +172,13 @@ defmodule Exosuit.Host.Inventory do
   end
 
   defp refused_links(links, names) do
-    for %{status: :refused, link: link, error: error} <- links,
+    for %{status: :refused, link: link, error: error, retry_in_ms: retry_in} <- links,
         link.source in names or link.target in names,
-        do: Exception.message(error)
+        do: Exception.message(error) <> next_try(retry_in)
   end
+
+  defp next_try(nil), do: "; it is not tried again by itself"
+  defp next_try(milliseconds), do: "; retry in #{div(milliseconds + 999, 1_000)} s"
 
   defp provider(config, specification, links) do
     key = Router.provider_key(specification)

@@ -123,7 +123,7 @@ defmodule Exosuit.Host.LinkTable do
   end
 
   @doc """
-  Each link with what became of it: by the router, and by the refusals. A link whose new settings are
+  Each link with what became of it, by the router and the refusals, in the order of the keys. A link whose new settings are
   refused stands here once, with its old settings, which are in force.
   """
   @spec statuses(:ets.tid(), Router.link_states(), integer()) :: [status()]
@@ -132,8 +132,11 @@ defmodule Exosuit.Host.LinkTable do
     refusals = refusals(table)
     alone = Enum.reject(refusals, fn {link, _, _} -> Enum.any?(held, &same?(&1, link)) end)
 
-    Enum.map(held, &status(&1, refusals, states, now)) ++
-      for({link, error, at} <- alone, do: refused(link, error, at, now))
+    statuses =
+      Enum.map(held, &status(&1, refusals, states, now)) ++
+        for({link, error, at} <- alone, do: refused(link, error, at, now))
+
+    Enum.sort_by(statuses, &id(&1.link))
   end
 
   defp status(link, refusals, states, now) do

@@ -127,7 +127,7 @@ defmodule Exosuit.Host.Links do
     state = Enum.reduce(ghosts, state, &enqueue(&2, &1, :revoke, nil))
     again = held |> Enum.map(&Link.key/1) |> Enum.uniq()
     state = Enum.reduce(again, state, &enqueue(&2, &1, :again, nil))
-    state = Enum.reduce(pending, state, &enqueue(&2, Link.key(&1), {:put, &1, :strict}, nil))
+    state = Enum.reduce(pending, state, &enqueue(&2, Link.key(&1), {:put, &1, mode(&1)}, nil))
     refused = for {link, _error, at} <- LinkTable.refusals(table), at, do: LinkTable.id(link)
     {:noreply, Enum.reduce(refused, state, &retry(&2, &1))}
   end
@@ -179,6 +179,10 @@ defmodule Exosuit.Host.Links do
   defp table(state), do: state.config.tables.links
 
   defp now, do: System.monotonic_time(:millisecond)
+
+  # What an application has is wanted by its manifest; of other links, nobody knows any more.
+  defp mode(%Link{app: nil}), do: :strict
+  defp mode(_link), do: :keep
 
   # One change of a key at a time.
   defp enqueue(state, key, request, from) do

@@ -117,7 +117,19 @@ defmodule Exosuit.Lattice.Store do
   defp compare_and_set(lattice, bucket, key, value, revision) do
     set = &Native.lattice_update(lattice, bucket, key, value, revision, &1)
 
-    with {:ok, revision} when revision != nil <- Answer.await(set, @timeout),
-         do: {:ok, {value, revision}}
+    case Answer.await(set, @timeout) do
+      {:ok, nil} -> {:ok, nil}
+      {:ok, written} -> {:ok, {value, written}}
+      {:error, error} -> look(lattice, bucket, key, value, revision, error)
+    end
+  end
+
+  # What was lost may have been the answer, not the write. Where that cannot be seen either, the error
+  # stands; if the value is written all the same, every host follows it, this one among them.
+  defp look(lattice, bucket, key, value, before, error) do
+    case read(lattice, bucket, key) do
+      {:ok, {^value, revision}} when revision > before -> {:ok, {value, revision}}
+      _unchanged_or_unknown -> {:error, error}
+    end
   end
 end

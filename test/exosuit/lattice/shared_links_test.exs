@@ -250,6 +250,36 @@ defmodule Exosuit.Lattice.SharedLinksTest do
     end
   end
 
+  test "a write whose outcome nobody heard of is the same for the servers and all hosts", it do
+    :ok = Exosuit.put_link(it.one, @old)
+    assert same_links?(it)
+    signal = fn name -> {_, 0} = System.cmd("kill", ["-#{name}", "#{it.server.os_pid}"]) end
+
+    # It answers nobody, and reads later what it was sent meanwhile.
+    signal.("STOP")
+    assert {:error, %Error{}} = Exosuit.put_link(it.one, @new)
+    signal.("CONT")
+
+    assert eventually(fn -> Exosuit.put_link(it.two, other(1)) == :ok end)
+    assert same_links?(it)
+    assert Enum.any?(Exosuit.links(it.one), &(&1.source == "o1"))
+
+    written? =
+      case fetch(it, "COMPONENT_a") do
+        {:ok, %{"links" => [_new]}} -> true
+        _nothing -> false
+      end
+
+    assert eventually(fn ->
+             Enum.any?(
+               Exosuit.links(it.one),
+               &(&1.package == "keyvalue" and &1.namespace == "wasi")
+             ) == written?
+           end)
+
+    assert same_links?(it)
+  end
+
   test "a bucket that is lost is filled again with what is known", it do
     :ok = Exosuit.put_link(it.one, @old)
     :ok = Exosuit.put_link(it.one, @new)
