@@ -58,7 +58,7 @@ bounds! {
     SECONDS = "seconds", 1..=86_400, "a number of seconds";
     /// A TCP port.
     PORT = "port", 1..=65_535, "a port";
-    /// On how many servers something is kept: as many as JetStream allows.
+    /// On how many servers something is kept: as many as the streams of NATS allow.
     REPLICAS = "replicas", 1..=5, "a number of servers";
     /// How deeply calls may be nested.
     DEPTH = "depth", 1..=255, "a depth";

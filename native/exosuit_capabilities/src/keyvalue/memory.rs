@@ -33,8 +33,8 @@ impl Store for Memory {
         let records = self.0.clone();
         Box::pin(async move {
             let work = match at_once(&records, work) {
-                Ok(outcome) => return outcome,
-                Err(work) => work,
+                Tried::Done(outcome) => return outcome,
+                Tried::Later(work) => work,
             };
             let working = tokio::task::spawn_blocking(move || at_length(&records, work));
             working.await.map_err(|_| stopped())?
@@ -46,27 +46,33 @@ impl Store for Memory {
     }
 }
 
-/// Does work that is quick; gives back what is not.
-fn at_once(records: &RwLock<Records>, work: Work) -> Result<Result<Outcome, Error>, Work> {
-    let Work { operation, place } = work;
+/// What became of work.
+enum Tried {
+    Done(Result<Outcome, Error>),
+    /// It is not quick, or would wait.
+    Later(Work),
+}
+
+/// Does work that is quick.
+fn at_once(records: &RwLock<Records>, Work { operation, place }: Work) -> Tried {
     match operation {
         Operation::Query(query) => match records.try_read() {
             Some(records) if is_quick_query(&query, &place, &records) => {
-                Ok(place.ask(query, &*records))
+                Tried::Done(place.ask(query, &*records))
             }
-            _ => Err(again(Operation::Query(query), place)),
+            _ => later(Operation::Query(query), place),
         },
         Operation::Change(change) => match records.try_write() {
             Some(mut records) if is_quick_change(&change, &place, &records) => {
-                Ok(place.change(change, &mut *records))
+                Tried::Done(place.change(change, &mut *records))
             }
-            _ => Err(again(Operation::Change(change), place)),
+            _ => later(Operation::Change(change), place),
         },
     }
 }
 
-fn again(operation: Operation, place: Place) -> Work {
-    Work { operation, place }
+fn later(operation: Operation, place: Place) -> Tried {
+    Tried::Later(Work { operation, place })
 }
 
 fn at_length(records: &RwLock<Records>, work: Work) -> Result<Outcome, Error> {
