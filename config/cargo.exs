@@ -1,6 +1,7 @@
 defmodule Mix.Tasks.Compile.Cargo do
   @moduledoc """
-  Builds native/exosuit_nif and puts the library where `Exosuit.Native` looks for it.
+  Builds native/exosuit_nif and the program that compiles Wasm, and puts them where `Exosuit.Native` and
+  `Exosuit.Wasm` look for them.
 
   It stands outside `lib/`, since Elixir needs the library while it compiles what is there. Cargo
   itself knows what is stale, and does nothing in a fraction of a second where nothing is.
@@ -12,10 +13,11 @@ defmodule Mix.Tasks.Compile.Cargo do
 
   @root Path.expand("..", __DIR__)
   @library "priv/native/exosuit_nif.so"
+  @compiler "priv/native/exosuit-compile"
 
   @impl Mix.Task.Compiler
   def run(_args) do
-    case build(~w(-p exosuit_nif)) do
+    case build(~w(-p exosuit_nif -p exosuit_engine --lib --bin exosuit-compile)) do
       :ok -> install()
       :error -> {:error, []}
     end
@@ -57,26 +59,29 @@ defmodule Mix.Tasks.Compile.Cargo do
 
   defp install do
     [built] = Path.wildcard("#{target()}/release/libexosuit_nif.{so,dylib}")
-    library = Path.join(@root, @library)
-
-    if stale?(built, library), do: replace(built, library)
-
+    put(built, Path.join(@root, @library))
+    put("#{target()}/release/exosuit-compile", Path.join(@root, @compiler))
     Mix.Project.build_structure()
     {:ok, []}
   end
 
-  defp stale?(built, library) do
+  # Where another machine has built, there may be the library alone.
+  defp put(built, file) do
+    if File.exists?(built) and stale?(built, file), do: replace(built, file)
+  end
+
+  defp stale?(built, file) do
     with {:ok, new} <- File.stat(built),
-         {:ok, old} <- File.stat(library),
+         {:ok, old} <- File.stat(file),
          do: {new.size, new.mtime} != {old.size, old.mtime},
          else: (_missing -> true)
   end
 
   # Remove, then copy: writing into the old file would pull it from under a VM that runs it.
-  defp replace(built, library) do
-    File.mkdir_p!(Path.dirname(library))
-    File.rm(library)
-    File.cp!(built, library)
-    File.touch!(library, File.stat!(built).mtime)
+  defp replace(built, file) do
+    File.mkdir_p!(Path.dirname(file))
+    File.rm(file)
+    File.cp!(built, file)
+    File.touch!(file, File.stat!(built).mtime)
   end
 end

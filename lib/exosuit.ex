@@ -106,6 +106,14 @@ defmodule Exosuit do
       doc: "whether the same revision is taken again, too, and code without claims."
     ]
   ]
+  @issuer_change [
+    allow_issuer_change: [
+      type: :boolean,
+      default: false,
+      doc:
+        "whether code of another issuer may take the place of what runs, with its links and its data."
+    ]
+  ]
   @grants [
     arguments: [
       type: {:secret, {"a list of strings without zero bytes", &Grants.arguments?/1}},
@@ -329,23 +337,39 @@ defmodule Exosuit do
   Puts other code in the place of a running actor's, without losing a call, and waits for it.
 
   The code comes from a path or from `{:bytes, wasm}`. It must be signed for the same public key, and
-  its revision must be greater. It is compiled first; then new calls go to it, and those that run
-  finish in the old code, within the host's drain timeout. Links, limits and instances stay, and the
-  specification has the new code: it is what starts again after a crash. Where the new code cannot
-  start, nothing changes, and an event `actor_update_failed` says why.
+  its issuer the same, and its revision greater. It is checked, compiled and instantiated once first;
+  then new calls go to it, and those that run finish in the old code, within the host's drain timeout.
+  Links, limits and instances stay, and the specification has the new code: it is what starts again
+  after a crash. Where the new code cannot start, nothing changes, and an event `actor_update_failed`
+  says why.
 
   ## Options
 
-  #{Options.docs(@update)}
+  #{Options.docs(@update ++ @issuer_change)}
   """
   @spec update_actor(host(), id(), Path.t() | {:bytes, binary()}, keyword()) ::
           :ok | {:error, Error.t()}
   def update_actor(host, id, code, options \\ []) do
     config = config!(host)
-    options = Options.validate!(options, @update)
+    options = Options.validate!(options, @update ++ @issuer_change)
 
     with {:ok, artifact} <- artifact(code),
-         do: Roster.update(config, id, artifact, options[:force])
+         do: Roster.update(config, id, artifact, Map.new(options))
+  end
+
+  # For those who deploy from outside: code and settings in one, whatever the revision.
+  @doc false
+  @spec remake_actor(host(), id(), Path.t(), keyword(), boolean()) :: :ok | {:error, Error.t()}
+  def remake_actor(host, id, code, settings, allow_issuer_change?) do
+    config = config!(host)
+    options = Options.validate!(settings, @actor)
+    permissions = %{force: true, allow_issuer_change: allow_issuer_change?}
+    permit = &Claims.check_issuer(&1, &2, permissions)
+
+    with {:ok, artifact} <- artifact(code) do
+      made = actor_specification(config, id, artifact, options)
+      Roster.change(config, id, &ActorSpecification.remade(&1, made), permit)
+    end
   end
 
   @doc """
@@ -479,23 +503,31 @@ defmodule Exosuit do
   end
 
   @doc """
-  Makes an application what its manifest says: a second apply changes only what differs.
+  Makes an application what its manifest says: a second apply changes only what differs. What runs and
+  should be other code, or have other settings, is changed in place; where that cannot start, the old
+  one goes on, and the outcome of the step says why.
 
   In a lattice over NATS it is deployed on all hosts that are there, see `Exosuit.Deployer`; files that
   the manifest names are read by each of them, which must allow it (`:allow_file_load`). The calling
   process waits.
 
   `{:ok, outcomes, warnings}` lists each step that was taken, and how it went; `{:error,
-  diagnostics}` says what is wrong with the manifest, all at once, or that the lattice is not to be
-  reached, and nothing was changed.
+  diagnostics}` says what is wrong with the manifest, all at once, that another change of the
+  application is in progress here, or that the lattice is not to be reached, and nothing was changed.
+
+  ## Options
+
+  #{Options.docs(@issuer_change)}
   """
-  @spec apply_manifest(host(), Path.t()) ::
+  @spec apply_manifest(host(), Path.t(), keyword()) ::
           {:ok, [Deployment.outcome()] | [Deployer.outcome()], [Manifest.diagnostic()]}
           | {:error, [Manifest.diagnostic()]}
-  def apply_manifest(host, path) do
+  def apply_manifest(host, path, options \\ []) do
+    [allow_issuer_change: allow?] = Options.validate!(options, @issuer_change)
+
     case config!(host) do
-      %Config{nats_lattice: nil} = config -> apply_here(config, path)
-      config -> config |> Deployer.Hosts.of() |> Deployer.apply(path)
+      %Config{nats_lattice: nil} = config -> apply_here(config, path, allow?)
+      config -> config |> Deployer.Hosts.of() |> Deployer.apply(path, allow?)
     end
   end
 
@@ -507,7 +539,7 @@ defmodule Exosuit do
           {:ok, [Deployment.outcome()] | [Deployer.outcome()]} | {:error, Error.t()}
   def delete_app(host, app) do
     case config!(host) do
-      %Config{nats_lattice: nil} = config -> {:ok, Deployment.delete(config, app)}
+      %Config{nats_lattice: nil} = config -> Deployment.delete(config, app)
       config -> config |> Deployer.Hosts.of() |> Deployer.delete(app)
     end
   end
@@ -532,7 +564,10 @@ defmodule Exosuit do
   @spec inventory(host()) :: map()
   def inventory(host), do: Inventory.take(config!(host))
 
-  @doc "An actor by its id or its public key, as the inventory shows it."
+  @doc """
+  An actor by its id or its public key, as the inventory shows it. A key that several actors have is a
+  `:conflict`, which names their ids.
+  """
   @spec fetch_actor(host(), String.t()) :: {:ok, map()} | {:error, Error.t()}
   def fetch_actor(host, name), do: Inventory.fetch_actor(config!(host), name)
 
@@ -685,11 +720,16 @@ defmodule Exosuit do
     {:ok, _owner} = Registry.register(Exosuit.Registry, {config.name, role}, value)
   end
 
-  defp apply_here(config, path) do
+  defp apply_here(config, path, allow?) do
     # Its labels may have changed.
     with {:ok, manifest} <- Manifest.read(path, %{config | labels: Settings.labels(config)}),
          {:ok, manifest, unplaced} <- Share.take(config, manifest),
-         do: {:ok, unplaced ++ Deployment.apply(config, manifest), manifest.warnings}
+         {:ok, outcomes} <- Deployment.apply(config, manifest, allow?) do
+      {:ok, unplaced ++ outcomes, manifest.warnings}
+    else
+      {:error, %Error{} = error} -> {:error, [Manifest.diagnostic(path, error)]}
+      {:error, diagnostics} -> {:error, diagnostics}
+    end
   end
 
   defp config!(host), do: Directory.fetch!(host, :config)

@@ -17,10 +17,15 @@ defmodule Exosuit.Actor do
   use GenServer, restart: :temporary
 
   alias Exosuit.{Claims, Config, Directory, Error, Router, Wasm}
-  alias Exosuit.Model.{ActorSpecification, Artifact}
+  alias Exosuit.Model.ActorSpecification
 
   @typedoc "What a start makes: compiled code, claims, and the artifact with its digest."
   @type loaded :: %{module: reference(), claims: Claims.t() | :unsigned, artifact: tuple()}
+
+  @type claims :: Claims.t() | :unsigned
+
+  @typedoc "Says by its claims whether code may run."
+  @type permit :: (claims() -> :ok | {:error, Error.t()})
 
   # What was loaded may be megabytes of code.
   @derive {Inspect, only: [:specification]}
@@ -39,22 +44,24 @@ defmodule Exosuit.Actor do
   end
 
   @doc """
-  Reads, checks and compiles an artifact: all that can go wrong with it before it runs. Blocks the
-  calling process.
+  Does everything that can fail before an actor serves: reads the artifact, checks its claims,
+  compiles it, and instantiates it once with the limits and grants of the specification. `permit`
+  says by the claims whether the code may run; it is asked before anything is compiled. `loaded` is
+  what an earlier start made of the same artifact, or `nil`. Blocks the calling process.
   """
-  @spec load(Config.t(), Artifact.t()) :: {:ok, loaded()} | {:error, Error.t()}
-  def load(config, artifact) do
-    with {:ok, {bytes, artifact}} <- Exosuit.Artifact.fetch(artifact),
-         {:ok, claims} <- Claims.admit(bytes, config),
-         :ok <- Wasm.check_imports(bytes, config),
-         {:ok, module} <- Wasm.compile(bytes),
-         :ok <- Wasm.check_module(module, config),
-         do: {:ok, %{module: module, claims: claims, artifact: artifact}}
+  @spec prepare(Config.t(), ActorSpecification.t(), loaded() | nil, permit()) ::
+          {:ok, loaded()} | {:error, Error.t()}
+  def prepare(config, specification, loaded, permit) do
+    with {:ok, loaded} <- loaded(config, specification.artifact, loaded, permit),
+         timeout = config.call_timeout,
+         :ok <- Router.rehearse(config.router, specification, loaded.module, timeout),
+         do: {:ok, loaded}
   end
 
   @doc """
-  Serves calls by other code from now on. Where that cannot start, nothing changes. A quick
-  exchange, as everything that takes time was done by `load/2`; it exits where the actor does.
+  Serves calls by other code, or with other settings, from now on. Where that cannot start, nothing
+  changes. A quick exchange, as everything that takes time was done by `prepare/4`; it exits where
+  the actor does.
   """
   @spec update(pid(), ActorSpecification.t(), loaded()) :: :ok | {:error, Error.t()}
   def update(actor, specification, loaded) do
@@ -95,8 +102,30 @@ defmodule Exosuit.Actor do
     {:stop, :normal, state}
   end
 
+  defp loaded(config, artifact, nil, permit), do: load(config, artifact, permit)
+
+  defp loaded(_config, _artifact, loaded, permit) do
+    with :ok <- permit.(loaded.claims), do: {:ok, loaded}
+  end
+
+  # The cheap checks come first: nobody waits for a compile to hear that a revision is too low.
+  defp load(config, artifact, permit) do
+    with {:ok, {bytes, artifact}} <- Exosuit.Artifact.fetch(artifact),
+         {:ok, claims} <- Claims.admit(bytes, config),
+         :ok <- permit.(claims),
+         :ok <- Wasm.check_imports(bytes, config),
+         {:ok, module} <- Wasm.compile(bytes, tenant(claims), config.compile),
+         :ok <- Wasm.check_module(module, config),
+         do: {:ok, %{module: module, claims: claims, artifact: artifact}}
+  end
+
+  # Compiles take turns between issuers.
+  defp tenant(:unsigned), do: ""
+  defp tenant(%Claims{issuer: issuer}), do: issuer
+
   defp start(%{loaded: nil, config: config, specification: specification} = state) do
-    with {:ok, loaded} <- load(config, specification.artifact), do: publish(state, loaded)
+    any = fn _claims -> :ok end
+    with {:ok, loaded} <- load(config, specification.artifact, any), do: publish(state, loaded)
   end
 
   defp start(%{loaded: loaded} = state), do: publish(state, loaded)

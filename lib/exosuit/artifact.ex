@@ -5,8 +5,8 @@ defmodule Exosuit.Artifact do
   alias Exosuit.{Error, Native}
   alias Exosuit.Model
 
-  # The engine refuses larger modules; a file need not be read to know.
-  @max_bytes 52_428_800
+  # Far beyond what the engine takes by default; a larger file need not be read to be refused.
+  @max_bytes 1_073_741_824
 
   @doc "The bytes, and the artifact with their digest."
   @spec fetch(Model.Artifact.t()) :: {:ok, {binary(), Model.Artifact.t()}} | {:error, Error.t()}

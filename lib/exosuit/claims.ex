@@ -63,30 +63,58 @@ defmodule Exosuit.Claims do
          do: {:error, Error.from_native(failure)}
   end
 
-  @doc """
-  Whether code with the claims `new` may take the place of code with the claims `current`: the same
-  public key, and a greater revision. `force?` takes the same revision, too, and is needed where
-  there are no claims to compare.
+  @typedoc """
+  What an update may do besides what every update may: `force` takes the same revision again and
+  unsigned code; `allow_issuer_change` takes code of another issuer.
   """
-  @spec check_update(t() | :unsigned, t() | :unsigned, boolean()) :: :ok | {:error, Error.t()}
-  def check_update(:unsigned, :unsigned, true), do: :ok
+  @type permissions :: %{force: boolean(), allow_issuer_change: boolean()}
 
-  def check_update(:unsigned, :unsigned, false) do
+  @doc """
+  Checks whether code with the claims `new` may take the place of running code with the claims
+  `current`: same public key, same issuer, greater revision, unless the permissions say otherwise.
+  """
+  @spec check_update(t() | :unsigned, t() | :unsigned, permissions()) :: :ok | {:error, Error.t()}
+  def check_update(:unsigned, :unsigned, %{force: true}), do: :ok
+
+  def check_update(:unsigned, :unsigned, _permissions) do
     {:error, Error.new(:conflict, "unsigned code has no revision to go by: it must be forced")}
   end
 
-  def check_update(%__MODULE__{subject: key} = current, %__MODULE__{subject: key} = new, force?) do
-    cond do
-      new.revision > current.revision -> :ok
-      new.revision == current.revision and force? -> :ok
-      true -> {:error, Error.new(:conflict, not_greater(current, new))}
+  def check_update(%__MODULE__{subject: key} = current, %__MODULE__{subject: key} = new, it) do
+    with :ok <- check_issuer(current, new, it) do
+      cond do
+        new.revision > current.revision -> :ok
+        new.revision == current.revision and it.force -> :ok
+        true -> {:error, Error.new(:conflict, not_greater(current, new))}
+      end
     end
   end
 
-  def check_update(current, new, _force?) do
+  def check_update(current, new, _permissions) do
     detail = "the public key is #{key(new)}, but #{key(current)} runs: that is another actor"
     {:error, Error.new(:invalid_claims, detail)}
   end
+
+  @doc """
+  Checks whether an actor with the claims `new` may follow one with the claims `current` under its id,
+  with its links and its data: only one of the same issuer may. Unsigned code has no issuer to
+  protect, so anything may follow it.
+  """
+  @spec check_issuer(t() | :unsigned, t() | :unsigned, permissions()) :: :ok | {:error, Error.t()}
+  def check_issuer(_current, _new, %{allow_issuer_change: true}), do: :ok
+  def check_issuer(:unsigned, _new, _permissions), do: :ok
+  def check_issuer(%{issuer: issuer}, %{issuer: issuer}, _permissions), do: :ok
+
+  def check_issuer(%{issuer: current}, new, _permissions) do
+    detail =
+      "the issuer is #{issuer(new)}, but #{current} signed what runs: an update comes from the same " <>
+        "issuer, unless allow_issuer_change says otherwise"
+
+    {:error, Error.new(:invalid_claims, detail)}
+  end
+
+  defp issuer(:unsigned), do: "none (unsigned)"
+  defp issuer(%__MODULE__{issuer: issuer}), do: issuer
 
   defp not_greater(%{revision: same}, %{revision: same}) do
     "revision #{same} runs already, a greater one is expected, or the same one forced"
@@ -110,19 +138,14 @@ defmodule Exosuit.Claims do
   end
 
   @doc false
-  # As the router takes it.
-  @spec identity(t() | :unsigned) :: %{
-          public_key: String.t() | nil,
-          call_alias: String.t() | nil,
-          capabilities: [String.t()] | :links,
-          expires_at: non_neg_integer() | nil
-        }
+  # The form that the router takes.
+  @spec identity(t() | :unsigned) :: Exosuit.Router.identity()
   def identity(:unsigned) do
-    %{public_key: nil, call_alias: nil, capabilities: :links, expires_at: nil}
+    %{public_key: nil, issuer: nil, call_alias: nil, capabilities: :links, expires_at: nil}
   end
 
   def identity(%__MODULE__{} = claims) do
-    fields = Map.take(claims, [:call_alias, :capabilities, :expires_at])
+    fields = Map.take(claims, [:issuer, :call_alias, :capabilities, :expires_at])
     Map.put(fields, :public_key, claims.subject)
   end
 

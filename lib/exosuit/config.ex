@@ -23,6 +23,7 @@ defmodule Exosuit.Config do
           max_depth: pos_integer(),
           memory_limit: pos_integer(),
           queue: pos_integer(),
+          compile: [time: pos_integer(), memory: pos_integer()],
           restart_wait: non_neg_integer(),
           drain_timeout: non_neg_integer(),
           http_ports: %{optional(:inet.port_number()) => :inet.port_number()},
@@ -48,6 +49,18 @@ defmodule Exosuit.Config do
             | nil
         }
 
+  @compile_limits [
+    time: [
+      type: :pos_integer,
+      default: 300_000,
+      doc: "milliseconds after which a compile is ended."
+    ],
+    memory: [
+      type: :bytes,
+      default: 4_294_967_296,
+      doc: "bytes of memory beyond which a compile is ended."
+    ]
+  ]
   @schema [
     name: [type: :atom, doc: "the host's name in this VM; every function of `Exosuit` takes it."],
     trusted_issuers: [
@@ -111,6 +124,10 @@ defmodule Exosuit.Config do
       type: :number,
       default: 1_024,
       doc: "calls that may wait for an instance of one actor; the next is refused as overloaded."
+    ],
+    compile: [
+      type: {:options, @compile_limits},
+      doc: "what compiling one module may take; one that takes more does not run, and others do."
     ],
     restart_wait: [
       type: :wait,

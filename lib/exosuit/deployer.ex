@@ -3,7 +3,7 @@ defmodule Exosuit.Deployer do
   Makes an application on the hosts of a lattice what its manifest says, for the hosts that are there.
 
   `plan/2` is pure: from the application and what the hosts tell, to the commands between the two.
-  `apply/2` asks the hosts, plans, has the commands carried out, and plans again: what takes the place
+  `apply/3` asks the hosts, plans, has the commands carried out, and plans again: what takes the place
   of something else is there first, and the next plan lets that go. Whoever wants to keep an
   application as it is, while hosts come and go, calls `plan/2` again and again.
 
@@ -17,13 +17,13 @@ defmodule Exosuit.Deployer do
   ## What is whose
 
   All that is deployed bears annotations: `wasmcloud.dev/managed-by` (`exosuit`), `wasmcloud.dev/appspec`
-  (the application), `exosuit.dev/settings` and `exosuit.dev/image` (what it was made of). What bears
-  them and is not in the manifest any more is stopped; what has the id of a component, but other
+  (the application), `exosuit.dev/settings`, `exosuit.dev/config` and `exosuit.dev/image` (what it was
+  made of). What bears them and is not in the manifest any more is stopped; what has the id of a component, but other
   annotations, is somebody else's, and an error. A link is the application's where both its ends are.
   """
 
-  alias Exosuit.{Artifact, Manifest}
-  alias Exosuit.Deployer.{Conduct, Hosts, Plan, State}
+  alias Exosuit.{Artifact, Error, Manifest}
+  alias Exosuit.Deployer.{Conduct, Hosts, Marks, Plan, State}
   alias Exosuit.Model.Application
 
   @type outcome :: Conduct.outcome()
@@ -38,16 +38,19 @@ defmodule Exosuit.Deployer do
   @doc """
   Makes an application what its manifest says. `{:error, diagnostics}` says what is wrong with the
   manifest, or that no host answers; nothing was changed. The calling process waits.
+
+  `{:ok, outcomes, warnings}` is what is so at the end: a step that was done and undone by somebody
+  else since is an error. `allow_issuer_change?` lets code of another issuer follow what runs.
   """
-  @spec apply(Hosts.t(), Path.t()) ::
+  @spec apply(Hosts.t(), Path.t(), boolean()) ::
           {:ok, [outcome()], [Manifest.diagnostic()]} | {:error, [Manifest.diagnostic()]}
-  def apply(%Hosts{} = hosts, path) do
+  def apply(%Hosts{} = hosts, path, allow_issuer_change? \\ false) do
     with {:ok, application, warnings} <- Manifest.read_application(path),
          :ok <- check_stored(hosts, application),
-         {:ok, outcomes} <- settle(hosts, with_digests(application)) do
+         {:ok, outcomes} <- settle(hosts, with_digests(application), allow_issuer_change?) do
       {:ok, outcomes, warnings}
     else
-      {:error, %Exosuit.Error{} = error} ->
+      {:error, %Error{} = error} ->
         {:error, [Manifest.diagnostic(path, error)]}
 
       {:error, diagnostics} ->
@@ -66,8 +69,8 @@ defmodule Exosuit.Deployer do
   end
 
   @doc "Stops all that belongs to an application, by its name. The calling process waits."
-  @spec delete(Hosts.t(), String.t()) :: {:ok, [outcome()]} | {:error, Exosuit.Error.t()}
-  def delete(%Hosts{} = hosts, app), do: settle(hosts, %Application{name: app})
+  @spec delete(Hosts.t(), String.t()) :: {:ok, [outcome()]} | {:error, Error.t()}
+  def delete(%Hosts{} = hosts, app), do: settle(hosts, %Application{name: app}, false)
 
   @doc "What a command does, and where, for people."
   @spec describe(Plan.step()) :: String.t()
@@ -75,23 +78,91 @@ defmodule Exosuit.Deployer do
   def describe({:nowhere, command}), do: describe_command(command)
   def describe({host, command}), do: "#{describe_command(command)} on #{host}"
 
-  defp settle(hosts, application) do
-    with {:ok, ids} <- Hosts.ids(hosts), do: settle(hosts, application, ids, [], @rounds)
+  defp settle(hosts, application, allow?) do
+    with {:ok, ids} <- Hosts.ids(hosts),
+         do: settle({hosts, ids, allow?}, application, [], @rounds)
   end
 
-  defp settle(_hosts, _application, _ids, outcomes, 0), do: {:ok, outcomes}
-
-  defp settle(hosts, application, ids, outcomes, rounds) do
+  defp settle({hosts, ids, _allow?} = context, application, outcomes, rounds) do
     with {:ok, state, silent} <- Hosts.state(hosts, ids) do
       tried = for {step, _result} <- outcomes, do: step
+      outcomes = outcomes ++ silent(silent, tried)
 
-      case plan(application, state) -- tried do
-        [] ->
-          {:ok, outcomes ++ silent(silent, tried)}
+      left = allowed(plan(application, state), context)
+      new = left -- tried
 
-        steps ->
-          outcomes = outcomes ++ silent(silent, tried) ++ Conduct.run(hosts, steps)
-          settle(hosts, application, ids, outcomes, rounds - 1)
+      if rounds == 0 or new == [] do
+        {:ok, Enum.map(outcomes, &verify(&1, left))}
+      else
+        done = Conduct.run(hosts, new, fn -> left(context, application) end)
+        settle(context, application, outcomes ++ restore(context, done, state), rounds - 1)
+      end
+    end
+  end
+
+  defp left({hosts, ids, _allow?} = context, application) do
+    case Hosts.state(hosts, ids) do
+      {:ok, state, []} -> {:ok, allowed(plan(application, state), context)}
+      _some_silent -> :unknown
+    end
+  end
+
+  # Done, and to be done again: somebody else has changed it since.
+  defp verify({step, :ok}, left) do
+    if step in left and not preparation?(step, left),
+      do: {step, {:error, undone()}},
+      else: {step, :ok}
+  end
+
+  defp verify(outcome, _left), do: outcome
+
+  # What is done for the sake of another step is left as long as that is.
+  defp preparation?({_place, {:put_config, _name, _values}}, _left), do: true
+
+  defp preparation?({host, {:stop_provider, id}}, left) do
+    Enum.any?(left, &match?({^host, {:start_provider, %{id: ^id}}}, &1))
+  end
+
+  defp preparation?({host, {:stop_actor, %{id: id}}}, left) do
+    Enum.any?(left, &match?({^host, {:scale_actor, %{id: ^id}}}, &1))
+  end
+
+  defp preparation?(_step, _left), do: false
+
+  defp undone do
+    Error.new(:conflict, "it was done, and then changed by somebody else: apply one at a time")
+  end
+
+  # A provider is stopped before another takes its place: where that fails, the old one comes back.
+  defp restore({hosts, _ids, _allow?}, outcomes, state) do
+    for {{host, {:start_provider, it}}, {:error, _error}} = failed <- outcomes,
+        {{host, {:stop_provider, it.id}}, :ok} in outcomes,
+        old = State.provider(state, host, it.id) do
+      {failed, {host, {:start_provider, Marks.start(old)}}}
+    end
+    |> Enum.reduce(outcomes, fn {{step, {:error, error}}, start}, outcomes ->
+      [{_start, result}] = Conduct.run(hosts, [start], fn -> :unknown end)
+      List.keyreplace(outcomes, step, 0, {step, {:error, restored(error, result)}})
+    end)
+  end
+
+  defp restored(error, :ok), do: %{error | detail: "#{error.detail}; the old one runs again"}
+
+  defp restored(error, {:error, again}) do
+    %{error | detail: "#{error.detail}; nor does the old one: #{Exception.message(again)}"}
+  end
+
+  # A host takes code of another issuer only where it is told that it may.
+  defp allowed(steps, {_hosts, _ids, false}), do: steps
+
+  defp allowed(steps, {_hosts, _ids, true}) do
+    for {place, command} <- steps do
+      case command do
+        {kind, it} when kind in [:update_actor, :scale_actor] ->
+          {place, {kind, Map.put(it, :allow_issuer_change, true)}}
+
+        command ->
+          {place, command}
       end
     end
   end

@@ -14,8 +14,8 @@ defmodule Exosuit.Native do
           {source :: String.t(), target :: String.t(), name :: String.t(), contract :: String.t(),
            [String.t()], map(), map()}
 
-  @spec engine_start(Path.t() | nil, map()) :: {:ok, String.t()} | failure()
-  def engine_start(_cache_dir, _limits), do: not_loaded()
+  @spec engine_start(Path.t() | nil, Path.t(), map()) :: {:ok, String.t()} | failure()
+  def engine_start(_cache_dir, _compiler, _limits), do: not_loaded()
 
   @spec engine_unanswered(binary()) :: {:ok, [String.t()]} | failure()
   def engine_unanswered(_bytes), do: not_loaded()
@@ -54,6 +54,10 @@ defmodule Exosuit.Native do
           {:ok, reference()} | failure()
   def actor_publish(_host, _id, _module, _identity, _settings), do: not_loaded()
 
+  @spec actor_rehearse(reference(), String.t(), reference(), map(), pos_integer(), reply()) ::
+          :ok | failure()
+  def actor_rehearse(_host, _id, _module, _settings, _timeout_ms, _reply), do: not_loaded()
+
   @spec actor_supersede(reference(), non_neg_integer()) :: :ok
   def actor_supersede(_publication, _grace_ms), do: not_loaded()
 
@@ -74,6 +78,10 @@ defmodule Exosuit.Native do
         ) ::
           :ok | failure()
   def provider_start(_host, _names, _builtin, _config, _data_dir, _reply), do: not_loaded()
+
+  @spec provider_rehearse(reference(), {String.t(), String.t()}, String.t(), map(), reply()) ::
+          :ok | failure()
+  def provider_rehearse(_host, _names, _builtin, _config, _reply), do: not_loaded()
 
   @spec provider_serve(
           reference(),
@@ -202,8 +210,12 @@ defmodule Exosuit.Native do
   @spec lattice_watch(reference(), :data | :configurations, reference(), reply()) :: :ok
   def lattice_watch(_lattice, _bucket, _reference, _reply), do: not_loaded()
 
-  @spec module_compile(binary(), reply()) :: :ok | failure()
-  def module_compile(_bytes, _reply), do: not_loaded()
+  @spec module_compile(binary(), String.t(), {pos_integer(), pos_integer()}, reply()) ::
+          {:ok, compiling :: reference()} | failure()
+  def module_compile(_bytes, _tenant, _limits, _reply), do: not_loaded()
+
+  @spec module_cancel(reference()) :: :ok
+  def module_cancel(_compiling), do: not_loaded()
 
   @spec module_unanswered(reference()) :: [String.t()]
   def module_unanswered(_module), do: not_loaded()

@@ -8,9 +8,10 @@ defmodule Exosuit.Router do
   alias Exosuit.Native.Answer
 
   @type t :: reference()
-  @typedoc "What the claims say: public key, call alias, capabilities, Unix time of expiry."
+  @typedoc "What the claims say: public key, issuer, call alias, capabilities, Unix time of expiry."
   @type identity :: %{
           public_key: String.t() | nil,
+          issuer: String.t() | nil,
           call_alias: String.t() | nil,
           capabilities: [String.t()] | :links,
           expires_at: non_neg_integer() | nil
@@ -25,6 +26,9 @@ defmodule Exosuit.Router do
 
   # What the data plane needs beyond the time that calls are given to finish.
   @drain_margin 30_000
+
+  # What a rehearsal waits for beside the guest: a file system, say. Nothing is in force by its answer.
+  @rehearsal_margin 30_000
 
   @doc "An empty table."
   @spec new(Config.t()) :: t()
@@ -78,7 +82,8 @@ defmodule Exosuit.Router do
   @spec publish(t(), ActorSpecification.t(), reference(), identity()) ::
           {:ok, reference()} | {:error, Error.t()}
   def publish(router, actor, module, identity) do
-    settings = Map.take(actor, [:limits, :warm, :config, :grants])
+    settings = settings(actor)
+    identity = Map.put(identity, :settings, fingerprint(settings))
 
     publish = fn -> Native.actor_publish(router, actor.id, module, identity, settings) end
 
@@ -86,6 +91,17 @@ defmodule Exosuit.Router do
       {:ok, publication} -> {:ok, publication}
       {:error, failure} -> {:error, Error.from_native(failure)}
     end
+  end
+
+  @doc """
+  Tries whether an actor could start: makes it with its limits and grants, instantiates it once, and
+  drops it. No call reaches it. Blocks the calling process, for `timeout` milliseconds at the most.
+  """
+  @spec rehearse(t(), ActorSpecification.t(), reference(), pos_integer()) :: result()
+  def rehearse(router, actor, module, timeout) do
+    (&Native.actor_rehearse(router, actor.id, module, settings(actor), timeout, &1))
+    |> Answer.await(timeout + @rehearsal_margin)
+    |> done()
   end
 
   @doc """
@@ -123,6 +139,19 @@ defmodule Exosuit.Router do
       :infinity
     )
   end
+
+  @doc """
+  Tries whether a provider that runs could have other settings, as far as that shows without a start.
+  Blocks the calling process.
+  """
+  @spec rehearse_provider(t(), ProviderSpecification.t()) :: result()
+  def rehearse_provider(router, %{artifact: {:builtin, name}} = provider) do
+    (&Native.provider_rehearse(router, names(provider), name, provider.config, &1))
+    |> Answer.await(@rehearsal_margin)
+    |> done()
+  end
+
+  def rehearse_provider(_router, _module), do: :ok
 
   @doc """
   Starts a provider whose calls go to `dispatcher` as messages, `max_calls` at a time, and its links to
@@ -240,6 +269,7 @@ defmodule Exosuit.Router do
   """
   @spec know(t(), String.t(), identity()) :: result()
   def know(router, public_key, identity) do
+    identity = Map.put(identity, :settings, "")
     done(Answer.checked(fn -> Native.claims_know(router, public_key, identity) end))
   end
 
@@ -269,6 +299,13 @@ defmodule Exosuit.Router do
 
   defp state({:refused, failure}), do: {:refused, Error.from_native(failure)}
   defp state(state), do: state
+
+  defp settings(actor), do: Map.take(actor, [:limits, :warm, :config, :grants])
+
+  # Equal for equal settings, and nothing to read secrets from.
+  defp fingerprint(settings) do
+    :sha256 |> :crypto.hash(:erlang.term_to_binary(settings, [:deterministic])) |> Base.encode16()
+  end
 
   defp names(provider), do: {provider.id, provider_key(provider)}
 

@@ -10,8 +10,8 @@ defmodule Exosuit.Wasm do
 
   @type execution :: :auto | :inline | :async
 
-  # A first compilation of a large module on a busy machine; the engine bounds the module's size.
-  @compile_timeout 300_000
+  # The program that compiles one module, within its limits. Without it, the library does.
+  @compiler "priv/native/exosuit-compile"
 
   # The engine answers at the deadline; this much later something is wrong with the engine itself.
   @grace 5_000
@@ -19,7 +19,8 @@ defmodule Exosuit.Wasm do
   @doc "Starts the engine of this VM. `{:ok, description}` says how it allocates."
   @spec start_engine(Path.t() | nil, Engine.t()) :: {:ok, String.t()} | {:error, Error.t()}
   def start_engine(cache_dir, engine) do
-    cache_dir |> Native.engine_start(Map.from_struct(engine)) |> result()
+    compiler = Application.app_dir(:exosuit, @compiler)
+    cache_dir |> Native.engine_start(compiler, Map.from_struct(engine)) |> result()
   end
 
   @doc """
@@ -53,9 +54,24 @@ defmodule Exosuit.Wasm do
      )}
   end
 
-  @doc "Compiles a module, or takes it from the cache. Blocks the calling process."
-  @spec compile(binary()) :: {:ok, reference()} | {:error, Error.t()}
-  def compile(bytes), do: Answer.await(&Native.module_compile(bytes, &1), @compile_timeout)
+  @doc """
+  Compiles a module, or takes it from the cache. Blocks the calling process, whose end ends the
+  compile, unless others wait for the same module.
+
+  Compiles of different tenants take turns. One that takes longer than `limits[:time]` milliseconds, or
+  more memory than `limits[:memory]` bytes, is ended; others go on.
+  """
+  @spec compile(binary(), tenant :: String.t(), keyword()) ::
+          {:ok, reference()} | {:error, Error.t()}
+  def compile(bytes, tenant, limits) do
+    reference = make_ref()
+    reply = {self(), reference}
+
+    case Native.module_compile(bytes, tenant, {limits[:time], limits[:memory]}, reply) do
+      {:ok, compiling} -> compiled(compiling, reference)
+      {:error, failure} -> {:error, Error.from_native(failure)}
+    end
+  end
 
   @doc "Calls an actor by id, public key or call alias. Blocks the calling process."
   @spec call(
@@ -79,6 +95,14 @@ defmodule Exosuit.Wasm do
       {:pending, call} -> wait(call, reference, timeout)
       {:error, failure} -> {:error, Error.from_native(failure)}
     end
+  end
+
+  # The module waits for its turn, however long that takes: the engine always answers. The handle is
+  # given back after the answer, as it must not be collected as garbage before.
+  defp compiled(compiling, reference) do
+    answer = Answer.receive_answer(reference, :infinity)
+    Native.module_cancel(compiling)
+    answer
   end
 
   defp wait(call, reference, timeout) do

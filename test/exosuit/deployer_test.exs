@@ -57,6 +57,22 @@ defmodule Exosuit.DeployerTest do
         {:fails, text} ->
           {{:ok, yes(nil)}, event(state, where, name, body, text)}
 
+        # Once so many times, and then as all others.
+        {:fails_from, 0, text} ->
+          manner = Map.delete(manner, name)
+          {{:ok, yes(nil)}, event(%{state | manner: manner}, where, name, body, text)}
+
+        {:fails_from, times, text} ->
+          state = put_in(state.manner[name], {:fails_from, times - 1, text})
+          {{:ok, yes(nil)}, state |> perform(name, where, body) |> event(where, name, body, nil)}
+
+        :silently ->
+          {{:ok, yes(nil)}, perform(state, name, where, body)}
+
+        {:undone_by, other} ->
+          done = state |> perform(name, where, body) |> event(where, name, body, nil)
+          {{:ok, yes(nil)}, other.(done, where)}
+
         nil ->
           {{:ok, yes(nil)}, state |> perform(name, where, body) |> event(where, name, body, nil)}
       end
@@ -245,6 +261,46 @@ defmodule Exosuit.DeployerTest do
     assert {"run 2 of actor app-echo on #{one}", "not available now: reads no files"} in failed
     assert {"start provider app-store on #{one}", "not available now: no store"} in failed
     assert Enum.count(Bus.asked(agent), &match?({"component.scale", _host}, &1)) == 2
+  end
+
+  test "an event that is lost leaves nobody waiting", %{path: path} do
+    agent = Bus.start!(%{"component.scale" => :silently, "provider.start" => :silently})
+    assert {:ok, outcomes, []} = Deployer.apply(%{hosts(agent) | look: 10}, path)
+    assert length(outcomes) == 6
+    assert Enum.all?(outcomes, &match?({_step, :ok}, &1)), inspect(outcomes)
+  end
+
+  test "what somebody else has undone since is not told as done", %{path: path} do
+    # Another deployer takes away each provider that was started.
+    take = fn state, host -> put_in(state.hosts[host].providers, []) end
+    agent = Bus.start!(%{"provider.start" => {:undone_by, take}})
+    assert {:ok, outcomes, []} = Deployer.apply(hosts(agent), path)
+    failed = for {{_host, {kind, _it}}, {:error, error}} <- outcomes, do: {kind, error.reason}
+    assert failed == [start_provider: :conflict, start_provider: :conflict]
+  end
+
+  test "a provider that does not start with other settings leaves the old one running", %{
+    path: path
+  } do
+    with_config =
+      &String.replace(@manifest, ~s(keyvalue"}), ~s(keyvalue", config: {backend: #{&1}}}))
+
+    File.write!(path, with_config.("memory"))
+    # Both start once; the first of the two that are to take their place fails.
+    agent = Bus.start!(%{"provider.start" => {:fails_from, 2, "no such backend"}})
+    assert {:ok, _outcomes, []} = Deployer.apply(hosts(agent), path)
+    [one, _two] = Bus.ids()
+    before = Agent.get(agent, & &1.hosts[one].providers)
+
+    File.write!(path, with_config.("other"))
+    assert {:ok, outcomes, []} = Deployer.apply(hosts(agent), path)
+
+    assert [{{^one, {:start_provider, _it}}, error}] =
+             Enum.reject(outcomes, &match?({_, :ok}, &1))
+
+    assert {:error, %Error{detail: detail}} = error
+    assert detail =~ "no such backend" and detail =~ "the old one runs again"
+    assert Agent.get(agent, & &1.hosts[one].providers) == before
   end
 
   test "a spread that no host meets is told", %{path: path} do

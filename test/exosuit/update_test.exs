@@ -175,8 +175,7 @@ defmodule Exosuit.UpdateTest do
              Exosuit.update_actor(it.host, keys.subject["public_key"], first)
   end
 
-  test "a manifest whose file has a greater revision updates; otherwise the actor starts anew",
-       it do
+  test "a manifest puts in place what its file holds, whatever the revision", it do
     keys = keys()
     image = Path.join(it.dir, "app.wasm")
     manifest = Path.join(it.dir, "app.yaml")
@@ -192,16 +191,56 @@ defmodule Exosuit.UpdateTest do
     assert [:start] = apply!.()
     process = Exosuit.whereis(it.host, "app-worker")
 
-    put.("second", rev: 2)
-    assert [:update] = apply!.()
-    assert Exosuit.whereis(it.host, "app-worker") == process
-    assert {:ok, "second"} = Exosuit.call(it.host, "app-worker", "op", "")
-    assert [] = apply!.()
+    for {guest, revision, answer} <- [{"second", 2, "second"}, {"busy", 1, "first"}] do
+      put.(guest, rev: revision)
+      assert [:update] = apply!.()
+      assert Exosuit.whereis(it.host, "app-worker") == process
+      assert {:ok, ^answer} = Exosuit.call(it.host, "app-worker", "op", "")
+      assert [] = apply!.()
+    end
+  end
 
-    put.("busy", rev: 1)
-    assert [:stop, :start] = Enum.reject(apply!.(), &(&1 == :specify))
-    assert Exosuit.whereis(it.host, "app-worker") != process
-    assert {:ok, "first"} = Exosuit.call(it.host, "app-worker", "op", "")
+  test "an update comes from the same issuer, unless that is allowed beside all else", it do
+    {first, keys} = sign(it.dir, "busy", rev: 1)
+    {other, _keys} = sign(it.dir, "second", %{subject: keys.subject}, rev: 2)
+    {:ok, id} = Exosuit.start_actor(it.host, first)
+
+    for options <- [[], [force: true]] do
+      assert {:error, %Error{reason: :invalid_claims} = error} =
+               Exosuit.update_actor(it.host, id, other, options)
+
+      assert Exception.message(error) =~ keys.issuer["public_key"]
+      assert Exception.message(error) =~ "allow_issuer_change"
+    end
+
+    assert {:ok, "first"} = Exosuit.call(it.host, id, "op", "")
+    assert :ok = Exosuit.update_actor(it.host, id, other, allow_issuer_change: true)
+    assert {:ok, "second"} = Exosuit.call(it.host, id, "op", "")
+  end
+
+  test "a manifest lets code of another issuer follow only where that is allowed", it do
+    image = Path.join(it.dir, "app.wasm")
+    manifest = Path.join(it.dir, "app.yaml")
+    File.write!(manifest, worker_manifest())
+    {first, _keys} = sign(it.dir, "busy", rev: 1)
+    File.cp!(first, image)
+    {:ok, _outcomes, []} = Exosuit.apply_manifest(it.host, manifest)
+
+    {other, _keys} = sign(it.dir, "second", rev: 2)
+
+    for file <- [other, Guests.path("second")] do
+      File.cp!(file, image)
+
+      assert {:ok, [{{:update, _actor}, {:error, %Error{reason: :invalid_claims}}}], []} =
+               Exosuit.apply_manifest(it.host, manifest)
+
+      assert {:ok, "first"} = Exosuit.call(it.host, "app-worker", "op", "")
+    end
+
+    assert {:ok, [{{:update, _actor}, :ok}], []} =
+             Exosuit.apply_manifest(it.host, manifest, allow_issuer_change: true)
+
+    assert {:ok, "second"} = Exosuit.call(it.host, "app-worker", "op", "")
   end
 
   defp keys, do: %{issuer: Guests.key("account"), subject: Guests.key("module")}

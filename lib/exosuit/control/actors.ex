@@ -12,6 +12,9 @@ defmodule Exosuit.Control.Actors do
   @memory "max_memory_limit"
   @time "max_execution_time"
 
+  # As `Exosuit.Deployer` notes them.
+  @settings "exosuit.dev/settings"
+
   @doc """
   What is wrong with a command by what is here now, or what its sender should know. Quick: nothing is
   read or started.
@@ -53,8 +56,9 @@ defmodule Exosuit.Control.Actors do
     with {:ok, path} <- path(it.reference, host),
          {:ok, key} <- identify(path, host) do
       case api.fetch_actor(host, key) do
-        {:error, _absent} -> api.start_actor(host, path, options(it, id: key)) |> done()
         {:ok, actor} -> add(actor, key, it, {api, host})
+        {:error, %Error{reason: :conflict} = ambiguous} -> {:error, ambiguous}
+        {:error, _absent} -> api.start_actor(host, path, options(it, id: key)) |> done()
       end
     end
     |> told(it, host)
@@ -65,6 +69,7 @@ defmodule Exosuit.Control.Actors do
   def equalize(it, {api, host}) do
     case api.fetch_actor(host, it.id) do
       {:ok, actor} -> equalize(actor, it, {api, host})
+      {:error, %Error{reason: :conflict} = ambiguous} -> told({:error, ambiguous}, it, host)
       # Whoever asked waits to be told, and there is nothing but this to tell.
       {:error, _absent} when it.instances == 0 -> announce(host, "actor_scaled", absent(it))
       {:error, _absent} -> it |> start(api, host) |> told(it, host)
@@ -78,6 +83,7 @@ defmodule Exosuit.Control.Actors do
 
     case api.fetch_actor(host, it.id) do
       {:ok, actor} -> api.resize_actor(host, actor.id, {:remove, it.annotations, count})
+      {:error, %Error{reason: :conflict} = ambiguous} -> {:error, ambiguous}
       {:error, _absent} -> :ok
     end
   end
@@ -88,7 +94,7 @@ defmodule Exosuit.Control.Actors do
     with {:ok, path} <- path(it.reference, host),
          {:ok, id} <- if(it.id, do: {:ok, it.id}, else: identify(path, host)),
          {:ok, actor} <- api.fetch_actor(host, id),
-         do: api.update_actor(host, actor.id, path, force: it.force)
+         do: api.update_actor(host, actor.id, path, Map.to_list(permissions(it)))
   end
 
   @doc "Who else would take it: nobody where it runs here already."
@@ -96,9 +102,11 @@ defmodule Exosuit.Control.Actors do
   def free?(nil, _host), do: true
   def free?(id, {api, host}), do: match?({:error, _absent}, api.fetch_actor(host, id))
 
+  defp permissions(it), do: Map.take(it, [:force, :allow_issuer_change])
+
   defp equalize(actor, it, {api, host}) do
     with :ok <- agree(actor, it),
-         :ok <- exchange_for(actor, it, {api, host}),
+         :ok <- update(actor, it, {api, host}),
          do: api.resize_actor(host, actor.id, change(it))
   end
 
@@ -112,13 +120,32 @@ defmodule Exosuit.Control.Actors do
       else: {:error, conflict(actor.id, it.reference)}
   end
 
-  defp exchange_for(actor, %{mismatch: :update} = it, host) do
-    if it.instances == 0 or it.reference == nil or same?(actor, it.reference),
-      do: :ok,
-      else: exchange(%{id: actor.id, reference: it.reference, force: true}, host)
+  defp update(actor, %{mismatch: :update, instances: count} = it, {api, host}) when count > 0 do
+    cond do
+      it.reference == nil -> :ok
+      marked?(actor, it) -> remake(actor, it, {api, host})
+      same?(actor, it.reference) -> :ok
+      true -> exchange(Map.merge(it, %{id: actor.id, force: true}), {api, host})
+    end
   end
 
-  defp exchange_for(_actor, _it, _host), do: :ok
+  defp update(_actor, _it, _host), do: :ok
+
+  # One who deploys notes the settings that an actor is made with. Where all that runs has others, the
+  # command is to change them.
+  defp marked?(%{shares: shares}, %{annotations: %{@settings => settings}}) do
+    Enum.all?(shares, &(&1.annotations[@settings] != settings))
+  end
+
+  defp marked?(_actor, _it), do: false
+
+  defp remake(actor, it, {api, host}) do
+    with {:ok, path} <- path(it.reference, host),
+         {:ok, config} <- Configurations.merge(it.config, {api, host}),
+         {:ok, limits} <- limits(it.limits),
+         settings = [config: config] ++ limits,
+         do: api.remake_actor(host, actor.id, path, settings, it.allow_issuer_change)
+  end
 
   defp change(%{annotations: none} = it) when none == %{}, do: {:total, it.instances}
   defp change(it), do: {:set, it.annotations, it.instances}

@@ -37,7 +37,14 @@ defmodule Exosuit.Control.Command do
        ]},
     "actor.stop" => {:stop_actor, [id: :string]},
     "actor.scale" => {:scale_actor, [id: :string, instances: :instances]},
-    "actor.update" => {:update_actor, [id: :string, path: :path, force: {:boolean, false}]},
+    "actor.update" =>
+      {:update_actor,
+       [
+         id: :string,
+         path: :path,
+         force: {:boolean, false},
+         allow_issuer_change: {:boolean, false}
+       ]},
     "provider.start" =>
       {:start_provider,
        [
@@ -69,7 +76,7 @@ defmodule Exosuit.Control.Command do
     "events" => {:events, []},
     "remote" => {:remote, []},
     "stop" => {:stop_host, []},
-    "apply" => {:apply_manifest, [manifest: :path]},
+    "apply" => {:apply_manifest, [manifest: :path, allow_issuer_change: {:boolean, false}]},
     "delete" => {:delete_app, [app: :string]}
   }
 

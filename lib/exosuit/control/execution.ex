@@ -55,7 +55,8 @@ defmodule Exosuit.Control.Execution do
   end
 
   defp run(:update_actor, it, api, host) do
-    done(api.update_actor(host, it.id, it.path, force: it.force))
+    options = Map.to_list(Map.take(it, [:force, :allow_issuer_change]))
+    done(api.update_actor(host, it.id, it.path, options))
   end
 
   defp run(:start_provider, it, api, host) do
@@ -122,7 +123,7 @@ defmodule Exosuit.Control.Execution do
   defp run(:stop_host, _none, api, host), do: done(api.stop(host))
 
   defp run(:apply_manifest, it, api, host) do
-    case api.apply_manifest(host, it.manifest) do
+    case api.apply_manifest(host, it.manifest, allow_issuer_change: it.allow_issuer_change) do
       {:ok, outcomes, warnings} ->
         {:ok, %{outcomes: public(outcomes, api, host), warnings: texts(warnings)}}
 

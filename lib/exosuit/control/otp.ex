@@ -190,7 +190,12 @@ defmodule Exosuit.Control.Otp do
   end
 
   defp arguments(:exchange_actor, it) do
-    %{id: given(it.actor_id), reference: it.new_actor_ref, force: false}
+    %{
+      id: given(it.actor_id),
+      reference: it.new_actor_ref,
+      force: false,
+      allow_issuer_change: false
+    }
   end
 
   defp arguments(:launch_provider, it) do

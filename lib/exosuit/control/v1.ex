@@ -117,13 +117,19 @@ defmodule Exosuit.Control.V1 do
        component_limits: {:string_map, %{}},
        annotations: {:string_map, %{}},
        config: {{:names, :configuration}, []},
-       allow_update: {:boolean, false}
+       allow_update: {:boolean, false},
+       allow_issuer_change: {:boolean, false}
      ]}
   end
 
   defp route(["component", "update", _host]) do
     {:exchange_actor,
-     [component_id: :string, new_component_ref: :string, force: {:boolean, true}]}
+     [
+       component_id: :string,
+       new_component_ref: :string,
+       force: {:boolean, true},
+       allow_issuer_change: {:boolean, false}
+     ]}
   end
 
   defp route(["provider", "start", _host]) do
@@ -191,14 +197,20 @@ defmodule Exosuit.Control.V1 do
       annotations: it.annotations,
       config: it.config,
       limits: it.component_limits,
-      mismatch: if(it.allow_update, do: :update, else: :keep)
+      mismatch: if(it.allow_update, do: :update, else: :keep),
+      allow_issuer_change: it.allow_issuer_change
     }
   end
 
   # It says which code, and there is no revision to go by where that is not signed. Our own command
   # line says whether it is forced.
   defp arguments(:exchange_actor, it) do
-    %{id: it.component_id, reference: it.new_component_ref, force: it.force}
+    %{
+      id: it.component_id,
+      reference: it.new_component_ref,
+      force: it.force,
+      allow_issuer_change: it.allow_issuer_change
+    }
   end
 
   defp arguments(:launch_provider, it) do

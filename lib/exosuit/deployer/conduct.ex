@@ -1,7 +1,9 @@
 defmodule Exosuit.Deployer.Conduct do
   @moduledoc false
-  # Carries out a plan: the commands of one rank are all sent, then what comes of them is awaited, as
-  # hosts tell it by events. One that fails does not hold up the others.
+  # Carries out a plan: the commands of one rank are all sent, then their outcomes are awaited. Hosts
+  # tell outcomes by events. An event may be lost, and none is sent for what is as it should be
+  # already, so the state of the hosts is looked at meanwhile, too: a command is done when it is not
+  # among those that are `left` to do. One that fails does not hold up the others.
 
   alias Exosuit.Deployer.{Hosts, Plan, Request}
   alias Exosuit.{Error, Json}
@@ -11,14 +13,18 @@ defmodule Exosuit.Deployer.Conduct do
   # Fetching and compiling may take a while.
   @patience 60_000
 
-  @doc "Carries out the commands. Blocks the calling process, which takes the events meanwhile."
-  @spec run(Hosts.t(), [Plan.step()]) :: [outcome()]
-  def run(_hosts, []), do: []
+  @typedoc "Asks the hosts, and gives the commands that are left to do, as far as that can be known."
+  @type left :: (() -> {:ok, [Plan.step()]} | :unknown)
 
-  def run(%Hosts{bus: bus} = hosts, steps) do
+  @doc "Carries out the commands. Blocks the calling process, which takes the events meanwhile."
+  @spec run(Hosts.t(), [Plan.step()], left()) :: [outcome()]
+  def run(_hosts, [], _left), do: []
+
+  def run(%Hosts{bus: bus} = hosts, steps, left) do
     case bus.subscribe(hosts.handle, Hosts.events(hosts), nil) do
       {:ok, told} ->
-        outcomes = steps |> Enum.chunk_by(&Plan.rank/1) |> Enum.flat_map(&rank(hosts, told, &1))
+        ranks = Enum.chunk_by(steps, &Plan.rank/1)
+        outcomes = Enum.flat_map(ranks, &rank({hosts, left}, told, &1))
         bus.unsubscribe(told)
         forget(told.reference)
         outcomes
@@ -28,10 +34,12 @@ defmodule Exosuit.Deployer.Conduct do
     end
   end
 
-  defp rank(hosts, told, steps) do
+  defp rank({hosts, _left} = context, told, steps) do
     sent = for step <- steps, do: {step, send_step(hosts, step)}
     waiting = for {step, :taken} <- sent, do: step
-    came = await(hosts, told, waiting, %{}, now() + @patience)
+    now = now()
+    times = %{look: now + hosts.look, end: now + @patience}
+    came = await(context, told, waiting, %{}, times)
     for {step, result} <- sent, do: {step, if(result == :taken, do: came[step], else: result)}
   end
 
@@ -52,18 +60,40 @@ defmodule Exosuit.Deployer.Conduct do
     end
   end
 
-  defp await(_hosts, _told, [], came, _until), do: came
+  defp await(_context, _told, [], came, _times), do: came
 
-  defp await(%{bus: bus} = hosts, %{reference: reference} = told, waiting, came, until) do
+  defp await({hosts, _left} = context, %{reference: reference} = told, waiting, came, times) do
     receive do
       {:exosuit_lattice, ^reference, {_subject, _reply, payload}} ->
-        bus.next(told)
+        hosts.bus.next(told)
         {waiting, came} = hear(decode(payload), waiting, came)
-        await(hosts, told, waiting, came, until)
+        await(context, told, waiting, came, times)
     after
-      max(until - now(), 0) ->
-        late = "the host took it, but did not say within #{@patience} ms what came of it"
-        Enum.reduce(waiting, came, &Map.put(&2, &1, {:error, Error.new(:deadline, late)}))
+      max(min(times.look, times.end) - now(), 0) ->
+        {waiting, came} = look(context, waiting, came)
+        again(context, told, waiting, came, times)
+    end
+  end
+
+  defp again(context, told, waiting, came, times) do
+    if now() < times.end do
+      {hosts, _left} = context
+      await(context, told, waiting, came, %{times | look: now() + hosts.look})
+    else
+      late = "the host took it, but it was not done within #{@patience} ms"
+      Enum.reduce(waiting, came, &Map.put(&2, &1, {:error, Error.new(:deadline, late)}))
+    end
+  end
+
+  # Whatever is not left to do is done.
+  defp look({_hosts, left}, waiting, came) do
+    case left.() do
+      {:ok, steps} ->
+        {waiting, done} = Enum.split_with(waiting, &(&1 in steps))
+        {waiting, Enum.reduce(done, came, &Map.put(&2, &1, :ok))}
+
+      :unknown ->
+        {waiting, came}
     end
   end
 

@@ -2,13 +2,23 @@ defmodule Exosuit.Deployer.Hosts do
   @moduledoc """
   The hosts of a lattice, as one who deploys sees them: asked and told by the control interface of
   wasmCloud 1.x. `bus` has the functions of `Exosuit.Lattice.Bus`, and `handle` is what they take.
+  Times are milliseconds: `answer` to one request, `gather` for all answers to one, `look` between two
+  looks at the state of hosts whose events are awaited.
   """
 
   alias Exosuit.{Config, Error, Json, Lattice}
   alias Exosuit.Deployer.State
 
   @enforce_keys [:bus, :handle, :lattice]
-  defstruct [:bus, :handle, :lattice, prefix: "wasmbus.ctl", answer: 10_000, gather: 2_000]
+  defstruct [
+    :bus,
+    :handle,
+    :lattice,
+    prefix: "wasmbus.ctl",
+    answer: 10_000,
+    gather: 2_000,
+    look: 3_000
+  ]
 
   @type t :: %__MODULE__{
           bus: module(),
@@ -16,7 +26,8 @@ defmodule Exosuit.Deployer.Hosts do
           lattice: String.t(),
           prefix: String.t(),
           answer: timeout(),
-          gather: non_neg_integer()
+          gather: non_neg_integer(),
+          look: pos_integer()
         }
 
   # As many hosts as are told apart, and as are asked at a time.

@@ -13,6 +13,9 @@ defmodule Exosuit.Deployer.Marks do
   # Configuration and limits, which no host tells: what has others is another one.
   @settings "exosuit.dev/settings"
 
+  # The name of its configuration, by which it can be started again.
+  @config "exosuit.dev/config"
+
   # What a file held, which its name does not say.
   @image "exosuit.dev/image"
 
@@ -21,7 +24,26 @@ defmodule Exosuit.Deployer.Marks do
   def annotations(%Application{name: name}, %Workload{} = workload) do
     marks = %{@manager => @us, @application => name, @settings => settings(workload)}
     image = if workload.digest, do: %{@image => workload.digest}, else: %{}
-    workload.annotations |> Map.merge(marks) |> Map.merge(image)
+    names = config_names(workload.configs, workload.config)
+    config = if names == [], do: %{}, else: %{@config => Enum.join(names, ",")}
+    workload.annotations |> Map.merge(marks) |> Map.merge(image) |> Map.merge(config)
+  end
+
+  @doc """
+  The names that a configuration goes by: none if it holds nothing. Where one part is stored in the
+  lattice, all parts have names.
+  """
+  @spec config_names([String.t()], Configuration.t()) :: [String.t()]
+  def config_names([_ | _] = names, _values), do: names
+  def config_names([], values) when values == %{}, do: []
+  def config_names([], values), do: [Configuration.name(values)]
+
+  @doc "The command that starts what ran with these annotations once more."
+  @spec start(%{id: String.t(), reference: String.t(), annotations: map()}) :: map()
+  def start(%{annotations: annotations} = entry) do
+    entry
+    |> Map.take([:id, :reference, :annotations])
+    |> Map.put(:config, String.split(annotations[@config] || "", ",", trim: true))
   end
 
   @doc "Whether what has these annotations is ours, and the application's."

@@ -104,16 +104,18 @@ defmodule Exosuit.Deployer.Plan do
       exact != [] ->
         Enum.map(old, &stop/1) ++ update(want, exact) ++ [scale(want)]
 
-      Enum.all?(old, &becomes?(&1, marks)) ->
+      # A provider had the id.
+      not Enum.all?(old, &Map.has_key?(&1, :instances)) ->
+        Enum.map(old, &stop/1) ++ [scale(want)]
+
+      Enum.all?(old, &Marks.same_settings?(&1.annotations, marks)) ->
         update(want, old) ++ [scale(want)]
 
+      # The host changes settings and code in one, where both can start; what it replaced goes when
+      # that is there.
       true ->
-        Enum.map(old, &stop/1) ++ [scale(want)]
+        [scale(want)]
     end
-  end
-
-  defp becomes?(entry, marks) do
-    Map.has_key?(entry, :instances) and Marks.same_settings?(entry.annotations, marks)
   end
 
   defp update({workload, _count, marks}, there) do
@@ -133,7 +135,7 @@ defmodule Exosuit.Deployer.Plan do
        reference: workload.reference,
        count: count,
        annotations: marks,
-       config: config_names(workload.configs, workload.config),
+       config: Marks.config_names(workload.configs, workload.config),
        limits: workload.limits
      }}
   end
@@ -157,7 +159,7 @@ defmodule Exosuit.Deployer.Plan do
        id: workload.id,
        reference: workload.reference,
        annotations: marks,
-       config: config_names(workload.configs, workload.config)
+       config: Marks.config_names(workload.configs, workload.config)
      }}
   end
 
@@ -174,8 +176,8 @@ defmodule Exosuit.Deployer.Plan do
       name: link.name,
       contract: Link.contract(link),
       interfaces: Enum.sort(link.interfaces),
-      source_configs: config_names(link.source_configs, link.source_config),
-      target_configs: config_names(link.target_configs, link.target_config)
+      source_configs: Marks.config_names(link.source_configs, link.source_config),
+      target_configs: Marks.config_names(link.target_configs, link.target_config)
     }
   end
 
@@ -214,11 +216,6 @@ defmodule Exosuit.Deployer.Plan do
   end
 
   defp key(link), do: {link.source, link.contract, link.name}
-
-  # Where one part is stored in the lattice, all parts have names.
-  defp config_names([_ | _] = names, _values), do: names
-  defp config_names([], values) when values == %{}, do: []
-  defp config_names([], values), do: [Configuration.name(values)]
 
   # Whoever names a configuration finds it.
   defp with_config({_place, command} = step, application) do

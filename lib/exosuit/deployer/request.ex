@@ -30,12 +30,14 @@ defmodule Exosuit.Deployer.Request do
        config: it.config,
        component_limits: it.limits,
        allow_update: true
-     }}
+     }
+     |> with_permission(it)}
   end
 
   def message({host, {:update_actor, it}}) do
     {"component.update.#{host}",
-     %{component_id: it.id, new_component_ref: it.reference, host_id: host}}
+     %{component_id: it.id, new_component_ref: it.reference, host_id: host}
+     |> with_permission(it)}
   end
 
   def message({host, {:start_provider, it}}) do
@@ -113,6 +115,13 @@ defmodule Exosuit.Deployer.Request do
        do: failure(it)
 
   defp outcome(_command, _type, _data), do: nil
+
+  # What hosts of other makings do not know.
+  defp with_permission(body, %{allow_issuer_change: true}) do
+    Map.put(body, :allow_issuer_change, true)
+  end
+
+  defp with_permission(body, _it), do: body
 
   defp failure(%{"error" => error}) when is_binary(error) do
     {:error, Error.new(:unavailable, error)}

@@ -53,6 +53,13 @@ defmodule Exosuit.Deployer.State do
 
   def host(id, _other), do: host(id, %{})
 
+  @doc "A provider of a host by its id, if it runs there."
+  @spec provider(t(), String.t(), String.t()) :: provider() | nil
+  def provider(%__MODULE__{hosts: hosts}, host, id) do
+    with %{providers: providers} <- Enum.find(hosts, &(&1.id == host)),
+         do: Enum.find(providers, &(&1.id == id))
+  end
+
   @doc "All links."
   @spec links(term()) :: [link()]
   def links(told) do

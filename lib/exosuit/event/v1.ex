@@ -49,7 +49,8 @@ defmodule Exosuit.Event.V1 do
         do: {"component_scaled", scaled(event, annotations, Map.get(now, annotations, 0))}
   end
 
-  defp facts(%{type: "actor_start_failed", data: data} = event) do
+  defp facts(%{type: type, data: data} = event)
+       when type in ~w(actor_start_failed actor_update_failed) do
     for {annotations, count} <- Envelope.shares(data) do
       {"component_scale_failed", Map.put(scaled(event, annotations, count), :error, data.error)}
     end

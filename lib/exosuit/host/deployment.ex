@@ -1,50 +1,76 @@
 defmodule Exosuit.Host.Deployment do
   @moduledoc false
   # Applies a manifest to a host: the plan's steps, one after the other, each with its outcome. A
-  # step that fails does not hold up the others, and what failed stays specified, so that the
-  # inventory shows it and a later apply tries it again.
+  # step that fails does not hold up the others. What runs goes on as it is where its step fails; what
+  # could not start for the first time stays specified, so that the inventory shows it and a later
+  # apply tries it again. An application is changed by one at a time: a second is refused.
 
-  alias Exosuit.{Artifact, Claims, Config, Directory, Error, Manifest}
-  alias Exosuit.Host.{Linking, Links, Plan, Reconciler, Roster, Specifications}
+  alias Exosuit.{Artifact, Claims, Config, Error, Manifest}
+  alias Exosuit.Host.{Linking, Links, Plan, Reconciler, Roster, Specifications, Unattended}
   alias Exosuit.Model.{ActorSpecification, Link}
 
   @type outcome :: {Plan.step(), :ok | {:error, Error.t()}}
 
-  @doc "Makes the application what the manifest says. The calling process waits."
-  @spec apply(Config.t(), Manifest.t()) :: [outcome()]
-  def apply(config, %Manifest{} = manifest) do
-    specifications = with_digests(manifest.specifications)
-    desired = %{specifications: specifications, links: manifest.links}
-    current = current(config, manifest.name, manifest.links)
-    updatable = for it <- specifications, updatable?(config, it), do: Specifications.key(it)
-    run(config, Plan.steps(desired, %{current | updatable: updatable}))
+  @doc """
+  Makes the application what the manifest says. `allow_issuer_change?` lets code of another issuer take
+  the place of what runs. The calling process waits.
+  """
+  @spec apply(Config.t(), Manifest.t(), boolean()) :: {:ok, [outcome()]} | {:error, Error.t()}
+  def apply(config, %Manifest{} = manifest, allow_issuer_change?) do
+    alone(config, manifest.name, fn ->
+      specifications = with_digests(manifest.specifications)
+      desired = %{specifications: specifications, links: manifest.links}
+      steps = Plan.steps(desired, current(config, manifest.name, manifest.links))
+      run(config, steps, %{force: true, allow_issuer_change: allow_issuer_change?})
+    end)
   end
 
   @doc "Stops all that belongs to the application."
-  @spec delete(Config.t(), String.t()) :: [outcome()]
+  @spec delete(Config.t(), String.t()) :: {:ok, [outcome()]} | {:error, Error.t()}
   def delete(config, app) do
-    run(config, Plan.steps(%{specifications: [], links: []}, current(config, app, [])))
+    alone(config, app, fn ->
+      steps = Plan.steps(%{specifications: [], links: []}, current(config, app, []))
+      run(config, steps, %{})
+    end)
+  end
+
+  # Two at once would each see half of what the other does. The name goes with the process.
+  defp alone(config, app, work) do
+    Unattended.run(fn ->
+      case Registry.register(Exosuit.Registry, {config.name, {:application, app}}, nil) do
+        {:ok, _owner} -> {:ok, work.()}
+        {:error, {:already_registered, _pid}} -> {:error, in_progress(app)}
+      end
+    end)
+  end
+
+  defp in_progress(app) do
+    Error.new(
+      :conflict,
+      "another change of application #{app} is in progress; try again after it"
+    )
   end
 
   # What could not be specified, say since its id is another application's, is not started either.
-  defp run(config, steps) do
-    {outcomes, _refused} = Enum.map_reduce(steps, MapSet.new(), &run_step(config, &1, &2))
+  defp run(config, steps, permissions) do
+    context = {config, permissions}
+    {outcomes, _refused} = Enum.map_reduce(steps, MapSet.new(), &run_step(context, &1, &2))
     Enum.reject(outcomes, &match?({_step, :skipped}, &1))
   end
 
-  defp run_step(config, {:specify, specification} = step, refused) do
+  defp run_step({config, _it}, {:specify, specification} = step, refused) do
     case Specifications.add(config, specification) do
       :ok -> {{step, :skipped}, refused}
       error -> {{step, error}, MapSet.put(refused, Specifications.key(specification))}
     end
   end
 
-  defp run_step(config, {:start, key} = step, refused) do
+  defp run_step({config, _it}, {:start, key} = step, refused) do
     outcome = if key in refused, do: :skipped, else: Reconciler.start(config, key)
     {{step, outcome}, refused}
   end
 
-  defp run_step(config, step, refused), do: {{step, perform(config, step)}, refused}
+  defp run_step(context, step, refused), do: {{step, perform(context, step)}, refused}
 
   defp current(config, app, links) do
     specifications = Enum.filter(Specifications.list(config), &(&1.app == app))
@@ -55,7 +81,7 @@ defmodule Exosuit.Host.Deployment do
       specifications: specifications,
       links: Enum.filter(Links.list(config) ++ unwanted(config, links), &(&1.app == app)),
       idle: Enum.filter(keys, &idle?(phases[&1])),
-      updatable: []
+      running: Enum.filter(keys, &(phases[&1] == :running))
     }
   end
 
@@ -84,27 +110,16 @@ defmodule Exosuit.Host.Deployment do
 
   defp with_digest(provider), do: provider
 
-  # Whether it runs, and its claims allow what the file holds now to take its place.
-  defp updatable?(config, %ActorSpecification{} = actor) do
-    with {:ok, {_pid, running}} <- Directory.fetch(config.name, Specifications.key(actor)),
-         true <- running.artifact != actor.artifact,
-         {:ok, {bytes, _artifact}} <- Artifact.fetch(actor.artifact),
-         {:ok, claims} <- Claims.admit(bytes, config) do
-      Claims.check_update(running.claims, claims, false) == :ok
-    else
-      _cannot -> false
-    end
+  defp perform({config, _it}, {:change, actor}), do: Specifications.change(config, actor)
+
+  # The manifest says what should run, whatever its revision.
+  defp perform({config, permissions}, {:update, actor}) do
+    permit = &Claims.check_issuer(&1, &2, permissions)
+    Roster.change(config, actor.id, fn _old -> actor end, permit)
   end
 
-  defp updatable?(_config, _provider), do: false
-
-  defp perform(config, {:change, actor}), do: Specifications.change(config, actor)
-
-  defp perform(config, {:update, actor}) do
-    Roster.update(config, actor.id, actor.artifact, false)
-  end
-
-  defp perform(config, {:stop, key}), do: Roster.stop(config, key)
-  defp perform(config, {:link, link}), do: Linking.put(config, link, :keep)
-  defp perform(config, {:unlink, key}), do: Linking.delete(config, key)
+  defp perform({config, _it}, {:exchange, provider}), do: Roster.exchange(config, provider)
+  defp perform({config, _it}, {:stop, key}), do: Roster.stop(config, key)
+  defp perform({config, _it}, {:link, link}), do: Linking.put(config, link, :keep)
+  defp perform({config, _it}, {:unlink, key}), do: Linking.delete(config, key)
 end

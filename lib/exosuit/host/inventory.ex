@@ -93,16 +93,27 @@ defmodule Exosuit.Host.Inventory do
     peer |> Map.drop([:seen, :interval, :mac]) |> Map.put(:silent_ms, max(now - peer.seen, 0))
   end
 
-  @doc "An actor, by its id or its public key."
+  @doc "An actor, by its id or its public key. One image may run under several ids: then it is the id that counts."
   @spec fetch_actor(Config.t(), String.t()) :: {:ok, map()} | {:error, Error.t()}
   def fetch_actor(config, name) do
-    with {:error, absent} <- Specifications.fetch(config, {:actor, name}),
-         nil <- id_by_key(config, name) do
-      {:error, absent}
+    with {:error, absent} <- Specifications.fetch(config, {:actor, name}) do
+      case ids_by_key(config, name) do
+        [] -> {:error, absent}
+        [id] -> fetch_actor(config, id)
+        ids -> {:error, ambiguous(name, ids)}
+      end
     else
       {:ok, {specification, _loaded}} -> {:ok, actor(config, specification)}
-      id -> fetch_actor(config, id)
     end
+  end
+
+  defp ambiguous(name, ids) do
+    ids = ids |> Enum.sort() |> Enum.join(", ")
+
+    Error.new(
+      :conflict,
+      "several actors have the public key #{name}: name one of them by id: #{ids}"
+    )
   end
 
   @doc "A provider, by its id."
@@ -113,10 +124,10 @@ defmodule Exosuit.Host.Inventory do
   end
 
   # Only what runs has a key, and few run under another name than that.
-  defp id_by_key(config, key) do
-    Enum.find_value(Directory.list(config.name, :actor), fn {id, _pid, facts} ->
-      if id != key and public_key(facts.claims) == key, do: id
-    end)
+  defp ids_by_key(config, key) do
+    for {id, _pid, %{claims: %Claims{subject: ^key}}} <- Directory.list(config.name, :actor),
+        id != key,
+        do: id
   end
 
   # How far it is in the lattice, in words; none where it is in none of many.

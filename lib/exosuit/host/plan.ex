@@ -6,7 +6,7 @@ defmodule Exosuit.Host.Plan do
 
   alias Exosuit.Directory
   alias Exosuit.Host.Specifications
-  alias Exosuit.Model.{ActorSpecification, Link}
+  alias Exosuit.Model.{ActorSpecification, Link, ProviderSpecification}
   alias Exosuit.Provider.Builtin
 
   @type desired :: %{specifications: [Specifications.specification()], links: [Link.t()]}
@@ -14,7 +14,7 @@ defmodule Exosuit.Host.Plan do
           specifications: [Specifications.specification()],
           links: [Link.t()],
           idle: [Directory.key()],
-          updatable: [Directory.key()]
+          running: [Directory.key()]
         }
   @type step ::
           {:stop, Directory.key()}
@@ -22,41 +22,48 @@ defmodule Exosuit.Host.Plan do
           | {:start, Directory.key()}
           | {:change, ActorSpecification.t()}
           | {:update, ActorSpecification.t()}
+          | {:exchange, ProviderSpecification.t()}
           | {:unlink, Link.key()}
           | {:link, Link.t()}
 
   @doc """
   The steps from `current` to `desired`; none where nothing differs and nothing is idle, that is,
-  specified but given up, or never tried. `updatable` are the actors whose other code may take the
-  place of what runs.
+  specified but given up, or never tried.
 
-  All is specified before anything starts: a call to what is still starting waits for it.
+  What runs is not stopped for something that may fail to start: it is updated or exchanged, which
+  leaves it as it is where that fails. What does not run makes room at once. All is specified before
+  anything starts: a call to what is still starting waits for it.
   """
   @spec steps(desired(), current()) :: [step()]
   def steps(desired, current) do
     wanted = Map.new(desired.specifications, &{Specifications.key(&1), &1})
     there = Map.new(current.specifications, &{Specifications.key(&1), &1})
 
-    restart? = &restart?(&1, &2, current.updatable)
-    new = for it <- desired.specifications, restart?.(there[Specifications.key(it)], it), do: it
-
-    kept =
-      for it <- desired.specifications, it not in new, do: {there[Specifications.key(it)], it}
-
+    new? = &new?(there[Specifications.key(&1)], &1, current.running)
+    {new, kept} = Enum.split_with(desired.specifications, new?)
+    kept = for it <- kept, do: {there[Specifications.key(it)], it}
     unlinked = unlinked(desired.links, current.links)
     linked = Enum.reject(current.links, &(Link.key(&1) in unlinked))
 
-    stops(wanted, there, restart?) ++
+    stops(wanted, there, new) ++
       Enum.map(unlinked, &{:unlink, &1}) ++
       Enum.map(new, &{:specify, &1}) ++
       for(link <- desired.links, link not in linked, do: {:link, link}) ++
       updates(kept) ++
-      changes(kept) ++
+      exchanges(kept) ++
       starts(new, wanted, current.idle)
   end
 
-  defp stops(wanted, there, restart?) do
-    for {key, old} <- there, restart?.(old, wanted[key]), do: {:stop, key}
+  defp stops(wanted, there, new) do
+    for {key, _old} <- there, wanted[key] in [nil | new], do: {:stop, key}
+  end
+
+  # What is not there, or does not run and should be another.
+  defp new?(nil, _new, _running), do: true
+  defp new?(same, same, _running), do: false
+
+  defp new?(old, new, running) do
+    Specifications.key(new) not in running and not resized?(old, new)
   end
 
   defp starts(new, wanted, idle) do
@@ -72,32 +79,22 @@ defmodule Exosuit.Host.Plan do
 
   defp updates(kept) do
     for {old, %ActorSpecification{} = new} <- kept,
-        old.artifact != new.artifact,
-        do: {:update, new}
+        old != new,
+        do: {if(resized?(old, new), do: :change, else: :update), new}
   end
 
-  defp changes(kept) do
-    for {old, %ActorSpecification{} = new} <- kept,
-        %{old | artifact: new.artifact} != new,
-        do: {:change, new}
+  defp exchanges(kept) do
+    changed = for {old, %ProviderSpecification{} = new} <- kept, old != new, do: new
+    for provider <- Enum.sort_by(changed, &rank/1), do: {:exchange, provider}
   end
 
-  # How many calls may run, and what is noted of it, change in place; so does code, where it may.
-  # All else is another actor.
-  defp restart?(%ActorSpecification{} = old, %ActorSpecification{} = new, updatable) do
-    code? = old.artifact != new.artifact and Specifications.key(new) not in updatable
-
-    code? or
-      %{
-        old
-        | instances: new.instances,
-          annotations: new.annotations,
-          shares: new.shares,
-          artifact: new.artifact
-      } != new
+  # How many calls may run, and what is noted of it, concern no code that runs.
+  defp resized?(%ActorSpecification{} = old, %ActorSpecification{} = new) do
+    same = Map.take(old, [:instances, :annotations, :shares])
+    Map.merge(new, same) == old
   end
 
-  defp restart?(old, new, _updatable), do: old != new
+  defp resized?(_old, _new), do: false
 
   # What takes the place of a link that it overlaps needs no interruption. Whatever else is gone goes
   # with all links of its key, as they are removed by that; those that stay are made again.

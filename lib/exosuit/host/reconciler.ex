@@ -32,13 +32,20 @@ defmodule Exosuit.Host.Reconciler do
   @spec stop(Config.t(), Directory.key()) :: :ok
   def stop(config, key), do: call(config, {:stop, key})
 
+  @typedoc "Says by the claims of what runs and of what should follow it whether that may."
+  @type permit :: (Actor.claims(), Actor.claims() -> :ok | {:error, Error.t()})
+
   @doc """
-  Puts other code, loaded already, in the place of that of a running actor, and writes it down for
-  later starts. Decided here, where starts and stops are, so that no two of them cross.
+  Changes the specification of a running actor and serves by it, with code that was prepared
+  (`Exosuit.Actor.prepare/4`); refused, it changes nothing. Decided here, where starts and stops are,
+  so that no two of them cross.
   """
-  @spec update(Config.t(), Directory.key(), Actor.loaded(), boolean()) ::
+  @spec update(Config.t(), Directory.key(), change, Actor.loaded(), permit()) ::
           :ok | {:error, Error.t()}
-  def update(config, key, loaded, force?), do: call(config, {:update, key, loaded, force?})
+        when change: (Specifications.specification() -> Specifications.specification())
+  def update(config, key, change, loaded, permit) do
+    call(config, {:update, key, change, loaded, permit})
+  end
 
   @doc "How each attempt stands."
   @spec phases(Config.t()) :: %{optional(Directory.key()) => Attempts.phase()}
@@ -73,8 +80,8 @@ defmodule Exosuit.Host.Reconciler do
 
   def handle_call({:stop, key}, _from, state), do: {:reply, :ok, remove(state, key)}
 
-  def handle_call({:update, key, loaded, force?}, _from, state) do
-    result = switch(state, key, loaded, force?)
+  def handle_call({:update, key, change, loaded, permit}, _from, state) do
+    result = switch(state, key, change, loaded, permit)
     if result == :ok, do: updated(state, key, loaded)
     {:reply, result, state}
   end
@@ -118,16 +125,27 @@ defmodule Exosuit.Host.Reconciler do
     GenServer.call(Directory.via(config.name, __MODULE__), request, @start_timeout)
   end
 
-  defp switch(state, key, loaded, force?) do
+  defp switch(state, key, change, loaded, permit) do
     with {:ok, {pid, current}} <- running(state, key),
-         {:ok, {specification, _loaded}} <- Specifications.fetch(state.config, key),
-         :ok <- Claims.check_update(current.claims, loaded.claims, force?),
-         specification = %{specification | artifact: loaded.artifact},
-         :ok <- Actor.update(pid, specification, loaded),
-         do: Specifications.replace(state.config, specification, loaded)
+         {:ok, {old, old_loaded}} <- Specifications.fetch(state.config, key),
+         :ok <- permit.(current.claims, loaded.claims),
+         new = %{change.(old) | artifact: loaded.artifact},
+         :ok <- Specifications.replace(state.config, new, loaded) do
+      with {:error, error} <- serve(pid, key, new, loaded) do
+        :ok = Specifications.replace(state.config, old, old_loaded)
+        {:error, error}
+      end
+    end
+  end
+
+  # Whatever becomes of the process, it serves what is specified: one that does not answer is killed,
+  # and started again from the old specification.
+  defp serve(pid, key, specification, loaded) do
+    Actor.update(pid, specification, loaded)
   catch
-    # It ended just now; that will be told in its turn, and what was specified starts again.
-    :exit, {_reason, {GenServer, :call, _arguments}} -> {:error, not_running(key)}
+    :exit, {_reason, {GenServer, :call, _arguments}} ->
+      Process.exit(pid, :kill)
+      {:error, not_running(key)}
   end
 
   # By the directory: what an adopted one was loaded from may not have been written down.

@@ -371,6 +371,7 @@ defmodule Exosuit.Host.Replica do
   defp know(config, %{contract_id: nil} = claims) do
     identity = %{
       public_key: claims.subject,
+      issuer: claims.issuer,
       call_alias: claims.call_alias,
       capabilities: claims.capabilities,
       expires_at: nil

@@ -2,9 +2,9 @@ defmodule Exosuit.Host.Roster do
   @moduledoc false
   # Who shall run on a host: start, stop, scale, update. Each function waits for the outcome.
 
-  alias Exosuit.{Actor, Config, Error, Router}
-  alias Exosuit.Host.{Inventory, Links, Reconciler, Specifications}
-  alias Exosuit.Model.{Artifact, Instances, Link}
+  alias Exosuit.{Actor, Claims, Config, Directory, Error, Router}
+  alias Exosuit.Host.{Inventory, Links, Reconciler, Specifications, Unattended}
+  alias Exosuit.Model.{ActorSpecification, Artifact, Instances, Link, ProviderSpecification}
 
   @doc "Adds a specification and starts it; where it cannot start, nothing of it is left."
   @spec start(Config.t(), Specifications.specification()) :: :ok | {:error, Error.t()}
@@ -49,12 +49,19 @@ defmodule Exosuit.Host.Roster do
   def resize(config, id, change) do
     with {:ok, {before, _loaded}} <- Specifications.fetch(config, {:actor, id}),
          {:ok, actor} <- Specifications.resize(config, id, change),
-         :ok <- Reconciler.start(config, {:actor, id}) do
+         :ok <- start_again(config, before) do
       announce_scaled(config, before, actor)
     else
       :none -> stop(config, {:actor, id})
       error -> error
     end
+  end
+
+  # Where it cannot start, it is not another size either.
+  defp start_again(config, before) do
+    with {:error, error} <- Reconciler.start(config, {:actor, before.id}),
+         :ok <- Specifications.change(config, before),
+         do: {:error, error}
   end
 
   @doc "Tells that something could not start, of which the host knows no more than this."
@@ -80,27 +87,77 @@ defmodule Exosuit.Host.Roster do
   end
 
   @doc """
-  Puts other code in the place of an actor's that runs. It is loaded in the calling process, which
+  Puts other code in the place of an actor's that runs. It is prepared in the calling process, which
   waits; whatever fails leaves all as it was.
   """
-  @spec update(Config.t(), String.t(), Artifact.t(), boolean()) :: :ok | {:error, Error.t()}
-  def update(config, id, artifact, force?) do
-    with {:ok, {actor, _loaded}} <- Specifications.fetch(config, {:actor, id}),
-         {:error, error} <- load_and_update(config, id, artifact, force?) do
-      Exosuit.Lattice.announce(config, "actor_update_failed", failure(actor, artifact, error))
+  @spec update(Config.t(), String.t(), Artifact.t(), Claims.permissions()) ::
+          :ok | {:error, Error.t()}
+  def update(config, id, artifact, permissions) do
+    change(config, id, &%{&1 | artifact: artifact}, &Claims.check_update(&1, &2, permissions))
+  end
+
+  @doc """
+  Makes the specification of a running actor what `change` makes of it, code and settings. All that can
+  fail is tried first, in the calling process, which waits: the actor serves by the old specification
+  until the new one can take its place. `permit` decides by the claims of both.
+  """
+  @spec change(Config.t(), String.t(), change, Reconciler.permit()) :: :ok | {:error, Error.t()}
+        when change: (ActorSpecification.t() -> ActorSpecification.t())
+  def change(config, id, change, permit) do
+    with {:ok, {old, loaded}} <- Specifications.fetch(config, {:actor, id}),
+         new = change.(old),
+         {:error, error} <- prepare_and_change(config, {old, loaded}, new, change, permit) do
+      Exosuit.Lattice.announce(config, "actor_update_failed", failure(old, new.artifact, error))
       {:error, error}
     end
   end
 
-  defp load_and_update(config, id, artifact, force?) do
-    with {:ok, loaded} <- Actor.load(config, artifact),
-         do: Reconciler.update(config, {:actor, id}, loaded, force?)
+  defp prepare_and_change(config, {old, loaded}, new, change, permit) do
+    key = {:actor, old.id}
+    loaded = if new.artifact == old.artifact, do: loaded
+
+    with {:ok, {_pid, running}} <- Directory.fetch(config.name, key),
+         {:ok, loaded} <- Actor.prepare(config, new, loaded, &permit.(running.claims, &1)),
+         do: Reconciler.update(config, key, change, loaded, permit)
+  end
+
+  @doc """
+  Starts a provider with other settings in the place of one that runs. Settings that are wrong are
+  refused before that is stopped; where the new one cannot start for another reason, the old one is
+  started again. The calling process waits; should it end meanwhile, the work goes on.
+  """
+  @spec exchange(Config.t(), ProviderSpecification.t()) :: :ok | {:error, Error.t()}
+  def exchange(config, new) do
+    key = Specifications.key(new)
+
+    with {:ok, {old, _loaded}} <- Specifications.fetch(config, key),
+         :ok <- Router.rehearse_provider(config.router, new),
+         do: Unattended.run(fn -> exchange(config, old, new) end)
+  end
+
+  defp exchange(config, old, new) do
+    :ok = Reconciler.stop(config, Specifications.key(old))
+    with {:error, error} <- Reconciler.run(config, new), do: restore(config, old, error)
+  end
+
+  # It ran a moment ago. What keeps it from doing so now is told beside what kept the new one from it.
+  defp restore(config, old, error) do
+    with {:error, again} <- Reconciler.run(config, old) do
+      detail =
+        "#{error.detail}; and the old one does not start again: #{Exception.message(again)}"
+
+      {:error, %{error | detail: detail}}
+    else
+      :ok -> {:error, error}
+    end
   end
 
   defp failure(actor, artifact, error) do
     %{
       id: actor.id,
       image_ref: Artifact.reference(artifact),
+      annotations: actor.annotations,
+      shares: Inventory.shares(actor),
       reason: error.reason,
       error: Exception.message(error)
     }

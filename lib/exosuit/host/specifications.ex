@@ -37,7 +37,10 @@ defmodule Exosuit.Host.Specifications do
   @spec change(Config.t(), ActorSpecification.t()) :: :ok | {:error, Error.t()}
   def change(config, specification), do: call(config, {:change, specification})
 
-  @doc "Puts other code under a specification, with what was made of it already, in one step."
+  @doc """
+  Puts another specification in the place of that of its id, with what was made of it already, in one
+  step.
+  """
   @spec replace(Config.t(), ActorSpecification.t(), map()) :: :ok | {:error, Error.t()}
   def replace(config, specification, loaded), do: call(config, {:replace, specification, loaded})
 
@@ -104,7 +107,8 @@ defmodule Exosuit.Host.Specifications do
   end
 
   def handle_call({:replace, specification, loaded}, _from, config) do
-    with {:ok, _old} <- fetch(config, key(specification)) do
+    with {:ok, _old} <- fetch(config, key(specification)),
+         :ok <- specify(config, specification) do
       :ets.insert(config.tables.specifications, {key(specification), specification, loaded})
       {:reply, :ok, config}
     else

@@ -52,6 +52,10 @@ defmodule Exosuit.Model.ActorSpecification do
     %{actor | instances: total, annotations: annotations, shares: several}
   end
 
+  @doc "The same actor with the code, the configuration and the limits of another."
+  @spec remade(t(), t()) :: t()
+  def remade(actor, made), do: Map.merge(actor, Map.take(made, [:artifact, :config, :limits]))
+
   defimpl Inspect do
     # An artifact may be megabytes of code, and configuration and environment secrets.
     def inspect(actor, _options) do

@@ -110,6 +110,10 @@ defmodule Exosuit.Up.Report do
     for error <- provider.refused_links, do: refused("link of #{id}", error)
   end
 
+  defp outcome({{:exchange, %{id: id}}, :ok}, inventory) do
+    outcome({{:start, {:provider, id}}, :ok}, inventory)
+  end
+
   defp outcome({{:link, link}, :ok}, _inventory), do: line(["link", describe(link)])
   defp outcome({_step, :ok}, _inventory), do: :ok
 

@@ -161,11 +161,11 @@ fn id_of(token_without: &str) -> String {
 /// The form in which an alias is written: lower case, `_` for what separates words.
 fn call_alias(text: &str) -> Result<String, Error> {
     let plain = text.trim().to_lowercase().replace([' ', '-', '.'], "_");
-    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '/');
     if !plain.is_empty() && plain.chars().all(allowed) {
         return Ok(plain);
     }
-    let rule = "expected letters and digits of ASCII, separated by _, -, . or spaces";
+    let rule = "expected letters and digits of ASCII, separated by _, -, ., / or spaces";
     let text = crate::error::clip(text);
     Err(Error::InvalidDraft(format!(
         "the call alias is {text:?}: {rule}"
@@ -182,7 +182,11 @@ mod tests {
             call_alias(" My-First.Actor 2 "),
             Ok("my_first_actor_2".to_owned())
         );
-        for bad in ["", "  ", "é", "a/b", "a\nb"] {
+        assert_eq!(
+            call_alias("wasmcloud/ponger"),
+            Ok("wasmcloud/ponger".to_owned())
+        );
+        for bad in ["", "  ", "é", "a:b", "a\nb"] {
             assert!(call_alias(bad).is_err(), "{bad:?} was taken");
         }
     }

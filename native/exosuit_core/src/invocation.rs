@@ -92,12 +92,16 @@ pub enum Target {
 pub struct Identity {
     /// `M…`; none for an unsigned actor.
     pub public_key: Option<String>,
+    /// `A…`: who signed the token; none for an unsigned actor.
+    pub issuer: Option<String>,
     /// A name that other actors may call it by.
     pub call_alias: Option<String>,
     /// What it may use.
     pub grants: Grants,
     /// Unix time in seconds from which on its token is no longer good.
     pub expires_at: Option<u64>,
+    /// Tells apart the settings that actors of one token run with: equal texts mean equal settings.
+    pub settings: String,
 }
 
 /// Which capabilities an actor may be linked to.

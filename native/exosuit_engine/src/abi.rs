@@ -14,7 +14,7 @@ mod wasmbus;
 
 use std::sync::{Arc, Weak};
 
-use exosuit_core::{Invocation, Reply};
+use exosuit_core::{Context, Invocation, Reply};
 use wasmtime::ExternType;
 
 use crate::actor::Shared;
@@ -79,6 +79,19 @@ impl Prepared {
             Self::Wasmbus(prepared) => prepared.unanswered(),
             Self::Program(prepared) => prepared.unanswered(),
             Self::Component(prepared) => prepared.unanswered(),
+        }
+    }
+
+    /// Makes an instance as for a call, and drops it.
+    pub(crate) async fn instantiate(
+        &self,
+        actor: &Arc<Shared>,
+        context: Context,
+    ) -> Result<(), Error> {
+        match self {
+            Self::Wasmbus(prepared) => prepared.instantiate(actor, context).await,
+            Self::Program(prepared) => prepared.instantiate(actor, context).await,
+            Self::Component(prepared) => prepared.instantiate(actor, context).await,
         }
     }
 

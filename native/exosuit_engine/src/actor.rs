@@ -6,7 +6,9 @@ use std::pin::{Pin, pin};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use exosuit_core::{Answer, Code, Deliver, Id, Invocation, LogGate, LogLevel, Reply, bounded};
+use exosuit_core::{
+    Answer, Code, Context, Deliver, Id, Invocation, LogGate, LogLevel, Reply, bounded,
+};
 use tokio::sync::Semaphore;
 
 use crate::abi::Pool;
@@ -66,6 +68,23 @@ impl Actor {
         });
         shared.warn_of_unanswered();
         Ok(Self { shared, pool })
+    }
+
+    /// Instantiates the module once, as a call would, and drops the instance: what keeps it from
+    /// starting shows before anybody depends on it. That no instance is free now is no reason not to
+    /// try later.
+    pub async fn rehearse(&self, deadline: Instant) -> Result<(), exosuit_core::Error> {
+        let context = Context::until(deadline);
+        let compiled = &self.shared.module.0;
+        let starting = pin!(async {
+            let instance = compiled.prepared.instantiate(&self.shared, context);
+            let instance = pin!(instance);
+            match ticking(compiled.engine.ticker(), instance).await {
+                Ok(()) | Err(Error::Overloaded(_)) => Ok(()),
+                Err(error) => Err(error.into()),
+            }
+        });
+        bounded(starting, deadline, None).await
     }
 
     /// Who it is.

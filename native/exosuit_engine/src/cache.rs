@@ -47,12 +47,10 @@ impl Cache {
                 directory.display()
             )
         })?;
-        let mut hasher = DefaultHasher::new();
-        engine.precompile_compatibility_hash().hash(&mut hasher);
         Ok(Self {
             directory,
             engine: engine.clone(),
-            compatibility: hasher.finish(),
+            compatibility: compatibility(engine),
             key,
             max_bytes,
         })
@@ -73,16 +71,15 @@ impl Cache {
     )]
     fn deserialize(&self, code: &[u8]) -> Option<Code> {
         // SAFETY: `load` has checked the MAC of these very bytes, so it was this cache, with this
-        // version of wasmtime and these settings, that wrote what `Code::serialize` gave it.
+        // version of wasmtime and these settings, that wrote what `Code::precompile` gave it.
         unsafe { Code::deserialize(&self.engine, code) }
     }
 
     /// Keeps the code. Whoever reads meanwhile sees the old file or the new one, whole.
-    pub(crate) fn store(&self, digest: &Digest, code: &Code) -> wasmtime::Result<()> {
-        let code = code.serialize()?;
-        let mac = self.mac(digest, &code).finalize().into_bytes();
+    pub(crate) fn store(&self, digest: &Digest, code: &[u8]) -> io::Result<()> {
+        let mac = self.mac(digest, code).finalize().into_bytes();
         let temporary = temporary(&self.directory)?;
-        write_new(&temporary, &[&mac, &code])?;
+        write_new(&temporary, &[&mac, code])?;
         fs::rename(&temporary, self.path(digest))?;
         self.prune()?;
         Ok(())
@@ -131,6 +128,13 @@ impl Cache {
         }
         Ok(())
     }
+}
+
+/// Changes with wasmtime, with those of its settings that code depends on, and with the machine.
+pub(crate) fn compatibility(engine: &wasmtime::Engine) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Makes sure of the directory and gives the key that lies in it, made if there is no good one.

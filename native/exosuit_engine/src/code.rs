@@ -13,7 +13,7 @@ pub(crate) enum Code {
 }
 
 impl Code {
-    /// Compiles a module or a component.
+    /// Compiles a module or a component that is small.
     pub(crate) fn compile(engine: &wasmtime::Engine, bytes: &[u8]) -> Result<Self, Error> {
         match abi::kind(bytes)? {
             Kind::Module => {
@@ -24,19 +24,31 @@ impl Code {
             }
             Kind::Component => {
                 nesting::check(bytes)?;
-                Self::component(engine, bytes)
+                let component = Component::from_binary(engine, bytes);
+                component
+                    .map(Self::Component)
+                    .map_err(|error| invalid("component", &error))
             }
         }
     }
 
-    fn component(engine: &wasmtime::Engine, bytes: &[u8]) -> Result<Self, Error> {
-        let component = Component::from_binary(engine, bytes);
-        component
-            .map(Self::Component)
-            .map_err(|error| invalid("component", &error))
+    /// Compiles a module or a component to what [`Self::deserialize`] takes, here or in another
+    /// process.
+    pub(crate) fn precompile(engine: &wasmtime::Engine, bytes: &[u8]) -> Result<Vec<u8>, Error> {
+        match abi::kind(bytes)? {
+            Kind::Module => {
+                let code = engine.precompile_module(bytes);
+                code.map_err(|error| invalid("module", &error))
+            }
+            Kind::Component => {
+                nesting::check(bytes)?;
+                let code = engine.precompile_component(bytes);
+                code.map_err(|error| invalid("component", &error))
+            }
+        }
     }
 
-    /// Takes what [`Self::serialize`] gave.
+    /// Takes what [`Self::precompile`] gave.
     ///
     /// # Safety
     ///
@@ -54,13 +66,6 @@ impl Code {
                     .ok()
                     .map(Self::Component),
             }
-        }
-    }
-
-    pub(crate) fn serialize(&self) -> wasmtime::Result<Vec<u8>> {
-        match self {
-            Self::Module(module) => module.serialize(),
-            Self::Component(component) => component.serialize(),
         }
     }
 

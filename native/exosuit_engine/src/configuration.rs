@@ -54,6 +54,11 @@ pub(crate) fn build(pool_slots: u32, parts: Parts) -> Result<(wasmtime::Engine, 
     Ok((engine, Allocator::OnDemand { reason }))
 }
 
+/// An engine that compiles for one that [`build`] made, and runs nothing.
+pub(crate) fn compiling() -> Result<wasmtime::Engine, Error> {
+    wasmtime::Engine::new(&common()).map_err(setup)
+}
+
 pub(crate) fn setup(error: impl std::fmt::Display) -> Error {
     Error::Setup(format!("{error:#}"))
 }

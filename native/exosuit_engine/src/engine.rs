@@ -12,7 +12,7 @@ use crate::configuration::{self, Allocator};
 use crate::pool::Reserve;
 use crate::share::Slots;
 use crate::ticker::Ticker;
-use crate::{Actor, ActorOptions, EngineOptions, Error, Module, Parts, skeleton};
+use crate::{Actor, ActorOptions, CompileLimits, EngineOptions, Error, Module, Parts, skeleton};
 
 /// Compiles modules and runs them. One per process; cheap to clone.
 #[derive(Clone)]
@@ -59,15 +59,26 @@ impl Engine {
         })))
     }
 
-    /// Compiles a module, or finds it compiled: by this engine, or by an earlier one in the cache.
-    ///
-    /// The work is done by the engine's own threads and goes on when the future is dropped.
-    /// Whoever asks for the same bytes meanwhile waits for the same result.
+    /// Compiles a module, or finds it compiled, in the name of nobody and within the default limits.
     pub fn compile(
         &self,
         bytes: Bytes,
     ) -> impl Future<Output = Result<Module, Error>> + Send + 'static {
-        crate::compile::compile(self.clone(), bytes)
+        self.compile_for(String::new(), bytes, CompileLimits::default())
+    }
+
+    /// Compiles a module, or finds it compiled: by this engine, or by an earlier one in the cache.
+    /// What is found need not wait for what is being compiled.
+    ///
+    /// Compiles of different tenants take turns. Whoever asks for the same bytes meanwhile waits for the
+    /// same result; a compile that nobody waits for any more, as all their futures were dropped, ends.
+    pub fn compile_for(
+        &self,
+        tenant: String,
+        bytes: Bytes,
+        limits: CompileLimits,
+    ) -> impl Future<Output = Result<Module, Error>> + Send + 'static {
+        crate::compile::compile(self.clone(), bytes, tenant, limits)
     }
 
     /// Lists the imports that nothing here can answer, each with the reason. Reads types alone and
@@ -95,6 +106,11 @@ impl Engine {
     /// Why compiled code is not kept on disk although the options ask for it.
     pub fn cache_refusal(&self) -> Option<&str> {
         self.0.compiler.cache_refusal()
+    }
+
+    /// Whether each module is compiled by a process of its own, which its limits hold.
+    pub fn compiles_apart(&self) -> bool {
+        self.0.compiler.is_apart()
     }
 
     /// What it has done so far.

@@ -1,5 +1,7 @@
 //! Why there is no module, or no answer.
 
+use std::time::Duration;
+
 use exosuit_core::Code;
 
 /// What can go wrong between bytes and an answer.
@@ -41,7 +43,16 @@ pub enum Error {
         /// What the system says.
         reason: String,
     },
-    /// The thread that compiled the module died.
+    /// Compiling took too long.
+    #[error("compiling the module took more than the {0:?} that it may take")]
+    CompileTime(Duration),
+    /// The process that compiled the module ended: nearly always since it got no more memory.
+    #[error(
+        "compiling the module was ended by the system: it may take {0} bytes of memory, and needs \
+         more, or the compiler fails on it"
+    )]
+    CompileEnded(u64),
+    /// The thread or the process that compiled the module died.
     #[error("the compiler failed on this module")]
     Compiler,
     /// Every slot of the pool is taken, or the actor's share of them.
@@ -119,7 +130,11 @@ impl Error {
     pub fn code(&self) -> Code {
         match self {
             Self::Setup(_) | Self::Compiler => Code::Internal,
-            Self::TooLarge { .. } | Self::Module(_) | Self::Oversized { .. } => Code::InvalidModule,
+            Self::TooLarge { .. }
+            | Self::Module(_)
+            | Self::CompileTime(_)
+            | Self::CompileEnded(_)
+            | Self::Oversized { .. } => Code::InvalidModule,
             Self::Directory { .. } => Code::Io,
             Self::Overloaded(_) => Code::Overloaded,
             Self::Trap(_)

@@ -18,11 +18,13 @@
 //!
 //! ```text
 //! bytes ─ compile ─► Module ─ actor ─► Actor ─ deliver ─► answer
-//!         (compile.rs, cache.rs)       (actor.rs, pool.rs, ticker.rs, limiter.rs, abi/)
+//!         (compile.rs, turns.rs, program.rs, cache.rs)
+//!                                      (actor.rs, pool.rs, ticker.rs, limiter.rs, abi/)
 //! ```
 
 mod abi;
 mod actor;
+mod bodies;
 mod cache;
 mod code;
 mod compile;
@@ -36,16 +38,20 @@ mod module;
 mod nesting;
 mod options;
 mod pool;
+mod program;
 mod random;
 mod sandbox;
 mod share;
 mod skeleton;
 mod slice;
 mod ticker;
+mod turns;
 
 pub use actor::Actor;
+pub use compile::CompileLimits;
 pub use configuration::Allocator;
 pub use engine::{Engine, Stats};
 pub use error::Error;
 pub use module::{Digest, Module};
 pub use options::{ActorOptions, Directory, EngineOptions, Instances, Limits, Parts, WasiGrants};
+pub use program::compile_for_parent;

@@ -22,8 +22,13 @@ pub struct EngineOptions {
     pub actor_share: u32,
     /// What one instance may consist of.
     pub parts: Parts,
-    /// How many threads compile.
+    /// The program that compiles, `exosuit-compile`; without one, modules are compiled in this process,
+    /// where nothing ends a compile that takes too much.
+    pub compiler: Option<PathBuf>,
+    /// How many threads compile one module.
     pub compile_threads: usize,
+    /// How many modules are compiled at a time.
+    pub compile_jobs: usize,
     /// The largest module that is taken.
     pub module_bytes: usize,
 }
@@ -38,7 +43,10 @@ impl Default for EngineOptions {
             pool_slots: 1_000,
             actor_share: 75,
             parts: Parts::default(),
+            compiler: None,
             compile_threads: cores.saturating_sub(1).max(1),
+            // A compile that takes minutes does not keep everybody else's waiting.
+            compile_jobs: cores.saturating_sub(1).max(2),
             module_bytes: 256 << 20,
         }
     }

@@ -3,13 +3,14 @@
 pub(crate) mod settings;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use exosuit_core::{Answer, Code, Deliver, Error, Identity, Invocation};
 use exosuit_engine::Actor;
 use exosuit_router::{ActorLimits, Publication};
 use rustler::types::atom;
 use rustler::{Atom, Encoder, Env, LocalPid, Monitor, Resource, ResourceArc, Term};
+use tokio::task::spawn_blocking;
 
 use self::settings::{Claimed, Settings};
 use crate::engine::engine;
@@ -115,6 +116,40 @@ fn actor_fail<'a>(env: Env<'a>, host: ResourceArc<Host>, actor: &str, reason: St
                 .fail_actor(&id, Error::new(Code::Unavailable, reason));
         }),
     )
+}
+
+/// Makes an actor, instantiates it once within so many milliseconds, and drops it: what keeps it from
+/// starting. It has no entry, and gets no call.
+#[rustler::nif]
+fn actor_rehearse<'a>(
+    env: Env<'a>,
+    host: ResourceArc<Host>,
+    actor: &str,
+    module: ResourceArc<CompiledModule>,
+    settings: Settings,
+    timeout_ms: u64,
+    to: To<'a>,
+) -> Term<'a> {
+    let id = match id(actor) {
+        Ok(id) => id,
+        Err(error) => return failure(env, &error),
+    };
+    let options = settings.into_options(id, host.inner());
+    // A time beyond the clock's reach is as good as a day.
+    let timeout = Duration::from_millis(timeout_ms).min(Duration::from_hours(24));
+    answer(env, to, async move {
+        let deadline = Instant::now() + timeout;
+        // It looks for directories, and a file system may let it wait.
+        let made = spawn_blocking(move || {
+            engine()?
+                .actor(module.module(), options)
+                .map_err(Error::from)
+        });
+        let made = made.await;
+        let made = made.map_err(|_| Error::new(Code::Internal, "the engine panicked"))??;
+        made.rehearse(deadline).await
+    })
+    .encode(env)
 }
 
 /// Ends a publication that another one has followed: when its calls have finished, or after so many

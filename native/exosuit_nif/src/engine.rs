@@ -36,9 +36,10 @@ struct Limits {
 }
 
 impl Limits {
-    fn options(self, cache_dir: Option<String>) -> EngineOptions {
+    fn options(self, cache_dir: Option<String>, compiler: String) -> EngineOptions {
         EngineOptions {
             cache: cache_dir.map(PathBuf::from),
+            compiler: Some(PathBuf::from(compiler)),
             pool_slots: self.pool_slots,
             actor_share: self.actor_share,
             module_bytes: self.module_bytes,
@@ -52,11 +53,16 @@ impl Limits {
     }
 }
 
-/// Starts runtime and engine, unless they run. Says how instances are allocated, and where compiled
-/// code is kept. It maps memory and touches files.
+/// Starts runtime and engine, unless they run. Says how instances are allocated, where compiled code
+/// is kept, and what compiles it. It maps memory and touches files.
 #[rustler::nif(schedule = "DirtyIo")]
-fn engine_start(env: Env<'_>, cache_dir: Option<String>, limits: Limits) -> Term<'_> {
-    match start(limits.options(cache_dir)) {
+fn engine_start(
+    env: Env<'_>,
+    cache_dir: Option<String>,
+    compiler: String,
+    limits: Limits,
+) -> Term<'_> {
+    match start(limits.options(cache_dir, compiler)) {
         Ok(engine) => ok(env, describe(engine)),
         Err(error) => failure(env, &error),
     }
@@ -85,8 +91,15 @@ fn describe(engine: &Engine) -> String {
         Allocator::Pooling => "instances come from a pool".to_owned(),
         Allocator::OnDemand { reason } => format!("instances are allocated on demand: {reason}"),
     };
-    match engine.cache_refusal() {
-        Some(refusal) => format!("{allocator}; compiled code is not kept: {refusal}"),
-        None => allocator,
-    }
+    let refusal = engine.cache_refusal();
+    let cache = refusal.map(|refusal| format!("compiled code is not kept: {refusal}"));
+    let compiler = (!engine.compiles_apart()).then(|| {
+        "exosuit-compile is not beside the library: nothing bounds the time and the memory of compiles"
+            .to_owned()
+    });
+    let parts: Vec<_> = [Some(allocator), cache, compiler]
+        .into_iter()
+        .flatten()
+        .collect();
+    parts.join("; ")
 }

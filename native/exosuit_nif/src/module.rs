@@ -1,13 +1,18 @@
 //! Compiled code.
 
+use std::sync::OnceLock;
+use std::time::Duration;
+
 use bytes::Bytes;
-use exosuit_engine::Module;
-use rustler::{Binary, Encoder, Env, Resource, ResourceArc, Term};
+use exosuit_engine::{CompileLimits, Module};
+use rustler::types::atom;
+use rustler::{Atom, Binary, Env, LocalPid, Monitor, Resource, ResourceArc, Term};
+use tokio::task::AbortHandle;
 
 use crate::engine::engine;
-use crate::reply::{To, answer};
-use crate::runtime::Reaped;
-use crate::term::failure;
+use crate::reply::{Reply, To};
+use crate::runtime::{Reaped, runtime};
+use crate::term::{failure, ok};
 
 /// Compiled code, for as long as Elixir holds it. The last holder unmaps it.
 pub(crate) struct CompiledModule(Reaped<Module>);
@@ -21,19 +26,71 @@ impl CompiledModule {
     }
 }
 
-/// Compiles a module, or takes it from the cache. Answers with a reference to it.
+/// That a process waits for a module: the engine ends a compile for which none waits any more.
+#[derive(Default)]
+pub(crate) struct Compiling(OnceLock<AbortHandle>);
+
+#[rustler::resource_impl]
+impl Resource for Compiling {
+    fn down<'a>(&'a self, _env: Env<'a>, _pid: LocalPid, _monitor: Monitor) {
+        self.abort();
+    }
+}
+
+impl Compiling {
+    fn abort(&self) {
+        if let Some(task) = self.0.get() {
+            task.abort();
+        }
+    }
+}
+
+impl Drop for Compiling {
+    fn drop(&mut self) {
+        self.abort();
+    }
+}
+
+/// Compiles a module for a tenant within limits (milliseconds, bytes), or takes it from the cache:
+/// `{:ok, compiling}`, which promises an answer with a reference to it. The calling process holds
+/// `compiling` for as long as it waits.
 #[rustler::nif]
-fn module_compile<'a>(env: Env<'a>, bytes: Binary<'a>, to: To<'a>) -> Term<'a> {
+fn module_compile<'a>(
+    env: Env<'a>,
+    bytes: Binary<'a>,
+    tenant: String,
+    (time, memory_bytes): (u64, u64),
+    (pid, reference): To<'a>,
+) -> Term<'a> {
     let engine = match engine() {
         Ok(engine) => engine,
         Err(error) => return failure(env, &error),
     };
-    let compiling = engine.compile(Bytes::copy_from_slice(&bytes));
-    answer(env, to, async move {
-        let module = compiling.await?;
-        Ok(ResourceArc::new(CompiledModule(Reaped::new(module))))
-    })
-    .encode(env)
+    let limits = CompileLimits {
+        time: Duration::from_millis(time),
+        memory_bytes,
+    };
+    let bytes = Bytes::copy_from_slice(&bytes);
+    let module = engine.compile_for(tenant, bytes, limits);
+    let compiling = ResourceArc::new(Compiling::default());
+    let reply = Reply::new(pid, reference.in_env(env));
+    let task = runtime().spawn(async move {
+        let module = module.await.map_err(exosuit_core::Error::from);
+        reply.send(module.map(|module| ResourceArc::new(CompiledModule(Reaped::new(module)))));
+    });
+    // Set before anybody else holds it.
+    let _ = compiling.0.set(task.abort_handle());
+    if compiling.monitor(Some(env), &env.pid()).is_none() {
+        compiling.abort();
+    }
+    ok(env, compiling)
+}
+
+/// Waits for a module no more. Nothing happens where it is there already.
+#[rustler::nif]
+fn module_cancel(compiling: ResourceArc<Compiling>) -> Atom {
+    compiling.abort();
+    atom::ok()
 }
 
 /// Lists the imports of compiled code that nothing here answers.

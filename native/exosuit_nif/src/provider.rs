@@ -119,20 +119,53 @@ fn provider_start<'a>(
         Err(error) => return failure(env, &error),
     };
     let inner = Arc::clone(host.inner());
-    let surroundings = Surroundings {
-        id: names.id.clone(),
+    let surroundings = surroundings(&inner, names.id.clone(), configuration, data_dir);
+    let opening = opened(name, surroundings);
+    answer(env, to, start(inner, names, to.0, opening)).encode(env)
+}
+
+/// Tries whether a built-in provider takes a configuration, without a data directory, which one that
+/// runs may hold. It serves nobody.
+#[rustler::nif]
+fn provider_rehearse<'a>(
+    env: Env<'a>,
+    host: ResourceArc<Host>,
+    provider: (&str, &str),
+    name: String,
+    configuration: HashMap<String, String>,
+    to: To<'a>,
+) -> Term<'a> {
+    let names = match Names::parse(provider) {
+        Ok(names) => names,
+        Err(error) => return failure(env, &error),
+    };
+    let surroundings = surroundings(host.inner(), names.id, configuration, None);
+    answer(env, to, async {
+        opened(name, surroundings).await.map(drop)
+    })
+    .encode(env)
+}
+
+fn surroundings(
+    host: &Arc<Inner>,
+    id: Id,
+    configuration: HashMap<String, String>,
+    data_dir: Option<String>,
+) -> Surroundings {
+    Surroundings {
+        id,
         configuration: configuration.into_iter().collect(),
         data_dir: data_dir.map(PathBuf::from),
-        deliver: inner.deliver(),
-        observe: inner.notices.clone(),
-        ports: inner.ports.clone(),
-        lattice: inner.lattice(),
-    };
-    let opening = async move {
-        let opening = tokio::task::spawn_blocking(move || open(&name, surroundings));
-        opening.await.map_err(|_| gave_up())?
-    };
-    answer(env, to, start(inner, names, to.0, opening)).encode(env)
+        deliver: host.deliver(),
+        observe: host.notices.clone(),
+        ports: host.ports.clone(),
+        lattice: host.lattice(),
+    }
+}
+
+async fn opened(name: String, surroundings: Surroundings) -> Result<Arc<dyn Capability>, Error> {
+    let opening = tokio::task::spawn_blocking(move || open(&name, surroundings));
+    opening.await.map_err(|_| gave_up())?
 }
 
 /// Starts a provider whose calls the process `dispatcher` takes, so many at a time, and whose links

@@ -15,6 +15,7 @@ use exosuit_core::{
 use crate::actor::{Actor, Running};
 use crate::links::{Linked, covers};
 use crate::names::both;
+use crate::naming::Called;
 use crate::provider::Provider;
 use crate::table::{Builtin, Entry, Table};
 use crate::{Clock, refusal};
@@ -137,22 +138,33 @@ impl<'a> Decision<'a> {
         let key = self.table.providers.get(id).and_then(|it| it.key.as_ref());
         let names = both(id, key.map(Id::as_str));
         let name = self.called_name();
-        match self.table.find(name) {
-            Some(entry) => self.back_to(entry, name, names, contract, link),
-            None => self.back_away(name, names, contract, link),
+        match self.table.called(name) {
+            Called::Nobody => self.back_away(name, names, contract, link),
+            called => self.back_to(&called, name, &names, contract, link),
         }
     }
 
-    /// The call of a provider that goes by these names, to an actor here.
+    /// The call of a provider that goes by these names, to one of the actors here that are called so:
+    /// to one that it is joined to.
     fn back_to<'n>(
         &self,
-        entry: &Entry,
+        called: &Called<'_>,
         name: &str,
-        provider: impl Iterator<Item = &'n str> + Clone,
+        provider: &(impl Iterator<Item = &'n str> + Clone),
         contract: &Contract,
         link: &LinkName,
     ) -> Result<Route, Error> {
-        self.check_joined(provider, entry.names(), contract, link)?;
+        let check =
+            |entry: &Entry| self.check_joined(provider.clone(), entry.names(), contract, link);
+        let joined = |entry: &&Entry| check(entry).is_ok();
+        let joined: Vec<_> = called.entries().iter().copied().filter(joined).collect();
+        if joined.is_empty() {
+            called
+                .entries()
+                .first()
+                .map_or(Ok(()), |first| check(first))?;
+        }
+        let entry = self.table.any_of(&joined, name)?;
         // Where nothing is known of the claims nothing runs: the call waits, and is decided again
         // by the claims that then hold.
         if let Some(identity) = &entry.identity {
@@ -204,9 +216,9 @@ impl<'a> Decision<'a> {
             }
             return self.to_provider(provider, linked);
         }
-        match self.table.actor(target) {
-            Some(entry) => self.to_actor(entry, target),
-            None => self.through_away(link, identity),
+        match self.table.linked_as(target) {
+            Called::Nobody => self.through_away(link, identity),
+            called => self.to_one(&called, target),
         }
     }
 
@@ -239,10 +251,15 @@ impl<'a> Decision<'a> {
 
     /// To the actor that is called so, here or elsewhere; where there can be none, this is the error.
     fn to_named_or(&self, name: &str, none: impl FnOnce() -> Error) -> Result<Route, Error> {
-        match self.table.find(name) {
-            Some(entry) => self.to_actor(entry, name),
-            None => self.named_away(name).ok_or_else(none),
+        match self.table.called(name) {
+            Called::Nobody => self.named_away(name).ok_or_else(none),
+            called => self.to_one(&called, name),
         }
+    }
+
+    /// To any of the actors that are called so, if it makes no difference.
+    fn to_one(&self, called: &Called<'_>, name: &str) -> Result<Route, Error> {
+        self.to_actor(self.table.any_of(called.entries(), name)?, name)
     }
 
     /// By what an actor is called, where nothing else can be.

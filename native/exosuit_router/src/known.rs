@@ -32,7 +32,7 @@ impl Known {
 
     /// Who is called by this alias.
     pub(crate) fn by_alias(&self, alias: &str) -> Option<&Id> {
-        self.names.claimant(alias)
+        self.names.aliased(alias).first()
     }
 
     pub(crate) fn put(&mut self, name: Id, identity: Identity) {
@@ -43,8 +43,7 @@ impl Known {
             self.forget_oldest();
         }
         let old = before.as_ref().map(|entry| entry.identity.as_ref());
-        // That another has the alias is for the host of one of the two to tell.
-        let _refused = self.names.change(&name, old, &identity);
+        self.names.change(&name, old, &identity);
         self.heard += 1;
         let heard = self.heard;
         self.order.insert(heard, name.clone());
@@ -79,9 +78,11 @@ mod tests {
     fn called(alias: &str) -> Identity {
         Identity {
             public_key: None,
+            issuer: None,
             call_alias: Some(alias.to_owned()),
             grants: Grants::Links,
             expires_at: None,
+            settings: String::new(),
         }
     }
 

@@ -10,11 +10,12 @@
 //!
 //! A call that had to wait in 2 or 3 is decided anew: what was allowed may not be any more.
 //!
-//! Beside that way, `table` holds the entries (`names`: by what actors may be called; `links`;
-//! `providers`; `known`: actors of other hosts), and `wiring` hands links to providers, in `lane`s
-//! that keep their order; `changes` are the puts under way, `state` says what became of each link, and
-//! `warnings` what of it has no effect.
-//! `lineage` binds links to whose code they were made for. `abroad` tells the other hosts what can be called here, and takes their
+//! Beside that way, `table` holds the entries (`names`: by what actors may be called; `naming`: who
+//! may have a name, and who is meant by one; `links`; `providers`; `known`: actors of other hosts), and
+//! `wiring` hands links to providers, in `lane`s that keep their order; `changes` are the puts under
+//! way, `state` says what became of each link, and `warnings` what of it has no effect. `lineage` binds
+//! links to whose code they were made for. `abroad` tells the other hosts what can be called here, and
+//! takes their
 //! calls in.
 //!
 //! # Locks
@@ -38,6 +39,7 @@ mod lane;
 mod lineage;
 mod links;
 mod names;
+mod naming;
 mod options;
 mod provider;
 mod providers;

@@ -2,15 +2,21 @@
 
 use std::collections::HashMap;
 
-use exosuit_core::{Code, Error, Id, Identity};
+use exosuit_core::{Contract, Id, Identity};
 
-/// Both belong to the entry: they last while the actor's process restarts.
+/// The names of the tokens, each with the actors that have it, in the order in which they came. They
+/// belong to the entry of an actor: they last while its process restarts, and until it is forgotten.
+///
+/// One signed image may run under several ids, so a name may have several entries. Who may have a
+/// name beside others is decided in `naming`.
 #[derive(Default)]
 pub(crate) struct Names {
-    keys: HashMap<String, Id>,
-    /// Who claims an alias, in the order of claiming. The first has it; the next inherits it.
-    aliases: HashMap<String, Vec<Id>>,
+    keys: Index,
+    aliases: Index,
 }
+
+#[derive(Default)]
+struct Index(HashMap<String, Vec<Id>>);
 
 /// Whether a text is an actor's public key, by its shape.
 pub(crate) fn is_public_key(text: &str) -> bool {
@@ -22,7 +28,18 @@ pub(crate) fn is_provider_key(text: &str) -> bool {
     text.len() == KEY_LENGTH && text.starts_with('V')
 }
 
+/// Whether a text can be a call alias: ASCII without spaces, slashes among it (`wasmcloud/ponger`).
+/// An alias in the shape of a contract or a key would catch calls that are meant for those.
+pub(crate) fn is_alias(text: &str) -> bool {
+    (1..=MAX_ALIAS).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_graphic())
+        && !is_public_key(text)
+        && !is_provider_key(text)
+        && Contract::parse(text).is_err()
+}
+
 const KEY_LENGTH: usize = 56;
+const MAX_ALIAS: usize = 255;
 
 /// The names by which links may know an actor or a provider: its id, and its key if that is another.
 pub(crate) fn both<'a>(
@@ -34,88 +51,77 @@ pub(crate) fn both<'a>(
 }
 
 impl Names {
-    /// Who is called so.
-    pub(crate) fn find(&self, name: &str) -> Option<&Id> {
-        self.keys.get(name).or_else(|| self.claimant(name))
-    }
-
-    /// Who has this call alias.
-    pub(crate) fn claimant(&self, alias: &str) -> Option<&Id> {
-        self.aliases.get(alias)?.first()
-    }
-
-    /// Who has this public key.
-    pub(crate) fn holder(&self, key: &str) -> Option<&Id> {
+    /// The actors that have this public key.
+    pub(crate) fn keyed(&self, key: &str) -> &[Id] {
         self.keys.get(key)
     }
 
-    /// Gives an actor the names of its token in place of those of its last. The public key must be
-    /// free or its own; an alias that it does not get is the error, and no obstacle.
-    pub(crate) fn change(
-        &mut self,
-        id: &Id,
-        old: Option<&Identity>,
-        new: &Identity,
-    ) -> Result<(), Error> {
-        if let Some(old) = old {
-            let same_alias = old.call_alias == new.call_alias;
-            self.release(
-                id,
-                old.public_key.as_ref(),
-                old.call_alias.as_ref().filter(|_| !same_alias),
-            );
-        }
-        if let Some(key) = &new.public_key {
-            self.keys.insert(key.clone(), id.clone());
-        }
-        match &new.call_alias {
-            Some(alias) => self.claim(id, alias),
-            None => Ok(()),
-        }
+    /// The actors that claim this call alias. It belongs to the first.
+    pub(crate) fn aliased(&self, alias: &str) -> &[Id] {
+        self.aliases.get(alias)
+    }
+
+    /// Gives an actor the names of its token in place of those of its last. A name that stays keeps
+    /// its place in the order.
+    pub(crate) fn change(&mut self, id: &Id, old: Option<&Identity>, new: &Identity) {
+        let key = |identity: &Identity| identity.public_key.clone();
+        self.keys
+            .change(id, old.and_then(key), new.public_key.as_ref());
+        self.aliases
+            .change(id, old.and_then(alias), alias(new).as_ref());
     }
 
     /// Takes an actor's names away.
     pub(crate) fn forget(&mut self, id: &Id, identity: &Identity) {
-        self.release(
-            id,
-            identity.public_key.as_ref(),
-            identity.call_alias.as_ref(),
-        );
+        self.keys.change(id, identity.public_key.clone(), None);
+        self.aliases.change(id, alias(identity), None);
+    }
+}
+
+fn alias(identity: &Identity) -> Option<String> {
+    identity.call_alias.clone().filter(|alias| is_alias(alias))
+}
+
+impl Index {
+    fn get(&self, name: &str) -> &[Id] {
+        self.0.get(name).map_or(&[], Vec::as_slice)
     }
 
-    fn release(&mut self, id: &Id, key: Option<&String>, alias: Option<&String>) {
-        if let Some(key) = key {
-            self.keys.remove(key);
+    fn change(&mut self, id: &Id, old: Option<String>, new: Option<&String>) {
+        if let Some(old) = old.filter(|old| Some(old) != new) {
+            self.remove(id, &old);
         }
-        if let Some((alias, claimants)) =
-            alias.and_then(|a| self.aliases.get_mut(a).map(|c| (a, c)))
-        {
-            claimants.retain(|claimant| claimant != id);
-            if claimants.is_empty() {
-                self.aliases.remove(alias);
+        if let Some(new) = new {
+            let holders = self.0.entry(new.clone()).or_default();
+            if !holders.contains(id) {
+                holders.push(id.clone());
             }
         }
     }
 
-    fn claim(&mut self, id: &Id, alias: &str) -> Result<(), Error> {
-        // An alias in the shape of a contract or a key would catch calls meant for those.
-        if Id::parse(alias).is_err() || is_public_key(alias) {
-            let rule = "is none: letters, digits, _ and - are allowed, and not the form of a key";
-            return Err(Error::new(
-                Code::InvalidInput,
-                format!("the call alias {alias:?} of actor {id} {rule}"),
-            ));
+    fn remove(&mut self, id: &Id, name: &str) {
+        if let Some(holders) = self.0.get_mut(name) {
+            holders.retain(|holder| holder != id);
+            if holders.is_empty() {
+                self.0.remove(name);
+            }
         }
-        let claimants = self.aliases.entry(alias.to_owned()).or_default();
-        if !claimants.contains(id) {
-            claimants.push(id.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alias_is_what_signers_write_and_nothing_that_means_something_else() {
+        for good in ["pong", "wasmcloud/ponger", "a_b", "a.b"] {
+            assert!(is_alias(good), "{good:?} was refused");
         }
-        match claimants.first() {
-            Some(first) if first != id => Err(Error::new(
-                Code::Conflict,
-                format!("the call alias {alias:?} of actor {id} belongs to actor {first}"),
-            )),
-            _ => Ok(()),
+        let key = format!("M{}", "A".repeat(55));
+        let long = "a".repeat(256);
+        for bad in ["", "a b", "é", "a\n", "wasmcloud:keyvalue", &key, &long] {
+            assert!(!is_alias(bad), "{bad:?} was taken");
         }
     }
 }

@@ -58,6 +58,58 @@ pub(crate) fn unknown_actor(name: &str) -> Error {
     Error::new(Code::UnknownTarget, detail)
 }
 
+/// Several actors have this name, and it matters which of them is meant.
+pub(crate) fn ambiguous<'a>(name: &str, ids: impl Iterator<Item = &'a str>) -> Error {
+    let ids: Vec<_> = ids.collect();
+    let detail = format!(
+        "{} is ambiguous: actors {} have that name, and other settings or links each; call one by id",
+        quote(name),
+        ids.join(", ")
+    );
+    Error::new(Code::UnknownTarget, detail)
+}
+
+/// An actor of another issuer has the name.
+pub(crate) fn name_taken(
+    what: &str,
+    name: &str,
+    id: &Id,
+    other: &Id,
+    issuer: Option<&str>,
+) -> Error {
+    let whose = issuer.map_or_else(
+        || "which is not signed".to_owned(),
+        |issuer| format!("whose issuer is {issuer}"),
+    );
+    let detail = format!(
+        "the {what} {} of actor {id} belongs to actor {other}, {whose}; stop {other}, or give one of \
+         the two another name",
+        quote(name)
+    );
+    Error::new(Code::Conflict, detail)
+}
+
+pub(crate) fn no_alias(id: &Id, alias: &str) -> Error {
+    let detail = format!(
+        "the call alias {} of actor {id} is not valid: expected up to 255 characters of ASCII without \
+         spaces, and not the form of a contract or a key",
+        quote(alias)
+    );
+    Error::new(Code::InvalidInput, detail)
+}
+
+pub(crate) fn alias_is_an_id(id: &Id, alias: &str) -> Error {
+    let detail = format!(
+        "the call alias {alias} of actor {id} is the id of another actor, which calls by it reach"
+    );
+    Error::new(Code::Conflict, detail)
+}
+
+pub(crate) fn alias_waits(id: &Id, alias: &str, owner: &Id) -> Error {
+    let detail = format!("the call alias {alias} of actor {id} belongs to actor {owner}");
+    Error::new(Code::Conflict, detail)
+}
+
 pub(crate) fn no_actor(name: &str) -> Error {
     let detail = format!(
         "Invocation not authorized: {} is no actor, and a provider is called by link and claim",

@@ -54,7 +54,7 @@ impl Table {
             Some(provider) => linked.is_taken_by(provider),
             None => [&link.source, &link.target]
                 .iter()
-                .all(|end| self.actor(end.as_str()).is_some()),
+                .all(|end| !self.linked_as(end.as_str()).entries().is_empty()),
         };
         if is_there {
             LinkStatus::InForce

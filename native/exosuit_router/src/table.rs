@@ -10,7 +10,7 @@ use exosuit_core::{
 use crate::actor::{Actor, Publication, Running};
 use crate::known::Known;
 use crate::links::{Linked, Links, overlap};
-use crate::names::{Names, both, is_public_key};
+use crate::names::{Names, both};
 use crate::provider::Provider;
 use crate::providers::Providers;
 use crate::{ActorLimits, ActorState, refusal};
@@ -106,9 +106,6 @@ impl Table {
                 "{id} is the id or the key of provider {whose}"
             )));
         }
-        if let Some(holder) = self.names.holder(id.as_str()) {
-            return Err(taken(format!("{id} is the public key of actor {holder}")));
-        }
         let actor = Arc::new(Actor::new(id.clone(), limits));
         let identity = None;
         self.actors.insert(id, Entry { actor, identity });
@@ -150,50 +147,22 @@ impl Table {
         identity: Identity,
         target: &Arc<dyn Deliver>,
     ) -> Result<Published, Error> {
-        self.check_key(id, identity.public_key.as_deref())?;
+        self.check_names(id, &identity)?;
         let entry = self
             .actors
             .get_mut(id)
             .ok_or_else(|| refusal::unknown_actor(id.as_str()))?;
-        let alias = self.names.change(id, entry.identity.as_deref(), &identity);
-        let refused_alias = alias
-            .err()
-            .map(|error| (identity.call_alias.clone().unwrap_or_default(), error));
-        entry.identity = Some(Arc::new(identity));
+        let identity = Arc::new(identity);
+        let before = entry.identity.replace(Arc::clone(&identity));
+        self.names.change(id, before.as_deref(), &identity);
         self.generation += 1;
         let (publication, before) = entry.actor.publish(self.generation, Arc::clone(target));
         Ok(Published {
             publication,
             before,
-            refused_alias,
+            refused_alias: self.refused_alias(id, &identity),
             refused_links: self.refused_links(id),
         })
-    }
-
-    fn check_key(&self, id: &Id, key: Option<&str>) -> Result<(), Error> {
-        if is_public_key(id.as_str()) && key != Some(id.as_str()) {
-            let key = key.unwrap_or("none");
-            let detail = format!("actor {id} has the id of a public key, but its token's is {key}");
-            return Err(Error::new(Code::InvalidClaims, detail));
-        }
-        let Some(key) = key else { return Ok(()) };
-        let namesake = self.actors.get_key_value(key).map(|(namesake, _)| namesake);
-        match self.names.holder(key).or(namesake) {
-            Some(other) if other != id => Err(taken(format!(
-                "the public key {key} of actor {id} belongs to actor {other}"
-            ))),
-            _ => self.check_providers(id, key),
-        }
-    }
-
-    fn check_providers(&self, id: &Id, key: &str) -> Result<(), Error> {
-        let Some(provider) = self.providers.find(key) else {
-            return Ok(());
-        };
-        let whose = &provider.id;
-        Err(taken(format!(
-            "the public key {key} of actor {id} is the id or the key of provider {whose}"
-        )))
     }
 
     fn refused_links(&self, id: &Id) -> Vec<(Arc<Link>, Error)> {
@@ -213,20 +182,6 @@ impl Table {
     ) -> impl Iterator<Item = &'a Arc<Linked>> {
         let links = names.flat_map(|name| self.links.at(name));
         links.filter(|linked| !linked.is_revoked())
-    }
-
-    /// The actor that is called so: by id, public key or call alias, in this order. An alias of
-    /// another host's actor is that of the one with its key here.
-    pub(crate) fn find(&self, name: &str) -> Option<&Entry> {
-        let named = || self.actors.get(self.names.find(name)?);
-        let known = || self.actor(self.known.by_alias(name)?.as_str());
-        self.actors.get(name).or_else(named).or_else(known)
-    }
-
-    /// The actor that a link means: by id or public key.
-    pub(crate) fn actor(&self, name: &str) -> Option<&Entry> {
-        let keyed = || self.actors.get(self.names.holder(name)?);
-        self.actors.get(name).or_else(keyed)
     }
 
     /// What other hosts may call by this id.
@@ -284,13 +239,15 @@ impl Table {
 
     /// Whether the claims of the actor name the contract, if they are known.
     pub(crate) fn check_claims(&self, link: &Link, actor: &Id) -> Result<(), Error> {
-        let entry = self.actor(actor.as_str());
-        let identity = entry.and_then(|entry| entry.identity.as_ref());
-        match identity {
-            Some(identity) if !identity.grants.allow(&link.contract) => {
-                Err(refusal::missing_claim(link.contract.as_str(), actor))
-            }
-            _ => Ok(()),
+        let called = self.linked_as(actor.as_str());
+        let identities = called
+            .entries()
+            .iter()
+            .filter_map(|it| it.identity.as_ref());
+        let mut refused = identities.filter(|identity| !identity.grants.allow(&link.contract));
+        match refused.next() {
+            Some(_) => Err(refusal::missing_claim(link.contract.as_str(), actor)),
+            None => Ok(()),
         }
     }
 
@@ -382,7 +339,7 @@ impl Table {
         provider: &Arc<Provider>,
     ) -> Result<Vec<Arc<Linked>>, Error> {
         for name in provider.names() {
-            if self.actor(name).is_some() {
+            if !self.linked_as(name).entries().is_empty() {
                 let detail = format!("{name} is the id or the public key of an actor");
                 return Err(taken(detail));
             }

@@ -74,7 +74,11 @@ impl Router {
     /// The provider of a link, and whoever calls through it by its name.
     fn ends(&self, link: &Link) -> Ends {
         let table = self.table.read();
-        let caller = || table.actor(link.source.as_str())?.actor.running();
+        // Those of one public key are of one kind.
+        let caller = || {
+            let named = table.linked_as(link.source.as_str());
+            named.entries().first()?.actor.running()
+        };
         let has_name = link.name != LinkName::default();
         Ends {
             provider: table.provider_of(link).cloned(),

@@ -104,14 +104,17 @@ defmodule Exosuit.Deployer.PlanTest do
     assert [%{components: [%{instances: 3}]} | _more] = running(app, there).hosts
   end
 
-  test "other settings are another actor, and another provider" do
+  test "other settings of an actor are one command, and what bore the old marks goes after it" do
     app = %{@app | workloads: [%{@actor | limits: %{"max_memory_limit" => "1"}}, @provider]}
+    there = running(@app)
+    steps = Plan.steps(app, there)
+    assert kinds(steps) == [{"N1", :scale_actor}, {"N2", :scale_actor}]
 
-    assert kinds(Plan.steps(app, running(@app))) |> Enum.filter(&(elem(&1, 0) == "N1")) == [
-             {"N1", :stop_actor},
-             {"N1", :scale_actor}
-           ]
+    there = Enum.reduce(steps, there, &perform/2)
+    assert kinds(Plan.steps(app, there)) == [{"N1", :stop_actor}, {"N2", :stop_actor}]
+  end
 
+  test "a provider with other settings is another provider" do
     app = %{@app | workloads: [@actor, %{@provider | config: %{"backend" => "nats"}}]}
 
     assert kinds(Plan.steps(app, running(@app))) |> Enum.filter(&(elem(&1, 0) == "N2")) == [

@@ -12,10 +12,11 @@ defmodule Exosuit.Host.PlanTest do
   @provider %ProviderSpecification{id: "p", artifact: {:builtin, "keyvalue"}}
   @link %Link{source: "a", target: "p", namespace: "wasmcloud", package: "keyvalue"}
   @desired %{specifications: [@actor, @provider], links: [@link]}
-  @nothing %{specifications: [], links: [], idle: [], updatable: []}
+  @nothing %{specifications: [], links: [], idle: [], running: []}
+  @running [{:actor, "a"}, {:provider, "p"}]
 
   defp there(changes \\ %{}),
-    do: @desired |> Map.merge(%{idle: [], updatable: []}) |> Map.merge(changes)
+    do: @desired |> Map.merge(%{idle: [], running: @running}) |> Map.merge(changes)
 
   test "from nothing: all is specified and linked, then actors start, and providers last" do
     assert Plan.steps(@desired, @nothing) == [
@@ -48,30 +49,45 @@ defmodule Exosuit.Host.PlanTest do
     assert Plan.steps(desired, there()) == [{:change, scaled}]
   end
 
-  test "another content under the same name is another actor" do
-    rebuilt = %{@actor | artifact: {:file, "a.wasm", "OTHER"}}
-    desired = %{@desired | specifications: [rebuilt, @provider]}
+  test "other code and other settings are an update of what runs, which nothing stops before" do
+    grants = %Exosuit.Model.Grants{arguments: ["-v"]}
 
-    assert Plan.steps(desired, there()) == [
-             {:stop, {:actor, "a"}},
-             {:specify, rebuilt},
-             {:start, {:actor, "a"}}
-           ]
+    for changed <- [
+          %{@actor | artifact: {:file, "a.wasm", "OTHER"}},
+          %{@actor | artifact: {:file, "a.wasm", nil}},
+          %{@actor | artifact: {:file, "a.wasm", "OTHER"}, instances: 7},
+          %{@actor | config: %{"level" => "debug"}},
+          %{@actor | grants: grants},
+          %{@actor | limits: %{@actor.limits | deadline: 1_000}}
+        ] do
+      desired = %{@desired | specifications: [changed, @provider]}
+      assert Plan.steps(desired, there()) == [{:update, changed}]
+    end
   end
 
-  test "another content is an update where the claims allow it" do
+  test "what does not run makes room at once for what should be" do
     rebuilt = %{@actor | artifact: {:file, "a.wasm", "OTHER"}}
     desired = %{@desired | specifications: [rebuilt, @provider]}
-    there = there(%{updatable: [{:actor, "a"}]})
-    assert Plan.steps(desired, there) == [{:update, rebuilt}]
 
-    scaled = %{rebuilt | instances: 7}
-    desired = %{@desired | specifications: [scaled, @provider]}
-    assert Plan.steps(desired, there) == [{:update, scaled}, {:change, scaled}]
+    for idle <- [[], [{:actor, "a"}]] do
+      there = there(%{idle: idle, running: [{:provider, "p"}]})
 
-    limited = %{rebuilt | limits: %Limits{memory: 2, queue: 1}}
-    desired = %{@desired | specifications: [limited, @provider]}
-    assert [{:stop, _}, {:specify, ^limited}, {:start, _}] = Plan.steps(desired, there)
+      assert Plan.steps(desired, there) == [
+               {:stop, {:actor, "a"}},
+               {:specify, rebuilt},
+               {:start, {:actor, "a"}}
+             ]
+    end
+  end
+
+  test "a provider that runs is exchanged, and one that listens last" do
+    http = %ProviderSpecification{id: "http", artifact: {:builtin, "http-server"}}
+    changed = %{http | config: %{"address" => "127.0.0.1:1"}}
+    other = %{@provider | config: %{"bucket" => "b"}}
+    there = %{specifications: [@actor, http, @provider], links: [@link], idle: [], running: []}
+    there = %{there | running: [{:provider, "http"} | @running]}
+    desired = %{@desired | specifications: [changed, @actor, other]}
+    assert Plan.steps(desired, there) == [{:exchange, other}, {:exchange, changed}]
   end
 
   test "a link with another configuration is made again, and no other" do
@@ -104,19 +120,6 @@ defmodule Exosuit.Host.PlanTest do
     other = %{@link | target: "q"}
     steps = Plan.steps(%{@desired | links: [other]}, there())
     assert steps == [{:unlink, Link.key(@link)}, {:link, other}]
-  end
-
-  test "other configuration, grants or limits make another actor" do
-    grants = %Exosuit.Model.Grants{arguments: ["-v"]}
-
-    for changed <- [
-          %{@actor | config: %{"level" => "debug"}},
-          %{@actor | grants: grants},
-          %{@actor | limits: %{@actor.limits | deadline: 1_000}}
-        ] do
-      desired = %{@desired | specifications: [changed, @provider]}
-      assert [{:stop, _}, {:specify, ^changed}, {:start, _}] = Plan.steps(desired, there())
-    end
   end
 
   test "what has failed is tried again" do

@@ -78,8 +78,8 @@ pub(crate) struct Scale {
 
 #[derive(Args)]
 #[command(after_long_help = "\
-The new code must be signed for the same key, with a greater revision. Where it cannot start, the old
-code goes on, and the exit code is 1.
+The new code must be signed for the same key by the same issuer, with a greater revision. Where it
+cannot start, the old code goes on, and the exit code is 1.
 
 Example:
   exosuit actor update counter-counter counter_v2_s.wasm")]
@@ -93,6 +93,9 @@ pub(crate) struct Update {
     /// Take the same revision again, too, and code without claims.
     #[arg(long)]
     force: bool,
+    /// Let code of another issuer take the place of what runs, with its links and its data.
+    #[arg(long)]
+    allow_issuer_change: bool,
     #[command(flatten)]
     at: At,
 }
@@ -132,7 +135,12 @@ impl Start {
 impl Update {
     fn run(self) -> Result<(), Failure> {
         let path = self.at.code(&self.file)?;
-        let arguments = json!({"id": self.id, "path": path, "force": self.force});
+        let arguments = json!({
+            "id": self.id,
+            "path": path,
+            "force": self.force,
+            "allow_issuer_change": self.allow_issuer_change,
+        });
         self.at.ask("actor.update", &arguments, |_| {
             printable(&format!("updated {}", self.id))
         })

@@ -13,8 +13,9 @@ use crate::output::printable;
 
 #[derive(Args)]
 #[command(after_long_help = "\
-Only what differs is changed; code with a greater revision is put in place without losing a call. The
-exit code is 1 if a step failed; the others were taken all the same.
+Only what differs is changed. Other code and other settings are put in place without losing a call;
+where they cannot start, what runs goes on. The exit code is 1 if a step failed; the others were taken
+all the same.
 
 It asks a host on this machine. If that is in a lattice, the application is deployed on all hosts there;
 EXOSUIT_LATTICE says nothing to this command. Without spread in its scaler, `instances` of a component
@@ -25,6 +26,9 @@ Example:
 pub(crate) struct Apply {
     /// What is to run, as YAML; the host reads it.
     manifest: PathBuf,
+    /// Let code of another issuer take the place of what runs, with its links and its data.
+    #[arg(long)]
+    allow_issuer_change: bool,
     #[command(flatten)]
     at: Local,
 }
@@ -43,7 +47,8 @@ pub(crate) struct Delete {
 impl Apply {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let manifest = absolute(&self.manifest)?;
-        let arguments = json!({"manifest": manifest});
+        let arguments =
+            json!({"manifest": manifest, "allow_issuer_change": self.allow_issuer_change});
         let beside = Some(self.manifest.as_path());
         let mut answer = Value::Null;
         self.at.reported(|| {

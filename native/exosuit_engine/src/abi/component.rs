@@ -101,6 +101,14 @@ impl Prepared {
         }
     }
 
+    pub(super) async fn instantiate(
+        &self,
+        actor: &Arc<Shared>,
+        context: Context,
+    ) -> Result<(), Error> {
+        Guest::new(&self.instance, actor, context).await.map(drop)
+    }
+
     /// An instance for a call, and where it is left.
     async fn guest(
         &self,

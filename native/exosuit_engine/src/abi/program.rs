@@ -91,6 +91,23 @@ impl Prepared {
         Ok(output.contents())
     }
 
+    pub(super) async fn instantiate(
+        &self,
+        actor: &Arc<Shared>,
+        context: Context,
+    ) -> Result<(), Error> {
+        let (sandbox, _output) = streams(actor, Bytes::new()).await?;
+        let state = State {
+            context,
+            limiter: Limiter::new(actor.limits, actor.module.engine().parts()),
+            sandbox: sandbox.build(WasiCtxBuilder::build_p1),
+        };
+        let mut store = bounded(actor.module.engine(), state);
+        let made = self.instance.instantiate_async(&mut store).await;
+        made.map(drop)
+            .map_err(|error| explain::explain(&error, &store.data().limiter))
+    }
+
     async fn run(&self, actor: &Arc<Shared>, state: State) -> Result<(), Error> {
         let mut store = bounded(actor.module.engine(), state);
         let ended = async {

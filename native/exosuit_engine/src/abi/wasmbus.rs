@@ -12,7 +12,7 @@ mod state;
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
-use exosuit_core::Invocation;
+use exosuit_core::{Context, Invocation, Origin, Target};
 use wasmtime::{
     ExternType, FuncType, Instance, InstancePre, ModuleExport, Store, TypedFunc, ValType,
     WasmParams, WasmResults,
@@ -91,6 +91,21 @@ impl Prepared {
         let answer = guest.call(lengths).await?;
         seat.leave(super::Guest::Wasmbus(guest));
         answer
+    }
+
+    pub(super) async fn instantiate(
+        &self,
+        actor: &Arc<Shared>,
+        context: Context,
+    ) -> Result<(), Error> {
+        let call = Call::new(Invocation {
+            origin: Origin::Host,
+            target: Target::Actor(actor.id.to_string()),
+            operation: String::new(),
+            payload: Bytes::new().into(),
+            context,
+        })?;
+        self.guest(actor, call).await.map(drop)
     }
 
     /// A fresh instance.

@@ -28,7 +28,9 @@ pub(crate) const OPTIONS: EngineOptions = EngineOptions {
         memories: 4,
         tables: 8,
     },
+    compiler: None,
     compile_threads: 1,
+    compile_jobs: 1,
     module_bytes: 1 << 20,
 };
 

@@ -16,10 +16,13 @@ use crate::host::{Inner, LOG_BURST};
 #[rustler(decode)]
 pub(crate) struct Claimed {
     public_key: Option<String>,
+    issuer: Option<String>,
     call_alias: Option<String>,
     capabilities: Capabilities,
     /// Unix time.
     expires_at: Option<u64>,
+    /// Tells apart what actors of one token run with.
+    settings: String,
 }
 
 /// The names that the token has, or `:links`.
@@ -93,9 +96,11 @@ impl From<Claimed> for Identity {
         let Capabilities(grants) = claimed.capabilities;
         Self {
             public_key: claimed.public_key,
+            issuer: claimed.issuer,
             call_alias: claimed.call_alias,
             grants,
             expires_at: claimed.expires_at,
+            settings: claimed.settings,
         }
     }
 }

@@ -109,9 +109,8 @@ impl Decision<'_> {
         let names = both(&remote.id, key);
         if let Some((contract, link)) = &remote.through {
             let name = self.called_name();
-            let entry = self.table.find(name);
-            let entry = entry.ok_or_else(|| refusal::unknown_actor(name))?;
-            return self.back_to(entry, name, names, contract, link);
+            let called = self.table.called(name);
+            return self.back_to(&called, name, &names, contract, link);
         }
         let identity = names.clone().find_map(|name| self.table.known.get(name));
         if let Some(identity) = identity {

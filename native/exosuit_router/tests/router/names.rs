@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use exosuit_core::{Code, Identity, Notice};
+use exosuit_core::{Code, Error, Identity, Notice};
 
 use crate::support::*;
 
@@ -29,51 +29,176 @@ async fn an_actor_is_called_by_id_public_key_or_alias() {
 }
 
 #[tokio::test]
-async fn a_public_key_belongs_to_one_actor() {
+async fn an_alias_with_a_slash_is_an_alias() {
     let world = World::new();
-    let keyed = |letter| Identity {
-        public_key: Some(public_key(letter)),
-        ..identity(&[])
-    };
-    let publication = world.run("first", keyed('A'), Arc::new(Says("first")));
-    world.specify("second", limits(1, 1));
-    let publish = |name: &str, identity| {
-        let target = Arc::new(Says("second"));
-        code(world.router.publish_actor(&id(name), identity, target))
-    };
-    assert_eq!(publish("second", keyed('A')), Some(Code::Conflict));
-    // Not even while the first restarts.
-    world.router.retract_actor(&publication);
-    assert_eq!(publish("second", keyed('A')), Some(Code::Conflict));
-    let usurper = world
-        .router
-        .specify_actor(id(&public_key('A')), limits(1, 1));
-    assert_eq!(code(usurper), Some(Code::Conflict));
-
-    world.router.forget_actor(&id("first"));
-    assert_eq!(publish("second", keyed('A')), None);
-    let answer = world.call(from_host(&public_key('A'))).await;
-    assert_eq!(answer.as_deref(), Ok(&b"second"[..]));
-
-    // An id in the form of a key is the key.
-    world.specify(&public_key('B'), limits(1, 1));
-    assert_eq!(
-        publish(&public_key('B'), keyed('C')),
-        Some(Code::InvalidClaims)
+    world.run(
+        "ponger",
+        aliased("wasmcloud/ponger"),
+        Arc::new(Says("pong")),
     );
-    assert_eq!(
-        publish(&public_key('B'), identity(&[])),
-        Some(Code::InvalidClaims)
-    );
-    assert_eq!(publish(&public_key('B'), keyed('B')), None);
+    world.run("pinger", identity(&[]), Arc::new(Says("")));
+    assert_eq!(world.notices.take().len(), 0);
+
+    for call in [
+        from_host("wasmcloud/ponger"),
+        import("pinger", "wasmcloud/ponger"),
+    ] {
+        assert_eq!(world.call(call).await.as_deref(), Ok(&b"pong"[..]));
+    }
 }
 
 #[tokio::test]
-async fn an_alias_belongs_to_who_claimed_it_first_until_that_is_forgotten() {
+async fn an_id_in_the_form_of_a_key_is_the_key() {
     let world = World::new();
-    let alias = |name: &str| Identity {
-        call_alias: Some(name.into()),
+    world.specify(&public_key('B'), limits(1, 1));
+    let publish = |identity| code(try_publish(&world, &public_key('B'), identity));
+    assert_eq!(publish(signed('C', &[])), Some(Code::InvalidClaims));
+    assert_eq!(publish(identity(&[])), Some(Code::InvalidClaims));
+    assert_eq!(publish(signed('B', &[])), None);
+}
+
+#[tokio::test]
+async fn actors_of_one_image_share_its_names_and_those_of_another_issuer_do_not() {
+    let world = World::new();
+    let names = |letter| Identity {
+        call_alias: Some("greeter".into()),
+        ..of_issuer("ONE", signed(letter, &[]))
+    };
+    let publication = world.run("first", names('A'), Arc::new(Says("hello")));
+    world.run("second", names('A'), Arc::new(Says("hello")));
+    world.run(&public_key('A'), names('A'), Arc::new(Says("hello")));
+    assert_eq!(world.notices.take().len(), 0);
+    for name in [public_key('A'), "greeter".into()] {
+        let answer = world.call(from_host(&name)).await;
+        assert_eq!(answer.as_deref(), Ok(&b"hello"[..]), "{name}");
+    }
+
+    // Neither the key, nor the alias, nor the alias as an id: not even while its owner restarts.
+    world.router.retract_actor(&publication);
+    for (name, identity) in [
+        ("third", of_issuer("TWO", signed('A', &[]))),
+        ("third", of_issuer("TWO", names('B'))),
+        ("greeter", identity(&[])),
+        ("greeter", of_issuer("TWO", signed('B', &[]))),
+    ] {
+        world.specify(name, limits(1, 1));
+        let error = try_publish(&world, name, identity).expect_err("a name that is taken");
+        assert_eq!(error.code, Code::Conflict);
+        for said in [name, "first", "ONE"] {
+            assert!(error.detail.contains(said), "{error}");
+        }
+        world.router.forget_actor(&id(name));
+    }
+    // Its owner's own may have it as its id.
+    world.run(
+        "greeter",
+        of_issuer("ONE", signed('C', &[])),
+        Arc::new(Says("")),
+    );
+
+    for owner in ["first", "second", &public_key('A')] {
+        world.router.forget_actor(&id(owner));
+    }
+    world.run(
+        "third",
+        of_issuer("TWO", signed('A', &[])),
+        Arc::new(Says("now")),
+    );
+    let answer = world.call(from_host(&public_key('A'))).await;
+    assert_eq!(answer.as_deref(), Ok(&b"now"[..]));
+}
+
+#[tokio::test]
+async fn an_id_that_never_ran_takes_no_calls_of_an_alias() {
+    let world = World::new();
+    world.run("ponger", aliased("pong"), Arc::new(Says("pong")));
+    world.specify("pong", limits(1, 1));
+    let answer = world.call(from_host("pong")).await;
+    assert_eq!(answer.as_deref(), Ok(&b"pong"[..]));
+}
+
+#[tokio::test]
+async fn an_alias_that_is_the_id_of_another_issuers_actor_is_refused() {
+    let world = World::new();
+    world.run("pay", identity(&[]), Arc::new(Says("squatter")));
+    world.specify("shop", limits(1, 1));
+    let shop = of_issuer("ONE", aliased("pay"));
+    let error = try_publish(&world, "shop", shop).expect_err("a name that is taken");
+    assert_eq!(error.code, Code::Conflict);
+    assert!(
+        error.detail.contains("shop") && error.detail.contains("pay"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_name_of_several_is_ambiguous_where_settings_or_links_differ() -> Result<(), Error> {
+    let world = World::new();
+    let with = |settings: &str| Identity {
+        settings: settings.into(),
+        ..signed('A', &[KEYVALUE])
+    };
+    let key = public_key('A');
+    world.provide("kv", KEYVALUE).await;
+    world.run("one", with("x"), Arc::new(Says("one")));
+    world.run("two", with("x"), Arc::new(Says("two")));
+    world.run("caller", identity(&[]), Arc::new(Says("")));
+    assert!(world.call(from_host(&key)).await.is_ok());
+
+    let ambiguous = async |call| {
+        let error = world.call(call).await.expect_err("ambiguous");
+        assert_eq!(error.code, Code::UnknownTarget);
+        for said in ["ambiguous", "one", "two"] {
+            assert!(error.detail.contains(said), "{error}");
+        }
+    };
+    world.router.put_link(link("one", "kv", KEYVALUE)).await?;
+    ambiguous(from_host(&key)).await;
+    ambiguous(import("caller", &key)).await;
+    // A provider reaches the one that it is joined to, by whatever name it is called.
+    let answer = world.call(from_provider("kv", KEYVALUE, &key)).await;
+    assert_eq!(answer.as_deref(), Ok(&b"one"[..]));
+    world.router.put_link(link("two", "kv", KEYVALUE)).await?;
+    assert!(world.call(from_host(&key)).await.is_ok());
+
+    world.publish("two", with("y"), Arc::new(Says("two")));
+    ambiguous(from_host(&key)).await;
+    ambiguous(from_provider("kv", KEYVALUE, &key)).await;
+    // By id it is never ambiguous.
+    let answer = world.call(from_host("two")).await;
+    assert_eq!(answer.as_deref(), Ok(&b"two"[..]));
+    world.router.forget_actor(&id("one"));
+    let answer = world.call(from_host(&key)).await;
+    assert_eq!(answer.as_deref(), Ok(&b"two"[..]));
+    Ok(())
+}
+
+fn aliased(alias: &str) -> Identity {
+    Identity {
+        call_alias: Some(alias.into()),
         ..identity(&[])
+    }
+}
+
+fn of_issuer(issuer: &str, identity: Identity) -> Identity {
+    Identity {
+        issuer: Some(issuer.into()),
+        ..identity
+    }
+}
+
+fn try_publish(world: &World, name: &str, identity: Identity) -> Result<(), Error> {
+    let target = Arc::new(Says("published"));
+    let published = world.router.publish_actor(&id(name), identity, target);
+    published.map(drop)
+}
+
+#[tokio::test]
+async fn an_alias_of_one_issuer_belongs_to_the_key_that_had_it_first() {
+    let world = World::new();
+    let alias = |name: &str, letter| Identity {
+        call_alias: Some(name.into()),
+        ..signed(letter, &[])
     };
     let who = async || {
         world
@@ -81,8 +206,8 @@ async fn an_alias_belongs_to_who_claimed_it_first_until_that_is_forgotten() {
             .await
             .map(|text| text.to_vec())
     };
-    let publication = world.run("first", alias("greeter"), Arc::new(Says("first")));
-    world.run("second", alias("greeter"), Arc::new(Says("second")));
+    let publication = world.run("first", alias("greeter", 'A'), Arc::new(Says("first")));
+    world.run("second", alias("greeter", 'B'), Arc::new(Says("second")));
     assert!(matches!(
         &world.notices.take()[..],
         [Notice::AliasRefused { .. }]
@@ -91,9 +216,9 @@ async fn an_alias_belongs_to_who_claimed_it_first_until_that_is_forgotten() {
 
     // A restart does not lose it, an update may give it up, and the next inherits it.
     world.router.retract_actor(&publication);
-    world.publish("first", alias("greeter"), Arc::new(Says("again")));
+    world.publish("first", alias("greeter", 'A'), Arc::new(Says("again")));
     assert_eq!(who().await, Ok(b"again".to_vec()));
-    world.publish("first", alias("renamed"), Arc::new(Says("first")));
+    world.publish("first", alias("renamed", 'A'), Arc::new(Says("first")));
     assert_eq!(who().await, Ok(b"second".to_vec()));
     world.router.forget_actor(&id("second"));
     assert_eq!(

@@ -46,9 +46,11 @@ pub(crate) fn link(source: &str, target: &str, what: &str) -> Link {
 pub(crate) fn identity(capabilities: &[&str]) -> Identity {
     Identity {
         public_key: None,
+        issuer: None,
         call_alias: None,
         grants: Grants::Capabilities(capabilities.iter().map(ToString::to_string).collect()),
         expires_at: None,
+        settings: String::new(),
     }
 }
 

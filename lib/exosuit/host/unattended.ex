@@ -1,0 +1,16 @@
+defmodule Exosuit.Host.Unattended do
+  @moduledoc false
+  # Runs work of several steps that must not stop half-way: in a process of its own, so that it goes
+  # on where the one who asked for it ends.
+
+  @doc "Runs `work` and gives its result; exits if it does. Blocks the calling process."
+  @spec run((() -> result)) :: result when result: term()
+  def run(work) do
+    {pid, monitor} = spawn_monitor(fn -> exit({:done, work.()}) end)
+
+    receive do
+      {:DOWN, ^monitor, :process, ^pid, {:done, result}} -> result
+      {:DOWN, ^monitor, :process, ^pid, reason} -> exit(reason)
+    end
+  end
+end

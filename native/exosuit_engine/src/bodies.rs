@@ -1,0 +1,26 @@
+//! The bodies of a module's functions: a bound for those that nothing can interrupt.
+
+use wasmparser::{Parser, Payload};
+
+use crate::Error;
+
+/// The largest function that is compiled in this process. Cranelift takes seconds and some hundred
+/// megabytes for it; real ones are below a fifth of that.
+const MAX_BYTES: usize = 1 << 20;
+
+/// Whether all functions, those of nested modules among them, are small enough.
+pub(crate) fn check(bytes: &[u8]) -> Result<(), Error> {
+    // What cannot be read is refused where it is compiled, with the reason.
+    for payload in Parser::new(0).parse_all(bytes).map_while(Result::ok) {
+        if let Payload::CodeSectionEntry(body) = payload {
+            let size = body.range().len();
+            if size > MAX_BYTES {
+                return Err(Error::Module(format!(
+                    "a function of the module has {size} bytes, {MAX_BYTES} at most are compiled \
+                     without the program exosuit-compile beside the library"
+                )));
+            }
+        }
+    }
+    Ok(())
+}

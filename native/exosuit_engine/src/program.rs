@@ -1,0 +1,244 @@
+//! The program that compiles, `exosuit-compile`: from both of its ends.
+//!
+//! Cranelift bounds neither its time nor its memory, and cannot be interrupted. So each module is
+//! compiled by a process of its own, which the system bounds and which can be ended at any time: what
+//! happens to it costs that module alone.
+//!
+//! The parent writes the length of the module and the module, and leaves the pipe open: its end ends the
+//! program, whether its parent has gone or needs the code no more. The program writes a kind, a length,
+//! and machine code or why there is none. Nothing depends on its exit status, which no process of the
+//! BEAM is told, nor on its number, which the system may have given to another.
+
+use std::io::{self, Read, Write};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use rayon::ThreadPoolBuilder;
+use rustix::process::{Resource, Rlimit, setrlimit};
+
+use crate::cache::compatibility;
+use crate::code::Code;
+use crate::{CompileLimits, Error, configuration};
+
+/// The kinds of what the program writes: code, why the module is not valid, and that it is of another
+/// version than its parent.
+const CODE: u8 = 0;
+const REFUSED: u8 = 1;
+const INCOMPATIBLE: u8 = 2;
+
+/// A kind and a length.
+const HEAD: usize = 9;
+
+/// How the parent starts it.
+pub(crate) struct Program {
+    pub(crate) path: PathBuf,
+    pub(crate) compatibility: u64,
+    pub(crate) threads: usize,
+}
+
+impl Program {
+    /// Compiles a module to what `Code::deserialize` takes. Dropped, the process is ended.
+    pub(crate) async fn compile(
+        &self,
+        bytes: Bytes,
+        limits: CompileLimits,
+    ) -> Result<Bytes, Error> {
+        let mut child = self.start(limits).map_err(|error| self.unusable(&error))?;
+        let (stdin, stdout) = child
+            .stdin
+            .take()
+            .zip(child.stdout.take())
+            .ok_or(Error::Compiler)?;
+        let lifeline = Lifeline::default();
+        let line = Arc::clone(&lifeline.0);
+        let talking = tokio::task::spawn_blocking(move || {
+            let output = talk(stdin, stdout, &bytes, &line);
+            // Its output is closed, so it has ended, or is about to.
+            let _ = child.wait();
+            output
+        });
+        match tokio::time::timeout(limits.time, talking).await {
+            Ok(Ok(Ok(output))) => self.judge(&output.into(), limits),
+            Ok(_failed) => Err(Error::CompileEnded(limits.memory_bytes)),
+            Err(_late) => Err(Error::CompileTime(limits.time)),
+        }
+    }
+
+    fn start(&self, limits: CompileLimits) -> io::Result<Child> {
+        Command::new(&self.path)
+            .arg(self.compatibility.to_string())
+            .arg(limits.memory_bytes.to_string())
+            .arg(self.cpu_seconds(limits.time).to_string())
+            .arg(self.threads.to_string())
+            .env_clear()
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+    }
+
+    /// What all its threads together may take, if its parent does not end it before.
+    fn cpu_seconds(&self, time: Duration) -> u64 {
+        let threads = u64::try_from(self.threads).unwrap_or(1);
+        time.as_secs().saturating_add(1).saturating_mul(threads)
+    }
+
+    fn judge(&self, output: &Bytes, limits: CompileLimits) -> Result<Bytes, Error> {
+        let ended = Error::CompileEnded(limits.memory_bytes);
+        let Some((head, rest)) = output.split_at_checked(HEAD) else {
+            return Err(ended);
+        };
+        if head[1..] != (rest.len() as u64).to_le_bytes() {
+            return Err(ended);
+        }
+        match head[0] {
+            CODE => Ok(output.slice(HEAD..)),
+            REFUSED => Err(Error::Module(String::from_utf8_lossy(rest).into_owned())),
+            _ => {
+                let reason = "it is of another version than the library beside it; build both anew";
+                Err(self.unusable(&reason))
+            }
+        }
+    }
+
+    fn unusable(&self, reason: &impl std::fmt::Display) -> Error {
+        let path = self.path.display();
+        Error::Setup(format!(
+            "{path}, which compiles modules, is of no use: {reason}"
+        ))
+    }
+}
+
+/// The life of the process of one compile, which ends with this.
+#[derive(Default)]
+struct Lifeline(Arc<Mutex<Line>>);
+
+#[derive(Default)]
+enum Line {
+    /// The module is being written.
+    #[default]
+    Busy,
+    Open(#[expect(dead_code, reason = "it is there to be closed")] ChildStdin),
+    Cut,
+}
+
+impl Drop for Lifeline {
+    fn drop(&mut self) {
+        *self.0.lock() = Line::Cut;
+    }
+}
+
+/// Gives the program its module and takes what comes of it. It may end in the middle of either.
+fn talk(
+    mut stdin: ChildStdin,
+    mut stdout: ChildStdout,
+    bytes: &[u8],
+    line: &Mutex<Line>,
+) -> io::Result<Vec<u8>> {
+    let length = (bytes.len() as u64).to_le_bytes();
+    let written = stdin
+        .write_all(&length)
+        .and_then(|()| stdin.write_all(bytes));
+    hold(stdin, line);
+    let mut output = Vec::new();
+    stdout.read_to_end(&mut output)?;
+    written.map(|()| output)
+}
+
+/// Keeps the pipe open, unless the line was cut meanwhile.
+fn hold(stdin: ChildStdin, line: &Mutex<Line>) {
+    let mut line = line.lock();
+    if matches!(*line, Line::Busy) {
+        *line = Line::Open(stdin);
+    }
+}
+
+/// The program: compiles one module for its parent.
+#[doc(hidden)]
+pub fn compile_for_parent() -> ExitCode {
+    let numbers = std::env::args().skip(1).map(|argument| argument.parse());
+    let numbers: Vec<u64> = numbers.map_while(Result::ok).collect();
+    let [compatibility, memory, cpu_seconds, threads] = numbers[..] else {
+        eprintln!("exosuit-compile is started by an Exosuit host, which compiles Wasm with it");
+        return ExitCode::FAILURE;
+    };
+    restrict(memory, cpu_seconds);
+    let threads = usize::try_from(threads).unwrap_or(1);
+    let served = serve(compatibility, threads).map_err(io::Error::other);
+    match served.and_then(|(kind, output)| answer(kind, &output)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn answer(kind: u8, output: &[u8]) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(&[kind])?;
+    stdout.write_all(&(output.len() as u64).to_le_bytes())?;
+    stdout.write_all(output)?;
+    stdout.flush()
+}
+
+/// Has the system bound this process, and take it first where memory is short.
+fn restrict(memory: u64, cpu_seconds: u64) {
+    for (resource, most) in [
+        (Resource::Data, memory),
+        (Resource::Cpu, cpu_seconds),
+        (Resource::Core, 0),
+    ] {
+        // The limits that it was started with may be lower still.
+        let _ = setrlimit(
+            resource,
+            Rlimit {
+                current: Some(most),
+                maximum: Some(most),
+            },
+        );
+    }
+    let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
+}
+
+fn serve(compatible_with: u64, threads: usize) -> Result<(u8, Vec<u8>), Error> {
+    let failed = |error: io::Error| configuration::setup(error);
+    let bytes = read_module().map_err(failed)?;
+    std::thread::Builder::new()
+        .spawn(end_with_parent)
+        .map_err(failed)?;
+    // wasmtime compiles the functions of a module in parallel, on the global pool.
+    let pool = ThreadPoolBuilder::new().num_threads(threads.max(1));
+    pool.build_global().map_err(configuration::setup)?;
+    let engine = configuration::compiling()?;
+    if compatibility(&engine) != compatible_with {
+        return Ok((INCOMPATIBLE, Vec::new()));
+    }
+    Ok(match Code::precompile(&engine, &bytes) {
+        Ok(code) => (CODE, code),
+        Err(error) => (REFUSED, error.to_string().into_bytes()),
+    })
+}
+
+fn read_module() -> io::Result<Vec<u8>> {
+    let mut length = [0; 8];
+    let mut stdin = io::stdin().lock();
+    stdin.read_exact(&mut length)?;
+    let length = u64::from_le_bytes(length);
+    let mut bytes = Vec::new();
+    stdin.take(length).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 == length {
+        Ok(bytes)
+    } else {
+        Err(io::ErrorKind::UnexpectedEof.into())
+    }
+}
+
+/// Nobody waits for the code any more once the parent's end of the pipe is closed.
+fn end_with_parent() {
+    let mut rest = [0; 1];
+    let _ = io::stdin().lock().read(&mut rest);
+    std::process::exit(1);
+}

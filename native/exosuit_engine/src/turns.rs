@@ -1,0 +1,174 @@
+//! Whose turn it is to compile: so many at a time, and one tenant after the other.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use crate::Error;
+
+/// As many may wait at once, of all tenants together.
+const MAX_WAITING: usize = 10_000;
+
+/// Turns are given to tenants in rotation: one with a hundred compiles delays another's by one.
+pub(crate) struct Turns(Mutex<Queue>);
+
+struct Queue {
+    free: usize,
+    /// The tenants that wait, the next one first, each with those who wait in its name.
+    tenants: VecDeque<(String, VecDeque<Waiter>)>,
+}
+
+type Waiter = oneshot::Sender<Turn>;
+
+/// Leave to compile, until it is dropped.
+pub(crate) struct Turn(Arc<Turns>);
+
+impl Turns {
+    pub(crate) fn new(at_once: usize) -> Arc<Self> {
+        let queue = Queue {
+            free: at_once.max(1),
+            tenants: VecDeque::new(),
+        };
+        Arc::new(Self(Mutex::new(queue)))
+    }
+
+    /// Waits for a turn. Dropped, it waits no more.
+    pub(crate) async fn take(self: &Arc<Self>, tenant: &str) -> Result<Turn, Error> {
+        let waiting = {
+            let mut queue = self.0.lock();
+            if queue.free > 0 {
+                queue.free -= 1;
+                return Ok(Turn(Arc::clone(self)));
+            }
+            queue.wait(tenant)?
+        };
+        waiting.await.map_err(|_| Error::Compiler)
+    }
+}
+
+impl Queue {
+    fn wait(&mut self, tenant: &str) -> Result<oneshot::Receiver<Turn>, Error> {
+        for (_, waiters) in &mut self.tenants {
+            waiters.retain(|waiter| !waiter.is_closed());
+        }
+        self.tenants.retain(|(_, waiters)| !waiters.is_empty());
+        let waiting: usize = self.tenants.iter().map(|(_, waiters)| waiters.len()).sum();
+        if waiting >= MAX_WAITING {
+            let why = format!("{waiting} modules wait to be compiled already");
+            return Err(Error::Overloaded(why));
+        }
+        let (waiter, turn) = oneshot::channel();
+        match self.tenants.iter_mut().find(|(name, _)| name == tenant) {
+            Some((_, waiters)) => waiters.push_back(waiter),
+            None => self.tenants.push_back((tenant.to_owned(), [waiter].into())),
+        }
+        Ok(turn)
+    }
+
+    /// Who is next. The tenant goes to the end of the line.
+    fn next(&mut self) -> Option<Waiter> {
+        while let Some((tenant, mut waiters)) = self.tenants.pop_front() {
+            let waiter = waiters.pop_front();
+            if !waiters.is_empty() {
+                self.tenants.push_back((tenant, waiters));
+            }
+            if let Some(waiter) = waiter.filter(|waiter| !waiter.is_closed()) {
+                return Some(waiter);
+            }
+        }
+        self.free += 1;
+        None
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let next = self.0.0.lock().next();
+        if let Some(waiter) = next {
+            // One that has gone just now drops the turn, which passes it on.
+            let _ = waiter.send(Self(Arc::clone(&self.0)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::pin::Pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    type Waiting = Pin<Box<dyn Future<Output = Result<Turn, Error>>>>;
+
+    fn ask(turns: &Arc<Turns>, tenant: &'static str) -> Waiting {
+        let turns = Arc::clone(turns);
+        let mut waiting: Waiting = Box::pin(async move { turns.take(tenant).await });
+        assert!(poll(&mut waiting).is_none(), "{tenant} did not wait");
+        waiting
+    }
+
+    fn poll(waiting: &mut Waiting) -> Option<Turn> {
+        match waiting
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()))
+        {
+            Poll::Ready(turn) => Some(turn.expect("there is room")),
+            Poll::Pending => None,
+        }
+    }
+
+    #[tokio::test]
+    async fn tenants_take_turns() -> Result<(), Error> {
+        let turns = Turns::new(1);
+        let mut turn = Some(turns.take("greedy").await?);
+        let mut waiting: Vec<_> = ["greedy", "greedy", "greedy", "modest", "third"]
+            .map(|tenant| (tenant, ask(&turns, tenant)))
+            .into();
+
+        let mut order = Vec::new();
+        while !waiting.is_empty() {
+            drop(turn.take());
+            let next = waiting
+                .iter_mut()
+                .enumerate()
+                .find_map(|(place, (_, waiting))| poll(waiting).map(|turn| (place, turn)));
+            let (place, next) = next.expect("somebody's turn");
+            order.push(waiting.remove(place).0);
+            turn = Some(next);
+        }
+
+        assert_eq!(order, ["greedy", "modest", "third", "greedy", "greedy"]);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn one_that_waits_no_more_is_passed_over() -> Result<(), Error> {
+        let turns = Turns::new(1);
+        let turn = turns.take("a").await?;
+        let gone = ask(&turns, "b");
+        let mut patient = ask(&turns, "c");
+        drop(gone);
+        drop(turn);
+        let turn = poll(&mut patient).expect("its turn");
+        drop(turn);
+        // A turn that arrives at nobody is free again.
+        let turn = turns.take("a").await?;
+        let gone = ask(&turns, "b");
+        drop(turn);
+        drop(gone);
+        drop(turns.take("a").await?);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn so_many_wait_and_no_more() -> Result<(), Error> {
+        let turns = Turns::new(1);
+        let _turn = turns.take("a").await?;
+        let _waiting: Vec<_> = (0..MAX_WAITING).map(|_| ask(&turns, "b")).collect();
+        assert!(matches!(turns.take("c").await, Err(Error::Overloaded(_))));
+        Ok(())
+    }
+}

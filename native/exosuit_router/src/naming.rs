@@ -1,0 +1,208 @@
+//! Who may have a name, and who is meant by one.
+//!
+//! The id is the one name that is unique on a host. A public key, and a call alias, may belong to
+//! several actors of one issuer: one signed image under several ids, say. Between issuers nothing is
+//! shared: an actor is refused whose key or alias an actor of another issuer has, or whose id is the
+//! alias of one. It stays so until that actor is forgotten, whether it runs or not.
+//!
+//! A call by key or alias goes to one of the actors that have it, and is refused if they differ in
+//! more than their ids: then it matters which of them the caller means.
+
+use exosuit_core::{Code, Error, Id, Identity, Link};
+
+use crate::names::{is_alias, is_public_key};
+use crate::refusal;
+use crate::table::{Entry, Table};
+
+/// The actors that a name means.
+pub(crate) enum Called<'a> {
+    Nobody,
+    One(&'a Entry),
+    Several(Vec<&'a Entry>),
+}
+
+impl<'a> Called<'a> {
+    fn of(mut entries: impl Iterator<Item = &'a Entry>) -> Self {
+        match (entries.next(), entries.next()) {
+            (None, _) => Self::Nobody,
+            (Some(one), None) => Self::One(one),
+            (Some(one), Some(two)) => {
+                Self::Several([one, two].into_iter().chain(entries).collect())
+            }
+        }
+    }
+
+    fn or_else(self, other: impl FnOnce() -> Self) -> Self {
+        match self {
+            Self::Nobody => other(),
+            found => found,
+        }
+    }
+
+    pub(crate) fn entries(&self) -> &[&'a Entry] {
+        match self {
+            Self::Nobody => &[],
+            Self::One(entry) => std::slice::from_ref(entry),
+            Self::Several(entries) => entries,
+        }
+    }
+}
+
+impl Table {
+    /// Who is called so: by id, public key or call alias, in this order. An alias of another host's
+    /// actor is that of those with its key here. An id that nothing has run under gives way.
+    pub(crate) fn called(&self, name: &str) -> Called<'_> {
+        let by_id = self.actors.get(name);
+        if let Some(entry) = by_id.filter(|entry| entry.identity.is_some()) {
+            return Called::One(entry);
+        }
+        let known = || {
+            let key = self.known.by_alias(name);
+            key.map_or(Called::Nobody, |key| self.linked_as(key.as_str()))
+        };
+        let unpublished = || by_id.map_or(Called::Nobody, Called::One);
+        self.entries(self.names.keyed(name))
+            .or_else(|| self.aliased(name))
+            .or_else(unpublished)
+            .or_else(known)
+    }
+
+    /// Who is meant by this name in a link: an id or a public key.
+    pub(crate) fn linked_as(&self, name: &str) -> Called<'_> {
+        match self.actors.get(name) {
+            Some(entry) => Called::One(entry),
+            None => self.entries(self.names.keyed(name)),
+        }
+    }
+
+    fn entries(&self, ids: &[Id]) -> Called<'_> {
+        Called::of(ids.iter().filter_map(|id| self.actors.get(id)))
+    }
+
+    /// The alias belongs to the public key of who claimed it first.
+    fn aliased(&self, alias: &str) -> Called<'_> {
+        let ids = self.names.aliased(alias).iter();
+        let mut entries = ids.filter_map(|id| self.actors.get(id)).peekable();
+        let owner = entries.peek().and_then(|entry| entry.public_key());
+        Called::of(entries.filter(|entry| entry.public_key() == owner))
+    }
+
+    /// One of these actors, which were called by one name: any, if it makes no difference.
+    pub(crate) fn any_of<'a>(&self, entries: &[&'a Entry], name: &str) -> Result<&'a Entry, Error> {
+        let (first, others) = match entries {
+            [] => return Err(refusal::unknown_actor(name)),
+            [one] => return Ok(one),
+            [first, others @ ..] => (first, others),
+        };
+        if !others.iter().all(|other| self.are_alike(first, other)) {
+            let ids = entries.iter().map(|entry| entry.actor.id.as_str());
+            return Err(refusal::ambiguous(name, ids));
+        }
+        let busy = |entry: &&&Entry| {
+            let actor = &entry.actor;
+            (actor.running().is_none(), actor.admission.running())
+        };
+        Ok(entries.iter().min_by_key(busy).copied().unwrap_or(first))
+    }
+
+    /// Whether the two have the same settings and, but for their ids, the same links.
+    fn are_alike(&self, one: &Entry, other: &Entry) -> bool {
+        let settings = |entry: &Entry| Some(entry.identity.as_ref()?.settings.clone());
+        let links = |entry: &Entry| self.links.at(entry.actor.id.as_str()).iter();
+        let (id, other_id) = (&one.actor.id, &other.actor.id);
+        settings(one) == settings(other)
+            && links(one).len() == links(other).len()
+            && links(one).all(|linked| {
+                links(other).any(|other| alike(&linked.link, id, &other.link, other_id))
+            })
+    }
+
+    /// Whether an actor may be published with this identity beside those that are there.
+    pub(crate) fn check_names(&self, id: &Id, identity: &Identity) -> Result<(), Error> {
+        let key = identity.public_key.as_deref();
+        check_shape(id, key)?;
+        let named = |names: &'_ [Id], name: &str| {
+            let namesake = self.actors.get_key_value(name).map(|(id, _)| id);
+            let foreign = |other: &&Id| self.is_foreign(other, id, identity);
+            names.iter().chain(namesake).find(foreign).cloned()
+        };
+        if let Some(key) = key {
+            self.check_providers(id, key)?;
+            if let Some(other) = named(self.names.keyed(key), key) {
+                return Err(self.taken("public key", key, id, &other));
+            }
+        }
+        if let Some(alias) = identity.call_alias.as_deref()
+            && let Some(other) = named(self.names.aliased(alias), alias)
+        {
+            return Err(self.taken("call alias", alias, id, &other));
+        }
+        let foreign = |other: &&Id| self.is_foreign(other, id, identity);
+        match self.names.aliased(id.as_str()).iter().find(foreign) {
+            Some(other) => Err(self.taken("id, as a call alias,", id.as_str(), id, other)),
+            None => Ok(()),
+        }
+    }
+
+    /// Why an alias that passed [`Self::check_names`] is of no effect: it is no obstacle.
+    pub(crate) fn refused_alias(&self, id: &Id, identity: &Identity) -> Option<(String, Error)> {
+        let alias = identity.call_alias.clone()?;
+        let error = if !is_alias(&alias) {
+            refusal::no_alias(id, &alias)
+        } else if self.actors.contains_key(alias.as_str()) && alias != id.as_str() {
+            refusal::alias_is_an_id(id, &alias)
+        } else {
+            let entries = self.aliased(&alias);
+            let owner = entries.entries().first()?;
+            if owner.public_key() == identity.public_key.as_deref() {
+                return None;
+            }
+            refusal::alias_waits(id, &alias, &owner.actor.id)
+        };
+        Some((alias, error))
+    }
+
+    fn is_foreign(&self, other: &Id, id: &Id, identity: &Identity) -> bool {
+        let other = self.actors.get(other).filter(|entry| entry.actor.id != *id);
+        let theirs = other.and_then(|entry| entry.identity.as_ref());
+        theirs.is_some_and(|theirs| theirs.issuer != identity.issuer)
+    }
+
+    fn check_providers(&self, id: &Id, key: &str) -> Result<(), Error> {
+        let Some(provider) = self.providers.find(key) else {
+            return Ok(());
+        };
+        let whose = &provider.id;
+        Err(Error::new(
+            Code::Conflict,
+            format!("the public key {key} of actor {id} is the id or the key of provider {whose}"),
+        ))
+    }
+
+    fn taken(&self, what: &str, name: &str, id: &Id, other: &Id) -> Error {
+        let entry = self.actors.get(other);
+        let issuer = entry.and_then(|entry| entry.identity.as_ref()?.issuer.as_deref());
+        refusal::name_taken(what, name, id, other, issuer)
+    }
+}
+
+/// An id in the shape of a public key is the actor's own.
+fn check_shape(id: &Id, key: Option<&str>) -> Result<(), Error> {
+    if !is_public_key(id.as_str()) || key == Some(id.as_str()) {
+        return Ok(());
+    }
+    let key = key.unwrap_or("none");
+    let detail = format!("actor {id} has the id of a public key, but its token's is {key}");
+    Err(Error::new(Code::InvalidClaims, detail))
+}
+
+/// Whether two links are the same but for the ids that they are seen from.
+fn alike(one: &Link, id: &Id, other: &Link, other_id: &Id) -> bool {
+    let end = |link: &Link, id: &Id| (link.source == *id, link.seen_from(id).1.clone());
+    end(one, id) == end(other, other_id)
+        && one.contract == other.contract
+        && one.name == other.name
+        && one.interfaces == other.interfaces
+        && one.source_config == other.source_config
+        && one.target_config == other.target_config
+}
