@@ -17,6 +17,7 @@
 //!   and its like for names, [`Reference`] for where code comes from, [`Variable`] for the environment,
 //!   [`nearest`] for what was probably meant.
 //! - [`LogGate`]: how much an actor may write to the log.
+//! - [`Pace`]: which operations are worth a slice on the scheduler of a caller in Elixir.
 //! - [`bounded`]: the deadline and the cancellation of a call, free until it has to wait.
 
 #![forbid(unsafe_code)]
@@ -39,6 +40,7 @@ mod message;
 mod name;
 mod nearest;
 mod notice;
+mod pace;
 pub mod reference;
 mod value;
 
@@ -64,5 +66,6 @@ pub use name::{
 };
 pub use nearest::{hint, nearest};
 pub use notice::{LogLevel, Notice, Observe};
+pub use pace::Pace;
 pub use reference::Reference;
 pub use value::Value;

@@ -93,7 +93,8 @@ impl Engine {
     }
 
     /// An actor that runs a module. Its limits must leave room for what the module starts with, and
-    /// the directories that it is granted must be there: they are looked for, which may block.
+    /// the directories that it is granted must be there: they are looked for, which may block for ten
+    /// seconds.
     pub fn actor(&self, module: &Module, options: ActorOptions) -> Result<Actor, Error> {
         Actor::new(module, options)
     }

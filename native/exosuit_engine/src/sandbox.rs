@@ -2,7 +2,10 @@
 //! its output, and what it was granted.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
 
 use exosuit_core::LogLevel;
 use tokio::task::spawn_blocking;
@@ -20,9 +23,40 @@ pub(crate) const MAX_OPENING: usize = 4;
 /// The first argument of every guest: the name of the program, where there is no file.
 const PROGRAM: &str = "main.wasm";
 
+/// How long a file system has to say where the directories of an actor are.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How many threads may wait for file systems that do not say it.
+static WAITING: AtomicUsize = AtomicUsize::new(0);
+const MAX_WAITING: usize = 16;
+
 /// The grants with each directory by the one path that leads to it now: what a symbolic link on the
-/// way is turned to later makes no difference. Reads the file system.
-pub(crate) fn located(mut grants: WasiGrants) -> Result<WasiGrants, Error> {
+/// way is turned to later makes no difference. Asks the file system on a thread of its own, and waits
+/// for ten seconds at the most.
+pub(crate) fn located(grants: WasiGrants) -> Result<WasiGrants, Error> {
+    let Some(first) = grants.directories.first() else {
+        return Ok(grants);
+    };
+    let directory = first.host.display().to_string();
+    let hangs = |reason: &str| refused(directory.clone(), reason.to_owned());
+    if WAITING.fetch_add(1, SeqCst) >= MAX_WAITING {
+        WAITING.fetch_sub(1, SeqCst);
+        return Err(hangs("file systems of other directories do not answer"));
+    }
+    let (done, located) = mpsc::channel();
+    let locating = thread::Builder::new().name("exosuit-locate".to_owned());
+    let locating = locating.spawn(move || {
+        // Nobody may be waiting any more.
+        let _ = done.send(locate(grants));
+        WAITING.fetch_sub(1, SeqCst);
+    });
+    locating.map_err(setup)?;
+    located
+        .recv_timeout(PATIENCE)
+        .unwrap_or_else(|_| Err(hangs("its file system does not answer")))
+}
+
+fn locate(mut grants: WasiGrants) -> Result<WasiGrants, Error> {
     for directory in &mut grants.directories {
         let refused = |reason: String| refused(directory.host.display().to_string(), reason);
         let host = directory.host.canonicalize();

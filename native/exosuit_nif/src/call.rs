@@ -11,7 +11,9 @@ use std::task::{Context as TaskContext, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use exosuit_core::{Answer, Code, Context, Deliver, Error, Invocation, Origin, Payload, Target};
+use exosuit_core::{
+    Answer, Code, Context, Deliver, Error, Invocation, Origin, Pace, Payload, Target,
+};
 use rustler::schedule::consume_timeslice;
 use rustler::types::atom;
 use rustler::{
@@ -21,7 +23,6 @@ use tokio::task::AbortHandle;
 
 use crate::host::Host;
 use crate::outbox;
-use crate::pace;
 use crate::reply::Reply;
 use crate::runtime::runtime;
 use crate::term::{contract, failure, id, link_name, ok, text_atom};
@@ -81,7 +82,7 @@ fn call<'a>(
         Ok(origin) => origin,
         Err(error) => return failure(env, &error),
     };
-    let pace = pace::of(&target, &operation);
+    let pace = Pace::of(&target, &operation);
     let asked_for = execution == atoms::inline();
     let inline = asked_for || (execution != atoms::r#async() && is_light && pace.inline());
     let mut answer = host

@@ -29,7 +29,6 @@ mod manifest;
 mod module;
 mod notices;
 mod outbox;
-mod pace;
 mod provider;
 mod reply;
 mod runtime;

@@ -30,38 +30,41 @@ const MAX_OVERRUNS: u32 = 12;
 
 static PACES: LazyLock<Paces> = LazyLock::new(|| Paces {
     state: RandomState::new(),
-    slots: (0..SLOTS)
-        .map(|_| Slot {
-            finished: AtomicU32::new(ONE),
-            skipped: AtomicU32::new(0),
-            overruns: AtomicU32::new(0),
-        })
-        .collect(),
+    slots: (0..SLOTS).map(|_| Pace::new()).collect(),
 });
 
 struct Paces {
     state: RandomState,
-    slots: Box<[Slot]>,
+    slots: Box<[Pace]>,
 }
 
-/// How one operation did.
-pub(crate) struct Slot {
+/// How one operation of a target did so far.
+#[derive(Debug)]
+pub struct Pace {
     finished: AtomicU32,
     skipped: AtomicU32,
     /// How often it held a scheduler for longer than it may.
     overruns: AtomicU32,
 }
 
-/// How an operation of a target did so far.
-pub(crate) fn of(target: &str, operation: &str) -> &'static Slot {
-    let hash = PACES.state.hash_one((target, operation));
-    let index = usize::try_from(hash % SLOTS as u64).unwrap_or_default();
-    &PACES.slots[index]
-}
+impl Pace {
+    /// Of an operation of a target.
+    pub fn of(target: &str, operation: &str) -> &'static Self {
+        let hash = PACES.state.hash_one((target, operation));
+        let index = usize::try_from(hash % SLOTS as u64).unwrap_or_default();
+        &PACES.slots[index]
+    }
 
-impl Slot {
+    fn new() -> Self {
+        Self {
+            finished: AtomicU32::new(ONE),
+            skipped: AtomicU32::new(0),
+            overruns: AtomicU32::new(0),
+        }
+    }
+
     /// Whether the next call should be polled inline.
-    pub(crate) fn inline(&self) -> bool {
+    pub fn inline(&self) -> bool {
         if self.finished.load(Relaxed) >= TOO_SELDOM {
             return true;
         }
@@ -70,7 +73,7 @@ impl Slot {
     }
 
     /// Takes note of a call that was polled inline. A lost update among many is no loss.
-    pub(crate) fn record(&self, finished: bool, took: Duration) {
+    pub fn record(&self, finished: bool, took: Duration) {
         if took > OVERRUN {
             let overruns = self.overruns.load(Relaxed);
             self.overruns
@@ -82,5 +85,54 @@ impl Slot {
         let target = if finished { ONE } else { 0 };
         self.finished
             .store(share - share / 16 + target / 16, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const QUICK: Duration = Duration::from_micros(10);
+
+    /// How many of so many calls are polled inline, each of which is slow.
+    fn tried(pace: &Pace, calls: u32, took: Duration) -> u32 {
+        let inline = (0..calls).filter(|_| {
+            let inline = pace.inline();
+            if inline {
+                pace.record(false, took);
+            }
+            inline
+        });
+        u32::try_from(inline.count()).expect("no more than calls")
+    }
+
+    #[test]
+    fn an_operation_that_finishes_stays_and_one_that_does_not_is_tried_now_and_then() {
+        let pace = Pace::new();
+        for _ in 0..1_000 {
+            assert!(pace.inline());
+            pace.record(true, QUICK);
+        }
+        let learning = tried(&pace, 100, QUICK);
+        assert!(learning < 40, "{learning} of 100");
+        assert_eq!(tried(&pace, 640, QUICK), 10);
+
+        // It has become quick.
+        for _ in 0..640 {
+            if pace.inline() {
+                pace.record(true, QUICK);
+            }
+        }
+        assert!(pace.inline());
+    }
+
+    #[test]
+    fn an_operation_that_overran_its_slice_is_tried_ever_more_seldom() {
+        let pace = Pace::new();
+        let slow = Duration::from_millis(50);
+        assert_eq!(tried(&pace, 1, slow), 1);
+        // At call 128, 256, 512, and so on.
+        let tries: u32 = (0..100).map(|_| tried(&pace, 1_000, slow)).sum();
+        assert!((8..=12).contains(&tries), "{tries} of 100 000");
     }
 }
