@@ -5,8 +5,15 @@ defmodule Exosuit do
   A host is a child of your supervision tree; several may live in one VM and do not see each other:
 
       children = [
-        {Exosuit, name: MyApp.Host, trusted_issuers: ["ACOJJN6WUP4ODD75XEBKKTCCUJJCY5ZKQ56XVKYK4BEJWGVAOOQHZMCW"]}
+        {Exosuit,
+         name: MyApp.Host,
+         trusted_issuers: ["ACOJJN6WUP4ODD75XEBKKTCCUJJCY5ZKQ56XVKYK4BEJWGVAOOQHZMCW"],
+         manifests: ["priv/app.yaml"]}
       ]
+
+  What `:manifests`, `:actors`, `:start_providers` and `:put_links` name is applied whenever the host starts,
+  so a host that falls as a whole has it again when its supervisor has started it. `start_link/1` waits
+  until each was tried once; what is refused is tried again, and shown by `inventory/1` as `:pending`.
 
   Start an actor, and call it from any process:
 
@@ -21,13 +28,15 @@ defmodule Exosuit do
   Or write all of it in a manifest, and apply that: `apply_manifest/2`.
 
       Exosuit (one_for_one)
-      ├── Host    what serves: see `Exosuit.Host`
-      ├── Edge    what talks to the world: see `Exosuit.Edge`
-      └── Drain   takes its time when the host stops: no new calls, running ones finish
+      ├── Nameplate   by what the host is found in the VM
+      ├── Host        what serves: see `Exosuit.Host`
+      ├── Edge        what talks to the world: see `Exosuit.Edge`
+      └── Drain       takes its time when the host stops: no new calls, running ones finish
 
   What was asked for outlives all of them: specifications, links and the router's table belong to
-  this supervisor. Each of the three falls alone; only where they fall more than three times in five
-  seconds does the whole fall with them, and whoever supervises the host has it started empty.
+  this supervisor. Each of them falls alone; only where they fall more than three times in five
+  seconds does the whole fall with them. Whoever supervises the host has it started again, with what
+  its options name and nothing else.
 
   Every function takes the host's name first. It raises `ArgumentError` where no such host runs, or
   where an argument or option is not of the kind it says. Errors are `Exosuit.Error`; what happens on
@@ -59,8 +68,8 @@ defmodule Exosuit do
     Options,
     Origin,
     Router,
-    Secret,
     Settings,
+    Startup,
     Wasm
   }
 
@@ -70,13 +79,15 @@ defmodule Exosuit do
     Configurations,
     Deployment,
     Facts,
-    FriendlyName,
+    Identity,
     Inventory,
     Linking,
     Links,
+    Replica,
     Roster,
     Share,
-    Specifications
+    Specifications,
+    Statuses
   }
 
   alias Exosuit.Model
@@ -282,12 +293,17 @@ defmodule Exosuit do
   @spec start_link(keyword()) :: Supervisor.on_start()
   def start_link(options) do
     config = Config.new!(options)
-    name = Directory.via(config.name, __MODULE__)
+    items = startup(config)
+    # They may hold secrets, and are of use to one process alone.
+    config = %{config | actors: [], start_providers: [], put_links: [], manifests: []}
 
-    with {:ok, config} <- prepare(config),
-         {:ok, pid} <- Supervisor.start_link(__MODULE__, config, name: name) do
+    with :ok <- unused(config.name),
+         {:ok, config, unkept} <- prepare(config),
+         {:ok, pid} <- Supervisor.start_link(__MODULE__, {config, items}) do
       config = config!(config.name)
       Lattice.announce(config, "host_started", host_facts(config))
+      if unkept, do: announce_unkept(config, unkept)
+      if items != [], do: Startup.await(config)
       {:ok, pid}
     end
   end
@@ -560,9 +576,20 @@ defmodule Exosuit do
   @spec heartbeat(host()) :: :ok
   def heartbeat(host), do: Edge.Heart.beat(config!(host))
 
-  @doc "What runs on a host: its actors, providers and links, as maps. No configuration is shown."
+  @doc """
+  What a host should run and how it is linked: its actors, providers and links, as maps. No
+  configuration is shown.
+
+  The `:status` of an actor or provider is `:running`, `:starting`, `:crashing` (its own code ends it),
+  `:refused` (what it needs does), or `:failed` (it cannot start as it is, and is not tried again). With
+  it come `:reason`, `:error` and `:retry_in_ms`, and the last word of a provider on its `:health`.
+  `:pending` is what of the host's options is still to be applied.
+  """
   @spec inventory(host()) :: map()
-  def inventory(host), do: Inventory.take(config!(host))
+  def inventory(host) do
+    config = config!(host)
+    config |> Inventory.take() |> Map.put(:pending, Startup.pending(config))
+  end
 
   @doc """
   An actor by its id or its public key, as the inventory shows it. A key that several actors have is a
@@ -611,11 +638,16 @@ defmodule Exosuit do
   """
   @spec stop(host()) :: :ok
   def stop(host) do
-    [{pid, _value}] = Registry.lookup(Exosuit.Registry, {config!(host).name, __MODULE__})
+    pid = GenServer.whereis(Directory.via(config!(host).name, __MODULE__))
     # Of nobody who ends with the host.
     _stopper = spawn(fn -> Drain.end_host(pid) end)
     :ok
   end
+
+  # For those who take commands: one that stops carries out none.
+  @doc false
+  @spec stopping?(host()) :: boolean()
+  def stopping?(host), do: Settings.stopping?(config!(host))
 
   @doc "The process of an actor or a provider, or `nil` while it does not run."
   @spec whereis(host(), id()) :: pid() | nil
@@ -632,7 +664,11 @@ defmodule Exosuit do
   @doc """
   Sends the calling process each further event of the host as `{:exosuit_event, event}`.
 
-  The host may be one that is yet to start.
+  The host may be one that is yet to start. A subscriber that reads too slowly loses events: while
+  10 000 messages wait in its mailbox none is added, and the next that is follows an event
+  `events_dropped` with the `count` of those that were not sent. The subscription is linked to the
+  registry of subscribers: should that fall, the subscriber ends with it, unless it traps exits, and
+  subscribes again when its supervisor has started it again.
   """
   @spec subscribe(host()) :: :ok
   def subscribe(host), do: Lattice.Local.subscribe(host)
@@ -653,40 +689,104 @@ defmodule Exosuit do
       Enum.all?(names, &Input.name?(:interface, &1))
   end
 
+  # For `Exosuit.Startup`: applies one of the options, unless that was done before.
+  @doc false
+  @spec start_option(host(), Startup.item()) :: :ok | {:error, Error.t()}
+  def start_option(host, {:actor, [code, options]}) do
+    if options[:id] && specified?(host, {:actor, options[:id]}),
+      do: :ok,
+      else: started_option(start_actor(host, code, options))
+  end
+
+  def start_option(host, {:provider, [provider, options]}) do
+    if options[:id] && specified?(host, {:provider, options[:id]}),
+      do: :ok,
+      else: started_option(start_provider(host, provider, options))
+  end
+
+  def start_option(host, {:link, [link]}), do: put_link(host, link)
+
+  # What of it cannot start is wanted from then on, and tried again as all that is.
+  def start_option(host, {:manifest, [path]}) do
+    case apply_manifest(host, path) do
+      {:ok, _outcomes, _warnings} ->
+        :ok = confirm_links(config!(host))
+
+      {:error, [%{text: text} | _more]} ->
+        serve_alone(host, path)
+        {:error, Error.new(:invalid_manifest, text)}
+    end
+  end
+
+  # For those who start a host of a lattice that is not to be reached: what the manifest says of this
+  # host is served here, as the deployer would have it. Once there is a connection, the application is
+  # deployed, and finds it as it should be. A host that is connected, or in no lattice, does nothing.
+  @doc false
+  @spec serve_alone(host(), Path.t()) ::
+          {:ok, [Deployment.outcome()], [Manifest.diagnostic()]}
+          | {:error, [Manifest.diagnostic()]}
+  def serve_alone(host, path) do
+    config = config!(host)
+    # As a host by itself, whose links are its own.
+    own = %{bus: Lattice.Local, nats: nil, nats_lattice: nil, labels: Settings.labels(config)}
+    alone = struct!(config, own)
+
+    with false <- connected?(config),
+         {:ok, manifest} <- Manifest.read(path, alone),
+         {:ok, application, _warnings} <- Manifest.read_application(path) do
+      Statuses.put_provisional(config, Enum.map(manifest.links, &Link.key/1))
+      marked = marked(manifest, Deployer.annotations(application))
+      {:ok, Deployment.apply(alone, marked), manifest.warnings}
+    else
+      true -> {:ok, [], []}
+      error -> error
+    end
+  end
+
+  # Has a manifest applied, and tried again until that succeeds.
+  @doc false
+  @spec want_manifest(host(), Path.t()) :: :ok
+  def want_manifest(host, path), do: Startup.add(config!(host), {:manifest, [Path.expand(path)]})
+
   @impl Supervisor
-  def init(config) do
+  def init({config, items}) do
     tables = %{
       specifications: Specifications.table(),
       links: Links.table(),
       configurations: Configurations.table(),
       peers: Lattice.Peers.table(),
       known: Lattice.Known.table(),
-      settings: Settings.table(config)
+      settings: Settings.table(config),
+      statuses: Statuses.table()
     }
 
     config = %{
       config
       | tables: tables,
         lost_events: :counters.new(3, []),
-        friendly_name: FriendlyName.generate(),
         started_at: System.monotonic_time(:second)
     }
 
-    register(config, :config, config)
-    register(config, :calls, {config.router, config.call_timeout})
+    # The options last: a host that is one too many on its data directory starts nothing.
+    above = [
+      {Control, {config, __MODULE__}},
+      {Control.Wire, {config, __MODULE__}},
+      {Startup, {config, __MODULE__, items}}
+    ]
 
-    edge =
-      {Edge, {config, [{Control, {config, __MODULE__}}, {Control.Wire, {config, __MODULE__}}]}}
-
-    Supervisor.init([{Host, config}, edge, {Drain, config}], strategy: :one_for_one)
+    :ok = Directory.Nameplate.register(config, __MODULE__, self())
+    nameplate = {Directory.Nameplate, {config, __MODULE__, self()}}
+    children = [nameplate, {Host, config}, {Edge, {config, above}}, {Drain, config}]
+    Supervisor.init(children, strategy: :one_for_one)
   end
 
   # What no process owns, and what may be wrong with the options that only Rust can tell.
   defp prepare(config) do
     with {:ok, config} <- keep_secrets(config),
-         {:ok, public_key} <- identity(config.nats) do
-      join(%{config | source: public_key, bus: Lattice.Local, router: Router.new(config)})
-    end
+         {:ok, %{public_key: key, friendly_name: name}, unkept} <- Identity.fetch(config),
+         named = %{config | source: key, friendly_name: name},
+         {:ok, config} <- join(%{named | bus: Lattice.Local, router: Router.new(config)}),
+         do: {:ok, config, unkept}
   end
 
   defp keep_secrets(%Config{nats: nil} = config), do: {:ok, config}
@@ -695,10 +795,44 @@ defmodule Exosuit do
     with {:ok, nats} <- Lattice.Nats.keep_secrets(config.nats), do: {:ok, %{config | nats: nats}}
   end
 
-  defp identity(%{host_seed: %Secret{} = seed}), do: Secret.public_key(seed, "server")
+  # What the options name, each checked as the function that it is an argument of checks it.
+  defp startup(config) do
+    Enum.map(config.actors, &{:actor, arguments(&1, @actor)}) ++
+      Enum.map(config.start_providers, &{:provider, arguments(&1, @provider)}) ++
+      Enum.map(config.put_links, &{:link, [checked(&1, @link)]}) ++
+      Enum.map(config.manifests, &{:manifest, [Path.expand(&1)]})
+  end
 
-  defp identity(_no_seed) do
-    with {:ok, {public_key, _seed}} <- Secret.generate("server"), do: {:ok, public_key}
+  defp arguments({what, options}, schema) when is_list(options),
+    do: [what, checked(options, schema)]
+
+  defp arguments({id, path}, schema), do: arguments({path, [id: to_string(id)]}, schema)
+  defp arguments(what, schema), do: arguments({what, []}, schema)
+
+  defp checked(options, schema) do
+    Options.validate!(options, schema)
+    options
+  end
+
+  defp connected?(%Config{nats_lattice: nil}), do: true
+  defp connected?(config), do: Lattice.Nats.state(config.nats_lattice).control == :connected
+
+  defp confirm_links(%Config{nats_lattice: nil}), do: :ok
+  defp confirm_links(config), do: Replica.follow(config, Statuses.confirm_links(config))
+
+  defp marked(manifest, annotations) do
+    mark = &%{&1 | annotations: Map.get(annotations, &1.id, &1.annotations)}
+    %{manifest | specifications: Enum.map(manifest.specifications, mark)}
+  end
+
+  defp specified?(host, key), do: match?({:ok, _found}, Specifications.fetch(config!(host), key))
+
+  defp started_option({:ok, _id}), do: :ok
+  defp started_option(error), do: error
+
+  defp announce_unkept(config, error) do
+    data = %{reason: error.reason, error: Exception.message(error)}
+    Lattice.announce(config, "identity_not_kept", data)
   end
 
   defp join(%Config{nats: nil} = config), do: {:ok, config}
@@ -716,8 +850,11 @@ defmodule Exosuit do
     Lattice.announce(config, "labels_changed", %{labels: Settings.labels(config)})
   end
 
-  defp register(config, role, value) do
-    {:ok, _owner} = Registry.register(Exosuit.Registry, {config.name, role}, value)
+  defp unused(name) do
+    case Directory.Nameplate.holder(name, __MODULE__) do
+      nil -> :ok
+      pid -> {:error, {:already_started, pid}}
+    end
   end
 
   defp apply_here(config, path, allow?) do

@@ -276,7 +276,7 @@ defmodule ExosuitTest do
   end
 
   test "a host tells of its start and of its end" do
-    {:ok, _owner} = Registry.register(Exosuit.Registry, {:told, :claimed}, nil)
+    {:ok, _owner} = Registry.register(Exosuit.Registry, {:claimed, :told}, nil)
     :ok = Exosuit.subscribe(:told)
     start_supervised!({Exosuit, name: :told, trusted_issuers: :any, labels: %{"zone" => "home"}})
     assert_receive {:exosuit_event, %{type: "host_started", data: data, source: "N" <> _}}

@@ -14,7 +14,7 @@ defmodule Exosuit.Actor do
   Sends `{:exosuit_started, self(), loaded}` or `{:exosuit_failed, self(), error}` to the process
   that it was told to report to. After a failure it ends normally.
   """
-  use GenServer, restart: :temporary
+  use Exosuit.Server, restart: :temporary
 
   alias Exosuit.{Claims, Config, Directory, Error, Router, Wasm}
   alias Exosuit.Model.ActorSpecification
@@ -30,7 +30,7 @@ defmodule Exosuit.Actor do
   # What was loaded may be megabytes of code.
   @derive {Inspect, only: [:specification]}
   @enforce_keys [:config, :specification, :report_to]
-  defstruct [:config, :specification, :report_to, :loaded, :publication]
+  defstruct [:config, :specification, :report_to, :loaded, :publication, :retirement]
 
   @spec start_link({Config.t(), ActorSpecification.t(), loaded() | nil, pid()}) ::
           GenServer.on_start()
@@ -68,6 +68,19 @@ defmodule Exosuit.Actor do
     GenServer.call(actor, {:update, specification, loaded})
   end
 
+  @doc """
+  Takes no new calls, and ends when those that run have finished, within the drain timeout. Waits for
+  nobody.
+  """
+  @spec retire(pid(), Config.t(), String.t()) :: :ok
+  def retire(actor, config, id) do
+    retirement = make_ref()
+    # Before the answer, by which it ends.
+    send(actor, {:exosuit_retire, retirement})
+    Router.retire(config.router, id, config.drain_timeout, {actor, retirement})
+    :ok
+  end
+
   @impl GenServer
   def init(state), do: {:ok, state, {:continue, :start}}
 
@@ -96,9 +109,14 @@ defmodule Exosuit.Actor do
     end
   end
 
-  # The answer to `Router.retire/4`: it was stopped, and its last call has finished.
+  # It was stopped, and its last call has finished.
   @impl GenServer
-  def handle_info({reference, {:ok, _done}}, state) when is_reference(reference) do
+  def handle_info({:exosuit_retire, retirement}, state) do
+    {:noreply, %{state | retirement: retirement}}
+  end
+
+  def handle_info({retirement, {:ok, _done}}, %{retirement: retirement} = state)
+      when is_reference(retirement) do
     {:stop, :normal, state}
   end
 

@@ -7,6 +7,9 @@ defmodule Exosuit.Application do
 
   alias Exosuit.{Config, Environment, Up}
 
+  # A registry must not take the hosts with it, however often it falls.
+  @restarts 1_000
+
   @impl Application
   def start(_type, _args) do
     with {:ok, engine} <- engine(),
@@ -19,12 +22,11 @@ defmodule Exosuit.Application do
   end
 
   defp start_supervisor do
-    children = [
-      {Registry, keys: :unique, name: Exosuit.Registry},
-      {Registry, keys: :duplicate, name: Exosuit.Subscribers, partitions: 2}
-    ]
-
-    Supervisor.start_link(children, strategy: :one_for_one, name: Exosuit.Supervisor)
+    Supervisor.start_link(Exosuit.Registries.children(),
+      strategy: :one_for_one,
+      max_restarts: @restarts,
+      name: Exosuit.Supervisor
+    )
   end
 
   defp start_host(nil), do: :ok

@@ -76,7 +76,7 @@ defmodule Exosuit.Case do
   end
 
   defp claimed?(name) do
-    match?({:ok, _owner}, Registry.register(Exosuit.Registry, {name, :claimed}, nil))
+    match?({:ok, _owner}, Registry.register(Exosuit.Registry, {:claimed, name}, nil))
   end
 
   defp runs?(name), do: Registry.lookup(Exosuit.Registry, {name, Exosuit}) != []

@@ -14,6 +14,11 @@ defmodule Exosuit.Config do
           lattice: String.t(),
           labels: %{optional(String.t()) => String.t()},
           data_dir: Path.t() | nil,
+          identity: :keep | :new,
+          actors: [tuple() | Path.t()],
+          start_providers: [tuple() | String.t() | module()],
+          put_links: [keyword()],
+          manifests: [Path.t()],
           providers: %{optional(String.t()) => module()},
           trusted_issuers: :any | [String.t()],
           unsigned: :deny | :allow,
@@ -25,6 +30,7 @@ defmodule Exosuit.Config do
           queue: pos_integer(),
           compile: [time: pos_integer(), memory: pos_integer()],
           restart_wait: non_neg_integer(),
+          health_interval: pos_integer(),
           drain_timeout: non_neg_integer(),
           http_ports: %{optional(:inet.port_number()) => :inet.port_number()},
           local_first: boolean(),
@@ -44,7 +50,8 @@ defmodule Exosuit.Config do
               configurations: :ets.tid(),
               peers: :ets.tid(),
               known: :ets.tid(),
-              settings: :ets.tid()
+              settings: :ets.tid(),
+              statuses: :ets.tid()
             }
             | nil
         }
@@ -100,6 +107,36 @@ defmodule Exosuit.Config do
         "where providers keep files, and the control socket is (`Exosuit.Control`); without it, " <>
           "what is kept is kept in memory, and there is no socket."
     ],
+    identity: [
+      type: {:in, [:keep, :new]},
+      default: :keep,
+      doc:
+        "whether the host's key and its name for people are kept in the data directory, so that it is " <>
+          "the same host when it is started again; without a data directory it is another each time."
+    ],
+    actors: [
+      type: {"a list of {code, options} as of Exosuit.start_actor/3", &__MODULE__.items?/1},
+      default: [],
+      doc:
+        "actors that are started whenever the host starts; `[visitor: \"priv/visitor_s.wasm\"]` names " <>
+          "them by id."
+    ],
+    start_providers: [
+      type:
+        {"a list of {provider, options} as of Exosuit.start_provider/3", &__MODULE__.items?/1},
+      default: [],
+      doc: "providers that are started whenever the host starts, after the actors."
+    ],
+    put_links: [
+      type: {"a list of links as of Exosuit.put_link/2", &__MODULE__.links?/1},
+      default: [],
+      doc: "links that are made whenever the host starts, after the providers."
+    ],
+    manifests: [
+      type: {"a list of paths", &__MODULE__.paths?/1},
+      default: [],
+      doc: "manifests that are applied whenever the host starts, at last."
+    ],
     providers: [
       type: {"a map from names to modules that use Exosuit.Provider", &__MODULE__.providers?/1},
       default: %{},
@@ -133,6 +170,13 @@ defmodule Exosuit.Config do
       type: :wait,
       default: 5_000,
       doc: "milliseconds that a call waits for an actor whose process is being restarted."
+    ],
+    health_interval: [
+      type: :pos_integer,
+      default: 30_000,
+      doc:
+        "milliseconds between two questions to a provider whether it is well; one that is not, " <>
+          "twice in a row, is started again."
     ],
     drain_timeout: [
       type: :wait,
@@ -227,6 +271,21 @@ defmodule Exosuit.Config do
     is_list(files) and not List.improper?(files) and
       Enum.all?(files, &(path?(&1) and &1 != nil and Path.type(&1) == :absolute))
   end
+
+  @doc false
+  def paths?(paths), do: proper?(paths) and Enum.all?(paths, &(&1 != nil and path?(&1)))
+
+  @doc false
+  def links?(links), do: proper?(links) and Enum.all?(links, &Keyword.keyword?/1)
+
+  @doc false
+  def items?(items), do: proper?(items) and Enum.all?(items, &item?/1)
+
+  defp item?({_what, options}) when is_list(options), do: Keyword.keyword?(options)
+  defp item?({id, path}), do: is_atom(id) and is_binary(path)
+  defp item?(what), do: is_binary(what) or is_atom(what)
+
+  defp proper?(list), do: is_list(list) and not List.improper?(list)
 
   @doc false
   def providers?(providers) do

@@ -3,6 +3,7 @@ defmodule Exosuit.Control do
   The door of a running host: a Unix socket in its data directory that only its owner can open.
 
       Control (rest_for_one)
+      ├── Anchor        ends with the registry, so that the names of the others come back
       ├── Door          the way into the VM for `exosuit remote`: opened when asked
       ├── Commands      a task per command that runs, so many at the most
       ├── Connections   a task per client, so many at the most
@@ -59,6 +60,7 @@ defmodule Exosuit.Control do
     context = %{commands: commands, connections: connections, host: {api, config.name}}
 
     children = [
+      {Directory.Anchor, {config.name, :control_anchor}},
       {Door, config},
       tasks(:commands, commands, @commands),
       tasks(:connections, connections, @connections),

@@ -68,6 +68,13 @@ defmodule Exosuit.Deployer do
     if missing == [], do: :ok, else: {:error, missing}
   end
 
+  @doc "What is noted on each part of an application that is deployed, by its id."
+  @spec annotations(Application.t()) :: %{optional(String.t()) => map()}
+  def annotations(application) do
+    application = with_digests(application)
+    Map.new(application.workloads, &{&1.id, Marks.annotations(application, &1)})
+  end
+
   @doc "Stops all that belongs to an application, by its name. The calling process waits."
   @spec delete(Hosts.t(), String.t()) :: {:ok, [outcome()]} | {:error, Error.t()}
   def delete(%Hosts{} = hosts, app), do: settle(hosts, %Application{name: app}, false)

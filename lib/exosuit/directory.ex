@@ -3,12 +3,15 @@ defmodule Exosuit.Directory do
   Who runs on a host: one ETS table, written by this process alone.
 
   Every process of a host is found through `Exosuit.Registry`, under `{host, role}`; no atom is made
-  for it. Actors and providers write what they are into the directory when they run, and are taken
+  for it. If the registry falls, a host that runs is found again as soon as the registry is back:
+  `Exosuit.Directory.Nameplate` registers the host once more, and supervisors start the others, which
+  end with the registry. Actors and providers write what they are into the directory when they run, and are taken
   out when their process ends, however it ends.
   """
-  use GenServer
+  use Exosuit.Server
 
-  alias Exosuit.{Config, Error}
+  alias Exosuit.{Config, Error, Registries}
+  alias Exosuit.Directory.Names
 
   @type role :: :actor | :provider
   @type key :: {role(), String.t()}
@@ -18,12 +21,12 @@ defmodule Exosuit.Directory do
 
   @doc "The name of a host's process by role, for `start_link` and calls."
   @spec via(atom(), atom(), term()) :: GenServer.name()
-  def via(host, role, value \\ nil), do: {:via, Registry, {Exosuit.Registry, {host, role}, value}}
+  def via(host, role, value \\ nil), do: {:via, Names, {host, role, value}}
 
   @doc "What a host's process registered under its role; an `ArgumentError` where no host has the name."
   @spec fetch!(atom(), atom()) :: term()
   def fetch!(host, role) do
-    case Registry.lookup(Exosuit.Registry, {host, role}) do
+    case Registries.lookup(Registries.names(), {host, role}) do
       [{_pid, value}] -> value
       [] -> raise ArgumentError, "no host named #{inspect(host)} runs in this VM"
     end
@@ -38,13 +41,19 @@ defmodule Exosuit.Directory do
   @spec hosts() :: [atom()]
   def hosts do
     names = [{{{:"$1", :config}, :_, :_}, [], [:"$1"]}]
-    Exosuit.Registry |> Registry.select(names) |> Enum.sort()
+    Registries.names() |> Registry.select(names) |> Enum.sort()
   end
 
   @doc "Writes down that the calling process runs this, with what there is to know of it now."
   @spec enter(atom(), key(), map()) :: :ok
   def enter(host, key, facts) do
     GenServer.call(via(host, __MODULE__), {:enter, key, self(), facts})
+  end
+
+  @doc "Adds facts to what `pid` has entered under this key; nothing where it is another's by now."
+  @spec note(atom(), key(), pid(), map()) :: :ok
+  def note(host, key, pid, facts) do
+    GenServer.call(via(host, __MODULE__), {:note, key, pid, facts})
   end
 
   @doc "Takes out what runs under this key, though its process may live on for a while."
@@ -72,7 +81,7 @@ defmodule Exosuit.Directory do
     table = :ets.new(:exosuit_directory, [:set, :protected, read_concurrency: true])
 
     {_new, _old} =
-      Registry.update_value(Exosuit.Registry, {host, __MODULE__}, fn nil -> table end)
+      Registry.update_value(Registries.names(), {host, __MODULE__}, &put_elem(&1, 0, table))
 
     {:ok, %__MODULE__{table: table}}
   end
@@ -82,6 +91,15 @@ defmodule Exosuit.Directory do
     known? = match?([{_key, ^pid, _facts}], :ets.lookup(state.table, key))
     :ets.insert(state.table, {key, pid, facts})
     {:reply, :ok, if(known?, do: state, else: watch(state, key, pid))}
+  end
+
+  def handle_call({:note, key, pid, facts}, _from, state) do
+    case :ets.lookup(state.table, key) do
+      [{_key, ^pid, known}] -> :ets.insert(state.table, {key, pid, Map.merge(known, facts)})
+      _gone -> :ok
+    end
+
+    {:reply, :ok, state}
   end
 
   def handle_call({:leave, key}, _from, state) do
@@ -103,8 +121,8 @@ defmodule Exosuit.Directory do
 
   # While the directory is being restarted, nothing is known to run.
   defp read(host, fun) do
-    case Registry.lookup(Exosuit.Registry, {host, __MODULE__}) do
-      [{_pid, table}] when table != nil -> fun.(table)
+    case Registries.lookup(Registries.names(), {host, __MODULE__}) do
+      [{_pid, {table, _supervisors}}] when table != nil -> fun.(table)
       _absent -> []
     end
   rescue

@@ -1,9 +1,9 @@
 defmodule Exosuit.Drain do
   @moduledoc false
   # Last up, first down: when a host stops, this process takes its time before the rest goes. New
-  # calls are refused, listeners close, running calls finish or meet the drain deadline.
+  # calls and commands are refused, listeners close, running calls finish or meet the drain deadline.
 
-  use GenServer
+  use Exosuit.Server
 
   alias Exosuit.{Config, Lattice, Router, Settings}
 
@@ -26,11 +26,18 @@ defmodule Exosuit.Drain do
   @spec end_host(pid()) :: :ok | {:error, :not_found}
   def end_host(host) do
     with parent when is_pid(parent) <- supervisor(host),
-         {id, _pid, _type, _modules} <- child(parent, host) do
-      Supervisor.terminate_child(parent, if(id == :undefined, do: host, else: id))
+         {id, _pid, _type, _modules} <- child(parent, host),
+         id = if(id == :undefined, do: host, else: id),
+         true <- started_again?(parent, id) do
+      Supervisor.terminate_child(parent, id)
     else
-      nil -> Supervisor.stop(host, :shutdown)
+      # Whoever watches it sees by the reason that it did not fall.
+      _ends_for_good -> Supervisor.stop(host, {:shutdown, :stopped})
     end
+  end
+
+  defp started_again?(parent, id) do
+    match?({:ok, %{restart: :permanent}}, :supervisor.get_childspec(parent, id))
   end
 
   @impl GenServer
@@ -42,8 +49,12 @@ defmodule Exosuit.Drain do
   @impl GenServer
   def handle_info({:EXIT, _from, _reason}, config), do: {:noreply, config}
 
+  # Killed with all that it is part of, it has nothing left to drain.
   @impl GenServer
+  def terminate(:killed, _config), do: :ok
+
   def terminate(_reason, config) do
+    Settings.stop(config)
     Router.drain(config.router, config.drain_timeout)
     Lattice.announce(config, "host_stopped", %{labels: Settings.labels(config)})
     config.bus.leave(config)

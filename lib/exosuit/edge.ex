@@ -3,21 +3,23 @@ defmodule Exosuit.Edge do
   What talks to the world, apart from what serves.
 
       Edge (one_for_one)
-      ├── Announcer   the data plane's facts become events; events become log lines
+      ├── EventLogger events and guests' lines become log lines
+      ├── Announcer   the data plane's facts become events
       ├── Heart       tells the lattice what runs here        where there
       ├── Lookout     hears of the other hosts                are others
       ├── Registrar   writes down whose claims are whose
       ├── Control     commands of who may open a socket, see `Exosuit.Control`
-      └── Wire        commands of the lattice, see `Exosuit.Control.Wire`
+      ├── Wire        commands of the lattice, see `Exosuit.Control.Wire`
+      └── Startup     applies what the host's options name, and tries again what is refused
 
-  Whatever listens is handed over by the facade, as child specifications, since it is there that
-  commands end up. It may fall over and over, and nothing that serves notices: events are sent without
-  it; what the data plane has to say meanwhile, failed calls and guests' lines, is lost.
+  The last three have the facade do something: it hands them over, as child specifications. All of it
+  may fall over and over, and nothing that serves notices: events are sent without it; what the data
+  plane has to say meanwhile, failed calls and guests' lines, is lost.
   """
   use Supervisor
 
   alias Exosuit.Config
-  alias Exosuit.Edge.{Announcer, Heart, Lookout, Registrar}
+  alias Exosuit.Edge.{Announcer, EventLogger, Heart, Lookout, Registrar}
 
   # It must not take the host with it, however often it falls.
   @restarts 1_000
@@ -32,7 +34,7 @@ defmodule Exosuit.Edge do
         do: [{Heart, config}, {Lookout, config}, {Registrar, config}],
         else: []
 
-    Supervisor.init([{Announcer, config}] ++ lattice ++ listeners,
+    Supervisor.init([{EventLogger, config}, {Announcer, config}] ++ lattice ++ listeners,
       strategy: :one_for_one,
       max_restarts: @restarts
     )

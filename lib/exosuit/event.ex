@@ -22,7 +22,12 @@ defmodule Exosuit.Event do
   | `actor_update_failed` | `id`, `image_ref` (the new one), `reason`, `error`; the old code goes on |
   | `provider_started`, `provider_stopped` | `id`, `public_key`, `contracts`, `link_name`, `image_ref`, `annotations`, `endpoints` or `reason` |
   | `provider_start_failed` | `id`, `image_ref`, `reason`, `error` |
-  | `restarting`, `gave_up` | `id`, `role`, `reason`, and `after_ms` or `restarts` |
+  | `restarting` | `id`, `role`, `reason`, `error`, `after_ms`: when it is started again |
+  | `retry_slow` | as `restarting`, once: it has failed for a quarter of a minute, and is tried once a minute in the end |
+  | `health_check_passed`, `health_check_failed` | `id`, `public_key`, `contracts`, `link_name`, and `error` for the second: what a provider says of its health, when it says something else than before |
+  | `health_check_status` | as `health_check_passed`, with `healthy`: what it says is as it was |
+  | `startup_applied`, `startup_failed` | `option`: what of the host's options, and `reason`, `error`, `after_ms` of the second |
+  | `identity_not_kept` | `reason`, `error`: the host is another one when it is started again |
   | `linkdef_set`, `linkdef_deleted` | the link's fields; told by the host that made the change |
   | `linkdef_set_failed` | the link's fields, `reason`, `error`: it does not hold on this host; a link that had other settings goes on with those |
   | `link_warning` | the link's fields, `warning`: a part of it has no effect, though it is made |
@@ -49,7 +54,7 @@ defmodule Exosuit.Event do
   | `host_lost` | `host_id`, `friendly_name`: another host of the lattice is not heard of any more |
   | `hosts_ignored` | `host_id`, `most`, `most_bytes`: there are more hosts, or they say more, than is kept in mind; the last one that was not |
   | `heartbeat_shortened` | `count` (of actors), `max_payload`: heartbeats do not fit into a message, and have counts in place of lists |
-  | `events_dropped` | `count`: events that the lattice was not told while there was no connection |
+  | `events_dropped` | `count`: events that the lattice was not told while there was no connection; with `subscriber`, events that this subscriber was not sent, as it reads too slowly |
   | `notices_dropped` | `count`: facts of the data plane that came faster than they were read |
   """
 

@@ -24,15 +24,11 @@ defmodule Exosuit.Host do
   alias Exosuit.{Config, Directory}
   alias Exosuit.Host.{Links, Reconciler, Replica, Specifications}
 
-  @roles [Directory, Specifications, Links, :providers, :actors, Reconciler, Replica]
-
   @spec start_link(Config.t()) :: Supervisor.on_start()
   def start_link(config), do: Supervisor.start_link(__MODULE__, config)
 
   @impl Supervisor
   def init(config) do
-    Enum.each(@roles, &await_end(config, &1))
-
     children = [
       {Directory, config},
       {Specifications, config},
@@ -44,14 +40,6 @@ defmodule Exosuit.Host do
     ]
 
     Supervisor.init(children, strategy: :rest_for_one)
-  end
-
-  # The children of a killed supervisor end by themselves, but not at once; their names must be free.
-  defp await_end(config, role) do
-    with pid when is_pid(pid) <- GenServer.whereis(Directory.via(config.name, role)) do
-      monitor = Process.monitor(pid)
-      receive do: ({:DOWN, ^monitor, :process, _pid, _reason} -> :ok)
-    end
   end
 
   # Their children are temporary, so that no number of crashes takes the supervisor with it.

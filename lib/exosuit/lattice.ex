@@ -35,7 +35,10 @@ defmodule Exosuit.Lattice do
     config.bus.share(config, event(config, type, data))
   end
 
-  defp event(config, type, data) do
+  # One that only some are told.
+  @doc false
+  @spec event(Config.t(), String.t(), map()) :: Event.t()
+  def event(config, type, data) do
     %Event{
       id: uuid(),
       source: config.source,

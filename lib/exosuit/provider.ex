@@ -60,6 +60,9 @@ defmodule Exosuit.Provider do
   process falls, the calls that run fail, and it is started anew: `init/1`, then `put_link/2` for
   every link there is.
 
+  **Health**: `health/1`, where it is defined, says whether the provider can do its work; see there. Where
+  it is not, a provider whose processes run counts as well.
+
   A provider may call actors with `Exosuit.call/5`; a `:timeout` of
   `Exosuit.Provider.Context.time_left/1` keeps that within the call that it answers. In the process of a
   call the provider itself is the caller, and reaches the actors that a link of the call's contract and
@@ -69,6 +72,8 @@ defmodule Exosuit.Provider do
   came, and gets a copy: what is large or changes with calls belongs into a process or a table.
 
       Keeper        init/1, put_link/2, delete_link/2
+      ├── Health        asks at intervals (linked)
+      │   └── check     health/1
       └── Dispatcher    a process for each call (linked)
           └── call      handle_invocation/3, handle_function/3
 
@@ -122,9 +127,18 @@ defmodule Exosuit.Provider do
   @callback handle_function(function :: String.t(), arguments :: [Wit.value()], Context.t()) ::
               Wit.value() | {:error, :unknown_operation}
 
+  @doc """
+  Whether it can do its work: `:ok`, or a text that says why not. Optional.
+
+  It is asked when it has started and then at intervals (the host's `:health_interval`), in a process
+  of its own, for five seconds at the most. Whoever is not well twice in a row, or does not answer, is
+  ended and started again.
+  """
+  @callback health(state()) :: :ok | {:error, String.t()}
+
   # One of them is there, see below.
   @answers [handle_invocation: 3, handle_function: 3]
-  @optional_callbacks @answers
+  @optional_callbacks [{:health, 1} | @answers]
 
   defmacro __using__(options) do
     quote bind_quoted: [options: options] do

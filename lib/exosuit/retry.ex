@@ -12,8 +12,8 @@ defmodule Exosuit.Retry do
   - What had worked is tried again at once. Further delays start at 1 s and double with each failure.
   - Random jitter adds up to a quarter, so that what fell together is not tried together. A delay is
     never longer than 60 s.
-  - The tries never end. A failure that cannot change by itself (a bad module, hash or signature) is
-    not given to this module in the first place.
+  - The tries never end. What cannot change by itself (a bad module, hash or signature) is not tried
+    again at all: `final?/1`.
   - What has worked for a minute starts from the beginning.
 
   Callers emit an event `retry_slow` when `turned_slow?/1` is true: once in a series of failures.
@@ -32,6 +32,14 @@ defmodule Exosuit.Retry do
   # The delay is 16 s then, and the failures have lasted for as long.
   @slow 6
   @well 60_000
+
+  # Another try at the same bytes and the same configuration would end the same. A conflict is not
+  # among them: the port, the file or the key may be given back by whoever has it.
+  @final ~w(invalid_claims invalid_input invalid_link invalid_module)a
+
+  @doc "Whether an error for this reason cannot change by itself: it is not tried again."
+  @spec final?(Exosuit.Error.reason()) :: boolean()
+  def final?(reason), do: reason in @final
 
   @doc "The state of what was not tried yet."
   @spec new() :: t()

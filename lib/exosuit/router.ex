@@ -63,9 +63,9 @@ defmodule Exosuit.Router do
   `{reference, {:ok, _}}` when the running calls have finished, or `drain_timeout` milliseconds
   later, when the rest of them is dropped.
   """
-  @spec retire(t(), String.t(), non_neg_integer(), pid()) :: result()
-  def retire(router, id, drain_timeout, process) do
-    router |> Native.actor_retire(id, drain_timeout, {process, make_ref()}) |> done()
+  @spec retire(t(), String.t(), non_neg_integer(), {pid(), reference()}) :: result()
+  def retire(router, id, drain_timeout, {_process, _reference} = reply) do
+    router |> Native.actor_retire(id, drain_timeout, reply) |> done()
   end
 
   @doc "Says that the actor will not come: calls to it are refused at once, until it is published."
@@ -197,6 +197,15 @@ defmodule Exosuit.Router do
   def return(question, value) do
     with {:error, failure} <- Native.provider_return(question, value),
          do: {:error, Error.from_native(failure)}
+  end
+
+  @doc """
+  Whether a built-in provider can do its work, by its own word. Blocks the calling process, for so many
+  milliseconds at most.
+  """
+  @spec health(reference(), pos_integer()) :: result()
+  def health(provider, timeout) do
+    (&Native.provider_health(provider, timeout, &1)) |> Answer.await(2 * timeout) |> done()
   end
 
   @doc "Where a provider listens, as texts for people."

@@ -41,6 +41,16 @@ defmodule Exosuit.Settings do
     with :ok <- check_label(key), do: delete(config, {:label, key})
   end
 
+  @doc "Notes that the host is being stopped: it takes no commands from then on."
+  @spec stop(Config.t()) :: :ok
+  def stop(config) do
+    write(config.tables.settings, {:host, :stopping}, true)
+  end
+
+  @doc "Whether the host is being stopped."
+  @spec stopping?(Config.t()) :: boolean()
+  def stopping?(config), do: :ets.member(config.tables.settings, {:host, :stopping})
+
   @doc "Keeps what may be shown to each of these registries. Nothing gives it to people."
   @spec put_registries(Config.t(), %{String.t() => struct()}) :: :ok | {:error, Error.t()}
   def put_registries(config, registries) do

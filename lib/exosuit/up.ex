@@ -7,7 +7,7 @@ defmodule Exosuit.Up do
   # Ctrl-C, too) ends the VM in order: the host is a child of this application, and drains.
 
   alias Exosuit.{Config, Directory, Environment, Error, Json, Lattice, Manifest, Secret}
-  alias Exosuit.Up.Report
+  alias Exosuit.Up.{Report, Watch}
 
   # The host's name in its VM, which is its own.
   @host Exosuit.Up
@@ -38,21 +38,19 @@ defmodule Exosuit.Up do
       Report.host(Exosuit.inventory(@host), options)
       Report.cluster(options)
       Enum.each(asked_for, fn {path, workloads} -> Report.asked_for(path, workloads) end)
-      @host |> Directory.fetch!(:config) |> join()
-      refused? = manifests |> Enum.map(&apply_manifest/1) |> Enum.member?(:refused)
+      connected? = @host |> Directory.fetch!(:config) |> join()
+      refused? = manifests |> Enum.map(&apply_manifest(&1, connected?)) |> Enum.member?(:refused)
       if refused? and idle?(options), do: give_up(), else: {:ok, pid}
     end
   end
 
-  @doc "Waits for the end of the host, and ends the VM: with status 1 where it fell."
+  @doc "Waits for the end of the host, and ends the VM: with status 1 if the host fell."
   @spec watch(pid()) :: :ok | no_return()
   def watch(host) do
-    monitor = Process.monitor(host)
-
-    receive do
+    case Watch.await(host) do
       # The VM stops already, or shall: somebody had the host stopped.
-      {:DOWN, ^monitor, :process, _pid, :shutdown} -> System.stop(0)
-      {:DOWN, ^monitor, :process, _pid, reason} -> fail({:host, reason})
+      :stopped -> System.stop(0)
+      {:fell, why} -> fail("the host fell: #{why}")
     end
   end
 
@@ -60,17 +58,19 @@ defmodule Exosuit.Up do
   defp apart(fun), do: fun |> Task.async() |> Task.await(:infinity)
 
   # Without a connection it goes on: there may be one later.
-  defp join(%Config{nats_lattice: nil}), do: :ok
+  defp join(%Config{nats_lattice: nil}), do: true
 
   defp join(config) do
     Lattice.Nats.await_connected(config)
-    Report.connection(Lattice.Nats.state(config.nats_lattice).control)
+    state = Lattice.Nats.state(config.nats_lattice).control
+    Report.connection(state)
+    state == :connected
   end
 
-  # One of a lattice is there for what others will have it do.
+  # Nothing runs, and nothing is tried again. One of a lattice is there for what others will have it do.
   defp idle?(options) do
     %{actors: actors, providers: providers} = Exosuit.inventory(@host)
-    options[:nats] == nil and not Enum.any?(actors ++ providers, &(&1.status == :running))
+    options[:nats] == nil and Enum.all?(actors ++ providers, &(&1.status == :failed))
   end
 
   defp give_up do
@@ -205,8 +205,23 @@ defmodule Exosuit.Up do
          do: {:ok, application.workloads}
   end
 
-  defp apply_manifest(path) do
-    case Exosuit.apply_manifest(@host, path) do
+  # Here at once, and in the lattice when that is reached.
+  defp apply_manifest(path, false) do
+    Report.alone(path)
+    result = report(path, Exosuit.serve_alone(@host, path))
+    Exosuit.want_manifest(@host, path)
+    result
+  end
+
+  defp apply_manifest(path, true) do
+    with :not_applied <- report(path, Exosuit.apply_manifest(@host, path)) do
+      Exosuit.want_manifest(@host, path)
+      :refused
+    end
+  end
+
+  defp report(path, result) do
+    case result do
       {:ok, outcomes, warnings} ->
         Report.applied(path, outcomes, warnings, Exosuit.inventory(@host))
         if Enum.any?(outcomes, &match?({_step, {:error, _}}, &1)), do: :refused, else: :ok
@@ -215,7 +230,7 @@ defmodule Exosuit.Up do
       # stays, and says so.
       {:error, diagnostics} ->
         Report.diagnostics(diagnostics)
-        :refused
+        :not_applied
     end
   end
 
@@ -234,7 +249,6 @@ defmodule Exosuit.Up do
     do: describe(reason)
 
   defp describe({:shutdown, {:failed_to_start_child, _id, reason}}), do: describe(reason)
-  defp describe({:host, reason}), do: "the host fell: #{Exception.format_exit(reason)}"
   defp describe(%Error{} = error), do: Exception.message(error)
   defp describe(text) when is_binary(text), do: text
   defp describe(reason), do: Exception.format_exit(reason)

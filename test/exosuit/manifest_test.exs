@@ -47,7 +47,7 @@ defmodule Exosuit.ManifestTest do
     assert [{{:start, {:actor, "app-echo"}}, {:error, _}}] =
              Enum.reject(outcomes, &match?({_, :ok}, &1))
 
-    assert %{actors: [%{status: :not_running}]} = Exosuit.inventory(host)
+    assert %{actors: [%{status: :failed}]} = Exosuit.inventory(host)
     assert {:error, %Error{reason: :unavailable}} = Exosuit.call(host, "app-echo", "op", "")
 
     File.write!(wasm, good)

@@ -52,6 +52,22 @@ defmodule Exosuit.RemoteTest do
     refute File.exists?(Path.join(dir, ".exosuit/exosuit.remote"))
   end
 
+  test "a host that falls as a whole says what fell, and its program ends with status 1", it do
+    {host, dir, _port} = up_counter!(it)
+    iex = iex!(it, dir)
+    await_text(iex, ~r/1> /)
+
+    Port.command(iex, """
+    whole = GenServer.whereis(Exosuit.Directory.via(Exosuit.Up, Exosuit))
+    find = fn -> whole |> Supervisor.which_children() |> List.keyfind(Exosuit.Host, 0) |> elem(1) end
+    for _ <- 1..4, do: Process.exit(find.(), :kill)
+    """)
+
+    assert {1, output} = await_exit(host)
+    assert output =~ ~r/^error: the host fell: Exosuit.Host ended too often, .*killed/m
+    await_exit(iex)
+  end
+
   test "two hosts on one machine have each their own way in, and only with their own cookie",
        it do
     {first, first_dir, _port} = up_counter!(it)

@@ -122,11 +122,7 @@ defmodule Exosuit.SecretTest do
   end
 
   defp processes(host) do
-    for {_id, pid, _type, _modules} <-
-          host |> Directory.via(Exosuit) |> GenServer.whereis() |> Supervisor.which_children(),
-        found <- [pid | below(pid)],
-        is_pid(found),
-        do: found
+    host |> Directory.via(Exosuit) |> GenServer.whereis() |> below()
   end
 
   defp below(supervisor) do
@@ -134,9 +130,6 @@ defmodule Exosuit.SecretTest do
         is_pid(pid),
         found <- [pid | if(type == :supervisor, do: below(pid), else: [])],
         do: found
-  catch
-    # It is none.
-    :exit, _reason -> []
   end
 
   # What `:sys` shows, and what the process has besides.

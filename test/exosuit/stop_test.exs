@@ -4,7 +4,7 @@ defmodule Exosuit.StopTest do
   alias Exosuit.Host.Facts
 
   defp await_end(host) do
-    [{pid, _value}] = Registry.lookup(Exosuit.Registry, {host, Exosuit})
+    pid = GenServer.whereis(Exosuit.Directory.via(host, Exosuit))
     monitor = Process.monitor(pid)
     assert :ok = Exosuit.stop(host)
     assert_receive {:DOWN, ^monitor, :process, ^pid, reason}, 30_000
@@ -28,11 +28,51 @@ defmodule Exosuit.StopTest do
       Process.flag(:trap_exit, true)
       {:ok, pid} = Exosuit.start_link(options)
       send(test, :started)
-      receive do: ({:EXIT, ^pid, :shutdown} -> :ok)
+      receive do: ({:EXIT, ^pid, {:shutdown, :stopped}} -> :ok)
     end)
 
     assert_receive :started, 10_000
-    assert await_end(:stopped_by_hand) == :shutdown
+    assert await_end(:stopped_by_hand) == {:shutdown, :stopped}
+  end
+
+  test "while a host drains it refuses commands that it would not carry out, and says why" do
+    dir = tmp_dir!()
+    host = start_supervised_host!(actors: [faults: "faults"], data_dir: dir)
+    running = Task.async(fn -> Exosuit.call(host, "faults", "spin", "", timeout: 3_000) end)
+    eventually(fn -> Process.info(running.pid, :status) == {:status, :waiting} end)
+    client = connect(dir)
+    assert ask(client, "inventory", %{}) =~ ~s("ok":)
+    :ok = Exosuit.stop(host)
+    eventually(fn -> Exosuit.stopping?(host) end)
+
+    for {command, arguments} <- [
+          {"actor.start", %{path: Guests.path("echo"), id: "new"}},
+          {"actor.scale", %{id: "faults", instances: 2}},
+          {"provider.start", %{name: "keyvalue"}},
+          {"link.put", %{source: "a", target: "b", contract: "c:d"}},
+          {"apply", %{manifest: Path.join(dir, "app.yaml")}}
+        ] do
+      answer = ask(client, command, arguments)
+      assert answer =~ "the host is stopping: it takes no more commands"
+      assert answer =~ ~s("code":"unavailable")
+    end
+
+    assert ask(client, "inventory", %{}) =~ ~s("ok":)
+    assert {:error, %Error{reason: :deadline}} = Task.await(running)
+  end
+
+  defp connect(dir) do
+    path = Exosuit.Control.path(dir)
+    {:ok, socket} = :gen_tcp.connect({:local, path}, 0, [:binary, active: false, packet: :line])
+    :ok = :inet.setopts(socket, recbuf: 1_000_000, buffer: 1_000_000)
+    socket
+  end
+
+  defp ask(socket, command, arguments) do
+    {:ok, line} = Exosuit.Json.encode(%{v: 1, id: 1, command: command, arguments: arguments})
+    :ok = :gen_tcp.send(socket, [line, "\n"])
+    {:ok, answer} = :gen_tcp.recv(socket, 0, 10_000)
+    answer
   end
 
   test "how long a host has been up, for people" do

@@ -32,7 +32,8 @@ defmodule Exosuit.SupervisionTest do
 
     results =
       under_load(host, fn ->
-        for _ <- 1..10 do
+        # At once, then after one second and after two: calls wait for as long.
+        for _ <- 1..3 do
           pid = eventually(fn -> Exosuit.whereis(host, "echo") end)
           kill(pid)
           eventually(fn -> Exosuit.whereis(host, "echo") not in [nil, pid] end)
@@ -41,8 +42,8 @@ defmodule Exosuit.SupervisionTest do
 
     assert results.wrong == 0
     assert Map.keys(results.errors) -- [:dropped] == []
-    # Ten kills, and at the most every caller had one call in flight.
-    assert Enum.sum(Map.values(results.errors)) <= 10 * results.callers
+    # Three kills, and at the most every caller had one call in flight.
+    assert Enum.sum(Map.values(results.errors)) <= 3 * results.callers
     assert {:ok, "well"} = Exosuit.call(host, "echo", "op", "well")
   end
 
@@ -53,9 +54,12 @@ defmodule Exosuit.SupervisionTest do
         :providers,
         :actors,
         Exosuit.Host.Reconciler,
+        Exosuit.Edge.EventLogger,
         Exosuit.Edge.Announcer,
+        {:child, Exosuit.Directory.Nameplate},
         {:child, Exosuit.Host},
         {:child, Exosuit.Edge},
+        Exosuit.Startup,
         {:child, Exosuit.Drain}
       ] do
     test "killing #{inspect(role)} under load: all comes back, and nothing is forgotten" do
@@ -114,7 +118,7 @@ defmodule Exosuit.SupervisionTest do
     assert {:ok, "well"} = Exosuit.call(host, "echo", "op", "well")
   end
 
-  test "a host that is killed as a whole is started empty by whoever supervises it" do
+  test "a host that is killed as a whole is started by whoever supervises it" do
     host = start_supervised_host!(actors: [echo: "echo"])
     whole = whereis(host, Exosuit)
     kill(whole)
@@ -122,6 +126,68 @@ defmodule Exosuit.SupervisionTest do
     assert %{actors: []} = Exosuit.inventory(host)
     start_actor!(host, "echo", "echo")
     assert {:ok, "well"} = Exosuit.call(host, "echo", "op", "well")
+  end
+
+  test "what its options name is there again when a host was killed as a whole" do
+    %{host: host} = with_options!()
+    whole = whereis(host, Exosuit)
+    kill(whole)
+    await_successor(host, whole)
+
+    for id <- ["echo", "app-worker"] do
+      eventually(fn -> Exosuit.call(host, id, "op", "well") == {:ok, "well"} end)
+    end
+
+    assert [%{source: "echo", target: "kv"}] = Exosuit.inventory(host).links
+    eventually(fn -> all_runs?(host) and Exosuit.inventory(host).pending == [] end)
+  end
+
+  test "a host is up with what its options name, and what was stopped since does not come back" do
+    %{host: host} = with_options!()
+    assert {:ok, "well"} = Exosuit.call(host, "echo", "op", "well")
+    assert {:ok, "well"} = Exosuit.call(host, "app-worker", "op", "well")
+    :ok = Exosuit.stop_actor(host, "echo")
+    startup = whereis(host, Exosuit.Startup)
+    kill(startup)
+    eventually(fn -> whereis(host, Exosuit.Startup) not in [nil, startup] end)
+    :ok = Exosuit.Startup.await(config(host))
+    assert Exosuit.whereis(host, "echo") == nil
+  end
+
+  test "what cannot be applied at first is tried again, shown, and told" do
+    path = Path.join(tmp_dir!(), "later.wasm")
+    host = start_supervised_host!()
+    :ok = Exosuit.subscribe(host)
+    :ok = Exosuit.Startup.add(config(host), {:actor, [path, [id: "later"]]})
+
+    assert_receive {:exosuit_event, %{type: "startup_failed", data: data}}, 5_000
+    assert %{option: "actor later", reason: :io, after_ms: delay} = data
+    assert delay in 1_000..1_250
+    assert [pending] = Exosuit.inventory(host).pending
+    assert %{id: "actor later", status: :refused, reason: :io, retry_in_ms: left} = pending
+    assert left <= delay
+
+    File.cp!(Guests.path("echo"), path)
+
+    assert_receive {:exosuit_event, %{type: "startup_applied", data: %{option: "actor later"}}},
+                   9_000
+
+    assert {:ok, "well"} = Exosuit.call(host, "later", "op", "well")
+    assert Exosuit.inventory(host).pending == []
+  end
+
+  test "a mistake in an option that names what runs is one of the programmer" do
+    for options <- [
+          [actors: [{"a.wasm", instances: 0}]],
+          [actors: :none],
+          [put_links: [[source: "a"]]],
+          [manifests: [1]],
+          [start_providers: [{"keyvalue", config: 1}]]
+        ] do
+      assert_raise ArgumentError, fn ->
+        Exosuit.start_link([name: __MODULE__, trusted_issuers: :any] ++ options)
+      end
+    end
   end
 
   test "a killed edge does not make the host drain" do
@@ -221,18 +287,31 @@ defmodule Exosuit.SupervisionTest do
     end)
   end
 
-  test "an actor that keeps falling is given up with an event, and calls are refused at once" do
-    host = start_supervised_host!(actors: [echo: "echo"])
+  test "an actor that keeps falling is tried for ever, with the reason and the time of the next try" do
+    host = start_supervised_host!(actors: [echo: "echo"], restart_wait: 500)
     :ok = Exosuit.subscribe(host)
-    spawn_link(fn -> keep_killing(host, "echo") end)
+    kill(Exosuit.whereis(host, "echo"))
+    kill(eventually(fn -> Exosuit.whereis(host, "echo") end))
 
-    assert_receive {:exosuit_event, %{type: "gave_up", data: %{id: "echo"}}}, 60_000
-    assert {:error, %Error{reason: :unavailable}} = Exosuit.call(host, "echo", "op", "")
+    assert_receive {:exosuit_event, %{type: "restarting", data: %{id: "echo", after_ms: 0}}}
 
-    # Its registration goes a moment after it.
-    assert eventually(fn ->
-             match?(%{actors: [%{status: :not_running}]}, Exosuit.inventory(host))
-           end)
+    assert_receive {:exosuit_event, %{type: "restarting", data: %{after_ms: after_ms} = data}}
+                   when after_ms > 0
+
+    assert after_ms in 1_000..1_250
+    assert data.error =~ ":killed"
+
+    assert %{actors: [%{status: :crashing, pid: nil} = echo]} = Exosuit.inventory(host)
+    assert echo.reason == :unavailable and echo.error =~ ":killed"
+    assert echo.retry_in_ms in 0..after_ms
+
+    # It is further away than a call waits.
+    assert {:error, %Error{reason: :unavailable}} =
+             Exosuit.call(host, "echo", "op", "", timeout: 200)
+
+    assert eventually(fn -> Exosuit.whereis(host, "echo") end)
+    assert {:ok, "back"} = Exosuit.call(host, "echo", "op", "back")
+    assert %{actors: [%{status: :running, error: nil}]} = Exosuit.inventory(host)
   end
 
   test "a host that stops answers the calls that run, and takes no new ones" do
@@ -257,6 +336,29 @@ defmodule Exosuit.SupervisionTest do
       assert reason in [:unavailable, :no_host]
     end
   end
+
+  defp with_options! do
+    dir = tmp_dir!()
+    File.cp!(Guests.path("echo"), Path.join(dir, "app.wasm"))
+    File.write!(Path.join(dir, "app.yaml"), worker_manifest())
+
+    options = [
+      name: free_host_name(),
+      trusted_issuers: :any,
+      unsigned: :allow,
+      actors: [echo: Guests.path("echo")],
+      start_providers: [{"keyvalue", id: "kv"}],
+      put_links: [[source: "echo", target: "kv", contract: "wasmcloud:keyvalue"]],
+      manifests: [Path.join(dir, "app.yaml")]
+    ]
+
+    start_supervised!({Exosuit, options})
+    %{host: options[:name]}
+  end
+
+  # Atoms are never freed: one for each test that needs a host of its own making.
+  defp free_host_name,
+    do: :"Elixir.Exosuit.SupervisionTest.Host#{System.unique_integer([:positive])}"
 
   defp until_refused(host) do
     with {:ok, _answer} <- Exosuit.call(host, "faults", "echo", ""), do: until_refused(host)
@@ -305,11 +407,6 @@ defmodule Exosuit.SupervisionTest do
       {:ok, _other} -> :wrong
       {:error, error} -> error.reason
     end
-  end
-
-  defp keep_killing(host, id) do
-    if pid = Exosuit.whereis(host, id), do: kill(pid)
-    keep_killing(host, id)
   end
 
   # Its supervisor tells of its children once all of them are up.

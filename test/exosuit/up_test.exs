@@ -4,7 +4,7 @@ defmodule Exosuit.UpTest do
 
   import Exosuit.Program
 
-  alias Exosuit.Http
+  alias Exosuit.{Http, Json, Nats}
 
   @moduletag timeout: 600_000
 
@@ -121,12 +121,23 @@ defmodule Exosuit.UpTest do
     assert stop(up, "TERM") == 0
   end
 
-  test "goes on without its lattice, and says so" do
-    {manifest, _port} = counter!()
-    up = up!([manifest, "--lattice", "nats://127.0.0.1:#{free_port()}"])
+  test "serves without its lattice at once, and applies its manifest when that is there" do
+    {manifest, port} = counter!()
+    server = Nats.absent!()
+    up = up!([manifest, "--lattice", Nats.url(server)])
     output = await_line(up, "ready")
     output = await_line(up, "warning: not connected to the lattice yet: ", output)
-    await_line(up, "error: .*not connected to the lattice", output)
+    await_line(up, "warning: .*app.yaml is served on this host alone", output)
+    assert {200, ~s({"counter":1})} = Http.request(port, "GET", "/a")
+
+    Nats.restart!(server)
+    dir = Path.dirname(manifest)
+    eventually(fn -> lattice(server) =~ ~r/^counter-counter +running +10 /m end)
+    eventually(fn -> links(server) =~ "counter-counter" end)
+    {inventory, 0} = System.cmd(command(), ["inventory", "--json"], cd: dir)
+    eventually(fn -> pending(dir) == [] end)
+    assert {200, ~s({"counter":2})} = Http.request(port, "GET", "/a")
+    refute inventory =~ ~s("status":"crashing")
     assert stop(up, "TERM") == 0
   end
 
@@ -155,5 +166,27 @@ defmodule Exosuit.UpTest do
     assert output =~ ~r/^error: nothing runs: all was refused$/m
     refute output =~ "ready"
     refute File.exists?(Path.join(dir, ".exosuit/exosuit.sock"))
+  end
+
+  defp lattice(server) do
+    {output, _status} =
+      System.cmd(command(), ["inventory", "--lattice", Nats.url(server)], stderr_to_stdout: true)
+
+    output
+  end
+
+  defp links(server) do
+    {output, _status} =
+      System.cmd(command(), ["link", "list", "--lattice", Nats.url(server)],
+        stderr_to_stdout: true
+      )
+
+    output
+  end
+
+  defp pending(dir) do
+    {text, 0} = System.cmd(command(), ["inventory", "--json"], cd: dir)
+    {:ok, inventory} = Json.decode(text)
+    inventory["pending"]
   end
 end

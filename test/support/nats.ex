@@ -14,7 +14,13 @@ defmodule Exosuit.Nats do
   @doc "Starts one, and stops it when the test ends. `arguments` go to the server as they are."
   @spec start!([String.t()]) :: t()
   def start!(arguments \\ []) do
-    server = run(%__MODULE__{dir: HostCase.tmp_dir!(), port: HostCase.free_port()}, arguments)
+    run(absent!(), arguments)
+  end
+
+  @doc "One that is not there yet: `restart!/2` starts it."
+  @spec absent!() :: t()
+  def absent! do
+    server = %__MODULE__{dir: HostCase.tmp_dir!(), port: HostCase.free_port()}
     ExUnit.Callbacks.on_exit(fn -> System.cmd("pkill", ["-KILL", "-f", marker(server)]) end)
     server
   end

@@ -31,10 +31,6 @@ defmodule Embed.GreeterTest do
     assert {:ok, "Hello, Ada!"} = visit(host, "Ada")
   end
 
-  test "the app's own host runs what its manifest says" do
-    assert eventually(fn -> visit(Embed.Host, "Ada") == {:ok, "Welcome, Ada!"} end)
-  end
-
   defp link(host, values) do
     Exosuit.put_link(host,
       source: "visitor",

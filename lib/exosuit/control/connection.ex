@@ -43,6 +43,7 @@ defmodule Exosuit.Control.Connection do
       {:tcp_closed, ^socket} -> :ok
       {:tcp_error, ^socket, _reason} -> :ok
       {:exosuit_event, event} -> state |> tell(event) |> continue()
+      _stray -> loop(state)
     after
       if(state.following, do: :infinity, else: @idle) -> :gen_tcp.close(socket)
     end

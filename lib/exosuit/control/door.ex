@@ -3,7 +3,7 @@ defmodule Exosuit.Control.Door do
   # The way into the VM for `exosuit remote`: opened when the socket asks for it. The cookie is in a
   # file that only its owner can read, and which is taken away when the host ends.
 
-  use GenServer
+  use Exosuit.Server
 
   alias Exosuit.{Config, Directory, Distribution, Error}
 

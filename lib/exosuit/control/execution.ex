@@ -9,6 +9,10 @@ defmodule Exosuit.Control.Execution do
 
   @type result :: {:ok, term()} | {:error, Error.t()} | {:error, Error.t(), diagnostics :: list()}
 
+  # What changes nothing; a call is refused where calls are.
+  @while_stopping ~w(inventory links call events remote ping lattice_claims lattice_links get_config
+    stop_host)a
+
   @doc "Carries out a command, and sends how it went as `{tag, result}`."
   @spec answer(Command.t(), Exosuit.Control.context(), {pid(), reference()}) ::
           {reference(), result()}
@@ -20,18 +24,32 @@ defmodule Exosuit.Control.Execution do
   """
   @spec admit(Command.t(), Exosuit.Control.context()) ::
           :ok | {:ok, String.t()} | {:error, Error.t()}
-  def admit(%Command{name: name, arguments: it}, host)
-      when name in [:launch_actor, :equalize_actor, :exchange_actor],
-      do: Actors.admit(name, it, host)
-
-  def admit(%Command{name: :launch_provider, arguments: it}, host), do: Providers.admit(it, host)
-  def admit(_command, _host), do: :ok
+  def admit(%Command{name: name, arguments: arguments}, host) do
+    with :ok <- check_stopping(name, host), do: admit(name, arguments, host)
+  end
 
   @doc "Carries out a command, and waits for how it goes."
   @spec run(Command.t(), Exosuit.Control.context()) :: result()
-  def run(%Command{name: name, arguments: arguments}, {api, host}) do
-    run(name, arguments, api, host)
+  def run(%Command{name: name, arguments: arguments}, {api, host} = context) do
+    with :ok <- check_stopping(name, context), do: run(name, arguments, api, host)
   end
+
+  # A host that stops would acknowledge what it will not carry out.
+  defp check_stopping(name, _context) when name in @while_stopping, do: :ok
+
+  defp check_stopping(_name, {api, host}) do
+    if api.stopping?(host) do
+      {:error, Error.new(:unavailable, "the host is stopping: it takes no more commands")}
+    else
+      :ok
+    end
+  end
+
+  defp admit(name, it, host) when name in [:launch_actor, :equalize_actor, :exchange_actor],
+    do: Actors.admit(name, it, host)
+
+  defp admit(:launch_provider, it, host), do: Providers.admit(it, host)
+  defp admit(_name, _arguments, _host), do: :ok
 
   defp run(:inventory, _none, api, host), do: {:ok, api.inventory(host)}
   defp run(:links, _none, api, host), do: {:ok, %{links: api.inventory(host).links}}

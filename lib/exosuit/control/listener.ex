@@ -3,7 +3,7 @@ defmodule Exosuit.Control.Listener do
   # Owns the socket, and takes its file away when it ends. A process of its own accepts, linked to
   # this one, and hands each client to a task; one that is one too many is told so.
 
-  use GenServer
+  use Exosuit.Server
 
   alias Exosuit.{Config, Directory, Error, Lattice}
   alias Exosuit.Control.{Address, Connection, Reply}

@@ -4,7 +4,7 @@ defmodule Exosuit.Control.Receiver do
   # and the same thing in the order in which it came, all else side by side. It waits for nothing
   # itself; past a number of commands that run and wait, one more is refused.
 
-  use GenServer
+  use Exosuit.Server
 
   alias Exosuit.{Config, Directory, Error}
   alias Exosuit.Control.{Command, Execution, Lanes, Otp, Request, V1}
@@ -37,7 +37,8 @@ defmodule Exosuit.Control.Receiver do
   def init(state), do: {:ok, listen(state)}
 
   @impl GenServer
-  def handle_info({:exosuit_lattice, reference, {subject, reply_to, payload}}, state) do
+  def handle_info({:exosuit_lattice, reference, {subject, reply_to, payload}}, state)
+      when is_map_key(state.subscriptions, reference) do
     {generation, prefix, subscription} = Map.fetch!(state.subscriptions, reference)
     lattice = state.config.nats_lattice
     request = %Request{lattice: lattice, generation: generation, reply_to: reply_to}
@@ -51,7 +52,8 @@ defmodule Exosuit.Control.Receiver do
     {:noreply, done(task, state)}
   end
 
-  def handle_info({:DOWN, task, :process, _pid, _reason}, state) do
+  def handle_info({:DOWN, task, :process, _pid, _reason}, state)
+      when is_map_key(state.running, task) do
     {_lane, request} = Map.fetch!(state.running, task)
     error = Error.new(:internal, "the command crashed; the host's log says more")
     Request.answer(request, {:error, error})

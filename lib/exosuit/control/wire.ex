@@ -4,6 +4,7 @@ defmodule Exosuit.Control.Wire do
   NATS, as those of the OTP era and of wasmCloud 1.x send them.
 
       Wire (rest_for_one)
+      ├── Anchor     ends with the registry, so that the names of the others come back
       ├── Commands   a task per command that runs, so many at the most
       └── Receiver   takes what is asked, and says how it went
 
@@ -30,6 +31,7 @@ defmodule Exosuit.Control.Wire do
     tasks = Directory.via(config.name, :wire_commands)
 
     children = [
+      {Directory.Anchor, {config.name, :wire_anchor}},
       {Task.Supervisor, name: tasks, max_children: @tasks},
       {Receiver, {config, api, tasks}}
     ]

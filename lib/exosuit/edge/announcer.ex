@@ -1,21 +1,16 @@
 defmodule Exosuit.Edge.Announcer do
   @moduledoc false
-  # Takes the data plane's facts (`{:exosuit_notice, notice}`): a guest's log line goes to Logger, a
-  # failed call becomes an event. And every event of the host goes to `:telemetry`, if there is any, and
-  # becomes a log line, the same failure once a second at most: a storm of refusals is a number, not
-  # a flood.
+  # Takes the data plane's facts (`{:exosuit_notice, notice}`): a failed call becomes an event, a
+  # guest's log line goes to `EventLogger`. And hands every event of the host to those of its edge who
+  # act on it, and to `:telemetry`, if there is any. It waits for none of them.
 
-  use GenServer
+  use Exosuit.Server
 
-  alias Exosuit.{Config, Directory, Lattice, Router}
-  alias Exosuit.Edge.{Heart, Journal, Lookout, Registrar, Telemetry}
+  alias Exosuit.{Config, Directory, Event, Lattice, Router}
+  alias Exosuit.Edge.{EventLogger, Heart, Lookout, Registrar, Telemetry}
 
   @enforce_keys [:config, :telemetry?]
-  defstruct [:config, :telemetry?, repeated: %{}]
-
-  @pause 1_000
-  # Distinct failures told apart within a pause; past them all others count as one.
-  @distinct 100
+  defstruct [:config, :telemetry?, dropped: 0]
 
   @spec start_link(Config.t()) :: GenServer.on_start()
   def start_link(config) do
@@ -24,7 +19,6 @@ defmodule Exosuit.Edge.Announcer do
 
   @impl GenServer
   def init(config) do
-    Logger.metadata(host: config.name)
     :ok = config.bus.subscribe(config.name)
     :ok = Router.observe(config.router, self())
     {:ok, %__MODULE__{config: config, telemetry?: Telemetry.present?()}}
@@ -32,13 +26,12 @@ defmodule Exosuit.Edge.Announcer do
 
   @impl GenServer
   def handle_info({:exosuit_notice, {:log, actor, level, text}}, state) do
-    Journal.guest(actor, level, text)
-    {:noreply, state}
+    {:noreply, log(state, {actor, level, text})}
   end
 
   def handle_info({:exosuit_notice, {:log_dropped, actor, lines}}, state) do
-    Journal.guest(actor, :warning, "#{lines} lines were dropped: it writes more than it may")
-    {:noreply, state}
+    text = "#{lines} lines were dropped: it writes more than it may"
+    {:noreply, log(state, {actor, :warning, text})}
   end
 
   def handle_info({:exosuit_notice, {type, data}}, state) do
@@ -47,40 +40,14 @@ defmodule Exosuit.Edge.Announcer do
     {:noreply, state}
   end
 
-  def handle_info({:exosuit_event, event}, state) do
+  def handle_info({:exosuit_event, %Event{} = event}, state) do
     Lookout.notice(state.config, event)
     Registrar.notice(state.config, event)
     if state.telemetry?, do: Telemetry.forward(state.config.name, event)
-    {:noreply, write(state, event)}
+    {:noreply, state}
   end
 
-  def handle_info({:summary, key}, state) do
-    {{event, count}, repeated} = Map.pop(state.repeated, key)
-    if count > 0, do: Journal.repeated(event, count)
-    {:noreply, %{state | repeated: repeated}}
-  end
-
-  defp write(state, %{type: "invocation_failed"} = event) do
-    key = repetition(state.repeated, {event.data.source, event.data.target, event.data.reason})
-
-    case state.repeated do
-      %{^key => {first, count}} -> put_in(state.repeated[key], {first, count + 1})
-      %{} -> first(state, key, event)
-    end
-  end
-
-  defp write(state, event) do
-    Journal.event(event)
-    state
-  end
-
-  defp first(state, key, event) do
-    Journal.event(event)
-    Process.send_after(self(), {:summary, key}, @pause)
-    put_in(state.repeated[key], {event, 0})
-  end
-
-  defp repetition(repeated, key) do
-    if is_map_key(repeated, key) or map_size(repeated) < @distinct, do: key, else: :others
+  defp log(state, line) do
+    %{state | dropped: EventLogger.guest(state.config, line, state.dropped)}
   end
 end

@@ -3,7 +3,7 @@ defmodule Exosuit.Edge.Heart do
   # Says at regular intervals what runs on the host, to those who count on it being there; and once
   # more when it is asked, or is connected again, since events were lost meanwhile.
 
-  use GenServer
+  use Exosuit.Server
 
   alias Exosuit.{Config, Directory, Lattice}
   alias Exosuit.Host.{Facts, Inventory}

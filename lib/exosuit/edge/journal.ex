@@ -6,18 +6,26 @@ defmodule Exosuit.Edge.Journal do
 
   alias Exosuit.Event
 
-  @failures ~w(actor_start_failed actor_update_failed provider_start_failed linkdef_set_failed gave_up
+  @failures ~w(actor_start_failed actor_update_failed provider_start_failed linkdef_set_failed retry_slow
+    startup_failed identity_not_kept
     control_failed lattice_refused lattice_state_lost)
   @warnings ~w(certificate_refused invocation_failed invocations_refused restarting lattice_disconnected lattice_unreachable
     lattice_slow_consumer lattice_lame_duck lattice_state_unavailable record_refused records_refused events_dropped hosts_ignored host_lost
-    link_warning provider_warning heartbeat_shortened lattice_clock_skew lattice_state_dropped)
-  # What happened elsewhere, too.
-  @echoes ~w(link_applied link_removed)
+    link_warning provider_warning heartbeat_shortened lattice_clock_skew lattice_state_dropped
+    health_check_failed)
+  # What happened elsewhere, too, or is as it was.
+  @echoes ~w(link_applied link_removed health_check_passed health_check_status)
 
   @doc "A line that a guest wrote."
   @spec guest(String.t(), Logger.level(), String.t()) :: :ok
   def guest(actor, level, text) do
     Logger.log(level, fn -> {"[#{actor}] #{plain(text)}", actor: actor} end)
+  end
+
+  @doc "So many lines of guests were not logged."
+  @spec dropped(pos_integer()) :: :ok
+  def dropped(count) do
+    Logger.warning("#{count} lines of guests were dropped: the log is written too slowly")
   end
 
   @doc "An event."
@@ -52,6 +60,7 @@ defmodule Exosuit.Edge.Journal do
   defp words(type), do: String.replace(type, "_", " ")
 
   defp subject(%{id: id}), do: " #{id}"
+  defp subject(%{option: option}), do: " #{option}"
 
   defp subject(%{source: source, target: target} = link),
     do: " #{source} -> #{target} #{contract(link)}"
@@ -67,12 +76,11 @@ defmodule Exosuit.Edge.Journal do
   defp contract(%{namespace: namespace, package: package}), do: "#{namespace}:#{package}"
   defp contract(_data), do: ""
 
+  defp details(%{after_ms: delay, error: error}), do: " in #{delay} ms: #{error}"
   defp details(%{error: error}), do: ": #{error}"
   defp details(%{warning: warning}), do: ": #{warning}"
   defp details(%{what: what}), do: ": #{what}"
-  defp details(%{after_ms: delay}), do: " in #{delay} ms"
   defp details(%{count: count}), do: ": #{count}"
-  defp details(%{restarts: count}), do: " after #{count} restarts"
   defp details(%{source: source, skew_ms: skew}), do: " of #{skew} ms by #{source}"
   defp details(%{reason: reason}), do: " (#{reason})"
   defp details(%{endpoints: [_ | _] = endpoints}), do: " at " <> Enum.join(endpoints, ", ")

@@ -6,7 +6,7 @@ defmodule Exosuit.Edge.Lookout do
   # And it sees to it that a change of the shared links is told once, when none of the hosts made it:
   # the first of them tells, if nobody has for a while.
 
-  use GenServer
+  use Exosuit.Server
 
   alias Exosuit.{Config, Directory, Json, Lattice}
   alias Exosuit.Lattice.{Bus, Peers}
@@ -73,7 +73,8 @@ defmodule Exosuit.Edge.Lookout do
   end
 
   @impl GenServer
-  def handle_info({:exosuit_lattice, reference, {_subject, _reply_to, payload}}, state) do
+  def handle_info({:exosuit_lattice, reference, {_subject, _reply_to, payload}}, state)
+      when is_map_key(state.subscriptions, reference) do
     state = hear(state, Json.decode(payload))
     :ok = Bus.next(Map.fetch!(state.subscriptions, reference))
     {:noreply, state}

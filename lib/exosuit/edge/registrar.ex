@@ -4,7 +4,7 @@ defmodule Exosuit.Edge.Registrar do
   # their claims say. It is done when they start, and for all of them when the host is connected
   # (again). A record that says so already is left alone, and one of a greater revision as well.
 
-  use GenServer
+  use Exosuit.Server
 
   alias Exosuit.{Claims, Config, Directory, Event, Json, Lattice, Router}
   alias Exosuit.Host.{Inventory, Specifications}

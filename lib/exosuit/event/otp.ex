@@ -95,11 +95,7 @@ defmodule Exosuit.Event.Otp do
       claims: provider_claims(data)
     }
 
-    # One that has taken its links is ready.
-    [
-      {"provider_started", Map.merge(provider(data), started)},
-      {"health_check_passed", provider(data)}
-    ]
+    [{"provider_started", Map.merge(provider(data), started)}]
   end
 
   defp facts(%{type: "provider_start_failed", data: data}) do
@@ -121,9 +117,9 @@ defmodule Exosuit.Event.Otp do
     [{"provider_stopped", Map.merge(provider(data), stopped)}]
   end
 
-  defp facts(%{type: type, data: %{role: :provider} = data})
-       when type in ~w(restarting gave_up) do
-    [{"health_check_failed", provider(data)}]
+  defp facts(%{type: type, data: data})
+       when type in ~w(health_check_passed health_check_failed health_check_status) do
+    [{type, provider(data)}]
   end
 
   defp facts(%{type: type, data: link}) when type in ~w(linkdef_set linkdef_deleted) do

@@ -59,10 +59,7 @@ defmodule Exosuit.Event.V1 do
   defp facts(%{type: "provider_started", data: data} = event) do
     started = Map.merge(placed(event), legacy(data))
 
-    [
-      {"provider_started", Map.put(started, :image_ref, data.image_ref)},
-      {"health_check_passed", health(event)}
-    ]
+    [{"provider_started", Map.put(started, :image_ref, data.image_ref)}]
   end
 
   defp facts(%{type: "provider_start_failed", data: data} = event) do
@@ -82,10 +79,7 @@ defmodule Exosuit.Event.V1 do
     [{"provider_stopped", Map.put(stopped, :reason, to_string(data.reason))}]
   end
 
-  defp facts(%{type: type, data: %{role: :provider}} = event)
-       when type in ~w(restarting gave_up) do
-    [{"health_check_failed", health(event)}]
-  end
+  defp facts(%{type: "health_check_" <> _how = type} = event), do: [{type, health(event)}]
 
   defp facts(%{type: "linkdef_set_failed", data: data}) do
     [{"linkdef_set_failed", Map.put(link(data), :error, data.error)}]

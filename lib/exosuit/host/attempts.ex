@@ -2,24 +2,25 @@ defmodule Exosuit.Host.Attempts do
   @moduledoc false
   # The reconciler's decisions, pure: what is tried for each specification, how that goes, and what
   # to do next. Each function takes the attempts and an event and gives the attempts and actions.
+  #
+  # What fails is tried again by `Exosuit.Retry`, without end. Final is only what cannot change by
+  # itself: see `Exosuit.Retry.final?/1`. Calls to an actor are refused while its next start is far or will not come.
 
-  alias Exosuit.{Directory, Error}
-  alias Exosuit.Host.Restarts
+  alias Exosuit.{Directory, Error, Retry}
 
   @type key :: Directory.key()
   @type waiter :: term()
   @type phase :: :starting | :running | :waiting | {:failed, Error.t()}
-  @type attempt :: %{phase: phase(), waiters: [waiter()], restarts: Restarts.t()}
+  @type status :: :starting | :crashing | :refused | :failed
+  @type attempt :: %{phase: phase(), waiters: [waiter()], retry: Retry.t()}
   @type t :: %{optional(key()) => attempt()}
   @type action ::
           {:spawn, key()}
-          | {:schedule, key(), non_neg_integer()}
+          | {:schedule, key(), delay :: non_neg_integer(), try :: non_neg_integer()}
           | {:reply, waiter(), :ok | {:error, Error.t()}}
-          | {:refuse, key(), Error.t()}
+          | {:refuse, key(), Error.t(), delay :: non_neg_integer() | :infinity}
+          | {:status, key(), status(), Error.t() | nil, delay :: non_neg_integer() | nil}
           | {:announce, key(), atom(), map()}
-
-  # Another try at the same bytes and the same configuration would end the same.
-  @permanent ~w(conflict invalid_claims invalid_input invalid_link invalid_module)a
 
   @doc "Somebody wants it to run, and waits for how the next start goes."
   @spec start(t(), key(), waiter()) :: {t(), [action()]}
@@ -27,31 +28,36 @@ defmodule Exosuit.Host.Attempts do
     case attempts do
       %{^key => %{phase: :running}} -> {attempts, [{:reply, waiter, :ok}]}
       %{^key => %{phase: :starting}} -> {add_waiter(attempts, key, waiter), []}
-      %{} -> {put(attempts, key, new(:starting, [waiter])), [{:spawn, key}]}
+      # It is tried at once, and how often it has failed is not forgotten.
+      %{^key => _failed} -> attempts |> add_waiter(key, waiter) |> spawn_again(key)
+      %{} -> attempts |> put(key, new(:starting, [waiter])) |> spawn_again(key)
     end
   end
 
   @doc "It is found running, left by an earlier reconciler."
-  @spec adopt(t(), key()) :: t()
-  def adopt(attempts, key), do: put(attempts, key, new(:running, []))
-
-  @doc "It runs."
-  @spec started(t(), key()) :: {t(), [action()]}
-  def started(attempts, key) do
-    settle(attempts, key, :running, :ok, [{:announce, key, :started, %{}}])
+  @spec adopt(t(), key(), integer()) :: t()
+  def adopt(attempts, key, now) do
+    attempt = new(:running, [])
+    put(attempts, key, %{attempt | retry: Retry.worked(attempt.retry, now)})
   end
 
-  @doc "It could not start, and says why."
-  @spec failed(t(), key(), Error.t(), integer()) :: {t(), [action()]}
-  def failed(attempts, key, %Error{reason: reason} = error, now) do
+  @doc "It runs."
+  @spec started(t(), key(), integer()) :: {t(), [action()]}
+  def started(attempts, key, now) do
+    {attempts, actions} = settle(attempts, key, :running, :ok, [{:announce, key, :started, %{}}])
+    {update_in(attempts[key].retry, &Retry.worked(&1, now)), actions}
+  end
+
+  @doc "It could not start: refused by what it needs, or since its own code crashed."
+  @spec failed(t(), key(), Error.t(), integer(), :refused | :crashing) :: {t(), [action()]}
+  def failed(attempts, key, %Error{reason: reason} = error, now, status \\ :refused) do
     failure = {:announce, key, :start_failed, %{reason: reason, error: Exception.message(error)}}
 
-    if reason in @permanent do
-      settle(attempts, key, {:failed, error}, {:error, error}, [failure, {:refuse, key, error}])
+    if Retry.final?(reason) do
+      final = [{:refuse, key, error, :infinity}, {:status, key, :failed, error, nil}]
+      settle(attempts, key, {:failed, error}, {:error, error}, [failure | final])
     else
-      {attempts, replies} = settle(attempts, key, :waiting, {:error, error}, [failure])
-      {attempts, actions} = again(attempts, key, error, now)
-      {attempts, replies ++ actions}
+      again(attempts, key, {status, error}, [failure], now)
     end
   end
 
@@ -66,11 +72,11 @@ defmodule Exosuit.Host.Attempts do
     end
   end
 
-  @doc "The delay before the next start is over."
-  @spec retry(t(), key()) :: {t(), [action()]}
-  def retry(attempts, key) do
+  @doc "The delay before a try is over: nothing happens where it was tried earlier meanwhile."
+  @spec retry(t(), key(), non_neg_integer()) :: {t(), [action()]}
+  def retry(attempts, key, try) do
     case attempts do
-      %{^key => %{phase: :waiting}} -> {put_in(attempts[key].phase, :starting), [{:spawn, key}]}
+      %{^key => %{phase: :waiting, retry: %{failures: ^try}}} -> spawn_again(attempts, key)
       %{} -> {attempts, []}
     end
   end
@@ -82,30 +88,36 @@ defmodule Exosuit.Host.Attempts do
     {attempts, for(waiter <- attempt.waiters, do: {:reply, waiter, {:error, error}})}
   end
 
-  defp fallen(attempts, key, reason, now) do
-    error = Error.new(:unavailable, "its process ended: #{describe(reason)}")
-    stopped = {:announce, key, :stopped, %{reason: describe(reason)}}
-    {attempts, replies} = settle(attempts, key, :waiting, {:error, error}, [stopped])
-    {attempts, actions} = again(attempts, key, error, now)
-    {attempts, replies ++ actions}
+  # The status stays what it was: of what crashes it is of interest that it does, not that it is
+  # being started once more.
+  defp spawn_again(attempts, key) do
+    {put_in(attempts[key].phase, :starting), [{:spawn, key}]}
   end
 
-  defp again(attempts, key, error, now) do
-    case Restarts.next(attempts[key].restarts, now) do
-      {:after, delay, restarts} ->
-        {put_in(attempts[key].restarts, restarts),
-         [
-           {:announce, key, :restarting, %{after_ms: delay, reason: error.reason}},
-           {:schedule, key, delay}
-         ]}
+  defp fallen(attempts, key, reason, now) do
+    {status, error, text} = ending(reason)
+    again(attempts, key, {status, error}, [{:announce, key, :stopped, %{reason: text}}], now)
+  end
 
-      {:give_up, count} ->
-        {put_in(attempts[key].phase, {:failed, error}),
-         [
-           {:announce, key, :gave_up, %{restarts: count, reason: error.reason}},
-           {:refuse, key, error}
-         ]}
-    end
+  defp again(attempts, key, {status, error}, actions, now) do
+    {delay, retry} = Retry.failed(attempts[key].retry, now)
+    attempts = put_in(attempts[key].retry, retry)
+
+    waiting = [
+      {:status, key, status, error, delay},
+      {:refuse, key, error, delay},
+      {:schedule, key, delay, retry.failures}
+    ]
+
+    {attempts, actions} = settle(attempts, key, :waiting, {:error, error}, actions ++ waiting)
+    # Whoever waited may want it only if it starts at once: it is not told of then.
+    {attempts, actions ++ retry_events(key, error, delay, retry)}
+  end
+
+  defp retry_events(key, error, delay, retry) do
+    data = %{after_ms: delay, reason: error.reason, error: Exception.message(error)}
+    slow = if Retry.turned_slow?(retry), do: [{:announce, key, :retry_slow, data}], else: []
+    [{:announce, key, :restarting, data} | slow]
   end
 
   # Whoever waited hears how this start went, not how a later one may go.
@@ -115,9 +127,17 @@ defmodule Exosuit.Host.Attempts do
     {put(attempts, key, %{attempt | phase: phase, waiters: []}), actions ++ replies}
   end
 
-  defp new(phase, waiters), do: %{phase: phase, waiters: waiters, restarts: Restarts.new()}
+  defp new(phase, waiters), do: %{phase: phase, waiters: waiters, retry: Retry.new()}
   defp put(attempts, key, attempt), do: Map.put(attempts, key, attempt)
   defp add_waiter(attempts, key, waiter), do: update_in(attempts[key].waiters, &[waiter | &1])
+
+  # Its health check failed: `Exosuit.Provider.Health` ends it with the error.
+  defp ending({:shutdown, {:unhealthy, %Error{} = error}}), do: {:refused, error, "unhealthy"}
+
+  defp ending(reason) do
+    text = describe(reason)
+    {:crashing, Error.new(:unavailable, "its process ended: #{text}"), text}
+  end
 
   # A crash reason may hold payloads: its head says enough, and the process's own report the rest.
   defp describe(reason) when is_atom(reason), do: inspect(reason)

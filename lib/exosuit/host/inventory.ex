@@ -4,10 +4,12 @@ defmodule Exosuit.Host.Inventory do
   # it answers while processes are being restarted.
 
   alias Exosuit.{Claims, Config, Directory, Error, Router}
-  alias Exosuit.Host.{Facts, Links, Specifications}
+  alias Exosuit.Host.{Facts, Links, Specifications, Statuses}
   alias Exosuit.Lattice.{Known, Nats, Peers}
   alias Exosuit.Model.{ActorSpecification, Artifact, Grants, Link, ProviderSpecification}
   alias Exosuit.Provider.Builtin
+
+  @running %{status: :running, reason: nil, error: nil, retry_in_ms: nil}
 
   @doc "The whole, as plain maps without secrets."
   @spec take(Config.t()) :: map()
@@ -147,20 +149,21 @@ defmodule Exosuit.Host.Inventory do
     |> Map.put(:shares, shares(specification))
     |> Map.put(:warm, specification.warm && Map.from_struct(specification.warm))
     |> Map.put(:grants, Grants.public(specification.grants))
-    |> Map.merge(running_actor(Directory.fetch(config.name, {:actor, specification.id})))
+    |> Map.merge(status(config, {:actor, specification.id}, &running_actor/1))
   end
 
-  defp running_actor({:ok, {pid, facts}}) do
-    %{
-      pid: pid,
-      status: :running,
-      public_key: public_key(facts.claims),
-      claims: Claims.public(facts.claims)
-    }
+  # What runs, by its facts; of what does not, why, and when it is tried again.
+  defp status(config, key, facts) do
+    case Directory.fetch(config.name, key) do
+      {:ok, {pid, found}} -> Map.merge(@running, Map.put(facts.(found), :pid, pid))
+      {:error, _absent} -> config |> Statuses.fetch(key) |> Map.merge(facts.(nil))
+    end
   end
 
-  defp running_actor({:error, _absent}) do
-    %{pid: nil, status: :not_running, public_key: nil, claims: nil}
+  defp running_actor(nil), do: %{pid: nil, public_key: nil, claims: nil}
+
+  defp running_actor(facts) do
+    %{public_key: public_key(facts.claims), claims: Claims.public(facts.claims)}
   end
 
   @doc "How many calls of an actor may run, told apart by what they were asked for with."
@@ -198,16 +201,14 @@ defmodule Exosuit.Host.Inventory do
     |> Map.put(:public_key, key)
     |> Map.put(:link_name, specification.link_name)
     |> Map.put(:contracts, contracts(specification.artifact))
-    |> Map.merge(running_provider(Directory.fetch(config.name, {:provider, specification.id})))
+    |> Map.merge(status(config, {:provider, specification.id}, &running_provider/1))
     |> Map.put(:refused_links, refused_links(links, [specification.id, key]))
   end
 
-  defp running_provider({:ok, {pid, %{native: provider}}}) do
-    %{pid: pid, status: :running, endpoints: Router.endpoints(provider)}
-  end
+  defp running_provider(nil), do: %{pid: nil, endpoints: [], health: nil}
 
-  defp running_provider({:error, _absent}) do
-    %{pid: nil, status: :not_running, endpoints: []}
+  defp running_provider(%{native: provider, healthy: healthy}) do
+    %{endpoints: Router.endpoints(provider), health: healthy}
   end
 
   @doc "What a provider implements."

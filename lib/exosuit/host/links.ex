@@ -19,7 +19,7 @@ defmodule Exosuit.Host.Links do
   #
   # Answers `replace/4` with `{:exosuit_links, reference, changes}`.
 
-  use GenServer
+  use Exosuit.Server
 
   alias Exosuit.{Config, Directory, Error, Lattice, Retry, Router}
   alias Exosuit.Host.LinkTable

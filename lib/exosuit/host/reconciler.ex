@@ -1,12 +1,13 @@
 defmodule Exosuit.Host.Reconciler do
   @moduledoc false
   # Starts what is specified and does not run. `Attempts` decides; this process receives, watches
-  # the processes it started, and acts. When it is killed its successor adopts what runs.
+  # the processes it started, and acts. When it is killed its successor adopts what runs, and tries at
+  # once what does not.
 
-  use GenServer
+  use Exosuit.Server
 
   alias Exosuit.{Actor, Claims, Config, Directory, Error, Lattice, Provider, Router}
-  alias Exosuit.Host.{Attempts, Inventory, Links, Specifications}
+  alias Exosuit.Host.{Attempts, Inventory, Links, Specifications, Statuses}
   alias Exosuit.Model
 
   @enforce_keys [:config]
@@ -103,8 +104,13 @@ defmodule Exosuit.Host.Reconciler do
     {:noreply, ended(state, pid, &Attempts.failed(&1, &2, error, now()))}
   end
 
-  def handle_info({:retry, key}, state) do
-    {:noreply, act(Attempts.retry(state.attempts, key), state)}
+  # Its own code raised while it started.
+  def handle_info({:exosuit_crashed, pid, error}, state) do
+    {:noreply, ended(state, pid, &Attempts.failed(&1, &2, error, now(), :crashing))}
+  end
+
+  def handle_info({:retry, key, try}, state) do
+    {:noreply, act(Attempts.retry(state.attempts, key, try), state)}
   end
 
   def handle_info({:DOWN, _monitor, :process, pid, reason}, state) do
@@ -180,8 +186,13 @@ defmodule Exosuit.Host.Reconciler do
     state
   end
 
-  defp perform({:schedule, key, delay}, state) do
-    Process.send_after(self(), {:retry, key}, delay)
+  defp perform({:schedule, key, delay, try}, state) do
+    Process.send_after(self(), {:retry, key, try}, delay)
+    state
+  end
+
+  defp perform({:status, key, status, error, delay}, state) do
+    Statuses.put(state.config, key, status, error, delay)
     state
   end
 
@@ -192,12 +203,14 @@ defmodule Exosuit.Host.Reconciler do
     end
   end
 
-  defp perform({:refuse, {:actor, id}, error}, state) do
-    Router.fail(state.config.router, id, error)
+  # A call waits for the next start where that comes before its patience ends.
+  defp perform({:refuse, {:actor, id}, error, delay}, state) do
+    wait? = is_integer(delay) and delay <= state.config.restart_wait
+    unless wait?, do: Router.fail(state.config.router, id, error)
     state
   end
 
-  defp perform({:refuse, {:provider, _id}, _error}, state), do: state
+  defp perform({:refuse, {:provider, _id}, _error, _delay}, state), do: state
 
   defp perform({:announce, key, what, data}, state) do
     case Specifications.fetch(state.config, key) do
@@ -208,7 +221,7 @@ defmodule Exosuit.Host.Reconciler do
     state
   end
 
-  defp announce(config, {role, _id}, what, data) when what in [:restarting, :gave_up] do
+  defp announce(config, {role, _id}, what, data) when what in [:restarting, :retry_slow] do
     Lattice.announce(config, Atom.to_string(what), Map.put(data, :role, role))
   end
 
@@ -268,8 +281,19 @@ defmodule Exosuit.Host.Reconciler do
 
   defp started(state, key, loaded) do
     if loaded, do: Specifications.keep(state.config, key, loaded)
+    Statuses.delete(state.config, key)
     Links.look(state.config, names(key, loaded))
-    act(Attempts.started(state.attempts, key), state)
+    state = act(Attempts.started(state.attempts, key, now()), state)
+    ask_health(state.config, key)
+    state
+  end
+
+  # Only now: that it is well is no news before it is told that it has started.
+  defp ask_health(config, key) do
+    case Directory.fetch(config.name, key) do
+      {:ok, {_pid, %{health: health}}} -> Provider.Health.check(health)
+      _no_provider -> :ok
+    end
   end
 
   defp updated(state, key, loaded) do
@@ -299,7 +323,7 @@ defmodule Exosuit.Host.Reconciler do
   defp adopt(key, state) do
     case Directory.fetch(state.config.name, key) do
       {:ok, {pid, _facts}} ->
-        watch(%{state | attempts: Attempts.adopt(state.attempts, key)}, key, pid)
+        watch(%{state | attempts: Attempts.adopt(state.attempts, key, now())}, key, pid)
 
       {:error, _absent} ->
         state
@@ -322,6 +346,7 @@ defmodule Exosuit.Host.Reconciler do
     error = Error.new(:dropped, "the #{role} #{id} was stopped while it started")
     state = end_child(state, key)
     state = act(Attempts.stop(state.attempts, key, error), state)
+    Statuses.delete(state.config, key)
     Specifications.remove(state.config, key)
     state
   end
@@ -349,7 +374,7 @@ defmodule Exosuit.Host.Reconciler do
 
     if role == :actor and state.attempts[key].phase == :running do
       # New calls are refused from here on; the process ends once those that run have finished.
-      Router.retire(state.config.router, id, state.config.drain_timeout, pid)
+      Actor.retire(pid, state.config, id)
       state
     else
       DynamicSupervisor.terminate_child(supervisor(state.config, role), pid)

@@ -6,10 +6,10 @@ defmodule Exosuit.Host.Replica do
   # It knows nothing that it would not be told again: killed, it begins with all that there is. Until
   # that is told, and while nothing can be read, what is known goes on; what went meanwhile goes then.
 
-  use GenServer
+  use Exosuit.Server
 
   alias Exosuit.{Config, Directory, Error, Json, Lattice, Router}
-  alias Exosuit.Host.{Inventory, Links}
+  alias Exosuit.Host.{Inventory, Links, Statuses}
   alias Exosuit.Lattice.{Bus, Known, Ledger, Mirror, Peers, Records, Store}
   alias Exosuit.Model.Link
 
@@ -60,6 +60,12 @@ defmodule Exosuit.Host.Replica do
   @spec holders(Config.t(), Link.key()) :: [Records.key()]
   def holders(config, key), do: call(config, {:holders, key})
 
+  @doc "Makes the links of these keys what the lattice says. Waits for nobody."
+  @spec follow(Config.t(), [Link.key()]) :: :ok
+  def follow(config, keys) do
+    GenServer.cast(Directory.via(config.name, __MODULE__), {:follow, keys})
+  end
+
   # What links are configured with may be secret, and a crash shows state and message.
   @doc false
   def format_status(status) do
@@ -100,7 +106,13 @@ defmodule Exosuit.Host.Replica do
   end
 
   @impl GenServer
-  def handle_info({:exosuit_lattice, reference, change}, state) do
+  def handle_cast({:follow, keys}, state) do
+    {:noreply, Enum.reduce(keys, state, &settle(&2, &1))}
+  end
+
+  @impl GenServer
+  def handle_info({:exosuit_lattice, reference, change}, state)
+      when is_map_key(state.watches, reference) do
     {bucket, watch} = Map.fetch!(state.watches, reference)
     state = change(state, bucket, change)
     :ok = Bus.next(watch)
@@ -219,7 +231,9 @@ defmodule Exosuit.Host.Replica do
       forget(state.config, key)
     end
 
-    here = Enum.map(Links.list(state.config), &Link.key/1)
+    # Those that this host made while it could not ask will be shared by whoever made them.
+    own = Statuses.provisional(state.config)
+    here = Enum.map(Links.list(state.config), &Link.key/1) -- own
     keys = Enum.uniq(here ++ Mirror.keys(state.mirror))
     # All of it is told already, when it came to be.
     Enum.reduce(keys, state, &settle(&2, &1, nil, :quiet))

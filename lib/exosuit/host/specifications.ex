@@ -3,7 +3,7 @@ defmodule Exosuit.Host.Specifications do
   # What should run on a host, and what a first start has made of it. One writer, this process; the
   # table belongs to the topmost supervisor, so that a restart of this process forgets nothing.
 
-  use GenServer
+  use Exosuit.Server
 
   alias Exosuit.{Config, Directory, Error, Router}
   alias Exosuit.Model.{ActorSpecification, Instances, ProviderSpecification}

@@ -10,12 +10,14 @@ defmodule Exosuit.Provider.Builtin do
   ## Messages
 
   Sends `{:exosuit_started, self(), nil}` or `{:exosuit_failed, self(), error}` to the process that
-  it was told to report to. After a failure it ends normally.
+  it was told to report to; `Exosuit.Provider.Keeper` sends `{:exosuit_crashed, self(), error}` as
+  well, if the provider's own `init/1` crashes. After a failure it ends normally.
   """
-  use GenServer, restart: :temporary
+  use Exosuit.Server, restart: :temporary
 
   alias Exosuit.{Config, Directory, Error, Router}
   alias Exosuit.Model.ProviderSpecification
+  alias Exosuit.Provider.Health
 
   @enforce_keys [:config, :specification, :report_to]
   defstruct [:config, :specification, :report_to, :provider]
@@ -58,7 +60,9 @@ defmodule Exosuit.Provider.Builtin do
 
     case Router.start_provider(config.router, specification, config.data_dir) do
       {:ok, {provider, failures}} ->
-        Directory.enter(config.name, key, %{native: provider, refused_links: failures})
+        health = watch_health(config, specification, provider)
+        facts = %{native: provider, refused_links: failures, health: health, healthy: nil}
+        Directory.enter(config.name, key, facts)
         send(state.report_to, {:exosuit_started, self(), nil})
         {:noreply, %{state | provider: provider}}
 
@@ -66,5 +70,10 @@ defmodule Exosuit.Provider.Builtin do
         send(state.report_to, {:exosuit_failed, self(), error})
         {:stop, :normal, state}
     end
+  end
+
+  defp watch_health(config, %{artifact: {:builtin, name}} = specification, provider) do
+    check = fn -> Router.health(provider, Health.timeout()) end
+    Health.start_link(config, specification, contracts(name), check)
   end
 end

@@ -4,7 +4,7 @@ defmodule Exosuit.Provider.Dispatcher do
   # its process ends without one, this one answers. It runs nothing of the provider's itself, so that
   # no call waits for another. The data plane bounds how many calls it is sent.
 
-  use GenServer
+  use Exosuit.Server
 
   alias Exosuit.{Config, Lattice, Model, Origin, Router}
   alias Exosuit.Provider.{Call, Context, Failure, Link}
@@ -36,6 +36,10 @@ defmodule Exosuit.Provider.Dispatcher do
     GenServer.call(dispatcher, {:delete_link, key, state}, :infinity)
   end
 
+  @doc "The provider's state, as its next call would see it."
+  @spec state(pid()) :: term()
+  def state(dispatcher), do: GenServer.call(dispatcher, :state)
+
   @impl GenServer
   def init(dispatcher) do
     Process.flag(:trap_exit, true)
@@ -47,6 +51,8 @@ defmodule Exosuit.Provider.Dispatcher do
     links = dispatcher.links |> without(key) |> Map.update(name, [link], &[link | &1])
     {:reply, :ok, %{dispatcher | links: links, state: state}}
   end
+
+  def handle_call(:state, _from, dispatcher), do: {:reply, dispatcher.state, dispatcher}
 
   def handle_call({:delete_link, key, state}, _from, dispatcher) do
     {:reply, :ok, %{dispatcher | links: without(dispatcher.links, key), state: state}}
@@ -74,7 +80,7 @@ defmodule Exosuit.Provider.Dispatcher do
     end
   end
 
-  def handle_info({:EXIT, pid, reason}, state) do
+  def handle_info({:EXIT, pid, reason}, state) when is_map_key(state.calls, pid) do
     {call, calls} = Map.pop!(state.calls, pid)
     conclude(state, call, reason)
     {:noreply, %{state | calls: calls, pids: Map.delete(state.pids, call.number)}}

@@ -10,11 +10,11 @@ defmodule Exosuit.Provider.Keeper do
   #
   # Sends what `Exosuit.Provider.Builtin` sends to the process that it reports to.
 
-  use GenServer, restart: :temporary
+  use Exosuit.Server, restart: :temporary
 
   alias Exosuit.{Config, Directory, Error, Model, Router}
   alias Exosuit.Model.ProviderSpecification
-  alias Exosuit.Provider.{Dispatcher, Failure, Link}
+  alias Exosuit.Provider.{Dispatcher, Failure, Health, Link}
 
   # What the provider was configured with and has made of it is its own: no crash report shows it.
   @derive {Inspect, only: [:specification, :module]}
@@ -54,20 +54,22 @@ defmodule Exosuit.Provider.Keeper do
          {:ok, reference} <- serve(keeper, dispatcher) do
       {:noreply, %{keeper | state: state, dispatcher: dispatcher, starting: reference}}
     else
-      {:error, %Error{} = error} -> fail(keeper, error)
+      {:error, %Error{} = error} -> fail(keeper, :exosuit_failed, error)
+      {:crashed, %Error{} = error} -> fail(keeper, :exosuit_crashed, error)
     end
   end
 
   # It serves, and has its links.
   @impl GenServer
   def handle_info({reference, {:ok, {native, refused}}}, %{starting: reference} = keeper) do
-    Directory.enter(keeper.config.name, key(keeper), %{native: native, refused_links: refused})
+    facts = %{native: native, refused_links: refused, health: watch_health(keeper), healthy: nil}
+    Directory.enter(keeper.config.name, key(keeper), facts)
     send(keeper.report_to, {:exosuit_started, self(), nil})
     {:noreply, %{keeper | native: native, starting: nil}}
   end
 
   def handle_info({reference, {:error, failure}}, %{starting: reference} = keeper) do
-    fail(keeper, Error.from_native(failure))
+    fail(keeper, :exosuit_failed, Error.from_native(failure))
   end
 
   def handle_info({:exosuit_link, question, {:put, number}, key, values}, keeper) do
@@ -116,13 +118,49 @@ defmodule Exosuit.Provider.Keeper do
     {:stop, reason, keeper}
   end
 
+  # As is its health, which has found it unwell.
+  def handle_info({:EXIT, _process, {:shutdown, {:unhealthy, _error}} = reason}, keeper) do
+    {:stop, reason, keeper}
+  end
+
   # What the provider's own processes send to the one that started them.
   def handle_info(_message, keeper), do: {:noreply, keeper}
+
+  # Nothing of its check runs here, where it would wait for the links, or its crash be the provider's.
+  defp watch_health(%{module: module, dispatcher: dispatcher} = keeper) do
+    Health.start_link(keeper.config, keeper.specification, module.contracts(), fn ->
+      state = Dispatcher.state(dispatcher)
+      if function_exported?(module, :health, 1), do: healthy(module, state), else: :ok
+    end)
+  end
+
+  defp healthy(module, state) do
+    case module.health(state) do
+      :ok ->
+        :ok
+
+      {:error, text} when is_binary(text) ->
+        {:error, Error.new(:provider, text)}
+
+      _other ->
+        {:error, Error.new(:provider, "#{inspect(module)}.health gave neither :ok nor text")}
+    end
+  rescue
+    exception -> unwell(module, {exception, __STACKTRACE__})
+  catch
+    :throw, value -> unwell(module, {{:nocatch, value}, __STACKTRACE__})
+    :exit, reason -> unwell(module, reason)
+  end
+
+  defp unwell(module, reason) do
+    {:error, Error.new(:provider, Failure.locate(module, reason))}
+  end
 
   defp initialise(keeper) do
     case run(keeper, :init, [keeper.specification.config]) do
       {:ok, state} -> {:ok, state}
-      {_refused_or_fallen, text} -> {:error, Error.new(:provider, text)}
+      {:fallen, text} -> {:crashed, Error.new(:provider, text)}
+      {:error, text} -> {:error, Error.new(:provider, text)}
     end
   end
 
@@ -205,8 +243,8 @@ defmodule Exosuit.Provider.Keeper do
     :exit, reason -> {:fallen, Failure.locate(keeper.module, reason)}
   end
 
-  defp fail(keeper, error) do
-    send(keeper.report_to, {:exosuit_failed, self(), error})
+  defp fail(keeper, how, error) do
+    send(keeper.report_to, {how, self(), error})
     {:stop, :normal, keeper}
   end
 

@@ -57,6 +57,15 @@ defmodule Exosuit.Up.Report do
 
   def connection(_not_yet), do: IO.puts(:stderr, "warning: not connected to the lattice yet")
 
+  @doc "That a manifest is served by this host alone for now."
+  @spec alone(Path.t()) :: :ok
+  def alone(path) do
+    IO.puts(
+      :stderr,
+      "warning: #{path} is served on this host alone; it is applied in the lattice once that is reached"
+    )
+  end
+
   @spec applied(Path.t(), [tuple()], [map()], map()) :: :ok
   def applied(path, outcomes, warnings, inventory) do
     diagnostics(warnings)
@@ -117,9 +126,23 @@ defmodule Exosuit.Up.Report do
   defp outcome({{:link, link}, :ok}, _inventory), do: line(["link", describe(link)])
   defp outcome({_step, :ok}, _inventory), do: :ok
 
-  defp outcome({step, {:error, error}}, _inventory) do
-    refused(subject(step), Exception.message(error))
+  defp outcome({step, {:error, error}}, inventory) do
+    refused(subject(step), Exception.message(error) <> next_try(step, inventory))
   end
+
+  defp next_try({:start, {role, id}}, inventory) do
+    wanted = if role == :actor, do: inventory.actors, else: inventory.providers
+
+    case Enum.find(wanted, &(&1.id == id)) do
+      %{retry_in_ms: delay} when is_integer(delay) ->
+        " (next try in #{div(delay + 999, 1_000)} s)"
+
+      _not_tried_again ->
+        ""
+    end
+  end
+
+  defp next_try(_step, _inventory), do: ""
 
   defp line(words), do: IO.puts("  " <> Enum.join(words, " "))
 

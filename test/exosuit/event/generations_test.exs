@@ -154,25 +154,30 @@ defmodule Exosuit.Event.GenerationsTest do
     assert annotations == %{}
   end
 
-  test "providers are known by key, contract and link, or by id; one that started is healthy" do
-    assert [%{data: started}, %{data: health}] = otp("provider_started", @provider)
+  test "providers are known by key, contract and link, or by id; their health is told as it is" do
+    assert [%{data: started}] = otp("provider_started", @provider)
     assert %{public_key: "V", contract_id: "wasmcloud:keyvalue", link_name: "default"} = started
     assert %{claims: claims, instance_id: id, annotations: %{"x" => "y"}} = started
     assert %{expires_human: "never", tags: nil} = claims
-    assert health == Map.take(started, [:public_key, :contract_id, :link_name])
+
+    for result <- ~w(passed failed status) do
+      type = "health_check_" <> result
+      assert [%{data: health}] = otp(type, @provider)
+      assert health == Map.take(started, [:public_key, :contract_id, :link_name])
+      assert [{^type, %{data: data}}] = v1(type, @provider)
+      assert data == %{provider_id: "kv", host_id: "NHOST"}
+    end
 
     assert [%{data: %{instance_id: ^id, reason: "stopped"}}] =
              otp("provider_stopped", Map.put(@provider, :reason, "stopped"))
 
     assert [
-             {"provider_started", %{data: %{provider_id: "kv", annotations: %{}, image_ref: _}}},
-             {"health_check_passed", %{data: %{provider_id: "kv", host_id: "NHOST"}}}
+             {"provider_started", %{data: %{provider_id: "kv", annotations: %{}, image_ref: _}}}
            ] = v1("provider_started", @provider)
 
     restarting = Map.merge(@provider, %{role: :provider, reason: "killed", after_ms: 1})
-    assert [{"health_check_failed", %{data: %{provider_id: "kv"}}}] = v1("restarting", restarting)
-    assert ["health_check_failed"] = names(otp("restarting", restarting))
-    assert [] = otp("restarting", %{restarting | role: :actor})
+    assert [] = v1("restarting", restarting)
+    assert [] = otp("restarting", restarting)
   end
 
   test "a heartbeat is a summary for the one, and the inventory for the other" do

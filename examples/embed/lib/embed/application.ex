@@ -3,8 +3,7 @@ defmodule Embed.Application do
   A host in an app's own supervision tree, and on it what the manifest says.
 
       Embed.Supervisor (one_for_one)
-      ├── Exosuit      the host, `Embed.Host`
-      └── Task         applies `priv/app.yaml` once the host runs, and ends
+      └── Exosuit      the host, `Embed.Host`, which applies `priv/app.yaml` at each start
   """
   use Application
 
@@ -17,16 +16,11 @@ defmodule Embed.Application do
       name: Embed.Host,
       trusted_issuers: [@issuer],
       # What manifests may name: `exosuit+module://greeter`.
-      providers: %{"greeter" => Embed.Greeter}
+      providers: %{"greeter" => Embed.Greeter},
+      # Also when the supervisor below has started the host again: it is never empty.
+      manifests: [Application.app_dir(:embed, "priv/app.yaml")]
     ]
 
-    children = [{Exosuit, host}, {Task, &deploy/0}]
-    Supervisor.start_link(children, strategy: :one_for_one, name: Embed.Supervisor)
-  end
-
-  # A step that fails is told in an event, and does not hold up the others.
-  defp deploy do
-    manifest = Application.app_dir(:embed, "priv/app.yaml")
-    {:ok, _outcomes, _warnings} = Exosuit.apply_manifest(Embed.Host, manifest)
+    Supervisor.start_link([{Exosuit, host}], strategy: :one_for_one, name: Embed.Supervisor)
   end
 end

@@ -34,13 +34,41 @@ fn show(inventory: &Value) -> String {
         cell(&inventory["lattice"]),
         cell(&inventory["labels"])
     );
-    let sections = [
+    let mut sections = vec![
         wrapped(&printable(&head)),
         actors(&inventory["actors"]),
         providers(&inventory["providers"]),
         link::list(&inventory["links"]),
     ];
+    sections.extend(not_running(inventory));
     sections.join("\n\n")
+}
+
+/// What is wanted and does not run, why, and when it is tried again.
+fn not_running(inventory: &Value) -> Option<String> {
+    let all = ["actors", "providers", "pending"].map(|kind| items(&inventory[kind]));
+    let waiting: Vec<_> = all
+        .iter()
+        .flat_map(|of_a_kind| of_a_kind.iter())
+        .filter(|it| !it["error"].is_null())
+        .collect();
+    let row = |it: &&Value| {
+        [
+            cell(&it["id"]),
+            cell(&it["status"]),
+            next_try(&it["retry_in_ms"]),
+            cell(&it["error"]),
+        ]
+    };
+    let headings = ["NOT RUNNING", "STATUS", "NEXT TRY", "WHY"];
+    (!waiting.is_empty()).then(|| table(headings, waiting.iter().map(row)))
+}
+
+fn next_try(milliseconds: &Value) -> String {
+    match milliseconds.as_u64() {
+        Some(milliseconds) => format!("in {} s", milliseconds.div_ceil(1_000)),
+        None => "when it is changed".to_owned(),
+    }
 }
 
 fn actors(actors: &Value) -> String {

@@ -1,0 +1,19 @@
+defmodule Exosuit.Directory.Anchor do
+  @moduledoc false
+  # The first child of a `rest_for_one` supervisor whose other children have names and trap exits, as
+  # supervisors do: those outlive the registry, but their names do not. This process ends with the
+  # registry, so that they are started again, with their names.
+
+  use Exosuit.Server
+
+  alias Exosuit.Directory
+
+  @doc "`role` is a name that no other process of the host has."
+  @spec start_link({host :: atom(), role :: atom()}) :: GenServer.on_start()
+  def start_link({host, role}) do
+    GenServer.start_link(__MODULE__, nil, name: Directory.via(host, role))
+  end
+
+  @impl GenServer
+  def init(nil), do: {:ok, nil}
+end

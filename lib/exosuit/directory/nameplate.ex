@@ -1,0 +1,74 @@
+defmodule Exosuit.Directory.Nameplate do
+  @moduledoc false
+  # By what a host is found: its name, its configuration, and what a call needs of it. The host's own
+  # process registers them when it starts (`register/3`). It outlives the registry, but can do nothing
+  # about that: where the registry falls, this process, its child, registers all of it again.
+
+  use Exosuit.Server
+
+  alias Exosuit.{Config, Registries}
+
+  @enforce_keys [:config, :role, :host]
+  defstruct [:config, :role, :host]
+
+  @type argument :: {Config.t(), role :: atom(), host :: pid()}
+
+  @doc "`role` is by what the host's own process, `host`, is found."
+  @spec start_link(argument()) :: GenServer.on_start()
+  def start_link({config, role, host}) do
+    GenServer.start_link(__MODULE__, %__MODULE__{config: config, role: role, host: host})
+  end
+
+  @doc "Registers a host under its name, for the calling process."
+  @spec register(Config.t(), atom(), pid()) :: :ok | {:error, {:already_registered, pid()}}
+  def register(config, role, host) do
+    entries = [
+      {role, host},
+      {:host, host},
+      {:config, config},
+      {:calls, {config.router, config.call_timeout}}
+    ]
+
+    Enum.find_value(entries, :ok, fn {role, value} -> enter({config.name, role}, value, host) end)
+  end
+
+  @doc "The process of the host of this name, if it lives."
+  @spec holder(atom(), atom()) :: pid() | nil
+  def holder(name, role) do
+    case Registries.lookup(Registries.names(), {name, role}) do
+      [{_owner, host}] -> if Process.alive?(host), do: host
+      [] -> nil
+    end
+  end
+
+  @impl GenServer
+  def init(plate) do
+    Process.flag(:trap_exit, true)
+    {:ok, plate, {:continue, :register}}
+  end
+
+  @impl GenServer
+  def handle_continue(:register, plate), do: register_again(plate)
+
+  # The registry ended, or nothing that matters.
+  @impl GenServer
+  def handle_info({:EXIT, _process, _reason}, plate), do: register_again(plate)
+
+  # What the host has registered is its own. This entry is for the link to the registry.
+  defp register_again(%{config: config} = plate) do
+    with nil <- enter({config.name, __MODULE__}, nil, plate.host),
+         :ok <- register(config, plate.role, plate.host) do
+      {:noreply, plate}
+    else
+      {:error, reason} -> {:stop, reason, plate}
+    end
+  end
+
+  defp enter(key, value, host) do
+    case Registries.register(Registries.names(), key, value) do
+      {:ok, _owner} -> nil
+      {:error, {:already_registered, pid}} when pid in [host, self()] -> nil
+      error -> error
+    end
+  end
+end

@@ -1,0 +1,98 @@
+defmodule Exosuit.Edge.EventLogger do
+  @moduledoc false
+  # Writes the host's events and its guests' lines to the log, the same failure once a second at most:
+  # a storm of refusals is a number, not a flood.
+  #
+  # A process of its own, as whoever logs may have to wait, for as long as nobody reads a terminal or a
+  # pipe. What comes meanwhile is bounded: past a number of messages that wait, events (see
+  # `Exosuit.Lattice.Local`) and lines are dropped, and their number is logged when the log goes on.
+
+  use Exosuit.Server
+
+  alias Exosuit.{Config, Directory, Event}
+  alias Exosuit.Edge.Journal
+
+  defstruct repeated: %{}
+
+  @pause 1_000
+  # Distinct failures told apart within a pause; past them all others count as one.
+  @distinct 100
+  # As many lines as a guest may write in some seconds.
+  @most_waiting 4_096
+
+  @spec start_link(Config.t()) :: GenServer.on_start()
+  def start_link(config) do
+    GenServer.start_link(__MODULE__, config, name: Directory.via(config.name, __MODULE__))
+  end
+
+  @doc """
+  Has a guest's line logged; waits for nobody. `dropped` is how many were not since the last one that
+  was: returns that number, one greater where this one is not either.
+  """
+  @spec guest(Config.t(), {String.t(), Logger.level(), String.t()}, non_neg_integer()) ::
+          non_neg_integer()
+  def guest(config, line, dropped) do
+    case GenServer.whereis(Directory.via(config.name, __MODULE__)) do
+      nil ->
+        dropped + 1
+
+      logger ->
+        {:message_queue_len, waiting} =
+          Process.info(logger, :message_queue_len) || {:message_queue_len, @most_waiting}
+
+        if waiting < @most_waiting, do: write(logger, line, dropped), else: dropped + 1
+    end
+  end
+
+  @impl GenServer
+  def init(config) do
+    Logger.metadata(host: config.name)
+    :ok = config.bus.subscribe(config.name)
+    {:ok, %__MODULE__{}}
+  end
+
+  @impl GenServer
+  def handle_cast({:guest, {actor, level, text}, dropped}, state) do
+    if dropped > 0, do: Journal.dropped(dropped)
+    Journal.guest(actor, level, text)
+    {:noreply, state}
+  end
+
+  @impl GenServer
+  def handle_info({:exosuit_event, %Event{} = event}, state), do: {:noreply, write(state, event)}
+
+  def handle_info({:summary, key}, state) when is_map_key(state.repeated, key) do
+    {{event, count}, repeated} = Map.pop(state.repeated, key)
+    if count > 0, do: Journal.repeated(event, count)
+    {:noreply, %{state | repeated: repeated}}
+  end
+
+  defp write(logger, line, dropped) do
+    GenServer.cast(logger, {:guest, line, dropped})
+    0
+  end
+
+  defp write(state, %{type: "invocation_failed"} = event) do
+    key = repetition(state.repeated, {event.data.source, event.data.target, event.data.reason})
+
+    case state.repeated do
+      %{^key => {first, count}} -> put_in(state.repeated[key], {first, count + 1})
+      %{} -> first(state, key, event)
+    end
+  end
+
+  defp write(state, event) do
+    Journal.event(event)
+    state
+  end
+
+  defp first(state, key, event) do
+    Journal.event(event)
+    Process.send_after(self(), {:summary, key}, @pause)
+    put_in(state.repeated[key], {event, 0})
+  end
+
+  defp repetition(repeated, key) do
+    if is_map_key(repeated, key) or map_size(repeated) < @distinct, do: key, else: :others
+  end
+end

@@ -1,0 +1,93 @@
+defmodule Exosuit.Host.Statuses do
+  @moduledoc false
+  # Why what is wanted does not run, and when it is tried again: one row for each specification that
+  # does not run, written by the reconciler, and for each option of the host that is to be applied,
+  # written by `Exosuit.Startup`. The table belongs to the topmost supervisor, so that the
+  # inventory answers while processes are being restarted.
+
+  alias Exosuit.{Config, Directory, Error}
+  alias Exosuit.Host.Attempts
+  alias Exosuit.Model.Link
+
+  @type key :: Directory.key() | {:option, term()} | {:provisional, Link.key()}
+  @type status :: %{
+          status: Attempts.status() | :done,
+          reason: Error.reason() | nil,
+          error: String.t() | nil,
+          retry_in_ms: non_neg_integer() | nil
+        }
+
+  @doc "An empty table. Public, as its owner is not its writer, who may be restarted."
+  @spec table() :: :ets.tid()
+  def table, do: :ets.new(:exosuit_statuses, [:set, :public, read_concurrency: true])
+
+  @doc "Notes why it does not run, and in how many milliseconds it is tried again: `nil` for never."
+  @spec put(
+          Config.t(),
+          key(),
+          Attempts.status() | :done,
+          Error.t() | nil,
+          non_neg_integer() | nil
+        ) :: :ok
+  def put(config, key, status, error, delay) do
+    :ets.insert(config.tables.statuses, {key, status, error, delay && now() + delay})
+    :ok
+  end
+
+  @doc "Forgets it: it runs, or is wanted no more."
+  @spec delete(Config.t(), key()) :: :ok
+  def delete(config, key) do
+    :ets.delete(config.tables.statuses, key)
+    :ok
+  end
+
+  @doc "What is known of a specification that does not run: it is about to be started, or why not."
+  @spec fetch(Config.t(), key()) :: status()
+  def fetch(config, key) do
+    case :ets.lookup(config.tables.statuses, key) do
+      [row] -> status(row)
+      [] -> %{status: :starting, reason: nil, error: nil, retry_in_ms: nil}
+    end
+  end
+
+  @doc "The options of the host that were tried, with their keys."
+  @spec options(Config.t()) :: [{key(), status()}]
+  def options(config) do
+    rows = :ets.match_object(config.tables.statuses, {{:option, :_}, :_, :_, :_})
+    for row <- rows, do: {elem(row, 0), status(row)}
+  end
+
+  @doc """
+  Notes links that this host made by itself, as the lattice was not to be reached: they hold until
+  `confirm_links/1`, though the lattice knows nothing of them.
+  """
+  @spec put_provisional(Config.t(), [Link.key()]) :: :ok
+  def put_provisional(config, keys) do
+    Enum.each(keys, &put(config, {:provisional, &1}, :done, nil, nil))
+  end
+
+  @doc "The keys of links that this host made by itself."
+  @spec provisional(Config.t()) :: [Link.key()]
+  def provisional(config) do
+    Enum.concat(:ets.match(config.tables.statuses, {{:provisional, :"$1"}, :_, :_, :_}))
+  end
+
+  @doc "Forgets that links are this host's own, and gives their keys: the lattice says what holds."
+  @spec confirm_links(Config.t()) :: [Link.key()]
+  def confirm_links(config) do
+    keys = provisional(config)
+    :ets.match_delete(config.tables.statuses, {{:provisional, :_}, :_, :_, :_})
+    keys
+  end
+
+  defp status({_key, status, error, retry_at}) do
+    %{
+      status: status,
+      reason: error && error.reason,
+      error: error && Exception.message(error),
+      retry_in_ms: retry_at && max(retry_at - now(), 0)
+    }
+  end
+
+  defp now, do: System.monotonic_time(:millisecond)
+end

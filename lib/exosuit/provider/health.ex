@@ -1,0 +1,130 @@
+defmodule Exosuit.Provider.Health do
+  @moduledoc false
+  # Asks a provider at intervals whether it is well: one process for each provider, linked to the
+  # provider's own, so that one that does not answer is waited for by nobody else. Each check runs in a
+  # process of its own, which is killed when its time is up.
+  #
+  # A provider that is not well twice in a row is ended, with `{:shutdown, {:unhealthy, error}}`, and
+  # the reconciler starts it again as it does what crashed. Not so where the error is `:unavailable`:
+  # what the provider stands on is away, and a restart would not bring it back.
+  #
+  # Events: `health_check_passed` or `health_check_failed` where the answer differs from the last one,
+  # else `health_check_status`.
+
+  use Exosuit.Server, restart: :temporary
+
+  alias Exosuit.{Config, Directory, Error, Lattice, Router}
+  alias Exosuit.Model.{Artifact, ProviderSpecification}
+
+  @type check :: (() -> :ok | {:error, Error.t()})
+
+  # How long a check may take, and how long a provider may take to end.
+  @timeout 5_000
+
+  @failures 2
+
+  @enforce_keys [:config, :specification, :contracts, :provider, :check]
+  defstruct [:config, :specification, :contracts, :provider, :check, :timer, :last, failures: 0]
+
+  @doc "Starts checks for the calling process, a provider; `check` may block."
+  @spec start_link(Config.t(), ProviderSpecification.t(), [String.t()], check()) :: pid()
+  def start_link(config, specification, contracts, check) do
+    state = %__MODULE__{
+      config: config,
+      specification: specification,
+      contracts: contracts,
+      provider: self(),
+      check: check
+    }
+
+    {:ok, pid} = GenServer.start_link(__MODULE__, state)
+    pid
+  end
+
+  @doc "Has it checked now. Waits for nobody."
+  @spec check(pid()) :: :ok
+  def check(health), do: GenServer.cast(health, :check)
+
+  @doc "The longest time that a check may take, in milliseconds."
+  @spec timeout() :: pos_integer()
+  def timeout, do: @timeout
+
+  @impl GenServer
+  def init(state), do: {:ok, schedule(state)}
+
+  @impl GenServer
+  def handle_cast(:check, state), do: conclude(state, run(state.check))
+
+  @impl GenServer
+  def handle_info(:check, state), do: conclude(state, run(state.check))
+
+  defp run(check) do
+    {pid, monitor} = spawn_monitor(fn -> exit({:checked, check.()}) end)
+
+    receive do
+      {:DOWN, ^monitor, :process, _pid, {:checked, result}} -> result
+      {:DOWN, ^monitor, :process, _pid, _reason} -> {:error, failure("its check crashed")}
+    after
+      @timeout ->
+        Process.exit(pid, :kill)
+        Process.demonitor(monitor, [:flush])
+        {:error, failure("its check did not answer in #{@timeout} ms")}
+    end
+  end
+
+  defp failure(detail), do: Error.new(:provider, detail)
+
+  defp conclude(state, :ok) do
+    announce(state, :passed, %{healthy: true})
+    note(state, :passed)
+    {:noreply, schedule(%{state | last: :passed, failures: 0})}
+  end
+
+  defp conclude(state, {:error, %Error{} = error}) do
+    text = Exception.message(error)
+    announce(state, :failed, %{healthy: false, reason: error.reason, error: text})
+    note(state, text)
+    failed(%{state | last: :failed}, error)
+  end
+
+  defp failed(state, %Error{reason: :unavailable}), do: {:noreply, schedule(state)}
+
+  defp failed(%{failures: failures} = state, error) when failures + 1 >= @failures do
+    reason = {:shutdown, {:unhealthy, error}}
+    Process.unlink(state.provider)
+    Process.exit(state.provider, reason)
+    # One that traps exits may go on, and one that is stuck does not even notice.
+    {:ok, _timer} = :timer.kill_after(@timeout, state.provider)
+    {:stop, reason, state}
+  end
+
+  defp failed(state, _error), do: {:noreply, schedule(%{state | failures: state.failures + 1})}
+
+  defp announce(state, result, data) do
+    type = if result == state.last, do: "status", else: "#{result}"
+    Lattice.announce(state.config, "health_check_#{type}", Map.merge(facts(state), data))
+  end
+
+  defp facts(%{specification: specification} = state) do
+    %{
+      id: specification.id,
+      public_key: Router.provider_key(specification),
+      contracts: state.contracts,
+      link_name: specification.link_name,
+      image_ref: Artifact.reference(specification.artifact),
+      annotations: specification.annotations
+    }
+  end
+
+  defp note(%{config: config} = state, health) do
+    key = {:provider, state.specification.id}
+    Directory.note(config.name, key, state.provider, %{healthy: health})
+  end
+
+  # Again after an interval, whatever had it checked this time.
+  defp schedule(state) do
+    if state.timer, do: Process.cancel_timer(state.timer)
+    timer = Process.send_after(self(), :check, state.config.health_interval)
+    %{state | timer: timer}
+  end
+end

@@ -1,0 +1,139 @@
+defmodule Exosuit.Registries do
+  @moduledoc false
+  # The registries that all hosts of a VM share: the names of their processes, and who subscribes to
+  # their events. Either may fall, and so may a partition of it: what is registered there ends with it,
+  # since Elixir's `Registry` links the two, unless it traps exits. Whoever supervises it starts it
+  # again, and `register/3` waits until the registry is back.
+
+  @names Exosuit.Registry
+  @subscribers Exosuit.Subscribers
+
+  @pause 2
+  @patience 5_000
+
+  @doc "The children of the application's supervisor."
+  @spec children() :: [Supervisor.child_spec()]
+  def children do
+    for options <- [
+          [keys: :unique, name: @names],
+          [keys: :duplicate, name: @subscribers, partitions: 2]
+        ] do
+      Supervisor.child_spec({Registry, options}, start: {__MODULE__, :start_link, [options]})
+    end
+  end
+
+  @doc """
+  Starts a registry. Waits for the partitions of one that was killed, which end by themselves but not at
+  once: otherwise its supervisor would use up its restarts meanwhile.
+  """
+  @spec start_link(keyword()) :: Supervisor.on_start()
+  def start_link(options) do
+    with {:error, {:shutdown, {:failed_to_start_child, _id, {:already_started, partition}}}} <-
+           Registry.start_link(options) do
+      monitor = Process.monitor(partition)
+      receive do: ({:DOWN, ^monitor, :process, _pid, _reason} -> start_link(options))
+    end
+  end
+
+  @doc "The registry of names."
+  @spec names() :: Registry.registry()
+  def names, do: @names
+
+  @doc "The registry of those who subscribe to events."
+  @spec subscribers() :: Registry.registry()
+  def subscribers, do: @subscribers
+
+  @doc """
+  Registers the calling process, which waits while the registry is being restarted, and for the end of
+  a process that has the key and whose supervisor was killed: that ends by itself, but not at once.
+  Raises if the registry is away for longer than five seconds.
+  """
+  @spec register(Registry.registry(), term(), term()) ::
+          {:ok, pid()} | {:error, {:already_registered, pid()}}
+  def register(registry, key, value) do
+    await(registry, now() + @patience)
+
+    with {:error, {:already_registered, owner}} = taken <- Registry.register(registry, key, value) do
+      if orphan?(owner) and ended?(owner), do: register(registry, key, value), else: taken
+    end
+  end
+
+  @doc """
+  The supervisors of the calling process: all up to `top`, or its own alone if that is not among them.
+  """
+  @spec supervisors(pid() | nil) :: [pid()]
+  def supervisors(top), do: supervisors(Process.get(:"$ancestors"), top)
+
+  @doc """
+  Whether all of these supervisors live. What is below one that was killed ends by itself, but not at
+  once.
+  """
+  @spec supervised?([pid()]) :: boolean()
+  def supervised?(supervisors), do: Enum.all?(supervisors, &Process.alive?/1)
+
+  @doc "Ends what the calling process has registered under a key."
+  @spec unregister(Registry.registry(), term()) :: :ok
+  def unregister(registry, key) do
+    Registry.unregister(registry, key)
+  rescue
+    # Gone with the registry.
+    ArgumentError -> :ok
+  end
+
+  @doc "What is registered under a key; nothing while the registry is being restarted."
+  @spec lookup(Registry.registry(), term()) :: [{pid(), term()}]
+  def lookup(registry, key) do
+    Registry.lookup(registry, key)
+  rescue
+    ArgumentError -> []
+  end
+
+  # It may have ended meanwhile.
+  defp orphan?(owner) when owner == self(), do: false
+
+  defp orphan?(owner) do
+    case Process.info(owner, :dictionary) do
+      {:dictionary, dictionary} -> not supervised?(supervisors(dictionary[:"$ancestors"], nil))
+      nil -> true
+    end
+  end
+
+  # One that is stuck is not waited for: the key is refused then.
+  defp ended?(owner) do
+    monitor = Process.monitor(owner)
+
+    receive do
+      {:DOWN, ^monitor, :process, _pid, _reason} -> true
+    after
+      @patience ->
+        Process.demonitor(monitor, [:flush])
+        false
+    end
+  end
+
+  defp supervisors(ancestors, top) do
+    ancestors = List.wrap(ancestors)
+    {below, rest} = Enum.split_while(ancestors, &(&1 != top))
+    up_to = if rest == [], do: Enum.take(ancestors, 1), else: below ++ [top]
+    Enum.filter(up_to, &is_pid/1)
+  end
+
+  defp await(registry, until) do
+    unless ready?(registry) or now() > until do
+      receive do
+      after
+        @pause -> await(registry, until)
+      end
+    end
+  end
+
+  # To register with a partition that has just ended would end the calling process as well.
+  defp ready?(registry) do
+    partitions = Supervisor.which_children(registry)
+    Enum.all?(partitions, fn {_id, pid, _, _} -> is_pid(pid) and Process.alive?(pid) end)
+  catch
+    :exit, _no_registry -> false
+  end
+
+  defp now, do: System.monotonic_time(:millisecond)
+end

@@ -1,0 +1,42 @@
+defmodule Exosuit.Server do
+  @moduledoc false
+  # What every GenServer of a host is: `use Exosuit.Server` instead of `use GenServer`, with the same
+  # options. A message, cast or call that the module has no clause for ends no process: messages and
+  # casts are ignored, a call is answered with an error. Hence a late answer to a call that was given
+  # up, or somebody's `send/2` in a shell, costs nothing.
+
+  alias Exosuit.Error
+
+  defmacro __using__(options) do
+    quote location: :keep do
+      @behaviour GenServer
+      @before_compile Exosuit.Server
+
+      @doc false
+      def child_spec(argument) do
+        default = %{id: __MODULE__, start: {__MODULE__, :start_link, [argument]}}
+        Supervisor.child_spec(default, unquote(Macro.escape(options)))
+      end
+
+      defoverridable child_spec: 1
+    end
+  end
+
+  # The last clause of each, as modules define their own before.
+  defmacro __before_compile__(_env) do
+    quote generated: true do
+      @impl GenServer
+      def handle_call(_request, _from, state), do: {:reply, Exosuit.Server.unexpected(), state}
+
+      @impl GenServer
+      def handle_cast(_request, state), do: {:noreply, state}
+
+      @impl GenServer
+      def handle_info(_message, state), do: {:noreply, state}
+    end
+  end
+
+  @doc "The answer to a call that a process does not know."
+  @spec unexpected() :: {:error, Error.t()}
+  def unexpected, do: {:error, Error.new(:invalid_input, "this process knows no such call")}
+end

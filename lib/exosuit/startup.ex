@@ -1,0 +1,141 @@
+defmodule Exosuit.Startup do
+  @moduledoc false
+  # Applies what the options of a host name: actors, providers, links, manifests, in this order, at each
+  # start of the host. So a host that its supervisor has started again has what it had.
+  #
+  # What is refused is tried again by `Exosuit.Retry`, and as soon as there is a connection to the
+  # lattice; the inventory shows it under `pending`, and
+  # events tell: `startup_applied`, `startup_failed`. What was applied is not applied again in the life
+  # of the host, though this process may fall: the notes are in a table that outlives it.
+
+  use Exosuit.Server
+
+  alias Exosuit.{Config, Directory, Error, Event, Lattice, Retry}
+  alias Exosuit.Host.Statuses
+
+  @typedoc "A kind, and the arguments of the facade's function, behind the host."
+  @type item ::
+          {:actor | :provider, [term()]}
+          | {:link, [keyword()]}
+          | {:manifest, [Path.t()]}
+
+  # What is started may have to be compiled, one after the other.
+  @patience 600_000
+
+  # What is to be applied may hold secrets.
+  @derive {Inspect, only: [:config]}
+  @enforce_keys [:config, :api, :items]
+  defstruct [:config, :api, :items, retries: %{}]
+
+  @doc "`api` is the module that carries it out: the facade, which this room must not know."
+  @spec start_link({Config.t(), module(), [item()]}) :: GenServer.on_start()
+  def start_link({config, api, items}) do
+    state = %__MODULE__{config: config, api: api, items: items}
+    GenServer.start_link(__MODULE__, state, name: Directory.via(config.name, __MODULE__))
+  end
+
+  @doc "Waits until each has been tried once. Blocks the calling process."
+  @spec await(Config.t()) :: :ok
+  def await(config) do
+    GenServer.call(Directory.via(config.name, __MODULE__), :tried?, @patience)
+  end
+
+  @doc "Has one more item applied, and tried again until that succeeds. Waits for nobody."
+  @spec add(Config.t(), item()) :: :ok
+  def add(config, item) do
+    GenServer.cast(Directory.via(config.name, __MODULE__), {:add, item})
+  end
+
+  @doc "What is still to be applied: as the inventory shows it."
+  @spec pending(Config.t()) :: [map()]
+  def pending(config) do
+    for {{:option, item}, status} <- Statuses.options(config),
+        status.status != :done,
+        do: Map.put(status, :id, name(item))
+  end
+
+  @impl GenServer
+  def init(%{config: config} = state) do
+    :ok = config.bus.subscribe(config.name)
+    {:ok, state, {:continue, :apply}}
+  end
+
+  @impl GenServer
+  def handle_continue(:apply, state), do: {:noreply, Enum.reduce(state.items, state, &try_item/2)}
+
+  @impl GenServer
+  def handle_call(:tried?, _from, state), do: {:reply, :ok, state}
+
+  @impl GenServer
+  def handle_cast({:add, item}, state), do: {:noreply, try_item(item, state)}
+
+  @impl GenServer
+  def handle_info({:retry, item, try}, state) do
+    case state.retries do
+      %{^item => %{failures: ^try}} -> {:noreply, try_item(item, state)}
+      # It was tried earlier meanwhile.
+      %{} -> {:noreply, state}
+    end
+  end
+
+  def handle_info({:exosuit_event, %Event{type: "lattice_connected"} = event}, state) do
+    if event.data.connection == "control",
+      do: {:noreply, Enum.reduce(Map.keys(state.retries), state, &try_item/2)},
+      else: {:noreply, state}
+  end
+
+  defp try_item(item, %{config: config} = state) do
+    if Statuses.fetch(config, {:option, item}).status == :done do
+      state
+    else
+      conclude(state, item, carry_out(state, item))
+    end
+  end
+
+  # Whoever carries it out may fall meanwhile, with the call to it.
+  defp carry_out(%{api: api, config: config}, item) do
+    api.start_option(config.name, item)
+  catch
+    :exit, _fallen -> {:error, Error.new(:unavailable, "a process of the host fell meanwhile")}
+  end
+
+  defp conclude(state, item, :ok) do
+    Statuses.put(state.config, {:option, item}, :done, nil, nil)
+    Lattice.announce(state.config, "startup_applied", %{option: name(item)})
+    %{state | retries: Map.delete(state.retries, item)}
+  end
+
+  defp conclude(state, item, {:error, error}) do
+    data = %{option: name(item), reason: error.reason, error: Exception.message(error)}
+
+    if Retry.final?(error.reason) do
+      Statuses.put(state.config, {:option, item}, :failed, error, nil)
+      Lattice.announce(state.config, "startup_failed", data)
+      state
+    else
+      again(state, item, error, data)
+    end
+  end
+
+  defp again(state, item, error, data) do
+    {delay, retry} = Retry.failed(Map.get(state.retries, item, Retry.new()), now())
+    Statuses.put(state.config, {:option, item}, :refused, error, delay)
+    Lattice.announce(state.config, "startup_failed", Map.put(data, :after_ms, delay))
+    Process.send_after(self(), {:retry, item, retry.failures}, delay)
+    put_in(state.retries[item], retry)
+  end
+
+  # Options may hold secrets: what it is, and by what it is known.
+  defp name({:link, [link]}), do: "link #{link[:source]} -> #{link[:target]}"
+  defp name({:manifest, [path]}), do: "manifest #{path}"
+
+  defp name({kind, [what, options]}) do
+    "#{kind} #{options[:id] || subject(what)}"
+  end
+
+  defp subject({:bytes, _bytes}), do: "of bytes"
+  defp subject(what) when is_binary(what), do: what
+  defp subject(module), do: inspect(module)
+
+  defp now, do: System.monotonic_time(:millisecond)
+end

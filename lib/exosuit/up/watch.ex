@@ -1,0 +1,61 @@
+defmodule Exosuit.Up.Watch do
+  @moduledoc false
+  # Waits for the end of a host, and says whether it was stopped or fell. A supervisor that gives up
+  # ends with `:shutdown`, as one does that is told to stop: it is taken for a fall unless the VM stops,
+  # or whoever stopped the host said so (`Exosuit.Drain.end_host/1`).
+
+  @enforce_keys [:host, :monitor]
+  defstruct [:host, :monitor, :last, children: %{}]
+
+  @type ending :: :stopped | {:fell, String.t()}
+
+  @doc "Blocks the calling process until the host has ended."
+  @spec await(pid()) :: ending()
+  def await(host) do
+    loop(watch_children(%__MODULE__{host: host, monitor: Process.monitor(host)}))
+  end
+
+  defp loop(%{monitor: monitor, children: children} = watch) do
+    receive do
+      {:DOWN, ^monitor, :process, _host, reason} ->
+        ending(reason, watch)
+
+      {:DOWN, child, :process, _pid, reason} when is_map_key(children, child) ->
+        {id, children} = Map.pop(children, child)
+        loop(watch_children(%{watch | children: children, last: {id, reason}}))
+    end
+  end
+
+  # Those that were there before are watched already; their successors are not.
+  defp watch_children(watch) do
+    known = MapSet.new(Map.values(watch.children))
+
+    new =
+      for {id, pid, _type, _modules} <- Supervisor.which_children(watch.host),
+          is_pid(pid) and id not in known,
+          into: %{},
+          do: {Process.monitor(pid), id}
+
+    %{watch | children: Map.merge(watch.children, new)}
+  catch
+    # It has ended: that is the next message.
+    :exit, _reason -> watch
+  end
+
+  defp ending({:shutdown, :stopped}, _watch), do: :stopped
+
+  defp ending(:shutdown, watch) do
+    case :init.get_status() do
+      {:stopping, _how} -> :stopped
+      _running -> {:fell, describe(watch.last)}
+    end
+  end
+
+  defp ending(reason, _watch), do: {:fell, Exception.format_exit(reason)}
+
+  defp describe(nil), do: "its supervisor ended"
+
+  defp describe({id, reason}) do
+    "#{inspect(id)} ended too often, the last time with: #{Exception.format_exit(reason)}"
+  end
+end
