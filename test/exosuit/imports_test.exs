@@ -2,36 +2,47 @@ defmodule Exosuit.ImportsTest do
   # Not async: it reads the log of the whole VM.
   use Exosuit.HostCase, async: false
 
-  import ExUnit.CaptureLog
-
   require Logger
+
+  @blobs "wasi:blobstore/blobstore@0.2.0-draft#open"
 
   setup do
     level = Logger.level()
     Logger.configure(level: :warning)
-    on_exit(fn -> Logger.configure(level: level) end)
+    :ok = :logger.add_handler(__MODULE__, __MODULE__, %{config: %{pid: self()}})
+
+    on_exit(fn ->
+      :logger.remove_handler(__MODULE__)
+      Logger.configure(level: level)
+    end)
   end
 
+  @doc false
+  def log(%{msg: {:string, text}}, %{config: %{pid: pid}}) do
+    send(pid, {:logged, IO.chardata_to_string(text)})
+  end
+
+  def log(_event, _handler), do: :ok
+
   test "an actor runs though nothing answers one of its imports, and the log names it" do
-    log =
-      capture_log(fn ->
-        host = start_supervised_host!(actors: [blobs: "blobs"])
+    host = start_supervised_host!(actors: [blobs: "blobs"])
 
-        assert {:ok, 9} = Exosuit.call(host, "blobs", "nine", [])
-        assert {:error, %Error{reason: :trap} = error} = Exosuit.call(host, "blobs", "open", [])
-        assert Exception.message(error) =~ "wasi:blobstore/blobstore@0.2.0-draft#open"
-        assert {:ok, 9} = Exosuit.call(host, "blobs", "nine", [])
-        stop_supervised!(host)
-      end)
+    assert_receive {:logged, "[blobs] nothing here answers the import " <> _text = first}
+    assert_receive {:logged, "[blobs] nothing here answers the import " <> _text = second}
+    assert first <> second =~ @blobs
 
-    assert log =~ "nothing here answers the import wasi:blobstore/blobstore@0.2.0-draft#open"
+    assert {:ok, 9} = Exosuit.call(host, "blobs", "nine", [])
+    assert {:error, %Error{reason: :trap} = error} = Exosuit.call(host, "blobs", "open", [])
+    assert Exception.message(error) =~ @blobs
+    assert {:ok, 9} = Exosuit.call(host, "blobs", "nine", [])
+    refute_received {:logged, "[blobs] nothing here" <> _text}
   end
 
   test "a strict host refuses it by the names of the imports" do
     host = start_supervised_host!(links: :strict)
     path = Guests.path("blobs")
     assert {:error, %Error{} = error} = Exosuit.start_actor(host, path, id: "blobs")
-    assert Exception.message(error) =~ "wasi:blobstore/blobstore@0.2.0-draft#open"
+    assert Exception.message(error) =~ @blobs
     assert Exception.message(error) =~ "links: :lenient"
 
     # What a link may answer is no reason to refuse.

@@ -66,7 +66,6 @@ impl Actor {
             share: Share::of(engine.slots(), &module.0.needs),
             opening: Arc::new(Semaphore::new(sandbox::MAX_OPENING)),
         });
-        shared.warn_of_unanswered();
         Ok(Self { shared, pool })
     }
 
@@ -87,6 +86,23 @@ impl Actor {
         bounded(starting, deadline, None).await
     }
 
+    /// Names the imports in the log that nothing here answers: for when the actor begins to serve.
+    pub fn warn_of_unanswered(&self) {
+        let Shared {
+            id, log, module, ..
+        } = &*self.shared;
+        let unanswered = module.unanswered();
+        let warn = |text: String| log.write(id, LogLevel::Warning, &text);
+        for import in unanswered.iter().take(MAX_NAMED) {
+            warn(format!(
+                "nothing here answers the import {import}: a call of it fails"
+            ));
+        }
+        if let Some(more @ 1..) = unanswered.len().checked_sub(MAX_NAMED) {
+            warn(format!("nothing here answers {more} more imports"));
+        }
+    }
+
     /// Who it is.
     pub fn id(&self) -> &Id {
         &self.shared.id
@@ -99,20 +115,6 @@ impl Actor {
 }
 
 impl Shared {
-    /// Names the imports in the log that nothing here answers.
-    fn warn_of_unanswered(&self) {
-        let unanswered = self.module.unanswered();
-        let warn = |text: String| self.log.write(&self.id, LogLevel::Warning, &text);
-        for import in unanswered.iter().take(MAX_NAMED) {
-            warn(format!(
-                "nothing here answers the import {import}: a call of it fails"
-            ));
-        }
-        if let Some(more @ 1..) = unanswered.len().checked_sub(MAX_NAMED) {
-            warn(format!("nothing here answers {more} more imports"));
-        }
-    }
-
     /// A call of its guest, on its way to whoever answers it.
     pub(crate) fn call_out(&self, invocation: Invocation) -> Answer {
         match self.outbound.upgrade() {

@@ -196,7 +196,10 @@ fn publish(
     let id = id(actor)?;
     let options = settings.into_options(id.clone(), host);
     let target = Arc::new(Reaped::new(engine()?.actor(module.module(), options)?));
-    let publication = host.router.publish_actor(&id, identity, target)?;
+    let publication = host
+        .router
+        .publish_actor(&id, identity, Arc::clone(&target) as _)?;
+    target.warn_of_unanswered();
     Ok(ResourceArc::new(Published {
         host: Reaped::new(Arc::clone(host)),
         publication,

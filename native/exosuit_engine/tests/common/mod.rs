@@ -131,7 +131,9 @@ impl World {
             outbound: Arc::downgrade(&self.host),
             log: self.gate.clone(),
         };
-        self.engine.actor(module, options)
+        let actor = self.engine.actor(module, options)?;
+        actor.warn_of_unanswered();
+        Ok(actor)
     }
 }
 
