@@ -105,22 +105,24 @@ defmodule Exosuit.ComponentStoreTest do
     :ok = Exosuit.Router.observe(router, self())
     log = fn port, path -> assert {200, _done} = get(port, path) end
 
-    port = serve!(host, sign!(host, dir, ["wasi:http", "wasi:logging"]))
+    # The same component, signed anew: it keeps its links.
+    keys = [issuer: Guests.key("account"), subject: Guests.key("module")]
+    port = serve!(host, sign!(host, dir, ["wasi:http", "wasi:logging"], keys))
     log.(port, "/log?text=first&level=critical&context=here")
     assert_receive {:exosuit_notice, {:log, "web", :error, "[here] first"}}
     log.(port, "/log-unversioned?text=second")
     assert_receive {:exosuit_notice, {:log, "web", :info, "[web] second"}}
 
     :ok = Exosuit.stop_actor(host, "web")
-    sign!(host, dir, ["wasi:http"])
+    sign!(host, dir, ["wasi:http"], keys)
     log.(port, "/log?text=third")
     assert_receive {:exosuit_notice, {"invocation_failed", %{reason: :missing_claim} = data}}
     assert %{source: "web", target: "wasi:logging" <> _} = data
     refute_received {:exosuit_notice, {:log, _actor, _level, _text}}
   end
 
-  defp sign!(host, dir, caps) do
-    {path, _keys} = Guests.sign(dir, "components/web", caps: caps)
+  defp sign!(host, dir, caps, keys) do
+    {path, _keys} = Guests.sign(dir, "components/web", [caps: caps] ++ keys)
     {:ok, id} = Exosuit.start_actor(host, path, id: "web")
     id
   end

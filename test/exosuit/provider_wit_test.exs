@@ -276,12 +276,14 @@ defmodule Exosuit.ProviderWitTest do
       # Before anything is known of its claims.
       {:ok, "calc"} = Exosuit.start_provider(host, Calculator, id: "calc")
       :ok = link(host, source: "signed")
+      # The same component, signed anew: it keeps its links.
+      keys = [issuer: Guests.key("account"), subject: Guests.key("module")]
 
       for {caps, answer} <- [
             {["exosuit:other"], :refused},
             {["exosuit:test"], {:ok, "Hello, you!"}}
           ] do
-        {path, _keys} = Guests.sign(dir, "components/delegator", caps: caps)
+        {path, _keys} = Guests.sign(dir, "components/delegator", [caps: caps] ++ keys)
         {:ok, "signed"} = Exosuit.start_actor(host, path, id: "signed")
         found = Exosuit.call(host, "signed", "exosuit:test/delegator@1.0.0#greet", ["you"])
 

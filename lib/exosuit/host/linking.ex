@@ -11,7 +11,7 @@ defmodule Exosuit.Host.Linking do
   # Whoever puts a link puts it for whoever runs at its ends now: it is bound to nobody's code.
 
   alias Exosuit.{Config, Error, Lattice, Router}
-  alias Exosuit.Host.{Configurations, Links, Replica}
+  alias Exosuit.Host.{Configurations, LinkChange, Links, Replica}
   alias Exosuit.Lattice.Ledger
   alias Exosuit.Model.Link
 
@@ -57,7 +57,7 @@ defmodule Exosuit.Host.Linking do
          :ok <- Replica.take(config, written, key) do
       announce(config, "linkdef_deleted", links)
     else
-      {:ok, _nothing, []} -> {:error, Links.absent(key)}
+      {:ok, _nothing, []} -> {:error, LinkChange.absent(key)}
       error -> error
     end
   end

@@ -17,19 +17,13 @@ defmodule Exosuit.Host.Links do
   #
   # ## Messages
   #
-  # Answers `replace/4` with `{:exosuit_links, reference, changes}`.
+  # Answers `replace/4` with `{:exosuit_links, reference, report}`, see `LinkChange.report/1`.
 
   use Exosuit.Server
 
   alias Exosuit.{Config, Directory, Error, Lattice, Retry, Router}
-  alias Exosuit.Host.LinkTable
+  alias Exosuit.Host.{LinkChange, LinkTable}
   alias Exosuit.Model.Link
-
-  @type changes :: %{
-          put: [Link.t()],
-          deleted: [Link.t()],
-          refused: [{Link.t(), Error.t()}]
-        }
 
   @enforce_keys [:config]
   defstruct [:config, running: %{}, asked: %{}, queues: %{}, retries: %{}]
@@ -70,12 +64,6 @@ defmodule Exosuit.Host.Links do
   """
   @spec look(Config.t(), [String.t()]) :: :ok
   def look(config, ends), do: cast(config, {:look, ends})
-
-  @doc "That there is no link of this key."
-  @spec absent(Link.key()) :: Error.t()
-  def absent({source, contract, name}) do
-    Error.new(:not_found, "there is no link from #{source} for #{contract} named #{name}")
-  end
 
   @doc "The links of a key that hold."
   @spec fetch(Config.t(), Link.key()) :: [Link.t()]
@@ -195,29 +183,30 @@ defmodule Exosuit.Host.Links do
 
   defp begin(state, key, request, from) do
     {state, change} = prepare(state, key, request)
-    advance(put_in(state.running[key], Map.put(change, :from, from)), key)
+    advance(put_in(state.running[key], %{change | from: from}), key)
   end
 
   # The steps of a change, by what holds when it begins.
-  defp prepare(state, _key, {:put, link, mode}), do: {state, change([{:put, link}], mode)}
-  defp prepare(state, key, :again), do: {state, change(puts(state, key), :keep)}
+  defp prepare(state, _key, {:put, link, mode}), do: {state, LinkChange.new([{:put, link}], mode)}
+  defp prepare(state, key, :again), do: {state, LinkChange.new(puts(state, key), :keep)}
 
   defp prepare(state, _key, {:retry, id}) do
     case LinkTable.refusal(table(state), id) do
-      {link, _error, _at} -> {state, change([{:put, link}], :keep)}
-      nil -> {state, change([], :keep)}
+      {link, _error, _at} -> {state, LinkChange.new([{:put, link}], :keep)}
+      nil -> {state, LinkChange.new([], :keep)}
     end
   end
 
   # The router has links of the key that are not in the table.
-  defp prepare(state, key, :revoke), do: {state, change([:delete | puts(state, key)], :keep)}
+  defp prepare(state, key, :revoke),
+    do: {state, LinkChange.new([:delete | puts(state, key)], :keep)}
 
   # Written down here: from now on the links are not wanted.
   defp prepare(state, key, :delete) do
     refused = for {link, _error, _at} <- LinkTable.refusals(table(state), key), do: link
     held = LinkTable.fetch(table(state), key)
     others = Enum.reject(refused, fn link -> Enum.any?(held, &Link.overlap?(&1, link)) end)
-    {strike(state, key), %{change([:delete], :strict) | deleted: held ++ others}}
+    {strike(state, key), %{LinkChange.new([:delete], :strict) | deleted: held ++ others}}
   end
 
   defp prepare(state, key, {:replace, wanted, hint}) do
@@ -231,24 +220,11 @@ defmodule Exosuit.Host.Links do
       if gone == [], do: {state, [], before}, else: {strike(state, key), [:delete], []}
 
     steps = first ++ for link <- wanted -- there, do: {:put, link}
-    {state, %{change(steps, :keep) | deleted: gone, before: before}}
+    {state, %{LinkChange.new(steps, :keep) | deleted: gone, before: before}}
   end
 
   defp puts(state, key) do
     for link <- LinkTable.fetch(table(state), key), do: {:put, link}
-  end
-
-  defp change(steps, mode) do
-    %{
-      steps: steps,
-      mode: mode,
-      before: [],
-      put: [],
-      deleted: [],
-      refused: [],
-      result: :ok,
-      count: 0
-    }
   end
 
   defp advance(state, key) do
@@ -273,24 +249,21 @@ defmodule Exosuit.Host.Links do
   defp perform(state, key, :delete), do: Router.ask_delete(state.config.router, key)
 
   defp answered(state, key, result) do
-    %{steps: [step | later]} = change = state.running[key]
-    {state, change} = note(state, step, result, %{change | steps: later})
-    advance(put_in(state.running[key], change), key)
+    %{steps: [step | _later]} = change = state.running[key]
+    state = put_in(state.running[key], LinkChange.taken(change, result))
+    state |> note(step, result, change) |> advance(key)
   end
 
-  defp note(state, :delete, {:ok, count}, change), do: {state, %{change | count: count}}
-  # Calls are refused all the same: it is the provider that did not let go.
-  defp note(state, :delete, error, change), do: {state, %{change | result: error, count: 1}}
+  defp note(state, :delete, _result, _change), do: state
 
-  defp note(state, {:put, link}, {:ok, _none}, change) do
+  defp note(state, {:put, link}, {:ok, _none}, _change) do
     LinkTable.hold(table(state), link)
-    {forget_overlapped(state, link), %{change | put: [link | change.put]}}
+    forget_overlapped(state, link)
   end
 
   defp note(state, {:put, link}, {:error, error}, change) do
     LinkTable.settle(table(state), Link.key(link))
-    change = %{change | refused: [{link, error} | change.refused], result: {:error, error}}
-    {if(keep?(state, link, error, change), do: refuse(state, link, error), else: state), change}
+    if keep?(state, link, error, change), do: refuse(state, link, error), else: state
   end
 
   # Of what holds or is wanted already, the refusal is a state, whoever asked.
@@ -306,22 +279,14 @@ defmodule Exosuit.Host.Links do
   defp finish(state, _key, %{from: nil}), do: state
 
   defp finish(state, _key, %{from: {:message, pid, reference}} = change) do
-    put = Enum.reverse(change.put) -- change.before
-    refused = Enum.reverse(change.refused)
-    send(pid, {:exosuit_links, reference, %{put: put, deleted: change.deleted, refused: refused}})
+    send(pid, {:exosuit_links, reference, LinkChange.report(change)})
     state
   end
 
   defp finish(state, key, %{from: {:call, from}} = change) do
-    GenServer.reply(from, reply(key, change))
+    GenServer.reply(from, LinkChange.reply(change, key))
     state
   end
-
-  defp reply(_key, %{put: [_link | _]}), do: :ok
-  defp reply(_key, %{refused: [_link | _], result: error}), do: error
-  defp reply(key, %{deleted: [], count: 0}), do: {:error, absent(key)}
-  defp reply(_key, %{result: :ok, deleted: links}), do: {:ok, links}
-  defp reply(_key, %{result: error}), do: error
 
   defp next(state, key) do
     state = %{state | running: Map.delete(state.running, key)}

@@ -1,0 +1,76 @@
+defmodule Exosuit.Host.LinkChange do
+  @moduledoc false
+  # One change of the links of a key: the steps that are left, and what came of those before. Pure.
+
+  alias Exosuit.Error
+  alias Exosuit.Model.Link
+
+  @type step :: :delete | {:put, Link.t()}
+  @type result :: {:ok, term()} | {:error, Error.t()}
+  @type report :: %{
+          put: [Link.t()],
+          deleted: [Link.t()],
+          refused: [{Link.t(), Error.t()}]
+        }
+  @type t :: %__MODULE__{
+          steps: [step()],
+          mode: :strict | :keep,
+          from: term(),
+          before: [Link.t()],
+          put: [Link.t()],
+          deleted: [Link.t()],
+          refused: [{Link.t(), Error.t()}],
+          result: :ok | {:error, Error.t()},
+          count: non_neg_integer()
+        }
+
+  defstruct steps: [],
+            mode: :strict,
+            from: nil,
+            before: [],
+            put: [],
+            deleted: [],
+            refused: [],
+            result: :ok,
+            count: 0
+
+  @doc "A change of these steps. With `:keep`, what is refused stays wanted."
+  @spec new([step()], :strict | :keep) :: t()
+  def new(steps, mode), do: %__MODULE__{steps: steps, mode: mode}
+
+  @doc "Notes what came of the first step."
+  @spec taken(t(), result()) :: t()
+  def taken(%__MODULE__{steps: [step | later]} = change, result) do
+    note(%{change | steps: later}, step, result)
+  end
+
+  @doc "The answer to whoever asked for the change."
+  @spec reply(t(), Link.key()) :: :ok | {:ok, [Link.t()]} | {:error, Error.t()}
+  def reply(%__MODULE__{put: [_link | _]}, _key), do: :ok
+  def reply(%__MODULE__{refused: [_link | _], result: error}, _key), do: error
+  def reply(%__MODULE__{deleted: [], count: 0}, key), do: {:error, absent(key)}
+  def reply(%__MODULE__{result: :ok, deleted: links}, _key), do: {:ok, links}
+  def reply(%__MODULE__{result: error}, _key), do: error
+
+  @doc "What is other than before, and what was refused."
+  @spec report(t()) :: report()
+  def report(%__MODULE__{} = change) do
+    put = Enum.reverse(change.put) -- change.before
+    %{put: put, deleted: change.deleted, refused: Enum.reverse(change.refused)}
+  end
+
+  @doc "That there is no link of this key."
+  @spec absent(Link.key()) :: Error.t()
+  def absent({source, contract, name}) do
+    Error.new(:not_found, "there is no link from #{source} for #{contract} named #{name}")
+  end
+
+  defp note(change, :delete, {:ok, count}), do: %{change | count: count}
+  # Calls are refused all the same: it is the provider that did not let go.
+  defp note(change, :delete, error), do: %{change | result: error, count: 1}
+  defp note(change, {:put, link}, {:ok, _none}), do: %{change | put: [link | change.put]}
+
+  defp note(change, {:put, link}, {:error, error}) do
+    %{change | refused: [{link, error} | change.refused], result: {:error, error}}
+  end
+end
