@@ -13,7 +13,6 @@ use bytes::Bytes;
 use exosuit_core::{Context, Origin, Target, bounded};
 use futures_util::FutureExt;
 use tokio::task::unconstrained;
-use tokio_util::task::TaskTracker;
 
 use super::super::address::origin_of;
 use super::super::admission::Entry;
@@ -23,6 +22,7 @@ use super::super::frame::{Answer, Received, Request, check, hash};
 use super::super::guard::HASHED_FIRST;
 use super::super::mac::{EpochKeys, Mac};
 use super::super::memory::Held;
+use super::inline::Call;
 use super::{LARGEST_ANSWER, Service};
 use crate::connection::unsent;
 use crate::{Error, now};
@@ -54,11 +54,11 @@ enum Refused {
 
 impl Service {
     /// Checks a call, and begins to work on it if it is what it seems.
-    pub(super) fn begin_mac(self: &Arc<Self>, message: Message, calls: &TaskTracker) {
+    pub(super) fn begin_mac(self: &Arc<Self>, message: Message) -> Option<Call> {
         match self.open(message) {
             Ok(arrival) => {
                 let service = Arc::clone(self);
-                calls.spawn(async move { service.run_mac(arrival).await });
+                return Some(Box::pin(async move { service.run_mac(arrival).await }));
             }
             Err(Refused::Unanswered(error)) => {
                 self.refused(error);
@@ -66,6 +66,7 @@ impl Service {
             Err(Refused::Answered(question, error)) => self.refuse_by_mac(&question, error),
             Err(Refused::Asked(question)) => self.send_at_once(&question, &succeeded(&[])),
         }
+        None
     }
 
     fn open(&self, message: Message) -> Result<Arrival, Refused> {

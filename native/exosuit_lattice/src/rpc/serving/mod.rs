@@ -3,6 +3,7 @@
 //! Those of the host's own cluster come with a MAC (`mac`) on subjects of their own, all others with a
 //! signature (`signed`).
 
+mod inline;
 mod mac;
 mod signed;
 
@@ -21,6 +22,7 @@ use tokio_util::task::TaskTracker;
 use super::Shared;
 use super::address::Served;
 use crate::{Error, now};
+use inline::{Call, InlineStats};
 
 /// How long a server may be silent before what is drained holds nothing more: many round trips.
 const DRAINED: Duration = Duration::from_secs(1);
@@ -114,14 +116,18 @@ async fn receive(
     calls: TaskTracker,
 ) {
     let mut closing = pin!(closed.cancelled());
+    let mut inline = InlineStats::default();
     loop {
-        tokio::select! {
+        let message = tokio::select! {
             biased;
             () = &mut closing => break,
-            message = subscriber.next() => match message {
-                Some(message) => service.begin(way, message, &calls),
-                None => return,
-            }
+            message = subscriber.next() => message,
+        };
+        let Some(message) = message else {
+            return;
+        };
+        if let Some(call) = service.begin(way, message) {
+            inline.run(call, &calls).await;
         }
     }
     let connection = &service.shared.connection;
@@ -135,7 +141,9 @@ async fn receive(
         if subscriber.drain().await.is_ok() {
             let mut next = async || tokio::time::timeout(DRAINED, subscriber.next()).await;
             while let Ok(Some(message)) = next().await {
-                service.begin(way, message, &calls);
+                if let Some(call) = service.begin(way, message) {
+                    calls.spawn(call);
+                }
             }
         }
     };
@@ -167,10 +175,11 @@ impl Service {
         Ok(())
     }
 
-    fn begin(self: &Arc<Self>, way: Way, message: Message, calls: &TaskTracker) {
+    /// Checks a message, and gives the call that it is; one that is refused is answered at once.
+    fn begin(self: &Arc<Self>, way: Way, message: Message) -> Option<Call> {
         match way {
-            Way::Signed => self.begin_signed(message, calls),
-            Way::Mac => self.begin_mac(message, calls),
+            Way::Signed => self.begin_signed(message),
+            Way::Mac => self.begin_mac(message),
         }
     }
 

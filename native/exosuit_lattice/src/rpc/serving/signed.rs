@@ -7,7 +7,6 @@ use bytes::Bytes;
 use exosuit_core::{Context, Target, bounded};
 use futures_util::FutureExt;
 use tokio::task::unconstrained;
-use tokio_util::task::TaskTracker;
 
 use super::super::address::origin_of;
 use super::super::admission::Entry;
@@ -15,6 +14,7 @@ use super::super::guard::{Genuine, Suspect};
 use super::super::headers;
 use super::super::memory::Held;
 use super::super::wire::{Invocation, Response};
+use super::inline::Call;
 use super::{LARGEST_ANSWER, Service};
 use crate::connection::unsent;
 use crate::{Error, now};
@@ -39,13 +39,16 @@ struct Refused {
 impl Service {
     /// Looks at a call, and begins to work on it if it may be what it seems: what is not is refused
     /// before it takes anybody's place.
-    pub(super) fn begin_signed(self: &Arc<Self>, message: Message, calls: &TaskTracker) {
+    pub(super) fn begin_signed(self: &Arc<Self>, message: Message) -> Option<Call> {
         match self.look(message) {
             Ok(arrival) => {
                 let service = Arc::clone(self);
-                calls.spawn(async move { service.run(&arrival).await });
+                Some(Box::pin(async move { service.run(&arrival).await }))
             }
-            Err(refused) => self.refuse_at_once(*refused),
+            Err(refused) => {
+                self.refuse_at_once(*refused);
+                None
+            }
         }
     }
 

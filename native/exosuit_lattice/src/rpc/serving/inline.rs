@@ -1,0 +1,133 @@
+//! Calls that are worked on where they are received, for as long as they do not wait.
+//!
+//! A task for each call costs more than most calls: other threads are woken for it. So a call is polled
+//! once by whoever received it, and becomes a task only if it is not finished by then. Calls that take
+//! long would keep the next ones waiting: where they do on average, each becomes a task at once, so that
+//! they run on all cores.
+
+use std::future::poll_fn;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use tokio_util::task::TaskTracker;
+
+/// A call that was taken, until it is answered.
+pub(super) type Call = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What a call may take on average: several times what a task costs.
+const LONGEST: Duration = Duration::from_micros(20);
+
+/// How many calls become tasks at once, before one is polled again to see how long it takes.
+const TASKS: u32 = 64;
+
+/// How long calls of one target take, as far as they were polled where they were received.
+#[derive(Debug, Default)]
+pub(super) struct InlineStats {
+    average: Duration,
+    /// How many calls became tasks since one was polled.
+    tasks: u32,
+}
+
+impl InlineStats {
+    /// Runs a call here, or in a task.
+    pub(super) async fn run(&mut self, call: Call, tasks: &TaskTracker) {
+        if !self.is_inline() {
+            tasks.spawn(call);
+            return;
+        }
+        let begun = Instant::now();
+        // One that panics takes nobody along, as in a task of its own.
+        let mut call = Box::pin(AssertUnwindSafe(call).catch_unwind());
+        let polled = poll_fn(|context| Poll::Ready(call.poll_unpin(context))).await;
+        self.took(begun.elapsed());
+        if polled.is_pending() {
+            tasks.spawn(call);
+        }
+    }
+
+    fn is_inline(&mut self) -> bool {
+        if self.average <= LONGEST {
+            return true;
+        }
+        self.tasks += 1;
+        self.tasks > TASKS
+    }
+
+    fn took(&mut self, time: Duration) {
+        self.tasks = 0;
+        self.average = (self.average * 7 + time) / 8;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::sync::Notify;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_does_not_wait_becomes_no_task_and_what_waits_does() {
+        let (mut stats, tasks) = (InlineStats::default(), TaskTracker::new());
+        let (done, gate) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+        let counted = Arc::clone(&done);
+        stats
+            .run(
+                Box::pin(async move { _ = counted.fetch_add(1, Ordering::SeqCst) }),
+                &tasks,
+            )
+            .await;
+        assert_eq!((done.load(Ordering::SeqCst), tasks.len()), (1, 0));
+
+        let (counted, wait) = (Arc::clone(&done), Arc::clone(&gate));
+        let waits = async move {
+            wait.notified().await;
+            counted.fetch_add(1, Ordering::SeqCst);
+        };
+        stats.run(Box::pin(waits), &tasks).await;
+        assert_eq!((done.load(Ordering::SeqCst), tasks.len()), (1, 1));
+        gate.notify_one();
+        tasks.close();
+        tasks.wait().await;
+        assert_eq!(done.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test]
+    async fn a_panic_costs_one_call() {
+        let (mut stats, tasks) = (InlineStats::default(), TaskTracker::new());
+        stats
+            .run(Box::pin(async { panic!("of a guest") }), &tasks)
+            .await;
+        stats.run(Box::pin(async {}), &tasks).await;
+        assert!(tasks.is_empty());
+    }
+
+    #[test]
+    fn calls_that_take_long_become_tasks_until_one_does_not() {
+        let mut stats = InlineStats::default();
+        for _ in 0..20 {
+            stats.took(Duration::from_micros(100));
+        }
+        let inline = |stats: &mut InlineStats| {
+            (0..130)
+                .filter(|_| {
+                    let is_inline = stats.is_inline();
+                    if is_inline {
+                        stats.took(Duration::from_micros(100));
+                    }
+                    is_inline
+                })
+                .count()
+        };
+        assert_eq!(inline(&mut stats), 2);
+        for _ in 0..20 {
+            stats.took(Duration::from_micros(1));
+        }
+        assert!(stats.is_inline());
+    }
+}
