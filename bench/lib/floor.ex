@@ -42,8 +42,9 @@ defmodule Exosuit.Bench.Floor do
   end
 
   @doc """
-  The seconds that so many calls over NATS take, so many at once: `kind` is `"raw"` where the messages
-  are sent back, `"signed"` where the actor behind the subject is to answer.
+  The seconds that so many calls over NATS take, so many at once: `kind` is `"raw"` or `"raw-mac"` where
+  the messages are sent back, `"signed"` where the actor behind the subject is to answer, `"mac"` where
+  the actor in the lattice of that name is.
   """
   @spec nats(t(), call, pos_integer(), pos_integer()) :: float()
         when call: {String.t(), String.t(), String.t(), String.t(), String.t()}

@@ -27,12 +27,12 @@ defmodule Exosuit.Bench.Nats do
   end
 
   @doc """
-  Starts what sends back at this subject what it gets; with the key of a cluster, once it has seen
-  that it is signed by that.
+  Starts what sends back at this subject what it gets of a kind, `"signed"` or `"mac"`; with the key of
+  a cluster, once it has seen that it is signed by that.
   """
-  @spec echo(t(), String.t(), [String.t()]) :: :ok
-  def echo(nats, subject, issuer \\ []) do
-    port = open(nats.program, ["nats-echo", nats.url, subject | issuer])
+  @spec echo(t(), String.t(), String.t(), [String.t()]) :: :ok
+  def echo(nats, subject, kind, issuer \\ []) do
+    port = open(nats.program, ["nats-echo", nats.url, subject, kind | issuer])
     "ready" = await(port, ~r/^(ready)$/)
     :ok
   end

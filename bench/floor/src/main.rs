@@ -49,11 +49,11 @@ fn main() -> Result<()> {
         ["assemble", text, wasm] => Ok(std::fs::write(wasm, wat::parse_file(text)?)?),
         ["sign", name, bare, signed] => sign(name, bare, signed),
         ["floor", echo, web, component] => floor(echo, web, component),
-        ["nats-echo", url, subject] => nats::echo(url, subject, None),
-        ["nats-echo", url, subject, issuer] => nats::echo(url, subject, Some(issuer)),
+        ["nats-echo", url, subject, kind] => nats::echo(url, subject, kind, None),
+        ["nats-echo", url, subject, kind, issuer] => nats::echo(url, subject, kind, Some(issuer)),
         _ => bail!(
             "usage: exosuit-bench-floor assemble IN.wat OUT.wasm | sign NAME IN.wasm OUT.wasm | \
-             floor ECHO.wasm WEB.wasm COMPONENT.wasm | nats-echo URL SUBJECT [ISSUER]"
+             floor ECHO.wasm WEB.wasm COMPONENT.wasm | nats-echo URL SUBJECT mac|signed [ISSUER]"
         ),
     }
 }

@@ -10,7 +10,8 @@ use async_nats::Client;
 use bytes::Bytes;
 use exosuit_claims::invocation::{Call, Entity, Seal, sign};
 use exosuit_claims::{KeyKind, KeyPair, PublicKey, Verifier, unix_now};
-use exosuit_lattice::{Invocation, Response};
+use exosuit_core::Id;
+use exosuit_lattice::{Invocation, MacCaller, MacRequest, Response};
 use futures_util::StreamExt as _;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
@@ -19,11 +20,21 @@ use crate::{PAYLOAD, say};
 
 const OPERATION: &str = "Echo.Say";
 
+/// How long the answer of a host with a MAC is, with the payload. `Sent::check` sees to it.
+const MAC_ANSWER: usize = 135 + PAYLOAD.len();
+
+/// How long a call may take.
+const PATIENCE: Duration = Duration::from_mins(1);
+
 /// Sends back the beginning of each message until standard input ends: as many bytes as the answer
-/// of a host has, so that there is as much to read for who asks. With an issuer it checks that each is
-/// signed by it, and nothing else of what a host checks.
-pub(crate) fn echo(url: &str, subject: &str, issuer: Option<&str>) -> Result<()> {
-    let length = answer().len();
+/// of a host has to calls of this kind, so that there is as much to read for who asks. With an issuer it
+/// checks that each is signed by it, and nothing else of what a host checks.
+pub(crate) fn echo(url: &str, subject: &str, kind: &str, issuer: Option<&str>) -> Result<()> {
+    let length = if kind == "mac" {
+        MAC_ANSWER
+    } else {
+        answer().len()
+    };
     let trusted = issuer.map(|key| PublicKey::parse(key).map(Verifier::new));
     let trusted: Arc<[Verifier]> = trusted.transpose()?.into_iter().collect();
     let runtime = Builder::new_multi_thread().enable_all().build()?;
@@ -60,31 +71,36 @@ pub(crate) fn echo(url: &str, subject: &str, issuer: Option<&str>) -> Result<()>
 }
 
 /// Makes the calls on one thread, so many at once, and says how long it took: the same work for the
-/// floor (`raw`) and for a host (`signed`). What is sent is signed before the clock runs: each call
-/// by itself, as a host takes none twice.
+/// floor (`raw`, and `raw-mac`) and for a host (`signed`, and `mac`, where the subject is the lattice).
+/// What is sent is made before the clock runs: each call by itself, as a host takes none twice.
 pub(crate) fn load(words: &[&str]) -> Result<Duration> {
     let [kind, url, subject, depth, calls, seed, actor] = words else {
-        bail!("usage: nats raw|signed URL SUBJECT DEPTH CALLS SEED ACTOR");
+        bail!("usage: nats raw|raw-mac|signed|mac URL SUBJECT DEPTH CALLS SEED ACTOR");
     };
     let (depth, calls): (usize, usize) = (depth.parse()?, calls.parse()?);
     ensure!(calls.is_multiple_of(depth), "callers that make fewer calls");
     let cluster = KeyPair::from_seed(seed)?;
-    let invocation = || invocation(&cluster, actor);
-    let (messages, check): (Vec<_>, Check) = match *kind {
-        "raw" => (vec![invocation()?; calls], sent_back),
-        "signed" => {
-            let messages: Result<_> = (0..calls).map(|_| invocation()).collect();
-            (messages?, answered)
-        }
-        _ => bail!("neither raw nor signed: {kind:?}"),
+    let caller = MacCaller::new(&Id::parse(subject)?, &cluster);
+    let message = || match *kind {
+        "raw" => Ok(Sent::Back(invocation(&cluster, actor)?)),
+        "signed" => Ok(Sent::Signed(invocation(&cluster, actor)?)),
+        "raw-mac" => Ok(Sent::Back(request(&caller, actor).message().clone())),
+        "mac" => Ok(Sent::Mac(request(&caller, actor))),
+        _ => bail!("no such kind of calls: {kind:?}"),
+    };
+    let messages: Result<Vec<_>> = (0..calls).map(|_| message()).collect();
+    let mut messages = messages?;
+    let subject = match *kind {
+        "mac" => caller.subject(&Id::parse(actor)?),
+        _ => (*subject).to_owned(),
     };
     runtime()?.block_on(async {
         let client = async_nats::connect(*url).await?;
         let start = Instant::now();
         let mut callers = JoinSet::new();
-        for messages in messages.chunks(calls / depth) {
-            let (client, subject) = (client.clone(), (*subject).to_owned());
-            callers.spawn(ask(client, subject, messages.to_vec(), check));
+        for _ in 0..depth {
+            let rest = messages.split_off(messages.len() - calls / depth);
+            callers.spawn(ask(client.clone(), subject.clone(), rest));
         }
         while let Some(done) = callers.join_next().await {
             done??;
@@ -114,27 +130,58 @@ fn runtime() -> Result<Runtime> {
     Ok(Builder::new_current_thread().enable_all().build()?)
 }
 
-/// Whether that is the answer to this message.
-type Check = fn(&Bytes, &Bytes) -> Result<()>;
+/// What is sent, and what comes back.
+enum Sent {
+    /// The beginning of the same.
+    Back(Bytes),
+    Signed(Bytes),
+    Mac(MacRequest),
+}
 
-async fn ask(client: Client, subject: String, messages: Vec<Bytes>, check: Check) -> Result<()> {
-    for message in messages {
-        let answer = client.request(subject.clone(), message.clone()).await?;
-        check(&message, &answer.payload)?;
+impl Sent {
+    fn message(&self) -> &Bytes {
+        match self {
+            Self::Back(message) | Self::Signed(message) => message,
+            Self::Mac(request) => request.message(),
+        }
+    }
+
+    /// Whether that is the answer.
+    fn check(&self, answer: &Bytes) -> Result<()> {
+        match self {
+            Self::Back(message) => ensure!(message.starts_with(answer), "not what was sent"),
+            Self::Signed(_) => {
+                let answer = Response::decode(answer)?;
+                ensure!(answer.error.is_none(), "refused: {:?}", answer.error);
+                ensure!(answer.payload == PAYLOAD[..], "the guest does not echo");
+            }
+            Self::Mac(request) => {
+                ensure!(
+                    request.read(answer)? == PAYLOAD[..],
+                    "the guest does not echo"
+                );
+                ensure!(answer.len() == MAC_ANSWER, "{} bytes", answer.len());
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn ask(client: Client, subject: String, messages: Vec<Sent>) -> Result<()> {
+    for sent in messages {
+        let answer = client
+            .request(subject.clone(), sent.message().clone())
+            .await?;
+        sent.check(&answer.payload)?;
     }
     Ok(())
 }
 
-fn sent_back(message: &Bytes, answer: &Bytes) -> Result<()> {
-    ensure!(message.starts_with(answer), "not what was sent");
-    Ok(())
-}
-
-fn answered(_message: &Bytes, answer: &Bytes) -> Result<()> {
-    let answer = Response::decode(answer)?;
-    ensure!(answer.error.is_none(), "refused: {:?}", answer.error);
-    ensure!(answer.payload == PAYLOAD[..], "the guest does not echo");
-    Ok(())
+/// A call by another actor, of a host of the same cluster.
+fn request(caller: &MacCaller, actor: &str) -> MacRequest {
+    let origin = KeyPair::derive(KeyKind::Module, "the caller of bin/bench");
+    let origin = Entity::actor(origin.public_key().as_str());
+    caller.request(origin, Entity::actor(actor), OPERATION, &PAYLOAD, PATIENCE)
 }
 
 /// A call by another actor, of a cluster that the host is of as well.
