@@ -31,6 +31,7 @@ defmodule Exosuit.Config.Nats do
           state_max_bytes: pos_integer() | nil,
           prefix: String.t(),
           cluster_seed: secret() | nil,
+          accepted_cluster_seed: secret() | nil,
           cluster_issuers: [String.t()],
           host_seed: secret() | nil,
           heartbeat_interval: pos_integer()
@@ -74,8 +75,8 @@ defmodule Exosuit.Config.Nats do
     ],
     reconnect_delay: [
       type: :milliseconds,
-      default: 4_000,
-      doc: "milliseconds between attempts at the most; they begin with 100."
+      default: 60_000,
+      doc: "milliseconds between attempts at the most; they begin with 1 000 and double."
     ]
   ]
   @own [
@@ -109,6 +110,13 @@ defmodule Exosuit.Config.Nats do
       doc:
         "of the key (`SC…`) that signs what this host sends to others; without it a new key is " <>
           "made, which no other host knows."
+    ],
+    accepted_cluster_seed: [
+      type: @seed,
+      default: nil,
+      doc:
+        "of another key of the cluster, whose calls are taken as those of its own key: while one " <>
+          "takes the place of the other."
     ],
     cluster_issuers: [
       type: {"a list of cluster keys (`C…`)", &__MODULE__.issuers?/1},

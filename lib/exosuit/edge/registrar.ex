@@ -3,13 +3,19 @@ defmodule Exosuit.Edge.Registrar do
   # Writes down for the lattice whose public keys the actors and providers of this host have, and what
   # their claims say. It is done when they start, and for all of them when the host is connected
   # (again). A record that says so already is left alone, and one of a greater revision as well.
+  #
+  # Each record waits for a server. Where one cannot be written, no further ones are tried: after a pause
+  # all are, by the policy of `Exosuit.Retry`.
 
   use Exosuit.Server
 
-  alias Exosuit.{Claims, Config, Directory, Event, Json, Lattice, Router}
+  alias Exosuit.{Claims, Config, Directory, Event, Json, Lattice, Retry, Router}
   alias Exosuit.Host.{Inventory, Specifications}
   alias Exosuit.Lattice.{Known, Store}
   alias Exosuit.Model.{Artifact, ProviderSpecification}
+
+  @enforce_keys [:config]
+  defstruct [:config, retry: Retry.new(), timer: nil]
 
   @starts %{"actor_started" => :actor, "actor_updated" => :actor, "provider_started" => :provider}
 
@@ -35,29 +41,45 @@ defmodule Exosuit.Edge.Registrar do
   def notice(_config, _event), do: :ok
 
   @impl GenServer
-  def init(config), do: {:ok, config, {:continue, :register_all}}
+  def init(config), do: {:ok, %__MODULE__{config: config}, {:continue, :register_all}}
 
   @impl GenServer
-  def handle_continue(:register_all, config), do: {:noreply, register_all(config)}
+  def handle_continue(:register_all, state), do: {:noreply, register_all(state)}
 
   @impl GenServer
-  def handle_cast(:register_all, config), do: {:noreply, register_all(config)}
+  def handle_cast(:register_all, state), do: {:noreply, register_all(state)}
 
-  def handle_cast({:register, key}, config) do
-    # Without a connection: all are written when there is one.
-    _unavailable = register(config, key)
-    {:noreply, config}
+  # All will be, soon.
+  def handle_cast({:register, _key}, %{timer: timer} = state) when timer != nil,
+    do: {:noreply, state}
+
+  def handle_cast({:register, key}, state) do
+    {:noreply, written(state, register(state.config, key) == :ok)}
   end
 
-  defp register_all(config) do
+  @impl GenServer
+  def handle_info(:register_all, state), do: {:noreply, register_all(state)}
+
+  defp register_all(%{config: config} = state) do
     keys =
       for role <- [:actor, :provider],
           {id, _pid, _facts} <- Directory.list(config.name, role),
           do: {role, id}
 
     # The first that cannot be written stands for the rest.
-    Enum.find(keys, &(register(config, &1) != :ok))
-    config
+    written(state, Enum.all?(keys, &(register(config, &1) == :ok)))
+  end
+
+  defp written(state, written?) do
+    if state.timer, do: Process.cancel_timer(state.timer)
+    now = System.monotonic_time(:millisecond)
+
+    if written? do
+      %{state | retry: Retry.worked(state.retry, now), timer: nil}
+    else
+      {delay, retry} = Retry.failed(state.retry, now)
+      %{state | retry: retry, timer: Process.send_after(self(), :register_all, delay)}
+    end
   end
 
   defp register(config, {:actor, id}) do

@@ -43,6 +43,7 @@ defmodule Exosuit.Lattice.Nats do
       lattice: config.lattice,
       host_key: config.source,
       cluster_seed: Secret.handle_of(nats.cluster_seed),
+      accepted_cluster_seed: Secret.handle_of(nats.accepted_cluster_seed),
       cluster_issuers: nats.cluster_issuers,
       domain: nats.domain,
       replicas: nats.replicas,
@@ -64,8 +65,9 @@ defmodule Exosuit.Lattice.Nats do
     with {:ok, control} <- keep(nats.control),
          {:ok, rpc} <- keep(nats.rpc),
          {:ok, cluster_seed} <- cluster_seed(nats.cluster_seed),
+         {:ok, accepted} <- keep_one(nats.accepted_cluster_seed),
          {:ok, host_seed} <- keep_one(nats.host_seed) do
-      seeds = %{cluster_seed: cluster_seed, host_seed: host_seed}
+      seeds = %{cluster_seed: cluster_seed, accepted_cluster_seed: accepted, host_seed: host_seed}
       {:ok, struct!(nats, Map.merge(seeds, %{control: control, rpc: rpc}))}
     end
   end

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use async_nats::{StatusCode, Subscriber};
 use bytes::Bytes;
+use exosuit_core::{Heard, Mailbox};
 use futures_util::StreamExt;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::connection::unsent;
 use crate::replies::Replies;
@@ -30,9 +32,15 @@ pub struct Message {
     pub payload: Bytes,
 }
 
+/// How many bytes of answers are gathered at most.
+const GATHERED: usize = 64 << 20;
+
 /// What is sent to a subject, until this is dropped. It lasts through every outage; what is sent
-/// meanwhile is lost.
-pub struct Subscription(Subscriber);
+/// meanwhile is lost. So is what finds no room, as whoever listens is slow: the connection tells of it.
+pub struct Subscription {
+    connection: Connection,
+    heard: exosuit_core::Subscription,
+}
 
 impl Bus {
     /// Messages over this connection. Waits for nothing: there need not be a connection yet.
@@ -145,13 +153,16 @@ impl Bus {
             .publish_with_reply(subject.to_owned(), inbox, payload)
             .await;
         sent.map_err(|error| unsent(&error))?;
-        let mut gathered = Vec::new();
+        let (mut gathered, mut bytes) = (Vec::new(), 0);
         let gather = async {
-            while gathered.len() < most {
+            while gathered.len() < most && bytes < GATHERED {
                 let patience = if gathered.is_empty() { within } else { quiet };
                 match tokio::time::timeout(patience, answers.next()).await {
                     Ok(Some(answer)) if answer.status == Some(StatusCode::NO_RESPONDERS) => return,
-                    Ok(Some(answer)) => gathered.push(answer.payload),
+                    Ok(Some(answer)) => {
+                        bytes += answer.payload.len();
+                        gathered.push(answer.payload);
+                    }
                     Ok(None) | Err(_) => return,
                 }
             }
@@ -167,6 +178,18 @@ impl Bus {
         subject: &str,
         group: Option<&str>,
     ) -> Result<Subscription, Error> {
+        Ok(Subscription {
+            connection: self.connection.clone(),
+            heard: self.listen(subject, group).await?,
+        })
+    }
+
+    /// The same, as built-in providers have it: they are told how much was lost.
+    pub(crate) async fn listen(
+        &self,
+        subject: &str,
+        group: Option<&str>,
+    ) -> Result<exosuit_core::Subscription, Error> {
         let client = self.connection.any_client();
         let subscriber = match group {
             Some(group) => {
@@ -178,14 +201,32 @@ impl Bus {
         };
         let refused =
             |error: async_nats::SubscribeError| Error::malformed("subject", error.to_string());
-        subscriber.map(Subscription).map_err(refused)
+        let mailbox = Arc::new(Mailbox::default());
+        let filling = tokio::spawn(fill(Arc::clone(&mailbox), subscriber.map_err(refused)?));
+        Ok(exosuit_core::Subscription::new(
+            mailbox,
+            AbortOnDropHandle::new(filling),
+        ))
     }
+}
+
+/// Takes messages as they come. The client would keep thousands of them, of whatever length.
+async fn fill(mailbox: Arc<Mailbox>, mut subscriber: Subscriber) {
+    while let Some(message) = subscriber.next().await {
+        mailbox.put(Message::from(message).into());
+    }
+    mailbox.close();
 }
 
 impl Subscription {
     /// The next message; none once the connection is closed.
     pub async fn next(&mut self) -> Option<Message> {
-        self.0.next().await.map(Message::from)
+        loop {
+            match self.heard.next().await? {
+                Heard::Message(message) => return Some(message.into()),
+                Heard::Lost(_) => self.connection.fell_behind(),
+            }
+        }
     }
 }
 

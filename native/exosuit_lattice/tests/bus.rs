@@ -185,3 +185,39 @@ async fn who_does_not_listen_is_told_of_it() {
     assert_eq!(told, exosuit_lattice::Notice::SlowConsumer);
     sending.abort();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_slow_to_listen_keeps_few_bytes_and_is_told_of() {
+    const SENT: usize = 100;
+    let server = NatsServer::start().await;
+    let connection = server.connect().await;
+    let mut notices = connection.notices();
+    let slow = Bus::start(connection).await.expect("a bus");
+    let mut heard = slow.subscribe("events", None).await.expect("subscribed");
+    let settle = || slow.request("nobody", "".into(), Instant::now() + PATIENCE);
+    assert!(settle().await.is_err());
+    let fast = bus(&server).await;
+    for _ in 0..SENT {
+        let sent = fast.publish("events", vec![0; 1_000_000].into()).await;
+        sent.expect("sent");
+    }
+    // They are there before the answer to this is.
+    let asked = fast.request("nobody", "".into(), Instant::now() + PATIENCE);
+    assert!(asked.await.is_err());
+    assert!(settle().await.is_err());
+    let mut kept = 0;
+    within("the last", async {
+        loop {
+            let _sent = fast.publish("events", "the last".into()).await;
+            match tokio::time::timeout(Duration::from_millis(100), heard.next()).await {
+                Ok(Some(message)) if message.payload == "the last" => return,
+                Ok(message) => kept += usize::from(message.is_some()),
+                Err(_none_yet) => {}
+            }
+        }
+    })
+    .await;
+    assert!(kept < SENT, "{kept}");
+    let told = within("a notice", notices.recv()).await;
+    assert_eq!(told, Ok(exosuit_lattice::Notice::SlowConsumer));
+}

@@ -52,6 +52,7 @@ struct Settings {
     lattice: String,
     host_key: String,
     cluster_seed: ResourceArc<SecretHandle>,
+    accepted_cluster_seed: Option<ResourceArc<SecretHandle>>,
     cluster_issuers: Vec<String>,
     domain: Option<String>,
     /// On how many servers the buckets are kept.
@@ -72,18 +73,22 @@ impl Settings {
             };
             PublicKey::parse(text).map_err(wrong)
         };
-        let cluster = KeyPair::from_seed(self.cluster_seed.secret().expose());
-        let wrong = |_| {
+        let cluster = |seed: &SecretHandle| {
             let expected = "expected the seed of the cluster to be that of a cluster key (SC…)";
-            Error::new(Code::InvalidInput, expected)
+            let wrong = |_| Error::new(Code::InvalidInput, expected);
+            let key = KeyPair::from_seed(seed.secret().expose()).map_err(wrong)?;
+            Ok::<_, Error>(Arc::new(key))
         };
         let issuers = self.cluster_issuers.iter();
         let issuers = issuers.map(|issuer| key(issuer, "an issuer of the cluster"));
         let mut options = CallOptions::new(
             id(&self.lattice)?,
             key(&self.host_key, "the key of the host")?,
-            Arc::new(cluster.map_err(wrong)?),
+            cluster(&self.cluster_seed)?,
         );
+        let accepted = self.accepted_cluster_seed.iter();
+        let accepted = accepted.map(|seed| cluster(seed));
+        options.further_seeds = accepted.collect::<Result<_, _>>()?;
         options.issuers = issuers.collect::<Result<_, _>>()?;
         Ok(options)
     }

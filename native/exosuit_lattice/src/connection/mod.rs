@@ -110,6 +110,11 @@ impl Connection {
         self.client.max_payload()
     }
 
+    /// Tells that a subscription was too slow, and something is lost.
+    pub(crate) fn fell_behind(&self) {
+        self.tower.slow();
+    }
+
     /// An error for what the server would end the connection for.
     pub(crate) fn refuse_too_large(&self, what: &'static str, size: usize) -> Result<(), Error> {
         let limit = self.max_payload();

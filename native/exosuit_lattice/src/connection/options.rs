@@ -70,20 +70,22 @@ pub struct Tls {
     pub first: bool,
 }
 
-/// How long to wait before each further attempt to connect: doubled each time, with jitter.
+/// How long to wait before each further attempt, for ever: the one policy of Exosuit for whatever is
+/// wanted and does not work yet. What had worked is tried again at once, then the delays double, and a
+/// jitter of up to a quarter keeps apart what fell together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backoff {
     /// Before the second attempt.
     pub shortest: Duration,
-    /// At most.
+    /// At most, with the jitter.
     pub longest: Duration,
 }
 
 impl Default for Backoff {
     fn default() -> Self {
         Self {
-            shortest: Duration::from_millis(100),
-            longest: Duration::from_secs(4),
+            shortest: Duration::from_secs(1),
+            longest: Duration::from_mins(1),
         }
     }
 }
@@ -96,10 +98,11 @@ impl Backoff {
         let full = 2u32
             .checked_pow(doublings)
             .and_then(|times| self.shortest.checked_mul(times));
-        let full = full.map_or(self.longest, |full| full.min(self.longest));
+        let longest = self.longest.mul_f64(0.8);
+        let full = full.map_or(longest, |full| full.min(longest));
         match attempt {
-            0 | 1 => self.shortest.mul_f64(random / 2.0),
-            _ => full.mul_f64(0.5 + random / 2.0),
+            0 | 1 => self.shortest.mul_f64(random / 10.0),
+            _ => full.mul_f64(1.0 + random / 4.0),
         }
     }
 }
@@ -266,7 +269,11 @@ mod tests {
         let delays: Vec<_> = (1..10)
             .map(|attempt| backoff.delay(attempt, 1.0).as_millis())
             .collect();
-        assert_eq!(delays, [50, 100, 200, 400, 800, 1_600, 3_200, 4_000, 4_000]);
-        assert_eq!(backoff.delay(usize::MAX, 0.0), Duration::from_secs(2));
+        let doubled = [
+            100, 1_250, 2_500, 5_000, 10_000, 20_000, 40_000, 60_000, 60_000,
+        ];
+        assert_eq!(delays, doubled);
+        assert_eq!(backoff.delay(2, 0.0), Duration::from_secs(1));
+        assert_eq!(backoff.delay(usize::MAX, 0.0), Duration::from_secs(48));
     }
 }

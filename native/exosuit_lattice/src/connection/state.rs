@@ -135,7 +135,8 @@ impl Tower {
         );
     }
 
-    fn slow(&self) {
+    /// A subscription was too slow.
+    pub(crate) fn slow(&self) {
         let mut told = self.slow.lock();
         if told.is_none_or(|at| at.elapsed() >= SLOW_EVERY) {
             *told = Some(Instant::now());

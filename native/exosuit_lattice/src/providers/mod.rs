@@ -13,8 +13,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use exosuit_core::{BucketLimits, Done, Id, Lattice, Mailbox, Message, Pending, Subscription};
-use tokio_util::task::AbortOnDropHandle;
+use exosuit_core::{BucketLimits, Done, Id, Lattice, Message, Pending, Subscription};
 
 use crate::{Bus, StreamLimits, bus};
 use bucket::ProviderBucket;
@@ -77,18 +76,7 @@ impl Lattice for ProviderLattice {
             subject.to_owned(),
             group.map(str::to_owned),
         );
-        Box::pin(async move {
-            let mut subscription = bus.subscribe(&subject, group.as_deref()).await?;
-            let mailbox = Arc::new(Mailbox::default());
-            let filled = Arc::clone(&mailbox);
-            let filling = tokio::spawn(async move {
-                while let Some(message) = subscription.next().await {
-                    filled.put(message.into());
-                }
-                filled.close();
-            });
-            Ok(Subscription::new(mailbox, AbortOnDropHandle::new(filling)))
-        })
+        Box::pin(async move { Ok(bus.listen(&subject, group.as_deref()).await?) })
     }
 
     fn bucket(&self, name: &Id, limits: BucketLimits) -> Option<Arc<dyn exosuit_core::Bucket>> {

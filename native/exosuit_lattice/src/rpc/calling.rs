@@ -10,33 +10,23 @@
 //! over, and the wait goes on. The answer to a *signed* call has none: whoever may publish to the inbox of
 //! a host can give it. Who may is a matter of the permissions of the NATS server.
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use exosuit_claims::KeyPair;
-use exosuit_claims::invocation::Entity;
-use exosuit_core::{Context, Id, Origin};
-use parking_lot::Mutex;
+use exosuit_core::{Context, Id, Origin, Reply};
 
 use super::address::{self, Address};
+use super::content::Form;
 use super::frame::{Answer, Hash, MAX_NAME, Received, Request, check, hash};
 use super::headers::{self, Trace};
-use super::mac::{EpochKeys, Mac, MacKeys};
+use super::mac::{EpochKeys, Mac};
 use super::serving::id_text;
 use super::{LARGEST_REQUEST, Shared};
 use crate::{Error, new_id, now};
 
-/// How long a name is not asked for again, of which nobody has answered.
-const ASK_EVERY: Duration = Duration::from_secs(10);
-
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// How many names are kept in mind.
-const MOST_NAMES: usize = 4_096;
 
 /// How often a call is made anew that came to a host which cannot tell whether it was there before.
 const TRIES: u32 = 4;
@@ -44,22 +34,6 @@ const TRIES: u32 = 4;
 /// How long to wait before the second time that it is made anew, and twice that before the third: the
 /// clocks of two hosts differ by less.
 const PAUSE: Duration = Duration::from_millis(50);
-
-/// Who takes calls with a MAC.
-#[derive(Default)]
-pub(super) struct Takers {
-    are_there: AtomicBool,
-    names: Mutex<HashMap<Id, Taker>>,
-}
-
-/// What is known of a name.
-#[derive(Clone, Copy)]
-enum Taker {
-    /// Somebody answers to it so.
-    There,
-    /// It was asked then.
-    Asked(Instant),
-}
 
 /// A call to another host.
 pub(super) struct Outgoing<'a> {
@@ -74,149 +48,15 @@ pub(super) struct Outgoing<'a> {
 /// The operation of a question whether anybody takes calls with a MAC: none.
 pub(super) const QUESTION: &str = "";
 
-/// Makes calls with a MAC and reads their answers, without sending them: for those who measure or try
-/// a host.
-pub struct MacCaller {
-    keys: MacKeys,
-    lattice: Id,
-    /// Milliseconds.
-    ahead: i64,
-}
-
-/// A request with a MAC, and what its answer is checked by.
-pub struct MacRequest {
-    message: Bytes,
-    sent: Sent,
-}
-
 /// What the answer to a request is checked by.
 #[derive(Clone)]
-struct Sent {
+pub(super) struct Sent {
     keys: Arc<EpochKeys>,
     mac: Mac,
 }
 
-impl Takers {
-    pub(super) fn are_there(&self, are_there: bool) {
-        self.are_there.store(are_there, Ordering::Relaxed);
-    }
-
-    /// Whether calls to this name go with a MAC.
-    pub(super) fn take(&self, name: &Id) -> bool {
-        let is_there = || matches!(self.names.lock().get(name), Some(Taker::There));
-        self.are_there.load(Ordering::Relaxed) && is_there()
-    }
-
-    /// Whether it is time to ask whether anybody takes calls to this name so.
-    fn is_to_be_asked(&self, name: &Id) -> bool {
-        if !self.are_there.load(Ordering::Relaxed) {
-            return false;
-        }
-        let mut names = self.names.lock();
-        match names.get(name) {
-            Some(Taker::There) => return false,
-            Some(Taker::Asked(at)) if at.elapsed() < ASK_EVERY => return false,
-            _ => {}
-        }
-        if names.len() >= MOST_NAMES {
-            names.retain(|_, taker| matches!(taker, Taker::There));
-        }
-        if names.len() >= MOST_NAMES {
-            names.clear();
-        }
-        names.insert(name.clone(), Taker::Asked(Instant::now()));
-        true
-    }
-
-    fn is_there(&self, name: &Id) {
-        if let Some(taker) = self.names.lock().get_mut(name) {
-            *taker = Taker::There;
-        }
-    }
-
-    pub(super) fn is_gone(&self, name: &Id) {
-        self.names.lock().remove(name);
-    }
-}
-
-impl MacCaller {
-    /// For this lattice, with the seed of this cluster.
-    pub fn new(lattice: &Id, cluster: &KeyPair) -> Self {
-        Self {
-            keys: MacKeys::new(lattice, [cluster]),
-            lattice: lattice.clone(),
-            ahead: 0,
-        }
-    }
-
-    /// The same with a clock that is so many milliseconds ahead of ours, or behind.
-    #[must_use]
-    pub fn ahead(self, milliseconds: i64) -> Self {
-        Self {
-            ahead: milliseconds,
-            ..self
-        }
-    }
-
-    /// Where such calls of this name are taken.
-    pub fn subject(&self, name: &Id) -> String {
-        let to = Address::Named {
-            name: name.clone(),
-            through: None,
-        };
-        to.mac_subject(&self.lattice, self.keys.own(now()).id)
-    }
-
-    /// A call of bytes, made now.
-    pub fn request(
-        &self,
-        origin: Entity,
-        target: Entity,
-        operation: &str,
-        payload: &[u8],
-        left: Duration,
-    ) -> MacRequest {
-        let payload = [&[0], payload].concat();
-        let request = Request {
-            time: now().saturating_add_signed(self.ahead),
-            id: *new_id().as_bytes(),
-            origin,
-            origin_id: None,
-            target,
-            operation: operation.to_owned(),
-            hash: hash(&payload),
-            length: payload.len() as u64,
-            depth: 0,
-            left: u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
-            trace: Trace::default(),
-        };
-        let (message, sent) = seal(&request, self.keys.own(request.time), &payload);
-        MacRequest { message, sent }
-    }
-}
-
-impl MacRequest {
-    /// What is sent.
-    pub fn message(&self) -> &Bytes {
-        &self.message
-    }
-
-    /// What came back, if it answers this request: bytes, or the error.
-    pub fn read(&self, answer: &Bytes) -> Result<Bytes, Error> {
-        if !self.sent.is_answered_by(answer) {
-            return Err(Error::WrongMac(
-                "the MAC is not that of an answer to the call",
-            ));
-        }
-        let answer = Answer::decode(answer)?;
-        result(&answer.said)?;
-        check(&answer.payload, &answer.said.hash)?;
-        super::content::Form::untagged(&answer.payload)
-    }
-}
-
 impl Sent {
-    fn is_answered_by(&self, message: &Bytes) -> bool {
+    pub(super) fn is_answered_by(&self, message: &Bytes) -> bool {
         let Ok(answer) = Answer::decode(message) else {
             return false;
         };
@@ -253,6 +93,21 @@ pub(super) fn ask_for(shared: &Arc<Shared>, to: &Address, origin: &Origin, key: 
 }
 
 impl Shared {
+    /// Calls with a MAC and gives the reply; none where nobody takes calls to this name so any more.
+    pub(super) async fn exchange_by_mac(
+        &self,
+        call: &Outgoing<'_>,
+    ) -> Option<Result<Reply, Error>> {
+        let answer = self.call_by_mac(call).await;
+        if let Err(Error::NoResponders(_) | Error::Deadline(_)) = answer {
+            self.takers.is_gone(call.to.name());
+        }
+        match answer {
+            Err(Error::NoResponders(_)) => None,
+            answer => Some(answer.and_then(|bytes| Form::Tagged.read_reply(&bytes))),
+        }
+    }
+
     /// Calls with a MAC and gives what came out; `NoResponders` where nobody of the cluster answers to
     /// the name.
     pub(super) async fn call_by_mac(&self, call: &Outgoing<'_>) -> Result<Bytes, Error> {
@@ -351,12 +206,12 @@ impl Shared {
     }
 }
 
-fn seal(request: &Request, keys: Arc<EpochKeys>, payload: &[u8]) -> (Bytes, Sent) {
+pub(super) fn seal(request: &Request, keys: Arc<EpochKeys>, payload: &[u8]) -> (Bytes, Sent) {
     let (message, mac) = request.encode(&keys, payload);
     (message, Sent { keys, mac })
 }
 
-fn result(answer: &Answer) -> Result<(), Error> {
+pub(super) fn result(answer: &Answer) -> Result<(), Error> {
     match &answer.error {
         None => Ok(()),
         Some((code, moment)) if code == "stale" => Err(Error::Stale(crate::error::clip(moment))),
@@ -364,41 +219,5 @@ fn result(answer: &Answer) -> Result<(), Error> {
             code: headers::code_of(code),
             detail: crate::error::clip(text),
         }),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn name(n: usize) -> Id {
-        Id::parse(&format!("actor-{n}")).expect("a name")
-    }
-
-    #[test]
-    fn a_name_is_asked_for_once_in_a_while_and_called_with_a_mac_once_somebody_answers() {
-        let takers = Takers::default();
-        assert!(!takers.is_to_be_asked(&name(1)));
-        takers.are_there(true);
-        assert!(takers.is_to_be_asked(&name(1)) && !takers.is_to_be_asked(&name(1)));
-        assert!(!takers.take(&name(1)));
-        takers.is_there(&name(1));
-        assert!(takers.take(&name(1)) && !takers.is_to_be_asked(&name(1)));
-        takers.is_gone(&name(1));
-        assert!(!takers.take(&name(1)) && takers.is_to_be_asked(&name(1)));
-        takers.is_there(&name(1));
-        takers.are_there(false);
-        assert!(!takers.take(&name(1)));
-    }
-
-    #[test]
-    fn however_many_names_are_called_few_are_kept_in_mind() {
-        let takers = Takers::default();
-        takers.are_there(true);
-        for n in 0..3 * MOST_NAMES {
-            assert!(takers.is_to_be_asked(&name(n)));
-            takers.is_there(&name(n));
-            assert!(takers.names.lock().len() <= MOST_NAMES);
-        }
     }
 }

@@ -3,7 +3,8 @@
 //!
 //! - [`Calls`]: the calls of one host; [`Hosts`]: all other hosts, as the router knows them; `remote`:
 //!   a provider elsewhere as if it ran here; `serving`: what runs here for those elsewhere.
-//! - `calling`, `frame`, `mac`: calls with a MAC, their messages and the keys.
+//! - `calling`, `takers`, `frame`, `mac`: calls with a MAC, who takes them, their messages and the keys.
+//!   [`MacCaller`]: such calls for those who measure or try a host.
 //! - `wire`, `reader`: signed messages. `headers`: what goes along with them. `address`: who is who.
 //!   `content`: what they carry.
 //! - `guard`, `replays`, `doubt`: whether a call is what it seems. `admission`, `memory`: whether there
@@ -12,6 +13,7 @@
 
 mod address;
 mod admission;
+mod caller;
 mod calling;
 mod chunks;
 mod content;
@@ -27,6 +29,7 @@ mod reader;
 mod remote;
 mod replays;
 mod serving;
+mod takers;
 mod tally;
 mod wire;
 
@@ -41,7 +44,7 @@ use exosuit_core::{Capability, Code, Context, Contract, Deliver, Id, Origin, Pay
 use tokio::sync::broadcast;
 
 pub use address::{Address, Served};
-pub use calling::{MacCaller, MacRequest};
+pub use caller::{MacCaller, MacRequest};
 pub use headers::Trace;
 pub use hosts::Hosts;
 pub use options::CallOptions;
@@ -52,13 +55,14 @@ pub use wire::{Invocation, Response};
 use crate::replies::Replies;
 use crate::{Connection, Error, new_id, now};
 use admission::Admission;
-use calling::{Outgoing, Takers};
+use calling::Outgoing;
 use chunks::Chunks;
 use content::{Form, Terms};
 use guard::Guard;
 use mac::MacKeys;
 use memory::{Held, Memory};
 use remote::RemoteProvider;
+use takers::Takers;
 use tally::Tally;
 
 /// A request larger than this travels apart, as with the peers.
@@ -252,17 +256,10 @@ impl Shared {
                 payload: &payload.bytes,
                 context: call.context,
             };
-            match self.call_by_mac(&outgoing).await {
-                Err(Error::NoResponders(_)) => {
-                    self.takers.is_gone(to.name());
-                    payload = to.form().of_tagged(payload)?;
-                }
-                Err(error @ Error::Deadline(_)) => {
-                    self.takers.is_gone(to.name());
-                    return Err(error);
-                }
-                answer => return Form::Tagged.read_reply(&answer?),
+            if let Some(reply) = self.exchange_by_mac(&outgoing).await {
+                return reply;
             }
+            payload = to.form().of_tagged(payload)?;
         }
         let signed = self.prepare(
             to,

@@ -1,7 +1,5 @@
 //! The changes of a bucket, told for as long as somebody listens, through every outage.
 
-use std::time::Duration;
-
 use async_nats::jetstream::Message;
 use async_nats::jetstream::consumer::push::{Ordered, OrderedConfig};
 use async_nats::jetstream::consumer::{DeliverPolicy, ReplayPolicy};
@@ -13,15 +11,11 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::bucket::Bucket;
 use super::mirror::{From, Mirror, News};
-use crate::{Error, State};
+use crate::{Backoff, Error, State};
 
 /// How many changes wait for whoever is slow to take them, of a message's length each; after that we do
 /// not read on.
 const CHANGES: usize = 32;
-
-/// How long to wait after a failure: the first time, and at most.
-const SHORTEST: Duration = Duration::from_millis(100);
-const LONGEST: Duration = Duration::from_secs(5);
 
 /// Says what a deletion is; everything else is a value.
 const OPERATION: &str = "KV-Operation";
@@ -106,13 +100,14 @@ struct Follower {
 
 impl Follower {
     async fn run(mut self) {
-        let mut pause = SHORTEST;
+        let backoff = Backoff::default();
+        let mut failures = 0;
         let mut is_told = false;
         loop {
             if self.connected().await.is_err() {
                 return;
             }
-            match self.follow(&mut pause, &mut is_told).await {
+            match self.follow(&mut failures, &mut is_told).await {
                 Ok(()) | Err(End::Again) => {}
                 Err(End::Over) => return,
                 Err(End::Failed(error)) => {
@@ -120,8 +115,8 @@ impl Follower {
                         return;
                     }
                     is_told = true;
-                    tokio::time::sleep(pause.mul_f64(0.5 + rand::random::<f64>() / 2.0)).await;
-                    pause = (pause * 2).min(LONGEST);
+                    failures += 1;
+                    tokio::time::sleep(backoff.delay(failures, rand::random())).await;
                 }
             }
         }
@@ -138,7 +133,7 @@ impl Follower {
     }
 
     /// Follows the bucket until something interrupts it.
-    async fn follow(&mut self, pause: &mut Duration, is_told: &mut bool) -> Followed<()> {
+    async fn follow(&mut self, failures: &mut usize, is_told: &mut bool) -> Followed<()> {
         let mut state = self.bucket.connection().state();
         state.mark_unchanged();
         let mut stream = self.bucket.stream().await.map_err(End::Failed)?;
@@ -148,7 +143,7 @@ impl Follower {
         if !is_behind {
             self.caught_up(&mut stream, from).await?;
         }
-        (*pause, *is_told) = (SHORTEST, false);
+        (*failures, *is_told) = (0, false);
         loop {
             let message = tokio::select! {
                 biased;

@@ -103,8 +103,11 @@ mod tests {
         stats
             .run(Box::pin(async { panic!("of a guest") }), &tasks)
             .await;
-        stats.run(Box::pin(async {}), &tasks).await;
         assert!(tasks.is_empty());
+        let (done, next) = tokio::sync::oneshot::channel();
+        let call = async move { done.send(()).expect("it is awaited") };
+        stats.run(Box::pin(call), &tasks).await;
+        assert_eq!(next.await, Ok(()));
     }
 
     #[test]

@@ -1,0 +1,107 @@
+//! Calls with a MAC that are made and not sent, for those who measure or try a host.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use exosuit_claims::KeyPair;
+use exosuit_claims::invocation::Entity;
+use exosuit_core::Id;
+
+use super::address::Address;
+use super::calling::{Sent, result, seal};
+use super::content::Form;
+use super::frame::{Answer, Request, check, hash};
+use super::headers::Trace;
+use super::mac::MacKeys;
+use crate::{Error, new_id, now};
+
+/// Makes calls with a MAC and reads their answers, without sending them: for those who measure or try
+/// a host.
+pub struct MacCaller {
+    keys: MacKeys,
+    lattice: Id,
+    /// Milliseconds.
+    ahead: i64,
+}
+
+/// A request with a MAC, and what its answer is checked by.
+pub struct MacRequest {
+    message: Bytes,
+    sent: Sent,
+}
+
+impl MacCaller {
+    /// For this lattice, with the seed of this cluster.
+    pub fn new(lattice: &Id, cluster: &KeyPair) -> Self {
+        Self {
+            keys: MacKeys::new(lattice, [cluster]),
+            lattice: lattice.clone(),
+            ahead: 0,
+        }
+    }
+
+    /// The same with a clock that is so many milliseconds ahead of ours, or behind.
+    #[must_use]
+    pub fn ahead(self, milliseconds: i64) -> Self {
+        Self {
+            ahead: milliseconds,
+            ..self
+        }
+    }
+
+    /// Where such calls of this name are taken.
+    pub fn subject(&self, name: &Id) -> String {
+        let to = Address::Named {
+            name: name.clone(),
+            through: None,
+        };
+        to.mac_subject(&self.lattice, self.keys.own(now()).id)
+    }
+
+    /// A call of bytes, made now.
+    pub fn request(
+        &self,
+        origin: Entity,
+        target: Entity,
+        operation: &str,
+        payload: &[u8],
+        left: Duration,
+    ) -> MacRequest {
+        let payload = [&[0], payload].concat();
+        let request = Request {
+            time: now().saturating_add_signed(self.ahead),
+            id: *new_id().as_bytes(),
+            origin,
+            origin_id: None,
+            target,
+            operation: operation.to_owned(),
+            hash: hash(&payload),
+            length: payload.len() as u64,
+            depth: 0,
+            left: u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
+            trace: Trace::default(),
+        };
+        let (message, sent) = seal(&request, self.keys.own(request.time), &payload);
+        MacRequest { message, sent }
+    }
+}
+
+impl MacRequest {
+    /// What is sent.
+    pub fn message(&self) -> &Bytes {
+        &self.message
+    }
+
+    /// What came back, if it answers this request: bytes, or the error.
+    pub fn read(&self, answer: &Bytes) -> Result<Bytes, Error> {
+        if !self.sent.is_answered_by(answer) {
+            return Err(Error::WrongMac(
+                "the MAC is not that of an answer to the call",
+            ));
+        }
+        let answer = Answer::decode(answer)?;
+        result(&answer.said)?;
+        check(&answer.payload, &answer.said.hash)?;
+        Form::untagged(&answer.payload)
+    }
+}

@@ -1,0 +1,314 @@
+defmodule Exosuit.Lattice.BoundsTest do
+  # One who writes to the bus and to the store whatever they like: a host keeps what it needs, within
+  # bounds of bytes, and says what it does not keep.
+  use Exosuit.HostCase, async: true
+
+  alias Exosuit.{Directory, Json}
+  alias Exosuit.Edge.Lookout
+  alias Exosuit.Host.Replica
+  alias Exosuit.Lattice.{Bus, Known, Mirror, Nats, Peers, Records, Store}
+  alias Exosuit.Model.Link
+
+  @mebibyte String.duplicate("x", 1_048_576)
+
+  describe "the table of other hosts" do
+    setup do
+      %{config: %{tables: %{peers: Peers.table()}, source: "N"}}
+    end
+
+    test "takes no more bytes than that, and hosts that it has are heard on", %{config: config} do
+      labels = for n <- 1..14, into: %{}, do: {"label-#{n}", String.duplicate("x", 1_000)}
+      hear = &Peers.hear(config, "N#{&1}", %{"labels" => labels}, &2)
+      full = Enum.find(1..Peers.most(), &(hear.(&1, 1) == :full))
+      assert full > 2_000
+      assert Peers.bytes(config) <= Peers.most_bytes()
+      assert Peers.get(config, "N#{full}") == nil
+
+      # And some more that say little, until there is no room for a label.
+      assert Enum.find(1..1_000, &(Peers.hear(config, "M#{&1}", %{}, 1) == :full))
+      more = Map.put(labels, "another", String.duplicate("y", 1_000))
+      assert Peers.hear(config, "N1", %{"labels" => more}, 2) == :full
+      assert %{seen: 2, labels: ^labels} = Peers.get(config, "N1")
+      assert Peers.hear(config, "N2", %{"labels" => %{}}, 2) == :ok
+
+      for %{host_id: id} <- Peers.list(config), do: Peers.forget(config, id)
+      assert Peers.bytes(config) == 0 and Peers.list(config) == []
+    end
+
+    test "takes no labels of a host that has too many bytes of them", %{config: config} do
+      labels = for n <- 1..60, into: %{}, do: {"label-#{n}", String.duplicate("x", 1_000)}
+      assert Peers.hear(config, "N1", %{"labels" => labels, "version" => "1"}, 1) == :ok
+      assert %{labels: none, version: "1"} = Peers.get(config, "N1")
+      assert none == %{}
+    end
+  end
+
+  describe "the table of claims" do
+    setup do
+      %{config: %{tables: %{known: Known.table()}}}
+    end
+
+    test "takes no more bytes than that, and what is needed first", %{config: config} do
+      nobody = fn _claims -> false end
+      put = &Known.put(config, claims("N#{&1}"), nobody)
+      full = Enum.find(1..10_000, &(put.(&1) == :full))
+      assert full > 500
+      assert Known.bytes(config) <= Known.most_bytes()
+
+      needed? = &(&1.subject in ["needed", "N1"])
+      assert {:ok, [gone]} = Known.put(config, claims("needed"), needed?)
+      assert Known.get(config, "needed") && Known.get(config, gone) == nil
+      assert Known.put(config, claims("other"), needed?) == :full
+      assert Known.bytes(config) <= Known.most_bytes()
+
+      for %{subject: key} <- Known.list(config), do: Known.delete(config, key)
+      assert Known.bytes(config) == 0
+    end
+
+    test "has no claims of a record that is larger than a token may be" do
+      key = "M" <> String.duplicate("A", 55)
+      {:ok, record} = Json.encode(%{sub: key, tags: String.duplicate("x", 100_000)})
+      assert {:error, %Error{reason: :invalid_input}} = Known.read(key, record)
+    end
+  end
+
+  describe "the mirror of what is shared" do
+    test "takes no more bytes than that, and what the host needs first" do
+      needed? = fn links -> Enum.any?(links, &(&1.source == "mine")) end
+      tell = fn mirror, n, source -> tell(mirror, "COMPONENT_#{n}", source, needed?) end
+
+      {mirror, dropped} =
+        Enum.reduce(1..40, {%Mirror{}, 0}, fn n, {mirror, dropped} ->
+          mirror = tell.(mirror, n, "other-#{n}")
+          {{count, _last}, mirror} = Mirror.dropped(mirror)
+          {mirror, dropped + count}
+        end)
+
+      assert dropped > 10 and mirror.bytes <= Mirror.most_bytes()
+      assert Mirror.holders(mirror, {"other-1", "a:b", "default"}) == ["COMPONENT_1"]
+
+      # What the host needs, and what it has written itself.
+      mirror = tell.(mirror, "mine", "mine")
+      assert Mirror.holders(mirror, {"mine", "a:b", "default"}) == ["COMPONENT_mine"]
+      change = links("COMPONENT_written", "written")
+      {mirror, _keys} = Mirror.write(mirror, change, 1, needed?)
+      assert Mirror.holders(mirror, {"written", "a:b", "default"}) == ["COMPONENT_written"]
+      assert {{2, "COMPONENT_" <> _}, mirror} = Mirror.dropped(mirror)
+      assert mirror.bytes <= Mirror.most_bytes()
+
+      mirror =
+        Enum.reduce(Map.keys(mirror.records), mirror, fn key, mirror ->
+          mirror |> Mirror.tell({:deleted, key}) |> elem(0)
+        end)
+
+      assert mirror == %Mirror{}
+    end
+
+    test "keeps the configurations that links name" do
+      link = %{link("a") | target_configs: ["needed"]}
+      {mirror, _keys} = Mirror.tell(%Mirror{}, {:links, "COMPONENT_a", 1, "value", [link]})
+      value = %{"key" => @mebibyte}
+
+      mirror =
+        Enum.reduce(1..70, mirror, fn n, mirror ->
+          mirror |> Mirror.tell({:configuration, "other-#{n}", value}) |> elem(0)
+        end)
+
+      assert {{count, _last}, mirror} = Mirror.dropped(mirror)
+      assert count > 5 and mirror.bytes <= Mirror.most_bytes()
+      {mirror, [_key]} = Mirror.tell(mirror, {:configuration, "needed", value})
+      assert {[%{target_config: ^value}], []} = Mirror.wanted(mirror, Link.key(link))
+    end
+  end
+
+  describe "in a lattice whose messages are short" do
+    setup do
+      conf = Path.join(tmp_dir!(), "nats.conf")
+      File.write!(conf, "max_payload: 16384")
+      server = Exosuit.Nats.start!(["-c", conf])
+      options = Exosuit.Nats.options(server, heartbeat_interval: 1_000)
+      [one, two] = for _ <- 1..2, do: start_supervised_host!(nats: options)
+      for host <- [one, two], do: await_connected(host)
+      %{one: one, two: two}
+    end
+
+    test "a host with many actors is not lost, and its inventories are shortened", it do
+      :ok = Exosuit.subscribe(it.one)
+      :ok = Exosuit.subscribe(it.two)
+      for n <- 1..150, do: start_actor!(it.two, String.duplicate("a", 200) <> "-#{n}", "echo")
+      id = id(it.two)
+      assert_receive {:exosuit_event, %{type: "heartbeat_shortened", data: %{count: _}}}, 30_000
+
+      # What is heard of it now is said by shortened ones.
+      assert eventually(fn -> match?(%{actors: 150}, peer(it.one, id)) end)
+      refute_received {:exosuit_event, %{type: "host_lost"}}
+
+      lattice = lattice(it.one)
+      {:ok, otp} = Bus.request(lattice, "wasmbus.ctl.default.get.#{id}.inv", "", 10_000)
+
+      assert {:ok, %{"shortened" => true, "actors_count" => 150, "actors" => [_ | _]}} =
+               Json.decode(otp)
+
+      {:ok, v1} = Bus.request(lattice, "wasmbus.ctl.v1.default.host.get.#{id}", "", 10_000)
+      assert {:ok, %{"success" => true, "response" => response}} = Json.decode(v1)
+      assert %{"shortened" => true, "components_count" => 150, "components" => [_ | _]} = response
+    end
+  end
+
+  describe "numbers and texts at the end of what there is" do
+    setup do
+      server = Exosuit.Nats.start!()
+      host = start_supervised_host!(nats: Exosuit.Nats.options(server))
+      await_connected(host)
+      %{host: host}
+    end
+
+    test "are heard and read, and nothing crashes", %{host: host} do
+      config = Directory.fetch!(host, :config)
+
+      roles =
+        for role <- [Lookout, Replica], do: {role, GenServer.whereis(Directory.via(host, role))}
+
+      fields = ~w(labels friendly_name version uptime_seconds actors components providers mac
+        heartbeat_interval_ms actors_count components_count providers_count shortened)
+
+      for field <- fields, extreme <- extremes(), type <- ~w(host_heartbeat host_started) do
+        publish(config, type, "NX", %{field => extreme})
+      end
+
+      for extreme <- extremes() do
+        publish(config, "host_heartbeat", extreme, %{})
+        publish(config, extreme, "NX", %{})
+        publish(config, "host_heartbeat", "NX", extreme)
+
+        link =
+          Map.new(
+            ~w(source_id wit_namespace wit_package name actor_id contract_id link_name),
+            &{&1, extreme}
+          )
+
+        for type <- ~w(linkdef_set linkdef_deleted), do: publish(config, type, "NX", link)
+      end
+
+      for {key, value} <- records(),
+          do: :ok = Store.update(config.nats_lattice, :data, key, fn _ -> {:put, value} end)
+
+      publish(config, "host_heartbeat", "NLAST", %{})
+      assert eventually(fn -> peer(host, "NLAST") end)
+      :ok = Exosuit.put_link(host, source: "last", target: "kv", contract: "a:b")
+      for {role, pid} <- roles, do: assert(GenServer.whereis(Directory.via(host, role)) == pid)
+    end
+
+    test "are no claims, links and configurations that they could not be" do
+      for {key, value} <- records() do
+        case key do
+          "CLAIMS_" <> key ->
+            with {:ok, claims} <- Known.read(key, value),
+                 do: assert(claims.revision in 0..0x7FFF_FFFF_FFFF_FFFF)
+
+          key ->
+            Records.read_links(key, value)
+        end
+
+        Records.read_configuration(value)
+      end
+    end
+  end
+
+  # As JSON has them: 2^64 and what is more are floats there, and what is no UTF-8 is no JSON.
+  defp extremes do
+    [
+      0,
+      1,
+      -1,
+      2 ** 31,
+      2 ** 32,
+      2 ** 53,
+      2 ** 63 - 1,
+      2 ** 63,
+      2 ** 64 - 1,
+      -(2 ** 63),
+      1.0e308,
+      -0.5,
+      "",
+      "0",
+      "-1"
+    ] ++
+      [
+        "99999999999999999999",
+        String.duplicate("9", 5_000),
+        String.duplicate("é", 50_000),
+        "\u0000",
+        nil,
+        true
+      ] ++
+      [[], [1], List.duplicate(%{}, 1_000), %{}, %{"" => ""}, %{"a" => %{"b" => []}}]
+  end
+
+  defp records do
+    key = "M" <> String.duplicate("A", 55)
+    claims = ~w(call_alias iss name caps rev revision tags version sub contract_id)
+    link = ~w(actor_id provider_id link_name contract_id values)
+
+    component =
+      ~w(links url source_id target name wit_namespace wit_package interfaces source_config target_config)
+
+    bare =
+      for extreme <- extremes(),
+          {:ok, value} = Json.encode(extreme),
+          place <- ["CLAIMS_" <> key, "LINKDEF_X", "COMPONENT_x"],
+          do: {place, value}
+
+    by_field =
+      for {place, fields} <- [
+            {"CLAIMS_" <> key, claims},
+            {"LINKDEF_X", link},
+            {"COMPONENT_x", component}
+          ],
+          field <- fields,
+          extreme <- extremes(),
+          {:ok, value} =
+            Json.encode(%{field => extreme, "links" => [%{"source_id" => "x", field => extreme}]}),
+          do: {place, value}
+
+    bare ++
+      by_field ++
+      [
+        {"CLAIMS_" <> key, <<255, 254>>},
+        {"LINKDEF_X", "{\"a\":1e999999}"},
+        {"COMPONENT_x", String.duplicate("[", 10_000)}
+      ]
+  end
+
+  defp publish(config, type, source, data) do
+    type = if is_binary(type), do: "com.wasmcloud.lattice." <> type, else: type
+    {:ok, text} = Json.encode(%{type: type, source: source, data: data})
+    :ok = Bus.publish(config.nats_lattice, "wasmbus.evt.default", text)
+  end
+
+  defp claims(key) do
+    %{
+      subject: key,
+      name: nil,
+      call_alias: nil,
+      tags: [String.duplicate("x", 60_000)],
+      capabilities: []
+    }
+  end
+
+  defp tell(mirror, key, source, needed?) do
+    {mirror, _keys} = Mirror.tell(mirror, links(key, source), needed?)
+    mirror
+  end
+
+  defp links(key, source), do: {:links, key, 1, @mebibyte, [link(source)]}
+  defp link(source), do: %Link{source: source, target: "kv", namespace: "a", package: "b"}
+
+  defp await_connected(host) do
+    assert eventually(fn -> match?(%{control: :connected}, Nats.state(lattice(host))) end)
+  end
+
+  defp lattice(host), do: Directory.fetch!(host, :config).nats_lattice
+  defp id(host), do: Directory.fetch!(host, :config).source
+  defp peer(host, id), do: Enum.find(tl(Exosuit.hosts(host)), &(&1.host_id == id))
+end
