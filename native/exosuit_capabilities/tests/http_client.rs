@@ -354,6 +354,40 @@ async fn special_addresses_are_out_of_reach_unless_they_are_named() -> Result<()
     Ok(())
 }
 
+#[tokio::test]
+async fn an_actor_that_holds_its_connections_leaves_the_others_theirs() -> Result<()> {
+    let (deaf, held_open) = server(|stream| async move {
+        let _held = stream;
+        std::future::pending().await
+    })
+    .await?;
+    let (address, _) = server(mirror).await?;
+    let client = free(&[("max_connections", "4"), ("connect_timeout_ms", "100")]);
+    let ask = |actor: &str, address: SocketAddr| {
+        let uri = format!("http://{address}/");
+        let mut call = call(get(uri), Lease::default(), minute());
+        call.invocation.origin = Origin::Actor(id(actor));
+        client.invoke(call)
+    };
+    let mut held: Vec<_> = (0..2).map(|_| tokio::spawn(ask("greedy", deaf))).collect();
+    let both = async {
+        while held_open.load(Ordering::Relaxed) < 2 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), both).await?;
+    let error = ask("greedy", address).await.expect_err("no share is left");
+    assert_eq!(error.code, Code::Overloaded, "{error}");
+    assert!(
+        error.detail.contains("max_connections_per_actor"),
+        "{error}"
+    );
+    let answer = ask("modest", address).await?.into_http()?;
+    assert_eq!(answer.status(), StatusCode::OK);
+    held.drain(..).for_each(|held| held.abort());
+    Ok(())
+}
+
 /// As the actors of the OTP era write requests, and read responses.
 #[derive(serde::Serialize)]
 struct Asked<'a> {

@@ -127,6 +127,8 @@ async fn a_full_disk_fails_writes_for_as_long_as_it_is_full_and_no_reads() -> Re
         assert_eq!(error.code, Code::Io, "{error}");
         assert!(error.detail.contains("cannot write to"), "{error}");
     }
+    let sick = store.0.health().await.expect_err("it takes no writes");
+    assert_eq!(sick.code, Code::Unavailable, "it goes on by itself: {sick}");
     let told = noted.of_provider();
     let [(true, warning)] = &told[..] else {
         panic!("{told:?}");
@@ -148,6 +150,7 @@ async fn a_full_disk_fails_writes_for_as_long_as_it_is_full_and_no_reads() -> Re
             "{number}"
         );
     }
+    store.0.health().await?;
     let told = noted.of_provider();
     assert!(!told[1].0 && told.len() == 2, "{told:?}");
 

@@ -96,6 +96,13 @@ impl Disk {
         }
     }
 
+    /// Why writes fail, while they do.
+    pub(crate) fn impaired(&self) -> Option<Error> {
+        let failing = self.failing.lock();
+        let detail = &failing.as_ref()?.error.detail;
+        Some(Error::new(Code::Unavailable, detail.clone()))
+    }
+
     /// Lets go of the file.
     pub(crate) fn close(&self) {
         // The last to let go writes what the next one to open the file need not find out.

@@ -84,6 +84,10 @@ impl Store for File {
         })
     }
 
+    fn impaired(&self) -> Option<Error> {
+        self.0.lock().as_ref()?.disk.impaired()
+    }
+
     fn stop(&self) -> Done {
         let open = self.0.clone();
         Box::pin(async move {

@@ -104,6 +104,11 @@ trait Store: Send + Sync {
     /// Does the work: whole, or not at all.
     fn run(&self, work: Work) -> Running;
 
+    /// Why it does not take writes now, if it does not. It goes on by itself.
+    fn impaired(&self) -> Option<Error> {
+        None
+    }
+
     /// Ends what was asked for, and lets go of the file.
     fn stop(&self) -> Done;
 }
@@ -304,7 +309,11 @@ impl Capability for KeyValue {
         let place = self.place("default".into(), Origin::Host);
         let operation = Operation::Query(Query::Contains(PROBE.to_owned()));
         let running = self.store.run(Work { operation, place });
-        Box::pin(async move { running.await.map(drop) })
+        let impaired = self.store.impaired();
+        Box::pin(async move {
+            running.await?;
+            impaired.map_or(Ok(()), Err)
+        })
     }
 
     fn stop(&self) -> Done {

@@ -45,6 +45,13 @@ pub static HTTP_CLIENT: Builtin = Builtin {
             "to all servers; a request that finds none free in `connect_timeout_ms` is refused",
         )
         .of(Scope::Provider),
+        Setting::number(
+            "max_connections_per_actor",
+            [512, 1, 65_536],
+            "of those, for the requests of one actor, so that none takes them all",
+        )
+        .of(Scope::Provider)
+        .shown("half of `max_connections`"),
         Setting::bytes(
             "max_body_bytes",
             [16 << 20, 0, 1 << 30],

@@ -15,15 +15,16 @@ use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tokio_io_timeout::TimeoutStream;
 use tower_service::Service;
 
 use super::failure::{chain, own};
-use super::reach::{Reach, out_of_reach};
+use super::mark::Mark;
+use super::reach::out_of_reach;
 use super::resolve::{Resolver, Within};
 use super::settings::Limits;
+use super::turns::{Turn, Turns};
 
 type Https = HttpsConnector<HttpConnector<Within>>;
 type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
@@ -33,14 +34,14 @@ type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
 pub(crate) struct Connect {
     tls: Arc<rustls::ClientConfig>,
     resolver: Resolver,
-    slots: Arc<Semaphore>,
+    slots: Turns,
     limits: Limits,
 }
 
 /// A connection, which counts until it is closed.
 pub(crate) struct Kept {
     stream: TokioIo<Pin<Box<TimeoutStream<TokioIo<Stream>>>>>,
-    _slot: OwnedSemaphorePermit,
+    _slot: Turn,
 }
 
 impl Connect {
@@ -48,39 +49,34 @@ impl Connect {
         Self {
             tls: Arc::new(tls),
             resolver: Resolver::new(),
-            slots: Arc::new(Semaphore::new(limits.max_connections)),
+            slots: Turns::new(limits.max_connections, limits.max_of_actor),
             limits,
         }
     }
 
-    /// Makes connections to the addresses of this reach only.
-    fn https(&self, reach: Reach) -> Https {
-        let mut tcp = HttpConnector::new_with_resolver(self.resolver.within(reach));
+    /// Makes connections to the addresses within the reach of this mark only.
+    fn https(&self, mark: Mark) -> Https {
+        let mut tcp = HttpConnector::new_with_resolver(self.resolver.within(mark));
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         HttpsConnector::from((tcp, Arc::clone(&self.tls)))
     }
 
-    /// Connects to a target that is marked with the reach of its request.
+    /// Connects to a target that is marked.
     async fn open(self, to: Uri) -> Result<Kept, Error> {
-        let (reach, to) = Reach::unmark(&to).ok_or_else(unmarked)?;
+        let (mark, to) = Mark::take(&to).ok_or_else(unmarked)?;
         // No name, so that the resolver is not asked.
         if let Some(address) = address_of(&to)
-            && !reach.allows(address)
+            && !mark.reach.allows(address)
         {
             return Err(out_of_reach(&address.to_string(), address));
         }
-        let https = self.https(reach);
         let time = self.limits.connect_timeout;
         let server = to.authority().map_or("", |authority| authority.as_str());
-        let Ok(Ok(slot)) = timeout(time, self.slots.acquire_owned()).await else {
-            let most = self.limits.max_connections;
-            let detail = format!(
-                "no connection to {server} could be made: {most} are open, as many as \
-                 max_connections allows, and none became free within {time:?}"
-            );
-            return Err(Error::new(Code::Overloaded, detail));
+        let Ok(Ok(slot)) = timeout(time, self.slots.take(&mark.caller)).await else {
+            return Err(self.no_slot(server));
         };
+        let https = self.https(mark);
         match timeout(time, connect(https, to.clone())).await {
             Ok(Ok(stream)) => {
                 let mut stream = TimeoutStream::new(TokioIo::new(stream));
@@ -98,6 +94,21 @@ impl Connect {
             }
         }
     }
+
+    fn no_slot(&self, server: &str) -> Error {
+        let Limits {
+            max_connections,
+            max_of_actor,
+            connect_timeout,
+            ..
+        } = self.limits;
+        let detail = format!(
+            "no connection to {server} could be made: {max_connections} are open, as many as \
+             max_connections allows, or {max_of_actor} of this actor, as many as \
+             max_connections_per_actor allows, and none became free within {connect_timeout:?}"
+        );
+        Error::new(Code::Overloaded, detail)
+    }
 }
 
 async fn connect(mut https: Https, to: Uri) -> Result<Stream, Box<dyn StdError + Send + Sync>> {
@@ -110,10 +121,7 @@ fn address_of(target: &Uri) -> Option<IpAddr> {
 }
 
 fn unmarked() -> Error {
-    Error::new(
-        Code::Internal,
-        "a request came without the addresses that it may reach",
-    )
+    Error::new(Code::Internal, "a request came without its mark")
 }
 
 /// The server that is there but not who it should be is at fault; one that is not there may be later.

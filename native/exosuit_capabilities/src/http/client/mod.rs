@@ -1,16 +1,18 @@
 //! The HTTP client: requests of actors, to the hosts that their links allow.
 //!
 //! [`HttpClient`] checks a request against `allowed` and sends it; `connect` and `resolve` make its
-//! connections, to the addresses within its `reach`. `leased` ends its bodies with their call, `failure`
+//! connections, to the addresses within its `reach` and in `turns`, each for requests of one `mark`. `leased` ends its bodies with their call, `failure`
 //! says what went wrong, `wasmbus` reads and writes the messages of the older contract.
 
 mod allowed;
 mod connect;
 mod failure;
 mod leased;
+mod mark;
 mod reach;
 mod resolve;
 mod settings;
+mod turns;
 mod wasmbus;
 
 use std::future::{Future, ready};
@@ -19,7 +21,7 @@ use std::time::Instant;
 
 use exosuit_core::{
     Answer, Body, Capability, CapabilityCall, Code, Configuration, Contract, Done, Error, Exchange,
-    HTTP_CLIENT, Id, Link, Pending, Prepared, Reply, bounded,
+    HTTP_CLIENT, Id, Link, Origin, Pending, Prepared, Reply, bounded,
 };
 use http::header::{CONTENT_LENGTH, HOST};
 use http::{HeaderValue, Method, Request, Response, Version};
@@ -34,6 +36,7 @@ use crate::message;
 use allowed::{KEY, Target};
 use connect::Connect;
 use leased::{Leased, Term};
+use mark::Mark;
 use reach::Reach;
 use settings::Limits;
 
@@ -55,7 +58,7 @@ use settings::Limits;
 ///
 /// Private, loopback, link-local and other special addresses are refused once the name of the host is
 /// resolved, unless an entry names that host or a range with the address: `*` and `*.example.com`
-/// do not include them. A connection that was made with such a right serves no request without it.
+/// do not include them. A connection serves the requests of one actor, with the same right.
 ///
 /// A redirect is a response like any other: the guest follows it, and its request is checked. Nothing
 /// is read from the environment: there is no proxy.
@@ -100,18 +103,20 @@ impl HttpClient {
     fn start(&self, call: CapabilityCall) -> Result<Answer, Error> {
         let CapabilityCall { invocation, link } = call;
         let (link, deadline) = (link.as_deref(), invocation.context.deadline);
+        let caller = caller(&invocation.origin);
         let operation = invocation.operation.as_str();
         if operation == wasmbus::OPERATION {
             let request = wasmbus::request(invocation.payload.bytes()?)?;
             let exchange = Exchange::new(request);
-            let (response, most) = (self.send(exchange, link, deadline)?, self.max_body_bytes);
+            let response = self.send(exchange, link, caller, deadline)?;
+            let most = self.max_body_bytes;
             Ok(Box::pin(async move {
                 let answer = async { wasmbus::response(response.await?, most).await };
                 bounded(answer, deadline, None).await.map(Reply::Bytes)
             }))
         } else if is_handle(operation) {
             let exchange = *invocation.payload.into_http()?;
-            let response = self.send(exchange, link, deadline)?;
+            let response = self.send(exchange, link, caller, deadline)?;
             Ok(Box::pin(async move {
                 Ok(Reply::Http(Box::new(response.await?)))
             }))
@@ -125,14 +130,16 @@ impl HttpClient {
         &self,
         exchange: Exchange,
         link: Option<&Link>,
+        caller: Box<str>,
         deadline: Instant,
     ) -> Result<impl Future<Output = Result<Response<Body>, Error>> + Send + use<>, Error> {
         let Exchange { request, lease } = exchange;
         let target = Target::of(request.uri())?;
         let reach = self.reach(link, &target)?;
+        let mark = Mark { reach, caller };
         let withdrawn = lease.withdrawn.clone();
         let term = Arc::new(Term { lease, deadline });
-        let request = prepare(request, &target, &reach, &term)?;
+        let request = prepare(request, &target, &mark, &term)?;
         let client = self.client.lock().clone();
         let client =
             client.ok_or_else(|| Error::new(Code::Unavailable, "the HTTP client is stopped"))?;
@@ -232,6 +239,15 @@ impl Capability for HttpClient {
     }
 }
 
+/// Who sends a request: connections are shared out among these.
+fn caller(origin: &Origin) -> Box<str> {
+    match origin {
+        Origin::Host => "host".into(),
+        Origin::Actor(id) | Origin::Provider { id, .. } => id.as_str().into(),
+        Origin::Elsewhere(remote) => remote.id.as_str().into(),
+    }
+}
+
 fn client(connect: Connect, limits: Limits) -> Sender {
     Client::builder(TokioExecutor::new())
         .timer(TokioTimer::new())
@@ -254,7 +270,7 @@ fn is_handle(operation: &str) -> bool {
 fn prepare(
     request: Request<Body>,
     target: &Target,
-    reach: &Reach,
+    mark: &Mark,
     term: &Arc<Term>,
 ) -> Result<Request<Leased<Body>>, Error> {
     let (mut head, body) = request.into_parts();
@@ -262,7 +278,7 @@ fn prepare(
         let detail = "a request cannot have the method CONNECT: there are no tunnels";
         return Err(Error::new(Code::InvalidInput, detail));
     }
-    let marked = reach.mark(&head.uri);
+    let marked = mark.put(&head.uri);
     head.uri = marked.ok_or_else(|| Error::new(Code::InvalidInput, "the request has no target"))?;
     head.version = Version::HTTP_11;
     head.extensions.clear();

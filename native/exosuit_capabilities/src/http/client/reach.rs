@@ -8,8 +8,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use data_encoding::HEXLOWER;
 use exosuit_core::{Code, Error};
-use http::Uri;
-use http::uri::{Authority, PathAndQuery};
 
 /// The addresses that a request may reach.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,22 +65,8 @@ impl Reach {
         }
     }
 
-    /// The target of a request with this reach in the place of its user. Connections are kept by
-    /// the authority of their target, so those of one reach serve no request of another; nothing of
-    /// it is sent.
-    pub(crate) fn mark(&self, target: &Uri) -> Option<Uri> {
-        let authority = format!("{self}@{}", target.authority()?);
-        with_authority(target, authority.parse().ok()?)
-    }
-
-    /// Takes the reach out of a target that was marked with it.
-    pub(crate) fn unmark(target: &Uri) -> Option<(Self, Uri)> {
-        let (mark, authority) = target.authority()?.as_str().split_once('@')?;
-        let target = with_authority(target, authority.parse().ok()?)?;
-        Some((Self::of_mark(mark)?, target))
-    }
-
-    fn of_mark(mark: &str) -> Option<Self> {
+    /// Reads what [`Display`](fmt::Display) wrote.
+    pub(crate) fn parse(mark: &str) -> Option<Self> {
         if mark == "all" {
             return Some(Self::All);
         }
@@ -119,15 +103,6 @@ impl fmt::Display for Reach {
         }
         Ok(())
     }
-}
-
-fn with_authority(target: &Uri, authority: Authority) -> Option<Uri> {
-    let mut parts = target.clone().into_parts();
-    parts.authority = Some(authority);
-    parts
-        .path_and_query
-        .get_or_insert(PathAndQuery::from_static("/"));
-    Uri::from_parts(parts).ok()
 }
 
 /// The error for a host whose every address is out of reach.
@@ -292,31 +267,17 @@ mod tests {
     }
 
     #[test]
-    fn a_target_is_marked_and_gets_its_mark_off() {
+    fn a_reach_is_read_as_it_was_written() {
         let ranges = ["10.0.0.0/8", "fd00::/8"].map(|text| Range::read(text).expect(text));
         for reach in [
             Reach::All,
             Reach::Public(Vec::new()),
             Reach::Public(ranges.into()),
         ] {
-            for target in [
-                "http://a.example/x?y",
-                "https://[::1]:8443/",
-                "http://10.1.1.1:80/",
-            ] {
-                let target: Uri = target.parse().expect("a URI");
-                let marked = reach.mark(&target).expect("a URI");
-                assert_ne!(marked.authority(), target.authority());
-                assert_eq!(Reach::unmark(&marked), Some((reach.clone(), target)));
-            }
+            assert_eq!(Reach::parse(&reach.to_string()), Some(reach));
         }
-        assert_eq!(
-            Reach::unmark(&"http://a.example/".parse().expect("a URI")),
-            None
-        );
-        assert_eq!(
-            Reach::unmark(&"http://x@a.example/".parse().expect("a URI")),
-            None
-        );
+        for bad in ["", "al", "public1", "publicxx", "public00"] {
+            assert_eq!(Reach::parse(bad), None, "{bad}");
+        }
     }
 }

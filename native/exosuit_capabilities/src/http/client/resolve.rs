@@ -1,51 +1,54 @@
-//! Names to addresses, few at a time: a look-up holds a thread, and for longer than its caller may
-//! wait. Of the addresses of a name, those within the reach of the request are used.
+//! Names to addresses, few at a time and fewer for one actor: a look-up holds a thread, and for longer
+//! than its caller may wait. Of the addresses of a name, those within the reach of the request are used.
 
 use std::error::Error as StdError;
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::vec::IntoIter;
 
 use hyper_util::client::legacy::connect::dns::Name;
-use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tower_service::Service;
 
-use super::reach::{Reach, out_of_reach};
+use super::mark::Mark;
+use super::reach::out_of_reach;
+use super::turns::Turns;
 
 /// How many names are looked up at a time. The threads are shared with all that reads files.
 const LOOK_UPS: usize = 16;
+
+/// How many of them are of one actor: names that nobody answers for take many seconds each.
+const LOOK_UPS_OF_ACTOR: usize = 4;
 
 type Failure = Box<dyn StdError + Send + Sync>;
 
 /// The operating system's resolver.
 #[derive(Clone)]
-pub(crate) struct Resolver(Arc<Semaphore>);
+pub(crate) struct Resolver(Turns);
 
-/// The resolver, for requests of one reach.
+/// The resolver, for requests of one mark.
 #[derive(Clone)]
 pub(crate) struct Within {
     resolver: Resolver,
-    reach: Reach,
+    mark: Mark,
 }
 
 impl Resolver {
     pub(crate) fn new() -> Self {
-        Self(Arc::new(Semaphore::new(LOOK_UPS)))
+        Self(Turns::new(LOOK_UPS, LOOK_UPS_OF_ACTOR))
     }
 
-    /// Gives the addresses of this reach only.
-    pub(crate) fn within(&self, reach: Reach) -> Within {
+    /// Gives the addresses within the reach of this mark only.
+    pub(crate) fn within(&self, mark: Mark) -> Within {
         let resolver = self.clone();
-        Within { resolver, reach }
+        Within { resolver, mark }
     }
 
-    async fn look_up(self, name: Name) -> io::Result<Vec<SocketAddr>> {
-        let turn = self.0.acquire_owned().await.map_err(io::Error::other)?;
+    async fn look_up(self, name: Name, caller: &str) -> io::Result<Vec<SocketAddr>> {
+        let turn = self.0.take(caller).await.map_err(io::Error::other)?;
         let look_up = spawn_blocking(move || {
             // Kept by the thread, whoever has given up.
             let _turn = turn;
@@ -65,13 +68,13 @@ impl Service<Name> for Within {
     }
 
     fn call(&mut self, name: Name) -> Self::Future {
-        let Self { resolver, reach } = self.clone();
+        let Self { resolver, mark } = self.clone();
         Box::pin(async move {
             let host = name.to_string();
-            let found = resolver.look_up(name).await?;
+            let found = resolver.look_up(name, &mark.caller).await?;
             let (near, far): (Vec<_>, Vec<_>) = found
                 .into_iter()
-                .partition(|found| reach.allows(found.ip()));
+                .partition(|found| mark.reach.allows(found.ip()));
             match far.first() {
                 Some(far) if near.is_empty() => Err(out_of_reach(&host, far.ip()).into()),
                 _ => Ok(near.into_iter()),

@@ -26,6 +26,8 @@ pub(crate) struct Limits {
     pub(crate) max_idle: usize,
     /// At a time.
     pub(crate) max_connections: usize,
+    /// Of those, for the requests of one actor.
+    pub(crate) max_of_actor: usize,
     /// Of the body of a response that is a message.
     pub(crate) max_body_bytes: u64,
 }
@@ -33,12 +35,16 @@ pub(crate) struct Limits {
 /// Reads the bounds.
 pub(crate) fn limits(configuration: &Configuration) -> Result<Limits, Error> {
     let settings = settings([configuration]);
+    let max_connections = settings.count("max_connections")?;
+    let of_actor = settings.given_number("max_connections_per_actor")?;
+    let of_actor = of_actor.map(|number| usize::try_from(number).unwrap_or(usize::MAX));
     Ok(Limits {
         connect_timeout: settings.duration("connect_timeout_ms")?,
         body_timeout: settings.duration("body_timeout_ms")?,
         idle_timeout: settings.duration("idle_timeout_ms")?,
         max_idle: settings.count("max_idle_per_host")?,
-        max_connections: settings.count("max_connections")?,
+        max_connections,
+        max_of_actor: of_actor.unwrap_or(max_connections.div_ceil(2)),
         max_body_bytes: settings.number("max_body_bytes")?,
     })
 }

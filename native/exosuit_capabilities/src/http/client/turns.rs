@@ -1,0 +1,86 @@
+//! Turns at something scarce: so many in all, and a part of them for each that wants some.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
+
+/// Turns at something. Clones share them.
+#[derive(Clone)]
+pub(crate) struct Turns {
+    all: Arc<Semaphore>,
+    /// Of one caller.
+    share: usize,
+    callers: Arc<Mutex<HashMap<Box<str>, Weak<Semaphore>>>>,
+}
+
+/// A turn, until it is dropped.
+pub(crate) struct Turn {
+    _all: OwnedSemaphorePermit,
+    _own: OwnedSemaphorePermit,
+    _of_caller: Arc<Semaphore>,
+}
+
+impl Turns {
+    /// So many in all, and of one caller.
+    pub(crate) fn new(all: usize, share: usize) -> Self {
+        Self {
+            all: Arc::new(Semaphore::new(all)),
+            share,
+            callers: Arc::default(),
+        }
+    }
+
+    /// Waits for one of the caller's own, and then for one of all: whoever waits for its own keeps
+    /// nobody else waiting.
+    pub(crate) async fn take(&self, caller: &str) -> Result<Turn, AcquireError> {
+        let of_caller = self.of(caller);
+        Ok(Turn {
+            _own: Arc::clone(&of_caller).acquire_owned().await?,
+            _all: Arc::clone(&self.all).acquire_owned().await?,
+            _of_caller: of_caller,
+        })
+    }
+
+    fn of(&self, caller: &str) -> Arc<Semaphore> {
+        let mut callers = self.callers.lock();
+        if let Some(own) = callers.get(caller).and_then(Weak::upgrade) {
+            return own;
+        }
+        callers.retain(|_caller, own| own.strong_count() > 0);
+        let own = Arc::new(Semaphore::new(self.share));
+        callers.insert(caller.into(), Arc::downgrade(&own));
+        own
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    fn is_there(turns: &Turns, caller: &str) -> Option<Turn> {
+        let mut context = Context::from_waker(Waker::noop());
+        match pin!(turns.take(caller)).poll(&mut context) {
+            Poll::Ready(turn) => turn.ok(),
+            Poll::Pending => None,
+        }
+    }
+
+    #[test]
+    fn one_that_wants_many_has_its_share_and_leaves_the_rest() {
+        let turns = Turns::new(5, 3);
+        let held: Vec<_> = (0..5).filter_map(|_| is_there(&turns, "a")).collect();
+        assert_eq!(held.len(), 3);
+        let other = is_there(&turns, "b").expect("of the rest");
+        assert!(is_there(&turns, "b").is_some(), "and given back");
+        drop(held);
+        assert!(is_there(&turns, "a").is_some());
+        drop(other);
+        assert!(is_there(&turns, "c").is_some());
+        assert_eq!(turns.callers.lock().len(), 1, "who has gone is forgotten");
+    }
+}
