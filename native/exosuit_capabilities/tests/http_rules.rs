@@ -42,8 +42,8 @@ impl Heard {
 
 /// Asks with these lines after the request's first.
 async fn ask(served: &Served, first: &str, lines: &[&str]) -> Result<Heard> {
-    let lines: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
-    let request = format!("{first} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n{lines}\r\n");
+    let lines = [&["host: h", "connection: close"], lines].concat();
+    let request = format!("{first} HTTP/1.1\r\n{}\r\n\r\n", lines.join("\r\n"));
     let text = rest(served.raw(request.as_bytes()).await?).await?;
     let (head, body) = text.split_once("\r\n\r\n").expect("a head");
     let mut headers = HeaderMap::new();
@@ -268,9 +268,9 @@ async fn an_upgrade_is_answered_as_if_it_were_not_asked_for() -> Result<()> {
         ),
         ("h2c", &["http2-settings: AAMAAABkAAQAoAAAAAIAAAAA"]),
     ] {
-        let lines: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
+        let lines = lines.join("\r\n");
         let request = format!(
-            "GET / HTTP/1.1\r\nhost: h\r\nconnection: Upgrade\r\nupgrade: {protocol}\r\n{lines}\r\n"
+            "GET / HTTP/1.1\r\nhost: h\r\nconnection: Upgrade\r\nupgrade: {protocol}\r\n{lines}\r\n\r\n"
         );
         // And then the client says nothing more.
         let text = rest(served.raw(request.as_bytes()).await?).await?;

@@ -93,14 +93,14 @@ async fn a_large_body_has_begun_before_the_actor_is_called() -> Result<()> {
     let mut slow = served
         .raw(post("content-length: 200000").as_bytes())
         .await?;
-    slow.write_all(&[b'x'; 60_000]).await?;
+    slow.write_all(&vec![b'x'; 60_000]).await?;
     assert_eq!(served.get("/").await?.body(), "0");
     assert_eq!(calls.load(Ordering::Relaxed), 1);
-    slow.write_all(&[b'x'; 60_000]).await?;
+    slow.write_all(&vec![b'x'; 60_000]).await?;
     while calls.load(Ordering::Relaxed) < 2 {
         yield_now().await;
     }
-    slow.write_all(&[b'x'; 80_000]).await?;
+    slow.write_all(&vec![b'x'; 80_000]).await?;
     assert!(rest(slow).await?.ends_with("\r\n\r\n200000"));
     Ok(())
 }
@@ -135,7 +135,7 @@ async fn a_client_that_dribbles_its_body_is_ended() -> Result<()> {
     let mut slow = served
         .raw(post("content-length: 1000000000").as_bytes())
         .await?;
-    slow.write_all(&[b'x'; 100_000]).await?;
+    slow.write_all(&vec![b'x'; 100_000]).await?;
     let (mut reader, mut writer) = slow.into_split();
     let dribbling = tokio::spawn(async move {
         while writer.write_all(b"x").await.is_ok() {
@@ -194,9 +194,9 @@ async fn an_actor_that_waits_for_its_client_lends_its_place() -> Result<()> {
     let mut slow = served
         .raw(post("content-length: 200000").as_bytes())
         .await?;
-    slow.write_all(&[b'x'; 100_000]).await?;
+    slow.write_all(&vec![b'x'; 100_000]).await?;
     is_lent(true).await;
-    slow.write_all(&[b'x'; 100_000]).await?;
+    slow.write_all(&vec![b'x'; 100_000]).await?;
     is_lent(false).await;
     assert!(rest(slow).await?.ends_with("\r\n\r\n200000"));
 
@@ -204,7 +204,7 @@ async fn an_actor_that_waits_for_its_client_lends_its_place() -> Result<()> {
     let mut gone = served
         .raw(post("content-length: 200000").as_bytes())
         .await?;
-    gone.write_all(&[b'x'; 100_000]).await?;
+    gone.write_all(&vec![b'x'; 100_000]).await?;
     is_lent(true).await;
     drop(gone);
     is_lent(false).await;
@@ -355,7 +355,7 @@ async fn a_client_that_asks_without_reading_is_ended() -> Result<()> {
     let count = calls.clone();
     let served = Served::with(&[("body_timeout_ms", "200")], move |_| {
         count.fetch_add(1, Ordering::Relaxed);
-        async { Ok(answer(200, &[], &[b'x'; 64 << 10])) }
+        async { Ok(answer(200, &[], &vec![b'x'; 64 << 10])) }
     })
     .await?;
     let mut stream = TcpStream::connect(served.address()).await?;
@@ -368,5 +368,31 @@ async fn a_client_that_asks_without_reading_is_ended() -> Result<()> {
         called < 1_000 && called < asked,
         "{called} calls of {asked}"
     );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_connection_that_nobody_uses_makes_room_for_one_that_waits() -> Result<()> {
+    // Nothing but the need for room ends them.
+    let settings = [("max_connections", "2"), ("header_timeout_ms", "3600000")];
+    let (served, _) = counted(&settings).await?;
+    let mut open = Vec::new();
+    for _ in 0..6 {
+        let mut client = served.client().await?;
+        assert_eq!(client.get("/").await?.status(), StatusCode::OK);
+        open.push(client);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_client_that_never_begins_makes_room_for_one_that_waits() -> Result<()> {
+    let settings = [("max_connections", "1"), ("header_timeout_ms", "3600000")];
+    let (served, _) = counted(&settings).await?;
+    for begun in [&b""[..], b"P"] {
+        let silent = served.raw(begun).await?;
+        assert_eq!(served.get("/").await?.status(), StatusCode::OK);
+        assert_eq!(rest(silent).await.unwrap_or_default(), "");
+    }
     Ok(())
 }

@@ -218,7 +218,7 @@ pub static HTTP_SERVER: Builtin = Builtin {
         Setting::number(
             "max_connections",
             [1_024, 1, 65_536],
-            "further ones wait in the backlog of the operating system",
+            "further ones wait, and connections without a request are closed for them",
         )
         .of(Scope::Address),
         Setting::number(

@@ -47,6 +47,9 @@ const MAX_FAULTY_STREAMS: usize = 64;
 const STREAM_PART: u32 = 4;
 const MIN_STREAM_WINDOW: u32 = 65_535;
 
+/// How long a client may take to begin where others wait for room.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// How long the end of an HTTP/2 connection may take once all requests are answered.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
@@ -82,6 +85,7 @@ pub(crate) async fn serve(
         opened = opening => opened.ok().and_then(Result::ok),
         () = floor.ending.now.cancelled() => None,
         () = floor.last_chance() => None,
+        () = crowded_out(&floor) => None,
     };
     let Some((transport, is_http2)) = opened else {
         return;
@@ -97,6 +101,12 @@ pub(crate) async fn serve(
     } else {
         connection.serve_http1(transport).await;
     }
+}
+
+/// Waits until there is no room for a client that does not get to the point.
+async fn crowded_out(floor: &Floor) {
+    sleep(PATIENCE).await;
+    floor.crowd.asks(|| true).await;
 }
 
 /// Agrees on TLS, if that is spoken here, and on the protocol.
@@ -140,7 +150,7 @@ impl Connection {
         let ended = tokio::select! {
             ended = &mut serving => Some(ended),
             () = ending.now.cancelled() => None,
-            () = self.floor.last_chance() => {
+            () = self.last_request() => {
                 Pin::new(&mut serving).graceful_shutdown();
                 tokio::select! {
                     ended = &mut serving => Some(ended),
@@ -166,7 +176,7 @@ impl Connection {
             _ended = serving.as_mut() => return,
             () = ending.now.cancelled() => return,
             () = self.flooded.notified() => return,
-            () = self.floor.last_chance() => {}
+            () = self.last_request() => {}
             () = self.idle(limits.header_timeout) => {}
         }
         serving.as_mut().graceful_shutdown();
@@ -187,6 +197,15 @@ impl Connection {
             let connection = connection.clone();
             async move { Ok::<_, Infallible>(connection.answer(request).await) }
         })
+    }
+
+    /// Waits until no further request is taken: the address ends, or others have no room.
+    async fn last_request(&self) {
+        let is_idle = || self.running.load(Relaxed) == 0;
+        tokio::select! {
+            () = self.floor.last_chance() => {}
+            () = self.floor.crowd.asks(is_idle) => {}
+        }
     }
 
     /// Waits until no request has been under way for this long.
@@ -343,7 +362,9 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         let connection = &self.connection;
-        connection.running.fetch_sub(1, Relaxed);
+        if connection.running.fetch_sub(1, Relaxed) == 1 {
+            connection.floor.crowd.idle();
+        }
         connection.changes.fetch_add(1, Relaxed);
         if !self.is_answered && connection.abandoned.fetch_add(1, Relaxed) >= MAX_ABANDONED {
             connection.flooded.notify_one();

@@ -17,9 +17,10 @@ use tokio_util::task::TaskTracker;
 
 use super::budget::Budget;
 use super::connection::serve;
+use super::crowd::Crowd;
 use super::endpoint::GRACE;
 use super::limits::Limits;
-use super::peers::Peers;
+use super::peers::{Connected, Peers};
 use super::place::host_of;
 use super::refusal::Refusal;
 use super::routes::{Route, Routes};
@@ -52,6 +53,7 @@ pub(crate) struct Floor {
     terms: RwLock<Arc<Terms>>,
     tls: RwLock<Option<Arc<Tls>>>,
     peers: Arc<Peers>,
+    pub(crate) crowd: Crowd,
     pub(crate) ending: Ending,
 }
 
@@ -111,6 +113,7 @@ impl Listener {
                 terms: RwLock::new(Terms::new(routes.limits())),
                 tls: RwLock::new(routes.tls()),
                 peers: Arc::default(),
+                crowd: Crowd::default(),
                 routes: RwLock::new(routes),
                 ending,
             }),
@@ -289,46 +292,72 @@ fn refused(address: SocketAddr, error: &std::io::Error) -> Error {
 }
 
 async fn accept(socket: Arc<TcpListener>, floor: Arc<Floor>, connections: TaskTracker) {
-    let next = async || {
-        let slots = floor.terms.read().slots.clone();
-        let slot = slots.acquire_owned().await.ok()?;
-        loop {
-            match socket.accept().await {
-                Ok(accepted) => return Some((accepted, slot)),
-                Err(_) => sleep(PAUSE).await,
-            }
-        }
-    };
-    let take = |(stream, peer): (TcpStream, SocketAddr), slot: OwnedSemaphorePermit| {
-        let (floor, terms) = (floor.clone(), floor.terms.read().clone());
-        // One that has more than its share is let go: to wait, it would hold up the others.
-        let Some(connected) = floor.peers.connect(peer.ip(), &terms) else {
-            return;
-        };
-        let tasks = connections.clone();
+    let take = |entered: Entered, slot: OwnedSemaphorePermit| {
+        let (floor, tasks) = (floor.clone(), connections.clone());
         connections.spawn(async move {
-            serve(stream, floor, (terms, connected.share()), tasks).await;
-            drop((connected, slot));
+            let share = entered.connected.share();
+            serve(entered.stream, floor, (entered.terms, share), tasks).await;
+            drop((entered.connected, slot));
         });
     };
     loop {
         tokio::select! {
             () = floor.ending.gently.cancelled() => break,
             () = floor.ending.now.cancelled() => return,
-            accepted = next() => match accepted {
-                Some((accepted, slot)) => take(accepted, slot),
-                None => return,
-            },
+            (entered, slot) = next(&socket, &floor) => take(entered, slot),
         }
     }
     // Whoever is connected as far as the kernel knows counts on an answer.
-    let slots = floor.terms.read().slots.clone();
     for accepted in backlog(socket) {
-        let Ok(slot) = slots.clone().try_acquire_owned() else {
-            return;
-        };
-        take(accepted, slot);
+        if let Some(entered) = enter(accepted, &floor) {
+            let slot = entered.terms.slots.clone().try_acquire_owned();
+            let Ok(slot) = slot else { return };
+            take(entered, slot);
+        }
     }
+}
+
+/// A client that its share lets in.
+struct Entered {
+    stream: TcpStream,
+    connected: Connected,
+    terms: Arc<Terms>,
+}
+
+/// One that has more than its share is let go: to wait, it would hold up the others.
+fn enter((stream, peer): (TcpStream, SocketAddr), floor: &Floor) -> Option<Entered> {
+    let terms = floor.terms.read().clone();
+    let connected = floor.peers.connect(peer.ip(), &terms)?;
+    Some(Entered {
+        stream,
+        connected,
+        terms,
+    })
+}
+
+/// The next client that is let in, with its place among all.
+async fn next(socket: &TcpListener, floor: &Floor) -> (Entered, OwnedSemaphorePermit) {
+    loop {
+        match socket.accept().await {
+            Ok(accepted) => {
+                if let Some(entered) = enter(accepted, floor) {
+                    let slot = room(floor, entered.terms.slots.clone()).await;
+                    return (entered, slot);
+                }
+            }
+            Err(_) => sleep(PAUSE).await,
+        }
+    }
+}
+
+/// A place; where there is none, that of a connection that nobody uses.
+async fn room(floor: &Floor, slots: Arc<Semaphore>) -> OwnedSemaphorePermit {
+    if let Ok(slot) = slots.clone().try_acquire_owned() {
+        return slot;
+    }
+    let _waits = floor.crowd.wait();
+    let slot = slots.acquire_owned().await;
+    slot.expect("the semaphore is never closed")
 }
 
 /// The connections that are waiting to be accepted, and no later ones.

@@ -20,12 +20,14 @@
 //! - A small body is read before its actor is called. While the actor waits for the rest of a larger
 //!   one, its place serves other calls ([`exosuit_core::ClientWait`]).
 //! - `budget` counts the bodies of requests and answers, until they have been handed over.
+//! - Where an address has no room for one more connection, those that nobody uses are closed (`crowd`).
 //! - A client that gives up one request after another loses its connection.
 
 mod budget;
 mod connection;
 pub(crate) mod contract;
 mod cors;
+mod crowd;
 mod endpoint;
 mod head;
 mod limits;

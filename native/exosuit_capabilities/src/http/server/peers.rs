@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use super::budget::Budget;
+use super::limits::Limits;
 use super::listener::Terms;
 
 /// The clients that are connected. A client is an IPv4 address, or the 64 bits of an IPv6 network:
@@ -53,7 +54,13 @@ impl Peers {
             connections: 0,
             share: Share::of(terms),
         });
-        if entry.connections >= terms.limits.max_peer_connections {
+        let Limits {
+            max_connections: all,
+            max_peer_connections: most,
+            ..
+        } = terms.limits;
+        // Whoever may have all waits for room as others do.
+        if most < all && entry.connections >= most {
             return None;
         }
         entry.connections += 1;
