@@ -732,11 +732,11 @@ defmodule Exosuit do
     alone = struct!(config, own)
 
     with false <- connected?(config),
-         {:ok, manifest} <- Manifest.read(path, alone),
-         {:ok, application, _warnings} <- Manifest.read_application(path) do
+         {:ok, application, _warnings} <- Manifest.read_application(path),
+         {:ok, manifest} <- Manifest.read(path, alone) do
       Statuses.put_provisional(config, Enum.map(manifest.links, &Link.key/1))
       marked = marked(manifest, Deployer.annotations(application))
-      {:ok, Deployment.apply(alone, marked), manifest.warnings}
+      apply_share(alone, path, marked, false)
     else
       true -> {:ok, [], []}
       error -> error
@@ -860,7 +860,11 @@ defmodule Exosuit do
   defp apply_here(config, path, allow?) do
     # Its labels may have changed.
     with {:ok, manifest} <- Manifest.read(path, %{config | labels: Settings.labels(config)}),
-         {:ok, manifest, unplaced} <- Share.take(config, manifest),
+         do: apply_share(config, path, manifest, allow?)
+  end
+
+  defp apply_share(config, path, manifest, allow?) do
+    with {:ok, manifest, unplaced} <- Share.take(config, manifest),
          {:ok, outcomes} <- Deployment.apply(config, manifest, allow?) do
       {:ok, unplaced ++ outcomes, manifest.warnings}
     else

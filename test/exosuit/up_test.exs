@@ -8,6 +8,14 @@ defmodule Exosuit.UpTest do
 
   @moduletag timeout: 600_000
 
+  # Goes on where the manifest of the counter ends: with the key-value store.
+  @file_backend """
+          config:
+            - name: store
+              properties:
+                backend: file
+  """
+
   test "runs the example, stops in order, and goes on counting the next time" do
     {manifest, port} = counter!()
 
@@ -122,7 +130,8 @@ defmodule Exosuit.UpTest do
   end
 
   test "serves without its lattice at once, and applies its manifest when that is there" do
-    {manifest, port} = counter!()
+    # By default, a host in a lattice keeps values there.
+    {manifest, port} = counter!(&(&1 <> @file_backend))
     server = Nats.absent!()
     up = up!([manifest, "--lattice", Nats.url(server)])
     output = await_line(up, "ready")

@@ -94,6 +94,8 @@ defmodule Exosuit.Host.Deployment do
   # One that was specified and never tried: whoever applied the manifest ended in between.
   defp idle?(nil), do: true
   defp idle?({:failed, _error}), do: true
+  # It is tried again later anyway; whoever applies the manifest wants it now.
+  defp idle?(:waiting), do: true
   defp idle?(_phase), do: false
 
   # A changed file under an unchanged name is a change; an unreadable one fails when it starts.
