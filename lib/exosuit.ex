@@ -543,7 +543,7 @@ defmodule Exosuit do
 
     case config!(host) do
       %Config{nats_lattice: nil} = config -> apply_here(config, path, allow?)
-      config -> config |> Deployer.Hosts.of() |> Deployer.apply(path, allow?)
+      config -> config |> deploying() |> Deployer.apply(path, allow?, config)
     end
   end
 
@@ -732,7 +732,7 @@ defmodule Exosuit do
     alone = struct!(config, own)
 
     with false <- connected?(config),
-         {:ok, application, _warnings} <- Manifest.read_application(path),
+         {:ok, application, _warnings} <- Manifest.read_application(path, config),
          {:ok, manifest} <- Manifest.read(path, alone) do
       Statuses.put_provisional(config, Enum.map(manifest.links, &Link.key/1))
       marked = marked(manifest, Deployer.annotations(application))
@@ -871,6 +871,11 @@ defmodule Exosuit do
       {:error, %Error{} = error} -> {:error, [Manifest.diagnostic(path, error)]}
       {:error, diagnostics} -> {:error, diagnostics}
     end
+  end
+
+  # What other hosts are not told of, this one runs itself.
+  defp deploying(config) do
+    %{Deployer.Hosts.of(config) | own: {config.source, &Roster.run_own(config, &1, &2)}}
   end
 
   defp config!(host), do: Directory.fetch!(host, :config)

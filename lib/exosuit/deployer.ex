@@ -22,7 +22,7 @@ defmodule Exosuit.Deployer do
   annotations, is somebody else's, and an error. A link is the application's where both its ends are.
   """
 
-  alias Exosuit.{Artifact, Error, Manifest}
+  alias Exosuit.{Artifact, Config, Error, Manifest}
   alias Exosuit.Deployer.{Conduct, Hosts, Marks, Plan, State}
   alias Exosuit.Model.Application
 
@@ -41,11 +41,12 @@ defmodule Exosuit.Deployer do
 
   `{:ok, outcomes, warnings}` is what is so at the end: a step that was done and undone by somebody
   else since is an error. `allow_issuer_change?` lets code of another issuer follow what runs.
+  `config` is that of the host that deploys, if one does.
   """
-  @spec apply(Hosts.t(), Path.t(), boolean()) ::
+  @spec apply(Hosts.t(), Path.t(), boolean(), Config.t() | nil) ::
           {:ok, [outcome()], [Manifest.diagnostic()]} | {:error, [Manifest.diagnostic()]}
-  def apply(%Hosts{} = hosts, path, allow_issuer_change? \\ false) do
-    with {:ok, application, warnings} <- Manifest.read_application(path),
+  def apply(%Hosts{} = hosts, path, allow_issuer_change? \\ false, config \\ nil) do
+    with {:ok, application, warnings} <- Manifest.read_application(path, config),
          :ok <- check_stored(hosts, application),
          {:ok, outcomes} <- settle(hosts, with_digests(application), allow_issuer_change?) do
       {:ok, outcomes, warnings}

@@ -69,17 +69,34 @@ defmodule Exosuit.Manifest do
   end
 
   @doc """
-  Reads a manifest for the hosts of a lattice, with what none of them can be told as errors, too. What
-  one of them lacks, a label or a provider say, is for the hosts to tell.
+  Reads a manifest for the hosts of a lattice. What one of them lacks, a label or a provider say, is for
+  the hosts to tell. What other hosts are not told of (grants, warm instances, limits that 1.x has no
+  words for) is a warning, and is for the host of `config`: such workloads have their `specification`.
+  Where no host deploys, it is an error.
   """
-  @spec read_application(Path.t()) ::
+  @spec read_application(Path.t(), Config.t() | nil) ::
           {:ok, Application.t(), [diagnostic()]} | {:error, [diagnostic()]}
-  def read_application(path) do
+  def read_application(path, config \\ nil) do
     with {:ok, manifest, warnings} <- parse(path, nil) do
       links = Enum.map(manifest["links"], &link(&1, manifest["name"]))
       application = Workloads.application(manifest, links)
-      {:ok, application, Enum.map(warnings, &diagnostic/1)}
+      warnings = Enum.map(warnings, &diagnostic/1)
+      own = Enum.filter(manifest["components"], & &1["own_only"])
+      with_own(application, own, config, warnings)
     end
+  end
+
+  defp with_own(application, [], _config, warnings), do: {:ok, application, warnings}
+
+  defp with_own(_application, _own, nil, warnings) do
+    {:error, Enum.map(warnings, &%{&1 | severity: :error})}
+  end
+
+  defp with_own(application, own, config, warnings) do
+    own = Map.new(own, &{&1["id"], actor(&1, application.name, config)})
+
+    workloads = Enum.map(application.workloads, &%{&1 | specification: own[&1.id]})
+    {:ok, %{application | workloads: workloads}, warnings}
   end
 
   @doc "An error that is about the manifest as a whole, as a diagnostic."

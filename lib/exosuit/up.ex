@@ -200,8 +200,8 @@ defmodule Exosuit.Up do
     with {:ok, manifest} <- Manifest.read(path, config), do: {:ok, manifest.workloads}
   end
 
-  defp read(path, _config) do
-    with {:ok, application, _warnings} <- Manifest.read_application(path),
+  defp read(path, config) do
+    with {:ok, application, _warnings} <- Manifest.read_application(path, config),
          do: {:ok, application.workloads}
   end
 

@@ -325,8 +325,11 @@ defmodule Exosuit.DeployerTest do
     File.write!(path, text)
     agent = Bus.start!()
     assert {:error, [one, two]} = Deployer.apply(hosts(agent), path)
-    assert one.text <> two.text =~ "expected memory, and deadline in whole seconds"
-    assert one.text <> two.text =~ "expected no grants"
+
+    assert one.text <> two.text =~
+             "other hosts are told of memory, and of deadline in whole seconds"
+
+    assert one.text <> two.text =~ "other hosts show nothing of themselves"
     assert Bus.asked(agent) == []
   end
 

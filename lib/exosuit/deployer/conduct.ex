@@ -52,12 +52,24 @@ defmodule Exosuit.Deployer.Conduct do
      Error.new(:conflict, "#{host} runs #{inspect(id)}, which is not of this application")}
   end
 
+  defp send_step(%Hosts{own: own}, {host, {:scale_actor, %{specification: specification} = it}}) do
+    case own do
+      {^host, run} -> run.(specification, it)
+      _another -> {:error, Error.new(:denied, untold(it.id))}
+    end
+  end
+
   defp send_step(hosts, step) do
     {subject, body} = Request.message(step)
 
     with {:ok, _response} <- Hosts.request(hosts, subject, body) do
       if Request.told_later?(step), do: :taken, else: :ok
     end
+  end
+
+  defp untold(id) do
+    "other hosts are not told of grants, warm instances and limits but memory and time, which #{id} has: " <>
+      "apply the manifest there, or leave them out"
   end
 
   defp await(_context, _told, [], came, _times), do: came

@@ -4,16 +4,21 @@ defmodule Exosuit.Deployer.Hosts do
   wasmCloud 1.x. `bus` has the functions of `Exosuit.Lattice.Bus`, and `handle` is what they take.
   Times are milliseconds: `answer` to one request, `gather` for all answers to one, `look` between two
   looks at the state of hosts whose events are awaited.
+
+  `own` is the host that deploys, if it is one of them, and the function that has it run what other hosts
+  cannot be told of, see `Exosuit.Manifest.read_application/2`.
   """
 
   alias Exosuit.{Config, Error, Json, Lattice}
   alias Exosuit.Deployer.State
+  alias Exosuit.Model.ActorSpecification
 
   @enforce_keys [:bus, :handle, :lattice]
   defstruct [
     :bus,
     :handle,
     :lattice,
+    :own,
     prefix: "wasmbus.ctl",
     answer: 10_000,
     gather: 2_000,
@@ -24,6 +29,8 @@ defmodule Exosuit.Deployer.Hosts do
           bus: module(),
           handle: term(),
           lattice: String.t(),
+          own:
+            {id :: String.t(), (ActorSpecification.t(), map() -> :ok | {:error, Error.t()})} | nil,
           prefix: String.t(),
           answer: timeout(),
           gather: non_neg_integer(),

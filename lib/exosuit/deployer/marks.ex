@@ -56,6 +56,15 @@ defmodule Exosuit.Deployer.Marks do
   @spec same_settings?(map(), map()) :: boolean()
   def same_settings?(one, other), do: one[@settings] == other[@settings]
 
+  # As a hash: an environment that is granted may hold secrets.
+  defp own(nil), do: %{}
+
+  defp own(specification) do
+    settings = Map.take(specification, [:limits, :warm, :grants])
+    hash = :crypto.hash(:sha256, :erlang.term_to_binary(settings, minor_version: 2))
+    %{"own" => Base.encode16(hash)}
+  end
+
   @doc "Whether the two are of the same code, as far as one can see by their annotations."
   @spec same_image?(map(), map()) :: boolean()
   def same_image?(one, other), do: one[@image] == other[@image]
@@ -69,6 +78,10 @@ defmodule Exosuit.Deployer.Marks do
           into: %{},
           do: {"stored.#{index}", name}
 
-    config |> Map.merge(limits) |> Map.merge(stored) |> Configuration.name()
+    config
+    |> Map.merge(limits)
+    |> Map.merge(stored)
+    |> Map.merge(own(workload.specification))
+    |> Configuration.name()
   end
 end

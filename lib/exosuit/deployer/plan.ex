@@ -128,16 +128,23 @@ defmodule Exosuit.Deployer.Plan do
       else: [{:update_actor, Map.take(workload, [:id, :reference])}]
   end
 
-  defp scale({workload, count, marks}) do
-    {:scale_actor,
-     %{
-       id: workload.id,
-       reference: workload.reference,
-       count: count,
-       annotations: marks,
-       config: Marks.config_names(workload.configs, workload.config),
-       limits: workload.limits
-     }}
+  defp scale({%{specification: nil} = workload, count, marks}) do
+    {:scale_actor, scaled(workload, count, marks)}
+  end
+
+  defp scale({%{specification: own} = workload, count, marks}) do
+    {:scale_actor, workload |> scaled(count, marks) |> Map.put(:specification, own)}
+  end
+
+  defp scaled(workload, count, marks) do
+    %{
+      id: workload.id,
+      reference: workload.reference,
+      count: count,
+      annotations: marks,
+      config: Marks.config_names(workload.configs, workload.config),
+      limits: workload.limits
+    }
   end
 
   defp provider({workload, _count, marks} = want, ours) do

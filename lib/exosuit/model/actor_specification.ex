@@ -52,9 +52,11 @@ defmodule Exosuit.Model.ActorSpecification do
     %{actor | instances: total, annotations: annotations, shares: several}
   end
 
-  @doc "The same actor with the code, the configuration and the limits of another."
+  @doc "The same actor with the code and all settings of another: what that is not granted is gone."
   @spec remade(t(), t()) :: t()
-  def remade(actor, made), do: Map.merge(actor, Map.take(made, [:artifact, :config, :limits]))
+  def remade(actor, made) do
+    Map.merge(actor, Map.take(made, [:artifact, :config, :limits, :warm, :grants]))
+  end
 
   defimpl Inspect do
     # An artifact may be megabytes of code, and configuration and environment secrets.

@@ -10,6 +10,8 @@ defmodule Exosuit.Model.Workload do
   - `config`: its configuration; where a part of that is stored elsewhere, `configs` are the names of
     all parts in their order instead
   - `limits`: under their names in 1.x
+  - `specification`: of an actor whose settings other hosts are not told of, what the host that reads
+    the manifest runs
   """
 
   @type spread :: %{
@@ -28,6 +30,7 @@ defmodule Exosuit.Model.Workload do
           config: Exosuit.Model.Configuration.t(),
           configs: [String.t()],
           limits: %{optional(String.t()) => String.t()},
+          specification: Exosuit.Model.ActorSpecification.t() | nil,
           annotations: %{optional(String.t()) => String.t()}
         }
 
@@ -39,6 +42,7 @@ defmodule Exosuit.Model.Workload do
     :id,
     :reference,
     :digest,
+    :specification,
     instances: 1,
     scaler: :everywhere,
     spreads: [],

@@ -42,10 +42,13 @@ impl<'a> Report<'a> {
         (self.errors.borrow_mut()).push(Diagnostic::new(file, place, kind, message, found));
     }
 
-    pub(crate) fn extend(&self, errors: Vec<Diagnostic>) {
-        let mut listed = self.errors.borrow_mut();
-        for error in errors {
-            listed.push(error);
+    pub(crate) fn extend(&self, diagnostics: Vec<Diagnostic>) {
+        for diagnostic in diagnostics {
+            let listed = match diagnostic.severity {
+                Severity::Error => &self.errors,
+                Severity::Warning => &self.warnings,
+            };
+            listed.borrow_mut().push(diagnostic);
         }
     }
 

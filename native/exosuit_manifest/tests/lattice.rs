@@ -1,6 +1,6 @@
 //! What of a manifest other hosts can be told.
 
-use exosuit_manifest::{Source, parse_for_lattice};
+use exosuit_manifest::{Diagnostic, Source, parse_for_lattice};
 
 fn parse(name: &str) -> Vec<String> {
     let path = format!("{}/../../test/manifests/{name}", env!("CARGO_MANIFEST_DIR"));
@@ -9,8 +9,13 @@ fn parse(name: &str) -> Vec<String> {
         file: name.to_owned(),
         directory: "/apps".to_owned(),
     };
-    let refused = parse_for_lattice(&text, &source).err().unwrap_or_default();
-    refused.iter().map(ToString::to_string).collect()
+    let diagnostics = match parse_for_lattice(&text, &source) {
+        Ok(parsed) => parsed.warnings,
+        Err(refused) => refused,
+    };
+    let line =
+        |it: &Diagnostic| format!("{}: {it}", if it.is_error() { "error" } else { "warning" });
+    diagnostics.iter().map(line).collect()
 }
 
 #[test]
@@ -20,17 +25,24 @@ fn what_one_host_lacks_another_may_have() {
 }
 
 #[test]
-fn settings_that_there_are_no_words_for_are_refused_where_they_stand() {
-    let refused = parse("settings.yaml");
-    for expected in [
-        "properties.limits: expected memory, and deadline",
-        "properties.instances: expected ephemeral",
-        "properties.execution: expected auto",
-        "properties.grants: expected no grants",
+fn what_only_the_own_host_can_do_is_a_warning_and_what_none_can_an_error() {
+    let said = parse("settings.yaml");
+    for (kind, expected) in [
+        (
+            "warning",
+            "properties.limits: only the host that reads this manifest",
+        ),
+        (
+            "warning",
+            "properties.instances: only the host that reads this manifest",
+        ),
+        ("error", "properties.execution: expected auto"),
+        (
+            "warning",
+            "properties.grants: only the host that reads this manifest",
+        ),
     ] {
-        assert!(
-            refused.iter().any(|line| line.contains(expected)),
-            "{expected:?} is not in {refused:#?}"
-        );
+        let is_said = |line: &String| line.starts_with(kind) && line.contains(expected);
+        assert!(said.iter().any(is_said), "{expected:?} is not in {said:#?}");
     }
 }

@@ -32,6 +32,46 @@ defmodule Exosuit.Lattice.ApplicationTest do
     assert {:ok, []} = Exosuit.delete_app(one, "app")
   end
 
+  test "what other hosts are not told of is run by the host that deploys", it do
+    settings = """
+          traits:
+            - type: exosuit
+              properties:
+                limits: {queue: 7, log: 5}
+                grants: {environment: {TZ: UTC}}
+                instances: warm
+    """
+
+    File.write!(it.manifest, worker_manifest() <> settings)
+    server = Exosuit.Nats.start!()
+    options = Exosuit.Nats.options(server, cluster_seed: it.seed)
+    one = start_supervised_host!(nats: options, allow_file_load: true)
+    await_all(one, [one])
+
+    assert {:ok, [{{_one, {:scale_actor, _it}}, :ok}], warnings} =
+             Exosuit.apply_manifest(one, it.manifest)
+
+    assert [_limits, _grants, _instances] = warnings
+    assert Enum.all?(warnings, &(&1.text =~ "only the host that reads this manifest"))
+    assert {:ok, %{warm: %{pool: 4}, grants: grants}} = Exosuit.fetch_actor(one, "app-worker")
+    assert grants.environment == ["TZ"]
+    # Applied again, nothing differs; with other settings, it is started anew.
+    assert {:ok, [], _warnings} = Exosuit.apply_manifest(one, it.manifest)
+    File.write!(it.manifest, worker_manifest() <> String.replace(settings, "UTC", "CET"))
+    assert {:ok, [_ | _] = outcomes, _warnings} = Exosuit.apply_manifest(one, it.manifest)
+    assert Enum.all?(outcomes, &match?({_step, :ok}, &1))
+
+    two = start_supervised_host!(nats: options, allow_file_load: true)
+    await_all(one, [one, two])
+    there = key(two)
+
+    assert {:ok, [{{^there, _command}, {:error, error}}], _} =
+             Exosuit.apply_manifest(one, it.manifest)
+
+    assert Exception.message(error) =~
+             "other hosts are not told of grants, warm instances and limits"
+  end
+
   test "a host that may not read files says so, and the others go on", it do
     server = Exosuit.Nats.start!()
     options = Exosuit.Nats.options(server, cluster_seed: it.seed)
