@@ -55,6 +55,36 @@ defmodule Exosuit.UpTest do
     assert output =~ ~r/error: .*app.yaml:10:\d+: .*actr/
   end
 
+  test "says which settings have no effect: with their line, and when their link is made" do
+    client = """
+        - name: client
+          type: capability
+          properties: {image: wasmcloud+builtin://http-client, config: {max_conections: "7"}}
+    """
+
+    trait = """
+            - type: linkdef
+              properties: {target: client}
+    """
+
+    {manifest, _port} =
+      counter!(fn text ->
+        text
+        |> String.replace("      traits:\n", "      traits:\n" <> trait, global: false)
+        |> Kernel.<>(client)
+      end)
+
+    up = up!([manifest])
+    output = await_line(up, "ready")
+
+    assert output =~
+             ~r/warning: .*app.yaml:\d+:\d+: .*http-client knows no setting max_conections/
+
+    assert output =~ ~s(did you mean "max_connections"?)
+    assert output =~ ~r/link warning counter-counter -> counter-client .*allowed_hosts is not set/
+    assert stop(up, "TERM") == 0
+  end
+
   test "says what is not UTF-8 in a manifest, with its line and column" do
     {manifest, _port} =
       counter!(&String.replace(&1, "kind: Application", "kind: Application # \xE9"))

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use super::{Builtin, Foreign, Scope, Setting};
 use crate::{Code, Configuration, Error, Id, Link, nearest};
 
+/// How many settings of one configuration are named.
+const MAX_WARNINGS: usize = 16;
+
 /// How a provider is given settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Given {
@@ -35,7 +38,7 @@ impl Builtin {
                 }
             }
         }
-        Ok(warnings)
+        Ok(bounded(warnings))
     }
 
     /// Checks both ends of a link as the provider `id` sees them; as [`Builtin::check`].
@@ -68,6 +71,16 @@ impl Builtin {
             "{own} knows no setting {key}: it has no effect{hint}"
         ))
     }
+}
+
+/// The first of many: a link may have thousands of settings, and each warning is an event.
+fn bounded(mut warnings: Vec<String>) -> Vec<String> {
+    if warnings.len() > MAX_WARNINGS {
+        let more = warnings.len() - MAX_WARNINGS;
+        warnings.truncate(MAX_WARNINGS);
+        warnings.push(format!("{more} further settings have no effect"));
+    }
+    warnings
 }
 
 fn misplaced(setting: &Setting, given: Given, key: &str) -> Result<Option<String>, Error> {
@@ -153,6 +166,15 @@ mod tests {
         let same = [("BUCKET", "a"), ("bucket", " a ")];
         let same = same.map(|(key, value)| (key.to_owned(), value.to_owned()));
         assert!(KEYVALUE.check(Given::ToLink, &same.into()).is_ok());
+    }
+
+    #[test]
+    fn of_many_settings_without_effect_the_first_are_named_and_the_rest_counted() {
+        let keys: Vec<_> = (0..1_000).map(|n| format!("unheard{n:04}")).collect();
+        let keys: Vec<_> = keys.iter().map(String::as_str).collect();
+        let found = check(&KEYVALUE, Given::ToLink, &keys).expect("warnings");
+        assert_eq!(found.len(), MAX_WARNINGS + 1);
+        assert_eq!(found[MAX_WARNINGS], "984 further settings have no effect");
     }
 
     #[test]
