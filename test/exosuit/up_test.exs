@@ -56,32 +56,22 @@ defmodule Exosuit.UpTest do
   end
 
   test "says which settings have no effect: with their line, and when their link is made" do
-    client = """
-        - name: client
-          type: capability
-          properties: {image: wasmcloud+builtin://http-client, config: {max_conections: "7"}}
-    """
-
-    trait = """
-            - type: linkdef
-              properties: {target: client}
-    """
+    target = "              name: keyvalue\n"
+    config = "              config: [{name: store, properties: {buckt: tenant-a}}]\n"
 
     {manifest, _port} =
       counter!(fn text ->
         text
-        |> String.replace("      traits:\n", "      traits:\n" <> trait, global: false)
-        |> Kernel.<>(client)
+        |> String.replace(target, target <> config)
+        |> Kernel.<>("        config: {max_bites: 1m}\n")
       end)
 
     up = up!([manifest])
     output = await_line(up, "ready")
-
-    assert output =~
-             ~r/warning: .*app.yaml:\d+:\d+: .*http-client knows no setting max_conections/
-
-    assert output =~ ~s(did you mean "max_connections"?)
-    assert output =~ ~r/link warning counter-counter -> counter-client .*allowed_hosts is not set/
+    assert output =~ ~r/warning: .*app.yaml:\d+:\d+: .*did you mean "bucket"/
+    assert output =~ ~r/warning: .*app.yaml:\d+:\d+: .*did you mean "max_bytes"/
+    assert output =~ ~r/link warning counter-counter -> counter-keyvalue .*no setting buckt/
+    assert output =~ ~r/provider warning counter-keyvalue: .*no setting max_bites/
     assert stop(up, "TERM") == 0
   end
 
