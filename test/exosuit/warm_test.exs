@@ -97,12 +97,12 @@ defmodule Exosuit.WarmTest do
     assert [%{warm: %{pool: 4, calls: 1_000, idle: 60_000}}] = Exosuit.inventory(it.host).actors
 
     manifest!("{warm: {calls: 1, idle: 2s}}", manifest)
-    assert {:ok, [_stop, _start], []} = Exosuit.apply_manifest(it.host, manifest)
+    assert {:ok, [{{:update, _actor}, :ok}], []} = Exosuit.apply_manifest(it.host, manifest)
     assert counts(it.host, "app-counter", 2) == ["11", "11"]
     assert [%{warm: %{pool: 4, calls: 1, idle: 2_000}}] = Exosuit.inventory(it.host).actors
 
     manifest!("ephemeral", manifest)
-    assert {:ok, [_stop, _start], []} = Exosuit.apply_manifest(it.host, manifest)
+    assert {:ok, [{{:update, _actor}, :ok}], []} = Exosuit.apply_manifest(it.host, manifest)
     assert [%{warm: nil}] = Exosuit.inventory(it.host).actors
   end
 

@@ -24,7 +24,7 @@ defmodule Exosuit.Deployer.Conduct do
     case bus.subscribe(hosts.handle, Hosts.events(hosts), nil) do
       {:ok, told} ->
         ranks = Enum.chunk_by(steps, &Plan.rank/1)
-        outcomes = Enum.flat_map(ranks, &rank({hosts, left}, told, &1))
+        outcomes = Enum.reduce(ranks, [], &(&2 ++ rank({hosts, left}, told, &1, &2)))
         bus.unsubscribe(told)
         forget(told.reference)
         outcomes
@@ -34,13 +34,27 @@ defmodule Exosuit.Deployer.Conduct do
     end
   end
 
-  defp rank({hosts, _left} = context, told, steps) do
-    sent = for step <- steps, do: {step, send_step(hosts, step)}
+  defp rank({hosts, _left} = context, told, steps, before) do
+    sent = for step <- steps, do: {step, blocked(step, before) || send_step(hosts, step)}
     waiting = for {step, :taken} <- sent, do: step
     now = now()
     times = %{look: now + hosts.look, end: now + @patience}
     came = await(context, told, waiting, %{}, times)
     for {step, result} <- sent, do: {step, if(result == :taken, do: came[step], else: result)}
+  end
+
+  # What notes that other code runs is not sent where that could not be put in place.
+  defp blocked({host, {:scale_actor, %{id: id}}}, before) do
+    Enum.find_value(before, fn
+      {{^host, {:update_actor, %{id: ^id}}}, {:error, _error}} -> {:error, not_updated()}
+      _other -> nil
+    end)
+  end
+
+  defp blocked(_step, _before), do: nil
+
+  defp not_updated do
+    Error.new(:unavailable, "it was not tried, as the update before it failed")
   end
 
   defp send_step(_hosts, {:nowhere, {:unplaced, id, spread, count}}) do

@@ -72,6 +72,48 @@ defmodule Exosuit.Lattice.ApplicationTest do
              "other hosts are not told of grants, warm instances and limits"
   end
 
+  test "what cannot start stops nothing, on no host", it do
+    server = Exosuit.Nats.start!()
+    options = Exosuit.Nats.options(server, cluster_seed: it.seed)
+    one = start_supervised_host!(nats: options, allow_file_load: true)
+    two = start_supervised_host!(nats: options, allow_file_load: true)
+    await_all(one, [one, two])
+    image = Path.join(Path.dirname(it.manifest), "app.wasm")
+    good = File.read!(image)
+    traits = "      traits: [{type: exosuit, properties: {limits: {memory: #{0}}}}]\n"
+    limits = &(worker_manifest() <> String.replace(traits, "0", &1))
+    File.write!(it.manifest, limits.("64MiB"))
+    {:ok, _outcomes, []} = Exosuit.apply_manifest(one, it.manifest)
+    seen = fn -> for host <- [one, two], do: seen(host) end
+    before = seen.()
+
+    for {manifest, code} <- [
+          {limits.("1"), good},
+          {limits.("1"), File.read!(signed(it, "second"))},
+          {limits.("32MiB"), "no Wasm"},
+          {limits.("64MiB"), File.read!(Guests.path("second"))},
+          {limits.("64MiB"), File.read!(signed(it, "second"))}
+        ] do
+      File.write!(it.manifest, manifest)
+      File.write!(image, code)
+      assert {:ok, outcomes, []} = Exosuit.apply_manifest(two, it.manifest)
+      failed = for {{host, _command}, {:error, _error}} <- outcomes, uniq: true, do: host
+      assert Enum.sort(failed) == Enum.sort([key(one), key(two)])
+      assert seen.() == before
+
+      for host <- [one, two],
+          do: assert({:ok, "hi"} = Exosuit.call(host, "app-worker", "op", "hi"))
+    end
+
+    File.write!(it.manifest, limits.("32MiB"))
+    File.write!(image, good)
+    {:ok, outcomes, []} = Exosuit.apply_manifest(one, it.manifest)
+    assert Enum.all?(outcomes, &match?({_step, :ok}, &1)), inspect(outcomes)
+    assert {:ok, [], []} = Exosuit.apply_manifest(two, it.manifest)
+    assert Enum.map(seen.(), & &1.pid) == Enum.map(before, & &1.pid)
+    assert [%{instances: 1}, %{instances: 1}] = seen.()
+  end
+
   test "a host that may not read files says so, and the others go on", it do
     server = Exosuit.Nats.start!()
     options = Exosuit.Nats.options(server, cluster_seed: it.seed)
@@ -92,6 +134,14 @@ defmodule Exosuit.Lattice.ApplicationTest do
     assert {:error, [%{severity: :error, text: text}]} = Exosuit.apply_manifest(host, it.manifest)
     assert text =~ "lattice"
     assert {:error, %Error{reason: :unavailable}} = Exosuit.delete_app(host, "app")
+  end
+
+  # By another issuer.
+  defp signed(it, guest), do: elem(Guests.sign(Path.dirname(it.manifest), guest), 0)
+
+  defp seen(host) do
+    {:ok, actor} = Exosuit.fetch_actor(host, "app-worker")
+    actor
   end
 
   # Who is not there when it is applied has none of it.
