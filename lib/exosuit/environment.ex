@@ -45,6 +45,7 @@ defmodule Exosuit.Environment do
     own = [
       trusted_issuers: Variables.read(env, "EXOSUIT_TRUST"),
       unsigned: Variables.read(env, "EXOSUIT_UNSIGNED"),
+      links: Variables.read(env, "EXOSUIT_LINKS"),
       labels: merge(inherited, Variables.read(env, "EXOSUIT_LABELS") || %{}),
       data_dir: Variables.read(env, "EXOSUIT_DATA_DIR")
     ]

@@ -11,6 +11,7 @@ defmodule Exosuit.EnvironmentTest do
              Environment.read(%{
                "EXOSUIT_TRUST" => "#{@key},#{@key}",
                "EXOSUIT_UNSIGNED" => "allow",
+               "EXOSUIT_LINKS" => "strict",
                "EXOSUIT_LABELS" => "zone=home,size=a=b",
                "EXOSUIT_DATA_DIR" => "/data",
                "EXOSUIT_CACHE_DIR" => "/cache",
@@ -24,6 +25,7 @@ defmodule Exosuit.EnvironmentTest do
     assert %Config{
              trusted_issuers: [@key, @key],
              unsigned: :allow,
+             links: :strict,
              labels: %{"zone" => "home", "size" => "a=b"},
              data_dir: "/data"
            } = Config.new!([name: :released] ++ exosuit[:host])

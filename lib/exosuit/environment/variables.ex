@@ -129,6 +129,9 @@ defmodule Exosuit.Environment.Variables do
   defp parse(:unsigned, _name, "allow"), do: :allow
   defp parse(:unsigned, _name, "deny"), do: :deny
   defp parse(:unsigned, name, text), do: mistake(name, "`allow` or `deny`", text)
+  defp parse(:links, _name, "lenient"), do: :lenient
+  defp parse(:links, _name, "strict"), do: :strict
+  defp parse(:links, name, text), do: mistake(name, "`lenient` or `strict`", text)
   defp parse(:labels, name, text), do: pairs(name, text)
   defp parse(:ports, name, text), do: ports(name, text)
 

@@ -82,6 +82,9 @@ variables! {
     Host "EXOSUIT_UNSIGNED" unsigned:
         "`allow` lets actors without a token run; their links are then their only grant. `deny` \
          by default";
+    Host "EXOSUIT_LINKS" links:
+        "`strict` refuses modules with imports that nothing here can answer, even with a link. \
+         `lenient`, the default, starts them with a warning, and a call of such an import fails";
     Release "EXOSUIT_MANIFESTS" paths:
         "paths of manifests, with colons between them; none by default. All must be right, or \
          nothing starts";

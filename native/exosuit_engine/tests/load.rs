@@ -104,6 +104,41 @@ async fn what_nothing_answers_is_named_before_the_compilation_as_after_it() -> R
 }
 
 #[tokio::test]
+async fn a_component_that_imports_without_end_is_refused() -> Result<()> {
+    let engine = common::engine()?;
+    let loose = |count: usize| {
+        let import = |n| format!(r#"(import "loose-a{n}" (func))"#);
+        format!("(component {})", (0..count).map(import).collect::<String>())
+    };
+    let few = engine.compile(wat::parse_str(loose(900))?.into()).await?;
+    assert_eq!(few.unanswered().len(), 900);
+    let many = engine.compile(wat::parse_str(loose(1_100))?.into()).await;
+    assert_says(
+        &many.map(drop).expect_err("more than may be").into(),
+        Code::InvalidModule,
+        &["loose-a1000"],
+    );
+
+    let functions = |count: usize| {
+        let export = |n| format!(r#"(export "f-a{n}" (func))"#);
+        let exports: String = (0..count).map(export).collect();
+        format!(r#"(component (import "a:b/c" (instance {exports})))"#)
+    };
+    engine
+        .compile(wat::parse_str(functions(9_000))?.into())
+        .await?;
+    let many = engine
+        .compile(wat::parse_str(functions(11_000))?.into())
+        .await;
+    assert_says(
+        &many.map(drop).expect_err("more than may be").into(),
+        Code::InvalidModule,
+        &["11001", "10000"],
+    );
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_module_runs_until_it_calls_what_nothing_answers() -> Result<()> {
     let world = World::new()?;
     let aborts = world

@@ -30,6 +30,13 @@ const OWN: &[&str] = &[
     "wasi:sockets",
 ];
 
+/// The most imports that a component may have, with the functions and types of its interfaces: all of
+/// WASI has some hundreds. Some of the steps here take the square of it.
+const MAX_ITEMS: usize = 10_000;
+
+/// The most of them that nothing answers.
+const MAX_UNANSWERED: usize = 1_000;
+
 /// The resources of an interface that nothing answers. There never is one.
 struct Nothing;
 
@@ -38,6 +45,7 @@ pub(in crate::abi) fn linked(
     base: &Linker<State>,
     component: &Component,
 ) -> Result<(InstancePre<State>, Vec<String>), Error> {
+    check_size(component)?;
     let mut linking = Linking {
         linker: base.clone(),
         engine: component.engine(),
@@ -53,11 +61,29 @@ pub(in crate::abi) fn linked(
             Err(error) => error,
         };
         let failed = imports.iter_mut().find(|import| import.is_named_by(&error));
-        let Some(import) = failed.filter(|import| !import.is_stubbed) else {
+        let is_new =
+            |import: &&mut Import| !import.is_stubbed && linking.unanswered.len() < MAX_UNANSWERED;
+        let Some(import) = failed.filter(is_new) else {
             return Err(unlinked(&error));
         };
         linking.stub(import, &error)?;
     }
+}
+
+fn check_size(component: &Component) -> Result<(), Error> {
+    let engine = component.engine();
+    let size = |item: ComponentItem| match item {
+        ComponentItem::ComponentInstance(interface) => 1 + interface.exports(engine).len(),
+        _ => 1,
+    };
+    let ty = component.component_type();
+    let items: usize = ty.imports(engine).map(|(_, import)| size(import.ty)).sum();
+    if items <= MAX_ITEMS {
+        return Ok(());
+    }
+    Err(Error::Module(format!(
+        "the component imports {items} interfaces, functions and types, {MAX_ITEMS} at most are taken"
+    )))
 }
 
 /// One import of a component.
