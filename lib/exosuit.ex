@@ -708,13 +708,16 @@ defmodule Exosuit do
 
   # What of it cannot start is wanted from then on, and tried again as all that is.
   def start_option(host, {:manifest, [path]}) do
-    case apply_manifest(host, path) do
-      {:ok, _outcomes, _warnings} ->
-        :ok = confirm_links(config!(host))
+    config = config!(host)
+    if config.nats_lattice, do: Lattice.Nats.await_first(config)
 
-      {:error, [%{text: text} | _more]} ->
-        serve_alone(host, path)
-        {:error, Error.new(:invalid_manifest, text)}
+    with {:ok, _outcomes, _warnings} <- serve_alone(host, path),
+         :ok <- reached(config),
+         {:ok, _outcomes, _warnings} <- apply_manifest(host, path) do
+      confirm_links(config)
+    else
+      {:error, %Error{} = error} -> {:error, error}
+      {:error, [%{text: text} | _more]} -> {:error, Error.new(:invalid_manifest, text)}
     end
   end
 
@@ -816,6 +819,15 @@ defmodule Exosuit do
 
   defp connected?(%Config{nats_lattice: nil}), do: true
   defp connected?(config), do: Lattice.Nats.state(config.nats_lattice).control == :connected
+
+  defp reached(config) do
+    if connected?(config) do
+      :ok
+    else
+      detail = "the lattice is not reached yet: the manifest is served on this host alone"
+      {:error, Error.new(:unavailable, detail)}
+    end
+  end
 
   defp confirm_links(%Config{nats_lattice: nil}), do: :ok
   defp confirm_links(config), do: Replica.follow(config, Statuses.confirm_links(config))
