@@ -90,7 +90,10 @@ defmodule Exosuit.Host.Links do
   end
 
   # What links are configured with may be secret, and a crash shows state and message.
+  # Elixir knows the callback from 1.17 on, OTP from 25.
   @doc false
+  if {:format_status, 1} in GenServer.behaviour_info(:callbacks), do: @impl(GenServer)
+
   def format_status(status) do
     hidden = %{state: :hidden, message: :hidden, log: []}
     Map.merge(status, Map.take(hidden, Map.keys(status)))

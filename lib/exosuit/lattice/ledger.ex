@@ -196,8 +196,22 @@ defmodule Exosuit.Lattice.Ledger do
     with {:ok, back} <- put_back(lattice, gone) do
       names = Enum.flat_map(gone, &Records.own_configurations/1)
       kept = Enum.flat_map(there ++ back, &Records.own_configurations/1)
-      gather(Enum.uniq(names -- kept), &delete_configuration(lattice, &1))
+      delete_unused(lattice, Enum.uniq(names -- kept), gone)
     end
+  end
+
+  # Another host may have put a link with the same configuration since that was looked for, and have
+  # found it there. What is in use after all is put back.
+  defp delete_unused(_lattice, [], _gone), do: {:ok, []}
+
+  defp delete_unused(lattice, names, gone) do
+    values = for name <- names, {:ok, it} <- [fetch_configuration(lattice, name)], do: {name, it}
+
+    with {:ok, deleted} <- gather(names, &delete_configuration(lattice, &1)),
+         {:ok, back} <- put_back(lattice, gone),
+         used = Enum.flat_map(back, &Records.own_configurations/1),
+         {:ok, restored} <- put_all(lattice, Map.take(Map.new(values), used)),
+         do: {:ok, deleted ++ restored}
   end
 
   defp put_back(lattice, gone) do

@@ -7,6 +7,23 @@ defmodule Exosuit.Lattice.SharedLinksTest do
   alias Exosuit.Lattice.{Bus, Nats, Records, Store}
   alias Exosuit.Model.Link
 
+  defmodule Slow do
+    # Takes a link when the test says so.
+    use Exosuit.Provider, contract: "test:slow"
+
+    @impl Exosuit.Provider
+    def init(%{"test" => test}), do: {:ok, test |> Base.decode64!() |> :erlang.binary_to_term()}
+
+    @impl Exosuit.Provider
+    def put_link(_link, test) do
+      send(test, {:asked, self()})
+      receive do: (:go -> {:ok, test})
+    end
+
+    @impl Exosuit.Provider
+    def handle_invocation(_operation, payload, _context), do: {:ok, payload}
+  end
+
   @web Path.expand("../../guests/components/web.wasm", __DIR__)
   @old [source: "a", target: "kv", contract: "wasmcloud:keyvalue", target_config: %{"k" => "v"}]
   @new [
@@ -248,6 +265,22 @@ defmodule Exosuit.Lattice.SharedLinksTest do
                Enum.sort(for link <- Exosuit.links(host), do: link.namespace) == ["other", "wasi"]
              end)
     end
+  end
+
+  test "a provider that is slow to take a link holds up none of what others write", it do
+    test = Base.encode64(:erlang.term_to_binary(self()))
+    {:ok, "slow"} = Exosuit.start_provider(it.two, Slow, id: "slow", config: %{"test" => test})
+    :ok = Exosuit.put_link(it.one, source: "a", target: "slow", contract: "test:slow")
+    assert_receive {:asked, provider}, 10_000
+
+    for n <- 1..5, do: :ok = Exosuit.put_link(it.one, other(n))
+    assert eventually(fn -> length(Exosuit.links(it.two)) == 5 end)
+    :ok = Exosuit.put_link(it.two, other(6))
+    assert length(Exosuit.links(it.two)) == 6
+
+    send(provider, :go)
+    assert same_links?(it)
+    assert length(Exosuit.links(it.two)) == 7
   end
 
   test "a write whose outcome nobody heard of is the same for the servers and all hosts", it do
