@@ -182,6 +182,31 @@ defmodule Exosuit.UpTest do
     assert stop(up, "TERM") == 0
   end
 
+  test "output that nobody reads holds up nothing else" do
+    {manifest, port} = counter!()
+    dir = Path.dirname(manifest)
+    pipe = Path.join(dir, "output")
+    {_output, 0} = System.cmd("mkfifo", [pipe])
+    # Opens the pipe, and reads none of it.
+    reader = run!("/bin/sh", ["-c", "exec sleep 600 < #{pipe}"]) |> kill_on_exit_anyway()
+    shell = ["-c", "exec #{command()} up #{manifest} > #{pipe} 2>&1"]
+    up = run!("/bin/sh", shell) |> kill_on_exit()
+    eventually(fn -> match?({200, _body}, Http.request(port, "GET", "/a")) end)
+
+    # More than a pipe has room for: each change is a line of the log.
+    {:ok, socket} =
+      :gen_tcp.connect({:local, Path.join(dir, ".exosuit/exosuit.sock")}, 0, [
+        :binary,
+        active: false,
+        packet: :line
+      ])
+
+    for n <- 1..3_000, do: assert(scale(socket, 1 + rem(n, 2)) =~ ~s("ok":))
+    assert {200, _body} = Http.request(port, "GET", "/a")
+    kill_program(reader)
+    assert stop(up, "TERM") == 0
+  end
+
   test "ends with status 1 where all is refused, and keeps nothing open" do
     stranger = Guests.key("account")["public_key"]
     dir = tmp_dir!()
@@ -217,5 +242,19 @@ defmodule Exosuit.UpTest do
     {text, 0} = System.cmd(command(), ["inventory", "--json"], cd: dir)
     {:ok, inventory} = Json.decode(text)
     inventory["pending"]
+  end
+
+  defp scale(socket, instances) do
+    arguments = %{id: "counter-counter", instances: instances}
+    {:ok, line} = Json.encode(%{v: 1, id: 1, command: "actor.scale", arguments: arguments})
+    :ok = :gen_tcp.send(socket, [line, "\n"])
+    {:ok, answer} = :gen_tcp.recv(socket, 0, 10_000)
+    answer
+  end
+
+  defp kill_on_exit_anyway(port) do
+    {:os_pid, pid} = Port.info(port, :os_pid)
+    on_exit(fn -> System.cmd("kill", ["-KILL", "#{pid}"], stderr_to_stdout: true) end)
+    port
   end
 end
