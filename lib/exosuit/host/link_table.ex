@@ -7,7 +7,7 @@ defmodule Exosuit.Host.LinkTable do
   # - `{{:refused, id}, link, error, retry_at}`: a link that is wanted and not in force, why, and when
   #   it is tried again: a time of the monotonic clock in milliseconds, or `nil` for what is final
 
-  alias Exosuit.{Error, Router}
+  alias Exosuit.{Error, Retry, Router}
   alias Exosuit.Model.Link
 
   @typedoc "What stands for a wanted link, whatever its settings."
@@ -20,12 +20,12 @@ defmodule Exosuit.Host.LinkTable do
           retry_in_ms: non_neg_integer() | nil
         }
 
-  # Another try with the same settings and claims would end the same.
-  @final ~w(invalid_claims invalid_input invalid_link invalid_module missing_claim denied)a
+  # Of the claims of an actor, and of whose code it is: an update or another start changes that.
+  @final_for_code [:missing_claim, :denied]
 
-  @doc "Whether a refusal cannot change by itself."
+  @doc "Whether a refusal cannot change by itself: the link, or an end of it, must change."
   @spec final?(Error.t()) :: boolean()
-  def final?(%Error{reason: reason}), do: reason in @final
+  def final?(%Error{reason: reason}), do: Retry.final?(reason) or reason in @final_for_code
 
   @doc "An empty table. Public, as its owner is not its writer, who may be restarted."
   @spec new() :: :ets.tid()
