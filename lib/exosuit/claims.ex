@@ -7,6 +7,7 @@ defmodule Exosuit.Claims do
   """
 
   alias Exosuit.{Config, Error, Native}
+  alias Exosuit.Native.Answer
 
   @type t :: %__MODULE__{
           subject: String.t(),
@@ -43,7 +44,9 @@ defmodule Exosuit.Claims do
     unsigned? = config.unsigned == :allow
     legacy? = config.legacy_hash == :ignore
 
-    case Native.claims_admit(bytes, config.trusted_issuers, unsigned?, legacy?) do
+    admit = fn -> Native.claims_admit(bytes, config.trusted_issuers, unsigned?, legacy?) end
+
+    case Answer.checked(admit) do
       {:ok, :unsigned} -> {:ok, :unsigned}
       {:ok, claims} -> {:ok, struct!(__MODULE__, claims)}
       {:error, failure} -> {:error, Error.from_native(failure)}

@@ -252,11 +252,12 @@ defmodule Exosuit.Router do
 
   @doc "Binds links to the lineage of the actor at an end of them, which is stopped for good."
   @spec bind_links(t(), String.t(), [Link.key()]) :: result()
-  def bind_links(router, actor, keys), do: router |> Native.link_bind(actor, keys) |> done()
+  def bind_links(router, actor, keys),
+    do: done(Answer.checked(fn -> Native.link_bind(router, actor, keys) end))
 
   @doc "Frees the links of a key, for whoever runs at their ends now."
   @spec free_links(t(), Link.key()) :: result()
-  def free_links(router, key), do: router |> Native.link_free(key) |> done()
+  def free_links(router, key), do: done(Answer.checked(fn -> Native.link_free(router, key) end))
 
   @doc "What became of each link, by key, target and interfaces."
   @spec link_states(t()) :: link_states()
@@ -284,7 +285,8 @@ defmodule Exosuit.Router do
 
   @doc "Forgets the claims of an actor of another host."
   @spec forget_known(t(), String.t()) :: result()
-  def forget_known(router, public_key), do: router |> Native.claims_forget(public_key) |> done()
+  def forget_known(router, public_key),
+    do: done(Answer.checked(fn -> Native.claims_forget(router, public_key) end))
 
   @doc "What of the links of a key has no effect though they are made, in words."
   @spec link_warnings(t(), Link.key()) :: {:ok, [String.t()]} | {:error, Error.t()}

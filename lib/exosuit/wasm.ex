@@ -67,7 +67,9 @@ defmodule Exosuit.Wasm do
     reference = make_ref()
     reply = {self(), reference}
 
-    case Native.module_compile(bytes, tenant, {limits[:time], limits[:memory]}, reply) do
+    limits = {limits[:time], limits[:memory]}
+
+    case Answer.checked(fn -> Native.module_compile(bytes, tenant, limits, reply) end) do
       {:ok, compiling} -> compiled(compiling, reference)
       {:error, failure} -> {:error, Error.from_native(failure)}
     end

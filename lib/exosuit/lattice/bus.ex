@@ -24,7 +24,9 @@ defmodule Exosuit.Lattice.Bus do
   @doc "Sends a message to whoever listens. Blocks nobody; without a connection it is an error."
   @spec publish(reference(), String.t(), binary()) :: :ok | {:error, Error.t()}
   def publish(lattice, subject, payload) do
-    with {:error, failure} <- Native.lattice_publish(lattice, subject, payload),
+    publish = fn -> Native.lattice_publish(lattice, subject, payload) end
+
+    with {:error, failure} <- Answer.checked(publish),
          do: {:error, Error.from_native(failure)}
   end
 
