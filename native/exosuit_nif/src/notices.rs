@@ -115,6 +115,10 @@ fn message<'a>(env: Env<'a>, notice: Term<'a>) -> Term<'a> {
 }
 
 /// A log line for Logger; or the type and the data of an event.
+#[expect(
+    clippy::too_many_lines,
+    reason = "a table: a few lines for each notice"
+)]
 fn encode<'a>(env: Env<'a>, notice: &Notice) -> Term<'a> {
     match notice {
         Notice::Log { actor, level, text } => {
