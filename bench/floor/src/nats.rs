@@ -80,18 +80,22 @@ pub(crate) fn load(words: &[&str]) -> Result<Duration> {
     let (depth, calls): (usize, usize) = (depth.parse()?, calls.parse()?);
     ensure!(calls.is_multiple_of(depth), "callers that make fewer calls");
     let cluster = KeyPair::from_seed(seed)?;
-    let caller = MacCaller::new(&Id::parse(subject)?, &cluster);
-    let message = || match *kind {
-        "raw" => Ok(Sent::Back(invocation(&cluster, actor)?)),
-        "signed" => Ok(Sent::Signed(invocation(&cluster, actor)?)),
-        "raw-mac" => Ok(Sent::Back(request(&caller, actor).message().clone())),
-        "mac" => Ok(Sent::Mac(request(&caller, actor))),
+    let lattice = kind
+        .ends_with("mac")
+        .then(|| Id::parse(subject))
+        .transpose()?;
+    let caller = lattice.map(|lattice| MacCaller::new(&lattice, &cluster));
+    let message = || match (*kind, &caller) {
+        ("raw", _) => Ok(Sent::Back(invocation(&cluster, actor)?)),
+        ("signed", _) => Ok(Sent::Signed(invocation(&cluster, actor)?)),
+        ("raw-mac", Some(caller)) => Ok(Sent::Back(request(caller, actor).message().clone())),
+        ("mac", Some(caller)) => Ok(Sent::Mac(request(caller, actor))),
         _ => bail!("no such kind of calls: {kind:?}"),
     };
     let messages: Result<Vec<_>> = (0..calls).map(|_| message()).collect();
     let mut messages = messages?;
-    let subject = match *kind {
-        "mac" => caller.subject(&Id::parse(actor)?),
+    let subject = match (*kind, &caller) {
+        ("mac", Some(caller)) => caller.subject(&Id::parse(actor)?),
         _ => (*subject).to_owned(),
     };
     runtime()?.block_on(async {

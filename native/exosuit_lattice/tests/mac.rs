@@ -263,7 +263,10 @@ async fn a_forged_answer_and_an_answer_to_another_call_are_passed_over() {
     })
     .await;
     // An answer to another call.
-    let mut inboxes = scene.spy("_INBOX.>").await;
+    let listener = scene.server.client().await;
+    let mut inboxes = listener.subscribe("_INBOX.>").await.expect("subscribed");
+    listener.flush().await.expect("flushed");
+    scene.there.settle().await;
     assert!(scene.here.call(NAME, "Echo.Say", "another").await.is_ok());
     let mut answers = Vec::new();
     while answers.is_empty() {

@@ -267,7 +267,9 @@ pub(super) fn origin_of(called: &Entity, id: Option<&str>) -> Result<Origin, Err
     }
     let wrong = |why: InvalidName| malformed("origin", &why);
     let name = Id::parse(&called.public_key).map_err(wrong)?;
-    let is_provider = KeyKind::of_key(name.as_str()) == Some(KeyKind::Provider);
+    // Only what begins with its letter is worth the parsing.
+    let is_provider = name.as_str().starts_with(KeyKind::Provider.letter())
+        && KeyKind::of_key(name.as_str()) == Some(KeyKind::Provider);
     let is_bare = called.contract.is_empty() && called.link.is_empty();
     let through = if called.is_actor() || is_bare && !is_provider {
         None

@@ -155,7 +155,8 @@ impl Service {
             depth: request.said.depth,
         };
         let trace = request.said.trace.clone();
-        let work = self.work(&entry, request, origin, target, context);
+        // Boxed, since each that has it inside would have room for it twice, and be moved with it.
+        let work = Box::pin(self.work(&entry, request, origin, target, context));
         let answer = bounded(work, context.deadline, Some(&self.ended));
         let answer = if trace.is_none() {
             answer.await
