@@ -51,7 +51,7 @@ fn huge(number: u8, bytes: usize) -> Bytes {
 fn leb(mut value: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     loop {
-        let low = (value & 0x7f) as u8;
+        let low = u8::try_from(value & 0x7f).expect("seven bits");
         value >>= 7;
         if value == 0 {
             bytes.push(low);
