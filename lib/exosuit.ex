@@ -49,6 +49,13 @@ defmodule Exosuit do
   ## Options
 
   #{Exosuit.Config.docs()}
+
+  ## Limits of the engine
+
+  All hosts of a VM share one engine. Its limits are options of the application, `config :exosuit,
+  engine: [pool_slots: 2_000]`, or variables of the environment, see `guides/release.md`:
+
+  #{Exosuit.Config.Engine.docs()}
   """
   use Supervisor
 
