@@ -56,6 +56,8 @@ defmodule Exosuit.Drain do
   def terminate(_reason, config) do
     Settings.stop(config)
     Router.drain(config.router, config.drain_timeout)
+    # A heartbeat after it would be taken for one of a host that is there.
+    Settings.leave(config)
     Lattice.announce(config, "host_stopped", %{labels: Settings.labels(config)})
     config.bus.leave(config)
   end

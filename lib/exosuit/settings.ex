@@ -47,6 +47,14 @@ defmodule Exosuit.Settings do
     write(config.tables.settings, {:host, :stopping}, true)
   end
 
+  @doc "Notes that the host is about to say that it has stopped: it says nothing else from then on."
+  @spec leave(Config.t()) :: :ok
+  def leave(config), do: write(config.tables.settings, {:host, :leaving}, true)
+
+  @doc "Whether the host says nothing more of itself."
+  @spec leaving?(Config.t()) :: boolean()
+  def leaving?(config), do: :ets.member(config.tables.settings, {:host, :leaving})
+
   @doc "Whether the host is being stopped."
   @spec stopping?(Config.t()) :: boolean()
   def stopping?(config), do: :ets.member(config.tables.settings, {:host, :stopping})

@@ -5,7 +5,7 @@ defmodule Exosuit.Edge.Heart do
 
   use Exosuit.Server
 
-  alias Exosuit.{Config, Directory, Lattice}
+  alias Exosuit.{Config, Directory, Lattice, Settings}
   alias Exosuit.Host.{Facts, Inventory}
 
   @enforce_keys [:config, :interval, :timer]
@@ -40,7 +40,8 @@ defmodule Exosuit.Edge.Heart do
 
   @impl GenServer
   def handle_info(:beat, %{config: config} = state) do
-    if Lattice.Nats.state(config.nats_lattice).control == :connected, do: tell(config)
+    connected? = Lattice.Nats.state(config.nats_lattice).control == :connected
+    if connected? and not Settings.leaving?(config), do: tell(config)
     {:noreply, schedule(%{state | last: now()}, state.interval)}
   end
 
