@@ -4,4 +4,10 @@ Exosuit.Guests.build()
 ExUnit.configure(exclude: [:toolchains])
 
 # On a machine with other things to do, what is waited for takes its time; it costs nothing where it comes.
-ExUnit.start(capture_log: true, assert_receive_timeout: 20_000, timeout: 180_000)
+# bin/soak and bin/fuzz run these.
+ExUnit.start(
+  exclude: [:soak, :fuzz],
+  capture_log: true,
+  assert_receive_timeout: 20_000,
+  timeout: 180_000
+)

@@ -15,6 +15,8 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod http;
 mod keyvalue;
 mod local;

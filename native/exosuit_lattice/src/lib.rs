@@ -54,6 +54,8 @@ pub use error::Error;
 pub use exosuit_claims::invocation::Entity;
 pub use limits::StreamLimits;
 pub use providers::ProviderLattice;
+#[cfg(fuzzing)]
+pub use rpc::fuzz;
 pub use rpc::{
     Address, CallOptions, Calls, Hosts, Invocation, MacCaller, MacRequest, Refusal, Response,
     Served, Serving, Skew, Trace,

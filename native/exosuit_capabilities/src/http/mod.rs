@@ -7,7 +7,7 @@
 mod client;
 mod headers;
 mod host;
-mod server;
+pub(crate) mod server;
 
 pub use client::HttpClient;
 pub use server::{HttpPorts, HttpServer};

@@ -19,7 +19,7 @@ mod records;
 mod shared;
 mod space;
 mod transaction;
-mod wasmbus;
+pub(crate) mod wasmbus;
 mod wit;
 mod work;
 

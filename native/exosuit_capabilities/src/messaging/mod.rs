@@ -6,7 +6,7 @@
 mod listener;
 mod settings;
 mod subjects;
-mod wasmbus;
+pub(crate) mod wasmbus;
 mod wit;
 
 use std::collections::{BTreeMap, HashMap};

@@ -19,6 +19,8 @@ mod chunks;
 mod content;
 mod doubt;
 mod frame;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod guard;
 mod headers;
 mod hosts;

@@ -1,0 +1,30 @@
+//! Manifests: whatever text comes, it is read or refused, and every mistake has a line of the text.
+#![no_main]
+
+use std::collections::BTreeMap;
+
+use exosuit_manifest::{Diagnostic, Source, parse, parse_for, parse_for_lattice};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &str| {
+    let source = Source::new("app.yaml");
+    let lines = text.split(['\n', '\r']).count() + 1;
+    let check = |diagnostics: &[Diagnostic]| {
+        for diagnostic in diagnostics {
+            assert!(diagnostic.line <= lines, "{diagnostic} in {lines} lines");
+        }
+    };
+    for result in [
+        parse(text, &source),
+        parse_for(text, &source, &BTreeMap::new(), &["keyvalue"], &[]),
+        parse_for_lattice(text, &source),
+    ] {
+        match result {
+            Ok(parsed) => check(&parsed.warnings),
+            Err(diagnostics) => {
+                assert!(!diagnostics.is_empty(), "refused without a reason");
+                check(&diagnostics);
+            }
+        }
+    }
+});

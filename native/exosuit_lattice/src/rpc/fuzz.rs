@@ -1,0 +1,15 @@
+//! What `fuzz/` reaches of the private readers. Compiled by `cargo fuzz` alone.
+
+use bytes::Bytes;
+
+use super::content::Form;
+use super::memory::{Held, Memory};
+
+/// Reads the bytes as what a call carries, and as what its answer carries.
+pub fn content(bytes: &Bytes) {
+    let memory = Memory::new(1 << 20);
+    for form in [Form::Plain, Form::Tagged] {
+        let _ = form.read_payload(Held::from(bytes.clone()), &memory);
+        let _ = form.read_reply(bytes);
+    }
+}
