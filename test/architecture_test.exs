@@ -21,7 +21,7 @@ defmodule Exosuit.ArchitectureTest do
   ]
 
   # What only the tests have.
-  @guests ~w(Extremes Guests HostCase Nats Program)
+  @guests ~w(Extremes Guests HostCase Http Nats Program Soak)
 
   test "calls go down" do
     floors = for {rooms, n} <- Enum.with_index(@floors), room <- rooms, into: %{}, do: {room, n}

@@ -164,7 +164,7 @@ defmodule Exosuit.DoorsFuzz do
 
     world = %{
       host: host,
-      id: Exosuit.facts(host).id,
+      id: Exosuit.facts(host).host_id,
       dir: dir,
       bus: Directory.fetch!(sender, :config).nats_lattice,
       processes: processes(host)
