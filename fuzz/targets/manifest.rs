@@ -1,13 +1,14 @@
 //! Manifests: whatever text comes, it is read or refused, and every mistake has a line of the text.
 #![no_main]
 
-use std::collections::BTreeMap;
-
 use exosuit_manifest::{Diagnostic, Source, parse, parse_for, parse_for_lattice};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
-    let source = Source::new("app.yaml");
+    let source = Source {
+        file: "app.yaml".to_owned(),
+        directory: "/apps".to_owned(),
+    };
     let lines = text.split(['\n', '\r']).count() + 1;
     let check = |diagnostics: &[Diagnostic]| {
         for diagnostic in diagnostics {
@@ -16,7 +17,7 @@ fuzz_target!(|text: &str| {
     };
     for result in [
         parse(text, &source),
-        parse_for(text, &source, &BTreeMap::new(), &["keyvalue"], &[]),
+        parse_for(text, &source, &["greeter"]),
         parse_for_lattice(text, &source),
     ] {
         match result {

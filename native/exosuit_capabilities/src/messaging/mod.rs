@@ -109,7 +109,7 @@ enum Form {
 }
 
 /// What an actor asks for.
-enum Request {
+pub(crate) enum Request {
     Publish(Message),
     Ask {
         subject: String,
