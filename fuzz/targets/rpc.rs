@@ -16,5 +16,6 @@ fuzz_target!(|bytes: &[u8]| {
         let again = Response::decode(&response.encode()).expect("what was read can be written");
         assert_eq!(response, again);
     }
+    fuzz::frame(&message);
     fuzz::content(&message);
 });

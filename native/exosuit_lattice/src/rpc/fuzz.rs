@@ -3,7 +3,14 @@
 use bytes::Bytes;
 
 use super::content::Form;
+use super::frame::{Answer, Request};
 use super::memory::{Held, Memory};
+
+/// Reads the bytes as a call with a MAC, and as its answer.
+pub fn frame(bytes: &Bytes) {
+    let _ = Request::decode(bytes);
+    let _ = Answer::decode(bytes);
+}
 
 /// Reads the bytes as what a call carries, and as what its answer carries.
 pub fn content(bytes: &Bytes) {
