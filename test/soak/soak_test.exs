@@ -3,6 +3,8 @@ defmodule Exosuit.SoakTest do
   # it weighs it.
   use Exosuit.HostCase, async: false
 
+  alias Exosuit.{Directory, Router}
+  alias Exosuit.Model.Link
   alias Exosuit.Soak.{Faults, Load, World}
 
   @moduletag :soak
@@ -80,7 +82,17 @@ defmodule Exosuit.SoakTest do
   defp disagreements(world) do
     links = for host <- world.hosts, do: Enum.sort(Exosuit.links(host.name))
     same = if Enum.uniq(links) |> length() == 1, do: [], else: ["the hosts have other links"]
-    same ++ Enum.flat_map(world.hosts, &Exosuit.Case.disagreements(&1.name))
+    same ++ Enum.flat_map(world.hosts, &disagreement(&1.name))
+  end
+
+  defp disagreement(host) do
+    written = for link <- Exosuit.links(host), do: {Link.key(link), link.target, link.interfaces}
+    states = Router.link_states(Directory.fetch!(host, :config).router)
+    asleep = for {link, state} <- states, state not in [:in_force, :waiting], do: {link, state}
+
+    if Enum.sort(written) == Enum.sort(Map.keys(states)) and asleep == [],
+      do: [],
+      else: [{host, written, states}]
   end
 
   defp weigh do

@@ -7,7 +7,7 @@ defmodule Exosuit.Soak.World do
   | `counter` | the actor of examples/counter | 8080 | on JetStream, for both hosts |
   | `ping`, `pong` | the actors of examples/pingpong | 8081 | – |
   | `web` | the component of examples/counter | 8082 | on JetStream, for both hosts |
-  | `ledger-N` | the counter again, on host N alone | 8083 | in a file, on a small disk |
+  | `ledger-N` | the counter again, on host N alone | 8082 + N | in a file, on a small disk |
   | `mayfly-N` | a test guest whose token expires, on host N alone | – | – |
 
   `deploy!/1` may be called again and again: it starts and links what is not there.
@@ -54,7 +54,7 @@ defmodule Exosuit.Soak.World do
       {"counter", ports[8080], "/counter"},
       {"ping", ports[8081], "/here"},
       {"web", ports[8082], "/web"},
-      {"ledger-#{number}", ports[8083], "/ledger"}
+      {"ledger-#{number}", ports[8082 + number], "/ledger"}
     ]
   end
 
@@ -85,7 +85,7 @@ defmodule Exosuit.Soak.World do
 
   defp start_host!(world, number) do
     disk = mount!(Path.join(world.dir, "disk-#{number}"))
-    ports = Map.new([8080, 8081, 8082, 8083], &{&1, HostCase.free_port()})
+    ports = Map.new(8080..8084, &{&1, HostCase.free_port()})
 
     name =
       HostCase.start_supervised_host!(
@@ -159,7 +159,7 @@ defmodule Exosuit.Soak.World do
         interfaces: ["incoming-handler"],
         source_config: %{"address" => "127.0.0.1:8082"}
       ],
-      serves("ledger-#{number}", 8083),
+      serves("ledger-#{number}", 8082 + number),
       [source: "counter", target: "kv", contract: "wasmcloud:keyvalue"],
       [
         source: "web",
