@@ -35,9 +35,10 @@ defmodule Exosuit.Soak.Load do
     state
   end
 
-  @doc "Whether a service answers now."
+  @doc "Whether a service answers now. It counts under another path than the clients do."
   @spec answers?(service()) :: boolean()
-  def answers?({_name, port, path}), do: match?({200, _body}, Http.request(port, "GET", path))
+  def answers?({_name, port, _path}),
+    do: match?({200, _body}, Http.request(port, "GET", "/probe"))
 
   @doc "The count that a counter answers: one more than the one before."
   @spec count(service()) :: {:ok, pos_integer()} | {:error, term()}
