@@ -4,7 +4,7 @@ defmodule Exosuit.Lattice.CallsTest do
   use Exosuit.HostCase
 
   alias Exosuit.Directory
-  alias Exosuit.Lattice.Nats
+  alias Exosuit.Lattice.{Bus, Nats}
 
   @counter Path.expand("../../../examples/counter/counter_s.wasm", __DIR__)
 
@@ -37,6 +37,20 @@ defmodule Exosuit.Lattice.CallsTest do
     assert eventually(fn ->
              match?({:error, %Error{reason: :unavailable}}, Exosuit.call(one, "echo", "echo", ""))
            end)
+  end
+
+  test "hosts of one cluster call each other with MACs, once a heartbeat says so", context do
+    %{one: one, two: two} = context
+    start_actor!(two, "echo", "echo")
+    lattice = Directory.fetch!(one, :config).nats_lattice
+    {:ok, spy} = Bus.subscribe(lattice, "exosuit.rpc.default.echo.mac.*")
+    :ok = Exosuit.heartbeat(two)
+
+    assert eventually(fn ->
+             Exosuit.call(one, "echo", "echo", "hello") == {:ok, "hello"} and heard?(spy, "hello")
+           end)
+
+    assert Nats.refused(Directory.fetch!(two, :config).nats_lattice) == %{}
   end
 
   test "a guest calls what runs elsewhere, within its links and claims", %{one: one, two: two} do
@@ -92,6 +106,17 @@ defmodule Exosuit.Lattice.CallsTest do
     assert data.kind == "forged"
     refute inspect(data) =~ "secret words"
     assert %{"forged" => _count} = Nats.refused(Directory.fetch!(two, :config).nats_lattice)
+  end
+
+  # The first that is heard is the question whether there is anybody.
+  defp heard?(%{reference: reference} = spy, text) do
+    receive do
+      {:exosuit_lattice, ^reference, {_subject, _reply_to, payload}} ->
+        :ok = Bus.next(spy)
+        :binary.match(payload, text) != :nomatch or heard?(spy, text)
+    after
+      0 -> false
+    end
   end
 
   defp await_connected(host) do
