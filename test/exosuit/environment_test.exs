@@ -109,7 +109,7 @@ defmodule Exosuit.EnvironmentTest do
   test "what has no effect is named, with what stands for it here" do
     for {variable, text} <- [
           {"WASMCLOUD_OCI_ALLOW_LATEST", "has no effect here: registries are not supported yet"},
-          {"WASMCLOUD_STRUCTURED_LOG_LEVEL", "`EXOSUIT_LOG_LEVEL` says how much is logged"},
+          {"WASMCLOUD_STRUCTURED_LOG_LEVEL", "set `EXOSUIT_LOG_LEVEL` instead"},
           {"OTEL_EXPORTER_OTLP_ENDPOINT", "it exports no OpenTelemetry"},
           {"WASMCLOUD_LATTICE", "this host is one by itself; name them with EXOSUIT_LATTICE"},
           {"WASMCLOUD_NATS_JWT", "nothing says where the NATS servers of the lattice are"},

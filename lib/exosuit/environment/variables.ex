@@ -84,7 +84,7 @@ defmodule Exosuit.Environment.Variables do
         "| `#{String.replace(name, "*", "<NAME>")}` | #{doc} |\n"
       end
 
-    "| variable | says |\n|---|---|\n" <> Enum.join(rows)
+    "| variable | meaning |\n|---|---|\n" <> Enum.join(rows)
   end
 
   # As many as there may be, in an order that stays.

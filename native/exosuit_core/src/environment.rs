@@ -70,72 +70,72 @@ macro_rules! variables {
 const POLICY: &str = "a policy service is not supported yet, and without it the host would start what \
                       the policy denies";
 const REGISTRY: &str = "registries are not supported yet: name files, or built-in providers";
-const TELEMETRY: &str =
-    "a host tells what happens by events and by `:telemetry`; it exports no OpenTelemetry";
+const TELEMETRY: &str = "a host reports by events and by `:telemetry`; it exports no OpenTelemetry";
 const AUCTION: &str = "a host takes part in every auction";
 const IN_PROCESS: &str = "providers run inside the host, and share its connections";
 
 variables! {
     Host "EXOSUIT_TRUST" issuers:
-        "whose actors may run: account keys (`A…`) with commas between them, or `any`, which \
-         accepts every valid signature. **A release must be given it**";
+        "the issuers whose actors may run: account keys (`A…`), separated by commas, or `any`, \
+         which accepts every valid signature. **Required for a release**";
     Host "EXOSUIT_UNSIGNED" unsigned:
-        "`allow` lets actors without a token run; their links are then their only grant. `deny` \
-         by default";
+        "`allow` lets actors without a token run; only their links restrict them. `deny` by \
+         default";
     Host "EXOSUIT_LINKS" links:
-        "`strict` refuses modules with imports that nothing here can answer, even with a link. \
-         `lenient`, the default, starts them with a warning, and a call of such an import fails";
+        "`strict` refuses modules with imports that no link could satisfy. `lenient`, the \
+         default, starts them with a warning, and a call of such an import fails";
     Release "EXOSUIT_MANIFESTS" paths:
-        "paths of manifests, with colons between them; none by default. All must be right, or \
-         nothing starts";
+        "paths of manifests, separated by colons; none by default. If one has a mistake, nothing \
+         starts";
     Host "EXOSUIT_DATA_DIR" path:
-        "where providers keep files, and where the host has its [control \
-         socket](control-socket.md); a release without it has no socket, and what its providers \
-         keep is lost when the host stops";
+        "the directory of providers' files and of the host's [control \
+         socket](control-socket.md). A release without it has no socket, and its providers lose \
+         their data when the host stops";
     Host "EXOSUIT_LABELS" labels:
-        "what spread requirements are matched against: `zone=home,size=large`";
+        "the labels that spread requirements are matched with: `zone=home,size=large`";
     Host "EXOSUIT_CACHE_DIR" path:
-        "where compiled code is kept; by default `exosuit/code` in the user's cache directory. \
-         It must be the user's own";
+        "the directory of compiled code; by default `exosuit/code` in the user's cache \
+         directory. The user must own it";
     Host "EXOSUIT_LOG_LEVEL" level:
         "`debug`, `info` (the default), `notice`, `warning`, `error`, …";
     Host "EXOSUIT_HTTP_PORTS" ports:
-        "`8080=9080`: HTTP servers of this host listen on 9080 where links say 8080; for several \
-         hosts on one machine";
+        "for several hosts on one machine: with `8080=9080`, HTTP servers listen on 9080 if \
+         links say 8080";
     Host "EXOSUIT_POOL_SLOTS" amount:
-        "instances that can be alive at once, of all hosts of the VM, see \
+        "instances that can be alive at once in all hosts of the VM, see \
          [below](#limits-of-the-engine)";
-    Host "EXOSUIT_ACTOR_SHARE" amount: "the part of them, in percent, that one actor may have at work";
+    Host "EXOSUIT_ACTOR_SHARE" amount: "the percentage of these that one actor may use at once";
     Host "EXOSUIT_MODULE_BYTES" amount: "the size of the largest module";
     Host "EXOSUIT_CORE_INSTANCES" amount: "core instances of one component";
     Host "EXOSUIT_MEMORIES" amount: "linear memories of one instance";
     Host "EXOSUIT_TABLES" amount: "tables of one instance";
     Host "EXOSUIT_LATTICE" list:
-        "addresses of the NATS servers of a lattice with commas between them, for both \
-         connections. Commands of `exosuit` go to that lattice, too";
+        "addresses of the NATS servers of a lattice, separated by commas, for both connections. \
+         Commands of `exosuit` use that lattice, too";
     Host "EXOSUIT_LATTICE_CREDS" path: "a credentials file, for both connections";
-    Host "EXOSUIT_LATTICE_CA" path: "who vouches for the servers (PEM), for both connections";
+    Host "EXOSUIT_LATTICE_CA" path: "the certificate authorities of the servers (PEM), for both \
+                                     connections";
     Host "EXOSUIT_LATTICE_CERTIFICATE" path:
         "the host's own certificate (PEM), for both connections";
     Host "EXOSUIT_LATTICE_KEY" path: "the key of that certificate (PEM)";
     Host "EXOSUIT_JETSTREAM_REPLICAS" replicas:
-        "on how many NATS servers a bucket is kept when it is made; 1 if not given";
+        "the number of NATS servers that keep a new bucket; 1 if not given";
     Host "EXOSUIT_JETSTREAM_MAX_BYTES" bytes:
-        "bytes that each of the two buckets of the shared state may take when it is made, for \
-         accounts that require a limit";
+        "the size limit of each new bucket of the shared state in bytes, for accounts that \
+         require a limit";
     Host "EXOSUIT_CLUSTER_SEED" seed:
-        "the seed of the key that the hosts of one lattice sign with (`SC…`), or the path of a \
-         file that holds it; each of them needs the same one";
+        "the cluster's seed (`SC…`), or the path of a file with it. Hosts sign calls with it; \
+         all hosts of a lattice need the same one";
     Release "RELEASE_DISTRIBUTION" text: "`none` (the default) or `name`, see below";
     Release "EXOSUIT_DIST_PORT" port:
-        "where a release with distribution listens; 4370 by default. Two releases on one machine \
-         need two";
-    Command "EXOSUIT_SOCKET" path: "the control socket of the host that commands go to";
+        "the port of a release with distribution; 4370 by default. Two releases on one machine \
+         need different ports";
+    Command "EXOSUIT_SOCKET" path: "the control socket of the host to command";
     Host "WASMCLOUD_LATTICE" text: "the lattice's name, as in 1.x; `default` if not given";
     Host "WASMCLOUD_LATTICE_PREFIX" text: "the same, as in the OTP era";
     Host "WASMCLOUD_CLUSTER_SEED" seed: "the same as `EXOSUIT_CLUSTER_SEED`";
     Host "WASMCLOUD_CLUSTER_ISSUERS" list:
-        "keys of further clusters (`C…`) whose calls are taken, with commas between them";
+        "keys of further clusters (`C…`) whose calls are accepted, separated by commas";
     Host "WASMCLOUD_HOST_SEED" secret:
         "the host's own key (`SN…`); a new one at each start if not given";
     Host "WASMCLOUD_NATS_HOST" text: "the NATS server, for both connections, as in 1.x";
@@ -144,39 +144,40 @@ variables! {
     Host "WASMCLOUD_NATS_SEED" secret: "the seed that goes with it";
     Host "WASMCLOUD_NATS_CREDS" path: "the file that holds both";
     Host "WASMCLOUD_CTL_HOST" text:
-        "the NATS server for commands, events and shared state; where only one of `CTL` and \
-         `RPC` is named, it serves for both";
+        "the NATS server for commands, events and shared state; if only one of `CTL` and `RPC` \
+         is set, it serves for both";
     Host "WASMCLOUD_CTL_PORT" port: "its port";
     Host "WASMCLOUD_CTL_JWT" secret: "a user's token there";
     Host "WASMCLOUD_CTL_SEED" secret: "the seed that goes with it";
     Host "WASMCLOUD_CTL_CREDS" path: "the file that holds both";
-    Host "WASMCLOUD_CTL_TLS" flag: "whether there must be TLS";
+    Host "WASMCLOUD_CTL_TLS" flag: "whether the connection requires TLS";
     Host "WASMCLOUD_CTL_TLS_FIRST" flag: "whether the connection begins with TLS";
-    Host "WASMCLOUD_CTL_TLS_CA_FILE" path: "who vouches for that server (PEM)";
+    Host "WASMCLOUD_CTL_TLS_CA_FILE" path: "the certificate authorities of that server (PEM)";
     Host "WASMCLOUD_CTL_TOPIC_PREFIX" text:
-        "what the subjects of commands begin with; `wasmbus.ctl`";
+        "the prefix of the subjects of commands; `wasmbus.ctl` if not given";
     Host "WASMCLOUD_RPC_HOST" text: "the NATS server for calls";
     Host "WASMCLOUD_RPC_PORT" port: "its port";
     Host "WASMCLOUD_RPC_JWT" secret: "a user's token there";
     Host "WASMCLOUD_RPC_SEED" secret: "the seed that goes with it";
     Host "WASMCLOUD_RPC_CREDS" path: "the file that holds both";
-    Host "WASMCLOUD_RPC_TLS" flag: "whether there must be TLS";
+    Host "WASMCLOUD_RPC_TLS" flag: "whether the connection requires TLS";
     Host "WASMCLOUD_RPC_TLS_FIRST" flag: "whether the connection begins with TLS";
-    Host "WASMCLOUD_RPC_TLS_CA_FILE" path: "who vouches for that server (PEM)";
+    Host "WASMCLOUD_RPC_TLS_CA_FILE" path: "the certificate authorities of that server (PEM)";
     Host "WASMCLOUD_RPC_TIMEOUT_MS" milliseconds:
-        "how long a call may take that is given no time of its own";
+        "the timeout of calls without a timeout of their own";
     Host "WASMCLOUD_JS_DOMAIN" text: "the JetStream domain of the shared state";
     Host "WASMCLOUD_ALLOW_FILE_LOAD" flag:
-        "whether commands may start what a file of the host's machine holds (`file://…`); off, \
-         but on for `up`";
+        "whether commands of the lattice may start files of the host's machine (`file://…`). \
+         `false` by default; `exosuit up` allows the directories of its manifests and of \
+         `--allow-files`";
     Host "WASMCLOUD_HEARTBEAT_INTERVAL" seconds: "seconds between heartbeats; 30 if not given";
     Host "WASMCLOUD_MAX_LINEAR_MEMORY" bytes:
         "bytes of linear memory that an instance may have, unless its actor says otherwise";
-    Host "WASMCLOUD_LOG_LEVEL" level: "the same as `EXOSUIT_LOG_LEVEL`, which goes before it";
+    Host "WASMCLOUD_LOG_LEVEL" level: "the same as `EXOSUIT_LOG_LEVEL`, which takes precedence";
     Host "WASMCLOUD_LABEL_*" label: "a label of the host, as in 1.x: `WASMCLOUD_LABEL_zone=home`";
-    Elsewhere "HOST_CONFIG" none: "a host writes its configuration nowhere";
+    Elsewhere "HOST_CONFIG" none: "a host does not write its configuration to a file";
     Host "HOST_*" label:
-        "a label of the host, as in the OTP era, its name in lower case: `HOST_ZONE=home`";
+        "a label of the host, as in the OTP era, with its name in lower case: `HOST_ZONE=home`";
     Refused "WASMCLOUD_POLICY_TOPIC" none: POLICY;
     Refused "WASMCLOUD_POLICY_CHANGES_TOPIC" none: POLICY;
     Refused "WASMCLOUD_POLICY_CHANGES_TOPIC_*" none: POLICY;
@@ -191,45 +192,45 @@ variables! {
     Elsewhere "BINDLE_*" none:
         "images of Bindle are not supported: name files, or built-in providers";
     Elsewhere "WASMCLOUD_TLS_CA_PATH" none:
-        "the authorities of a connection are named by `EXOSUIT_LATTICE_CA`, those of requests by \
-         the link to `http-client`";
+        "set `EXOSUIT_LATTICE_CA` for connections to NATS, and `ca_file` of the provider \
+         `http-client` for requests";
     Elsewhere "WASMCLOUD_PROV_RPC_*" none: IN_PROCESS;
     Elsewhere "WASMCLOUD_PROV_SHUTDOWN_DELAY_MS" none:
         "a host waits for running calls when it stops: the option `:drain_timeout`";
     Elsewhere "WASMCLOUD_CONFIG_SERVICE" none:
         "a host asks no configuration service: registries are not supported yet";
     Elsewhere "WASMCLOUD_STRUCTURED_LOGGING_ENABLED" none:
-        "the form of log lines is Elixir's logger's";
-    Elsewhere "WASMCLOUD_STRUCTURED_LOG_LEVEL" none: "`EXOSUIT_LOG_LEVEL` says how much is logged";
+        "Elixir's logger formats the log lines";
+    Elsewhere "WASMCLOUD_STRUCTURED_LOG_LEVEL" none: "set `EXOSUIT_LOG_LEVEL` instead";
     Elsewhere "WASMCLOUD_ENABLE_IPV6" none:
         "IPv6 is used wherever an address or a name leads to it";
     Elsewhere "WASMCLOUD_MAX_EXECUTION_TIME_MS" none:
-        "the time of an actor's calls is `limits.deadline` in its manifest";
+        "set `limits.deadline` of an actor in its manifest";
     Elsewhere "WASMCLOUD_MAX_COMPONENT_SIZE" none:
-        "the size of a module is bounded by the engine's own limit";
+        "set `EXOSUIT_MODULE_BYTES` instead";
     Elsewhere "WASMCLOUD_MAX_COMPONENTS" none:
-        "the number of instances is bounded by the engine's own limit";
+        "set `EXOSUIT_POOL_SLOTS` instead";
     Elsewhere "WASMCLOUD_MAX_CORE_INSTANCES_PER_COMPONENT" none:
-        "the parts of a component are bounded by the engine's own limit";
+        "set `EXOSUIT_CORE_INSTANCES` instead";
     Elsewhere "WASMCLOUD_HTTP_ADMIN" none:
         "there are no probes over HTTP: `exosuit inventory` asks a host over its control socket";
     Elsewhere "WASMCLOUD_COMPONENT_AUCTION_ENABLED" none: AUCTION;
     Elsewhere "WASMCLOUD_PROVIDER_AUCTION_ENABLED" none: AUCTION;
-    Elsewhere "WASMCLOUD_EXPERIMENTAL_FEATURES" none: "a host has no switches for features";
+    Elsewhere "WASMCLOUD_EXPERIMENTAL_FEATURES" none: "a host has no feature switches";
     Elsewhere "WASMCLOUD_OBSERVABILITY_*" none: TELEMETRY;
     Elsewhere "WASMCLOUD_TRACES_ENABLED" none: TELEMETRY;
     Elsewhere "WASMCLOUD_METRICS_ENABLED" none: TELEMETRY;
     Elsewhere "WASMCLOUD_LOGS_ENABLED" none: TELEMETRY;
     Elsewhere "OTEL_*" none: TELEMETRY;
-    Elsewhere "WASMCLOUD_FLAME_GRAPH" none: "a host draws no flame graph";
+    Elsewhere "WASMCLOUD_FLAME_GRAPH" none: "a host does not make flame graphs";
     Elsewhere "WASMCLOUD_DASHBOARD_*" none:
         "there is no dashboard: `exosuit inventory` and `exosuit events` show a host";
-    Elsewhere "WASMCLOUD_HOST_KEY" none: "the host's own key is `WASMCLOUD_HOST_SEED`";
-    Elsewhere "WASMCLOUD_CTL_CREDSFILE" none: "a credentials file is `WASMCLOUD_CTL_CREDS`";
-    Elsewhere "WASMCLOUD_RPC_CREDSFILE" none: "a credentials file is `WASMCLOUD_RPC_CREDS`";
-    Elsewhere "WASMCLOUD_HOST_VERSION" none: "Exosuit is itself the host, and downloads none";
-    Elsewhere "WASMCLOUD_HOST_PATH" none: "Exosuit is itself the host, and downloads none";
-    Elsewhere "WASMCLOUD_HOST_LOG_PATH" none: "a host logs to its output";
+    Elsewhere "WASMCLOUD_HOST_KEY" none: "set `WASMCLOUD_HOST_SEED`, the host's own key";
+    Elsewhere "WASMCLOUD_CTL_CREDSFILE" none: "set `WASMCLOUD_CTL_CREDS` instead";
+    Elsewhere "WASMCLOUD_RPC_CREDSFILE" none: "set `WASMCLOUD_RPC_CREDS` instead";
+    Elsewhere "WASMCLOUD_HOST_VERSION" none: "Exosuit is the host itself, and downloads no other";
+    Elsewhere "WASMCLOUD_HOST_PATH" none: "Exosuit is the host itself, and downloads no other";
+    Elsewhere "WASMCLOUD_HOST_LOG_PATH" none: "a host logs to its standard output";
     Internal "EXOSUIT_UP" none: "";
     Internal "EXOSUIT_VM" none: "";
     Internal "EXOSUIT_IEX" none: "";

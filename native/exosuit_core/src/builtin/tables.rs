@@ -14,59 +14,60 @@ pub static HTTP_CLIENT: Builtin = Builtin {
     ],
     listens: false,
     settings: &[
-        Setting::text("allowed_hosts", "where requests may go").for_safety(),
+        Setting::text("allowed_hosts", "the hosts that requests may go to").for_safety(),
         Setting::milliseconds(
             "connect_timeout_ms",
             10_000,
-            "for a connection, its name looked up and TLS agreed on",
+            "the longest time to connect, with the name lookup and the TLS handshake",
         )
         .of(Scope::Provider),
         Setting::milliseconds(
             "body_timeout_ms",
             60_000,
-            "the longest pause of a server that reads a request",
+            "the longest pause of a server while it reads a request",
         )
         .of(Scope::Provider),
         Setting::milliseconds(
             "idle_timeout_ms",
             30_000,
-            "for a connection that nobody uses",
+            "an idle connection is closed after this time",
         )
         .of(Scope::Provider),
         Setting::number(
             "max_idle_per_host",
             [32, 1, 65_536],
-            "connections to one server that nobody uses",
+            "idle connections to one server that are kept",
         )
         .of(Scope::Provider),
         Setting::number(
             "max_connections",
             [1_024, 1, 65_536],
-            "to all servers; a request that finds none free in `connect_timeout_ms` is refused",
+            "connections to all servers; a request that gets none within `connect_timeout_ms` is \
+             refused",
         )
         .of(Scope::Provider),
         Setting::number(
             "max_connections_per_actor",
             [512, 1, 65_536],
-            "of those, for the requests of one actor, so that none takes them all",
+            "connections for the requests of one actor, so that no actor takes all of them",
         )
         .of(Scope::Provider)
         .shown("half of `max_connections`"),
         Setting::bytes(
             "max_body_bytes",
             [16 << 20, 0, 1 << 30],
-            "of a response to `wasmcloud:httpclient`, which comes whole",
+            "the largest response to `wasmcloud:httpclient`, which does not stream",
         )
         .of(Scope::Provider),
         Setting::text(
             "ca_file",
-            "a file of certificates in PEM that is trusted in place of the web's roots",
+            "a PEM file of certificates that are trusted instead of the web's roots",
         )
         .of(Scope::Provider)
         .for_safety(),
         Setting::text(
             "ca_files",
-            "files of certificates in PEM, separated by commas, that are trusted as well",
+            "PEM files, separated by commas, of further certificates to trust",
         )
         .also(&["ssl_certs_file"])
         .of(Scope::Provider)
@@ -74,14 +75,14 @@ pub static HTTP_CLIENT: Builtin = Builtin {
         Setting::flag(
             "load_webpki_certs",
             true,
-            "whether the web's roots are trusted; with `ca_file`, only if this says so",
+            "whether the web's roots are trusted; with `ca_file`, the default is `false`",
         )
         .of(Scope::Provider)
         .for_safety(),
         Setting::flag(
             "load_native_certs",
             false,
-            "whether the roots of the operating system are trusted as well",
+            "whether the root certificates of the operating system are trusted as well",
         )
         .of(Scope::Provider)
         .for_safety(),
@@ -104,148 +105,171 @@ pub static HTTP_SERVER: Builtin = Builtin {
             "IP:PORT to listen on; port 0 takes a free one for this link",
         )
         .shown("`default_address`"),
-        Setting::text("default_address", "for the links that name no `address`")
+        Setting::text("default_address", "the address of links without `address`")
             .shown("`127.0.0.1:8080`"),
         Setting::text("port", "an `address` on loopback: 0 to 65535"),
         Setting::text("host", "the host of the requests that this link is for").shown("any"),
-        Setting::text("path", "the path of those requests, with all below it").shown("any"),
+        Setting::text("path", "the path of those requests, and all paths below it").shown("any"),
         Setting::text(
             "routing_mode",
-            "`address`, `path` or `host`; the last two demand that setting and refuse the other",
+            "`address`, `path` or `host`; with `path` or `host`, that setting is required and \
+             the other is refused",
         )
         .shown("`address`"),
         Setting::text(
             "header",
-            "another header whose value is compared with `host`, as it is written",
+            "another header whose value must equal `host` exactly",
         )
         .shown("`host`"),
         Setting::milliseconds(
             "timeout_ms",
             30_000,
-            "the deadline of a request; of `wasmcloud:httpserver`, once it has been read",
+            "the deadline of a request; for `wasmcloud:httpserver`, it starts when the request \
+             has been read",
         ),
         Setting::bytes(
             "max_body_bytes",
             [16 << 20, 0, 1 << 50],
-            "more is answered with 413; at most 1g for `wasmcloud:httpserver`",
+            "the largest request body; a larger one gets the answer 413; at most 1g for \
+             `wasmcloud:httpserver`",
         )
         .also(&["max_content_len"])
         .shown("16m; none for `wasi:http`"),
-        Setting::flag("readonly_mode", false, "only GET and HEAD; 405 for others").for_safety(),
+        Setting::flag(
+            "readonly_mode",
+            false,
+            "allows only GET and HEAD; other methods get the answer 405",
+        )
+        .for_safety(),
         Setting::text(
             "cache_control",
-            "the `Cache-Control` of answers that have none: `max-age=20`",
+            "the `Cache-Control` of answers without one: `max-age=20`",
         ),
         Setting::text(
             "cors_allowed_origins",
-            "the origins whose pages may read answers, in JSON or with commas; an empty list for \
-             all. With any key of CORS the server answers preflight requests itself",
+            "the origins whose pages may read answers, as a JSON list or separated by commas; an \
+             empty list allows all. With any CORS setting, the server answers preflight requests \
+             itself",
         )
         .for_safety(),
-        Setting::text("cors_allowed_methods", "the methods that preflight requests are told")
-            .shown("`GET`, `POST`, `PUT`, `DELETE`, `HEAD`, `OPTIONS`")
-            .for_safety(),
-        Setting::text("cors_allowed_headers", "the headers that they are told")
-            .shown("`accept`, `accept-language`, `content-type`, `content-language`")
-            .for_safety(),
-        Setting::text("cors_exposed_headers", "the headers of answers that pages may read")
-            .for_safety(),
+        Setting::text(
+            "cors_allowed_methods",
+            "the methods that answers to preflight requests allow",
+        )
+        .shown("`GET`, `POST`, `PUT`, `DELETE`, `HEAD`, `OPTIONS`")
+        .for_safety(),
+        Setting::text(
+            "cors_allowed_headers",
+            "the request headers that answers to preflight requests allow",
+        )
+        .shown("`accept`, `accept-language`, `content-type`, `content-language`")
+        .for_safety(),
+        Setting::text(
+            "cors_exposed_headers",
+            "the response headers that pages may read",
+        )
+        .for_safety(),
         Setting::number(
             "cors_max_age_secs",
             [300, 0, 86_400],
-            "for how long browsers keep the answer to a preflight request",
+            "how long browsers cache the answer to a preflight request",
         ),
         Setting::text(
             "config_json",
-            "settings of the OTP era: a JSON object of these",
+            "settings as in the OTP era: a JSON object of the settings above",
         ),
         Setting::text("config_b64", "the same in base64"),
         Setting::text(
             "tls_cert_file",
-            "the file of the certificate chain, in PEM: connections have TLS 1.2 or 1.3",
+            "the PEM file of the certificate chain; connections then use TLS 1.2 or 1.3",
         )
         .of(Scope::Address)
         .for_safety(),
-        Setting::text("tls_priv_key_file", "the file of its private key, in PEM")
+        Setting::text("tls_priv_key_file", "the PEM file of its private key")
             .of(Scope::Address)
             .for_safety(),
         Setting::milliseconds(
             "tls_reload_ms",
             10_000,
-            "how often both files are read again; a changed certificate holds for new connections",
+            "how often both files are read again; new connections use a changed certificate",
         )
         .of(Scope::Address),
         Setting::milliseconds(
             "header_timeout_ms",
             30_000,
-            "for the handshake of TLS, for a request's header, and for the next request of a \
-             connection",
+            "the longest time for the TLS handshake, for a request's header, and between two \
+             requests of a connection",
         )
         .of(Scope::Address),
         Setting::milliseconds(
             "first_byte_timeout_ms",
             10_000,
-            "for the first byte of a request's body; and for how long a client may send the rest \
-             slower than `min_rate`",
+            "the longest time until the first byte of a request's body; also how long a client \
+             may send the rest slower than `min_rate`",
         )
         .of(Scope::Address),
         Setting::milliseconds(
             "body_timeout_ms",
             60_000,
-            "for a whole request body of `wasmcloud:httpserver`; the longest pause of a client that \
-             sends a body or reads an answer; and for how long it may read slower than `min_rate`",
+            "the longest time for a whole request body of `wasmcloud:httpserver`; the longest \
+             pause of a client that sends a body or reads an answer; and how long it may read \
+             slower than `min_rate`",
         )
         .of(Scope::Address),
         Setting::bytes(
             "min_rate",
             [240, 0, 1 << 30],
-            "bytes a second that a client must send or read while the server waits for it",
+            "bytes per second that a client must send or read while the server waits for it",
         )
         .of(Scope::Address),
         // hyper's reading buffer is never smaller than 8 KiB.
         Setting::bytes(
             "max_header_bytes",
             [64 << 10, 8 << 10, 1 << 20],
-            "more is answered with 431",
+            "the largest request header; a larger one gets the answer 431",
         )
         .of(Scope::Address),
         Setting::bytes(
             "max_buffered_bytes",
             [256 << 20, 0, 1 << 40],
-            "the bodies of requests and answers that are buffered, of all connections; past it, 503",
+            "the buffered bodies of requests and answers, over all connections; requests beyond \
+             it get the answer 503",
         )
         .of(Scope::Address),
         Setting::number(
             "max_connections",
             [1_024, 1, 65_536],
-            "further ones wait, and connections without a request are closed for them",
+            "open connections; further clients wait, and connections without a request are \
+             closed for them",
         )
         .of(Scope::Address),
         Setting::number(
             "max_connections_per_peer",
             [512, 1, 65_536],
-            "of one client address, or of one IPv6 network of 64 bits; further ones are closed",
+            "connections of one client address, or of one IPv6 /64 network; further ones are \
+             closed",
         )
         .shown("half of `max_connections`, at least 64")
         .of(Scope::Address),
         Setting::number(
             "max_streams",
             [100, 1, 10_000],
-            "requests at a time, of one connection of HTTP/2",
+            "concurrent requests of one HTTP/2 connection",
         )
         .of(Scope::Address),
         // What HTTP/2 starts with, and what it can count.
         Setting::bytes(
             "max_window_bytes",
             [256 << 10, 65_535, (1 << 31) - 1],
-            "what a connection of HTTP/2 may have sent and no actor has read; a quarter for one \
-             request",
+            "bytes that an HTTP/2 connection may have sent and no actor has read yet; a quarter \
+             of it for one request",
         )
         .of(Scope::Address),
     ],
     foreign: &[foreign(
         "log",
-        "elsewhere it says how much the provider logs; here the log level of the host does",
+        "in other hosts it sets the log level of the provider; here the log level of the host \
+         applies",
     )],
 };
 
@@ -261,8 +285,8 @@ pub static KEYVALUE: Builtin = Builtin {
     settings: &[
         Setting::text(
             "bucket",
-            "the data that the actor sees: links with the same bucket share it; 1 to 128 of A-Z, \
-             a-z, 0-9, -, _ and .",
+            "the name of the data that the actor sees; links with the same bucket share data; 1 \
+             to 128 characters of A-Z, a-z, 0-9, -, _ and .",
         )
         .of(Scope::Link)
         .for_safety()
@@ -275,31 +299,37 @@ pub static KEYVALUE: Builtin = Builtin {
         Setting::bytes(
             "max_bytes",
             [256 << 20, 1 << 10, 1 << 40],
-            "of all data of the provider; for `nats`, of the bucket when it is made",
+            "the size of all data of the provider; for `nats`, the size with which the bucket is \
+             made",
         )
         .of(Scope::Provider),
         Setting::bytes(
             "max_bucket_bytes",
             [0, 1 << 10, 1 << 40],
-            "of the data in the bucket of a link, so that no tenant fills the store for all; not for \
-             `nats`, where each tenant needs a provider",
+            "the size of the data in one bucket, so that no tenant fills the store for all; not \
+             for `nats`, where each tenant needs a provider of its own",
         )
         .for_safety()
         .shown("half of `max_bytes`"),
         Setting::number(
             "replicas",
             [1, Bound::REPLICAS.least, Bound::REPLICAS.most],
-            "on how many servers the bucket of `nats` is kept, when it is made",
+            "the number of servers that keep the bucket of `nats`; read when the bucket is made",
         )
         .of(Scope::Provider)
         .shown("as the host's own buckets"),
         Setting::bytes(
             "max_value_bytes",
             [16 << 20, 1, 1 << 30],
-            "of a value, or of an item in a list",
+            "the size of a value, or of an item in a list",
         )
         .of(Scope::Provider),
-        Setting::number("max_items", [65_536, 1, 1 << 24], "of a list or set").of(Scope::Provider),
+        Setting::number(
+            "max_items",
+            [65_536, 1, 1 << 24],
+            "the number of items in a list or set",
+        )
+        .of(Scope::Provider),
     ],
     foreign: &[
         foreign("auth_jwt", CONNECTION),
@@ -336,15 +366,19 @@ pub static MESSAGING: Builtin = Builtin {
         ),
         Setting::text(
             "subscription",
-            "the same, as the OTP era spells it; both may be given",
+            "the same, under its name of the OTP era; both may be given",
         ),
         Setting::number(
             "max_in_flight",
             [64, 1, 65_536],
-            "messages of one subscription that are handled at a time; with 1 they are handled in \
-             order",
+            "messages of one subscription that are handled concurrently; with 1, they are \
+             handled in order",
         ),
-        Setting::milliseconds("timeout_ms", 30_000, "the deadline for handling one"),
+        Setting::milliseconds(
+            "timeout_ms",
+            30_000,
+            "the deadline for handling one message",
+        ),
     ],
     foreign: &[
         foreign("auth_jwt", CONNECTION),
@@ -352,11 +386,11 @@ pub static MESSAGING: Builtin = Builtin {
         foreign("client_jwt", CONNECTION),
         foreign("client_seed", CONNECTION),
         foreign("cluster_uris", CONNECTION),
-        foreign("config_b64", "give the settings as keys of their own"),
-        foreign("config_json", "give the settings as keys of their own"),
+        foreign("config_b64", "write the settings as separate keys"),
+        foreign("config_json", "write the settings as separate keys"),
         foreign(
             "consumers",
-            "streams of JetStream are not read; use subscriptions",
+            "JetStream streams are not read; use subscriptions",
         ),
         foreign("custom_inbox_prefix", CONNECTION),
         foreign("tls_ca", CONNECTION),
@@ -388,11 +422,11 @@ pub static NUMBERGEN: Builtin = Builtin {
     foreign: &[],
 };
 
-const CONNECTION: &str =
-    "elsewhere it says how the provider reaches NATS; here it uses the connection of the host";
+const CONNECTION: &str = "in other hosts it configures the provider's connection to NATS; here the \
+                          provider uses the connection of the host";
 
-const REDIS: &str = "elsewhere it names a Redis server; here the setting backend of the provider \
-                     says where data is kept";
+const REDIS: &str = "in other hosts it names a Redis server; here the setting backend of the \
+                     provider chooses where data is kept";
 
 const fn wasmbus(contract: &'static str) -> Offer {
     wit(contract, &[], &[])
