@@ -1,4 +1,4 @@
-//! `exosuit claims`: signing Wasm, and seeing what a signature says.
+//! `exosuit claims`: signs Wasm, and inspects signatures.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::seed::SeedArgument;
 pub(crate) enum Claims {
     /// Sign a module or a component; a token that it has is replaced.
     Sign(Box<Sign>),
-    /// Show what a token says, and whether it is true.
+    /// Show a token, and whether it is valid.
     Inspect(Inspect),
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use exosuit_core::measure::{DURATION, milliseconds};
 
-/// A duration as people write it: `500ms`, `5s`, `1m 30s`. At most a day, as hosts have it.
+/// Parses a duration such as `500ms`, `5s`, `1m 30s`. At most a day, like the hosts' limit.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     milliseconds(text)
         .map(Duration::from_millis)

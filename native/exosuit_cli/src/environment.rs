@@ -1,18 +1,18 @@
-//! What a host reads of its environment, for `exosuit up --help`.
+//! The environment variables of a host, for `exosuit up --help`.
 
 use exosuit_core::{Role, VARIABLES, Variable};
 
-/// As wide as the rest of the help.
+/// The width of the help, in characters.
 const WIDTH: usize = 100;
 
-/// Before each word there is a space besides.
+/// The indent of a text; each word adds a space before itself.
 const INDENT: &str = "     ";
 
-/// The variables that `up` reads beside its arguments, which go before them.
+/// The variables that `up` reads. Its arguments take precedence.
 pub(crate) fn help() -> String {
     let read = VARIABLES.iter().filter(|row| row.role == Role::Host);
     let rows: String = read.map(row).collect();
-    format!("\n\nEnvironment, which arguments go before:\n{rows}")
+    format!("\n\nEnvironment (arguments take precedence):\n{rows}")
 }
 
 fn row(row: &Variable) -> String {
@@ -31,7 +31,7 @@ fn row(row: &Variable) -> String {
     lines.join("\n") + "\n"
 }
 
-/// Without the marks of Markdown: the text of a link, and none of its target.
+/// Removes the marks of Markdown: a link becomes its text, without the target.
 fn plain(doc: &str) -> String {
     let mut text = String::new();
     let mut rest = doc;

@@ -15,8 +15,8 @@ pub(crate) enum Keys {
 
 #[derive(Args)]
 #[command(after_long_help = "\
-Accounts sign; modules and providers are what is signed; servers are hosts; a cluster key signs
-what hosts say to each other. With --json: {\"public_key\": \"...\", \"seed\": \"...\"}.
+Account keys sign; module and provider keys name the signed code; server keys name hosts; a cluster key
+signs the calls between hosts. With --json: {\"public_key\": \"...\", \"seed\": \"...\"}.
 
 Example:
   (umask 077; exosuit keys gen account > account.nk --json)")]

@@ -90,7 +90,7 @@ async fn run(control: &Control, command: &str, arguments: &Value) -> Result<Valu
         "link.delete" => link::delete(control, arguments).await,
         "link.list" => link::list(control).await,
         other => Err(Failure::usage(format!(
-            "{other} is for a host's socket, not for a lattice: leave out --lattice, and unset EXOSUIT_LATTICE"
+            "{other} works only over a host's socket: leave out --lattice, and unset EXOSUIT_LATTICE"
         ))),
     }
 }

@@ -31,8 +31,8 @@ use failure::Failure;
 #[derive(Parser)]
 #[command(name = "exosuit", version, arg_required_else_help = true)]
 #[command(after_long_help = "\
-Exit codes: 0 it worked, 1 it failed or did not verify, 2 the command line is wrong.
-Errors go to stderr. With --json a failure is on stdout as well: {\"error\": \"...\", \"code\": \"...\"}.
+Exit codes: 0 success, 1 failure or failed verification, 2 mistake in the command line.
+Errors go to stderr. With --json, they also go to stdout: {\"error\": \"...\", \"code\": \"...\"}.
 
 Example:
   exosuit up examples/counter/app.yaml")]
@@ -47,7 +47,7 @@ enum Command {
     Up(up::Up),
     /// Show the hosts of a lattice.
     Hosts(host::Hosts),
-    /// Show what runs on a host.
+    /// Show the actors, providers and links of a host.
     Inventory(host::Inventory),
     /// Call an actor, and print its answer.
     Call(host::Call),
@@ -60,20 +60,20 @@ enum Command {
     /// Make and remove links.
     #[command(subcommand, arg_required_else_help = true)]
     Link(host::Link),
-    /// Follow what happens on a host.
+    /// Print the events of a host as they happen.
     Events(host::Events),
-    /// Make an application on a host what its manifest says.
+    /// Apply a manifest.
     Apply(host::Apply),
-    /// Stop all that a manifest had started.
+    /// Delete an application: stop its actors and providers, delete its links.
     Delete(host::Delete),
-    /// Open a shell of Elixir on a host that runs.
+    /// Open IEx, the Elixir shell, on a running host.
     Remote(host::Remote),
-    /// Stop a host that runs on this machine.
+    /// Stop a running host of this machine.
     Stop(host::Stop),
     /// Make keys.
     #[command(subcommand, arg_required_else_help = true)]
     Keys(keys::Keys),
-    /// Sign Wasm, and see what a signature says.
+    /// Sign Wasm, and inspect signatures.
     #[command(subcommand, arg_required_else_help = true)]
     Claims(claims::Claims),
 }
@@ -109,7 +109,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// The command line. What hosts read of the environment stands in one table, and in the help of `up`.
+/// The command line. The help of `up` includes the table of environment variables.
 fn parse() -> Result<Cli, clap::Error> {
     let command = Cli::command().mut_subcommand("up", |up| {
         let help = up.get_after_long_help().map(ToString::to_string);
@@ -118,7 +118,7 @@ fn parse() -> Result<Cli, clap::Error> {
     Cli::from_arg_matches(&command.try_get_matches()?)
 }
 
-/// Prints help to stdout, and what is wrong with the command line to stderr.
+/// Prints help to stdout, and mistakes in the command line to stderr.
 fn explain(error: &clap::Error) -> ExitCode {
     let text = output::redact(&error.render().to_string());
     if error.use_stderr() {

@@ -19,8 +19,8 @@ const VM: &str = "EXOSUIT_VM";
 /// Carries the arguments into the VM, as JSON.
 const ARGUMENTS: &str = "EXOSUIT_UP";
 
-/// Say where the servers of a lattice are, for hosts of either era. The first carries the addresses of
-/// `--lattice`, which may hold a password, to where the host reads them.
+/// Variables that name the servers of a lattice, for hosts of either era. The first passes the addresses
+/// of `--lattice`, which may hold a password, to the VM.
 const SERVERS: [&str; 7] = [
     "EXOSUIT_LATTICE",
     "WASMCLOUD_NATS_HOST",
@@ -33,23 +33,24 @@ const SERVERS: [&str; 7] = [
 
 #[derive(Args)]
 #[command(after_long_help = "\
-The host runs in the foreground until Ctrl-C or SIGTERM, then drains and stops. What is refused is
-told, and the rest goes on; where nothing is left, the exit code is 1.
+The host runs in the foreground until Ctrl-C or SIGTERM, then drains and stops. If a part of a
+manifest is refused, an error is printed and the other parts run. If nothing can run, the exit code
+is 1.
 
-In a lattice, what the manifests name goes to all hosts that are there, as their scalers say. Each host
-reads the files on its own machine: below the directories of its own manifests, everywhere with
-WASMCLOUD_ALLOW_FILE_LOAD=true, and nowhere with false; --allow-files adds a directory. A lattice that is not on this machine demands
---trust.
+In a lattice, the manifests are deployed on all present hosts, as their scalers say. Each host reads
+the files on its own machine. It allows files below the directories of its own manifests and of each
+--allow-files. With WASMCLOUD_ALLOW_FILE_LOAD=true it allows all files, with false none. If the
+lattice is not on this machine, --trust is required.
 
 Examples:
   exosuit up examples/counter/app.yaml --host-label zone=home --data-dir ./data
   exosuit up --lattice nats://127.0.0.1:4222 examples/counter/app.yaml")]
 pub(crate) struct Up {
-    /// What is to run, as YAML. A host of a lattice may begin without.
+    /// Manifests to apply, in YAML; optional for a host of a lattice.
     #[arg(value_name = "MANIFEST")]
     manifests: Vec<PathBuf>,
-    /// Where the NATS servers of the lattice are: HOST:PORT or URLs, with commas between them. Without
-    /// it, the host is a lattice by itself.
+    /// The NATS servers of the lattice: HOST:PORT or URLs, separated by commas [default: none, the host
+    /// is a lattice of its own].
     #[arg(long, value_name = "URL")]
     lattice: Option<String>,
     /// The name that the hosts of one lattice share.
@@ -58,22 +59,22 @@ pub(crate) struct Up {
     /// A label of the host, as KEY=VALUE; may be repeated.
     #[arg(long = "host-label", value_name = "KEY=VALUE")]
     labels: Vec<Pair>,
-    /// Where the host keeps what must outlive it.
+    /// The directory for data that outlives the host [default: .exosuit beside the first manifest].
     #[arg(long, value_name = "DIRECTORY")]
     data_dir: Option<PathBuf>,
-    /// Has HTTP servers of this host listen on another port than links say, as SAID=LISTEN; may be
-    /// repeated. For several hosts on one machine.
+    /// For several hosts on one machine: HTTP servers listen on port LISTEN if links say SAID; may be
+    /// repeated.
     #[arg(long = "http-port", value_name = "SAID=LISTEN", value_parser = ports)]
     http_ports: Vec<String>,
-    /// An account whose signatures count (A...), may be repeated; or `any` [default: any, unless the
-    /// lattice is not on this machine].
+    /// The account (A...) of an issuer whose actors may run, may be repeated; or `any` [default: any,
+    /// unless the lattice is not on this machine].
     #[arg(long, value_name = "ISSUER", value_parser = issuer)]
     trust: Vec<String>,
-    /// A directory below which commands of the lattice may start files, beside those of the manifests;
-    /// may be repeated.
+    /// A directory whose files the lattice may start, in addition to those of the manifests; may be
+    /// repeated.
     #[arg(long = "allow-files", value_name = "DIRECTORY")]
     allow_files: Vec<PathBuf>,
-    /// What becomes of Wasm without a token [default: deny].
+    /// Whether unsigned Wasm may run [default: deny].
     #[arg(long, value_enum)]
     unsigned: Option<Unsigned>,
 }
@@ -83,11 +84,11 @@ pub(crate) struct Up {
 enum Unsigned {
     /// Refuse it.
     Deny,
-    /// Let it run, with its links as its only grant.
+    /// Let it run; only its links restrict it.
     Allow,
 }
 
-/// What the VM is told.
+/// The arguments that the VM receives.
 #[derive(Serialize)]
 struct Arguments {
     manifests: Vec<PathBuf>,
@@ -105,10 +106,10 @@ impl Up {
         let servers = self.lattice.clone();
         let arguments = self.check()?;
         let json = serde_json::to_string(&arguments)
-            .map_err(|_| Failure::usage("a path is not UTF-8, and manifests are named in JSON"))?;
+            .map_err(|_| Failure::usage("the path of a manifest must be UTF-8"))?;
         let vm = env::var_os(VM).filter(|vm| !vm.is_empty()).ok_or_else(|| {
             Failure::missing(
-                "a host needs its VM: run bin/exosuit, which finds it, rather than this program",
+                "a host needs its VM: run bin/exosuit, which finds it, instead of this program",
             )
         })?;
         // Only a failure returns: on success this process is the VM.
@@ -125,7 +126,7 @@ impl Up {
     fn check(self) -> Result<Arguments, Failure> {
         if self.manifests.is_empty() && self.lattice.is_none() && !names_a_lattice() {
             return Err(Failure::usage(
-                "name a MANIFEST, or a lattice: with --lattice or EXOSUIT_LATTICE",
+                "name a MANIFEST, or a lattice with --lattice or EXOSUIT_LATTICE",
             ));
         }
         let manifests = self.manifests.iter().map(|path| manifest(path));
@@ -146,7 +147,7 @@ impl Up {
     }
 }
 
-/// Whether the environment says where the servers of a lattice are; the VM reads what it says.
+/// Whether the environment names servers of a lattice; the VM reads them itself.
 fn names_a_lattice() -> bool {
     SERVERS
         .iter()
@@ -171,7 +172,7 @@ fn data_directory(path: &Path) -> Result<PathBuf, Failure> {
     absolute(path)
 }
 
-/// A directory that is there.
+/// The absolute path of an existing directory.
 fn directory(flag: &str, path: &Path) -> Result<PathBuf, Failure> {
     if !path.is_dir() {
         let text = format!("{flag} {} is not a directory", path.display());
@@ -185,7 +186,7 @@ fn absolute(path: &Path) -> Result<PathBuf, Failure> {
     std::path::absolute(path).map_err(cannot)
 }
 
-/// Every account's signatures count.
+/// Trusts the signatures of every account.
 const ANY: &str = "any";
 
 fn issuers(given: Vec<String>) -> Result<Vec<String>, Failure> {
@@ -206,7 +207,7 @@ fn issuer(text: &str) -> Result<String, String> {
         return Ok(key.to_string());
     }
     Err(format!(
-        "expected the key of an account (A...) or any, this one is of kind {}",
+        "expected the key of an account (A...) or any, got a key of kind {}",
         key.kind()
     ))
 }
@@ -215,6 +216,6 @@ fn ports(text: &str) -> Result<String, &'static str> {
     let is_port = |port: &str| port.parse::<u16>().is_ok_and(|port| port > 0);
     match text.split_once('=') {
         Some((said, listen)) if is_port(said) && is_port(listen) => Ok(text.to_owned()),
-        _ => Err("expected two ports, like 8080=9080"),
+        _ => Err("expected two ports from 1 to 65535, like 8080=9080"),
     }
 }

@@ -100,14 +100,8 @@ fn an_application_goes_to_a_host_of_this_machine_whatever_the_environment_says()
 fn nothing_that_was_said_is_passed_over() -> anyhow::Result<()> {
     let seed = "SCAC4FMBTNB6HHZ4LOZ5PUYZ6ATCWAZDYGVXSJGCRC5PQGN3ELC5PEJ5YY";
     let of_no_use: [(&[&str], &str); 2] = [
-        (
-            &["hosts", "--wait", "5s"],
-            "--wait is of use with a lattice only",
-        ),
-        (
-            &["inventory", "--host", "a"],
-            "--host is of use with a lattice only",
-        ),
+        (&["hosts", "--wait", "5s"], "--wait needs a lattice"),
+        (&["inventory", "--host", "a"], "--host needs a lattice"),
     ];
     for (arguments, said) in of_no_use {
         let refused = run(arguments.iter().copied())?;
@@ -147,7 +141,7 @@ fn the_help_of_up_lists_the_environment() -> anyhow::Result<()> {
         "EXOSUIT_CLUSTER_SEED",
         "WASMCLOUD_NATS_HOST",
         "HOST_<NAME>",
-        "which arguments go before",
+        "arguments take precedence",
     ] {
         assert!(help.stdout.contains(said), "{}", help.stdout);
     }

@@ -474,5 +474,5 @@ async fn the_environment_names_the_lattice_and_the_command_line_counts_more() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_for_a_lattice_is_refused_without_one() {
     let alone = common::run(["inventory", "--json", "--host", "N"]).expect("an answer");
-    refused(&alone, "usage", "--host is of use with a lattice only");
+    refused(&alone, "usage", "--host needs a lattice");
 }

@@ -1,4 +1,4 @@
-//! `exosuit actor`: actors come, go, grow and change.
+//! `exosuit actor`: starts, stops, scales and updates actors.
 
 use std::path::PathBuf;
 
@@ -16,11 +16,11 @@ use crate::pairs::{Pair, unique};
 pub(crate) enum Actor {
     /// Start an actor, and wait until it runs.
     Start(Start),
-    /// Stop an actor; calls that run finish.
+    /// Stop an actor; running calls finish.
     Stop(Stop),
     /// Change how many calls of an actor may run at a time.
     Scale(Scale),
-    /// Put other code in the place of an actor's, without losing a call.
+    /// Replace the code of an actor, without losing a call.
     Update(Update),
 }
 
@@ -31,11 +31,11 @@ Prints the actor's id.
 Example:
   exosuit actor start examples/counter/counter_s.wasm --instances 10")]
 pub(crate) struct Start {
-    /// The signed Wasm; the host reads it. A name like ghcr.io/a/b.wasm is an image in a registry:
-    /// ./ghcr.io/a/b.wasm is the file.
+    /// The signed Wasm; the host reads the file. ghcr.io/a/b.wasm means an image in a registry;
+    /// write ./ghcr.io/a/b.wasm for the file of that name.
     #[arg(value_name = "FILE.wasm")]
     file: PathBuf,
-    /// What it is called on the host [default: its public key].
+    /// The actor's id on the host [default: its public key].
     #[arg(long)]
     id: Option<String>,
     /// How many calls may run at a time.
@@ -86,14 +86,14 @@ Example:
 pub(crate) struct Update {
     /// The actor's id.
     id: String,
-    /// The signed Wasm; the host reads it. A name like ghcr.io/a/b.wasm is an image in a registry:
-    /// ./ghcr.io/a/b.wasm is the file.
+    /// The signed Wasm; the host reads the file. ghcr.io/a/b.wasm means an image in a registry;
+    /// write ./ghcr.io/a/b.wasm for the file of that name.
     #[arg(value_name = "FILE.wasm")]
     file: PathBuf,
-    /// Take the same revision again, too, and code without claims.
+    /// Also accept the same revision again, and code without claims.
     #[arg(long)]
     force: bool,
-    /// Let code of another issuer take the place of what runs, with its links and its data.
+    /// Let code of another issuer replace a running actor, and inherit its links and data.
     #[arg(long)]
     allow_issuer_change: bool,
     #[command(flatten)]

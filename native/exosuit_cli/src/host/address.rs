@@ -1,4 +1,4 @@
-//! Which host is meant, and how what it says is printed.
+//! Selects the host of a command, and prints its answers.
 //!
 //! [`Local`] is one of this machine, by its socket; [`At`] may be one of a lattice as well.
 
@@ -77,8 +77,8 @@ impl At {
         self.local.print(answer, show)
     }
 
-    /// The code of an actor, as the host takes it: the absolute path of a file. Hosts of a lattice may
-    /// be others than ours, and take images in registries.
+    /// The reference of an actor's code for the host: the absolute path of a file. wasmCloud hosts of a
+    /// lattice also accept images in registries.
     pub(crate) fn code(&self, given: &Path) -> Result<String, Failure> {
         let text = given.to_str().ok_or_else(not_utf8)?;
         match Reference::parse(text).map_err(Failure::usage)? {
@@ -116,7 +116,7 @@ impl At {
 }
 
 impl At {
-    /// The servers of the lattice that is meant, if one is.
+    /// The servers of the lattice that the arguments or the environment name, if any.
     fn servers(&self) -> Option<String> {
         let told = LatticeArguments::told_servers().filter(|_| !self.local.is_given());
         self.lattice.servers().or(told)
@@ -186,7 +186,7 @@ fn in_data_dir(directory: &Path) -> PathBuf {
     directory.join("exosuit.sock")
 }
 
-/// As the host takes paths: its working directory is another one.
+/// The absolute path, because the host has another working directory.
 pub(crate) fn absolute(path: &Path) -> Result<String, Failure> {
     let cannot = |error| Failure::io(format!("cannot find {}", path.display()), &error);
     let path = std::path::absolute(path).map_err(cannot)?;
@@ -195,5 +195,5 @@ pub(crate) fn absolute(path: &Path) -> Result<String, Failure> {
 }
 
 fn not_utf8() -> Failure {
-    Failure::usage("a path is not UTF-8, and the host is told it in JSON")
+    Failure::usage("a path must be UTF-8: the host receives it in JSON")
 }

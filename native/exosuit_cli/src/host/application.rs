@@ -1,5 +1,5 @@
-//! `exosuit apply` and `exosuit delete`: all that a manifest names, by the socket of a host, which
-//! deploys it on all hosts of its lattice.
+//! `exosuit apply` and `exosuit delete`: an application, over the socket of a host. The host deploys it
+//! on all hosts of its lattice.
 
 use std::path::PathBuf;
 
@@ -13,20 +13,20 @@ use crate::output::printable;
 
 #[derive(Args)]
 #[command(after_long_help = "\
-Only what differs is changed. Other code and other settings are put in place without losing a call;
-where they cannot start, what runs goes on. The exit code is 1 if a step failed; the others were taken
-all the same.
+Only differences are changed. New code and new settings replace the old ones without losing a call.
+If they cannot start, the old ones keep running. If a step fails, the other steps are still taken,
+and the exit code is 1.
 
-It asks a host on this machine. If that is in a lattice, the application is deployed on all hosts there;
-EXOSUIT_LATTICE says nothing to this command. Without spread in its scaler, `instances` of a component
-are on each host; with it, they are the total over all hosts.
+The command goes to a host of this machine; it does not read EXOSUIT_LATTICE. A host in a lattice
+deploys the application on all hosts there. `instances` of a component count per host; if its scaler
+has a spread, they are the total over all hosts.
 
 Example:
   exosuit apply examples/counter/app.yaml")]
 pub(crate) struct Apply {
-    /// What is to run, as YAML; the host reads it.
+    /// The manifest, in YAML; the host reads it.
     manifest: PathBuf,
-    /// Let code of another issuer take the place of what runs, with its links and its data.
+    /// Let code of another issuer replace a running actor, and inherit its links and data.
     #[arg(long)]
     allow_issuer_change: bool,
     #[command(flatten)]
@@ -38,7 +38,7 @@ pub(crate) struct Apply {
 Example:
   exosuit delete counter")]
 pub(crate) struct Delete {
-    /// The application's name, as its manifest has it.
+    /// The application's name, as in its manifest.
     app: String,
     #[command(flatten)]
     at: Local,
@@ -72,7 +72,7 @@ impl Delete {
     }
 }
 
-/// Prints the steps. That some failed is an error, and stands in them already.
+/// Prints the steps. Failed steps make the command fail, and contain their errors.
 fn finish(at: &Local, answer: &Value) -> Result<(), Failure> {
     at.print(answer, show)?;
     let outcomes = items(&answer["outcomes"]);
@@ -123,7 +123,7 @@ fn outcome(outcome: &Value) -> String {
     }
 }
 
-/// Which host of a lattice was told, by its name and its id; none where all share it.
+/// The name and id of the host that took a step; none if all hosts share the result.
 fn host(outcome: &Value) -> Option<String> {
     let id = outcome["host"].as_str()?;
     Some(match outcome["host_name"].as_str() {

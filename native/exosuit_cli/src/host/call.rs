@@ -70,12 +70,12 @@ impl Call {
         })
     }
 
-    /// A host of this machine knows who asks by the socket.
+    /// A call over a socket is not signed: the socket admits only its owner.
     fn refuse_unused(&self) -> Result<(), Failure> {
         match self.cluster_seed {
             None => Ok(()),
             Some(_) => Err(Failure::usage(
-                "--cluster-seed is of use with a lattice only: say which, with --lattice or EXOSUIT_LATTICE",
+                "--cluster-seed needs a lattice: name its servers with --lattice or EXOSUIT_LATTICE",
             )),
         }
     }
@@ -111,7 +111,7 @@ impl Call {
         });
         let (variable, seed) = told.ok_or_else(|| {
             Failure::usage(format!(
-                "a call over a lattice is signed: give the seed of the cluster, in {} or with --cluster-seed",
+                "a call over a lattice must be signed: give the cluster's seed in {} or with --cluster-seed",
                 CLUSTER_SEEDS[0]
             ))
         })?;

@@ -1,4 +1,4 @@
-//! `exosuit events`: what happens, as it happens.
+//! `exosuit events`: the events of a host or a lattice, as they happen.
 
 use clap::Args;
 use serde_json::{Value, json};

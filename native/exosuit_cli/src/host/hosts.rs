@@ -1,4 +1,4 @@
-//! `exosuit hosts`: who is there.
+//! `exosuit hosts`: the hosts of a lattice.
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -9,8 +9,8 @@ use crate::failure::Failure;
 
 #[derive(Args)]
 #[command(after_long_help = "\
-Without a lattice: the one host of this machine. A host that is not reachable answered, but does not
-say what runs on it.
+Without a lattice, shows the host of this machine. A host that is not reachable answered the ping,
+but not the request for its inventory.
 
 Examples:
   exosuit hosts --lattice nats://127.0.0.1:4222

@@ -1,4 +1,4 @@
-//! `exosuit inventory`: what a host should run, what of it runs, and how it is linked.
+//! `exosuit inventory`: the actors, providers and links of a host, and their status.
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use crate::output::printable;
 
 #[derive(Args)]
 #[command(after_long_help = "\
-Rows are sorted, and cut where they are wider than the terminal; --json has all of them whole.
+Rows are sorted, and cut to the width of the terminal; --json prints them whole.
 
 Examples:
   exosuit inventory --data-dir examples/counter/.exosuit
@@ -44,7 +44,7 @@ fn show(inventory: &Value) -> String {
     sections.join("\n\n")
 }
 
-/// What is wanted and does not run, why, and when it is tried again.
+/// The actors and providers that do not run, with the reason and the next try.
 fn not_running(inventory: &Value) -> Option<String> {
     let all = ["actors", "providers", "pending"].map(|kind| items(&inventory[kind]));
     let waiting: Vec<_> = all
@@ -67,7 +67,7 @@ fn not_running(inventory: &Value) -> Option<String> {
 fn next_try(milliseconds: &Value) -> String {
     match milliseconds.as_u64() {
         Some(milliseconds) => format!("in {} s", milliseconds.div_ceil(1_000)),
-        None => "when it is changed".to_owned(),
+        None => "when changed".to_owned(),
     }
 }
 

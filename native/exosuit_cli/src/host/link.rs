@@ -1,4 +1,4 @@
-//! `exosuit link`: who may use whose capability.
+//! `exosuit link`: which actor may use which capability.
 
 use clap::{Args, Subcommand};
 use exosuit_core::Contract;
@@ -15,7 +15,7 @@ pub(crate) enum Link {
     Put(Put),
     /// Remove a link: the next call through it is refused.
     Del(Del),
-    /// Show all links. Their configuration stays with the host.
+    /// Show all links, without their configuration.
     List(List),
 }
 
@@ -25,16 +25,16 @@ Example:
   exosuit link put counter-counter store wasmcloud:keyvalue --target-config bucket=visits
   exosuit link put counter-counter store wasi:keyvalue --interface store --interface atomics")]
 pub(crate) struct Put {
-    /// The id of who uses the capability.
+    /// The id of the actor that uses the capability.
     source: String,
-    /// The id of who offers it.
+    /// The id of the provider or actor that offers it.
     target: String,
     /// The capability, like wasmcloud:keyvalue.
     contract: String,
-    /// Which of several links for one contract.
+    /// The link's name, if there are several links for one contract.
     #[arg(long, default_value = "default")]
     name: String,
-    /// An interface that it covers; may be repeated [default: all].
+    /// An interface that the link covers; may be repeated [default: all].
     #[arg(long = "interface", value_name = "NAME")]
     interfaces: Vec<String>,
     /// Configuration for the source, as KEY=VALUE; may be repeated.
@@ -52,11 +52,11 @@ pub(crate) struct Put {
 Example:
   exosuit link del counter-counter wasmcloud:keyvalue")]
 pub(crate) struct Del {
-    /// The id of who uses the capability.
+    /// The id of the actor that uses the capability.
     source: String,
     /// The capability, like wasmcloud:keyvalue.
     contract: String,
-    /// Which of several links for one contract.
+    /// The link's name, if there are several links for one contract.
     #[arg(long, default_value = "default")]
     name: String,
     #[command(flatten)]
@@ -107,7 +107,7 @@ impl Put {
     }
 }
 
-/// That it is made, and what of it has no effect.
+/// The confirmation of a link, with its warnings.
 fn linked(answer: &Value) -> String {
     let warnings = items(&answer["warnings"]).iter().map(cell);
     let warnings = warnings.map(|text| format!("\nwarning: {text}"));
@@ -136,7 +136,7 @@ fn status(link: &Value) -> String {
             let seconds = milliseconds.div_ceil(1_000);
             format!("refused: {error}, retry in {seconds} s")
         }
-        (Some("refused"), None) => format!("refused: {error}; it is not tried again by itself"),
+        (Some("refused"), None) => format!("refused: {error}; not retried, put the link again"),
         (Some("in_force"), _) => "in force".to_owned(),
         (Some(other), _) => other.to_owned(),
         (None, _) => String::new(),

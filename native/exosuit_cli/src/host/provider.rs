@@ -1,4 +1,4 @@
-//! `exosuit provider`: providers come and go.
+//! `exosuit provider`: starts and stops providers.
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ use crate::pairs::{Pair, unique};
 pub(crate) enum Provider {
     /// Start a provider, and wait until it runs.
     Start(Start),
-    /// Stop a provider; its links stay, and wait for its return.
+    /// Stop a provider; its links stay, and wait until it starts again.
     Stop(Stop),
 }
 
@@ -25,10 +25,10 @@ Examples:
   exosuit provider start keyvalue --id store --config backend=file
   exosuit provider start exosuit+module://greeter")]
 pub(crate) struct Start {
-    /// As in a manifest: http-client, http-server, keyvalue or messaging, which the host brings along, or
-    /// `exosuit+module://NAME` for a module among the host's `providers:`.
+    /// As in a manifest: a built-in provider (http-client, http-server, keyvalue, messaging), or
+    /// `exosuit+module://NAME` for a module in the host's `providers:`.
     name: String,
-    /// What it is called on the host [default: NAME].
+    /// The provider's id on the host [default: NAME].
     #[arg(long)]
     id: Option<String>,
     /// Its configuration, as KEY=VALUE; may be repeated.

@@ -74,7 +74,7 @@ fn program() -> Result<PathBuf, Failure> {
     let iex = env::var_os(IEX).filter(|iex| !iex.is_empty());
     iex.map(PathBuf::from).ok_or_else(|| {
         Failure::missing(
-            "IEx is part of Elixir: run bin/exosuit, which finds it, rather than this program",
+            "IEx is part of Elixir: run bin/exosuit, which finds it, instead of this program",
         )
     })
 }

@@ -34,8 +34,14 @@ impl Session {
         let sent = writeln!(self.stream.get_ref(), "{request}");
         let answer = match (self.next()?, sent) {
             (Some(answer), _) => answer,
-            (None, Err(error)) => return Err(Failure::io("the host does not listen", &error)),
-            (None, Ok(())) => return Err(Failure::missing("the host hung up without an answer")),
+            (None, Err(error)) => {
+                return Err(Failure::io("cannot send the request to the host", &error));
+            }
+            (None, Ok(())) => {
+                return Err(Failure::missing(
+                    "the host closed the connection without an answer",
+                ));
+            }
         };
         match answer.get("ok") {
             Some(ok) => Ok(ok.clone()),
@@ -53,14 +59,18 @@ impl Session {
             Ok(_) if !line.ends_with(b"\n") => Ok(None),
             Ok(_) => parsed(&line).map(Some),
             Err(error) if error.kind() == ErrorKind::ConnectionReset => Ok(None),
-            Err(error) => Err(Failure::io("cannot hear the host", &error)),
+            Err(error) => Err(Failure::io("cannot read the host's answer", &error)),
         }
     }
 }
 
 fn parsed(line: &[u8]) -> Result<Value, Failure> {
-    serde_json::from_slice(line)
-        .map_err(|error| Failure::refused("internal", format!("the host speaks no JSON: {error}")))
+    serde_json::from_slice(line).map_err(|error| {
+        Failure::refused(
+            "internal",
+            format!("the host's answer is not JSON: {error}"),
+        )
+    })
 }
 
 /// What the host refused, with what is wrong in a manifest line by line. A guest may have chosen the

@@ -1,4 +1,4 @@
-//! `exosuit stop`: the end of a host.
+//! `exosuit stop`: drains and stops a host.
 
 use clap::Args;
 use serde_json::json;

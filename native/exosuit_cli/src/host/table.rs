@@ -1,4 +1,4 @@
-//! Columns for people, in the order of their first ones, no wider than the terminal.
+//! Tables for people: sorted by the first column, and no wider than the terminal.
 
 use std::io::{IsTerminal, stdout};
 
@@ -7,17 +7,16 @@ use terminal_size::{Width, terminal_size};
 
 use crate::output::printable;
 
-/// As wide as lines are where nobody says how wide they may be.
+/// The width of lines if the terminal's width is unknown.
 const USUAL_WIDTH: usize = 100;
 
-/// What stands between two columns.
+/// The gap between two columns.
 const GAP: &str = "  ";
 
-/// A column is not made narrower than this.
+/// The minimum width of a column that is cut.
 const NARROW: usize = 8;
 
-/// Rows under their headings, sorted. Where a line would be wider than the terminal, the widest columns
-/// are cut; `--json` has all of it.
+/// Sorted rows under their headings. If a line is wider than the terminal, the widest columns are cut.
 pub(crate) fn table<const N: usize>(
     headings: [&str; N],
     rows: impl IntoIterator<Item = [String; N]>,
@@ -50,7 +49,7 @@ fn within<const N: usize>(
     lines.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// Each column as wide as its widest cell, less what is too much, which the widest columns bear.
+/// The width of each column: that of its widest cell, reduced in the widest columns until lines fit.
 fn widths<const N: usize>(lines: &[[String; N]], width: usize) -> [usize; N] {
     let mut widths: [usize; N] = std::array::from_fn(|column| {
         let cells = lines.iter().map(|line| line[column].chars().count());
@@ -66,7 +65,7 @@ fn widths<const N: usize>(lines: &[[String; N]], width: usize) -> [usize; N] {
     widths
 }
 
-/// The end says more than the beginning where a cell is a path or an address.
+/// Cuts a path or an address at its beginning, and other cells at their end.
 fn cut(cell: &str, width: usize) -> String {
     let length = cell.chars().count();
     if length <= width {
@@ -80,7 +79,7 @@ fn cut(cell: &str, width: usize) -> String {
     format!("{}…", cell.chars().take(kept).collect::<String>())
 }
 
-/// A text on lines of its own, each no wider than the terminal, broken between words.
+/// Breaks a text between words into lines no wider than the terminal.
 pub(crate) fn wrapped(text: &str) -> String {
     let width = width();
     let mut lines = vec![String::new()];

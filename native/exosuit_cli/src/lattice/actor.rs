@@ -145,7 +145,8 @@ fn scaled(id: &str, is_meant: impl Fn(u64) -> bool) -> impl Fn(&Event) -> bool {
     }
 }
 
-/// As hosts take it: a path as a URL, which they read on their own machine; an image as it is.
+/// The actor's reference for hosts: a path as a URL, which they read on their own machine; an image
+/// unchanged.
 fn reference(path: &str) -> String {
     if path.starts_with('/') {
         return format!("file://{path}");

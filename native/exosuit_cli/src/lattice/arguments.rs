@@ -16,7 +16,7 @@ use crate::seed::SeedArgument;
 /// Names the servers where no argument does.
 const SERVERS: &str = "EXOSUIT_LATTICE";
 
-/// Name the lattice where no argument does, as for hosts of 1.x and of the OTP era.
+/// Variables that name the lattice without `--lattice-name`, as for hosts of 1.x and of the OTP era.
 const NAMES: [&str; 2] = ["WASMCLOUD_LATTICE", "WASMCLOUD_LATTICE_PREFIX"];
 
 /// Names a credentials file, and who vouches for the servers, as for hosts.
@@ -31,14 +31,14 @@ const CONNECT: Duration = Duration::from_secs(4);
 #[derive(Args)]
 #[command(next_help_heading = "Over a lattice")]
 pub(crate) struct LatticeArguments {
-    /// NATS servers of a lattice, like `nats://127.0.0.1:4222`, commas between them; with it, the
-    /// command is for any host there [default: those of `EXOSUIT_LATTICE`].
+    /// NATS servers of a lattice, separated by commas, like `nats://127.0.0.1:4222`. With it, the
+    /// command may reach any host there [default: those of `EXOSUIT_LATTICE`].
     #[arg(long = "lattice", value_name = "URL", conflicts_with_all = ["socket", "data_dir"])]
     servers: Option<String>,
     /// The lattice's name [default: `WASMCLOUD_LATTICE`, `WASMCLOUD_LATTICE_PREFIX`, or default].
     #[arg(long = "lattice-name", value_name = "NAME")]
     name: Option<String>,
-    /// Which host: its id or its name, or how one of them begins; needed where there are several.
+    /// The host: an id, a name, or a unique prefix of one; required if there are several hosts.
     #[arg(long, value_name = "HOST")]
     pub(super) host: Option<String>,
     /// A credentials file, as nsc makes it [default: that of `EXOSUIT_LATTICE_CREDS`].
@@ -47,14 +47,14 @@ pub(crate) struct LatticeArguments {
     /// The seed of a NATS user (SU...), or a file with it.
     #[arg(long, value_name = "FILE|SEED")]
     nkey: Option<SeedArgument>,
-    /// Who vouches for the servers, in PEM; the connection must be encrypted, then [default: that of
+    /// The certificate authorities of the servers, in PEM; requires TLS [default: those of
     /// `EXOSUIT_LATTICE_CA`].
     #[arg(long, value_name = "FILE")]
     tls_ca: Option<PathBuf>,
-    /// How long to wait for what comes of a command, like 500ms, 5s or 2m [default: 1m].
+    /// How long to wait for the outcome of a command, like 500ms, 5s or 2m [default: 1m].
     #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with = "no_wait")]
     wait: Option<Duration>,
-    /// Do not wait for what comes of a command: that the host took it is enough.
+    /// Return when the host has accepted the command, without waiting for its outcome.
     #[arg(long)]
     no_wait: bool,
 }
@@ -70,7 +70,7 @@ impl LatticeArguments {
         told(SERVERS)
     }
 
-    /// An error if something is said of a lattice, but not which.
+    /// An error if an option needs a lattice and none is given.
     pub(crate) fn refuse_unused(&self) -> Result<(), Failure> {
         let given = [
             ("--lattice-name", self.name.is_some()),
@@ -84,7 +84,7 @@ impl LatticeArguments {
         match given.into_iter().find(|(_, is_given)| *is_given) {
             None => Ok(()),
             Some((option, _)) => Err(Failure::usage(format!(
-                "{option} is of use with a lattice only: say which, with --lattice or {SERVERS}"
+                "{option} needs a lattice: name its servers with --lattice or {SERVERS}"
             ))),
         }
     }

@@ -29,7 +29,7 @@ pub(super) struct Control {
     pub(super) host: Option<String>,
     /// How long to wait for outcomes, if at all.
     pub(super) patience: Option<Duration>,
-    /// Whether that was said.
+    /// Whether `--wait` or `--no-wait` was given.
     says_wait: bool,
 }
 
@@ -67,16 +67,17 @@ impl Control {
         })
     }
 
-    /// An error if something is said that this command has no use for.
+    /// An error if an option is given that this command does not use.
     pub(super) fn refuse_unused(&self, command: &str) -> Result<(), Failure> {
         let is_of_all = matches!(command, "hosts" | "link.put" | "link.delete" | "link.list");
         if is_of_all && self.host.is_some() {
-            let text = "is of no use here: this is for all hosts of the lattice";
+            let text = "cannot be used here: the command concerns all hosts of the lattice";
             return Err(Failure::usage(format!("--host {text}")));
         }
         let waits = command.starts_with("actor.") || command.starts_with("provider.");
         if !waits && self.says_wait {
-            let text = "--wait and --no-wait are for commands that change actors or providers";
+            let text =
+                "--wait and --no-wait apply only to commands that change actors or providers";
             return Err(Failure::usage(text));
         }
         Ok(())
@@ -132,12 +133,12 @@ impl Control {
     }
 }
 
-/// What an answer says, or why it says no. Others have chosen the words.
+/// The response of an answer, or its error. The text comes from outside, so control characters are escaped.
 pub(super) fn unwrap(answer: &[u8]) -> Result<Value, Failure> {
     let envelope: Envelope = serde_json::from_slice(answer).map_err(|error| {
         Failure::refused(
             "internal",
-            format!("a host answers what is no JSON: {error}"),
+            format!("the answer of a host is not JSON: {error}"),
         )
     })?;
     if envelope.success {
@@ -146,8 +147,8 @@ pub(super) fn unwrap(answer: &[u8]) -> Result<Value, Failure> {
     Err(Failure::refused("refused", printable(&envelope.message)))
 }
 
-/// Waits for the connection. Of one server, the first failure is the answer: it is tried again and
-/// again, but nobody wants to wait for that here.
+/// Waits for the connection. With a single server, returns its first failure instead of waiting for the
+/// retries.
 async fn connected(connection: &Connection, servers: usize) -> Result<(), Error> {
     if servers > 1 {
         return connection.ready(CONNECT).await;
@@ -155,12 +156,12 @@ async fn connected(connection: &Connection, servers: usize) -> Result<(), Error>
     let mut state = connection.state();
     let is_settled = |state: &State| !matches!(state, State::Connecting(None));
     let settled = tokio::time::timeout(CONNECT, state.wait_for(is_settled)).await;
-    // The state itself says what became of it.
+    // `ready` reports the outcome from the state.
     drop(settled);
     connection.ready(Duration::ZERO).await
 }
 
-/// Addresses as they may be shown: what stands before an `@` is somebody's.
+/// Addresses without the credentials before an `@`, for messages.
 fn without_credentials(servers: &str) -> String {
     let plain = servers.split(',').map(str::trim).map(|server| {
         let (scheme, rest) = server.split_once("://").unwrap_or(("nats", server));

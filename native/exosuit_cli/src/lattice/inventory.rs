@@ -57,7 +57,11 @@ impl Inventory {
     pub(super) async fn of(control: &Control, host: &str) -> Result<Self, Failure> {
         let answer = control.ask_host(host, "host.get", &Value::Null).await?;
         serde_json::from_value(answer).map_err(|error| {
-            Failure::refused("internal", format!("its inventory is none: {error}")).about(host)
+            Failure::refused(
+                "internal",
+                format!("its inventory cannot be decoded: {error}"),
+            )
+            .about(host)
         })
     }
 

@@ -75,7 +75,7 @@ pub(super) async fn list(control: &Control) -> Result<Value, Failure> {
     let told: Option<Vec<Told>> = serde_json::from_value(told).map_err(|error| {
         Failure::refused(
             "internal",
-            format!("a host tells links that are none: {error}"),
+            format!("the links in a host's answer cannot be decoded: {error}"),
         )
     })?;
     let links = told.into_iter().flatten().map(|link| {

@@ -86,7 +86,7 @@ fn choose(members: &[Member], wanted: Option<&str>, place: &str) -> Result<Strin
         return match members {
             [only] => Ok(only.id.clone()),
             several => Err(Failure::usage(format!(
-                "there are {} hosts in {place}, say which with --host: {}",
+                "there are {} hosts in {place}, select one with --host: {}",
                 several.len(),
                 names(several)
             ))),
@@ -104,7 +104,7 @@ fn choose(members: &[Member], wanted: Option<&str>, place: &str) -> Result<Strin
         [] => Err(absent(wanted, members, place)),
         [only] => Ok(only.id.clone()),
         several => Err(Failure::usage(format!(
-            "{} may be several hosts of {place}: {}",
+            "{} matches several hosts of {place}: {}",
             printable(wanted),
             names(several)
         ))),

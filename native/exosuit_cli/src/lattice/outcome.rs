@@ -57,8 +57,8 @@ impl Outcome {
             Ok(None) | Err(_) => Err(Failure::refused(
                 "deadline",
                 format!(
-                    "{host} took the command, but did not say within {patience:?} what came of it; \
-                     it may still be done (--wait, or exosuit events)"
+                    "{host} accepted the command, but did not report its outcome within {patience:?}; \
+                     it may still succeed (set --wait, or see exosuit events)"
                 ),
             )),
         }

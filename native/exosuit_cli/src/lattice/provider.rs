@@ -76,8 +76,8 @@ fn named(id: &str, kinds: [&'static str; 2]) -> impl Fn(&Event) -> bool {
     move |event| event.text("provider_id") == id && kinds.contains(&event.name())
 }
 
-/// As hosts take it. `keyvalue` is one that they bring along; an image or an archive is for hosts of
-/// other makings.
+/// The provider's reference for hosts. `keyvalue` is built in; images and archives are for wasmCloud
+/// hosts.
 fn reference(name: &str) -> Result<String, Failure> {
     match Reference::parse(name).map_err(Failure::usage)? {
         Reference::File(path) if Id::parse(&path).is_ok() && path == name => {
