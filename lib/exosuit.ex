@@ -129,7 +129,7 @@ defmodule Exosuit do
       type: :boolean,
       default: false,
       doc:
-        "whether code of another issuer may take the place of what runs, with its links and its data."
+        "whether code of another issuer may replace the running code, and inherit its links and data."
     ]
   ]
   @grants [
@@ -261,7 +261,7 @@ defmodule Exosuit do
               type: :boolean,
               default: false,
               doc:
-                "whether other code that runs later under the id of a stopped actor has it, too."
+                "whether different code that later runs under the id of a stopped actor gets the link."
             ]
           ]
   @call [
@@ -831,7 +831,7 @@ defmodule Exosuit do
     if connected?(config) do
       :ok
     else
-      detail = "the lattice is not reached yet: the manifest is served on this host alone"
+      detail = "the lattice is not reachable yet: the manifest is applied on this host only"
       {:error, Error.new(:unavailable, detail)}
     end
   end
@@ -932,7 +932,7 @@ defmodule Exosuit do
   end
 
   defp no_actor(kind, text) do
-    "expected a Wasm file as the actor, got #{inspect(text)}: that is a provider (#{kind})"
+    "expected a Wasm file as the actor, got #{inspect(text)}, which is a provider (#{kind})"
   end
 
   defp started(config, specification) do

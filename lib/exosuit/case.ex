@@ -59,7 +59,8 @@ defmodule Exosuit.Case do
   @spec eventually((() -> result)) :: result when result: term()
   def eventually(fun), do: eventually(fun, @tries)
 
-  defp eventually(_fun, 0), do: ExUnit.Assertions.flunk("it did not come true in a minute")
+  defp eventually(_fun, 0),
+    do: ExUnit.Assertions.flunk("the condition was not met within a minute")
 
   defp eventually(fun, tries) do
     fun.() ||
@@ -72,7 +73,7 @@ defmodule Exosuit.Case do
   # Claimed for the life of the test's process, which a host that takes its time to stop outlives.
   defp free_name do
     free = Enum.find(Enum.shuffle(@names), &(claimed?(&1) and not runs?(&1)))
-    free || ExUnit.Assertions.flunk("#{length(@names)} hosts run already: as many as may")
+    free || ExUnit.Assertions.flunk("#{length(@names)} hosts run already, which is the limit")
   end
 
   defp claimed?(name) do

@@ -80,7 +80,7 @@ defmodule Exosuit.Claims do
   def check_update(:unsigned, :unsigned, %{force: true}), do: :ok
 
   def check_update(:unsigned, :unsigned, _permissions) do
-    {:error, Error.new(:conflict, "unsigned code has no revision to go by: it must be forced")}
+    {:error, Error.new(:conflict, "unsigned code has no revision to compare: force the update")}
   end
 
   def check_update(%__MODULE__{subject: key} = current, %__MODULE__{subject: key} = new, it) do
@@ -94,7 +94,7 @@ defmodule Exosuit.Claims do
   end
 
   def check_update(current, new, _permissions) do
-    detail = "the public key is #{key(new)}, but #{key(current)} runs: that is another actor"
+    detail = "expected an update for the running actor #{key(current)}, got code of #{key(new)}"
     {:error, Error.new(:invalid_claims, detail)}
   end
 
@@ -120,11 +120,11 @@ defmodule Exosuit.Claims do
   defp issuer(%__MODULE__{issuer: issuer}), do: issuer
 
   defp not_greater(%{revision: same}, %{revision: same}) do
-    "revision #{same} runs already, a greater one is expected, or the same one forced"
+    "revision #{same} runs already: expected a greater one, or a forced update"
   end
 
   defp not_greater(current, new) do
-    "revision #{new.revision} is older than #{current.revision}, which runs; a greater one is expected"
+    "revision #{new.revision} is older than #{current.revision}, which runs: expected a greater one"
   end
 
   defp key(:unsigned), do: "none (unsigned)"

@@ -138,7 +138,10 @@ defmodule Exosuit.Deployer do
   defp preparation?(_step, _left), do: false
 
   defp undone do
-    Error.new(:conflict, "it was done, and then changed by somebody else: apply one at a time")
+    Error.new(
+      :conflict,
+      "it succeeded, but another command changed it afterwards: apply one manifest at a time"
+    )
   end
 
   # A provider is stopped before another takes its place: where that fails, the old one comes back.
@@ -157,7 +160,10 @@ defmodule Exosuit.Deployer do
   defp restored(error, :ok), do: %{error | detail: "#{error.detail}; the old one runs again"}
 
   defp restored(error, {:error, again}) do
-    %{error | detail: "#{error.detail}; nor does the old one: #{Exception.message(again)}"}
+    %{
+      error
+      | detail: "#{error.detail}; the old one did not restart either: #{Exception.message(again)}"
+    }
   end
 
   # A host takes code of another issuer only where it is told that it may.

@@ -54,9 +54,14 @@ defmodule Exosuit.IEx do
 
   defp only! do
     case Exosuit.hosts() do
-      [host] -> host
-      [] -> raise ArgumentError, "no host runs in this VM: start one, {Exosuit, name: ...}"
-      hosts -> raise ArgumentError, "several hosts run in this VM, say which: #{inspect(hosts)}"
+      [host] ->
+        host
+
+      [] ->
+        raise ArgumentError, "no host runs in this VM: start one, {Exosuit, name: ...}"
+
+      hosts ->
+        raise ArgumentError, "several hosts run in this VM, name one of them: #{inspect(hosts)}"
     end
   end
 

@@ -222,10 +222,10 @@ defmodule Exosuit.MessagePack do
   defp pairs(n, bytes, depth, read) do
     {key, rest} = value(bytes, depth - 1)
     {value, rest} = value(rest, depth - 1)
-    if is_map_key(read, key), do: throw({:malformed, "a key stands twice in a map"})
+    if is_map_key(read, key), do: throw({:malformed, "a map has the same key twice"})
     pairs(n - 1, rest, depth, Map.put(read, key, value))
   end
 
-  defp no_number, do: throw({:malformed, "a float is not a number"})
+  defp no_number, do: throw({:malformed, "a float must be a number, not NaN or infinity"})
   defp too_short, do: throw({:malformed, "it ends within a value"})
 end

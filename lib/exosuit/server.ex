@@ -38,5 +38,6 @@ defmodule Exosuit.Server do
 
   @doc "The answer to a call that a process does not know."
   @spec unexpected() :: {:error, Error.t()}
-  def unexpected, do: {:error, Error.new(:invalid_input, "this process knows no such call")}
+  def unexpected,
+    do: {:error, Error.new(:invalid_input, "this process does not handle that call")}
 end

@@ -96,7 +96,8 @@ defmodule Exosuit.Startup do
   defp carry_out(%{api: api, config: config}, item) do
     api.start_option(config.name, item)
   catch
-    :exit, _fallen -> {:error, Error.new(:unavailable, "a process of the host fell meanwhile")}
+    :exit, _fallen ->
+      {:error, Error.new(:unavailable, "a process of the host crashed in the meantime")}
   end
 
   defp conclude(state, item, :ok) do

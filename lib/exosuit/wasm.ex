@@ -49,7 +49,7 @@ defmodule Exosuit.Wasm do
     {:error,
      Error.new(
        :invalid_module,
-       "nothing here answers these imports: #{Enum.join(unanswered, ", ")}; " <>
+       "no interface of this host and no link can answer these imports: #{Enum.join(unanswered, ", ")}; " <>
          "build the module without them, or start the host with `links: :lenient`"
      )}
   end

@@ -115,7 +115,8 @@ defmodule Exosuit.EnvironmentTest do
           {"WASMCLOUD_NATS_JWT", "nothing says where the NATS servers of the lattice are"},
           {"EXOSUIT_LATICE", "is not known and has no effect; did you mean EXOSUIT_LATTICE?"},
           {"WASMCLOUD_NEWER_THAN_THIS", "is not known and has no effect"},
-          {"HOST_DB_PASSWORD", "looks like a secret, and labels are told to everybody"}
+          {"HOST_DB_PASSWORD",
+           "looks like a secret, and every host of the lattice can read labels"}
         ] do
       assert [warning] = Environment.warnings(%{variable => "secret-value"}, :release)
       assert warning =~ variable

@@ -149,7 +149,7 @@ defmodule Exosuit.ProviderWitTest do
 
       for {command, said} <- [
             {"raise a secret", "Calculator raised ArgumentError"},
-            {"throw", "Calculator threw what nobody caught"},
+            {"throw", "Calculator threw a value that was not caught"},
             {"exit", "the provider ended the call without an answer"},
             {"kill", "Calculator was killed"}
           ] do

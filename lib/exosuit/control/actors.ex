@@ -185,8 +185,11 @@ defmodule Exosuit.Control.Actors do
          {:ok, %Claims{subject: key}} <- Claims.admit(bytes, config) do
       {:ok, key}
     else
-      {:ok, :unsigned} -> {:error, Error.new(:invalid_claims, "it is not signed: it has no key")}
-      error -> error
+      {:ok, :unsigned} ->
+        {:error, Error.new(:invalid_claims, "the actor is not signed, so it has no public key")}
+
+      error ->
+        error
     end
   end
 
@@ -225,8 +228,8 @@ defmodule Exosuit.Control.Actors do
 
   defp warn(actor, %{mismatch: :keep} = it) do
     {:ok,
-     "#{actor.id} runs from #{actor.image_ref}: it is scaled, and stays that, and not " <>
-       "#{it.reference}, as there is no allow_update"}
+     "#{actor.id} runs from #{actor.image_ref}: it was scaled, but not updated to " <>
+       "#{it.reference}, because allow_update is not set"}
   end
 
   defp warn(actor, %{mismatch: :refuse} = it), do: {:error, conflict(actor.id, it.reference)}

@@ -31,16 +31,25 @@ defmodule Exosuit.Control.Address do
   defp check_length(path) when byte_size(path) <= @max_path, do: :ok
 
   defp check_length(path) do
-    detail = "#{path} has #{byte_size(path)} bytes, and a socket's name has room for #{@max_path}"
+    detail =
+      "#{path} has #{byte_size(path)} bytes, and the path of a socket at most #{@max_path}: use a shorter data directory"
+
     {:error, Error.new(:io, detail)}
   end
 
   defp check_free(path) do
     case {probe(path), File.lstat(path)} do
-      {:living, _file} -> {:error, Error.new(:conflict, "another host answers at #{path}")}
-      {_dead, {:ok, %{type: :other}}} -> :ok
-      {_dead, {:error, :enoent}} -> :ok
-      {_dead, _something} -> {:error, Error.new(:io, "#{path} is there, and is no socket")}
+      {:living, _file} ->
+        {:error, Error.new(:conflict, "another host answers at #{path}")}
+
+      {_dead, {:ok, %{type: :other}}} ->
+        :ok
+
+      {_dead, {:error, :enoent}} ->
+        :ok
+
+      {_dead, _something} ->
+        {:error, Error.new(:io, "#{path} exists and is not a socket: remove it")}
     end
   end
 

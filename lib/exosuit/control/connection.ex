@@ -106,7 +106,12 @@ defmodule Exosuit.Control.Connection do
         await({task, Process.monitor(task), tag}, command, arm(state))
 
       {:error, :max_children} ->
-        error = Error.new(:overloaded, "too many commands of clients that left still run here")
+        error =
+          Error.new(
+            :overloaded,
+            "too many commands run on this host, including those of disconnected clients"
+          )
+
         say(state, Reply.error(command.id, error))
     end
   end
@@ -141,7 +146,12 @@ defmodule Exosuit.Control.Connection do
     {:message_queue_len, waiting} = Process.info(self(), :message_queue_len)
 
     if waiting > @max_waiting do
-      give_up(state, state.following, :overloaded, "#{waiting} events wait: you read too slowly")
+      give_up(
+        state,
+        state.following,
+        :overloaded,
+        "#{waiting} events are unread: the client reads too slowly"
+      )
     else
       say(state, Reply.event(state.following, event))
     end

@@ -181,7 +181,8 @@ defmodule Exosuit.Control.Execution do
     if free? and Instances.contains?(facts.labels, it.constraints) do
       {:ok, Map.put(it, :host_id, facts.host_id)}
     else
-      {:error, Error.new(:conflict, "it runs here already, or the labels are others")}
+      {:error,
+       Error.new(:conflict, "it runs on this host already, or the host's labels do not match")}
     end
   end
 

@@ -129,7 +129,12 @@ defmodule Exosuit.Control.Receiver do
         %{state | lanes: lanes}
 
       :full ->
-        error = Error.new(:overloaded, "#{@most} commands run and wait on this host")
+        error =
+          Error.new(
+            :overloaded,
+            "#{@most} commands already run or wait on this host: try again later"
+          )
+
         Request.answer(request, {:error, error})
         state
     end

@@ -49,7 +49,7 @@ defmodule Exosuit.Control.Reference do
   def name(reference), do: reference |> String.split("://", parts: 2) |> List.last()
 
   defp file(_path, false) do
-    denied("this host reads no files for the lattice")
+    denied("this host does not read files for the lattice")
   end
 
   defp file(path, files) do

@@ -34,18 +34,21 @@ defmodule Exosuit.Control.Short do
   end
 
   defp cut(_reply, _nothing, size, max) do
-    {:error, Error.new(:limit, "the answer has #{size} bytes, a message may have #{max}")}
+    {:error, Error.new(:limit, "the answer has #{size} bytes, and a message at most #{max}")}
   end
 
   # Of 1.x.
   defp shorten(%{response: list} = reply, share) when is_list(list) do
     short = take(list, share)
-    said = "shortened to what a message may have: #{length(short)} of #{length(list)} are listed"
+
+    said =
+      "shortened to the size of a message: #{length(short)} of #{length(list)} entries are listed"
+
     Map.merge(reply, %{response: short, message: said, shortened: true})
   end
 
   defp shorten(%{response: %{} = response} = reply, share) do
-    said = "shortened to what a message may have: see the counts of what is listed"
+    said = "shortened to the size of a message: compare the lists with their counts"
     Map.merge(reply, %{response: shorten(response, share), message: said})
   end
 

@@ -54,16 +54,23 @@ defmodule Exosuit.Deployer.Conduct do
   defp blocked(_step, _before), do: nil
 
   defp not_updated do
-    Error.new(:unavailable, "it was not tried, as the update before it failed")
+    Error.new(:unavailable, "not started, because the update before it failed")
   end
 
   defp send_step(_hosts, {:nowhere, {:unplaced, id, spread, count}}) do
-    {:error, Error.new(:unavailable, "no host has the labels for #{count} of #{id} in #{spread}")}
+    {:error,
+     Error.new(
+       :unavailable,
+       "no host has the labels for #{count} instances of #{id} in spread #{spread}"
+     )}
   end
 
   defp send_step(_hosts, {host, {:taken, id}}) do
     {:error,
-     Error.new(:conflict, "#{host} runs #{inspect(id)}, which is not of this application")}
+     Error.new(
+       :conflict,
+       "#{host} runs #{inspect(id)}, which does not belong to this application"
+     )}
   end
 
   defp send_step(%Hosts{own: own}, {host, {:scale_actor, %{specification: specification} = it}}) do
@@ -82,8 +89,8 @@ defmodule Exosuit.Deployer.Conduct do
   end
 
   defp untold(id) do
-    "other hosts are not told of grants, warm instances and limits but memory and time, which #{id} has: " <>
-      "apply the manifest there, or leave them out"
+    "#{id} has grants, warm instances or limits that only the host of the manifest can apply: " <>
+      "apply the manifest on the other host, or remove them"
   end
 
   defp await(_context, _told, [], came, _times), do: came
@@ -106,7 +113,7 @@ defmodule Exosuit.Deployer.Conduct do
       {hosts, _left} = context
       await(context, told, waiting, came, %{times | look: now() + hosts.look})
     else
-      late = "the host took it, but it was not done within #{@patience} ms"
+      late = "the host accepted the command, but did not complete it within #{@patience} ms"
       Enum.reduce(waiting, came, &Map.put(&2, &1, {:error, Error.new(:deadline, late)}))
     end
   end

@@ -112,7 +112,7 @@ defmodule Exosuit.Deployer.Hosts do
     with true <- String.valid?(answer), {:ok, told} <- Json.decode(answer) do
       envelope(told)
     else
-      _other -> {:error, Error.new(:internal, "a host answers what is no JSON")}
+      _other -> {:error, Error.new(:internal, "the answer of a host is not JSON")}
     end
   end
 
@@ -122,7 +122,8 @@ defmodule Exosuit.Deployer.Hosts do
     {:error, Error.new(:unavailable, message)}
   end
 
-  defp envelope(_other), do: {:error, Error.new(:internal, "a host answers what is no answer")}
+  defp envelope(_other),
+    do: {:error, Error.new(:internal, "the answer of a host has neither success nor message")}
 
   defp nobody(hosts) do
     Error.new(:unavailable, "no host answers in lattice #{hosts.lattice}")

@@ -127,7 +127,8 @@ defmodule Exosuit.Deployer.Request do
     {:error, Error.new(:unavailable, error)}
   end
 
-  defp failure(_data), do: {:error, Error.new(:unavailable, "the host does not say why")}
+  defp failure(_data),
+    do: {:error, Error.new(:unavailable, "the host reported a failure without a reason")}
 
   defp wit(contract) do
     [namespace, package] = String.split(contract, ":", parts: 2)

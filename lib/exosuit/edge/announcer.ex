@@ -30,7 +30,7 @@ defmodule Exosuit.Edge.Announcer do
   end
 
   def handle_info({:exosuit_notice, {:log_dropped, actor, lines}}, state) do
-    text = "#{lines} lines were dropped: it writes more than it may"
+    text = "#{lines} lines were dropped: the actor exceeds its log limit (`limits.log`)"
     {:noreply, log(state, {actor, :warning, text})}
   end
 

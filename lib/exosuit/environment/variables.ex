@@ -103,7 +103,9 @@ defmodule Exosuit.Environment.Variables do
 
   defp not_told(name) do
     if secret?(name),
-      do: ["#{name} looks like a secret, and labels are told to everybody: it makes no label"],
+      do: [
+        "#{name} looks like a secret, and every host of the lattice can read labels: it makes no label"
+      ],
       else: []
   end
 
@@ -179,7 +181,7 @@ defmodule Exosuit.Environment.Variables do
         mistake(name, "a seed (`SC…`) or a file with one: #{:file.format_error(reason)}")
 
       false ->
-        mistake(name, "a seed (`SC…`) or a file with one: there is none in it")
+        mistake(name, "a seed (`SC…`) or a file with one: the file has none")
     end
   end
 
@@ -201,7 +203,7 @@ defmodule Exosuit.Environment.Variables do
 
     case Enum.find(pairs, &(not match?({_label, [_key, _value]}, &1))) do
       nil -> for {_label, [key, value]} <- pairs, into: %{}, do: {key, value}
-      {label, _parts} -> mistake(name, "`key=value` with commas between them", label)
+      {label, _parts} -> mistake(name, "`key=value` pairs, separated by commas", label)
     end
   end
 
@@ -213,7 +215,7 @@ defmodule Exosuit.Environment.Variables do
            true <- Input.within?(:port, one) and Input.within?(:port, other) do
         {:cont, Map.put(ports, one, other)}
       else
-        _wrong -> {:halt, mistake(name, "`8080=9080` with commas between them", pair)}
+        _wrong -> {:halt, mistake(name, "port pairs like `8080=9080`, separated by commas", pair)}
       end
     end)
   end

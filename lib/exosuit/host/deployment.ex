@@ -47,7 +47,7 @@ defmodule Exosuit.Host.Deployment do
   defp in_progress(app) do
     Error.new(
       :conflict,
-      "another change of application #{app} is in progress; try again after it"
+      "another change of application #{app} is in progress; try again when it has finished"
     )
   end
 

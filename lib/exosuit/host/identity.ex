@@ -94,7 +94,7 @@ defmodule Exosuit.Host.Identity do
   defp damaged(path) do
     Error.new(
       :io,
-      "#{path} cannot be read, or is damaged: put back the one that was there, or remove it"
+      "#{path} cannot be read, or is damaged: restore it from a copy, or remove it for a new identity"
     )
   end
 

@@ -114,7 +114,7 @@ defmodule Exosuit.Host.Inventory do
 
     Error.new(
       :conflict,
-      "several actors have the public key #{name}: name one of them by id: #{ids}"
+      "several actors have the public key #{name}: use one of their ids: #{ids}"
     )
   end
 

@@ -165,7 +165,7 @@ defmodule Exosuit.Host.Reconciler do
   end
 
   defp not_running({role, id}) do
-    Error.new(:unavailable, "#{role} #{inspect(id)} does not run, and only what runs is updated")
+    Error.new(:unavailable, "#{role} #{inspect(id)} does not run: start it before an update")
   end
 
   defp now, do: System.monotonic_time(:millisecond)
@@ -343,7 +343,7 @@ defmodule Exosuit.Host.Reconciler do
   # The specification goes last: until then a successor of this process starts it again, and
   # whoever asked knows from the exit of the call that it was not stopped.
   defp remove(state, {role, id} = key) do
-    error = Error.new(:dropped, "the #{role} #{id} was stopped while it started")
+    error = Error.new(:dropped, "the #{role} #{id} was stopped while it was starting")
     state = end_child(state, key)
     state = act(Attempts.stop(state.attempts, key, error), state)
     Statuses.delete(state.config, key)

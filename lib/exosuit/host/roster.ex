@@ -173,8 +173,7 @@ defmodule Exosuit.Host.Roster do
   # It ran a moment ago. What keeps it from doing so now is told beside what kept the new one from it.
   defp restore(config, old, error) do
     with {:error, again} <- Reconciler.run(config, old) do
-      detail =
-        "#{error.detail}; and the old one does not start again: #{Exception.message(again)}"
+      detail = "#{error.detail}; the old one did not restart either: #{Exception.message(again)}"
 
       {:error, %{error | detail: detail}}
     else

@@ -99,7 +99,11 @@ defmodule Exosuit.Lattice.Store do
   end
 
   defp write(_lattice, _bucket, key, _change, 0) do
-    {:error, Error.new(:conflict, "#{key} was changed by others each time, it is not written")}
+    {:error,
+     Error.new(
+       :conflict,
+       "#{key} was not written, because other hosts changed it at each attempt: try again"
+     )}
   end
 
   defp write(lattice, bucket, key, change, attempts) do

@@ -31,7 +31,7 @@ defmodule Exosuit.Native.Answer do
     fun.()
   rescue
     ArgumentError ->
-      {:error, {:invalid_input, "#{refused(__STACKTRACE__)} takes no such arguments"}}
+      {:error, {:invalid_input, "#{refused(__STACKTRACE__)} does not accept these arguments"}}
   end
 
   # The NIF by its name. Its arguments may be secrets.
@@ -46,7 +46,7 @@ defmodule Exosuit.Native.Answer do
       {^reference, {:error, failure}} -> {:error, Error.from_native(failure)}
     after
       timeout ->
-        {:error, Error.new(:internal, "the native library gave no answer in #{timeout} ms")}
+        {:error, Error.new(:internal, "the native library did not answer within #{timeout} ms")}
     end
   end
 end

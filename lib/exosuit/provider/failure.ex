@@ -41,7 +41,7 @@ defmodule Exosuit.Provider.Failure do
 
   defp ending(:killed), do: "was killed"
   defp ending({:shutdown, {:raised, struct, _trace}}), do: "raised #{inspect(struct)}"
-  defp ending({:shutdown, {:threw, _trace}}), do: "threw what nobody caught"
+  defp ending({:shutdown, {:threw, _trace}}), do: "threw a value that was not caught"
   defp ending({:shutdown, {:exited, nil}}), do: "exited"
   defp ending({:shutdown, {:exited, head}}), do: "exited (#{head})"
   defp ending({:shutdown, {:invalid_answer, _, _} = reason}), do: ending(reason)
@@ -49,7 +49,8 @@ defmodule Exosuit.Provider.Failure do
   defp ending({:invalid_answer, operation, why}) when is_binary(operation) and is_binary(why),
     do: "answered #{operation} with what is no value: #{why}"
 
-  defp ending({{:nocatch, _value}, trace}) when is_list(trace), do: "threw what nobody caught"
+  defp ending({{:nocatch, _value}, trace}) when is_list(trace),
+    do: "threw a value that was not caught"
 
   defp ending({error, trace}) when is_list(trace) do
     "raised #{inspect(Exception.normalize(:error, error, trace).__struct__)}"

@@ -68,7 +68,7 @@ defmodule Exosuit.Provider.Health do
       @timeout ->
         Process.exit(pid, :kill)
         Process.demonitor(monitor, [:flush])
-        {:error, failure("its check did not answer in #{@timeout} ms")}
+        {:error, failure("the health check did not answer within #{@timeout} ms")}
     end
   end
 

@@ -62,7 +62,7 @@ defmodule Exosuit.Up.Report do
   def alone(path) do
     IO.puts(
       :stderr,
-      "warning: #{path} is served on this host alone; it is applied in the lattice once that is reached"
+      "warning: #{path} is served on this host alone until the lattice is reachable"
     )
   end
 

@@ -56,6 +56,6 @@ defmodule Exosuit.Up.Watch do
   defp describe(nil), do: "its supervisor ended"
 
   defp describe({id, reason}) do
-    "#{inspect(id)} ended too often, the last time with: #{Exception.format_exit(reason)}"
+    "#{inspect(id)} ended too often, last with: #{Exception.format_exit(reason)}"
   end
 end

@@ -69,7 +69,7 @@ defmodule Exosuit.Lattice.ApplicationTest do
              Exosuit.apply_manifest(one, it.manifest)
 
     assert Exception.message(error) =~
-             "other hosts are not told of grants, warm instances and limits"
+             "grants, warm instances or limits that only the host of the manifest"
   end
 
   test "what cannot start stops nothing, on no host", it do

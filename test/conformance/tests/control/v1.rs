@@ -248,7 +248,7 @@ async fn components_come_and_go(it: &Scene) {
 
     let config = Vec::new();
     let other = ctl.scale_component(&it.id, &two, "echo", 4, None, config, false);
-    told(other.await, "there is no allow_update");
+    told(other.await, "allow_update is not set");
     it.await_instances("echo", &[("a", 4)]).await;
     assert_eq!(it.inventory().await.components()[0].revision(), 1);
     done(ctl.update_component(&it.id, "echo", &two, None).await);
