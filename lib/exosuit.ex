@@ -11,9 +11,9 @@ defmodule Exosuit do
          manifests: ["priv/app.yaml"]}
       ]
 
-  What `:manifests`, `:actors`, `:start_providers` and `:put_links` name is applied whenever the host starts,
-  so a host that falls as a whole has it again when its supervisor has started it. `start_link/1` waits
-  until each was tried once; what is refused is tried again, and shown by `inventory/1` as `:pending`.
+  The options `:manifests`, `:actors`, `:start_providers` and `:put_links` are applied at each start of the
+  host, also when its supervisor restarts it. `start_link/1` waits until each was tried once. Refused items
+  are retried, and `inventory/1` shows them as `:pending`.
 
   Start an actor, and call it from any process:
 
@@ -28,23 +28,21 @@ defmodule Exosuit do
   Or write all of it in a manifest, and apply that: `apply_manifest/2`.
 
       Exosuit (one_for_one)
-      ├── Nameplate   by what the host is found in the VM
-      ├── Host        what serves: see `Exosuit.Host`
-      ├── Edge        what talks to the world: see `Exosuit.Edge`
-      └── Drain       takes its time when the host stops: no new calls, running ones finish
+      ├── Nameplate   registers the host in the VM under its names
+      ├── Host        the serving part: see `Exosuit.Host`
+      ├── Edge        the connections to the outside: see `Exosuit.Edge`
+      └── Drain       refuses new calls and lets running ones finish when the host stops
 
-  What was asked for outlives all of them: specifications, links and the router's table belong to
-  this supervisor. Each of them falls alone; only where they fall more than three times in five
-  seconds does the whole fall with them. Whoever supervises the host has it started again, with what
-  its options name and nothing else.
+  Specifications, links and the router's table belong to this supervisor, and survive a crash of any child.
+  The children crash independently. After more than three crashes in five seconds, the whole host ends. Its
+  supervisor then restarts it, with the items of its options only.
 
-  Every function takes the host's name first. It raises `ArgumentError` where no such host runs, or
-  where an argument or option is not of the kind it says. Errors are `Exosuit.Error`; what happens on
-  a host is told by events, see `subscribe/1`.
+  Every function takes the host's name first. It raises `ArgumentError` if no such host runs, or if an
+  argument or option has the wrong type. Errors are `Exosuit.Error`. Hosts emit events, see `subscribe/1`.
 
-  `call/5` and `inventory/1` pass through no process. What changes a host asks one of its processes
-  and waits for it; should that one be killed meanwhile, the caller exits as with `GenServer.call/3`,
-  and may ask again.
+  `call/5` and `inventory/1` pass through no process. Functions that change a host call one of its processes
+  and wait for it. If that process is killed in the meantime, the caller exits as with `GenServer.call/3`, and
+  may call again.
 
   ## Options
 
@@ -52,8 +50,8 @@ defmodule Exosuit do
 
   ## Limits of the engine
 
-  All hosts of a VM share one engine. Its limits are options of the application, `config :exosuit,
-  engine: [pool_slots: 2_000]`, or variables of the environment, see `guides/release.md`:
+  All hosts of a VM share one engine. Its limits are options of the application (`config :exosuit,
+  engine: [pool_slots: 2_000]`) or environment variables (`guides/release.md`):
 
   #{Exosuit.Config.Engine.docs()}
   """
@@ -115,13 +113,13 @@ defmodule Exosuit do
   @annotations [
     type: :string_map,
     default: %{},
-    doc: "what is noted of it, shown in events and the inventory."
+    doc: "annotations, shown in events and the inventory."
   ]
   @update [
     force: [
       type: :boolean,
       default: false,
-      doc: "whether the same revision is taken again, too, and code without claims."
+      doc: "whether the same revision, and code without claims, is accepted as well."
     ]
   ]
   @issuer_change [
@@ -136,7 +134,7 @@ defmodule Exosuit do
     arguments: [
       type: {:secret, {"a list of strings without zero bytes", &Grants.arguments?/1}},
       default: [],
-      doc: "its command line, behind the name of the program."
+      doc: "its command-line arguments, after the name of the program."
     ],
     environment: [
       type:
@@ -151,39 +149,38 @@ defmodule Exosuit do
          &Grants.directories?/1},
       default: [],
       doc:
-        "directories of this machine, which must be there, under the names that the guest knows " <>
-          "them by; without `:access` it may read, and no more. No path leads out of them, nor a " <>
-          "symbolic link."
+        "existing directories of this machine, under their names in the guest; without `:access` " <>
+          "it may only read. Neither a path nor a symbolic link leads out of them."
     ]
   ]
   @warm [
     pool: [
       type: :number,
       default: %Warm{}.pool,
-      doc: "how many are kept at the most while they have nothing to do; more may run at once."
+      doc: "how many idle instances are kept at most; more may run at once."
     ],
     calls: [
       type: :number,
       default: %Warm{}.calls,
-      doc: "after how many calls one is thrown away."
+      doc: "the number of calls after which an instance is dropped."
     ],
     idle: [
       type: :milliseconds,
       default: %Warm{}.idle,
-      doc: "after how many milliseconds without a call one is thrown away."
+      doc: "the milliseconds without a call after which an instance is dropped."
     ]
   ]
   @actor [
-    id: [type: :string, default: nil, doc: "what it is called on this host."],
+    id: [type: :string, default: nil, doc: "its id on this host."],
     instances: [type: :instances, default: 1, doc: "how many calls may run at a time."],
     warm: [
       type: {:options, @warm},
       default: nil,
       doc:
-        "keeps instances between calls, and with them whatever state the guest has, which is " <>
-          "quicker than a fresh one for each call. One that traps, exits, reaches a limit or is " <>
-          "interrupted is thrown away, and all of them are when the actor is started again or " <>
-          "updated. `[]` takes the defaults."
+        "keeps instances, with the guest's state, between calls; this is faster than a fresh " <>
+          "instance for each call. An instance that traps, exits, reaches a limit or is " <>
+          "interrupted is dropped. All are dropped when the actor restarts or is updated. `[]` " <>
+          "uses the defaults."
     ],
     memory_limit: [
       type: :bytes,
@@ -193,12 +190,12 @@ defmodule Exosuit do
     queue: [
       type: :amount,
       default: nil,
-      doc: "calls that may wait while as many run as may; by default the host's."
+      doc: "calls that may wait while all instances are busy; by default the host's."
     ],
     deadline: [
       type: :milliseconds,
       default: nil,
-      doc: "milliseconds that a call may take at the longest, whatever its caller says."
+      doc: "milliseconds that a call may take at most, whatever its caller asks for."
     ],
     config: [
       type: :string_map,
@@ -209,7 +206,7 @@ defmodule Exosuit do
     ],
     grants: [
       type: {:options, @grants},
-      doc: "what WASI shows it of its host; without a grant, nothing."
+      doc: "the parts of the host that WASI shows it; none without a grant."
     ],
     annotations: @annotations
   ]
@@ -217,13 +214,13 @@ defmodule Exosuit do
     id: [
       type: :string,
       default: nil,
-      doc: "what it is called on this host; by default its name, `\"clock\"` for `MyApp.Clock`."
+      doc: "its id on this host; by default its name, `\"clock\"` for `MyApp.Clock`."
     ],
     config: [type: :string_map, default: %{}, doc: "its own configuration."],
     link_name: [
       type: :string,
       default: "default",
-      doc: "what those of the OTP era tell it apart by from others of its kind."
+      doc: "the link name by which hosts of the OTP era distinguish providers of one kind."
     ],
     annotations: @annotations
   ]
@@ -236,10 +233,14 @@ defmodule Exosuit do
   @link_key [
     source: [
       type: :string,
-      doc: "the id or public key of the actor; or of the provider, where that calls a component."
+      doc: "the id or public key of the caller: an actor, or a provider that calls a component."
     ],
-    contract: [type: @contract, doc: "what the link is for."],
-    name: [type: :string, default: "default", doc: "of several links for one contract."]
+    contract: [type: @contract, doc: "the capability that the link is for."],
+    name: [
+      type: :string,
+      default: "default",
+      doc: "distinguishes several links for one contract."
+    ]
   ]
   @link @link_key ++
           [
@@ -247,14 +248,23 @@ defmodule Exosuit do
             interfaces: [
               type: {"a list of names of interfaces", &__MODULE__.interfaces?/1},
               default: [],
-              doc: "the interfaces of the package that it covers, `[\"store\"]`; none means all."
+              doc:
+                "the interfaces of the package that the link covers, `[\"store\"]`; `[]` means all."
             ],
-            source_config: [type: :string_map, default: %{}, doc: "for the source."],
-            target_config: [type: :string_map, default: %{}, doc: "for the target."],
+            source_config: [
+              type: :string_map,
+              default: %{},
+              doc: "the configuration of the source."
+            ],
+            target_config: [
+              type: :string_map,
+              default: %{},
+              doc: "the configuration of the target."
+            ],
             source_configs: [
               type: :names,
               default: [],
-              doc: "names of configurations (`put_config/3`) that stand for `:source_config`."
+              doc: "names of stored configurations (`put_config/3`), instead of `:source_config`."
             ],
             target_configs: [type: :names, default: [], doc: "the same for `:target_config`."],
             outlives: [
@@ -275,14 +285,14 @@ defmodule Exosuit do
       default: :auto,
       doc:
         "`:inline` polls the guest once on this scheduler, `:async` never does, and `:auto` " <>
-          "learns from what the actor did before."
+          "chooses by the actor's earlier calls."
     ],
     origin: [
       type: {"nil, `:host` or `{:provider, id, contract, link_name}`", &__MODULE__.origin?/1},
       default: nil,
       doc:
-        "who calls, see `Exosuit.Origin`; by default the provider in whose call this process is, " <>
-          "else the host."
+        "the caller, see `Exosuit.Origin`; by default the provider whose call this process " <>
+          "handles, else the host."
     ]
   ]
 
@@ -357,14 +367,13 @@ defmodule Exosuit do
   def resize_actor(host, id, change), do: Roster.resize(config!(host), id, change)
 
   @doc """
-  Puts other code in the place of a running actor's, without losing a call, and waits for it.
+  Replaces the code of a running actor without losing a call, and waits until that is done.
 
   The code comes from a path or from `{:bytes, wasm}`. It must be signed for the same public key, and
-  its issuer the same, and its revision greater. It is checked, compiled and instantiated once first;
-  then new calls go to it, and those that run finish in the old code, within the host's drain timeout.
-  Links, limits and instances stay, and the specification has the new code: it is what starts again
-  after a crash. Where the new code cannot start, nothing changes, and an event `actor_update_failed`
-  says why.
+  its issuer the same, and its revision greater. It is checked, compiled and instantiated once first. Then
+  new calls go to it, and running calls finish in the old code, within the host's drain timeout. Links,
+  limits and instances stay. The specification gets the new code, so that the new code starts after a crash.
+  If the new code cannot start, nothing changes, and the event `actor_update_failed` has the reason.
 
   ## Options
 
@@ -428,15 +437,15 @@ defmodule Exosuit do
   def stop_provider(host, id), do: Roster.stop(config!(host), {:provider, id})
 
   @doc """
-  Makes a link, or changes its configuration: it takes the place of those of the same `:source`,
-  `:contract` and `:name` that it shares an interface with.
+  Makes a link, or changes its configuration. It replaces links of the same `:source`, `:contract` and
+  `:name` that share an interface with it.
 
-  When an actor is stopped, its links stay for its own code, of the same issuer and public key (on a
-  host alone, for the very same code where that is unsigned). Other code that starts under its id has
-  them only after they are put again, or with `outlives: true`; until then they are refused.
+  When an actor is stopped, its links stay for its own code: the same issuer and public key. For unsigned
+  code on a host without a lattice, it is the identical code. Different code under that id gets the links
+  when they are put again, or at once with `outlives: true`; until then they are refused.
 
-  Refused where the claims of the actor are known and do not name the contract. All hosts of the
-  lattice have the link then; where it cannot be written for them, it is not made here either.
+  Refused if the claims of the actor are known and do not name the contract. In a lattice, the link is
+  written for all hosts; if that fails, this host does not get the link either.
 
   ## Options
 
@@ -459,8 +468,8 @@ defmodule Exosuit do
   end
 
   @doc """
-  What of the links of a `:source`, `:contract` and `:name` has no effect although they are made: a
-  setting that its provider does not know, a name that no call of a component uses. A sentence each.
+  The warnings about the links of a `:source`, `:contract` and `:name`, a sentence each. Examples are a
+  setting that the provider does not know, or a name that no call of a component uses.
   """
   @spec link_warnings(host(), keyword()) :: {:ok, [String.t()]} | {:error, Error.t()}
   def link_warnings(host, fields) do
@@ -468,13 +477,13 @@ defmodule Exosuit do
     Router.link_warnings(config!(host).router, {source, contract, name})
   end
 
-  @doc "The links that hold on a host: those of its lattice, unless it had to refuse one."
+  @doc "The links in force on a host: those of its lattice, except the ones that the host refused."
   @spec links(host()) :: [Link.t()]
   def links(host), do: Links.list(config!(host))
 
   @doc """
-  Keeps a configuration under a name, for all hosts of the lattice. Links that name it have it from
-  now on; an event tells of the change.
+  Stores a configuration under a name, for all hosts of the lattice. Links that name it use it from now on.
+  An event reports the change.
   """
   @spec put_config(host(), String.t(), %{optional(String.t()) => String.t()}) ::
           :ok | {:error, Error.t()}
@@ -489,8 +498,8 @@ defmodule Exosuit do
   def get_config(host, name), do: Configurations.fetch(config!(host), name)
 
   @doc """
-  Deletes a configuration; that there is none is no error. In a lattice of many hosts, links that name
-  it hold no more, until it is there again.
+  Deletes a configuration, if it exists. In a lattice of many hosts, links that name it are not in force
+  until it is stored again.
   """
   @spec delete_config(host(), String.t()) :: :ok | {:error, Error.t()}
   def delete_config(host, name), do: Configurations.delete(config!(host), name)
@@ -500,16 +509,16 @@ defmodule Exosuit do
 
       {:ok, "hello"} = Exosuit.call(MyApp.Host, "echo", "Echo.Say", "hello")
 
-  A function of a component takes a list of arguments, and gives what it returns, see `Exosuit.Wit`:
+  For a function of a component, pass a list of arguments; the result is converted as in `Exosuit.Wit`:
 
       {:ok, 3} = Exosuit.call(MyApp.Host, "calculator", "my:math/calculator@1.0.0#add", [1, 2])
       {:ok, {:error, "by zero"}} = Exosuit.call(MyApp.Host, "calculator", "my:math/calculator@1.0.0#divide", [1, 0])
 
-  One of a single string or list of bytes may be called with a binary as well, which is cheaper; a
-  `result` that it gives is then that of the call.
+  A function with a single string or list of bytes may be called with a binary as well, which is cheaper. A
+  `result` of the function is then the result of the call.
 
-  It always answers: at the deadline at the latest, with an error. The call is checked and run in
-  the calling process; when that process ends, the call ends with it.
+  Every call returns, at the deadline at the latest, with an error. The call is checked and begins in the
+  calling process. If that process ends, the call is interrupted.
 
   ## Options
 
@@ -526,17 +535,16 @@ defmodule Exosuit do
   end
 
   @doc """
-  Makes an application what its manifest says: a second apply changes only what differs. What runs and
-  should be other code, or have other settings, is changed in place; where that cannot start, the old
-  one goes on, and the outcome of the step says why.
+  Applies a manifest; a second apply changes only what differs. New code and new settings of a running actor
+  are prepared first, and then replace the old ones. If they cannot start, the old ones keep running, and the
+  outcome of the step has the reason.
 
-  In a lattice over NATS it is deployed on all hosts that are there, see `Exosuit.Deployer`; files that
-  the manifest names are read by each of them, which must allow it (`:allow_file_load`). The calling
-  process waits.
+  In a lattice over NATS, the application is deployed on all present hosts, see `Exosuit.Deployer`. Each host
+  reads the manifest's files itself, and must allow that (`:allow_file_load`). The calling process waits.
 
-  `{:ok, outcomes, warnings}` lists each step that was taken, and how it went; `{:error,
-  diagnostics}` says what is wrong with the manifest, all at once, that another change of the
-  application is in progress here, or that the lattice is not to be reached, and nothing was changed.
+  `{:ok, outcomes, warnings}` lists each step and its outcome. After `{:error, diagnostics}`, nothing was
+  changed: the manifest has mistakes, another change of the application is in progress, or the lattice is
+  not reachable.
 
   ## Options
 
@@ -555,8 +563,8 @@ defmodule Exosuit do
   end
 
   @doc """
-  Stops all that a manifest had started, by its application's name, on all hosts of the lattice. The
-  calling process waits.
+  Deletes an application by its name, on all hosts of the lattice: stops its actors and providers, and
+  deletes its links. The calling process waits.
   """
   @spec delete_app(host(), String.t()) ::
           {:ok, [Deployment.outcome()] | [Deployer.outcome()]} | {:error, Error.t()}
@@ -572,8 +580,8 @@ defmodule Exosuit do
   def hosts, do: Directory.hosts()
 
   @doc """
-  The hosts of a lattice, this one first: who they are, their labels, how many actors and providers
-  run there, and since when they have not been heard of, in milliseconds.
+  The hosts of a lattice, this one first: their ids, names, labels and numbers of actors and providers, and
+  the milliseconds since their last heartbeat.
   """
   @spec hosts(host()) :: [map()]
   def hosts(host), do: Inventory.hosts(config!(host))
@@ -584,13 +592,12 @@ defmodule Exosuit do
   def heartbeat(host), do: Edge.Heart.beat(config!(host))
 
   @doc """
-  What a host should run and how it is linked: its actors, providers and links, as maps. No
-  configuration is shown.
+  The specified actors, providers and links of a host, as maps, without their configuration.
 
-  The `:status` of an actor or provider is `:running`, `:starting`, `:crashing` (its own code ends it),
-  `:refused` (what it needs does), or `:failed` (it cannot start as it is, and is not tried again). With
-  it come `:reason`, `:error` and `:retry_in_ms`, and the last word of a provider on its `:health`.
-  `:pending` is what of the host's options is still to be applied.
+  The `:status` of an actor or provider is `:running`, `:starting`, `:crashing` (its own code fails),
+  `:refused` (something that it needs is missing or refuses it), or `:failed` (it cannot start, and is not
+  retried). The map has `:reason`, `:error` and `:retry_in_ms` as well, and for a provider the result of its
+  last health check (`:health`). `:pending` lists the options of the host that are not applied yet.
   """
   @spec inventory(host()) :: map()
   def inventory(host) do
@@ -599,8 +606,8 @@ defmodule Exosuit do
   end
 
   @doc """
-  An actor by its id or its public key, as the inventory shows it. A key that several actors have is a
-  `:conflict`, which names their ids.
+  An actor by its id or its public key, as in the inventory. If several actors have the key, the error is a
+  `:conflict` with their ids.
   """
   @spec fetch_actor(host(), String.t()) :: {:ok, map()} | {:error, Error.t()}
   def fetch_actor(host, name), do: Inventory.fetch_actor(config!(host), name)
@@ -628,8 +635,8 @@ defmodule Exosuit do
   end
 
   @doc """
-  What is known of the actors and providers of the lattice, those of other hosts among them: their
-  public keys, and what their claims say. The `:contract_id` is that of a provider.
+  The known actors and providers of the lattice, including those of other hosts, with their public keys and
+  their claims. Providers have a `:contract_id`.
   """
   @spec claims(host()) :: [map()]
   def claims(host), do: Inventory.claims(config!(host))
@@ -640,8 +647,8 @@ defmodule Exosuit do
   def put_registries(host, registries), do: Settings.put_registries(config!(host), registries)
 
   @doc """
-  Ends a host as its supervisor would: no new calls, running ones finish, then the rest. It is not
-  started again. Returns at once.
+  Stops a host as its supervisor would: it refuses new calls, lets running ones finish, and ends. It is not
+  restarted. Returns at once.
   """
   @spec stop(host()) :: :ok
   def stop(host) do
@@ -671,11 +678,10 @@ defmodule Exosuit do
   @doc """
   Sends the calling process each further event of the host as `{:exosuit_event, event}`.
 
-  The host may be one that is yet to start. A subscriber that reads too slowly loses events: while
-  10 000 messages wait in its mailbox none is added, and the next that is follows an event
-  `events_dropped` with the `count` of those that were not sent. The subscription is linked to the
-  registry of subscribers: should that fall, the subscriber ends with it, unless it traps exits, and
-  subscribes again when its supervisor has started it again.
+  The host need not run yet. A subscriber that reads too slowly loses events: while 10 000 messages wait in
+  its mailbox, none is added. The next event that it gets follows an event `events_dropped` with the `count`
+  of lost events. The subscriber is linked to the registry of subscribers. If the registry crashes, the
+  subscriber ends as well, unless it traps exits; its supervisor restarts it, and it subscribes again.
   """
   @spec subscribe(host()) :: :ok
   def subscribe(host), do: Lattice.Local.subscribe(host)

@@ -60,12 +60,12 @@ defmodule Exosuit.Config do
     time: [
       type: :pos_integer,
       default: 300_000,
-      doc: "milliseconds after which a compile is ended."
+      doc: "milliseconds after which a compile is stopped."
     ],
     memory: [
       type: :bytes,
       default: 4_294_967_296,
-      doc: "bytes of memory beyond which a compile is ended."
+      doc: "bytes of memory beyond which a compile is stopped."
     ]
   ]
   @schema [
@@ -77,7 +77,7 @@ defmodule Exosuit.Config do
     unsigned: [
       type: {:in, [:deny, :allow]},
       default: :deny,
-      doc: "whether actors without a token may run; their links are then their only grant."
+      doc: "whether actors without a token may run; only their links then restrict them."
     ],
     legacy_hash: [
       type: {:in, [:check, :ignore]},
@@ -88,64 +88,63 @@ defmodule Exosuit.Config do
       type: {:in, [:lenient, :strict]},
       default: :lenient,
       doc:
-        "what becomes of a module with imports that nothing can answer, even with a link: with " <>
-          "`:lenient` it starts with a warning and a call of such an import fails, with `:strict` it " <>
-          "is refused before it is compiled."
+        "how to treat a module with imports that no link could satisfy: `:lenient` starts it with a " <>
+          "warning, and a call of such an import fails; `:strict` refuses it before it is compiled."
     ],
     lattice: [type: :string, default: "default", doc: "the name that hosts of one lattice share."],
     labels: [
       type: :string_map,
       default: %{},
       doc:
-        "what spread requirements are matched against; `hostcore.arch`, `hostcore.os` and " <>
-          "`hostcore.osfamily` are the machine's own."
+        "the labels that spread requirements are matched with; `hostcore.arch`, `hostcore.os` and " <>
+          "`hostcore.osfamily` are set by the host."
     ],
     data_dir: [
       type: {"a path or nil", &__MODULE__.path?/1},
       default: nil,
       doc:
-        "where providers keep files, and the control socket is (`Exosuit.Control`); without it, " <>
-          "what is kept is kept in memory, and there is no socket."
+        "the directory of providers' files and of the control socket (`Exosuit.Control`); without " <>
+          "it, data is kept in memory and there is no socket."
     ],
     identity: [
       type: {:in, [:keep, :new]},
       default: :keep,
       doc:
-        "whether the host's key and its name for people are kept in the data directory, so that it is " <>
-          "the same host when it is started again; without a data directory it is another each time."
+        "`:keep` stores the host's key and friendly name in the data directory, so that it is the same " <>
+          "host after a restart; with `:new`, or without a data directory, it is a new host each time."
     ],
     actors: [
       type: {"a list of {code, options} as of Exosuit.start_actor/3", &__MODULE__.items?/1},
       default: [],
       doc:
-        "actors that are started whenever the host starts; `[visitor: \"priv/visitor_s.wasm\"]` names " <>
-          "them by id."
+        "actors to start with the host; in `[visitor: \"priv/visitor_s.wasm\"]`, `visitor` is the " <>
+          "actor's id."
     ],
     start_providers: [
       type:
         {"a list of {provider, options} as of Exosuit.start_provider/3", &__MODULE__.items?/1},
       default: [],
-      doc: "providers that are started whenever the host starts, after the actors."
+      doc: "providers to start with the host, after the actors."
     ],
     put_links: [
       type: {"a list of links as of Exosuit.put_link/2", &__MODULE__.links?/1},
       default: [],
-      doc: "links that are made whenever the host starts, after the providers."
+      doc: "links to make when the host starts, after the providers."
     ],
     manifests: [
       type: {"a list of paths", &__MODULE__.paths?/1},
       default: [],
-      doc: "manifests that are applied whenever the host starts, at last."
+      doc: "manifests to apply when the host starts, after the links."
     ],
     providers: [
       type: {"a map from names to modules that use Exosuit.Provider", &__MODULE__.providers?/1},
       default: %{},
-      doc: "what manifests may name as `exosuit+module://NAME`."
+      doc: "modules that manifests may name as `exosuit+module://NAME`."
     ],
     call_timeout: [
       type: :milliseconds,
       default: 5_000,
-      doc: "milliseconds that a call may take when it is given no time of its own."
+      doc: "the timeout of calls without a timeout of their own, in milliseconds."
     ],
     max_depth: [
       type: :depth,
@@ -164,7 +163,8 @@ defmodule Exosuit.Config do
     ],
     compile: [
       type: {:options, @compile_limits},
-      doc: "what compiling one module may take; one that takes more does not run, and others do."
+      doc:
+        "limits of one compile; a module that exceeds them does not run, and others are unaffected."
     ],
     restart_wait: [
       type: :wait,
@@ -175,8 +175,8 @@ defmodule Exosuit.Config do
       type: :pos_integer,
       default: 30_000,
       doc:
-        "milliseconds between two questions to a provider whether it is well; one that is not, " <>
-          "twice in a row, is started again."
+        "milliseconds between two health checks of a provider; after two failures in a row it is " <>
+          "restarted."
     ],
     drain_timeout: [
       type: :wait,
@@ -187,25 +187,26 @@ defmodule Exosuit.Config do
       type: {"a map from ports to ports", &__MODULE__.ports?/1},
       default: %{},
       doc:
-        "which port of this machine HTTP servers listen on instead of one that a link names: " <>
-          "`%{8080 => 9080}`, for several hosts on one machine, say."
+        "for several hosts on one machine: with `%{8080 => 9080}`, HTTP servers listen on port 9080 " <>
+          "if a link says 8080."
     ],
     local_first: [
       type: :boolean,
       default: true,
-      doc: "whether calls go to what runs here, where it runs here and elsewhere in the lattice."
+      doc: "whether calls prefer a target on this host to the same target on other hosts."
     ],
     allow_file_load: [
       type: {"true, false, or a list of absolute directories", &__MODULE__.files?/1},
       default: false,
       doc:
-        "which files of this machine commands from the lattice may start: all, none, or those " <>
+        "the files of this machine that commands of the lattice may start: all, none, or those " <>
           "below some directories."
     ],
     nats: [
       type: {:secret, {"options, or nil", &Nats.options?/1}},
       default: nil,
-      doc: "how the host joins a lattice over NATS, see below; without it, it is one by itself."
+      doc:
+        "how the host joins a lattice over NATS, see below; without it, the host is a lattice of its own."
     ]
   ]
 

@@ -1,25 +1,24 @@
 defmodule Exosuit.Deployer do
   @moduledoc """
-  Makes an application on the hosts of a lattice what its manifest says, for the hosts that are there.
+  Deploys an application on the present hosts of a lattice, as its manifest says.
 
-  `plan/2` is pure: from the application and what the hosts tell, to the commands between the two.
-  `apply/3` asks the hosts, plans, has the commands carried out, and plans again: what takes the place
-  of something else is there first, and the next plan lets that go. Whoever wants to keep an
-  application as it is, while hosts come and go, calls `plan/2` again and again.
+  `plan/2` is pure: it computes the commands from the application and the state of the hosts. `apply/3` reads
+  the state, plans, sends the commands, and plans again. A replacement starts first, and the next plan stops
+  the replaced part. To keep an application deployed while hosts come and go, call `plan/2` repeatedly.
 
   ## Where things run
 
-  Without `spread` in its scaler, a component or provider goes to every host. With it, `instances` of a
-  `spreadscaler` are divided by weight among the spreads, and then evenly over the hosts whose labels
-  meet the requirements; those of a `daemonscaler` are on each host that meets them. A host runs a
-  provider once.
+  Without `spread` in its scaler, a component or provider runs on every host. With a spread, the `instances`
+  of a `spreadscaler` are divided by weight among the spreads, and then evenly over the hosts whose labels
+  match. The `instances` of a `daemonscaler` run on each matching host. A host runs a provider once.
 
-  ## What is whose
+  ## Ownership
 
-  All that is deployed bears annotations: `wasmcloud.dev/managed-by` (`exosuit`), `wasmcloud.dev/appspec`
-  (the application), `exosuit.dev/settings`, `exosuit.dev/config` and `exosuit.dev/image` (what it was
-  made of). What bears them and is not in the manifest any more is stopped; what has the id of a component, but other
-  annotations, is somebody else's, and an error. A link is the application's where both its ends are.
+  Deployed actors and providers have annotations: `wasmcloud.dev/managed-by` (`exosuit`),
+  `wasmcloud.dev/appspec` (the application), and `exosuit.dev/settings`, `exosuit.dev/config` and
+  `exosuit.dev/image` (hashes of their sources). If one with these annotations is no longer in the manifest,
+  it is stopped. One with the id of a component but other annotations belongs to somebody else, and is an
+  error. A link belongs to the application if both its ends do.
   """
 
   alias Exosuit.{Artifact, Config, Error, Manifest}
@@ -31,17 +30,17 @@ defmodule Exosuit.Deployer do
   # One that does, one that lets go of what was replaced, one that finds nothing to do.
   @rounds 3
 
-  @doc "The commands from what is there to what should be; none where nothing differs."
+  @doc "The commands that turn the current state into the wanted one; none if they are equal."
   @spec plan(Application.t(), State.t()) :: [Plan.step()]
   defdelegate plan(application, state), to: Plan, as: :steps
 
   @doc """
-  Makes an application what its manifest says. `{:error, diagnostics}` says what is wrong with the
-  manifest, or that no host answers; nothing was changed. The calling process waits.
+  Applies a manifest. After `{:error, diagnostics}`, nothing was changed: the manifest has mistakes, or no host
+  answers. The calling process waits.
 
-  `{:ok, outcomes, warnings}` is what is so at the end: a step that was done and undone by somebody
-  else since is an error. `allow_issuer_change?` lets code of another issuer follow what runs.
-  `config` is that of the host that deploys, if one does.
+  `{:ok, outcomes, warnings}` describes the final state: a step that somebody else has undone since is an
+  error. `allow_issuer_change?` lets code of another issuer replace running code. `config` is the
+  configuration of the deploying host, or `nil`.
   """
   @spec apply(Hosts.t(), Path.t(), boolean(), Config.t() | nil) ::
           {:ok, [outcome()], [Manifest.diagnostic()]} | {:error, [Manifest.diagnostic()]}

@@ -1,28 +1,28 @@
 defmodule Exosuit.Origin do
   @moduledoc """
-  Who a call comes from, as the router's rules see it.
+  The caller of a call, for the rules of the router.
 
-  - `:host`: the host itself. It may call every actor; no link is needed.
-  - `{:provider, id, contract, link_name}`: a provider. It may call the actors that a link of this
-    contract and name joins it to.
+  - `:host`: the host itself. It may call every actor without a link.
+  - `{:provider, id, contract, link_name}`: a provider. It may call the actors to which a link of this
+    contract and name joins it.
 
-  A process calls as the host unless something else was noted for it. The process of a provider's call
-  is noted as that provider, with the contract and the name of the link that the call came through:
-  what a guest has a provider call is bound by the provider's links. `Exosuit.call/5` takes
-  `origin: :host` where that is not meant.
+  A process calls as the host by default. The process that handles a provider's call has that provider as its
+  origin, with the contract and the name of the link that the call came through. Calls that a guest causes in
+  a provider are therefore restricted by the provider's links. Use `origin: :host` of `Exosuit.call/5` to
+  call as the host instead.
   """
 
   @type t ::
           :host | {:provider, id :: String.t(), contract :: String.t(), link_name :: String.t()}
 
-  @doc "Notes who the calls of this process come from."
+  @doc "Sets the origin of the calls of this process."
   @spec put(t()) :: :ok
   def put(origin) do
     Process.put(__MODULE__, origin)
     :ok
   end
 
-  @doc "Who the calls of this process come from."
+  @doc "The origin of the calls of this process."
   @spec get() :: t()
   def get, do: Process.get(__MODULE__, :host)
 

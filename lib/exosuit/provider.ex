@@ -9,7 +9,7 @@ defmodule Exosuit.Provider do
   ]
 
   @moduledoc """
-  A capability in Elixir: what actors may call when their claims name it and a link joins them to it.
+  A capability in Elixir. An actor may call it if the actor's claims name it and a link joins the two.
 
       defmodule MyApp.Greeter do
         use Exosuit.Provider, contract: "my_app:greeter"
@@ -44,10 +44,10 @@ defmodule Exosuit.Provider do
         def handle_function("my:math/calculator#divide", [a, b], _context), do: {:ok, div(a, b)}
       end
 
-  What it returns is what the function returns, by the table of `Exosuit.Wit`: for a function with a
-  `result` that is `{:ok, value}` or `{:error, value}`, for any other the value itself. What keeps a
-  call from having an answer is raised. `wasi:keyvalue` may be answered, too: its functions get the
-  name of the bucket first, and their errors are texts.
+  The return value becomes the result of the function, by the table of `Exosuit.Wit`: `{:ok, value}` or
+  `{:error, value}` for a function with a `result`, and the plain value for any other. Raise if a call cannot
+  be answered. A provider may implement `wasi:keyvalue` as well: its functions get the name of the bucket
+  first, and their errors are texts.
 
   **Calls** run at the same time, each in a process of its own, which is killed when nobody waits for
   its answer any more: at the deadline, or when the caller is gone. Past `:max_calls` of them a call
@@ -60,13 +60,13 @@ defmodule Exosuit.Provider do
   process falls, the calls that run fail, and it is started anew: `init/1`, then `put_link/2` for
   every link there is.
 
-  **Health**: `health/1`, where it is defined, says whether the provider can do its work; see there. Where
-  it is not, a provider whose processes run counts as well.
+  **Health**: the optional callback `health/1` says whether the provider can work. Without it, a provider is
+  healthy while its processes run.
 
   A provider may call actors with `Exosuit.call/5`; a `:timeout` of
-  `Exosuit.Provider.Context.time_left/1` keeps that within the call that it answers. In the process of a
-  call the provider itself is the caller, and reaches the actors that a link of the call's contract and
-  name joins it to, no others: see `Exosuit.Origin`.
+  `Exosuit.Provider.Context.time_left/1` limits that to the time of the call that it answers. In the process
+  of a call, the provider is the caller. It reaches only the actors to which a link of the call's contract and
+  name joins it: see `Exosuit.Origin`.
 
   **The state** is what `init/1` and the links make of it. A call sees it as it was when the call
   came, and gets a copy: what is large or changes with calls belongs into a process or a table.
@@ -98,13 +98,12 @@ defmodule Exosuit.Provider do
               {:ok, state()} | {:error, String.t()}
 
   @doc """
-  Takes a link: before the first call through it, when its values have changed, and again after the
-  provider was restarted. An error refuses it, and says that nothing has changed: a link that had
-  other values goes on with those, and whoever made the change is told.
+  Accepts a link: before the first call through it, when its values have changed, and after a restart of the
+  provider. To refuse the link, return an error and change nothing. A link that had other values keeps them,
+  and the caller that made the change gets the error.
 
-  If this raises, or takes longer than 30 seconds, the change is refused as well. What it has done by
-  then is unknown, so that the provider is given the link with its old values again, or `delete_link/2`
-  if the link is new.
+  If this raises or takes longer than 30 seconds, the change is refused as well. The provider may have changed
+  something by then. Therefore it gets the link with its old values again, or `delete_link/2` for a new link.
   """
   @callback put_link(Link.t(), state()) :: {:ok, state()} | {:error, String.t()}
 
@@ -114,7 +113,7 @@ defmodule Exosuit.Provider do
   @doc """
   Answers a call that came with bytes. The text of an error reaches the guest.
 
-  `context` says through which link it came, and until when an answer is of use.
+  `context` has the link that the call came through, and the deadline of the answer.
   """
   @callback handle_invocation(operation :: String.t(), payload :: binary(), Context.t()) ::
               {:ok, iodata()} | {:error, String.t() | :unknown_operation}
@@ -128,11 +127,10 @@ defmodule Exosuit.Provider do
               Wit.value() | {:error, :unknown_operation}
 
   @doc """
-  Whether it can do its work: `:ok`, or a text that says why not. Optional.
+  Checks whether the provider can work: `:ok`, or a text with the reason why it cannot. Optional.
 
-  It is asked when it has started and then at intervals (the host's `:health_interval`), in a process
-  of its own, for five seconds at the most. Whoever is not well twice in a row, or does not answer, is
-  ended and started again.
+  The host calls it after the start and then at intervals (`:health_interval`), in a process of its own, for
+  at most five seconds. If two checks in a row fail or do not answer, the provider is restarted.
   """
   @callback health(state()) :: :ok | {:error, String.t()}
 

@@ -1,7 +1,6 @@
 defmodule Exosuit.Retry do
   @moduledoc """
-  When to try again what is wanted and does not work yet: one policy for actors, providers, links,
-  listeners, stores, connections and manifests.
+  The one retry policy for actors, providers, links, listeners, stores, connections and manifests.
 
   Pure: the caller gives the time (milliseconds of a monotonic clock) and starts the timer.
 
@@ -9,12 +8,12 @@ defmodule Exosuit.Retry do
       retry = Retry.worked(retry, now)
       {0, retry} = Retry.failed(retry, now + 60_000)      # had worked: at once
 
-  - What had worked is tried again at once. Further delays start at 1 s and double with each failure.
-  - Random jitter adds up to a quarter, so that what fell together is not tried together. A delay is
-    never longer than 60 s.
-  - The tries never end. What cannot change by itself (a bad module, hash or signature) is not tried
-    again at all: `final?/1`.
-  - What has worked for a minute starts from the beginning.
+  - Something that had worked is retried at once. Further delays start at 1 s and double with each failure.
+  - Random jitter adds up to a quarter, so that simultaneous failures are not retried simultaneously. A
+    delay is never longer than 60 s.
+  - Retries never end. A failure that cannot go away by itself (a bad module, hash or signature) is not
+    retried: `final?/1`.
+  - After working for a minute, the delays start from the beginning.
 
   Callers emit an event `retry_slow` when `turned_slow?/1` is true: once in a series of failures.
   """
@@ -37,11 +36,11 @@ defmodule Exosuit.Retry do
   # among them: the port, the file or the key may be given back by whoever has it.
   @final ~w(invalid_claims invalid_input invalid_link invalid_module)a
 
-  @doc "Whether an error for this reason cannot change by itself: it is not tried again."
+  @doc "Whether an error with this reason cannot go away by itself, and is not retried."
   @spec final?(Exosuit.Error.reason()) :: boolean()
   def final?(reason), do: reason in @final
 
-  @doc "The state of what was not tried yet."
+  @doc "The initial state, before the first try."
   @spec new() :: t()
   def new, do: %__MODULE__{}
 

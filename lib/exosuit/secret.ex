@@ -1,20 +1,20 @@
 defmodule Exosuit.Secret do
   @moduledoc """
-  A seed, a token or a password that the data plane keeps: the BEAM has a handle of it.
+  A handle of a seed, a token or a password. The text itself is kept in the data plane, not in the BEAM.
 
-  No process state, message, stack trace or crash dump shows the text, and `inspect/1` shows none. It is
-  wiped when the last holder of the handle is gone.
+  No process state, message, stack trace, crash dump or `inspect/1` shows the text. It is wiped when nothing
+  refers to the handle any more.
 
-  An option that takes a secret takes it in one of these forms:
+  An option for a secret accepts these forms:
 
-  | form | where the text is |
+  | form | place of the text |
   |---|---|
   | `{:env, "NAME"}` | in an environment variable |
-  | `{:file, "/path"}` | in a file, white space at its end left out; or one that `exosuit keys gen --json` wrote |
-  | a handle, as `new/1` gives it | in the data plane already |
-  | a string | here: whoever holds the options holds the text as well |
+  | `{:file, "/path"}` | a file; white space at its end is ignored, and the JSON of `exosuit keys gen --json` is accepted |
+  | a handle from `new/1` | the data plane |
+  | a string | the options themselves |
 
-  A string ends up in the child specification that a supervisor keeps. Use it in tests.
+  A supervisor keeps a string in its child specification. Use strings only in tests.
   """
 
   alias Exosuit.{Error, Native}
@@ -28,7 +28,7 @@ defmodule Exosuit.Secret do
   # As much as a token may be long.
   @max_bytes 65_536
 
-  @doc "Whether a term is one of the forms; the place that it names is not looked at."
+  @doc "Whether a term has one of these forms. Does not read the place that it names."
   @spec source?(term()) :: boolean()
   def source?(%__MODULE__{}), do: true
   def source?({:env, name}), do: text?(name)
@@ -62,7 +62,7 @@ defmodule Exosuit.Secret do
   @spec hosts(t()) :: [String.t()]
   def hosts(%__MODULE__{handle: handle}), do: Native.secret_hosts(handle)
 
-  @doc "What the data plane takes: a handle, or nothing."
+  @doc "The handle for the data plane, or `nil`."
   @spec handle_of(t() | nil) :: reference() | nil
   def handle_of(nil), do: nil
   def handle_of(%__MODULE__{handle: handle}), do: handle

@@ -24,25 +24,23 @@ defmodule Exosuit.Config.Engine do
       type: {"an integer from 0 to #{@most_slots}", &__MODULE__.slots?/1},
       default: 1_000,
       doc:
-        "instances that can be alive at once; 0 allocates each where there is room, slower and " <>
-          "without such a bound."
+        "instances that can be alive at once; 0 turns the pool off: instances start more slowly, and " <>
+          "have no such bound."
     ],
     actor_share: [
       type: {"an integer from 1 to 100", &__MODULE__.percent?/1},
       default: 75,
-      doc:
-        "the part of the pool, in percent, that one actor may have at work at once; its further " <>
-          "calls wait."
+      doc: "the percentage of the pool that one actor may use at once; its further calls wait."
     ],
     module_bytes: [
       type: {"an integer from 1 to #{@most_module_bytes}", &__MODULE__.bytes?/1},
       default: 268_435_456,
-      doc: "the size of the largest module that is taken."
+      doc: "the size of the largest module, in bytes."
     ],
     core_instances: [
       type: {"an integer from 1 to 100000", &__MODULE__.parts?/1},
       default: 1_000,
-      doc: "core instances that a component may consist of; those of Python have 40 and more."
+      doc: "core instances that a component may consist of; Python components have 40 or more."
     ],
     memories: [
       type: {"an integer from 1 to 100000", &__MODULE__.parts?/1},

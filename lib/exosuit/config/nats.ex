@@ -50,23 +50,27 @@ defmodule Exosuit.Config.Nats do
          {"a list of addresses, as in `nats://host:4222`, or a form of `Exosuit.Secret` that has them " <>
             "with commas between", &__MODULE__.servers?/1}},
       default: ["nats://127.0.0.1:4222"],
-      doc: "any of which will do; `tls://` asks for TLS."
+      doc: "the NATS servers to connect to, one of which is used; `tls://` requires TLS."
     ],
-    seed: [type: @seed, default: nil, doc: "of a user's key (`SU…`), with or without a `:jwt`."],
-    jwt: [type: @secret, default: nil, doc: "a user's token, that goes with the `:seed`."],
+    seed: [
+      type: @seed,
+      default: nil,
+      doc: "the seed of a user's key (`SU…`), with or without a `:jwt`."
+    ],
+    jwt: [type: @secret, default: nil, doc: "the user's JWT; requires the `:seed`."],
     credentials: [type: @path, default: nil, doc: "the file that holds both, as `nsc` makes it."],
-    user: [type: @text, default: nil, doc: "a name, that goes with the `:password`."],
-    password: [type: @secret, default: nil, doc: "the user's."],
-    token: [type: @secret, default: nil, doc: "a word that all share."],
-    tls: [type: :boolean, default: false, doc: "whether there must be TLS."],
+    user: [type: @text, default: nil, doc: "a user name; requires the `:password`."],
+    password: [type: @secret, default: nil, doc: "the user's password."],
+    token: [type: @secret, default: nil, doc: "a token that all clients share."],
+    tls: [type: :boolean, default: false, doc: "whether the connection requires TLS."],
     tls_first: [type: :boolean, default: false, doc: "whether the connection begins with TLS."],
-    tls_ca: [type: @path, default: nil, doc: "who vouches for the server (PEM)."],
-    tls_certificate: [type: @path, default: nil, doc: "our own certificate (PEM)."],
-    tls_key: [type: @path, default: nil, doc: "its key (PEM)."],
+    tls_ca: [type: @path, default: nil, doc: "the certificate authorities of the server (PEM)."],
+    tls_certificate: [type: @path, default: nil, doc: "the host's own certificate (PEM)."],
+    tls_key: [type: @path, default: nil, doc: "the key of that certificate (PEM)."],
     ping_interval: [
       type: :milliseconds,
       default: 10_000,
-      doc: "milliseconds after which a silent server is asked whether it is there."
+      doc: "milliseconds after which a silent server is pinged."
     ],
     connect_timeout: [
       type: :milliseconds,
@@ -76,58 +80,59 @@ defmodule Exosuit.Config.Nats do
     reconnect_delay: [
       type: :milliseconds,
       default: 60_000,
-      doc: "milliseconds between attempts at the most; they begin with 1 000 and double."
+      doc:
+        "the longest delay between attempts in milliseconds; delays begin with 1 000 and double."
     ]
   ]
   @own [
     rpc: [
       type: {"options of a connection, or nil", &__MODULE__.options?/1},
       default: nil,
-      doc: "those of the connection for calls, where they are not the ones here."
+      doc: "options of the connection for calls, if they differ from these."
     ],
     domain: [type: @path, default: nil, doc: "the JetStream domain of the shared state."],
     replicas: [
       type: :replicas,
       default: 1,
       doc:
-        "on how many servers a bucket is kept when it is made: the shared state, providers' data."
+        "the number of servers that keep a new bucket, for the shared state and for providers' data."
     ],
     state_max_bytes: [
       type: :bytes,
       default: nil,
       doc:
-        "how many bytes each of the two buckets of the shared state may take when it is made; for " <>
-          "accounts that require a limit."
+        "the size limit of each new bucket of the shared state in bytes, for accounts that require a " <>
+          "limit."
     ],
     prefix: [
       type: {"a subject without wildcards", &__MODULE__.subject?/1},
       default: "wasmbus.ctl",
-      doc: "what the subjects of commands begin with."
+      doc: "the prefix of the subjects of commands."
     ],
     cluster_seed: [
       type: @seed,
       default: nil,
       doc:
-        "of the key (`SC…`) that signs what this host sends to others; without it a new key is " <>
-          "made, which no other host knows."
+        "the cluster's seed (`SC…`), which authenticates the calls of this host; without it, the host " <>
+          "makes a key that no other host knows."
     ],
     accepted_cluster_seed: [
       type: @seed,
       default: nil,
       doc:
-        "of another key of the cluster, whose calls are taken as those of its own key: while one " <>
-          "takes the place of the other."
+        "the seed of a second key of the cluster whose calls are accepted as well, while one key " <>
+          "replaces the other."
     ],
     cluster_issuers: [
       type: {"a list of cluster keys (`C…`)", &__MODULE__.issuers?/1},
       default: [],
-      doc: "whose calls are accepted beside those of our own cluster."
+      doc: "further clusters whose calls are accepted."
     ],
-    host_seed: [type: @seed, default: nil, doc: "of the host's own key (`SN…`), or a new one."],
+    host_seed: [type: @seed, default: nil, doc: "the seed of the host's own key (`SN…`)."],
     heartbeat_interval: [
       type: :milliseconds,
       default: 30_000,
-      doc: "milliseconds between heartbeats; a host that misses two is held to be lost."
+      doc: "milliseconds between heartbeats; a host that misses two counts as lost."
     ]
   ]
   @schema @connection ++ @own
