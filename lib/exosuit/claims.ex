@@ -1,6 +1,6 @@
 defmodule Exosuit.Claims do
   @moduledoc """
-  What an actor's signed token says: who issued it, what it is called, which capabilities it may use.
+  The claims of an actor's signed token: its issuer, its names, and the capabilities that it may use.
 
   Issuers, subjects and capabilities are as in the token; `revision` is the effective one (the issue
   time where none is given). Times are Unix seconds.
@@ -37,7 +37,7 @@ defmodule Exosuit.Claims do
   ]
 
   @doc """
-  Checks the token of a Wasm module by the host's rules: `:unsigned` where it has none and may.
+  Checks the token of a Wasm module by the host's rules. Returns `:unsigned` for allowed unsigned code.
   """
   @spec admit(binary(), Config.t()) :: {:ok, t() | :unsigned} | {:error, Error.t()}
   def admit(bytes, %Config{} = config) do
@@ -67,14 +67,14 @@ defmodule Exosuit.Claims do
   end
 
   @typedoc """
-  What an update may do besides what every update may: `force` takes the same revision again and
-  unsigned code; `allow_issuer_change` takes code of another issuer.
+  Special permissions of an update: `force` allows the same revision again and unsigned code;
+  `allow_issuer_change` allows code of another issuer.
   """
   @type permissions :: %{force: boolean(), allow_issuer_change: boolean()}
 
   @doc """
-  Checks whether code with the claims `new` may take the place of running code with the claims
-  `current`: same public key, same issuer, greater revision, unless the permissions say otherwise.
+  Checks whether code with the claims `new` may replace running code with the claims `current`. It needs the
+  same public key, the same issuer and a greater revision, unless the permissions allow more.
   """
   @spec check_update(t() | :unsigned, t() | :unsigned, permissions()) :: :ok | {:error, Error.t()}
   def check_update(:unsigned, :unsigned, %{force: true}), do: :ok
@@ -99,9 +99,9 @@ defmodule Exosuit.Claims do
   end
 
   @doc """
-  Checks whether an actor with the claims `new` may follow one with the claims `current` under its id,
-  with its links and its data: only one of the same issuer may. Unsigned code has no issuer to
-  protect, so anything may follow it.
+  Checks whether an actor with the claims `new` may replace one with the claims `current` under its id, and
+  inherit its links and data. Only the same issuer may. Any code may replace unsigned code, which has no
+  issuer to protect.
   """
   @spec check_issuer(t() | :unsigned, t() | :unsigned, permissions()) :: :ok | {:error, Error.t()}
   def check_issuer(_current, _new, %{allow_issuer_change: true}), do: :ok
@@ -131,7 +131,7 @@ defmodule Exosuit.Claims do
   defp key(%__MODULE__{subject: subject}), do: subject
 
   @doc """
-  What the lattice is told of them, see `Exosuit.claims/1`. Of an actor, hence of no contract.
+  The claims as published to the lattice, see `Exosuit.claims/1`. An actor has no contract.
   """
   @spec known(t()) :: map()
   def known(%__MODULE__{} = claims) do

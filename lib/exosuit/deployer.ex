@@ -16,7 +16,7 @@ defmodule Exosuit.Deployer do
 
   Deployed actors and providers have annotations: `wasmcloud.dev/managed-by` (`exosuit`),
   `wasmcloud.dev/appspec` (the application), and `exosuit.dev/settings`, `exosuit.dev/config` and
-  `exosuit.dev/image` (hashes of their sources). If one with these annotations is no longer in the manifest,
+  `exosuit.dev/image` (the settings, the name of the configuration, the digest of the file). If one with these annotations is no longer in the manifest,
   it is stopped. One with the id of a component but other annotations belongs to somebody else, and is an
   error. A link belongs to the application if both its ends do.
   """

@@ -1,12 +1,11 @@
 defmodule Exosuit.Directory do
   @moduledoc """
-  Who runs on a host: one ETS table, written by this process alone.
+  The running actors and providers of a host: one ETS table, written by this process only.
 
   Every process of a host is found through `Exosuit.Registry`, under `{host, role}`; no atom is made
-  for it. If the registry falls, a host that runs is found again as soon as the registry is back:
-  `Exosuit.Directory.Nameplate` registers the host once more, and supervisors start the others, which
-  end with the registry. Actors and providers write what they are into the directory when they run, and are taken
-  out when their process ends, however it ends.
+  for it. After a crash of the registry, `Exosuit.Directory.Nameplate` registers the host again. Supervisors
+  restart the other processes, which end with the registry. Actors and providers enter their facts when they
+  run; the entries are removed when their process ends, for any reason.
   """
   use Exosuit.Server
 

@@ -1,20 +1,20 @@
 defmodule Exosuit.Edge do
   @moduledoc """
-  What talks to the world, apart from what serves.
+  The connections to the outside that serve no calls.
 
       Edge (one_for_one)
-      ├── EventLogger events and guests' lines become log lines
-      ├── Announcer   the data plane's facts become events
-      ├── Heart       tells the lattice what runs here        where there
-      ├── Lookout     hears of the other hosts                are others
-      ├── Registrar   writes down whose claims are whose
-      ├── Control     commands of who may open a socket, see `Exosuit.Control`
+      ├── EventLogger writes events and guests' lines to the log
+      ├── Announcer   turns the data plane's notices into events
+      ├── Heart       sends heartbeats                         only in a lattice
+      ├── Lookout     tracks the other hosts                   with other hosts
+      ├── Registrar   publishes claims
+      ├── Control     commands over the socket, see `Exosuit.Control`
       ├── Wire        commands of the lattice, see `Exosuit.Control.Wire`
-      └── Startup     applies what the host's options name, and tries again what is refused
+      └── Startup     applies the items of the host's options, and retries refused ones
 
-  The last three have the facade do something: it hands them over, as child specifications. All of it
-  may fall over and over, and nothing that serves notices: events are sent without it; what the data
-  plane has to say meanwhile, failed calls and guests' lines, is lost.
+  The last three call the facade, which passes them in as child specifications. All children may crash
+  repeatedly without an effect on calls. Events are sent without them. Notices of the data plane in the
+  meantime, such as failed calls and guests' lines, are lost.
   """
   use Supervisor
 

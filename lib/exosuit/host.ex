@@ -1,23 +1,22 @@
 defmodule Exosuit.Host do
   @moduledoc """
-  One host: all that serves, and falls or stands together.
+  The serving part of a host: processes that depend on each other.
 
       Host (rest_for_one)
-      ├── Directory        who runs here
-      ├── Specifications   what should run here
-      ├── Links            who may use whose capability
+      ├── Directory        what runs on this host
+      ├── Specifications   what should run on this host
+      ├── Links            which actor may use which capability
       ├── Providers        one temporary child per running provider
       ├── Actors           one temporary child per running actor
-      ├── Reconciler       starts what is specified and does not run
-      └── Replica          makes the links that the lattice shares, where there are other hosts
+      ├── Reconciler       starts specifications that do not run
+      └── Replica          applies the shared links of the lattice, if there are other hosts
 
-  A child may use those above it, never those below. When one falls, those below restart with it.
+  A child may use those above it, never those below. When one crashes, those below restart with it.
 
-  What was asked for outlives each of them, and this supervisor, too: the specifications and the
-  links stand in tables that `Exosuit`'s supervisor owns and one child each writes, and the router's
-  table is held there as well. So a killed `Specifications` or `Links` finds everything again, and the
-  `Reconciler` starts what no longer runs. `Links` compares what is written down with the router's table
-  when it starts, so that the two agree again whatever was interrupted.
+  Specifications and links survive a crash of each child and of this supervisor. They are in tables that
+  `Exosuit`'s supervisor owns, each written by one child. That supervisor also holds the router's table. After
+  a restart, `Specifications` and `Links` read their tables again, and the `Reconciler` starts what no longer
+  runs. At its start, `Links` compares its table with the router's, and repairs interrupted changes.
   """
   use Supervisor
 

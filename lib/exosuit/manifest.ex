@@ -3,16 +3,16 @@ defmodule Exosuit.Manifest do
   A manifest as read and checked: what an application should be on a host.
 
   The one YAML form is the OAM `Application` that wadm reads, fields of its old and new versions
-  both taken. Reading reports every mistake at once, each with its line, and among them what this
-  host cannot honour: a reference into a registry, a provider that it does not have. Any bytes may be
-  given: what is not UTF-8 is a mistake as well. `guides/manifest.md` says what may stand in a manifest.
+  both accepted. Reading reports all mistakes at once, each with its line. A reference that this host cannot
+  honour is a mistake: an image in a registry, or a provider that the host does not have. Any bytes may be
+  given: text that is not UTF-8 is a mistake as well. `guides/manifest.md` describes the fields.
 
-  Where the labels of a host do not meet a spread, nothing is wrong with the manifest: `workloads` say
-  what should run where, on one host as on many, and what has no place is told when it is placed.
+  A spread that no host meets is not a mistake of the manifest. `workloads` say what should run where, on one
+  host or many; a workload without a place is reported when it is placed.
 
-  A configuration may be named without its values (`stored`): it is kept on the host, or in its lattice.
-  What a link or a workload has beside it is kept under a name as well (`configurations`), so that their
-  order holds.
+  A manifest may name a configuration without its values (`stored`), which is stored on the host or in its
+  lattice. Then the other configurations of that link or workload are stored under names as well
+  (`configurations`), so that their order is kept.
   """
 
   alias Exosuit.{Config, Native}
@@ -21,9 +21,9 @@ defmodule Exosuit.Manifest do
   alias Exosuit.Model.{ProviderSpecification, Warm, Workload}
 
   @typedoc """
-  One thing that is wrong. `text` is all of it in one line, as people read it:
-  `app.yaml:14:11: spec.components[0].properties.image: expected …, found …`. Where nothing is wrong
-  with the manifest, but it cannot be applied, `error` says why.
+  A mistake or a warning. `text` is one line for people:
+  `app.yaml:14:11: spec.components[0].properties.image: expected …, found …`. If the manifest has no mistake
+  but cannot be applied, `error` has the reason.
   """
   @type diagnostic :: %{
           :text => String.t(),
@@ -69,10 +69,10 @@ defmodule Exosuit.Manifest do
   end
 
   @doc """
-  Reads a manifest for the hosts of a lattice. What one of them lacks, a label or a provider say, is for
-  the hosts to tell. What other hosts are not told of (grants, warm instances, limits that 1.x has no
-  words for) is a warning, and is for the host of `config`: such workloads have their `specification`.
-  Where no host deploys, it is an error.
+  Reads a manifest for the hosts of a lattice. The hosts themselves report a missing label or provider. The
+  control interface cannot carry some settings to other hosts: grants, warm instances, and limits that 1.x
+  does not have. These are a warning, and only the host of `config` runs such a workload, by its
+  `specification`. Without a deploying host, they are an error.
   """
   @spec read_application(Path.t(), Config.t() | nil) ::
           {:ok, Application.t(), [diagnostic()]} | {:error, [diagnostic()]}

@@ -23,8 +23,8 @@ defmodule Exosuit.Registries do
   end
 
   @doc """
-  Starts a registry. Waits for the partitions of one that was killed, which end by themselves but not at
-  once: otherwise its supervisor would use up its restarts meanwhile.
+  Starts a registry. First waits for the partitions of a killed registry, which take a moment to end;
+  otherwise its supervisor would use up its restarts.
   """
   @spec start_link(keyword()) :: Supervisor.on_start()
   def start_link(options) do
@@ -44,9 +44,8 @@ defmodule Exosuit.Registries do
   def subscribers, do: @subscribers
 
   @doc """
-  Registers the calling process, which waits while the registry is being restarted, and for the end of
-  a process that has the key and whose supervisor was killed: that ends by itself, but not at once.
-  Raises if the registry is away for longer than five seconds.
+  Registers the calling process. Waits while the registry restarts, and while a process with the same key and
+  a killed supervisor ends. Raises if the registry is missing for longer than five seconds.
   """
   @spec register(Registry.registry(), term(), term()) ::
           {:ok, pid()} | {:error, {:already_registered, pid()}}
@@ -65,8 +64,7 @@ defmodule Exosuit.Registries do
   def supervisors(top), do: supervisors(Process.get(:"$ancestors"), top)
 
   @doc """
-  Whether all of these supervisors live. What is below one that was killed ends by itself, but not at
-  once.
+  Whether all of these supervisors live. The children of a killed supervisor take a moment to end.
   """
   @spec supervised?([pid()]) :: boolean()
   def supervised?(supervisors), do: Enum.all?(supervisors, &Process.alive?/1)

@@ -36,7 +36,7 @@ defmodule Exosuit.Router do
     Native.host_new(config.max_depth, config.restart_wait, config.local_first, config.http_ports)
   end
 
-  @doc "Sends facts that nobody waits for to `pid`, as `{:exosuit_notice, notice}`."
+  @doc "Sends notices to `pid`, as `{:exosuit_notice, notice}`."
   @spec observe(t(), pid()) :: :ok
   def observe(router, pid), do: Native.host_observe(router, pid)
 
@@ -68,7 +68,7 @@ defmodule Exosuit.Router do
     router |> Native.actor_retire(id, drain_timeout, reply) |> done()
   end
 
-  @doc "Says that the actor will not come: calls to it are refused at once, until it is published."
+  @doc "Marks the actor as not starting: calls to it are refused at once, until it is published."
   @spec fail(t(), String.t(), Error.t()) :: result()
   def fail(router, id, error) do
     done(Answer.checked(fn -> Native.actor_fail(router, id, reason(error)) end))
@@ -94,8 +94,8 @@ defmodule Exosuit.Router do
   end
 
   @doc """
-  Tries whether an actor could start: makes it with its limits and grants, instantiates it once, and
-  drops it. No call reaches it. Blocks the calling process, for `timeout` milliseconds at the most.
+  Tests whether an actor can start: makes it with its limits and grants, instantiates it once, and drops it.
+  No call reaches it. Blocks the calling process, for at most `timeout` milliseconds.
   """
   @spec rehearse(t(), ActorSpecification.t(), reference(), pos_integer()) :: result()
   def rehearse(router, actor, module, timeout) do
@@ -105,8 +105,8 @@ defmodule Exosuit.Router do
   end
 
   @doc """
-  Ends a publication that another one of the same actor has followed: once its calls have finished,
-  or `drain_timeout` milliseconds later, when the rest of them is dropped. Waits for nobody.
+  Ends a publication after another one of the same actor has replaced it: when its calls have finished, or
+  after `drain_timeout` milliseconds, which drops the remaining calls. Does not block.
   """
   @spec supersede(reference(), non_neg_integer()) :: :ok
   def supersede(publication, drain_timeout),
@@ -126,8 +126,8 @@ defmodule Exosuit.Router do
   end
 
   @doc """
-  Starts a built-in provider, which lives as long as the calling process; that process waits until it
-  has its links. The data plane gives it a bounded time for each; a caller that ends has it ended.
+  Starts a built-in provider, which lives as long as the calling process. Blocks that process until the
+  provider has its links; the data plane limits the time for each link.
 
   `{:ok, {provider, failures}}`: the links that it was given and could not take, as texts.
   """
@@ -141,8 +141,8 @@ defmodule Exosuit.Router do
   end
 
   @doc """
-  Tries whether a provider that runs could have other settings, as far as that shows without a start.
-  Blocks the calling process.
+  Checks other settings of a running provider, as far as possible without a start. Blocks the calling
+  process.
   """
   @spec rehearse_provider(t(), ProviderSpecification.t()) :: result()
   def rehearse_provider(router, %{artifact: {:builtin, name}} = provider) do
@@ -190,8 +190,8 @@ defmodule Exosuit.Router do
   def answer(question, code, bytes), do: Native.provider_reply(question, code, bytes)
 
   @doc """
-  Answers a call of a WIT function with what it returns. False if it had an answer; an error, and still
-  unanswered, if the term is no value.
+  Answers a call of a WIT function with its result. Returns false if it was answered before. If the term does
+  not fit the function's type, returns an error, and the call is still unanswered.
   """
   @spec return(reference(), term()) :: boolean() | {:error, Error.t()}
   def return(question, value) do
@@ -200,8 +200,8 @@ defmodule Exosuit.Router do
   end
 
   @doc """
-  Whether a built-in provider can do its work, by its own word. Blocks the calling process, for so many
-  milliseconds at most.
+  Runs the health check of a built-in provider. Blocks the calling process for at most the given number of
+  milliseconds.
   """
   @spec health(reference(), pos_integer()) :: result()
   def health(provider, timeout) do
@@ -213,24 +213,23 @@ defmodule Exosuit.Router do
   def endpoints(provider), do: Native.provider_endpoints(provider)
 
   @doc """
-  Asks for a link, or for a change of one. Waits for nobody: the calling process is sent `{reference,
-  result}`, which `answered/1` reads.
+  Requests a link, or a change of one. Does not block: the calling process receives `{reference, result}`,
+  which `answered/1` decodes.
 
-  The answer always comes, and it is what happened: the time limits are in the data plane, which undoes
-  what it gives up.
+  The answer always comes and is final. The data plane enforces the time limits, and undoes a change that
+  exceeds them.
   """
   @spec ask_put(t(), Link.t()) :: {:ok, reference()} | {:error, Error.t()}
   def ask_put(router, link), do: ask(&Native.link_put(router, native(link), &1))
 
   @doc """
-  Deletes the links of a key: the next call is refused. Answered as `ask_put/2` with the number of
-  links, once their providers have let go of them. Puts of the key that were asked for before have no
-  effect any more.
+  Deletes the links of a key: the next call is refused. The answer comes as for `ask_put/2`, with the number of
+  links, when their providers have released them. Cancels earlier puts of the key.
   """
   @spec ask_delete(t(), Link.key()) :: {:ok, reference()} | {:error, Error.t()}
   def ask_delete(router, key), do: ask(&Native.link_delete(router, key, &1))
 
-  @doc "What the answer to `ask_put/2` or `ask_delete/2` says."
+  @doc "Decodes the answer to `ask_put/2` or `ask_delete/2`."
   @spec answered({:ok, term()} | {:error, term()}) :: {:ok, term()} | {:error, Error.t()}
   def answered({:ok, value}), do: {:ok, value}
   def answered({:error, failure}), do: {:error, Error.from_native(failure)}
@@ -242,24 +241,24 @@ defmodule Exosuit.Router do
   end
 
   @doc """
-  Notes whose code is about to be published under an actor's id. Links that are bound to another
-  lineage have no effect then.
+  Sets the lineage of the code that is about to be published under an actor's id. Links that are bound to
+  another lineage then have no effect.
   """
   @spec set_lineage(t(), String.t(), String.t()) :: result()
   def set_lineage(router, actor, lineage) do
     router |> Native.link_lineage(actor, lineage) |> done()
   end
 
-  @doc "Binds links to the lineage of the actor at an end of them, which is stopped for good."
+  @doc "Binds links to the lineage of an actor at one end, when the actor is stopped for good."
   @spec bind_links(t(), String.t(), [Link.key()]) :: result()
   def bind_links(router, actor, keys),
     do: done(Answer.checked(fn -> Native.link_bind(router, actor, keys) end))
 
-  @doc "Frees the links of a key, for whoever runs at their ends now."
+  @doc "Unbinds the links of a key, so that they apply to the code that runs at their ends now."
   @spec free_links(t(), Link.key()) :: result()
   def free_links(router, key), do: done(Answer.checked(fn -> Native.link_free(router, key) end))
 
-  @doc "What became of each link, by key, target and interfaces."
+  @doc "The state of each link, by key, target and interfaces."
   @spec link_states(t()) :: link_states()
   def link_states(router) do
     Map.new(Native.link_states(router), fn {key, target, interfaces, state} ->
@@ -274,8 +273,8 @@ defmodule Exosuit.Router do
   end
 
   @doc """
-  Notes the claims of an actor of another host, by its public key: its alias is known here then, and
-  by its claims what it calls is checked. The router keeps a bounded number.
+  Stores the claims of an actor of another host, by its public key. This host then knows its alias, and checks
+  its calls by its claims. The router keeps a bounded number.
   """
   @spec know(t(), String.t(), identity()) :: result()
   def know(router, public_key, identity) do
@@ -288,7 +287,7 @@ defmodule Exosuit.Router do
   def forget_known(router, public_key),
     do: done(Answer.checked(fn -> Native.claims_forget(router, public_key) end))
 
-  @doc "What of the links of a key has no effect though they are made, in words."
+  @doc "The warnings about the links of a key: settings and names without effect, as texts."
   @spec link_warnings(t(), Link.key()) :: {:ok, [String.t()]} | {:error, Error.t()}
   def link_warnings(router, key) do
     with {:error, failure} <- Native.link_warnings(router, key),

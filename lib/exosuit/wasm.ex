@@ -24,8 +24,8 @@ defmodule Exosuit.Wasm do
   end
 
   @doc """
-  Refuses a module with imports that nothing here can answer, where the host takes links strictly.
-  Compiles no code. Blocks the calling process for some milliseconds.
+  With `links: :strict`, refuses a module with imports that no link could satisfy. Does not compile. Blocks
+  the calling process for some milliseconds.
   """
   @spec check_imports(binary(), Config.t()) :: :ok | {:error, Error.t()}
   def check_imports(_bytes, %Config{links: :lenient}), do: :ok
@@ -35,7 +35,7 @@ defmodule Exosuit.Wasm do
          do: refuse(unanswered)
   end
 
-  @doc "The same of compiled code: of a component whose imports only its compilation shows."
+  @doc "The same check for compiled code, for components whose imports are known only after compilation."
   @spec check_module(reference(), Config.t()) :: :ok | {:error, Error.t()}
   def check_module(_module, %Config{links: :lenient}), do: :ok
 
@@ -55,11 +55,11 @@ defmodule Exosuit.Wasm do
   end
 
   @doc """
-  Compiles a module, or takes it from the cache. Blocks the calling process, whose end ends the
-  compile, unless others wait for the same module.
+  Compiles a module, or reads it from the cache. Blocks the calling process. If that process ends, the compile
+  is stopped, unless other processes wait for the same module.
 
-  Compiles of different tenants take turns. One that takes longer than `limits[:time]` milliseconds, or
-  more memory than `limits[:memory]` bytes, is ended; others go on.
+  Compiles of different tenants take turns. A compile is stopped after `limits[:time]` milliseconds, or
+  beyond `limits[:memory]` bytes; other compiles continue.
   """
   @spec compile(binary(), tenant :: String.t(), keyword()) ::
           {:ok, reference()} | {:error, Error.t()}

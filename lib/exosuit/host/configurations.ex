@@ -16,8 +16,8 @@ defmodule Exosuit.Host.Configurations do
   def table, do: :ets.new(:exosuit_configurations, [:set, :public, read_concurrency: true])
 
   @doc """
-  Keeps a configuration under a name; the links that name it have it from now on. Where one of these
-  would be refused here, nothing is changed.
+  Stores a configuration under a name; links that name it use it from now on. If this host would refuse one of
+  these links, nothing is changed.
   """
   @spec put(Config.t(), String.t(), Records.values()) :: :ok | {:error, Error.t()}
   def put(config, name, values) do
@@ -28,7 +28,7 @@ defmodule Exosuit.Host.Configurations do
     end
   end
 
-  @doc "What is kept under a name."
+  @doc "The configuration of a name."
   @spec fetch(Config.t(), String.t()) :: {:ok, Records.values()} | {:error, Error.t()}
   def fetch(%Config{nats_lattice: nil} = config, name) do
     case :ets.lookup(config.tables.configurations, name) do
@@ -41,7 +41,7 @@ defmodule Exosuit.Host.Configurations do
     with :ok <- check(name), do: Ledger.fetch_configuration(config.nats_lattice, name)
   end
 
-  @doc "Deletes a configuration; that there is none is no error. Links that name it are none then."
+  @doc "Deletes a configuration, if it exists. Links that name it are then not in force."
   @spec delete(Config.t(), String.t()) :: :ok | {:error, Error.t()}
   def delete(config, name) do
     with :ok <- check(name), {:ok, changed?} <- write(config, name, nil) do
@@ -49,7 +49,7 @@ defmodule Exosuit.Host.Configurations do
     end
   end
 
-  @doc "Several in one, the later over the earlier; those that are given in `known` as they are there."
+  @doc "Merges configurations, later over earlier ones. Reads those in `known` from there."
   @spec merge(Config.t(), [String.t()], %{optional(String.t()) => Records.values()}) ::
           {:ok, Records.values()} | {:error, Error.t()}
   def merge(config, names, known \\ %{}) do

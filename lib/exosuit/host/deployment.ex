@@ -12,8 +12,8 @@ defmodule Exosuit.Host.Deployment do
   @type outcome :: {Plan.step(), :ok | {:error, Error.t()}}
 
   @doc """
-  Makes the application what the manifest says. `allow_issuer_change?` lets code of another issuer take
-  the place of what runs. The calling process waits.
+  Applies a manifest on this host. `allow_issuer_change?` lets code of another issuer replace running code. The
+  calling process waits.
   """
   @spec apply(Config.t(), Manifest.t(), boolean()) :: {:ok, [outcome()]} | {:error, Error.t()}
   def apply(config, %Manifest{} = manifest, allow_issuer_change?) do
@@ -25,7 +25,7 @@ defmodule Exosuit.Host.Deployment do
     end)
   end
 
-  @doc "Stops all that belongs to the application."
+  @doc "Stops all actors and providers of the application, and deletes its links."
   @spec delete(Config.t(), String.t()) :: {:ok, [outcome()]} | {:error, Error.t()}
   def delete(config, app) do
     alone(config, app, fn ->

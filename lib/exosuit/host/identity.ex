@@ -16,8 +16,8 @@ defmodule Exosuit.Host.Identity do
   @name ~r/\A[\w.-]{1,128}\z/
 
   @doc """
-  The identity of the host that is about to start, made where there is none yet. The error says why it
-  could not be kept or read: the host is a new one then.
+  The identity of a host that is about to start. Makes a new one if none is stored. An error has the reason why
+  it could not be stored or read; the host then starts with a new identity.
   """
   @spec fetch(Config.t()) :: {:ok, t(), Error.t() | nil} | {:error, Error.t()}
   def fetch(config) do

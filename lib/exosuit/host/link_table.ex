@@ -23,7 +23,7 @@ defmodule Exosuit.Host.LinkTable do
   # Of the claims of an actor, and of whose code it is: an update or another start changes that.
   @final_for_code [:missing_claim, :denied]
 
-  @doc "Whether a refusal cannot change by itself: the link, or an end of it, must change."
+  @doc "Whether a refusal is final: it stays until the link, or one end of it, changes."
   @spec final?(Error.t()) :: boolean()
   def final?(%Error{reason: reason}), do: Retry.final?(reason) or reason in @final_for_code
 
@@ -34,7 +34,7 @@ defmodule Exosuit.Host.LinkTable do
   @spec id(Link.t()) :: id()
   def id(%Link{} = link), do: {Link.key(link), link.interfaces}
 
-  @doc "The links of a key that hold."
+  @doc "The links of a key that are in force."
   @spec fetch(:ets.tid(), Link.key()) :: [Link.t()]
   def fetch(table, key) do
     case :ets.lookup(table, key) do
@@ -43,13 +43,13 @@ defmodule Exosuit.Host.LinkTable do
     end
   end
 
-  @doc "All links that hold."
+  @doc "All links in force."
   @spec list(:ets.tid()) :: [Link.t()]
   def list(table) do
     Enum.concat(for [links] <- :ets.match(table, {{:_, :_, :_}, :"$1"}), do: links)
   end
 
-  @doc "Lets a link hold, in the place of those of its key that it overlaps."
+  @doc "Puts a link in force, and replaces links of its key that overlap it."
   @spec hold(:ets.tid(), Link.t()) :: :ok
   def hold(table, link) do
     key = Link.key(link)
@@ -58,7 +58,7 @@ defmodule Exosuit.Host.LinkTable do
     settle(table, key)
   end
 
-  @doc "Strikes out the links of a key, and what of it is wanted and refused."
+  @doc "Removes the links of a key, including refused ones."
   @spec strike(:ets.tid(), Link.key()) :: :ok
   def strike(table, key) do
     :ets.delete(table, key)
@@ -66,7 +66,7 @@ defmodule Exosuit.Host.LinkTable do
     :ok
   end
 
-  @doc "Writes down a change before the router is asked for it."
+  @doc "Records a change before it is requested from the router."
   @spec propose(:ets.tid(), Link.t()) :: :ok
   def propose(table, link) do
     :ets.insert(table, {{:pending, Link.key(link)}, link})
@@ -86,14 +86,14 @@ defmodule Exosuit.Host.LinkTable do
     for [link] <- :ets.match(table, {{:pending, :_}, :"$1"}), do: link
   end
 
-  @doc "Notes that a link is wanted and not in force."
+  @doc "Records the refusal of a link that is still wanted."
   @spec refuse(:ets.tid(), Link.t(), Error.t(), integer() | nil) :: :ok
   def refuse(table, link, error, retry_at) do
     :ets.insert(table, {{:refused, id(link)}, link, error, retry_at})
     :ok
   end
 
-  @doc "Notes that a link is refused no more, or not wanted."
+  @doc "Removes a refusal: the link was accepted, or is not wanted any more."
   @spec accept(:ets.tid(), id()) :: :ok
   def accept(table, id) do
     :ets.delete(table, {:refused, id})
@@ -123,8 +123,8 @@ defmodule Exosuit.Host.LinkTable do
   end
 
   @doc """
-  Each link with what became of it, by the router and the refusals, in the order of the keys. A link whose new settings are
-  refused stands here once, with its old settings, which are in force.
+  Each link with its status, from the router and the refusals, in the order of the keys. A link whose new
+  settings are refused occurs once, with its old settings, which are in force.
   """
   @spec statuses(:ets.tid(), Router.link_states(), integer()) :: [status()]
   def statuses(table, states, now) do

@@ -16,8 +16,8 @@ defmodule Exosuit.Host.Linking do
   alias Exosuit.Model.Link
 
   @doc """
-  Makes a link, in the place of those of its key that it overlaps; refused, it changes nothing. With
-  `:keep` a host that is alone tries it again until it is taken, if that may be.
+  Makes a link, and replaces links of its key that overlap it. A refusal changes nothing. With `:keep`, a host
+  without a lattice retries it, unless the refusal is final.
   """
   @spec put(Config.t(), Link.t(), :strict | :keep) :: :ok | {:error, Error.t()}
   def put(config, link, mode \\ :strict)

@@ -34,22 +34,22 @@ defmodule Exosuit.Host.Links do
   end
 
   @doc """
-  Makes a link, in the place of those of its key that it overlaps. Refused, it changes nothing; with
-  `:keep` it stays wanted then, and is tried again, unless the refusal is final. The calling process
-  waits for the providers, each of which the router gives a bounded time.
+  Makes a link, and replaces links of its key that overlap it. A refusal changes nothing. With `:keep`, a
+  refused link is retried, unless the refusal is final. The calling process waits for the providers; the
+  router limits the time of each.
   """
   @spec put(Config.t(), Link.t(), :strict | :keep) :: :ok | {:error, Error.t()}
   def put(config, link, mode \\ :strict), do: call(config, {:put, link, mode})
 
-  @doc "Removes the links of a key; the next call through them is refused. Gives them."
+  @doc "Removes the links of a key, and returns them; the next call through them is refused."
   @spec delete(Config.t(), Link.key()) :: {:ok, [Link.t()]} | {:error, Error.t()}
   def delete(config, key), do: call(config, {:delete, key})
 
   @doc """
-  Makes the links of a key these, no more and no fewer. Waits for nobody: the calling process is sent
-  what changed, and what was refused, under the reference; the latter stays wanted, and what it
-  would replace holds. The owning `app`, and whether a link outlives its actor, which nobody shares, are
-  copied from the links that are there, and from `hint`.
+  Replaces all links of a key by these. Does not block: the calling process receives the changed and the
+  refused links under the reference. A refused link is retried, and the link that it would replace stays in
+  force. `app` and `outlives` are not shared in the lattice; they are copied from the existing links or from
+  `hint`.
   """
   @spec replace(Config.t(), Link.key(), [Link.t()], Link.t() | nil) :: reference()
   def replace(config, key, links, hint) do
@@ -59,13 +59,13 @@ defmodule Exosuit.Host.Links do
   end
 
   @doc """
-  Looks at what the router has refused since a provider started, and tries again what is refused of
-  links with one of these ends, which have changed. Waits for nobody.
+  Reads the links that the router has refused since a provider started, and retries refused links with one of
+  these changed ends. Does not block.
   """
   @spec look(Config.t(), [String.t()]) :: :ok
   def look(config, ends), do: cast(config, {:look, ends})
 
-  @doc "The links of a key that hold."
+  @doc "The links of a key that are in force."
   @spec fetch(Config.t(), Link.key()) :: [Link.t()]
   def fetch(config, key), do: LinkTable.fetch(config.tables.links, key)
 
@@ -73,17 +73,17 @@ defmodule Exosuit.Host.Links do
   @spec table() :: :ets.tid()
   def table, do: LinkTable.new()
 
-  @doc "All links that hold."
+  @doc "All links in force."
   @spec list(Config.t()) :: [Link.t()]
   def list(config), do: LinkTable.list(config.tables.links)
 
-  @doc "The links that are wanted and refused."
+  @doc "The refused links that are retried."
   @spec refused(Config.t()) :: [Link.t()]
   def refused(config) do
     for {link, _error, _at} <- LinkTable.refusals(config.tables.links), do: link
   end
 
-  @doc "All links, those among them that are wanted and refused, with what became of each."
+  @doc "All links with their status, including refused ones."
   @spec statuses(Config.t()) :: [LinkTable.status()]
   def statuses(config) do
     LinkTable.statuses(config.tables.links, Router.link_states(config.router), now())

@@ -27,12 +27,12 @@ defmodule Exosuit.Host.Plan do
           | {:link, Link.t()}
 
   @doc """
-  The steps from `current` to `desired`; none where nothing differs and nothing is idle, that is,
-  specified but given up, or never tried.
+  The steps from `current` to `desired`. There are none if nothing differs and every specification was tried
+  and not given up.
 
-  What runs is not stopped for something that may fail to start: it is updated or exchanged, which
-  leaves it as it is where that fails. What does not run makes room at once. All is specified before
-  anything starts: a call to what is still starting waits for it.
+  A running item is updated or exchanged, not stopped first, so that a failed change leaves it running. An item
+  that does not run is removed at once. All items are specified before anything starts, so that a call to a
+  starting item waits for it.
   """
   @spec steps(desired(), current()) :: [step()]
   def steps(desired, current) do

@@ -21,15 +21,15 @@ defmodule Exosuit.Host.Reconciler do
     GenServer.start_link(__MODULE__, config, name: Directory.via(config.name, __MODULE__))
   end
 
-  @doc "Specifies this and starts it; where it cannot start, nothing of it is left behind."
+  @doc "Adds a specification and starts it. If it cannot start, the specification is removed again."
   @spec run(Config.t(), Specifications.specification()) :: :ok | {:error, Error.t()}
   def run(config, specification), do: call(config, {:run, specification})
 
-  @doc "Starts what is specified under this key, and waits for how that goes."
+  @doc "Starts the specification of this key, and waits for the outcome."
   @spec start(Config.t(), Directory.key()) :: :ok | {:error, Error.t()}
   def start(config, key), do: call(config, {:start, key})
 
-  @doc "Ends what runs under this key and removes its specification."
+  @doc "Stops the actor or provider of this key, and removes its specification."
   @spec stop(Config.t(), Directory.key()) :: :ok
   def stop(config, key), do: call(config, {:stop, key})
 
@@ -37,9 +37,9 @@ defmodule Exosuit.Host.Reconciler do
   @type permit :: (Actor.claims(), Actor.claims() -> :ok | {:error, Error.t()})
 
   @doc """
-  Changes the specification of a running actor and serves by it, with code that was prepared
-  (`Exosuit.Actor.prepare/4`); refused, it changes nothing. Decided here, where starts and stops are,
-  so that no two of them cross.
+  Changes the specification of a running actor, and serves by it with prepared code
+  (`Exosuit.Actor.prepare/4`). A refusal changes nothing. This process serialises changes with starts and
+  stops.
   """
   @spec update(Config.t(), Directory.key(), change, Actor.loaded(), permit()) ::
           :ok | {:error, Error.t()}
@@ -48,7 +48,7 @@ defmodule Exosuit.Host.Reconciler do
     call(config, {:update, key, change, loaded, permit})
   end
 
-  @doc "How each attempt stands."
+  @doc "The state of each attempt."
   @spec phases(Config.t()) :: %{optional(Directory.key()) => Attempts.phase()}
   def phases(config), do: call(config, :phases)
 

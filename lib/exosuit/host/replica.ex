@@ -49,8 +49,8 @@ defmodule Exosuit.Host.Replica do
   end
 
   @doc """
-  Takes what this host has written itself about a link, the links of a key, or a configuration, and
-  waits until the host has done what follows. For a link, an error if the router refuses it.
+  Accepts a record that this host has written itself: a link, the links of a key, or a configuration. Waits
+  until the host has applied it. For a link, returns an error if the router refuses it.
   """
   @spec take(Config.t(), [Ledger.written()], about) :: :ok | {:error, Error.t()}
         when about: Link.t() | Link.key() | {:configuration, String.t()}
@@ -60,7 +60,7 @@ defmodule Exosuit.Host.Replica do
   @spec holders(Config.t(), Link.key()) :: [Records.key()]
   def holders(config, key), do: call(config, {:holders, key})
 
-  @doc "Makes the links of these keys what the lattice says. Waits for nobody."
+  @doc "Updates the links of these keys from the lattice's records. Does not block."
   @spec follow(Config.t(), [Link.key()]) :: :ok
   def follow(config, keys) do
     GenServer.cast(Directory.via(config.name, __MODULE__), {:follow, keys})

@@ -6,13 +6,13 @@ defmodule Exosuit.Host.Roster do
   alias Exosuit.Host.{Configurations, Inventory, Links, Reconciler, Specifications, Unattended}
   alias Exosuit.Model.{ActorSpecification, Artifact, Instances, Link, ProviderSpecification}
 
-  @doc "Adds a specification and starts it; where it cannot start, nothing of it is left."
+  @doc "Adds a specification and starts it. If it cannot start, the specification is removed again."
   @spec start(Config.t(), Specifications.specification()) :: :ok | {:error, Error.t()}
   def start(config, specification), do: Reconciler.run(config, specification)
 
   @doc """
-  Ends what runs under this key; an actor's running calls finish first. Its links hold for its own
-  code alone from then on, but for those of an application, which go with that.
+  Stops the actor or provider of this key; an actor's running calls finish first. From then on, its links hold
+  for its own code only. Links of an application are deleted with the application instead.
   """
   @spec stop(Config.t(), Exosuit.Directory.key()) :: :ok | {:error, Error.t()}
   def stop(config, key) do
@@ -42,8 +42,7 @@ defmodule Exosuit.Host.Roster do
   end
 
   @doc """
-  Changes the shares of an actor, and starts it where it had been given up. It is stopped when
-  nothing is left of it.
+  Changes the shares of an actor, and starts it if it had been given up. Stops it if no share is left.
   """
   @spec resize(Config.t(), String.t(), Instances.change()) :: :ok | {:error, Error.t()}
   def resize(config, id, change) do
@@ -65,9 +64,9 @@ defmodule Exosuit.Host.Roster do
   end
 
   @doc """
-  Runs what the host itself deployed, with settings that no command has words for: so many instances
-  with these annotations, and its configurations by name. What runs with other annotations is made
-  anew with these settings, in place.
+  Runs an actor that this host itself deployed, with settings that no command can carry: a number of instances
+  with these annotations, and its configurations by name. Instances with other annotations get the new
+  settings in place.
   """
   @spec run_own(Config.t(), ActorSpecification.t(), map()) :: :ok | {:error, Error.t()}
   def run_own(config, %ActorSpecification{id: id} = specification, it) do
@@ -117,8 +116,8 @@ defmodule Exosuit.Host.Roster do
   end
 
   @doc """
-  Puts other code in the place of an actor's that runs. It is prepared in the calling process, which
-  waits; whatever fails leaves all as it was.
+  Replaces the code of a running actor. The calling process prepares the code, and waits. A failure changes
+  nothing.
   """
   @spec update(Config.t(), String.t(), Artifact.t(), Claims.permissions()) ::
           :ok | {:error, Error.t()}
@@ -127,9 +126,9 @@ defmodule Exosuit.Host.Roster do
   end
 
   @doc """
-  Makes the specification of a running actor what `change` makes of it, code and settings. All that can
-  fail is tried first, in the calling process, which waits: the actor serves by the old specification
-  until the new one can take its place. `permit` decides by the claims of both.
+  Applies `change` to the specification of a running actor: its code and settings. The calling process first
+  tries everything that can fail, and waits. The actor serves by the old specification until the new one can
+  replace it. `permit` decides by the claims of both.
   """
   @spec change(Config.t(), String.t(), change, Reconciler.permit()) :: :ok | {:error, Error.t()}
         when change: (ActorSpecification.t() -> ActorSpecification.t())
@@ -152,9 +151,9 @@ defmodule Exosuit.Host.Roster do
   end
 
   @doc """
-  Starts a provider with other settings in the place of one that runs. Settings that are wrong are
-  refused before that is stopped; where the new one cannot start for another reason, the old one is
-  started again. The calling process waits; should it end meanwhile, the work goes on.
+  Restarts a running provider with other settings. Wrong settings are refused before the provider is stopped.
+  If it cannot start for another reason, it is started again with the old settings. The calling process waits;
+  if it ends in the meantime, the work continues.
   """
   @spec exchange(Config.t(), ProviderSpecification.t()) :: :ok | {:error, Error.t()}
   def exchange(config, new) do

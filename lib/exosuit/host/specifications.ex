@@ -38,17 +38,16 @@ defmodule Exosuit.Host.Specifications do
   def change(config, specification), do: call(config, {:change, specification})
 
   @doc """
-  Puts another specification in the place of that of its id, with what was made of it already, in one
-  step.
+  Replaces the specification of an id, together with its prepared code, in one step.
   """
   @spec replace(Config.t(), ActorSpecification.t(), map()) :: :ok | {:error, Error.t()}
   def replace(config, specification, loaded), do: call(config, {:replace, specification, loaded})
 
-  @doc "Removes a specification; the reconciler has ended what ran."
+  @doc "Removes a specification; the reconciler has stopped its actor or provider."
   @spec remove(Config.t(), Directory.key()) :: :ok
   def remove(config, key), do: call(config, {:remove, key})
 
-  @doc "Keeps what a start has made, for the next start."
+  @doc "Stores the compiled result of a start, for the next start."
   @spec keep(Config.t(), Directory.key(), term()) :: :ok
   def keep(config, key, loaded), do: call(config, {:keep, key, loaded})
 
@@ -65,7 +64,7 @@ defmodule Exosuit.Host.Specifications do
     end
   end
 
-  @doc "Everything that is specified."
+  @doc "All specifications."
   @spec list(Config.t()) :: [specification()]
   def list(config) do
     for [specification] <- :ets.match(config.tables.specifications, {:_, :"$1", :_}),

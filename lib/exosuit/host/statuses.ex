@@ -21,7 +21,7 @@ defmodule Exosuit.Host.Statuses do
   @spec table() :: :ets.tid()
   def table, do: :ets.new(:exosuit_statuses, [:set, :public, read_concurrency: true])
 
-  @doc "Notes why it does not run, and in how many milliseconds it is tried again: `nil` for never."
+  @doc "Stores why something does not run, and the milliseconds until its retry, or `nil` for none."
   @spec put(
           Config.t(),
           key(),
@@ -34,14 +34,14 @@ defmodule Exosuit.Host.Statuses do
     :ok
   end
 
-  @doc "Forgets it: it runs, or is wanted no more."
+  @doc "Removes the entry: it runs, or is not wanted any more."
   @spec delete(Config.t(), key()) :: :ok
   def delete(config, key) do
     :ets.delete(config.tables.statuses, key)
     :ok
   end
 
-  @doc "What is known of a specification that does not run: it is about to be started, or why not."
+  @doc "The status of a specification that does not run: starting, or the reason why not."
   @spec fetch(Config.t(), key()) :: status()
   def fetch(config, key) do
     case :ets.lookup(config.tables.statuses, key) do
@@ -58,8 +58,8 @@ defmodule Exosuit.Host.Statuses do
   end
 
   @doc """
-  Notes links that this host made by itself, as the lattice was not to be reached: they hold until
-  `confirm_links/1`, though the lattice knows nothing of them.
+  Stores links that this host made while the lattice was unreachable. They stay in force until
+  `confirm_links/1`, although the lattice has no records of them.
   """
   @spec put_provisional(Config.t(), [Link.key()]) :: :ok
   def put_provisional(config, keys) do
@@ -72,7 +72,7 @@ defmodule Exosuit.Host.Statuses do
     Enum.concat(:ets.match(config.tables.statuses, {{:provisional, :"$1"}, :_, :_, :_}))
   end
 
-  @doc "Forgets that links are this host's own, and gives their keys: the lattice says what holds."
+  @doc "Removes the marks of `note_links/2`, and returns the keys: the lattice's records then apply."
   @spec confirm_links(Config.t()) :: [Link.key()]
   def confirm_links(config) do
     keys = provisional(config)

@@ -2,8 +2,8 @@ defmodule Exosuit.Model.Application do
   @moduledoc """
   An application as it should be on the hosts of a lattice.
 
-  `configurations` are those that its workloads and links name and that come with it; `stored` names
-  those that are in the lattice already, each with what is said where it is not.
+  `configurations` come with the application, and its workloads and links name them. `stored` names
+  configurations that must be in the lattice already, each with the error for a missing one.
   """
 
   alias Exosuit.Model.{Configuration, Link, Workload}

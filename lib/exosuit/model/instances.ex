@@ -1,13 +1,13 @@
 defmodule Exosuit.Model.Instances do
   @moduledoc """
-  How many calls of an actor may run at a time, told apart by what they were asked for with.
+  The number of calls of an actor that may run at a time, per set of annotations.
 
-  One module serves all of them, and a number bounds them; but those who manage hosts ask for some
-  with one set of annotations, for some with another, and take back their own. So the number is a
-  sum of shares, each with its annotations. Shares keep their order: the first is the oldest.
+  One module serves all calls, and one number bounds them. Tools that manage hosts request instances with
+  different annotations, and later remove their own. Therefore the number is a sum of shares, each with its
+  annotations. Shares keep their order: the first is the oldest.
 
-  The sum is bounded here, where it is made, whatever each of its parts is, and so is the number of
-  shares: a change beyond either is refused, and changes nothing.
+  The sum and the number of shares are bounded here. A change beyond either bound is refused, and changes
+  nothing.
   """
 
   alias Exosuit.{Error, Input}

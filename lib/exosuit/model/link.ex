@@ -6,8 +6,8 @@ defmodule Exosuit.Model.Link do
   `target_config`. `source_configs` and `target_configs` are the names of the configurations that
   the two were made of, where they were made of such.
 
-  When an actor is stopped for good, a link of it holds for code of the same issuer and public key
-  alone, unless it `outlives` the actor or belongs to an `app`. Neither is shared in a lattice.
+  When an actor is stopped for good, its links hold only for code of the same issuer and public key, unless a
+  link `outlives` the actor or belongs to an `app`. Neither field is shared in a lattice.
   """
 
   @type t :: %__MODULE__{
@@ -26,7 +26,7 @@ defmodule Exosuit.Model.Link do
         }
 
   @typedoc """
-  What links are found by: source, contract, name. Those of one key cover different interfaces.
+  The key of a link: source, contract, name. Links of one key cover different interfaces.
   """
   @type key :: {String.t(), String.t(), String.t()}
 

@@ -7,11 +7,11 @@ defmodule Exosuit.Model.Workload do
   - `instances`: of an actor, how many calls may run; of a provider, on how many hosts it is
   - `scaler`: `:everywhere`: so many on each host; `:spread`: so many in all, over the hosts that the
     spreads name, by weight; `:daemon`: so many on each host that a spread names
-  - `config`: its configuration; where a part of that is stored elsewhere, `configs` are the names of
-    all parts in their order instead
+  - `config`: its configuration; if a part of it is stored elsewhere, `configs` has the names of all parts in
+    their order instead
   - `limits`: under their names in 1.x
-  - `specification`: of an actor whose settings other hosts are not told of, what the host that reads
-    the manifest runs
+  - `specification`: for an actor with settings that only the host of the manifest can apply, the
+    specification for that host
   """
 
   @type spread :: %{
