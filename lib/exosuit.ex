@@ -311,7 +311,7 @@ defmodule Exosuit do
   def start_link(options) do
     config = Config.new!(options)
     items = startup(config)
-    # They may hold secrets, and are of use to one process alone.
+    # These options may hold secrets, and only one process needs them.
     config = %{config | actors: [], start_providers: [], put_links: [], manifests: []}
 
     with :ok <- unused(config.name),
@@ -658,7 +658,7 @@ defmodule Exosuit do
     :ok
   end
 
-  # For those who take commands: one that stops carries out none.
+  # For command receivers: a stopping host refuses commands.
   @doc false
   @spec stopping?(host()) :: boolean()
   def stopping?(host), do: Settings.stopping?(config!(host))
@@ -719,7 +719,7 @@ defmodule Exosuit do
 
   def start_option(host, {:link, [link]}), do: put_link(host, link)
 
-  # What of it cannot start is wanted from then on, and tried again as all that is.
+  # Items that cannot start stay specified, and are retried like any other.
   def start_option(host, {:manifest, [path]}) do
     config = config!(host)
     if config.nats_lattice, do: Lattice.Nats.await_first(config)
@@ -898,7 +898,7 @@ defmodule Exosuit do
     end
   end
 
-  # What other hosts are not told of, this one runs itself.
+  # This host itself runs actors with settings that no command can carry.
   defp deploying(config) do
     %{Deployer.Hosts.of(config) | own: {config.source, &Roster.run_own(config, &1, &2)}}
   end
@@ -907,7 +907,7 @@ defmodule Exosuit do
 
   defp artifact({:bytes, bytes}) when is_binary(bytes), do: {:ok, {:bytes, bytes, nil}}
 
-  # Code without its tag may be megabytes: whoever forgot it is told so, and not shown all of it.
+  # Bytes without the `:bytes` tag may be megabytes: the error explains the tag, and shows only their beginning.
   defp artifact(<<0, "asm", _rest::binary>>) do
     raise ArgumentError,
           "expected the actor as a path or {:bytes, wasm}, got the bytes themselves"
@@ -927,7 +927,7 @@ defmodule Exosuit do
     raise ArgumentError, "expected the actor as a path or {:bytes, wasm}, got: #{shown}"
   end
 
-  # As events name it. A text that is no reference is shown as it is, if it can be.
+  # The name for events. A text that is not a reference is shown unchanged, if it is printable.
   defp reference({:bytes, bytes}), do: Model.Artifact.reference({:bytes, bytes, nil})
 
   defp reference(text) do

@@ -126,7 +126,7 @@ defmodule Exosuit.Actor do
     with :ok <- permit.(loaded.claims), do: {:ok, loaded}
   end
 
-  # The cheap checks come first: nobody waits for a compile to hear that a revision is too low.
+  # Cheapest check first: a revision that is too low is refused before the compile.
   defp load(config, artifact, permit) do
     with {:ok, {bytes, artifact}} <- Exosuit.Artifact.fetch(artifact),
          {:ok, claims} <- Claims.admit(bytes, config),
@@ -160,8 +160,8 @@ defmodule Exosuit.Actor do
     end
   end
 
-  # Whose code it is: what was linked for others is not inherited. In a lattice, unsigned code is told
-  # apart by nothing: there its hosts replace it as they like.
+  # The lineage of the code: links for another lineage are not inherited. In a lattice, all unsigned code has
+  # the same lineage, because its hosts may replace it freely.
   defp lineage(_config, %{claims: %Claims{issuer: issuer, subject: subject}}) do
     "#{issuer} #{subject}"
   end

@@ -7,7 +7,7 @@ defmodule Exosuit.Application do
 
   alias Exosuit.{Config, Environment, Up}
 
-  # A registry must not take the hosts with it, however often it falls.
+  # A registry that crashes repeatedly must not end the hosts.
   @restarts 1_000
 
   @impl Application
@@ -50,7 +50,7 @@ defmodule Exosuit.Application do
 
   defp start_up(_release, _request), do: :ok
 
-  # The options of the application go before the environment, which `exosuit up` has them from.
+  # The options of the application take precedence over the environment, which `exosuit up` reads.
   defp engine do
     environment = Environment.Engine.read(System.get_env())
     configured = Application.get_env(:exosuit, :engine, [])

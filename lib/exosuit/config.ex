@@ -236,7 +236,7 @@ defmodule Exosuit.Config do
     %{config | nats: nats, labels: Map.merge(config.labels, machine())}
   end
 
-  # A host that trusts nobody has no actor that it may run, unless it takes those without a token.
+  # A host without trusted issuers can run no actor, unless it allows unsigned ones.
   defp check_trust!(options) do
     if options[:trusted_issuers] == [] and options[:unsigned] == :deny do
       raise ArgumentError,

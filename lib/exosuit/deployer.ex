@@ -123,7 +123,7 @@ defmodule Exosuit.Deployer do
 
   defp verify(outcome, _left), do: outcome
 
-  # What is done for the sake of another step is left as long as that is.
+  # A step that another step requires stays until that other step is done.
   defp preparation?({_place, {:put_config, _name, _values}}, _left), do: true
 
   defp preparation?({host, {:stop_provider, id}}, left) do
@@ -165,7 +165,7 @@ defmodule Exosuit.Deployer do
     }
   end
 
-  # A host takes code of another issuer only where it is told that it may.
+  # A host accepts code of another issuer only with an explicit permission.
   defp allowed(steps, {_hosts, _ids, false}), do: steps
 
   defp allowed(steps, {_hosts, _ids, true}) do

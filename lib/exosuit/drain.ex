@@ -31,7 +31,7 @@ defmodule Exosuit.Drain do
          true <- started_again?(parent, id) do
       Supervisor.terminate_child(parent, id)
     else
-      # Whoever watches it sees by the reason that it did not fall.
+      # The exit reason tells a watcher that the host did not crash.
       _ends_for_good -> Supervisor.stop(host, {:shutdown, :stopped})
     end
   end
@@ -49,14 +49,14 @@ defmodule Exosuit.Drain do
   @impl GenServer
   def handle_info({:EXIT, _from, _reason}, config), do: {:noreply, config}
 
-  # Killed with all that it is part of, it has nothing left to drain.
+  # If the whole host was killed, there is nothing to drain.
   @impl GenServer
   def terminate(:killed, _config), do: :ok
 
   def terminate(_reason, config) do
     Settings.stop(config)
     Router.drain(config.router, config.drain_timeout)
-    # A heartbeat after it would be taken for one of a host that is there.
+    # A later heartbeat would make other hosts believe that this host still runs.
     Settings.leave(config)
     Lattice.announce(config, "host_stopped", %{labels: Settings.labels(config)})
     config.bus.leave(config)

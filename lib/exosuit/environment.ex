@@ -1,8 +1,8 @@
 defmodule Exosuit.Environment do
   @moduledoc false
-  # The environment of a host, read before anything is started: by config/runtime.exs in a release, by
-  # `exosuit up` beside its arguments. `Environment.Variables` has the table of what is known; whatever
-  # is given and has no effect is named, and what concerns safety and is not supported is refused.
+  # Reads the environment of a host before anything starts: from config/runtime.exs in a release, and in
+  # `exosuit up` beside its arguments. `Environment.Variables` has the table of known variables. A variable
+  # without effect causes a warning; an unsupported one that safety depends on is refused.
 
   alias Exosuit.Environment.{Engine, Lattice, Variables}
 

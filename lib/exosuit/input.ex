@@ -1,10 +1,10 @@
 defmodule Exosuit.Input do
   @moduledoc false
-  # What the doors of a host check of their input: numbers, names and references. Rust has the one table
-  # of bounds and the one parser of each name (`exosuit_core`); options, manifests, the control socket,
-  # both control interfaces and the records of a lattice all ask it here. Pure.
+  # Checks the numbers, names and references in the input of a host. Rust has the one table of bounds and the
+  # one parser of each name (`exosuit_core`). Options, manifests, the control socket, both control interfaces
+  # and lattice records all use it through this module. Pure.
   #
-  # Whatever passes here is taken by the NIFs: nothing that comes from outside makes one raise.
+  # The NIFs accept every value that passes here, so that no outside input makes a NIF raise.
 
   alias Exosuit.{Error, Native}
 

@@ -1,9 +1,9 @@
 defmodule Exosuit.Registries do
   @moduledoc false
-  # The registries that all hosts of a VM share: the names of their processes, and who subscribes to
-  # their events. Either may fall, and so may a partition of it: what is registered there ends with it,
-  # since Elixir's `Registry` links the two, unless it traps exits. Whoever supervises it starts it
-  # again, and `register/3` waits until the registry is back.
+  # The registries that all hosts of a VM share: the names of their processes, and the subscribers to their
+  # events. A registry, or a partition of it, may crash. Registered processes end with it, unless they trap
+  # exits, because Elixir's `Registry` links them. Their supervisors restart them, and `register/3` waits until
+  # the registry is back.
 
   @names Exosuit.Registry
   @subscribers Exosuit.Subscribers

@@ -1,9 +1,9 @@
 defmodule Exosuit.Server do
   @moduledoc false
-  # What every GenServer of a host is: `use Exosuit.Server` instead of `use GenServer`, with the same
-  # options. A message, cast or call that the module has no clause for ends no process: messages and
-  # casts are ignored, a call is answered with an error. Hence a late answer to a call that was given
-  # up, or somebody's `send/2` in a shell, costs nothing.
+  # The base of every GenServer of a host: `use Exosuit.Server` instead of `use GenServer`, with the same
+  # options. A message, cast or call without a matching clause does not crash the process: messages and casts are
+  # ignored, and a call is answered with an error. A late answer to an abandoned call, or a stray `send/2` in a
+  # shell, is therefore harmless.
 
   alias Exosuit.Error
 

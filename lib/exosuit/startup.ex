@@ -1,7 +1,7 @@
 defmodule Exosuit.Startup do
   @moduledoc false
-  # Applies what the options of a host name: actors, providers, links, manifests, in this order, at each
-  # start of the host. So a host that its supervisor has started again has what it had.
+  # Applies the actors, providers, links and manifests of a host's options, in this order, at each start of the
+  # host. After a restart by its supervisor, the host therefore runs the same items.
   #
   # What is refused is tried again by `Exosuit.Retry`, and as soon as there is a connection to the
   # lattice; the inventory shows it under `pending`, and
@@ -92,7 +92,7 @@ defmodule Exosuit.Startup do
     end
   end
 
-  # Whoever carries it out may fall meanwhile, with the call to it.
+  # The process that carries it out may crash in the meantime, and the call to it fails.
   defp carry_out(%{api: api, config: config}, item) do
     api.start_option(config.name, item)
   catch

@@ -67,7 +67,7 @@ defmodule Exosuit.Up do
     state == :connected
   end
 
-  # Nothing runs, and nothing is tried again. One of a lattice is there for what others will have it do.
+  # Nothing runs, and nothing is retried. A host of a lattice stays, because it can receive commands.
   defp idle?(options) do
     %{actors: actors, providers: providers} = Exosuit.inventory(@host)
     options[:nats] == nil and Enum.all?(actors ++ providers, &(&1.status == :failed))
@@ -133,8 +133,8 @@ defmodule Exosuit.Up do
 
   defp without_other_name(env, _given), do: env
 
-  # The files of an application stand beside its manifest: these may be started from the lattice, and
-  # no others, unless the environment says more or less.
+  # The files of an application are beside its manifest. By default, the lattice may start only these; the
+  # environment may allow all files or none.
   defp files(request) do
     if System.get_env("WASMCLOUD_ALLOW_FILE_LOAD", "") == "" do
       manifests = Enum.map(request["manifests"], &Path.dirname/1)
@@ -144,8 +144,8 @@ defmodule Exosuit.Up do
     end
   end
 
-  # Whoever reaches the servers of a lattice can have its hosts start code: on this machine alone that
-  # is its user.
+  # Anyone who can reach the NATS servers can start code on the hosts. On the loopback address, that is the user
+  # of this machine.
   defp check_trust(nil, [_ | _] = nats) do
     if Enum.all?([nats[:servers], nats[:rpc][:servers]], &here?/1) do
       :ok

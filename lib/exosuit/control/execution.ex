@@ -9,7 +9,7 @@ defmodule Exosuit.Control.Execution do
 
   @type result :: {:ok, term()} | {:error, Error.t()} | {:error, Error.t(), diagnostics :: list()}
 
-  # What changes nothing; a call is refused where calls are.
+  # Commands that change nothing. The router refuses calls by itself.
   @while_stopping ~w(inventory links call events remote ping lattice_claims lattice_links get_config
     stop_host)a
 
@@ -34,7 +34,7 @@ defmodule Exosuit.Control.Execution do
     with :ok <- check_stopping(name, context), do: run(name, arguments, api, host)
   end
 
-  # A host that stops would acknowledge what it will not carry out.
+  # A stopping host would acknowledge commands that it does not carry out.
   defp check_stopping(name, _context) when name in @while_stopping, do: :ok
 
   defp check_stopping(_name, {api, host}) do

@@ -45,7 +45,7 @@ defmodule Exosuit.Control.Schema do
     end
   end
 
-  # What was given may be a secret; a number and the name of a thing are none.
+  # Do not show the value, which may be a secret, unless it is a number or a name.
   defp refusal(key, rule, given) do
     expected = "expected \"#{key}\" to be #{expectation(rule)}"
 

@@ -1,8 +1,8 @@
 defmodule Exosuit.Control.Short do
   @moduledoc false
-  # Replies as text that fits into a message. One that lists more than that is cut: the ends of its lists
-  # are left out, `shortened` is true, and beside each list stands how many there are (`actors_count`).
-  # A reply of 1.x says so in its `message` as well, which people read. Pure.
+  # Encodes replies that fit into a message. A larger reply is cut: the ends of its lists are left out,
+  # `shortened` is true, and each list has a count beside it (`actors_count`). A reply of 1.x also says so in
+  # its `message`, for people. Pure.
 
   alias Exosuit.{Error, Json}
 

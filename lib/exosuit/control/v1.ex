@@ -202,8 +202,8 @@ defmodule Exosuit.Control.V1 do
     }
   end
 
-  # It says which code, and there is no revision to go by where that is not signed. Our own command
-  # line says whether it is forced.
+  # 1.x names the exact image, so force the update: unsigned code has no revision to compare. Our own command
+  # line says whether to force it.
   defp arguments(:exchange_actor, it) do
     %{
       id: it.component_id,

@@ -1,9 +1,9 @@
 defmodule Exosuit.Deployer.Conduct do
   @moduledoc false
-  # Carries out a plan: the commands of one rank are all sent, then their outcomes are awaited. Hosts
-  # tell outcomes by events. An event may be lost, and none is sent for what is as it should be
-  # already, so the state of the hosts is looked at meanwhile, too: a command is done when it is not
-  # among those that are `left` to do. One that fails does not hold up the others.
+  # Carries out a plan: sends all commands of one rank, then waits for their outcomes. Hosts report outcomes by
+  # events. An event may be lost, and a command without effect causes none. Therefore the state of the hosts is
+  # read in the meantime as well: a command is done when it is not among the commands `left` to do. A failed
+  # command does not stop the others.
 
   alias Exosuit.Deployer.{Hosts, Plan, Request}
   alias Exosuit.{Error, Json}
@@ -43,7 +43,7 @@ defmodule Exosuit.Deployer.Conduct do
     for {step, result} <- sent, do: {step, if(result == :taken, do: came[step], else: result)}
   end
 
-  # What notes that other code runs is not sent where that could not be put in place.
+  # Do not send the annotation of new code if that code could not be started.
   defp blocked({host, {:scale_actor, %{id: id}}}, before) do
     Enum.find_value(before, fn
       {{^host, {:update_actor, %{id: ^id}}}, {:error, _error}} -> {:error, not_updated()}

@@ -46,7 +46,7 @@ defmodule Exosuit.Deployer.Plan do
   def rank({_place, {:update_actor, _it}}), do: 5
   def rank({_place, {:scale_actor, _it}}), do: 6
 
-  # Those that listen come last: their ports open when those who answer are there.
+  # Providers that listen start last, so that their ports open when the actors that answer run.
   def rank({_place, {:start_provider, it}}),
     do: if(Builtin.listens?(it.reference), do: 8, else: 7)
 
@@ -111,8 +111,8 @@ defmodule Exosuit.Deployer.Plan do
       Enum.all?(old, &Marks.same_settings?(&1.annotations, marks)) ->
         update(want, old) ++ [scale(want)]
 
-      # The host changes settings and code in one, where both can start; what it replaced goes when
-      # that is there.
+      # The host changes settings and code in one step, if both can start. The replaced instances are stopped
+      # afterwards.
       true ->
         [scale(want)]
     end

@@ -1,8 +1,8 @@
 defmodule Exosuit.Directory.Anchor do
   @moduledoc false
   # The first child of a `rest_for_one` supervisor whose other children have names and trap exits, as
-  # supervisors do: those outlive the registry, but their names do not. This process ends with the
-  # registry, so that they are started again, with their names.
+  # supervisors do. These survive a crash of the registry, but lose their names. This process ends with the
+  # registry, so that its siblings restart and register their names again.
 
   use Exosuit.Server
 

@@ -1,8 +1,8 @@
 defmodule Exosuit.Directory.Nameplate do
   @moduledoc false
-  # By what a host is found: its name, its configuration, and what a call needs of it. The host's own
-  # process registers them when it starts (`register/3`). It outlives the registry, but can do nothing
-  # about that: where the registry falls, this process, its child, registers all of it again.
+  # Registers a host in the VM: its name, its configuration, and the data that calls need. The host's own
+  # process registers them first, when it starts (`register/3`). After a crash of the registry, this process, a
+  # child of the host, registers all of them again.
 
   use Exosuit.Server
 
@@ -50,7 +50,7 @@ defmodule Exosuit.Directory.Nameplate do
   @impl GenServer
   def handle_continue(:register, plate), do: register_again(plate)
 
-  # The registry ended, or nothing that matters.
+  # The registry ended, or the message is irrelevant.
   @impl GenServer
   def handle_info({:EXIT, _process, _reason}, plate), do: register_again(plate)
 

@@ -1,8 +1,8 @@
 defmodule Exosuit.Edge.Announcer do
   @moduledoc false
-  # Takes the data plane's facts (`{:exosuit_notice, notice}`): a failed call becomes an event, a
-  # guest's log line goes to `EventLogger`. And hands every event of the host to those of its edge who
-  # act on it, and to `:telemetry`, if there is any. It waits for none of them.
+  # Handles the notices of the data plane (`{:exosuit_notice, notice}`): a failed call becomes an event, and a
+  # guest's log line goes to `EventLogger`. Forwards every event of the host to the processes of its edge that
+  # need it, and to `:telemetry` if it is loaded. Waits for none of them.
 
   use Exosuit.Server
 

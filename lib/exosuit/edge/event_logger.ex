@@ -1,11 +1,11 @@
 defmodule Exosuit.Edge.EventLogger do
   @moduledoc false
-  # Writes the host's events and its guests' lines to the log, the same failure once a second at most:
-  # a storm of refusals is a number, not a flood.
+  # Writes the host's events and its guests' lines to the log. The same failure is logged once a second at
+  # most, with a count.
   #
-  # A process of its own, as whoever logs may have to wait, for as long as nobody reads a terminal or a
-  # pipe. What comes meanwhile is bounded: past a number of messages that wait, events (see
-  # `Exosuit.Lattice.Local`) and lines are dropped, and their number is logged when the log goes on.
+  # Logging may block while nobody reads a terminal or a pipe, so it has a process of its own. Its mailbox is
+  # bounded: beyond a number of waiting messages, events (see `Exosuit.Lattice.Local`) and lines are dropped, and
+  # their number is logged when the log continues.
 
   use Exosuit.Server
 

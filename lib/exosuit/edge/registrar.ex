@@ -4,8 +4,8 @@ defmodule Exosuit.Edge.Registrar do
   # their claims say. It is done when they start, and for all of them when the host is connected
   # (again). A record that says so already is left alone, and one of a greater revision as well.
   #
-  # Each record waits for a server. Where one cannot be written, no further ones are tried: after a pause
-  # all are, by the policy of `Exosuit.Retry`.
+  # Each record waits for a server. If one cannot be written, the rest is not tried; after a delay of
+  # `Exosuit.Retry`, all are tried again.
 
   use Exosuit.Server
 

@@ -84,7 +84,7 @@ defmodule Exosuit.Environment.Lattice do
     end
   end
 
-  # An address may hold a password: what is handed on is where they are.
+  # An address may hold a password, so only the name of its variable is passed on.
   defp addresses(env) do
     if Variables.read(env, "EXOSUIT_LATTICE"), do: {:env, "EXOSUIT_LATTICE"}
   end
@@ -108,7 +108,7 @@ defmodule Exosuit.Environment.Lattice do
   defp heartbeat(seconds) when is_integer(seconds), do: seconds * 1_000
   defp heartbeat(none_or_mistake), do: none_or_mistake
 
-  # What is said of one connection goes before what is said of both.
+  # A variable for one connection takes precedence over one for both.
   defp connection(env, side, servers) do
     of_both = &["WASMCLOUD_#{side}_#{&1}", "WASMCLOUD_NATS_#{&1}"]
 

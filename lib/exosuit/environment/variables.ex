@@ -17,10 +17,10 @@ defmodule Exosuit.Environment.Variables do
   @true_words ~w(1 TRUE YES Y ON ENABLED ENABLE)
   @false_words ~w(0 FALSE NO N OFF DISABLED DISABLE)
 
-  # Ours, and wasmCloud's: a name that begins so and is not known is probably a slip.
+  # The prefixes of our variables and wasmCloud's: an unknown name with one of them is probably misspelt.
   @prefixes ["EXOSUIT_", "WASMCLOUD_"]
 
-  # Labels are told to everybody. What is called so is no label.
+  # Every host of the lattice can read labels, so a variable that looks like a secret makes no label.
   @secret ~r/PASS|SECRET|TOKEN|KEY|SEED|CREDENTIAL|PRIVATE|JWT/i
 
   @doc "What a variable says, `nil` where it is not given, or what is wrong with it."
@@ -122,7 +122,8 @@ defmodule Exosuit.Environment.Variables do
   defp label(_other), do: nil
 
   defp parse(:text, _name, text), do: text
-  # Where it is, as `Exosuit.Secret` has it: options are kept by supervisors, and shown.
+
+  # The place of the secret, in a form of `Exosuit.Secret`: supervisors keep options, and show them.
   defp parse(:secret, name, _text), do: {:env, name}
   defp parse(:path, _name, text), do: Path.expand(text)
   defp parse(:paths, _name, text), do: text |> list(":") |> Enum.map(&Path.expand/1)

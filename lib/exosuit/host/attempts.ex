@@ -3,8 +3,8 @@ defmodule Exosuit.Host.Attempts do
   # The reconciler's decisions, pure: what is tried for each specification, how that goes, and what
   # to do next. Each function takes the attempts and an event and gives the attempts and actions.
   #
-  # What fails is tried again by `Exosuit.Retry`, without end. Final is only what cannot change by
-  # itself: see `Exosuit.Retry.final?/1`. Calls to an actor are refused while its next start is far or will not come.
+  # Failures are retried by `Exosuit.Retry`, without end, unless they are final (`Exosuit.Retry.final?/1`). Calls
+  # to an actor are refused while its next start is far away, or if there is none.
 
   alias Exosuit.{Directory, Error, Retry}
 
@@ -28,7 +28,7 @@ defmodule Exosuit.Host.Attempts do
     case attempts do
       %{^key => %{phase: :running}} -> {attempts, [{:reply, waiter, :ok}]}
       %{^key => %{phase: :starting}} -> {add_waiter(attempts, key, waiter), []}
-      # It is tried at once, and how often it has failed is not forgotten.
+      # Retry at once, and keep the count of failures.
       %{^key => _failed} -> attempts |> add_waiter(key, waiter) |> spawn_again(key)
       %{} -> attempts |> put(key, new(:starting, [waiter])) |> spawn_again(key)
     end
@@ -88,8 +88,7 @@ defmodule Exosuit.Host.Attempts do
     {attempts, for(waiter <- attempt.waiters, do: {:reply, waiter, {:error, error}})}
   end
 
-  # The status stays what it was: of what crashes it is of interest that it does, not that it is
-  # being started once more.
+  # Keep the status: a crashing actor is shown as `crashing`, also while it is restarted.
   defp spawn_again(attempts, key) do
     {put_in(attempts[key].phase, :starting), [{:spawn, key}]}
   end

@@ -169,7 +169,7 @@ defmodule Exosuit.Host.Roster do
     with {:error, error} <- Reconciler.run(config, new), do: restore(config, old, error)
   end
 
-  # It ran a moment ago. What keeps it from doing so now is told beside what kept the new one from it.
+  # The old provider ran a moment ago. If it does not restart, the error contains both reasons.
   defp restore(config, old, error) do
     with {:error, again} <- Reconciler.run(config, old) do
       detail = "#{error.detail}; the old one did not restart either: #{Exception.message(again)}"

@@ -1,9 +1,8 @@
 defmodule Exosuit.Host.Share do
   @moduledoc false
-  # What of an application a host should run that is a lattice by itself. It places the workloads as
-  # hosts of a lattice do, among one host: what has no place here is a step that fails, and the rest is
-  # taken. Configurations that the manifest names must be there, or nothing is changed. Blocks the
-  # calling process.
+  # The part of an application that a host without a lattice runs. Places the workloads as in a lattice of one
+  # host: a workload without a place is a failed step, and the others are applied. Configurations that the
+  # manifest names must exist, or nothing is changed. Blocks the calling process.
 
   alias Exosuit.{Config, Error, Manifest, Settings}
   alias Exosuit.Host.Configurations

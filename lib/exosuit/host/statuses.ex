@@ -1,9 +1,8 @@
 defmodule Exosuit.Host.Statuses do
   @moduledoc false
-  # Why what is wanted does not run, and when it is tried again: one row for each specification that
-  # does not run, written by the reconciler, and for each option of the host that is to be applied,
-  # written by `Exosuit.Startup`. The table belongs to the topmost supervisor, so that the
-  # inventory answers while processes are being restarted.
+  # The reasons and retry times of everything that is specified and does not run. The reconciler writes a row
+  # for each such specification, and `Exosuit.Startup` one for each option that is not applied yet. The table
+  # belongs to the topmost supervisor, so that the inventory answers while processes restart.
 
   alias Exosuit.{Config, Directory, Error}
   alias Exosuit.Host.Attempts
@@ -72,7 +71,7 @@ defmodule Exosuit.Host.Statuses do
     Enum.concat(:ets.match(config.tables.statuses, {{:provisional, :"$1"}, :_, :_, :_}))
   end
 
-  @doc "Removes the marks of `note_links/2`, and returns the keys: the lattice's records then apply."
+  @doc "Removes the marks of `put_provisional/2`, and returns the keys: the lattice's records then apply."
   @spec confirm_links(Config.t()) :: [Link.key()]
   def confirm_links(config) do
     keys = provisional(config)

@@ -1,7 +1,7 @@
 defmodule Exosuit.Host.Unattended do
   @moduledoc false
-  # Runs work of several steps that must not stop half-way: in a process of its own, so that it goes
-  # on where the one who asked for it ends.
+  # Runs work of several steps that must not stop half-way. It has a process of its own, and so continues if
+  # the calling process ends.
 
   @doc "Runs `work` and gives its result; exits if it does. Blocks the calling process."
   @spec run((() -> result)) :: result when result: term()

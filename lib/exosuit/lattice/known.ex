@@ -3,9 +3,9 @@ defmodule Exosuit.Lattice.Known do
   # The claims of a lattice's actors and providers, as its hosts write them down for each other: `CLAIMS_`
   # records, all texts, read from both eras; and the table of them, with one writer.
   #
-  # Anybody on the bus can write such records, so the table is bounded in number and in bytes, each record
-  # by itself as well. Where there is no room, claims of what this host is linked with take the place of
-  # claims that nobody here needs; others are not noted.
+  # Anybody on the bus can write such records. Therefore the table is bounded in number and bytes, and so is
+  # each record. If there is no room, claims that this host's links need replace claims that nothing here needs;
+  # others are dropped.
 
   alias Exosuit.{Config, Error, Json}
 

@@ -7,10 +7,9 @@ defmodule Exosuit.Lattice.Mirror do
   # What the host writes itself is known before it is told of it (`write/3`); what it is told
   # meanwhile of the time before is old, and passed over.
   #
-  # Anybody on the bus can write, so what is kept is bounded in number and in bytes. Where there is no
-  # room, the host's own needs go first: what `needed?` says of the links of a record, what the host
-  # writes itself, and configurations that these name take the place of what nobody here needs. All
-  # else is not taken. `dropped/1` says what is not there for that.
+  # Anybody on the bus can write, so the copy is bounded in number and bytes. If there is no room, three kinds
+  # of records replace unneeded ones: records that `needed?` accepts, records that the host writes itself, and
+  # configurations that these name. Others are dropped; `dropped/1` lists them.
 
   alias Exosuit.Lattice.Records
   alias Exosuit.Model.Link

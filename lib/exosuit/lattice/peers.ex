@@ -3,9 +3,8 @@ defmodule Exosuit.Lattice.Peers do
   # The other hosts of a lattice, as far as they are heard of: a table with one writer, read by all.
   # Pure but for the table: whoever writes says what time it is.
   #
-  # Anybody on the bus can say that there are hosts, and what of them. So the table is bounded in number
-  # and in bytes, each host by itself as well. The hosts that are known already stay when it is full:
-  # further ones are not noted, and known ones go on to be heard, with what they said before.
+  # Anybody on the bus can announce hosts. Therefore the table is bounded in number and bytes, and so is each
+  # host. When it is full, known hosts stay and are still updated, and new ones are not added.
 
   alias Exosuit.Config
 

@@ -128,8 +128,8 @@ defmodule Exosuit.Lattice.Store do
     end
   end
 
-  # What was lost may have been the answer, not the write. Where that cannot be seen either, the error
-  # stands; if the value is written all the same, every host follows it, this one among them.
+  # The answer may be lost, not the write: read the value to find out. If that fails too, return the error. If
+  # the value was written after all, every host follows it, including this one.
   defp look(lattice, bucket, key, value, before, error) do
     case read(lattice, bucket, key) do
       {:ok, {^value, revision}} when revision > before -> {:ok, {value, revision}}

@@ -2,9 +2,8 @@ defmodule Exosuit.Native.Answer do
   @moduledoc false
   # Calls a NIF, and waits for the one message that it promised with `:ok`.
   #
-  # What comes from outside is checked at its door (`Exosuit.Input`). Should something pass a door and
-  # not fit a NIF all the same, it is refused with an error here, and crashes no process that others
-  # stand on.
+  # Outside input is checked at its door (`Exosuit.Input`). If an argument still does not fit a NIF, it is
+  # refused with an error here, and crashes no process that others depend on.
   #
   # A time limit here is a safety net: the data plane has its own, undoes what it gives up, and answers
   # then. What is given up here while the data plane goes on has an unknown outcome. Hence whoever

@@ -1,12 +1,12 @@
 defmodule Exosuit.Provider.Health do
   @moduledoc false
-  # Asks a provider at intervals whether it is well: one process for each provider, linked to the
-  # provider's own, so that one that does not answer is waited for by nobody else. Each check runs in a
-  # process of its own, which is killed when its time is up.
+  # Checks the health of a provider at intervals. Each provider has such a process, linked to its own, so that a
+  # provider that does not answer delays nothing else. Each check runs in a process of its own, which is killed
+  # at its time limit.
   #
-  # A provider that is not well twice in a row is ended, with `{:shutdown, {:unhealthy, error}}`, and
-  # the reconciler starts it again as it does what crashed. Not so where the error is `:unavailable`:
-  # what the provider stands on is away, and a restart would not bring it back.
+  # After two failed checks in a row, the provider is stopped with `{:shutdown, {:unhealthy, error}}`, and the
+  # reconciler restarts it as after a crash. An `:unavailable` error does not count: something that the provider
+  # depends on is missing, and a restart would not help.
   #
   # Events: `health_check_passed` or `health_check_failed` where the answer differs from the last one,
   # else `health_check_status`.

@@ -4,9 +4,9 @@ defmodule Exosuit.Provider.Keeper do
   # end its dispatcher and the calls that run; the reconciler starts it again, and the data plane
   # gives it its links again.
   #
-  # A change of a link that is refused, falls, or is not switched to by the data plane leaves the old
-  # values in force. After the latter two the provider is given these again, or told to let go of a
-  # link that is new.
+  # A change of a link that is refused, crashes, or is not adopted by the data plane leaves the old values in
+  # force. After a crash or a missing adoption, the provider gets the old values again, or `delete_link/2` for a
+  # new link.
   #
   # Sends what `Exosuit.Provider.Builtin` sends to the process that it reports to.
 

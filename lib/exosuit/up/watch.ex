@@ -1,8 +1,8 @@
 defmodule Exosuit.Up.Watch do
   @moduledoc false
-  # Waits for the end of a host, and says whether it was stopped or fell. A supervisor that gives up
-  # ends with `:shutdown`, as one does that is told to stop: it is taken for a fall unless the VM stops,
-  # or whoever stopped the host said so (`Exosuit.Drain.end_host/1`).
+  # Waits for the end of a host, and decides whether it was stopped or crashed. A supervisor that gives up ends
+  # with `:shutdown`, like a stopped one. This counts as a crash, unless the VM is stopping or
+  # `Exosuit.Drain.end_host/1` has stopped the host.
 
   @enforce_keys [:host, :monitor]
   defstruct [:host, :monitor, :last, children: %{}]
