@@ -20,6 +20,29 @@ defmodule Exosuit.Artifact do
 
   def fetch({:bytes, bytes, _digest}), do: {:error, too_large("the module", byte_size(bytes))}
 
+  @doc """
+  Whether a path leads below a directory, all symbolic links of both followed. The text of the path is
+  looked at first, so that nothing outside of the directory is touched for it.
+  """
+  @spec below?(Path.t(), Path.t()) :: boolean()
+  def below?(path, directory) do
+    directory = Path.expand(directory)
+    inside?(Path.expand(path), directory) and leads_inside?(path, directory)
+  end
+
+  defp leads_inside?(path, directory) do
+    case {Native.path_resolve(path), Native.path_resolve(directory)} do
+      # Reading it says that it is not there.
+      {nil, _directory} -> true
+      {_path, nil} -> false
+      {path, directory} -> inside?(path, directory)
+    end
+  end
+
+  defp inside?(path, directory) do
+    String.starts_with?(path, String.trim_trailing(directory, "/") <> "/")
+  end
+
   defp read(path) do
     case File.stat(path) do
       {:ok, %{type: :regular, size: size}} when size <= @max_bytes ->

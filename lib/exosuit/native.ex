@@ -267,6 +267,9 @@ defmodule Exosuit.Native do
   @spec secret_hosts(reference()) :: [String.t()]
   def secret_hosts(_servers), do: not_loaded()
 
+  @spec path_resolve(Path.t()) :: Path.t() | nil
+  def path_resolve(_path), do: not_loaded()
+
   @spec digest(binary()) :: String.t()
   def digest(_bytes), do: not_loaded()
 

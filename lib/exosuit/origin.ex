@@ -6,10 +6,12 @@ defmodule Exosuit.Origin do
   - `{:provider, id, contract, link_name}`: a provider. It may call the actors to which a link of this
     contract and name joins it.
 
-  A process calls as the host by default. The process that handles a provider's call has that provider as its
-  origin, with the contract and the name of the link that the call came through. Calls that a guest causes in
-  a provider are therefore restricted by the provider's links. Use `origin: :host` of `Exosuit.call/5` to
-  call as the host instead.
+  A process calls as the host by default. The process that handles a provider's call has that provider as
+  its origin, with the contract and the name of the link that the call came through. Calls that a guest
+  causes in a provider are therefore restricted by the provider's links. The tasks of that process
+  (`Task`, by its `$callers`) have the same origin. Other processes, such as a `GenServer` of the
+  provider, call as the host: hand them `get/0` of the call, and pass that as `origin:`. Use
+  `origin: :host` of `Exosuit.call/5` to call as the host instead.
   """
 
   @type t ::
@@ -24,7 +26,17 @@ defmodule Exosuit.Origin do
 
   @doc "The origin of the calls of this process."
   @spec get() :: t()
-  def get, do: Process.get(__MODULE__, :host)
+  def get, do: Process.get(__MODULE__) || of_callers(Process.get(:"$callers", []))
+
+  # Of the processes that this one works for, as `Task` notes them, the nearest that is noted.
+  defp of_callers(callers), do: Enum.find_value(callers, :host, &noted/1)
+
+  defp noted(pid) do
+    with true <- node(pid) == node(),
+         {:dictionary, dictionary} <- Process.info(pid, :dictionary),
+         do: dictionary[__MODULE__],
+         else: (_gone -> nil)
+  end
 
   @doc "Whether a term is an origin."
   @spec valid?(term()) :: boolean()

@@ -137,7 +137,7 @@ defmodule Exosuit.Up do
   # environment may allow all files or none.
   defp files(request) do
     if System.get_env("WASMCLOUD_ALLOW_FILE_LOAD", "") == "" do
-      manifests = Enum.map(request["manifests"], &Path.dirname/1)
+      manifests = Enum.map(request["manifests"], &(&1 |> Path.expand() |> Path.dirname()))
       [allow_file_load: Enum.uniq(manifests ++ request["allow_files"])]
     else
       []

@@ -132,6 +132,15 @@ defmodule Exosuit.Environment.LatticeTest do
     refute text =~ "/no/such"
   end
 
+  test "an address with a password is for a variable that is known to hold one" do
+    assert {:mistake, text} =
+             Lattice.read(%{"WASMCLOUD_NATS_HOST" => "nats://user:passphrase@nats"})[:nats]
+
+    assert text =~ "WASMCLOUD_NATS_HOST"
+    assert text =~ "EXOSUIT_LATTICE"
+    refute text =~ "passphrase"
+  end
+
   test "what cannot be is told, and no secret shown" do
     assert {:mistake, text} = Lattice.read(%{"WASMCLOUD_RPC_TIMEOUT_MS" => "soon"})[:call_timeout]
 

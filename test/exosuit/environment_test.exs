@@ -116,7 +116,9 @@ defmodule Exosuit.EnvironmentTest do
           {"EXOSUIT_LATICE", "is not known and has no effect; did you mean EXOSUIT_LATTICE?"},
           {"WASMCLOUD_NEWER_THAN_THIS", "is not known and has no effect"},
           {"HOST_DB_PASSWORD",
-           "looks like a secret, and every host of the lattice can read labels"}
+           "looks like a secret, and every host of the lattice can read labels"},
+          {"HOST_NATS_CREDS", "looks like a secret"},
+          {"HOST_DB_PWD", "looks like a secret"}
         ] do
       assert [warning] = Environment.warnings(%{variable => "secret-value"}, :release)
       assert warning =~ variable

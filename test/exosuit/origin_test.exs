@@ -7,6 +7,12 @@ defmodule Exosuit.OriginTest do
     use Exosuit.Provider, contract: "test:forwarder"
 
     @impl Exosuit.Provider
+    def handle_invocation("task " <> operation, target, context) do
+      # A task of a task, as libraries have them.
+      ask = fn -> handle_invocation(operation, target, context) end
+      Task.await(Task.async(fn -> Task.await(Task.async(ask)) end))
+    end
+
     def handle_invocation(operation, target, context) do
       case Exosuit.call(context.host, target, "echo", "x", origin(operation)) do
         {:ok, answer} -> {:ok, answer}
@@ -31,6 +37,14 @@ defmodule Exosuit.OriginTest do
     assert Exception.message(error) =~ "no link"
     assert {:error, error} = ask(host, "other", "victim")
     assert Exception.message(error) =~ "no link"
+  end
+
+  test "nor does a task of its call", %{host: host} do
+    assert {:error, error} = ask(host, "task itself", "victim")
+    assert Exception.message(error) =~ "no link"
+    assert {:ok, "x"} = ask(host, "task host", "victim")
+    :ok = Exosuit.put_link(host, link("victim"))
+    assert {:ok, "x"} = ask(host, "task itself", "victim")
   end
 
   test "a link lets it, and without the link it is refused again", %{host: host} do

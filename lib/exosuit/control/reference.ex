@@ -3,7 +3,7 @@ defmodule Exosuit.Control.Reference do
   # Where the code of an actor or a provider comes from, as the lattice writes it: `file://PATH`, if the
   # host may read that file for others (`:allow_file_load`), or a provider that is here already.
 
-  alias Exosuit.{Error, Input}
+  alias Exosuit.{Artifact, Error, Input}
 
   @typedoc "Which files: none, all, or those below some directories."
   @type files :: boolean() | [Path.t()]
@@ -63,7 +63,7 @@ defmodule Exosuit.Control.Reference do
   defp below(path, true), do: {:ok, path}
 
   defp below(path, directories) do
-    if Enum.any?(directories, &String.starts_with?(path, String.trim_trailing(&1, "/") <> "/")) do
+    if Enum.any?(directories, &Artifact.below?(path, &1)) do
       {:ok, path}
     else
       denied("this host reads files for the lattice only below #{Enum.join(directories, ", ")}")

@@ -134,7 +134,17 @@ defmodule Exosuit.Environment.Lattice do
       {nil, nil} -> nil
       {{:mistake, _text} = mistake, _port} -> mistake
       {_host, {:mistake, _text} = mistake} -> mistake
-      {host, port} -> [address(host || "127.0.0.1", port)]
+      {host, port} -> open_address(side, host || "127.0.0.1", port)
+    end
+  end
+
+  # Options are kept and shown: a password goes by a variable that is known to hold one.
+  defp open_address(side, host, port) do
+    if String.contains?(host, "@") do
+      {:mistake,
+       "WASMCLOUD_#{side}_HOST holds a user or a password: give such an address by EXOSUIT_LATTICE"}
+    else
+      [address(host, port)]
     end
   end
 

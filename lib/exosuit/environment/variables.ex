@@ -21,7 +21,7 @@ defmodule Exosuit.Environment.Variables do
   @prefixes ["EXOSUIT_", "WASMCLOUD_"]
 
   # Every host of the lattice can read labels, so a variable that looks like a secret makes no label.
-  @secret ~r/PASS|SECRET|TOKEN|KEY|SEED|CREDENTIAL|PRIVATE|JWT/i
+  @secret ~r/PASS|PWD|SECRET|TOKEN|KEY|SEED|CRED|PRIVATE|JWT|AUTH/i
 
   @doc "What a variable says, `nil` where it is not given, or what is wrong with it."
   @spec read(env(), String.t()) :: term() | nil | mistake()

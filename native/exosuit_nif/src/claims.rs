@@ -110,6 +110,16 @@ fn key_public<'a>(env: Env<'a>, kind: &str, seed: &str) -> Term<'a> {
     }
 }
 
+/// Where a path leads, every symbolic link followed; `nil` where nothing is.
+#[rustler::nif(schedule = "DirtyIo")]
+fn path_resolve(path: &str) -> Option<String> {
+    std::fs::canonicalize(path)
+        .ok()?
+        .into_os_string()
+        .into_string()
+        .ok()
+}
+
 /// The upper-hex SHA-256 of bytes.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn digest(bytes: Binary<'_>) -> String {

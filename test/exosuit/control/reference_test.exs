@@ -22,6 +22,25 @@ defmodule Exosuit.Control.ReferenceTest do
     end
   end
 
+  test "a symbolic link does not lead out of the directories" do
+    dir = Path.join(System.tmp_dir!(), "exosuit-links-#{System.unique_integer([:positive])}")
+    on_exit(fn -> File.rm_rf!(dir) end)
+    File.mkdir_p!(Path.join(dir, "app"))
+    File.write!(Path.join(dir, "secret.wasm"), "")
+    File.write!(Path.join(dir, "app/own.wasm"), "")
+    File.ln_s!("..", Path.join(dir, "app/up"))
+    File.ln_s!(Path.join(dir, "app"), Path.join(dir, "alias"))
+
+    for directory <- ["app", "alias", "app/../app"] do
+      directories = [Path.join(dir, directory)]
+      own = "file://" <> Path.join([Path.expand(hd(directories)), "own.wasm"])
+      assert {:ok, _path} = Reference.actor(own, directories)
+    end
+
+    out = "file://" <> Path.join(dir, "app/up/secret.wasm")
+    assert {:error, %Error{reason: :denied}} = Reference.actor(out, [Path.join(dir, "app")])
+  end
+
   test "what is in a registry is refused, whatever it is called" do
     for reference <- ["example.test/a/b:1", "oci://a", "http://a", "ghcr.io/acme/hello.wasm"],
         kind <- [:actor, :provider] do
