@@ -1,5 +1,5 @@
-//! Reading settings as the tables of [`exosuit_core::Builtin`] describe them: keys in any case and
-//! spelling, numbers within their bounds, errors that say what would be right.
+//! Parses settings by the tables of [`exosuit_core::Builtin`]: keys in any case and spelling, numbers within
+//! their bounds, and errors with the expected value.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

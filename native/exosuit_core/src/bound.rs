@@ -1,4 +1,4 @@
-//! How large the numbers may be that come from outside: one row for each kind, for every door.
+//! The bounds of numbers in outside input: one row for each kind, for every door.
 //!
 //! A door is where input comes in: options, manifests, the settings of links, the command line, the
 //! control socket, both control interfaces, the records of a lattice. Each of them checks a number

@@ -1,12 +1,12 @@
 //! The environment variables of a host: ours, the OTP era's and those of 1.x, one row each.
 //!
-//! From this table come what a host reads at its start, its warnings, `exosuit up --help` and the table
-//! of guides/release.md. A variable of another host that means nothing here is named with what stands
-//! for it; one that concerns safety and is not supported keeps the host from starting.
+//! A host's settings and warnings, `exosuit up --help` and the table of guides/release.md come from this table.
+//! A variable of another host without effect causes a warning that names its replacement. An unsupported one
+//! that safety depends on keeps the host from starting.
 
 use crate::nearest::nearest;
 
-/// What becomes of a variable.
+/// How a variable is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// A host reads it, as a release and with `exosuit up`.
@@ -15,9 +15,9 @@ pub enum Role {
     Release,
     /// The commands of `exosuit` read it, and hosts do not.
     Command,
-    /// A host of another making reads it. It means nothing here, and is named at the start.
+    /// Only other hosts read it. It has no effect here, and causes a warning at the start.
     Elsewhere,
-    /// It asks for what this host cannot do, and concerns safety: the host does not start.
+    /// Safety depends on it and this host does not support it: the host does not start.
     Refused,
     /// Set by scripts of ours for each other.
     Internal,
@@ -26,13 +26,13 @@ pub enum Role {
 /// A row of the table.
 #[derive(Debug, Clone, Copy)]
 pub struct Variable {
-    /// Its name. One that ends with `*` stands for all that begin so.
+    /// Its name. A name that ends with `*` stands for all names with that prefix.
     pub name: &'static str,
-    /// What becomes of it.
+    /// How it is used.
     pub role: Role,
     /// How its text is read, for those who read it; else `none`.
     pub kind: &'static str,
-    /// What it says, or, for one of other hosts, what stands for it here.
+    /// Its meaning or, for a variable of other hosts, the replacement.
     pub doc: &'static str,
 }
 
@@ -43,7 +43,7 @@ impl Variable {
         exact.or_else(|| VARIABLES.iter().find(|row| row.covers(name)))
     }
 
-    /// The known name that an unknown one of ours, or of wasmCloud's, is probably a slip of.
+    /// The known name that is most similar to an unknown one.
     pub fn nearest(name: &str) -> Option<&'static str> {
         let shown = VARIABLES.iter().filter(|row| row.role != Role::Internal);
         nearest(name, shown.map(|row| row.name.trim_end_matches('*')))

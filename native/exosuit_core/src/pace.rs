@@ -1,9 +1,9 @@
-//! Which operations are worth a slice on the calling scheduler, learnt from what they did before.
+//! Decides which operations get a slice on the calling scheduler, from the times of their earlier calls.
 //!
-//! The engine ends a guest's slice by its epoch and takes what it knows to be long off the scheduler.
-//! What nothing interrupts and nobody foresaw, a long list that a guest hands over for example, shows
-//! here afterwards: an operation that overran its slice goes to Tokio from then on, and each overrun
-//! doubles the calls until it is tried again.
+//! The engine ends a guest's slice by its epoch, and moves work that it knows to be long off the scheduler.
+//! Other long work cannot be interrupted, for example a long list that a guest passes to the host. An operation
+//! that overran its slice therefore runs on Tokio from then on. Each overrun doubles the number of calls until
+//! the operation gets a slice again.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::LazyLock;

@@ -1,11 +1,11 @@
-//! Where code comes from, as people write it: one reading of a reference, for every door.
+//! References to code: one parser for every door.
 
 use std::fmt;
 use std::net::Ipv4Addr;
 
 use crate::nearest::hint;
 
-/// What is expected of a reference, for messages.
+/// The accepted forms of a reference, for messages.
 pub const EXPECTED: &str = "a path, file://PATH, wasmcloud+builtin://NAME, exosuit+module://NAME or an \
                             image in a registry";
 
@@ -18,10 +18,10 @@ const SCHEMES: [&str; 6] = [
     "wasmcloud+builtin",
 ];
 
-/// What a file of Wasm, or of a provider, ends with.
+/// The extensions of Wasm files and provider archives.
 const EXTENSIONS: [&str; 4] = [".wasm", ".wat", ".par", ".gz"];
 
-/// Where the code of an actor or a provider comes from.
+/// The source of the code of an actor or a provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reference {
     /// A file, by its path as it is written, without `file://`.
@@ -35,7 +35,7 @@ pub enum Reference {
     Registry(String),
 }
 
-/// Why a text is no reference.
+/// The error of a text that is not a reference.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("expected {EXPECTED}{hint}")]
 pub struct InvalidReference {

@@ -1,9 +1,8 @@
-//! Keeps work that takes long away from the schedulers of the BEAM.
+//! Keeps long work off the schedulers of the BEAM.
 //!
-//! A call from Elixir is polled once on the scheduler that makes it. The epoch ends the guest's slice
-//! there, but nothing ends an operation of the host, or a `memory.fill`, once it has begun. So before
-//! one that may take longer than a slice, the call leaves the scheduler: it is pending, and goes on
-//! in a task of Tokio.
+//! A call from Elixir is polled once on the calling scheduler. The epoch ends the guest's slice there, but
+//! nothing interrupts an operation of the host or a `memory.fill`. Therefore a call leaves the scheduler before
+//! an operation that may exceed a slice: it returns pending, and continues in a Tokio task.
 
 use tokio::task::{try_id, yield_now};
 

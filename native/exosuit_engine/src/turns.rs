@@ -1,4 +1,4 @@
-//! Whose turn it is to compile: so many at a time, and one tenant after the other.
+//! Schedules compiles: a bounded number at a time, with tenants in turn.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! How much the servers keep of something, on how many of them, and what to set where they refuse it.
+//! The size limit and replicas of a bucket, and the option that an error names if the servers refuse it.
 
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{CreateStreamError, CreateStreamErrorKind};

@@ -1,5 +1,5 @@
-//! What every door checks of its input, for those in Elixir. Texts come as bytes: what is not UTF-8 is
-//! refused with a text, and never as a bad argument.
+//! The input checks of all doors, for Elixir. Texts come as bytes: bytes that are not UTF-8 are refused with a
+//! text, and never as a bad argument.
 
 use exosuit_core::reference::NoRegistry;
 use exosuit_core::{Bound, Code, Error, Reference, Role, Variable, check_name};

@@ -1,4 +1,4 @@
-//! Secrets that Elixir holds by a handle: the text of one never is a term.
+//! Secrets that Elixir holds by a handle. The text never becomes a term.
 
 use std::borrow::Cow;
 use std::fs::File;

@@ -1,9 +1,9 @@
 //! How many calls run in an actor, how many wait to, and how long they may take.
 //!
-//! A call that waits for its client's bytes lends its place to others, so that slow clients do not
-//! hold up quick ones. As many places as half of the instances, and one at least, are lent at a
-//! time. A call whose client sends again goes on at once: for that time more run than there are
-//! instances, and the surplus place vanishes with the next call that ends.
+//! A call that waits for its client's bytes lends its slot to other calls, so that slow clients do not delay
+//! fast ones. At most half of the instances, and at least one, are lent at a time. When the client sends again,
+//! the call continues at once. For that time, more calls run than there are instances; the surplus slot is
+//! removed with the next call that ends.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};

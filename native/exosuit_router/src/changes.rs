@@ -1,4 +1,4 @@
-//! The puts of links that are under way: a deletion is the end of all that were asked for before it.
+//! The pending puts of links. A deletion cancels all earlier puts.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,9 +1,9 @@
-//! Whose code a link was made for: code of another lineage that runs later under the id of an actor
-//! that was stopped does not inherit its links.
+//! Binds links to the lineage of the code that they were made for. Code of another lineage that later runs under
+//! the id of a stopped actor does not inherit its links.
 //!
-//! The control plane says what a lineage is: issuer and public key of signed code. A link is bound
-//! when its actor is stopped for good, and free again when code of the same lineage runs under the id,
-//! or when the link is put again. Until then it is an orphan: it stays, without effect.
+//! The control plane defines a lineage: issuer and public key of signed code. A link is bound when its actor is
+//! stopped for good. It is freed when code of the same lineage runs under the id, or when the link is put again.
+//! Until then, the link stays but has no effect.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

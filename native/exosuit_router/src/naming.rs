@@ -1,12 +1,12 @@
-//! Who may have a name, and who is meant by one.
+//! Decides which actor may have a name, and which actor a name refers to.
 //!
-//! The id is the one name that is unique on a host. A public key, and a call alias, may belong to
-//! several actors of one issuer: one signed image under several ids, say. Between issuers nothing is
-//! shared: an actor is refused whose key or alias an actor of another issuer has, or whose id is the
-//! alias of one. It stays so until that actor is forgotten, whether it runs or not.
+//! Only the id is unique on a host. A public key or a call alias may belong to several actors of one issuer, for
+//! example to one signed image under several ids. Names are not shared between issuers: an actor is refused if
+//! an actor of another issuer has its key or alias, or has its id as an alias. This holds until that other actor
+//! is removed, whether it runs or not.
 //!
-//! A call by key or alias goes to one of the actors that have it, and is refused if they differ in
-//! more than their ids: then it matters which of them the caller means.
+//! A call by key or alias goes to one of the actors that have it. It is refused if these actors differ in more
+//! than their ids, because then the choice matters.
 
 use exosuit_core::{Code, Error, Id, Identity, Link};
 

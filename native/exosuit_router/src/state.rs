@@ -1,4 +1,4 @@
-//! What became of each link: for the control plane, which compares it with what is wanted.
+//! The state of each link, for the control plane, which compares it with the wanted links.
 
 use std::sync::Arc;
 

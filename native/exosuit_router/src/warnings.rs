@@ -1,6 +1,6 @@
-//! What of a link has no effect, though the link is made: each is said once, when it is known.
+//! Warnings about parts of a link without effect. Each is reported once.
 //!
-//! A provider says it of the settings of its links, and the router of links that nobody can use.
+//! A provider reports settings of its links, and the router reports links that cannot be used.
 
 use std::sync::Arc;
 

@@ -1,9 +1,8 @@
 //! Links and providers come and go, in any order, and each provider is told of its links.
 //!
-//! A change of a link is prepared and then switched to: checked against the table, prepared by the
-//! provider, and only then put in the place of what was there. Refused at any step, or dropped, it
-//! has changed nothing. A deletion is the end of every put that was asked for before it, also of one
-//! that still waits: none of them takes effect later.
+//! A change of a link has two phases. It is checked against the table and prepared by the provider, and only
+//! then replaces the old link. If it is refused or dropped at any step, nothing has changed. A deletion cancels
+//! every earlier put, also one that still waits: none of them takes effect later.
 //!
 //! Every wait has an end: for the lanes of a link, and for each answer of a provider.
 

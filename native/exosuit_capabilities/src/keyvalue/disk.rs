@@ -1,9 +1,8 @@
-//! A database file that is opened anew when its disk fails.
+//! A database file that is reopened when its disk fails.
 //!
-//! After one failed write the library refuses everything until the file is opened again, which
-//! repairs it. So a failure is answered to those whose writes failed, and the file is opened at once:
-//! reads go on. Writes are tried again as soon as the disk takes bytes, and then ever more seldom if
-//! they fail all the same.
+//! After a failed write, the library refuses every operation until the file is reopened, which repairs it.
+//! Therefore the failed writes get an error, and the file is reopened at once, so that reads work. Writes are
+//! retried as soon as the disk accepts bytes, with growing delays if they still fail.
 
 use std::fs;
 use std::io;

@@ -1,4 +1,4 @@
-//! All or nothing, within the bytes that the store and each bucket may take.
+//! Atomic changes, within the byte limits of the store and of each bucket.
 
 use std::collections::BTreeMap;
 

@@ -1,21 +1,21 @@
-//! What is wrong, or without effect, in a configuration.
+//! Finds mistakes, and settings without effect, in a configuration.
 
 use std::collections::BTreeMap;
 
 use super::{Builtin, Foreign, Scope, Setting};
 use crate::{Code, Configuration, Error, Id, Link, nearest};
 
-/// How many settings of one configuration are named.
+/// The number of settings of one configuration that are named in warnings.
 const MAX_WARNINGS: usize = 16;
 
-/// How a provider is given settings.
+/// The place of a provider's settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Given {
     /// In its own configuration.
     ToProvider,
     /// At its end of a link.
     ToLink,
-    /// At the other end of a link, which it does not read.
+    /// At the other end of a link, which the provider does not read.
     ToOtherEnd,
 }
 
@@ -53,7 +53,7 @@ impl Builtin {
         Ok(warnings)
     }
 
-    /// The other end may have settings of its own, of which this provider knows nothing.
+    /// The other end may have settings of its own, which this provider does not know.
     fn unknown(&self, given: Given, key: &str) -> Option<String> {
         if given == Given::ToOtherEnd {
             return None;
@@ -73,7 +73,7 @@ impl Builtin {
     }
 }
 
-/// The first of many: a link may have thousands of settings, and each warning is an event.
+/// Keeps the first warnings: a link may have thousands of settings, and each warning is an event.
 fn bounded(mut warnings: Vec<String>) -> Vec<String> {
     if warnings.len() > MAX_WARNINGS {
         let more = warnings.len() - MAX_WARNINGS;

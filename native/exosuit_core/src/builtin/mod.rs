@@ -1,9 +1,7 @@
-//! The providers that hosts bring along: what they are called, what they offer, and which settings
-//! they know.
+//! The built-in providers: their names, the contracts that they offer, and their settings.
 //!
 //! This is the only list of them. The providers, the manifest parser, the inventory, the control
-//! interface and the tables of the guides are made from it; a provider or a setting that is not
-//! here does not exist.
+//! interface and the tables of the guides are derived from it.
 //!
 //! - [`Builtin`]: one provider; [`Builtin::find`] finds it by any of its names.
 //! - [`Setting`]: one setting, with its kind and bounds; [`Foreign`]: one that other hosts know.

@@ -11,7 +11,7 @@ pub struct Setting {
     pub kind: Kind,
     /// Where it may stand.
     pub scope: Scope,
-    /// Safety or privacy depends on it: where it cannot be honoured, it is refused.
+    /// Safety or privacy depends on it: if it cannot be honoured, it is refused.
     pub safety: bool,
     /// The default for people, where the kind does not say it.
     pub default_text: &'static str,
@@ -37,11 +37,11 @@ pub enum Kind {
 /// The default of a number, and its bounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
-    /// What holds where nothing is said.
+    /// The value if none is given.
     pub default: u64,
-    /// The least that is taken.
+    /// The smallest accepted value.
     pub least: u64,
-    /// The most that is taken.
+    /// The largest accepted value.
     pub most: u64,
 }
 
@@ -63,7 +63,7 @@ pub enum Scope {
 pub struct Foreign {
     /// Its name there.
     pub name: &'static str,
-    /// What it does there, and what stands for it here.
+    /// Its effect in other hosts, and the replacement here.
     pub instead: &'static str,
 }
 

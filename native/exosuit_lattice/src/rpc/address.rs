@@ -7,8 +7,8 @@
 //! | either by key or id | `exosuit.rpc.<lattice>.<name>` | the subject | any, see `content` |
 //! | the same, with a MAC | `exosuit.rpc.<lattice>.<name>.mac.<key id>` | the subject | any, see `content` |
 //!
-//! The first two are those of the peers. A key id is that of a cluster's seed in this lattice, see `mac`:
-//! who has another seed, or is older, does not listen there, and whoever calls hears that nobody does.
+//! The first two are those of the OTP era. A key id is that of a cluster's seed in this lattice, see `mac`. A host
+//! with another seed, or an older one, does not listen there, and a caller learns that there is no responder.
 
 use exosuit_claims::invocation::Entity;
 use exosuit_claims::{KeyKind, PublicKey};

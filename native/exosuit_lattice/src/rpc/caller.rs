@@ -1,4 +1,4 @@
-//! Calls with a MAC that are made and not sent, for those who measure or try a host.
+//! Makes calls with a MAC without sending them, for benchmarks and tests of a host.
 
 use std::time::Duration;
 

@@ -1,14 +1,13 @@
 //! Calls with a MAC, to hosts of the same cluster.
 //!
-//! A host says by its heartbeat that it takes such calls. Once one of them has, the first call to a name
-//! is signed, as all others want it, and beside it goes a question, a request without an operation. Who
-//! answers that authentically gets the further calls with a MAC, until nobody responds any more or one
-//! is not answered in time. That nobody responds would not do for a sign: to the server everybody who
-//! listens to what goes on responds.
+//! A host announces in its heartbeat that it accepts such calls. After the first such heartbeat, the first call
+//! to a name is still signed, and a probe goes along with it: a request without an operation. If the probe gets
+//! an authentic answer, further calls to that name carry a MAC, until there is no responder or a call times out.
+//! "No responders" alone is not a reliable sign, because the server counts any subscriber as a responder.
 //!
-//! An answer counts only if its MAC is over that of the request: what else comes is counted and passed
-//! over, and the wait goes on. The answer to a *signed* call has none: whoever may publish to the inbox of
-//! a host can give it. Who may is a matter of the permissions of the NATS server.
+//! An answer is accepted only if its MAC covers the MAC of the request. Other messages are counted and ignored,
+//! and the call keeps waiting. The answer to a *signed* call has no MAC: anyone who may publish to the inbox of a
+//! host can forge one. The permissions of the NATS server restrict that.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

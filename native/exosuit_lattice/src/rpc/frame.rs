@@ -1,8 +1,8 @@
 //! Calls and answers between hosts of one cluster as they are on the wire, with their MACs.
 //!
-//! A message is a header, the MAC over it, and the payload, whose hash stands in the header. Each field
-//! of a header has its length before it, in four bytes, so that no two headers are the same bytes. The
-//! fields, in their order:
+//! A message consists of a header, the MAC over it, and the payload, whose hash is in the header. Each field of a
+//! header is preceded by its length in four bytes, so that different headers have different bytes. The fields,
+//! in this order:
 //!
 //! | request | answer |
 //! |---|---|
@@ -14,7 +14,7 @@
 //! | payload's hash and length | payload's hash and length |
 //! | depth, milliseconds left, trace (parent, state) | |
 //!
-//! The MAC of an answer is over the MAC of its request as well. Pure: nothing here trusts what it reads.
+//! The MAC of an answer also covers the MAC of its request. Pure: the parser trusts no input.
 
 use bytes::Bytes;
 use exosuit_claims::invocation::Entity;

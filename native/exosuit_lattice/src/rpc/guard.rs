@@ -4,10 +4,10 @@
 //! [`Guard::verify`] at that, and [`Guard::take`] at a large payload, and lets nobody else in. A call
 //! with a MAC is checked as it is read (see `serving`), and admitted once by [`Guard::admit`].
 //!
-//! No call is taken twice within the window in which it counts as new, and none that was signed before
-//! this was made: the host that was here before may have served it. Signatures tell only the second,
-//! so signed calls are taken from the next full second on ([`Guard::opens_in`]). The calls that were
-//! taken are known to this host alone: of a group that serves the same, each host takes a call once.
+//! No call is accepted twice within the replay window. Calls signed before the guard was made are refused as
+//! well, because an earlier process of this host may have served them. Signatures have a resolution of one
+//! second, so signed calls are accepted from the next full second on ([`Guard::opens_in`]). Only this host knows
+//! the calls that it accepted: in a group that serves the same actor, each host may accept a call once.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,5 @@
-//! What goes along with a signed call in the headers of its message: none of it is signed, and none of
-//! it gives any right. A call with a MAC has the same in its own header, see `frame`.
+//! The message headers of a signed call. They are not signed, and grant no right. A call with a MAC has the same
+//! fields in its own header, see `frame`.
 
 use std::time::{Duration, Instant};
 

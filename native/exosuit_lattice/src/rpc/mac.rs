@@ -1,10 +1,10 @@
 //! The keys by which the hosts of one cluster authenticate their calls and answers.
 //!
-//! They share the cluster's seed, so a signature by it proves no more than a MAC does, and costs
-//! twenty times as much. From each seed, for one lattice and one hour, HKDF-SHA-256 makes two keys: one
-//! for requests, one for answers, so that neither can stand for the other. A host accepts the hour
-//! before and the hour after as well. It sends with its own seed and accepts others beside it, so that
-//! a seed can be rotated: first every host accepts the new one, then each sends with it.
+//! They share the cluster's seed, so a signature with it proves no more than a MAC, and costs twenty times as
+//! much. HKDF-SHA-256 derives two keys from each seed, for one lattice and one hour: one for requests and one
+//! for answers, so that neither can replace the other. A host accepts keys of the previous and next hour as
+//! well. It sends with its own seed and also accepts others, so that a seed can be rotated: first every host
+//! accepts the new seed, then each sends with it.
 //!
 //! Keys are wiped when they are dropped, and MACs are compared in constant time.
 

@@ -1,4 +1,4 @@
-//! To which names calls go with a MAC.
+//! The names whose hosts accept calls with a MAC.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,5 +1,4 @@
-//! How many calls were refused, and why: every one is counted, and few are told of. And whose clock is
-//! not ours.
+//! Counts refused calls by reason, and reports few of them. Also detects hosts whose clock differs from ours.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

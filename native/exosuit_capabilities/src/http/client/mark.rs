@@ -1,4 +1,4 @@
-//! Who sends a request, and what it may reach, written where its connection is chosen.
+//! The sender of a request and its allowed addresses, attached to the choice of its connection.
 
 use http::Uri;
 use http::uri::{Authority, PathAndQuery};

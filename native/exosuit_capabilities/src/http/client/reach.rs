@@ -1,4 +1,4 @@
-//! Which addresses a request may reach, once the name of its host is resolved.
+//! The addresses that a request may reach, after the name of its host is resolved.
 //!
 //! Private, loopback, link-local and other special addresses belong to the machine and the network
 //! of the host. A list reaches them only where it names the host itself or a range of addresses.

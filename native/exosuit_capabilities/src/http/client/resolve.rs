@@ -1,5 +1,6 @@
-//! Names to addresses, few at a time and fewer for one actor: a look-up holds a thread, and for longer
-//! than its caller may wait. Of the addresses of a name, those within the reach of the request are used.
+//! Resolves names to addresses. A lookup occupies a thread, possibly for longer than its caller waits. Therefore
+//! the number of concurrent lookups is bounded, in total and per actor. Only addresses that the request may
+//! reach are used.
 
 use std::error::Error as StdError;
 use std::future::Future;

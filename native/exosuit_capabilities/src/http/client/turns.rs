@@ -1,4 +1,4 @@
-//! Turns at something scarce: so many in all, and a part of them for each that wants some.
+//! A semaphore for a scarce resource, with a limit in total and a limit per actor.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};

@@ -1,5 +1,4 @@
-//! The bytes that an address may hold for all its clients, of requests and of answers; and the share
-//! of each.
+//! The limit of buffered bytes of requests and answers on one address, and the share of each client.
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! CORS: which pages of other origins may read what a route answers.
+//! CORS: which pages of other origins may read the answers of a route.
 
 use exosuit_core::Error;
 use http::header::{

@@ -1,4 +1,4 @@
-//! What happens when an address has no room for one more connection: those that nobody uses go.
+//! Closes idle connections when an address has reached its limit of connections.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 

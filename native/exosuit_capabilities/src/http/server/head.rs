@@ -1,4 +1,4 @@
-//! The head of a request: whom it asks, in the one form that actors know.
+//! The head of a request: its scheme, host and path, in the form that actors receive.
 
 use std::net::SocketAddr;
 

@@ -1,4 +1,4 @@
-//! How fast a client must be while the server waits for it.
+//! Enforces the minimum rate of a client while the server waits for it.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};

@@ -1,5 +1,4 @@
-//! Where on its address an actor is found: by the host that a request names, or the value of another
-//! header, and by its path.
+//! The route of an actor on its address: the request's host, or the value of another header, and the path.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! What a route says to its clients itself, without its actor.
+//! Answers of a route that do not call its actor.
 
 use bytes::Bytes;
 use exosuit_core::Error;

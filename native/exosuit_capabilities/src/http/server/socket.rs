@@ -1,4 +1,4 @@
-//! A connection as bytes: with TLS or without, and no slower than its client may be.
+//! A connection as a byte stream, with or without TLS, with the minimum rate enforced.
 
 use std::io::{Error, ErrorKind, IoSlice, Result};
 use std::pin::Pin;

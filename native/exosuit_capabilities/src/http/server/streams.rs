@@ -1,9 +1,8 @@
 //! The requests of an HTTP/2 connection: a task for each, which ends when its client does not read.
 //!
-//! A client may keep the connection going and let one answer wait, by giving it no window. Nothing
-//! then asks for more of that answer, so that the answer's own body cannot notice. The task of the
-//! request is where this is seen: hyper polls request and answer in it, and [`Reading`] is what the
-//! answer's body tells it.
+//! A client may keep the connection active and block one answer by giving it no window. Then nothing polls that
+//! answer's body, so the body cannot notice. The task of the request notices instead: hyper polls request and
+//! answer in it, and the answer's body reports to it by [`Reading`].
 
 use std::pin::Pin;
 use std::sync::Arc;

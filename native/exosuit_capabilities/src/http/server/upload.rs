@@ -1,8 +1,8 @@
 //! The body of a request on its way to an actor, within bounds.
 //!
-//! What is small is read before the actor is called, so that no instance waits for it: a body that
-//! says that it is small, or the beginning of a larger one. Of a body that does not say its size the
-//! client may want to hear before it goes on: there, the first bytes are waited for.
+//! Reads a small body, or the beginning of a larger one, before the actor is called, so that no instance waits
+//! for it. If a body does not declare its size, the client may expect an answer before it continues; then only
+//! the first bytes are awaited.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;

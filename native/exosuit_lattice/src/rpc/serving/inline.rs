@@ -1,9 +1,8 @@
-//! Calls that are worked on where they are received, for as long as they do not wait.
+//! Runs calls in the task that receives them, as long as they do not wait.
 //!
-//! A task for each call costs more than most calls: other threads are woken for it. So a call is polled
-//! once by whoever received it, and becomes a task only if it is not finished by then. Calls that take
-//! long would keep the next ones waiting: where they do on average, each becomes a task at once, so that
-//! they run on all cores.
+//! A task for each call costs more than most calls, because it wakes other threads. Therefore the receiver polls
+//! a call once, and spawns a task only if the call is not finished. Long calls would delay the next ones: if
+//! calls are long on average, each gets a task at once, so that they run on all cores.
 
 use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;

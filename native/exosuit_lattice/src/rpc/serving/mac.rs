@@ -1,9 +1,9 @@
 //! Calls with a MAC, from hosts of the same cluster: see `frame` for what they look like.
 //!
-//! Nothing of a message is believed, and nothing answered, before its MAC holds: an answer has a MAC of
-//! its own over that of the request, and one that somebody had us make for another's request would pass
-//! for the true one. For the same reason what came before is not answered again. A call that cannot be
-//! taken is answered once its time and its MAC are taken down, so that it cannot be served later on.
+//! A message is neither trusted nor answered before its MAC is verified. An answer has a MAC over the request's
+//! MAC, so an attacker could pass off an answer to a forged request as the real one. For the same reason, a
+//! repeated request is not answered again. A refused call is answered after its time and MAC are recorded, so
+//! that it cannot be served later.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! Calls from the lattice: taken, checked, handed to their target, answered.
+//! Serves calls from the lattice: receives, checks, routes and answers them.
 //!
 //! Those of the host's own cluster come with a MAC (`mac`) on subjects of their own, all others with a
 //! signature (`signed`).
