@@ -230,7 +230,7 @@ fn what_cannot_be_opened_says_why() {
     assert_eq!(error.code, Code::InvalidInput);
     assert_eq!(
         error.detail,
-        "there is no built-in provider \"redis\"; there are http-client, http-server, keyvalue, \
+        "there is no built-in provider \"redis\"; known are http-client, http-server, keyvalue, \
          messaging, messaging-nats"
     );
     for name in Builtin::all_names() {

@@ -44,7 +44,7 @@ pub enum Error {
         reason: String,
     },
     /// Compiling took too long.
-    #[error("compiling the module took more than the {0:?} that it may take")]
+    #[error("compiling the module exceeded the limit of {0:?}")]
     CompileTime(Duration),
     /// The process that compiled the module ended: nearly always since it got no more memory.
     #[error(

@@ -101,7 +101,7 @@ impl Program {
             CODE => Ok(output.slice(HEAD..)),
             REFUSED => Err(Error::Module(String::from_utf8_lossy(rest).into_owned())),
             _ => {
-                let reason = "it is of another version than the library beside it; build both anew";
+                let reason = "its version differs from that of the library beside it; rebuild both";
                 Err(self.unusable(&reason))
             }
         }

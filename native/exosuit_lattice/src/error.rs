@@ -110,7 +110,7 @@ pub enum Error {
         why: String,
     },
     /// Others changed the same thing over and over.
-    #[error("{0} was changed by others each time, it is not written")]
+    #[error("{0} was not written, because others changed it at each attempt")]
     Contended(String),
 }
 

@@ -71,7 +71,7 @@ impl Host<'_> {
         }
         let hint = hint(name, known.iter().copied());
         let message = match *known {
-            [] => format!("expected {what}, of which this host has none"),
+            [] => format!("expected {what}, but this host has none"),
             _ => format!("expected {what} ({}){hint}", known.join(", ")),
         };
         Some((place.clone(), message, Some(quote(name))))

@@ -94,7 +94,7 @@ fn describe(engine: &Engine) -> String {
     let refusal = engine.cache_refusal();
     let cache = refusal.map(|refusal| format!("compiled code is not kept: {refusal}"));
     let compiler = (!engine.compiles_apart()).then(|| {
-        "exosuit-compile is not beside the library: nothing bounds the time and the memory of compiles"
+        "exosuit-compile is not beside the library: the time and memory of compiles are not limited"
             .to_owned()
     });
     let parts: Vec<_> = [Some(allocator), cache, compiler]

@@ -181,7 +181,7 @@ fn bucket_part(bucket: &str) -> Vec<u8> {
 pub(crate) fn damaged() -> Error {
     Error::new(
         Code::Io,
-        "the key-value store holds a record that it did not write: it is damaged",
+        "the key-value store is damaged: it holds a record of unknown form",
     )
 }
 

@@ -200,7 +200,7 @@ impl Inner {
                 }
             }
         }
-        let detail = "the entry was changed by others each time, it is not written";
+        let detail = "the entry was not written, because others changed it at each attempt";
         Err(Error::new(Code::Conflict, detail))
     }
 

@@ -301,7 +301,7 @@ impl Shared {
             return Ok(());
         };
         let detail = format!(
-            "nothing takes the messages of {}",
+            "the subscriptions to {} have ended",
             deaf.subjects().join(", ")
         );
         Err(Error::new(Code::Io, detail))

@@ -68,7 +68,7 @@ impl Builtin {
             let hint = nearest::hint(reference, known.iter().copied());
             let known = known.join(", ");
             let detail =
-                format!("there is no built-in provider {found:?}{hint}; there are {known}");
+                format!("there is no built-in provider {found:?}{hint}; known are {known}");
             Error::new(Code::InvalidInput, detail)
         })
     }

@@ -169,10 +169,7 @@ fn address(text: &str) -> Result<(ServerAddr, Credentials), Error> {
     const EXPECTED: &str = "addresses like nats://host:4222 or tls://host:4222";
     let wrong = |why: String| invalid("servers", EXPECTED, why);
     let address: ServerAddr = text.trim().parse().map_err(|error: std::io::Error| {
-        wrong(format!(
-            "an address that is none ({})",
-            clip(&error.to_string())
-        ))
+        wrong(format!("an invalid address ({})", clip(&error.to_string())))
     })?;
     if address.is_websocket() {
         return Err(wrong(format!("the scheme {}", address.scheme())));

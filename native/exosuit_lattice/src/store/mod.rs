@@ -86,7 +86,7 @@ impl SharedState {
     pub async fn put(&self, record: &Record) -> Result<u64, Error> {
         let key = record
             .key()
-            .ok_or_else(|| Error::malformed("record", "it does not say whose it is"))?;
+            .ok_or_else(|| Error::malformed("record", "its key is missing"))?;
         self.data.put(&key.to_string(), record.encode()).await
     }
 

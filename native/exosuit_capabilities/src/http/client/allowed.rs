@@ -149,9 +149,12 @@ impl Target {
         let (_, written) = split_port(authority.as_str());
         let port = match written {
             None => default,
-            Some(port) => port.parse().map_err(|_| refused("its port is none"))?,
+            Some(port) => port
+                .parse()
+                .map_err(|_| refused("its port must be a number from 0 to 65535, or *"))?,
         };
-        let host = name(authority.host()).ok_or_else(|| refused("its host is no name"))?;
+        let host = name(authority.host())
+            .ok_or_else(|| refused("its host must be a name or an address"))?;
         Ok(Self {
             address: host.trim_matches(['[', ']']).parse().ok(),
             host,

@@ -86,7 +86,8 @@ fn roots(settings: &Settings) -> Result<RootCertStore, Error> {
         add_file(&mut roots, "ca_files", path)?;
     }
     if roots.is_empty() {
-        let expected = "true, or certificates in ca_files: nobody would be trusted";
+        let expected =
+            "true, or certificates in ca_files, because no server would be trusted otherwise";
         return Err(invalid("load_webpki_certs", "false", expected));
     }
     Ok(roots)
@@ -102,7 +103,7 @@ fn add_native(roots: &mut RootCertStore) -> Result<(), Error> {
     let why = found
         .errors
         .first()
-        .map_or_else(|| "there are none".to_owned(), ToString::to_string);
+        .map_or_else(|| "the system has none".to_owned(), ToString::to_string);
     let detail = format!("setting load_native_certs finds no certificates: {why}");
     Err(Error::new(Code::InvalidLink, detail))
 }

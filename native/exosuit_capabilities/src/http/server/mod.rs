@@ -224,7 +224,7 @@ impl Capability for HttpServer {
         let open = self.shared.open.lock();
         let silent = open.routes.values().find(|placed| !placed.is_served());
         Box::pin(ready(silent.map_or(Ok(()), |placed| {
-            let detail = format!("nothing accepts on address {} any more", placed.address());
+            let detail = format!("the listener of address {} has ended", placed.address());
             Err(Error::new(Code::Io, detail))
         })))
     }

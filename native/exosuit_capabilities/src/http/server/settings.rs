@@ -117,7 +117,7 @@ fn lay(settings: &mut Settings, configuration: &Configuration) -> Result<(), Err
     {
         // It may ask for TLS: what is meant to be private is not served in plain.
         let detail =
-            format!("setting {key} is not read here: put what the file says in config_json");
+            format!("setting {key} is not supported: put the content of the file in config_json");
         return Err(Error::new(Code::InvalidLink, detail));
     }
     for (_, fields) in nested(configuration)? {

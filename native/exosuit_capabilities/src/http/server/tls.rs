@@ -95,9 +95,9 @@ impl Read {
         let private = PrivateKeyDer::from_pem_slice(&self.key);
         let private = private.map_err(|_| key("it holds no private key in PEM"))?;
         CertifiedKey::from_der(chain, private, provider).map_err(|error| match error {
-            rustls::Error::InconsistentKeys(_) => key("it is not the key of the certificate"),
+            rustls::Error::InconsistentKeys(_) => key("it does not match the certificate"),
             rustls::Error::InvalidCertificate(_) => certificate("its certificate cannot be read"),
-            _ => key("it is of no kind that is supported: RSA, ECDSA (P-256, P-384) or Ed25519"),
+            _ => key("its kind is not supported: expected RSA, ECDSA (P-256, P-384) or Ed25519"),
         })
     }
 }
