@@ -21,7 +21,7 @@ struct Given {
 }
 
 impl Settings {
-    /// None yet.
+    /// No settings yet.
     pub(crate) fn new(builtin: &'static Builtin) -> Self {
         Self {
             builtin,

@@ -14,7 +14,7 @@ use crate::sign::Section;
 /// The largest unit that is looked at. The largest ones in use have some tens of megabytes.
 pub const MAX_WASM: usize = 256 << 20;
 
-/// What Wasm begins with, modules and components.
+/// The first bytes of modules and components.
 const MAGIC: &[u8] = b"\0asm";
 
 /// How deep components may be nested. Each level is written out once more for the hash, so that
@@ -41,7 +41,7 @@ impl<'a> Unit<'a> {
                 limit: MAX_WASM,
             });
         }
-        // What it begins with instead is not told: the file may be anything.
+        // Do not show the actual first bytes: the file may contain anything.
         if !wasm.starts_with(MAGIC) {
             let rule = "expected it to begin with the bytes 00 61 73 6d (\\0asm)";
             return Err(Error::NotWasm(rule.to_owned()));

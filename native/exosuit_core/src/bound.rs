@@ -7,7 +7,7 @@
 use std::fmt::{self, Display};
 use std::ops::RangeInclusive;
 
-/// What one kind of number may be.
+/// The bounds of one kind of number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bound {
     /// The kind, as the doors name it.
@@ -44,7 +44,7 @@ bounds! {
     INSTANCES = "instances", 1..=100_000, "a number of instances";
     /// The same where none is a number, too.
     COUNT = "count", 0..=100_000, "a number of instances";
-    /// What is counted without a limit of its own. Rust counts with 32 bits.
+    /// Counts without a bound of their own. Rust uses 32 bits.
     NUMBER = "number", 1..=4_294_967_295, "a number";
     /// The same with 0.
     AMOUNT = "amount", 0..=4_294_967_295, "a number";

@@ -55,7 +55,7 @@ pub enum Origin {
     Provider {
         /// Its id.
         id: Id,
-        /// What for.
+        /// The contract.
         contract: Contract,
         /// Through which link.
         link: LinkName,
@@ -73,7 +73,7 @@ pub enum Target {
     Provider {
         /// Its id.
         id: Id,
-        /// What for.
+        /// The contract.
         contract: Contract,
         /// Through which link.
         link: LinkName,

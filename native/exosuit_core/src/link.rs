@@ -18,7 +18,7 @@ pub struct Link {
     pub target: Id,
     /// Tells apart several links of one source for one contract.
     pub name: LinkName,
-    /// What for.
+    /// The contract.
     pub contract: Contract,
     /// The interfaces of the contract's package that it covers; none means all.
     pub interfaces: Vec<String>,
@@ -33,7 +33,7 @@ pub struct Link {
 pub struct LinkKey {
     /// Who calls.
     pub source: Id,
-    /// What for.
+    /// The contract.
     pub contract: Contract,
     /// Under which name.
     pub name: LinkName,

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use crate::Bound;
 
-/// What is expected of a size, for messages.
+/// The accepted form of a size, for messages.
 pub const SIZE: &str = "a size such as 64MiB, or a number of bytes";
 
-/// What is expected of a duration, for messages.
+/// The accepted form of a duration, for messages.
 pub const DURATION: &str = "a duration such as 500ms, 30s or 2m, at most 24h";
 
 /// `64MiB`, `512 KiB`, `1GiB`, `16m`, `4096`: within [`Bound::BYTES`].

@@ -80,7 +80,7 @@ impl Lease {
     }
 }
 
-/// What a call holds while it runs, and may lend to others while it waits for its client.
+/// The slot of a running call, which it may lend while it waits for its client.
 pub trait Lend: Send + Sync {
     /// The call waits.
     fn lend(&self);
@@ -89,7 +89,7 @@ pub trait Lend: Send + Sync {
     fn take_back(&self);
 }
 
-/// Where the body of a request says that it waits for its client, and the router listens.
+/// The channel by which a request's body reports that it waits for its client, and the router receives it.
 #[derive(Default)]
 pub struct ClientWait {
     waits: AtomicBool,

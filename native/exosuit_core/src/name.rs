@@ -195,7 +195,7 @@ impl Alias {
     }
 }
 
-/// What a configuration is called that the hosts of a lattice share: a key of their store.
+/// The name of a configuration that hosts of a lattice share: a key of their store.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct ConfigurationName(Arc<str>);
 
@@ -240,7 +240,7 @@ pub fn check_name(kind: &str, text: &str) -> Option<Result<(), InvalidName>> {
         "interface" => Interface::parse(text).map(drop),
         "contract" => Contract::parse(text).map(drop),
         "namespace" => Contract::of(text, "a").map(drop),
-        // So that the colon of `builtin:logging` is taken.
+        // Allows the colon of `builtin:logging`.
         "package" => Contract::of("a", text).map(drop),
         "alias" => Alias::parse(text).map(drop),
         "configuration" => ConfigurationName::parse(text).map(drop),

@@ -59,11 +59,11 @@ pub enum Notice {
     },
     /// A link is without effect, until what is wrong is put right and the link is put again.
     LinkRefused {
-        /// Who would call.
+        /// The source.
         source: Id,
-        /// Who would be called.
+        /// The target.
         target: Id,
-        /// What for.
+        /// The contract.
         contract: Contract,
         /// Under which name.
         name: LinkName,
@@ -72,11 +72,11 @@ pub enum Notice {
     },
     /// A part of a link has no effect, though the link is made.
     LinkWarning {
-        /// Who would call.
+        /// The source.
         source: Id,
-        /// Who would be called.
+        /// The target.
         target: Id,
-        /// What for.
+        /// The contract.
         contract: Contract,
         /// Under which name.
         name: LinkName,
@@ -87,14 +87,14 @@ pub enum Notice {
     ProviderWarning {
         /// Which provider.
         provider: Id,
-        /// What, why, and what would be right.
+        /// The setting, the reason, and the right use.
         text: String,
     },
     /// A provider of which a warning told serves as it should again.
     ProviderRecovered {
         /// Which provider.
         provider: Id,
-        /// What is well again.
+        /// The part that works again.
         text: String,
     },
     /// An actor runs, but cannot be called by the alias in its token.
@@ -121,7 +121,7 @@ pub enum Notice {
         provider: Id,
         /// The file of the certificate.
         file: String,
-        /// What came of it, as the event is called: `certificate_changed`, `certificate_refused`.
+        /// The name of the event: `certificate_changed` or `certificate_refused`.
         change: &'static str,
         /// Why the files cannot be used; the old certificate is shown on.
         error: Option<Error>,
@@ -139,7 +139,7 @@ pub enum Notice {
     },
     /// The clock of another host is not that of this one: calls will be refused if it gets worse.
     ClockSkew {
-        /// What called from there, or answered.
+        /// The caller there, or the answering target.
         source: String,
         /// How far that clock is ahead, in milliseconds; below 0 it is behind.
         milliseconds: i64,

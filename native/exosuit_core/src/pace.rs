@@ -22,7 +22,7 @@ const TOO_SELDOM: u32 = ONE / 4;
 /// … but one call in so many tries again, since what it calls may have become quick.
 const RETRY: u32 = 64;
 
-/// What is no slice any more. A busy machine may take a thread from its core for a while.
+/// The time beyond which a slice counts as overrun. A busy machine may preempt a thread for a while.
 const OVERRUN: Duration = Duration::from_millis(5);
 
 /// How often the calls until the next try are doubled: up to 262 144 of them.

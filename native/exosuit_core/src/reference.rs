@@ -77,7 +77,7 @@ impl Reference {
         }
     }
 
-    /// What stands behind the scheme.
+    /// The text after the scheme.
     pub fn name(&self) -> &str {
         match self {
             Self::File(name) | Self::Builtin(name) | Self::Module(name) | Self::Registry(name) => {
@@ -95,7 +95,7 @@ impl InvalidReference {
     }
 }
 
-/// That registries come later, and how a file of that name is written.
+/// The error of an image in a registry, with the form of a file of that name.
 pub struct NoRegistry<'a>(
     /// The image.
     pub &'a str,

@@ -10,7 +10,7 @@ const MAX_BYTES: usize = 1 << 20;
 
 /// Whether all functions, those of nested modules among them, are small enough.
 pub(crate) fn check(bytes: &[u8]) -> Result<(), Error> {
-    // What cannot be read is refused where it is compiled, with the reason.
+    // The compiler refuses unreadable code, with the reason.
     for payload in Parser::new(0).parse_all(bytes).map_while(Result::ok) {
         if let Payload::CodeSectionEntry(body) = payload {
             let size = body.range().len();

@@ -69,7 +69,7 @@ impl Code {
         }
     }
 
-    /// What an instance starts with. A component that imports modules does not say.
+    /// The initial size of an instance. It is unknown for a component that imports modules.
     pub(crate) fn needs(&self) -> ResourcesRequired {
         let needs = match self {
             Self::Module(module) => Some(module.resources_required()),

@@ -23,12 +23,12 @@ use crate::program::Program;
 use crate::turns::Turns;
 use crate::{Engine, EngineOptions, Error, Module, Stats, abi, bodies};
 
-/// What compiling one module may take.
+/// The limits of one compile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CompileLimits {
     /// From the moment when it is its turn.
     pub time: Duration,
-    /// Of the process that compiles it.
+    /// The memory limit of the compiling process.
     pub memory_bytes: u64,
 }
 
@@ -41,7 +41,7 @@ impl Default for CompileLimits {
     }
 }
 
-/// Who compiles, what has been compiled, and what is being compiled.
+/// The compilers, the cache, and the compiles in progress.
 pub(crate) struct Compiler {
     by: By,
     turns: Arc<Turns>,
@@ -51,7 +51,7 @@ pub(crate) struct Compiler {
     counts: Counts,
 }
 
-/// Who compiles.
+/// The compiler.
 enum By {
     Program(Program),
     /// wasmtime compiles the functions of a module in parallel: on these threads, since it is called
@@ -138,7 +138,7 @@ fn pool(threads: usize) -> Result<ThreadPool, Error> {
     ThreadPoolBuilder::new()
         .num_threads(threads)
         .thread_name(|n| format!("exosuit-compile-{n}"))
-        // Those who wait see their channel closed; without a handler the process would abort.
+        // Waiters see their channel closed; without a handler the process would abort.
         .panic_handler(|_| {})
         .build()
         .map_err(setup)
@@ -288,13 +288,13 @@ async fn compile_here(
     threads.spawn(move || {
         let compiled =
             bodies::check(&bytes).and_then(|()| Code::precompile(engine.wasmtime(), &bytes));
-        // Whoever waited may have gone.
+        // The waiter may be gone.
         let _ = done.send(compiled);
     });
     code.await.map_err(|_| Error::Compiler)?
 }
 
-/// What the cache has of this content.
+/// The cached code of this content.
 fn load(engine: &Engine, digest: Digest) -> Option<Result<Module, Error>> {
     let Compiler { cache, counts, .. } = engine.compiler();
     let code = cache.as_ref().ok()?.load(&digest)?;

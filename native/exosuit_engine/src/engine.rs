@@ -24,7 +24,7 @@ struct Inner {
     linkers: Linkers,
     reserve: Arc<Reserve<Guest>>,
     slots: Option<Slots>,
-    /// What one instance may consist of.
+    /// The limits of one instance.
     parts: Parts,
     ticker: Ticker,
     compiler: Compiler,

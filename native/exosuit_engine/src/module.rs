@@ -48,7 +48,7 @@ pub(crate) struct Compiled {
     pub(crate) engine: Engine,
     pub(crate) digest: Digest,
     pub(crate) prepared: Prepared,
-    /// What an instance starts with.
+    /// The initial size of an instance.
     pub(crate) needs: ResourcesRequired,
 }
 

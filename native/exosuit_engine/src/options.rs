@@ -20,7 +20,7 @@ pub struct EngineOptions {
     pub pool_slots: u32,
     /// The part of the pool, in percent, that one actor may have at once. At least one instance.
     pub actor_share: u32,
-    /// What one instance may consist of.
+    /// The limits of one instance.
     pub parts: Parts,
     /// The program that compiles, `exosuit-compile`; without one, modules are compiled in this process,
     /// where nothing ends a compile that takes too much.
@@ -52,7 +52,7 @@ impl Default for EngineOptions {
     }
 }
 
-/// What one instance may consist of. Each bound costs nothing until a guest makes use of it.
+/// The limits of one instance. A bound costs nothing until a guest uses it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Parts {
     /// Core instances of a component: one per module that it links, and one per adapter between

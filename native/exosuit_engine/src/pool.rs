@@ -135,7 +135,7 @@ pub(crate) struct Seat<T> {
     /// Weak: what rests goes with the actor, not with the last of its calls.
     pool: Weak<Pool<T>>,
     served: u32,
-    /// Of the actor's share: what rests takes none.
+    /// A part of the actor's share: idle instances use none.
     _place: Place,
 }
 

@@ -83,7 +83,7 @@ impl Program {
             .spawn()
     }
 
-    /// What all its threads together may take, if its parent does not end it before.
+    /// The CPU time of all its threads, if its parent does not end it before.
     fn cpu_seconds(&self, time: Duration) -> u64 {
         let threads = u64::try_from(self.threads).unwrap_or(1);
         time.as_secs().saturating_add(1).saturating_mul(threads)

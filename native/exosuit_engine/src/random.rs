@@ -11,7 +11,7 @@ const PIECE: usize = 64 << 10;
 /// The most that a component is given at once; WASI's own bound.
 const MAX_BYTES: u64 = 64 << 20;
 
-/// So many random bytes.
+/// Returns this number of random bytes.
 pub(crate) async fn bytes(count: u64) -> wasmtime::Result<Vec<u8>> {
     if count > MAX_BYTES {
         wasmtime::bail!("the guest asked for {count} random bytes, {MAX_BYTES} at most are given");

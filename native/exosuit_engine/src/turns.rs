@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use crate::Error;
 
-/// As many may wait at once, of all tenants together.
+/// The number of waiting compiles of all tenants together.
 const MAX_WAITING: usize = 10_000;
 
 /// Turns are given to tenants in rotation: one with a hundred compiles delays another's by one.
@@ -67,7 +67,7 @@ impl Queue {
         Ok(turn)
     }
 
-    /// Who is next. The tenant goes to the end of the line.
+    /// The next waiter. Its tenant moves to the end of the queue.
     fn next(&mut self) -> Option<Waiter> {
         while let Some((tenant, mut waiters)) = self.tenants.pop_front() {
             let waiter = waiters.pop_front();
@@ -87,7 +87,7 @@ impl Drop for Turn {
     fn drop(&mut self) {
         let next = self.0.0.lock().next();
         if let Some(waiter) = next {
-            // One that has gone just now drops the turn, which passes it on.
+            // A waiter that has just gone drops the turn, which passes it on.
             let _ = waiter.send(Self(Arc::clone(&self.0)));
         }
     }

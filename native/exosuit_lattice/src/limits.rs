@@ -33,19 +33,19 @@ impl StreamLimits {
     }
 }
 
-/// What people set to change the limits of a bucket.
+/// The names of the settings that change the limits of a bucket.
 pub(crate) struct Knobs {
     pub(crate) max_bytes: &'static str,
     pub(crate) replicas: &'static str,
 }
 
-/// Those of the state that hosts share.
+/// The settings of the shared state.
 pub(crate) const OF_HOST: Knobs = Knobs {
     max_bytes: "the option state_max_bytes of nats of the host (EXOSUIT_JETSTREAM_MAX_BYTES)",
     replicas: "the option replicas of nats of the host (EXOSUIT_JETSTREAM_REPLICAS)",
 };
 
-/// Those of a built-in provider's data.
+/// The settings of a built-in provider's data.
 pub(crate) const OF_PROVIDER: Knobs = Knobs {
     max_bytes: "the setting max_bytes of the provider",
     replicas: "the setting replicas of the provider",

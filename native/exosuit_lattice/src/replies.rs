@@ -189,7 +189,7 @@ fn answer(waiting: &Waiting, message: Message) {
         && let Some(waiter) = waiting.remove(token)
     {
         drop(waiting);
-        // Whoever waited may have gone.
+        // The waiter may be gone.
         let _ = waiter.sender.send(message);
     }
 }

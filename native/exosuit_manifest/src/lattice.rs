@@ -4,7 +4,7 @@
 use crate::diagnostic::{Code, Diagnostic, Place, Severity};
 use crate::model::{ActorSettings, ActorSpec, Execution, Grants, InstancePolicy, Limits, Manifest};
 
-/// Where something is set, how bad that is, and what is said of it.
+/// The place of a setting, its severity, and its message.
 type Refusal = (Place, Severity, &'static str);
 
 const LIMITS: &str = "only the host that reads this manifest keeps them all: other hosts are told of memory, \

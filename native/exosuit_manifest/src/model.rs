@@ -49,7 +49,7 @@ pub struct Manifest {
 /// Configuration as it was read.
 #[derive(Default)]
 pub(crate) struct Configured {
-    /// What the manifest itself gives, merged in order.
+    /// The configuration in the manifest itself, merged in order.
     pub(crate) values: Configuration,
     /// All parts in their order, of which later ones win; empty unless one of them is stored.
     pub(crate) parts: Vec<Part>,
@@ -59,13 +59,13 @@ pub(crate) struct Configured {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", content = "value", rename_all = "lowercase")]
 pub enum Part {
-    /// What stands in the manifest.
+    /// Written in the manifest.
     Given(Configuration),
-    /// What is kept under a name, on the host or in its lattice.
+    /// Stored under a name, on the host or in its lattice.
     Stored {
         /// The name.
         name: String,
-        /// Where it stands.
+        /// Its place in the manifest.
         place: Place,
     },
 }
@@ -115,7 +115,7 @@ pub struct ActorSpec {
     /// Whether only the host that reads the manifest can honour all of that, see
     /// [`Manifest::unsupported_elsewhere`].
     pub own_only: bool,
-    /// Where it stands.
+    /// Its place in the manifest.
     pub place: Place,
     /// Where its image stands.
     pub image_place: Place,
@@ -149,7 +149,7 @@ pub struct ProviderSpec {
     pub config_parts: Vec<Part>,
     /// Those of the trait `exosuit`.
     pub annotations: BTreeMap<String, String>,
-    /// Where it stands.
+    /// Its place in the manifest.
     pub place: Place,
     /// Where its image stands.
     pub image_place: Place,
@@ -180,7 +180,7 @@ pub struct LinkSpec {
     pub target_config: Configuration,
     /// The same for the target.
     pub target_parts: Vec<Part>,
-    /// Where it stands.
+    /// Its place in the manifest.
     pub place: Place,
 }
 
@@ -209,13 +209,13 @@ pub enum ScalerKind {
 /// Some of the hosts, and their share.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Spread {
-    /// What it is called.
+    /// Its name.
     pub name: String,
     /// Labels that a host must have.
     pub requirements: BTreeMap<String, String>,
     /// Its share of the sum of all weights, 100 unless given.
     pub weight: u32,
-    /// Where it stands.
+    /// Its place in the manifest.
     pub place: Place,
 }
 

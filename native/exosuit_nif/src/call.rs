@@ -111,7 +111,7 @@ fn carried(payload: Term<'_>) -> Result<(Payload, bool), Error> {
     Ok((Payload::Values(values), is_light))
 }
 
-/// Who calls: `host`, or `{provider, id, contract, link_name}`.
+/// The caller: `host`, or `{provider, id, contract, link_name}`.
 fn caller(origin: Term<'_>) -> Result<Origin, Error> {
     if origin.is_atom() {
         return Ok(Origin::Host);

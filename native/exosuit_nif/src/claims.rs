@@ -31,7 +31,7 @@ fn claims_admit<'a>(
     })
 }
 
-/// Of what is no Wasm, no claims are wrong.
+/// A file that is not Wasm has no claims.
 fn code(error: &exosuit_claims::Error) -> Code {
     use exosuit_claims::Error::{NotWasm, TooDeep, TooLarge};
     match error {

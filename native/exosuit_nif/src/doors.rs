@@ -36,7 +36,7 @@ fn reference_parse<'a>(env: Env<'a>, text: Binary<'a>) -> Term<'a> {
     }
 }
 
-/// That registries come later, and how a file of that name is written.
+/// The error of an image in a registry, with the form of a file of that name.
 #[rustler::nif]
 fn reference_refusal(image: String) -> String {
     NoRegistry(&image).to_string()

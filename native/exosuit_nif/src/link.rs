@@ -81,7 +81,7 @@ fn describe<'a>(env: Env<'a>, LinkState { link, status }: &LinkState) -> Term<'a
     (key, link.target.as_str(), &link.interfaces, status).encode(env)
 }
 
-/// What of the links of a key has no effect, in words.
+/// The warnings about the links of a key, as texts.
 #[rustler::nif]
 fn link_warnings<'a>(
     env: Env<'a>,

@@ -26,7 +26,7 @@ impl CompiledModule {
     }
 }
 
-/// That a process waits for a module: the engine ends a compile for which none waits any more.
+/// Marks that a process waits for a module. The engine stops a compile that no process waits for.
 #[derive(Default)]
 pub(crate) struct Compiling(OnceLock<AbortHandle>);
 

@@ -68,7 +68,7 @@ impl Inner {
     }
 }
 
-/// What a built-in provider is for, by its name or reference.
+/// The contracts of a built-in provider, by its name or reference.
 #[rustler::nif]
 fn provider_builtin<'a>(env: Env<'a>, reference: &str) -> Term<'a> {
     let builtin = match Builtin::get(reference) {

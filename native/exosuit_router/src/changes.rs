@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 #[derive(Default)]
 pub(crate) struct Changes(Mutex<HashMap<LinkKey, Vec<Arc<AtomicBool>>>>);
 
-/// One put, from the moment that it was asked for until it is dropped.
+/// A put, from its request until it is dropped.
 pub(crate) struct Change {
     changes: Arc<Changes>,
     key: LinkKey,

@@ -13,11 +13,11 @@ use parking_lot::Mutex;
 
 use crate::Router;
 
-/// What a link is bound to.
+/// The lineages that a link is bound to.
 #[derive(Default)]
 pub(crate) struct Bound {
     ends: Mutex<Vec<End>>,
-    /// One of the ends is run by others. Read by every call.
+    /// Whether other code runs at one end. Read by every call.
     is_orphan: AtomicBool,
 }
 

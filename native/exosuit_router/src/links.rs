@@ -18,7 +18,7 @@ pub(crate) struct Linked {
     /// The number of the provider that took it, 0 while none has. One that is replaced has another
     /// number than its successor.
     taken_by: AtomicU64,
-    /// Whose code it was made for.
+    /// The lineages that the link was made for.
     pub(crate) bound: Bound,
     /// Why the provider that is there has not taken it.
     refusal: Mutex<Option<Error>>,

@@ -26,7 +26,7 @@ const CACHE_BYTES: usize = 64 << 20;
 const ATTEMPTS: u32 = 40;
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// What a disk must take before a write is tried on it again: a commit of a few pages.
+/// The bytes that a disk must accept before a write is retried: a commit of a few pages.
 static PROBE: [u8; 64 << 10] = [0; 64 << 10];
 
 /// The first pause between two writes that fail though the disk takes bytes, and the longest.
@@ -38,7 +38,7 @@ pub(crate) struct Disk {
     id: Id,
     path: PathBuf,
     observe: Arc<dyn Observe>,
-    /// None when it was closed, or could not be opened again yet.
+    /// `None` while it is closed or could not be reopened yet.
     database: RwLock<Option<Database>>,
     failing: Mutex<Option<Failing>>,
 }
@@ -188,7 +188,7 @@ impl Disk {
     }
 }
 
-/// None after the first failure: the disk is asked then. As long again after each further one.
+/// `None` after the first failure, when the disk is tested at once. Doubles after each further one.
 fn pause(attempts: u32) -> Duration {
     match attempts.checked_sub(2) {
         None => Duration::ZERO,

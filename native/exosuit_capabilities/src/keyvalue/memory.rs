@@ -46,7 +46,7 @@ impl Store for Memory {
     }
 }
 
-/// What became of work.
+/// The result of work.
 enum Tried {
     Done(Result<Outcome, Error>),
     /// It is not quick, or would wait.

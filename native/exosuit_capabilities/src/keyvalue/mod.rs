@@ -360,7 +360,7 @@ fn limits(settings: &Settings) -> Result<Limits, Error> {
     let bytes = settings.number("max_bytes")?;
     Ok(Limits {
         bytes,
-        // So that no tenant fills the store for all.
+        // Prevents one tenant from filling the store for all.
         bucket_bytes: settings.given_number(BUCKET_BYTES)?.unwrap_or(bytes / 2),
         value_bytes: settings.number("max_value_bytes")?,
         items: settings.number("max_items")?,

@@ -58,9 +58,9 @@ pub(crate) struct Increment {
 pub(crate) enum Width {
     /// Those of `wasmcloud:keyvalue`.
     I32,
-    /// Those of the first draft of `wasi:keyvalue`.
+    /// Counts of the first draft of `wasi:keyvalue`, without a sign.
     U64,
-    /// Those of its second draft.
+    /// Counts of its second draft, with a sign.
     I64,
 }
 

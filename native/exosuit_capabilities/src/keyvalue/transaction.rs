@@ -55,7 +55,7 @@ fn bucket_full(bucket: &[u8], most: u64) -> Error {
 }
 
 impl Transaction<'_> {
-    /// Whoever grows must stay within the limits; who shrinks may, whatever they are by now.
+    /// Growth must stay within the limits. Shrinking is always allowed, also beyond the current limits.
     fn account(&mut self, limits: &Limits) -> Result<(), Error> {
         let total: i64 = self.growth.values().sum();
         let after = self.usage(USAGE)?.saturating_add_signed(total);

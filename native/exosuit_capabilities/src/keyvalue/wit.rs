@@ -97,7 +97,7 @@ fn increment(given: &mut Arguments, width: Width) -> Option<Operation> {
     })))
 }
 
-/// Of a handle of the guest's, which the engine keeps: the SHA-256 of the value that it saw.
+/// For a guest's `cas` handle, which the engine keeps: the SHA-256 of the value that it saw.
 fn swap(given: &mut Arguments) -> Option<Operation> {
     Some(Operation::Change(Change::Swap(Swap {
         key: given.text()?,

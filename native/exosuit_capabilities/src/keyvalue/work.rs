@@ -19,7 +19,7 @@ pub(crate) type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
     pub(crate) bytes: u64,
-    /// Of the bucket of a link, with those inside of it.
+    /// The limits of a link's bucket, including the buckets inside of it.
     pub(crate) bucket_bytes: u64,
     pub(crate) value_bytes: u64,
     pub(crate) items: u64,

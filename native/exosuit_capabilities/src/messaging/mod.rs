@@ -83,7 +83,7 @@ type Key = (LinkKey, Id);
 #[derive(Default)]
 struct Listening {
     end: CancellationToken,
-    /// Those that take messages, by what they listen to.
+    /// The handlers of messages, by subscription.
     takers: HashMap<Subject, JoinHandle<Subscription>>,
 }
 

@@ -23,11 +23,11 @@ const SCHEME: &str = "wasmcloud+builtin://";
 /// A provider that hosts bring along.
 #[derive(Debug)]
 pub struct Builtin {
-    /// What it is called.
+    /// Its name.
     pub name: &'static str,
-    /// What hosts of other makes call it.
+    /// Its names in other hosts.
     pub other_names: &'static [&'static str],
-    /// What it implements, the older contracts first.
+    /// The contracts that it implements, older ones first.
     pub offers: &'static [Offer],
     /// It calls actors with what comes from outside, so it starts after them.
     pub listens: bool,

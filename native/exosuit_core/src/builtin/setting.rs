@@ -7,19 +7,19 @@ pub struct Setting {
     pub name: &'static str,
     /// Other spellings that mean the same.
     pub other_names: &'static [&'static str],
-    /// What it may hold.
+    /// The kind of its value.
     pub kind: Kind,
-    /// Where it may stand.
+    /// The allowed places.
     pub scope: Scope,
     /// Safety or privacy depends on it: if it cannot be honoured, it is refused.
     pub safety: bool,
     /// The default for people, where the kind does not say it.
     pub default_text: &'static str,
-    /// What it does, in one line.
+    /// Its effect, in one line.
     pub doc: &'static str,
 }
 
-/// What a setting may hold.
+/// The kind of a setting's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// A text that its provider reads.
@@ -45,7 +45,7 @@ pub struct Bounds {
     pub most: u64,
 }
 
-/// Where a setting may stand.
+/// The allowed place of a setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
     /// In the configuration of the provider.

@@ -257,7 +257,7 @@ pub static HTTP_SERVER: Builtin = Builtin {
             "concurrent requests of one HTTP/2 connection",
         )
         .of(Scope::Address),
-        // What HTTP/2 starts with, and what it can count.
+        // The initial window of HTTP/2, and its maximum.
         Setting::bytes(
             "max_window_bytes",
             [256 << 10, 65_535, (1 << 31) - 1],

@@ -10,7 +10,7 @@ pub(super) const WASI: &str = "wasi_snapshot_preview1";
 /// The memory that WASI reads and writes.
 const MEMORY: &str = "memory";
 
-/// What WASI says of a range outside of the memory.
+/// The WASI error for a range outside of the memory.
 const FAULT: i32 = 21;
 
 /// Adds WASI's own, with random numbers in pieces.

@@ -22,10 +22,10 @@ use crate::sandbox::Sandbox;
 
 pub(super) type Linker = wasmtime::Linker<State>;
 
-/// What a program exports: it runs from there.
+/// The export where a program starts.
 pub(super) const START: &str = "_start";
 
-/// What a program's instance knows.
+/// The state of a program's instance.
 pub(crate) struct State {
     context: Context,
     limiter: Limiter,

@@ -29,7 +29,7 @@ pub enum Address {
     Provider {
         /// `V…`.
         id: Id,
-        /// What for.
+        /// The contract.
         contract: Contract,
         /// Through which link.
         link: LinkName,
@@ -96,7 +96,7 @@ impl Address {
         }
     }
 
-    /// Where a host of the same cluster takes a call with a MAC by this key.
+    /// The subject on which a host of the same cluster accepts calls with this key.
     pub(super) fn mac_subject(&self, lattice: &Id, key: KeyId) -> String {
         mac_subject(lattice, self.name(), key)
     }
@@ -170,7 +170,7 @@ impl Served {
         }
     }
 
-    /// Where calls with a MAC are sent, for each of the host's keys: once for each name.
+    /// The subjects of calls with a MAC, for each of the host's keys and each name.
     pub(super) fn mac_subjects(&self, lattice: &Id, keys: &MacKeys) -> Vec<String> {
         match self.form {
             Form::Tagged => keys

@@ -49,7 +49,7 @@ impl MacCaller {
         }
     }
 
-    /// Where such calls of this name are taken.
+    /// The subject of such calls to this name.
     pub fn subject(&self, name: &Id) -> String {
         let to = Address::Named {
             name: name.clone(),
@@ -87,12 +87,12 @@ impl MacCaller {
 }
 
 impl MacRequest {
-    /// What is sent.
+    /// The message to send.
     pub fn message(&self) -> &Bytes {
         &self.message
     }
 
-    /// What came back, if it answers this request: bytes, or the error.
+    /// Decodes an answer to this request: bytes, or the error.
     pub fn read(&self, answer: &Bytes) -> Result<Bytes, Error> {
         if !self.sent.is_answered_by(answer) {
             return Err(Error::WrongMac(

@@ -47,7 +47,7 @@ pub(super) struct Outgoing<'a> {
 /// The operation of a question whether anybody takes calls with a MAC: none.
 pub(super) const QUESTION: &str = "";
 
-/// What the answer to a request is checked by.
+/// The data that verifies the answer to a request.
 #[derive(Clone)]
 pub(super) struct Sent {
     keys: Arc<EpochKeys>,
@@ -83,7 +83,7 @@ pub(super) fn ask_for(shared: &Arc<Shared>, to: &Address, origin: &Origin, key: 
             payload: &Bytes::new(),
             context: Context::until(Instant::now() + PATIENCE),
         };
-        // One that is refused was read, and answered with a MAC.
+        // A refused call was read, and answered with a MAC.
         let answer = shared.call_by_mac(&question).await;
         if matches!(answer, Ok(_) | Err(Error::Remote { .. })) {
             shared.takers.is_there(to.name());

@@ -75,7 +75,7 @@ pub(super) struct Received<T> {
     pub(super) key: KeyId,
     pub(super) epoch: u64,
     pub(super) mac: Mac,
-    /// What the MAC is over.
+    /// The bytes that the MAC covers.
     pub(super) header: Bytes,
     pub(super) payload: Bytes,
 }

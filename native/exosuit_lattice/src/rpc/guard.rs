@@ -191,7 +191,7 @@ mod tests {
         Id::parse(name).expect("a name")
     }
 
-    /// One that was made so many milliseconds since 1970.
+    /// A guard made at this time, in milliseconds since 1970.
     fn made_at(cluster: &KeyPair, now: u64) -> Guard {
         let issuers = vec![cluster.public_key().clone()];
         Guard::new(&lattice("default"), issuers, Duration::from_secs(30), now)

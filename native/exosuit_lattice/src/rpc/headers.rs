@@ -52,7 +52,7 @@ impl Trace {
         TRACE.scope(self, call).await
     }
 
-    /// What these texts say, as far as they are such as may be passed on.
+    /// Parses these texts, and drops those that must not be passed on.
     pub(super) fn read(parent: &str, state: &str) -> Self {
         let take = |text: &str, longest| {
             let is_fit = (1..=longest).contains(&text.len()) && is_line(text);

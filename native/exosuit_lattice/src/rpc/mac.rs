@@ -31,7 +31,7 @@ const EPOCH: u64 = 3_600_000;
 /// Keeps these keys apart from all others that may be made of the same seed.
 const SALT: &[u8] = b"exosuit.rpc.mac.1";
 
-/// What a seed is called in public, in one lattice.
+/// The public id of a seed in one lattice.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct KeyId(pub(super) [u8; 8]);
 
@@ -41,11 +41,11 @@ pub(super) struct MacKeys {
     seeds: Vec<SeedKeys>,
 }
 
-/// What one seed gives.
+/// The keys of one seed.
 struct SeedKeys {
     id: KeyId,
     root: Secret,
-    /// Those in use: three at the most.
+    /// The keys in use: at most three.
     epochs: RwLock<Vec<Arc<EpochKeys>>>,
 }
 
@@ -68,7 +68,7 @@ impl MacKeys {
         }
     }
 
-    /// What the seeds are called, the host's own first.
+    /// The ids of the seeds, the host's own first.
     pub(super) fn ids(&self) -> impl Iterator<Item = KeyId> {
         self.seeds.iter().map(|seed| seed.id)
     }

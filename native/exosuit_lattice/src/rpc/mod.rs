@@ -145,7 +145,7 @@ impl Calls {
         self.0.tally.subscribe()
     }
 
-    /// Whose clock is not ours, from now on.
+    /// Receives reports of hosts whose clocks differ from ours.
     pub fn skews(&self) -> broadcast::Receiver<Skew> {
         self.0.tally.skews()
     }
@@ -174,7 +174,7 @@ impl Calls {
         let exchange = shared.exchange(to, key, call);
         let answer = tokio::time::timeout_at(deadline.into(), exchange).await;
         answer.unwrap_or_else(|_late| {
-            // Whoever took calls to it with a MAC may be gone.
+            // The host that accepted calls with a MAC may be gone.
             shared.takers.is_gone(to.name());
             Err(Error::Deadline(to.name().to_string()))
         })

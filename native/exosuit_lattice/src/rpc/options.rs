@@ -17,9 +17,9 @@ pub struct CallOptions {
     pub host: PublicKey,
     /// Signs what we send.
     pub cluster: Arc<KeyPair>,
-    /// Whose calls are taken as well, by signature and by MAC: of a cluster key that was, or will be.
+    /// A previous or next cluster seed whose calls are accepted as well, by signature and by MAC.
     pub further_seeds: Vec<Arc<KeyPair>>,
-    /// Whose signed calls are taken; our own cluster's always are.
+    /// Clusters whose signed calls are accepted, in addition to our own.
     pub issuers: Vec<PublicKey>,
     /// How far from now the time may be at which a call was signed, either way.
     pub freshness: Duration,

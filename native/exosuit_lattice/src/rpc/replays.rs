@@ -129,7 +129,7 @@ mod tests {
     const NOW: u64 = 1_700_000_000_000;
     const WINDOW: u64 = 30_000;
 
-    /// One that has been there for long.
+    /// A cache that has existed for long.
     fn replays() -> Replays {
         Replays::new(WINDOW, 4, NOW - 10 * WINDOW)
     }

@@ -13,14 +13,14 @@ const ASK_EVERY: Duration = Duration::from_secs(10);
 /// How many names are kept in mind.
 const MOST_NAMES: usize = 4_096;
 
-/// Who takes calls with a MAC.
+/// The hosts that accept calls with a MAC.
 #[derive(Default)]
 pub(super) struct Takers {
     are_there: AtomicBool,
     names: Mutex<HashMap<Id, Taker>>,
 }
 
-/// What is known of a name.
+/// The state of a name.
 #[derive(Clone, Copy)]
 enum Taker {
     /// Somebody answers to it so.

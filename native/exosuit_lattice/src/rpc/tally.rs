@@ -35,7 +35,7 @@ const SKEW_EVERY: Duration = Duration::from_mins(1);
 /// A host whose clock is not ours, as far as its calls or answers tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Skew {
-    /// What called, or answered.
+    /// The caller, or the answering target.
     pub source: String,
     /// How far its clock is ahead of ours, in milliseconds; below 0 it is behind.
     pub milliseconds: i64,

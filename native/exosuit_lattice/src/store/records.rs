@@ -35,7 +35,7 @@ pub struct Claims {
     /// Who signed it.
     #[serde(deserialize_with = "text", alias = "issuer")]
     pub iss: String,
-    /// What it is called.
+    /// Its name.
     #[serde(deserialize_with = "text")]
     pub name: String,
     /// What it may use, separated by commas.
@@ -72,7 +72,7 @@ pub struct LinkDefinition {
     pub provider_id: String,
     /// Under which name.
     pub link_name: String,
-    /// What for.
+    /// The contract.
     pub contract_id: String,
     /// Settings for the provider.
     #[serde(default)]
@@ -157,7 +157,7 @@ impl Record {
 }
 
 impl LinkDefinition {
-    /// Where it stands.
+    /// Its key in the bucket.
     pub fn key(&self) -> Key {
         Key::link(&self.actor_id, &self.contract_id, &self.link_name)
     }

@@ -176,7 +176,7 @@ impl Shared {
     }
 }
 
-/// What a provider is told of a link.
+/// The messages to a provider about a link.
 #[derive(Clone, Copy)]
 enum Change {
     /// To take it, under this number.

@@ -34,7 +34,7 @@ enum Host {
     /// Those that end with this, which starts with a dot.
     Under(Box<str>),
     Named(Box<str>),
-    /// Those that are an address in this range.
+    /// Allows addresses in this range.
     Within(Range),
 }
 
@@ -52,7 +52,7 @@ pub(crate) struct Target {
     host: Box<str>,
     port: u16,
     of_scheme: bool,
-    /// Of a host that is an address.
+    /// For a host that is an address.
     address: Option<IpAddr>,
 }
 

@@ -5,7 +5,7 @@ use http::uri::{Authority, PathAndQuery};
 
 use super::reach::Reach;
 
-/// What a connection is made for.
+/// The purpose of a connection.
 ///
 /// Connections are kept by the authority of their target. With the mark as its user, those of one actor
 /// and reach serve no request of another. Nothing of it is sent.

@@ -74,7 +74,7 @@ pub struct HttpClient {
     id: Id,
     contracts: Vec<Contract>,
     configuration: Configuration,
-    /// Of the body of a response that is a message.
+    /// The limit of the body of a response that does not stream.
     max_body_bytes: u64,
     /// None when it has stopped: the connections that nobody uses are closed with it.
     client: Mutex<Option<Sender>>,
@@ -239,7 +239,7 @@ impl Capability for HttpClient {
     }
 }
 
-/// Who sends a request: connections are shared out among these.
+/// The sender of a request: connections are shared among senders.
 fn caller(origin: &Origin) -> Box<str> {
     match origin {
         Origin::Host => "host".into(),

@@ -26,9 +26,9 @@ pub(crate) struct Limits {
     pub(crate) max_idle: usize,
     /// At a time.
     pub(crate) max_connections: usize,
-    /// Of those, for the requests of one actor.
+    /// The limit of these for one actor.
     pub(crate) max_of_actor: usize,
-    /// Of the body of a response that is a message.
+    /// The limit of the body of a response that does not stream.
     pub(crate) max_body_bytes: u64,
 }
 

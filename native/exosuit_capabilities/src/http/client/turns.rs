@@ -10,7 +10,7 @@ use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 #[derive(Clone)]
 pub(crate) struct Turns {
     all: Arc<Semaphore>,
-    /// Of one caller.
+    /// The limit for one caller.
     share: usize,
     callers: Arc<Mutex<HashMap<Box<str>, Weak<Semaphore>>>>,
 }
@@ -23,7 +23,7 @@ pub(crate) struct Turn {
 }
 
 impl Turns {
-    /// So many in all, and of one caller.
+    /// The limits in total and per caller.
     pub(crate) fn new(all: usize, share: usize) -> Self {
         Self {
             all: Arc::new(Semaphore::new(all)),

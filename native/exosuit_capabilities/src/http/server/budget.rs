@@ -13,7 +13,7 @@ const UNIT: u64 = 1_024;
 pub(crate) struct Budget {
     free: Arc<Semaphore>,
     units: usize,
-    /// Of which this is a share: what is taken here is taken there as well.
+    /// The parent budget: bytes that this share takes are taken there as well.
     whole: Option<Arc<Budget>>,
 }
 

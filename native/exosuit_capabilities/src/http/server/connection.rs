@@ -53,7 +53,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// How long the end of an HTTP/2 connection may take once all requests are answered.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
-/// What the requests of one connection share.
+/// The state that the requests of one connection share.
 pub(crate) struct Connection {
     floor: Arc<Floor>,
     terms: Arc<Terms>,
@@ -353,7 +353,7 @@ impl Running {
         self.connection.is_http2.then(Reading::current)?
     }
 
-    /// Of its client.
+    /// The budget of its client.
     pub(crate) fn budget(&self) -> &Budget {
         &self.connection.share.budget
     }

@@ -18,14 +18,14 @@ const EXPOSED: &str = "cors_exposed_headers";
 const MAX_AGE: &str = "cors_max_age_secs";
 const KEYS: [&str; 5] = [ORIGINS, METHODS, HEADERS, EXPOSED, MAX_AGE];
 
-/// What hosts of 1.x allow where only other keys are set.
+/// The defaults of 1.x, if only other keys are set.
 const DEFAULT_METHODS: &str = "GET, POST, PUT, DELETE, HEAD, OPTIONS";
 const DEFAULT_HEADERS: &str = "accept, accept-language, content-type, content-language";
 
-/// What a route lets pages of other origins do.
+/// The permissions that a route gives to pages of other origins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Cors {
-    /// None for all.
+    /// `None` allows all.
     origins: Option<Vec<HeaderValue>>,
     methods: HeaderValue,
     headers: HeaderValue,
@@ -34,7 +34,7 @@ pub(crate) struct Cors {
 }
 
 impl Cors {
-    /// What these settings ask for; none where no key of CORS is set: the actor answers for itself.
+    /// The rules of these settings. `None` without a CORS key: the actor handles CORS itself.
     pub(crate) fn read(settings: &Settings) -> Result<Option<Self>, Error> {
         if KEYS.iter().all(|key| settings.text(key).is_none()) {
             return Ok(None);
@@ -199,7 +199,7 @@ mod tests {
         Cors::read(&settings)
     }
 
-    /// What a page of this origin is told it may read.
+    /// The origin that the answer allows, for a page of this origin.
     fn allowed(pairs: &[(&str, &str)], origin: &'static str) -> Option<String> {
         let cors = read(pairs).expect("good settings").expect("CORS");
         let mut answer = HeaderMap::new();

@@ -35,11 +35,11 @@ pub(crate) struct Endpoint {
     pub(crate) observe: Arc<dyn Observe>,
 }
 
-/// What a request comes with from its connection.
+/// The facts of a request's connection.
 #[derive(Clone, Copy)]
 pub(crate) struct Visit<'a> {
     pub(crate) limits: &'a Limits,
-    /// Of its client.
+    /// The budget of its client.
     pub(crate) budget: &'a Budget,
     pub(crate) arrival: Arrival,
 }

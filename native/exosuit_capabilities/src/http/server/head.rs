@@ -7,7 +7,7 @@ use http::request::Parts;
 use http::uri::{Authority, Scheme};
 use http::{Request, Uri};
 
-/// Where a request came in.
+/// The connection that a request came from.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Arrival {
     pub(crate) bound: SocketAddr,

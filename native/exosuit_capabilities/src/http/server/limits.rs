@@ -21,17 +21,17 @@ pub(crate) struct Limits {
     min_rate: u64,
     /// Of a request's header.
     pub(crate) max_header_bytes: usize,
-    /// Of the bodies of all requests and answers at a time.
+    /// The limit of buffered bodies, of all requests and answers.
     pub(crate) max_buffered_bytes: u64,
-    /// Of them, of one client address.
+    /// The limit of these for one client address.
     pub(crate) max_peer_buffered_bytes: u64,
     /// At a time.
     pub(crate) max_connections: usize,
-    /// Of them, of one client address.
+    /// The limit of these for one client address.
     pub(crate) max_peer_connections: usize,
     /// Requests at a time, of one HTTP/2 connection.
     pub(crate) max_streams: u32,
-    /// That a client of HTTP/2 may send before the actors read, on one connection.
+    /// Bytes that an HTTP/2 connection may send before the actors read.
     pub(crate) max_window_bytes: u32,
 }
 
@@ -57,7 +57,7 @@ impl Limits {
         self.max_connections * STREAMS
     }
 
-    /// Of them, of one client address.
+    /// The limit of these for one client address.
     pub(crate) fn max_peer_streams(&self) -> usize {
         (self.max_all_streams() / 2).max(self.max_streams as usize)
     }

@@ -324,7 +324,7 @@ struct Entered {
     terms: Arc<Terms>,
 }
 
-/// One that has more than its share is let go: to wait, it would hold up the others.
+/// Closes a connection beyond its client's share: if it waited, it would delay others.
 fn enter((stream, peer): (TcpStream, SocketAddr), floor: &Floor) -> Option<Entered> {
     let terms = floor.terms.read().clone();
     let connected = floor.peers.connect(peer.ip(), &terms)?;

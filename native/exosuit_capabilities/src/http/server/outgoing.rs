@@ -31,7 +31,7 @@ type Failure = Box<dyn Error + Send + Sync>;
 /// request counts as one that runs, and its bytes are in the budget.
 pub(crate) struct Outgoing {
     content: Either<Full<Bytes>, Streamed>,
-    /// What is left of a large part.
+    /// The rest of a large part.
     rest: Bytes,
     /// A part that the budget has no room for yet.
     waiting: Option<(Bytes, Waiting)>,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// What a client must do while the server waits for it.
+/// The minimum progress of a client while the server waits for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Tempo {
     /// The longest wait without a byte, and the waiting over which bytes are counted.
@@ -73,7 +73,7 @@ impl Pace {
     }
 }
 
-/// What comes of beginning to wait.
+/// The result of beginning to wait.
 enum Wait {
     GoesOn,
     Until(Instant),

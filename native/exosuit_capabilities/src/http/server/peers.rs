@@ -21,7 +21,7 @@ struct Client {
     share: Arc<Share>,
 }
 
-/// What the connections of one client hold together.
+/// The usage of all connections of one client.
 pub(crate) struct Share {
     pub(crate) budget: Budget,
     /// For the requests of HTTP/2.
@@ -46,7 +46,7 @@ impl Share {
 }
 
 impl Peers {
-    /// One more connection of this address, unless it has as many as it may.
+    /// Admits a connection of this address, unless it has reached its limit.
     pub(crate) fn connect(self: &Arc<Self>, address: IpAddr, terms: &Terms) -> Option<Connected> {
         let client = client(address);
         let mut peers = self.0.lock();
@@ -59,7 +59,7 @@ impl Peers {
             max_peer_connections: most,
             ..
         } = terms.limits;
-        // Whoever may have all waits for room as others do.
+        // A client whose share is the whole limit waits for room like others.
         if most < all && entry.connections >= most {
             return None;
         }

@@ -16,7 +16,7 @@ const MAX_PATH: usize = 256;
 /// Where on its address an actor is found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Place {
-    /// Whose value is compared; none for that of the request's own host.
+    /// The header whose value is compared; `None` for the request's host.
     header: Option<HeaderName>,
     /// In lower case and without port, unless another header says it; empty for any.
     host: Box<str>,

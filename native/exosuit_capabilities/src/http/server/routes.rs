@@ -26,7 +26,7 @@ use crate::http::host::known_as;
 pub(crate) struct Route {
     pub(crate) place: Place,
     pub(crate) endpoint: Endpoint,
-    /// None for a route that has nothing to say itself.
+    /// `None` for a route without rules of its own.
     pub(crate) rules: Option<Box<Rules>>,
     tls: Option<Arc<Tls>>,
     asked: Asked,
@@ -137,7 +137,7 @@ impl Routes {
             .ok_or(Refusal::Request(StatusCode::NOT_FOUND))
     }
 
-    /// Those that are told apart as this place is.
+    /// The routes that are distinguished in the same way as this one.
     fn hosts(&mut self, place: &Place) -> &mut Hosts {
         match place.header() {
             None => &mut self.hosts,

@@ -14,7 +14,7 @@ use crate::settings::{Settings, invalid};
 const READ_ONLY: &str = "readonly_mode";
 const CACHE: &str = "cache_control";
 
-/// What is asked of a route beside its actor.
+/// The rules of a route that do not need its actor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Rules {
     cors: Option<Cors>,
@@ -25,7 +25,7 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
-    /// What these settings ask for; none where it is nothing, so that requests pay for nothing.
+    /// The rules of these settings; `None` if there are none, so that requests cost nothing extra.
     pub(crate) fn read(settings: &Settings) -> Result<Option<Box<Self>>, Error> {
         let rules = Self {
             cors: Cors::read(settings)?,

@@ -18,14 +18,14 @@ pub(crate) struct Wanted {
     pub(crate) address: SocketAddr,
     pub(crate) place: Place,
     pub(crate) call: CallLimits,
-    /// None for a route that has nothing to say itself.
+    /// `None` for a route without rules of its own.
     pub(crate) rules: Option<Box<Rules>>,
     /// Of the address, and so of all that is served there.
     pub(crate) asked: Asked,
     pub(crate) tls: Option<Certificate>,
 }
 
-/// What a link asks for to be kept private.
+/// The TLS settings of a link.
 pub(crate) struct Certificate {
     pub(crate) files: Files,
     /// How often they are looked at.
@@ -79,7 +79,7 @@ pub(crate) fn read(
     Ok(wanted)
 }
 
-/// What of the settings that come as JSON has no effect; an error where safety depends on it.
+/// The JSON settings without effect, as warnings; an error if safety depends on one.
 pub(crate) fn unused(given: Given, end: &Configuration) -> Result<Vec<String>, Error> {
     let mut warnings = Vec::new();
     for (_, fields) in nested(end)? {
@@ -106,7 +106,7 @@ fn certificate(settings: &Settings) -> Result<Option<Certificate>, Error> {
     Ok(files.map(|files| Certificate { files, pause }))
 }
 
-/// Where hosts of other makes may have all settings, as JSON or TOML.
+/// The key under which other hosts accept all settings as JSON or TOML.
 const CONFIG_FILE: &str = "config_file";
 
 /// Lays one end's settings on top: its JSON forms first, single keys above them.

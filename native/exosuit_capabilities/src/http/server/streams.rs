@@ -59,7 +59,7 @@ where
 }
 
 impl Reading {
-    /// That of the request whose task this is.
+    /// The request of this task.
     pub(crate) fn current() -> Option<Arc<Self>> {
         READING.try_with(Arc::clone).ok()
     }
@@ -88,7 +88,7 @@ impl Reading {
 
 /// A request and its answer.
 struct Watched<F> {
-    /// None when it has ended. Dropped, it resets its stream.
+    /// `None` after its end. Dropping it resets its stream.
     request: Option<Pin<Box<F>>>,
     reading: Arc<Reading>,
 }

@@ -25,7 +25,7 @@ use crate::settings::{Settings, invalid};
 pub(crate) const CERTIFICATE: &str = "tls_cert_file";
 pub(crate) const KEY: &str = "tls_priv_key_file";
 
-/// What clients and this server agree on during the handshake, the preferred one first.
+/// The protocols for ALPN, the preferred one first.
 const PROTOCOLS: [&[u8]; 2] = [HTTP2, b"http/1.1"];
 
 /// HTTP/2, as it is called during the handshake.
@@ -37,7 +37,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// A larger file is no certificate.
 const MAX_FILE: u64 = 1 << 20;
 
-/// Where the certificate chain and the private key are, both in PEM.
+/// The files of the certificate chain and the private key, in PEM.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Files {
     certificate: PathBuf,
@@ -45,7 +45,7 @@ pub(crate) struct Files {
 }
 
 impl Files {
-    /// What these settings ask for; none for a server without TLS.
+    /// The files of these settings; `None` for a server without TLS.
     pub(crate) fn read(settings: &Settings) -> Result<Option<Self>, Error> {
         let named = |key: &'static str| settings.text(key).filter(|path| !path.is_empty());
         match (named(CERTIFICATE), named(KEY)) {
@@ -78,7 +78,7 @@ impl Read {
         })
     }
 
-    /// What tells one content of the files from another.
+    /// A fingerprint of the files' content.
     fn mark(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         (&self.certificate, &self.key).hash(&mut hasher);

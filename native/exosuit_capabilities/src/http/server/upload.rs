@@ -44,7 +44,7 @@ pub(crate) struct Upload {
     ahead: Ahead,
 }
 
-/// What was read before the actor asked for it.
+/// The bytes that were read before the actor asked for them.
 #[derive(Default)]
 struct Ahead {
     frames: VecDeque<Frame<Bytes>>,
@@ -71,7 +71,7 @@ impl Fault {
         self.bad()
     }
 
-    /// What is wrong, as something is.
+    /// The error of an upload that is known to be wrong.
     fn bad(&self) -> Refusal {
         let bad = Refusal::Request(StatusCode::BAD_REQUEST);
         self.refusal().unwrap_or(bad)
@@ -110,7 +110,7 @@ impl Upload {
         self.fault.clone()
     }
 
-    /// Where it tells that the client is waited for.
+    /// The channel that reports that the call waits for its client.
     pub(crate) fn waits(&self) -> Arc<ClientWait> {
         self.waits.clone()
     }
@@ -142,7 +142,7 @@ impl Upload {
         is_room.then_some(()).ok_or(Refusal::Full)
     }
 
-    /// What was kept, in its order.
+    /// The buffered parts, in order.
     fn take_kept(&mut self) -> Option<Frame<Bytes>> {
         let ahead = &mut self.ahead;
         let frame = ahead.frames.pop_front()?;
@@ -153,7 +153,7 @@ impl Upload {
         Some(frame)
     }
 
-    /// What comes next from the client.
+    /// The next part from the client.
     fn poll_next(
         &mut self,
         context: &mut Context<'_>,

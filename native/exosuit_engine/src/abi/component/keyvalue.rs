@@ -119,7 +119,7 @@ fn pairs(entries: Vec<(String, Vec<u8>)>) -> Value {
     Value::List(entries.into_iter().map(pair).collect())
 }
 
-/// What the drafts have in common, by the types of each.
+/// The common part of the drafts, with the types of each.
 macro_rules! store_and_batch {
     ($draft:ident, $cursor:ty, $read:expr, $write:expr) => {
         impl From<Refusal> for $draft::store::Error {

@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 /// A call that was taken, until it is answered.
 pub(super) type Call = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// What a call may take on average: several times what a task costs.
+/// The average time of a call that is still run inline: several times the cost of a task.
 const LONGEST: Duration = Duration::from_micros(20);
 
 /// How many calls become tasks at once, before one is polled again to see how long it takes.
@@ -38,7 +38,7 @@ impl InlineStats {
             return;
         }
         let begun = Instant::now();
-        // One that panics takes nobody along, as in a task of its own.
+        // A panic affects only its own call, as in a separate task.
         let mut call = Box::pin(AssertUnwindSafe(call).catch_unwind());
         let polled = poll_fn(|context| Poll::Ready(call.poll_unpin(context))).await;
         self.took(begun.elapsed());

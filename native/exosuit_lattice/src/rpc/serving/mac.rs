@@ -36,14 +36,14 @@ struct Arrival {
     entry: Entry,
 }
 
-/// What an answer goes to, and what its MAC is made of.
+/// The inbox of an answer, and the input of its MAC.
 struct Question {
     reply: Option<Subject>,
     keys: Arc<EpochKeys>,
     mac: Mac,
 }
 
-/// What is no call that is served.
+/// A message that is not a served call.
 enum Refused {
     /// Nobody of ours asks.
     Unanswered(Error),
@@ -181,7 +181,7 @@ impl Service {
         target: Target,
         context: Context,
     ) -> Result<(Answer, Bytes), exosuit_core::Error> {
-        // One inside another does not wait: those that it waits for may wait for it.
+        // A nested call does not wait, because the calls that it waits for may wait for it.
         let turn = match context.depth {
             0 => Some(entry.turn().await),
             _inside => None,
@@ -274,7 +274,7 @@ fn is_apart(request: &Received<Request>) -> bool {
     request.said.length > request.payload.len() as u64
 }
 
-/// What a large payload is called in the store.
+/// The name of a large payload in the store.
 pub(in crate::rpc) fn id_text(id: &[u8; 16]) -> String {
     format!("{:032x}", u128::from_be_bytes(*id))
 }

@@ -30,7 +30,7 @@ const DRAINED: Duration = Duration::from_secs(1);
 /// An answer larger than this travels apart, as with the peers.
 const LARGEST_ANSWER: usize = 900 << 10;
 
-/// What is served to the lattice, until this is dropped.
+/// A target served to the lattice, until this is dropped.
 #[must_use]
 pub struct Serving {
     /// No new calls.
@@ -56,7 +56,7 @@ impl Drop for Serving {
     }
 }
 
-/// One thing that is served.
+/// A served target.
 struct Service {
     shared: Arc<Shared>,
     served: Served,
@@ -136,7 +136,7 @@ async fn receive(
         return;
     }
     let losses = connection.losses();
-    // What the server had sent by then is served; it sends no more.
+    // Messages that the server has already sent are served; it sends no more.
     let drained = async {
         if subscriber.drain().await.is_ok() {
             let mut next = async || tokio::time::timeout(DRAINED, subscriber.next()).await;

@@ -28,10 +28,10 @@ struct Arrival {
     entry: Entry,
 }
 
-/// One that is not.
+/// A call that is not served.
 struct Refused {
     message: Message,
-    /// Of the call, as far as it could be read.
+    /// The id of the call, if it could be read.
     id: String,
     error: Error,
 }
@@ -104,7 +104,7 @@ impl Service {
             .compare_clocks(origin, genuine.signed_at(), now());
         // Boxed, since each that has it inside would have room for it twice, and be moved with it.
         let answer = Box::pin(async {
-            // One inside another does not wait: those that it waits for may wait for it.
+            // A nested call does not wait, because the calls that it waits for may wait for it.
             let turn = match context.depth {
                 0 => Some(arrival.entry.turn().await),
                 _inside => None,
