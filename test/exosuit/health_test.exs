@@ -98,7 +98,7 @@ defmodule Exosuit.HealthTest do
     assert {:ok, "well"} = Exosuit.call(host, "echo", "op", "well")
 
     assert_receive {:exosuit_event, %{type: "health_check_failed", data: %{error: error}}}, 15_000
-    assert error =~ "did not answer in 5000 ms"
+    assert error =~ "did not answer within 5000 ms"
     Agent.update(agent, fn _hangs -> {:error, "still"} end)
     assert_receive {:init, second} when second != first, 15_000
   end

@@ -297,7 +297,11 @@ async fn without_an_outcome_one_waits_no_longer_than_one_says() {
             .collect::<Vec<_>>()
     };
     let waited = run(&server, &stop(&["--wait", "200ms"])).await;
-    refused(&waited, "deadline", "did not report its outcome within 200ms");
+    refused(
+        &waited,
+        "deadline",
+        "did not report its outcome within 200ms",
+    );
     ok(&run(&server, &stop(&["--no-wait"])).await);
 }
 
