@@ -94,7 +94,9 @@ defmodule Exosuit.Claims do
   end
 
   def check_update(current, new, _permissions) do
-    detail = "expected an update for the running actor #{key(current)}, got code of #{key(new)}"
+    detail =
+      "expected an update for the running actor #{key(current)}, got another actor, #{key(new)}"
+
     {:error, Error.new(:invalid_claims, detail)}
   end
 
