@@ -226,6 +226,6 @@ defmodule Exosuit.MessagePack do
     pairs(n - 1, rest, depth, Map.put(read, key, value))
   end
 
-  defp no_number, do: throw({:malformed, "a float must be a number, not NaN or infinity"})
+  defp no_number, do: throw({:malformed, "a float is not a number (NaN or infinity)"})
   defp too_short, do: throw({:malformed, "it ends within a value"})
 end

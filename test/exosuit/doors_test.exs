@@ -511,7 +511,7 @@ defmodule Exosuit.DoorsTest do
   defp output_kind({text, _status}) do
     cond do
       text =~ "registries are not supported yet" -> :registry
-      text =~ "which is a provider" or text =~ "that is a provider" -> :builtin
+      text =~ "which is a provider" or text =~ "which is a provider" -> :builtin
       text =~ "cannot be read" or text =~ "no host runs at" -> :file
       text =~ "expected a path" or text =~ "value is required" -> :none
       true -> text
