@@ -1,30 +1,35 @@
 //! Which keys a bucket has, as far as its changes told: pure, so that every order can be tried.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::mem;
+use std::sync::Arc;
 
 use async_nats::datetime::DateTime;
 
 /// More keys than any lattice has, and more bytes of them; past them something is wrong, and we do not
-/// grow with it: further keys are passed over, and those that are known go on to be followed.
+/// grow with it: further keys are passed over, and those that are known go on to be followed. Deleted
+/// keys make room for new ones, the oldest first.
 const MAX_KEYS: usize = 1 << 20;
 const MAX_BYTES: usize = 64 << 20;
 
 /// What a watcher knows of its bucket.
 #[derive(Debug)]
 pub(super) struct Mirror {
-    /// How many bytes of keys it takes, and how many it has.
+    /// How many keys and bytes of keys it takes, and how many bytes it has.
+    most_keys: usize,
     room: usize,
     bytes: usize,
     /// When the bucket was made: another moment, another bucket.
     created: Option<DateTime>,
     /// The last change that was seen.
     revision: u64,
-    keys: HashMap<String, Known>,
+    keys: HashMap<Arc<str>, Known>,
+    /// The deleted ones among them, by their last revision.
+    dead: BTreeSet<(u64, Arc<str>)>,
     /// The keys that are there, while all are read anew.
-    seen: Option<HashSet<String>>,
+    seen: Option<HashSet<Arc<str>>>,
     /// The keys of the bucket that was there before this one.
-    before: HashMap<String, Known>,
+    before: HashMap<Arc<str>, Known>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -64,18 +69,20 @@ pub(super) struct Gone {
 
 impl Default for Mirror {
     fn default() -> Self {
-        Self::with_room(MAX_BYTES)
+        Self::with_room(MAX_KEYS, MAX_BYTES)
     }
 }
 
 impl Mirror {
-    fn with_room(room: usize) -> Self {
+    fn with_room(most_keys: usize, room: usize) -> Self {
         Self {
+            most_keys,
             room,
             bytes: 0,
             created: None,
             revision: 0,
             keys: HashMap::new(),
+            dead: BTreeSet::new(),
             seen: None,
             before: HashMap::new(),
         }
@@ -92,6 +99,7 @@ impl Mirror {
             let room = MAX_KEYS.saturating_sub(self.before.len());
             let live = keys.into_iter().filter(|(_, known)| known.is_live);
             self.before.extend(live.take(room));
+            self.dead.clear();
             (self.revision, self.bytes) = (0, 0);
         }
         self.created = Some(created);
@@ -108,27 +116,59 @@ impl Mirror {
     pub(super) fn apply(&mut self, key: &str, revision: u64, is_live: bool) -> News {
         self.revision = self.revision.max(revision);
         let known = self.keys.get(key).copied();
-        if known.is_none() {
-            let bytes = self.bytes + key.len();
-            if self.keys.len() >= MAX_KEYS || bytes > self.room {
-                return News::Dropped;
-            }
-            self.bytes = bytes;
+        if known.is_none() && !self.make_room(key, is_live) {
+            return if is_live {
+                News::Dropped
+            } else {
+                News::Nothing
+            };
         }
+        let key: Arc<str> = key.into();
         if let Some(seen) = &mut self.seen {
-            seen.insert(key.to_owned());
+            seen.insert(Arc::clone(&key));
         }
         if known.is_some_and(|known| known.revision >= revision) {
             return News::Nothing;
         }
-        self.keys
-            .insert(key.to_owned(), Known { revision, is_live });
+        self.note(key, Known { revision, is_live }, known);
         let was_live = known.is_some_and(|known| known.is_live);
         match (is_live, was_live) {
             (true, _) => News::Put,
             (false, true) => News::Deleted,
             (false, false) => News::Nothing,
         }
+    }
+
+    fn note(&mut self, key: Arc<str>, now: Known, before: Option<Known>) {
+        match before {
+            None => self.bytes += key.len(),
+            Some(before) if before.is_live => {}
+            Some(before) => {
+                self.dead.remove(&(before.revision, Arc::clone(&key)));
+            }
+        }
+        if !now.is_live {
+            self.dead.insert((now.revision, Arc::clone(&key)));
+        }
+        self.keys.insert(key, now);
+    }
+
+    /// Whether there is room for a new key. For a live one, the oldest deleted keys are forgotten.
+    fn make_room(&mut self, key: &str, is_live: bool) -> bool {
+        while self.keys.len() >= self.most_keys || self.bytes + key.len() > self.room {
+            if !is_live {
+                return false;
+            }
+            let Some((_, oldest)) = self.dead.pop_first() else {
+                return false;
+            };
+            self.keys.remove(&oldest);
+            self.bytes -= oldest.len();
+            if let Some(seen) = &mut self.seen {
+                seen.remove(&oldest);
+            }
+        }
+        true
     }
 
     /// Everything up to now was read: what was not seen is not there.
@@ -139,13 +179,14 @@ impl Mirror {
             let (there, missing): (HashMap<_, _>, HashMap<_, _>) =
                 keys.into_iter().partition(|(key, _)| seen.contains(key));
             self.keys = there;
-            self.bytes = self.keys.keys().map(String::len).sum();
+            self.bytes = self.keys.keys().map(|key| key.len()).sum();
+            self.dead.retain(|(_, key)| self.keys.contains_key(key));
             gone.deleted = live(missing);
         }
         let before = mem::take(&mut self.before);
         gone.lost = live(before)
             .into_iter()
-            .filter(|key| !self.is_live(key))
+            .filter(|key| !self.is_live(key.as_str()))
             .collect();
         gone.deleted.sort_unstable();
         gone.lost.sort_unstable();
@@ -163,10 +204,10 @@ impl Mirror {
     }
 }
 
-fn live(keys: HashMap<String, Known>) -> Vec<String> {
+fn live(keys: HashMap<Arc<str>, Known>) -> Vec<String> {
     keys.into_iter()
         .filter(|(_, known)| known.is_live)
-        .map(|(key, _)| key)
+        .map(|(key, _)| key.as_ref().to_owned())
         .collect()
 }
 
@@ -226,7 +267,7 @@ mod tests {
 
     #[test]
     fn what_there_is_no_room_for_is_passed_over_and_what_is_known_goes_on() {
-        let mut mirror = Mirror::with_room(8);
+        let mut mirror = Mirror::with_room(9, 8);
         assert_eq!(mirror.begin(moment(1), 9), From::Beginning);
         assert_eq!(mirror.apply("four", 1, true), News::Put);
         assert_eq!(mirror.apply("another", 2, true), News::Dropped);
@@ -241,6 +282,40 @@ mod tests {
         assert_eq!(mirror.apply("tiny", 3, true), News::Nothing);
         assert_eq!(mirror.caught_up(), Gone::default());
         assert_eq!(mirror.apply("x", 6, true), News::Put);
+    }
+
+    #[test]
+    fn deleted_keys_make_room_for_new_ones() {
+        for (most_keys, room) in [(4, MAX_BYTES), (MAX_KEYS, 4 + 3 * 7)] {
+            let mut mirror = Mirror::with_room(most_keys, room);
+            assert_eq!(mirror.begin(moment(1), 1), From::Beginning);
+            assert_eq!(mirror.apply("stay", 1, true), News::Put);
+            for n in 1..100u64 {
+                let key = format!("key-{:03}", n % 50);
+                assert_eq!(mirror.apply(&key, 2 * n, true), News::Put, "{n}");
+                assert_eq!(mirror.apply(&key, 2 * n + 1, false), News::Deleted);
+            }
+            assert_eq!((mirror.keys.len(), mirror.dead.len()), (4, 3));
+            assert_eq!(mirror.bytes, 4 + 3 * 7);
+            // The word that another key was deleted takes nobody's place.
+            assert_eq!(mirror.apply("key-999", 300, false), News::Nothing);
+            assert_eq!(mirror.caught_up(), Gone::default());
+            assert_eq!(mirror.apply("stay", 301, false), News::Deleted);
+            assert_eq!((mirror.keys.len(), mirror.dead.len()), (4, 4));
+        }
+    }
+
+    #[test]
+    fn live_keys_make_no_room() {
+        let mut mirror = Mirror::with_room(2, 8);
+        assert_eq!(mirror.begin(moment(1), 4), From::Beginning);
+        assert_eq!(mirror.apply("a", 1, true), News::Put);
+        assert_eq!(mirror.apply("b", 2, false), News::Nothing);
+        assert_eq!(mirror.apply("b", 3, true), News::Put);
+        assert_eq!(mirror.apply("c", 4, true), News::Dropped);
+        assert_eq!(mirror.caught_up(), Gone::default());
+        assert_eq!(mirror.apply("a", 5, false), News::Deleted);
+        assert_eq!(mirror.apply("c", 6, true), News::Put);
     }
 
     #[test]
