@@ -1,6 +1,6 @@
 //! What can go wrong between hosts.
 
-use exosuit_core::Code;
+use exosuit_core::{Code, Id};
 
 /// Why something on the lattice did not come about. No text of it holds a credential or a payload.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -141,6 +141,15 @@ impl Error {
             Self::NotPermitted(_) => "not_permitted",
             Self::Store { .. } => "store",
             Self::Contended(_) => "contended",
+        }
+    }
+
+    /// The same of what was called, where the error names only the subject that its message went to.
+    pub(crate) fn about(self, name: &Id) -> Self {
+        match self {
+            Self::NoResponders(_) => Self::NoResponders(name.to_string()),
+            Self::Deadline(_) => Self::Deadline(name.to_string()),
+            error => error,
         }
     }
 

@@ -23,9 +23,31 @@ type Waiting = Mutex<HashMap<String, Waiter>>;
 /// must not take long.
 pub(crate) type IsAnswer = Box<dyn Fn(&Bytes) -> bool + Send>;
 
+/// What a waiting request takes for its answer.
+pub(crate) enum Accepts {
+    /// Any message.
+    Anything,
+    /// A message that passes the check, or the word of the server that nobody responds.
+    Checked(IsAnswer),
+    /// A message that passes the check, and nothing else: whoever may publish to the inbox can forge
+    /// the word of the server.
+    CheckedAlone(IsAnswer),
+}
+
+impl Accepts {
+    fn is_answer(&self, message: &Message) -> bool {
+        let is_nobody = message.status == Some(StatusCode::NO_RESPONDERS);
+        match self {
+            Self::Anything => true,
+            Self::Checked(is_answer) => is_nobody || is_answer(&message.payload),
+            Self::CheckedAlone(is_answer) => !is_nobody && is_answer(&message.payload),
+        }
+    }
+}
+
 struct Waiter {
     sender: oneshot::Sender<Message>,
-    is_answer: Option<IsAnswer>,
+    accepts: Accepts,
     /// How often the connection had been lost before.
     losses: u64,
 }
@@ -65,19 +87,19 @@ impl Replies {
         message: Bytes,
         deadline: Instant,
     ) -> Result<Message, Error> {
-        self.ask(subject, headers, message, deadline, None).await
+        self.ask(subject, headers, message, deadline, Accepts::Anything)
+            .await
     }
 
-    /// The same, and passes over what is no answer.
+    /// The same, and passes over what the request does not accept.
     pub(crate) async fn request_checked(
         &self,
         subject: &str,
         message: Bytes,
         deadline: Instant,
-        is_answer: IsAnswer,
+        accepts: Accepts,
     ) -> Result<Message, Error> {
-        self.ask(subject, None, message, deadline, Some(is_answer))
-            .await
+        self.ask(subject, None, message, deadline, accepts).await
     }
 
     async fn ask(
@@ -86,7 +108,7 @@ impl Replies {
         headers: Option<HeaderMap>,
         message: Bytes,
         deadline: Instant,
-        is_answer: Option<IsAnswer>,
+        accepts: Accepts,
     ) -> Result<Message, Error> {
         let left = deadline.saturating_duration_since(Instant::now());
         let late = || Error::Deadline(subject.to_owned());
@@ -96,7 +118,7 @@ impl Replies {
         self.connection.refuse_too_large("message", message.len())?;
         let losses = self.connection.losses();
         let client = self.connection.client()?;
-        let (place, answer) = Place::take(&self.waiting, losses, is_answer);
+        let (place, answer) = Place::take(&self.waiting, losses, accepts);
         let inbox = format!("{}.{}", self.inbox, place.token);
         let exchange = async {
             let subject = subject.to_owned();
@@ -131,13 +153,13 @@ impl<'a> Place<'a> {
     fn take(
         waiting: &'a Waiting,
         losses: u64,
-        is_answer: Option<IsAnswer>,
+        accepts: Accepts,
     ) -> (Self, oneshot::Receiver<Message>) {
         let (sender, receiver) = oneshot::channel();
         let token = new_id().simple().to_string();
         let waiter = Waiter {
             sender,
-            is_answer,
+            accepts,
             losses,
         };
         waiting.lock().insert(token.clone(), waiter);
@@ -179,17 +201,49 @@ async fn hand_out(waiting: Arc<Waiting>, mut subscriber: Subscriber, connection:
 fn answer(waiting: &Waiting, message: Message) {
     let token = message.subject.rsplit('.').next().unwrap_or_default();
     let mut waiting = waiting.lock();
-    // That nobody responds is for the server to say, and has no more of an answer.
-    let is_answer = |waiter: &Waiter| {
-        let check = waiter.is_answer.as_ref();
-        message.status == Some(StatusCode::NO_RESPONDERS)
-            || check.is_none_or(|is_answer| is_answer(&message.payload))
-    };
+    let is_answer = |waiter: &Waiter| waiter.accepts.is_answer(&message);
     if waiting.get(token).is_some_and(is_answer)
         && let Some(waiter) = waiting.remove(token)
     {
         drop(waiting);
         // The waiter may be gone.
         let _ = waiter.sender.send(message);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(status: Option<StatusCode>, payload: &'static str) -> Message {
+        Message {
+            subject: "_INBOX.1.2".into(),
+            reply: None,
+            payload: payload.into(),
+            headers: None,
+            status,
+            description: None,
+            length: 0,
+        }
+    }
+
+    #[test]
+    fn the_word_that_nobody_responds_counts_for_calls_and_not_for_questions() {
+        let check = || -> IsAnswer { Box::new(|payload: &Bytes| payload == "true") };
+        let nobody = Some(StatusCode::NO_RESPONDERS);
+        let messages = [
+            (None, "true"),
+            (None, "forged"),
+            (nobody, ""),
+            (nobody, "true"),
+        ];
+        for (accepts, expected) in [
+            (Accepts::Anything, [true, true, true, true]),
+            (Accepts::Checked(check()), [true, false, true, true]),
+            (Accepts::CheckedAlone(check()), [true, false, false, false]),
+        ] {
+            let accepted = messages.map(|(status, text)| accepts.is_answer(&message(status, text)));
+            assert_eq!(accepted, expected);
+        }
     }
 }

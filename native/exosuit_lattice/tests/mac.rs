@@ -5,7 +5,7 @@ mod common;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_nats::{Message, Subscriber};
 use bytes::Bytes;
@@ -13,9 +13,11 @@ use common::host::{ACTOR, Actor, Cluster, Host, address, id, invocation};
 use common::nats::NatsServer;
 use common::{PATIENCE, eventually, within};
 use exosuit_claims::invocation::Entity;
-use exosuit_core::{Code, Reply};
+use exosuit_core::{Code, Context, Reply};
 use exosuit_lattice::{Error, Invocation, MacCaller, Response, Serving, Skew};
 use futures_util::StreamExt;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufStream};
+use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
 const NAME: &str = "counter";
@@ -100,6 +102,39 @@ fn counting(count: &Arc<AtomicUsize>) -> impl exosuit_core::Deliver + 'static {
     })
 }
 
+/// Says what it is told, once for each permit.
+fn gated(gate: &Arc<Semaphore>) -> impl exosuit_core::Deliver + 'static {
+    let gate = Arc::clone(gate);
+    Actor(move |call: exosuit_core::Invocation| {
+        let gate = Arc::clone(&gate);
+        async move {
+            gate.acquire().await.expect("open").forget();
+            call.payload.into_bytes()
+        }
+    })
+}
+
+/// The word of the server that nobody responds, said by somebody else.
+async fn forge_nobody(server: &NatsServer, reply: &str) {
+    let stream = TcpStream::connect(("127.0.0.1", server.port())).await;
+    let mut stream = BufStream::new(stream.expect("a connection"));
+    let message = format!(
+        "CONNECT {{\"verbose\":false,\"headers\":true}}\r\nHPUB {reply} 16 16\r\n\
+         NATS/1.0 503\r\n\r\n\r\nPING\r\n"
+    );
+    stream.write_all(message.as_bytes()).await.expect("sent");
+    stream.flush().await.expect("sent");
+    let mut line = String::new();
+    while !line.starts_with("PONG") {
+        line.clear();
+        let read = within("a PONG", stream.read_line(&mut line)).await;
+        assert!(
+            read.expect("a line") > 0,
+            "the server closed the connection"
+        );
+    }
+}
+
 /// Waits until calls to this name go with a MAC.
 async fn with_mac(here: &Host, name: &str) {
     eventually("a call with a MAC", || async {
@@ -107,6 +142,16 @@ async fn with_mac(here: &Host, name: &str) {
         here.calls.go_with_mac(&id(name)).then_some(())
     })
     .await;
+}
+
+/// The same for a target that needs a permit of this gate for the first call, and has one.
+async fn with_mac_through(here: &Host, name: &str, gate: &Semaphore) {
+    assert!(here.call(name, "x", "").await.is_ok());
+    eventually("a MAC", || async {
+        here.calls.go_with_mac(&id(name)).then_some(())
+    })
+    .await;
+    assert_eq!(gate.available_permits(), 0);
 }
 
 async fn next(spy: &mut Subscriber) -> Message {
@@ -246,22 +291,9 @@ async fn another_header_or_another_payload_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_forged_answer_and_an_answer_to_another_call_are_passed_over() {
     let scene = Scene::new().await;
-    let gate = Arc::new(Semaphore::new(0));
-    let wait = Arc::clone(&gate);
-    let gated = Actor(move |_| {
-        let wait = Arc::clone(&wait);
-        async move {
-            wait.acquire().await.expect("open").forget();
-            Ok(Bytes::from("the true one"))
-        }
-    });
-    let _serving = scene.there.serve("gated", gated).await;
-    gate.add_permits(1);
-    assert!(scene.here.call("gated", "x", "").await.is_ok());
-    eventually("a MAC", || async {
-        scene.here.calls.go_with_mac(&id("gated")).then_some(())
-    })
-    .await;
+    let gate = Arc::new(Semaphore::new(1));
+    let _serving = scene.there.serve("gated", gated(&gate)).await;
+    with_mac_through(&scene.here, "gated", &gate).await;
     // An answer to another call.
     let listener = scene.server.client().await;
     let mut inboxes = listener.subscribe("_INBOX.>").await.expect("subscribed");
@@ -298,7 +330,7 @@ async fn a_forged_answer_and_an_answer_to_another_call_are_passed_over() {
         eventually("the forged answers", forged).await;
         gate.add_permits(1);
     };
-    let (answer, ()) = tokio::join!(scene.here.call("gated", "x", ""), forge);
+    let (answer, ()) = tokio::join!(scene.here.call("gated", "x", "the true one"), forge);
     assert_eq!(answer, Ok(Bytes::from("the true one")));
 }
 
@@ -339,6 +371,97 @@ async fn a_host_of_another_cluster_is_called_by_a_signature() {
     }
     assert_eq!((with_mac, scene.served()), (1, 3));
     assert_eq!(foreign.calls.refused(), [].into());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forged_word_that_nobody_responds_makes_no_call_signed() {
+    let scene = Scene::new().await;
+    let gate = Arc::new(Semaphore::new(1));
+    let _serving = scene.there.serve("gated", gated(&gate)).await;
+    with_mac_through(&scene.here, "gated", &gate).await;
+    let mut spy = scene.spy("exosuit.rpc.default.gated.>").await;
+    let mut signed = scene.spy("exosuit.rpc.default.gated").await;
+    let forge = async {
+        let reply = next(&mut spy).await.reply.expect("somebody waits");
+        forge_nobody(&scene.server, &reply).await;
+    };
+    let (answer, ()) = tokio::join!(scene.here.call("gated", "x", "first"), forge);
+    assert_eq!(answer.expect_err("forged").code, Code::Unavailable);
+    gate.add_permits(2);
+    let answer = scene.here.call("gated", "x", "second").await;
+    assert_eq!(answer, Ok(Bytes::from("second")));
+    assert!(scene.here.calls.go_with_mac(&id("gated")));
+    let last = scene
+        .client
+        .publish("exosuit.rpc.default.gated", "the last".into());
+    last.await.expect("sent");
+    assert_eq!(next(&mut signed).await.payload, "the last");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn neither_an_event_nor_a_slow_call_makes_calls_signed() {
+    let scene = Scene::new().await;
+    // As when somebody says that all hosts which take MACs have stopped.
+    scene.here.calls.others_take_macs(false);
+    let call = scene.call_and_hear().await;
+    assert!(call.subject.contains(".mac."), "{}", call.subject);
+
+    scene.here.calls.others_take_macs(true);
+    let gate = Arc::new(Semaphore::new(1));
+    let _serving = scene.there.serve("gated", gated(&gate)).await;
+    with_mac_through(&scene.here, "gated", &gate).await;
+    let mut signed = scene.spy("exosuit.rpc.default.gated").await;
+    let mut slow = invocation("gated", "x", "slow");
+    slow.context = Context::until(Instant::now() + Duration::from_millis(200));
+    let late = scene.here.send("gated", slow).await;
+    assert_eq!(late.err().map(|error| error.code), Some(Code::Deadline));
+    gate.add_permits(2);
+    let answer = scene.here.call("gated", "x", "next").await;
+    assert_eq!(answer, Ok(Bytes::from("next")));
+    let last = scene
+        .client
+        .publish("exosuit.rpc.default.gated", "the last".into());
+    last.await.expect("sent");
+    assert_eq!(next(&mut signed).await.payload, "the last");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_nobody_serves_with_macs_any_more_is_called_by_a_signature() {
+    let mut scene = Scene::new().await;
+    scene.serving.stop(PATIENCE).await;
+    // The server knows it too.
+    scene.there.settle().await;
+    let error = scene.here.call(NAME, "x", "").await.expect_err("nobody");
+    assert_eq!(error.code, Code::Unavailable);
+    assert!(scene.here.calls.go_with_mac(&id(NAME)));
+    // The next call starts a question, and nobody answers it.
+    let by_signature = || async {
+        let _ = scene.here.call(NAME, "x", "").await;
+        (!scene.here.calls.go_with_mac(&id(NAME))).then_some(())
+    };
+    eventually("the end of calls with a MAC", by_signature).await;
+    let old = scene.cluster.host(&scene.server).await;
+    scene.serving = old.serve(NAME, counting(&scene.count)).await;
+    let answer = scene.here.call(NAME, "x", "hello").await;
+    assert_eq!(answer, Ok(Bytes::from("hello")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_call_that_is_sent_again_tells_nothing_of_a_clock() {
+    let scene = Scene::new().await;
+    let mut skews = scene.there.calls.skews();
+    for (n, ahead) in [(1, -60_000), (2, -600_000), (3, 60_000)] {
+        let caller = scene.caller().ahead(ahead);
+        let (origin, target) = (Entity::actor("MCALLER"), Entity::actor(NAME));
+        let request = caller.request(origin, target, "Echo.Say", b"old", LEFT);
+        let sent = scene
+            .client
+            .publish(caller.subject(&id(NAME)), request.message().clone());
+        sent.await.expect("sent");
+        scene.is_refused("stale", n).await;
+    }
+    let skew = within("the skew", skews.recv()).await.expect("told");
+    assert!(skew.milliseconds > 0, "{}", skew.milliseconds);
 }
 
 /// As hosts of the OTP era and older ones of Exosuit do: both listen for signed calls alone.

@@ -2,8 +2,10 @@
 //!
 //! A host announces in its heartbeat that it accepts such calls. After the first such heartbeat, the first call
 //! to a name is still signed, and a probe goes along with it: a request without an operation. If the probe gets
-//! an authentic answer, further calls to that name carry a MAC, until there is no responder or a call times out.
-//! "No responders" alone is not a reliable sign, because the server counts any subscriber as a responder.
+//! an authentic answer, further calls to that name carry a MAC. A call without responders, or one that times
+//! out, starts another probe; only if that probe times out as well are calls to the name signed again (see
+//! `takers`). A call that was sent with a MAC is never sent again signed: "no responders" can be forged, and
+//! the call may be running.
 //!
 //! An answer is accepted only if its MAC covers the MAC of the request. Other messages are counted and ignored,
 //! and the call keeps waiting. The answer to a *signed* call has no MAC: anyone who may publish to the inbox of a
@@ -22,6 +24,7 @@ use super::headers::{self, Trace};
 use super::mac::{EpochKeys, Mac};
 use super::serving::id_text;
 use super::{LARGEST_REQUEST, Shared};
+use crate::replies::Accepts;
 use crate::{Error, new_id, now};
 
 /// How long an answer may take.
@@ -84,31 +87,29 @@ pub(super) fn ask_for(shared: &Arc<Shared>, to: &Address, origin: &Origin, key: 
             context: Context::until(Instant::now() + PATIENCE),
         };
         // A refused call was read, and answered with a MAC.
-        let answer = shared.call_by_mac(&question).await;
-        if matches!(answer, Ok(_) | Err(Error::Remote { .. })) {
-            shared.takers.is_there(to.name());
+        match shared.call_by_mac(&question).await {
+            Ok(_) | Err(Error::Remote { .. }) => shared.takers.is_there(to.name()),
+            Err(Error::Deadline(_)) => shared.takers.is_unanswered(to.name()),
+            Err(_) => {}
         }
     });
 }
 
 impl Shared {
-    /// Calls with a MAC and gives the reply; none where nobody takes calls to this name so any more.
-    pub(super) async fn exchange_by_mac(
-        &self,
-        call: &Outgoing<'_>,
-    ) -> Option<Result<Reply, Error>> {
-        let answer = self.call_by_mac(call).await;
-        if let Err(Error::NoResponders(_) | Error::Deadline(_)) = answer {
-            self.takers.is_gone(call.to.name());
-        }
-        match answer {
-            Err(Error::NoResponders(_)) => None,
-            answer => Some(answer.and_then(|bytes| Form::Tagged.read_reply(&bytes))),
+    /// Calls with a MAC and gives the reply.
+    pub(super) async fn exchange_by_mac(&self, call: &Outgoing<'_>) -> Result<Reply, Error> {
+        match self.call_by_mac(call).await {
+            Ok(bytes) => Form::Tagged.read_reply(&bytes),
+            Err(error @ (Error::NoResponders(_) | Error::Deadline(_))) => {
+                self.takers.doubt(call.to.name());
+                Err(error.about(call.to.name()))
+            }
+            Err(error) => Err(error),
         }
     }
 
-    /// Calls with a MAC and gives what came out; `NoResponders` where nobody of the cluster answers to
-    /// the name.
+    /// Calls with a MAC and gives the payload of the answer. A question ends with its answer or its
+    /// deadline, a call also with the word that nobody responds.
     pub(super) async fn call_by_mac(&self, call: &Outgoing<'_>) -> Result<Bytes, Error> {
         if call.operation.len() > MAX_NAME {
             let why = format!("the operation has more than {MAX_NAME} bytes");
@@ -184,10 +185,14 @@ impl Shared {
             }
             is_answer
         };
-        let deadline = call.context.deadline;
+        let (deadline, is_answer) = (call.context.deadline, Box::new(is_answer));
+        let accepts = match call.operation {
+            QUESTION => Accepts::CheckedAlone(is_answer),
+            _ => Accepts::Checked(is_answer),
+        };
         let answer = self
             .replies
-            .request_checked(&subject, message, deadline, Box::new(is_answer));
+            .request_checked(&subject, message, deadline, accepts);
         Ok(answer.await?.payload)
     }
 

@@ -150,8 +150,8 @@ impl Calls {
         self.0.tally.skews()
     }
 
-    /// Says whether any other host takes calls with a MAC, as its heartbeat says. Until then all calls
-    /// are signed.
+    /// Says whether any other host takes calls with a MAC, as its heartbeat says. Until then no name is
+    /// asked for, and all calls are signed. Names that were proven stay so.
     pub fn others_take_macs(&self, they_do: bool) {
         self.0.takers.are_there(they_do);
     }
@@ -175,7 +175,7 @@ impl Calls {
         let answer = tokio::time::timeout_at(deadline.into(), exchange).await;
         answer.unwrap_or_else(|_late| {
             // The host that accepted calls with a MAC may be gone.
-            shared.takers.is_gone(to.name());
+            shared.takers.doubt(to.name());
             Err(Error::Deadline(to.name().to_string()))
         })
     }
@@ -243,7 +243,7 @@ impl Shared {
         let is_request = matches!(call.payload, Payload::Http(_));
         let by_mac = self.takers.take(to.name()) && !call.operation.is_empty();
         let form = if by_mac { Form::Tagged } else { to.form() };
-        let mut payload = match form.payload(call.payload, self.terms(&self.outgoing)).await {
+        let payload = match form.payload(call.payload, self.terms(&self.outgoing)).await {
             Err(Error::TooLarge { .. }) if is_request => {
                 return Ok(Reply::Http(Box::new(content::too_large())));
             }
@@ -258,10 +258,7 @@ impl Shared {
                 payload: &payload.bytes,
                 context: call.context,
             };
-            if let Some(reply) = self.exchange_by_mac(&outgoing).await {
-                return reply;
-            }
-            payload = to.form().of_tagged(payload)?;
+            return self.exchange_by_mac(&outgoing).await;
         }
         let signed = self.prepare(
             to,
@@ -279,10 +276,7 @@ impl Shared {
         context: Context,
     ) -> Result<Reply, Error> {
         let answer = self.ask(to, signed, context).await;
-        let answer = answer.map_err(|error| match error {
-            Error::NoResponders(_) => Error::NoResponders(to.name().to_string()),
-            error => error,
-        });
+        let answer = answer.map_err(|error| error.about(to.name()));
         to.form().read_reply(&answer?)
     }
 

@@ -122,15 +122,6 @@ impl Form {
         }
     }
 
-    /// A payload with a tag, as this form has it.
-    pub(super) fn of_tagged(self, held: Held) -> Result<Held, Error> {
-        if self == Self::Tagged {
-            return Ok(held);
-        }
-        let bytes = Self::untagged(&held.bytes)?;
-        Ok(held.with(bytes))
-    }
-
     /// The same payload as the peers have it, if it is bytes.
     pub(super) fn untagged(tagged: &Bytes) -> Result<Bytes, Error> {
         match Self::Tagged.split(tagged)? {
