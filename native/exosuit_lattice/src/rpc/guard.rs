@@ -4,8 +4,10 @@
 //! [`Guard::verify`] at that, and [`Guard::take`] at a large payload, and lets nobody else in. A call
 //! with a MAC is checked as it is read (see `serving`), and admitted once by [`Guard::admit`].
 //!
-//! No call is accepted twice within the replay window. Calls signed before the guard was made are refused as
-//! well, because an earlier process of this host may have served them. Signatures have a resolution of one
+//! No call is accepted twice within the replay window. Calls with a time before the guard was made are refused as
+//! well, because an earlier process of this host may have served them. The time is that of the sender's clock: if
+//! it is ahead, an earlier process may have served a call with a later time, and the guard accepts it once more.
+//! Signatures have a resolution of one
 //! second, so signed calls are accepted from the next full second on ([`Guard::opens_in`]). Only this host knows
 //! the calls that it accepted: in a group that serves the same actor, each host may accept a call once.
 

@@ -9,7 +9,8 @@ use std::hash::{BuildHasherDefault, Hasher};
 /// forgotten as a whole. Where more calls come than fit, the earliest second is forgotten before its
 /// time. So that nothing forgotten can be served again, no call is new any more that was signed before
 /// the end of the last second that was forgotten. It begins with the moment in which this was made: what
-/// was signed before may have been served by the host that was here before.
+/// was signed before may have been served by the host that was here before. That holds for senders whose
+/// clock is not ahead: the host before may have served calls with a time up to the window after its end.
 ///
 /// Times are in milliseconds since 1970.
 #[derive(Debug)]
