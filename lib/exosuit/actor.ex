@@ -149,11 +149,12 @@ defmodule Exosuit.Actor do
   defp start(%{loaded: loaded} = state), do: publish(state, loaded)
 
   defp publish(%{config: config, specification: specification} = state, loaded) do
-    identity = Claims.identity(loaded.claims)
+    %{module: module, claims: claims} = loaded
+    identity = Claims.identity(claims)
+    lineage = lineage(config, loaded)
 
-    with :ok <- Router.set_lineage(config.router, specification.id, lineage(config, loaded)),
-         {:ok, publication} <-
-           Router.publish(config.router, specification, loaded.module, identity) do
+    with {:ok, publication} <-
+           Router.publish(config.router, specification, module, identity, lineage) do
       facts = Map.take(loaded, [:claims, :artifact])
       Directory.enter(config.name, {:actor, specification.id}, facts)
       {:ok, %{state | loaded: loaded, publication: publication}}

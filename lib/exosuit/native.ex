@@ -50,7 +50,7 @@ defmodule Exosuit.Native do
   @spec actor_fail(reference(), String.t(), String.t()) :: :ok | failure()
   def actor_fail(_host, _id, _detail), do: not_loaded()
 
-  @spec actor_publish(reference(), String.t(), reference(), map(), map()) ::
+  @spec actor_publish(reference(), {String.t(), String.t()}, reference(), map(), map()) ::
           {:ok, reference()} | failure()
   def actor_publish(_host, _id, _module, _identity, _settings), do: not_loaded()
 
@@ -116,11 +116,13 @@ defmodule Exosuit.Native do
           {:ok, [String.t()]} | failure()
   def link_warnings(_host, _key), do: not_loaded()
 
-  @spec link_delete(reference(), {String.t(), String.t(), String.t()}, reply()) :: :ok | failure()
-  def link_delete(_host, _key, _reply), do: not_loaded()
-
-  @spec link_lineage(reference(), String.t(), String.t()) :: :ok | failure()
-  def link_lineage(_host, _actor, _lineage), do: not_loaded()
+  @spec link_delete(
+          reference(),
+          {String.t(), String.t(), String.t()},
+          [{String.t(), [String.t()]}],
+          reply()
+        ) :: :ok | failure()
+  def link_delete(_host, _key, _stay, _reply), do: not_loaded()
 
   @spec link_bind(reference(), String.t(), [{String.t(), String.t(), String.t()}]) ::
           :ok | failure()

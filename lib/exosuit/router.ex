@@ -77,15 +77,18 @@ defmodule Exosuit.Router do
   @doc """
   Opens the actor's entry to calls for as long as the calling process lives.
 
-  When the process ends, its running calls are dropped, and later ones wait for the next one.
+  When the process ends, its running calls are dropped, and later ones wait for the next one. Links
+  that are bound to another lineage have no effect from then on. A refusal changes nothing.
   """
-  @spec publish(t(), ActorSpecification.t(), reference(), identity()) ::
+  @spec publish(t(), ActorSpecification.t(), reference(), identity(), lineage :: String.t()) ::
           {:ok, reference()} | {:error, Error.t()}
-  def publish(router, actor, module, identity) do
+  def publish(router, actor, module, identity, lineage) do
     settings = settings(actor)
     identity = Map.put(identity, :settings, fingerprint(settings))
 
-    publish = fn -> Native.actor_publish(router, actor.id, module, identity, settings) end
+    publish = fn ->
+      Native.actor_publish(router, {actor.id, lineage}, module, identity, settings)
+    end
 
     case Answer.checked(publish) do
       {:ok, publication} -> {:ok, publication}
@@ -225,9 +228,14 @@ defmodule Exosuit.Router do
   @doc """
   Deletes the links of a key: the next call is refused. The answer comes as for `ask_put/2`, with the number of
   links, when their providers have released them. Cancels earlier puts of the key.
+  The links in `stay` remain, with their bindings.
   """
-  @spec ask_delete(t(), Link.key()) :: {:ok, reference()} | {:error, Error.t()}
-  def ask_delete(router, key), do: ask(&Native.link_delete(router, key, &1))
+  @spec ask_delete(t(), Link.key(), stay :: [Link.t()]) ::
+          {:ok, reference()} | {:error, Error.t()}
+  def ask_delete(router, key, stay \\ []) do
+    stay = for link <- stay, do: {link.target, link.interfaces}
+    ask(&Native.link_delete(router, key, stay, &1))
+  end
 
   @doc "Decodes the answer to `ask_put/2` or `ask_delete/2`."
   @spec answered({:ok, term()} | {:error, term()}) :: {:ok, term()} | {:error, Error.t()}
@@ -238,15 +246,6 @@ defmodule Exosuit.Router do
   @spec check_link(t(), Link.t()) :: result()
   def check_link(router, link) do
     (&Native.link_check(router, native(link), &1)) |> Answer.await(:infinity) |> done()
-  end
-
-  @doc """
-  Sets the lineage of the code that is about to be published under an actor's id. Links that are bound to
-  another lineage then have no effect.
-  """
-  @spec set_lineage(t(), String.t(), String.t()) :: result()
-  def set_lineage(router, actor, lineage) do
-    router |> Native.link_lineage(actor, lineage) |> done()
   end
 
   @doc "Binds links to the lineage of an actor at one end, when the actor is stopped for good."

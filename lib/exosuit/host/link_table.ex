@@ -66,6 +66,13 @@ defmodule Exosuit.Host.LinkTable do
     :ok
   end
 
+  @doc "Strikes out the links of a key that do not stay."
+  @spec keep(:ets.tid(), Link.key(), stay :: [Link.t()]) :: :ok
+  def keep(table, key, stay) do
+    if stay == [], do: :ets.delete(table, key), else: :ets.insert(table, {key, stay})
+    :ok
+  end
+
   @doc "Records a change before it is requested from the router."
   @spec propose(:ets.tid(), Link.t()) :: :ok
   def propose(table, link) do

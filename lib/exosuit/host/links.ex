@@ -10,6 +10,8 @@ defmodule Exosuit.Host.Links do
   # - A put is written down before the router is asked for it, and a deletion before it is carried out.
   #   A successor of this process compares the table with the router: it puts again what is written
   #   down, and deletes what is not.
+  # - A change of settings frees no link that is bound to a stopped actor: the router hands that on from
+  #   the old link to the new one, and a change of a key deletes none of its links but those that go.
   # - What is to be kept though it is refused (`:keep`: a manifest's link, a link of the lattice), and
   #   what the router had and its provider refused when it started, is tried again by `Exosuit.Retry`
   #   without end. A refusal that cannot change by itself is final, until the link or an end of it
@@ -26,7 +28,7 @@ defmodule Exosuit.Host.Links do
   alias Exosuit.Model.Link
 
   @enforce_keys [:config]
-  defstruct [:config, running: %{}, asked: %{}, queues: %{}, retries: %{}]
+  defstruct [:config, running: %{}, asked: %{}, queues: %{}, retries: %{}, unseen: MapSet.new()]
 
   @spec start_link(Config.t()) :: GenServer.on_start()
   def start_link(config) do
@@ -202,33 +204,34 @@ defmodule Exosuit.Host.Links do
 
   # The router has links of the key that are not in the table.
   defp prepare(state, key, :revoke),
-    do: {state, LinkChange.new([:delete | puts(state, key)], :keep)}
+    do: {state, LinkChange.new([{:delete, held(state, key)} | puts(state, key)], :keep)}
 
   # Written down here: from now on the links are not wanted.
   defp prepare(state, key, :delete) do
     refused = for {link, _error, _at} <- LinkTable.refusals(table(state), key), do: link
-    held = LinkTable.fetch(table(state), key)
+    held = held(state, key)
     others = Enum.reject(refused, fn link -> Enum.any?(held, &Link.overlap?(&1, link)) end)
-    {strike(state, key), %{LinkChange.new([:delete], :strict) | deleted: held ++ others}}
+    {strike(state, key), %{LinkChange.new([{:delete, []}], :strict) | deleted: held ++ others}}
   end
 
   defp prepare(state, key, {:replace, wanted, hint}) do
-    before = LinkTable.fetch(table(state), key)
+    before = held(state, key)
     wanted = Enum.map(wanted, &with_app(&1, List.wrap(hint) ++ before))
     gone = Enum.reject(before, fn old -> Enum.any?(wanted, &follows?(&1, old)) end)
+    stay = before -- gone
     state = drop_refusals(state, key, wanted)
-
-    # What stays goes with the rest of its key, and is made again.
-    {state, first, there} =
-      if gone == [], do: {state, [], before}, else: {strike(state, key), [:delete], []}
-
-    steps = first ++ for link <- wanted -- there, do: {:put, link}
+    # What stays is not made again: whoever runs at its ends has it as before.
+    LinkTable.keep(table(state), key, stay)
+    first = if gone == [], do: [], else: [{:delete, stay}]
+    steps = first ++ for link <- wanted -- stay, do: {:put, link}
     {state, %{LinkChange.new(steps, :keep) | deleted: gone, before: before}}
   end
 
   defp puts(state, key) do
-    for link <- LinkTable.fetch(table(state), key), do: {:put, link}
+    for link <- held(state, key), do: {:put, link}
   end
+
+  defp held(state, key), do: LinkTable.fetch(table(state), key)
 
   defp advance(state, key) do
     case state.running[key] do
@@ -249,7 +252,8 @@ defmodule Exosuit.Host.Links do
     Router.ask_put(state.config.router, link)
   end
 
-  defp perform(state, key, :delete), do: Router.ask_delete(state.config.router, key)
+  defp perform(state, key, {:delete, stay}),
+    do: Router.ask_delete(state.config.router, key, stay)
 
   defp answered(state, key, result) do
     %{steps: [step | _later]} = change = state.running[key]
@@ -257,7 +261,7 @@ defmodule Exosuit.Host.Links do
     state |> note(step, result, change) |> advance(key)
   end
 
-  defp note(state, :delete, _result, _change), do: state
+  defp note(state, {:delete, _stay}, _result, _change), do: state
 
   defp note(state, {:put, link}, {:ok, _none}, _change) do
     LinkTable.hold(table(state), link)
@@ -271,7 +275,7 @@ defmodule Exosuit.Host.Links do
 
   # Of what holds or is wanted already, the refusal is a state, whoever asked.
   defp keep?(state, link, error, %{mode: mode}) do
-    link in LinkTable.fetch(table(state), Link.key(link)) or
+    link in held(state, Link.key(link)) or
       match?({^link, _error, _at}, LinkTable.refusal(table(state), LinkTable.id(link))) or
       (mode == :keep and (not LinkTable.final?(error) or in_lattice?(state)))
   end
@@ -296,7 +300,7 @@ defmodule Exosuit.Host.Links do
 
     case Map.pop(state.queues, key) do
       {nil, _queues} ->
-        state
+        look_again(state, key)
 
       {queue, queues} ->
         {{:value, {request, from}}, queue} = :queue.out(queue)
@@ -371,11 +375,25 @@ defmodule Exosuit.Host.Links do
 
   # What a provider refused when it started, the router knows; so it does what it took since.
   defp look_at_router(state) do
-    states = Router.link_states(state.config.router)
+    look_at_links(state, LinkTable.list(table(state)))
+  end
 
-    for link <- LinkTable.list(table(state)),
-        not is_map_key(state.running, Link.key(link)),
-        reduce: state do
+  # The links of a key that was being changed while the others were looked at.
+  defp look_again(state, key) do
+    if key in state.unseen do
+      unseen = MapSet.delete(state.unseen, key)
+      look_at_links(%{state | unseen: unseen}, held(state, key))
+    else
+      state
+    end
+  end
+
+  defp look_at_links(state, links) do
+    states = Router.link_states(state.config.router)
+    {later, now} = Enum.split_with(links, &is_map_key(state.running, Link.key(&1)))
+    state = %{state | unseen: Enum.into(later, state.unseen, &Link.key/1)}
+
+    for link <- now, reduce: state do
       state -> look_at(state, link, states[{Link.key(link), link.target, link.interfaces}])
     end
   end

@@ -167,13 +167,14 @@ fn actor_supersede(publication: ResourceArc<Published>, grace_ms: u64) -> Atom {
     atom::ok()
 }
 
-/// Opens an actor's entry to calls for as long as the calling process lives. It looks for the
+/// Opens the entry of an actor, by its id and the lineage of its code, to calls for as long as the
+/// calling process lives. It looks for the
 /// directories that the actor is granted, and a file system may let it wait.
 #[rustler::nif(schedule = "DirtyIo")]
 fn actor_publish<'a>(
     env: Env<'a>,
     host: ResourceArc<Host>,
-    actor: &str,
+    actor: (&str, &str),
     module: ResourceArc<CompiledModule>,
     claimed: Claimed,
     settings: Settings,
@@ -188,7 +189,7 @@ fn actor_publish<'a>(
 
 fn publish(
     host: &Arc<Inner>,
-    actor: &str,
+    (actor, lineage): (&str, &str),
     module: &CompiledModule,
     identity: Identity,
     settings: Settings,
@@ -196,9 +197,9 @@ fn publish(
     let id = id(actor)?;
     let options = settings.into_options(id.clone(), host);
     let target = Arc::new(Reaped::new(engine()?.actor(module.module(), options)?));
-    let publication = host
-        .router
-        .publish_actor(&id, identity, Arc::clone(&target) as _)?;
+    let publication =
+        host.router
+            .publish_lineage(&id, lineage, identity, Arc::clone(&target) as _)?;
     target.warn_of_unanswered();
     Ok(ResourceArc::new(Published {
         host: Reaped::new(Arc::clone(host)),

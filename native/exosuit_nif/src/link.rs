@@ -41,20 +41,28 @@ fn link_check<'a>(env: Env<'a>, host: ResourceArc<Host>, fields: Fields, to: To<
     }
 }
 
-/// Removes the links of a source, contract and name, from now on; answers with their number once
-/// their providers have let go of them.
+/// Removes the links of a source, contract and name, from now on, but for those of these targets and
+/// interfaces; answers with their number once their providers have let go of them.
 #[rustler::nif]
 fn link_delete<'a>(
     env: Env<'a>,
     host: ResourceArc<Host>,
     (source, for_contract, name): (&str, &str, &str),
+    stay: Vec<(String, Vec<String>)>,
     to: To<'a>,
 ) -> Term<'a> {
     let key = match parse_key(source, for_contract, name) {
         Ok(key) => key,
         Err(error) => return failure(env, &error),
     };
-    answer(env, to, host.router().delete_link(&key)).encode(env)
+    let stays = |link: &Link| {
+        let same = |(target, interfaces): &(String, Vec<String>)| {
+            target == link.target.as_str() && *interfaces == link.interfaces
+        };
+        stay.iter().any(same)
+    };
+    let deleting = host.router().delete_links(&key, &|link| !stays(link));
+    answer(env, to, deleting).encode(env)
 }
 
 /// Every link with what became of it. Of ten thousand links this takes some milliseconds.
@@ -92,15 +100,6 @@ fn link_warnings<'a>(
         Ok(key) => ok(env, host.router().link_warnings(&key)),
         Err(error) => failure(env, &error),
     }
-}
-
-/// Notes whose code is about to be published under an actor's id.
-#[rustler::nif]
-fn link_lineage<'a>(env: Env<'a>, host: ResourceArc<Host>, actor: &str, lineage: &str) -> Term<'a> {
-    done(
-        env,
-        id(actor).map(|id| host.router().set_lineage(id, lineage)),
-    )
 }
 
 /// Binds the links of these keys to the lineage of the actor at an end of them, which is stopped.

@@ -4,6 +4,9 @@
 //! The control plane defines a lineage: issuer and public key of signed code. A link is bound when its actor is
 //! stopped for good. It is freed when code of the same lineage runs under the id, or when the link is put again.
 //! Until then, the link stays but has no effect.
+//!
+//! A link that replaces a bound link, with other settings, inherits its binding: only a put frees it. The lineage of
+//! an id changes with a publication. A refused publication changes nothing.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,6 +15,7 @@ use exosuit_core::{Id, LinkKey};
 use parking_lot::Mutex;
 
 use crate::Router;
+use crate::table::Table;
 
 /// The lineages that a link is bound to.
 #[derive(Default)]
@@ -22,6 +26,7 @@ pub(crate) struct Bound {
 }
 
 /// An actor at an end of a link, which was stopped.
+#[derive(Clone)]
 struct End {
     actor: Id,
     lineage: Arc<str>,
@@ -56,23 +61,37 @@ impl Bound {
         self.is_orphan.store(is_orphan, Ordering::Release);
     }
 
+    /// Binds what takes the place of another link to what that one is bound to.
+    pub(crate) fn inherit(&self, other: &Self) {
+        let inherited = other.ends.lock().clone();
+        let mut ends = self.ends.lock();
+        for end in inherited {
+            if ends.iter().all(|known| known.actor != end.actor) {
+                ends.push(end);
+            }
+        }
+        let is_orphan = ends.iter().any(|end| end.is_taken);
+        self.is_orphan.store(is_orphan, Ordering::Release);
+    }
+
     fn free(&self) {
         self.ends.lock().clear();
         self.is_orphan.store(false, Ordering::Release);
     }
 }
 
-impl Router {
-    /// Notes whose code is about to be published under the id of an actor. Links that are bound to
-    /// another lineage have no effect from now on.
-    pub fn set_lineage(&self, id: Id, lineage: &str) {
-        let mut table = self.table.write();
-        for linked in table.links.at(id.as_str()) {
-            linked.bound.claim(&id, lineage);
+impl Table {
+    /// Notes whose code is published under the id of an actor. Links that are bound to another
+    /// lineage have no effect from now on.
+    pub(crate) fn set_lineage(&mut self, id: &Id, lineage: &str) {
+        for linked in self.links.at(id.as_str()) {
+            linked.bound.claim(id, lineage);
         }
-        table.lineages.insert(id, lineage.into());
+        self.lineages.insert(id.clone(), lineage.into());
     }
+}
 
+impl Router {
     /// Binds the links of these keys that have an end of this id to the lineage of the actor, which
     /// is about to be stopped for good. One that never ran binds nothing.
     pub fn bind_links(&self, id: &Id, keys: &[LinkKey]) {

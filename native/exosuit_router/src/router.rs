@@ -111,17 +111,39 @@ impl Router {
     ///
     /// The actor must be specified, and its public key must be its own. A call alias that another
     /// actor has, or a link that its claims do not allow, is observed and no obstacle.
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "a target that is refused is dropped here, outside of the lock"
-    )]
     pub fn publish_actor(
         &self,
         id: &Id,
         identity: Identity,
         target: Arc<dyn Deliver>,
     ) -> Result<Publication, Error> {
-        let published = self.table.write().publish(id, identity, &target)?;
+        self.publish(id, None, identity, target)
+    }
+
+    /// As [`Self::publish_actor`], of code of a lineage. Links that are bound to another lineage have no
+    /// effect from now on. A refused publication leaves the lineage as it was.
+    pub fn publish_lineage(
+        &self,
+        id: &Id,
+        lineage: &str,
+        identity: Identity,
+        target: Arc<dyn Deliver>,
+    ) -> Result<Publication, Error> {
+        self.publish(id, Some(lineage), identity, target)
+    }
+
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a target that is refused is dropped here, outside of the lock"
+    )]
+    fn publish(
+        &self,
+        id: &Id,
+        lineage: Option<&str>,
+        identity: Identity,
+        target: Arc<dyn Deliver>,
+    ) -> Result<Publication, Error> {
+        let published = self.table.write().publish(id, lineage, identity, &target)?;
         drop(published.before);
         self.announce(id);
         if let Some((alias, error)) = published.refused_alias {

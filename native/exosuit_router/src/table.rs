@@ -144,6 +144,7 @@ impl Table {
     pub(crate) fn publish(
         &mut self,
         id: &Id,
+        lineage: Option<&str>,
         identity: Identity,
         target: &Arc<dyn Deliver>,
     ) -> Result<Published, Error> {
@@ -157,6 +158,9 @@ impl Table {
         self.names.change(id, before.as_deref(), &identity);
         self.generation += 1;
         let (publication, before) = entry.actor.publish(self.generation, Arc::clone(target));
+        if let Some(lineage) = lineage {
+            self.set_lineage(id, lineage);
+        }
         Ok(Published {
             publication,
             before,
@@ -307,6 +311,7 @@ impl Table {
         } else {
             linked.set_taken(placed.provider.as_deref());
             for replaced in replaces {
+                linked.bound.inherit(&replaced.bound);
                 self.links.remove(replaced);
             }
             if !replaces.is_empty() {

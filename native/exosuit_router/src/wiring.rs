@@ -74,8 +74,18 @@ impl Router {
         &self,
         key: &LinkKey,
     ) -> impl Future<Output = Result<usize, Error>> + Send + use<> {
+        self.delete_links(key, &|_link| true)
+    }
+
+    /// As [`Self::delete_link`], of those links of the key that are to go. The others go on, bound to
+    /// whom they were bound.
+    pub fn delete_links(
+        &self,
+        key: &LinkKey,
+        goes: &dyn Fn(&Link) -> bool,
+    ) -> impl Future<Output = Result<usize, Error>> + Send + use<> {
         let router = self.shared();
-        let links = self.revoke_links(key);
+        let links = self.revoke_links(key, goes);
         async move {
             let removing = links.iter().map(|linked| router.remove_in_lane(linked));
             let results = join_all(removing).await;
@@ -89,11 +99,12 @@ impl Router {
         self.remove_link(linked).await
     }
 
-    fn revoke_links(&self, key: &LinkKey) -> Vec<Arc<Linked>> {
+    fn revoke_links(&self, key: &LinkKey, goes: &dyn Fn(&Link) -> bool) -> Vec<Arc<Linked>> {
         // Under the lock that a put needs for taking effect, so that each is voided or revoked.
         let table = self.table.write();
         self.changes.void(key);
-        let links = table.links.of(key).to_vec();
+        let group = table.links.of(key).iter();
+        let links: Vec<_> = group.filter(|it| goes(&it.link)).cloned().collect();
         for linked in &links {
             linked.revoke();
         }

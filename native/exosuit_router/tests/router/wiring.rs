@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use exosuit_core::{Code, Error, Link};
-use exosuit_router::{LinkStatus, Options};
+use exosuit_core::{Code, Error, Identity, Link};
+use exosuit_router::{LinkStatus, Options, Publication};
 use futures_util::future::join_all;
 
 use crate::support::*;
@@ -412,10 +412,7 @@ async fn other_code_does_not_inherit_the_links_of_an_actor_that_was_stopped() ->
     world.provide("kv", KEYVALUE).await;
     let counter = id("counter");
     let stored = link("counter", "kv", KEYVALUE);
-    let start = |lineage: &str| {
-        world.router.set_lineage(counter.clone(), lineage);
-        world.run("counter", identity(&[KEYVALUE]), Arc::new(Says("")))
-    };
+    let start = |lineage: &str| run_lineage(&world, "counter", lineage);
     let stop = || {
         world.router.bind_links(&counter, &[stored.key()]);
         world.router.forget_actor(&counter);
@@ -460,4 +457,82 @@ async fn other_code_does_not_inherit_the_links_of_an_actor_that_was_stopped() ->
     start("three");
     assert!(call().await.is_ok());
     Ok(())
+}
+
+#[tokio::test]
+async fn new_settings_of_a_link_and_a_deletion_of_others_of_its_key_free_no_link()
+-> Result<(), Error> {
+    let world = World::new();
+    world.provide("kv", KEYVALUE).await;
+    world.provide("other", KEYVALUE).await;
+    let of = |target, interface: &str| Link {
+        interfaces: vec![interface.into()],
+        ..link("counter", target, KEYVALUE)
+    };
+    let (stored, others) = (of("kv", "store"), of("other", "atomics"));
+    world.router.put_link(stored.clone()).await?;
+    run_lineage(&world, "counter", "one");
+    world.router.bind_links(&id("counter"), &[stored.key()]);
+    world.router.forget_actor(&id("counter"));
+    run_lineage(&world, "counter", "two");
+    let orphans = || {
+        let states = world.router.link_states().into_iter();
+        let orphans = states.filter(
+            |state| matches!(&state.status, LinkStatus::Refused(error) if error.code == Code::Denied),
+        );
+        orphans
+            .map(|state| state.link.target.clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(orphans(), [id("kv")]);
+
+    for stored in [changed(&stored), stored.clone()] {
+        world.router.put_link(stored).await?;
+        assert_eq!(orphans(), [id("kv")]);
+    }
+    world.router.put_link(others.clone()).await?;
+    let goes = |link: &Link| link.target == others.target;
+    assert_eq!(world.router.delete_links(&stored.key(), &goes).await?, 1);
+    assert_eq!(world.router.link_states().len(), 1);
+    assert_eq!(orphans(), [id("kv")]);
+    world.router.free_links(&stored.key());
+    assert_eq!(orphans(), []);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_refused_publication_does_not_change_the_lineage() -> Result<(), Error> {
+    let world = World::new();
+    world.provide("kv", KEYVALUE).await;
+    let stored = link("counter", "kv", KEYVALUE);
+    world.router.put_link(stored.clone()).await?;
+    let counter = id("counter");
+    run_lineage(&world, "counter", "one");
+    let of_issuer = |issuer: &str| Identity {
+        issuer: Some(issuer.into()),
+        ..signed('A', &[KEYVALUE])
+    };
+    world.run("other", of_issuer("ONE"), Arc::new(Says("")));
+    let foreign = of_issuer("TWO");
+    let target = Arc::new(Says(""));
+    let refused = world
+        .router
+        .publish_lineage(&counter, "two", foreign, target);
+    assert_eq!(refused.err().map(|error| error.code), Some(Code::Conflict));
+
+    // It was bound to the code that ran.
+    world.router.bind_links(&counter, &[stored.key()]);
+    world.router.forget_actor(&counter);
+    run_lineage(&world, "counter", "one");
+    assert!(world.call(import("counter", KEYVALUE)).await.is_ok());
+    Ok(())
+}
+
+fn run_lineage(world: &World, name: &str, lineage: &str) -> Publication {
+    world.specify(name, limits(10, 10));
+    let target = Arc::new(Says(""));
+    let published = world
+        .router
+        .publish_lineage(&id(name), lineage, identity(&[KEYVALUE]), target);
+    published.expect("a publication")
 }
