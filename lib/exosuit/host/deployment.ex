@@ -79,16 +79,24 @@ defmodule Exosuit.Host.Deployment do
 
     %{
       specifications: specifications,
-      links: Enum.filter(Links.list(config) ++ unwanted(config, links), &(&1.app == app)),
+      links: Enum.filter(links_of(config, links), &(&1.app == app)),
       idle: Enum.filter(keys, &idle?(phases[&1])),
       running: Enum.filter(keys, &(phases[&1] == :running))
     }
   end
 
-  # Links that are tried again and again, and no longer to be. Those that still are to be, are put.
-  defp unwanted(config, links) do
+  # Links that are tried again and again, and no longer to be, are there, too. Those that still are to
+  # be, are put. One that a refused change is to replace is put again, which ends that change.
+  defp links_of(config, links) do
+    refused = Links.refused(config)
     keys = Enum.map(links, &Link.key/1)
-    Enum.reject(Links.refused(config), &(Link.key(&1) in keys))
+    unwanted = Enum.reject(refused, &(Link.key(&1) in keys))
+    contested? = fn link -> link in links and Enum.any?(refused, &contests?(&1, link)) end
+    Enum.reject(Links.list(config), contested?) ++ unwanted
+  end
+
+  defp contests?(refused, link) do
+    refused != link and Link.key(refused) == Link.key(link) and Link.overlap?(refused, link)
   end
 
   # One that was specified and never tried: whoever applied the manifest ended in between.
