@@ -281,11 +281,16 @@ defmodule Exosuit.Host.Reconciler do
 
   defp started(state, key, loaded) do
     if loaded, do: Specifications.keep(state.config, key, loaded)
-    Statuses.delete(state.config, key)
-    Links.look(state.config, names(key, loaded))
+    note_start(state, key, loaded)
     state = act(Attempts.started(state.attempts, key, now()), state)
     ask_health(state.config, key)
     state
+  end
+
+  # It may refuse links, and take others that it refused.
+  defp note_start(state, key, loaded) do
+    Statuses.delete(state.config, key)
+    Links.look(state.config, names(key, loaded))
   end
 
   # Only now: that it is well is no news before it is told that it has started.
@@ -322,7 +327,9 @@ defmodule Exosuit.Host.Reconciler do
 
   defp adopt(key, state) do
     case Directory.fetch(state.config.name, key) do
-      {:ok, {pid, _facts}} ->
+      {:ok, {pid, facts}} ->
+        # Its start may have been told to an earlier reconciler, which was killed before it heard.
+        note_start(state, key, facts)
         watch(%{state | attempts: Attempts.adopt(state.attempts, key, now())}, key, pid)
 
       {:error, _absent} ->
