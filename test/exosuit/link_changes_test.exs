@@ -3,8 +3,8 @@ defmodule Exosuit.LinkChangesTest do
   # inventory, router and answers over real sockets.
   use Exosuit.HostCase, async: true
 
-  alias Exosuit.{Directory, Http, Router}
-  alias Exosuit.Host.Links
+  alias Exosuit.{Directory, Http, Manifest, Router}
+  alias Exosuit.Host.{Deployment, Links, Reconciler}
   alias Exosuit.Model.Link
 
   @web Path.expand("../guests/components/web.wasm", __DIR__)
@@ -241,6 +241,98 @@ defmodule Exosuit.LinkChangesTest do
     end
   end
 
+  describe "new settings of a link of an actor that was stopped" do
+    setup do
+      host = start_supervised_host!()
+      dir = tmp_dir!()
+      {:ok, "kv"} = Exosuit.start_provider(host, "keyvalue", id: "kv")
+      {one, _keys} = Guests.sign(dir, "caller", caps: [@keyvalue])
+      {two, _keys} = Guests.sign(dir, "caller", caps: [@keyvalue])
+      :ok = Exosuit.put_config(host, "db", %{"bucket" => "one"})
+      link = [source: "a", target: "kv", contract: @keyvalue, target_configs: ["db"]]
+      :ok = Exosuit.put_link(host, link)
+      {:ok, "a"} = Exosuit.start_actor(host, one, id: "a")
+      :ok = Exosuit.stop_actor(host, "a")
+      eventually(fn -> Exosuit.inventory(host).actors == [] end)
+      {:ok, "a"} = Exosuit.start_actor(host, two, id: "a")
+      assert denied?(host)
+      %{host: host, link: link}
+    end
+
+    test "do not free it, whoever has them: a configuration, or what hosts share", it do
+      :ok = Exosuit.put_config(it.host, "db", %{"bucket" => "two"})
+      assert [%{target_config: %{"bucket" => "two"}} = held] = Exosuit.links(it.host)
+      assert denied?(it.host)
+
+      config = Directory.fetch!(it.host, :config)
+      other = %{held | target_config: %{"bucket" => "three"}, interfaces: ["key-value"]}
+      more = %{held | target: "b", interfaces: ["other"]}
+      assert %{put: [_, _]} = replace(config, [other, more])
+      assert denied?(it.host)
+      assert %{put: [], deleted: [^more]} = replace(config, [other])
+      assert [^other] = Exosuit.links(it.host)
+      assert denied?(it.host)
+
+      :ok = Exosuit.put_link(it.host, it.link)
+      assert [%{status: :in_force}] = Exosuit.inventory(it.host).links
+    end
+  end
+
+  describe "a refused change of a manifest" do
+    test "ends when the manifest is applied as it was before" do
+      it = web!()
+      config = Directory.fetch!(it.host, :config)
+      {:ok, other} = :gen_tcp.listen(0, ip: {127, 0, 0, 1})
+      {:ok, port} = :inet.port(other)
+      [link] = Exosuit.links(it.host)
+      link = %{link | app: "shop"}
+      moved = %{link | source_config: %{"address" => "127.0.0.1:#{port}"}}
+      assert [{{:link, ^link}, :ok}] = deploy(config, [link])
+      assert [{{:link, ^moved}, {:error, %Error{reason: :conflict}}}] = deploy(config, [moved])
+      assert [^moved] = Links.refused(config)
+
+      assert [{{:link, ^link}, :ok}] = deploy(config, [link])
+      assert Links.refused(config) == []
+      assert Exosuit.links(it.host) == [link]
+      assert deploy(config, [link]) == []
+      :ok = :gen_tcp.close(other)
+    end
+  end
+
+  describe "a new configuration" do
+    test "is what the link has in the end, however many are put at a time" do
+      host = start_supervised_host!()
+      put = &Exosuit.put_config(host, "c", %{"value" => "#{&1}"})
+      :ok = put.(0)
+      :ok = put(host, source: "a", target: "b", contract: "c:d", target_configs: ["c"])
+
+      for round <- 1..50 do
+        1..4 |> Enum.map(&Task.async(fn -> put.(round * &1) end)) |> Task.await_many()
+        assert [%{target_config: values}] = Exosuit.links(host)
+        assert {:ok, values} == Exosuit.get_config(host, "c")
+      end
+    end
+
+    test "is tried for a link that was refused with the one before" do
+      it = web!()
+      {:ok, other} = :gen_tcp.listen(0, ip: {127, 0, 0, 1})
+      {:ok, taken} = :inet.port(other)
+      config = Directory.fetch!(it.host, :config)
+      place = &Exosuit.put_config(it.host, "place", %{"address" => "127.0.0.1:#{&1}"})
+      :ok = place.(taken)
+      [link] = Exosuit.links(it.host)
+      address = %{"address" => "127.0.0.1:#{taken}"}
+      wanted = %{link | source_configs: ["place"], source_config: address}
+      assert {:error, %Error{reason: :conflict}} = Links.put(config, wanted, :keep)
+
+      port = free_port()
+      :ok = place.(port)
+      assert Links.refused(config) == []
+      assert {200, _hello} = Http.request(port, "GET", "/hello")
+      :ok = :gen_tcp.close(other)
+    end
+  end
+
   describe "slow clients" do
     test "hold up no deletion, no other change, and no restart of a provider" do
       it = web!()
@@ -284,6 +376,39 @@ defmodule Exosuit.LinkChangesTest do
       send(provider, :go)
       assert Task.await(slow) == :ok
       assert [%{status: :in_force}] = Exosuit.inventory(it.host).links
+    end
+
+    test "of a link delays what is noted of others of its key, and loses none of it", it do
+      refusing = it.link |> values(%{"refuse" => "no"}) |> Keyword.put(:target, "late")
+      :ok = Exosuit.put_link(it.host, refusing ++ [interfaces: ["late"]])
+      waiting = values(it.link, %{"wait" => "1"}) ++ [interfaces: ["greeter"]]
+      slow = Task.async(fn -> Exosuit.put_link(it.host, waiting) end)
+      assert_receive {:heard, :waiting, _values, provider}, 10_000
+      {:ok, "late"} = Exosuit.start_provider(it.host, Greeter, id: "late", config: test())
+      # It has looked at all that was not being changed.
+      :sys.get_state(process(it.host, Links))
+      assert Links.refused(it.config) == []
+      send(provider, :go)
+      assert Task.await(slow) == :ok
+      assert [%{target: "late"}] = eventually(fn -> some(Links.refused(it.config)) end)
+    end
+
+    test "that started while nobody heard of it has its refusals noted", it do
+      refusing = it.link |> values(%{"refuse" => "no"}) |> Keyword.put(:target, "late")
+      :ok = Exosuit.put_link(it.host, refusing ++ [interfaces: ["late"]])
+      waiting = it.link |> values(%{"wait" => "1"}) |> Keyword.put(:target, "late")
+      :ok = Exosuit.put_link(it.host, waiting ++ [interfaces: ["greeter"]])
+      config = test()
+      start = fn -> Exosuit.start_provider(it.host, Greeter, id: "late", config: config) end
+      starting = Task.Supervisor.async_nolink(start_supervised!(Task.Supervisor), start)
+      assert_receive {:heard, :waiting, _values, provider}, 10_000
+      reconciler = process(it.host, Reconciler)
+      :ok = :sys.suspend(reconciler)
+      send(provider, :go)
+      assert eventually(fn -> Exosuit.whereis(it.host, "late") end)
+      kill(reconciler)
+      assert {:exit, _killed} = Task.yield(starting, 10_000)
+      assert [%{target: "late"}] = eventually(fn -> some(Links.refused(it.config)) end)
     end
 
     test "that answers after the link was deleted is told to let go of it", it do
@@ -383,6 +508,26 @@ defmodule Exosuit.LinkChangesTest do
       end
     end
   end
+
+  defp denied?(host) do
+    states = for link <- Exosuit.inventory(host).links, link.target == "kv", do: link
+    match?([%{status: :refused, reason: :denied}], states)
+  end
+
+  defp replace(config, [link | _] = links) do
+    reference = Links.replace(config, Link.key(link), links, nil)
+    assert_receive {:exosuit_links, ^reference, report}, 10_000
+    report
+  end
+
+  defp deploy(config, links) do
+    fields = [name: "shop", specifications: [], workloads: [], links: links, warnings: []]
+    {:ok, outcomes} = Deployment.apply(config, struct!(Manifest, fields), false)
+    outcomes
+  end
+
+  defp some([]), do: nil
+  defp some(list), do: list
 
   # With it restart those below it, the last of them the reconciler.
   defp restart_links(host) do

@@ -124,15 +124,28 @@ defmodule Exosuit.Host.Configurations do
 
   defp write_here(config, name, values) do
     :ets.insert(config.tables.configurations, {name, values})
+    # One that is refused may be taken with the new values; it stays wanted in any case.
+    links = Enum.uniq(Links.list(config) ++ Links.refused(config))
 
-    for link <- Links.list(config), name in (link.source_configs ++ link.target_configs) do
-      {:ok, source} = merge_or(config, link.source_configs, link.source_config)
-      {:ok, target} = merge_or(config, link.target_configs, link.target_config)
-      # The router tells of a refusal itself; what was checked a moment ago is tried again.
-      Links.put(config, %{link | source_config: source, target_config: target}, :keep)
+    for link <- links, name in (link.source_configs ++ link.target_configs) do
+      put_link(config, link)
     end
 
     {:ok, true}
+  end
+
+  # The router tells of a refusal itself; what was checked a moment ago is tried again. Another may keep
+  # other values meanwhile: whoever puts the link last finds that out, and puts it once more.
+  defp put_link(config, link) do
+    link = configured(config, link)
+    Links.put(config, link, :keep)
+    if configured(config, link) != link, do: put_link(config, link)
+  end
+
+  defp configured(config, link) do
+    {:ok, source} = merge_or(config, link.source_configs, link.source_config)
+    {:ok, target} = merge_or(config, link.target_configs, link.target_config)
+    %{link | source_config: source, target_config: target}
   end
 
   # One that another deletes meanwhile leaves the link what it was.
