@@ -2,6 +2,9 @@ defmodule Exosuit.RefusalsTest do
   # Each command that changes something, refused at each of its steps: all is as it was before.
   use Exosuit.HostCase, async: true
 
+  alias Exosuit.Directory
+  alias Exosuit.Host.{Reconciler, Roster, Specifications}
+
   defmodule Moody do
     @moduledoc "Starts in a good mood alone."
     use Exosuit.Provider, contract: "test:moody"
@@ -9,6 +12,23 @@ defmodule Exosuit.RefusalsTest do
     @impl Exosuit.Provider
     def init(%{"mood" => "bad"}), do: {:error, "in a bad mood"}
     def init(config), do: {:ok, config}
+
+    @impl Exosuit.Provider
+    def handle_invocation(_operation, payload, _context), do: {:ok, payload}
+  end
+
+  defmodule Fickle do
+    @moduledoc "Starts as its list says, once it is used up always."
+    use Exosuit.Provider, contract: "test:fickle"
+
+    @impl Exosuit.Provider
+    def init(config) do
+      case Agent.get_and_update(__MODULE__, &Enum.split(&1, 1)) do
+        ["fails"] -> {:error, "not now"}
+        ["hangs"] -> receive do: (:never -> :ok)
+        _runs -> {:ok, config}
+      end
+    end
 
     @impl Exosuit.Provider
     def handle_invocation(_operation, payload, _context), do: {:ok, payload}
@@ -36,6 +56,20 @@ defmodule Exosuit.RefusalsTest do
     :ok = Exosuit.put_config(host, "settings", %{"bucket" => "one"})
     it
   end
+
+  defp fickle!(it, moods) do
+    start_supervised!(%{
+      id: Fickle,
+      start: {Agent, :start_link, [fn -> moods end, [name: Fickle]]}
+    })
+
+    {:ok, "fickle"} = Exosuit.start_provider(it.host, Fickle, id: "fickle")
+    config = Directory.fetch!(it.host, :config)
+    {:ok, {old, _loaded}} = Specifications.fetch(config, {:provider, "fickle"})
+    {config, old}
+  end
+
+  defp fickle(it), do: Enum.find(Exosuit.inventory(it.host).providers, &(&1.id == "fickle"))
 
   # What is changed, as a change of the file or of the manifest; and what the refusal says.
   @applies [
@@ -78,6 +112,25 @@ defmodule Exosuit.RefusalsTest do
     assert [{{:exchange, %{id: "app-moody"}}, {:error, error}}] = outcomes
     assert Exception.message(error) =~ "bad mood"
     assert unordered(snapshot(it.host)) == unordered(before)
+  end
+
+  test "apply: an old provider that does not start again at once is tried until it runs", it do
+    {config, old} = fickle!(it, ~w(runs fails fails))
+    assert {:error, error} = Roster.exchange(config, %{old | config: %{"mood" => "new"}})
+    assert Exception.message(error) =~ "the old one did not restart either"
+
+    assert eventually(fn -> fickle(it).status == :running end)
+    assert {:ok, {^old, _loaded}} = Specifications.fetch(config, {:provider, "fickle"})
+  end
+
+  test "apply: a provider stays although the reconciler falls while it is exchanged", it do
+    {config, old} = fickle!(it, ~w(runs hangs))
+    exchange = Task.async(fn -> Roster.exchange(config, %{old | config: %{"mood" => "new"}}) end)
+    eventually(fn -> Agent.get(Fickle, & &1) == [] end)
+    kill(GenServer.whereis(Directory.via(it.host, Reconciler)))
+
+    assert {:error, %Error{reason: :unavailable}} = Task.await(exchange)
+    assert eventually(fn -> fickle(it).status == :running end)
   end
 
   test "apply: what can start is changed in place, and its calls go on", it do

@@ -10,6 +10,10 @@ defmodule Exosuit.Host.Roster do
   @spec start(Config.t(), Specifications.specification()) :: :ok | {:error, Error.t()}
   def start(config, specification), do: Reconciler.run(config, specification)
 
+  @doc "Starts what is specified already, or waits for its start. It stays specified."
+  @spec resume(Config.t(), Directory.key()) :: :ok | {:error, Error.t()}
+  def resume(config, key), do: Reconciler.start(config, key)
+
   @doc """
   Stops the actor or provider of this key; an actor's running calls finish first. From then on, its links hold
   for its own code only. Links of an application are deleted with the application instead.
@@ -152,8 +156,9 @@ defmodule Exosuit.Host.Roster do
 
   @doc """
   Restarts a running provider with other settings. Wrong settings are refused before the provider is stopped.
-  If it cannot start for another reason, it is started again with the old settings. The calling process waits;
-  if it ends in the meantime, the work continues.
+  If it cannot start for another reason, it is started again with the old settings, and retried until it runs:
+  one of the two specifications always stays. The calling process waits; if it ends in the meantime, the work
+  continues.
   """
   @spec exchange(Config.t(), ProviderSpecification.t()) :: :ok | {:error, Error.t()}
   def exchange(config, new) do
@@ -165,20 +170,45 @@ defmodule Exosuit.Host.Roster do
   end
 
   defp exchange(config, old, new) do
-    :ok = Reconciler.stop(config, Specifications.key(old))
-    with {:error, error} <- Reconciler.run(config, new), do: restore(config, old, error)
+    with {:error, error} <- replace(config, old, new), do: restore(config, old, error)
   end
 
-  # The old provider ran a moment ago. If it does not restart, the error contains both reasons.
+  defp replace(config, old, new) do
+    key = Specifications.key(old)
+    with :ok <- settled(fn -> Reconciler.stop(config, key) end), do: run_instead(config, key, new)
+  end
+
+  # Should the answer be lost, the new one may be on its way: it ends, and the old one has its place.
+  defp run_instead(config, key, new) do
+    Reconciler.run(config, new)
+  catch
+    :exit, _reason ->
+      _ended = settled(fn -> Reconciler.stop(config, key) end)
+      {:error, fallen()}
+  end
+
+  # The old provider ran a moment ago. If it does not restart at once, it is retried, and the error contains
+  # both reasons.
   defp restore(config, old, error) do
-    with {:error, again} <- Reconciler.run(config, old) do
+    with :ok <- Specifications.add(config, old),
+         {:error, again} <- settled(fn -> Reconciler.start(config, Specifications.key(old)) end) do
       detail = "#{error.detail}; the old one did not restart either: #{Exception.message(again)}"
 
       {:error, %{error | detail: detail}}
     else
-      :ok -> {:error, error}
+      # It runs; or it was never removed, or the new one is still specified.
+      _one_is_specified -> {:error, error}
     end
   end
+
+  # The reconciler's successor starts what is specified.
+  defp settled(ask) do
+    ask.()
+  catch
+    :exit, _reason -> {:error, fallen()}
+  end
+
+  defp fallen, do: Error.new(:unavailable, "the reconciler of the host fell, or did not answer")
 
   defp failure(actor, artifact, error) do
     %{
