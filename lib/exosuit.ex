@@ -702,19 +702,31 @@ defmodule Exosuit do
       Enum.all?(names, &Input.name?(:interface, &1))
   end
 
-  # For `Exosuit.Startup`: applies one of the options, unless that was done before.
+  # For `Exosuit.Startup`: applies one of the options, unless that was done before. An earlier try may
+  # have been interrupted: what it has specified is waited for.
   @doc false
   @spec start_option(host(), Startup.item()) :: :ok | {:error, Error.t()}
   def start_option(host, {:actor, [code, options]}) do
-    if options[:id] && specified?(host, {:actor, options[:id]}),
-      do: :ok,
-      else: started_option(start_actor(host, code, options))
+    config = config!(host)
+
+    with {:ok, id} <- option_id(code, options[:id], config),
+         true <- specified?(config, {:actor, id}) do
+      Roster.resume(config, {:actor, id})
+    else
+      _absent -> started_option(start_actor(host, code, options))
+    end
   end
 
   def start_option(host, {:provider, [provider, options]}) do
-    if options[:id] && specified?(host, {:provider, options[:id]}),
-      do: :ok,
-      else: started_option(start_provider(host, provider, options))
+    config = config!(host)
+
+    with {:ok, {name, _artifact}} <- provider_artifact(provider, config),
+         key = {:provider, options[:id] || name},
+         true <- specified?(config, key) do
+      Roster.resume(config, key)
+    else
+      _absent -> started_option(start_provider(host, provider, options))
+    end
   end
 
   def start_option(host, {:link, [link]}), do: put_link(host, link)
@@ -850,7 +862,15 @@ defmodule Exosuit do
     %{manifest | specifications: Enum.map(manifest.specifications, mark)}
   end
 
-  defp specified?(host, key), do: match?({:ok, _found}, Specifications.fetch(config!(host), key))
+  defp specified?(config, key), do: match?({:ok, _found}, Specifications.fetch(config, key))
+
+  defp option_id(_code, id, _config) when is_binary(id), do: {:ok, id}
+
+  defp option_id(code, nil, config) do
+    with {:ok, artifact} <- artifact(code),
+         {:ok, {bytes, _artifact}} <- Exosuit.Artifact.fetch(artifact),
+         do: actor_id(bytes, nil, config)
+  end
 
   defp started_option({:ok, _id}), do: :ok
   defp started_option(error), do: error

@@ -6,7 +6,8 @@ defmodule Exosuit.Startup do
   # What is refused is tried again by `Exosuit.Retry`, and as soon as there is a connection to the
   # lattice; the inventory shows it under `pending`, and
   # events tell: `startup_applied`, `startup_failed`. What was applied is not applied again in the life
-  # of the host, though this process may fall: the notes are in a table that outlives it.
+  # of the host, and what was added since is not forgotten, though this process may fall: the notes are
+  # in a table that outlives it.
 
   use Exosuit.Server
 
@@ -34,15 +35,24 @@ defmodule Exosuit.Startup do
     GenServer.start_link(__MODULE__, state, name: Directory.via(config.name, __MODULE__))
   end
 
-  @doc "Waits until each has been tried once. Blocks the calling process."
+  @doc """
+  Waits until each has been tried once. Blocks the calling process, but no longer than this process
+  lives, and ten minutes at the most: the items are tried further all the same.
+  """
   @spec await(Config.t()) :: :ok
   def await(config) do
     GenServer.call(Directory.via(config.name, __MODULE__), :tried?, @patience)
+  catch
+    :exit, _fallen_or_late -> :ok
   end
 
-  @doc "Has one more item applied, and tried again until that succeeds. Waits for nobody."
+  @doc """
+  Has one more item applied, and tried again until that succeeds, also by a successor of this process.
+  Waits for nobody.
+  """
   @spec add(Config.t(), item()) :: :ok
   def add(config, item) do
+    :ok = Statuses.want(config, {:option, item})
     GenServer.cast(Directory.via(config.name, __MODULE__), {:add, item})
   end
 
@@ -61,7 +71,9 @@ defmodule Exosuit.Startup do
   end
 
   @impl GenServer
-  def handle_continue(:apply, state), do: {:noreply, Enum.reduce(state.items, state, &try_item/2)}
+  def handle_continue(:apply, state) do
+    {:noreply, Enum.reduce(state.items ++ added(state), state, &try_item/2)}
+  end
 
   @impl GenServer
   def handle_call(:tried?, _from, state), do: {:reply, :ok, state}
@@ -84,6 +96,13 @@ defmodule Exosuit.Startup do
       else: {:noreply, state}
   end
 
+  # What a predecessor of this process was given.
+  defp added(state) do
+    for {{:option, item}, _status} <- Statuses.options(state.config),
+        item not in state.items,
+        do: item
+  end
+
   defp try_item(item, %{config: config} = state) do
     if Statuses.fetch(config, {:option, item}).status == :done do
       state
@@ -92,9 +111,12 @@ defmodule Exosuit.Startup do
     end
   end
 
-  # The process that carries it out may crash in the meantime, and the call to it fails.
+  # Whoever carries it out may fall meanwhile, with the call to it; while the directory is started
+  # again, nobody finds the host.
   defp carry_out(%{api: api, config: config}, item) do
     api.start_option(config.name, item)
+  rescue
+    error in ArgumentError -> {:error, Error.new(:unavailable, Exception.message(error))}
   catch
     :exit, _fallen ->
       {:error, Error.new(:unavailable, "a process of the host crashed in the meantime")}

@@ -4,6 +4,24 @@ defmodule Exosuit.SupervisionTest do
 
   alias Exosuit.Directory
 
+  defmodule Gate do
+    @moduledoc "Starts as the test says: `:open`, or `:shut`."
+    use Exosuit.Provider, contract: "test:gate"
+
+    @impl Exosuit.Provider
+    def init(_config) do
+      send(Exosuit.SupervisionTest.Gatekeeper, {:gate, self()})
+
+      receive do
+        :open -> {:ok, nil}
+        :shut -> {:error, "the gate is shut"}
+      end
+    end
+
+    @impl Exosuit.Provider
+    def handle_invocation(_operation, payload, _context), do: {:ok, payload}
+  end
+
   # What a caller may see while what serves it is being replaced.
   @in_flight ~w(dropped unavailable unknown_target)a
 
@@ -174,6 +192,56 @@ defmodule Exosuit.SupervisionTest do
 
     assert {:ok, "well"} = Exosuit.call(host, "later", "op", "well")
     assert Exosuit.inventory(host).pending == []
+  end
+
+  test "whoever waits for the first try goes on when that falls" do
+    host = start_supervised_host!()
+    startup = whereis(host, Exosuit.Startup)
+    :ok = :sys.suspend(startup)
+    waiting = Task.async(fn -> Exosuit.Startup.await(config(host)) end)
+    eventually(fn -> Process.info(startup, :message_queue_len) == {:message_queue_len, 1} end)
+    kill(startup)
+    assert Task.await(waiting) == :ok
+  end
+
+  test "what was added is applied although whoever shall do so falls before it is looked at" do
+    host = start_supervised_host!()
+    startup = whereis(host, Exosuit.Startup)
+    :ok = :sys.suspend(startup)
+    :ok = Exosuit.Startup.add(config(host), {:actor, [Guests.path("echo"), [id: "added"]]})
+    kill(startup)
+    assert eventually(fn -> Exosuit.call(host, "added", "op", "well") == {:ok, "well"} end)
+    assert eventually(fn -> Exosuit.inventory(host).pending == [] end)
+  end
+
+  test "a start that was interrupted is waited for, of what has its id from its claims, too" do
+    host = start_supervised_host!()
+    {path, %{subject: subject}} = Guests.sign(tmp_dir!(), "echo")
+    reconciler = whereis(host, Exosuit.Host.Reconciler)
+    :ok = :sys.suspend(reconciler)
+    :ok = Exosuit.Startup.add(config(host), {:actor, [path, []]})
+    eventually(fn -> asked?(reconciler, :run) end)
+    kill(whereis(host, Exosuit.Startup))
+    :ok = :sys.resume(reconciler)
+
+    assert eventually(fn -> Exosuit.inventory(host).pending == [] end)
+    assert {:ok, "well"} = Exosuit.call(host, subject["public_key"], "op", "well")
+  end
+
+  test "an interrupted start that fails is tried again" do
+    Process.register(self(), __MODULE__.Gatekeeper)
+    host = start_supervised_host!()
+    :ok = Exosuit.Startup.add(config(host), {:provider, [Gate, [id: "gate"]]})
+    assert_receive {:gate, first}, 5_000
+    kill(whereis(host, Exosuit.Startup))
+    # The one whose call was lost, and the successor.
+    eventually(fn -> waiters(host, {:provider, "gate"}) == 2 end)
+    send(first, :shut)
+    assert_receive {:gate, second}, 9_000
+    send(second, :open)
+
+    assert eventually(fn -> Exosuit.inventory(host).pending == [] end)
+    assert [%{id: "gate", status: :running}] = Exosuit.inventory(host).providers
   end
 
   test "a mistake in an option that names what runs is one of the programmer" do
@@ -413,6 +481,11 @@ defmodule Exosuit.SupervisionTest do
   defp await_successor(host, whole) do
     eventually(fn -> whereis(host, Exosuit) not in [nil, whole] end)
     assert is_pid(whereis(host, {:child, Exosuit.Drain}))
+  end
+
+  defp waiters(host, key) do
+    state = :sys.get_state(whereis(host, Exosuit.Host.Reconciler))
+    length(state.attempts[key].waiters)
   end
 
   defp asked?(pid, request) do

@@ -33,7 +33,14 @@ defmodule Exosuit.Host.Statuses do
     :ok
   end
 
-  @doc "Removes the entry: it runs, or is not wanted any more."
+  @doc "Notes that it is to be tried, unless something is known of it already."
+  @spec want(Config.t(), key()) :: :ok
+  def want(config, key) do
+    :ets.insert_new(config.tables.statuses, {key, :starting, nil, nil})
+    :ok
+  end
+
+  @doc "Forgets it: it runs, or is wanted no more."
   @spec delete(Config.t(), key()) :: :ok
   def delete(config, key) do
     :ets.delete(config.tables.statuses, key)
@@ -49,7 +56,7 @@ defmodule Exosuit.Host.Statuses do
     end
   end
 
-  @doc "The options of the host that were tried, with their keys."
+  @doc "The options of the host that were tried, or added, with their keys."
   @spec options(Config.t()) :: [{key(), status()}]
   def options(config) do
     rows = :ets.match_object(config.tables.statuses, {{:option, :_}, :_, :_, :_})
