@@ -31,10 +31,11 @@ fn claims_admit<'a>(
     })
 }
 
-/// A file that is not Wasm has no claims.
+/// Of what is no Wasm, no claims are wrong. What is not valid yet will be: it is worth another try.
 fn code(error: &exosuit_claims::Error) -> Code {
-    use exosuit_claims::Error::{NotWasm, TooDeep, TooLarge};
+    use exosuit_claims::Error::{NotWasm, NotYetValid, TooDeep, TooLarge};
     match error {
+        NotYetValid(_) => Code::Unavailable,
         NotWasm(_) | TooDeep(_) | TooLarge { .. } => Code::InvalidModule,
         _ => Code::InvalidClaims,
     }
