@@ -208,7 +208,8 @@ defmodule Exosuit.Host.Roster do
     :exit, _reason -> {:error, fallen()}
   end
 
-  defp fallen, do: Error.new(:unavailable, "the host's reconciler crashed or did not answer in time")
+  defp fallen,
+    do: Error.new(:unavailable, "the host's reconciler crashed or did not answer in time")
 
   defp failure(actor, artifact, error) do
     %{
