@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use bytes::Bytes;
-use common::{configuration, id, link};
+use common::{configuration, id, link, unreadable};
 use exosuit_capabilities::HttpClient;
 use exosuit_core::{
     Body, Capability, CapabilityCall, Code, Context, Error, Exchange, Invocation, Lease, Link,
@@ -546,6 +546,22 @@ async fn links_and_settings_that_cannot_be_honoured_are_refused() -> Result<()> 
         operation.clone_into(&mut call.invocation.operation);
         let error = client.invoke(call).await.expect_err(operation);
         assert_eq!(error.code, Code::UnknownOperation);
+    }
+    Ok(())
+}
+
+/// `/dev/zero` would take all memory, and a FIFO a thread for good.
+#[test]
+fn devices_pipes_directories_and_large_files_hold_no_certificates() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    for (bad, why) in unreadable(directory.path(), 4_096) {
+        for key in ["ca_file", "ca_files"] {
+            let error = open(&[(key, bad.as_str())]).err().expect("a refusal");
+            assert_eq!(error.code, Code::InvalidLink);
+            for part in [key, bad.as_str(), why.as_str()] {
+                assert!(error.detail.contains(part), "{part}: {error}");
+            }
+        }
     }
     Ok(())
 }

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::Result;
 use bytes::Bytes;
-use common::link;
+use common::{link, unreadable};
 use exosuit_core::{Capability, Code, Error, Notice, Reply};
 use http::{Request, StatusCode, Version};
 use secure::{Body, ask, ask_http1, certificate, clear, connect, file, get, http2, whole};
@@ -132,6 +132,31 @@ async fn files_that_cannot_be_used_are_refused_by_name() -> Result<()> {
         assert_eq!(error.code, Code::InvalidLink);
         assert!(error.detail.contains(named), "{settings:?}: {error}");
         assert!(!error.detail.contains("hunter2"), "{error}");
+    }
+    Ok(())
+}
+
+/// `/dev/zero` would take all memory, and a FIFO a thread for good.
+#[tokio::test]
+async fn devices_pipes_directories_and_large_files_are_refused_by_name() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let [(_, certificate), (_, key)] = localhost();
+    for (bad, why) in unreadable(directory.path(), 1_024) {
+        for (named, certificate, key) in [
+            ("tls_cert_file", &bad, &key),
+            ("tls_priv_key_file", &certificate, &bad),
+        ] {
+            let settings = [
+                ("tls_cert_file", certificate.as_str()),
+                ("tls_priv_key_file", key),
+            ];
+            let error = serve(&settings, says_uri).await.err().expect("a refusal");
+            let error: Error = error.downcast()?;
+            assert_eq!(error.code, Code::InvalidLink);
+            for part in [named, bad.as_str(), why.as_str()] {
+                assert!(error.detail.contains(part), "{part}: {error}");
+            }
+        }
     }
     Ok(())
 }

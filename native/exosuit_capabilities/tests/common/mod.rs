@@ -3,6 +3,9 @@
 
 pub(crate) mod lattice;
 
+use std::fs;
+use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -121,4 +124,21 @@ pub(crate) fn hex(text: &str) -> Vec<u8> {
     data_encoding::HEXLOWER
         .decode(text.as_bytes())
         .expect("hexadecimal digits")
+}
+
+/// Paths that no setting may have as a file, and what an error says of each. The last is a file of
+/// `max_kib` KiB and one byte more.
+pub(crate) fn unreadable(directory: &Path, max_kib: usize) -> [(String, String); 4] {
+    let path = |name: &str| directory.join(name).display().to_string();
+    let (fifo, large) = (path("fifo"), path("large"));
+    let made = Command::new("mkfifo").arg(&fifo).status();
+    assert!(made.expect("mkfifo").success());
+    fs::write(&large, vec![b'\n'; max_kib * 1_024 + 1]).expect("a large file");
+    let irregular = "is not a regular file".to_owned();
+    [
+        ("/dev/zero".to_owned(), irregular.clone()),
+        (fifo, irregular.clone()),
+        (directory.display().to_string(), irregular),
+        (large, format!("is larger than {max_kib} KiB")),
+    ]
 }

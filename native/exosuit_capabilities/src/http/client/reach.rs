@@ -132,8 +132,9 @@ fn is_special(address: IpAddr) -> bool {
 
 fn is_special_v4(address: Ipv4Addr) -> bool {
     // 0/8 is this machine, 100.64/10 the network of a provider (CGNAT), 192.0.0/24 and 198.18/15 are
-    // for protocols and benchmarks, 240/4 is reserved.
-    let [a, b, c, _] = address.octets();
+    // for protocols and benchmarks, 240/4 is reserved. 168.63.129.16 is the wire server of Azure:
+    // public by its number, but it gives each virtual machine the secrets of that machine.
+    let [a, b, c, d] = address.octets();
     address.is_private()
         || address.is_loopback()
         || address.is_link_local()
@@ -142,6 +143,7 @@ fn is_special_v4(address: Ipv4Addr) -> bool {
         || (a == 100 && b & 0xc0 == 64)
         || (a == 192 && b == 0 && c == 0)
         || (a == 198 && b & 0xfe == 18)
+        || [a, b, c, d] == [168, 63, 129, 16]
         || a >= 240
 }
 
@@ -157,8 +159,9 @@ fn is_special_v6(address: Ipv6Addr) -> bool {
         || address.is_unicast_link_local()
         // Site-local, once.
         || first & 0xffc0 == 0xfec0
-        // An IPv4 address, compatible, translated (NAT64), or tunnelled (6to4).
+        // An IPv4 address, compatible, translated (SIIT, NAT64), or tunnelled (6to4).
         || (address.to_bits() >> 32 == 0 && embedded(high, low))
+        || (address.to_bits() >> 32 == 0xffff_0000 && embedded(high, low))
         || (address.to_bits() >> 32 == 0x0064_ff9b << 64 && embedded(high, low))
         || (first == 0x2002 && embedded(second, third))
         // NAT64 of a network of its own, and Teredo.
@@ -183,6 +186,7 @@ mod tests {
             "100.127.255.255",
             "127.0.0.1",
             "127.255.0.1",
+            "168.63.129.16",
             "169.254.169.254",
             "172.16.0.1",
             "172.31.255.255",
@@ -203,6 +207,10 @@ mod tests {
             "ff02::1",
             "::ffff:127.0.0.1",
             "::ffff:169.254.169.254",
+            "::ffff:168.63.129.16",
+            "::ffff:0:127.0.0.1",
+            "::ffff:0:168.63.129.16",
+            "::ffff:0:169.254.169.254",
             "::10.0.0.1",
             "64:ff9b::10.0.0.1",
             "64:ff9b:1::1",
@@ -216,6 +224,8 @@ mod tests {
             "8.8.8.8",
             "100.63.255.255",
             "100.128.0.1",
+            "168.63.129.15",
+            "168.63.129.17",
             "172.15.0.1",
             "172.32.0.1",
             "192.167.0.1",
@@ -226,6 +236,7 @@ mod tests {
             "2002:808:808::",
             "64:ff9b::8.8.8.8",
             "::ffff:8.8.8.8",
+            "::ffff:0:8.8.8.8",
             "2001:4860::1",
         ] {
             assert!(!is_special(address(public)), "{public}");

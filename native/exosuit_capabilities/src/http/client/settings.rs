@@ -1,6 +1,6 @@
 //! The settings of the client: of its connections, and of what a link allows.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +11,11 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 
 use super::allowed::{Allowed, KEY};
+use crate::http::file;
 use crate::settings::{Settings, invalid};
+
+/// The largest file of certificates that is read. The web's roots take less than 1 MiB.
+const MAX_FILE_KIB: u64 = 4_096;
 
 /// The bounds of the connections.
 #[derive(Debug, Clone, Copy)]
@@ -114,8 +118,9 @@ fn add_file(roots: &mut RootCertStore, key: &str, path: &str) -> Result<(), Erro
         Error::new(Code::InvalidLink, detail)
     };
     let mut count = 0;
-    let read = CertificateDer::pem_file_iter(PathBuf::from(path));
-    for certificate in read.map_err(|error| refused(error.to_string()))? {
+    let read = file::read(Path::new(path), MAX_FILE_KIB);
+    let read = read.map_err(|error| refused(error.to_string()))?;
+    for certificate in CertificateDer::pem_slice_iter(&read) {
         let certificate = certificate.map_err(|error| refused(error.to_string()))?;
         let added = roots.add(certificate);
         added.map_err(|error| refused(error.to_string()))?;

@@ -19,6 +19,7 @@ use tokio::task::{AbortHandle, spawn_blocking};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_rustls::TlsAcceptor;
 
+use crate::http::file;
 use crate::settings::{Settings, invalid};
 
 /// The keys of the settings.
@@ -34,8 +35,8 @@ pub(crate) const HTTP2: &[u8] = b"h2";
 /// For both files. They may be on a disk that does not answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A larger file is no certificate.
-const MAX_FILE: u64 = 1 << 20;
+/// The largest certificate chain or key that is read.
+const MAX_FILE_KIB: u64 = 1_024;
 
 /// The files of the certificate chain and the private key, in PEM.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,12 +104,7 @@ impl Read {
 }
 
 fn read(key: &str, path: &Path) -> Result<Vec<u8>, Error> {
-    let unread = |error: std::io::Error| refused(key, path, &error.to_string());
-    let size = std::fs::metadata(path).map_err(unread)?.len();
-    if size > MAX_FILE {
-        return Err(refused(key, path, "it is larger than 1 MiB"));
-    }
-    std::fs::read(path).map_err(unread)
+    file::read(path, MAX_FILE_KIB).map_err(|error| refused(key, path, &error.to_string()))
 }
 
 fn refused(key: &str, path: &Path, why: &str) -> Error {
