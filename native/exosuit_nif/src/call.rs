@@ -31,6 +31,9 @@ use crate::value::{Returned, arguments};
 /// What the BEAM gives a process before another one runs: 4 000 reductions, about a millisecond.
 const TIMESLICE: Duration = Duration::from_millis(1);
 
+/// A binary up to this size is copied, and handed to a guest, in a few microseconds.
+const LIGHT_BYTES: usize = 64 << 10;
+
 mod atoms {
     rustler::atoms! { inline, r#async = "async" }
 }
@@ -105,7 +108,8 @@ fn call<'a>(
 /// What the call carries, and whether handing it to a guest is a matter of microseconds.
 fn carried(payload: Term<'_>) -> Result<(Payload, bool), Error> {
     if let Ok(binary) = payload.decode::<Binary<'_>>() {
-        return Ok((Bytes::copy_from_slice(&binary).into(), true));
+        let is_light = binary.len() <= LIGHT_BYTES;
+        return Ok((Bytes::copy_from_slice(&binary).into(), is_light));
     }
     let (values, is_light) = arguments(payload)?;
     Ok((Payload::Values(values), is_light))

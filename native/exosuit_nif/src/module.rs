@@ -53,8 +53,8 @@ impl Drop for Compiling {
 
 /// Compiles a module for a tenant within limits (milliseconds, bytes), or takes it from the cache:
 /// `{:ok, compiling}`, which promises an answer with a reference to it. The calling process holds
-/// `compiling` for as long as it waits.
-#[rustler::nif]
+/// `compiling` for as long as it waits. The module is copied, which takes long where it is large.
+#[rustler::nif(schedule = "DirtyCpu")]
 fn module_compile<'a>(
     env: Env<'a>,
     bytes: Binary<'a>,

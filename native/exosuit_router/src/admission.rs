@@ -24,7 +24,7 @@ pub(crate) struct Admission {
     waiting: Count,
     /// That of the limits in milliseconds, or `NO_DEADLINE`: each call reads it, and takes no lock.
     deadline_ms: AtomicU64,
-    /// A lent place was taken back, or its call ended.
+    /// A lent place was taken back, or its call ended; or a place vanished that was owed.
     returned: Notify,
 }
 
@@ -123,14 +123,15 @@ impl Admission {
         }
     }
 
-    /// Waits until no call runs: then all places are free. For an actor that takes no more.
+    /// Waits until no call runs: then all places are free, none is lent, and none is owed by a call
+    /// that took its place back while this held it. For an actor that takes no more.
     pub(crate) async fn idle(&self) {
         loop {
             let returned = self.returned.notified();
             let places = self.limits().instances;
             // It fails only when closed, which it never is.
             let all = self.semaphore.acquire_many(places).await;
-            if self.limits.lock().lent == 0 {
+            if self.limits.lock().is_settled() {
                 return;
             }
             drop(all);
@@ -144,9 +145,11 @@ impl Admission {
     }
 
     fn free(&self, limits: &mut Limits) {
-        match limits.debt {
-            0 => self.semaphore.add_permits(1),
-            _ => limits.debt -= 1,
+        if limits.debt == 0 {
+            self.semaphore.add_permits(1);
+        } else {
+            limits.debt -= 1;
+            self.returned.notify_waiters();
         }
     }
 
@@ -173,6 +176,13 @@ impl Admission {
     fn forget_lent(&self) {
         self.limits.lock().lent -= 1;
         self.returned.notify_waiters();
+    }
+}
+
+impl Limits {
+    /// Whether each call that runs holds a place of the semaphore.
+    fn is_settled(&self) -> bool {
+        self.lent == 0 && self.debt == 0
     }
 }
 
@@ -376,5 +386,21 @@ mod tests {
         assert!(poll(idle.as_mut()).is_pending());
         drop(slow);
         assert!(poll(idle.as_mut()).is_ready());
+    }
+
+    #[test]
+    fn an_actor_is_not_idle_while_a_call_goes_on_whose_place_was_lent() {
+        let admission = admission(1, 0);
+        let slow = admission.try_enter().expect("the place");
+        let mut idle = pin!(admission.idle());
+        assert!(poll(idle.as_mut()).is_pending());
+        // The place that is lent goes to who waits for all of them, before it looks.
+        slow.lend();
+        slow.take_back();
+        assert!(poll(idle.as_mut()).is_pending());
+        assert!(poll(idle.as_mut()).is_pending());
+        drop(slow);
+        assert!(poll(idle.as_mut()).is_ready());
+        assert_eq!(admission.running(), 0);
     }
 }

@@ -1,6 +1,7 @@
 //! The links, found from either end.
 
 use std::collections::{BTreeSet, HashMap};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -38,8 +39,9 @@ impl Linked {
         }
     }
 
-    pub(crate) fn revoke(&self) {
-        self.revoked.store(true, Ordering::Release);
+    /// Whether it was not revoked before.
+    fn revoke(&self) -> bool {
+        !self.revoked.swap(true, Ordering::AcqRel)
     }
 
     pub(crate) fn is_revoked(&self) -> bool {
@@ -94,15 +96,55 @@ impl Linked {
 /// All links, under the names that they give their ends, ids or public keys. Each stands in a sorted
 /// list at its source and at its target: a call is looked up by borrowed texts, in logarithmic time
 /// even where one end has ten thousand links.
+///
+/// Each end has a digest of its links, revoked ones apart: two ends are compared in constant time.
 #[derive(Default)]
 pub(crate) struct Links {
-    ends: HashMap<Id, Vec<Arc<Linked>>>,
+    ends: HashMap<Id, End>,
+    /// Nobody outside knows its keys, so that nobody makes two links of one digest.
+    hasher: RandomState,
+}
+
+/// The links at one end.
+#[derive(Default)]
+struct End {
+    list: Vec<Arc<Linked>>,
+    /// The wrapping sum of the digests of those that are not revoked, in whichever order.
+    digest: u64,
 }
 
 impl Links {
     /// The links that have an end of this name.
     pub(crate) fn at(&self, end: &str) -> &[Arc<Linked>] {
-        self.ends.get(end).map_or(&[], Vec::as_slice)
+        self.ends.get(end).map_or(&[], |end| &end.list)
+    }
+
+    /// Whether two ends have the same links but for their own names. Revoked links do not count.
+    pub(crate) fn are_alike(&self, one: &str, other: &str) -> bool {
+        let digest = |end: &str| self.ends.get(end).map_or(0, |end| end.digest);
+        digest(one) == digest(other)
+    }
+
+    /// A link as it is seen from one of its ends, whose name does not count.
+    fn digest(&self, link: &Link, end: &Id) -> u64 {
+        let seen = (link.source == *end, link.seen_from(end).1);
+        let covered = (&link.contract, &link.name, &link.interfaces);
+        let settings = (&link.source_config, &link.target_config);
+        self.hasher.hash_one((seen, covered, settings))
+    }
+
+    /// Has no call go through a link any more.
+    pub(crate) fn revoke(&mut self, linked: &Linked) {
+        if !linked.revoke() {
+            return;
+        }
+        for name in ends(&linked.link) {
+            let digest = self.digest(&linked.link, name);
+            let end = self.ends.get_mut(name);
+            if let Some(end) = end.filter(|end| end.place(linked).is_some()) {
+                end.digest = end.digest.wrapping_sub(digest);
+            }
+        }
     }
 
     /// The links of one source, contract and name that have an end of this name.
@@ -129,38 +171,72 @@ impl Links {
 
     /// Every link once.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Linked>> {
-        self.ends
-            .iter()
-            .flat_map(|(end, list)| list.iter().filter(move |linked| linked.link.source == *end))
+        self.ends.iter().flat_map(|(name, end)| {
+            let links = end.list.iter();
+            links.filter(move |linked| linked.link.source == *name)
+        })
     }
 
+    /// Puts in a link that does not stand here. A revoked one is found, and does not count.
     pub(crate) fn insert(&mut self, linked: &Arc<Linked>) {
-        for end in ends(&linked.link) {
-            let list = self.ends.entry(end.clone()).or_default();
-            let place = list.partition_point(|other| other.rank() <= linked.rank());
-            list.insert(place, Arc::clone(linked));
+        for name in ends(&linked.link) {
+            let counts = !linked.is_revoked();
+            let digest = if counts {
+                self.digest(&linked.link, name)
+            } else {
+                0
+            };
+            let end = self.ends.entry(name.clone()).or_default();
+            end.digest = end.digest.wrapping_add(digest);
+            let place = end
+                .list
+                .partition_point(|other| other.rank() <= linked.rank());
+            end.list.insert(place, Arc::clone(linked));
         }
     }
 
     /// Whether it stood here.
     pub(crate) fn remove(&mut self, linked: &Arc<Linked>) -> bool {
         let mut found = false;
-        for end in ends(&linked.link) {
-            if let Some(list) = self.ends.get_mut(end) {
-                let start = list.partition_point(|other| other.rank() < linked.rank());
-                let place = list[start..]
-                    .iter()
-                    .position(|other| Arc::ptr_eq(other, linked));
-                if let Some(place) = place {
-                    list.remove(start + place);
-                    found = true;
-                }
-                if list.is_empty() {
-                    self.ends.remove(end);
-                }
+        for name in ends(&linked.link) {
+            let counts = !linked.is_revoked();
+            let digest = if counts {
+                self.digest(&linked.link, name)
+            } else {
+                0
+            };
+            let Some(end) = self.ends.get_mut(name) else {
+                continue;
+            };
+            if end.take(linked) {
+                end.digest = end.digest.wrapping_sub(digest);
+                found = true;
+            }
+            if end.list.is_empty() {
+                self.ends.remove(name);
             }
         }
         found
+    }
+}
+
+impl End {
+    /// Where this very link stands.
+    fn place(&self, linked: &Linked) -> Option<usize> {
+        let rank = linked.rank();
+        let start = self.list.partition_point(|other| other.rank() < rank);
+        let same = |other: &Arc<Linked>| std::ptr::eq(Arc::as_ptr(other), linked);
+        let place = self.list[start..].iter().position(same);
+        place.map(|place| start + place)
+    }
+
+    /// Whether it stood here.
+    fn take(&mut self, linked: &Linked) -> bool {
+        let place = self.place(linked);
+        if let Some(place) = place {
+            self.list.remove(place);
+        }
+        place.is_some()
     }
 }
 
@@ -190,4 +266,66 @@ pub(crate) fn overlap(one: &Link, other: &Link) -> bool {
             .interfaces
             .iter()
             .any(|name| other.interfaces.contains(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use exosuit_core::{Configuration, Contract, LinkName};
+
+    use super::*;
+
+    fn linked(source: &str, target: &str, setting: &str) -> Arc<Linked> {
+        let id = |text| Id::parse(text).expect("an id");
+        let settings = [("bucket".to_owned(), setting.to_owned())];
+        Arc::new(Linked::new(Arc::new(Link {
+            source: id(source),
+            target: id(target),
+            name: LinkName::default(),
+            contract: Contract::parse("wasmcloud:keyvalue").expect("a contract"),
+            interfaces: Vec::new(),
+            source_config: Configuration::new(),
+            target_config: settings.into(),
+        })))
+    }
+
+    #[test]
+    fn two_ends_are_alike_by_their_links_whatever_their_order() {
+        let mut links = Links::default();
+        assert!(links.are_alike("one", "two"));
+        for (end, settings) in [("one", ["a", "b"]), ("two", ["b", "a"])] {
+            for setting in settings {
+                links.insert(&linked(end, "kv", setting));
+                let is_last = end == "two" && setting == "a";
+                assert_eq!(links.are_alike("one", "two"), is_last, "{end} {setting}");
+            }
+        }
+        // Neither the direction nor the other end is the same.
+        for other in [linked("kv", "two", "c"), linked("two", "kw", "c")] {
+            links.insert(&linked("one", "kv", "c"));
+            links.insert(&other);
+            assert!(!links.are_alike("one", "two"));
+            let added = links.at("one").last().cloned().expect("a link");
+            assert!(links.remove(&added) && links.remove(&other));
+            assert!(links.are_alike("one", "two"));
+        }
+    }
+
+    #[test]
+    fn a_link_that_is_being_deleted_makes_no_difference() {
+        let mut links = Links::default();
+        let deleted = linked("one", "kv", "a");
+        links.insert(&deleted);
+        assert!(!links.are_alike("one", "two"));
+        for _ in 0..2 {
+            links.revoke(&deleted);
+            assert!(links.are_alike("one", "two"));
+        }
+        links.insert(&linked("one", "kv", "b"));
+        links.insert(&linked("two", "kv", "b"));
+        assert!(links.remove(&deleted) && links.are_alike("one", "two"));
+        // It stands nowhere any more: nothing is taken away twice.
+        let gone = linked("one", "kv", "b");
+        links.revoke(&gone);
+        assert!(links.are_alike("one", "two"));
+    }
 }

@@ -77,6 +77,11 @@ impl Entry {
         self.identity.as_ref()?.public_key.as_deref()
     }
 
+    /// What its guest is told of its configuration, once it was published.
+    pub(crate) fn settings(&self) -> Option<&str> {
+        self.identity.as_ref().map(|it| it.settings.as_str())
+    }
+
     /// What other hosts may call: it was published, and comes back if it does not run.
     fn local(&self) -> Option<Local> {
         let served = self.identity.is_some() && !self.actor.is_given_up();

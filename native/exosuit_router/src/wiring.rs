@@ -101,12 +101,12 @@ impl Router {
 
     fn revoke_links(&self, key: &LinkKey, goes: &dyn Fn(&Link) -> bool) -> Vec<Arc<Linked>> {
         // Under the lock that a put needs for taking effect, so that each is voided or revoked.
-        let table = self.table.write();
+        let mut table = self.table.write();
         self.changes.void(key);
         let group = table.links.of(key).iter();
         let links: Vec<_> = group.filter(|it| goes(&it.link)).cloned().collect();
         for linked in &links {
-            linked.revoke();
+            table.links.revoke(linked);
         }
         links
     }
@@ -216,7 +216,7 @@ impl Router {
         table.settle(placed, result);
         let stays = result.is_err() || !change.is_void();
         if !stays {
-            placed.linked.revoke();
+            table.links.revoke(&placed.linked);
         }
         stays
     }
