@@ -96,13 +96,14 @@ fn subscriptions(settings: &Settings, subjects: &Subjects) -> Result<Vec<Subscri
         let given = given.split(',').map(str::trim);
         for text in given.filter(|text| !text.is_empty()) {
             let subscribe = subscription(key, text, subjects)?;
-            if !subscriptions.contains(&subscribe) {
-                subscriptions.push(subscribe);
+            if subscriptions.contains(&subscribe) {
+                continue;
             }
-        }
-        if subscriptions.len() > MAX_SUBSCRIPTIONS {
-            let found = format!("{} subjects", subscriptions.len());
-            return Err(invalid(key, &found, "at most 64"));
+            if subscriptions.len() == MAX_SUBSCRIPTIONS {
+                let found = format!("{} subjects or more", MAX_SUBSCRIPTIONS + 1);
+                return Err(invalid(key, &found, "at most 64"));
+            }
+            subscriptions.push(subscribe);
         }
     }
     Ok(subscriptions)
@@ -173,5 +174,8 @@ mod tests {
             code(&[("subscriptions", &many.join(","))]),
             Code::InvalidLink
         );
+        // Nothing is read past the bound.
+        let many = format!("{},a..b", many.join(","));
+        assert_eq!(code(&[("subscriptions", &many)]), Code::InvalidLink);
     }
 }
