@@ -229,6 +229,14 @@ async fn a_header_finds_the_actor() -> Result<()> {
         ("/", &["x-tenant: one"], (404, "Not Found\n")),
         ("/x", &["x-tenant: three"], (200, "host")),
         ("/x", &[], (200, "host")),
+        // What no route of the header asks for is nothing to the others.
+        ("/x", &["x-tenant: three", "x-tenant: four"], (200, "host")),
+        ("/x", &["x-tenant: ü"], (200, "host")),
+        (
+            "/x",
+            &["x-tenant: three", "x-tenant: two"],
+            (400, "Bad Request\n"),
+        ),
         ("/else", &[], (200, "actor")),
         (
             "/",

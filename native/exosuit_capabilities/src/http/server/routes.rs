@@ -110,7 +110,8 @@ impl Paths {
 
 impl Routes {
     /// The route that a request takes: one of another header before one of its host, that before one
-    /// of any, and of those the longest.
+    /// of any, and of those the longest. Where a header has a route's value and others, the request
+    /// is refused; what has no route's value is nothing to this header's routes.
     pub(crate) fn find(
         &self,
         host: &str,
@@ -118,13 +119,13 @@ impl Routes {
         headers: &HeaderMap,
     ) -> Result<&Arc<Route>, Refusal> {
         for (name, hosts) in self.headers.values() {
-            let value = value_of(headers, name);
-            if value.is_none() && headers.contains_key(name) {
-                return Err(Refusal::Request(StatusCode::BAD_REQUEST));
-            }
-            let route = value.and_then(|value| hosts.get(value)?.find(path));
-            if let Some(route) = route {
-                return Ok(route);
+            let values = headers.get_all(name).iter();
+            let values = values.filter_map(|value| value.to_str().ok());
+            let mut routes = values.filter_map(|value| hosts.get(value)?.find(path));
+            if let Some(route) = routes.next() {
+                let is_clear = value_of(headers, name).is_some();
+                let refusal = Refusal::Request(StatusCode::BAD_REQUEST);
+                return is_clear.then_some(route).ok_or(refusal);
             }
         }
         let find = |host: &str| self.hosts.get(host)?.find(path);
