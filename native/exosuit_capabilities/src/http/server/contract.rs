@@ -22,6 +22,9 @@ pub(crate) const OPERATION: &str = "HttpServer.HandleRequest";
 /// The place of a body's length that is not known before its end.
 const OPEN_LENGTH: u32 = u32::MAX;
 
+/// How much memory is taken for a body that is announced: the rest is taken as it comes.
+const UNPAID: usize = 64 << 10;
+
 /// A request as it is written: its head first, then its body as it comes, so that a large body is
 /// copied once and small parts of it keep no buffers alive.
 pub(crate) struct Payload {
@@ -34,7 +37,8 @@ impl Payload {
     /// Writes all but the body, of which `length` bytes are announced.
     pub(crate) fn begin(head: &Parts, length: Option<u64>) -> Result<Self, Error> {
         let length = length.and_then(|length| u32::try_from(length).ok());
-        let mut bytes = Vec::with_capacity(1_024 + length.unwrap_or(0) as usize);
+        let announced = usize::try_from(length.unwrap_or(0)).unwrap_or(usize::MAX);
+        let mut bytes = Vec::with_capacity(1_024 + announced.min(UNPAID));
         write_head(&mut bytes, head).map_err(|error| {
             Error::new(
                 Code::Internal,
@@ -286,4 +290,20 @@ fn bad(what: &str) -> Error {
         Code::Guest,
         format!("the answer to {OPERATION} is not an HTTP response: {what}"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    #[test]
+    fn who_announces_a_body_takes_no_memory_for_it() {
+        let (head, ()) = Request::new(()).into_parts();
+        let mut payload = Payload::begin(&head, Some(u32::MAX.into())).expect("a payload");
+        assert!(payload.bytes.capacity() <= UNPAID + 1_024);
+        payload.push(&[b'x'; 2 * UNPAID]);
+        assert_eq!(payload.body_length(), 2 * UNPAID as u64);
+    }
 }

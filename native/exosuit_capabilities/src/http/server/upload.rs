@@ -4,13 +4,12 @@
 //! for it. If a body does not declare its size, the client may expect an answer before it continues; then only
 //! the first bytes are awaited.
 
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use exosuit_core::{ClientWait, Code, Error};
 use http::StatusCode;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
@@ -47,9 +46,20 @@ pub(crate) struct Upload {
 /// The bytes that were read before the actor asked for them.
 #[derive(Default)]
 struct Ahead {
-    frames: VecDeque<Frame<Bytes>>,
-    bytes: u64,
+    /// In one buffer, however small the parts were that came: it takes what the budget counts.
+    data: BytesMut,
+    trailers: Option<Frame<Bytes>>,
     held: Held,
+}
+
+impl Ahead {
+    fn length(&self) -> u64 {
+        self.data.len() as u64
+    }
+
+    fn is_empty(&self) -> bool {
+        self.data.is_empty() && self.trailers.is_none()
+    }
 }
 
 /// What is wrong with a request, as it turns out while its body is read.
@@ -124,7 +134,7 @@ impl Upload {
             Some(size) => size.min(READ_AHEAD),
             None => 1,
         };
-        while self.ahead.bytes < wanted && self.body.is_some() {
+        while self.ahead.length() < wanted && self.body.is_some() {
             match poll_fn(|context| self.poll_next(context)).await {
                 Some(Ok(frame)) => self.keep(frame, budget)?,
                 Some(Err(_)) => return Err(self.fault.bad()),
@@ -136,21 +146,28 @@ impl Upload {
 
     fn keep(&mut self, frame: Frame<Bytes>, budget: &Budget) -> Result<(), Refusal> {
         let ahead = &mut self.ahead;
-        ahead.bytes += frame.data_ref().map_or(0, |part| part.len() as u64);
-        ahead.frames.push_back(frame);
-        let is_room = budget.raise(&mut ahead.held, ahead.bytes);
-        is_room.then_some(()).ok_or(Refusal::Full)
+        match frame.into_data() {
+            Ok(part) => {
+                let length = ahead.length() + part.len() as u64;
+                if !budget.raise(&mut ahead.held, length) {
+                    return Err(Refusal::Full);
+                }
+                ahead.data.extend_from_slice(&part);
+            }
+            Err(trailers) => ahead.trailers = Some(trailers),
+        }
+        Ok(())
     }
 
     /// The buffered parts, in order.
     fn take_kept(&mut self) -> Option<Frame<Bytes>> {
-        let ahead = &mut self.ahead;
-        let frame = ahead.frames.pop_front()?;
-        ahead.bytes -= frame.data_ref().map_or(0, |part| part.len() as u64);
-        if ahead.frames.is_empty() {
-            *ahead = Ahead::default();
+        let Ahead { data, trailers, .. } = &mut self.ahead;
+        if data.is_empty() {
+            return trailers.take();
         }
-        Some(frame)
+        let data = std::mem::take(data).freeze();
+        self.ahead.held = Held::default();
+        Some(Frame::data(data))
     }
 
     /// The next part from the client.
@@ -239,16 +256,16 @@ impl Body for Upload {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.ahead.frames.is_empty() && self.body.as_ref().is_none_or(Body::is_end_stream)
+        self.ahead.is_empty() && self.body.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
         let coming = self.body.as_ref().map(Body::size_hint);
         let coming = coming.unwrap_or_else(|| SizeHint::with_exact(0));
         let mut hint = SizeHint::new();
-        hint.set_lower(self.ahead.bytes + coming.lower());
+        hint.set_lower(self.ahead.length() + coming.lower());
         if let Some(upper) = coming.upper() {
-            hint.set_upper(self.ahead.bytes + upper);
+            hint.set_upper(self.ahead.length() + upper);
         }
         hint
     }
