@@ -510,6 +510,28 @@ async fn a_stream_that_nobody_reads_is_reset_and_others_go_on() -> Result<()> {
 }
 
 #[tokio::test]
+async fn an_answer_that_waits_for_a_window_is_in_the_budget() -> Result<()> {
+    const LARGE: usize = 60 << 10;
+    let settings = [
+        ("max_body_bytes", "64k"),
+        ("max_buffered_bytes", "64k"),
+        ("body_timeout_ms", "60000"),
+    ];
+    let served = Served::with(&settings, async |_| {
+        Ok(answer(200, &[], &vec![b'x'; LARGE]))
+    })
+    .await?;
+    let stream = TcpStream::connect(served.address()).await?;
+    let (mut sender, _connection) = http2(stream, 8 << 10).await?;
+    let unread = sender.send_request(get("http://h/")).await?;
+    let refused = served.get("/").await?;
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(whole(unread).await?.body().len(), LARGE);
+    while served.get("/").await?.status() != StatusCode::OK {}
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_client_that_gives_up_request_after_request_is_let_go() -> Result<()> {
     let calls = Arc::new(AtomicUsize::new(0));
     let count = calls.clone();

@@ -8,6 +8,7 @@ mod web;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use anyhow::Result;
 use bytes::Bytes;
@@ -19,6 +20,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::task::yield_now;
+use tokio::time::timeout;
 use web::{Served, answer, asked, rest};
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nhost: h\r\n\r\n";
@@ -84,6 +86,27 @@ async fn a_small_body_is_here_before_the_actor_is_called() -> Result<()> {
     assert_eq!(calls.load(Ordering::Relaxed), 1);
     slow.write_all(b"67890").await?;
     assert!(rest(slow).await?.ends_with("\r\n\r\n10"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_read_ahead_is_in_one_buffer() -> Result<()> {
+    let served = serve(&[], async |request| {
+        let mut parts = 0;
+        let mut body = request.into_body();
+        while let Some(frame) = body.frame().await {
+            frame?;
+            parts += 1;
+        }
+        Ok(response(200, &[], full(parts.to_string())))
+    })
+    .await?;
+    let mut slow = served.raw(post("content-length: 10").as_bytes()).await?;
+    for part in [b"12345", b"67890"] {
+        served.get("/").await?;
+        slow.write_all(part).await?;
+    }
+    assert!(rest(slow).await?.ends_with("\r\n\r\n1"));
     Ok(())
 }
 
@@ -322,6 +345,34 @@ async fn a_large_part_of_a_stream_waits_for_its_place_in_the_budget() -> Result<
     drop(one);
     assert!(first.await??.len() > PART);
     assert!(second.await??.len() > PART);
+    Ok(())
+}
+
+#[tokio::test]
+async fn parts_larger_than_a_share_do_not_wait_for_each_other() -> Result<()> {
+    const PART: usize = 3 << 20;
+    let (feeds, mut feed) = unbounded_channel();
+    let served = serve(&[("max_buffered_bytes", "4m")], move |_| {
+        let (feed, body) = fed();
+        let _ = feeds.send(feed);
+        async move { Ok(response(200, &[], body)) }
+    })
+    .await?;
+    let get = b"GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n";
+    let mut answers = Vec::new();
+    let mut calls = Vec::new();
+    for _ in 0..2 {
+        answers.push(served.raw(get).await?);
+        calls.push(feed.recv().await.expect("a call"));
+    }
+    for call in calls {
+        call.send(Ok(Bytes::from(vec![b'x'; PART]))).await?;
+    }
+    let answers = answers.into_iter().map(|answer| tokio::spawn(rest(answer)));
+    for answer in answers.collect::<Vec<_>>() {
+        let whole = timeout(Duration::from_secs(60), answer).await???;
+        assert!(whole.len() > PART);
+    }
     Ok(())
 }
 

@@ -1,20 +1,37 @@
 //! The limit of buffered bytes of requests and answers on one address, and the share of each client.
+//!
+//! A task that waits for a part holds nothing and takes nothing until all of the part is free: two that
+//! wait never wait for each other, and smaller parts are given meanwhile. Each wait has an end.
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
+use parking_lot::Mutex;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::{error::Elapsed, timeout};
 
 /// The unit in which bytes are counted: a semaphore counts no further than 2^61, and a permit is
 /// taken in 32 bits.
 const UNIT: u64 = 1_024;
 
 /// The bytes that an address may hold at a time, or one of its clients.
+#[derive(Clone)]
 pub(crate) struct Budget {
     free: Arc<Semaphore>,
     units: usize,
     /// The parent budget: bytes that this share takes are taken there as well.
     whole: Option<Arc<Budget>>,
+    changes: Arc<Changes>,
+}
+
+/// What a budget and its shares have in common.
+#[derive(Default)]
+struct Changes {
+    /// For who takes of a share and of the whole: both or none.
+    taking: Mutex<()>,
+    /// Told whenever a part becomes free.
+    freed: Notify,
 }
 
 /// A part of the budget, until it is dropped. None is taken for nothing.
@@ -23,10 +40,11 @@ pub(crate) struct Held {
     own: Option<OwnedSemaphorePermit>,
     /// As much, of the whole.
     whole: Option<OwnedSemaphorePermit>,
+    changes: Option<Arc<Changes>>,
 }
 
 /// A part of the budget that is still to become free.
-pub(crate) type Waiting = Pin<Box<dyn Future<Output = Result<Held, AcquireError>> + Send>>;
+pub(crate) type Waiting = Pin<Box<dyn Future<Output = Result<Held, Elapsed>> + Send>>;
 
 impl Budget {
     pub(crate) fn new(bytes: u64) -> Self {
@@ -36,6 +54,7 @@ impl Budget {
             free: Arc::new(Semaphore::new(units)),
             units,
             whole: None,
+            changes: Arc::default(),
         }
     }
 
@@ -43,6 +62,7 @@ impl Budget {
     pub(crate) fn share(self: &Arc<Self>, bytes: u64) -> Self {
         Self {
             whole: Some(Arc::clone(self)),
+            changes: Arc::clone(&self.changes),
             ..Self::new(bytes)
         }
     }
@@ -64,19 +84,27 @@ impl Budget {
         self.raise(held, self.at_most(bytes))
     }
 
-    /// Waits for what is missing to so many bytes in all; nothing where nothing is.
-    pub(crate) fn wait(&self, held: &Held, bytes: u64) -> Option<Waiting> {
-        let missing = missing(held, self.at_most(bytes))?;
-        let own = Arc::clone(&self.free).acquire_many_owned(missing);
-        let whole = self.whole.as_ref().map(|whole| Arc::clone(&whole.free));
-        Some(Box::pin(async move {
-            let own = Some(own.await?);
-            let whole = match whole {
-                Some(free) => Some(free.acquire_many_owned(missing).await?),
-                None => None,
-            };
-            Ok(Held { own, whole })
+    /// Waits until so many bytes are free, for at most so long. Whoever waits holds nothing.
+    pub(crate) fn wait(&self, bytes: u64, longest: Duration) -> Waiting {
+        let wanted = missing(&Held::default(), self.at_most(bytes));
+        let budget = self.clone();
+        Box::pin(timeout(longest, async move {
+            match wanted {
+                Some(units) => budget.take(units).await,
+                None => Held::default(),
+            }
         }))
+    }
+
+    async fn take(&self, units: u32) -> Held {
+        loop {
+            // Hears of all that becomes free from here on.
+            let freed = self.changes.freed.notified();
+            if let Some(held) = self.try_take(units) {
+                return held;
+            }
+            freed.await;
+        }
     }
 
     fn at_most(&self, bytes: u64) -> u64 {
@@ -85,12 +113,17 @@ impl Budget {
 
     fn try_take(&self, units: u32) -> Option<Held> {
         let take = |budget: &Self| Arc::clone(&budget.free).try_acquire_many_owned(units).ok();
+        let _taking = self.changes.taking.lock();
         let own = Some(take(self)?);
         let whole = match &self.whole {
             Some(whole) => Some(take(whole)?),
             None => None,
         };
-        Some(Held { own, whole })
+        Some(Held {
+            own,
+            whole,
+            changes: Some(Arc::clone(&self.changes)),
+        })
     }
 }
 
@@ -108,9 +141,20 @@ impl Held {
     }
 
     /// Holds what the other held as well.
-    pub(crate) fn add(&mut self, other: Self) {
-        merge(&mut self.own, other.own);
-        merge(&mut self.whole, other.whole);
+    fn add(&mut self, mut other: Self) {
+        merge(&mut self.own, other.own.take());
+        merge(&mut self.whole, other.whole.take());
+        self.changes = self.changes.take().or(other.changes.take());
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.own = None;
+        self.whole = None;
+        if let Some(changes) = &self.changes {
+            changes.freed.notify_waiters();
+        }
     }
 }
 
@@ -124,6 +168,8 @@ fn merge(held: &mut Option<OwnedSemaphorePermit>, more: Option<OwnedSemaphorePer
 
 #[cfg(test)]
 mod tests {
+    use std::task::{Context, Waker};
+
     use super::*;
 
     #[test]
@@ -145,5 +191,55 @@ mod tests {
         assert!(other.raise(&mut others, 60 << 10));
         drop(others);
         assert_eq!(whole.free.available_permits(), 100);
+    }
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn begin(waiting: &mut Waiting) {
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(waiting.as_mut().poll(&mut context).is_pending());
+    }
+
+    #[tokio::test]
+    async fn who_waits_takes_nothing_from_others() {
+        let whole = Arc::new(Budget::new(100 << 10));
+        let shares = [(); 3].map(|()| whole.share(60 << 10));
+        let [one, two, three] = &shares;
+        let (mut first, mut second) = (Held::default(), Held::default());
+        assert!(one.raise(&mut first, 50 << 10));
+        let mut waiting = two.wait(60 << 10, LONG);
+        begin(&mut waiting);
+        assert!(two.raise(&mut second, 25 << 10), "its own share is free");
+        drop(second);
+        let mut others = Held::default();
+        assert!(three.raise(&mut others, 40 << 10), "the whole is free");
+        drop(first);
+        let held = waiting.await.expect("room");
+        assert_eq!(held.units(), 60);
+    }
+
+    #[tokio::test]
+    async fn those_who_wait_for_all_of_it_have_it_one_after_the_other() {
+        let whole = Arc::new(Budget::new(100 << 10));
+        let share = whole.share(60 << 10);
+        let mut held = Held::default();
+        assert!(share.raise(&mut held, 1));
+        let (mut one, mut other) = (share.wait(1 << 20, LONG), share.wait(1 << 20, LONG));
+        begin(&mut one);
+        begin(&mut other);
+        drop(held);
+        let held = one.await.expect("room");
+        begin(&mut other);
+        drop(held);
+        assert_eq!(other.await.expect("room").units(), 60);
+    }
+
+    #[tokio::test]
+    async fn a_wait_has_an_end() {
+        let whole = Arc::new(Budget::new(100 << 10));
+        let mut held = Held::default();
+        assert!(whole.raise(&mut held, 100 << 10));
+        let waiting = whole.wait(1, Duration::from_millis(10));
+        assert!(waiting.await.is_err());
     }
 }

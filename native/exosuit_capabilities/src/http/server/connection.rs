@@ -357,6 +357,11 @@ impl Running {
     pub(crate) fn budget(&self) -> &Budget {
         &self.connection.share.budget
     }
+
+    /// How long a part of its answer may wait for room.
+    pub(crate) fn longest_wait(&self) -> Duration {
+        self.connection.terms.limits.body_timeout
+    }
 }
 
 impl Drop for Running {

@@ -18,6 +18,10 @@ use super::streams::Reading;
 /// What hyper is given of a body at a time: what it has not written yet is in no budget.
 pub(crate) const PIECE: usize = 64 << 10;
 
+/// The same on HTTP/2. The last piece waits in h2 until its client opens a window, in no budget: one
+/// for each of the connection's `max_streams`, and no larger than a body that is in none either.
+const HTTP2_PIECE: usize = 8 << 10;
+
 /// Smaller bodies are in no budget: a connection takes more than that.
 pub(crate) const SMALL: u64 = 8 << 10;
 
@@ -73,15 +77,30 @@ impl Outgoing {
         self.running = Some(running);
     }
 
+    /// The most that hyper is given at a time.
+    fn piece(&self) -> usize {
+        self.reading.as_ref().map_or(PIECE, |_| HTTP2_PIECE)
+    }
+
+    /// The next piece of what is left. The last one is a copy: who holds it holds nothing else of
+    /// the answer, which is in the budget no longer.
+    fn next_piece(&mut self) -> Bytes {
+        let length = self.piece();
+        if self.rest.len() > length {
+            return self.rest.split_to(length);
+        }
+        Bytes::copy_from_slice(&std::mem::take(&mut self.rest))
+    }
+
     /// Has a large part of a body that streams wait for its place in the budget.
     fn admit(&mut self, part: Bytes) {
         let size = part.len() as u64;
-        let budget = self.running.as_ref().map(Running::budget);
-        let is_streamed = matches!(self.content, Either::Right(_));
-        if let Some(budget) = budget.filter(|_| is_streamed && size > STREAMED)
-            && !budget.count(&mut self.held, size)
-            && let Some(waiting) = budget.wait(&self.held, size)
+        let is_large = matches!(self.content, Either::Right(_)) && size > STREAMED;
+        if let Some(running) = self.running.as_ref().filter(|_| is_large)
+            && !running.budget().count(&mut self.held, size)
         {
+            self.held = Held::default();
+            let waiting = running.budget().wait(size, running.longest_wait());
             self.waiting = Some((part, waiting));
         } else {
             self.rest = part;
@@ -92,7 +111,7 @@ impl Outgoing {
         if let Some((part, waiting)) = &mut self.waiting {
             let held = ready!(waiting.as_mut().poll(context))?;
             self.rest = std::mem::take(part);
-            self.held.add(held);
+            self.held = held;
             self.waiting = None;
         }
         Poll::Ready(Ok(()))
@@ -106,14 +125,13 @@ impl Outgoing {
         loop {
             ready!(self.poll_admitted(context))?;
             if !self.rest.is_empty() {
-                let length = self.rest.len().min(PIECE);
-                return Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(length)))));
+                return Poll::Ready(Some(Ok(Frame::data(self.next_piece()))));
             }
             let Some(frame) = ready!(Pin::new(&mut self.content).poll_frame(context)?) else {
                 return Poll::Ready(None);
             };
             match frame.into_data() {
-                Ok(part) if part.len() > PIECE => self.admit(part),
+                Ok(part) if part.len() > self.piece() => self.admit(part),
                 Ok(part) => return Poll::Ready(Some(Ok(Frame::data(part)))),
                 Err(other) => return Poll::Ready(Some(Ok(other))),
             }
@@ -160,5 +178,37 @@ impl Body for Outgoing {
             hint.set_upper(own + upper);
         }
         hint
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    struct Owner(Arc<Vec<u8>>);
+
+    impl AsRef<[u8]> for Owner {
+        fn as_ref(&self) -> &[u8] {
+            &self.0
+        }
+    }
+
+    #[tokio::test]
+    async fn the_last_piece_holds_nothing_but_itself() {
+        let answer = Arc::new(vec![b'x'; PIECE + 1]);
+        let content = Bytes::from_owner(Owner(answer.clone()));
+        let mut outgoing = Outgoing::from(Full::new(content));
+        let mut last = Bytes::new();
+        let mut sizes = Vec::new();
+        while let Some(frame) = outgoing.frame().await {
+            last = frame.expect("a frame").into_data().expect("data");
+            sizes.push(last.len());
+        }
+        assert_eq!(sizes, [PIECE, 1]);
+        assert!(outgoing.is_end_stream());
+        assert_eq!(Arc::strong_count(&answer), 1, "the answer is free");
+        assert_eq!(last, "x");
     }
 }
