@@ -142,7 +142,7 @@ impl Write for Records {
 mod tests {
     use std::future::Future;
     use std::pin::pin;
-    use std::task::{Context, Poll, Waker};
+    use std::task::{Context, Waker};
 
     use exosuit_core::Origin;
 
@@ -178,24 +178,22 @@ mod tests {
     }
 
     /// Whether it is done when it is polled for the first time; done it is afterwards.
-    async fn is_at_once(memory: &Memory, operation: Operation) -> bool {
+    fn is_at_once(memory: &Memory, operation: Operation) -> bool {
         let place = place();
-        let mut running = pin!(memory.run(Work { operation, place }));
-        let mut context = Context::from_waker(Waker::noop());
-        match running.as_mut().poll(&mut context) {
-            Poll::Ready(outcome) => {
+        match at_once(&memory.0, Work { operation, place }) {
+            Tried::Done(outcome) => {
                 outcome.expect("done");
                 true
             }
-            Poll::Pending => {
-                running.await.expect("done");
+            Tried::Later(work) => {
+                at_length(&memory.0, work).expect("done");
                 false
             }
         }
     }
 
-    #[tokio::test]
-    async fn what_takes_long_is_not_done_where_it_is_polled() {
+    #[test]
+    fn what_takes_long_is_not_done_where_it_is_polled() {
         let memory = Memory::default();
         let item = |number: usize| Item {
             key: "list".to_owned(),
@@ -203,7 +201,7 @@ mod tests {
         };
         for number in 0..10_000 {
             let add = Operation::Change(Change::ListAdd(item(number)));
-            assert!(is_at_once(&memory, add).await);
+            assert!(is_at_once(&memory, add));
         }
         let all = ListRange {
             key: "list".to_owned(),
@@ -224,7 +222,7 @@ mod tests {
             (get("list"), true),
         ] {
             let text = format!("{operation:?}");
-            let found = is_at_once(&memory, operation).await;
+            let found = is_at_once(&memory, operation);
             assert_eq!(found, expected, "{}", &text[..text.len().min(80)]);
         }
     }
