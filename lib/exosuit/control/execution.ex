@@ -4,7 +4,8 @@ defmodule Exosuit.Control.Execution do
   # than one, to what knows actors and providers. Runs in a task of its own.
 
   alias Exosuit.Control.{Actors, Command, Door, Outcome, Providers}
-  alias Exosuit.Error
+  alias Exosuit.{Directory, Error}
+  alias Exosuit.Host.Statuses
   alias Exosuit.Model.{Instances, Link}
 
   @type result :: {:ok, term()} | {:error, Error.t()} | {:error, Error.t(), diagnostics :: list()}
@@ -103,7 +104,13 @@ defmodule Exosuit.Control.Execution do
   end
 
   defp run(:lattice_claims, _none, api, host), do: {:ok, api.claims(host)}
-  defp run(:lattice_links, _none, api, host), do: {:ok, api.links(host)}
+
+  # The lattice has no records of links that this host made while it was unreachable.
+  defp run(:lattice_links, _none, api, host) do
+    own = host |> Directory.fetch!(:config) |> Statuses.provisional()
+    {:ok, Enum.reject(api.links(host), &(Link.key(&1) in own))}
+  end
+
   defp run(:launch_actor, it, api, host), do: done(Actors.launch(it, {api, host}))
   defp run(:equalize_actor, it, api, host), do: done(Actors.equalize(it, {api, host}))
   defp run(:withdraw_actor, it, api, host), do: done(Actors.withdraw(it, {api, host}))
