@@ -66,7 +66,7 @@ enum Command {
     Apply(host::Apply),
     /// Delete an application: stop its actors and providers, delete its links.
     Delete(host::Delete),
-    /// Open IEx, the Elixir shell, on a running host.
+    /// Open an interactive Elixir shell on a running host.
     Remote(host::Remote),
     /// Stop a running host of this machine.
     Stop(host::Stop),

@@ -193,7 +193,7 @@ mod tests {
         assert_eq!(whole.free.available_permits(), 100);
     }
 
-    const LONG: Duration = Duration::from_secs(60);
+    const LONG: Duration = Duration::from_mins(1);
 
     fn begin(waiting: &mut Waiting) {
         let mut context = Context::from_waker(Waker::noop());

@@ -303,7 +303,7 @@ mod tests {
         let (head, ()) = Request::new(()).into_parts();
         let mut payload = Payload::begin(&head, Some(u32::MAX.into())).expect("a payload");
         assert!(payload.bytes.capacity() <= UNPAID + 1_024);
-        payload.push(&[b'x'; 2 * UNPAID]);
+        payload.push(&vec![b'x'; 2 * UNPAID]);
         assert_eq!(payload.body_length(), 2 * UNPAID as u64);
     }
 }
