@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use exosuit_core::LogLevel;
-use tokio::task::spawn_blocking;
+use tokio::task::{spawn_blocking, yield_now};
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 
 use crate::actor::Shared;
@@ -104,6 +104,8 @@ pub(crate) async fn open(actor: &Arc<Shared>) -> Result<Sandbox<WasiCtxBuilder>,
         drop(place);
         opened
     });
+    // Whoever polls once, on a scheduler of the BEAM, leaves here whether it is quick or not.
+    yield_now().await;
     opening.await.map_err(setup)?
 }
 

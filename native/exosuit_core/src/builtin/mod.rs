@@ -137,7 +137,7 @@ mod tests {
     fn an_unknown_provider_is_refused_with_those_that_there_are() {
         let error = Builtin::get("key-value").expect_err("no such provider");
         let expected = "there is no built-in provider \"key-value\"; did you mean \"keyvalue\"?; \
-                        there are http-client, http-server, keyvalue, messaging, messaging-nats";
+                        known are http-client, http-server, keyvalue, messaging, messaging-nats";
         assert_eq!(error.detail, expected);
     }
 
