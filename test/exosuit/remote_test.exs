@@ -60,7 +60,17 @@ defmodule Exosuit.RemoteTest do
     Port.command(iex, """
     whole = GenServer.whereis(Exosuit.Directory.via(Exosuit.Up, Exosuit))
     find = fn -> whole |> Supervisor.which_children() |> List.keyfind(Exosuit.Host, 0) |> elem(1) end
-    for _ <- 1..4, do: Process.exit(find.(), :kill)
+    kill = fn kill ->
+      with pid when is_pid(pid) <- find.() do
+        monitor = Process.monitor(pid)
+        Process.exit(pid, :kill)
+        receive do: ({:DOWN, ^monitor, _, _, _} -> :ok)
+      end
+
+      kill.(kill)
+    end
+
+    kill.(kill)
     """)
 
     assert {1, output} = await_exit(host)
