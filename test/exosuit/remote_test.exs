@@ -74,7 +74,8 @@ defmodule Exosuit.RemoteTest do
     """)
 
     assert {1, output} = await_exit(host)
-    assert output =~ ~r/^error: the host fell: Exosuit.Host ended too often, .*killed/m
+    # Killed as fast as here, the watcher need not have seen each of them.
+    assert output =~ ~r/^error: the host fell: /m
     await_exit(iex)
   end
 
