@@ -61,6 +61,7 @@ defmodule Exosuit.RegistriesTest do
     kill(victim)
     eventually(fn -> find.() not in [nil, victim] end)
     # Its supervisor has done what it had to.
+    eventually(fn -> is_pid(Process.whereis(registry)) end)
     assert [_ | _] = Supervisor.which_children(registry)
   end
 
