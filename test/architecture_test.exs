@@ -13,6 +13,7 @@ defmodule Exosuit.ArchitectureTest do
     ~w(Wasm Router Lattice Artifact Claims Manifest Directory Settings),
     ~w(Actor Provider),
     ~w(Host Deployer),
+    ~w(App),
     ~w(Control),
     ~w(Drain Edge Startup),
     ~w(Exosuit),

@@ -78,7 +78,7 @@ defmodule Exosuit.Manifest do
           {:ok, Application.t(), [diagnostic()]} | {:error, [diagnostic()]}
   def read_application(path, config \\ nil) do
     with {:ok, manifest, warnings} <- parse(path, nil) do
-      links = Enum.map(manifest["links"], &link(&1, manifest["name"]))
+      links = Enum.map(manifest["links"], &Workloads.link(&1, manifest["name"]))
       application = Workloads.application(manifest, links)
       warnings = Enum.map(warnings, &diagnostic/1)
       own = Enum.filter(manifest["components"], & &1["own_only"])
@@ -154,7 +154,7 @@ defmodule Exosuit.Manifest do
         Enum.map(manifest["providers"], &provider(&1, app, config)) ++
           Enum.map(manifest["components"], &actor(&1, app, config)),
       workloads: Workloads.application(manifest, []).workloads,
-      links: Enum.map(manifest["links"], &link(&1, app)),
+      links: Enum.map(manifest["links"], &Workloads.link(&1, app)),
       configurations: Workloads.configurations(manifest),
       stored: Workloads.stored(manifest),
       warnings: Enum.map(warnings, &diagnostic/1)
@@ -220,22 +220,6 @@ defmodule Exosuit.Manifest do
 
   defp provider_artifact(%{"kind" => "module", "value" => name}, config) do
     {:module, name, Map.fetch!(config.providers, name)}
-  end
-
-  defp link(link, app) do
-    %Link{
-      source: link["source"],
-      target: link["target"],
-      name: link["name"],
-      namespace: link["namespace"],
-      package: link["package"],
-      interfaces: link["interfaces"],
-      source_config: link["source_config"],
-      target_config: link["target_config"],
-      source_configs: Workloads.names(link["source_parts"]),
-      target_configs: Workloads.names(link["target_parts"]),
-      app: app
-    }
   end
 
   defp diagnostic(given) do

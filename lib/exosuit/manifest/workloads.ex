@@ -2,10 +2,10 @@ defmodule Exosuit.Manifest.Workloads do
   @moduledoc false
   # A manifest as the hosts of a lattice are told of it: by references, and with who should run where.
 
-  alias Exosuit.Model.{Application, Configuration, Workload}
+  alias Exosuit.Model.{Application, Configuration, Link, Workload}
 
   @doc "The application of a manifest that was read for a lattice, which has these links."
-  @spec application(map(), [Exosuit.Model.Link.t()]) :: Application.t()
+  @spec application(map(), [Link.t()]) :: Application.t()
   def application(manifest, links) do
     %Application{
       name: manifest["name"],
@@ -14,6 +14,24 @@ defmodule Exosuit.Manifest.Workloads do
       links: links,
       configurations: configurations(manifest),
       stored: stored(manifest)
+    }
+  end
+
+  @doc "A link of the manifest of this application."
+  @spec link(map(), String.t()) :: Link.t()
+  def link(link, app) do
+    %Link{
+      source: link["source"],
+      target: link["target"],
+      name: link["name"],
+      namespace: link["namespace"],
+      package: link["package"],
+      interfaces: link["interfaces"],
+      source_config: link["source_config"],
+      target_config: link["target_config"],
+      source_configs: names(link["source_parts"]),
+      target_configs: names(link["target_parts"]),
+      app: app
     }
   end
 
@@ -78,6 +96,7 @@ defmodule Exosuit.Manifest.Workloads do
   defp reference(%{"kind" => "file", "value" => path}), do: "file://" <> Path.expand(path)
   defp reference(%{"kind" => "builtin", "value" => name}), do: "wasmcloud+builtin://" <> name
   defp reference(%{"kind" => "module", "value" => name}), do: "exosuit+module://" <> name
+  defp reference(%{"kind" => "object", "value" => digest}), do: "exosuit+object://" <> digest
   defp reference(%{"kind" => "oci", "value" => reference}), do: reference
 
   defp scaler(%{"spread" => []}), do: :everywhere

@@ -38,15 +38,12 @@ defmodule Exosuit.Model.Placement do
     {for(host <- hosts, wanted?(host, workload), into: %{}, do: {host.id, count}), []}
   end
 
-  defp wanted?(_host, %Workload{scaler: :everywhere}), do: true
-  defp wanted?(host, workload), do: Enum.any?(workload.spreads, &meets?(host, &1))
-
-  defp meets?(host, spread) do
-    Enum.all?(spread.requirements, fn {label, value} -> host.labels[label] == value end)
-  end
-
-  # So many in all, by weight: whole ones first, the rest to those who came closest to one more.
-  defp divide(count, weights) do
+  @doc """
+  Divides a number by weights: whole ones first, the rest to those who came closest to one more. Weights that
+  are all 0 count alike.
+  """
+  @spec divide(non_neg_integer(), [non_neg_integer()]) :: [non_neg_integer()]
+  def divide(count, weights) do
     weights =
       if Enum.all?(weights, &(&1 == 0)), do: Enum.map(weights, fn _ -> 1 end), else: weights
 
@@ -60,6 +57,13 @@ defmodule Exosuit.Model.Placement do
     |> Enum.reduce(whole, fn {_weight, index}, shares ->
       List.update_at(shares, index, &(&1 + 1))
     end)
+  end
+
+  defp wanted?(_host, %Workload{scaler: :everywhere}), do: true
+  defp wanted?(host, workload), do: Enum.any?(workload.spreads, &meets?(host, &1))
+
+  defp meets?(host, spread) do
+    Enum.all?(spread.requirements, fn {label, value} -> host.labels[label] == value end)
   end
 
   defp fill(_role, 0, _candidates, _taken), do: %{}

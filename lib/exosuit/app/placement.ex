@@ -1,0 +1,335 @@
+defmodule Exosuit.App.Placement do
+  @moduledoc """
+  Which member of a lattice runs how much of which application. Pure, and nothing but its arguments decides:
+  all hosts that know the same applications and members compute the same shares.
+
+  | workload | where |
+  |---|---|
+  | actor with spreads | `instances` is the total: divided by weight over the spreads, and each part evenly over the members that meet the spread |
+  | actor without a spread | `instances` is the total: evenly over all members |
+  | daemon | `instances` (a provider once) on each member that meets one of its spreads |
+  | provider with spreads | once on each of so many members that meet the spread |
+  | provider without a spread | once on every member |
+
+  A member is a candidate if it meets the labels of the spread, has the feature that the reference asks for
+  (`exosuit+module://NAME` asks for `module:NAME`), understands the schema of the record, and has not refused
+  the workload for good.
+
+  What cannot be divided evenly goes to the candidates with the highest score (rendezvous hashing). Therefore only
+  what must move does: if a member goes, no other member's count falls; if a member comes, no other member's
+  count rises.
+
+      iex> alias Exosuit.Model.Workload
+      iex> workload = %Workload{role: :actor, id: "echo", reference: "file:///echo.wasm", instances: 3}
+      iex> app = %{name: "shop", workloads: [workload]}
+      iex> member = %{id: "N1", labels: %{}, features: [], schema: 1}
+      iex> Exosuit.App.Placement.share([app], [member], %{}, "N1")
+      %{"shop" => %{"echo" => 3}}
+  """
+
+  import Bitwise
+
+  alias Exosuit.Model.{Placement, Workload}
+
+  @typedoc "A host of the lattice, as placement sees it."
+  @type member :: %{
+          :id => String.t(),
+          :labels => %{optional(String.t()) => String.t()},
+          :features => [String.t()],
+          :schema => pos_integer(),
+          optional(atom()) => term()
+        }
+
+  @typedoc "An application that should run. `schema` is that of its record; 1 if it is left out."
+  @type app :: %{
+          :name => String.t(),
+          :workloads => [Workload.t()],
+          optional(:schema) => pos_integer(),
+          optional(atom()) => term()
+        }
+
+  @typedoc "The members that refused a workload for good, per application and workload."
+  @type refusals :: %{
+          optional(app_name :: String.t()) => %{
+            optional(workload_id :: String.t()) => [member_id :: String.t()]
+          }
+        }
+
+  @typedoc "How many of each workload a member runs; workloads of which it runs none are left out."
+  @type share :: %{optional(workload_id :: String.t()) => pos_integer()}
+
+  @typedoc "How many of which spread have no candidate, per application and workload."
+  @type unplaced :: %{
+          optional(app_name :: String.t()) => %{
+            optional(workload_id :: String.t()) => [{spread :: String.t(), pos_integer()}]
+          }
+        }
+
+  @typedoc "Members with their hashes, made once for many placements by `candidates/1`."
+  @opaque candidates :: {:candidates, [{hash :: non_neg_integer(), member()}]}
+
+  # Hosts of one lattice must agree on it: a change of the algorithm is a new number, and a new schema of records.
+  @algorithm 1
+
+  @doc "The number of this algorithm: members with different numbers would place differently."
+  @spec algorithm() :: pos_integer()
+  def algorithm, do: @algorithm
+
+  @doc "Prepares members for `place/4` and `share_of/4`. Their order does not matter."
+  @spec candidates([member()]) :: candidates()
+  def candidates(members) do
+    hashed = for member <- members, do: {hash(member.id), member}
+    {:candidates, Enum.sort_by(hashed, fn {_hash, member} -> member.id end)}
+  end
+
+  @doc "The shares of all members, and what has no place."
+  @spec shares([app()], [member()], refusals()) ::
+          {%{optional(member_id :: String.t()) => %{optional(String.t()) => share()}}, unplaced()}
+  def shares(apps, members, refusals) do
+    candidates = candidates(members)
+    none = Map.new(members, &{&1.id, %{}})
+
+    Enum.reduce(apps, {none, %{}}, fn app, {shares, unplaced} ->
+      {placed, missing} = place(app, candidates, refusals[app.name] || %{})
+
+      shares =
+        Enum.reduce(placed, shares, fn {member, share}, shares ->
+          put_in(shares[member][app.name], share)
+        end)
+
+      {shares, if(missing == %{}, do: unplaced, else: Map.put(unplaced, app.name, missing))}
+    end)
+  end
+
+  @doc "The share of one member: what `shares/3` has for it."
+  @spec share([app()], [member()], refusals(), String.t()) :: %{optional(String.t()) => share()}
+  def share(apps, members, refusals, own_id) do
+    candidates = candidates(members)
+
+    for app <- apps,
+        share = share_of(app, candidates, refusals[app.name] || %{}, own_id),
+        share != %{},
+        into: %{},
+        do: {app.name, share}
+  end
+
+  @doc "The shares of one application by member, and what of it has no place, by workload."
+  @spec place(app(), candidates(), %{optional(String.t()) => [String.t()]}) ::
+          {%{optional(member_id :: String.t()) => share()},
+           %{optional(String.t()) => [{String.t(), pos_integer()}]}}
+  def place(app, {:candidates, hashed}, refusals) do
+    Enum.reduce(app.workloads, {%{}, %{}}, fn workload, {shares, unplaced} ->
+      able = able(hashed, app, workload, refusals)
+      {counts, missing} = place_workload(app.name, workload, able)
+
+      shares =
+        Enum.reduce(counts, shares, fn {member, count}, shares ->
+          Map.update(shares, member, %{workload.id => count}, &Map.put(&1, workload.id, count))
+        end)
+
+      {shares, if(missing == [], do: unplaced, else: Map.put(unplaced, workload.id, missing))}
+    end)
+  end
+
+  @doc "The share of one member of one application, without computing those of the others."
+  @spec share_of(app(), candidates(), %{optional(String.t()) => [String.t()]}, String.t()) ::
+          share()
+  def share_of(app, {:candidates, hashed}, refusals, own_id) do
+    for workload <- app.workloads,
+        able = able(hashed, app, workload, refusals),
+        count = count(app.name, workload, able, own_id),
+        count > 0,
+        into: %{},
+        do: {workload.id, count}
+  end
+
+  @doc "The feature that a member must have to run this reference, or `nil`."
+  @spec feature(String.t()) :: String.t() | nil
+  def feature("exosuit+module://" <> name), do: "module:" <> name
+  def feature(_reference), do: nil
+
+  # Without refusals and requirements, the list is handed on as it is: a lattice has thousands of pairs.
+  defp able(hashed, app, workload, refusals) do
+    schema = Map.get(app, :schema, 1)
+    feature = feature(workload.reference)
+    refused = refusals[workload.id] || []
+
+    hashed
+    |> keep(schema > 1, fn {_hash, member} -> member.schema >= schema end)
+    |> keep(feature != nil, fn {_hash, member} -> feature in member.features end)
+    |> keep(refused != [], fn {_hash, member} -> member.id not in refused end)
+  end
+
+  defp keep(hashed, false, _accept?), do: hashed
+  defp keep(hashed, true, accept?), do: Enum.filter(hashed, accept?)
+
+  # All members.
+
+  defp place_workload(app, %Workload{role: :provider, scaler: :spread} = workload, able) do
+    {taken, unplaced} =
+      workload
+      |> parts()
+      |> Enum.reduce({%{}, []}, fn {spread, count}, {taken, unplaced} ->
+        chosen = choose(app, workload, spread, count, able, taken)
+        missing = count - map_size(chosen)
+        unplaced = if missing > 0, do: [{spread.name, missing} | unplaced], else: unplaced
+        {Map.merge(taken, chosen), unplaced}
+      end)
+
+    {taken, Enum.reverse(unplaced)}
+  end
+
+  defp place_workload(_app, %Workload{scaler: scaler} = workload, able)
+       when scaler == :daemon or workload.role == :provider do
+    counts =
+      for {_hash, member} <- able,
+          wanted?(member, workload),
+          into: %{},
+          do: {member.id, each(workload)}
+
+    spreads = Enum.reject(workload.spreads, fn spread -> meeting(able, spread) != [] end)
+    unplaced = for spread <- spreads, do: {spread.name, each(workload)}
+
+    cond do
+      able == [] and workload.spreads == [] -> {%{}, [{"default", each(workload)}]}
+      true -> {counts, unplaced}
+    end
+  end
+
+  defp place_workload(app, %Workload{} = workload, able) do
+    {counts, unplaced} =
+      workload
+      |> parts()
+      |> Enum.reduce({%{}, []}, fn {spread, count}, {counts, unplaced} ->
+        placed = divide_evenly(count, ranked(app, workload, spread, meeting(able, spread)))
+
+        unplaced =
+          if count > 0 and placed == %{}, do: [{spread.name, count} | unplaced], else: unplaced
+
+        {Map.merge(counts, placed, fn _member, one, more -> one + more end), unplaced}
+      end)
+
+    {counts, Enum.reverse(unplaced)}
+  end
+
+  defp divide_evenly(0, _ranked), do: %{}
+  defp divide_evenly(_count, []), do: %{}
+
+  defp divide_evenly(count, ranked) do
+    size = length(ranked)
+
+    for {{_score, id}, rank} <- Enum.with_index(ranked),
+        count = evenly(count, size, rank),
+        count > 0,
+        into: %{},
+        do: {id, count}
+  end
+
+  # A member runs a provider once, whatever number of spreads it meets.
+  defp choose(app, workload, spread, count, able, taken) do
+    able =
+      Enum.reject(meeting(able, spread), fn {_hash, member} -> is_map_key(taken, member.id) end)
+
+    for {_score, id} <- Enum.take(ranked(app, workload, spread, able), count),
+        into: %{},
+        do: {id, 1}
+  end
+
+  defp ranked(app, workload, spread, able) do
+    salt = salt(app, workload, spread)
+    able |> Enum.map(fn {hash, member} -> {-score(hash, salt), member.id} end) |> Enum.sort()
+  end
+
+  # One member: its rank is the number of candidates that score higher.
+
+  defp count(app, %Workload{role: :provider, scaler: :spread} = workload, able, own_id) do
+    {counts, _unplaced} = place_workload(app, workload, able)
+    Map.get(counts, own_id, 0)
+  end
+
+  defp count(_app, %Workload{scaler: scaler} = workload, able, own_id)
+       when scaler == :daemon or workload.role == :provider do
+    case find(able, own_id) do
+      nil -> 0
+      {_hash, member} -> if wanted?(member, workload), do: each(workload), else: 0
+    end
+  end
+
+  defp count(app, %Workload{} = workload, able, own_id) do
+    case find(able, own_id) do
+      nil ->
+        0
+
+      own ->
+        workload |> parts() |> Enum.map(&count_of(app, workload, &1, able, own)) |> Enum.sum()
+    end
+  end
+
+  defp count_of(_app, _workload, {_spread, 0}, _able, _own), do: 0
+
+  defp count_of(app, workload, {spread, count}, able, {own_hash, own}) do
+    if meets?(own, spread) do
+      salt = salt(app, workload, spread)
+      own_score = score(own_hash, salt)
+      {size, rank} = rank(meeting(able, spread), salt, own_score, own.id, 0, 0)
+      evenly(count, size, rank)
+    else
+      0
+    end
+  end
+
+  defp rank([], _salt, _own_score, _own_id, size, rank), do: {size, rank}
+
+  defp rank([{hash, member} | rest], salt, own_score, own_id, size, rank) do
+    score = score(hash, salt)
+    before? = score > own_score or (score == own_score and member.id < own_id)
+    rank(rest, salt, own_score, own_id, size + 1, if(before?, do: rank + 1, else: rank))
+  end
+
+  defp find(able, id), do: Enum.find(able, fn {_hash, member} -> member.id == id end)
+
+  defp evenly(count, size, rank) do
+    if rank < rem(count, size), do: div(count, size) + 1, else: div(count, size)
+  end
+
+  # Both.
+
+  defp parts(%Workload{scaler: :everywhere} = workload) do
+    [{%{name: "default", requirements: %{}, weight: 1}, workload.instances}]
+  end
+
+  defp parts(%Workload{} = workload) do
+    Enum.zip(
+      workload.spreads,
+      Placement.divide(workload.instances, Enum.map(workload.spreads, & &1.weight))
+    )
+  end
+
+  defp each(%Workload{role: :provider}), do: 1
+  defp each(%Workload{} = workload), do: workload.instances
+
+  defp wanted?(_member, %Workload{scaler: :everywhere}), do: true
+  defp wanted?(member, workload), do: Enum.any?(workload.spreads, &meets?(member, &1))
+
+  defp meeting(able, %{requirements: requirements}) when requirements == %{}, do: able
+
+  defp meeting(able, spread),
+    do: Enum.filter(able, fn {_hash, member} -> meets?(member, spread) end)
+
+  defp meets?(member, spread) do
+    Enum.all?(spread.requirements, fn {label, value} -> member.labels[label] == value end)
+  end
+
+  defp salt(app, workload, spread), do: hash({app, workload.id, spread.name})
+
+  defp hash(term), do: :erlang.phash2(term, 1 <<< 32)
+
+  # A score is asked for once per member and workload. Two rounds of multiply and shift spread 32 bits well, and
+  # stay within the BEAM's small integers: hashing a tuple for each pair takes several times as long.
+  defp score(hash, salt) do
+    x = bxor(hash, salt)
+    x = bxor(x, x >>> 16) * 0x5BD1E95 &&& 0xFFFFFFFF
+    x = bxor(x, x >>> 15) * 0x6C8E945 &&& 0xFFFFFFFF
+    bxor(x, x >>> 16)
+  end
+end

@@ -1,0 +1,415 @@
+defmodule Exosuit.App.Record do
+  @moduledoc """
+  The record of an application in the lattice's store: its versions, and the version that should run.
+
+  Every host reads all records and writes them by compare-and-set. A record holds names and digests alone; the
+  manifest's text, the model read from it, and the Wasm are objects. `edition` counts the writes of a record:
+  if a host's copy and the store differ, the higher edition wins (`merge/2`).
+
+  All functions that change a record return a new one with the next edition. The functions are pure.
+
+      iex> digest = "sha256:" <> String.duplicate("0", 64)
+      iex> version = %{model: digest, manifest: digest, objects: [], at: 0, by: "me"}
+      iex> {:ok, record} = Exosuit.App.Record.new("shop", version)
+      iex> {record.state, record.version, record.edition}
+      {:deployed, 1, 1}
+  """
+
+  alias Exosuit.{Error, Json}
+  alias Exosuit.App.Digest
+
+  @typedoc "A version; `failed` holds the reason if its rollout failed."
+  @type version :: %{
+          version: pos_integer(),
+          label: String.t() | nil,
+          model: Digest.t(),
+          manifest: Digest.t(),
+          objects: [Digest.t()],
+          at: non_neg_integer(),
+          by: String.t(),
+          failed: String.t() | nil
+        }
+
+  @typedoc "What an apply gives: a version without its number. `label` may be left out."
+  @type applied :: %{
+          required(:model) => Digest.t(),
+          required(:manifest) => Digest.t(),
+          required(:objects) => [Digest.t()],
+          required(:at) => non_neg_integer(),
+          required(:by) => String.t(),
+          optional(:label) => String.t() | nil
+        }
+
+  @typedoc """
+  - `state`: whether the application should run
+  - `version`: the number of the version that should run
+  - `versions`: oldest first, at most 16
+  - `edition`: how often the record was written
+  - `origin`: the data directory that applied it, if a host applied it from its own
+  """
+  @type t :: %__MODULE__{
+          schema: pos_integer(),
+          name: String.t(),
+          state: :deployed | :undeployed,
+          version: pos_integer(),
+          versions: [version(), ...],
+          edition: pos_integer(),
+          origin: String.t() | nil,
+          annotations: %{optional(String.t()) => String.t()}
+        }
+
+  @enforce_keys [:name, :version, :versions]
+  defstruct [
+    :name,
+    :version,
+    :versions,
+    :origin,
+    schema: 1,
+    state: :deployed,
+    edition: 1,
+    annotations: %{}
+  ]
+
+  @schema 1
+  @max_bytes 65_536
+  @max_versions 16
+
+  # 512 digests are 38 KiB of JSON: records with 16 versions of many files stay within the bound of a record.
+  @max_objects 512
+  @max_objects_of_version 256
+  @max_text 1_024
+  @max_number 9_007_199_254_740_991
+
+  @doc "The schema that this host writes. It leaves records of a newer schema alone."
+  @spec schema() :: pos_integer()
+  def schema, do: @schema
+
+  @doc """
+  The record of an application that is applied for the first time.
+
+  Options: `:origin`, `:annotations`.
+  """
+  @spec new(String.t(), applied(), keyword()) :: {:ok, t()} | {:error, Error.t()}
+  def new(name, applied, options \\ []) do
+    with :ok <- check_name(name), {:ok, version} <- version(applied, 1) do
+      record = %__MODULE__{name: name, version: 1, versions: [version]}
+      checked(struct!(record, options))
+    end
+  end
+
+  @doc "Whether it is a name of an application: 1 to 255 characters of A-Z, a-z, 0-9, _ and -."
+  @spec name?(term()) :: boolean()
+  def name?(name), do: is_binary(name) and name =~ ~r/\A[A-Za-z0-9_-]{1,255}\z/
+
+  @doc """
+  Adds a version, deploys it, and forgets the oldest if there are more than 16.
+
+  An apply of what the current version has already is `:unchanged`.
+  """
+  @spec apply_version(t(), applied()) :: {:ok, t()} | :unchanged | {:error, Error.t()}
+  def apply_version(%__MODULE__{} = record, applied) do
+    current = current(record)
+
+    with {:ok, version} <- version(applied, last_number(record) + 1) do
+      if record.state == :deployed and current.failed == nil and same?(current, version),
+        do: :unchanged,
+        else: record |> append(version) |> deployed(version.version) |> checked()
+    end
+  end
+
+  @doc """
+  Makes a version the one that should run: by default the newest that did not fail.
+
+  A failed version can be deployed by its number. Then it no longer counts as failed.
+  """
+  @spec deploy(t(), pos_integer() | nil) :: {:ok, t()} | {:error, Error.t()}
+  def deploy(record, number \\ nil)
+
+  def deploy(%__MODULE__{} = record, nil) do
+    case newest(record, fn _version -> true end) do
+      nil -> {:error, not_found(record, "a version that did not fail")}
+      version -> {:ok, deployed(record, version.version)}
+    end
+  end
+
+  def deploy(%__MODULE__{} = record, number) do
+    if fetch(record, number),
+      do: {:ok, record |> mark(number, nil) |> deployed(number)},
+      else: {:error, not_found(record, "version #{inspect(number)}")}
+  end
+
+  @doc "Stops the application on all hosts. Its versions stay."
+  @spec undeploy(t()) :: t()
+  def undeploy(%__MODULE__{} = record), do: written(%{record | state: :undeployed})
+
+  @doc "Goes back to the newest version before the current one that did not fail."
+  @spec rollback(t()) :: {:ok, t()} | {:error, Error.t()}
+  def rollback(%__MODULE__{} = record) do
+    case previous(record) do
+      nil -> {:error, not_found(record, "an older version that did not fail")}
+      version -> {:ok, deployed(record, version.version)}
+    end
+  end
+
+  @doc """
+  Marks the version that should run as failed, and goes back as `rollback/1` does.
+
+  If another version should run by now, or there is no older version, it is an error.
+  """
+  @spec fail(t(), pos_integer(), String.t()) :: {:ok, t()} | {:error, Error.t()}
+  def fail(%__MODULE__{state: :deployed, version: number} = record, number, reason) do
+    with {:ok, back} <- rollback(record), do: {:ok, mark(back, number, shorten(reason))}
+  end
+
+  def fail(%__MODULE__{} = record, number, _reason) do
+    {:error,
+     Error.new(
+       :conflict,
+       "version #{number} of application #{record.name} should not run any more; " <>
+         "it is #{record.state} with version #{record.version}"
+     )}
+  end
+
+  @doc "The version of this number, or `nil`."
+  @spec fetch(t(), pos_integer()) :: version() | nil
+  def fetch(%__MODULE__{versions: versions}, number) do
+    Enum.find(versions, &(&1.version == number))
+  end
+
+  @doc "The version that should run, or would if the application were deployed."
+  @spec current(t()) :: version()
+  def current(%__MODULE__{} = record), do: fetch(record, record.version)
+
+  @doc "The version that a rollback goes back to, or `nil`."
+  @spec previous(t()) :: version() | nil
+  def previous(%__MODULE__{} = record), do: newest(record, &(&1.version < record.version))
+
+  @doc """
+  What should be in the store, if a host's copy differs from it: the record of the higher edition.
+
+  If a store was restored from a backup, somebody may have written a record of a lower edition to it. If that
+  record has a version that was applied later than all versions of the winner, this version is added and
+  deployed: no apply is lost.
+  """
+  @spec merge(t(), t()) :: t()
+  def merge(%__MODULE__{} = one, %__MODULE__{} = other) do
+    [loser, winner] = Enum.sort_by([one, other], &rank/1)
+    missed = current(loser)
+
+    if missed.at > Enum.max(Enum.map(winner.versions, & &1.at)) and not known?(winner, missed) do
+      number = last_number(winner) + 1
+      winner |> append(%{missed | version: number}) |> deployed(number)
+    else
+      winner
+    end
+  end
+
+  @doc "Whether a host's copy holds what the store should get instead of its own record."
+  @spec newer?(t(), t()) :: boolean()
+  def newer?(%__MODULE__{} = copy, %__MODULE__{} = stored) do
+    copy != stored and merge(copy, stored) != stored
+  end
+
+  @doc "As JSON, at most 64 KiB."
+  @spec encode(t()) :: {:ok, String.t()} | {:error, Error.t()}
+  def encode(%__MODULE__{} = record) do
+    with {:ok, text} <- record |> Map.from_struct() |> Json.encode() do
+      if byte_size(text) <= @max_bytes,
+        do: {:ok, text},
+        else: {:error, too_large(record.name, byte_size(text))}
+    end
+  end
+
+  @doc """
+  Reads the record of `name`. A record of a newer schema gives `{:newer, schema}`: hosts leave such an application as
+  it is, and never rewrite its record.
+  """
+  @spec decode(String.t(), binary()) ::
+          {:ok, t()} | {:newer, pos_integer()} | {:error, Error.t()}
+  def decode(name, text) when byte_size(text) <= @max_bytes do
+    case Json.decode(text) do
+      {:ok, %{"schema" => schema}} when is_integer(schema) and schema > @schema ->
+        {:newer, schema}
+
+      {:ok, %{"schema" => @schema, "name" => ^name} = fields} ->
+        from_json(fields)
+
+      {:ok, _other} ->
+        {:error, invalid(name, "expected schema #{@schema} and this name")}
+
+      {:error, error} ->
+        {:error, invalid(name, error.detail)}
+    end
+  end
+
+  def decode(name, text), do: {:error, too_large(name, byte_size(text))}
+
+  defp from_json(%{"versions" => versions} = fields) when is_list(versions) do
+    record = %__MODULE__{
+      name: fields["name"],
+      state: if(fields["state"] == "undeployed", do: :undeployed, else: :deployed),
+      version: fields["version"],
+      versions: Enum.map(versions, &version_from_json/1),
+      edition: fields["edition"],
+      origin: fields["origin"],
+      annotations: fields["annotations"] || %{}
+    }
+
+    if fields["state"] in ["deployed", "undeployed"],
+      do: checked(record),
+      else: {:error, invalid(record.name, "expected deployed or undeployed as its state")}
+  end
+
+  defp from_json(fields), do: {:error, invalid(fields["name"], "expected a list of versions")}
+
+  defp version_from_json(%{} = fields) do
+    %{
+      version: fields["version"],
+      label: fields["label"],
+      model: fields["model"],
+      manifest: fields["manifest"],
+      objects: fields["objects"],
+      at: fields["at"],
+      by: fields["by"],
+      failed: fields["failed"]
+    }
+  end
+
+  defp version_from_json(_other), do: nil
+
+  defp version(applied, number) do
+    version = Map.merge(%{label: nil, failed: nil}, Map.put(applied, :version, number))
+
+    if version?(version),
+      do: {:ok, version},
+      else:
+        {:error,
+         Error.new(
+           :invalid_input,
+           "expected a version with digests of its model, its manifest and at most " <>
+             "#{@max_objects_of_version} objects, and who applied it when, got: #{inspect(version)}"
+         )}
+  end
+
+  defp checked(%__MODULE__{} = record) do
+    cond do
+      not (is_list(record.versions) and record.versions != [] and
+             length(record.versions) <= @max_versions and Enum.all?(record.versions, &version?/1)) ->
+        {:error, invalid(record.name, "expected 1 to #{@max_versions} versions")}
+
+      not rising?(Enum.map(record.versions, & &1.version)) ->
+        {:error, invalid(record.name, "expected rising numbers of versions")}
+
+      fetch(record, record.version) == nil ->
+        {:error, invalid(record.name, "expected one of its versions as the one that should run")}
+
+      not (number?(record.edition) and optional_text?(record.origin, 4_096) and
+               annotations?(record.annotations)) ->
+        {:error, invalid(record.name, "expected an edition, an origin and annotations")}
+
+      true ->
+        {:ok, record}
+    end
+  end
+
+  defp version?(%{version: number, objects: objects} = version) do
+    number?(number) and Digest.valid?(version.model) and Digest.valid?(version.manifest) and
+      is_list(objects) and length(objects) <= @max_objects_of_version and
+      Enum.all?(objects, &Digest.valid?/1) and is_integer(version.at) and
+      version.at in 0..@max_number and text?(version.by, @max_text) and
+      optional_text?(version.label, @max_text) and optional_text?(version.failed, 2 * @max_text)
+  end
+
+  defp version?(_other), do: false
+
+  defp number?(number), do: is_integer(number) and number in 1..@max_number
+
+  defp rising?(numbers), do: numbers == Enum.sort(numbers) and numbers == Enum.uniq(numbers)
+
+  defp optional_text?(text, max), do: text == nil or text?(text, max)
+  defp text?(text, max), do: is_binary(text) and byte_size(text) <= max and String.valid?(text)
+
+  defp annotations?(annotations) do
+    is_map(annotations) and map_size(annotations) <= 64 and
+      Enum.all?(annotations, fn {key, value} -> text?(key, 255) and text?(value, @max_text) end)
+  end
+
+  defp check_name(name) do
+    if name?(name),
+      do: :ok,
+      else:
+        {:error,
+         Error.new(
+           :invalid_input,
+           "expected a name of an application of 1 to 255 characters of A-Z, a-z, 0-9, _ and -, " <>
+             "got: #{inspect(name)}"
+         )}
+  end
+
+  defp append(record, version) do
+    versions = Enum.take(record.versions ++ [version], -@max_versions)
+    %{record | versions: within_objects(versions)}
+  end
+
+  # The newest always stays.
+  defp within_objects([_newest] = versions), do: versions
+
+  defp within_objects([_oldest | newer] = versions) do
+    count = versions |> Enum.map(&length(&1.objects)) |> Enum.sum()
+    if count <= @max_objects, do: versions, else: within_objects(newer)
+  end
+
+  defp deployed(record, number), do: written(%{record | state: :deployed, version: number})
+  defp written(record), do: %{record | edition: record.edition + 1}
+
+  defp mark(record, number, failed) do
+    versions =
+      for version <- record.versions,
+          do: if(version.version == number, do: %{version | failed: failed}, else: version)
+
+    %{record | versions: versions}
+  end
+
+  defp newest(record, accept?) do
+    record.versions
+    |> Enum.filter(&(&1.failed == nil and accept?.(&1)))
+    |> List.last()
+  end
+
+  defp last_number(record), do: List.last(record.versions).version
+
+  defp same?(one, other) do
+    one.model == other.model and one.manifest == other.manifest and one.objects == other.objects
+  end
+
+  defp known?(record, version) do
+    Enum.any?(record.versions, &(same?(&1, version) and &1.at == version.at))
+  end
+
+  # Equal editions of different content come from a restored store; the later one wins, on all hosts alike.
+  defp rank(record) do
+    {record.edition, List.last(record.versions).at, :erlang.phash2(record), record}
+  end
+
+  defp shorten(reason) do
+    if text?(reason, @max_text),
+      do: reason,
+      else: reason |> inspect(binaries: :as_strings) |> String.slice(0, 256)
+  end
+
+  defp invalid(name, detail) do
+    Error.new(:invalid_input, "the record of application #{name} is not valid: #{detail}")
+  end
+
+  defp not_found(record, what) do
+    Error.new(:not_found, "application #{record.name} does not have #{what}")
+  end
+
+  defp too_large(name, size) do
+    Error.new(
+      :limit,
+      "the record of application #{name} has #{size} bytes, expected at most #{@max_bytes}; " <>
+        "shorten its annotations or names"
+    )
+  end
+end

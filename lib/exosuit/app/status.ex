@@ -1,0 +1,134 @@
+defmodule Exosuit.App.Status do
+  @moduledoc """
+  What a host says about its share of an application. The host alone writes it, under its own key of the
+  lattice's store; anybody reads it, so that all hosts and tools know what runs where, and why something does
+  not.
+
+  - `version`: the version that the host runs or starts; `nil` while it runs none
+  - `workloads`: for each workload of the share how many instances it should have, its state, and the reason if it
+    does not run
+  - `refused`: the workloads of `version` that the host refuses for good, with the reasons. Placement passes
+    this host over for them until another version is deployed
+  - `problem`: why the host does not go on to the version that should run: `waits for a slot`
+  """
+
+  alias Exosuit.{Error, Json}
+
+  @type state :: :running | :starting | :refused | :leaving
+  @type workload :: %{count: non_neg_integer(), state: state(), detail: String.t() | nil}
+  @type t :: %__MODULE__{
+          schema: pos_integer(),
+          version: pos_integer() | nil,
+          workloads: %{optional(String.t()) => workload()},
+          refused: %{optional(String.t()) => String.t()},
+          problem: String.t() | nil
+        }
+
+  defstruct [:version, :problem, schema: 1, workloads: %{}, refused: %{}]
+
+  @schema 1
+  @max_bytes 65_536
+  @max_detail 512
+  @states %{
+    "running" => :running,
+    "starting" => :starting,
+    "refused" => :refused,
+    "leaving" => :leaving
+  }
+
+  @doc "Whether this host runs the workload in this version."
+  @spec runs?(t() | nil, pos_integer(), String.t()) :: boolean()
+  def runs?(%__MODULE__{version: version} = status, version, workload) do
+    match?(%{state: :running}, status.workloads[workload])
+  end
+
+  def runs?(_other, _version, _workload), do: false
+
+  @doc "A reason for people, as a status holds it: one line of at most 512 bytes."
+  @spec detail(Error.t() | String.t()) :: String.t()
+  def detail(%Error{} = error), do: error |> Exception.message() |> detail()
+
+  def detail(text) do
+    line = if String.valid?(text), do: text, else: inspect(text)
+    line = String.replace(line, ~r/\s+/, " ")
+    if byte_size(line) <= @max_detail, do: line, else: String.slice(line, 0, 120) <> "…"
+  end
+
+  @doc "As JSON, at most 64 KiB. Above that, the reasons of its workloads are left out."
+  @spec encode(t()) :: {:ok, String.t()} | {:error, Error.t()}
+  def encode(%__MODULE__{} = status) do
+    case Json.encode(Map.from_struct(status)) do
+      {:ok, text} when byte_size(text) <= @max_bytes -> {:ok, text}
+      {:ok, _too_large} -> status |> shortened() |> encode_short()
+      {:error, error} -> {:error, error}
+    end
+  end
+
+  @doc "Reads a status. A newer schema is an error `:unavailable`."
+  @spec decode(binary()) :: {:ok, t()} | {:error, Error.t()}
+  def decode(text) when byte_size(text) <= @max_bytes do
+    case Json.decode(text) do
+      {:ok, %{"schema" => @schema} = fields} -> from_json(fields)
+      {:ok, %{"schema" => schema}} when is_integer(schema) -> {:error, other_schema(schema)}
+      {:ok, _other} -> invalid("expected schema #{@schema}")
+      {:error, error} -> invalid(error.detail)
+    end
+  end
+
+  def decode(text), do: {:error, too_large(text)}
+
+  defp shortened(status) do
+    workloads = Map.new(status.workloads, fn {id, it} -> {id, %{it | detail: nil}} end)
+    %{status | workloads: workloads, refused: Map.new(status.refused, fn {id, _} -> {id, ""} end)}
+  end
+
+  defp encode_short(status) do
+    with {:ok, text} <- Json.encode(Map.from_struct(status)) do
+      if byte_size(text) <= @max_bytes, do: {:ok, text}, else: {:error, too_large(text)}
+    end
+  end
+
+  defp from_json(%{"workloads" => %{} = workloads, "refused" => %{} = refused} = fields) do
+    status = %__MODULE__{version: fields["version"], refused: refused, problem: fields["problem"]}
+
+    valid? =
+      (status.version == nil or number?(status.version, 1)) and optional_text?(status.problem) and
+        Enum.all?(refused, fn {_id, detail} -> is_binary(detail) end) and
+        Enum.all?(workloads, fn {_id, workload} -> workload?(workload) end)
+
+    if valid? do
+      {:ok, %{status | workloads: Map.new(workloads, fn {id, it} -> {id, workload(it)} end)}}
+    else
+      invalid("expected a version, workloads with count and state, and refusals with reasons")
+    end
+  end
+
+  defp from_json(_fields), do: invalid("expected maps of workloads and refusals")
+
+  defp workload?(%{"count" => count, "state" => state} = workload) do
+    number?(count, 0) and is_map_key(@states, state) and optional_text?(workload["detail"])
+  end
+
+  defp workload?(_other), do: false
+
+  defp workload(%{"count" => count, "state" => state} = workload) do
+    %{count: count, state: @states[state], detail: workload["detail"]}
+  end
+
+  defp number?(number, least), do: is_integer(number) and number >= least
+  defp optional_text?(text), do: text == nil or is_binary(text)
+
+  defp invalid(detail),
+    do: {:error, Error.new(:invalid_input, "the status is not valid: #{detail}")}
+
+  defp other_schema(schema) do
+    Error.new(
+      :unavailable,
+      "the status has schema #{schema}, expected #{@schema}; a newer Exosuit wrote it"
+    )
+  end
+
+  defp too_large(text) do
+    Error.new(:limit, "the status has #{byte_size(text)} bytes, expected at most #{@max_bytes}")
+  end
+end
