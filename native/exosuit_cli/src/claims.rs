@@ -16,7 +16,7 @@ use crate::seed::SeedArgument;
 
 #[derive(Subcommand)]
 pub(crate) enum Claims {
-    /// Sign a module or a component; a token that it has is replaced.
+    /// Sign a module or a component; an existing token is replaced.
     Sign(Box<Sign>),
     /// Show a token, and whether it is valid.
     Inspect(Inspect),
@@ -33,43 +33,43 @@ pub(crate) struct Sign {
     /// The module or component to sign.
     #[arg(value_name = "IN.wasm")]
     input: PathBuf,
-    /// Where the signed one goes; it may be the same file.
+    /// The signed file; may be the same as IN.wasm.
     #[arg(short, long, value_name = "OUT.wasm")]
     output: PathBuf,
     /// The account that signs: a key file, or a seed (SA...).
     #[arg(long, value_name = "FILE|SEED")]
     issuer: SeedArgument,
-    /// The key of the actor: a key file, or a seed (SM...).
+    /// The module key that is the actor's identity: a key file, or a seed (SM...).
     #[arg(long, value_name = "FILE|SEED")]
     subject: SeedArgument,
-    /// What people call the actor.
+    /// The actor's name, for people.
     #[arg(long)]
     name: String,
-    /// A capability that it may use, like wasmcloud:keyvalue; may be repeated.
+    /// A capability that the actor may use, like wasmcloud:keyvalue; may be repeated.
     #[arg(long = "cap", value_name = "CAPABILITY")]
     capabilities: Vec<String>,
-    /// A revision that grows with each update [default: the time of signing].
+    /// The revision; an update needs a higher one [default: the time of signing].
     #[arg(long = "rev", value_name = "NUMBER")]
     revision: Option<i32>,
-    /// A version, for people.
+    /// The actor's version, for people.
     #[arg(long = "ver", value_name = "VERSION")]
     version: Option<String>,
-    /// A name that other actors may call it by.
+    /// The call alias: a name by which other actors may call this one.
     #[arg(long)]
     alias: Option<String>,
     /// How long the token is valid, like 90s, 15m, 12h, 30d or 4w [default: for ever].
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     expires_in: Option<Duration>,
-    /// A tag; may be repeated.
+    /// A tag in the token; may be repeated.
     #[arg(long = "tag", value_name = "TAG")]
     tags: Vec<String>,
 }
 
 #[derive(Args)]
 #[command(after_long_help = "\
-Any issuer counts; the exit code is 1 if the token is missing, malformed, forged, expired, or for
-other bytes. With --json: {\"verified\": true, \"claims\": {...}}; where it does not verify, \"verified\"
-is false, with \"error\" and \"code\", and \"claims\" if they can be read.
+Accepts every issuer. The exit code is 1 if the token is missing, malformed, forged or expired, or
+belongs to other Wasm. With --json, prints {\"verified\": true, \"claims\": {...}}, or false with
+\"error\" and \"code\", and with \"claims\" if they can be read.
 
 Example:
   exosuit claims inspect counter.wasm")]

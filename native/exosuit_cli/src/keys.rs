@@ -15,8 +15,9 @@ pub(crate) enum Keys {
 
 #[derive(Args)]
 #[command(after_long_help = "\
-Account keys sign; module and provider keys name the signed code; server keys name hosts; a cluster key
-signs the calls between hosts. With --json: {\"public_key\": \"...\", \"seed\": \"...\"}.
+An account key signs actors. A module key is the identity of an actor, a provider key that of a
+provider, a server key that of a host. A cluster key signs the calls between hosts. With --json, prints
+{\"public_key\": \"...\", \"seed\": \"...\"}.
 
 Example:
   (umask 077; exosuit keys gen account > account.nk --json)")]

@@ -57,7 +57,7 @@ enum Command {
     /// Start and stop providers.
     #[command(subcommand, arg_required_else_help = true)]
     Provider(host::Provider),
-    /// Make and remove links.
+    /// Make, remove and list links.
     #[command(subcommand, arg_required_else_help = true)]
     Link(host::Link),
     /// Print the events of a host as they happen.

@@ -62,12 +62,12 @@ pub(crate) struct Up {
     /// The directory for data that outlives the host [default: .exosuit beside the first manifest].
     #[arg(long, value_name = "DIRECTORY")]
     data_dir: Option<PathBuf>,
-    /// For several hosts on one machine: HTTP servers listen on port LISTEN if links say SAID; may be
-    /// repeated.
-    #[arg(long = "http-port", value_name = "SAID=LISTEN", value_parser = ports)]
+    /// For several hosts on one machine: 8080=9080 makes HTTP servers listen on port 9080 if links say
+    /// 8080; may be repeated.
+    #[arg(long = "http-port", value_name = "PORT=PORT", value_parser = ports)]
     http_ports: Vec<String>,
-    /// The account (A...) of an issuer whose actors may run, may be repeated; or `any` [default: any,
-    /// unless the lattice is not on this machine].
+    /// An issuer whose actors may run, by its account key (A...), may be repeated; or `any`, every issuer
+    /// [default: any; required if the lattice is not on this machine].
     #[arg(long, value_name = "ISSUER", value_parser = issuer)]
     trust: Vec<String>,
     /// A directory whose files the lattice may start, in addition to those of the manifests; may be

@@ -41,10 +41,10 @@ pub(crate) struct Start {
     /// How many calls may run at a time.
     #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = instances())]
     instances: u32,
-    /// Its configuration, which a component reads by wasi:config, as KEY=VALUE; may be repeated.
+    /// The actor's configuration, as KEY=VALUE; may be repeated. A component reads it by wasi:config.
     #[arg(long = "config", value_name = "KEY=VALUE")]
     config: Vec<Pair>,
-    /// Shown in the inventory and in events, as KEY=VALUE; may be repeated.
+    /// An annotation, shown in the inventory and in events, as KEY=VALUE; may be repeated.
     #[arg(long = "annotation", value_name = "KEY=VALUE")]
     annotations: Vec<Pair>,
     #[command(flatten)]
@@ -78,8 +78,8 @@ pub(crate) struct Scale {
 
 #[derive(Args)]
 #[command(after_long_help = "\
-The new code must be signed for the same key by the same issuer, with a greater revision. Where it
-cannot start, the old code goes on, and the exit code is 1.
+The new code must have the key and the issuer of the old code, and a higher revision. If it cannot
+start, the old code keeps running, and the exit code is 1.
 
 Example:
   exosuit actor update counter-counter counter_v2_s.wasm")]
@@ -90,7 +90,7 @@ pub(crate) struct Update {
     /// write ./ghcr.io/a/b.wasm for the file of that name.
     #[arg(value_name = "FILE.wasm")]
     file: PathBuf,
-    /// Also accept the same revision again, and code without claims.
+    /// Accept code of the same revision, and code without claims.
     #[arg(long)]
     force: bool,
     /// Let code of another issuer replace a running actor, and inherit its links and data.

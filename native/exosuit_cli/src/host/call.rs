@@ -27,9 +27,9 @@ const MAX_PAYLOAD: usize = 16 * 1024 * 1024;
 
 #[derive(Args)]
 #[command(after_long_help = "\
-The answer's bytes go to stdout as they are; on a terminal, what would steer it is escaped. With
---json: {\"payload_base64\": \"...\"}. Actors of wasmCloud speak MessagePack;
-a program (wasi:cli/run) takes the payload as its input and answers with its output.
+Prints the bytes of the answer unchanged; on a terminal, control characters are escaped. With --json,
+prints {\"payload_base64\": \"...\"}. Actors of wasmCloud use MessagePack. A program (wasi:cli/run)
+reads the payload from its standard input, and its output is the answer.
 
 Examples:
   exosuit call echo Echo.Say hello
@@ -45,7 +45,7 @@ pub(crate) struct Call {
     /// How long to wait, like 500ms, 5s or 2m [default: the host's].
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     timeout: Option<Duration>,
-    /// The seed of the cluster that a call over a lattice is signed for (SC...), or a file with it
+    /// The seed of the cluster (SC...), or a file with it; it signs a call over a lattice
     /// [default: that of `EXOSUIT_CLUSTER_SEED` or `WASMCLOUD_CLUSTER_SEED`].
     #[arg(long, value_name = "FILE|SEED")]
     cluster_seed: Option<SeedArgument>,

@@ -11,8 +11,8 @@ use crate::output::{line, printable};
 
 #[derive(Args)]
 #[command(after_long_help = "\
-Follows until Ctrl-C, or until the host stops; over a lattice, what all hosts tell, or the one that
---host names. With --json each line is a CloudEvent.
+Prints events until Ctrl-C, or until the host stops. With --lattice, prints the events of all hosts, or
+of the host that --host names. With --json, each line is a CloudEvent.
 
 Examples:
   exosuit events

@@ -9,8 +9,8 @@ use crate::failure::Failure;
 
 #[derive(Args)]
 #[command(after_long_help = "\
-Without a lattice, shows the host of this machine. A host that is not reachable answered the ping,
-but not the request for its inventory.
+Without a lattice, shows the host of this machine. REACHABLE is `no` if a host answered the ping, but not
+the request for its inventory.
 
 Examples:
   exosuit hosts --lattice nats://127.0.0.1:4222

@@ -13,7 +13,7 @@ use crate::pairs::{Pair, unique};
 pub(crate) enum Provider {
     /// Start a provider, and wait until it runs.
     Start(Start),
-    /// Stop a provider; its links stay, and wait until it starts again.
+    /// Stop a provider; its links stay, and work again when it starts again.
     Stop(Stop),
 }
 
@@ -25,16 +25,16 @@ Examples:
   exosuit provider start keyvalue --id store --config backend=file
   exosuit provider start exosuit+module://greeter")]
 pub(crate) struct Start {
-    /// As in a manifest: a built-in provider (http-client, http-server, keyvalue, messaging), or
-    /// `exosuit+module://NAME` for a module in the host's `providers:`.
+    /// The provider: a built-in one (http-client, http-server, keyvalue, messaging), or
+    /// `exosuit+module://NAME` for a module that the host's option `providers` names.
     name: String,
     /// The provider's id on the host [default: NAME].
     #[arg(long)]
     id: Option<String>,
-    /// Its configuration, as KEY=VALUE; may be repeated.
+    /// The provider's configuration, as KEY=VALUE; may be repeated.
     #[arg(long = "config", value_name = "KEY=VALUE")]
     config: Vec<Pair>,
-    /// Shown in the inventory and in events, as KEY=VALUE; may be repeated.
+    /// An annotation, shown in the inventory and in events, as KEY=VALUE; may be repeated.
     #[arg(long = "annotation", value_name = "KEY=VALUE")]
     annotations: Vec<Pair>,
     #[command(flatten)]

@@ -30,9 +30,9 @@ const TOLD: [(&str, &str); 4] = [
 
 #[derive(Args)]
 #[command(after_long_help = "\
-What is typed runs in the host, with hosts, actors, providers, links and call at hand. Ctrl-C twice
-leaves it, and the host goes on. With --json: where the host's VM listens, and the file with its
-cookie, instead of IEx.
+Opens IEx, Elixir's shell, in the host's VM. The functions hosts, actors, providers, links and call are
+imported. Ctrl-C twice leaves the shell, and the host keeps running. With --json, prints where the VM
+listens and which file has its cookie, and opens no shell.
 
 Example:
   exosuit remote --data-dir examples/counter/.exosuit")]

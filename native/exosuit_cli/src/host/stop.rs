@@ -9,8 +9,8 @@ use crate::output;
 
 #[derive(Args)]
 #[command(after_long_help = "\
-The host takes no new calls, running ones finish or meet the drain deadline, and the command waits for
-that. As SIGTERM does.
+The host accepts no new calls, and running calls finish within its drain timeout. The command waits
+until the host has stopped. SIGTERM has the same effect.
 
 Example:
   exosuit stop --data-dir examples/counter/.exosuit")]
