@@ -25,6 +25,7 @@ defmodule Exosuit.App.Model.Shape do
 
   defp manifest(value) do
     fields(value, %{
+      "file" => &text/1,
       "name" => &name/1,
       "components" => list(&component/1),
       "providers" => list(&provider/1),
