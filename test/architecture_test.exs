@@ -25,7 +25,7 @@ defmodule Exosuit.ArchitectureTest do
   @root Path.expand("..", __DIR__)
 
   # What only the tests have.
-  @guests ~w(Extremes Guests HostCase Http Nats Program Soak)
+  @guests ~w(Extremes Guests HostCase Http Nats Program Simulated Soak)
 
   test "calls go down" do
     floors = for {rooms, n} <- Enum.with_index(@floors), room <- rooms, into: %{}, do: {room, n}

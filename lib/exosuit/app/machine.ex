@@ -1,0 +1,194 @@
+defmodule Exosuit.App.Machine do
+  @moduledoc """
+  One member of a lattice, as a pure state machine: `(state, event) -> {state, actions}`. It knows all records and all
+  members, computes the share of its host, and says what to do next. The process around it only receives, decides
+  and acts.
+
+  Times are monotonic milliseconds of this host, and come with events. The machine expects a `{:tick, now}` about every
+  quarter of a beat.
+
+  ## Events
+
+  | event | |
+  |---|---|
+  | `{:tick, now}` | time passed |
+  | `{:store, :up \\| :down, now}`, `{:bus, :up \\| :down, now}` | what can be reached; both are down at first |
+  | `{:record, name, record \\| {:newer, schema}, revision}` | what the store holds, as `Exosuit.App.Record.decode/2` gives it |
+  | `{:record_deleted, name}` | somebody deleted it |
+  | `{:records_lost, names}` | the store is another one, and lacks these. Statuses and slots that it lacks are told as `nil` |
+  | `{:records_current, %{generation: text \\| nil, position: revision}, now}` | all was told: after `:up`, and after each interruption |
+  | `{:generation, text \\| nil}` | the key `generation` changed |
+  | `{:status, host_id, app, status \\| nil}` | of all hosts, this one included |
+  | `{:slots, app, slots \\| nil, revision}` | revision 0 if there never were any |
+  | `{:beat, member, now}` | a member's facts; its own as well, if they change |
+  | `{:left, member_id, now}` | a member said that it stops |
+  | `{:model, digest, model \\| {:error, error}}` | answer to `:fetch_model` |
+  | `{:objects, app, version, digests, :here \\| {:error, error}}` | answer to `:fetch_objects` |
+  | `{:applied, app, version, share, outcomes}` | answer to `:apply_share`: per workload `:running`, `{:starting, error \\| nil}` or `{:refused, error, final?}` |
+  | `{:health, app, version, outcomes}` | later changes of it |
+  | `{:host_restarted, now}` | the host lost all that it ran |
+  | `{:written, key, {:ok, revision} \\| :conflict \\| {:error, error}}` | answer to a write, once for each. `key` is `{:record, name}`, `{:status, app}`, `{:slots, app}` or `:generation`; for the last, `{:ok, generation}` |
+
+  The store is told in order, and whole when it is told for the first time. After an interruption, changes are enough.
+
+  ## Actions
+
+  | action | |
+  |---|---|
+  | `{:fetch_model, digest}` | read the model from the store or the cache |
+  | `{:fetch_objects, app, version, digests}` | bring these objects to this host |
+  | `{:apply_share, app, version, share}` | run this and nothing else of the application; `%{}`: stop it. `model/3` has what to run |
+  | `{:write_record, name, record, revision}` | compare-and-set |
+  | `{:put_back, name, record}` | create only |
+  | `{:write_status, app, status \\| nil}` | `nil`: delete the key |
+  | `{:write_slots, app, slots, revision}` | compare-and-set |
+  | `{:write_generation, old \\| nil}` | a new generation, if it is still the old one |
+  | `:beat` | beat now, as a new member does not know this one yet |
+  | `{:keep, copy}` | write the copy to disk; `new/2` starts from it |
+  | `{:announce, type, data}` | an event for people |
+
+  ## Rules
+
+  - A host that is cut off goes on with its share, and starts nobody else's (`Exosuit.App.Machine.Members`).
+  - A store that is empty, of another generation or behind the copy stops nothing; what it lacks is written again
+    (`Exosuit.App.Machine.Records`).
+  - Nothing is applied before its model and its objects are on this host.
+  - What moves away goes on until its new place reports it running (`Exosuit.App.Machine.Handover`).
+  - A member updates only while it holds a slot (`Exosuit.App.Machine.Slots`).
+  - A version that fails brings back the version before (`Exosuit.App.Machine.Share`). If it fails only on a member that ran
+    nothing of the application, while others run it, the member refuses its share instead and is passed over.
+  """
+
+  alias Exosuit.App.{Digest, Model, Placement, Record, Status}
+  alias Exosuit.App.Machine.{Events, Members, Options, Records, Share, State, Steps, View}
+
+  @type event :: tuple()
+  @type action :: tuple() | :beat
+  @type key :: {:record | :status | :slots, String.t()} | :generation
+
+  @typedoc "What a host keeps on disk to start from when the lattice is away."
+  @type copy :: %{
+          schema: pos_integer(),
+          records: %{optional(String.t()) => Record.t() | {:newer, pos_integer()}},
+          models: %{optional(Digest.t()) => Model.t()},
+          members: [Placement.member()],
+          shares: %{optional(String.t()) => map()},
+          generation: String.t() | nil,
+          position: non_neg_integer()
+        }
+
+  @opaque t :: State.t()
+
+  @schema 1
+
+  @doc """
+  A member with these facts, and its first actions: with a copy, to run its last share again.
+
+  Options: `:now` (required), `:copy`, and those of `Exosuit.App.Machine.Options`.
+  """
+  @spec new(Placement.member(), keyword()) :: {t(), [action()]}
+  def new(own, options) do
+    {now, options} = Keyword.pop!(options, :now)
+    {copy, options} = Keyword.pop(options, :copy)
+    options = struct!(Options, options)
+    members = Members.new(own, copy && copy.members, options)
+
+    state = %State{
+      own: own.id,
+      options: options,
+      now: now,
+      members: members,
+      known?: Members.known?(members, now),
+      candidates: Placement.candidates(Members.list(members)),
+      records: Records.new(%{}, %{generation: nil, position: 0})
+    }
+
+    state |> restore(copy) |> Steps.restart() |> Steps.settle() |> flush()
+  end
+
+  @doc "Takes an event, and says what to do."
+  @spec handle(t(), event()) :: {t(), [action()]}
+  def handle(state, event), do: state |> Events.event(event) |> Steps.settle() |> flush()
+
+  @doc "The members that it knows, by id."
+  @spec members(t()) :: [Placement.member()]
+  def members(state), do: Members.list(state.members)
+
+  @doc "The record of an application as this host knows it; of a newer schema, the last that it understood."
+  @spec record(t(), String.t()) :: Record.t() | nil
+  def record(state, app) do
+    case Records.fetch(state.records, app) do
+      {:newer, record} -> record
+      record -> record
+    end
+  end
+
+  @doc "The names of all applications that this host knows."
+  @spec apps(t()) :: [String.t()]
+  def apps(state), do: state.records.entries |> Map.keys() |> Enum.sort()
+
+  @doc "The model of a version that this host runs or should run; `nil` if it is not here."
+  @spec model(t(), String.t(), pos_integer()) :: Model.t() | nil
+  def model(state, app, version) do
+    case {state.shares[app], record(state, app)} do
+      {%{version: ^version, model: digest}, _record} -> state.models[digest]
+      {_share, nil} -> nil
+      {_share, record} -> state.models[(Record.fetch(record, version) || %{model: nil}).model]
+    end
+  end
+
+  @doc "The version and the share that the host was told to run of an application."
+  @spec share(t(), String.t()) :: {pos_integer() | nil, Placement.share()}
+  def share(state, app) do
+    share = state.shares[app] || %Share{}
+    {share.version, share.share}
+  end
+
+  @doc "What placement gives to which member, as this host sees it, and what has no place."
+  @spec placement(t(), String.t()) ::
+          {%{optional(String.t()) => Placement.share()}, map()} | :unknown
+  def placement(state, app) do
+    case View.app(state, app) do
+      nil -> :unknown
+      app -> View.shares(state, app)
+    end
+  end
+
+  @doc "What the hosts say about an application, by their ids."
+  @spec statuses(t(), String.t()) :: %{optional(String.t()) => Status.t()}
+  def statuses(state, app), do: View.statuses(state, app)
+
+  @doc "What a host keeps on disk."
+  @spec copy(t()) :: copy()
+  def copy(state) do
+    running = Map.filter(state.shares, fn {_app, share} -> share.share != %{} end)
+
+    %{
+      schema: @schema,
+      records: Records.copy(state.records),
+      models: Map.take(state.models, State.needed_models(state)),
+      members: Members.list(state.members),
+      shares: Map.new(running, fn {app, share} -> {app, Share.copy(share)} end),
+      generation: state.records.generation,
+      position: state.records.position
+    }
+  end
+
+  defp restore(state, nil), do: state
+
+  defp restore(state, %{schema: @schema} = copy) do
+    %{
+      state
+      | records: Records.new(copy.records, copy),
+        models: copy.models,
+        shares: Map.new(copy.shares, fn {app, share} -> {app, Share.from_copy(share)} end),
+        dirty: :all
+    }
+  end
+
+  defp flush(%{unkept?: true} = state) do
+    {%{state | actions: [], unkept?: false}, Enum.reverse([{:keep, copy(state)} | state.actions])}
+  end
+
+  defp flush(state), do: {%{state | actions: []}, Enum.reverse(state.actions)}
+end

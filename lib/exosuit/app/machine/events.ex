@@ -1,0 +1,198 @@
+defmodule Exosuit.App.Machine.Events do
+  @moduledoc false
+  # What each event changes of what a member machine knows. What to do about it is left to `Exosuit.App.Machine.Steps`.
+
+  import Exosuit.App.Machine.State
+
+  alias Exosuit.App.Machine.{Members, Records, Share, State, Steps}
+  alias Exosuit.App.Model
+
+  @doc "Takes an event, as `Exosuit.App.Machine` lists them."
+  @spec event(State.t(), tuple()) :: State.t()
+  def event(state, {:tick, now}), do: state |> at(now) |> remember()
+
+  def event(state, {:beat, member, now}) do
+    state = at(state, now)
+    {news, members} = Members.beat(state.members, member, now)
+    state = %{state | members: members}
+
+    case news do
+      :same -> remember(state)
+      :changed -> state |> changed_members() |> remember()
+      :new -> state |> act(:beat) |> changed_members() |> remember()
+    end
+  end
+
+  def event(state, {:left, id, now}) do
+    state = at(state, now)
+    remember(%{state | members: Members.left(state.members, id)})
+  end
+
+  def event(state, {:bus, link, now}) do
+    state = at(state, now)
+    remember(%{state | members: Members.link(state.members, :bus, link, now)})
+  end
+
+  # The store counts as up once all of it was told.
+  def event(state, {:store, link, now}) do
+    state = at(state, now)
+    members = Members.link(state.members, :store, :down, now)
+    remember(%{state | members: members, records: Records.link(state.records, link)})
+  end
+
+  def event(state, {:record, name, record, revision}) do
+    state
+    |> update_records(&Records.put(&1, name, record, revision))
+    |> answered({:record, name})
+    |> changed_record(name)
+  end
+
+  def event(state, {:record_deleted, name}) do
+    state
+    |> update_records(&Records.delete(&1, name))
+    |> answered({:record, name})
+    |> changed_record(name)
+  end
+
+  def event(state, {:records_lost, names}) do
+    state = update_records(state, &Records.lose(&1, names))
+    Enum.reduce(names, announce_lost(state, names), &changed_record(&2, &1))
+  end
+
+  def event(state, {:records_current, facts, now}) do
+    check? = :generation not in state.options.without
+    {kind, deleted, lost, records} = Records.current(state.records, facts, check?)
+    state = at(%{state | records: records, unkept?: true}, now)
+    members = Members.link(state.members, :store, :up, now)
+
+    state
+    |> announce_lost(lost)
+    |> replace_generation(kind, facts.generation)
+    |> Map.merge(%{members: members, dirty: :all, placed: Map.drop(state.placed, deleted)})
+    |> remember()
+  end
+
+  def event(state, {:generation, generation}) do
+    state
+    |> update_records(&Records.generation(&1, generation))
+    |> answered(:generation)
+    |> replace_generation(if(generation == nil, do: :empty, else: :expected), generation)
+  end
+
+  def event(state, {:status, host, app, status}) do
+    before = get_in(state.statuses, [app, host])
+    statuses = Map.get(state.statuses, app, %{})
+    statuses = if status, do: Map.put(statuses, host, status), else: Map.delete(statuses, host)
+    state = %{state | statuses: Map.put(state.statuses, app, statuses)}
+    state = if refused(before) == refused(status), do: state, else: unplace(state, app)
+    state |> answered({:status, if(host == state.own, do: app)}) |> dirty(app)
+  end
+
+  # What comes late behind this host's own write is ignored.
+  def event(state, {:slots, app, slots, revision}) do
+    {_slots, known} = Map.get(state.slots, app, {nil, 0})
+
+    if state.records.phase == :current and revision in 1..(known - 1)//1 do
+      state
+    else
+      %{state | slots: Map.put(state.slots, app, {slots, revision})}
+      |> answered({:slots, app})
+      |> dirty(app)
+    end
+  end
+
+  def event(state, {:model, digest, {:error, _error}}), do: wait(state, {:model, digest}, nil)
+
+  def event(state, {:model, digest, %Model{} = model}) do
+    models = Map.take(state.models, needed_models(state))
+    state = %{state | models: Map.put(models, digest, model), unkept?: true, dirty: :all}
+    %{state | pending: Map.delete(state.pending, {:model, digest})}
+  end
+
+  def event(state, {:objects, app, version, digests, :here}) do
+    objects = Enum.into(digests, state.objects)
+    pending = Map.delete(state.pending, {:objects, app, version})
+    dirty(%{state | objects: objects, pending: pending}, app)
+  end
+
+  def event(state, {:objects, app, version, _digests, {:error, _error}}) do
+    wait(state, {:objects, app, version}, app)
+  end
+
+  def event(state, {:applied, app, version, share, outcomes}) do
+    update_share(state, app, &Share.applied(&1, version, share, outcomes))
+  end
+
+  def event(state, {:health, app, version, outcomes}) do
+    update_share(state, app, &Share.reported(&1, version, outcomes))
+  end
+
+  def event(state, {:host_restarted, now}), do: state |> at(now) |> Steps.restart()
+
+  def event(state, {:written, key, result}) do
+    case Map.pop(state.pending, key) do
+      {{:sent, value}, pending} -> written(%{state | pending: pending}, key, value, result)
+      {_not_sent, _pending} -> state
+    end
+  end
+
+  defp written(state, {:record, name}, record, {:ok, revision}) do
+    state
+    |> update_records(&Records.written(&1, name, record, revision))
+    |> changed_record(name)
+  end
+
+  defp written(state, {:slots, app}, slots, {:ok, revision}) do
+    dirty(%{state | slots: Map.put(state.slots, app, {slots, revision})}, app)
+  end
+
+  defp written(state, {:status, app}, status, {:ok, _revision}) do
+    event(state, {:status, state.own, app, status})
+  end
+
+  defp written(state, :generation, _old, {:ok, generation}) do
+    update_records(state, &Records.generation(&1, generation))
+  end
+
+  # Who else wrote is about to be told; a pause keeps a write from racing with the news.
+  defp written(state, key, _value, _conflict_or_error), do: wait(state, key, app_of_key(key))
+
+  defp app_of_key({_kind, app}), do: app
+  defp app_of_key(:generation), do: nil
+
+  defp remember(state) do
+    {over, pending} =
+      Enum.split_with(state.pending, fn {_key, it} ->
+        match?({:wait, _, _}, it) and over?(it, state)
+      end)
+
+    members = Members.prune(state.members, state.now)
+    known? = state.known? or Members.known?(members, state.now)
+    changed? = members.others |> map_size() != map_size(state.members.others)
+    state = %{state | members: members, pending: Map.new(pending)}
+
+    state =
+      Enum.reduce(over, state, fn {_key, {:wait, _until, app}}, state -> dirty(state, app) end)
+
+    state = if changed?, do: changed_members(state), else: state
+    state = if known? != state.known?, do: %{state | known?: known?, dirty: :all}, else: state
+    Enum.reduce(state.busy, state, &dirty(&2, &1))
+  end
+
+  defp over?({:wait, until, _app}, state), do: until <= state.now
+
+  defp announce_lost(state, []), do: state
+
+  defp announce_lost(state, names) do
+    act(state, {:announce, :applications_put_back, %{apps: Enum.sort(names)}})
+  end
+
+  defp replace_generation(state, :expected, _generation), do: state
+
+  defp replace_generation(state, _empty_or_behind, generation) do
+    request(state, :generation, generation, {:write_generation, generation})
+  end
+
+  defp refused(nil), do: nil
+  defp refused(status), do: if(status.refused != %{}, do: {status.version, status.refused})
+end

@@ -1,0 +1,83 @@
+defmodule Exosuit.App.Machine.Handover do
+  @moduledoc """
+  What goes on running here although placement gives it to other members by now.
+
+  A running workload goes on until all members that placement gives it to report as many of it running, or until the
+  grace has passed. While the membership is frozen, the grace does not pass: the others may be cut off as well.
+  """
+
+  alias Exosuit.App.{Placement, Status}
+
+  @typedoc "Until when a workload goes on at the latest."
+  @type leaving :: %{optional(String.t()) => integer()}
+
+  @typedoc """
+  - `running`: what runs here now, in the version `version`
+  - `placed`: what placement gives to this member of the version `target`
+  - `known`: the ids of all workloads of `target`; others were removed by the record
+  - `takers`: gives the other members that should run a workload, with their counts
+  - `statuses`: what the members say, by their ids
+  """
+  @type situation :: %{
+          running: Placement.share(),
+          version: pos_integer() | nil,
+          placed: Placement.share(),
+          target: pos_integer(),
+          known: [String.t()],
+          takers: (String.t() -> [{String.t(), pos_integer()}]),
+          statuses: %{optional(String.t()) => Status.t()},
+          now: integer(),
+          frozen?: boolean(),
+          grace: pos_integer()
+        }
+
+  @doc "What goes on, with its counts, and until when."
+  @spec keep(leaving(), situation()) :: {Placement.share(), leaving()}
+  def keep(leaving, situation) do
+    for {workload, count} <- situation.running,
+        moves_away?(workload, count, situation),
+        until = until(leaving, workload, situation),
+        situation.now < until,
+        not taken?(workload, situation),
+        reduce: {%{}, %{}} do
+      {kept, leaving} -> {Map.put(kept, workload, count), Map.put(leaving, workload, until)}
+    end
+    |> with_expired(leaving, situation)
+  end
+
+  # A record that asks for fewer instances takes effect at once: that is no move.
+  defp moves_away?(workload, count, situation) do
+    placed = Map.get(situation.placed, workload, 0)
+
+    workload in situation.known and
+      if(situation.version == situation.target, do: count > placed, else: placed == 0)
+  end
+
+  defp until(leaving, workload, situation) do
+    if situation.frozen?,
+      do: situation.now + situation.grace,
+      else: Map.get(leaving, workload, situation.now + situation.grace)
+  end
+
+  defp taken?(workload, situation) do
+    Enum.all?(situation.takers.(workload), fn {member, count} ->
+      status = situation.statuses[member]
+
+      Status.runs?(status, situation.target, workload) and
+        status.workloads[workload].count >= count
+    end)
+  end
+
+  # What is over must not begin again while the host still stops it.
+  defp with_expired({kept, new}, leaving, situation) do
+    expired =
+      for {workload, until} <- leaving,
+          is_map_key(situation.running, workload),
+          not is_map_key(new, workload),
+          moves_away?(workload, situation.running[workload], situation),
+          into: %{},
+          do: {workload, min(until, situation.now)}
+
+    {kept, Map.merge(new, expired)}
+  end
+end

@@ -1,0 +1,113 @@
+defmodule Exosuit.App.Machine.Members do
+  @moduledoc """
+  The members of a lattice as one of them sees them, by the monotonic times at which their beats arrived.
+
+  A member is lost after three beat intervals without a beat. While this host is cut off from the bus or the
+  store, and for three beats after, the membership is frozen: nobody is lost, but new members are added. So a host
+  that is cut off starts nothing that belongs to the others.
+
+  A host that starts without a copy of the members waits for one beat before it takes the members it has heard for
+  all that there are.
+  """
+
+  alias Exosuit.App.Machine.Options
+  alias Exosuit.App.Placement
+
+  @type last :: integer() | :unknown | :left
+  @type t :: %__MODULE__{
+          own: Placement.member(),
+          options: Options.t(),
+          others: %{optional(String.t()) => {Placement.member(), last()}},
+          up: MapSet.t(:store | :bus),
+          connected_at: integer() | nil,
+          from_copy?: boolean()
+        }
+
+  @enforce_keys [:own, :options]
+  defstruct [:own, :options, :connected_at, others: %{}, up: MapSet.new(), from_copy?: false]
+
+  @doc "The members of a copy, or `nil` for none. Of those in a copy no beat has been heard yet."
+  @spec new(Placement.member(), [Placement.member()] | nil, Options.t()) :: t()
+  def new(own, seen, options) do
+    others = for member <- seen || [], member.id != own.id, do: {member.id, {member, :unknown}}
+    %__MODULE__{own: own, options: options, others: Map.new(others), from_copy?: seen != nil}
+  end
+
+  @doc "A beat arrived. Says whether the member is new, changed, or the same as before."
+  @spec beat(t(), Placement.member(), integer()) :: {:new | :changed | :same, t()}
+  def beat(%__MODULE__{own: %{id: id}} = members, %{id: id} = own, _now) do
+    {if(own == members.own, do: :same, else: :changed), %{members | own: own}}
+  end
+
+  def beat(members, member, now) do
+    news =
+      case members.others[member.id] do
+        nil -> :new
+        {^member, _last} -> :same
+        {_other, _last} -> :changed
+      end
+
+    {news, %{members | others: Map.put(members.others, member.id, {member, now})}}
+  end
+
+  @doc "A member said that it stops. It counts until `prune/2`, as all others do."
+  @spec left(t(), String.t()) :: t()
+  def left(members, id) when is_map_key(members.others, id) do
+    {member, _last} = members.others[id]
+    %{members | others: Map.put(members.others, id, {member, :left})}
+  end
+
+  def left(members, _unknown), do: members
+
+  @doc "Bus or store can be used again, or cannot any more."
+  @spec link(t(), :store | :bus, :up | :down, integer()) :: t()
+  def link(members, which, :down, _now) do
+    %{members | up: MapSet.delete(members.up, which), connected_at: nil}
+  end
+
+  def link(members, which, :up, now) do
+    up = MapSet.put(members.up, which)
+    both? = MapSet.size(up) == 2
+    %{members | up: up, connected_at: members.connected_at || if(both?, do: now)}
+  end
+
+  @doc "Whether nobody may be counted lost now."
+  @spec frozen?(t(), integer()) :: boolean()
+  def frozen?(%__MODULE__{options: options} = members, now) do
+    :frozen not in options.without and
+      (members.connected_at == nil or now < members.connected_at + patience(options))
+  end
+
+  @doc "Whether the members are known, so that a share can be computed from them."
+  @spec known?(t(), integer()) :: boolean()
+  def known?(%__MODULE__{options: options} = members, now) do
+    options.alone or members.from_copy? or
+      (members.connected_at != nil and now >= members.connected_at + options.beat)
+  end
+
+  @doc "Forgets those that are lost or left, unless the membership is frozen."
+  @spec prune(t(), integer()) :: t()
+  def prune(members, now) do
+    if frozen?(members, now), do: members, else: %{members | others: living(members, now)}
+  end
+
+  @doc "All members, this host included, by id."
+  @spec list(t()) :: [Placement.member()]
+  def list(members) do
+    others = for {_id, {member, _last}} <- members.others, do: member
+    Enum.sort_by([members.own | others], & &1.id)
+  end
+
+  @doc "Whether it is a member."
+  @spec member?(t(), String.t()) :: boolean()
+  def member?(members, id), do: id == members.own.id or is_map_key(members.others, id)
+
+  defp living(members, now) do
+    for {id, {_member, last} = known} <- members.others,
+        is_integer(last) and now - last < patience(members.options),
+        into: %{},
+        do: {id, known}
+  end
+
+  defp patience(options), do: options.beat * options.misses
+end

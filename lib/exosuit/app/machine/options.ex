@@ -1,0 +1,35 @@
+defmodule Exosuit.App.Machine.Options do
+  @moduledoc """
+  The numbers of a member machine. Times are in milliseconds.
+
+  - `beat`: the interval of a member's beats
+  - `misses`: after how many intervals without a beat a member is lost
+  - `grace`: how long a workload that moves away goes on at most
+  - `progress_deadline`: how long a version may take until all of a share runs
+  - `max_unavailable`: how many members may update one application at a time
+  - `retry`: the pause before a failed write or fetch is tried again
+  - `alone`: no other member can exist (`Exosuit.Lattice.Local`), so there is nobody to wait for
+  - `without`: rules that are switched off, for tests alone
+  """
+
+  @type rule :: :frozen | :generation | :slots | :handover
+  @type t :: %__MODULE__{
+          beat: pos_integer(),
+          misses: pos_integer(),
+          grace: pos_integer(),
+          progress_deadline: pos_integer(),
+          max_unavailable: pos_integer(),
+          retry: pos_integer(),
+          alone: boolean(),
+          without: [rule()]
+        }
+
+  defstruct beat: 2_000,
+            misses: 3,
+            grace: 30_000,
+            progress_deadline: 60_000,
+            max_unavailable: 1,
+            retry: 5_000,
+            alone: false,
+            without: []
+end

@@ -1,0 +1,189 @@
+defmodule Exosuit.App.Machine.Records do
+  @moduledoc """
+  A host's copy of the records, and what the store holds of them.
+
+  The higher edition wins (`Exosuit.App.Record.merge/2`); what the store holds of a lower edition or lacks is
+  written again. A record of a newer schema is never written; the last record that this host understood stays.
+
+  A copy from disk is compared with the store once all of it was told (`current/3`). A record that the store lacks was
+  deleted if the store has the generation of the copy and is not behind it. Otherwise the store lost it.
+  """
+
+  alias Exosuit.App.Record
+
+  @typedoc "`stored` is what the store holds, `nil` if it lacks the record."
+  @type entry :: %{
+          record: Record.t() | nil,
+          stored: Record.t() | nil,
+          revision: pos_integer() | nil,
+          newer: pos_integer() | nil
+        }
+  @type facts :: %{generation: String.t() | nil, position: non_neg_integer()}
+  @type t :: %__MODULE__{
+          entries: %{optional(String.t()) => entry()},
+          generation: String.t() | nil,
+          position: non_neg_integer(),
+          phase: :down | :telling | :current,
+          unseen: MapSet.t(String.t())
+        }
+
+  defstruct [:generation, entries: %{}, position: 0, phase: :down, unseen: MapSet.new()]
+
+  @doc "From a copy: its records and schemas of newer ones by name, its generation and position."
+  @spec new(%{optional(String.t()) => Record.t() | {:newer, pos_integer()}}, facts()) :: t()
+  def new(copies, facts) do
+    entries = Map.new(copies, fn {name, copy} -> {name, from_copy(copy)} end)
+
+    %__MODULE__{
+      entries: entries,
+      generation: facts.generation,
+      position: facts.position,
+      unseen: MapSet.new(Map.keys(entries))
+    }
+  end
+
+  @doc "The store can be read, or cannot any more."
+  @spec link(t(), :up | :down) :: t()
+  def link(records, :up), do: %{records | phase: :telling}
+  def link(records, :down), do: %{records | phase: :down}
+
+  @doc "The store holds this record. What came late behind a newer revision is ignored."
+  @spec put(t(), String.t(), Record.t() | {:newer, pos_integer()}, pos_integer()) :: t()
+  def put(records, name, value, revision) do
+    entry = records.entries[name]
+
+    if records.phase == :current and entry != nil and entry.revision != nil and
+         revision <= entry.revision do
+      records
+    else
+      records
+      |> put_entry(name, %{told(entry, value) | revision: revision})
+      |> seen(name)
+      |> advance(revision)
+    end
+  end
+
+  @doc "Somebody deleted the record."
+  @spec delete(t(), String.t()) :: t()
+  def delete(records, name) do
+    seen(%{records | entries: Map.delete(records.entries, name)}, name)
+  end
+
+  @doc "The store is another one and lacks these."
+  @spec lose(t(), [String.t()]) :: t()
+  def lose(records, names), do: Enum.reduce(names, records, &forget_stored/2)
+
+  @doc """
+  All of the store was told. Says what the store is: as expected, `:behind` the copy, or without a generation.
+  Gives the names of the records that were deleted and of those that were lost.
+  """
+  @spec current(t(), facts(), boolean()) ::
+          {:expected | :behind | :empty, deleted :: [String.t()], lost :: [String.t()], t()}
+  def current(records, facts, check?) do
+    unseen = MapSet.to_list(records.unseen)
+    kind = if check?, do: kind(records, facts), else: :expected
+    trusted? = kind == :expected and (not check? or records.generation in [nil, facts.generation])
+    {deleted, lost} = if trusted?, do: {unseen, []}, else: {[], unseen}
+
+    records = Enum.reduce(deleted, records, &delete(&2, &1))
+    records = Enum.reduce(lost, records, &forget_stored/2)
+
+    {kind, deleted, lost,
+     %{
+       records
+       | phase: :current,
+         unseen: MapSet.new(),
+         generation: facts.generation,
+         position: facts.position
+     }}
+  end
+
+  @doc "The store has this generation now."
+  @spec generation(t(), String.t() | nil) :: t()
+  def generation(records, generation), do: %{records | generation: generation}
+
+  @doc "A write of this host was accepted."
+  @spec written(t(), String.t(), Record.t(), pos_integer()) :: t()
+  def written(records, name, record, revision) do
+    records |> put(name, record, revision) |> advance(revision)
+  end
+
+  @doc "What should be written for this record, if anything."
+  @spec due(t(), String.t()) ::
+          {:put_back, Record.t()} | {:write, Record.t(), pos_integer()} | nil
+  def due(%__MODULE__{phase: :current} = records, name) do
+    case records.entries[name] do
+      nil -> nil
+      %{newer: schema} when schema != nil -> nil
+      %{stored: nil, record: record} -> {:put_back, record}
+      %{stored: same, record: same} -> nil
+      entry -> {:write, entry.record, entry.revision}
+    end
+  end
+
+  def due(_records, _name), do: nil
+
+  @doc "The record, `{:newer, record that this host understood last}`, or `nil`."
+  @spec fetch(t(), String.t()) :: Record.t() | {:newer, Record.t() | nil} | nil
+  def fetch(records, name) do
+    case records.entries[name] do
+      nil -> nil
+      %{newer: nil, record: record} -> record
+      %{record: record} -> {:newer, record}
+    end
+  end
+
+  @doc "What a copy keeps of it."
+  @spec copy(t()) :: %{optional(String.t()) => Record.t() | {:newer, pos_integer()}}
+  def copy(records) do
+    Map.new(records.entries, fn
+      {name, %{newer: nil, record: record}} -> {name, record}
+      {name, %{newer: schema}} -> {name, {:newer, schema}}
+    end)
+  end
+
+  # Without a copy, nothing is expected of the store.
+  defp kind(_records, %{generation: nil}), do: :empty
+
+  defp kind(%{generation: same, position: position}, %{generation: same} = facts)
+       when facts.position < position,
+       do: :behind
+
+  defp kind(_records, _facts), do: :expected
+
+  defp from_copy({:newer, schema}), do: %{empty() | newer: schema}
+  defp from_copy(record), do: %{empty() | record: record}
+
+  defp empty, do: %{record: nil, stored: nil, revision: nil, newer: nil}
+
+  defp told(nil, {:newer, schema}), do: %{empty() | newer: schema}
+  defp told(entry, {:newer, schema}), do: %{entry | newer: schema, stored: nil}
+  defp told(nil, record), do: %{empty() | record: record, stored: record}
+  defp told(%{record: nil}, record), do: told(nil, record)
+
+  defp told(entry, record) do
+    %{entry | record: Record.merge(entry.record, record), stored: record, newer: nil}
+  end
+
+  defp forget_stored(name, records) do
+    case records.entries[name] do
+      nil -> records
+      entry -> put_entry(records, name, %{entry | stored: nil, revision: nil})
+    end
+  end
+
+  defp put_entry(records, name, entry) do
+    %{records | entries: Map.put(records.entries, name, entry)}
+  end
+
+  defp seen(%{unseen: unseen} = records, name) do
+    %{records | unseen: MapSet.delete(unseen, name)}
+  end
+
+  # While the store is told, its revisions may be those of another one: `current/3` says where it stands.
+  defp advance(%{phase: :current} = records, revision) do
+    %{records | position: max(records.position, revision)}
+  end
+
+  defp advance(records, _revision), do: records
+end

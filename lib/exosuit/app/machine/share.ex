@@ -1,0 +1,413 @@
+defmodule Exosuit.App.Machine.Share do
+  @moduledoc """
+  What a host runs of one application, and the next step towards what it should run.
+
+  `step/2` compares the share with the record and the placement. It gives the new share and requests, which the
+  machine turns into actions:
+
+  - `{:model, digest}`, `{:objects, version, digests}`: needed before anything is applied
+  - `{:apply, version, share}`: the host should run this and nothing else of the application
+  - `{:slots, slots}`: take or release a slot
+  - `{:fail, version, reason}`: write that the version failed
+
+  - `version`, `model`, `share`: what the host was told last; `share` is empty if it should run nothing
+  - `reported`: what the host said about each workload since
+  - `confirmed`: the workloads that ran when the host said something about them last, in whichever version
+  - `since`: when it was told; `ran?`: whether all of this version ran here at some time
+  - `from`: the version that is being updated, until all of the new one runs
+  - `leaving`: what goes on although it moved away, see `Exosuit.App.Machine.Handover`
+  - `refused`: what this host refuses for good of which version
+  - `problem`: why it is not where it should be
+  - `busy?`: whether time alone may bring the next step
+  """
+
+  alias Exosuit.App.Machine.{Failure, Handover, Options, Slots}
+  alias Exosuit.App.{Digest, Model, Placement, Record, Status}
+  alias Exosuit.Error
+
+  @type outcome ::
+          :running | {:starting, Error.t() | nil} | {:refused, Error.t(), final? :: boolean()}
+  @type request ::
+          {:model, Digest.t()}
+          | {:objects, pos_integer(), [Digest.t()]}
+          | {:apply, pos_integer(), Placement.share()}
+          | {:slots, Slots.t()}
+          | {:fail, pos_integer(), String.t()}
+
+  @typedoc """
+  What the machine knows about the application.
+
+  - `record`: as `Exosuit.App.Machine.Records.fetch/2` gives it
+  - `model`: of the version that should run, `nil` until it is here
+  - `placed`: the share that placement gives to this member
+  - `takers`: the other members that should run a workload, with their counts
+  - `here?`: whether an object is on this host
+  - `writable?`: whether the store can be written
+  - `writes_slots?`: whether a write of the slots is under way: it may give back the slot that this member has
+  """
+  @type situation :: %{
+          own: String.t(),
+          now: integer(),
+          options: Options.t(),
+          frozen?: boolean(),
+          known?: boolean(),
+          writable?: boolean(),
+          record: Record.t() | {:newer, Record.t() | nil} | nil,
+          model: Model.t() | nil,
+          placed: Placement.share(),
+          takers: (String.t() -> [{String.t(), pos_integer()}]),
+          here?: (Digest.t() -> boolean()),
+          statuses: %{optional(String.t()) => Status.t()},
+          slots: Slots.t() | nil,
+          writes_slots?: boolean(),
+          member?: (String.t() -> boolean())
+        }
+
+  @type t :: %__MODULE__{
+          version: pos_integer() | nil,
+          model: Digest.t() | nil,
+          share: Placement.share(),
+          reported: %{optional(String.t()) => outcome()},
+          confirmed: MapSet.t(String.t()),
+          since: integer() | nil,
+          ran?: boolean(),
+          from: pos_integer() | nil,
+          leaving: Handover.leaving(),
+          refused: {pos_integer() | nil, %{optional(String.t()) => String.t()}},
+          problem: String.t() | nil,
+          busy?: boolean()
+        }
+
+  defstruct [
+    :version,
+    :model,
+    :since,
+    :from,
+    :problem,
+    share: %{},
+    reported: %{},
+    confirmed: MapSet.new(),
+    ran?: false,
+    leaving: %{},
+    refused: {nil, %{}},
+    busy?: false
+  ]
+
+  @doc "What a copy on disk keeps, so that a host that starts again goes on from there."
+  @spec copy(t()) :: map()
+  def copy(share), do: Map.take(share, [:version, :model, :share, :ran?, :from])
+
+  @doc "From a copy."
+  @spec from_copy(map()) :: t()
+  def from_copy(copy), do: struct!(__MODULE__, copy)
+
+  @doc "The host said what became of a share. An outcome of another share is too late."
+  @spec applied(t(), pos_integer(), Placement.share(), %{optional(String.t()) => outcome()}) ::
+          t()
+  def applied(%__MODULE__{version: version, share: share} = state, version, share, outcome) do
+    reported(state, version, outcome)
+  end
+
+  def applied(state, _version, _other, _outcome), do: state
+
+  @doc "The host said how workloads of a version are by now."
+  @spec reported(t(), pos_integer(), %{optional(String.t()) => outcome()}) :: t()
+  def reported(%__MODULE__{version: version} = state, version, outcomes) do
+    outcomes = Map.take(outcomes, Map.keys(state.share))
+    confirmed = Enum.reduce(outcomes, state.confirmed, &confirm/2)
+    %{state | reported: Map.merge(state.reported, outcomes), confirmed: confirmed}
+  end
+
+  def reported(state, _other, _outcomes), do: state
+
+  @doc "The host lost what it ran: it is told again."
+  @spec restart(t(), integer()) :: {t(), [request()]}
+  def restart(%__MODULE__{share: share} = state, _now) when share == %{}, do: {state, []}
+
+  def restart(state, now) do
+    {%{state | reported: %{}, confirmed: MapSet.new(), since: now},
+     [{:apply, state.version, state.share}]}
+  end
+
+  @doc "Whether all that the host was told to run runs."
+  @spec running?(t()) :: boolean()
+  def running?(state) do
+    Enum.all?(state.share, fn {workload, _count} -> state.reported[workload] == :running end)
+  end
+
+  @doc "What this host refuses for good of this version."
+  @spec refused(t(), pos_integer()) :: %{optional(String.t()) => String.t()}
+  def refused(%__MODULE__{refused: {version, refused}}, version), do: refused
+  def refused(_state, _other), do: %{}
+
+  @doc "What this host says about the share, or `nil` if there is nothing to say."
+  @spec status(t()) :: Status.t() | nil
+  def status(%__MODULE__{} = state) do
+    {refused_version, _refused} = state.refused
+    version = if state.share == %{}, do: refused_version, else: state.version
+    refused = if version, do: refused(state, version), else: %{}
+
+    if state.share != %{} or refused != %{} or state.problem != nil do
+      %Status{
+        version: if(state.share != %{} or refused != %{}, do: version),
+        workloads: Map.new(state.share, fn {id, count} -> {id, workload(state, id, count)} end),
+        refused: refused,
+        problem: state.problem
+      }
+    end
+  end
+
+  @doc "The next step."
+  @spec step(t(), situation()) :: {t(), [request()]}
+  def step(state, situation) do
+    {state, requests} = advance(%{state | problem: nil}, situation)
+    {state, released} = release(state, situation)
+    {%{state | busy?: busy?(state, situation)}, requests ++ released}
+  end
+
+  defp confirm({workload, :running}, confirmed), do: MapSet.put(confirmed, workload)
+  defp confirm({workload, _other}, confirmed), do: MapSet.delete(confirmed, workload)
+
+  defp workload(state, id, count) do
+    case state.reported[id] do
+      :running when is_map_key(state.leaving, id) -> said(count, :leaving, nil)
+      :running -> said(count, :running, nil)
+      {:starting, error} -> said(count, :starting, error && Status.detail(error))
+      {:refused, error, _final?} -> said(count, :refused, Status.detail(error))
+      nil -> said(count, :starting, nil)
+    end
+  end
+
+  defp said(count, state, detail), do: %{count: count, state: state, detail: detail}
+
+  # A record of a newer schema is left running as it is.
+  defp advance(state, %{record: {:newer, _old}}) do
+    {%{state | problem: "a newer Exosuit wrote the record of the application"}, []}
+  end
+
+  defp advance(state, %{record: %Record{state: :deployed}} = situation) do
+    state = state |> keep_refusals(situation.record) |> evaluate(situation)
+    failure = failure(state, situation)
+
+    cond do
+      failure != nil and Failure.goes_back?(state, situation) ->
+        fail(state, failure, situation)
+
+      not situation.known? ->
+        {%{state | problem: "waits until it knows the members of the lattice"}, []}
+
+      situation.model == nil ->
+        {%{state | problem: "waits for the model of version #{situation.record.version}"},
+         [{:model, Record.current(situation.record).model}]}
+
+      true ->
+        state |> refuse(failure) |> move(situation)
+    end
+  end
+
+  defp advance(state, situation) do
+    resize(%{state | leaving: %{}, refused: {nil, %{}}}, %{}, situation)
+  end
+
+  defp keep_refusals(%{refused: {version, _refused}} = state, %{version: version}), do: state
+  defp keep_refusals(state, %{version: version}), do: %{state | refused: {version, %{}}}
+
+  defp evaluate(state, _situation) do
+    if state.share != %{} and running?(state),
+      do: %{state | ran?: true, from: nil},
+      else: state
+  end
+
+  # What keeps this version from running here, for good or for too long. Only what placement gives counts.
+  defp failure(state, situation) do
+    if same?(state, situation.record), do: Failure.of(state, situation)
+  end
+
+  defp fail(state, {_kind, reasons}, situation) do
+    text =
+      Enum.map_join(Enum.sort(reasons), "; ", fn {workload, why} -> "#{workload}: #{why}" end)
+
+    reason = Status.detail("host #{situation.own}: #{text}")
+    requests = if situation.writable?, do: [{:fail, situation.record.version, reason}], else: []
+    {%{state | problem: reason}, requests}
+  end
+
+  defp refuse(state, {:final, finals}) do
+    {version, refused} = state.refused
+    %{state | refused: {version, Map.merge(refused, finals)}}
+  end
+
+  defp refuse(state, _failure), do: state
+
+  # An application that was deleted and applied again has versions of the same numbers, but not of the same models.
+  defp same?(state, record) do
+    state.version == record.version and state.model == Record.current(record).model
+  end
+
+  # Towards what placement gives to this member, and what goes on until others have taken it.
+  defp move(state, situation) do
+    placed = Map.drop(situation.placed, Map.keys(refused(state, situation.record.version)))
+    {kept, leaving} = keep(state, placed, situation)
+    state = %{state | leaving: leaving}
+
+    cond do
+      placed == %{} -> resize(state, kept, situation)
+      updates?(state, situation) -> update(state, placed, kept, situation)
+      true -> apply_target(state, Map.merge(placed, kept), situation)
+    end
+  end
+
+  defp keep(state, placed, situation) do
+    running = Map.filter(state.share, fn {id, _count} -> id in state.confirmed end)
+
+    if :handover in situation.options.without do
+      {%{}, %{}}
+    else
+      Handover.keep(state.leaving, %{
+        running: running,
+        version: state.version,
+        placed: placed,
+        target: situation.record.version,
+        known: ids(situation.model),
+        takers: situation.takers,
+        statuses: situation.statuses,
+        now: situation.now,
+        frozen?: situation.frozen?,
+        grace: situation.options.grace
+      })
+    end
+  end
+
+  defp updates?(state, situation) do
+    state.share != %{} and not same?(state, situation.record)
+  end
+
+  defp update(state, placed, kept, situation) do
+    target = Map.merge(placed, kept)
+    missing = missing(target, situation)
+
+    cond do
+      missing != [] -> fetch(stay(state, target, situation), missing, situation)
+      slot?(situation) -> apply_version(state, target, situation)
+      true -> state |> stay(target, situation) |> take_slot(situation)
+    end
+  end
+
+  # Until it may go on, the host runs the old version without what others have taken by now.
+  defp stay(state, target, situation) do
+    known = ids(situation.model)
+
+    staying =
+      Map.filter(state.share, fn {id, _count} -> is_map_key(target, id) or id not in known end)
+
+    resize(state, staying, situation)
+  end
+
+  defp take_slot({state, requests}, situation) do
+    taken =
+      Slots.take(
+        situation.slots,
+        situation.record.version,
+        situation.own,
+        situation.member?,
+        situation.options.max_unavailable
+      )
+
+    case taken do
+      {:ok, slots} when situation.writable? -> {waits(state), requests ++ [{:slots, slots}]}
+      _full_or_not_writable -> {waits(state), requests}
+    end
+  end
+
+  defp waits(state) do
+    %{state | problem: "waits for its turn: other members are being updated"}
+  end
+
+  defp slot?(situation) do
+    :slots in situation.options.without or
+      (Slots.holds?(situation.slots, situation.own) and not situation.writes_slots?)
+  end
+
+  defp apply_target(state, target, situation) do
+    case missing(target, situation) do
+      [] -> apply_version(state, target, situation)
+      missing -> fetch({state, []}, missing, situation)
+    end
+  end
+
+  defp missing(target, situation) do
+    situation.model
+    |> Model.objects(Map.keys(target))
+    |> Enum.reject(situation.here?)
+  end
+
+  defp fetch({state, requests}, missing, situation) do
+    problem = "waits for #{length(missing)} objects of version #{situation.record.version}"
+    {%{state | problem: problem}, requests ++ [{:objects, situation.record.version, missing}]}
+  end
+
+  # Another share of the version that the host has already.
+  defp resize(%{share: share} = state, share, _situation), do: {state, []}
+
+  defp resize(state, share, situation) do
+    kept = Map.filter(share, fn {id, count} -> state.share[id] == count end)
+
+    {%{
+       state
+       | share: share,
+         reported: Map.take(state.reported, Map.keys(kept)),
+         confirmed: still(state.confirmed, share),
+         since: situation.now,
+         from: if(share != %{}, do: state.from)
+     }, [{:apply, state.version, share}]}
+  end
+
+  defp apply_version(state, share, %{record: record} = situation) do
+    if same?(state, record) do
+      resize(state, share, situation)
+    else
+      {%{
+         state
+         | version: record.version,
+           model: Record.current(record).model,
+           share: share,
+           reported: %{},
+           confirmed: still(state.confirmed, share),
+           since: situation.now,
+           ran?: false,
+           from: if(state.share != %{}, do: state.version)
+       }, [{:apply, record.version, share}]}
+    end
+  end
+
+  defp still(confirmed, share), do: MapSet.filter(confirmed, &is_map_key(share, &1))
+
+  # A slot is held until the new version runs, or has failed with nothing to go back to.
+  defp release(state, situation) do
+    holds? = Slots.holds?(situation.slots, situation.own)
+
+    if holds? and situation.writable? and not needs_slot?(state, situation),
+      do: {state, [{:slots, Slots.release(situation.slots, situation.own)}]},
+      else: {state, []}
+  end
+
+  defp needs_slot?(state, %{record: %Record{state: :deployed}} = situation) do
+    (updates?(state, situation) and ready?(situation)) or
+      (state.from != nil and
+         (failure(state, situation) == nil or Failure.goes_back?(state, situation)))
+  end
+
+  defp needs_slot?(_state, _situation), do: false
+
+  # Who waits for objects holds up nobody else.
+  defp ready?(situation) do
+    situation.model != nil and missing(situation.placed, situation) == []
+  end
+
+  defp busy?(state, situation) do
+    state.problem != nil or state.leaving != %{} or not running?(state) or
+      Slots.holds?(situation.slots, situation.own)
+  end
+
+  defp ids(model), do: Enum.map(Model.workloads(model), & &1.id)
+end

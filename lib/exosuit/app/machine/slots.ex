@@ -1,0 +1,63 @@
+defmodule Exosuit.App.Machine.Slots do
+  @moduledoc """
+  The slots of an application: which members are being updated now.
+
+  They stand under one key of the store and are changed by compare-and-set, so that the limit holds whatever
+  each member knows. A holder that is no longer a member is removed by the next member that needs a slot. A member
+  keeps its slot if the version that should run changes meanwhile.
+  """
+
+  alias Exosuit.{Error, Json}
+
+  @type t :: %{version: pos_integer(), holders: [String.t()]}
+
+  @max_bytes 65_536
+
+  @doc "Whether this member has a slot."
+  @spec holds?(t() | nil, String.t()) :: boolean()
+  def holds?(nil, _id), do: false
+  def holds?(slots, id), do: id in slots.holders
+
+  @doc "The slots with one for this member, or `:full`."
+  @spec take(t() | nil, pos_integer(), String.t(), (String.t() -> boolean()), pos_integer()) ::
+          {:ok, t()} | :full
+  def take(slots, version, id, member?, max) do
+    holders = if slots, do: Enum.filter(slots.holders, member?), else: []
+
+    if length(holders) < max,
+      do: {:ok, %{version: version, holders: Enum.sort([id | holders])}},
+      else: :full
+  end
+
+  @doc "The slots without that of this member."
+  @spec release(t(), String.t()) :: t()
+  def release(slots, id), do: %{slots | holders: List.delete(slots.holders, id)}
+
+  @doc "As JSON."
+  @spec encode(t()) :: {:ok, String.t()} | {:error, Error.t()}
+  def encode(slots), do: Json.encode(slots)
+
+  @doc "Reads slots; any text may be given."
+  @spec decode(binary()) :: {:ok, t()} | {:error, Error.t()}
+  def decode(text) when byte_size(text) <= @max_bytes do
+    with {:ok, fields} <- Json.decode(text) do
+      case fields do
+        %{"version" => version, "holders" => holders}
+        when is_integer(version) and is_list(holders) ->
+          if Enum.all?(holders, &is_binary/1),
+            do: {:ok, %{version: version, holders: holders}},
+            else: invalid()
+
+        _other ->
+          invalid()
+      end
+    end
+  end
+
+  def decode(_text), do: invalid()
+
+  defp invalid do
+    {:error,
+     Error.new(:invalid_input, "the slots are not valid: expected a version and ids of holders")}
+  end
+end

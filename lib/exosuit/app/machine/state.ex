@@ -1,0 +1,133 @@
+defmodule Exosuit.App.Machine.State do
+  @moduledoc false
+  # What a member machine knows, and the small changes of it that events and steps are made of. `dirty` has the
+  # applications that something changed for, `busy` those for which time alone may bring the next step. `pending` has
+  # the writes and fetches that are under way or wait to be tried again, by their key; each is asked for once.
+
+  alias Exosuit.App.{Digest, Model, Placement, Record, Status}
+  alias Exosuit.App.Machine.{Members, Options, Records, Share, Slots}
+
+  @type t :: %__MODULE__{
+          own: String.t(),
+          options: Options.t(),
+          now: integer(),
+          members: Members.t(),
+          known?: boolean(),
+          candidates: Placement.candidates(),
+          records: Records.t(),
+          shares: %{optional(String.t()) => Share.t()},
+          placed: %{optional(String.t()) => Placement.share()},
+          models: %{optional(Digest.t()) => Model.t()},
+          objects: MapSet.t(Digest.t()),
+          statuses: %{optional(String.t()) => %{optional(String.t()) => Status.t()}},
+          slots: %{optional(String.t()) => {Slots.t() | nil, non_neg_integer()}},
+          pending: %{optional(term()) => {:sent, term()} | {:wait, integer(), String.t() | nil}},
+          dirty: MapSet.t(String.t()) | :all,
+          busy: MapSet.t(String.t()),
+          unkept?: boolean(),
+          actions: [tuple() | :beat]
+        }
+
+  @enforce_keys [:own, :options, :now, :members, :candidates, :records]
+  defstruct [
+    :own,
+    :options,
+    :now,
+    :members,
+    :candidates,
+    :records,
+    known?: false,
+    shares: %{},
+    placed: %{},
+    models: %{},
+    objects: MapSet.new(),
+    statuses: %{},
+    slots: %{},
+    pending: %{},
+    dirty: MapSet.new(),
+    busy: MapSet.new(),
+    unkept?: false,
+    actions: []
+  ]
+
+  @doc "Time passed; it never goes back."
+  @spec at(t(), integer()) :: t()
+  def at(state, now), do: %{state | now: max(state.now, now)}
+
+  @doc "An action to take."
+  @spec act(t(), tuple() | :beat) :: t()
+  def act(state, action), do: %{state | actions: [action | state.actions]}
+
+  @doc "Something changed for an application, or for all of them."
+  @spec dirty(t(), String.t() | nil) :: t()
+  def dirty(%{dirty: :all} = state, _app), do: state
+  def dirty(state, nil), do: %{state | dirty: :all}
+  def dirty(state, app), do: %{state | dirty: MapSet.put(state.dirty, app)}
+
+  @doc "The copy on disk is out of date."
+  @spec unkept(t()) :: t()
+  def unkept(state), do: %{state | unkept?: true}
+
+  @doc "The placement of an application must be computed anew."
+  @spec unplace(t(), String.t()) :: t()
+  def unplace(state, app), do: %{state | placed: Map.delete(state.placed, app)}
+
+  @doc "The members changed, and with them all placements."
+  @spec changed_members(t()) :: t()
+  def changed_members(state) do
+    candidates = Placement.candidates(Members.list(state.members))
+    %{state | candidates: candidates, placed: %{}, dirty: :all, unkept?: true}
+  end
+
+  @doc "A record changed."
+  @spec changed_record(t(), String.t()) :: t()
+  def changed_record(state, name), do: state |> unplace(name) |> dirty(name) |> unkept()
+
+  @doc "Changes the records."
+  @spec update_records(t(), (Records.t() -> Records.t())) :: t()
+  def update_records(state, change), do: unkept(%{state | records: change.(state.records)})
+
+  @doc "Changes what this host runs of an application."
+  @spec update_share(t(), String.t(), (Share.t() -> Share.t())) :: t()
+  def update_share(state, app, change) do
+    case state.shares[app] do
+      nil -> state
+      share -> dirty(%{state | shares: Map.put(state.shares, app, change.(share))}, app)
+    end
+  end
+
+  @doc "Asks for a write or a fetch, unless it is under way or waits."
+  @spec request(t(), term(), term(), tuple()) :: t()
+  def request(state, key, value, action) do
+    if is_map_key(state.pending, key),
+      do: state,
+      else: act(%{state | pending: Map.put(state.pending, key, {:sent, value})}, action)
+  end
+
+  @doc "A write or a fetch failed: it is tried again after a pause, for this application."
+  @spec wait(t(), term(), String.t() | nil) :: t()
+  def wait(state, key, app) do
+    until = state.now + state.options.retry
+    %{state | pending: Map.put(state.pending, key, {:wait, until, app})}
+  end
+
+  @doc "There is news about a key: it ends the pause before the next write."
+  @spec answered(t(), term()) :: t()
+  def answered(state, key) do
+    case state.pending[key] do
+      {:wait, _until, _app} -> %{state | pending: Map.delete(state.pending, key)}
+      _sent_or_none -> state
+    end
+  end
+
+  @doc "The digests of the models that this host needs."
+  @spec needed_models(t()) :: [Digest.t()]
+  def needed_models(state) do
+    of_records =
+      for {_name, %{record: %Record{} = record}} <- state.records.entries,
+          do: Record.current(record).model
+
+    of_shares = for {_app, %{share: share} = it} <- state.shares, share != %{}, do: it.model
+    Enum.uniq(of_records ++ of_shares)
+  end
+end

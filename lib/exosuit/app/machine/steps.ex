@@ -1,0 +1,123 @@
+defmodule Exosuit.App.Machine.Steps do
+  @moduledoc false
+  # The next steps of the applications that something changed for: the record that the store should hold, the share
+  # that the host should run, and the status that says so. Each follows from what is known, not from what happened.
+
+  import Exosuit.App.Machine.State
+
+  alias Exosuit.App.Machine.{Records, Share, State, View}
+  alias Exosuit.App.Record
+
+  @doc "Takes the next steps."
+  @spec settle(State.t()) :: State.t()
+  def settle(state) do
+    apps = if state.dirty == :all, do: all_apps(state), else: Enum.sort(state.dirty)
+    Enum.reduce(apps, %{state | dirty: MapSet.new()}, &settle_app/2)
+  end
+
+  @doc "The host runs nothing any more: it is told again what to run."
+  @spec restart(State.t()) :: State.t()
+  def restart(state) do
+    Enum.reduce(Enum.sort(Map.keys(state.shares)), state, fn app, state ->
+      {share, requests} = Share.restart(state.shares[app], state.now)
+      requested(%{state | shares: Map.put(state.shares, app, share)}, app, requests)
+    end)
+  end
+
+  defp all_apps(state) do
+    names = Map.keys(state.records.entries) ++ Map.keys(state.shares) ++ own_statuses(state)
+    names |> Enum.uniq() |> Enum.sort()
+  end
+
+  # Of applications that are gone, too.
+  defp own_statuses(state) do
+    for {app, statuses} <- state.statuses, is_map_key(statuses, state.own), do: app
+  end
+
+  defp settle_app(app, state), do: state |> write_record(app) |> step(app) |> write_status(app)
+
+  defp write_record(state, name) do
+    case Records.due(state.records, name) do
+      nil ->
+        state
+
+      {:put_back, record} ->
+        request(state, {:record, name}, record, {:put_back, name, record})
+
+      {:write, record, revision} ->
+        request(state, {:record, name}, record, {:write_record, name, record, revision})
+    end
+  end
+
+  defp step(state, name) do
+    record = Records.fetch(state.records, name)
+    share = state.shares[name] || %Share{}
+    {state, app} = placed_app(state, name, record)
+    {next, requests} = Share.step(share, View.situation(state, name, record, app))
+    gone? = record == nil and next.share == %{}
+    shares = if gone?, do: Map.delete(state.shares, name), else: Map.put(state.shares, name, next)
+    busy = if next.busy? and not gone?, do: &MapSet.put/2, else: &MapSet.delete/2
+    refused? = next.refused != share.refused
+    state = %{state | shares: shares, busy: busy.(state.busy, name)}
+    state = requested(state, name, requests)
+    # What this host has just refused moves to others.
+    if refused?, do: unplace(state, name), else: state
+  end
+
+  defp placed_app(state, name, %Record{state: :deployed}) do
+    case View.app(state, name) do
+      nil -> {state, nil}
+      app -> {View.place(state, app), app}
+    end
+  end
+
+  defp placed_app(state, _name, _record), do: {state, nil}
+
+  defp requested(state, app, requests),
+    do: Enum.reduce(requests, state, &requested_one(&2, app, &1))
+
+  defp requested_one(state, _app, {:model, digest}) do
+    request(state, {:model, digest}, nil, {:fetch_model, digest})
+  end
+
+  defp requested_one(state, app, {:objects, version, digests}) do
+    request(state, {:objects, app, version}, nil, {:fetch_objects, app, version, digests})
+  end
+
+  defp requested_one(state, app, {:apply, version, share}) do
+    state |> unkept() |> act({:apply_share, app, version, share})
+  end
+
+  defp requested_one(state, app, {:slots, slots}) do
+    {_slots, revision} = Map.get(state.slots, app, {nil, 0})
+    request(state, {:slots, app}, slots, {:write_slots, app, slots, revision})
+  end
+
+  defp requested_one(state, app, {:fail, version, reason}) do
+    %{record: record, revision: revision} = state.records.entries[app]
+
+    with false <- is_map_key(state.pending, {:record, app}),
+         {:ok, failed} <- Record.fail(record, version, reason) do
+      state
+      |> request({:record, app}, failed, {:write_record, app, failed, revision})
+      |> act({:announce, :application_failed, %{app: app, version: version, reason: reason}})
+    else
+      _pending_or_over -> state
+    end
+  end
+
+  # The status in the store follows what this host knows of it.
+
+  defp write_status(%{records: %{phase: :current}} = state, app) do
+    status = status(state.shares[app])
+
+    if status == get_in(state.statuses, [app, state.own]),
+      do: state,
+      else: request(state, {:status, app}, status, {:write_status, app, status})
+  end
+
+  defp write_status(state, _app), do: state
+
+  defp status(nil), do: nil
+  defp status(share), do: Share.status(share)
+end

@@ -1,0 +1,95 @@
+defmodule Exosuit.App.Machine.View do
+  @moduledoc false
+  # What the members, the records and the statuses together mean for one application: where it should run, and the
+  # situation that the next step of this host's share depends on.
+
+  alias Exosuit.App.{Model, Placement, Record, Status}
+  alias Exosuit.App.Machine.{Members, Records, Share, State}
+
+  @type app :: %{
+          name: String.t(),
+          schema: pos_integer(),
+          version: pos_integer(),
+          workloads: [Exosuit.Model.Workload.t()],
+          model: Model.t()
+        }
+
+  @doc "The application as its record wants it, or `nil` while its model is not here."
+  @spec app(State.t(), String.t()) :: app() | nil
+  def app(state, name) do
+    with %Record{} = record <- Records.fetch(state.records, name),
+         %Model{} = model <- state.models[Record.current(record).model] do
+      %{
+        name: name,
+        schema: record.schema,
+        version: record.version,
+        workloads: Model.workloads(model),
+        model: model
+      }
+    else
+      _unknown -> nil
+    end
+  end
+
+  @doc "The shares of all members, and what has no place."
+  @spec shares(State.t(), app()) :: {%{optional(String.t()) => Placement.share()}, map()}
+  def shares(state, app), do: Placement.place(app, state.candidates, refusals(state, app))
+
+  @doc "Computes the share of this member, unless it is known."
+  @spec place(State.t(), app()) :: State.t()
+  def place(state, app) when is_map_key(state.placed, app.name), do: state
+
+  def place(state, app) do
+    share = Placement.share_of(app, state.candidates, refusals(state, app), state.own)
+    %{state | placed: Map.put(state.placed, app.name, share)}
+  end
+
+  @doc "What the hosts say about an application, by their ids."
+  @spec statuses(State.t(), String.t()) :: %{optional(String.t()) => Status.t()}
+  def statuses(state, app), do: Map.get(state.statuses, app, %{})
+
+  @doc "What the next step depends on."
+  @spec situation(State.t(), String.t(), Record.t() | tuple() | nil, app() | nil) ::
+          Share.situation()
+  def situation(state, name, record, app) do
+    {slots, _revision} = Map.get(state.slots, name, {nil, 0})
+
+    %{
+      own: state.own,
+      now: state.now,
+      options: state.options,
+      frozen?: Members.frozen?(state.members, state.now),
+      known?: state.known?,
+      writable?: state.records.phase == :current,
+      record: record,
+      model: app && app.model,
+      placed: if(app, do: state.placed[name], else: %{}),
+      takers: &takers(state, app, &1),
+      here?: &(&1 in state.objects),
+      statuses: statuses(state, name),
+      slots: slots,
+      writes_slots?: is_map_key(state.pending, {:slots, name}),
+      member?: &Members.member?(state.members, &1)
+    }
+  end
+
+  defp takers(state, app, workload) do
+    only = %{app | workloads: Enum.filter(app.workloads, &(&1.id == workload))}
+    {shares, _unplaced} = shares(state, only)
+    for {id, %{^workload => count}} <- shares, id != state.own, do: {id, count}
+  end
+
+  defp refusals(state, app) do
+    own = state.shares[app.name] || %Share{}
+    others = Map.delete(statuses(state, app.name), state.own)
+
+    of_others =
+      for {id, %{version: version, refused: refused}} <- others,
+          version == app.version,
+          {workload, _why} <- refused,
+          do: {workload, id}
+
+    of_own = for {workload, _why} <- Share.refused(own, app.version), do: {workload, state.own}
+    Enum.group_by(of_own ++ of_others, &elem(&1, 0), &elem(&1, 1))
+  end
+end

@@ -1,0 +1,48 @@
+defmodule Exosuit.Simulated.Store do
+  @moduledoc false
+  # The lattice's store: keys with revisions, compare-and-set, and what a watch has to tell after an interruption.
+  # `incarnation` tells a store that was wiped or restored from the one before.
+
+  defstruct data: %{}, position: 0, incarnation: 1
+
+  def get(store, key), do: Map.get(store.data, key, {nil, 0})
+
+  # Gives the change that watches tell, or `:conflict`.
+  def put(store, key, value, revision) do
+    case get(store, key) do
+      {nil, _revision} when revision in [:create, 0] -> write(store, key, value)
+      {_value, ^revision} -> write(store, key, value)
+      _other -> :conflict
+    end
+  end
+
+  def write(store, key, nil) do
+    position = store.position + 1
+    {%{store | data: Map.delete(store.data, key), position: position}, {key, nil, position}}
+  end
+
+  def write(store, key, value) do
+    position = store.position + 1
+    data = Map.put(store.data, key, {value, position})
+    {%{store | data: data, position: position}, {key, value, position}}
+  end
+
+  def wipe(store), do: %__MODULE__{incarnation: store.incarnation + 1}
+  def restore(store, backup), do: %{backup | incarnation: store.incarnation + 1}
+
+  # The changes since what a watch has told (`told`: key => revision), of this incarnation or another.
+  def changes(store, told, incarnation) do
+    same? = incarnation == store.incarnation
+
+    puts =
+      for {key, {value, revision}} <- store.data,
+          not (same? and told[key] == revision),
+          do: {key, value, revision}
+
+    gone = for {key, _revision} <- told, not is_map_key(store.data, key), do: key
+    {puts |> Enum.sort_by(&elem(&1, 2)), Enum.sort(gone), same?}
+  end
+
+  def records(store),
+    do: for({{:app, name}, {record, _}} <- store.data, into: %{}, do: {name, record})
+end
