@@ -44,8 +44,8 @@ defmodule Exosuit.Registries do
   def subscribers, do: @subscribers
 
   @doc """
-  Registers the calling process. Waits while the registry restarts, and while a process with the same key and
-  a killed supervisor ends. Raises if the registry is missing for longer than five seconds.
+  Registers the calling process. Waits while the registry restarts, and while a process with the same key
+  ends whose supervisor, or one above it in its host, was killed. Raises if the registry is missing for longer than five seconds.
   """
   @spec register(Registry.registry(), term(), term()) ::
           {:ok, pid()} | {:error, {:already_registered, pid()}}
@@ -53,7 +53,9 @@ defmodule Exosuit.Registries do
     await(registry, now() + @patience)
 
     with {:error, {:already_registered, owner}} = taken <- Registry.register(registry, key, value) do
-      if orphan?(owner) and ended?(owner), do: register(registry, key, value), else: taken
+      if orphan?(registry, key, owner) and ended?(owner),
+        do: register(registry, key, value),
+        else: taken
     end
   end
 
@@ -86,9 +88,17 @@ defmodule Exosuit.Registries do
     ArgumentError -> []
   end
 
-  # It may have ended meanwhile.
-  defp orphan?(owner) when owner == self(), do: false
+  defp orphan?(_registry, _key, owner) when owner == self(), do: false
 
+  # Its own supervisor may outlive a killed one further up for a moment: the entry has all of them.
+  defp orphan?(registry, key, owner) do
+    case lookup(registry, key) do
+      [{^owner, {_value, [_ | _] = supervisors}}] -> not supervised?(supervisors)
+      _no_supervisors -> orphan?(owner)
+    end
+  end
+
+  # It may have ended meanwhile.
   defp orphan?(owner) do
     case Process.info(owner, :dictionary) do
       {:dictionary, dictionary} -> not supervised?(supervisors(dictionary[:"$ancestors"], nil))

@@ -27,7 +27,7 @@ defmodule Exosuit.RegistriesTest do
          %{host: host} do
       whole = GenServer.whereis(Directory.via(host, Exosuit))
 
-      for {id, _pid, _type, _modules} <- Supervisor.which_children(unquote(registry)) do
+      for {id, _pid, _type, _modules} <- partitions(unquote(registry)) do
         end_and_await(unquote(registry), fn -> partition(unquote(registry), id) end)
         assert_whole(host, whole)
       end
@@ -56,19 +56,60 @@ defmodule Exosuit.RegistriesTest do
     :ok = __MODULE__ |> Directory.via(Exosuit) |> GenServer.whereis() |> Supervisor.stop()
   end
 
+  test "a host starts where a killed one of its name has not ended, by whatever supervisor" do
+    Process.flag(:trap_exit, true)
+    options = [name: __MODULE__, trusted_issuers: :any, unsigned: :allow]
+    {:ok, first} = Exosuit.start_link(options)
+    directory = GenServer.whereis(Directory.via(__MODULE__, Directory))
+
+    {_id, inner, _type, _modules} =
+      List.keyfind(Supervisor.which_children(first), Exosuit.Host, 0)
+
+    before = monitors(directory)
+    test = self()
+
+    # Its own supervisor goes on for a while, and so does it.
+    helper =
+      spawn_link(fn ->
+        true = :erlang.suspend_process(inner)
+        send(test, :suspended)
+        receive do: (:killed -> :ok)
+        eventually(fn -> monitors(directory) -- before != [] end)
+        true = :erlang.resume_process(inner)
+      end)
+
+    assert_receive :suspended
+    kill(first)
+    send(helper, :killed)
+    assert {:ok, second} = Exosuit.start_link(options)
+    assert GenServer.whereis(Directory.via(__MODULE__, Directory)) not in [nil, directory]
+    :ok = Supervisor.stop(second)
+  end
+
   defp end_and_await(registry, find) do
     victim = find.()
     kill(victim)
     eventually(fn -> find.() not in [nil, victim] end)
-    # Its supervisor has done what it had to.
-    eventually(fn -> is_pid(Process.whereis(registry)) end)
-    assert [_ | _] = Supervisor.which_children(registry)
+
+    # Its supervisor has done what it had to. A first try to start it may have failed, as the partitions
+    # of the killed one had not ended: that process is gone again.
+    eventually(fn -> partitions(registry) != [] end)
+  end
+
+  defp monitors(pid) do
+    {:monitored_by, pids} = Process.info(pid, :monitored_by)
+    pids
   end
 
   defp partition(registry, id) do
-    with {_id, pid, _type, _modules} <-
-           registry |> Supervisor.which_children() |> List.keyfind(id, 0),
+    with {_id, pid, _type, _modules} <- registry |> partitions() |> List.keyfind(id, 0),
          do: if(is_pid(pid), do: pid)
+  end
+
+  defp partitions(registry) do
+    Supervisor.which_children(registry)
+  catch
+    :exit, _not_there -> []
   end
 
   defp assert_whole(host, whole) do
