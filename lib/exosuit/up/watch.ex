@@ -5,7 +5,7 @@ defmodule Exosuit.Up.Watch do
   # `Exosuit.Drain.end_host/1` has stopped the host.
 
   @enforce_keys [:host, :monitor]
-  defstruct [:host, :monitor, :last, children: %{}]
+  defstruct [:host, :monitor, :last, children: %{}, ending?: false]
 
   @type ending :: :stopped | {:fell, String.t()}
 
@@ -22,11 +22,20 @@ defmodule Exosuit.Up.Watch do
 
       {:DOWN, child, :process, _pid, reason} when is_map_key(children, child) ->
         {id, children} = Map.pop(children, child)
-        loop(watch_children(%{watch | children: children, last: {id, reason}}))
+        loop(watch_children(note(%{watch | children: children}, id, reason)))
     end
   end
 
-  # Those that were there before are watched already; their successors are not.
+  # Its supervisor has given up because of the one before, and now ends the others.
+  defp note(%{ending?: true} = watch, _id, _reason), do: watch
+  # It had ended before it was watched, and the reason is known.
+  defp note(%{last: {id, _reason}} = watch, id, :noproc), do: watch
+  defp note(watch, id, reason), do: %{watch | last: {id, reason}}
+
+  # Those that were there before are watched already; their successors are not. Waits while the supervisor
+  # starts a child again, or ends the others.
+  defp watch_children(%{ending?: true} = watch), do: watch
+
   defp watch_children(watch) do
     known = MapSet.new(Map.values(watch.children))
 
@@ -39,7 +48,7 @@ defmodule Exosuit.Up.Watch do
     %{watch | children: Map.merge(watch.children, new)}
   catch
     # It has ended: that is the next message.
-    :exit, _reason -> watch
+    :exit, _reason -> %{watch | ending?: true}
   end
 
   defp ending({:shutdown, :stopped}, _watch), do: :stopped
