@@ -1,11 +1,13 @@
 defmodule Exosuit.Drain do
   @moduledoc false
   # Last up, first down: when a host stops, this process takes its time before the rest goes. New
-  # calls and commands are refused, listeners close, running calls finish or meet the drain deadline.
+  # calls and commands are refused, listeners close, running calls finish or meet the drain deadline. Commands
+  # of the lattice that have not finished by then are ended, and their senders hear of it.
 
   use Exosuit.Server
 
   alias Exosuit.{Config, Lattice, Router, Settings}
+  alias Exosuit.Control.Receiver
 
   # Beyond the deadline itself: what the data plane needs to give up what is left.
   @margin 5_000
@@ -56,6 +58,7 @@ defmodule Exosuit.Drain do
   def terminate(_reason, config) do
     Settings.stop(config)
     Router.drain(config.router, config.drain_timeout)
+    Receiver.abandon(config)
     # A later heartbeat would make other hosts believe that this host still runs.
     Settings.leave(config)
     Lattice.announce(config, "host_stopped", %{labels: Settings.labels(config)})

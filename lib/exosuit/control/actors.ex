@@ -97,6 +97,13 @@ defmodule Exosuit.Control.Actors do
          do: api.update_actor(host, actor.id, path, Map.to_list(permissions(it)))
   end
 
+  @doc "Announces that a start or an update of this command failed."
+  @spec announce_failure(String.t(), map(), Error.t(), atom()) :: :ok
+  def announce_failure(kind, it, error, host) do
+    failure = %{reason: error.reason, error: Exception.message(error)}
+    announce(host, "actor_#{kind}_failed", Map.merge(facts(it), failure))
+  end
+
   @doc "Who else would take it: nobody where it runs here already."
   @spec free?(String.t() | nil, host()) :: boolean()
   def free?(nil, _host), do: true
@@ -247,8 +254,7 @@ defmodule Exosuit.Control.Actors do
   defp told({:error, {:tried, error}}, _it, _host), do: {:error, error}
 
   defp told({:error, error}, it, host) do
-    failure = %{reason: error.reason, error: Exception.message(error)}
-    announce(host, "actor_start_failed", Map.merge(facts(it), failure))
+    announce_failure("start", it, error, host)
     {:error, error}
   end
 
@@ -260,15 +266,13 @@ defmodule Exosuit.Control.Actors do
   defp facts(it) do
     %{
       id: Map.get(it, :id) || it.reference,
-      image_ref: it.reference,
-      instances: it.instances,
-      annotations: it.annotations
+      image_ref: it.reference || "",
+      instances: Map.get(it, :instances, 1),
+      annotations: Map.get(it, :annotations, %{})
     }
   end
 
-  defp absent(it) do
-    Map.merge(facts(it), %{before: [], image_ref: it.reference || ""})
-  end
+  defp absent(it), do: Map.put(facts(it), :before, [])
 
   defp announce(host, type, data) do
     Lattice.announce(Directory.fetch!(host, :config), type, data)

@@ -35,6 +35,45 @@ defmodule Exosuit.Control.Execution do
     with :ok <- check_stopping(name, context), do: run(name, arguments, api, host)
   end
 
+  @doc """
+  As `run/2`, for a command that was acknowledged before. If the host has begun to stop since, the sender
+  hears of that by an event.
+  """
+  @spec run_acknowledged(Command.t(), Exosuit.Control.context()) :: result()
+  def run_acknowledged(
+        %Command{name: name, arguments: arguments} = command,
+        {api, host} = context
+      ) do
+    case check_stopping(name, context) do
+      :ok -> run(name, arguments, api, host)
+      {:error, error} -> abandon(command, error, context)
+    end
+  end
+
+  @doc """
+  Says by an event why an acknowledged command is not carried out: that of a failed start, update or change
+  of scale, as its generation has it.
+  """
+  @spec abandon(Command.t(), Error.t(), Exosuit.Control.context()) :: {:error, Error.t()}
+  def abandon(%Command{name: name, arguments: it}, error, {_api, host}) do
+    cond do
+      name in [:launch_actor, :equalize_actor] ->
+        Actors.announce_failure("start", it, error, host)
+
+      name == :exchange_actor ->
+        Actors.announce_failure("update", it, error, host)
+
+      name == :launch_provider ->
+        Providers.announce_failure(it, error, host)
+
+      # No generation has an event for the failure of any other command.
+      true ->
+        :ok
+    end
+
+    {:error, error}
+  end
+
   # A stopping host would acknowledge commands that it does not carry out.
   defp check_stopping(name, _context) when name in @while_stopping, do: :ok
 

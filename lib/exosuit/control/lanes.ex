@@ -30,6 +30,11 @@ defmodule Exosuit.Control.Lanes do
     end
   end
 
+  @doc "All that wait."
+  @spec waiting(t()) :: [term()]
+  def waiting(lanes),
+    do: Enum.flat_map(lanes.waiting, fn {_lane, queue} -> :queue.to_list(queue) end)
+
   @doc "One of this lane is done: the next that may run, if one waits."
   @spec leave(t(), lane()) :: {{:run, term()} | :idle, t()}
   def leave(lanes, lane) do

@@ -45,6 +45,19 @@ defmodule Exosuit.Control.Providers do
   def free?(%{id: nil} = it, host), do: find(it.reference, it.link_name, host) == nil
   def free?(%{id: id}, {api, host}), do: match?({:error, _absent}, api.fetch_provider(host, id))
 
+  @doc "Announces that the start of a provider failed."
+  @spec announce_failure(map(), Error.t(), atom()) :: :ok
+  def announce_failure(it, error, host) do
+    Lattice.announce(Directory.fetch!(host, :config), "provider_start_failed", %{
+      id: it.id || it.reference,
+      image_ref: it.reference,
+      link_name: it.link_name || "default",
+      annotations: it.annotations,
+      reason: error.reason,
+      error: Exception.message(error)
+    })
+  end
+
   # By name, twice the same is once; the OTP era wants to be told.
   defp free(%{id: nil} = it, {_api, host} = context) do
     if free?(it, context), do: :ok, else: told(running(), it, host)
@@ -108,15 +121,7 @@ defmodule Exosuit.Control.Providers do
   end
 
   defp told(error, it, host) do
-    Lattice.announce(Directory.fetch!(host, :config), "provider_start_failed", %{
-      id: it.id || it.reference,
-      image_ref: it.reference,
-      link_name: it.link_name || "default",
-      annotations: it.annotations,
-      reason: error.reason,
-      error: Exception.message(error)
-    })
-
+    announce_failure(it, error, host)
     {:error, error}
   end
 

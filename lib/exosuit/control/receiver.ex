@@ -33,8 +33,30 @@ defmodule Exosuit.Control.Receiver do
     GenServer.start_link(__MODULE__, state, name: Directory.via(config.name, __MODULE__))
   end
 
+  @doc """
+  Ends all commands that run or wait, and says so to their senders: the host stops. Blocks the calling
+  process.
+  """
+  @spec abandon(Config.t()) :: :ok
+  def abandon(%Config{nats_lattice: nil}), do: :ok
+
+  def abandon(config) do
+    GenServer.call(Directory.via(config.name, __MODULE__), :abandon)
+  catch
+    # It has fallen, and they with it.
+    :exit, _reason -> :ok
+  end
+
   @impl GenServer
   def init(state), do: {:ok, listen(state)}
+
+  @impl GenServer
+  def handle_call(:abandon, _from, state) do
+    running = for {task, it} <- state.running, request = end_task(state, task, it), do: request
+    error = Error.new(:unavailable, "the host stopped before it carried out the command")
+    Enum.each(running ++ Lanes.waiting(state.lanes), &Request.abandon(&1, error, state.context))
+    {:reply, :ok, %{state | running: %{}, lanes: Lanes.new(@most)}}
+  end
 
   @impl GenServer
   def handle_info({:exosuit_lattice, reference, {subject, reply_to, payload}}, state)
@@ -54,9 +76,9 @@ defmodule Exosuit.Control.Receiver do
 
   def handle_info({:DOWN, task, :process, _pid, _reason}, state)
       when is_map_key(state.running, task) do
-    {_lane, request} = Map.fetch!(state.running, task)
+    {_lane, request, _pid} = Map.fetch!(state.running, task)
     error = Error.new(:internal, "the command crashed; the host's log says more")
-    Request.answer(request, {:error, error})
+    Request.abandon(request, error, state.context)
     {:noreply, done(task, state)}
   end
 
@@ -149,11 +171,18 @@ defmodule Exosuit.Control.Receiver do
     task =
       Task.Supervisor.async_nolink(state.tasks, Request, :carry_out, [request, state.context])
 
-    put_in(state.running[task.ref], {lane, request})
+    put_in(state.running[task.ref], {lane, request, task.pid})
+  end
+
+  # Gives the request, unless it was done a moment ago.
+  defp end_task(state, task, {_lane, request, pid}) do
+    _gone = Task.Supervisor.terminate_child(state.tasks, pid)
+    Process.demonitor(task, [:flush])
+    receive do: ({^task, :ok} -> nil), after: (0 -> request)
   end
 
   defp done(task, state) do
-    {{lane, _request}, running} = Map.pop!(state.running, task)
+    {{lane, _request, _pid}, running} = Map.pop!(state.running, task)
 
     case Lanes.leave(state.lanes, lane) do
       {{:run, next}, lanes} -> run(%{state | lanes: lanes, running: running}, lane, next)

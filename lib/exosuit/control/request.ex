@@ -30,7 +30,21 @@ defmodule Exosuit.Control.Request do
 
   @doc "Carries it out, and answers, if that is still to be done. Runs in a task of its own."
   @spec carry_out(t(), Exosuit.Control.context()) :: :ok
+  def carry_out(%__MODULE__{answered?: true, command: command}, context) do
+    _told_by_events = Execution.run_acknowledged(command, context)
+    :ok
+  end
+
   def carry_out(request, context), do: answer(request, Execution.run(request.command, context))
+
+  @doc "Says that it is not carried out, and why: by the answer, or by an event after that."
+  @spec abandon(t(), Error.t(), Exosuit.Control.context()) :: :ok
+  def abandon(%__MODULE__{answered?: true, command: command}, error, context) do
+    {:error, _told} = Execution.abandon(command, error, context)
+    :ok
+  end
+
+  def abandon(request, error, _context), do: answer(request, {:error, error})
 
   @doc "Answers a request whose command is known."
   @spec answer(t(), Execution.result()) :: :ok

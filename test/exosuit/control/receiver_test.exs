@@ -122,6 +122,119 @@ defmodule Exosuit.Control.ReceiverTest do
     assert state(receiver).lanes == Exosuit.Control.Lanes.new(Receiver.most())
   end
 
+  describe "an acknowledged command" do
+    setup do
+      server = Nats.start!()
+      host = start_supervised_host!(nats: Nats.options(server), allow_file_load: true)
+      config = Directory.fetch!(host, :config)
+      prefix = "wasmbus.ctl.v1.default"
+      it = %{host: host, config: config, lattice: config.nats_lattice, prefix: prefix}
+      eventually(fn -> match?({:ok, _}, ask(it, "#{prefix}.host.get.#{config.source}", "")) end)
+      # Another of the lattice, who hears what is told.
+      watcher = start_supervised_host!(nats: Nats.options(server))
+      lattice = Directory.fetch!(watcher, :config).nats_lattice
+      {:ok, told} = Bus.subscribe(lattice, "wasmbus.evt.default.*")
+      eventually(fn -> Exosuit.Lattice.Nats.state(lattice).control == :connected end)
+      # Its server has the subscription, as what is sent later is answered.
+      {:ok, _} = Bus.request(lattice, "#{prefix}.host.get.#{config.source}", "", 10_000)
+      Map.put(it, :told, told)
+    end
+
+    for {verb, body, failed} <- [
+          {"component.scale", %{component_id: "a", count: 2}, "component_scale_failed"},
+          {"provider.start", %{provider_id: "a"}, "provider_start_failed"}
+        ] do
+      test "whose task is killed is told as failed: #{verb}", it do
+        reconciler = suspend_reconciler(it)
+        accept(it, unquote(verb), unquote(Macro.escape(body)))
+        [task] = eventually(fn -> tasks(it, 1) end)
+        await_call(reconciler)
+        kill(task)
+        assert %{"error" => error} = hear(it.told, unquote(failed))
+        assert error =~ "the command crashed"
+        :ok = :sys.resume(reconciler)
+      end
+    end
+
+    test "that waits while the host begins to stop is told as failed, and what comes then is refused",
+         it do
+      reconciler = suspend_reconciler(it)
+      scale = %{component_id: "a", count: 2}
+      accept(it, "component.scale", scale)
+      accept(it, "component.scale", %{scale | count: 3})
+      [task] = eventually(fn -> tasks(it, 1) end)
+      await_call(reconciler)
+      :ok = Exosuit.Settings.stop(it.config)
+
+      assert {:ok, %{"success" => false, "message" => message}} =
+               command(it, "component.scale", scale)
+
+      assert message =~ "the host is stopping"
+
+      kill(task)
+      assert %{"max_instances" => 2, "error" => first} = hear(it.told, "component_scale_failed")
+      assert first =~ "the command crashed"
+      assert %{"max_instances" => 3, "error" => second} = hear(it.told, "component_scale_failed")
+      assert second =~ "the host is stopping"
+      :ok = :sys.resume(reconciler)
+    end
+
+    test "that has not finished when the host stops is told as failed", it do
+      start_actor!(it.host, "a", "echo")
+      reconciler = suspend_reconciler(it)
+      accept(it, "component.scale", %{component_id: "a", count: 2})
+      accept(it, "component.update", %{component_id: "a", new_component_ref: file("echo")})
+      accept(it, "component.scale", %{component_id: "b", count: 1})
+      await_call(reconciler)
+      whole = it.host |> Directory.via(Exosuit) |> GenServer.whereis() |> Process.monitor()
+      :ok = Exosuit.stop(it.host)
+
+      failures = for _ <- 1..3, do: hear(it.told, "component_scale_failed")
+      assert Enum.sort(for it <- failures, do: it["component_id"]) == ["a", "a", "b"]
+      assert Enum.all?(failures, &(&1["error"] =~ "the host stopped before"))
+      kill(reconciler)
+      assert_receive {:DOWN, ^whole, :process, _host, _reason}, 30_000
+    end
+  end
+
+  defp suspend_reconciler(it) do
+    reconciler = GenServer.whereis(Directory.via(it.host, Exosuit.Host.Reconciler))
+    :ok = :sys.suspend(reconciler)
+    reconciler
+  end
+
+  defp await_call(pid) do
+    eventually(fn -> Process.info(pid, :message_queue_len) != {:message_queue_len, 0} end)
+  end
+
+  defp accept(it, verb, body) do
+    assert {:ok, %{"success" => true}} = command(it, verb, body)
+  end
+
+  defp command(it, verb, body) do
+    references = %{
+      "component.scale" => %{component_ref: file("echo")},
+      "provider.start" => %{provider_ref: "wasmcloud+builtin://keyvalue"}
+    }
+
+    {:ok, body} = body |> Map.merge(Map.get(references, verb, %{})) |> Json.encode()
+    ask(it, "#{it.prefix}.#{verb}.#{it.config.source}", body)
+  end
+
+  defp file(guest), do: "file://" <> Guests.path(guest)
+
+  defp tasks(it, count) do
+    tasks = Task.Supervisor.children(Directory.via(it.host, :wire_commands))
+    if length(tasks) == count, do: tasks
+  end
+
+  defp hear(%{reference: reference} = told, name) do
+    assert_receive {:exosuit_lattice, ^reference, {_subject, _reply_to, payload}}, 30_000
+    :ok = Bus.next(told)
+    {:ok, event} = Json.decode(payload)
+    if event["type"] =~ ~r/\.#{name}$/, do: event["data"], else: hear(told, name)
+  end
+
   defp v1_subscription(receiver) do
     Enum.find(state(receiver).subscriptions, fn {_reference, {generation, _prefix, _it}} ->
       generation == Exosuit.Control.V1
