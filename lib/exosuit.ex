@@ -72,6 +72,7 @@ defmodule Exosuit do
     Manifest,
     Options,
     Origin,
+    Retry,
     Router,
     Settings,
     Startup,
@@ -556,22 +557,28 @@ defmodule Exosuit do
   def apply_manifest(host, path, options \\ []) do
     [allow_issuer_change: allow?] = Options.validate!(options, @issuer_change)
 
-    case config!(host) do
-      %Config{nats_lattice: nil} = config -> apply_here(config, path, allow?)
-      config -> config |> deploying() |> Deployer.apply(path, allow?, config)
+    config = config!(host)
+
+    with {:ok, outcomes, warnings} <- deploy(config, path, allow?) do
+      supersede(config, path)
+      {:ok, outcomes, warnings}
     end
   end
 
   @doc """
   Deletes an application by its name, on all hosts of the lattice: stops its actors and providers, and
-  deletes its links. The calling process waits.
+  deletes its links. Its manifests that this host still tries to apply are not tried again. The calling process
+  waits.
   """
   @spec delete_app(host(), String.t()) ::
           {:ok, [Deployment.outcome()] | [Deployer.outcome()]} | {:error, Error.t()}
   def delete_app(host, app) do
-    case config!(host) do
-      %Config{nats_lattice: nil} = config -> Deployment.delete(config, app)
-      config -> config |> Deployer.Hosts.of() |> Deployer.delete(app)
+    config = config!(host)
+    supersede(config, app, nil)
+
+    case config do
+      %Config{nats_lattice: nil} -> Deployment.delete(config, app)
+      _lattice -> config |> Deployer.Hosts.of() |> Deployer.delete(app)
     end
   end
 
@@ -731,15 +738,17 @@ defmodule Exosuit do
 
   def start_option(host, {:link, [link]}), do: put_link(host, link)
 
-  # Items that cannot start stay specified, and are retried like any other.
+  # Items that cannot start on a host by itself stay specified, and are retried like any other. In a lattice,
+  # the manifest is applied again while a step fails.
   def start_option(host, {:manifest, [path]}) do
     config = config!(host)
     if config.nats_lattice, do: Lattice.Nats.await_first(config)
 
     with {:ok, _outcomes, _warnings} <- serve_alone(host, path),
          :ok <- reached(config),
-         {:ok, _outcomes, _warnings} <- apply_manifest(host, path) do
-      confirm_links(config)
+         {:ok, outcomes, _warnings} <- deploy(config, path, false) do
+      confirm_links(config, outcomes)
+      check_deployed(config, outcomes)
     else
       {:error, %Error{} = error} -> {:error, error}
       {:error, [%{text: text} | _more]} -> {:error, Error.new(:invalid_manifest, text)}
@@ -775,6 +784,20 @@ defmodule Exosuit do
   @doc false
   @spec want_manifest(host(), Path.t()) :: :ok
   def want_manifest(host, path), do: Startup.add(config!(host), {:manifest, [Path.expand(path)]})
+
+  # The same of one that was applied a moment ago, and of which steps failed: in a lattice it is applied again.
+  # A host by itself retries its parts.
+  @doc false
+  @spec retry_manifest(host(), Path.t(), [Deployment.outcome()] | [Deployer.outcome()]) ::
+          :ok | :retried | :failed
+  def retry_manifest(host, path, outcomes) do
+    config = config!(host)
+
+    with {:error, error} <- check_deployed(config, outcomes) do
+      :ok = Startup.retry(config, {:manifest, [Path.expand(path)]}, error)
+      if Retry.final?(error.reason), do: :failed, else: :retried
+    end
+  end
 
   @impl Supervisor
   def init({config, items}) do
@@ -854,8 +877,17 @@ defmodule Exosuit do
     end
   end
 
-  defp confirm_links(%Config{nats_lattice: nil}), do: :ok
-  defp confirm_links(config), do: Replica.follow(config, Statuses.confirm_links(config))
+  # A link that the lattice does not have yet stays as this host has made it.
+  defp confirm_links(%Config{nats_lattice: nil}, _outcomes), do: :ok
+
+  defp confirm_links(config, outcomes) do
+    if Enum.any?(outcomes, &match?({{_place, {:link, _link}}, {:error, _error}}, &1)),
+      do: :ok,
+      else: Replica.follow(config, Statuses.confirm_links(config))
+  end
+
+  defp check_deployed(%Config{nats_lattice: nil}, _outcomes), do: :ok
+  defp check_deployed(_config, outcomes), do: Deployer.check(outcomes)
 
   defp marked(manifest, annotations) do
     mark = &%{&1 | annotations: Map.get(annotations, &1.id, &1.annotations)}
@@ -900,6 +932,33 @@ defmodule Exosuit do
       nil -> :ok
       pid -> {:error, {:already_started, pid}}
     end
+  end
+
+  # Another manifest of the same application would undo what was applied now. Mostly, none is left to apply.
+  defp supersede(config, path) do
+    if Startup.manifests(config) != [],
+      do: supersede(config, app(config, path), Path.expand(path))
+  end
+
+  defp supersede(config, app, applied) do
+    for path <- Startup.manifests(config),
+        path != applied,
+        app(config, path) == app,
+        do: Startup.forget(config, {:manifest, [path]})
+  end
+
+  defp app(config, path) do
+    with {:ok, application, _warnings} <- Manifest.read_application(path, config),
+         do: application.name,
+         else: (_unreadable -> nil)
+  end
+
+  defp deploy(%Config{nats_lattice: nil} = config, path, allow?) do
+    apply_here(config, path, allow?)
+  end
+
+  defp deploy(config, path, allow?) do
+    config |> deploying() |> Deployer.apply(path, allow?, config)
   end
 
   defp apply_here(config, path, allow?) do

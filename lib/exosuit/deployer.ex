@@ -21,7 +21,7 @@ defmodule Exosuit.Deployer do
   error. A link belongs to the application if both its ends do.
   """
 
-  alias Exosuit.{Artifact, Config, Error, Manifest}
+  alias Exosuit.{Artifact, Config, Error, Manifest, Retry}
   alias Exosuit.Deployer.{Conduct, Hosts, Marks, Plan, State}
   alias Exosuit.Model.Application
 
@@ -29,6 +29,9 @@ defmodule Exosuit.Deployer do
 
   # One that does, one that lets go of what was replaced, one that finds nothing to do.
   @rounds 3
+
+  # Failed steps in one error. All of them are in the outcomes.
+  @shown 5
 
   @doc "The commands that turn the current state into the wanted one; none if they are equal."
   @spec plan(Application.t(), State.t()) :: [Plan.step()]
@@ -78,6 +81,27 @@ defmodule Exosuit.Deployer do
   @doc "Stops all that belongs to an application, by its name. The calling process waits."
   @spec delete(Hosts.t(), String.t()) :: {:ok, [outcome()]} | {:error, Error.t()}
   def delete(%Hosts{} = hosts, app), do: settle(hosts, %Application{name: app}, false)
+
+  @doc """
+  The failed steps of an application as one error, or `:ok`. Its reason is final only if no step would succeed
+  when tried again, see `Exosuit.Retry`.
+  """
+  @spec check([outcome()]) :: :ok | {:error, Error.t()}
+  def check(outcomes) do
+    case for {step, {:error, error}} <- outcomes, do: {step, error} do
+      [] -> :ok
+      failed -> {:error, failure(failed, length(outcomes))}
+    end
+  end
+
+  defp failure([{_step, first} | _] = failed, total) do
+    errors = for {_step, error} <- failed, do: error
+    %{reason: reason} = Enum.find(errors, first, &(not Retry.final?(&1.reason)))
+    {shown, more} = Enum.split(failed, @shown)
+    texts = for {step, error} <- shown, do: "#{describe(step)}: #{Exception.message(error)}"
+    texts = if more == [], do: texts, else: texts ++ ["and #{length(more)} more"]
+    Error.new(reason, "#{length(failed)} of #{total} steps failed: #{Enum.join(texts, "; ")}")
+  end
 
   @doc "What a command does, and where, for people."
   @spec describe(Plan.step()) :: String.t()

@@ -56,6 +56,31 @@ defmodule Exosuit.Startup do
     GenServer.cast(Directory.via(config.name, __MODULE__), {:add, item})
   end
 
+  @doc """
+  As `add/2`, of what was tried a moment ago and failed with this error: it is shown and told as such, and
+  tried again later.
+  """
+  @spec retry(Config.t(), item(), Error.t()) :: :ok
+  def retry(config, item, error) do
+    :ok = Statuses.put(config, {:option, item}, :refused, error, 0)
+    GenServer.cast(Directory.via(config.name, __MODULE__), {:failed, item, error})
+  end
+
+  @doc "Ends the retries of an item, also those of a successor of this process. Waits for nobody."
+  @spec forget(Config.t(), item()) :: :ok
+  def forget(config, item) do
+    :ok = Statuses.put(config, {:option, item}, :done, nil, nil)
+    GenServer.cast(Directory.via(config.name, __MODULE__), {:forget, item})
+  end
+
+  @doc "The manifests that are still to be applied."
+  @spec manifests(Config.t()) :: [Path.t()]
+  def manifests(config) do
+    for {{:option, {:manifest, [path]}}, %{status: status}} <- Statuses.options(config),
+        status != :done,
+        do: path
+  end
+
   @doc "What is still to be applied: as the inventory shows it."
   @spec pending(Config.t()) :: [map()]
   def pending(config) do
@@ -80,6 +105,14 @@ defmodule Exosuit.Startup do
 
   @impl GenServer
   def handle_cast({:add, item}, state), do: {:noreply, try_item(item, state)}
+
+  def handle_cast({:failed, item, error}, state) do
+    {:noreply, conclude(state, item, {:error, error})}
+  end
+
+  def handle_cast({:forget, item}, state) do
+    {:noreply, %{state | retries: Map.delete(state.retries, item)}}
+  end
 
   @impl GenServer
   def handle_info({:retry, item, try}, state) do
@@ -129,6 +162,13 @@ defmodule Exosuit.Startup do
   end
 
   defp conclude(state, item, {:error, error}) do
+    # Forgotten while it was tried.
+    if Statuses.fetch(state.config, {:option, item}).status == :done,
+      do: state,
+      else: failed(state, item, error)
+  end
+
+  defp failed(state, item, error) do
     data = %{option: name(item), reason: error.reason, error: Exception.message(error)}
 
     if Retry.final?(error.reason) do

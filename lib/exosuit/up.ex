@@ -214,10 +214,20 @@ defmodule Exosuit.Up do
   end
 
   defp apply_manifest(path, true) do
-    with :not_applied <- report(path, Exosuit.apply_manifest(@host, path)) do
-      Exosuit.want_manifest(@host, path)
-      :refused
+    result = Exosuit.apply_manifest(@host, path)
+    reported = report(path, result)
+
+    case {reported, result} do
+      {:not_applied, _diagnostics} -> Exosuit.want_manifest(@host, path)
+      {:refused, {:ok, outcomes, _warnings}} -> retry(path, outcomes)
+      {:ok, _outcomes} -> :ok
     end
+
+    if reported == :ok, do: :ok, else: :refused
+  end
+
+  defp retry(path, outcomes) do
+    if Exosuit.retry_manifest(@host, path, outcomes) == :retried, do: Report.retried(path)
   end
 
   defp report(path, result) do

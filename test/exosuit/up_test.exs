@@ -170,6 +170,31 @@ defmodule Exosuit.UpTest do
     assert stop(up, "TERM") == 0
   end
 
+  test "says which steps fail in a lattice, and applies its manifest until none does" do
+    {manifest, port} = counter!(&(&1 <> @file_backend))
+    dir = Path.dirname(manifest)
+    [image] = Path.wildcard(Path.join(dir, "*.wasm"))
+    good = File.read!(image)
+    File.write!(image, "no Wasm")
+    up = up!([manifest, "--lattice", Nats.url(Nats.start!())])
+    output = await_line(up, "ready")
+    output = await_line(up, "  refused: run 10 of actor counter-counter on N", output)
+    output = await_line(up, "warning: steps of .*app.yaml failed: it is applied again", output)
+
+    await_text(
+      up,
+      ~r/startup failed manifest .* steps failed: run 10 of actor counter-counter/,
+      output
+    )
+
+    assert [%{"status" => "refused", "error" => error}] = pending(dir)
+    assert error =~ "steps failed: run 10 of actor counter-counter"
+    File.write!(image, good)
+    eventually(fn -> match?({200, _body}, Http.request(port, "GET", "/a")) end)
+    eventually(fn -> pending(dir) == [] end)
+    assert stop(up, "TERM") == 0
+  end
+
   test "demands to be told whom to trust in a lattice that is not on this machine" do
     {manifest, _port} = counter!()
     elsewhere = [manifest, "--lattice", "127.0.0.1:4222,nats.test:4222"]

@@ -66,6 +66,15 @@ defmodule Exosuit.Up.Report do
     )
   end
 
+  @doc "That a manifest is applied again until none of its steps fails."
+  @spec retried(Path.t()) :: :ok
+  def retried(path) do
+    IO.puts(
+      :stderr,
+      "warning: steps of #{path} failed: it is applied again until all succeed; `exosuit inventory` shows it as pending"
+    )
+  end
+
   @spec applied(Path.t(), [tuple()], [map()], map()) :: :ok
   def applied(path, outcomes, warnings, inventory) do
     diagnostics(warnings)

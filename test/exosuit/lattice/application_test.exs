@@ -128,12 +128,66 @@ defmodule Exosuit.Lattice.ApplicationTest do
     assert {:ok, _actor} = Exosuit.fetch_actor(one, "app-worker")
   end
 
+  describe "a manifest among the host's options" do
+    setup it do
+      image = Path.join(Path.dirname(it.manifest), "app.wasm")
+      good = File.read!(image)
+      File.write!(image, "no Wasm")
+      options = Exosuit.Nats.options(Exosuit.Nats.start!(), cluster_seed: it.seed)
+
+      host =
+        start_supervised_host!(nats: options, allow_file_load: true, manifests: [it.manifest])
+
+      pending = eventually(fn -> refused(host) end)
+      assert %{status: :refused, reason: :unavailable, retry_in_ms: delay} = pending
+      assert pending.id == "manifest #{it.manifest}" and delay in 0..60_000
+      assert pending.error =~ "1 of 1 steps failed: run 1 of actor app-worker on #{key(host)}: "
+      %{host: host, image: image, good: good}
+    end
+
+    test "of which steps fail shows them, and is applied again until none does", it do
+      :ok = Exosuit.subscribe(it.host)
+      assert_receive {:exosuit_event, %{type: "startup_failed", data: %{error: error}}}, 60_000
+      assert error =~ "1 of 1 steps failed: run 1 of actor app-worker"
+      File.write!(it.image, it.good)
+      assert_receive {:exosuit_event, %{type: "startup_applied"}}, 60_000
+      assert Exosuit.inventory(it.host).pending == []
+      assert {:ok, "hi"} = Exosuit.call(it.host, "app-worker", "op", "hi")
+    end
+
+    test "is not applied again once its application was deleted, or another manifest has it",
+         it do
+      _nothing = Exosuit.delete_app(it.host, "app")
+      assert Exosuit.inventory(it.host).pending == []
+      assert retries(it.host) == %{}
+
+      assert {:ok, [failed], []} = Exosuit.apply_manifest(it.host, it.manifest)
+      :retried = Exosuit.retry_manifest(it.host, it.manifest, [failed])
+      assert [%{status: :refused}] = Exosuit.inventory(it.host).pending
+      other = Path.join(Path.dirname(it.manifest), "other.yaml")
+      File.write!(it.image, it.good)
+      File.cp!(it.manifest, other)
+      assert {:ok, [_ | _], []} = Exosuit.apply_manifest(it.host, other)
+      assert Exosuit.inventory(it.host).pending == []
+      assert retries(it.host) == %{}
+    end
+  end
+
   test "without a server it is an error, told of soon", it do
     options = [servers: ["nats://127.0.0.1:#{free_port()}"], connect_timeout: 500]
     host = start_supervised_host!(nats: [cluster_seed: it.seed] ++ options)
     assert {:error, [%{severity: :error, text: text}]} = Exosuit.apply_manifest(host, it.manifest)
     assert text =~ "lattice"
     assert {:error, %Error{reason: :unavailable}} = Exosuit.delete_app(host, "app")
+  end
+
+  # The first tries may come before the connection.
+  defp refused(host) do
+    Enum.find(Exosuit.inventory(host).pending, &((&1.error || "") =~ "steps failed"))
+  end
+
+  defp retries(host) do
+    :sys.get_state(GenServer.whereis(Directory.via(host, Exosuit.Startup))).retries
   end
 
   # By another issuer.
