@@ -418,6 +418,20 @@ async fn too_large_a_body_is_413_announced_or_not() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_body_that_fails_at_once_fails_behind_its_head() -> Result<()> {
+    let served = serve(&[], async |_| {
+        let (feed, body) = fed();
+        feed.try_send(Err(broken())).expect("room for one");
+        Ok(response(200, &[("content-length", "20")], body))
+    })
+    .await?;
+    let mut stream = served.raw(GET).await?;
+    read_until(&mut stream, "content-length: 20\r\n").await?;
+    rest(stream).await.expect_err("a reset connection");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_body_that_turns_out_too_large_breaks_a_begun_response_off() -> Result<()> {
     let settings = [("max_body_bytes", "1k")];
     let served = serve(&settings, async |request| {

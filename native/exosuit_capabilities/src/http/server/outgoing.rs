@@ -39,6 +39,8 @@ pub(crate) struct Outgoing {
     rest: Bytes,
     /// A part that the budget has no room for yet.
     waiting: Option<(Bytes, Waiting)>,
+    /// An error that hyper hears of once it has written what came before it.
+    failure: Option<Failure>,
     held: Held,
     running: Option<Running>,
     /// The client of an HTTP/2 request.
@@ -64,6 +66,7 @@ impl Outgoing {
             content,
             rest: Bytes::new(),
             waiting: None,
+            failure: None,
             held: Held::default(),
             running: None,
             reading: None,
@@ -117,6 +120,26 @@ impl Outgoing {
         Poll::Ready(Ok(()))
     }
 
+    /// The same, an error last: hyper ends a connection at once, and forgets what it has not written of the
+    /// head and of earlier pieces.
+    fn poll_next(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
+        if let Some(failure) = self.failure.take() {
+            return Poll::Ready(Some(Err(failure)));
+        }
+        match ready!(self.poll_piece(context)) {
+            Some(Err(failure)) => {
+                // It writes while it waits for this body.
+                self.failure = Some(failure);
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
+            frame => Poll::Ready(frame),
+        }
+    }
+
     /// The next piece of what is left, or of what comes.
     fn poll_piece(
         &mut self,
@@ -157,7 +180,7 @@ impl Body for Outgoing {
         if let Some(reading) = &this.reading {
             reading.taken();
         }
-        let polled = this.poll_piece(context);
+        let polled = this.poll_next(context);
         if let (Some(reading), Poll::Ready(Some(Ok(frame)))) = (&this.reading, &polled) {
             reading.sent(frame.data_ref().map_or(0, Bytes::len));
         }
@@ -165,7 +188,10 @@ impl Body for Outgoing {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.is_empty() && self.waiting.is_none() && self.content.is_end_stream()
+        self.rest.is_empty()
+            && self.waiting.is_none()
+            && self.failure.is_none()
+            && self.content.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
