@@ -12,17 +12,19 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use anyhow::Result;
 use bytes::Bytes;
 use common::{link, unreadable};
 use exosuit_core::{Capability, Code, Error, Notice, Reply};
-use http::{Request, StatusCode, Version};
+use http::{Method, Request, StatusCode, Version};
 use secure::{Body, ask, ask_http1, certificate, clear, connect, file, get, http2, whole};
 use stream::{fed, full, response, serve, streaming};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::unbounded_channel;
+use tokio::time::timeout;
 use web::{Served, answer, asked, free, rest};
 
 fn localhost() -> [(&'static str, String); 2] {
@@ -506,6 +508,26 @@ async fn a_stream_that_nobody_reads_is_reset_and_others_go_on() -> Result<()> {
     while feed.send(Ok(vec![0; 64 << 10].into())).await.is_ok() {}
     let answer = ask(&mut sender, get("http://h/")).await?;
     assert_eq!(answer.status(), StatusCode::OK);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_answer_whose_rest_nobody_takes_ends_its_connection() -> Result<()> {
+    let settings = [("body_timeout_ms", "100"), ("header_timeout_ms", "300")];
+    let served = Served::with(&settings, async |_| Ok(answer(200, &[], b"small"))).await?;
+    let stream = TcpStream::connect(served.address()).await?;
+    let (mut sender, connection) = http2(stream, 1).await?;
+    let _unread = sender.send_request(get("http://h/")).await?;
+    // Others need no window, and keep the connection in use.
+    let in_use = async {
+        while !connection.is_finished() {
+            let mut other = get("http://h/");
+            *other.method_mut() = Method::HEAD;
+            let _ = ask(&mut sender, other).await;
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(30), in_use).await?;
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! One connection: its protocol, its requests, and its end.
 
 use std::convert::Infallible;
+use std::future::pending;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -25,6 +26,7 @@ use super::limits::Limits;
 use super::listener::{Floor, LINGER, Terms};
 use super::outgoing::{Outgoing, PIECE, SMALL, STREAMED};
 use super::peers::Share;
+use super::piece::Pieces;
 use super::refusal::Refusal;
 use super::routes::Route;
 use super::socket::{Socket, Transport};
@@ -59,7 +61,8 @@ pub(crate) struct Connection {
     terms: Arc<Terms>,
     share: Arc<Share>,
     arrival: Arrival,
-    is_http2: bool,
+    /// The parts of answers that a client of HTTP/2 has not taken yet.
+    pieces: Option<Arc<Pieces>>,
     /// Requests under way.
     running: AtomicUsize,
     /// Changes whenever a request begins or ends.
@@ -133,14 +136,18 @@ impl Connection {
                 is_secure,
             },
             floor,
-            terms,
             share,
-            is_http2,
+            pieces: is_http2.then(|| Pieces::new(terms.limits.download())),
+            terms,
             running: AtomicUsize::new(0),
             changes: AtomicUsize::new(0),
             abandoned: AtomicUsize::new(0),
             flooded: Notify::new(),
         }
+    }
+
+    fn is_http2(&self) -> bool {
+        self.pieces.is_some()
     }
 
     async fn serve_http1(self: Arc<Self>, transport: Transport) {
@@ -178,6 +185,7 @@ impl Connection {
             () = self.flooded.notified() => return,
             () = self.last_request() => {}
             () = self.idle(limits.header_timeout) => {}
+            () = self.stuck() => {}
         }
         serving.as_mut().graceful_shutdown();
         tokio::select! {
@@ -219,6 +227,14 @@ impl Connection {
         }
     }
 
+    /// Waits until the client has left a part of an answer for too long.
+    async fn stuck(&self) {
+        match &self.pieces {
+            Some(pieces) => pieces.stuck().await,
+            None => pending().await,
+        }
+    }
+
     /// Waits until all requests are answered, and a little longer for the last of the answers.
     async fn settled(&self) {
         while self.running.load(Relaxed) > 0 {
@@ -231,7 +247,7 @@ impl Connection {
     async fn answer(self: &Arc<Self>, mut request: Request<Incoming>) -> Response<Outgoing> {
         let mut answer = match Running::begin(self) {
             Some(running) => {
-                if self.is_http2 {
+                if self.is_http2() {
                     as_http1(&mut request);
                 }
                 let mut answer = self.respond(request).await;
@@ -240,7 +256,9 @@ impl Connection {
             }
             None => refuse(request, Refusal::Full),
         };
-        if !self.is_http2 && self.floor.ending.gently.is_cancelled() {
+        if let Some(pieces) = &self.pieces {
+            answer.body_mut().count_in(pieces.clone());
+        } else if self.floor.ending.gently.is_cancelled() {
             let close = HeaderValue::from_static("close");
             answer.headers_mut().insert(CONNECTION, close);
         }
@@ -329,7 +347,7 @@ pub(crate) struct Running {
 
 impl Running {
     fn begin(connection: &Arc<Connection>) -> Option<Self> {
-        let places = if connection.is_http2 {
+        let places = if connection.is_http2() {
             let own = connection.share.streams.clone().try_acquire_owned().ok()?;
             let all = connection.terms.streams.clone().try_acquire_owned().ok()?;
             Some([own, all])
@@ -350,7 +368,7 @@ impl Running {
         self.is_answered = true;
         let abandoned = &self.connection.abandoned;
         let _ = abandoned.try_update(Relaxed, Relaxed, |count| count.checked_sub(1));
-        self.connection.is_http2.then(Reading::current)?
+        self.connection.is_http2().then(Reading::current)?
     }
 
     /// The budget of its client.

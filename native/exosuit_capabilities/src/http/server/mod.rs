@@ -8,7 +8,7 @@
 //! - `head` reads whom a request asks, `routes` finds its `endpoint`, `rules` (with `cors`) are what
 //!   the route answers itself.
 //! - `whole` (with the messages of `contract`) and `streamed` (with the bodies of `upload`) make a
-//!   request a call; `outgoing` is the body that comes back, `refusal` the status of each failure,
+//!   request a call; `outgoing` is the body that comes back, in `piece`s, `refusal` the status of each failure,
 //!   `unread` what is left of a request that is refused.
 //!
 //! # Slow clients
@@ -16,7 +16,8 @@
 //! No client holds up others for longer than the settings of its address allow:
 //!
 //! - `pace` ends a client that keeps the server waiting: for a header, for the first byte of a body,
-//!   for bytes below the minimum rate, in either direction. Each stream of HTTP/2 has its own.
+//!   for bytes below the minimum rate, in either direction. Each stream of HTTP/2 has its own. A client that
+//!   leaves the last `piece` of an answer in h2 for too long loses its connection.
 //! - A small body is read before its actor is called. While the actor waits for the rest of a larger
 //!   one, its place serves other calls ([`exosuit_core::ClientWait`]).
 //! - `budget` counts the bodies of requests and answers, until they have been handed over.
@@ -35,6 +36,7 @@ mod listener;
 mod outgoing;
 mod pace;
 mod peers;
+mod piece;
 mod place;
 mod ports;
 mod refusal;

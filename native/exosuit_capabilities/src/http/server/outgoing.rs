@@ -12,6 +12,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::budget::{Held, Waiting};
 use super::connection::Running;
+use super::piece::{Piece, Pieces};
 use super::streamed::Streamed;
 use super::streams::Reading;
 
@@ -20,6 +21,7 @@ pub(crate) const PIECE: usize = 64 << 10;
 
 /// The same on HTTP/2. The last piece waits in h2 until its client opens a window, in no budget: one
 /// for each of the connection's `max_streams`, and no larger than a body that is in none either.
+/// [`Pieces`] bounds for how long.
 const HTTP2_PIECE: usize = 8 << 10;
 
 /// Smaller bodies are in no budget: a connection takes more than that.
@@ -45,6 +47,8 @@ pub(crate) struct Outgoing {
     running: Option<Running>,
     /// The client of an HTTP/2 request.
     reading: Option<Arc<Reading>>,
+    /// What that client has not taken yet.
+    pieces: Option<Arc<Pieces>>,
     _runs: Option<TaskTrackerToken>,
 }
 
@@ -70,6 +74,7 @@ impl Outgoing {
             held: Held::default(),
             running: None,
             reading: None,
+            pieces: None,
             _runs: None,
         }
     }
@@ -80,9 +85,14 @@ impl Outgoing {
         self.running = Some(running);
     }
 
+    /// Counts its pieces among those of a connection of HTTP/2.
+    pub(crate) fn count_in(&mut self, pieces: Arc<Pieces>) {
+        self.pieces = Some(pieces);
+    }
+
     /// The most that hyper is given at a time.
     fn piece(&self) -> usize {
-        self.reading.as_ref().map_or(PIECE, |_| HTTP2_PIECE)
+        self.pieces.as_ref().map_or(PIECE, |_| HTTP2_PIECE)
     }
 
     /// The next piece of what is left. The last one is a copy: who holds it holds nothing else of
@@ -169,13 +179,13 @@ impl From<Full<Bytes>> for Outgoing {
 }
 
 impl Body for Outgoing {
-    type Data = Bytes;
+    type Data = Piece;
     type Error = Failure;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
+    ) -> Poll<Option<Result<Frame<Piece>, Failure>>> {
         let this = &mut *self;
         if let Some(reading) = &this.reading {
             reading.taken();
@@ -184,7 +194,7 @@ impl Body for Outgoing {
         if let (Some(reading), Poll::Ready(Some(Ok(frame)))) = (&this.reading, &polled) {
             reading.sent(frame.data_ref().map_or(0, Bytes::len));
         }
-        polled
+        polled.map_ok(|frame| frame.map_data(|data| Piece::new(data, this.pieces.as_ref())))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -209,6 +219,7 @@ impl Body for Outgoing {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Buf;
     use http_body_util::BodyExt;
 
     use super::*;
@@ -226,15 +237,15 @@ mod tests {
         let answer = Arc::new(vec![b'x'; PIECE + 1]);
         let content = Bytes::from_owner(Owner(answer.clone()));
         let mut outgoing = Outgoing::from(Full::new(content));
-        let mut last = Bytes::new();
+        let mut last = Piece::new(Bytes::new(), None);
         let mut sizes = Vec::new();
         while let Some(frame) = outgoing.frame().await {
             last = frame.expect("a frame").into_data().expect("data");
-            sizes.push(last.len());
+            sizes.push(last.remaining());
         }
         assert_eq!(sizes, [PIECE, 1]);
         assert!(outgoing.is_end_stream());
         assert_eq!(Arc::strong_count(&answer), 1, "the answer is free");
-        assert_eq!(last, "x");
+        assert_eq!(last.chunk(), b"x");
     }
 }

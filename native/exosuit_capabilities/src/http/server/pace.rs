@@ -25,6 +25,14 @@ impl Tempo {
             least: least.max(1),
         }
     }
+
+    pub(crate) fn window(&self) -> Duration {
+        self.window
+    }
+
+    pub(crate) fn least(&self) -> u64 {
+        self.least
+    }
 }
 
 /// Watches one client. Its clock runs only while the server waits, so that the time of the actor is

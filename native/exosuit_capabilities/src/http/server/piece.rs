@@ -1,0 +1,150 @@
+//! The pieces of answers that hyper holds, on HTTP/2 counted until the client has taken them.
+//!
+//! h2 keeps what its client opens no window for, after the task of the request has ended. Only the connection
+//! is left to notice that. A piece is therefore counted in the window of time in which it last progressed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use bytes::{Buf, Bytes};
+use tokio::time::sleep;
+
+use super::pace::Tempo;
+
+/// How many windows are told apart. A piece may be late by two whole ones: while its request runs, a client that
+/// is too slow loses that request alone, and after one window.
+const WINDOWS: usize = 4;
+
+/// A piece of an answer.
+#[derive(Debug)]
+pub(crate) struct Piece {
+    data: Bytes,
+    owed: Option<Owed>,
+}
+
+/// The pieces of a connection that its client has not taken.
+#[derive(Debug)]
+pub(crate) struct Pieces {
+    tempo: Tempo,
+    window: AtomicUsize,
+    /// How many last progressed in each of the latest windows.
+    counts: [AtomicUsize; WINDOWS],
+}
+
+/// One of them, until it is dropped.
+#[derive(Debug)]
+struct Owed {
+    pieces: Arc<Pieces>,
+    window: usize,
+    /// Bytes that were taken in this window.
+    taken: u64,
+}
+
+impl Pieces {
+    pub(crate) fn new(tempo: Tempo) -> Arc<Self> {
+        Arc::new(Self {
+            tempo,
+            window: AtomicUsize::new(0),
+            counts: Default::default(),
+        })
+    }
+
+    /// Waits until the client has been too slow to take one of them.
+    pub(crate) async fn stuck(&self) {
+        loop {
+            sleep(self.tempo.window()).await;
+            let window = self.window.fetch_add(1, Relaxed) + 1;
+            // The oldest of those that are told apart.
+            if self.counts[(window + 1) % WINDOWS].load(Relaxed) > 0 {
+                return;
+            }
+        }
+    }
+
+    fn owe(self: &Arc<Self>) -> Owed {
+        let window = self.window.load(Relaxed) % WINDOWS;
+        self.counts[window].fetch_add(1, Relaxed);
+        Owed {
+            pieces: Arc::clone(self),
+            window,
+            taken: 0,
+        }
+    }
+}
+
+impl Owed {
+    fn take(&mut self, bytes: usize) {
+        self.taken += bytes as u64;
+        if self.taken >= self.pieces.tempo.least() {
+            *self = self.pieces.owe();
+        }
+    }
+}
+
+impl Drop for Owed {
+    fn drop(&mut self) {
+        self.pieces.counts[self.window].fetch_sub(1, Relaxed);
+    }
+}
+
+impl Piece {
+    /// A piece for a client of HTTP/2 if these are its others.
+    pub(crate) fn new(data: Bytes, pieces: Option<&Arc<Pieces>>) -> Self {
+        Self {
+            data,
+            owed: pieces.map(Pieces::owe),
+        }
+    }
+}
+
+impl Buf for Piece {
+    fn remaining(&self) -> usize {
+        self.data.remaining()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        &self.data
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.data.advance(count);
+        if let Some(owed) = &mut self.owed {
+            owed.take(count);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    const WINDOW: Duration = Duration::from_millis(10);
+
+    #[tokio::test]
+    async fn a_piece_that_does_not_progress_is_found() {
+        let pieces = Pieces::new(Tempo::new(WINDOW, 200));
+        let piece = Piece::new(Bytes::from_static(b"piece"), Some(&pieces));
+        pieces.stuck().await;
+        drop(piece);
+        assert!(timeout(10 * WINDOW, pieces.stuck()).await.is_err());
+    }
+
+    #[test]
+    fn a_piece_moves_on_with_each_share_of_the_rate() {
+        // Two bytes in each window.
+        let pieces = Pieces::new(Tempo::new(WINDOW, 200));
+        let mut piece = Piece::new(Bytes::from_static(b"piece"), Some(&pieces));
+        pieces.window.store(1, Relaxed);
+        let counted = |window: usize| pieces.counts[window].load(Relaxed);
+        piece.advance(1);
+        assert_eq!((counted(0), counted(1)), (1, 0));
+        piece.advance(1);
+        assert_eq!((counted(0), counted(1)), (0, 1));
+        drop(piece);
+        assert_eq!(counted(1), 0);
+    }
+}
