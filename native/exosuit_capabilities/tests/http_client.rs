@@ -746,6 +746,59 @@ async fn connections_are_few_and_do_not_idle_for_ever() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn an_idle_connection_makes_room_for_one_to_another_server() -> Result<()> {
+    let (one, _) = server(mirror).await?;
+    let (other, _) = server(mirror).await?;
+    let (held, _) = watched("HTTP/1.1 200 OK\r\n\r\nhalf").await?;
+    let client = free(&[("max_connections", "1"), ("connect_timeout_ms", "3600000")]);
+    for address in [one, other, one] {
+        let asked = send(&client, get(format!("http://{address}/")));
+        let answer = tokio::time::timeout(Duration::from_secs(30), asked).await??;
+        assert!(text(answer).await?.starts_with("GET / "));
+    }
+
+    // One whose response is still read is not idle; it is once that ends.
+    let unread = send(&client, get(format!("http://{held}/"))).await?;
+    let asked = send(&client, get(format!("http://{one}/")));
+    let mut asked = std::pin::pin!(asked);
+    tokio::select! {
+        biased;
+        answer = &mut asked => panic!("there was room: {answer:?}"),
+        () = async { for _ in 0..1_000 { tokio::task::yield_now().await } } => {}
+    }
+    drop(unread);
+    tokio::time::timeout(Duration::from_secs(30), asked).await??;
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_actor_without_a_share_left_closes_its_own_idle_connections_alone() -> Result<()> {
+    let servers = [server(mirror).await?, server(mirror).await?];
+    let client = free(&[
+        ("max_connections", "4"),
+        ("max_connections_per_actor", "1"),
+        ("connect_timeout_ms", "3600000"),
+    ]);
+    let ask = async |actor: &str, address: SocketAddr| {
+        let request = get(format!("http://{address}/"));
+        let mut call = call(request, Lease::default(), minute());
+        call.invocation.origin = Origin::Actor(id(actor));
+        text(*client.invoke(call).await?.into_http()?).await
+    };
+    let [(first, opened), (second, _)] = &servers;
+    for (actor, address) in [
+        ("modest", first),
+        ("greedy", first),
+        ("greedy", second),
+        ("modest", first),
+    ] {
+        tokio::time::timeout(Duration::from_secs(30), ask(actor, *address)).await??;
+    }
+    assert_eq!(opened.load(Ordering::Relaxed), 2, "one is used again");
+    Ok(())
+}
+
 fn tls(name: &str) -> String {
     format!("{}/tests/tls/{name}", env!("CARGO_MANIFEST_DIR"))
 }

@@ -42,8 +42,8 @@ pub static HTTP_CLIENT: Builtin = Builtin {
         Setting::number(
             "max_connections",
             [1_024, 1, 65_536],
-            "connections to all servers; a request that gets none within `connect_timeout_ms` is \
-             refused",
+            "connections to all servers; idle ones are closed for a request that needs one, and a \
+             request that gets none within `connect_timeout_ms` is refused",
         )
         .of(Scope::Provider),
         Setting::number(

@@ -20,6 +20,7 @@ use tokio_io_timeout::TimeoutStream;
 use tower_service::Service;
 
 use super::failure::{chain, own};
+use super::idle::{Connections, Open};
 use super::mark::Mark;
 use super::reach::out_of_reach;
 use super::resolve::{Resolver, Within};
@@ -35,12 +36,16 @@ pub(crate) struct Connect {
     tls: Arc<rustls::ClientConfig>,
     resolver: Resolver,
     slots: Turns,
+    connections: Arc<Connections>,
     limits: Limits,
 }
 
 /// A connection, which counts until it is closed.
 pub(crate) struct Kept {
     stream: TokioIo<Pin<Box<TimeoutStream<TokioIo<Stream>>>>>,
+    open: Open,
+    /// The next byte to be sent begins a request.
+    has_read: bool,
     _slot: Turn,
 }
 
@@ -50,6 +55,7 @@ impl Connect {
             tls: Arc::new(tls),
             resolver: Resolver::new(),
             slots: Turns::new(limits.max_connections, limits.max_of_actor),
+            connections: Arc::default(),
             limits,
         }
     }
@@ -64,6 +70,7 @@ impl Connect {
 
     /// Connects to a target that is marked.
     async fn open(self, to: Uri) -> Result<Kept, Error> {
+        let target = to.to_string();
         let (mark, to) = Mark::take(&to).ok_or_else(unmarked)?;
         // No name, so that the resolver is not asked.
         if let Some(address) = address_of(&to)
@@ -73,9 +80,12 @@ impl Connect {
         }
         let time = self.limits.connect_timeout;
         let server = to.authority().map_or("", |authority| authority.as_str());
-        let Ok(Ok(slot)) = timeout(time, self.slots.take(&mark.caller)).await else {
+        let free = |caller| self.connections.make_room(caller, &target);
+        let slot = self.slots.take_or_free(&mark.caller, free);
+        let Ok(Ok(slot)) = timeout(time, slot).await else {
             return Err(self.no_slot(server));
         };
+        let open = self.connections.open(&mark.caller, &target);
         let https = self.https(mark);
         match timeout(time, connect(https, to.clone())).await {
             Ok(Ok(stream)) => {
@@ -84,6 +94,8 @@ impl Connect {
                 let stream = TokioIo::new(Box::pin(stream));
                 Ok(Kept {
                     stream,
+                    open,
+                    has_read: true,
                     _slot: slot,
                 })
             }
@@ -105,7 +117,8 @@ impl Connect {
         let detail = format!(
             "no connection to {server} could be made: {max_connections} are open, as many as \
              max_connections allows, or {max_of_actor} of this actor, as many as \
-             max_connections_per_actor allows, and none became free within {connect_timeout:?}"
+             max_connections_per_actor allows, and none became free or idle within \
+             {connect_timeout:?}"
         );
         Error::new(Code::Overloaded, detail)
     }
@@ -153,9 +166,18 @@ impl Service<Uri> for Connect {
     }
 }
 
+impl Kept {
+    fn writes(&mut self) {
+        if std::mem::take(&mut self.has_read) {
+            self.open.asks();
+        }
+    }
+}
+
 impl Connection for Kept {
     fn connected(&self) -> Connected {
-        self.stream.inner().get_ref().inner().connected()
+        let connected = self.stream.inner().get_ref().inner().connected();
+        connected.extra(self.open.usage())
     }
 }
 
@@ -165,7 +187,12 @@ impl Read for Kept {
         context: &mut Context<'_>,
         buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        if self.open.is_over(context) {
+            return Poll::Ready(Ok(()));
+        }
+        let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
+        self.has_read |= polled.is_ready();
+        polled
     }
 }
 
@@ -175,6 +202,7 @@ impl Write for Kept {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.writes();
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
@@ -195,6 +223,7 @@ impl Write for Kept {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.writes();
         Pin::new(&mut self.stream).poll_write_vectored(context, slices)
     }
 }

@@ -1,12 +1,14 @@
 //! The HTTP client: requests of actors, to the hosts that their links allow.
 //!
 //! [`HttpClient`] checks a request against `allowed` and sends it; `connect` and `resolve` make its
-//! connections, to the addresses within its `reach` and in `turns`, each for requests of one `mark`. `leased` ends its bodies with their call, `failure`
+//! connections, to the addresses within its `reach` and in `turns`, each for requests of one `mark`; those that
+//! are `idle` make room for others. `leased` ends its bodies with their call, `failure`
 //! says what went wrong, `wasmbus` reads and writes the messages of the older contract.
 
 mod allowed;
 mod connect;
 mod failure;
+mod idle;
 mod leased;
 mod mark;
 mod reach;
@@ -35,6 +37,7 @@ use crate::http::headers::{strip_hop_by_hop, take_length};
 use crate::message;
 use allowed::{KEY, Target};
 use connect::Connect;
+use idle::Usage;
 use leased::{Leased, Term};
 use mark::Mark;
 use reach::Reach;
@@ -304,9 +307,14 @@ fn receive(
         let detail = format!("{target} answered with the status {}", head.status.as_u16());
         return Err(Error::new(Code::Provider, detail));
     }
+    let answering = head.extensions.remove::<Arc<Usage>>().map(Usage::answering);
     head.version = Version::default();
     head.extensions.clear();
     strip_hop_by_hop(&mut head.headers);
-    let body = body.map_err(move |error| failure::broken_off(&target, &error));
+    let body = body.map_err(move |error| {
+        // In use for as long as its body is.
+        let _ = &answering;
+        failure::broken_off(&target, &error)
+    });
     Ok(Response::from_parts(head, Leased::new(body, term).boxed()))
 }

@@ -1,6 +1,8 @@
 //! A semaphore for a scarce resource, with a limit in total and a limit per actor.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
+use std::future::pending;
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
@@ -35,10 +37,22 @@ impl Turns {
     /// Waits for one of the caller's own, and then for one of all: whoever waits for its own keeps
     /// nobody else waiting.
     pub(crate) async fn take(&self, caller: &str) -> Result<Turn, AcquireError> {
+        self.take_or_free(caller, |_| pending()).await
+    }
+
+    /// The same, and `free` runs while there is none: for the caller's own, or for one of all.
+    pub(crate) async fn take_or_free<'a, F>(
+        &self,
+        caller: &'a str,
+        free: impl Fn(Option<&'a str>) -> F,
+    ) -> Result<Turn, AcquireError>
+    where
+        F: Future<Output = Infallible>,
+    {
         let of_caller = self.of(caller);
         Ok(Turn {
-            _own: Arc::clone(&of_caller).acquire_owned().await?,
-            _all: Arc::clone(&self.all).acquire_owned().await?,
+            _own: acquire(&of_caller, free(Some(caller))).await?,
+            _all: acquire(&self.all, free(None)).await?,
             _of_caller: of_caller,
         })
     }
@@ -52,6 +66,17 @@ impl Turns {
         let own = Arc::new(Semaphore::new(self.share));
         callers.insert(caller.into(), Arc::downgrade(&own));
         own
+    }
+}
+
+async fn acquire(
+    turns: &Arc<Semaphore>,
+    free: impl Future<Output = Infallible>,
+) -> Result<OwnedSemaphorePermit, AcquireError> {
+    tokio::select! {
+        biased;
+        turn = Arc::clone(turns).acquire_owned() => turn,
+        never = free => match never {},
     }
 }
 

@@ -1,0 +1,169 @@
+//! Connections that serve no request, closed when another connection needs their place.
+//!
+//! The pool of hyper-util keeps them and cannot be told to close one. A connection therefore counts the requests
+//! that it has begun to send and the responses that have been read, and tells hyper that its server has closed
+//! it: hyper then sends a request that it had not begun over another connection.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Waker};
+use std::time::Instant;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+/// The open connections of a client.
+#[derive(Debug, Default)]
+pub(crate) struct Connections {
+    open: Mutex<Vec<Arc<Usage>>>,
+    /// Told when a connection serves its last request for now.
+    idle: Notify,
+}
+
+/// What one connection does.
+#[derive(Debug)]
+pub(crate) struct Usage {
+    /// The id of whose requests it serves.
+    caller: Box<str>,
+    /// The target that it serves, with its mark: the pool gives it to requests for that alone.
+    target: Box<str>,
+    connections: Arc<Connections>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Requests that it has begun to send. One whose response begins before all of it is sent may count twice:
+    /// such a connection is never taken for idle.
+    asked: u64,
+    /// Responses that have been read, or given up.
+    answered: u64,
+    /// Since the last of them.
+    since: Instant,
+    is_closing: bool,
+    reader: Option<Waker>,
+}
+
+/// The usage of a connection for as long as it is open.
+pub(crate) struct Open(Arc<Usage>);
+
+/// One response of a connection, until it is dropped.
+pub(crate) struct Answering(Arc<Usage>);
+
+impl Connections {
+    /// A connection for requests of this caller to this target.
+    pub(crate) fn open(self: &Arc<Self>, caller: &str, target: &str) -> Open {
+        let usage = Arc::new(Usage {
+            caller: caller.into(),
+            target: target.into(),
+            connections: Arc::clone(self),
+            state: Mutex::new(State {
+                asked: 0,
+                answered: 0,
+                since: Instant::now(),
+                is_closing: false,
+                reader: None,
+            }),
+        });
+        self.open.lock().push(Arc::clone(&usage));
+        Open(usage)
+    }
+
+    /// Closes the one that has been idle for longest, and one more whenever one becomes idle: of this caller, or
+    /// of anybody. Those of the target itself stay: the pool gives them to who waits for one.
+    pub(crate) async fn make_room(&self, caller: Option<&str>, target: &str) -> Infallible {
+        loop {
+            let mut idle = pin!(self.idle.notified());
+            idle.as_mut().enable();
+            self.close_one(caller, target);
+            idle.await;
+        }
+    }
+
+    fn close_one(&self, caller: Option<&str>, target: &str) {
+        let open = self.open.lock();
+        let others = open.iter().filter(|usage| {
+            *usage.target != *target && caller.is_none_or(|caller| *usage.caller == *caller)
+        });
+        let idle = others.filter_map(|usage| Some((usage.idle_since()?, usage)));
+        if let Some((_since, usage)) = idle.min_by_key(|(since, _)| *since) {
+            usage.close();
+        }
+    }
+}
+
+impl Usage {
+    /// A response of this connection begins.
+    pub(crate) fn answering(self: Arc<Self>) -> Answering {
+        Answering(self)
+    }
+
+    fn idle_since(&self) -> Option<Instant> {
+        let state = self.state.lock();
+        (state.is_idle() && !state.is_closing).then_some(state.since)
+    }
+
+    fn close(&self) {
+        let mut state = self.state.lock();
+        state.is_closing = true;
+        if let Some(reader) = state.reader.take() {
+            reader.wake();
+        }
+    }
+}
+
+impl State {
+    /// A new connection is not: the request that it was made for is still to come.
+    fn is_idle(&self) -> bool {
+        self.asked > 0 && self.asked == self.answered
+    }
+}
+
+impl Open {
+    pub(crate) fn usage(&self) -> Arc<Usage> {
+        Arc::clone(&self.0)
+    }
+
+    /// A request begins.
+    pub(crate) fn asks(&self) {
+        self.0.state.lock().asked += 1;
+    }
+
+    /// Whether it is to close now. If not, its reader is woken when it is.
+    pub(crate) fn is_over(&self, reader: &Context<'_>) -> bool {
+        let mut state = self.0.state.lock();
+        if state.is_closing && state.is_idle() {
+            return true;
+        }
+        match &mut state.reader {
+            Some(waker) => waker.clone_from(reader.waker()),
+            none => *none = Some(reader.waker().clone()),
+        }
+        false
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let mut open = self.0.connections.open.lock();
+        open.retain(|usage| !Arc::ptr_eq(usage, &self.0));
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        let mut state = self.0.state.lock();
+        state.answered += 1;
+        state.since = Instant::now();
+        if state.is_idle() {
+            if state.is_closing
+                && let Some(reader) = state.reader.take()
+            {
+                reader.wake();
+            }
+            drop(state);
+            self.0.connections.idle.notify_waiters();
+        }
+    }
+}
