@@ -10,6 +10,10 @@ defmodule Exosuit.Soak.Faults do
   @faults ~w(kill_role kill_role kill_role kill_host stop_nats fill_disk slow_clients bad_settings
              expire_token)a
 
+  @doc "Every fault on every host, once each."
+  @spec all(World.t()) :: [{atom(), World.host()}]
+  def all(world), do: for(fault <- Enum.uniq(@faults), host <- world.hosts, do: {fault, host})
+
   @doc "The next fault: its name and the host that it is for."
   @spec draw(World.t()) :: {atom(), World.host()}
   def draw(world), do: {Enum.random(@faults), Enum.random(world.hosts)}

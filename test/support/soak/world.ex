@@ -31,7 +31,8 @@ defmodule Exosuit.Soak.World do
   def start! do
     dir = HostCase.tmp_dir!()
     {:ok, {_key, seed}} = Exosuit.Claims.generate_key("cluster")
-    keys = %{issuer: Guests.key("account"), mayfly: Guests.key("module"), cluster: seed}
+    [mayfly, ledger] = for _ <- 1..2, do: Guests.key("module")
+    keys = %{issuer: Guests.key("account"), mayfly: mayfly, ledger: ledger, cluster: seed}
     world = %__MODULE__{nats: Nats.start!(), dir: dir, keys: keys, hosts: []}
     world = %{world | hosts: for(number <- 1..2, do: start_host!(world, number))}
     Enum.each(world.hosts, &deploy!(world, &1))
@@ -117,7 +118,9 @@ defmodule Exosuit.Soak.World do
   defp ledger(world) do
     counter = example("counter/counter_s.wasm")
     caps = ["wasmcloud:httpserver", "wasmcloud:keyvalue"]
-    {signed, _keys} = Guests.sign(world.dir, "ledger", wasm: counter, caps: caps)
+    # The same keys at every start: a lattice keeps the claims of every key.
+    keys = [issuer: world.keys.issuer, subject: world.keys.ledger]
+    {signed, _keys} = Guests.sign(world.dir, "ledger", [wasm: counter, caps: caps] ++ keys)
     signed
   end
 
