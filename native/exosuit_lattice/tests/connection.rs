@@ -21,12 +21,16 @@ async fn next(notices: &mut broadcast::Receiver<Notice>) -> Notice {
     within("a notice", notices.recv()).await.expect("a notice")
 }
 
-/// What the attempts fail with, once one has.
-async fn failure(options: &ConnectionOptions) -> Error {
-    let connection = open(options).await;
+/// Waits until an attempt to connect has failed.
+async fn failed(connection: &Connection) -> State {
     let mut state = connection.state();
     let failed = state.wait_for(|state| matches!(state, State::Connecting(Some(_))));
-    match within("a failure", failed).await.expect("a state").clone() {
+    within("a failure", failed).await.expect("a state").clone()
+}
+
+/// What the attempts fail with, once one has.
+async fn failure(options: &ConnectionOptions) -> Error {
+    match failed(&open(options).await).await {
         State::Connecting(Some(error)) => error,
         other => panic!("{other:?}"),
     }
@@ -72,6 +76,22 @@ async fn a_closed_connection_stays_closed() {
     let connection = server.connect().await;
     connection.close().await;
     assert_eq!(connection.ready(PATIENCE).await, Err(Error::Closed));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_closes_while_no_server_answers_leaves_no_task() {
+    let mut server = NatsServer::start().await;
+    let tasks = tokio::runtime::Handle::current().metrics();
+    let lost = server.connect().await;
+    server.stop();
+    failed(&lost).await;
+    let never = open(&server.options()).await;
+    failed(&never).await;
+    drop((lost, never));
+    common::eventually("the end of all tasks", || async {
+        (tasks.num_alive_tasks() == 0).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
