@@ -204,12 +204,6 @@ defmodule Exosuit.App.Record do
     end
   end
 
-  @doc "Whether a host's copy holds what the store should get instead of its own record."
-  @spec newer?(t(), t()) :: boolean()
-  def newer?(%__MODULE__{} = copy, %__MODULE__{} = stored) do
-    copy != stored and merge(copy, stored) != stored
-  end
-
   @doc "As JSON, at most 64 KiB."
   @spec encode(t()) :: {:ok, String.t()} | {:error, Error.t()}
   def encode(%__MODULE__{} = record) do

@@ -4,7 +4,7 @@ defmodule Exosuit.Simulated.Client do
   # before. What was accepted is remembered: it must not be lost.
 
   alias Exosuit.App.Record
-  alias Exosuit.Simulated.{Store, Versions, World}
+  alias Exosuit.Simulated.{Store, Versions, Wire, World}
 
   # How often a conflict is tried again.
   @attempts 3
@@ -101,7 +101,7 @@ defmodule Exosuit.Simulated.Client do
         do: Store.put(world.store, {:app, name}, record, revision),
         else: Store.write(world.store, {:app, name}, nil)
 
-    World.tell_all(%{world | store: store, acknowledged: acknowledge(world, change, name)}, told)
+    Wire.tell_all(%{world | store: store, acknowledged: acknowledge(world, change, name)}, told)
   end
 
   defp acknowledge(world, {:apply, version}, name) do

@@ -4,7 +4,7 @@ defmodule Exosuit.Simulated.World do
   # is random comes from the seed of the process, so a seed is a schedule.
 
   alias Exosuit.App.{Machine, Record}
-  alias Exosuit.Simulated.{Store, Versions}
+  alias Exosuit.Simulated.{Checks, Store, Versions, Wire}
 
   @enforce_keys [:profile, :options]
   defstruct [
@@ -24,14 +24,15 @@ defmodule Exosuit.Simulated.World do
     violations: []
   ]
 
-  @tick 500
+  @tick 1_000
+  @cut Exosuit.Error.new(:unavailable, "the store cannot be reached")
   @beat 2_000
 
   # The queue.
 
   def later(world, delay, event) do
     entry = {world.now + delay, world.sequence, event}
-    %{world | sequence: world.sequence + 1, queue: :gb_sets.add(entry, world.queue)}
+    %{world | sequence: world.sequence + 1, queue: :gb_sets.insert(entry, world.queue)}
   end
 
   def run_until(world, time, handle) do
@@ -165,8 +166,8 @@ defmodule Exosuit.Simulated.World do
 
   def handle({:write, id, epoch, key, operation}, world) do
     if :store in world.hosts[id].cut,
-      do: answer(world, id, epoch, key, {:error, :cut}),
-      else: write(world, id, epoch, key, operation)
+      do: Wire.answer(world, id, epoch, key, {:error, @cut}),
+      else: Wire.write(world, id, epoch, key, operation)
   end
 
   defp message(:tick, id, world) do
@@ -189,7 +190,7 @@ defmodule Exosuit.Simulated.World do
     host = world.hosts[id]
 
     if link in host.cut do
-      put_host(world, %{host | limits: host.limits || limits(host)})
+      put_host(world, %{host | limits: host.limits || Checks.limits(host)})
       |> feed(id, {link, :down, local(world, id)})
     else
       # Cut and healed before anybody noticed: the watch was interrupted all the same.
@@ -203,13 +204,13 @@ defmodule Exosuit.Simulated.World do
     cond do
       link in host.cut -> world
       link == :bus -> world |> feed(id, {:bus, :up, local(world, id)}) |> unlimited(id)
-      true -> watch(world, id)
+      true -> Wire.watch(world, id)
     end
   end
 
   defp message({:told, watch, change}, id, world) do
     host = world.hosts[id]
-    if host.watch == watch, do: tell(world, host, change), else: world
+    if host.watch == watch, do: Wire.tell(world, host, change), else: world
   end
 
   defp message({:host_done, app, apply}, id, world) do
@@ -274,126 +275,7 @@ defmodule Exosuit.Simulated.World do
     do: to_host(world, id, :rand.uniform(delay), message)
 
   # While checks need every beat to arrive, none is lost.
-  defp faulty?(world), do: not world.recovered? and world.profile not in [:calm, :joins]
-
-  # The store: writes, and watches that tell in order.
-
-  defp write(world, id, epoch, key, operation) do
-    case perform(world, id, operation) do
-      {:conflict, world} -> answer(world, id, epoch, key, :conflict)
-      {result, world} -> answer(world, id, epoch, key, {:ok, result})
-    end
-  end
-
-  defp perform(world, id, {:put, key, value, revision}) do
-    case Store.put(world.store, key, value, revision) do
-      :conflict ->
-        {:conflict, world}
-
-      {store, change} ->
-        world = check_newer(world, id, key)
-        {elem(change, 2), tell_all(%{world | store: store}, change)}
-    end
-  end
-
-  defp perform(world, _id, {:set, key, value}) do
-    {store, change} = Store.write(world.store, key, value)
-    {elem(change, 2), tell_all(%{world | store: store}, change)}
-  end
-
-  defp perform(world, _id, {:generation, old}) do
-    case Store.get(world.store, :generation) do
-      {^old, _revision} ->
-        new = "g#{:rand.uniform(1_000_000_000)}"
-        {store, change} = Store.write(world.store, :generation, new)
-        {new, tell_all(%{world | store: store}, change)}
-
-      _other ->
-        {:conflict, world}
-    end
-  end
-
-  defp check_newer(world, id, {:app, name} = key) do
-    {value, _revision} = Store.get(world.store, key)
-    schema = world.hosts[id].member.schema
-
-    if value != nil and value.schema > schema,
-      do: violate(world, "#{id} of schema #{schema} writes the newer record #{name}"),
-      else: world
-  end
-
-  defp check_newer(world, _id, _key), do: world
-
-  # An answer may be lost; then the write counts as failed, whatever became of it.
-  defp answer(world, id, epoch, key, result) do
-    result = if faulty?(world) and :rand.uniform(50) == 1, do: {:error, :lost}, else: result
-    later(world, :rand.uniform(200), {:host, id, epoch, {:feed, {:written, key, result}}})
-  end
-
-  def tell_all(world, change) do
-    Enum.reduce(alive(world), world, fn host, world ->
-      if :store in host.cut or host.watch == 0,
-        do: world,
-        else: told_later(world, host.id, change)
-    end)
-  end
-
-  defp told_later(world, id, change) do
-    host = world.hosts[id]
-    delay = if faulty?(world) and :rand.uniform(10) == 1, do: 3_000, else: 200
-    at = max(host.told_at, world.now + :rand.uniform(delay))
-    world = put_host(world, %{host | told_at: at})
-    to_host(world, id, at - world.now, {:told, host.watch, change})
-  end
-
-  defp watch(world, id) do
-    host = world.hosts[id]
-    host = %{host | watch: host.watch + 1, told_at: world.now}
-    world = world |> put_host(host) |> feed(id, {:store, :up, local(world, id)})
-    {puts, gone, same?} = Store.changes(world.store, host.told, host.incarnation)
-    {generation, _revision} = Store.get(world.store, :generation)
-
-    current =
-      {:current, %{generation: generation, position: world.store.position},
-       world.store.incarnation}
-
-    gone = if same?, do: Enum.map(gone, &{&1, nil, world.store.position}), else: [{:lost, gone}]
-    Enum.reduce(puts ++ gone ++ [current], world, &told_later(&2, id, &1))
-  end
-
-  defp tell(world, host, {:lost, keys}) do
-    names = for {:app, name} <- keys, do: name
-    others = for key <- keys, not match?({:app, _name}, key), key != :generation, do: key
-    world = put_host(world, %{host | told: Map.drop(host.told, keys)})
-    world = if names == [], do: world, else: feed(world, host.id, {:records_lost, names})
-    Enum.reduce(others, world, &feed(&2, host.id, event(host, {&1, nil, 0})))
-  end
-
-  defp tell(world, host, {:current, facts, incarnation}) do
-    world
-    |> put_host(%{host | incarnation: incarnation})
-    |> feed(host.id, {:records_current, facts, local(world, host.id)})
-    |> unlimited(host.id)
-  end
-
-  defp tell(world, host, {key, value, revision} = change) do
-    told =
-      if value == nil, do: Map.delete(host.told, key), else: Map.put(host.told, key, revision)
-
-    world |> put_host(%{host | told: told}) |> feed(host.id, event(host, change))
-  end
-
-  defp event(_host, {{:app, name}, nil, _revision}), do: {:record_deleted, name}
-
-  defp event(host, {{:app, name}, record, revision}) do
-    if record.schema > host.member.schema,
-      do: {:record, name, {:newer, record.schema}, revision},
-      else: {:record, name, record, revision}
-  end
-
-  defp event(_host, {{:status, host, app}, status, _revision}), do: {:status, host, app, status}
-  defp event(_host, {{:slots, app}, slots, revision}), do: {:slots, app, slots, revision}
-  defp event(_host, {:generation, generation, _revision}), do: {:generation, generation}
+  def faulty?(world), do: not world.recovered? and world.profile not in [:calm, :joins]
 
   # Machines.
 
@@ -431,7 +313,7 @@ defmodule Exosuit.Simulated.World do
 
   defp act_one(world, id, {:fetch_model, digest}) do
     model = world.versions[digest].model
-    answer = if :store in world.hosts[id].cut, do: {:error, :cut}, else: model
+    answer = if :store in world.hosts[id].cut, do: {:error, @cut}, else: model
     to_host(world, id, :rand.uniform(300), {:feed, {:model, digest, answer}})
   end
 
@@ -439,7 +321,7 @@ defmodule Exosuit.Simulated.World do
     host = world.hosts[id]
 
     if :store in host.cut or (faulty?(world) and :rand.uniform(20) == 1) do
-      to_host(world, id, 100, {:feed, {:objects, app, version, digests, {:error, :cut}}})
+      to_host(world, id, 100, {:feed, {:objects, app, version, digests, {:error, @cut}}})
     else
       host = %{host | objects: Enum.into(digests, host.objects)}
       answer = {:feed, {:objects, app, version, digests, :here}}
@@ -463,7 +345,7 @@ defmodule Exosuit.Simulated.World do
     }
 
     world
-    |> check_apply(host, app, before, run)
+    |> Checks.check_apply(host, app, before, run)
     |> put_run(id, app, run)
     |> to_host(id, :rand.uniform(1_000), {:host_done, app, apply})
   end
@@ -528,109 +410,20 @@ defmodule Exosuit.Simulated.World do
     %{run | running: running, updating: if(done?, do: nil, else: run.updating)}
   end
 
-  # What must hold at each moment.
+  # Helpers.
 
-  defp check_apply(world, host, app, before, run) do
-    world
-    |> check_here(host, app, run)
-    |> check_limits(host, app, run)
-    |> check_slots(host, app, before, run)
-  end
-
-  defp check_here(world, _host, _app, %{share: share}) when share == %{}, do: world
-
-  defp check_here(world, host, app, run) do
-    cond do
-      run.model == nil ->
-        violate(world, "#{host.id} applies #{app} without its model")
-
-      not Enum.all?(world.versions[run.digest].objects, &(&1 in host.objects)) ->
-        violate(world, "#{host.id} applies #{app} without its objects")
-
-      true ->
-        world
-    end
-  end
-
-  # Who is cut off starts nobody else's share.
-  defp check_limits(world, %{limits: nil}, _app, _run), do: world
-  defp check_limits(world, _host, _app, %{share: share}) when share == %{}, do: world
-
-  defp check_limits(world, host, app, run) do
-    with {digest, limit} when digest == run.digest <- host.limits[app],
-         true <- world.versions[run.digest].fate == :good,
-         [_ | _] = more <- for({id, count} <- run.share, count > Map.get(limit, id, 0), do: id) do
-      violate(world, "#{host.id}, which is cut off, starts #{inspect(more)} of #{app}")
-    else
-      _within -> world
-    end
-  end
-
-  defp limits(host) do
-    for app <- Machine.apps(host.machine),
-        {shares, _unplaced} <- [Machine.placement(host.machine, app)],
-        into: %{} do
-      {_version, told} = Machine.share(host.machine, app)
-      current = Record.current(Machine.record(host.machine, app))
-      placed = Map.get(shares, host.id, %{})
-      {app, {current.model, Map.merge(placed, told, fn _id, one, other -> max(one, other) end)}}
-    end
-  end
-
-  defp unlimited(world, id) do
+  def unlimited(world, id) do
     host = world.hosts[id]
     if MapSet.size(host.cut) == 0, do: put_host(world, %{host | limits: nil}), else: world
   end
-
-  # One member of an application is updated at a time. It has given up after the progress deadline.
-  defp check_slots(%{profile: :calm} = world, host, app, before, run) do
-    deadline = Keyword.fetch!(world.options, :progress_deadline)
-
-    others =
-      for other <- alive(world),
-          other.id != host.id,
-          %{updating: since} when since != nil <- [other.runs[app]],
-          world.now - since < 0.9 * deadline,
-          do: other.id
-
-    updates? =
-      before != nil and before.share != %{} and run.share != %{} and before.version != run.version
-
-    if updates? and others != [],
-      do: violate(world, "#{host.id} updates #{app} while #{inspect(others)} do"),
-      else: world
-  end
-
-  defp check_slots(world, _host, _app, _before, _run), do: world
-
-  # While hosts only join, what runs goes on running somewhere.
-  defp check_gap(%{profile: :joins} = world, app) do
-    running =
-      for host <- alive(world),
-          %{running: running} <- [host.runs[app]],
-          workload <- running,
-          into: MapSet.new(),
-          do: {app, workload}
-
-    gap = world.established |> MapSet.filter(&(elem(&1, 0) == app)) |> MapSet.difference(running)
-    world = %{world | established: MapSet.union(world.established, running)}
-
-    if MapSet.size(gap) == 0,
-      do: world,
-      else: violate(world, "nobody runs #{inspect(Enum.to_list(gap))}")
-  end
-
-  defp check_gap(world, _app), do: world
-
-  # Helpers.
 
   def put_host(world, host), do: %{world | hosts: Map.put(world.hosts, host.id, host)}
 
   defp put_run(world, id, app, run) do
     host = world.hosts[id]
-    world |> put_host(%{host | runs: Map.put(host.runs, app, run)}) |> check_gap(app)
+    world |> put_host(%{host | runs: Map.put(host.runs, app, run)}) |> Checks.check_gap(app)
   end
 
-  defp local(world, id) when is_binary(id), do: local(world.hosts[id], world)
-  defp local(host, world), do: round(host.offset + world.now * host.rate)
+  def local(world, id) when is_binary(id), do: local(world.hosts[id], world)
+  def local(host, world), do: round(host.offset + world.now * host.rate)
 end

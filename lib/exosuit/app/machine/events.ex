@@ -11,21 +11,21 @@ defmodule Exosuit.App.Machine.Events do
   @spec event(State.t(), tuple()) :: State.t()
   def event(state, {:tick, now}), do: state |> at(now) |> remember()
 
+  # Beats are many: what time brings waits for the next tick.
   def event(state, {:beat, member, now}) do
     state = at(state, now)
     {news, members} = Members.beat(state.members, member, now)
     state = %{state | members: members}
 
     case news do
-      :same -> remember(state)
-      :changed -> state |> changed_members() |> remember()
-      :new -> state |> act(:beat) |> changed_members() |> remember()
+      :same -> state
+      :changed -> changed_members(state)
+      :new -> state |> act(:beat) |> changed_members()
     end
   end
 
   def event(state, {:left, id, now}) do
-    state = at(state, now)
-    remember(%{state | members: Members.left(state.members, id)})
+    at(%{state | members: Members.left(state.members, id)}, now)
   end
 
   def event(state, {:bus, link, now}) do
@@ -101,22 +101,27 @@ defmodule Exosuit.App.Machine.Events do
     end
   end
 
-  def event(state, {:model, digest, {:error, _error}}), do: wait(state, {:model, digest}, nil)
+  def event(state, {:model, digest, {:error, error}}) do
+    state |> failed({:model, digest}, error) |> wait({:model, digest}, nil) |> dirty(nil)
+  end
 
   def event(state, {:model, digest, %Model{} = model}) do
     models = Map.take(state.models, needed_models(state))
     state = %{state | models: Map.put(models, digest, model), unkept?: true, dirty: :all}
-    %{state | pending: Map.delete(state.pending, {:model, digest})}
+    fetched(state, {:model, digest})
   end
 
   def event(state, {:objects, app, version, digests, :here}) do
-    objects = Enum.into(digests, state.objects)
-    pending = Map.delete(state.pending, {:objects, app, version})
-    dirty(%{state | objects: objects, pending: pending}, app)
+    %{state | objects: Enum.into(digests, state.objects)}
+    |> fetched({:objects, app, version})
+    |> dirty(app)
   end
 
-  def event(state, {:objects, app, version, _digests, {:error, _error}}) do
-    wait(state, {:objects, app, version}, app)
+  def event(state, {:objects, app, version, _digests, {:error, error}}) do
+    state
+    |> failed({:objects, app, version}, error)
+    |> wait({:objects, app, version}, app)
+    |> dirty(app)
   end
 
   def event(state, {:applied, app, version, share, outcomes}) do
@@ -134,6 +139,12 @@ defmodule Exosuit.App.Machine.Events do
       {{:sent, value}, pending} -> written(%{state | pending: pending}, key, value, result)
       {_not_sent, _pending} -> state
     end
+  end
+
+  defp failed(state, key, error), do: %{state | errors: Map.put(state.errors, key, error)}
+
+  defp fetched(state, key) do
+    %{state | pending: Map.delete(state.pending, key), errors: Map.delete(state.errors, key)}
   end
 
   defp written(state, {:record, name}, record, {:ok, revision}) do

@@ -43,6 +43,7 @@ defmodule Exosuit.App.Machine.Share do
   - `takers`: the other members that should run a workload, with their counts
   - `here?`: whether an object is on this host
   - `writable?`: whether the store can be written
+  - `error`: why the last fetch of a model or of the objects of a version failed, if it did
   - `writes_slots?`: whether a write of the slots is under way: it may give back the slot that this member has
   """
   @type situation :: %{
@@ -60,6 +61,7 @@ defmodule Exosuit.App.Machine.Share do
           statuses: %{optional(String.t()) => Status.t()},
           slots: Slots.t() | nil,
           writes_slots?: boolean(),
+          error: ({:model, Digest.t()} | {:objects, pos_integer()} -> Error.t() | nil),
           member?: (String.t() -> boolean())
         }
 
@@ -140,23 +142,6 @@ defmodule Exosuit.App.Machine.Share do
   def refused(%__MODULE__{refused: {version, refused}}, version), do: refused
   def refused(_state, _other), do: %{}
 
-  @doc "What this host says about the share, or `nil` if there is nothing to say."
-  @spec status(t()) :: Status.t() | nil
-  def status(%__MODULE__{} = state) do
-    {refused_version, _refused} = state.refused
-    version = if state.share == %{}, do: refused_version, else: state.version
-    refused = if version, do: refused(state, version), else: %{}
-
-    if state.share != %{} or refused != %{} or state.problem != nil do
-      %Status{
-        version: if(state.share != %{} or refused != %{}, do: version),
-        workloads: Map.new(state.share, fn {id, count} -> {id, workload(state, id, count)} end),
-        refused: refused,
-        problem: state.problem
-      }
-    end
-  end
-
   @doc "The next step."
   @spec step(t(), situation()) :: {t(), [request()]}
   def step(state, situation) do
@@ -167,18 +152,6 @@ defmodule Exosuit.App.Machine.Share do
 
   defp confirm({workload, :running}, confirmed), do: MapSet.put(confirmed, workload)
   defp confirm({workload, _other}, confirmed), do: MapSet.delete(confirmed, workload)
-
-  defp workload(state, id, count) do
-    case state.reported[id] do
-      :running when is_map_key(state.leaving, id) -> said(count, :leaving, nil)
-      :running -> said(count, :running, nil)
-      {:starting, error} -> said(count, :starting, error && Status.detail(error))
-      {:refused, error, _final?} -> said(count, :refused, Status.detail(error))
-      nil -> said(count, :starting, nil)
-    end
-  end
-
-  defp said(count, state, detail), do: %{count: count, state: state, detail: detail}
 
   # A record of a newer schema is left running as it is.
   defp advance(state, %{record: {:newer, _old}}) do
@@ -194,11 +167,10 @@ defmodule Exosuit.App.Machine.Share do
         fail(state, failure, situation)
 
       not situation.known? ->
-        {%{state | problem: "waits until it knows the members of the lattice"}, []}
+        {state, []}
 
       situation.model == nil ->
-        {%{state | problem: "waits for the model of version #{situation.record.version}"},
-         [{:model, Record.current(situation.record).model}]}
+        fetch_model(state, Record.current(situation.record).model, situation)
 
       true ->
         state |> refuse(failure) |> move(situation)
@@ -342,8 +314,22 @@ defmodule Exosuit.App.Machine.Share do
   end
 
   defp fetch({state, requests}, missing, situation) do
-    problem = "waits for #{length(missing)} objects of version #{situation.record.version}"
-    {%{state | problem: problem}, requests ++ [{:objects, situation.record.version, missing}]}
+    version = situation.record.version
+    problem = unfetched("the objects", version, situation.error.({:objects, version}))
+    {%{state | problem: problem}, requests ++ [{:objects, version, missing}]}
+  end
+
+  defp fetch_model(state, digest, situation) do
+    error = situation.error.({:model, digest})
+    problem = unfetched("the model", situation.record.version, error)
+    {%{state | problem: problem}, [{:model, digest}]}
+  end
+
+  # A fetch that takes its time is no problem yet, and not worth a write of the status.
+  defp unfetched(_what, _version, nil), do: nil
+
+  defp unfetched(what, version, error) do
+    Status.detail("cannot fetch #{what} of version #{version}: #{Exception.message(error)}")
   end
 
   # Another share of the version that the host has already.

@@ -2,10 +2,12 @@ defmodule Exosuit.App.Machine.State do
   @moduledoc false
   # What a member machine knows, and the small changes of it that events and steps are made of. `dirty` has the
   # applications that something changed for, `busy` those for which time alone may bring the next step. `pending` has
-  # the writes and fetches that are under way or wait to be tried again, by their key; each is asked for once.
+  # the writes and fetches that are under way or wait to be tried again, by their key; each is asked for once. `errors`
+  # has why the last fetch failed.
 
   alias Exosuit.App.{Digest, Model, Placement, Record, Status}
   alias Exosuit.App.Machine.{Members, Options, Records, Share, Slots}
+  alias Exosuit.Error
 
   @type t :: %__MODULE__{
           own: String.t(),
@@ -22,6 +24,7 @@ defmodule Exosuit.App.Machine.State do
           statuses: %{optional(String.t()) => %{optional(String.t()) => Status.t()}},
           slots: %{optional(String.t()) => {Slots.t() | nil, non_neg_integer()}},
           pending: %{optional(term()) => {:sent, term()} | {:wait, integer(), String.t() | nil}},
+          errors: %{optional(term()) => Error.t()},
           dirty: MapSet.t(String.t()) | :all,
           busy: MapSet.t(String.t()),
           unkept?: boolean(),
@@ -44,6 +47,7 @@ defmodule Exosuit.App.Machine.State do
     statuses: %{},
     slots: %{},
     pending: %{},
+    errors: %{},
     dirty: MapSet.new(),
     busy: MapSet.new(),
     unkept?: false,

@@ -5,7 +5,7 @@ defmodule Exosuit.App.Machine.Steps do
 
   import Exosuit.App.Machine.State
 
-  alias Exosuit.App.Machine.{Records, Share, State, View}
+  alias Exosuit.App.Machine.{Records, Report, Share, State, View}
   alias Exosuit.App.Record
 
   @doc "Takes the next steps."
@@ -119,5 +119,5 @@ defmodule Exosuit.App.Machine.Steps do
   defp write_status(state, _app), do: state
 
   defp status(nil), do: nil
-  defp status(share), do: Share.status(share)
+  defp status(share), do: Report.status(share)
 end

@@ -68,10 +68,14 @@ defmodule Exosuit.App.Machine.View do
       here?: &(&1 in state.objects),
       statuses: statuses(state, name),
       slots: slots,
+      error: &error(state, name, &1),
       writes_slots?: is_map_key(state.pending, {:slots, name}),
       member?: &Members.member?(state.members, &1)
     }
   end
+
+  defp error(state, _name, {:model, digest}), do: state.errors[{:model, digest}]
+  defp error(state, name, {:objects, version}), do: state.errors[{:objects, name, version}]
 
   defp takers(state, app, workload) do
     only = %{app | workloads: Enum.filter(app.workloads, &(&1.id == workload))}

@@ -1,0 +1,37 @@
+defmodule Exosuit.App.Machine.Report do
+  @moduledoc """
+  The status that a host writes about its share of an application.
+  """
+
+  alias Exosuit.App.Machine.Share
+  alias Exosuit.App.Status
+
+  @doc "What this host says about the share, or `nil` if there is nothing to say."
+  @spec status(Share.t()) :: Status.t() | nil
+  def status(%Share{} = state) do
+    {refused_version, _refused} = state.refused
+    version = if state.share == %{}, do: refused_version, else: state.version
+    refused = if version, do: Share.refused(state, version), else: %{}
+
+    if state.share != %{} or refused != %{} or state.problem != nil do
+      %Status{
+        version: if(state.share != %{} or refused != %{}, do: version),
+        workloads: Map.new(state.share, fn {id, count} -> {id, workload(state, id, count)} end),
+        refused: refused,
+        problem: state.problem
+      }
+    end
+  end
+
+  defp workload(state, id, count) do
+    case state.reported[id] do
+      :running when is_map_key(state.leaving, id) -> said(count, :leaving, nil)
+      :running -> said(count, :running, nil)
+      {:starting, error} -> said(count, :starting, error && Status.detail(error))
+      {:refused, error, _final?} -> said(count, :refused, Status.detail(error))
+      nil -> said(count, :starting, nil)
+    end
+  end
+
+  defp said(count, state, detail), do: %{count: count, state: state, detail: detail}
+end

@@ -1,0 +1,317 @@
+defmodule Exosuit.App.MachineTest do
+  # What one machine does about single events; `Exosuit.App.SimulatedTest` has what many do together.
+  use ExUnit.Case, async: true
+
+  alias Exosuit.App.{Digest, Machine, Model, Record, Status}
+  alias Exosuit.App.Machine.Slots
+  alias Exosuit.Error
+  alias Exosuit.Model.{Application, Workload}
+
+  @bad Error.new(:invalid_module, "it is not Wasm")
+
+  defp member(id), do: %{id: id, labels: %{}, features: [], schema: 1}
+
+  defp model(code, instances) do
+    workload = %Workload{
+      role: :actor,
+      id: "echo",
+      reference: "exosuit+object://" <> Digest.of(code),
+      instances: instances
+    }
+
+    %Model{
+      manifest: %{"name" => "shop", "components" => [], "providers" => []},
+      application: %Application{name: "shop", workloads: [workload]}
+    }
+  end
+
+  defp applied(code) do
+    %{
+      model: Digest.of("model " <> code),
+      manifest: Digest.of(code),
+      objects: [Digest.of(code)],
+      at: 1,
+      by: "me"
+    }
+  end
+
+  defp record(codes) do
+    {:ok, record} = Record.new("shop", applied(hd(codes)))
+
+    Enum.reduce(tl(codes), record, fn code, record ->
+      {:ok, record} = Record.apply_version(record, applied(code))
+      record
+    end)
+  end
+
+  # Gives the state and all actions, without copies and events for people.
+  defp feed(state, events) do
+    {state, actions} =
+      Enum.reduce(events, {state, []}, fn event, {state, actions} ->
+        {state, more} = Machine.handle(state, event)
+        {state, actions ++ more}
+      end)
+
+    {state, Enum.reject(actions, &match?({kind, _} when kind in [:keep], &1))}
+  end
+
+  defp connected(options \\ []) do
+    {state, []} = Machine.new(member("N1"), [now: 0] ++ options)
+
+    {state, []} =
+      feed(state, [
+        {:bus, :up, 0},
+        {:store, :up, 0},
+        {:records_current, %{generation: "g", position: 0}, 0}
+      ])
+
+    state
+  end
+
+  # A host that runs version 1 on its own.
+  defp running(instances \\ 4) do
+    {state, _actions} =
+      feed(connected(alone: true), [
+        {:record, "shop", record(["a"]), 1},
+        {:model, Digest.of("model a"), model("a", instances)},
+        {:objects, "shop", 1, [Digest.of("a")], :here},
+        {:applied, "shop", 1, %{"echo" => instances}, %{"echo" => :running}},
+        {:written, {:status, "shop"}, {:ok, 2}},
+        {:written, {:status, "shop"}, {:ok, 2}}
+      ])
+
+    state
+  end
+
+  defp updating(codes) do
+    {state, _actions} =
+      feed(running(), [
+        {:record, "shop", record(codes), 3},
+        {:model, Digest.of("model b"), model("b", 4)},
+        {:objects, "shop", 2, [Digest.of("b")], :here},
+        {:written, {:slots, "shop"}, {:ok, 4}}
+      ])
+
+    state
+  end
+
+  test "a new application is fetched, then run, then said to run" do
+    {state, actions} = feed(connected(alone: true), [{:record, "shop", record(["a"]), 1}])
+    assert actions == [{:fetch_model, Digest.of("model a")}]
+
+    {state, actions} = feed(state, [{:model, Digest.of("model a"), model("a", 4)}])
+    assert actions == [{:fetch_objects, "shop", 1, [Digest.of("a")]}]
+
+    {state, actions} = feed(state, [{:objects, "shop", 1, [Digest.of("a")], :here}])
+    assert {:apply_share, "shop", 1, %{"echo" => 4}} in actions
+    assert %Model{} = Machine.model(state, "shop", 1)
+
+    # The write of the first status is still under way.
+    {state, actions} = feed(state, [{:applied, "shop", 1, %{"echo" => 4}, %{"echo" => :running}}])
+    assert actions == []
+    {state, actions} = feed(state, [{:written, {:status, "shop"}, {:ok, 2}}])
+    assert [{:write_status, "shop", %Status{} = status}] = actions
+    assert Status.runs?(status, 1, "echo")
+    assert Machine.share(state, "shop") == {1, %{"echo" => 4}}
+  end
+
+  test "a host that does not know the members yet starts nothing" do
+    {state, actions} =
+      feed(connected(), [
+        {:record, "shop", record(["a"]), 1},
+        {:model, Digest.of("model a"), model("a", 4)},
+        {:tick, 1_999}
+      ])
+
+    assert actions == []
+    assert {_state, [{:fetch_objects, "shop", 1, _digests} | _]} = feed(state, [{:tick, 2_000}])
+  end
+
+  test "a fetch that fails is tried again after a pause, and said" do
+    {state, _actions} = feed(connected(alone: true), [{:record, "shop", record(["a"]), 1}])
+    error = {:error, Error.new(:unavailable, "no store")}
+    {state, actions} = feed(state, [{:model, Digest.of("model a"), error}, {:tick, 4_999}])
+    assert [{:write_status, "shop", %Status{problem: problem}}] = actions
+    assert problem =~ "no store"
+    assert {_state, [{:fetch_model, _digest}]} = feed(state, [{:tick, 5_000}])
+  end
+
+  test "an update waits for a slot, and gives it back when all runs" do
+    {state, actions} =
+      feed(running(), [
+        {:slots, "shop", %{version: 2, holders: ["N1x"]}, 3},
+        {:slots, "shop", %{version: 2, holders: []}, 4},
+        {:record, "shop", record(["a", "b"]), 5},
+        {:model, Digest.of("model b"), model("b", 4)},
+        {:objects, "shop", 2, [Digest.of("b")], :here}
+      ])
+
+    assert {:write_slots, "shop", %{version: 2, holders: ["N1"]}, 4} in actions
+    refute Enum.any?(actions, &match?({:apply_share, _, _, _}, &1))
+
+    {state, actions} = feed(state, [{:written, {:slots, "shop"}, {:ok, 6}}])
+    assert {:apply_share, "shop", 2, %{"echo" => 4}} in actions
+
+    {_state, actions} =
+      feed(state, [{:applied, "shop", 2, %{"echo" => 4}, %{"echo" => :running}}])
+
+    assert {:write_slots, "shop", %{version: 2, holders: []}, 6} in actions
+  end
+
+  test "a version that is refused for good brings the one before back" do
+    {state, actions} =
+      feed(updating(["a", "b"]), [
+        {:applied, "shop", 2, %{"echo" => 4}, %{"echo" => {:refused, @bad, true}}}
+      ])
+
+    assert [failed] = for({:write_record, "shop", record, 3} <- actions, do: record)
+    assert failed.version == 1
+    assert Record.fetch(failed, 2).failed =~ "it is not Wasm"
+
+    {_state, actions} = feed(state, [{:written, {:record, "shop"}, {:ok, 5}}])
+    assert {:apply_share, "shop", 1, %{"echo" => 4}} in actions
+  end
+
+  test "a version that does not run by the deadline brings the one before back" do
+    {state, actions} =
+      feed(updating(["a", "b"]), [
+        {:applied, "shop", 2, %{"echo" => 4}, %{"echo" => {:starting, nil}}},
+        {:tick, 59_999}
+      ])
+
+    refute Enum.any?(actions, &match?({:write_record, _, _, _}, &1))
+    {_state, actions} = feed(state, [{:tick, 60_000}])
+    assert [%{version: 1}] = for({:write_record, "shop", record, 3} <- actions, do: record)
+  end
+
+  test "without an older version, the host refuses its share" do
+    {_state, actions} =
+      feed(running(), [{:health, "shop", 1, %{"echo" => {:refused, @bad, true}}}])
+
+    assert {:apply_share, "shop", 1, %{}} in actions
+
+    assert [%{refused: %{"echo" => why}}] =
+             for({:write_status, "shop", status} <- actions, do: status)
+
+    assert why =~ "it is not Wasm"
+  end
+
+  test "what moves to another member goes on until that reports it running" do
+    {state, actions} = feed(running(), [{:beat, member("N2"), 10_000}])
+    refute Enum.any?(actions, &match?({:apply_share, _, _, _}, &1))
+
+    status = %Status{
+      version: 1,
+      workloads: %{"echo" => %{count: 2, state: :running, detail: nil}}
+    }
+
+    {_state, actions} = feed(state, [{:status, "N2", "shop", status}])
+    assert {:apply_share, "shop", 1, %{"echo" => 2}} in actions
+  end
+
+  test "what moves to another member stops after the grace, unless the host is cut off" do
+    beats = for n <- 1..25, do: {:beat, member("N2"), 10_000 + n * 1_000}
+    {state, actions} = feed(running(), beats ++ [{:tick, 39_999}])
+    refute Enum.any?(actions, &match?({:apply_share, _, _, _}, &1))
+    {cut, actions} = feed(state, [{:bus, :down, 39_999}, {:tick, 99_000}])
+    refute Enum.any?(actions, &match?({:apply_share, _, _, _}, &1))
+    {_state, actions} = feed(state, [{:beat, member("N2"), 40_500}, {:tick, 41_000}])
+    assert {:apply_share, "shop", 1, %{"echo" => 2}} in actions
+    assert length(Machine.members(cut)) == 2
+  end
+
+  test "an undeployed or deleted application stops, and its status goes" do
+    for event <- [{:record, "shop", Record.undeploy(record(["a"])), 9}, {:record_deleted, "shop"}] do
+      {_state, actions} = feed(running(), [event])
+      assert {:apply_share, "shop", 1, %{}} in actions
+      assert {:write_status, "shop", nil} in actions
+    end
+  end
+
+  test "a record of a newer schema is left running, and never written" do
+    {state, actions} = feed(running(), [{:record, "shop", {:newer, 2}, 9}, {:tick, 100_000}])
+
+    refute Enum.any?(
+             actions,
+             &match?({kind, _, _, _} when kind in [:apply_share, :write_record], &1)
+           )
+
+    assert Machine.share(state, "shop") == {1, %{"echo" => 4}}
+  end
+
+  test "a host that starts from its copy runs its last share at once, without a lattice" do
+    copy = Machine.copy(running())
+    {state, actions} = Machine.new(member("N1"), now: 0, copy: copy)
+    assert hd(actions) == {:apply_share, "shop", 1, %{"echo" => 4}}
+    assert %Model{} = Machine.model(state, "shop", 1)
+    assert Machine.apps(state) == ["shop"]
+  end
+
+  test "what a store lacks is put back, unless it is the store of the copy and not behind" do
+    copy = Machine.copy(running())
+
+    for {generation, position, expected} <- [
+          {"g", 9, {:apply_share, "shop", 1, %{}}},
+          {"g", 0, {:put_back, "shop", record(["a"])}},
+          {"h", 9, {:put_back, "shop", record(["a"])}},
+          {nil, 0, {:put_back, "shop", record(["a"])}}
+        ] do
+      {state, _actions} = Machine.new(member("N1"), now: 0, copy: copy)
+      facts = %{generation: generation, position: position}
+
+      {_state, actions} =
+        feed(state, [{:bus, :up, 0}, {:store, :up, 0}, {:records_current, facts, 0}])
+
+      assert expected in actions
+      new? = generation == nil or position < 1
+      assert new? == {:write_generation, generation} in actions
+    end
+  end
+
+  test "a record of a higher edition is written over an older one, once" do
+    {state, _actions} = feed(running(), [{:record, "shop", record(["a", "b"]), 9}])
+    restored = [{:store, :down, 0}, {:store, :up, 0}, {:record, "shop", record(["a"]), 5}]
+
+    {_state, actions} =
+      feed(
+        state,
+        restored ++ [{:records_current, %{generation: "g", position: 5}, 0}, {:tick, 1}]
+      )
+
+    assert [{:write_record, "shop", record, 5}] =
+             for({:write_record, _, _, _} = it <- actions, do: it)
+
+    assert record.version == 2
+  end
+
+  test "a host that lost what it ran is told again" do
+    assert {_state, [{:apply_share, "shop", 1, %{"echo" => 4}} | _]} =
+             feed(running(), [{:host_restarted, 5}])
+  end
+
+  test "a conflict waits for news or for a pause" do
+    {state, actions} =
+      feed(running(), [
+        {:record, "shop", record(["a", "b"]), 3},
+        {:model, Digest.of("model b"), model("b", 4)},
+        {:objects, "shop", 2, [Digest.of("b")], :here},
+        {:written, {:slots, "shop"}, :conflict},
+        {:tick, 1}
+      ])
+
+    assert [_one] = for({:write_slots, _, _, _} = it <- actions, do: it)
+    {state, actions} = feed(state, [{:slots, "shop", %{version: 2, holders: ["N1"]}, 7}])
+    assert {:apply_share, "shop", 2, %{"echo" => 4}} in actions
+    # The news of a write before comes late.
+    {_state, actions} = feed(state, [{:slots, "shop", %{version: 2, holders: ["N9"]}, 6}])
+    assert actions == []
+  end
+
+  test "slots are read from any text" do
+    {:ok, text} = Slots.encode(%{version: 2, holders: ["N1"]})
+    assert Slots.decode(text) == {:ok, %{version: 2, holders: ["N1"]}}
+
+    for text <- ["", "[]", "{}", ~s({"version":1,"holders":[1]}), <<255>>],
+        do: assert({:error, %Error{}} = Slots.decode(text))
+  end
+end

@@ -1,0 +1,126 @@
+defmodule Exosuit.Simulated.Wire do
+  @moduledoc false
+  # Between hosts and their store: writes that take time, whose answers may be lost, and watches that tell in order, from
+  # where they were interrupted.
+
+  alias Exosuit.Simulated.{Store, World}
+
+  @cut Exosuit.Error.new(:unavailable, "the store cannot be reached")
+
+  def write(world, id, epoch, key, operation) do
+    case perform(world, id, operation) do
+      {:conflict, world} -> answer(world, id, epoch, key, :conflict)
+      {result, world} -> answer(world, id, epoch, key, {:ok, result})
+    end
+  end
+
+  defp perform(world, id, {:put, key, value, revision}) do
+    case Store.put(world.store, key, value, revision) do
+      :conflict ->
+        {:conflict, world}
+
+      {store, change} ->
+        world = check_newer(world, id, key)
+        {elem(change, 2), tell_all(%{world | store: store}, change)}
+    end
+  end
+
+  defp perform(world, _id, {:set, key, value}) do
+    {store, change} = Store.write(world.store, key, value)
+    {elem(change, 2), tell_all(%{world | store: store}, change)}
+  end
+
+  defp perform(world, _id, {:generation, old}) do
+    case Store.get(world.store, :generation) do
+      {^old, _revision} ->
+        new = "g#{:rand.uniform(1_000_000_000)}"
+        {store, change} = Store.write(world.store, :generation, new)
+        {new, tell_all(%{world | store: store}, change)}
+
+      _other ->
+        {:conflict, world}
+    end
+  end
+
+  defp check_newer(world, id, {:app, name} = key) do
+    {value, _revision} = Store.get(world.store, key)
+    schema = world.hosts[id].member.schema
+
+    if value != nil and value.schema > schema,
+      do: World.violate(world, "#{id} of schema #{schema} writes the newer record #{name}"),
+      else: world
+  end
+
+  defp check_newer(world, _id, _key), do: world
+
+  # An answer may be lost; then the write counts as failed, whatever became of it.
+  def answer(world, id, epoch, key, result) do
+    result = if World.faulty?(world) and :rand.uniform(50) == 1, do: {:error, @cut}, else: result
+    World.later(world, :rand.uniform(200), {:host, id, epoch, {:feed, {:written, key, result}}})
+  end
+
+  def tell_all(world, change) do
+    Enum.reduce(World.alive(world), world, fn host, world ->
+      if :store in host.cut or host.watch == 0,
+        do: world,
+        else: told_later(world, host.id, change)
+    end)
+  end
+
+  defp told_later(world, id, change) do
+    host = world.hosts[id]
+    delay = if World.faulty?(world) and :rand.uniform(10) == 1, do: 3_000, else: 200
+    at = max(host.told_at, world.now + :rand.uniform(delay))
+    world = World.put_host(world, %{host | told_at: at})
+    World.to_host(world, id, at - world.now, {:told, host.watch, change})
+  end
+
+  def watch(world, id) do
+    host = world.hosts[id]
+    host = %{host | watch: host.watch + 1, told_at: world.now}
+    world = world |> World.put_host(host) |> World.feed(id, {:store, :up, World.local(world, id)})
+    {puts, gone, same?} = Store.changes(world.store, host.told, host.incarnation)
+    {generation, _revision} = Store.get(world.store, :generation)
+
+    current =
+      {:current, %{generation: generation, position: world.store.position},
+       world.store.incarnation}
+
+    gone = if same?, do: Enum.map(gone, &{&1, nil, world.store.position}), else: [{:lost, gone}]
+    Enum.reduce(puts ++ gone ++ [current], world, &told_later(&2, id, &1))
+  end
+
+  def tell(world, host, {:lost, keys}) do
+    names = for {:app, name} <- keys, do: name
+    others = for key <- keys, not match?({:app, _name}, key), key != :generation, do: key
+    world = World.put_host(world, %{host | told: Map.drop(host.told, keys)})
+    world = if names == [], do: world, else: World.feed(world, host.id, {:records_lost, names})
+    Enum.reduce(others, world, &World.feed(&2, host.id, event(host, {&1, nil, 0})))
+  end
+
+  def tell(world, host, {:current, facts, incarnation}) do
+    world
+    |> World.put_host(%{host | incarnation: incarnation})
+    |> World.feed(host.id, {:records_current, facts, World.local(world, host.id)})
+    |> World.unlimited(host.id)
+  end
+
+  def tell(world, host, {key, value, revision} = change) do
+    told =
+      if value == nil, do: Map.delete(host.told, key), else: Map.put(host.told, key, revision)
+
+    world |> World.put_host(%{host | told: told}) |> World.feed(host.id, event(host, change))
+  end
+
+  defp event(_host, {{:app, name}, nil, _revision}), do: {:record_deleted, name}
+
+  defp event(host, {{:app, name}, record, revision}) do
+    if record.schema > host.member.schema,
+      do: {:record, name, {:newer, record.schema}, revision},
+      else: {:record, name, record, revision}
+  end
+
+  defp event(_host, {{:status, host, app}, status, _revision}), do: {:status, host, app, status}
+  defp event(_host, {{:slots, app}, slots, revision}), do: {:slots, app, slots, revision}
+  defp event(_host, {:generation, generation, _revision}), do: {:generation, generation}
+end
