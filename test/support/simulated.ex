@@ -183,10 +183,10 @@ defmodule Exosuit.Simulated do
 
     failed = if Record.current(record).failed, do: ["#{name} runs a failed version"], else: []
 
-    held =
-      if slots != nil and slots.holders != [],
-        do: ["slots of #{name} are held: #{inspect(slots)}"],
-        else: []
+    # A slot of a host that is gone goes to the next that needs one.
+    ids = Enum.map(hosts, & &1.id)
+    holders = if slots, do: Enum.filter(slots.holders, &(&1 in ids)), else: []
+    held = if holders != [], do: ["#{inspect(holders)} hold slots of #{name}"], else: []
 
     failed ++
       held ++

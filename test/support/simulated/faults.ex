@@ -10,7 +10,7 @@ defmodule Exosuit.Simulated.Faults do
     joins: [:join],
     crashes: [:change, :crash, :crash_disk, :join, :leave],
     cuts: [:change, :cut_bus, :cut_store, :cut, :outage, :split],
-    stores: [:change, :wipe, :backup, :restore, :crash, :restart_all],
+    stores: [:change, :wipe, :wipe_all, :backup, :restore, :crash, :restart_all],
     schemas: [:change, :newer, :crash, :join],
     all: [
       :change,
@@ -94,6 +94,8 @@ defmodule Exosuit.Simulated.Faults do
   end
 
   def commit(world, :wipe), do: forget(World.replace_store(world, Store.wipe(world.store)))
+  # While all hosts are away.
+  def commit(world, :wipe_all), do: world |> commit(:restart_all) |> commit(:wipe)
   def commit(world, :backup), do: %{world | backup: world.store}
   def commit(%{backup: nil} = world, :restore), do: world
 
