@@ -10,6 +10,7 @@ defmodule Exosuit.Native do
   @type failure :: {:error, {atom(), String.t()}}
   @type reply :: {pid(), reference()}
   @type connection_state :: :connected | :closed | {:connecting, failure() | nil}
+  @type bucket :: :data | :configurations | :applications
   @type link ::
           {source :: String.t(), target :: String.t(), name :: String.t(), contract :: String.t(),
            [String.t()], map(), map()}
@@ -184,12 +185,12 @@ defmodule Exosuit.Native do
   @spec lattice_prepare(reference(), reply()) :: :ok
   def lattice_prepare(_lattice, _reply), do: not_loaded()
 
-  @spec lattice_get(reference(), :data | :configurations, String.t(), reply()) :: :ok
+  @spec lattice_get(reference(), bucket(), String.t(), reply()) :: :ok
   def lattice_get(_lattice, _bucket, _key, _reply), do: not_loaded()
 
   @spec lattice_update(
           reference(),
-          :data | :configurations,
+          bucket(),
           String.t(),
           binary(),
           non_neg_integer(),
@@ -197,20 +198,35 @@ defmodule Exosuit.Native do
         ) :: :ok
   def lattice_update(_lattice, _bucket, _key, _value, _revision, _reply), do: not_loaded()
 
-  @spec lattice_delete(reference(), :data | :configurations, String.t(), reply()) :: :ok
+  @spec lattice_delete(reference(), bucket(), String.t(), reply()) :: :ok
   def lattice_delete(_lattice, _bucket, _key, _reply), do: not_loaded()
 
   @spec lattice_remove(
           reference(),
-          :data | :configurations,
+          bucket(),
           String.t(),
           non_neg_integer(),
           reply()
         ) :: :ok
   def lattice_remove(_lattice, _bucket, _key, _revision, _reply), do: not_loaded()
 
-  @spec lattice_watch(reference(), :data | :configurations, reference(), reply()) :: :ok
+  @spec lattice_watch(reference(), bucket(), reference(), reply()) :: :ok
   def lattice_watch(_lattice, _bucket, _reference, _reply), do: not_loaded()
+
+  @spec lattice_position(reference(), bucket(), reply()) :: :ok
+  def lattice_position(_lattice, _bucket, _reply), do: not_loaded()
+
+  @spec lattice_put_object(reference(), binary(), reply()) :: :ok
+  def lattice_put_object(_lattice, _bytes, _reply), do: not_loaded()
+
+  @spec lattice_get_object(reference(), String.t(), reply()) :: :ok
+  def lattice_get_object(_lattice, _digest, _reply), do: not_loaded()
+
+  @spec lattice_delete_object(reference(), String.t(), reply()) :: :ok
+  def lattice_delete_object(_lattice, _digest, _reply), do: not_loaded()
+
+  @spec lattice_list_objects(reference(), reply()) :: :ok
+  def lattice_list_objects(_lattice, _reply), do: not_loaded()
 
   @spec module_compile(binary(), String.t(), {pos_integer(), pos_integer()}, reply()) ::
           {:ok, compiling :: reference()} | failure()

@@ -5,8 +5,8 @@
 //! - [`Calls`]: from host to host, signed and checked; [`Hosts`]: all hosts of the lattice but this
 //!   one, as the router knows them.
 //! - [`ProviderLattice`]: messages and buckets for built-in providers.
-//! - [`SharedState`]: the links, claims and configurations that all hosts have in common, and a
-//!   [`Watcher`] for what becomes of them.
+//! - [`SharedState`]: the links, claims, configurations and applications that all hosts have in common,
+//!   and a [`Watcher`] for what becomes of them. [`Objects`]: the files of applications by digest.
 //!
 //! A host has two connections, one for control and shared state, one for calls, so that neither
 //! waits for the other, and each may have credentials of its own:
@@ -62,8 +62,8 @@ pub use rpc::{
 };
 pub use secret::Secret;
 pub use store::{
-    Bucket, Change, Claims, Component, ComponentLink, Entry, Key, LinkDefinition, Record,
-    Reference, SharedState, Watcher,
+    Bucket, Change, Claims, Component, ComponentLink, Digest, Entry, Key, LinkDefinition,
+    MAX_OBJECT, Objects, Position, Record, Reference, SharedState, Stored, Watcher,
 };
 
 /// Now, in milliseconds since 1970. A clock before that counts as 0.

@@ -11,8 +11,8 @@ use common::nats::NatsServer;
 use common::{eventually, within};
 use exosuit_core::Id;
 use exosuit_lattice::{
-    Change, Claims, ComponentLink, Connection, Key, LinkDefinition, Record, SharedState,
-    StreamLimits, Watcher,
+    Change, Claims, ComponentLink, Connection, Digest, Entry, Key, LinkDefinition, MAX_OBJECT,
+    Record, SharedState, StreamLimits, Watcher,
 };
 use serde_json::json;
 
@@ -514,4 +514,130 @@ async fn a_full_disk_is_a_clear_error_and_what_is_there_stays() {
     let mut copy = Copy::of(&state);
     copy.current().await;
     assert_eq!(copy.entries.len(), written);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn applications_have_a_bucket_of_their_own() {
+    let server = NatsServer::start().await;
+    let (_connection, state) = state(&server).await;
+    let bucket = state.clone().limited(StreamLimits {
+        replicas: 1,
+        max_bytes: Some(1 << 20),
+    });
+    let bucket = bucket.applications();
+    let first = bucket.compare_and_set("app.shop", "one".into(), 0).await;
+    let first = first.expect("written").expect("nobody came between");
+    assert_eq!(
+        bucket.compare_and_set("app.shop", "two".into(), 0).await,
+        Ok(None)
+    );
+    let entry = Entry {
+        value: Some("one".into()),
+        revision: first,
+    };
+    assert_eq!(bucket.get("app.shop").await, Ok(entry));
+    let jetstream = jetstream::new(server.client().await);
+    let stream = jetstream.get_stream("KV_exosuit_default").await;
+    let stream = stream.expect("the stream");
+    let config = &stream.cached_info().config;
+    assert_eq!(
+        (config.max_messages_per_subject, config.max_bytes),
+        (1, 1 << 20)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_position_tells_one_bucket_from_the_next() {
+    let server = NatsServer::start().await;
+    let (_connection, state) = state(&server).await;
+    let bucket = state.applications();
+    let empty = bucket.position().await.expect("a position");
+    assert_eq!(empty.revision, 0);
+    let revision = bucket.put("app.shop", "one".into()).await.expect("written");
+    let written = bucket.position().await.expect("a position");
+    assert_eq!(
+        (&written.identity, written.revision),
+        (&empty.identity, revision)
+    );
+
+    let jetstream = jetstream::new(server.client().await);
+    let deleted = jetstream.delete_stream("KV_exosuit_default").await;
+    deleted.expect("deleted");
+    let other = bucket.position().await.expect("a position");
+    assert_ne!(other.identity, written.identity);
+    assert_eq!(other.revision, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_is_there_under_its_digest_until_it_is_deleted() {
+    let server = NatsServer::start().await;
+    let ((_one, here), (_other, there)) = (state(&server).await, state(&server).await);
+    let bytes = Bytes::from(vec![7_u8; 3 << 20]);
+    let digest = Digest::of(&bytes);
+    assert_eq!(there.objects().get(digest).await, Ok(None));
+    assert_eq!(there.objects().list().await, Ok(Vec::new()));
+    assert_eq!(here.objects().put(bytes.clone()).await, Ok(digest));
+    assert_eq!(here.objects().put(bytes.clone()).await, Ok(digest));
+    let empty = here.objects().put(Bytes::new()).await.expect("stored");
+    assert_eq!(there.objects().get(digest).await, Ok(Some(bytes.clone())));
+    assert_eq!(there.objects().get(empty).await, Ok(Some(Bytes::new())));
+
+    let listed = there.objects().list().await.expect("a list");
+    let sizes: BTreeSet<_> = listed
+        .iter()
+        .map(|it| (it.digest.to_string(), it.size))
+        .collect();
+    let expected = [(digest.to_string(), 3 << 20), (empty.to_string(), 0)];
+    assert_eq!(sizes, expected.into());
+    assert!(listed.iter().all(|it| it.at > 1_700_000_000_000));
+
+    assert_eq!(there.objects().delete(digest).await, Ok(true));
+    assert_eq!(there.objects().delete(digest).await, Ok(false));
+    assert_eq!(here.objects().get(digest).await, Ok(None));
+    // Put again, it is there again; nothing of the first stayed.
+    assert_eq!(here.objects().put(bytes.clone()).await, Ok(digest));
+    assert_eq!(there.objects().get(digest).await, Ok(Some(bytes)));
+    let jetstream = jetstream::new(server.client().await);
+    let stream = jetstream.get_stream("OBJ_exosuit_default_objects").await;
+    let mut stream = stream.expect("the stream");
+    let bytes = stream.info().await.expect("its state").state.bytes;
+    assert!(bytes < 4 << 20, "{bytes}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_is_not_what_it_is_called_is_refused_and_replaced() {
+    let server = NatsServer::start().await;
+    let (_connection, state) = state(&server).await;
+    let digest = state.objects().put("genuine".into()).await.expect("stored");
+    let jetstream = jetstream::new(server.client().await);
+    let store = jetstream
+        .get_object_store("exosuit_default_objects")
+        .await
+        .expect("the store");
+    let forged = &mut b"forged".as_slice();
+    store
+        .put(digest.to_string().as_str(), forged)
+        .await
+        .expect("written");
+    let error = state.objects().get(digest).await.expect_err("a forgery");
+    let text = error.to_string();
+    assert!(text.contains(&digest.to_string()), "{text}");
+    assert!(text.contains(&Digest::of(b"forged").to_string()), "{text}");
+
+    let put = state.objects().put("genuine".into()).await;
+    assert_eq!(put, Ok(digest));
+    let genuine = Ok(Some(Bytes::from_static(b"genuine")));
+    assert_eq!(state.objects().get(digest).await, genuine);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_has_a_most() {
+    let server = NatsServer::start().await;
+    let (_connection, state) = state(&server).await;
+    let most = usize::try_from(MAX_OBJECT).expect("it fits");
+    let error = state.objects().put(vec![0; most + 1].into()).await;
+    assert_eq!(
+        error.expect_err("one byte too many").to_string(),
+        "the object has 268435457 bytes, at most 268435456 are allowed"
+    );
 }

@@ -30,6 +30,15 @@ pub struct Entry {
     pub revision: u64,
 }
 
+/// How far a bucket has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Position {
+    /// Which bucket it is: another text after it was lost and made anew.
+    pub identity: String,
+    /// Its last revision; 0 if nothing was written yet.
+    pub revision: u64,
+}
+
 impl Bucket {
     pub(super) fn new(connection: Connection, name: String, domain: Option<String>) -> Self {
         Self {
@@ -151,6 +160,17 @@ impl Bucket {
                 _changed => Ok(false),
             },
         }
+    }
+
+    /// Which bucket it is and its last revision. The bucket is made if absent.
+    pub async fn position(&self) -> Result<Position, Error> {
+        let mut stream = self.stream().await?;
+        let info = stream.info().await;
+        let info = info.map_err(|error| Error::store("look at the bucket", &error))?;
+        Ok(Position {
+            identity: info.created.unix_timestamp_nanos().to_string(),
+            revision: info.state.last_sequence,
+        })
     }
 
     /// The stream under it, with its present state. The bucket is made if absent.

@@ -1,7 +1,7 @@
 //! What the hosts of a lattice share: links, claims, references and configuration, in buckets of
-//! keys and values that hosts of both eras read and write.
+//! keys and values that hosts of both eras read and write; and applications, which our hosts alone do.
 //!
-//! - [`SharedState`]: the two buckets of a lattice. [`Bucket`]: one of them.
+//! - [`SharedState`]: the buckets of a lattice. [`Bucket`]: one of them. [`Objects`]: bytes by digest.
 //! - `keys`, `records`: what stands there. `legacy`: where it stood before 2023.
 //! - `watcher`, `mirror`: what changes there, whoever changes it.
 
@@ -9,6 +9,7 @@ mod bucket;
 pub(crate) mod keys;
 mod legacy;
 mod mirror;
+mod objects;
 mod records;
 mod watcher;
 
@@ -16,8 +17,9 @@ use std::collections::BTreeMap;
 
 use exosuit_core::Id;
 
-pub use bucket::{Bucket, Entry};
+pub use bucket::{Bucket, Entry, Position};
 pub use keys::Key;
+pub use objects::{Digest, MAX_OBJECT, Objects, Stored};
 pub use records::{Claims, Component, ComponentLink, LinkDefinition, Record, Reference};
 pub use watcher::{Change, Watcher};
 
@@ -30,6 +32,8 @@ pub struct SharedState {
     domain: Option<String>,
     data: Bucket,
     configurations: Bucket,
+    applications: Bucket,
+    objects: Objects,
 }
 
 impl SharedState {
@@ -39,16 +43,24 @@ impl SharedState {
         Self {
             data: bucket(format!("LATTICEDATA_{lattice}")),
             configurations: bucket(format!("CONFIGDATA_{lattice}")),
+            applications: bucket(format!("exosuit_{lattice}")),
+            objects: Objects::new(
+                connection.clone(),
+                format!("exosuit_{lattice}_objects"),
+                domain.clone(),
+            ),
             lattice,
             domain,
         }
     }
 
-    /// Has both buckets kept so, where they are not there yet.
+    /// Applies these limits to each bucket when it is made.
     #[must_use]
     pub fn limited(mut self, limits: StreamLimits) -> Self {
         self.data.limit(limits);
         self.configurations.limit(limits);
+        self.applications.limit(limits);
+        self.objects.limit(limits);
         self
     }
 
@@ -75,6 +87,16 @@ impl SharedState {
     /// Configurations by their names: maps of texts.
     pub fn configurations(&self) -> &Bucket {
         &self.configurations
+    }
+
+    /// Applications: what hosts of Exosuit alone share. Made on first use.
+    pub fn applications(&self) -> &Bucket {
+        &self.applications
+    }
+
+    /// The files of applications. Made on first use.
+    pub fn objects(&self) -> &Objects {
+        &self.objects
     }
 
     /// Reads what changes in a bucket, beginning with all that there is.

@@ -1,7 +1,7 @@
-//! What the hosts of a lattice share: keys and values in two buckets.
+//! What the hosts of a lattice share: keys and values in buckets, and bytes by their digest.
 
 use bytes::Bytes;
-use exosuit_lattice::{Bucket, SharedState};
+use exosuit_lattice::{Bucket, Digest, SharedState};
 use rustler::{Atom, Binary, Env, NifUnitEnum, Reference, ResourceArc};
 
 use super::Lattice;
@@ -9,11 +9,12 @@ use super::inlet::{Inlet, Label, Source};
 use crate::reply::{To, answer};
 use crate::term::Payload;
 
-/// Which of them: links, claims and references, or configurations.
+/// Which bucket: links, claims and references; configurations; or applications.
 #[derive(NifUnitEnum, Clone, Copy)]
 enum Which {
     Data,
     Configurations,
+    Applications,
 }
 
 impl Which {
@@ -21,6 +22,7 @@ impl Which {
         match self {
             Self::Data => state.data(),
             Self::Configurations => state.configurations(),
+            Self::Applications => state.applications(),
         }
     }
 }
@@ -115,5 +117,76 @@ fn lattice_watch<'a>(
     answer(env, to, async move {
         let watcher = joined.state.watch(bucket.of(&joined.state));
         Ok(Inlet::open(pid, label, Source::Changes(watcher)))
+    })
+}
+
+/// Which bucket there is now, and its last revision: answers `{identity, revision}`.
+#[rustler::nif]
+fn lattice_position<'a>(
+    env: Env<'a>,
+    lattice: ResourceArc<Lattice>,
+    bucket: Which,
+    to: To<'a>,
+) -> Atom {
+    let joined = lattice.joined();
+    answer(env, to, async move {
+        let position = bucket.of(&joined.state).position().await?;
+        Ok((position.identity, position.revision))
+    })
+}
+
+/// Stores bytes: answers with their digest. They are copied, which takes long where they are many.
+#[rustler::nif(schedule = "DirtyCpu")]
+fn lattice_put_object<'a>(
+    env: Env<'a>,
+    lattice: ResourceArc<Lattice>,
+    bytes: Binary<'a>,
+    to: To<'a>,
+) -> Atom {
+    let (joined, bytes) = (lattice.joined(), Bytes::copy_from_slice(&bytes));
+    answer(env, to, async move {
+        let digest = joined.state.objects().put(bytes).await?;
+        Ok(digest.to_string())
+    })
+}
+
+/// The bytes of a digest, or nil.
+#[rustler::nif]
+fn lattice_get_object<'a>(
+    env: Env<'a>,
+    lattice: ResourceArc<Lattice>,
+    digest: String,
+    to: To<'a>,
+) -> Atom {
+    let joined = lattice.joined();
+    answer(env, to, async move {
+        let bytes = joined.state.objects().get(Digest::parse(&digest)?).await?;
+        Ok(bytes.map(Payload))
+    })
+}
+
+/// Deletes the bytes of a digest: answers whether they were there.
+#[rustler::nif]
+fn lattice_delete_object<'a>(
+    env: Env<'a>,
+    lattice: ResourceArc<Lattice>,
+    digest: String,
+    to: To<'a>,
+) -> Atom {
+    let joined = lattice.joined();
+    answer(env, to, async move {
+        let objects = joined.state.objects();
+        Ok(objects.delete(Digest::parse(&digest)?).await?)
+    })
+}
+
+/// All objects: answers with a list of `{digest, bytes, milliseconds since 1970}`.
+#[rustler::nif]
+fn lattice_list_objects<'a>(env: Env<'a>, lattice: ResourceArc<Lattice>, to: To<'a>) -> Atom {
+    let joined = lattice.joined();
+    answer(env, to, async move {
+        let objects = joined.state.objects().list().await?;
+        let row = |it: &exosuit_lattice::Stored| (it.digest.to_string(), it.size, it.at);
+        Ok(objects.iter().map(row).collect::<Vec<_>>())
     })
 }

@@ -1,0 +1,309 @@
+//! Bytes by their digest: the files of applications, in an object store that all hosts read.
+//!
+//! An object is called by the SHA-256 of its bytes. Anybody on the bus can write there, so bytes that were
+//! read count only once their digest is the one that was asked for.
+
+use std::time::Duration;
+
+use async_nats::jetstream;
+use async_nats::jetstream::object_store::{InfoErrorKind, ObjectInfo, ObjectMetadata, ObjectStore};
+use async_nats::jetstream::stream::{Config, DiscardPolicy, StorageType};
+use bytes::Bytes;
+use data_encoding::{BASE64URL, HEXLOWER};
+use futures_util::StreamExt;
+use sha2::{Digest as _, Sha256};
+use tokio::io::{AsyncReadExt, Take};
+
+use crate::limits::OF_HOST;
+use crate::{Connection, Error, StreamLimits};
+
+/// The most bytes of an object.
+pub const MAX_OBJECT: u64 = 256 << 20;
+
+/// The pieces in which an object is stored, as the client has them.
+const PIECE: usize = 128 << 10;
+
+/// How long the next piece of an object may take: the servers may lack it.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// More objects than any lattice has.
+const MAX_OBJECTS: usize = 1 << 17;
+
+/// The SHA-256 of an object, as text `sha256:` and 64 lower-case hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Digest([u8; 32]);
+
+impl Digest {
+    /// The digest of bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+
+    /// Parses the text of a digest.
+    ///
+    /// # Errors
+    /// If it is not one.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let digest = text
+            .strip_prefix("sha256:")
+            .and_then(|digits| HEXLOWER.decode(digits.as_bytes()).ok())
+            .and_then(|bytes| bytes.try_into().ok());
+        let expected = "expected sha256: and 64 lower-case hexadecimal digits";
+        digest
+            .map(Self)
+            .ok_or_else(|| Error::malformed("digest of an object", expected))
+    }
+}
+
+impl std::fmt::Display for Digest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "sha256:{}", HEXLOWER.encode(&self.0))
+    }
+}
+
+/// An object in the store, as whoever put it there described it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stored {
+    /// Its digest.
+    pub digest: Digest,
+    /// How many bytes it has.
+    pub size: u64,
+    /// When it was put there, in milliseconds since 1970.
+    pub at: u64,
+}
+
+/// The object store of a lattice. Clones are the same.
+#[derive(Debug, Clone)]
+pub struct Objects {
+    connection: Connection,
+    bucket: String,
+    domain: Option<String>,
+    limits: StreamLimits,
+}
+
+impl Objects {
+    pub(super) fn new(connection: Connection, bucket: String, domain: Option<String>) -> Self {
+        Self {
+            connection,
+            bucket,
+            domain,
+            limits: StreamLimits::default(),
+        }
+    }
+
+    /// Applies these limits to the store when it is made.
+    pub(super) fn limit(&mut self, limits: StreamLimits) {
+        self.limits = limits;
+    }
+
+    /// Stores bytes, unless they are there already, and gives their digest.
+    ///
+    /// What is there is read to find out: a damaged object is replaced.
+    pub async fn put(&self, bytes: Bytes) -> Result<Digest, Error> {
+        refuse_too_large(bytes.len() as u64)?;
+        // Hashing takes up to a second, and would hold up the other tasks of a thread.
+        let of = bytes.clone();
+        let digest = tokio::task::spawn_blocking(move || Digest::of(&of)).await;
+        let digest = digest.map_err(|error| Error::store("hash the object", &error))?;
+        let store = self.store().await?;
+        if let Some(info) = find(&store, digest).await?
+            && matches!(read(&store, &info, digest).await, Ok(Some(_)))
+        {
+            return Ok(digest);
+        }
+        let piece = self.connection.client()?.max_payload() / 2;
+        let meta = ObjectMetadata {
+            name: digest.to_string(),
+            chunk_size: Some(piece.min(PIECE)),
+            ..ObjectMetadata::default()
+        };
+        let put = store.put(meta, &mut bytes.as_ref()).await;
+        put.map_err(|error| Error::store("write the object", &error))?;
+        Ok(digest)
+    }
+
+    /// Reads an object and checks its digest; none if it is not there.
+    pub async fn get(&self, digest: Digest) -> Result<Option<Bytes>, Error> {
+        let store = self.store().await?;
+        match find(&store, digest).await? {
+            Some(info) => read(&store, &info, digest).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Deletes an object and says whether it was there. Nothing of it stays.
+    pub async fn delete(&self, digest: Digest) -> Result<bool, Error> {
+        let store = self.store().await?;
+        let Some(info) = find(&store, digest).await? else {
+            return Ok(false);
+        };
+        let jetstream = self.jetstream();
+        let stream = jetstream.get_stream_no_info(self.stream()).await;
+        let failed = |why: &dyn std::fmt::Display| Error::store("delete the object", why);
+        let stream = stream.map_err(|error| failed(&error))?;
+        let bucket = &self.bucket;
+        // The description first: without it, nobody looks for the pieces.
+        let name = BASE64URL.encode(digest.to_string().as_bytes());
+        let mut subjects = vec![format!("$O.{bucket}.M.{name}")];
+        // Whoever described the object could have us delete the pieces of others.
+        if is_plain(&info.nuid) {
+            subjects.push(format!("$O.{bucket}.C.{}", info.nuid));
+        }
+        for subject in subjects {
+            let purged = stream.purge().filter(subject).await;
+            purged.map_err(|error| failed(&error))?;
+        }
+        Ok(true)
+    }
+
+    /// Lists all objects. What is not called by a digest is left out.
+    pub async fn list(&self) -> Result<Vec<Stored>, Error> {
+        let failed = |why: &dyn std::fmt::Display| Error::store("list the objects", why);
+        let store = self.store().await?;
+        let mut list = store.list().await.map_err(|error| failed(&error))?;
+        let mut objects = Vec::new();
+        loop {
+            let next = tokio::time::timeout(PATIENCE, list.next()).await;
+            let Some(info) = next.map_err(|late| failed(&late))? else {
+                return Ok(objects);
+            };
+            if objects.len() == MAX_OBJECTS {
+                return Err(failed(&format!("there are more than {MAX_OBJECTS}")));
+            }
+            objects.extend(stored(&info.map_err(|error| failed(&error))?));
+        }
+    }
+
+    /// The store, which is made if it is absent. It is asked for each time, since it may have gone.
+    async fn store(&self) -> Result<ObjectStore, Error> {
+        self.connection.client()?;
+        let jetstream = self.jetstream();
+        if let Ok(store) = jetstream.get_object_store(&self.bucket).await {
+            return Ok(store);
+        }
+        let created = jetstream.create_stream(self.config()).await;
+        created.map_err(|error| OF_HOST.refused_stream(&error, self.limits))?;
+        let store = jetstream.get_object_store(&self.bucket).await;
+        store.map_err(|error| Error::store("open the object store", &error))
+    }
+
+    /// The stream of an object store, as the client makes it, with the host's limits.
+    fn config(&self) -> Config {
+        let bucket = &self.bucket;
+        Config {
+            name: self.stream(),
+            subjects: vec![format!("$O.{bucket}.C.>"), format!("$O.{bucket}.M.>")],
+            storage: StorageType::File,
+            discard: DiscardPolicy::New,
+            num_replicas: self.limits.replicas,
+            max_bytes: self.limits.max_bytes(),
+            allow_rollup: true,
+            allow_direct: true,
+            ..Config::default()
+        }
+    }
+
+    fn stream(&self) -> String {
+        format!("OBJ_{}", self.bucket)
+    }
+
+    fn jetstream(&self) -> jetstream::Context {
+        self.connection.jetstream(self.domain.as_deref())
+    }
+}
+
+async fn find(store: &ObjectStore, digest: Digest) -> Result<Option<ObjectInfo>, Error> {
+    match store.info(digest.to_string()).await {
+        Ok(info) => Ok(Some(info).filter(|info| !info.deleted)),
+        Err(error) if error.kind() == InfoErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::store("find the object", &error)),
+    }
+}
+
+/// Reads an object that is described so. Of the description, nothing is relied on but where the pieces are.
+async fn read(
+    store: &ObjectStore,
+    info: &ObjectInfo,
+    digest: Digest,
+) -> Result<Option<Bytes>, Error> {
+    let failed = |why: &dyn std::fmt::Display| Error::store("read the object", why);
+    refuse_too_large(info.size as u64)?;
+    let is_link = |info: &ObjectInfo| info.options.as_ref().is_some_and(|it| it.link.is_some());
+    if is_link(info) || !is_plain(&info.nuid) {
+        return Err(failed(&format!("what is called {digest} is no object")));
+    }
+    let object = match store.get(digest.to_string()).await {
+        Ok(object) => object,
+        // Others deleted it since.
+        Err(_) if find(store, digest).await?.is_none() => return Ok(None),
+        Err(error) => return Err(failed(&error)),
+    };
+    let mut bytes = Vec::with_capacity(info.size);
+    let mut hash = Sha256::new();
+    // One more than there may be, so that too many are seen.
+    let mut object: Take<_> = object.take(MAX_OBJECT + 1);
+    loop {
+        let start = bytes.len();
+        let piece = tokio::time::timeout(PATIENCE, object.read_buf(&mut bytes)).await;
+        let piece = piece.map_err(|_| failed(&format!("a piece of {digest} is missing")))?;
+        if piece.map_err(|error| failed(&error))? == 0 {
+            break;
+        }
+        hash.update(&bytes[start..]);
+    }
+    refuse_too_large(bytes.len() as u64)?;
+    let found = Digest(hash.finalize().into());
+    if found == digest {
+        return Ok(Some(bytes.into()));
+    }
+    Err(failed(&format!(
+        "{digest} was asked for, and the bytes have the digest {found}"
+    )))
+}
+
+fn stored(info: &ObjectInfo) -> Option<Stored> {
+    let at = info.modified.map_or(0, |at| at.unix_timestamp_nanos());
+    Some(Stored {
+        digest: Digest::parse(&info.name).ok()?,
+        size: info.size as u64,
+        at: u64::try_from(at / 1_000_000).unwrap_or(0),
+    })
+}
+
+fn refuse_too_large(size: u64) -> Result<(), Error> {
+    if size <= MAX_OBJECT {
+        return Ok(());
+    }
+    Err(Error::TooLarge {
+        what: "object",
+        size,
+        limit: MAX_OBJECT,
+    })
+}
+
+fn is_plain(nuid: &str) -> bool {
+    !nuid.is_empty() && nuid.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_is_read_as_it_was_written() {
+        let digest = Digest::of(b"bytes");
+        assert_eq!(Digest::parse(&digest.to_string()), Ok(digest));
+        let digits = "0".repeat(63);
+        for wrong in [
+            "",
+            "sha256:",
+            &"0".repeat(64),
+            &format!("sha256:{digits}"),
+            &format!("sha256:{digits}A"),
+            &format!("sha256:{digits}00"),
+            &format!("sha512:{digits}0"),
+        ] {
+            assert!(Digest::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}
