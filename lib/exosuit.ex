@@ -916,7 +916,8 @@ defmodule Exosuit do
 
   defp join(config) do
     with {:ok, lattice} <- Lattice.Nats.open(config),
-         do: {:ok, %{config | bus: Lattice.Nats, nats_lattice: lattice}}
+         session = %Lattice.Session{backend: Lattice.Nats, handle: lattice},
+         do: {:ok, %{config | bus: Lattice.Nats, session: session, nats_lattice: lattice}}
   end
 
   defp host_facts(config) do

@@ -1,10 +1,10 @@
 defmodule Exosuit.Config do
   @moduledoc false
   # What a host was told, checked once at the door (`new!/1`) and passed down whole. `source`,
-  # `friendly_name`, `started_at`, `bus`, `nats_lattice`, `router` and `tables` are filled in when the
-  # host starts: its public key, its name for people, when that was (monotonic seconds), its lattice
-  # and, over NATS, the handle of it and the count of events it was not told, the data plane's table, and
-  # the control plane's.
+  # `friendly_name`, `started_at`, `bus`, `session`, `nats_lattice`, `router` and `tables` are filled in
+  # when the host starts: its public key, its name for people, when that was (monotonic seconds), who
+  # hears its events, the bus and store of its lattice and, over NATS, the handle of it and the count of
+  # events it was not told, the data plane's table, and the control plane's.
 
   alias Exosuit.Config.Nats
   alias Exosuit.{Input, Options}
@@ -40,6 +40,7 @@ defmodule Exosuit.Config do
           friendly_name: String.t() | nil,
           started_at: integer() | nil,
           bus: module() | nil,
+          session: Exosuit.Lattice.Session.t() | nil,
           nats_lattice: reference() | nil,
           lost_events: :counters.counters_ref() | nil,
           router: reference() | nil,
@@ -216,6 +217,7 @@ defmodule Exosuit.Config do
                 :friendly_name,
                 :started_at,
                 :bus,
+                :session,
                 :nats_lattice,
                 :lost_events,
                 :router,

@@ -148,7 +148,7 @@ defmodule Exosuit.DoorsTest do
     test "from the lattice, in either generation, leave the host as it is" do
       nats = Nats.start!()
       it = host!(nats: Nats.options(nats))
-      %{nats_lattice: lattice, source: id} = Directory.fetch!(it.host, :config)
+      %{session: lattice, source: id} = Directory.fetch!(it.host, :config)
       eventually(fn -> match?({:ok, _}, v1(lattice, "host.get.#{id}", %{})) end)
       reference = "file://" <> Guests.path("echo")
       # A count that is left out stops it.
@@ -359,7 +359,7 @@ defmodule Exosuit.DoorsTest do
     test "makes no label, and whoever asks for the hosts is answered" do
       nats = Nats.start!()
       it = host!(nats: Nats.options(nats))
-      %{nats_lattice: lattice} = Directory.fetch!(it.host, :config)
+      %{session: lattice} = Directory.fetch!(it.host, :config)
 
       for {key, value} <- [{"k", <<255>>}, {<<255>>, "v"}, {"k", nil}] do
         assert {:error, %Error{reason: :invalid_input, detail: detail}} =

@@ -154,6 +154,6 @@ defmodule Exosuit.RegistriesTest do
   defp ping(host) do
     config = Directory.fetch!(host, :config)
     subject = "wasmbus.ctl.v1.#{config.lattice}.host.get.#{config.source}"
-    Exosuit.Lattice.Bus.request(config.nats_lattice, subject, "", 2_000)
+    Exosuit.Lattice.Bus.request(config.session, subject, "", 2_000)
   end
 end

@@ -166,7 +166,7 @@ defmodule Exosuit.DoorsFuzz do
       host: host,
       id: Exosuit.facts(host).host_id,
       dir: dir,
-      bus: Directory.fetch!(sender, :config).nats_lattice,
+      bus: Directory.fetch!(sender, :config).session,
       processes: processes(host)
     }
 

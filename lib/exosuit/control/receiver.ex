@@ -62,8 +62,7 @@ defmodule Exosuit.Control.Receiver do
   def handle_info({:exosuit_lattice, reference, {subject, reply_to, payload}}, state)
       when is_map_key(state.subscriptions, reference) do
     {generation, prefix, subscription} = Map.fetch!(state.subscriptions, reference)
-    lattice = state.config.nats_lattice
-    request = %Request{lattice: lattice, generation: generation, reply_to: reply_to}
+    request = %Request{session: state.config.session, generation: generation, reply_to: reply_to}
     state = take(request, tokens(subject, prefix), payload, state)
     :ok = Bus.next(subscription)
     {:noreply, state}
@@ -89,7 +88,7 @@ defmodule Exosuit.Control.Receiver do
           prefix = prefix(generation, state.config),
           {subject, who} <- generation.subscriptions(state.config.source),
           into: %{} do
-        {:ok, subscription} = subscribe(state.config.nats_lattice, prefix, subject, who)
+        {:ok, subscription} = subscribe(state.config.session, prefix, subject, who)
         {subscription.reference, {generation, prefix, subscription}}
       end
 
@@ -98,13 +97,13 @@ defmodule Exosuit.Control.Receiver do
 
   defp prefix(generation, config), do: generation.prefix(config.nats.prefix, config.lattice)
 
-  defp subscribe(lattice, prefix, subject, :all) do
-    Bus.subscribe(lattice, "#{prefix}.#{subject}")
+  defp subscribe(session, prefix, subject, :all) do
+    Bus.subscribe(session, "#{prefix}.#{subject}")
   end
 
   # The group is called as the old host called it, so that they answer once where both are there.
-  defp subscribe(lattice, prefix, subject, :one) do
-    Bus.subscribe(lattice, "#{prefix}.#{subject}", prefix)
+  defp subscribe(session, prefix, subject, :one) do
+    Bus.subscribe(session, "#{prefix}.#{subject}", prefix)
   end
 
   defp tokens(subject, prefix) do

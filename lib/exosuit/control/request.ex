@@ -4,18 +4,18 @@ defmodule Exosuit.Control.Request do
 
   alias Exosuit.{Error, Json}
   alias Exosuit.Control.{Command, Execution, Short}
-  alias Exosuit.Lattice.{Bus, Nats}
+  alias Exosuit.Lattice.{Bus, Session}
 
   @type t :: %__MODULE__{
-          lattice: reference(),
+          session: Session.t(),
           generation: module(),
           reply_to: String.t() | nil,
           command: Command.t() | nil,
           answered?: boolean()
         }
 
-  @enforce_keys [:lattice, :generation, :reply_to]
-  defstruct [:lattice, :generation, :reply_to, :command, answered?: false]
+  @enforce_keys [:session, :generation, :reply_to]
+  defstruct [:session, :generation, :reply_to, :command, answered?: false]
 
   # What a server takes by default. A larger one may be allowed; nothing here needs it.
   @most_body 1_048_576
@@ -57,8 +57,8 @@ defmodule Exosuit.Control.Request do
 
   def say(request, name, result) do
     with %{} = reply <- request.generation.reply(name, result),
-         {:ok, text} <- Short.encode(reply, Nats.max_payload(request.lattice)),
-         :ok <- Bus.publish(request.lattice, request.reply_to, text) do
+         {:ok, text} <- Short.encode(reply, Bus.max_payload(request.session)),
+         :ok <- Bus.publish(request.session, request.reply_to, text) do
       :ok
     else
       nil -> :ok
@@ -69,7 +69,7 @@ defmodule Exosuit.Control.Request do
   # No text, say. Without a connection this fails, too, and nobody waits any more.
   defp apologize(request, error) do
     {:ok, text} = Json.encode(request.generation.reply(:unknown, {:error, error}))
-    _lost = Bus.publish(request.lattice, request.reply_to, text)
+    _lost = Bus.publish(request.session, request.reply_to, text)
     :ok
   end
 

@@ -51,7 +51,7 @@ defmodule Exosuit.Deployer.Hosts do
 
     %__MODULE__{
       bus: Lattice.Bus,
-      handle: config.nats_lattice,
+      handle: config.session,
       lattice: config.lattice,
       prefix: config.nats.prefix
     }

@@ -40,8 +40,7 @@ defmodule Exosuit.Edge.Heart do
 
   @impl GenServer
   def handle_info(:beat, %{config: config} = state) do
-    connected? = Lattice.Nats.state(config.nats_lattice).control == :connected
-    if connected? and not Settings.leaving?(config), do: tell(config)
+    if Lattice.Bus.connected?(config.session) and not Settings.leaving?(config), do: tell(config)
     {:noreply, schedule(%{state | last: now()}, state.interval)}
   end
 

@@ -51,7 +51,7 @@ defmodule Exosuit.Edge.Lookout do
 
     subscriptions =
       for subject <- [subject, subject <> ".>"], into: %{} do
-        {:ok, subscription} = Bus.subscribe(config.nats_lattice, subject)
+        {:ok, subscription} = Bus.subscribe(config.session, subject)
         {subscription.reference, subscription}
       end
 

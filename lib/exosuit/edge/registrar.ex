@@ -103,7 +103,7 @@ defmodule Exosuit.Edge.Registrar do
   end
 
   defp write_claims(config, claims) do
-    Store.update(config.nats_lattice, :data, Known.place(claims.subject), fn old ->
+    Store.update(config.session, :data, Known.place(claims.subject), fn old ->
       with true <- newer?(claims, old), {:ok, new} <- Known.write(claims) do
         {:put, new}
       else
@@ -139,7 +139,7 @@ defmodule Exosuit.Edge.Registrar do
 
   defp put(config, place, new, fields) do
     written =
-      Store.write(config.nats_lattice, :data, place, fn old ->
+      Store.write(config.session, :data, place, fn old ->
         if same?(old, fields), do: :keep, else: {:put, new}
       end)
 

@@ -38,7 +38,7 @@ defmodule Exosuit.Host.Configurations do
   end
 
   def fetch(config, name) do
-    with :ok <- check(name), do: Ledger.fetch_configuration(config.nats_lattice, name)
+    with :ok <- check(name), do: Ledger.fetch_configuration(config.session, name)
   end
 
   @doc "Deletes a configuration, if it exists. Links that name it are then not in force."
@@ -107,14 +107,14 @@ defmodule Exosuit.Host.Configurations do
   end
 
   defp write(config, name, nil) do
-    with {:ok, written} <- Ledger.delete_configuration(config.nats_lattice, name),
+    with {:ok, written} <- Ledger.delete_configuration(config.session, name),
          do: taken(config, written, name)
   end
 
   defp write(config, name, values) do
     Lattice.Nats.await_first(config)
 
-    with {:ok, written} <- Ledger.put_configuration(config.nats_lattice, name, values),
+    with {:ok, written} <- Ledger.put_configuration(config.session, name, values),
          do: taken(config, written, name)
   end
 

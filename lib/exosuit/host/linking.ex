@@ -35,7 +35,7 @@ defmodule Exosuit.Host.Linking do
     before = config |> Links.fetch(Link.key(link)) |> Enum.filter(&Link.overlap?(&1, link))
 
     with :ok <- check(config, link),
-         {:ok, written} <- Ledger.put_link(config.nats_lattice, link),
+         {:ok, written} <- Ledger.put_link(config.session, link),
          :ok <- take_over(config, written, link, before),
          :ok <- Router.free_links(config.router, Link.key(link)) do
       announce(config, "linkdef_set", if(written == [], do: [], else: [link]))
@@ -53,7 +53,7 @@ defmodule Exosuit.Host.Linking do
     places = Replica.holders(config, key)
 
     with {:ok, written, [_ | _] = links} <-
-           Ledger.delete_links(config.nats_lattice, key, places),
+           Ledger.delete_links(config.session, key, places),
          :ok <- Replica.take(config, written, key) do
       announce(config, "linkdef_deleted", links)
     else
@@ -91,13 +91,13 @@ defmodule Exosuit.Host.Linking do
     same? = &({&1.target, &1.interfaces} == {link.target, link.interfaces})
 
     with {:ok, written, _links} <-
-           Ledger.delete_links(config.nats_lattice, Link.key(link), [], same?),
+           Ledger.delete_links(config.session, Link.key(link), [], same?),
          do: Replica.take(config, written, Link.key(link))
   end
 
   defp undo(config, _link, before) do
     Enum.reduce_while(before, :ok, fn link, :ok ->
-      with {:ok, written} <- Ledger.put_link(config.nats_lattice, link),
+      with {:ok, written} <- Ledger.put_link(config.session, link),
            :ok <- Replica.take(config, written, Link.key(link)) do
         {:cont, :ok}
       else

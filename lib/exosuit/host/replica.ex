@@ -83,7 +83,7 @@ defmodule Exosuit.Host.Replica do
   def handle_continue(:watch, state) do
     watches =
       for bucket <- state.unread, into: %{} do
-        {:ok, watch} = Store.watch(state.config.nats_lattice, bucket)
+        {:ok, watch} = Store.watch(state.config.session, bucket)
         {watch.reference, {bucket, watch}}
       end
 
@@ -131,7 +131,7 @@ defmodule Exosuit.Host.Replica do
 
   # By now, others may have deleted some of it.
   def handle_info({:restore, bucket, keys}, state) do
-    restore(state.config.nats_lattice, bucket, known(state, bucket, keys))
+    restore(state.config.session, bucket, known(state, bucket, keys))
     {:noreply, state}
   end
 
@@ -227,7 +227,7 @@ defmodule Exosuit.Host.Replica do
 
   # All was told for the first time: what is here and not there has gone while nobody looked.
   defp read(%{unread: [_ | _]} = state, []) do
-    prepare(state.config.nats_lattice)
+    prepare(state.config.session)
     state = %{state | unread: []}
 
     for %{subject: key} <- Known.list(state.config), key not in state.claimed do
@@ -411,15 +411,15 @@ defmodule Exosuit.Host.Replica do
 
   # What the servers lost is put back where nobody has put anything since; what fails is told by the
   # next loss of theirs.
-  defp restore(lattice, bucket, known) do
+  defp restore(session, bucket, known) do
     Task.start(fn ->
       for {key, value} <- known do
-        Store.update(lattice, bucket, key, fn old -> if old, do: :keep, else: {:put, value} end)
+        Store.update(session, bucket, key, fn old -> if old, do: :keep, else: {:put, value} end)
       end
     end)
   end
 
   # What hosts before 0.60 left is brought over once there is where to. It fails where the connection
   # does, and the next start tries again.
-  defp prepare(lattice), do: Task.start(fn -> Store.prepare(lattice) end)
+  defp prepare(session), do: Task.start(fn -> Store.prepare(session) end)
 end

@@ -1,79 +1,86 @@
 defmodule Exosuit.Lattice.Bus do
   @moduledoc """
-  Messages over NATS, as commands and events have them. `lattice` is the handle that
-  `Exosuit.Lattice.Nats.open/1` gives.
+  Messages between the hosts of a lattice and their tools. Every function takes the host's session.
+
+  A subject is a text of tokens with dots between them. A subscription may have `*` in the place of a token,
+  and `>` in the place of all further ones.
 
   ## Messages
 
   A subscription sends its process `{:exosuit_lattice, reference, {subject, reply_to | nil,
   payload}}`, one at a time: the next one once `next/1` has asked for it. What comes faster waits, a
-  few thousand at the most, in the data plane and not in the mailbox.
+  few thousand at the most, outside the mailbox.
   """
 
-  alias Exosuit.{Error, Native}
-  alias Exosuit.Native.Answer
+  alias Exosuit.{Error, Lattice}
+  alias Exosuit.Lattice.Session
 
-  @enforce_keys [:inlet, :reference]
-  defstruct [:inlet, :reference]
+  @enforce_keys [:backend, :inlet, :reference]
+  defstruct [:backend, :inlet, :reference]
 
-  @type t :: %__MODULE__{inlet: reference(), reference: reference()}
+  @typedoc "A subscription, or a watch of `Exosuit.Lattice.Store`."
+  @type t :: %__MODULE__{
+          backend: module(),
+          inlet: Lattice.Backend.inlet(),
+          reference: reference()
+        }
 
-  # What the library itself takes, beyond the time that an answer may.
-  @grace 5_000
+  @doc "Whether messages can be sent now."
+  @spec connected?(Session.t()) :: boolean()
+  def connected?(%Session{} = session), do: session.backend.connected?(session.handle)
+
+  @doc "How many bytes a message may have, as far as is known."
+  @spec max_payload(Session.t()) :: non_neg_integer()
+  def max_payload(%Session{} = session), do: session.backend.max_payload(session.handle)
 
   @doc "Sends a message to whoever listens. Blocks nobody; without a connection it is an error."
-  @spec publish(reference(), String.t(), binary()) :: :ok | {:error, Error.t()}
-  def publish(lattice, subject, payload) do
-    publish = fn -> Native.lattice_publish(lattice, subject, payload) end
-
-    with {:error, failure} <- Answer.checked(publish),
-         do: {:error, Error.from_native(failure)}
-  end
+  @spec publish(Session.t(), String.t(), binary()) :: :ok | {:error, Error.t()}
+  def publish(%Session{} = session, subject, payload),
+    do: session.backend.publish(session.handle, subject, payload)
 
   @doc """
   Sends a message and waits for the first answer, so many milliseconds at most. That nobody listens
   is an error at once. Blocks the calling process.
   """
-  @spec request(reference(), String.t(), binary(), non_neg_integer()) ::
+  @spec request(Session.t(), String.t(), binary(), non_neg_integer()) ::
           {:ok, binary()} | {:error, Error.t()}
-  def request(lattice, subject, payload, timeout) do
-    Answer.await(
-      &Native.lattice_request(lattice, subject, payload, timeout, &1),
-      timeout + @grace
-    )
-  end
+  def request(%Session{} = session, subject, payload, timeout),
+    do: session.backend.request(session.handle, subject, payload, timeout)
 
   @doc """
   Sends a message and gives all answers that come within so many milliseconds, `most` at the most,
   which end the wait. Blocks the calling process.
   """
-  @spec gather(reference(), String.t(), binary(), non_neg_integer(), non_neg_integer()) ::
+  @spec gather(Session.t(), String.t(), binary(), non_neg_integer(), non_neg_integer()) ::
           {:ok, [binary()]} | {:error, Error.t()}
-  def gather(lattice, subject, payload, within, most) do
-    Answer.await(
-      &Native.lattice_gather(lattice, subject, payload, within, most, &1),
-      within + @grace
-    )
-  end
+  def gather(%Session{} = session, subject, payload, within, most),
+    do: session.backend.gather(session.handle, subject, payload, within, most)
 
   @doc """
   Listens to a subject, which may have wildcards, for the calling process; of those in one group one
   gets each message. It lasts through every outage; what is sent meanwhile is lost.
   """
-  @spec subscribe(reference(), String.t(), String.t() | nil) :: {:ok, t()} | {:error, Error.t()}
-  def subscribe(lattice, subject, group \\ nil) do
-    reference = make_ref()
-    subscribe = &Native.lattice_subscribe(lattice, subject, group, reference, &1)
-
-    with {:ok, inlet} <- Answer.await(subscribe, @grace),
-         do: {:ok, %__MODULE__{inlet: inlet, reference: reference}}
+  @spec subscribe(Session.t(), String.t(), String.t() | nil) :: {:ok, t()} | {:error, Error.t()}
+  def subscribe(%Session{} = session, subject, group \\ nil) do
+    open(session, &session.backend.subscribe(session.handle, subject, group, &1))
   end
 
   @doc "Asks for the next message. The first is sent without."
   @spec next(t()) :: :ok
-  def next(%__MODULE__{inlet: inlet}), do: Native.lattice_next(inlet)
+  def next(%__MODULE__{backend: backend, inlet: inlet}), do: backend.next(inlet)
 
   @doc "Ends a subscription; it ends with its process, too."
   @spec unsubscribe(t()) :: :ok
-  def unsubscribe(%__MODULE__{inlet: inlet}), do: Native.lattice_unsubscribe(inlet)
+  def unsubscribe(%__MODULE__{backend: backend, inlet: inlet}), do: backend.cancel(inlet)
+
+  # For `Exosuit.Lattice.Store`, whose watches are asked in the same way.
+  @doc false
+  @spec open(Session.t(), (reference() -> {:ok, term()} | {:error, Error.t()})) ::
+          {:ok, t()} | {:error, Error.t()}
+  def open(session, open) do
+    reference = make_ref()
+
+    with {:ok, inlet} <- open.(reference),
+         do: {:ok, %__MODULE__{backend: session.backend, inlet: inlet, reference: reference}}
+  end
 end

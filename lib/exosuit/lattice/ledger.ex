@@ -7,7 +7,7 @@ defmodule Exosuit.Lattice.Ledger do
   # and then taken away where it was: in between the later record holds, and no call is refused.
 
   alias Exosuit.{Error, Json}
-  alias Exosuit.Lattice.{Mirror, Records, Store}
+  alias Exosuit.Lattice.{Mirror, Records, Session, Store}
   alias Exosuit.Model.Link
 
   @typedoc "What was written, with the revision of it and the links that are there no more."
@@ -15,20 +15,20 @@ defmodule Exosuit.Lattice.Ledger do
   @type result :: {:ok, [written()]} | {:error, Error.t()}
 
   @doc "Makes a link, in the place of those of its key that it overlaps and that have its target."
-  @spec put_link(reference(), Link.t()) :: result()
-  def put_link(lattice, link) do
+  @spec put_link(Session.t(), Link.t()) :: result()
+  def put_link(session, link) do
     {link, configurations} = named(%{link | app: nil, outlives: false})
     {definition, component} = places = Records.places(Link.key(link))
     {place, other} = if Records.definition?(link), do: places, else: {component, definition}
 
-    with {:ok, configured} <- put_all(lattice, configurations),
-         {:ok, elsewhere} <- fetch_links(lattice, other),
+    with {:ok, configured} <- put_all(session, configurations),
+         {:ok, elsewhere} <- fetch_links(session, other),
          :ok <- check(link, elsewhere),
-         {:ok, put, replaced} <- put_in_place(lattice, place, link),
-         {:ok, taken, moved} <- remove(lattice, other, &follows?(link, &1)),
+         {:ok, put, replaced} <- put_in_place(session, place, link),
+         {:ok, taken, moved} <- remove(session, other, &follows?(link, &1)),
          # Again, as others may have cleaned up after a link that had the same.
-         {:ok, kept} <- put_all(lattice, configurations),
-         {:ok, cleaned} <- clean(lattice, replaced ++ moved, [link]) do
+         {:ok, kept} <- put_all(session, configurations),
+         {:ok, cleaned} <- clean(session, replaced ++ moved, [link]) do
       {:ok, configured ++ put ++ taken ++ kept ++ cleaned}
     end
   end
@@ -37,38 +37,38 @@ defmodule Exosuit.Lattice.Ledger do
   Removes the links of a key, or those of them that `remove?` says. `places` are further records that
   are known to have one. Gives the links, too.
   """
-  @spec delete_links(reference(), Link.key(), [Records.key()], (Link.t() -> boolean())) ::
+  @spec delete_links(Session.t(), Link.key(), [Records.key()], (Link.t() -> boolean())) ::
           {:ok, [written()], [Link.t()]} | {:error, Error.t()}
-  def delete_links(lattice, key, places, remove? \\ fn _link -> true end) do
+  def delete_links(session, key, places, remove? \\ fn _link -> true end) do
     {definition, component} = Records.places(key)
     places = Enum.uniq([definition, component | places])
 
     with {:ok, written, removed} <-
-           remove_all(lattice, places, &(Link.key(&1) == key and remove?.(&1))),
-         {:ok, cleaned} <- clean(lattice, removed, []),
+           remove_all(session, places, &(Link.key(&1) == key and remove?.(&1))),
+         {:ok, cleaned} <- clean(session, removed, []),
          do: {:ok, written ++ cleaned, removed}
   end
 
   @doc "Writes a configuration. Nothing is written where it says so already."
-  @spec put_configuration(reference(), String.t(), Records.values()) ::
+  @spec put_configuration(Session.t(), String.t(), Records.values()) ::
           {:ok, [written()]} | {:error, Error.t()}
-  def put_configuration(lattice, name, values) do
+  def put_configuration(session, name, values) do
     change = fn old ->
       with {:error, _unreadable_or_absent} <- same(old, values),
            {:ok, new} <- Json.encode(values),
            do: {:put, new}
     end
 
-    with {:ok, written} <- Store.write(lattice, :configurations, name, change) do
+    with {:ok, written} <- Store.write(session, :configurations, name, change) do
       {:ok, if(written, do: [{{:configuration, name, values}, elem(written, 1)}], else: [])}
     end
   end
 
   @doc "What a configuration says."
-  @spec fetch_configuration(reference(), String.t()) ::
+  @spec fetch_configuration(Session.t(), String.t()) ::
           {:ok, Records.values()} | {:error, Error.t()}
-  def fetch_configuration(lattice, name) do
-    case Store.get(lattice, :configurations, name) do
+  def fetch_configuration(session, name) do
+    case Store.get(session, :configurations, name) do
       {:ok, nil} -> {:error, Error.new(:not_found, "there is no configuration #{inspect(name)}")}
       {:ok, value} -> Records.read_configuration(value)
       error -> error
@@ -76,10 +76,10 @@ defmodule Exosuit.Lattice.Ledger do
   end
 
   @doc "Deletes a configuration; that there is none is no error."
-  @spec delete_configuration(reference(), String.t()) :: {:ok, [written()]} | {:error, Error.t()}
-  def delete_configuration(lattice, name) do
-    with {:ok, value} when value != nil <- Store.get(lattice, :configurations, name),
-         :ok <- Store.delete(lattice, :configurations, name) do
+  @spec delete_configuration(Session.t(), String.t()) :: {:ok, [written()]} | {:error, Error.t()}
+  def delete_configuration(session, name) do
+    with {:ok, value} when value != nil <- Store.get(session, :configurations, name),
+         :ok <- Store.delete(session, :configurations, name) do
       {:ok, [{{:configuration, name, nil}, 0}]}
     else
       {:ok, nil} -> {:ok, []}
@@ -92,22 +92,22 @@ defmodule Exosuit.Lattice.Ledger do
     if Records.definition?(link), do: {link, %{}}, else: Records.name_configurations(link)
   end
 
-  defp put_all(lattice, configurations) do
-    gather(configurations, fn {name, values} -> put_configuration(lattice, name, values) end)
+  defp put_all(session, configurations) do
+    gather(configurations, fn {name, values} -> put_configuration(session, name, values) end)
   end
 
-  defp put_in_place(lattice, "LINKDEF_" <> _ = place, link) do
-    write(lattice, place, fn
+  defp put_in_place(session, "LINKDEF_" <> _ = place, link) do
+    write(session, place, fn
       [^link], _old -> :keep
       there, _old -> with :ok <- check(link, there), do: Records.write_definition(link)
     end)
   end
 
   # Its configurations are in their own records: what stands with the link are their names.
-  defp put_in_place(lattice, place, link) do
+  defp put_in_place(session, place, link) do
     link = %{link | source_config: %{}, target_config: %{}}
 
-    write(lattice, place, fn there, old ->
+    write(session, place, fn there, old ->
       replaced = Enum.filter(there, &follows?(link, &1))
 
       with false <- replaced == [link], :ok <- check(link, there) do
@@ -119,9 +119,9 @@ defmodule Exosuit.Lattice.Ledger do
     end)
   end
 
-  defp remove_all(lattice, places, remove?) do
+  defp remove_all(session, places, remove?) do
     Enum.reduce_while(places, {:ok, [], []}, fn place, {:ok, written, removed} ->
-      case remove(lattice, place, remove?) do
+      case remove(session, place, remove?) do
         {:ok, more, links} -> {:cont, {:ok, written ++ more, removed ++ links}}
         error -> {:halt, error}
       end
@@ -129,23 +129,23 @@ defmodule Exosuit.Lattice.Ledger do
   end
 
   # What others have put there meanwhile is looked at before it is taken away.
-  defp remove(lattice, "LINKDEF_" <> _ = place, remove?) do
-    with {:ok, {value, revision}} <- Store.read(lattice, :data, place),
+  defp remove(session, "LINKDEF_" <> _ = place, remove?) do
+    with {:ok, {value, revision}} <- Store.read(session, :data, place),
          {:ok, [_ | _] = links} <- readable(place, value),
          true <- Enum.all?(links, remove?),
-         {:ok, true} <- Store.remove(lattice, :data, place, revision),
-         {:ok, {value, revision}} <- Store.read(lattice, :data, place),
+         {:ok, true} <- Store.remove(session, :data, place, revision),
+         {:ok, {value, revision}} <- Store.read(session, :data, place),
          {:ok, written} <- written(place, value, revision) do
       {:ok, written, links}
     else
       {:error, error} -> {:error, error}
-      {:ok, false} -> remove(lattice, place, remove?)
+      {:ok, false} -> remove(session, place, remove?)
       _none -> {:ok, [], []}
     end
   end
 
-  defp remove(lattice, place, remove?) do
-    write(lattice, place, fn there, old ->
+  defp remove(session, place, remove?) do
+    write(session, place, fn there, old ->
       case Enum.filter(there, remove?) do
         [] -> :keep
         removed -> Records.write_component(old, removed, [])
@@ -154,15 +154,15 @@ defmodule Exosuit.Lattice.Ledger do
   end
 
   # Gives the links that stand there no more, too.
-  defp write(lattice, place, change) do
+  defp write(session, place, change) do
     update = fn old ->
       with {:ok, there} <- readable(place, old),
            {:ok, new} <- change.(there, old),
            do: {:put, new}
     end
 
-    with {:ok, before} <- fetch_links(lattice, place),
-         {:ok, {new, revision}} <- Store.write(lattice, :data, place, update),
+    with {:ok, before} <- fetch_links(session, place),
+         {:ok, {new, revision}} <- Store.write(session, :data, place, update),
          {:ok, [{{:links, _, _, _, links}, _}] = written} <- written(place, new, revision) do
       {:ok, written, before -- links}
     else
@@ -178,8 +178,8 @@ defmodule Exosuit.Lattice.Ledger do
          do: {:ok, [{{:links, place, revision, value, links}, revision}]}
   end
 
-  defp fetch_links(lattice, place) do
-    with {:ok, value} <- Store.get(lattice, :data, place), do: readable(place, value)
+  defp fetch_links(session, place) do
+    with {:ok, value} <- Store.get(session, :data, place), do: readable(place, value)
   end
 
   # A definition that nobody can read is none; a component's may have what is not ours to lose.
@@ -192,31 +192,31 @@ defmodule Exosuit.Lattice.Ledger do
   end
 
   # What was made for links that are there no more goes with them, unless others have put one back.
-  defp clean(lattice, gone, there) do
-    with {:ok, back} <- put_back(lattice, gone) do
+  defp clean(session, gone, there) do
+    with {:ok, back} <- put_back(session, gone) do
       names = Enum.flat_map(gone, &Records.own_configurations/1)
       kept = Enum.flat_map(there ++ back, &Records.own_configurations/1)
-      delete_unused(lattice, Enum.uniq(names -- kept), gone)
+      delete_unused(session, Enum.uniq(names -- kept), gone)
     end
   end
 
   # Another host may have put a link with the same configuration since that was looked for, and have
   # found it there. What is in use after all is put back.
-  defp delete_unused(_lattice, [], _gone), do: {:ok, []}
+  defp delete_unused(_session, [], _gone), do: {:ok, []}
 
-  defp delete_unused(lattice, names, gone) do
-    values = for name <- names, {:ok, it} <- [fetch_configuration(lattice, name)], do: {name, it}
+  defp delete_unused(session, names, gone) do
+    values = for name <- names, {:ok, it} <- [fetch_configuration(session, name)], do: {name, it}
 
-    with {:ok, deleted} <- gather(names, &delete_configuration(lattice, &1)),
-         {:ok, back} <- put_back(lattice, gone),
+    with {:ok, deleted} <- gather(names, &delete_configuration(session, &1)),
+         {:ok, back} <- put_back(session, gone),
          used = Enum.flat_map(back, &Records.own_configurations/1),
-         {:ok, restored} <- put_all(lattice, Map.take(Map.new(values), used)),
+         {:ok, restored} <- put_all(session, Map.take(Map.new(values), used)),
          do: {:ok, deleted ++ restored}
   end
 
-  defp put_back(lattice, gone) do
+  defp put_back(session, gone) do
     places = for link <- gone, do: link |> Link.key() |> Records.places() |> elem(1)
-    gather(Enum.uniq(places), &fetch_links(lattice, &1))
+    gather(Enum.uniq(places), &fetch_links(session, &1))
   end
 
   defp gather(items, fun) do

@@ -6,18 +6,26 @@ defmodule Exosuit.Lattice.Nats do
   neither waits for the other. Both are made in the background and made again whenever they are lost:
   that no server answers is a state (`state/1`), told by events, and keeps nothing from serving here.
 
-  `Exosuit.Lattice.Bus` sends and takes messages, `Exosuit.Lattice.Store` reads and writes what the
-  hosts share.
+  It is a backend of `Exosuit.Lattice.Bus`, over the first of these, and of `Exosuit.Lattice.Store`, whose
+  buckets and objects are in JetStream:
+
+  | what | stream |
+  |---|---|
+  | `:data` | `KV_LATTICEDATA_<lattice>` |
+  | `:configurations` | `KV_CONFIGDATA_<lattice>` |
+  | `:applications` | `KV_exosuit_<lattice>` |
+  | objects | `OBJ_exosuit_<lattice>_objects` |
 
   A heartbeat that is larger than a message to the server may be is sent with counts in place of lists,
   so that nobody takes the host for lost. The event `heartbeat_shortened` says so, once until they fit
   again.
   """
   @behaviour Exosuit.Lattice
+  @behaviour Exosuit.Lattice.Backend
 
   alias Exosuit.{Config, Error, Json, Native, Secret}
   alias Exosuit.Event.{Envelope, Otp, V1}
-  alias Exosuit.Lattice.{Bus, Local}
+  alias Exosuit.Lattice.{Backend, Local}
   alias Exosuit.Native.Answer
 
   @type connection_state :: :connected | :closed | {:connecting, Error.t() | nil}
@@ -30,6 +38,13 @@ defmodule Exosuit.Lattice.Nats do
 
   # Nothing of it waits for a server.
   @timeout 60_000
+
+  # What the library itself takes, beyond the time that an answer may.
+  @grace 5_000
+
+  # What a server takes to answer, at the most; and for an object, which may be large.
+  @store_timeout 30_000
+  @object_timeout 600_000
 
   @heartbeat "com.wasmcloud.lattice.host_heartbeat"
 
@@ -107,10 +122,6 @@ defmodule Exosuit.Lattice.Nats do
   @spec take_macs(reference(), boolean()) :: :ok
   def take_macs(lattice, others_do?), do: Native.lattice_take_macs(lattice, others_do?)
 
-  @doc "How many bytes a message may have, as far as the server has said."
-  @spec max_payload(reference()) :: non_neg_integer()
-  def max_payload(lattice), do: Native.lattice_max_payload(lattice)
-
   @doc "Sends what waits to be sent, and closes the connections. Blocks the calling process."
   @spec close(reference()) :: :ok
   def close(lattice) do
@@ -162,6 +173,98 @@ defmodule Exosuit.Lattice.Nats do
 
   @impl Exosuit.Lattice
   defdelegate unsubscribe(host), to: Local
+
+  @impl Backend
+  def max_payload(lattice), do: Native.lattice_max_payload(lattice)
+
+  @impl Backend
+  def connected?(lattice), do: state(lattice).control == :connected
+
+  @impl Backend
+  def publish(lattice, subject, payload) do
+    publish = fn -> Native.lattice_publish(lattice, subject, payload) end
+
+    with {:error, failure} <- Answer.checked(publish),
+         do: {:error, Error.from_native(failure)}
+  end
+
+  @impl Backend
+  def request(lattice, subject, payload, timeout) do
+    Answer.await(
+      &Native.lattice_request(lattice, subject, payload, timeout, &1),
+      timeout + @grace
+    )
+  end
+
+  @impl Backend
+  def gather(lattice, subject, payload, within, max) do
+    Answer.await(
+      &Native.lattice_gather(lattice, subject, payload, within, max, &1),
+      within + @grace
+    )
+  end
+
+  @impl Backend
+  def subscribe(lattice, subject, group, reference) do
+    Answer.await(&Native.lattice_subscribe(lattice, subject, group, reference, &1), @grace)
+  end
+
+  @impl Backend
+  def next(inlet), do: Native.lattice_next(inlet)
+
+  @impl Backend
+  def cancel(inlet), do: Native.lattice_unsubscribe(inlet)
+
+  @impl Backend
+  def prepare(lattice), do: ask(&Native.lattice_prepare(lattice, &1))
+
+  @impl Backend
+  def read(lattice, bucket, key), do: ask(&Native.lattice_get(lattice, bucket, key, &1))
+
+  @impl Backend
+  def compare_and_set(lattice, bucket, key, value, revision),
+    do: ask(&Native.lattice_update(lattice, bucket, key, value, revision, &1))
+
+  @impl Backend
+  def delete(lattice, bucket, key) do
+    with {:ok, _done} <- ask(&Native.lattice_delete(lattice, bucket, key, &1)), do: :ok
+  end
+
+  @impl Backend
+  def remove(lattice, bucket, key, revision),
+    do: ask(&Native.lattice_remove(lattice, bucket, key, revision, &1))
+
+  @impl Backend
+  def watch(lattice, bucket, reference),
+    do: ask(&Native.lattice_watch(lattice, bucket, reference, &1))
+
+  @impl Backend
+  def position(lattice, bucket) do
+    with {:ok, {identity, revision}} <- ask(&Native.lattice_position(lattice, bucket, &1)),
+         do: {:ok, %{identity: identity, revision: revision}}
+  end
+
+  @impl Backend
+  def put_object(lattice, bytes),
+    do: Answer.await(&Native.lattice_put_object(lattice, bytes, &1), @object_timeout)
+
+  @impl Backend
+  def get_object(lattice, digest),
+    do: Answer.await(&Native.lattice_get_object(lattice, digest, &1), @object_timeout)
+
+  @impl Backend
+  def delete_object(lattice, digest) do
+    with {:ok, _was_there?} <- ask(&Native.lattice_delete_object(lattice, digest, &1)), do: :ok
+  end
+
+  @impl Backend
+  def objects(lattice) do
+    with {:ok, rows} <- ask(&Native.lattice_list_objects(lattice, &1)) do
+      {:ok, for({digest, size, at} <- rows, do: %{digest: digest, size: size, at: at})}
+    end
+  end
+
+  defp ask(fun), do: Answer.await(fun, @store_timeout)
 
   defp keep(connection) do
     connection = Map.update!(connection, :servers, &one_text/1)
@@ -220,9 +323,9 @@ defmodule Exosuit.Lattice.Nats do
     with true <- byte_size(text) > max_payload(lattice),
          %{type: @heartbeat} <- message,
          {:ok, short} <- Json.encode(Envelope.shorten(message)) do
-      Bus.publish(lattice, subject, short) == :ok and :short
+      publish(lattice, subject, short) == :ok and :short
     else
-      _sent_as_it_is -> Bus.publish(lattice, subject, text) == :ok
+      _sent_as_it_is -> publish(lattice, subject, text) == :ok
     end
   end
 

@@ -1,16 +1,26 @@
 defmodule Exosuit.Lattice.Store do
   @moduledoc """
-  What the hosts of a lattice share over NATS: keys and values in two buckets of JetStream, `:data`
-  (links, claims, references) and `:configurations`. Each function blocks the calling process on a
-  server; without a connection it is an error at once. A key that is none is refused before it is sent:
-  it becomes a part of a subject, and could steer the connection.
+  What the hosts of a lattice share: keys and values in three buckets, and objects, which are bytes known by
+  their digest. Every function takes the host's session, and blocks the calling process on the store; over NATS
+  it is an error at once while there is no connection.
+
+  | bucket | holds |
+  |---|---|
+  | `:data` | links, claims and references, as hosts of every make read them |
+  | `:configurations` | named configurations, the same |
+  | `:applications` | applications: records, status, rollout; of Exosuit hosts alone |
+
+  A key is checked before it is sent, because it becomes a part of a subject. A value may have 1 MiB, over NATS
+  as much as the server takes. An object may have 256 MiB. Its digest is `sha256:` and 64 lower-case hexadecimal
+  digits; bytes that do not match the digest are never returned.
 
   ## Messages
 
   A watch sends its process `{:exosuit_lattice, reference, change}`, one at a time, the next once
-  `Exosuit.Lattice.Bus.next/1` has asked for it. First comes all that there is. A change is
+  `Exosuit.Lattice.Bus.next/1` has asked for it. First comes all that there is, in the order of revisions. A
+  change is
 
-  - `{:put, key, value, revision}` or `{:deleted, key}`
+  - `{:put, key, value, revision}` or `{:deleted, key}`; of several changes of a key that waits, the last
   - `{:dropped, key}`: there is no room for this key, which is passed over
   - `:current`: all has been told, at the beginning and after each interruption
   - `{:lost, keys}`: the bucket is another one, and lacks these
@@ -18,87 +28,150 @@ defmodule Exosuit.Lattice.Store do
   """
 
   alias Exosuit.{Error, Input, Native}
-  alias Exosuit.Lattice.Bus
-  alias Exosuit.Native.Answer
+  alias Exosuit.Lattice.{Backend, Bus, Session}
 
-  @type bucket :: :data | :configurations
+  @type bucket :: Backend.bucket()
+  @type revision :: Backend.revision()
+  @type digest :: String.t()
 
-  # What a server takes to answer, at the most.
-  @timeout 30_000
+  @typedoc "Which bucket it is, another text after it was lost and made anew, and its last revision."
+  @type position :: Backend.position()
+
+  @typedoc "An object: its digest, its bytes, and when it was stored, in milliseconds since 1970."
+  @type object :: Backend.object()
+
+  @typep change :: (binary() | nil -> {:put, binary()} | :keep | {:error, Error.t()})
 
   # How often a value is tried that others change at the same time.
   @attempts 64
 
+  @digest ~r/\Asha256:[0-9a-f]{64}\z/
+
+  @max_object 268_435_456
+
   @doc "Makes what is not there yet, and brings over what hosts before 0.60 left."
-  @spec prepare(reference()) :: {:ok, non_neg_integer()} | {:error, Error.t()}
-  def prepare(lattice), do: Answer.await(&Native.lattice_prepare(lattice, &1), @timeout)
+  @spec prepare(Session.t()) :: {:ok, non_neg_integer()} | {:error, Error.t()}
+  def prepare(%Session{} = session), do: session.backend.prepare(session.handle)
 
   @doc "What a key holds, or `nil`."
-  @spec get(reference(), bucket(), String.t()) :: {:ok, binary() | nil} | {:error, Error.t()}
-  def get(lattice, bucket, key) do
-    with {:ok, {value, _revision}} <- read(lattice, bucket, key), do: {:ok, value}
+  @spec get(Session.t(), bucket(), String.t()) :: {:ok, binary() | nil} | {:error, Error.t()}
+  def get(session, bucket, key) do
+    with {:ok, {value, _revision}} <- read(session, bucket, key), do: {:ok, value}
   end
 
   @doc "What a key holds, or `nil`, and the revision that came with: 0 for what never was."
-  @spec read(reference(), bucket(), String.t()) ::
-          {:ok, {binary() | nil, non_neg_integer()}} | {:error, Error.t()}
-  def read(lattice, bucket, key) do
+  @spec read(Session.t(), bucket(), String.t()) ::
+          {:ok, {binary() | nil, revision()}} | {:error, Error.t()}
+  def read(%Session{} = session, bucket, key) do
     with :ok <- Input.check_name(:key, key),
-         do: Answer.await(&Native.lattice_get(lattice, bucket, key, &1), @timeout)
+         do: session.backend.read(session.handle, bucket, key)
+  end
+
+  @doc """
+  Writes a value if the key still has this revision, as `read/3` gave it, and returns the new revision;
+  `:conflict` if others changed the key since.
+
+  After an error of kind `:unavailable`, the value may have been written all the same.
+  """
+  @spec compare_and_set(Session.t(), bucket(), String.t(), binary(), revision()) ::
+          {:ok, revision()} | :conflict | {:error, Error.t()}
+  def compare_and_set(%Session{} = session, bucket, key, value, revision) do
+    with :ok <- Input.check_name(:key, key) do
+      case session.backend.compare_and_set(session.handle, bucket, key, value, revision) do
+        {:ok, nil} -> :conflict
+        {:ok, written} -> {:ok, written}
+        {:error, error} -> look(session, bucket, key, value, revision, error)
+      end
+    end
   end
 
   @doc """
   Writes what `change` makes of a value, again for as long as others come between, so that nothing
   of theirs is lost. `change` leaves all as it is with `:keep`.
   """
-  @spec update(
-          reference(),
-          bucket(),
-          String.t(),
-          (binary() | nil -> {:put, binary()} | :keep | {:error, Error.t()})
-        ) :: :ok | {:error, Error.t()}
-  def update(lattice, bucket, key, change) do
-    with {:ok, _written} <- write(lattice, bucket, key, change), do: :ok
+  @spec update(Session.t(), bucket(), String.t(), change()) :: :ok | {:error, Error.t()}
+  def update(session, bucket, key, change) do
+    with {:ok, _written} <- write(session, bucket, key, change), do: :ok
   end
 
   @doc "The same; gives what was written and its revision, or `nil` where all was left as it is."
-  @spec write(
-          reference(),
-          bucket(),
-          String.t(),
-          (binary() | nil -> {:put, binary()} | :keep | {:error, Error.t()})
-        ) :: {:ok, {binary(), pos_integer()} | nil} | {:error, Error.t()}
-  def write(lattice, bucket, key, change), do: write(lattice, bucket, key, change, @attempts)
+  @spec write(Session.t(), bucket(), String.t(), change()) ::
+          {:ok, {binary(), revision()} | nil} | {:error, Error.t()}
+  def write(session, bucket, key, change), do: write(session, bucket, key, change, @attempts)
 
   @doc "Deletes a key; that there is nothing is no error."
-  @spec delete(reference(), bucket(), String.t()) :: :ok | {:error, Error.t()}
-  def delete(lattice, bucket, key) do
-    delete = &Native.lattice_delete(lattice, bucket, key, &1)
-
+  @spec delete(Session.t(), bucket(), String.t()) :: :ok | {:error, Error.t()}
+  def delete(%Session{} = session, bucket, key) do
     with :ok <- Input.check_name(:key, key),
-         {:ok, _done} <- Answer.await(delete, @timeout),
-         do: :ok
+         do: session.backend.delete(session.handle, bucket, key)
   end
 
   @doc "Deletes a key where this revision still holds, and says whether it did."
-  @spec remove(reference(), bucket(), String.t(), non_neg_integer()) ::
+  @spec remove(Session.t(), bucket(), String.t(), revision()) ::
           {:ok, boolean()} | {:error, Error.t()}
-  def remove(lattice, bucket, key, revision) do
+  def remove(%Session{} = session, bucket, key, revision) do
     with :ok <- Input.check_name(:key, key),
-         do: Answer.await(&Native.lattice_remove(lattice, bucket, key, revision, &1), @timeout)
+         do: session.backend.remove(session.handle, bucket, key, revision)
   end
 
   @doc "Watches a bucket for the calling process. It lasts through every outage."
-  @spec watch(reference(), bucket()) :: {:ok, Bus.t()} | {:error, Error.t()}
-  def watch(lattice, bucket) do
-    reference = make_ref()
-    watch = &Native.lattice_watch(lattice, bucket, reference, &1)
+  @spec watch(Session.t(), bucket()) :: {:ok, Bus.t()} | {:error, Error.t()}
+  def watch(%Session{} = session, bucket),
+    do: Bus.open(session, &session.backend.watch(session.handle, bucket, &1))
 
-    with {:ok, inlet} <- Answer.await(watch, @timeout),
-         do: {:ok, %Bus{inlet: inlet, reference: reference}}
+  @doc "Which bucket there is now, and its last revision: 0 if nothing was written yet."
+  @spec position(Session.t(), bucket()) :: {:ok, position()} | {:error, Error.t()}
+  def position(%Session{} = session, bucket),
+    do: session.backend.position(session.handle, bucket)
+
+  @doc "Stores bytes, unless they are there already, and returns their digest."
+  @spec put_object(Session.t(), binary()) :: {:ok, digest()} | {:error, Error.t()}
+  def put_object(%Session{}, bytes) when byte_size(bytes) > @max_object do
+    detail = "the object has #{byte_size(bytes)} bytes, at most #{@max_object} are allowed"
+    {:error, Error.new(:invalid_input, detail)}
   end
 
-  defp write(_lattice, _bucket, key, _change, 0) do
+  def put_object(%Session{} = session, bytes) when is_binary(bytes),
+    do: session.backend.put_object(session.handle, bytes)
+
+  @doc "The bytes of a digest: `:not_found` if they are not there, `:io` if they do not match it."
+  @spec fetch_object(Session.t(), digest()) :: {:ok, binary()} | {:error, Error.t()}
+  def fetch_object(%Session{} = session, digest) do
+    with :ok <- check_digest(digest),
+         {:ok, nil} <- session.backend.get_object(session.handle, digest),
+         do: {:error, Error.new(:not_found, "the lattice has no object #{digest}")}
+  end
+
+  @doc "Deletes the bytes of a digest; that there are none is no error."
+  @spec delete_object(Session.t(), digest()) :: :ok | {:error, Error.t()}
+  def delete_object(%Session{} = session, digest) do
+    with :ok <- check_digest(digest),
+         do: session.backend.delete_object(session.handle, digest)
+  end
+
+  @doc "All objects, in the order of their digests."
+  @spec objects(Session.t()) :: {:ok, [object()]} | {:error, Error.t()}
+  def objects(%Session{} = session) do
+    with {:ok, objects} <- session.backend.objects(session.handle),
+         do: {:ok, Enum.sort_by(objects, & &1.digest)}
+  end
+
+  @doc "The digest of bytes, as objects are called."
+  @spec digest(binary()) :: digest()
+  def digest(bytes), do: "sha256:" <> (bytes |> Native.digest() |> String.downcase())
+
+  defp check_digest(digest) do
+    if is_binary(digest) and digest =~ @digest,
+      do: :ok,
+      else: {:error, Error.new(:invalid_input, no_digest(digest))}
+  end
+
+  defp no_digest(digest) do
+    "expected a digest, sha256: and 64 lower-case hexadecimal digits, got: " <>
+      inspect(digest, printable_limit: 100)
+  end
+
+  defp write(_session, _bucket, key, _change, 0) do
     {:error,
      Error.new(
        :conflict,
@@ -106,33 +179,25 @@ defmodule Exosuit.Lattice.Store do
      )}
   end
 
-  defp write(lattice, bucket, key, change, attempts) do
-    with {:ok, {old, revision}} <- read(lattice, bucket, key),
-         {:put, new} <- change.(old),
-         {:ok, nil} <- compare_and_set(lattice, bucket, key, new, revision) do
-      write(lattice, bucket, key, change, attempts - 1)
+  defp write(session, bucket, key, change, attempts) do
+    with {:ok, {old, revision}} <- read(session, bucket, key),
+         {:put, new} <- change.(old) do
+      case compare_and_set(session, bucket, key, new, revision) do
+        :conflict -> write(session, bucket, key, change, attempts - 1)
+        {:ok, written} -> {:ok, {new, written}}
+        {:error, error} -> {:error, error}
+      end
     else
-      {:ok, {new, revision}} -> {:ok, {new, revision}}
       :keep -> {:ok, nil}
       {:error, error} -> {:error, error}
     end
   end
 
-  defp compare_and_set(lattice, bucket, key, value, revision) do
-    set = &Native.lattice_update(lattice, bucket, key, value, revision, &1)
-
-    case Answer.await(set, @timeout) do
-      {:ok, nil} -> {:ok, nil}
-      {:ok, written} -> {:ok, {value, written}}
-      {:error, error} -> look(lattice, bucket, key, value, revision, error)
-    end
-  end
-
   # The answer may be lost, not the write: read the value to find out. If that fails too, return the error. If
   # the value was written after all, every host follows it, including this one.
-  defp look(lattice, bucket, key, value, before, error) do
-    case read(lattice, bucket, key) do
-      {:ok, {^value, revision}} when revision > before -> {:ok, {value, revision}}
+  defp look(session, bucket, key, value, before, error) do
+    case read(session, bucket, key) do
+      {:ok, {^value, revision}} when revision > before -> {:ok, revision}
       _unchanged_or_unknown -> {:error, error}
     end
   end

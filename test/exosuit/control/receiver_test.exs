@@ -8,7 +8,7 @@ defmodule Exosuit.Control.ReceiverTest do
 
   setup do
     host = start_supervised_host!(nats: Nats.options(Nats.start!(), prefix: "a.b.ctl"))
-    %{nats_lattice: lattice, source: id} = Directory.fetch!(host, :config)
+    %{session: lattice, source: id} = Directory.fetch!(host, :config)
     it = %{host: host, lattice: lattice, id: id}
     eventually(fn -> match?({:ok, _}, ask(it, "a.b.ctl.default.get.#{id}.inv", "")) end)
     it

@@ -102,7 +102,7 @@ defmodule Exosuit.Edge.HostsTest do
     host = start_host!(server, nats: options(server, @often))
     :ok = Exosuit.subscribe(host)
     server = Exosuit.Nats.kill(server)
-    assert eventually(fn -> Nats.state(lattice(host)).control != :connected end)
+    assert eventually(fn -> Nats.state(lattice(host).handle).control != :connected end)
 
     for n <- 1..20 do
       start_actor!(host, "echo-#{n}", "echo")
@@ -173,7 +173,7 @@ defmodule Exosuit.Edge.HostsTest do
     beat = &~s({"type": "com.wasmcloud.lattice.host_heartbeat", "source": #{&1}, "data": #{&2}})
 
     assert eventually(fn ->
-             :ok = Bus.publish(config.nats_lattice, "wasmbus.evt.default", beat.(~s("N0"), "{}"))
+             :ok = Bus.publish(config.session, "wasmbus.evt.default", beat.(~s("N0"), "{}"))
              peer(host, "N0")
            end)
 
@@ -187,7 +187,7 @@ defmodule Exosuit.Edge.HostsTest do
           beat.(~s("N2"), ~s({"labels": 1, "version": [], "friendly_name": {}, "actors": 7})),
           beat.(~s("N3"), ~s({"components": [1, 2], "labels": {"a": 1, "b": "c"}}))
         ] do
-      :ok = Bus.publish(config.nats_lattice, "wasmbus.evt.default", payload)
+      :ok = Bus.publish(config.session, "wasmbus.evt.default", payload)
     end
 
     assert eventually(fn -> peer(host, "N3") end)
@@ -201,14 +201,14 @@ defmodule Exosuit.Edge.HostsTest do
     for n <- 1..Peers.most(),
         do: Peers.hear(config, "X#{n}", %{}, System.monotonic_time(:millisecond))
 
-    :ok = Bus.publish(config.nats_lattice, "wasmbus.evt.default", beat.(~s("N4"), "{}"))
+    :ok = Bus.publish(config.session, "wasmbus.evt.default", beat.(~s("N4"), "{}"))
     assert_receive {:exosuit_event, %{type: "hosts_ignored"}}, 10_000
     assert peer(host, "N4") == nil
   end
 
   defp start_host!(server, options \\ []) do
     host = start_supervised_host!(Keyword.merge([nats: options(server)], options))
-    assert eventually(fn -> Nats.state(lattice(host)).control == :connected end)
+    assert eventually(fn -> Nats.state(lattice(host).handle).control == :connected end)
     host
   end
 
@@ -220,7 +220,7 @@ defmodule Exosuit.Edge.HostsTest do
     peer(one, id(two))
   end
 
-  defp lattice(host), do: Directory.fetch!(host, :config).nats_lattice
+  defp lattice(host), do: Directory.fetch!(host, :config).session
   defp id(host), do: Directory.fetch!(host, :config).source
   defp peer(host, id), do: Enum.find(tl(Exosuit.hosts(host)), &(&1.host_id == id))
 

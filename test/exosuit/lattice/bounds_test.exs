@@ -191,7 +191,7 @@ defmodule Exosuit.Lattice.BoundsTest do
       end
 
       for {key, value} <- records(),
-          do: :ok = Store.update(config.nats_lattice, :data, key, fn _ -> {:put, value} end)
+          do: :ok = Store.update(config.session, :data, key, fn _ -> {:put, value} end)
 
       publish(config, "host_heartbeat", "NLAST", %{})
       assert eventually(fn -> peer(host, "NLAST") end)
@@ -283,7 +283,7 @@ defmodule Exosuit.Lattice.BoundsTest do
   defp publish(config, type, source, data) do
     type = if is_binary(type), do: "com.wasmcloud.lattice." <> type, else: type
     {:ok, text} = Json.encode(%{type: type, source: source, data: data})
-    :ok = Bus.publish(config.nats_lattice, "wasmbus.evt.default", text)
+    :ok = Bus.publish(config.session, "wasmbus.evt.default", text)
   end
 
   defp claims(key) do
@@ -305,10 +305,10 @@ defmodule Exosuit.Lattice.BoundsTest do
   defp link(source), do: %Link{source: source, target: "kv", namespace: "a", package: "b"}
 
   defp await_connected(host) do
-    assert eventually(fn -> match?(%{control: :connected}, Nats.state(lattice(host))) end)
+    assert eventually(fn -> match?(%{control: :connected}, Nats.state(lattice(host).handle)) end)
   end
 
-  defp lattice(host), do: Directory.fetch!(host, :config).nats_lattice
+  defp lattice(host), do: Directory.fetch!(host, :config).session
   defp id(host), do: Directory.fetch!(host, :config).source
   defp peer(host, id), do: Enum.find(tl(Exosuit.hosts(host)), &(&1.host_id == id))
 end

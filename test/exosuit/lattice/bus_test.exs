@@ -8,10 +8,10 @@ defmodule Exosuit.Lattice.BusTest do
   setup do
     server = Exosuit.Nats.start!()
     host = start_supervised_host!(nats: Exosuit.Nats.options(server))
-    lattice = Directory.fetch!(host, :config).nats_lattice
+    lattice = Directory.fetch!(host, :config).session
 
     assert eventually(fn ->
-             match?(%{control: :connected, rpc: :connected}, Nats.state(lattice))
+             match?(%{control: :connected, rpc: :connected}, Nats.state(lattice.handle))
            end)
 
     %{server: server, lattice: lattice}

@@ -42,7 +42,7 @@ defmodule Exosuit.Lattice.CallsTest do
   test "hosts of one cluster call each other with MACs, once a heartbeat says so", context do
     %{one: one, two: two} = context
     start_actor!(two, "echo", "echo")
-    lattice = Directory.fetch!(one, :config).nats_lattice
+    lattice = Directory.fetch!(one, :config).session
     {:ok, spy} = Bus.subscribe(lattice, "exosuit.rpc.default.echo.mac.*")
     :ok = Exosuit.heartbeat(two)
 
@@ -50,7 +50,7 @@ defmodule Exosuit.Lattice.CallsTest do
              Exosuit.call(one, "echo", "echo", "hello") == {:ok, "hello"} and heard?(spy, "hello")
            end)
 
-    assert Nats.refused(Directory.fetch!(two, :config).nats_lattice) == %{}
+    assert Nats.refused(Directory.fetch!(two, :config).session.handle) == %{}
   end
 
   test "a guest calls what runs elsewhere, within its links and claims", %{one: one, two: two} do
@@ -105,7 +105,7 @@ defmodule Exosuit.Lattice.CallsTest do
     assert_receive {:exosuit_event, %{type: "invocations_refused", data: data}}, 10_000
     assert data.kind == "forged"
     refute inspect(data) =~ "secret words"
-    assert %{"forged" => _count} = Nats.refused(Directory.fetch!(two, :config).nats_lattice)
+    assert %{"forged" => _count} = Nats.refused(Directory.fetch!(two, :config).session.handle)
   end
 
   # The first that is heard is the question whether there is anybody.
@@ -120,10 +120,10 @@ defmodule Exosuit.Lattice.CallsTest do
   end
 
   defp await_connected(host) do
-    lattice = Directory.fetch!(host, :config).nats_lattice
+    lattice = Directory.fetch!(host, :config).session
 
     assert eventually(fn ->
-             match?(%{control: :connected, rpc: :connected}, Nats.state(lattice))
+             match?(%{control: :connected, rpc: :connected}, Nats.state(lattice.handle))
            end)
   end
 

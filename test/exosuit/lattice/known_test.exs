@@ -38,7 +38,7 @@ defmodule Exosuit.Lattice.KnownTest do
       [one, two] = for _ <- 1..2, do: start_supervised_host!(nats: options)
 
       for host <- [one, two],
-          do: assert(eventually(fn -> Nats.state(lattice(host)).control == :connected end))
+          do: assert(eventually(fn -> Nats.state(lattice(host).handle).control == :connected end))
 
       %{server: server, one: one, two: two, dir: tmp_dir!()}
     end
@@ -94,7 +94,7 @@ defmodule Exosuit.Lattice.KnownTest do
     test "what is started without a connection is known once there is one", it do
       server = Exosuit.Nats.kill(it.server)
       {path, _report} = Guests.sign(it.dir, "echo")
-      assert eventually(fn -> Nats.state(lattice(it.one)).control != :connected end)
+      assert eventually(fn -> Nats.state(lattice(it.one).handle).control != :connected end)
       {:ok, id} = Exosuit.start_actor(it.one, path)
       Exosuit.Nats.restart!(server)
       assert eventually(fn -> claims(it.two, id) end)
@@ -144,7 +144,7 @@ defmodule Exosuit.Lattice.KnownTest do
   end
 
   defp claims(host, key), do: Enum.find(Exosuit.claims(host), &(&1.subject == key))
-  defp lattice(host), do: Directory.fetch!(host, :config).nats_lattice
+  defp lattice(host), do: Directory.fetch!(host, :config).session
 
   defp fetch(it, key) do
     with {:ok, value} when value != nil <- Store.get(lattice(it.one), :data, key),

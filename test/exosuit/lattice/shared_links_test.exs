@@ -391,7 +391,7 @@ defmodule Exosuit.Lattice.SharedLinksTest do
 
   defp start_host!(server) do
     host = start_supervised_host!(nats: Exosuit.Nats.options(server))
-    assert eventually(fn -> Nats.state(lattice(host)).control == :connected end)
+    assert eventually(fn -> Nats.state(lattice(host).handle).control == :connected end)
     host
   end
 
@@ -400,7 +400,7 @@ defmodule Exosuit.Lattice.SharedLinksTest do
     ports = Map.new(said, &{&1, free_port()})
     nats = Exosuit.Nats.options(server)
     host = start_supervised_host!(nats: nats, http_ports: ports)
-    assert eventually(fn -> Nats.state(lattice(host)).control == :connected end)
+    assert eventually(fn -> Nats.state(lattice(host).handle).control == :connected end)
     {:ok, "web"} = Exosuit.start_actor(host, @web, id: "web", instances: 8)
     {:ok, "http"} = Exosuit.start_provider(host, "http-server", id: "http")
     %{host: host, ports: ports}
@@ -425,7 +425,7 @@ defmodule Exosuit.Lattice.SharedLinksTest do
     match?({200, _hello}, Exosuit.Http.request(web.ports[said], "GET", "/hello"))
   end
 
-  defp lattice(host), do: Directory.fetch!(host, :config).nats_lattice
+  defp lattice(host), do: Directory.fetch!(host, :config).session
 
   defp other(n), do: [source: "o#{n}", target: "t", contract: "other:one"]
 
