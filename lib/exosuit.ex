@@ -320,6 +320,7 @@ defmodule Exosuit do
          {:ok, pid} <- Supervisor.start_link(__MODULE__, {config, items}) do
       config = config!(config.name)
       Lattice.announce(config, "host_started", host_facts(config))
+      Lattice.Local.started(config.session)
       if unkept, do: announce_unkept(config, unkept)
       if items != [], do: Startup.await(config)
       {:ok, pid}
@@ -768,7 +769,7 @@ defmodule Exosuit do
     own = %{bus: Lattice.Local, nats: nil, nats_lattice: nil, labels: Settings.labels(config)}
     alone = struct!(config, own)
 
-    with false <- connected?(config),
+    with false <- Lattice.Bus.connected?(config.session),
          {:ok, application, _warnings} <- Manifest.read_application(path, config),
          {:ok, manifest} <- Manifest.read(path, alone) do
       Statuses.put_provisional(config, Enum.map(manifest.links, &Link.key/1))
@@ -818,6 +819,8 @@ defmodule Exosuit do
         started_at: System.monotonic_time(:second)
     }
 
+    config = %{config | session: config.session || local_session(config)}
+
     # The options last: a host that is one too many on its data directory starts nothing.
     above = [
       {Control, {config, __MODULE__}},
@@ -827,8 +830,13 @@ defmodule Exosuit do
 
     :ok = Directory.Nameplate.register(config, __MODULE__, self())
     nameplate = {Directory.Nameplate, {config, __MODULE__, self()}}
-    children = [nameplate, {Host, config}, {Edge, {config, above}}, {Drain, config}]
-    Supervisor.init(children, strategy: :one_for_one)
+    children = [{Host, config}, {Edge, {config, above}}, {Drain, config}]
+    lattice = Lattice.Local.children(config.session)
+    Supervisor.init([nameplate | lattice] ++ children, strategy: :one_for_one)
+  end
+
+  defp local_session(config) do
+    Lattice.Local.session(config, Directory.via(config.name, Lattice.Local.Writer))
   end
 
   # What no process owns, and what may be wrong with the options that only Rust can tell.
@@ -865,11 +873,8 @@ defmodule Exosuit do
     options
   end
 
-  defp connected?(%Config{nats_lattice: nil}), do: true
-  defp connected?(config), do: Lattice.Nats.state(config.nats_lattice).control == :connected
-
   defp reached(config) do
-    if connected?(config) do
+    if Lattice.Bus.connected?(config.session) do
       :ok
     else
       detail = "the lattice is not reachable yet: the manifest is applied on this host only"

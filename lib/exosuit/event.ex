@@ -40,11 +40,13 @@ defmodule Exosuit.Event do
   | `lattice_state_unavailable` | `bucket`, `reason`, `error`: what is shared cannot be read now; what is known goes on |
   | `lattice_state_dropped` | `bucket`, `key`, `count`: records for which a host has no room are passed over; the last of them |
   | `lattice_state_lost` | `bucket`, `count`: records that the servers lack; they are put back |
+  | `lattice_state_damaged` | `path`, `kept_as`, `reason`, `error`: the file of a host without NATS; what can be read is in use |
+  | `lattice_state_not_kept` | `reason`, `error`: the data directory cannot be written; what is stored is lost when the host stops |
   | `lattice_connected`, `lattice_disconnected` | `connection`: `control` or `rpc` |
   | `lattice_unreachable` | `connection`, `reason`, `error`: why there is no connection; told once for each reason |
   | `lattice_refused` | `connection`, `reason`, `error`: the server does not allow something |
   | `lattice_clock_skew` | `connection`, `source`, `skew_ms`: the clock of the host of that actor or provider is ahead, or behind; from 30 s on, its calls are refused |
-  | `lattice_slow_consumer`, `lattice_lame_duck` | `connection`: messages were lost; the server will stop |
+  | `lattice_slow_consumer`, `lattice_lame_duck` | `connection` (`local` without NATS): messages were lost; the server will stop |
   | `invocations_refused` | `target`, `kind`, `count`, `reason`, `error`: calls from other hosts |
   | `certificate_changed` | `provider`, `file`: new files are in use |
   | `certificate_refused` | `provider`, `file`, `reason`, `error`: changed files cannot be used; the old certificate stays in use |

@@ -139,6 +139,9 @@ defmodule Exosuit.Native do
         ]
   def link_states(_host), do: not_loaded()
 
+  @spec file_lock(Path.t()) :: {:ok, reference()} | failure()
+  def file_lock(_path), do: not_loaded()
+
   @spec lattice_open(reference(), map(), reply()) :: :ok
   def lattice_open(_host, _settings, _reply), do: not_loaded()
 

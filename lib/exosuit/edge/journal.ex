@@ -8,7 +8,7 @@ defmodule Exosuit.Edge.Journal do
 
   @failures ~w(actor_start_failed actor_update_failed provider_start_failed linkdef_set_failed retry_slow
     startup_failed identity_not_kept
-    control_failed lattice_refused lattice_state_lost)
+    control_failed lattice_refused lattice_state_lost lattice_state_damaged lattice_state_not_kept)
   @warnings ~w(certificate_refused invocation_failed invocations_refused restarting lattice_disconnected lattice_unreachable
     lattice_slow_consumer lattice_lame_duck lattice_state_unavailable record_refused records_refused events_dropped hosts_ignored host_lost
     link_warning provider_warning heartbeat_shortened lattice_clock_skew lattice_state_dropped

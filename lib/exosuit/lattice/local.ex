@@ -1,6 +1,9 @@
 defmodule Exosuit.Lattice.Local do
   @moduledoc """
-  The lattice of one VM: events go from process to process, and nothing leaves.
+  The lattice of one host: events go from process to process, messages and shared state stay on the host, and
+  nothing leaves the VM.
+
+  ## Events
 
   There is no process of its own to fail: subscriptions live in `Exosuit.Subscribers`, a registry,
   and end with the subscriber. Whoever publishes sends, and waits for nobody.
@@ -8,13 +11,58 @@ defmodule Exosuit.Lattice.Local do
   A subscriber that does not read costs no memory without bound: while 10 000 messages wait in its
   mailbox, further events are dropped for it. The first event that it gets after that follows an
   `events_dropped` with their `count`.
+
+  ## Bus and store
+
+  It is a backend of `Exosuit.Lattice.Bus` and `Exosuit.Lattice.Store`, with the rules of NATS. Every reader
+  reads one table; `Exosuit.Lattice.Local.Writer`, a child of the host's top supervisor, is the only process
+  that writes it. The table belongs to that supervisor, so a crash of the writer loses nothing. Subscriptions
+  and watches are processes linked to the ones that opened them.
+
+  With a data directory, `lattice.log` there has every change before it is acknowledged, and `objects/` has the
+  objects: both survive the end of the VM at any moment. `lattice.lock` keeps other hosts out. A damaged log is
+  kept beside the new one as `lattice.log.damaged-<time>`; an event `lattice_state_damaged` says so, and
+  `Exosuit.Lattice.Store.position/2` then names another bucket. Without a data directory, all of it is in memory.
   """
   @behaviour Exosuit.Lattice
+  @behaviour Exosuit.Lattice.Backend
 
-  alias Exosuit.{Lattice, Registries}
+  alias Exosuit.{Config, Lattice, Registries}
+  alias Exosuit.Lattice.{Backend, Session}
+  alias Exosuit.Lattice.Local.{Bus, Handle, Objects, Watch, Writer}
 
   # What somebody who reads once in a while catches up with: some tens of megabytes at the most.
   @most_waiting 10_000
+
+  @doc """
+  The session of a host without NATS, with a table that the calling process owns. `writer` is the name of the
+  host's `Exosuit.Lattice.Local.Writer`.
+  """
+  @spec session(Config.t(), GenServer.name()) :: Session.t()
+  def session(config, writer),
+    do: %Session{backend: __MODULE__, handle: Handle.new(config, writer)}
+
+  @doc "The children of a host with this session, which go before all that use it."
+  @spec children(Session.t()) :: [Supervisor.child_spec()]
+  def children(%Session{backend: __MODULE__, handle: handle}),
+    do: [Supervisor.child_spec({Writer, handle}, [])]
+
+  def children(%Session{}), do: []
+
+  @doc "Announces what the writer found wrong when the host started, once the host can tell it."
+  @spec started(Session.t()) :: :ok
+  def started(%Session{backend: __MODULE__, handle: handle}) do
+    true = :ets.insert(handle.table, {:started, true})
+
+    for {{:trouble, type}, data} <- :ets.match_object(handle.table, {{:trouble, :_}, :_}) do
+      Lattice.announce(handle.config, type, data)
+      :ets.delete(handle.table, {:trouble, type})
+    end
+
+    :ok
+  end
+
+  def started(%Session{}), do: :ok
 
   @impl Exosuit.Lattice
   def publish(config, event) do
@@ -38,6 +86,75 @@ defmodule Exosuit.Lattice.Local do
 
   @impl Exosuit.Lattice
   def unsubscribe(host), do: Registries.unregister(Registries.subscribers(), host)
+
+  @impl Backend
+  def connected?(_handle), do: true
+
+  @impl Backend
+  def max_payload(_handle), do: Bus.max_payload()
+
+  @impl Backend
+  defdelegate publish(handle, subject, payload), to: Bus
+
+  @impl Backend
+  defdelegate request(handle, subject, payload, timeout), to: Bus
+
+  @impl Backend
+  defdelegate gather(handle, subject, payload, within, max), to: Bus
+
+  @impl Backend
+  defdelegate subscribe(handle, subject, group, reference), to: Bus
+
+  @impl Backend
+  def next(inlet), do: GenServer.cast(inlet, :next)
+
+  @impl Backend
+  def cancel(inlet), do: GenServer.cast(inlet, :stop)
+
+  @impl Backend
+  def prepare(_handle), do: {:ok, 0}
+
+  @impl Backend
+  def read(handle, bucket, key) do
+    case :ets.lookup(handle.table, {bucket, key}) do
+      [{_key, value, revision}] -> {:ok, {value, revision}}
+      [] -> {:ok, {nil, 0}}
+    end
+  end
+
+  @impl Backend
+  def compare_and_set(handle, bucket, key, value, revision),
+    do: Handle.call(handle, {:set, bucket, key, value, revision})
+
+  @impl Backend
+  def delete(handle, bucket, key) do
+    with {:ok, true} <- Handle.call(handle, {:delete, bucket, key, :any}), do: :ok
+  end
+
+  @impl Backend
+  def remove(handle, bucket, key, revision),
+    do: Handle.call(handle, {:delete, bucket, key, revision})
+
+  @impl Backend
+  def watch(handle, bucket, reference), do: Watch.start_link(handle, bucket, reference)
+
+  @impl Backend
+  def position(handle, bucket) do
+    revision = Handle.get(handle, {:revision, bucket}) || 0
+    {:ok, %{identity: Handle.get(handle, :identity), revision: revision}}
+  end
+
+  @impl Backend
+  defdelegate put_object(handle, bytes), to: Objects, as: :put
+
+  @impl Backend
+  defdelegate get_object(handle, digest), to: Objects, as: :get
+
+  @impl Backend
+  defdelegate delete_object(handle, digest), to: Objects, as: :delete
+
+  @impl Backend
+  defdelegate objects(handle), to: Objects, as: :list
 
   defp deliver(config, pid, dropped, event) do
     case Process.info(pid, :message_queue_len) do

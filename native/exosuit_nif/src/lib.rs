@@ -25,6 +25,7 @@ mod json;
 mod known;
 mod lattice;
 mod link;
+mod lock;
 mod manifest;
 mod module;
 mod notices;

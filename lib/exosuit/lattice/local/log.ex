@@ -1,0 +1,220 @@
+defmodule Exosuit.Lattice.Local.Log do
+  @moduledoc false
+  # The file that keeps the store of a host without NATS: a log of changes, which a copy of the present state
+  # replaces when most of it is outdated. A change counts once it is on the disk, so a crash at any moment
+  # loses nothing that was acknowledged. What cannot be read is never dropped in silence: the whole file is
+  # copied aside before a new one takes its place.
+  #
+  # A file begins with a line that names the format. Each record is its size, a checksum of the size, a
+  # checksum of the payload, and the payload, an Erlang term. The checksum of the size tells a record that was
+  # cut off from one whose size is damaged; a damaged payload costs one record.
+
+  alias Exosuit.Error
+
+  @format "exosuit lattice 1\n"
+
+  # A value and a key, with room for what the term takes around them.
+  @max_record 2_097_152
+
+  @max_revision 0xFFFF_FFFF_FFFF_FFFF
+
+  @buckets [:data, :configurations, :applications]
+
+  @type bucket :: Exosuit.Lattice.Backend.bucket()
+  @type record ::
+          {:identity, String.t()}
+          | {:revision, bucket(), non_neg_integer()}
+          | {:put, bucket(), key :: String.t(), non_neg_integer(), value :: binary()}
+          | {:deleted, bucket(), key :: String.t(), non_neg_integer()}
+
+  @enforce_keys [:path, :device, :size]
+  defstruct [:path, :device, :size]
+
+  @type t :: %__MODULE__{path: Path.t(), device: :file.fd(), size: non_neg_integer()}
+
+  @doc """
+  Reads a file: its records in their order, and what is wrong with it, or `nil`. Without a file, there are none.
+  """
+  @spec read(Path.t()) :: {:ok, [record()], String.t() | nil} | {:error, Error.t()}
+  def read(path) do
+    case File.read(path) do
+      {:ok, bytes} ->
+        {records, wrong} = decode(bytes)
+        {:ok, records, wrong}
+
+      {:error, :enoent} ->
+        {:ok, [], nil}
+
+      {:error, reason} ->
+        {:error, failed(path, "read", reason)}
+    end
+  end
+
+  @doc "Copies a file beside itself, and gives the path of the copy."
+  @spec set_aside(Path.t()) :: {:ok, Path.t()} | {:error, Error.t()}
+  def set_aside(path) do
+    aside = "#{path}.damaged-#{System.system_time(:millisecond)}"
+
+    with {:ok, _bytes} <- File.copy(path, aside),
+         :ok <- sync(aside),
+         :ok <- sync_directory(path) do
+      {:ok, aside}
+    else
+      {:error, reason} -> {:error, failed(aside, "written", reason)}
+    end
+  end
+
+  @doc "Replaces a file with one that has these records, and opens it."
+  @spec replace(Path.t(), [record()]) :: {:ok, t()} | {:error, Error.t()}
+  def replace(path, records) do
+    new = path <> ".new"
+    bytes = [@format | Enum.map(records, &encode/1)]
+
+    with :ok <- File.write(new, ""),
+         # It may hold secrets: it is closed to others before it is filled.
+         :ok <- File.chmod(new, 0o600),
+         :ok <- File.write(new, bytes, [:sync]),
+         :ok <- File.rename(new, path),
+         :ok <- sync_directory(path),
+         {:ok, device} <- :file.open(path, [:raw, :binary, :append]) do
+      {:ok, %__MODULE__{path: path, device: device, size: IO.iodata_length(bytes)}}
+    else
+      {:error, reason} -> {:error, failed(path, "written", reason)}
+    end
+  end
+
+  @doc "Adds records; they are on the disk when it returns. After an error, none of them is."
+  @spec append(t(), [record()]) :: {:ok, t()} | {:error, Error.t()}
+  def append(log, records) do
+    bytes = Enum.map(records, &encode/1)
+
+    with :ok <- :file.write(log.device, bytes),
+         :ok <- :file.datasync(log.device) do
+      {:ok, %{log | size: log.size + IO.iodata_length(bytes)}}
+    else
+      {:error, reason} ->
+        :ok = cut(log)
+        {:error, failed(log.path, "written", reason)}
+    end
+  end
+
+  @doc "Closes the file."
+  @spec close(t()) :: :ok
+  def close(log) do
+    _late = :file.close(log.device)
+    :ok
+  end
+
+  @doc "Has the directory of a file on the disk: only then is a new name there after a loss of power."
+  @spec sync_directory(Path.t()) :: :ok | {:error, File.posix()}
+  def sync_directory(path) do
+    with {:ok, device} <- :file.open(Path.dirname(path), [:raw, :read, :directory]) do
+      _unsupported_by_some = :file.sync(device)
+      :file.close(device)
+    end
+  end
+
+  @doc "About how many bytes a record takes."
+  @spec size(key :: String.t(), value :: binary() | nil) :: pos_integer()
+  def size(key, value), do: byte_size(key) + byte_size(value || "") + 64
+
+  @doc "What a file begins with."
+  @spec format() :: String.t()
+  def format, do: @format
+
+  @doc "The bytes of a record."
+  @spec encode(record()) :: iodata()
+  def encode(record) do
+    payload = :erlang.term_to_binary(record)
+    size = <<byte_size(payload)::32>>
+    [size, <<:erlang.crc32(size)::32, :erlang.crc32(payload)::32>>, payload]
+  end
+
+  @doc "The records of a file, and what is wrong with it, or `nil`."
+  @spec decode(binary()) :: {[record()], String.t() | nil}
+  def decode(@format <> records), do: decode(records, byte_size(@format), [], nil)
+  def decode(<<>>), do: {[], "the file is empty"}
+  def decode(_other), do: {[], "it does not begin with #{inspect(@format)}"}
+
+  defp decode(<<>>, _offset, records, wrong), do: {Enum.reverse(records), wrong}
+
+  defp decode(<<size::binary-4, check::32, crc::32, rest::binary>>, offset, records, wrong) do
+    <<length::32>> = size
+
+    cond do
+      :erlang.crc32(size) != check or length > @max_record ->
+        stop(
+          records,
+          wrong,
+          "a record at byte #{offset} is damaged, and with it all that follows"
+        )
+
+      byte_size(rest) < length ->
+        stop(records, wrong, "the record at byte #{offset}, the last one, is cut off")
+
+      true ->
+        <<payload::binary-size(length), rest::binary>> = rest
+
+        case term(payload, crc) do
+          {:ok, record} -> decode(rest, offset + 12 + length, [record | records], wrong)
+          :error -> decode(rest, offset + 12 + length, records, wrong || damaged(offset))
+        end
+    end
+  end
+
+  defp decode(_short, offset, records, wrong),
+    do: stop(records, wrong, "the record at byte #{offset}, the last one, is cut off")
+
+  defp stop(records, wrong, why), do: {Enum.reverse(records), wrong || why}
+
+  defp damaged(offset), do: "the record at byte #{offset} is damaged"
+
+  defp term(payload, crc) do
+    if :erlang.crc32(payload) == crc,
+      do: payload |> :erlang.binary_to_term([:safe]) |> checked(),
+      else: :error
+  rescue
+    # Not a term.
+    ArgumentError -> :error
+  end
+
+  defp checked({:identity, text} = record) when is_binary(text), do: {:ok, record}
+
+  defp checked({:revision, bucket, revision} = record)
+       when bucket in @buckets and revision in 0..@max_revision,
+       do: {:ok, record}
+
+  defp checked({:put, bucket, key, revision, value} = record)
+       when bucket in @buckets and is_binary(key) and revision in 0..@max_revision and
+              is_binary(value),
+       do: {:ok, record}
+
+  defp checked({:deleted, bucket, key, revision} = record)
+       when bucket in @buckets and is_binary(key) and revision in 0..@max_revision,
+       do: {:ok, record}
+
+  defp checked(_other), do: :error
+
+  # A part of a record would be taken for damage.
+  defp cut(log) do
+    with {:ok, device} <- :file.open(log.path, [:raw, :read, :write]) do
+      {:ok, _position} = :file.position(device, log.size)
+      cut = :file.truncate(device)
+      _synced = :file.datasync(device)
+      _closed = :file.close(device)
+      cut
+    end
+  end
+
+  defp sync(path) do
+    with {:ok, device} <- :file.open(path, [:raw, :read, :append]) do
+      synced = :file.sync(device)
+      _closed = :file.close(device)
+      synced
+    end
+  end
+
+  defp failed(path, what, reason) do
+    Error.new(:io, "#{path} cannot be #{what}: #{:file.format_error(reason)}")
+  end
+end

@@ -1,0 +1,198 @@
+defmodule Exosuit.Lattice.Local.Objects do
+  @moduledoc false
+  # The objects of a host without NATS: files called by their digest, in `objects/` of the data directory, or
+  # rows of the table where there is none. A file gets its name once it is whole and on the disk; it is
+  # checked each time that it is read. Whoever asks reads and writes it himself: bytes of one digest are the
+  # same, whoever comes first.
+
+  alias Exosuit.{Error, Native}
+  alias Exosuit.Lattice.Backend
+  alias Exosuit.Lattice.Local.{Handle, Log}
+
+  # What all objects in memory may take together.
+  @max_memory 536_870_912
+
+  @max_object 268_435_456
+
+  @name ~r/\A[0-9a-f]{64}\z/
+
+  @doc "Stores bytes and gives their digest. Blocks the calling process."
+  @spec put(Handle.t(), binary()) :: {:ok, String.t()} | {:error, Error.t()}
+  def put(handle, bytes) do
+    digest = digest(bytes)
+
+    case directory(handle) do
+      nil -> Handle.call(handle, {:put_object, digest, bytes})
+      directory -> put_file(directory, digest, bytes)
+    end
+  end
+
+  @doc "The bytes of a digest, or `nil`. Blocks the calling process."
+  @spec get(Handle.t(), String.t()) :: {:ok, binary() | nil} | {:error, Error.t()}
+  def get(handle, digest) do
+    case directory(handle) do
+      nil -> {:ok, in_memory(handle, digest)}
+      directory -> get_file(path(directory, digest), digest)
+    end
+  end
+
+  @doc "Deletes the bytes of a digest. Blocks the calling process."
+  @spec delete(Handle.t(), String.t()) :: :ok | {:error, Error.t()}
+  def delete(handle, digest) do
+    case directory(handle) do
+      nil -> Handle.call(handle, {:delete_object, digest})
+      directory -> delete_file(path(directory, digest))
+    end
+  end
+
+  @doc "All objects. Blocks the calling process."
+  @spec list(Handle.t()) :: {:ok, [Backend.object()]} | {:error, Error.t()}
+  def list(handle) do
+    case directory(handle) do
+      nil -> {:ok, list_memory(handle)}
+      directory -> list_files(directory)
+    end
+  end
+
+  @doc "Keeps bytes in the table. For the writer."
+  @spec keep(Handle.t(), String.t(), binary()) :: {:ok, String.t()} | {:error, Error.t()}
+  def keep(handle, digest, bytes) do
+    others = for %{size: size, digest: other} <- list_memory(handle), other != digest, do: size
+
+    if Enum.sum(others) + byte_size(bytes) > @max_memory do
+      {:error, Error.new(:limit, no_room())}
+    else
+      true = :ets.insert(handle.table, {{:object, digest}, whole(bytes), now()})
+      {:ok, digest}
+    end
+  end
+
+  @doc "Takes bytes out of the table. For the writer."
+  @spec drop(Handle.t(), String.t()) :: :ok
+  def drop(handle, digest) do
+    true = :ets.delete(handle.table, {:object, digest})
+    :ok
+  end
+
+  @doc "Deletes what an end in the middle of a write has left."
+  @spec clean(Handle.t()) :: :ok
+  def clean(handle) do
+    directory = directory(handle)
+
+    with {:ok, names} <- File.ls(directory) do
+      for name <- names, String.ends_with?(name, ".new"), do: File.rm(Path.join(directory, name))
+    end
+
+    :ok
+  end
+
+  defp directory(handle) do
+    with path when path != nil <- Handle.get(handle, :directory), do: Path.join(path, "objects")
+  end
+
+  defp in_memory(handle, digest) do
+    case :ets.lookup(handle.table, {:object, digest}) do
+      [{_key, bytes, _at}] -> bytes
+      [] -> nil
+    end
+  end
+
+  defp list_memory(handle) do
+    for {digest, bytes, at} <-
+          :ets.select(handle.table, [
+            {{{:object, :"$1"}, :"$2", :"$3"}, [], [{{:"$1", :"$2", :"$3"}}]}
+          ]),
+        do: %{digest: digest, size: byte_size(bytes), at: at}
+  end
+
+  # What is damaged is replaced.
+  defp put_file(directory, digest, bytes) do
+    path = path(directory, digest)
+
+    case get_file(path, digest) do
+      {:ok, ^bytes} -> {:ok, digest}
+      _absent_or_damaged -> write(directory, path, digest, bytes)
+    end
+  end
+
+  defp write(directory, path, digest, bytes) do
+    new = "#{path}.#{System.unique_integer([:positive])}.new"
+
+    with :ok <- File.mkdir_p(directory),
+         :ok <- File.write(new, bytes, [:raw, :sync]),
+         :ok <- File.rename(new, path),
+         :ok <- Log.sync_directory(path) do
+      {:ok, digest}
+    else
+      {:error, reason} ->
+        _absent = File.rm(new)
+        {:error, failed(path, "written", reason)}
+    end
+  end
+
+  defp get_file(path, digest) do
+    with {:ok, %{size: size}} when size <= @max_object <- File.stat(path),
+         {:ok, bytes} <- File.read(path),
+         ^digest <- digest(bytes) do
+      {:ok, bytes}
+    else
+      {:error, :enoent} -> {:ok, nil}
+      {:error, reason} -> {:error, failed(path, "read", reason)}
+      {:ok, %{size: size}} -> {:error, wrong(path, digest, "#{size} bytes")}
+      other -> {:error, wrong(path, digest, "bytes with the digest #{other}")}
+    end
+  end
+
+  defp delete_file(path) do
+    case File.rm(path) do
+      :ok -> :ok
+      {:error, :enoent} -> :ok
+      {:error, reason} -> {:error, failed(path, "deleted", reason)}
+    end
+  end
+
+  defp list_files(directory) do
+    case File.ls(directory) do
+      {:ok, names} ->
+        {:ok, for(name <- names, name =~ @name, it = object(directory, name), do: it)}
+
+      {:error, :enoent} ->
+        {:ok, []}
+
+      {:error, reason} ->
+        {:error, failed(directory, "read", reason)}
+    end
+  end
+
+  defp object(directory, name) do
+    with {:ok, %{size: size, mtime: at}} <- File.stat(Path.join(directory, name), time: :posix),
+         do: %{digest: "sha256:" <> name, size: size, at: at * 1_000},
+         else: (_deleted_since -> nil)
+  end
+
+  defp path(directory, "sha256:" <> name), do: Path.join(directory, name)
+
+  defp digest(bytes), do: "sha256:" <> (bytes |> Native.digest() |> String.downcase())
+
+  # As a part of other bytes they would keep all of these.
+  defp whole(bytes) do
+    if :binary.referenced_byte_size(bytes) > byte_size(bytes),
+      do: :binary.copy(bytes),
+      else: bytes
+  end
+
+  defp no_room do
+    "there is no room in memory for the object, #{@max_memory} bytes are for all together: give the host a " <>
+      "data directory (`data_dir`)"
+  end
+
+  defp wrong(path, digest, what) do
+    Error.new(:io, "#{path} is damaged: it has #{what}, and #{digest} was asked for")
+  end
+
+  defp failed(path, what, reason) do
+    Error.new(:io, "#{path} cannot be #{what}: #{:file.format_error(reason)}")
+  end
+
+  defp now, do: System.system_time(:millisecond)
+end

@@ -1,0 +1,117 @@
+defmodule Exosuit.Lattice.Local.Subscription do
+  @moduledoc false
+  # A subscription of the local bus: a process linked to the one that listens, which it sends one message at a
+  # time. What finds no room while the listener is slow is lost, as over NATS; the event
+  # `lattice_slow_consumer` says so, once until the listener has caught up.
+
+  use Exosuit.Server, restart: :temporary
+
+  alias Exosuit.{Lattice, Registries}
+  alias Exosuit.Lattice.Local.Handle
+
+  # As `exosuit_core` has it for subscriptions over NATS.
+  @max_messages 4_096
+  @max_bytes 16_777_216
+
+  @enforce_keys [:owner, :reference, :handle, :key, :value]
+  defstruct [
+    :owner,
+    :reference,
+    :handle,
+    :key,
+    :value,
+    queue: :queue.new(),
+    count: 0,
+    bytes: 0,
+    behind?: false,
+    wanted?: true
+  ]
+
+  @type message :: {subject :: String.t(), reply_to :: String.t() | nil, payload :: binary()}
+
+  @doc "Starts a subscription for the calling process, registered under this key with this value."
+  @spec start_link(Handle.t(), term(), term(), reference()) :: GenServer.on_start()
+  def start_link(handle, key, value, reference) do
+    GenServer.start_link(__MODULE__, %__MODULE__{
+      owner: self(),
+      reference: reference,
+      handle: handle,
+      key: key,
+      value: value
+    })
+  end
+
+  @doc "Hands it a message. Does not block."
+  @spec put(pid(), message()) :: :ok
+  def put(subscription, message) do
+    send(subscription, {:message, message})
+    :ok
+  end
+
+  # Messages may be secret, and a crash shows state and message.
+  # Elixir knows the callback from 1.17 on, OTP from 25.
+  @doc false
+  if {:format_status, 1} in GenServer.behaviour_info(:callbacks), do: @impl(GenServer)
+
+  def format_status(status) do
+    hidden = %{state: :hidden, message: :hidden, log: []}
+    Map.merge(status, Map.take(hidden, Map.keys(status)))
+  end
+
+  @impl GenServer
+  def init(state) do
+    Process.monitor(state.owner)
+    {:ok, _owner} = Registries.register(Registries.subscribers(), state.key, state.value)
+    {:ok, state}
+  end
+
+  @impl GenServer
+  def handle_cast(:next, state), do: {:noreply, send_next(%{state | wanted?: true})}
+
+  def handle_cast(:stop, state) do
+    # An owner that traps exits is not to hear of it.
+    Process.unlink(state.owner)
+    {:stop, :normal, state}
+  end
+
+  @impl GenServer
+  def handle_info({:message, message}, state),
+    do: {:noreply, state |> enqueue(message) |> send_next()}
+
+  def handle_info({:DOWN, _monitor, :process, owner, _reason}, %{owner: owner} = state),
+    do: {:stop, :normal, state}
+
+  # One alone has room whatever its size.
+  defp enqueue(state, message) do
+    bytes = state.bytes + size(message)
+
+    if state.count == @max_messages or (state.count > 0 and bytes > @max_bytes),
+      do: fall_behind(state),
+      else: %{
+        state
+        | queue: :queue.in(message, state.queue),
+          count: state.count + 1,
+          bytes: bytes
+      }
+  end
+
+  defp fall_behind(%{behind?: true} = state), do: state
+
+  defp fall_behind(state) do
+    Lattice.announce(state.handle.config, "lattice_slow_consumer", %{connection: "local"})
+    %{state | behind?: true}
+  end
+
+  defp send_next(%{wanted?: false} = state), do: state
+  defp send_next(%{count: 0} = state), do: %{state | behind?: false}
+
+  defp send_next(state) do
+    {{:value, message}, queue} = :queue.out(state.queue)
+    send(state.owner, {:exosuit_lattice, state.reference, message})
+    bytes = state.bytes - size(message)
+    %{state | queue: queue, count: state.count - 1, bytes: bytes, wanted?: false}
+  end
+
+  defp size({subject, reply_to, payload}),
+    do: byte_size(subject) + byte_size(reply_to || "") + byte_size(payload)
+end
