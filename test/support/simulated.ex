@@ -8,7 +8,7 @@ defmodule Exosuit.Simulated do
   nothing moves any more. Some properties are checked at each moment, see `Exosuit.Simulated.World`.
   """
 
-  alias Exosuit.App.{Machine, Placement, Record}
+  alias Exosuit.App.{Machine, Placement, Record, Status}
   alias Exosuit.App.Machine.Members
   alias Exosuit.Model.Workload
   alias Exosuit.Simulated.{Client, Faults, Store, World}
@@ -231,8 +231,9 @@ defmodule Exosuit.Simulated do
 
     refused =
       for host <- hosts,
-          {%{version: version, refused: refused}, _} when version == record.version <-
+          {%{refused: refused} = status, _revision} <-
             [Store.get(world.store, {:status, host.id, name})],
+          Status.about?(status, {record.version, Record.current(record).model}),
           {id, _why} <- refused,
           refuses?(fate, host.id),
           do: {id, host.id}

@@ -4,7 +4,8 @@ defmodule Exosuit.App.Status do
   lattice's store; anybody reads it, so that all hosts and tools know what runs where, and why something does
   not.
 
-  - `version`: the version that the host runs or starts; `nil` while it runs none
+  - `version`, `model`: the version that the host runs or starts, and the digest of its model; `nil` while it runs
+    none. An application that was deleted and applied again has the same numbers for other models
   - `workloads`: for each workload of the share how many instances it should have, its state, and the reason if it
     does not run
   - `refused`: the workloads of `version` that the host refuses for good, with the reasons. Placement passes
@@ -19,12 +20,13 @@ defmodule Exosuit.App.Status do
   @type t :: %__MODULE__{
           schema: pos_integer(),
           version: pos_integer() | nil,
+          model: String.t() | nil,
           workloads: %{optional(String.t()) => workload()},
           refused: %{optional(String.t()) => String.t()},
           problem: String.t() | nil
         }
 
-  defstruct [:version, :problem, schema: 1, workloads: %{}, refused: %{}]
+  defstruct [:version, :model, :problem, schema: 1, workloads: %{}, refused: %{}]
 
   @schema 1
   @max_bytes 65_536
@@ -36,13 +38,16 @@ defmodule Exosuit.App.Status do
     "leaving" => :leaving
   }
 
-  @doc "Whether this host runs the workload in this version."
-  @spec runs?(t() | nil, pos_integer(), String.t()) :: boolean()
-  def runs?(%__MODULE__{version: version} = status, version, workload) do
-    match?(%{state: :running}, status.workloads[workload])
-  end
+  @doc "Whether it is about this version with this model."
+  @spec about?(t() | nil, {pos_integer(), String.t()}) :: boolean()
+  def about?(%__MODULE__{version: version, model: model}, {version, model}), do: true
+  def about?(_other, _version_and_model), do: false
 
-  def runs?(_other, _version, _workload), do: false
+  @doc "Whether this host runs the workload in this version with this model."
+  @spec runs?(t() | nil, {pos_integer(), String.t()}, String.t()) :: boolean()
+  def runs?(status, version_and_model, workload) do
+    about?(status, version_and_model) and match?(%{state: :running}, status.workloads[workload])
+  end
 
   @doc "A reason for people, as a status holds it: one line of at most 512 bytes."
   @spec detail(Error.t() | String.t()) :: String.t()
@@ -89,10 +94,16 @@ defmodule Exosuit.App.Status do
   end
 
   defp from_json(%{"workloads" => %{} = workloads, "refused" => %{} = refused} = fields) do
-    status = %__MODULE__{version: fields["version"], refused: refused, problem: fields["problem"]}
+    status = %__MODULE__{
+      version: fields["version"],
+      model: fields["model"],
+      refused: refused,
+      problem: fields["problem"]
+    }
 
     valid? =
       (status.version == nil or number?(status.version, 1)) and optional_text?(status.problem) and
+        optional_text?(status.model) and
         Enum.all?(refused, fn {_id, detail} -> is_binary(detail) end) and
         Enum.all?(workloads, fn {_id, workload} -> workload?(workload) end)
 

@@ -111,7 +111,7 @@ defmodule Exosuit.App.MachineTest do
     assert actions == []
     {state, actions} = feed(state, [{:written, {:status, "shop"}, {:ok, 2}}])
     assert [{:write_status, "shop", %Status{} = status}] = actions
-    assert Status.runs?(status, 1, "echo")
+    assert Status.runs?(status, {1, Digest.of("model a")}, "echo")
     assert Machine.share(state, "shop") == {1, %{"echo" => 4}}
   end
 
@@ -201,6 +201,7 @@ defmodule Exosuit.App.MachineTest do
     refute Enum.any?(actions, &match?({:apply_share, _, _, _}, &1))
 
     status = %Status{
+      model: Digest.of("model a"),
       version: 1,
       workloads: %{"echo" => %{count: 2, state: :running, detail: nil}}
     }

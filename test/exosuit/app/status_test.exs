@@ -6,6 +6,7 @@ defmodule Exosuit.App.StatusTest do
 
   @status %Status{
     version: 2,
+    model: "sha256:b",
     workloads: %{
       "echo" => %{count: 3, state: :running, detail: nil},
       "store" => %{count: 1, state: :starting, detail: "port 80 is in use"}
@@ -22,11 +23,12 @@ defmodule Exosuit.App.StatusTest do
   end
 
   test "it says whether a workload runs in a version" do
-    assert Status.runs?(@status, 2, "echo")
-    refute Status.runs?(@status, 1, "echo")
-    refute Status.runs?(@status, 2, "store")
-    refute Status.runs?(@status, 2, "other")
-    refute Status.runs?(nil, 2, "echo")
+    assert Status.runs?(@status, {2, "sha256:b"}, "echo")
+    refute Status.runs?(@status, {1, "sha256:b"}, "echo")
+    refute Status.runs?(@status, {2, "sha256:c"}, "echo")
+    refute Status.runs?(@status, {2, "sha256:b"}, "store")
+    refute Status.runs?(@status, {2, "sha256:b"}, "other")
+    refute Status.runs?(nil, {2, "sha256:b"}, "echo")
   end
 
   test "no text crashes it" do

@@ -205,5 +205,7 @@ defmodule Exosuit.App.Machine.Events do
   end
 
   defp refused(nil), do: nil
-  defp refused(status), do: if(status.refused != %{}, do: {status.version, status.refused})
+
+  defp refused(status),
+    do: if(status.refused != %{}, do: {status.version, status.model, status.refused})
 end

@@ -11,8 +11,11 @@ defmodule Exosuit.App.Machine.Handover do
   @typedoc "Until when a workload goes on at the latest."
   @type leaving :: %{optional(String.t()) => integer()}
 
+  @typedoc "The number of a version and the digest of its model."
+  @type version :: {pos_integer(), String.t()}
+
   @typedoc """
-  - `running`: what runs here now, in the version `version`
+  - `running`: what runs here now, in the version and model `version`
   - `placed`: what placement gives to this member of the version `target`
   - `known`: the ids of all workloads of `target`; others were removed by the record
   - `takers`: gives the other members that should run a workload, with their counts
@@ -20,9 +23,9 @@ defmodule Exosuit.App.Machine.Handover do
   """
   @type situation :: %{
           running: Placement.share(),
-          version: pos_integer() | nil,
+          version: version() | {nil, nil},
           placed: Placement.share(),
-          target: pos_integer(),
+          target: version(),
           known: [String.t()],
           takers: (String.t() -> [{String.t(), pos_integer()}]),
           statuses: %{optional(String.t()) => Status.t()},

@@ -10,12 +10,15 @@ defmodule Exosuit.App.Machine.Report do
   @spec status(Share.t()) :: Status.t() | nil
   def status(%Share{} = state) do
     {refused_version, _refused} = state.refused
-    version = if state.share == %{}, do: refused_version, else: state.version
+    version = if state.share == %{}, do: refused_version, else: {state.version, state.model}
     refused = if version, do: Share.refused(state, version), else: %{}
 
     if state.share != %{} or refused != %{} or state.problem != nil do
+      {number, model} = if state.share != %{} or refused != %{}, do: version, else: {nil, nil}
+
       %Status{
-        version: if(state.share != %{} or refused != %{}, do: version),
+        version: number,
+        model: model,
         workloads: Map.new(state.share, fn {id, count} -> {id, workload(state, id, count)} end),
         refused: refused,
         problem: state.problem

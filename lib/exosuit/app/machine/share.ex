@@ -75,7 +75,7 @@ defmodule Exosuit.App.Machine.Share do
           ran?: boolean(),
           from: pos_integer() | nil,
           leaving: Handover.leaving(),
-          refused: {pos_integer() | nil, %{optional(String.t()) => String.t()}},
+          refused: {Handover.version() | nil, %{optional(String.t()) => String.t()}},
           problem: String.t() | nil,
           busy?: boolean()
         }
@@ -138,9 +138,16 @@ defmodule Exosuit.App.Machine.Share do
   end
 
   @doc "What this host refuses for good of this version."
-  @spec refused(t(), pos_integer()) :: %{optional(String.t()) => String.t()}
+  @spec refused(t(), Handover.version()) :: %{optional(String.t()) => String.t()}
   def refused(%__MODULE__{refused: {version, refused}}, version), do: refused
   def refused(_state, _other), do: %{}
+
+  @doc """
+  The version that should run, with the digest of its model: an application that was deleted and applied again has
+  versions of the same numbers, but not of the same models.
+  """
+  @spec target(Record.t()) :: Handover.version()
+  def target(record), do: {record.version, Record.current(record).model}
 
   @doc "The next step."
   @spec step(t(), situation()) :: {t(), [request()]}
@@ -181,8 +188,10 @@ defmodule Exosuit.App.Machine.Share do
     resize(%{state | leaving: %{}, refused: {nil, %{}}}, %{}, situation)
   end
 
-  defp keep_refusals(%{refused: {version, _refused}} = state, %{version: version}), do: state
-  defp keep_refusals(state, %{version: version}), do: %{state | refused: {version, %{}}}
+  defp keep_refusals(state, record) do
+    target = target(record)
+    %{state | refused: {target, refused(state, target)}}
+  end
 
   defp evaluate(state, _situation) do
     if state.share != %{} and running?(state),
@@ -211,14 +220,11 @@ defmodule Exosuit.App.Machine.Share do
 
   defp refuse(state, _failure), do: state
 
-  # An application that was deleted and applied again has versions of the same numbers, but not of the same models.
-  defp same?(state, record) do
-    state.version == record.version and state.model == Record.current(record).model
-  end
+  defp same?(state, record), do: {state.version, state.model} == target(record)
 
   # Towards what placement gives to this member, and what goes on until others have taken it.
   defp move(state, situation) do
-    placed = Map.drop(situation.placed, Map.keys(refused(state, situation.record.version)))
+    placed = Map.drop(situation.placed, Map.keys(refused(state, target(situation.record))))
     {kept, leaving} = keep(state, placed, situation)
     state = %{state | leaving: leaving}
 
@@ -237,9 +243,9 @@ defmodule Exosuit.App.Machine.Share do
     else
       Handover.keep(state.leaving, %{
         running: running,
-        version: state.version,
+        version: {state.version, state.model},
         placed: placed,
-        target: situation.record.version,
+        target: target(situation.record),
         known: ids(situation.model),
         takers: situation.takers,
         statuses: situation.statuses,

@@ -9,7 +9,7 @@ defmodule Exosuit.App.Machine.View do
   @type app :: %{
           name: String.t(),
           schema: pos_integer(),
-          version: pos_integer(),
+          version: {pos_integer(), String.t()},
           workloads: [Exosuit.Model.Workload.t()],
           model: Model.t()
         }
@@ -22,7 +22,7 @@ defmodule Exosuit.App.Machine.View do
       %{
         name: name,
         schema: record.schema,
-        version: record.version,
+        version: {record.version, Record.current(record).model},
         workloads: Model.workloads(model),
         model: model
       }
@@ -88,9 +88,9 @@ defmodule Exosuit.App.Machine.View do
     others = Map.delete(statuses(state, app.name), state.own)
 
     of_others =
-      for {id, %{version: version, refused: refused}} <- others,
-          version == app.version,
-          {workload, _why} <- refused,
+      for {id, status} <- others,
+          Status.about?(status, app.version),
+          {workload, _why} <- status.refused,
           do: {workload, id}
 
     of_own = for {workload, _why} <- Share.refused(own, app.version), do: {workload, state.own}
