@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use async_nats::datetime::DateTime;
 use async_nats::jetstream;
 use async_nats::jetstream::object_store::{InfoErrorKind, ObjectInfo, ObjectMetadata, ObjectStore};
 use async_nats::jetstream::stream::{Config, DiscardPolicy, StorageType};
@@ -262,7 +263,7 @@ async fn read(
 }
 
 fn stored(info: &ObjectInfo) -> Option<Stored> {
-    let at = info.modified.map_or(0, |at| at.unix_timestamp_nanos());
+    let at = info.modified.map_or(0, DateTime::unix_timestamp_nanos);
     Some(Stored {
         digest: Digest::parse(&info.name).ok()?,
         size: info.size as u64,
