@@ -128,13 +128,13 @@ defmodule Exosuit.Control.ReceiverTest do
       host = start_supervised_host!(nats: Nats.options(server), allow_file_load: true)
       config = Directory.fetch!(host, :config)
       prefix = "wasmbus.ctl.v1.default"
-      it = %{host: host, config: config, lattice: config.nats_lattice, prefix: prefix}
+      it = %{host: host, config: config, lattice: config.session, prefix: prefix}
       eventually(fn -> match?({:ok, _}, ask(it, "#{prefix}.host.get.#{config.source}", "")) end)
       # Another of the lattice, who hears what is told.
       watcher = start_supervised_host!(nats: Nats.options(server))
-      lattice = Directory.fetch!(watcher, :config).nats_lattice
+      lattice = Directory.fetch!(watcher, :config).session
       {:ok, told} = Bus.subscribe(lattice, "wasmbus.evt.default.*")
-      eventually(fn -> Exosuit.Lattice.Nats.state(lattice).control == :connected end)
+      eventually(fn -> Bus.connected?(lattice) end)
       # Its server has the subscription, as what is sent later is answered.
       {:ok, _} = Bus.request(lattice, "#{prefix}.host.get.#{config.source}", "", 10_000)
       Map.put(it, :told, told)
