@@ -132,6 +132,13 @@ defmodule Exosuit.Native do
   @spec link_free(reference(), {String.t(), String.t(), String.t()}) :: :ok | failure()
   def link_free(_host, _key), do: not_loaded()
 
+  @spec link_withhold(
+          reference(),
+          {String.t(), String.t(), String.t()},
+          [{String.t(), [String.t()]}]
+        ) :: :ok | failure()
+  def link_withhold(_host, _key, _links), do: not_loaded()
+
   @spec link_states(reference()) :: [
           {key :: {String.t(), String.t(), String.t()}, target :: String.t(),
            interfaces :: [String.t()],

@@ -257,6 +257,16 @@ defmodule Exosuit.Router do
   @spec free_links(t(), Link.key()) :: result()
   def free_links(router, key), do: done(Answer.checked(fn -> Native.link_free(router, key) end))
 
+  @doc """
+  Says which links of a key have no effect for now and come back. Call it before they are deleted: their
+  bindings are kept, and change with their actors, until they are put again or no longer among these.
+  """
+  @spec withhold_links(t(), Link.key(), [Link.t()]) :: result()
+  def withhold_links(router, key, links) do
+    links = for link <- links, do: {link.target, link.interfaces}
+    done(Answer.checked(fn -> Native.link_withhold(router, key, links) end))
+  end
+
   @doc "The state of each link, by key, target and interfaces."
   @spec link_states(t()) :: link_states()
   def link_states(router) do

@@ -5,8 +5,8 @@ defmodule Exosuit.Host.LinkChange do
   alias Exosuit.Error
   alias Exosuit.Model.Link
 
-  # A deletion of those of the key that do not stay.
-  @type step :: {:delete, stay :: [Link.t()]} | {:put, Link.t()}
+  # A deletion of those of the key that do not stay; withheld ones keep what they are bound to.
+  @type step :: {:delete, stay :: [Link.t()], withheld :: [Link.t()]} | {:put, Link.t()}
   @type result :: {:ok, term()} | {:error, Error.t()}
   @type report :: %{
           put: [Link.t()],
@@ -66,9 +66,9 @@ defmodule Exosuit.Host.LinkChange do
     Error.new(:not_found, "there is no link from #{source} for #{contract} named #{name}")
   end
 
-  defp note(change, {:delete, _stay}, {:ok, count}), do: %{change | count: count}
+  defp note(change, {:delete, _stay, _withheld}, {:ok, count}), do: %{change | count: count}
   # Calls are refused all the same: it is the provider that did not let go.
-  defp note(change, {:delete, _stay}, error), do: %{change | result: error, count: 1}
+  defp note(change, {:delete, _stay, _withheld}, error), do: %{change | result: error, count: 1}
   defp note(change, {:put, link}, {:ok, _none}), do: %{change | put: [link | change.put]}
 
   defp note(change, {:put, link}, {:error, error}) do

@@ -27,6 +27,10 @@ defmodule Exosuit.Host.LinkTable do
   @spec final?(Error.t()) :: boolean()
   def final?(%Error{reason: reason}), do: Retry.final?(reason) or reason in @final_for_code
 
+  @doc "Whether a link is refused as a configuration that it names does not exist."
+  @spec missing?(Error.t()) :: boolean()
+  def missing?(%Error{reason: reason}), do: reason == :not_found
+
   @doc "An empty table. Public, as its owner is not its writer, who may be restarted."
   @spec new() :: :ets.tid()
   def new, do: :ets.new(:exosuit_links, [:set, :public, read_concurrency: true])

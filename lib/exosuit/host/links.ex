@@ -52,11 +52,15 @@ defmodule Exosuit.Host.Links do
   refused links under the reference. A refused link is retried, and the link that it would replace stays in
   force. `app` and `outlives` are not shared in the lattice; they are copied from the existing links or from
   `hint`.
+
+  `missing` are links that cannot be in force, each with the name of a configuration that does not exist. They are
+  shown as refused, and stay bound to the code that they are bound to, until a later call has them among `links`.
   """
-  @spec replace(Config.t(), Link.key(), [Link.t()], Link.t() | nil) :: reference()
-  def replace(config, key, links, hint) do
+  @spec replace(Config.t(), Link.key(), [Link.t()], Link.t() | nil, [{Link.t(), String.t()}]) ::
+          reference()
+  def replace(config, key, links, hint, missing \\ []) do
     reference = make_ref()
-    cast(config, {:replace, key, links, hint, {self(), reference}})
+    cast(config, {:replace, key, {links, hint, missing}, {self(), reference}})
     reference
   end
 
@@ -135,13 +139,14 @@ defmodule Exosuit.Host.Links do
   end
 
   @impl GenServer
-  def handle_cast({:replace, key, links, hint, {pid, reference}}, state) do
-    {:noreply, enqueue(state, key, {:replace, links, hint}, {:message, pid, reference})}
+  def handle_cast({:replace, key, wanted, {pid, reference}}, state) do
+    {:noreply, enqueue(state, key, {:replace, wanted}, {:message, pid, reference})}
   end
 
   def handle_cast({:look, ends}, state) do
     ids =
-      for {link, _error, _at} <- LinkTable.refusals(table(state)),
+      for {link, error, _at} <- LinkTable.refusals(table(state)),
+          not LinkTable.missing?(error),
           link.source in ends or link.target in ends,
           do: LinkTable.id(link)
 
@@ -197,34 +202,66 @@ defmodule Exosuit.Host.Links do
 
   defp prepare(state, _key, {:retry, id}) do
     case LinkTable.refusal(table(state), id) do
-      {link, _error, _at} -> {state, LinkChange.new([{:put, link}], :keep)}
-      nil -> {state, LinkChange.new([], :keep)}
+      {link, error, _at} ->
+        steps = if LinkTable.missing?(error), do: [], else: [{:put, link}]
+        {state, LinkChange.new(steps, :keep)}
+
+      nil ->
+        {state, LinkChange.new([], :keep)}
     end
   end
 
   # The router has links of the key that are not in the table.
   defp prepare(state, key, :revoke),
-    do: {state, LinkChange.new([{:delete, held(state, key)} | puts(state, key)], :keep)}
+    do:
+      {state,
+       LinkChange.new(
+         [{:delete, held(state, key), refused(state, key)} | puts(state, key)],
+         :keep
+       )}
 
   # Written down here: from now on the links are not wanted.
   defp prepare(state, key, :delete) do
-    refused = for {link, _error, _at} <- LinkTable.refusals(table(state), key), do: link
     held = held(state, key)
-    others = Enum.reject(refused, fn link -> Enum.any?(held, &Link.overlap?(&1, link)) end)
-    {strike(state, key), %{LinkChange.new([{:delete, []}], :strict) | deleted: held ++ others}}
+
+    others =
+      Enum.reject(refused(state, key), fn link -> Enum.any?(held, &Link.overlap?(&1, link)) end)
+
+    {strike(state, key),
+     %{LinkChange.new([{:delete, [], []}], :strict) | deleted: held ++ others}}
   end
 
-  defp prepare(state, key, {:replace, wanted, hint}) do
+  defp prepare(state, key, {:replace, {wanted, hint, missing}}) do
     before = held(state, key)
-    wanted = Enum.map(wanted, &with_app(&1, List.wrap(hint) ++ before))
+    known = List.wrap(hint) ++ before ++ refused(state, key)
+    wanted = Enum.map(wanted, &with_app(&1, known))
+    missing = for {link, name} <- missing, do: {with_app(link, known), name}
     gone = Enum.reject(before, fn old -> Enum.any?(wanted, &follows?(&1, old)) end)
     stay = before -- gone
-    state = drop_refusals(state, key, wanted)
+    unwanted? = Enum.any?(refused(state, key), &(&1 not in wanted))
+    state = state |> drop_refusals(key, wanted) |> withhold(missing)
     # What stays is not made again: whoever runs at its ends has it as before.
     LinkTable.keep(table(state), key, stay)
-    first = if gone == [], do: [], else: [{:delete, stay}]
-    steps = first ++ for link <- wanted -- stay, do: {:put, link}
+    puts = wanted -- stay
+    withheld = puts ++ for {link, _name} <- missing, do: link
+    first = if gone != [] or missing != [] or unwanted?, do: [{:delete, stay, withheld}], else: []
+    steps = first ++ for link <- puts, do: {:put, link}
     {state, %{LinkChange.new(steps, :keep) | deleted: gone, before: before}}
+  end
+
+  # Shown as refused, and not tried: when the configuration is there, whoever watches it says so.
+  defp withhold(state, missing) do
+    for {link, name} <- missing, reduce: state do
+      state ->
+        state = forget_overlapped(state, link)
+        error = Error.new(:not_found, "there is no configuration #{inspect(name)}")
+        LinkTable.refuse(table(state), link, error, nil)
+        state
+    end
+  end
+
+  defp refused(state, key) do
+    for {link, _error, _at} <- LinkTable.refusals(table(state), key), do: link
   end
 
   defp puts(state, key) do
@@ -252,8 +289,10 @@ defmodule Exosuit.Host.Links do
     Router.ask_put(state.config.router, link)
   end
 
-  defp perform(state, key, {:delete, stay}),
-    do: Router.ask_delete(state.config.router, key, stay)
+  defp perform(state, key, {:delete, stay, withheld}) do
+    with :ok <- Router.withhold_links(state.config.router, key, withheld),
+         do: Router.ask_delete(state.config.router, key, stay)
+  end
 
   defp answered(state, key, result) do
     %{steps: [step | _later]} = change = state.running[key]
@@ -261,7 +300,7 @@ defmodule Exosuit.Host.Links do
     state |> note(step, result, change) |> advance(key)
   end
 
-  defp note(state, {:delete, _stay}, _result, _change), do: state
+  defp note(state, {:delete, _stay, _withheld}, _result, _change), do: state
 
   defp note(state, {:put, link}, {:ok, _none}, _change) do
     LinkTable.hold(table(state), link)

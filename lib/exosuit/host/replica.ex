@@ -303,7 +303,7 @@ defmodule Exosuit.Host.Replica do
   # `Links` does it in its time, and the changes of one key in their order.
   defp settle(state, key, hint \\ nil, how \\ :told) do
     {wanted, incomplete} = Mirror.wanted(state.mirror, key)
-    reference = Links.replace(state.config, key, wanted, hint)
+    reference = Links.replace(state.config, key, wanted, hint, incomplete)
     note_incomplete(put_in(state.settling[reference], {key, how}), key, incomplete)
   end
 

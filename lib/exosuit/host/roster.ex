@@ -28,7 +28,7 @@ defmodule Exosuit.Host.Roster do
 
   defp bind_links(config, {:actor, id}) do
     keys =
-      for %{app: nil, outlives: false} = link <- Links.list(config),
+      for %{app: nil, outlives: false} = link <- Links.list(config) ++ Links.refused(config),
           id in [link.source, link.target],
           do: Link.key(link)
 

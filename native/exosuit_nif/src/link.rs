@@ -129,6 +129,23 @@ fn link_free<'a>(
     done(env, key.map(|key| host.router().free_links(&key)))
 }
 
+/// Says which links of a key are withheld, by target and interfaces: they keep what they are bound to.
+#[rustler::nif]
+fn link_withhold<'a>(
+    env: Env<'a>,
+    host: ResourceArc<Host>,
+    (source, for_contract, name): (&str, &str, &str),
+    links: Vec<(String, Vec<String>)>,
+) -> Term<'a> {
+    let links: Result<Vec<_>, _> = links
+        .into_iter()
+        .map(|(target, interfaces)| Ok((id(&target)?, interfaces)))
+        .collect();
+    let withheld = parse_key(source, for_contract, name)
+        .and_then(|key| links.map(|links| host.router().withhold_links(&key, links)));
+    done(env, withheld)
+}
+
 fn parse(fields: Fields) -> Result<Link, Error> {
     let (source, target, name, for_contract, interfaces, source_config, target_config) = fields;
     Ok(Link {

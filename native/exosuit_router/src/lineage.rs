@@ -7,11 +7,15 @@
 //!
 //! A link that replaces a bound link, with other settings, inherits its binding: only a put frees it. The lineage of
 //! an id changes with a publication. A refused publication changes nothing.
+//!
+//! A withheld link is not in the table for now, as a configuration that it names is missing, and comes back with
+//! it. What it is bound to is kept until then, and changes as if it stood there.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use exosuit_core::{Id, LinkKey};
+use exosuit_core::{Id, Link, LinkKey};
 use parking_lot::Mutex;
 
 use crate::Router;
@@ -80,12 +84,67 @@ impl Bound {
     }
 }
 
+/// What the withheld links are bound to, by their key.
+#[derive(Default)]
+pub(crate) struct Withheld(HashMap<LinkKey, Vec<Absent>>);
+
+/// A withheld link.
+struct Absent {
+    target: Id,
+    interfaces: Vec<String>,
+    bound: Bound,
+}
+
+impl Absent {
+    fn is(&self, target: &Id, interfaces: &[String]) -> bool {
+        self.target == *target && self.interfaces == interfaces
+    }
+}
+
+impl Withheld {
+    /// What a link inherits that is put again.
+    pub(crate) fn bequeath(&self, link: &Link, to: &Bound) {
+        let absent = self.0.get(&link.key()).into_iter().flatten();
+        for it in absent.filter(|it| it.is(&link.target, &link.interfaces)) {
+            to.inherit(&it.bound);
+        }
+    }
+
+    /// The link is there again.
+    pub(crate) fn end(&mut self, link: &Link) {
+        let key = link.key();
+        if let Some(absent) = self.0.get_mut(&key) {
+            absent.retain(|it| !it.is(&link.target, &link.interfaces));
+            if absent.is_empty() {
+                self.0.remove(&key);
+            }
+        }
+    }
+
+    fn of(&self, key: &LinkKey) -> &[Absent] {
+        self.0.get(key).map_or(&[], Vec::as_slice)
+    }
+
+    fn at<'a>(&'a self, end: &'a Id) -> impl Iterator<Item = &'a Bound> {
+        let absent = self
+            .0
+            .iter()
+            .flat_map(|(key, absent)| absent.iter().map(move |it| (key, it)));
+        absent
+            .filter(move |(key, it)| key.source == *end || it.target == *end)
+            .map(|(_key, it)| &it.bound)
+    }
+}
+
 impl Table {
     /// Notes whose code is published under the id of an actor. Links that are bound to another
     /// lineage have no effect from now on.
     pub(crate) fn set_lineage(&mut self, id: &Id, lineage: &str) {
         for linked in self.links.at(id.as_str()) {
             linked.bound.claim(id, lineage);
+        }
+        for bound in self.withheld.at(id) {
+            bound.claim(id, lineage);
         }
         self.lineages.insert(id.clone(), lineage.into());
     }
@@ -104,12 +163,56 @@ impl Router {
                 linked.bound.bind(id, lineage);
             }
         }
+        for key in keys {
+            for absent in table.withheld.of(key) {
+                if key.source == *id || absent.target == *id {
+                    absent.bound.bind(id, lineage);
+                }
+            }
+        }
     }
 
     /// Frees the links of a key, for whoever runs at their ends now.
     pub fn free_links(&self, key: &LinkKey) {
-        for linked in self.table.read().links.of(key) {
+        let table = self.table.read();
+        for linked in table.links.of(key) {
             linked.bound.free();
+        }
+        for absent in table.withheld.of(key) {
+            absent.bound.free();
+        }
+    }
+
+    /// Says which links of a key are withheld, by target and interfaces, before they are deleted: put again,
+    /// they are bound as they would be had they stayed. Others of the key are not, from now on.
+    pub fn withhold_links(&self, key: &LinkKey, links: Vec<(Id, Vec<String>)>) {
+        let mut table = self.table.write();
+        let absent: Vec<_> = links
+            .into_iter()
+            .map(|(target, interfaces)| {
+                let bound = Bound::default();
+                for known in table.withheld.of(key) {
+                    if known.is(&target, &interfaces) {
+                        bound.inherit(&known.bound);
+                    }
+                }
+                for linked in table.links.of(key) {
+                    let link = &linked.link;
+                    if link.target == target && link.interfaces == interfaces {
+                        bound.inherit(&linked.bound);
+                    }
+                }
+                Absent {
+                    target,
+                    interfaces,
+                    bound,
+                }
+            })
+            .collect();
+        if absent.is_empty() {
+            table.withheld.0.remove(key);
+        } else {
+            table.withheld.0.insert(key.clone(), absent);
         }
     }
 }

@@ -9,6 +9,7 @@ use exosuit_core::{
 
 use crate::actor::{Actor, Publication, Running};
 use crate::known::Known;
+use crate::lineage::Withheld;
 use crate::links::{Linked, Links, overlap};
 use crate::names::{Names, both};
 use crate::provider::Provider;
@@ -32,6 +33,7 @@ pub(crate) struct Table {
     pub(crate) builtins: HashMap<String, Builtin>,
     /// Whose code runs, or ran last, under the id of an actor.
     pub(crate) lineages: HashMap<Id, Arc<str>>,
+    pub(crate) withheld: Withheld,
     generation: u64,
 }
 
@@ -289,6 +291,7 @@ impl Table {
             }));
         }
         let linked = Arc::new(Linked::new(Arc::clone(link)));
+        self.withheld.bequeath(link, &linked.bound);
         let fresh = rivals.is_empty();
         if fresh {
             self.links.insert(&linked);
@@ -315,6 +318,7 @@ impl Table {
             }
         } else {
             linked.set_taken(placed.provider.as_deref());
+            self.withheld.end(&linked.link);
             for replaced in replaces {
                 linked.bound.inherit(&replaced.bound);
                 self.links.remove(replaced);

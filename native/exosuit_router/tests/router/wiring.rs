@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use exosuit_core::{Code, Error, Identity, Link};
-use exosuit_router::{LinkStatus, Options, Publication};
+use exosuit_router::{LinkState, LinkStatus, Options, Publication};
 use futures_util::future::join_all;
 
 use crate::support::*;
@@ -497,6 +497,70 @@ async fn new_settings_of_a_link_and_a_deletion_of_others_of_its_key_free_no_link
     assert_eq!(orphans(), [id("kv")]);
     world.router.free_links(&stored.key());
     assert_eq!(orphans(), []);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_withheld_link_comes_back_as_it_was_bound() -> Result<(), Error> {
+    let world = World::new();
+    world.provide("kv", KEYVALUE).await;
+    let counter = id("counter");
+    let stored = link("counter", "kv", KEYVALUE);
+    let withhold = || async {
+        let withheld = vec![(stored.target.clone(), stored.interfaces.clone())];
+        world.router.withhold_links(&stored.key(), withheld);
+        world.router.delete_link(&stored.key()).await
+    };
+    let stop = || {
+        world.router.bind_links(&counter, &[stored.key()]);
+        world.router.forget_actor(&counter);
+    };
+    let put = || world.router.put_link(stored.clone());
+    let is_denied = || {
+        let states = world.router.link_states();
+        matches!(&states[..], [LinkState { status: LinkStatus::Refused(error), .. }] if error.code == Code::Denied)
+    };
+
+    // Its actor is stopped before, or meanwhile.
+    for is_before in [true, false] {
+        put().await?;
+        run_lineage(&world, "counter", "one");
+        if is_before {
+            stop();
+        }
+        assert_eq!(withhold().await?, 1);
+        if !is_before {
+            stop();
+        }
+        run_lineage(&world, "counter", "two");
+        put().await?;
+        assert!(is_denied());
+        stop();
+        assert_eq!(withhold().await?, 1);
+        run_lineage(&world, "counter", "one");
+        put().await?;
+        assert!(!is_denied());
+        assert!(world.call(import("counter", KEYVALUE)).await.is_ok());
+        stop();
+        world.router.free_links(&stored.key());
+    }
+
+    // Freed meanwhile, or withheld no more, it is anybody's.
+    for is_freed in [true, false] {
+        put().await?;
+        run_lineage(&world, "counter", "one");
+        stop();
+        assert_eq!(withhold().await?, 1);
+        if is_freed {
+            world.router.free_links(&stored.key());
+        } else {
+            world.router.withhold_links(&stored.key(), Vec::new());
+        }
+        run_lineage(&world, "counter", "two");
+        put().await?;
+        assert!(!is_denied());
+        world.router.forget_actor(&counter);
+    }
     Ok(())
 }
 
