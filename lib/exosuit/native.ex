@@ -80,9 +80,16 @@ defmodule Exosuit.Native do
           :ok | failure()
   def provider_start(_host, _names, _builtin, _config, _data_dir, _reply), do: not_loaded()
 
-  @spec provider_rehearse(reference(), {String.t(), String.t()}, String.t(), map(), reply()) ::
+  @spec provider_rehearse(
+          reference(),
+          {String.t(), String.t()},
+          String.t(),
+          map(),
+          Path.t() | nil,
+          reply()
+        ) ::
           :ok | failure()
-  def provider_rehearse(_host, _names, _builtin, _config, _reply), do: not_loaded()
+  def provider_rehearse(_host, _names, _builtin, _config, _data_dir, _reply), do: not_loaded()
 
   @spec provider_serve(
           reference(),

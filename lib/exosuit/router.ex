@@ -147,14 +147,14 @@ defmodule Exosuit.Router do
   Checks other settings of a running provider, as far as possible without a start. Blocks the calling
   process.
   """
-  @spec rehearse_provider(t(), ProviderSpecification.t()) :: result()
-  def rehearse_provider(router, %{artifact: {:builtin, name}} = provider) do
-    (&Native.provider_rehearse(router, names(provider), name, provider.config, &1))
+  @spec rehearse_provider(t(), ProviderSpecification.t(), Path.t() | nil) :: result()
+  def rehearse_provider(router, %{artifact: {:builtin, name}} = provider, data_dir) do
+    (&Native.provider_rehearse(router, names(provider), name, provider.config, data_dir, &1))
     |> Answer.await(@rehearsal_margin)
     |> done()
   end
 
-  def rehearse_provider(_router, _module), do: :ok
+  def rehearse_provider(_router, _module, _data_dir), do: :ok
 
   @doc """
   Starts a provider whose calls go to `dispatcher` as messages, `max_calls` at a time, and its links to

@@ -165,7 +165,7 @@ defmodule Exosuit.Host.Roster do
     key = Specifications.key(new)
 
     with {:ok, {old, _loaded}} <- Specifications.fetch(config, key),
-         :ok <- Router.rehearse_provider(config.router, new),
+         :ok <- Router.rehearse_provider(config.router, new, config.data_dir),
          do: Unattended.run(fn -> exchange(config, old, new) end)
   end
 

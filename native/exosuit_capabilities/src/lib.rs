@@ -10,8 +10,8 @@
 //! - [`Messaging`] (`wasmcloud:messaging`): publish, request and subscriptions, over the lattice of
 //!   the host.
 //! - [`LocalLattice`]: the lattice of a host that is alone.
-//! - [`open`]: a provider by its name or reference. [`exosuit_core::BUILTINS`] lists them, with their
-//!   contracts and settings.
+//! - [`open`]: a provider by its name or reference; [`check`] checks its settings beforehand.
+//!   [`exosuit_core::BUILTINS`] lists them, with their contracts and settings.
 
 #![forbid(unsafe_code)]
 
@@ -69,11 +69,35 @@ impl Surroundings {
     }
 }
 
+/// Checks the settings of the provider of this name or reference, as [`open`] does. Opens no file and
+/// no port, so that the same provider may run meanwhile. May read files that settings name: not for an
+/// async thread.
+pub fn check(name: &str, surroundings: Surroundings) -> Result<(), Error> {
+    let builtin = Builtin::get(name)?;
+    builtin.check(Given::ToProvider, &surroundings.configuration)?;
+    if builtin.name == "keyvalue" {
+        let Surroundings {
+            id,
+            configuration,
+            data_dir,
+            lattice,
+            ..
+        } = surroundings;
+        return KeyValue::check(&id, &configuration, data_dir.as_deref(), &*lattice);
+    }
+    // The others hold nothing before they have a link.
+    opened(builtin, surroundings).map(drop)
+}
+
 /// Opens the provider of this name or reference. Tells of its settings that have no effect. May wait
 /// for the disk: not for an async thread.
 pub fn open(name: &str, surroundings: Surroundings) -> Result<Arc<dyn Capability>, Error> {
     let builtin = Builtin::get(name)?;
     surroundings.warn(builtin.check(Given::ToProvider, &surroundings.configuration)?);
+    opened(builtin, surroundings)
+}
+
+fn opened(builtin: &Builtin, surroundings: Surroundings) -> Result<Arc<dyn Capability>, Error> {
     match builtin.name {
         "http-client" => {
             let Surroundings {

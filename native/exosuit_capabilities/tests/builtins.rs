@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 
 use anyhow::Result;
 use common::{call, call_raw, call_wit, configuration, hex, id};
-use exosuit_capabilities::{LocalLattice, Logging, NumberGen, Surroundings, open};
+use exosuit_capabilities::{LocalLattice, Logging, NumberGen, Surroundings, check, open};
 use exosuit_core::{
     Answer, Builtin, Code, Configuration, Deliver, Invocation, LogGate, LogLevel, Notice, Observe,
     Value,
@@ -224,6 +224,28 @@ fn each_provider_opens_by_its_name() -> Result<()> {
 }
 
 #[test]
+fn settings_are_checked_while_the_provider_holds_its_file() -> Result<()> {
+    let directory = tempfile::TempDir::new()?;
+    let surroundings = |settings: &[(&str, &str)]| Surroundings {
+        data_dir: Some(directory.path().into()),
+        ..surroundings(configuration(settings))
+    };
+    let good = [("backend", "file"), ("max_items", "7")];
+    check("keyvalue", surroundings(&good))?;
+    assert_eq!(std::fs::read_dir(directory.path())?.count(), 0);
+
+    let _running = open("keyvalue", surroundings(&[("backend", "file")]))?;
+    check("keyvalue", surroundings(&good))?;
+    check("keyvalue", surroundings(&[]))?;
+    for (name, value) in [("max_items", "?"), ("backend", "nats"), ("max_bytes", "0")] {
+        let bad = surroundings(&[("backend", "file"), (name, value)]);
+        let error = check("keyvalue", bad).expect_err("bad settings");
+        assert_eq!(error.code, Code::InvalidLink, "{name}");
+    }
+    Ok(())
+}
+
+#[test]
 fn what_cannot_be_opened_says_why() {
     let error = open("redis", surroundings(Configuration::new())).err();
     let error = error.expect("an unknown name");
@@ -240,7 +262,9 @@ fn what_cannot_be_opened_says_why() {
             ("max_connections", "?"),
             ("max_in_flight", "?"),
         ]);
+        let checked = check(name, surroundings(bad.clone())).expect_err("bad settings");
         let error = open(name, surroundings(bad)).err().expect("bad settings");
         assert_eq!(error.code, Code::InvalidLink, "{name}");
+        assert_eq!(checked, error, "{name}");
     }
 }

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use exosuit_capabilities::{Surroundings, open};
+use exosuit_capabilities::{Surroundings, check, open};
 use exosuit_core::{Builtin, Capability, Code, Error, Id, bounded};
 use rustler::{Encoder, Env, LocalPid, Monitor, Resource, ResourceArc, Term};
 
@@ -124,8 +124,7 @@ fn provider_start<'a>(
     answer(env, to, start(inner, names, to.0, opening)).encode(env)
 }
 
-/// Tries whether a built-in provider takes a configuration, without a data directory, which one that
-/// runs may hold. It serves nobody.
+/// Checks whether a built-in provider takes a configuration. The one that runs keeps its files.
 #[rustler::nif]
 fn provider_rehearse<'a>(
     env: Env<'a>,
@@ -133,15 +132,17 @@ fn provider_rehearse<'a>(
     provider: (&str, &str),
     name: String,
     configuration: HashMap<String, String>,
+    data_dir: Option<String>,
     to: To<'a>,
 ) -> Term<'a> {
     let names = match Names::parse(provider) {
         Ok(names) => names,
         Err(error) => return failure(env, &error),
     };
-    let surroundings = surroundings(host.inner(), names.id, configuration, None);
+    let surroundings = surroundings(host.inner(), names.id, configuration, data_dir);
     answer(env, to, async {
-        opened(name, surroundings).await.map(drop)
+        let checking = tokio::task::spawn_blocking(move || check(&name, surroundings));
+        checking.await.map_err(|_| gave_up())?
     })
     .encode(env)
 }

@@ -42,17 +42,9 @@ struct Job {
 }
 
 impl File {
-    /// Opens or makes the file of this provider, which only its owner may read.
-    pub(crate) fn open(
-        id: Id,
-        data_dir: Option<&Path>,
-        observe: Arc<dyn Observe>,
-    ) -> Result<Self, Error> {
-        let needs = "setting backend is \"file\", which needs a host with a data directory";
-        let directory = data_dir
-            .ok_or_else(|| Error::new(Code::InvalidLink, needs))?
-            .join("keyvalue");
-        let disk = Arc::new(Disk::open(id, &directory, observe)?);
+    /// Opens or makes the file of this provider in this directory; only its owner may read it.
+    pub(crate) fn open(id: Id, directory: &Path, observe: Arc<dyn Observe>) -> Result<Self, Error> {
+        let disk = Arc::new(Disk::open(id, directory, observe)?);
         let (writer, jobs) = mpsc::channel(QUEUE);
         let written = CancellationToken::new();
         let (written_to, end) = (Arc::clone(&disk), written.clone().drop_guard());

@@ -24,13 +24,14 @@ mod wit;
 mod work;
 
 use std::future::{Future, ready};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 
 use exosuit_core::{
-    Answer, BucketLimits, Capability, CapabilityCall, Code, Configuration, Contract, Done, Error,
-    Id, Invocation, KEYVALUE, Lattice, Link, Observe, Origin, Payload, Pending, Prepared, Reply,
+    Answer, Bucket, BucketLimits, Capability, CapabilityCall, Code, Configuration, Contract, Done,
+    Error, Id, Invocation, KEYVALUE, Lattice, Link, Observe, Origin, Payload, Pending, Prepared,
+    Reply,
 };
 
 use crate::message;
@@ -113,7 +114,69 @@ trait Store: Send + Sync {
     fn stop(&self) -> Done;
 }
 
+/// The backend that the settings ask for.
+enum Backend {
+    Memory,
+    /// The directory of the files of all key-value stores of this host.
+    File(PathBuf),
+    Nats(Arc<dyn Bucket>),
+}
+
+/// The settings of a provider, parsed and checked. Nothing is open yet.
+struct Wanted {
+    limits: Limits,
+    has_shares: bool,
+    backend: Backend,
+}
+
+impl Wanted {
+    fn read(
+        id: &Id,
+        configuration: &Configuration,
+        data_dir: Option<&Path>,
+        lattice: &dyn Lattice,
+    ) -> Result<Self, Error> {
+        let mut settings = Settings::new(&KEYVALUE);
+        settings.lay(configuration);
+        let mut limits = limits(&settings)?;
+        let bucket = lattice.bucket(id, bucket_limits(&settings)?);
+        let default = match (&bucket, data_dir) {
+            (Some(_), _) => "nats",
+            (None, Some(_)) => "file",
+            (None, None) => "memory",
+        };
+        let backend = match (settings.text("backend").unwrap_or(default), bucket) {
+            ("memory", _) => Backend::Memory,
+            ("file", _) => Backend::File(data_dir.ok_or_else(no_data_dir)?.join("keyvalue")),
+            ("nats", Some(bucket)) => Backend::Nats(bucket),
+            ("nats", None) => return Err(no_lattice()),
+            (other, _) => return Err(invalid("backend", other, "memory, file or nats")),
+        };
+        let has_shares = !matches!(backend, Backend::Nats(_));
+        if !has_shares {
+            limits.bucket_bytes = limits.bytes;
+        }
+        check_share(settings.text(BUCKET_BYTES).is_some(), has_shares)?;
+        Ok(Self {
+            limits,
+            has_shares,
+            backend,
+        })
+    }
+}
+
 impl KeyValue {
+    /// Checks the settings as `open` does, and opens nothing: the file may be in use by the provider
+    /// that these settings are for.
+    pub fn check(
+        id: &Id,
+        configuration: &Configuration,
+        data_dir: Option<&Path>,
+        lattice: &dyn Lattice,
+    ) -> Result<(), Error> {
+        Wanted::read(id, configuration, data_dir, lattice).map(drop)
+    }
+
     /// Opens the store. Waits for the disk, and a little for another that is just letting go of
     /// the same file: not for an async thread.
     pub fn open(
@@ -135,38 +198,23 @@ impl KeyValue {
         observe: Arc<dyn Observe>,
         clock: Clock,
     ) -> Result<Arc<Self>, Error> {
-        let mut settings = Settings::new(&KEYVALUE);
-        settings.lay(configuration);
-        let mut limits = limits(&settings)?;
-        let bucket = lattice.bucket(&id, bucket_limits(&settings)?);
-        let default = match (&bucket, data_dir) {
-            (Some(_), _) => "nats",
-            (None, Some(_)) => "file",
-            (None, None) => "memory",
+        let wanted = Wanted::read(&id, configuration, data_dir, lattice)?;
+        let store: Box<dyn Store> = match wanted.backend {
+            Backend::Memory => Box::new(memory::Memory::default()),
+            Backend::File(directory) => {
+                Box::new(file::File::open(id.clone(), &directory, observe)?)
+            }
+            Backend::Nats(bucket) => Box::new(shared::Shared::new(bucket)),
         };
-        let backend = settings.text("backend").unwrap_or(default);
-        let has_shares = backend != "nats";
-        if !has_shares {
-            limits.bucket_bytes = limits.bytes;
-        }
-        let store: Box<dyn Store> = match (backend, bucket) {
-            ("memory", _) => Box::new(memory::Memory::default()),
-            ("file", _) => Box::new(file::File::open(id.clone(), data_dir, observe)?),
-            ("nats", Some(bucket)) => Box::new(shared::Shared::new(bucket)),
-            ("nats", None) => return Err(no_lattice()),
-            (other, _) => return Err(invalid("backend", other, "memory, file or nats")),
-        };
-        let opened = Self {
+        Ok(Arc::new(Self {
             id,
             contracts: KEYVALUE.contracts(),
-            limits,
-            has_shares,
+            limits: wanted.limits,
+            has_shares: wanted.has_shares,
             clock,
             bookmarks: Arc::default(),
             store,
-        };
-        opened.check_share(settings.text(BUCKET_BYTES).is_some())?;
-        Ok(Arc::new(opened))
+        }))
     }
 
     fn work(&self, call: CapabilityCall) -> Result<(Work, Encoding), Error> {
@@ -219,21 +267,10 @@ impl KeyValue {
             settings.lay(own);
             if let Some(bytes) = settings.given_number(BUCKET_BYTES)? {
                 limits.bucket_bytes = bytes;
-                self.check_share(true)?;
+                check_share(true, self.has_shares)?;
             }
         }
         Ok(limits)
-    }
-
-    fn check_share(&self, is_given: bool) -> Result<(), Error> {
-        if !is_given || self.has_shares {
-            return Ok(());
-        }
-        let detail = format!(
-            "setting {BUCKET_BYTES} has no effect with the backend nats, where the servers bound the \
-             whole: start a provider for each tenant"
-        );
-        Err(Error::new(Code::InvalidLink, detail))
     }
 
     /// The bucket of a link.
@@ -319,6 +356,23 @@ impl Capability for KeyValue {
     fn stop(&self) -> Done {
         self.store.stop()
     }
+}
+
+/// An error for a bucket's limit that is given and would have no effect.
+fn check_share(is_given: bool, has_shares: bool) -> Result<(), Error> {
+    if !is_given || has_shares {
+        return Ok(());
+    }
+    let detail = format!(
+        "setting {BUCKET_BYTES} has no effect with the backend nats, where the servers bound the \
+         whole: start a provider for each tenant"
+    );
+    Err(Error::new(Code::InvalidLink, detail))
+}
+
+fn no_data_dir() -> Error {
+    let detail = "setting backend is \"file\", which needs a host with a data directory";
+    Error::new(Code::InvalidLink, detail)
 }
 
 fn no_lattice() -> Error {
