@@ -303,6 +303,8 @@ defmodule Exosuit.Host.Replica do
   # `Links` does it in its time, and the changes of one key in their order.
   defp settle(state, key, hint \\ nil, how \\ :told) do
     {wanted, incomplete} = Mirror.wanted(state.mirror, key)
+    # The lattice has a record of what this host may have made by itself.
+    if wanted != [], do: Statuses.confirm_link(state.config, key)
     reference = Links.replace(state.config, key, wanted, hint, incomplete)
     note_incomplete(put_in(state.settling[reference], {key, how}), key, incomplete)
   end

@@ -72,6 +72,10 @@ defmodule Exosuit.Host.Statuses do
     Enum.each(keys, &put(config, {:provisional, &1}, :done, nil, nil))
   end
 
+  @doc "Removes the mark of a link, since the lattice has a record of it."
+  @spec confirm_link(Config.t(), Link.key()) :: :ok
+  def confirm_link(config, key), do: delete(config, {:provisional, key})
+
   @doc "The keys of links that this host made by itself."
   @spec provisional(Config.t()) :: [Link.key()]
   def provisional(config) do
