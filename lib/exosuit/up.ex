@@ -109,7 +109,10 @@ defmodule Exosuit.Up do
 
     options = usual |> Keyword.merge(files(request)) |> Keyword.merge(host)
     options = Keyword.update!(options, :labels, &Map.merge(&1, request["labels"]))
-    with :ok <- check_trust(host[:trusted_issuers], options[:nats]), do: {:ok, options}
+
+    with :ok <- check_files(host[:allow_file_load], request["allow_files"]),
+         :ok <- check_trust(host[:trusted_issuers], options[:nats]),
+         do: {:ok, options}
   end
 
   # The arguments go before the environment.
@@ -143,6 +146,21 @@ defmodule Exosuit.Up do
       []
     end
   end
+
+  # The environment says all files or none. A directory beside that is a contradiction, or adds nothing.
+  defp check_files(false, [_ | _]) do
+    {:error,
+     "WASMCLOUD_ALLOW_FILE_LOAD=false allows no files, and --allow-files allows a directory: " <>
+       "give one of them"}
+  end
+
+  defp check_files(true, [_ | _]) do
+    Report.warnings([
+      "--allow-files has no effect: WASMCLOUD_ALLOW_FILE_LOAD=true allows all files"
+    ])
+  end
+
+  defp check_files(_flag, _directories), do: :ok
 
   # Anyone who can reach the NATS servers can start code on the hosts. On the loopback address, that is the user
   # of this machine.

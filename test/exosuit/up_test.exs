@@ -195,6 +195,20 @@ defmodule Exosuit.UpTest do
     assert stop(up, "TERM") == 0
   end
 
+  test "files are allowed by the environment or by directories, and not by both" do
+    {manifest, _port} = counter!()
+    allow = ["--allow-files", Path.dirname(manifest)]
+    env = &[env: [{~c"WASMCLOUD_ALLOW_FILE_LOAD", &1}]]
+
+    assert {1, output} = await_exit(up!([manifest | allow], env.(~c"no")))
+    assert output =~ "error: WASMCLOUD_ALLOW_FILE_LOAD=false allows no files, and --allow-files"
+
+    all = up!([manifest | allow], env.(~c"true"))
+    output = await_line(all, "ready")
+    assert output =~ "warning: --allow-files has no effect: WASMCLOUD_ALLOW_FILE_LOAD=true"
+    assert stop(all, "TERM") == 0
+  end
+
   test "demands to be told whom to trust in a lattice that is not on this machine" do
     {manifest, _port} = counter!()
     elsewhere = [manifest, "--lattice", "127.0.0.1:4222,nats.test:4222"]

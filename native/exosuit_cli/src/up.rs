@@ -39,8 +39,8 @@ is 1.
 
 In a lattice, the manifests are deployed on all present hosts, as their scalers say. Each host reads
 the files on its own machine. It allows files below the directories of its own manifests and of each
---allow-files. With WASMCLOUD_ALLOW_FILE_LOAD=true it allows all files, with false none. If the
-lattice is not on this machine, --trust is required.
+--allow-files. With WASMCLOUD_ALLOW_FILE_LOAD=true it allows all files, with false none; together with
+--allow-files, false is an error. If the lattice is not on this machine, --trust is required.
 
 Examples:
   exosuit up examples/counter/app.yaml --host-label zone=home --data-dir ./data

@@ -169,7 +169,7 @@ variables! {
     Host "WASMCLOUD_ALLOW_FILE_LOAD" flag:
         "whether commands of the lattice may start files of the host's machine (`file://…`). \
          `false` by default; `exosuit up` allows the directories of its manifests and of \
-         `--allow-files`";
+         `--allow-files`, which `false` contradicts: it refuses both together";
     Host "WASMCLOUD_HEARTBEAT_INTERVAL" seconds: "seconds between heartbeats; 30 if not given";
     Host "WASMCLOUD_MAX_LINEAR_MEMORY" bytes:
         "bytes of linear memory that an instance may have, unless its actor says otherwise";
