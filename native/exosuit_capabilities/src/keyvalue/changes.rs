@@ -7,8 +7,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::layout::{self, EXPIRY, Head};
 use super::operation::{Entry, Increment, Outcome, Swap, Width};
-use super::records::Write;
+use super::records::Read;
 use super::space::{Space, conflict, too_long};
+use super::transaction::Transaction;
 use super::work::Limits;
 
 /// The longest member of a set: it is a part of a record's key.
@@ -17,7 +18,7 @@ const MAX_MEMBER: usize = 65_536;
 /// How many expired entries one change clears away: more than it can make, so that they never pile up.
 const PURGE: usize = 8;
 
-impl<R: Write> Space<R> {
+impl Space<&mut Transaction<'_>> {
     pub(crate) fn delete(&mut self, key: &str) -> Result<bool, Error> {
         let there = self.contains(key)?;
         self.clear(key)?;
@@ -158,11 +159,11 @@ impl<R: Write> Space<R> {
     fn replace(&mut self, key: &str, head: &Head) -> Result<(), Error> {
         let head_key = layout::head_key(&self.bucket, key);
         let before = self.records.put(&head_key, &head.encode())?;
-        let before = before.as_deref().map(Head::decode).transpose()?;
-        if let Some(index) = before.and_then(|before| expiry_of(&before, &head_key)) {
+        let before = before.map(Head::expiry).transpose()?;
+        if let Some(index) = before.and_then(|expires| index_of(expires, &head_key)) {
             self.records.remove(&index)?;
         }
-        if let Some(index) = expiry_of(head, &head_key) {
+        if let Some(index) = index_of(head.expires(), &head_key) {
             self.records.put(&index, &[])?;
         }
         Ok(())
@@ -174,7 +175,7 @@ impl<R: Write> Space<R> {
             return Ok(());
         };
         let head_key = layout::head_key(&self.bucket, key);
-        let mut records: Vec<Vec<u8>> = expiry_of(&head, &head_key).into_iter().collect();
+        let mut records: Vec<_> = index_of(head.expires(), &head_key).into_iter().collect();
         if !matches!(head, Head::Value { .. }) {
             self.each_item(key, &mut |item, _| {
                 records.push(layout::item_key(&self.bucket, key, item));
@@ -212,15 +213,10 @@ pub(crate) fn check_value(limits: &Limits, value: &[u8]) -> Result<(), Error> {
 }
 
 /// Clears away a few of the entries that have expired, in whichever bucket.
-pub(crate) fn purge(records: &mut impl Write, now: u64) -> Result<(), Error> {
+pub(crate) fn purge(records: &mut Transaction<'_>, now: u64) -> Result<(), Error> {
     let mut expired = Vec::new();
-    records.scan(EXPIRY, &mut |key, _| {
-        let (at, head_key) = layout::split_expiry_key(key)?;
-        if at > now || expired.len() == 2 * PURGE {
-            return Ok(ControlFlow::Break(()));
-        }
+    each_expired(records, now, &mut |key, head_key| {
         expired.extend([key.to_vec(), head_key.to_vec()]);
-        Ok(ControlFlow::Continue(()))
     })?;
     for key in &expired {
         records.remove(key)?;
@@ -228,11 +224,27 @@ pub(crate) fn purge(records: &mut impl Write, now: u64) -> Result<(), Error> {
     Ok(())
 }
 
-fn expiry_of(head: &Head, head_key: &[u8]) -> Option<Vec<u8>> {
-    match head {
-        Head::Value { expires, .. } if *expires > 0 => Some(layout::expiry_key(*expires, head_key)),
-        _ => None,
-    }
+/// Visits the entries that `purge` would clear away: the key in the expiry index, and that of the head.
+pub(crate) fn each_expired(
+    records: &impl Read,
+    now: u64,
+    visit: &mut dyn FnMut(&[u8], &[u8]),
+) -> Result<(), Error> {
+    let mut count = 0;
+    records.scan(EXPIRY, &mut |key, _| {
+        let (at, head_key) = layout::split_expiry_key(key)?;
+        if at > now || count == PURGE {
+            return Ok(ControlFlow::Break(()));
+        }
+        count += 1;
+        visit(key, head_key);
+        Ok(ControlFlow::Continue(()))
+    })
+}
+
+/// The key of the expiry index for an entry, if it expires.
+fn index_of(expires: u64, head_key: &[u8]) -> Option<Vec<u8>> {
+    (expires > 0).then(|| layout::expiry_key(expires, head_key))
 }
 
 fn number(value: &[u8], width: Width) -> Result<i128, Error> {

@@ -95,11 +95,29 @@ impl Head {
         }
     }
 
-    /// Whether the entry of this record is still there, without a copy of it.
-    pub(crate) fn lives(record: &[u8], now: u64) -> Result<bool, Error> {
+    /// When it expires; 0 for never.
+    pub(crate) fn expires(&self) -> u64 {
+        match self {
+            Self::Value { expires, .. } => *expires,
+            Self::List { .. } | Self::Set { .. } => 0,
+        }
+    }
+
+    /// When the entry of this record expires, without a copy of it; 0 for never.
+    pub(crate) fn expiry(record: &[u8]) -> Result<u64, Error> {
         let (kind, rest) = record.split_first().ok_or_else(damaged)?;
         let (first, _) = rest.split_first_chunk().ok_or_else(damaged)?;
-        Ok(*kind != b't' || unexpired(u64::from_be_bytes(*first), now))
+        let is_value = *kind == b't';
+        Ok(if is_value {
+            u64::from_be_bytes(*first)
+        } else {
+            0
+        })
+    }
+
+    /// Whether the entry of this record is still there, without a copy of it.
+    pub(crate) fn lives(record: &[u8], now: u64) -> Result<bool, Error> {
+        Ok(unexpired(Self::expiry(record)?, now))
     }
 
     /// Whether this record is that of a value, which has no items beside it.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use exosuit_core::{Done, Error};
 use parking_lot::RwLock;
 
+use super::changes::each_expired;
 use super::layout::{self, Head};
 use super::operation::{Change, Operation, Outcome, Query};
 use super::records::{Read, Visit, Write};
@@ -17,7 +18,8 @@ use super::{Running, Store, stopped};
 /// Records in their order.
 pub(crate) type Records = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// A value up to this size is copied in a few microseconds.
+/// So many bytes are copied and freed in a few microseconds: those of a value, or of all that one
+/// change clears away.
 const QUICK_BYTES: usize = 64 << 10;
 
 /// Records in memory.
@@ -91,15 +93,29 @@ fn is_quick_query(query: &Query, place: &Place, records: &Records) -> bool {
     }
 }
 
-/// Whether it changes a few small records, however many items a list or set has.
+/// Whether it changes a few small records, however many items a list or set has, and would clear away
+/// no more.
 fn is_quick_change(change: &Change, place: &Place, records: &Records) -> bool {
-    match change {
+    let is_quick = match change {
         Change::Increment(increment) => is_small(records, place, &increment.key),
-        Change::ListAdd(item) | Change::SetAdd(item) => item.value.len() <= QUICK_BYTES,
+        Change::ListAdd(item) | Change::SetAdd(item) => {
+            item.value.len() <= QUICK_BYTES && is_small(records, place, &item.key)
+        }
         Change::Set(set) => set.value.len() <= QUICK_BYTES && is_value(records, place, &set.key),
         Change::Delete(key) => is_value(records, place, key),
         _ => false,
-    }
+    };
+    is_quick && expired_bytes(records, place) <= QUICK_BYTES
+}
+
+/// The size of the entries that the change clears away because they have expired.
+fn expired_bytes(records: &Records, place: &Place) -> usize {
+    let mut bytes = 0;
+    let seen = each_expired(records, (place.clock)(), &mut |_, head_key| {
+        bytes += records.get(head_key).map_or(0, Vec::len);
+    });
+    // The change itself reports what is damaged.
+    seen.map_or(0, |()| bytes)
 }
 
 fn is_small(records: &Records, place: &Place, key: &str) -> bool {
@@ -150,7 +166,7 @@ mod tests {
     use super::super::work::Limits;
     use super::*;
 
-    fn place() -> Place {
+    fn place(now: u64) -> Place {
         Place {
             bucket: "b".into(),
             limits: Limits {
@@ -159,17 +175,21 @@ mod tests {
                 value_bytes: 1 << 24,
                 items: 1 << 20,
             },
-            clock: Arc::new(|| 0),
+            clock: Arc::new(move || now),
             bookmarks: Arc::default(),
             caller: Origin::Host,
         }
     }
 
     fn set(key: &str, length: usize) -> Operation {
+        set_for(0, key, length)
+    }
+
+    fn set_for(seconds: u32, key: &str, length: usize) -> Operation {
         Operation::Change(Change::Set(Set {
             key: key.to_owned(),
             value: vec![b'x'; length],
-            seconds: 0,
+            seconds,
         }))
     }
 
@@ -179,16 +199,20 @@ mod tests {
 
     /// Whether it is done when it is polled for the first time; done it is afterwards.
     fn is_at_once(memory: &Memory, operation: Operation) -> bool {
-        let place = place();
+        is_at_once_at(0, memory, operation)
+    }
+
+    fn is_at_once_at(now: u64, memory: &Memory, operation: Operation) -> bool {
+        let (is_at_once, outcome) = tried(now, memory, operation);
+        outcome.expect("done");
+        is_at_once
+    }
+
+    fn tried(now: u64, memory: &Memory, operation: Operation) -> (bool, Result<Outcome, Error>) {
+        let place = place(now);
         match at_once(&memory.0, Work { operation, place }) {
-            Tried::Done(outcome) => {
-                outcome.expect("done");
-                true
-            }
-            Tried::Later(work) => {
-                at_length(&memory.0, work).expect("done");
-                false
-            }
+            Tried::Done(outcome) => (true, outcome),
+            Tried::Later(work) => (false, at_length(&memory.0, work)),
         }
     }
 
@@ -227,11 +251,54 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_expired_is_cleared_away_where_it_is_polled_only_if_it_is_small() {
+        // How many values of which size expire, and whether the next change clears them away at once.
+        for (count, length, expected) in [
+            (8, 1 << 10, true),
+            (1, QUICK_BYTES / 2, true),
+            (1, 1 << 20, false),
+            // Each is small, and their sum is not.
+            (8, QUICK_BYTES / 4, false),
+        ] {
+            let memory = Memory::default();
+            for number in 0..count {
+                is_at_once(&memory, set_for(1, &number.to_string(), length));
+            }
+            let before = memory.0.read().len();
+            assert!(is_at_once_at(999, &memory, set("another", 1)));
+            let is_at_once = is_at_once_at(1_000, &memory, set("another", 1));
+            assert_eq!(is_at_once, expected, "{count} of {length} bytes");
+            // The head of the other was added, and two records of each that expired removed.
+            assert_eq!(memory.0.read().len(), before + 1 - 2 * count);
+            assert!(is_at_once_at(1_000, &memory, set("another", 1)));
+        }
+    }
+
+    #[test]
+    fn a_large_value_under_the_key_of_a_list_or_set_is_not_copied_where_it_is_polled() {
+        let memory = Memory::default();
+        is_at_once(&memory, set("large", 1 << 20));
+        is_at_once(&memory, set("small", 1 << 10));
+        for (key, expected) in [("large", false), ("small", true)] {
+            let item = || Item {
+                key: key.to_owned(),
+                value: "item".to_owned(),
+            };
+            for change in [Change::ListAdd(item()), Change::SetAdd(item())] {
+                let (is_at_once, outcome) = tried(0, &memory, Operation::Change(change));
+                assert_eq!(is_at_once, expected, "{key}");
+                let refused = outcome.expect_err("the key holds a value").detail;
+                assert!(refused.contains("holds a value"), "{refused}");
+            }
+        }
+    }
+
     #[tokio::test]
     async fn who_would_wait_for_the_lock_does_not_wait_where_it_is_polled() {
         let memory = Memory::default();
         let held = memory.0.write();
-        let place = place();
+        let place = place(0);
         let operation = get("a");
         let mut running = pin!(memory.run(Work { operation, place }));
         let mut context = Context::from_waker(Waker::noop());

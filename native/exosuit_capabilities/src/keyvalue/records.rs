@@ -49,13 +49,3 @@ impl<R: Read + ?Sized> Read for &mut R {
         (**self).scan_from(first, prefix, visit)
     }
 }
-
-impl<R: Write + ?Sized> Write for &mut R {
-    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        (**self).put(key, value)
-    }
-
-    fn remove(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        (**self).remove(key)
-    }
-}

@@ -55,6 +55,21 @@ fn bucket_full(bucket: &[u8], most: u64) -> Error {
 }
 
 impl Transaction<'_> {
+    /// Puts a record. Returns the one that was there, which may be large and is not copied.
+    pub(crate) fn put(&mut self, key: &[u8], value: &[u8]) -> Result<Option<&[u8]>, Error> {
+        let before = self.records.put(key, value)?;
+        self.changed(key, before, Some(value))?;
+        Ok(self.undo.last().and_then(|(_, before)| before.as_deref()))
+    }
+
+    /// Takes a record away.
+    pub(crate) fn remove(&mut self, key: &[u8]) -> Result<(), Error> {
+        match self.records.remove(key)? {
+            None => Ok(()),
+            before => self.changed(key, before, None),
+        }
+    }
+
     /// Growth must stay within the limits. Shrinking is always allowed, also beyond the current limits.
     fn account(&mut self, limits: &Limits) -> Result<(), Error> {
         let total: i64 = self.growth.values().sum();
@@ -116,21 +131,5 @@ impl Read for Transaction<'_> {
 
     fn scan_from(&self, first: &[u8], prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), Error> {
         self.records.scan_from(first, prefix, visit)
-    }
-}
-
-impl Write for Transaction<'_> {
-    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        let before = self.records.put(key, value)?;
-        self.changed(key, before.clone(), Some(value))?;
-        Ok(before)
-    }
-
-    fn remove(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        let before = self.records.remove(key)?;
-        if before.is_some() {
-            self.changed(key, before.clone(), None)?;
-        }
-        Ok(before)
     }
 }

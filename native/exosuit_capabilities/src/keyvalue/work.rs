@@ -10,7 +10,7 @@ use super::changes::{self, check_value};
 use super::operation::{Change, ListRange, Operation, Outcome, Query, Set};
 use super::records::{Read, Write};
 use super::space::{Page, Space, check_key};
-use super::transaction::transact;
+use super::transaction::{Transaction, transact};
 
 /// The time in milliseconds since 1970: expiry outlives the process.
 pub(crate) type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -119,7 +119,7 @@ impl Place {
     }
 }
 
-fn apply(change: Change, space: &mut Space<impl Write>) -> Result<Outcome, Error> {
+fn apply(change: Change, space: &mut Space<&mut Transaction<'_>>) -> Result<Outcome, Error> {
     match change {
         Change::Delete(key) => space.delete(&key).map(Outcome::Yes),
         Change::DeleteMany(keys) => space.delete_all(&keys).map(nothing),
