@@ -3,17 +3,19 @@
 //!
 //! The engine bounds a poll to one tick of its epoch, a millisecond at most. A call that finishes in
 //! it pays for no thread, message, monitor or timer. What is sent to Elixir during the poll waits in
-//! the outbox until it is over; what the guest logs goes through a channel.
+//! the outbox until it is over; what the guest logs goes through a channel. A large binary is copied by
+//! Tokio, so that its size costs the scheduler nothing.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context as TaskContext, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use exosuit_core::{
-    Answer, Code, Context, Deliver, Error, Invocation, Origin, Pace, Payload, Target,
+    Answer, Code, Context, Deliver, Error, Invocation, Origin, Pace, Payload, Target, Value,
 };
+use exosuit_router::Router;
 use rustler::schedule::consume_timeslice;
 use rustler::types::atom;
 use rustler::{
@@ -22,6 +24,7 @@ use rustler::{
 use tokio::task::AbortHandle;
 
 use crate::host::Host;
+use crate::kept::{Kept, LIGHT_BYTES};
 use crate::outbox;
 use crate::reply::Reply;
 use crate::runtime::runtime;
@@ -30,9 +33,6 @@ use crate::value::{Returned, arguments};
 
 /// What the BEAM gives a process before another one runs: 4 000 reductions, about a millisecond.
 const TIMESLICE: Duration = Duration::from_millis(1);
-
-/// A binary up to this size is copied, and handed to a guest, in a few microseconds.
-const LIGHT_BYTES: usize = 64 << 10;
 
 mod atoms {
     rustler::atoms! { inline, r#async = "async" }
@@ -77,7 +77,7 @@ fn call<'a>(
     execution: Atom,
     reference: Reference<'a>,
 ) -> Term<'a> {
-    let (payload, is_light) = match carried(payload) {
+    let carried = match Carried::new(payload) {
         Ok(carried) => carried,
         Err(error) => return failure(env, &error),
     };
@@ -87,10 +87,10 @@ fn call<'a>(
     };
     let pace = Pace::of(&target, &operation);
     let asked_for = execution == atoms::inline();
-    let inline = asked_for || (execution != atoms::r#async() && is_light && pace.inline());
-    let mut answer = host
-        .router()
-        .deliver(invocation(origin, target, operation, payload, timeout_ms));
+    let may_be_inline = execution != atoms::r#async() && carried.is_light();
+    let inline = asked_for || (may_be_inline && pace.inline());
+    let call = invocation(origin, target, operation, timeout_ms);
+    let mut answer = carried.deliver(host.router(), call);
     let polled = if inline {
         let (polled, took) = poll(env, &mut answer);
         pace.record(polled.is_ready(), took);
@@ -105,14 +105,52 @@ fn call<'a>(
     }
 }
 
-/// What the call carries, and whether handing it to a guest is a matter of microseconds.
-fn carried(payload: Term<'_>) -> Result<(Payload, bool), Error> {
-    if let Ok(binary) = payload.decode::<Binary<'_>>() {
-        let is_light = binary.len() <= LIGHT_BYTES;
-        return Ok((Bytes::copy_from_slice(&binary).into(), is_light));
+/// What a call carries.
+enum Carried {
+    /// Handing it to a guest is a matter of microseconds.
+    Light(Payload),
+    /// It takes longer, within the bounds of `value`.
+    Values(Vec<Value>),
+    /// A binary of any size.
+    Kept(Kept),
+}
+
+impl Carried {
+    fn new(payload: Term<'_>) -> Result<Self, Error> {
+        match payload.decode::<Binary<'_>>() {
+            Ok(binary) if binary.len() > LIGHT_BYTES => Ok(Self::Kept(Kept::new(binary))),
+            Ok(binary) => Ok(Self::Light(Bytes::copy_from_slice(&binary).into())),
+            Err(_) => match arguments(payload)? {
+                (values, true) => Ok(Self::Light(Payload::Values(values))),
+                (values, false) => Ok(Self::Values(values)),
+            },
+        }
     }
-    let (values, is_light) = arguments(payload)?;
-    Ok((Payload::Values(values), is_light))
+
+    fn is_light(&self) -> bool {
+        matches!(self, Self::Light(_))
+    }
+
+    /// The call with this payload. A binary is copied where the call is polled first.
+    fn deliver(self, router: &Arc<Router>, mut call: Invocation) -> Answer {
+        match self {
+            Self::Light(payload) => {
+                call.payload = payload;
+                router.deliver(call)
+            }
+            Self::Values(values) => {
+                call.payload = Payload::Values(values);
+                router.deliver(call)
+            }
+            Self::Kept(binary) => {
+                let router = Arc::clone(router);
+                Box::pin(async move {
+                    call.payload = binary.copy()?.into();
+                    router.deliver(call).await
+                })
+            }
+        }
+    }
 }
 
 /// The caller: `host`, or `{provider, id, contract, link_name}`.
@@ -132,13 +170,8 @@ fn caller(origin: Term<'_>) -> Result<Origin, Error> {
     })
 }
 
-fn invocation(
-    origin: Origin,
-    target: String,
-    operation: String,
-    payload: Payload,
-    timeout_ms: u64,
-) -> Invocation {
+/// A call without its payload. Its time begins now.
+fn invocation(origin: Origin, target: String, operation: String, timeout_ms: u64) -> Invocation {
     // A time beyond the clock's reach is as good as a day.
     let now = Instant::now();
     let day = Duration::from_hours(24);
@@ -147,7 +180,7 @@ fn invocation(
         origin,
         target: Target::Actor(target),
         operation,
-        payload,
+        payload: Bytes::new().into(),
         context: Context::until(deadline),
     }
 }

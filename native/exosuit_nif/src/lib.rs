@@ -22,6 +22,7 @@ mod doors;
 mod engine;
 mod host;
 mod json;
+mod kept;
 mod known;
 mod lattice;
 mod link;

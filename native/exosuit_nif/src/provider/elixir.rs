@@ -21,7 +21,9 @@ use rustler::{Atom, Binary, Encoder, Env, LocalPid, Resource, ResourceArc, Term}
 use tokio::sync::oneshot::{self, Receiver, Sender};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::kept::{Kept, LIGHT_BYTES};
 use crate::outbox;
+use crate::runtime::runtime;
 use crate::term::{self, failure, text_atom};
 use crate::value::{answer, terms};
 
@@ -284,6 +286,13 @@ struct Unanswered {
     _place: Option<OwnedSemaphorePermit>,
 }
 
+impl Unanswered {
+    fn answer(self, result: Result<Reply, Error>) {
+        // Nobody may wait for it any more.
+        let _ = self.sender.send(result);
+    }
+}
+
 #[rustler::resource_impl]
 impl Resource for Question {}
 
@@ -303,11 +312,16 @@ impl Question {
     /// False where it has been answered before.
     fn answer(&self, result: Result<Reply, Error>) -> bool {
         let unanswered = self.0.lock().take();
-        unanswered.is_some_and(|unanswered| {
-            // Nobody may wait for it any more.
-            let _ = unanswered.sender.send(result);
-            true
-        })
+        unanswered.map(|it| it.answer(result)).is_some()
+    }
+
+    /// Answers with a large binary, which Tokio copies.
+    fn answer_with(&self, binary: Kept) -> bool {
+        let unanswered = self.0.lock().take();
+        let copied = |it: Unanswered| {
+            runtime().spawn(async move { it.answer(binary.copy().map(Reply::from)) });
+        };
+        unanswered.map(copied).is_some()
     }
 }
 
@@ -320,6 +334,9 @@ fn provider_reply(
     code: Atom,
     bytes: Binary<'_>,
 ) -> bool {
+    if code == rustler::types::atom::ok() && bytes.len() > LIGHT_BYTES {
+        return question.answer_with(Kept::new(bytes));
+    }
     question.answer(result(env, code, &bytes))
 }
 
