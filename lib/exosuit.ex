@@ -30,6 +30,7 @@ defmodule Exosuit do
       Exosuit (one_for_one)
       ├── Nameplate   registers the host in the VM under its names
       ├── Host        the serving part: see `Exosuit.Host`
+      ├── Applications  makes the host run its share of applications: see `Exosuit.App`
       ├── Edge        the connections to the outside: see `Exosuit.Edge`
       └── Drain       refuses new calls and lets running ones finish when the host stops
 
@@ -58,10 +59,10 @@ defmodule Exosuit do
   use Supervisor
 
   alias Exosuit.{
+    App,
     Claims,
     Config,
     Control,
-    Deployer,
     Directory,
     Drain,
     Edge,
@@ -72,7 +73,6 @@ defmodule Exosuit do
     Manifest,
     Options,
     Origin,
-    Retry,
     Router,
     Settings,
     Startup,
@@ -83,15 +83,12 @@ defmodule Exosuit do
 
   alias Exosuit.Host.{
     Configurations,
-    Deployment,
     Facts,
     Identity,
     Inventory,
     Linking,
     Links,
-    Replica,
     Roster,
-    Share,
     Specifications,
     Statuses
   }
@@ -391,21 +388,6 @@ defmodule Exosuit do
          do: Roster.update(config, id, artifact, Map.new(options))
   end
 
-  # For those who deploy from outside: code and settings in one, whatever the revision.
-  @doc false
-  @spec remake_actor(host(), id(), Path.t(), keyword(), boolean()) :: :ok | {:error, Error.t()}
-  def remake_actor(host, id, code, settings, allow_issuer_change?) do
-    config = config!(host)
-    options = Options.validate!(settings, @actor)
-    permissions = %{force: true, allow_issuer_change: allow_issuer_change?}
-    permit = &Claims.check_issuer(&1, &2, permissions)
-
-    with {:ok, artifact} <- artifact(code) do
-      made = actor_specification(config, id, artifact, options)
-      Roster.change(config, id, &ActorSpecification.remade(&1, made), permit)
-    end
-  end
-
   @doc """
   Starts a provider and waits until it runs: a built-in one, `"http-client"`, `"http-server"`
   (`guides/http.md`), `"keyvalue"` or `"messaging"` (`guides/messaging.md`), or a module of yours, see
@@ -541,46 +523,38 @@ defmodule Exosuit do
   are prepared first, and then replace the old ones. If they cannot start, the old ones keep running, and the
   outcome of the step has the reason.
 
-  In a lattice over NATS, the application is deployed on all present hosts, see `Exosuit.Deployer`. Each host
-  reads the manifest's files itself, and must allow that (`:allow_file_load`). The calling process waits.
+  The manifest is stored as a new version of its application, and each host of the lattice runs its share of it from
+  then on, see `Exosuit.App`. Files that the manifest names are read on this machine, and stored as well. The
+  calling process waits until this host has made its share.
 
-  `{:ok, outcomes, warnings}` lists each step and its outcome. After `{:error, diagnostics}`, nothing was
-  changed: the manifest has mistakes, another change of the application is in progress, or the lattice is
-  not reachable.
+  `{:ok, outcomes, warnings}` lists each step on this host and its outcome. After `{:error, diagnostics}`, nothing
+  was changed: the manifest has mistakes, or the lattice is not reachable.
 
   ## Options
 
   #{Options.docs(@issuer_change)}
   """
   @spec apply_manifest(host(), Path.t(), keyword()) ::
-          {:ok, [Deployment.outcome()] | [Deployer.outcome()], [Manifest.diagnostic()]}
-          | {:error, [Manifest.diagnostic()]}
+          {:ok, [App.Server.step()], [Manifest.diagnostic()]} | {:error, [Manifest.diagnostic()]}
   def apply_manifest(host, path, options \\ []) do
-    [allow_issuer_change: allow?] = Options.validate!(options, @issuer_change)
-
+    options = Options.validate!(options, @issuer_change)
     config = config!(host)
 
-    with {:ok, outcomes, warnings} <- deploy(config, path, allow?) do
+    with {:ok, steps, warnings} <- App.apply_and_wait(host, path, options) do
       supersede(config, path)
-      {:ok, outcomes, warnings}
+      {:ok, steps, warnings}
     end
   end
 
   @doc """
   Deletes an application by its name, on all hosts of the lattice: stops its actors and providers, and
   deletes its links. Its manifests that this host still tries to apply are not tried again. The calling process
-  waits.
+  waits until this host has done so. The error is `:not_found` if there is no such application.
   """
-  @spec delete_app(host(), String.t()) ::
-          {:ok, [Deployment.outcome()] | [Deployer.outcome()]} | {:error, Error.t()}
+  @spec delete_app(host(), String.t()) :: {:ok, [App.Server.step()]} | {:error, Error.t()}
   def delete_app(host, app) do
-    config = config!(host)
-    supersede(config, app, nil)
-
-    case config do
-      %Config{nats_lattice: nil} -> Deployment.delete(config, app)
-      _lattice -> config |> Deployer.Hosts.of() |> Deployer.delete(app)
-    end
+    supersede(config!(host), app, nil)
+    with :ok <- App.delete(host, app), do: App.await_deleted(host, app)
   end
 
   @doc "The names of the hosts that run in this VM."
@@ -739,45 +713,14 @@ defmodule Exosuit do
 
   def start_option(host, {:link, [link]}), do: put_link(host, link)
 
-  # Items that cannot start on a host by itself stay specified, and are retried like any other. In a lattice,
-  # the manifest is applied again while a step fails.
+  # What of its share cannot start is retried by the host. Without the lattice, the host serves it alone.
   def start_option(host, {:manifest, [path]}) do
-    config = config!(host)
-    if config.nats_lattice, do: Lattice.Nats.await_first(config)
-
-    with {:ok, _outcomes, _warnings} <- serve_alone(host, path),
-         :ok <- reached(config),
-         {:ok, outcomes, _warnings} <- deploy(config, path, false) do
-      confirm_links(config, outcomes)
-      check_deployed(config, outcomes)
+    with {:ok, _steps} <- App.serve_alone(host, path),
+         {:ok, _steps, _warnings} <- App.apply_and_wait(host, path, from_here: true) do
+      :ok
     else
-      {:error, %Error{} = error} -> {:error, error}
+      {:error, [%{error: %Error{} = error} | _more]} -> {:error, error}
       {:error, [%{text: text} | _more]} -> {:error, Error.new(:invalid_manifest, text)}
-    end
-  end
-
-  # For those who start a host of a lattice that is not to be reached: what the manifest says of this
-  # host is served here, as the deployer would have it. Once there is a connection, the application is
-  # deployed, and finds it as it should be. A host that is connected, or in no lattice, does nothing.
-  @doc false
-  @spec serve_alone(host(), Path.t()) ::
-          {:ok, [Deployment.outcome()], [Manifest.diagnostic()]}
-          | {:error, [Manifest.diagnostic()]}
-  def serve_alone(host, path) do
-    config = config!(host)
-    # As a host by itself, whose links are its own.
-    own = %{bus: Lattice.Local, nats: nil, nats_lattice: nil, labels: Settings.labels(config)}
-    alone = struct!(config, own)
-
-    with false <- Lattice.Bus.connected?(config.session),
-         {:ok, application, _warnings} <- Manifest.read_application(path, config),
-         {:ok, manifest} <- Manifest.read(path, alone) do
-      Statuses.put_provisional(config, Enum.map(manifest.links, &Link.key/1))
-      marked = marked(manifest, Deployer.annotations(application))
-      apply_share(alone, path, marked, false)
-    else
-      true -> {:ok, [], []}
-      error -> error
     end
   end
 
@@ -785,20 +728,6 @@ defmodule Exosuit do
   @doc false
   @spec want_manifest(host(), Path.t()) :: :ok
   def want_manifest(host, path), do: Startup.add(config!(host), {:manifest, [Path.expand(path)]})
-
-  # The same of one that was applied a moment ago, and of which steps failed: in a lattice it is applied again.
-  # A host by itself retries its parts.
-  @doc false
-  @spec retry_manifest(host(), Path.t(), [Deployment.outcome()] | [Deployer.outcome()]) ::
-          :ok | :retried | :failed
-  def retry_manifest(host, path, outcomes) do
-    config = config!(host)
-
-    with {:error, error} <- check_deployed(config, outcomes) do
-      :ok = Startup.retry(config, {:manifest, [Path.expand(path)]}, error)
-      if Retry.final?(error.reason), do: :failed, else: :retried
-    end
-  end
 
   @impl Supervisor
   def init({config, items}) do
@@ -830,7 +759,14 @@ defmodule Exosuit do
 
     :ok = Directory.Nameplate.register(config, __MODULE__, self())
     nameplate = {Directory.Nameplate, {config, __MODULE__, self()}}
-    children = [{Host, config}, {Edge, {config, above}}, {Drain, config}]
+
+    children = [
+      {Host, config},
+      {App.Supervisor, config},
+      {Edge, {config, above}},
+      {Drain, config}
+    ]
+
     lattice = Lattice.Local.children(config.session)
     Supervisor.init([nameplate | lattice] ++ children, strategy: :one_for_one)
   end
@@ -871,32 +807,6 @@ defmodule Exosuit do
   defp checked(options, schema) do
     Options.validate!(options, schema)
     options
-  end
-
-  defp reached(config) do
-    if Lattice.Bus.connected?(config.session) do
-      :ok
-    else
-      detail = "the lattice is not reachable yet: the manifest is applied on this host only"
-      {:error, Error.new(:unavailable, detail)}
-    end
-  end
-
-  # A link that the lattice does not have yet stays as this host has made it.
-  defp confirm_links(%Config{nats_lattice: nil}, _outcomes), do: :ok
-
-  defp confirm_links(config, outcomes) do
-    if Enum.any?(outcomes, &match?({{_place, {:link, _link}}, {:error, _error}}, &1)),
-      do: :ok,
-      else: Replica.follow(config, Statuses.confirm_links(config))
-  end
-
-  defp check_deployed(%Config{nats_lattice: nil}, _outcomes), do: :ok
-  defp check_deployed(_config, outcomes), do: Deployer.check(outcomes)
-
-  defp marked(manifest, annotations) do
-    mark = &%{&1 | annotations: Map.get(annotations, &1.id, &1.annotations)}
-    %{manifest | specifications: Enum.map(manifest.specifications, mark)}
   end
 
   defp specified?(config, key), do: match?({:ok, _found}, Specifications.fetch(config, key))
@@ -943,49 +853,21 @@ defmodule Exosuit do
   # Another manifest of the same application would undo what was applied now. Mostly, none is left to apply.
   defp supersede(config, path) do
     if Startup.manifests(config) != [],
-      do: supersede(config, app(config, path), Path.expand(path))
+      do: supersede(config, app(path), Path.expand(path))
   end
 
   defp supersede(config, app, applied) do
     for path <- Startup.manifests(config),
         path != applied,
-        app(config, path) == app,
+        app(path) == app,
         do: Startup.forget(config, {:manifest, [path]})
   end
 
-  defp app(config, path) do
-    with {:ok, application, _warnings} <- Manifest.read_application(path, config),
-         do: application.name,
-         else: (_unreadable -> nil)
-  end
-
-  defp deploy(%Config{nats_lattice: nil} = config, path, allow?) do
-    apply_here(config, path, allow?)
-  end
-
-  defp deploy(config, path, allow?) do
-    config |> deploying() |> Deployer.apply(path, allow?, config)
-  end
-
-  defp apply_here(config, path, allow?) do
-    # Its labels may have changed.
-    with {:ok, manifest} <- Manifest.read(path, %{config | labels: Settings.labels(config)}),
-         do: apply_share(config, path, manifest, allow?)
-  end
-
-  defp apply_share(config, path, manifest, allow?) do
-    with {:ok, manifest, unplaced} <- Share.take(config, manifest),
-         {:ok, outcomes} <- Deployment.apply(config, manifest, allow?) do
-      {:ok, unplaced ++ outcomes, manifest.warnings}
-    else
-      {:error, %Error{} = error} -> {:error, [Manifest.diagnostic(path, error)]}
-      {:error, diagnostics} -> {:error, diagnostics}
+  defp app(path) do
+    case Manifest.parse(path, nil) do
+      {:ok, parsed} -> parsed.manifest["name"]
+      {:error, _unreadable} -> nil
     end
-  end
-
-  # This host itself runs actors with settings that no command can carry.
-  defp deploying(config) do
-    %{Deployer.Hosts.of(config) | own: {config.source, &Roster.run_own(config, &1, &2)}}
   end
 
   defp config!(host), do: Directory.fetch!(host, :config)

@@ -13,7 +13,7 @@ defmodule Exosuit.ArchitectureTest do
     ~w(Json Secret),
     ~w(Wasm Router Lattice Artifact Claims Manifest Directory Settings),
     ~w(Actor Provider),
-    ~w(Host Deployer),
+    ~w(Host),
     ~w(App),
     ~w(Control),
     ~w(Drain Edge Startup),

@@ -1,7 +1,7 @@
 //! Manifests: whatever text comes, it is read or refused, and every mistake has a line of the text.
 #![no_main]
 
-use exosuit_manifest::{Diagnostic, Source, parse, parse_for, parse_for_lattice};
+use exosuit_manifest::{Diagnostic, Source, parse, parse_for};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
@@ -17,8 +17,8 @@ fuzz_target!(|text: &str| {
     };
     for result in [
         parse(text, &source),
-        parse_for(text, &source, &["greeter"]),
-        parse_for_lattice(text, &source),
+        parse_for(text, &source, Some(&["greeter"])),
+        parse_for(text, &source, None),
     ] {
         match result {
             Ok(parsed) => check(&parsed.warnings),

@@ -20,6 +20,12 @@ defmodule Exosuit.Artifact do
 
   def fetch({:bytes, bytes, _digest}), do: {:error, too_large("the module", byte_size(bytes))}
 
+  def fetch({:object, _name, digest, source} = artifact) do
+    with {:ok, bytes} <- read_source(source), :ok <- verify(bytes, digest) do
+      {:ok, {bytes, artifact}}
+    end
+  end
+
   @doc """
   Whether a path leads below a directory, all symbolic links of both followed. The text of the path is
   looked at first, so that nothing outside of the directory is touched for it.
@@ -41,6 +47,15 @@ defmodule Exosuit.Artifact do
 
   defp inside?(path, directory) do
     String.starts_with?(path, String.trim_trailing(directory, "/") <> "/")
+  end
+
+  defp read_source({:path, path}), do: read(path)
+  defp read_source({:bytes, bytes}), do: {:ok, bytes}
+
+  defp verify(bytes, "sha256:" <> hex = digest) do
+    if Native.digest(bytes) == String.upcase(hex),
+      do: :ok,
+      else: {:error, Error.new(:io, "the copy of object #{digest} on this host is damaged")}
   end
 
   defp read(path) do

@@ -6,7 +6,7 @@ defmodule Exosuit.Drain do
 
   use Exosuit.Server
 
-  alias Exosuit.{Config, Lattice, Router, Settings}
+  alias Exosuit.{App, Config, Lattice, Router, Settings}
   alias Exosuit.Control.Receiver
 
   # Beyond the deadline itself: what the data plane needs to give up what is left.
@@ -61,6 +61,7 @@ defmodule Exosuit.Drain do
     Receiver.abandon(config)
     # A later heartbeat would make other hosts believe that this host still runs.
     Settings.leave(config)
+    App.Server.leave(config)
     Lattice.announce(config, "host_stopped", %{labels: Settings.labels(config)})
     config.bus.leave(config)
   end

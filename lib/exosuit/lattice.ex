@@ -35,6 +35,13 @@ defmodule Exosuit.Lattice do
     config.bus.share(config, event(config, type, data))
   end
 
+  @doc """
+  Waits for the outcome of a host's first attempt to connect to its lattice, and no longer than that may take. A
+  host by itself has nothing to wait for. Blocks the calling process.
+  """
+  @spec await_first(Config.t()) :: :ok
+  def await_first(%Config{session: session} = config), do: session.backend.await_first(config)
+
   # One that only some are told.
   @doc false
   @spec event(Config.t(), String.t(), map()) :: Event.t()

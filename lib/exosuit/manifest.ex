@@ -17,7 +17,7 @@ defmodule Exosuit.Manifest do
 
   alias Exosuit.{Config, Native}
   alias Exosuit.Manifest.Workloads
-  alias Exosuit.Model.{ActorSpecification, Application, Configuration, Grants, Limits, Link}
+  alias Exosuit.Model.{ActorSpecification, Artifact, Configuration, Grants, Limits, Link}
   alias Exosuit.Model.{ProviderSpecification, Warm, Workload}
 
   @typedoc """
@@ -35,83 +35,78 @@ defmodule Exosuit.Manifest do
   @typedoc "A configuration that is kept elsewhere, and what is said where there is none."
   @type stored :: {name :: String.t(), diagnostic()}
 
+  @typedoc "The text of a manifest, what the parser made of it, and warnings."
+  @type parsed :: %{text: String.t(), manifest: map(), warnings: [diagnostic()]}
+
   @type t :: %__MODULE__{
           name: String.t(),
           specifications: [ActorSpecification.t() | ProviderSpecification.t()],
           workloads: [Workload.t()],
           links: [Link.t()],
           configurations: %{optional(String.t()) => Configuration.t()},
-          stored: [stored()],
-          warnings: [diagnostic()]
+          stored: [stored()]
         }
 
-  @enforce_keys [:name, :specifications, :workloads, :links, :warnings]
-  defstruct [
-    :name,
-    :specifications,
-    :workloads,
-    :links,
-    :warnings,
-    configurations: %{},
-    stored: []
-  ]
+  @enforce_keys [:name, :specifications, :workloads, :links]
+  defstruct [:name, :specifications, :workloads, :links, configurations: %{}, stored: []]
 
   # A manifest is written by hand; the parser bounds what it makes of the text.
   @max_bytes 1_048_576
 
-  @doc "Reads a manifest for a host: with what it cannot honour as errors, too."
-  @spec read(Path.t(), Config.t()) :: {:ok, t()} | {:error, [diagnostic()]}
-  def read(path, %Config{} = config) do
-    host = Map.keys(config.providers)
-
-    with {:ok, manifest, warnings} <- parse(path, host),
-         do: {:ok, build(manifest, warnings, config)}
+  @doc """
+  Reads and parses a manifest. `modules` are the names of the Elixir providers that may be named; `nil` allows
+  all names. The result has the text, and the parsed manifest as `Exosuit.App.Model` takes it.
+  """
+  @spec parse(Path.t(), [String.t()] | nil) :: {:ok, parsed()} | {:error, [diagnostic()]}
+  def parse(path, modules) do
+    with :ok <- check_path(path), {:ok, text} <- read_file(path), do: parse(text, path, modules)
   end
 
-  @doc """
-  Reads a manifest for the hosts of a lattice. The hosts themselves report a missing label or provider. The
-  control interface cannot carry some settings to other hosts: grants, warm instances, and limits that 1.x
-  does not have. These are a warning, and only the host of `config` runs such a workload, by its
-  `specification`. Without a deploying host, they are an error.
-  """
-  @spec read_application(Path.t(), Config.t() | nil) ::
-          {:ok, Application.t(), [diagnostic()]} | {:error, [diagnostic()]}
-  def read_application(path, config \\ nil) do
-    with {:ok, manifest, warnings} <- parse(path, nil) do
-      links = Enum.map(manifest["links"], &Workloads.link(&1, manifest["name"]))
-      application = Workloads.application(manifest, links)
-      warnings = Enum.map(warnings, &diagnostic/1)
-      own = Enum.filter(manifest["components"], & &1["own_only"])
-      with_own(application, own, config, warnings)
+  @doc "Parses the text of a manifest. Relative file names are looked up beside `path`."
+  @spec parse(String.t(), Path.t(), [String.t()] | nil) ::
+          {:ok, parsed()} | {:error, [diagnostic()]}
+  def parse(text, path, modules) do
+    case Native.manifest_parse(text, Path.expand(path), modules) do
+      {:ok, %{"manifest" => manifest, "warnings" => warnings}} ->
+        {:ok, %{text: text, manifest: manifest, warnings: Enum.map(warnings, &diagnostic/1)}}
+
+      {:error, diagnostics} ->
+        {:error, Enum.map(diagnostics, &diagnostic/1)}
     end
   end
 
-  defp with_own(application, [], _config, warnings), do: {:ok, application, warnings}
+  @doc """
+  What a parsed manifest says for a host. `sources` has the place on this host of each object that the manifest
+  names, by its digest.
+  """
+  @spec build(map(), Config.t(), %{optional(String.t()) => Artifact.source()}) :: t()
+  def build(manifest, config, sources) do
+    app = manifest["name"]
 
-  defp with_own(_application, _own, nil, warnings) do
-    {:error, Enum.map(warnings, &%{&1 | severity: :error})}
+    %__MODULE__{
+      name: app,
+      specifications:
+        Enum.map(manifest["providers"], &provider(&1, app, config)) ++
+          Enum.map(manifest["components"], &actor(&1, app, {config, sources})),
+      workloads: Workloads.application(manifest, []).workloads,
+      links: Enum.map(manifest["links"], &Workloads.link(&1, app)),
+      configurations: Workloads.configurations(manifest),
+      stored: Workloads.stored(manifest)
+    }
   end
 
-  defp with_own(application, own, config, warnings) do
-    own = Map.new(own, &{&1["id"], actor(&1, application.name, config)})
+  @doc "The workloads of a parsed manifest: its actors and providers."
+  @spec workloads(map()) :: [Workload.t()]
+  def workloads(manifest), do: Workloads.application(manifest, []).workloads
 
-    workloads = Enum.map(application.workloads, &%{&1 | specification: own[&1.id]})
-    {:ok, %{application | workloads: workloads}, warnings}
-  end
+  @doc "The configurations that a parsed manifest names without their values."
+  @spec stored(map()) :: [stored()]
+  defdelegate stored(manifest), to: Workloads
 
   @doc "An error that is about the manifest as a whole, as a diagnostic."
   @spec diagnostic(Path.t(), Exosuit.Error.t()) :: diagnostic()
   def diagnostic(path, error) do
     %{text: "#{path}: #{Exception.message(error)}", severity: :error, line: 1, error: error}
-  end
-
-  defp parse(path, host) do
-    with :ok <- check_path(path), {:ok, text} <- read_file(path) do
-      case Native.manifest_parse(text, Path.expand(path), host) do
-        {:ok, parsed} -> {:ok, parsed["manifest"], parsed["warnings"]}
-        {:error, diagnostics} -> {:error, Enum.map(diagnostics, &diagnostic/1)}
-      end
-    end
   end
 
   # Diagnostics name it, and are told as JSON.
@@ -145,26 +140,10 @@ defmodule Exosuit.Manifest do
     {:error, [%{text: "#{path} cannot be read: #{why}", severity: :error, line: 1}]}
   end
 
-  defp build(manifest, warnings, config) do
-    app = manifest["name"]
-
-    %__MODULE__{
-      name: app,
-      specifications:
-        Enum.map(manifest["providers"], &provider(&1, app, config)) ++
-          Enum.map(manifest["components"], &actor(&1, app, config)),
-      workloads: Workloads.application(manifest, []).workloads,
-      links: Enum.map(manifest["links"], &Workloads.link(&1, app)),
-      configurations: Workloads.configurations(manifest),
-      stored: Workloads.stored(manifest),
-      warnings: Enum.map(warnings, &diagnostic/1)
-    }
-  end
-
-  defp actor(%{"settings" => settings} = component, app, config) do
+  defp actor(%{"settings" => settings} = component, app, {config, sources}) do
     %ActorSpecification{
       id: component["id"],
-      artifact: artifact(component["image"]),
+      artifact: artifact(component["image"], sources),
       instances: component["max_instances"] || 1,
       warm: warm(settings["instances"]),
       limits: limits(settings["limits"], config),
@@ -214,7 +193,9 @@ defmodule Exosuit.Manifest do
     }
   end
 
-  defp artifact(%{"kind" => "file", "value" => path}), do: {:file, path, nil}
+  defp artifact(%{"kind" => "object", "value" => digest} = image, sources) do
+    {:object, image["path"] || "object", digest, Map.fetch!(sources, digest)}
+  end
 
   defp provider_artifact(%{"kind" => "builtin", "value" => name}, _config), do: {:builtin, name}
 

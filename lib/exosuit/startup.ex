@@ -56,16 +56,6 @@ defmodule Exosuit.Startup do
     GenServer.cast(Directory.via(config.name, __MODULE__), {:add, item})
   end
 
-  @doc """
-  As `add/2`, of what was tried a moment ago and failed with this error: it is shown and told as such, and
-  tried again later.
-  """
-  @spec retry(Config.t(), item(), Error.t()) :: :ok
-  def retry(config, item, error) do
-    :ok = Statuses.put(config, {:option, item}, :refused, error, 0)
-    GenServer.cast(Directory.via(config.name, __MODULE__), {:failed, item, error})
-  end
-
   @doc "Ends the retries of an item, also those of a successor of this process. Waits for nobody."
   @spec forget(Config.t(), item()) :: :ok
   def forget(config, item) do
@@ -105,10 +95,6 @@ defmodule Exosuit.Startup do
 
   @impl GenServer
   def handle_cast({:add, item}, state), do: {:noreply, try_item(item, state)}
-
-  def handle_cast({:failed, item, error}, state) do
-    {:noreply, conclude(state, item, {:error, error})}
-  end
 
   def handle_cast({:forget, item}, state) do
     {:noreply, %{state | retries: Map.delete(state.retries, item)}}

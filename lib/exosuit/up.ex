@@ -37,9 +37,10 @@ defmodule Exosuit.Up do
          {:ok, pid} <- Supervisor.start_child(Exosuit.Supervisor, host(options)) do
       Report.host(Exosuit.inventory(@host), options)
       Report.cluster(options)
-      Enum.each(asked_for, fn {path, workloads} -> Report.asked_for(path, workloads) end)
-      connected? = @host |> Directory.fetch!(:config) |> join()
-      refused? = manifests |> Enum.map(&apply_manifest(&1, connected?)) |> Enum.member?(:refused)
+      Enum.each(asked_for, fn {path, manifest} -> Report.asked_for(path, manifest) end)
+      join(Directory.fetch!(@host, :config))
+      report_undeployed(Exosuit.App.undeploy_others(@host, names(asked_for)))
+      refused? = manifests |> Enum.map(&apply_manifest/1) |> Enum.member?(:refused)
       if refused? and idle?(options), do: give_up(), else: {:ok, pid}
     end
   end
@@ -58,14 +59,14 @@ defmodule Exosuit.Up do
   defp apart(fun), do: fun |> Task.async() |> Task.await(:infinity)
 
   # Without a connection it goes on: there may be one later.
-  defp join(%Config{nats_lattice: nil}), do: true
-
   defp join(config) do
-    Lattice.Nats.await_connected(config)
-    state = Lattice.Nats.state(config.nats_lattice).control
-    Report.connection(state)
-    state == :connected
+    Lattice.await_first(config)
+    Report.connection(config.session)
   end
+
+  defp names(asked_for), do: for({_path, manifest} <- asked_for, do: manifest["name"])
+
+  defp report_undeployed(names), do: Enum.each(names, &Report.undeployed/1)
 
   # Nothing runs, and nothing is retried. A host of a lattice stays, because it can receive commands.
   defp idle?(options) do
@@ -208,58 +209,51 @@ defmodule Exosuit.Up do
     read = for path <- manifests, do: {path, read(path, config)}
 
     case for {_path, {:error, found}} <- read, do: found do
-      [] -> {:ok, for({path, {:ok, workloads}} <- read, do: {path, workloads})}
+      [] -> {:ok, for({path, {:ok, parsed}} <- read, do: {path, parsed.manifest})}
       errors -> {:error, {:manifests, List.flatten(errors)}}
     end
   end
 
   # What this host lacks, another of the lattice may have.
-  defp read(path, %Config{nats: nil} = config) do
-    with {:ok, manifest} <- Manifest.read(path, config), do: {:ok, manifest.workloads}
+  defp read(path, %Config{nats: nil, providers: providers}) do
+    Manifest.parse(path, Map.keys(providers))
   end
 
-  defp read(path, config) do
-    with {:ok, application, _warnings} <- Manifest.read_application(path, config),
-         do: {:ok, application.workloads}
+  defp read(path, _config), do: Manifest.parse(path, nil)
+
+  # Without the lattice it is served here alone, and applied when the lattice is reached.
+  defp apply_manifest(path) do
+    case Exosuit.App.serve_alone(@host, path) do
+      {:ok, []} -> apply_in_lattice(path)
+      {:ok, steps} -> apply_later(path, steps)
+      {:error, diagnostics} -> report_refused(path, diagnostics)
+    end
   end
 
-  # Here at once, and in the lattice when that is reached.
-  defp apply_manifest(path, false) do
+  defp apply_in_lattice(path) do
+    case Exosuit.App.apply_and_wait(@host, path, from_here: true) do
+      {:ok, steps, warnings} -> report(path, steps, warnings)
+      # It was good a moment ago: somebody writes to it, or the lattice is not to be reached.
+      {:error, diagnostics} -> report_refused(path, diagnostics)
+    end
+  end
+
+  defp apply_later(path, steps) do
     Report.alone(path)
-    result = report(path, Exosuit.serve_alone(@host, path))
     Exosuit.want_manifest(@host, path)
-    result
+    report(path, steps, [])
   end
 
-  defp apply_manifest(path, true) do
-    result = Exosuit.apply_manifest(@host, path)
-    reported = report(path, result)
-
-    case {reported, result} do
-      {:not_applied, _diagnostics} -> Exosuit.want_manifest(@host, path)
-      {:refused, {:ok, outcomes, _warnings}} -> retry(path, outcomes)
-      {:ok, _outcomes} -> :ok
-    end
-
-    if reported == :ok, do: :ok, else: :refused
+  defp report(path, steps, warnings) do
+    Report.applied(path, steps, warnings, Exosuit.inventory(@host))
+    if Enum.any?(steps, &match?({_step, {:error, _}}, &1)), do: :refused, else: :ok
   end
 
-  defp retry(path, outcomes) do
-    if Exosuit.retry_manifest(@host, path, outcomes) == :retried, do: Report.retried(path)
-  end
-
-  defp report(path, result) do
-    case result do
-      {:ok, outcomes, warnings} ->
-        Report.applied(path, outcomes, warnings, Exosuit.inventory(@host))
-        if Enum.any?(outcomes, &match?({_step, {:error, _}}, &1)), do: :refused, else: :ok
-
-      # It was good a moment ago: somebody writes to it, or the lattice is not to be reached. The host
-      # stays, and says so.
-      {:error, diagnostics} ->
-        Report.diagnostics(diagnostics)
-        :not_applied
-    end
+  # The host stays, and tries again.
+  defp report_refused(path, diagnostics) do
+    Report.diagnostics(diagnostics)
+    Exosuit.want_manifest(@host, path)
+    :refused
   end
 
   defp fail(reason) do

@@ -186,17 +186,38 @@ defmodule Exosuit.CommandLineTest do
     File.write!(manifest, worker_manifest())
     put.("echo", 1)
 
-    assert {0, "start actor app-worker\n"} = exosuit(it, ["apply", manifest])
-    assert {0, "nothing to do\n"} = exosuit(it, ["apply", manifest])
+    assert {0, applied} = exosuit(it, ["apply", manifest])
+    assert applied =~ "app has version 1\n"
+    assert applied =~ ~r/^  app-worker on [\w-]+: running$/m
+    assert {0, "app is unchanged: version 1\n" <> _running} = exosuit(it, ["apply", manifest])
     put.("second", 2)
-    assert {0, "update actor app-worker\n"} = exosuit(it, ["apply", manifest])
+    assert {0, "app has version 2\n" <> _running} = exosuit(it, ["apply", manifest])
 
     # Beside the manifest is where `exosuit up` keeps the socket.
-    assert {"nothing to do\n", 0} = System.cmd(Guests.command(), ["apply", manifest])
+    assert {"app is unchanged: version 2\n" <> _running, 0} =
+             System.cmd(Guests.command(), ["apply", manifest])
 
-    assert {0, "stop actor app-worker\n"} = exosuit(it, ["delete", "app"])
+    File.write!(image, "no Wasm")
+    assert {1, failed} = exosuit(it, ["apply", manifest])
+    assert failed =~ "error: version 3 of app failed, and version 2 is deployed again: "
+
+    assert {0, status} = exosuit(it, ["app", "status", "app"])
+    assert status =~ "app is deployed, version 2 (running)\n"
+    assert status =~ ~r/^app-worker +[\w-]+ +1 +1 +2 +running$/m
+    assert {0, history} = exosuit(it, ["app", "history", "app"])
+    assert history =~ ~r/^ +2 .* current$/m
+    assert history =~ ~r/^ +3 .* failed: /m
+    assert {0, list} = exosuit(it, ["app", "list"])
+    assert list =~ ~r/^app +deployed +2 +v0.0.1 +running$/m
+    assert {0, "app has version 1\n" <> _running} = exosuit(it, ["app", "rollback", "app"])
+
+    assert {0, "app has version 2\n" <> _running} =
+             exosuit(it, ["app", "deploy", "app", "--version", "2"])
+
+    assert {0, "undeployed\n"} = exosuit(it, ["app", "undeploy", "app"])
+    assert {0, "deleted\n"} = exosuit(it, ["delete", "app"])
     assert {1, gone} = exosuit(it, ["delete", "app"])
-    assert gone =~ "nothing of an application"
+    assert gone =~ "there is no application \"app\""
 
     File.write!(manifest, String.replace(worker_manifest(), "type: actor", "type: actr"))
     assert {1, wrong} = exosuit(it, ["apply", manifest])
@@ -204,8 +225,10 @@ defmodule Exosuit.CommandLineTest do
 
     File.write!(manifest, String.replace(worker_manifest(), "app.wasm", "none.wasm"))
     assert {1, failed} = exosuit(it, ["apply", manifest])
-    assert failed =~ "start actor app-worker failed: "
-    assert failed =~ "error: 1 of 1 steps failed"
+    assert failed =~ "none.wasm cannot be read"
+    File.write!(Path.join(it.dir, "none.wasm"), "no Wasm")
+    assert {1, failed} = exosuit(it, ["apply", manifest])
+    assert failed =~ ~r/error: app does not run as it should: app-worker on [\w-]+: refused: /
   end
 
   test "events are followed until the host stops, for people and as CloudEvents", it do
@@ -242,6 +265,8 @@ defmodule Exosuit.CommandLineTest do
           ["remote"],
           ["stop"],
           ["apply", "app.yaml"],
+          ["app", "list"],
+          ["app", "status", "app"],
           ["delete", "app"]
         ] do
       options = [cd: dir, stderr_to_stdout: true]
@@ -286,7 +311,7 @@ defmodule Exosuit.CommandLineTest do
   end
 
   # This test's process follows, and so do the host's own: logger, announcer, startup.
-  defp followers(host), do: length(Registry.lookup(Exosuit.Subscribers, host)) - 4
+  defp followers(host), do: length(Registry.lookup(Exosuit.Subscribers, host)) - 5
 
   defp line(port) do
     assert_receive {^port, {:data, {:eol, line}}}, 30_000

@@ -5,7 +5,6 @@ defmodule Exosuit.DoorsTest do
 
   alias Exosuit.{Config, Control, Directory, Extremes, Json, Nats, Router}
   alias Exosuit.Control.{Command, Otp, V1}
-  alias Exosuit.Deployer.Request
   alias Exosuit.Lattice.{Bus, Known, Peers, Records}
 
   @key "MCFMFDWFHGKELOXPCNCDXKK5OFLHBVEWRAOXR5JSQUD2TOFRE3DFPM7E"
@@ -431,19 +430,8 @@ defmodule Exosuit.DoorsTest do
       record: match?({:ok, [_link], []}, Records.read_links("LINKDEF_A", record)),
       manifest: not (manifest_link(namespace, package) =~ "expected a name"),
       # A command line that is wrong has another status than a host that is not there.
-      command_line: status != 2,
-      deployer: deployed?(text)
+      command_line: status != 2
     }
-  end
-
-  defp deployed?(contract) do
-    link = %{source: "a", target: "b", name: "default", contract: contract, interfaces: []}
-    link = Map.merge(link, %{source_configs: [], target_configs: []})
-    {"link.put", body} = Request.message({:lattice, {:link, link}})
-    body = for {key, value} <- body, into: %{}, do: {to_string(key), value}
-    match?({:ok, _command}, V1.parse(["link", "put"], body))
-  rescue
-    MatchError -> false
   end
 
   defp halves(text) do
@@ -480,8 +468,8 @@ defmodule Exosuit.DoorsTest do
           #{more}
     """)
 
-    case Exosuit.Manifest.read_application(path) do
-      {:ok, _application, _warnings} -> ""
+    case Exosuit.Manifest.parse(path, nil) do
+      {:ok, _parsed} -> ""
       {:error, diagnostics} -> Enum.map_join(diagnostics, "\n", & &1.text)
     end
   end
@@ -521,7 +509,7 @@ defmodule Exosuit.DoorsTest do
   defp manifest_image(image) do
     path = Path.join(tmp_dir!(), "app.yaml")
     File.write!(path, worker_manifest() |> String.replace("file://./app.wasm", inspect(image)))
-    Exosuit.Manifest.read(path, Config.new!(name: :a, trusted_issuers: :any))
+    Exosuit.Manifest.parse(path, [])
   end
 
   defp image_kind({:ok, _manifest}), do: :file

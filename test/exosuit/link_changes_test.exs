@@ -521,8 +521,9 @@ defmodule Exosuit.LinkChangesTest do
   end
 
   defp deploy(config, links) do
-    fields = [name: "shop", specifications: [], workloads: [], links: links, warnings: []]
-    {:ok, outcomes} = Deployment.apply(config, struct!(Manifest, fields), false)
+    fields = [name: "shop", specifications: [], workloads: [], links: links]
+    options = %{former: [], keep_links?: false, provisional: [], allow_issuer_change?: false}
+    {:ok, outcomes} = Deployment.apply(config, struct!(Manifest, fields), options)
     outcomes
   end
 

@@ -58,8 +58,11 @@ defmodule Exosuit.LinksTest do
     end
   end
 
-  test "the manifest of a component has it call a provider, and be called by one", it do
-    {:ok, manifest} = Exosuit.Manifest.read("examples/counter/app-component.yaml", it.config)
+  test "the manifest of a component has it call a provider, and be called by one" do
+    {:ok, parsed} = Exosuit.Manifest.parse("examples/counter/app-component.yaml", [])
+    files = for %{"image" => %{"value" => path}} <- parsed.manifest["components"], do: path
+    digests = Map.new(files, &{&1, Exosuit.App.Digest.of(&1)})
+    {:ok, model} = Exosuit.App.Model.new(parsed.manifest, digests)
 
     assert [
              %Link{
@@ -79,7 +82,7 @@ defmodule Exosuit.LinksTest do
                source_config: %{"address" => "127.0.0.1:8081"},
                app: "counter-component"
              }
-           ] = manifest.links
+           ] = Exosuit.App.Model.links(model)
 
     assert empty == %{}
   end

@@ -83,7 +83,7 @@ defmodule Exosuit.ManifestTest do
     assert {:ok, outcomes, []} = Exosuit.apply_manifest(host, manifest)
     assert [unplaced | rest] = outcomes
     assert {{:nowhere, {:unplaced, "app-echo", "there", 4}}, {:error, error}} = unplaced
-    assert Exception.message(error) =~ "lacks the labels for 4 of app-echo in spread there"
+    assert Exception.message(error) =~ "no host has the labels of spread there"
     assert Enum.all?(rest, &match?({_step, :ok}, &1))
     assert [%{id: "app-echo", instances: 6}] = Exosuit.inventory(host).actors
     # Nothing is left to do, but what has no place.

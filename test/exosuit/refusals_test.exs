@@ -73,7 +73,6 @@ defmodule Exosuit.RefusalsTest do
 
   # What is changed, as a change of the file or of the manifest; and what the refusal says.
   @applies [
-    {"the file is gone", {:file, :gone}, %{}, "cannot be read"},
     {"the file is truncated", {:file, :truncated}, %{}, "end-of-file"},
     {"the file is not signed", {:file, :unsigned}, %{}, "not signed"},
     {"the code is of another issuer", {:file, :foreign}, %{}, "issuer"},
@@ -103,6 +102,15 @@ defmodule Exosuit.RefusalsTest do
       kill(Exosuit.whereis(it.host, "app-worker"))
       assert {:ok, "first"} = Exosuit.call(it.host, "app-worker", "op", "")
     end
+  end
+
+  test "apply: the file is gone, and nothing is stored", it do
+    before = snapshot(it.host)
+    change_file(it, {:file, :gone})
+    assert {:error, [%{text: text}]} = Exosuit.apply_manifest(it.host, path(it))
+    assert text =~ "cannot be read"
+    assert snapshot(it.host) == before
+    assert {:ok, %{versions: [%{version: 1}]}} = Exosuit.App.history(it.host, "app")
   end
 
   test "apply: a provider does not start with other settings, and the old one runs", it do

@@ -11,7 +11,7 @@ defmodule Exosuit.Simulated do
   alias Exosuit.App.{Machine, Placement, Record, Status}
   alias Exosuit.App.Machine.Members
   alias Exosuit.Model.Workload
-  alias Exosuit.Simulated.{Client, Faults, Store, World}
+  alias Exosuit.Simulated.{Checks, Client, Faults, Store, Wire, World}
 
   # Shorter than in production, so that more happens in a run.
   @options [grace: 10_000, progress_deadline: 12_000, retry: 2_000]
@@ -29,7 +29,12 @@ defmodule Exosuit.Simulated do
     profile = Keyword.get(options, :profile, Enum.at(profiles, rem(seed, length(profiles))))
     without = Keyword.get(options, :without, [])
 
-    %World{profile: profile, options: [without: without] ++ @options}
+    %World{
+      profile: profile,
+      options: [without: without] ++ @options,
+      wire: Wire,
+      checks: Checks
+    }
     |> begin(seed)
     |> suffer(Keyword.get(options, :faults, 12))
     |> recover()

@@ -60,7 +60,7 @@ defmodule Exosuit.App.Machine do
   """
 
   alias Exosuit.App.{Digest, Model, Placement, Record, Status}
-  alias Exosuit.App.Machine.{Events, Members, Options, Records, Share, State, Steps, View}
+  alias Exosuit.App.Machine.{Events, Members, Options, Records, Report, Share, State, Steps, View}
 
   @type event :: tuple()
   @type action :: tuple() | :beat
@@ -154,9 +154,16 @@ defmodule Exosuit.App.Machine do
     end
   end
 
-  @doc "What the hosts say about an application, by their ids."
+  @doc "What the hosts say about an application, by their ids; of this host what it would say now."
   @spec statuses(t(), String.t()) :: %{optional(String.t()) => Status.t()}
-  def statuses(state, app), do: View.statuses(state, app)
+  def statuses(state, app) do
+    others = Map.delete(View.statuses(state, app), state.own)
+
+    case state.shares[app] && Report.status(state.shares[app]) do
+      nil -> others
+      status -> Map.put(others, state.own, status)
+    end
+  end
 
   @doc "What a host keeps on disk."
   @spec copy(t()) :: copy()

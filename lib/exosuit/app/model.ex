@@ -14,7 +14,7 @@ defmodule Exosuit.App.Model do
   alias Exosuit.App.Digest
   alias Exosuit.App.Model.Shape
   alias Exosuit.Manifest.Workloads
-  alias Exosuit.Model.{Application, Workload}
+  alias Exosuit.Model.{Application, Link, Workload}
 
   @typedoc "`application` has its workloads, links and configurations, `manifest` what they were made of."
   @type t :: %__MODULE__{
@@ -62,6 +62,14 @@ defmodule Exosuit.App.Model do
   @doc "The workloads, which placement gives to members."
   @spec workloads(t()) :: [Workload.t()]
   def workloads(%__MODULE__{application: application}), do: application.workloads
+
+  @doc "Its links."
+  @spec links(t()) :: [Link.t()]
+  def links(%__MODULE__{application: application}), do: application.links
+
+  @doc "What the author of the manifest calls this version, or `nil`."
+  @spec label(t()) :: String.t() | nil
+  def label(%__MODULE__{manifest: manifest}), do: manifest["version"]
 
   @doc """
   The parsed manifest with files again instead of objects: `paths` has the path of each object on this host,

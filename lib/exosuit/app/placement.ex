@@ -29,7 +29,7 @@ defmodule Exosuit.App.Placement do
 
   import Bitwise
 
-  alias Exosuit.Model.{Placement, Workload}
+  alias Exosuit.Model.Workload
 
   @typedoc "A host of the lattice, as placement sees it."
   @type member :: %{
@@ -301,8 +301,25 @@ defmodule Exosuit.App.Placement do
   defp parts(%Workload{} = workload) do
     Enum.zip(
       workload.spreads,
-      Placement.divide(workload.instances, Enum.map(workload.spreads, & &1.weight))
+      divide(workload.instances, Enum.map(workload.spreads, & &1.weight))
     )
+  end
+
+  # By weight: whole ones first, the rest to those who came closest to one more. Weights that are all 0 count alike.
+  defp divide(count, weights) do
+    weights =
+      if Enum.all?(weights, &(&1 == 0)), do: Enum.map(weights, fn _ -> 1 end), else: weights
+
+    total = Enum.sum(weights)
+    whole = Enum.map(weights, &div(count * &1, total))
+
+    weights
+    |> Enum.with_index()
+    |> Enum.sort_by(fn {weight, index} -> {-rem(count * weight, total), index} end)
+    |> Enum.take(count - Enum.sum(whole))
+    |> Enum.reduce(whole, fn {_weight, index}, shares ->
+      List.update_at(shares, index, &(&1 + 1))
+    end)
   end
 
   defp each(%Workload{role: :provider}), do: 1

@@ -18,7 +18,10 @@ defmodule Exosuit.App.Record do
   alias Exosuit.{Error, Json}
   alias Exosuit.App.Digest
 
-  @typedoc "A version; `failed` holds the reason if its rollout failed."
+  @typedoc """
+  A version; `failed` holds the reason if its rollout failed. `issuer_change` says that its code may replace code of
+  another issuer.
+  """
   @type version :: %{
           version: pos_integer(),
           label: String.t() | nil,
@@ -27,7 +30,8 @@ defmodule Exosuit.App.Record do
           objects: [Digest.t()],
           at: non_neg_integer(),
           by: String.t(),
-          failed: String.t() | nil
+          failed: String.t() | nil,
+          issuer_change: boolean()
         }
 
   @typedoc "What an apply gives: a version without its number. `label` may be left out."
@@ -37,7 +41,8 @@ defmodule Exosuit.App.Record do
           required(:objects) => [Digest.t()],
           required(:at) => non_neg_integer(),
           required(:by) => String.t(),
-          optional(:label) => String.t() | nil
+          optional(:label) => String.t() | nil,
+          optional(:issuer_change) => boolean()
         }
 
   @typedoc """
@@ -180,6 +185,13 @@ defmodule Exosuit.App.Record do
   @spec current(t()) :: version()
   def current(%__MODULE__{} = record), do: fetch(record, record.version)
 
+  @doc """
+  The version that should run, with the digest of its model: an application that was deleted and applied again has
+  versions of the same numbers, but not of the same models.
+  """
+  @spec target(t()) :: {pos_integer(), Digest.t()}
+  def target(%__MODULE__{} = record), do: {record.version, current(record).model}
+
   @doc "The version that a rollback goes back to, or `nil`."
   @spec previous(t()) :: version() | nil
   def previous(%__MODULE__{} = record), do: newest(record, &(&1.version < record.version))
@@ -203,6 +215,10 @@ defmodule Exosuit.App.Record do
       winner
     end
   end
+
+  @doc "Whether the code of a version may replace code of another issuer."
+  @spec issuer_change?(t(), pos_integer()) :: boolean()
+  def issuer_change?(record, number), do: match?(%{issuer_change: true}, fetch(record, number))
 
   @doc "As JSON, at most 64 KiB."
   @spec encode(t()) :: {:ok, String.t()} | {:error, Error.t()}
@@ -265,14 +281,19 @@ defmodule Exosuit.App.Record do
       objects: fields["objects"],
       at: fields["at"],
       by: fields["by"],
-      failed: fields["failed"]
+      failed: fields["failed"],
+      issuer_change: fields["issuer_change"] == true
     }
   end
 
   defp version_from_json(_other), do: nil
 
   defp version(applied, number) do
-    version = Map.merge(%{label: nil, failed: nil}, Map.put(applied, :version, number))
+    version =
+      Map.merge(
+        %{label: nil, failed: nil, issuer_change: false},
+        Map.put(applied, :version, number)
+      )
 
     if version?(version),
       do: {:ok, version},

@@ -12,9 +12,6 @@ defmodule Exosuit.Control.Actors do
   @memory "max_memory_limit"
   @time "max_execution_time"
 
-  # As `Exosuit.Deployer` notes them.
-  @settings "exosuit.dev/settings"
-
   @doc """
   What is wrong with a command by what is here now, or what its sender should know. Quick: nothing is
   read or started.
@@ -130,29 +127,12 @@ defmodule Exosuit.Control.Actors do
   defp update(actor, %{mismatch: :update, instances: count} = it, {api, host}) when count > 0 do
     cond do
       it.reference == nil -> :ok
-      marked?(actor, it) -> remake(actor, it, {api, host})
       same?(actor, it.reference) -> :ok
       true -> exchange(Map.merge(it, %{id: actor.id, force: true}), {api, host})
     end
   end
 
   defp update(_actor, _it, _host), do: :ok
-
-  # One who deploys notes the settings that an actor is made with. Where all that runs has others, the
-  # command is to change them.
-  defp marked?(%{shares: shares}, %{annotations: %{@settings => settings}}) do
-    Enum.all?(shares, &(&1.annotations[@settings] != settings))
-  end
-
-  defp marked?(_actor, _it), do: false
-
-  defp remake(actor, it, {api, host}) do
-    with {:ok, path} <- path(it.reference, host),
-         {:ok, config} <- Configurations.merge(it.config, {api, host}),
-         {:ok, limits} <- limits(it.limits),
-         settings = [config: config] ++ limits,
-         do: api.remake_actor(host, actor.id, path, settings, it.allow_issuer_change)
-  end
 
   defp change(%{annotations: none} = it) when none == %{}, do: {:total, it.instances}
   defp change(it), do: {:set, it.annotations, it.instances}

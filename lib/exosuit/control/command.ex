@@ -76,8 +76,31 @@ defmodule Exosuit.Control.Command do
     "events" => {:events, []},
     "remote" => {:remote, []},
     "stop" => {:stop_host, []},
-    "apply" => {:apply_manifest, [manifest: :path, allow_issuer_change: {:boolean, false}]},
-    "delete" => {:delete_app, [app: :string]}
+    "apply" =>
+      {:apply_manifest,
+       [
+         manifest: :path,
+         allow_issuer_change: {:boolean, false},
+         if_version: {:number, nil}
+       ]},
+    "delete" => {:delete_app, [app: :string]},
+    "app.list" => {:list_apps, []},
+    "app.status" => {:app_status, [app: :string]},
+    "app.history" => {:app_history, [app: :string]},
+    "app.deploy" => {:deploy_app, [app: :string, version: {:number, nil}]},
+    "app.undeploy" => {:undeploy_app, [app: :string]},
+    "app.rollback" => {:rollback_app, [app: :string]},
+    "app.delete" => {:delete_app, [app: :string]},
+    "app.files" => {:app_files, [manifest: :digest, path: :path]},
+    "app.put" =>
+      {:put_app,
+       [
+         manifest: :digest,
+         path: :path,
+         files: {:string_map, %{}},
+         allow_issuer_change: {:boolean, false},
+         if_version: {:number, nil}
+       ]}
   }
 
   @doc "The command that a decoded line is, or what is wrong with it, under its id if it has one."
@@ -123,8 +146,20 @@ defmodule Exosuit.Control.Command do
     do: {:config, it.name}
 
   def about(%__MODULE__{name: name}) when name in [:put_label, :delete_label], do: :labels
+
+  def about(%__MODULE__{name: name, arguments: it})
+      when name in [:deploy_app, :undeploy_app, :rollback_app, :delete_app],
+      do: {:app, it.app}
+
   def about(%__MODULE__{name: :put_registries}), do: :registries
   def about(%__MODULE__{}), do: make_ref()
+
+  @doc "The command of this name on the wire, with arguments as a decoded object."
+  @spec parse(String.t(), term()) :: {:ok, t()} | {:error, Error.t()}
+  def parse(command, arguments) do
+    request = %{"v" => @version, "command" => command, "arguments" => arguments}
+    with {:error, _id, error} <- parse(request), do: {:error, error}
+  end
 
   # Given back as it came, so it must not be a tree of its own.
   defp id(%{"id" => id}) when is_binary(id) or is_number(id), do: id

@@ -3,8 +3,8 @@ defmodule Exosuit.Control.Execution do
   # What each command is on a host: one call to the facade, or, for those of the lattice that are more
   # than one, to what knows actors and providers. Runs in a task of its own.
 
-  alias Exosuit.Control.{Actors, Command, Door, Outcome, Providers}
-  alias Exosuit.{Directory, Error}
+  alias Exosuit.Control.{Actors, Command, Door, Providers}
+  alias Exosuit.{App, Directory, Error}
   alias Exosuit.Host.Statuses
   alias Exosuit.Model.{Instances, Link}
 
@@ -12,7 +12,7 @@ defmodule Exosuit.Control.Execution do
 
   # Commands that change nothing. The router refuses calls by itself.
   @while_stopping ~w(inventory links call events remote ping lattice_claims lattice_links get_config
-    stop_host)a
+    list_apps app_status app_history app_files stop_host)a
 
   @doc "Carries out a command, and sends how it went as `{tag, result}`."
   @spec answer(Command.t(), Exosuit.Control.context(), {pid(), reference()}) ::
@@ -186,39 +186,41 @@ defmodule Exosuit.Control.Execution do
   defp run(:delete_config, it, api, host), do: done(api.delete_config(host, it.name))
   defp run(:stop_host, _none, api, host), do: done(api.stop(host))
 
-  defp run(:apply_manifest, it, api, host) do
-    case api.apply_manifest(host, it.manifest, allow_issuer_change: it.allow_issuer_change) do
-      {:ok, outcomes, warnings} ->
-        {:ok, %{outcomes: public(outcomes, api, host), warnings: texts(warnings)}}
+  defp run(:apply_manifest, it, _api, host) do
+    applied(it.manifest, App.apply(host, it.manifest, apply_options(it)))
+  end
 
-      # Nothing is wrong with the manifest.
-      {:error, [%{error: %Error{} = error}]} ->
-        {:error, error}
+  defp run(:put_app, it, _api, host) do
+    applied(it.path, App.apply_object(host, it.manifest, it.path, it.files, apply_options(it)))
+  end
 
-      {:error, diagnostics} ->
-        error = Error.new(:invalid_manifest, "#{it.manifest} is not applied")
-        {:error, error, texts(diagnostics)}
+  defp run(:app_files, it, _api, host) do
+    case App.files(host, it.manifest, it.path) do
+      {:ok, files} -> {:ok, %{files: files}}
+      refused -> applied(it.path, refused)
     end
   end
 
-  # Nothing at all to undo says that there is no such application.
-  defp run(:delete_app, it, api, host) do
-    case api.delete_app(host, it.app) do
-      {:ok, []} ->
-        {:error, Error.new(:not_found, "nothing of an application #{inspect(it.app)} is here")}
+  defp run(:list_apps, _none, _api, host), do: {:ok, %{apps: App.list(host)}}
+  defp run(:app_status, it, _api, host), do: App.status(host, it.app)
+  defp run(:app_history, it, _api, host), do: App.history(host, it.app)
+  defp run(:deploy_app, it, _api, host), do: App.deploy(host, it.app, it.version)
+  defp run(:undeploy_app, it, _api, host), do: App.undeploy(host, it.app)
+  defp run(:rollback_app, it, _api, host), do: App.rollback(host, it.app)
+  defp run(:delete_app, it, _api, host), do: done(App.delete(host, it.app))
 
-      {:ok, outcomes} ->
-        {:ok, %{outcomes: public(outcomes, api, host)}}
-
-      error ->
-        error
-    end
+  defp apply_options(it) do
+    [allow_issuer_change: it.allow_issuer_change, if_version: it.if_version]
   end
 
-  # People know hosts by their names.
-  defp public(outcomes, api, host) do
-    names = for peer <- api.hosts(host), into: %{}, do: {peer.host_id, peer.friendly_name}
-    Enum.map(outcomes, &Outcome.public(&1, names))
+  # What is deployed already is made again where something of it had failed.
+  defp applied(_path, {:ok, stored}), do: {:ok, %{stored | warnings: texts(stored.warnings)}}
+
+  # Nothing is wrong with the manifest.
+  defp applied(_path, {:error, [%{error: %Error{} = error}]}), do: {:error, error}
+
+  defp applied(path, {:error, diagnostics}) do
+    {:error, Error.new(:invalid_manifest, "#{path} is not applied"), texts(diagnostics)}
   end
 
   defp bid(it, api, host, free?) do

@@ -7,7 +7,7 @@ defmodule Exosuit.Control.Receiver do
   use Exosuit.Server
 
   alias Exosuit.{Config, Directory, Error}
-  alias Exosuit.Control.{Command, Execution, Lanes, Otp, Request, V1}
+  alias Exosuit.Control.{Api, Command, Execution, Lanes, Otp, Request, V1}
   alias Exosuit.Lattice.Bus
 
   @enforce_keys [:config, :context, :tasks, :lanes]
@@ -15,7 +15,7 @@ defmodule Exosuit.Control.Receiver do
 
   @most 256
 
-  @generations [Otp, V1]
+  @generations [Otp, V1, Api]
 
   @doc "How many commands run and wait at the most."
   @spec most() :: pos_integer()

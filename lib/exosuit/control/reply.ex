@@ -15,6 +15,15 @@ defmodule Exosuit.Control.Reply do
     line(id, :error, Map.put(failure(error), :diagnostics, diagnostics))
   end
 
+  @doc "How a command went, as a map for JSON."
+  @spec body(Exosuit.Control.Execution.result()) :: map()
+  def body({:ok, value}), do: %{ok: plain(value)}
+  def body({:error, error}), do: %{error: plain(failure(error))}
+
+  def body({:error, error, diagnostics}) do
+    %{error: plain(Map.put(failure(error), :diagnostics, diagnostics))}
+  end
+
   @doc "It worked, and this is what came of it."
   @spec ok(term(), term()) :: iodata()
   def ok(id, value), do: line(id, :ok, value)

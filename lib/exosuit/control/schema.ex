@@ -15,6 +15,7 @@ defmodule Exosuit.Control.Schema do
           | :boolean
           | Input.bound()
           | :path
+          | :digest
           | {:name, Input.kind()}
           | {:names, Input.kind()}
           | :names
@@ -70,6 +71,7 @@ defmodule Exosuit.Control.Schema do
   defp valid?(:string, value), do: is_binary(value) and value != ""
   defp valid?(:text, value), do: is_binary(value)
   defp valid?(:boolean, value), do: is_boolean(value)
+  defp valid?(:digest, value), do: Exosuit.App.Digest.valid?(value)
   defp valid?(kind, value) when is_bound(kind), do: Input.within?(kind, value)
   defp valid?({:name, kind}, value), do: Input.name?(kind, value)
 
@@ -100,6 +102,7 @@ defmodule Exosuit.Control.Schema do
   defp expectation(:string), do: "a non-empty string"
   defp expectation(:text), do: "a string"
   defp expectation(:boolean), do: "true or false"
+  defp expectation(:digest), do: "the digest of an object like sha256:…"
   defp expectation(kind) when is_bound(kind), do: Input.expectation(kind)
   defp expectation(:path), do: "an absolute path"
   defp expectation(:names), do: "a list of non-empty strings"

@@ -5,32 +5,33 @@ defmodule Exosuit.Host.Deployment do
   # could not start for the first time stays specified, so that the inventory shows it and a later
   # apply tries it again. An application is changed by one at a time: a second is refused.
 
-  alias Exosuit.{Artifact, Claims, Config, Error, Manifest}
+  alias Exosuit.{Claims, Config, Error, Manifest}
   alias Exosuit.Host.{Linking, Links, Plan, Reconciler, Roster, Specifications, Unattended}
-  alias Exosuit.Model.{ActorSpecification, Link}
+  alias Exosuit.Model.Link
 
   @type outcome :: {Plan.step(), :ok | {:error, Error.t()}}
 
-  @doc """
-  Applies a manifest on this host. `allow_issuer_change?` lets code of another issuer replace running code. The
-  calling process waits.
+  @typedoc """
+  - `former`: links that an earlier version of the application had; they belong to it, too
+  - `keep_links?`: leave the links as they are
+  - `provisional`: keys of links that this host made while the lattice was away, and that are to be shared now
+  - `allow_issuer_change?`: let code of another issuer replace running code
   """
-  @spec apply(Config.t(), Manifest.t(), boolean()) :: {:ok, [outcome()]} | {:error, Error.t()}
-  def apply(config, %Manifest{} = manifest, allow_issuer_change?) do
-    alone(config, manifest.name, fn ->
-      specifications = with_digests(manifest.specifications)
-      desired = %{specifications: specifications, links: manifest.links}
-      steps = Plan.steps(desired, current(config, manifest.name, manifest.links))
-      run(config, steps, %{force: true, allow_issuer_change: allow_issuer_change?})
-    end)
-  end
+  @type options :: %{
+          former: [Link.t()],
+          keep_links?: boolean(),
+          provisional: [Link.key()],
+          allow_issuer_change?: boolean()
+        }
 
-  @doc "Stops all actors and providers of the application, and deletes its links."
-  @spec delete(Config.t(), String.t()) :: {:ok, [outcome()]} | {:error, Error.t()}
-  def delete(config, app) do
-    alone(config, app, fn ->
-      steps = Plan.steps(%{specifications: [], links: []}, current(config, app, []))
-      run(config, steps, %{})
+  @doc "Applies a host's share of an application. The calling process waits."
+  @spec apply(Config.t(), Manifest.t(), options()) :: {:ok, [outcome()]} | {:error, Error.t()}
+  def apply(config, %Manifest{} = manifest, options) do
+    alone(config, manifest.name, fn ->
+      current = current(config, manifest, options)
+      links = if options.keep_links?, do: current.links, else: manifest.links
+      steps = Plan.steps(%{specifications: manifest.specifications, links: links}, current)
+      run(config, steps, %{force: true, allow_issuer_change: options.allow_issuer_change?})
     end)
   end
 
@@ -72,14 +73,18 @@ defmodule Exosuit.Host.Deployment do
 
   defp run_step(context, step, refused), do: {{step, perform(context, step)}, refused}
 
-  defp current(config, app, links) do
+  defp current(config, %{name: app, links: links}, options) do
     specifications = Enum.filter(Specifications.list(config), &(&1.app == app))
+    former = MapSet.new(options.former, &{Link.key(&1), &1.target})
+    # In a lattice, hosts do not tell each other whose a link is.
+    former? = &(&1.app == nil and {Link.key(&1), &1.target} in former)
+    ours? = &((&1.app == app or former?.(&1)) and Link.key(&1) not in options.provisional)
     phases = Reconciler.phases(config)
     keys = Enum.map(specifications, &Specifications.key/1)
 
     %{
       specifications: specifications,
-      links: Enum.filter(links_of(config, links), &(&1.app == app)),
+      links: Enum.filter(links_of(config, links), ours?),
       idle: Enum.filter(keys, &idle?(phases[&1])),
       running: Enum.filter(keys, &(phases[&1] == :running))
     }
@@ -105,20 +110,6 @@ defmodule Exosuit.Host.Deployment do
   # It is tried again later anyway; whoever applies the manifest wants it now.
   defp idle?(:waiting), do: true
   defp idle?(_phase), do: false
-
-  # A changed file under an unchanged name is a change; an unreadable one fails when it starts.
-  defp with_digests(specifications) do
-    for specification <- specifications, do: with_digest(specification)
-  end
-
-  defp with_digest(%ActorSpecification{} = actor) do
-    case Artifact.fetch(actor.artifact) do
-      {:ok, {_bytes, artifact}} -> %{actor | artifact: artifact}
-      {:error, _unreadable} -> actor
-    end
-  end
-
-  defp with_digest(provider), do: provider
 
   defp perform({config, _it}, {:change, actor}), do: Specifications.change(config, actor)
 

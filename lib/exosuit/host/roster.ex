@@ -3,7 +3,7 @@ defmodule Exosuit.Host.Roster do
   # Who shall run on a host: start, stop, scale, update. Each function waits for the outcome.
 
   alias Exosuit.{Actor, Claims, Config, Directory, Error, Router}
-  alias Exosuit.Host.{Configurations, Inventory, Links, Reconciler, Specifications, Unattended}
+  alias Exosuit.Host.{Inventory, Links, Reconciler, Specifications, Unattended}
   alias Exosuit.Model.{ActorSpecification, Artifact, Instances, Link, ProviderSpecification}
 
   @doc "Adds a specification and starts it. If it cannot start, the specification is removed again."
@@ -65,36 +65,6 @@ defmodule Exosuit.Host.Roster do
     with {:error, error} <- Reconciler.start(config, {:actor, before.id}),
          :ok <- Specifications.change(config, before),
          do: {:error, error}
-  end
-
-  @doc """
-  Runs an actor that this host itself deployed, with settings that no command can carry: a number of instances
-  with these annotations, and its configurations by name. Instances with other annotations get the new
-  settings in place.
-  """
-  @spec run_own(Config.t(), ActorSpecification.t(), map()) :: :ok | {:error, Error.t()}
-  def run_own(config, %ActorSpecification{id: id} = specification, it) do
-    with {:ok, values} <- Configurations.merge(config, it.config) do
-      own = %{specification | config: values, app: nil}
-
-      case Specifications.fetch(config, {:actor, id}) do
-        {:ok, {there, _loaded}} -> run_anew(config, there, own, it)
-        {:error, _} -> start(config, %{own | instances: it.count, annotations: it.annotations})
-      end
-    end
-  end
-
-  defp run_anew(config, there, own, it) do
-    permit =
-      &Claims.check_issuer(&1, &2, %{allow_issuer_change: it[:allow_issuer_change] == true})
-
-    with false <- List.keymember?(ActorSpecification.shares(there), it.annotations, 0),
-         {:error, error} <-
-           change(config, there.id, &ActorSpecification.remade(&1, own), permit) do
-      {:error, error}
-    else
-      _same_or_changed -> resize(config, there.id, {:set, it.annotations, it.count})
-    end
   end
 
   @doc "Tells that something could not start, of which the host knows no more than this."

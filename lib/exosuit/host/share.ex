@@ -1,38 +1,38 @@
 defmodule Exosuit.Host.Share do
   @moduledoc false
-  # The part of an application that a host without a lattice runs. Places the workloads as in a lattice of one
-  # host: a workload without a place is a failed step, and the others are applied. Configurations that the
-  # manifest names must exist, or nothing is changed. Blocks the calling process.
+  # The part of an application that this host runs: the specifications of its share, with their counts and their
+  # configuration. Configurations that the application names must exist, or nothing is changed. Blocks the
+  # calling process.
 
-  alias Exosuit.{Config, Error, Manifest, Settings}
+  alias Exosuit.{Config, Error, Manifest}
   alias Exosuit.Host.Configurations
-  alias Exosuit.Model.{ActorSpecification, Placement}
+  alias Exosuit.Model.{ActorSpecification, Workload}
 
-  @type unplaced :: {{:nowhere, tuple()}, {:error, Error.t()}}
+  @typedoc "How many of each workload this host runs."
+  @type counts :: %{optional(String.t()) => pos_integer()}
 
-  @doc "The manifest with this host's share of it, and what has no place."
-  @spec take(Config.t(), Manifest.t()) ::
-          {:ok, Manifest.t(), [unplaced()]} | {:error, [Manifest.diagnostic()]}
-  def take(config, %Manifest{} = manifest) do
-    host = %{id: config.source, labels: Settings.labels(config)}
+  @doc "The diagnostics of configurations that the application names and that are not stored."
+  @spec missing(Config.t(), [Manifest.stored()]) :: [Manifest.diagnostic()]
+  def missing(config, stored) do
+    for {name, diagnostic} <- stored,
+        match?({:error, %Error{reason: :not_found}}, Configurations.fetch(config, name)),
+        do: diagnostic
+  end
 
+  @doc "The manifest with this host's share of it alone."
+  @spec take(Config.t(), Manifest.t(), counts()) :: {:ok, Manifest.t()} | {:error, Error.t()}
+  def take(config, %Manifest{} = manifest, counts) do
     with :ok <- check_stored(config, manifest),
          :ok <- keep(config, manifest) do
-      placed =
-        for workload <- manifest.workloads, do: {workload, Placement.place(workload, [host])}
-
-      counts = for {it, {counts, _unplaced}} <- placed, count = counts[host.id], do: {it, count}
-      {:ok, share(config, manifest, counts), unplaced(placed)}
+      {:ok, share(config, manifest, counts)}
     end
   end
 
   defp check_stored(config, manifest) do
-    missing =
-      for {name, diagnostic} <- manifest.stored,
-          match?({:error, _absent}, Configurations.fetch(config, name)),
-          do: diagnostic
-
-    if missing == [], do: :ok, else: {:error, missing}
+    case missing(config, manifest.stored) do
+      [] -> :ok
+      [%{text: text} | _more] -> {:error, Error.new(:not_found, text)}
+    end
   end
 
   # Links name theirs, and follow them.
@@ -42,19 +42,17 @@ defmodule Exosuit.Host.Share do
     manifest.configurations
     |> Map.take(names)
     |> Enum.find_value(:ok, fn {name, values} ->
-      with {:error, error} <- Configurations.put(config, name, values),
-           do: {:error, [Manifest.diagnostic(manifest.name, error)]},
-           else: (:ok -> nil)
+      with :ok <- Configurations.put(config, name, values), do: nil
     end)
   end
 
   defp share(config, manifest, counts) do
-    wanted = for {workload, count} <- counts, into: %{}, do: {workload.id, {workload, count}}
+    workloads = Map.new(manifest.workloads, &{&1.id, &1})
 
     specifications =
       for %{id: id} = specification <- manifest.specifications,
-          {workload, count} <- [wanted[id]] do
-        specification |> counted(count) |> configured(config, manifest, workload)
+          count = counts[id] do
+        specification |> counted(count) |> configured(config, manifest, workloads[id])
       end
 
     links = Enum.map(manifest.links, &linked(config, &1))
@@ -77,9 +75,9 @@ defmodule Exosuit.Host.Share do
   defp counted(%ActorSpecification{} = actor, count), do: %{actor | instances: count}
   defp counted(provider, _once), do: provider
 
-  defp configured(specification, _config, _manifest, %{configs: []}), do: specification
+  defp configured(specification, _config, _manifest, %Workload{configs: []}), do: specification
 
-  defp configured(specification, config, manifest, %{configs: names}) do
+  defp configured(specification, config, manifest, %Workload{configs: names}) do
     values =
       Enum.reduce(names, %{}, fn name, merged ->
         Map.merge(merged, manifest.configurations[name] || stored(config, name))
@@ -93,14 +91,6 @@ defmodule Exosuit.Host.Share do
     case Configurations.fetch(config, name) do
       {:ok, values} -> values
       {:error, _gone} -> %{}
-    end
-  end
-
-  defp unplaced(placed) do
-    for {workload, {_counts, unplaced}} <- placed, {spread, count} <- unplaced do
-      detail = "this host lacks the labels for #{count} of #{workload.id} in spread #{spread}"
-      step = {:nowhere, {:unplaced, workload.id, spread, count}}
-      {step, {:error, Error.new(:unavailable, detail)}}
     end
   end
 end

@@ -65,7 +65,7 @@ defmodule Exosuit.Host.Statuses do
 
   @doc """
   Stores links that this host made while the lattice was unreachable. They stay in force until
-  `confirm_links/1`, although the lattice has no records of them.
+  `confirm_links/2`, although the lattice has no records of them.
   """
   @spec put_provisional(Config.t(), [Link.key()]) :: :ok
   def put_provisional(config, keys) do
@@ -82,12 +82,15 @@ defmodule Exosuit.Host.Statuses do
     Enum.concat(:ets.match(config.tables.statuses, {{:provisional, :"$1"}, :_, :_, :_}))
   end
 
-  @doc "Removes the marks of `put_provisional/2`, and returns the keys: the lattice's records then apply."
-  @spec confirm_links(Config.t()) :: [Link.key()]
-  def confirm_links(config) do
-    keys = provisional(config)
-    :ets.match_delete(config.tables.statuses, {{:provisional, :_}, :_, :_, :_})
-    keys
+  @doc """
+  Removes the marks of `put_provisional/2` from these keys, and returns those that had one: the lattice's records
+  apply to them now.
+  """
+  @spec confirm_links(Config.t(), [Link.key()]) :: [Link.key()]
+  def confirm_links(config, keys) do
+    confirmed = Enum.filter(provisional(config), &(&1 in keys))
+    Enum.each(confirmed, &delete(config, {:provisional, &1}))
+    confirmed
   end
 
   defp status({_key, status, error, retry_at}) do

@@ -18,6 +18,18 @@ defmodule Exosuit.Lattice.Backend do
   @type position :: %{identity: String.t(), revision: revision()}
   @type object :: %{digest: String.t(), size: non_neg_integer(), at: non_neg_integer()}
 
+  @typedoc "Connected, closed for good, or being made; with the error of the last attempt, if one has failed."
+  @type connection :: :connected | :closed | {:connecting, Error.t() | nil}
+
+  @doc "Whether there can be no other host in a lattice of this kind."
+  @callback alone?() :: boolean()
+
+  @doc "Waits for the outcome of the first attempt to connect, and no longer than that may take."
+  @callback await_first(Exosuit.Config.t()) :: :ok
+
+  @doc "How the connection is."
+  @callback connection(handle()) :: connection()
+
   @doc "Whether messages can be sent and keys be read now."
   @callback connected?(handle()) :: boolean()
 

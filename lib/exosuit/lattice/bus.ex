@@ -25,6 +25,10 @@ defmodule Exosuit.Lattice.Bus do
           reference: reference()
         }
 
+  @doc "How the connection is, see `t:Exosuit.Lattice.Backend.connection/0`."
+  @spec connection(Session.t()) :: Lattice.Backend.connection()
+  def connection(%Session{} = session), do: session.backend.connection(session.handle)
+
   @doc "Whether messages can be sent now."
   @spec connected?(Session.t()) :: boolean()
   def connected?(%Session{} = session), do: session.backend.connected?(session.handle)

@@ -88,6 +88,15 @@ defmodule Exosuit.Lattice.Local do
   def unsubscribe(host), do: Registries.unregister(Registries.subscribers(), host)
 
   @impl Backend
+  def alone?, do: true
+
+  @impl Backend
+  def await_first(_config), do: :ok
+
+  @impl Backend
+  def connection(_handle), do: :connected
+
+  @impl Backend
   def connected?(_handle), do: true
 
   @impl Backend

@@ -91,14 +91,14 @@ defmodule Exosuit.Lattice.Nats do
   @spec state(reference()) :: %{control: connection_state(), rpc: connection_state()}
   def state(lattice) do
     {control, rpc} = Native.lattice_state(lattice)
-    %{control: connection(control), rpc: connection(rpc)}
+    %{control: words(control), rpc: words(rpc)}
   end
 
   @doc """
   Waits for how the first attempt to connect ends, and no longer than that may take: what is asked for
   right after the start need not fail. Blocks the calling process.
   """
-  @spec await_first(Config.t()) :: :ok
+  @impl Backend
   def await_first(%Config{nats: nats} = config) do
     # Of an attempt that has not ended nothing is told.
     pending? = &(&1 == {:connecting, nil})
@@ -176,6 +176,12 @@ defmodule Exosuit.Lattice.Nats do
 
   @impl Backend
   def max_payload(lattice), do: Native.lattice_max_payload(lattice)
+
+  @impl Backend
+  def alone?, do: false
+
+  @impl Backend
+  def connection(lattice), do: state(lattice).control
 
   @impl Backend
   def connected?(lattice), do: state(lattice).control == :connected
@@ -346,6 +352,6 @@ defmodule Exosuit.Lattice.Nats do
     before
   end
 
-  defp connection({:connecting, {:error, failure}}), do: {:connecting, Error.from_native(failure)}
-  defp connection(state), do: state
+  defp words({:connecting, {:error, failure}}), do: {:connecting, Error.from_native(failure)}
+  defp words(state), do: state
 end

@@ -11,4 +11,8 @@ defmodule Exosuit.Lattice.Session do
 
   @typedoc "`backend` implements `Exosuit.Lattice.Backend`; `handle` is what its functions take."
   @type t :: %__MODULE__{backend: module(), handle: term()}
+
+  @doc "Whether there can be no other host in this lattice."
+  @spec alone?(t()) :: boolean()
+  def alone?(%__MODULE__{backend: backend}), do: backend.alone?()
 end

@@ -72,10 +72,7 @@ defmodule Exosuit.Manifest.Workloads do
   defp name(%{"kind" => "stored", "value" => %{"name" => name}}), do: name
   defp name(%{"kind" => "given", "value" => values}), do: Configuration.name(values)
 
-  defp actor(component) do
-    workload = workload(:actor, component, component["max_instances"])
-    %{workload | limits: limits(component["settings"]["limits"])}
-  end
+  defp actor(component), do: workload(:actor, component, component["max_instances"])
 
   defp provider(component), do: workload(:provider, component, component["instances"])
 
@@ -105,12 +102,5 @@ defmodule Exosuit.Manifest.Workloads do
 
   defp spread(given) do
     %{name: given["name"], requirements: given["requirements"], weight: given["weight"]}
-  end
-
-  # Under their names in 1.x, in bytes and seconds.
-  defp limits(given) do
-    seconds = given["deadline"] && div(given["deadline"], 1_000)
-    limits = %{"max_memory_limit" => given["memory"], "max_execution_time" => seconds}
-    for {name, value} when is_integer(value) <- limits, into: %{}, do: {name, "#{value}"}
   end
 end

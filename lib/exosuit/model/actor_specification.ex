@@ -52,12 +52,6 @@ defmodule Exosuit.Model.ActorSpecification do
     %{actor | instances: total, annotations: annotations, shares: several}
   end
 
-  @doc "The same actor with the code and all settings of another: what that is not granted is gone."
-  @spec remade(t(), t()) :: t()
-  def remade(actor, made) do
-    Map.merge(actor, Map.take(made, [:artifact, :config, :limits, :warm, :grants]))
-  end
-
   defimpl Inspect do
     # An artifact may be megabytes of code, and configuration and environment secrets.
     def inspect(actor, _options) do

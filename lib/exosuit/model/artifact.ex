@@ -3,14 +3,19 @@ defmodule Exosuit.Model.Artifact do
   Where the code of an actor or a provider comes from.
 
   `{:file, path, digest}` and `{:bytes, bytes, digest}` are Wasm, told apart by what they hold (the
-  upper-hex SHA-256 of the bytes; `nil` before they were read); `{:builtin, name}` is a provider
+  upper-hex SHA-256 of the bytes; `nil` before they were read); `{:object, name, digest, source}` is Wasm of the
+  lattice's store, whose digest (`sha256:…`) is known before it is read; `{:builtin, name}` is a provider
   that Exosuit brings along, `{:module, name, module}` one in Elixir.
   """
 
   @type digest :: String.t() | nil
+
+  @typedoc "Where the bytes of an object are on this host."
+  @type source :: {:path, Path.t()} | {:bytes, binary()}
   @type t ::
           {:file, Path.t(), digest()}
           | {:bytes, binary(), digest()}
+          | {:object, name :: String.t(), String.t(), source()}
           | {:builtin, String.t()}
           | {:module, String.t(), module()}
 
@@ -19,6 +24,7 @@ defmodule Exosuit.Model.Artifact do
   def reference({:file, path, _digest}), do: "file://" <> path
   def reference({:bytes, bytes, nil}), do: "#{byte_size(bytes)} bytes"
   def reference({:bytes, _bytes, digest}), do: "sha256:#{digest}"
+  def reference({:object, name, digest, _source}), do: "exosuit+object://#{name}@#{digest}"
   def reference({:builtin, name}), do: "wasmcloud+builtin://" <> name
   def reference({:module, name, _module}), do: "exosuit+module://" <> name
 end

@@ -2,16 +2,12 @@ defmodule Exosuit.Model.Workload do
   @moduledoc """
   An actor or a provider of an application, as it should be on the hosts of a lattice.
 
-  - `reference`: where its code comes from, as hosts of any making take it: `file:///a.wasm`
-  - `digest`: of a file that can be read here, so that other code under the same name is seen
+  - `reference`: where its code comes from: `exosuit+object://sha256:…`, `wasmcloud+builtin://http-server`
   - `instances`: of an actor, how many calls may run; of a provider, on how many hosts it is
-  - `scaler`: `:everywhere`: so many on each host; `:spread`: so many in all, over the hosts that the
+  - `scaler`: `:everywhere`: so many in all, over all hosts; `:spread`: so many in all, over the hosts that the
     spreads name, by weight; `:daemon`: so many on each host that a spread names
   - `config`: its configuration; if a part of it is stored elsewhere, `configs` has the names of all parts in
     their order instead
-  - `limits`: under their names in 1.x
-  - `specification`: for an actor with settings that only the host of the manifest can apply, the
-    specification for that host
   """
 
   @type spread :: %{
@@ -23,14 +19,11 @@ defmodule Exosuit.Model.Workload do
           role: :actor | :provider,
           id: String.t(),
           reference: String.t(),
-          digest: String.t() | nil,
           instances: pos_integer(),
           scaler: :everywhere | :spread | :daemon,
           spreads: [spread()],
           config: Exosuit.Model.Configuration.t(),
           configs: [String.t()],
-          limits: %{optional(String.t()) => String.t()},
-          specification: Exosuit.Model.ActorSpecification.t() | nil,
           annotations: %{optional(String.t()) => String.t()}
         }
 
@@ -41,14 +34,11 @@ defmodule Exosuit.Model.Workload do
     :role,
     :id,
     :reference,
-    :digest,
-    :specification,
     instances: 1,
     scaler: :everywhere,
     spreads: [],
     config: %{},
     configs: [],
-    limits: %{},
     annotations: %{}
   ]
 end

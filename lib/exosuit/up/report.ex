@@ -2,9 +2,8 @@ defmodule Exosuit.Up.Report do
   @moduledoc false
   # What `exosuit up` prints: facts on stdout, what is wrong on stderr.
 
-  alias Exosuit.{Deployer, Error}
-  alias Exosuit.Lattice.Nats
-  alias Exosuit.Model
+  alias Exosuit.{Error, Manifest}
+  alias Exosuit.Lattice.{Bus, Session}
 
   @spec host(map(), keyword()) :: :ok
   def host(inventory, options) do
@@ -37,25 +36,39 @@ defmodule Exosuit.Up.Report do
   def warnings(texts), do: Enum.each(texts, &IO.puts(:stderr, "warning: #{&1}"))
 
   @doc "How many of each actor are meant, and where, before any of them starts."
-  @spec asked_for(Path.t(), [Model.Workload.t()]) :: :ok
-  def asked_for(path, workloads) do
+  @spec asked_for(Path.t(), map()) :: :ok
+  def asked_for(path, manifest) do
     IO.puts("#{path} asks for:")
 
-    for %{role: :actor} = actor <- workloads do
+    for %{role: :actor} = actor <- Manifest.workloads(manifest) do
       line(["#{actor.id}: up to #{actor.instances} calls at a time", where(actor)])
     end
 
     :ok
   end
 
-  @spec connection(Nats.connection_state()) :: :ok
-  def connection(:connected), do: IO.puts("connected to the lattice")
-
-  def connection({:connecting, %Error{} = error}) do
-    IO.puts(:stderr, "warning: not connected to the lattice yet: #{Exception.message(error)}")
+  @doc "Whether the lattice is reached. A host by itself needs no connection."
+  @spec connection(Session.t()) :: :ok
+  def connection(session) do
+    case {Session.alone?(session), Bus.connection(session)} do
+      {true, _connected} -> :ok
+      {false, :connected} -> IO.puts("connected to the lattice")
+      {false, {:connecting, %Error{} = error}} -> not_connected(": #{Exception.message(error)}")
+      {false, _not_yet} -> not_connected("")
+    end
   end
 
-  def connection(_not_yet), do: IO.puts(:stderr, "warning: not connected to the lattice yet")
+  defp not_connected(why) do
+    IO.puts(:stderr, "warning: not connected to the lattice yet#{why}")
+  end
+
+  @doc "That an application runs no more, as no manifest names it any more."
+  @spec undeployed(String.t()) :: :ok
+  def undeployed(app) do
+    IO.puts(
+      "application #{app} is undeployed: an earlier start named its manifest, this one does not"
+    )
+  end
 
   @doc "That a manifest is served by this host alone for now."
   @spec alone(Path.t()) :: :ok
@@ -63,15 +76,6 @@ defmodule Exosuit.Up.Report do
     IO.puts(
       :stderr,
       "warning: #{path} is served on this host alone until the lattice is reachable"
-    )
-  end
-
-  @doc "That a manifest is applied again until none of its steps fails."
-  @spec retried(Path.t()) :: :ok
-  def retried(path) do
-    IO.puts(
-      :stderr,
-      "warning: steps of #{path} failed: it is applied again until all succeed; `exosuit inventory` shows it as pending"
     )
   end
 
@@ -93,7 +97,7 @@ defmodule Exosuit.Up.Report do
   @spec failure(String.t()) :: :ok
   def failure(text), do: IO.puts(:stderr, "error: #{text}")
 
-  defp where(%{scaler: :everywhere}), do: "on each host"
+  defp where(%{scaler: :everywhere}), do: "in all, over all hosts"
   defp where(%{scaler: :daemon}), do: "on each host that a spread names"
   defp where(%{scaler: :spread, spreads: spreads}), do: "in all, over #{length(spreads)} spreads"
 
@@ -103,13 +107,8 @@ defmodule Exosuit.Up.Report do
 
   defp version, do: :exosuit |> Application.spec(:vsn) |> to_string()
 
-  # What was told to one of many hosts; the lattice takes the rest.
-  defp outcome({{place, _command} = step, result}, _inventory)
-       when is_binary(place) or place in [:lattice, :nowhere] do
-    case result do
-      :ok -> line([Deployer.describe(step)])
-      {:error, error} -> refused(Deployer.describe(step), Exception.message(error))
-    end
+  defp outcome({{:nowhere, {:unplaced, id, _spread, count}}, {:error, error}}, _inventory) do
+    refused("#{count} of #{id}", Exception.message(error))
   end
 
   defp outcome({{:start, {:actor, id}}, :ok}, inventory) do

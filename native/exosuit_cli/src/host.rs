@@ -1,18 +1,20 @@
 //! Commands to a running host: the one of this machine, or one of a lattice.
 //!
 //! - `address`: which host, and how its answer is printed. `session`: the conversation with it.
-//! - `hosts`, `inventory`, `call`, `actor`, `provider`, `link`, `events`, `application`, `remote`,
-//!   `stop`: the commands.
+//! - `hosts`, `inventory`, `call`, `actor`, `provider`, `link`, `events`, `app`, `apply`, `remote`,
+//!   `stop`: the commands. `progress`: how a change of an application goes.
 //! - `table`: columns for people.
 
 mod actor;
 mod address;
-mod application;
+mod app;
+mod apply;
 mod call;
 mod events;
 mod hosts;
 mod inventory;
 mod link;
+mod progress;
 mod provider;
 mod remote;
 mod session;
@@ -20,7 +22,8 @@ mod stop;
 mod table;
 
 pub(crate) use actor::Actor;
-pub(crate) use application::{Apply, Delete};
+pub(crate) use app::{App, Delete};
+pub(crate) use apply::Apply;
 pub(crate) use call::Call;
 pub(crate) use events::Events;
 pub(crate) use hosts::Hosts;
@@ -28,4 +31,5 @@ pub(crate) use inventory::Inventory;
 pub(crate) use link::Link;
 pub(crate) use provider::Provider;
 pub(crate) use remote::Remote;
+pub(crate) use session::refusal;
 pub(crate) use stop::Stop;

@@ -4,10 +4,11 @@
 //! - [`Lattice`]: the conversation, with the same commands and answers as a host's socket has.
 //! - `control`: questions and their answers. `member`: the hosts. `outcome`: what comes of a command
 //!   that a host took and answered before it was done. `event`: what hosts tell.
-//! - `actor`, `provider`, `link`, `inventory`: the commands. `configuration`: what goes before some of
+//! - `actor`, `provider`, `link`, `inventory`, `app`: the commands. `configuration`: what goes before some of
 //!   them. `call`: a call to an actor.
 
 mod actor;
+mod app;
 mod arguments;
 mod call;
 mod configuration;
@@ -89,6 +90,8 @@ async fn run(control: &Control, command: &str, arguments: &Value) -> Result<Valu
         "link.put" => link::put(control, arguments).await,
         "link.delete" => link::delete(control, arguments).await,
         "link.list" => link::list(control).await,
+        "apply" => app::apply(control, arguments).await,
+        app if app.starts_with("app.") => app::request(control, app, arguments).await,
         other => Err(Failure::usage(format!(
             "{other} works only over a host's socket: leave out --lattice, and unset EXOSUIT_LATTICE"
         ))),

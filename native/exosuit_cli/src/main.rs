@@ -1,7 +1,7 @@
 //! The `exosuit` command: keys and claims by itself, a host by handing over to the VM.
 //!
 //! - `keys`, `claims`: files in, files out. No VM, so they answer at once.
-//! - `hosts`, `inventory`, `call`, `actor`, `provider`, `link`, `events`, `apply`, `delete`, `stop`: lines
+//! - `hosts`, `inventory`, `call`, `actor`, `provider`, `link`, `events`, `apply`, `app`, `stop`: lines
 //!   of JSON over the socket of a running host, or messages to any host of a lattice.
 //! - `up`: checks its arguments, then becomes the VM that runs the host. `remote`: asks a host where
 //!   its VM is, then becomes `IEx` on it.
@@ -62,9 +62,12 @@ enum Command {
     Link(host::Link),
     /// Print the events of a host as they happen.
     Events(host::Events),
-    /// Apply a manifest.
+    /// Apply a manifest: store it, and deploy it on the hosts of the lattice.
     Apply(host::Apply),
-    /// Delete an application: stop its actors and providers, delete its links.
+    /// Show, deploy, roll back and delete applications.
+    #[command(subcommand, arg_required_else_help = true)]
+    App(host::App),
+    /// Delete an application, as `app delete` does.
     Delete(host::Delete),
     /// Open an interactive Elixir shell on a running host.
     Remote(host::Remote),
@@ -90,6 +93,7 @@ impl Command {
             Self::Link(link) => link.run(),
             Self::Events(events) => events.run(),
             Self::Apply(apply) => apply.run(),
+            Self::App(app) => app.run(),
             Self::Delete(delete) => delete.run(),
             Self::Remote(remote) => remote.run(),
             Self::Stop(stop) => stop.run(),

@@ -7,7 +7,6 @@ use exosuit_core::{Contract, Given, Id, LinkName, hint};
 use crate::config::{self, refuse_secrets};
 use crate::diagnostic::{Code, Place, Source};
 use crate::image::Image;
-use crate::lattice::is_own_only;
 use crate::link;
 use crate::model::{ActorSpec, Configured, ProviderSpec, ScalerKind};
 use crate::node::quote;
@@ -235,7 +234,6 @@ impl<'a> Draft<'a> {
             config: self.config.values,
             config_parts: self.config.parts,
             annotations: settings.annotations,
-            own_only: is_own_only(&settings.actor),
             settings: settings.actor,
             place: self.at.place(),
             image_place: self.image_place,

@@ -6,8 +6,7 @@
 //!
 //! - [`Source`]: what the text is called in messages, and where relative images start.
 //! - [`Manifest`]: what should run ([`ActorSpec`], [`ProviderSpec`]) and what joins it ([`LinkSpec`]).
-//! - [`Manifest::unsupported`], [`parse_for`]: what a certain host cannot honour of it.
-//! - [`Manifest::unsupported_elsewhere`], [`parse_for_lattice`]: what other hosts cannot be told.
+//! - [`Manifest::unsupported`], [`parse_for`]: what hosts cannot honour of it.
 //! - [`Diagnostic`]: one thing that is wrong: where, what was found, what would be right.
 //!
 //! On the way through, `load` makes a bounded tree of nodes with positions, `value` walks it and
@@ -21,7 +20,6 @@ mod config;
 mod diagnostic;
 mod grants;
 mod image;
-mod lattice;
 mod link;
 mod load;
 mod model;
@@ -79,16 +77,14 @@ pub fn parse(text: &str, source: &Source) -> Result<Parsed, Vec<Diagnostic>> {
     read(text, source, |_| Vec::new())
 }
 
-/// Reads a manifest for a host: what it cannot honour ([`Manifest::unsupported`]) is told together
-/// with what is wrong.
-pub fn parse_for(text: &str, source: &Source, modules: &[&str]) -> Result<Parsed, Vec<Diagnostic>> {
+/// Reads a manifest for hosts with these Elixir modules, or with any: what they cannot honour
+/// ([`Manifest::unsupported`]) is told together with what is wrong.
+pub fn parse_for(
+    text: &str,
+    source: &Source,
+    modules: Option<&[&str]>,
+) -> Result<Parsed, Vec<Diagnostic>> {
     read(text, source, |manifest| manifest.unsupported(modules))
-}
-
-/// Reads a manifest for the hosts of a lattice: what none of them can be told
-/// ([`Manifest::unsupported_elsewhere`]) is told together with what is wrong.
-pub fn parse_for_lattice(text: &str, source: &Source) -> Result<Parsed, Vec<Diagnostic>> {
-    read(text, source, Manifest::unsupported_elsewhere)
 }
 
 fn read(

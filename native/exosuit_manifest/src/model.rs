@@ -112,9 +112,6 @@ pub struct ActorSpec {
     pub annotations: BTreeMap<String, String>,
     /// The rest of the trait `exosuit`.
     pub settings: ActorSettings,
-    /// Whether only the host that reads the manifest can honour all of that, see
-    /// [`Manifest::unsupported_elsewhere`].
-    pub own_only: bool,
     /// Its place in the manifest.
     pub place: Place,
     /// Where its image stands.

@@ -1,4 +1,4 @@
-//! What a certain host cannot honour of a manifest.
+//! What hosts cannot honour of a manifest.
 
 use exosuit_core::reference::NoRegistry;
 use exosuit_core::{Builtin, hint};
@@ -8,19 +8,20 @@ use crate::image::Image;
 use crate::model::{ActorSettings, ActorSpec, Execution, Manifest};
 use crate::node::quote;
 
-/// What a host has to offer.
+/// What a host has to offer. Without `modules`, the hosts of a lattice may have any.
 struct Host<'a> {
-    modules: &'a [&'a str],
+    modules: Option<&'a [&'a str]>,
 }
 
 /// Why something cannot be honoured: where, what would be right, what was found.
 type Refusal = (Place, String, Option<String>);
 
 impl Manifest {
-    /// What a host with these Elixir modules cannot honour, in the order of their lines. Where its
+    /// What a host with these Elixir modules cannot honour, in the order of their lines; `None` if any
+    /// module may be named, as hosts of a lattice differ. Where its
     /// labels do not meet a spread, nothing is wrong with the manifest: what has no place is for
     /// whoever places it to tell, on one host as on many.
-    pub fn unsupported(&self, modules: &[&str]) -> Vec<Diagnostic> {
+    pub fn unsupported(&self, modules: Option<&[&str]>) -> Vec<Diagnostic> {
         let host = Host { modules };
         let mut refusals: Vec<_> = (self.of_components())
             .chain(self.of_providers(&host))
@@ -55,7 +56,7 @@ impl Host<'_> {
             }
             Image::Module(name) => {
                 let what = "a module among the host's providers";
-                (what, name, self.modules.to_vec())
+                (what, name, self.modules?.to_vec())
             }
             Image::File(path) => {
                 let message = "expected a built-in provider or a module: providers from a file \

@@ -344,7 +344,7 @@ fn long_texts_are_cut_in_messages() {
 
 #[test]
 fn what_a_host_cannot_honour_is_told_with_its_place() {
-    let refusals = good("elsewhere").unsupported(&["MyApp.Time"]);
+    let refusals = good("elsewhere").unsupported(Some(&["MyApp.Time"]));
 
     let texts: Vec<_> = refusals.iter().map(ToString::to_string).collect();
     assert_eq!(
@@ -368,14 +368,14 @@ fn what_a_host_cannot_honour_is_told_with_its_place() {
 
 #[test]
 fn settings_that_no_host_honours_yet_are_told_not_passed_over() {
-    let refusals = good("settings").unsupported(&["MyApp.Clock"]);
+    let refusals = good("settings").unsupported(Some(&["MyApp.Clock"]));
 
     let execution = "spec.components[0].traits[0].properties.execution";
     assert_eq!(places(&refusals), [(28, 24, "not_here", execution)]);
     assert!(refusals[0].message.contains("a choice of each call"));
 
     let configured = good("transitional");
-    let refusals = configured.unsupported(&["MyApp.Clock"]);
+    let refusals = configured.unsupported(Some(&["MyApp.Clock"]));
     assert_eq!(refusals, []);
 }
 
@@ -507,7 +507,8 @@ fn what_a_host_cannot_honour_is_told_together_with_what_is_wrong() {
         file: "app.yaml".to_owned(),
         directory: "/apps".to_owned(),
     };
-    let diagnostics = exosuit_manifest::parse_for(&text, &source, &[]).expect_err("a bad manifest");
+    let diagnostics =
+        exosuit_manifest::parse_for(&text, &source, Some(&[])).expect_err("a bad manifest");
 
     let codes: Vec<_> = diagnostics.iter().map(|d| d.code).collect();
     assert!(codes.contains(&Code::NotHere), "{diagnostics:#?}");
@@ -516,7 +517,7 @@ fn what_a_host_cannot_honour_is_told_together_with_what_is_wrong() {
 
 #[test]
 fn a_host_that_has_all_of_it_refuses_nothing() {
-    let refusals = good("counter").unsupported(&[]);
+    let refusals = good("counter").unsupported(Some(&[]));
     assert_eq!(refusals, []);
 }
 

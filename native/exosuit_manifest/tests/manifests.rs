@@ -328,7 +328,7 @@ fn the_examples_are_good_for_a_host_with_the_builtins() -> anyhow::Result<()> {
         let text = std::fs::read_to_string(format!("{directory}/{example}.yaml"))?;
         let parsed = parse(&text).expect("a good manifest");
         assert_eq!(parsed.warnings, [], "{example}");
-        let refusals = (parsed.manifest).unsupported(&[]);
+        let refusals = (parsed.manifest).unsupported(Some(&[]));
         assert_eq!(refusals, [], "{example}");
     }
     Ok(())

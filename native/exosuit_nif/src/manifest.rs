@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use exosuit_manifest::{Diagnostic, Parsed, Source, decode, parse_for, parse_for_lattice};
+use exosuit_manifest::{Diagnostic, Parsed, Source, decode, parse_for};
 use rustler::types::atom;
 use rustler::{Binary, Encoder, Env, Term};
 use serde_json::{Value, json};
@@ -10,33 +10,25 @@ use serde_json::{Value, json};
 use crate::json::term;
 use crate::term::ok;
 
-/// The modules that a host has.
-type Host = Vec<String>;
-
-/// Reads the bytes of a manifest for a host, or for those of a lattice: all errors at once.
+/// Reads the bytes of a manifest for a host with these modules, or for hosts with any: all errors at once.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn manifest_parse<'a>(
     env: Env<'a>,
     text: Binary<'a>,
     path: String,
-    host: Option<Host>,
+    host: Option<Vec<String>>,
 ) -> Term<'a> {
-    match read(&text, &path, host) {
+    match read(&text, &path, host.as_deref()) {
         Ok(parsed) => ok(env, term(env, &parsed)),
         Err(diagnostics) => (atom::error(), term(env, &to_json(&diagnostics))).encode(env),
     }
 }
 
-fn read(bytes: &[u8], path: &str, host: Option<Host>) -> Result<Value, Vec<Diagnostic>> {
+fn read(bytes: &[u8], path: &str, host: Option<&[String]>) -> Result<Value, Vec<Diagnostic>> {
     let source = source(path);
     let text = decode(bytes, &source)?;
-    let Parsed { manifest, warnings } = match host {
-        None => parse_for_lattice(text, &source)?,
-        Some(modules) => {
-            let modules: Vec<_> = modules.iter().map(String::as_str).collect();
-            parse_for(text, &source, &modules)?
-        }
-    };
+    let modules = host.map(|host| host.iter().map(String::as_str).collect::<Vec<_>>());
+    let Parsed { manifest, warnings } = parse_for(text, &source, modules.as_deref())?;
     Ok(json!({"manifest": manifest, "warnings": to_json(&warnings)}))
 }
 

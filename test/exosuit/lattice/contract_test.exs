@@ -5,7 +5,7 @@ defmodule Exosuit.Lattice.ContractTest do
   alias Exosuit.{Directory, Error}
   alias Exosuit.Lattice.{Bus, Store}
 
-  @bucket :applications
+  @bucket :configurations
 
   setup context do
     directory = if context[:lattice] == :directory, do: tmp_dir!()
@@ -34,7 +34,7 @@ defmodule Exosuit.Lattice.ContractTest do
         assert second > first
         assert {:ok, "two"} = Store.get(it, @bucket, "app.shop")
         assert {:ok, nil} = Store.get(it, :data, "app.shop")
-        assert {:ok, nil} = Store.get(it, :configurations, "app.shop")
+        assert {:ok, nil} = Store.get(it, :applications, "app.shop")
       end
 
       test "of those that write at once, one does", %{session: it} do

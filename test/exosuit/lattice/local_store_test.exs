@@ -6,7 +6,7 @@ defmodule Exosuit.Lattice.LocalStoreTest do
   alias Exosuit.Lattice.{Bus, Store}
   alias Exosuit.Lattice.Local.{Log, Writer}
 
-  @bucket :applications
+  @bucket :configurations
 
   describe "the log" do
     test "is read as it was written" do

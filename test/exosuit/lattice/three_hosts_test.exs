@@ -34,15 +34,8 @@ defmodule Exosuit.Lattice.ThreeHostsTest do
 
     fourth = host!(it, [])
 
-    give!(
-      it,
-      fourth,
-      ["actor", "start", Path.join(@counter, "counter_s.wasm")],
-      "counter-counter"
-    )
-
-    give!(it, fourth, ["provider", "start", "keyvalue"], "counter-keyvalue")
-    give!(it, fourth, ["provider", "start", "http-server"], "counter-httpserver")
+    # Its share comes by itself.
+    serves!(fourth)
     clients = clients ++ [client(fourth)]
     for host <- [fourth | left], do: await_fresh_answers(host, 30)
 
@@ -62,24 +55,17 @@ defmodule Exosuit.Lattice.ThreeHostsTest do
     assert (last - length(acknowledged)) in 0..length(interrupted)
   end
 
-  # Two that wait for something to do, and one that brings the application.
+  # Two that wait for something to do, and one that brings the application. Their files are where it is applied.
   defp deploy!(it) do
     hosts = for _ <- 1..2, do: host!(it, [])
     third = host!(it, [@manifest])
     hosts = hosts ++ [third]
-    spread(hosts, third, 10)
+    Enum.each(hosts, &serves!/1)
     hosts
   end
 
-  # A host that was too busy to say in time that it is there gets its part the next time.
-  defp spread(hosts, third, tries) do
-    missing = for host <- hosts, match?({:error, _}, Http.connect(host.port)), do: host.port
-    assert missing == [] or tries > 0
-
-    if missing != [] do
-      System.cmd(command(), ["apply", @manifest, "--data-dir", third.data_dir])
-      spread(hosts, third, tries - 1)
-    end
+  defp serves!(host) do
+    assert eventually(fn -> match?({:ok, _socket}, Http.connect(host.port)) end)
   end
 
   defp host!(it, manifests) do
@@ -90,7 +76,6 @@ defmodule Exosuit.Lattice.ThreeHostsTest do
 
     environment = [
       {~c"WASMCLOUD_CLUSTER_SEED", String.to_charlist(it.seed)},
-      {~c"WASMCLOUD_ALLOW_FILE_LOAD", ~c"true"},
       {~c"WASMCLOUD_RPC_TIMEOUT_MS", ~c"60000"}
     ]
 
@@ -100,11 +85,6 @@ defmodule Exosuit.Lattice.ThreeHostsTest do
     output = await_line(program, "ready", output)
     [_line, id] = Regex.run(~r/host (N[A-Z2-7]{55}),/, output)
     %{program: program, port: port, id: id, data_dir: data_dir}
-  end
-
-  defp give!(it, host, command, id) do
-    where = ["--id", id, "--lattice", it.url, "--host", host.id, "--wait", "2m"]
-    assert {_output, 0} = System.cmd(command(), command ++ where, stderr_to_stdout: true)
   end
 
   defp count(host) do

@@ -4,12 +4,15 @@ defmodule Exosuit.Simulated.World do
   # is random comes from the seed of the process, so a seed is a schedule.
 
   alias Exosuit.App.{Machine, Record}
-  alias Exosuit.Simulated.{Checks, Store, Versions, Wire}
+  alias Exosuit.Simulated.{Store, Versions}
 
   @enforce_keys [:profile, :options]
   defstruct [
     :profile,
     :options,
+    # The modules of the two, which call this one.
+    :wire,
+    :checks,
     now: 0,
     sequence: 0,
     queue: :gb_sets.empty(),
@@ -166,8 +169,8 @@ defmodule Exosuit.Simulated.World do
 
   def handle({:write, id, epoch, key, operation}, world) do
     if :store in world.hosts[id].cut,
-      do: Wire.answer(world, id, epoch, key, {:error, @cut}),
-      else: Wire.write(world, id, epoch, key, operation)
+      do: world.wire.answer(world, id, epoch, key, {:error, @cut}),
+      else: world.wire.write(world, id, epoch, key, operation)
   end
 
   defp message(:tick, id, world) do
@@ -190,7 +193,7 @@ defmodule Exosuit.Simulated.World do
     host = world.hosts[id]
 
     if link in host.cut do
-      put_host(world, %{host | limits: host.limits || Checks.limits(host)})
+      put_host(world, %{host | limits: host.limits || world.checks.limits(host)})
       |> feed(id, {link, :down, local(world, id)})
     else
       # Cut and healed before anybody noticed: the watch was interrupted all the same.
@@ -204,13 +207,13 @@ defmodule Exosuit.Simulated.World do
     cond do
       link in host.cut -> world
       link == :bus -> world |> feed(id, {:bus, :up, local(world, id)}) |> unlimited(id)
-      true -> Wire.watch(world, id)
+      true -> world.wire.watch(world, id)
     end
   end
 
   defp message({:told, watch, change}, id, world) do
     host = world.hosts[id]
-    if host.watch == watch, do: Wire.tell(world, host, change), else: world
+    if host.watch == watch, do: world.wire.tell(world, host, change), else: world
   end
 
   defp message({:host_done, app, apply}, id, world) do
@@ -345,7 +348,7 @@ defmodule Exosuit.Simulated.World do
     }
 
     world
-    |> Checks.check_apply(host, app, before, run)
+    |> world.checks.check_apply(host, app, before, run)
     |> put_run(id, app, run)
     |> to_host(id, :rand.uniform(1_000), {:host_done, app, apply})
   end
@@ -421,7 +424,7 @@ defmodule Exosuit.Simulated.World do
 
   defp put_run(world, id, app, run) do
     host = world.hosts[id]
-    world |> put_host(%{host | runs: Map.put(host.runs, app, run)}) |> Checks.check_gap(app)
+    world |> put_host(%{host | runs: Map.put(host.runs, app, run)}) |> world.checks.check_gap(app)
   end
 
   def local(world, id) when is_binary(id), do: local(world.hosts[id], world)

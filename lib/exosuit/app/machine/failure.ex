@@ -59,7 +59,7 @@ defmodule Exosuit.App.Machine.Failure do
   defp runs_elsewhere?(situation) do
     Enum.any?(situation.statuses, fn {id, status} ->
       id != situation.own and situation.member?.(id) and
-        Status.about?(status, Share.target(situation.record)) and
+        Status.about?(status, Record.target(situation.record)) and
         Enum.any?(status.workloads, fn {_workload, it} -> it.state == :running end)
     end)
   end

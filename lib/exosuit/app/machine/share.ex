@@ -142,13 +142,6 @@ defmodule Exosuit.App.Machine.Share do
   def refused(%__MODULE__{refused: {version, refused}}, version), do: refused
   def refused(_state, _other), do: %{}
 
-  @doc """
-  The version that should run, with the digest of its model: an application that was deleted and applied again has
-  versions of the same numbers, but not of the same models.
-  """
-  @spec target(Record.t()) :: Handover.version()
-  def target(record), do: {record.version, Record.current(record).model}
-
   @doc "The next step."
   @spec step(t(), situation()) :: {t(), [request()]}
   def step(state, situation) do
@@ -189,7 +182,7 @@ defmodule Exosuit.App.Machine.Share do
   end
 
   defp keep_refusals(state, record) do
-    target = target(record)
+    target = Record.target(record)
     %{state | refused: {target, refused(state, target)}}
   end
 
@@ -220,11 +213,18 @@ defmodule Exosuit.App.Machine.Share do
 
   defp refuse(state, _failure), do: state
 
-  defp same?(state, record), do: {state.version, state.model} == target(record)
+  defp same?(state, record), do: {state.version, state.model} == Record.target(record)
+
+  # Where there is nobody else to run it, what this host refuses stays its share: people see why it does not run.
+  defp accepted(_state, %{options: %{alone: true}, placed: placed}), do: placed
+
+  defp accepted(state, situation) do
+    Map.drop(situation.placed, Map.keys(refused(state, Record.target(situation.record))))
+  end
 
   # Towards what placement gives to this member, and what goes on until others have taken it.
   defp move(state, situation) do
-    placed = Map.drop(situation.placed, Map.keys(refused(state, target(situation.record))))
+    placed = accepted(state, situation)
     {kept, leaving} = keep(state, placed, situation)
     state = %{state | leaving: leaving}
 
@@ -245,7 +245,7 @@ defmodule Exosuit.App.Machine.Share do
         running: running,
         version: {state.version, state.model},
         placed: placed,
-        target: target(situation.record),
+        target: Record.target(situation.record),
         known: ids(situation.model),
         takers: situation.takers,
         statuses: situation.statuses,

@@ -83,6 +83,9 @@ defmodule Exosuit.App.Machine.View do
     for {id, %{^workload => count}} <- shares, id != state.own, do: {id, count}
   end
 
+  # Where there is nobody else, nobody is passed over.
+  defp refusals(%{options: %{alone: true}}, _app), do: %{}
+
   defp refusals(state, app) do
     own = state.shares[app.name] || %Share{}
     others = Map.delete(statuses(state, app.name), state.own)

@@ -106,12 +106,21 @@ impl At {
     ///
     /// What the command line says counts more than what the environment does.
     pub(crate) fn conversation(&self) -> Result<Conversation, Failure> {
+        self.conversation_with(None)
+    }
+
+    /// The same; the host of this machine may live beside a manifest.
+    pub(crate) fn conversation_beside(&self, manifest: &Path) -> Result<Conversation, Failure> {
+        self.conversation_with(Some(manifest))
+    }
+
+    fn conversation_with(&self, manifest: Option<&Path>) -> Result<Conversation, Failure> {
         if let Some(servers) = self.servers() {
             let lattice = Lattice::open(&self.lattice, &servers)?;
             return Ok(Conversation::Lattice(Box::new(lattice)));
         }
         self.lattice.refuse_unused()?;
-        self.local.session(None).map(Conversation::Socket)
+        self.local.session(manifest).map(Conversation::Socket)
     }
 }
 

@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::LatticeArguments;
 use super::member;
 use crate::failure::Failure;
+use crate::host::refusal;
 use crate::output::printable;
 
 /// A host acknowledges at once; some write to the lattice's store before.
@@ -69,7 +70,10 @@ impl Control {
 
     /// An error if an option is given that this command does not use.
     pub(super) fn refuse_unused(&self, command: &str) -> Result<(), Failure> {
-        let is_of_all = matches!(command, "hosts" | "link.put" | "link.delete" | "link.list");
+        let is_of_all = matches!(
+            command,
+            "hosts" | "link.put" | "link.delete" | "link.list" | "apply"
+        ) || command.starts_with("app.");
         if is_of_all && self.host.is_some() {
             let text = "cannot be used here: the command concerns all hosts of the lattice";
             return Err(Failure::usage(format!("--host {text}")));
@@ -90,6 +94,27 @@ impl Control {
 
     pub(super) fn subject(&self, suffix: &str) -> String {
         format!("wasmbus.ctl.v1.{}.{suffix}", self.lattice)
+    }
+
+    /// Asks whichever host of Exosuit answers first, by a command of its own.
+    pub(super) async fn ask_exosuit(&self, command: &str, body: &Value) -> Result<Value, Failure> {
+        let subject = format!("exosuit.api.{}.{command}", self.lattice);
+        let deadline = Instant::now() + ANSWER;
+        let body = Bytes::from(body.to_string());
+        let answer = match self.bus.request(&subject, body, deadline).await {
+            Err(Error::NoResponders(_)) => return Err(self.nobody()),
+            answer => answer?,
+        };
+        let answer: Value = serde_json::from_slice(&answer).map_err(|error| {
+            Failure::refused(
+                "internal",
+                format!("the answer of a host is not JSON: {error}"),
+            )
+        })?;
+        match answer.get("ok") {
+            Some(ok) => Ok(ok.clone()),
+            None => Err(refusal(&answer["error"])),
+        }
     }
 
     /// Asks whichever host answers for all.

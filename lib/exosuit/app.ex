@@ -1,0 +1,371 @@
+defmodule Exosuit.App do
+  @moduledoc """
+  Applications: what manifests describe, kept as records in the lattice's store and run by its hosts.
+
+      {:ok, %{version: 1}} = Exosuit.App.apply(MyApp.Host, "app.yaml")
+      {:ok, %{status: :running}} = Exosuit.App.status(MyApp.Host, "counter")
+      {:ok, %{version: 1}} = Exosuit.App.rollback(MyApp.Host, "counter")
+
+  Every host of a lattice knows all records and all members, computes with `Exosuit.App.Placement` what its own
+  share is, and runs that. A host by itself is a lattice of one member. An apply stores the manifest, the Wasm that
+  it names and the record; from then on the application stays as its manifest says while hosts come and
+  go, without anybody's command.
+
+  The functions take a host's name, and block the calling process.
+  """
+
+  import Kernel, except: [apply: 2, apply: 3]
+
+  alias Exosuit.{Directory, Error, Lattice, Manifest}
+  alias Exosuit.App.{Digest, Model, Objects, Overview, Record, Server}
+  alias Exosuit.Host.Share
+  alias Exosuit.Lattice.{Bus, Session, Store}
+
+  @type host :: atom()
+
+  @typedoc """
+  What was stored: the application's name, the version that should run, whether it is a new one, and warnings of the
+  manifest.
+  """
+  @type stored :: %{
+          app: String.t(),
+          version: pos_integer(),
+          changed: boolean(),
+          warnings: [Manifest.diagnostic()]
+        }
+
+  @typedoc """
+  - `allow_issuer_change`: let code of another issuer replace running code
+  - `if_version`: refuse unless this is the version that should run (0: there is no such application)
+  - `by`: who applies it, for the history
+  - `from_here`: this host names the manifest in its options. In a lattice of many hosts it changes nothing if the
+    application was changed from elsewhere since this host applied it; a warning says so
+  """
+  @type option ::
+          {:allow_issuer_change, boolean()}
+          | {:if_version, non_neg_integer() | nil}
+          | {:by, String.t()}
+          | {:from_here, boolean()}
+
+  @bucket :applications
+
+  # Modules have to be fetched and compiled.
+  @timeout 310_000
+
+  @doc """
+  Stores the manifest of a file as a new version of its application, and deploys it. Files that it names are read
+  from this machine. Returns when it is stored; `await/4` waits until it runs here.
+
+  An apply of what is deployed already changes nothing, but what of it failed on this host is tried again. After `{:error, diagnostics}`, nothing was changed.
+  """
+  @spec apply(host(), Path.t(), [option()]) :: {:ok, stored()} | {:error, [Manifest.diagnostic()]}
+  def apply(host, path, options \\ []) do
+    config = Directory.fetch!(host, :config)
+
+    with {:ok, parsed} <- Manifest.parse(path, modules(config)),
+         :ok <- Lattice.await_first(config),
+         do: stored(config, path, put(config, parsed, &read_files/2, options))
+  end
+
+  @doc """
+  As `apply/3`, and waits until this host has made its share: gives the steps that it took, and their results.
+  """
+  @spec apply_and_wait(host(), Path.t(), [option()]) ::
+          {:ok, [Server.step()], [Manifest.diagnostic()]} | {:error, [Manifest.diagnostic()]}
+  def apply_and_wait(host, path, options \\ []) do
+    config = Directory.fetch!(host, :config)
+
+    with {:ok, stored} <- apply(host, path, options),
+         {:ok, steps} <- Server.await(config, stored.app, stored.version, @timeout) do
+      {:ok, steps, stored.warnings}
+    else
+      {:error, %Error{} = error} -> {:error, [Manifest.diagnostic(path, error)]}
+      error -> error
+    end
+  end
+
+  @doc """
+  Runs an application on this host alone, for as long as the lattice is away and this host has no record of it. A
+  host that knows the lattice does nothing. Apply the manifest once the lattice is there.
+  """
+  @spec serve_alone(host(), Path.t()) ::
+          {:ok, [Server.step()]} | {:error, [Manifest.diagnostic()]}
+  def serve_alone(host, path) do
+    config = Directory.fetch!(host, :config)
+    Lattice.await_first(config)
+
+    if Bus.connected?(config.session),
+      do: {:ok, []},
+      else: stored(config, path, run_alone(config, path))
+  end
+
+  @doc """
+  As `apply/3`, for somebody on another machine: `manifest` is the digest of an object that holds the text, `path` is
+  where it was there, and `files` has the digests of the objects of the files that it names, by their paths.
+  """
+  @spec apply_object(host(), Digest.t(), Path.t(), %{optional(Path.t()) => Digest.t()}, [option()]) ::
+          {:ok, stored()} | {:error, [Manifest.diagnostic()]}
+  def apply_object(host, manifest, path, files, options \\ []) do
+    config = Directory.fetch!(host, :config)
+
+    with {:ok, parsed} <- parse_object(config, manifest, path) do
+      stored(config, path, put(config, parsed, fn _config, _paths -> {:ok, files} end, options))
+    end
+  end
+
+  @doc "The paths of the files that a manifest names, for `apply_object/5`."
+  @spec files(host(), Digest.t(), Path.t()) ::
+          {:ok, [Path.t()]} | {:error, [Manifest.diagnostic()]}
+  def files(host, manifest, path) do
+    config = Directory.fetch!(host, :config)
+
+    with {:ok, parsed} <- parse_object(config, manifest, path),
+         do: {:ok, Model.files(parsed.manifest)}
+  end
+
+  @doc """
+  Waits until this host has made its share of a version. Gives the steps that it took, and their results. The share
+  of other hosts is in `status/2`.
+  """
+  @spec await(host(), String.t(), pos_integer() | :deleted, timeout()) ::
+          {:ok, [Server.step()]} | {:error, Error.t()}
+  def await(host, app, version, timeout) do
+    host |> Directory.fetch!(:config) |> Server.await(app, version, timeout)
+  end
+
+  @doc "Waits until this host runs nothing more of an application that was deleted."
+  @spec await_deleted(host(), String.t()) :: {:ok, [Server.step()]} | {:error, Error.t()}
+  def await_deleted(host, app) do
+    host |> Directory.fetch!(:config) |> Server.await(app, :deleted, @timeout)
+  end
+
+  @doc """
+  Undeploys the applications that this host applied from its own options before (`from_here`), except those of these
+  names. Gives the names of those that were undeployed.
+  """
+  @spec undeploy_others(host(), [String.t()]) :: [String.t()]
+  def undeploy_others(host, names) do
+    config = Directory.fetch!(host, :config)
+
+    for %Record{state: :deployed, name: name, origin: origin} when origin == config.source <-
+          Server.records(config),
+        name not in names,
+        {:ok, _stored} <- [undeploy(host, name)],
+        do: name
+  end
+
+  @doc "All applications: `app`, `state`, `version`, `label`, `status` (see `Exosuit.App.Overview`)."
+  @spec list(host()) :: [map()]
+  def list(host), do: host |> Directory.fetch!(:config) |> Server.list()
+
+  @doc """
+  An application: for each component what is wanted, where it runs in which version, and `missing`: what does not run
+  and why.
+  """
+  @spec status(host(), String.t()) :: {:ok, map()} | {:error, Error.t()}
+  def status(host, app), do: host |> Directory.fetch!(:config) |> Server.status(app)
+
+  @doc "The versions of an application, at most 16, and which of them should run."
+  @spec history(host(), String.t()) :: {:ok, map()} | {:error, Error.t()}
+  def history(host, app) do
+    with {:ok, record} <- host |> Directory.fetch!(:config) |> fetch(app),
+         do: {:ok, Overview.history(record)}
+  end
+
+  @doc "Deploys a version; without a number, the newest that did not fail."
+  @spec deploy(host(), String.t(), pos_integer() | nil) :: {:ok, stored()} | {:error, Error.t()}
+  def deploy(host, app, version \\ nil), do: change(host, app, &Record.deploy(&1, version))
+
+  @doc "Stops an application on all hosts. Its versions stay."
+  @spec undeploy(host(), String.t()) :: {:ok, stored()} | {:error, Error.t()}
+  def undeploy(host, app), do: change(host, app, &{:ok, Record.undeploy(&1)})
+
+  @doc "Deploys the version before the current one that did not fail."
+  @spec rollback(host(), String.t()) :: {:ok, stored()} | {:error, Error.t()}
+  def rollback(host, app), do: change(host, app, &Record.rollback/1)
+
+  @doc "Stops an application on all hosts, and forgets its versions."
+  @spec delete(host(), String.t()) :: :ok | {:error, Error.t()}
+  def delete(host, app) do
+    config = Directory.fetch!(host, :config)
+
+    with :ok <- Lattice.await_first(config),
+         {:ok, _record} <- fetch(config, app),
+         do: Store.delete(config.session, @bucket, key(app))
+  end
+
+  # One host by itself is all that there is: a provider that it does not have is a mistake.
+  defp modules(config) do
+    if Session.alone?(config.session), do: Map.keys(config.providers)
+  end
+
+  defp run_alone(config, path) do
+    with {:ok, parsed} <- Manifest.parse(path, modules(config)),
+         {:ok, kept} <- keep_files(config, Model.files(parsed.manifest)),
+         digests = Map.new(kept, fn {path, {digest, _source}} -> {path, digest} end),
+         {:ok, model} <- Model.new(parsed.manifest, digests) do
+      Server.serve_alone(config, parsed.manifest["name"], model, Map.new(Map.values(kept)))
+    end
+  end
+
+  defp keep_files(config, paths) do
+    each_file(paths, fn bytes -> Objects.keep_here(config, bytes) end)
+  end
+
+  defp parse_object(config, manifest, path) do
+    with {:ok, text} <- Objects.fetch(config, manifest),
+         {:ok, parsed} <- Manifest.parse(text, path, modules(config)) do
+      {:ok, parsed}
+    else
+      {:error, %Error{} = error} -> {:error, [Manifest.diagnostic(path, error)]}
+      error -> error
+    end
+  end
+
+  defp put(config, %{manifest: manifest, text: text, warnings: warnings}, files, options) do
+    with [] <- Share.missing(config, Manifest.stored(manifest)),
+         {:ok, digests} <- files.(config, Model.files(manifest)),
+         {:ok, model} <- Model.new(manifest, digests),
+         {:ok, applied} <- objects(config, model, text, options),
+         {:ok, stored} <- write(config, manifest["name"], applied, options) do
+      {:ok, Map.put(stored, :warnings, warnings)}
+    else
+      [_ | _] = missing -> {:error, missing}
+      error -> error
+    end
+  end
+
+  # If nothing is new, what of this host's share had failed is tried again.
+  defp stored(config, _path, {:ok, %{changed: false, app: app} = stored}) do
+    :ok = Server.retry(config, app)
+    {:ok, stored}
+  end
+
+  defp stored(_config, path, {:error, %Error{} = error}) do
+    {:error, [Manifest.diagnostic(path, error)]}
+  end
+
+  defp stored(_config, _path, result), do: result
+
+  defp read_files(config, paths), do: each_file(paths, fn bytes -> Objects.put(config, bytes) end)
+
+  defp each_file(paths, keep) do
+    Enum.reduce_while(paths, {:ok, %{}}, fn path, {:ok, kept} ->
+      with {:ok, {bytes, _artifact}} <- Exosuit.Artifact.fetch({:file, path, nil}),
+           {:ok, it} <- keep.(bytes) do
+        {:cont, {:ok, Map.put(kept, path, it)}}
+      else
+        error -> {:halt, error}
+      end
+    end)
+  end
+
+  defp objects(config, model, text, options) do
+    with {:ok, json} <- Model.encode(model),
+         {:ok, model_digest} <- Objects.put(config, json),
+         {:ok, manifest_digest} <- Objects.put(config, text) do
+      {:ok,
+       %{
+         model: model_digest,
+         manifest: manifest_digest,
+         objects: Model.objects(model),
+         label: Model.label(model),
+         at: System.system_time(:millisecond),
+         by: options[:by] || config.friendly_name,
+         issuer_change: options[:allow_issuer_change] == true
+       }}
+    end
+  end
+
+  defp write(config, app, applied, options) do
+    origin = if options[:from_here], do: config.source
+
+    update(config, app, fn record ->
+      with :ok <- check_version(app, record, options[:if_version]) do
+        apply_version(config, app, record, applied, origin)
+      end
+    end)
+  end
+
+  defp apply_version(_config, app, nil, applied, origin) do
+    Record.new(app, applied, origin: origin)
+  end
+
+  # Others have changed it since: this host's option is older than that.
+  defp apply_version(config, _app, record, applied, origin) do
+    if origin != nil and record.origin != origin and not Session.alone?(config.session) do
+      :unchanged
+    else
+      with {:ok, changed} <- Record.apply_version(record, applied),
+           do: {:ok, %{changed | origin: origin}}
+    end
+  end
+
+  defp check_version(_app, _record, nil), do: :ok
+  defp check_version(_app, nil, 0), do: :ok
+  defp check_version(_app, %{version: version}, version), do: :ok
+
+  defp check_version(app, record, expected) do
+    found = if record, do: "version #{record.version}", else: "no such application"
+
+    {:error,
+     Error.new(:conflict, "expected version #{expected} of #{app} to be deployed, found #{found}")}
+  end
+
+  defp change(host, app, change) do
+    host
+    |> Directory.fetch!(:config)
+    |> update(app, fn
+      nil -> {:error, Overview.absent(app)}
+      record -> change.(record)
+    end)
+  end
+
+  # Written again for as long as others write between.
+  defp update(config, app, change) do
+    written =
+      Store.write(config.session, @bucket, key(app), fn text ->
+        with {:ok, record} <- decode(app, text),
+             {:ok, changed} <- change.(record),
+             {:ok, text} <- Record.encode(changed) do
+          {:put, text}
+        else
+          :unchanged -> :keep
+          error -> error
+        end
+      end)
+
+    with {:ok, written} <- written, {:ok, record} <- now(config, app, written) do
+      {:ok, %{app: app, version: record.version, changed: written != nil, warnings: []}}
+    end
+  end
+
+  defp now(config, app, nil), do: fetch(config, app)
+  defp now(_config, app, {text, _revision}), do: decode(app, text)
+
+  defp fetch(config, app) do
+    with true <- Record.name?(app),
+         {:ok, text} <- Store.get(config.session, @bucket, key(app)),
+         {:ok, %Record{} = record} <- decode(app, text) do
+      {:ok, record}
+    else
+      {:error, error} -> {:error, error}
+      _absent -> {:error, Overview.absent(app)}
+    end
+  end
+
+  defp decode(_app, nil), do: {:ok, nil}
+
+  defp decode(app, text) do
+    case Record.decode(app, text) do
+      {:newer, schema} ->
+        detail = "a newer Exosuit wrote application #{app} (schema #{schema}): update this host"
+        {:error, Error.new(:unavailable, detail)}
+
+      result ->
+        result
+    end
+  end
+
+  defp key(app), do: "app." <> app
+end

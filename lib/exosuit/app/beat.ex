@@ -1,0 +1,84 @@
+defmodule Exosuit.App.Beat do
+  @moduledoc """
+  What the members of a lattice say to each other every two seconds: a JSON object on `exosuit.beat.<lattice>`.
+
+  `host` is the member's id; `labels`, `features` and `schema` are what placement needs to know of it
+  (`t:Exosuit.App.Placement.member/0`). `"leaving": true` is a member's last beat. Anybody who can reach the bus may
+  send one, so it is bounded, and what is not valid is ignored.
+  """
+
+  alias Exosuit.{Config, Json, Settings}
+  alias Exosuit.App.{Placement, Record}
+
+  @max_bytes 65_536
+  @max_features 1_024
+  @max_id 128
+
+  @doc "The subject of a lattice's beats."
+  @spec subject(Config.t()) :: String.t()
+  def subject(config), do: "exosuit.beat." <> config.lattice
+
+  @doc "The member that a host is."
+  @spec member(Config.t()) :: Placement.member()
+  def member(config) do
+    features = for {name, _module} <- config.providers, do: "module:" <> name
+
+    %{
+      id: config.source,
+      labels: Settings.labels(config),
+      features: Enum.sort(features),
+      schema: Record.schema()
+    }
+  end
+
+  @doc "A beat as it is sent; an error if a label is not text."
+  @spec encode(Placement.member(), keyword()) :: {:ok, String.t()} | {:error, Exosuit.Error.t()}
+  def encode(member, options \\ []) do
+    {id, facts} = Map.pop!(member, :id)
+    facts = if options[:leaving], do: Map.put(facts, :leaving, true), else: facts
+    Json.encode(Map.put(facts, :host, id))
+  end
+
+  @doc "What a beat says: a member, that one leaves, or nothing that can be used."
+  @spec decode(binary()) :: {:member, Placement.member()} | {:left, String.t()} | :error
+  def decode(text) when byte_size(text) > @max_bytes, do: :error
+
+  def decode(text) do
+    with true <- String.valid?(text), {:ok, %{"host" => id} = beat} <- Json.decode(text) do
+      parse(id, beat)
+    else
+      _no_beat -> :error
+    end
+  end
+
+  defp parse(id, beat) do
+    cond do
+      not id?(id) -> :error
+      beat["leaving"] == true -> {:left, :binary.copy(id)}
+      facts?(beat) -> {:member, to_member(id, beat)}
+      true -> :error
+    end
+  end
+
+  defp id?(id) do
+    is_binary(id) and byte_size(id) in 1..@max_id and id =~ ~r/\A[\w-]+\z/
+  end
+
+  defp facts?(%{"labels" => %{} = labels, "features" => features, "schema" => schema}) do
+    is_integer(schema) and schema > 0 and is_list(features) and
+      length(features) <= @max_features and Enum.all?(features, &is_binary/1) and
+      Enum.all?(labels, fn {_key, value} -> is_binary(value) end)
+  end
+
+  defp facts?(_other), do: false
+
+  # Copied: as part of what was decoded, a name would keep all of that.
+  defp to_member(id, %{"labels" => labels, "features" => features, "schema" => schema}) do
+    %{
+      id: :binary.copy(id),
+      labels: Map.new(labels, fn {key, it} -> {:binary.copy(key), :binary.copy(it)} end),
+      features: Enum.map(features, &:binary.copy/1),
+      schema: schema
+    }
+  end
+end

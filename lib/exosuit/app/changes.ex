@@ -1,0 +1,61 @@
+defmodule Exosuit.App.Changes do
+  @moduledoc """
+  Changes of the bucket `:applications` as events of `Exosuit.App.Machine`. Pure.
+
+  What cannot be read is `{:ignored, key, error}`: somebody else wrote it, and it must not stop a host.
+  """
+
+  alias Exosuit.App.{Keys, Machine, Record, Status}
+  alias Exosuit.App.Machine.Slots
+  alias Exosuit.Error
+
+  @type event :: Machine.event() | {:ignored, String.t(), Error.t()} | :none
+
+  @doc "A key has a value."
+  @spec put(String.t(), binary(), pos_integer()) :: event()
+  def put(key, text, revision) do
+    case Keys.decode(key) do
+      {:record, name} -> record(key, name, Record.decode(name, text), revision)
+      {:status, host, app} -> status(key, host, app, Status.decode(text))
+      {:slots, app} -> slots(key, app, Slots.decode(text), revision)
+      :generation -> {:generation, text}
+      :unknown -> :none
+    end
+  end
+
+  @doc "A key was deleted."
+  @spec deleted(String.t()) :: event()
+  def deleted(key) do
+    case Keys.decode(key) do
+      {:record, name} -> {:record_deleted, name}
+      other -> absent(other)
+    end
+  end
+
+  @doc "The store is another one, and lacks these keys."
+  @spec lost([String.t()]) :: [event()]
+  def lost(keys) do
+    keys = Enum.map(keys, &Keys.decode/1)
+    records = for {:record, name} <- keys, do: name
+    others = for key <- keys, not match?({:record, _name}, key), do: absent(key)
+    others ++ [{:records_lost, records}]
+  end
+
+  defp absent({:status, host, app}), do: {:status, host, app, nil}
+  defp absent({:slots, app}), do: {:slots, app, nil, 0}
+  defp absent(:generation), do: {:generation, nil}
+  defp absent(:unknown), do: :none
+
+  defp record(_key, name, {:ok, record}, revision), do: {:record, name, record, revision}
+
+  defp record(_key, name, {:newer, schema}, revision),
+    do: {:record, name, {:newer, schema}, revision}
+
+  defp record(key, _name, {:error, error}, _revision), do: {:ignored, key, error}
+
+  defp status(_key, host, app, {:ok, status}), do: {:status, host, app, status}
+  defp status(key, _host, _app, {:error, error}), do: {:ignored, key, error}
+
+  defp slots(_key, app, {:ok, slots}, revision), do: {:slots, app, slots, revision}
+  defp slots(key, _app, {:error, error}, _revision), do: {:ignored, key, error}
+end

@@ -1,0 +1,74 @@
+defmodule Exosuit.App.Copy do
+  @moduledoc """
+  A host's copy of the applications in its data directory, so that it can serve its last share while the lattice
+  is away.
+
+  The file `applications.copy` holds a checksum and the copy of `Exosuit.App.Machine`. It is replaced as a whole. A
+  damaged file is set aside as `applications.copy.damaged`, and the host starts without a copy. Only its
+  owner can read it, as configuration may hold secrets.
+  """
+
+  alias Exosuit.{Config, Error}
+  alias Exosuit.App.Machine
+
+  @file_name "applications.copy"
+  @header "exosuit-applications-1"
+
+  @doc "The copy of a host, or `nil`. An error has the reason why there is a file that cannot be used."
+  @spec read(Config.t()) :: {:ok, Machine.copy() | nil} | {:error, Error.t()}
+  def read(%Config{data_dir: nil}), do: {:ok, nil}
+
+  def read(config) do
+    path = path(config)
+
+    case File.read(path) do
+      {:ok, bytes} -> decode(bytes, path)
+      {:error, :enoent} -> {:ok, nil}
+      {:error, reason} -> {:error, unusable(path, :file.format_error(reason))}
+    end
+  end
+
+  @doc "Replaces the copy of a host. Without a data directory, nothing is written."
+  @spec write(Config.t(), Machine.copy()) :: :ok | {:error, Error.t()}
+  def write(%Config{data_dir: nil}, _copy), do: :ok
+
+  def write(config, copy) do
+    path = path(config)
+    new = path <> ".new"
+    body = :erlang.term_to_binary(copy, [:compressed])
+
+    # A file is made for all to read, and only then closed to others: what is secret is written after.
+    with :ok <- File.mkdir_p(config.data_dir),
+         :ok <- File.write(new, ""),
+         :ok <- File.chmod(new, 0o600),
+         :ok <- File.write(new, [@header, :crypto.hash(:sha256, body), body], [:sync]),
+         :ok <- File.rename(new, path) do
+      :ok
+    else
+      {:error, reason} ->
+        {:error, Error.new(:io, "#{path} cannot be written: #{:file.format_error(reason)}")}
+    end
+  end
+
+  defp path(config), do: Path.join(config.data_dir, @file_name)
+
+  defp decode(<<@header, hash::32-bytes, body::binary>>, path) do
+    if :crypto.hash(:sha256, body) == hash,
+      do: {:ok, :erlang.binary_to_term(body, [:safe])},
+      else: set_aside(path)
+  rescue
+    # Another version of Exosuit may have written atoms that this one does not have.
+    ArgumentError -> set_aside(path)
+  end
+
+  defp decode(_other, path), do: set_aside(path)
+
+  defp set_aside(path) do
+    _kept = File.rename(path, path <> ".damaged")
+    {:error, unusable(path, "it is damaged, or of another version")}
+  end
+
+  defp unusable(path, why) do
+    Error.new(:io, "#{path} cannot be used: #{why}; the host starts without it")
+  end
+end

@@ -1,0 +1,40 @@
+defmodule Exosuit.App.Keys do
+  @moduledoc """
+  The keys of the bucket `:applications`.
+
+  | key | holds | written by |
+  |---|---|---|
+  | `generation` | 32 hexadecimal digits: a store that was made anew has others | whoever finds none |
+  | `app.<name>` | `Exosuit.App.Record` | whoever changes the application |
+  | `status.<host id>.<name>` | `Exosuit.App.Status` | that host |
+  | `slots.<name>` | `Exosuit.App.Machine.Slots`: who is being updated | the members, by compare-and-set |
+  """
+
+  @type key ::
+          {:record, String.t()}
+          | {:status, host :: String.t(), app :: String.t()}
+          | {:slots, String.t()}
+          | :generation
+
+  @doc "A key as the store has it."
+  @spec encode(key()) :: String.t()
+  def encode({:record, name}), do: "app." <> name
+  def encode({:status, host, app}), do: "status.#{host}.#{app}"
+  def encode({:slots, app}), do: "slots." <> app
+  def encode(:generation), do: "generation"
+
+  @doc "What a key of the store is; `:unknown` for one that another version of Exosuit wrote."
+  @spec decode(String.t()) :: key() | :unknown
+  def decode("app." <> name), do: {:record, name}
+  def decode("slots." <> app), do: {:slots, app}
+  def decode("generation"), do: :generation
+
+  def decode("status." <> rest) do
+    case String.split(rest, ".", parts: 2) do
+      [host, app] -> {:status, host, app}
+      _other -> :unknown
+    end
+  end
+
+  def decode(_other), do: :unknown
+end

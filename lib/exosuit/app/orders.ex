@@ -1,0 +1,119 @@
+defmodule Exosuit.App.Orders do
+  @moduledoc """
+  The shares that a host is told to make, one after the other for each application, and what became of the last. Pure.
+
+  An order waits while another of its application runs; of those that wait, the last one counts. What was refused and
+  may work later is made again, see `Exosuit.Retry`.
+  """
+
+  alias Exosuit.{Error, Retry}
+  alias Exosuit.App.Runner
+
+  @typedoc """
+  What became of an order: its `steps`, the `failures` of workloads, the outcomes that the machine was `told`, the
+  `error` if nothing could be done, and the `retry` of failures.
+  """
+  @type done :: %{
+          order: Runner.order(),
+          steps: [Exosuit.Host.Deployment.outcome()],
+          failures: %{optional(String.t()) => Error.t()},
+          told: %{optional(String.t()) => term()},
+          error: Error.t() | nil,
+          retry: Retry.t()
+        }
+
+  @type t :: %__MODULE__{
+          running: %{optional(String.t()) => {Runner.order(), next :: Runner.order() | nil}},
+          done: %{optional(String.t()) => done()}
+        }
+
+  defstruct running: %{}, done: %{}
+
+  @doc "Whether an order of the application runs or waits."
+  @spec busy?(t(), String.t()) :: boolean()
+  def busy?(orders, app), do: is_map_key(orders.running, app)
+
+  @doc "Whether an order for this version of the application runs or waits."
+  @spec busy?(t(), String.t(), non_neg_integer()) :: boolean()
+  def busy?(orders, app, version) do
+    case orders.running do
+      %{^app => {order, next}} -> version in [order.version, next && next.version]
+      %{} -> false
+    end
+  end
+
+  @doc "What became of the last order of an application, or `nil`."
+  @spec fetch(t(), String.t()) :: done() | nil
+  def fetch(orders, app), do: orders.done[app]
+
+  @doc "What became of the last order of each application."
+  @spec all(t()) :: [{String.t(), done()}]
+  def all(orders), do: Map.to_list(orders.done)
+
+  @doc "Adds an order. With `:run`, the caller runs it now, and then calls `finished/3`."
+  @spec add(t(), Runner.order()) :: {:run | :wait, t()}
+  def add(%__MODULE__{running: running} = orders, %{app: app} = order) do
+    case running do
+      %{^app => {first, _next}} -> {:wait, put_in(orders.running[app], {first, order})}
+      %{} -> {:run, put_in(orders.running[app], {order, nil})}
+    end
+  end
+
+  @doc "An order has ended. Gives the order that the caller runs next, or `nil`."
+  @spec finished(t(), Runner.order(), {:ok, Runner.result()} | {:error, Error.t()}) ::
+          {t(), Runner.order() | nil}
+  def finished(orders, %{app: app} = order, result) do
+    {{_order, next}, running} = Map.pop!(orders.running, app)
+    running = if next, do: Map.put(running, app, {next, nil}), else: running
+    done = Map.put(orders.done, app, done(orders.done[app], order, result))
+    {%{orders | running: running, done: done}, next}
+  end
+
+  @doc "The milliseconds until the last order of an application is made again; `nil` if nothing of it may work later."
+  @spec retry(t(), String.t(), integer()) :: {non_neg_integer() | nil, t()}
+  def retry(orders, app, now) do
+    %{error: error, failures: failures, retry: retry} = done = orders.done[app]
+
+    if Enum.any?([error | Map.values(failures)], &(&1 != nil and not Retry.final?(&1.reason))) do
+      {delay, retry} = Retry.failed(retry, now)
+      {delay, put_in(orders.done[app], %{done | retry: retry})}
+    else
+      {nil, orders}
+    end
+  end
+
+  @doc "Notes what the machine was told since."
+  @spec tell(t(), String.t(), map()) :: t()
+  def tell(orders, app, outcomes), do: update_in(orders.done[app].told, &Map.merge(&1, outcomes))
+
+  @doc "Forgets an application that is gone."
+  @spec forget(t(), String.t()) :: t()
+  def forget(orders, app), do: %{orders | done: Map.delete(orders.done, app)}
+
+  defp done(before, order, result) do
+    Map.merge(%{order: order, retry: retry_of(before, order)}, result(order, result))
+  end
+
+  # The same again goes on with its retries.
+  defp retry_of(%{order: before, retry: retry}, order) do
+    if Map.delete(before, :former) == Map.delete(order, :former), do: retry, else: Retry.new()
+  end
+
+  defp retry_of(nil, _order), do: Retry.new()
+
+  defp result(order, {:ok, %{steps: steps, workloads: outcomes}}) do
+    %{steps: steps, failures: Runner.failures(steps, order.share), told: outcomes, error: nil}
+  end
+
+  # It concerns the whole share.
+  defp result(order, {:error, error}) do
+    refused = {:refused, error, Retry.final?(error.reason)}
+
+    %{
+      steps: [],
+      failures: Map.new(order.share, fn {id, _count} -> {id, error} end),
+      told: Map.new(order.share, fn {id, _count} -> {id, refused} end),
+      error: error
+    }
+  end
+end

@@ -1,0 +1,240 @@
+defmodule Exosuit.App.Overview do
+  @moduledoc """
+  What a member knows of the applications of its lattice, as plain maps for commands and people. Pure.
+
+  The `status` of an application is
+
+  - `:running`: all of its version runs where placement puts it
+  - `:starting`: some of it does not run yet; `missing` says what, where and why
+  - `:failed`: some of it is refused for good everywhere
+  - `:undeployed`: it should not run
+  """
+
+  alias Exosuit.App.{Machine, Model, Record, Status}
+  alias Exosuit.Error
+
+  @typedoc "Names of hosts for people, by their ids."
+  @type names :: %{optional(String.t()) => String.t() | nil}
+
+  @doc "All applications by name: `app`, `state`, `version`, `label`, `status`."
+  @spec list(Machine.t()) :: [map()]
+  def list(machine) do
+    for app <- Machine.apps(machine),
+        record = Machine.record(machine, app),
+        do: Map.put(head(record), :status, summary(record, parts(machine, record, %{})))
+  end
+
+  @doc """
+  An application: what `list/1` has, `components` (each with its `id`, `role`, `wanted` and its `hosts`), `missing`
+  (texts), and `failed` (the versions that failed, with the reasons).
+  """
+  @spec status(Machine.t(), String.t(), names()) :: {:ok, map()} | {:error, Error.t()}
+  def status(machine, app, names) do
+    case Machine.record(machine, app) do
+      nil ->
+        {:error, absent(app)}
+
+      record ->
+        parts = parts(machine, record, names)
+        failed = for %{failed: reason} = it when reason != nil <- record.versions, do: failed(it)
+
+        {:ok,
+         Map.merge(head(record), %{
+           status: summary(record, parts),
+           components: parts.components,
+           missing: parts.missing,
+           failed: failed
+         })}
+    end
+  end
+
+  @doc "The versions of an application."
+  @spec history(Record.t()) :: map()
+  def history(record) do
+    fields = [:version, :label, :by, :failed]
+
+    versions =
+      for version <- record.versions do
+        at = version.at |> DateTime.from_unix!(:millisecond) |> DateTime.truncate(:second)
+        version |> Map.take(fields) |> Map.put(:at, DateTime.to_iso8601(at))
+      end
+
+    %{app: record.name, version: record.version, state: record.state, versions: versions}
+  end
+
+  @doc "The error for an application that is not there."
+  @spec absent(String.t()) :: Error.t()
+  def absent(app) do
+    Error.new(
+      :not_found,
+      "there is no application #{inspect(app, printable_limit: 200)}; `app list` shows all"
+    )
+  end
+
+  @doc "Why a version should not run any more: it failed, or another was deployed."
+  @spec superseded(Record.t(), pos_integer()) :: Error.t()
+  def superseded(record, version) do
+    case Record.fetch(record, version) do
+      %{failed: reason} when reason != nil ->
+        Error.new(
+          :conflict,
+          "version #{version} failed, version #{record.version} is deployed again: #{reason}"
+        )
+
+      _other ->
+        Error.new(:conflict, "superseded by version #{record.version}")
+    end
+  end
+
+  @doc "What no member runs of an application: the workload, its spread, how many, and why."
+  @spec unplaced(Machine.t(), String.t(), names()) ::
+          [{workload_id :: String.t(), spread :: String.t(), pos_integer(), why :: String.t()}]
+  def unplaced(machine, app, names) do
+    case Machine.placement(machine, app) do
+      {_shares, unplaced} ->
+        known = {Machine.statuses(machine, app), names}
+
+        for {id, spreads} <- Enum.sort(unplaced),
+            {spread, count} <- spreads,
+            do: {id, spread, count, why_nowhere(id, spread, known)}
+
+      :unknown ->
+        []
+    end
+  end
+
+  @doc "What is missing of an application, on one line."
+  @spec unfinished(Machine.t(), String.t()) :: String.t()
+  def unfinished(machine, app) do
+    case status(machine, app, %{}) do
+      {:ok, %{missing: [_ | _] = missing}} -> Enum.join(missing, "; ")
+      _nothing_known -> "application #{app} is still starting"
+    end
+  end
+
+  defp head(record) do
+    %{
+      app: record.name,
+      state: record.state,
+      version: record.version,
+      label: Record.current(record).label
+    }
+  end
+
+  defp failed(version), do: %{version: version.version, reason: version.failed}
+
+  defp summary(%{state: :undeployed}, _parts), do: :undeployed
+  defp summary(_record, %{known?: false}), do: :starting
+  defp summary(_record, %{missing: []}), do: :running
+  defp summary(_record, %{refused?: true}), do: :failed
+  defp summary(_record, _parts), do: :starting
+
+  defp parts(_machine, %{state: :undeployed}, _names) do
+    %{known?: true, components: [], missing: [], refused?: false}
+  end
+
+  defp parts(machine, record, names) do
+    statuses = Machine.statuses(machine, record.name)
+
+    case {Machine.placement(machine, record.name),
+          Machine.model(machine, record.name, record.version)} do
+      {{shares, unplaced}, %Model{} = model} ->
+        components =
+          for workload <- Model.workloads(model),
+              do: component(workload, record, {shares, statuses, names})
+
+        %{
+          known?: true,
+          components: components,
+          missing:
+            missing(components) ++
+              nowhere(unplaced, {statuses, names}) ++ problems(statuses, names),
+          refused?: Enum.any?(components, &refused?(&1, statuses, record.version))
+        }
+
+      _unknown ->
+        missing = ["the model of version #{record.version} is not on this host yet"]
+        %{known?: false, components: [], missing: missing, refused?: false}
+    end
+  end
+
+  defp component(workload, record, {shares, statuses, names}) do
+    placed = for {host, %{} = share} <- shares, count = share[workload.id], do: {host, count}
+    others = for {host, status} <- statuses, leaves?(status, workload.id), do: {host, 0}
+
+    hosts =
+      for {host, wanted} <- Enum.sort(placed) ++ Enum.sort(others -- placed),
+          wanted > 0 or not List.keymember?(placed, host, 0),
+          do: host({host, wanted}, workload.id, record.version, statuses[host], names)
+
+    wanted = placed |> Enum.map(&elem(&1, 1)) |> Enum.sum()
+    %{id: workload.id, role: workload.role, wanted: wanted, hosts: hosts}
+  end
+
+  defp leaves?(status, id), do: match?(%{state: :leaving}, status.workloads[id])
+
+  defp host({host, wanted}, id, version, status, names) do
+    said = status && status.workloads[id]
+    current? = status != nil and status.version == version
+
+    {state, running} =
+      case said do
+        %{state: :running, count: count} when current? -> {:running, count}
+        %{state: :running, count: count} -> {:outdated, count}
+        %{state: state} -> {state, 0}
+        nil -> {:waiting, 0}
+      end
+
+    %{
+      host: host,
+      host_name: names[host],
+      wanted: wanted,
+      running: running,
+      version: status && status.version,
+      status: state,
+      error: (said && said.detail) || (status && status.refused[id])
+    }
+  end
+
+  defp missing(components) do
+    for component <- components,
+        %{wanted: wanted, status: status} = host when wanted > 0 and status != :running <-
+          component.hosts,
+        do: "#{component.id} on #{host.host_name || host.host}: #{reason(host)}"
+  end
+
+  defp nowhere(unplaced, known) do
+    for {id, spreads} <- Enum.sort(unplaced), {spread, count} <- spreads do
+      "#{count} of #{id}: #{why_nowhere(id, spread, known)}"
+    end
+  end
+
+  defp why_nowhere(id, spread, {statuses, names}) do
+    refusals =
+      for {host, %{refused: %{^id => why}}} <- Enum.sort(statuses),
+          do: "#{names[host] || host} refuses it: #{why}"
+
+    case refusals do
+      [] -> "no host has the labels of spread #{spread}"
+      refusals -> Enum.join(refusals, "; ")
+    end
+  end
+
+  defp reason(%{status: status, error: nil}), do: Atom.to_string(status)
+  defp reason(%{status: status, error: error}), do: "#{status}: #{error}"
+
+  defp problems(statuses, names) do
+    for {host, %{problem: problem}} when problem != nil <- Enum.sort(statuses),
+        do: "#{names[host] || host}: #{problem}"
+  end
+
+  # No host is left that would run it.
+  defp refused?(component, statuses, version) do
+    refusals =
+      for {_host, %Status{version: ^version, refused: refused}} <- statuses,
+          is_map_key(refused, component.id),
+          do: component.id
+
+    refusals != [] and not Enum.any?(component.hosts, &(&1.status == :running))
+  end
+end

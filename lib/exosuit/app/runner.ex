@@ -1,0 +1,147 @@
+defmodule Exosuit.App.Runner do
+  @moduledoc """
+  Makes a host run its share of an application, and says what became of each workload.
+
+  `run/2` changes only what differs, see `Exosuit.Host.Plan`. Each function blocks the calling process, for as long as
+  modules are fetched and compiled.
+  """
+
+  alias Exosuit.{Config, Error, Lattice, Manifest, Retry, Settings}
+  alias Exosuit.App.{Model, Objects, Placement}
+  alias Exosuit.App.Machine.Share, as: Told
+  alias Exosuit.Host.{Deployment, Inventory, Replica, Share, Statuses}
+  alias Exosuit.Model.{Artifact, Link}
+
+  @typedoc """
+  What a host should run of an application.
+
+  - `model`: what the version says; `nil` if the application should not run at all
+  - `former`: links that an earlier version had. Those that this one does not have are removed
+  - `keep_links?`: whether the links stay if the share is empty, as other hosts run the application
+  - `alone?`: the lattice is away. Links are made on this host alone, and shared by a later run
+  - `sources`: objects that are not in the lattice yet, by their digests
+  """
+  @type order :: %{
+          app: String.t(),
+          share: Placement.share(),
+          model: Model.t() | nil,
+          former: [Link.t()],
+          keep_links?: boolean(),
+          allow_issuer_change?: boolean(),
+          alone?: boolean(),
+          sources: %{optional(String.t()) => Artifact.source()}
+        }
+
+  @type result :: %{
+          steps: [Deployment.outcome()],
+          workloads: %{optional(String.t()) => Told.outcome()}
+        }
+
+  @doc "Makes the host run a share. An error that concerns the whole share is told for each of its workloads."
+  @spec run(Config.t(), order()) :: {:ok, result()} | {:error, Error.t()}
+  def run(config, %{alone?: true} = order) do
+    Statuses.put_provisional(config, link_keys(order))
+    # As a host by itself, whose links are its own.
+    own = %{bus: Lattice.Local, nats: nil, nats_lattice: nil, labels: Settings.labels(config)}
+    run_here(struct!(config, own), order, [])
+  end
+
+  def run(config, order) do
+    provisional = Statuses.provisional(config)
+
+    with {:ok, result} <- run_here(config, order, provisional) do
+      Replica.follow(config, Statuses.confirm_links(config, link_keys(order)))
+      {:ok, result}
+    end
+  end
+
+  defp run_here(config, order, provisional) do
+    with {:ok, manifest} <- manifest(config, order),
+         {:ok, steps} <- Deployment.apply(config, manifest, permissions(order, provisional)) do
+      {:ok, %{steps: steps, workloads: workloads(config, order.share, steps)}}
+    end
+  end
+
+  @doc "The state of each workload of a share on this host. `failures` are errors of the last apply, by id."
+  @spec states(Config.t(), Placement.share(), %{optional(String.t()) => Error.t()}) ::
+          %{optional(String.t()) => Told.outcome()}
+  def states(config, share, failures) do
+    Map.new(share, fn {id, _count} -> {id, state(config, id, failures[id])} end)
+  end
+
+  @doc "The errors of steps by the id of the workload that each concerns."
+  @spec failures([Deployment.outcome()], Placement.share()) :: %{
+          optional(String.t()) => Error.t()
+        }
+  def failures(steps, share) do
+    for {step, {:error, error}} <- steps,
+        id <- concerned(step),
+        is_map_key(share, id),
+        into: %{},
+        do: {id, error}
+  end
+
+  defp link_keys(%{model: nil, former: former}), do: Enum.map(former, &Link.key/1)
+  defp link_keys(%{model: model}), do: Enum.map(Model.links(model), &Link.key/1)
+
+  defp permissions(order, provisional) do
+    %{
+      provisional: provisional,
+      allow_issuer_change?: order.allow_issuer_change?,
+      former: order.former,
+      keep_links?: order.keep_links?
+    }
+  end
+
+  defp manifest(_config, %{share: share, app: app}) when share == %{} do
+    {:ok, %Manifest{name: app, specifications: [], workloads: [], links: []}}
+  end
+
+  defp manifest(config, %{share: share, model: model} = order) do
+    with {:ok, sources} <- sources(config, Model.objects(model, Map.keys(share)), order.sources) do
+      # Workloads of other hosts need no bytes here.
+      others = for digest <- Model.objects(model), into: %{}, do: {digest, {:bytes, ""}}
+      manifest = Manifest.build(model.manifest, config, Map.merge(others, sources))
+      Share.take(config, manifest, share)
+    end
+  end
+
+  defp sources(config, digests, here) do
+    Enum.reduce_while(digests -- Map.keys(here), {:ok, here}, fn digest, {:ok, sources} ->
+      case Objects.source(config, digest) do
+        {:ok, source} -> {:cont, {:ok, Map.put(sources, digest, source)}}
+        error -> {:halt, error}
+      end
+    end)
+  end
+
+  defp workloads(config, share, steps), do: states(config, share, failures(steps, share))
+
+  # A refused change leaves the old one running, but the share asks for the new one.
+  defp state(_config, _id, %Error{} = error), do: refused(error)
+
+  defp state(config, id, nil) do
+    case item(config, id) do
+      {:ok, %{status: :running}} -> :running
+      {:ok, %{status: :failed} = item} -> {:refused, error(item), true}
+      {:ok, %{status: :refused} = item} -> {:refused, error(item), false}
+      {:ok, item} -> {:starting, item[:error] && error(item)}
+      {:error, error} -> refused(error)
+    end
+  end
+
+  defp refused(error), do: {:refused, error, Retry.final?(error.reason)}
+
+  defp item(config, id) do
+    with {:error, %Error{reason: :not_found}} <- Inventory.fetch_actor(config, id),
+         do: Inventory.fetch_provider(config, id)
+  end
+
+  defp error(item), do: Error.new(item.reason, item.error)
+
+  # A link that is refused is a fault of its source, which lacks it.
+  defp concerned({_step, {role, id}}) when role in [:actor, :provider], do: [id]
+  defp concerned({:link, %Link{} = link}), do: [link.source]
+  defp concerned({_step, %{id: id}}), do: [id]
+  defp concerned(_step), do: []
+end

@@ -1,0 +1,596 @@
+defmodule Exosuit.App.Server do
+  @moduledoc """
+  The member of a lattice that this host is: it follows the records of all applications, and makes the host run its
+  share of them.
+
+  `Exosuit.App.Machine` decides. This process receives and acts: it watches the store, hears the beats of
+  the other members and sends its own, and hands what takes time to tasks. Of each application one share is made at a
+  time; a later one waits, and replaces one that waits already.
+
+  If this process or its host crashes, the next one starts from the copy in the data directory
+  (`Exosuit.App.Copy`) and from the store. What runs goes on meanwhile.
+
+  `Exosuit.App.Keys` lists the keys of the store, `Exosuit.App.Beat` has the beats.
+  """
+
+  use Exosuit.Server
+
+  alias Exosuit.{Config, Directory, Error, Event, Lattice, Settings}
+  alias Exosuit.App.{Beat, Changes, Copy, Machine, Model, Objects, Orders, Overview, Placement}
+  alias Exosuit.App.{Record, Runner, Writes}
+  alias Exosuit.Lattice.{Bus, Session, Store}
+
+  @bucket :applications
+  @beat 2_000
+  @tick 500
+
+  # This host hears its own beats as others do. Sooner than others count as lost, it knows that it is cut off.
+  @deaf 3_500
+
+  # What changed on the host is looked at this often at most.
+  @look 300
+
+  @call_timeout 30_000
+
+  @enforce_keys [:config, :tasks]
+  defstruct [
+    :config,
+    :tasks,
+    :machine,
+    :watch,
+    :beats,
+    :generation,
+    :last_beat,
+    :heard,
+    store: :down,
+    bus: :down,
+    running: %{},
+    orders: %Orders{},
+    waiting: [],
+    looking?: false
+  ]
+
+  @typedoc "A step of this host, or a workload that has no place in the lattice."
+  @type step ::
+          Exosuit.Host.Deployment.outcome()
+          | {{:nowhere, {:unplaced, String.t(), spread :: String.t(), pos_integer()}},
+             {:error, Error.t()}}
+
+  @doc "`tasks` is the name of a `Task.Supervisor`."
+  @spec start_link({Config.t(), GenServer.name()}) :: GenServer.on_start()
+  def start_link({config, tasks}) do
+    state = %__MODULE__{config: config, tasks: tasks}
+    GenServer.start_link(__MODULE__, state, name: Directory.via(config.name, __MODULE__))
+  end
+
+  @doc """
+  Waits until this host has made its share of a version, or does not have to any more. The calling process waits.
+
+  An error says that another version took its place, or that the time is over.
+  """
+  @spec await(Config.t(), String.t(), pos_integer() | :deleted, timeout()) ::
+          {:ok, [step()]} | {:error, Error.t()}
+  def await(config, app, version, timeout) do
+    GenServer.call(via(config), {:await, app, version, timeout}, timeout + @call_timeout)
+  end
+
+  @doc "All applications, see `Exosuit.App.Overview`."
+  @spec list(Config.t()) :: [map()]
+  def list(config), do: GenServer.call(via(config), :list, @call_timeout)
+
+  @doc "What runs of an application, and what is missing, see `Exosuit.App.Overview`."
+  @spec status(Config.t(), String.t()) :: {:ok, map()} | {:error, Error.t()}
+  def status(config, app), do: GenServer.call(via(config), {:status, app}, @call_timeout)
+
+  @doc """
+  Runs an application on this host alone while the lattice is away and this host knows no record of it. The calling
+  process waits. `sources` are the objects of the model.
+  """
+  @spec serve_alone(Config.t(), String.t(), Model.t(), map()) ::
+          {:ok, [step()]} | {:error, Error.t()}
+  def serve_alone(config, app, model, sources) do
+    GenServer.call(via(config), {:serve_alone, app, model, sources}, :infinity)
+  end
+
+  @doc "The records of all applications that this host knows."
+  @spec records(Config.t()) :: [Record.t()]
+  def records(config), do: GenServer.call(via(config), :records, @call_timeout)
+
+  @doc "Makes the share of an application again: what of it failed is tried at once."
+  @spec retry(Config.t(), String.t()) :: :ok
+  def retry(config, app), do: GenServer.cast(via(config), {:retry, app})
+
+  @doc "Tells the other members that this host stops. Waits for nobody."
+  @spec leave(Config.t()) :: :ok
+  def leave(config), do: beat(config, leaving: true)
+
+  defp via(config), do: Directory.via(config.name, __MODULE__)
+
+  @impl GenServer
+  def init(state), do: {:ok, state, {:continue, :join}}
+
+  @impl GenServer
+  def handle_continue(:join, %{config: config} = state) do
+    :ok = Lattice.Local.subscribe(config.name)
+    {:ok, beats} = Bus.subscribe(config.session, Beat.subject(config))
+    alone? = Session.alone?(config.session)
+    options = [now: now(), copy: read_copy(config), alone: alone?]
+    {machine, actions} = Machine.new(Beat.member(config), options)
+    {:ok, watch} = Store.watch(config.session, @bucket)
+    state = %{state | machine: machine, watch: watch, beats: beats, heard: now()}
+    send(self(), :tick)
+    {:noreply, state |> act(actions) |> send_beat()}
+  end
+
+  @impl GenServer
+  def handle_call(:list, _from, state), do: {:reply, Overview.list(state.machine), state}
+
+  def handle_call({:status, app}, _from, state) do
+    {:reply, Overview.status(state.machine, app, names(state.config)), state}
+  end
+
+  def handle_call(:records, _from, %{machine: machine} = state) do
+    records = for app <- Machine.apps(machine), record = Machine.record(machine, app), do: record
+    {:reply, records, state}
+  end
+
+  def handle_call({:serve_alone, app, model, sources}, from, state) do
+    if state.store == :up or Machine.record(state.machine, app) != nil do
+      {:reply, {:ok, []}, state}
+    else
+      order = alone(state, app, model, sources)
+      {:noreply, run(%{state | waiting: [{from, app, :alone, :never} | state.waiting]}, order)}
+    end
+  end
+
+  def handle_call({:await, app, version, timeout}, from, state) do
+    until = now() + timeout
+    {:noreply, answer(%{state | waiting: [{from, app, version, until} | state.waiting]})}
+  end
+
+  @impl GenServer
+  def handle_cast({:retry, app}, state) do
+    case Orders.fetch(state.orders, app) do
+      nil -> {:noreply, state}
+      %{order: order} -> {:noreply, run_again(state, order)}
+    end
+  end
+
+  @impl GenServer
+  def handle_info(
+        {:exosuit_lattice, reference, change},
+        %{watch: %{reference: reference}} = state
+      ) do
+    state = changed(state, change)
+    :ok = Bus.next(state.watch)
+    {:noreply, state}
+  end
+
+  def handle_info(
+        {:exosuit_lattice, reference, message},
+        %{beats: %{reference: reference}} = state
+      ) do
+    {_subject, _reply_to, payload} = message
+    state = heard(state, payload)
+    :ok = Bus.next(state.beats)
+    {:noreply, state}
+  end
+
+  def handle_info({task, result}, state) when is_map_key(state.running, task) do
+    Process.demonitor(task, [:flush])
+    {purpose, running} = Map.pop!(state.running, task)
+    {:noreply, finished(%{state | running: running}, purpose, result)}
+  end
+
+  def handle_info({:DOWN, task, :process, _pid, _reason}, state)
+      when is_map_key(state.running, task) do
+    {purpose, running} = Map.pop!(state.running, task)
+    error = Error.new(:internal, "a task of the application crashed; the host's log says more")
+    {:noreply, finished(%{state | running: running}, purpose, {:error, error})}
+  end
+
+  def handle_info(:tick, state) do
+    Process.send_after(self(), :tick, @tick)
+    state = if now() - state.last_beat >= @beat, do: send_beat(state), else: state
+    state = if now() - state.heard >= @deaf, do: bus(state, :down), else: state
+    {:noreply, state |> handle({:tick, now()}) |> answer()}
+  end
+
+  def handle_info({:exosuit_event, %Event{type: type}}, state) do
+    if concerns_share?(type), do: {:noreply, look_soon(state)}, else: {:noreply, state}
+  end
+
+  def handle_info(:look, state) do
+    {:noreply, Enum.reduce(Orders.all(state.orders), %{state | looking?: false}, &look/2)}
+  end
+
+  def handle_info({:run_again, app, order}, state) do
+    case Orders.fetch(state.orders, app) do
+      %{order: ^order} -> {:noreply, run_again(state, order)}
+      _another -> {:noreply, state}
+    end
+  end
+
+  # The machine.
+
+  defp handle(state, event) do
+    {machine, actions} = Machine.handle(state.machine, event)
+    act(%{state | machine: machine}, actions)
+  end
+
+  defp act(state, actions), do: Enum.reduce(actions, state, &act_one/2)
+
+  defp act_one(:beat, state), do: send_beat(state)
+
+  defp act_one({:keep, copy}, %{config: config} = state) do
+    with {:error, error} <- Copy.write(config, copy) do
+      data = %{reason: error.reason, error: Exception.message(error)}
+      Lattice.announce(config, "applications_not_kept", data)
+    end
+
+    state
+  end
+
+  defp act_one({:announce, type, data}, state) do
+    Lattice.announce(state.config, Atom.to_string(type), data)
+    state
+  end
+
+  defp act_one({:apply_share, app, version, share}, state) do
+    run(state, order(state, app, version, share))
+  end
+
+  defp act_one({:fetch_model, digest}, %{config: config} = state) do
+    start(state, {:model, digest}, fn ->
+      with {:ok, text} <- Objects.fetch(config, digest), do: Model.decode(text)
+    end)
+  end
+
+  defp act_one({:fetch_objects, app, version, digests}, %{config: config} = state) do
+    start(state, {:objects, app, version, digests}, fn -> Objects.ensure(config, digests) end)
+  end
+
+  defp act_one({:write_record, name, record, revision}, %{config: config} = state) do
+    start(state, {:written, {:record, name}}, fn -> Writes.record(config, record, revision) end)
+  end
+
+  defp act_one({:put_back, name, record}, %{config: config} = state) do
+    start(state, {:written, {:record, name}}, fn -> Writes.put_back(config, record) end)
+  end
+
+  defp act_one({:write_status, app, status}, %{config: config} = state) do
+    start(state, {:written, {:status, app}}, fn -> Writes.status(config, app, status) end)
+  end
+
+  defp act_one({:write_slots, app, slots, revision}, %{config: config} = state) do
+    start(state, {:written, {:slots, app}}, fn -> Writes.slots(config, app, slots, revision) end)
+  end
+
+  defp act_one({:write_generation, old}, %{config: config} = state) do
+    start(state, {:written, :generation}, fn -> Writes.generation(config, old) end)
+  end
+
+  # The store.
+
+  defp changed(state, {:interrupted, _error}), do: store(state, :down)
+  defp changed(state, :current), do: current(store(state, :up))
+
+  defp changed(state, {:put, key, value, revision}) do
+    take(store(state, :up), Changes.put(key, value, revision))
+  end
+
+  defp changed(state, {:deleted, key}), do: take(store(state, :up), Changes.deleted(key))
+
+  defp changed(state, {:lost, keys}) do
+    Enum.reduce(Changes.lost(keys), store(state, :up), &take(&2, &1))
+  end
+
+  defp changed(state, {:dropped, key}) do
+    Lattice.announce(state.config, "application_ignored", %{key: key})
+    state
+  end
+
+  defp take(state, :none), do: state
+
+  defp take(state, {:ignored, key, error}) do
+    data = %{key: key, reason: error.reason, error: Exception.message(error)}
+    Lattice.announce(state.config, "application_ignored", data)
+    state
+  end
+
+  defp take(state, {:generation, generation} = event) do
+    handle(%{state | generation: generation}, event)
+  end
+
+  defp take(state, event), do: handle(state, event)
+
+  defp store(%{store: same} = state, same), do: state
+  defp store(state, link), do: handle(%{state | store: link}, {:store, link, now()})
+
+  # Where the store stands is asked for in a task: it takes a question to the server.
+  defp current(%{config: config, generation: generation} = state) do
+    start(state, {:current, generation}, fn -> Store.position(config.session, @bucket) end)
+  end
+
+  # Beats.
+
+  defp send_beat(%{config: config} = state) do
+    unless Settings.leaving?(config), do: beat(config, [])
+    handle(%{state | last_beat: now()}, {:beat, Beat.member(config), now()})
+  end
+
+  # Without a connection it is lost, and this host does not hear itself.
+  defp beat(config, options) do
+    with {:ok, text} <- config |> Beat.member() |> Beat.encode(options),
+         do: Bus.publish(config.session, Beat.subject(config), text)
+
+    :ok
+  end
+
+  defp heard(%{config: %{source: own}} = state, payload) do
+    case Beat.decode(payload) do
+      {:member, %{id: ^own}} -> bus(%{state | heard: now()}, :up)
+      {:member, member} -> handle(state, {:beat, member, now()})
+      {:left, ^own} -> state
+      {:left, id} -> handle(state, {:left, id, now()})
+      :error -> state
+    end
+  end
+
+  defp bus(%{bus: same} = state, same), do: state
+  defp bus(state, link), do: handle(%{state | bus: link}, {:bus, link, now()})
+
+  # Shares.
+
+  defp order(state, app, version, share) do
+    record = Machine.record(state.machine, app)
+    model = if share != %{}, do: Machine.model(state.machine, app, version)
+
+    %{
+      app: app,
+      version: version,
+      share: share,
+      model: model,
+      former: former(state, app),
+      keep_links?: share == %{} and record != nil and record.state == :deployed,
+      allow_issuer_change?: record != nil and Record.issuer_change?(record, version),
+      alone?: state.store == :down and not Session.alone?(state.config.session),
+      sources: %{}
+    }
+  end
+
+  # As a lattice of this host alone would have it.
+  defp alone(state, app, model, sources) do
+    placed = [%{name: app, workloads: Model.workloads(model)}]
+    own = Beat.member(state.config)
+
+    %{
+      app: app,
+      version: 0,
+      share: Map.get(Placement.share(placed, [own], %{}, own.id), app, %{}),
+      model: model,
+      former: former(state, app),
+      keep_links?: false,
+      allow_issuer_change?: false,
+      alone?: true,
+      sources: sources
+    }
+  end
+
+  # The lattice is back: what was made without it is shared, or ends here if others run it.
+  defp share_again({app, %{order: %{alone?: true} = order}}, state) do
+    case {Machine.record(state.machine, app), Machine.share(state.machine, app)} do
+      {%{state: :deployed}, {nil, _none}} ->
+        run(state, %{order | alone?: false, share: %{}, keep_links?: true, model: nil})
+
+      _no_record_or_share ->
+        run(state, %{order | alone?: false})
+    end
+  end
+
+  defp share_again(_shared, state), do: state
+
+  # The links of the model that was applied last, and of all before that some step could not remove.
+  defp former(state, app) do
+    case Orders.fetch(state.orders, app) do
+      nil -> []
+      %{order: %{model: nil, former: former}} -> former
+      %{order: %{model: model, former: former}} -> Enum.uniq(Model.links(model) ++ former)
+    end
+  end
+
+  defp run(state, order) do
+    case Orders.add(state.orders, order) do
+      {:run, orders} -> start_order(%{state | orders: orders}, order)
+      {:wait, orders} -> %{state | orders: orders}
+    end
+  end
+
+  # An older order must not take the place of one that runs or waits.
+  defp run_again(state, order) do
+    if Orders.busy?(state.orders, order.app), do: state, else: run(state, order)
+  end
+
+  defp start_order(%{config: config} = state, order) do
+    start(state, {:share, order}, fn -> Runner.run(config, order) end)
+  end
+
+  defp finished(state, {:share, %{app: app} = order}, result) do
+    {orders, next} = Orders.finished(state.orders, order, result)
+    state = %{state | orders: orders}
+    told = Orders.fetch(orders, app).told
+    state = handle(state, {:applied, app, order.version, order.share, told})
+    state = if next, do: start_order(state, next), else: state
+    state |> answer() |> again_later(order)
+  end
+
+  defp finished(state, {:model, digest}, {:ok, model}) do
+    handle(state, {:model, digest, model})
+  end
+
+  defp finished(state, {:model, digest}, {:error, error}) do
+    handle(state, {:model, digest, {:error, error}})
+  end
+
+  defp finished(state, {:objects, app, version, digests}, :ok) do
+    handle(state, {:objects, app, version, digests, :here})
+  end
+
+  defp finished(state, {:objects, app, version, digests}, {:error, error}) do
+    handle(state, {:objects, app, version, digests, {:error, error}})
+  end
+
+  defp finished(state, {:written, key}, result), do: handle(state, {:written, key, result})
+
+  defp finished(state, {:current, generation}, {:ok, %{revision: position}}) do
+    facts = %{generation: generation, position: position}
+    state = handle(state, {:records_current, facts, now()})
+    answer(Enum.reduce(Orders.all(state.orders), state, &share_again/2))
+  end
+
+  # The connection has gone again meanwhile: the watch says so, and what is there after it.
+  defp finished(state, {:current, _generation}, {:error, _error}) do
+    if state.store == :up, do: current(state), else: state
+  end
+
+  # Links and updates that were refused are tried again; specifications are, by the reconciler.
+  defp again_later(state, %{app: app} = order) do
+    {delay, orders} = Orders.retry(state.orders, app, now())
+    state = %{state | orders: orders}
+
+    cond do
+      delay != nil ->
+        Process.send_after(self(), {:run_again, app, order}, delay)
+        state
+
+      order.share == %{} and Machine.record(state.machine, app) == nil ->
+        %{state | orders: Orders.forget(orders, app)}
+
+      true ->
+        state
+    end
+  end
+
+  # What became of workloads since.
+
+  defp concerns_share?("actor_" <> _rest), do: true
+  defp concerns_share?("provider_" <> _rest), do: true
+  defp concerns_share?("health_check_" <> _rest), do: true
+  defp concerns_share?("linkdef_" <> _rest), do: true
+  defp concerns_share?(_other), do: false
+
+  defp look_soon(%{looking?: true} = state), do: state
+
+  defp look_soon(state) do
+    Process.send_after(self(), :look, @look)
+    %{state | looking?: true}
+  end
+
+  # While it is changed, what comes of that is told at its end.
+  defp look({app, %{order: order} = done}, state) do
+    if Orders.busy?(state.orders, app) do
+      state
+    else
+      states = Runner.states(state.config, order.share, done.failures)
+      news = Map.reject(states, fn {id, outcome} -> done.told[id] == outcome end)
+      if news == %{}, do: state, else: tell(state, app, order.version, news)
+    end
+  end
+
+  defp tell(state, app, version, news) do
+    handle(%{state | orders: Orders.tell(state.orders, app, news)}, {:health, app, version, news})
+  end
+
+  # Those who wait.
+
+  defp answer(state) do
+    {ready, waiting} =
+      state.waiting
+      |> Enum.map(fn waiter -> {waiter, result(state, waiter)} end)
+      |> Enum.split_with(fn {_waiter, result} -> result != :wait end)
+
+    for {{from, _app, _version, _until}, result} <- ready, do: GenServer.reply(from, result)
+    %{state | waiting: for({waiter, :wait} <- waiting, do: waiter)}
+  end
+
+  defp result(state, {_from, app, :alone, :never}) do
+    if Orders.busy?(state.orders, app), do: :wait, else: steps(state, app)
+  end
+
+  defp result(state, {_from, app, version, until}) do
+    with :wait <- outcome(state, app, version) do
+      if now() < until,
+        do: :wait,
+        else: {:error, Error.new(:deadline, Overview.unfinished(state.machine, app))}
+    end
+  end
+
+  defp outcome(state, app, :deleted) do
+    cond do
+      Orders.busy?(state.orders, app) or state.store == :down -> :wait
+      match?(%{state: :deployed}, Machine.record(state.machine, app)) -> :wait
+      true -> steps(state, app)
+    end
+  end
+
+  defp outcome(state, app, version) do
+    record = Machine.record(state.machine, app)
+
+    cond do
+      Orders.busy?(state.orders, app, version) -> :wait
+      match?(%{order: %{version: ^version}}, Orders.fetch(state.orders, app)) -> steps(state, app)
+      record == nil or version > List.last(record.versions).version -> :wait
+      record.version != version -> {:error, Overview.superseded(record, version)}
+      nothing_here?(state, app) -> {:ok, unplaced(state, app)}
+      true -> :wait
+    end
+  end
+
+  defp steps(state, app) do
+    case Orders.fetch(state.orders, app) do
+      nil -> {:ok, unplaced(state, app)}
+      %{error: nil, steps: steps} -> {:ok, unplaced(state, app) ++ steps}
+      %{error: error} -> {:error, error}
+    end
+  end
+
+  # What no member runs, as steps that failed.
+  defp unplaced(state, app) do
+    for {id, spread, count, why} <- Overview.unplaced(state.machine, app, names(state.config)),
+        do: {{:nowhere, {:unplaced, id, spread, count}}, {:error, Error.new(:unavailable, why)}}
+  end
+
+  # Placement gives this host nothing of it.
+  defp nothing_here?(state, app) do
+    case Machine.placement(state.machine, app) do
+      {shares, _unplaced} -> not is_map_key(shares, state.config.source)
+      :unknown -> false
+    end
+  end
+
+  # Tasks.
+
+  defp start(state, purpose, work) do
+    task = Task.Supervisor.async_nolink(state.tasks, work)
+    put_in(state.running[task.ref], purpose)
+  end
+
+  defp read_copy(config) do
+    case Copy.read(config) do
+      {:ok, copy} ->
+        copy
+
+      {:error, error} ->
+        data = %{reason: error.reason, error: Exception.message(error)}
+        Lattice.announce(config, "applications_not_kept", data)
+        nil
+    end
+  end
+
+  defp names(config) do
+    peers = for peer <- Lattice.Peers.list(config), do: {peer.host_id, peer.friendly_name}
+    Map.new([{config.source, config.friendly_name} | peers])
+  end
+
+  defp now, do: System.monotonic_time(:millisecond)
+end
