@@ -191,7 +191,11 @@ defmodule Exosuit.App do
 
     with :ok <- Lattice.await_first(config),
          {:ok, _record} <- fetch(config, app),
-         do: Store.delete(config.session, @bucket, key(app))
+         :ok <- Store.delete(config.session, @bucket, key(app)) do
+      # Members delete what they say of it; of those that are gone, and of an update, nobody does.
+      for key <- Server.leftovers(config, app), do: Store.delete(config.session, @bucket, key)
+      :ok
+    end
   end
 
   # One host by itself is all that there is: a provider that it does not have is a mistake.

@@ -10,7 +10,7 @@ defmodule Exosuit.App.Beat do
   alias Exosuit.{Config, Json, Settings}
   alias Exosuit.App.{Placement, Record}
 
-  @max_bytes 65_536
+  @max_bytes 16_384
   @max_features 1_024
   @max_id 128
 

@@ -16,7 +16,20 @@ defmodule Exosuit.App.Server do
   use Exosuit.Server
 
   alias Exosuit.{Config, Directory, Error, Event, Lattice, Settings}
-  alias Exosuit.App.{Beat, Changes, Copy, Machine, Model, Objects, Orders, Overview, Placement}
+
+  alias Exosuit.App.{
+    Beat,
+    Changes,
+    Copy,
+    Keys,
+    Machine,
+    Model,
+    Objects,
+    Orders,
+    Overview,
+    Placement
+  }
+
   alias Exosuit.App.{Record, Runner, Writes}
   alias Exosuit.Lattice.{Bus, Session, Store}
 
@@ -26,6 +39,9 @@ defmodule Exosuit.App.Server do
 
   # This host hears its own beats as others do. Sooner than others count as lost, it knows that it is cut off.
   @deaf 3_500
+
+  # A beat out of turn, for a new member, comes no sooner after another.
+  @pause 250
 
   # What changed on the host is looked at this often at most.
   @look 300
@@ -47,7 +63,8 @@ defmodule Exosuit.App.Server do
     running: %{},
     orders: %Orders{},
     waiting: [],
-    looking?: false
+    looking?: false,
+    unwritten: nil
   ]
 
   @typedoc "A step of this host, or a workload that has no place in the lattice."
@@ -92,6 +109,10 @@ defmodule Exosuit.App.Server do
     GenServer.call(via(config), {:serve_alone, app, model, sources}, :infinity)
   end
 
+  @doc "The keys of an application that is gone which no member deletes: its slots, and statuses of lost members."
+  @spec leftovers(Config.t(), String.t()) :: [String.t()]
+  def leftovers(config, app), do: GenServer.call(via(config), {:leftovers, app}, @call_timeout)
+
   @doc "The records of all applications that this host knows."
   @spec records(Config.t()) :: [Record.t()]
   def records(config), do: GenServer.call(via(config), :records, @call_timeout)
@@ -107,7 +128,11 @@ defmodule Exosuit.App.Server do
   defp via(config), do: Directory.via(config.name, __MODULE__)
 
   @impl GenServer
-  def init(state), do: {:ok, state, {:continue, :join}}
+  def init(state) do
+    # The copy is written at the end.
+    Process.flag(:trap_exit, true)
+    {:ok, state, {:continue, :join}}
+  end
 
   @impl GenServer
   def handle_continue(:join, %{config: config} = state) do
@@ -117,7 +142,16 @@ defmodule Exosuit.App.Server do
     options = [now: now(), copy: read_copy(config), alone: alone?]
     {machine, actions} = Machine.new(Beat.member(config), options)
     {:ok, watch} = Store.watch(config.session, @bucket)
-    state = %{state | machine: machine, watch: watch, beats: beats, heard: now()}
+
+    state = %{
+      state
+      | machine: machine,
+        watch: watch,
+        beats: beats,
+        heard: now(),
+        last_beat: now()
+    }
+
     send(self(), :tick)
     {:noreply, state |> act(actions) |> send_beat()}
   end
@@ -127,6 +161,13 @@ defmodule Exosuit.App.Server do
 
   def handle_call({:status, app}, _from, state) do
     {:reply, Overview.status(state.machine, app, names(state.config)), state}
+  end
+
+  def handle_call({:leftovers, app}, _from, %{machine: machine} = state) do
+    members = Enum.map(Machine.members(machine), & &1.id)
+    lost = Map.keys(Machine.statuses(machine, app)) -- members
+    keys = [{:slots, app} | Enum.map(lost, &{:status, &1, app})]
+    {:reply, Enum.map(keys, &Keys.encode/1), state}
   end
 
   def handle_call(:records, _from, %{machine: machine} = state) do
@@ -193,6 +234,7 @@ defmodule Exosuit.App.Server do
     Process.send_after(self(), :tick, @tick)
     state = if now() - state.last_beat >= @beat, do: send_beat(state), else: state
     state = if now() - state.heard >= @deaf, do: bus(state, :down), else: state
+    state = write_copy(state)
     {:noreply, state |> handle({:tick, now()}) |> answer()}
   end
 
@@ -211,6 +253,17 @@ defmodule Exosuit.App.Server do
     end
   end
 
+  @impl GenServer
+  def terminate(_reason, %{unwritten: nil}), do: :ok
+  def terminate(_reason, state), do: Copy.write(state.config, state.unwritten)
+
+  # One write at a time.
+  defp write_copy(%{unwritten: copy, config: config} = state) do
+    if copy == nil or :copy in Map.values(state.running),
+      do: state,
+      else: start(%{state | unwritten: nil}, :copy, fn -> Copy.write(config, copy) end)
+  end
+
   # The machine.
 
   defp handle(state, event) do
@@ -220,16 +273,12 @@ defmodule Exosuit.App.Server do
 
   defp act(state, actions), do: Enum.reduce(actions, state, &act_one/2)
 
-  defp act_one(:beat, state), do: send_beat(state)
-
-  defp act_one({:keep, copy}, %{config: config} = state) do
-    with {:error, error} <- Copy.write(config, copy) do
-      data = %{reason: error.reason, error: Exception.message(error)}
-      Lattice.announce(config, "applications_not_kept", data)
-    end
-
-    state
+  defp act_one(:beat, state) do
+    if now() - state.last_beat >= @pause, do: send_beat(state), else: state
   end
+
+  # Written with the next tick: a disk may be slow, and much may change at once.
+  defp act_one({:keep, copy}, state), do: %{state | unwritten: copy}
 
   defp act_one({:announce, type, data}, state) do
     Lattice.announce(state.config, Atom.to_string(type), data)
@@ -422,6 +471,14 @@ defmodule Exosuit.App.Server do
     state = handle(state, {:applied, app, order.version, order.share, told})
     state = if next, do: start_order(state, next), else: state
     state |> answer() |> again_later(order)
+  end
+
+  defp finished(state, :copy, :ok), do: state
+
+  defp finished(state, :copy, {:error, error}) do
+    data = %{reason: error.reason, error: Exception.message(error)}
+    Lattice.announce(state.config, "applications_not_kept", data)
+    state
   end
 
   defp finished(state, {:model, digest}, {:ok, model}) do

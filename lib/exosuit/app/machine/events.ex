@@ -19,6 +19,7 @@ defmodule Exosuit.App.Machine.Events do
 
     case news do
       :same -> state
+      :full -> state
       :changed -> changed_members(state)
       :new -> state |> act(:beat) |> changed_members()
     end

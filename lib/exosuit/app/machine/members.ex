@@ -33,11 +33,22 @@ defmodule Exosuit.App.Machine.Members do
     %__MODULE__{own: own, options: options, others: Map.new(others), from_copy?: seen != nil}
   end
 
-  @doc "A beat arrived. Says whether the member is new, changed, or the same as before."
-  @spec beat(t(), Placement.member(), integer()) :: {:new | :changed | :same, t()}
+  # Anybody on the bus can send beats. Known members stay, and new ones are not added.
+  @max 4_096
+
+  @doc "How many other members are known at most."
+  @spec max() :: pos_integer()
+  def max, do: @max
+
+  @doc "A beat arrived. Says whether the member is new, changed, the same as before, or one too many."
+  @spec beat(t(), Placement.member(), integer()) :: {:new | :changed | :same | :full, t()}
   def beat(%__MODULE__{own: %{id: id}} = members, %{id: id} = own, _now) do
     {if(own == members.own, do: :same, else: :changed), %{members | own: own}}
   end
+
+  def beat(%__MODULE__{others: others} = members, member, _now)
+      when map_size(others) >= @max and not is_map_key(others, member.id),
+      do: {:full, members}
 
   def beat(members, member, now) do
     news =
