@@ -123,6 +123,10 @@ defmodule Exosuit.App.Machine do
     end
   end
 
+  @doc "Whether a newer version of Exosuit wrote any of the records."
+  @spec newer?(t()) :: boolean()
+  def newer?(state), do: Enum.any?(apps(state), &Records.newer?(state.records, &1))
+
   @doc "The names of all applications that this host knows."
   @spec apps(t()) :: [String.t()]
   def apps(state), do: state.records.entries |> Map.keys() |> Enum.sort()

@@ -30,7 +30,7 @@ defmodule Exosuit.App.Server do
     Placement
   }
 
-  alias Exosuit.App.{Record, Runner, Writes}
+  alias Exosuit.App.{Record, Runner, Sweep, Writes}
   alias Exosuit.Lattice.{Bus, Session, Store}
 
   @bucket :applications
@@ -39,6 +39,9 @@ defmodule Exosuit.App.Server do
 
   # This host hears its own beats as others do. Sooner than others count as lost, it knows that it is cut off.
   @deaf 3_500
+
+  # Between two sweeps of objects.
+  @sweep 3_600_000
 
   # A beat out of turn, for a new member, comes no sooner after another.
   @pause 250
@@ -64,7 +67,8 @@ defmodule Exosuit.App.Server do
     orders: %Orders{},
     waiting: [],
     looking?: false,
-    unwritten: nil
+    unwritten: nil,
+    unnamed: MapSet.new()
   ]
 
   @typedoc "A step of this host, or a workload that has no place in the lattice."
@@ -153,6 +157,7 @@ defmodule Exosuit.App.Server do
     }
 
     send(self(), :tick)
+    Process.send_after(self(), :sweep, @sweep)
     {:noreply, state |> act(actions) |> send_beat()}
   end
 
@@ -170,10 +175,7 @@ defmodule Exosuit.App.Server do
     {:reply, Enum.map(keys, &Keys.encode/1), state}
   end
 
-  def handle_call(:records, _from, %{machine: machine} = state) do
-    records = for app <- Machine.apps(machine), record = Machine.record(machine, app), do: record
-    {:reply, records, state}
-  end
+  def handle_call(:records, _from, state), do: {:reply, known_records(state), state}
 
   def handle_call({:serve_alone, app, model, sources}, from, state) do
     if state.store == :up or Machine.record(state.machine, app) != nil do
@@ -236,6 +238,11 @@ defmodule Exosuit.App.Server do
     state = if now() - state.heard >= @deaf, do: bus(state, :down), else: state
     state = write_copy(state)
     {:noreply, state |> handle({:tick, now()}) |> answer()}
+  end
+
+  def handle_info(:sweep, state) do
+    Process.send_after(self(), :sweep, @sweep)
+    {:noreply, if(sweeps?(state), do: sweep(state), else: %{state | unnamed: MapSet.new()})}
   end
 
   def handle_info({:exosuit_event, %Event{type: type}}, state) do
@@ -473,6 +480,8 @@ defmodule Exosuit.App.Server do
     state |> answer() |> again_later(order)
   end
 
+  defp finished(state, :sweep, {:ok, unnamed}), do: %{state | unnamed: unnamed}
+  defp finished(state, :sweep, {:error, _error}), do: state
   defp finished(state, :copy, :ok), do: state
 
   defp finished(state, :copy, {:error, error}) do
@@ -556,6 +565,24 @@ defmodule Exosuit.App.Server do
 
   defp tell(state, app, version, news) do
     handle(%{state | orders: Orders.tell(state.orders, app, news)}, {:health, app, version, news})
+  end
+
+  # Objects that nobody names.
+
+  # What a newer version of Exosuit wrote may name objects that this one does not know of.
+  defp sweeps?(%{machine: machine} = state) do
+    [first | _others] = Machine.members(machine)
+    state.store == :up and first.id == state.config.source and not Machine.newer?(machine)
+  end
+
+  defp sweep(%{config: config, unnamed: found} = state) do
+    named = Sweep.named(known_records(state))
+    now = System.system_time(:millisecond)
+    start(state, :sweep, fn -> Sweep.run(config.session, named, found, now) end)
+  end
+
+  defp known_records(%{machine: machine}) do
+    for app <- Machine.apps(machine), record = Machine.record(machine, app), do: record
   end
 
   # Those who wait.

@@ -133,6 +133,10 @@ defmodule Exosuit.App.Machine.Records do
     end
   end
 
+  @doc "Whether a newer version of Exosuit wrote the record."
+  @spec newer?(t(), String.t()) :: boolean()
+  def newer?(records, name), do: match?({:newer, _known}, fetch(records, name))
+
   @doc "What a copy keeps of it."
   @spec copy(t()) :: %{optional(String.t()) => Record.t() | {:newer, pos_integer()}}
   def copy(records) do
