@@ -223,10 +223,15 @@ defmodule Exosuit.Up do
 
   # Without the lattice it is served here alone, and applied when the lattice is reached.
   defp apply_manifest(path) do
-    case Exosuit.App.serve_alone(@host, path) do
-      {:ok, []} -> apply_in_lattice(path)
-      {:ok, steps} -> apply_later(path, steps)
-      {:error, diagnostics} -> report_refused(path, diagnostics)
+    session = Directory.fetch!(@host, :config).session
+
+    if Lattice.Bus.connected?(session) do
+      apply_in_lattice(path)
+    else
+      case Exosuit.App.serve_alone(@host, path) do
+        {:ok, steps} -> apply_later(path, steps)
+        {:error, diagnostics} -> report_refused(path, diagnostics)
+      end
     end
   end
 

@@ -215,6 +215,24 @@ defmodule Exosuit.UpTest do
     assert stop(all, "TERM") == 0
   end
 
+  test "serves what it served before while its lattice is away" do
+    {manifest, port} = counter!(&(&1 <> @file_backend))
+    dir = Path.dirname(manifest)
+    server = Nats.start!()
+    up = up!([manifest, "--lattice", Nats.url(server)])
+    await_line(up, "ready")
+    assert {200, ~s({"counter":1})} = Http.request(port, "GET", "/a")
+    assert stop(up, "TERM") == 0
+    Nats.kill(server)
+    Enum.each(Path.wildcard(Path.join(dir, "*.wasm")), &File.rm!/1)
+
+    up = up!(["--data-dir", Path.join(dir, ".exosuit"), "--lattice", Nats.url(server)])
+    output = await_line(up, "ready")
+    refute output =~ "applications not kept"
+    eventually(fn -> match?({200, ~s({"counter":2})}, Http.request(port, "GET", "/a")) end)
+    assert stop(up, "TERM") == 0
+  end
+
   test "demands to be told whom to trust in a lattice that is not on this machine" do
     {manifest, _port} = counter!()
     elsewhere = [manifest, "--lattice", "127.0.0.1:4222,nats.test:4222"]

@@ -53,6 +53,9 @@ defmodule Exosuit.App.Copy do
   defp path(config), do: Path.join(config.data_dir, @file_name)
 
   defp decode(<<@header, hash::32-bytes, body::binary>>, path) do
+    # The atoms of a copy are those of these modules, which a VM loads when it first needs them.
+    Enum.each(Application.spec(:exosuit, :modules) || [], &Code.ensure_loaded/1)
+
     if :crypto.hash(:sha256, body) == hash,
       do: {:ok, :erlang.binary_to_term(body, [:safe])},
       else: set_aside(path)
