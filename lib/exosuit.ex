@@ -25,18 +25,20 @@ defmodule Exosuit do
       {:ok, "kv"} = Exosuit.start_provider(MyApp.Host, "keyvalue", id: "kv")
       :ok = Exosuit.put_link(MyApp.Host, source: id, target: "kv", contract: "wasmcloud:keyvalue")
 
-  Or write all of it in a manifest, and apply that: `apply_manifest/2`.
+  Or write all of it in a manifest, and apply that: `apply_manifest/2`. `Exosuit.App` shows applications, deploys
+  their versions, and rolls them back.
 
       Exosuit (one_for_one)
-      ├── Nameplate   registers the host in the VM under its names
-      ├── Host        the serving part: see `Exosuit.Host`
-      ├── Applications  makes the host run its share of applications: see `Exosuit.App`
-      ├── Edge        the connections to the outside: see `Exosuit.Edge`
-      └── Drain       refuses new calls and lets running ones finish when the host stops
+      ├── Nameplate     registers the host in the VM under its names
+      ├── Writer        without NATS: keeps what a lattice shares, see `Exosuit.Lattice.Local`
+      ├── Host          the serving part: see `Exosuit.Host`
+      ├── Applications  makes the host run its share of applications: see `Exosuit.App.Supervisor`
+      ├── Edge          the connections to the outside: see `Exosuit.Edge`
+      └── Drain         refuses new calls and lets running ones finish when the host stops
 
   Specifications, links and the router's table belong to this supervisor, and survive a crash of any child.
   The children crash independently. After more than three crashes in five seconds, the whole host ends. Its
-  supervisor then restarts it, with the items of its options only.
+  supervisor then restarts it with the items of its options, and with its share of the applications in its store.
 
   Every function takes the host's name first. It raises `ArgumentError` if no such host runs, or if an
   argument or option has the wrong type. Errors are `Exosuit.Error`. Hosts emit events, see `subscribe/1`.
