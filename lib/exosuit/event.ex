@@ -42,6 +42,10 @@ defmodule Exosuit.Event do
   | `lattice_state_lost` | `bucket`, `count`: records that the servers lack; they are put back |
   | `lattice_state_damaged` | `path`, `kept_as`, `reason`, `error`: the file of a host without NATS; what can be read is in use |
   | `lattice_state_not_kept` | `reason`, `error`: the data directory cannot be written; what is stored is lost when the host stops |
+  | `application_failed` | `app`, `version`, `reason`: the version failed on this host, and the one before is deployed again |
+  | `application_ignored` | `key`, `reason`, `error`: what is stored under it cannot be read, or there is no room for it |
+  | `applications_put_back` | `apps`: records that the store lacked; this host wrote them again |
+  | `applications_not_kept` | `reason`, `error`: the copy of the applications cannot be read or written |
   | `lattice_connected`, `lattice_disconnected` | `connection`: `control` or `rpc` |
   | `lattice_unreachable` | `connection`, `reason`, `error`: why there is no connection; told once for each reason |
   | `lattice_refused` | `connection`, `reason`, `error`: the server does not allow something |
