@@ -39,7 +39,7 @@ defmodule Exosuit.App do
   - `if_version`: refuse unless this is the version that should run (0: there is no such application)
   - `by`: who applies it, for the history
   - `from_here`: this host names the manifest in its options. In a lattice of many hosts it changes nothing if the
-    application was changed from elsewhere since this host applied it; a warning says so
+    application was changed from elsewhere since this host applied it
   """
   @type option ::
           {:allow_issuer_change, boolean()}
@@ -56,7 +56,8 @@ defmodule Exosuit.App do
   Stores the manifest of a file as a new version of its application, and deploys it. Files that it names are read
   from this machine. Returns when it is stored; `await/4` waits until it runs here.
 
-  An apply of what is deployed already changes nothing, but what of it failed on this host is tried again. After `{:error, diagnostics}`, nothing was changed.
+  An apply of what is deployed already changes nothing, but what of it failed on this host is tried again. After
+  `{:error, diagnostics}`, nothing was changed.
   """
   @spec apply(host(), Path.t(), [option()]) :: {:ok, stored()} | {:error, [Manifest.diagnostic()]}
   def apply(host, path, options \\ []) do

@@ -50,7 +50,7 @@ defmodule Exosuit.App.Record do
   - `version`: the number of the version that should run
   - `versions`: oldest first, at most 16
   - `edition`: how often the record was written
-  - `origin`: the data directory that applied it, if a host applied it from its own
+  - `origin`: the id of the host that applied it, if the host's own options name the manifest
   """
   @type t :: %__MODULE__{
           schema: pos_integer(),
