@@ -37,10 +37,13 @@ The host runs in the foreground until Ctrl-C or SIGTERM, then drains and stops. 
 manifest is refused, an error is printed and the other parts run. If nothing can run, the exit code
 is 1.
 
-In a lattice, the manifests are deployed on all present hosts, as their scalers say. Each host reads
-the files on its own machine. It allows files below the directories of its own manifests and of each
---allow-files. With WASMCLOUD_ALLOW_FILE_LOAD=true it allows all files, with false none; together with
---allow-files, false is an error. If the lattice is not on this machine, --trust is required.
+In a lattice, the manifests and the files that they name are stored in it, and all of its hosts run the
+applications as their scalers say. An application that was applied last from elsewhere is left as it is:
+use `exosuit apply`. If the lattice is not on this machine, --trust is required.
+
+A command of the lattice that starts a single actor names a file of this machine. The host allows files
+below the directories of its manifests and of each --allow-files. With WASMCLOUD_ALLOW_FILE_LOAD=true it
+allows all files, with false none; together with --allow-files, false is an error.
 
 Examples:
   exosuit up examples/counter/app.yaml --host-label zone=home --data-dir ./data
@@ -59,7 +62,8 @@ pub(crate) struct Up {
     /// A label of the host, as KEY=VALUE; may be repeated.
     #[arg(long = "host-label", value_name = "KEY=VALUE")]
     labels: Vec<Pair>,
-    /// The directory for data that outlives the host [default: .exosuit beside the first manifest].
+    /// The directory for data that outlives the host: its identity, its applications, and the files of providers
+    /// [default: .exosuit beside the first manifest].
     #[arg(long, value_name = "DIRECTORY")]
     data_dir: Option<PathBuf>,
     /// For several hosts on one machine: 8080=9080 makes HTTP servers listen on port 9080 if links say
@@ -70,8 +74,8 @@ pub(crate) struct Up {
     /// [default: any; required if the lattice is not on this machine].
     #[arg(long, value_name = "ISSUER", value_parser = issuer)]
     trust: Vec<String>,
-    /// A directory whose files the lattice may start, in addition to those of the manifests; may be
-    /// repeated.
+    /// A directory whose files `actor start` over the lattice may name, in addition to those of the manifests;
+    /// applications need none; may be repeated.
     #[arg(long = "allow-files", value_name = "DIRECTORY")]
     allow_files: Vec<PathBuf>,
     /// Whether unsigned Wasm may run [default: deny].
