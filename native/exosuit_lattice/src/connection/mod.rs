@@ -216,8 +216,7 @@ fn client_options(
             std::future::ready(())
         })
         .reconnect_to_server_callback(move |servers, _info| {
-            let attempts = Arc::clone(&attempts);
-            async move { before_attempt(&attempts, &servers).await }
+            std::future::ready(before_attempt(&attempts, &servers))
         });
     with_tls(client, &options.tls)
 }
@@ -258,7 +257,7 @@ async fn log_in(
 
 /// The client asks for a server before each attempt: the one moment to learn why the last one
 /// failed, and to make it stop.
-async fn before_attempt(
+fn before_attempt(
     tower: &Tower,
     servers: &[async_nats::Server],
 ) -> Option<async_nats::ReconnectToServer> {
