@@ -253,6 +253,9 @@ defmodule Exosuit.App.Server do
     {:noreply, Enum.reduce(Orders.all(state.orders), %{state | looking?: false}, &look/2)}
   end
 
+  # A watch or a subscription of the local store is linked to this process: without it, it would hear nothing more.
+  def handle_info({:EXIT, _pid, reason}, state) when reason != :normal, do: {:stop, reason, state}
+
   def handle_info({:run_again, app, order}, state) do
     case Orders.fetch(state.orders, app) do
       %{order: ^order} -> {:noreply, run_again(state, order)}
