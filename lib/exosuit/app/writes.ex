@@ -55,8 +55,20 @@ defmodule Exosuit.App.Writes do
   @spec slots(Config.t(), String.t(), Slots.t(), non_neg_integer()) :: result()
   def slots(config, app, slots, revision) do
     with {:ok, text} <- Slots.encode(slots),
+         {:ok, revision} <- present(config, {:slots, app}, revision),
          do: compare_and_set(config, {:slots, app}, text, revision)
   end
+
+  # A key that was deleted has the revision of its deletion, which watches do not tell.
+  defp present(config, key, 0) do
+    case read(config, key) do
+      {:ok, {nil, revision}} -> {:ok, revision}
+      {:ok, _there} -> :conflict
+      error -> error
+    end
+  end
+
+  defp present(_config, _key, revision), do: {:ok, revision}
 
   @doc "Gives the store a new generation, if it still has the old one. The result has the new one."
   @spec generation(Config.t(), String.t() | nil) :: result()
