@@ -34,7 +34,8 @@ defmodule Exosuit.App.Copy do
 
   def write(config, copy) do
     path = path(config)
-    new = path <> ".new"
+    # A task may still write one while the member writes its last.
+    new = "#{path}.#{System.unique_integer([:positive])}.new"
     body = :erlang.term_to_binary(copy, [:compressed])
 
     # A file is made for all to read, and only then closed to others: what is secret is written after.
