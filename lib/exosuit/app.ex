@@ -24,12 +24,13 @@ defmodule Exosuit.App do
   @type host :: atom()
 
   @typedoc """
-  What was stored: the application's name, the version that should run, whether it is a new one, and warnings of the
-  manifest.
+  What was stored: the application's name, the version that should run, the edition of the record, whether anything
+  is new, and warnings of the manifest.
   """
   @type stored :: %{
           app: String.t(),
           version: pos_integer(),
+          edition: pos_integer(),
           changed: boolean(),
           warnings: [Manifest.diagnostic()]
         }
@@ -134,6 +135,17 @@ defmodule Exosuit.App do
     host |> Directory.fetch!(:config) |> Server.await(app, version, timeout)
   end
 
+  # One that cannot be read can be deleted all the same.
+  defp check_there(config, app) do
+    with true <- Record.name?(app),
+         {:ok, text} when text != nil <- Store.get(config.session, @bucket, key(app)) do
+      :ok
+    else
+      {:error, error} -> {:error, error}
+      _absent -> {:error, Overview.absent(app)}
+    end
+  end
+
   @doc "Waits until this host runs nothing more of an application that was deleted."
   @spec await_deleted(host(), String.t()) :: {:ok, [Server.step()]} | {:error, Error.t()}
   def await_deleted(host, app) do
@@ -191,7 +203,7 @@ defmodule Exosuit.App do
     config = Directory.fetch!(host, :config)
 
     with :ok <- Lattice.await_first(config),
-         {:ok, _record} <- fetch(config, app),
+         :ok <- check_there(config, app),
          :ok <- Store.delete(config.session, @bucket, key(app)) do
       # Members delete what they say of it; of those that are gone, and of an update, nobody does.
       for key <- Server.leftovers(config, app), do: Store.delete(config.session, @bucket, key)
@@ -233,7 +245,9 @@ defmodule Exosuit.App do
          {:ok, model} <- Model.new(manifest, digests),
          {:ok, applied} <- objects(config, model, text, options),
          {:ok, stored} <- write(config, manifest["name"], applied, options) do
-      {:ok, Map.put(stored, :warnings, warnings)}
+      {origin, stored} = Map.pop!(stored, :origin)
+      passed_over = passed_over(config, manifest["name"], origin, options)
+      {:ok, %{stored | warnings: warnings ++ passed_over}}
     else
       [_ | _] = missing -> {:error, missing}
       error -> error
@@ -306,6 +320,19 @@ defmodule Exosuit.App do
     end
   end
 
+  # What a user asked for must not be passed over in silence.
+  defp passed_over(config, app, origin, options) do
+    if options[:from_here] && origin != config.source && not Session.alone?(config.session) do
+      text =
+        "#{app} was changed from elsewhere since this host applied it, and stays as it is; " <>
+          "`exosuit apply` changes it"
+
+      [%{text: text, severity: :warning, line: 1}]
+    else
+      []
+    end
+  end
+
   defp check_version(_app, _record, nil), do: :ok
   defp check_version(_app, nil, 0), do: :ok
   defp check_version(_app, %{version: version}, version), do: :ok
@@ -324,7 +351,11 @@ defmodule Exosuit.App do
       nil -> {:error, Overview.absent(app)}
       record -> change.(record)
     end)
+    |> without_origin()
   end
+
+  defp without_origin({:ok, stored}), do: {:ok, Map.delete(stored, :origin)}
+  defp without_origin(error), do: error
 
   # Written again for as long as others write between.
   defp update(config, app, change) do
@@ -341,7 +372,15 @@ defmodule Exosuit.App do
       end)
 
     with {:ok, written} <- written, {:ok, record} <- now(config, app, written) do
-      {:ok, %{app: app, version: record.version, changed: written != nil, warnings: []}}
+      {:ok,
+       %{
+         app: app,
+         version: record.version,
+         edition: record.edition,
+         origin: record.origin,
+         changed: written != nil,
+         warnings: []
+       }}
     end
   end
 

@@ -2,14 +2,16 @@ defmodule Exosuit.App.Changes do
   @moduledoc """
   Changes of the bucket `:applications` as events of `Exosuit.App.Machine`. Pure.
 
-  What cannot be read is `{:ignored, key, error}`: somebody else wrote it, and it must not stop a host.
+  What cannot be read is `{:ignored, key, error, event}`: somebody else wrote it, and it must not stop a host. A record
+  that cannot be read is left alone like one of a newer version of Exosuit.
   """
 
   alias Exosuit.App.{Keys, Machine, Record, Status}
   alias Exosuit.App.Machine.Slots
   alias Exosuit.Error
 
-  @type event :: Machine.event() | {:ignored, String.t(), Error.t()} | :none
+  @type event ::
+          Machine.event() | {:ignored, String.t(), Error.t(), Machine.event() | :none} | :none
 
   @doc "A key has a value."
   @spec put(String.t(), binary(), pos_integer()) :: event()
@@ -51,11 +53,19 @@ defmodule Exosuit.App.Changes do
   defp record(_key, name, {:newer, schema}, revision),
     do: {:record, name, {:newer, schema}, revision}
 
-  defp record(key, _name, {:error, error}, _revision), do: {:ignored, key, error}
+  defp record(key, name, {:error, error}, revision) do
+    {:ignored, key, error, {:record, name, {:newer, 0}, revision}}
+  end
 
   defp status(_key, host, app, {:ok, status}), do: {:status, host, app, status}
-  defp status(key, _host, _app, {:error, error}), do: {:ignored, key, error}
+
+  defp status(key, host, app, {:error, error}) do
+    {:ignored, key, error, {:status, host, app, nil}}
+  end
 
   defp slots(_key, app, {:ok, slots}, revision), do: {:slots, app, slots, revision}
-  defp slots(key, _app, {:error, error}, _revision), do: {:ignored, key, error}
+
+  defp slots(key, app, {:error, error}, revision) do
+    {:ignored, key, error, {:slots, app, nil, revision}}
+  end
 end

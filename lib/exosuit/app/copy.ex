@@ -13,6 +13,7 @@ defmodule Exosuit.App.Copy do
 
   @file_name "applications.copy"
   @header "exosuit-applications-1"
+  @schema 1
 
   @doc "The copy of a host, or `nil`. An error has the reason why there is a file that cannot be used."
   @spec read(Config.t()) :: {:ok, Machine.copy() | nil} | {:error, Error.t()}
@@ -57,9 +58,12 @@ defmodule Exosuit.App.Copy do
     # The atoms of a copy are those of these modules, which a VM loads when it first needs them.
     Enum.each(Application.spec(:exosuit, :modules) || [], &Code.ensure_loaded/1)
 
-    if :crypto.hash(:sha256, body) == hash,
-      do: {:ok, :erlang.binary_to_term(body, [:safe])},
-      else: set_aside(path)
+    with ^hash <- :crypto.hash(:sha256, body),
+         %{schema: @schema} = copy <- :erlang.binary_to_term(body, [:safe]) do
+      {:ok, copy}
+    else
+      _damaged_or_another_schema -> set_aside(path)
+    end
   rescue
     # Another version of Exosuit may have written atoms that this one does not have.
     ArgumentError -> set_aside(path)

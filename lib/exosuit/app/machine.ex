@@ -158,10 +158,26 @@ defmodule Exosuit.App.Machine do
     end
   end
 
-  @doc "What the hosts say about an application, by their ids; of this host what it would say now."
+  @doc "Whether the members are known, so that shares can be computed."
+  @spec known?(t()) :: boolean()
+  def known?(state), do: state.known?
+
+  @doc "The keys of statuses of hosts that are no members: host and application."
+  @spec lost_statuses(t()) :: [{String.t(), String.t()}]
+  def lost_statuses(state) do
+    members = MapSet.new(members(state), & &1.id)
+
+    for {app, statuses} <- state.statuses,
+        {host, _status} <- statuses,
+        host not in members,
+        do: {host, app}
+  end
+
+  @doc "What the members say about an application, by their ids; of this host what it would say now."
   @spec statuses(t(), String.t()) :: %{optional(String.t()) => Status.t()}
   def statuses(state, app) do
-    others = Map.delete(View.statuses(state, app), state.own)
+    members = for %{id: id} <- members(state), id != state.own, do: id
+    others = Map.take(View.statuses(state, app), members)
 
     case state.shares[app] && Report.status(state.shares[app]) do
       nil -> others

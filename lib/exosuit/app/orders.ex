@@ -11,7 +11,7 @@ defmodule Exosuit.App.Orders do
 
   @typedoc """
   What became of an order: its `steps`, the `failures` of workloads, the outcomes that the machine was `told`, the
-  `error` if nothing could be done, and the `retry` of failures.
+  `error` if nothing could be done, and the `retry` of failures. `token` tells it apart from the same order made again.
   """
   @type done :: %{
           order: Runner.order(),
@@ -19,7 +19,8 @@ defmodule Exosuit.App.Orders do
           failures: %{optional(String.t()) => Error.t()},
           told: %{optional(String.t()) => term()},
           error: Error.t() | nil,
-          retry: Retry.t()
+          retry: Retry.t(),
+          token: reference()
         }
 
   @type t :: %__MODULE__{
@@ -91,7 +92,10 @@ defmodule Exosuit.App.Orders do
   def forget(orders, app), do: %{orders | done: Map.delete(orders.done, app)}
 
   defp done(before, order, result) do
-    Map.merge(%{order: order, retry: retry_of(before, order)}, result(order, result))
+    Map.merge(
+      %{order: order, retry: retry_of(before, order), token: make_ref()},
+      result(order, result)
+    )
   end
 
   # The same again goes on with its retries.

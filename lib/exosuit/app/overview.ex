@@ -55,8 +55,7 @@ defmodule Exosuit.App.Overview do
 
     versions =
       for version <- record.versions do
-        at = version.at |> DateTime.from_unix!(:millisecond) |> DateTime.truncate(:second)
-        version |> Map.take(fields) |> Map.put(:at, DateTime.to_iso8601(at))
+        version |> Map.take(fields) |> Map.put(:at, time(version.at))
       end
 
     %{app: record.name, version: record.version, state: record.state, versions: versions}
@@ -112,9 +111,18 @@ defmodule Exosuit.App.Overview do
     end
   end
 
+  # Whoever may write records may write any number.
+  defp time(at) do
+    case DateTime.from_unix(at, :millisecond) do
+      {:ok, time} -> time |> DateTime.truncate(:second) |> DateTime.to_iso8601()
+      {:error, _beyond} -> nil
+    end
+  end
+
   defp head(record) do
     %{
       app: record.name,
+      edition: record.edition,
       state: record.state,
       version: record.version,
       label: Record.current(record).label
@@ -165,7 +173,7 @@ defmodule Exosuit.App.Overview do
     hosts =
       for {host, wanted} <- Enum.sort(placed) ++ Enum.sort(others -- placed),
           wanted > 0 or not List.keymember?(placed, host, 0),
-          do: host({host, wanted}, workload.id, record.version, statuses[host], names)
+          do: host({host, wanted}, workload.id, Record.target(record), statuses[host], names)
 
     wanted = placed |> Enum.map(&elem(&1, 1)) |> Enum.sum()
     %{id: workload.id, role: workload.role, wanted: wanted, hosts: hosts}
@@ -175,7 +183,7 @@ defmodule Exosuit.App.Overview do
 
   defp host({host, wanted}, id, version, status, names) do
     said = status && status.workloads[id]
-    current? = status != nil and status.version == version
+    current? = status != nil and Status.about?(status, version)
 
     {state, running} =
       case said do

@@ -102,8 +102,15 @@ defmodule Exosuit.App.Runner do
       # Workloads of other hosts need no bytes here.
       others = for digest <- Model.objects(model), into: %{}, do: {digest, {:bytes, ""}}
       manifest = Manifest.build(model.manifest, config, Map.merge(others, sources))
-      Share.take(config, manifest, share)
+      with :ok <- check_name(manifest, order.app), do: Share.take(config, manifest, share)
     end
+  end
+
+  defp check_name(%{name: app}, app), do: :ok
+
+  defp check_name(manifest, app) do
+    detail = "the record of application #{app} names the model of application #{manifest.name}"
+    {:error, Error.new(:invalid_input, detail)}
   end
 
   defp sources(config, digests, here) do

@@ -31,6 +31,7 @@ defmodule Exosuit.App.Server do
   }
 
   alias Exosuit.App.{Record, Runner, Sweep, Writes}
+  alias Exosuit.Host.Specifications
   alias Exosuit.Lattice.{Bus, Session, Store}
 
   @bucket :applications
@@ -39,6 +40,9 @@ defmodule Exosuit.App.Server do
 
   # This host hears its own beats as others do. Sooner than others count as lost, it knows that it is cut off.
   @deaf 3_500
+
+  # Before the store is asked again where it stands.
+  @again 1_000
 
   # Between two sweeps of objects.
   @sweep 3_600_000
@@ -68,7 +72,9 @@ defmodule Exosuit.App.Server do
     waiting: [],
     looking?: false,
     unwritten: nil,
-    unnamed: MapSet.new()
+    unnamed: MapSet.new(),
+    current: nil,
+    beat_due?: false
   ]
 
   @typedoc "A step of this host, or a workload that has no place in the lattice."
@@ -92,16 +98,18 @@ defmodule Exosuit.App.Server do
   @spec await(Config.t(), String.t(), pos_integer() | :deleted, timeout()) ::
           {:ok, [step()]} | {:error, Error.t()}
   def await(config, app, version, timeout) do
-    GenServer.call(via(config), {:await, app, version, timeout}, timeout + @call_timeout)
+    call(config, {:await, app, version, timeout}, timeout + @call_timeout)
   end
 
   @doc "All applications, see `Exosuit.App.Overview`."
   @spec list(Config.t()) :: [map()]
-  def list(config), do: GenServer.call(via(config), :list, @call_timeout)
+  def list(config) do
+    with {:error, _away} <- call(config, :list, @call_timeout), do: []
+  end
 
   @doc "What runs of an application, and what is missing, see `Exosuit.App.Overview`."
   @spec status(Config.t(), String.t()) :: {:ok, map()} | {:error, Error.t()}
-  def status(config, app), do: GenServer.call(via(config), {:status, app}, @call_timeout)
+  def status(config, app), do: call(config, {:status, app}, @call_timeout)
 
   @doc """
   Runs an application on this host alone while the lattice is away and this host knows no record of it. The calling
@@ -110,16 +118,20 @@ defmodule Exosuit.App.Server do
   @spec serve_alone(Config.t(), String.t(), Model.t(), map()) ::
           {:ok, [step()]} | {:error, Error.t()}
   def serve_alone(config, app, model, sources) do
-    GenServer.call(via(config), {:serve_alone, app, model, sources}, :infinity)
+    call(config, {:serve_alone, app, model, sources}, :infinity)
   end
 
   @doc "The keys of an application that is gone which no member deletes: its slots, and statuses of lost members."
   @spec leftovers(Config.t(), String.t()) :: [String.t()]
-  def leftovers(config, app), do: GenServer.call(via(config), {:leftovers, app}, @call_timeout)
+  def leftovers(config, app) do
+    with {:error, _away} <- call(config, {:leftovers, app}, @call_timeout), do: []
+  end
 
   @doc "The records of all applications that this host knows."
   @spec records(Config.t()) :: [Record.t()]
-  def records(config), do: GenServer.call(via(config), :records, @call_timeout)
+  def records(config) do
+    with {:error, _away} <- call(config, :records, @call_timeout), do: []
+  end
 
   @doc "Makes the share of an application again: what of it failed is tried at once."
   @spec retry(Config.t(), String.t()) :: :ok
@@ -130,6 +142,24 @@ defmodule Exosuit.App.Server do
   def leave(config), do: beat(config, leaving: true)
 
   defp via(config), do: Directory.via(config.name, __MODULE__)
+
+  defp call(config, request, timeout) do
+    GenServer.call(via(config), request, timeout)
+  catch
+    :exit, _fallen_or_late ->
+      {:error,
+       Error.new(:unavailable, "what runs the applications on this host is starting again")}
+  end
+
+  # Models hold configuration, which may be secret, and a crash shows state and message.
+  # Elixir knows the callback from 1.17 on, OTP from 25.
+  @doc false
+  if {:format_status, 1} in GenServer.behaviour_info(:callbacks), do: @impl(GenServer)
+
+  def format_status(status) do
+    hidden = %{state: :hidden, message: :hidden, log: []}
+    Map.merge(status, Map.take(hidden, Map.keys(status)))
+  end
 
   @impl GenServer
   def init(state) do
@@ -169,9 +199,8 @@ defmodule Exosuit.App.Server do
   end
 
   def handle_call({:leftovers, app}, _from, %{machine: machine} = state) do
-    members = Enum.map(Machine.members(machine), & &1.id)
-    lost = Map.keys(Machine.statuses(machine, app)) -- members
-    keys = [{:slots, app} | Enum.map(lost, &{:status, &1, app})]
+    lost = for {host, ^app} <- Machine.lost_statuses(machine), do: {:status, host, app}
+    keys = [{:slots, app} | lost]
     {:reply, Enum.map(keys, &Keys.encode/1), state}
   end
 
@@ -234,9 +263,10 @@ defmodule Exosuit.App.Server do
 
   def handle_info(:tick, state) do
     Process.send_after(self(), :tick, @tick)
-    state = if now() - state.last_beat >= @beat, do: send_beat(state), else: state
+    due? = state.beat_due? or now() - state.last_beat >= @beat
+    state = if due?, do: send_beat(state), else: state
     state = if now() - state.heard >= @deaf, do: bus(state, :down), else: state
-    state = write_copy(state)
+    state = state |> write_copy() |> end_strays()
     {:noreply, state |> handle({:tick, now()}) |> answer()}
   end
 
@@ -249,6 +279,10 @@ defmodule Exosuit.App.Server do
     if concerns_share?(type), do: {:noreply, look_soon(state)}, else: {:noreply, state}
   end
 
+  def handle_info({:current, tag}, %{current: tag, store: :up} = state) do
+    {:noreply, current(state)}
+  end
+
   def handle_info(:look, state) do
     {:noreply, Enum.reduce(Orders.all(state.orders), %{state | looking?: false}, &look/2)}
   end
@@ -256,9 +290,10 @@ defmodule Exosuit.App.Server do
   # A watch or a subscription of the local store is linked to this process: without it, it would hear nothing more.
   def handle_info({:EXIT, _pid, reason}, state) when reason != :normal, do: {:stop, reason, state}
 
-  def handle_info({:run_again, app, order}, state) do
+  # Of an order that was made again meanwhile, or replaced, the timer counts no more.
+  def handle_info({:run_again, app, token}, state) do
     case Orders.fetch(state.orders, app) do
-      %{order: ^order} -> {:noreply, run_again(state, order)}
+      %{token: ^token, order: order} -> {:noreply, run_again(state, order)}
       _another -> {:noreply, state}
     end
   end
@@ -284,7 +319,7 @@ defmodule Exosuit.App.Server do
   defp act(state, actions), do: Enum.reduce(actions, state, &act_one/2)
 
   defp act_one(:beat, state) do
-    if now() - state.last_beat >= @pause, do: send_beat(state), else: state
+    if now() - state.last_beat >= @pause, do: send_beat(state), else: %{state | beat_due?: true}
   end
 
   # Written with the next tick: a disk may be slow, and much may change at once.
@@ -351,10 +386,10 @@ defmodule Exosuit.App.Server do
 
   defp take(state, :none), do: state
 
-  defp take(state, {:ignored, key, error}) do
+  defp take(state, {:ignored, key, error, event}) do
     data = %{key: key, reason: error.reason, error: Exception.message(error)}
     Lattice.announce(state.config, "application_ignored", data)
-    state
+    take(state, event)
   end
 
   defp take(state, {:generation, generation} = event) do
@@ -364,18 +399,25 @@ defmodule Exosuit.App.Server do
   defp take(state, event), do: handle(state, event)
 
   defp store(%{store: same} = state, same), do: state
-  defp store(state, link), do: handle(%{state | store: link}, {:store, link, now()})
+
+  defp store(state, link) do
+    handle(%{state | store: link, current: nil}, {:store, link, now()})
+  end
 
   # Where the store stands is asked for in a task: it takes a question to the server.
-  defp current(%{config: config, generation: generation} = state) do
-    start(state, {:current, generation}, fn -> Store.position(config.session, @bucket) end)
+  defp current(%{config: config} = state) do
+    tag = make_ref()
+    state = %{state | current: tag}
+    start(state, {:current, tag}, fn -> Store.position(config.session, @bucket) end)
   end
+
+  defp current?(state), do: state.store == :up and state.current == :known
 
   # Beats.
 
   defp send_beat(%{config: config} = state) do
     unless Settings.leaving?(config), do: beat(config, [])
-    handle(%{state | last_beat: now()}, {:beat, Beat.member(config), now()})
+    handle(%{state | last_beat: now(), beat_due?: false}, {:beat, Beat.member(config), now()})
   end
 
   # Without a connection it is lost, and this host does not hear itself.
@@ -410,7 +452,7 @@ defmodule Exosuit.App.Server do
       version: version,
       share: share,
       model: model,
-      former: former(state, app),
+      former: [],
       keep_links?: share == %{} and record != nil and record.state == :deployed,
       allow_issuer_change?: record != nil and Record.issuer_change?(record, version),
       alone?: state.store == :down and not Session.alone?(state.config.session),
@@ -428,7 +470,7 @@ defmodule Exosuit.App.Server do
       version: 0,
       share: Map.get(Placement.share(placed, [own], %{}, own.id), app, %{}),
       model: model,
-      former: former(state, app),
+      former: [],
       keep_links?: false,
       allow_issuer_change?: false,
       alone?: true,
@@ -436,18 +478,51 @@ defmodule Exosuit.App.Server do
     }
   end
 
-  # The lattice is back: what was made without it is shared, or ends here if others run it.
-  defp share_again({app, %{order: %{alone?: true} = order}}, state) do
-    case {Machine.record(state.machine, app), Machine.share(state.machine, app)} do
-      {%{state: :deployed}, {nil, _none}} ->
-        run(state, %{order | alone?: false, share: %{}, keep_links?: true, model: nil})
-
-      _no_record_or_share ->
-        run(state, %{order | alone?: false})
-    end
+  # The lattice is back: what was made without it is shared.
+  defp share_again({_app, %{order: %{alone?: true} = order}}, state) do
+    run(state, %{order | alone?: false})
   end
 
   defp share_again(_shared, state), do: state
+
+  # What runs here though the machine never told this host to: it was served alone and is not this host's share,
+  # or a crash forgot it. An application that was served alone and has no record yet is about to get one.
+  defp end_strays(%{machine: machine, config: config} = state) do
+    if current?(state) and Machine.known?(machine) do
+      for(%{app: app} when app != nil <- Specifications.list(config), do: app)
+      |> Enum.uniq()
+      |> Enum.filter(&stray?(state, &1))
+      |> Enum.reduce(state, &run(&2, stop(&1)))
+    else
+      state
+    end
+  end
+
+  defp stray?(state, app) do
+    told = Machine.share(state.machine, app)
+    record = Machine.record(state.machine, app)
+
+    cond do
+      Orders.busy?(state.orders, app) or elem(told, 1) != %{} -> false
+      record == nil -> not match?(%{order: %{version: 0}}, Orders.fetch(state.orders, app))
+      record.state == :undeployed -> true
+      true -> nothing_here?(state, app)
+    end
+  end
+
+  defp stop(app) do
+    %{
+      app: app,
+      version: -1,
+      share: %{},
+      model: nil,
+      former: [],
+      keep_links?: true,
+      allow_issuer_change?: false,
+      alone?: false,
+      sources: %{}
+    }
+  end
 
   # The links of the model that was applied last, and of all before that some step could not remove.
   defp former(state, app) do
@@ -470,7 +545,9 @@ defmodule Exosuit.App.Server do
     if Orders.busy?(state.orders, order.app), do: state, else: run(state, order)
   end
 
+  # What the order before it left is known only now.
   defp start_order(%{config: config} = state, order) do
+    order = %{order | former: former(state, order.app)}
     start(state, {:share, order}, fn -> Runner.run(config, order) end)
   end
 
@@ -480,7 +557,11 @@ defmodule Exosuit.App.Server do
     told = Orders.fetch(orders, app).told
     state = handle(state, {:applied, app, order.version, order.share, told})
     state = if next, do: start_order(state, next), else: state
-    state |> answer() |> again_later(order)
+    state = state |> answer() |> again_later(order)
+
+    if order.alone? and next == nil and current?(state),
+      do: share_again({app, Orders.fetch(state.orders, app)}, state),
+      else: state
   end
 
   defp finished(state, :sweep, {:ok, unnamed}), do: %{state | unnamed: unnamed}
@@ -511,16 +592,23 @@ defmodule Exosuit.App.Server do
 
   defp finished(state, {:written, key}, result), do: handle(state, {:written, key, result})
 
-  defp finished(state, {:current, generation}, {:ok, %{revision: position}}) do
-    facts = %{generation: generation, position: position}
-    state = handle(state, {:records_current, facts, now()})
+  defp finished(
+         %{current: tag, store: :up} = state,
+         {:current, tag},
+         {:ok, %{revision: position}}
+       ) do
+    facts = %{generation: state.generation, position: position}
+    state = handle(%{state | current: :known}, {:records_current, facts, now()})
     answer(Enum.reduce(Orders.all(state.orders), state, &share_again/2))
   end
 
-  # The connection has gone again meanwhile: the watch says so, and what is there after it.
-  defp finished(state, {:current, _generation}, {:error, _error}) do
-    if state.store == :up, do: current(state), else: state
+  defp finished(%{current: tag, store: :up} = state, {:current, tag}, {:error, _error}) do
+    Process.send_after(self(), {:current, tag}, @again)
+    state
   end
+
+  # The connection was lost in the meantime: the watch tells all anew.
+  defp finished(state, {:current, _tag}, _late), do: state
 
   # Links and updates that were refused are tried again; specifications are, by the reconciler.
   defp again_later(state, %{app: app} = order) do
@@ -529,7 +617,7 @@ defmodule Exosuit.App.Server do
 
     cond do
       delay != nil ->
-        Process.send_after(self(), {:run_again, app, order}, delay)
+        Process.send_after(self(), {:run_again, app, Orders.fetch(orders, app).token}, delay)
         state
 
       order.share == %{} and Machine.record(state.machine, app) == nil ->
@@ -581,7 +669,13 @@ defmodule Exosuit.App.Server do
   defp sweep(%{config: config, unnamed: found} = state) do
     named = Sweep.named(known_records(state))
     now = System.system_time(:millisecond)
-    start(state, :sweep, fn -> Sweep.run(config.session, named, found, now) end)
+    lost = for {host, app} <- Machine.lost_statuses(state.machine), do: {:status, host, app}
+    keys = Enum.map(lost, &Keys.encode/1)
+
+    start(state, :sweep, fn ->
+      for key <- keys, do: Store.delete(config.session, @bucket, key)
+      Sweep.run(config.session, named, found, now)
+    end)
   end
 
   defp known_records(%{machine: machine}) do

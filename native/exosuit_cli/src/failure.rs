@@ -64,6 +64,11 @@ impl Failure {
         if self.code == code { other() } else { self }
     }
 
+    /// Whether it has this code.
+    pub(crate) fn is(&self, code: &str) -> bool {
+        self.code == code
+    }
+
     /// The error as `--json` prints it.
     pub(crate) fn to_json(&self) -> serde_json::Value {
         serde_json::json!({"error": redact(&self.text), "code": self.code})

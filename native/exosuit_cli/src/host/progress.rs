@@ -75,7 +75,26 @@ fn settled(
     let deadline = Instant::now() + waiting.timeout.unwrap_or(TIMEOUT);
     let mut shown = Vec::new();
     loop {
-        let mut status = host.request("app.status", &json!({"app": stored["app"]}))?;
+        let is_over = Instant::now() >= deadline;
+        let answer = host.request("app.status", &json!({"app": stored["app"]}));
+        let mut status = match answer {
+            // The host that answers may not have heard of the change yet, or starts again.
+            Err(failure) if failure.is("not_found") || failure.is("unavailable") => {
+                if is_over {
+                    return Err(failure);
+                }
+                sleep(INTERVAL);
+                continue;
+            }
+            answer => answer?,
+        };
+        if status["edition"].as_u64() < stored["edition"].as_u64() {
+            if is_over {
+                return Ok(status);
+            }
+            sleep(INTERVAL);
+            continue;
+        }
         if status["version"] != stored["version"] {
             status["status"] = json!("superseded");
             status["asked_for"] = stored["version"].clone();
@@ -89,8 +108,11 @@ fn settled(
                 }
             }
         }
-        let is_settled = matches!(status["status"].as_str(), Some("running" | "failed"));
-        if is_settled || Instant::now() >= deadline {
+        let is_settled = matches!(
+            status["status"].as_str(),
+            Some("running" | "failed" | "undeployed")
+        );
+        if is_settled || is_over {
             return Ok(status);
         }
         sleep(INTERVAL);
