@@ -573,7 +573,7 @@ defmodule Exosuit do
   # For those who ask which hosts there are: it tells them as events, too.
   @doc false
   @spec heartbeat(host()) :: :ok
-  def heartbeat(host), do: Edge.Heart.beat(config!(host))
+  def heartbeat(host), do: Edge.Heartbeat.beat(config!(host))
 
   @doc """
   The specified actors, providers and links of a host, as maps, without their configuration.
@@ -755,7 +755,7 @@ defmodule Exosuit do
     # The options last: a host that is one too many on its data directory starts nothing.
     above = [
       {Control, {config, __MODULE__}},
-      {Control.Wire, {config, __MODULE__}},
+      {Control.Nats, {config, __MODULE__}},
       {Startup, {config, __MODULE__, items}}
     ]
 

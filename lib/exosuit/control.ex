@@ -4,7 +4,7 @@ defmodule Exosuit.Control do
 
       Control (rest_for_one)
       ├── Anchor        ends with the registry, so that the names of the others come back
-      ├── Door          the way into the VM for `exosuit remote`: opened when asked
+      ├── Remote        the way into the VM for `exosuit remote`: opened when asked
       ├── Commands      a task per command that runs, so many at the most
       ├── Connections   a task per client, so many at the most
       └── Listener      owns the socket, and hands each client over
@@ -20,7 +20,7 @@ defmodule Exosuit.Control do
   use Supervisor
 
   alias Exosuit.{Config, Directory, Error}
-  alias Exosuit.Control.{Address, Door, Listener}
+  alias Exosuit.Control.{Address, Remote, Listener}
 
   @typedoc "Who carries out commands: the facade, and the host's name."
   @type context :: {api :: module(), host :: atom()}
@@ -61,7 +61,7 @@ defmodule Exosuit.Control do
 
     children = [
       {Directory.Anchor, {config.name, :control_anchor}},
-      {Door, config},
+      {Remote, config},
       tasks(:commands, commands, @commands),
       tasks(:connections, connections, @connections),
       {Listener, {config, path(config.data_dir), context}}

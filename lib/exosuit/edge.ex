@@ -3,14 +3,14 @@ defmodule Exosuit.Edge do
   The connections to the outside that serve no calls.
 
       Edge (one_for_one)
-      ├── EventLogger writes events and guests' lines to the log
-      ├── Announcer   turns the data plane's notices into events
-      ├── Heart       sends heartbeats                         only in a lattice
-      ├── Lookout     tracks the other hosts                   with other hosts
-      ├── Registrar   publishes claims
-      ├── Control     commands over the socket, see `Exosuit.Control`
-      ├── Wire        commands of the lattice, see `Exosuit.Control.Wire`
-      └── Startup     applies the items of the host's options, and retries refused ones
+      ├── EventLogger      writes events and guests' lines to the log
+      ├── EventForwarder   turns the data plane's notices into events
+      ├── Heartbeat        sends heartbeats         only in a lattice
+      ├── PeerMonitor      tracks the other hosts   with other hosts
+      ├── ClaimsPublisher  publishes claims
+      ├── Control          commands over the socket, see `Exosuit.Control`
+      ├── Nats             commands of the lattice, see `Exosuit.Control.Nats`
+      └── Startup          applies the items of the host's options, and retries refused ones
 
   The last three call the facade, which passes them in as child specifications. All children may crash
   repeatedly without an effect on calls. Events are sent without them. Notices of the data plane in the
@@ -19,7 +19,7 @@ defmodule Exosuit.Edge do
   use Supervisor
 
   alias Exosuit.Config
-  alias Exosuit.Edge.{Announcer, EventLogger, Heart, Lookout, Registrar}
+  alias Exosuit.Edge.{ClaimsPublisher, EventForwarder, EventLogger, Heartbeat, PeerMonitor}
 
   # It must not take the host with it, however often it falls.
   @restarts 1_000
@@ -31,10 +31,10 @@ defmodule Exosuit.Edge do
   def init({config, listeners}) do
     lattice =
       if config.nats_lattice,
-        do: [{Heart, config}, {Lookout, config}, {Registrar, config}],
+        do: [{Heartbeat, config}, {PeerMonitor, config}, {ClaimsPublisher, config}],
         else: []
 
-    Supervisor.init([{EventLogger, config}, {Announcer, config}] ++ lattice ++ listeners,
+    Supervisor.init([{EventLogger, config}, {EventForwarder, config}] ++ lattice ++ listeners,
       strategy: :one_for_one,
       max_restarts: @restarts
     )

@@ -71,10 +71,10 @@ defmodule Exosuit.Provider do
   **The state** is what `init/1` and the links make of it. A call sees it as it was when the call
   came, and gets a copy: what is large or changes with calls belongs into a process or a table.
 
-      Keeper        init/1, put_link/2, delete_link/2
+      Module        init/1, put_link/2, delete_link/2
       ├── Health        asks at intervals (linked)
       │   └── check     health/1
-      └── Dispatcher    a process for each call (linked)
+      └── Calls         a process for each call (linked)
           └── call      handle_invocation/3, handle_function/3
 
   ## Options

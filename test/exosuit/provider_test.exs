@@ -273,7 +273,7 @@ defmodule Exosuit.ProviderTest do
   test "calls that were given up count until they are gone, so that none pile up", %{host: host} do
     id = serve!(host, module: Narrow)
     {:links, links} = Process.info(Exosuit.whereis(host, id), :links)
-    [dispatcher] = for pid <- links, initial_call(pid) == Exosuit.Provider.Dispatcher, do: pid
+    [dispatcher] = for pid <- links, initial_call(pid) == Exosuit.Provider.Calls, do: pid
     :erlang.suspend_process(dispatcher)
 
     for _ <- 1..2,

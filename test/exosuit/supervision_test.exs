@@ -73,7 +73,7 @@ defmodule Exosuit.SupervisionTest do
         :actors,
         Exosuit.Host.Reconciler,
         Exosuit.Edge.EventLogger,
-        Exosuit.Edge.Announcer,
+        Exosuit.Edge.EventForwarder,
         {:child, Exosuit.Directory.Nameplate},
         {:child, Exosuit.Host},
         {:child, Exosuit.Edge},
@@ -343,9 +343,9 @@ defmodule Exosuit.SupervisionTest do
 
   test "a killed announcer is back for the next event of the data plane" do
     host = start_supervised_host!(actors: [faults: "faults"])
-    announcer = whereis(host, Exosuit.Edge.Announcer)
+    announcer = whereis(host, Exosuit.Edge.EventForwarder)
     kill(announcer)
-    eventually(fn -> whereis(host, Exosuit.Edge.Announcer) not in [nil, announcer] end)
+    eventually(fn -> whereis(host, Exosuit.Edge.EventForwarder) not in [nil, announcer] end)
     :ok = Exosuit.subscribe(host)
 
     # Until it has said that it listens, what happens is nobody's to hear.

@@ -3,7 +3,7 @@ defmodule Exosuit.Control.Execution do
   # What each command is on a host: one call to the facade, or, for those of the lattice that are more
   # than one, to what knows actors and providers. Runs in a task of its own.
 
-  alias Exosuit.Control.{Actors, Command, Door, Providers}
+  alias Exosuit.Control.{Actors, Command, Remote, Providers}
   alias Exosuit.{App, Directory, Error}
   alias Exosuit.Host.Statuses
   alias Exosuit.Model.{Instances, Link}
@@ -134,7 +134,7 @@ defmodule Exosuit.Control.Execution do
 
   defp run(:delete_link, it, api, host), do: done(api.delete_link(host, Keyword.new(it)))
 
-  defp run(:remote, _none, _api, host), do: Door.open(host)
+  defp run(:remote, _none, _api, host), do: Remote.open(host)
 
   # Whoever asks listens to events, too.
   defp run(:ping, _none, api, host) do

@@ -10,7 +10,7 @@ defmodule Exosuit.Edge.EventLogger do
   use Exosuit.Server
 
   alias Exosuit.{Config, Directory, Event}
-  alias Exosuit.Edge.Journal
+  alias Exosuit.Edge.LogLines
 
   defstruct repeated: %{}
 
@@ -53,8 +53,8 @@ defmodule Exosuit.Edge.EventLogger do
 
   @impl GenServer
   def handle_cast({:guest, {actor, level, text}, dropped}, state) do
-    if dropped > 0, do: Journal.dropped(dropped)
-    Journal.guest(actor, level, text)
+    if dropped > 0, do: LogLines.dropped(dropped)
+    LogLines.guest(actor, level, text)
     {:noreply, state}
   end
 
@@ -63,7 +63,7 @@ defmodule Exosuit.Edge.EventLogger do
 
   def handle_info({:summary, key}, state) when is_map_key(state.repeated, key) do
     {{event, count}, repeated} = Map.pop(state.repeated, key)
-    if count > 0, do: Journal.repeated(event, count)
+    if count > 0, do: LogLines.repeated(event, count)
     {:noreply, %{state | repeated: repeated}}
   end
 
@@ -82,12 +82,12 @@ defmodule Exosuit.Edge.EventLogger do
   end
 
   defp write(state, event) do
-    Journal.event(event)
+    LogLines.event(event)
     state
   end
 
   defp first(state, key, event) do
-    Journal.event(event)
+    LogLines.event(event)
     Process.send_after(self(), {:summary, key}, @pause)
     put_in(state.repeated[key], {event, 0})
   end

@@ -394,5 +394,5 @@ defmodule Exosuit.Host.Reconciler do
 
   defp process(%Model.ActorSpecification{}), do: Actor
   defp process(%Model.ProviderSpecification{artifact: {:builtin, _}}), do: Provider.Builtin
-  defp process(%Model.ProviderSpecification{artifact: {:module, _, _}}), do: Provider.Keeper
+  defp process(%Model.ProviderSpecification{artifact: {:module, _, _}}), do: Provider.Module
 end

@@ -10,7 +10,7 @@ defmodule Exosuit.Provider.Builtin do
   ## Messages
 
   Sends `{:exosuit_started, self(), nil}` or `{:exosuit_failed, self(), error}` to the process that
-  it was told to report to; `Exosuit.Provider.Keeper` sends `{:exosuit_crashed, self(), error}` as
+  it was told to report to; `Exosuit.Provider.Module` sends `{:exosuit_crashed, self(), error}` as
   well, if the provider's own `init/1` crashes. After a failure it ends normally.
   """
   use Exosuit.Server, restart: :temporary

@@ -3,7 +3,7 @@ defmodule Exosuit.Edge.HostsTest do
   use Exosuit.HostCase
 
   alias Exosuit.{Directory, Json}
-  alias Exosuit.Edge.{Heart, Lookout}
+  alias Exosuit.Edge.{Heartbeat, PeerMonitor}
   alias Exosuit.Lattice.{Bus, Nats, Peers, Store}
 
   # Where a host shall be missed soon, or heard often.
@@ -33,11 +33,11 @@ defmodule Exosuit.Edge.HostsTest do
     two_id = id(two)
     assert eventually(fn -> peer(one, two_id) end)
     :ok = Exosuit.subscribe(one)
-    :ok = :sys.suspend(GenServer.whereis(Directory.via(two, Heart)))
+    :ok = :sys.suspend(GenServer.whereis(Directory.via(two, Heartbeat)))
 
     assert_receive {:exosuit_event, %{type: "host_lost", data: %{host_id: ^two_id}}}, 30_000
     assert eventually(fn -> peer(one, two_id) == nil end)
-    :ok = :sys.resume(GenServer.whereis(Directory.via(two, Heart)))
+    :ok = :sys.resume(GenServer.whereis(Directory.via(two, Heartbeat)))
     assert eventually(fn -> peer(one, two_id) end)
   end
 
@@ -151,7 +151,7 @@ defmodule Exosuit.Edge.HostsTest do
     [one, two] = for _ <- 1..2, do: start_host!(server)
     two_id = id(two)
 
-    for role <- [Heart, Lookout, Exosuit.Edge.Announcer] do
+    for role <- [Heartbeat, PeerMonitor, Exosuit.Edge.EventForwarder] do
       for host <- [one, two] do
         via = Directory.via(host, role)
         kill(GenServer.whereis(via))

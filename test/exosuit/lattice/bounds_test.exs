@@ -4,7 +4,7 @@ defmodule Exosuit.Lattice.BoundsTest do
   use Exosuit.HostCase, async: true
 
   alias Exosuit.{Directory, Json}
-  alias Exosuit.Edge.Lookout
+  alias Exosuit.Edge.PeerMonitor
   alias Exosuit.Host.Replica
   alias Exosuit.Lattice.{Bus, Known, Mirror, Nats, Peers, Records, Store}
   alias Exosuit.Model.Link
@@ -167,7 +167,8 @@ defmodule Exosuit.Lattice.BoundsTest do
       config = Directory.fetch!(host, :config)
 
       roles =
-        for role <- [Lookout, Replica], do: {role, GenServer.whereis(Directory.via(host, role))}
+        for role <- [PeerMonitor, Replica],
+            do: {role, GenServer.whereis(Directory.via(host, role))}
 
       fields = ~w(labels friendly_name version uptime_seconds actors components providers mac
         heartbeat_interval_ms actors_count components_count providers_count shortened)

@@ -68,7 +68,7 @@ defmodule Exosuit.Lattice.KnownTest do
       {:ok, {_value, revision}} = Store.read(lattice(it.one), :data, Known.place(id))
       :ok = Exosuit.stop_actor(it.one, id)
       {:ok, ^id} = Exosuit.start_actor(it.two, path)
-      kill(GenServer.whereis(Directory.via(it.two, Exosuit.Edge.Registrar)))
+      kill(GenServer.whereis(Directory.via(it.two, Exosuit.Edge.ClaimsPublisher)))
       newer(it, id)
       {:ok, {_value, written}} = Store.read(lattice(it.one), :data, Known.place(id))
       assert written > revision

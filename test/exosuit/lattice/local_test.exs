@@ -2,7 +2,7 @@ defmodule Exosuit.Lattice.LocalTest do
   # Subscribers that do not read.
   use Exosuit.HostCase, async: true
 
-  alias Exosuit.Edge.{Announcer, EventLogger}
+  alias Exosuit.Edge.{EventForwarder, EventLogger}
   alias Exosuit.{Directory, Lattice}
 
   @most 10_000
@@ -49,7 +49,7 @@ defmodule Exosuit.Lattice.LocalTest do
     host = start_supervised_host!(actors: [faults: "faults"])
     :ok = Exosuit.subscribe(host)
     logger = GenServer.whereis(Directory.via(host, EventLogger))
-    announcer = GenServer.whereis(Directory.via(host, Announcer))
+    announcer = GenServer.whereis(Directory.via(host, EventForwarder))
     :ok = :sys.suspend(logger)
 
     assert {:error, %Error{reason: :trap}} = Exosuit.call(host, "faults", "trap", "")
@@ -60,7 +60,7 @@ defmodule Exosuit.Lattice.LocalTest do
     end
 
     # It has read them all.
-    assert %Announcer{dropped: dropped} = :sys.get_state(announcer, 60_000)
+    assert %EventForwarder{dropped: dropped} = :sys.get_state(announcer, 60_000)
     assert dropped > 10_000
     assert {:message_queue_len, waiting} = Process.info(logger, :message_queue_len)
     assert waiting <= @most + 1

@@ -1,4 +1,4 @@
-defmodule Exosuit.Edge.Journal do
+defmodule Exosuit.Edge.LogLines do
   @moduledoc false
   # Turns events and guests' lines into log lines: the only module of a host that logs.
 

@@ -1,4 +1,4 @@
-defmodule Exosuit.Control.Door do
+defmodule Exosuit.Control.Remote do
   @moduledoc false
   # The way into the VM for `exosuit remote`: opened when the socket asks for it. The cookie is in a
   # file that only its owner can read, and which is taken away when the host ends.

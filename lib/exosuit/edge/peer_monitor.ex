@@ -1,4 +1,4 @@
-defmodule Exosuit.Edge.Lookout do
+defmodule Exosuit.Edge.PeerMonitor do
   @moduledoc false
   # Hears what the other hosts of the lattice say of themselves, in the words of either generation, and
   # notes in `Exosuit.Lattice.Peers` who is there. One that misses two heartbeats is lost.

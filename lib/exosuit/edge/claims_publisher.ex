@@ -1,4 +1,4 @@
-defmodule Exosuit.Edge.Registrar do
+defmodule Exosuit.Edge.ClaimsPublisher do
   @moduledoc false
   # Writes down for the lattice whose public keys the actors and providers of this host have, and what
   # their claims say. It is done when they start, and for all of them when the host is connected

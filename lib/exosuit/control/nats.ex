@@ -1,9 +1,9 @@
-defmodule Exosuit.Control.Wire do
+defmodule Exosuit.Control.Nats do
   @moduledoc """
   The control interface of the lattice: commands of other hosts, of orchestrators and of people, over
   NATS, as those of the OTP era and of wasmCloud 1.x send them.
 
-      Wire (rest_for_one)
+      Nats (rest_for_one)
       ├── Anchor     ends with the registry, so that the names of the others come back
       ├── Commands   a task per command that runs, so many at the most
       └── Receiver   takes what is asked, and says how it went

@@ -1,17 +1,17 @@
-defmodule Exosuit.Edge.JournalTest do
+defmodule Exosuit.Edge.LogLinesTest do
   # It takes what others log meanwhile for its own.
   use ExUnit.Case, async: false
 
   import ExUnit.CaptureLog
 
-  alias Exosuit.Edge.Journal
+  alias Exosuit.Edge.LogLines
   alias Exosuit.Event
 
   @hostile "ä\e[2J\nforged"
   @harmless ~S(ä\e[2J\nforged)
 
   test "what a guest writes is one line, and steers no terminal" do
-    log = capture_log(fn -> Journal.guest("actor", :error, @hostile) end)
+    log = capture_log(fn -> LogLines.guest("actor", :error, @hostile) end)
     assert log =~ "[actor] " <> @harmless
   end
 
@@ -24,7 +24,7 @@ defmodule Exosuit.Edge.JournalTest do
       data: %{id: "actor", error: @hostile}
     }
 
-    assert capture_log(fn -> Journal.event(event) end) =~ "actor: " <> @harmless
+    assert capture_log(fn -> LogLines.event(event) end) =~ "actor: " <> @harmless
   end
 
   test "what happens in the lattice is said in words, as loud as it is grave" do
@@ -45,7 +45,7 @@ defmodule Exosuit.Edge.JournalTest do
            "[warning] record refused LINKDEF_x: no JSON"}
         ] do
       event = %Event{id: "1", source: "h", type: type, time: DateTime.utc_now(), data: data}
-      assert capture_log(fn -> Journal.event(event) end) =~ line
+      assert capture_log(fn -> LogLines.event(event) end) =~ line
     end
   end
 end

@@ -1,4 +1,4 @@
-defmodule Exosuit.Edge.Announcer do
+defmodule Exosuit.Edge.EventForwarder do
   @moduledoc false
   # Handles the notices of the data plane (`{:exosuit_notice, notice}`): a failed call becomes an event, and a
   # guest's log line goes to `EventLogger`. Forwards every event of the host to the processes of its edge that
@@ -7,7 +7,7 @@ defmodule Exosuit.Edge.Announcer do
   use Exosuit.Server
 
   alias Exosuit.{Config, Directory, Event, Lattice, Router}
-  alias Exosuit.Edge.{EventLogger, Heart, Lookout, Registrar, Telemetry}
+  alias Exosuit.Edge.{ClaimsPublisher, EventLogger, Heartbeat, PeerMonitor, Telemetry}
 
   @enforce_keys [:config, :telemetry?]
   defstruct [:config, :telemetry?, dropped: 0]
@@ -36,13 +36,13 @@ defmodule Exosuit.Edge.Announcer do
 
   def handle_info({:exosuit_notice, {type, data}}, state) do
     Lattice.announce(state.config, type, data)
-    if type == "lattice_connected", do: Heart.beat(state.config)
+    if type == "lattice_connected", do: Heartbeat.beat(state.config)
     {:noreply, state}
   end
 
   def handle_info({:exosuit_event, %Event{} = event}, state) do
-    Lookout.notice(state.config, event)
-    Registrar.notice(state.config, event)
+    PeerMonitor.notice(state.config, event)
+    ClaimsPublisher.notice(state.config, event)
     if state.telemetry?, do: Telemetry.forward(state.config.name, event)
     {:noreply, state}
   end

@@ -1,4 +1,4 @@
-defmodule Exosuit.Provider.Dispatcher do
+defmodule Exosuit.Provider.Calls do
   @moduledoc false
   # Gives each call of a provider a process of its own, and sees to it that each gets an answer: when
   # its process ends without one, this one answers. It runs nothing of the provider's itself, so that

@@ -1,4 +1,4 @@
-defmodule Exosuit.Edge.Heart do
+defmodule Exosuit.Edge.Heartbeat do
   @moduledoc false
   # Says at regular intervals what runs on the host, to those who count on it being there; and once
   # more when it is asked, or is connected again, since events were lost meanwhile.

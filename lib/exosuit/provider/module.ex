@@ -1,4 +1,4 @@
-defmodule Exosuit.Provider.Keeper do
+defmodule Exosuit.Provider.Module do
   @moduledoc false
   # The process of a provider in Elixir: runs its `init/1`, and its links one after another. With it
   # end its dispatcher and the calls that run; the reconciler starts it again, and the data plane
@@ -14,7 +14,7 @@ defmodule Exosuit.Provider.Keeper do
 
   alias Exosuit.{Config, Directory, Error, Model, Router}
   alias Exosuit.Model.ProviderSpecification
-  alias Exosuit.Provider.{Dispatcher, Failure, Health, Link}
+  alias Exosuit.Provider.{Calls, Failure, Health, Link}
 
   # What the provider was configured with and has made of it is its own: no crash report shows it.
   @derive {Inspect, only: [:specification, :module]}
@@ -129,7 +129,7 @@ defmodule Exosuit.Provider.Keeper do
   # Nothing of its check runs here, where it would wait for the links, or its crash be the provider's.
   defp watch_health(%{module: module, dispatcher: dispatcher} = keeper) do
     Health.start_link(keeper.config, keeper.specification, module.contracts(), fn ->
-      state = Dispatcher.state(dispatcher)
+      state = Calls.state(dispatcher)
       if function_exported?(module, :health, 1), do: healthy(module, state), else: :ok
     end)
   end
@@ -173,7 +173,7 @@ defmodule Exosuit.Provider.Keeper do
 
   defp hold(keeper, key, link) do
     gone = for {old, _link} <- overlapped(keeper.links, key), do: old
-    :ok = Dispatcher.put_link(keeper.dispatcher, key, link, keeper.state)
+    :ok = Calls.put_link(keeper.dispatcher, key, link, keeper.state)
     links = keeper.links |> Map.drop(gone) |> Map.put(key, link)
     %{keeper | links: links, previous: Map.drop(keeper.previous, gone)}
   end
@@ -200,7 +200,7 @@ defmodule Exosuit.Provider.Keeper do
         {_refused_or_fallen, text} -> {:provider, text, keeper.state}
       end
 
-    :ok = Dispatcher.delete_link(keeper.dispatcher, key, state)
+    :ok = Calls.delete_link(keeper.dispatcher, key, state)
     gone = for {old, _link} <- overlapped(keeper.links, key), do: old
     links = Map.drop(keeper.links, gone)
 
@@ -209,7 +209,7 @@ defmodule Exosuit.Provider.Keeper do
   end
 
   defp start_dispatcher(keeper, state) do
-    Dispatcher.start_link(keeper.config, keeper.specification.id, keeper.module, state)
+    Calls.start_link(keeper.config, keeper.specification.id, keeper.module, state)
   end
 
   defp serve(%{module: module} = keeper, dispatcher) do
