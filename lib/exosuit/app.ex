@@ -40,7 +40,7 @@ defmodule Exosuit.App do
   - `if_version`: refuse unless this is the version that should run (0: there is no such application)
   - `by`: who applies it, for the history
   - `from_here`: this host names the manifest in its options. In a lattice of many hosts it changes nothing if the
-    application was changed from elsewhere since this host applied it
+    application was changed from elsewhere since this host applied it; a warning says so
   """
   @type option ::
           {:allow_issuer_change, boolean()}

@@ -181,6 +181,10 @@ defmodule Exosuit.App.Record do
     Enum.find(versions, &(&1.version == number))
   end
 
+  @doc "The number of the version that was applied last."
+  @spec newest(t()) :: pos_integer()
+  def newest(%__MODULE__{} = record), do: last_number(record)
+
   @doc "The version that should run, or would if the application were deployed."
   @spec current(t()) :: version()
   def current(%__MODULE__{} = record), do: fetch(record, record.version)

@@ -30,7 +30,7 @@ defmodule Exosuit.App.Server do
     Placement
   }
 
-  alias Exosuit.App.{Record, Runner, Sweep, Writes}
+  alias Exosuit.App.{Progress, Record, Runner, Sweep, Writes}
   alias Exosuit.Host.Specifications
   alias Exosuit.Lattice.{Bus, Session, Store}
 
@@ -77,11 +77,7 @@ defmodule Exosuit.App.Server do
     beat_due?: false
   ]
 
-  @typedoc "A step of this host, or a workload that has no place in the lattice."
-  @type step ::
-          Exosuit.Host.Deployment.outcome()
-          | {{:nowhere, {:unplaced, String.t(), spread :: String.t(), pos_integer()}},
-             {:error, Error.t()}}
+  @type step :: Progress.step()
 
   @doc "`tasks` is the name of a `Task.Supervisor`."
   @spec start_link({Config.t(), GenServer.name()}) :: GenServer.on_start()
@@ -506,7 +502,7 @@ defmodule Exosuit.App.Server do
       Orders.busy?(state.orders, app) or elem(told, 1) != %{} -> false
       record == nil -> not match?(%{order: %{version: 0}}, Orders.fetch(state.orders, app))
       record.state == :undeployed -> true
-      true -> nothing_here?(state, app)
+      true -> Progress.nothing_here?(state.machine, app, state.config.source)
     end
   end
 
@@ -684,70 +680,35 @@ defmodule Exosuit.App.Server do
 
   # Those who wait.
 
+  defp answer(%{waiting: []} = state), do: state
+
   defp answer(state) do
-    {ready, waiting} =
-      state.waiting
-      |> Enum.map(fn waiter -> {waiter, result(state, waiter)} end)
-      |> Enum.split_with(fn {_waiter, result} -> result != :wait end)
+    known = %{
+      machine: state.machine,
+      orders: state.orders,
+      store: state.store,
+      own: state.config.source,
+      names: names(state.config)
+    }
 
-    for {{from, _app, _version, _until}, result} <- ready, do: GenServer.reply(from, result)
-    %{state | waiting: for({waiter, :wait} <- waiting, do: waiter)}
+    waiting = Enum.reject(state.waiting, &answered?(known, &1))
+    %{state | waiting: waiting}
   end
 
-  defp result(state, {_from, app, :alone, :never}) do
-    if Orders.busy?(state.orders, app), do: :wait, else: steps(state, app)
-  end
-
-  defp result(state, {_from, app, version, until}) do
-    with :wait <- outcome(state, app, version) do
-      if now() < until,
-        do: :wait,
-        else: {:error, Error.new(:deadline, Overview.unfinished(state.machine, app))}
+  defp answered?(known, {from, app, goal, until}) do
+    case Progress.result(known, app, goal) do
+      :wait when until == :never -> false
+      :wait -> late?(known, from, app, until)
+      result -> GenServer.reply(from, result) == :ok
     end
   end
 
-  defp outcome(state, app, :deleted) do
-    cond do
-      Orders.busy?(state.orders, app) or state.store == :down -> :wait
-      match?(%{state: :deployed}, Machine.record(state.machine, app)) -> :wait
-      true -> steps(state, app)
-    end
+  defp late?(known, from, app, until) do
+    now() >= until and
+      GenServer.reply(from, {:error, late(known.machine, app)}) == :ok
   end
 
-  defp outcome(state, app, version) do
-    record = Machine.record(state.machine, app)
-
-    cond do
-      Orders.busy?(state.orders, app, version) -> :wait
-      match?(%{order: %{version: ^version}}, Orders.fetch(state.orders, app)) -> steps(state, app)
-      record == nil or version > List.last(record.versions).version -> :wait
-      record.version != version -> {:error, Overview.superseded(record, version)}
-      nothing_here?(state, app) -> {:ok, unplaced(state, app)}
-      true -> :wait
-    end
-  end
-
-  defp steps(state, app) do
-    case Orders.fetch(state.orders, app) do
-      nil -> {:ok, unplaced(state, app)}
-      %{error: nil, steps: steps} -> {:ok, unplaced(state, app) ++ steps}
-      %{error: error} -> {:error, error}
-    end
-  end
-
-  # What no member runs, as steps that failed.
-  defp unplaced(state, app) do
-    for {id, spread, count, why} <- Overview.unplaced(state.machine, app, names(state.config)),
-        do: {{:nowhere, {:unplaced, id, spread, count}}, {:error, Error.new(:unavailable, why)}}
-  end
-
-  # Placement gives this host nothing of it.
-  defp nothing_here?(state, app) do
-    case Machine.placement(state.machine, app) do
-      {shares, _unplaced} -> not is_map_key(shares, state.config.source)
-      :unknown -> false
-    end
-  end
+  defp late(machine, app), do: Error.new(:deadline, Overview.unfinished(machine, app))
 
   # Tasks.
 
