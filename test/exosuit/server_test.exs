@@ -64,9 +64,20 @@ defmodule Exosuit.ServerTest do
 
   defp family(pid, :supervisor) do
     children =
-      for {_id, pid, kind, _} <- Supervisor.which_children(pid), is_pid(pid), do: {pid, kind}
+      for {_id, pid, kind, _} <- Supervisor.which_children(pid),
+          is_pid(pid) and not task?(pid),
+          do: {pid, kind}
 
     [{pid, :supervisor} | Enum.flat_map(children, fn {pid, kind} -> family(pid, kind) end)]
+  end
+
+  # It ends by itself, and takes no messages.
+  defp task?(pid) do
+    match?({:initial_call, {Task.Supervised, _function, _arity}}, initial_call(pid))
+  end
+
+  defp initial_call(pid) do
+    {:initial_call, :proc_lib.translate_initial_call(pid)}
   end
 
   # Those that a provider starts beside itself.

@@ -74,7 +74,8 @@ defmodule Exosuit.App.Server do
     unwritten: nil,
     unnamed: MapSet.new(),
     current: nil,
-    beat_due?: false
+    beat_due?: false,
+    links: []
   ]
 
   @type step :: Progress.step()
@@ -182,6 +183,8 @@ defmodule Exosuit.App.Server do
         last_beat: now()
     }
 
+    {:links, links} = Process.info(self(), :links)
+    state = %{state | links: links}
     send(self(), :tick)
     Process.send_after(self(), :sweep, @sweep)
     {:noreply, state |> act(actions) |> send_beat()}
@@ -284,7 +287,9 @@ defmodule Exosuit.App.Server do
   end
 
   # A watch or a subscription of the local store is linked to this process: without it, it would hear nothing more.
-  def handle_info({:EXIT, _pid, reason}, state) when reason != :normal, do: {:stop, reason, state}
+  def handle_info({:EXIT, pid, reason}, state) do
+    if pid in state.links, do: {:stop, reason, state}, else: {:noreply, state}
+  end
 
   # Of an order that was made again meanwhile, or replaced, the timer counts no more.
   def handle_info({:run_again, app, token}, state) do
