@@ -12,7 +12,7 @@ defmodule Exosuit.Soak.Counts do
     with {:ok, smaller} <- add(smaller, count), do: {:ok, [{first, last} | smaller]}
   end
 
-  def add([{first, last} | _smaller], count) when count in first..last, do: :error
+  def add([{first, last} | _smaller], count) when count in first..last//1, do: :error
 
   def add([{first, last} | smaller], count) when count == first - 1,
     do: {:ok, join({count, last}, smaller)}
