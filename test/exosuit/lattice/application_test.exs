@@ -54,7 +54,11 @@ defmodule Exosuit.Lattice.ApplicationTest do
 
     File.rename!(second, Path.join(it.dir, "app.wasm"))
     assert {:ok, %{version: 2}} = App.apply(two, it.manifest)
-    assert await_running(one)
+
+    assert eventually(fn ->
+             match?({:ok, %{version: 2, status: :running}}, App.status(one, "app"))
+           end)
+
     for host <- hosts, do: assert({:ok, "second"} = Exosuit.call(host, "app-worker", "op", ""))
 
     File.write!(Path.join(it.dir, "app.wasm"), "no Wasm")
