@@ -58,6 +58,20 @@ defmodule Exosuit.Lattice.LocalStoreTest do
   end
 
   describe "a killed writer" do
+    test "does not end its host, however soon it is killed" do
+      Process.flag(:trap_exit, true)
+
+      for _round <- 1..30 do
+        options = [name: __MODULE__, trusted_issuers: :any, unsigned: :allow]
+        {:ok, top} = Exosuit.start_link(options)
+        writer = writer(__MODULE__)
+        kill(writer)
+        assert eventually(fn -> writer(__MODULE__) not in [nil, writer] end)
+        assert Process.alive?(top)
+        :ok = Supervisor.stop(top)
+      end
+    end
+
     for kept <- [true, false] do
       @tag kept: kept
       test "loses nothing, and watches go on (with a data directory: #{kept})", %{kept: kept} do

@@ -6,7 +6,7 @@ defmodule Exosuit.Lattice.Local.Writer do
   # Without a data directory, or where that cannot be written, the store is in memory alone. The second case is
   # told by the event `lattice_state_not_kept`.
 
-  use Exosuit.Server
+  use Exosuit.Server, hides_state: true
 
   alias Exosuit.{Error, Lattice, Native}
   alias Exosuit.Lattice.Local.{Handle, Log, Objects, Watch}
@@ -27,6 +27,9 @@ defmodule Exosuit.Lattice.Local.Writer do
   @slack 1_048_576
 
   # The lock of a writer that was killed is free once its process is gone.
+  # What a killed process takes to end, at most.
+  @patience 1_000
+
   @lock_pause 10
   @lock_attempts 100
 
@@ -35,17 +38,24 @@ defmodule Exosuit.Lattice.Local.Writer do
 
   @spec start_link(Handle.t()) :: GenServer.on_start()
   def start_link(handle) do
-    GenServer.start_link(__MODULE__, %__MODULE__{handle: handle}, name: handle.writer)
+    started = GenServer.start_link(__MODULE__, %__MODULE__{handle: handle}, name: handle.writer)
+
+    # A killed writer may have its name for a moment. Tried again at once, its supervisor would use up its restarts.
+    with {:error, {:already_started, writer}} <- started do
+      if ended?(writer), do: start_link(handle), else: started
+    end
   end
 
-  # Values may be secret, and a crash shows state and message.
-  # Elixir knows the callback from 1.17 on, OTP from 25.
-  @doc false
-  if {:format_status, 1} in GenServer.behaviour_info(:callbacks), do: @impl(GenServer)
+  defp ended?(writer) do
+    monitor = Process.monitor(writer)
 
-  def format_status(status) do
-    hidden = %{state: :hidden, message: :hidden, log: []}
-    Map.merge(status, Map.take(hidden, Map.keys(status)))
+    receive do
+      {:DOWN, ^monitor, :process, ^writer, _reason} -> true
+    after
+      @patience ->
+        Process.demonitor(monitor, [:flush])
+        false
+    end
   end
 
   @impl GenServer
