@@ -13,7 +13,7 @@ defmodule Exosuit.App.Server do
   `Exosuit.App.Keys` lists the keys of the store, `Exosuit.App.Beat` has the beats.
   """
 
-  use Exosuit.Server
+  use Exosuit.Server, hides_state: true
 
   alias Exosuit.{Config, Directory, Error, Event, Lattice, Settings}
 
@@ -43,6 +43,10 @@ defmodule Exosuit.App.Server do
 
   # Before the store is asked again where it stands.
   @again 1_000
+
+  # While the store does not run yet.
+  @try_after 50
+  @tries 100
 
   # Between two sweeps of objects.
   @sweep 3_600_000
@@ -148,16 +152,6 @@ defmodule Exosuit.App.Server do
        Error.new(:unavailable, "what runs the applications on this host is starting again")}
   end
 
-  # Models hold configuration, which may be secret, and a crash shows state and message.
-  # Elixir knows the callback from 1.17 on, OTP from 25.
-  @doc false
-  if {:format_status, 1} in GenServer.behaviour_info(:callbacks), do: @impl(GenServer)
-
-  def format_status(status) do
-    hidden = %{state: :hidden, message: :hidden, log: []}
-    Map.merge(status, Map.take(hidden, Map.keys(status)))
-  end
-
   @impl GenServer
   def init(state) do
     # The copy is written at the end.
@@ -168,11 +162,11 @@ defmodule Exosuit.App.Server do
   @impl GenServer
   def handle_continue(:join, %{config: config} = state) do
     :ok = Lattice.Local.subscribe(config.name)
-    {:ok, beats} = Bus.subscribe(config.session, Beat.subject(config))
+    {:ok, beats} = patiently(fn -> Bus.subscribe(config.session, Beat.subject(config)) end)
     alone? = Session.alone?(config.session)
     options = [now: now(), copy: read_copy(config), alone: alone?]
     {machine, actions} = Machine.new(Beat.member(config), options)
-    {:ok, watch} = Store.watch(config.session, @bucket)
+    {:ok, watch} = patiently(fn -> Store.watch(config.session, @bucket) end)
 
     state = %{
       state
@@ -308,6 +302,16 @@ defmodule Exosuit.App.Server do
     if copy == nil or :copy in Map.values(state.running),
       do: state,
       else: start(%{state | unwritten: nil}, :copy, fn -> Copy.write(config, copy) end)
+  end
+
+  # What a local store is written by may be starting again: each try at once would exhaust the supervisor's restarts.
+  defp patiently(open, tries \\ @tries) do
+    with {:error, _starting} when tries > 0 <- open.() do
+      receive do
+      after
+        @try_after -> patiently(open, tries - 1)
+      end
+    end
   end
 
   # The machine.
@@ -505,6 +509,8 @@ defmodule Exosuit.App.Server do
 
     cond do
       Orders.busy?(state.orders, app) or elem(told, 1) != %{} -> false
+      # A record that a newer version of Exosuit wrote: what runs is left as it is.
+      record == nil and app in Machine.apps(state.machine) -> false
       record == nil -> not match?(%{order: %{version: 0}}, Orders.fetch(state.orders, app))
       record.state == :undeployed -> true
       true -> Progress.nothing_here?(state.machine, app, state.config.source)
