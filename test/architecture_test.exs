@@ -74,7 +74,7 @@ defmodule Exosuit.ArchitectureTest do
     table =
       for {key, cells} <- rows,
           into: head,
-          do: "| " <> Enum.join(cells ++ [holds[key] || "TODO"], " | ") <> " |\n"
+          do: "| " <> Enum.join(cells ++ [holds[key] || "(to be written)"], " | ") <> " |\n"
 
     if System.get_env("EXOSUIT_WRITE_GUIDES") do
       File.write!(path, Regex.replace(marker, text, fn _shown -> table end))
@@ -82,7 +82,7 @@ defmodule Exosuit.ArchitectureTest do
       assert shown == table, "ARCHITECTURE.md: run this test with EXOSUIT_WRITE_GUIDES=1"
     end
 
-    assert [] == for({key, _cells} <- rows, holds[key] in [nil, "TODO"], do: key),
+    assert [] == for({key, _cells} <- rows, holds[key] in [nil, "(to be written)"], do: key),
            "ARCHITECTURE.md: say what these hold"
   end
 

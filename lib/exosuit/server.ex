@@ -4,13 +4,25 @@ defmodule Exosuit.Server do
   # options. A message, cast or call without a matching clause does not crash the process: messages and casts are
   # ignored, and a call is answered with an error. A late answer to an abandoned call, or a stray `send/2` in a
   # shell, is therefore harmless.
+  #
+  # With `hides_state: true`, crash reports and `:sys.get_status/1` show neither state nor messages: for processes that
+  # hold configuration, which may be secret.
 
   alias Exosuit.Error
 
   defmacro __using__(options) do
+    {hides_state?, options} = Keyword.pop(options, :hides_state, false)
+
     quote location: :keep do
       @behaviour GenServer
       @before_compile Exosuit.Server
+
+      if unquote(hides_state?) do
+        # Elixir knows the callback from 1.17 on, OTP from 25.
+        @doc false
+        if {:format_status, 1} in GenServer.behaviour_info(:callbacks), do: @impl(GenServer)
+        def format_status(status), do: Exosuit.Server.hide_state(status)
+      end
 
       @doc false
       def child_spec(argument) do
@@ -34,6 +46,13 @@ defmodule Exosuit.Server do
       @impl GenServer
       def handle_info(_message, state), do: {:noreply, state}
     end
+  end
+
+  @doc "A status of a process without its state, messages and log."
+  @spec hide_state(map()) :: map()
+  def hide_state(status) do
+    hidden = %{state: :hidden, message: :hidden, log: []}
+    Map.merge(status, Map.take(hidden, Map.keys(status)))
   end
 
   @doc "The answer to a call that a process does not know."

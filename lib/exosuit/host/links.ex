@@ -21,7 +21,7 @@ defmodule Exosuit.Host.Links do
   #
   # Answers `replace/4` with `{:exosuit_links, reference, report}`, see `LinkChange.report/1`.
 
-  use Exosuit.Server
+  use Exosuit.Server, hides_state: true
 
   alias Exosuit.{Config, Directory, Error, Lattice, Retry, Router}
   alias Exosuit.Host.{LinkChange, LinkTable}
@@ -93,16 +93,6 @@ defmodule Exosuit.Host.Links do
   @spec statuses(Config.t()) :: [LinkTable.status()]
   def statuses(config) do
     LinkTable.statuses(config.tables.links, Router.link_states(config.router), now())
-  end
-
-  # What links are configured with may be secret, and a crash shows state and message.
-  # Elixir knows the callback from 1.17 on, OTP from 25.
-  @doc false
-  if {:format_status, 1} in GenServer.behaviour_info(:callbacks), do: @impl(GenServer)
-
-  def format_status(status) do
-    hidden = %{state: :hidden, message: :hidden, log: []}
-    Map.merge(status, Map.take(hidden, Map.keys(status)))
   end
 
   @impl GenServer

@@ -6,7 +6,7 @@ defmodule Exosuit.Host.Replica do
   # It knows nothing that it would not be told again: killed, it begins with all that there is. Until
   # that is told, and while nothing can be read, what is known goes on; what went meanwhile goes then.
 
-  use Exosuit.Server
+  use Exosuit.Server, hides_state: true
 
   alias Exosuit.{Config, Directory, Error, Json, Lattice, Router}
   alias Exosuit.Host.{Inventory, Links, Statuses}
@@ -64,16 +64,6 @@ defmodule Exosuit.Host.Replica do
   @spec follow(Config.t(), [Link.key()]) :: :ok
   def follow(config, keys) do
     GenServer.cast(Directory.via(config.name, __MODULE__), {:follow, keys})
-  end
-
-  # What links are configured with may be secret, and a crash shows state and message.
-  # Elixir knows the callback from 1.17 on, OTP from 25.
-  @doc false
-  if {:format_status, 1} in GenServer.behaviour_info(:callbacks), do: @impl(GenServer)
-
-  def format_status(status) do
-    hidden = %{state: :hidden, message: :hidden, log: []}
-    Map.merge(status, Map.take(hidden, Map.keys(status)))
   end
 
   @impl GenServer

@@ -4,7 +4,7 @@ defmodule Exosuit.Lattice.Local.Subscription do
   # time. What finds no room while the listener is slow is lost, as over NATS; the event
   # `lattice_slow_consumer` says so, once until the listener has caught up.
 
-  use Exosuit.Server, restart: :temporary
+  use Exosuit.Server, restart: :temporary, hides_state: true
 
   alias Exosuit.{Lattice, Registries}
   alias Exosuit.Lattice.Local.Handle
@@ -46,16 +46,6 @@ defmodule Exosuit.Lattice.Local.Subscription do
   def put(subscription, message) do
     send(subscription, {:message, message})
     :ok
-  end
-
-  # Messages may be secret, and a crash shows state and message.
-  # Elixir knows the callback from 1.17 on, OTP from 25.
-  @doc false
-  if {:format_status, 1} in GenServer.behaviour_info(:callbacks), do: @impl(GenServer)
-
-  def format_status(status) do
-    hidden = %{state: :hidden, message: :hidden, log: []}
-    Map.merge(status, Map.take(hidden, Map.keys(status)))
   end
 
   @impl GenServer
