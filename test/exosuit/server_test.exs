@@ -49,6 +49,17 @@ defmodule Exosuit.ServerTest do
     end
   end
 
+  test "those that hold configuration do not show their state", %{host: host} do
+    for module <- [Exosuit.App.Server, Exosuit.Host.Links, Exosuit.Host.Replica] do
+      {:status, _pid, _module, items} =
+        host |> Directory.via(module) |> GenServer.whereis() |> :sys.get_status()
+
+      shown = inspect(items, limit: :infinity, printable_limit: :infinity)
+      assert {module, shown =~ ":hidden"} == {module, true}
+      refute shown =~ "#Exosuit.Config", inspect(module)
+    end
+  end
+
   test "no module of a host is a bare GenServer" do
     for path <- Path.wildcard("lib/**/*.ex"), path != "lib/exosuit/server.ex" do
       refute File.read!(path) =~ ~r/^\s+use GenServer/m, "#{path}: use Exosuit.Server"
