@@ -53,7 +53,7 @@ defmodule Exosuit do
 
   ## Limits of the engine
 
-  All hosts of a VM share one engine. Its limits are options of the application (`config :exosuit,
+  All hosts of a VM share one engine. Its limits are options of the application (`instance :exosuit,
   engine: [pool_slots: 2_000]`) or environment variables (`guides/release.md`):
 
   #{Exosuit.Config.Engine.docs()}
@@ -71,6 +71,7 @@ defmodule Exosuit do
     Error,
     Host,
     Input,
+    Instance,
     Lattice,
     Manifest,
     Options,
@@ -315,13 +316,13 @@ defmodule Exosuit do
     config = %{config | actors: [], start_providers: [], put_links: [], manifests: []}
 
     with :ok <- unused(config.name),
-         {:ok, config, unkept} <- prepare(config),
-         {:ok, pid} <- Supervisor.start_link(__MODULE__, {config, items}) do
-      config = config!(config.name)
-      Lattice.announce(config, "host_started", host_facts(config))
-      Lattice.Local.started(config.session)
-      if unkept, do: announce_unkept(config, unkept)
-      if items != [], do: Startup.await(config)
+         {:ok, facts, unkept} <- prepare(config),
+         {:ok, pid} <- Supervisor.start_link(__MODULE__, {facts, items}) do
+      instance = instance!(config.name)
+      Lattice.announce(instance, "host_started", host_facts(instance))
+      Lattice.Local.started(instance.lattice)
+      if unkept, do: announce_unkept(instance, unkept)
+      if items != [], do: Startup.await(instance)
       {:ok, pid}
     end
   end
@@ -339,33 +340,33 @@ defmodule Exosuit do
   @spec start_actor(host(), Path.t() | {:bytes, binary()}, keyword()) ::
           {:ok, id()} | {:error, Error.t()}
   def start_actor(host, code, options \\ []) do
-    config = config!(host)
+    instance = instance!(host)
     options = Options.validate!(options, @actor)
 
     with {:ok, artifact} <- artifact(code),
          {:ok, {bytes, artifact}} <- Exosuit.Artifact.fetch(artifact),
-         {:ok, id} <- actor_id(bytes, options[:id], config) do
-      started(config, actor_specification(config, id, artifact, options))
+         {:ok, id} <- actor_id(bytes, options[:id], instance) do
+      started(instance, actor_specification(instance, id, artifact, options))
     else
-      {:error, error} -> not_started(config, :actor, reference(code), options, error)
+      {:error, error} -> not_started(instance, :actor, reference(code), options, error)
     end
   end
 
   @doc "Stops an actor; calls that run finish within the host's drain timeout."
   @spec stop_actor(host(), id()) :: :ok | {:error, Error.t()}
-  def stop_actor(host, id), do: Roster.stop(config!(host), {:actor, id})
+  def stop_actor(host, id), do: Roster.stop(instance!(host), {:actor, id})
 
   @doc "Changes how many calls of an actor may run at a time."
   @spec scale_actor(host(), id(), pos_integer()) :: :ok | {:error, Error.t()}
   def scale_actor(host, id, instances) do
     instances = Options.argument!(instances, "the number of instances", :instances)
-    Roster.scale(config!(host), id, instances)
+    Roster.scale(instance!(host), id, instances)
   end
 
   # For those who manage hosts from outside, see `Exosuit.Model.Instances`.
   @doc false
   @spec resize_actor(host(), id(), Instances.change()) :: :ok | {:error, Error.t()}
-  def resize_actor(host, id, change), do: Roster.resize(config!(host), id, change)
+  def resize_actor(host, id, change), do: Roster.resize(instance!(host), id, change)
 
   @doc """
   Replaces the code of a running actor without losing a call, and waits until that is done.
@@ -383,11 +384,11 @@ defmodule Exosuit do
   @spec update_actor(host(), id(), Path.t() | {:bytes, binary()}, keyword()) ::
           :ok | {:error, Error.t()}
   def update_actor(host, id, code, options \\ []) do
-    config = config!(host)
+    instance = instance!(host)
     options = Options.validate!(options, @update ++ @issuer_change)
 
     with {:ok, artifact} <- artifact(code),
-         do: Roster.update(config, id, artifact, Map.new(options))
+         do: Roster.update(instance, id, artifact, Map.new(options))
   end
 
   @doc """
@@ -405,22 +406,22 @@ defmodule Exosuit do
   @spec start_provider(host(), String.t() | module(), keyword()) ::
           {:ok, id()} | {:error, Error.t()}
   def start_provider(host, provider, options \\ []) do
-    config = config!(host)
+    instance = instance!(host)
     options = Options.validate!(options, @provider)
 
-    case provider_artifact(provider, config) do
+    case provider_artifact(provider, instance) do
       {:ok, {name, artifact}} ->
         fields = [artifact: artifact] ++ Keyword.put(options, :id, options[:id] || name)
-        started(config, struct!(ProviderSpecification, fields))
+        started(instance, struct!(ProviderSpecification, fields))
 
       {:error, error} ->
-        not_started(config, :provider, provider, options, error)
+        not_started(instance, :provider, provider, options, error)
     end
   end
 
   @doc "Stops a provider: its sockets are closed and its files let go of."
   @spec stop_provider(host(), id()) :: :ok | {:error, Error.t()}
-  def stop_provider(host, id), do: Roster.stop(config!(host), {:provider, id})
+  def stop_provider(host, id), do: Roster.stop(instance!(host), {:provider, id})
 
   @doc """
   Makes a link, or changes its configuration. It replaces links of the same `:source`, `:contract` and
@@ -440,7 +441,7 @@ defmodule Exosuit do
   @spec put_link(host(), keyword()) :: :ok | {:error, Error.t()}
   def put_link(host, fields) do
     link = link(fields)
-    with :ok <- check_ends(link), do: Linking.put(config!(host), link)
+    with :ok <- check_ends(link), do: Linking.put(instance!(host), link)
   end
 
   @doc """
@@ -450,7 +451,7 @@ defmodule Exosuit do
   @spec delete_link(host(), keyword()) :: :ok | {:error, Error.t()}
   def delete_link(host, fields) do
     [source: source, contract: contract, name: name] = Options.validate!(fields, @link_key)
-    Linking.delete(config!(host), {source, contract, name})
+    Linking.delete(instance!(host), {source, contract, name})
   end
 
   @doc """
@@ -460,12 +461,12 @@ defmodule Exosuit do
   @spec link_warnings(host(), keyword()) :: {:ok, [String.t()]} | {:error, Error.t()}
   def link_warnings(host, fields) do
     [source: source, contract: contract, name: name] = Options.validate!(fields, @link_key)
-    Router.link_warnings(config!(host).router, {source, contract, name})
+    Router.link_warnings(instance!(host).router, {source, contract, name})
   end
 
   @doc "The links in force on a host: those of its lattice, except the ones that the host refused."
   @spec links(host()) :: [Link.t()]
-  def links(host), do: Links.list(config!(host))
+  def links(host), do: Links.list(instance!(host))
 
   @doc """
   Stores a configuration under a name, for all hosts of the lattice. Links that name it use it from now on.
@@ -475,20 +476,20 @@ defmodule Exosuit do
           :ok | {:error, Error.t()}
   def put_config(host, name, values) do
     values = Options.argument!(values, "the configuration", :string_map)
-    Configurations.put(config!(host), name, values)
+    Configurations.put(instance!(host), name, values)
   end
 
   @doc "The configuration of this name."
   @spec get_config(host(), String.t()) ::
           {:ok, %{optional(String.t()) => String.t()}} | {:error, Error.t()}
-  def get_config(host, name), do: Configurations.fetch(config!(host), name)
+  def get_config(host, name), do: Configurations.fetch(instance!(host), name)
 
   @doc """
   Deletes a configuration, if it exists. In a lattice of many hosts, links that name it are not in force
   until it is stored again.
   """
   @spec delete_config(host(), String.t()) :: :ok | {:error, Error.t()}
-  def delete_config(host, name), do: Configurations.delete(config!(host), name)
+  def delete_config(host, name), do: Configurations.delete(instance!(host), name)
 
   @doc """
   Calls an actor by id, public key or call alias, and waits for its answer.
@@ -540,10 +541,10 @@ defmodule Exosuit do
           {:ok, [App.Server.step()], [Manifest.diagnostic()]} | {:error, [Manifest.diagnostic()]}
   def apply_manifest(host, path, options \\ []) do
     options = Options.validate!(options, @issuer_change)
-    config = config!(host)
+    instance = instance!(host)
 
     with {:ok, steps, warnings} <- App.apply_and_wait(host, path, options) do
-      supersede(config, path)
+      supersede(instance, path)
       {:ok, steps, warnings}
     end
   end
@@ -555,7 +556,7 @@ defmodule Exosuit do
   """
   @spec delete_app(host(), String.t()) :: {:ok, [App.Server.step()]} | {:error, Error.t()}
   def delete_app(host, app) do
-    supersede(config!(host), app, nil)
+    supersede(instance!(host), app, nil)
     with :ok <- App.delete(host, app), do: App.await_deleted(host, app)
   end
 
@@ -568,12 +569,12 @@ defmodule Exosuit do
   the milliseconds since their last heartbeat.
   """
   @spec hosts(host()) :: [map()]
-  def hosts(host), do: Inventory.hosts(config!(host))
+  def hosts(host), do: Inventory.hosts(instance!(host))
 
   # For those who ask which hosts there are: it tells them as events, too.
   @doc false
   @spec heartbeat(host()) :: :ok
-  def heartbeat(host), do: Edge.Heartbeat.beat(config!(host))
+  def heartbeat(host), do: Edge.Heartbeat.beat(instance!(host))
 
   @doc """
   The specified actors, providers and links of a host, as maps, without their configuration.
@@ -585,8 +586,8 @@ defmodule Exosuit do
   """
   @spec inventory(host()) :: map()
   def inventory(host) do
-    config = config!(host)
-    config |> Inventory.take() |> Map.put(:pending, Startup.pending(config))
+    instance = instance!(host)
+    instance |> Inventory.take() |> Map.put(:pending, Startup.pending(instance))
   end
 
   @doc """
@@ -594,28 +595,28 @@ defmodule Exosuit do
   `:conflict` with their ids.
   """
   @spec fetch_actor(host(), String.t()) :: {:ok, map()} | {:error, Error.t()}
-  def fetch_actor(host, name), do: Inventory.fetch_actor(config!(host), name)
+  def fetch_actor(host, name), do: Inventory.fetch_actor(instance!(host), name)
 
   @doc "A provider by its id, as the inventory shows it."
   @spec fetch_provider(host(), id()) :: {:ok, map()} | {:error, Error.t()}
-  def fetch_provider(host, id), do: Inventory.fetch_provider(config!(host), id)
+  def fetch_provider(host, id), do: Inventory.fetch_provider(instance!(host), id)
 
   @doc "What the host says of itself: who it is, its labels, since when it runs."
   @spec facts(host()) :: map()
-  def facts(host), do: Facts.take(config!(host))
+  def facts(host), do: Facts.take(instance!(host))
 
   @doc "Labels the host; those of `hostcore.*` are its own. Told by an event `labels_changed`."
   @spec put_label(host(), String.t(), String.t()) :: :ok | {:error, Error.t()}
   def put_label(host, key, value) do
-    config = config!(host)
-    with :ok <- Settings.put_label(config, key, value), do: announce_labels(config)
+    instance = instance!(host)
+    with :ok <- Settings.put_label(instance, key, value), do: announce_labels(instance)
   end
 
   @doc "Removes a label, if it is there."
   @spec delete_label(host(), String.t()) :: :ok | {:error, Error.t()}
   def delete_label(host, key) do
-    config = config!(host)
-    with :ok <- Settings.delete_label(config, key), do: announce_labels(config)
+    instance = instance!(host)
+    with :ok <- Settings.delete_label(instance, key), do: announce_labels(instance)
   end
 
   @doc """
@@ -623,12 +624,12 @@ defmodule Exosuit do
   their claims. Providers have a `:contract_id`.
   """
   @spec claims(host()) :: [map()]
-  def claims(host), do: Inventory.claims(config!(host))
+  def claims(host), do: Inventory.claims(instance!(host))
 
   # What may be shown to registries, for the time when they are read. Nothing gives it back.
   @doc false
   @spec put_registries(host(), %{String.t() => struct()}) :: :ok | {:error, Error.t()}
-  def put_registries(host, registries), do: Settings.put_registries(config!(host), registries)
+  def put_registries(host, registries), do: Settings.put_registries(instance!(host), registries)
 
   @doc """
   Stops a host as its supervisor would: it refuses new calls, lets running ones finish, and ends. It is not
@@ -636,7 +637,7 @@ defmodule Exosuit do
   """
   @spec stop(host()) :: :ok
   def stop(host) do
-    pid = GenServer.whereis(Directory.via(config!(host).name, __MODULE__))
+    pid = GenServer.whereis(Directory.via(instance!(host).name, __MODULE__))
     # Of nobody who ends with the host.
     _stopper = spawn(fn -> Drain.end_host(pid) end)
     :ok
@@ -645,12 +646,12 @@ defmodule Exosuit do
   # For command receivers: a stopping host refuses commands.
   @doc false
   @spec stopping?(host()) :: boolean()
-  def stopping?(host), do: Settings.stopping?(config!(host))
+  def stopping?(host), do: Settings.stopping?(instance!(host))
 
   @doc "The process of an actor or a provider, or `nil` while it does not run."
   @spec whereis(host(), id()) :: pid() | nil
   def whereis(host, id) do
-    %Config{} = config!(host)
+    %Instance{} = instance!(host)
 
     Enum.find_value([:actor, :provider], fn role ->
       with {:ok, {pid, _facts}} <- Directory.fetch(host, {role, id}),
@@ -691,23 +692,23 @@ defmodule Exosuit do
   @doc false
   @spec start_option(host(), Startup.item()) :: :ok | {:error, Error.t()}
   def start_option(host, {:actor, [code, options]}) do
-    config = config!(host)
+    instance = instance!(host)
 
-    with {:ok, id} <- option_id(code, options[:id], config),
-         true <- specified?(config, {:actor, id}) do
-      Roster.resume(config, {:actor, id})
+    with {:ok, id} <- option_id(code, options[:id], instance),
+         true <- specified?(instance, {:actor, id}) do
+      Roster.resume(instance, {:actor, id})
     else
       _absent -> started_option(start_actor(host, code, options))
     end
   end
 
   def start_option(host, {:provider, [provider, options]}) do
-    config = config!(host)
+    instance = instance!(host)
 
-    with {:ok, {name, _artifact}} <- provider_artifact(provider, config),
+    with {:ok, {name, _artifact}} <- provider_artifact(provider, instance),
          key = {:provider, options[:id] || name},
-         true <- specified?(config, key) do
-      Roster.resume(config, key)
+         true <- specified?(instance, key) do
+      Roster.resume(instance, key)
     else
       _absent -> started_option(start_provider(host, provider, options))
     end
@@ -729,10 +730,36 @@ defmodule Exosuit do
   # Has a manifest applied, and tried again until that succeeds.
   @doc false
   @spec want_manifest(host(), Path.t()) :: :ok
-  def want_manifest(host, path), do: Startup.add(config!(host), {:manifest, [Path.expand(path)]})
+  def want_manifest(host, path),
+    do: Startup.add(instance!(host), {:manifest, [Path.expand(path)]})
 
   @impl Supervisor
-  def init({config, items}) do
+  def init({facts, items}) do
+    instance = instance(facts)
+
+    # The options last: a host that is one too many on its data directory starts nothing.
+    above = [
+      {Control, {instance, __MODULE__}},
+      {Control.Nats, {instance, __MODULE__}},
+      {Startup, {instance, __MODULE__, items}}
+    ]
+
+    :ok = Directory.Nameplate.register(instance, __MODULE__, self())
+    nameplate = {Directory.Nameplate, {instance, __MODULE__, self()}}
+
+    children = [
+      {Host, instance},
+      {App.Supervisor, instance},
+      {Edge, {instance, above}},
+      {Drain, instance}
+    ]
+
+    lattice = Lattice.Local.children(instance.lattice)
+    Supervisor.init([nameplate | lattice] ++ children, strategy: :one_for_one)
+  end
+
+  # The tables belong to the calling process, the topmost supervisor.
+  defp instance(%{config: config} = facts) do
     tables = %{
       specifications: Specifications.table(),
       links: Links.table(),
@@ -743,47 +770,31 @@ defmodule Exosuit do
       statuses: Statuses.table()
     }
 
-    config = %{
-      config
-      | tables: tables,
+    struct!(
+      Instance,
+      Map.merge(facts, %{
+        name: config.name,
+        tables: tables,
+        lattice: facts.lattice || local_session(facts),
         lost_events: :counters.new(3, []),
         started_at: System.monotonic_time(:second)
-    }
-
-    config = %{config | session: config.session || local_session(config)}
-
-    # The options last: a host that is one too many on its data directory starts nothing.
-    above = [
-      {Control, {config, __MODULE__}},
-      {Control.Nats, {config, __MODULE__}},
-      {Startup, {config, __MODULE__, items}}
-    ]
-
-    :ok = Directory.Nameplate.register(config, __MODULE__, self())
-    nameplate = {Directory.Nameplate, {config, __MODULE__, self()}}
-
-    children = [
-      {Host, config},
-      {App.Supervisor, config},
-      {Edge, {config, above}},
-      {Drain, config}
-    ]
-
-    lattice = Lattice.Local.children(config.session)
-    Supervisor.init([nameplate | lattice] ++ children, strategy: :one_for_one)
+      })
+    )
   end
 
-  defp local_session(config) do
-    Lattice.Local.session(config, Directory.via(config.name, Lattice.Local.Writer))
+  defp local_session(%{config: config, source: source}) do
+    Lattice.Local.session(config, source, Directory.via(config.name, Lattice.Local.Writer))
   end
 
   # What no process owns, and what may be wrong with the options that only Rust can tell.
   defp prepare(config) do
     with {:ok, config} <- keep_secrets(config),
          {:ok, %{public_key: key, friendly_name: name}, unkept} <- Identity.fetch(config),
-         named = %{config | source: key, friendly_name: name},
-         {:ok, config} <- join(%{named | bus: Lattice.Local, router: Router.new(config)}),
-         do: {:ok, config, unkept}
+         router = Router.new(config),
+         {:ok, joined} <- join(config, key, router) do
+      facts = %{config: config, source: key, friendly_name: name, router: router}
+      {:ok, Map.merge(facts, joined), unkept}
+    end
   end
 
   defp keep_secrets(%Config{nats: nil} = config), do: {:ok, config}
@@ -811,38 +822,39 @@ defmodule Exosuit do
     options
   end
 
-  defp specified?(config, key), do: match?({:ok, _found}, Specifications.fetch(config, key))
+  defp specified?(instance, key), do: match?({:ok, _found}, Specifications.fetch(instance, key))
 
-  defp option_id(_code, id, _config) when is_binary(id), do: {:ok, id}
+  defp option_id(_code, id, _instance) when is_binary(id), do: {:ok, id}
 
-  defp option_id(code, nil, config) do
+  defp option_id(code, nil, instance) do
     with {:ok, artifact} <- artifact(code),
          {:ok, {bytes, _artifact}} <- Exosuit.Artifact.fetch(artifact),
-         do: actor_id(bytes, nil, config)
+         do: actor_id(bytes, nil, instance)
   end
 
   defp started_option({:ok, _id}), do: :ok
   defp started_option(error), do: error
 
-  defp announce_unkept(config, error) do
+  defp announce_unkept(instance, error) do
     data = %{reason: error.reason, error: Exception.message(error)}
-    Lattice.announce(config, "identity_not_kept", data)
+    Lattice.announce(instance, "identity_not_kept", data)
   end
 
-  defp join(%Config{nats: nil} = config), do: {:ok, config}
+  defp join(%Config{nats: nil}, _key, _router),
+    do: {:ok, %{bus: Lattice.Local, lattice: nil, nats_lattice: nil}}
 
-  defp join(config) do
-    with {:ok, lattice} <- Lattice.Nats.open(config),
+  defp join(config, key, router) do
+    with {:ok, lattice} <- Lattice.Nats.open(config, key, router),
          session = %Lattice.Session{backend: Lattice.Nats, handle: lattice},
-         do: {:ok, %{config | bus: Lattice.Nats, session: session, nats_lattice: lattice}}
+         do: {:ok, %{bus: Lattice.Nats, lattice: session, nats_lattice: lattice}}
   end
 
-  defp host_facts(config) do
-    Map.take(Facts.take(config), [:labels, :version, :friendly_name, :uptime_seconds])
+  defp host_facts(instance) do
+    Map.take(Facts.take(instance), [:labels, :version, :friendly_name, :uptime_seconds])
   end
 
-  defp announce_labels(config) do
-    Lattice.announce(config, "labels_changed", %{labels: Settings.labels(config)})
+  defp announce_labels(instance) do
+    Lattice.announce(instance, "labels_changed", %{labels: Settings.labels(instance)})
   end
 
   defp unused(name) do
@@ -853,16 +865,16 @@ defmodule Exosuit do
   end
 
   # Another manifest of the same application would undo what was applied now. Mostly, none is left to apply.
-  defp supersede(config, path) do
-    if Startup.manifests(config) != [],
-      do: supersede(config, app(path), Path.expand(path))
+  defp supersede(instance, path) do
+    if Startup.manifests(instance) != [],
+      do: supersede(instance, app(path), Path.expand(path))
   end
 
-  defp supersede(config, app, applied) do
-    for path <- Startup.manifests(config),
+  defp supersede(instance, app, applied) do
+    for path <- Startup.manifests(instance),
         path != applied,
         app(path) == app,
-        do: Startup.forget(config, {:manifest, [path]})
+        do: Startup.forget(instance, {:manifest, [path]})
   end
 
   defp app(path) do
@@ -872,7 +884,7 @@ defmodule Exosuit do
     end
   end
 
-  defp config!(host), do: Directory.fetch!(host, :config)
+  defp instance!(host), do: Directory.fetch!(host, :instance)
 
   defp artifact({:bytes, bytes}) when is_binary(bytes), do: {:ok, {:bytes, bytes, nil}}
 
@@ -910,21 +922,21 @@ defmodule Exosuit do
     "expected a Wasm file as the actor, got #{inspect(text)}, which is a provider (#{kind})"
   end
 
-  defp started(config, specification) do
-    with :ok <- Roster.start(config, specification), do: {:ok, specification.id}
+  defp started(instance, specification) do
+    with :ok <- Roster.start(instance, specification), do: {:ok, specification.id}
   end
 
   # Of what got further, its start tells.
-  defp not_started(config, role, reference, options, error) do
+  defp not_started(instance, role, reference, options, error) do
     id = options[:id] || reference
-    Roster.announce_failure(config, role, id, reference, options[:annotations], error)
+    Roster.announce_failure(instance, role, id, reference, options[:annotations], error)
     {:error, error}
   end
 
-  defp provider_artifact(text, config) when is_binary(text) do
+  defp provider_artifact(text, instance) when is_binary(text) do
     case text |> Options.argument!("the provider", :string) |> Input.parse_reference() do
       {:ok, {:builtin, name}} -> provider_builtin(name)
-      {:ok, {:module, name}} -> provider_module(name, config.providers)
+      {:ok, {:module, name}} -> provider_module(name, instance.config.providers)
       {:ok, {:registry, image}} -> Input.refuse_registry(image)
       {:ok, {:file, ^text}} -> provider_name(text)
       {:ok, {:file, _path}} -> {:error, Error.new(:invalid_input, no_provider(text))}
@@ -932,7 +944,7 @@ defmodule Exosuit do
     end
   end
 
-  defp provider_artifact(module, _config) do
+  defp provider_artifact(module, _instance) do
     name = module |> Options.argument!("the provider", @provider_module) |> inspect()
     id = name |> String.split(".") |> List.last() |> Macro.underscore()
     {:ok, {id, {:module, name, module}}}
@@ -967,25 +979,25 @@ defmodule Exosuit do
     end
   end
 
-  defp actor_id(_bytes, id, _config) when is_binary(id), do: {:ok, id}
+  defp actor_id(_bytes, id, _instance) when is_binary(id), do: {:ok, id}
 
-  defp actor_id(bytes, nil, config) do
-    case Claims.admit(bytes, config) do
+  defp actor_id(bytes, nil, instance) do
+    case Claims.admit(bytes, instance.config) do
       {:ok, :unsigned} -> {:error, Error.new(:invalid_input, "an unsigned actor needs an :id")}
       {:ok, claims} -> {:ok, claims.subject}
       {:error, error} -> {:error, error}
     end
   end
 
-  defp actor_specification(config, id, artifact, options) do
+  defp actor_specification(instance, id, artifact, options) do
     %ActorSpecification{
       id: id,
       artifact: artifact,
       instances: options[:instances],
       warm: options[:warm] && struct!(Warm, options[:warm]),
       limits: %Limits{
-        memory: options[:memory_limit] || config.memory_limit,
-        queue: options[:queue] || config.queue,
+        memory: options[:memory_limit] || instance.config.memory_limit,
+        queue: options[:queue] || instance.config.queue,
         deadline: options[:deadline]
       },
       config: options[:config],

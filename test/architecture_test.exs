@@ -8,7 +8,7 @@ defmodule Exosuit.ArchitectureTest do
     ~w(Native),
     ~w(Input),
     ~w(Model Options Origin Wit),
-    ~w(Config MessagePack Distribution Event Registries Server),
+    ~w(Config Instance MessagePack Distribution Event Registries Server),
     ~w(Environment),
     ~w(Json Secret),
     ~w(Wasm Router Lattice Artifact Claims Manifest Directory Settings),

@@ -21,18 +21,18 @@ defmodule Exosuit.Bench.Heartbeats do
   def rows(floor, nats, echo, directory) do
     host = Lattice.host(__MODULE__, nats, nil, @lattice)
     for n <- 1..@actors, do: {:ok, _id} = Exosuit.start_actor(host, echo, id: "echo-#{n}")
-    config = Directory.fetch!(host, :config)
+    instance = Directory.fetch!(host, :instance)
 
     burst = fn subject ->
       file = Path.join(directory, subject)
-      File.write!(file, crowd(heartbeat(config, subject), config.source))
-      fn -> burst(config, fn -> Floor.publish(floor, nats.url, subject, file) end) end
+      File.write!(file, crowd(heartbeat(instance, subject), instance.source))
+      fn -> burst(instance, fn -> Floor.publish(floor, nats.url, subject, file) end) end
     end
 
     [otp, v1] = Enum.map([@subject, @subject <> ".host_heartbeat"], burst)
-    before = memory(config)
+    before = memory(instance)
     otp.()
-    kept = (memory(config) - before) / 1_024 / @hosts
+    kept = (memory(instance) - before) / 1_024 / @hosts
     [otp, v1] = Measure.medians([otp, v1])
 
     [
@@ -49,29 +49,29 @@ defmodule Exosuit.Bench.Heartbeats do
   defp share(microseconds), do: microseconds * @many / @interval / 1_000_000 * 100
 
   # Microseconds for each.
-  defp burst(config, send) do
+  defp burst(instance, send) do
     begun = System.monotonic_time(:millisecond)
     # What a host says in the millisecond in which this begins would be taken for new.
     Lattice.await(fn -> System.monotonic_time(:millisecond) > begun end)
     before = worked()
     send.()
-    Lattice.await(fn -> seen(config, name(@hosts)) > begun end)
+    Lattice.await(fn -> seen(instance, name(@hosts)) > begun end)
     worked = worked() - before
-    true = Enum.all?(1..@hosts, &(seen(config, name(&1)) > begun))
+    true = Enum.all?(1..@hosts, &(seen(instance, name(&1)) > begun))
     worked / @hosts
   end
 
-  defp seen(config, host_id) do
-    case Peers.get(config, host_id) do
+  defp seen(instance, host_id) do
+    case Peers.get(instance, host_id) do
       nil -> -0x8000_0000_0000
       peer -> peer.seen
     end
   end
 
   # One of this host's own, as it comes out of the server.
-  defp heartbeat(config, subject) do
-    {:ok, subscription} = Bus.subscribe(config.nats_lattice, subject)
-    :ok = Exosuit.heartbeat(config.name)
+  defp heartbeat(instance, subject) do
+    {:ok, subscription} = Bus.subscribe(instance.lattice, subject)
+    :ok = Exosuit.heartbeat(instance.name)
     payload = next(subscription)
     :ok = Bus.unsubscribe(subscription)
     payload
@@ -107,7 +107,7 @@ defmodule Exosuit.Bench.Heartbeats do
   end
 
   # Bytes of the table of hosts, in which all of it is: no text is so long that it stands apart.
-  defp memory(config) do
-    :ets.info(config.tables.peers, :memory) * :erlang.system_info(:wordsize)
+  defp memory(instance) do
+    :ets.info(instance.tables.peers, :memory) * :erlang.system_info(:wordsize)
   end
 end

@@ -16,7 +16,7 @@ defmodule Exosuit.Actor do
   """
   use Exosuit.Server, restart: :temporary
 
-  alias Exosuit.{Claims, Config, Directory, Error, Router, Wasm}
+  alias Exosuit.{Claims, Directory, Error, Instance, Router, Wasm}
   alias Exosuit.Model.ActorSpecification
 
   @typedoc "What a start makes: compiled code, claims, and the artifact with its digest."
@@ -29,14 +29,14 @@ defmodule Exosuit.Actor do
 
   # What was loaded may be megabytes of code.
   @derive {Inspect, only: [:specification]}
-  @enforce_keys [:config, :specification, :report_to]
-  defstruct [:config, :specification, :report_to, :loaded, :publication, :retirement]
+  @enforce_keys [:instance, :specification, :report_to]
+  defstruct [:instance, :specification, :report_to, :loaded, :publication, :retirement]
 
-  @spec start_link({Config.t(), ActorSpecification.t(), loaded() | nil, pid()}) ::
+  @spec start_link({Instance.t(), ActorSpecification.t(), loaded() | nil, pid()}) ::
           GenServer.on_start()
-  def start_link({config, specification, loaded, report_to}) do
+  def start_link({instance, specification, loaded, report_to}) do
     GenServer.start_link(__MODULE__, %__MODULE__{
-      config: config,
+      instance: instance,
       specification: specification,
       loaded: loaded,
       report_to: report_to
@@ -49,12 +49,12 @@ defmodule Exosuit.Actor do
   says by the claims whether the code may run; it is asked before anything is compiled. `loaded` is
   what an earlier start made of the same artifact, or `nil`. Blocks the calling process.
   """
-  @spec prepare(Config.t(), ActorSpecification.t(), loaded() | nil, permit()) ::
+  @spec prepare(Instance.t(), ActorSpecification.t(), loaded() | nil, permit()) ::
           {:ok, loaded()} | {:error, Error.t()}
-  def prepare(config, specification, loaded, permit) do
-    with {:ok, loaded} <- loaded(config, specification.artifact, loaded, permit),
-         timeout = config.call_timeout,
-         :ok <- Router.rehearse(config.router, specification, loaded.module, timeout),
+  def prepare(instance, specification, loaded, permit) do
+    with {:ok, loaded} <- loaded(instance, specification.artifact, loaded, permit),
+         timeout = instance.config.call_timeout,
+         :ok <- Router.rehearse(instance.router, specification, loaded.module, timeout),
          do: {:ok, loaded}
   end
 
@@ -72,12 +72,12 @@ defmodule Exosuit.Actor do
   Takes no new calls, and ends when those that run have finished, within the drain timeout. Waits for
   nobody.
   """
-  @spec retire(pid(), Config.t(), String.t()) :: :ok
-  def retire(actor, config, id) do
+  @spec retire(pid(), Instance.t(), String.t()) :: :ok
+  def retire(actor, instance, id) do
     retirement = make_ref()
     # Before the answer, by which it ends.
     send(actor, {:exosuit_retire, retirement})
-    Router.retire(config.router, id, config.drain_timeout, {actor, retirement})
+    Router.retire(instance.router, id, instance.config.drain_timeout, {actor, retirement})
     :ok
   end
 
@@ -101,7 +101,7 @@ defmodule Exosuit.Actor do
   def handle_call({:update, specification, loaded}, _from, %{publication: old} = state) do
     case publish(%{state | specification: specification}, loaded) do
       {:ok, state} ->
-        Router.supersede(old, state.config.drain_timeout)
+        Router.supersede(old, state.instance.config.drain_timeout)
         {:reply, :ok, state}
 
       {:error, error} ->
@@ -120,20 +120,20 @@ defmodule Exosuit.Actor do
     {:stop, :normal, state}
   end
 
-  defp loaded(config, artifact, nil, permit), do: load(config, artifact, permit)
+  defp loaded(instance, artifact, nil, permit), do: load(instance, artifact, permit)
 
-  defp loaded(_config, _artifact, loaded, permit) do
+  defp loaded(_instance, _artifact, loaded, permit) do
     with :ok <- permit.(loaded.claims), do: {:ok, loaded}
   end
 
   # Cheapest check first: a revision that is too low is refused before the compile.
-  defp load(config, artifact, permit) do
+  defp load(instance, artifact, permit) do
     with {:ok, {bytes, artifact}} <- Exosuit.Artifact.fetch(artifact),
-         {:ok, claims} <- Claims.admit(bytes, config),
+         {:ok, claims} <- Claims.admit(bytes, instance.config),
          :ok <- permit.(claims),
-         :ok <- Wasm.check_imports(bytes, config),
-         {:ok, module} <- Wasm.compile(bytes, tenant(claims), config.compile),
-         :ok <- Wasm.check_module(module, config),
+         :ok <- Wasm.check_imports(bytes, instance.config),
+         {:ok, module} <- Wasm.compile(bytes, tenant(claims), instance.config.compile),
+         :ok <- Wasm.check_module(module, instance.config),
          do: {:ok, %{module: module, claims: claims, artifact: artifact}}
   end
 
@@ -141,34 +141,34 @@ defmodule Exosuit.Actor do
   defp tenant(:unsigned), do: ""
   defp tenant(%Claims{issuer: issuer}), do: issuer
 
-  defp start(%{loaded: nil, config: config, specification: specification} = state) do
+  defp start(%{loaded: nil, instance: instance, specification: specification} = state) do
     any = fn _claims -> :ok end
-    with {:ok, loaded} <- load(config, specification.artifact, any), do: publish(state, loaded)
+    with {:ok, loaded} <- load(instance, specification.artifact, any), do: publish(state, loaded)
   end
 
   defp start(%{loaded: loaded} = state), do: publish(state, loaded)
 
-  defp publish(%{config: config, specification: specification} = state, loaded) do
+  defp publish(%{instance: instance, specification: specification} = state, loaded) do
     %{module: module, claims: claims} = loaded
     identity = Claims.identity(claims)
-    lineage = lineage(config, loaded)
+    lineage = lineage(instance, loaded)
 
     with {:ok, publication} <-
-           Router.publish(config.router, specification, module, identity, lineage) do
+           Router.publish(instance.router, specification, module, identity, lineage) do
       facts = Map.take(loaded, [:claims, :artifact])
-      Directory.enter(config.name, {:actor, specification.id}, facts)
+      Directory.enter(instance.name, {:actor, specification.id}, facts)
       {:ok, %{state | loaded: loaded, publication: publication}}
     end
   end
 
   # The lineage of the code: links for another lineage are not inherited. In a lattice, all unsigned code has
   # the same lineage, because its hosts may replace it freely.
-  defp lineage(_config, %{claims: %Claims{issuer: issuer, subject: subject}}) do
+  defp lineage(_instance, %{claims: %Claims{issuer: issuer, subject: subject}}) do
     "#{issuer} #{subject}"
   end
 
-  defp lineage(%Config{nats: nil}, %{artifact: {_kind, _source, digest}}),
+  defp lineage(%Instance{config: %{nats: nil}}, %{artifact: {_kind, _source, digest}}),
     do: "unsigned #{digest}"
 
-  defp lineage(_config, _loaded), do: "unsigned"
+  defp lineage(_instance, _loaded), do: "unsigned"
 end

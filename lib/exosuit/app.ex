@@ -62,11 +62,11 @@ defmodule Exosuit.App do
   """
   @spec apply(host(), Path.t(), [option()]) :: {:ok, stored()} | {:error, [Manifest.diagnostic()]}
   def apply(host, path, options \\ []) do
-    config = Directory.fetch!(host, :config)
+    instance = Directory.fetch!(host, :instance)
 
-    with {:ok, parsed} <- Manifest.parse(path, modules(config)),
-         :ok <- Lattice.await_first(config),
-         do: stored(config, path, put(config, parsed, &read_files/2, options))
+    with {:ok, parsed} <- Manifest.parse(path, modules(instance)),
+         :ok <- Lattice.await_first(instance),
+         do: stored(instance, path, put(instance, parsed, &read_files/2, options))
   end
 
   @doc """
@@ -75,10 +75,10 @@ defmodule Exosuit.App do
   @spec apply_and_wait(host(), Path.t(), [option()]) ::
           {:ok, [Server.step()], [Manifest.diagnostic()]} | {:error, [Manifest.diagnostic()]}
   def apply_and_wait(host, path, options \\ []) do
-    config = Directory.fetch!(host, :config)
+    instance = Directory.fetch!(host, :instance)
 
     with {:ok, stored} <- apply(host, path, options),
-         {:ok, steps} <- Server.await(config, stored.app, stored.version, @timeout) do
+         {:ok, steps} <- Server.await(instance, stored.app, stored.version, @timeout) do
       {:ok, steps, stored.warnings}
     else
       {:error, %Error{} = error} -> {:error, [Manifest.diagnostic(path, error)]}
@@ -93,12 +93,12 @@ defmodule Exosuit.App do
   @spec serve_alone(host(), Path.t()) ::
           {:ok, [Server.step()]} | {:error, [Manifest.diagnostic()]}
   def serve_alone(host, path) do
-    config = Directory.fetch!(host, :config)
-    Lattice.await_first(config)
+    instance = Directory.fetch!(host, :instance)
+    Lattice.await_first(instance)
 
-    if Bus.connected?(config.session),
+    if Bus.connected?(instance.lattice),
       do: {:ok, []},
-      else: stored(config, path, run_alone(config, path))
+      else: stored(instance, path, run_alone(instance, path))
   end
 
   @doc """
@@ -108,10 +108,14 @@ defmodule Exosuit.App do
   @spec apply_object(host(), Digest.t(), Path.t(), %{optional(Path.t()) => Digest.t()}, [option()]) ::
           {:ok, stored()} | {:error, [Manifest.diagnostic()]}
   def apply_object(host, manifest, path, files, options \\ []) do
-    config = Directory.fetch!(host, :config)
+    instance = Directory.fetch!(host, :instance)
 
-    with {:ok, parsed} <- parse_object(config, manifest, path) do
-      stored(config, path, put(config, parsed, fn _config, _paths -> {:ok, files} end, options))
+    with {:ok, parsed} <- parse_object(instance, manifest, path) do
+      stored(
+        instance,
+        path,
+        put(instance, parsed, fn _instance, _paths -> {:ok, files} end, options)
+      )
     end
   end
 
@@ -119,9 +123,9 @@ defmodule Exosuit.App do
   @spec files(host(), Digest.t(), Path.t()) ::
           {:ok, [Path.t()]} | {:error, [Manifest.diagnostic()]}
   def files(host, manifest, path) do
-    config = Directory.fetch!(host, :config)
+    instance = Directory.fetch!(host, :instance)
 
-    with {:ok, parsed} <- parse_object(config, manifest, path),
+    with {:ok, parsed} <- parse_object(instance, manifest, path),
          do: {:ok, Model.files(parsed.manifest)}
   end
 
@@ -132,13 +136,13 @@ defmodule Exosuit.App do
   @spec await(host(), String.t(), pos_integer() | :deleted, timeout()) ::
           {:ok, [Server.step()]} | {:error, Error.t()}
   def await(host, app, version, timeout) do
-    host |> Directory.fetch!(:config) |> Server.await(app, version, timeout)
+    host |> Directory.fetch!(:instance) |> Server.await(app, version, timeout)
   end
 
   # One that cannot be read can be deleted all the same.
-  defp check_there(config, app) do
+  defp check_there(instance, app) do
     with true <- Record.name?(app),
-         {:ok, text} when text != nil <- Store.get(config.session, @bucket, key(app)) do
+         {:ok, text} when text != nil <- Store.get(instance.lattice, @bucket, key(app)) do
       :ok
     else
       {:error, error} -> {:error, error}
@@ -149,7 +153,7 @@ defmodule Exosuit.App do
   @doc "Waits until this host runs nothing more of an application that was deleted."
   @spec await_deleted(host(), String.t()) :: {:ok, [Server.step()]} | {:error, Error.t()}
   def await_deleted(host, app) do
-    host |> Directory.fetch!(:config) |> Server.await(app, :deleted, @timeout)
+    host |> Directory.fetch!(:instance) |> Server.await(app, :deleted, @timeout)
   end
 
   @doc """
@@ -158,10 +162,10 @@ defmodule Exosuit.App do
   """
   @spec undeploy_others(host(), [String.t()]) :: [String.t()]
   def undeploy_others(host, names) do
-    config = Directory.fetch!(host, :config)
+    instance = Directory.fetch!(host, :instance)
 
-    for %Record{state: :deployed, name: name, origin: origin} when origin == config.source <-
-          Server.records(config),
+    for %Record{state: :deployed, name: name, origin: origin} when origin == instance.source <-
+          Server.records(instance),
         name not in names,
         {:ok, _stored} <- [undeploy(host, name)],
         do: name
@@ -169,19 +173,19 @@ defmodule Exosuit.App do
 
   @doc "All applications: `app`, `state`, `version`, `label`, `status` (see `Exosuit.App.Overview`)."
   @spec list(host()) :: [map()]
-  def list(host), do: host |> Directory.fetch!(:config) |> Server.list()
+  def list(host), do: host |> Directory.fetch!(:instance) |> Server.list()
 
   @doc """
   An application: for each component what is wanted, where it runs in which version, and `missing`: what does not run
   and why.
   """
   @spec status(host(), String.t()) :: {:ok, map()} | {:error, Error.t()}
-  def status(host, app), do: host |> Directory.fetch!(:config) |> Server.status(app)
+  def status(host, app), do: host |> Directory.fetch!(:instance) |> Server.status(app)
 
   @doc "The versions of an application, at most 16, and which of them should run."
   @spec history(host(), String.t()) :: {:ok, map()} | {:error, Error.t()}
   def history(host, app) do
-    with {:ok, record} <- host |> Directory.fetch!(:config) |> fetch(app),
+    with {:ok, record} <- host |> Directory.fetch!(:instance) |> fetch(app),
          do: {:ok, Overview.history(record)}
   end
 
@@ -200,38 +204,38 @@ defmodule Exosuit.App do
   @doc "Stops an application on all hosts, and forgets its versions."
   @spec delete(host(), String.t()) :: :ok | {:error, Error.t()}
   def delete(host, app) do
-    config = Directory.fetch!(host, :config)
+    instance = Directory.fetch!(host, :instance)
 
-    with :ok <- Lattice.await_first(config),
-         :ok <- check_there(config, app),
-         :ok <- Store.delete(config.session, @bucket, key(app)) do
+    with :ok <- Lattice.await_first(instance),
+         :ok <- check_there(instance, app),
+         :ok <- Store.delete(instance.lattice, @bucket, key(app)) do
       # Members delete what they say of it; of those that are gone, and of an update, nobody does.
-      for key <- Server.leftovers(config, app), do: Store.delete(config.session, @bucket, key)
+      for key <- Server.leftovers(instance, app), do: Store.delete(instance.lattice, @bucket, key)
       :ok
     end
   end
 
   # One host by itself is all that there is: a provider that it does not have is a mistake.
-  defp modules(config) do
-    if Session.alone?(config.session), do: Map.keys(config.providers)
+  defp modules(instance) do
+    if Session.alone?(instance.lattice), do: Map.keys(instance.config.providers)
   end
 
-  defp run_alone(config, path) do
-    with {:ok, parsed} <- Manifest.parse(path, modules(config)),
-         {:ok, kept} <- keep_files(config, Model.files(parsed.manifest)),
+  defp run_alone(instance, path) do
+    with {:ok, parsed} <- Manifest.parse(path, modules(instance)),
+         {:ok, kept} <- keep_files(instance, Model.files(parsed.manifest)),
          digests = Map.new(kept, fn {path, {digest, _source}} -> {path, digest} end),
          {:ok, model} <- Model.new(parsed.manifest, digests) do
-      Server.serve_alone(config, parsed.manifest["name"], model, Map.new(Map.values(kept)))
+      Server.serve_alone(instance, parsed.manifest["name"], model, Map.new(Map.values(kept)))
     end
   end
 
-  defp keep_files(config, paths) do
-    each_file(paths, fn bytes -> Objects.keep_here(config, bytes) end)
+  defp keep_files(instance, paths) do
+    each_file(paths, fn bytes -> Objects.keep_here(instance, bytes) end)
   end
 
-  defp parse_object(config, manifest, path) do
-    with {:ok, text} <- Objects.fetch(config, manifest),
-         {:ok, parsed} <- Manifest.parse(text, path, modules(config)) do
+  defp parse_object(instance, manifest, path) do
+    with {:ok, text} <- Objects.fetch(instance, manifest),
+         {:ok, parsed} <- Manifest.parse(text, path, modules(instance)) do
       {:ok, parsed}
     else
       {:error, %Error{} = error} -> {:error, [Manifest.diagnostic(path, error)]}
@@ -239,14 +243,14 @@ defmodule Exosuit.App do
     end
   end
 
-  defp put(config, %{manifest: manifest, text: text, warnings: warnings}, files, options) do
-    with [] <- Share.missing(config, Manifest.stored(manifest)),
-         {:ok, digests} <- files.(config, Model.files(manifest)),
+  defp put(instance, %{manifest: manifest, text: text, warnings: warnings}, files, options) do
+    with [] <- Share.missing(instance, Manifest.stored(manifest)),
+         {:ok, digests} <- files.(instance, Model.files(manifest)),
          {:ok, model} <- Model.new(manifest, digests),
-         {:ok, applied} <- objects(config, model, text, options),
-         {:ok, stored} <- write(config, manifest["name"], applied, options) do
+         {:ok, applied} <- objects(instance, model, text, options),
+         {:ok, stored} <- write(instance, manifest["name"], applied, options) do
       {origin, stored} = Map.pop!(stored, :origin)
-      passed_over = passed_over(config, manifest["name"], origin, options)
+      passed_over = passed_over(instance, manifest["name"], origin, options)
       {:ok, %{stored | warnings: warnings ++ passed_over}}
     else
       [_ | _] = missing -> {:error, missing}
@@ -255,18 +259,19 @@ defmodule Exosuit.App do
   end
 
   # If nothing is new, what of this host's share had failed is tried again.
-  defp stored(config, _path, {:ok, %{changed: false, app: app} = stored}) do
-    :ok = Server.retry(config, app)
+  defp stored(instance, _path, {:ok, %{changed: false, app: app} = stored}) do
+    :ok = Server.retry(instance, app)
     {:ok, stored}
   end
 
-  defp stored(_config, path, {:error, %Error{} = error}) do
+  defp stored(_instance, path, {:error, %Error{} = error}) do
     {:error, [Manifest.diagnostic(path, error)]}
   end
 
-  defp stored(_config, _path, result), do: result
+  defp stored(_instance, _path, result), do: result
 
-  defp read_files(config, paths), do: each_file(paths, fn bytes -> Objects.put(config, bytes) end)
+  defp read_files(instance, paths),
+    do: each_file(paths, fn bytes -> Objects.put(instance, bytes) end)
 
   defp each_file(paths, keep) do
     Enum.reduce_while(paths, {:ok, %{}}, fn path, {:ok, kept} ->
@@ -279,10 +284,10 @@ defmodule Exosuit.App do
     end)
   end
 
-  defp objects(config, model, text, options) do
+  defp objects(instance, model, text, options) do
     with {:ok, json} <- Model.encode(model),
-         {:ok, model_digest} <- Objects.put(config, json),
-         {:ok, manifest_digest} <- Objects.put(config, text) do
+         {:ok, model_digest} <- Objects.put(instance, json),
+         {:ok, manifest_digest} <- Objects.put(instance, text) do
       {:ok,
        %{
          model: model_digest,
@@ -290,29 +295,29 @@ defmodule Exosuit.App do
          objects: Model.objects(model),
          label: Model.label(model),
          at: System.system_time(:millisecond),
-         by: options[:by] || config.friendly_name,
+         by: options[:by] || instance.friendly_name,
          issuer_change: options[:allow_issuer_change] == true
        }}
     end
   end
 
-  defp write(config, app, applied, options) do
-    origin = if options[:from_here], do: config.source
+  defp write(instance, app, applied, options) do
+    origin = if options[:from_here], do: instance.source
 
-    update(config, app, fn record ->
+    update(instance, app, fn record ->
       with :ok <- check_version(app, record, options[:if_version]) do
-        apply_version(config, app, record, applied, origin)
+        apply_version(instance, app, record, applied, origin)
       end
     end)
   end
 
-  defp apply_version(_config, app, nil, applied, origin) do
+  defp apply_version(_instance, app, nil, applied, origin) do
     Record.new(app, applied, origin: origin)
   end
 
   # Others have changed it since: this host's option is older than that.
-  defp apply_version(config, _app, record, applied, origin) do
-    if origin != nil and record.origin != origin and not Session.alone?(config.session) do
+  defp apply_version(instance, _app, record, applied, origin) do
+    if origin != nil and record.origin != origin and not Session.alone?(instance.lattice) do
       :unchanged
     else
       with {:ok, changed} <- Record.apply_version(record, applied),
@@ -321,8 +326,8 @@ defmodule Exosuit.App do
   end
 
   # What a user asked for must not be passed over in silence.
-  defp passed_over(config, app, origin, options) do
-    if options[:from_here] && origin != config.source && not Session.alone?(config.session) do
+  defp passed_over(instance, app, origin, options) do
+    if options[:from_here] && origin != instance.source && not Session.alone?(instance.lattice) do
       text =
         "#{app} was changed from elsewhere since this host applied it, and stays as it is; " <>
           "`exosuit apply` changes it"
@@ -346,7 +351,7 @@ defmodule Exosuit.App do
 
   defp change(host, app, change) do
     host
-    |> Directory.fetch!(:config)
+    |> Directory.fetch!(:instance)
     |> update(app, fn
       nil -> {:error, Overview.absent(app)}
       record -> change.(record)
@@ -358,9 +363,9 @@ defmodule Exosuit.App do
   defp without_origin(error), do: error
 
   # Written again for as long as others write between.
-  defp update(config, app, change) do
+  defp update(instance, app, change) do
     written =
-      Store.write(config.session, @bucket, key(app), fn text ->
+      Store.write(instance.lattice, @bucket, key(app), fn text ->
         with {:ok, record} <- decode(app, text),
              {:ok, changed} <- change.(record),
              {:ok, text} <- Record.encode(changed) do
@@ -371,7 +376,7 @@ defmodule Exosuit.App do
         end
       end)
 
-    with {:ok, written} <- written, {:ok, record} <- now(config, app, written) do
+    with {:ok, written} <- written, {:ok, record} <- now(instance, app, written) do
       {:ok,
        %{
          app: app,
@@ -384,12 +389,12 @@ defmodule Exosuit.App do
     end
   end
 
-  defp now(config, app, nil), do: fetch(config, app)
-  defp now(_config, app, {text, _revision}), do: decode(app, text)
+  defp now(instance, app, nil), do: fetch(instance, app)
+  defp now(_instance, app, {text, _revision}), do: decode(app, text)
 
-  defp fetch(config, app) do
+  defp fetch(instance, app) do
     with true <- Record.name?(app),
-         {:ok, text} <- Store.get(config.session, @bucket, key(app)),
+         {:ok, text} <- Store.get(instance.lattice, @bucket, key(app)),
          {:ok, %Record{} = record} <- decode(app, text) do
       {:ok, record}
     else

@@ -1,10 +1,7 @@
 defmodule Exosuit.Config do
   @moduledoc false
-  # What a host was told, checked once at the door (`new!/1`) and passed down whole. `source`,
-  # `friendly_name`, `started_at`, `bus`, `session`, `nats_lattice`, `router` and `tables` are filled in
-  # when the host starts: its public key, its name for people, when that was (monotonic seconds), who
-  # hears its events, the bus and store of its lattice and, over NATS, the handle of it and the count of
-  # events it was not told, the data plane's table, and the control plane's.
+  # The options of a host, checked once at the door (`new!/1`). The host's processes are given them as part of an
+  # `Exosuit.Instance`.
 
   alias Exosuit.Config.Nats
   alias Exosuit.{Input, Options}
@@ -35,26 +32,7 @@ defmodule Exosuit.Config do
           http_ports: %{optional(:inet.port_number()) => :inet.port_number()},
           local_first: boolean(),
           allow_file_load: boolean() | [Path.t()],
-          nats: Nats.t() | nil,
-          source: String.t() | nil,
-          friendly_name: String.t() | nil,
-          started_at: integer() | nil,
-          bus: module() | nil,
-          session: Exosuit.Lattice.Session.t() | nil,
-          nats_lattice: reference() | nil,
-          lost_events: :counters.counters_ref() | nil,
-          router: reference() | nil,
-          tables:
-            %{
-              specifications: :ets.tid(),
-              links: :ets.tid(),
-              configurations: :ets.tid(),
-              peers: :ets.tid(),
-              known: :ets.tid(),
-              settings: :ets.tid(),
-              statuses: :ets.tid()
-            }
-            | nil
+          nats: Nats.t() | nil
         }
 
   @compile_limits [
@@ -211,18 +189,7 @@ defmodule Exosuit.Config do
     ]
   ]
 
-  defstruct Keyword.keys(@schema) ++
-              [
-                :source,
-                :friendly_name,
-                :started_at,
-                :bus,
-                :session,
-                :nats_lattice,
-                :lost_events,
-                :router,
-                :tables
-              ]
+  defstruct Keyword.keys(@schema)
 
   @doc "The options of a host, as Markdown."
   @spec docs() :: String.t()

@@ -19,7 +19,7 @@ defmodule Exosuit.Control do
   """
   use Supervisor
 
-  alias Exosuit.{Config, Directory, Error}
+  alias Exosuit.{Directory, Error, Instance}
   alias Exosuit.Control.{Address, Remote, Listener}
 
   @typedoc "Who carries out commands: the facade, and the host's name."
@@ -35,15 +35,18 @@ defmodule Exosuit.Control do
   @restarts 1_000
 
   @doc "Nothing is opened where the host has no data directory."
-  @spec start_link({Config.t(), module()}) :: Supervisor.on_start() | :ignore
-  def start_link({%Config{data_dir: nil}, _api}), do: :ignore
+  @spec start_link({Instance.t(), module()}) :: Supervisor.on_start() | :ignore
+  def start_link({%Instance{config: %{data_dir: nil}}, _api}), do: :ignore
 
-  def start_link({config, _api} = argument) do
-    path = path(config.data_dir)
+  def start_link({instance, _api} = argument) do
+    path = path(instance.config.data_dir)
 
     if Address.taken?(path) do
       {:error,
-       Error.new(:conflict, "another host runs on #{config.data_dir}: it answers #{path}")}
+       Error.new(
+         :conflict,
+         "another host runs on #{instance.config.data_dir}: it answers #{path}"
+       )}
     else
       Supervisor.start_link(__MODULE__, argument)
     end
@@ -54,17 +57,17 @@ defmodule Exosuit.Control do
   def path(data_dir), do: Path.join(data_dir, "exosuit.sock")
 
   @impl Supervisor
-  def init({config, api}) do
-    commands = Directory.via(config.name, :control_commands)
-    connections = Directory.via(config.name, :control_connections)
-    context = %{commands: commands, connections: connections, host: {api, config.name}}
+  def init({instance, api}) do
+    commands = Directory.via(instance.name, :control_commands)
+    connections = Directory.via(instance.name, :control_connections)
+    context = %{commands: commands, connections: connections, host: {api, instance.name}}
 
     children = [
-      {Directory.Anchor, {config.name, :control_anchor}},
-      {Remote, config},
+      {Directory.Anchor, {instance.name, :control_anchor}},
+      {Remote, instance},
       tasks(:commands, commands, @commands),
       tasks(:connections, connections, @connections),
-      {Listener, {config, path(config.data_dir), context}}
+      {Listener, {instance, path(instance.config.data_dir), context}}
     ]
 
     Supervisor.init(children, strategy: :rest_for_one, max_restarts: @restarts)

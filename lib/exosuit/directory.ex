@@ -9,7 +9,7 @@ defmodule Exosuit.Directory do
   """
   use Exosuit.Server
 
-  alias Exosuit.{Config, Error, Registries}
+  alias Exosuit.{Error, Instance, Registries}
   alias Exosuit.Directory.Names
 
   @type role :: :actor | :provider
@@ -31,15 +31,15 @@ defmodule Exosuit.Directory do
     end
   end
 
-  @spec start_link(Config.t()) :: GenServer.on_start()
-  def start_link(config) do
-    GenServer.start_link(__MODULE__, config.name, name: via(config.name, __MODULE__))
+  @spec start_link(Instance.t()) :: GenServer.on_start()
+  def start_link(instance) do
+    GenServer.start_link(__MODULE__, instance.name, name: via(instance.name, __MODULE__))
   end
 
   @doc "The hosts of this VM, in the order of their names."
   @spec hosts() :: [atom()]
   def hosts do
-    names = [{{{:"$1", :config}, :_, :_}, [], [:"$1"]}]
+    names = [{{{:"$1", :instance}, :_, :_}, [], [:"$1"]}]
     Registries.names() |> Registry.select(names) |> Enum.sort()
   end
 

@@ -6,18 +6,18 @@ defmodule Exosuit.Drain do
 
   use Exosuit.Server
 
-  alias Exosuit.{App, Config, Lattice, Router, Settings}
+  alias Exosuit.{App, Instance, Lattice, Router, Settings}
   alias Exosuit.Control.Receiver
 
   # Beyond the deadline itself: what the data plane needs to give up what is left.
   @margin 5_000
 
-  @spec child_spec(Config.t()) :: Supervisor.child_spec()
-  def child_spec(config) do
+  @spec child_spec(Instance.t()) :: Supervisor.child_spec()
+  def child_spec(instance) do
     %{
       id: __MODULE__,
-      start: {GenServer, :start_link, [__MODULE__, config]},
-      shutdown: config.drain_timeout + @margin
+      start: {GenServer, :start_link, [__MODULE__, instance]},
+      shutdown: instance.config.drain_timeout + @margin
     }
   end
 
@@ -43,27 +43,27 @@ defmodule Exosuit.Drain do
   end
 
   @impl GenServer
-  def init(config) do
+  def init(instance) do
     Process.flag(:trap_exit, true)
-    {:ok, config}
+    {:ok, instance}
   end
 
   @impl GenServer
-  def handle_info({:EXIT, _from, _reason}, config), do: {:noreply, config}
+  def handle_info({:EXIT, _from, _reason}, instance), do: {:noreply, instance}
 
   # If the whole host was killed, there is nothing to drain.
   @impl GenServer
-  def terminate(:killed, _config), do: :ok
+  def terminate(:killed, _instance), do: :ok
 
-  def terminate(_reason, config) do
-    Settings.stop(config)
-    Router.drain(config.router, config.drain_timeout)
-    Receiver.abandon(config)
+  def terminate(_reason, instance) do
+    Settings.stop(instance)
+    Router.drain(instance.router, instance.config.drain_timeout)
+    Receiver.abandon(instance)
     # A later heartbeat would make other hosts believe that this host still runs.
-    Settings.leave(config)
-    App.Server.leave(config)
-    Lattice.announce(config, "host_stopped", %{labels: Settings.labels(config)})
-    config.bus.leave(config)
+    Settings.leave(instance)
+    App.Server.leave(instance)
+    Lattice.announce(instance, "host_stopped", %{labels: Settings.labels(instance)})
+    instance.bus.leave(instance)
   end
 
   defp supervisor(host) do

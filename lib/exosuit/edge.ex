@@ -18,23 +18,23 @@ defmodule Exosuit.Edge do
   """
   use Supervisor
 
-  alias Exosuit.Config
+  alias Exosuit.Instance
   alias Exosuit.Edge.{ClaimsPublisher, EventForwarder, EventLogger, Heartbeat, PeerMonitor}
 
   # It must not take the host with it, however often it falls.
   @restarts 1_000
 
-  @spec start_link({Config.t(), [Supervisor.child_spec()]}) :: Supervisor.on_start()
+  @spec start_link({Instance.t(), [Supervisor.child_spec()]}) :: Supervisor.on_start()
   def start_link(argument), do: Supervisor.start_link(__MODULE__, argument)
 
   @impl Supervisor
-  def init({config, listeners}) do
+  def init({instance, listeners}) do
     lattice =
-      if config.nats_lattice,
-        do: [{Heartbeat, config}, {PeerMonitor, config}, {ClaimsPublisher, config}],
+      if instance.nats_lattice,
+        do: [{Heartbeat, instance}, {PeerMonitor, instance}, {ClaimsPublisher, instance}],
         else: []
 
-    Supervisor.init([{EventLogger, config}, {EventForwarder, config}] ++ lattice ++ listeners,
+    Supervisor.init([{EventLogger, instance}, {EventForwarder, instance}] ++ lattice ++ listeners,
       strategy: :one_for_one,
       max_restarts: @restarts
     )

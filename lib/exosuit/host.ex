@@ -20,31 +20,31 @@ defmodule Exosuit.Host do
   """
   use Supervisor
 
-  alias Exosuit.{Config, Directory}
+  alias Exosuit.{Directory, Instance}
   alias Exosuit.Host.{Links, Reconciler, Replica, Specifications}
 
-  @spec start_link(Config.t()) :: Supervisor.on_start()
-  def start_link(config), do: Supervisor.start_link(__MODULE__, config)
+  @spec start_link(Instance.t()) :: Supervisor.on_start()
+  def start_link(instance), do: Supervisor.start_link(__MODULE__, instance)
 
   @impl Supervisor
-  def init(config) do
+  def init(instance) do
     children = [
-      {Directory, config},
-      {Specifications, config},
-      {Links, config},
-      dynamic(config, :providers),
-      dynamic(config, :actors),
-      {Reconciler, config}
-      | if(config.nats_lattice, do: [{Replica, config}], else: [])
+      {Directory, instance},
+      {Specifications, instance},
+      {Links, instance},
+      dynamic(instance, :providers),
+      dynamic(instance, :actors),
+      {Reconciler, instance}
+      | if(instance.nats_lattice, do: [{Replica, instance}], else: [])
     ]
 
     Supervisor.init(children, strategy: :rest_for_one)
   end
 
   # Their children are temporary, so that no number of crashes takes the supervisor with it.
-  defp dynamic(config, role) do
+  defp dynamic(instance, role) do
     Supervisor.child_spec(
-      {DynamicSupervisor, strategy: :one_for_one, name: Directory.via(config.name, role)},
+      {DynamicSupervisor, strategy: :one_for_one, name: Directory.via(instance.name, role)},
       id: role
     )
   end

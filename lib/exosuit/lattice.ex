@@ -3,19 +3,19 @@ defmodule Exosuit.Lattice do
   The bus that hosts and their users share: a behaviour, so that one host alone needs none.
 
   `Exosuit.Lattice.Local`, which serves the processes of this VM, is the default. A host knows its
-  own by its configuration (`bus`).
+  own by its `Exosuit.Instance` (`bus`).
   """
 
-  alias Exosuit.{Config, Event}
+  alias Exosuit.{Event, Instance}
 
   @doc "Hands an event to everybody who subscribed to the host's events. Waits for nobody."
-  @callback publish(Config.t(), Event.t()) :: :ok
+  @callback publish(Instance.t(), Event.t()) :: :ok
 
   @doc "Tells an event to the other hosts and their tools alone. Waits for nobody."
-  @callback share(Config.t(), Event.t()) :: :ok
+  @callback share(Instance.t(), Event.t()) :: :ok
 
   @doc "Sends what waits to be sent, and is gone from the lattice. Blocks the calling process."
-  @callback leave(Config.t()) :: :ok
+  @callback leave(Instance.t()) :: :ok
 
   @doc "Sends the calling process each further event of the host as `{:exosuit_event, event}`."
   @callback subscribe(host :: atom()) :: :ok
@@ -24,31 +24,33 @@ defmodule Exosuit.Lattice do
   @callback unsubscribe(host :: atom()) :: :ok
 
   @doc "Says what happened on a host: `type` as in `Exosuit.Event`."
-  @spec announce(Config.t(), String.t(), map()) :: :ok
-  def announce(%Config{} = config, type, data) do
-    config.bus.publish(config, event(config, type, data))
+  @spec announce(Instance.t(), String.t(), map()) :: :ok
+  def announce(%Instance{} = instance, type, data) do
+    instance.bus.publish(instance, event(instance, type, data))
   end
 
   @doc "Tells the other hosts and their tools alone what is the case: there is nothing new to it here."
-  @spec tell_others(Config.t(), String.t(), map()) :: :ok
-  def tell_others(%Config{} = config, type, data) do
-    config.bus.share(config, event(config, type, data))
+  @spec tell_others(Instance.t(), String.t(), map()) :: :ok
+  def tell_others(%Instance{} = instance, type, data) do
+    instance.bus.share(instance, event(instance, type, data))
   end
 
   @doc """
   Waits for the outcome of a host's first attempt to connect to its lattice, and no longer than that may take. A
   host by itself has nothing to wait for. Blocks the calling process.
   """
-  @spec await_first(Config.t()) :: :ok
-  def await_first(%Config{session: session} = config), do: session.backend.await_first(config)
+  @spec await_first(Instance.t()) :: :ok
+  def await_first(%Instance{lattice: lattice} = instance),
+    do: lattice.backend.await_first(instance)
 
   # One that only some are told.
   @doc false
-  @spec event(Config.t(), String.t(), map()) :: Event.t()
-  def event(config, type, data) do
+  @spec event(%{:source => String.t(), optional(atom()) => term()}, String.t(), map()) ::
+          Event.t()
+  def event(host, type, data) do
     %Event{
       id: uuid(),
-      source: config.source,
+      source: host.source,
       type: type,
       time: DateTime.utc_now(),
       data: data

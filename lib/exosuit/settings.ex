@@ -4,7 +4,7 @@ defmodule Exosuit.Settings do
   # each, in a table that the topmost supervisor owns, so that nothing is read before it is written,
   # and no process has to stand between; and so many at the most.
 
-  alias Exosuit.{Config, Error}
+  alias Exosuit.{Config, Error, Instance}
 
   # Far more than anybody has, and nothing for a machine.
   @most 1_000
@@ -23,47 +23,47 @@ defmodule Exosuit.Settings do
   end
 
   @doc "The labels of the host, as they are now."
-  @spec labels(Config.t()) :: %{optional(String.t()) => String.t()}
-  def labels(config), do: all(config, :label)
+  @spec labels(Instance.t()) :: %{optional(String.t()) => String.t()}
+  def labels(instance), do: all(instance, :label)
 
   @doc "Sets a label."
-  @spec put_label(Config.t(), String.t(), String.t()) :: :ok | {:error, Error.t()}
-  def put_label(config, key, value) do
+  @spec put_label(Instance.t(), String.t(), String.t()) :: :ok | {:error, Error.t()}
+  def put_label(instance, key, value) do
     with :ok <- check_label(key),
          :ok <- check_text(key, "the name of a label"),
          :ok <- check_text(value, "the value of label #{inspect(key)}"),
-         do: put(config, {:label, key}, value, byte_size(value))
+         do: put(instance, {:label, key}, value, byte_size(value))
   end
 
   @doc "Removes a label, if it is there."
-  @spec delete_label(Config.t(), String.t()) :: :ok | {:error, Error.t()}
-  def delete_label(config, key) do
-    with :ok <- check_label(key), do: delete(config, {:label, key})
+  @spec delete_label(Instance.t(), String.t()) :: :ok | {:error, Error.t()}
+  def delete_label(instance, key) do
+    with :ok <- check_label(key), do: delete(instance, {:label, key})
   end
 
   @doc "Notes that the host is being stopped: it takes no commands from then on."
-  @spec stop(Config.t()) :: :ok
-  def stop(config) do
-    write(config.tables.settings, {:host, :stopping}, true)
+  @spec stop(Instance.t()) :: :ok
+  def stop(instance) do
+    write(instance.tables.settings, {:host, :stopping}, true)
   end
 
   @doc "Notes that the host is about to say that it has stopped: it says nothing else from then on."
-  @spec leave(Config.t()) :: :ok
-  def leave(config), do: write(config.tables.settings, {:host, :leaving}, true)
+  @spec leave(Instance.t()) :: :ok
+  def leave(instance), do: write(instance.tables.settings, {:host, :leaving}, true)
 
   @doc "Whether the host says nothing more of itself."
-  @spec leaving?(Config.t()) :: boolean()
-  def leaving?(config), do: :ets.member(config.tables.settings, {:host, :leaving})
+  @spec leaving?(Instance.t()) :: boolean()
+  def leaving?(instance), do: :ets.member(instance.tables.settings, {:host, :leaving})
 
   @doc "Whether the host is being stopped."
-  @spec stopping?(Config.t()) :: boolean()
-  def stopping?(config), do: :ets.member(config.tables.settings, {:host, :stopping})
+  @spec stopping?(Instance.t()) :: boolean()
+  def stopping?(instance), do: :ets.member(instance.tables.settings, {:host, :stopping})
 
   @doc "Keeps what may be shown to each of these registries. Nothing gives it to people."
-  @spec put_registries(Config.t(), %{String.t() => struct()}) :: :ok | {:error, Error.t()}
-  def put_registries(config, registries) do
+  @spec put_registries(Instance.t(), %{String.t() => struct()}) :: :ok | {:error, Error.t()}
+  def put_registries(instance, registries) do
     Enum.reduce_while(registries, :ok, fn {server, credentials}, :ok ->
-      case put(config, {:registry, server}, credentials, 0) do
+      case put(instance, {:registry, server}, credentials, 0) do
         :ok -> {:cont, :ok}
         error -> {:halt, error}
       end
@@ -83,18 +83,18 @@ defmodule Exosuit.Settings do
       else: {:error, Error.new(:invalid_input, "expected #{what} to be a text in UTF-8")}
   end
 
-  defp all(config, kind) do
+  defp all(instance, kind) do
     Map.new(
-      :ets.select(config.tables.settings, [{{{kind, :"$1"}, :"$2"}, [], [{{:"$1", :"$2"}}]}])
+      :ets.select(instance.tables.settings, [{{{kind, :"$1"}, :"$2"}, [], [{{:"$1", :"$2"}}]}])
     )
   end
 
-  defp put(config, {_kind, name} = key, value, size) do
+  defp put(instance, {_kind, name} = key, value, size) do
     cond do
       byte_size(name) > @longest_key -> refuse("a name has more than #{@longest_key} bytes")
       size > @longest_value -> refuse("a value has more than #{@longest_value} bytes")
-      full?(config.tables.settings, key) -> refuse("there are #{@most} of them already")
-      true -> write(config.tables.settings, key, value)
+      full?(instance.tables.settings, key) -> refuse("there are #{@most} of them already")
+      true -> write(instance.tables.settings, key, value)
     end
   end
 
@@ -105,8 +105,8 @@ defmodule Exosuit.Settings do
     :ok
   end
 
-  defp delete(config, key) do
-    true = :ets.delete(config.tables.settings, key)
+  defp delete(instance, key) do
+    true = :ets.delete(instance.tables.settings, key)
     :ok
   end
 

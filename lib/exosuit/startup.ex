@@ -11,7 +11,7 @@ defmodule Exosuit.Startup do
 
   use Exosuit.Server
 
-  alias Exosuit.{Config, Directory, Error, Event, Lattice, Retry}
+  alias Exosuit.{Directory, Error, Event, Instance, Lattice, Retry}
   alias Exosuit.Host.Statuses
 
   @typedoc "A kind, and the arguments of the facade's function, behind the host."
@@ -24,24 +24,24 @@ defmodule Exosuit.Startup do
   @patience 600_000
 
   # What is to be applied may hold secrets.
-  @derive {Inspect, only: [:config]}
-  @enforce_keys [:config, :api, :items]
-  defstruct [:config, :api, :items, retries: %{}]
+  @derive {Inspect, only: [:instance]}
+  @enforce_keys [:instance, :api, :items]
+  defstruct [:instance, :api, :items, retries: %{}]
 
   @doc "`api` is the module that carries it out: the facade, which this room must not know."
-  @spec start_link({Config.t(), module(), [item()]}) :: GenServer.on_start()
-  def start_link({config, api, items}) do
-    state = %__MODULE__{config: config, api: api, items: items}
-    GenServer.start_link(__MODULE__, state, name: Directory.via(config.name, __MODULE__))
+  @spec start_link({Instance.t(), module(), [item()]}) :: GenServer.on_start()
+  def start_link({instance, api, items}) do
+    state = %__MODULE__{instance: instance, api: api, items: items}
+    GenServer.start_link(__MODULE__, state, name: Directory.via(instance.name, __MODULE__))
   end
 
   @doc """
   Waits until each has been tried once. Blocks the calling process, but no longer than this process
   lives, and ten minutes at the most: the items are tried further all the same.
   """
-  @spec await(Config.t()) :: :ok
-  def await(config) do
-    GenServer.call(Directory.via(config.name, __MODULE__), :tried?, @patience)
+  @spec await(Instance.t()) :: :ok
+  def await(instance) do
+    GenServer.call(Directory.via(instance.name, __MODULE__), :tried?, @patience)
   catch
     :exit, _fallen_or_late -> :ok
   end
@@ -50,38 +50,38 @@ defmodule Exosuit.Startup do
   Has one more item applied, and tried again until that succeeds, also by a successor of this process.
   Waits for nobody.
   """
-  @spec add(Config.t(), item()) :: :ok
-  def add(config, item) do
-    :ok = Statuses.want(config, {:option, item})
-    GenServer.cast(Directory.via(config.name, __MODULE__), {:add, item})
+  @spec add(Instance.t(), item()) :: :ok
+  def add(instance, item) do
+    :ok = Statuses.want(instance, {:option, item})
+    GenServer.cast(Directory.via(instance.name, __MODULE__), {:add, item})
   end
 
   @doc "Ends the retries of an item, also those of a successor of this process. Waits for nobody."
-  @spec forget(Config.t(), item()) :: :ok
-  def forget(config, item) do
-    :ok = Statuses.put(config, {:option, item}, :done, nil, nil)
-    GenServer.cast(Directory.via(config.name, __MODULE__), {:forget, item})
+  @spec forget(Instance.t(), item()) :: :ok
+  def forget(instance, item) do
+    :ok = Statuses.put(instance, {:option, item}, :done, nil, nil)
+    GenServer.cast(Directory.via(instance.name, __MODULE__), {:forget, item})
   end
 
   @doc "The manifests that are still to be applied."
-  @spec manifests(Config.t()) :: [Path.t()]
-  def manifests(config) do
-    for {{:option, {:manifest, [path]}}, %{status: status}} <- Statuses.options(config),
+  @spec manifests(Instance.t()) :: [Path.t()]
+  def manifests(instance) do
+    for {{:option, {:manifest, [path]}}, %{status: status}} <- Statuses.options(instance),
         status != :done,
         do: path
   end
 
   @doc "What is still to be applied: as the inventory shows it."
-  @spec pending(Config.t()) :: [map()]
-  def pending(config) do
-    for {{:option, item}, status} <- Statuses.options(config),
+  @spec pending(Instance.t()) :: [map()]
+  def pending(instance) do
+    for {{:option, item}, status} <- Statuses.options(instance),
         status.status != :done,
         do: Map.put(status, :id, name(item))
   end
 
   @impl GenServer
-  def init(%{config: config} = state) do
-    :ok = config.bus.subscribe(config.name)
+  def init(%{instance: instance} = state) do
+    :ok = instance.bus.subscribe(instance.name)
     {:ok, state, {:continue, :apply}}
   end
 
@@ -117,13 +117,13 @@ defmodule Exosuit.Startup do
 
   # What a predecessor of this process was given.
   defp added(state) do
-    for {{:option, item}, _status} <- Statuses.options(state.config),
+    for {{:option, item}, _status} <- Statuses.options(state.instance),
         item not in state.items,
         do: item
   end
 
-  defp try_item(item, %{config: config} = state) do
-    if Statuses.fetch(config, {:option, item}).status == :done do
+  defp try_item(item, %{instance: instance} = state) do
+    if Statuses.fetch(instance, {:option, item}).status == :done do
       state
     else
       conclude(state, item, carry_out(state, item))
@@ -132,8 +132,8 @@ defmodule Exosuit.Startup do
 
   # Whoever carries it out may fall meanwhile, with the call to it; while the directory is started
   # again, nobody finds the host.
-  defp carry_out(%{api: api, config: config}, item) do
-    api.start_option(config.name, item)
+  defp carry_out(%{api: api, instance: instance}, item) do
+    api.start_option(instance.name, item)
   rescue
     error in ArgumentError -> {:error, Error.new(:unavailable, Exception.message(error))}
   catch
@@ -142,14 +142,14 @@ defmodule Exosuit.Startup do
   end
 
   defp conclude(state, item, :ok) do
-    Statuses.put(state.config, {:option, item}, :done, nil, nil)
-    Lattice.announce(state.config, "startup_applied", %{option: name(item)})
+    Statuses.put(state.instance, {:option, item}, :done, nil, nil)
+    Lattice.announce(state.instance, "startup_applied", %{option: name(item)})
     %{state | retries: Map.delete(state.retries, item)}
   end
 
   defp conclude(state, item, {:error, error}) do
     # Forgotten while it was tried.
-    if Statuses.fetch(state.config, {:option, item}).status == :done,
+    if Statuses.fetch(state.instance, {:option, item}).status == :done,
       do: state,
       else: failed(state, item, error)
   end
@@ -158,8 +158,8 @@ defmodule Exosuit.Startup do
     data = %{option: name(item), reason: error.reason, error: Exception.message(error)}
 
     if Retry.final?(error.reason) do
-      Statuses.put(state.config, {:option, item}, :failed, error, nil)
-      Lattice.announce(state.config, "startup_failed", data)
+      Statuses.put(state.instance, {:option, item}, :failed, error, nil)
+      Lattice.announce(state.instance, "startup_failed", data)
       state
     else
       again(state, item, error, data)
@@ -168,8 +168,8 @@ defmodule Exosuit.Startup do
 
   defp again(state, item, error, data) do
     {delay, retry} = Retry.failed(Map.get(state.retries, item, Retry.new()), now())
-    Statuses.put(state.config, {:option, item}, :refused, error, delay)
-    Lattice.announce(state.config, "startup_failed", Map.put(data, :after_ms, delay))
+    Statuses.put(state.instance, {:option, item}, :refused, error, delay)
+    Lattice.announce(state.instance, "startup_failed", Map.put(data, :after_ms, delay))
     Process.send_after(self(), {:retry, item, retry.failures}, delay)
     put_in(state.retries[item], retry)
   end

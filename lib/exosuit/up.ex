@@ -38,7 +38,7 @@ defmodule Exosuit.Up do
       Report.host(Exosuit.inventory(@host), options)
       Report.cluster(options)
       Enum.each(asked_for, fn {path, manifest} -> Report.asked_for(path, manifest) end)
-      join(Directory.fetch!(@host, :config))
+      join(Directory.fetch!(@host, :instance))
       report_undeployed(Exosuit.App.undeploy_others(@host, names(asked_for)))
       refused? = manifests |> Enum.map(&apply_manifest/1) |> Enum.member?(:refused)
       if refused? and idle?(options), do: give_up(), else: {:ok, pid}
@@ -59,9 +59,9 @@ defmodule Exosuit.Up do
   defp apart(fun), do: fun |> Task.async() |> Task.await(:infinity)
 
   # Without a connection it goes on: there may be one later.
-  defp join(config) do
-    Lattice.await_first(config)
-    Report.connection(config.session)
+  defp join(instance) do
+    Lattice.await_first(instance)
+    Report.connection(instance.lattice)
   end
 
   defp names(asked_for), do: for({_path, manifest} <- asked_for, do: manifest["name"])
@@ -223,7 +223,7 @@ defmodule Exosuit.Up do
 
   # Without the lattice it is served here alone, and applied when the lattice is reached.
   defp apply_manifest(path) do
-    session = Directory.fetch!(@host, :config).session
+    session = Directory.fetch!(@host, :instance).lattice
 
     if Lattice.Bus.connected?(session) do
       apply_in_lattice(path)

@@ -101,7 +101,7 @@ defmodule Exosuit.ComponentStoreTest do
   test "a component logs through its claim alone, with its context" do
     host = start_supervised_host!()
     dir = tmp_dir!()
-    %{router: router} = Exosuit.Directory.fetch!(host, :config)
+    %{router: router} = Exosuit.Directory.fetch!(host, :instance)
     :ok = Exosuit.Router.observe(router, self())
     log = fn port, path -> assert {200, _done} = get(port, path) end
 

@@ -147,7 +147,7 @@ defmodule Exosuit.DoorsTest do
     test "from the lattice, in either generation, leave the host as it is" do
       nats = Nats.start!()
       it = host!(nats: Nats.options(nats))
-      %{session: lattice, source: id} = Directory.fetch!(it.host, :config)
+      %{lattice: lattice, source: id} = Directory.fetch!(it.host, :instance)
       eventually(fn -> match?({:ok, _}, v1(lattice, "host.get.#{id}", %{})) end)
       reference = "file://" <> Guests.path("echo")
       # A count that is left out stops it.
@@ -213,15 +213,15 @@ defmodule Exosuit.DoorsTest do
 
     test "in the records of a lattice are refused, or fit the data plane" do
       it = host!()
-      config = Directory.fetch!(it.host, :config)
+      instance = Directory.fetch!(it.host, :instance)
 
       for value <- Extremes.json() do
         text = IO.iodata_to_binary(Extremes.encode(value))
         encode = &IO.iodata_to_binary(Extremes.encode(&1))
 
         for record <- [text, text <> <<255>>] do
-          read(config, Records.read_links("LINKDEF_A", record))
-          read(config, Records.read_links("COMPONENT_echo", record))
+          read(instance, Records.read_links("LINKDEF_A", record))
+          read(instance, Records.read_links("COMPONENT_echo", record))
           assert {kind, _} = Records.read_configuration(record)
           assert kind in [:ok, :error]
           assert {_kind, _} = Known.read(@key, record)
@@ -236,7 +236,7 @@ defmodule Exosuit.DoorsTest do
         }
 
         for field <- Map.keys(definition) do
-          read(config, Records.read_links("LINKDEF_A", encode.(%{definition | field => value})))
+          read(instance, Records.read_links("LINKDEF_A", encode.(%{definition | field => value})))
         end
 
         for field <- ~w(rev call_alias caps iss) do
@@ -245,8 +245,8 @@ defmodule Exosuit.DoorsTest do
         end
 
         for field <- ~w(labels actors uptime_seconds heartbeat_interval_ms friendly_name) do
-          Peers.hear(config, "NPEER", %{field => value}, 0)
-          assert is_list(Peers.overdue(config, 0))
+          Peers.hear(instance, "NPEER", %{field => value}, 0)
+          assert is_list(Peers.overdue(instance, 0))
         end
       end
 
@@ -254,8 +254,8 @@ defmodule Exosuit.DoorsTest do
     end
   end
 
-  defp read(config, {:ok, links, _wrong}) do
-    for link <- links, do: assert(taken_or_refused?(Exosuit.Host.Links.put(config, link)))
+  defp read(instance, {:ok, links, _wrong}) do
+    for link <- links, do: assert(taken_or_refused?(Exosuit.Host.Links.put(instance, link)))
   end
 
   defp read(_config, other), do: assert(other == :other or match?({:error, %Error{}}, other))
@@ -358,7 +358,7 @@ defmodule Exosuit.DoorsTest do
     test "makes no label, and whoever asks for the hosts is answered" do
       nats = Nats.start!()
       it = host!(nats: Nats.options(nats))
-      %{session: lattice} = Directory.fetch!(it.host, :config)
+      %{lattice: lattice} = Directory.fetch!(it.host, :instance)
 
       for {key, value} <- [{"k", <<255>>}, {<<255>>, "v"}, {"k", nil}] do
         assert {:error, %Error{reason: :invalid_input, detail: detail}} =
@@ -386,7 +386,7 @@ defmodule Exosuit.DoorsTest do
   end
 
   defp connect(host) do
-    path = Control.path(Directory.fetch!(host, :config).data_dir)
+    path = Control.path(Directory.fetch!(host, :instance).config.data_dir)
     {:ok, socket} = :gen_tcp.connect({:local, path}, 0, [:binary, packet: :line, active: false])
     :ok = :inet.setopts(socket, buffer: 1_048_576)
     socket

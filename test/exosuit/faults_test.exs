@@ -32,7 +32,7 @@ defmodule Exosuit.FaultsTest do
   end
 
   test "a log flood is bounded, and says how much was lost", %{host: host} do
-    %{router: router} = Exosuit.Directory.fetch!(host, :config)
+    %{router: router} = Exosuit.Directory.fetch!(host, :instance)
     :ok = Exosuit.Router.observe(router, self())
     assert {:ok, _answer} = Exosuit.call(host, "flood", "op", "")
     assert_receive {:exosuit_notice, {:log_dropped, "flood", lost}} when lost > 0, 5_000
@@ -41,7 +41,7 @@ defmodule Exosuit.FaultsTest do
   end
 
   test "a storm of refusals is told no faster than anybody reads it", %{host: host} do
-    %{router: router} = Exosuit.Directory.fetch!(host, :config)
+    %{router: router} = Exosuit.Directory.fetch!(host, :instance)
     :ok = Exosuit.Router.observe(router, self())
     started = System.monotonic_time(:millisecond)
     for _ <- 1..20_000, do: {:error, _unknown} = Exosuit.call(host, "nobody", "op", "")

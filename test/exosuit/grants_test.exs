@@ -60,7 +60,7 @@ defmodule Exosuit.GrantsTest do
     assert {:ok, "PASSWORD=hunter2\0"} = Exosuit.call(it.host, id, "env", "")
 
     assert {:ok, {specification, _loaded}} =
-             Exosuit.Host.Specifications.fetch(config(it.host), {:actor, id})
+             Exosuit.Host.Specifications.fetch(instance(it.host), {:actor, id})
 
     assert specification.config == %{"level" => @secret}
   end
@@ -78,7 +78,7 @@ defmodule Exosuit.GrantsTest do
              directories: [%{host: it.data, guest: "/data", access: :read}]
            }
 
-    {:ok, found} = Exosuit.Host.Specifications.fetch(config(it.host), {:actor, id})
+    {:ok, found} = Exosuit.Host.Specifications.fetch(instance(it.host), {:actor, id})
     {specification, _loaded} = found
     state = :sys.get_state(Exosuit.whereis(it.host, id))
 
@@ -178,5 +178,5 @@ defmodule Exosuit.GrantsTest do
     """
   end
 
-  defp config(host), do: Exosuit.Directory.fetch!(host, :config)
+  defp instance(host), do: Exosuit.Directory.fetch!(host, :instance)
 end

@@ -78,7 +78,7 @@ defmodule Exosuit.HttpTest do
 
   test "a link that was written down, and not put in force when its writer was killed, is put again" do
     %{port: port, host: host, actor: actor} = counter!()
-    %{router: router} = Exosuit.Directory.fetch!(host, :config)
+    %{router: router} = Exosuit.Directory.fetch!(host, :instance)
     {:ok, asked} = Exosuit.Router.ask_delete(router, {actor, @keyvalue, "default"})
     assert_receive {^asked, {:ok, 1}}, 10_000
     assert {502, _body} = Http.request(port, "GET", "/a")

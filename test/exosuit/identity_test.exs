@@ -26,7 +26,7 @@ defmodule Exosuit.IdentityTest do
     assert "SN" <> _rest = seed = path |> File.read!() |> String.trim()
     assert {:ok, key} = Exosuit.Claims.public_key("server", seed)
     assert %{host_id: ^key} = Exosuit.facts(host)
-    refute inspect(Exosuit.Directory.fetch!(host, :config), structs: false) =~ seed
+    refute inspect(Exosuit.Directory.fetch!(host, :instance), structs: false) =~ seed
   end
 
   test "without a data directory, or where it is asked for, it is another one each time" do

@@ -181,10 +181,10 @@ defmodule Exosuit.LinkChangesTest do
       it = web!()
       {:ok, other} = :gen_tcp.listen(0, ip: {127, 0, 0, 1})
       {:ok, port} = :inet.port(other)
-      config = Directory.fetch!(it.host, :config)
+      instance = Directory.fetch!(it.host, :instance)
       [link] = Exosuit.links(it.host)
       wanted = %{link | source_config: %{"address" => "127.0.0.1:#{port}"}}
-      assert {:error, %Error{reason: :conflict}} = Links.put(config, wanted, :keep)
+      assert {:error, %Error{reason: :conflict}} = Links.put(instance, wanted, :keep)
       assert {200, _hello} = answer(it.port)
       assert %{reason: :conflict} = refused(it.host)
       assert [^link] = Exosuit.links(it.host)
@@ -264,12 +264,12 @@ defmodule Exosuit.LinkChangesTest do
       assert [%{target_config: %{"bucket" => "two"}} = held] = Exosuit.links(it.host)
       assert denied?(it.host)
 
-      config = Directory.fetch!(it.host, :config)
+      instance = Directory.fetch!(it.host, :instance)
       other = %{held | target_config: %{"bucket" => "three"}, interfaces: ["key-value"]}
       more = %{held | target: "b", interfaces: ["other"]}
-      assert %{put: [_, _]} = replace(config, [other, more])
+      assert %{put: [_, _]} = replace(instance, [other, more])
       assert denied?(it.host)
-      assert %{put: [], deleted: [^more]} = replace(config, [other])
+      assert %{put: [], deleted: [^more]} = replace(instance, [other])
       assert [^other] = Exosuit.links(it.host)
       assert denied?(it.host)
 
@@ -281,20 +281,20 @@ defmodule Exosuit.LinkChangesTest do
   describe "a refused change of a manifest" do
     test "ends when the manifest is applied as it was before" do
       it = web!()
-      config = Directory.fetch!(it.host, :config)
+      instance = Directory.fetch!(it.host, :instance)
       {:ok, other} = :gen_tcp.listen(0, ip: {127, 0, 0, 1})
       {:ok, port} = :inet.port(other)
       [link] = Exosuit.links(it.host)
       link = %{link | app: "shop"}
       moved = %{link | source_config: %{"address" => "127.0.0.1:#{port}"}}
-      assert [{{:link, ^link}, :ok}] = deploy(config, [link])
-      assert [{{:link, ^moved}, {:error, %Error{reason: :conflict}}}] = deploy(config, [moved])
-      assert [^moved] = Links.refused(config)
+      assert [{{:link, ^link}, :ok}] = deploy(instance, [link])
+      assert [{{:link, ^moved}, {:error, %Error{reason: :conflict}}}] = deploy(instance, [moved])
+      assert [^moved] = Links.refused(instance)
 
-      assert [{{:link, ^link}, :ok}] = deploy(config, [link])
-      assert Links.refused(config) == []
+      assert [{{:link, ^link}, :ok}] = deploy(instance, [link])
+      assert Links.refused(instance) == []
       assert Exosuit.links(it.host) == [link]
-      assert deploy(config, [link]) == []
+      assert deploy(instance, [link]) == []
       :ok = :gen_tcp.close(other)
     end
   end
@@ -317,17 +317,17 @@ defmodule Exosuit.LinkChangesTest do
       it = web!()
       {:ok, other} = :gen_tcp.listen(0, ip: {127, 0, 0, 1})
       {:ok, taken} = :inet.port(other)
-      config = Directory.fetch!(it.host, :config)
+      instance = Directory.fetch!(it.host, :instance)
       place = &Exosuit.put_config(it.host, "place", %{"address" => "127.0.0.1:#{&1}"})
       :ok = place.(taken)
       [link] = Exosuit.links(it.host)
       address = %{"address" => "127.0.0.1:#{taken}"}
       wanted = %{link | source_configs: ["place"], source_config: address}
-      assert {:error, %Error{reason: :conflict}} = Links.put(config, wanted, :keep)
+      assert {:error, %Error{reason: :conflict}} = Links.put(instance, wanted, :keep)
 
       port = free_port()
       :ok = place.(port)
-      assert Links.refused(config) == []
+      assert Links.refused(instance) == []
       assert {200, _hello} = Http.request(port, "GET", "/hello")
       :ok = :gen_tcp.close(other)
     end
@@ -358,7 +358,7 @@ defmodule Exosuit.LinkChangesTest do
       host = start_supervised_host!(actors: [caller: "caller"])
       {:ok, "greeter"} = Exosuit.start_provider(host, Greeter, id: "greeter", config: test())
       link = [source: "caller", target: "greeter", contract: "test:greeter"]
-      %{host: host, config: Directory.fetch!(host, :config), link: link}
+      %{host: host, instance: Directory.fetch!(host, :instance), link: link}
     end
 
     test "holds up no change of other links, and inventory and table are there meanwhile", it do
@@ -387,10 +387,10 @@ defmodule Exosuit.LinkChangesTest do
       {:ok, "late"} = Exosuit.start_provider(it.host, Greeter, id: "late", config: test())
       # It has looked at all that was not being changed.
       :sys.get_state(process(it.host, Links))
-      assert Links.refused(it.config) == []
+      assert Links.refused(it.instance) == []
       send(provider, :go)
       assert Task.await(slow) == :ok
-      assert [%{target: "late"}] = eventually(fn -> some(Links.refused(it.config)) end)
+      assert [%{target: "late"}] = eventually(fn -> some(Links.refused(it.instance)) end)
     end
 
     test "that started while nobody heard of it has its refusals noted", it do
@@ -408,13 +408,13 @@ defmodule Exosuit.LinkChangesTest do
       assert eventually(fn -> Exosuit.whereis(it.host, "late") end)
       kill(reconciler)
       assert {:exit, _killed} = Task.yield(starting, 10_000)
-      assert [%{target: "late"}] = eventually(fn -> some(Links.refused(it.config)) end)
+      assert [%{target: "late"}] = eventually(fn -> some(Links.refused(it.instance)) end)
     end
 
     test "that answers after the link was deleted is told to let go of it", it do
       slow = Task.async(fn -> Exosuit.put_link(it.host, values(it.link, %{"wait" => "1"})) end)
       assert_receive {:heard, :waiting, _values, provider}, 10_000
-      {:ok, asked} = Router.ask_delete(it.config.router, {"caller", "test:greeter", "default"})
+      {:ok, asked} = Router.ask_delete(it.instance.router, {"caller", "test:greeter", "default"})
       send(provider, :go)
       assert {:error, %Error{reason: :dropped}} = Task.await(slow)
       assert_receive {^asked, {:ok, _count}}, 10_000
@@ -473,9 +473,9 @@ defmodule Exosuit.LinkChangesTest do
 
     test "what was put and never written down is deleted by the next process of the links" do
       it = web!()
-      config = Directory.fetch!(it.host, :config)
+      instance = Directory.fetch!(it.host, :instance)
       ghost = %Link{source: "ghost", target: "kv", namespace: "wasmcloud", package: "keyvalue"}
-      {:ok, asked} = Router.ask_put(config.router, ghost)
+      {:ok, asked} = Router.ask_put(instance.router, ghost)
       assert_receive {^asked, {:ok, _}}, 10_000
       refute agree?(it.host)
 
@@ -483,7 +483,7 @@ defmodule Exosuit.LinkChangesTest do
       :ok = Exosuit.delete_link(it.host, source: "ghost", contract: @keyvalue)
       assert agree?(it.host)
 
-      {:ok, asked} = Router.ask_put(config.router, ghost)
+      {:ok, asked} = Router.ask_put(instance.router, ghost)
       assert_receive {^asked, {:ok, _}}, 10_000
       kill(GenServer.whereis(Directory.via(it.host, Links)))
       assert eventually(fn -> agree?(it.host) end)
@@ -546,7 +546,7 @@ defmodule Exosuit.LinkChangesTest do
     id = &{Link.key(&1), &1.target, &1.interfaces}
     states = states(host)
     # Settings that were put while their provider was down are refused when it is back.
-    refused = host |> Directory.fetch!(:config) |> Links.refused() |> Enum.map(id)
+    refused = host |> Directory.fetch!(:instance) |> Links.refused() |> Enum.map(id)
 
     Enum.sort(Enum.map(Exosuit.links(host), id)) == Enum.sort(Map.keys(states)) and
       Enum.all?(states, fn {id, state} -> state in [:in_force, :waiting] or id in refused end)
@@ -588,7 +588,7 @@ defmodule Exosuit.LinkChangesTest do
     {links, states(host), providers, Http.request(port, "GET", "/hello")}
   end
 
-  defp states(host), do: Router.link_states(Directory.fetch!(host, :config).router)
+  defp states(host), do: Router.link_states(Directory.fetch!(host, :instance).router)
 
   # Without what changes by itself.
   defp at_rest(%{providers: providers} = inventory) do

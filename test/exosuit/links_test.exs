@@ -8,7 +8,7 @@ defmodule Exosuit.LinksTest do
 
   setup do
     host = start_supervised_host!()
-    %{host: host, config: Exosuit.Directory.fetch!(host, :config)}
+    %{host: host, instance: Exosuit.Directory.fetch!(host, :instance)}
   end
 
   test "links of one name cover different interfaces, and go together", it do

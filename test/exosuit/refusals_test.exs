@@ -64,9 +64,9 @@ defmodule Exosuit.RefusalsTest do
     })
 
     {:ok, "fickle"} = Exosuit.start_provider(it.host, Fickle, id: "fickle")
-    config = Directory.fetch!(it.host, :config)
-    {:ok, {old, _loaded}} = Specifications.fetch(config, {:provider, "fickle"})
-    {config, old}
+    instance = Directory.fetch!(it.host, :instance)
+    {:ok, {old, _loaded}} = Specifications.fetch(instance, {:provider, "fickle"})
+    {instance, old}
   end
 
   defp fickle(it), do: Enum.find(Exosuit.inventory(it.host).providers, &(&1.id == "fickle"))

@@ -140,7 +140,7 @@ defmodule Exosuit.RegistriesTest do
   end
 
   defp asks_by_socket?(host) do
-    path = Exosuit.Control.path(Directory.fetch!(host, :config).data_dir)
+    path = Exosuit.Control.path(Directory.fetch!(host, :instance).config.data_dir)
 
     with {:ok, socket} <- :gen_tcp.connect({:local, path}, 0, [:binary, active: false]),
          :ok <- :gen_tcp.send(socket, ~s({"v":1,"id":1,"command":"inventory"}\n)),
@@ -152,8 +152,8 @@ defmodule Exosuit.RegistriesTest do
   end
 
   defp ping(host) do
-    config = Directory.fetch!(host, :config)
-    subject = "wasmbus.ctl.v1.#{config.lattice}.host.get.#{config.source}"
-    Exosuit.Lattice.Bus.request(config.session, subject, "", 2_000)
+    instance = Directory.fetch!(host, :instance)
+    subject = "wasmbus.ctl.v1.#{instance.config.lattice}.host.get.#{instance.source}"
+    Exosuit.Lattice.Bus.request(instance.lattice, subject, "", 2_000)
   end
 end

@@ -64,8 +64,8 @@ defmodule Exosuit.SecretTest do
       )
 
     assert eventually(fn -> Exosuit.facts(host).ctl_host == "127.0.0.1" end)
-    config = Directory.fetch!(host, :config)
-    shown = inspect(config, structs: false, limit: :infinity, printable_limit: :infinity)
+    instance = Directory.fetch!(host, :instance)
+    shown = inspect(instance, structs: false, limit: :infinity, printable_limit: :infinity)
     for secret <- [seed, password], do: refute(shown =~ secret)
 
     log =

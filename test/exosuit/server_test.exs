@@ -56,7 +56,7 @@ defmodule Exosuit.ServerTest do
 
       shown = inspect(items, limit: :infinity, printable_limit: :infinity)
       assert {module, shown =~ ":hidden"} == {module, true}
-      refute shown =~ "#Exosuit.Config", inspect(module)
+      refute shown =~ "#Exosuit.Instance", inspect(module)
     end
   end
 

@@ -168,7 +168,7 @@ defmodule Exosuit.SupervisionTest do
     startup = whereis(host, Exosuit.Startup)
     kill(startup)
     eventually(fn -> whereis(host, Exosuit.Startup) not in [nil, startup] end)
-    :ok = Exosuit.Startup.await(config(host))
+    :ok = Exosuit.Startup.await(instance(host))
     assert Exosuit.whereis(host, "echo") == nil
   end
 
@@ -176,7 +176,7 @@ defmodule Exosuit.SupervisionTest do
     path = Path.join(tmp_dir!(), "later.wasm")
     host = start_supervised_host!()
     :ok = Exosuit.subscribe(host)
-    :ok = Exosuit.Startup.add(config(host), {:actor, [path, [id: "later"]]})
+    :ok = Exosuit.Startup.add(instance(host), {:actor, [path, [id: "later"]]})
 
     assert_receive {:exosuit_event, %{type: "startup_failed", data: data}}, 5_000
     assert %{option: "actor later", reason: :io, after_ms: delay} = data
@@ -198,7 +198,7 @@ defmodule Exosuit.SupervisionTest do
     host = start_supervised_host!()
     startup = whereis(host, Exosuit.Startup)
     :ok = :sys.suspend(startup)
-    waiting = Task.async(fn -> Exosuit.Startup.await(config(host)) end)
+    waiting = Task.async(fn -> Exosuit.Startup.await(instance(host)) end)
     eventually(fn -> Process.info(startup, :message_queue_len) == {:message_queue_len, 1} end)
     kill(startup)
     assert Task.await(waiting) == :ok
@@ -208,7 +208,7 @@ defmodule Exosuit.SupervisionTest do
     host = start_supervised_host!()
     startup = whereis(host, Exosuit.Startup)
     :ok = :sys.suspend(startup)
-    :ok = Exosuit.Startup.add(config(host), {:actor, [Guests.path("echo"), [id: "added"]]})
+    :ok = Exosuit.Startup.add(instance(host), {:actor, [Guests.path("echo"), [id: "added"]]})
     kill(startup)
     assert eventually(fn -> Exosuit.call(host, "added", "op", "well") == {:ok, "well"} end)
     assert eventually(fn -> Exosuit.inventory(host).pending == [] end)
@@ -219,7 +219,7 @@ defmodule Exosuit.SupervisionTest do
     {path, %{subject: subject}} = Guests.sign(tmp_dir!(), "echo")
     reconciler = whereis(host, Exosuit.Host.Reconciler)
     :ok = :sys.suspend(reconciler)
-    :ok = Exosuit.Startup.add(config(host), {:actor, [path, []]})
+    :ok = Exosuit.Startup.add(instance(host), {:actor, [path, []]})
     eventually(fn -> asked?(reconciler, :run) end)
     kill(whereis(host, Exosuit.Startup))
     :ok = :sys.resume(reconciler)
@@ -231,7 +231,7 @@ defmodule Exosuit.SupervisionTest do
   test "an interrupted start that fails is tried again" do
     Process.register(self(), __MODULE__.Gatekeeper)
     host = start_supervised_host!()
-    :ok = Exosuit.Startup.add(config(host), {:provider, [Gate, [id: "gate"]]})
+    :ok = Exosuit.Startup.add(instance(host), {:provider, [Gate, [id: "gate"]]})
     assert_receive {:gate, first}, 5_000
     kill(whereis(host, Exosuit.Startup))
     # The one whose call was lost, and the successor.
@@ -295,7 +295,7 @@ defmodule Exosuit.SupervisionTest do
 
       eventually(fn -> asked?(reconciler, :run) end)
 
-      stop = Task.async(fn -> Exosuit.Host.Reconciler.stop(config(host), {:actor, "echo"}) end)
+      stop = Task.async(fn -> Exosuit.Host.Reconciler.stop(instance(host), {:actor, "echo"}) end)
 
       eventually(fn -> asked?(reconciler, :stop) end)
 
@@ -321,7 +321,7 @@ defmodule Exosuit.SupervisionTest do
     send(reconciler, {:exosuit_started, stranger, nil})
     send(reconciler, {:exosuit_failed, stranger, Error.new(:io, "no such file")})
 
-    assert %{} == Exosuit.Host.Reconciler.phases(config(host))
+    assert %{} == Exosuit.Host.Reconciler.phases(instance(host))
     assert whereis(host, Exosuit.Host.Reconciler) == reconciler
   end
 
@@ -493,7 +493,7 @@ defmodule Exosuit.SupervisionTest do
     Enum.any?(messages, &match?({:"$gen_call", _from, {^request, _argument}}, &1))
   end
 
-  defp config(host), do: Directory.fetch!(host, :config)
+  defp instance(host), do: Directory.fetch!(host, :instance)
 
   defp whereis(host, {:child, child}) do
     children = Supervisor.which_children(whereis(host, Exosuit))

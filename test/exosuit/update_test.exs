@@ -43,7 +43,7 @@ defmodule Exosuit.UpdateTest do
     {first, keys} = sign(it.dir, "busy", rev: 1)
     {second, _keys} = sign(it.dir, "second", keys, rev: 2)
     {:ok, id} = Exosuit.start_actor(it.host, first)
-    tables = Exosuit.Directory.fetch!(it.host, :config).tables
+    tables = Exosuit.Directory.fetch!(it.host, :instance).tables
     :ets.update_element(tables.specifications, {:actor, id}, {3, nil})
 
     assert :ok = Exosuit.update_actor(it.host, id, second)

@@ -166,7 +166,7 @@ defmodule Exosuit.DoorsFuzz do
       host: host,
       id: Exosuit.facts(host).host_id,
       dir: dir,
-      bus: Directory.fetch!(sender, :config).session,
+      bus: Directory.fetch!(sender, :instance).lattice,
       processes: processes(host)
     }
 

@@ -97,7 +97,7 @@ defmodule Exosuit.SoakTest do
 
   defp disagreement(host) do
     written = for link <- Exosuit.links(host), do: {Link.key(link), link.target, link.interfaces}
-    states = Router.link_states(Directory.fetch!(host, :config).router)
+    states = Router.link_states(Directory.fetch!(host, :instance).router)
     asleep = for {link, state} <- states, state not in [:in_force, :waiting], do: {link, state}
 
     if Enum.sort(written) == Enum.sort(Map.keys(states)) and asleep == [],

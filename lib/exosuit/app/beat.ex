@@ -7,7 +7,7 @@ defmodule Exosuit.App.Beat do
   send one, so it is bounded, and what is not valid is ignored.
   """
 
-  alias Exosuit.{Config, Json, Settings}
+  alias Exosuit.{Instance, Json, Settings}
   alias Exosuit.App.{Placement, Record}
 
   @max_bytes 16_384
@@ -15,17 +15,17 @@ defmodule Exosuit.App.Beat do
   @max_id 128
 
   @doc "The subject of a lattice's beats."
-  @spec subject(Config.t()) :: String.t()
-  def subject(config), do: "exosuit.beat." <> config.lattice
+  @spec subject(Instance.t()) :: String.t()
+  def subject(instance), do: "exosuit.beat." <> instance.config.lattice
 
   @doc "The member that a host is."
-  @spec member(Config.t()) :: Placement.member()
-  def member(config) do
-    features = for {name, _module} <- config.providers, do: "module:" <> name
+  @spec member(Instance.t()) :: Placement.member()
+  def member(instance) do
+    features = for {name, _module} <- instance.config.providers, do: "module:" <> name
 
     %{
-      id: config.source,
-      labels: Settings.labels(config),
+      id: instance.source,
+      labels: Settings.labels(instance),
       features: Enum.sort(features),
       schema: Record.schema()
     }

@@ -8,7 +8,7 @@ defmodule Exosuit.App.Copy do
   owner can read it, as configuration may hold secrets.
   """
 
-  alias Exosuit.{Config, Error}
+  alias Exosuit.{Error, Instance}
   alias Exosuit.App.Machine
 
   @file_name "applications.copy"
@@ -16,11 +16,11 @@ defmodule Exosuit.App.Copy do
   @schema 1
 
   @doc "The copy of a host, or `nil`. An error has the reason why there is a file that cannot be used."
-  @spec read(Config.t()) :: {:ok, Machine.copy() | nil} | {:error, Error.t()}
-  def read(%Config{data_dir: nil}), do: {:ok, nil}
+  @spec read(Instance.t()) :: {:ok, Machine.copy() | nil} | {:error, Error.t()}
+  def read(%Instance{config: %{data_dir: nil}}), do: {:ok, nil}
 
-  def read(config) do
-    path = path(config)
+  def read(instance) do
+    path = path(instance)
 
     case File.read(path) do
       {:ok, bytes} -> decode(bytes, path)
@@ -30,17 +30,17 @@ defmodule Exosuit.App.Copy do
   end
 
   @doc "Replaces the copy of a host. Without a data directory, nothing is written."
-  @spec write(Config.t(), Machine.copy()) :: :ok | {:error, Error.t()}
-  def write(%Config{data_dir: nil}, _copy), do: :ok
+  @spec write(Instance.t(), Machine.copy()) :: :ok | {:error, Error.t()}
+  def write(%Instance{config: %{data_dir: nil}}, _copy), do: :ok
 
-  def write(config, copy) do
-    path = path(config)
+  def write(instance, copy) do
+    path = path(instance)
     # A task may still write one while the member writes its last.
     new = "#{path}.#{System.unique_integer([:positive])}.new"
     body = :erlang.term_to_binary(copy, [:compressed])
 
     # A file is made for all to read, and only then closed to others: what is secret is written after.
-    with :ok <- File.mkdir_p(config.data_dir),
+    with :ok <- File.mkdir_p(instance.config.data_dir),
          :ok <- File.write(new, ""),
          :ok <- File.chmod(new, 0o600),
          :ok <- File.write(new, [@header, :crypto.hash(:sha256, body), body], [:sync]),
@@ -52,7 +52,7 @@ defmodule Exosuit.App.Copy do
     end
   end
 
-  defp path(config), do: Path.join(config.data_dir, @file_name)
+  defp path(instance), do: Path.join(instance.config.data_dir, @file_name)
 
   defp decode(<<@header, hash::32-bytes, body::binary>>, path) do
     # The atoms of a copy are those of these modules, which a VM loads when it first needs them.

@@ -6,16 +6,16 @@ defmodule Exosuit.App.Objects do
   Each function blocks the calling process.
   """
 
-  alias Exosuit.{Config, Error}
+  alias Exosuit.{Error, Instance}
   alias Exosuit.App.Digest
   alias Exosuit.Lattice.Store
   alias Exosuit.Model.Artifact
 
   @doc "Brings objects to this host."
-  @spec ensure(Config.t(), [Digest.t()]) :: :ok | {:error, Error.t()}
-  def ensure(config, digests) do
+  @spec ensure(Instance.t(), [Digest.t()]) :: :ok | {:error, Error.t()}
+  def ensure(instance, digests) do
     Enum.reduce_while(digests, :ok, fn digest, :ok ->
-      case source(config, digest) do
+      case source(instance, digest) do
         {:ok, _source} -> {:cont, :ok}
         error -> {:halt, error}
       end
@@ -23,41 +23,42 @@ defmodule Exosuit.App.Objects do
   end
 
   @doc "Where the bytes of an object are on this host. Fetches it if it is not here."
-  @spec source(Config.t(), Digest.t()) :: {:ok, Artifact.source()} | {:error, Error.t()}
-  def source(%Config{data_dir: nil} = config, digest) do
-    with {:ok, bytes} <- fetch(config, digest), do: {:ok, {:bytes, bytes}}
+  @spec source(Instance.t(), Digest.t()) :: {:ok, Artifact.source()} | {:error, Error.t()}
+  def source(%Instance{config: %{data_dir: nil}} = instance, digest) do
+    with {:ok, bytes} <- fetch(instance, digest), do: {:ok, {:bytes, bytes}}
   end
 
-  def source(config, digest) do
-    path = path(config, digest)
+  def source(instance, digest) do
+    path = path(instance, digest)
 
     if kept?(path, digest) do
       {:ok, {:path, path}}
     else
-      with {:ok, bytes} <- fetch(config, digest),
+      with {:ok, bytes} <- fetch(instance, digest),
            :ok <- keep(path, bytes),
            do: {:ok, {:path, path}}
     end
   end
 
   @doc "The bytes of an object."
-  @spec fetch(Config.t(), Digest.t()) :: {:ok, binary()} | {:error, Error.t()}
-  def fetch(config, digest), do: Store.fetch_object(config.session, digest)
+  @spec fetch(Instance.t(), Digest.t()) :: {:ok, binary()} | {:error, Error.t()}
+  def fetch(instance, digest), do: Store.fetch_object(instance.lattice, digest)
 
   @doc "Keeps bytes on this host alone, while the lattice is away."
-  @spec keep_here(Config.t(), binary()) ::
+  @spec keep_here(Instance.t(), binary()) ::
           {:ok, {Digest.t(), Artifact.source()}} | {:error, Error.t()}
-  def keep_here(%Config{data_dir: nil}, bytes), do: {:ok, {Digest.of(bytes), {:bytes, bytes}}}
+  def keep_here(%Instance{config: %{data_dir: nil}}, bytes),
+    do: {:ok, {Digest.of(bytes), {:bytes, bytes}}}
 
-  def keep_here(config, bytes) do
+  def keep_here(instance, bytes) do
     digest = Digest.of(bytes)
-    path = path(config, digest)
+    path = path(instance, digest)
     with :ok <- keep(path, bytes), do: {:ok, {digest, {:path, path}}}
   end
 
   @doc "Puts an object into the lattice's store, unless it is there, and gives its digest."
-  @spec put(Config.t(), binary()) :: {:ok, Digest.t()} | {:error, Error.t()}
-  def put(config, bytes), do: Store.put_object(config.session, bytes)
+  @spec put(Instance.t(), binary()) :: {:ok, Digest.t()} | {:error, Error.t()}
+  def put(instance, bytes), do: Store.put_object(instance.lattice, bytes)
 
   # Somebody may have changed the file.
   defp kept?(path, digest) do
@@ -80,5 +81,5 @@ defmodule Exosuit.App.Objects do
     end
   end
 
-  defp path(config, "sha256:" <> hex), do: Path.join([config.data_dir, "objects", hex])
+  defp path(instance, "sha256:" <> hex), do: Path.join([instance.config.data_dir, "objects", hex])
 end

@@ -6,7 +6,7 @@ defmodule Exosuit.App.Runner do
   modules are fetched and compiled.
   """
 
-  alias Exosuit.{Config, Error, Lattice, Manifest, Retry, Settings}
+  alias Exosuit.{Error, Instance, Lattice, Manifest, Retry}
   alias Exosuit.App.{Model, Objects, Placement}
   alias Exosuit.App.Machine.Share, as: Told
   alias Exosuit.Host.{Deployment, Inventory, Replica, Share, Statuses}
@@ -38,35 +38,35 @@ defmodule Exosuit.App.Runner do
         }
 
   @doc "Makes the host run a share. An error that concerns the whole share is told for each of its workloads."
-  @spec run(Config.t(), order()) :: {:ok, result()} | {:error, Error.t()}
-  def run(config, %{alone?: true} = order) do
-    Statuses.put_provisional(config, link_keys(order))
+  @spec run(Instance.t(), order()) :: {:ok, result()} | {:error, Error.t()}
+  def run(instance, %{alone?: true} = order) do
+    Statuses.put_provisional(instance, link_keys(order))
     # As a host by itself, whose links are its own.
-    own = %{bus: Lattice.Local, nats: nil, nats_lattice: nil, labels: Settings.labels(config)}
-    run_here(struct!(config, own), order, [])
+    own = %{instance | bus: Lattice.Local, nats_lattice: nil}
+    run_here(own, order, [])
   end
 
-  def run(config, order) do
-    provisional = Statuses.provisional(config)
+  def run(instance, order) do
+    provisional = Statuses.provisional(instance)
 
-    with {:ok, result} <- run_here(config, order, provisional) do
-      Replica.follow(config, Statuses.confirm_links(config, link_keys(order)))
+    with {:ok, result} <- run_here(instance, order, provisional) do
+      Replica.follow(instance, Statuses.confirm_links(instance, link_keys(order)))
       {:ok, result}
     end
   end
 
-  defp run_here(config, order, provisional) do
-    with {:ok, manifest} <- manifest(config, order),
-         {:ok, steps} <- Deployment.apply(config, manifest, permissions(order, provisional)) do
-      {:ok, %{steps: steps, workloads: workloads(config, order.share, steps)}}
+  defp run_here(instance, order, provisional) do
+    with {:ok, manifest} <- manifest(instance, order),
+         {:ok, steps} <- Deployment.apply(instance, manifest, permissions(order, provisional)) do
+      {:ok, %{steps: steps, workloads: workloads(instance, order.share, steps)}}
     end
   end
 
   @doc "The state of each workload of a share on this host. `failures` are errors of the last apply, by id."
-  @spec states(Config.t(), Placement.share(), %{optional(String.t()) => Error.t()}) ::
+  @spec states(Instance.t(), Placement.share(), %{optional(String.t()) => Error.t()}) ::
           %{optional(String.t()) => Told.outcome()}
-  def states(config, share, failures) do
-    Map.new(share, fn {id, _count} -> {id, state(config, id, failures[id])} end)
+  def states(instance, share, failures) do
+    Map.new(share, fn {id, _count} -> {id, state(instance, id, failures[id])} end)
   end
 
   @doc "The errors of steps by the id of the workload that each concerns."
@@ -93,16 +93,16 @@ defmodule Exosuit.App.Runner do
     }
   end
 
-  defp manifest(_config, %{share: share, app: app}) when share == %{} do
+  defp manifest(_instance, %{share: share, app: app}) when share == %{} do
     {:ok, %Manifest{name: app, specifications: [], workloads: [], links: []}}
   end
 
-  defp manifest(config, %{share: share, model: model} = order) do
-    with {:ok, sources} <- sources(config, Model.objects(model, Map.keys(share)), order.sources) do
+  defp manifest(instance, %{share: share, model: model} = order) do
+    with {:ok, sources} <- sources(instance, Model.objects(model, Map.keys(share)), order.sources) do
       # Workloads of other hosts need no bytes here.
       others = for digest <- Model.objects(model), into: %{}, do: {digest, {:bytes, ""}}
-      manifest = Manifest.build(model.manifest, config, Map.merge(others, sources))
-      with :ok <- check_name(manifest, order.app), do: Share.take(config, manifest, share)
+      manifest = Manifest.build(model.manifest, instance.config, Map.merge(others, sources))
+      with :ok <- check_name(manifest, order.app), do: Share.take(instance, manifest, share)
     end
   end
 
@@ -113,22 +113,22 @@ defmodule Exosuit.App.Runner do
     {:error, Error.new(:invalid_input, detail)}
   end
 
-  defp sources(config, digests, here) do
+  defp sources(instance, digests, here) do
     Enum.reduce_while(digests -- Map.keys(here), {:ok, here}, fn digest, {:ok, sources} ->
-      case Objects.source(config, digest) do
+      case Objects.source(instance, digest) do
         {:ok, source} -> {:cont, {:ok, Map.put(sources, digest, source)}}
         error -> {:halt, error}
       end
     end)
   end
 
-  defp workloads(config, share, steps), do: states(config, share, failures(steps, share))
+  defp workloads(instance, share, steps), do: states(instance, share, failures(steps, share))
 
   # A refused change leaves the old one running, but the share asks for the new one.
-  defp state(_config, _id, %Error{} = error), do: refused(error)
+  defp state(_instance, _id, %Error{} = error), do: refused(error)
 
-  defp state(config, id, nil) do
-    case item(config, id) do
+  defp state(instance, id, nil) do
+    case item(instance, id) do
       {:ok, %{status: :running}} -> :running
       {:ok, %{status: :failed} = item} -> {:refused, error(item), true}
       {:ok, %{status: :refused} = item} -> {:refused, error(item), false}
@@ -139,9 +139,9 @@ defmodule Exosuit.App.Runner do
 
   defp refused(error), do: {:refused, error, Retry.final?(error.reason)}
 
-  defp item(config, id) do
-    with {:error, %Error{reason: :not_found}} <- Inventory.fetch_actor(config, id),
-         do: Inventory.fetch_provider(config, id)
+  defp item(instance, id) do
+    with {:error, %Error{reason: :not_found}} <- Inventory.fetch_actor(instance, id),
+         do: Inventory.fetch_provider(instance, id)
   end
 
   defp error(item), do: Error.new(item.reason, item.error)

@@ -15,7 +15,7 @@ defmodule Exosuit.App.Server do
 
   use Exosuit.Server, hides_state: true
 
-  alias Exosuit.{Config, Directory, Error, Event, Lattice, Settings}
+  alias Exosuit.{Directory, Error, Event, Instance, Lattice, Settings}
 
   alias Exosuit.App.{
     Beat,
@@ -59,9 +59,9 @@ defmodule Exosuit.App.Server do
 
   @call_timeout 30_000
 
-  @enforce_keys [:config, :tasks]
+  @enforce_keys [:instance, :tasks]
   defstruct [
-    :config,
+    :instance,
     :tasks,
     :machine,
     :watch,
@@ -85,10 +85,10 @@ defmodule Exosuit.App.Server do
   @type step :: Progress.step()
 
   @doc "`tasks` is the name of a `Task.Supervisor`."
-  @spec start_link({Config.t(), GenServer.name()}) :: GenServer.on_start()
-  def start_link({config, tasks}) do
-    state = %__MODULE__{config: config, tasks: tasks}
-    GenServer.start_link(__MODULE__, state, name: Directory.via(config.name, __MODULE__))
+  @spec start_link({Instance.t(), GenServer.name()}) :: GenServer.on_start()
+  def start_link({instance, tasks}) do
+    state = %__MODULE__{instance: instance, tasks: tasks}
+    GenServer.start_link(__MODULE__, state, name: Directory.via(instance.name, __MODULE__))
   end
 
   @doc """
@@ -96,56 +96,56 @@ defmodule Exosuit.App.Server do
 
   An error says that another version took its place, or that the time is over.
   """
-  @spec await(Config.t(), String.t(), pos_integer() | :deleted, timeout()) ::
+  @spec await(Instance.t(), String.t(), pos_integer() | :deleted, timeout()) ::
           {:ok, [step()]} | {:error, Error.t()}
-  def await(config, app, version, timeout) do
-    call(config, {:await, app, version, timeout}, timeout + @call_timeout)
+  def await(instance, app, version, timeout) do
+    call(instance, {:await, app, version, timeout}, timeout + @call_timeout)
   end
 
   @doc "All applications, see `Exosuit.App.Overview`."
-  @spec list(Config.t()) :: [map()]
-  def list(config) do
-    with {:error, _away} <- call(config, :list, @call_timeout), do: []
+  @spec list(Instance.t()) :: [map()]
+  def list(instance) do
+    with {:error, _away} <- call(instance, :list, @call_timeout), do: []
   end
 
   @doc "What runs of an application, and what is missing, see `Exosuit.App.Overview`."
-  @spec status(Config.t(), String.t()) :: {:ok, map()} | {:error, Error.t()}
-  def status(config, app), do: call(config, {:status, app}, @call_timeout)
+  @spec status(Instance.t(), String.t()) :: {:ok, map()} | {:error, Error.t()}
+  def status(instance, app), do: call(instance, {:status, app}, @call_timeout)
 
   @doc """
   Runs an application on this host alone while the lattice is away and this host knows no record of it. The calling
   process waits. `sources` are the objects of the model.
   """
-  @spec serve_alone(Config.t(), String.t(), Model.t(), map()) ::
+  @spec serve_alone(Instance.t(), String.t(), Model.t(), map()) ::
           {:ok, [step()]} | {:error, Error.t()}
-  def serve_alone(config, app, model, sources) do
-    call(config, {:serve_alone, app, model, sources}, :infinity)
+  def serve_alone(instance, app, model, sources) do
+    call(instance, {:serve_alone, app, model, sources}, :infinity)
   end
 
   @doc "The keys of an application that is gone which no member deletes: its slots, and statuses of lost members."
-  @spec leftovers(Config.t(), String.t()) :: [String.t()]
-  def leftovers(config, app) do
-    with {:error, _away} <- call(config, {:leftovers, app}, @call_timeout), do: []
+  @spec leftovers(Instance.t(), String.t()) :: [String.t()]
+  def leftovers(instance, app) do
+    with {:error, _away} <- call(instance, {:leftovers, app}, @call_timeout), do: []
   end
 
   @doc "The records of all applications that this host knows."
-  @spec records(Config.t()) :: [Record.t()]
-  def records(config) do
-    with {:error, _away} <- call(config, :records, @call_timeout), do: []
+  @spec records(Instance.t()) :: [Record.t()]
+  def records(instance) do
+    with {:error, _away} <- call(instance, :records, @call_timeout), do: []
   end
 
   @doc "Makes the share of an application again: what of it failed is tried at once."
-  @spec retry(Config.t(), String.t()) :: :ok
-  def retry(config, app), do: GenServer.cast(via(config), {:retry, app})
+  @spec retry(Instance.t(), String.t()) :: :ok
+  def retry(instance, app), do: GenServer.cast(via(instance), {:retry, app})
 
   @doc "Tells the other members that this host stops. Waits for nobody."
-  @spec leave(Config.t()) :: :ok
-  def leave(config), do: beat(config, leaving: true)
+  @spec leave(Instance.t()) :: :ok
+  def leave(instance), do: beat(instance, leaving: true)
 
-  defp via(config), do: Directory.via(config.name, __MODULE__)
+  defp via(instance), do: Directory.via(instance.name, __MODULE__)
 
-  defp call(config, request, timeout) do
-    GenServer.call(via(config), request, timeout)
+  defp call(instance, request, timeout) do
+    GenServer.call(via(instance), request, timeout)
   catch
     :exit, _fallen_or_late ->
       {:error,
@@ -160,13 +160,13 @@ defmodule Exosuit.App.Server do
   end
 
   @impl GenServer
-  def handle_continue(:join, %{config: config} = state) do
-    :ok = Lattice.Local.subscribe(config.name)
-    {:ok, beats} = patiently(fn -> Bus.subscribe(config.session, Beat.subject(config)) end)
-    alone? = Session.alone?(config.session)
-    options = [now: now(), copy: read_copy(config), alone: alone?]
-    {machine, actions} = Machine.new(Beat.member(config), options)
-    {:ok, watch} = patiently(fn -> Store.watch(config.session, @bucket) end)
+  def handle_continue(:join, %{instance: instance} = state) do
+    :ok = Lattice.Local.subscribe(instance.name)
+    {:ok, beats} = patiently(fn -> Bus.subscribe(instance.lattice, Beat.subject(instance)) end)
+    alone? = Session.alone?(instance.lattice)
+    options = [now: now(), copy: read_copy(instance), alone: alone?]
+    {machine, actions} = Machine.new(Beat.member(instance), options)
+    {:ok, watch} = patiently(fn -> Store.watch(instance.lattice, @bucket) end)
 
     state = %{
       state
@@ -188,7 +188,7 @@ defmodule Exosuit.App.Server do
   def handle_call(:list, _from, state), do: {:reply, Overview.list(state.machine), state}
 
   def handle_call({:status, app}, _from, state) do
-    {:reply, Overview.status(state.machine, app, names(state.config)), state}
+    {:reply, Overview.status(state.machine, app, names(state.instance)), state}
   end
 
   def handle_call({:leftovers, app}, _from, %{machine: machine} = state) do
@@ -295,13 +295,13 @@ defmodule Exosuit.App.Server do
 
   @impl GenServer
   def terminate(_reason, %{unwritten: nil}), do: :ok
-  def terminate(_reason, state), do: Copy.write(state.config, state.unwritten)
+  def terminate(_reason, state), do: Copy.write(state.instance, state.unwritten)
 
   # One write at a time.
-  defp write_copy(%{unwritten: copy, config: config} = state) do
+  defp write_copy(%{unwritten: copy, instance: instance} = state) do
     if copy == nil or :copy in Map.values(state.running),
       do: state,
-      else: start(%{state | unwritten: nil}, :copy, fn -> Copy.write(config, copy) end)
+      else: start(%{state | unwritten: nil}, :copy, fn -> Copy.write(instance, copy) end)
   end
 
   # What a local store is written by may be starting again: each try at once would exhaust the supervisor's restarts.
@@ -331,7 +331,7 @@ defmodule Exosuit.App.Server do
   defp act_one({:keep, copy}, state), do: %{state | unwritten: copy}
 
   defp act_one({:announce, type, data}, state) do
-    Lattice.announce(state.config, Atom.to_string(type), data)
+    Lattice.announce(state.instance, Atom.to_string(type), data)
     state
   end
 
@@ -339,34 +339,34 @@ defmodule Exosuit.App.Server do
     run(state, order(state, app, version, share))
   end
 
-  defp act_one({:fetch_model, digest}, %{config: config} = state) do
+  defp act_one({:fetch_model, digest}, %{instance: instance} = state) do
     start(state, {:model, digest}, fn ->
-      with {:ok, text} <- Objects.fetch(config, digest), do: Model.decode(text)
+      with {:ok, text} <- Objects.fetch(instance, digest), do: Model.decode(text)
     end)
   end
 
-  defp act_one({:fetch_objects, app, version, digests}, %{config: config} = state) do
-    start(state, {:objects, app, version, digests}, fn -> Objects.ensure(config, digests) end)
+  defp act_one({:fetch_objects, app, version, digests}, %{instance: instance} = state) do
+    start(state, {:objects, app, version, digests}, fn -> Objects.ensure(instance, digests) end)
   end
 
-  defp act_one({:write_record, name, record, revision}, %{config: config} = state) do
-    start(state, {:written, {:record, name}}, fn -> Writes.record(config, record, revision) end)
+  defp act_one({:write_record, name, record, revision}, %{instance: instance} = state) do
+    start(state, {:written, {:record, name}}, fn -> Writes.record(instance, record, revision) end)
   end
 
-  defp act_one({:put_back, name, record}, %{config: config} = state) do
-    start(state, {:written, {:record, name}}, fn -> Writes.put_back(config, record) end)
+  defp act_one({:put_back, name, record}, %{instance: instance} = state) do
+    start(state, {:written, {:record, name}}, fn -> Writes.put_back(instance, record) end)
   end
 
-  defp act_one({:write_status, app, status}, %{config: config} = state) do
-    start(state, {:written, {:status, app}}, fn -> Writes.status(config, app, status) end)
+  defp act_one({:write_status, app, status}, %{instance: instance} = state) do
+    start(state, {:written, {:status, app}}, fn -> Writes.status(instance, app, status) end)
   end
 
-  defp act_one({:write_slots, app, slots, revision}, %{config: config} = state) do
-    start(state, {:written, {:slots, app}}, fn -> Writes.slots(config, app, slots, revision) end)
+  defp act_one({:write_slots, app, slots, revision}, %{instance: instance} = state) do
+    start(state, {:written, {:slots, app}}, fn -> Writes.slots(instance, app, slots, revision) end)
   end
 
-  defp act_one({:write_generation, old}, %{config: config} = state) do
-    start(state, {:written, :generation}, fn -> Writes.generation(config, old) end)
+  defp act_one({:write_generation, old}, %{instance: instance} = state) do
+    start(state, {:written, :generation}, fn -> Writes.generation(instance, old) end)
   end
 
   # The store.
@@ -385,7 +385,7 @@ defmodule Exosuit.App.Server do
   end
 
   defp changed(state, {:dropped, key}) do
-    Lattice.announce(state.config, "application_ignored", %{key: key})
+    Lattice.announce(state.instance, "application_ignored", %{key: key})
     state
   end
 
@@ -393,7 +393,7 @@ defmodule Exosuit.App.Server do
 
   defp take(state, {:ignored, key, error, event}) do
     data = %{key: key, reason: error.reason, error: Exception.message(error)}
-    Lattice.announce(state.config, "application_ignored", data)
+    Lattice.announce(state.instance, "application_ignored", data)
     take(state, event)
   end
 
@@ -410,30 +410,30 @@ defmodule Exosuit.App.Server do
   end
 
   # Where the store stands is asked for in a task: it takes a question to the server.
-  defp current(%{config: config} = state) do
+  defp current(%{instance: instance} = state) do
     tag = make_ref()
     state = %{state | current: tag}
-    start(state, {:current, tag}, fn -> Store.position(config.session, @bucket) end)
+    start(state, {:current, tag}, fn -> Store.position(instance.lattice, @bucket) end)
   end
 
   defp current?(state), do: state.store == :up and state.current == :known
 
   # Beats.
 
-  defp send_beat(%{config: config} = state) do
-    unless Settings.leaving?(config), do: beat(config, [])
-    handle(%{state | last_beat: now(), beat_due?: false}, {:beat, Beat.member(config), now()})
+  defp send_beat(%{instance: instance} = state) do
+    unless Settings.leaving?(instance), do: beat(instance, [])
+    handle(%{state | last_beat: now(), beat_due?: false}, {:beat, Beat.member(instance), now()})
   end
 
   # Without a connection it is lost, and this host does not hear itself.
-  defp beat(config, options) do
-    with {:ok, text} <- config |> Beat.member() |> Beat.encode(options),
-         do: Bus.publish(config.session, Beat.subject(config), text)
+  defp beat(instance, options) do
+    with {:ok, text} <- instance |> Beat.member() |> Beat.encode(options),
+         do: Bus.publish(instance.lattice, Beat.subject(instance), text)
 
     :ok
   end
 
-  defp heard(%{config: %{source: own}} = state, payload) do
+  defp heard(%{instance: %{source: own}} = state, payload) do
     case Beat.decode(payload) do
       {:member, %{id: ^own}} -> bus(%{state | heard: now()}, :up)
       {:member, member} -> handle(state, {:beat, member, now()})
@@ -460,7 +460,7 @@ defmodule Exosuit.App.Server do
       former: [],
       keep_links?: share == %{} and record != nil and record.state == :deployed,
       allow_issuer_change?: record != nil and Record.issuer_change?(record, version),
-      alone?: state.store == :down and not Session.alone?(state.config.session),
+      alone?: state.store == :down and not Session.alone?(state.instance.lattice),
       sources: %{}
     }
   end
@@ -468,7 +468,7 @@ defmodule Exosuit.App.Server do
   # As a lattice of this host alone would have it.
   defp alone(state, app, model, sources) do
     placed = [%{name: app, workloads: Model.workloads(model)}]
-    own = Beat.member(state.config)
+    own = Beat.member(state.instance)
 
     %{
       app: app,
@@ -492,9 +492,9 @@ defmodule Exosuit.App.Server do
 
   # What runs here though the machine never told this host to: it was served alone and is not this host's share,
   # or a crash forgot it. An application that was served alone and has no record yet is about to get one.
-  defp end_strays(%{machine: machine, config: config} = state) do
+  defp end_strays(%{machine: machine, instance: instance} = state) do
     if current?(state) and Machine.known?(machine) do
-      for(%{app: app} when app != nil <- Specifications.list(config), do: app)
+      for(%{app: app} when app != nil <- Specifications.list(instance), do: app)
       |> Enum.uniq()
       |> Enum.filter(&stray?(state, &1))
       |> Enum.reduce(state, &run(&2, stop(&1)))
@@ -513,7 +513,7 @@ defmodule Exosuit.App.Server do
       record == nil and app in Machine.apps(state.machine) -> false
       record == nil -> not match?(%{order: %{version: 0}}, Orders.fetch(state.orders, app))
       record.state == :undeployed -> true
-      true -> Progress.nothing_here?(state.machine, app, state.config.source)
+      true -> Progress.nothing_here?(state.machine, app, state.instance.source)
     end
   end
 
@@ -553,9 +553,9 @@ defmodule Exosuit.App.Server do
   end
 
   # What the order before it left is known only now.
-  defp start_order(%{config: config} = state, order) do
+  defp start_order(%{instance: instance} = state, order) do
     order = %{order | former: former(state, order.app)}
-    start(state, {:share, order}, fn -> Runner.run(config, order) end)
+    start(state, {:share, order}, fn -> Runner.run(instance, order) end)
   end
 
   defp finished(state, {:share, %{app: app} = order}, result) do
@@ -577,7 +577,7 @@ defmodule Exosuit.App.Server do
 
   defp finished(state, :copy, {:error, error}) do
     data = %{reason: error.reason, error: Exception.message(error)}
-    Lattice.announce(state.config, "applications_not_kept", data)
+    Lattice.announce(state.instance, "applications_not_kept", data)
     state
   end
 
@@ -655,7 +655,7 @@ defmodule Exosuit.App.Server do
     if Orders.busy?(state.orders, app) do
       state
     else
-      states = Runner.states(state.config, order.share, done.failures)
+      states = Runner.states(state.instance, order.share, done.failures)
       news = Map.reject(states, fn {id, outcome} -> done.told[id] == outcome end)
       if news == %{}, do: state, else: tell(state, app, order.version, news)
     end
@@ -670,18 +670,18 @@ defmodule Exosuit.App.Server do
   # What a newer version of Exosuit wrote may name objects that this one does not know of.
   defp sweeps?(%{machine: machine} = state) do
     [first | _others] = Machine.members(machine)
-    state.store == :up and first.id == state.config.source and not Machine.newer?(machine)
+    state.store == :up and first.id == state.instance.source and not Machine.newer?(machine)
   end
 
-  defp sweep(%{config: config, unnamed: found} = state) do
+  defp sweep(%{instance: instance, unnamed: found} = state) do
     named = Sweep.named(known_records(state))
     now = System.system_time(:millisecond)
     lost = for {host, app} <- Machine.lost_statuses(state.machine), do: {:status, host, app}
     keys = Enum.map(lost, &Keys.encode/1)
 
     start(state, :sweep, fn ->
-      for key <- keys, do: Store.delete(config.session, @bucket, key)
-      Sweep.run(config.session, named, found, now)
+      for key <- keys, do: Store.delete(instance.lattice, @bucket, key)
+      Sweep.run(instance.lattice, named, found, now)
     end)
   end
 
@@ -698,8 +698,8 @@ defmodule Exosuit.App.Server do
       machine: state.machine,
       orders: state.orders,
       store: state.store,
-      own: state.config.source,
-      names: names(state.config)
+      own: state.instance.source,
+      names: names(state.instance)
     }
 
     waiting = Enum.reject(state.waiting, &answered?(known, &1))
@@ -728,21 +728,21 @@ defmodule Exosuit.App.Server do
     put_in(state.running[task.ref], purpose)
   end
 
-  defp read_copy(config) do
-    case Copy.read(config) do
+  defp read_copy(instance) do
+    case Copy.read(instance) do
       {:ok, copy} ->
         copy
 
       {:error, error} ->
         data = %{reason: error.reason, error: Exception.message(error)}
-        Lattice.announce(config, "applications_not_kept", data)
+        Lattice.announce(instance, "applications_not_kept", data)
         nil
     end
   end
 
-  defp names(config) do
-    peers = for peer <- Lattice.Peers.list(config), do: {peer.host_id, peer.friendly_name}
-    Map.new([{config.source, config.friendly_name} | peers])
+  defp names(instance) do
+    peers = for peer <- Lattice.Peers.list(instance), do: {peer.host_id, peer.friendly_name}
+    Map.new([{instance.source, instance.friendly_name} | peers])
   end
 
   defp now, do: System.monotonic_time(:millisecond)

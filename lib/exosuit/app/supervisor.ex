@@ -12,23 +12,23 @@ defmodule Exosuit.App.Supervisor do
   """
   use Supervisor
 
-  alias Exosuit.{Config, Directory}
+  alias Exosuit.{Directory, Instance}
   alias Exosuit.App.Server
 
   # It must not take the host with it, however often it falls.
   @restarts 1_000
 
-  @spec start_link(Config.t()) :: Supervisor.on_start()
-  def start_link(config), do: Supervisor.start_link(__MODULE__, config)
+  @spec start_link(Instance.t()) :: Supervisor.on_start()
+  def start_link(instance), do: Supervisor.start_link(__MODULE__, instance)
 
   @impl Supervisor
-  def init(config) do
-    tasks = Directory.via(config.name, :app_tasks)
+  def init(instance) do
+    tasks = Directory.via(instance.name, :app_tasks)
 
     children = [
-      {Directory.Anchor, {config.name, :app_anchor}},
+      {Directory.Anchor, {instance.name, :app_anchor}},
       {Task.Supervisor, name: tasks},
-      {Server, {config, tasks}}
+      {Server, {instance, tasks}}
     ]
 
     Supervisor.init(children, strategy: :rest_for_one, max_restarts: @restarts)

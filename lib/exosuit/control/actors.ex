@@ -166,10 +166,10 @@ defmodule Exosuit.Control.Actors do
   defp options(it, more), do: [instances: it.instances, annotations: it.annotations] ++ more
 
   defp identify(path, host) do
-    config = Directory.fetch!(host, :config)
+    instance = Directory.fetch!(host, :instance)
 
     with {:ok, {bytes, _artifact}} <- Artifact.fetch({:file, path, nil}),
-         {:ok, %Claims{subject: key}} <- Claims.admit(bytes, config) do
+         {:ok, %Claims{subject: key}} <- Claims.admit(bytes, instance.config) do
       {:ok, key}
     else
       {:ok, :unsigned} ->
@@ -208,7 +208,7 @@ defmodule Exosuit.Control.Actors do
   end
 
   defp path(reference, host) do
-    Reference.actor(reference, Directory.fetch!(host, :config).allow_file_load)
+    Reference.actor(reference, Directory.fetch!(host, :instance).config.allow_file_load)
   end
 
   defp same?(actor, reference), do: actor.image_ref == Reference.normalize(reference)
@@ -255,6 +255,6 @@ defmodule Exosuit.Control.Actors do
   defp absent(it), do: Map.put(facts(it), :before, [])
 
   defp announce(host, type, data) do
-    Lattice.announce(Directory.fetch!(host, :config), type, data)
+    Lattice.announce(Directory.fetch!(host, :instance), type, data)
   end
 end

@@ -146,7 +146,7 @@ defmodule Exosuit.Control.Execution do
 
   # The lattice has no records of links that this host made while it was unreachable.
   defp run(:lattice_links, _none, api, host) do
-    own = host |> Directory.fetch!(:config) |> Statuses.provisional()
+    own = host |> Directory.fetch!(:instance) |> Statuses.provisional()
     {:ok, Enum.reject(api.links(host), &(Link.key(&1) in own))}
   end
 

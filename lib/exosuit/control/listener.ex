@@ -5,20 +5,20 @@ defmodule Exosuit.Control.Listener do
 
   use Exosuit.Server
 
-  alias Exosuit.{Config, Directory, Error, Lattice}
+  alias Exosuit.{Directory, Error, Instance, Lattice}
   alias Exosuit.Control.{Address, Connection, Reply}
 
-  @enforce_keys [:config, :path, :context]
-  defstruct [:config, :path, :context, :socket, :acceptor, :error]
+  @enforce_keys [:instance, :path, :context]
+  defstruct [:instance, :path, :context, :socket, :acceptor, :error]
 
   @pause 5_000
   # Until the machine has a file descriptor again.
   @accept_pause 100
 
-  @spec start_link({Config.t(), Path.t(), map()}) :: GenServer.on_start()
-  def start_link({config, path, context}) do
-    state = %__MODULE__{config: config, path: path, context: context}
-    GenServer.start_link(__MODULE__, state, name: Directory.via(config.name, __MODULE__))
+  @spec start_link({Instance.t(), Path.t(), map()}) :: GenServer.on_start()
+  def start_link({instance, path, context}) do
+    state = %__MODULE__{instance: instance, path: path, context: context}
+    GenServer.start_link(__MODULE__, state, name: Directory.via(instance.name, __MODULE__))
   end
 
   @impl GenServer
@@ -64,7 +64,7 @@ defmodule Exosuit.Control.Listener do
 
   defp announce(state, error) do
     failure = %{path: state.path, reason: error.reason, error: Exception.message(error)}
-    Lattice.announce(state.config, "control_failed", failure)
+    Lattice.announce(state.instance, "control_failed", failure)
   end
 
   defp accept(listening, context) do

@@ -12,7 +12,7 @@ defmodule Exosuit.Control.Nats do
   """
   use Supervisor
 
-  alias Exosuit.{Config, Directory}
+  alias Exosuit.{Directory, Instance}
   alias Exosuit.Control.Receiver
 
   # A task that has said how it went may not be gone yet when the next one starts.
@@ -22,18 +22,18 @@ defmodule Exosuit.Control.Nats do
   @restarts 1_000
 
   @doc "Nothing is listened to where there is no lattice over NATS."
-  @spec start_link({Config.t(), module()}) :: Supervisor.on_start() | :ignore
-  def start_link({%Config{nats_lattice: nil}, _api}), do: :ignore
+  @spec start_link({Instance.t(), module()}) :: Supervisor.on_start() | :ignore
+  def start_link({%Instance{nats_lattice: nil}, _api}), do: :ignore
   def start_link(argument), do: Supervisor.start_link(__MODULE__, argument)
 
   @impl Supervisor
-  def init({config, api}) do
-    tasks = Directory.via(config.name, :wire_commands)
+  def init({instance, api}) do
+    tasks = Directory.via(instance.name, :wire_commands)
 
     children = [
-      {Directory.Anchor, {config.name, :wire_anchor}},
+      {Directory.Anchor, {instance.name, :wire_anchor}},
       {Task.Supervisor, name: tasks, max_children: @tasks},
-      {Receiver, {config, api, tasks}}
+      {Receiver, {instance, api, tasks}}
     ]
 
     Supervisor.init(children, strategy: :rest_for_one, max_restarts: @restarts)

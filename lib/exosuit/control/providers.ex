@@ -48,7 +48,7 @@ defmodule Exosuit.Control.Providers do
   @doc "Announces that the start of a provider failed."
   @spec announce_failure(map(), Error.t(), atom()) :: :ok
   def announce_failure(it, error, host) do
-    Lattice.announce(Directory.fetch!(host, :config), "provider_start_failed", %{
+    Lattice.announce(Directory.fetch!(host, :instance), "provider_start_failed", %{
       id: it.id || it.reference,
       image_ref: it.reference,
       link_name: it.link_name || "default",
@@ -125,5 +125,5 @@ defmodule Exosuit.Control.Providers do
     {:error, error}
   end
 
-  defp allowed?(host), do: Directory.fetch!(host, :config).allow_file_load
+  defp allowed?(host), do: Directory.fetch!(host, :instance).config.allow_file_load
 end

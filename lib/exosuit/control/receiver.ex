@@ -6,12 +6,12 @@ defmodule Exosuit.Control.Receiver do
 
   use Exosuit.Server
 
-  alias Exosuit.{Config, Directory, Error}
+  alias Exosuit.{Directory, Error, Instance}
   alias Exosuit.Control.{Api, Command, Execution, Lanes, Otp, Request, V1}
   alias Exosuit.Lattice.Bus
 
-  @enforce_keys [:config, :context, :tasks, :lanes]
-  defstruct [:config, :context, :tasks, :lanes, subscriptions: %{}, running: %{}]
+  @enforce_keys [:instance, :context, :tasks, :lanes]
+  defstruct [:instance, :context, :tasks, :lanes, subscriptions: %{}, running: %{}]
 
   @most 256
 
@@ -21,27 +21,27 @@ defmodule Exosuit.Control.Receiver do
   @spec most() :: pos_integer()
   def most, do: @most
 
-  @spec start_link({Config.t(), module(), GenServer.name()}) :: GenServer.on_start()
-  def start_link({config, api, tasks}) do
+  @spec start_link({Instance.t(), module(), GenServer.name()}) :: GenServer.on_start()
+  def start_link({instance, api, tasks}) do
     state = %__MODULE__{
-      config: config,
-      context: {api, config.name},
+      instance: instance,
+      context: {api, instance.name},
       tasks: tasks,
       lanes: Lanes.new(@most)
     }
 
-    GenServer.start_link(__MODULE__, state, name: Directory.via(config.name, __MODULE__))
+    GenServer.start_link(__MODULE__, state, name: Directory.via(instance.name, __MODULE__))
   end
 
   @doc """
   Ends all commands that run or wait, and says so to their senders: the host stops. Blocks the calling
   process.
   """
-  @spec abandon(Config.t()) :: :ok
-  def abandon(%Config{nats_lattice: nil}), do: :ok
+  @spec abandon(Instance.t()) :: :ok
+  def abandon(%Instance{nats_lattice: nil}), do: :ok
 
-  def abandon(config) do
-    GenServer.call(Directory.via(config.name, __MODULE__), :abandon)
+  def abandon(instance) do
+    GenServer.call(Directory.via(instance.name, __MODULE__), :abandon)
   catch
     # It has fallen, and they with it.
     :exit, _reason -> :ok
@@ -62,7 +62,13 @@ defmodule Exosuit.Control.Receiver do
   def handle_info({:exosuit_lattice, reference, {subject, reply_to, payload}}, state)
       when is_map_key(state.subscriptions, reference) do
     {generation, prefix, subscription} = Map.fetch!(state.subscriptions, reference)
-    request = %Request{session: state.config.session, generation: generation, reply_to: reply_to}
+
+    request = %Request{
+      session: state.instance.lattice,
+      generation: generation,
+      reply_to: reply_to
+    }
+
     state = take(request, tokens(subject, prefix), payload, state)
     :ok = Bus.next(subscription)
     {:noreply, state}
@@ -85,17 +91,18 @@ defmodule Exosuit.Control.Receiver do
   defp listen(state) do
     subscriptions =
       for generation <- @generations,
-          prefix = prefix(generation, state.config),
-          {subject, who} <- generation.subscriptions(state.config.source),
+          prefix = prefix(generation, state.instance),
+          {subject, who} <- generation.subscriptions(state.instance.source),
           into: %{} do
-        {:ok, subscription} = subscribe(state.config.session, prefix, subject, who)
+        {:ok, subscription} = subscribe(state.instance.lattice, prefix, subject, who)
         {subscription.reference, {generation, prefix, subscription}}
       end
 
     %{state | subscriptions: subscriptions}
   end
 
-  defp prefix(generation, config), do: generation.prefix(config.nats.prefix, config.lattice)
+  defp prefix(generation, instance),
+    do: generation.prefix(instance.config.nats.prefix, instance.config.lattice)
 
   defp subscribe(session, prefix, subject, :all) do
     Bus.subscribe(session, "#{prefix}.#{subject}")

@@ -5,7 +5,7 @@ defmodule Exosuit.Control.Remote do
 
   use Exosuit.Server
 
-  alias Exosuit.{Config, Directory, Distribution, Error}
+  alias Exosuit.{Directory, Distribution, Error, Instance}
 
   @enforce_keys [:directory]
   defstruct [:directory]
@@ -17,10 +17,10 @@ defmodule Exosuit.Control.Remote do
   @spec open(atom()) :: {:ok, map()} | {:error, Error.t()}
   def open(host), do: GenServer.call(Directory.via(host, __MODULE__), :open, @timeout)
 
-  @spec start_link(Config.t()) :: GenServer.on_start()
-  def start_link(config) do
-    state = %__MODULE__{directory: Path.join(config.data_dir, "exosuit.remote")}
-    GenServer.start_link(__MODULE__, state, name: Directory.via(config.name, __MODULE__))
+  @spec start_link(Instance.t()) :: GenServer.on_start()
+  def start_link(instance) do
+    state = %__MODULE__{directory: Path.join(instance.config.data_dir, "exosuit.remote")}
+    GenServer.start_link(__MODULE__, state, name: Directory.via(instance.name, __MODULE__))
   end
 
   @impl GenServer

@@ -1,35 +1,37 @@
 defmodule Exosuit.Directory.Nameplate do
   @moduledoc false
-  # Registers a host in the VM: its name, its configuration, and the data that calls need. The host's own
+  # Registers a host in the VM: its name, its `Exosuit.Instance`, and the data that calls need. The host's own
   # process registers them first, when it starts (`register/3`). After a crash of the registry, this process, a
   # child of the host, registers all of them again.
 
   use Exosuit.Server
 
-  alias Exosuit.{Config, Registries}
+  alias Exosuit.{Instance, Registries}
 
-  @enforce_keys [:config, :role, :host]
-  defstruct [:config, :role, :host]
+  @enforce_keys [:instance, :role, :host]
+  defstruct [:instance, :role, :host]
 
-  @type argument :: {Config.t(), role :: atom(), host :: pid()}
+  @type argument :: {Instance.t(), role :: atom(), host :: pid()}
 
   @doc "`role` is by what the host's own process, `host`, is found."
   @spec start_link(argument()) :: GenServer.on_start()
-  def start_link({config, role, host}) do
-    GenServer.start_link(__MODULE__, %__MODULE__{config: config, role: role, host: host})
+  def start_link({instance, role, host}) do
+    GenServer.start_link(__MODULE__, %__MODULE__{instance: instance, role: role, host: host})
   end
 
   @doc "Registers a host under its name, for the calling process."
-  @spec register(Config.t(), atom(), pid()) :: :ok | {:error, {:already_registered, pid()}}
-  def register(config, role, host) do
+  @spec register(Instance.t(), atom(), pid()) :: :ok | {:error, {:already_registered, pid()}}
+  def register(instance, role, host) do
     entries = [
       {role, host},
       {:host, host},
-      {:config, config},
-      {:calls, {config.router, config.call_timeout}}
+      {:instance, instance},
+      {:calls, {instance.router, instance.config.call_timeout}}
     ]
 
-    Enum.find_value(entries, :ok, fn {role, value} -> enter({config.name, role}, value, host) end)
+    Enum.find_value(entries, :ok, fn {role, value} ->
+      enter({instance.name, role}, value, host)
+    end)
   end
 
   @doc "The process of the host of this name, if it lives."
@@ -55,9 +57,9 @@ defmodule Exosuit.Directory.Nameplate do
   def handle_info({:EXIT, _process, _reason}, plate), do: register_again(plate)
 
   # What the host has registered is its own. This entry is for the link to the registry.
-  defp register_again(%{config: config} = plate) do
-    with nil <- enter({config.name, __MODULE__}, nil, plate.host),
-         :ok <- register(config, plate.role, plate.host) do
+  defp register_again(%{instance: instance} = plate) do
+    with nil <- enter({instance.name, __MODULE__}, nil, plate.host),
+         :ok <- register(instance, plate.role, plate.host) do
       {:noreply, plate}
     else
       {:error, reason} -> {:stop, reason, plate}

@@ -9,39 +9,39 @@ defmodule Exosuit.Edge.ClaimsPublisher do
 
   use Exosuit.Server
 
-  alias Exosuit.{Claims, Config, Directory, Event, Json, Lattice, Retry, Router}
+  alias Exosuit.{Claims, Directory, Event, Instance, Json, Lattice, Retry, Router}
   alias Exosuit.Host.{Inventory, Specifications}
   alias Exosuit.Lattice.{Known, Store}
   alias Exosuit.Model.{Artifact, ProviderSpecification}
 
-  @enforce_keys [:config]
-  defstruct [:config, retry: Retry.new(), timer: nil]
+  @enforce_keys [:instance]
+  defstruct [:instance, retry: Retry.new(), timer: nil]
 
   @starts %{"actor_started" => :actor, "actor_updated" => :actor, "provider_started" => :provider}
 
-  @spec start_link(Config.t()) :: GenServer.on_start()
-  def start_link(config) do
-    GenServer.start_link(__MODULE__, config, name: Directory.via(config.name, __MODULE__))
+  @spec start_link(Instance.t()) :: GenServer.on_start()
+  def start_link(instance) do
+    GenServer.start_link(__MODULE__, instance, name: Directory.via(instance.name, __MODULE__))
   end
 
   @doc "Says by an event of this host's that something has started. Waits for nobody."
-  @spec notice(Config.t(), Event.t()) :: :ok
-  def notice(config, %Event{type: type, data: %{id: id}}) when is_map_key(@starts, type) do
-    GenServer.cast(Directory.via(config.name, __MODULE__), {:register, {@starts[type], id}})
+  @spec notice(Instance.t(), Event.t()) :: :ok
+  def notice(instance, %Event{type: type, data: %{id: id}}) when is_map_key(@starts, type) do
+    GenServer.cast(Directory.via(instance.name, __MODULE__), {:register, {@starts[type], id}})
   end
 
-  def notice(config, %Event{type: "lattice_connected", data: %{connection: "control"}}) do
-    GenServer.cast(Directory.via(config.name, __MODULE__), :register_all)
+  def notice(instance, %Event{type: "lattice_connected", data: %{connection: "control"}}) do
+    GenServer.cast(Directory.via(instance.name, __MODULE__), :register_all)
   end
 
-  def notice(config, %Event{type: "lattice_state_lost", data: %{bucket: :data}}) do
-    GenServer.cast(Directory.via(config.name, __MODULE__), :register_all)
+  def notice(instance, %Event{type: "lattice_state_lost", data: %{bucket: :data}}) do
+    GenServer.cast(Directory.via(instance.name, __MODULE__), :register_all)
   end
 
-  def notice(_config, _event), do: :ok
+  def notice(_instance, _event), do: :ok
 
   @impl GenServer
-  def init(config), do: {:ok, %__MODULE__{config: config}, {:continue, :register_all}}
+  def init(instance), do: {:ok, %__MODULE__{instance: instance}, {:continue, :register_all}}
 
   @impl GenServer
   def handle_continue(:register_all, state), do: {:noreply, register_all(state)}
@@ -54,20 +54,20 @@ defmodule Exosuit.Edge.ClaimsPublisher do
     do: {:noreply, state}
 
   def handle_cast({:register, key}, state) do
-    {:noreply, written(state, register(state.config, key) == :ok)}
+    {:noreply, written(state, register(state.instance, key) == :ok)}
   end
 
   @impl GenServer
   def handle_info(:register_all, state), do: {:noreply, register_all(state)}
 
-  defp register_all(%{config: config} = state) do
+  defp register_all(%{instance: instance} = state) do
     keys =
       for role <- [:actor, :provider],
-          {id, _pid, _facts} <- Directory.list(config.name, role),
+          {id, _pid, _facts} <- Directory.list(instance.name, role),
           do: {role, id}
 
     # The first that cannot be written stands for the rest.
-    written(state, Enum.all?(keys, &(register(config, &1) == :ok)))
+    written(state, Enum.all?(keys, &(register(instance, &1) == :ok)))
   end
 
   defp written(state, written?) do
@@ -82,28 +82,28 @@ defmodule Exosuit.Edge.ClaimsPublisher do
     end
   end
 
-  defp register(config, {:actor, id}) do
-    case Directory.fetch(config.name, {:actor, id}) do
-      {:ok, {_pid, %{claims: %Claims{} = claims}}} -> write_claims(config, Claims.known(claims))
+  defp register(instance, {:actor, id}) do
+    case Directory.fetch(instance.name, {:actor, id}) do
+      {:ok, {_pid, %{claims: %Claims{} = claims}}} -> write_claims(instance, Claims.known(claims))
       _unsigned_or_gone -> :ok
     end
   end
 
-  defp register(config, {:provider, id}) do
-    case Specifications.fetch(config, {:provider, id}) do
+  defp register(instance, {:provider, id}) do
+    case Specifications.fetch(instance, {:provider, id}) do
       {:ok, {provider, _loaded}} ->
         claims = Inventory.provider_claims(provider)
 
-        with :ok <- write_claims(config, claims),
-             do: write_reference(config, provider, claims.subject)
+        with :ok <- write_claims(instance, claims),
+             do: write_reference(instance, provider, claims.subject)
 
       {:error, _gone} ->
         :ok
     end
   end
 
-  defp write_claims(config, claims) do
-    Store.update(config.session, :data, Known.place(claims.subject), fn old ->
+  defp write_claims(instance, claims) do
+    Store.update(instance.lattice, :data, Known.place(claims.subject), fn old ->
       with true <- newer?(claims, old), {:ok, new} <- Known.write(claims) do
         {:put, new}
       else
@@ -124,28 +124,28 @@ defmodule Exosuit.Edge.ClaimsPublisher do
   end
 
   # What a reference means is the same on every host, which the path of a file is not.
-  defp write_reference(config, %ProviderSpecification{} = provider, key) do
+  defp write_reference(instance, %ProviderSpecification{} = provider, key) do
     reference = Artifact.reference(provider.artifact)
     fields = %{oci_url: reference, public_key: key}
 
     # One of a further id of its own has a key that the reference alone does not stand for.
     with true <- key == Router.reference_key(reference), {:ok, new} <- Json.encode(fields) do
-      put(config, "REFMAP_" <> Base.url_encode64(reference, padding: false), new, fields)
+      put(instance, "REFMAP_" <> Base.url_encode64(reference, padding: false), new, fields)
     else
       false -> :ok
       error -> error
     end
   end
 
-  defp put(config, place, new, fields) do
+  defp put(instance, place, new, fields) do
     written =
-      Store.write(config.session, :data, place, fn old ->
+      Store.write(instance.lattice, :data, place, fn old ->
         if same?(old, fields), do: :keep, else: {:put, new}
       end)
 
     case written do
       {:ok, nil} -> :ok
-      {:ok, _written} -> Lattice.tell_others(config, "refmap_set", fields)
+      {:ok, _written} -> Lattice.tell_others(instance, "refmap_set", fields)
       error -> error
     end
   end

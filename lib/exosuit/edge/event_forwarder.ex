@@ -6,22 +6,22 @@ defmodule Exosuit.Edge.EventForwarder do
 
   use Exosuit.Server
 
-  alias Exosuit.{Config, Directory, Event, Lattice, Router}
+  alias Exosuit.{Directory, Event, Instance, Lattice, Router}
   alias Exosuit.Edge.{ClaimsPublisher, EventLogger, Heartbeat, PeerMonitor, Telemetry}
 
-  @enforce_keys [:config, :telemetry?]
-  defstruct [:config, :telemetry?, dropped: 0]
+  @enforce_keys [:instance, :telemetry?]
+  defstruct [:instance, :telemetry?, dropped: 0]
 
-  @spec start_link(Config.t()) :: GenServer.on_start()
-  def start_link(config) do
-    GenServer.start_link(__MODULE__, config, name: Directory.via(config.name, __MODULE__))
+  @spec start_link(Instance.t()) :: GenServer.on_start()
+  def start_link(instance) do
+    GenServer.start_link(__MODULE__, instance, name: Directory.via(instance.name, __MODULE__))
   end
 
   @impl GenServer
-  def init(config) do
-    :ok = config.bus.subscribe(config.name)
-    :ok = Router.observe(config.router, self())
-    {:ok, %__MODULE__{config: config, telemetry?: Telemetry.present?()}}
+  def init(instance) do
+    :ok = instance.bus.subscribe(instance.name)
+    :ok = Router.observe(instance.router, self())
+    {:ok, %__MODULE__{instance: instance, telemetry?: Telemetry.present?()}}
   end
 
   @impl GenServer
@@ -35,19 +35,19 @@ defmodule Exosuit.Edge.EventForwarder do
   end
 
   def handle_info({:exosuit_notice, {type, data}}, state) do
-    Lattice.announce(state.config, type, data)
-    if type == "lattice_connected", do: Heartbeat.beat(state.config)
+    Lattice.announce(state.instance, type, data)
+    if type == "lattice_connected", do: Heartbeat.beat(state.instance)
     {:noreply, state}
   end
 
   def handle_info({:exosuit_event, %Event{} = event}, state) do
-    PeerMonitor.notice(state.config, event)
-    ClaimsPublisher.notice(state.config, event)
-    if state.telemetry?, do: Telemetry.forward(state.config.name, event)
+    PeerMonitor.notice(state.instance, event)
+    ClaimsPublisher.notice(state.instance, event)
+    if state.telemetry?, do: Telemetry.forward(state.instance.name, event)
     {:noreply, state}
   end
 
   defp log(state, line) do
-    %{state | dropped: EventLogger.guest(state.config, line, state.dropped)}
+    %{state | dropped: EventLogger.guest(state.instance, line, state.dropped)}
   end
 end

@@ -9,7 +9,7 @@ defmodule Exosuit.Edge.EventLogger do
 
   use Exosuit.Server
 
-  alias Exosuit.{Config, Directory, Event}
+  alias Exosuit.{Directory, Event, Instance}
   alias Exosuit.Edge.LogLines
 
   defstruct repeated: %{}
@@ -20,19 +20,19 @@ defmodule Exosuit.Edge.EventLogger do
   # As many lines as a guest may write in some seconds.
   @most_waiting 4_096
 
-  @spec start_link(Config.t()) :: GenServer.on_start()
-  def start_link(config) do
-    GenServer.start_link(__MODULE__, config, name: Directory.via(config.name, __MODULE__))
+  @spec start_link(Instance.t()) :: GenServer.on_start()
+  def start_link(instance) do
+    GenServer.start_link(__MODULE__, instance, name: Directory.via(instance.name, __MODULE__))
   end
 
   @doc """
   Has a guest's line logged; waits for nobody. `dropped` is how many were not since the last one that
   was: returns that number, one greater where this one is not either.
   """
-  @spec guest(Config.t(), {String.t(), Logger.level(), String.t()}, non_neg_integer()) ::
+  @spec guest(Instance.t(), {String.t(), Logger.level(), String.t()}, non_neg_integer()) ::
           non_neg_integer()
-  def guest(config, line, dropped) do
-    case GenServer.whereis(Directory.via(config.name, __MODULE__)) do
+  def guest(instance, line, dropped) do
+    case GenServer.whereis(Directory.via(instance.name, __MODULE__)) do
       nil ->
         dropped + 1
 
@@ -45,9 +45,9 @@ defmodule Exosuit.Edge.EventLogger do
   end
 
   @impl GenServer
-  def init(config) do
-    Logger.metadata(host: config.name)
-    :ok = config.bus.subscribe(config.name)
+  def init(instance) do
+    Logger.metadata(host: instance.name)
+    :ok = instance.bus.subscribe(instance.name)
     {:ok, %__MODULE__{}}
   end
 

@@ -5,28 +5,28 @@ defmodule Exosuit.Edge.Heartbeat do
 
   use Exosuit.Server
 
-  alias Exosuit.{Config, Directory, Lattice, Settings}
+  alias Exosuit.{Directory, Instance, Lattice, Settings}
   alias Exosuit.Host.{Facts, Inventory}
 
-  @enforce_keys [:config, :interval, :timer]
-  defstruct [:config, :interval, :timer, :last]
+  @enforce_keys [:instance, :interval, :timer]
+  defstruct [:instance, :interval, :timer, :last]
 
   # However often it is asked.
   @shortest 1_000
 
-  @spec start_link(Config.t()) :: GenServer.on_start()
-  def start_link(config) do
-    GenServer.start_link(__MODULE__, config, name: Directory.via(config.name, __MODULE__))
+  @spec start_link(Instance.t()) :: GenServer.on_start()
+  def start_link(instance) do
+    GenServer.start_link(__MODULE__, instance, name: Directory.via(instance.name, __MODULE__))
   end
 
   @doc "Beats soon, besides its time. Waits for nobody; a host that is in no lattice has none."
-  @spec beat(Config.t()) :: :ok
-  def beat(config), do: GenServer.cast(Directory.via(config.name, __MODULE__), :beat)
+  @spec beat(Instance.t()) :: :ok
+  def beat(instance), do: GenServer.cast(Directory.via(instance.name, __MODULE__), :beat)
 
   @impl GenServer
-  def init(config) do
-    interval = config.nats.heartbeat_interval
-    {:ok, schedule(%__MODULE__{config: config, interval: interval, timer: nil}, 0)}
+  def init(instance) do
+    interval = instance.config.nats.heartbeat_interval
+    {:ok, schedule(%__MODULE__{instance: instance, interval: interval, timer: nil}, 0)}
   end
 
   @impl GenServer
@@ -39,29 +39,31 @@ defmodule Exosuit.Edge.Heartbeat do
   end
 
   @impl GenServer
-  def handle_info(:beat, %{config: config} = state) do
-    if Lattice.Bus.connected?(config.session) and not Settings.leaving?(config), do: tell(config)
+  def handle_info(:beat, %{instance: instance} = state) do
+    if Lattice.Bus.connected?(instance.lattice) and not Settings.leaving?(instance),
+      do: tell(instance)
+
     {:noreply, schedule(%{state | last: now()}, state.interval)}
   end
 
-  defp tell(config) do
-    tell_started(config)
+  defp tell(instance) do
+    tell_started(instance)
 
-    case Lattice.Nats.take_lost(config) do
+    case Lattice.Nats.take_lost(instance) do
       0 -> :ok
-      count -> Lattice.announce(config, "events_dropped", %{count: count})
+      count -> Lattice.announce(instance, "events_dropped", %{count: count})
     end
 
     # `mac`: which version of calls with a MAC is taken.
-    own = %{heartbeat_interval_ms: config.nats.heartbeat_interval, mac: 1}
-    data = config |> Inventory.take() |> Map.delete(:links) |> Map.merge(own)
-    Lattice.tell_others(config, "host_heartbeat", data)
+    own = %{heartbeat_interval_ms: instance.config.nats.heartbeat_interval, mac: 1}
+    data = instance |> Inventory.take() |> Map.delete(:links) |> Map.merge(own)
+    Lattice.tell_others(instance, "host_heartbeat", data)
   end
 
   # Once in the host's life, and not in this process's.
-  defp tell_started(config) do
-    if Lattice.Nats.first_connection?(config) do
-      Lattice.tell_others(config, "host_started", Facts.take(config))
+  defp tell_started(instance) do
+    if Lattice.Nats.first_connection?(instance) do
+      Lattice.tell_others(instance, "host_started", Facts.take(instance))
     end
   end
 

@@ -8,11 +8,11 @@ defmodule Exosuit.Edge.PeerMonitor do
 
   use Exosuit.Server
 
-  alias Exosuit.{Config, Directory, Json, Lattice}
+  alias Exosuit.{Directory, Instance, Json, Lattice}
   alias Exosuit.Lattice.{Bus, Peers}
 
-  @enforce_keys [:config]
-  defstruct [:config, subscriptions: %{}, untold: %{}, told: %{}, ignoring?: false, macs?: nil]
+  @enforce_keys [:instance]
+  defstruct [:instance, subscriptions: %{}, untold: %{}, told: %{}, ignoring?: false, macs?: nil]
 
   # How long a change may take to be told by who made it.
   @patience 10_000
@@ -26,44 +26,44 @@ defmodule Exosuit.Edge.PeerMonitor do
   @links ~w(linkdef_set linkdef_deleted)
   @links_here %{"link_applied" => "linkdef_set", "link_removed" => "linkdef_deleted"}
 
-  @spec start_link(Config.t()) :: GenServer.on_start()
-  def start_link(config) do
-    GenServer.start_link(__MODULE__, config, name: Directory.via(config.name, __MODULE__))
+  @spec start_link(Instance.t()) :: GenServer.on_start()
+  def start_link(instance) do
+    GenServer.start_link(__MODULE__, instance, name: Directory.via(instance.name, __MODULE__))
   end
 
   @doc "Says that a link is another here, by an event of this host's. Waits for nobody."
-  @spec notice(Config.t(), Exosuit.Event.t()) :: :ok
-  def notice(config, %{type: type} = event) when is_map_key(@links_here, type) do
+  @spec notice(Instance.t(), Exosuit.Event.t()) :: :ok
+  def notice(instance, %{type: type} = event) when is_map_key(@links_here, type) do
     GenServer.cast(
-      Directory.via(config.name, __MODULE__),
+      Directory.via(instance.name, __MODULE__),
       {:changed, @links_here[type], event.data}
     )
   end
 
-  def notice(_config, _event), do: :ok
+  def notice(_instance, _event), do: :ok
 
   @impl GenServer
-  def init(config), do: {:ok, %__MODULE__{config: config}, {:continue, :listen}}
+  def init(instance), do: {:ok, %__MODULE__{instance: instance}, {:continue, :listen}}
 
   @impl GenServer
-  def handle_continue(:listen, %{config: config} = state) do
-    subject = "wasmbus.evt." <> config.lattice
+  def handle_continue(:listen, %{instance: instance} = state) do
+    subject = "wasmbus.evt." <> instance.config.lattice
 
     subscriptions =
       for subject <- [subject, subject <> ".>"], into: %{} do
-        {:ok, subscription} = Bus.subscribe(config.session, subject)
+        {:ok, subscription} = Bus.subscribe(instance.lattice, subject)
         {subscription.reference, subscription}
       end
 
-    look_around(config)
-    {:noreply, take_macs(%{state | subscriptions: subscriptions}, Peers.macs?(config))}
+    look_around(instance)
+    {:noreply, take_macs(%{state | subscriptions: subscriptions}, Peers.macs?(instance))}
   end
 
   @impl GenServer
   def handle_cast({:changed, type, link}, state) do
     key = {type, link_id(link)}
 
-    if Peers.first?(state.config) and not is_map_key(state.told, key) and
+    if Peers.first?(state.instance) and not is_map_key(state.told, key) and
          map_size(state.untold) < @most do
       Process.send_after(self(), {:tell, key}, @patience)
       {:noreply, put_in(state.untold[key], link)}
@@ -80,19 +80,19 @@ defmodule Exosuit.Edge.PeerMonitor do
     {:noreply, state}
   end
 
-  def handle_info(:look_around, %{config: config} = state) do
-    for peer <- Peers.overdue(config, now()) do
-      Peers.forget(config, peer.host_id)
-      Lattice.announce(config, "host_lost", Map.take(peer, [:host_id, :friendly_name]))
+  def handle_info(:look_around, %{instance: instance} = state) do
+    for peer <- Peers.overdue(instance, now()) do
+      Peers.forget(instance, peer.host_id)
+      Lattice.announce(instance, "host_lost", Map.take(peer, [:host_id, :friendly_name]))
     end
 
-    look_around(config)
-    {:noreply, take_macs(state, Peers.macs?(config))}
+    look_around(instance)
+    {:noreply, take_macs(state, Peers.macs?(instance))}
   end
 
   def handle_info({:tell, {type, _id} = key}, state) do
     {link, untold} = Map.pop(state.untold, key)
-    if link, do: Lattice.announce(state.config, type, link)
+    if link, do: Lattice.announce(state.instance, type, link)
     {:noreply, %{state | untold: untold}}
   end
 
@@ -114,17 +114,17 @@ defmodule Exosuit.Edge.PeerMonitor do
   end
 
   # Our own, and what is from nobody.
-  defp hear(%{config: %{source: source}} = state, _type, source, _data), do: state
+  defp hear(%{instance: %{source: source}} = state, _type, source, _data), do: state
   defp hear(state, _type, source, _data) when not is_binary(source), do: state
   defp hear(state, _type, source, _data) when byte_size(source) > 128, do: state
 
   defp hear(state, "host_stopped", source, _data) do
-    Peers.forget(state.config, source)
+    Peers.forget(state.instance, source)
     state
   end
 
   defp hear(state, type, source, data) when type in ~w(host_heartbeat host_started) do
-    heard = Peers.hear(state.config, :binary.copy(source), data, now())
+    heard = Peers.hear(state.instance, :binary.copy(source), data, now())
     state = if data["mac"] == 1, do: take_macs(state, true), else: state
     if heard == :ok, do: %{state | ignoring?: false}, else: ignore(state, source)
   end
@@ -133,7 +133,7 @@ defmodule Exosuit.Edge.PeerMonitor do
 
   defp ignore(%{ignoring?: false} = state, source) do
     data = %{host_id: source, most: Peers.most(), most_bytes: Peers.most_bytes()}
-    Lattice.announce(state.config, "hosts_ignored", data)
+    Lattice.announce(state.instance, "hosts_ignored", data)
     %{state | ignoring?: true}
   end
 
@@ -144,7 +144,7 @@ defmodule Exosuit.Edge.PeerMonitor do
   defp take_macs(%{macs?: macs?} = state, macs?), do: state
 
   defp take_macs(state, macs?) do
-    :ok = Lattice.Nats.take_macs(state.config.nats_lattice, macs?)
+    :ok = Lattice.Nats.take_macs(state.instance.nats_lattice, macs?)
     %{state | macs?: macs?}
   end
 
@@ -184,8 +184,8 @@ defmodule Exosuit.Edge.PeerMonitor do
   defp link_id(link), do: {link.source, "#{link.namespace}:#{link.package}", link.name}
 
   # Often enough for those that beat as often as this host.
-  defp look_around(config) do
-    Process.send_after(self(), :look_around, min(config.nats.heartbeat_interval, 10_000))
+  defp look_around(instance) do
+    Process.send_after(self(), :look_around, min(instance.config.nats.heartbeat_interval, 10_000))
   end
 
   defp now, do: System.monotonic_time(:millisecond)

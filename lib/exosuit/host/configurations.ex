@@ -4,7 +4,7 @@ defmodule Exosuit.Host.Configurations do
   # lattice of many, what all share. Nothing is done where it cannot be shared. Each function blocks
   # the calling process.
 
-  alias Exosuit.{Config, Error, Input, Lattice, Router}
+  alias Exosuit.{Error, Input, Instance, Lattice, Router}
   alias Exosuit.Host.{Links, Replica}
   alias Exosuit.Lattice.{Ledger, Records}
 
@@ -19,80 +19,82 @@ defmodule Exosuit.Host.Configurations do
   Stores a configuration under a name; links that name it use it from now on. If this host would refuse one of
   these links, nothing is changed.
   """
-  @spec put(Config.t(), String.t(), Records.values()) :: :ok | {:error, Error.t()}
-  def put(config, name, values) do
+  @spec put(Instance.t(), String.t(), Records.values()) :: :ok | {:error, Error.t()}
+  def put(instance, name, values) do
     with :ok <- check(name),
-         :ok <- check_links(config, name, values),
-         {:ok, changed?} <- write(config, name, values) do
-      if changed?, do: Lattice.announce(config, "config_set", %{config_name: name}), else: :ok
+         :ok <- check_links(instance, name, values),
+         {:ok, changed?} <- write(instance, name, values) do
+      if changed?, do: Lattice.announce(instance, "config_set", %{config_name: name}), else: :ok
     end
   end
 
   @doc "The configuration of a name."
-  @spec fetch(Config.t(), String.t()) :: {:ok, Records.values()} | {:error, Error.t()}
-  def fetch(%Config{nats_lattice: nil} = config, name) do
-    case :ets.lookup(config.tables.configurations, name) do
+  @spec fetch(Instance.t(), String.t()) :: {:ok, Records.values()} | {:error, Error.t()}
+  def fetch(%Instance{nats_lattice: nil} = instance, name) do
+    case :ets.lookup(instance.tables.configurations, name) do
       [{_name, values}] -> {:ok, values}
       [] -> {:error, Error.new(:not_found, "there is no configuration #{inspect(name)}")}
     end
   end
 
-  def fetch(config, name) do
-    with :ok <- check(name), do: Ledger.fetch_configuration(config.session, name)
+  def fetch(instance, name) do
+    with :ok <- check(name), do: Ledger.fetch_configuration(instance.lattice, name)
   end
 
   @doc "Deletes a configuration, if it exists. Links that name it are then not in force."
-  @spec delete(Config.t(), String.t()) :: :ok | {:error, Error.t()}
-  def delete(config, name) do
-    with :ok <- check(name), {:ok, changed?} <- write(config, name, nil) do
-      if changed?, do: Lattice.announce(config, "config_deleted", %{config_name: name}), else: :ok
+  @spec delete(Instance.t(), String.t()) :: :ok | {:error, Error.t()}
+  def delete(instance, name) do
+    with :ok <- check(name), {:ok, changed?} <- write(instance, name, nil) do
+      if changed?,
+        do: Lattice.announce(instance, "config_deleted", %{config_name: name}),
+        else: :ok
     end
   end
 
   @doc "Merges configurations, later over earlier ones. Reads those in `known` from there."
-  @spec merge(Config.t(), [String.t()], %{optional(String.t()) => Records.values()}) ::
+  @spec merge(Instance.t(), [String.t()], %{optional(String.t()) => Records.values()}) ::
           {:ok, Records.values()} | {:error, Error.t()}
-  def merge(config, names, known \\ %{}) do
+  def merge(instance, names, known \\ %{}) do
     Enum.reduce_while(names, {:ok, %{}}, fn name, {:ok, merged} ->
-      case Map.fetch(known, name) |> or_fetch(config, name) do
+      case Map.fetch(known, name) |> or_fetch(instance, name) do
         {:ok, values} -> {:cont, {:ok, Map.merge(merged, values)}}
         error -> {:halt, error}
       end
     end)
   end
 
-  defp or_fetch({:ok, values}, _config, _name), do: {:ok, values}
-  defp or_fetch(:error, config, name), do: fetch(config, name)
+  defp or_fetch({:ok, values}, _instance, _name), do: {:ok, values}
+  defp or_fetch(:error, instance, name), do: fetch(instance, name)
 
-  defp check_links(config, name, values) do
-    config
+  defp check_links(instance, name, values) do
+    instance
     |> Links.list()
     |> Enum.filter(&(name in (&1.source_configs ++ &1.target_configs)))
     |> Enum.find_value(:ok, fn link ->
-      with {:error, error} <- check_link(config, link, %{name => values}),
+      with {:error, error} <- check_link(instance, link, %{name => values}),
            do: {:error, error},
            else: (:ok -> nil)
     end)
   end
 
   # Without one of its other configurations it is none, whatever this one says.
-  defp check_link(config, link, known) do
-    with {:ok, source} <- merged(config, link.source_configs, link.source_config, known),
-         {:ok, target} <- merged(config, link.target_configs, link.target_config, known) do
-      Router.check_link(config.router, %{link | source_config: source, target_config: target})
+  defp check_link(instance, link, known) do
+    with {:ok, source} <- merged(instance, link.source_configs, link.source_config, known),
+         {:ok, target} <- merged(instance, link.target_configs, link.target_config, known) do
+      Router.check_link(instance.router, %{link | source_config: source, target_config: target})
     else
       {:error, _missing} -> :ok
     end
   end
 
-  defp merged(_config, [], values, _known), do: {:ok, values}
-  defp merged(config, names, _values, known), do: merge(config, names, known)
+  defp merged(_instance, [], values, _known), do: {:ok, values}
+  defp merged(instance, names, _values, known), do: merge(instance, names, known)
 
-  defp write(%Config{nats_lattice: nil} = config, name, values) do
-    table = config.tables.configurations
+  defp write(%Instance{nats_lattice: nil} = instance, name, values) do
+    table = instance.tables.configurations
 
     cond do
-      fetch(config, name) == {:ok, values} ->
+      fetch(instance, name) == {:ok, values} ->
         {:ok, false}
 
       values == nil ->
@@ -102,33 +104,33 @@ defmodule Exosuit.Host.Configurations do
         {:error, Error.new(:limit, "there are #{@most} configurations already")}
 
       true ->
-        write_here(config, name, values)
+        write_here(instance, name, values)
     end
   end
 
-  defp write(config, name, nil) do
-    with {:ok, written} <- Ledger.delete_configuration(config.session, name),
-         do: taken(config, written, name)
+  defp write(instance, name, nil) do
+    with {:ok, written} <- Ledger.delete_configuration(instance.lattice, name),
+         do: taken(instance, written, name)
   end
 
-  defp write(config, name, values) do
-    Lattice.Nats.await_first(config)
+  defp write(instance, name, values) do
+    Lattice.Nats.await_first(instance)
 
-    with {:ok, written} <- Ledger.put_configuration(config.session, name, values),
-         do: taken(config, written, name)
+    with {:ok, written} <- Ledger.put_configuration(instance.lattice, name, values),
+         do: taken(instance, written, name)
   end
 
-  defp taken(config, written, name) do
-    with :ok <- Replica.take(config, written, {:configuration, name}), do: {:ok, written != []}
+  defp taken(instance, written, name) do
+    with :ok <- Replica.take(instance, written, {:configuration, name}), do: {:ok, written != []}
   end
 
-  defp write_here(config, name, values) do
-    :ets.insert(config.tables.configurations, {name, values})
+  defp write_here(instance, name, values) do
+    :ets.insert(instance.tables.configurations, {name, values})
     # One that is refused may be taken with the new values; it stays wanted in any case.
-    links = Enum.uniq(Links.list(config) ++ Links.refused(config))
+    links = Enum.uniq(Links.list(instance) ++ Links.refused(instance))
 
     for link <- links, name in (link.source_configs ++ link.target_configs) do
-      put_link(config, link)
+      put_link(instance, link)
     end
 
     {:ok, true}
@@ -136,23 +138,23 @@ defmodule Exosuit.Host.Configurations do
 
   # The router tells of a refusal itself; what was checked a moment ago is tried again. Another may keep
   # other values meanwhile: whoever puts the link last finds that out, and puts it once more.
-  defp put_link(config, link) do
-    link = configured(config, link)
-    Links.put(config, link, :keep)
-    if configured(config, link) != link, do: put_link(config, link)
+  defp put_link(instance, link) do
+    link = configured(instance, link)
+    Links.put(instance, link, :keep)
+    if configured(instance, link) != link, do: put_link(instance, link)
   end
 
-  defp configured(config, link) do
-    {:ok, source} = merge_or(config, link.source_configs, link.source_config)
-    {:ok, target} = merge_or(config, link.target_configs, link.target_config)
+  defp configured(instance, link) do
+    {:ok, source} = merge_or(instance, link.source_configs, link.source_config)
+    {:ok, target} = merge_or(instance, link.target_configs, link.target_config)
     %{link | source_config: source, target_config: target}
   end
 
   # One that another deletes meanwhile leaves the link what it was.
-  defp merge_or(_config, [], values), do: {:ok, values}
+  defp merge_or(_instance, [], values), do: {:ok, values}
 
-  defp merge_or(config, names, values) do
-    with {:error, _gone} <- merge(config, names), do: {:ok, values}
+  defp merge_or(instance, names, values) do
+    with {:error, _gone} <- merge(instance, names), do: {:ok, values}
   end
 
   defp full?(table, name), do: :ets.info(table, :size) >= @most and not :ets.member(table, name)

@@ -2,26 +2,26 @@ defmodule Exosuit.Host.Facts do
   @moduledoc false
   # What a host says of itself, apart from what runs on it.
 
-  alias Exosuit.{Config, Secret, Settings}
+  alias Exosuit.{Instance, Secret, Settings}
 
   @units [{"day", 86_400}, {"hour", 3_600}, {"minute", 60}, {"second", 1}]
 
   @doc "The facts, as a plain map without secrets."
-  @spec take(Config.t()) :: map()
-  def take(config) do
-    uptime = System.monotonic_time(:second) - config.started_at
+  @spec take(Instance.t()) :: map()
+  def take(instance) do
+    uptime = System.monotonic_time(:second) - instance.started_at
 
     %{
-      host: config.name,
-      host_id: config.source,
-      lattice: config.lattice,
-      labels: Settings.labels(config),
-      friendly_name: config.friendly_name,
+      host: instance.name,
+      host_id: instance.source,
+      lattice: instance.config.lattice,
+      labels: Settings.labels(instance),
+      friendly_name: instance.friendly_name,
       version: to_string(Application.spec(:exosuit, :vsn)),
       uptime_seconds: uptime,
       uptime_human: duration(uptime)
     }
-    |> Map.merge(lattice(config.nats))
+    |> Map.merge(lattice(instance.config.nats))
   end
 
   @doc "A number of seconds for people: `1 hour, 5 seconds`."

@@ -3,7 +3,7 @@ defmodule Exosuit.Host.Inventory do
   # What a host should run, what of it runs, and how it is linked: read from the tables, so that
   # it answers while processes are being restarted.
 
-  alias Exosuit.{Claims, Config, Directory, Error, Router}
+  alias Exosuit.{Claims, Directory, Error, Instance, Router}
   alias Exosuit.Host.{Facts, Links, Specifications, Statuses}
   alias Exosuit.Lattice.{Known, Nats, Peers}
   alias Exosuit.Model.{ActorSpecification, Artifact, Grants, Link, ProviderSpecification}
@@ -12,18 +12,18 @@ defmodule Exosuit.Host.Inventory do
   @running %{status: :running, reason: nil, error: nil, retry_in_ms: nil}
 
   @doc "The whole, as plain maps without secrets."
-  @spec take(Config.t()) :: map()
-  def take(config) do
-    specifications = Specifications.list(config)
-    links = Links.statuses(config)
+  @spec take(Instance.t()) :: map()
+  def take(instance) do
+    specifications = Specifications.list(instance)
+    links = Links.statuses(instance)
 
-    Map.merge(Facts.take(config), %{
-      actors: for(%ActorSpecification{} = actor <- specifications, do: actor(config, actor)),
+    Map.merge(Facts.take(instance), %{
+      actors: for(%ActorSpecification{} = actor <- specifications, do: actor(instance, actor)),
       providers:
-        for(%ProviderSpecification{} = it <- specifications, do: provider(config, it, links)),
+        for(%ProviderSpecification{} = it <- specifications, do: provider(instance, it, links)),
       links: Enum.map(links, &link/1),
-      connections: connections(config.nats_lattice),
-      refused_calls: if(config.nats_lattice, do: Nats.refused(config.nats_lattice), else: %{})
+      connections: connections(instance.nats_lattice),
+      refused_calls: if(instance.nats_lattice, do: Nats.refused(instance.nats_lattice), else: %{})
     })
   end
 
@@ -31,17 +31,17 @@ defmodule Exosuit.Host.Inventory do
   The claims that are known: those of the lattice, and those of what runs here, which go before as
   they are sure.
   """
-  @spec claims(Config.t()) :: [Known.claims()]
-  def claims(config) do
+  @spec claims(Instance.t()) :: [Known.claims()]
+  def claims(instance) do
     actors =
-      for {_id, _pid, %{claims: %Claims{} = claims}} <- Directory.list(config.name, :actor),
+      for {_id, _pid, %{claims: %Claims{} = claims}} <- Directory.list(instance.name, :actor),
           do: Claims.known(claims)
 
     providers =
-      for %ProviderSpecification{} = it <- Specifications.list(config), do: provider_claims(it)
+      for %ProviderSpecification{} = it <- Specifications.list(instance), do: provider_claims(it)
 
     own = Map.new(actors ++ providers, &{&1.subject, &1})
-    for {_key, claims} <- Enum.sort(Map.merge(shared(config), own)), do: claims
+    for {_key, claims} <- Enum.sort(Map.merge(shared(instance), own)), do: claims
   end
 
   @doc "What others are told of a provider, which has no token."
@@ -61,34 +61,34 @@ defmodule Exosuit.Host.Inventory do
   end
 
   @doc "Every name by which what should run here can be linked: ids and public keys."
-  @spec names(Config.t()) :: MapSet.t(String.t())
-  def names(config) do
-    specifications = Specifications.list(config)
+  @spec names(Instance.t()) :: MapSet.t(String.t())
+  def names(instance) do
+    specifications = Specifications.list(instance)
     providers = for %ProviderSpecification{} = it <- specifications, do: Router.provider_key(it)
 
     actors =
-      for {_id, _pid, %{claims: %Claims{subject: key}}} <- Directory.list(config.name, :actor),
+      for {_id, _pid, %{claims: %Claims{subject: key}}} <- Directory.list(instance.name, :actor),
           do: key
 
     MapSet.new(Enum.map(specifications, & &1.id) ++ providers ++ actors)
   end
 
-  defp shared(config), do: Map.new(Known.list(config), &{&1.subject, &1})
+  defp shared(instance), do: Map.new(Known.list(instance), &{&1.subject, &1})
 
   @doc "This host and the others of its lattice, as far as it has heard of them."
-  @spec hosts(Config.t()) :: [map()]
-  def hosts(config) do
+  @spec hosts(Instance.t()) :: [map()]
+  def hosts(instance) do
     fields = [:host_id, :friendly_name, :labels, :version, :uptime_seconds]
 
     own = %{
-      actors: length(Directory.list(config.name, :actor)),
-      providers: length(Directory.list(config.name, :provider)),
+      actors: length(Directory.list(instance.name, :actor)),
+      providers: length(Directory.list(instance.name, :provider)),
       silent_ms: 0
     }
 
     now = System.monotonic_time(:millisecond)
-    others = config |> Peers.list() |> Enum.sort_by(& &1.host_id) |> Enum.map(&peer(&1, now))
-    [config |> Facts.take() |> Map.take(fields) |> Map.merge(own) | others]
+    others = instance |> Peers.list() |> Enum.sort_by(& &1.host_id) |> Enum.map(&peer(&1, now))
+    [instance |> Facts.take() |> Map.take(fields) |> Map.merge(own) | others]
   end
 
   defp peer(peer, now) do
@@ -96,16 +96,16 @@ defmodule Exosuit.Host.Inventory do
   end
 
   @doc "An actor, by its id or its public key. One image may run under several ids: then it is the id that counts."
-  @spec fetch_actor(Config.t(), String.t()) :: {:ok, map()} | {:error, Error.t()}
-  def fetch_actor(config, name) do
-    with {:error, absent} <- Specifications.fetch(config, {:actor, name}) do
-      case ids_by_key(config, name) do
+  @spec fetch_actor(Instance.t(), String.t()) :: {:ok, map()} | {:error, Error.t()}
+  def fetch_actor(instance, name) do
+    with {:error, absent} <- Specifications.fetch(instance, {:actor, name}) do
+      case ids_by_key(instance, name) do
         [] -> {:error, absent}
-        [id] -> fetch_actor(config, id)
+        [id] -> fetch_actor(instance, id)
         ids -> {:error, ambiguous(name, ids)}
       end
     else
-      {:ok, {specification, _loaded}} -> {:ok, actor(config, specification)}
+      {:ok, {specification, _loaded}} -> {:ok, actor(instance, specification)}
     end
   end
 
@@ -119,15 +119,15 @@ defmodule Exosuit.Host.Inventory do
   end
 
   @doc "A provider, by its id."
-  @spec fetch_provider(Config.t(), String.t()) :: {:ok, map()} | {:error, Error.t()}
-  def fetch_provider(config, id) do
-    with {:ok, {specification, nil}} <- Specifications.fetch(config, {:provider, id}),
-         do: {:ok, provider(config, specification, Links.statuses(config))}
+  @spec fetch_provider(Instance.t(), String.t()) :: {:ok, map()} | {:error, Error.t()}
+  def fetch_provider(instance, id) do
+    with {:ok, {specification, nil}} <- Specifications.fetch(instance, {:provider, id}),
+         do: {:ok, provider(instance, specification, Links.statuses(instance))}
   end
 
   # Only what runs has a key, and few run under another name than that.
-  defp ids_by_key(config, key) do
-    for {id, _pid, %{claims: %Claims{subject: ^key}}} <- Directory.list(config.name, :actor),
+  defp ids_by_key(instance, key) do
+    for {id, _pid, %{claims: %Claims{subject: ^key}}} <- Directory.list(instance.name, :actor),
         id != key,
         do: id
   end
@@ -143,20 +143,20 @@ defmodule Exosuit.Host.Inventory do
   defp words({:connecting, error}), do: "connecting: #{Exception.message(error)}"
   defp words(state), do: Atom.to_string(state)
 
-  defp actor(config, specification) do
+  defp actor(instance, specification) do
     common(specification)
     |> Map.put(:instances, specification.instances)
     |> Map.put(:shares, shares(specification))
     |> Map.put(:warm, specification.warm && Map.from_struct(specification.warm))
     |> Map.put(:grants, Grants.public(specification.grants))
-    |> Map.merge(status(config, {:actor, specification.id}, &running_actor/1))
+    |> Map.merge(status(instance, {:actor, specification.id}, &running_actor/1))
   end
 
   # What runs, by its facts; of what does not, why, and when it is tried again.
-  defp status(config, key, facts) do
-    case Directory.fetch(config.name, key) do
+  defp status(instance, key, facts) do
+    case Directory.fetch(instance.name, key) do
       {:ok, {pid, found}} -> Map.merge(@running, Map.put(facts.(found), :pid, pid))
-      {:error, _absent} -> config |> Statuses.fetch(key) |> Map.merge(facts.(nil))
+      {:error, _absent} -> instance |> Statuses.fetch(key) |> Map.merge(facts.(nil))
     end
   end
 
@@ -194,14 +194,14 @@ defmodule Exosuit.Host.Inventory do
   defp next_try(nil), do: "; it is not tried again by itself"
   defp next_try(milliseconds), do: "; retry in #{div(milliseconds + 999, 1_000)} s"
 
-  defp provider(config, specification, links) do
+  defp provider(instance, specification, links) do
     key = Router.provider_key(specification)
 
     common(specification)
     |> Map.put(:public_key, key)
     |> Map.put(:link_name, specification.link_name)
     |> Map.put(:contracts, contracts(specification.artifact))
-    |> Map.merge(status(config, {:provider, specification.id}, &running_provider/1))
+    |> Map.merge(status(instance, {:provider, specification.id}, &running_provider/1))
     |> Map.put(:refused_links, refused_links(links, [specification.id, key]))
   end
 

@@ -10,7 +10,7 @@ defmodule Exosuit.Host.Linking do
   #
   # Whoever puts a link puts it for whoever runs at its ends now: it is bound to nobody's code.
 
-  alias Exosuit.{Config, Error, Lattice, Router}
+  alias Exosuit.{Error, Instance, Lattice, Router}
   alias Exosuit.Host.{Configurations, LinkChange, Links, Replica}
   alias Exosuit.Lattice.Ledger
   alias Exosuit.Model.Link
@@ -19,43 +19,43 @@ defmodule Exosuit.Host.Linking do
   Makes a link, and replaces links of its key that overlap it. A refusal changes nothing. With `:keep`, a host
   without a lattice retries it, unless the refusal is final.
   """
-  @spec put(Config.t(), Link.t(), :strict | :keep) :: :ok | {:error, Error.t()}
-  def put(config, link, mode \\ :strict)
+  @spec put(Instance.t(), Link.t(), :strict | :keep) :: :ok | {:error, Error.t()}
+  def put(instance, link, mode \\ :strict)
 
-  def put(%Config{nats_lattice: nil} = config, link, mode) do
-    with {:ok, link} <- resolve(config, link),
-         :ok <- Links.put(config, link, mode),
-         :ok <- Router.free_links(config.router, Link.key(link)) do
-      announce(config, "linkdef_set", [link])
+  def put(%Instance{nats_lattice: nil} = instance, link, mode) do
+    with {:ok, link} <- resolve(instance, link),
+         :ok <- Links.put(instance, link, mode),
+         :ok <- Router.free_links(instance.router, Link.key(link)) do
+      announce(instance, "linkdef_set", [link])
     end
   end
 
-  def put(config, link, _mode) do
-    Lattice.Nats.await_first(config)
-    before = config |> Links.fetch(Link.key(link)) |> Enum.filter(&Link.overlap?(&1, link))
+  def put(instance, link, _mode) do
+    Lattice.Nats.await_first(instance)
+    before = instance |> Links.fetch(Link.key(link)) |> Enum.filter(&Link.overlap?(&1, link))
 
-    with :ok <- check(config, link),
-         {:ok, written} <- Ledger.put_link(config.session, link),
-         :ok <- take_over(config, written, link, before),
-         :ok <- Router.free_links(config.router, Link.key(link)) do
-      announce(config, "linkdef_set", if(written == [], do: [], else: [link]))
+    with :ok <- check(instance, link),
+         {:ok, written} <- Ledger.put_link(instance.lattice, link),
+         :ok <- take_over(instance, written, link, before),
+         :ok <- Router.free_links(instance.router, Link.key(link)) do
+      announce(instance, "linkdef_set", if(written == [], do: [], else: [link]))
     end
   end
 
   @doc "Removes the links of a key; the next call through them is refused."
-  @spec delete(Config.t(), Link.key()) :: :ok | {:error, Error.t()}
-  def delete(%Config{nats_lattice: nil} = config, key) do
-    with {:ok, links} <- Links.delete(config, key),
-         do: announce(config, "linkdef_deleted", links)
+  @spec delete(Instance.t(), Link.key()) :: :ok | {:error, Error.t()}
+  def delete(%Instance{nats_lattice: nil} = instance, key) do
+    with {:ok, links} <- Links.delete(instance, key),
+         do: announce(instance, "linkdef_deleted", links)
   end
 
-  def delete(config, key) do
-    places = Replica.holders(config, key)
+  def delete(instance, key) do
+    places = Replica.holders(instance, key)
 
     with {:ok, written, [_ | _] = links} <-
-           Ledger.delete_links(config.session, key, places),
-         :ok <- Replica.take(config, written, key) do
-      announce(config, "linkdef_deleted", links)
+           Ledger.delete_links(instance.lattice, key, places),
+         :ok <- Replica.take(instance, written, key) do
+      announce(instance, "linkdef_deleted", links)
     else
       {:ok, _nothing, []} -> {:error, LinkChange.absent(key)}
       error -> error
@@ -63,42 +63,42 @@ defmodule Exosuit.Host.Linking do
   end
 
   # What is configured by a name that is not there yet is checked when it comes.
-  defp check(config, link) do
-    case resolve(config, link) do
-      {:ok, link} -> Router.check_link(config.router, link)
+  defp check(instance, link) do
+    case resolve(instance, link) do
+      {:ok, link} -> Router.check_link(instance.router, link)
       {:error, _not_yet} -> :ok
     end
   end
 
   # Whoever gave the names may have put in what they stand for, but it is they that hold.
-  defp resolve(config, link) do
-    with {:ok, source} <- values(config, link.source_configs, link.source_config),
-         {:ok, target} <- values(config, link.target_configs, link.target_config),
+  defp resolve(instance, link) do
+    with {:ok, source} <- values(instance, link.source_configs, link.source_config),
+         {:ok, target} <- values(instance, link.target_configs, link.target_config),
          do: {:ok, %{link | source_config: source, target_config: target}}
   end
 
-  defp values(_config, [], values), do: {:ok, values}
-  defp values(config, names, _values), do: Configurations.merge(config, names)
+  defp values(_instance, [], values), do: {:ok, values}
+  defp values(instance, names, _values), do: Configurations.merge(instance, names)
 
-  defp take_over(config, written, link, before) do
-    with {:error, refusal} <- Replica.take(config, written, link),
-         :ok <- undo(config, link, before),
+  defp take_over(instance, written, link, before) do
+    with {:error, refusal} <- Replica.take(instance, written, link),
+         :ok <- undo(instance, link, before),
          do: {:error, refusal}
   end
 
   # What the router refuses here, say since the claims do not name the contract, is made nowhere.
-  defp undo(config, link, []) do
+  defp undo(instance, link, []) do
     same? = &({&1.target, &1.interfaces} == {link.target, link.interfaces})
 
     with {:ok, written, _links} <-
-           Ledger.delete_links(config.session, Link.key(link), [], same?),
-         do: Replica.take(config, written, Link.key(link))
+           Ledger.delete_links(instance.lattice, Link.key(link), [], same?),
+         do: Replica.take(instance, written, Link.key(link))
   end
 
-  defp undo(config, _link, before) do
+  defp undo(instance, _link, before) do
     Enum.reduce_while(before, :ok, fn link, :ok ->
-      with {:ok, written} <- Ledger.put_link(config.session, link),
-           :ok <- Replica.take(config, written, Link.key(link)) do
+      with {:ok, written} <- Ledger.put_link(instance.lattice, link),
+           :ok <- Replica.take(instance, written, Link.key(link)) do
         {:cont, :ok}
       else
         error -> {:halt, error}
@@ -106,7 +106,7 @@ defmodule Exosuit.Host.Linking do
     end)
   end
 
-  defp announce(config, type, links) do
-    Enum.each(links, &Lattice.announce(config, type, Link.public(&1)))
+  defp announce(instance, type, links) do
+    Enum.each(links, &Lattice.announce(instance, type, Link.public(&1)))
   end
 end

@@ -23,16 +23,16 @@ defmodule Exosuit.Host.Links do
 
   use Exosuit.Server, hides_state: true
 
-  alias Exosuit.{Config, Directory, Error, Lattice, Retry, Router}
+  alias Exosuit.{Directory, Error, Instance, Lattice, Retry, Router}
   alias Exosuit.Host.{LinkChange, LinkTable}
   alias Exosuit.Model.Link
 
-  @enforce_keys [:config]
-  defstruct [:config, running: %{}, asked: %{}, queues: %{}, retries: %{}, unseen: MapSet.new()]
+  @enforce_keys [:instance]
+  defstruct [:instance, running: %{}, asked: %{}, queues: %{}, retries: %{}, unseen: MapSet.new()]
 
-  @spec start_link(Config.t()) :: GenServer.on_start()
-  def start_link(config) do
-    GenServer.start_link(__MODULE__, config, name: Directory.via(config.name, __MODULE__))
+  @spec start_link(Instance.t()) :: GenServer.on_start()
+  def start_link(instance) do
+    GenServer.start_link(__MODULE__, instance, name: Directory.via(instance.name, __MODULE__))
   end
 
   @doc """
@@ -40,12 +40,12 @@ defmodule Exosuit.Host.Links do
   refused link is retried, unless the refusal is final. The calling process waits for the providers; the
   router limits the time of each.
   """
-  @spec put(Config.t(), Link.t(), :strict | :keep) :: :ok | {:error, Error.t()}
-  def put(config, link, mode \\ :strict), do: call(config, {:put, link, mode})
+  @spec put(Instance.t(), Link.t(), :strict | :keep) :: :ok | {:error, Error.t()}
+  def put(instance, link, mode \\ :strict), do: call(instance, {:put, link, mode})
 
   @doc "Removes the links of a key, and returns them; the next call through them is refused."
-  @spec delete(Config.t(), Link.key()) :: {:ok, [Link.t()]} | {:error, Error.t()}
-  def delete(config, key), do: call(config, {:delete, key})
+  @spec delete(Instance.t(), Link.key()) :: {:ok, [Link.t()]} | {:error, Error.t()}
+  def delete(instance, key), do: call(instance, {:delete, key})
 
   @doc """
   Replaces all links of a key by these. Does not block: the calling process receives the changed and the
@@ -56,11 +56,11 @@ defmodule Exosuit.Host.Links do
   `missing` are links that cannot be in force, each with the name of a configuration that does not exist. They are
   shown as refused, and stay bound to the code that they are bound to, until a later call has them among `links`.
   """
-  @spec replace(Config.t(), Link.key(), [Link.t()], Link.t() | nil, [{Link.t(), String.t()}]) ::
+  @spec replace(Instance.t(), Link.key(), [Link.t()], Link.t() | nil, [{Link.t(), String.t()}]) ::
           reference()
-  def replace(config, key, links, hint, missing \\ []) do
+  def replace(instance, key, links, hint, missing \\ []) do
     reference = make_ref()
-    cast(config, {:replace, key, {links, hint, missing}, {self(), reference}})
+    cast(instance, {:replace, key, {links, hint, missing}, {self(), reference}})
     reference
   end
 
@@ -68,35 +68,35 @@ defmodule Exosuit.Host.Links do
   Reads the links that the router has refused since a provider started, and retries refused links with one of
   these changed ends. Does not block.
   """
-  @spec look(Config.t(), [String.t()]) :: :ok
-  def look(config, ends), do: cast(config, {:look, ends})
+  @spec look(Instance.t(), [String.t()]) :: :ok
+  def look(instance, ends), do: cast(instance, {:look, ends})
 
   @doc "The links of a key that are in force."
-  @spec fetch(Config.t(), Link.key()) :: [Link.t()]
-  def fetch(config, key), do: LinkTable.fetch(config.tables.links, key)
+  @spec fetch(Instance.t(), Link.key()) :: [Link.t()]
+  def fetch(instance, key), do: LinkTable.fetch(instance.tables.links, key)
 
   @doc "An empty table, see `Exosuit.Host.LinkTable`."
   @spec table() :: :ets.tid()
   def table, do: LinkTable.new()
 
   @doc "All links in force."
-  @spec list(Config.t()) :: [Link.t()]
-  def list(config), do: LinkTable.list(config.tables.links)
+  @spec list(Instance.t()) :: [Link.t()]
+  def list(instance), do: LinkTable.list(instance.tables.links)
 
   @doc "The refused links that are retried."
-  @spec refused(Config.t()) :: [Link.t()]
-  def refused(config) do
-    for {link, _error, _at} <- LinkTable.refusals(config.tables.links), do: link
+  @spec refused(Instance.t()) :: [Link.t()]
+  def refused(instance) do
+    for {link, _error, _at} <- LinkTable.refusals(instance.tables.links), do: link
   end
 
   @doc "All links with their status, including refused ones."
-  @spec statuses(Config.t()) :: [LinkTable.status()]
-  def statuses(config) do
-    LinkTable.statuses(config.tables.links, Router.link_states(config.router), now())
+  @spec statuses(Instance.t()) :: [LinkTable.status()]
+  def statuses(instance) do
+    LinkTable.statuses(instance.tables.links, Router.link_states(instance.router), now())
   end
 
   @impl GenServer
-  def init(config), do: {:ok, %__MODULE__{config: config}, {:continue, :reconcile}}
+  def init(instance), do: {:ok, %__MODULE__{instance: instance}, {:continue, :reconcile}}
 
   @impl GenServer
   def handle_continue(:reconcile, state) do
@@ -106,7 +106,7 @@ defmodule Exosuit.Host.Links do
     known = MapSet.new(held ++ pending, &{Link.key(&1), &1.target, &1.interfaces})
 
     ghosts =
-      for {{key, _target, _interfaces} = it, _state} <- Router.link_states(state.config.router),
+      for {{key, _target, _interfaces} = it, _state} <- Router.link_states(state.instance.router),
           it not in known,
           uniq: true,
           do: key
@@ -156,15 +156,15 @@ defmodule Exosuit.Host.Links do
     end
   end
 
-  defp call(config, request) do
-    GenServer.call(Directory.via(config.name, __MODULE__), request, :infinity)
+  defp call(instance, request) do
+    GenServer.call(Directory.via(instance.name, __MODULE__), request, :infinity)
   end
 
-  defp cast(config, request) do
-    GenServer.cast(Directory.via(config.name, __MODULE__), request)
+  defp cast(instance, request) do
+    GenServer.cast(Directory.via(instance.name, __MODULE__), request)
   end
 
-  defp table(state), do: state.config.tables.links
+  defp table(state), do: state.instance.tables.links
 
   defp now, do: System.monotonic_time(:millisecond)
 
@@ -276,12 +276,12 @@ defmodule Exosuit.Host.Links do
 
   defp perform(state, _key, {:put, link}) do
     LinkTable.propose(table(state), link)
-    Router.ask_put(state.config.router, link)
+    Router.ask_put(state.instance.router, link)
   end
 
   defp perform(state, key, {:delete, stay, withheld}) do
-    with :ok <- Router.withhold_links(state.config.router, key, withheld),
-         do: Router.ask_delete(state.config.router, key, stay)
+    with :ok <- Router.withhold_links(state.instance.router, key, withheld),
+         do: Router.ask_delete(state.instance.router, key, stay)
   end
 
   defp answered(state, key, result) do
@@ -310,7 +310,7 @@ defmodule Exosuit.Host.Links do
   end
 
   # What others share with this host is wanted until they say something else.
-  defp in_lattice?(state), do: state.config.nats_lattice != nil
+  defp in_lattice?(state), do: state.instance.nats_lattice != nil
 
   defp finish(state, _key, %{from: nil}), do: state
 
@@ -361,7 +361,7 @@ defmodule Exosuit.Host.Links do
   defp tell_slow(state, link, error, delay) do
     failure = %{reason: error.reason, error: Exception.message(error), after_ms: delay}
     data = link |> Link.public() |> Map.merge(failure) |> Map.put(:role, :link)
-    Lattice.announce(state.config, "retry_slow", data)
+    Lattice.announce(state.instance, "retry_slow", data)
   end
 
   # Of links that cover something in common, one is wanted.
@@ -418,7 +418,7 @@ defmodule Exosuit.Host.Links do
   end
 
   defp look_at_links(state, links) do
-    states = Router.link_states(state.config.router)
+    states = Router.link_states(state.instance.router)
     {later, now} = Enum.split_with(links, &is_map_key(state.running, Link.key(&1)))
     state = %{state | unseen: Enum.into(later, state.unseen, &Link.key/1)}
 

@@ -6,32 +6,32 @@ defmodule Exosuit.Host.Reconciler do
 
   use Exosuit.Server
 
-  alias Exosuit.{Actor, Claims, Config, Directory, Error, Lattice, Provider, Router}
+  alias Exosuit.{Actor, Claims, Directory, Error, Instance, Lattice, Provider, Router}
   alias Exosuit.Host.{Attempts, Inventory, Links, Specifications, Statuses}
   alias Exosuit.Model
 
-  @enforce_keys [:config]
-  defstruct [:config, attempts: %{}, pids: %{}, keys: %{}]
+  @enforce_keys [:instance]
+  defstruct [:instance, attempts: %{}, pids: %{}, keys: %{}]
 
   # Reading and compiling a large module takes its time; the engine bounds it.
   @start_timeout 310_000
 
-  @spec start_link(Config.t()) :: GenServer.on_start()
-  def start_link(config) do
-    GenServer.start_link(__MODULE__, config, name: Directory.via(config.name, __MODULE__))
+  @spec start_link(Instance.t()) :: GenServer.on_start()
+  def start_link(instance) do
+    GenServer.start_link(__MODULE__, instance, name: Directory.via(instance.name, __MODULE__))
   end
 
   @doc "Adds a specification and starts it. If it cannot start, the specification is removed again."
-  @spec run(Config.t(), Specifications.specification()) :: :ok | {:error, Error.t()}
-  def run(config, specification), do: call(config, {:run, specification})
+  @spec run(Instance.t(), Specifications.specification()) :: :ok | {:error, Error.t()}
+  def run(instance, specification), do: call(instance, {:run, specification})
 
   @doc "Starts the specification of this key, and waits for the outcome."
-  @spec start(Config.t(), Directory.key()) :: :ok | {:error, Error.t()}
-  def start(config, key), do: call(config, {:start, key})
+  @spec start(Instance.t(), Directory.key()) :: :ok | {:error, Error.t()}
+  def start(instance, key), do: call(instance, {:start, key})
 
   @doc "Stops the actor or provider of this key, and removes its specification."
-  @spec stop(Config.t(), Directory.key()) :: :ok
-  def stop(config, key), do: call(config, {:stop, key})
+  @spec stop(Instance.t(), Directory.key()) :: :ok
+  def stop(instance, key), do: call(instance, {:stop, key})
 
   @typedoc "Says by the claims of what runs and of what should follow it whether that may."
   @type permit :: (Actor.claims(), Actor.claims() -> :ok | {:error, Error.t()})
@@ -41,23 +41,23 @@ defmodule Exosuit.Host.Reconciler do
   (`Exosuit.Actor.prepare/4`). A refusal changes nothing. This process serialises changes with starts and
   stops.
   """
-  @spec update(Config.t(), Directory.key(), change, Actor.loaded(), permit()) ::
+  @spec update(Instance.t(), Directory.key(), change, Actor.loaded(), permit()) ::
           :ok | {:error, Error.t()}
         when change: (Specifications.specification() -> Specifications.specification())
-  def update(config, key, change, loaded, permit) do
-    call(config, {:update, key, change, loaded, permit})
+  def update(instance, key, change, loaded, permit) do
+    call(instance, {:update, key, change, loaded, permit})
   end
 
   @doc "The state of each attempt."
-  @spec phases(Config.t()) :: %{optional(Directory.key()) => Attempts.phase()}
-  def phases(config), do: call(config, :phases)
+  @spec phases(Instance.t()) :: %{optional(Directory.key()) => Attempts.phase()}
+  def phases(instance), do: call(instance, :phases)
 
   @impl GenServer
-  def init(config), do: {:ok, %__MODULE__{config: config}, {:continue, :adopt}}
+  def init(instance), do: {:ok, %__MODULE__{instance: instance}, {:continue, :adopt}}
 
   @impl GenServer
   def handle_continue(:adopt, state) do
-    keys = Enum.map(Specifications.list(state.config), &Specifications.key/1)
+    keys = Enum.map(Specifications.list(state.instance), &Specifications.key/1)
     state = Enum.reduce(keys, state, &adopt/2)
     end_strangers(state)
     waiting = for key <- keys, not is_map_key(state.attempts, key), do: key
@@ -69,7 +69,7 @@ defmodule Exosuit.Host.Reconciler do
   def handle_call({:run, specification}, from, state) do
     key = Specifications.key(specification)
 
-    case Specifications.add(state.config, specification) do
+    case Specifications.add(state.instance, specification) do
       :ok -> {:noreply, act(Attempts.start(state.attempts, key, {:or_remove, key, from}), state)}
       {:error, error} -> {:reply, refused(state, specification, error), state}
     end
@@ -123,22 +123,22 @@ defmodule Exosuit.Host.Reconciler do
     reference = Model.Artifact.reference(specification.artifact)
     failure = %{id: id, image_ref: reference, annotations: specification.annotations}
     reason = %{reason: error.reason, error: Exception.message(error)}
-    Lattice.announce(state.config, "#{role}_start_failed", Map.merge(failure, reason))
+    Lattice.announce(state.instance, "#{role}_start_failed", Map.merge(failure, reason))
     {:error, error}
   end
 
-  defp call(config, request) do
-    GenServer.call(Directory.via(config.name, __MODULE__), request, @start_timeout)
+  defp call(instance, request) do
+    GenServer.call(Directory.via(instance.name, __MODULE__), request, @start_timeout)
   end
 
   defp switch(state, key, change, loaded, permit) do
     with {:ok, {pid, current}} <- running(state, key),
-         {:ok, {old, old_loaded}} <- Specifications.fetch(state.config, key),
+         {:ok, {old, old_loaded}} <- Specifications.fetch(state.instance, key),
          :ok <- permit.(current.claims, loaded.claims),
          new = %{change.(old) | artifact: loaded.artifact},
-         :ok <- Specifications.replace(state.config, new, loaded) do
+         :ok <- Specifications.replace(state.instance, new, loaded) do
       with {:error, error} <- serve(pid, key, new, loaded) do
-        :ok = Specifications.replace(state.config, old, old_loaded)
+        :ok = Specifications.replace(state.instance, old, old_loaded)
         {:error, error}
       end
     end
@@ -157,7 +157,7 @@ defmodule Exosuit.Host.Reconciler do
   # By the directory: what an adopted one was loaded from may not have been written down.
   defp running(state, key) do
     with %{phase: :running} <- state.attempts[key],
-         {:ok, found} <- Directory.fetch(state.config.name, key) do
+         {:ok, found} <- Directory.fetch(state.instance.name, key) do
       {:ok, found}
     else
       _not_running -> {:error, not_running(key)}
@@ -192,12 +192,12 @@ defmodule Exosuit.Host.Reconciler do
   end
 
   defp perform({:status, key, status, error, delay}, state) do
-    Statuses.put(state.config, key, status, error, delay)
+    Statuses.put(state.instance, key, status, error, delay)
     state
   end
 
   defp perform({:spawn, key}, state) do
-    case Specifications.fetch(state.config, key) do
+    case Specifications.fetch(state.instance, key) do
       {:ok, {specification, loaded}} -> spawn_child(state, key, specification, loaded)
       {:error, error} -> act(Attempts.stop(state.attempts, key, error), state)
     end
@@ -205,28 +205,31 @@ defmodule Exosuit.Host.Reconciler do
 
   # A call waits for the next start where that comes before its patience ends.
   defp perform({:refuse, {:actor, id}, error, delay}, state) do
-    wait? = is_integer(delay) and delay <= state.config.restart_wait
-    unless wait?, do: Router.fail(state.config.router, id, error)
+    wait? = is_integer(delay) and delay <= state.instance.config.restart_wait
+    unless wait?, do: Router.fail(state.instance.router, id, error)
     state
   end
 
   defp perform({:refuse, {:provider, _id}, _error, _delay}, state), do: state
 
   defp perform({:announce, key, what, data}, state) do
-    case Specifications.fetch(state.config, key) do
-      {:ok, found} -> announce(state.config, key, what, Map.merge(facts(key, found, state), data))
-      {:error, _removed} -> :ok
+    case Specifications.fetch(state.instance, key) do
+      {:ok, found} ->
+        announce(state.instance, key, what, Map.merge(facts(key, found, state), data))
+
+      {:error, _removed} ->
+        :ok
     end
 
     state
   end
 
-  defp announce(config, {role, _id}, what, data) when what in [:restarting, :retry_slow] do
-    Lattice.announce(config, Atom.to_string(what), Map.put(data, :role, role))
+  defp announce(instance, {role, _id}, what, data) when what in [:restarting, :retry_slow] do
+    Lattice.announce(instance, Atom.to_string(what), Map.put(data, :role, role))
   end
 
-  defp announce(config, {role, _id}, what, data),
-    do: Lattice.announce(config, "#{role}_#{what}", data)
+  defp announce(instance, {role, _id}, what, data),
+    do: Lattice.announce(instance, "#{role}_#{what}", data)
 
   defp facts({:actor, id}, {specification, loaded}, _state) do
     claims = if loaded, do: loaded.claims, else: :unsigned
@@ -250,7 +253,7 @@ defmodule Exosuit.Host.Reconciler do
       link_name: specification.link_name,
       image_ref: Model.Artifact.reference(specification.artifact),
       annotations: specification.annotations,
-      endpoints: endpoints(state.config, key)
+      endpoints: endpoints(state.instance, key)
     }
   end
 
@@ -260,19 +263,19 @@ defmodule Exosuit.Host.Reconciler do
   defp public_key(:unsigned), do: nil
   defp public_key(claims), do: claims.subject
 
-  defp endpoints(config, key) do
-    case Directory.fetch(config.name, key) do
+  defp endpoints(instance, key) do
+    case Directory.fetch(instance.name, key) do
       {:ok, {_pid, %{native: provider}}} -> Router.endpoints(provider)
       {:error, _gone} -> []
     end
   end
 
   defp spawn_child(state, {role, _id} = key, specification, loaded) do
-    argument = {state.config, specification, loaded, self()}
+    argument = {state.instance, specification, loaded, self()}
 
     {:ok, pid} =
       DynamicSupervisor.start_child(
-        supervisor(state.config, role),
+        supervisor(state.instance, role),
         {process(specification), argument}
       )
 
@@ -280,22 +283,22 @@ defmodule Exosuit.Host.Reconciler do
   end
 
   defp started(state, key, loaded) do
-    if loaded, do: Specifications.keep(state.config, key, loaded)
+    if loaded, do: Specifications.keep(state.instance, key, loaded)
     note_start(state, key, loaded)
     state = act(Attempts.started(state.attempts, key, now()), state)
-    ask_health(state.config, key)
+    ask_health(state.instance, key)
     state
   end
 
   # It may refuse links, and take others that it refused.
   defp note_start(state, key, loaded) do
-    Statuses.delete(state.config, key)
-    Links.look(state.config, names(key, loaded))
+    Statuses.delete(state.instance, key)
+    Links.look(state.instance, names(key, loaded))
   end
 
   # Only now: that it is well is no news before it is told that it has started.
-  defp ask_health(config, key) do
-    case Directory.fetch(config.name, key) do
+  defp ask_health(instance, key) do
+    case Directory.fetch(instance.name, key) do
       {:ok, {_pid, %{health: health}}} -> Provider.Health.check(health)
       _no_provider -> :ok
     end
@@ -303,7 +306,7 @@ defmodule Exosuit.Host.Reconciler do
 
   defp updated(state, key, loaded) do
     perform({:announce, key, :updated, %{}}, state)
-    Links.look(state.config, names(key, loaded))
+    Links.look(state.instance, names(key, loaded))
   end
 
   defp names({_role, id}, %{claims: %Claims{subject: subject}}), do: [id, subject]
@@ -326,7 +329,7 @@ defmodule Exosuit.Host.Reconciler do
   end
 
   defp adopt(key, state) do
-    case Directory.fetch(state.config.name, key) do
+    case Directory.fetch(state.instance.name, key) do
       {:ok, {pid, facts}} ->
         # Its start may have been told to an earlier reconciler, which was killed before it heard.
         note_start(state, key, facts)
@@ -341,7 +344,7 @@ defmodule Exosuit.Host.Reconciler do
   # with calls that still run: those are dropped.
   defp end_strangers(state) do
     for role <- [:actor, :provider],
-        supervisor = supervisor(state.config, role),
+        supervisor = supervisor(state.instance, role),
         {_, pid, _, _} <- DynamicSupervisor.which_children(supervisor),
         not is_map_key(state.pids, pid),
         do: DynamicSupervisor.terminate_child(supervisor, pid)
@@ -353,8 +356,8 @@ defmodule Exosuit.Host.Reconciler do
     error = Error.new(:dropped, "the #{role} #{id} was stopped while it was starting")
     state = end_child(state, key)
     state = act(Attempts.stop(state.attempts, key, error), state)
-    Statuses.delete(state.config, key)
-    Specifications.remove(state.config, key)
+    Statuses.delete(state.instance, key)
+    Specifications.remove(state.instance, key)
     state
   end
 
@@ -369,7 +372,7 @@ defmodule Exosuit.Host.Reconciler do
   end
 
   defp end_absent(state, {:actor, id}) do
-    Router.forget(state.config.router, id)
+    Router.forget(state.instance.router, id)
     state
   end
 
@@ -377,20 +380,20 @@ defmodule Exosuit.Host.Reconciler do
 
   defp end_running(state, {role, id} = key, pid) do
     state = perform({:announce, key, :stopped, %{reason: "stopped"}}, state)
-    Directory.leave(state.config.name, key)
+    Directory.leave(state.instance.name, key)
 
     if role == :actor and state.attempts[key].phase == :running do
       # New calls are refused from here on; the process ends once those that run have finished.
-      Actor.retire(pid, state.config, id)
+      Actor.retire(pid, state.instance, id)
       state
     else
-      DynamicSupervisor.terminate_child(supervisor(state.config, role), pid)
+      DynamicSupervisor.terminate_child(supervisor(state.instance, role), pid)
       end_absent(state, key)
     end
   end
 
-  defp supervisor(config, :actor), do: Directory.via(config.name, :actors)
-  defp supervisor(config, :provider), do: Directory.via(config.name, :providers)
+  defp supervisor(instance, :actor), do: Directory.via(instance.name, :actors)
+  defp supervisor(instance, :provider), do: Directory.via(instance.name, :providers)
 
   defp process(%Model.ActorSpecification{}), do: Actor
   defp process(%Model.ProviderSpecification{artifact: {:builtin, _}}), do: Provider.Builtin

@@ -8,14 +8,14 @@ defmodule Exosuit.Host.Replica do
 
   use Exosuit.Server, hides_state: true
 
-  alias Exosuit.{Config, Directory, Error, Json, Lattice, Router}
+  alias Exosuit.{Directory, Error, Instance, Json, Lattice, Router}
   alias Exosuit.Host.{Inventory, Links, Statuses}
   alias Exosuit.Lattice.{Bus, Known, Ledger, Mirror, Peers, Records, Store}
   alias Exosuit.Model.Link
 
-  @enforce_keys [:config]
+  @enforce_keys [:instance]
   defstruct [
-    :config,
+    :instance,
     mirror: %Mirror{},
     watches: %{},
     unread: [:data, :configurations],
@@ -43,37 +43,37 @@ defmodule Exosuit.Host.Replica do
   # Of 1.x: where a secret is to be fetched, which nothing here does.
   @secret "SECRET_"
 
-  @spec start_link(Config.t()) :: GenServer.on_start()
-  def start_link(config) do
-    GenServer.start_link(__MODULE__, config, name: Directory.via(config.name, __MODULE__))
+  @spec start_link(Instance.t()) :: GenServer.on_start()
+  def start_link(instance) do
+    GenServer.start_link(__MODULE__, instance, name: Directory.via(instance.name, __MODULE__))
   end
 
   @doc """
   Accepts a record that this host has written itself: a link, the links of a key, or a configuration. Waits
   until the host has applied it. For a link, returns an error if the router refuses it.
   """
-  @spec take(Config.t(), [Ledger.written()], about) :: :ok | {:error, Error.t()}
+  @spec take(Instance.t(), [Ledger.written()], about) :: :ok | {:error, Error.t()}
         when about: Link.t() | Link.key() | {:configuration, String.t()}
-  def take(config, written, about), do: call(config, {:take, written, about})
+  def take(instance, written, about), do: call(instance, {:take, written, about})
 
   @doc "The records that have links of a key."
-  @spec holders(Config.t(), Link.key()) :: [Records.key()]
-  def holders(config, key), do: call(config, {:holders, key})
+  @spec holders(Instance.t(), Link.key()) :: [Records.key()]
+  def holders(instance, key), do: call(instance, {:holders, key})
 
   @doc "Updates the links of these keys from the lattice's records. Does not block."
-  @spec follow(Config.t(), [Link.key()]) :: :ok
-  def follow(config, keys) do
-    GenServer.cast(Directory.via(config.name, __MODULE__), {:follow, keys})
+  @spec follow(Instance.t(), [Link.key()]) :: :ok
+  def follow(instance, keys) do
+    GenServer.cast(Directory.via(instance.name, __MODULE__), {:follow, keys})
   end
 
   @impl GenServer
-  def init(config), do: {:ok, %__MODULE__{config: config}, {:continue, :watch}}
+  def init(instance), do: {:ok, %__MODULE__{instance: instance}, {:continue, :watch}}
 
   @impl GenServer
   def handle_continue(:watch, state) do
     watches =
       for bucket <- state.unread, into: %{} do
-        {:ok, watch} = Store.watch(state.config.session, bucket)
+        {:ok, watch} = Store.watch(state.instance.lattice, bucket)
         {watch.reference, {bucket, watch}}
       end
 
@@ -115,19 +115,19 @@ defmodule Exosuit.Host.Replica do
   def handle_info({:exosuit_links, reference, changes}, state)
       when is_map_key(state.settling, reference) do
     {{key, how}, settling} = Map.pop!(state.settling, reference)
-    if how != :quiet, do: tell(state.config, changes)
+    if how != :quiet, do: tell(state.instance, changes)
     {:noreply, taken(%{state | settling: settling}, how, key, changes)}
   end
 
   # By now, others may have deleted some of it.
   def handle_info({:restore, bucket, keys}, state) do
-    restore(state.config.session, bucket, known(state, bucket, keys))
+    restore(state.instance.lattice, bucket, known(state, bucket, keys))
     {:noreply, state}
   end
 
   def handle_info({:tell_incomplete, key}, state) do
     case state.incomplete do
-      %{^key => {link, name}} -> tell_incomplete(state.config, link, name)
+      %{^key => {link, name}} -> tell_incomplete(state.instance, link, name)
       %{} -> :ok
     end
 
@@ -136,26 +136,26 @@ defmodule Exosuit.Host.Replica do
 
   def handle_info({:tell_dropped, bucket}, state) do
     {{count, key}, dropped} = Map.pop(state.dropped, bucket)
-    if count > 0, do: announce_dropped(state.config, bucket, count, key)
+    if count > 0, do: announce_dropped(state.instance, bucket, count, key)
     {:noreply, %{state | dropped: dropped}}
   end
 
   def handle_info(:tell_unreadable, state) do
     if state.unreadable > 1 do
-      Lattice.announce(state.config, "records_refused", %{count: state.unreadable - 1})
+      Lattice.announce(state.instance, "records_refused", %{count: state.unreadable - 1})
     end
 
     {:noreply, %{state | unreadable: 0}}
   end
 
-  defp call(config, request) do
-    GenServer.call(Directory.via(config.name, __MODULE__), request, :infinity)
+  defp call(instance, request) do
+    GenServer.call(Directory.via(instance.name, __MODULE__), request, :infinity)
   end
 
   defp change(state, :data, {:put, @claims <> key, value, _revision}) do
     with {:ok, claims} <- Known.read(key, value),
-         {:ok, gone} <- Known.put(state.config, claims, &linked?(state.mirror, &1)),
-         :ok <- know(state.config, claims) do
+         {:ok, gone} <- Known.put(state.instance, claims, &linked?(state.mirror, &1)),
+         :ok <- know(state.instance, claims) do
       state = Enum.reduce(gone, state, &forget_claims(&2, &1))
       state = %{state | claimed: MapSet.put(state.claimed, key)}
       count_dropped(state, :data, length(gone), List.first(gone))
@@ -200,10 +200,10 @@ defmodule Exosuit.Host.Replica do
   defp change(state, bucket, :current), do: read(state, List.delete(state.unread, bucket))
 
   defp change(state, bucket, {:lost, keys}) do
-    Lattice.announce(state.config, "lattice_state_lost", %{bucket: bucket, count: length(keys)})
+    Lattice.announce(state.instance, "lattice_state_lost", %{bucket: bucket, count: length(keys)})
 
     # One will do, and whoever it is knows as much as the others: these see to it later, in case.
-    delay = if Peers.first?(state.config), do: 0, else: @restore
+    delay = if Peers.first?(state.instance), do: 0, else: @restore
     Process.send_after(self(), {:restore, bucket, keys}, delay)
     %{state | mirror: Mirror.begin(state.mirror)}
   end
@@ -211,22 +211,22 @@ defmodule Exosuit.Host.Replica do
   defp change(state, bucket, {:interrupted, {:error, failure}}) do
     error = Error.from_native(failure)
     data = %{bucket: bucket, reason: error.reason, error: Exception.message(error)}
-    Lattice.announce(state.config, "lattice_state_unavailable", data)
+    Lattice.announce(state.instance, "lattice_state_unavailable", data)
     %{state | mirror: Mirror.interrupt(state.mirror)}
   end
 
   # All was told for the first time: what is here and not there has gone while nobody looked.
   defp read(%{unread: [_ | _]} = state, []) do
-    prepare(state.config.session)
+    prepare(state.instance.lattice)
     state = %{state | unread: []}
 
-    for %{subject: key} <- Known.list(state.config), key not in state.claimed do
-      forget(state.config, key)
+    for %{subject: key} <- Known.list(state.instance), key not in state.claimed do
+      forget(state.instance, key)
     end
 
     # Those that this host made while it could not ask will be shared by whoever made them.
-    own = Statuses.provisional(state.config)
-    here = Enum.map(Links.list(state.config), &Link.key/1) -- own
+    own = Statuses.provisional(state.instance)
+    here = Enum.map(Links.list(state.instance), &Link.key/1) -- own
     keys = Enum.uniq(here ++ Mirror.keys(state.mirror))
     # All of it is told already, when it came to be.
     Enum.reduce(keys, state, &settle(&2, &1, nil, :quiet))
@@ -252,7 +252,7 @@ defmodule Exosuit.Host.Replica do
     now = System.monotonic_time(:millisecond)
 
     if Mirror.tight?(state.mirror) and (at == nil or now - at >= @pause),
-      do: %{state | here: {now, Inventory.names(state.config)}},
+      do: %{state | here: {now, Inventory.names(state.instance)}},
       else: state
   end
 
@@ -279,23 +279,23 @@ defmodule Exosuit.Host.Replica do
         put_in(state.dropped[bucket], {before + count, key})
 
       %{} ->
-        announce_dropped(state.config, bucket, count, key)
+        announce_dropped(state.instance, bucket, count, key)
         Process.send_after(self(), {:tell_dropped, bucket}, @pause)
         put_in(state.dropped[bucket], {0, key})
     end
   end
 
-  defp announce_dropped(config, bucket, count, key) do
+  defp announce_dropped(instance, bucket, count, key) do
     data = %{bucket: bucket, count: count, key: String.slice(key, 0, 300)}
-    Lattice.announce(config, "lattice_state_dropped", data)
+    Lattice.announce(instance, "lattice_state_dropped", data)
   end
 
   # `Links` does it in its time, and the changes of one key in their order.
   defp settle(state, key, hint \\ nil, how \\ :told) do
     {wanted, incomplete} = Mirror.wanted(state.mirror, key)
     # The lattice has a record of what this host may have made by itself.
-    if wanted != [], do: Statuses.confirm_link(state.config, key)
-    reference = Links.replace(state.config, key, wanted, hint, incomplete)
+    if wanted != [], do: Statuses.confirm_link(state.instance, key)
+    reference = Links.replace(state.instance, key, wanted, hint, incomplete)
     note_incomplete(put_in(state.settling[reference], {key, how}), key, incomplete)
   end
 
@@ -332,9 +332,9 @@ defmodule Exosuit.Host.Replica do
   end
 
   # Facts of this host alone: that the lattice has the link is told by who made it.
-  defp tell(config, changes) do
-    for link <- changes.deleted, do: Lattice.announce(config, "link_removed", Link.public(link))
-    for link <- changes.put, do: Lattice.announce(config, "link_applied", Link.public(link))
+  defp tell(instance, changes) do
+    for link <- changes.deleted, do: Lattice.announce(instance, "link_removed", Link.public(link))
+    for link <- changes.put, do: Lattice.announce(instance, "link_applied", Link.public(link))
   end
 
   defp note_incomplete(state, key, []) do
@@ -349,16 +349,16 @@ defmodule Exosuit.Host.Replica do
     put_in(state.incomplete[key], first)
   end
 
-  defp tell_incomplete(config, link, name) do
+  defp tell_incomplete(instance, link, name) do
     error = Error.new(:not_found, "there is no configuration #{inspect(name)}")
     failure = %{reason: error.reason, error: Exception.message(error)}
-    Lattice.announce(config, "linkdef_set_failed", Map.merge(Link.public(link), failure))
+    Lattice.announce(instance, "linkdef_set_failed", Map.merge(Link.public(link), failure))
   end
 
   defp unreadable(%{unreadable: 0} = state, key, error) do
     Process.send_after(self(), :tell_unreadable, @pause)
     data = %{key: key, reason: error.reason, error: Exception.message(error)}
-    Lattice.announce(state.config, "record_refused", data)
+    Lattice.announce(state.instance, "record_refused", data)
     %{state | unreadable: 1}
   end
 
@@ -377,7 +377,7 @@ defmodule Exosuit.Host.Replica do
   end
 
   # Of providers, calls need to know nothing.
-  defp know(config, %{contract_id: nil} = claims) do
+  defp know(instance, %{contract_id: nil} = claims) do
     identity = %{
       public_key: claims.subject,
       issuer: claims.issuer,
@@ -386,19 +386,19 @@ defmodule Exosuit.Host.Replica do
       expires_at: nil
     }
 
-    Router.know(config.router, claims.subject, identity)
+    Router.know(instance.router, claims.subject, identity)
   end
 
-  defp know(_config, _provider), do: :ok
+  defp know(_instance, _provider), do: :ok
 
   defp forget_claims(state, key) do
-    forget(state.config, key)
+    forget(state.instance, key)
     %{state | claimed: MapSet.delete(state.claimed, key)}
   end
 
-  defp forget(config, key) do
-    Known.delete(config, key)
-    Router.forget_known(config.router, key)
+  defp forget(instance, key) do
+    Known.delete(instance, key)
+    Router.forget_known(instance.router, key)
   end
 
   # What the servers lost is put back where nobody has put anything since; what fails is told by the

@@ -4,7 +4,7 @@ defmodule Exosuit.Host.Share do
   # configuration. Configurations that the application names must exist, or nothing is changed. Blocks the
   # calling process.
 
-  alias Exosuit.{Config, Error, Manifest}
+  alias Exosuit.{Error, Instance, Manifest}
   alias Exosuit.Host.Configurations
   alias Exosuit.Model.{ActorSpecification, Workload}
 
@@ -12,83 +12,83 @@ defmodule Exosuit.Host.Share do
   @type counts :: %{optional(String.t()) => pos_integer()}
 
   @doc "The diagnostics of configurations that the application names and that are not stored."
-  @spec missing(Config.t(), [Manifest.stored()]) :: [Manifest.diagnostic()]
-  def missing(config, stored) do
+  @spec missing(Instance.t(), [Manifest.stored()]) :: [Manifest.diagnostic()]
+  def missing(instance, stored) do
     for {name, diagnostic} <- stored,
-        match?({:error, %Error{reason: :not_found}}, Configurations.fetch(config, name)),
+        match?({:error, %Error{reason: :not_found}}, Configurations.fetch(instance, name)),
         do: diagnostic
   end
 
   @doc "The manifest with this host's share of it alone."
-  @spec take(Config.t(), Manifest.t(), counts()) :: {:ok, Manifest.t()} | {:error, Error.t()}
-  def take(config, %Manifest{} = manifest, counts) do
-    with :ok <- check_stored(config, manifest),
-         :ok <- keep(config, manifest) do
-      {:ok, share(config, manifest, counts)}
+  @spec take(Instance.t(), Manifest.t(), counts()) :: {:ok, Manifest.t()} | {:error, Error.t()}
+  def take(instance, %Manifest{} = manifest, counts) do
+    with :ok <- check_stored(instance, manifest),
+         :ok <- keep(instance, manifest) do
+      {:ok, share(instance, manifest, counts)}
     end
   end
 
-  defp check_stored(config, manifest) do
-    case missing(config, manifest.stored) do
+  defp check_stored(instance, manifest) do
+    case missing(instance, manifest.stored) do
       [] -> :ok
       [%{text: text} | _more] -> {:error, Error.new(:not_found, text)}
     end
   end
 
   # Links name theirs, and follow them.
-  defp keep(config, manifest) do
+  defp keep(instance, manifest) do
     names = Enum.flat_map(manifest.links, &(&1.source_configs ++ &1.target_configs))
 
     manifest.configurations
     |> Map.take(names)
     |> Enum.find_value(:ok, fn {name, values} ->
-      with :ok <- Configurations.put(config, name, values), do: nil
+      with :ok <- Configurations.put(instance, name, values), do: nil
     end)
   end
 
-  defp share(config, manifest, counts) do
+  defp share(instance, manifest, counts) do
     workloads = Map.new(manifest.workloads, &{&1.id, &1})
 
     specifications =
       for %{id: id} = specification <- manifest.specifications,
           count = counts[id] do
-        specification |> counted(count) |> configured(config, manifest, workloads[id])
+        specification |> counted(count) |> configured(instance, manifest, workloads[id])
       end
 
-    links = Enum.map(manifest.links, &linked(config, &1))
+    links = Enum.map(manifest.links, &linked(instance, &1))
     %{manifest | specifications: specifications, links: links}
   end
 
   # As it is once it is made, so that the same again is no change.
-  defp linked(config, link) do
-    source = values(config, link.source_configs, link.source_config)
-    target = values(config, link.target_configs, link.target_config)
+  defp linked(instance, link) do
+    source = values(instance, link.source_configs, link.source_config)
+    target = values(instance, link.target_configs, link.target_config)
     %{link | source_config: source, target_config: target}
   end
 
-  defp values(_config, [], values), do: values
+  defp values(_instance, [], values), do: values
 
-  defp values(config, names, _given) do
-    Enum.reduce(names, %{}, &Map.merge(&2, stored(config, &1)))
+  defp values(instance, names, _given) do
+    Enum.reduce(names, %{}, &Map.merge(&2, stored(instance, &1)))
   end
 
   defp counted(%ActorSpecification{} = actor, count), do: %{actor | instances: count}
   defp counted(provider, _once), do: provider
 
-  defp configured(specification, _config, _manifest, %Workload{configs: []}), do: specification
+  defp configured(specification, _instance, _manifest, %Workload{configs: []}), do: specification
 
-  defp configured(specification, config, manifest, %Workload{configs: names}) do
+  defp configured(specification, instance, manifest, %Workload{configs: names}) do
     values =
       Enum.reduce(names, %{}, fn name, merged ->
-        Map.merge(merged, manifest.configurations[name] || stored(config, name))
+        Map.merge(merged, manifest.configurations[name] || stored(instance, name))
       end)
 
     %{specification | config: values}
   end
 
   # It was there a moment ago.
-  defp stored(config, name) do
-    case Configurations.fetch(config, name) do
+  defp stored(instance, name) do
+    case Configurations.fetch(instance, name) do
       {:ok, values} -> values
       {:error, _gone} -> %{}
     end

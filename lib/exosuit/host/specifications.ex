@@ -5,14 +5,14 @@ defmodule Exosuit.Host.Specifications do
 
   use Exosuit.Server
 
-  alias Exosuit.{Config, Directory, Error, Router}
+  alias Exosuit.{Directory, Error, Instance, Router}
   alias Exosuit.Model.{ActorSpecification, Instances, ProviderSpecification}
 
   @type specification :: ActorSpecification.t() | ProviderSpecification.t()
 
-  @spec start_link(Config.t()) :: GenServer.on_start()
-  def start_link(config) do
-    GenServer.start_link(__MODULE__, config, name: Directory.via(config.name, __MODULE__))
+  @spec start_link(Instance.t()) :: GenServer.on_start()
+  def start_link(instance) do
+    GenServer.start_link(__MODULE__, instance, name: Directory.via(instance.name, __MODULE__))
   end
 
   @doc "An empty table. Public, as its owner is not its writer, who may be restarted."
@@ -25,138 +25,143 @@ defmodule Exosuit.Host.Specifications do
   def key(%ProviderSpecification{id: id}), do: {:provider, id}
 
   @doc "Adds a specification; one of the same id, of either role, is a conflict."
-  @spec add(Config.t(), specification()) :: :ok | {:error, Error.t()}
-  def add(config, specification), do: call(config, {:add, specification})
+  @spec add(Instance.t(), specification()) :: :ok | {:error, Error.t()}
+  def add(instance, specification), do: call(instance, {:add, specification})
 
   @doc "Changes the shares of an actor; with none left it is unchanged, and to be stopped."
-  @spec resize(Config.t(), String.t(), Instances.change()) ::
+  @spec resize(Instance.t(), String.t(), Instances.change()) ::
           {:ok, ActorSpecification.t()} | :none | {:error, Error.t()}
-  def resize(config, id, change), do: call(config, {:resize, {:actor, id}, change})
+  def resize(instance, id, change), do: call(instance, {:resize, {:actor, id}, change})
 
   @doc "Changes an actor's specification in place: its instances and annotations, nothing else."
-  @spec change(Config.t(), ActorSpecification.t()) :: :ok | {:error, Error.t()}
-  def change(config, specification), do: call(config, {:change, specification})
+  @spec change(Instance.t(), ActorSpecification.t()) :: :ok | {:error, Error.t()}
+  def change(instance, specification), do: call(instance, {:change, specification})
 
   @doc """
   Replaces the specification of an id, together with its prepared code, in one step.
   """
-  @spec replace(Config.t(), ActorSpecification.t(), map()) :: :ok | {:error, Error.t()}
-  def replace(config, specification, loaded), do: call(config, {:replace, specification, loaded})
+  @spec replace(Instance.t(), ActorSpecification.t(), map()) :: :ok | {:error, Error.t()}
+  def replace(instance, specification, loaded),
+    do: call(instance, {:replace, specification, loaded})
 
   @doc "Removes a specification; the reconciler has stopped its actor or provider."
-  @spec remove(Config.t(), Directory.key()) :: :ok
-  def remove(config, key), do: call(config, {:remove, key})
+  @spec remove(Instance.t(), Directory.key()) :: :ok
+  def remove(instance, key), do: call(instance, {:remove, key})
 
   @doc "Stores the compiled result of a start, for the next start."
-  @spec keep(Config.t(), Directory.key(), term()) :: :ok
-  def keep(config, key, loaded), do: call(config, {:keep, key, loaded})
+  @spec keep(Instance.t(), Directory.key(), term()) :: :ok
+  def keep(instance, key, loaded), do: call(instance, {:keep, key, loaded})
 
   @doc "The specification under this key and what a start has made of it."
-  @spec fetch(Config.t(), Directory.key()) ::
+  @spec fetch(Instance.t(), Directory.key()) ::
           {:ok, {specification(), term()}} | {:error, Error.t()}
-  def fetch(config, {role, id} = key) do
-    case :ets.lookup(config.tables.specifications, key) do
+  def fetch(instance, {role, id} = key) do
+    case :ets.lookup(instance.tables.specifications, key) do
       [{_key, specification, loaded}] ->
         {:ok, {specification, loaded}}
 
       [] ->
-        {:error, Error.new(:not_found, "no #{role} #{inspect(id)} on #{inspect(config.name)}")}
+        {:error, Error.new(:not_found, "no #{role} #{inspect(id)} on #{inspect(instance.name)}")}
     end
   end
 
   @doc "All specifications."
-  @spec list(Config.t()) :: [specification()]
-  def list(config) do
-    for [specification] <- :ets.match(config.tables.specifications, {:_, :"$1", :_}),
+  @spec list(Instance.t()) :: [specification()]
+  def list(instance) do
+    for [specification] <- :ets.match(instance.tables.specifications, {:_, :"$1", :_}),
         do: specification
   end
 
   @impl GenServer
-  def init(config), do: {:ok, config}
+  def init(instance), do: {:ok, instance}
 
   @impl GenServer
-  def handle_call({:add, specification}, _from, config) do
-    with :ok <- unused(config, specification.id), :ok <- specify(config, specification) do
-      :ets.insert(config.tables.specifications, {key(specification), specification, nil})
-      {:reply, :ok, config}
+  def handle_call({:add, specification}, _from, instance) do
+    with :ok <- unused(instance, specification.id), :ok <- specify(instance, specification) do
+      :ets.insert(instance.tables.specifications, {key(specification), specification, nil})
+      {:reply, :ok, instance}
     else
-      error -> {:reply, error, config}
+      error -> {:reply, error, instance}
     end
   end
 
-  def handle_call({:change, specification}, _from, config) do
+  def handle_call({:change, specification}, _from, instance) do
     shares = ActorSpecification.shares(specification)
 
-    with {:ok, {old, loaded}} <- fetch(config, key(specification)),
-         {:ok, _new} <- put_shares(config, old, loaded, shares) do
-      {:reply, :ok, config}
+    with {:ok, {old, loaded}} <- fetch(instance, key(specification)),
+         {:ok, _new} <- put_shares(instance, old, loaded, shares) do
+      {:reply, :ok, instance}
     else
-      error -> {:reply, error, config}
+      error -> {:reply, error, instance}
     end
   end
 
-  def handle_call({:resize, key, change}, _from, config) do
-    with {:ok, {old, loaded}} <- fetch(config, key),
+  def handle_call({:resize, key, change}, _from, instance) do
+    with {:ok, {old, loaded}} <- fetch(instance, key),
          [_ | _] = shares <- Instances.change(ActorSpecification.shares(old), change) do
-      {:reply, put_shares(config, old, loaded, shares), config}
+      {:reply, put_shares(instance, old, loaded, shares), instance}
     else
-      [] -> {:reply, :none, config}
-      error -> {:reply, error, config}
+      [] -> {:reply, :none, instance}
+      error -> {:reply, error, instance}
     end
   end
 
-  def handle_call({:replace, specification, loaded}, _from, config) do
-    with {:ok, _old} <- fetch(config, key(specification)),
-         :ok <- specify(config, specification) do
-      :ets.insert(config.tables.specifications, {key(specification), specification, loaded})
-      {:reply, :ok, config}
+  def handle_call({:replace, specification, loaded}, _from, instance) do
+    with {:ok, _old} <- fetch(instance, key(specification)),
+         :ok <- specify(instance, specification) do
+      :ets.insert(instance.tables.specifications, {key(specification), specification, loaded})
+      {:reply, :ok, instance}
     else
-      error -> {:reply, error, config}
+      error -> {:reply, error, instance}
     end
   end
 
-  def handle_call({:remove, key}, _from, config) do
-    :ets.delete(config.tables.specifications, key)
-    {:reply, :ok, config}
+  def handle_call({:remove, key}, _from, instance) do
+    :ets.delete(instance.tables.specifications, key)
+    {:reply, :ok, instance}
   end
 
-  def handle_call({:keep, key, loaded}, _from, config) do
+  def handle_call({:keep, key, loaded}, _from, instance) do
     # It may have been removed while it started, or updated since: then that holds.
-    case :ets.lookup(config.tables.specifications, key) do
+    case :ets.lookup(instance.tables.specifications, key) do
       [{_key, specification, nil}] ->
-        :ets.insert(config.tables.specifications, {key, specification, loaded})
+        :ets.insert(instance.tables.specifications, {key, specification, loaded})
 
       _removed_or_kept ->
         :ok
     end
 
-    {:reply, :ok, config}
+    {:reply, :ok, instance}
   end
 
-  defp put_shares(config, old, loaded, shares) do
+  defp put_shares(instance, old, loaded, shares) do
     new = ActorSpecification.with_shares(old, shares)
 
-    with :ok <- specify(config, new) do
-      :ets.insert(config.tables.specifications, {key(new), new, loaded})
+    with :ok <- specify(instance, new) do
+      :ets.insert(instance.tables.specifications, {key(new), new, loaded})
       {:ok, new}
     end
   end
 
-  defp call(config, request), do: GenServer.call(Directory.via(config.name, __MODULE__), request)
+  defp call(instance, request),
+    do: GenServer.call(Directory.via(instance.name, __MODULE__), request)
 
-  defp specify(config, %ActorSpecification{} = actor) do
-    Router.specify(config.router, actor)
+  defp specify(instance, %ActorSpecification{} = actor) do
+    Router.specify(instance.router, actor)
   end
 
-  defp specify(_config, %ProviderSpecification{}), do: :ok
+  defp specify(_instance, %ProviderSpecification{}), do: :ok
 
   # Links name their ends by id alone, so actors and providers share one name space.
-  defp unused(config, id) do
-    table = config.tables.specifications
+  defp unused(instance, id) do
+    table = instance.tables.specifications
 
     case Enum.find([:actor, :provider], &:ets.member(table, {&1, id})) do
-      nil -> :ok
-      role -> {:error, Error.new(:conflict, "#{inspect(config.name)} has #{role} #{inspect(id)}")}
+      nil ->
+        :ok
+
+      role ->
+        {:error, Error.new(:conflict, "#{inspect(instance.name)} has #{role} #{inspect(id)}")}
     end
   end
 end

@@ -4,7 +4,7 @@ defmodule Exosuit.Host.Statuses do
   # for each such specification, and `Exosuit.Startup` one for each option that is not applied yet. The table
   # belongs to the topmost supervisor, so that the inventory answers while processes restart.
 
-  alias Exosuit.{Config, Directory, Error}
+  alias Exosuit.{Directory, Error, Instance}
   alias Exosuit.Host.Attempts
   alias Exosuit.Model.Link
 
@@ -22,44 +22,44 @@ defmodule Exosuit.Host.Statuses do
 
   @doc "Stores why something does not run, and the milliseconds until its retry, or `nil` for none."
   @spec put(
-          Config.t(),
+          Instance.t(),
           key(),
           Attempts.status() | :done,
           Error.t() | nil,
           non_neg_integer() | nil
         ) :: :ok
-  def put(config, key, status, error, delay) do
-    :ets.insert(config.tables.statuses, {key, status, error, delay && now() + delay})
+  def put(instance, key, status, error, delay) do
+    :ets.insert(instance.tables.statuses, {key, status, error, delay && now() + delay})
     :ok
   end
 
   @doc "Notes that it is to be tried, unless something is known of it already."
-  @spec want(Config.t(), key()) :: :ok
-  def want(config, key) do
-    :ets.insert_new(config.tables.statuses, {key, :starting, nil, nil})
+  @spec want(Instance.t(), key()) :: :ok
+  def want(instance, key) do
+    :ets.insert_new(instance.tables.statuses, {key, :starting, nil, nil})
     :ok
   end
 
   @doc "Forgets it: it runs, or is wanted no more."
-  @spec delete(Config.t(), key()) :: :ok
-  def delete(config, key) do
-    :ets.delete(config.tables.statuses, key)
+  @spec delete(Instance.t(), key()) :: :ok
+  def delete(instance, key) do
+    :ets.delete(instance.tables.statuses, key)
     :ok
   end
 
   @doc "The status of a specification that does not run: starting, or the reason why not."
-  @spec fetch(Config.t(), key()) :: status()
-  def fetch(config, key) do
-    case :ets.lookup(config.tables.statuses, key) do
+  @spec fetch(Instance.t(), key()) :: status()
+  def fetch(instance, key) do
+    case :ets.lookup(instance.tables.statuses, key) do
       [row] -> status(row)
       [] -> %{status: :starting, reason: nil, error: nil, retry_in_ms: nil}
     end
   end
 
   @doc "The options of the host that were tried, or added, with their keys."
-  @spec options(Config.t()) :: [{key(), status()}]
-  def options(config) do
-    rows = :ets.match_object(config.tables.statuses, {{:option, :_}, :_, :_, :_})
+  @spec options(Instance.t()) :: [{key(), status()}]
+  def options(instance) do
+    rows = :ets.match_object(instance.tables.statuses, {{:option, :_}, :_, :_, :_})
     for row <- rows, do: {elem(row, 0), status(row)}
   end
 
@@ -67,29 +67,29 @@ defmodule Exosuit.Host.Statuses do
   Stores links that this host made while the lattice was unreachable. They stay in force until
   `confirm_links/2`, although the lattice has no records of them.
   """
-  @spec put_provisional(Config.t(), [Link.key()]) :: :ok
-  def put_provisional(config, keys) do
-    Enum.each(keys, &put(config, {:provisional, &1}, :done, nil, nil))
+  @spec put_provisional(Instance.t(), [Link.key()]) :: :ok
+  def put_provisional(instance, keys) do
+    Enum.each(keys, &put(instance, {:provisional, &1}, :done, nil, nil))
   end
 
   @doc "Removes the mark of a link, since the lattice has a record of it."
-  @spec confirm_link(Config.t(), Link.key()) :: :ok
-  def confirm_link(config, key), do: delete(config, {:provisional, key})
+  @spec confirm_link(Instance.t(), Link.key()) :: :ok
+  def confirm_link(instance, key), do: delete(instance, {:provisional, key})
 
   @doc "The keys of links that this host made by itself."
-  @spec provisional(Config.t()) :: [Link.key()]
-  def provisional(config) do
-    Enum.concat(:ets.match(config.tables.statuses, {{:provisional, :"$1"}, :_, :_, :_}))
+  @spec provisional(Instance.t()) :: [Link.key()]
+  def provisional(instance) do
+    Enum.concat(:ets.match(instance.tables.statuses, {{:provisional, :"$1"}, :_, :_, :_}))
   end
 
   @doc """
   Removes the marks of `put_provisional/2` from these keys, and returns those that had one: the lattice's records
   apply to them now.
   """
-  @spec confirm_links(Config.t(), [Link.key()]) :: [Link.key()]
-  def confirm_links(config, keys) do
-    confirmed = Enum.filter(provisional(config), &(&1 in keys))
-    Enum.each(confirmed, &delete(config, {:provisional, &1}))
+  @spec confirm_links(Instance.t(), [Link.key()]) :: [Link.key()]
+  def confirm_links(instance, keys) do
+    confirmed = Enum.filter(provisional(instance), &(&1 in keys))
+    Enum.each(confirmed, &delete(instance, {:provisional, &1}))
     confirmed
   end
 

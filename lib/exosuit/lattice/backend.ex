@@ -25,7 +25,7 @@ defmodule Exosuit.Lattice.Backend do
   @callback alone?() :: boolean()
 
   @doc "Waits for the outcome of the first attempt to connect, and no longer than that may take."
-  @callback await_first(Exosuit.Config.t()) :: :ok
+  @callback await_first(Exosuit.Instance.t()) :: :ok
 
   @doc "How the connection is."
   @callback connection(handle()) :: connection()

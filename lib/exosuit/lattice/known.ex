@@ -7,7 +7,7 @@ defmodule Exosuit.Lattice.Known do
   # each record. If there is no room, claims that this host's links need replace claims that nothing here needs;
   # others are dropped.
 
-  alias Exosuit.{Config, Error, Json}
+  alias Exosuit.{Error, Instance, Json}
 
   @typedoc "What is known; `contract_id` is what a provider implements, `nil` for an actor."
   @type claims :: %{
@@ -53,10 +53,10 @@ defmodule Exosuit.Lattice.Known do
   Notes claims, and gives the keys whose claims had to go for that. `needed?` says of claims whether
   this host needs them.
   """
-  @spec put(Config.t(), claims(), (claims() -> boolean())) :: {:ok, [String.t()]} | :full
-  def put(config, claims, needed?) do
-    delete(config, claims.subject)
-    put(config.tables.known, claims, :erlang.external_size(claims), needed?, [])
+  @spec put(Instance.t(), claims(), (claims() -> boolean())) :: {:ok, [String.t()]} | :full
+  def put(instance, claims, needed?) do
+    delete(instance, claims.subject)
+    put(instance.tables.known, claims, :erlang.external_size(claims), needed?, [])
   end
 
   @doc "How many bytes they may take together."
@@ -64,28 +64,28 @@ defmodule Exosuit.Lattice.Known do
   def most_bytes, do: @most_bytes
 
   @doc "How many bytes they take together."
-  @spec bytes(Config.t()) :: non_neg_integer()
-  def bytes(config), do: :ets.lookup_element(config.tables.known, @bytes, 2)
+  @spec bytes(Instance.t()) :: non_neg_integer()
+  def bytes(instance), do: :ets.lookup_element(instance.tables.known, @bytes, 2)
 
   @doc "Forgets the claims of a key."
-  @spec delete(Config.t(), String.t()) :: :ok
-  def delete(config, key) do
-    for row <- :ets.take(config.tables.known, key), do: left(config.tables.known, row)
+  @spec delete(Instance.t(), String.t()) :: :ok
+  def delete(instance, key) do
+    for row <- :ets.take(instance.tables.known, key), do: left(instance.tables.known, row)
     :ok
   end
 
   @doc "The claims of a key, or `nil`."
-  @spec get(Config.t(), String.t()) :: claims() | nil
-  def get(config, key) do
-    case :ets.lookup(config.tables.known, key) do
+  @spec get(Instance.t(), String.t()) :: claims() | nil
+  def get(instance, key) do
+    case :ets.lookup(instance.tables.known, key) do
       [{_key, _size, claims}] -> claims
       [] -> nil
     end
   end
 
   @doc "All of them."
-  @spec list(Config.t()) :: [claims()]
-  def list(config), do: :ets.select(config.tables.known, [{{:_, :_, :"$1"}, [], [:"$1"]}])
+  @spec list(Instance.t()) :: [claims()]
+  def list(instance), do: :ets.select(instance.tables.known, [{{:_, :_, :"$1"}, [], [:"$1"]}])
 
   @doc "Where claims stand."
   @spec place(String.t()) :: String.t()

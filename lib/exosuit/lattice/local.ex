@@ -27,20 +27,17 @@ defmodule Exosuit.Lattice.Local do
   @behaviour Exosuit.Lattice
   @behaviour Exosuit.Lattice.Backend
 
-  alias Exosuit.{Config, Lattice, Registries}
+  alias Exosuit.{Config, Registries}
   alias Exosuit.Lattice.{Backend, Session}
-  alias Exosuit.Lattice.Local.{Bus, Handle, Objects, Watch, Writer}
-
-  # What somebody who reads once in a while catches up with: some tens of megabytes at the most.
-  @most_waiting 10_000
+  alias Exosuit.Lattice.Local.{Bus, Events, Handle, Objects, Watch, Writer}
 
   @doc """
-  The session of a host without NATS, with a table that the calling process owns. `writer` is the name of the
-  host's `Exosuit.Lattice.Local.Writer`.
+  The session of a host without NATS, with a table that the calling process owns. `source` is the host's public
+  key, `writer` the name of its `Exosuit.Lattice.Local.Writer`.
   """
-  @spec session(Config.t(), GenServer.name()) :: Session.t()
-  def session(config, writer),
-    do: %Session{backend: __MODULE__, handle: Handle.new(config, writer)}
+  @spec session(Config.t(), String.t(), GenServer.name()) :: Session.t()
+  def session(config, source, writer),
+    do: %Session{backend: __MODULE__, handle: Handle.new(config, source, writer)}
 
   @doc "The children of a host with this session, which go before all that use it."
   @spec children(Session.t()) :: [Supervisor.child_spec()]
@@ -55,7 +52,7 @@ defmodule Exosuit.Lattice.Local do
     true = :ets.insert(handle.table, {:started, true})
 
     for {{:trouble, type}, data} <- :ets.match_object(handle.table, {{:trouble, :_}, :_}) do
-      Lattice.announce(handle.config, type, data)
+      Events.announce(handle, type, data)
       :ets.delete(handle.table, {:trouble, type})
     end
 
@@ -65,16 +62,13 @@ defmodule Exosuit.Lattice.Local do
   def started(%Session{}), do: :ok
 
   @impl Exosuit.Lattice
-  def publish(config, event) do
-    subscribers = Registries.lookup(Registries.subscribers(), config.name)
-    Enum.each(subscribers, fn {pid, dropped} -> deliver(config, pid, dropped, event) end)
-  end
+  defdelegate publish(instance, event), to: Events
 
   @impl Exosuit.Lattice
-  def share(_config, _event), do: :ok
+  def share(_instance, _event), do: :ok
 
   @impl Exosuit.Lattice
-  def leave(_config), do: :ok
+  def leave(_instance), do: :ok
 
   @impl Exosuit.Lattice
   def subscribe(host) do
@@ -91,7 +85,7 @@ defmodule Exosuit.Lattice.Local do
   def alone?, do: true
 
   @impl Backend
-  def await_first(_config), do: :ok
+  def await_first(_instance), do: :ok
 
   @impl Backend
   def connection(_handle), do: :connected
@@ -164,28 +158,4 @@ defmodule Exosuit.Lattice.Local do
 
   @impl Backend
   defdelegate objects(handle), to: Objects, as: :list
-
-  defp deliver(config, pid, dropped, event) do
-    case Process.info(pid, :message_queue_len) do
-      {:message_queue_len, waiting} when waiting >= @most_waiting ->
-        :counters.add(dropped, 1, 1)
-
-      {:message_queue_len, _few} ->
-        tell_dropped(config, pid, dropped)
-        send(pid, {:exosuit_event, event})
-
-      nil ->
-        :ended
-    end
-  end
-
-  defp tell_dropped(config, pid, dropped) do
-    count = :counters.get(dropped, 1)
-
-    if count > 0 do
-      :counters.sub(dropped, 1, count)
-      data = %{count: count, subscriber: true}
-      send(pid, {:exosuit_event, Lattice.event(config, "events_dropped", data)})
-    end
-  end
 end

@@ -23,7 +23,7 @@ defmodule Exosuit.Lattice.Nats do
   @behaviour Exosuit.Lattice
   @behaviour Exosuit.Lattice.Backend
 
-  alias Exosuit.{Config, Error, Json, Native, Secret}
+  alias Exosuit.{Config, Error, Instance, Json, Native, Secret}
   alias Exosuit.Event.{Envelope, Otp, V1}
   alias Exosuit.Lattice.{Backend, Local}
   alias Exosuit.Native.Answer
@@ -52,11 +52,11 @@ defmodule Exosuit.Lattice.Nats do
   Joins the lattice that the configuration names, as the host with this public key. Blocks the
   calling process for as long as it takes to look at the options. The key of the cluster must be there.
   """
-  @spec open(Config.t()) :: {:ok, reference()} | {:error, Error.t()}
-  def open(%Config{nats: nats} = config) do
+  @spec open(Config.t(), String.t(), reference()) :: {:ok, reference()} | {:error, Error.t()}
+  def open(%Config{nats: nats} = config, public_key, router) do
     settings = %{
       lattice: config.lattice,
-      host_key: config.source,
+      host_key: public_key,
       cluster_seed: Secret.handle_of(nats.cluster_seed),
       accepted_cluster_seed: Secret.handle_of(nats.accepted_cluster_seed),
       cluster_issuers: nats.cluster_issuers,
@@ -68,7 +68,7 @@ defmodule Exosuit.Lattice.Nats do
       rpc: handles(nats.rpc)
     }
 
-    Answer.await(&Native.lattice_open(config.router, settings, &1), @timeout)
+    Answer.await(&Native.lattice_open(router, settings, &1), @timeout)
   end
 
   @doc """
@@ -99,19 +99,19 @@ defmodule Exosuit.Lattice.Nats do
   right after the start need not fail. Blocks the calling process.
   """
   @impl Backend
-  def await_first(%Config{nats: nats} = config) do
+  def await_first(%Instance{config: %{nats: nats}} = instance) do
     # Of an attempt that has not ended nothing is told.
     pending? = &(&1 == {:connecting, nil})
-    await(config.nats_lattice, now() + nats.control.connect_timeout, pending?)
+    await(instance.nats_lattice, now() + nats.control.connect_timeout, pending?)
   end
 
   @doc """
   Waits until there is a connection for commands, and no longer than an attempt to connect may take.
   Blocks the calling process.
   """
-  @spec await_connected(Config.t()) :: :ok
-  def await_connected(%Config{nats: nats} = config) do
-    await(config.nats_lattice, now() + nats.control.connect_timeout, &(&1 != :connected))
+  @spec await_connected(Instance.t()) :: :ok
+  def await_connected(%Instance{config: %{nats: nats}} = instance) do
+    await(instance.nats_lattice, now() + nats.control.connect_timeout, &(&1 != :connected))
   end
 
   @doc "How many calls from other hosts were refused, by the kind of reason."
@@ -130,43 +130,43 @@ defmodule Exosuit.Lattice.Nats do
   end
 
   @doc "How many events the lattice was not told since this was asked last."
-  @spec take_lost(Config.t()) :: non_neg_integer()
-  def take_lost(%Config{lost_events: counter}) do
+  @spec take_lost(Instance.t()) :: non_neg_integer()
+  def take_lost(%Instance{lost_events: counter}) do
     lost = :counters.get(counter, 1)
     :counters.sub(counter, 1, lost)
     lost
   end
 
   @doc "Whether it is asked for the first time in the life of the host."
-  @spec first_connection?(Config.t()) :: boolean()
-  def first_connection?(%Config{lost_events: counter}) do
+  @spec first_connection?(Instance.t()) :: boolean()
+  def first_connection?(%Instance{lost_events: counter}) do
     set(counter, 2, 1) == 0
   end
 
   @impl Exosuit.Lattice
-  def publish(config, event) do
-    Local.publish(config, event)
+  def publish(instance, event) do
+    Local.publish(instance, event)
     # There is no connection yet when it starts: whoever beats its heart tells it then.
-    if event.type == "host_started", do: :ok, else: share(config, event)
+    if event.type == "host_started", do: :ok, else: share(instance, event)
   end
 
   # What cannot be sent at once is lost, and counted: heartbeats say again how things are.
   @impl Exosuit.Lattice
-  def share(config, event) do
-    subject = "wasmbus.evt." <> config.lattice
+  def share(instance, event) do
+    subject = "wasmbus.evt." <> instance.config.lattice
 
     messages =
       Enum.map(Otp.encode(event), &{subject, &1}) ++
         Enum.map(V1.encode(event), fn {name, message} -> {"#{subject}.#{name}", message} end)
 
-    sent = Enum.map(messages, fn {subject, message} -> send_one(config, subject, message) end)
-    unless Enum.all?(sent), do: :counters.add(config.lost_events, 1, 1)
-    if event.type == "host_heartbeat", do: tell_shortened(config, event, sent)
+    sent = Enum.map(messages, fn {subject, message} -> send_one(instance, subject, message) end)
+    unless Enum.all?(sent), do: :counters.add(instance.lost_events, 1, 1)
+    if event.type == "host_heartbeat", do: tell_shortened(instance, event, sent)
     :ok
   end
 
   @impl Exosuit.Lattice
-  def leave(config), do: close(config.nats_lattice)
+  def leave(instance), do: close(instance.nats_lattice)
 
   @impl Exosuit.Lattice
   defdelegate subscribe(host), to: Local
@@ -317,9 +317,9 @@ defmodule Exosuit.Lattice.Nats do
   defp now, do: System.monotonic_time(:millisecond)
 
   # Whether it was sent, or was not to be sent at all; `:short` for a heartbeat without its lists.
-  defp send_one(config, subject, message) do
+  defp send_one(instance, subject, message) do
     case Json.encode(message) do
-      {:ok, text} -> send_text(config, subject, message, text)
+      {:ok, text} -> send_text(instance, subject, message, text)
       # What a guest or a manifest calls things need not be text.
       {:error, _no_text} -> true
     end
@@ -336,13 +336,13 @@ defmodule Exosuit.Lattice.Nats do
   end
 
   # Once, until they are whole again.
-  defp tell_shortened(config, event, sent) do
+  defp tell_shortened(instance, event, sent) do
     short? = :short in sent
-    before = set(config.lost_events, 3, if(short?, do: 1, else: 0))
+    before = set(instance.lost_events, 3, if(short?, do: 1, else: 0))
 
     if short? and before == 0 do
-      data = %{max_payload: max_payload(config.nats_lattice), count: length(event.data.actors)}
-      Exosuit.Lattice.announce(config, "heartbeat_shortened", data)
+      data = %{max_payload: max_payload(instance.nats_lattice), count: length(event.data.actors)}
+      Exosuit.Lattice.announce(instance, "heartbeat_shortened", data)
     end
   end
 

@@ -6,7 +6,7 @@ defmodule Exosuit.Lattice.Peers do
   # Anybody on the bus can announce hosts. Therefore the table is bounded in number and bytes, and so is each
   # host. When it is full, known hosts stay and are still updated, and new ones are not added.
 
-  alias Exosuit.Config
+  alias Exosuit.Instance
 
   @type peer :: %{
           host_id: String.t(),
@@ -58,13 +58,13 @@ defmodule Exosuit.Lattice.Peers do
   def most_bytes, do: @most_bytes
 
   @doc "How many bytes they take together."
-  @spec bytes(Config.t()) :: non_neg_integer()
-  def bytes(config), do: :ets.lookup_element(config.tables.peers, @bytes, 2)
+  @spec bytes(Instance.t()) :: non_neg_integer()
+  def bytes(instance), do: :ets.lookup_element(instance.tables.peers, @bytes, 2)
 
   @doc "Notes what a host said of itself, now; `:full` where there was no room for that."
-  @spec hear(Config.t(), String.t(), map(), integer()) :: :ok | :full
-  def hear(config, host_id, data, now) do
-    table = config.tables.peers
+  @spec hear(Instance.t(), String.t(), map(), integer()) :: :ok | :full
+  def hear(instance, host_id, data, now) do
+    table = instance.tables.peers
 
     case :ets.lookup(table, host_id) do
       [{_id, _kind, _macs?, size, known}] ->
@@ -79,9 +79,9 @@ defmodule Exosuit.Lattice.Peers do
   end
 
   @doc "Forgets a host."
-  @spec forget(Config.t(), String.t()) :: :ok
-  def forget(config, host_id) do
-    table = config.tables.peers
+  @spec forget(Instance.t(), String.t()) :: :ok
+  def forget(instance, host_id) do
+    table = instance.tables.peers
 
     for {_id, _kind, _macs?, size, _peer} <- :ets.take(table, host_id),
         do: :ets.update_counter(table, @bytes, -size)
@@ -90,29 +90,30 @@ defmodule Exosuit.Lattice.Peers do
   end
 
   @doc "All of them."
-  @spec list(Config.t()) :: [peer()]
-  def list(config), do: :ets.select(config.tables.peers, [{{:_, :_, :_, :_, :"$1"}, [], [:"$1"]}])
+  @spec list(Instance.t()) :: [peer()]
+  def list(instance),
+    do: :ets.select(instance.tables.peers, [{{:_, :_, :_, :_, :"$1"}, [], [:"$1"]}])
 
   @doc "What is known of a host, or `nil`."
-  @spec get(Config.t(), String.t()) :: peer() | nil
-  def get(config, host_id) do
-    case :ets.lookup(config.tables.peers, host_id) do
+  @spec get(Instance.t(), String.t()) :: peer() | nil
+  def get(instance, host_id) do
+    case :ets.lookup(instance.tables.peers, host_id) do
       [{_id, _kind, _macs?, _size, peer}] -> peer
       [] -> nil
     end
   end
 
   @doc "Whether any of them takes calls with a MAC, as far as they say."
-  @spec macs?(Config.t()) :: boolean()
-  def macs?(config) do
+  @spec macs?(Instance.t()) :: boolean()
+  def macs?(instance) do
     match = [{{:_, :_, true, :_, :_}, [], [true]}]
-    :ets.select(config.tables.peers, match, 1) != :"$end_of_table"
+    :ets.select(instance.tables.peers, match, 1) != :"$end_of_table"
   end
 
   @doc "Those that have missed two heartbeats."
-  @spec overdue(Config.t(), integer()) :: [peer()]
-  def overdue(config, now) do
-    Enum.filter(list(config), fn peer ->
+  @spec overdue(Instance.t(), integer()) :: [peer()]
+  def overdue(instance, now) do
+    Enum.filter(list(instance), fn peer ->
       interval = peer.interval || @usual_interval
       now - peer.seen > 2 * interval + div(interval, 2)
     end)
@@ -122,10 +123,10 @@ defmodule Exosuit.Lattice.Peers do
   Whether this host is the first by its id of those that are made as it is: it does what one of them
   has to do.
   """
-  @spec first?(Config.t()) :: boolean()
-  def first?(config) do
-    match = [{{:"$1", :own, :_, :_, :_}, [{:<, :"$1", config.source}], [true]}]
-    :ets.select(config.tables.peers, match, 1) == :"$end_of_table"
+  @spec first?(Instance.t()) :: boolean()
+  def first?(instance) do
+    match = [{{:"$1", :own, :_, :_, :_}, [{:<, :"$1", instance.source}], [true]}]
+    :ets.select(instance.tables.peers, match, 1) == :"$end_of_table"
   end
 
   defp note(table, peer, before, known, now) do

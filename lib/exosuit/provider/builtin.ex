@@ -15,12 +15,12 @@ defmodule Exosuit.Provider.Builtin do
   """
   use Exosuit.Server, restart: :temporary
 
-  alias Exosuit.{Config, Directory, Error, Router}
+  alias Exosuit.{Directory, Error, Instance, Router}
   alias Exosuit.Model.ProviderSpecification
   alias Exosuit.Provider.Health
 
-  @enforce_keys [:config, :specification, :report_to]
-  defstruct [:config, :specification, :report_to, :provider]
+  @enforce_keys [:instance, :specification, :report_to]
+  defstruct [:instance, :specification, :report_to, :provider]
 
   @doc """
   The built-in provider of this name or reference (`keyvalue`, `wasmcloud+builtin://keyvalue`), as
@@ -42,10 +42,10 @@ defmodule Exosuit.Provider.Builtin do
   @spec listens?(String.t()) :: boolean()
   def listens?(reference), do: match?({:ok, %{listens: true}}, fetch(reference))
 
-  @spec start_link({Config.t(), ProviderSpecification.t(), nil, pid()}) :: GenServer.on_start()
-  def start_link({config, specification, nil, report_to}) do
+  @spec start_link({Instance.t(), ProviderSpecification.t(), nil, pid()}) :: GenServer.on_start()
+  def start_link({instance, specification, nil, report_to}) do
     GenServer.start_link(__MODULE__, %__MODULE__{
-      config: config,
+      instance: instance,
       specification: specification,
       report_to: report_to
     })
@@ -55,14 +55,14 @@ defmodule Exosuit.Provider.Builtin do
   def init(state), do: {:ok, state, {:continue, :start}}
 
   @impl GenServer
-  def handle_continue(:start, %{config: config, specification: specification} = state) do
+  def handle_continue(:start, %{instance: instance, specification: specification} = state) do
     key = {:provider, specification.id}
 
-    case Router.start_provider(config.router, specification, config.data_dir) do
+    case Router.start_provider(instance.router, specification, instance.config.data_dir) do
       {:ok, {provider, failures}} ->
-        health = watch_health(config, specification, provider)
+        health = watch_health(instance, specification, provider)
         facts = %{native: provider, refused_links: failures, health: health, healthy: nil}
-        Directory.enter(config.name, key, facts)
+        Directory.enter(instance.name, key, facts)
         send(state.report_to, {:exosuit_started, self(), nil})
         {:noreply, %{state | provider: provider}}
 
@@ -72,8 +72,8 @@ defmodule Exosuit.Provider.Builtin do
     end
   end
 
-  defp watch_health(config, %{artifact: {:builtin, name}} = specification, provider) do
+  defp watch_health(instance, %{artifact: {:builtin, name}} = specification, provider) do
     check = fn -> Router.health(provider, Health.timeout()) end
-    Health.start_link(config, specification, contracts(name), check)
+    Health.start_link(instance, specification, contracts(name), check)
   end
 end

@@ -6,7 +6,7 @@ defmodule Exosuit.Provider.Calls do
 
   use Exosuit.Server
 
-  alias Exosuit.{Config, Lattice, Model, Origin, Router}
+  alias Exosuit.{Instance, Lattice, Model, Origin, Router}
   alias Exosuit.Provider.{Call, Context, Failure, Link}
 
   # Links of one name cover different interfaces, and have values of their own.
@@ -15,12 +15,12 @@ defmodule Exosuit.Provider.Calls do
 
   # The provider's state is its own: no crash report shows it.
   @derive {Inspect, only: [:id, :module]}
-  @enforce_keys [:config, :id, :module, :state]
-  defstruct [:config, :id, :module, :state, links: %{}, calls: %{}, pids: %{}]
+  @enforce_keys [:instance, :id, :module, :state]
+  defstruct [:instance, :id, :module, :state, links: %{}, calls: %{}, pids: %{}]
 
-  @spec start_link(Config.t(), String.t(), module(), term()) :: GenServer.on_start()
-  def start_link(config, id, module, state) do
-    dispatcher = %__MODULE__{config: config, id: id, module: module, state: state}
+  @spec start_link(Instance.t(), String.t(), module(), term()) :: GenServer.on_start()
+  def start_link(instance, id, module, state) do
+    dispatcher = %__MODULE__{instance: instance, id: id, module: module, state: state}
     GenServer.start_link(__MODULE__, dispatcher)
   end
 
@@ -130,7 +130,7 @@ defmodule Exosuit.Provider.Calls do
 
   defp context(state, link, left) do
     %Context{
-      host: state.config.name,
+      host: state.instance.name,
       provider: state.id,
       link: link,
       deadline: System.monotonic_time(:millisecond) + left,
@@ -144,7 +144,7 @@ defmodule Exosuit.Provider.Calls do
   end
 
   defp announce(state, call, reason) do
-    Lattice.announce(state.config, "invocation_failed", %{
+    Lattice.announce(state.instance, "invocation_failed", %{
       source: call.actor,
       target: state.id,
       operation: Failure.operation(call.operation),

@@ -13,7 +13,7 @@ defmodule Exosuit.Provider.Health do
 
   use Exosuit.Server, restart: :temporary
 
-  alias Exosuit.{Config, Directory, Error, Lattice, Router}
+  alias Exosuit.{Directory, Error, Instance, Lattice, Router}
   alias Exosuit.Model.{Artifact, ProviderSpecification}
 
   @type check :: (() -> :ok | {:error, Error.t()})
@@ -23,14 +23,14 @@ defmodule Exosuit.Provider.Health do
 
   @failures 2
 
-  @enforce_keys [:config, :specification, :contracts, :provider, :check]
-  defstruct [:config, :specification, :contracts, :provider, :check, :timer, :last, failures: 0]
+  @enforce_keys [:instance, :specification, :contracts, :provider, :check]
+  defstruct [:instance, :specification, :contracts, :provider, :check, :timer, :last, failures: 0]
 
   @doc "Starts checks for the calling process, a provider; `check` may block."
-  @spec start_link(Config.t(), ProviderSpecification.t(), [String.t()], check()) :: pid()
-  def start_link(config, specification, contracts, check) do
+  @spec start_link(Instance.t(), ProviderSpecification.t(), [String.t()], check()) :: pid()
+  def start_link(instance, specification, contracts, check) do
     state = %__MODULE__{
-      config: config,
+      instance: instance,
       specification: specification,
       contracts: contracts,
       provider: self(),
@@ -102,7 +102,7 @@ defmodule Exosuit.Provider.Health do
 
   defp announce(state, result, data) do
     type = if result == state.last, do: "status", else: "#{result}"
-    Lattice.announce(state.config, "health_check_#{type}", Map.merge(facts(state), data))
+    Lattice.announce(state.instance, "health_check_#{type}", Map.merge(facts(state), data))
   end
 
   defp facts(%{specification: specification} = state) do
@@ -116,15 +116,15 @@ defmodule Exosuit.Provider.Health do
     }
   end
 
-  defp note(%{config: config} = state, health) do
+  defp note(%{instance: instance} = state, health) do
     key = {:provider, state.specification.id}
-    Directory.note(config.name, key, state.provider, %{healthy: health})
+    Directory.note(instance.name, key, state.provider, %{healthy: health})
   end
 
   # Again after an interval, whatever had it checked this time.
   defp schedule(state) do
     if state.timer, do: Process.cancel_timer(state.timer)
-    timer = Process.send_after(self(), :check, state.config.health_interval)
+    timer = Process.send_after(self(), :check, state.instance.config.health_interval)
     %{state | timer: timer}
   end
 end

@@ -12,15 +12,15 @@ defmodule Exosuit.Provider.Module do
 
   use Exosuit.Server, restart: :temporary
 
-  alias Exosuit.{Config, Directory, Error, Model, Router}
+  alias Exosuit.{Directory, Error, Instance, Model, Router}
   alias Exosuit.Model.ProviderSpecification
   alias Exosuit.Provider.{Calls, Failure, Health, Link}
 
   # What the provider was configured with and has made of it is its own: no crash report shows it.
   @derive {Inspect, only: [:specification, :module]}
-  @enforce_keys [:config, :specification, :module, :report_to]
+  @enforce_keys [:instance, :specification, :module, :report_to]
   defstruct [
-    :config,
+    :instance,
     :specification,
     :module,
     :report_to,
@@ -32,12 +32,12 @@ defmodule Exosuit.Provider.Module do
     previous: %{}
   ]
 
-  @spec start_link({Config.t(), ProviderSpecification.t(), nil, pid()}) :: GenServer.on_start()
-  def start_link({config, specification, nil, report_to}) do
+  @spec start_link({Instance.t(), ProviderSpecification.t(), nil, pid()}) :: GenServer.on_start()
+  def start_link({instance, specification, nil, report_to}) do
     {:module, _name, module} = specification.artifact
 
     GenServer.start_link(__MODULE__, %__MODULE__{
-      config: config,
+      instance: instance,
       specification: specification,
       module: module,
       report_to: report_to
@@ -63,7 +63,7 @@ defmodule Exosuit.Provider.Module do
   @impl GenServer
   def handle_info({reference, {:ok, {native, refused}}}, %{starting: reference} = keeper) do
     facts = %{native: native, refused_links: refused, health: watch_health(keeper), healthy: nil}
-    Directory.enter(keeper.config.name, key(keeper), facts)
+    Directory.enter(keeper.instance.name, key(keeper), facts)
     send(keeper.report_to, {:exosuit_started, self(), nil})
     {:noreply, %{keeper | native: native, starting: nil}}
   end
@@ -128,7 +128,7 @@ defmodule Exosuit.Provider.Module do
 
   # Nothing of its check runs here, where it would wait for the links, or its crash be the provider's.
   defp watch_health(%{module: module, dispatcher: dispatcher} = keeper) do
-    Health.start_link(keeper.config, keeper.specification, module.contracts(), fn ->
+    Health.start_link(keeper.instance, keeper.specification, module.contracts(), fn ->
       state = Calls.state(dispatcher)
       if function_exported?(module, :health, 1), do: healthy(module, state), else: :ok
     end)
@@ -209,12 +209,12 @@ defmodule Exosuit.Provider.Module do
   end
 
   defp start_dispatcher(keeper, state) do
-    Calls.start_link(keeper.config, keeper.specification.id, keeper.module, state)
+    Calls.start_link(keeper.instance, keeper.specification.id, keeper.module, state)
   end
 
   defp serve(%{module: module} = keeper, dispatcher) do
     Router.serve_provider(
-      keeper.config.router,
+      keeper.instance.router,
       keeper.specification,
       module.contracts(),
       module.max_calls(),

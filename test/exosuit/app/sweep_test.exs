@@ -8,7 +8,7 @@ defmodule Exosuit.App.SweepTest do
   @two_days 2 * 86_400_000
 
   test "an object goes once two sweeps in a row found it old and unnamed" do
-    session = Directory.fetch!(start_supervised_host!(), :config).session
+    session = Directory.fetch!(start_supervised_host!(), :instance).lattice
     {:ok, named} = Store.put_object(session, "named")
     {:ok, unnamed} = Store.put_object(session, "unnamed")
     version = %{model: named, manifest: named, objects: [], at: 0, by: "me"}

@@ -8,7 +8,7 @@ defmodule Exosuit.Control.ReceiverTest do
 
   setup do
     host = start_supervised_host!(nats: Nats.options(Nats.start!(), prefix: "a.b.ctl"))
-    %{session: lattice, source: id} = Directory.fetch!(host, :config)
+    %{lattice: lattice, source: id} = Directory.fetch!(host, :instance)
     it = %{host: host, lattice: lattice, id: id}
     eventually(fn -> match?({:ok, _}, ask(it, "a.b.ctl.default.get.#{id}.inv", "")) end)
     it
@@ -68,7 +68,7 @@ defmodule Exosuit.Control.ReceiverTest do
   end
 
   test "two hosts answer once where the state is shared, and both where it is their own", it do
-    %{nats: nats} = Directory.fetch!(it.host, :config)
+    %{config: %{nats: nats}} = Directory.fetch!(it.host, :instance)
     options = [servers: nats.control.servers, prefix: "a.b.ctl"]
     other = start_supervised_host!(nats: options)
 
@@ -80,7 +80,7 @@ defmodule Exosuit.Control.ReceiverTest do
     {:ok, [_one]} = Bus.gather(it.lattice, "a.b.ctl.default.get.links", "", 3_000, 2)
     {:ok, [_one]} = Bus.gather(it.lattice, "a.b.ctl.v1.default.claims.get", "", 3_000, 2)
     {:ok, [_one]} = Bus.gather(it.lattice, "a.b.ctl.v1.default.config.get.x", "", 3_000, 2)
-    assert Directory.fetch!(other, :config).source != it.id
+    assert Directory.fetch!(other, :instance).source != it.id
   end
 
   test "what is about the same thing is done in the order in which it came", it do
@@ -126,17 +126,17 @@ defmodule Exosuit.Control.ReceiverTest do
     setup do
       server = Nats.start!()
       host = start_supervised_host!(nats: Nats.options(server), allow_file_load: true)
-      config = Directory.fetch!(host, :config)
+      instance = Directory.fetch!(host, :instance)
       prefix = "wasmbus.ctl.v1.default"
-      it = %{host: host, config: config, lattice: config.session, prefix: prefix}
-      eventually(fn -> match?({:ok, _}, ask(it, "#{prefix}.host.get.#{config.source}", "")) end)
+      it = %{host: host, instance: instance, lattice: instance.lattice, prefix: prefix}
+      eventually(fn -> match?({:ok, _}, ask(it, "#{prefix}.host.get.#{instance.source}", "")) end)
       # Another of the lattice, who hears what is told.
       watcher = start_supervised_host!(nats: Nats.options(server))
-      lattice = Directory.fetch!(watcher, :config).session
+      lattice = Directory.fetch!(watcher, :instance).lattice
       {:ok, told} = Bus.subscribe(lattice, "wasmbus.evt.default.*")
       eventually(fn -> Bus.connected?(lattice) end)
       # Its server has the subscription, as what is sent later is answered.
-      {:ok, _} = Bus.request(lattice, "#{prefix}.host.get.#{config.source}", "", 10_000)
+      {:ok, _} = Bus.request(lattice, "#{prefix}.host.get.#{instance.source}", "", 10_000)
       Map.put(it, :told, told)
     end
 
@@ -164,7 +164,7 @@ defmodule Exosuit.Control.ReceiverTest do
       accept(it, "component.scale", %{scale | count: 3})
       [task] = eventually(fn -> tasks(it, 1) end)
       await_call(reconciler)
-      :ok = Exosuit.Settings.stop(it.config)
+      :ok = Exosuit.Settings.stop(it.instance)
 
       assert {:ok, %{"success" => false, "message" => message}} =
                command(it, "component.scale", scale)
@@ -218,7 +218,7 @@ defmodule Exosuit.Control.ReceiverTest do
     }
 
     {:ok, body} = body |> Map.merge(Map.get(references, verb, %{})) |> Json.encode()
-    ask(it, "#{it.prefix}.#{verb}.#{it.config.source}", body)
+    ask(it, "#{it.prefix}.#{verb}.#{it.instance.source}", body)
   end
 
   defp file(guest), do: "file://" <> Guests.path(guest)

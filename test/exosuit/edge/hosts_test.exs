@@ -158,7 +158,7 @@ defmodule Exosuit.Edge.HostsTest do
         assert eventually(fn -> is_pid(GenServer.whereis(via)) end)
       end
 
-      Peers.forget(Directory.fetch!(one, :config), two_id)
+      Peers.forget(Directory.fetch!(one, :instance), two_id)
       assert eventually(fn -> ask(one, two) end)
       name = role |> inspect() |> String.replace(".", "-")
       :ok = Exosuit.put_link(two, source: "a", target: "b", contract: "c:d", name: name)
@@ -169,11 +169,11 @@ defmodule Exosuit.Edge.HostsTest do
   test "what is no event, and who is nobody, is passed over; of more hosts than that none is kept",
        %{server: server} do
     host = start_host!(server)
-    config = Directory.fetch!(host, :config)
+    instance = Directory.fetch!(host, :instance)
     beat = &~s({"type": "com.wasmcloud.lattice.host_heartbeat", "source": #{&1}, "data": #{&2}})
 
     assert eventually(fn ->
-             :ok = Bus.publish(config.session, "wasmbus.evt.default", beat.(~s("N0"), "{}"))
+             :ok = Bus.publish(instance.lattice, "wasmbus.evt.default", beat.(~s("N0"), "{}"))
              peer(host, "N0")
            end)
 
@@ -187,7 +187,7 @@ defmodule Exosuit.Edge.HostsTest do
           beat.(~s("N2"), ~s({"labels": 1, "version": [], "friendly_name": {}, "actors": 7})),
           beat.(~s("N3"), ~s({"components": [1, 2], "labels": {"a": 1, "b": "c"}}))
         ] do
-      :ok = Bus.publish(config.session, "wasmbus.evt.default", payload)
+      :ok = Bus.publish(instance.lattice, "wasmbus.evt.default", payload)
     end
 
     assert eventually(fn -> peer(host, "N3") end)
@@ -199,9 +199,9 @@ defmodule Exosuit.Edge.HostsTest do
     :ok = Exosuit.subscribe(host)
 
     for n <- 1..Peers.most(),
-        do: Peers.hear(config, "X#{n}", %{}, System.monotonic_time(:millisecond))
+        do: Peers.hear(instance, "X#{n}", %{}, System.monotonic_time(:millisecond))
 
-    :ok = Bus.publish(config.session, "wasmbus.evt.default", beat.(~s("N4"), "{}"))
+    :ok = Bus.publish(instance.lattice, "wasmbus.evt.default", beat.(~s("N4"), "{}"))
     assert_receive {:exosuit_event, %{type: "hosts_ignored"}}, 10_000
     assert peer(host, "N4") == nil
   end
@@ -220,8 +220,8 @@ defmodule Exosuit.Edge.HostsTest do
     peer(one, id(two))
   end
 
-  defp lattice(host), do: Directory.fetch!(host, :config).session
-  defp id(host), do: Directory.fetch!(host, :config).source
+  defp lattice(host), do: Directory.fetch!(host, :instance).lattice
+  defp id(host), do: Directory.fetch!(host, :instance).source
   defp peer(host, id), do: Enum.find(tl(Exosuit.hosts(host)), &(&1.host_id == id))
 
   # One that hears all, in a lattice of its own.

@@ -13,56 +13,58 @@ defmodule Exosuit.Lattice.BoundsTest do
 
   describe "the table of other hosts" do
     setup do
-      %{config: %{tables: %{peers: Peers.table()}, source: "N"}}
+      %{instance: %{tables: %{peers: Peers.table()}, source: "N"}}
     end
 
-    test "takes no more bytes than that, and hosts that it has are heard on", %{config: config} do
+    test "takes no more bytes than that, and hosts that it has are heard on", %{
+      instance: instance
+    } do
       labels = for n <- 1..14, into: %{}, do: {"label-#{n}", String.duplicate("x", 1_000)}
-      hear = &Peers.hear(config, "N#{&1}", %{"labels" => labels}, &2)
+      hear = &Peers.hear(instance, "N#{&1}", %{"labels" => labels}, &2)
       full = Enum.find(1..Peers.most(), &(hear.(&1, 1) == :full))
       assert full > 2_000
-      assert Peers.bytes(config) <= Peers.most_bytes()
-      assert Peers.get(config, "N#{full}") == nil
+      assert Peers.bytes(instance) <= Peers.most_bytes()
+      assert Peers.get(instance, "N#{full}") == nil
 
       # And some more that say little, until there is no room for a label.
-      assert Enum.find(1..1_000, &(Peers.hear(config, "M#{&1}", %{}, 1) == :full))
+      assert Enum.find(1..1_000, &(Peers.hear(instance, "M#{&1}", %{}, 1) == :full))
       more = Map.put(labels, "another", String.duplicate("y", 1_000))
-      assert Peers.hear(config, "N1", %{"labels" => more}, 2) == :full
-      assert %{seen: 2, labels: ^labels} = Peers.get(config, "N1")
-      assert Peers.hear(config, "N2", %{"labels" => %{}}, 2) == :ok
+      assert Peers.hear(instance, "N1", %{"labels" => more}, 2) == :full
+      assert %{seen: 2, labels: ^labels} = Peers.get(instance, "N1")
+      assert Peers.hear(instance, "N2", %{"labels" => %{}}, 2) == :ok
 
-      for %{host_id: id} <- Peers.list(config), do: Peers.forget(config, id)
-      assert Peers.bytes(config) == 0 and Peers.list(config) == []
+      for %{host_id: id} <- Peers.list(instance), do: Peers.forget(instance, id)
+      assert Peers.bytes(instance) == 0 and Peers.list(instance) == []
     end
 
-    test "takes no labels of a host that has too many bytes of them", %{config: config} do
+    test "takes no labels of a host that has too many bytes of them", %{instance: instance} do
       labels = for n <- 1..60, into: %{}, do: {"label-#{n}", String.duplicate("x", 1_000)}
-      assert Peers.hear(config, "N1", %{"labels" => labels, "version" => "1"}, 1) == :ok
-      assert %{labels: none, version: "1"} = Peers.get(config, "N1")
+      assert Peers.hear(instance, "N1", %{"labels" => labels, "version" => "1"}, 1) == :ok
+      assert %{labels: none, version: "1"} = Peers.get(instance, "N1")
       assert none == %{}
     end
   end
 
   describe "the table of claims" do
     setup do
-      %{config: %{tables: %{known: Known.table()}}}
+      %{instance: %{tables: %{known: Known.table()}}}
     end
 
-    test "takes no more bytes than that, and what is needed first", %{config: config} do
+    test "takes no more bytes than that, and what is needed first", %{instance: instance} do
       nobody = fn _claims -> false end
-      put = &Known.put(config, claims("N#{&1}"), nobody)
+      put = &Known.put(instance, claims("N#{&1}"), nobody)
       full = Enum.find(1..10_000, &(put.(&1) == :full))
       assert full > 500
-      assert Known.bytes(config) <= Known.most_bytes()
+      assert Known.bytes(instance) <= Known.most_bytes()
 
       needed? = &(&1.subject in ["needed", "N1"])
-      assert {:ok, [gone]} = Known.put(config, claims("needed"), needed?)
-      assert Known.get(config, "needed") && Known.get(config, gone) == nil
-      assert Known.put(config, claims("other"), needed?) == :full
-      assert Known.bytes(config) <= Known.most_bytes()
+      assert {:ok, [gone]} = Known.put(instance, claims("needed"), needed?)
+      assert Known.get(instance, "needed") && Known.get(instance, gone) == nil
+      assert Known.put(instance, claims("other"), needed?) == :full
+      assert Known.bytes(instance) <= Known.most_bytes()
 
-      for %{subject: key} <- Known.list(config), do: Known.delete(config, key)
-      assert Known.bytes(config) == 0
+      for %{subject: key} <- Known.list(instance), do: Known.delete(instance, key)
+      assert Known.bytes(instance) == 0
     end
 
     test "has no claims of a record that is larger than a token may be" do
@@ -164,7 +166,7 @@ defmodule Exosuit.Lattice.BoundsTest do
     end
 
     test "are heard and read, and nothing crashes", %{host: host} do
-      config = Directory.fetch!(host, :config)
+      instance = Directory.fetch!(host, :instance)
 
       roles =
         for role <- [PeerMonitor, Replica],
@@ -174,13 +176,13 @@ defmodule Exosuit.Lattice.BoundsTest do
         heartbeat_interval_ms actors_count components_count providers_count shortened)
 
       for field <- fields, extreme <- extremes(), type <- ~w(host_heartbeat host_started) do
-        publish(config, type, "NX", %{field => extreme})
+        publish(instance, type, "NX", %{field => extreme})
       end
 
       for extreme <- extremes() do
-        publish(config, "host_heartbeat", extreme, %{})
-        publish(config, extreme, "NX", %{})
-        publish(config, "host_heartbeat", "NX", extreme)
+        publish(instance, "host_heartbeat", extreme, %{})
+        publish(instance, extreme, "NX", %{})
+        publish(instance, "host_heartbeat", "NX", extreme)
 
         link =
           Map.new(
@@ -188,13 +190,13 @@ defmodule Exosuit.Lattice.BoundsTest do
             &{&1, extreme}
           )
 
-        for type <- ~w(linkdef_set linkdef_deleted), do: publish(config, type, "NX", link)
+        for type <- ~w(linkdef_set linkdef_deleted), do: publish(instance, type, "NX", link)
       end
 
       for {key, value} <- records(),
-          do: :ok = Store.update(config.session, :data, key, fn _ -> {:put, value} end)
+          do: :ok = Store.update(instance.lattice, :data, key, fn _ -> {:put, value} end)
 
-      publish(config, "host_heartbeat", "NLAST", %{})
+      publish(instance, "host_heartbeat", "NLAST", %{})
       assert eventually(fn -> peer(host, "NLAST") end)
       :ok = Exosuit.put_link(host, source: "last", target: "kv", contract: "a:b")
       for {role, pid} <- roles, do: assert(GenServer.whereis(Directory.via(host, role)) == pid)
@@ -281,10 +283,10 @@ defmodule Exosuit.Lattice.BoundsTest do
       ]
   end
 
-  defp publish(config, type, source, data) do
+  defp publish(instance, type, source, data) do
     type = if is_binary(type), do: "com.wasmcloud.lattice." <> type, else: type
     {:ok, text} = Json.encode(%{type: type, source: source, data: data})
-    :ok = Bus.publish(config.session, "wasmbus.evt.default", text)
+    :ok = Bus.publish(instance.lattice, "wasmbus.evt.default", text)
   end
 
   defp claims(key) do
@@ -309,7 +311,7 @@ defmodule Exosuit.Lattice.BoundsTest do
     assert eventually(fn -> match?(%{control: :connected}, Nats.state(lattice(host).handle)) end)
   end
 
-  defp lattice(host), do: Directory.fetch!(host, :config).session
-  defp id(host), do: Directory.fetch!(host, :config).source
+  defp lattice(host), do: Directory.fetch!(host, :instance).lattice
+  defp id(host), do: Directory.fetch!(host, :instance).source
   defp peer(host, id), do: Enum.find(tl(Exosuit.hosts(host)), &(&1.host_id == id))
 end

@@ -8,7 +8,7 @@ defmodule Exosuit.Lattice.BusTest do
   setup do
     server = Exosuit.Nats.start!()
     host = start_supervised_host!(nats: Exosuit.Nats.options(server))
-    lattice = Directory.fetch!(host, :config).session
+    lattice = Directory.fetch!(host, :instance).lattice
 
     assert eventually(fn ->
              match?(%{control: :connected, rpc: :connected}, Nats.state(lattice.handle))

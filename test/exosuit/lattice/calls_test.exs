@@ -42,7 +42,7 @@ defmodule Exosuit.Lattice.CallsTest do
   test "hosts of one cluster call each other with MACs, once a heartbeat says so", context do
     %{one: one, two: two} = context
     start_actor!(two, "echo", "echo")
-    lattice = Directory.fetch!(one, :config).session
+    lattice = Directory.fetch!(one, :instance).lattice
     {:ok, spy} = Bus.subscribe(lattice, "exosuit.rpc.default.echo.mac.*")
     :ok = Exosuit.heartbeat(two)
 
@@ -50,7 +50,7 @@ defmodule Exosuit.Lattice.CallsTest do
              Exosuit.call(one, "echo", "echo", "hello") == {:ok, "hello"} and heard?(spy, "hello")
            end)
 
-    assert Nats.refused(Directory.fetch!(two, :config).session.handle) == %{}
+    assert Nats.refused(Directory.fetch!(two, :instance).lattice.handle) == %{}
   end
 
   test "a guest calls what runs elsewhere, within its links and claims", %{one: one, two: two} do
@@ -105,7 +105,7 @@ defmodule Exosuit.Lattice.CallsTest do
     assert_receive {:exosuit_event, %{type: "invocations_refused", data: data}}, 10_000
     assert data.kind == "forged"
     refute inspect(data) =~ "secret words"
-    assert %{"forged" => _count} = Nats.refused(Directory.fetch!(two, :config).session.handle)
+    assert %{"forged" => _count} = Nats.refused(Directory.fetch!(two, :instance).lattice.handle)
   end
 
   # The first that is heard is the question whether there is anybody.
@@ -120,7 +120,7 @@ defmodule Exosuit.Lattice.CallsTest do
   end
 
   defp await_connected(host) do
-    lattice = Directory.fetch!(host, :config).session
+    lattice = Directory.fetch!(host, :instance).lattice
 
     assert eventually(fn ->
              match?(%{control: :connected, rpc: :connected}, Nats.state(lattice.handle))

@@ -323,7 +323,7 @@ defmodule Exosuit.Lattice.ContractTest do
     end
   end
 
-  defp session(host), do: Directory.fetch!(host, :config).session
+  defp session(host), do: Directory.fetch!(host, :instance).lattice
 
   defp set!(session, key, value) do
     {:ok, {_old, revision}} = Store.read(session, @bucket, key)

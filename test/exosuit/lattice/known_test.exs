@@ -144,7 +144,7 @@ defmodule Exosuit.Lattice.KnownTest do
   end
 
   defp claims(host, key), do: Enum.find(Exosuit.claims(host), &(&1.subject == key))
-  defp lattice(host), do: Directory.fetch!(host, :config).session
+  defp lattice(host), do: Directory.fetch!(host, :instance).lattice
 
   defp fetch(it, key) do
     with {:ok, value} when value != nil <- Store.get(lattice(it.one), :data, key),

@@ -284,8 +284,7 @@ defmodule Exosuit.Lattice.LocalStoreTest do
     start_supervised!(%{id: :listener, start: {Task, :start_link, [listen]}, restart: :permanent})
     assert_receive {:listening, first}
 
-    [{inlet, _value}] =
-      Registries.lookup(Registries.subscribers(), {:bus, it.handle.config.name, "a"})
+    [{inlet, _value}] = Registries.lookup(Registries.subscribers(), {:bus, it.handle.name, "a"})
 
     kill(inlet)
     assert_receive {:listening, second} when second != first
@@ -303,7 +302,7 @@ defmodule Exosuit.Lattice.LocalStoreTest do
 
   defp file(records), do: [Log.format() | Enum.map(records, &Log.encode/1)]
 
-  defp session(host), do: Directory.fetch!(host, :config).session
+  defp session(host), do: Directory.fetch!(host, :instance).lattice
 
   defp writer(host), do: GenServer.whereis(Directory.via(host, Writer))
 

@@ -9,10 +9,10 @@ defmodule Exosuit.Lattice.LocalTest do
 
   test "a subscriber that does not read has a bounded mailbox, and is told what it missed" do
     host = start_supervised_host!()
-    config = Directory.fetch!(host, :config)
+    instance = Directory.fetch!(host, :instance)
     reader = reader(host)
     :ok = :sys.suspend(reader)
-    for n <- 1..(@most + 500), do: Lattice.announce(config, "flood", %{n: n})
+    for n <- 1..(@most + 500), do: Lattice.announce(instance, "flood", %{n: n})
 
     assert {:message_queue_len, waiting} = Process.info(reader, :message_queue_len)
     assert waiting in @most..(@most + 1)
@@ -21,7 +21,7 @@ defmodule Exosuit.Lattice.LocalTest do
     read = Agent.get(reader, & &1, 60_000)
     assert Enum.map(read, & &1.data.n) == Enum.to_list(length(read)..1)
 
-    :ok = Lattice.announce(config, "flood", %{n: :later})
+    :ok = Lattice.announce(instance, "flood", %{n: :later})
 
     assert [%{data: %{n: :later}}, %{type: "events_dropped"} = dropped | ^read] =
              Agent.get(reader, & &1)
@@ -31,13 +31,13 @@ defmodule Exosuit.Lattice.LocalTest do
 
   test "others get every event meanwhile" do
     host = start_supervised_host!()
-    config = Directory.fetch!(host, :config)
+    instance = Directory.fetch!(host, :instance)
     deaf = reader(host)
     :ok = :sys.suspend(deaf)
     hears = reader(host)
 
     for n <- 1..(2 * @most) do
-      :ok = Lattice.announce(config, "flood", %{n: n})
+      :ok = Lattice.announce(instance, "flood", %{n: n})
       # It reads as fast as it is sent.
       if rem(n, 1_000) == 0, do: Agent.get(hears, fn _read -> :ok end, 60_000)
     end

@@ -112,7 +112,7 @@ defmodule Exosuit.Lattice.OutageTest do
   defp links(host), do: host |> Exosuit.links() |> Enum.map(& &1.name) |> Enum.sort()
 
   defp together?(host, other) do
-    key = Directory.fetch!(other, :config).source
+    key = Directory.fetch!(other, :instance).source
     Enum.any?(Exosuit.hosts(host), &(&1.host_id == key))
   end
 

@@ -416,7 +416,7 @@ defmodule Exosuit.Lattice.SharedLinksTest do
   end
 
   test "a manifest's links are its application's, on the host that it was applied to", it do
-    config = Directory.fetch!(it.one, :config)
+    instance = Directory.fetch!(it.one, :instance)
 
     link = %Link{
       source: "a",
@@ -427,7 +427,7 @@ defmodule Exosuit.Lattice.SharedLinksTest do
       target_config: %{"x" => "y"}
     }
 
-    :ok = Exosuit.Host.Linking.put(config, %{link | interfaces: ["e"]})
+    :ok = Exosuit.Host.Linking.put(instance, %{link | interfaces: ["e"]})
     assert [%Link{app: "app", target_configs: []}] = Exosuit.links(it.one)
     assert same_links?(it)
     assert [%Link{app: nil}] = Exosuit.links(it.two)
@@ -465,7 +465,7 @@ defmodule Exosuit.Lattice.SharedLinksTest do
   end
 
   defp routes(%{host: host}) do
-    states = Exosuit.Router.link_states(Directory.fetch!(host, :config).router)
+    states = Exosuit.Router.link_states(Directory.fetch!(host, :instance).router)
     {Exosuit.links(host), Exosuit.inventory(host).links, states}
   end
 
@@ -494,7 +494,7 @@ defmodule Exosuit.Lattice.SharedLinksTest do
     eventually(fn -> states(host) == [{:refused, :not_found}] end)
   end
 
-  defp lattice(host), do: Directory.fetch!(host, :config).session
+  defp lattice(host), do: Directory.fetch!(host, :instance).lattice
 
   defp other(n), do: [source: "o#{n}", target: "t", contract: "other:one"]
 

@@ -56,8 +56,8 @@ defmodule Exosuit.Lattice.Local.Bus do
     end
   end
 
-  defp key(handle, nil, subject), do: {:bus, handle.config.name, subject}
-  defp key(handle, _pattern, _subject), do: {:bus, handle.config.name, :patterns}
+  defp key(handle, nil, subject), do: {:bus, handle.name, subject}
+  defp key(handle, _pattern, _subject), do: {:bus, handle.name, :patterns}
 
   # Gives how many it was sent to.
   defp send_message(handle, {subject, _reply_to, payload} = message) do
@@ -73,11 +73,11 @@ defmodule Exosuit.Lattice.Local.Bus do
 
   defp listeners(handle, subject, tokens) do
     registry = Registries.subscribers()
-    exact = Registries.lookup(registry, {:bus, handle.config.name, subject})
+    exact = Registries.lookup(registry, {:bus, handle.name, subject})
 
     matching =
       for {_pid, {pattern, _group}} = listener <-
-            Registries.lookup(registry, {:bus, handle.config.name, :patterns}),
+            Registries.lookup(registry, {:bus, handle.name, :patterns}),
           matches?(pattern, tokens),
           do: listener
 
@@ -108,7 +108,7 @@ defmodule Exosuit.Lattice.Local.Bus do
   defp ask(handle, subject, payload, receive_answers) do
     inbox = :erlang.alias()
     reply_to = @inbox <> Base.encode16(:crypto.strong_rand_bytes(16), case: :lower)
-    key = {:bus, handle.config.name, reply_to}
+    key = {:bus, handle.name, reply_to}
     {:ok, _owner} = Registries.register(Registries.subscribers(), key, inbox)
 
     try do

@@ -1,7 +1,7 @@
 defmodule Exosuit.Lattice.Local.Handle do
   @moduledoc false
-  # What the functions of the local lattice need of their host: its configuration, the name of the one process
-  # that writes, and the table that it writes. The table is owned by the host's top supervisor, so that what is
+  # What the functions of the local lattice need of their host: its name, its public key (`source`), its data
+  # directory, the name of the one process that writes, and the table that it writes. The table is owned by the host's top supervisor, so that what is
   # stored outlives the writer.
   #
   # Rows of the table:
@@ -15,16 +15,29 @@ defmodule Exosuit.Lattice.Local.Handle do
 
   alias Exosuit.{Config, Error}
 
-  @enforce_keys [:config, :writer, :table]
-  defstruct [:config, :writer, :table]
+  @enforce_keys [:name, :source, :data_dir, :writer, :table]
+  defstruct @enforce_keys
 
-  @type t :: %__MODULE__{config: Config.t(), writer: GenServer.name(), table: :ets.tid()}
+  @type t :: %__MODULE__{
+          name: atom(),
+          source: String.t(),
+          data_dir: Path.t() | nil,
+          writer: GenServer.name(),
+          table: :ets.tid()
+        }
 
   @doc "A handle with an empty table, owned by the calling process."
-  @spec new(Config.t(), GenServer.name()) :: t()
-  def new(config, writer) do
+  @spec new(Config.t(), String.t(), GenServer.name()) :: t()
+  def new(config, source, writer) do
     table = :ets.new(:exosuit_local, [:ordered_set, :public, read_concurrency: true])
-    %__MODULE__{config: config, writer: writer, table: table}
+
+    %__MODULE__{
+      name: config.name,
+      source: source,
+      data_dir: config.data_dir,
+      writer: writer,
+      table: table
+    }
   end
 
   @doc "What a row that has one value says, or `nil`."

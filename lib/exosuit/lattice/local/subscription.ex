@@ -6,8 +6,8 @@ defmodule Exosuit.Lattice.Local.Subscription do
 
   use Exosuit.Server, restart: :temporary, hides_state: true
 
-  alias Exosuit.{Lattice, Registries}
-  alias Exosuit.Lattice.Local.Handle
+  alias Exosuit.Lattice.Local.{Events, Handle}
+  alias Exosuit.Registries
 
   # As `exosuit_core` has it for subscriptions over NATS.
   @max_messages 4_096
@@ -88,7 +88,7 @@ defmodule Exosuit.Lattice.Local.Subscription do
   defp fall_behind(%{behind?: true} = state), do: state
 
   defp fall_behind(state) do
-    Lattice.announce(state.handle.config, "lattice_slow_consumer", %{connection: "local"})
+    Events.announce(state.handle, "lattice_slow_consumer", %{connection: "local"})
     %{state | behind?: true}
   end
 

@@ -72,11 +72,11 @@ defmodule Exosuit.Lattice.Local.Watch do
   def handle_info({:DOWN, _monitor, :process, owner, _reason}, %{owner: owner} = watch),
     do: {:stop, :normal, watch}
 
-  defp key(watch), do: {:watch, watch.handle.config.name, watch.bucket}
+  defp key(watch), do: {:watch, watch.handle.name, watch.bucket}
 
   defp send_all(handle, bucket, message) do
     for {pid, _value} <-
-          Registries.lookup(Registries.subscribers(), {:watch, handle.config.name, bucket}),
+          Registries.lookup(Registries.subscribers(), {:watch, handle.name, bucket}),
         do: send(pid, message)
 
     :ok

@@ -8,8 +8,8 @@ defmodule Exosuit.Lattice.Local.Writer do
 
   use Exosuit.Server, hides_state: true
 
-  alias Exosuit.{Error, Lattice, Native}
-  alias Exosuit.Lattice.Local.{Handle, Log, Objects, Watch}
+  alias Exosuit.{Error, Native}
+  alias Exosuit.Lattice.Local.{Events, Handle, Log, Objects, Watch}
 
   @buckets [:data, :configurations, :applications]
 
@@ -60,7 +60,7 @@ defmodule Exosuit.Lattice.Local.Writer do
 
   @impl GenServer
   def init(%{handle: handle} = state) do
-    case open(state, handle.config.data_dir) do
+    case open(state, handle.data_dir) do
       {:ok, state} ->
         for bucket <- @buckets, do: Watch.compare(handle, bucket)
         {:ok, state}
@@ -340,7 +340,7 @@ defmodule Exosuit.Lattice.Local.Writer do
   # When the host starts, nobody listens yet: `Exosuit` tells it then.
   defp tell(%{handle: handle} = state, type, data) do
     if Handle.get(handle, :started),
-      do: Lattice.announce(handle.config, type, data),
+      do: Events.announce(handle, type, data),
       else: :ets.insert(handle.table, {{:trouble, type}, data})
 
     state
