@@ -9,7 +9,7 @@ defmodule Exosuit.App.Copy do
   """
 
   alias Exosuit.{Error, Instance}
-  alias Exosuit.App.Machine
+  alias Exosuit.App.{Machine, Record}
 
   @file_name "applications.copy"
   @header "exosuit-applications-1"
@@ -60,7 +60,7 @@ defmodule Exosuit.App.Copy do
 
     with ^hash <- :crypto.hash(:sha256, body),
          %{schema: @schema} = copy <- :erlang.binary_to_term(body, [:safe]) do
-      {:ok, copy}
+      {:ok, %{copy | records: Map.new(copy.records, &upgrade/1)}}
     else
       _damaged_or_another_schema -> set_aside(path)
     end
@@ -70,6 +70,9 @@ defmodule Exosuit.App.Copy do
   end
 
   defp decode(_other, path), do: set_aside(path)
+
+  defp upgrade({name, %Record{} = record}), do: {name, Record.upgrade(record)}
+  defp upgrade(newer), do: newer
 
   defp set_aside(path) do
     _kept = File.rename(path, path <> ".damaged")

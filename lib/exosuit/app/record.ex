@@ -20,21 +20,23 @@ defmodule Exosuit.App.Record do
 
   @typedoc """
   A version; `failed` holds the reason if its rollout failed. `issuer_change` says that its code may replace code of
-  another issuer.
+  another issuer, `deployed` that it should have run at some time: a version may be stored without that.
   """
   @type version :: %{
           version: pos_integer(),
           label: String.t() | nil,
+          description: String.t() | nil,
           model: Digest.t(),
           manifest: Digest.t(),
           objects: [Digest.t()],
           at: non_neg_integer(),
           by: String.t(),
           failed: String.t() | nil,
-          issuer_change: boolean()
+          issuer_change: boolean(),
+          deployed: boolean()
         }
 
-  @typedoc "What an apply gives: a version without its number. `label` may be left out."
+  @typedoc "What an apply gives: a version without its number. Texts for people may be left out."
   @type applied :: %{
           required(:model) => Digest.t(),
           required(:manifest) => Digest.t(),
@@ -42,6 +44,7 @@ defmodule Exosuit.App.Record do
           required(:at) => non_neg_integer(),
           required(:by) => String.t(),
           optional(:label) => String.t() | nil,
+          optional(:description) => String.t() | nil,
           optional(:issuer_change) => boolean()
         }
 
@@ -83,6 +86,7 @@ defmodule Exosuit.App.Record do
   @max_objects 512
   @max_objects_of_version 256
   @max_text 1_024
+  @max_description 256
   @max_number 9_007_199_254_740_991
 
   @doc "The schema that this host writes. It leaves records of a newer schema alone."
@@ -92,11 +96,13 @@ defmodule Exosuit.App.Record do
   @doc """
   The record of an application that is applied for the first time.
 
-  Options: `:origin`, `:annotations`.
+  Options: `:origin`, `:annotations`, and `:state` for one that is stored and not deployed.
   """
   @spec new(String.t(), applied(), keyword()) :: {:ok, t()} | {:error, Error.t()}
   def new(name, applied, options \\ []) do
-    with :ok <- check_name(name), {:ok, version} <- version(applied, 1) do
+    deployed? = options[:state] != :undeployed
+
+    with :ok <- check_name(name), {:ok, version} <- version(applied, 1, deployed?) do
       record = %__MODULE__{name: name, version: 1, versions: [version]}
       checked(struct!(record, options))
     end
@@ -115,10 +121,41 @@ defmodule Exosuit.App.Record do
   def apply_version(%__MODULE__{} = record, applied) do
     current = current(record)
 
-    with {:ok, version} <- version(applied, last_number(record) + 1) do
+    with {:ok, version} <- version(applied, last_number(record) + 1, true) do
       if record.state == :deployed and current.failed == nil and same?(current, version),
         do: :unchanged,
         else: record |> append(version) |> deployed(version.version) |> checked()
+    end
+  end
+
+  @doc """
+  Adds a version that does not run until it is deployed. The version that should run, and whether it should, stay.
+
+  A host whose options name the manifest no longer changes the application by itself (`origin`).
+  """
+  @spec store_version(t(), applied()) :: {:ok, t()} | {:error, Error.t()}
+  def store_version(%__MODULE__{} = record, applied) do
+    with {:ok, version} <- version(applied, last_number(record) + 1, false) do
+      %{record | origin: nil} |> append(version) |> written() |> checked()
+    end
+  end
+
+  @doc """
+  Forgets a version. If it is the version that should run, the application is undeployed. `:last` if it is the only
+  one: delete the application instead.
+  """
+  @spec delete_version(t(), pos_integer()) :: {:ok, t()} | :last | {:error, Error.t()}
+  def delete_version(%__MODULE__{} = record, number) do
+    case Enum.reject(record.versions, &(&1.version == number)) do
+      versions when versions == record.versions ->
+        {:error, not_found(record, "version #{inspect(number)}")}
+
+      [] ->
+        :last
+
+      versions ->
+        record = %{record | versions: versions}
+        {:ok, written(if record.version == number, do: without_current(record), else: record)}
     end
   end
 
@@ -147,7 +184,7 @@ defmodule Exosuit.App.Record do
   @spec undeploy(t()) :: t()
   def undeploy(%__MODULE__{} = record), do: written(%{record | state: :undeployed})
 
-  @doc "Goes back to the newest version before the current one that did not fail."
+  @doc "Goes back to the newest version before the current one that was deployed and did not fail."
   @spec rollback(t()) :: {:ok, t()} | {:error, Error.t()}
   def rollback(%__MODULE__{} = record) do
     case previous(record) do
@@ -198,26 +235,43 @@ defmodule Exosuit.App.Record do
 
   @doc "The version that a rollback goes back to, or `nil`."
   @spec previous(t()) :: version() | nil
-  def previous(%__MODULE__{} = record), do: newest(record, &(&1.version < record.version))
+  def previous(%__MODULE__{} = record) do
+    newest(record, &(&1.deployed and &1.version < record.version))
+  end
 
   @doc """
   What should be in the store, if a host's copy differs from it: the record of the higher edition.
 
-  If a store was restored from a backup, somebody may have written a record of a lower edition to it. If that
-  record has a version that was applied later than all versions of the winner, this version is added and
-  deployed: no apply is lost.
+  If a store was restored from a backup, somebody may have written a record of a lower edition to it. Its versions that
+  came later than all versions of the winner are added, and deployed as they are there: no apply is lost.
   """
   @spec merge(t(), t()) :: t()
   def merge(%__MODULE__{} = one, %__MODULE__{} = other) do
     [loser, winner] = Enum.sort_by([one, other], &rank/1)
-    missed = current(loser)
+    latest = winner.versions |> Enum.map(& &1.at) |> Enum.max()
 
-    if missed.at > Enum.max(Enum.map(winner.versions, & &1.at)) and not known?(winner, missed) do
-      number = last_number(winner) + 1
-      winner |> append(%{missed | version: number}) |> deployed(number)
-    else
-      winner
-    end
+    loser.versions
+    |> Enum.filter(&(&1.at > latest and missed?(loser, &1) and not known?(winner, &1)))
+    |> Enum.reduce(winner, &add_missed(&2, &1, loser.version))
+  end
+
+  # An older apply that was superseded in its own store is not wanted any more.
+  defp missed?(record, version), do: version.version == record.version or not version.deployed
+
+  defp add_missed(record, missed, current) do
+    number = last_number(record) + 1
+    added = append(record, %{missed | version: number})
+
+    if missed.version == current and missed.deployed,
+      do: deployed(added, number),
+      else: written(added)
+  end
+
+  @doc "A record as an older Exosuit kept it as a term: what versions lacked then is filled in."
+  @spec upgrade(t()) :: t()
+  def upgrade(%__MODULE__{} = record) do
+    added = %{description: nil, deployed: true}
+    %{record | versions: Enum.map(record.versions, &Map.merge(added, &1))}
   end
 
   @doc "Whether the code of a version may replace code of another issuer."
@@ -280,24 +334,26 @@ defmodule Exosuit.App.Record do
     %{
       version: fields["version"],
       label: fields["label"],
+      description: fields["description"],
       model: fields["model"],
       manifest: fields["manifest"],
       objects: fields["objects"],
       at: fields["at"],
       by: fields["by"],
       failed: fields["failed"],
-      issuer_change: fields["issuer_change"] == true
+      issuer_change: fields["issuer_change"] == true,
+      deployed: fields["deployed"] != false
     }
   end
 
   defp version_from_json(_other), do: nil
 
-  defp version(applied, number) do
+  defp version(applied, number, deployed?) do
     version =
-      Map.merge(
-        %{label: nil, failed: nil, issuer_change: false},
-        Map.put(applied, :version, number)
-      )
+      %{label: nil, description: nil, failed: nil, issuer_change: false, deployed: deployed?}
+      |> Map.merge(applied)
+      |> Map.put(:version, number)
+      |> Map.update!(:description, &shorten_description/1)
 
     if version?(version),
       do: {:ok, version},
@@ -336,7 +392,8 @@ defmodule Exosuit.App.Record do
       is_list(objects) and length(objects) <= @max_objects_of_version and
       Enum.all?(objects, &Digest.valid?/1) and is_integer(version.at) and
       version.at in 0..@max_number and text?(version.by, @max_text) and
-      optional_text?(version.label, @max_text) and optional_text?(version.failed, 2 * @max_text)
+      optional_text?(version.label, @max_text) and optional_text?(version.failed, 2 * @max_text) and
+      optional_text?(version.description, @max_text)
   end
 
   defp version?(_other), do: false
@@ -366,27 +423,42 @@ defmodule Exosuit.App.Record do
   end
 
   defp append(record, version) do
-    versions = Enum.take(record.versions ++ [version], -@max_versions)
-    %{record | versions: within_objects(versions)}
+    versions = forget_oldest(record.versions ++ [version], record.version)
+    %{record | versions: versions}
   end
 
-  # The newest always stays.
-  defp within_objects([_newest] = versions), do: versions
+  # The newest always stays, and so does the version that should run.
+  defp forget_oldest(versions, current) do
+    older = versions |> Enum.drop(-1) |> Enum.find(&(&1.version != current))
 
-  defp within_objects([_oldest | newer] = versions) do
-    count = versions |> Enum.map(&length(&1.objects)) |> Enum.sum()
-    if count <= @max_objects, do: versions, else: within_objects(newer)
+    if older == nil or within_bounds?(versions),
+      do: versions,
+      else: forget_oldest(List.delete(versions, older), current)
   end
 
-  defp deployed(record, number), do: written(%{record | state: :deployed, version: number})
+  defp within_bounds?(versions) do
+    length(versions) <= @max_versions and
+      versions |> Enum.map(&length(&1.objects)) |> Enum.sum() <= @max_objects
+  end
+
+  defp without_current(record) do
+    %{record | state: :undeployed, version: last_number(record)}
+  end
+
+  defp deployed(record, number) do
+    versions = change_version(record, number, &%{&1 | deployed: true})
+    written(%{record | state: :deployed, version: number, versions: versions})
+  end
+
   defp written(record), do: %{record | edition: record.edition + 1}
 
   defp mark(record, number, failed) do
-    versions =
-      for version <- record.versions,
-          do: if(version.version == number, do: %{version | failed: failed}, else: version)
+    %{record | versions: change_version(record, number, &%{&1 | failed: failed})}
+  end
 
-    %{record | versions: versions}
+  defp change_version(record, number, change) do
+    for version <- record.versions,
+        do: if(version.version == number, do: change.(version), else: version)
   end
 
   defp newest(record, accept?) do
@@ -415,6 +487,9 @@ defmodule Exosuit.App.Record do
       do: reason,
       else: reason |> inspect(binaries: :as_strings) |> String.slice(0, 256)
   end
+
+  defp shorten_description(text) when is_binary(text), do: String.slice(text, 0, @max_description)
+  defp shorten_description(other), do: other
 
   defp invalid(name, detail) do
     Error.new(:invalid_input, "the record of application #{name} is not valid: #{detail}")

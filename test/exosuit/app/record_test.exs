@@ -151,4 +151,72 @@ defmodule Exosuit.App.RecordTest do
     assert Record.merge(mine, merged) == merged
     assert Record.merge(restored, merged) == merged
   end
+
+  test "a version may be stored without being deployed; a rollback passes over it" do
+    {:ok, record} = Record.store_version(record(~w(a)), applied("b"))
+    assert {record.state, record.version, Record.newest(record)} == {:deployed, 1, 2}
+    assert record.origin == nil
+    {:ok, record} = Record.apply_version(record, applied("c"))
+    assert {record.version, Record.previous(record).version} == {3, 1}
+    assert {:ok, %{version: 2} = record} = Record.deploy(record, 2)
+    assert Record.fetch(record, 2).deployed
+    assert Record.previous(record).version == 1
+
+    {:ok, stored} = Record.new("shop", applied("a"), state: :undeployed)
+    assert {stored.state, stored.version} == {:undeployed, 1}
+    assert {:ok, %{state: :deployed, version: 1}} = Record.deploy(stored)
+  end
+
+  test "the version that should run stays, however many are stored beside it" do
+    record =
+      Enum.reduce(1..20, record(~w(a)), fn n, record ->
+        {:ok, record} = Record.store_version(record, applied("#{n}"))
+        record
+      end)
+
+    assert Enum.map(record.versions, & &1.version) == [1 | Enum.to_list(7..21)]
+    assert {record.state, record.version} == {:deployed, 1}
+  end
+
+  test "a deleted version is forgotten; without the version that should run, nothing runs" do
+    record = record(~w(a b c))
+    assert {:ok, %{state: :deployed, version: 3} = record} = Record.delete_version(record, 1)
+    assert {:ok, %{state: :undeployed, version: 2} = record} = Record.delete_version(record, 3)
+    assert {:error, %Error{reason: :not_found}} = Record.delete_version(record, 3)
+    assert Record.delete_version(record, 2) == :last
+  end
+
+  test "what the versions of a restored store lack is added as it was: stored or deployed" do
+    {:ok, mine} = Record.apply_version(record(~w(a)), applied("b", at: 10))
+    {:ok, mine} = Record.apply_version(mine, applied("c", at: 20))
+    {:ok, restored} = Record.store_version(record(~w(a)), applied("d", at: 30))
+    merged = Record.merge(mine, restored)
+    assert merged == Record.merge(restored, mine)
+    assert {merged.state, merged.version, Record.newest(merged)} == {:deployed, 3, 4}
+    assert Record.merge(restored, merged) == merged
+  end
+
+  test "a record of an older Exosuit is read: all of its versions were deployed" do
+    {:ok, text} = Record.encode(record(~w(a b)))
+    {:ok, json} = Exosuit.Json.decode(text)
+
+    old =
+      update_in(
+        json["versions"],
+        &Enum.map(&1, fn it -> Map.drop(it, ["deployed", "description"]) end)
+      )
+
+    {:ok, text} = Exosuit.Json.encode(old)
+    assert Record.decode("shop", text) == {:ok, record(~w(a b))}
+
+    record = record(~w(a b))
+
+    kept =
+      update_in(
+        record.versions,
+        &Enum.map(&1, fn it -> Map.drop(it, [:deployed, :description]) end)
+      )
+
+    assert Record.upgrade(kept) == record
+  end
 end
