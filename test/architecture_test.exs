@@ -11,6 +11,7 @@ defmodule Exosuit.ArchitectureTest do
     ~w(Config Instance MessagePack Distribution Event Registries Server),
     ~w(Environment),
     ~w(Json Secret),
+    ~w(Protocol),
     ~w(Wasm Router Lattice Artifact Claims Manifest Directory Settings),
     ~w(Actor Provider),
     ~w(Host),

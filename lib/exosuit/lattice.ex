@@ -29,6 +29,12 @@ defmodule Exosuit.Lattice do
     instance.bus.publish(instance, event(instance, type, data))
   end
 
+  @doc "Announces an event of this host: to its subscribers, and to the lattice."
+  @spec announce(Instance.t(), Event.Types.fact()) :: :ok
+  def announce(%Instance{} = instance, fact) do
+    instance.bus.publish(instance, Event.new(instance.source, fact))
+  end
+
   @doc "Tells the other hosts and their tools alone what is the case: there is nothing new to it here."
   @spec tell_others(Instance.t(), String.t(), map()) :: :ok
   def tell_others(%Instance{} = instance, type, data) do
@@ -60,6 +66,6 @@ defmodule Exosuit.Lattice do
   # Version 4, as RFC 9562 has it.
   defp uuid do
     <<a::48, _::4, b::12, _::2, c::62>> = :crypto.strong_rand_bytes(16)
-    Event.Envelope.uuid(<<a::48, 4::4, b::12, 2::2, c::62>>)
+    Event.uuid(<<a::48, 4::4, b::12, 2::2, c::62>>)
   end
 end

@@ -1,20 +1,104 @@
 defmodule Exosuit.Edge.LogLines do
-  @moduledoc false
-  # Turns events and guests' lines into log lines: the only module of a host that logs.
+  @moduledoc """
+  Turns events and guests' lines into log lines: the only module of a host that logs.
+
+  The table has a level and a text for each type of event. `{field}` is a field of the event. A part in brackets
+  is left out if a field in it is absent or empty. A type without a line, or a field that the type does not
+  have, does not compile.
+  """
 
   require Logger
 
   alias Exosuit.Event
 
-  @failures ~w(actor_start_failed actor_update_failed provider_start_failed linkdef_set_failed retry_slow
-    startup_failed identity_not_kept
-    control_failed lattice_refused lattice_state_lost lattice_state_damaged lattice_state_not_kept)
-  @warnings ~w(certificate_refused invocation_failed invocations_refused restarting lattice_disconnected lattice_unreachable
-    lattice_slow_consumer lattice_lame_duck lattice_state_unavailable record_refused records_refused events_dropped hosts_ignored host_lost
-    link_warning provider_warning heartbeat_shortened lattice_clock_skew lattice_state_dropped
-    health_check_failed)
-  # What happened elsewhere, too, or is as it was.
-  @echoes ~w(link_applied link_removed health_check_passed health_check_status)
+  @link "link {source} -> {target} {namespace}:{package}"
+
+  @lines %{
+    Event.ActorScaled => {:info, "actor {id} was scaled to {instances} instances"},
+    Event.ActorStarted => {:info, "actor {id} started"},
+    Event.ActorStartFailed => {:error, "actor {id} could not start: {error}"},
+    Event.ActorStopped => {:info, "actor {id} stopped ({reason})"},
+    Event.ActorUpdated => {:info, "actor {id} was updated"},
+    Event.ActorUpdateFailed => {:error, "actor {id} could not be updated: {error}"},
+    Event.AliasRefused => {:warning, "actor {id} cannot be called as {call_alias}: {error}"},
+    Event.ApplicationFailed =>
+      {:error, "version {version} of application {app} failed: {reason}"},
+    Event.ApplicationIgnored => {:warning, "record {key} is ignored[: {error}]"},
+    Event.ApplicationsNotKept => {:error, "copy of the applications not kept: {error}"},
+    Event.ApplicationsPutBack => {:warning, "applications put back into the store: {apps}"},
+    Event.CertificateChanged => {:info, "provider {provider} uses the new certificate {file}"},
+    Event.CertificateRefused =>
+      {:warning, "provider {provider} cannot use the certificate {file}: {error}"},
+    Event.ConfigDeleted => {:info, "configuration {config_name} was deleted"},
+    Event.ConfigSet => {:info, "configuration {config_name} was stored"},
+    Event.ControlFailed => {:error, "control socket {path} cannot be opened: {error}"},
+    Event.EventsDropped => {:warning, "{count} events were lost"},
+    Event.HealthCheckFailed => {:warning, "provider {id} is not healthy: {error}"},
+    Event.HealthCheckPassed => {:debug, "provider {id} is healthy"},
+    Event.HealthCheckStatus => {:debug, "health of provider {id} is unchanged[: {error}]"},
+    Event.HeartbeatShortened =>
+      {:warning, "heartbeat has counts in place of lists: larger than {max_payload} bytes"},
+    Event.HostHeartbeat => {:debug, "heartbeat of host {host_id}"},
+    Event.HostLost => {:warning, "host [{friendly_name} ]({host_id}) is lost"},
+    Event.HostsIgnored =>
+      {:warning, "host {host_id} is ignored: more than {most} hosts, or {most_bytes} bytes"},
+    Event.HostStarted => {:info, "host [{friendly_name} ]started, version {version}"},
+    Event.HostStopped => {:info, "host stopped"},
+    Event.IdentityNotKept => {:error, "identity of this host not kept: {error}"},
+    Event.InvocationFailed =>
+      {:warning, "call refused or failed: {source} -> {target} {operation}: {error}"},
+    Event.InvocationsRefused =>
+      {:warning, "{count} calls from the lattice to {target} refused: {error}"},
+    Event.LabelsChanged => {:info, "labels of this host changed"},
+    Event.LatticeClockSkew =>
+      {:warning, "clock of the host of {source} differs by {skew_ms} milliseconds"},
+    Event.LatticeConnected => {:info, "lattice ({connection} connection): connected"},
+    Event.LatticeDisconnected => {:warning, "lattice ({connection} connection): disconnected"},
+    Event.LatticeLameDuck =>
+      {:warning, "lattice ({connection} connection): the server will stop"},
+    Event.LatticeRefused => {:error, "lattice ({connection} connection): refused: {error}"},
+    Event.LatticeSlowConsumer =>
+      {:warning, "lattice ({connection} connection): messages lost, read too slowly"},
+    Event.LatticeStateDamaged => {:error, "state of this host is damaged: {error}"},
+    Event.LatticeStateDropped =>
+      {:warning, "{count} records of {bucket} ignored for lack of room, the last is {key}"},
+    Event.LatticeStateLost => {:error, "{count} records of {bucket} are lost in the lattice"},
+    Event.LatticeStateNotKept => {:error, "state of this host not kept: {error}"},
+    Event.LatticeStateUnavailable =>
+      {:warning, "records of {bucket} cannot be read now: {error}"},
+    Event.LatticeUnreachable =>
+      {:warning, "lattice ({connection} connection): unreachable: {error}"},
+    Event.LinkApplied => {:debug, @link <> " is in force"},
+    Event.LinkRemoved => {:debug, @link <> " is not in force any more"},
+    Event.LinkWarning => {:warning, @link <> ": {warning}"},
+    Event.LinkdefDeleted => {:info, @link <> " was deleted"},
+    Event.LinkdefSet => {:info, @link <> " was made"},
+    Event.LinkdefSetFailed => {:error, @link <> " has no effect: {error}"},
+    Event.NoticesDropped => {:warning, "{count} facts of the data plane were lost"},
+    Event.ProviderRecovered => {:info, "provider {id} works again: {what}"},
+    Event.ProviderStarted => {:info, "provider {id} started[ at {endpoints}]"},
+    Event.ProviderStartFailed => {:error, "provider {id} could not start: {error}"},
+    Event.ProviderStopped => {:info, "provider {id} stopped ({reason})"},
+    Event.ProviderWarning => {:warning, "provider {id}: {warning}"},
+    Event.RecordRefused => {:warning, "record {key} cannot be read: {error}"},
+    Event.RecordsRefused => {:warning, "{count} further records cannot be read"},
+    Event.RefmapSet => {:debug, "reference {oci_url} has the key {public_key}"},
+    Event.Restarting => {:warning, "{role} {id} restarts in {after_ms} ms: {error}"},
+    Event.RetrySlow =>
+      {:error,
+       "{role}[ {id}][ {source} -> {target} {namespace}:{package}] keeps failing, " <>
+         "next try in {after_ms} ms: {error}"},
+    Event.StartupApplied => {:info, "option applied: {option}"},
+    Event.StartupFailed =>
+      {:error, "option could not be applied: {option}[, next try in {after_ms} ms]: {error}"}
+  }
+
+  # A text and the fields in it: "actor {id}" gives ["actor ", :id].
+  parts = fn text ->
+    for {part, n} <- Enum.with_index(String.split(text, ~r/[{}]/)), part != "" do
+      if rem(n, 2) == 0, do: part, else: String.to_atom(part)
+    end
+  end
 
   @doc "A line that a guest wrote."
   @spec guest(String.t(), Logger.level(), String.t()) :: :ok
@@ -30,64 +114,56 @@ defmodule Exosuit.Edge.LogLines do
 
   @doc "An event."
   @spec event(Event.t()) :: :ok
-  def event(%Event{} = event), do: Logger.log(level(event.type), fn -> plain(text(event)) end)
+  def event(%Event{} = event), do: Logger.log(level(event.type), fn -> text(event) end)
 
   @doc "The same failure again, so many times."
   @spec repeated(Event.t(), pos_integer()) :: :ok
   def repeated(%Event{} = event, count) do
-    Logger.warning(fn -> "#{plain(text(event))} (and #{count} more like it)" end)
+    Logger.warning(fn -> "#{text(event)} (and #{count} more like it)" end)
   end
 
-  defp level(type) when type in @failures, do: :error
-  defp level(type) when type in @warnings, do: :warning
-  defp level(type) when type in @echoes, do: :debug
-  defp level(_type), do: :info
+  @doc "The level at which events of a type are logged."
+  @spec level(String.t()) :: Logger.level()
+  def level(type), do: type |> line() |> elem(0)
 
-  defp text(%Event{type: "invocation_failed", data: data}) do
-    "call refused or failed: #{data.source} -> #{data.target} #{data.operation}: #{data.error}"
+  @doc "The line for an event."
+  @spec text(Event.t()) :: String.t()
+  def text(%Event{type: type, data: data}) do
+    {_level, sections} = line(type)
+    sections |> Enum.map(&section(&1, data)) |> IO.iodata_to_binary() |> plain()
   end
 
-  defp text(%Event{type: "invocations_refused", data: data}) do
-    "#{data.count} calls from the lattice to #{data.target} refused: #{data.error}"
+  for %{module: module, type: type, fields: fields} <- Event.Types.all() do
+    {level, text} = Map.fetch!(@lines, module)
+
+    # Every second section was in brackets.
+    sections =
+      for {section, n} <- Enum.with_index(String.split(text, ~r/[\[\]]/)),
+          do: {if(rem(n, 2) == 0, do: :always, else: :if_present), parts.(section)}
+
+    for {kind, parts} <- sections, name <- parts, is_atom(name) do
+      Enum.any?(fields, &(&1.name == name and (&1.required? or kind == :if_present))) ||
+        raise CompileError, description: "#{type} has no required field #{name}: #{text}"
+    end
+
+    defp line(unquote(type)), do: unquote(Macro.escape({level, sections}))
   end
 
-  defp text(%Event{type: "lattice_" <> what, data: %{connection: name} = data}) do
-    "lattice (#{name} connection): #{words(what)}#{details(data)}"
+  defp section({:always, parts}, data), do: Enum.map(parts, &part(&1, data))
+
+  defp section({:if_present, parts}, data) do
+    fields = for name <- parts, is_atom(name), do: data[name]
+    if Enum.any?(fields, &(&1 in [nil, []])), do: "", else: Enum.map(parts, &part(&1, data))
   end
 
-  defp text(%Event{type: type, data: data}), do: "#{words(type)}#{subject(data)}#{details(data)}"
+  defp part(text, _data) when is_binary(text), do: text
+  defp part(name, data), do: data |> Map.fetch!(name) |> words()
 
-  defp words(type), do: String.replace(type, "_", " ")
+  defp words(list) when is_list(list), do: Enum.join(list, ", ")
+  defp words(value), do: to_string(value)
 
-  defp subject(%{id: id}), do: " #{id}"
-  defp subject(%{option: option}), do: " #{option}"
-
-  defp subject(%{source: source, target: target} = link),
-    do: " #{source} -> #{target} #{contract(link)}"
-
-  defp subject(%{provider: id}), do: " #{id}"
-  defp subject(%{config_name: name}), do: " #{name}"
-  defp subject(%{key: key}), do: " #{key}"
-  defp subject(%{host_id: id, friendly_name: name}) when is_binary(name), do: " #{name} (#{id})"
-  defp subject(%{host_id: id}), do: " #{id}"
-  defp subject(%{bucket: bucket}), do: " (#{bucket})"
-  defp subject(_data), do: ""
-
-  defp contract(%{namespace: namespace, package: package}), do: "#{namespace}:#{package}"
-  defp contract(_data), do: ""
-
-  defp details(%{after_ms: delay, error: error}), do: " in #{delay} ms: #{error}"
-  defp details(%{error: error}), do: ": #{error}"
-  defp details(%{warning: warning}), do: ": #{warning}"
-  defp details(%{what: what}), do: ": #{what}"
-  defp details(%{count: count}), do: ": #{count}"
-  defp details(%{source: source, skew_ms: skew}), do: " of #{skew} ms by #{source}"
-  defp details(%{reason: reason}), do: " (#{reason})"
-  defp details(%{endpoints: [_ | _] = endpoints}), do: " at " <> Enum.join(endpoints, ", ")
-  defp details(_data), do: ""
-
-  # Guests choose their lines, and the words of their errors: each is one line of the log, and steers
-  # no terminal.
+  # Guests choose their lines and the texts of their errors. Each stays one line, without control characters
+  # that a terminal would obey.
   defp plain(text) do
     if String.valid?(text), do: String.replace(text, ~r/\p{Cc}/u, &escape/1), else: inspect(text)
   end

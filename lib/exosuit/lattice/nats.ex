@@ -24,9 +24,9 @@ defmodule Exosuit.Lattice.Nats do
   @behaviour Exosuit.Lattice.Backend
 
   alias Exosuit.{Config, Error, Instance, Json, Native, Secret}
-  alias Exosuit.Event.{Envelope, Otp, V1}
   alias Exosuit.Lattice.{Backend, Local}
   alias Exosuit.Native.Answer
+  alias Exosuit.Protocol.{Envelope, Otp, V1}
 
   @type connection_state :: :connected | :closed | {:connecting, Error.t() | nil}
 
@@ -156,8 +156,10 @@ defmodule Exosuit.Lattice.Nats do
     subject = "wasmbus.evt." <> instance.config.lattice
 
     messages =
-      Enum.map(Otp.encode(event), &{subject, &1}) ++
-        Enum.map(V1.encode(event), fn {name, message} -> {"#{subject}.#{name}", message} end)
+      Enum.map(Otp.Events.encode(event), &{subject, &1}) ++
+        Enum.map(V1.Events.encode(event), fn {name, message} ->
+          {"#{subject}.#{name}", message}
+        end)
 
     sent = Enum.map(messages, fn {subject, message} -> send_one(instance, subject, message) end)
     unless Enum.all?(sent), do: :counters.add(instance.lost_events, 1, 1)

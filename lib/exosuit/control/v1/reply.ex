@@ -3,8 +3,8 @@ defmodule Exosuit.Control.V1.Reply do
   # What 1.x is answered: `success`, `message` and, where there is something to show, `response`.
 
   alias Exosuit.Error
-  alias Exosuit.Event.V1
   alias Exosuit.Lattice.Records
+  alias Exosuit.Protocol.V1
 
   defp ack, do: success("")
 
@@ -18,7 +18,7 @@ defmodule Exosuit.Control.V1.Reply do
 
   def reply(_name, {:error, error}), do: %{success: false, message: text(error)}
   def reply(:ping, {:ok, facts}), do: success("", host(facts))
-  def reply(:inventory, {:ok, inventory}), do: success("", V1.inventory(inventory))
+  def reply(:inventory, {:ok, inventory}), do: success("", V1.Events.inventory(inventory))
   def reply(:lattice_claims, {:ok, claims}), do: success("", Enum.map(claims, &claims/1))
 
   def reply(:lattice_links, {:ok, links}),

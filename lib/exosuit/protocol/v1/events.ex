@@ -1,19 +1,22 @@
-defmodule Exosuit.Event.V1 do
-  @moduledoc false
-  # Events as wasmCloud 1.x has them: the names and the data that its tools know, which take nothing
-  # that lacks a field. What it has no name for is not told.
+defmodule Exosuit.Protocol.V1.Events do
+  @moduledoc """
+  Encodes events for the tools of wasmCloud 1.x, with the names and fields that they know.
+
+  The tools refuse an event that lacks a field. One event of ours may be several of theirs, or none.
+  `guides/events.md` lists the names.
+  """
 
   alias Exosuit.Event
-  alias Exosuit.Event.Envelope
+  alias Exosuit.Protocol.Envelope
 
-  @doc "The CloudEvents that an event is, each with the name that its subject ends with."
+  @doc "The CloudEvents for an event, each with the name that ends its subject."
   @spec encode(Event.t()) :: [{String.t(), map()}]
   def encode(%Event{} = event) do
     for {{name, data}, n} <- event |> facts() |> Enum.with_index(),
         do: {name, Envelope.wrap(event, name, data, ulid(event), n)}
   end
 
-  @doc "What runs on a host, of what its inventory says."
+  @doc "What runs on a host, from its inventory."
   @spec inventory(map()) :: map()
   def inventory(it) do
     it
@@ -117,7 +120,7 @@ defmodule Exosuit.Event.V1 do
 
   defp health(event), do: %{host_id: event.source, provider_id: event.data.id}
 
-  # What tools of the time between the eras read.
+  # For tools of the time between the eras.
   defp legacy(data) do
     key = Map.get(data, :public_key) || data.id
     %{instance_id: data.id, public_key: key, link_name: Map.get(data, :link_name, "default")}
@@ -136,7 +139,7 @@ defmodule Exosuit.Event.V1 do
     }
   end
 
-  # One for each set of annotations, as those who count instances tell them apart.
+  # One for each set of annotations: the tools count instances by annotations.
   defp components(actor) do
     for {annotations, count} <- Envelope.shares(actor) do
       Map.merge(given(name: actor.claims[:name]), %{
@@ -159,12 +162,12 @@ defmodule Exosuit.Event.V1 do
     }
   end
 
-  # Its time and what is by chance of the event's id: a ULID, written as a UUID.
+  # A ULID from the event's time and the random part of its id, written as a UUID.
   defp ulid(event) do
     <<_::48, chance::10-bytes>> =
       event.id |> String.replace("-", "") |> Base.decode16!(case: :lower)
 
-    Envelope.uuid(<<DateTime.to_unix(event.time, :millisecond)::48, chance::binary>>)
+    Event.uuid(<<DateTime.to_unix(event.time, :millisecond)::48, chance::binary>>)
   end
 
   defp given(fields), do: for({key, value} <- fields, value != nil, into: %{}, do: {key, value})

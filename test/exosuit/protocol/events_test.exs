@@ -1,10 +1,10 @@
-defmodule Exosuit.Event.GenerationsTest do
+defmodule Exosuit.Protocol.EventsTest do
   use ExUnit.Case, async: true
 
   alias Exosuit.Event
-  alias Exosuit.Event.{Otp, V1}
   alias Exosuit.Json
   alias Exosuit.Model.Link
+  alias Exosuit.Protocol.{Otp, V1}
 
   @uuid ~r/\A[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\z/
   @claims %{
@@ -251,10 +251,10 @@ defmodule Exosuit.Event.GenerationsTest do
     end
   end
 
-  defp otp(type, data), do: Otp.encode(event(type, data))
+  defp otp(type, data), do: Otp.Events.encode(event(type, data))
 
   defp v1(type, data) do
-    for {name, message} <- V1.encode(event(type, data)) do
+    for {name, message} <- V1.Events.encode(event(type, data)) do
       assert message.type == "com.wasmcloud.lattice." <> name
       {name, message}
     end

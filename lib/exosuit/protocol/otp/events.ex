@@ -1,16 +1,19 @@
-defmodule Exosuit.Event.Otp do
-  @moduledoc false
-  # Events as the OTP era has them: the names and the data that its tools know. What it has no name for
-  # is not told. An actor is called by its public key, or by its id where it is not signed.
+defmodule Exosuit.Protocol.Otp.Events do
+  @moduledoc """
+  Encodes events for the tools of the wasmCloud OTP era, with the names and fields that they know.
+
+  One event of ours may be several of theirs, or none. An actor is named by its public key, or by its id if it
+  is unsigned. `guides/events.md` lists the names.
+  """
 
   alias Exosuit.Event
-  alias Exosuit.Event.Envelope
   alias Exosuit.Model.Instances
+  alias Exosuit.Protocol.Envelope
 
-  # Instances are told one by one, too; of thousands the sum must do.
-  @most_told 256
+  # The OTP era has an event for each instance. Beyond this number, only the event with the sum is sent.
+  @max_single 256
 
-  @doc "The CloudEvents that an event is."
+  @doc "The CloudEvents for an event."
   @spec encode(Event.t()) :: [map()]
   def encode(%Event{} = event) do
     for {{name, data}, n} <- event |> facts() |> Enum.with_index(),
@@ -131,7 +134,7 @@ defmodule Exosuit.Event.Otp do
       provider_id: link.target,
       link_name: link.name,
       contract_id: contract,
-      # They may be secrets; whoever may read the store has them there.
+      # Values may be secrets. Tools that may read them find them in the store.
       values: %{}
     }
 
@@ -146,7 +149,7 @@ defmodule Exosuit.Event.Otp do
       public_key: key(data),
       image_ref: data.image_ref,
       annotations: annotations,
-      claims: Envelope.claims(data.claims) || %{}
+      claims: Envelope.claims(data[:claims]) || %{}
     }
 
     several = Map.merge(about, %{host_id: event.source, count: count - from})
@@ -182,7 +185,7 @@ defmodule Exosuit.Event.Otp do
   end
 
   defp ids(event, annotations, from, count) do
-    for n <- Enum.take((from + 1)..count//1, @most_told),
+    for n <- Enum.take((from + 1)..count//1, @max_single),
         do: Instances.id(event.source, event.data.id, annotations, n)
   end
 
@@ -198,8 +201,7 @@ defmodule Exosuit.Event.Otp do
     }
   end
 
-  # There is no token: it is part of the host. Tags are a text here, unlike those of actors: wadm takes
-  # nothing else, but none.
+  # A provider is part of the host and has no token. wadm refuses a list of tags for providers, and accepts `nil`.
   defp provider_claims(data) do
     %{
       issuer: "",
