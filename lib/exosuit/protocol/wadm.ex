@@ -1,0 +1,42 @@
+defmodule Exosuit.Protocol.Wadm do
+  @moduledoc """
+  The API of wadm, the deployment manager of wasmCloud: its subjects, and what goes over them. Pure.
+
+  - `Exosuit.Protocol.Wadm.Request`: what tools ask for
+  - `Exosuit.Protocol.Wadm.Reply`: the answers
+  - `Exosuit.Protocol.Wadm.Status`: the status of an application
+  - `Exosuit.Protocol.Wadm.Ulid`: versions of manifests that name none
+
+  The shapes are those of wadm 0.21. Tools of wadm 0.7 send more fields in two requests, and read fields of the
+  status that 0.21 calls deprecated; both have them here.
+  """
+
+  @group "wadm_server"
+
+  @doc "What the subjects of all requests of a lattice begin with."
+  @spec prefix(String.t()) :: String.t()
+  def prefix(lattice), do: "wadm.api.#{lattice}"
+
+  @doc "The subject that a server of the API subscribes to."
+  @spec requests(String.t()) :: String.t()
+  def requests(lattice), do: prefix(lattice) <> ".model.>"
+
+  @doc "The queue group of all servers."
+  @spec group() :: String.t()
+  def group, do: @group
+
+  @doc """
+  A subject that wadm answers with an error, as it takes all of `wadm.api.>`, and that hosts of Exosuit do not
+  subscribe to: a reply comes from wadm.
+  """
+  @spec probe(String.t()) :: String.t()
+  def probe(lattice), do: prefix(lattice) <> ".exosuit.probe"
+
+  @doc "Whether the decoded reply to a probe comes from wadm."
+  @spec probed?(term()) :: boolean()
+  def probed?(reply), do: match?(%{"result" => _any}, reply)
+
+  @doc "The subject of the status of an application."
+  @spec status(String.t(), String.t()) :: String.t()
+  def status(lattice, app), do: "wadm.status.#{lattice}.#{app}"
+end

@@ -1,0 +1,175 @@
+defmodule Exosuit.Protocol.Wadm.Reply do
+  @moduledoc """
+  The replies of wadm's API, as maps that are encoded as JSON. Pure.
+
+  `result` says how a request went: `error`, with a `message` for people, or a word of its operation.
+  """
+
+  alias Exosuit.Error
+  alias Exosuit.Protocol.Wadm.Status
+
+  @type t :: map() | [map()]
+
+  @typedoc """
+  An application in a list: `version` is its newest one, `deployed` the one that should run, if any; `status` is that
+  of the application.
+  """
+  @type summary :: %{
+          name: String.t(),
+          version: String.t(),
+          deployed: String.t() | nil,
+          description: String.t() | nil,
+          status: Status.t()
+        }
+
+  @doc "Why a request was refused. Every operation has this form."
+  @spec error(Error.t()) :: t()
+  def error(%Error{} = error), do: %{result: "error", message: Exception.message(error)}
+
+  @doc "Why a manifest was refused: its mistakes, each on a line."
+  @spec refused([%{text: String.t()}]) :: t()
+  def refused(diagnostics) do
+    %{result: "error", message: Enum.map_join(diagnostics, "\n", & &1.text)}
+  end
+
+  @doc "All applications, as `list` has them: without an envelope."
+  @spec list([summary()]) :: t()
+  def list(summaries), do: Enum.map(summaries, &summary/1)
+
+  @doc "All applications, as `get` without a name has them."
+  @spec all([summary()]) :: t()
+  def all(summaries) do
+    %{
+      result: "success",
+      message: "Successfully fetched list of applications",
+      models: list(summaries)
+    }
+  end
+
+  @doc "A manifest: `manifest` is the decoded one, `version` the text of its version."
+  @spec manifest(map(), String.t(), String.t()) :: t()
+  def manifest(manifest, name, version) do
+    %{
+      result: "success",
+      message: "Successfully fetched application #{name} #{version}",
+      manifest: with_version(manifest, version)
+    }
+  end
+
+  @doc "The versions of an application, oldest first, and which of them should run."
+  @spec versions(String.t(), [String.t()], String.t() | nil) :: t()
+  def versions(name, versions, deployed) do
+    %{
+      result: "success",
+      message: "Successfully fetched versions for application #{name}",
+      versions: for(version <- versions, do: %{version: version, deployed: version == deployed})
+    }
+  end
+
+  @doc "A manifest was stored: its version is the newest of so many."
+  @spec put(String.t(), String.t(), pos_integer()) :: t()
+  def put(name, version, count) do
+    %{
+      result: if(count == 1, do: "created", else: "newversion"),
+      message: "Successfully put manifest #{name} #{version}",
+      name: name,
+      current_version: version,
+      total_versions: count
+    }
+  end
+
+  @doc "A version, or with `nil` the whole application, was deleted; `undeploy?` says whether that stops what ran."
+  @spec deleted(String.t(), String.t() | nil, boolean()) :: t()
+  def deleted(name, nil, undeploy?) do
+    %{
+      result: "deleted",
+      message: "Successfully deleted application #{name}",
+      undeploy: undeploy?
+    }
+  end
+
+  def deleted(name, version, undeploy?) do
+    message = "Successfully deleted version #{version} of application #{name}"
+    %{result: "deleted", message: message, undeploy: undeploy?}
+  end
+
+  @doc "There was nothing to delete."
+  @spec nothing_deleted(String.t(), String.t() | nil) :: t()
+  def nothing_deleted(name, version) do
+    %{result: "noop", message: absent(name, version), undeploy: false}
+  end
+
+  @doc "A version should run now; its hosts do the rest."
+  @spec deployed(String.t(), String.t()) :: t()
+  def deployed(name, version) do
+    %{
+      result: "acknowledged",
+      message: "Successfully deployed application #{name} #{version}",
+      name: name,
+      version: version
+    }
+  end
+
+  @doc "The application should not run any more."
+  @spec undeployed(String.t()) :: t()
+  def undeployed(name) do
+    %{
+      result: "acknowledged",
+      message: "Successfully undeployed application #{name}",
+      name: name,
+      version: nil
+    }
+  end
+
+  @doc "The status of an application."
+  @spec status(String.t(), Status.t()) :: t()
+  def status(name, status) do
+    message = "Successfully fetched status for application #{name}"
+    %{result: "ok", message: message, status: status}
+  end
+
+  @doc "There is no such application, or it has no such version."
+  @spec not_found(atom(), String.t(), String.t() | nil) :: t()
+  def not_found(:versions, name, _none) do
+    %{result: "notfound", message: absent(name, nil), versions: []}
+  end
+
+  def not_found(:get, name, version) do
+    %{result: "notfound", message: absent(name, version)}
+  end
+
+  # wadm calls an application without this version an error.
+  def not_found(:deploy, name, version) when version != nil do
+    %{result: "error", message: absent(name, version), name: name, version: version}
+  end
+
+  def not_found(_operation, name, version) do
+    %{result: "notfound", message: absent(name, version), name: name, version: version}
+  end
+
+  defp absent(name, nil), do: "Application with the name #{name} not found"
+  defp absent(name, version), do: "Application #{name} with version #{version} doesn't exist"
+
+  # Tools of 0.7 read `status`, those of 0.21 `detailed_status`.
+  defp summary(it) do
+    %{
+      name: it.name,
+      version: it.version,
+      description: it.description,
+      deployed_version: it.deployed,
+      status: Status.old_type(it.status),
+      status_message: it.status.status.message,
+      detailed_status: it.status
+    }
+  end
+
+  # wadm's types require the annotations, and wadm names the version of a manifest that does not.
+  defp with_version(manifest, version) do
+    metadata = map(manifest["metadata"])
+    annotations = Map.put(map(metadata["annotations"]), "version", version)
+    Map.put(manifest, "metadata", Map.put(metadata, "annotations", annotations))
+  end
+
+  defp map(%{} = map), do: map
+  defp map(_none), do: %{}
+end
