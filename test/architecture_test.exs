@@ -6,11 +6,11 @@ defmodule Exosuit.ArchitectureTest do
   @floors [
     ~w(Error Retry),
     ~w(Native),
-    ~w(Input),
+    ~w(Input Secret),
     ~w(Model Options Origin Wit),
     ~w(Config Instance MessagePack Distribution Event Registries Server),
     ~w(Environment),
-    ~w(Json Secret),
+    ~w(Json),
     ~w(Protocol),
     ~w(Wasm Router Lattice Artifact Claims Manifest Directory Settings),
     ~w(Actor Provider),
@@ -23,17 +23,70 @@ defmodule Exosuit.ArchitectureTest do
     ~w(Application)
   ]
 
+  # A call to a module in a variable counts as a call to the behaviour of which it is a callback: by room, the
+  # behaviours whose modules it is given.
+  @behaviours %{
+    "Control" => [Exosuit.Control.Generation, Exosuit],
+    "Drain" => [Exosuit.Lattice],
+    "Edge" => [Exosuit.Lattice],
+    "Host" => [Exosuit.Provider],
+    "Lattice" => [Exosuit.Lattice, Exosuit.Lattice.Backend],
+    "Provider" => [Exosuit.Provider],
+    "Startup" => [Exosuit.Lattice, Exosuit]
+  }
+
+  # Rooms that are given the facade itself, which is no behaviour.
+  @given_facade ~w(Control Startup)
+
   @root Path.expand("..", __DIR__)
 
   # What only the tests have.
   @guests ~w(Extremes Guests HostCase Http Nats Program Simulated Soak)
 
   test "calls go down" do
-    floors = for {rooms, n} <- Enum.with_index(@floors), room <- rooms, into: %{}, do: {room, n}
+    floors = floors()
     calls = calls()
 
     assert [] == for({a, b} <- calls, room <- [a, b], not is_map_key(floors, room), do: room)
     assert [] == for({from, to} <- calls, floors[from] <= floors[to], do: {from, to})
+  end
+
+  # A module that is only named (handed to a process, or matched as a struct) is called by nobody xref sees.
+  test "modules are named by rooms above them alone" do
+    floors = floors()
+
+    assert [] ==
+             for(
+               {module, beam} <- beams(),
+               named <- atoms(beam),
+               {from, to} = {room(module), room(named)},
+               from != to and is_map_key(floors, to) and floors[from] <= floors[to],
+               do: {module, named}
+             )
+  end
+
+  test "a module in a variable is called by callbacks of a declared behaviour" do
+    assert [] ==
+             for(
+               {module, beam} <- beams(),
+               {function, line} <- variable_calls(beam),
+               function not in callbacks(room(module)),
+               do: {module, line, function}
+             )
+  end
+
+  test "the behaviours are no higher than the rooms that call them" do
+    floors = floors()
+
+    assert [] ==
+             for(
+               {room, behaviours} <- @behaviours,
+               behaviour <- behaviours,
+               room not in @given_facade or behaviour != Exosuit,
+               to = room(behaviour),
+               room != to and floors[room] <= floors[to],
+               do: {room, behaviour}
+             )
   end
 
   test "ARCHITECTURE.md shows these floors, and says what each room holds" do
@@ -106,6 +159,72 @@ defmodule Exosuit.ArchitectureTest do
         from != to and from != nil and to != nil and from not in @guests,
         do: {from, to}
   end
+
+  defp floors do
+    for {rooms, floor} <- Enum.with_index(@floors), room <- rooms, into: %{}, do: {room, floor}
+  end
+
+  # The modules of the rooms, with their files.
+  defp beams do
+    for beam <- Path.wildcard(Application.app_dir(:exosuit, "ebin/*.beam")),
+        module = beam |> Path.basename(".beam") |> String.to_existing_atom(),
+        room(module) not in [nil | @guests],
+        do: {module, String.to_charlist(beam)}
+  end
+
+  defp atoms(beam) do
+    {:ok, {_module, [atoms: atoms]}} = :beam_lib.chunks(beam, [:atoms])
+    for {_index, atom} <- atoms, do: atom
+  end
+
+  defp callbacks(room) do
+    Enum.flat_map(Map.get(@behaviours, room, []), fn
+      Exosuit -> Exosuit.__info__(:functions)
+      behaviour -> behaviour.behaviour_info(:callbacks)
+    end)
+  end
+
+  # `module.function(…)`, `&module.function/1` and `apply(module, …)`, with their lines. A field that is read
+  # (`state.name`) is compiled to such a call, too, which is marked as generated.
+  defp variable_calls(beam) do
+    {:ok, {_module, [abstract_code: {:raw_abstract_v1, forms}]}} =
+      :beam_lib.chunks(beam, [:abstract_code])
+
+    forms |> calls_of([]) |> Enum.uniq()
+  end
+
+  defp calls_of({:call, place, {:remote, _, module, function}, arguments} = form, found) do
+    found = form |> Tuple.to_list() |> calls_of(found)
+
+    cond do
+      :erl_anno.generated(place) -> found
+      not match?({:atom, _, _}, module) -> [call(function, length(arguments), place) | found]
+      applied?(module, function, arguments) -> [call({:atom, place, :apply}, 3, place) | found]
+      true -> found
+    end
+  end
+
+  defp calls_of({:fun, place, {:function, module, function, arity}} = form, found) do
+    found = form |> Tuple.to_list() |> calls_of(found)
+    captured = call(function, arity(arity), place)
+    if match?({:atom, _, _}, module), do: found, else: [captured | found]
+  end
+
+  defp calls_of(form, found) when is_tuple(form), do: form |> Tuple.to_list() |> calls_of(found)
+  defp calls_of([form | forms], found), do: calls_of(forms, calls_of(form, found))
+  defp calls_of(_form, found), do: found
+
+  defp applied?({:atom, _, :erlang}, {:atom, _, :apply}, [{kind, _, _} | _rest] = arguments),
+    do: length(arguments) == 3 and kind != :atom
+
+  defp applied?(_module, _function, _arguments), do: false
+
+  defp call({:atom, _, name}, arity, place), do: {{name, arity}, :erl_anno.line(place)}
+  defp call(_variable, arity, place), do: {{:_, arity}, :erl_anno.line(place)}
+
+  # `nil` stands for an arity in a variable.
+  defp arity({:integer, _, arity}), do: arity
+  defp arity(_variable), do: nil
 
   # Modules of Erlang and Elixir, and implementations of their protocols, are no rooms.
   defp room(module) do

@@ -2,10 +2,10 @@ defmodule Exosuit.Config.Nats do
   @moduledoc false
   # How a host joins a lattice over NATS: the option `:nats` of a host, checked and filled in.
 
-  alias Exosuit.Options
+  alias Exosuit.{Options, Secret}
 
-  @typedoc "A secret as it was given, and later as the data plane keeps it: see `Exosuit.Secret`."
-  @type secret :: term()
+  @typedoc "A secret as it was given, and later the handle that the data plane keeps."
+  @type secret :: Secret.source()
   @type connection :: %{
           servers: [String.t()] | secret(),
           seed: secret() | nil,
@@ -165,7 +165,7 @@ defmodule Exosuit.Config.Nats do
   @doc false
   def secret?({:env, name}), do: is_binary(name) and name =~ ~r/\A[^=\0]+\z/
   def secret?({:file, path}), do: text?(path) and path != nil
-  def secret?(%{__struct__: Exosuit.Secret}), do: true
+  def secret?(%Secret{}), do: true
   def secret?(value), do: text?(value)
 
   @doc false

@@ -76,7 +76,7 @@ defmodule Exosuit.Provider.Module do
     link = link(key, values)
     before = overlapped(keeper.links, key)
 
-    case run(keeper, :put_link, [link, keeper.state]) do
+    case run(keeper, :put_link, & &1.put_link(link, keeper.state)) do
       {:ok, state} ->
         keeper = hold(%{keeper | state: state}, key, link)
         Router.answer(question, :ok, "")
@@ -157,7 +157,7 @@ defmodule Exosuit.Provider.Module do
   end
 
   defp initialise(keeper) do
-    case run(keeper, :init, [keeper.specification.config]) do
+    case run(keeper, :init, & &1.init(keeper.specification.config)) do
       {:ok, state} -> {:ok, state}
       {:fallen, text} -> {:crashed, Error.new(:provider, text)}
       {:error, text} -> {:error, Error.new(:provider, text)}
@@ -186,7 +186,7 @@ defmodule Exosuit.Provider.Module do
   # They hold, whatever the provider makes of that.
   defp restore(keeper, _key, _link, before) do
     Enum.reduce(before, keeper, fn {key, link}, keeper ->
-      case run(keeper, :put_link, [link, keeper.state]) do
+      case run(keeper, :put_link, & &1.put_link(link, keeper.state)) do
         {:ok, state} -> hold(%{keeper | state: state}, key, link)
         {_refused_or_fallen, _text} -> hold(keeper, key, link)
       end
@@ -195,7 +195,7 @@ defmodule Exosuit.Provider.Module do
 
   defp delete(keeper, key, link) do
     {code, text, state} =
-      case run(keeper, :delete_link, [link, keeper.state]) do
+      case run(keeper, :delete_link, & &1.delete_link(link, keeper.state)) do
         {:ok, state} -> {:ok, "", state}
         {_refused_or_fallen, text} -> {:provider, text, keeper.state}
       end
@@ -225,8 +225,8 @@ defmodule Exosuit.Provider.Module do
   # A link that its provider cannot take must not keep it from serving the others, whatever the
   # provider does about it: hence nothing that it raises, throws or exits with goes further. An error
   # says that nothing has changed; of what fell, nobody knows.
-  defp run(keeper, callback, arguments) do
-    case apply(keeper.module, callback, arguments) do
+  defp run(keeper, callback, function) do
+    case function.(keeper.module) do
       {:ok, state} ->
         {:ok, state}
 
