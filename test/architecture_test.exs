@@ -18,6 +18,7 @@ defmodule Exosuit.ArchitectureTest do
     ~w(App),
     ~w(Control),
     ~w(Drain Edge Startup),
+    ~w(Tree),
     ~w(Exosuit),
     ~w(IEx Up Case),
     ~w(Application)

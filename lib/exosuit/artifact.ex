@@ -2,11 +2,47 @@ defmodule Exosuit.Artifact do
   @moduledoc false
   # Reads the bytes of actors, bounded, and says what they are by their digest.
 
-  alias Exosuit.{Error, Native}
+  alias Exosuit.{Error, Input, Native}
   alias Exosuit.Model
 
   # Far beyond what the engine takes by default; a larger file need not be read to be refused.
   @max_bytes 1_073_741_824
+
+  @doc """
+  The artifact that somebody names by a path or a reference, or gives as `{:bytes, wasm}`. The error says what was
+  expected; anything but these raises `ArgumentError`.
+  """
+  @spec parse(Path.t() | {:bytes, binary()}) :: {:ok, Model.Artifact.t()} | {:error, Error.t()}
+  def parse({:bytes, bytes}) when is_binary(bytes), do: {:ok, {:bytes, bytes, nil}}
+
+  # Bytes without the `:bytes` tag may be megabytes: the error explains the tag, and shows none of them.
+  def parse(<<0, "asm", _rest::binary>>) do
+    raise ArgumentError,
+          "expected the actor as a path or {:bytes, wasm}, got the bytes themselves"
+  end
+
+  def parse(text) when is_binary(text) do
+    case Input.parse_reference(text) do
+      {:ok, {:file, path}} -> {:ok, {:file, Path.expand(path), nil}}
+      {:ok, {:registry, image}} -> Input.refuse_registry(image)
+      {:ok, {kind, _name}} -> {:error, Error.new(:invalid_input, no_actor(kind, text))}
+      {:error, error} -> {:error, error}
+    end
+  end
+
+  def parse(other) do
+    shown = inspect(other, limit: 5, printable_limit: 100)
+    raise ArgumentError, "expected the actor as a path or {:bytes, wasm}, got: #{shown}"
+  end
+
+  @doc "The name for events of what `parse/1` takes. A text that is not a reference is shown unchanged, if it is printable."
+  @spec reference(Path.t() | {:bytes, binary()}) :: String.t()
+  def reference(code) do
+    case parse(code) do
+      {:ok, artifact} -> Model.Artifact.reference(artifact)
+      {:error, _error} -> if String.valid?(code), do: code, else: inspect(code)
+    end
+  end
 
   @doc "The bytes, and the artifact with their digest."
   @spec fetch(Model.Artifact.t()) :: {:ok, {binary(), Model.Artifact.t()}} | {:error, Error.t()}
@@ -34,6 +70,10 @@ defmodule Exosuit.Artifact do
   def below?(path, directory) do
     directory = Path.expand(directory)
     inside?(Path.expand(path), directory) and leads_inside?(path, directory)
+  end
+
+  defp no_actor(kind, text) do
+    "expected a Wasm file as the actor, got #{inspect(text)}, which is a provider (#{kind})"
   end
 
   defp leads_inside?(path, directory) do

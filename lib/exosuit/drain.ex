@@ -21,27 +21,6 @@ defmodule Exosuit.Drain do
     }
   end
 
-  @doc """
-  Ends a host as whoever supervises it would, so that it is not started again. Blocks the calling
-  process, which must not be one of the host's.
-  """
-  @spec end_host(pid()) :: :ok | {:error, :not_found}
-  def end_host(host) do
-    with parent when is_pid(parent) <- supervisor(host),
-         {id, _pid, _type, _modules} <- child(parent, host),
-         id = if(id == :undefined, do: host, else: id),
-         true <- started_again?(parent, id) do
-      Supervisor.terminate_child(parent, id)
-    else
-      # The exit reason tells a watcher that the host did not crash.
-      _ends_for_good -> Supervisor.stop(host, {:shutdown, :stopped})
-    end
-  end
-
-  defp started_again?(parent, id) do
-    match?({:ok, %{restart: :permanent}}, :supervisor.get_childspec(parent, id))
-  end
-
   @impl GenServer
   def init(instance) do
     Process.flag(:trap_exit, true)
@@ -64,21 +43,5 @@ defmodule Exosuit.Drain do
     App.Server.leave(instance)
     Lattice.announce(instance, "host_stopped", %{labels: Settings.labels(instance)})
     instance.bus.leave(instance)
-  end
-
-  defp supervisor(host) do
-    with {:dictionary, dictionary} <- Process.info(host, :dictionary),
-         [parent | _ancestors] <- dictionary[:"$ancestors"],
-         parent when is_pid(parent) <- GenServer.whereis(parent),
-         {:dictionary, dictionary} <- Process.info(parent, :dictionary),
-         {:supervisor, _module, _arity} <- dictionary[:"$initial_call"] do
-      parent
-    else
-      _started_by_hand -> nil
-    end
-  end
-
-  defp child(parent, host) do
-    parent |> Supervisor.which_children() |> List.keyfind(host, 1)
   end
 end

@@ -12,7 +12,7 @@ defmodule Exosuit.Edge do
       ├── Nats             commands of the lattice, see `Exosuit.Control.Nats`
       └── Startup          applies the items of the host's options, and retries refused ones
 
-  The last three call the facade, which passes them in as child specifications. All children may crash
+  `Exosuit.Tree` passes in the child specifications of the last three. All children may crash
   repeatedly without an effect on calls. Events are sent without them. Notices of the data plane in the
   meantime, such as failed calls and guests' lines, are lost.
   """

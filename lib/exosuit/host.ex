@@ -14,7 +14,7 @@ defmodule Exosuit.Host do
   A child may use those above it, never those below. When one crashes, those below restart with it.
 
   Specifications and links survive a crash of each child and of this supervisor. They are in tables that
-  `Exosuit`'s supervisor owns, each written by one child. That supervisor also holds the router's table. After
+  `Exosuit.Tree` owns, each written by one child. That supervisor also holds the router's table. After
   a restart, `Specifications` and `Links` read their tables again, and the `Reconciler` starts what no longer
   runs. At its start, `Links` compares its table with the router's, and repairs interrupted changes.
   """

@@ -12,26 +12,20 @@ defmodule Exosuit.Startup do
   use Exosuit.Server
 
   alias Exosuit.{Directory, Error, Event, Instance, Lattice, Retry}
-  alias Exosuit.Host.Statuses
-
-  @typedoc "A kind, and the arguments of the facade's function, behind the host."
-  @type item ::
-          {:actor | :provider, [term()]}
-          | {:link, [keyword()]}
-          | {:manifest, [Path.t()]}
+  alias Exosuit.Host.{Pending, Statuses}
+  alias Exosuit.Startup.Items
 
   # What is started may have to be compiled, one after the other.
   @patience 600_000
 
   # What is to be applied may hold secrets.
   @derive {Inspect, only: [:instance]}
-  @enforce_keys [:instance, :api, :items]
-  defstruct [:instance, :api, :items, retries: %{}]
+  @enforce_keys [:instance, :items]
+  defstruct [:instance, :items, retries: %{}]
 
-  @doc "`api` is the module that carries it out: the facade, which this room must not know."
-  @spec start_link({Instance.t(), module(), [item()]}) :: GenServer.on_start()
-  def start_link({instance, api, items}) do
-    state = %__MODULE__{instance: instance, api: api, items: items}
+  @spec start_link({Instance.t(), [Pending.item()]}) :: GenServer.on_start()
+  def start_link({instance, items}) do
+    state = %__MODULE__{instance: instance, items: items}
     GenServer.start_link(__MODULE__, state, name: Directory.via(instance.name, __MODULE__))
   end
 
@@ -50,33 +44,17 @@ defmodule Exosuit.Startup do
   Has one more item applied, and tried again until that succeeds, also by a successor of this process.
   Waits for nobody.
   """
-  @spec add(Instance.t(), item()) :: :ok
+  @spec add(Instance.t(), Pending.item()) :: :ok
   def add(instance, item) do
     :ok = Statuses.want(instance, {:option, item})
     GenServer.cast(Directory.via(instance.name, __MODULE__), {:add, item})
   end
 
   @doc "Ends the retries of an item, also those of a successor of this process. Waits for nobody."
-  @spec forget(Instance.t(), item()) :: :ok
+  @spec forget(Instance.t(), Pending.item()) :: :ok
   def forget(instance, item) do
     :ok = Statuses.put(instance, {:option, item}, :done, nil, nil)
     GenServer.cast(Directory.via(instance.name, __MODULE__), {:forget, item})
-  end
-
-  @doc "The manifests that are still to be applied."
-  @spec manifests(Instance.t()) :: [Path.t()]
-  def manifests(instance) do
-    for {{:option, {:manifest, [path]}}, %{status: status}} <- Statuses.options(instance),
-        status != :done,
-        do: path
-  end
-
-  @doc "What is still to be applied: as the inventory shows it."
-  @spec pending(Instance.t()) :: [map()]
-  def pending(instance) do
-    for {{:option, item}, status} <- Statuses.options(instance),
-        status.status != :done,
-        do: Map.put(status, :id, name(item))
   end
 
   @impl GenServer
@@ -126,14 +104,14 @@ defmodule Exosuit.Startup do
     if Statuses.fetch(instance, {:option, item}).status == :done do
       state
     else
-      conclude(state, item, carry_out(state, item))
+      conclude(state, item, carry_out(instance, item))
     end
   end
 
   # Whoever carries it out may fall meanwhile, with the call to it; while the directory is started
   # again, nobody finds the host.
-  defp carry_out(%{api: api, instance: instance}, item) do
-    api.start_option(instance.name, item)
+  defp carry_out(instance, item) do
+    Items.apply(instance, item)
   rescue
     error in ArgumentError -> {:error, Error.new(:unavailable, Exception.message(error))}
   catch
@@ -143,7 +121,7 @@ defmodule Exosuit.Startup do
 
   defp conclude(state, item, :ok) do
     Statuses.put(state.instance, {:option, item}, :done, nil, nil)
-    Lattice.announce(state.instance, "startup_applied", %{option: name(item)})
+    Lattice.announce(state.instance, "startup_applied", %{option: Pending.name(item)})
     %{state | retries: Map.delete(state.retries, item)}
   end
 
@@ -155,7 +133,7 @@ defmodule Exosuit.Startup do
   end
 
   defp failed(state, item, error) do
-    data = %{option: name(item), reason: error.reason, error: Exception.message(error)}
+    data = %{option: Pending.name(item), reason: error.reason, error: Exception.message(error)}
 
     if Retry.final?(error.reason) do
       Statuses.put(state.instance, {:option, item}, :failed, error, nil)
@@ -173,18 +151,6 @@ defmodule Exosuit.Startup do
     Process.send_after(self(), {:retry, item, retry.failures}, delay)
     put_in(state.retries[item], retry)
   end
-
-  # Options may hold secrets: what it is, and by what it is known.
-  defp name({:link, [link]}), do: "link #{link[:source]} -> #{link[:target]}"
-  defp name({:manifest, [path]}), do: "manifest #{path}"
-
-  defp name({kind, [what, options]}) do
-    "#{kind} #{options[:id] || subject(what)}"
-  end
-
-  defp subject({:bytes, _bytes}), do: "of bytes"
-  defp subject(what) when is_binary(what), do: what
-  defp subject(module), do: inspect(module)
 
   defp now, do: System.monotonic_time(:millisecond)
 end

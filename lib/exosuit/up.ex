@@ -6,7 +6,20 @@ defmodule Exosuit.Up do
   # the arguments and hands them over as JSON in `EXOSUIT_UP`. SIGTERM (which the script makes of
   # Ctrl-C, too) ends the VM in order: the host is a child of this application, and drains.
 
-  alias Exosuit.{Config, Directory, Environment, Error, Json, Lattice, Manifest, Secret}
+  alias Exosuit.{
+    App,
+    Config,
+    Directory,
+    Environment,
+    Error,
+    Json,
+    Lattice,
+    Manifest,
+    Secret,
+    Startup
+  }
+
+  alias Exosuit.Host.Inventory
   alias Exosuit.Up.{Report, Watch}
 
   # The host's name in its VM, which is its own.
@@ -35,11 +48,11 @@ defmodule Exosuit.Up do
 
     with {:ok, asked_for} <- check(manifests, options),
          {:ok, pid} <- Supervisor.start_child(Exosuit.Supervisor, host(options)) do
-      Report.host(Exosuit.inventory(@host), options)
+      Report.host(Inventory.take(instance()), options)
       Report.cluster(options)
       Enum.each(asked_for, fn {path, manifest} -> Report.asked_for(path, manifest) end)
-      join(Directory.fetch!(@host, :instance))
-      report_undeployed(Exosuit.App.undeploy_others(@host, names(asked_for)))
+      join(instance())
+      report_undeployed(App.undeploy_others(@host, names(asked_for)))
       refused? = manifests |> Enum.map(&apply_manifest/1) |> Enum.member?(:refused)
       if refused? and idle?(options), do: give_up(), else: {:ok, pid}
     end
@@ -70,7 +83,7 @@ defmodule Exosuit.Up do
 
   # Nothing runs, and nothing is retried. A host of a lattice stays, because it can receive commands.
   defp idle?(options) do
-    %{actors: actors, providers: providers} = Exosuit.inventory(@host)
+    %{actors: actors, providers: providers} = Inventory.take(instance())
     options[:nats] == nil and Enum.all?(actors ++ providers, &(&1.status == :failed))
   end
 
@@ -223,12 +236,12 @@ defmodule Exosuit.Up do
 
   # Without the lattice it is served here alone, and applied when the lattice is reached.
   defp apply_manifest(path) do
-    session = Directory.fetch!(@host, :instance).lattice
+    session = instance().lattice
 
     if Lattice.Bus.connected?(session) do
       apply_in_lattice(path)
     else
-      case Exosuit.App.serve_alone(@host, path) do
+      case App.serve_alone(@host, path) do
         {:ok, steps} -> apply_later(path, steps)
         {:error, diagnostics} -> report_refused(path, diagnostics)
       end
@@ -236,7 +249,7 @@ defmodule Exosuit.Up do
   end
 
   defp apply_in_lattice(path) do
-    case Exosuit.App.apply_and_wait(@host, path, from_here: true) do
+    case App.apply_and_wait(@host, path, from_here: true) do
       {:ok, steps, warnings} -> report(path, steps, warnings)
       # It was good a moment ago: somebody writes to it, or the lattice is not to be reached.
       {:error, diagnostics} -> report_refused(path, diagnostics)
@@ -245,19 +258,24 @@ defmodule Exosuit.Up do
 
   defp apply_later(path, steps) do
     Report.alone(path)
-    Exosuit.want_manifest(@host, path)
+    want(path)
     report(path, steps, [])
   end
 
   defp report(path, steps, warnings) do
-    Report.applied(path, steps, warnings, Exosuit.inventory(@host))
+    Report.applied(path, steps, warnings, Inventory.take(instance()))
     if Enum.any?(steps, &match?({_step, {:error, _}}, &1)), do: :refused, else: :ok
   end
+
+  # The host applies it, and tries again until that succeeds.
+  defp want(path), do: Startup.add(instance(), {:manifest, [Path.expand(path)]})
+
+  defp instance, do: Directory.fetch!(@host, :instance)
 
   # The host stays, and tries again.
   defp report_refused(path, diagnostics) do
     Report.diagnostics(diagnostics)
-    Exosuit.want_manifest(@host, path)
+    want(path)
     :refused
   end
 

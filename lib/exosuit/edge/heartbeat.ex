@@ -56,7 +56,7 @@ defmodule Exosuit.Edge.Heartbeat do
 
     # `mac`: which version of calls with a MAC is taken.
     own = %{heartbeat_interval_ms: instance.config.nats.heartbeat_interval, mac: 1}
-    data = instance |> Inventory.take() |> Map.delete(:links) |> Map.merge(own)
+    data = instance |> Inventory.take() |> Map.drop([:links, :pending]) |> Map.merge(own)
     Lattice.tell_others(instance, "host_heartbeat", data)
   end
 

@@ -4,7 +4,7 @@ defmodule Exosuit.Host.Configurations do
   # lattice of many, what all share. Nothing is done where it cannot be shared. Each function blocks
   # the calling process.
 
-  alias Exosuit.{Error, Input, Instance, Lattice, Router}
+  alias Exosuit.{Error, Input, Instance, Lattice, Options, Router}
   alias Exosuit.Host.{Links, Replica}
   alias Exosuit.Lattice.{Ledger, Records}
 
@@ -17,10 +17,12 @@ defmodule Exosuit.Host.Configurations do
 
   @doc """
   Stores a configuration under a name; links that name it use it from now on. If this host would refuse one of
-  these links, nothing is changed.
+  these links, nothing is changed. Raises `ArgumentError` unless the values are a map from strings to strings.
   """
   @spec put(Instance.t(), String.t(), Records.values()) :: :ok | {:error, Error.t()}
   def put(instance, name, values) do
+    values = Options.argument!(values, "the configuration", :string_map)
+
     with :ok <- check(name),
          :ok <- check_links(instance, name, values),
          {:ok, changed?} <- write(instance, name, values) do

@@ -4,7 +4,7 @@ defmodule Exosuit.Host.Inventory do
   # it answers while processes are being restarted.
 
   alias Exosuit.{Claims, Directory, Error, Instance, Router}
-  alias Exosuit.Host.{Facts, Links, Specifications, Statuses}
+  alias Exosuit.Host.{Facts, Links, Pending, Specifications, Statuses}
   alias Exosuit.Lattice.{Known, Nats, Peers}
   alias Exosuit.Model.{ActorSpecification, Artifact, Grants, Link, ProviderSpecification}
   alias Exosuit.Provider.Builtin
@@ -22,6 +22,7 @@ defmodule Exosuit.Host.Inventory do
       providers:
         for(%ProviderSpecification{} = it <- specifications, do: provider(instance, it, links)),
       links: Enum.map(links, &link/1),
+      pending: Pending.list(instance),
       connections: connections(instance.nats_lattice),
       refused_calls: if(instance.nats_lattice, do: Nats.refused(instance.nats_lattice), else: %{})
     })
@@ -123,6 +124,16 @@ defmodule Exosuit.Host.Inventory do
   def fetch_provider(instance, id) do
     with {:ok, {specification, nil}} <- Specifications.fetch(instance, {:provider, id}),
          do: {:ok, provider(instance, specification, Links.statuses(instance))}
+  end
+
+  @doc "The process of an actor or a provider, or `nil` while it does not run."
+  @spec whereis(Instance.t(), String.t()) :: pid() | nil
+  def whereis(instance, id) do
+    Enum.find_value([:actor, :provider], fn role ->
+      with {:ok, {pid, _facts}} <- Directory.fetch(instance.name, {role, id}),
+           do: pid,
+           else: (_absent -> nil)
+    end)
   end
 
   # Only what runs has a key, and few run under another name than that.

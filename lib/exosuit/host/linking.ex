@@ -10,7 +10,7 @@ defmodule Exosuit.Host.Linking do
   #
   # Whoever puts a link puts it for whoever runs at its ends now: it is bound to nobody's code.
 
-  alias Exosuit.{Error, Instance, Lattice, Router}
+  alias Exosuit.{Error, Input, Instance, Lattice, Router}
   alias Exosuit.Host.{Configurations, LinkChange, Links, Replica}
   alias Exosuit.Lattice.Ledger
   alias Exosuit.Model.Link
@@ -22,7 +22,11 @@ defmodule Exosuit.Host.Linking do
   @spec put(Instance.t(), Link.t(), :strict | :keep) :: :ok | {:error, Error.t()}
   def put(instance, link, mode \\ :strict)
 
-  def put(%Instance{nats_lattice: nil} = instance, link, mode) do
+  def put(instance, link, mode) do
+    with :ok <- check_ends(link), do: put_checked(instance, link, mode)
+  end
+
+  defp put_checked(%Instance{nats_lattice: nil} = instance, link, mode) do
     with {:ok, link} <- resolve(instance, link),
          :ok <- Links.put(instance, link, mode),
          :ok <- Router.free_links(instance.router, Link.key(link)) do
@@ -30,7 +34,7 @@ defmodule Exosuit.Host.Linking do
     end
   end
 
-  def put(instance, link, _mode) do
+  defp put_checked(instance, link, _mode) do
     Lattice.Nats.await_first(instance)
     before = instance |> Links.fetch(Link.key(link)) |> Enum.filter(&Link.overlap?(&1, link))
 
@@ -60,6 +64,13 @@ defmodule Exosuit.Host.Linking do
       {:ok, _nothing, []} -> {:error, LinkChange.absent(key)}
       error -> error
     end
+  end
+
+  # They become parts of keys and subjects.
+  defp check_ends(link) do
+    with :ok <- Input.check_name(:id, link.source),
+         :ok <- Input.check_name(:id, link.target),
+         do: Input.check_name(:link_name, link.name)
   end
 
   # What is configured by a name that is not there yet is checked when it comes.

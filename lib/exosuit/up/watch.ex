@@ -2,7 +2,7 @@ defmodule Exosuit.Up.Watch do
   @moduledoc false
   # Waits for the end of a host, and decides whether it was stopped or crashed. A supervisor that gives up ends
   # with `:shutdown`, like a stopped one. This counts as a crash, unless the VM is stopping or
-  # `Exosuit.Drain.end_host/1` has stopped the host.
+  # `Exosuit.Host.Shutdown.end_host/1` has stopped the host.
 
   @enforce_keys [:host, :monitor]
   defstruct [:host, :monitor, :last, children: %{}, ending?: false]

@@ -40,7 +40,7 @@ defmodule Exosuit.Up.WatchTest do
     {:ok, host} = Exosuit.start_link(name: it.name, trusted_issuers: :any)
     watch = Task.async(fn -> Watch.await(host) end)
     eventually(fn -> watched(watch.pid) != [] end)
-    :ok = Exosuit.Drain.end_host(host)
+    :ok = Exosuit.Host.Shutdown.end_host(host)
     assert :stopped = Task.await(watch, 30_000)
   end
 

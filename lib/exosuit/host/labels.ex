@@ -1,0 +1,23 @@
+defmodule Exosuit.Host.Labels do
+  @moduledoc """
+  Changes the labels of a host while it runs, and announces them by an event `labels_changed`.
+  """
+
+  alias Exosuit.{Error, Instance, Lattice, Settings}
+
+  @doc "Sets a label. Labels of `hostcore.*` are the host's own, and refused."
+  @spec put(Instance.t(), String.t(), String.t()) :: :ok | {:error, Error.t()}
+  def put(instance, key, value) do
+    with :ok <- Settings.put_label(instance, key, value), do: announce(instance)
+  end
+
+  @doc "Removes a label, if it is there."
+  @spec delete(Instance.t(), String.t()) :: :ok | {:error, Error.t()}
+  def delete(instance, key) do
+    with :ok <- Settings.delete_label(instance, key), do: announce(instance)
+  end
+
+  defp announce(instance) do
+    Lattice.announce(instance, "labels_changed", %{labels: Settings.labels(instance)})
+  end
+end

@@ -1,0 +1,58 @@
+defmodule Exosuit.Startup.Manifests do
+  @moduledoc """
+  Manifests and applications that somebody applies or deletes on this host by hand.
+
+  Another manifest of the same application that is still to be applied from the host's options would undo that: it is
+  not tried again. Each function blocks the calling process until this host has made its share.
+  """
+
+  import Kernel, except: [apply: 3]
+
+  alias Exosuit.{App, Error, Instance, Manifest, Options, Startup}
+  alias Exosuit.Host.{ActorOptions, Pending}
+
+  @schema ActorOptions.issuer_change()
+
+  @doc "The options of `apply/3`, as Markdown."
+  @spec docs() :: String.t()
+  def docs, do: Options.docs(@schema)
+
+  @doc "Applies the manifest of a file. Gives the steps on this host, and the warnings."
+  @spec apply(Instance.t(), Path.t(), keyword()) ::
+          {:ok, [App.Server.step()], [Manifest.diagnostic()]} | {:error, [Manifest.diagnostic()]}
+  def apply(%{name: host} = instance, path, options) do
+    options = Options.validate!(options, @schema)
+
+    with {:ok, steps, warnings} <- App.apply_and_wait(host, path, options) do
+      supersede(instance, path)
+      {:ok, steps, warnings}
+    end
+  end
+
+  @doc "Deletes an application on all hosts of the lattice, and waits until this host has done so."
+  @spec delete_app(Instance.t(), String.t()) :: {:ok, [App.Server.step()]} | {:error, Error.t()}
+  def delete_app(%{name: host} = instance, app) do
+    supersede(instance, app, nil)
+    with :ok <- App.delete(host, app), do: App.await_deleted(host, app)
+  end
+
+  # Mostly, no manifest is left to apply, and none has to be read.
+  defp supersede(instance, path) do
+    if Pending.manifests(instance) != [],
+      do: supersede(instance, app(path), Path.expand(path))
+  end
+
+  defp supersede(instance, app, applied) do
+    for path <- Pending.manifests(instance),
+        path != applied,
+        app(path) == app,
+        do: Startup.forget(instance, {:manifest, [path]})
+  end
+
+  defp app(path) do
+    case Manifest.parse(path, nil) do
+      {:ok, parsed} -> parsed.manifest["name"]
+      {:error, _unreadable} -> nil
+    end
+  end
+end

@@ -1,0 +1,94 @@
+defmodule Exosuit.Tree do
+  @moduledoc """
+  The supervisor of a host, and its start.
+
+      Tree (one_for_one)
+      ├── Nameplate     registers the host in the VM under its names
+      ├── Writer        without NATS: keeps what a lattice shares, see `Exosuit.Lattice.Local`
+      ├── Host          the serving part: see `Exosuit.Host`
+      ├── Applications  makes the host run its share of applications: see `Exosuit.App.Supervisor`
+      ├── Edge          the connections to the outside: see `Exosuit.Edge`
+      └── Drain         refuses new calls and lets running ones finish when the host stops
+
+  Specifications, links and the router's table belong to this supervisor, and survive a crash of any child. The
+  children crash independently. After more than three crashes in five seconds, the whole host ends. Its supervisor then
+  restarts it with the items of its options, and with its share of the applications in its store.
+  """
+  use Supervisor
+
+  alias Exosuit.{App, Config, Control, Directory, Drain, Edge, Host, Lattice, Startup}
+  alias Exosuit.Host.{Facts, Pending}
+  alias Exosuit.Tree.Setup
+
+  # The host's own process is found under the name of the module that people start.
+  @role Exosuit
+
+  @doc """
+  Starts a host from its options, and waits until each item of them was tried once.
+
+  Raises `ArgumentError` for wrong options.
+  """
+  @spec start_link(keyword()) :: Supervisor.on_start()
+  def start_link(options) do
+    config = Config.new!(options)
+    items = Startup.Items.new!(config)
+    # These options may hold secrets, and only one process needs them.
+    config = %{config | actors: [], start_providers: [], put_links: [], manifests: []}
+
+    with :ok <- unused(config.name),
+         {:ok, prepared, unkept} <- Setup.prepare(config),
+         {:ok, pid} <- Supervisor.start_link(__MODULE__, {prepared, items}) do
+      started(Directory.fetch!(config.name, :instance), items, unkept)
+      {:ok, pid}
+    end
+  end
+
+  @impl Supervisor
+  @spec init({Setup.prepared(), [Pending.item()]}) :: {:ok, tuple()}
+  def init({prepared, items}) do
+    instance = Setup.instance(prepared)
+
+    # The items last: a host that is one too many on its data directory starts nothing.
+    listeners = [
+      {Control, {instance, @role}},
+      {Control.Nats, {instance, @role}},
+      {Startup, {instance, items}}
+    ]
+
+    :ok = Directory.Nameplate.register(instance, @role, self())
+    nameplate = {Directory.Nameplate, {instance, @role, self()}}
+
+    children = [
+      {Host, instance},
+      {App.Supervisor, instance},
+      {Edge, {instance, listeners}},
+      {Drain, instance}
+    ]
+
+    lattice = Lattice.Local.children(instance.lattice)
+    Supervisor.init([nameplate | lattice] ++ children, strategy: :one_for_one)
+  end
+
+  defp started(instance, items, unkept) do
+    Lattice.announce(instance, "host_started", host_facts(instance))
+    Lattice.Local.started(instance.lattice)
+    if unkept, do: announce_unkept(instance, unkept)
+    if items != [], do: Startup.await(instance)
+  end
+
+  defp host_facts(instance) do
+    Map.take(Facts.take(instance), [:labels, :version, :friendly_name, :uptime_seconds])
+  end
+
+  defp announce_unkept(instance, error) do
+    data = %{reason: error.reason, error: Exception.message(error)}
+    Lattice.announce(instance, "identity_not_kept", data)
+  end
+
+  defp unused(name) do
+    case Directory.Nameplate.holder(name, @role) do
+      nil -> :ok
+      pid -> {:error, {:already_started, pid}}
+    end
+  end
+end
