@@ -27,7 +27,7 @@ defmodule Exosuit.ArchitectureTest do
   # A call to a module in a variable counts as a call to the behaviour of which it is a callback: by room, the
   # behaviours whose modules it is given.
   @behaviours %{
-    "Control" => [Exosuit.Control.Generation, Exosuit],
+    "Control" => [Exosuit.Protocol, Exosuit],
     "Drain" => [Exosuit.Lattice],
     "Edge" => [Exosuit.Lattice],
     "Host" => [Exosuit.Provider],

@@ -16,8 +16,9 @@ defmodule Exosuit.App do
 
   import Kernel, except: [apply: 2, apply: 3]
 
+  alias Exosuit.Model.Digest
   alias Exosuit.{Directory, Error, Lattice, Manifest}
-  alias Exosuit.App.{Digest, Model, Objects, Overview, Record, Server}
+  alias Exosuit.App.{Model, Objects, Overview, Record, Server}
   alias Exosuit.Host.Share
   alias Exosuit.Lattice.{Bus, Session, Store}
 

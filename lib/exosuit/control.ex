@@ -10,7 +10,7 @@ defmodule Exosuit.Control do
       └── Listener      owns the socket, and hands each client over
 
   Lines of JSON go in and out, see `guides/control-socket.md`. Each line is parsed into an
-  `Exosuit.Control.Command` and becomes one call to the host: to the facade, the module that this
+  struct of `Exosuit.Model.Command` and becomes one call to the host: to the facade, the module that this
   room is handed when it starts, since it must not know the floors above.
 
   A second host on the same data directory is refused at its start. Otherwise, where the socket

@@ -4,8 +4,8 @@ defmodule Exosuit.DoorsTest do
   use Exosuit.HostCase, async: true
 
   alias Exosuit.{Config, Control, Directory, Extremes, Json, Nats, Router}
-  alias Exosuit.Control.{Command, Otp, V1}
   alias Exosuit.Lattice.{Bus, Known, Peers, Records}
+  alias Exosuit.Protocol.{Otp, Socket, V1}
 
   @key "MCFMFDWFHGKELOXPCNCDXKK5OFLHBVEWRAOXR5JSQUD2TOFRE3DFPM7E"
 
@@ -307,7 +307,7 @@ defmodule Exosuit.DoorsTest do
         host = start_supervised_host!()
         facade = match?(:ok, Exosuit.put_config(host, text, %{}))
         record = Records.configuration_name?(text)
-        {:ok, scale} = {:ok, V1.parse(["component", "scale", "N"], scale(text))}
+        {:ok, scale} = {:ok, V1.decode_command(["component", "scale", "N"], scale(text))}
 
         manifest =
           not (manifest("config: [{name: #{inspect(text)}}]") =~ "expected the name of a stored")
@@ -325,13 +325,16 @@ defmodule Exosuit.DoorsTest do
             {-1, false},
             {1.5, false}
           ] do
-        request = %{"v" => 1, "command" => "actor.scale"}
+        socket = Socket.Commands.decode("actor.scale", %{"id" => "a", "instances" => count})
 
-        socket =
-          Command.parse(Map.put(request, "arguments", %{"id" => "a", "instances" => count}))
+        otp = Otp.decode_command(["cmd", "N", "scale"], %{"actor_id" => "a", "count" => count})
 
-        otp = Otp.parse(["cmd", "N", "scale"], %{"actor_id" => "a", "count" => count})
-        v1 = V1.parse(["component", "scale", "N"], %{"component_id" => "a", "count" => count})
+        v1 =
+          V1.decode_command(["component", "scale", "N"], %{
+            "component_id" => "a",
+            "count" => count
+          })
+
         spread = "traits: [{type: spreadscaler, properties: {instances: #{count}}}]"
         manifest = not (manifest("config: {}", spread) =~ "expected a number of instances")
         doors = Enum.map([socket, otp, v1], &match?({:ok, _}, &1)) ++ [manifest]
@@ -416,7 +419,6 @@ defmodule Exosuit.DoorsTest do
     }
 
     {:ok, record} = Json.encode(linkdef)
-    request = %{"v" => 1, "command" => "link.put", "arguments" => link}
     facade = tried(fn -> Exosuit.put_link(host, source: "a", target: "b", contract: text) end)
     use = tried(fn -> Exosuit.Provider.options!(contract: text) end)
     {_output, status} = System.cmd(Guests.command(), ["link", "put", "a", "b", text], quiet())
@@ -424,9 +426,9 @@ defmodule Exosuit.DoorsTest do
     %{
       facade: not match?({:refused, _text}, facade),
       use: not match?({:refused, _text}, use),
-      socket: match?({:ok, _command}, Command.parse(request)),
-      otp: match?({:ok, _command}, Otp.parse(["linkdefs", "put"], linkdef)),
-      v1: match?({:ok, _command}, V1.parse(["link", "put"], wit)),
+      socket: match?({:ok, _command}, Socket.Commands.decode("link.put", link)),
+      otp: match?({:ok, _command}, Otp.decode_command(["linkdefs", "put"], linkdef)),
+      v1: match?({:ok, _command}, V1.decode_command(["link", "put"], wit)),
       record: match?({:ok, [_link], []}, Records.read_links("LINKDEF_A", record)),
       manifest: not (manifest_link(namespace, package) =~ "expected a name"),
       # A command line that is wrong has another status than a host that is not there.

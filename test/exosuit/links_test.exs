@@ -61,7 +61,7 @@ defmodule Exosuit.LinksTest do
   test "the manifest of a component has it call a provider, and be called by one" do
     {:ok, parsed} = Exosuit.Manifest.parse("examples/counter/app-component.yaml", [])
     files = for %{"image" => %{"value" => path}} <- parsed.manifest["components"], do: path
-    digests = Map.new(files, &{&1, Exosuit.App.Digest.of(&1)})
+    digests = Map.new(files, &{&1, Exosuit.Model.Digest.of(&1)})
     {:ok, model} = Exosuit.App.Model.new(parsed.manifest, digests)
 
     assert [

@@ -1,7 +1,7 @@
 defmodule Exosuit.SettingsTest do
   use Exosuit.HostCase, async: true
 
-  alias Exosuit.Control.Credentials
+  alias Exosuit.Protocol.Registries
 
   test "labels change while a host runs, and what is the machine's own does not" do
     host = start_supervised_host!(labels: %{"zone" => "a", "hostcore.os" => "mine"})
@@ -34,8 +34,8 @@ defmodule Exosuit.SettingsTest do
 
   test "what is shown to registries is kept, and shown to nobody else" do
     host = start_supervised_host!()
-    {:ok, registries} = Credentials.parse(%{"r" => %{"token" => "s3cr3t"}}, "oci")
-    assert :ok = Exosuit.put_registries(host, registries)
+    {:ok, command} = Registries.decode(%{"r" => %{"token" => "s3cr3t"}}, "oci")
+    assert :ok = Exosuit.put_registries(host, command.registries)
     refute inspect(Exosuit.inventory(host)) =~ "s3cr3t"
   end
 end

@@ -59,8 +59,9 @@ defmodule Exosuit.App.Machine do
     nothing of the application, while others run it, the member refuses its share instead and is passed over.
   """
 
-  alias Exosuit.App.{Digest, Model, Placement, Record, Status}
+  alias Exosuit.App.{Model, Placement, Record, Status}
   alias Exosuit.App.Machine.{Events, Members, Options, Records, Report, Share, State, Steps, View}
+  alias Exosuit.Model.Digest
 
   @type event :: tuple()
   @type action :: tuple() | :beat

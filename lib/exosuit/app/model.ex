@@ -11,10 +11,9 @@ defmodule Exosuit.App.Model do
   """
 
   alias Exosuit.{Error, Json}
-  alias Exosuit.App.Digest
   alias Exosuit.App.Model.Shape
   alias Exosuit.Manifest.Workloads
-  alias Exosuit.Model.{Application, Link, Workload}
+  alias Exosuit.Model.{Application, Digest, Link, Workload}
 
   @typedoc "`application` has its workloads, links and configurations, `manifest` what they were made of."
   @type t :: %__MODULE__{

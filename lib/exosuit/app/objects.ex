@@ -7,9 +7,8 @@ defmodule Exosuit.App.Objects do
   """
 
   alias Exosuit.{Error, Instance}
-  alias Exosuit.App.Digest
   alias Exosuit.Lattice.Store
-  alias Exosuit.Model.Artifact
+  alias Exosuit.Model.{Artifact, Digest}
 
   @doc "Brings objects to this host."
   @spec ensure(Instance.t(), [Digest.t()]) :: :ok | {:error, Error.t()}

@@ -15,8 +15,8 @@ defmodule Exosuit.App.Record do
       {:deployed, 1, 1}
   """
 
+  alias Exosuit.Model.Digest
   alias Exosuit.{Error, Json}
-  alias Exosuit.App.Digest
 
   @typedoc """
   A version; `failed` holds the reason if its rollout failed. `issuer_change` says that its code may replace code of

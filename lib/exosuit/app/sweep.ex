@@ -7,8 +7,9 @@ defmodule Exosuit.App.Sweep do
   """
 
   alias Exosuit.Error
-  alias Exosuit.App.{Digest, Record}
+  alias Exosuit.App.Record
   alias Exosuit.Lattice.{Session, Store}
+  alias Exosuit.Model.Digest
 
   @age 86_400_000
 

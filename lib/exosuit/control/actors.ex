@@ -1,10 +1,11 @@
 defmodule Exosuit.Control.Actors do
   @moduledoc false
-  # What commands of the lattice do with actors. Whatever a start or a change comes to is told by
-  # events: of what the host never heard of, by those that are made here.
+  # Starts, scales, stops and updates actors for the lattice. Events report the results. Those about a failure
+  # before the host was asked to start anything are made here.
 
   alias Exosuit.{Artifact, Claims, Directory, Error, Input, Lattice}
   alias Exosuit.Control.{Configurations, Reference}
+  alias Exosuit.Model.Command.{ScaleActor, StartActor, StopActor, UpdateActor}
 
   @type host :: {api :: module(), host :: atom()}
 
@@ -13,13 +14,13 @@ defmodule Exosuit.Control.Actors do
   @time "max_execution_time"
 
   @doc """
-  What is wrong with a command by what is here now, or what its sender should know. Quick: nothing is
-  read or started.
+  Whether the state of the host allows a command, or a message for its sender. Quick: nothing is read or started.
   """
-  @spec admit(atom(), map(), host()) :: :ok | {:ok, String.t()} | {:error, Error.t()}
-  def admit(:launch_actor, it, host), do: check(it.reference, host)
+  @spec admit(StartActor.t() | ScaleActor.t() | UpdateActor.t(), host()) ::
+          :ok | {:ok, String.t()} | {:error, Error.t()}
+  def admit(%StartActor{} = it, host), do: check(it.code, host)
 
-  def admit(:equalize_actor, %{reference: nil} = it, {api, host}) do
+  def admit(%ScaleActor{code: nil} = it, {api, host}) do
     case api.fetch_actor(host, it.id) do
       {:error, error} when it.instances > 0 -> {:error, error}
       _there_or_not_wanted -> :ok
@@ -27,12 +28,12 @@ defmodule Exosuit.Control.Actors do
   end
 
   # There is nothing to read for what is stopped.
-  def admit(:equalize_actor, %{instances: 0}, _host), do: :ok
+  def admit(%ScaleActor{instances: 0}, _host), do: :ok
 
-  def admit(:equalize_actor, it, {api, name} = host) do
-    with :ok <- check(it.reference, host),
+  def admit(%ScaleActor{} = it, {api, name} = host) do
+    with :ok <- check(it.code, host),
          {:ok, actor} <- api.fetch_actor(name, it.id),
-         false <- same?(actor, it.reference) do
+         false <- same?(actor, it.code) do
       warn(actor, it)
     else
       {:error, %Error{reason: :not_found}} -> :ok
@@ -41,16 +42,16 @@ defmodule Exosuit.Control.Actors do
     end
   end
 
-  def admit(:exchange_actor, %{id: id} = it, {api, name} = host) do
-    with :ok <- check(it.reference, host),
+  def admit(%UpdateActor{id: id} = it, {api, name} = host) do
+    with :ok <- check(it.code, host),
          {:ok, _actor} <- if(id, do: api.fetch_actor(name, id), else: {:ok, :by_its_key}),
          do: :ok
   end
 
-  @doc "Starts so many instances more."
-  @spec launch(map(), host()) :: :ok | {:error, Error.t()}
-  def launch(it, {api, host}) do
-    with {:ok, path} <- path(it.reference, host),
+  @doc "Starts an actor, or adds instances to a running one of the same reference."
+  @spec start(StartActor.t(), host()) :: :ok | {:error, Error.t()}
+  def start(it, {api, host}) do
+    with {:ok, path} <- path(it.code, host),
          {:ok, key} <- identify(path, host) do
       case api.fetch_actor(host, key) do
         {:ok, actor} -> add(actor, key, it, {api, host})
@@ -61,41 +62,45 @@ defmodule Exosuit.Control.Actors do
     |> told(it, host)
   end
 
-  @doc "Makes the instances so many: all of them, or those with these annotations."
-  @spec equalize(map(), host()) :: :ok | {:error, Error.t()}
-  def equalize(it, {api, host}) do
+  @doc "Sets the instances of an actor, all or those with these annotations, and starts it if it does not run."
+  @spec scale(ScaleActor.t(), host()) :: :ok | {:error, Error.t()}
+  def scale(it, {api, host}) do
     case api.fetch_actor(host, it.id) do
-      {:ok, actor} -> equalize(actor, it, {api, host})
+      {:ok, actor} -> scale(actor, it, {api, host})
       {:error, %Error{reason: :conflict} = ambiguous} -> told({:error, ambiguous}, it, host)
-      # Whoever asked waits to be told, and there is nothing but this to tell.
+      # The sender waits for an event, and no other event reports this.
       {:error, _absent} when it.instances == 0 -> announce(host, "actor_scaled", absent(it))
-      {:error, _absent} -> it |> start(api, host) |> told(it, host)
+      {:error, absent} when it.code == nil -> told({:error, absent}, it, host)
+      {:error, _absent} -> it |> start_scaled(api, host) |> told(it, host)
     end
   end
 
-  @doc "Takes instances away, by annotations: none is an answer, too."
-  @spec withdraw(map(), host()) :: :ok | {:error, Error.t()}
-  def withdraw(it, {api, host}) do
-    count = if it.instances == 0, do: :all, else: it.instances
-
-    case api.fetch_actor(host, it.id) do
-      {:ok, actor} -> api.resize_actor(host, actor.id, {:remove, it.annotations, count})
-      {:error, %Error{reason: :conflict} = ambiguous} -> {:error, ambiguous}
-      {:error, _absent} -> :ok
-    end
+  @doc "Stops an actor, or some of its instances."
+  @spec stop(StopActor.t(), host()) :: :ok | {:error, Error.t()}
+  def stop(it, {api, host}) do
+    with {:ok, actor} <- api.fetch_actor(host, it.id),
+         do: api.resize_actor(host, actor.id, {:remove, it.annotations, it.instances})
   end
 
-  @doc "Puts other code in the place of an actor's."
-  @spec exchange(map(), host()) :: :ok | {:error, Error.t()}
-  def exchange(it, {api, host}) do
-    with {:ok, path} <- path(it.reference, host),
+  @doc "Replaces the code of an actor."
+  @spec update(UpdateActor.t(), host()) :: :ok | {:error, Error.t()}
+  def update(it, {api, host}) do
+    permissions = [force: it.force, allow_issuer_change: it.allow_issuer_change]
+
+    with {:ok, path} <- path(it.code, host),
          {:ok, id} <- if(it.id, do: {:ok, it.id}, else: identify(path, host)),
          {:ok, actor} <- api.fetch_actor(host, id),
-         do: api.update_actor(host, actor.id, path, Map.to_list(permissions(it)))
+         do: api.update_actor(host, actor.id, path, permissions)
   end
 
   @doc "Announces that a start or an update of this command failed."
-  @spec announce_failure(String.t(), map(), Error.t(), atom()) :: :ok
+  @spec announce_failure(
+          String.t(),
+          StartActor.t() | ScaleActor.t() | UpdateActor.t(),
+          Error.t(),
+          atom()
+        ) ::
+          :ok
   def announce_failure(kind, it, error, host) do
     failure = %{reason: error.reason, error: Exception.message(error)}
     announce(host, "actor_#{kind}_failed", Map.merge(facts(it), failure))
@@ -106,11 +111,9 @@ defmodule Exosuit.Control.Actors do
   def free?(nil, _host), do: true
   def free?(id, {api, host}), do: match?({:error, _absent}, api.fetch_actor(host, id))
 
-  defp permissions(it), do: Map.take(it, [:force, :allow_issuer_change])
-
-  defp equalize(actor, it, {api, host}) do
+  defp scale(actor, it, {api, host}) do
     with :ok <- agree(actor, it),
-         :ok <- update(actor, it, {api, host}),
+         :ok <- update_scaled(actor, it, {api, host}),
          do: api.resize_actor(host, actor.id, change(it))
   end
 
@@ -119,28 +122,30 @@ defmodule Exosuit.Control.Actors do
   defp agree(_actor, %{mismatch: policy}) when policy != :refuse, do: :ok
 
   defp agree(actor, it) do
-    if it.reference == nil or same?(actor, it.reference),
+    if it.code == nil or same?(actor, it.code),
       do: :ok,
-      else: {:error, conflict(actor.id, it.reference)}
+      else: {:error, conflict(actor.id, it.code)}
   end
 
-  defp update(actor, %{mismatch: :update, instances: count} = it, {api, host}) when count > 0 do
-    cond do
-      it.reference == nil -> :ok
-      same?(actor, it.reference) -> :ok
-      true -> exchange(Map.merge(it, %{id: actor.id, force: true}), {api, host})
+  defp update_scaled(actor, %{mismatch: :update, instances: count} = it, context)
+       when count > 0 do
+    if it.code == nil or same?(actor, it.code) do
+      :ok
+    else
+      permissions = [force: true, allow_issuer_change: it.allow_issuer_change]
+      update(struct!(UpdateActor, [code: it.code, id: actor.id] ++ permissions), context)
     end
   end
 
-  defp update(_actor, _it, _host), do: :ok
+  defp update_scaled(_actor, _it, _host), do: :ok
 
   defp change(%{annotations: none} = it) when none == %{}, do: {:total, it.instances}
   defp change(it), do: {:set, it.annotations, it.instances}
 
-  defp start(it, api, host) do
-    with {:ok, path} <- path(it.reference, host),
+  defp start_scaled(it, api, host) do
+    with {:ok, path} <- path(it.code, host),
          {:ok, id} <- id(it, path, host),
-         {:ok, config} <- Configurations.merge(it.config, {api, host}),
+         {:ok, config} <- Configurations.resolve(it.config, {api, host}),
          {:ok, limits} <- limits(it.limits),
          options = options(it, [id: id, config: config] ++ limits),
          do: api.start_actor(host, path, options) |> done()
@@ -158,9 +163,9 @@ defmodule Exosuit.Control.Actors do
   end
 
   defp add(actor, key, it, {api, host}) do
-    if same?(actor, it.reference),
+    if same?(actor, it.code),
       do: api.resize_actor(host, actor.id, {:add, it.annotations, it.instances}),
-      else: {:error, conflict(key, it.reference)}
+      else: {:error, conflict(key, it.code)}
   end
 
   defp options(it, more), do: [instances: it.instances, annotations: it.annotations] ++ more
@@ -203,26 +208,29 @@ defmodule Exosuit.Control.Actors do
     "expected #{key} to be #{Input.expectation(bound)}, got #{inspect(text, printable_limit: 100)}"
   end
 
-  defp check(reference, {_api, host}) do
-    with {:ok, _path} <- path(reference, host), do: :ok
+  defp check(code, {_api, host}) do
+    with {:ok, _path} <- path(code, host), do: :ok
   end
 
-  defp path(reference, host) do
+  defp path({:path, path}, _host), do: {:ok, path}
+
+  defp path({:reference, reference}, host) do
     Reference.actor(reference, Directory.fetch!(host, :instance).config.allow_file_load)
   end
 
-  defp same?(actor, reference), do: actor.image_ref == Reference.normalize(reference)
+  defp same?(actor, {:reference, reference}),
+    do: actor.image_ref == Reference.normalize(reference)
 
   defp warn(actor, %{mismatch: :keep} = it) do
     {:ok,
      "#{actor.id} runs from #{actor.image_ref}: it was scaled, but not updated to " <>
-       "#{it.reference}, because allow_update is not set"}
+       "#{reference(it)}, because allow_update is not set"}
   end
 
-  defp warn(actor, %{mismatch: :refuse} = it), do: {:error, conflict(actor.id, it.reference)}
+  defp warn(actor, %{mismatch: :refuse} = it), do: {:error, conflict(actor.id, it.code)}
   defp warn(_actor, _it), do: :ok
 
-  defp conflict(key, reference) do
+  defp conflict(key, {:reference, reference}) do
     Error.new(
       :conflict,
       "Cannot start new instance of #{key} from ref '#{reference}', it is already running with " <>
@@ -245,12 +253,15 @@ defmodule Exosuit.Control.Actors do
 
   defp facts(it) do
     %{
-      id: Map.get(it, :id) || it.reference,
-      image_ref: it.reference || "",
+      id: it.id || reference(it),
+      image_ref: reference(it),
       instances: Map.get(it, :instances, 1),
       annotations: Map.get(it, :annotations, %{})
     }
   end
+
+  defp reference(%{code: nil}), do: ""
+  defp reference(%{code: {_kind, code}}), do: code
 
   defp absent(it), do: Map.put(facts(it), :before, [])
 

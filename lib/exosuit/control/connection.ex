@@ -3,8 +3,11 @@ defmodule Exosuit.Control.Connection do
   # One client: its lines become commands, one after the other, each answered with a line. A client
   # that does not read holds up itself alone: sending to it ends after a while, and so does it.
 
-  alias Exosuit.{Error, Json}
-  alias Exosuit.Control.{Command, Execution, Lines, Reply}
+  alias Exosuit.Control.Execution
+  alias Exosuit.Error
+  alias Exosuit.Model.Command
+  alias Exosuit.Protocol.Socket
+  alias Exosuit.Protocol.Socket.{Lines, Replies}
 
   @enforce_keys [:socket, :context, :lines]
   defstruct [:socket, :context, :lines, :following, armed?: false]
@@ -74,36 +77,26 @@ defmodule Exosuit.Control.Connection do
   end
 
   defp answer(line, state) do
-    case parse(line) do
-      {:ok, %Command{name: :events} = command} -> follow(command, state)
-      {:ok, command} -> execute(command, state)
-      {:error, id, error} -> say(state, Reply.error(id, error))
+    case Socket.decode_line(line) do
+      {:ok, id, %Command.Subscribe{} = command} -> follow(id, command, state)
+      {:ok, id, command} -> execute(id, command, state)
+      {:error, id, error} -> reply(state, id, nil, {:error, error})
     end
   end
 
-  defp parse(line) do
-    case Json.decode(line) do
-      {:ok, request} -> Command.parse(request)
-      {:error, error} -> {:error, nil, error}
-    end
-  rescue
-    # What the decoder takes is UTF-8.
-    ArgumentError -> {:error, nil, Error.new(:invalid_input, "a line is not UTF-8")}
-  end
-
-  defp follow(command, state) do
+  defp follow(id, command, state) do
     {api, host} = state.context.host
     :ok = api.subscribe(host)
-    say(%{state | following: command.id}, Reply.ok(command.id, %{following: true}))
+    reply(%{state | following: id}, id, command, {:ok, %{following: true}})
   end
 
-  defp execute(command, %{context: context} = state) do
+  defp execute(id, command, %{context: context} = state) do
     tag = make_ref()
     arguments = [command, context.host, {self(), tag}]
 
     case Task.Supervisor.start_child(context.commands, Execution, :answer, arguments) do
       {:ok, task} ->
-        await({task, Process.monitor(task), tag}, command, arm(state))
+        await({task, Process.monitor(task), tag}, id, command, arm(state))
 
       {:error, :max_children} ->
         error =
@@ -112,19 +105,19 @@ defmodule Exosuit.Control.Connection do
             "too many commands run on this host, including those of disconnected clients"
           )
 
-        say(state, Reply.error(command.id, error))
+        reply(state, id, command, {:error, error})
     end
   end
 
-  defp await({task, monitor, tag}, command, %{socket: socket} = state) do
+  defp await({task, monitor, tag}, id, command, %{socket: socket} = state) do
     receive do
       {^tag, result} ->
         Process.demonitor(monitor, [:flush])
-        say(state, Reply.result(command.id, result))
+        reply(state, id, command, result)
 
       {:DOWN, ^monitor, :process, _pid, _reason} ->
         error = Error.new(:internal, "the command crashed; the host's log says more")
-        say(state, Reply.error(command.id, error))
+        reply(state, id, command, {:error, error})
 
       {:tcp_closed, ^socket} ->
         abandon(task, command)
@@ -135,7 +128,7 @@ defmodule Exosuit.Control.Connection do
   end
 
   # A call ends with who made it. What changes the host is brought to its end all the same.
-  defp abandon(task, %Command{name: :call}) do
+  defp abandon(task, %Command.Call{}) do
     Process.exit(task, :kill)
     :closed
   end
@@ -153,12 +146,12 @@ defmodule Exosuit.Control.Connection do
         "#{waiting} events are unread: the client reads too slowly"
       )
     else
-      say(state, Reply.event(state.following, event))
+      say(state, Replies.event(state.following, event))
     end
   end
 
   defp give_up(state, id, reason, detail) do
-    with {:ok, state} <- say(state, Reply.error(id, Error.new(reason, detail))),
+    with {:ok, state} <- reply(state, id, nil, {:error, Error.new(reason, detail)}),
          :ok <- :inet.setopts(state.socket, active: false),
          :ok <- :gen_tcp.shutdown(state.socket, :write),
          do: discard(state.socket, System.monotonic_time(:millisecond) + @farewell)
@@ -175,6 +168,8 @@ defmodule Exosuit.Control.Connection do
       discard(socket, until)
     end
   end
+
+  defp reply(state, id, command, result), do: say(state, Replies.line(id, command, result))
 
   defp say(state, line) do
     case :gen_tcp.send(state.socket, line) do

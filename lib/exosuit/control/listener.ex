@@ -6,7 +6,8 @@ defmodule Exosuit.Control.Listener do
   use Exosuit.Server
 
   alias Exosuit.{Directory, Error, Instance, Lattice}
-  alias Exosuit.Control.{Address, Connection, Reply}
+  alias Exosuit.Control.{Address, Connection}
+  alias Exosuit.Protocol.Socket.Replies
 
   @enforce_keys [:instance, :path, :context]
   defstruct [:instance, :path, :context, :socket, :acceptor, :error]
@@ -84,7 +85,8 @@ defmodule Exosuit.Control.Listener do
              do: send(connection, {:client, client})
 
       {:error, _full} ->
-        :gen_tcp.send(client, Reply.error(nil, Error.new(:overloaded, "too many clients")))
+        error = Error.new(:overloaded, "too many clients")
+        :gen_tcp.send(client, Replies.line(nil, nil, {:error, error}))
         :gen_tcp.close(client)
     end
   end

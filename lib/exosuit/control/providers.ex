@@ -1,29 +1,29 @@
 defmodule Exosuit.Control.Providers do
   @moduledoc false
-  # What commands of the lattice do with providers. A start that the host never heard of is told by an
-  # event that is made here.
+  # Starts and stops providers for the lattice. If a start fails before the host was asked to start anything, the
+  # event about that is made here.
 
   alias Exosuit.{Directory, Error, Lattice}
   alias Exosuit.Control.{Configurations, Reference}
+  alias Exosuit.Model.Command.{AuctionProvider, StartProvider, StopProvider}
 
   @type host :: {api :: module(), host :: atom()}
 
   @doc """
-  What is wrong with a start by what is here now, or that nothing is left to do. Quick: nothing is
-  started.
+  Whether the state of the host allows a start. Quick: nothing is started.
   """
-  @spec admit(map(), host()) :: :ok | {:error, Error.t()}
+  @spec admit(StartProvider.t(), host()) :: :ok | {:error, Error.t()}
   def admit(it, {api, host}) do
-    with {:ok, _name} <- Reference.provider(it.reference, allowed?(host)),
+    with {:ok, _name} <- name(it.code, host),
          do: free(it, {api, host})
   end
 
   @doc "Starts a provider."
-  @spec launch(map(), host()) :: :ok | {:error, Error.t()}
-  def launch(it, {api, host}) do
+  @spec start(StartProvider.t(), host()) :: :ok | {:error, Error.t()}
+  def start(it, {api, host}) do
     with :absent <- present(it, {api, host}),
-         {:ok, name} <- Reference.provider(it.reference, allowed?(host)),
-         {:ok, config} <- configuration(it.config, {api, host}) do
+         {:ok, name} <- name(it.code, host),
+         {:ok, config} <- Configurations.resolve(it.config, {api, host}) do
       start(name, config, it, {api, host})
     else
       :present -> :ok
@@ -31,26 +31,26 @@ defmodule Exosuit.Control.Providers do
     end
   end
 
-  @doc "Stops a provider, if it is there."
-  @spec withdraw(map(), host()) :: :ok | {:ok, map()} | {:error, Error.t()}
-  def withdraw(it, {api, host}) do
+  @doc "Stops a provider."
+  @spec stop(StopProvider.t(), host()) :: :ok | {:error, Error.t()}
+  def stop(it, {api, host}) do
     case find(it.id, it.link_name, {api, host}) do
-      nil -> {:ok, %{message: "no such provider runs here"}}
+      nil -> {:error, Error.new(:not_found, "no provider #{inspect(it.id)} on #{inspect(host)}")}
       provider -> api.stop_provider(host, provider.id)
     end
   end
 
-  @doc "Whether it might run here, since it does not yet."
-  @spec free?(map(), host()) :: boolean()
-  def free?(%{id: nil} = it, host), do: find(it.reference, it.link_name, host) == nil
+  @doc "Whether the host may bid for a provider: false if it runs here already."
+  @spec free?(AuctionProvider.t() | StartProvider.t(), host()) :: boolean()
+  def free?(%{id: nil} = it, host), do: find(reference(it), it.link_name, host) == nil
   def free?(%{id: id}, {api, host}), do: match?({:error, _absent}, api.fetch_provider(host, id))
 
   @doc "Announces that the start of a provider failed."
-  @spec announce_failure(map(), Error.t(), atom()) :: :ok
+  @spec announce_failure(StartProvider.t(), Error.t(), atom()) :: :ok
   def announce_failure(it, error, host) do
     Lattice.announce(Directory.fetch!(host, :instance), "provider_start_failed", %{
-      id: it.id || it.reference,
-      image_ref: it.reference,
+      id: it.id || reference(it),
+      image_ref: reference(it),
       link_name: it.link_name || "default",
       annotations: it.annotations,
       reason: error.reason,
@@ -71,10 +71,10 @@ defmodule Exosuit.Control.Providers do
   end
 
   defp agree(provider, it) do
-    if provider.image_ref == it.reference do
+    if provider.image_ref == reference(it) do
       :ok
     else
-      detail = "provider #{it.id} runs from #{provider.image_ref}, and not #{it.reference}"
+      detail = "provider #{it.id} runs from #{provider.image_ref}, and not #{reference(it)}"
       {:error, Error.new(:conflict, detail)}
     end
   end
@@ -92,8 +92,14 @@ defmodule Exosuit.Control.Providers do
     Error.new(:conflict, "Provider with that link name is already running on this host")
   end
 
-  defp configuration({:text, text}, _host), do: Configurations.text(text)
-  defp configuration({:names, names}, host), do: Configurations.merge(names, host)
+  defp name({:name, name}, _host), do: {:ok, name}
+
+  defp name({:reference, reference}, host) do
+    Reference.provider(reference, Directory.fetch!(host, :instance).config.allow_file_load)
+  end
+
+  defp reference(%AuctionProvider{reference: reference}), do: reference
+  defp reference(%StartProvider{code: {_kind, code}}), do: code
 
   defp start(name, config, it, {api, host}) do
     id = it.id || id(it, {api, host})
@@ -104,7 +110,7 @@ defmodule Exosuit.Control.Providers do
 
   # The name in the reference, if nothing else is called that.
   defp id(it, {api, host}) do
-    name = Reference.name(it.reference)
+    name = Reference.name(reference(it))
 
     taken? =
       Enum.any?([&api.fetch_actor/2, &api.fetch_provider/2], &match?({:ok, _it}, &1.(host, name)))
@@ -124,6 +130,4 @@ defmodule Exosuit.Control.Providers do
     announce_failure(it, error, host)
     {:error, error}
   end
-
-  defp allowed?(host), do: Directory.fetch!(host, :instance).config.allow_file_load
 end

@@ -7,15 +7,17 @@ defmodule Exosuit.Control.Receiver do
   use Exosuit.Server
 
   alias Exosuit.{Directory, Error, Instance}
-  alias Exosuit.Control.{Api, Command, Execution, Lanes, Otp, Request, V1}
+  alias Exosuit.Control.{Execution, Lanes, Request}
   alias Exosuit.Lattice.Bus
+  alias Exosuit.Model.Command
+  alias Exosuit.Protocol.{Otp, Socket, V1}
 
   @enforce_keys [:instance, :context, :tasks, :lanes]
   defstruct [:instance, :context, :tasks, :lanes, subscriptions: %{}, running: %{}]
 
   @most 256
 
-  @generations [Otp, V1, Api]
+  @protocols [Otp, V1, Socket]
 
   @doc "How many commands run and wait at the most."
   @spec most() :: pos_integer()
@@ -61,11 +63,11 @@ defmodule Exosuit.Control.Receiver do
   @impl GenServer
   def handle_info({:exosuit_lattice, reference, {subject, reply_to, payload}}, state)
       when is_map_key(state.subscriptions, reference) do
-    {generation, prefix, subscription} = Map.fetch!(state.subscriptions, reference)
+    {protocol, prefix, subscription} = Map.fetch!(state.subscriptions, reference)
 
     request = %Request{
       session: state.instance.lattice,
-      generation: generation,
+      protocol: protocol,
       reply_to: reply_to
     }
 
@@ -90,19 +92,19 @@ defmodule Exosuit.Control.Receiver do
   # Before the host is up: who deploys as soon as it is, asks it as he asks the others.
   defp listen(state) do
     subscriptions =
-      for generation <- @generations,
-          prefix = prefix(generation, state.instance),
-          {subject, who} <- generation.subscriptions(state.instance.source),
+      for protocol <- @protocols,
+          prefix = prefix(protocol, state.instance),
+          {subject, who} <- protocol.subscriptions(state.instance.source),
           into: %{} do
         {:ok, subscription} = subscribe(state.instance.lattice, prefix, subject, who)
-        {subscription.reference, {generation, prefix, subscription}}
+        {subscription.reference, {protocol, prefix, subscription}}
       end
 
     %{state | subscriptions: subscriptions}
   end
 
-  defp prefix(generation, instance),
-    do: generation.prefix(instance.config.nats.prefix, instance.config.lattice)
+  defp prefix(protocol, instance),
+    do: protocol.prefix(instance.config.nats.prefix, instance.config.lattice)
 
   defp subscribe(session, prefix, subject, :all) do
     Bus.subscribe(session, "#{prefix}.#{subject}")
@@ -121,12 +123,12 @@ defmodule Exosuit.Control.Receiver do
   defp split(_nothing), do: []
 
   defp take(request, tokens, payload, state) do
-    with {:ok, request} <- Request.read(request, tokens, payload),
+    with {:ok, request} <- Request.decode(request, tokens, payload),
          {:ok, note} <- admit(request.command, state.context) do
       enter(request, note, state)
     else
       {:error, error} ->
-        Request.say(request, :unknown, {:error, error})
+        Request.acknowledge(request, {:error, error})
         state
 
       :ignore ->
@@ -143,9 +145,9 @@ defmodule Exosuit.Control.Receiver do
   end
 
   defp enter(request, note, state) do
-    lane = Command.about(request.command)
+    lane = Command.subject(request.command)
     # What is acknowledged is done, whatever else is asked meanwhile.
-    taken = %{request | answered?: request.generation.at_once?(request.command)}
+    taken = %{request | answered?: request.protocol.acknowledged?(request.command)}
 
     case Lanes.enter(state.lanes, lane, taken) do
       {:run, lanes} ->
@@ -169,7 +171,7 @@ defmodule Exosuit.Control.Receiver do
   end
 
   defp acknowledge(request, %{answered?: true}, note),
-    do: Request.say(request, :taken, {:ok, note})
+    do: Request.acknowledge(request, {:ok, note})
 
   defp acknowledge(_request, _later, _note), do: :ok
 

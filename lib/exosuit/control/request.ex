@@ -2,29 +2,31 @@ defmodule Exosuit.Control.Request do
   @moduledoc false
   # A message of the lattice that wants something, and the way back to whoever sent it.
 
-  alias Exosuit.{Error, Json}
-  alias Exosuit.Control.{Command, Execution, Short}
+  alias Exosuit.{Error, Json, Protocol}
+  alias Exosuit.Control.Execution
   alias Exosuit.Lattice.{Bus, Session}
+  alias Exosuit.Model.Command
+  alias Exosuit.Protocol.Short
 
   @type t :: %__MODULE__{
           session: Session.t(),
-          generation: module(),
+          protocol: module(),
           reply_to: String.t() | nil,
           command: Command.t() | nil,
           answered?: boolean()
         }
 
-  @enforce_keys [:session, :generation, :reply_to]
-  defstruct [:session, :generation, :reply_to, :command, answered?: false]
+  @enforce_keys [:session, :protocol, :reply_to]
+  defstruct [:session, :protocol, :reply_to, :command, answered?: false]
 
   # What a server takes by default. A larger one may be allowed; nothing here needs it.
   @most_body 1_048_576
 
-  @doc "What the message wants, by the tokens behind the prefix and its body."
-  @spec read(t(), [String.t()], binary()) :: {:ok, t()} | {:error, Error.t()} | :ignore
-  def read(request, tokens, payload) do
+  @doc "Decodes the command: `tokens` are those of the subject after the prefix."
+  @spec decode(t(), [String.t()], binary()) :: {:ok, t()} | {:error, Error.t()} | :ignore
+  def decode(request, tokens, payload) do
     with {:ok, body} <- decode(payload),
-         {:ok, command} <- request.generation.parse(tokens, body),
+         {:ok, command} <- request.protocol.decode_command(tokens, body),
          do: {:ok, %{request | command: command}}
   end
 
@@ -47,16 +49,18 @@ defmodule Exosuit.Control.Request do
   def abandon(request, error, _context), do: answer(request, {:error, error})
 
   @doc "Answers a request whose command is known."
-  @spec answer(t(), Execution.result()) :: :ok
+  @spec answer(t(), Protocol.result()) :: :ok
   def answer(%__MODULE__{answered?: true}, _result), do: :ok
-  def answer(request, result), do: say(request, request.command.name, result)
+  def answer(request, result), do: reply(request, request.command, result)
 
-  @doc "Answers by what it is and how it went, where anybody waits for that."
-  @spec say(t(), atom(), Execution.result()) :: :ok
-  def say(%__MODULE__{reply_to: nil}, _name, _result), do: :ok
+  @doc "Acknowledges a request, or refuses one whose command is not known."
+  @spec acknowledge(t(), Protocol.result()) :: :ok
+  def acknowledge(request, result), do: reply(request, nil, result)
 
-  def say(request, name, result) do
-    with %{} = reply <- request.generation.reply(name, result),
+  defp reply(%__MODULE__{reply_to: nil}, _command, _result), do: :ok
+
+  defp reply(request, command, result) do
+    with %{} = reply <- request.protocol.encode_reply(command, result),
          {:ok, text} <- Short.encode(reply, Bus.max_payload(request.session)),
          :ok <- Bus.publish(request.session, request.reply_to, text) do
       :ok
@@ -68,7 +72,7 @@ defmodule Exosuit.Control.Request do
 
   # No text, say. Without a connection this fails, too, and nobody waits any more.
   defp apologize(request, error) do
-    {:ok, text} = Json.encode(request.generation.reply(:unknown, {:error, error}))
+    {:ok, text} = Json.encode(request.protocol.encode_reply(nil, {:error, error}))
     _lost = Bus.publish(request.session, request.reply_to, text)
     :ok
   end

@@ -8,6 +8,7 @@ defmodule Exosuit.Lattice.Known do
   # others are dropped.
 
   alias Exosuit.{Error, Instance, Json}
+  alias Exosuit.Protocol.Otp
 
   @typedoc "What is known; `contract_id` is what a provider implements, `nil` for an actor."
   @type claims :: %{
@@ -93,23 +94,7 @@ defmodule Exosuit.Lattice.Known do
 
   @doc "The record of claims, encoded."
   @spec write(claims()) :: {:ok, binary()} | {:error, Error.t()}
-  def write(claims), do: claims |> record() |> Json.encode()
-
-  @doc "The record of claims: all of it text, as the OTP era has it."
-  @spec record(claims() | map()) :: map()
-  def record(claims) do
-    %{
-      call_alias: claims.call_alias || "",
-      iss: claims.issuer || "",
-      name: claims.name || "",
-      caps: Enum.join(claims.capabilities, ","),
-      rev: to_string(claims.revision),
-      tags: Enum.join(claims.tags, ","),
-      version: claims.version || "",
-      sub: claims.subject,
-      contract_id: claims.contract_id || ""
-    }
-  end
+  def write(claims), do: claims |> Otp.Records.encode_claims() |> Json.encode()
 
   @doc "What a record says of this key."
   @spec read(String.t(), binary()) :: {:ok, claims()} | {:error, Error.t()}

@@ -12,6 +12,7 @@ defmodule Exosuit.Lattice.Records do
 
   alias Exosuit.{Error, Input, Json}
   alias Exosuit.Model.Link
+  alias Exosuit.Protocol.{Otp, V1}
 
   @type key :: String.t()
   @type values :: %{optional(String.t()) => String.t()}
@@ -23,9 +24,8 @@ defmodule Exosuit.Lattice.Records do
 
   @doc "Where the links of a key may stand: the first place, and the second."
   @spec places(Link.key()) :: {key(), key()}
-  def places({source, contract, name}) do
-    hash = :crypto.hash(:sha256, [source, contract, name])
-    {"LINKDEF_" <> Base.encode16(hash), "COMPONENT_" <> source}
+  def places({source, _contract, _name} = key) do
+    {"LINKDEF_" <> Otp.Records.link_id(key), "COMPONENT_" <> source}
   end
 
   @doc "Whether hosts of the OTP era can have it, too."
@@ -37,22 +37,7 @@ defmodule Exosuit.Lattice.Records do
 
   @doc "The record of a link that is alone in its place."
   @spec write_definition(Link.t()) :: {:ok, binary()} | {:error, Error.t()}
-  def write_definition(link), do: link |> definition() |> Json.encode()
-
-  @doc "A link as the OTP era has it."
-  @spec definition(Link.t()) :: map()
-  def definition(link) do
-    {"LINKDEF_" <> id, _component} = places(Link.key(link))
-
-    %{
-      id: id,
-      actor_id: link.source,
-      provider_id: link.target,
-      link_name: link.name,
-      contract_id: Link.contract(link),
-      values: link.target_config
-    }
-  end
+  def write_definition(link), do: link |> Otp.Records.encode_link() |> Json.encode()
 
   @doc """
   The record of a component without some of its links, and with others. All else that it says stays,
@@ -63,23 +48,8 @@ defmodule Exosuit.Lattice.Records do
   def write_component(old, removed, added) do
     with {:ok, %{"links" => links} = component} <- decode_component(old) do
       kept = Enum.reject(links, &match_any?(&1, removed))
-      Json.encode(%{component | "links" => kept ++ Enum.map(added, &component_link/1)})
+      Json.encode(%{component | "links" => kept ++ Enum.map(added, &V1.Records.encode_link/1)})
     end
-  end
-
-  @doc "A link as 1.x has it: its configurations are named."
-  @spec component_link(Link.t()) :: map()
-  def component_link(link) do
-    %{
-      source_id: link.source,
-      target: link.target,
-      name: link.name,
-      wit_namespace: link.namespace,
-      wit_package: link.package,
-      interfaces: link.interfaces,
-      source_config: link.source_configs,
-      target_config: link.target_configs
-    }
   end
 
   @doc """

@@ -2,10 +2,10 @@ defmodule Exosuit.App.MachineTest do
   # What one machine does about single events; `Exosuit.App.SimulatedTest` has what many do together.
   use ExUnit.Case, async: true
 
-  alias Exosuit.App.{Digest, Machine, Model, Record, Status}
+  alias Exosuit.App.{Machine, Model, Record, Status}
   alias Exosuit.App.Machine.Slots
   alias Exosuit.Error
-  alias Exosuit.Model.{Application, Workload}
+  alias Exosuit.Model.{Application, Digest, Workload}
 
   @bad Error.new(:invalid_module, "it is not Wasm")
 

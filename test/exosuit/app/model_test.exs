@@ -1,9 +1,9 @@
 defmodule Exosuit.App.ModelTest do
   use ExUnit.Case, async: true
 
-  alias Exosuit.App.{Digest, Model}
+  alias Exosuit.App.Model
   alias Exosuit.{Error, Json, Native}
-  alias Exosuit.Model.{Link, Workload}
+  alias Exosuit.Model.{Digest, Link, Workload}
 
   @manifest """
   apiVersion: core.oam.dev/v1beta1

@@ -1,7 +1,8 @@
 defmodule Exosuit.App.RecordTest do
   use ExUnit.Case, async: true
 
-  alias Exosuit.App.{Digest, Record}
+  alias Exosuit.App.Record
+  alias Exosuit.Model.Digest
   alias Exosuit.{Error, Json}
 
   doctest Record

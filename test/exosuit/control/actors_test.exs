@@ -2,7 +2,8 @@ defmodule Exosuit.Control.ActorsTest do
   # What the lattice's commands come to on a host, without the lattice.
   use Exosuit.HostCase, async: true
 
-  alias Exosuit.Control.{Execution, Otp, V1}
+  alias Exosuit.Control.Execution
+  alias Exosuit.Protocol.{Otp, V1}
 
   @by_a %{"scaler" => "a"}
   @by_b %{"scaler" => "b"}
@@ -19,8 +20,8 @@ defmodule Exosuit.Control.ActorsTest do
   defp otp(it, verb, body), do: run(it, Otp, ["cmd", "N", verb], body)
   defp v1(it, subject, body), do: run(it, V1, String.split(subject, ".") ++ ["N"], body)
 
-  defp run(it, generation, tokens, body) do
-    {:ok, command} = generation.parse(tokens, body)
+  defp run(it, protocol, tokens, body) do
+    {:ok, command} = protocol.decode_command(tokens, body)
 
     case Execution.admit(command, {Exosuit, it.host}) do
       {:error, error} -> {:refused, error}
@@ -48,7 +49,7 @@ defmodule Exosuit.Control.ActorsTest do
     assert {:ok, "x"} = Exosuit.call(it.host, it.key, "op", "x")
     assert {:ok, _} = otp(it, "sa", %{stop | "count" => 0})
     assert {:error, _gone} = Exosuit.fetch_actor(it.host, it.key)
-    assert {:ok, _} = otp(it, "sa", stop)
+    assert {:error, %Error{reason: :not_found}} = otp(it, "sa", stop)
   end
 
   test "an actor that runs under another name is found by its key", it do
@@ -144,7 +145,8 @@ defmodule Exosuit.Control.ActorsTest do
     providers = Map.new(Exosuit.inventory(it.host).providers, &{&1.link_name, &1})
     assert %{"default" => %{id: "keyvalue"}, "other" => %{public_key: key}} = providers
     stop = %{"provider_ref" => key, "link_name" => "other"}
-    for _twice <- 1..2, do: assert({:ok, _} = otp(it, "sp", stop))
+    assert {:ok, _} = otp(it, "sp", stop)
+    assert {:error, %Error{reason: :not_found}} = otp(it, "sp", stop)
     assert [%{id: "keyvalue"}] = Exosuit.inventory(it.host).providers
   end
 

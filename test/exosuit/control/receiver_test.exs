@@ -236,8 +236,8 @@ defmodule Exosuit.Control.ReceiverTest do
   end
 
   defp v1_subscription(receiver) do
-    Enum.find(state(receiver).subscriptions, fn {_reference, {generation, _prefix, _it}} ->
-      generation == Exosuit.Control.V1
+    Enum.find(state(receiver).subscriptions, fn {_reference, {protocol, _prefix, _it}} ->
+      protocol == Exosuit.Protocol.V1
     end)
   end
 

@@ -3,8 +3,8 @@ defmodule Exosuit.Simulated.Versions do
   # Versions of applications, without manifests: models with a few workloads, and what becomes of each version
   # on a host. `:good` runs; `:refused` is refused for good, on all hosts or on some; `:hangs` never runs.
 
-  alias Exosuit.App.{Digest, Model}
-  alias Exosuit.Model.{Application, Workload}
+  alias Exosuit.App.Model
+  alias Exosuit.Model.{Application, Digest, Workload}
 
   def make(name, number, fate) do
     unique = "#{name}-#{number}-#{:rand.uniform(1_000_000_000)}"

@@ -22,8 +22,9 @@ defmodule Exosuit.App.Machine.Share do
   """
 
   alias Exosuit.App.Machine.{Failure, Handover, Options, Slots}
-  alias Exosuit.App.{Digest, Model, Placement, Record, Status}
+  alias Exosuit.App.{Model, Placement, Record, Status}
   alias Exosuit.Error
+  alias Exosuit.Model.Digest
 
   @type outcome ::
           :running | {:starting, Error.t() | nil} | {:refused, Error.t(), final? :: boolean()}

@@ -5,9 +5,10 @@ defmodule Exosuit.App.Machine.State do
   # the writes and fetches that are under way or wait to be tried again, by their key; each is asked for once. `errors`
   # has why the last fetch failed.
 
-  alias Exosuit.App.{Digest, Model, Placement, Record, Status}
+  alias Exosuit.App.{Model, Placement, Record, Status}
   alias Exosuit.App.Machine.{Members, Options, Records, Share, Slots}
   alias Exosuit.Error
+  alias Exosuit.Model.Digest
 
   @type t :: %__MODULE__{
           own: String.t(),

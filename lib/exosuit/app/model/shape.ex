@@ -6,8 +6,8 @@ defmodule Exosuit.App.Model.Shape do
   #
   # A type is a function that gives `nil` for what it accepts, and what it expected for anything else.
 
-  alias Exosuit.App.Digest
   alias Exosuit.App.Record
+  alias Exosuit.Model.Digest
 
   # Bounds on the work that one manifest can make; those of the parser are lower.
   @max_list 10_000

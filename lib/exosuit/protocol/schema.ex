@@ -1,4 +1,4 @@
-defmodule Exosuit.Control.Schema do
+defmodule Exosuit.Protocol.Schema do
   @moduledoc false
   # What the arguments of a command must be: for each name a kind, or a kind and the default of one
   # that may be left out, or be null. Whatever comes from outside is checked here: the names are the
@@ -71,7 +71,7 @@ defmodule Exosuit.Control.Schema do
   defp valid?(:string, value), do: is_binary(value) and value != ""
   defp valid?(:text, value), do: is_binary(value)
   defp valid?(:boolean, value), do: is_boolean(value)
-  defp valid?(:digest, value), do: Exosuit.App.Digest.valid?(value)
+  defp valid?(:digest, value), do: Exosuit.Model.Digest.valid?(value)
   defp valid?(kind, value) when is_bound(kind), do: Input.within?(kind, value)
   defp valid?({:name, kind}, value), do: Input.name?(kind, value)
 

@@ -1,4 +1,4 @@
-defmodule Exosuit.App.Digest do
+defmodule Exosuit.Model.Digest do
   @moduledoc """
   Digests of objects: `sha256:` and 64 hexadecimal digits in lower case.
   """

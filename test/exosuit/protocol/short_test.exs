@@ -1,7 +1,7 @@
-defmodule Exosuit.Control.ShortTest do
+defmodule Exosuit.Protocol.ShortTest do
   use ExUnit.Case, async: true
 
-  alias Exosuit.Control.Short
+  alias Exosuit.Protocol.Short
   alias Exosuit.{Error, Json}
 
   @items for n <- 1..4_000, do: %{id: "actor-#{n}", image_ref: String.duplicate("x", 100)}

@@ -1,4 +1,4 @@
-defmodule Exosuit.Control.Lines do
+defmodule Exosuit.Protocol.Socket.Lines do
   @moduledoc false
   # Bytes as they come, lines as they are meant. Pure; what waits for its end is bounded.
 

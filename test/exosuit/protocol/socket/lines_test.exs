@@ -1,7 +1,7 @@
-defmodule Exosuit.Control.LinesTest do
+defmodule Exosuit.Protocol.Socket.LinesTest do
   use ExUnit.Case, async: true
 
-  alias Exosuit.Control.Lines
+  alias Exosuit.Protocol.Socket.Lines
 
   test "lines come out whole, however their bytes came in" do
     assert {:ok, [], lines} = Lines.push(Lines.new(10), "ab")

@@ -1,4 +1,4 @@
-defmodule Exosuit.Control.Short do
+defmodule Exosuit.Protocol.Short do
   @moduledoc false
   # Encodes replies that fit into a message. A larger reply is cut: the ends of its lists are left out,
   # `shortened` is true, and each list has a count beside it (`actors_count`). A reply of 1.x also says so in

@@ -1,37 +1,61 @@
-defmodule Exosuit.Control.Otp.Reply do
+defmodule Exosuit.Protocol.Otp.Replies do
   @moduledoc false
-  # What the OTP era is answered: an acknowledgement, or the very thing that was asked for. Its clients
-  # decode strictly: what they want as text is text, and no number is larger than theirs.
+  # Encodes replies of the OTP era: an acknowledgement, or the answer to a query. Its clients decode strictly:
+  # absent texts are empty texts, and no number is larger than theirs.
 
-  alias Exosuit.Error
-  alias Exosuit.Lattice.{Known, Records}
-  alias Exosuit.Model.Instances
+  alias Exosuit.{Error, Protocol}
+  alias Exosuit.Model.{Command, Instances}
+  alias Exosuit.Protocol.Otp.Records
 
   # One object for each instance: a whole inventory of them must fit into a message.
   @most_listed 4_096
 
   @most_revision 2_147_483_647
 
+  @doc "Encodes the result of a command; `nil` if no reply is sent."
+  @spec encode(Command.t() | nil, Protocol.result()) :: map() | nil
+  def encode(%bid{}, {:error, _error})
+      when bid in [Command.AuctionActor, Command.AuctionProvider],
+      do: nil
+
+  # What was to go has gone.
+  def encode(%command{}, {:error, %Error{reason: :not_found}})
+      when command in [Command.StopActor, Command.StopProvider, Command.DeleteLink],
+      do: ack()
+
+  def encode(command, {:error, error}), do: %{accepted: false, error: text(command, error)}
+  def encode(%Command.Ping{}, {:ok, facts}), do: host(facts)
+  def encode(%Command.Inventory{}, {:ok, inventory}), do: inventory(inventory)
+
+  def encode(%Command.Claims{}, {:ok, claims}),
+    do: %{claims: Enum.map(claims, &Records.encode_claims/1)}
+
+  def encode(%Command.Links{}, {:ok, links}),
+    do: %{links: Enum.map(links, &Records.encode_link/1)}
+
+  def encode(%Command.AuctionActor{} = it, {:ok, %{host_id: host_id}}) do
+    %{actor_ref: it.reference, constraints: it.constraints, host_id: host_id}
+  end
+
+  def encode(%Command.AuctionProvider{} = it, {:ok, %{host_id: host_id}}) do
+    %{
+      provider_ref: it.reference,
+      link_name: it.link_name,
+      constraints: it.constraints,
+      host_id: host_id
+    }
+  end
+
+  def encode(_command, {:ok, _done}), do: ack()
+
   defp ack, do: %{accepted: true, error: ""}
 
-  @doc "The reply to a command by its name and how it went; `nil` where there shall be none."
-  @spec reply(atom(), Exosuit.Control.Execution.result()) :: map() | nil
-  def reply(name, {:error, _no_bid}) when name in [:bid_actor, :bid_provider], do: nil
-  def reply(name, {:error, error}), do: %{accepted: false, error: text(name, error)}
-  def reply(:ping, {:ok, facts}), do: host(facts)
-  def reply(:inventory, {:ok, inventory}), do: inventory(inventory)
-  def reply(:lattice_claims, {:ok, claims}), do: %{claims: Enum.map(claims, &Known.record/1)}
-  def reply(:lattice_links, {:ok, links}), do: %{links: Enum.map(links, &Records.definition/1)}
-  def reply(:bid_actor, {:ok, bid}), do: auction(bid, :actor_ref, [])
-  def reply(:bid_provider, {:ok, bid}), do: auction(bid, :provider_ref, [:link_name])
-  def reply(_name, {:ok, _done}), do: ack()
-
-  defp text(:exchange_actor, error) do
+  defp text(%Command.UpdateActor{}, error) do
     "Unable to perform live update: #{Exception.message(error)}"
   end
 
-  defp text(_name, %Error{reason: :unknown_operation, detail: detail}), do: detail
-  defp text(_name, error), do: Exception.message(error)
+  defp text(_command, %Error{reason: :unknown_operation, detail: detail}), do: detail
+  defp text(_command, error), do: Exception.message(error)
 
   defp host(facts) do
     %{
@@ -100,10 +124,6 @@ defmodule Exosuit.Control.Otp.Reply do
       annotations: provider.annotations,
       revision: 0
     }
-  end
-
-  defp auction(bid, reference, further) do
-    bid |> Map.take([:constraints, :host_id | further]) |> Map.put(reference, bid.reference)
   end
 
   defp revision(nil), do: 0

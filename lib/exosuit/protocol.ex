@@ -1,0 +1,46 @@
+defmodule Exosuit.Protocol do
+  @moduledoc """
+  The words of the peers: one codec for each, pure, and used wherever a host speaks or listens to that peer.
+
+  | peer | codec |
+  |---|---|
+  | hosts and clients of the OTP era | `Exosuit.Protocol.Otp` |
+  | hosts and clients of wasmCloud 1.x | `Exosuit.Protocol.V1` |
+  | Exosuit's own clients, over the control socket and over NATS | `Exosuit.Protocol.Socket` |
+  | tools made for wadm | `Exosuit.Protocol.Wadm` |
+
+  The first three decode messages to the structs of `Exosuit.Model.Command`, and encode their results as replies:
+  submodules `Commands` and `Replies`. Both generations of wasmCloud also have `Events` and `Records`. Nothing that
+  is decoded here is checked again, no text becomes an atom, and no error shows a value that may be a secret.
+
+  This behaviour is what a codec offers to the listener for commands over NATS.
+  """
+
+  alias Exosuit.Error
+  alias Exosuit.Model.Command
+
+  @typedoc "The result of a command. The diagnostics are lines for people about a manifest."
+  @type result :: {:ok, term()} | {:error, Error.t()} | {:error, Error.t(), diagnostics :: list()}
+
+  @doc "The beginning of every subject."
+  @callback prefix(topic_prefix :: String.t(), lattice :: String.t()) :: String.t()
+
+  @doc "The subjects after the prefix, each with who answers: one host of the lattice, or all."
+  @callback subscriptions(host_id :: String.t()) :: [{String.t(), :all | :one}]
+
+  @doc """
+  Decodes the rest of a subject and a body. `:ignore` means that no refusal is sent. Subjects with a host id were
+  subscribed for this host only.
+  """
+  @callback decode_command([String.t()], body :: term()) ::
+              {:ok, Command.t()} | {:error, Error.t()} | :ignore
+
+  @doc "Whether a command is acknowledged before it is carried out. Events then report its result."
+  @callback acknowledged?(Command.t()) :: boolean()
+
+  @doc """
+  Encodes the reply to a command; `nil` if none is sent. Without a command, the result is a refusal, or the
+  acknowledgement `{:ok, %{}}`, with a `:message` for the sender if there is one.
+  """
+  @callback encode_reply(Command.t() | nil, result()) :: map() | nil
+end
