@@ -272,7 +272,8 @@ defmodule Exosuit do
   #{Startup.Manifests.docs()}
   """
   @spec apply_manifest(host(), Path.t(), keyword()) ::
-          {:ok, [App.Server.step()], [Manifest.diagnostic()]} | {:error, [Manifest.diagnostic()]}
+          {:ok, [App.Progress.step()], [Manifest.diagnostic()]}
+          | {:error, [Manifest.diagnostic()]}
   def apply_manifest(host, path, options \\ []) do
     Startup.Manifests.apply(instance!(host), path, options)
   end
@@ -282,7 +283,7 @@ defmodule Exosuit do
   deletes its links. Its manifests that this host still tries to apply are not tried again. The calling process
   waits until this host has done so. The error is `:not_found` if there is no such application.
   """
-  @spec delete_app(host(), String.t()) :: {:ok, [App.Server.step()]} | {:error, Error.t()}
+  @spec delete_app(host(), String.t()) :: {:ok, [App.Progress.step()]} | {:error, Error.t()}
   def delete_app(host, app), do: Startup.Manifests.delete_app(instance!(host), app)
 
   @doc "The names of the hosts that run in this VM."

@@ -18,7 +18,7 @@ defmodule Exosuit.App do
 
   alias Exosuit.Model.Digest
   alias Exosuit.{Directory, Error, Lattice, Manifest}
-  alias Exosuit.App.{Model, Objects, Overview, Record, Server}
+  alias Exosuit.App.{Member, Model, Objects, Overview, Progress, Record, Shares}
   alias Exosuit.Host.Share
   alias Exosuit.Lattice.{Bus, Session, Store}
 
@@ -74,12 +74,12 @@ defmodule Exosuit.App do
   As `apply/3`, and waits until this host has made its share: gives the steps that it took, and their results.
   """
   @spec apply_and_wait(host(), Path.t(), [option()]) ::
-          {:ok, [Server.step()], [Manifest.diagnostic()]} | {:error, [Manifest.diagnostic()]}
+          {:ok, [Progress.step()], [Manifest.diagnostic()]} | {:error, [Manifest.diagnostic()]}
   def apply_and_wait(host, path, options \\ []) do
     instance = Directory.fetch!(host, :instance)
 
     with {:ok, stored} <- apply(host, path, options),
-         {:ok, steps} <- Server.await(instance, stored.app, stored.version, @timeout) do
+         {:ok, steps} <- Shares.await(instance, stored.app, stored.version, @timeout) do
       {:ok, steps, stored.warnings}
     else
       {:error, %Error{} = error} -> {:error, [Manifest.diagnostic(path, error)]}
@@ -92,7 +92,7 @@ defmodule Exosuit.App do
   host that knows the lattice does nothing. Apply the manifest once the lattice is there.
   """
   @spec serve_alone(host(), Path.t()) ::
-          {:ok, [Server.step()]} | {:error, [Manifest.diagnostic()]}
+          {:ok, [Progress.step()]} | {:error, [Manifest.diagnostic()]}
   def serve_alone(host, path) do
     instance = Directory.fetch!(host, :instance)
     Lattice.await_first(instance)
@@ -135,9 +135,9 @@ defmodule Exosuit.App do
   of other hosts is in `status/2`.
   """
   @spec await(host(), String.t(), pos_integer() | :deleted, timeout()) ::
-          {:ok, [Server.step()]} | {:error, Error.t()}
+          {:ok, [Progress.step()]} | {:error, Error.t()}
   def await(host, app, version, timeout) do
-    host |> Directory.fetch!(:instance) |> Server.await(app, version, timeout)
+    host |> Directory.fetch!(:instance) |> Shares.await(app, version, timeout)
   end
 
   # One that cannot be read can be deleted all the same.
@@ -152,9 +152,9 @@ defmodule Exosuit.App do
   end
 
   @doc "Waits until this host runs nothing more of an application that was deleted."
-  @spec await_deleted(host(), String.t()) :: {:ok, [Server.step()]} | {:error, Error.t()}
+  @spec await_deleted(host(), String.t()) :: {:ok, [Progress.step()]} | {:error, Error.t()}
   def await_deleted(host, app) do
-    host |> Directory.fetch!(:instance) |> Server.await(app, :deleted, @timeout)
+    host |> Directory.fetch!(:instance) |> Shares.await(app, :deleted, @timeout)
   end
 
   @doc """
@@ -166,7 +166,7 @@ defmodule Exosuit.App do
     instance = Directory.fetch!(host, :instance)
 
     for %Record{state: :deployed, name: name, origin: origin} when origin == instance.source <-
-          Server.records(instance),
+          Shares.records(instance),
         name not in names,
         {:ok, _stored} <- [undeploy(host, name)],
         do: name
@@ -174,14 +174,14 @@ defmodule Exosuit.App do
 
   @doc "All applications: `app`, `state`, `version`, `label`, `status` (see `Exosuit.App.Overview`)."
   @spec list(host()) :: [map()]
-  def list(host), do: host |> Directory.fetch!(:instance) |> Server.list()
+  def list(host), do: host |> Directory.fetch!(:instance) |> Shares.list()
 
   @doc """
   An application: for each component what is wanted, where it runs in which version, and `missing`: what does not run
   and why.
   """
   @spec status(host(), String.t()) :: {:ok, map()} | {:error, Error.t()}
-  def status(host, app), do: host |> Directory.fetch!(:instance) |> Server.status(app)
+  def status(host, app), do: host |> Directory.fetch!(:instance) |> Shares.status(app)
 
   @doc "The versions of an application, at most 16, and which of them should run."
   @spec history(host(), String.t()) :: {:ok, map()} | {:error, Error.t()}
@@ -211,7 +211,7 @@ defmodule Exosuit.App do
          :ok <- check_there(instance, app),
          :ok <- Store.delete(instance.lattice, @bucket, key(app)) do
       # Members delete what they say of it; of those that are gone, and of an update, nobody does.
-      for key <- Server.leftovers(instance, app), do: Store.delete(instance.lattice, @bucket, key)
+      for key <- Member.leftovers(instance, app), do: Store.delete(instance.lattice, @bucket, key)
       :ok
     end
   end
@@ -226,7 +226,7 @@ defmodule Exosuit.App do
          {:ok, kept} <- keep_files(instance, Model.files(parsed.manifest)),
          digests = Map.new(kept, fn {path, {digest, _source}} -> {path, digest} end),
          {:ok, model} <- Model.new(parsed.manifest, digests) do
-      Server.serve_alone(instance, parsed.manifest["name"], model, Map.new(Map.values(kept)))
+      Shares.serve_alone(instance, parsed.manifest["name"], model, Map.new(Map.values(kept)))
     end
   end
 
@@ -261,7 +261,7 @@ defmodule Exosuit.App do
 
   # If nothing is new, what of this host's share had failed is tried again.
   defp stored(instance, _path, {:ok, %{changed: false, app: app} = stored}) do
-    :ok = Server.retry(instance, app)
+    :ok = Shares.retry(instance, app)
     {:ok, stored}
   end
 

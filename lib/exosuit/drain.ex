@@ -40,7 +40,7 @@ defmodule Exosuit.Drain do
     Receiver.abandon(instance)
     # A later heartbeat would make other hosts believe that this host still runs.
     Settings.leave(instance)
-    App.Server.leave(instance)
+    App.Member.leave(instance)
     Lattice.announce(instance, "host_stopped", %{labels: Settings.labels(instance)})
     instance.bus.leave(instance)
   end

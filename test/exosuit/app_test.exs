@@ -3,6 +3,7 @@ defmodule Exosuit.AppTest do
   use Exosuit.HostCase, async: true
 
   alias Exosuit.App
+  alias Exosuit.Lattice.Bus
 
   setup do
     dir = tmp_dir!()
@@ -76,10 +77,27 @@ defmodule Exosuit.AppTest do
     host = start_supervised_host!()
     {:ok, _steps, []} = applied(host, it.manifest)
     {:ok, %{pid: pid}} = Exosuit.fetch_actor(host, "app-worker")
-    kill(GenServer.whereis(Exosuit.Directory.via(host, App.Server)))
+    kill(GenServer.whereis(Exosuit.Directory.via(host, App.Member)))
     assert eventually(fn -> running?(host) end)
     # What ran was left alone.
     assert {:ok, %{pid: ^pid}} = Exosuit.fetch_actor(host, "app-worker")
+  end
+
+  test "beats go on and questions are answered while the shares are held up", it do
+    host = start_supervised_host!()
+    {:ok, _steps, []} = applied(host, it.manifest)
+    instance = Exosuit.Directory.fetch!(host, :instance)
+    :ok = :sys.suspend(GenServer.whereis(Exosuit.Directory.via(host, App.Shares)))
+
+    {:ok, beats} = Bus.subscribe(instance.lattice, App.Beat.subject(instance))
+
+    for _ <- 1..2 do
+      assert_receive {:exosuit_lattice, _reference, {_subject, _reply_to, _beat}}, 60_000
+      :ok = Bus.next(beats)
+    end
+
+    assert {:ok, %{status: :running}} = App.status(host, "app")
+    assert [%{status: :running}] = App.list(host)
   end
 
   defp running?(host) do

@@ -50,7 +50,7 @@ defmodule Exosuit.ServerTest do
   end
 
   test "those that hold configuration do not show their state", %{host: host} do
-    for module <- [Exosuit.App.Server, Exosuit.Host.Links, Exosuit.Host.Replica] do
+    for module <- [Exosuit.App.Member, Exosuit.Host.Links, Exosuit.Host.Replica] do
       {:status, _pid, _module, items} =
         host |> Directory.via(module) |> GenServer.whereis() |> :sys.get_status()
 

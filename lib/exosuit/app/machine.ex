@@ -59,7 +59,7 @@ defmodule Exosuit.App.Machine do
     nothing of the application, while others run it, the member refuses its share instead and is passed over.
   """
 
-  alias Exosuit.App.{Model, Placement, Record, Status}
+  alias Exosuit.App.{Model, Placement, Record, Snapshot, Status}
   alias Exosuit.App.Machine.{Events, Members, Options, Records, Report, Share, State, Steps, View}
   alias Exosuit.Model.Digest
 
@@ -185,6 +185,31 @@ defmodule Exosuit.App.Machine do
       status -> Map.put(others, state.own, status)
     end
   end
+
+  @doc "The applications for which the last event, or `new/2`, may have changed what `snapshot/2` gives."
+  @spec changed(t()) :: [String.t()]
+  def changed(state), do: state.settled
+
+  @doc "What this member knows of an application, or `nil` if it neither knows a record of it nor runs it."
+  @spec snapshot(t(), String.t()) :: Snapshot.t() | nil
+  def snapshot(state, app) do
+    if is_map_key(state.records.entries, app) or is_map_key(state.shares, app) do
+      {placed, refusals} = View.placeable(state, app)
+
+      %Snapshot{
+        record: record(state, app),
+        newer?: Records.newer?(state.records, app),
+        placed: placed,
+        refusals: refusals,
+        statuses: statuses(state, app),
+        told: share(state, app)
+      }
+    end
+  end
+
+  @doc "The members, as placement takes them."
+  @spec candidates(t()) :: Placement.candidates()
+  def candidates(state), do: state.candidates
 
   @doc "What a host keeps on disk."
   @spec copy(t()) :: copy()

@@ -10,42 +10,39 @@ defmodule Exosuit.App.Overview do
   - `:undeployed`: it should not run
   """
 
-  alias Exosuit.App.{Machine, Model, Record, Status}
+  alias Exosuit.App.{Placement, Record, Snapshot, Status}
   alias Exosuit.Error
 
   @typedoc "Names of hosts for people, by their ids."
   @type names :: %{optional(String.t()) => String.t() | nil}
 
-  @doc "All applications by name: `app`, `state`, `version`, `label`, `status`."
-  @spec list(Machine.t()) :: [map()]
-  def list(machine) do
-    for app <- Machine.apps(machine),
-        record = Machine.record(machine, app),
-        do: Map.put(head(record), :status, summary(record, parts(machine, record, %{})))
-  end
+  @typedoc "What a member knows: of the application, of the members, and the names of hosts for people."
+  @type known :: {Snapshot.t(), Placement.candidates(), names()}
+
+  @doc "An application on one line: `app`, `state`, `version`, `label`, `status`; `nil` if it has no record."
+  @spec line(known()) :: map() | nil
+  def line({%{record: nil}, _candidates, _names}), do: nil
+
+  def line({%{record: record}, _candidates, _names} = known),
+    do: Map.put(head(record), :status, summary(record, parts(known)))
 
   @doc """
-  An application: what `list/1` has, `components` (each with its `id`, `role`, `wanted` and its `hosts`), `missing`
-  (texts), and `failed` (the versions that failed, with the reasons).
+  An application: what `line/1` has, `components` (each with its `id`, `role`, `wanted` and its `hosts`), `missing`
+  (texts), and `failed` (the versions that failed, with the reasons); `nil` if it has no record.
   """
-  @spec status(Machine.t(), String.t(), names()) :: {:ok, map()} | {:error, Error.t()}
-  def status(machine, app, names) do
-    case Machine.record(machine, app) do
-      nil ->
-        {:error, absent(app)}
+  @spec status(known()) :: map() | nil
+  def status({%{record: nil}, _candidates, _names}), do: nil
 
-      record ->
-        parts = parts(machine, record, names)
-        failed = for %{failed: reason} = it when reason != nil <- record.versions, do: failed(it)
+  def status({%{record: record}, _candidates, _names} = known) do
+    parts = parts(known)
+    failed = for %{failed: reason} = it when reason != nil <- record.versions, do: failed(it)
 
-        {:ok,
-         Map.merge(head(record), %{
-           status: summary(record, parts),
-           components: parts.components,
-           missing: parts.missing,
-           failed: failed
-         })}
-    end
+    Map.merge(head(record), %{
+      status: summary(record, parts),
+      components: parts.components,
+      missing: parts.missing,
+      failed: failed
+    })
   end
 
   @doc "The versions of an application."
@@ -86,16 +83,14 @@ defmodule Exosuit.App.Overview do
   end
 
   @doc "What no member runs of an application: the workload, its spread, how many, and why."
-  @spec unplaced(Machine.t(), String.t(), names()) ::
+  @spec unplaced(known()) ::
           [{workload_id :: String.t(), spread :: String.t(), pos_integer(), why :: String.t()}]
-  def unplaced(machine, app, names) do
-    case Machine.placement(machine, app) do
+  def unplaced({snapshot, candidates, names}) do
+    case Snapshot.placement(snapshot, candidates) do
       {_shares, unplaced} ->
-        known = {Machine.statuses(machine, app), names}
-
         for {id, spreads} <- Enum.sort(unplaced),
             {spread, count} <- spreads,
-            do: {id, spread, count, why_nowhere(id, spread, known)}
+            do: {id, spread, count, why_nowhere(id, spread, {snapshot.statuses, names})}
 
       :unknown ->
         []
@@ -103,10 +98,10 @@ defmodule Exosuit.App.Overview do
   end
 
   @doc "What is missing of an application, on one line."
-  @spec unfinished(Machine.t(), String.t()) :: String.t()
-  def unfinished(machine, app) do
-    case status(machine, app, %{}) do
-      {:ok, %{missing: [_ | _] = missing}} -> Enum.join(missing, "; ")
+  @spec unfinished(known() | nil, String.t()) :: String.t()
+  def unfinished(known, app) do
+    case known && status(known) do
+      %{missing: [_ | _] = missing} -> Enum.join(missing, "; ")
       _nothing_known -> "application #{app} is still starting"
     end
   end
@@ -137,18 +132,15 @@ defmodule Exosuit.App.Overview do
   defp summary(_record, %{refused?: true}), do: :failed
   defp summary(_record, _parts), do: :starting
 
-  defp parts(_machine, %{state: :undeployed}, _names) do
+  defp parts({%{record: %{state: :undeployed}}, _candidates, _names}) do
     %{known?: true, components: [], missing: [], refused?: false}
   end
 
-  defp parts(machine, record, names) do
-    statuses = Machine.statuses(machine, record.name)
-
-    case {Machine.placement(machine, record.name),
-          Machine.model(machine, record.name, record.version)} do
-      {{shares, unplaced}, %Model{} = model} ->
+  defp parts({%{record: record, statuses: statuses} = snapshot, candidates, names}) do
+    case Snapshot.placement(snapshot, candidates) do
+      {shares, unplaced} ->
         components =
-          for workload <- Model.workloads(model),
+          for workload <- snapshot.placed.workloads,
               do: component(workload, record, {shares, statuses, names})
 
         %{
@@ -160,7 +152,7 @@ defmodule Exosuit.App.Overview do
           refused?: Enum.any?(components, &refused?(&1, statuses, record.version))
         }
 
-      _unknown ->
+      :unknown ->
         missing = ["the model of version #{record.version} is not on this host yet"]
         %{known?: false, components: [], missing: missing, refused?: false}
     end

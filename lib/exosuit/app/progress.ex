@@ -2,11 +2,11 @@ defmodule Exosuit.App.Progress do
   @moduledoc """
   Whether a host has made its share of an application, for those who wait for it. Pure.
 
-  `known` is what the member knows: its machine, its orders, whether the store is up, the host's id, and the names of
-  hosts.
+  `known` is what is known of the application (`nil`: nothing), of the members and the names of hosts, and of the
+  orders of this host.
   """
 
-  alias Exosuit.App.{Machine, Orders, Overview, Record}
+  alias Exosuit.App.{Orders, Overview, Placement, Record, Snapshot}
   alias Exosuit.Error
 
   @typedoc "A step of this host, or a workload that has no place in the lattice."
@@ -18,11 +18,12 @@ defmodule Exosuit.App.Progress do
   @typedoc "What is waited for: a version, the end of an application, or its start without the lattice."
   @type goal :: pos_integer() | :deleted | :alone
   @type known :: %{
-          machine: Machine.t(),
+          snapshot: Snapshot.t() | nil,
+          candidates: Placement.candidates() | nil,
+          names: Overview.names(),
           orders: Orders.t(),
           store: :up | :down,
-          own: String.t(),
-          names: Overview.names()
+          own: String.t()
         }
 
   @doc "The steps that were taken, why there are none, or that it is not over yet."
@@ -34,48 +35,52 @@ defmodule Exosuit.App.Progress do
   def result(known, app, :deleted) do
     cond do
       Orders.busy?(known.orders, app) or known.store == :down -> :wait
-      match?(%{state: :deployed}, Machine.record(known.machine, app)) -> :wait
+      match?(%{record: %{state: :deployed}}, known.snapshot) -> :wait
       true -> steps(known, app)
     end
   end
 
   def result(known, app, version) do
-    record = Machine.record(known.machine, app)
+    record = known.snapshot && known.snapshot.record
 
     cond do
       Orders.busy?(known.orders, app, version) -> :wait
       made?(known, app, version) -> steps(known, app)
       record == nil or version > Record.newest(record) -> :wait
       record.version != version -> {:error, Overview.superseded(record, version)}
-      nothing_here?(known.machine, app, known.own) -> {:ok, unplaced(known, app)}
+      Snapshot.nothing_for?(known.snapshot, known.candidates, known.own) -> {:ok, unplaced(known)}
       true -> :wait
     end
   end
 
-  @doc "Whether placement gives a member nothing of an application."
-  @spec nothing_here?(Machine.t(), String.t(), String.t()) :: boolean()
-  def nothing_here?(machine, app, member) do
-    case Machine.placement(machine, app) do
-      {shares, _unplaced} -> not is_map_key(shares, member)
-      :unknown -> false
-    end
-  end
+  @doc "The error for somebody who has waited too long."
+  @spec late(known(), String.t()) :: Error.t()
+  def late(known, app), do: Error.new(:deadline, Overview.unfinished(of_app(known), app))
 
+  # An empty share is what an end of the application leaves, whichever version that was.
   defp made?(known, app, version) do
-    match?(%{order: %{version: ^version}}, Orders.fetch(known.orders, app))
+    case Orders.fetch(known.orders, app) do
+      %{order: %{version: ^version, share: share}} -> share != %{}
+      _another -> false
+    end
   end
 
   defp steps(known, app) do
     case Orders.fetch(known.orders, app) do
-      nil -> {:ok, unplaced(known, app)}
-      %{error: nil, steps: steps} -> {:ok, unplaced(known, app) ++ steps}
+      nil -> {:ok, unplaced(known)}
+      %{error: nil, steps: steps} -> {:ok, unplaced(known) ++ steps}
       %{error: error} -> {:error, error}
     end
   end
 
   # What no member runs, as steps that failed.
-  defp unplaced(known, app) do
-    for {id, spread, count, why} <- Overview.unplaced(known.machine, app, known.names),
+  defp unplaced(%{snapshot: nil}), do: []
+
+  defp unplaced(known) do
+    for {id, spread, count, why} <- Overview.unplaced(of_app(known)),
         do: {{:nowhere, {:unplaced, id, spread, count}}, {:error, Error.new(:unavailable, why)}}
   end
+
+  defp of_app(%{snapshot: nil}), do: nil
+  defp of_app(known), do: {known.snapshot, known.candidates, known.names}
 end

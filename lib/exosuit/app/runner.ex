@@ -15,6 +15,7 @@ defmodule Exosuit.App.Runner do
   @typedoc """
   What a host should run of an application.
 
+  - `version`: its number; 0 if the host serves it alone, -1 if it runs without having been asked for
   - `model`: what the version says; `nil` if the application should not run at all
   - `former`: links that an earlier version had. Those that this one does not have are removed
   - `keep_links?`: whether the links stay if the share is empty, as other hosts run the application
@@ -23,6 +24,7 @@ defmodule Exosuit.App.Runner do
   """
   @type order :: %{
           app: String.t(),
+          version: integer(),
           share: Placement.share(),
           model: Model.t() | nil,
           former: [Link.t()],
@@ -36,6 +38,22 @@ defmodule Exosuit.App.Runner do
           steps: [Deployment.outcome()],
           workloads: %{optional(String.t()) => Told.outcome()}
         }
+
+  @doc "An order without what only a version with a model needs. With an empty share, it stops the application here."
+  @spec order(String.t(), integer(), Placement.share()) :: order()
+  def order(app, version, share) do
+    %{
+      app: app,
+      version: version,
+      share: share,
+      model: nil,
+      former: [],
+      keep_links?: true,
+      allow_issuer_change?: false,
+      alone?: false,
+      sources: %{}
+    }
+  end
 
   @doc "Makes the host run a share. An error that concerns the whole share is told for each of its workloads."
   @spec run(Instance.t(), order()) :: {:ok, result()} | {:error, Error.t()}

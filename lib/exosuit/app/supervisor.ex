@@ -2,18 +2,19 @@ defmodule Exosuit.App.Supervisor do
   @moduledoc """
   What makes a host run its share of the lattice's applications.
 
-      Applications (rest_for_one)
+      Applications (one_for_all)
       ├── Anchor   ends with the registry, so that the names of the others come back
       ├── Tasks    fetches, writes and shares under way
-      └── Server   the member of the lattice: see `Exosuit.App.Server`
+      ├── Shares   makes the host run its shares: see `Exosuit.App.Shares`
+      └── Member   the member of the lattice: see `Exosuit.App.Member`
 
-  It may crash repeatedly without an effect on what runs: a new server starts from the host's copy and from the
-  lattice's store.
+  Shares and Member know only together what runs, so each restarts with the other. They may crash repeatedly without
+  an effect on what runs: a new member starts from the host's copy and from the lattice's store.
   """
   use Supervisor
 
   alias Exosuit.{Directory, Instance}
-  alias Exosuit.App.Server
+  alias Exosuit.App.{Member, Shares}
 
   # It must not take the host with it, however often it falls.
   @restarts 1_000
@@ -28,9 +29,10 @@ defmodule Exosuit.App.Supervisor do
     children = [
       {Directory.Anchor, {instance.name, :app_anchor}},
       {Task.Supervisor, name: tasks},
-      {Server, {instance, tasks}}
+      {Shares, {instance, tasks}},
+      {Member, {instance, tasks}}
     ]
 
-    Supervisor.init(children, strategy: :rest_for_one, max_restarts: @restarts)
+    Supervisor.init(children, strategy: :one_for_all, max_restarts: @restarts)
   end
 end

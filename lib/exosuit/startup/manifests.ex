@@ -19,7 +19,8 @@ defmodule Exosuit.Startup.Manifests do
 
   @doc "Applies the manifest of a file. Gives the steps on this host, and the warnings."
   @spec apply(Instance.t(), Path.t(), keyword()) ::
-          {:ok, [App.Server.step()], [Manifest.diagnostic()]} | {:error, [Manifest.diagnostic()]}
+          {:ok, [App.Progress.step()], [Manifest.diagnostic()]}
+          | {:error, [Manifest.diagnostic()]}
   def apply(%{name: host} = instance, path, options) do
     options = Options.validate!(options, @schema)
 
@@ -30,7 +31,7 @@ defmodule Exosuit.Startup.Manifests do
   end
 
   @doc "Deletes an application on all hosts of the lattice, and waits until this host has done so."
-  @spec delete_app(Instance.t(), String.t()) :: {:ok, [App.Server.step()]} | {:error, Error.t()}
+  @spec delete_app(Instance.t(), String.t()) :: {:ok, [App.Progress.step()]} | {:error, Error.t()}
   def delete_app(%{name: host} = instance, app) do
     supersede(instance, app, nil)
     with :ok <- App.delete(host, app), do: App.await_deleted(host, app)

@@ -1,8 +1,8 @@
 defmodule Exosuit.App.Machine.State do
   @moduledoc false
   # What a member machine knows, and the small changes of it that events and steps are made of. `dirty` has the
-  # applications that something changed for, `busy` those for which time alone may bring the next step. `pending` has
-  # the writes and fetches that are under way or wait to be tried again, by their key; each is asked for once. `errors`
+  # applications that something changed for, `busy` those for which time alone may bring the next step, `settled` those
+  # that the last event concerned. `pending` has the writes and fetches that are under way or wait to be tried again, by their key; each is asked for once. `errors`
   # has why the last fetch failed.
 
   alias Exosuit.App.{Model, Placement, Record, Status}
@@ -28,6 +28,7 @@ defmodule Exosuit.App.Machine.State do
           errors: %{optional(term()) => Error.t()},
           dirty: MapSet.t(String.t()) | :all,
           busy: MapSet.t(String.t()),
+          settled: [String.t()],
           unkept?: boolean(),
           actions: [tuple() | :beat]
         }
@@ -51,6 +52,7 @@ defmodule Exosuit.App.Machine.State do
     errors: %{},
     dirty: MapSet.new(),
     busy: MapSet.new(),
+    settled: [],
     unkept?: false,
     actions: []
   ]

@@ -12,7 +12,7 @@ defmodule Exosuit.App.Machine.Steps do
   @spec settle(State.t()) :: State.t()
   def settle(state) do
     apps = if state.dirty == :all, do: all_apps(state), else: Enum.sort(state.dirty)
-    Enum.reduce(apps, %{state | dirty: MapSet.new()}, &settle_app/2)
+    Enum.reduce(apps, %{state | dirty: MapSet.new(), settled: apps}, &settle_app/2)
   end
 
   @doc "The host runs nothing any more: it is told again what to run."

@@ -31,6 +31,15 @@ defmodule Exosuit.App.Machine.View do
     end
   end
 
+  @doc "What placement needs of an application beside the members; `nil` while its model is not here."
+  @spec placeable(State.t(), String.t()) :: {Placement.app() | nil, map()}
+  def placeable(state, name) do
+    case app(state, name) do
+      nil -> {nil, %{}}
+      app -> {Map.take(app, [:name, :schema, :workloads]), refusals(state, app)}
+    end
+  end
+
   @doc "The shares of all members, and what has no place."
   @spec shares(State.t(), app()) :: {%{optional(String.t()) => Placement.share()}, map()}
   def shares(state, app), do: Placement.place(app, state.candidates, refusals(state, app))

@@ -1,0 +1,454 @@
+defmodule Exosuit.App.Shares do
+  @moduledoc """
+  Makes this host run its shares, as its member says (`Exosuit.App.Member`), and tells the member what became of them.
+
+  Of each application one share is made at a time, in a task (`Exosuit.App.Runner`); a later one waits, and
+  replaces one that waits already. What was refused and may work later is made again. Events of the host say when to
+  look at its workloads again.
+
+  Everything that takes long is here and not in the member, whose beats must not be late: those who wait for a share,
+  and what the member knows of each application (`Exosuit.App.Snapshots`), which anybody reads without asking a
+  process. The member and this process end together (`Exosuit.App.Supervisor`).
+
+  ## Messages
+
+  Casts `{:applied, app, version, share, outcomes}` and `{:health, app, version, outcomes}` to the member, as
+  `Exosuit.App.Machine` takes them.
+  """
+
+  use Exosuit.Server, hides_state: true
+
+  alias Exosuit.{Directory, Error, Event, Instance, Lattice}
+  alias Exosuit.App.{Beat, Member, Model, Orders, Overview, Placement, Progress, Record}
+  alias Exosuit.App.{Runner, Snapshot, Snapshots}
+  alias Exosuit.Host.Specifications
+
+  @tick 500
+
+  # What changed on the host is looked at this often at most.
+  @look 300
+
+  # What became of an application that is gone is kept for those who deleted it and ask only now.
+  @forget 60_000
+
+  @call_timeout 30_000
+
+  @enforce_keys [:instance, :tasks]
+  defstruct [
+    :instance,
+    :tasks,
+    :table,
+    member: %{store: :down, current?: false, known?: false},
+    orders: %Orders{},
+    running: %{},
+    untold: %{},
+    waiting: [],
+    asking: [],
+    looking?: false
+  ]
+
+  @typedoc "Whether the store is up, whether all of it was told, and whether the members are known."
+  @type member :: %{store: :up | :down, current?: boolean(), known?: boolean()}
+
+  @typedoc "An order, with the number of the version that it makes."
+  @type order :: Runner.order()
+
+  @doc "`tasks` is the name of a `Task.Supervisor`."
+  @spec start_link({Instance.t(), GenServer.name()}) :: GenServer.on_start()
+  def start_link({instance, tasks}) do
+    state = %__MODULE__{instance: instance, tasks: tasks}
+    GenServer.start_link(__MODULE__, state, name: via(instance))
+  end
+
+  @doc "An order for a share. The orders of an application are told in their order. Waits for nobody."
+  @spec make(Instance.t(), order()) :: :ok
+  def make(instance, order), do: GenServer.cast(via(instance), {:make, order})
+
+  @doc """
+  What the member knows now: facts of its own, the members (`nil`: the same as before), and the applications that
+  changed. Waits for nobody.
+  """
+  @spec know(Instance.t(), member(), Placement.candidates() | nil, [
+          {String.t(), Snapshot.t() | nil}
+        ]) :: :ok
+  def know(instance, member, candidates, snapshots) do
+    GenServer.cast(via(instance), {:know, member, candidates, snapshots})
+  end
+
+  @doc """
+  Waits until this host has made its share of a version, or does not have to any more. The calling process waits.
+
+  An error says that another version took its place, or that the time is over.
+  """
+  @spec await(Instance.t(), String.t(), Progress.goal(), timeout()) ::
+          {:ok, [Progress.step()]} | {:error, Error.t()}
+  def await(instance, app, goal, timeout) do
+    call(instance, {:await, app, goal, timeout}, timeout + @call_timeout)
+  end
+
+  @doc """
+  Runs an application on this host alone while the lattice is away and this host knows no record of it. The calling
+  process waits. `sources` are the objects of the model.
+  """
+  @spec serve_alone(Instance.t(), String.t(), Model.t(), map()) ::
+          {:ok, [Progress.step()]} | {:error, Error.t()}
+  def serve_alone(instance, app, model, sources) do
+    call(instance, {:serve_alone, app, model, sources}, :infinity)
+  end
+
+  @doc "The member knows what became of a share. Waits for nobody."
+  @spec told(Instance.t(), String.t()) :: :ok
+  def told(instance, app), do: GenServer.cast(via(instance), {:told, app})
+
+  @doc "Makes the share of an application again: what of it failed is tried at once."
+  @spec retry(Instance.t(), String.t()) :: :ok
+  def retry(instance, app), do: GenServer.cast(via(instance), {:retry, app})
+
+  @doc "All applications, as `Exosuit.App.Overview.line/1` has them."
+  @spec list(Instance.t()) :: [map()]
+  def list(instance) do
+    with {:ok, table} <- table(instance) do
+      candidates = Snapshots.candidates(table)
+
+      for app <- Snapshots.apps(table),
+          snapshot = Snapshots.get(table, app),
+          line = Overview.line({snapshot, candidates, %{}}),
+          do: line
+    else
+      {:error, _starting} -> []
+    end
+  end
+
+  @doc "What runs of an application, and what is missing, see `Exosuit.App.Overview`."
+  @spec status(Instance.t(), String.t()) :: {:ok, map()} | {:error, Error.t()}
+  def status(instance, app) do
+    with {:ok, table} <- table(instance) do
+      snapshot = Snapshots.get(table, app) || %Snapshot{}
+
+      case Overview.status({snapshot, Snapshots.candidates(table), names(instance)}) do
+        nil -> {:error, Overview.absent(app)}
+        status -> {:ok, status}
+      end
+    end
+  end
+
+  @doc "The records of all applications that this host knows."
+  @spec records(Instance.t()) :: [Record.t()]
+  def records(instance) do
+    with {:ok, table} <- table(instance) do
+      for app <- Snapshots.apps(table),
+          %{record: %Record{} = record} <- [Snapshots.get(table, app)],
+          do: record
+    else
+      {:error, _starting} -> []
+    end
+  end
+
+  # It is filled when the member has read its copy.
+  defp table(instance) do
+    case Snapshots.table(instance) do
+      nil -> {:error, starting()}
+      table -> if(Snapshots.candidates(table), do: {:ok, table}, else: call(instance, :table))
+    end
+  rescue
+    # The table went away with its process.
+    ArgumentError -> {:error, starting()}
+  end
+
+  defp via(instance), do: Directory.via(instance.name, __MODULE__)
+
+  defp call(instance, request, timeout \\ @call_timeout) do
+    GenServer.call(via(instance), request, timeout)
+  catch
+    :exit, _fallen_or_late -> {:error, starting()}
+  end
+
+  defp starting,
+    do: Error.new(:unavailable, "what runs the applications on this host is starting again")
+
+  @impl GenServer
+  def init(%{instance: instance} = state) do
+    :ok = Lattice.Local.subscribe(instance.name)
+    Process.send_after(self(), :tick, @tick)
+    {:ok, %{state | table: Snapshots.new(instance.name)}}
+  end
+
+  @impl GenServer
+  def handle_call(:table, from, state) do
+    if Snapshots.candidates(state.table),
+      do: {:reply, {:ok, state.table}, state},
+      else: {:noreply, %{state | asking: [from | state.asking]}}
+  end
+
+  def handle_call({:serve_alone, app, model, sources}, from, state) do
+    if state.member.store == :up or record(state, app) != nil do
+      {:reply, {:ok, []}, state}
+    else
+      order = alone(state, app, model, sources)
+      {:noreply, run(%{state | waiting: [{from, app, :alone, :never} | state.waiting]}, order)}
+    end
+  end
+
+  def handle_call({:await, app, goal, timeout}, from, state) do
+    until = if timeout == :infinity, do: :never, else: now() + timeout
+    {:noreply, answer(%{state | waiting: [{from, app, goal, until} | state.waiting]})}
+  end
+
+  @impl GenServer
+  def handle_cast({:make, order}, state), do: {:noreply, run(state, order)}
+
+  def handle_cast({:know, member, candidates, snapshots}, state) do
+    if candidates, do: Snapshots.put_candidates(state.table, candidates)
+    for {app, snapshot} <- snapshots, do: Snapshots.put(state.table, app, snapshot)
+    for from <- state.asking, do: GenServer.reply(from, {:ok, state.table})
+    back? = member.current? and not state.member.current?
+    state = %{state | member: member, asking: []}
+    state = if back?, do: share_again(state), else: state
+    {:noreply, if(snapshots == [], do: state, else: answer(state))}
+  end
+
+  # The member knows what became of a share, and so does everybody else.
+  def handle_cast({:told, app}, state) do
+    {_count, untold} =
+      Map.get_and_update(state.untold, app, fn
+        count when count in [nil, 1] -> :pop
+        count -> {count, count - 1}
+      end)
+
+    {:noreply, answer(%{state | untold: untold})}
+  end
+
+  def handle_cast({:retry, app}, state) do
+    case Orders.fetch(state.orders, app) do
+      nil -> {:noreply, state}
+      %{order: order} -> {:noreply, run_again(state, order)}
+    end
+  end
+
+  @impl GenServer
+  def handle_info({task, result}, state) when is_map_key(state.running, task) do
+    Process.demonitor(task, [:flush])
+    {order, running} = Map.pop!(state.running, task)
+    {:noreply, finished(%{state | running: running}, order, result)}
+  end
+
+  def handle_info({:DOWN, task, :process, _pid, _reason}, state)
+      when is_map_key(state.running, task) do
+    {order, running} = Map.pop!(state.running, task)
+    error = Error.new(:internal, "a task of the application crashed; the host's log says more")
+    {:noreply, finished(%{state | running: running}, order, {:error, error})}
+  end
+
+  def handle_info(:tick, state) do
+    Process.send_after(self(), :tick, @tick)
+    {:noreply, state |> end_strays() |> answer()}
+  end
+
+  def handle_info({:exosuit_event, %Event{type: type}}, state) do
+    if concerns_share?(type), do: {:noreply, look_soon(state)}, else: {:noreply, state}
+  end
+
+  def handle_info(:look, state) do
+    {:noreply, Enum.reduce(Orders.all(state.orders), %{state | looking?: false}, &look/2)}
+  end
+
+  # Of an order that was made again meanwhile, or replaced, the timer counts no more.
+  def handle_info({:run_again, app, token}, state) do
+    case Orders.fetch(state.orders, app) do
+      %{token: ^token, order: order} -> {:noreply, run_again(state, order)}
+      _another -> {:noreply, state}
+    end
+  end
+
+  def handle_info({:forget, app, token}, state) do
+    done = Orders.fetch(state.orders, app)
+    gone? = match?(%{token: ^token}, done) and record(state, app) == nil
+    {:noreply, if(gone?, do: %{state | orders: Orders.forget(state.orders, app)}, else: state)}
+  end
+
+  # Orders.
+
+  defp run(state, order) do
+    case Orders.add(state.orders, order) do
+      {:run, orders} -> start(%{state | orders: orders}, order)
+      {:wait, orders} -> %{state | orders: orders}
+    end
+  end
+
+  # An older order must not take the place of one that runs or waits.
+  defp run_again(state, order) do
+    if Orders.busy?(state.orders, order.app), do: state, else: run(state, order)
+  end
+
+  # What the order before it left is known only now.
+  defp start(%{instance: instance} = state, order) do
+    order = %{order | former: former(state, order.app)}
+    task = Task.Supervisor.async_nolink(state.tasks, fn -> Runner.run(instance, order) end)
+    put_in(state.running[task.ref], order)
+  end
+
+  # The links of the model that was applied last, and of all before that some step could not remove.
+  defp former(state, app) do
+    case Orders.fetch(state.orders, app) do
+      nil -> []
+      %{order: %{model: nil, former: former}} -> former
+      %{order: %{model: model, former: former}} -> Enum.uniq(Model.links(model) ++ former)
+    end
+  end
+
+  defp finished(state, %{app: app} = order, result) do
+    {orders, next} = Orders.finished(state.orders, order, result)
+    state = %{state | orders: orders}
+    told = Orders.fetch(orders, app).told
+    Member.tell(state.instance, {:applied, app, order.version, order.share, told})
+    state = %{state | untold: Map.update(state.untold, app, 1, &(&1 + 1))}
+    state = if next, do: start(state, next), else: state
+    state = again_later(state, order)
+
+    if order.alone? and next == nil and state.member.current?,
+      do: share_again({app, Orders.fetch(state.orders, app)}, state),
+      else: state
+  end
+
+  # Links and updates that were refused are tried again; specifications are, by the reconciler.
+  defp again_later(state, %{app: app} = order) do
+    {delay, orders} = Orders.retry(state.orders, app, now())
+    state = %{state | orders: orders}
+
+    cond do
+      delay != nil ->
+        Process.send_after(self(), {:run_again, app, Orders.fetch(orders, app).token}, delay)
+        state
+
+      order.share == %{} and record(state, app) == nil ->
+        Process.send_after(self(), {:forget, app, Orders.fetch(orders, app).token}, @forget)
+        state
+
+      true ->
+        state
+    end
+  end
+
+  # As a lattice of this host alone would have it.
+  defp alone(state, app, model, sources) do
+    placed = [%{name: app, workloads: Model.workloads(model)}]
+    own = Beat.member(state.instance)
+    share = Map.get(Placement.share(placed, [own], %{}, own.id), app, %{})
+    order = %{Runner.order(app, 0, share) | model: model, sources: sources}
+    %{order | keep_links?: false, alone?: true}
+  end
+
+  # The lattice is back: what was made without it is shared.
+  defp share_again(state),
+    do: answer(Enum.reduce(Orders.all(state.orders), state, &share_again/2))
+
+  defp share_again({_app, %{order: %{alone?: true} = order}}, state) do
+    run(state, %{order | alone?: false})
+  end
+
+  defp share_again(_shared, state), do: state
+
+  # What runs here though the machine never told this host to: it was served alone and is not this host's share,
+  # or a crash forgot it. An application that was served alone and has no record yet is about to get one.
+  defp end_strays(%{member: %{current?: true, known?: true}, instance: instance} = state) do
+    for(%{app: app} when app != nil <- Specifications.list(instance), do: app)
+    |> Enum.uniq()
+    |> Enum.filter(&stray?(state, &1))
+    |> Enum.reduce(state, &run(&2, Runner.order(&1, -1, %{})))
+  end
+
+  defp end_strays(state), do: state
+
+  defp stray?(state, app) do
+    %{told: {_version, told}, record: record} = snapshot = snapshot(state, app) || %Snapshot{}
+
+    cond do
+      Orders.busy?(state.orders, app) or told != %{} -> false
+      # A record that a newer version of Exosuit wrote: what runs is left as it is.
+      record == nil and snapshot.newer? -> false
+      record == nil -> not match?(%{order: %{version: 0}}, Orders.fetch(state.orders, app))
+      record.state == :undeployed -> true
+      true -> Snapshot.nothing_for?(snapshot, candidates(state), state.instance.source)
+    end
+  end
+
+  # What became of workloads since.
+
+  defp concerns_share?("actor_" <> _rest), do: true
+  defp concerns_share?("provider_" <> _rest), do: true
+  defp concerns_share?("health_check_" <> _rest), do: true
+  defp concerns_share?("linkdef_" <> _rest), do: true
+  defp concerns_share?(_other), do: false
+
+  defp look_soon(%{looking?: true} = state), do: state
+
+  defp look_soon(state) do
+    Process.send_after(self(), :look, @look)
+    %{state | looking?: true}
+  end
+
+  # While it is changed, what comes of that is told at its end.
+  defp look({app, %{order: order} = done}, state) do
+    if Orders.busy?(state.orders, app) do
+      state
+    else
+      states = Runner.states(state.instance, order.share, done.failures)
+      news = Map.reject(states, fn {id, outcome} -> done.told[id] == outcome end)
+      if news == %{}, do: state, else: tell(state, app, order.version, news)
+    end
+  end
+
+  defp tell(state, app, version, news) do
+    Member.tell(state.instance, {:health, app, version, news})
+    %{state | orders: Orders.tell(state.orders, app, news)}
+  end
+
+  # Those who wait.
+
+  defp answer(%{waiting: []} = state), do: state
+
+  defp answer(state) do
+    known = %{
+      snapshot: nil,
+      candidates: candidates(state),
+      names: names(state.instance),
+      orders: state.orders,
+      store: state.member.store,
+      own: state.instance.source
+    }
+
+    waiting =
+      Enum.reject(state.waiting, fn {_from, app, _goal, _until} = one ->
+        answered?(%{known | snapshot: snapshot(state, app)}, state.untold, one)
+      end)
+
+    %{state | waiting: waiting}
+  end
+
+  # Whoever is answered may ask for the status at once, which has to have the outcome.
+  defp result(_known, untold, app, _goal) when is_map_key(untold, app), do: :wait
+  defp result(known, _untold, app, goal), do: Progress.result(known, app, goal)
+
+  defp answered?(known, untold, {from, app, goal, until}) do
+    case result(known, untold, app, goal) do
+      :wait when until == :never -> false
+      :wait -> late?(known, from, app, until)
+      result -> GenServer.reply(from, result) == :ok
+    end
+  end
+
+  defp late?(known, from, app, until) do
+    now() >= until and GenServer.reply(from, {:error, Progress.late(known, app)}) == :ok
+  end
+
+  defp record(state, app), do: (snapshot(state, app) || %Snapshot{}).record
+  defp snapshot(state, app), do: Snapshots.get(state.table, app)
+  defp candidates(state), do: Snapshots.candidates(state.table)
+
+  defp names(instance) do
+    peers = for peer <- Lattice.Peers.list(instance), do: {peer.host_id, peer.friendly_name}
+    Map.new([{instance.source, instance.friendly_name} | peers])
+  end
+
+  defp now, do: System.monotonic_time(:millisecond)
+end

@@ -1,0 +1,48 @@
+defmodule Exosuit.App.Snapshot do
+  @moduledoc """
+  What a member knows of one application: small enough to be copied to those who ask about it. Pure.
+
+  - `record`: of a record of a newer schema, the last that this member understood, or `nil`
+  - `newer?`: whether a newer version of Exosuit wrote the record
+  - `placed`: the application as placement takes it; `nil` while its model is not here
+  - `refusals`: the members that refused a workload for good, by its id
+  - `statuses`: what the members say, by their ids
+  - `told`: the version and the share that this host was told to run last
+  """
+
+  alias Exosuit.App.{Placement, Record, Status}
+
+  @type t :: %__MODULE__{
+          record: Record.t() | nil,
+          newer?: boolean(),
+          placed: Placement.app() | nil,
+          refusals: %{optional(String.t()) => [String.t()]},
+          statuses: %{optional(String.t()) => Status.t()},
+          told: {pos_integer() | nil, Placement.share()}
+        }
+
+  defstruct [
+    :record,
+    :placed,
+    newer?: false,
+    refusals: %{},
+    statuses: %{},
+    told: {nil, %{}}
+  ]
+
+  @doc "What placement gives to which member, and what has no place."
+  @spec placement(t(), Placement.candidates()) ::
+          {%{optional(String.t()) => Placement.share()}, map()} | :unknown
+  def placement(%__MODULE__{placed: nil}, _candidates), do: :unknown
+
+  def placement(snapshot, candidates),
+    do: Placement.place(snapshot.placed, candidates, snapshot.refusals)
+
+  @doc "Whether placement gives a member nothing of the application."
+  @spec nothing_for?(t(), Placement.candidates(), String.t()) :: boolean()
+  def nothing_for?(%__MODULE__{placed: nil}, _candidates, _member), do: false
+
+  def nothing_for?(snapshot, candidates, member) do
+    Placement.share_of(snapshot.placed, candidates, snapshot.refusals, member) == %{}
+  end
+end

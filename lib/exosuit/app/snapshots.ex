@@ -1,0 +1,64 @@
+defmodule Exosuit.App.Snapshots do
+  @moduledoc """
+  What the member of a host knows, in a table: `Exosuit.App.Shares` is its only writer, and anybody reads it. So
+  questions about applications, however many, wait for no process, and hold up none.
+  """
+
+  alias Exosuit.{Instance, Registries}
+  alias Exosuit.App.{Placement, Shares, Snapshot}
+
+  @type table :: :ets.tid()
+
+  @doc "An empty table of the calling process, which is registered as `Exosuit.App.Shares` of this host."
+  @spec new(atom()) :: table()
+  def new(host) do
+    table = :ets.new(:exosuit_applications, [:set, :protected, read_concurrency: true])
+
+    {_new, _old} =
+      Registry.update_value(Registries.names(), {host, Shares}, &put_elem(&1, 0, table))
+
+    table
+  end
+
+  @doc "Writes what is known of an application, or that it is gone (`nil`)."
+  @spec put(table(), String.t(), Snapshot.t() | nil) :: true
+  def put(table, app, nil), do: :ets.delete(table, {:app, app})
+  def put(table, app, snapshot), do: :ets.insert(table, {{:app, app}, snapshot})
+
+  @doc "Writes which members there are. From then on, the table counts as filled."
+  @spec put_candidates(table(), Placement.candidates()) :: true
+  def put_candidates(table, candidates), do: :ets.insert(table, {:candidates, candidates})
+
+  @doc "The table of a host once it is filled; `nil` while its process starts again."
+  @spec table(Instance.t()) :: table() | nil
+  def table(instance) do
+    case Registries.lookup(Registries.names(), {instance.name, Shares}) do
+      [{_pid, {table, _supervisors}}] when table != nil -> table
+      _absent -> nil
+    end
+  end
+
+  @doc "What is known of an application, or `nil`."
+  @spec get(table(), String.t()) :: Snapshot.t() | nil
+  def get(table, app) do
+    case :ets.lookup(table, {:app, app}) do
+      [{_key, snapshot}] -> snapshot
+      [] -> nil
+    end
+  end
+
+  @doc "The names of all applications, in their order."
+  @spec apps(table()) :: [String.t()]
+  def apps(table) do
+    table |> :ets.select([{{{:app, :"$1"}, :_}, [], [:"$1"]}]) |> Enum.sort()
+  end
+
+  @doc "The members, as placement takes them; `nil` before the table is filled."
+  @spec candidates(table()) :: Placement.candidates() | nil
+  def candidates(table) do
+    case :ets.lookup(table, :candidates) do
+      [{_key, candidates}] -> candidates
+      [] -> nil
+    end
+  end
+end
