@@ -10,8 +10,9 @@ defmodule Exosuit.Protocol do
   | tools made for wadm | `Exosuit.Protocol.Wadm` |
 
   The first three decode messages to the structs of `Exosuit.Model.Command`, and encode their results as replies:
-  submodules `Commands` and `Replies`. Both generations of wasmCloud also have `Events` and `Records`. Nothing that
-  is decoded here is checked again, no text becomes an atom, and no error shows a value that may be a secret.
+  submodules `Commands` and `Replies`. Both generations of wasmCloud also have `Events` and `Records`.
+  `Exosuit.Protocol.Events` decodes the events of other hosts, of either generation. Nothing that is decoded here is
+  checked again, no text becomes an atom, and no error shows a value that may be a secret.
 
   This behaviour is what a codec offers to the listener for commands over NATS.
   """

@@ -4,8 +4,8 @@ defmodule Exosuit.DoorsTest do
   use Exosuit.HostCase, async: true
 
   alias Exosuit.{Config, Control, Directory, Extremes, Json, Nats, Router}
-  alias Exosuit.Lattice.{Bus, Known, Peers, Records}
-  alias Exosuit.Protocol.{Otp, Socket, V1}
+  alias Exosuit.Lattice.{Bus, Peers, Records}
+  alias Exosuit.Protocol.{Events, Otp, Socket, V1}
 
   @key "MCFMFDWFHGKELOXPCNCDXKK5OFLHBVEWRAOXR5JSQUD2TOFRE3DFPM7E"
 
@@ -224,7 +224,7 @@ defmodule Exosuit.DoorsTest do
           read(instance, Records.read_links("COMPONENT_echo", record))
           assert {kind, _} = Records.read_configuration(record)
           assert kind in [:ok, :error]
-          assert {_kind, _} = Known.read(@key, record)
+          assert {_kind, _} = Otp.Claims.decode(@key, record)
         end
 
         definition = %{
@@ -240,12 +240,12 @@ defmodule Exosuit.DoorsTest do
         end
 
         for field <- ~w(rev call_alias caps iss) do
-          with {:ok, claims} <- Known.read(@key, encode.(%{field => value})),
-               do: assert({:ok, _} = Known.write(claims))
+          with {:ok, claims} <- Otp.Claims.decode(@key, encode.(%{field => value})),
+               do: assert({:ok, _} = Otp.Claims.encode(claims))
         end
 
         for field <- ~w(labels actors uptime_seconds heartbeat_interval_ms friendly_name) do
-          Peers.hear(instance, "NPEER", %{field => value}, 0)
+          Peers.hear(instance, "NPEER", Events.heartbeat(%{field => value}), 0)
           assert is_list(Peers.overdue(instance, 0))
         end
       end

@@ -11,8 +11,9 @@ defmodule Exosuit.Edge.ClaimsPublisher do
 
   alias Exosuit.{Claims, Directory, Event, Instance, Json, Lattice, Retry, Router}
   alias Exosuit.Host.{Inventory, Specifications}
-  alias Exosuit.Lattice.{Known, Store}
+  alias Exosuit.Lattice.Store
   alias Exosuit.Model.{Artifact, ProviderSpecification}
+  alias Exosuit.Protocol.Otp
 
   @enforce_keys [:instance]
   defstruct [:instance, retry: Retry.new(), timer: nil]
@@ -103,8 +104,8 @@ defmodule Exosuit.Edge.ClaimsPublisher do
   end
 
   defp write_claims(instance, claims) do
-    Store.update(instance.lattice, :data, Known.place(claims.subject), fn old ->
-      with true <- newer?(claims, old), {:ok, new} <- Known.write(claims) do
+    Store.update(instance.lattice, :data, Otp.Claims.key(claims.subject), fn old ->
+      with true <- newer?(claims, old), {:ok, new} <- Otp.Claims.encode(claims) do
         {:put, new}
       else
         false -> :keep
@@ -116,7 +117,7 @@ defmodule Exosuit.Edge.ClaimsPublisher do
   defp newer?(_claims, nil), do: true
 
   defp newer?(claims, old) do
-    case Known.read(claims.subject, old) do
+    case Otp.Claims.decode(claims.subject, old) do
       {:ok, ^claims} -> false
       {:ok, there} -> claims.revision >= there.revision
       {:error, _unreadable} -> true

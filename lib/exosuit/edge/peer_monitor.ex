@@ -8,8 +8,9 @@ defmodule Exosuit.Edge.PeerMonitor do
 
   use Exosuit.Server
 
-  alias Exosuit.{Directory, Instance, Json, Lattice}
+  alias Exosuit.{Directory, Instance, Lattice}
   alias Exosuit.Lattice.{Bus, Peers}
+  alias Exosuit.Protocol.Events
 
   @enforce_keys [:instance]
   defstruct [:instance, subscriptions: %{}, untold: %{}, told: %{}, ignoring?: false, macs?: nil]
@@ -20,9 +21,7 @@ defmodule Exosuit.Edge.PeerMonitor do
   # As many changes at once are kept apart; of more, some may be told twice, or not at all. So may one of
   # a link whose names are longer than any that a host takes.
   @most 1_000
-  @longest 255
 
-  @prefix "com.wasmcloud.lattice."
   @links ~w(linkdef_set linkdef_deleted)
   @links_here %{"link_applied" => "linkdef_set", "link_removed" => "linkdef_deleted"}
 
@@ -75,7 +74,7 @@ defmodule Exosuit.Edge.PeerMonitor do
   @impl GenServer
   def handle_info({:exosuit_lattice, reference, {_subject, _reply_to, payload}}, state)
       when is_map_key(state.subscriptions, reference) do
-    state = hear(state, Json.decode(payload))
+    state = hear(state, Events.decode(payload))
     :ok = Bus.next(Map.fetch!(state.subscriptions, reference))
     {:noreply, state}
   end
@@ -100,23 +99,19 @@ defmodule Exosuit.Edge.PeerMonitor do
     {:noreply, %{state | told: Map.delete(state.told, key)}}
   end
 
-  defp hear(state, {:ok, %{"type" => @prefix <> type, "data" => %{} = data} = event}) do
-    hear(state, type, event["source"], data)
-  end
-
-  defp hear(state, _no_event), do: state
+  defp hear(state, {:ok, type, source, data}), do: hear(state, type, source, data)
+  defp hear(state, :error), do: state
 
   defp hear(state, type, _source, data) when type in @links do
-    case told_id(data) do
+    case Events.link_key(data) do
       {:ok, id} -> told(state, {type, id})
       :error -> state
     end
   end
 
-  # Our own, and what is from nobody.
+  # Our own events, and those without a valid source.
   defp hear(%{instance: %{source: source}} = state, _type, source, _data), do: state
-  defp hear(state, _type, source, _data) when not is_binary(source), do: state
-  defp hear(state, _type, source, _data) when byte_size(source) > 128, do: state
+  defp hear(state, _type, nil, _data), do: state
 
   defp hear(state, "host_stopped", source, _data) do
     Peers.forget(state.instance, source)
@@ -124,8 +119,9 @@ defmodule Exosuit.Edge.PeerMonitor do
   end
 
   defp hear(state, type, source, data) when type in ~w(host_heartbeat host_started) do
-    heard = Peers.hear(state.instance, :binary.copy(source), data, now())
-    state = if data["mac"] == 1, do: take_macs(state, true), else: state
+    heartbeat = Events.heartbeat(data)
+    heard = Peers.hear(state.instance, source, heartbeat, now())
+    state = if heartbeat[:mac], do: take_macs(state, true), else: state
     if heard == :ok, do: %{state | ignoring?: false}, else: ignore(state, source)
   end
 
@@ -157,29 +153,6 @@ defmodule Exosuit.Edge.PeerMonitor do
       %{state | untold: Map.delete(state.untold, key)}
     end
   end
-
-  defp told_id(
-         %{"source_id" => source, "wit_namespace" => namespace, "wit_package" => package} = it
-       ) do
-    name = if is_binary(it["name"]), do: it["name"], else: "default"
-
-    if Enum.all?([source, namespace, package, name], &name?/1),
-      do: {:ok, {:binary.copy(source), "#{namespace}:#{package}", :binary.copy(name)}},
-      else: :error
-  end
-
-  defp told_id(%{"actor_id" => source, "contract_id" => contract, "link_name" => name}) do
-    names = [source, contract, name]
-
-    if Enum.all?(names, &name?/1),
-      do: {:ok, names |> Enum.map(&:binary.copy/1) |> List.to_tuple()},
-      else: :error
-  end
-
-  defp told_id(_other), do: :error
-
-  # Copied, as part of what was decoded it would keep all of that; and not longer than a name is.
-  defp name?(name), do: is_binary(name) and byte_size(name) <= @longest
 
   defp link_id(link), do: {link.source, "#{link.namespace}:#{link.package}", link.name}
 

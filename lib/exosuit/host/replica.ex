@@ -12,6 +12,7 @@ defmodule Exosuit.Host.Replica do
   alias Exosuit.Host.{Inventory, Links, Statuses}
   alias Exosuit.Lattice.{Bus, Known, Ledger, Mirror, Peers, Records, Store}
   alias Exosuit.Model.Link
+  alias Exosuit.Protocol.Otp
 
   @enforce_keys [:instance]
   defstruct [
@@ -153,7 +154,7 @@ defmodule Exosuit.Host.Replica do
   end
 
   defp change(state, :data, {:put, @claims <> key, value, _revision}) do
-    with {:ok, claims} <- Known.read(key, value),
+    with {:ok, claims} <- Otp.Claims.decode(key, value),
          {:ok, gone} <- Known.put(state.instance, claims, &linked?(state.mirror, &1)),
          :ok <- know(state.instance, claims) do
       state = Enum.reduce(gone, state, &forget_claims(&2, &1))

@@ -1,46 +1,26 @@
 defmodule Exosuit.Lattice.Known do
   @moduledoc false
-  # The claims of a lattice's actors and providers, as its hosts write them down for each other: `CLAIMS_`
-  # records, all texts, read from both eras; and the table of them, with one writer.
+  # The table of the claims of a lattice's actors and providers, with one writer. `Exosuit.Protocol.Otp.Claims`
+  # decodes the records that hosts write for each other.
   #
   # Anybody on the bus can write such records. Therefore the table is bounded in number and bytes, and so is
   # each record. If there is no room, claims that this host's links need replace claims that nothing here needs;
   # others are dropped.
 
-  alias Exosuit.{Error, Instance, Json}
-  alias Exosuit.Protocol.Otp
+  alias Exosuit.Instance
+  alias Exosuit.Protocol.Otp.Claims
 
-  @typedoc "What is known; `contract_id` is what a provider implements, `nil` for an actor."
-  @type claims :: %{
-          subject: String.t(),
-          issuer: String.t() | nil,
-          name: String.t() | nil,
-          revision: integer(),
-          version: String.t() | nil,
-          call_alias: String.t() | nil,
-          capabilities: [String.t()],
-          tags: [String.t()],
-          contract_id: String.t() | nil
-        }
+  @type claims :: Claims.t()
 
   # As many as the router keeps in mind, and what they may take together: it has them, too.
   @most 65_536
   @most_bytes 33_554_432
-
-  # Of one record. A token is not larger.
-  @longest 65_536
 
   # How many are looked at to find one that nobody needs.
   @looked_at 64
 
   # Where the bytes of all are counted; rows of claims have another length.
   @bytes :bytes
-
-  # No more digits than are read in no time, and no number that any reader of it cannot have.
-  @longest_revision 20
-  @most_revision 0x7FFF_FFFF_FFFF_FFFF
-
-  @key ~r/\A[MV][A-Z2-7]{55}\z/
 
   @doc "An empty table. Public, as its owner is not its writer, who may be restarted."
   @spec table() :: :ets.tid()
@@ -88,28 +68,6 @@ defmodule Exosuit.Lattice.Known do
   @spec list(Instance.t()) :: [claims()]
   def list(instance), do: :ets.select(instance.tables.known, [{{:_, :_, :"$1"}, [], [:"$1"]}])
 
-  @doc "Where claims stand."
-  @spec place(String.t()) :: String.t()
-  def place(key), do: "CLAIMS_" <> key
-
-  @doc "The record of claims, encoded."
-  @spec write(claims()) :: {:ok, binary()} | {:error, Error.t()}
-  def write(claims), do: claims |> Otp.Records.encode_claims() |> Json.encode()
-
-  @doc "What a record says of this key."
-  @spec read(String.t(), binary()) :: {:ok, claims()} | {:error, Error.t()}
-  def read(key, value) do
-    with true <- byte_size(value) <= @longest,
-         {:ok, %{} = fields} <- Json.decode(value),
-         true <- key =~ @key and (text(fields, ["sub", "subject"]) || key) == key,
-         {:ok, revision} <- revision(fields) do
-      {:ok, claims(key, revision, fields)}
-    else
-      {:error, error} -> {:error, error}
-      _other -> {:error, Error.new(:invalid_input, "expected the claims of #{inspect(key)}")}
-    end
-  end
-
   defp put(table, claims, size, needed?, gone) do
     cond do
       room?(table, size) ->
@@ -140,51 +98,4 @@ defmodule Exosuit.Lattice.Known do
   end
 
   defp left(table, {_key, size, _claims}), do: :ets.update_counter(table, @bytes, -size)
-
-  defp claims(key, revision, fields) do
-    %{
-      subject: key,
-      issuer: text(fields, ["iss", "issuer"]),
-      name: text(fields, ["name"]),
-      revision: revision,
-      version: text(fields, ["version"]),
-      call_alias: text(fields, ["call_alias"]),
-      capabilities: list(fields, "caps"),
-      tags: list(fields, "tags"),
-      contract_id: text(fields, ["contract_id"])
-    }
-  end
-
-  # Copied: as part of what was decoded it would keep all of that.
-  defp text(fields, names) do
-    Enum.find_value(names, fn name ->
-      case fields do
-        %{^name => text} when is_binary(text) and text != "" -> :binary.copy(text)
-        %{} -> nil
-      end
-    end)
-  end
-
-  defp list(fields, name) do
-    case text(fields, [name]) do
-      nil ->
-        []
-
-      text ->
-        text
-        |> String.split(",", trim: true)
-        |> Enum.map(&(&1 |> String.trim() |> :binary.copy()))
-    end
-  end
-
-  defp revision(fields) do
-    text = text(fields, ["rev", "revision"]) || "0"
-
-    with true <- byte_size(text) <= @longest_revision,
-         {revision, ""} when revision in 0..@most_revision <- Integer.parse(text) do
-      {:ok, revision}
-    else
-      _other -> :error
-    end
-  end
 end

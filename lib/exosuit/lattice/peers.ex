@@ -7,6 +7,7 @@ defmodule Exosuit.Lattice.Peers do
   # host. When it is full, known hosts stay and are still updated, and new ones are not added.
 
   alias Exosuit.Instance
+  alias Exosuit.Protocol.Events
 
   @type peer :: %{
           host_id: String.t(),
@@ -30,13 +31,6 @@ defmodule Exosuit.Lattice.Peers do
 
   # What hosts that do not say so keep to.
   @usual_interval 30_000
-
-  # Of a label, a name, a version; what is longer is not worth its memory.
-  @longest 1_024
-  @most_labels 64
-
-  # Counts and seconds past it are nobody's: a host of that age was started before there was an Earth.
-  @most_number 0xFFFF_FFFF_FFFF
 
   # Where the bytes of all are counted; rows of hosts have another length.
   @bytes :bytes
@@ -62,18 +56,18 @@ defmodule Exosuit.Lattice.Peers do
   def bytes(instance), do: :ets.lookup_element(instance.tables.peers, @bytes, 2)
 
   @doc "Notes what a host said of itself, now; `:full` where there was no room for that."
-  @spec hear(Instance.t(), String.t(), map(), integer()) :: :ok | :full
-  def hear(instance, host_id, data, now) do
+  @spec hear(Instance.t(), String.t(), Events.heartbeat(), integer()) :: :ok | :full
+  def hear(instance, host_id, heartbeat, now) do
     table = instance.tables.peers
 
     case :ets.lookup(table, host_id) do
       [{_id, _kind, _macs?, size, known}] ->
-        note(table, Map.merge(known, read(data)), size, known, now)
+        note(table, Map.merge(known, heartbeat), size, known, now)
 
       [] ->
         # One row counts the bytes.
         if :ets.info(table, :size) <= @most,
-          do: note(table, Map.merge(new(host_id), read(data)), 0, nil, now),
+          do: note(table, Map.merge(new(host_id), heartbeat), 0, nil, now),
           else: :full
     end
   end
@@ -168,42 +162,4 @@ defmodule Exosuit.Lattice.Peers do
       mac: nil
     }
   end
-
-  # Of what it says, what is of the right kind.
-  defp read(data) do
-    %{
-      friendly_name: text(data["friendly_name"]),
-      version: text(data["version"]),
-      labels: labels(data["labels"]),
-      uptime_seconds: number(data["uptime_seconds"]),
-      actors: number(data["actors_count"] || data["components_count"]) || actors(data),
-      providers: number(data["providers_count"]) || count(data["providers"]),
-      interval: interval(data["heartbeat_interval_ms"]),
-      mac: if(data["mac"] == 1, do: 1)
-    }
-    |> Map.reject(fn {_key, value} -> is_nil(value) end)
-  end
-
-  defp actors(data), do: count(data["actors"] || data["components"])
-
-  # Copied: as part of what was decoded it would keep all of that.
-  defp text(text) when is_binary(text) and byte_size(text) <= @longest, do: :binary.copy(text)
-  defp text(_other), do: nil
-
-  defp labels(%{} = labels) when map_size(labels) <= @most_labels do
-    for {key, value} <- labels, key = text(key), value = text(value), into: %{}, do: {key, value}
-  end
-
-  defp labels(_other), do: nil
-
-  defp number(number) when is_integer(number) and number in 0..@most_number, do: number
-  defp number(_other), do: nil
-
-  defp count(list) when is_list(list), do: length(list)
-  defp count(%{} = map), do: map_size(map)
-  defp count(_other), do: nil
-
-  # A host that is asked to be waited for half a day is not waited for.
-  defp interval(interval) when is_integer(interval) and interval in 1..600_000, do: interval
-  defp interval(_other), do: nil
 end

@@ -8,6 +8,7 @@ defmodule Exosuit.Lattice.BoundsTest do
   alias Exosuit.Host.Replica
   alias Exosuit.Lattice.{Bus, Known, Mirror, Nats, Peers, Records, Store}
   alias Exosuit.Model.Link
+  alias Exosuit.Protocol.{Events, Otp}
 
   @mebibyte String.duplicate("x", 1_048_576)
 
@@ -20,7 +21,7 @@ defmodule Exosuit.Lattice.BoundsTest do
       instance: instance
     } do
       labels = for n <- 1..14, into: %{}, do: {"label-#{n}", String.duplicate("x", 1_000)}
-      hear = &Peers.hear(instance, "N#{&1}", %{"labels" => labels}, &2)
+      hear = &Peers.hear(instance, "N#{&1}", Events.heartbeat(%{"labels" => labels}), &2)
       full = Enum.find(1..Peers.most(), &(hear.(&1, 1) == :full))
       assert full > 2_000
       assert Peers.bytes(instance) <= Peers.most_bytes()
@@ -29,9 +30,9 @@ defmodule Exosuit.Lattice.BoundsTest do
       # And some more that say little, until there is no room for a label.
       assert Enum.find(1..1_000, &(Peers.hear(instance, "M#{&1}", %{}, 1) == :full))
       more = Map.put(labels, "another", String.duplicate("y", 1_000))
-      assert Peers.hear(instance, "N1", %{"labels" => more}, 2) == :full
+      assert Peers.hear(instance, "N1", Events.heartbeat(%{"labels" => more}), 2) == :full
       assert %{seen: 2, labels: ^labels} = Peers.get(instance, "N1")
-      assert Peers.hear(instance, "N2", %{"labels" => %{}}, 2) == :ok
+      assert Peers.hear(instance, "N2", Events.heartbeat(%{"labels" => %{}}), 2) == :ok
 
       for %{host_id: id} <- Peers.list(instance), do: Peers.forget(instance, id)
       assert Peers.bytes(instance) == 0 and Peers.list(instance) == []
@@ -39,7 +40,14 @@ defmodule Exosuit.Lattice.BoundsTest do
 
     test "takes no labels of a host that has too many bytes of them", %{instance: instance} do
       labels = for n <- 1..60, into: %{}, do: {"label-#{n}", String.duplicate("x", 1_000)}
-      assert Peers.hear(instance, "N1", %{"labels" => labels, "version" => "1"}, 1) == :ok
+
+      assert Peers.hear(
+               instance,
+               "N1",
+               Events.heartbeat(%{"labels" => labels, "version" => "1"}),
+               1
+             ) == :ok
+
       assert %{labels: none, version: "1"} = Peers.get(instance, "N1")
       assert none == %{}
     end
@@ -65,12 +73,6 @@ defmodule Exosuit.Lattice.BoundsTest do
 
       for %{subject: key} <- Known.list(instance), do: Known.delete(instance, key)
       assert Known.bytes(instance) == 0
-    end
-
-    test "has no claims of a record that is larger than a token may be" do
-      key = "M" <> String.duplicate("A", 55)
-      {:ok, record} = Json.encode(%{sub: key, tags: String.duplicate("x", 100_000)})
-      assert {:error, %Error{reason: :invalid_input}} = Known.read(key, record)
     end
   end
 
@@ -206,7 +208,7 @@ defmodule Exosuit.Lattice.BoundsTest do
       for {key, value} <- records() do
         case key do
           "CLAIMS_" <> key ->
-            with {:ok, claims} <- Known.read(key, value),
+            with {:ok, claims} <- Otp.Claims.decode(key, value),
                  do: assert(claims.revision in 0..0x7FFF_FFFF_FFFF_FFFF)
 
           key ->

@@ -4,32 +4,8 @@ defmodule Exosuit.Lattice.KnownTest do
 
   alias Exosuit.{Directory, Json}
   alias Exosuit.Host.Replica
-  alias Exosuit.Lattice.{Known, Nats, Store}
-
-  @key "M" <> String.duplicate("A", 55)
-
-  test "claims of both eras are read, and what is written is the older form" do
-    otp = ~s({"call_alias":"","iss":"A","name":"echo","caps":"a:b, c:d","rev":"3","tags":"",
-      "version":null,"sub":"#{@key}","contract_id":""})
-
-    later =
-      ~s({"call_alias":null,"issuer":"A","name":"echo","revision":"3","subject":"#{@key}","tags":""})
-
-    assert {:ok, %{capabilities: ["a:b", "c:d"]} = claims} = Known.read(@key, otp)
-    assert {:ok, same} = Known.read(@key, later)
-    assert same == %{claims | capabilities: []}
-    assert {:ok, record} = Known.write(claims)
-    assert {:ok, ^claims} = Known.read(@key, record)
-
-    assert {:ok, %{"iss" => "A", "rev" => "3", "caps" => "a:b,c:d", "contract_id" => ""}} =
-             Json.decode(record)
-
-    for wrong <- ["", "[]", ~s({"sub":"other"}), ~s({"rev":"x"}), <<255>>] do
-      assert {:error, %Error{reason: :invalid_input}} = Known.read(@key, wrong)
-    end
-
-    assert {:error, _} = Known.read("M", "{}")
-  end
+  alias Exosuit.Lattice.{Nats, Store}
+  alias Exosuit.Protocol.Otp
 
   describe "in a lattice" do
     setup do
@@ -65,12 +41,12 @@ defmodule Exosuit.Lattice.KnownTest do
              end)
 
       # What is there already is not written again, nor what is newer.
-      {:ok, {_value, revision}} = Store.read(lattice(it.one), :data, Known.place(id))
+      {:ok, {_value, revision}} = Store.read(lattice(it.one), :data, Otp.Claims.key(id))
       :ok = Exosuit.stop_actor(it.one, id)
       {:ok, ^id} = Exosuit.start_actor(it.two, path)
       kill(GenServer.whereis(Directory.via(it.two, Exosuit.Edge.ClaimsPublisher)))
       newer(it, id)
-      {:ok, {_value, written}} = Store.read(lattice(it.one), :data, Known.place(id))
+      {:ok, {_value, written}} = Store.read(lattice(it.one), :data, Otp.Claims.key(id))
       assert written > revision
       :ok = Exosuit.stop_actor(it.two, id)
       {:ok, ^id} = Exosuit.start_actor(it.one, path)
@@ -78,7 +54,7 @@ defmodule Exosuit.Lattice.KnownTest do
       %{providers: providers} = Exosuit.inventory(it.one)
       %{public_key: last} = Enum.find(providers, &(&1.id == "http-client"))
       assert eventually(fn -> claims(it.two, last) end)
-      assert {:ok, {_value, ^written}} = Store.read(lattice(it.one), :data, Known.place(id))
+      assert {:ok, {_value, ^written}} = Store.read(lattice(it.one), :data, Otp.Claims.key(id))
     end
 
     test "an actor is called by its alias from another host", it do
@@ -101,12 +77,14 @@ defmodule Exosuit.Lattice.KnownTest do
     end
 
     test "claims that are deleted are forgotten, also by one that did not look", it do
-      record = fn key -> Known.write(claims(key)) end
+      record = fn key -> Otp.Claims.encode(claims(key)) end
       [first, second] = keys = for letter <- ["B", "C"], do: "M" <> String.duplicate(letter, 55)
 
       for key <- keys do
         {:ok, value} = record.(key)
-        :ok = Store.update(lattice(it.one), :data, Known.place(key), fn nil -> {:put, value} end)
+
+        :ok =
+          Store.update(lattice(it.one), :data, Otp.Claims.key(key), fn nil -> {:put, value} end)
       end
 
       for host <- [it.one, it.two],
@@ -115,7 +93,7 @@ defmodule Exosuit.Lattice.KnownTest do
 
       replica = GenServer.whereis(Directory.via(it.two, Replica))
       :ok = :sys.suspend(replica)
-      :ok = Store.delete(lattice(it.one), :data, Known.place(first))
+      :ok = Store.delete(lattice(it.one), :data, Otp.Claims.key(first))
       assert eventually(fn -> claims(it.one, first) == nil end)
       kill(replica)
       assert eventually(fn -> claims(it.two, first) == nil end)
@@ -125,8 +103,8 @@ defmodule Exosuit.Lattice.KnownTest do
 
   defp newer(it, id) do
     newer = %{claims(id) | revision: 4_000_000_000}
-    {:ok, value} = Known.write(newer)
-    :ok = Store.update(lattice(it.one), :data, Known.place(id), fn _old -> {:put, value} end)
+    {:ok, value} = Otp.Claims.encode(newer)
+    :ok = Store.update(lattice(it.one), :data, Otp.Claims.key(id), fn _old -> {:put, value} end)
   end
 
   defp claims(key) do

@@ -4,7 +4,7 @@ defmodule Exosuit.Protocol.EventsTest do
   alias Exosuit.Event
   alias Exosuit.Json
   alias Exosuit.Model.Link
-  alias Exosuit.Protocol.{Otp, V1}
+  alias Exosuit.Protocol.{Events, Otp, V1}
 
   @uuid ~r/\A[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\z/
   @claims %{
@@ -249,6 +249,77 @@ defmodule Exosuit.Protocol.EventsTest do
     for type <- ~w(link_applied invocation_failed lattice_connected host_lost control_failed) do
       assert {[], []} = {otp(type, %{}), v1(type, %{})}
     end
+  end
+
+  describe "events of other hosts" do
+    test "have the facts of a heartbeat, in either generation" do
+      inventory = %{
+        host_id: "NHOST",
+        friendly_name: "calm-otter-1",
+        labels: %{"a" => "b"},
+        version: "0.1.0",
+        uptime_seconds: 1,
+        uptime_human: "1 second",
+        heartbeat_interval_ms: 30_000,
+        mac: 1,
+        actors: [Map.merge(@actor, %{status: :running, instances: 3})],
+        providers: [Map.merge(@provider, %{status: :running})]
+      }
+
+      for {message, actors} <- [
+            {hd(otp("host_heartbeat", inventory)), 1},
+            # Counted by their annotations.
+            {hd(messages(v1("host_heartbeat", inventory))), 2}
+          ] do
+        assert {:ok, "host_heartbeat", "NHOST", data} = decode(message)
+
+        assert Events.heartbeat(data) == %{
+                 friendly_name: "calm-otter-1",
+                 labels: %{"a" => "b"},
+                 version: "0.1.0",
+                 uptime_seconds: 1,
+                 interval: 30_000,
+                 mac: 1,
+                 actors: actors,
+                 providers: 1
+               }
+      end
+    end
+
+    test "name a link by the same key, in either generation" do
+      for message <- otp("linkdef_set", @link) ++ messages(v1("linkdef_set", @link)) do
+        assert {:ok, "linkdef_set", "NHOST", data} = decode(message)
+        assert Events.link_key(data) == {:ok, {"M", "wasmcloud:testy", "default"}}
+      end
+    end
+
+    test "are not trusted" do
+      for payload <- ["", "[]", "{}", <<255>>, ~s({"type":"com.wasmcloud.lattice.x","data":1})] do
+        assert Events.decode(payload) == :error
+      end
+
+      long = String.duplicate("N", 129)
+      {:ok, text} = Json.encode(%{type: "com.wasmcloud.lattice.x", source: long, data: %{}})
+      assert {:ok, "x", nil, %{}} = Events.decode(text)
+
+      wrong = %{
+        "friendly_name" => 1,
+        "labels" => [],
+        "version" => String.duplicate("1", 1_025),
+        "uptime_seconds" => -1,
+        "actors" => "many",
+        "heartbeat_interval_ms" => 600_001,
+        "mac" => 2
+      }
+
+      assert Events.heartbeat(wrong) == %{}
+      assert Events.link_key(%{"actor_id" => 1}) == :error
+    end
+  end
+
+  defp decode(message) do
+    {:ok, text} = Json.encode(message)
+    Events.decode(text)
   end
 
   defp otp(type, data), do: Otp.Events.encode(event(type, data))

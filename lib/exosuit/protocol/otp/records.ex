@@ -1,6 +1,6 @@
 defmodule Exosuit.Protocol.Otp.Records do
   @moduledoc false
-  # Links and claims as hosts of the OTP era store them for each other, and as clients of that time list them.
+  # Links as hosts of the OTP era store them for each other, and as clients of that time list them.
 
   alias Exosuit.Model.Link
 
@@ -20,22 +20,6 @@ defmodule Exosuit.Protocol.Otp.Records do
       link_name: link.name,
       contract_id: Link.contract(link),
       values: link.target_config
-    }
-  end
-
-  @doc "Encodes claims as a map for JSON; all values are texts."
-  @spec encode_claims(map()) :: map()
-  def encode_claims(claims) do
-    %{
-      call_alias: claims.call_alias || "",
-      iss: claims.issuer || "",
-      name: claims.name || "",
-      caps: Enum.join(claims.capabilities, ","),
-      rev: to_string(claims.revision),
-      tags: Enum.join(claims.tags, ","),
-      version: claims.version || "",
-      sub: claims.subject,
-      contract_id: claims.contract_id || ""
     }
   end
 end

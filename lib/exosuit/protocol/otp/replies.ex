@@ -5,7 +5,7 @@ defmodule Exosuit.Protocol.Otp.Replies do
 
   alias Exosuit.{Error, Protocol}
   alias Exosuit.Model.{Command, Instances}
-  alias Exosuit.Protocol.Otp.Records
+  alias Exosuit.Protocol.Otp.{Claims, Records}
 
   # One object for each instance: a whole inventory of them must fit into a message.
   @most_listed 4_096
@@ -28,7 +28,7 @@ defmodule Exosuit.Protocol.Otp.Replies do
   def encode(%Command.Inventory{}, {:ok, inventory}), do: inventory(inventory)
 
   def encode(%Command.Claims{}, {:ok, claims}),
-    do: %{claims: Enum.map(claims, &Records.encode_claims/1)}
+    do: %{claims: Enum.map(claims, &Claims.to_map/1)}
 
   def encode(%Command.Links{}, {:ok, links}),
     do: %{links: Enum.map(links, &Records.encode_link/1)}

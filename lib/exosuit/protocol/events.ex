@@ -1,0 +1,115 @@
+defmodule Exosuit.Protocol.Events do
+  @moduledoc false
+  # Decodes the events of other hosts. The generations share the envelope and the names of these events, and a listener
+  # does not know which one a host speaks: one decoder reads both.
+  #
+  # Anybody on the bus can send events. Of each value, only what is of the right kind and of a bounded length is kept,
+  # and it is copied: as a part of the message it would keep all of it in memory.
+
+  alias Exosuit.Json
+  alias Exosuit.Model.Link
+
+  @prefix "com.wasmcloud.lattice."
+
+  # Longer labels, names and versions are not worth their memory.
+  @max_text 1_024
+  @max_labels 64
+
+  # No host takes a longer name for an end of a link.
+  @max_name 255
+
+  @max_source 128
+
+  # In seconds, a host of that age was started before there was an Earth.
+  @max_number 0xFFFF_FFFF_FFFF
+
+  # Nobody waits longer than ten minutes for the next heartbeat.
+  @max_interval 600_000
+
+  @type heartbeat :: %{
+          optional(:friendly_name) => String.t(),
+          optional(:version) => String.t(),
+          optional(:labels) => %{String.t() => String.t()},
+          optional(:uptime_seconds) => non_neg_integer(),
+          optional(:actors) => non_neg_integer(),
+          optional(:providers) => non_neg_integer(),
+          optional(:interval) => pos_integer(),
+          optional(:mac) => 1
+        }
+
+  @doc "Decodes an event to its type, the id of the host that sent it (`nil` if there is none), and its data."
+  @spec decode(binary()) :: {:ok, String.t(), String.t() | nil, map()} | :error
+  def decode(payload) do
+    case Json.decode(payload) do
+      {:ok, %{"type" => @prefix <> type, "data" => %{} = data} = event} ->
+        {:ok, type, source(event["source"]), data}
+
+      _other ->
+        :error
+    end
+  end
+
+  @doc "Decodes the data of `host_heartbeat` or `host_started`: what a host says of itself."
+  @spec heartbeat(map()) :: heartbeat()
+  def heartbeat(data) do
+    %{
+      friendly_name: text(data["friendly_name"]),
+      version: text(data["version"]),
+      labels: labels(data["labels"]),
+      uptime_seconds: number(data["uptime_seconds"]),
+      actors: number(data["actors_count"] || data["components_count"]) || actors(data),
+      providers: number(data["providers_count"]) || count(data["providers"]),
+      interval: interval(data["heartbeat_interval_ms"]),
+      mac: if(data["mac"] == 1, do: 1)
+    }
+    |> Map.reject(fn {_key, value} -> is_nil(value) end)
+  end
+
+  @doc "Decodes the key of the link in the data of `linkdef_set` or `linkdef_deleted`."
+  @spec link_key(map()) :: {:ok, Link.key()} | :error
+  def link_key(%{"source_id" => source, "wit_namespace" => _, "wit_package" => _} = it) do
+    name = if is_binary(it["name"]), do: it["name"], else: "default"
+
+    with {:ok, [source, namespace, package, name]} <-
+           names([source, it["wit_namespace"], it["wit_package"], name]),
+         do: {:ok, {source, "#{namespace}:#{package}", name}}
+  end
+
+  def link_key(%{"actor_id" => source, "contract_id" => contract, "link_name" => name}) do
+    with {:ok, names} <- names([source, contract, name]), do: {:ok, List.to_tuple(names)}
+  end
+
+  def link_key(_other), do: :error
+
+  defp names(names) do
+    if Enum.all?(names, &(is_binary(&1) and byte_size(&1) <= @max_name)),
+      do: {:ok, Enum.map(names, &:binary.copy/1)},
+      else: :error
+  end
+
+  defp source(source) when is_binary(source) and byte_size(source) <= @max_source,
+    do: :binary.copy(source)
+
+  defp source(_other), do: nil
+
+  defp text(text) when is_binary(text) and byte_size(text) <= @max_text, do: :binary.copy(text)
+  defp text(_other), do: nil
+
+  defp labels(%{} = labels) when map_size(labels) <= @max_labels do
+    for {key, value} <- labels, key = text(key), value = text(value), into: %{}, do: {key, value}
+  end
+
+  defp labels(_other), do: nil
+
+  defp number(number) when is_integer(number) and number in 0..@max_number, do: number
+  defp number(_other), do: nil
+
+  defp actors(data), do: count(data["actors"] || data["components"])
+
+  defp count(list) when is_list(list), do: length(list)
+  defp count(%{} = map), do: map_size(map)
+  defp count(_other), do: nil
+
+  defp interval(interval) when is_integer(interval) and interval in 1..@max_interval, do: interval
+  defp interval(_other), do: nil
+end
