@@ -15,7 +15,7 @@ defmodule Exosuit.Manifest do
   (`configurations`), so that their order is kept.
   """
 
-  alias Exosuit.{Config, Native}
+  alias Exosuit.{Config, Json, Native}
   alias Exosuit.Manifest.Workloads
   alias Exosuit.Model.{ActorSpecification, Artifact, Configuration, Grants, Limits, Link}
   alias Exosuit.Model.{ProviderSpecification, Warm, Workload}
@@ -72,6 +72,19 @@ defmodule Exosuit.Manifest do
 
       {:error, diagnostics} ->
         {:error, Enum.map(diagnostics, &diagnostic/1)}
+    end
+  end
+
+  @doc "A manifest as its author wrote it, YAML or JSON, with all of its fields."
+  @spec document(String.t()) :: {:ok, map()} | {:error, [diagnostic()]}
+  def document(text) do
+    case Json.decode(text) do
+      {:ok, %{} = document} ->
+        {:ok, document}
+
+      _yaml ->
+        with {:error, found} <- Native.manifest_document(text),
+             do: {:error, Enum.map(found, &diagnostic/1)}
     end
   end
 

@@ -337,6 +337,9 @@ defmodule Exosuit.Native do
           {:ok, map()} | {:error, [map()]}
   def manifest_parse(_text, _path, _host), do: not_loaded()
 
+  @spec manifest_document(binary()) :: {:ok, term()} | {:error, [map()]}
+  def manifest_document(_text), do: not_loaded()
+
   @spec json_decode(binary()) :: {:ok, term()} | failure()
   def json_decode(_text), do: not_loaded()
 

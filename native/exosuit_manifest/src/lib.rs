@@ -6,6 +6,7 @@
 //!
 //! - [`Source`]: what the text is called in messages, and where relative images start.
 //! - [`Manifest`]: what should run ([`ActorSpec`], [`ProviderSpec`]) and what joins it ([`LinkSpec`]).
+//! - [`document`]: the same text with the fields as its author wrote them.
 //! - [`Manifest::unsupported`], [`parse_for`]: what hosts cannot honour of it.
 //! - [`Diagnostic`]: one thing that is wrong: where, what was found, what would be right.
 //!
@@ -18,6 +19,7 @@ mod application;
 mod component;
 mod config;
 mod diagnostic;
+mod document;
 mod grants;
 mod image;
 mod link;
@@ -31,14 +33,17 @@ mod supported;
 mod value;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 
 pub use diagnostic::{Code, Diagnostic, Place, Severity, Source};
+pub use document::Document;
 pub use image::{Image, builtin_contract};
 pub use model::{
     Access, ActorSettings, ActorSpec, Directory, Execution, Grants, InstancePolicy, Limits,
     LinkSpec, Manifest, Parsed, Part, ProviderSpec, ScalerKind, Spread,
 };
 
+use node::Node;
 use report::Report;
 use value::Value;
 
@@ -87,17 +92,31 @@ pub fn parse_for(
     read(text, source, |manifest| manifest.unsupported(modules))
 }
 
+/// Reads the document of a manifest without a look at what its fields mean.
+pub fn document(text: &str, source: &Source) -> Result<Document, Vec<Diagnostic>> {
+    let report = Report::new(source);
+    let root = load_safely(text, &report);
+    report
+        .finish(root.map(Document))
+        .map(|(document, _)| document)
+}
+
 fn read(
     text: &str,
     source: &Source,
     unsupported: impl FnOnce(&Manifest) -> Vec<Diagnostic>,
 ) -> Result<Parsed, Vec<Diagnostic>> {
     let report = Report::new(source);
-    // The YAML scanner is not ours: should it panic on some text, this text is refused.
-    let read = catch_unwind(AssertUnwindSafe(|| load::load(text, &report)));
-    let root = read.unwrap_or_else(|_| report.unreadable());
+    let root = load_safely(text, &report);
     let manifest = root.and_then(|root| application::read(&Value::root(&root, &report), source));
     // With mistakes in it, the manifest holds those parts that have none.
     report.extend(manifest.as_ref().map_or_else(Vec::new, unsupported));
-    report.finish(manifest)
+    let (manifest, warnings) = report.finish(manifest)?;
+    Ok(Parsed { manifest, warnings })
+}
+
+/// The YAML scanner is not ours: should it panic on some text, this text is refused.
+fn load_safely(text: &str, report: &Report) -> Option<Rc<Node>> {
+    let read = catch_unwind(AssertUnwindSafe(|| load::load(text, report)));
+    read.unwrap_or_else(|_| report.unreadable())
 }

@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 
 use crate::diagnostic::{Code, Diagnostic, Place, Severity, Source};
-use crate::model::{Manifest, Parsed};
 
 /// More of one severity than this nobody reads, and a hostile text could ask for a million.
 const MAX_LISTED: usize = 100;
@@ -71,11 +70,14 @@ impl<'a> Report<'a> {
     }
 
     /// The manifest, if nothing stands against it.
-    pub(crate) fn finish(self, manifest: Option<Manifest>) -> Result<Parsed, Vec<Diagnostic>> {
+    pub(crate) fn finish<T>(
+        self,
+        read: Option<T>,
+    ) -> Result<(T, Vec<Diagnostic>), Vec<Diagnostic>> {
         let errors = self.errors.into_inner().finish();
         let warnings = self.warnings.into_inner().finish();
-        match manifest {
-            Some(manifest) if errors.is_empty() => Ok(Parsed { manifest, warnings }),
+        match read {
+            Some(read) if errors.is_empty() => Ok((read, warnings)),
             _ => Err(sorted(errors.into_iter().chain(warnings))),
         }
     }

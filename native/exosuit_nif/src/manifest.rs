@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use exosuit_manifest::{Diagnostic, Parsed, Source, decode, parse_for};
+use exosuit_manifest::{Diagnostic, Parsed, Source, decode, document, parse_for};
 use rustler::types::atom;
 use rustler::{Binary, Encoder, Env, Term};
 use serde_json::{Value, json};
@@ -20,6 +20,17 @@ fn manifest_parse<'a>(
 ) -> Term<'a> {
     match read(&text, &path, host.as_deref()) {
         Ok(parsed) => ok(env, term(env, &parsed)),
+        Err(diagnostics) => (atom::error(), term(env, &to_json(&diagnostics))).encode(env),
+    }
+}
+
+/// Reads the bytes of a manifest as its author wrote it, as maps, lists and scalars.
+#[rustler::nif(schedule = "DirtyCpu")]
+fn manifest_document<'a>(env: Env<'a>, text: Binary<'a>) -> Term<'a> {
+    let source = source("/manifest");
+    let read = decode(&text, &source).and_then(|text| document(text, &source));
+    match read {
+        Ok(document) => ok(env, term(env, &json!(document))),
         Err(diagnostics) => (atom::error(), term(env, &to_json(&diagnostics))).encode(env),
     }
 }
