@@ -18,7 +18,7 @@ defmodule Exosuit.App do
 
   alias Exosuit.Model.Digest
   alias Exosuit.{Directory, Error, Lattice, Manifest}
-  alias Exosuit.App.{Member, Model, Objects, Overview, Progress, Record, Shares}
+  alias Exosuit.App.{Labels, Member, Model, Objects, Overview, Progress, Record, Shares}
   alias Exosuit.Host.Share
   alias Exosuit.Lattice.{Bus, Session, Store}
 
@@ -128,6 +128,73 @@ defmodule Exosuit.App do
 
     with {:ok, parsed} <- parse_object(instance, manifest, path),
          do: {:ok, Model.files(parsed.manifest)}
+  end
+
+  @doc """
+  Stores a manifest as a new version of its application, and does not deploy it: `deploy/3` does. Gives the record.
+
+  `text` is the manifest, and `path` what it is called in messages. `options` are
+
+  - `by`: who stores it, for the history
+  - `label`: what the version is called if the manifest says nothing; otherwise it is known by its number
+  - `check_files`: a function that allows the host to read files that the manifest names, or gives an error
+
+  It is an error `:conflict` if the application has a version of the same label.
+  """
+  @spec store(host(), String.t(), Path.t(), keyword()) ::
+          {:ok, Record.t()} | {:error, [Manifest.diagnostic()]}
+  def store(host, text, path, options \\ []) do
+    instance = Directory.fetch!(host, :instance)
+
+    with {:ok, parsed} <- Manifest.parse(text, path, modules(instance)),
+         {:ok, record} <- store_parsed(instance, parsed, options) do
+      {:ok, record}
+    else
+      {:error, %Error{} = error} -> {:error, [Manifest.diagnostic(path, error)]}
+      error -> error
+    end
+  end
+
+  @doc """
+  Forgets a version of an application, which is undeployed if it is the one that should run. The last version goes
+  with its application.
+  """
+  @spec delete_version(host(), String.t(), pos_integer()) :: :ok | {:error, Error.t()}
+  def delete_version(host, app, version) do
+    changed =
+      change(host, app, fn record ->
+        with :last <- Record.delete_version(record, version), do: {:error, :last}
+      end)
+
+    case changed do
+      {:ok, _stored} -> :ok
+      {:error, :last} -> delete(host, app)
+      error -> error
+    end
+  end
+
+  @doc "The record of an application as the store has it now."
+  @spec fetch_record(host(), String.t()) :: {:ok, Record.t()} | {:error, Error.t()}
+  def fetch_record(host, app), do: host |> Directory.fetch!(:instance) |> fetch(app)
+
+  @doc "The records of all applications as the store has them now, by name. Such that cannot be read are left out."
+  @spec records(host()) :: {:ok, [Record.t()]} | {:error, Error.t()}
+  def records(host) do
+    instance = Directory.fetch!(host, :instance)
+
+    with {:ok, values} <- Store.values(instance.lattice, @bucket) do
+      {:ok,
+       for {"app." <> app, text} <- Enum.sort(values),
+           {:ok, %Record{} = record} <- [Record.decode(app, text)] do
+         record
+       end}
+    end
+  end
+
+  @doc "The text of the manifest of a version."
+  @spec manifest(host(), Record.version()) :: {:ok, String.t()} | {:error, Error.t()}
+  def manifest(host, version) do
+    host |> Directory.fetch!(:instance) |> Objects.fetch(version.manifest)
   end
 
   @doc """
@@ -259,6 +326,36 @@ defmodule Exosuit.App do
     end
   end
 
+  defp store_parsed(instance, %{manifest: manifest, text: text}, options) do
+    check_files = options[:check_files] || fn _files -> :ok end
+    app = manifest["name"]
+
+    with [] <- Share.missing(instance, Manifest.stored(manifest)),
+         :ok <- check_files.(Model.files(manifest)),
+         {:ok, digests} <- read_files(instance, Model.files(manifest)),
+         {:ok, model} <- Model.new(manifest, digests),
+         {:ok, applied} <- objects(instance, model, text, options),
+         applied = Map.update!(applied, :label, &(&1 || options[:label])),
+         {:ok, {written, _revision}} <-
+           write_record(instance, app, &store_version(app, &1, applied)) do
+      decode(app, written)
+    else
+      [_ | _] = missing -> {:error, missing}
+      error -> error
+    end
+  end
+
+  defp store_version(app, nil, applied), do: Record.new(app, applied, state: :undeployed)
+
+  defp store_version(app, record, applied) do
+    if applied.label != nil and Labels.find(record, applied.label) != nil do
+      detail = "Manifest version #{applied.label} already exists"
+      {:error, Error.new(:conflict, "#{detail} in application #{app}; give it another version")}
+    else
+      Record.store_version(record, applied)
+    end
+  end
+
   # If nothing is new, what of this host's share had failed is tried again.
   defp stored(instance, _path, {:ok, %{changed: false, app: app} = stored}) do
     :ok = Shares.retry(instance, app)
@@ -295,6 +392,7 @@ defmodule Exosuit.App do
          manifest: manifest_digest,
          objects: Model.objects(model),
          label: Model.label(model),
+         description: Model.description(model),
          at: System.system_time(:millisecond),
          by: options[:by] || instance.friendly_name,
          issuer_change: options[:allow_issuer_change] == true
@@ -365,19 +463,8 @@ defmodule Exosuit.App do
 
   # Written again for as long as others write between.
   defp update(instance, app, change) do
-    written =
-      Store.write(instance.lattice, @bucket, key(app), fn text ->
-        with {:ok, record} <- decode(app, text),
-             {:ok, changed} <- change.(record),
-             {:ok, text} <- Record.encode(changed) do
-          {:put, text}
-        else
-          :unchanged -> :keep
-          error -> error
-        end
-      end)
-
-    with {:ok, written} <- written, {:ok, record} <- now(instance, app, written) do
+    with {:ok, written} <- write_record(instance, app, change),
+         {:ok, record} <- now(instance, app, written) do
       {:ok,
        %{
          app: app,
@@ -388,6 +475,19 @@ defmodule Exosuit.App do
          warnings: []
        }}
     end
+  end
+
+  defp write_record(instance, app, change) do
+    Store.write(instance.lattice, @bucket, key(app), fn text ->
+      with {:ok, record} <- decode(app, text),
+           {:ok, changed} <- change.(record),
+           {:ok, text} <- Record.encode(changed) do
+        {:put, text}
+      else
+        :unchanged -> :keep
+        error -> error
+      end
+    end)
   end
 
   defp now(instance, app, nil), do: fetch(instance, app)

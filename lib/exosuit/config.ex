@@ -32,6 +32,7 @@ defmodule Exosuit.Config do
           http_ports: %{optional(:inet.port_number()) => :inet.port_number()},
           local_first: boolean(),
           allow_file_load: boolean() | [Path.t()],
+          wadm_api: boolean(),
           nats: Nats.t() | nil
         }
 
@@ -180,6 +181,13 @@ defmodule Exosuit.Config do
       doc:
         "the files of this machine that commands of the lattice may start: all, none, or those " <>
           "below some directories."
+    ],
+    wadm_api: [
+      type: :boolean,
+      default: false,
+      doc:
+        "whether the host answers the API of wadm from its applications, for tools of wasmCloud; refused " <>
+          "where a wadm answers already."
     ],
     nats: [
       type: {:secret, {"options, or nil", &Nats.options?/1}},

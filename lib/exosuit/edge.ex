@@ -10,9 +10,10 @@ defmodule Exosuit.Edge do
       ├── ClaimsPublisher  publishes claims
       ├── Control          commands over the socket, see `Exosuit.Control`
       ├── Nats             commands of the lattice, see `Exosuit.Control.Nats`
+      ├── Wadm             wadm's API, if it is asked for, see `Exosuit.Control.Wadm`
       └── Startup          applies the items of the host's options, and retries refused ones
 
-  `Exosuit.Tree` passes in the child specifications of the last three. All children may crash
+  `Exosuit.Tree` passes in the child specifications of the last four. All children may crash
   repeatedly without an effect on calls. Events are sent without them. Notices of the data plane in the
   meantime, such as failed calls and guests' lines, are lost.
   """

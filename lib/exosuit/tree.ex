@@ -37,6 +37,7 @@ defmodule Exosuit.Tree do
 
     with :ok <- unused(config.name),
          {:ok, prepared, unkept} <- Setup.prepare(config),
+         :ok <- Control.Wadm.check(prepared.config, prepared.lattice),
          {:ok, pid} <- Supervisor.start_link(__MODULE__, {prepared, items}) do
       started(Directory.fetch!(config.name, :instance), items, unkept)
       {:ok, pid}
@@ -52,6 +53,7 @@ defmodule Exosuit.Tree do
     listeners = [
       {Control, {instance, @role}},
       {Control.Nats, {instance, @role}},
+      {Control.Wadm, instance},
       {Startup, {instance, items}}
     ]
 

@@ -10,6 +10,8 @@ defmodule Exosuit.App.Beat do
   alias Exosuit.{Instance, Json, Settings}
   alias Exosuit.App.{Placement, Record}
 
+  @wadm_api "api:wadm"
+
   @max_bytes 16_384
   @max_features 1_024
   @max_id 128
@@ -21,7 +23,8 @@ defmodule Exosuit.App.Beat do
   @doc "The member that a host is."
   @spec member(Instance.t()) :: Placement.member()
   def member(instance) do
-    features = for {name, _module} <- instance.config.providers, do: "module:" <> name
+    modules = for {name, _module} <- instance.config.providers, do: "module:" <> name
+    features = if instance.config.wadm_api, do: [@wadm_api | modules], else: modules
 
     %{
       id: instance.source,
@@ -30,6 +33,10 @@ defmodule Exosuit.App.Beat do
       schema: Record.schema()
     }
   end
+
+  @doc "Whether a member answers wadm's API."
+  @spec wadm_api?(Placement.member()) :: boolean()
+  def wadm_api?(member), do: @wadm_api in member.features
 
   @doc "A beat as it is sent; an error if a label is not text."
   @spec encode(Placement.member(), keyword()) :: {:ok, String.t()} | {:error, Exosuit.Error.t()}

@@ -17,7 +17,7 @@ defmodule Exosuit.App.Member do
 
   alias Exosuit.{Directory, Error, Instance, Lattice, Settings}
   alias Exosuit.App.{Beat, Changes, Copy, Keys, Machine, Model, Objects, Record, Runner, Shares}
-  alias Exosuit.App.{Sweep, Writes}
+  alias Exosuit.App.{Placement, Sweep, Writes}
   alias Exosuit.Lattice.{Bus, Session, Store}
 
   @bucket :applications
@@ -80,6 +80,12 @@ defmodule Exosuit.App.Member do
   @spec tell(Instance.t(), Machine.event()) :: :ok
   def tell(instance, event), do: GenServer.cast(via(instance), {:tell, event})
 
+  @doc "The members of the lattice that this host knows, itself among them, by their ids."
+  @spec members(Instance.t()) :: [Placement.member()]
+  def members(instance) do
+    with {:error, _away} <- call(instance, :members, @call_timeout), do: []
+  end
+
   @doc "Tells the other members that this host stops. Waits for nobody."
   @spec leave(Instance.t()) :: :ok
   def leave(instance), do: beat(instance, leaving: true)
@@ -130,6 +136,10 @@ defmodule Exosuit.App.Member do
     lost = for {host, ^app} <- Machine.lost_statuses(machine), do: {:status, host, app}
     keys = [{:slots, app} | lost]
     {:reply, Enum.map(keys, &Keys.encode/1), state}
+  end
+
+  def handle_call(:members, _from, state) do
+    {:reply, Machine.members(state.machine), state}
   end
 
   @impl GenServer

@@ -70,6 +70,10 @@ defmodule Exosuit.App.Model do
   @spec label(t()) :: String.t() | nil
   def label(%__MODULE__{manifest: manifest}), do: manifest["version"]
 
+  @doc "What the author of the manifest says of it, or `nil`."
+  @spec description(t()) :: String.t() | nil
+  def description(%__MODULE__{manifest: manifest}), do: manifest["description"]
+
   @doc """
   The parsed manifest with files again instead of objects: `paths` has the path of each object on this host,
   by its digest. An object without a path stays as it is.

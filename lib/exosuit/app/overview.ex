@@ -27,8 +27,9 @@ defmodule Exosuit.App.Overview do
     do: Map.put(head(record), :status, summary(record, parts(known)))
 
   @doc """
-  An application: what `line/1` has, `components` (each with its `id`, `role`, `wanted` and its `hosts`), `missing`
-  (texts), and `failed` (the versions that failed, with the reasons); `nil` if it has no record.
+  An application: what `line/1` has, `components` (each with its `id`, `role`, `scaler`, `wanted`, its `hosts`, and
+  what is `missing` of it), `missing` of all (texts), and `failed` (the versions that failed, with the reasons); `nil`
+  if it has no record.
   """
   @spec status(known()) :: map() | nil
   def status({%{record: nil}, _candidates, _names}), do: nil
@@ -139,16 +140,18 @@ defmodule Exosuit.App.Overview do
   defp parts({%{record: record, statuses: statuses} = snapshot, candidates, names}) do
     case Snapshot.placement(snapshot, candidates) do
       {shares, unplaced} ->
+        nowhere = nowhere(unplaced, {statuses, names})
+
         components =
-          for workload <- snapshot.placed.workloads,
-              do: component(workload, record, {shares, statuses, names})
+          for workload <- snapshot.placed.workloads do
+            component = component(workload, record, {shares, statuses, names})
+            Map.put(component, :missing, missing(component) ++ Map.get(nowhere, workload.id, []))
+          end
 
         %{
           known?: true,
           components: components,
-          missing:
-            missing(components) ++
-              nowhere(unplaced, {statuses, names}) ++ problems(statuses, names),
+          missing: Enum.flat_map(components, & &1.missing) ++ problems(statuses, names),
           refused?: Enum.any?(components, &refused?(&1, statuses, record.version))
         }
 
@@ -168,7 +171,14 @@ defmodule Exosuit.App.Overview do
           do: host({host, wanted}, workload.id, Record.target(record), statuses[host], names)
 
     wanted = placed |> Enum.map(&elem(&1, 1)) |> Enum.sum()
-    %{id: workload.id, role: workload.role, wanted: wanted, hosts: hosts}
+
+    %{
+      id: workload.id,
+      role: workload.role,
+      scaler: workload.scaler,
+      wanted: wanted,
+      hosts: hosts
+    }
   end
 
   defp leaves?(status, id), do: match?(%{state: :leaving}, status.workloads[id])
@@ -196,17 +206,17 @@ defmodule Exosuit.App.Overview do
     }
   end
 
-  defp missing(components) do
-    for component <- components,
-        %{wanted: wanted, status: status} = host when wanted > 0 and status != :running <-
+  defp missing(component) do
+    for %{wanted: wanted, status: status} = host when wanted > 0 and status != :running <-
           component.hosts,
         do: "#{component.id} on #{host.host_name || host.host}: #{reason(host)}"
   end
 
   defp nowhere(unplaced, known) do
-    for {id, spreads} <- Enum.sort(unplaced), {spread, count} <- spreads do
-      "#{count} of #{id}: #{why_nowhere(id, spread, known)}"
-    end
+    Map.new(unplaced, fn {id, spreads} ->
+      {id,
+       for({spread, count} <- spreads, do: "#{count} of #{id}: #{why_nowhere(id, spread, known)}")}
+    end)
   end
 
   defp why_nowhere(id, spread, {statuses, names}) do

@@ -90,7 +90,10 @@ defmodule Exosuit.Edge.LogLines do
          "next try in {after_ms} ms: {error}"},
     Event.StartupApplied => {:info, "option applied: {option}"},
     Event.StartupFailed =>
-      {:error, "option could not be applied: {option}[, next try in {after_ms} ms]: {error}"}
+      {:error, "option could not be applied: {option}[, next try in {after_ms} ms]: {error}"},
+    Event.WadmApiServing => {:info, "the wadm is gone: this host answers wadm's API again"},
+    Event.WadmApiSilent =>
+      {:warning, "a wadm runs in the lattice: this host does not answer wadm's API"}
   }
 
   # A text and the fields in it: "actor {id}" gives ["actor ", :id].

@@ -232,7 +232,11 @@ defmodule Exosuit.Event.Types do
        {Event.ApplicationsPutBack, "applications_put_back",
         "The store lacked records of applications. This host wrote them again.", [:apps], []},
        {Event.ApplicationsNotKept, "applications_not_kept",
-        "The host's own copy of the applications cannot be read or written.", @failure, []}
+        "The host's own copy of the applications cannot be read or written.", @failure, []},
+       {Event.WadmApiServing, "wadm_api_serving",
+        "The wadm of the lattice is gone. This host answers wadm's API again.", [], []},
+       {Event.WadmApiSilent, "wadm_api_silent",
+        "A wadm runs in the lattice. This host leaves wadm's API to it.", [], []}
      ]},
     {"Calls",
      [

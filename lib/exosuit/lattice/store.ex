@@ -45,6 +45,9 @@ defmodule Exosuit.Lattice.Store do
   # How often a value is tried that others change at the same time.
   @attempts 64
 
+  # Between two keys of a bucket that is read as a whole.
+  @patience 10_000
+
   @digest ~r/\Asha256:[0-9a-f]{64}\z/
 
   @max_object 268_435_456
@@ -119,6 +122,16 @@ defmodule Exosuit.Lattice.Store do
   def watch(%Session{} = session, bucket),
     do: Bus.open(session, &session.backend.watch(session.handle, bucket, &1))
 
+  @doc "All keys of a bucket with their values, as they are now. Meant for what people ask for now and then."
+  @spec values(Session.t(), bucket()) :: {:ok, %{String.t() => binary()}} | {:error, Error.t()}
+  def values(session, bucket) do
+    with {:ok, watch} <- watch(session, bucket) do
+      values = collect(watch, %{})
+      :ok = Bus.unsubscribe(watch)
+      values
+    end
+  end
+
   @doc "Which bucket there is now, and its last revision: 0 if nothing was written yet."
   @spec position(Session.t(), bucket()) :: {:ok, position()} | {:error, Error.t()}
   def position(%Session{} = session, bucket),
@@ -159,6 +172,28 @@ defmodule Exosuit.Lattice.Store do
   @doc "The digest of bytes, as objects are called."
   @spec digest(binary()) :: digest()
   def digest(bytes), do: "sha256:" <> (bytes |> Native.digest() |> String.downcase())
+
+  defp collect(%{reference: reference} = watch, values) do
+    receive do
+      {:exosuit_lattice, ^reference, :current} ->
+        {:ok, values}
+
+      {:exosuit_lattice, ^reference, {:interrupted, {:error, failure}}} ->
+        {:error, Error.from_native(failure)}
+
+      {:exosuit_lattice, ^reference, change} ->
+        :ok = Bus.next(watch)
+        collect(watch, changed(values, change))
+    after
+      @patience ->
+        {:error, Error.new(:deadline, "the store did not answer within #{@patience} ms")}
+    end
+  end
+
+  defp changed(values, {:put, key, value, _revision}), do: Map.put(values, key, value)
+  defp changed(values, {:deleted, key}), do: Map.delete(values, key)
+  defp changed(values, {:lost, keys}), do: Map.drop(values, keys)
+  defp changed(values, {:dropped, _key}), do: values
 
   defp check_digest(digest) do
     if is_binary(digest) and digest =~ @digest,

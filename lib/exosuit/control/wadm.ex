@@ -1,0 +1,66 @@
+defmodule Exosuit.Control.Wadm do
+  @moduledoc """
+  Answers the API of wadm from the applications of the lattice, for tools that were made for wadm.
+
+      Wadm (rest_for_one)
+      ├── Commands   a task for each request that runs, up to a limit
+      ├── Listener   takes the requests, and makes way for a wadm
+      └── Publisher  publishes the status of each application
+
+  Hosts with the option `:wadm_api` share the queue group of wadm, so one of them answers each request. A wadm takes
+  requests from the same group: while one runs in the lattice, the hosts are silent, and `check/2` refuses the start of
+  a further one. `Exosuit.Protocol.Wadm` has the forms of requests and replies, `guides/control-interface.md` the
+  result.
+  """
+  use Supervisor
+
+  alias Exosuit.{Config, Directory, Error, Instance}
+  alias Exosuit.Control.Wadm.{Listener, Probe, Publisher}
+  alias Exosuit.Lattice.Session
+
+  # It must not take the host with it, however often it falls.
+  @restarts 1_000
+
+  @doc "Nothing is started unless the host's options ask for it."
+  @spec start_link(Instance.t()) :: Supervisor.on_start() | :ignore
+  def start_link(%Instance{config: %{wadm_api: false}}), do: :ignore
+  def start_link(instance), do: Supervisor.start_link(__MODULE__, instance)
+
+  @doc """
+  Refuses the start of a host that should answer the API where a wadm answers it already. Waits for the first attempt
+  to connect; without a connection, the host starts.
+  """
+  @spec check(Config.t(), Session.t() | nil) :: :ok | {:error, Error.t()}
+  def check(%Config{wadm_api: true} = config, %Session{} = session) do
+    Probe.await_connection(session, config.nats.control.connect_timeout)
+
+    case Probe.run(session, config.lattice) do
+      :wadm ->
+        {:error,
+         Error.new(
+           :conflict,
+           "a wadm answers wadm.api.#{config.lattice} already: stop it, or start this host without wadm_api " <>
+             "(--wadm-api, EXOSUIT_WADM_API)"
+         )}
+
+      _nobody_or_unknown ->
+        :ok
+    end
+  end
+
+  def check(_config, _session), do: :ok
+
+  @impl Supervisor
+  def init(instance) do
+    tasks = Directory.via(instance.name, :wadm_requests)
+
+    children = [
+      {Directory.Anchor, {instance.name, :wadm_anchor}},
+      {Task.Supervisor, name: tasks},
+      {Listener, {instance, tasks}},
+      {Publisher, {instance, tasks}}
+    ]
+
+    Supervisor.init(children, strategy: :rest_for_one, max_restarts: @restarts)
+  end
+end

@@ -1,0 +1,183 @@
+defmodule Exosuit.Control.Wadm.Execution do
+  @moduledoc """
+  Carries out the requests to wadm's API on the applications of the lattice.
+
+  What is read is read from the store, not from what this host knows by now: another host may have answered the request
+  before. Each function blocks the calling process.
+  """
+
+  alias Exosuit.{App, Error, Instance, Manifest}
+  alias Exosuit.App.{Labels, Record}
+  alias Exosuit.Control.Reference
+  alias Exosuit.Protocol.Wadm.{Reply, Request, Status, Ulid}
+
+  # What a manifest is called in messages. Its files are absolute, as it has no directory here.
+  @manifest "/manifest"
+
+  @doc "The reply, and the name of the application that may have another status now, or `nil`."
+  @spec run(Request.t(), Instance.t()) :: {Reply.t(), String.t() | nil}
+  def run(%Request{} = request, instance) do
+    case carry_out(request, instance) do
+      {:changed, reply, name} ->
+        {reply, name}
+
+      {:ok, reply} ->
+        {reply, nil}
+
+      {:error, %Error{reason: :not_found}} when request.operation != :put ->
+        {Reply.not_found(request.operation, request.name, request.version), nil}
+
+      {:error, %Error{} = error} ->
+        {Reply.error(error), nil}
+
+      {:error, diagnostics} ->
+        {Reply.refused(Enum.map(diagnostics, &named/1)), nil}
+    end
+  end
+
+  @doc "The status of an application as the store has it now, and as this host knows what runs of it."
+  @spec status(Instance.t(), Record.t()) :: Status.t()
+  def status(instance, record) do
+    version = Labels.text(record, Record.current(record))
+
+    case App.status(instance.name, record.name) do
+      {:ok, %{edition: edition} = overview} when edition >= record.edition ->
+        Status.encode(overview, version)
+
+      _older_or_none when record.state == :undeployed ->
+        Status.undeployed("it is not deployed", version)
+
+      _older_or_none ->
+        Status.waiting("no host has taken note of the last change yet", version)
+    end
+  end
+
+  defp carry_out(%{operation: :list}, instance) do
+    with {:ok, summaries} <- summaries(instance), do: {:ok, Reply.list(summaries)}
+  end
+
+  defp carry_out(%{operation: :get_all}, instance) do
+    with {:ok, summaries} <- summaries(instance), do: {:ok, Reply.all(summaries)}
+  end
+
+  defp carry_out(%{operation: :put, manifest: text}, instance) do
+    options = [
+      by: "wadm",
+      label: Ulid.encode(System.system_time(:millisecond), :crypto.strong_rand_bytes(10)),
+      check_files: &check_files(&1, instance.config.allow_file_load)
+    ]
+
+    with {:ok, record} <- App.store(instance.name, text, @manifest, options) do
+      version = Labels.text(record, Labels.newest(record))
+      {:changed, Reply.put(record.name, version, length(record.versions)), record.name}
+    end
+  end
+
+  defp carry_out(%{operation: :get} = request, instance) do
+    with {:ok, record, version} <- fetch(request, instance),
+         {:ok, text} <- App.manifest(instance.name, version),
+         {:ok, manifest} <- Manifest.document(text) do
+      {:ok, Reply.manifest(manifest, record.name, Labels.text(record, version))}
+    end
+  end
+
+  defp carry_out(%{operation: :versions, name: name}, instance) do
+    with {:ok, record} <- App.fetch_record(instance.name, name) do
+      versions = Enum.map(record.versions, &Labels.text(record, &1))
+      {:ok, Reply.versions(name, versions, Labels.deployed(record))}
+    end
+  end
+
+  defp carry_out(%{operation: :delete, version: nil} = request, instance) do
+    with :ok <- App.delete(instance.name, request.name) do
+      {:changed, Reply.deleted(request.name, nil, true), request.name}
+    else
+      {:error, %Error{reason: :not_found}} -> {:ok, Reply.nothing_deleted(request.name, nil)}
+      error -> error
+    end
+  end
+
+  defp carry_out(%{operation: :delete} = request, instance) do
+    with {:ok, record, version} <- fetch(request, instance),
+         :ok <- App.delete_version(instance.name, record.name, version.version) do
+      runs? = record.state == :deployed and record.version == version.version
+      undeploy? = runs? or length(record.versions) == 1
+      {:changed, Reply.deleted(record.name, request.version, undeploy?), record.name}
+    else
+      {:error, %Error{reason: :not_found}} ->
+        {:ok, Reply.nothing_deleted(request.name, request.version)}
+
+      error ->
+        error
+    end
+  end
+
+  defp carry_out(%{operation: :deploy} = request, instance) do
+    with {:ok, record, version} <- fetch(request, instance),
+         {:ok, _stored} <- App.deploy(instance.name, record.name, version.version) do
+      {:changed, Reply.deployed(record.name, Labels.text(record, version)), record.name}
+    end
+  end
+
+  defp carry_out(%{operation: :undeploy, name: name}, instance) do
+    with {:ok, _stored} <- App.undeploy(instance.name, name) do
+      {:changed, Reply.undeployed(name), name}
+    end
+  end
+
+  # As wadm has it: an application that is not there is not deployed.
+  defp carry_out(%{operation: :status, name: name}, instance) do
+    case App.fetch_record(instance.name, name) do
+      {:ok, record} ->
+        {:ok, Reply.status(name, status(instance, record))}
+
+      {:error, %Error{reason: :not_found}} ->
+        {:ok, Reply.status(name, Status.undeployed("there is no application #{name}"))}
+
+      error ->
+        error
+    end
+  end
+
+  defp summaries(instance) do
+    with {:ok, records} <- App.records(instance.name) do
+      {:ok, Enum.map(records, &summary(&1, instance))}
+    end
+  end
+
+  defp summary(record, instance) do
+    newest = Labels.newest(record)
+
+    %{
+      name: record.name,
+      version: Labels.text(record, newest),
+      deployed: Labels.deployed(record),
+      description: newest.description,
+      status: status(instance, record)
+    }
+  end
+
+  # The version that a request names, or the newest.
+  defp fetch(%{name: name, version: text}, instance) do
+    with {:ok, record} <- App.fetch_record(instance.name, name) do
+      case if(text, do: Labels.find(record, text), else: Labels.newest(record)) do
+        nil -> {:error, Error.new(:not_found, "application #{name} has no version #{text}")}
+        version -> {:ok, record, version}
+      end
+    end
+  end
+
+  # By the rule of all commands of the lattice: whoever may publish must not read any file of the machine.
+  defp check_files(files, allowed) do
+    Enum.reduce_while(files, :ok, fn file, :ok ->
+      case Reference.actor("file://" <> file, allowed) do
+        {:ok, _path} -> {:cont, :ok}
+        error -> {:halt, error}
+      end
+    end)
+  end
+
+  defp named(diagnostic) do
+    Map.update!(diagnostic, :text, &String.replace_prefix(&1, @manifest, "manifest"))
+  end
+end

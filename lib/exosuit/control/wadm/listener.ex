@@ -1,0 +1,189 @@
+defmodule Exosuit.Control.Wadm.Listener do
+  @moduledoc """
+  Takes the requests to wadm's API, and has them carried out, up to a limit at once.
+
+  Every two seconds it asks whether a wadm runs in the lattice. If one appears, it ends its subscription and announces
+  `wadm_api_silent`; when the wadm is gone, it subscribes again and announces `wadm_api_serving`. Both may answer
+  within these two seconds.
+  """
+
+  use Exosuit.Server
+
+  alias Exosuit.{Directory, Error, Event, Instance, Json, Lattice}
+  alias Exosuit.Control.Wadm.{Execution, Probe, Publisher}
+  alias Exosuit.Lattice.Bus
+  alias Exosuit.Protocol.Wadm
+  alias Exosuit.Protocol.Wadm.{Reply, Request}
+
+  @enforce_keys [:instance, :tasks]
+  defstruct [:instance, :tasks, :subscription, :probe, running: %{}, silent?: false]
+
+  # A put reads files and writes objects; lists are larger than other replies.
+  @max_running 64
+
+  @probe_interval 2_000
+
+  @doc "`tasks` is the name of a `Task.Supervisor`."
+  @spec start_link({Instance.t(), GenServer.name()}) :: GenServer.on_start()
+  def start_link({instance, tasks}) do
+    state = %__MODULE__{instance: instance, tasks: tasks}
+    GenServer.start_link(__MODULE__, state, name: via(instance))
+  end
+
+  @doc "Whether this host answers requests now."
+  @spec serving?(Instance.t()) :: boolean()
+  def serving?(instance) do
+    GenServer.call(via(instance), :serving?)
+  catch
+    # It is starting again.
+    :exit, _reason -> false
+  end
+
+  defp via(instance), do: Directory.via(instance.name, __MODULE__)
+
+  @impl GenServer
+  def init(state), do: {:ok, probe(state)}
+
+  @impl GenServer
+  def handle_call(:serving?, _from, state), do: {:reply, state.subscription != nil, state}
+
+  @impl GenServer
+  def handle_info(
+        {:exosuit_lattice, reference, {subject, reply_to, payload}},
+        %{subscription: %{reference: reference}} = state
+      ) do
+    state = take(state, tokens(subject, state.instance), reply_to, payload)
+    :ok = Bus.next(state.subscription)
+    {:noreply, state}
+  end
+
+  # A message that was under way when the subscription ended: the wadm that appeared answers those that follow.
+  def handle_info({:exosuit_lattice, _ended, _message}, state), do: {:noreply, state}
+
+  def handle_info(:probe, state), do: {:noreply, probe(state)}
+
+  def handle_info({probe, found}, %{probe: probe} = state) do
+    Process.demonitor(probe, [:flush])
+    {:noreply, probed(%{state | probe: nil}, found)}
+  end
+
+  def handle_info({:DOWN, probe, :process, _pid, _reason}, %{probe: probe} = state) do
+    {:noreply, probed(%{state | probe: nil}, :unknown)}
+  end
+
+  def handle_info({task, changed}, state) when is_map_key(state.running, task) do
+    Process.demonitor(task, [:flush])
+    if changed, do: Publisher.look_at(state.instance, changed)
+    {:noreply, %{state | running: Map.delete(state.running, task)}}
+  end
+
+  def handle_info({:DOWN, task, :process, _pid, _reason}, state)
+      when is_map_key(state.running, task) do
+    {reply_to, running} = Map.pop!(state.running, task)
+    error = Error.new(:internal, "the request crashed; the host's log says more")
+    answer(state.instance, reply_to, Reply.error(error))
+    {:noreply, %{state | running: running}}
+  end
+
+  # Whether a wadm is there.
+
+  defp probe(%{instance: instance} = state) do
+    task =
+      Task.Supervisor.async_nolink(state.tasks, Probe, :run, [
+        instance.lattice,
+        instance.config.lattice
+      ])
+
+    %{state | probe: task.ref}
+  end
+
+  defp probed(state, found) do
+    Process.send_after(self(), :probe, @probe_interval)
+
+    case found do
+      :wadm -> silence(state)
+      :nobody -> serve(state)
+      # As it is: with no connection, nobody hears the difference.
+      :unknown -> if state.silent?, do: state, else: serve(state)
+    end
+  end
+
+  defp silence(%{silent?: true} = state), do: state
+
+  defp silence(state) do
+    if state.subscription, do: :ok = Bus.unsubscribe(state.subscription)
+    Lattice.announce(state.instance, %Event.WadmApiSilent{})
+    %{state | subscription: nil, silent?: true}
+  end
+
+  defp serve(%{subscription: nil, instance: instance} = state) do
+    lattice = instance.config.lattice
+
+    case Bus.subscribe(instance.lattice, Wadm.requests(lattice), Wadm.group()) do
+      {:ok, subscription} ->
+        if state.silent?, do: Lattice.announce(instance, %Event.WadmApiServing{})
+        %{state | subscription: subscription, silent?: false}
+
+      # The local bus is starting again.
+      {:error, _error} ->
+        state
+    end
+  end
+
+  defp serve(state), do: state
+
+  # Requests.
+
+  defp tokens(subject, instance) do
+    size = byte_size(Wadm.prefix(instance.config.lattice)) + 1
+    subject |> binary_part(size, byte_size(subject) - size) |> String.split(".")
+  end
+
+  defp take(%{running: running} = state, _tokens, reply_to, _payload)
+       when map_size(running) >= @max_running do
+    error = Error.new(:overloaded, "#{@max_running} requests run on this host: try again later")
+    answer(state.instance, reply_to, Reply.error(error))
+    state
+  end
+
+  defp take(%{instance: instance} = state, tokens, reply_to, payload) do
+    task =
+      Task.Supervisor.async_nolink(state.tasks, fn ->
+        carry_out(instance, Request.decode(tokens, payload), reply_to)
+      end)
+
+    put_in(state.running[task.ref], reply_to)
+  end
+
+  # Gives the application whose status may be another one now.
+  defp carry_out(instance, {:ok, request}, reply_to) do
+    {reply, changed} = Execution.run(request, instance)
+    answer(instance, reply_to, reply)
+    changed
+  end
+
+  defp carry_out(instance, {:error, error}, reply_to) do
+    answer(instance, reply_to, Reply.error(error))
+    nil
+  end
+
+  defp answer(_instance, nil, _reply), do: :ok
+
+  defp answer(%{lattice: session}, reply_to, reply) do
+    # Without a connection it is lost, and nobody waits any more.
+    _sent = Bus.publish(session, reply_to, encode(reply, Bus.max_payload(session)))
+    :ok
+  end
+
+  defp encode(reply, max) do
+    case Json.encode(reply) do
+      {:ok, text} when byte_size(text) <= max ->
+        text
+
+      {:ok, text} ->
+        detail = "the answer has #{byte_size(text)} bytes, and a message at most #{max}"
+        {:ok, text} = Json.encode(Reply.error(Error.new(:limit, detail)))
+        text
+    end
+  end
+end
