@@ -5,6 +5,7 @@ defmodule Exosuit.DoorsTest do
 
   alias Exosuit.{Config, Control, Directory, Extremes, Json, Nats, Router}
   alias Exosuit.Lattice.{Bus, Peers, Records}
+  alias Exosuit.Model.Link
   alias Exosuit.Protocol.{Events, Otp, Socket, V1}
 
   @key "MCFMFDWFHGKELOXPCNCDXKK5OFLHBVEWRAOXR5JSQUD2TOFRE3DFPM7E"
@@ -306,7 +307,7 @@ defmodule Exosuit.DoorsTest do
       for {text, good?} <- [{"db", true}, {"app/db=1.x", true}, {"a b", false}, {"a..b", false}] do
         host = start_supervised_host!()
         facade = match?(:ok, Exosuit.put_config(host, text, %{}))
-        record = Records.configuration_name?(text)
+        record = match?({:ok, [_link], []}, V1.Records.decode("a", component(text)))
         {:ok, scale} = {:ok, V1.decode_command(["component", "scale", "N"], scale(text))}
 
         manifest =
@@ -474,6 +475,12 @@ defmodule Exosuit.DoorsTest do
       {:ok, _parsed} -> ""
       {:error, diagnostics} -> Enum.map_join(diagnostics, "\n", & &1.text)
     end
+  end
+
+  defp component(configuration) do
+    link = %Link{source: "a", target: "b", namespace: "a", package: "b"}
+    {:ok, record} = V1.Records.encode(nil, [], [%{link | target_configs: [configuration]}])
+    record
   end
 
   defp scale(config), do: %{"component_id" => "a", "config" => [config]}

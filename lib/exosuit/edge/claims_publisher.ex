@@ -131,7 +131,7 @@ defmodule Exosuit.Edge.ClaimsPublisher do
 
     # One of a further id of its own has a key that the reference alone does not stand for.
     with true <- key == Router.reference_key(reference), {:ok, new} <- Json.encode(fields) do
-      put(instance, "REFMAP_" <> Base.url_encode64(reference, padding: false), new, fields)
+      put(instance, Otp.Records.reference_key(reference), new, fields)
     else
       false -> :ok
       error -> error

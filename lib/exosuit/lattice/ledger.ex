@@ -9,6 +9,7 @@ defmodule Exosuit.Lattice.Ledger do
   alias Exosuit.{Error, Json}
   alias Exosuit.Lattice.{Mirror, Records, Session, Store}
   alias Exosuit.Model.Link
+  alias Exosuit.Protocol.{Otp, V1}
 
   @typedoc "What was written, with the revision of it and the links that are there no more."
   @type written :: {Mirror.change(), non_neg_integer()}
@@ -19,7 +20,7 @@ defmodule Exosuit.Lattice.Ledger do
   def put_link(session, link) do
     {link, configurations} = named(%{link | app: nil, outlives: false})
     {definition, component} = places = Records.places(Link.key(link))
-    {place, other} = if Records.definition?(link), do: places, else: {component, definition}
+    {place, other} = if Otp.Records.expressible?(link), do: places, else: {component, definition}
 
     with {:ok, configured} <- put_all(session, configurations),
          {:ok, elsewhere} <- fetch_links(session, other),
@@ -89,7 +90,7 @@ defmodule Exosuit.Lattice.Ledger do
 
   # What hosts of the OTP era can have stays as it is.
   defp named(link) do
-    if Records.definition?(link), do: {link, %{}}, else: Records.name_configurations(link)
+    if Otp.Records.expressible?(link), do: {link, %{}}, else: Records.name_configurations(link)
   end
 
   defp put_all(session, configurations) do
@@ -99,7 +100,7 @@ defmodule Exosuit.Lattice.Ledger do
   defp put_in_place(session, "LINKDEF_" <> _ = place, link) do
     write(session, place, fn
       [^link], _old -> :keep
-      there, _old -> with :ok <- check(link, there), do: Records.write_definition(link)
+      there, _old -> with :ok <- check(link, there), do: Otp.Records.encode(link)
     end)
   end
 
@@ -111,7 +112,7 @@ defmodule Exosuit.Lattice.Ledger do
       replaced = Enum.filter(there, &follows?(link, &1))
 
       with false <- replaced == [link], :ok <- check(link, there) do
-        Records.write_component(old, replaced, [link])
+        V1.Records.encode(old, replaced, [link])
       else
         true -> :keep
         error -> error
@@ -148,7 +149,7 @@ defmodule Exosuit.Lattice.Ledger do
     write(session, place, fn there, old ->
       case Enum.filter(there, remove?) do
         [] -> :keep
-        removed -> Records.write_component(old, removed, [])
+        removed -> V1.Records.encode(old, removed, [])
       end
     end)
   end

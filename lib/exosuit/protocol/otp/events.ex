@@ -9,6 +9,7 @@ defmodule Exosuit.Protocol.Otp.Events do
   alias Exosuit.Event
   alias Exosuit.Model.Instances
   alias Exosuit.Protocol.Envelope
+  alias Exosuit.Protocol.Otp.Records
 
   # The OTP era has an event for each instance. Beyond this number, only the event with the sum is sent.
   @max_single 256
@@ -129,7 +130,7 @@ defmodule Exosuit.Protocol.Otp.Events do
     contract = "#{link.namespace}:#{link.package}"
 
     definition = %{
-      id: Base.encode16(:crypto.hash(:sha256, [link.source, contract, link.name])),
+      id: Records.id({link.source, contract, link.name}),
       actor_id: link.source,
       provider_id: link.target,
       link_name: link.name,

@@ -31,7 +31,7 @@ defmodule Exosuit.Protocol.Otp.Replies do
     do: %{claims: Enum.map(claims, &Claims.to_map/1)}
 
   def encode(%Command.Links{}, {:ok, links}),
-    do: %{links: Enum.map(links, &Records.encode_link/1)}
+    do: %{links: Enum.map(links, &Records.to_map/1)}
 
   def encode(%Command.AuctionActor{} = it, {:ok, %{host_id: host_id}}) do
     %{actor_ref: it.reference, constraints: it.constraints, host_id: host_id}

@@ -30,7 +30,7 @@ defmodule Exosuit.Protocol.V1.Replies do
   def encode(%Command.Claims{}, {:ok, claims}), do: success("", Enum.map(claims, &claims/1))
 
   def encode(%Command.Links{}, {:ok, links}),
-    do: success("", Enum.map(links, &Records.encode_link/1))
+    do: success("", Enum.map(links, &Records.to_map/1))
 
   def encode(%Command.GetConfig{}, {:ok, values}), do: success("", values)
 
