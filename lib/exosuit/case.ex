@@ -80,5 +80,5 @@ defmodule Exosuit.Case do
     match?({:ok, _owner}, Registry.register(Exosuit.Registry, {:claimed, name}, nil))
   end
 
-  defp runs?(name), do: Registry.lookup(Exosuit.Registry, {name, Exosuit}) != []
+  defp runs?(name), do: Registry.lookup(Exosuit.Registry, {name, :host}) != []
 end

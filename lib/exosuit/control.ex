@@ -9,9 +9,9 @@ defmodule Exosuit.Control do
       ├── Connections   a task per client, so many at the most
       └── Listener      owns the socket, and hands each client over
 
-  Lines of JSON go in and out, see `guides/control-socket.md`. Each line is parsed into an
-  struct of `Exosuit.Model.Command` and becomes one call to the host: to the facade, the module that this
-  room is handed when it starts, since it must not know the floors above.
+  Lines of JSON go in and out, see `guides/control-socket.md`. Each line is parsed into a
+  struct of `Exosuit.Model.Command`, and `Exosuit.Control.Execution` carries it out: it calls the room that the
+  command concerns.
 
   A second host on the same data directory is refused at its start. Otherwise, where the socket
   cannot be opened, the host serves without it, an event `control_failed` says why, and it is tried
@@ -21,9 +21,6 @@ defmodule Exosuit.Control do
 
   alias Exosuit.{Directory, Error, Instance}
   alias Exosuit.Control.{Address, Remote, Listener}
-
-  @typedoc "Who carries out commands: the facade, and the host's name."
-  @type context :: {api :: module(), host :: atom()}
 
   # Clients are command lines and dashboards of one person.
   @connections 32
@@ -35,10 +32,10 @@ defmodule Exosuit.Control do
   @restarts 1_000
 
   @doc "Nothing is opened where the host has no data directory."
-  @spec start_link({Instance.t(), module()}) :: Supervisor.on_start() | :ignore
-  def start_link({%Instance{config: %{data_dir: nil}}, _api}), do: :ignore
+  @spec start_link(Instance.t()) :: Supervisor.on_start() | :ignore
+  def start_link(%Instance{config: %{data_dir: nil}}), do: :ignore
 
-  def start_link({instance, _api} = argument) do
+  def start_link(instance) do
     path = path(instance.config.data_dir)
 
     if Address.taken?(path) do
@@ -48,7 +45,7 @@ defmodule Exosuit.Control do
          "another host runs on #{instance.config.data_dir}: it answers #{path}"
        )}
     else
-      Supervisor.start_link(__MODULE__, argument)
+      Supervisor.start_link(__MODULE__, instance)
     end
   end
 
@@ -57,10 +54,10 @@ defmodule Exosuit.Control do
   def path(data_dir), do: Path.join(data_dir, "exosuit.sock")
 
   @impl Supervisor
-  def init({instance, api}) do
+  def init(instance) do
     commands = Directory.via(instance.name, :control_commands)
     connections = Directory.via(instance.name, :control_connections)
-    context = %{commands: commands, connections: connections, host: {api, instance.name}}
+    context = %{commands: commands, connections: connections, instance: instance}
 
     children = [
       {Directory.Anchor, {instance.name, :control_anchor}},

@@ -20,9 +20,6 @@ defmodule Exosuit.Tree do
   alias Exosuit.Host.{Facts, Pending}
   alias Exosuit.Tree.Setup
 
-  # The host's own process is found under the name of the module that people start.
-  @role Exosuit
-
   @doc """
   Starts a host from its options, and waits until each item of them was tried once.
 
@@ -51,14 +48,14 @@ defmodule Exosuit.Tree do
 
     # The items last: a host that is one too many on its data directory starts nothing.
     listeners = [
-      {Control, {instance, @role}},
-      {Control.Nats, {instance, @role}},
+      {Control, instance},
+      {Control.Nats, instance},
       {Control.Wadm, instance},
       {Startup, {instance, items}}
     ]
 
-    :ok = Directory.Nameplate.register(instance, @role, self())
-    nameplate = {Directory.Nameplate, {instance, @role, self()}}
+    :ok = Directory.Nameplate.register(instance, self())
+    nameplate = {Directory.Nameplate, {instance, self()}}
 
     children = [
       {Host, instance},
@@ -88,7 +85,7 @@ defmodule Exosuit.Tree do
   end
 
   defp unused(name) do
-    case Directory.Nameplate.holder(name, @role) do
+    case Directory.Nameplate.holder(name) do
       nil -> :ok
       pid -> {:error, {:already_started, pid}}
     end

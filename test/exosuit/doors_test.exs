@@ -25,7 +25,7 @@ defmodule Exosuit.DoorsTest do
 
   # All processes that stand: what a task or a client is, comes and goes.
   defp pids(host) do
-    [{top, _value}] = Registry.lookup(Exosuit.Registry, {host, Exosuit})
+    [{top, _value}] = Registry.lookup(Exosuit.Registry, {host, :host})
     top |> family() |> MapSet.new()
   end
 

@@ -18,14 +18,14 @@ defmodule Exosuit.RegistriesTest do
 
   for registry <- [Exosuit.Registry, Exosuit.Subscribers] do
     test "a host is found and serves after #{inspect(registry)} was killed", %{host: host} do
-      whole = GenServer.whereis(Directory.via(host, Exosuit))
+      whole = GenServer.whereis(Directory.via(host, :host))
       end_and_await(unquote(registry), fn -> Process.whereis(unquote(registry)) end)
       assert_whole(host, whole)
     end
 
     test "a host is found and serves after each partition of #{inspect(registry)} was killed",
          %{host: host} do
-      whole = GenServer.whereis(Directory.via(host, Exosuit))
+      whole = GenServer.whereis(Directory.via(host, :host))
 
       for {id, _pid, _type, _modules} <- partitions(unquote(registry)) do
         end_and_await(unquote(registry), fn -> partition(unquote(registry), id) end)
@@ -48,12 +48,12 @@ defmodule Exosuit.RegistriesTest do
     options = [name: __MODULE__, trusted_issuers: :any, unsigned: :allow]
     {:ok, first} = Exosuit.start_link(options)
     end_and_await(Exosuit.Registry, fn -> Process.whereis(Exosuit.Registry) end)
-    eventually(fn -> GenServer.whereis(Directory.via(__MODULE__, Exosuit)) == first end)
+    eventually(fn -> GenServer.whereis(Directory.via(__MODULE__, :host)) == first end)
     assert {:error, {:already_started, ^first}} = Exosuit.start_link(options)
     kill(first)
     # A moment later; a supervisor that starts it would try again.
     eventually(fn -> match?({:ok, _second}, Exosuit.start_link(options)) end)
-    :ok = __MODULE__ |> Directory.via(Exosuit) |> GenServer.whereis() |> Supervisor.stop()
+    :ok = __MODULE__ |> Directory.via(:host) |> GenServer.whereis() |> Supervisor.stop()
   end
 
   test "a host starts where a killed one of its name has not ended, by whatever supervisor" do
@@ -116,7 +116,7 @@ defmodule Exosuit.RegistriesTest do
     eventually(fn -> host in Exosuit.hosts() and match?({:ok, "well"}, call(host)) end)
     eventually(fn -> all_runs?(host) end)
     assert [%{source: "echo", target: "kv"}] = Exosuit.inventory(host).links
-    assert GenServer.whereis(Directory.via(host, Exosuit)) == whole
+    assert GenServer.whereis(Directory.via(host, :host)) == whole
     eventually(fn -> hears?(host) end)
     eventually(fn -> asks_by_socket?(host) end)
   end

@@ -57,7 +57,7 @@ defmodule Exosuit.RemoteTest do
     iex = iex!(it, dir)
     await_text(iex, ~r/1> /)
 
-    whole = "GenServer.whereis(Exosuit.Directory.via(Exosuit.Up, Exosuit))"
+    whole = "GenServer.whereis(Exosuit.Directory.via(Exosuit.Up, :host))"
     Port.command(iex, "Process.exit(#{whole}, :kill)\n")
     assert {1, output} = await_exit(host)
     assert output =~ ~r/^error: the host fell: killed/m

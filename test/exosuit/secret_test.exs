@@ -122,7 +122,7 @@ defmodule Exosuit.SecretTest do
   end
 
   defp processes(host) do
-    host |> Directory.via(Exosuit) |> GenServer.whereis() |> below()
+    host |> Directory.via(:host) |> GenServer.whereis() |> below()
   end
 
   defp below(supervisor) do

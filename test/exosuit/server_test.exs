@@ -72,7 +72,7 @@ defmodule Exosuit.ServerTest do
     tasks = host |> Directory.via(:app_tasks) |> GenServer.whereis()
 
     host
-    |> Directory.via(Exosuit)
+    |> Directory.via(:host)
     |> GenServer.whereis()
     |> family(:supervisor, tasks)
     |> Enum.sort()

@@ -4,7 +4,7 @@ defmodule Exosuit.StopTest do
   alias Exosuit.Host.Facts
 
   defp await_end(host) do
-    pid = GenServer.whereis(Exosuit.Directory.via(host, Exosuit))
+    pid = GenServer.whereis(Exosuit.Directory.via(host, :host))
     monitor = Process.monitor(pid)
     assert :ok = Exosuit.stop(host)
     assert_receive {:DOWN, ^monitor, :process, ^pid, reason}, 30_000

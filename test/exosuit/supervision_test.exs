@@ -119,7 +119,7 @@ defmodule Exosuit.SupervisionTest do
 
   test "a host that falls again and again falls as a whole, and is started empty" do
     host = start_supervised_host!(actors: [echo: "echo"])
-    whole = whereis(host, Exosuit)
+    whole = whereis(host, :host)
     monitor = Process.monitor(whole)
 
     for _ <- 1..3 do
@@ -138,7 +138,7 @@ defmodule Exosuit.SupervisionTest do
 
   test "a host that is killed as a whole is started by whoever supervises it" do
     host = start_supervised_host!(actors: [echo: "echo"])
-    whole = whereis(host, Exosuit)
+    whole = whereis(host, :host)
     kill(whole)
     await_successor(host, whole)
     assert %{actors: []} = Exosuit.inventory(host)
@@ -148,7 +148,7 @@ defmodule Exosuit.SupervisionTest do
 
   test "what its options name is there again when a host was killed as a whole" do
     %{host: host} = with_options!()
-    whole = whereis(host, Exosuit)
+    whole = whereis(host, :host)
     kill(whole)
     await_successor(host, whole)
 
@@ -479,7 +479,7 @@ defmodule Exosuit.SupervisionTest do
 
   # Its supervisor tells of its children once all of them are up.
   defp await_successor(host, whole) do
-    eventually(fn -> whereis(host, Exosuit) not in [nil, whole] end)
+    eventually(fn -> whereis(host, :host) not in [nil, whole] end)
     assert is_pid(whereis(host, {:child, Exosuit.Drain}))
   end
 
@@ -496,7 +496,7 @@ defmodule Exosuit.SupervisionTest do
   defp instance(host), do: Directory.fetch!(host, :instance)
 
   defp whereis(host, {:child, child}) do
-    children = Supervisor.which_children(whereis(host, Exosuit))
+    children = Supervisor.which_children(whereis(host, :host))
     with {_id, pid, _type, _modules} <- List.keyfind(children, child, 0), do: if_pid(pid)
   end
 

@@ -273,7 +273,7 @@ defmodule Exosuit.DoorsFuzz do
 
   # But those that come and go with what they do.
   defp processes(host) do
-    host |> Directory.via(Exosuit) |> GenServer.whereis() |> children() |> Enum.sort()
+    host |> Directory.via(:host) |> GenServer.whereis() |> children() |> Enum.sort()
   end
 
   defp children(supervisor) do

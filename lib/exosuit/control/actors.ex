@@ -3,11 +3,10 @@ defmodule Exosuit.Control.Actors do
   # Starts, scales, stops and updates actors for the lattice. Events report the results. Those about a failure
   # before the host was asked to start anything are made here.
 
-  alias Exosuit.{Artifact, Claims, Directory, Error, Input, Lattice}
+  alias Exosuit.{Artifact, Claims, Error, Host, Input, Instance, Lattice}
   alias Exosuit.Control.{Configurations, Reference}
+  alias Exosuit.Host.Inventory
   alias Exosuit.Model.Command.{ScaleActor, StartActor, StopActor, UpdateActor}
-
-  @type host :: {api :: module(), host :: atom()}
 
   # Under their names in 1.x, in bytes and seconds.
   @memory "max_memory_limit"
@@ -16,23 +15,23 @@ defmodule Exosuit.Control.Actors do
   @doc """
   Whether the state of the host allows a command, or a message for its sender. Quick: nothing is read or started.
   """
-  @spec admit(StartActor.t() | ScaleActor.t() | UpdateActor.t(), host()) ::
+  @spec admit(StartActor.t() | ScaleActor.t() | UpdateActor.t(), Instance.t()) ::
           :ok | {:ok, String.t()} | {:error, Error.t()}
-  def admit(%StartActor{} = it, host), do: check(it.code, host)
+  def admit(%StartActor{} = it, instance), do: check(it.code, instance)
 
-  def admit(%ScaleActor{code: nil} = it, {api, host}) do
-    case api.fetch_actor(host, it.id) do
+  def admit(%ScaleActor{code: nil} = it, instance) do
+    case Inventory.fetch_actor(instance, it.id) do
       {:error, error} when it.instances > 0 -> {:error, error}
       _there_or_not_wanted -> :ok
     end
   end
 
   # There is nothing to read for what is stopped.
-  def admit(%ScaleActor{instances: 0}, _host), do: :ok
+  def admit(%ScaleActor{instances: 0}, _instance), do: :ok
 
-  def admit(%ScaleActor{} = it, {api, name} = host) do
-    with :ok <- check(it.code, host),
-         {:ok, actor} <- api.fetch_actor(name, it.id),
+  def admit(%ScaleActor{} = it, instance) do
+    with :ok <- check(it.code, instance),
+         {:ok, actor} <- Inventory.fetch_actor(instance, it.id),
          false <- same?(actor, it.code) do
       warn(actor, it)
     else
@@ -42,55 +41,56 @@ defmodule Exosuit.Control.Actors do
     end
   end
 
-  def admit(%UpdateActor{id: id} = it, {api, name} = host) do
-    with :ok <- check(it.code, host),
-         {:ok, _actor} <- if(id, do: api.fetch_actor(name, id), else: {:ok, :by_its_key}),
+  def admit(%UpdateActor{id: id} = it, instance) do
+    with :ok <- check(it.code, instance),
+         {:ok, _actor} <-
+           if(id, do: Inventory.fetch_actor(instance, id), else: {:ok, :by_its_key}),
          do: :ok
   end
 
   @doc "Starts an actor, or adds instances to a running one of the same reference."
-  @spec start(StartActor.t(), host()) :: :ok | {:error, Error.t()}
-  def start(it, {api, host}) do
-    with {:ok, path} <- path(it.code, host),
-         {:ok, key} <- identify(path, host) do
-      case api.fetch_actor(host, key) do
-        {:ok, actor} -> add(actor, key, it, {api, host})
+  @spec start(StartActor.t(), Instance.t()) :: :ok | {:error, Error.t()}
+  def start(it, instance) do
+    with {:ok, path} <- path(it.code, instance),
+         {:ok, key} <- identify(path, instance) do
+      case Inventory.fetch_actor(instance, key) do
+        {:ok, actor} -> add(actor, key, it, instance)
         {:error, %Error{reason: :conflict} = ambiguous} -> {:error, ambiguous}
-        {:error, _absent} -> api.start_actor(host, path, options(it, id: key)) |> done()
+        {:error, _absent} -> Host.Actors.start(instance, path, options(it, id: key)) |> done()
       end
     end
-    |> told(it, host)
+    |> told(it, instance)
   end
 
   @doc "Sets the instances of an actor, all or those with these annotations, and starts it if it does not run."
-  @spec scale(ScaleActor.t(), host()) :: :ok | {:error, Error.t()}
-  def scale(it, {api, host}) do
-    case api.fetch_actor(host, it.id) do
-      {:ok, actor} -> scale(actor, it, {api, host})
-      {:error, %Error{reason: :conflict} = ambiguous} -> told({:error, ambiguous}, it, host)
+  @spec scale(ScaleActor.t(), Instance.t()) :: :ok | {:error, Error.t()}
+  def scale(it, instance) do
+    case Inventory.fetch_actor(instance, it.id) do
+      {:ok, actor} -> scale(actor, it, instance)
+      {:error, %Error{reason: :conflict} = ambiguous} -> told({:error, ambiguous}, it, instance)
       # The sender waits for an event, and no other event reports this.
-      {:error, _absent} when it.instances == 0 -> announce(host, "actor_scaled", absent(it))
-      {:error, absent} when it.code == nil -> told({:error, absent}, it, host)
-      {:error, _absent} -> it |> start_scaled(api, host) |> told(it, host)
+      {:error, _absent} when it.instances == 0 -> announce(instance, "actor_scaled", absent(it))
+      {:error, absent} when it.code == nil -> told({:error, absent}, it, instance)
+      {:error, _absent} -> it |> start_scaled(instance) |> told(it, instance)
     end
   end
 
   @doc "Stops an actor, or some of its instances."
-  @spec stop(StopActor.t(), host()) :: :ok | {:error, Error.t()}
-  def stop(it, {api, host}) do
-    with {:ok, actor} <- api.fetch_actor(host, it.id),
-         do: api.resize_actor(host, actor.id, {:remove, it.annotations, it.instances})
+  @spec stop(StopActor.t(), Instance.t()) :: :ok | {:error, Error.t()}
+  def stop(it, instance) do
+    with {:ok, actor} <- Inventory.fetch_actor(instance, it.id),
+         do: Host.Actors.resize(instance, actor.id, {:remove, it.annotations, it.instances})
   end
 
   @doc "Replaces the code of an actor."
-  @spec update(UpdateActor.t(), host()) :: :ok | {:error, Error.t()}
-  def update(it, {api, host}) do
+  @spec update(UpdateActor.t(), Instance.t()) :: :ok | {:error, Error.t()}
+  def update(it, instance) do
     permissions = [force: it.force, allow_issuer_change: it.allow_issuer_change]
 
-    with {:ok, path} <- path(it.code, host),
-         {:ok, id} <- if(it.id, do: {:ok, it.id}, else: identify(path, host)),
-         {:ok, actor} <- api.fetch_actor(host, id),
-         do: api.update_actor(host, actor.id, path, permissions)
+    with {:ok, path} <- path(it.code, instance),
+         {:ok, id} <- if(it.id, do: {:ok, it.id}, else: identify(path, instance)),
+         {:ok, actor} <- Inventory.fetch_actor(instance, id),
+         do: Host.Actors.update(instance, actor.id, path, permissions)
   end
 
   @doc "Announces that a start or an update of this command failed."
@@ -98,23 +98,23 @@ defmodule Exosuit.Control.Actors do
           String.t(),
           StartActor.t() | ScaleActor.t() | UpdateActor.t(),
           Error.t(),
-          atom()
+          Instance.t()
         ) ::
           :ok
-  def announce_failure(kind, it, error, host) do
+  def announce_failure(kind, it, error, instance) do
     failure = %{reason: error.reason, error: Exception.message(error)}
-    announce(host, "actor_#{kind}_failed", Map.merge(facts(it), failure))
+    announce(instance, "actor_#{kind}_failed", Map.merge(facts(it), failure))
   end
 
   @doc "Who else would take it: nobody where it runs here already."
-  @spec free?(String.t() | nil, host()) :: boolean()
-  def free?(nil, _host), do: true
-  def free?(id, {api, host}), do: match?({:error, _absent}, api.fetch_actor(host, id))
+  @spec free?(String.t() | nil, Instance.t()) :: boolean()
+  def free?(nil, _instance), do: true
+  def free?(id, instance), do: match?({:error, _absent}, Inventory.fetch_actor(instance, id))
 
-  defp scale(actor, it, {api, host}) do
+  defp scale(actor, it, instance) do
     with :ok <- agree(actor, it),
-         :ok <- update_scaled(actor, it, {api, host}),
-         do: api.resize_actor(host, actor.id, change(it))
+         :ok <- update_scaled(actor, it, instance),
+         do: Host.Actors.resize(instance, actor.id, change(it))
   end
 
   # Of what is to be stopped, the code is no matter.
@@ -127,52 +127,50 @@ defmodule Exosuit.Control.Actors do
       else: {:error, conflict(actor.id, it.code)}
   end
 
-  defp update_scaled(actor, %{mismatch: :update, instances: count} = it, context)
+  defp update_scaled(actor, %{mismatch: :update, instances: count} = it, instance)
        when count > 0 do
     if it.code == nil or same?(actor, it.code) do
       :ok
     else
       permissions = [force: true, allow_issuer_change: it.allow_issuer_change]
-      update(struct!(UpdateActor, [code: it.code, id: actor.id] ++ permissions), context)
+      update(struct!(UpdateActor, [code: it.code, id: actor.id] ++ permissions), instance)
     end
   end
 
-  defp update_scaled(_actor, _it, _host), do: :ok
+  defp update_scaled(_actor, _it, _instance), do: :ok
 
   defp change(%{annotations: none} = it) when none == %{}, do: {:total, it.instances}
   defp change(it), do: {:set, it.annotations, it.instances}
 
-  defp start_scaled(it, api, host) do
-    with {:ok, path} <- path(it.code, host),
-         {:ok, id} <- id(it, path, host),
-         {:ok, config} <- Configurations.resolve(it.config, {api, host}),
+  defp start_scaled(it, instance) do
+    with {:ok, path} <- path(it.code, instance),
+         {:ok, id} <- id(it, path, instance),
+         {:ok, config} <- Configurations.resolve(it.config, instance),
          {:ok, limits} <- limits(it.limits),
          options = options(it, [id: id, config: config] ++ limits),
-         do: api.start_actor(host, path, options) |> done()
+         do: Host.Actors.start(instance, path, options) |> done()
   end
 
   # Where it goes by its key, the code says which that is.
-  defp id(%{key: nil, id: id}, _path, _host), do: {:ok, id}
+  defp id(%{key: nil, id: id}, _path, _instance), do: {:ok, id}
 
-  defp id(%{key: key}, path, host) do
-    case identify(path, host) do
+  defp id(%{key: key}, path, instance) do
+    case identify(path, instance) do
       {:ok, ^key} -> {:ok, key}
       {:ok, other} -> {:error, Error.new(:invalid_input, "it is #{other}, and not #{key}")}
       error -> error
     end
   end
 
-  defp add(actor, key, it, {api, host}) do
+  defp add(actor, key, it, instance) do
     if same?(actor, it.code),
-      do: api.resize_actor(host, actor.id, {:add, it.annotations, it.instances}),
+      do: Host.Actors.resize(instance, actor.id, {:add, it.annotations, it.instances}),
       else: {:error, conflict(key, it.code)}
   end
 
   defp options(it, more), do: [instances: it.instances, annotations: it.annotations] ++ more
 
-  defp identify(path, host) do
-    instance = Directory.fetch!(host, :instance)
-
+  defp identify(path, instance) do
     with {:ok, {bytes, _artifact}} <- Artifact.fetch({:file, path, nil}),
          {:ok, %Claims{subject: key}} <- Claims.admit(bytes, instance.config) do
       {:ok, key}
@@ -208,14 +206,14 @@ defmodule Exosuit.Control.Actors do
     "expected #{key} to be #{Input.expectation(bound)}, got #{inspect(text, printable_limit: 100)}"
   end
 
-  defp check(code, {_api, host}) do
-    with {:ok, _path} <- path(code, host), do: :ok
+  defp check(code, instance) do
+    with {:ok, _path} <- path(code, instance), do: :ok
   end
 
-  defp path({:path, path}, _host), do: {:ok, path}
+  defp path({:path, path}, _instance), do: {:ok, path}
 
-  defp path({:reference, reference}, host) do
-    Reference.actor(reference, Directory.fetch!(host, :instance).config.allow_file_load)
+  defp path({:reference, reference}, instance) do
+    Reference.actor(reference, instance.config.allow_file_load)
   end
 
   defp same?(actor, {:reference, reference}),
@@ -239,14 +237,14 @@ defmodule Exosuit.Control.Actors do
   end
 
   # The host tells of a start that it tried. Of the rest nobody has told yet.
-  defp told({:error, {:tried, error}}, _it, _host), do: {:error, error}
+  defp told({:error, {:tried, error}}, _it, _instance), do: {:error, error}
 
-  defp told({:error, error}, it, host) do
-    announce_failure("start", it, error, host)
+  defp told({:error, error}, it, instance) do
+    announce_failure("start", it, error, instance)
     {:error, error}
   end
 
-  defp told(:ok, _it, _host), do: :ok
+  defp told(:ok, _it, _instance), do: :ok
 
   defp done({:ok, _id}), do: :ok
   defp done({:error, error}), do: {:error, {:tried, error}}
@@ -265,7 +263,7 @@ defmodule Exosuit.Control.Actors do
 
   defp absent(it), do: Map.put(facts(it), :before, [])
 
-  defp announce(host, type, data) do
-    Lattice.announce(Directory.fetch!(host, :instance), type, data)
+  defp announce(instance, type, data) do
+    Lattice.announce(instance, type, data)
   end
 end

@@ -4,7 +4,7 @@ defmodule Exosuit.Control.Connection do
   # that does not read holds up itself alone: sending to it ends after a while, and so does it.
 
   alias Exosuit.Control.Execution
-  alias Exosuit.Error
+  alias Exosuit.{Error, Lattice}
   alias Exosuit.Model.Command
   alias Exosuit.Protocol.Socket
   alias Exosuit.Protocol.Socket.{Lines, Replies}
@@ -85,14 +85,13 @@ defmodule Exosuit.Control.Connection do
   end
 
   defp follow(id, command, state) do
-    {api, host} = state.context.host
-    :ok = api.subscribe(host)
+    :ok = Lattice.Local.subscribe(state.context.instance.name)
     reply(%{state | following: id}, id, command, {:ok, %{following: true}})
   end
 
   defp execute(id, command, %{context: context} = state) do
     tag = make_ref()
-    arguments = [command, context.host, {self(), tag}]
+    arguments = [command, context.instance, {self(), tag}]
 
     case Task.Supervisor.start_child(context.commands, Execution, :answer, arguments) do
       {:ok, task} ->

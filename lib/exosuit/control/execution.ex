@@ -1,11 +1,24 @@
 defmodule Exosuit.Control.Execution do
   @moduledoc false
-  # Carries out each command on a host: as one call to the facade or, for commands of the lattice that take several
-  # calls, by `Actors` and `Providers`. Runs in a task of its own.
+  # Carries out each command on a host: as one call of the room that it concerns or, for commands of the lattice that
+  # take several calls, by `Actors` and `Providers`. Runs in a task of its own.
 
-  alias Exosuit.{App, Directory, Error, Protocol}
+  alias Exosuit.{App, Error, Host, Instance, Protocol, Router, Settings}
   alias Exosuit.Control.{Actors, Configurations, Providers, Remote}
-  alias Exosuit.Host.Statuses
+  alias Exosuit.Edge.Heartbeat
+
+  alias Exosuit.Host.{
+    Calls,
+    Facts,
+    Inventory,
+    Labels,
+    Linking,
+    LinkOptions,
+    Links,
+    Shutdown,
+    Statuses
+  }
+
   alias Exosuit.Model.{Command, Instances, Link}
 
   @type result :: Protocol.result()
@@ -28,35 +41,35 @@ defmodule Exosuit.Control.Execution do
   ]
 
   @doc "Carries out a command, and sends its result as `{tag, result}`."
-  @spec answer(Command.t(), Exosuit.Control.context(), {pid(), reference()}) ::
+  @spec answer(Command.t(), Instance.t(), {pid(), reference()}) ::
           {reference(), result()}
-  def answer(command, context, {client, tag}), do: send(client, {tag, run(command, context)})
+  def answer(command, instance, {client, tag}), do: send(client, {tag, run(command, instance)})
 
   @doc """
   Whether the state of the host allows a command, before it is acknowledged; or a message for the sender. Quick:
   nothing is read or started.
   """
-  @spec admit(Command.t(), Exosuit.Control.context()) ::
+  @spec admit(Command.t(), Instance.t()) ::
           :ok | {:ok, String.t()} | {:error, Error.t()}
-  def admit(command, context) do
-    with :ok <- check_stopping(command, context), do: check(command, context)
+  def admit(command, instance) do
+    with :ok <- check_stopping(command, instance), do: check(command, instance)
   end
 
   @doc "Carries out a command, and waits for its result."
-  @spec run(Command.t(), Exosuit.Control.context()) :: result()
-  def run(command, {api, host} = context) do
-    with :ok <- check_stopping(command, context), do: run(command, api, host)
+  @spec run(Command.t(), Instance.t()) :: result()
+  def run(command, instance) do
+    with :ok <- check_stopping(command, instance), do: carry_out(command, instance)
   end
 
   @doc """
   As `run/2`, for a command that was acknowledged before. If the host has begun to stop since, an event tells the
   sender.
   """
-  @spec run_acknowledged(Command.t(), Exosuit.Control.context()) :: result()
-  def run_acknowledged(command, {api, host} = context) do
-    case check_stopping(command, context) do
-      :ok -> run(command, api, host)
-      {:error, error} -> abandon(command, error, context)
+  @spec run_acknowledged(Command.t(), Instance.t()) :: result()
+  def run_acknowledged(command, instance) do
+    case check_stopping(command, instance) do
+      :ok -> carry_out(command, instance)
+      {:error, error} -> abandon(command, error, instance)
     end
   end
 
@@ -64,13 +77,13 @@ defmodule Exosuit.Control.Execution do
   Reports by an event why an acknowledged command is not carried out: the event of a failed start, update or change
   of scale, as its generation has it.
   """
-  @spec abandon(Command.t(), Error.t(), Exosuit.Control.context()) :: {:error, Error.t()}
-  def abandon(command, error, {_api, host}) do
+  @spec abandon(Command.t(), Error.t(), Instance.t()) :: {:error, Error.t()}
+  def abandon(command, error, instance) do
     case command do
-      %Command.StartActor{} -> Actors.announce_failure("start", command, error, host)
-      %Command.ScaleActor{} -> Actors.announce_failure("start", command, error, host)
-      %Command.UpdateActor{} -> Actors.announce_failure("update", command, error, host)
-      %Command.StartProvider{} -> Providers.announce_failure(command, error, host)
+      %Command.StartActor{} -> Actors.announce_failure("start", command, error, instance)
+      %Command.ScaleActor{} -> Actors.announce_failure("start", command, error, instance)
+      %Command.UpdateActor{} -> Actors.announce_failure("update", command, error, instance)
+      %Command.StartProvider{} -> Providers.announce_failure(command, error, instance)
       # No generation has an event for the failure of any other command.
       _other -> :ok
     end
@@ -79,129 +92,145 @@ defmodule Exosuit.Control.Execution do
   end
 
   # A stopping host would acknowledge commands that it does not carry out.
-  defp check_stopping(%module{}, _context) when module in @while_stopping, do: :ok
+  defp check_stopping(%module{}, _instance) when module in @while_stopping, do: :ok
 
-  defp check_stopping(_command, {api, host}) do
-    if api.stopping?(host) do
+  defp check_stopping(_command, instance) do
+    if Settings.stopping?(instance) do
       {:error, Error.new(:unavailable, "the host is stopping: it takes no more commands")}
     else
       :ok
     end
   end
 
-  defp check(%module{} = command, context)
+  defp check(%module{} = command, instance)
        when module in [Command.StartActor, Command.ScaleActor, Command.UpdateActor],
-       do: Actors.admit(command, context)
+       do: Actors.admit(command, instance)
 
-  defp check(%Command.StartProvider{} = command, context), do: Providers.admit(command, context)
-  defp check(_command, _context), do: :ok
+  defp check(%Command.StartProvider{} = command, instance), do: Providers.admit(command, instance)
+  defp check(_command, _instance), do: :ok
 
-  defp run(%Command.Inventory{}, api, host), do: {:ok, api.inventory(host)}
-  defp run(%Command.Links{of: :host}, api, host), do: {:ok, %{links: api.inventory(host).links}}
+  defp carry_out(%Command.Inventory{}, instance), do: {:ok, Inventory.take(instance)}
+
+  defp carry_out(%Command.Links{of: :host}, instance),
+    do: {:ok, %{links: Inventory.take(instance).links}}
 
   # The lattice has no records of links that this host made while it was unreachable.
-  defp run(%Command.Links{of: :lattice}, api, host) do
-    own = host |> Directory.fetch!(:instance) |> Statuses.provisional()
-    {:ok, Enum.reject(api.links(host), &(Link.key(&1) in own))}
+  defp carry_out(%Command.Links{of: :lattice}, instance) do
+    own = Statuses.provisional(instance)
+    {:ok, Enum.reject(Links.list(instance), &(Link.key(&1) in own))}
   end
 
   # Whoever asks listens to events, too.
-  defp run(%Command.Ping{}, api, host) do
-    :ok = api.heartbeat(host)
-    {:ok, api.facts(host)}
+  defp carry_out(%Command.Ping{}, instance) do
+    :ok = Heartbeat.beat(instance)
+    {:ok, Facts.take(instance)}
   end
 
-  defp run(%Command.Claims{}, api, host), do: {:ok, api.claims(host)}
+  defp carry_out(%Command.Claims{}, instance), do: {:ok, Inventory.claims(instance)}
 
-  defp run(%Command.Call{} = it, api, host) do
+  defp carry_out(%Command.Call{} = it, instance) do
+    line = {instance.router, instance.config.call_timeout}
     options = if it.timeout, do: [timeout: it.timeout], else: []
-    api.call(host, it.actor, it.operation, it.payload, options)
+    Calls.call(line, it.actor, it.operation, it.payload, options)
   end
 
-  defp run(%Command.StartActor{code: {:path, path}} = it, api, host) do
-    with {:ok, config} <- Configurations.resolve(it.config, {api, host}),
+  defp carry_out(%Command.StartActor{code: {:path, path}} = it, instance) do
+    with {:ok, config} <- Configurations.resolve(it.config, instance),
          options = given(id: it.id, config: config) ++ instances(it),
-         {:ok, id} <- api.start_actor(host, path, options),
+         {:ok, id} <- Host.Actors.start(instance, path, options),
          do: {:ok, %{id: id}}
   end
 
-  defp run(%Command.StartActor{} = it, api, host), do: done(Actors.start(it, {api, host}))
-  defp run(%Command.StopActor{} = it, api, host), do: done(Actors.stop(it, {api, host}))
+  defp carry_out(%Command.StartActor{} = it, instance), do: done(Actors.start(it, instance))
+  defp carry_out(%Command.StopActor{} = it, instance), do: done(Actors.stop(it, instance))
 
-  defp run(%Command.ScaleActor{start?: false} = it, api, host) do
-    done(api.scale_actor(host, it.id, it.instances))
+  defp carry_out(%Command.ScaleActor{start?: false} = it, instance) do
+    done(Host.Actors.scale(instance, it.id, it.instances))
   end
 
-  defp run(%Command.ScaleActor{} = it, api, host), do: done(Actors.scale(it, {api, host}))
-  defp run(%Command.UpdateActor{} = it, api, host), do: done(Actors.update(it, {api, host}))
+  defp carry_out(%Command.ScaleActor{} = it, instance), do: done(Actors.scale(it, instance))
+  defp carry_out(%Command.UpdateActor{} = it, instance), do: done(Actors.update(it, instance))
 
-  defp run(%Command.StartProvider{code: {:name, name}} = it, api, host) do
-    with {:ok, config} <- Configurations.resolve(it.config, {api, host}),
+  defp carry_out(%Command.StartProvider{code: {:name, name}} = it, instance) do
+    with {:ok, config} <- Configurations.resolve(it.config, instance),
          options = given(id: it.id, config: config, annotations: it.annotations),
-         {:ok, id} <- api.start_provider(host, name, options),
+         {:ok, id} <- Host.Providers.start(instance, name, options),
          do: {:ok, %{id: id}}
   end
 
-  defp run(%Command.StartProvider{} = it, api, host),
-    do: done(Providers.start(it, {api, host}))
+  defp carry_out(%Command.StartProvider{} = it, instance),
+    do: done(Providers.start(it, instance))
 
-  defp run(%Command.StopProvider{} = it, api, host), do: done(Providers.stop(it, {api, host}))
+  defp carry_out(%Command.StopProvider{} = it, instance), do: done(Providers.stop(it, instance))
 
-  defp run(%Command.AuctionActor{} = it, api, host) do
-    bid(it, api, host, Actors.free?(it.id, {api, host}))
+  defp carry_out(%Command.AuctionActor{} = it, instance) do
+    bid(it, instance, Actors.free?(it.id, instance))
   end
 
-  defp run(%Command.AuctionProvider{} = it, api, host) do
-    bid(it, api, host, Providers.free?(it, {api, host}))
+  defp carry_out(%Command.AuctionProvider{} = it, instance) do
+    bid(it, instance, Providers.free?(it, instance))
   end
 
-  defp run(%Command.PutLink{} = it, api, host) do
+  defp carry_out(%Command.PutLink{} = it, instance) do
     {replace?, link} = it |> Map.from_struct() |> Map.pop!(:replace?)
 
-    with :ok <- if(replace?, do: :ok, else: check_unlinked(it, api.links(host))),
-         :ok <- api.put_link(host, Keyword.new(link)),
-         {:ok, warnings} <- warnings(it, api, host),
+    with :ok <- if(replace?, do: :ok, else: check_unlinked(it, Links.list(instance))),
+         :ok <- Linking.put(instance, LinkOptions.link!(Keyword.new(link))),
+         {:ok, warnings} <- warnings(it, instance),
          do: {:ok, %{warnings: warnings}}
   end
 
-  defp run(%Command.DeleteLink{} = it, api, host), do: done(api.delete_link(host, key(it)))
+  defp carry_out(%Command.DeleteLink{} = it, instance),
+    do: done(Linking.delete(instance, key(it)))
 
-  defp run(%Command.PutRegistries{} = it, api, host),
-    do: done(api.put_registries(host, it.registries))
+  defp carry_out(%Command.PutRegistries{} = it, instance),
+    do: done(Settings.put_registries(instance, it.registries))
 
-  defp run(%Command.PutLabel{} = it, api, host), do: done(api.put_label(host, it.key, it.value))
-  defp run(%Command.DeleteLabel{} = it, api, host), do: done(api.delete_label(host, it.key))
+  defp carry_out(%Command.PutLabel{} = it, instance),
+    do: done(Labels.put(instance, it.key, it.value))
 
-  defp run(%Command.PutConfig{} = it, api, host),
-    do: done(api.put_config(host, it.name, it.values))
+  defp carry_out(%Command.DeleteLabel{} = it, instance), do: done(Labels.delete(instance, it.key))
 
-  defp run(%Command.GetConfig{} = it, api, host), do: api.get_config(host, it.name)
-  defp run(%Command.DeleteConfig{} = it, api, host), do: done(api.delete_config(host, it.name))
-  defp run(%Command.OpenRemote{}, _api, host), do: Remote.open(host)
-  defp run(%Command.StopHost{}, api, host), do: done(api.stop(host))
+  defp carry_out(%Command.PutConfig{} = it, instance),
+    do: done(Host.Configurations.put(instance, it.name, it.values))
 
-  defp run(%Command.ApplyManifest{} = it, _api, host) do
-    applied(it.manifest, App.apply(host, it.manifest, apply_options(it)))
+  defp carry_out(%Command.GetConfig{} = it, instance),
+    do: Host.Configurations.fetch(instance, it.name)
+
+  defp carry_out(%Command.DeleteConfig{} = it, instance),
+    do: done(Host.Configurations.delete(instance, it.name))
+
+  defp carry_out(%Command.OpenRemote{}, instance), do: Remote.open(instance)
+  defp carry_out(%Command.StopHost{}, instance), do: done(Shutdown.begin(instance))
+
+  defp carry_out(%Command.ApplyManifest{} = it, instance) do
+    applied(it.manifest, App.apply(instance.name, it.manifest, apply_options(it)))
   end
 
-  defp run(%Command.PutApp{} = it, _api, host) do
-    applied(it.path, App.apply_object(host, it.manifest, it.path, it.files, apply_options(it)))
+  defp carry_out(%Command.PutApp{} = it, instance) do
+    applied(
+      it.path,
+      App.apply_object(instance.name, it.manifest, it.path, it.files, apply_options(it))
+    )
   end
 
-  defp run(%Command.AppFiles{} = it, _api, host) do
-    case App.files(host, it.manifest, it.path) do
+  defp carry_out(%Command.AppFiles{} = it, instance) do
+    case App.files(instance.name, it.manifest, it.path) do
       {:ok, files} -> {:ok, %{files: files}}
       refused -> applied(it.path, refused)
     end
   end
 
-  defp run(%Command.ListApps{}, _api, host), do: {:ok, %{apps: App.list(host)}}
-  defp run(%Command.AppStatus{} = it, _api, host), do: App.status(host, it.app)
-  defp run(%Command.AppHistory{} = it, _api, host), do: App.history(host, it.app)
-  defp run(%Command.DeployApp{} = it, _api, host), do: App.deploy(host, it.app, it.version)
-  defp run(%Command.UndeployApp{} = it, _api, host), do: App.undeploy(host, it.app)
-  defp run(%Command.RollbackApp{} = it, _api, host), do: App.rollback(host, it.app)
-  defp run(%Command.DeleteApp{} = it, _api, host), do: done(App.delete(host, it.app))
+  defp carry_out(%Command.ListApps{}, instance), do: {:ok, %{apps: App.list(instance.name)}}
+  defp carry_out(%Command.AppStatus{} = it, instance), do: App.status(instance.name, it.app)
+  defp carry_out(%Command.AppHistory{} = it, instance), do: App.history(instance.name, it.app)
+
+  defp carry_out(%Command.DeployApp{} = it, instance),
+    do: App.deploy(instance.name, it.app, it.version)
+
+  defp carry_out(%Command.UndeployApp{} = it, instance), do: App.undeploy(instance.name, it.app)
+  defp carry_out(%Command.RollbackApp{} = it, instance), do: App.rollback(instance.name, it.app)
+  defp carry_out(%Command.DeleteApp{} = it, instance), do: done(App.delete(instance.name, it.app))
 
   defp instances(it), do: [instances: it.instances, annotations: it.annotations]
 
@@ -219,8 +248,8 @@ defmodule Exosuit.Control.Execution do
     {:error, Error.new(:invalid_manifest, "#{path} is not applied"), texts(diagnostics)}
   end
 
-  defp bid(it, api, host, free?) do
-    facts = api.facts(host)
+  defp bid(it, instance, free?) do
+    facts = Facts.take(instance)
 
     if free? and Instances.contains?(facts.labels, it.constraints) do
       {:ok, %{host_id: facts.host_id}}
@@ -242,15 +271,15 @@ defmodule Exosuit.Control.Execution do
   end
 
   defp taken?(link, it) do
-    Link.key(link) == {it.source, it.contract, it.name} and link.target != it.target and
+    Link.key(link) == key(it) and link.target != it.target and
       Link.overlap?(link, it)
   end
 
   # 1.x has no place for warnings.
-  defp warnings(%{replace?: false}, _api, _host), do: {:ok, []}
-  defp warnings(it, api, host), do: api.link_warnings(host, key(it))
+  defp warnings(%{replace?: false}, _instance), do: {:ok, []}
+  defp warnings(it, instance), do: Router.link_warnings(instance.router, key(it))
 
-  defp key(it), do: [source: it.source, contract: it.contract, name: it.name]
+  defp key(it), do: {it.source, it.contract, it.name}
 
   defp given(options), do: Enum.reject(options, fn {_key, value} -> is_nil(value) end)
 

@@ -22,18 +22,18 @@ defmodule Exosuit.Control.Nats do
   @restarts 1_000
 
   @doc "Nothing is listened to where there is no lattice over NATS."
-  @spec start_link({Instance.t(), module()}) :: Supervisor.on_start() | :ignore
-  def start_link({%Instance{nats_lattice: nil}, _api}), do: :ignore
-  def start_link(argument), do: Supervisor.start_link(__MODULE__, argument)
+  @spec start_link(Instance.t()) :: Supervisor.on_start() | :ignore
+  def start_link(%Instance{nats_lattice: nil}), do: :ignore
+  def start_link(instance), do: Supervisor.start_link(__MODULE__, instance)
 
   @impl Supervisor
-  def init({instance, api}) do
+  def init(instance) do
     tasks = Directory.via(instance.name, :wire_commands)
 
     children = [
       {Directory.Anchor, {instance.name, :wire_anchor}},
       {Task.Supervisor, name: tasks, max_children: @tasks},
-      {Receiver, {instance, api, tasks}}
+      {Receiver, {instance, tasks}}
     ]
 
     Supervisor.init(children, strategy: :rest_for_one, max_restarts: @restarts)

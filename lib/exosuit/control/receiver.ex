@@ -12,8 +12,8 @@ defmodule Exosuit.Control.Receiver do
   alias Exosuit.Model.Command
   alias Exosuit.Protocol.{Otp, Socket, V1}
 
-  @enforce_keys [:instance, :context, :tasks, :lanes]
-  defstruct [:instance, :context, :tasks, :lanes, subscriptions: %{}, running: %{}]
+  @enforce_keys [:instance, :tasks, :lanes]
+  defstruct [:instance, :tasks, :lanes, subscriptions: %{}, running: %{}]
 
   @most 256
 
@@ -23,11 +23,10 @@ defmodule Exosuit.Control.Receiver do
   @spec most() :: pos_integer()
   def most, do: @most
 
-  @spec start_link({Instance.t(), module(), GenServer.name()}) :: GenServer.on_start()
-  def start_link({instance, api, tasks}) do
+  @spec start_link({Instance.t(), GenServer.name()}) :: GenServer.on_start()
+  def start_link({instance, tasks}) do
     state = %__MODULE__{
       instance: instance,
-      context: {api, instance.name},
       tasks: tasks,
       lanes: Lanes.new(@most)
     }
@@ -56,7 +55,7 @@ defmodule Exosuit.Control.Receiver do
   def handle_call(:abandon, _from, state) do
     running = for {task, it} <- state.running, request = end_task(state, task, it), do: request
     error = Error.new(:unavailable, "the host stopped before it carried out the command")
-    Enum.each(running ++ Lanes.waiting(state.lanes), &Request.abandon(&1, error, state.context))
+    Enum.each(running ++ Lanes.waiting(state.lanes), &Request.abandon(&1, error, state.instance))
     {:reply, :ok, %{state | running: %{}, lanes: Lanes.new(@most)}}
   end
 
@@ -85,7 +84,7 @@ defmodule Exosuit.Control.Receiver do
       when is_map_key(state.running, task) do
     {_lane, request, _pid} = Map.fetch!(state.running, task)
     error = Error.new(:internal, "the command crashed; the host's log says more")
-    Request.abandon(request, error, state.context)
+    Request.abandon(request, error, state.instance)
     {:noreply, done(task, state)}
   end
 
@@ -124,7 +123,7 @@ defmodule Exosuit.Control.Receiver do
 
   defp take(request, tokens, payload, state) do
     with {:ok, request} <- Request.decode(request, tokens, payload),
-         {:ok, note} <- admit(request.command, state.context) do
+         {:ok, note} <- admit(request.command, state.instance) do
       enter(request, note, state)
     else
       {:error, error} ->
@@ -136,8 +135,8 @@ defmodule Exosuit.Control.Receiver do
     end
   end
 
-  defp admit(command, context) do
-    case Execution.admit(command, context) do
+  defp admit(command, instance) do
+    case Execution.admit(command, instance) do
       :ok -> {:ok, %{}}
       {:ok, message} -> {:ok, %{message: message}}
       {:error, error} -> {:error, error}
@@ -177,7 +176,7 @@ defmodule Exosuit.Control.Receiver do
 
   defp run(state, lane, request) do
     task =
-      Task.Supervisor.async_nolink(state.tasks, Request, :carry_out, [request, state.context])
+      Task.Supervisor.async_nolink(state.tasks, Request, :carry_out, [request, state.instance])
 
     put_in(state.running[task.ref], {lane, request, task.pid})
   end

@@ -14,8 +14,9 @@ defmodule Exosuit.Control.Remote do
   @timeout 30_000
 
   @doc "Opens the VM of this host, and says how to come in."
-  @spec open(atom()) :: {:ok, map()} | {:error, Error.t()}
-  def open(host), do: GenServer.call(Directory.via(host, __MODULE__), :open, @timeout)
+  @spec open(Instance.t()) :: {:ok, map()} | {:error, Error.t()}
+  def open(instance),
+    do: GenServer.call(Directory.via(instance.name, __MODULE__), :open, @timeout)
 
   @spec start_link(Instance.t()) :: GenServer.on_start()
   def start_link(instance) do

@@ -2,7 +2,7 @@ defmodule Exosuit.Control.Request do
   @moduledoc false
   # A message of the lattice that wants something, and the way back to whoever sent it.
 
-  alias Exosuit.{Error, Json, Protocol}
+  alias Exosuit.{Error, Instance, Json, Protocol}
   alias Exosuit.Control.Execution
   alias Exosuit.Lattice.{Bus, Session}
   alias Exosuit.Model.Command
@@ -31,22 +31,22 @@ defmodule Exosuit.Control.Request do
   end
 
   @doc "Carries it out, and answers, if that is still to be done. Runs in a task of its own."
-  @spec carry_out(t(), Exosuit.Control.context()) :: :ok
-  def carry_out(%__MODULE__{answered?: true, command: command}, context) do
-    _told_by_events = Execution.run_acknowledged(command, context)
+  @spec carry_out(t(), Instance.t()) :: :ok
+  def carry_out(%__MODULE__{answered?: true, command: command}, instance) do
+    _told_by_events = Execution.run_acknowledged(command, instance)
     :ok
   end
 
-  def carry_out(request, context), do: answer(request, Execution.run(request.command, context))
+  def carry_out(request, instance), do: answer(request, Execution.run(request.command, instance))
 
   @doc "Says that it is not carried out, and why: by the answer, or by an event after that."
-  @spec abandon(t(), Error.t(), Exosuit.Control.context()) :: :ok
-  def abandon(%__MODULE__{answered?: true, command: command}, error, context) do
-    {:error, _told} = Execution.abandon(command, error, context)
+  @spec abandon(t(), Error.t(), Instance.t()) :: :ok
+  def abandon(%__MODULE__{answered?: true, command: command}, error, instance) do
+    {:error, _told} = Execution.abandon(command, error, instance)
     :ok
   end
 
-  def abandon(request, error, _context), do: answer(request, {:error, error})
+  def abandon(request, error, _instance), do: answer(request, {:error, error})
 
   @doc "Answers a request whose command is known."
   @spec answer(t(), Protocol.result()) :: :ok

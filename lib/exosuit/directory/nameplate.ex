@@ -8,22 +8,21 @@ defmodule Exosuit.Directory.Nameplate do
 
   alias Exosuit.{Instance, Registries}
 
-  @enforce_keys [:instance, :role, :host]
-  defstruct [:instance, :role, :host]
+  @enforce_keys [:instance, :host]
+  defstruct [:instance, :host]
 
-  @type argument :: {Instance.t(), role :: atom(), host :: pid()}
+  @type argument :: {Instance.t(), host :: pid()}
 
-  @doc "`role` is by what the host's own process, `host`, is found."
+  @doc "`host` is the host's own process, which is found under the role `:host`."
   @spec start_link(argument()) :: GenServer.on_start()
-  def start_link({instance, role, host}) do
-    GenServer.start_link(__MODULE__, %__MODULE__{instance: instance, role: role, host: host})
+  def start_link({instance, host}) do
+    GenServer.start_link(__MODULE__, %__MODULE__{instance: instance, host: host})
   end
 
   @doc "Registers a host under its name, for the calling process."
-  @spec register(Instance.t(), atom(), pid()) :: :ok | {:error, {:already_registered, pid()}}
-  def register(instance, role, host) do
+  @spec register(Instance.t(), pid()) :: :ok | {:error, {:already_registered, pid()}}
+  def register(instance, host) do
     entries = [
-      {role, host},
       {:host, host},
       {:instance, instance},
       {:calls, {instance.router, instance.config.call_timeout}}
@@ -35,9 +34,9 @@ defmodule Exosuit.Directory.Nameplate do
   end
 
   @doc "The process of the host of this name, if it lives."
-  @spec holder(atom(), atom()) :: pid() | nil
-  def holder(name, role) do
-    case Registries.lookup(Registries.names(), {name, role}) do
+  @spec holder(atom()) :: pid() | nil
+  def holder(name) do
+    case Registries.lookup(Registries.names(), {name, :host}) do
       [{_owner, host}] -> if Process.alive?(host), do: host
       [] -> nil
     end
@@ -59,7 +58,7 @@ defmodule Exosuit.Directory.Nameplate do
   # What the host has registered is its own. This entry is for the link to the registry.
   defp register_again(%{instance: instance} = plate) do
     with nil <- enter({instance.name, __MODULE__}, nil, plate.host),
-         :ok <- register(instance, plate.role, plate.host) do
+         :ok <- register(instance, plate.host) do
       {:noreply, plate}
     else
       {:error, reason} -> {:stop, reason, plate}

@@ -20,12 +20,14 @@ defmodule Exosuit.Control.ActorsTest do
   defp otp(it, verb, body), do: run(it, Otp, ["cmd", "N", verb], body)
   defp v1(it, subject, body), do: run(it, V1, String.split(subject, ".") ++ ["N"], body)
 
+  defp instance(it), do: Exosuit.Directory.fetch!(it.host, :instance)
+
   defp run(it, protocol, tokens, body) do
     {:ok, command} = protocol.decode_command(tokens, body)
 
-    case Execution.admit(command, {Exosuit, it.host}) do
+    case Execution.admit(command, instance(it)) do
       {:error, error} -> {:refused, error}
-      _admitted -> Execution.run(command, {Exosuit, it.host})
+      _admitted -> Execution.run(command, instance(it))
     end
   end
 

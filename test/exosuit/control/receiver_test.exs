@@ -186,7 +186,7 @@ defmodule Exosuit.Control.ReceiverTest do
       accept(it, "component.update", %{component_id: "a", new_component_ref: file("echo")})
       accept(it, "component.scale", %{component_id: "b", count: 1})
       await_call(reconciler)
-      whole = it.host |> Directory.via(Exosuit) |> GenServer.whereis() |> Process.monitor()
+      whole = it.host |> Directory.via(:host) |> GenServer.whereis() |> Process.monitor()
       :ok = Exosuit.stop(it.host)
 
       failures = for _ <- 1..3, do: hear(it.told, "component_scale_failed")

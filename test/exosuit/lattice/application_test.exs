@@ -151,5 +151,5 @@ defmodule Exosuit.Lattice.ApplicationTest do
   end
 
   # As a host whose machine has lost its power: it says nothing any more.
-  defp kill_host(host), do: kill(GenServer.whereis(Directory.via(host, Exosuit)))
+  defp kill_host(host), do: kill(GenServer.whereis(Directory.via(host, :host)))
 end

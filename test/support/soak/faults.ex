@@ -118,7 +118,7 @@ defmodule Exosuit.Soak.Faults do
   defp label(:undefined), do: "an actor or a provider"
   defp label(id), do: inspect(id)
 
-  defp supervisor(name), do: GenServer.whereis(Directory.via(name, Exosuit))
+  defp supervisor(name), do: GenServer.whereis(Directory.via(name, :host))
 
   # A request that never ends.
   defp dribble(port) do
