@@ -6,7 +6,7 @@ defmodule Exosuit.Drain do
 
   use Exosuit.Server
 
-  alias Exosuit.{App, Instance, Lattice, Router, Settings}
+  alias Exosuit.{App, Event, Instance, Lattice, Router, Settings}
   alias Exosuit.Control.Receiver
 
   # Beyond the deadline itself: what the data plane needs to give up what is left.
@@ -41,7 +41,7 @@ defmodule Exosuit.Drain do
     # A later heartbeat would make other hosts believe that this host still runs.
     Settings.leave(instance)
     App.Member.leave(instance)
-    Lattice.announce(instance, "host_stopped", %{labels: Settings.labels(instance)})
+    Lattice.announce(instance, %Event.HostStopped{labels: Settings.labels(instance)})
     instance.bus.leave(instance)
   end
 end

@@ -23,22 +23,16 @@ defmodule Exosuit.Lattice do
   @doc "Ends the calling process's subscription."
   @callback unsubscribe(host :: atom()) :: :ok
 
-  @doc "Says what happened on a host: `type` as in `Exosuit.Event`."
-  @spec announce(Instance.t(), String.t(), map()) :: :ok
-  def announce(%Instance{} = instance, type, data) do
-    instance.bus.publish(instance, event(instance, type, data))
-  end
-
-  @doc "Announces an event of this host: to its subscribers, and to the lattice."
+  @doc "Announces an event of this host to its subscribers and to the lattice. `fact` as in `Exosuit.Event.Types`."
   @spec announce(Instance.t(), Event.Types.fact()) :: :ok
   def announce(%Instance{} = instance, fact) do
     instance.bus.publish(instance, Event.new(instance.source, fact))
   end
 
-  @doc "Tells the other hosts and their tools alone what is the case: there is nothing new to it here."
-  @spec tell_others(Instance.t(), String.t(), map()) :: :ok
-  def tell_others(%Instance{} = instance, type, data) do
-    instance.bus.share(instance, event(instance, type, data))
+  @doc "Publishes an event to the lattice only. Subscribers on this host do not receive it."
+  @spec tell_others(Instance.t(), Event.Types.fact()) :: :ok
+  def tell_others(%Instance{} = instance, fact) do
+    instance.bus.share(instance, Event.new(instance.source, fact))
   end
 
   @doc """
@@ -48,24 +42,4 @@ defmodule Exosuit.Lattice do
   @spec await_first(Instance.t()) :: :ok
   def await_first(%Instance{lattice: lattice} = instance),
     do: lattice.backend.await_first(instance)
-
-  # One that only some are told.
-  @doc false
-  @spec event(%{:source => String.t(), optional(atom()) => term()}, String.t(), map()) ::
-          Event.t()
-  def event(host, type, data) do
-    %Event{
-      id: uuid(),
-      source: host.source,
-      type: type,
-      time: DateTime.utc_now(),
-      data: data
-    }
-  end
-
-  # Version 4, as RFC 9562 has it.
-  defp uuid do
-    <<a::48, _::4, b::12, _::2, c::62>> = :crypto.strong_rand_bytes(16)
-    Event.uuid(<<a::48, 4::4, b::12, 2::2, c::62>>)
-  end
 end

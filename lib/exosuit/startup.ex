@@ -121,7 +121,7 @@ defmodule Exosuit.Startup do
 
   defp conclude(state, item, :ok) do
     Statuses.put(state.instance, {:option, item}, :done, nil, nil)
-    Lattice.announce(state.instance, "startup_applied", %{option: Pending.name(item)})
+    Lattice.announce(state.instance, %Event.StartupApplied{option: Pending.name(item)})
     %{state | retries: Map.delete(state.retries, item)}
   end
 
@@ -133,21 +133,25 @@ defmodule Exosuit.Startup do
   end
 
   defp failed(state, item, error) do
-    data = %{option: Pending.name(item), reason: error.reason, error: Exception.message(error)}
+    failed = %Event.StartupFailed{
+      option: Pending.name(item),
+      reason: error.reason,
+      error: Exception.message(error)
+    }
 
     if Retry.final?(error.reason) do
       Statuses.put(state.instance, {:option, item}, :failed, error, nil)
-      Lattice.announce(state.instance, "startup_failed", data)
+      Lattice.announce(state.instance, failed)
       state
     else
-      again(state, item, error, data)
+      again(state, item, error, failed)
     end
   end
 
-  defp again(state, item, error, data) do
+  defp again(state, item, error, failed) do
     {delay, retry} = Retry.failed(Map.get(state.retries, item, Retry.new()), now())
     Statuses.put(state.instance, {:option, item}, :refused, error, delay)
-    Lattice.announce(state.instance, "startup_failed", Map.put(data, :after_ms, delay))
+    Lattice.announce(state.instance, %{failed | after_ms: delay})
     Process.send_after(self(), {:retry, item, retry.failures}, delay)
     put_in(state.retries[item], retry)
   end

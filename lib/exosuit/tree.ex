@@ -16,7 +16,7 @@ defmodule Exosuit.Tree do
   """
   use Supervisor
 
-  alias Exosuit.{App, Config, Control, Directory, Drain, Edge, Host, Lattice, Startup}
+  alias Exosuit.{App, Config, Control, Directory, Drain, Edge, Event, Host, Lattice, Startup}
   alias Exosuit.Host.{Facts, Pending}
   alias Exosuit.Tree.Setup
 
@@ -69,19 +69,15 @@ defmodule Exosuit.Tree do
   end
 
   defp started(instance, items, unkept) do
-    Lattice.announce(instance, "host_started", host_facts(instance))
+    Lattice.announce(instance, Facts.started(instance))
     Lattice.Local.started(instance.lattice)
     if unkept, do: announce_unkept(instance, unkept)
     if items != [], do: Startup.await(instance)
   end
 
-  defp host_facts(instance) do
-    Map.take(Facts.take(instance), [:labels, :version, :friendly_name, :uptime_seconds])
-  end
-
   defp announce_unkept(instance, error) do
-    data = %{reason: error.reason, error: Exception.message(error)}
-    Lattice.announce(instance, "identity_not_kept", data)
+    unkept = %Event.IdentityNotKept{reason: error.reason, error: Exception.message(error)}
+    Lattice.announce(instance, unkept)
   end
 
   defp unused(name) do

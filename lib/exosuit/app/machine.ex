@@ -45,7 +45,7 @@ defmodule Exosuit.App.Machine do
   | `{:write_generation, old \\| nil}` | a new generation, if it is still the old one |
   | `:beat` | beat now, as a new member does not know this one yet |
   | `{:keep, copy}` | write the copy to disk; `new/2` starts from it |
-  | `{:announce, type, data}` | an event for people |
+  | `{:announce, event}` | an event, as in `Exosuit.Event.Types` |
 
   ## Rules
 

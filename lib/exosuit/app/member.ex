@@ -15,7 +15,7 @@ defmodule Exosuit.App.Member do
 
   use Exosuit.Server, hides_state: true
 
-  alias Exosuit.{Directory, Error, Instance, Lattice, Settings}
+  alias Exosuit.{Directory, Error, Event, Instance, Lattice, Settings}
   alias Exosuit.App.{Beat, Changes, Copy, Keys, Machine, Model, Objects, Record, Runner, Shares}
   alias Exosuit.App.{Placement, Sweep, Writes}
   alias Exosuit.Lattice.{Bus, Session, Store}
@@ -264,8 +264,8 @@ defmodule Exosuit.App.Member do
   # Written with the next tick: a disk may be slow, and much may change at once.
   defp act_one({:keep, copy}, state), do: %{state | unwritten: copy}
 
-  defp act_one({:announce, type, data}, state) do
-    Lattice.announce(state.instance, Atom.to_string(type), data)
+  defp act_one({:announce, fact}, state) do
+    Lattice.announce(state.instance, fact)
     state
   end
 
@@ -320,15 +320,16 @@ defmodule Exosuit.App.Member do
   end
 
   defp changed(state, {:dropped, key}) do
-    Lattice.announce(state.instance, "application_ignored", %{key: key})
+    Lattice.announce(state.instance, %Event.ApplicationIgnored{key: key})
     state
   end
 
   defp take(state, :none), do: state
 
   defp take(state, {:ignored, key, error, event}) do
-    data = %{key: key, reason: error.reason, error: Exception.message(error)}
-    Lattice.announce(state.instance, "application_ignored", data)
+    text = Exception.message(error)
+    ignored = %Event.ApplicationIgnored{key: key, reason: error.reason, error: text}
+    Lattice.announce(state.instance, ignored)
     take(state, event)
   end
 
@@ -407,8 +408,7 @@ defmodule Exosuit.App.Member do
   defp finished(state, :copy, :ok), do: state
 
   defp finished(state, :copy, {:error, error}) do
-    data = %{reason: error.reason, error: Exception.message(error)}
-    Lattice.announce(state.instance, "applications_not_kept", data)
+    announce_not_kept(state.instance, error)
     state
   end
 
@@ -477,10 +477,14 @@ defmodule Exosuit.App.Member do
         copy
 
       {:error, error} ->
-        data = %{reason: error.reason, error: Exception.message(error)}
-        Lattice.announce(instance, "applications_not_kept", data)
+        announce_not_kept(instance, error)
         nil
     end
+  end
+
+  defp announce_not_kept(instance, error) do
+    text = Exception.message(error)
+    Lattice.announce(instance, %Event.ApplicationsNotKept{reason: error.reason, error: text})
   end
 
   defp now, do: System.monotonic_time(:millisecond)

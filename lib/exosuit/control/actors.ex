@@ -3,7 +3,7 @@ defmodule Exosuit.Control.Actors do
   # Starts, scales, stops and updates actors for the lattice. Events report the results. Those about a failure
   # before the host was asked to start anything are made here.
 
-  alias Exosuit.{Artifact, Claims, Error, Host, Input, Instance, Lattice}
+  alias Exosuit.{Artifact, Claims, Error, Event, Host, Input, Instance, Lattice}
   alias Exosuit.Control.{Configurations, Reference}
   alias Exosuit.Host.Inventory
   alias Exosuit.Model.Command.{ScaleActor, StartActor, StopActor, UpdateActor}
@@ -69,7 +69,7 @@ defmodule Exosuit.Control.Actors do
       {:ok, actor} -> scale(actor, it, instance)
       {:error, %Error{reason: :conflict} = ambiguous} -> told({:error, ambiguous}, it, instance)
       # The sender waits for an event, and no other event reports this.
-      {:error, _absent} when it.instances == 0 -> announce(instance, "actor_scaled", absent(it))
+      {:error, _absent} when it.instances == 0 -> Lattice.announce(instance, absent(it))
       {:error, absent} when it.code == nil -> told({:error, absent}, it, instance)
       {:error, _absent} -> it |> start_scaled(instance) |> told(it, instance)
     end
@@ -95,7 +95,7 @@ defmodule Exosuit.Control.Actors do
 
   @doc "Announces that a start or an update of this command failed."
   @spec announce_failure(
-          String.t(),
+          :start | :update,
           StartActor.t() | ScaleActor.t() | UpdateActor.t(),
           Error.t(),
           Instance.t()
@@ -103,8 +103,11 @@ defmodule Exosuit.Control.Actors do
           :ok
   def announce_failure(kind, it, error, instance) do
     failure = %{reason: error.reason, error: Exception.message(error)}
-    announce(instance, "actor_#{kind}_failed", Map.merge(facts(it), failure))
+    Lattice.announce(instance, failed(kind, Map.merge(facts(it), failure)))
   end
+
+  defp failed(:start, fields), do: Event.ActorStartFailed.new(fields)
+  defp failed(:update, fields), do: Event.ActorUpdateFailed.new(fields)
 
   @doc "Who else would take it: nobody where it runs here already."
   @spec free?(String.t() | nil, Instance.t()) :: boolean()
@@ -240,7 +243,7 @@ defmodule Exosuit.Control.Actors do
   defp told({:error, {:tried, error}}, _it, _instance), do: {:error, error}
 
   defp told({:error, error}, it, instance) do
-    announce_failure("start", it, error, instance)
+    announce_failure(:start, it, error, instance)
     {:error, error}
   end
 
@@ -261,9 +264,13 @@ defmodule Exosuit.Control.Actors do
   defp reference(%{code: nil}), do: ""
   defp reference(%{code: {_kind, code}}), do: code
 
-  defp absent(it), do: Map.put(facts(it), :before, [])
+  # No instance before, and none now.
+  defp absent(it) do
+    facts = facts(it)
+    none = %{annotations: facts.annotations, instances: 0}
 
-  defp announce(instance, type, data) do
-    Lattice.announce(instance, type, data)
+    Event.ActorScaled.new(
+      Map.merge(facts, %{before: [], shares: [none], public_key: nil, claims: nil})
+    )
   end
 end

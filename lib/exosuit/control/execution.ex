@@ -80,9 +80,9 @@ defmodule Exosuit.Control.Execution do
   @spec abandon(Command.t(), Error.t(), Instance.t()) :: {:error, Error.t()}
   def abandon(command, error, instance) do
     case command do
-      %Command.StartActor{} -> Actors.announce_failure("start", command, error, instance)
-      %Command.ScaleActor{} -> Actors.announce_failure("start", command, error, instance)
-      %Command.UpdateActor{} -> Actors.announce_failure("update", command, error, instance)
+      %Command.StartActor{} -> Actors.announce_failure(:start, command, error, instance)
+      %Command.ScaleActor{} -> Actors.announce_failure(:start, command, error, instance)
+      %Command.UpdateActor{} -> Actors.announce_failure(:update, command, error, instance)
       %Command.StartProvider{} -> Providers.announce_failure(command, error, instance)
       # No generation has an event for the failure of any other command.
       _other -> :ok

@@ -5,7 +5,7 @@ defmodule Exosuit.Control.Listener do
 
   use Exosuit.Server
 
-  alias Exosuit.{Directory, Error, Instance, Lattice}
+  alias Exosuit.{Directory, Error, Event, Instance, Lattice}
   alias Exosuit.Control.{Address, Connection}
   alias Exosuit.Protocol.Socket.Replies
 
@@ -64,8 +64,11 @@ defmodule Exosuit.Control.Listener do
   defp announce(%{error: error}, error), do: :ok
 
   defp announce(state, error) do
-    failure = %{path: state.path, reason: error.reason, error: Exception.message(error)}
-    Lattice.announce(state.instance, "control_failed", failure)
+    Lattice.announce(state.instance, %Event.ControlFailed{
+      path: state.path,
+      reason: error.reason,
+      error: Exception.message(error)
+    })
   end
 
   defp accept(listening, context) do

@@ -3,7 +3,7 @@ defmodule Exosuit.Control.Providers do
   # Starts and stops providers for the lattice. If a start fails before the host was asked to start anything, the
   # event about that is made here.
 
-  alias Exosuit.{Error, Host, Instance, Lattice}
+  alias Exosuit.{Error, Event, Host, Instance, Lattice}
   alias Exosuit.Control.{Configurations, Reference}
   alias Exosuit.Host.Inventory
   alias Exosuit.Model.Command.{AuctionProvider, StartProvider, StopProvider}
@@ -53,7 +53,7 @@ defmodule Exosuit.Control.Providers do
   @doc "Announces that the start of a provider failed."
   @spec announce_failure(StartProvider.t(), Error.t(), Instance.t()) :: :ok
   def announce_failure(it, error, instance) do
-    Lattice.announce(instance, "provider_start_failed", %{
+    Lattice.announce(instance, %Event.ProviderStartFailed{
       id: it.id || reference(it),
       image_ref: reference(it),
       link_name: it.link_name || "default",

@@ -35,7 +35,7 @@ defmodule Exosuit.Edge.EventForwarder do
   end
 
   def handle_info({:exosuit_notice, {type, data}}, state) do
-    Lattice.announce(state.instance, type, data)
+    Lattice.announce(state.instance, fact(type, data))
     if type == "lattice_connected", do: Heartbeat.beat(state.instance)
     {:noreply, state}
   end
@@ -45,6 +45,15 @@ defmodule Exosuit.Edge.EventForwarder do
     ClaimsPublisher.notice(state.instance, event)
     if state.telemetry?, do: Telemetry.forward(state.instance.name, event)
     {:noreply, state}
+  end
+
+  # Elixir and Rust have the same types: a test compares them. A fact that the table lacks, from a library of
+  # another version, is counted as lost.
+  defp fact(type, data) do
+    case Event.Types.cast(type, data) do
+      {:ok, fact} -> fact
+      :error -> %Event.NoticesDropped{count: 1}
+    end
   end
 
   defp log(state, line) do

@@ -5,11 +5,13 @@ defmodule Exosuit.Edge.Heartbeat do
 
   use Exosuit.Server
 
-  alias Exosuit.{Directory, Instance, Lattice, Settings}
+  alias Exosuit.{Directory, Event, Instance, Lattice, Settings}
   alias Exosuit.Host.{Facts, Inventory}
 
   @enforce_keys [:instance, :interval, :timer]
   defstruct [:instance, :interval, :timer, :last]
+
+  @facts ~w(host_id friendly_name labels version uptime_seconds uptime_human actors providers)a
 
   # However often it is asked.
   @shortest 1_000
@@ -51,19 +53,19 @@ defmodule Exosuit.Edge.Heartbeat do
 
     case Lattice.Nats.take_lost(instance) do
       0 -> :ok
-      count -> Lattice.announce(instance, "events_dropped", %{count: count})
+      count -> Lattice.announce(instance, %Event.EventsDropped{count: count})
     end
 
     # `mac`: which version of calls with a MAC is taken.
     own = %{heartbeat_interval_ms: instance.config.nats.heartbeat_interval, mac: 1}
-    data = instance |> Inventory.take() |> Map.drop([:links, :pending]) |> Map.merge(own)
-    Lattice.tell_others(instance, "host_heartbeat", data)
+    facts = instance |> Inventory.take() |> Map.take(@facts) |> Map.merge(own)
+    Lattice.tell_others(instance, Event.HostHeartbeat.new(facts))
   end
 
   # Once in the host's life, and not in this process's.
   defp tell_started(instance) do
     if Lattice.Nats.first_connection?(instance) do
-      Lattice.tell_others(instance, "host_started", Facts.take(instance))
+      Lattice.tell_others(instance, Facts.started(instance))
     end
   end
 

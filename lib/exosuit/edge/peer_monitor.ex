@@ -8,7 +8,7 @@ defmodule Exosuit.Edge.PeerMonitor do
 
   use Exosuit.Server
 
-  alias Exosuit.{Directory, Instance, Lattice}
+  alias Exosuit.{Directory, Event, Instance, Lattice}
   alias Exosuit.Lattice.{Bus, Peers}
   alias Exosuit.Protocol.Events
 
@@ -82,7 +82,8 @@ defmodule Exosuit.Edge.PeerMonitor do
   def handle_info(:look_around, %{instance: instance} = state) do
     for peer <- Peers.overdue(instance, now()) do
       Peers.forget(instance, peer.host_id)
-      Lattice.announce(instance, "host_lost", Map.take(peer, [:host_id, :friendly_name]))
+      lost = %Event.HostLost{host_id: peer.host_id, friendly_name: peer.friendly_name}
+      Lattice.announce(instance, lost)
     end
 
     look_around(instance)
@@ -91,13 +92,16 @@ defmodule Exosuit.Edge.PeerMonitor do
 
   def handle_info({:tell, {type, _id} = key}, state) do
     {link, untold} = Map.pop(state.untold, key)
-    if link, do: Lattice.announce(state.instance, type, link)
+    if link, do: Lattice.announce(state.instance, event(type, link))
     {:noreply, %{state | untold: untold}}
   end
 
   def handle_info({:forget, key}, state) do
     {:noreply, %{state | told: Map.delete(state.told, key)}}
   end
+
+  defp event("linkdef_set", link), do: Event.LinkdefSet.new(link)
+  defp event("linkdef_deleted", link), do: Event.LinkdefDeleted.new(link)
 
   defp hear(state, {:ok, type, source, data}), do: hear(state, type, source, data)
   defp hear(state, :error), do: state
@@ -128,8 +132,12 @@ defmodule Exosuit.Edge.PeerMonitor do
   defp hear(state, _other, _source, _data), do: state
 
   defp ignore(%{ignoring?: false} = state, source) do
-    data = %{host_id: source, most: Peers.most(), most_bytes: Peers.most_bytes()}
-    Lattice.announce(state.instance, "hosts_ignored", data)
+    Lattice.announce(state.instance, %Event.HostsIgnored{
+      host_id: source,
+      most: Peers.most(),
+      most_bytes: Peers.most_bytes()
+    })
+
     %{state | ignoring?: true}
   end
 

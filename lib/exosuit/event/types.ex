@@ -341,6 +341,10 @@ defmodule Exosuit.Event.Types do
       defstruct for field <- required ++ optional, do: field.name
 
       @type t :: %__MODULE__{unquote_splicing(required_types ++ optional_types)}
+
+      @doc "The event with these fields. Raises if it has other fields, or lacks a required one."
+      @spec new(map()) :: t()
+      def new(fields), do: struct!(__MODULE__, fields)
     end
   end
 

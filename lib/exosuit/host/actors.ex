@@ -87,7 +87,8 @@ defmodule Exosuit.Host.Actors do
   defp refuse(instance, code, options, error) do
     reference = Artifact.reference(code)
     id = options[:id] || reference
-    Roster.announce_failure(instance, :actor, id, reference, options[:annotations], error)
+    annotations = options[:annotations] || %{}
+    Roster.announce_failure(instance, {:actor, id}, reference, annotations, error)
     {:error, error}
   end
 end

@@ -4,7 +4,7 @@ defmodule Exosuit.Host.Configurations do
   # lattice of many, what all share. Nothing is done where it cannot be shared. Each function blocks
   # the calling process.
 
-  alias Exosuit.{Error, Input, Instance, Lattice, Options, Router}
+  alias Exosuit.{Error, Event, Input, Instance, Lattice, Options, Router}
   alias Exosuit.Host.{Links, Replica}
   alias Exosuit.Lattice.{Ledger, Records}
 
@@ -26,7 +26,7 @@ defmodule Exosuit.Host.Configurations do
     with :ok <- check(name),
          :ok <- check_links(instance, name, values),
          {:ok, changed?} <- write(instance, name, values) do
-      if changed?, do: Lattice.announce(instance, "config_set", %{config_name: name}), else: :ok
+      if changed?, do: Lattice.announce(instance, %Event.ConfigSet{config_name: name}), else: :ok
     end
   end
 
@@ -48,7 +48,7 @@ defmodule Exosuit.Host.Configurations do
   def delete(instance, name) do
     with :ok <- check(name), {:ok, changed?} <- write(instance, name, nil) do
       if changed?,
-        do: Lattice.announce(instance, "config_deleted", %{config_name: name}),
+        do: Lattice.announce(instance, %Event.ConfigDeleted{config_name: name}),
         else: :ok
     end
   end

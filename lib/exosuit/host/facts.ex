@@ -2,7 +2,7 @@ defmodule Exosuit.Host.Facts do
   @moduledoc false
   # What a host says of itself, apart from what runs on it.
 
-  alias Exosuit.{Instance, Secret, Settings}
+  alias Exosuit.{Event, Instance, Secret, Settings}
 
   @units [{"day", 86_400}, {"hour", 3_600}, {"minute", 60}, {"second", 1}]
 
@@ -22,6 +22,13 @@ defmodule Exosuit.Host.Facts do
       uptime_human: duration(uptime)
     }
     |> Map.merge(lattice(instance.config.nats))
+  end
+
+  @doc "The event that says that the host started."
+  @spec started(Instance.t()) :: Event.HostStarted.t()
+  def started(instance) do
+    fields = [:labels, :version, :friendly_name, :uptime_seconds]
+    instance |> take() |> Map.take(fields) |> Event.HostStarted.new()
   end
 
   @doc "A number of seconds for people: `1 hour, 5 seconds`."

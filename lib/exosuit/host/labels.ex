@@ -3,7 +3,7 @@ defmodule Exosuit.Host.Labels do
   Changes the labels of a host while it runs, and announces them by an event `labels_changed`.
   """
 
-  alias Exosuit.{Error, Instance, Lattice, Settings}
+  alias Exosuit.{Error, Event, Instance, Lattice, Settings}
 
   @doc "Sets a label. Labels of `hostcore.*` are the host's own, and refused."
   @spec put(Instance.t(), String.t(), String.t()) :: :ok | {:error, Error.t()}
@@ -18,6 +18,6 @@ defmodule Exosuit.Host.Labels do
   end
 
   defp announce(instance) do
-    Lattice.announce(instance, "labels_changed", %{labels: Settings.labels(instance)})
+    Lattice.announce(instance, %Event.LabelsChanged{labels: Settings.labels(instance)})
   end
 end

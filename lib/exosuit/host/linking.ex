@@ -10,7 +10,7 @@ defmodule Exosuit.Host.Linking do
   #
   # Whoever puts a link puts it for whoever runs at its ends now: it is bound to nobody's code.
 
-  alias Exosuit.{Error, Input, Instance, Lattice, Router}
+  alias Exosuit.{Error, Event, Input, Instance, Lattice, Router}
   alias Exosuit.Host.{Configurations, LinkChange, Links, Replica}
   alias Exosuit.Lattice.Ledger
   alias Exosuit.Model.Link
@@ -30,7 +30,7 @@ defmodule Exosuit.Host.Linking do
     with {:ok, link} <- resolve(instance, link),
          :ok <- Links.put(instance, link, mode),
          :ok <- Router.free_links(instance.router, Link.key(link)) do
-      announce(instance, "linkdef_set", [link])
+      announce(instance, &Event.LinkdefSet.new/1, [link])
     end
   end
 
@@ -42,7 +42,7 @@ defmodule Exosuit.Host.Linking do
          {:ok, written} <- Ledger.put_link(instance.lattice, link),
          :ok <- take_over(instance, written, link, before),
          :ok <- Router.free_links(instance.router, Link.key(link)) do
-      announce(instance, "linkdef_set", if(written == [], do: [], else: [link]))
+      announce(instance, &Event.LinkdefSet.new/1, if(written == [], do: [], else: [link]))
     end
   end
 
@@ -50,7 +50,7 @@ defmodule Exosuit.Host.Linking do
   @spec delete(Instance.t(), Link.key()) :: :ok | {:error, Error.t()}
   def delete(%Instance{nats_lattice: nil} = instance, key) do
     with {:ok, links} <- Links.delete(instance, key),
-         do: announce(instance, "linkdef_deleted", links)
+         do: announce(instance, &Event.LinkdefDeleted.new/1, links)
   end
 
   def delete(instance, key) do
@@ -59,7 +59,7 @@ defmodule Exosuit.Host.Linking do
     with {:ok, written, [_ | _] = links} <-
            Ledger.delete_links(instance.lattice, key, places),
          :ok <- Replica.take(instance, written, key) do
-      announce(instance, "linkdef_deleted", links)
+      announce(instance, &Event.LinkdefDeleted.new/1, links)
     else
       {:ok, _nothing, []} -> {:error, LinkChange.absent(key)}
       error -> error
@@ -117,7 +117,7 @@ defmodule Exosuit.Host.Linking do
     end)
   end
 
-  defp announce(instance, type, links) do
-    Enum.each(links, &Lattice.announce(instance, type, Link.public(&1)))
+  defp announce(instance, event, links) do
+    Enum.each(links, &Lattice.announce(instance, event.(Link.public(&1))))
   end
 end

@@ -23,7 +23,7 @@ defmodule Exosuit.Host.Links do
 
   use Exosuit.Server, hides_state: true
 
-  alias Exosuit.{Directory, Error, Instance, Lattice, Retry, Router}
+  alias Exosuit.{Directory, Error, Event, Instance, Lattice, Retry, Router}
   alias Exosuit.Host.{LinkChange, LinkTable}
   alias Exosuit.Model.Link
 
@@ -360,8 +360,8 @@ defmodule Exosuit.Host.Links do
 
   defp tell_slow(state, link, error, delay) do
     failure = %{reason: error.reason, error: Exception.message(error), after_ms: delay}
-    data = link |> Link.public() |> Map.merge(failure) |> Map.put(:role, :link)
-    Lattice.announce(state.instance, "retry_slow", data)
+    fields = link |> Link.public() |> Map.merge(failure) |> Map.put(:role, :link)
+    Lattice.announce(state.instance, Event.RetrySlow.new(fields))
   end
 
   # Of links that cover something in common, one is wanted.

@@ -127,7 +127,8 @@ defmodule Exosuit.Host.Providers do
   # The roster announces what it was asked to start. It was not asked for this one.
   defp refuse(instance, provider, options, error) do
     id = options[:id] || provider
-    Roster.announce_failure(instance, :provider, id, provider, options[:annotations], error)
+    annotations = options[:annotations] || %{}
+    Roster.announce_failure(instance, {:provider, id}, provider, annotations, error)
     {:error, error}
   end
 end

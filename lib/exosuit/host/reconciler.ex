@@ -6,7 +6,7 @@ defmodule Exosuit.Host.Reconciler do
 
   use Exosuit.Server
 
-  alias Exosuit.{Actor, Claims, Directory, Error, Instance, Lattice, Provider, Router}
+  alias Exosuit.{Actor, Claims, Directory, Error, Event, Instance, Lattice, Provider, Router}
   alias Exosuit.Host.{Attempts, Inventory, Links, Specifications, Statuses}
   alias Exosuit.Model
 
@@ -117,13 +117,13 @@ defmodule Exosuit.Host.Reconciler do
     {:noreply, ended(state, pid, &Attempts.down(&1, &2, reason, now()))}
   end
 
-  # What is not specified is not started either; whoever watches the starts hears of it all the same.
+  # A rejected specification is not started, but a `*_start_failed` event is still emitted.
   defp refused(state, specification, error) do
     {role, id} = Specifications.key(specification)
     reference = Model.Artifact.reference(specification.artifact)
-    failure = %{id: id, image_ref: reference, annotations: specification.annotations}
+    fields = %{id: id, image_ref: reference, annotations: specification.annotations}
     reason = %{reason: error.reason, error: Exception.message(error)}
-    Lattice.announce(state.instance, "#{role}_start_failed", Map.merge(failure, reason))
+    Lattice.announce(state.instance, event(role, :start_failed, Map.merge(fields, reason)))
     {:error, error}
   end
 
@@ -214,22 +214,26 @@ defmodule Exosuit.Host.Reconciler do
 
   defp perform({:announce, key, what, data}, state) do
     case Specifications.fetch(state.instance, key) do
-      {:ok, found} ->
-        announce(state.instance, key, what, Map.merge(facts(key, found, state), data))
-
-      {:error, _removed} ->
-        :ok
+      {:ok, found} -> announce(state, key, what, Map.merge(facts(key, found, state), data))
+      {:error, _removed} -> :ok
     end
 
     state
   end
 
-  defp announce(instance, {role, _id}, what, data) when what in [:restarting, :retry_slow] do
-    Lattice.announce(instance, Atom.to_string(what), Map.put(data, :role, role))
+  defp announce(state, {role, _id}, what, fields) do
+    Lattice.announce(state.instance, event(role, what, fields))
   end
 
-  defp announce(instance, {role, _id}, what, data),
-    do: Lattice.announce(instance, "#{role}_#{what}", data)
+  defp event(role, :restarting, fields), do: Event.Restarting.new(Map.put(fields, :role, role))
+  defp event(role, :retry_slow, fields), do: Event.RetrySlow.new(Map.put(fields, :role, role))
+  defp event(:actor, :started, fields), do: Event.ActorStarted.new(fields)
+  defp event(:actor, :start_failed, fields), do: Event.ActorStartFailed.new(fields)
+  defp event(:actor, :stopped, fields), do: Event.ActorStopped.new(fields)
+  defp event(:actor, :updated, fields), do: Event.ActorUpdated.new(fields)
+  defp event(:provider, :started, fields), do: Event.ProviderStarted.new(fields)
+  defp event(:provider, :start_failed, fields), do: Event.ProviderStartFailed.new(fields)
+  defp event(:provider, :stopped, fields), do: Event.ProviderStopped.new(fields)
 
   defp facts({:actor, id}, {specification, loaded}, _state) do
     claims = if loaded, do: loaded.claims, else: :unsigned

@@ -8,7 +8,7 @@ defmodule Exosuit.Host.Replica do
 
   use Exosuit.Server, hides_state: true
 
-  alias Exosuit.{Directory, Error, Instance, Json, Lattice, Router}
+  alias Exosuit.{Directory, Error, Event, Instance, Json, Lattice, Router}
   alias Exosuit.Host.{Inventory, Links, Statuses}
   alias Exosuit.Lattice.{Bus, Known, Ledger, Mirror, Peers, Records, Store}
   alias Exosuit.Model.Link
@@ -143,7 +143,7 @@ defmodule Exosuit.Host.Replica do
 
   def handle_info(:tell_unreadable, state) do
     if state.unreadable > 1 do
-      Lattice.announce(state.instance, "records_refused", %{count: state.unreadable - 1})
+      Lattice.announce(state.instance, %Event.RecordsRefused{count: state.unreadable - 1})
     end
 
     {:noreply, %{state | unreadable: 0}}
@@ -201,7 +201,8 @@ defmodule Exosuit.Host.Replica do
   defp change(state, bucket, :current), do: read(state, List.delete(state.unread, bucket))
 
   defp change(state, bucket, {:lost, keys}) do
-    Lattice.announce(state.instance, "lattice_state_lost", %{bucket: bucket, count: length(keys)})
+    lost = %Event.LatticeStateLost{bucket: bucket, count: length(keys)}
+    Lattice.announce(state.instance, lost)
 
     # One will do, and whoever it is knows as much as the others: these see to it later, in case.
     delay = if Peers.first?(state.instance), do: 0, else: @restore
@@ -211,8 +212,13 @@ defmodule Exosuit.Host.Replica do
 
   defp change(state, bucket, {:interrupted, {:error, failure}}) do
     error = Error.from_native(failure)
-    data = %{bucket: bucket, reason: error.reason, error: Exception.message(error)}
-    Lattice.announce(state.instance, "lattice_state_unavailable", data)
+
+    Lattice.announce(state.instance, %Event.LatticeStateUnavailable{
+      bucket: bucket,
+      reason: error.reason,
+      error: Exception.message(error)
+    })
+
     %{state | mirror: Mirror.interrupt(state.mirror)}
   end
 
@@ -287,8 +293,11 @@ defmodule Exosuit.Host.Replica do
   end
 
   defp announce_dropped(instance, bucket, count, key) do
-    data = %{bucket: bucket, count: count, key: String.slice(key, 0, 300)}
-    Lattice.announce(instance, "lattice_state_dropped", data)
+    Lattice.announce(instance, %Event.LatticeStateDropped{
+      bucket: bucket,
+      count: count,
+      key: String.slice(key, 0, 300)
+    })
   end
 
   # `Links` does it in its time, and the changes of one key in their order.
@@ -334,8 +343,11 @@ defmodule Exosuit.Host.Replica do
 
   # Facts of this host alone: that the lattice has the link is told by who made it.
   defp tell(instance, changes) do
-    for link <- changes.deleted, do: Lattice.announce(instance, "link_removed", Link.public(link))
-    for link <- changes.put, do: Lattice.announce(instance, "link_applied", Link.public(link))
+    for link <- changes.deleted,
+        do: Lattice.announce(instance, Event.LinkRemoved.new(Link.public(link)))
+
+    for link <- changes.put,
+        do: Lattice.announce(instance, Event.LinkApplied.new(Link.public(link)))
   end
 
   defp note_incomplete(state, key, []) do
@@ -353,13 +365,20 @@ defmodule Exosuit.Host.Replica do
   defp tell_incomplete(instance, link, name) do
     error = Error.new(:not_found, "there is no configuration #{inspect(name)}")
     failure = %{reason: error.reason, error: Exception.message(error)}
-    Lattice.announce(instance, "linkdef_set_failed", Map.merge(Link.public(link), failure))
+    fields = Map.merge(Link.public(link), failure)
+    Lattice.announce(instance, Event.LinkdefSetFailed.new(fields))
   end
 
   defp unreadable(%{unreadable: 0} = state, key, error) do
     Process.send_after(self(), :tell_unreadable, @pause)
-    data = %{key: key, reason: error.reason, error: Exception.message(error)}
-    Lattice.announce(state.instance, "record_refused", data)
+    text = Exception.message(error)
+
+    Lattice.announce(state.instance, %Event.RecordRefused{
+      key: key,
+      reason: error.reason,
+      error: text
+    })
+
     %{state | unreadable: 1}
   end
 

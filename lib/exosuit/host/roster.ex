@@ -2,7 +2,7 @@ defmodule Exosuit.Host.Roster do
   @moduledoc false
   # Who shall run on a host: start, stop, scale, update. Each function waits for the outcome.
 
-  alias Exosuit.{Actor, Claims, Directory, Error, Instance, Router}
+  alias Exosuit.{Actor, Claims, Directory, Error, Event, Instance, Lattice, Router}
   alias Exosuit.Host.{Inventory, Links, Reconciler, Specifications, Unattended}
   alias Exosuit.Model.{ActorSpecification, Artifact, Instances, Link, ProviderSpecification}
 
@@ -67,10 +67,10 @@ defmodule Exosuit.Host.Roster do
          do: {:error, error}
   end
 
-  @doc "Tells that something could not start, of which the host knows no more than this."
-  @spec announce_failure(Instance.t(), atom(), String.t(), String.t(), map(), Error.t()) :: :ok
-  def announce_failure(instance, role, id, reference, annotations, error) do
-    failure = %{
+  @doc "Announces that an actor or provider without a specification could not start."
+  @spec announce_failure(Instance.t(), Directory.key(), String.t(), map(), Error.t()) :: :ok
+  def announce_failure(instance, {role, id}, reference, annotations, error) do
+    fields = %{
       id: id,
       image_ref: reference,
       annotations: annotations,
@@ -78,14 +78,17 @@ defmodule Exosuit.Host.Roster do
       error: Exception.message(error)
     }
 
-    Exosuit.Lattice.announce(instance, "#{role}_start_failed", failure)
+    Lattice.announce(instance, failed(role, fields))
   end
+
+  defp failed(:actor, fields), do: Event.ActorStartFailed.new(fields)
+  defp failed(:provider, fields), do: Event.ProviderStartFailed.new(fields)
 
   defp announce_scaled(instance, before, %{id: id}) do
     with {:ok, actor} <- Inventory.fetch_actor(instance, id) do
       fields = [:id, :public_key, :instances, :shares, :image_ref, :annotations, :claims]
       scaled = actor |> Map.take(fields) |> Map.put(:before, Inventory.shares(before))
-      Exosuit.Lattice.announce(instance, "actor_scaled", scaled)
+      Lattice.announce(instance, Event.ActorScaled.new(scaled))
     end
   end
 
@@ -110,7 +113,7 @@ defmodule Exosuit.Host.Roster do
     with {:ok, {old, loaded}} <- Specifications.fetch(instance, {:actor, id}),
          new = change.(old),
          {:error, error} <- prepare_and_change(instance, {old, loaded}, new, change, permit) do
-      Exosuit.Lattice.announce(instance, "actor_update_failed", failure(old, new.artifact, error))
+      Lattice.announce(instance, update_failed(old, new.artifact, error))
       {:error, error}
     end
   end
@@ -183,8 +186,8 @@ defmodule Exosuit.Host.Roster do
   defp fallen,
     do: Error.new(:unavailable, "the host's reconciler crashed or did not answer in time")
 
-  defp failure(actor, artifact, error) do
-    %{
+  defp update_failed(actor, artifact, error) do
+    %Event.ActorUpdateFailed{
       id: actor.id,
       image_ref: Artifact.reference(artifact),
       annotations: actor.annotations,

@@ -51,9 +51,9 @@ defmodule Exosuit.Lattice.Local do
   def started(%Session{backend: __MODULE__, handle: handle}) do
     true = :ets.insert(handle.table, {:started, true})
 
-    for {{:trouble, type}, data} <- :ets.match_object(handle.table, {{:trouble, :_}, :_}) do
-      Events.announce(handle, type, data)
-      :ets.delete(handle.table, {:trouble, type})
+    for {key, fact} <- :ets.match_object(handle.table, {{:trouble, :_}, :_}) do
+      Events.announce(handle, fact)
+      :ets.delete(handle.table, key)
     end
 
     :ok

@@ -23,7 +23,7 @@ defmodule Exosuit.Lattice.Nats do
   @behaviour Exosuit.Lattice
   @behaviour Exosuit.Lattice.Backend
 
-  alias Exosuit.{Config, Error, Instance, Json, Native, Secret}
+  alias Exosuit.{Config, Error, Event, Instance, Json, Native, Secret}
   alias Exosuit.Lattice.{Backend, Local}
   alias Exosuit.Native.Answer
   alias Exosuit.Protocol.{Envelope, Otp, V1}
@@ -343,8 +343,10 @@ defmodule Exosuit.Lattice.Nats do
     before = set(instance.lost_events, 3, if(short?, do: 1, else: 0))
 
     if short? and before == 0 do
-      data = %{max_payload: max_payload(instance.nats_lattice), count: length(event.data.actors)}
-      Exosuit.Lattice.announce(instance, "heartbeat_shortened", data)
+      Exosuit.Lattice.announce(instance, %Event.HeartbeatShortened{
+        max_payload: max_payload(instance.nats_lattice),
+        count: length(event.data.actors)
+      })
     end
   end
 

@@ -6,7 +6,7 @@ defmodule Exosuit.Provider.Calls do
 
   use Exosuit.Server
 
-  alias Exosuit.{Instance, Lattice, Model, Origin, Router}
+  alias Exosuit.{Event, Instance, Lattice, Model, Origin, Router}
   alias Exosuit.Provider.{Call, Context, Failure, Link}
 
   # Links of one name cover different interfaces, and have values of their own.
@@ -144,7 +144,7 @@ defmodule Exosuit.Provider.Calls do
   end
 
   defp announce(state, call, reason) do
-    Lattice.announce(state.instance, "invocation_failed", %{
+    Lattice.announce(state.instance, %Event.InvocationFailed{
       source: call.actor,
       target: state.id,
       operation: Failure.operation(call.operation),

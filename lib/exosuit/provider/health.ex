@@ -13,7 +13,7 @@ defmodule Exosuit.Provider.Health do
 
   use Exosuit.Server, restart: :temporary
 
-  alias Exosuit.{Directory, Error, Instance, Lattice, Router}
+  alias Exosuit.{Directory, Error, Event, Instance, Lattice, Router}
   alias Exosuit.Model.{Artifact, ProviderSpecification}
 
   @type check :: (() -> :ok | {:error, Error.t()})
@@ -101,9 +101,13 @@ defmodule Exosuit.Provider.Health do
   defp failed(state, _error), do: {:noreply, schedule(%{state | failures: state.failures + 1})}
 
   defp announce(state, result, data) do
-    type = if result == state.last, do: "status", else: "#{result}"
-    Lattice.announce(state.instance, "health_check_#{type}", Map.merge(facts(state), data))
+    data = Map.merge(facts(state), data)
+    Lattice.announce(state.instance, event(result, result == state.last, data))
   end
+
+  defp event(_result, true, data), do: Event.HealthCheckStatus.new(data)
+  defp event(:passed, false, data), do: Event.HealthCheckPassed.new(data)
+  defp event(:failed, false, data), do: Event.HealthCheckFailed.new(data)
 
   defp facts(%{specification: specification} = state) do
     %{

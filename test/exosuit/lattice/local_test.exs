@@ -4,6 +4,7 @@ defmodule Exosuit.Lattice.LocalTest do
 
   alias Exosuit.Edge.{EventForwarder, EventLogger}
   alias Exosuit.{Directory, Lattice}
+  alias Exosuit.Event.RecordsRefused
 
   @most 10_000
 
@@ -12,18 +13,18 @@ defmodule Exosuit.Lattice.LocalTest do
     instance = Directory.fetch!(host, :instance)
     reader = reader(host)
     :ok = :sys.suspend(reader)
-    for n <- 1..(@most + 500), do: Lattice.announce(instance, "flood", %{n: n})
+    for n <- 1..(@most + 500), do: Lattice.announce(instance, %RecordsRefused{count: n})
 
     assert {:message_queue_len, waiting} = Process.info(reader, :message_queue_len)
     assert waiting in @most..(@most + 1)
 
     :ok = :sys.resume(reader)
     read = Agent.get(reader, & &1, 60_000)
-    assert Enum.map(read, & &1.data.n) == Enum.to_list(length(read)..1)
+    assert Enum.map(read, & &1.data.count) == Enum.to_list(length(read)..1)
 
-    :ok = Lattice.announce(instance, "flood", %{n: :later})
+    :ok = Lattice.announce(instance, %RecordsRefused{count: 0})
 
-    assert [%{data: %{n: :later}}, %{type: "events_dropped"} = dropped | ^read] =
+    assert [%{data: %{count: 0}}, %{type: "events_dropped"} = dropped | ^read] =
              Agent.get(reader, & &1)
 
     assert dropped.data == %{count: @most + 500 - length(read), subscriber: true}
@@ -37,7 +38,7 @@ defmodule Exosuit.Lattice.LocalTest do
     hears = reader(host)
 
     for n <- 1..(2 * @most) do
-      :ok = Lattice.announce(instance, "flood", %{n: n})
+      :ok = Lattice.announce(instance, %RecordsRefused{count: n})
       # It reads as fast as it is sent.
       if rem(n, 1_000) == 0, do: Agent.get(hears, fn _read -> :ok end, 60_000)
     end

@@ -95,7 +95,8 @@ defmodule Exosuit.Protocol.EventsTest do
   end
 
   test "none where none were is told to 1.x, which waits for it" do
-    data = %{id: "a", image_ref: "", instances: 0, annotations: %{}, before: []}
+    none = [%{annotations: %{}, instances: 0}]
+    data = %{id: "a", image_ref: "", instances: 0, annotations: %{}, shares: none, before: []}
 
     assert [{"component_scaled", %{data: %{component_id: "a", max_instances: 0}}}] =
              v1("actor_scaled", data)
@@ -335,8 +336,11 @@ defmodule Exosuit.Protocol.EventsTest do
   defp names(messages), do: for(%{type: "com.wasmcloud.lattice." <> name} <- messages, do: name)
   defp instances(messages), do: for(%{data: %{instance_id: id}} <- messages, do: id)
 
+  # With the fields of the type only, and `nil` for those that the test leaves out.
   defp event(type, data) do
+    %{module: module, fields: fields} = Enum.find(Event.Types.all(), &(&1.type == type))
+    fact = module.new(Map.new(fields, &{&1.name, data[&1.name]}))
     id = "3f2b8a90-0000-4000-8000-0123456789ab"
-    %Event{id: id, source: "NHOST", type: type, time: ~U[2026-01-02 03:04:05Z], data: data}
+    %{Event.new("NHOST", fact) | id: id, time: ~U[2026-01-02 03:04:05Z]}
   end
 end

@@ -291,7 +291,7 @@ defmodule Exosuit.Simulated.World do
   defp act(world, id, actions), do: Enum.reduce(actions, world, &act_one(&2, id, &1))
 
   defp act_one(world, id, {:keep, copy}), do: put_host(world, %{world.hosts[id] | disk: copy})
-  defp act_one(world, _id, {:announce, _type, _data}), do: world
+  defp act_one(world, _id, {:announce, _event}), do: world
   defp act_one(world, id, :beat), do: beat(world, id)
 
   defp act_one(world, id, {:write_record, name, record, revision}) do

@@ -6,6 +6,7 @@ defmodule Exosuit.App.Machine.Events do
 
   alias Exosuit.App.Machine.{Members, Records, Share, State, Steps}
   alias Exosuit.App.Model
+  alias Exosuit.Event
 
   @doc "Takes an event, as `Exosuit.App.Machine` lists them."
   @spec event(State.t(), tuple()) :: State.t()
@@ -196,7 +197,7 @@ defmodule Exosuit.App.Machine.Events do
   defp announce_lost(state, []), do: state
 
   defp announce_lost(state, names) do
-    act(state, {:announce, :applications_put_back, %{apps: Enum.sort(names)}})
+    act(state, {:announce, %Event.ApplicationsPutBack{apps: Enum.sort(names)}})
   end
 
   defp replace_generation(state, :expected, _generation), do: state

@@ -7,6 +7,7 @@ defmodule Exosuit.App.Machine.Steps do
 
   alias Exosuit.App.Machine.{Records, Report, Share, State, View}
   alias Exosuit.App.Record
+  alias Exosuit.Event
 
   @doc "Takes the next steps."
   @spec settle(State.t()) :: State.t()
@@ -100,7 +101,7 @@ defmodule Exosuit.App.Machine.Steps do
          {:ok, failed} <- Record.fail(record, version, reason) do
       state
       |> request({:record, app}, failed, {:write_record, app, failed, revision})
-      |> act({:announce, :application_failed, %{app: app, version: version, reason: reason}})
+      |> act({:announce, %Event.ApplicationFailed{app: app, version: version, reason: reason}})
     else
       _pending_or_over -> state
     end

@@ -2,7 +2,7 @@ defmodule Exosuit.Lattice.Local.Events do
   @moduledoc false
   # Hands the events of a host to its subscribers in this VM, see `Exosuit.Lattice.Local`.
 
-  alias Exosuit.{Event, Lattice, Registries}
+  alias Exosuit.{Event, Registries}
 
   # What somebody who reads once in a while catches up with: some tens of megabytes at the most.
   @most_waiting 10_000
@@ -18,8 +18,8 @@ defmodule Exosuit.Lattice.Local.Events do
   end
 
   @doc "Makes an event, and hands it to the subscribers."
-  @spec announce(host(), String.t(), map()) :: :ok
-  def announce(host, type, data), do: publish(host, Lattice.event(host, type, data))
+  @spec announce(host(), Event.Types.fact()) :: :ok
+  def announce(host, fact), do: publish(host, Event.new(host.source, fact))
 
   defp deliver(host, pid, dropped, event) do
     case Process.info(pid, :message_queue_len) do
@@ -40,8 +40,8 @@ defmodule Exosuit.Lattice.Local.Events do
 
     if count > 0 do
       :counters.sub(dropped, 1, count)
-      data = %{count: count, subscriber: true}
-      send(pid, {:exosuit_event, Lattice.event(host, "events_dropped", data)})
+      dropped = %Event.EventsDropped{count: count, subscriber: true}
+      send(pid, {:exosuit_event, Event.new(host.source, dropped)})
     end
   end
 end

@@ -10,7 +10,7 @@ defmodule Exosuit.Lattice.Local.Handle do
   # - `{{:object, digest}, bytes, at}`: an object, where there is no directory for them
   # - `{:identity, text}`, `{{:revision, bucket}, revision}`: see `Exosuit.Lattice.Store.position/2`
   # - `{:directory, path | nil}`: where the files are
-  # - `{{:trouble, event type}, data}`: what the writer found when the host was not ready to tell it
+  # - `{{:trouble, type}, event}`: what the writer found before the host could announce events
   # - `{:started, true}`: it is now
 
   alias Exosuit.{Config, Error}

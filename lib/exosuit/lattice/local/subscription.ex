@@ -6,6 +6,7 @@ defmodule Exosuit.Lattice.Local.Subscription do
 
   use Exosuit.Server, restart: :temporary, hides_state: true
 
+  alias Exosuit.Event
   alias Exosuit.Lattice.Local.{Events, Handle}
   alias Exosuit.Registries
 
@@ -88,7 +89,7 @@ defmodule Exosuit.Lattice.Local.Subscription do
   defp fall_behind(%{behind?: true} = state), do: state
 
   defp fall_behind(state) do
-    Events.announce(state.handle, "lattice_slow_consumer", %{connection: "local"})
+    Events.announce(state.handle, %Event.LatticeSlowConsumer{connection: "local"})
     %{state | behind?: true}
   end
 

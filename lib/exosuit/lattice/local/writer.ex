@@ -8,7 +8,7 @@ defmodule Exosuit.Lattice.Local.Writer do
 
   use Exosuit.Server, hides_state: true
 
-  alias Exosuit.{Error, Native}
+  alias Exosuit.{Error, Event, Native}
   alias Exosuit.Lattice.Local.{Events, Handle, Log, Objects, Watch}
 
   @buckets [:data, :configurations, :applications]
@@ -322,26 +322,26 @@ defmodule Exosuit.Lattice.Local.Writer do
     detail =
       "#{path} is damaged: #{wrong}; what can be read is in use, and the file was kept as #{aside}"
 
-    data = %{
+    tell(state, %Event.LatticeStateDamaged{
       path: path,
       kept_as: aside,
       reason: :io,
       error: Exception.message(Error.new(:io, detail))
-    }
-
-    tell(state, "lattice_state_damaged", data)
+    })
   end
 
   defp trouble(state, error) do
-    data = %{reason: error.reason, error: Exception.message(error)}
-    tell(state, "lattice_state_not_kept", data)
+    tell(state, %Event.LatticeStateNotKept{
+      reason: error.reason,
+      error: Exception.message(error)
+    })
   end
 
   # When the host starts, nobody listens yet: `Exosuit` tells it then.
-  defp tell(%{handle: handle} = state, type, data) do
+  defp tell(%{handle: handle} = state, %type{} = fact) do
     if Handle.get(handle, :started),
-      do: Events.announce(handle, type, data),
-      else: :ets.insert(handle.table, {{:trouble, type}, data})
+      do: Events.announce(handle, fact),
+      else: :ets.insert(handle.table, {{:trouble, type}, fact})
 
     state
   end
