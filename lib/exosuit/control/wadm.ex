@@ -18,6 +18,9 @@ defmodule Exosuit.Control.Wadm do
   alias Exosuit.Control.Wadm.{Listener, Probe, Publisher}
   alias Exosuit.Lattice.Session
 
+  # A task that has answered may not be gone yet when the next one starts. Two more are the probe's and the publisher's.
+  @tasks 2 * Listener.max_running() + 2
+
   # It must not take the host with it, however often it falls.
   @restarts 1_000
 
@@ -56,7 +59,7 @@ defmodule Exosuit.Control.Wadm do
 
     children = [
       {Directory.Anchor, {instance.name, :wadm_anchor}},
-      {Task.Supervisor, name: tasks},
+      {Task.Supervisor, name: tasks, max_children: @tasks},
       {Listener, {instance, tasks}},
       {Publisher, {instance, tasks}}
     ]

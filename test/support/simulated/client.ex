@@ -39,7 +39,7 @@ defmodule Exosuit.Simulated.Client do
   defp change(%{profile: profile}, _name, _record) when profile in [:joins], do: :none
 
   defp change(_world, _name, _record) do
-    Enum.random([:apply, :apply, :apply, :apply, :deploy, :undeploy, :rollback, :delete])
+    Enum.random([:apply, :apply, :apply, :apply, :store, :deploy, :undeploy, :rollback, :delete])
   end
 
   defp begin(world, {:none, _name, _fate, _attempts}, _record, _revision), do: world
@@ -51,6 +51,13 @@ defmodule Exosuit.Simulated.Client do
           world,
           :rand.uniform(300),
           {:client, {:commit, request, {:apply, version}, record, revision}}
+        )
+
+      {:stored, world, record} ->
+        World.later(
+          world,
+          :rand.uniform(300),
+          {:client, {:commit, request, :store, record, revision}}
         )
 
       {:ok, record} ->
@@ -71,13 +78,30 @@ defmodule Exosuit.Simulated.Client do
   end
 
   defp changed(_kind, _world, _name, _fate, nil), do: :none
+
+  # Somebody may deploy it later.
+  defp changed(:store, world, name, fate, record) do
+    {world, applied, _version} = made(world, name, fate, Record.newest(record) + 1)
+    {:ok, record} = Record.store_version(record, applied)
+    {:stored, world, record}
+  end
+
   defp changed(:delete, _world, _name, _fate, _record), do: {:ok, nil}
   defp changed(:undeploy, _world, _name, _fate, record), do: {:ok, Record.undeploy(record)}
   defp changed(:deploy, _world, _name, _fate, record), do: Record.deploy(record)
   defp changed(:rollback, _world, _name, _fate, record), do: Record.rollback(record)
 
   defp apply_version(world, name, record, fate, schema) do
-    number = if record, do: List.last(record.versions).version + 1, else: 1
+    number = if record, do: Record.newest(record) + 1, else: 1
+    {world, applied, version} = made(world, name, fate, number)
+
+    {:ok, record} =
+      if record, do: Record.apply_version(record, applied), else: Record.new(name, applied)
+
+    {:apply, world, %{record | schema: schema}, version}
+  end
+
+  defp made(world, name, fate, number) do
     version = Versions.make(name, number, fate)
 
     applied = %{
@@ -88,11 +112,8 @@ defmodule Exosuit.Simulated.Client do
       by: "client"
     }
 
-    {:ok, record} =
-      if record, do: Record.apply_version(record, applied), else: Record.new(name, applied)
-
     world = %{world | versions: Map.put(world.versions, version.digest, version)}
-    {:apply, world, %{record | schema: schema}, version}
+    {world, applied, version}
   end
 
   defp commit(world, change, name, record, revision) do

@@ -23,6 +23,10 @@ defmodule Exosuit.Control.Wadm.Listener do
 
   @probe_interval 2_000
 
+  @doc "How many requests run at once."
+  @spec max_running() :: pos_integer()
+  def max_running, do: @max_running
+
   @doc "`tasks` is the name of a `Task.Supervisor`."
   @spec start_link({Instance.t(), GenServer.name()}) :: GenServer.on_start()
   def start_link({instance, tasks}) do
