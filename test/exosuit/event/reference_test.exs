@@ -59,6 +59,45 @@ defmodule Exosuit.Event.ReferenceTest do
     assert Types.cast("host_lost", %{host_id: "N", friendly_name: "a", age: 1}) == :error
   end
 
+  test "an event with a misspelt type or field does not compile, nor one that lacks a field" do
+    assert {:module, _} = compile("%Exosuit.Event.HostLost{host_id: 1, friendly_name: 2}")
+
+    for event <- ["HostLots{}", "HostLost{host_id: 1, friend: 2}", "HostLost{host_id: 1}"],
+        do: assert(compile("%Exosuit.Event.#{event}") == :refused)
+  end
+
+  test "who matches on a type names one of the table" do
+    types = for %{type: type} <- Types.all(), do: type
+
+    matched =
+      for paths <- ~w(README.md guides/*.md examples/**/*.{ex,exs,md} {lib,test}/**/*.{ex,exs}),
+          path <- Path.wildcard(Path.join(@root, paths)),
+          [_all, type] <-
+            Regex.scan(~r/(?:exosuit_event, %\{|Event\{)type: "(\w+)"/, File.read!(path)),
+          do: {Path.relative_to(path, @root), type}
+
+    assert length(matched) > 50
+    assert [] == for({_path, type} = match <- matched, type not in types, do: match)
+  end
+
+  defp compile(expression) do
+    name = "Exosuit.Event.ReferenceTest.Made#{System.unique_integer([:positive])}"
+    code = "defmodule #{name} do\n  def event, do: #{expression}\nend"
+
+    # Newer versions of Elixir write what is wrong.
+    {result, _written} =
+      ExUnit.CaptureIO.with_io(:stderr, fn ->
+        try do
+          [{module, _beam}] = Code.compile_string(code)
+          {:module, module}
+        rescue
+          _refusal in [CompileError, ArgumentError, KeyError] -> :refused
+        end
+      end)
+
+    result
+  end
+
   defp section([%{section: title} | _] = descriptions) do
     head =
       "### #{title}\n\n| event | sent when | fields | OTP era | 1.x |\n|---|---|---|---|---|\n"
