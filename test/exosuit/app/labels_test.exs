@@ -1,7 +1,8 @@
 defmodule Exosuit.App.LabelsTest do
   use ExUnit.Case, async: true
 
-  alias Exosuit.App.{Digest, Labels, Record}
+  alias Exosuit.App.{Labels, Record}
+  alias Exosuit.Model.Digest
 
   defp record(labels) do
     [first | others] = for {label, n} <- Enum.with_index(labels), do: applied(label, n)
