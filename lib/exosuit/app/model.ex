@@ -22,6 +22,12 @@ defmodule Exosuit.App.Model do
           application: Application.t()
         }
 
+  @typedoc "How many hosts update at a time, and after how many milliseconds a version has failed."
+  @type rollout :: %{
+          max_unavailable: pos_integer() | nil,
+          progress_deadline: pos_integer() | nil
+        }
+
   # Configuration may hold secrets.
   @derive {Inspect, only: [:schema]}
   @enforce_keys [:manifest, :application]
@@ -73,6 +79,17 @@ defmodule Exosuit.App.Model do
   @doc "What the author of the manifest says of it, or `nil`."
   @spec description(t()) :: String.t() | nil
   def description(%__MODULE__{manifest: manifest}), do: manifest["description"]
+
+  @doc "How this version rolls out over the hosts; `nil` for what the manifest leaves to Exosuit."
+  @spec rollout(t()) :: rollout()
+  def rollout(%__MODULE__{manifest: manifest}) do
+    given = manifest["rollout"] || %{}
+
+    %{
+      max_unavailable: given["max_unavailable"],
+      progress_deadline: given["progress_deadline_ms"]
+    }
+  end
 
   @doc """
   The parsed manifest with files again instead of objects: `paths` has the path of each object on this host,

@@ -7,6 +7,7 @@ use crate::component::{Draft, Drafts, Kind, NAME, name};
 use crate::diagnostic::{Code, Source};
 use crate::link;
 use crate::model::Manifest;
+use crate::rollout;
 use crate::value::{Map, Value};
 
 const API_VERSION: &str = "core.oam.dev/v1beta1";
@@ -51,6 +52,9 @@ fn read_metadata(map: &Map, manifest: &mut Manifest) -> Option<()> {
     }
     manifest.labels = texts(&map, "labels");
     manifest.annotations = texts(&map, "annotations");
+    if let Some(annotations) = map.get("annotations") {
+        manifest.rollout = rollout::read(&annotations);
+    }
     manifest.description = manifest.annotations.get("description").cloned();
     manifest.version = manifest.annotations.get("version").cloned();
     if manifest.version.as_deref() == Some("latest") {

@@ -27,6 +27,7 @@ mod load;
 mod model;
 mod node;
 mod report;
+mod rollout;
 mod scaler;
 mod settings;
 mod supported;
@@ -40,7 +41,7 @@ pub use document::Document;
 pub use image::{Image, builtin_contract};
 pub use model::{
     Access, ActorSettings, ActorSpec, Directory, Execution, Grants, InstancePolicy, Limits,
-    LinkSpec, Manifest, Parsed, Part, ProviderSpec, ScalerKind, Spread,
+    LinkSpec, Manifest, Parsed, Part, ProviderSpec, Rollout, ScalerKind, Spread,
 };
 
 use node::Node;

@@ -38,12 +38,23 @@ pub struct Manifest {
     pub labels: BTreeMap<String, String>,
     /// `metadata.annotations`, version and description among them.
     pub annotations: BTreeMap<String, String>,
+    /// How a new version of it rolls out.
+    pub rollout: Rollout,
     /// Components of type `component` or `actor`.
     pub components: Vec<ActorSpec>,
     /// Components of type `capability`.
     pub providers: Vec<ProviderSpec>,
     /// The traits `link` and `linkdef` of all of them.
     pub links: Vec<LinkSpec>,
+}
+
+/// How a new version rolls out over the hosts. What is not given is the host's default.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Rollout {
+    /// `exosuit.max_unavailable`: how many hosts update at a time.
+    pub max_unavailable: Option<u32>,
+    /// `exosuit.progress_deadline`: after how long a version that does not run everywhere has failed.
+    pub progress_deadline_ms: Option<u64>,
 }
 
 /// Configuration as it was read.

@@ -204,6 +204,16 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// The fields of a map whose fields are not known.
+    pub(crate) fn fields(&self) -> Vec<(&'a str, Self)> {
+        match &self.node.content {
+            Content::Map(entries) => (entries.iter())
+                .map(|(key, entry)| (key.as_str(), self.child(key, &entry.node)))
+                .collect(),
+            _ => Vec::new(),
+        }
+    }
+
     /// A field of a map whose fields are not known.
     pub(crate) fn find(&self, key: &str) -> Option<Self> {
         match &self.node.content {

@@ -184,6 +184,32 @@ defmodule Exosuit.App.MachineTest do
     assert [%{version: 1}] = for({:write_record, "shop", record, 3} <- actions, do: record)
   end
 
+  test "a manifest sets the deadline of its versions, and how many members update at a time" do
+    rollout = %{"max_unavailable" => 2, "progress_deadline_ms" => 5_000}
+    second = put_in(model("b", 4).manifest["rollout"], rollout)
+
+    {state, actions} =
+      feed(running(), [
+        {:beat, member("N2"), 0},
+        {:slots, "shop", %{version: 2, holders: ["N2"]}, 3},
+        {:record, "shop", record(["a", "b"]), 5},
+        {:model, Digest.of("model b"), second},
+        {:objects, "shop", 2, [Digest.of("b")], :here}
+      ])
+
+    assert {:write_slots, "shop", %{version: 2, holders: ["N1", "N2"]}, 3} in actions
+    {state, actions} = feed(state, [{:written, {:slots, "shop"}, {:ok, 6}}])
+    assert [share] = for({:apply_share, "shop", 2, share} <- actions, do: share)
+
+    {_state, actions} =
+      feed(state, [
+        {:applied, "shop", 2, share, %{"echo" => {:starting, nil}}},
+        {:tick, 5_000}
+      ])
+
+    assert [%{version: 1}] = for({:write_record, "shop", record, 5} <- actions, do: record)
+  end
+
   test "without an older version, a host by itself keeps the share that it refuses, and says so" do
     {_state, actions} =
       feed(running(), [{:health, "shop", 1, %{"echo" => {:refused, @bad, true}}}])

@@ -1,6 +1,7 @@
 defmodule Exosuit.App.Machine.Options do
   @moduledoc """
-  The numbers of a member machine. Times are in milliseconds.
+  The numbers of a member machine. Times are in milliseconds. A manifest may set `progress_deadline` and
+  `max_unavailable` for its application (`Exosuit.App.Model.rollout/1`).
 
   - `beat`: the interval of a member's beats
   - `misses`: after how many intervals without a beat a member is lost

@@ -66,7 +66,7 @@ defmodule Exosuit.App.Machine.View do
     %{
       own: state.own,
       now: state.now,
-      options: state.options,
+      options: options(state.options, app),
       frozen?: Members.frozen?(state.members, state.now),
       known?: state.known?,
       writable?: state.records.phase == :current,
@@ -81,6 +81,14 @@ defmodule Exosuit.App.Machine.View do
       writes_slots?: is_map_key(state.pending, {:slots, name}),
       member?: &Members.member?(state.members, &1)
     }
+  end
+
+  # What the manifest of the version that should run says about rollouts comes first.
+  defp options(options, nil), do: options
+
+  defp options(options, app) do
+    given = Map.reject(Model.rollout(app.model), fn {_setting, value} -> value == nil end)
+    struct!(options, given)
   end
 
   defp error(state, _name, {:model, digest}), do: state.errors[{:model, digest}]

@@ -29,7 +29,15 @@ defmodule Exosuit.App.Model.Shape do
       "name" => &name/1,
       "components" => list(&component/1),
       "providers" => list(&provider/1),
-      "links" => list(&link/1)
+      "links" => list(&link/1),
+      "rollout" => optional(&rollout/1)
+    })
+  end
+
+  defp rollout(value) do
+    fields(value, %{
+      "max_unavailable" => optional(&count/1),
+      "progress_deadline_ms" => optional(&deadline/1)
     })
   end
 
@@ -170,6 +178,9 @@ defmodule Exosuit.App.Model.Shape do
   defp count(value), do: if(not within?(value, 1, 100_000), do: {[], "a number from 1 to 100000"})
   defp number(value), do: if(not within?(value, 0, @max_number), do: {[], "a number of 32 bits"})
   defp bytes(value), do: if(not within?(value, 0, @max_bytes), do: {[], "a number of 53 bits"})
+
+  defp deadline(value),
+    do: if(not within?(value, 1, @max_number), do: {[], "a number of milliseconds"})
 
   defp within?(value, least, most), do: is_integer(value) and value >= least and value <= most
   defp text?(value), do: is_binary(value) and String.valid?(value)
