@@ -112,11 +112,11 @@ defmodule Exosuit.App do
     instance = Directory.fetch!(host, :instance)
 
     with {:ok, parsed} <- parse_object(instance, manifest, path) do
-      stored(
-        instance,
-        path,
-        put(instance, parsed, fn _instance, _paths -> {:ok, files} end, options)
-      )
+      given = fn instance, _paths ->
+        with :ok <- Objects.check_there(instance, Map.values(files)), do: {:ok, files}
+      end
+
+      stored(instance, path, put(instance, parsed, given, options))
     end
   end
 
@@ -311,12 +311,11 @@ defmodule Exosuit.App do
     end
   end
 
-  defp put(instance, %{manifest: manifest, text: text, warnings: warnings}, files, options) do
+  defp put(instance, %{manifest: manifest, warnings: warnings} = parsed, files, options) do
     with [] <- Share.missing(instance, Manifest.stored(manifest)),
-         {:ok, digests} <- files.(instance, Model.files(manifest)),
-         {:ok, model} <- Model.new(manifest, digests),
-         {:ok, applied} <- objects(instance, model, text, options),
-         {:ok, stored} <- write(instance, manifest["name"], applied, options) do
+         {:ok, applied} <- put_objects(instance, parsed, files, options),
+         {:ok, stored} <- write(instance, manifest["name"], applied, options),
+         :ok <- put_again(instance, parsed, files, applied) do
       {origin, stored} = Map.pop!(stored, :origin)
       passed_over = passed_over(instance, manifest["name"], origin, options)
       {:ok, %{stored | warnings: warnings ++ passed_over}}
@@ -380,6 +379,22 @@ defmodule Exosuit.App do
         error -> {:halt, error}
       end
     end)
+  end
+
+  defp put_objects(instance, %{manifest: manifest, text: text}, files, options) do
+    with {:ok, digests} <- files.(instance, Model.files(manifest)),
+         {:ok, model} <- Model.new(manifest, digests),
+         do: objects(instance, model, text, options)
+  end
+
+  # A sweep may have deleted an old object that this version uses again before the record named it
+  # (`Exosuit.App.Sweep`).
+  defp put_again(instance, parsed, files, applied) do
+    needed = [applied.model, applied.manifest | applied.objects]
+
+    with {:error, %Error{reason: :not_found}} <- Objects.check_there(instance, needed),
+         {:ok, _applied} <- put_objects(instance, parsed, files, []),
+         do: Objects.check_there(instance, needed)
   end
 
   defp objects(instance, model, text, options) do

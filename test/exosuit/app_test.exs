@@ -73,6 +73,17 @@ defmodule Exosuit.AppTest do
     assert {:error, %Error{reason: :not_found}} = Exosuit.delete_app(host, "app")
   end
 
+  test "an apply of objects that the lattice lacks is refused", it do
+    host = start_supervised_host!()
+    instance = Exosuit.Directory.fetch!(host, :instance)
+    {:ok, manifest} = App.Objects.put(instance, worker_manifest())
+    assert {:ok, [file]} = App.files(host, manifest, it.manifest)
+    files = %{file => Exosuit.Model.Digest.of("never put there")}
+    assert {:error, [%{text: text}]} = App.apply_object(host, manifest, it.manifest, files)
+    assert text =~ "the lattice lacks 1 objects"
+    assert App.list(host) == []
+  end
+
   test "the share is made again after the process around the machine was killed", it do
     host = start_supervised_host!()
     {:ok, _steps, []} = applied(host, it.manifest)

@@ -193,6 +193,7 @@ defmodule Exosuit.App.Member do
 
   def handle_info(:sweep, state) do
     Process.send_after(self(), :sweep, @sweep)
+    state = prune(state)
     {:noreply, if(sweeps?(state), do: sweep(state), else: %{state | unnamed: MapSet.new()})}
   end
 
@@ -404,6 +405,7 @@ defmodule Exosuit.App.Member do
   end
 
   defp finished(state, :sweep, {:ok, unnamed}), do: %{state | unnamed: unnamed}
+  defp finished(state, :prune, _result), do: state
   defp finished(state, :sweep, {:error, _error}), do: state
   defp finished(state, :copy, :ok), do: state
 
@@ -456,15 +458,25 @@ defmodule Exosuit.App.Member do
   end
 
   defp sweep(%{instance: instance, unnamed: found} = state) do
-    named = Sweep.named(known_records(state))
     now = System.system_time(:millisecond)
     lost = for {host, app} <- Machine.lost_statuses(state.machine), do: {:status, host, app}
     keys = Enum.map(lost, &Keys.encode/1)
 
     start(state, :sweep, fn ->
       for key <- keys, do: Store.delete(instance.lattice, @bucket, key)
-      Sweep.run(instance.lattice, named, found, now)
+      Sweep.run(instance.lattice, found, now)
     end)
+  end
+
+  # The copies on this host's disk.
+  defp prune(%{instance: instance, machine: machine} = state) do
+    if Session.alone?(instance.lattice) or Machine.newer?(machine) do
+      state
+    else
+      named = Sweep.named(known_records(state))
+      now = System.system_time(:second)
+      start(state, :prune, fn -> Objects.prune(instance, named, now) end)
+    end
   end
 
   defp known_records(%{machine: machine}) do

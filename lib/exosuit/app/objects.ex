@@ -1,14 +1,19 @@
 defmodule Exosuit.App.Objects do
   @moduledoc """
   The objects of applications on this host: fetched from the lattice's store, verified, and kept in the data directory
-  (`objects/`, a file per digest) or, without one, in the specifications that use them.
+  (`objects/`, a file per digest) or, without one, in memory (`Exosuit.App.KeptObjects`).
 
   Each function blocks the calling process.
   """
 
+  alias Exosuit.App.KeptObjects
   alias Exosuit.{Error, Instance}
+  alias Exosuit.Host.Specifications
   alias Exosuit.Lattice.Store
   alias Exosuit.Model.{Artifact, Digest}
+
+  # A file of an apply that is under way is younger.
+  @age 86_400
 
   @doc "Brings objects to this host."
   @spec ensure(Instance.t(), [Digest.t()]) :: :ok | {:error, Error.t()}
@@ -24,7 +29,16 @@ defmodule Exosuit.App.Objects do
   @doc "Where the bytes of an object are on this host. Fetches it if it is not here."
   @spec source(Instance.t(), Digest.t()) :: {:ok, Artifact.source()} | {:error, Error.t()}
   def source(%Instance{config: %{data_dir: nil}} = instance, digest) do
-    with {:ok, bytes} <- fetch(instance, digest), do: {:ok, {:bytes, bytes}}
+    kept = KeptObjects.server(instance)
+
+    with nil <- KeptObjects.get(kept, digest),
+         {:ok, bytes} <- fetch(instance, digest) do
+      KeptObjects.put(kept, digest, bytes)
+      {:ok, {:bytes, bytes}}
+    else
+      {:error, error} -> {:error, error}
+      bytes -> {:ok, {:bytes, bytes}}
+    end
   end
 
   def source(instance, digest) do
@@ -43,6 +57,28 @@ defmodule Exosuit.App.Objects do
   @spec fetch(Instance.t(), Digest.t()) :: {:ok, binary()} | {:error, Error.t()}
   def fetch(instance, digest), do: Store.fetch_object(instance.lattice, digest)
 
+  @doc "Whether the lattice's store has all of these objects: `:not_found` names those that it lacks."
+  @spec check_there(Instance.t(), [Digest.t()]) :: :ok | {:error, Error.t()}
+  def check_there(instance, digests) do
+    with {:ok, objects} <- Store.objects(instance.lattice) do
+      there = MapSet.new(objects, & &1.digest)
+
+      case Enum.reject(Enum.uniq(digests), &(&1 in there)) do
+        [] -> :ok
+        missing -> {:error, missing(missing)}
+      end
+    end
+  end
+
+  defp missing(digests) do
+    shown = digests |> Enum.take(3) |> Enum.join(", ")
+
+    Error.new(
+      :not_found,
+      "the lattice lacks #{length(digests)} objects of the application (#{shown}): apply it again"
+    )
+  end
+
   @doc "Keeps bytes on this host alone, while the lattice is away."
   @spec keep_here(Instance.t(), binary()) ::
           {:ok, {Digest.t(), Artifact.source()}} | {:error, Error.t()}
@@ -55,9 +91,40 @@ defmodule Exosuit.App.Objects do
     with :ok <- keep(path, bytes), do: {:ok, {digest, {:path, path}}}
   end
 
+  @doc """
+  Deletes files of the data directory that no record names (`named`), nothing on this host uses, and that are older
+  than a day. Only for a host whose lattice is elsewhere: the others have their store in the same directory. `now` is in
+  seconds since 1970.
+  """
+  @spec prune(Instance.t(), MapSet.t(Digest.t()), integer()) :: :ok
+  def prune(%Instance{config: %{data_dir: nil}}, _named, _now), do: :ok
+
+  def prune(instance, named, now) do
+    directory = Path.join(instance.config.data_dir, "objects")
+    used = MapSet.union(named, used(instance))
+
+    for name <- list(directory),
+        ("sha256:" <> name) not in used,
+        path = Path.join(directory, name),
+        {:ok, %{mtime: at}} when at <= now - @age <- [File.stat(path, time: :posix)],
+        do: File.rm(path)
+
+    :ok
+  end
+
   @doc "Puts an object into the lattice's store, unless it is there, and gives its digest."
   @spec put(Instance.t(), binary()) :: {:ok, Digest.t()} | {:error, Error.t()}
   def put(instance, bytes), do: Store.put_object(instance.lattice, bytes)
+
+  defp list(directory) do
+    with {:error, _absent} <- File.ls(directory), do: [], else: ({:ok, names} -> names)
+  end
+
+  defp used(instance) do
+    for %{artifact: {:object, _path, digest, _source}} <- Specifications.list(instance),
+        into: MapSet.new(),
+        do: digest
+  end
 
   # Somebody may have changed the file.
   defp kept?(path, digest) do

@@ -3,10 +3,11 @@ defmodule Exosuit.App.Supervisor do
   What makes a host run its share of the lattice's applications.
 
       Applications (one_for_all)
-      ├── Anchor   ends with the registry, so that the names of the others come back
-      ├── Tasks    fetches, writes and shares under way
-      ├── Shares   makes the host run its shares: see `Exosuit.App.Shares`
-      └── Member   the member of the lattice: see `Exosuit.App.Member`
+      ├── Anchor       ends with the registry, so that the names of the others come back
+      ├── KeptObjects  objects in memory, of a host without a data directory
+      ├── Tasks        fetches, writes and shares under way
+      ├── Shares       makes the host run its shares: see `Exosuit.App.Shares`
+      └── Member       the member of the lattice: see `Exosuit.App.Member`
 
   Shares and Member know only together what runs, so each restarts with the other. They may crash repeatedly without
   an effect on what runs: a new member starts from the host's copy and from the lattice's store.
@@ -14,7 +15,7 @@ defmodule Exosuit.App.Supervisor do
   use Supervisor
 
   alias Exosuit.{Directory, Instance}
-  alias Exosuit.App.{Member, Shares}
+  alias Exosuit.App.{KeptObjects, Member, Shares}
 
   # It must not take the host with it, however often it falls.
   @restarts 1_000
@@ -28,6 +29,7 @@ defmodule Exosuit.App.Supervisor do
 
     children = [
       {Directory.Anchor, {instance.name, :app_anchor}},
+      {KeptObjects, instance},
       {Task.Supervisor, name: tasks},
       {Shares, {instance, tasks}},
       {Member, {instance, tasks}}

@@ -2,16 +2,29 @@ defmodule Exosuit.App.Sweep do
   @moduledoc """
   Removes objects that no kept version of an application names.
 
-  An object goes if it is older than a day, and no record named it in two sweeps in a row: an apply that uses an old
-  object again has written its record by the second one. One member of a lattice sweeps, the first by its id.
+  An object goes if it is older than a day, and no record named it in two sweeps in a row. One member of a lattice
+  sweeps, the first by its id.
+
+  An apply may use an old object again at any moment, and name it in a record just when a sweep deletes it. So both
+  look again: a sweep reads the records again after it has deleted, and puts back what is named by then; an
+  apply looks for its objects after it has written its record (`Exosuit.App`). Whichever comes last finds what is
+  missing.
   """
 
-  alias Exosuit.Error
   alias Exosuit.App.Record
-  alias Exosuit.Lattice.{Session, Store}
+  alias Exosuit.Error
+  alias Exosuit.Lattice.{Bus, Session, Store}
   alias Exosuit.Model.Digest
 
+  @bucket :applications
   @age 86_400_000
+
+  # Objects that are deleted together are in memory until the records were read again.
+  @batch 100
+  @batch_bytes 67_108_864
+
+  # For the next record.
+  @patience 30_000
 
   @doc "The digests that records name: of models, manifests and files of all kept versions."
   @spec named([Record.t()]) :: MapSet.t(Digest.t())
@@ -27,24 +40,135 @@ defmodule Exosuit.App.Sweep do
   Deletes what was found unnamed by the sweep before (`found`) and still is. Gives what this sweep found and left. The
   calling process waits. `now` is in milliseconds since 1970.
   """
-  @spec run(Session.t(), MapSet.t(Digest.t()), MapSet.t(Digest.t()), integer()) ::
+  @spec run(Session.t(), MapSet.t(Digest.t()), integer()) ::
           {:ok, MapSet.t(Digest.t())} | {:error, Error.t()}
-  def run(session, named, found, now) do
-    with {:ok, objects} <- Store.objects(session) do
+  def run(session, found, now) do
+    with {:ok, objects} <- Store.objects(session),
+         {:ok, named} <- read_named(session) do
       unnamed =
-        for %{digest: digest, at: at} <- objects,
+        for %{digest: digest, at: at} = object <- objects,
             at <= now - @age and digest not in named,
-            into: MapSet.new(),
-            do: digest
+            do: object
 
-      gone = MapSet.intersection(unnamed, found)
-      with :ok <- delete(session, gone), do: {:ok, MapSet.difference(unnamed, gone)}
+      {gone, left} = Enum.split_with(unnamed, &(&1.digest in found))
+      with :ok <- delete(session, batches(gone)), do: {:ok, MapSet.new(left, & &1.digest)}
     end
   end
 
-  defp delete(session, digests) do
-    Enum.reduce_while(digests, :ok, fn digest, :ok ->
-      case Store.delete_object(session, digest) do
+  # What all records name by now. A record that cannot be read may name anything: nothing is deleted then.
+  defp read_named(session) do
+    with {:ok, watch} <- Store.watch(session, @bucket) do
+      named = read_named(watch, MapSet.new())
+      :ok = Bus.unsubscribe(watch)
+      forget(watch)
+      named
+    end
+  end
+
+  defp read_named(%{reference: reference} = watch, named) do
+    receive do
+      {:exosuit_lattice, ^reference, :current} -> {:ok, named}
+      {:exosuit_lattice, ^reference, change} -> read_next(watch, name(change, named))
+    after
+      @patience -> {:error, Error.new(:deadline, "the records could not be read in time")}
+    end
+  end
+
+  defp read_next(_watch, {:error, error}), do: {:error, error}
+
+  defp read_next(watch, {:ok, named}) do
+    :ok = Bus.next(watch)
+    read_named(watch, named)
+  end
+
+  defp name({:put, "app." <> name, text, _revision}, named) do
+    case Record.decode(name, text) do
+      {:ok, record} ->
+        {:ok, MapSet.union(named, named([record]))}
+
+      {:newer, schema} ->
+        {:error, unreadable(name, "a newer Exosuit wrote it (schema #{schema})")}
+
+      {:error, error} ->
+        {:error, unreadable(name, Exception.message(error))}
+    end
+  end
+
+  defp name({:dropped, key}, _named), do: {:error, unreadable(key, "there is no room for it")}
+  defp name({:interrupted, {:error, _reason}}, _named), do: {:error, away()}
+  defp name(_other, named), do: {:ok, named}
+
+  defp unreadable(app, why),
+    do: Error.new(:unavailable, "the record of application #{app} cannot be read: #{why}")
+
+  defp away, do: Error.new(:unavailable, "the store of the lattice cannot be read now")
+
+  # Whoever calls may receive other messages later.
+  defp forget(%{reference: reference} = watch) do
+    receive do
+      {:exosuit_lattice, ^reference, _change} -> forget(watch)
+    after
+      0 -> :ok
+    end
+  end
+
+  defp batches(objects) do
+    Enum.chunk_while(
+      objects,
+      {[], 0, 0},
+      fn object, {batch, count, bytes} ->
+        if count > 0 and (count >= @batch or bytes + object.size > @batch_bytes),
+          do: {:cont, batch, {[object], 1, object.size}},
+          else: {:cont, {[object | batch], count + 1, bytes + object.size}}
+      end,
+      fn {batch, _count, _bytes} -> {:cont, batch, nil} end
+    )
+  end
+
+  defp delete(session, batches) do
+    Enum.reduce_while(batches, :ok, fn batch, :ok ->
+      case delete_batch(session, batch) do
+        :ok -> {:cont, :ok}
+        error -> {:halt, error}
+      end
+    end)
+  end
+
+  defp delete_batch(_session, []), do: :ok
+
+  defp delete_batch(session, batch) do
+    kept = for %{digest: digest} <- batch, do: {digest, bytes(session, digest)}
+    deleted = each(kept, fn {digest, _bytes} -> Store.delete_object(session, digest) end)
+
+    # After an error nobody knows what is named: all of it goes back.
+    case read_named(session) do
+      {:ok, named} ->
+        with :ok <- put_back(session, for({digest, _} = it <- kept, digest in named, do: it)),
+             do: deleted
+
+      error ->
+        with :ok <- put_back(session, kept), do: error
+    end
+  end
+
+  # What is damaged is of use to nobody.
+  defp bytes(session, digest) do
+    case Store.fetch_object(session, digest) do
+      {:ok, bytes} -> bytes
+      {:error, _damaged_or_gone} -> nil
+    end
+  end
+
+  defp put_back(session, kept) do
+    each(kept, fn
+      {_digest, nil} -> :ok
+      {_digest, bytes} -> with({:ok, _digest} <- Store.put_object(session, bytes), do: :ok)
+    end)
+  end
+
+  defp each(list, act) do
+    Enum.reduce_while(list, :ok, fn item, :ok ->
+      case act.(item) do
         :ok -> {:cont, :ok}
         error -> {:halt, error}
       end

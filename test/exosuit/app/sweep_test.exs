@@ -3,31 +3,81 @@ defmodule Exosuit.App.SweepTest do
 
   alias Exosuit.App.{Record, Sweep}
   alias Exosuit.Directory
-  alias Exosuit.Lattice.Store
+  alias Exosuit.Lattice.{Session, Store}
 
   @two_days 2 * 86_400_000
 
-  test "an object goes once two sweeps in a row found it old and unnamed" do
+  # A local store in which somebody writes a record at the moment of a deletion.
+  defmodule Busy do
+    alias Exosuit.Lattice.Local
+
+    def objects({local, _key, _text}), do: Local.objects(local)
+    def get_object({local, _key, _text}, digest), do: Local.get_object(local, digest)
+    def put_object({local, _key, _text}, bytes), do: Local.put_object(local, bytes)
+    def watch({local, _key, _text}, bucket, reference), do: Local.watch(local, bucket, reference)
+    def next(inlet), do: Local.next(inlet)
+    def cancel(inlet), do: Local.cancel(inlet)
+
+    def delete_object({local, key, text}, digest) do
+      {:ok, _revision} = Local.compare_and_set(local, :applications, key, text, 0)
+      Local.delete_object(local, digest)
+    end
+  end
+
+  setup do
     session = Directory.fetch!(start_supervised_host!(), :instance).lattice
+    %{session: session, later: System.system_time(:millisecond) + @two_days}
+  end
+
+  test "an object goes once two sweeps in a row found it old and unnamed", it do
+    session = it.session
     {:ok, named} = Store.put_object(session, "named")
     {:ok, unnamed} = Store.put_object(session, "unnamed")
-    version = %{model: named, manifest: named, objects: [], at: 0, by: "me"}
-    {:ok, record} = Record.new("app", version)
-    names = Sweep.named([record])
-    later = System.system_time(:millisecond) + @two_days
+    write(session, "app", named)
 
     # It is young; found once; named again; and at last twice.
     now = System.system_time(:millisecond)
-    assert {:ok, none} = Sweep.run(session, names, MapSet.new([unnamed]), now)
+    assert {:ok, none} = Sweep.run(session, MapSet.new([unnamed]), now)
     assert MapSet.size(none) == 0
-    assert {:ok, found} = Sweep.run(session, names, none, later)
+    assert {:ok, found} = Sweep.run(session, none, it.later)
     assert found == MapSet.new([unnamed])
-    assert {:ok, again} = Sweep.run(session, MapSet.put(names, unnamed), found, later)
+    write(session, "other", unnamed)
+    assert {:ok, again} = Sweep.run(session, found, it.later)
     assert {:ok, "unnamed"} = Store.fetch_object(session, unnamed)
-    assert {:ok, found} = Sweep.run(session, names, again, later)
-    assert {:ok, left} = Sweep.run(session, names, found, later)
+    :ok = Store.delete(session, :applications, "app.other")
+    assert {:ok, found} = Sweep.run(session, again, it.later)
+    assert {:ok, left} = Sweep.run(session, found, it.later)
     assert MapSet.size(left) == 0
     assert {:error, %Error{reason: :not_found}} = Store.fetch_object(session, unnamed)
     assert {:ok, "named"} = Store.fetch_object(session, named)
+  end
+
+  test "an object that is named while it is deleted is put back", it do
+    {:ok, digest} = Store.put_object(it.session, "used again")
+    busy = %Session{backend: Busy, handle: {it.session.handle, "app.app", text("app", digest)}}
+    assert {:ok, _left} = Sweep.run(busy, MapSet.new([digest]), it.later)
+    assert {:ok, "used again"} = Store.fetch_object(it.session, digest)
+  end
+
+  test "nothing is deleted while a record cannot be read", it do
+    {:ok, digest} = Store.put_object(it.session, "perhaps named")
+    {:ok, _revision} = Store.compare_and_set(it.session, :applications, "app.app", "{}", 0)
+
+    assert {:error, %Error{reason: :unavailable}} =
+             Sweep.run(it.session, MapSet.new([digest]), it.later)
+
+    assert {:ok, "perhaps named"} = Store.fetch_object(it.session, digest)
+  end
+
+  defp write(session, app, digest) do
+    :ok =
+      Store.update(session, :applications, "app." <> app, fn _old -> {:put, text(app, digest)} end)
+  end
+
+  defp text(app, digest) do
+    version = %{model: digest, manifest: digest, objects: [], at: 0, by: "me"}
+    {:ok, record} = Record.new(app, version)
+    {:ok, text} = Record.encode(record)
+    text
   end
 end

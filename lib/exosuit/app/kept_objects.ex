@@ -1,0 +1,70 @@
+defmodule Exosuit.App.KeptObjects do
+  @moduledoc """
+  The objects that a host without a data directory keeps in memory, so that it does not fetch them for each share
+  again: those that were used last, up to a number of bytes. Bytes that a specification holds as well are
+  in memory once.
+  """
+
+  use Exosuit.Server, hides_state: true
+
+  alias Exosuit.{Directory, Instance}
+  alias Exosuit.Model.Digest
+
+  @max_bytes 268_435_456
+
+  defstruct objects: %{}, used: 0, max: @max_bytes
+
+  @doc "`max` is for tests: how many bytes all of them may have."
+  @spec start_link({Instance.t(), pos_integer()} | Instance.t()) :: GenServer.on_start()
+  def start_link({instance, max}) do
+    GenServer.start_link(__MODULE__, max, name: Directory.via(instance.name, __MODULE__))
+  end
+
+  def start_link(instance), do: start_link({instance, @max_bytes})
+
+  @doc "The bytes of an object, or `nil`. The calling process waits."
+  @spec get(GenServer.server(), Digest.t()) :: binary() | nil
+  def get(server, digest), do: GenServer.call(server, {:get, digest})
+
+  @doc "Keeps the bytes of an object, and forgets those that were not used for longest. Waits for nobody."
+  @spec put(GenServer.server(), Digest.t(), binary()) :: :ok
+  def put(server, digest, bytes), do: GenServer.cast(server, {:put, digest, bytes})
+
+  @doc "The process of a host."
+  @spec server(Instance.t()) :: GenServer.name()
+  def server(instance), do: Directory.via(instance.name, __MODULE__)
+
+  @impl GenServer
+  def init(max), do: {:ok, %__MODULE__{max: max}}
+
+  @impl GenServer
+  def handle_call({:get, digest}, _from, state) do
+    case state.objects do
+      %{^digest => {bytes, _used}} -> {:reply, bytes, use_now(state, digest, bytes)}
+      %{} -> {:reply, nil, state}
+    end
+  end
+
+  @impl GenServer
+  def handle_cast({:put, _digest, bytes}, %{max: max} = state) when byte_size(bytes) > max,
+    do: {:noreply, state}
+
+  def handle_cast({:put, digest, bytes}, state),
+    do: {:noreply, state |> use_now(digest, bytes) |> shrink()}
+
+  defp use_now(state, digest, bytes) do
+    used = state.used + 1
+    %{state | used: used, objects: Map.put(state.objects, digest, {bytes, used})}
+  end
+
+  defp shrink(%{objects: objects} = state) do
+    size = Enum.sum(for {_digest, {bytes, _used}} <- objects, do: byte_size(bytes))
+
+    if size <= state.max do
+      state
+    else
+      {oldest, _object} = Enum.min_by(objects, fn {_digest, {_bytes, used}} -> used end)
+      shrink(%{state | objects: Map.delete(objects, oldest)})
+    end
+  end
+end
