@@ -5,6 +5,7 @@ defmodule Exosuit.Config do
 
   alias Exosuit.Config.Nats
   alias Exosuit.{Input, Options}
+  alias Exosuit.Model.Labels
 
   @type t :: %__MODULE__{
           name: atom(),
@@ -210,7 +211,18 @@ defmodule Exosuit.Config do
   def new!(options) do
     config = struct!(__MODULE__, options |> Options.validate!(@schema) |> check_trust!())
     nats = config.nats && Nats.new!(config.nats)
-    %{config | nats: nats, labels: Map.merge(config.labels, machine())}
+    check_room!(%{config | nats: nats, labels: Map.merge(config.labels, machine())})
+  end
+
+  defp check_room!(config) do
+    for {option, result} <- [
+          labels: Labels.check(config.labels),
+          providers: Labels.check_names(Map.keys(config.providers))
+        ],
+        {:error, detail} <- [result],
+        do: raise(ArgumentError, "expected less in :#{option}: #{detail}")
+
+    config
   end
 
   # A host without trusted issuers can run no actor, unless it allows unsigned ones.

@@ -5,11 +5,11 @@ defmodule Exosuit.Settings do
   # and no process has to stand between; and so many at the most.
 
   alias Exosuit.{Config, Error, Instance}
+  alias Exosuit.Model.Labels
 
   # Far more than anybody has, and nothing for a machine.
   @most 1_000
   @longest_key 256
-  @longest_value 65_536
 
   # The machine's own, by which placements are decided: nobody may make a host say otherwise.
   @reserved "hostcore."
@@ -32,7 +32,8 @@ defmodule Exosuit.Settings do
     with :ok <- check_label(key),
          :ok <- check_text(key, "the name of a label"),
          :ok <- check_text(value, "the value of label #{inspect(key)}"),
-         do: put(instance, {:label, key}, value, byte_size(value))
+         :ok <- check_room(instance, key, value),
+         do: put(instance, {:label, key}, value)
   end
 
   @doc "Removes a label, if it is there."
@@ -63,7 +64,7 @@ defmodule Exosuit.Settings do
   @spec put_registries(Instance.t(), %{String.t() => struct()}) :: :ok | {:error, Error.t()}
   def put_registries(instance, registries) do
     Enum.reduce_while(registries, :ok, fn {server, credentials}, :ok ->
-      case put(instance, {:registry, server}, credentials, 0) do
+      case put(instance, {:registry, server}, credentials) do
         :ok -> {:cont, :ok}
         error -> {:halt, error}
       end
@@ -83,16 +84,21 @@ defmodule Exosuit.Settings do
       else: {:error, Error.new(:invalid_input, "expected #{what} to be a text in UTF-8")}
   end
 
+  # The host tells all its labels to the others every two seconds.
+  defp check_room(instance, key, value) do
+    with {:error, detail} <- instance |> labels() |> Map.put(key, value) |> Labels.check(),
+         do: refuse(detail)
+  end
+
   defp all(instance, kind) do
     Map.new(
       :ets.select(instance.tables.settings, [{{{kind, :"$1"}, :"$2"}, [], [{{:"$1", :"$2"}}]}])
     )
   end
 
-  defp put(instance, {_kind, name} = key, value, size) do
+  defp put(instance, {_kind, name} = key, value) do
     cond do
       byte_size(name) > @longest_key -> refuse("a name has more than #{@longest_key} bytes")
-      size > @longest_value -> refuse("a value has more than #{@longest_value} bytes")
       full?(instance.tables.settings, key) -> refuse("there are #{@most} of them already")
       true -> write(instance.tables.settings, key, value)
     end

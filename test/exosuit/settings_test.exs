@@ -25,11 +25,14 @@ defmodule Exosuit.SettingsTest do
     assert {:error, %Error{reason: :limit}} =
              Exosuit.put_label(host, String.duplicate("k", 257), "")
 
-    long = String.duplicate("v", 65_537)
-    assert {:error, %Error{reason: :limit}} = Exosuit.put_label(host, "k", long)
-    results = for n <- 1..1_001, do: Exosuit.put_label(host, "k#{n}", "")
+    long = String.duplicate("v", 8_192)
+    assert {:error, %Error{reason: :limit, detail: detail}} = Exosuit.put_label(host, "k", long)
+    assert detail =~ "8192 bytes"
+    results = for n <- 1..1_001, do: Exosuit.put_label(host, "k#{n}", "value")
     assert {:error, %Error{reason: :limit}} = List.last(results)
-    assert :ok = Exosuit.put_label(host, "k1", "changed")
+    assert :ok = Exosuit.put_label(host, "k1", "other")
+    assert :ok = Exosuit.delete_label(host, "k1")
+    assert :ok = Exosuit.put_label(host, "k2", "changed")
   end
 
   test "what is shown to registries is kept, and shown to nobody else" do

@@ -4,7 +4,8 @@ defmodule Exosuit.App.Beat do
 
   `host` is the member's id; `labels`, `features` and `schema` are what placement needs to know of it
   (`t:Exosuit.App.Placement.member/0`). `"leaving": true` is a member's last beat. Anybody who can reach the bus may
-  send one, so it is bounded, and what is not valid is ignored.
+  send one, so it is bounded, and what is not valid is ignored. What a host may say stays within that bound
+  (`Exosuit.Model.Labels`).
   """
 
   alias Exosuit.{Instance, Json, Settings}
@@ -12,8 +13,8 @@ defmodule Exosuit.App.Beat do
 
   @wadm_api "api:wadm"
 
-  @max_bytes 16_384
-  @max_features 1_024
+  @max_bytes 32_768
+  @max_features 2_048
   @max_id 128
 
   @doc "The subject of a lattice's beats."

@@ -91,7 +91,7 @@ defmodule Exosuit.App.Overview do
       {_shares, unplaced} ->
         for {id, spreads} <- Enum.sort(unplaced),
             {spread, count} <- spreads,
-            do: {id, spread, count, why_nowhere(id, spread, {snapshot.statuses, names})}
+            do: {id, spread, count, why_nowhere(id, spread, {snapshot, candidates, names})}
 
       :unknown ->
         []
@@ -140,7 +140,7 @@ defmodule Exosuit.App.Overview do
   defp parts({%{record: record, statuses: statuses} = snapshot, candidates, names}) do
     case Snapshot.placement(snapshot, candidates) do
       {shares, unplaced} ->
-        nowhere = nowhere(unplaced, {statuses, names})
+        nowhere = nowhere(unplaced, {snapshot, candidates, names})
 
         components =
           for workload <- snapshot.placed.workloads do
@@ -219,16 +219,28 @@ defmodule Exosuit.App.Overview do
     end)
   end
 
-  defp why_nowhere(id, spread, {statuses, names}) do
+  defp why_nowhere(id, spread, {snapshot, candidates, names}) do
     refusals =
-      for {host, %{refused: %{^id => why}}} <- Enum.sort(statuses),
+      for {host, %{refused: %{^id => why}}} <- Enum.sort(snapshot.statuses),
           do: "#{names[host] || host} refuses it: #{why}"
 
     case refusals do
-      [] -> "no host has the labels of spread #{spread}"
+      [] -> snapshot.placed |> Placement.obstacle(id, spread, candidates) |> why(spread)
       refusals -> Enum.join(refusals, "; ")
     end
   end
+
+  defp why(:labels, spread), do: "no host has the labels of spread #{spread}"
+
+  defp why(:schema, spread),
+    do: "no host of spread #{spread} has a version of Exosuit that is new enough"
+
+  defp why(:count, spread), do: "spread #{spread} has fewer hosts than that"
+
+  defp why({:feature, "module:" <> name}, spread),
+    do: "no host of spread #{spread} has the provider module #{name} (option `providers`)"
+
+  defp why({:feature, feature}, spread), do: "no host of spread #{spread} has #{feature}"
 
   defp reason(%{status: status, error: nil}), do: Atom.to_string(status)
   defp reason(%{status: status, error: error}), do: "#{status}: #{error}"

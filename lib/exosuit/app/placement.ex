@@ -101,6 +101,30 @@ defmodule Exosuit.App.Placement do
     end)
   end
 
+  @typedoc "What members lack: the labels of a spread, a feature, the schema of the record, or only their number."
+  @type obstacle :: :labels | {:feature, String.t()} | :schema | :count
+
+  @doc "Why instances of a workload have no place in a spread, apart from refusals."
+  @spec obstacle(app(), workload_id :: String.t(), spread :: String.t(), candidates()) ::
+          obstacle()
+  def obstacle(app, id, spread, {:candidates, hashed}) do
+    workload = Enum.find(app.workloads, &(&1.id == id))
+    labelled = meeting(hashed, find_spread(workload, spread))
+    able = able(labelled, app, %{workload | reference: ""}, %{})
+    feature = feature(workload.reference)
+
+    cond do
+      labelled == [] -> :labels
+      able == [] -> :schema
+      able(labelled, app, workload, %{}) == [] -> {:feature, feature}
+      true -> :count
+    end
+  end
+
+  defp find_spread(workload, name) do
+    Enum.find(workload.spreads, %{requirements: %{}}, &(&1.name == name))
+  end
+
   @doc "The share of one member: what `shares/3` has for it."
   @spec share([app()], [member()], refusals(), String.t()) :: %{optional(String.t()) => share()}
   def share(apps, members, refusals, own_id) do

@@ -4,7 +4,7 @@ defmodule Exosuit.Lattice.LocalStoreTest do
 
   alias Exosuit.{Directory, Registries}
   alias Exosuit.Lattice.{Bus, Store}
-  alias Exosuit.Lattice.Local.{Log, Writer}
+  alias Exosuit.Lattice.Local.{Log, Objects, Writer}
 
   @bucket :configurations
 
@@ -206,6 +206,16 @@ defmodule Exosuit.Lattice.LocalStoreTest do
     it = session(start_supervised_host!(data_dir: dir))
     assert {:ok, []} = Store.objects(it)
     refute File.exists?(left)
+  end
+
+  test "files of objects have a bound together" do
+    %{handle: handle} = it = session(start_supervised_host!(data_dir: tmp_dir!()))
+    assert {:ok, digest} = Objects.put(handle, "12345", 8)
+    assert {:error, %Error{reason: :limit} = error} = Objects.put(handle, "67890", 8)
+    assert Exception.message(error) =~ "5 bytes are there, and 8 are for all together"
+    # What is there needs no room.
+    assert {:ok, ^digest} = Objects.put(handle, "12345", 8)
+    assert {:ok, [%{digest: ^digest}]} = Store.objects(it)
   end
 
   test "objects in memory are bounded, and say what to set" do

@@ -12,18 +12,21 @@ defmodule Exosuit.Lattice.Local.Objects do
   # What all objects in memory may take together.
   @max_memory 536_870_912
 
+  # What all files may have together. Objects that no application names are deleted after a day.
+  @max_files 17_179_869_184
+
   @max_object 268_435_456
 
   @name ~r/\A[0-9a-f]{64}\z/
 
-  @doc "Stores bytes and gives their digest. Blocks the calling process."
-  @spec put(Handle.t(), binary()) :: {:ok, String.t()} | {:error, Error.t()}
-  def put(handle, bytes) do
+  @doc "Stores bytes and gives their digest. Blocks the calling process. `max` is for tests."
+  @spec put(Handle.t(), binary(), pos_integer()) :: {:ok, String.t()} | {:error, Error.t()}
+  def put(handle, bytes, max \\ @max_files) do
     digest = digest(bytes)
 
     case directory(handle) do
       nil -> Handle.call(handle, {:put_object, digest, bytes})
-      directory -> put_file(directory, digest, bytes)
+      directory -> put_file(directory, digest, bytes, max)
     end
   end
 
@@ -106,13 +109,34 @@ defmodule Exosuit.Lattice.Local.Objects do
   end
 
   # What is damaged is replaced.
-  defp put_file(directory, digest, bytes) do
+  defp put_file(directory, digest, bytes, max) do
     path = path(directory, digest)
 
+    with {:ok, nil} <- good_file(path, digest),
+         :ok <- check_room(directory, byte_size(bytes), max),
+         do: write(directory, path, digest, bytes)
+  end
+
+  defp good_file(path, digest) do
     case get_file(path, digest) do
-      {:ok, ^bytes} -> {:ok, digest}
-      _absent_or_damaged -> write(directory, path, digest, bytes)
+      {:ok, bytes} when bytes != nil -> {:ok, digest}
+      _absent_or_damaged -> {:ok, nil}
     end
+  end
+
+  defp check_room(directory, size, max) do
+    with {:ok, objects} <- list_files(directory) do
+      used = objects |> Enum.map(& &1.size) |> Enum.sum()
+
+      if used + size <= max,
+        do: :ok,
+        else: {:error, Error.new(:limit, full(directory, used, max))}
+    end
+  end
+
+  defp full(directory, used, max) do
+    "there is no room for the object in #{directory}: #{used} bytes are there, and #{max} are for all together; " <>
+      "delete applications, whose objects go within two days"
   end
 
   defp write(directory, path, digest, bytes) do
