@@ -31,5 +31,4 @@ pub(crate) use inventory::Inventory;
 pub(crate) use link::Link;
 pub(crate) use provider::Provider;
 pub(crate) use remote::Remote;
-pub(crate) use session::refusal;
 pub(crate) use stop::Stop;

@@ -30,6 +30,7 @@ pub(crate) use arguments::LatticeArguments;
 pub(crate) use call::Invocation;
 
 use crate::failure::Failure;
+use crate::protocol::Command;
 use control::Control;
 
 /// A conversation with a lattice.
@@ -48,9 +49,16 @@ impl Lattice {
     }
 
     /// Carries out a command, with the arguments and the answer that it has on a host's socket.
-    pub(crate) fn request(&self, command: &str, arguments: &Value) -> Result<Value, Failure> {
+    pub(crate) fn request(&self, command: &Command) -> Result<Value, Failure> {
         self.control.refuse_unused(command)?;
-        self.wait(run(&self.control, command, arguments))
+        self.wait(run(&self.control, command))
+    }
+
+    /// All hosts of the lattice.
+    pub(crate) fn hosts(&self) -> Result<Value, Failure> {
+        self.control.refuse_host()?;
+        self.control.refuse_wait()?;
+        self.wait(inventory::hosts(&self.control))
     }
 
     /// Hands on each event of the lattice, or of the one host that was named; it does not end by
@@ -77,28 +85,23 @@ impl Lattice {
     }
 }
 
-async fn run(control: &Control, command: &str, arguments: &Value) -> Result<Value, Failure> {
+async fn run(control: &Control, command: &Command) -> Result<Value, Failure> {
     match command {
-        "hosts" => inventory::hosts(control).await,
-        "inventory" => inventory::inventory(control).await,
-        "actor.start" => actor::start(control, arguments).await,
-        "actor.stop" => actor::stop(control, arguments).await,
-        "actor.scale" => actor::scale(control, arguments).await,
-        "actor.update" => actor::update(control, arguments).await,
-        "provider.start" => provider::start(control, arguments).await,
-        "provider.stop" => provider::stop(control, arguments).await,
-        "link.put" => link::put(control, arguments).await,
-        "link.delete" => link::delete(control, arguments).await,
-        "link.list" => link::list(control).await,
-        "apply" => app::apply(control, arguments).await,
-        app if app.starts_with("app.") => app::request(control, app, arguments).await,
+        Command::Inventory {} => inventory::inventory(control).await,
+        Command::StartActor(start) => actor::start(control, start).await,
+        Command::StopActor { id } => actor::stop(control, id).await,
+        Command::ScaleActor { id, instances } => actor::scale(control, id, *instances).await,
+        Command::UpdateActor(update) => actor::update(control, update).await,
+        Command::StartProvider(start) => provider::start(control, start).await,
+        Command::StopProvider { id } => provider::stop(control, id).await,
+        Command::PutLink(put) => link::put(control, put).await,
+        Command::DeleteLink(delete) => link::delete(control, delete).await,
+        Command::Links {} => link::list(control).await,
+        Command::ApplyManifest(apply) => app::apply(control, apply).await,
+        command if command.is_about_apps() => control.ask_exosuit(command).await,
         other => Err(Failure::usage(format!(
-            "{other} works only over a host's socket: leave out --lattice, and unset EXOSUIT_LATTICE"
+            "{} works only over a host's socket: leave out --lattice, and unset EXOSUIT_LATTICE",
+            other.parts().0
         ))),
     }
-}
-
-/// The arguments of a command, as one of ours made them.
-fn read<'a, T: serde::Deserialize<'a>>(arguments: &'a Value) -> Result<T, Failure> {
-    T::deserialize(arguments).map_err(|error| Failure::refused("internal", error))
 }

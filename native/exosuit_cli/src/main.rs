@@ -18,6 +18,7 @@ mod keys;
 mod lattice;
 mod output;
 mod pairs;
+mod protocol;
 mod seed;
 mod up;
 

@@ -342,7 +342,7 @@ async fn actors_are_stopped_scaled_and_updated_as_they_are() {
     };
     let update = json!({
         "component_id": "echo", "new_component_ref": "file:///srv/echo2.wasm", "host_id": hosts.ids[0],
-        "annotations": {"team": "a"}, "force": false,
+        "annotations": {"team": "a"}, "force": false, "allow_issuer_change": false,
     });
     let expected = [
         (scale.clone(), as_it_is(0)),
@@ -362,12 +362,18 @@ async fn actors_are_stopped_scaled_and_updated_as_they_are() {
         "conflict",
         "has provider \"store\"",
     );
-    ok(&run(&server, &["actor", "update", "echo", "/a.wasm", "--force"]).await);
-    let told = hosts.told();
-    assert_eq!(
-        told.last().map(|(_, body)| &body["force"]),
-        Some(&json!(true))
-    );
+    for (option, field) in [
+        ("--force", "force"),
+        ("--allow-issuer-change", "allow_issuer_change"),
+    ] {
+        ok(&run(&server, &["actor", "update", "echo", "/a.wasm", option]).await);
+        let told = hosts.told();
+        assert_eq!(
+            told.last().map(|(_, body)| &body[field]),
+            Some(&json!(true)),
+            "{option}"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,13 +4,13 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use exosuit_core::Bound;
-use serde_json::json;
 
 use super::address::At;
 use super::table::cell;
 use crate::failure::Failure;
 use crate::output::printable;
 use crate::pairs::{Pair, unique};
+use crate::protocol::{Command, StartActor, UpdateActor};
 
 #[derive(Subcommand)]
 pub(crate) enum Actor {
@@ -104,14 +104,13 @@ impl Actor {
     pub(crate) fn run(self) -> Result<(), Failure> {
         match self {
             Self::Start(start) => start.run(),
-            Self::Stop(Stop { id, at }) => at.ask("actor.stop", &json!({"id": id}), |_| {
-                printable(&format!("stopped {id}"))
-            }),
+            Self::Stop(Stop { id, at }) => {
+                let stopped = printable(&format!("stopped {id}"));
+                at.ask(&Command::StopActor { id }, |_| stopped)
+            }
             Self::Scale(Scale { id, instances, at }) => {
-                let arguments = json!({"id": id, "instances": instances});
-                at.ask("actor.scale", &arguments, |_| {
-                    printable(&format!("{id} runs {instances} calls at a time"))
-                })
+                let scaled = printable(&format!("{id} runs {instances} calls at a time"));
+                at.ask(&Command::ScaleActor { id, instances }, |_| scaled)
             }
             Self::Update(update) => update.run(),
         }
@@ -120,30 +119,28 @@ impl Actor {
 
 impl Start {
     fn run(self) -> Result<(), Failure> {
-        let arguments = json!({
-            "path": self.at.code(&self.file)?,
-            "id": self.id,
-            "instances": self.instances,
-            "config": unique("--config", self.config)?,
-            "annotations": unique("--annotation", self.annotations)?,
+        let start = Command::StartActor(StartActor {
+            path: self.at.code(&self.file)?,
+            id: self.id,
+            instances: self.instances,
+            config: unique("--config", self.config)?,
+            annotations: unique("--annotation", self.annotations)?,
         });
         let show = |answer: &serde_json::Value| printable(&cell(&answer["id"]));
-        self.at.ask("actor.start", &arguments, show)
+        self.at.ask(&start, show)
     }
 }
 
 impl Update {
     fn run(self) -> Result<(), Failure> {
-        let path = self.at.code(&self.file)?;
-        let arguments = json!({
-            "id": self.id,
-            "path": path,
-            "force": self.force,
-            "allow_issuer_change": self.allow_issuer_change,
+        let updated = printable(&format!("updated {}", self.id));
+        let update = Command::UpdateActor(UpdateActor {
+            path: self.at.code(&self.file)?,
+            id: self.id,
+            force: self.force,
+            allow_issuer_change: self.allow_issuer_change,
         });
-        self.at.ask("actor.update", &arguments, |_| {
-            printable(&format!("updated {}", self.id))
-        })
+        self.at.ask(&update, |_| updated)
     }
 }
 

@@ -14,6 +14,7 @@ use super::session::Session;
 use crate::failure::Failure;
 use crate::lattice::{Lattice, LatticeArguments};
 use crate::output;
+use crate::protocol::Command;
 
 /// Names the socket where no argument does.
 const SOCKET: &str = "EXOSUIT_SOCKET";
@@ -47,10 +48,10 @@ pub(crate) enum Conversation {
 
 impl Conversation {
     /// Asks one thing, and waits for the answer.
-    pub(crate) fn request(&mut self, command: &str, arguments: &Value) -> Result<Value, Failure> {
+    pub(crate) fn request(&mut self, command: &Command) -> Result<Value, Failure> {
         match self {
-            Self::Socket(session) => session.request(command, arguments),
-            Self::Lattice(lattice) => lattice.request(command, arguments),
+            Self::Socket(session) => session.request(command),
+            Self::Lattice(lattice) => lattice.request(command),
         }
     }
 }
@@ -59,12 +60,11 @@ impl At {
     /// Asks, and prints the answer: as JSON, or as `show` puts it.
     pub(crate) fn ask(
         &self,
-        command: &str,
-        arguments: &Value,
+        command: &Command,
         show: impl FnOnce(&Value) -> String,
     ) -> Result<(), Failure> {
         self.reported(|| {
-            let answer = self.conversation()?.request(command, arguments)?;
+            let answer = self.conversation()?.request(command)?;
             self.print(&answer, show)
         })
     }

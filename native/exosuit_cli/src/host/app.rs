@@ -1,12 +1,13 @@
 //! `exosuit app`: the applications of a lattice, as its hosts keep them.
 
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::address::At;
 use super::progress::{self, Waiting};
 use super::table::{cell, items, table};
 use crate::failure::Failure;
+use crate::protocol::Command;
 
 #[derive(Subcommand)]
 pub(crate) enum App {
@@ -95,34 +96,26 @@ pub(crate) struct Deploy {
 impl App {
     pub(crate) fn run(self) -> Result<(), Failure> {
         match self {
-            Self::List(List { at }) => at.ask("app.list", &json!({}), applications),
+            Self::List(List { at }) => at.ask(&Command::ListApps {}, applications),
             Self::Status(Named { app, at }) => {
-                at.ask("app.status", &json!({"app": app}), progress::status)
+                at.ask(&Command::AppStatus { app }, progress::status)
             }
-            Self::History(Named { app, at }) => {
-                at.ask("app.history", &json!({"app": app}), history)
-            }
+            Self::History(Named { app, at }) => at.ask(&Command::AppHistory { app }, history),
             Self::Undeploy(Named { app, at }) => {
-                at.ask("app.undeploy", &json!({"app": app}), |_| {
-                    "undeployed".to_owned()
-                })
+                at.ask(&Command::UndeployApp { app }, |_| "undeployed".to_owned())
             }
             Self::Delete(Named { app, at }) => {
-                at.ask("app.delete", &json!({"app": app}), |_| "deleted".to_owned())
+                at.ask(&Command::DeleteApp { app }, |_| "deleted".to_owned())
             }
             Self::Rollback(Changed { app, waiting, at }) => {
-                let arguments = json!({"app": app});
-                progress::follow(&at, &waiting, "app.rollback", &arguments)
+                progress::follow(&at, &waiting, &Command::RollbackApp { app })
             }
             Self::Deploy(Deploy {
                 app,
                 version,
                 waiting,
                 at,
-            }) => {
-                let arguments = json!({"app": app, "version": version});
-                progress::follow(&at, &waiting, "app.deploy", &arguments)
-            }
+            }) => progress::follow(&at, &waiting, &Command::DeployApp { app, version }),
         }
     }
 }

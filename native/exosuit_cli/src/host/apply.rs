@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use serde_json::json;
 
 use super::address::{At, absolute};
 use super::progress::{self, Waiting};
 use crate::failure::Failure;
+use crate::protocol::{ApplyManifest, Command};
 
 #[derive(Args)]
 #[command(after_long_help = "\
@@ -37,14 +37,14 @@ pub(crate) struct Apply {
 
 impl Apply {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let arguments = json!({
-            "manifest": absolute(&self.manifest)?,
-            "allow_issuer_change": self.allow_issuer_change,
-            "if_version": self.if_version,
+        let apply = Command::ApplyManifest(ApplyManifest {
+            manifest: absolute(&self.manifest)?,
+            allow_issuer_change: self.allow_issuer_change,
+            if_version: self.if_version,
         });
         self.at.reported(|| {
             let mut host = self.at.conversation_beside(&self.manifest)?;
-            let stored = host.request("apply", &arguments)?;
+            let stored = host.request(&apply)?;
             progress::progress(&self.at, &mut host, &self.waiting, &stored)
         })
     }

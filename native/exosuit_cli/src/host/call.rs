@@ -17,6 +17,7 @@ use crate::failure::Failure;
 use crate::files;
 use crate::lattice::{Invocation, Lattice};
 use crate::output::{self, printable};
+use crate::protocol::{self, Command};
 use crate::seed::SeedArgument;
 
 /// Hold the cluster's seed, ours and the OTP era's.
@@ -82,13 +83,13 @@ impl Call {
 
     fn through(&self, mut session: Session) -> Result<Vec<u8>, Failure> {
         let timeout = self.timeout.map(|timeout| timeout.as_millis());
-        let arguments = json!({
-            "actor": self.actor,
-            "operation": self.operation,
-            "payload_base64": BASE64.encode(&payload(self.payload.as_deref())?),
-            "timeout_ms": timeout.and_then(|timeout| u64::try_from(timeout).ok()),
+        let call = Command::Call(protocol::Call {
+            actor: self.actor.clone(),
+            operation: self.operation.clone(),
+            payload_base64: BASE64.encode(&payload(self.payload.as_deref())?),
+            timeout_ms: timeout.and_then(|timeout| u64::try_from(timeout).ok()),
         });
-        decoded(&session.request("call", &arguments)?)
+        decoded(&session.request(&call)?)
     }
 
     fn over(&self, lattice: &Lattice) -> Result<Vec<u8>, Failure> {

@@ -1,13 +1,14 @@
 //! `exosuit events`: the events of a host or a lattice, as they happen.
 
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::address::{At, Conversation};
-use super::session::{Session, refusal};
+use super::session::Session;
 use super::table::cell;
 use crate::failure::Failure;
 use crate::output::{line, printable};
+use crate::protocol::{Command, refusal};
 
 #[derive(Args)]
 #[command(after_long_help = "\
@@ -32,7 +33,7 @@ impl Events {
     }
 
     fn follow(&self, mut session: Session) -> Result<(), Failure> {
-        session.request("events", &json!({}))?;
+        session.request(&Command::Subscribe {})?;
         while let Some(told) = session.next()? {
             let Some(event) = told.get("event") else {
                 return Err(refusal(&told["error"]));

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::address::{At, Conversation};
 use super::table::{cell, items, table};
 use crate::failure::Failure;
+use crate::protocol::Command;
 
 #[derive(Args)]
 #[command(after_long_help = "\
@@ -25,9 +26,9 @@ impl Hosts {
         self.at.reported(|| {
             let answer = match self.at.conversation()? {
                 Conversation::Socket(mut session) => {
-                    alone(&session.request("inventory", &json!({}))?)
+                    alone(&session.request(&Command::Inventory {})?)
                 }
-                Conversation::Lattice(lattice) => lattice.request("hosts", &json!({}))?,
+                Conversation::Lattice(lattice) => lattice.hosts()?,
             };
             self.at.print(&answer, show)
         })

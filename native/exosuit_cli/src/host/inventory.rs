@@ -1,13 +1,14 @@
 //! `exosuit inventory`: the actors, providers and links of a host, and their status.
 
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::address::At;
 use super::link;
 use super::table::{cell, items, table, wrapped};
 use crate::failure::Failure;
 use crate::output::printable;
+use crate::protocol::Command;
 
 #[derive(Args)]
 #[command(after_long_help = "\
@@ -23,7 +24,7 @@ pub(crate) struct Inventory {
 
 impl Inventory {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        self.at.ask("inventory", &json!({}), show)
+        self.at.ask(&Command::Inventory {}, show)
     }
 }
 

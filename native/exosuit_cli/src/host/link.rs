@@ -2,12 +2,13 @@
 
 use clap::{Args, Subcommand};
 use exosuit_core::Contract;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::address::At;
 use super::table::{cell, items, table};
 use crate::failure::Failure;
 use crate::pairs::{Pair, unique};
+use crate::protocol::{Command, DeleteLink, PutLink};
 
 #[derive(Subcommand)]
 pub(crate) enum Link {
@@ -83,10 +84,14 @@ impl Link {
                 at,
             }) => {
                 at.reported(|| check(&contract))?;
-                let arguments = json!({"source": source, "contract": contract, "name": name});
-                at.ask("link.delete", &arguments, |_| "removed".to_owned())
+                let delete = Command::DeleteLink(DeleteLink {
+                    source,
+                    contract,
+                    name,
+                });
+                at.ask(&delete, |_| "removed".to_owned())
             }
-            Self::List(List { at }) => at.ask("link.list", &json!({}), |it| list(&it["links"])),
+            Self::List(List { at }) => at.ask(&Command::Links {}, |it| list(&it["links"])),
         }
     }
 }
@@ -94,16 +99,16 @@ impl Link {
 impl Put {
     fn run(self) -> Result<(), Failure> {
         self.at.reported(|| check(&self.contract))?;
-        let arguments = json!({
-            "source": self.source,
-            "target": self.target,
-            "contract": self.contract,
-            "name": self.name,
-            "interfaces": self.interfaces,
-            "source_config": unique("--source-config", self.source_config)?,
-            "target_config": unique("--target-config", self.target_config)?,
+        let put = Command::PutLink(PutLink {
+            source: self.source,
+            target: self.target,
+            contract: self.contract,
+            name: self.name,
+            interfaces: self.interfaces,
+            source_config: unique("--source-config", self.source_config)?,
+            target_config: unique("--target-config", self.target_config)?,
         });
-        self.at.ask("link.put", &arguments, linked)
+        self.at.ask(&put, linked)
     }
 }
 

@@ -11,6 +11,7 @@ use super::table::{cell, items, table};
 use crate::duration::duration;
 use crate::failure::Failure;
 use crate::output::{line, printable};
+use crate::protocol::Command;
 
 /// The interval between two questions for the status.
 const INTERVAL: Duration = Duration::from_millis(300);
@@ -30,15 +31,10 @@ pub(crate) struct Waiting {
 
 /// Sends a command that changes an application, then shows its progress. Fails if the application does not run
 /// by the end of the timeout.
-pub(crate) fn follow(
-    at: &At,
-    waiting: &Waiting,
-    command: &str,
-    arguments: &Value,
-) -> Result<(), Failure> {
+pub(crate) fn follow(at: &At, waiting: &Waiting, command: &Command) -> Result<(), Failure> {
     at.reported(|| {
         let mut host = at.conversation()?;
-        let answer = host.request(command, arguments)?;
+        let answer = host.request(command)?;
         progress(at, &mut host, waiting, &answer)
     })
 }
@@ -73,11 +69,12 @@ fn settled(
     stored: &Value,
 ) -> Result<Value, Failure> {
     let deadline = Instant::now() + waiting.timeout.unwrap_or(TIMEOUT);
+    let app = stored["app"].as_str().unwrap_or_default().to_owned();
+    let of_status = Command::AppStatus { app };
     let mut shown = Vec::new();
     loop {
         let is_over = Instant::now() >= deadline;
-        let answer = host.request("app.status", &json!({"app": stored["app"]}));
-        let mut status = match answer {
+        let mut status = match host.request(&of_status) {
             // The host that answers may not have heard of the change yet, or starts again.
             Err(failure) if failure.is("not_found") || failure.is("unavailable") => {
                 if is_over {

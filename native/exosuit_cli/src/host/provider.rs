@@ -1,13 +1,14 @@
 //! `exosuit provider`: starts and stops providers.
 
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::address::At;
 use super::table::cell;
 use crate::failure::Failure;
 use crate::output::printable;
 use crate::pairs::{Pair, unique};
+use crate::protocol::{Command, StartProvider};
 
 #[derive(Subcommand)]
 pub(crate) enum Provider {
@@ -56,22 +57,23 @@ impl Provider {
     pub(crate) fn run(self) -> Result<(), Failure> {
         match self {
             Self::Start(start) => start.run(),
-            Self::Stop(Stop { id, at }) => at.ask("provider.stop", &json!({"id": id}), |_| {
-                printable(&format!("stopped {id}"))
-            }),
+            Self::Stop(Stop { id, at }) => {
+                let stopped = printable(&format!("stopped {id}"));
+                at.ask(&Command::StopProvider { id }, |_| stopped)
+            }
         }
     }
 }
 
 impl Start {
     fn run(self) -> Result<(), Failure> {
-        let arguments = json!({
-            "name": self.name,
-            "id": self.id,
-            "config": unique("--config", self.config)?,
-            "annotations": unique("--annotation", self.annotations)?,
+        let start = Command::StartProvider(StartProvider {
+            name: self.name,
+            id: self.id,
+            config: unique("--config", self.config)?,
+            annotations: unique("--annotation", self.annotations)?,
         });
         let show = |answer: &Value| printable(&cell(&answer["id"]));
-        self.at.ask("provider.start", &arguments, show)
+        self.at.ask(&start, show)
     }
 }

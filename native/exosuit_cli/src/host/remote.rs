@@ -7,11 +7,12 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::address::Local;
 use crate::failure::Failure;
 use crate::output;
+use crate::protocol;
 
 /// Names the program that starts `IEx`; `bin/exosuit` sets it.
 const IEX: &str = "EXOSUIT_IEX";
@@ -46,11 +47,11 @@ impl Remote {
         self.at.reported(|| {
             let mut session = self.at.session(None)?;
             if self.at.json {
-                return output::line(session.request("remote", &json!({}))?);
+                return output::line(session.request(&protocol::Command::OpenRemote {})?);
             }
             let iex = program()?;
             let way = session
-                .request("remote", &json!({}))
+                .request(&protocol::Command::OpenRemote {})
                 .map_err(|failure| failure.or_if("unknown_operation", other_version))?;
             check_version(&way)?;
             // Only a failure returns: on success this process is IEx.

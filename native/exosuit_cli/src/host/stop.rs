@@ -6,6 +6,7 @@ use serde_json::json;
 use super::address::Local;
 use crate::failure::Failure;
 use crate::output;
+use crate::protocol::Command;
 
 #[derive(Args)]
 #[command(after_long_help = "\
@@ -23,7 +24,7 @@ impl Stop {
     pub(crate) fn run(self) -> Result<(), Failure> {
         self.at.reported(|| {
             let mut session = self.at.session(None)?;
-            session.request("stop", &json!({}))?;
+            session.request(&Command::StopHost {})?;
             // The host hangs up once it has drained.
             while session.next()?.is_some() {}
             if self.at.json {

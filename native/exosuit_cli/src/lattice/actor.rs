@@ -1,51 +1,22 @@
 //! Actors on a host: components, as 1.x calls them.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use exosuit_claims::{Issuers, MAX_WASM, Policy, inspect, unix_now};
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::control::Control;
 use super::event::Event;
 use super::inventory::{Component, Inventory};
 use super::outcome::Outcome;
-use super::{configuration, member, read};
+use super::{configuration, member};
 use crate::failure::Failure;
 use crate::files;
+use crate::protocol::{StartActor, UpdateActor};
 
-#[derive(Deserialize)]
-struct Start {
-    path: String,
-    id: Option<String>,
-    instances: u32,
-    config: BTreeMap<String, String>,
-    annotations: BTreeMap<String, String>,
-}
-
-#[derive(Deserialize)]
-struct Named {
-    id: String,
-}
-
-#[derive(Deserialize)]
-struct Scale {
-    id: String,
-    instances: u32,
-}
-
-#[derive(Deserialize)]
-struct Update {
-    id: String,
-    path: String,
-    force: bool,
-}
-
-pub(super) async fn start(control: &Control, arguments: &Value) -> Result<Value, Failure> {
-    let start: Start = read(arguments)?;
-    let id = match start.id {
-        Some(id) => id,
+pub(super) async fn start(control: &Control, start: &StartActor) -> Result<Value, Failure> {
+    let id = match &start.id {
+        Some(id) => id.clone(),
         None => public_key(&start.path)?,
     };
     let host = member::find(control).await?;
@@ -67,17 +38,11 @@ pub(super) async fn start(control: &Control, arguments: &Value) -> Result<Value,
     Ok(json!({"id": id}))
 }
 
-pub(super) async fn stop(control: &Control, arguments: &Value) -> Result<Value, Failure> {
-    let Named { id } = read(arguments)?;
-    to(control, &id, 0).await
+pub(super) async fn stop(control: &Control, id: &str) -> Result<Value, Failure> {
+    scale(control, id, 0).await
 }
 
-pub(super) async fn scale(control: &Control, arguments: &Value) -> Result<Value, Failure> {
-    let Scale { id, instances } = read(arguments)?;
-    to(control, &id, instances).await
-}
-
-async fn to(control: &Control, id: &str, instances: u32) -> Result<Value, Failure> {
+pub(super) async fn scale(control: &Control, id: &str, instances: u32) -> Result<Value, Failure> {
     let host = member::find(control).await?;
     let inventory = Inventory::of(control, &host).await?;
     let component = inventory.component(&host, id)?;
@@ -105,24 +70,25 @@ fn as_it_is(component: &Component, host: &str, instances: u32) -> Value {
     })
 }
 
-pub(super) async fn update(control: &Control, arguments: &Value) -> Result<Value, Failure> {
-    let Update { id, path, force } = read(arguments)?;
+pub(super) async fn update(control: &Control, update: &UpdateActor) -> Result<Value, Failure> {
+    let id = &update.id;
     let host = member::find(control).await?;
     let inventory = Inventory::of(control, &host).await?;
-    let component = inventory.component(&host, &id)?;
+    let component = inventory.component(&host, id)?;
     let outcome = Outcome::expect(control, &host).await?;
-    let reference = reference(&path);
+    let reference = reference(&update.path);
     let body = json!({
         "component_id": id,
         "new_component_ref": reference,
         "host_id": host,
         "annotations": component.annotations,
-        // Ours: hosts of 1.x look at no revision.
-        "force": force,
+        // Ours: hosts of 1.x look at no revision, and at no issuer.
+        "force": update.force,
+        "allow_issuer_change": update.allow_issuer_change,
     });
     control.ask_host(&host, "component.update", &body).await?;
     let is_outcome = |event: &Event| {
-        event.text("component_id") == id
+        event.text("component_id") == *id
             && event.text("image_ref") == reference
             && matches!(event.name(), "component_scaled" | "component_scale_failed")
     };

@@ -1,60 +1,49 @@
 //! Applications: any host answers for all, from the records that they share.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 use bytes::Bytes;
 use exosuit_lattice::{Objects, SharedState};
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use super::control::Control;
-use super::read;
 use crate::failure::Failure;
+use crate::protocol::{ApplyManifest, Command, PutApp};
 
+/// The files that a manifest names.
 #[derive(Deserialize)]
-struct Apply {
-    manifest: String,
-    allow_issuer_change: bool,
-    if_version: Option<u64>,
-}
-
-#[derive(Deserialize)]
-struct Files {
+struct Named {
     files: Vec<String>,
-}
-
-/// A command with the arguments and the answer that it has on a host's socket.
-pub(super) async fn request(
-    control: &Control,
-    command: &str,
-    arguments: &Value,
-) -> Result<Value, Failure> {
-    control.ask_exosuit(command, arguments).await
 }
 
 /// Puts the manifest and the files that it names into the lattice, and has a host store them as a version. No host
 /// needs to have these files.
-pub(super) async fn apply(control: &Control, arguments: &Value) -> Result<Value, Failure> {
-    let apply: Apply = read(arguments)?;
+pub(super) async fn apply(control: &Control, apply: &ApplyManifest) -> Result<Value, Failure> {
     let state = SharedState::new(&control.connection, control.lattice.clone(), None);
     let objects = state.objects();
     let manifest = upload(objects, Path::new(&apply.manifest)).await?;
-    let named = json!({"manifest": manifest, "path": apply.manifest});
-    let answer = control.ask_exosuit("app.files", &named).await?;
-    let mut digests = Map::new();
-    for file in read::<Files>(&answer)?.files {
+    let files = Command::AppFiles {
+        manifest: manifest.clone(),
+        path: apply.manifest.clone(),
+    };
+    let named = Named::deserialize(control.ask_exosuit(&files).await?);
+    let named = named.map_err(|error| Failure::refused("internal", error))?;
+    let mut files = BTreeMap::new();
+    for file in named.files {
         let digest = upload(objects, Path::new(&file)).await?;
-        digests.insert(file, digest.into());
+        files.insert(file, digest);
     }
-    let put = json!({
-        "manifest": manifest,
-        "path": apply.manifest,
-        "files": digests,
-        "allow_issuer_change": apply.allow_issuer_change,
-        "if_version": apply.if_version,
+    let put = Command::PutApp(PutApp {
+        manifest,
+        path: apply.manifest.clone(),
+        files,
+        allow_issuer_change: apply.allow_issuer_change,
+        if_version: apply.if_version,
     });
-    control.ask_exosuit("app.put", &put).await
+    control.ask_exosuit(&put).await
 }
 
 async fn upload(objects: &Objects, path: &Path) -> Result<String, Failure> {

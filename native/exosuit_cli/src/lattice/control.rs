@@ -11,8 +11,8 @@ use serde_json::Value;
 use super::LatticeArguments;
 use super::member;
 use crate::failure::Failure;
-use crate::host::refusal;
 use crate::output::printable;
+use crate::protocol::{self, Command};
 
 /// A host acknowledges at once; some write to the lattice's store before.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -69,22 +69,41 @@ impl Control {
     }
 
     /// An error if an option is given that this command does not use.
-    pub(super) fn refuse_unused(&self, command: &str) -> Result<(), Failure> {
-        let is_of_all = matches!(
-            command,
-            "hosts" | "link.put" | "link.delete" | "link.list" | "apply"
-        ) || command.starts_with("app.");
-        if is_of_all && self.host.is_some() {
-            let text = "cannot be used here: the command concerns all hosts of the lattice";
-            return Err(Failure::usage(format!("--host {text}")));
+    pub(super) fn refuse_unused(&self, command: &Command) -> Result<(), Failure> {
+        match command {
+            Command::StartActor(_)
+            | Command::StopActor { .. }
+            | Command::ScaleActor { .. }
+            | Command::UpdateActor(_)
+            | Command::StartProvider(_)
+            | Command::StopProvider { .. } => Ok(()),
+            Command::PutLink(_)
+            | Command::DeleteLink(_)
+            | Command::Links {}
+            | Command::ApplyManifest(_) => self.refuse_host().and_then(|()| self.refuse_wait()),
+            command if command.is_about_apps() => {
+                self.refuse_host().and_then(|()| self.refuse_wait())
+            }
+            _ => self.refuse_wait(),
         }
-        let waits = command.starts_with("actor.") || command.starts_with("provider.");
-        if !waits && self.says_wait {
-            let text =
-                "--wait and --no-wait apply only to commands that change actors or providers";
-            return Err(Failure::usage(text));
+    }
+
+    /// An error if a host was named.
+    pub(super) fn refuse_host(&self) -> Result<(), Failure> {
+        if self.host.is_none() {
+            return Ok(());
         }
-        Ok(())
+        let text = "--host cannot be used here: the command concerns all hosts of the lattice";
+        Err(Failure::usage(text))
+    }
+
+    /// An error if the arguments say whether to wait for an outcome.
+    pub(super) fn refuse_wait(&self) -> Result<(), Failure> {
+        if !self.says_wait {
+            return Ok(());
+        }
+        let text = "--wait and --no-wait apply only to commands that change actors or providers";
+        Err(Failure::usage(text))
     }
 
     /// Which lattice this is, for messages.
@@ -97,24 +116,16 @@ impl Control {
     }
 
     /// Asks whichever host of Exosuit answers first, by a command of its own.
-    pub(super) async fn ask_exosuit(&self, command: &str, body: &Value) -> Result<Value, Failure> {
-        let subject = format!("exosuit.api.{}.{command}", self.lattice);
+    pub(super) async fn ask_exosuit(&self, command: &Command) -> Result<Value, Failure> {
+        let (name, arguments) = command.parts();
+        let subject = format!("exosuit.api.{}.{name}", self.lattice);
         let deadline = Instant::now() + ANSWER;
-        let body = Bytes::from(body.to_string());
+        let body = Bytes::from(arguments.to_string());
         let answer = match self.bus.request(&subject, body, deadline).await {
             Err(Error::NoResponders(_)) => return Err(self.nobody()),
             answer => answer?,
         };
-        let answer: Value = serde_json::from_slice(&answer).map_err(|error| {
-            Failure::refused(
-                "internal",
-                format!("the answer of a host is not JSON: {error}"),
-            )
-        })?;
-        match answer.get("ok") {
-            Some(ok) => Ok(ok.clone()),
-            None => Err(refusal(&answer["error"])),
-        }
+        protocol::answer(&protocol::parse(&answer)?)
     }
 
     /// Asks whichever host answers for all.

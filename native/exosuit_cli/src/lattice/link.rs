@@ -1,32 +1,13 @@
 //! Links, which the hosts of a lattice have in common.
 
-use std::collections::BTreeMap;
-
 use exosuit_core::Contract;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::configuration;
 use super::control::Control;
-use super::{configuration, read};
 use crate::failure::Failure;
-
-#[derive(Deserialize)]
-struct Put {
-    source: String,
-    target: String,
-    contract: String,
-    name: String,
-    interfaces: Vec<String>,
-    source_config: BTreeMap<String, String>,
-    target_config: BTreeMap<String, String>,
-}
-
-#[derive(Deserialize)]
-struct Delete {
-    source: String,
-    contract: String,
-    name: String,
-}
+use crate::protocol::{DeleteLink, PutLink};
 
 /// A link as 1.x tells it; configuration is named, and stays in the lattice.
 #[derive(Deserialize)]
@@ -40,8 +21,7 @@ struct Told {
     interfaces: Vec<String>,
 }
 
-pub(super) async fn put(control: &Control, arguments: &Value) -> Result<Value, Failure> {
-    let put: Put = read(arguments)?;
+pub(super) async fn put(control: &Control, put: &PutLink) -> Result<Value, Failure> {
     let contract = contract(&put.contract)?;
     let body = json!({
         "source_id": put.source,
@@ -57,8 +37,7 @@ pub(super) async fn put(control: &Control, arguments: &Value) -> Result<Value, F
     Ok(json!({}))
 }
 
-pub(super) async fn delete(control: &Control, arguments: &Value) -> Result<Value, Failure> {
-    let delete: Delete = read(arguments)?;
+pub(super) async fn delete(control: &Control, delete: &DeleteLink) -> Result<Value, Failure> {
     let contract = contract(&delete.contract)?;
     let body = json!({
         "source_id": delete.source,

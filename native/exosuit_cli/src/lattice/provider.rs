@@ -1,36 +1,20 @@
 //! Providers on a host.
 
-use std::collections::BTreeMap;
-
 use exosuit_core::{Id, Reference};
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::control::Control;
 use super::event::Event;
 use super::inventory::Inventory;
 use super::outcome::Outcome;
-use super::{configuration, member, read};
+use super::{configuration, member};
 use crate::failure::Failure;
+use crate::protocol::StartProvider;
 
-#[derive(Deserialize)]
-struct Start {
-    name: String,
-    id: Option<String>,
-    config: BTreeMap<String, String>,
-    annotations: BTreeMap<String, String>,
-}
-
-#[derive(Deserialize)]
-struct Stop {
-    id: String,
-}
-
-pub(super) async fn start(control: &Control, arguments: &Value) -> Result<Value, Failure> {
-    let start: Start = read(arguments)?;
+pub(super) async fn start(control: &Control, start: &StartProvider) -> Result<Value, Failure> {
     let reference = reference(&start.name)?;
-    let id = match start.id {
-        Some(id) => id,
+    let id = match &start.id {
+        Some(id) => id.clone(),
         None => usual_id(&start.name)?,
     };
     let host = member::find(control).await?;
@@ -53,8 +37,7 @@ pub(super) async fn start(control: &Control, arguments: &Value) -> Result<Value,
     Ok(json!({"id": id}))
 }
 
-pub(super) async fn stop(control: &Control, arguments: &Value) -> Result<Value, Failure> {
-    let Stop { id } = read(arguments)?;
+pub(super) async fn stop(control: &Control, id: &str) -> Result<Value, Failure> {
     let host = member::find(control).await?;
     let inventory = Inventory::of(control, &host).await?;
     if inventory.providers.iter().all(|it| it.id != id) {
@@ -66,7 +49,7 @@ pub(super) async fn stop(control: &Control, arguments: &Value) -> Result<Value, 
     control.ask_host(&host, "provider.stop", &body).await?;
     Outcome::wait(
         outcome,
-        named(&id, ["provider_stopped", "provider_stop_failed"]),
+        named(id, ["provider_stopped", "provider_stop_failed"]),
     )
     .await?;
     Ok(json!({}))
