@@ -51,30 +51,63 @@ impl Events {
     }
 }
 
-/// When, what, of whom, and what people look for in the rest.
+/// The fields of our own events and those of 1.x that name the subject of an event, the first of them that it has.
+/// `guides/events.md` lists the fields of our own.
+const SUBJECTS: [&str; 13] = [
+    "id",
+    "component_id",
+    "provider_id",
+    "app",
+    "apps",
+    "provider",
+    "config_name",
+    "option",
+    "key",
+    "path",
+    "oci_url",
+    "friendly_name",
+    "host_id",
+];
+
+/// The fields that a line shows beside the subject.
+const DETAILS: [&str; 17] = [
+    "connection",
+    "bucket",
+    "version",
+    "revision",
+    "instances",
+    "max_instances",
+    "operation",
+    "endpoints",
+    "file",
+    "call_alias",
+    "count",
+    "skew_ms",
+    "after_ms",
+    "warning",
+    "what",
+    "reason",
+    "error",
+];
+
+/// A line: time, type, subject, details.
 fn summary(event: &Value) -> String {
-    const MORE: [&str; 8] = [
-        "revision",
-        "instances",
-        "max_instances",
-        "operation",
-        "endpoints",
-        "after_ms",
-        "reason",
-        "error",
-    ];
     let kind = cell(&event["type"]);
     let kind = kind.rsplit('.').next().unwrap_or_default();
     let data = &event["data"];
-    let more = MORE.iter().filter_map(|field| {
+    let details = DETAILS.iter().filter_map(|field| {
         let value = data.get(field).filter(|value| !value.is_null())?;
         Some(format!("{field}={}", cell(value)))
     });
     let words = [cell(&event["time"]), kind.to_owned(), subject(data)];
-    words.into_iter().chain(more).collect::<Vec<_>>().join(" ")
+    words
+        .into_iter()
+        .chain(details)
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
-/// Of whom: by the names that our own events have, and those that 1.x has.
+/// The subject: both ends if it is a link or a call. `-` if the event has none.
 fn subject(data: &Value) -> String {
     let field = |names: &[&str]| {
         let values = names.iter().map(|name| &data[*name]);
@@ -82,17 +115,52 @@ fn subject(data: &Value) -> String {
     };
     let source = field(&["source", "source_id", "actor_id"]);
     let target = field(&["target", "provider_id"]);
-    let id = field(&[
-        "id",
-        "component_id",
-        "provider_id",
-        "config_name",
-        "friendly_name",
-    ]);
-    match (source, target, id) {
+    match (source, target, field(&SUBJECTS)) {
         (Some(source), Some(target), _) => format!("{} -> {}", cell(source), cell(target)),
-        (Some(source), None, None) => cell(source),
-        (_, _, Some(id)) => cell(id),
-        (None, _, None) => "-".to_owned(),
+        (_, _, Some(subject)) => cell(subject),
+        (Some(one), None, None) | (None, Some(one), None) => cell(one),
+        (None, None, None) => "-".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(kind: &str, data: &Value) -> String {
+        let kind = format!("com.wasmcloud.lattice.{kind}");
+        summary(&json!({"time": "T", "type": kind, "data": data}))
+    }
+
+    #[test]
+    fn a_line_names_the_subject() {
+        let failed = json!({"app": "shop", "version": 3, "reason": "unhealthy"});
+        assert_eq!(
+            line("application_failed", &failed),
+            "T application_failed shop version=3 reason=unhealthy"
+        );
+        let lost = json!({"host_id": "N", "friendly_name": null});
+        assert_eq!(line("host_lost", &lost), "T host_lost N");
+        let refused = json!({"target": "kv", "count": 2, "error": "replayed"});
+        assert_eq!(
+            line("invocations_refused", &refused),
+            "T invocations_refused kv count=2 error=replayed"
+        );
+        let skew = json!({"connection": "rpc", "source": "echo", "skew_ms": 40_000});
+        assert_eq!(
+            line("lattice_clock_skew", &skew),
+            "T lattice_clock_skew echo connection=rpc skew_ms=40000"
+        );
+    }
+
+    #[test]
+    fn a_link_and_a_call_are_named_by_both_ends() {
+        let link = json!({"source": "a", "target": "kv", "warning": "no effect"});
+        assert_eq!(
+            line("link_warning", &link),
+            "T link_warning a -> kv warning=no effect"
+        );
+        let old = json!({"actor_id": "M", "provider_id": "V"});
+        assert_eq!(line("linkdef_set", &old), "T linkdef_set M -> V");
     }
 }

@@ -1,10 +1,10 @@
-defmodule Exosuit.Event.NoticesTest do
+defmodule Exosuit.Event.RustTest do
   use ExUnit.Case, async: true
 
   alias Exosuit.Event.Types
 
-  # The data plane sends events by name, with the names of their fields. Rust does not know the table, so this
-  # compares the table with the texts in the source.
+  # Rust does not know the table: the data plane sends types and fields by their names, and the command shows some
+  # of them. This compares the names in the source with the table.
   @root Path.expand("../../..", __DIR__)
   @encoder "native/exosuit_nif/src/notices.rs"
   @sources [
@@ -37,6 +37,29 @@ defmodule Exosuit.Event.NoticesTest do
       assert fields -- names == [], type
       assert required -- fields == [], type
     end
+  end
+
+  test "a line of `exosuit events` shows something of each type" do
+    source = read("native/exosuit_cli/src/host/events.rs")
+    assert [subjects, details] = Regex.scan(~r/const \w+: \[&str; \d+\] = \[(.*?)\];/s, source)
+
+    names =
+      for [_all, text] <- [subjects, details],
+          [_, name] <- Regex.scan(~r/"(\w+)"/, text),
+          do: name
+
+    shown = ["source", "target" | names]
+
+    # Their names say it all.
+    silent = ~w(host_stopped labels_changed wadm_api_silent wadm_api_serving)
+
+    assert [] ==
+             for(
+               %{type: type, fields: fields} <- Types.all(),
+               type not in silent,
+               not Enum.any?(fields, &(Atom.to_string(&1.name) in shown)),
+               do: type
+             )
   end
 
   # For each type that has one arm of the encoder to itself: the fields that the arm writes.
