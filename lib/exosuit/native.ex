@@ -111,8 +111,11 @@ defmodule Exosuit.Native do
   @spec provider_reply(reference(), :ok | atom(), binary()) :: boolean()
   def provider_reply(_question, _code, _bytes), do: not_loaded()
 
-  @spec provider_return(reference(), term()) :: boolean() | failure()
+  @spec provider_return(reference(), term()) :: boolean() | :large | failure()
   def provider_return(_question, _value), do: not_loaded()
+
+  @spec provider_return_large(reference(), term()) :: boolean() | failure()
+  def provider_return_large(_question, _value), do: not_loaded()
 
   @spec link_put(reference(), link(), reply()) :: :ok | failure()
   def link_put(_host, _link, _reply), do: not_loaded()
@@ -249,6 +252,9 @@ defmodule Exosuit.Native do
           {:ok, compiling :: reference()} | failure()
   def module_compile(_bytes, _tenant, _limits, _reply), do: not_loaded()
 
+  @spec module_names(reference()) :: :ok | failure()
+  def module_names(_module), do: not_loaded()
+
   @spec module_cancel(reference()) :: :ok
   def module_cancel(_compiling), do: not_loaded()
 
@@ -266,6 +272,18 @@ defmodule Exosuit.Native do
           reference()
         ) :: {:ok, term()} | {:pending, reference()} | failure()
   def call(_host, _target, _operation, _payload, _origin, _timeout_ms, _execution, _reference),
+    do: not_loaded()
+
+  @spec call_large(
+          reference(),
+          String.t(),
+          String.t(),
+          list(),
+          Exosuit.Origin.t(),
+          non_neg_integer(),
+          reference()
+        ) :: {:pending, reference()} | failure()
+  def call_large(_host, _target, _operation, _arguments, _origin, _timeout_ms, _reference),
     do: not_loaded()
 
   @spec call_cancel(reference()) :: :ok

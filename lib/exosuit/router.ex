@@ -198,8 +198,14 @@ defmodule Exosuit.Router do
   """
   @spec return(reference(), term()) :: boolean() | {:error, Error.t()}
   def return(question, value) do
-    with {:error, failure} <- Native.provider_return(question, value),
-         do: {:error, Error.from_native(failure)}
+    case Native.provider_return(question, value) do
+      :large -> returned(Native.provider_return_large(question, value))
+      answer -> returned(answer)
+    end
+  end
+
+  defp returned(answer) do
+    with {:error, failure} <- answer, do: {:error, Error.from_native(failure)}
   end
 
   @doc """

@@ -92,19 +92,34 @@ defmodule Exosuit.Wasm do
       Native.call(router, target, operation, payload, origin, timeout, execution, reference)
     end
 
+    large = fn ->
+      Native.call_large(router, target, operation, payload, origin, timeout, reference)
+    end
+
     case Answer.checked(call) do
-      {:ok, answer} -> {:ok, answer}
-      {:pending, call} -> wait(call, reference, timeout)
-      {:error, failure} -> {:error, Error.from_native(failure)}
+      :large -> called(Answer.checked(large), reference, timeout)
+      called -> called(called, reference, timeout)
     end
   end
+
+  defp called({:ok, answer}, _reference, _timeout), do: {:ok, answer}
+  defp called({:pending, call}, reference, timeout), do: wait(call, reference, timeout)
+  defp called({:error, failure}, _reference, _timeout), do: {:error, Error.from_native(failure)}
 
   # The module waits for its turn, however long that takes: the engine always answers. The handle is
   # given back after the answer, as it must not be collected as garbage before.
   defp compiled(compiling, reference) do
     answer = Answer.receive_answer(reference, :infinity)
     Native.module_cancel(compiling)
-    answer
+    with {:ok, module} <- answer, do: named(module)
+  end
+
+  # The names in the types of its functions are atoms from now on, or it does not start.
+  defp named(module) do
+    case Native.module_names(module) do
+      :ok -> {:ok, module}
+      {:error, failure} -> {:error, Error.from_native(failure)}
+    end
   end
 
   defp wait(call, reference, timeout) do

@@ -1,41 +1,60 @@
 defmodule Exosuit.Wit do
   @moduledoc """
-  Values of WIT functions in Elixir: what `Exosuit.call/5` gives a component and gets of it, and what a
-  provider is called with and returns.
+  Values of WIT functions in Elixir: the arguments and the result of `Exosuit.call/5` on a component, and those of
+  `c:Exosuit.Provider.handle_function/3`.
 
   | WIT | Elixir |
   |---|---|
+  | `bool` | `true` or `false` |
+  | `u8` … `u64`, `s8` … `s64` | an integer within the type's bounds |
+  | `f32`, `f64` | a float, or `:nan`, `:infinity`, `:neg_infinity`; an integer is taken where the type holds it exactly |
+  | `char` | a string of one character |
   | `string` | a binary, which must be UTF-8 |
   | `list<u8>` | a binary; a list of bytes is taken as well |
-  | `u8` … `u64`, `s8` … `s64` | an integer within the type's bounds |
-  | `bool` | `true` or `false` |
   | `list<T>` | a list |
   | `tuple<T, U>` | a tuple |
-  | `record` | a tuple of its fields, in their order |
-  | `option<T>` | `nil`, or what `T` is |
+  | `record` | a map with atoms for keys; strings as keys, and structs, are taken as well. A field of an option may be missing |
+  | `variant` | `:name`, or `{:name, value}` for a case that has a value |
+  | `enum` | `:name` |
+  | `flags` | a list of the names that are set, in the order of the type |
+  | `option<T>` | `nil`, or what `T` is. If a `T` may be `nil` itself: `nil`, or `{:some, value}` |
   | `result<T, E>` | `{:ok, value}` or `{:error, value}` |
   | `result`, `result<_, E>`, `result<T>` | `:ok` or `:error` for the case that has no value |
   | no result | `nil` |
 
-  The guest knows the types, and Elixir does not: a term is checked against its type where it goes in,
-  and the error says what was expected. Whatever is none of these, as a float, a map or any other atom,
-  is refused before that. A call carries at most 262 144 values, nested at most 64 deep, and 3 MiB of
-  binaries: a function of one `string` or `list<u8>` takes more as the bytes of a call.
+  Names are written with underscores: the field `reply-to` is `:reply_to`. A name of an enum, variant or flag is taken
+  as a string, too.
 
-  Variants, enums, flags, characters, floats and resources have no form yet. A tuple of two
-  whose first is `:ok` or `:error` is always a result.
+  ## Errors
+
+  A guest knows the types of its functions. A term is checked where it goes in; one that does not fit is
+  `{:error, %Exosuit.Error{reason: :invalid_input}}`, whose detail names the function and the path:
+  `shop#place: order.lines[3].price: expected an f64, got a text or bytes`. If the answer of a provider does not fit,
+  the guest's call fails, or gets the error as text where its function gives a `result` with a string as its error.
+
+  ## Limits
+
+  A value may be nested 64 deep. All values of a call may take as many bytes as the actor may have memory, as the
+  engine holds them: forty bytes for each value, also for each byte of a `list<u8>`, plus the names of the fields. A
+  function of at most two strings or lists of bytes that gives such a one, or a `result` of such a one with a string as
+  its error, is not bound by this, and its bytes are copied once. A million records of three fields need about 180 MB
+  there while the call is prepared, beside the term itself.
+
+  ## Names and atoms
+
+  The names in the types of a component become atoms when it is loaded, at most 131 072 for the whole VM; a component
+  with more is refused. No value makes an atom: a name that comes from another host, and that no component of this
+  host has, is a string.
+
+  Resources, streams and futures have no form yet.
   """
 
   @typedoc "What a value of WIT is in Elixir."
   @type value ::
           binary()
-          | integer()
-          | boolean()
-          | nil
-          | :ok
-          | :error
-          | {:ok, value()}
-          | {:error, value()}
+          | number()
+          | atom()
           | [value()]
           | tuple()
+          | %{optional(atom() | String.t()) => value()}
 end

@@ -1,7 +1,7 @@
-;; A component that uses a blob store as its interface has it, with resources, an enum and streams of
-;; `wasi:io`, none of which passes between guests and providers.
+;; A component that uses a blob store as its interface has it, with resources and streams of `wasi:io`, none
+;; of which passes between guests and providers.
 ;;
-;;   open    opens the store, which takes an enum
+;;   open    opens a value, which is a resource
 ;;   count   asks for a number, which a link may answer
 ;;   nine    asks nobody
 (component
@@ -18,16 +18,14 @@
   (import "wasi:blobstore/blobstore@0.2.0-draft" (instance $store
     (alias outer 1 $value (type $value))
     (export "incoming-value" (type (eq $value)))
-    (type $tier' (enum "hot" "cold"))
-    (export "tier" (type $tier (eq $tier')))
-    (export "open" (func (param "tier" $tier)))
+    (export "open" (func (result (own $value))))
     (export "count" (func (result u32)))))
   (core func $open (canon lower (func $store "open")))
   (core func $count (canon lower (func $store "count")))
   (core module $guest
-    (import "store" "open" (func $open (param i32)))
+    (import "store" "open" (func $open (result i32)))
     (import "store" "count" (func $count (result i32)))
-    (func (export "open") (call $open (i32.const 0)))
+    (func (export "open") (drop (call $open)))
     (func (export "count") (result i32) (call $count))
     (func (export "nine") (result i32) (i32.const 9)))
   (core instance $guest (instantiate $guest

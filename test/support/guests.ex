@@ -21,6 +21,20 @@ defmodule Exosuit.Guests do
     :ok
   end
 
+  @doc "Assembles texts, by the names of the files that they become in `dir`."
+  @spec assemble(Path.t(), %{String.t() => String.t()}) :: :ok
+  def assemble(dir, texts) do
+    pairs =
+      Enum.flat_map(texts, fn {name, text} ->
+        source = Path.join(dir, name <> ".wat")
+        File.write!(source, text)
+        [source, Path.join(dir, name <> ".wasm")]
+      end)
+
+    {_output, 0} = System.cmd(built("examples/wat2wasm"), pairs, into: IO.stream())
+    :ok
+  end
+
   @doc "The path of an unsigned guest: `\"echo\"`, `\"components/calculator\"`."
   @spec path(String.t()) :: Path.t()
   def path("components/" <> _ = name), do: Path.join(@source, name <> ".wasm")

@@ -69,7 +69,7 @@ impl Entry {
     fn of_wit(payload: Payload) -> Result<Self, Error> {
         let shape = "logging#log(level, context: string, message: string)";
         Arguments::read(shape, payload.into_values()?, |given| {
-            let (level, context, message) = (given.text()?, given.text()?, given.text()?);
+            let (level, context, message) = (given.name()?, given.text()?, given.text()?);
             let text = if context.is_empty() {
                 message
             } else {

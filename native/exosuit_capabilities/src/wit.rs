@@ -60,6 +60,14 @@ impl Arguments {
         String::from_utf8(self.bytes()?).ok()
     }
 
+    /// A case of an `enum`.
+    pub(crate) fn name(&mut self) -> Option<String> {
+        match self.value()? {
+            Value::Case(name, None) => Some(name.to_string()),
+            _ => None,
+        }
+    }
+
     /// An integer.
     pub(crate) fn integer(&mut self) -> Option<i128> {
         match self.value()? {

@@ -79,7 +79,11 @@ async fn a_component_logs_with_a_context() -> Result<()> {
             "[a b] it",
         ),
     ] {
-        let entry = [level, context, "it"].map(Value::binary).to_vec();
+        let entry = vec![
+            Value::case(level),
+            Value::binary(context),
+            Value::binary("it"),
+        ];
         let answer = call_wit(&logging, None, operation, entry).await?;
         assert_eq!(answer, Value::Nil);
         let Some(Notice::Log {

@@ -120,7 +120,7 @@ fn read(payload: &Payload) -> serde_json::Value {
     match payload {
         Payload::Bytes(bytes) => read_sent(bytes),
         Payload::Values(values) => match &values[..] {
-            [Value::Tuple(fields)] => fields.iter().map(text).collect(),
+            [Value::Record(fields)] => fields.iter().map(|(_name, value)| text(value)).collect(),
             other => panic!("{other:?}"),
         },
         Payload::Http(_) => panic!("no message"),
@@ -163,7 +163,11 @@ fn sent(subject: &str, reply_to: Option<&str>, body: &str) -> Vec<u8> {
 
 fn broker_message(subject: &str, body: &str, reply_to: Value) -> Value {
     let text = |text: &str| Value::binary(text.to_owned());
-    Value::Tuple(vec![text(subject), text(body), reply_to])
+    Value::Record(vec![
+        ("subject".into(), text(subject)),
+        ("body".into(), text(body)),
+        ("reply-to".into(), reply_to),
+    ])
 }
 
 /// A link of 1.x, from the provider to a component.

@@ -68,4 +68,4 @@ pub use nearest::{hint, nearest};
 pub use notice::{LogLevel, Notice, Observe};
 pub use pace::Pace;
 pub use reference::Reference;
-pub use value::Value;
+pub use value::{Value, WitName, are_heavy};

@@ -1,12 +1,16 @@
 //! Values of WIT functions, on their way between a guest and whoever answers it.
 
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 /// A value of a WIT function, as far as it can be told without its type.
 ///
 /// Guests know the types of their functions and Elixir does not, so a value carries just enough for
-/// whoever knows the type to check it: `string` and `list<u8>` are both [`Value::Binary`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// whoever knows the type to check it: `string`, `char` and `list<u8>` are all [`Value::Binary`].
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Value {
     /// No value: an absent `option`, or the result of a function that has none.
@@ -15,12 +19,20 @@ pub enum Value {
     Bool(bool),
     /// Any integer type.
     Integer(i128),
-    /// `string` or `list<u8>`.
+    /// `f32` or `f64`.
+    Float(f64),
+    /// `string`, `char` or `list<u8>`.
     Binary(Bytes),
     /// Any other list.
     List(Vec<Self>),
-    /// A tuple, or the fields of a record in order.
+    /// A tuple.
     Tuple(Vec<Self>),
+    /// The fields of a record, in any order.
+    Record(Vec<(WitName, Self)>),
+    /// A case of a variant with its value, or a case of an enum. Flags are a list of such cases.
+    Case(WitName, Option<Box<Self>>),
+    /// An `option` that is there, whose value could be mistaken for one that is not.
+    Some(Box<Self>),
     /// The good case of a `result`.
     Ok(Option<Box<Self>>),
     /// The bad case of a `result`.
@@ -31,5 +43,91 @@ impl Value {
     /// A text or bytes.
     pub fn binary(bytes: impl Into<Bytes>) -> Self {
         Self::Binary(bytes.into())
+    }
+
+    /// A case of an enum, or of a variant that has no value.
+    pub fn case(name: impl Into<WitName>) -> Self {
+        Self::Case(name.into(), None)
+    }
+}
+
+/// How many values, and bytes of binaries, take a scheduler of the BEAM some microseconds.
+const LIGHT_VALUES: usize = 1 << 10;
+const LIGHT_BYTES: usize = 16 << 10;
+
+/// Whether values are more than a scheduler of the BEAM should turn into terms by itself.
+pub fn are_heavy<'a>(values: impl IntoIterator<Item = &'a Value>) -> bool {
+    let mut left = Left {
+        values: LIGHT_VALUES,
+        bytes: LIGHT_BYTES,
+    };
+    values
+        .into_iter()
+        .try_for_each(|value| left.spend(value))
+        .is_none()
+}
+
+/// How much may follow until values are heavy.
+struct Left {
+    values: usize,
+    bytes: usize,
+}
+
+impl Left {
+    fn spend(&mut self, value: &Value) -> Option<()> {
+        self.values = self.values.checked_sub(1)?;
+        match value {
+            Value::Binary(bytes) => {
+                self.bytes = self.bytes.checked_sub(bytes.len())?;
+                Some(())
+            }
+            Value::List(items) | Value::Tuple(items) => {
+                items.iter().try_for_each(|item| self.spend(item))
+            }
+            Value::Record(fields) => fields
+                .iter()
+                .try_for_each(|(_name, field)| self.spend(field)),
+            Value::Some(value) => self.spend(value),
+            Value::Case(_, value) | Value::Ok(value) | Value::Error(value) => {
+                value.iter().try_for_each(|value| self.spend(value))
+            }
+            _ => Some(()),
+        }
+    }
+}
+
+/// The name of a field or a case, as WIT has it (`reply-to`). Cheap to clone.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct WitName(Arc<str>);
+
+impl From<&str> for WitName {
+    fn from(name: &str) -> Self {
+        Self(name.into())
+    }
+}
+
+impl From<String> for WitName {
+    fn from(name: String) -> Self {
+        Self(name.into())
+    }
+}
+
+impl Deref for WitName {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for WitName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl fmt::Display for WitName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }

@@ -14,7 +14,7 @@ mod wasmbus;
 
 use std::sync::{Arc, Weak};
 
-use exosuit_core::{Context, Invocation, Reply};
+use exosuit_core::{Context, Invocation, Reply, WitName};
 use wasmtime::ExternType;
 
 use crate::actor::Shared;
@@ -82,6 +82,13 @@ impl Prepared {
         }
     }
 
+    /// The names of fields, cases and flags in the types of its functions. A name may come twice.
+    pub(crate) fn names<'a>(&'a self, each: &mut impl FnMut(&'a WitName)) {
+        if let Self::Component(prepared) = self {
+            prepared.names(each);
+        }
+    }
+
     /// Makes an instance as for a call, and drops it.
     pub(crate) async fn instantiate(
         &self,
@@ -131,7 +138,7 @@ pub(crate) fn unanswered(engine: &Engine, code: &Code) -> Result<Vec<String>, Er
             Ok(linked.1)
         }
         Code::Component(component) => {
-            component::linked(&linkers.component, component).map(|(_, unanswered)| unanswered)
+            component::linked(&linkers.component, component).map(|linked| linked.unanswered)
         }
     }
 }

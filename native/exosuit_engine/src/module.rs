@@ -1,8 +1,10 @@
 //! Compiled code, ready to be instantiated.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
+use exosuit_core::WitName;
 use sha2::{Digest as _, Sha256};
 use wasmtime::ResourcesRequired;
 
@@ -82,6 +84,15 @@ impl Module {
     /// The imports that nothing here answers, each with the reason. A call of one fails.
     pub fn unanswered(&self) -> &[String] {
         self.0.prepared.unanswered()
+    }
+
+    /// The names of fields, cases and flags in the types of its functions, each once.
+    pub fn names(&self) -> BTreeSet<&WitName> {
+        let mut names = BTreeSet::new();
+        self.0.prepared.names(&mut |name| {
+            names.insert(name);
+        });
+        names
     }
 
     pub(crate) fn engine(&self) -> &Engine {

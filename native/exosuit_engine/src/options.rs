@@ -100,7 +100,8 @@ pub struct Limits {
     /// Elements of a table.
     pub table_elements: usize,
     /// The largest answer of a wasmbus module and the largest payload of a call that it makes, and
-    /// the largest output of a program. What a component hands over at once may take 128 MiB.
+    /// the largest output of a program. What a component hands over at once
+    /// may take as much as its memory.
     pub message_bytes: usize,
 }
 
@@ -111,6 +112,14 @@ impl Default for Limits {
             table_elements: 100_000,
             message_bytes: 64 << 20,
         }
+    }
+}
+
+impl Limits {
+    /// How many bytes the values of one call may take as wasmtime holds them: as many as the memory. A little is
+    /// given to every guest, as they take more there than in it.
+    pub(crate) fn max_value_bytes(&self) -> usize {
+        self.memory_bytes.max(1 << 20)
     }
 }
 

@@ -141,17 +141,17 @@ async fn what_does_not_fit_is_refused_and_named() -> Result<()> {
         let error = ask(&calculator, function, arguments).await;
         assert_says(&error.expect_err("it fits"), Code::InvalidInput, parts);
     };
-    refused("add", integers([1]), &["takes 2 arguments, got 1"]).await;
+    refused("add", integers([1]), &["takes 2 arguments (a, b), got 1"]).await;
     refused(
         "add",
         texts(["1", "2"]),
-        &["\"a\"", "expected an s32", "a text or bytes"],
+        &["#add: a: expected an s32, got a text or bytes"],
     )
     .await;
     refused(
         "add",
         integers([1, 1 << 31]),
-        &["\"b\"", "2147483648", "cannot hold"],
+        &["#add: b: expected an s32, got 2147483648, which it cannot hold"],
     )
     .await;
     refused("greet", vec![Value::binary(&b"\xff"[..])], &["not UTF-8"]).await;

@@ -1,4 +1,4 @@
-//! Records between components and those who know their fields by order alone.
+//! Records between components and those who do not know their types.
 
 mod common;
 
@@ -36,7 +36,11 @@ impl Deliver for Refuse {
 }
 
 fn message(subject: &'static str, body: &'static str, reply_to: Value) -> Value {
-    Value::Tuple(vec![Value::binary(subject), Value::binary(body), reply_to])
+    Value::Record(vec![
+        ("subject".into(), Value::binary(subject)),
+        ("body".into(), Value::binary(body)),
+        ("reply-to".into(), reply_to),
+    ])
 }
 
 async fn handle(host: Arc<dyn Deliver>, message: Value) -> Result<Value> {
@@ -53,7 +57,7 @@ async fn handle(host: Arc<dyn Deliver>, message: Value) -> Result<Value> {
 }
 
 #[tokio::test]
-async fn a_record_goes_in_and_out_as_its_fields() -> Result<()> {
+async fn a_record_goes_in_and_out_by_the_names_of_its_fields() -> Result<()> {
     let heard = Arc::new(Heard::default());
     let asked = message("question", "what", Value::binary("inbox"));
     assert_eq!(handle(heard.clone(), asked).await?, Value::Ok(None));
@@ -79,11 +83,16 @@ async fn a_failure_is_told_in_the_words_of_the_guest() -> Result<()> {
 
 #[tokio::test]
 async fn what_is_no_such_record_is_an_error() {
-    let short = Value::Tuple(vec![Value::binary("question"), Value::binary("what")]);
+    let short = Value::Record(vec![("subject".into(), Value::binary("question"))]);
+    let tuple = Value::Tuple(vec![Value::binary("question"), Value::binary("what")]);
     let other = message("question", "what", Value::Bool(true));
     for (value, says) in [
-        (short, "expected a record, got a tuple"),
-        (other, "expected a string"),
+        (
+            short,
+            "msg.body: expected a list of bytes, but the field is missing",
+        ),
+        (tuple, "msg: expected a record, got a tuple of 2"),
+        (other, "msg.reply-to: expected a string, got a bool"),
     ] {
         let error = handle(Arc::new(Refuse), value)
             .await

@@ -29,7 +29,7 @@ use crate::outbox;
 use crate::reply::Reply;
 use crate::runtime::runtime;
 use crate::term::{contract, failure, id, link_name, ok, text_atom};
-use crate::value::{Returned, arguments};
+use crate::value::{Reader, Returned, Unread, arguments};
 
 /// What the BEAM gives a process before another one runs: 4 000 reductions, about a millisecond.
 const TIMESLICE: Duration = Duration::from_millis(1);
@@ -60,7 +60,8 @@ impl Call {
 
 /// Calls an actor by id, public key or call alias, with a binary or a list of arguments:
 /// `{:ok, answer}`, `{:error, failure}`, or `{:pending, call}`, which promises `{reference, result}`
-/// to the calling process.
+/// to the calling process. `:large` where the arguments are more than a scheduler should read: then
+/// `call_large` takes them.
 #[rustler::nif]
 #[expect(
     clippy::too_many_arguments,
@@ -77,9 +78,10 @@ fn call<'a>(
     execution: Atom,
     reference: Reference<'a>,
 ) -> Term<'a> {
-    let carried = match Carried::new(payload) {
+    let carried = match Carried::new(payload, Reader::Scheduler) {
         Ok(carried) => carried,
-        Err(error) => return failure(env, &error),
+        Err(Unread::Wrong(error)) => return failure(env, &error),
+        Err(Unread::Large) => return text_atom(env, "large"),
     };
     let origin = match caller(origin) {
         Ok(origin) => origin,
@@ -105,6 +107,36 @@ fn call<'a>(
     }
 }
 
+/// Calls an actor, as `call` does, with a list of arguments that takes long to read. It is never run on the scheduler.
+#[rustler::nif(schedule = "DirtyCpu")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "they are those of the Elixir function"
+)]
+fn call_large<'a>(
+    env: Env<'a>,
+    host: ResourceArc<Host>,
+    target: String,
+    operation: String,
+    payload: Term<'a>,
+    origin: Term<'a>,
+    timeout_ms: u64,
+    reference: Reference<'a>,
+) -> Term<'a> {
+    let carried = match Carried::new(payload, Reader::DirtyScheduler) {
+        Ok(carried) => carried,
+        Err(Unread::Wrong(error)) => return failure(env, &error),
+        Err(Unread::Large) => return text_atom(env, "large"),
+    };
+    match caller(origin) {
+        Ok(origin) => {
+            let call = invocation(origin, target, operation, timeout_ms);
+            pending(env, carried.deliver(host.router(), call), reference)
+        }
+        Err(error) => failure(env, &error),
+    }
+}
+
 /// What a call carries.
 enum Carried {
     /// Handing it to a guest is a matter of microseconds.
@@ -116,11 +148,11 @@ enum Carried {
 }
 
 impl Carried {
-    fn new(payload: Term<'_>) -> Result<Self, Error> {
+    fn new(payload: Term<'_>, by: Reader) -> Result<Self, Unread> {
         match payload.decode::<Binary<'_>>() {
             Ok(binary) if binary.len() > LIGHT_BYTES => Ok(Self::Kept(Kept::new(binary))),
             Ok(binary) => Ok(Self::Light(Bytes::copy_from_slice(&binary).into())),
-            Err(_) => match arguments(payload)? {
+            Err(_) => match arguments(payload, by)? {
                 (values, true) => Ok(Self::Light(Payload::Values(values))),
                 (values, false) => Ok(Self::Values(values)),
             },

@@ -29,6 +29,7 @@ mod link;
 mod lock;
 mod manifest;
 mod module;
+mod names;
 mod notices;
 mod outbox;
 mod provider;

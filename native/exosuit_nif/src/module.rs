@@ -6,10 +6,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use exosuit_engine::{CompileLimits, Module};
 use rustler::types::atom;
-use rustler::{Atom, Binary, Env, LocalPid, Monitor, Resource, ResourceArc, Term};
+use rustler::{Atom, Binary, Encoder, Env, LocalPid, Monitor, Resource, ResourceArc, Term};
 use tokio::task::AbortHandle;
 
 use crate::engine::engine;
+use crate::names;
 use crate::reply::{Reply, To};
 use crate::runtime::{Reaped, runtime};
 use crate::term::{failure, ok};
@@ -97,4 +98,14 @@ fn module_cancel(compiling: ResourceArc<Compiling>) -> Atom {
 #[rustler::nif]
 fn module_unanswered(module: ResourceArc<CompiledModule>) -> Vec<String> {
     module.module().unanswered().to_vec()
+}
+
+/// Makes atoms of the names of fields, cases and flags in the types of compiled code: `:ok`, or an error where the VM
+/// has made so many that it makes no more.
+#[rustler::nif(schedule = "DirtyCpu")]
+fn module_names<'a>(env: Env<'a>, module: ResourceArc<CompiledModule>) -> Term<'a> {
+    match names::make(env, module.module().names()) {
+        Ok(()) => atom::ok().encode(env),
+        Err(error) => failure(env, &error),
+    }
 }

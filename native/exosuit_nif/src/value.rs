@@ -4,49 +4,81 @@
 //! - [`arguments`], [`answer`]: terms from Elixir, which may be anything.
 //! - [`Returned`]: what a call brings out, as a term.
 //!
-//! No term becomes an atom and no text either: of atoms those few are known that mean something here.
+//! Names of WIT are written with underscores in Elixir (`reply_to` for `reply-to`). No value makes an atom: see
+//! [`names`].
 
-use exosuit_core::{Code, Error, Reply, Value};
+use std::collections::HashMap;
+
+use exosuit_core::{Code, Error, Reply, Value, WitName};
 use rustler::types::atom;
 use rustler::types::list::ListIterator;
+use rustler::types::map::MapIterator;
 use rustler::types::tuple::{get_tuple, make_tuple};
-use rustler::{Binary, Encoder, Env, Term, TermType};
+use rustler::{Atom, Binary, Encoder, Env, Term, TermType};
 
+use crate::names;
 use crate::term::Payload;
+
+mod atoms {
+    rustler::atoms! { some, nan, infinity, neg_infinity }
+}
+
+/// The longest key of a map, in bytes: as of an atom.
+const MAX_NAME: usize = 255;
 
 /// How deeply a value may be nested: past every interface that people write, and no stack is in
 /// danger.
 const MAX_DEPTH: usize = 64;
 
-/// How many values one call may carry, lists and what is in them: some milliseconds of a scheduler.
-const MAX_VALUES: usize = 1 << 18;
+/// How many values one call may carry, lists and what is in them. What of them a guest takes is bounded by its memory.
+const MAX_VALUES: usize = 1 << 23;
 
-/// How many bytes of binaries. A guest is handed a list of bytes by wasmtime at forty bytes for each,
-/// and no deadline ends that; what is larger goes as the bytes of a call.
-const MAX_BYTES: usize = 3 << 20;
+/// How many bytes of binaries.
+const MAX_BYTES: usize = 256 << 20;
 
-/// How many values, and bytes of binaries, a scheduler may hand over by itself.
+/// How many values, and bytes of binaries, a scheduler reads: a millisecond at most.
+const SCHEDULER_VALUES: usize = 1 << 13;
+const SCHEDULER_BYTES: usize = 256 << 10;
+
+/// How many values, and bytes of binaries, a scheduler may hand over to a guest by itself.
 const FEW_VALUES: usize = 1 << 10;
 const FEW_BYTES: usize = 16 << 10;
 
+/// Why terms were not read.
+pub(crate) enum Unread {
+    /// They are none of the terms that values are.
+    Wrong(Error),
+    /// They are more than a scheduler should read. A dirty one takes them.
+    Large,
+}
+
 /// The arguments of a function, given as a list, and whether they are few enough to be handed over
 /// on a scheduler.
-pub(crate) fn arguments(term: Term<'_>) -> Result<(Vec<Value>, bool), Error> {
-    let mut budget = Budget::default();
+pub(crate) fn arguments(term: Term<'_>, by: Reader) -> Result<(Vec<Value>, bool), Unread> {
+    let mut budget = Budget::new(by);
     let arguments = budget.list(term, MAX_DEPTH);
-    let arguments = arguments.map_err(|wrong| wrong.named("argument"))?;
+    let arguments = arguments.map_err(|wrong| wrong.named("argument", by))?;
     Ok((arguments, budget.is_hardly_spent()))
 }
 
 /// The answer of a function.
-pub(crate) fn answer(term: Term<'_>) -> Result<Value, Error> {
-    let answer = Budget::default().value(term, MAX_DEPTH);
-    answer.map_err(|wrong| wrong.named("element"))
+pub(crate) fn answer(term: Term<'_>, by: Reader) -> Result<Value, Unread> {
+    let answer = Budget::new(by).value(term, MAX_DEPTH);
+    answer.map_err(|wrong| wrong.named("element", by))
+}
+
+/// Who reads terms, which takes its time where they are many.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reader {
+    Scheduler,
+    DirtyScheduler,
 }
 
 /// Why a term is no value, and where in it.
 struct Wrong {
     why: String,
+    /// Whether it is their number alone.
+    is_size: bool,
     /// From the inside out, counted from 1.
     place: Vec<usize>,
 }
@@ -55,6 +87,7 @@ impl Wrong {
     fn new(why: impl Into<String>) -> Self {
         Self {
             why: why.into(),
+            is_size: false,
             place: Vec::new(),
         }
     }
@@ -64,34 +97,53 @@ impl Wrong {
         self
     }
 
+    fn size(why: String) -> Self {
+        Self {
+            is_size: true,
+            ..Self::new(why)
+        }
+    }
+
     /// As an error, with a name for the outermost place.
-    fn named(self, outermost: &str) -> Error {
+    fn named(self, outermost: &str, by: Reader) -> Unread {
+        if self.is_size && by == Reader::Scheduler {
+            return Unread::Large;
+        }
         let names = std::iter::once(outermost).chain(std::iter::repeat("element"));
         let places = self.place.iter().rev().zip(names);
         let mut said: Vec<_> = places.map(|(at, name)| format!("{name} {at}: ")).collect();
         said.push(self.why);
-        Error::new(Code::InvalidInput, said.concat())
+        Unread::Wrong(Error::new(Code::InvalidInput, said.concat()))
     }
 }
 
 /// What a call may still carry.
 struct Budget {
+    max_values: usize,
+    max_bytes: usize,
     values: usize,
     bytes: usize,
-}
-
-impl Default for Budget {
-    fn default() -> Self {
-        Self {
-            values: MAX_VALUES,
-            bytes: MAX_BYTES,
-        }
-    }
+    /// The names that came already, by their atom.
+    names: HashMap<Atom, WitName>,
 }
 
 impl Budget {
+    fn new(by: Reader) -> Self {
+        let (values, bytes) = match by {
+            Reader::Scheduler => (SCHEDULER_VALUES, SCHEDULER_BYTES),
+            Reader::DirtyScheduler => (MAX_VALUES, MAX_BYTES),
+        };
+        Self {
+            max_values: values,
+            max_bytes: bytes,
+            values,
+            bytes,
+            names: HashMap::new(),
+        }
+    }
+
     fn is_hardly_spent(&self) -> bool {
-        self.values >= MAX_VALUES - FEW_VALUES && self.bytes >= MAX_BYTES - FEW_BYTES
+        self.max_values - self.values <= FEW_VALUES && self.max_bytes - self.bytes <= FEW_BYTES
     }
 
     fn value(&mut self, term: Term<'_>, depth: usize) -> Result<Value, Wrong> {
@@ -100,9 +152,11 @@ impl Budget {
         match term.get_type() {
             TermType::Binary => self.binary(term),
             TermType::Integer => integer(term),
-            TermType::Atom => word(term),
+            TermType::Float => float(term),
+            TermType::Atom => Ok(self.word(term)),
             TermType::List => self.list(term, depth).map(Value::List),
             TermType::Tuple => self.tuple(term, depth),
+            TermType::Map => self.record(term, depth).map(Value::Record),
             other => Err(unexpected(name(other))),
         }
     }
@@ -131,12 +185,74 @@ impl Budget {
         match items[..] {
             [tag, value] if atom::ok() == tag => self.case(value, depth).map(Value::Ok),
             [tag, value] if atom::error() == tag => self.case(value, depth).map(Value::Error),
+            [tag, value] if tag.is_atom() => match self.word(tag) {
+                Value::Case(name, None) => Ok(Value::Case(name, self.case(value, depth)?)),
+                word => Ok(Value::Tuple(vec![
+                    word,
+                    self.value(value, depth).map_err(|wrong| wrong.inside(1))?,
+                ])),
+            },
             _ => self.each(items.into_iter(), depth).map(Value::Tuple),
         }
     }
 
     fn case(&mut self, term: Term<'_>, depth: usize) -> Result<Option<Box<Value>>, Wrong> {
         self.value(term, depth).map(|value| Some(Box::new(value)))
+    }
+
+    /// A struct is the map of its fields.
+    fn record(&mut self, term: Term<'_>, depth: usize) -> Result<Vec<(WitName, Value)>, Wrong> {
+        let size = term.map_size().map_err(|_| unexpected("no map"))?;
+        if size > self.values {
+            return Err(too_many());
+        }
+        let entries = MapIterator::new(term).ok_or_else(|| unexpected("no map"))?;
+        let mut fields = Vec::with_capacity(size);
+        for (index, (key, value)) in entries.enumerate() {
+            let name = self.key(key).map_err(|wrong| wrong.inside(index))?;
+            if &*name == "--struct--" {
+                continue;
+            }
+            let value = self.value(value, depth);
+            fields.push((name, value.map_err(|wrong| wrong.inside(index))?));
+        }
+        Ok(fields)
+    }
+
+    fn key(&mut self, key: Term<'_>) -> Result<WitName, Wrong> {
+        if key.is_atom() {
+            return Ok(self.name(key));
+        }
+        let key: Result<&str, _> = key.decode();
+        let key = key.map_err(|_| Wrong::new("expected an atom or a string as a map's key"))?;
+        if key.len() > MAX_NAME {
+            return Err(Wrong::new(format!(
+                "a map's key of more than {MAX_NAME} bytes"
+            )));
+        }
+        Ok(wit_name(key))
+    }
+
+    /// What an atom means.
+    fn word(&mut self, term: Term<'_>) -> Value {
+        [
+            (atom::nil(), Value::Nil),
+            (atom::true_(), Value::Bool(true)),
+            (atom::false_(), Value::Bool(false)),
+            (atom::ok(), Value::Ok(None)),
+            (atom::error(), Value::Error(None)),
+        ]
+        .into_iter()
+        .find_map(|(atom, value)| (atom == term).then_some(value))
+        .unwrap_or_else(|| Value::Case(self.name(term), None))
+    }
+
+    fn name(&mut self, term: Term<'_>) -> WitName {
+        let read = || wit_name(&term.atom_to_string().unwrap_or_default());
+        match term.decode() {
+            Ok(atom) => self.names.entry(atom).or_insert_with(read).clone(),
+            Err(_) => read(),
+        }
     }
 
     fn each<'a>(
@@ -163,23 +279,22 @@ fn integer(term: Term<'_>) -> Result<Value, Wrong> {
         .map_err(|_| unexpected("an integer of more than 64 bits"))
 }
 
-fn word(term: Term<'_>) -> Result<Value, Wrong> {
-    [
-        (atom::nil(), Value::Nil),
-        (atom::true_(), Value::Bool(true)),
-        (atom::false_(), Value::Bool(false)),
-        (atom::ok(), Value::Ok(None)),
-        (atom::error(), Value::Error(None)),
-    ]
-    .into_iter()
-    .find_map(|(atom, value)| (atom == term).then_some(value))
-    .ok_or_else(|| unexpected("another atom"))
+fn float(term: Term<'_>) -> Result<Value, Wrong> {
+    let number = term.decode().map(Value::Float);
+    number.map_err(|_| unexpected("no float"))
+}
+
+/// The name as WIT writes it.
+fn wit_name(name: &str) -> WitName {
+    if name.contains('_') {
+        name.replace('_', "-").into()
+    } else {
+        name.into()
+    }
 }
 
 fn name(kind: TermType) -> &'static str {
     match kind {
-        TermType::Float => "a float",
-        TermType::Map => "a map",
         TermType::Fun => "a function",
         TermType::Pid => "a pid",
         TermType::Port => "a port",
@@ -191,7 +306,7 @@ fn name(kind: TermType) -> &'static str {
 /// Without the term itself, which may be anything.
 fn unexpected(found: &str) -> Wrong {
     Wrong::new(format!(
-        "expected a binary, an integer, true, false, nil, a list, a tuple, :ok or :error, got {found}"
+        "expected a binary, a number, an atom, a list, a tuple or a map, got {found}"
     ))
 }
 
@@ -200,11 +315,11 @@ fn too_deep() -> Wrong {
 }
 
 fn too_many() -> Wrong {
-    Wrong::new(format!("a call may carry {MAX_VALUES} values"))
+    Wrong::size(format!("a call may carry {MAX_VALUES} values"))
 }
 
 fn too_large() -> Wrong {
-    Wrong::new(format!(
+    Wrong::size(format!(
         "a call with values may carry {MAX_BYTES} bytes of binaries"
     ))
 }
@@ -243,11 +358,15 @@ pub(crate) fn term<'a>(env: Env<'a>, value: &Value) -> Term<'a> {
     match value {
         Value::Bool(yes) => yes.encode(env),
         Value::Integer(number) => number.encode(env),
+        Value::Float(number) => float_term(env, *number),
         Value::Binary(bytes) => Payload(bytes.clone()).encode(env),
         Value::List(items) => terms(env, items).encode(env),
         Value::Tuple(items) => make_tuple(env, &terms(env, items)),
-        Value::Ok(value) => case(env, atom::ok(), value.as_deref()),
-        Value::Error(value) => case(env, atom::error(), value.as_deref()),
+        Value::Record(fields) => record(env, fields),
+        Value::Case(name, value) => case(env, names::term(env, name), value.as_deref()),
+        Value::Some(value) => case(env, atoms::some().encode(env), Some(value)),
+        Value::Ok(value) => case(env, atom::ok().encode(env), value.as_deref()),
+        Value::Error(value) => case(env, atom::error().encode(env), value.as_deref()),
         // `Nil`. Nothing makes values of a kind that has no term.
         _ => atom::nil().encode(env),
     }
@@ -258,9 +377,31 @@ pub(crate) fn terms<'a>(env: Env<'a>, values: &[Value]) -> Vec<Term<'a>> {
     values.iter().map(|value| term(env, value)).collect()
 }
 
-fn case<'a>(env: Env<'a>, tag: rustler::Atom, value: Option<&Value>) -> Term<'a> {
+fn case<'a>(env: Env<'a>, tag: Term<'a>, value: Option<&Value>) -> Term<'a> {
     match value {
-        None => tag.encode(env),
+        None => tag,
         Some(value) => (tag, term(env, value)).encode(env),
+    }
+}
+
+fn record<'a>(env: Env<'a>, fields: &[(WitName, Value)]) -> Term<'a> {
+    let pairs: Vec<_> = fields
+        .iter()
+        .map(|(name, value)| (names::term(env, name), term(env, value)))
+        .collect();
+    // Names of one type are distinct, so there is nothing that could fail.
+    Term::map_from_pairs(env, &pairs).unwrap_or_else(|_| Term::map_new(env))
+}
+
+/// The BEAM's floats are numbers alone.
+fn float_term(env: Env<'_>, number: f64) -> Term<'_> {
+    if number.is_finite() {
+        number.encode(env)
+    } else if number.is_nan() {
+        atoms::nan().encode(env)
+    } else if number > 0.0 {
+        atoms::infinity().encode(env)
+    } else {
+        atoms::neg_infinity().encode(env)
     }
 }

@@ -1,5 +1,6 @@
 //! `wasmcloud:messaging` 0.2 as components have it.
 
+use bytes::Bytes;
 use exosuit_core::{Error, Message, Value};
 
 use super::Request;
@@ -30,20 +31,24 @@ pub(crate) fn read(name: &str, values: Vec<Value>) -> Option<Result<Request, Err
 }
 
 fn sent(given: &mut Arguments) -> Option<Message> {
-    let Value::Tuple(fields) = given.value()? else {
+    let Value::Record(fields) = given.value()? else {
         return None;
     };
-    let mut fields = Arguments::new(fields);
-    let (subject, body) = (fields.text()?, fields.bytes()?.into());
-    let reply_to = match fields.value()? {
-        Value::Nil => None,
-        Value::Binary(text) => Some(String::from_utf8(text.into()).ok()?),
-        _ => return None,
-    };
-    fields.are_all_read().then_some(Message {
-        subject,
-        reply_to,
-        body,
+    let (mut subject, mut body, mut reply_to) = (None, None, None);
+    for (name, value) in fields {
+        match (&*name, value) {
+            ("subject", Value::Binary(text)) => subject = Some(text),
+            ("body", Value::Binary(bytes)) => body = Some(bytes),
+            ("reply-to", Value::Binary(text)) => reply_to = Some(text),
+            ("reply-to", Value::Nil) => reply_to = None,
+            _ => return None,
+        }
+    }
+    let text = |bytes: Bytes| String::from_utf8(bytes.into());
+    Some(Message {
+        subject: text(subject?).ok()?,
+        reply_to: reply_to.map(text).transpose().ok()?,
+        body: body?,
     })
 }
 
@@ -54,9 +59,10 @@ pub(crate) fn write(answer: Option<Message>) -> Value {
 
 /// A `broker-message`.
 pub(crate) fn message(message: Message) -> Value {
-    Value::Tuple(vec![
-        Value::binary(message.subject),
-        Value::Binary(message.body),
-        message.reply_to.map_or(Value::Nil, Value::binary),
+    let reply_to = message.reply_to.map_or(Value::Nil, Value::binary);
+    Value::Record(vec![
+        ("subject".into(), Value::binary(message.subject)),
+        ("body".into(), Value::Binary(message.body)),
+        ("reply-to".into(), reply_to),
     ])
 }

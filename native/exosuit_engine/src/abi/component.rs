@@ -4,7 +4,8 @@
 //! [`streaming`] while the guest is [`sending`] it, [`command`] runs a program, [`function`] calls any
 //! other export. What an instance uses goes out through its [`caller`]: [`outgoing`] for HTTP,
 //! [`keyvalue`], [`host`] for configuration and log, and [`imports`] for interfaces that only links
-//! know; [`unanswered`] keeps place for what nothing knows. [`value`] holds what passes there.
+//! know; [`unanswered`] keeps place for what nothing knows. [`types`] are those of its functions, [`value`]
+//! what passes there, and [`plain`] what passes without being taken apart.
 
 mod body;
 mod caller;
@@ -16,20 +17,22 @@ mod imports;
 mod incoming;
 mod keyvalue;
 mod outgoing;
+mod plain;
 mod sending;
 mod state;
 mod streaming;
+mod types;
 mod unanswered;
 mod value;
 
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
-use exosuit_core::{Context, Invocation, Payload, Reply, Value};
-use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
+use exosuit_core::{Context, Invocation, Payload, Reply, Value, WitName};
+use wasmtime::component::Component;
 use wasmtime_wasi_http::p2::bindings::ProxyIndices;
 
-use self::function::Functions;
+use self::function::{Function, Functions, call_with_bytes, call_with_values};
 use self::state::State;
 use super::{Pool, Seat};
 use crate::Error;
@@ -37,33 +40,41 @@ use crate::actor::Shared;
 
 pub(crate) use self::guest::Guest;
 pub(super) use self::imports::linker;
-pub(super) use self::unanswered::linked;
+pub(super) use self::unanswered::{Linked, linked};
 
 pub(super) type Linker = wasmtime::component::Linker<State>;
 
 /// A component that is linked.
 pub(crate) struct Prepared {
-    instance: InstancePre<State>,
+    linked: Linked,
     functions: Functions,
     /// What answers HTTP, if it does.
     handler: Option<ProxyIndices>,
-    unanswered: Vec<String>,
 }
 
 impl Prepared {
     pub(super) fn new(linker: &Linker, component: &Component) -> Result<Self, Error> {
-        let (instance, unanswered) = unanswered::linked(linker, component)?;
+        let linked = unanswered::linked(linker, component)?;
         Ok(Self {
             functions: Functions::of(component),
-            handler: ProxyIndices::new(&instance).ok(),
-            instance,
-            unanswered,
+            handler: ProxyIndices::new(&linked.instance).ok(),
+            linked,
         })
+    }
+
+    /// The names of fields, cases and flags in the types of its functions, and of those that links answer. A name
+    /// may come twice.
+    pub(super) fn names<'a>(&'a self, each: &mut impl FnMut(&'a WitName)) {
+        self.functions.names(each);
+        self.linked
+            .bridged
+            .iter()
+            .for_each(|signature| signature.names(each));
     }
 
     /// The imports that nothing here answers, each with the reason.
     pub(super) fn unanswered(&self) -> &[String] {
-        &self.unanswered
+        &self.linked.unanswered
     }
 
     pub(super) async fn call(
@@ -85,14 +96,14 @@ impl Prepared {
             Payload::Bytes(bytes) => Arguments::Bytes(bytes),
             Payload::Values(values) => Arguments::Values(values),
         };
-        let index = self.functions.find(&operation)?;
+        let function = self.functions.find(&operation)?;
         match arguments {
             Arguments::Bytes(input) if command::is_run(&operation) => {
-                command::run(&self.instance, index, actor, context, input).await
+                command::run(&self.linked.instance, function, actor, context, input).await
             }
             arguments => {
                 let (seat, mut guest) = self.guest(actor, pool, context).await?;
-                let answer = guest.call(index, arguments).await;
+                let answer = guest.call(function, &operation, arguments).await;
                 if answer.as_ref().err().is_none_or(Error::is_an_answer) {
                     guest.leave(seat);
                 }
@@ -106,7 +117,9 @@ impl Prepared {
         actor: &Arc<Shared>,
         context: Context,
     ) -> Result<(), Error> {
-        Guest::new(&self.instance, actor, context).await.map(drop)
+        Guest::new(&self.linked.instance, actor, context)
+            .await
+            .map(drop)
     }
 
     /// An instance for a call, and where it is left.
@@ -120,7 +133,7 @@ impl Prepared {
         let (seat, rested) = Seat::take(pool, place);
         let guest = match rested {
             Some(super::Guest::Component(rested)) => rested.with(context).await,
-            _ => Guest::new(&self.instance, actor, context).await?,
+            _ => Guest::new(&self.linked.instance, actor, context).await?,
         };
         Ok((seat, guest))
     }
@@ -130,16 +143,16 @@ impl Guest {
     /// Calls a function.
     async fn call(
         &mut self,
-        index: &ComponentExportIndex,
+        function: &Function,
+        operation: &str,
         arguments: Arguments,
     ) -> Result<Reply, Error> {
         let Self { store, instance } = self;
         let called = async {
-            let function = function::function(store, *instance, index)?;
             match arguments {
-                Arguments::Bytes(bytes) => function::call_with_bytes(store, function, &bytes).await,
+                Arguments::Bytes(bytes) => call_with_bytes(store, *instance, function, bytes).await,
                 Arguments::Values(values) => {
-                    function::call_with_values(store, function, values).await
+                    call_with_values(store, *instance, function, operation, values).await
                 }
             }
         };

@@ -23,6 +23,8 @@ pub(super) trait Limited: Send + 'static {
 pub(super) fn bounded<T: Limited>(engine: &Engine, data: T) -> Store<T> {
     engine.make_room();
     let mut store = Store::new(engine.wasmtime(), data);
+    let max_value_bytes = store.data_mut().limiter().limits().max_value_bytes();
+    store.set_hostcall_fuel(max_value_bytes);
     store.limiter_async(|data| data.limiter());
     store.set_epoch_deadline(SLICE);
     store.epoch_deadline_callback(move |store| {

@@ -25,7 +25,7 @@ use crate::kept::{Kept, LIGHT_BYTES};
 use crate::outbox;
 use crate::runtime::runtime;
 use crate::term::{self, failure, text_atom};
-use crate::value::{answer, terms};
+use crate::value::{Reader, Unread, answer, terms};
 
 /// The longest error text of a provider that is passed on, as of a guest.
 const MAX_ERROR: usize = 8 << 10;
@@ -341,12 +341,28 @@ fn provider_reply(
 }
 
 /// Answers a question with what a WIT function returns. A term that is no value is an error, and the
-/// question stays open.
+/// question stays open. `:large` where it is more than a scheduler should read: then `provider_return_large`
+/// takes it.
 #[rustler::nif]
 fn provider_return<'a>(env: Env<'a>, question: ResourceArc<Question>, term: Term<'a>) -> Term<'a> {
-    match answer(term) {
+    returned(env, &question, answer(term, Reader::Scheduler))
+}
+
+/// Answers a question, as `provider_return` does, with what takes long to read.
+#[rustler::nif(schedule = "DirtyCpu")]
+fn provider_return_large<'a>(
+    env: Env<'a>,
+    question: ResourceArc<Question>,
+    term: Term<'a>,
+) -> Term<'a> {
+    returned(env, &question, answer(term, Reader::DirtyScheduler))
+}
+
+fn returned<'a>(env: Env<'a>, question: &Question, answer: Result<Value, Unread>) -> Term<'a> {
+    match answer {
         Ok(value) => question.answer(Ok(Reply::Value(value))).encode(env),
-        Err(error) => failure(env, &error),
+        Err(Unread::Wrong(error)) => failure(env, &error),
+        Err(Unread::Large) => text_atom(env, "large"),
     }
 }
 

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use exosuit_core::{Context, Reply};
-use wasmtime::component::{ComponentExportIndex, InstancePre};
+use wasmtime::component::InstancePre;
 use wasmtime_wasi::p2::pipe::{MemoryInputPipe, MemoryOutputPipe};
 use wasmtime_wasi::{I32Exit, WasiCtxBuilder};
 
 use super::super::store::bounded;
-use super::function::function;
+use super::function::Function;
 use super::state::State;
 use crate::Error;
 use crate::actor::Shared;
@@ -29,7 +29,7 @@ pub(in crate::abi) fn is_run(operation: &str) -> bool {
 /// Runs it to its end.
 pub(super) async fn run(
     instance: &InstancePre<State>,
-    index: &ComponentExportIndex,
+    function: &Function,
     actor: &Arc<Shared>,
     context: Context,
     input: Bytes,
@@ -40,7 +40,7 @@ pub(super) async fn run(
     let mut store = bounded(actor.module.engine(), state);
     let ended = async {
         let instance = instance.instantiate_async(&mut store).await?;
-        let run = function(&mut store, instance, index)?;
+        let run = function.within(&mut store, instance)?;
         let run = run.typed::<(), (Result<(), ()>,)>(&store)?;
         run.call_async(&mut store, ()).await
     };

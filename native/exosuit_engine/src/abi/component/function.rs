@@ -1,40 +1,70 @@
 //! The functions that a component exports, called by name.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use exosuit_core::{Reply, Value};
+use exosuit_core::{Reply, Value, WitName, are_heavy};
 use wasmtime::Store;
-use wasmtime::component::types::ComponentItem;
-use wasmtime::component::{
-    Component, ComponentExportIndex, ComponentNamedList, ComponentType, Func, Instance, Lift,
-    Lower, Type, TypedFunc, Val,
-};
+use wasmtime::component::types::{ComponentFunc, ComponentItem};
+use wasmtime::component::{Component, ComponentExportIndex, Func, Instance, Val};
 
+use super::plain;
 use super::state::State;
-use super::value::{lift, lower, supported};
+use super::types::{MAX_TYPES, Signature};
+use super::value::{Misfit, lift, lower_all};
 use crate::Error;
 use crate::explain::{MAX_GUEST_ERROR, MAX_NAME, cut};
+use crate::slice::leave_scheduler;
 
 /// How many functions an error names.
 const NAMED: usize = 16;
 
+/// A function that a component exports.
+pub(super) struct Function {
+    index: ComponentExportIndex,
+    /// Its types, or which of them cannot pass.
+    signature: Result<Signature, String>,
+}
+
+impl Function {
+    /// The function itself, in an instance.
+    pub(super) fn within(
+        &self,
+        store: &mut Store<State>,
+        instance: Instance,
+    ) -> wasmtime::Result<Func> {
+        let function = instance.get_func(store, self.index);
+        function.ok_or_else(|| wasmtime::format_err!("an export that was there is gone"))
+    }
+
+    fn signature(&self) -> Result<&Signature, Error> {
+        let signature = self.signature.as_ref();
+        signature
+            .map_err(|what| Error::Input(format!("the function {what}, which cannot pass yet")))
+    }
+}
+
 /// The functions that a component exports, by operation: `ns:pkg/iface@version#function`, the same
 /// without its version where that is not ambiguous, or the bare name of one outside of interfaces.
 #[derive(Default)]
-pub(super) struct Functions(HashMap<String, Option<ComponentExportIndex>>);
+pub(super) struct Functions(HashMap<String, Option<Arc<Function>>>);
 
 impl Functions {
     pub(super) fn of(component: &Component) -> Self {
         let mut functions = Self::default();
+        let mut types_left = MAX_TYPES;
         let engine = component.engine();
         for (name, export) in component.component_type().exports(engine) {
             match export.ty {
-                ComponentItem::ComponentFunc(_) => functions.add(component, None, name),
+                ComponentItem::ComponentFunc(ty) => {
+                    functions.add(component, None, name, &ty, &mut types_left);
+                }
                 ComponentItem::ComponentInstance(interface) => {
                     for (function, export) in interface.exports(engine) {
-                        if matches!(export.ty, ComponentItem::ComponentFunc(_)) {
-                            functions.add(component, Some(name), function);
+                        if let ComponentItem::ComponentFunc(ty) = export.ty {
+                            let interface = Some(name);
+                            functions.add(component, interface, function, &ty, &mut types_left);
                         }
                     }
                 }
@@ -44,29 +74,47 @@ impl Functions {
         functions
     }
 
-    fn add(&mut self, component: &Component, interface: Option<&str>, function: &str) {
+    fn add(
+        &mut self,
+        component: &Component,
+        interface: Option<&str>,
+        name: &str,
+        ty: &ComponentFunc,
+        types_left: &mut usize,
+    ) {
         let within = interface.and_then(|name| component.get_export_index(None, name));
-        let Some(index) = component.get_export_index(within.as_ref(), function) else {
+        let Some(index) = component.get_export_index(within.as_ref(), name) else {
             return;
         };
+        let signature = Signature::read(ty, types_left);
+        let function = Arc::new(Function { index, signature });
         let Some(interface) = interface else {
-            self.0.insert(function.to_owned(), Some(index));
+            self.0.insert(name.to_owned(), Some(function));
             return;
         };
         if let Some((unversioned, _version)) = interface.split_once('@') {
-            let short = self.0.entry(format!("{unversioned}#{function}"));
+            let short = self.0.entry(format!("{unversioned}#{name}"));
             // A second version makes the short name mean neither.
             short
-                .and_modify(|index| *index = None)
-                .or_insert(Some(index));
+                .and_modify(|function| *function = None)
+                .or_insert_with(|| Some(Arc::clone(&function)));
         }
-        self.0
-            .insert(format!("{interface}#{function}"), Some(index));
+        self.0.insert(format!("{interface}#{name}"), Some(function));
     }
 
-    pub(super) fn find(&self, operation: &str) -> Result<&ComponentExportIndex, Error> {
+    pub(super) fn find(&self, operation: &str) -> Result<&Arc<Function>, Error> {
         let found = self.0.get(operation).and_then(Option::as_ref);
         found.ok_or_else(|| self.unknown(operation))
+    }
+
+    /// The names of all fields, cases and flags in their types.
+    pub(super) fn names<'a>(&'a self, each: &mut impl FnMut(&'a WitName)) {
+        for function in self.0.values().flatten() {
+            function
+                .signature
+                .iter()
+                .for_each(|signature| signature.names(each));
+        }
     }
 
     fn unknown(&self, operation: &str) -> Error {
@@ -85,170 +133,73 @@ impl Functions {
     }
 }
 
-/// The function itself, in an instance.
-pub(super) fn function(
-    store: &mut Store<State>,
-    instance: Instance,
-    index: &ComponentExportIndex,
-) -> wasmtime::Result<Func> {
-    let function = instance.get_func(store, index);
-    function.ok_or_else(|| wasmtime::format_err!("an export that was there is gone"))
-}
-
-/// Calls it with values.
+/// Calls it with values. What takes and gives strings and lists of bytes alone is called without `Val`, which takes
+/// forty bytes for each byte of a list.
 pub(super) async fn call_with_values(
     store: &mut Store<State>,
-    function: Func,
+    instance: Instance,
+    function: &Function,
+    operation: &str,
     arguments: Vec<Value>,
 ) -> wasmtime::Result<Reply> {
-    let ty = function.ty(&*store);
-    let parameters = parameters(&ty.params().collect::<Vec<_>>(), arguments)?;
-    let result = ty.results().next();
-    if let Some(what) = result.as_ref().and_then(|ty| supported(ty).err()) {
-        let text = format!("the function gives {what}, which cannot be told here yet");
-        return Err(Error::Input(text).into());
-    }
-    let mut results = vec![Val::Bool(false); usize::from(result.is_some())];
-    function
-        .call_async(store, &parameters, &mut results)
-        .await?;
-    let value = results.pop().zip(result);
-    Ok(Reply::Value(
-        value.map_or(Value::Nil, |(val, ty)| lift(&val, &ty)),
-    ))
+    let signature = function.signature()?;
+    let func = function.within(store, instance)?;
+    let arguments = match plain::Arguments::of(signature, arguments) {
+        Ok(plain) => {
+            let value = plain.call(store, func, signature).await?;
+            return Ok(Reply::Value(off_scheduler(value).await));
+        }
+        Err(arguments) => arguments,
+    };
+    let max = store.data().max_value_bytes();
+    let parameters =
+        lower_all(arguments, signature, max).map_err(|misfit| input(operation, &misfit))?;
+    let mut results = vec![Val::Bool(false); usize::from(signature.result.is_some())];
+    func.call_async(store, &parameters, &mut results).await?;
+    let result = results.first().zip(signature.result.as_ref());
+    let value = result.map_or(Value::Nil, |(val, ty)| lift(val, ty));
+    Ok(Reply::Value(off_scheduler(value).await))
 }
 
-fn parameters(types: &[(&str, Type)], arguments: Vec<Value>) -> Result<Vec<Val>, Error> {
-    if types.len() != arguments.len() {
-        return Err(Error::Input(format!(
-            "the function takes {} arguments, got {}",
-            types.len(),
-            arguments.len()
-        )));
+/// A value that takes its time to become a term is not handed over on a scheduler.
+async fn off_scheduler(value: Value) -> Value {
+    if are_heavy([&value]) {
+        leave_scheduler().await;
     }
-    let lowered = types.iter().zip(arguments).map(|((name, ty), value)| {
-        lower(value, ty).map_err(|what| Error::Input(format!("argument {name:?}: {what}")))
-    });
-    lowered.collect()
+    value
+}
+
+fn input(operation: &str, misfit: &Misfit) -> Error {
+    Error::Input(format!("{}: {misfit}", cut(operation, MAX_NAME)))
 }
 
 /// Calls it with bytes: one of at most one string or list of bytes, that gives such a one, or a
 /// result of such a one, or nothing. Bytes are copied once each way.
 pub(super) async fn call_with_bytes(
     store: &mut Store<State>,
-    function: Func,
-    payload: &Bytes,
+    instance: Instance,
+    function: &Function,
+    payload: Bytes,
 ) -> wasmtime::Result<Reply> {
-    let ty = function.ty(&*store);
-    let types: Vec<Type> = ty.params().map(|(_name, ty)| ty).collect();
-    let result = ty.results().next();
-    match &types[..] {
-        [] if payload.is_empty() => call_typed(store, function, (), result).await,
-        [Type::String] => {
-            let text = std::str::from_utf8(payload).map_err(|_| {
-                Error::Input("the function takes a string, the payload is not UTF-8".to_owned())
-            })?;
-            call_typed(store, function, (text,), result).await
+    let signature = function.signature()?;
+    let func = function.within(store, instance)?;
+    let arguments = plain::Arguments::from_bytes(signature, payload)?;
+    match arguments.call(store, func, signature).await? {
+        Value::Error(Some(error)) => {
+            let text = match *error {
+                Value::Binary(text) => String::from_utf8_lossy(&text).into_owned(),
+                _ => String::new(),
+            };
+            Err(Error::Guest(cut(&text, MAX_GUEST_ERROR).to_owned()).into())
         }
-        [Type::List(list)] if list.ty() == Type::U8 => {
-            call_typed(store, function, (&payload[..],), result).await
-        }
-        _ => Err(Error::Input(
-            "the function does not take just one string or list of bytes: call it with a list of \
-             arguments"
-                .to_owned(),
-        )
-        .into()),
+        Value::Ok(Some(value)) => Ok(Reply::Bytes(in_bytes(*value))),
+        value => Ok(Reply::Bytes(in_bytes(value))),
     }
 }
 
-async fn call_typed<P>(
-    store: &mut Store<State>,
-    function: Func,
-    parameters: P,
-    result: Option<Type>,
-) -> wasmtime::Result<Reply>
-where
-    P: ComponentNamedList + Lower + Send + Sync,
-{
-    match result {
-        None => call_for::<P, ()>(store, function, parameters).await,
-        Some(Type::String) => call_for::<P, (String,)>(store, function, parameters).await,
-        Some(ty) if is_bytes(&ty) => call_for::<P, (Vec<u8>,)>(store, function, parameters).await,
-        Some(Type::Result(ty)) if ty.err() == Some(Type::String) => match ty.ok() {
-            None => call_for::<P, (Result<(), String>,)>(store, function, parameters).await,
-            Some(Type::String) => {
-                call_for::<P, (Result<String, String>,)>(store, function, parameters).await
-            }
-            Some(ty) if is_bytes(&ty) => {
-                call_for::<P, (Result<Vec<u8>, String>,)>(store, function, parameters).await
-            }
-            Some(_) => Err(no_bytes()),
-        },
-        Some(_) => Err(no_bytes()),
-    }
-}
-
-fn no_bytes() -> wasmtime::Error {
-    Error::Input(
-        "the function does not give a string, a list of bytes, nothing, or a result of these with \
-         a string as its error: call it with a list of arguments"
-            .to_owned(),
-    )
-    .into()
-}
-
-fn is_bytes(ty: &Type) -> bool {
-    matches!(ty, Type::List(list) if list.ty() == Type::U8)
-}
-
-async fn call_for<P, R>(
-    store: &mut Store<State>,
-    function: Func,
-    parameters: P,
-) -> wasmtime::Result<Reply>
-where
-    P: ComponentNamedList + Lower + Send + Sync,
-    R: ComponentNamedList + ComponentType + Lift + InBytes + Send + Sync + 'static,
-{
-    let function: TypedFunc<P, R> = function.typed(&*store)?;
-    let answer = function.call_async(store, parameters).await?;
-    let bytes = answer.in_bytes();
-    let told = |text: String| Error::Guest(cut(&text, MAX_GUEST_ERROR).to_owned());
-    Ok(Reply::Bytes(bytes.map_err(told)?))
-}
-
-/// A result that can be told in bytes.
-trait InBytes {
-    fn in_bytes(self) -> Result<Bytes, String>;
-}
-
-impl InBytes for () {
-    fn in_bytes(self) -> Result<Bytes, String> {
-        Ok(Bytes::new())
-    }
-}
-
-impl InBytes for String {
-    fn in_bytes(self) -> Result<Bytes, String> {
-        Ok(self.into())
-    }
-}
-
-impl InBytes for Vec<u8> {
-    fn in_bytes(self) -> Result<Bytes, String> {
-        Ok(self.into())
-    }
-}
-
-impl<T: InBytes> InBytes for Result<T, String> {
-    fn in_bytes(self) -> Result<Bytes, String> {
-        self.and_then(T::in_bytes)
-    }
-}
-
-impl<T: InBytes> InBytes for (T,) {
-    fn in_bytes(self) -> Result<Bytes, String> {
-        self.0.in_bytes()
+fn in_bytes(value: Value) -> Bytes {
+    match value {
+        Value::Binary(bytes) => bytes,
+        _ => Bytes::new(),
     }
 }

@@ -23,7 +23,7 @@ impl State {
     /// Nobody answers a line for the log: that it is refused is for the router to tell.
     async fn log(&mut self, operation: &str, level: &'static str, context: String, text: String) {
         let arguments = vec![
-            Value::binary(level),
+            Value::case(level),
             Value::binary(context),
             Value::binary(text),
         ];

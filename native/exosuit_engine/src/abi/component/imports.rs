@@ -3,19 +3,21 @@
 //! in [`unanswered`](super::unanswered).
 
 use std::future::Future;
+use std::sync::Arc;
 
-use exosuit_core::{Contract, Value};
+use exosuit_core::{Contract, Value, are_heavy};
 use exosuit_wit::wasi::{
     config0_2_0_draft, config0_2_0_rc_1, keyvalue0_2_0_draft, keyvalue0_2_0_draft2, logging,
     logging0_1_0_draft,
 };
 use wasmtime::StoreContextMut;
-use wasmtime::component::types::ComponentFunc;
-use wasmtime::component::{HasSelf, Linker, LinkerInstance, Type, Val};
+use wasmtime::component::{HasSelf, Linker, LinkerInstance, Val};
 
 use super::state::State;
-use super::value::{lift, lower};
+use super::types::{Signature, WitType};
+use super::value::{Misfit, lift, lower};
 use crate::configuration::setup;
+use crate::slice::leave_scheduler;
 use crate::{Error, random};
 
 /// What every component is linked with.
@@ -64,61 +66,79 @@ pub(super) fn define(
     function: &str,
     operation: String,
     contract: &Contract,
+    signature: Arc<Signature>,
 ) -> wasmtime::Result<()> {
-    let contract = contract.clone();
-    instance.func_new_async(function, move |store, ty, parameters, results| {
-        let (contract, operation) = (contract.clone(), operation.clone());
-        Box::new(call(store, ty, parameters, results, contract, operation))
+    let bridge = Arc::new(Bridge {
+        contract: contract.clone(),
+        operation,
+        signature,
+    });
+    instance.func_new_async(function, move |store, _ty, parameters, results| {
+        Box::new(Arc::clone(&bridge).call(store, parameters, results))
     })
 }
 
-fn call<'a>(
-    store: StoreContextMut<'a, State>,
-    ty: ComponentFunc,
-    parameters: &'a [Val],
-    results: &'a mut [Val],
+/// A function that others answer.
+struct Bridge {
     contract: Contract,
     operation: String,
-) -> impl Future<Output = wasmtime::Result<()>> + Send + 'a {
-    let lifted = parameters.iter().zip(ty.params());
-    let arguments = lifted.map(|(val, (_name, ty))| lift(val, &ty)).collect();
-    async move {
-        let caller = &store.data().caller;
-        let answer = caller.ask(contract.as_str(), operation.clone(), arguments);
-        let answer = answer.await;
-        if let (Some(ty), Some(result)) = (ty.results().next(), results.first_mut()) {
-            *result = given(answer, &ty, &operation)?;
-        } else {
-            answer.map_err(Error::Host)?;
-        }
-        Ok(())
-    }
+    signature: Arc<Signature>,
 }
 
-/// What the guest gets. A failure is an error to it, if its function can tell one in words; it
-/// could not go on with anything else.
-fn given(
-    answer: Result<Value, exosuit_core::Error>,
-    ty: &Type,
-    operation: &str,
-) -> Result<Val, Error> {
-    let error =
-        match answer.and_then(|value| lower(value, ty).map_err(|what| misfit(operation, &what))) {
+impl Bridge {
+    fn call<'a>(
+        self: Arc<Self>,
+        store: StoreContextMut<'a, State>,
+        parameters: &[Val],
+        results: &'a mut [Val],
+    ) -> impl Future<Output = wasmtime::Result<()>> + Send + use<'a> {
+        let lifted = parameters.iter().zip(&self.signature.parameters);
+        let arguments: Vec<_> = lifted.map(|(val, (_name, ty))| lift(val, ty)).collect();
+        async move {
+            if are_heavy(&arguments) {
+                leave_scheduler().await;
+            }
+            let State { caller, .. } = store.data();
+            let max = store.data().max_value_bytes();
+            let answer = caller.ask(self.contract.as_str(), self.operation.clone(), arguments);
+            let answer = answer.await;
+            if let (Some(ty), Some(result)) = (&self.signature.result, results.first_mut()) {
+                *result = self.given(answer, ty, max)?;
+            } else {
+                answer.map_err(Error::Host)?;
+            }
+            Ok(())
+        }
+    }
+
+    /// What the guest gets. A failure is an error to it, if its function can tell one in words; it
+    /// could not go on with anything else.
+    fn given(
+        &self,
+        answer: Result<Value, exosuit_core::Error>,
+        ty: &WitType,
+        max_bytes: usize,
+    ) -> Result<Val, Error> {
+        let lowered = answer
+            .and_then(|value| lower(value, ty, max_bytes).map_err(|misfit| self.misfit(&misfit)));
+        let error = match lowered {
             Ok(val) => return Ok(val),
             Err(error) => error,
         };
-    match ty {
-        Type::Result(result) if result.err() == Some(Type::String) => {
-            let text = Val::String(error.detail);
-            Ok(Val::Result(Err(Some(Box::new(text)))))
+        match ty {
+            WitType::Result(_, Some(told)) if matches!(**told, WitType::String) => {
+                let text = Val::String(error.detail);
+                Ok(Val::Result(Err(Some(Box::new(text)))))
+            }
+            _ => Err(Error::Host(error)),
         }
-        _ => Err(Error::Host(error)),
     }
-}
 
-fn misfit(operation: &str, what: &str) -> exosuit_core::Error {
-    exosuit_core::Error::new(
-        exosuit_core::Code::Provider,
-        format!("the answer to {operation} is not of its type: {what}"),
-    )
+    fn misfit(&self, misfit: &Misfit) -> exosuit_core::Error {
+        let operation = &self.operation;
+        exosuit_core::Error::new(
+            exosuit_core::Code::Provider,
+            format!("the answer to {operation} is not of its type: {misfit}"),
+        )
+    }
 }

@@ -67,6 +67,11 @@ impl State {
         self.caller.context = context;
     }
 
+    /// How many bytes values may take as wasmtime holds them: as much as the guest has of memory.
+    pub(super) fn max_value_bytes(&self) -> usize {
+        self.limiter.limits().max_value_bytes()
+    }
+
     /// The guest has returned.
     pub(super) fn conclude(&self) {
         if let Some(sandbox) = &self.wasi {

@@ -5,13 +5,15 @@
 //! pass there. All other functions that the linker does not know become stubs, whose error names the
 //! import. The linker itself says which these are: there is no list of what it knows.
 
+use std::sync::Arc;
+
 use exosuit_core::Contract;
 use wasmtime::component::types::{ComponentFunc, ComponentInstance, ComponentItem};
 use wasmtime::component::{Component, InstancePre, Linker, LinkerInstance, ResourceType};
 
 use super::imports::define;
 use super::state::State;
-use super::value::supported;
+use super::types::{MAX_TYPES, Signature};
 use crate::Error;
 use crate::configuration::setup;
 use crate::explain::{MAX_NAME, MAX_TEXT, cut};
@@ -40,15 +42,23 @@ const MAX_UNANSWERED: usize = 1_000;
 /// The resources of an interface that nothing answers. There never is one.
 struct Nothing;
 
-/// Links the component; gives the imports that nothing answers, too, each with the reason.
-pub(in crate::abi) fn linked(
-    base: &Linker<State>,
-    component: &Component,
-) -> Result<(InstancePre<State>, Vec<String>), Error> {
+/// A component that is linked.
+pub(in crate::abi) struct Linked {
+    pub(super) instance: InstancePre<State>,
+    /// The types of the functions that links may answer.
+    pub(super) bridged: Vec<Arc<Signature>>,
+    /// The imports that nothing answers, each with the reason.
+    pub(in crate::abi) unanswered: Vec<String>,
+}
+
+/// Links the component.
+pub(in crate::abi) fn linked(base: &Linker<State>, component: &Component) -> Result<Linked, Error> {
     check_size(component)?;
     let mut linking = Linking {
         linker: base.clone(),
         engine: component.engine(),
+        types_left: MAX_TYPES,
+        bridged: Vec::new(),
         unanswered: Vec::new(),
     };
     let mut imports = Import::all(component);
@@ -57,7 +67,18 @@ pub(in crate::abi) fn linked(
     }
     loop {
         let error = match linking.linker.instantiate_pre(component) {
-            Ok(instance) => return Ok((instance, linking.unanswered)),
+            Ok(instance) => {
+                let Linking {
+                    bridged,
+                    unanswered,
+                    ..
+                } = linking;
+                return Ok(Linked {
+                    instance,
+                    bridged,
+                    unanswered,
+                });
+            }
             Err(error) => error,
         };
         let failed = imports.iter_mut().find(|import| import.is_named_by(&error));
@@ -150,6 +171,8 @@ fn new_resources(
 struct Linking<'a> {
     linker: Linker<State>,
     engine: &'a wasmtime::Engine,
+    types_left: usize,
+    bridged: Vec<Arc<Signature>>,
     unanswered: Vec<String>,
 }
 
@@ -166,8 +189,12 @@ impl Linking<'_> {
         define_resources(&mut instance, &import.resources).map_err(setup)?;
         for (function, ty) in functions(self.engine, interface) {
             let operation = format!("{}#{function}", import.name);
-            let defined = match check(&ty) {
-                Ok(()) => define(&mut instance, &function, operation, &contract),
+            let defined = match Signature::read(&ty, &mut self.types_left) {
+                Ok(signature) => {
+                    let signature = Arc::new(signature);
+                    self.bridged.push(Arc::clone(&signature));
+                    define(&mut instance, &function, operation, &contract, signature)
+                }
                 Err(what) => {
                     let import = unsupported(&operation, &what);
                     self.unanswered.push(import.clone());
@@ -244,21 +271,9 @@ fn define_stub(
     })
 }
 
-fn check(ty: &ComponentFunc) -> Result<(), String> {
-    if ty.async_() {
-        return Err("is of WASI 0.3".to_owned());
-    }
-    for (name, ty) in ty.params() {
-        supported(&ty).map_err(|what| format!("takes {what} as {:?}", cut(name, MAX_NAME)))?;
-    }
-    let mut results = ty.results();
-    results.try_for_each(|ty| supported(&ty).map_err(|what| format!("gives {what}")))
-}
-
 fn unsupported(operation: &str, what: &str) -> String {
     format!(
-        "{} (it {what}; between guests and providers pass strings, bytes, integers, booleans, lists, \
-         tuples, records, options and results of these)",
+        "{} (it {what}, which cannot pass between guests and providers yet)",
         cut(operation, MAX_TEXT)
     )
 }

@@ -1,7 +1,7 @@
 //! Payloads there and back, and what those who mean ill may send for one.
 
 use bytes::Bytes;
-use exosuit_core::{Body, Code, Exchange, Value};
+use exosuit_core::{Body, Code, Exchange, Value, WitName};
 use http::{HeaderMap, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, StreamBody};
 use proptest::prelude::*;
@@ -46,6 +46,10 @@ fn values(bytes: &Bytes) -> Result<Vec<Value>, Error> {
     read(bytes)?.into_values().map_err(Error::Content)
 }
 
+fn a_name() -> impl Strategy<Value = WitName> {
+    "[a-z][a-z-]{0,40}".prop_map(WitName::from)
+}
+
 /// Values of every kind, nested.
 fn a_value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
@@ -55,6 +59,7 @@ fn a_value() -> impl Strategy<Value = Value> {
         any::<i64>().prop_map(|number| Value::Integer(number.into())),
         any::<u64>().prop_map(|number| Value::Integer(number.into())),
         (-200i128..200).prop_map(Value::Integer),
+        any::<i32>().prop_map(|number| Value::Float(f64::from(number) / 8.0)),
         prop::collection::vec(any::<u8>(), 0..300).prop_map(Value::binary),
     ];
     leaf.prop_recursive(6, 64, 20, |inner| {
@@ -65,6 +70,9 @@ fn a_value() -> impl Strategy<Value = Value> {
             several().prop_map(Value::Tuple),
             one().prop_map(Value::Ok),
             one().prop_map(Value::Error),
+            prop::collection::vec((a_name(), inner.clone()), 0..8).prop_map(Value::Record),
+            (a_name(), one()).prop_map(|(name, value)| Value::Case(name, value)),
+            inner.clone().prop_map(|value| Value::Some(Box::new(value))),
         ]
     })
 }

@@ -9,15 +9,19 @@
 //! | nothing | nil |
 //! | a bool | true, false |
 //! | an integer | an integer; past 64 bits, extension 0 of 16 bytes, the highest first |
-//! | a string or bytes | binary |
+//! | a float | a float of 64 bits |
+//! | a string, a character or bytes | binary |
 //! | a list | an array |
-//! | a tuple or record | a map of one entry: 0, and an array of the fields |
+//! | a tuple | a map of one entry: 0, and an array of the elements |
 //! | a result that is good, or bad | a map of one entry: 1, or 2, and an array of the value, if it has one |
+//! | a record | a map of one entry: 3, and an array: a name as binary, its value, the next name, ... |
+//! | a case of a variant or enum | a map of one entry: 4, and an array: its name as binary, and its value, if it has one |
+//! | an option of an option that is there | a map of one entry: 5, and an array of its value |
 //!
 //! The whole is an array: of the arguments in order, or of the one result.
 
 use bytes::Bytes;
-use exosuit_core::Value;
+use exosuit_core::{Value, WitName};
 use rmp::{Marker, encode};
 
 use crate::rpc::reader::{Reader, Wrong, unexpected};
@@ -37,6 +41,9 @@ const LARGE: i8 = 0;
 const TUPLE: u8 = 0;
 const OK: u8 = 1;
 const ERROR: u8 = 2;
+const RECORD: u8 = 3;
+const CASE: u8 = 4;
+const SOME: u8 = 5;
 
 const MEMORY: &str = "memory takes what is written";
 
@@ -82,12 +89,24 @@ impl Writer {
         values: impl ExactSizeIterator<Item = &'a Value>,
         depth: usize,
     ) -> Result<(), Wrong> {
-        self.left = self.left.checked_sub(values.len()).ok_or_else(too_many)?;
-        let items = u32::try_from(values.len()).map_err(|_| too_many())?;
-        encode::write_array_len(&mut self.out, items).expect(MEMORY);
+        self.array(values.len())?;
         for value in values {
             self.value(value, depth)?;
         }
+        Ok(())
+    }
+
+    fn array(&mut self, items: usize) -> Result<(), Wrong> {
+        self.left = self.left.checked_sub(items).ok_or_else(too_many)?;
+        let items = u32::try_from(items).map_err(|_| too_many())?;
+        encode::write_array_len(&mut self.out, items).expect(MEMORY);
+        Ok(())
+    }
+
+    fn binary(&mut self, bytes: &[u8]) -> Result<(), Wrong> {
+        let length = u32::try_from(bytes.len()).map_err(|_| "it is too long".to_owned())?;
+        encode::write_bin_len(&mut self.out, length).expect(MEMORY);
+        self.out.extend_from_slice(bytes);
         Ok(())
     }
 
@@ -97,11 +116,8 @@ impl Writer {
             Value::Nil => encode::write_nil(&mut self.out).expect(MEMORY),
             Value::Bool(truth) => encode::write_bool(&mut self.out, *truth).expect(MEMORY),
             Value::Integer(number) => self.integer(*number),
-            Value::Binary(bytes) => {
-                let length = u32::try_from(bytes.len()).map_err(|_| "it is too long".to_owned())?;
-                encode::write_bin_len(&mut self.out, length).expect(MEMORY);
-                self.out.extend_from_slice(bytes);
-            }
+            Value::Float(number) => encode::write_f64(&mut self.out, *number).expect(MEMORY),
+            Value::Binary(bytes) => self.binary(bytes)?,
             Value::List(items) => self.each(items.iter(), depth)?,
             Value::Tuple(fields) => {
                 self.entry(TUPLE);
@@ -114,6 +130,26 @@ impl Writer {
             Value::Error(inner) => {
                 self.entry(ERROR);
                 self.each(inner.as_deref().as_slice().iter().copied(), depth)?;
+            }
+            Value::Record(fields) => {
+                self.entry(RECORD);
+                self.array(fields.len() * 2)?;
+                for (name, value) in fields {
+                    self.binary(name.as_bytes())?;
+                    self.value(value, depth)?;
+                }
+            }
+            Value::Case(name, inner) => {
+                self.entry(CASE);
+                self.array(1 + usize::from(inner.is_some()))?;
+                self.binary(name.as_bytes())?;
+                if let Some(inner) = inner {
+                    self.value(inner, depth)?;
+                }
+            }
+            Value::Some(inner) => {
+                self.entry(SOME);
+                self.each([&**inner].into_iter(), depth)?;
             }
             other => return Err(format!("{other:?} cannot be sent to another host")),
         }
@@ -146,7 +182,7 @@ struct Unpacker<'a> {
 
 impl Unpacker<'_> {
     fn each(&mut self, items: usize, depth: usize) -> Result<Vec<Value>, Wrong> {
-        self.left = self.left.checked_sub(items).ok_or_else(too_many)?;
+        self.spend(items)?;
         // As long as the message at most: the reader has seen to it.
         let mut values = Vec::with_capacity(items);
         for _ in 0..items {
@@ -163,6 +199,7 @@ impl Unpacker<'_> {
             Marker::True => return Ok(Value::Bool(true)),
             Marker::False => return Ok(Value::Bool(false)),
             Marker::FixMap(1) => return self.case(depth),
+            Marker::F64 => return self.float().map(Value::Float),
             Marker::Bin8 => self.reader.length(1)?,
             Marker::Bin16 => self.reader.length(2)?,
             Marker::Bin32 => self.reader.length(4)?,
@@ -181,8 +218,50 @@ impl Unpacker<'_> {
             (TUPLE, fields) => self.each(fields, depth).map(Value::Tuple),
             (OK, 0 | 1) => self.inner(items, depth).map(Value::Ok),
             (ERROR, 0 | 1) => self.inner(items, depth).map(Value::Error),
+            (RECORD, items) if items % 2 == 0 => self.record(items / 2, depth),
+            (CASE, 1 | 2) => {
+                self.spend(items)?;
+                let name = self.name()?;
+                let value = (items == 2).then(|| self.value(depth)).transpose()?;
+                Ok(Value::Case(name, value.map(Box::new)))
+            }
+            (SOME, 1) => {
+                self.spend(1)?;
+                Ok(Value::Some(Box::new(self.value(depth)?)))
+            }
             _ => Err(format!("a map of {kind} to {items} values is none")),
         }
+    }
+
+    fn record(&mut self, fields: usize, depth: usize) -> Result<Value, Wrong> {
+        self.spend(fields * 2)?;
+        let mut record = Vec::with_capacity(fields);
+        for _ in 0..fields {
+            record.push((self.name()?, self.value(depth)?));
+        }
+        Ok(Value::Record(record))
+    }
+
+    fn name(&mut self) -> Result<WitName, Wrong> {
+        let length = match self.reader.marker()? {
+            Marker::Bin8 => self.reader.length(1)?,
+            other => return Err(unexpected("a name", other)),
+        };
+        let name = self.reader.take(length)?;
+        let name = std::str::from_utf8(name).map_err(|_| "a name that is not UTF-8".to_owned())?;
+        Ok(name.into())
+    }
+
+    fn float(&mut self) -> Result<f64, Wrong> {
+        let bytes = self.reader.take(8)?;
+        Ok(f64::from_be_bytes(
+            bytes.first_chunk().copied().unwrap_or_default(),
+        ))
+    }
+
+    fn spend(&mut self, items: usize) -> Result<(), Wrong> {
+        self.left = self.left.checked_sub(items).ok_or_else(too_many)?;
+        Ok(())
     }
 
     fn inner(&mut self, items: usize, depth: usize) -> Result<Option<Box<Value>>, Wrong> {

@@ -1,0 +1,268 @@
+//! Types of WIT functions, read once when a component is prepared, so that a call asks wasmtime for none.
+
+use exosuit_core::WitName;
+use wasmtime::component::types::ComponentFunc;
+use wasmtime::component::{Type, Val};
+
+use crate::explain::{MAX_NAME, cut};
+
+/// How deep types may be nested. Values are handled by functions that call themselves for each level.
+const MAX_DEPTH: usize = 64;
+
+/// How many types the functions of a component may have, counting those inside of others each time.
+pub(super) const MAX_TYPES: usize = 100_000;
+
+/// What a function takes and gives.
+#[derive(Debug)]
+pub(super) struct Signature {
+    pub(super) parameters: Vec<(WitName, WitType)>,
+    pub(super) result: Option<WitType>,
+}
+
+impl Signature {
+    /// Reads the types of a function. An error says which of them cannot pass, and why. Takes from `left` how many
+    /// types it read.
+    pub(super) fn read(function: &ComponentFunc, left: &mut usize) -> Result<Self, String> {
+        if function.async_() {
+            return Err("is of WASI 0.3".to_owned());
+        }
+        let mut reader = Reader { left };
+        let mut parameters = Vec::new();
+        for (name, ty) in function.params() {
+            let ty = reader
+                .read(&ty, 0)
+                .map_err(|what| format!("takes {what} as {:?}", cut(name, MAX_NAME)))?;
+            parameters.push((name.into(), ty));
+        }
+        let result = function.results().next();
+        let result = result.map(|ty| reader.read(&ty, 0)).transpose();
+        let result = result.map_err(|what| format!("gives {what}"))?;
+        Ok(Self { parameters, result })
+    }
+
+    /// Calls `each` with every name of a field, case or flag.
+    pub(super) fn names<'a>(&'a self, each: &mut impl FnMut(&'a WitName)) {
+        for ty in self
+            .parameters
+            .iter()
+            .map(|(_name, ty)| ty)
+            .chain(&self.result)
+        {
+            ty.names(each);
+        }
+    }
+}
+
+/// A type whose values can pass.
+#[derive(Debug)]
+pub(super) enum WitType {
+    Bool,
+    Integer(Integer),
+    F32,
+    F64,
+    Char,
+    String,
+    /// `list<u8>`.
+    Bytes,
+    List(Box<Self>),
+    Tuple(Vec<Self>),
+    Record(Vec<(WitName, Self)>),
+    Variant(Vec<(WitName, Option<Self>)>),
+    Enum(Vec<WitName>),
+    Flags(Vec<WitName>),
+    /// An option whose value is never nothing.
+    Option(Box<Self>),
+    /// An option whose value may be nothing itself: one that is there is marked by [`Value::Some`].
+    ///
+    /// [`Value::Some`]: exosuit_core::Value::Some
+    MarkedOption(Box<Self>),
+    Result(Option<Box<Self>>, Option<Box<Self>>),
+}
+
+/// The integer types.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Integer {
+    S8,
+    U8,
+    S16,
+    U16,
+    S32,
+    U32,
+    S64,
+    U64,
+}
+
+impl Integer {
+    /// The number as this type holds it, if it does.
+    pub(super) fn holds(self, number: i128) -> Option<Val> {
+        match self {
+            Self::S8 => number.try_into().ok().map(Val::S8),
+            Self::U8 => number.try_into().ok().map(Val::U8),
+            Self::S16 => number.try_into().ok().map(Val::S16),
+            Self::U16 => number.try_into().ok().map(Val::U16),
+            Self::S32 => number.try_into().ok().map(Val::S32),
+            Self::U32 => number.try_into().ok().map(Val::U32),
+            Self::S64 => number.try_into().ok().map(Val::S64),
+            Self::U64 => number.try_into().ok().map(Val::U64),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::S8 => "s8",
+            Self::U8 => "u8",
+            Self::S16 => "s16",
+            Self::U16 => "u16",
+            Self::S32 => "s32",
+            Self::U32 => "u32",
+            Self::S64 => "s64",
+            Self::U64 => "u64",
+        }
+    }
+}
+
+impl WitType {
+    /// The kind of type, with its article, for errors.
+    pub(super) fn described(&self) -> String {
+        match self {
+            Self::Bool => "a bool".to_owned(),
+            Self::Integer(integer) => match integer.name() {
+                name if name.starts_with('s') => format!("an {name}"),
+                name => format!("a {name}"),
+            },
+            Self::F32 => "an f32".to_owned(),
+            Self::F64 => "an f64".to_owned(),
+            Self::Char => "a char (a string of one character)".to_owned(),
+            Self::String => "a string".to_owned(),
+            Self::Bytes => "a list of bytes".to_owned(),
+            Self::List(_) => "a list".to_owned(),
+            Self::Tuple(types) => format!("a tuple of {}", types.len()),
+            Self::Record(_) => "a record".to_owned(),
+            Self::Variant(_) => "a variant".to_owned(),
+            Self::Enum(_) => "an enum".to_owned(),
+            Self::Flags(_) => "flags (a list of their names)".to_owned(),
+            Self::Option(_) => "an option".to_owned(),
+            Self::MarkedOption(_) => "an option (nil or {:some, value})".to_owned(),
+            Self::Result(..) => "a result".to_owned(),
+        }
+    }
+
+    /// Whether one of its values looks like an option that is not there.
+    fn may_be_nothing(&self) -> bool {
+        let is_nil = |name: &WitName| &**name == "nil";
+        match self {
+            Self::Option(_) | Self::MarkedOption(_) => true,
+            Self::Enum(names) => names.iter().any(is_nil),
+            Self::Variant(cases) => cases
+                .iter()
+                .any(|(name, payload)| payload.is_none() && is_nil(name)),
+            _ => false,
+        }
+    }
+
+    fn names<'a>(&'a self, each: &mut impl FnMut(&'a WitName)) {
+        match self {
+            Self::List(inner) | Self::Option(inner) | Self::MarkedOption(inner) => {
+                inner.names(each);
+            }
+            Self::Tuple(types) => types.iter().for_each(|ty| ty.names(each)),
+            Self::Record(fields) => {
+                for (name, ty) in fields {
+                    each(name);
+                    ty.names(each);
+                }
+            }
+            Self::Variant(cases) => {
+                for (name, payload) in cases {
+                    each(name);
+                    payload.iter().for_each(|ty| ty.names(each));
+                }
+            }
+            Self::Enum(names) | Self::Flags(names) => names.iter().for_each(each),
+            Self::Result(ok, error) => {
+                [ok, error]
+                    .into_iter()
+                    .flatten()
+                    .for_each(|ty| ty.names(each));
+            }
+            _ => {}
+        }
+    }
+}
+
+struct Reader<'a> {
+    left: &'a mut usize,
+}
+
+impl Reader<'_> {
+    fn read(&mut self, ty: &Type, depth: usize) -> Result<WitType, String> {
+        if depth > MAX_DEPTH {
+            return Err(format!("types nested more than {MAX_DEPTH} deep"));
+        }
+        let left = self.left.checked_sub(1);
+        *self.left = left.ok_or_else(|| {
+            format!("more types than the {MAX_TYPES} that the functions of a component may have")
+        })?;
+        let depth = depth + 1;
+        Ok(match ty {
+            Type::Bool => WitType::Bool,
+            Type::S8 => WitType::Integer(Integer::S8),
+            Type::U8 => WitType::Integer(Integer::U8),
+            Type::S16 => WitType::Integer(Integer::S16),
+            Type::U16 => WitType::Integer(Integer::U16),
+            Type::S32 => WitType::Integer(Integer::S32),
+            Type::U32 => WitType::Integer(Integer::U32),
+            Type::S64 => WitType::Integer(Integer::S64),
+            Type::U64 => WitType::Integer(Integer::U64),
+            Type::Float32 => WitType::F32,
+            Type::Float64 => WitType::F64,
+            Type::Char => WitType::Char,
+            Type::String => WitType::String,
+            Type::List(list) => match list.ty() {
+                Type::U8 => WitType::Bytes,
+                ty => WitType::List(Box::new(self.read(&ty, depth)?)),
+            },
+            Type::Tuple(tuple) => {
+                let types = tuple.types().map(|ty| self.read(&ty, depth));
+                WitType::Tuple(types.collect::<Result<_, _>>()?)
+            }
+            Type::Record(record) => {
+                let fields = record
+                    .fields()
+                    .map(|field| Ok((field.name.into(), self.read(&field.ty, depth)?)));
+                WitType::Record(fields.collect::<Result<_, String>>()?)
+            }
+            Type::Variant(variant) => {
+                let cases = variant.cases().map(|case| {
+                    let payload = case.ty.map(|ty| self.read(&ty, depth)).transpose()?;
+                    Ok((case.name.into(), payload))
+                });
+                WitType::Variant(cases.collect::<Result<_, String>>()?)
+            }
+            Type::Enum(names) => WitType::Enum(names.names().map(WitName::from).collect()),
+            Type::Flags(names) => WitType::Flags(names.names().map(WitName::from).collect()),
+            Type::Option(option) => {
+                let inner = Box::new(self.read(&option.ty(), depth)?);
+                match inner.may_be_nothing() {
+                    true => WitType::MarkedOption(inner),
+                    false => WitType::Option(inner),
+                }
+            }
+            Type::Result(result) => WitType::Result(
+                self.case(result.ok(), depth)?,
+                self.case(result.err(), depth)?,
+            ),
+            Type::Own(_) | Type::Borrow(_) => return Err("a resource".to_owned()),
+            Type::Map(_) => return Err("a map".to_owned()),
+            Type::FixedLengthList(_) => return Err("a list of a fixed length".to_owned()),
+            Type::Future(_) | Type::Stream(_) | Type::ErrorContext => {
+                return Err("a type of WASI 0.3".to_owned());
+            }
+        })
+    }
+
+    fn case(&mut self, ty: Option<Type>, depth: usize) -> Result<Option<Box<WitType>>, String> {
+        let ty = ty.map(|ty| self.read(&ty, depth)).transpose()?;
+        Ok(ty.map(Box::new))
+    }
+}

@@ -1,0 +1,87 @@
+//! What a guest gives, as a value that tells names and cases, and needs no type any more.
+
+use exosuit_core::{Value, WitName};
+use wasmtime::component::Val;
+
+use super::super::types::WitType;
+
+/// What a guest gave, of this type.
+pub(in crate::abi::component) fn lift(val: &Val, ty: &WitType) -> Value {
+    match (val, ty) {
+        (Val::List(items), WitType::Bytes) => Value::binary(bytes(items)),
+        (Val::List(items), WitType::List(ty)) => {
+            Value::List(items.iter().map(|item| lift(item, ty)).collect())
+        }
+        (Val::Tuple(fields), WitType::Tuple(types)) => {
+            let fields = fields.iter().zip(types);
+            Value::Tuple(fields.map(|(field, ty)| lift(field, ty)).collect())
+        }
+        (Val::Record(given), WitType::Record(fields)) => {
+            let fields = given.iter().zip(fields);
+            let lifted = fields.map(|((_name, val), (name, ty))| (name.clone(), lift(val, ty)));
+            Value::Record(lifted.collect())
+        }
+        (Val::Variant(name, payload), WitType::Variant(cases)) => {
+            let found = cases.iter().find(|(case, _ty)| **case == **name);
+            let (name, ty) = found.map_or_else(
+                || (name.as_str().into(), None),
+                |(name, ty)| (name.clone(), ty.as_ref()),
+            );
+            Value::Case(name, lift_case(payload.as_deref(), ty))
+        }
+        (Val::Enum(name), WitType::Enum(names)) => Value::Case(known(name, names), None),
+        (Val::Flags(set), WitType::Flags(names)) => {
+            let set = set.iter().map(|name| Value::Case(known(name, names), None));
+            Value::List(set.collect())
+        }
+        (Val::Option(Some(value)), WitType::Option(ty)) => lift(value, ty),
+        (Val::Option(Some(value)), WitType::MarkedOption(ty)) => {
+            Value::Some(Box::new(lift(value, ty)))
+        }
+        (Val::Result(Ok(value)), WitType::Result(ty, _)) => {
+            Value::Ok(lift_case(value.as_deref(), ty.as_deref()))
+        }
+        (Val::Result(Err(value)), WitType::Result(_, ty)) => {
+            Value::Error(lift_case(value.as_deref(), ty.as_deref()))
+        }
+        (val, _) => lift_scalar(val),
+    }
+}
+
+fn bytes(items: &[Val]) -> Vec<u8> {
+    let byte = |item: &Val| match item {
+        Val::U8(byte) => *byte,
+        _ => 0,
+    };
+    items.iter().map(byte).collect()
+}
+
+fn lift_case(value: Option<&Val>, ty: Option<&WitType>) -> Option<Box<Value>> {
+    Some(Box::new(lift(value?, ty?)))
+}
+
+/// The name as the type has it, which costs no copy.
+fn known(name: &str, names: &[WitName]) -> WitName {
+    let found = names.iter().find(|known| ***known == *name);
+    found.cloned().unwrap_or_else(|| name.into())
+}
+
+fn lift_scalar(val: &Val) -> Value {
+    match *val {
+        Val::Bool(value) => Value::Bool(value),
+        Val::S8(value) => Value::Integer(value.into()),
+        Val::U8(value) => Value::Integer(value.into()),
+        Val::S16(value) => Value::Integer(value.into()),
+        Val::U16(value) => Value::Integer(value.into()),
+        Val::S32(value) => Value::Integer(value.into()),
+        Val::U32(value) => Value::Integer(value.into()),
+        Val::S64(value) => Value::Integer(value.into()),
+        Val::U64(value) => Value::Integer(value.into()),
+        Val::Float32(value) => Value::Float(value.into()),
+        Val::Float64(value) => Value::Float(value),
+        Val::Char(value) => Value::binary(value.to_string()),
+        Val::String(ref text) => Value::binary(text.clone()),
+        // An option that is not there. `Signature` lets no other type pass.
+        _ => Value::Nil,
+    }
+}

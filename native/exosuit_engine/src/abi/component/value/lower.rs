@@ -1,0 +1,401 @@
+//! What a guest gets: values, each checked against its type.
+
+use std::collections::HashMap;
+
+use exosuit_core::{Value, WitName};
+use wasmtime::component::Val;
+
+use super::super::types::{Integer, Signature, WitType};
+use super::misfit::{Misfit, listed};
+use crate::explain::{MAX_NAME, cut};
+
+/// From how many fields on a record is searched by a table.
+const MANY_FIELDS: usize = 16;
+
+/// The largest integer up to which every integer is an `f64`.
+const MAX_EXACT: i128 = 1 << f64::MANTISSA_DIGITS;
+
+/// The arguments of a function as a guest gets them, of at most this many bytes.
+pub(in crate::abi::component) fn lower_all(
+    values: Vec<Value>,
+    signature: &Signature,
+    max_bytes: usize,
+) -> Result<Vec<Val>, Misfit> {
+    let parameters = &signature.parameters;
+    if parameters.len() != values.len() {
+        let names: Vec<&str> = parameters.iter().map(|(name, _ty)| &**name).collect();
+        let (takes, got) = (parameters.len(), values.len());
+        let names = names.join(", ");
+        return Err(Misfit::new(format!(
+            "the function takes {takes} arguments ({names}), got {got}"
+        )));
+    }
+    let mut lowering = Lowering::new(max_bytes);
+    let lowered = parameters.iter().zip(values).map(|((name, ty), value)| {
+        let lowered = lowering.lower(value, ty);
+        lowered.map_err(|misfit| misfit.within(name))
+    });
+    lowered.collect()
+}
+
+/// What a guest gets, of at most this many bytes.
+pub(in crate::abi::component) fn lower(
+    value: Value,
+    ty: &WitType,
+    max_bytes: usize,
+) -> Result<Val, Misfit> {
+    Lowering::new(max_bytes).lower(value, ty)
+}
+
+/// Bounds what values take as wasmtime holds them: forty bytes each, though it be a byte of a list.
+struct Lowering {
+    max: usize,
+    left: usize,
+}
+
+impl Lowering {
+    fn new(max: usize) -> Self {
+        Self { max, left: max }
+    }
+
+    fn lower(&mut self, value: Value, ty: &WitType) -> Result<Val, Misfit> {
+        self.spend(1)?;
+        match (ty, value) {
+            (WitType::Bool, Value::Bool(value)) => Ok(Val::Bool(value)),
+            (WitType::Integer(integer), Value::Integer(number)) => {
+                integer.holds(number).ok_or_else(|| {
+                    let expected = ty.described();
+                    Misfit::new(format!(
+                        "expected {expected}, got {number}, which it cannot hold"
+                    ))
+                })
+            }
+            (WitType::F32 | WitType::F64, value) => float(value, ty),
+            (WitType::Char, value) => character(value, ty),
+            (WitType::String, Value::Binary(bytes)) => text(bytes.into()).map(Val::String),
+            (WitType::Bytes, value) => self.bytes(value, ty),
+            (WitType::List(ty), Value::List(items)) => self.each(items, ty).map(Val::List),
+            (WitType::Tuple(types), value) => self.tuple(value, types, ty),
+            (WitType::Record(fields), Value::Record(given)) => self.record(given, fields),
+            (WitType::Variant(cases), value) => self.variant(value, cases, ty),
+            (WitType::Enum(names), value) => enumeration(value, names, ty),
+            (WitType::Flags(names), Value::List(items)) => flags(items, names, ty),
+            (WitType::Option(_) | WitType::MarkedOption(_), Value::Nil) => Ok(Val::Option(None)),
+            (WitType::Option(ty), value) => self.some(value, ty),
+            (WitType::MarkedOption(ty), Value::Some(value)) => self.some(*value, ty),
+            (WitType::MarkedOption(ty), Value::Case(name, Some(value))) if &*name == "some" => {
+                self.some(*value, ty)
+            }
+            (WitType::Result(ty, _), Value::Ok(value)) => {
+                let value = self.case(value, ty.as_deref(), "ok")?;
+                Ok(Val::Result(Ok(value)))
+            }
+            (WitType::Result(_, ty), Value::Error(value)) => {
+                let value = self.case(value, ty.as_deref(), "error")?;
+                Ok(Val::Result(Err(value)))
+            }
+            (ty, value) => Err(Misfit::expected(ty, &value)),
+        }
+    }
+
+    fn spend(&mut self, values: usize) -> Result<(), Misfit> {
+        let bytes = values.saturating_mul(size_of::<Val>());
+        self.left = self.left.checked_sub(bytes).ok_or_else(|| {
+            let max = self.max;
+            Misfit::new(format!(
+                "the values take more than {max} bytes as the guest's types have them, which is the memory \
+                 limit of the actor; large strings and lists of bytes are best passed as the one argument of a \
+                 function"
+            ))
+        })?;
+        Ok(())
+    }
+
+    fn bytes(&mut self, value: Value, ty: &WitType) -> Result<Val, Misfit> {
+        match value {
+            Value::Binary(bytes) => {
+                self.spend(bytes.len())?;
+                Ok(Val::List(bytes.into_iter().map(Val::U8).collect()))
+            }
+            Value::List(items) => {
+                let byte = WitType::Integer(Integer::U8);
+                self.each(items, &byte).map(Val::List)
+            }
+            other => Err(Misfit::expected(ty, &other)),
+        }
+    }
+
+    fn each(&mut self, items: Vec<Value>, ty: &WitType) -> Result<Vec<Val>, Misfit> {
+        let items = items.into_iter().enumerate().map(|(index, item)| {
+            let lowered = self.lower(item, ty);
+            lowered.map_err(|misfit| misfit.at(index))
+        });
+        items.collect()
+    }
+
+    fn tuple(&mut self, value: Value, types: &[WitType], ty: &WitType) -> Result<Val, Misfit> {
+        let fields = elements(value).map_err(|value| Misfit::expected(ty, &value))?;
+        if fields.len() != types.len() {
+            return Err(Misfit::expected(ty, &Value::Tuple(fields)));
+        }
+        let fields = fields.into_iter().zip(types).enumerate();
+        let fields = fields.map(|(index, (field, ty))| {
+            let lowered = self.lower(field, ty);
+            lowered.map_err(|misfit| misfit.at(index))
+        });
+        fields.collect::<Result<_, _>>().map(Val::Tuple)
+    }
+
+    /// A field of an option may be missing.
+    fn record(
+        &mut self,
+        given: Vec<(WitName, Value)>,
+        fields: &[(WitName, WitType)],
+    ) -> Result<Val, Misfit> {
+        let mut given = Given::new(given);
+        let mut lowered = Vec::with_capacity(fields.len());
+        for (name, ty) in fields {
+            let value = match (given.take(name), ty) {
+                (Some(value), _) => value,
+                (None, WitType::Option(_) | WitType::MarkedOption(_)) => Value::Nil,
+                (None, ty) => {
+                    let expected = ty.described();
+                    let missing = format!("expected {expected}, but the field is missing");
+                    return Err(Misfit::new(missing).within(name));
+                }
+            };
+            let val = self.lower(value, ty);
+            lowered.push((name.to_string(), val.map_err(|misfit| misfit.within(name))?));
+        }
+        match given.left() {
+            None => Ok(Val::Record(lowered)),
+            Some(other) => {
+                let known = listed(fields.iter().map(|(name, _ty)| name));
+                Err(
+                    Misfit::new(format!("the record has no such field, it has {known}"))
+                        .within(&other),
+                )
+            }
+        }
+    }
+
+    fn variant(
+        &mut self,
+        value: Value,
+        cases: &[(WitName, Option<WitType>)],
+        ty: &WitType,
+    ) -> Result<Val, Misfit> {
+        let (name, payload) = named(value).map_err(|value| Misfit::expected(ty, &value))?;
+        let found = cases.iter().find(|(case, _ty)| *case == name);
+        let Some((name, ty)) = found else {
+            let known = listed(cases.iter().map(|(name, _ty)| name));
+            return Err(Misfit::new(format!(
+                "the variant has no case {:?}, it has {known}",
+                cut(&name, MAX_NAME)
+            )));
+        };
+        let payload = self.case(payload, ty.as_ref(), name);
+        let payload = payload.map_err(|misfit| misfit.within(name))?;
+        Ok(Val::Variant(name.to_string(), payload))
+    }
+
+    fn some(&mut self, value: Value, ty: &WitType) -> Result<Val, Misfit> {
+        let value = self.lower(value, ty)?;
+        Ok(Val::Option(Some(Box::new(value))))
+    }
+
+    fn case(
+        &mut self,
+        value: Option<Box<Value>>,
+        ty: Option<&WitType>,
+        case: &str,
+    ) -> Result<Option<Box<Val>>, Misfit> {
+        match (value, ty) {
+            (None, None) => Ok(None),
+            (Some(value), Some(ty)) => Ok(Some(Box::new(self.lower(*value, ty)?))),
+            (None, Some(ty)) => {
+                let expected = ty.described();
+                Err(Misfit::new(format!(
+                    "expected {case} with {expected}, got none"
+                )))
+            }
+            (Some(_), None) => Err(Misfit::new(format!(
+                "expected {case} without a value, got one"
+            ))),
+        }
+    }
+}
+
+fn text(bytes: Vec<u8>) -> Result<String, Misfit> {
+    let not_text = |_| Misfit::new("expected a string, got bytes that are not UTF-8");
+    String::from_utf8(bytes).map_err(not_text)
+}
+
+fn character(value: Value, ty: &WitType) -> Result<Val, Misfit> {
+    let Value::Binary(bytes) = value else {
+        return Err(Misfit::expected(ty, &value));
+    };
+    let text = text(bytes.into())?;
+    let mut characters = text.chars();
+    match (characters.next(), characters.next()) {
+        (Some(character), None) => Ok(Val::Char(character)),
+        _ => {
+            let count = text.chars().count();
+            let expected = ty.described();
+            Err(Misfit::new(format!(
+                "expected {expected}, got {count} characters"
+            )))
+        }
+    }
+}
+
+/// Integers that it holds exactly pass, and so do the names of what is no number in Elixir.
+fn float(value: Value, ty: &WitType) -> Result<Val, Misfit> {
+    let number = match &value {
+        Value::Float(number) => *number,
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "up to this bound nothing is lost"
+        )]
+        Value::Integer(number) if number.abs() <= MAX_EXACT => *number as f64,
+        Value::Case(name, None) => match &**name {
+            "nan" => f64::NAN,
+            "infinity" => f64::INFINITY,
+            "neg-infinity" => f64::NEG_INFINITY,
+            _ => return Err(Misfit::expected(ty, &value)),
+        },
+        _ => return Err(Misfit::expected(ty, &value)),
+    };
+    if matches!(ty, WitType::F64) {
+        return Ok(Val::Float64(number));
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "an f32 is what the guest takes"
+    )]
+    let narrow = number as f32;
+    if narrow.is_infinite() && number.is_finite() {
+        return Err(Misfit::new(format!(
+            "expected an f32, got {number:e}, which it cannot hold"
+        )));
+    }
+    Ok(Val::Float32(narrow))
+}
+
+fn enumeration(value: Value, names: &[WitName], ty: &WitType) -> Result<Val, Misfit> {
+    match named(value) {
+        Ok((name, None)) if names.contains(&name) => Ok(Val::Enum(name.to_string())),
+        Ok((name, None)) => {
+            let known = listed(names.iter());
+            Err(Misfit::new(format!(
+                "the enum has no {:?}, it has {known}",
+                cut(&name, MAX_NAME)
+            )))
+        }
+        Ok((name, payload)) => Err(Misfit::expected(ty, &Value::Case(name, payload))),
+        Err(value) => Err(Misfit::expected(ty, &value)),
+    }
+}
+
+fn flags(items: Vec<Value>, names: &[WitName], ty: &WitType) -> Result<Val, Misfit> {
+    let mut set = Vec::with_capacity(items.len().min(names.len()));
+    for (index, item) in items.into_iter().enumerate() {
+        match named(item) {
+            Ok((name, None)) if names.contains(&name) => set.push(name.to_string()),
+            Ok((name, None)) => {
+                let known = listed(names.iter());
+                let name = cut(&name, MAX_NAME);
+                let why = format!("there is no flag {name:?}, there are {known}");
+                return Err(Misfit::new(why).at(index));
+            }
+            Ok((name, payload)) => {
+                return Err(Misfit::expected(ty, &Value::Case(name, payload)).at(index));
+            }
+            Err(value) => return Err(Misfit::expected(ty, &value).at(index)),
+        }
+        // A set has each once; a list may repeat it without end.
+        if set.len() > names.len() {
+            set.sort_unstable();
+            set.dedup();
+        }
+    }
+    set.sort_unstable();
+    set.dedup();
+    Ok(Val::Flags(set))
+}
+
+/// The elements of a tuple. One of two looks like a case where its first is a name.
+fn elements(value: Value) -> Result<Vec<Value>, Value> {
+    match value {
+        Value::Tuple(fields) => Ok(fields),
+        Value::Case(name, Some(value)) => Ok(vec![Value::Case(name, None), *value]),
+        Value::Ok(Some(value)) => Ok(vec![Value::Ok(None), *value]),
+        Value::Error(Some(value)) => Ok(vec![Value::Error(None), *value]),
+        Value::Some(value) => Ok(vec![Value::case("some"), *value]),
+        other => Err(other),
+    }
+}
+
+/// The case that a value is, whatever it is called. A text is taken for a name.
+fn named(value: Value) -> Result<(WitName, Option<Box<Value>>), Value> {
+    match value {
+        Value::Case(name, payload) => Ok((name, payload)),
+        Value::Ok(payload) => Ok(("ok".into(), payload)),
+        Value::Error(payload) => Ok(("error".into(), payload)),
+        Value::Some(value) => Ok(("some".into(), Some(value))),
+        Value::Nil => Ok(("nil".into(), None)),
+        Value::Bool(truth) => Ok((truth.to_string().into(), None)),
+        Value::Binary(bytes) => match std::str::from_utf8(&bytes) {
+            Ok(name) => Ok((name.replace('_', "-").into(), None)),
+            Err(_) => Err(Value::Binary(bytes)),
+        },
+        Value::Tuple(fields) => match <[Value; 2]>::try_from(fields) {
+            Ok(
+                [
+                    name @ (Value::Nil | Value::Bool(_) | Value::Binary(_)),
+                    value,
+                ],
+            ) => {
+                let (name, _none) = named(name)?;
+                Ok((name, Some(Box::new(value))))
+            }
+            Ok(fields) => Err(Value::Tuple(fields.into())),
+            Err(fields) => Err(Value::Tuple(fields)),
+        },
+        other => Err(other),
+    }
+}
+
+/// The fields that a record was given, of which each is taken once.
+enum Given {
+    Few(Vec<(WitName, Value)>),
+    Many(HashMap<WitName, Value>),
+}
+
+impl Given {
+    fn new(fields: Vec<(WitName, Value)>) -> Self {
+        if fields.len() < MANY_FIELDS {
+            Self::Few(fields)
+        } else {
+            Self::Many(fields.into_iter().collect())
+        }
+    }
+
+    fn take(&mut self, name: &WitName) -> Option<Value> {
+        match self {
+            Self::Few(fields) => {
+                let found = fields.iter().position(|(field, _value)| field == name)?;
+                Some(fields.swap_remove(found).1)
+            }
+            Self::Many(fields) => fields.remove(name),
+        }
+    }
+
+    /// The name of a field that was not taken.
+    fn left(self) -> Option<WitName> {
+        match self {
+            Self::Few(fields) => fields.into_iter().next().map(|(name, _value)| name),
+            Self::Many(fields) => fields.into_keys().next(),
+        }
+    }
+}

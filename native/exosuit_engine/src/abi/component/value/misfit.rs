@@ -1,0 +1,96 @@
+//! Why a value does not fit its type, in words for people.
+
+use std::fmt;
+
+use exosuit_core::{Value, WitName};
+
+use super::super::types::WitType;
+use crate::explain::{MAX_NAME, cut};
+
+/// How many names an error lists.
+const MAX_LISTED: usize = 16;
+
+/// Why a value does not fit its type, and where in it.
+#[derive(Debug)]
+pub(in crate::abi::component) struct Misfit {
+    why: String,
+    /// From the inside out.
+    path: Vec<Step>,
+}
+
+#[derive(Debug)]
+enum Step {
+    /// A field of a record or a case of a variant.
+    Name(WitName),
+    /// An element of a list or tuple, counted from 0.
+    Index(usize),
+}
+
+impl Misfit {
+    pub(super) fn new(why: impl Into<String>) -> Self {
+        Self {
+            why: why.into(),
+            path: Vec::new(),
+        }
+    }
+
+    pub(super) fn expected(ty: &WitType, found: &Value) -> Self {
+        Self::new(format!("expected {}, got {}", ty.described(), kind(found)))
+    }
+
+    pub(super) fn within(mut self, name: &WitName) -> Self {
+        self.path.push(Step::Name(name.clone()));
+        self
+    }
+
+    pub(super) fn at(mut self, index: usize) -> Self {
+        self.path.push(Step::Index(index));
+        self
+    }
+}
+
+/// The path as programmers write it (`order.lines[3].price`), and why.
+impl fmt::Display for Misfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, step) in self.path.iter().rev().enumerate() {
+            match step {
+                Step::Name(name) if n == 0 => f.write_str(cut(name, MAX_NAME))?,
+                Step::Name(name) => write!(f, ".{}", cut(name, MAX_NAME))?,
+                Step::Index(index) => write!(f, "[{index}]")?,
+            }
+        }
+        let between = if self.path.is_empty() { "" } else { ": " };
+        write!(f, "{between}{}", self.why)
+    }
+}
+
+/// Names for an error: so many that it stays readable.
+pub(super) fn listed<'a>(names: impl Iterator<Item = &'a WitName>) -> String {
+    let mut names: Vec<&str> = names.map(|name| &**name).collect();
+    let more = if names.len() > MAX_LISTED {
+        ", …"
+    } else {
+        ""
+    };
+    names.truncate(MAX_LISTED);
+    format!("{}{more}", names.join(", "))
+}
+
+/// The kind of value, with its article.
+fn kind(value: &Value) -> String {
+    match value {
+        Value::Nil => "nothing".to_owned(),
+        Value::Bool(_) => "a bool".to_owned(),
+        Value::Integer(_) => "an integer".to_owned(),
+        Value::Float(_) => "a float".to_owned(),
+        Value::Binary(_) => "a text or bytes".to_owned(),
+        Value::List(_) => "a list".to_owned(),
+        Value::Tuple(fields) => format!("a tuple of {}", fields.len()),
+        Value::Record(_) => "a map".to_owned(),
+        Value::Case(_, None) => "a name".to_owned(),
+        Value::Case(..) | Value::Some(_) => "a case with a value".to_owned(),
+        Value::Ok(_) => "an ok".to_owned(),
+        Value::Error(_) => "an error".to_owned(),
+        _ => "something else".to_owned(),
+    }
+}

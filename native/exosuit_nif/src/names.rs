@@ -1,0 +1,59 @@
+//! The names of WIT types as atoms: fields of records, cases of variants and enums, flags.
+//!
+//! They are made once, when a component is loaded, within a budget for the whole VM, which cannot take atoms back.
+//! A value that comes later makes none: a name that is no atom by then, as one from another host may be, is a string.
+
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashSet};
+use std::sync::LazyLock;
+
+use exosuit_core::{Code, Error, WitName};
+use parking_lot::Mutex;
+use rustler::{Atom, Encoder, Env, Term};
+
+/// How many names may become atoms: an eighth of what a VM has by default.
+const MAX_NAMES: usize = 1 << 17;
+
+static MADE: LazyLock<Mutex<HashSet<WitName>>> = LazyLock::new(Mutex::default);
+
+/// Makes the names atoms, or none of them where they are too many.
+pub(crate) fn make(env: Env<'_>, names: BTreeSet<&WitName>) -> Result<(), Error> {
+    let mut made = MADE.lock();
+    let new: Vec<_> = names
+        .into_iter()
+        .filter(|name| !made.contains(*name))
+        .collect();
+    if made.len() + new.len() > MAX_NAMES {
+        let (new, left) = (new.len(), MAX_NAMES - made.len());
+        return Err(Error::new(
+            Code::Limit,
+            format!(
+                "the component has {new} names of fields, cases and flags that this VM does not know yet; it may \
+                 learn {left} more (of {MAX_NAMES} since its start)"
+            ),
+        ));
+    }
+    for name in new {
+        // One that is too long for an atom stays a string.
+        let _ = Atom::from_str(env, &elixir(name));
+        made.insert(name.clone());
+    }
+    Ok(())
+}
+
+/// The name as an atom, if it is one already; else as a string.
+pub(crate) fn term<'a>(env: Env<'a>, name: &WitName) -> Term<'a> {
+    let name = elixir(name);
+    match Atom::existing_from_utf8_bytes(env, name.as_bytes()) {
+        Ok(atom) => atom.encode(env),
+        Err(_) => name.encode(env),
+    }
+}
+
+fn elixir(name: &WitName) -> Cow<'_, str> {
+    if name.contains('-') {
+        name.replace('-', "_").into()
+    } else {
+        (&**name).into()
+    }
+}

@@ -1,0 +1,17 @@
+defmodule Exosuit.ComponentsGuideTest do
+  # The examples of guides/components.md, against a component of the interface that it shows.
+  use Exosuit.HostCase, async: true
+
+  @guide File.read!(Path.expand("../../guides/components.md", __DIR__))
+
+  test "each call does what the guide says" do
+    dir = tmp_dir!()
+    Guests.assemble(dir, %{"shop" => File.read!("test/guests/text/shop.wat")})
+    host = start_supervised_host!()
+    {:ok, "shop"} = Exosuit.start_actor(host, Path.join(dir, "shop.wasm"), id: "shop")
+
+    calls = Regex.scan(~r/<!-- call -->\n```elixir\n(.*?)```/s, @guide)
+    assert length(calls) == 3
+    for [_all, code] <- calls, do: Code.eval_string(code, host: host)
+  end
+end

@@ -1,0 +1,219 @@
+defmodule Exosuit.WitValuesTest do
+  # Random types and values, through guests, providers and other actors.
+  use Exosuit.HostCase, async: true
+
+  alias Exosuit.WitWorld
+
+  @worlds 60
+  @values 12
+
+  defmodule Mirror do
+    @moduledoc "Answers with what it was asked."
+    use Exosuit.Provider, contract: "exosuit:test"
+
+    @impl Exosuit.Provider
+    def handle_function("exosuit:test/mirror#echo", arguments, _context) do
+      arguments |> Enum.take(-2) |> List.to_tuple()
+    end
+  end
+
+  setup do
+    seed = :rand.uniform(1_000_000_000)
+    :rand.seed(:exsss, {seed, seed, seed})
+    %{seed: seed, dir: tmp_dir!()}
+  end
+
+  test "values of random types come back from a guest, and through a guest from a provider",
+       context do
+    types = for n <- 1..@worlds, do: {n, WitWorld.type()}
+
+    texts =
+      for {n, type} <- types,
+          kind <- [:mirror, :relay],
+          into: %{},
+          do: {"#{kind}#{n}", WitWorld.component(type, kind)}
+
+    Guests.assemble(context.dir, texts)
+    host = start_supervised_host!([])
+    {:ok, _id} = Exosuit.start_provider(host, Mirror, id: "provider")
+
+    for {n, type} <- types do
+      for kind <- [:mirror, :relay], do: start!(host, context.dir, "#{kind}#{n}")
+
+      :ok =
+        Exosuit.put_link(host, source: "relay#{n}", target: "provider", contract: "exosuit:test")
+
+      values = for _ <- 1..@values, do: WitWorld.value(type)
+
+      for value <- values, actor <- ["mirror#{n}", "relay#{n}"] do
+        assert {context.seed, type, actor, echo(host, actor, value)} ==
+                 {context.seed, type, actor, {:ok, {7, value}}}
+      end
+
+      for kind <- [:mirror, :relay], do: :ok = Exosuit.stop_actor(host, "#{kind}#{n}")
+    end
+  end
+
+  test "values pass between two actors, and between two hosts", context do
+    types = for n <- 1..15, do: {n, WitWorld.type()}
+
+    texts =
+      for {n, type} <- types,
+          kind <- [:mirror, :relay],
+          into: %{},
+          do: {"#{kind}#{n}", WitWorld.component(type, kind)}
+
+    Guests.assemble(context.dir, texts)
+    {:ok, {_public_key, seed}} = Exosuit.Claims.generate_key("cluster")
+    nats = Exosuit.Nats.options(Exosuit.Nats.start!(), cluster_seed: seed)
+    [one, two] = for _ <- 1..2, do: start_supervised_host!(nats: nats)
+
+    for {n, type} <- types, {host, calls} <- [{one, "near"}, {two, "far"}] do
+      start!(host, context.dir, "mirror#{n}", "#{calls}-mirror#{n}")
+      start!(one, context.dir, "relay#{n}", "#{calls}-relay#{n}")
+
+      link = [
+        source: "#{calls}-relay#{n}",
+        target: "#{calls}-mirror#{n}",
+        contract: "exosuit:test"
+      ]
+
+      :ok = Exosuit.put_link(one, link)
+
+      eventually(fn -> match?({:ok, _}, echo(one, "#{calls}-relay#{n}", WitWorld.value(type))) end)
+
+      for value <- for(_ <- 1..@values, do: WitWorld.value(type)) do
+        assert {context.seed, type, calls, echo(one, "#{calls}-relay#{n}", value)} ==
+                 {context.seed, type, calls, {:ok, {7, value}}}
+      end
+    end
+  end
+
+  test "terms of any kind are taken or refused, and make no atom", context do
+    types = for n <- 1..20, do: {n, WitWorld.type()}
+
+    Guests.assemble(
+      context.dir,
+      Map.new(types, fn {n, type} -> {"mirror#{n}", WitWorld.component(type, :mirror)} end)
+    )
+
+    host = start_supervised_host!([])
+    for {n, _type} <- types, do: start!(host, context.dir, "mirror#{n}")
+    other = for _ <- 1..30, do: WitWorld.value(WitWorld.type())
+    atoms = :erlang.system_info(:atom_count)
+
+    for {n, type} <- types, value <- other do
+      case echo(host, "mirror#{n}", value) do
+        {:ok, {7, _value}} -> :ok
+        {:error, %Error{reason: :invalid_input, detail: "echo: value" <> _}} -> :ok
+        answer -> flunk(inspect({context.seed, type, value, answer}))
+      end
+    end
+
+    assert :erlang.system_info(:atom_count) == atoms
+  end
+
+  test "a value that does not fit is refused, by its path", context do
+    line = {:record, [{"price", :f64}, {"unit-count", :u8}, {"note", {:option, :string}}]}
+    shape = {:variant, [{"circle", {:record, [{"radius", :f32}]}}, {"none", nil}]}
+    colors = {:enum, ["red", "green"]}
+    options = {:option, {:option, :u8}}
+
+    order =
+      {:record,
+       [
+         {"lines", {:list, line}},
+         {"shape", shape},
+         {"color", colors},
+         {"rights", {:flags, ["read", "write"]}},
+         {"initial", :char},
+         {"both", {:result, :u8, nil}},
+         {"twice", options}
+       ]}
+
+    Guests.assemble(context.dir, %{"order" => WitWorld.component(order, :mirror)})
+    host = start_supervised_host!([])
+    start!(host, context.dir, "order")
+
+    good = %{
+      lines: [%{price: 1.5, unit_count: 1, note: nil}],
+      shape: {:circle, %{radius: 0.5}},
+      color: :red,
+      rights: [:read],
+      initial: "x",
+      both: {:ok, 1},
+      twice: {:some, nil}
+    }
+
+    assert {:ok, {7, good}} == echo(host, "order", good)
+
+    # What else is taken for it.
+    for {field, given, taken} <- [
+          {:lines, [%{"price" => 2, "unit-count" => 3}],
+           [%{price: 2.0, unit_count: 3, note: nil}]},
+          {:lines, [%{"price" => 2, "unit_count" => 3, note: "n"}],
+           [%{price: 2.0, unit_count: 3, note: "n"}]},
+          {:color, "green", :green},
+          {:rights, [:write, "read", :write], [:read, :write]},
+          {:rights, [], []}
+        ] do
+      given = Map.put(good, field, given)
+      assert {:ok, {7, Map.put(good, field, taken)}} == echo(host, "order", given)
+    end
+
+    for {field, value, said} <- [
+          {:lines, [%{price: "1", unit_count: 1}],
+           "value.lines[0].price: expected an f64, got a text or bytes"},
+          {:lines, [%{price: 1, unit_count: 256}],
+           "value.lines[0].unit-count: expected a u8, got 256, which it cannot hold"},
+          {:lines, [%{price: 1}],
+           "value.lines[0].unit-count: expected a u8, but the field is missing"},
+          {:lines, [%{price: 1, unit_count: 1, more: 1}],
+           "value.lines[0].more: the record has no such field, it has price, unit-count, note"},
+          {:lines, [{1.5, 1, nil}], "value.lines[0]: expected a record, got a tuple of 3"},
+          {:lines, [%{price: 9_007_199_254_740_993, unit_count: 1}],
+           "value.lines[0].price: expected an f64, got an integer"},
+          {:shape, {:circle, %{radius: 1.0e39}},
+           "value.shape.circle.radius: expected an f32, got 1e39, which it cannot hold"},
+          {:shape, :circle, "value.shape.circle: expected circle with a record, got none"},
+          {:shape, {:none, 1}, "value.shape.none: expected none without a value, got one"},
+          {:shape, {:square, 1},
+           ~s(value.shape: the variant has no case "square", it has circle, none)},
+          {:color, :blue, ~s(value.color: the enum has no "blue", it has red, green)},
+          {:color, {:red, 1}, "value.color: expected an enum, got a case with a value"},
+          {:rights, [:read, :erase],
+           ~s(value.rights[1]: there is no flag "erase", there are read, write)},
+          {:rights, :read, "value.rights: expected flags (a list of their names), got a name"},
+          {:initial, "xy",
+           "value.initial: expected a char (a string of one character), got 2 characters"},
+          {:initial, "",
+           "value.initial: expected a char (a string of one character), got 0 characters"},
+          {:both, {:ok, nil}, "value.both: expected a u8, got nothing"},
+          {:both, {:error, 1}, "value.both: expected error without a value, got one"},
+          {:twice, 1, "value.twice: expected an option (nil or {:some, value}), got an integer"}
+        ] do
+      assert {:error, %Error{reason: :invalid_input, detail: detail}} =
+               echo(host, "order", Map.put(good, field, value))
+
+      assert detail == "echo: " <> said
+    end
+  end
+
+  test "a list of a million records passes", context do
+    type = {:list, {:record, [{"id", :u32}, {"name", :string}, {"score", :f64}]}}
+    Guests.assemble(context.dir, %{"million" => WitWorld.component(type, :mirror)})
+    host = start_supervised_host!([])
+    start!(host, context.dir, "million")
+    records = for n <- 1..1_000_000, do: %{id: n, name: "x", score: 0.5}
+    assert {:ok, {7, answer}} = echo(host, "million", records, timeout: 120_000)
+    assert answer == records
+  end
+
+  defp start!(host, dir, name, id \\ nil) do
+    {:ok, _id} = Exosuit.start_actor(host, Path.join(dir, name <> ".wasm"), id: id || name)
+  end
+
+  defp echo(host, actor, value, options \\ []) do
+    Exosuit.call(host, actor, "echo", WitWorld.arguments(value), options)
+  end
+end
