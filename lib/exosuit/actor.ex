@@ -2,60 +2,61 @@ defmodule Exosuit.Actor do
   @moduledoc """
   A running actor: the process that keeps its entry in the router open for as long as it lives.
 
-  Calls do not pass through it. On its first start it reads the bytes, checks the claims and
-  compiles; a later start, after a crash, takes what the first one made (`loaded`), so that the
-  actor answers again within milliseconds, whatever became of the file. An update publishes new code
-  beside the old: new calls go to the new, running ones finish in the old within the host's drain
-  timeout. However the process ends, the router notices: running calls are dropped, later ones wait
-  for its successor.
+  Calls do not pass through it. Its first start compiles the code that somebody loaded (`Exosuit.Artifact.Loaded`),
+  or loads the artifact of the specification itself. A later start, after a crash, takes what the first one compiled
+  (`Exosuit.Actor.Compiled`), so that the actor answers again within milliseconds, whatever became of the file. No
+  process keeps the bytes: this one hibernates after a compile, which frees them. An update publishes new code beside
+  the old: new calls go to the new, running ones finish in the old within the host's drain timeout. However the
+  process ends, the router notices: running calls are dropped, later ones wait for its successor.
 
   ## Messages
 
-  Sends `{:exosuit_started, self(), loaded}` or `{:exosuit_failed, self(), error}` to the process
+  Sends `{:exosuit_started, self(), compiled}` or `{:exosuit_failed, self(), error}` to the process
   that it was told to report to. After a failure it ends normally.
   """
   use Exosuit.Server, restart: :temporary
 
-  alias Exosuit.{Claims, Directory, Error, Instance, Router, Wasm}
+  alias Exosuit.{Artifact, Claims, Directory, Error, Instance, Router}
+  alias Exosuit.Actor.{Compiled, Handover}
+  alias Exosuit.Artifact.Loaded
   alias Exosuit.Model.ActorSpecification
 
-  @typedoc "What a start makes: compiled code, claims, and the artifact with its digest."
-  @type loaded :: %{module: reference(), claims: Claims.t() | :unsigned, artifact: tuple()}
+  @typedoc "The code of a start: compiled before, lent by `Exosuit.Actor.Handover`, or to be loaded."
+  @type code :: Compiled.t() | reference() | nil
 
   @type claims :: Claims.t() | :unsigned
 
   @typedoc "Says by its claims whether code may run."
   @type permit :: (claims() -> :ok | {:error, Error.t()})
 
-  # What was loaded may be megabytes of code.
+  # Code that was given as bytes may be megabytes.
   @derive {Inspect, only: [:specification]}
   @enforce_keys [:instance, :specification, :report_to]
-  defstruct [:instance, :specification, :report_to, :loaded, :publication, :retirement]
+  defstruct [:instance, :specification, :report_to, :code, :publication, :retirement]
 
-  @spec start_link({Instance.t(), ActorSpecification.t(), loaded() | nil, pid()}) ::
+  @spec start_link({Instance.t(), ActorSpecification.t(), code(), pid()}) ::
           GenServer.on_start()
-  def start_link({instance, specification, loaded, report_to}) do
+  def start_link({instance, specification, code, report_to}) do
     GenServer.start_link(__MODULE__, %__MODULE__{
       instance: instance,
       specification: specification,
-      loaded: loaded,
+      code: code,
       report_to: report_to
     })
   end
 
   @doc """
-  Does everything that can fail before an actor serves: reads the artifact, checks its claims,
-  compiles it, and instantiates it once with the limits and grants of the specification. `permit`
-  says by the claims whether the code may run; it is asked before anything is compiled. `loaded` is
-  what an earlier start made of the same artifact, or `nil`. Blocks the calling process.
+  Does everything that can fail before an actor serves: loads the artifact, compiles it, and instantiates it once with
+  the limits and grants of the specification. `permit` decides by the claims whether the code may run; it is asked
+  before anything is compiled. `code` is the code of the artifact, if the caller has it. Blocks the calling process.
   """
-  @spec prepare(Instance.t(), ActorSpecification.t(), loaded() | nil, permit()) ::
-          {:ok, loaded()} | {:error, Error.t()}
-  def prepare(instance, specification, loaded, permit) do
-    with {:ok, loaded} <- loaded(instance, specification.artifact, loaded, permit),
+  @spec prepare(Instance.t(), ActorSpecification.t(), Loaded.t() | Compiled.t() | nil, permit()) ::
+          {:ok, Compiled.t()} | {:error, Error.t()}
+  def prepare(instance, specification, code, permit) do
+    with {:ok, compiled} <- compiled(instance.config, specification.artifact, code, permit),
          timeout = instance.config.call_timeout,
-         :ok <- Router.rehearse(instance.router, specification, loaded.module, timeout),
-         do: {:ok, loaded}
+         :ok <- Router.rehearse(instance.router, specification, compiled.module, timeout),
+         do: {:ok, compiled}
   end
 
   @doc """
@@ -63,9 +64,9 @@ defmodule Exosuit.Actor do
   changes. A quick exchange, as everything that takes time was done by `prepare/4`; it exits where
   the actor does.
   """
-  @spec update(pid(), ActorSpecification.t(), loaded()) :: :ok | {:error, Error.t()}
-  def update(actor, specification, loaded) do
-    GenServer.call(actor, {:update, specification, loaded})
+  @spec update(pid(), ActorSpecification.t(), Compiled.t()) :: :ok | {:error, Error.t()}
+  def update(actor, specification, compiled) do
+    GenServer.call(actor, {:update, specification, compiled})
   end
 
   @doc """
@@ -87,9 +88,12 @@ defmodule Exosuit.Actor do
   @impl GenServer
   def handle_continue(:start, state) do
     case start(state) do
-      {:ok, state} ->
-        send(state.report_to, {:exosuit_started, self(), state.loaded})
-        {:noreply, state}
+      {:ok, started} ->
+        send(state.report_to, {:exosuit_started, self(), started.code})
+
+        if match?(%Compiled{}, state.code),
+          do: {:noreply, started},
+          else: {:noreply, started, :hibernate}
 
       {:error, %Error{} = error} ->
         send(state.report_to, {:exosuit_failed, self(), error})
@@ -98,8 +102,8 @@ defmodule Exosuit.Actor do
   end
 
   @impl GenServer
-  def handle_call({:update, specification, loaded}, _from, %{publication: old} = state) do
-    case publish(%{state | specification: specification}, loaded) do
+  def handle_call({:update, specification, compiled}, _from, %{publication: old} = state) do
+    case publish(%{state | specification: specification}, compiled) do
       {:ok, state} ->
         Router.supersede(old, state.instance.config.drain_timeout)
         {:reply, :ok, state}
@@ -120,44 +124,41 @@ defmodule Exosuit.Actor do
     {:stop, :normal, state}
   end
 
-  defp loaded(instance, artifact, nil, permit), do: load(instance, artifact, permit)
-
-  defp loaded(_instance, _artifact, loaded, permit) do
-    with :ok <- permit.(loaded.claims), do: {:ok, loaded}
-  end
-
   # Cheapest check first: a revision that is too low is refused before the compile.
-  defp load(instance, artifact, permit) do
-    with {:ok, {bytes, artifact}} <- Exosuit.Artifact.fetch(artifact),
-         {:ok, claims} <- Claims.admit(bytes, instance.config),
-         :ok <- permit.(claims),
-         :ok <- Wasm.check_imports(bytes, instance.config),
-         {:ok, module} <- Wasm.compile(bytes, tenant(claims), instance.config.compile),
-         :ok <- Wasm.check_module(module, instance.config),
-         do: {:ok, %{module: module, claims: claims, artifact: artifact}}
+  defp compiled(_config, _artifact, %Compiled{} = compiled, permit) do
+    with :ok <- permit.(compiled.claims), do: {:ok, compiled}
   end
 
-  # Compiles take turns between issuers.
-  defp tenant(:unsigned), do: ""
-  defp tenant(%Claims{issuer: issuer}), do: issuer
-
-  defp start(%{loaded: nil, instance: instance, specification: specification} = state) do
-    any = fn _claims -> :ok end
-    with {:ok, loaded} <- load(instance, specification.artifact, any), do: publish(state, loaded)
+  defp compiled(config, artifact, code, permit) do
+    with {:ok, loaded} <- loaded(config, artifact, code),
+         :ok <- permit.(loaded.claims),
+         do: Compiled.new(loaded, config)
   end
 
-  defp start(%{loaded: loaded} = state), do: publish(state, loaded)
+  defp loaded(_config, _artifact, %Loaded{} = loaded), do: {:ok, loaded}
+  defp loaded(config, artifact, nil), do: Artifact.load(artifact, config)
 
-  defp publish(%{instance: instance, specification: specification} = state, loaded) do
-    %{module: module, claims: claims} = loaded
+  defp start(%{code: %Compiled{} = compiled} = state), do: publish(state, compiled)
+
+  defp start(%{instance: instance, specification: specification} = state) do
+    with {:ok, loaded} <- loaded(instance.config, specification.artifact, lent(state)),
+         {:ok, compiled} <- Compiled.new(loaded, instance.config),
+         do: publish(state, compiled)
+  end
+
+  defp lent(%{code: nil}), do: nil
+  defp lent(%{code: reference, instance: instance}), do: Handover.take(instance, reference)
+
+  defp publish(%{instance: instance, specification: specification} = state, compiled) do
+    %{module: module, claims: claims} = compiled
     identity = Claims.identity(claims)
-    lineage = lineage(instance, loaded)
+    lineage = lineage(instance, compiled)
 
     with {:ok, publication} <-
            Router.publish(instance.router, specification, module, identity, lineage) do
-      facts = Map.take(loaded, [:claims, :artifact])
+      facts = Map.take(compiled, [:claims, :artifact])
       Directory.enter(instance.name, {:actor, specification.id}, facts)
-      {:ok, %{state | loaded: loaded, publication: publication}}
+      {:ok, %{state | code: compiled, publication: publication}}
     end
   end
 
@@ -170,5 +171,5 @@ defmodule Exosuit.Actor do
   defp lineage(%Instance{config: %{nats: nil}}, %{artifact: {_kind, _source, digest}}),
     do: "unsigned #{digest}"
 
-  defp lineage(_instance, _loaded), do: "unsigned"
+  defp lineage(_instance, _compiled), do: "unsigned"
 end

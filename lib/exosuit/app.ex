@@ -372,7 +372,7 @@ defmodule Exosuit.App do
 
   defp each_file(paths, keep) do
     Enum.reduce_while(paths, {:ok, %{}}, fn path, {:ok, kept} ->
-      with {:ok, {bytes, _artifact}} <- Exosuit.Artifact.fetch({:file, path, nil}),
+      with {:ok, bytes} <- Exosuit.Artifact.read({:file, path, nil}),
            {:ok, it} <- keep.(bytes) do
         {:cont, {:ok, Map.put(kept, path, it)}}
       else

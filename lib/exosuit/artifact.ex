@@ -1,8 +1,9 @@
 defmodule Exosuit.Artifact do
   @moduledoc false
-  # Reads the bytes of actors, bounded, and says what they are by their digest.
+  # Reads the code of actors, bounded, and checks its digest and its claims.
 
-  alias Exosuit.{Error, Input, Native}
+  alias Exosuit.{Claims, Config, Error, Input, Native}
+  alias Exosuit.Artifact.Loaded
   alias Exosuit.Model
 
   # Far beyond what the engine takes by default; a larger file need not be read to be refused.
@@ -35,8 +36,10 @@ defmodule Exosuit.Artifact do
     raise ArgumentError, "expected the actor as a path or {:bytes, wasm}, got: #{shown}"
   end
 
-  @doc "The name for events of what `parse/1` takes. A text that is not a reference is shown unchanged, if it is printable."
-  @spec reference(Path.t() | {:bytes, binary()}) :: String.t()
+  @doc "The name of code for events. A text that is not a reference is shown unchanged, if it is printable."
+  @spec reference(Path.t() | {:bytes, binary()} | Loaded.t()) :: String.t()
+  def reference(%Loaded{artifact: artifact}), do: Model.Artifact.reference(artifact)
+
   def reference(code) do
     case parse(code) do
       {:ok, artifact} -> Model.Artifact.reference(artifact)
@@ -44,23 +47,24 @@ defmodule Exosuit.Artifact do
     end
   end
 
-  @doc "The bytes, and the artifact with their digest."
-  @spec fetch(Model.Artifact.t()) :: {:ok, {binary(), Model.Artifact.t()}} | {:error, Error.t()}
-  def fetch({:file, path, _digest}) do
-    with {:ok, bytes} <- read(path), do: {:ok, {bytes, {:file, path, Native.digest(bytes)}}}
-  end
-
-  def fetch({:bytes, bytes, _digest}) when byte_size(bytes) <= @max_bytes do
-    {:ok, {bytes, {:bytes, bytes, Native.digest(bytes)}}}
-  end
-
-  def fetch({:bytes, bytes, _digest}), do: {:error, too_large("the module", byte_size(bytes))}
-
-  def fetch({:object, _name, digest, source} = artifact) do
-    with {:ok, bytes} <- read_source(source), :ok <- verify(bytes, digest) do
-      {:ok, {bytes, artifact}}
+  @doc "Reads code and checks its claims by the rules of the host, once for whoever uses it."
+  @spec load(Model.Artifact.t(), Config.t()) :: {:ok, Loaded.t()} | {:error, Error.t()}
+  def load(artifact, config) do
+    with {:ok, bytes} <- read(artifact),
+         digest = Native.digest(bytes),
+         {:ok, artifact} <- identify(artifact, digest),
+         {:ok, claims} <- Claims.admit(bytes, config) do
+      {:ok, %Loaded{artifact: artifact, bytes: bytes, digest: digest, claims: claims}}
     end
   end
+
+  @doc "The bytes of Wasm, which nobody has checked."
+  @spec read(Model.Artifact.t()) :: {:ok, binary()} | {:error, Error.t()}
+  def read({:file, path, _digest}), do: read_path(path)
+  def read({:object, _name, _digest, {:path, path}}), do: read_path(path)
+  def read({:object, _name, _digest, {:bytes, bytes}}), do: {:ok, bytes}
+  def read({:bytes, bytes, _digest}) when byte_size(bytes) <= @max_bytes, do: {:ok, bytes}
+  def read({:bytes, bytes, _digest}), do: {:error, too_large("the module", byte_size(bytes))}
 
   @doc """
   Whether a path leads below a directory, all symbolic links of both followed. The text of the path is
@@ -89,16 +93,15 @@ defmodule Exosuit.Artifact do
     String.starts_with?(path, String.trim_trailing(directory, "/") <> "/")
   end
 
-  defp read_source({:path, path}), do: read(path)
-  defp read_source({:bytes, bytes}), do: {:ok, bytes}
+  defp identify({kind, source, _digest}, digest), do: {:ok, {kind, source, digest}}
 
-  defp verify(bytes, "sha256:" <> hex = digest) do
-    if Native.digest(bytes) == String.upcase(hex),
-      do: :ok,
-      else: {:error, Error.new(:io, "the copy of object #{digest} on this host is damaged")}
+  defp identify({:object, _name, "sha256:" <> hex = object, _source} = artifact, digest) do
+    if String.upcase(hex) == digest,
+      do: {:ok, artifact},
+      else: {:error, Error.new(:io, "the copy of object #{object} on this host is damaged")}
   end
 
-  defp read(path) do
+  defp read_path(path) do
     case File.stat(path) do
       {:ok, %{type: :regular, size: size}} when size <= @max_bytes ->
         read_file(path)

@@ -38,6 +38,7 @@ defmodule Exosuit.Instance do
             peers: :ets.tid(),
             known: :ets.tid(),
             settings: :ets.tid(),
+            handover: :ets.tid(),
             statuses: :ets.tid()
           }
         }

@@ -490,7 +490,8 @@ defmodule Exosuit.SupervisionTest do
 
   defp asked?(pid, request) do
     {:messages, messages} = Process.info(pid, :messages)
-    Enum.any?(messages, &match?({:"$gen_call", _from, {^request, _argument}}, &1))
+    calls = for {:"$gen_call", _from, call} when is_tuple(call) <- messages, do: elem(call, 0)
+    request in calls
   end
 
   defp instance(host), do: Directory.fetch!(host, :instance)

@@ -4,6 +4,7 @@ defmodule Exosuit.Control.Actors do
   # before the host was asked to start anything are made here.
 
   alias Exosuit.{Artifact, Claims, Error, Event, Host, Input, Instance, Lattice}
+  alias Exosuit.Artifact.Loaded
   alias Exosuit.Control.{Configurations, Reference}
   alias Exosuit.Host.Inventory
   alias Exosuit.Model.Command.{ScaleActor, StartActor, StopActor, UpdateActor}
@@ -51,12 +52,12 @@ defmodule Exosuit.Control.Actors do
   @doc "Starts an actor, or adds instances to a running one of the same reference."
   @spec start(StartActor.t(), Instance.t()) :: :ok | {:error, Error.t()}
   def start(it, instance) do
-    with {:ok, path} <- path(it.code, instance),
-         {:ok, key} <- identify(path, instance) do
+    with {:ok, loaded} <- load(it.code, instance),
+         {:ok, key} <- key(loaded) do
       case Inventory.fetch_actor(instance, key) do
         {:ok, actor} -> add(actor, key, it, instance)
         {:error, %Error{reason: :conflict} = ambiguous} -> {:error, ambiguous}
-        {:error, _absent} -> Host.Actors.start(instance, path, options(it, id: key)) |> done()
+        {:error, _absent} -> Host.Actors.start(instance, loaded, options(it, id: key)) |> done()
       end
     end
     |> told(it, instance)
@@ -87,10 +88,9 @@ defmodule Exosuit.Control.Actors do
   def update(it, instance) do
     permissions = [force: it.force, allow_issuer_change: it.allow_issuer_change]
 
-    with {:ok, path} <- path(it.code, instance),
-         {:ok, id} <- if(it.id, do: {:ok, it.id}, else: identify(path, instance)),
+    with {:ok, code, id} <- identify(it, instance),
          {:ok, actor} <- Inventory.fetch_actor(instance, id),
-         do: Host.Actors.update(instance, actor.id, path, permissions)
+         do: Host.Actors.update(instance, actor.id, code, permissions)
   end
 
   @doc "Announces that a start or an update of this command failed."
@@ -146,21 +146,21 @@ defmodule Exosuit.Control.Actors do
   defp change(it), do: {:set, it.annotations, it.instances}
 
   defp start_scaled(it, instance) do
-    with {:ok, path} <- path(it.code, instance),
-         {:ok, id} <- id(it, path, instance),
+    with {:ok, loaded} <- load(it.code, instance),
+         {:ok, id} <- id(it, loaded),
          {:ok, config} <- Configurations.resolve(it.config, instance),
          {:ok, limits} <- limits(it.limits),
          options = options(it, [id: id, config: config] ++ limits),
-         do: Host.Actors.start(instance, path, options) |> done()
+         do: Host.Actors.start(instance, loaded, options) |> done()
   end
 
   # Where it goes by its key, the code says which that is.
-  defp id(%{key: nil, id: id}, _path, _instance), do: {:ok, id}
+  defp id(%{key: nil, id: id}, _loaded), do: {:ok, id}
 
-  defp id(%{key: key}, path, instance) do
-    case identify(path, instance) do
-      {:ok, ^key} -> {:ok, key}
-      {:ok, other} -> {:error, Error.new(:invalid_input, "it is #{other}, and not #{key}")}
+  defp id(%{key: expected}, loaded) do
+    case key(loaded) do
+      {:ok, ^expected} -> {:ok, expected}
+      {:ok, other} -> {:error, Error.new(:invalid_input, "it is #{other}, and not #{expected}")}
       error -> error
     end
   end
@@ -173,18 +173,26 @@ defmodule Exosuit.Control.Actors do
 
   defp options(it, more), do: [instances: it.instances, annotations: it.annotations] ++ more
 
-  defp identify(path, instance) do
-    with {:ok, {bytes, _artifact}} <- Artifact.fetch({:file, path, nil}),
-         {:ok, %Claims{subject: key}} <- Claims.admit(bytes, instance.config) do
-      {:ok, key}
-    else
-      {:ok, :unsigned} ->
-        {:error, Error.new(:invalid_claims, "the actor is not signed, so it has no public key")}
-
-      error ->
-        error
-    end
+  # The code is loaded here only if its key says which actor it is for.
+  defp identify(%{id: nil} = it, instance) do
+    with {:ok, loaded} <- load(it.code, instance),
+         {:ok, key} <- key(loaded),
+         do: {:ok, loaded, key}
   end
+
+  defp identify(it, instance) do
+    with {:ok, path} <- path(it.code, instance), do: {:ok, path, it.id}
+  end
+
+  defp load(code, instance) do
+    with {:ok, path} <- path(code, instance),
+         do: Artifact.load({:file, path, nil}, instance.config)
+  end
+
+  defp key(%Loaded{claims: %Claims{subject: key}}), do: {:ok, key}
+
+  defp key(%Loaded{claims: :unsigned}),
+    do: {:error, Error.new(:invalid_claims, "the actor is not signed, so it has no public key")}
 
   defp limits(given) do
     with {:ok, memory} <- number(given, @memory, :bytes),

@@ -92,7 +92,7 @@ defmodule Exosuit.Edge.ClaimsPublisher do
 
   defp register(instance, {:provider, id}) do
     case Specifications.fetch(instance, {:provider, id}) do
-      {:ok, {provider, _loaded}} ->
+      {:ok, {provider, _compiled}} ->
         claims = Inventory.provider_claims(provider)
 
         with :ok <- write_claims(instance, claims),

@@ -2,7 +2,7 @@ defmodule Exosuit.Host.Actors do
   @moduledoc """
   Starts, stops, scales and updates the actors of a host, as people and commands ask for it.
 
-  Code is given as a path or as `{:bytes, wasm}`, options as keyword lists (`Exosuit.Host.ActorOptions`). Wrong
+  Code is given as a path, as `{:bytes, wasm}`, or as it was loaded before (`Exosuit.Artifact.Loaded`); options as keyword lists (`Exosuit.Host.ActorOptions`). Wrong
   options raise `ArgumentError`. Each function blocks the calling process until the outcome is known. A start or
   an update that fails is announced by an event as well, even if the host got no further than reading the code.
 
@@ -10,21 +10,21 @@ defmodule Exosuit.Host.Actors do
   """
 
   alias Exosuit.{Artifact, Claims, Error, Instance, Options}
+  alias Exosuit.Artifact.Loaded
   alias Exosuit.Host.{ActorOptions, Roster, Specifications}
   alias Exosuit.Model.Instances
 
-  @type code :: Path.t() | {:bytes, binary()}
+  @type code :: Path.t() | {:bytes, binary()} | Loaded.t()
 
   @doc "Starts an actor. Its id is by default the subject of its claims; unsigned code needs one."
   @spec start(Instance.t(), code(), keyword()) :: {:ok, String.t()} | {:error, Error.t()}
   def start(instance, code, options) do
     options = ActorOptions.start!(options)
 
-    with {:ok, artifact} <- Artifact.parse(code),
-         {:ok, {bytes, artifact}} <- Artifact.fetch(artifact),
-         {:ok, id} <- id(bytes, options[:id], instance) do
-      specification = ActorOptions.specification(instance.config, id, artifact, options)
-      with :ok <- Roster.start(instance, specification), do: {:ok, id}
+    with {:ok, loaded} <- load(instance, code),
+         {:ok, id} <- id(loaded, options[:id]) do
+      specification = ActorOptions.specification(instance.config, id, loaded.artifact, options)
+      with :ok <- Roster.start(instance, specification, loaded), do: {:ok, id}
     else
       {:error, error} -> refuse(instance, code, options, error)
     end
@@ -33,11 +33,9 @@ defmodule Exosuit.Host.Actors do
   @doc "Starts an actor, or waits for the start of the one that the host has under its id already."
   @spec ensure(Instance.t(), code(), keyword()) :: :ok | {:error, Error.t()}
   def ensure(instance, code, options) do
-    with {:ok, id} <- wanted_id(instance, code, options[:id]),
-         {:ok, _specified} <- Specifications.fetch(instance, {:actor, id}) do
-      Roster.resume(instance, {:actor, id})
-    else
-      _absent -> with {:ok, _id} <- start(instance, code, options), do: :ok
+    case identify(instance, code, options[:id]) do
+      {:ok, code, id} -> ensure(instance, code, options, {:actor, id})
+      {:error, error} -> refuse(instance, code, options, error)
     end
   end
 
@@ -61,27 +59,40 @@ defmodule Exosuit.Host.Actors do
   def update(instance, id, code, options) do
     options = ActorOptions.update!(options)
 
-    with {:ok, artifact} <- Artifact.parse(code),
-         do: Roster.update(instance, id, artifact, Map.new(options))
+    with {:ok, code} <- parse(code),
+         do: Roster.update(instance, id, code, Map.new(options))
   end
 
-  defp wanted_id(_instance, _code, id) when is_binary(id), do: {:ok, id}
-
-  defp wanted_id(instance, code, nil) do
-    with {:ok, artifact} <- Artifact.parse(code),
-         {:ok, {bytes, _artifact}} <- Artifact.fetch(artifact),
-         do: id(bytes, nil, instance)
-  end
-
-  defp id(_bytes, id, _instance) when is_binary(id), do: {:ok, id}
-
-  defp id(bytes, nil, instance) do
-    case Claims.admit(bytes, instance.config) do
-      {:ok, :unsigned} -> {:error, Error.new(:invalid_input, "an unsigned actor needs an :id")}
-      {:ok, claims} -> {:ok, claims.subject}
-      {:error, error} -> {:error, error}
+  defp ensure(instance, code, options, key) do
+    case Specifications.fetch(instance, key) do
+      {:ok, _specified} -> Roster.resume(instance, key)
+      {:error, _absent} -> with {:ok, _id} <- start(instance, code, options), do: :ok
     end
   end
+
+  # The code is loaded only if there is no id without it.
+  defp identify(_instance, code, id) when is_binary(id), do: {:ok, code, id}
+
+  defp identify(instance, code, nil) do
+    with {:ok, loaded} <- load(instance, code),
+         {:ok, id} <- id(loaded, nil),
+         do: {:ok, loaded, id}
+  end
+
+  defp load(_instance, %Loaded{} = loaded), do: {:ok, loaded}
+
+  defp load(instance, code) do
+    with {:ok, artifact} <- Artifact.parse(code), do: Artifact.load(artifact, instance.config)
+  end
+
+  defp parse(%Loaded{} = loaded), do: {:ok, loaded}
+  defp parse(code), do: Artifact.parse(code)
+
+  defp id(_loaded, id) when is_binary(id), do: {:ok, id}
+  defp id(%Loaded{claims: %Claims{subject: subject}}, nil), do: {:ok, subject}
+
+  defp id(%Loaded{claims: :unsigned}, nil),
+    do: {:error, Error.new(:invalid_input, "an unsigned actor needs an :id")}
 
   # The roster announces what it was asked to start. It was not asked for this one.
   defp refuse(instance, code, options, error) do

@@ -106,7 +106,7 @@ defmodule Exosuit.Host.Inventory do
         ids -> {:error, ambiguous(name, ids)}
       end
     else
-      {:ok, {specification, _loaded}} -> {:ok, actor(instance, specification)}
+      {:ok, {specification, _compiled}} -> {:ok, actor(instance, specification)}
     end
   end
 

@@ -11,7 +11,7 @@ defmodule Exosuit.Host.Reconciler do
   alias Exosuit.Model
 
   @enforce_keys [:instance]
-  defstruct [:instance, attempts: %{}, pids: %{}, keys: %{}]
+  defstruct [:instance, :code, attempts: %{}, pids: %{}, keys: %{}]
 
   # Reading and compiling a large module takes its time; the engine bounds it.
   @start_timeout 310_000
@@ -21,9 +21,13 @@ defmodule Exosuit.Host.Reconciler do
     GenServer.start_link(__MODULE__, instance, name: Directory.via(instance.name, __MODULE__))
   end
 
-  @doc "Adds a specification and starts it. If it cannot start, the specification is removed again."
-  @spec run(Instance.t(), Specifications.specification()) :: :ok | {:error, Error.t()}
-  def run(instance, specification), do: call(instance, {:run, specification})
+  @doc """
+  Adds a specification and starts it. If it cannot start, the specification is removed again. `code` is the reference
+  of an actor's loaded code, see `Exosuit.Actor.Handover`.
+  """
+  @spec run(Instance.t(), Specifications.specification(), reference() | nil) ::
+          :ok | {:error, Error.t()}
+  def run(instance, specification, code \\ nil), do: call(instance, {:run, specification, code})
 
   @doc "Starts the specification of this key, and waits for the outcome."
   @spec start(Instance.t(), Directory.key()) :: :ok | {:error, Error.t()}
@@ -41,11 +45,11 @@ defmodule Exosuit.Host.Reconciler do
   (`Exosuit.Actor.prepare/4`). A refusal changes nothing. This process serialises changes with starts and
   stops.
   """
-  @spec update(Instance.t(), Directory.key(), change, Actor.loaded(), permit()) ::
+  @spec update(Instance.t(), Directory.key(), change, Actor.Compiled.t(), permit()) ::
           :ok | {:error, Error.t()}
         when change: (Specifications.specification() -> Specifications.specification())
-  def update(instance, key, change, loaded, permit) do
-    call(instance, {:update, key, change, loaded, permit})
+  def update(instance, key, change, compiled, permit) do
+    call(instance, {:update, key, change, compiled, permit})
   end
 
   @doc "The state of each attempt."
@@ -66,11 +70,11 @@ defmodule Exosuit.Host.Reconciler do
 
   # Here rather than by the caller, who may end between one step and the next.
   @impl GenServer
-  def handle_call({:run, specification}, from, state) do
+  def handle_call({:run, specification, code}, from, state) do
     key = Specifications.key(specification)
 
     case Specifications.add(state.instance, specification) do
-      :ok -> {:noreply, act(Attempts.start(state.attempts, key, {:or_remove, key, from}), state)}
+      :ok -> {:noreply, first_start(state, key, from, code)}
       {:error, error} -> {:reply, refused(state, specification, error), state}
     end
   end
@@ -81,9 +85,9 @@ defmodule Exosuit.Host.Reconciler do
 
   def handle_call({:stop, key}, _from, state), do: {:reply, :ok, remove(state, key)}
 
-  def handle_call({:update, key, change, loaded, permit}, _from, state) do
-    result = switch(state, key, change, loaded, permit)
-    if result == :ok, do: updated(state, key, loaded)
+  def handle_call({:update, key, change, compiled, permit}, _from, state) do
+    result = switch(state, key, change, compiled, permit)
+    if result == :ok, do: updated(state, key, compiled)
     {:reply, result, state}
   end
 
@@ -93,9 +97,9 @@ defmodule Exosuit.Host.Reconciler do
 
   # What a process says that was stopped meanwhile, or replaced, is no news of its successor.
   @impl GenServer
-  def handle_info({:exosuit_started, pid, loaded}, state) do
+  def handle_info({:exosuit_started, pid, compiled}, state) do
     case state.pids do
-      %{^pid => key} -> {:noreply, started(state, key, loaded)}
+      %{^pid => key} -> {:noreply, started(state, key, compiled)}
       %{} -> {:noreply, state}
     end
   end
@@ -117,6 +121,12 @@ defmodule Exosuit.Host.Reconciler do
     {:noreply, ended(state, pid, &Attempts.down(&1, &2, reason, now()))}
   end
 
+  # The code is for this start alone: a later one finds the compiled code with the specification.
+  defp first_start(state, key, from, code) do
+    starting = Attempts.start(state.attempts, key, {:or_remove, key, from})
+    %{act(starting, %{state | code: {key, code}}) | code: nil}
+  end
+
   # A rejected specification is not started, but a `*_start_failed` event is still emitted.
   defp refused(state, specification, error) do
     {role, id} = Specifications.key(specification)
@@ -131,14 +141,14 @@ defmodule Exosuit.Host.Reconciler do
     GenServer.call(Directory.via(instance.name, __MODULE__), request, @start_timeout)
   end
 
-  defp switch(state, key, change, loaded, permit) do
+  defp switch(state, key, change, compiled, permit) do
     with {:ok, {pid, current}} <- running(state, key),
-         {:ok, {old, old_loaded}} <- Specifications.fetch(state.instance, key),
-         :ok <- permit.(current.claims, loaded.claims),
-         new = %{change.(old) | artifact: loaded.artifact},
-         :ok <- Specifications.replace(state.instance, new, loaded) do
-      with {:error, error} <- serve(pid, key, new, loaded) do
-        :ok = Specifications.replace(state.instance, old, old_loaded)
+         {:ok, {old, old_compiled}} <- Specifications.fetch(state.instance, key),
+         :ok <- permit.(current.claims, compiled.claims),
+         new = %{change.(old) | artifact: compiled.artifact},
+         :ok <- Specifications.replace(state.instance, new, compiled) do
+      with {:error, error} <- serve(pid, key, new, compiled) do
+        :ok = Specifications.replace(state.instance, old, old_compiled)
         {:error, error}
       end
     end
@@ -146,15 +156,15 @@ defmodule Exosuit.Host.Reconciler do
 
   # Whatever becomes of the process, it serves what is specified: one that does not answer is killed,
   # and started again from the old specification.
-  defp serve(pid, key, specification, loaded) do
-    Actor.update(pid, specification, loaded)
+  defp serve(pid, key, specification, compiled) do
+    Actor.update(pid, specification, compiled)
   catch
     :exit, {_reason, {GenServer, :call, _arguments}} ->
       Process.exit(pid, :kill)
       {:error, not_running(key)}
   end
 
-  # By the directory: what an adopted one was loaded from may not have been written down.
+  # By the directory: what an adopted one was compiled from may not have been written down.
   defp running(state, key) do
     with %{phase: :running} <- state.attempts[key],
          {:ok, found} <- Directory.fetch(state.instance.name, key) do
@@ -198,7 +208,8 @@ defmodule Exosuit.Host.Reconciler do
 
   defp perform({:spawn, key}, state) do
     case Specifications.fetch(state.instance, key) do
-      {:ok, {specification, loaded}} -> spawn_child(state, key, specification, loaded)
+      {:ok, {specification, nil}} -> spawn_child(state, key, specification, lent(state, key))
+      {:ok, {specification, compiled}} -> spawn_child(state, key, specification, compiled)
       {:error, error} -> act(Attempts.stop(state.attempts, key, error), state)
     end
   end
@@ -235,8 +246,8 @@ defmodule Exosuit.Host.Reconciler do
   defp event(:provider, :start_failed, fields), do: Event.ProviderStartFailed.new(fields)
   defp event(:provider, :stopped, fields), do: Event.ProviderStopped.new(fields)
 
-  defp facts({:actor, id}, {specification, loaded}, _state) do
-    claims = if loaded, do: loaded.claims, else: :unsigned
+  defp facts({:actor, id}, {specification, compiled}, _state) do
+    claims = if compiled, do: compiled.claims, else: :unsigned
 
     %{
       id: id,
@@ -249,7 +260,7 @@ defmodule Exosuit.Host.Reconciler do
     }
   end
 
-  defp facts({:provider, id} = key, {specification, _loaded}, state) do
+  defp facts({:provider, id} = key, {specification, _compiled}, state) do
     %{
       id: id,
       public_key: Router.provider_key(specification),
@@ -274,8 +285,11 @@ defmodule Exosuit.Host.Reconciler do
     end
   end
 
-  defp spawn_child(state, {role, _id} = key, specification, loaded) do
-    argument = {state.instance, specification, loaded, self()}
+  defp lent(%{code: {key, code}}, key), do: code
+  defp lent(_state, _key), do: nil
+
+  defp spawn_child(state, {role, _id} = key, specification, code) do
+    argument = {state.instance, specification, code, self()}
 
     {:ok, pid} =
       DynamicSupervisor.start_child(
@@ -286,18 +300,18 @@ defmodule Exosuit.Host.Reconciler do
     watch(state, key, pid)
   end
 
-  defp started(state, key, loaded) do
-    if loaded, do: Specifications.keep(state.instance, key, loaded)
-    note_start(state, key, loaded)
+  defp started(state, key, compiled) do
+    if compiled, do: Specifications.keep(state.instance, key, compiled)
+    note_start(state, key, compiled)
     state = act(Attempts.started(state.attempts, key, now()), state)
     ask_health(state.instance, key)
     state
   end
 
   # It may refuse links, and take others that it refused.
-  defp note_start(state, key, loaded) do
+  defp note_start(state, key, compiled) do
     Statuses.delete(state.instance, key)
-    Links.look(state.instance, names(key, loaded))
+    Links.look(state.instance, names(key, compiled))
   end
 
   # Only now: that it is well is no news before it is told that it has started.
@@ -308,9 +322,9 @@ defmodule Exosuit.Host.Reconciler do
     end
   end
 
-  defp updated(state, key, loaded) do
+  defp updated(state, key, compiled) do
     perform({:announce, key, :updated, %{}}, state)
-    Links.look(state.instance, names(key, loaded))
+    Links.look(state.instance, names(key, compiled))
   end
 
   defp names({_role, id}, %{claims: %Claims{subject: subject}}), do: [id, subject]

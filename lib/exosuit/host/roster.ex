@@ -3,12 +3,20 @@ defmodule Exosuit.Host.Roster do
   # Who shall run on a host: start, stop, scale, update. Each function waits for the outcome.
 
   alias Exosuit.{Actor, Claims, Directory, Error, Event, Instance, Lattice, Router}
+  alias Exosuit.Actor.Handover
+  alias Exosuit.Artifact.Loaded
   alias Exosuit.Host.{Inventory, Links, Reconciler, Specifications, Unattended}
   alias Exosuit.Model.{ActorSpecification, Artifact, Instances, Link, ProviderSpecification}
 
   @doc "Adds a specification and starts it. If it cannot start, the specification is removed again."
   @spec start(Instance.t(), Specifications.specification()) :: :ok | {:error, Error.t()}
   def start(instance, specification), do: Reconciler.run(instance, specification)
+
+  @doc "As `start/2`, with the code of the actor. Its process compiles the code."
+  @spec start(Instance.t(), ActorSpecification.t(), Loaded.t()) :: :ok | {:error, Error.t()}
+  def start(instance, specification, loaded) do
+    Handover.lend(instance, loaded, &Reconciler.run(instance, specification, &1))
+  end
 
   @doc "Starts what is specified already, or waits for its start. It stays specified."
   @spec resume(Instance.t(), Directory.key()) :: :ok | {:error, Error.t()}
@@ -40,7 +48,7 @@ defmodule Exosuit.Host.Roster do
   @doc "Changes how many calls of an actor may run at a time; running ones are left alone."
   @spec scale(Instance.t(), String.t(), pos_integer()) :: :ok | {:error, Error.t()}
   def scale(instance, id, instances) do
-    with {:ok, {before, _loaded}} <- Specifications.fetch(instance, {:actor, id}),
+    with {:ok, {before, _compiled}} <- Specifications.fetch(instance, {:actor, id}),
          {:ok, actor} <- Specifications.resize(instance, id, {:total, instances}),
          do: announce_scaled(instance, before, actor)
   end
@@ -50,7 +58,7 @@ defmodule Exosuit.Host.Roster do
   """
   @spec resize(Instance.t(), String.t(), Instances.change()) :: :ok | {:error, Error.t()}
   def resize(instance, id, change) do
-    with {:ok, {before, _loaded}} <- Specifications.fetch(instance, {:actor, id}),
+    with {:ok, {before, _compiled}} <- Specifications.fetch(instance, {:actor, id}),
          {:ok, actor} <- Specifications.resize(instance, id, change),
          :ok <- start_again(instance, before) do
       announce_scaled(instance, before, actor)
@@ -96,35 +104,41 @@ defmodule Exosuit.Host.Roster do
   Replaces the code of a running actor. The calling process prepares the code, and waits. A failure changes
   nothing.
   """
-  @spec update(Instance.t(), String.t(), Artifact.t(), Claims.permissions()) ::
+  @spec update(Instance.t(), String.t(), Artifact.t() | Loaded.t(), Claims.permissions()) ::
           :ok | {:error, Error.t()}
-  def update(instance, id, artifact, permissions) do
-    change(instance, id, &%{&1 | artifact: artifact}, &Claims.check_update(&1, &2, permissions))
+  def update(instance, id, code, permissions) do
+    {artifact, loaded} = code(code)
+    permit = &Claims.check_update(&1, &2, permissions)
+    change(instance, id, &%{&1 | artifact: artifact}, permit, loaded)
   end
+
+  defp code(%Loaded{artifact: artifact} = loaded), do: {artifact, loaded}
+  defp code(artifact), do: {artifact, nil}
 
   @doc """
   Applies `change` to the specification of a running actor: its code and settings. The calling process first
   tries everything that can fail, and waits. The actor serves by the old specification until the new one can
-  replace it. `permit` decides by the claims of both.
+  replace it. `permit` decides by the claims of both. `loaded` is the new code, if the caller has it.
   """
-  @spec change(Instance.t(), String.t(), change, Reconciler.permit()) :: :ok | {:error, Error.t()}
+  @spec change(Instance.t(), String.t(), change, Reconciler.permit(), Loaded.t() | nil) ::
+          :ok | {:error, Error.t()}
         when change: (ActorSpecification.t() -> ActorSpecification.t())
-  def change(instance, id, change, permit) do
-    with {:ok, {old, loaded}} <- Specifications.fetch(instance, {:actor, id}),
+  def change(instance, id, change, permit, loaded \\ nil) do
+    with {:ok, {old, compiled}} <- Specifications.fetch(instance, {:actor, id}),
          new = change.(old),
-         {:error, error} <- prepare_and_change(instance, {old, loaded}, new, change, permit) do
+         code = if(new.artifact == old.artifact, do: compiled, else: loaded),
+         {:error, error} <- prepare_and_change(instance, new, code, change, permit) do
       Lattice.announce(instance, update_failed(old, new.artifact, error))
       {:error, error}
     end
   end
 
-  defp prepare_and_change(instance, {old, loaded}, new, change, permit) do
-    key = {:actor, old.id}
-    loaded = if new.artifact == old.artifact, do: loaded
+  defp prepare_and_change(instance, new, code, change, permit) do
+    key = {:actor, new.id}
 
     with {:ok, {_pid, running}} <- Directory.fetch(instance.name, key),
-         {:ok, loaded} <- Actor.prepare(instance, new, loaded, &permit.(running.claims, &1)),
-         do: Reconciler.update(instance, key, change, loaded, permit)
+         {:ok, compiled} <- Actor.prepare(instance, new, code, &permit.(running.claims, &1)),
+         do: Reconciler.update(instance, key, change, compiled, permit)
   end
 
   @doc """
@@ -137,7 +151,7 @@ defmodule Exosuit.Host.Roster do
   def exchange(instance, new) do
     key = Specifications.key(new)
 
-    with {:ok, {old, _loaded}} <- Specifications.fetch(instance, key),
+    with {:ok, {old, _compiled}} <- Specifications.fetch(instance, key),
          :ok <- Router.rehearse_provider(instance.router, new, instance.config.data_dir),
          do: Unattended.run(fn -> exchange(instance, old, new) end)
   end

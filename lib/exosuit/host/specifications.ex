@@ -41,8 +41,8 @@ defmodule Exosuit.Host.Specifications do
   Replaces the specification of an id, together with its prepared code, in one step.
   """
   @spec replace(Instance.t(), ActorSpecification.t(), map()) :: :ok | {:error, Error.t()}
-  def replace(instance, specification, loaded),
-    do: call(instance, {:replace, specification, loaded})
+  def replace(instance, specification, compiled),
+    do: call(instance, {:replace, specification, compiled})
 
   @doc "Removes a specification; the reconciler has stopped its actor or provider."
   @spec remove(Instance.t(), Directory.key()) :: :ok
@@ -50,15 +50,15 @@ defmodule Exosuit.Host.Specifications do
 
   @doc "Stores the compiled result of a start, for the next start."
   @spec keep(Instance.t(), Directory.key(), term()) :: :ok
-  def keep(instance, key, loaded), do: call(instance, {:keep, key, loaded})
+  def keep(instance, key, compiled), do: call(instance, {:keep, key, compiled})
 
   @doc "The specification under this key and what a start has made of it."
   @spec fetch(Instance.t(), Directory.key()) ::
           {:ok, {specification(), term()}} | {:error, Error.t()}
   def fetch(instance, {role, id} = key) do
     case :ets.lookup(instance.tables.specifications, key) do
-      [{_key, specification, loaded}] ->
-        {:ok, {specification, loaded}}
+      [{_key, specification, compiled}] ->
+        {:ok, {specification, compiled}}
 
       [] ->
         {:error, Error.new(:not_found, "no #{role} #{inspect(id)} on #{inspect(instance.name)}")}
@@ -88,8 +88,8 @@ defmodule Exosuit.Host.Specifications do
   def handle_call({:change, specification}, _from, instance) do
     shares = ActorSpecification.shares(specification)
 
-    with {:ok, {old, loaded}} <- fetch(instance, key(specification)),
-         {:ok, _new} <- put_shares(instance, old, loaded, shares) do
+    with {:ok, {old, compiled}} <- fetch(instance, key(specification)),
+         {:ok, _new} <- put_shares(instance, old, compiled, shares) do
       {:reply, :ok, instance}
     else
       error -> {:reply, error, instance}
@@ -97,19 +97,19 @@ defmodule Exosuit.Host.Specifications do
   end
 
   def handle_call({:resize, key, change}, _from, instance) do
-    with {:ok, {old, loaded}} <- fetch(instance, key),
+    with {:ok, {old, compiled}} <- fetch(instance, key),
          [_ | _] = shares <- Instances.change(ActorSpecification.shares(old), change) do
-      {:reply, put_shares(instance, old, loaded, shares), instance}
+      {:reply, put_shares(instance, old, compiled, shares), instance}
     else
       [] -> {:reply, :none, instance}
       error -> {:reply, error, instance}
     end
   end
 
-  def handle_call({:replace, specification, loaded}, _from, instance) do
+  def handle_call({:replace, specification, compiled}, _from, instance) do
     with {:ok, _old} <- fetch(instance, key(specification)),
          :ok <- specify(instance, specification) do
-      :ets.insert(instance.tables.specifications, {key(specification), specification, loaded})
+      :ets.insert(instance.tables.specifications, {key(specification), specification, compiled})
       {:reply, :ok, instance}
     else
       error -> {:reply, error, instance}
@@ -121,11 +121,11 @@ defmodule Exosuit.Host.Specifications do
     {:reply, :ok, instance}
   end
 
-  def handle_call({:keep, key, loaded}, _from, instance) do
+  def handle_call({:keep, key, compiled}, _from, instance) do
     # It may have been removed while it started, or updated since: then that holds.
     case :ets.lookup(instance.tables.specifications, key) do
       [{_key, specification, nil}] ->
-        :ets.insert(instance.tables.specifications, {key, specification, loaded})
+        :ets.insert(instance.tables.specifications, {key, specification, compiled})
 
       _removed_or_kept ->
         :ok
@@ -134,11 +134,11 @@ defmodule Exosuit.Host.Specifications do
     {:reply, :ok, instance}
   end
 
-  defp put_shares(instance, old, loaded, shares) do
+  defp put_shares(instance, old, compiled, shares) do
     new = ActorSpecification.with_shares(old, shares)
 
     with :ok <- specify(instance, new) do
-      :ets.insert(instance.tables.specifications, {key(new), new, loaded})
+      :ets.insert(instance.tables.specifications, {key(new), new, compiled})
       {:ok, new}
     end
   end

@@ -4,6 +4,7 @@ defmodule Exosuit.Tree.Setup do
   # the tables that its topmost supervisor owns (`instance/1`, by that supervisor).
 
   alias Exosuit.{Config, Directory, Error, Instance, Lattice, Router, Settings}
+  alias Exosuit.Actor.Handover
   alias Exosuit.Host.{Configurations, Identity, Links, Specifications, Statuses}
 
   @typedoc "The fields of an `Exosuit.Instance` that are made by `prepare/1`."
@@ -54,6 +55,7 @@ defmodule Exosuit.Tree.Setup do
       peers: Lattice.Peers.table(),
       known: Lattice.Known.table(),
       settings: Settings.table(config),
+      handover: Handover.table(),
       statuses: Statuses.table()
     }
   end

@@ -1,0 +1,33 @@
+defmodule Exosuit.Actor.Compiled do
+  @moduledoc """
+  The compiled code of an actor, its claims, and the artifact that it comes from. It is kept for as long as the actor
+  is specified, so that a restart needs neither the file nor a compile.
+  """
+
+  alias Exosuit.{Claims, Config, Error, Model, Wasm}
+  alias Exosuit.Artifact.Loaded
+
+  @type t :: %__MODULE__{
+          module: reference(),
+          claims: Claims.t() | :unsigned,
+          artifact: Model.Artifact.t()
+        }
+
+  # The artifact may have the bytes.
+  @derive {Inspect, only: [:claims]}
+  @enforce_keys [:module, :claims, :artifact]
+  defstruct [:module, :claims, :artifact]
+
+  @doc "Compiles loaded code, within the limits of the host. Blocks the calling process."
+  @spec new(Loaded.t(), Config.t()) :: {:ok, t()} | {:error, Error.t()}
+  def new(%Loaded{bytes: bytes, claims: claims, artifact: artifact}, config) do
+    with :ok <- Wasm.check_imports(bytes, config),
+         {:ok, module} <- Wasm.compile(bytes, tenant(claims), config.compile),
+         :ok <- Wasm.check_module(module, config),
+         do: {:ok, %__MODULE__{module: module, claims: claims, artifact: artifact}}
+  end
+
+  # Compiles take turns between issuers.
+  defp tenant(:unsigned), do: ""
+  defp tenant(%Claims{issuer: issuer}), do: issuer
+end

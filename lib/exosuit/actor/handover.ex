@@ -1,0 +1,45 @@
+defmodule Exosuit.Actor.Handover do
+  @moduledoc """
+  Loaded code on its way to the process of its actor: a table with a row for each start under way.
+
+  The reconciler and the supervisor, which stand between the two, get a reference alone. With the code in a message,
+  they would hold its bytes until their next garbage collection, which on an idle host may never come.
+  """
+
+  alias Exosuit.Artifact.Loaded
+  alias Exosuit.Instance
+
+  @doc "An empty table. Public, as its owner writes nothing."
+  @spec table() :: :ets.tid()
+  def table, do: :ets.new(:exosuit_handover, [:set, :public])
+
+  @doc "Lends code to `start`, which gets the reference for `take/2`. Nothing of it is left afterwards."
+  @spec lend(Instance.t(), Loaded.t(), (reference() -> result)) :: result when result: term()
+  def lend(%Instance{tables: %{handover: table}}, loaded, start) do
+    delete_abandoned(table)
+    reference = make_ref()
+    :ets.insert(table, {reference, self(), loaded})
+
+    try do
+      start.(reference)
+    after
+      :ets.delete(table, reference)
+    end
+  end
+
+  @doc "Takes the code out; `nil` if it was taken before, or if the process that lends it gave up."
+  @spec take(Instance.t(), reference()) :: Loaded.t() | nil
+  def take(%Instance{tables: %{handover: table}}, reference) do
+    case :ets.take(table, reference) do
+      [{_reference, _lender, loaded}] -> loaded
+      [] -> nil
+    end
+  end
+
+  # A process that was killed cleans up nothing. The rows are few.
+  defp delete_abandoned(table) do
+    for [reference, lender] <- :ets.match(table, {:"$1", :"$2", :_}),
+        not Process.alive?(lender),
+        do: :ets.delete(table, reference)
+  end
+end
