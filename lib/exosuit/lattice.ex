@@ -8,13 +8,13 @@ defmodule Exosuit.Lattice do
 
   alias Exosuit.{Event, Instance}
 
-  @doc "Hands an event to everybody who subscribed to the host's events. Waits for nobody."
+  @doc "Sends an event to the host's subscribers and to the lattice. Waits for nobody."
   @callback publish(Instance.t(), Event.t()) :: :ok
 
-  @doc "Tells an event to the other hosts and their tools alone. Waits for nobody."
-  @callback share(Instance.t(), Event.t()) :: :ok
+  @doc "Publishes an event to the lattice only. Waits for nobody."
+  @callback publish_remote(Instance.t(), Event.t()) :: :ok
 
-  @doc "Sends what waits to be sent, and is gone from the lattice. Blocks the calling process."
+  @doc "Sends what is still queued, and leaves the lattice. Blocks the calling process."
   @callback leave(Instance.t()) :: :ok
 
   @doc "Sends the calling process each further event of the host as `{:exosuit_event, event}`."
@@ -30,9 +30,9 @@ defmodule Exosuit.Lattice do
   end
 
   @doc "Publishes an event to the lattice only. Subscribers on this host do not receive it."
-  @spec tell_others(Instance.t(), Event.Types.fact()) :: :ok
-  def tell_others(%Instance{} = instance, fact) do
-    instance.bus.share(instance, Event.new(instance.source, fact))
+  @spec announce_remote(Instance.t(), Event.Types.fact()) :: :ok
+  def announce_remote(%Instance{} = instance, fact) do
+    instance.bus.publish_remote(instance, Event.new(instance.source, fact))
   end
 
   @doc """

@@ -146,7 +146,7 @@ defmodule Exosuit.Edge.ClaimsPublisher do
 
     case written do
       {:ok, nil} -> :ok
-      {:ok, _written} -> Lattice.tell_others(instance, Event.RefmapSet.new(fields))
+      {:ok, _written} -> Lattice.announce_remote(instance, Event.RefmapSet.new(fields))
       error -> error
     end
   end

@@ -59,13 +59,13 @@ defmodule Exosuit.Edge.Heartbeat do
     # `mac`: which version of calls with a MAC is taken.
     own = %{heartbeat_interval_ms: instance.config.nats.heartbeat_interval, mac: 1}
     facts = instance |> Inventory.take() |> Map.take(@facts) |> Map.merge(own)
-    Lattice.tell_others(instance, Event.HostHeartbeat.new(facts))
+    Lattice.announce_remote(instance, Event.HostHeartbeat.new(facts))
   end
 
   # Once in the host's life, and not in this process's.
   defp tell_started(instance) do
     if Lattice.Nats.first_connection?(instance) do
-      Lattice.tell_others(instance, Facts.started(instance))
+      Lattice.announce_remote(instance, Facts.started(instance))
     end
   end
 

@@ -65,7 +65,7 @@ defmodule Exosuit.Lattice.Local do
   defdelegate publish(instance, event), to: Events
 
   @impl Exosuit.Lattice
-  def share(_instance, _event), do: :ok
+  def publish_remote(_instance, _event), do: :ok
 
   @impl Exosuit.Lattice
   def leave(_instance), do: :ok

@@ -147,12 +147,12 @@ defmodule Exosuit.Lattice.Nats do
   def publish(instance, event) do
     Local.publish(instance, event)
     # There is no connection yet when it starts: whoever beats its heart tells it then.
-    if event.type == "host_started", do: :ok, else: share(instance, event)
+    if event.type == "host_started", do: :ok, else: publish_remote(instance, event)
   end
 
   # What cannot be sent at once is lost, and counted: heartbeats say again how things are.
   @impl Exosuit.Lattice
-  def share(instance, event) do
+  def publish_remote(instance, event) do
     subject = "wasmbus.evt." <> instance.config.lattice
 
     messages =
