@@ -25,198 +25,181 @@ defmodule Exosuit.Model.Command do
 
   @type values :: %{optional(String.t()) => String.t()}
 
-  defcommand(Inventory, "Lists what should run on the host, what runs, and the links.")
+  defcommand Inventory, "Lists what should run on the host, what runs, and the links."
 
-  defcommand(Ping, "Asks for the facts about the host, and makes it send a heartbeat.")
+  defcommand Ping, "Asks for the facts about the host, and makes it send a heartbeat."
 
-  defcommand(Call, "Calls an operation of an actor.",
+  defcommand Call, "Calls an operation of an actor.",
     actor: String.t(),
     operation: String.t(),
     payload: binary() \\ "",
     timeout: pos_integer() | nil \\ nil
-  )
 
-  defcommand(
-    StartActor,
-    """
-    Starts an actor. A `:reference` without an `id` gets the public key as its id, and adds instances if
-    that actor runs from the same reference.
-    """,
-    code: code(),
-    id: String.t() | nil \\ nil,
-    instances: pos_integer() \\ 1,
-    config: config() \\ {:values, %{}},
-    annotations: values() \\ %{}
-  )
+  defcommand StartActor,
+             """
+             Starts an actor. A `:reference` without an `id` gets the public key as its id, and adds instances if
+             that actor runs from the same reference.
+             """,
+             code: code(),
+             id: String.t() | nil \\ nil,
+             instances: pos_integer() \\ 1,
+             config: config() \\ {:values, %{}},
+             annotations: values() \\ %{}
 
-  defcommand(
-    StopActor,
-    "Stops an actor, or so many of its instances whose annotations contain the given ones.",
-    id: String.t(),
-    instances: pos_integer() | :all \\ :all,
-    annotations: values() \\ %{}
-  )
+  defcommand StopActor,
+             "Stops an actor, or so many of its instances whose annotations contain the given ones.",
+             id: String.t(),
+             instances: pos_integer() | :all \\ :all,
+             annotations: values() \\ %{}
 
-  defcommand(
-    ScaleActor,
-    """
-    Sets the instances of an actor: all, or those with exactly the given annotations.
+  defcommand ScaleActor,
+             """
+             Sets the instances of an actor: all, or those with exactly the given annotations.
 
-    With `start?`, an actor that does not run is started from `code`, with `config` and `limits`; it must
-    have the public key `key`, if that is given. If it runs from other code, `mismatch` decides: refuse
-    the command, keep the running code, or update it.
-    """,
-    id: String.t(),
-    instances: non_neg_integer(),
-    annotations: values() \\ %{},
-    start?: boolean() \\ false,
-    code: {:reference, String.t()} | nil \\ nil,
-    key: String.t() | nil \\ nil,
-    config: config() \\ {:names, []},
-    limits: values() \\ %{},
-    mismatch: :refuse | :keep | :update \\ :refuse,
-    allow_issuer_change: boolean() \\ false
-  )
+             With `start?`, an actor that does not run is started from `code`, with `config` and `limits`; it must
+             have the public key `key`, if that is given. If it runs from other code, `mismatch` decides: refuse
+             the command, keep the running code, or update it.
+             """,
+             id: String.t(),
+             instances: non_neg_integer(),
+             annotations: values() \\ %{},
+             start?: boolean() \\ false,
+             code: {:reference, String.t()} | nil \\ nil,
+             key: String.t() | nil \\ nil,
+             config: config() \\ {:names, []},
+             limits: values() \\ %{},
+             mismatch: :refuse | :keep | :update \\ :refuse,
+             allow_issuer_change: boolean() \\ false
 
-  defcommand(
-    UpdateActor,
-    "Replaces the code of an actor; without an `id`, of the actor with the public key of the code.",
-    code: code(),
-    id: String.t() | nil \\ nil,
-    force: boolean() \\ false,
-    allow_issuer_change: boolean() \\ false
-  )
+  defcommand UpdateActor,
+             "Replaces the code of an actor; without an `id`, of the actor with the public key of the code.",
+             code: code(),
+             id: String.t() | nil \\ nil,
+             force: boolean() \\ false,
+             allow_issuer_change: boolean() \\ false
 
-  defcommand(
-    AuctionActor,
-    "Asks whether the host would start an actor: its labels must contain `constraints`.",
-    reference: String.t(),
-    id: String.t() | nil \\ nil,
-    constraints: values() \\ %{}
-  )
+  defcommand AuctionActor,
+             "Asks whether the host would start an actor: its labels must contain `constraints`.",
+             reference: String.t(),
+             id: String.t() | nil \\ nil,
+             constraints: values() \\ %{}
 
-  defcommand(
-    StartProvider,
-    "Starts a provider. Without an `id`, its name becomes its id.",
-    code: code(),
-    id: String.t() | nil \\ nil,
-    link_name: String.t() | nil \\ nil,
-    config: config() \\ {:values, %{}},
-    annotations: values() \\ %{}
-  )
+  defcommand StartProvider,
+             "Starts a provider. Without an `id`, its name becomes its id.",
+             code: code(),
+             id: String.t() | nil \\ nil,
+             link_name: String.t() | nil \\ nil,
+             config: config() \\ {:values, %{}},
+             annotations: values() \\ %{}
 
-  defcommand(StopProvider, "Stops a provider, by its id, public key or reference.",
+  defcommand StopProvider, "Stops a provider, by its id, public key or reference.",
     id: String.t(),
     link_name: String.t() | nil \\ nil
-  )
 
-  defcommand(
-    AuctionProvider,
-    "Asks whether the host would start a provider, as `AuctionActor` does.",
-    reference: String.t(),
-    id: String.t() | nil \\ nil,
-    link_name: String.t() | nil \\ nil,
-    constraints: values() \\ %{}
-  )
+  defcommand AuctionProvider,
+             "Asks whether the host would start a provider, as `AuctionActor` does.",
+             reference: String.t(),
+             id: String.t() | nil \\ nil,
+             link_name: String.t() | nil \\ nil,
+             constraints: values() \\ %{}
 
-  defcommand(
-    PutLink,
-    """
-    Makes a link. Without `replace?`, it is refused if the source has a link of the same contract and name
-    to another target.
-    """,
-    source: String.t(),
-    target: String.t(),
-    contract: String.t(),
-    name: String.t() \\ "default",
-    interfaces: [String.t()] \\ [],
-    source_config: values() \\ %{},
-    target_config: values() \\ %{},
-    source_configs: [String.t()] \\ [],
-    target_configs: [String.t()] \\ [],
-    replace?: boolean() \\ true
-  )
+  defcommand PutLink,
+             """
+             Makes a link. Without `replace?`, it is refused if the source has a link of the same contract and name
+             to another target.
+             """,
+             source: String.t(),
+             target: String.t(),
+             contract: String.t(),
+             name: String.t() \\ "default",
+             interfaces: [String.t()] \\ [],
+             source_config: values() \\ %{},
+             target_config: values() \\ %{},
+             source_configs: [String.t()] \\ [],
+             target_configs: [String.t()] \\ [],
+             replace?: boolean() \\ true
 
-  defcommand(DeleteLink, "Removes a link.",
+  defcommand DeleteLink, "Removes a link.",
     source: String.t(),
     contract: String.t(),
     name: String.t() \\ "default"
-  )
 
-  defcommand(
-    Links,
-    "Lists links: of the host, with their status, or of the lattice, as far as they are in force here.",
-    of: :host | :lattice
-  )
+  defcommand Links,
+             "Lists links: of the host, with their status, or of the lattice, as far as they are in force here.",
+             of: :host | :lattice
 
-  defcommand(
-    Claims,
-    "Lists the claims that the host knows of actors and providers in the lattice."
-  )
+  defcommand Claims,
+             "Lists the claims that the host knows of actors and providers in the lattice."
 
-  defcommand(PutConfig, "Stores a configuration under a name.", name: String.t(), values: values())
+  defcommand PutConfig, "Stores a configuration under a name.", name: String.t(), values: values()
 
-  defcommand(GetConfig, "Reads a stored configuration.", name: String.t())
-  defcommand(DeleteConfig, "Deletes a stored configuration.", name: String.t())
+  defcommand GetConfig, "Reads a stored configuration.", name: String.t()
+  defcommand DeleteConfig, "Deletes a stored configuration.", name: String.t()
 
-  defcommand(PutLabel, "Sets a label of the host.", key: String.t(), value: String.t())
-  defcommand(DeleteLabel, "Removes a label of the host.", key: String.t())
+  defcommand PutLabel, "Sets a label of the host.", key: String.t(), value: String.t()
+  defcommand DeleteLabel, "Removes a label of the host.", key: String.t()
 
-  defcommand(PutRegistries, "Keeps credentials for registries, by the names of the registries.",
+  defcommand PutRegistries, "Keeps credentials for registries, by the names of the registries.",
     registries: %{optional(String.t()) => Credentials.t()}
-  )
 
-  defcommand(
-    ApplyManifest,
-    "Stores the manifest in a file as the newest version of its application.",
-    manifest: Path.t(),
-    allow_issuer_change: boolean() \\ false,
-    if_version: non_neg_integer() | nil \\ nil
-  )
+  defcommand ApplyManifest,
+             "Stores the manifest in a file as the newest version of its application.",
+             manifest: Path.t(),
+             allow_issuer_change: boolean() \\ false,
+             if_version: non_neg_integer() | nil \\ nil
 
-  defcommand(
-    PutApp,
-    """
-    As `ApplyManifest`, with objects of the lattice in place of files: the digests of the manifest and of
-    the files that it names. `path` is where the manifest was on its machine.
-    """,
-    manifest: String.t(),
-    path: Path.t(),
-    files: %{optional(Path.t()) => String.t()} \\ %{},
-    allow_issuer_change: boolean() \\ false,
-    if_version: non_neg_integer() | nil \\ nil
-  )
+  defcommand PutApp,
+             """
+             As `ApplyManifest`, with objects of the lattice in place of files: the digests of the manifest and of
+             the files that it names. `path` is where the manifest was on its machine.
+             """,
+             manifest: String.t(),
+             path: Path.t(),
+             files: %{optional(Path.t()) => String.t()} \\ %{},
+             allow_issuer_change: boolean() \\ false,
+             if_version: non_neg_integer() | nil \\ nil
 
-  defcommand(AppFiles, "Lists the files that a manifest names, for `PutApp`.",
+  defcommand AppFiles, "Lists the files that a manifest names, for `PutApp`.",
     manifest: String.t(),
     path: Path.t()
-  )
 
-  defcommand(ListApps, "Lists the applications.")
+  defcommand ListApps, "Lists the applications."
 
-  defcommand(AppStatus, "Shows what of an application runs where, and what is missing.",
+  defcommand AppStatus, "Shows what of an application runs where, and what is missing.",
     app: String.t()
-  )
 
-  defcommand(AppHistory, "Lists the versions of an application.", app: String.t())
+  defcommand AppHistory, "Lists the versions of an application.", app: String.t()
 
-  defcommand(
-    DeployApp,
-    "Deploys a version of an application; without a number, the newest that did not fail.",
-    app: String.t(),
-    version: non_neg_integer() | nil \\ nil
-  )
+  defcommand StoreManifest,
+             "Stores the text of a manifest as the newest version of its application, and deploys nothing.",
+             text: binary()
 
-  defcommand(UndeployApp, "Stops an application on all hosts, and keeps its versions.",
+  defcommand GetManifest,
+             """
+             Reads the manifest of an application, in the version with a label or in the newest. Without an `app`,
+             lists the applications.
+             """,
+             app: String.t() | nil \\ nil,
+             version: String.t() | nil \\ nil
+
+  defcommand DeployApp,
+             "Deploys a version of an application, by number or label; without one, the newest that did not fail.",
+             app: String.t(),
+             version: non_neg_integer() | String.t() | nil \\ nil
+
+  defcommand UndeployApp, "Stops an application on all hosts, and keeps its versions.",
     app: String.t()
-  )
 
-  defcommand(RollbackApp, "Deploys the version before the current one.", app: String.t())
-  defcommand(DeleteApp, "Stops an application on all hosts, and forgets it.", app: String.t())
+  defcommand RollbackApp, "Deploys the version before the current one.", app: String.t()
 
-  defcommand(Subscribe, "Sends the events of the host to the client, from now on.")
-  defcommand(OpenRemote, "Opens the VM of the host for `exosuit remote`.")
-  defcommand(StopHost, "Stops the host, after its running calls.")
+  defcommand DeleteApp,
+             "Stops an application on all hosts, and forgets it; or only its version with a label.",
+             app: String.t(),
+             version: String.t() | nil \\ nil
+
+  defcommand Subscribe, "Sends the events of the host to the client, from now on."
+  defcommand OpenRemote, "Opens the VM of the host for `exosuit remote`."
+  defcommand StopHost, "Stops the host, after its running calls."
 
   @doc """
   What a command changes: commands that change the same thing run in the order in which they came. Each query has

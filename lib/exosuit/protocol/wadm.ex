@@ -2,7 +2,7 @@ defmodule Exosuit.Protocol.Wadm do
   @moduledoc """
   The API of wadm, the deployment manager of wasmCloud: its subjects, and what goes over them. Pure.
 
-  - `Exosuit.Protocol.Wadm.Request`: what tools ask for
+  - `Exosuit.Protocol.Wadm.Commands`: decodes the requests of tools to commands
   - `Exosuit.Protocol.Wadm.Reply`: the answers
   - `Exosuit.Protocol.Wadm.Status`: the status of an application
   - `Exosuit.Protocol.Wadm.Ulid`: versions of manifests that name none

@@ -2,34 +2,35 @@ defmodule Exosuit.Protocol.WadmTest do
   use ExUnit.Case, async: true
 
   alias Exosuit.{Error, Json}
+  alias Exosuit.Model.Command
   alias Exosuit.Protocol.Wadm
-  alias Exosuit.Protocol.Wadm.{Reply, Request, Status, Ulid}
+  alias Exosuit.Protocol.Wadm.{Commands, Reply, Status, Ulid}
 
   doctest Ulid
 
   defp decode(subject, body \\ ""),
-    do: Request.decode(String.split("model." <> subject, "."), body)
+    do: Commands.decode(String.split("model." <> subject, "."), body)
 
   defp refused(subject, body) do
     assert {:error, %Error{reason: :invalid_input} = error} = decode(subject, body)
     error.detail
   end
 
-  test "each subject is its operation" do
-    assert decode("list") == {:ok, %Request{operation: :list}}
-    assert decode("get") == {:ok, %Request{operation: :get_all}}
-    assert decode("put", "x: 1") == {:ok, %Request{operation: :put, manifest: "x: 1"}}
+  test "each subject is a command" do
+    assert decode("list") == {:ok, %Command.ListApps{}}
+    assert decode("get") == {:ok, %Command.GetManifest{app: nil}}
+    assert decode("put", "x: 1") == {:ok, %Command.StoreManifest{text: "x: 1"}}
 
-    for {subject, operation} <- [
-          {"get.shop", :get},
-          {"versions.shop", :versions},
-          {"del.shop", :delete},
-          {"deploy.shop", :deploy},
-          {"undeploy.shop", :undeploy},
-          {"status.shop", :status}
+    for {subject, command} <- [
+          {"get.shop", Command.GetManifest},
+          {"versions.shop", Command.AppHistory},
+          {"del.shop", Command.DeleteApp},
+          {"deploy.shop", Command.DeployApp},
+          {"undeploy.shop", Command.UndeployApp},
+          {"status.shop", Command.AppStatus}
         ],
         body <- ["", "{}"] do
-      assert decode(subject, body) == {:ok, %Request{operation: operation, name: "shop"}}
+      assert decode(subject, body) == {:ok, struct!(command, app: "shop")}
     end
   end
 
@@ -71,7 +72,7 @@ defmodule Exosuit.Protocol.WadmTest do
       assert Exception.message(error) =~ "unsupported subject"
     end
 
-    assert {:error, error} = Request.decode([long], "")
+    assert {:error, error} = Commands.decode([long], "")
     assert byte_size(Exception.message(error)) < 1_000
   end
 
@@ -181,7 +182,14 @@ defmodule Exosuit.Protocol.WadmTest do
       Reply.deployed("shop", "v1"),
       Reply.undeployed("shop"),
       Reply.status("shop", Status.undeployed("gone"))
-      | for(operation <- [:get, :versions, :deploy], do: Reply.not_found(operation, "shop", "v1"))
+      | for(
+          command <- [
+            %Command.GetManifest{app: "shop", version: "v1"},
+            %Command.AppHistory{app: "shop"},
+            %Command.DeployApp{app: "shop", version: "v1"}
+          ],
+          do: Reply.not_found(command)
+        )
     ]
 
     for reply <- replies, do: assert({:ok, _text} = Json.encode(reply))

@@ -9,23 +9,24 @@ defmodule Exosuit.Control.Wadm.Execution do
   alias Exosuit.{App, Error, Instance, Manifest}
   alias Exosuit.App.{Labels, Record}
   alias Exosuit.Control.Reference
-  alias Exosuit.Protocol.Wadm.{Reply, Request, Status, Ulid}
+  alias Exosuit.Model.Command
+  alias Exosuit.Protocol.Wadm.{Reply, Status, Ulid}
 
   # What a manifest is called in messages. Its files are absolute, as it has no directory here.
   @manifest "/manifest"
 
   @doc "The reply, and the name of the application that may have another status now, or `nil`."
-  @spec run(Request.t(), Instance.t()) :: {Reply.t(), String.t() | nil}
-  def run(%Request{} = request, instance) do
-    case carry_out(request, instance) do
+  @spec run(Command.t(), Instance.t()) :: {Reply.t(), String.t() | nil}
+  def run(command, instance) do
+    case carry_out(command, instance) do
       {:changed, reply, name} ->
         {reply, name}
 
       {:ok, reply} ->
         {reply, nil}
 
-      {:error, %Error{reason: :not_found}} when request.operation != :put ->
-        {Reply.not_found(request.operation, request.name, request.version), nil}
+      {:error, %Error{reason: :not_found}} when is_map_key(command, :app) ->
+        {Reply.not_found(command), nil}
 
       {:error, %Error{} = error} ->
         {Reply.error(error), nil}
@@ -52,15 +53,15 @@ defmodule Exosuit.Control.Wadm.Execution do
     end
   end
 
-  defp carry_out(%{operation: :list}, instance) do
+  defp carry_out(%Command.ListApps{}, instance) do
     with {:ok, summaries} <- summaries(instance), do: {:ok, Reply.list(summaries)}
   end
 
-  defp carry_out(%{operation: :get_all}, instance) do
+  defp carry_out(%Command.GetManifest{app: nil}, instance) do
     with {:ok, summaries} <- summaries(instance), do: {:ok, Reply.all(summaries)}
   end
 
-  defp carry_out(%{operation: :put, manifest: text}, instance) do
+  defp carry_out(%Command.StoreManifest{text: text}, instance) do
     options = [
       by: "wadm",
       label: Ulid.encode(System.system_time(:millisecond), :crypto.strong_rand_bytes(10)),
@@ -73,60 +74,60 @@ defmodule Exosuit.Control.Wadm.Execution do
     end
   end
 
-  defp carry_out(%{operation: :get} = request, instance) do
-    with {:ok, record, version} <- fetch(request, instance),
+  defp carry_out(%Command.GetManifest{} = it, instance) do
+    with {:ok, record, version} <- fetch(it, instance),
          {:ok, text} <- App.manifest(instance.name, version),
          {:ok, manifest} <- Manifest.document(text) do
       {:ok, Reply.manifest(manifest, record.name, Labels.text(record, version))}
     end
   end
 
-  defp carry_out(%{operation: :versions, name: name}, instance) do
+  defp carry_out(%Command.AppHistory{app: name}, instance) do
     with {:ok, record} <- App.fetch_record(instance.name, name) do
       versions = Enum.map(record.versions, &Labels.text(record, &1))
       {:ok, Reply.versions(name, versions, Labels.deployed(record))}
     end
   end
 
-  defp carry_out(%{operation: :delete, version: nil} = request, instance) do
-    with :ok <- App.delete(instance.name, request.name) do
-      {:changed, Reply.deleted(request.name, nil, true), request.name}
+  defp carry_out(%Command.DeleteApp{app: name, version: nil}, instance) do
+    with :ok <- App.delete(instance.name, name) do
+      {:changed, Reply.deleted(name, nil, true), name}
     else
-      {:error, %Error{reason: :not_found}} -> {:ok, Reply.nothing_deleted(request.name, nil)}
+      {:error, %Error{reason: :not_found}} -> {:ok, Reply.nothing_deleted(name, nil)}
       error -> error
     end
   end
 
-  defp carry_out(%{operation: :delete} = request, instance) do
-    with {:ok, record, version} <- fetch(request, instance),
+  defp carry_out(%Command.DeleteApp{} = it, instance) do
+    with {:ok, record, version} <- fetch(it, instance),
          :ok <- App.delete_version(instance.name, record.name, version.version) do
       runs? = record.state == :deployed and record.version == version.version
       undeploy? = runs? or length(record.versions) == 1
-      {:changed, Reply.deleted(record.name, request.version, undeploy?), record.name}
+      {:changed, Reply.deleted(record.name, it.version, undeploy?), record.name}
     else
       {:error, %Error{reason: :not_found}} ->
-        {:ok, Reply.nothing_deleted(request.name, request.version)}
+        {:ok, Reply.nothing_deleted(it.app, it.version)}
 
       error ->
         error
     end
   end
 
-  defp carry_out(%{operation: :deploy} = request, instance) do
-    with {:ok, record, version} <- fetch(request, instance),
+  defp carry_out(%Command.DeployApp{} = it, instance) do
+    with {:ok, record, version} <- fetch(it, instance),
          {:ok, _stored} <- App.deploy(instance.name, record.name, version.version) do
       {:changed, Reply.deployed(record.name, Labels.text(record, version)), record.name}
     end
   end
 
-  defp carry_out(%{operation: :undeploy, name: name}, instance) do
+  defp carry_out(%Command.UndeployApp{app: name}, instance) do
     with {:ok, _stored} <- App.undeploy(instance.name, name) do
       {:changed, Reply.undeployed(name), name}
     end
   end
 
   # As wadm has it: an application that is not there is not deployed.
-  defp carry_out(%{operation: :status, name: name}, instance) do
+  defp carry_out(%Command.AppStatus{app: name}, instance) do
     case App.fetch_record(instance.name, name) do
       {:ok, record} ->
         {:ok, Reply.status(name, status(instance, record))}
@@ -157,8 +158,8 @@ defmodule Exosuit.Control.Wadm.Execution do
     }
   end
 
-  # The version that a request names, or the newest.
-  defp fetch(%{name: name, version: text}, instance) do
+  # The version that a command names, or the newest.
+  defp fetch(%{app: name, version: text}, instance) do
     with {:ok, record} <- App.fetch_record(instance.name, name) do
       case if(text, do: Labels.find(record, text), else: Labels.newest(record)) do
         nil -> {:error, Error.new(:not_found, "application #{name} has no version #{text}")}

@@ -13,7 +13,7 @@ defmodule Exosuit.Control.Wadm.Listener do
   alias Exosuit.Control.Wadm.{Execution, Probe, Publisher}
   alias Exosuit.Lattice.Bus
   alias Exosuit.Protocol.Wadm
-  alias Exosuit.Protocol.Wadm.{Reply, Request}
+  alias Exosuit.Protocol.Wadm.{Commands, Reply}
 
   @enforce_keys [:instance, :tasks]
   defstruct [:instance, :tasks, :subscription, :probe, running: %{}, silent?: false]
@@ -153,15 +153,15 @@ defmodule Exosuit.Control.Wadm.Listener do
   defp take(%{instance: instance} = state, tokens, reply_to, payload) do
     task =
       Task.Supervisor.async_nolink(state.tasks, fn ->
-        carry_out(instance, Request.decode(tokens, payload), reply_to)
+        carry_out(instance, Commands.decode(tokens, payload), reply_to)
       end)
 
     put_in(state.running[task.ref], reply_to)
   end
 
   # Gives the application whose status may be another one now.
-  defp carry_out(instance, {:ok, request}, reply_to) do
-    {reply, changed} = Execution.run(request, instance)
+  defp carry_out(instance, {:ok, command}, reply_to) do
+    {reply, changed} = Execution.run(command, instance)
     answer(instance, reply_to, reply)
     changed
   end

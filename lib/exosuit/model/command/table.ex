@@ -4,7 +4,7 @@ defmodule Exosuit.Model.Command.Table do
   # The type `t` of the table is the union of all its structs.
 
   # Fields of these names may hold secrets, and the log of a task that crashes shows its arguments.
-  @secret ~w(config values source_config target_config payload registries)a
+  @secret ~w(config values source_config target_config payload registries text)a
 
   defmacro __using__(_options) do
     quote do

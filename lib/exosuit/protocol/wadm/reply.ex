@@ -6,6 +6,7 @@ defmodule Exosuit.Protocol.Wadm.Reply do
   """
 
   alias Exosuit.Error
+  alias Exosuit.Model.Command
   alias Exosuit.Protocol.Wadm.Status
 
   @type t :: map() | [map()]
@@ -128,23 +129,23 @@ defmodule Exosuit.Protocol.Wadm.Reply do
     %{result: "ok", message: message, status: status}
   end
 
-  @doc "There is no such application, or it has no such version."
-  @spec not_found(atom(), String.t(), String.t() | nil) :: t()
-  def not_found(:versions, name, _none) do
+  @doc "The application of a command, or its version, does not exist."
+  @spec not_found(Command.t()) :: t()
+  def not_found(%Command.AppHistory{app: name}) do
     %{result: "notfound", message: absent(name, nil), versions: []}
   end
 
-  def not_found(:get, name, version) do
+  def not_found(%Command.GetManifest{app: name, version: version}) do
     %{result: "notfound", message: absent(name, version)}
   end
 
   # wadm calls an application without this version an error.
-  def not_found(:deploy, name, version) when version != nil do
+  def not_found(%Command.DeployApp{app: name, version: version}) when version != nil do
     %{result: "error", message: absent(name, version), name: name, version: version}
   end
 
-  def not_found(_operation, name, version) do
-    %{result: "notfound", message: absent(name, version), name: name, version: version}
+  def not_found(%{app: name}) do
+    %{result: "notfound", message: absent(name, nil), name: name, version: nil}
   end
 
   defp absent(name, nil), do: "Application with the name #{name} not found"
