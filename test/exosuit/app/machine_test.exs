@@ -210,6 +210,13 @@ defmodule Exosuit.App.MachineTest do
     assert [%{version: 1}] = for({:write_record, "shop", record, 5} <- actions, do: record)
   end
 
+  test "if the store loses a record of a newer schema, the one that this host understood is put back" do
+    {state, actions} = feed(running(), [{:record, "shop", {:newer, 2}, 5}])
+    refute Enum.any?(actions, &match?({:put_back, _, _}, &1))
+    {_state, actions} = feed(state, [{:records_lost, ["shop"]}])
+    assert [%{version: 1}] = for({:put_back, "shop", record} <- actions, do: record)
+  end
+
   test "without an older version, a host by itself keeps the share that it refuses, and says so" do
     {_state, actions} =
       feed(running(), [{:health, "shop", 1, %{"echo" => {:refused, @bad, true}}}])

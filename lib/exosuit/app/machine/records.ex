@@ -3,7 +3,8 @@ defmodule Exosuit.App.Machine.Records do
   A host's copy of the records, and what the store holds of them.
 
   The higher edition wins (`Exosuit.App.Record.merge/2`); what the store holds of a lower edition or lacks is
-  written again. A record of a newer schema is never written; the last record that this host understood stays.
+  written again. A record of a newer schema is never written; the last record that this host understood stays. If the
+  store loses the newer one, the host writes that.
 
   A copy from disk is compared with the store once all of it was told (`current/3`). A record that the store lacks was
   deleted if the store has the generation of the copy and is not behind it. Otherwise the store lost it.
@@ -172,7 +173,9 @@ defmodule Exosuit.App.Machine.Records do
   defp forget_stored(name, records) do
     case records.entries[name] do
       nil -> records
-      entry -> put_entry(records, name, %{entry | stored: nil, revision: nil})
+      %{record: nil} = entry -> put_entry(records, name, %{entry | stored: nil, revision: nil})
+      # The record of a newer schema is gone: a host that knows it writes it over the one of this host.
+      entry -> put_entry(records, name, %{entry | stored: nil, revision: nil, newer: nil})
     end
   end
 
