@@ -42,7 +42,8 @@ defmodule Exosuit.Tree do
   end
 
   @impl Supervisor
-  @spec init({Setup.prepared(), [Pending.item()]}) :: {:ok, tuple()}
+  @spec init({Setup.prepared(), [Pending.item()]}) ::
+          {:ok, {Supervisor.sup_flags(), [Supervisor.child_spec()]}}
   def init({prepared, items}) do
     instance = Setup.instance(prepared)
 

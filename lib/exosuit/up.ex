@@ -279,6 +279,7 @@ defmodule Exosuit.Up do
     :refused
   end
 
+  @spec fail(term()) :: no_return()
   defp fail(reason) do
     failed(reason)
     System.halt(1)

@@ -29,7 +29,8 @@ defmodule Exosuit.Extremes do
         :infinity,
         :a,
         {1, 2},
-        [1 | 2],
+        # Dialyzer reports an improper list that is written out.
+        List.foldr([1], 2, &[&1 | &2]),
         [a: 1],
         %{1 => 2},
         self(),

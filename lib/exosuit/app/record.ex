@@ -390,15 +390,17 @@ defmodule Exosuit.App.Record do
   defp version?(%{version: number, objects: objects} = version) do
     number?(number) and Digest.valid?(version.model) and Digest.valid?(version.manifest) and
       is_list(objects) and length(objects) <= @max_objects_of_version and
-      Enum.all?(objects, &Digest.valid?/1) and is_integer(version.at) and
-      version.at in 0..@max_number and text?(version.by, @max_text) and
+      Enum.all?(objects, &Digest.valid?/1) and number?(version.at, 0) and
+      text?(version.by, @max_text) and
       optional_text?(version.label, @max_text) and optional_text?(version.failed, 2 * @max_text) and
       optional_text?(version.description, @max_text)
   end
 
   defp version?(_other), do: false
 
-  defp number?(number), do: is_integer(number) and number in 1..@max_number
+  defp number?(number, min \\ 1)
+  defp number?(number, min) when number in min..@max_number, do: true
+  defp number?(_number, _min), do: false
 
   defp rising?(numbers), do: numbers == Enum.sort(numbers) and numbers == Enum.uniq(numbers)
 

@@ -148,7 +148,7 @@ defmodule Exosuit.App.Shares do
   defp table(instance) do
     case Snapshots.table(instance) do
       nil -> {:error, starting()}
-      table -> if(Snapshots.candidates(table), do: {:ok, table}, else: call(instance, :table))
+      table -> if(Snapshots.filled?(table), do: {:ok, table}, else: call(instance, :table))
     end
   rescue
     # The table went away with its process.
@@ -175,7 +175,7 @@ defmodule Exosuit.App.Shares do
 
   @impl GenServer
   def handle_call(:table, from, state) do
-    if Snapshots.candidates(state.table),
+    if Snapshots.filled?(state.table),
       do: {:reply, {:ok, state.table}, state},
       else: {:noreply, %{state | asking: [from | state.asking]}}
   end

@@ -53,6 +53,10 @@ defmodule Exosuit.App.Snapshots do
     table |> :ets.select([{{{:app, :"$1"}, :_}, [], [:"$1"]}]) |> Enum.sort()
   end
 
+  @doc "Whether the members were written."
+  @spec filled?(table()) :: boolean()
+  def filled?(table), do: :ets.member(table, :candidates)
+
   @doc "The members, as placement takes them; `nil` before the table is filled."
   @spec candidates(table()) :: Placement.candidates() | nil
   def candidates(table) do

@@ -56,9 +56,15 @@ defmodule Exosuit.Control.Address do
   # Refused is what a socket says whose process has ended.
   defp probe(path) do
     case :gen_tcp.connect({:local, path}, 0, [], @probe_timeout) do
-      {:ok, socket} -> :gen_tcp.close(socket) && :living
-      {:error, reason} when reason in [:enoent, :econnrefused, :enotdir] -> :dead
-      {:error, _busy} -> :living
+      {:ok, socket} ->
+        :ok = :gen_tcp.close(socket)
+        :living
+
+      {:error, reason} when reason in [:enoent, :econnrefused, :enotdir] ->
+        :dead
+
+      {:error, _busy} ->
+        :living
     end
   end
 

@@ -284,7 +284,6 @@ defmodule Exosuit.Control.Execution do
   defp given(options), do: Enum.reject(options, fn {_key, value} -> is_nil(value) end)
 
   defp done(:ok), do: {:ok, %{}}
-  defp done({:ok, value}), do: {:ok, value}
   defp done(error), do: error
 
   defp texts(diagnostics), do: Enum.map(diagnostics, & &1.text)

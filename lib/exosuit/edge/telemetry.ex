@@ -14,8 +14,13 @@ defmodule Exosuit.Edge.Telemetry do
   @doc "Forwards an event as `[:exosuit, :event]`."
   @spec forward(atom(), Event.t()) :: :ok
   def forward(host, %Event{} = event) do
-    measurements = %{system_time: DateTime.to_unix(event.time, :native)}
+    measurements = %{system_time: system_time(event.time)}
     metadata = event |> Map.from_struct() |> Map.put(:host, host)
     :telemetry.execute([:exosuit, :event], measurements, metadata)
+  end
+
+  # In the unit of `System.system_time/0`, as `:telemetry` has it.
+  defp system_time(time) do
+    time |> DateTime.to_unix(:nanosecond) |> System.convert_time_unit(:nanosecond, :native)
   end
 end

@@ -12,7 +12,7 @@ defmodule Exosuit.Host.Configurations do
   @most 10_000
 
   @doc "An empty table, for a host that shares them with none. Written by whoever puts them."
-  @spec table() :: :ets.tid()
+  @spec table() :: :ets.table()
   def table, do: :ets.new(:exosuit_configurations, [:set, :public, read_concurrency: true])
 
   @doc """

@@ -32,7 +32,7 @@ defmodule Exosuit.Host.LinkTable do
   def missing?(%Error{reason: reason}), do: reason == :not_found
 
   @doc "An empty table. Public, as its owner is not its writer, who may be restarted."
-  @spec new() :: :ets.tid()
+  @spec new() :: :ets.table()
   def new, do: :ets.new(:exosuit_links, [:set, :public, read_concurrency: true])
 
   @spec id(Link.t()) :: id()

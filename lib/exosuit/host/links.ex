@@ -76,7 +76,7 @@ defmodule Exosuit.Host.Links do
   def fetch(instance, key), do: LinkTable.fetch(instance.tables.links, key)
 
   @doc "An empty table, see `Exosuit.Host.LinkTable`."
-  @spec table() :: :ets.tid()
+  @spec table() :: :ets.table()
   def table, do: LinkTable.new()
 
   @doc "All links in force."

@@ -16,7 +16,7 @@ defmodule Exosuit.Host.Specifications do
   end
 
   @doc "An empty table. Public, as its owner is not its writer, who may be restarted."
-  @spec table() :: :ets.tid()
+  @spec table() :: :ets.table()
   def table, do: :ets.new(:exosuit_specifications, [:set, :public, read_concurrency: true])
 
   @doc "The key of what is specified: role and id."

@@ -17,7 +17,7 @@ defmodule Exosuit.Host.Statuses do
         }
 
   @doc "An empty table. Public, as its owner is not its writer, who may be restarted."
-  @spec table() :: :ets.tid()
+  @spec table() :: :ets.table()
   def table, do: :ets.new(:exosuit_statuses, [:set, :public, read_concurrency: true])
 
   @doc "Stores why something does not run, and the milliseconds until its retry, or `nil` for none."

@@ -36,7 +36,7 @@ defmodule Exosuit.Lattice.Peers do
   @bytes :bytes
 
   @doc "An empty table. Public, as its owner is not its writer, who may be restarted."
-  @spec table() :: :ets.tid()
+  @spec table() :: :ets.table()
   def table do
     table = :ets.new(:exosuit_peers, [:set, :public, read_concurrency: true])
     true = :ets.insert(table, {@bytes, 0})

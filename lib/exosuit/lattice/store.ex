@@ -40,7 +40,8 @@ defmodule Exosuit.Lattice.Store do
   @typedoc "An object: its digest, its bytes, and when it was stored, in milliseconds since 1970."
   @type object :: Backend.object()
 
-  @typep change :: (binary() | nil -> {:put, binary()} | :keep | {:error, Error.t()})
+  @typep change :: change(Error.t())
+  @typep change(reason) :: (binary() | nil -> {:put, binary()} | :keep | {:error, reason})
 
   # How often a value is tried that others change at the same time.
   @attempts 64
@@ -98,8 +99,9 @@ defmodule Exosuit.Lattice.Store do
   end
 
   @doc "The same; gives what was written and its revision, or `nil` where all was left as it is."
-  @spec write(Session.t(), bucket(), String.t(), change()) ::
-          {:ok, {binary(), revision()} | nil} | {:error, Error.t()}
+  @spec write(Session.t(), bucket(), String.t(), change(reason)) ::
+          {:ok, {binary(), revision()} | nil} | {:error, Error.t() | reason}
+        when reason: term()
   def write(session, bucket, key, change), do: write(session, bucket, key, change, @attempts)
 
   @doc "Deletes a key; that there is nothing is no error."

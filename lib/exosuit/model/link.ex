@@ -57,7 +57,8 @@ defmodule Exosuit.Model.Link do
   def contract(%__MODULE__{namespace: namespace, package: package}), do: "#{namespace}:#{package}"
 
   @doc "Whether they cover an interface in common, as links of one key; none stands for all."
-  @spec overlap?(covering, covering) :: boolean() when covering: %{interfaces: [String.t()]}
+  @spec overlap?(covering, covering) :: boolean()
+        when covering: %{required(:interfaces) => [String.t()], optional(atom()) => term()}
   def overlap?(%{interfaces: one}, %{interfaces: other}) do
     one == [] or other == [] or Enum.any?(one, &(&1 in other))
   end

@@ -19,7 +19,11 @@ defmodule Exosuit.App.Machine.Records do
           revision: pos_integer() | nil,
           newer: pos_integer() | nil
         }
-  @type facts :: %{generation: String.t() | nil, position: non_neg_integer()}
+  @type facts :: %{
+          required(:generation) => String.t() | nil,
+          required(:position) => non_neg_integer(),
+          optional(atom()) => term()
+        }
   @type t :: %__MODULE__{
           entries: %{optional(String.t()) => entry()},
           generation: String.t() | nil,

@@ -35,6 +35,6 @@ defmodule Exosuit.Protocol.Socket.Lines do
   defp add(%{size: size, max: max}, part) when size + byte_size(part) > max, do: :too_long
 
   defp add(lines, part) do
-    %{lines | pending: [lines.pending | part], size: lines.size + byte_size(part)}
+    %{lines | pending: [lines.pending, part], size: lines.size + byte_size(part)}
   end
 end
