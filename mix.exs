@@ -1,4 +1,5 @@
 Code.require_file("config/cargo.exs", __DIR__)
+Code.require_file("config/dialyzer.exs", __DIR__)
 
 defmodule Exosuit.MixProject do
   use Mix.Project
@@ -25,9 +26,9 @@ defmodule Exosuit.MixProject do
     ]
   end
 
-  # `mix ci` compiles and tests in one environment. Said twice: Elixir 1.14 reads it elsewhere.
-  def cli, do: [preferred_envs: [ci: :test]]
-  defp environment_of_ci(true), do: [preferred_cli_env: [ci: :test]]
+  # `mix ci` compiles and tests in one environment, as its tasks do. Said twice: Elixir 1.14 reads it elsewhere.
+  def cli, do: [preferred_envs: [ci: :test, dialyzer: :test]]
+  defp environment_of_ci(true), do: [preferred_cli_env: [ci: :test, dialyzer: :test]]
   defp environment_of_ci(false), do: []
 
   defp elixirc_paths(:test), do: ["lib", "test/support"]
@@ -65,6 +66,7 @@ defmodule Exosuit.MixProject do
     cargo(~w(fmt --check))
     Mix.Task.run("compile", ["--warnings-as-errors"])
     Mix.Task.run("xref", ~w(graph --format cycles --fail-above 0))
+    Mix.Task.run("dialyzer")
     cargo(~w(clippy --release --workspace --all-targets -- -D warnings))
     cargo(~w(test --release --locked --workspace))
     cargo(~w(doc --release --workspace --no-deps), [{"RUSTDOCFLAGS", "-D warnings"}])

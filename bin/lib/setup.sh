@@ -112,6 +112,15 @@ erlang_complete() {
     halt(length(Missing)).'
 }
 
+# For `mix dialyzer`. Debian has it apart from the rest of Erlang.
+need_dialyzer() {
+  if ! dialyzer_found; then need_apt erlang-dialyzer; fi
+}
+
+dialyzer_found() {
+  erl -noinput -eval 'halt(case code:which(dialyzer) of non_existing -> 1; _ -> 0 end).'
+}
+
 # fresh PRODUCT SOURCE...: is PRODUCT newer than all of them? Directories tell of deleted files.
 fresh() {
   local product=$1
