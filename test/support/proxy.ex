@@ -83,10 +83,19 @@ defmodule Exosuit.Proxy do
 
   defp pump(one, other) do
     receive do
-      {:tcp, ^one, bytes} -> :gen_tcp.send(other, bytes) && pump(one, other)
-      {:tcp, ^other, bytes} -> :gen_tcp.send(one, bytes) && pump(one, other)
-      {:tcp_closed, _either} -> Enum.each([one, other], &:gen_tcp.close/1)
-      {:tcp_error, _either, _reason} -> Enum.each([one, other], &:gen_tcp.close/1)
+      {:tcp, ^one, bytes} ->
+        _sent = :gen_tcp.send(other, bytes)
+        pump(one, other)
+
+      {:tcp, ^other, bytes} ->
+        _sent = :gen_tcp.send(one, bytes)
+        pump(one, other)
+
+      {:tcp_closed, _either} ->
+        Enum.each([one, other], &:gen_tcp.close/1)
+
+      {:tcp_error, _either, _reason} ->
+        Enum.each([one, other], &:gen_tcp.close/1)
     end
   end
 end
