@@ -68,6 +68,23 @@ defmodule Exosuit.ControlTest do
     eventually(fn -> serves?(it.dir) end)
   end
 
+  test "actors and providers are stopped by their public keys as well", it do
+    {wasm, keys} = Guests.sign(tmp_dir!(), "echo", rev: 1)
+    {:ok, "mine"} = Exosuit.start_actor(it.host, wasm, id: "mine")
+    {:ok, "kv"} = Exosuit.start_provider(it.host, "keyvalue", id: "kv")
+    {:ok, %{public_key: provider}} = Exosuit.fetch_provider(it.host, "kv")
+    actor = keys.subject["public_key"]
+
+    for {command, key} <- [{"actor.stop", actor}, {"provider.stop", provider}] do
+      assert %{"ok" => none} = ask(it.dir, command, %{id: key})
+      assert none == %{}
+      assert %{"error" => %{"code" => "not_found"}} = ask(it.dir, command, %{id: key})
+    end
+
+    assert {:error, _gone} = Exosuit.fetch_actor(it.host, "mine")
+    assert {:error, _gone} = Exosuit.fetch_provider(it.host, "kv")
+  end
+
   test "garbage is answered, and the next line is served", it do
     client = connect(it.dir)
 

@@ -3,7 +3,7 @@ defmodule Exosuit.Protocol.Wadm do
   The API of wadm, the deployment manager of wasmCloud: its subjects, and what goes over them. Pure.
 
   - `Exosuit.Protocol.Wadm.Commands`: decodes the requests of tools to commands
-  - `Exosuit.Protocol.Wadm.Reply`: the answers
+  - `Exosuit.Protocol.Wadm.Replies`: the answers
   - `Exosuit.Protocol.Wadm.Status`: the status of an application
   - `Exosuit.Protocol.Wadm.Ulid`: versions of manifests that name none
 

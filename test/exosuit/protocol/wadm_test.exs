@@ -4,7 +4,7 @@ defmodule Exosuit.Protocol.WadmTest do
   alias Exosuit.{Error, Json}
   alias Exosuit.Model.Command
   alias Exosuit.Protocol.Wadm
-  alias Exosuit.Protocol.Wadm.{Commands, Reply, Status, Ulid}
+  alias Exosuit.Protocol.Wadm.{Commands, Replies, Status, Ulid}
 
   doctest Ulid
 
@@ -150,16 +150,16 @@ defmodule Exosuit.Protocol.WadmTest do
     }
 
     assert [%{status: "compensating", status_message: "b", deployed_version: "v1"} = listed] =
-             Reply.list([summary])
+             Replies.list([summary])
 
     assert listed.detailed_status.status.type == "reconciling"
-    assert %{result: "success", models: [^listed]} = Reply.all([summary])
+    assert %{result: "success", models: [^listed]} = Replies.all([summary])
   end
 
   test "a manifest that is given has its version, as wadm's types require" do
     for manifest <- [%{"spec" => 1}, %{"metadata" => %{"annotations" => %{"version" => 2}}}] do
       assert %{manifest: %{"metadata" => %{"annotations" => %{"version" => "2"}}}} =
-               Reply.manifest(manifest, "shop", "2")
+               Replies.manifest(manifest, "shop", "2")
     end
   end
 
@@ -172,23 +172,23 @@ defmodule Exosuit.Protocol.WadmTest do
 
   test "every reply is JSON" do
     replies = [
-      Reply.error(Error.new(:denied, "no")),
-      Reply.refused([%{text: "a"}, %{text: "b"}]),
-      Reply.versions("shop", ["v1", "v2"], "v2"),
-      Reply.put("shop", "v1", 1),
-      Reply.deleted("shop", nil, true),
-      Reply.deleted("shop", "v1", false),
-      Reply.nothing_deleted("shop", nil),
-      Reply.deployed("shop", "v1"),
-      Reply.undeployed("shop"),
-      Reply.status("shop", Status.undeployed("gone"))
+      Replies.error(Error.new(:denied, "no")),
+      Replies.refused([%{text: "a"}, %{text: "b"}]),
+      Replies.versions("shop", ["v1", "v2"], "v2"),
+      Replies.put("shop", "v1", 1),
+      Replies.deleted("shop", nil, true),
+      Replies.deleted("shop", "v1", false),
+      Replies.nothing_deleted("shop", nil),
+      Replies.deployed("shop", "v1"),
+      Replies.undeployed("shop"),
+      Replies.status("shop", Status.undeployed("gone"))
       | for(
           command <- [
             %Command.GetManifest{app: "shop", version: "v1"},
             %Command.AppHistory{app: "shop"},
             %Command.DeployApp{app: "shop", version: "v1"}
           ],
-          do: Reply.not_found(command)
+          do: Replies.not_found(command)
         )
     ]
 

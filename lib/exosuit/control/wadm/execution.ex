@@ -10,13 +10,13 @@ defmodule Exosuit.Control.Wadm.Execution do
   alias Exosuit.App.{Labels, Record}
   alias Exosuit.Control.Reference
   alias Exosuit.Model.Command
-  alias Exosuit.Protocol.Wadm.{Reply, Status, Ulid}
+  alias Exosuit.Protocol.Wadm.{Replies, Status, Ulid}
 
   # What a manifest is called in messages. Its files are absolute, as it has no directory here.
   @manifest "/manifest"
 
   @doc "The reply, and the name of the application that may have another status now, or `nil`."
-  @spec run(Command.t(), Instance.t()) :: {Reply.t(), String.t() | nil}
+  @spec run(Command.t(), Instance.t()) :: {Replies.t(), String.t() | nil}
   def run(command, instance) do
     case carry_out(command, instance) do
       {:changed, reply, name} ->
@@ -26,13 +26,13 @@ defmodule Exosuit.Control.Wadm.Execution do
         {reply, nil}
 
       {:error, %Error{reason: :not_found}} when is_map_key(command, :app) ->
-        {Reply.not_found(command), nil}
+        {Replies.not_found(command), nil}
 
       {:error, %Error{} = error} ->
-        {Reply.error(error), nil}
+        {Replies.error(error), nil}
 
       {:error, diagnostics} ->
-        {Reply.refused(Enum.map(diagnostics, &named/1)), nil}
+        {Replies.refused(Enum.map(diagnostics, &named/1)), nil}
     end
   end
 
@@ -54,11 +54,11 @@ defmodule Exosuit.Control.Wadm.Execution do
   end
 
   defp carry_out(%Command.ListApps{}, instance) do
-    with {:ok, summaries} <- summaries(instance), do: {:ok, Reply.list(summaries)}
+    with {:ok, summaries} <- summaries(instance), do: {:ok, Replies.list(summaries)}
   end
 
   defp carry_out(%Command.GetManifest{app: nil}, instance) do
-    with {:ok, summaries} <- summaries(instance), do: {:ok, Reply.all(summaries)}
+    with {:ok, summaries} <- summaries(instance), do: {:ok, Replies.all(summaries)}
   end
 
   defp carry_out(%Command.StoreManifest{text: text}, instance) do
@@ -70,7 +70,7 @@ defmodule Exosuit.Control.Wadm.Execution do
 
     with {:ok, record} <- App.store(instance.name, text, @manifest, options) do
       version = Labels.text(record, Labels.newest(record))
-      {:changed, Reply.put(record.name, version, length(record.versions)), record.name}
+      {:changed, Replies.put(record.name, version, length(record.versions)), record.name}
     end
   end
 
@@ -78,22 +78,22 @@ defmodule Exosuit.Control.Wadm.Execution do
     with {:ok, record, version} <- fetch(it, instance),
          {:ok, text} <- App.manifest(instance.name, version),
          {:ok, manifest} <- Manifest.document(text) do
-      {:ok, Reply.manifest(manifest, record.name, Labels.text(record, version))}
+      {:ok, Replies.manifest(manifest, record.name, Labels.text(record, version))}
     end
   end
 
   defp carry_out(%Command.AppHistory{app: name}, instance) do
     with {:ok, record} <- App.fetch_record(instance.name, name) do
       versions = Enum.map(record.versions, &Labels.text(record, &1))
-      {:ok, Reply.versions(name, versions, Labels.deployed(record))}
+      {:ok, Replies.versions(name, versions, Labels.deployed(record))}
     end
   end
 
   defp carry_out(%Command.DeleteApp{app: name, version: nil}, instance) do
     with :ok <- App.delete(instance.name, name) do
-      {:changed, Reply.deleted(name, nil, true), name}
+      {:changed, Replies.deleted(name, nil, true), name}
     else
-      {:error, %Error{reason: :not_found}} -> {:ok, Reply.nothing_deleted(name, nil)}
+      {:error, %Error{reason: :not_found}} -> {:ok, Replies.nothing_deleted(name, nil)}
       error -> error
     end
   end
@@ -103,10 +103,10 @@ defmodule Exosuit.Control.Wadm.Execution do
          :ok <- App.delete_version(instance.name, record.name, version.version) do
       runs? = record.state == :deployed and record.version == version.version
       undeploy? = runs? or length(record.versions) == 1
-      {:changed, Reply.deleted(record.name, it.version, undeploy?), record.name}
+      {:changed, Replies.deleted(record.name, it.version, undeploy?), record.name}
     else
       {:error, %Error{reason: :not_found}} ->
-        {:ok, Reply.nothing_deleted(it.app, it.version)}
+        {:ok, Replies.nothing_deleted(it.app, it.version)}
 
       error ->
         error
@@ -116,13 +116,13 @@ defmodule Exosuit.Control.Wadm.Execution do
   defp carry_out(%Command.DeployApp{} = it, instance) do
     with {:ok, record, version} <- fetch(it, instance),
          {:ok, _stored} <- App.deploy(instance.name, record.name, version.version) do
-      {:changed, Reply.deployed(record.name, Labels.text(record, version)), record.name}
+      {:changed, Replies.deployed(record.name, Labels.text(record, version)), record.name}
     end
   end
 
   defp carry_out(%Command.UndeployApp{app: name}, instance) do
     with {:ok, _stored} <- App.undeploy(instance.name, name) do
-      {:changed, Reply.undeployed(name), name}
+      {:changed, Replies.undeployed(name), name}
     end
   end
 
@@ -130,10 +130,10 @@ defmodule Exosuit.Control.Wadm.Execution do
   defp carry_out(%Command.AppStatus{app: name}, instance) do
     case App.fetch_record(instance.name, name) do
       {:ok, record} ->
-        {:ok, Reply.status(name, status(instance, record))}
+        {:ok, Replies.status(name, status(instance, record))}
 
       {:error, %Error{reason: :not_found}} ->
-        {:ok, Reply.status(name, Status.undeployed("there is no application #{name}"))}
+        {:ok, Replies.status(name, Status.undeployed("there is no application #{name}"))}
 
       error ->
         error

@@ -13,7 +13,7 @@ defmodule Exosuit.Control.Wadm.Listener do
   alias Exosuit.Control.Wadm.{Execution, Probe, Publisher}
   alias Exosuit.Lattice.Bus
   alias Exosuit.Protocol.Wadm
-  alias Exosuit.Protocol.Wadm.{Commands, Reply}
+  alias Exosuit.Protocol.Wadm.{Commands, Replies}
 
   @enforce_keys [:instance, :tasks]
   defstruct [:instance, :tasks, :subscription, :probe, running: %{}, silent?: false]
@@ -85,7 +85,7 @@ defmodule Exosuit.Control.Wadm.Listener do
       when is_map_key(state.running, task) do
     {reply_to, running} = Map.pop!(state.running, task)
     error = Error.new(:internal, "the request crashed; the host's log says more")
-    answer(state.instance, reply_to, Reply.error(error))
+    answer(state.instance, reply_to, Replies.error(error))
     {:noreply, %{state | running: running}}
   end
 
@@ -146,7 +146,7 @@ defmodule Exosuit.Control.Wadm.Listener do
   defp take(%{running: running} = state, _tokens, reply_to, _payload)
        when map_size(running) >= @max_running do
     error = Error.new(:overloaded, "#{@max_running} requests run on this host: try again later")
-    answer(state.instance, reply_to, Reply.error(error))
+    answer(state.instance, reply_to, Replies.error(error))
     state
   end
 
@@ -167,7 +167,7 @@ defmodule Exosuit.Control.Wadm.Listener do
   end
 
   defp carry_out(instance, {:error, error}, reply_to) do
-    answer(instance, reply_to, Reply.error(error))
+    answer(instance, reply_to, Replies.error(error))
     nil
   end
 
@@ -186,7 +186,7 @@ defmodule Exosuit.Control.Wadm.Listener do
 
       {:ok, text} ->
         detail = "the answer has #{byte_size(text)} bytes, and a message at most #{max}"
-        {:ok, text} = Json.encode(Reply.error(Error.new(:limit, detail)))
+        {:ok, text} = Json.encode(Replies.error(Error.new(:limit, detail)))
         text
     end
   end

@@ -1,4 +1,4 @@
-defmodule Exosuit.Protocol.Wadm.Reply do
+defmodule Exosuit.Protocol.Wadm.Replies do
   @moduledoc """
   The replies of wadm's API, as maps that are encoded as JSON. Pure.
 
