@@ -70,8 +70,8 @@ defmodule Exosuit.UpTest do
     output = await_line(up, "ready")
     output = await_text(up, ~r/warning: .*app.yaml:\d+:\d+: .*did you mean "bucket"/, output)
     output = await_text(up, ~r/warning: .*app.yaml:\d+:\d+: .*did you mean "max_bytes"/, output)
-    assert output =~ ~r/link warning counter-counter -> counter-keyvalue .*no setting buckt/
-    assert output =~ ~r/provider warning counter-keyvalue: .*no setting max_bites/
+    assert output =~ ~r/link counter-counter -> counter-keyvalue .*no setting buckt/
+    assert output =~ ~r/provider counter-keyvalue: .*no setting max_bites/
     assert stop(up, "TERM") == 0
   end
 
