@@ -373,11 +373,11 @@ defmodule Exosuit do
   subscriber ends as well, unless it traps exits; its supervisor restarts it, and it subscribes again.
   """
   @spec subscribe(host()) :: :ok
-  def subscribe(host), do: Lattice.Local.subscribe(host)
+  def subscribe(host), do: Lattice.Events.subscribe(host)
 
   @doc "Ends the calling process's subscription."
   @spec unsubscribe(host()) :: :ok
-  def unsubscribe(host), do: Lattice.Local.unsubscribe(host)
+  def unsubscribe(host), do: Lattice.Events.unsubscribe(host)
 
   @spec instance!(host()) :: Instance.t()
   defp instance!(host), do: Directory.fetch!(host, :instance)

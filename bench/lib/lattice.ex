@@ -117,5 +117,6 @@ defmodule Exosuit.Bench.Lattice do
 
   defp reach?(host, actor), do: Exosuit.call(host, actor, "Echo.Say", "x") == {:ok, "x"}
 
-  defp state(host), do: Lattice.Nats.state(Exosuit.Directory.fetch!(host, :instance).nats_lattice)
+  defp state(host),
+    do: Lattice.Nats.state(Exosuit.Directory.fetch!(host, :instance).lattice.handle)
 end

@@ -19,6 +19,7 @@ defmodule Exosuit.Actor do
   alias Exosuit.{Artifact, Claims, Directory, Error, Instance, Router}
   alias Exosuit.Actor.{Compiled, Handover}
   alias Exosuit.Artifact.Loaded
+  alias Exosuit.Lattice.Session
   alias Exosuit.Model.ActorSpecification
 
   @typedoc "The code of a start: compiled before, lent by `Exosuit.Actor.Handover`, or to be loaded."
@@ -162,14 +163,16 @@ defmodule Exosuit.Actor do
     end
   end
 
-  # The lineage of the code: links for another lineage are not inherited. In a lattice, all unsigned code has
-  # the same lineage, because its hosts may replace it freely.
+  # The lineage of the code: links for another lineage are not inherited. In a lattice of many hosts, all unsigned
+  # code has the same lineage, because its hosts may replace it freely.
   defp lineage(_instance, %{claims: %Claims{issuer: issuer, subject: subject}}) do
     "#{issuer} #{subject}"
   end
 
-  defp lineage(%Instance{config: %{nats: nil}}, %{artifact: {_kind, _source, digest}}),
-    do: "unsigned #{digest}"
-
-  defp lineage(_instance, _compiled), do: "unsigned"
+  defp lineage(instance, %{artifact: artifact}) do
+    case {Session.alone?(instance.lattice), artifact} do
+      {true, {_kind, _source, digest}} -> "unsigned #{digest}"
+      _other -> "unsigned"
+    end
+  end
 end

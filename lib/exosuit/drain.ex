@@ -42,6 +42,6 @@ defmodule Exosuit.Drain do
     Settings.leave(instance)
     App.Member.leave(instance)
     Lattice.announce(instance, %Event.HostStopped{labels: Settings.labels(instance)})
-    instance.bus.leave(instance)
+    Lattice.leave(instance)
   end
 end

@@ -19,8 +19,9 @@ defmodule Exosuit.Edge do
   """
   use Supervisor
 
-  alias Exosuit.Instance
   alias Exosuit.Edge.{ClaimsPublisher, EventForwarder, EventLogger, Heartbeat, PeerMonitor}
+  alias Exosuit.Instance
+  alias Exosuit.Lattice.Session
 
   # It must not take the host with it, however often it falls.
   @restarts 1_000
@@ -31,9 +32,9 @@ defmodule Exosuit.Edge do
   @impl Supervisor
   def init({instance, listeners}) do
     lattice =
-      if instance.nats_lattice,
-        do: [{Heartbeat, instance}, {PeerMonitor, instance}, {ClaimsPublisher, instance}],
-        else: []
+      if Session.alone?(instance.lattice),
+        do: [],
+        else: [{Heartbeat, instance}, {PeerMonitor, instance}, {ClaimsPublisher, instance}]
 
     Supervisor.init([{EventLogger, instance}, {EventForwarder, instance}] ++ lattice ++ listeners,
       strategy: :one_for_one,

@@ -34,8 +34,8 @@ defmodule Exosuit.Host do
       {Links, instance},
       dynamic(instance, :providers),
       dynamic(instance, :actors),
-      {Reconciler, instance}
-      | if(instance.nats_lattice, do: [{Replica, instance}], else: [])
+      {Reconciler, instance},
+      {Replica, instance}
     ]
 
     Supervisor.init(children, strategy: :rest_for_one)

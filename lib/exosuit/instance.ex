@@ -10,9 +10,7 @@ defmodule Exosuit.Instance do
   | `source` | its public key (`N…`), the source of its events |
   | `friendly_name` | its name for people |
   | `started_at` | when it started, in monotonic seconds |
-  | `bus` | the module of `Exosuit.Lattice` that publishes its events |
-  | `lattice` | the session of its lattice's bus and store |
-  | `nats_lattice` | the handle of its connections to NATS; `nil` without NATS |
+  | `lattice` | the session of its lattice: who carries its events, bus and store |
   | `lost_events` | counts events that could not be sent to the lattice |
   | `router` | the table of the data plane |
   | `tables` | the tables of the control plane, which the host's top supervisor owns |
@@ -26,15 +24,12 @@ defmodule Exosuit.Instance do
           source: String.t(),
           friendly_name: String.t(),
           started_at: integer(),
-          bus: module(),
           lattice: Exosuit.Lattice.Session.t(),
-          nats_lattice: reference() | nil,
           lost_events: :counters.counters_ref(),
           router: reference(),
           tables: %{
             specifications: :ets.tid(),
             links: :ets.tid(),
-            configurations: :ets.tid(),
             peers: :ets.tid(),
             known: :ets.tid(),
             settings: :ets.tid(),
@@ -49,9 +44,7 @@ defmodule Exosuit.Instance do
     :source,
     :friendly_name,
     :started_at,
-    :bus,
     :lattice,
-    :nats_lattice,
     :lost_events,
     :router,
     :tables

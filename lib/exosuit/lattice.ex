@@ -1,9 +1,7 @@
 defmodule Exosuit.Lattice do
   @moduledoc """
-  The bus that hosts and their users share: a behaviour, so that one host alone needs none.
-
-  `Exosuit.Lattice.Local`, which serves the processes of this VM, is the default. A host knows its
-  own by its `Exosuit.Instance` (`bus`).
+  Publishes the events of a host, as its lattice does that. The behaviour is implemented by the backends of
+  `Exosuit.Lattice.Session`: over NATS, other hosts and tools hear the events, too.
   """
 
   alias Exosuit.{Event, Instance}
@@ -17,22 +15,22 @@ defmodule Exosuit.Lattice do
   @doc "Sends what is still queued, and leaves the lattice. Blocks the calling process."
   @callback leave(Instance.t()) :: :ok
 
-  @doc "Sends the calling process each further event of the host as `{:exosuit_event, event}`."
-  @callback subscribe(host :: atom()) :: :ok
+  @doc "How many events could not be sent since the last call."
+  @callback take_lost(Instance.t()) :: non_neg_integer()
 
-  @doc "Ends the calling process's subscription."
-  @callback unsubscribe(host :: atom()) :: :ok
+  @doc "Whether the host is connected, and this is asked for the first time in its life."
+  @callback first_connection?(Instance.t()) :: boolean()
 
   @doc "Announces an event of this host to its subscribers and to the lattice. `fact` as in `Exosuit.Event.Types`."
   @spec announce(Instance.t(), Event.Types.fact()) :: :ok
   def announce(%Instance{} = instance, fact) do
-    instance.bus.publish(instance, Event.new(instance.source, fact))
+    instance.lattice.backend.publish(instance, Event.new(instance.source, fact))
   end
 
   @doc "Publishes an event to the lattice only. Subscribers on this host do not receive it."
   @spec announce_remote(Instance.t(), Event.Types.fact()) :: :ok
   def announce_remote(%Instance{} = instance, fact) do
-    instance.bus.publish_remote(instance, Event.new(instance.source, fact))
+    instance.lattice.backend.publish_remote(instance, Event.new(instance.source, fact))
   end
 
   @doc """
@@ -42,4 +40,17 @@ defmodule Exosuit.Lattice do
   @spec await_first(Instance.t()) :: :ok
   def await_first(%Instance{lattice: lattice} = instance),
     do: lattice.backend.await_first(instance)
+
+  @doc "Sends what waits to be sent, and leaves the lattice. Blocks the calling process."
+  @spec leave(Instance.t()) :: :ok
+  def leave(%Instance{lattice: lattice} = instance), do: lattice.backend.leave(instance)
+
+  @doc "How many events could not be sent to the other hosts since the last call."
+  @spec take_lost(Instance.t()) :: non_neg_integer()
+  def take_lost(%Instance{lattice: lattice} = instance), do: lattice.backend.take_lost(instance)
+
+  @doc "Whether the host is connected to others, and this is asked for the first time in its life."
+  @spec first_connection?(Instance.t()) :: boolean()
+  def first_connection?(%Instance{lattice: lattice} = instance),
+    do: lattice.backend.first_connection?(instance)
 end

@@ -59,7 +59,7 @@ defmodule Exosuit.Startup do
 
   @impl GenServer
   def init(%{instance: instance} = state) do
-    :ok = instance.bus.subscribe(instance.name)
+    :ok = Lattice.Events.subscribe(instance.name)
     {:ok, state, {:continue, :apply}}
   end
 

@@ -65,13 +65,13 @@ defmodule Exosuit.Tree do
       {Drain, instance}
     ]
 
-    lattice = Lattice.Local.children(instance.lattice)
+    lattice = Lattice.Session.children(instance.lattice)
     Supervisor.init([nameplate | lattice] ++ children, strategy: :one_for_one)
   end
 
   defp started(instance, items, unkept) do
     Lattice.announce(instance, Facts.started(instance))
-    Lattice.Local.started(instance.lattice)
+    Lattice.Session.started(instance.lattice)
     if unkept, do: announce_unkept(instance, unkept)
     if items != [], do: Startup.await(instance)
   end

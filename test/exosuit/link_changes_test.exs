@@ -4,7 +4,7 @@ defmodule Exosuit.LinkChangesTest do
   use Exosuit.HostCase, async: true
 
   alias Exosuit.{Directory, Http, Manifest, Router}
-  alias Exosuit.Host.{Deployment, Links, Reconciler}
+  alias Exosuit.Host.{Deployment, Linking, Links, Reconciler}
   alias Exosuit.Model.Link
 
   @web Path.expand("../guests/components/web.wasm", __DIR__)
@@ -323,7 +323,7 @@ defmodule Exosuit.LinkChangesTest do
       [link] = Exosuit.links(it.host)
       address = %{"address" => "127.0.0.1:#{taken}"}
       wanted = %{link | source_configs: ["place"], source_config: address}
-      assert {:error, %Error{reason: :conflict}} = Links.put(instance, wanted, :keep)
+      assert {:error, %Error{reason: :conflict}} = Linking.put(instance, wanted, :keep)
 
       port = free_port()
       :ok = place.(port)
@@ -515,14 +515,22 @@ defmodule Exosuit.LinkChangesTest do
   end
 
   defp replace(config, [link | _] = links) do
-    reference = Links.replace(config, Link.key(link), links, nil)
+    reference = Links.replace(config, Link.key(link), links)
     assert_receive {:exosuit_links, ^reference, report}, 10_000
     report
   end
 
   defp deploy(config, links) do
     fields = [name: "shop", specifications: [], workloads: [], links: links]
-    options = %{former: [], keep_links?: false, provisional: [], allow_issuer_change?: false}
+
+    options = %{
+      former: [],
+      keep_links?: false,
+      alone?: false,
+      provisional: [],
+      allow_issuer_change?: false
+    }
+
     {:ok, outcomes} = Deployment.apply(config, struct!(Manifest, fields), options)
     outcomes
   end

@@ -6,7 +6,7 @@ defmodule Exosuit.App.Runner do
   modules are fetched and compiled.
   """
 
-  alias Exosuit.{Error, Instance, Lattice, Manifest, Retry}
+  alias Exosuit.{Error, Instance, Manifest, Retry}
   alias Exosuit.App.{Model, Objects, Placement}
   alias Exosuit.App.Machine.Share, as: Told
   alias Exosuit.Host.{Deployment, Inventory, Replica, Share, Statuses}
@@ -59,9 +59,7 @@ defmodule Exosuit.App.Runner do
   @spec run(Instance.t(), order()) :: {:ok, result()} | {:error, Error.t()}
   def run(instance, %{alone?: true} = order) do
     Statuses.put_provisional(instance, link_keys(order))
-    # As a host by itself, whose links are its own.
-    own = %{instance | bus: Lattice.Local, nats_lattice: nil}
-    run_here(own, order, [])
+    run_here(instance, order, [])
   end
 
   def run(instance, order) do
@@ -107,7 +105,8 @@ defmodule Exosuit.App.Runner do
       provisional: provisional,
       allow_issuer_change?: order.allow_issuer_change?,
       former: order.former,
-      keep_links?: order.keep_links?
+      keep_links?: order.keep_links?,
+      alone?: order.alone?
     }
   end
 
@@ -120,7 +119,9 @@ defmodule Exosuit.App.Runner do
       # Workloads of other hosts need no bytes here.
       others = for digest <- Model.objects(model), into: %{}, do: {digest, {:bytes, ""}}
       manifest = Manifest.build(model.manifest, instance.config, Map.merge(others, sources))
-      with :ok <- check_name(manifest, order.app), do: Share.take(instance, manifest, share)
+
+      with :ok <- check_name(manifest, order.app),
+           do: Share.take(instance, manifest, share, order.alone?)
     end
   end
 

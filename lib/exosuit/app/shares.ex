@@ -168,7 +168,7 @@ defmodule Exosuit.App.Shares do
 
   @impl GenServer
   def init(%{instance: instance} = state) do
-    :ok = Lattice.Local.subscribe(instance.name)
+    :ok = Lattice.Events.subscribe(instance.name)
     Process.send_after(self(), :tick, @tick)
     {:ok, %{state | table: Snapshots.new(instance.name)}}
   end

@@ -85,7 +85,7 @@ defmodule Exosuit.Control.Connection do
   end
 
   defp follow(id, command, state) do
-    :ok = Lattice.Local.subscribe(state.context.instance.name)
+    :ok = Lattice.Events.subscribe(state.context.instance.name)
     reply(%{state | following: id}, id, command, {:ok, %{following: true}})
   end
 

@@ -8,12 +8,13 @@ defmodule Exosuit.Control.Nats do
       ├── Commands   a task per command that runs, so many at the most
       └── Receiver   takes what is asked, and says how it went
 
-  Where the host is one by itself, there is nothing of it. See `guides/control-interface.md`.
+  A host without NATS has none of it. See `guides/control-interface.md`.
   """
   use Supervisor
 
   alias Exosuit.{Directory, Instance}
   alias Exosuit.Control.Receiver
+  alias Exosuit.Lattice.Session
 
   # A task that has said how it went may not be gone yet when the next one starts.
   @tasks 2 * Receiver.most()
@@ -21,10 +22,13 @@ defmodule Exosuit.Control.Nats do
   # It must not take the host with it, however often it falls.
   @restarts 1_000
 
-  @doc "Nothing is listened to where there is no lattice over NATS."
+  @doc "Does not listen if there can be no caller outside of this VM."
   @spec start_link(Instance.t()) :: Supervisor.on_start() | :ignore
-  def start_link(%Instance{nats_lattice: nil}), do: :ignore
-  def start_link(instance), do: Supervisor.start_link(__MODULE__, instance)
+  def start_link(instance) do
+    if Session.alone?(instance.lattice),
+      do: :ignore,
+      else: Supervisor.start_link(__MODULE__, instance)
+  end
 
   @impl Supervisor
   def init(instance) do

@@ -39,12 +39,10 @@ defmodule Exosuit.Control.Receiver do
   process.
   """
   @spec abandon(Instance.t()) :: :ok
-  def abandon(%Instance{nats_lattice: nil}), do: :ok
-
   def abandon(instance) do
     GenServer.call(Directory.via(instance.name, __MODULE__), :abandon)
   catch
-    # It has fallen, and they with it.
+    # It does not run here, or it has crashed, and the commands with it.
     :exit, _reason -> :ok
   end
 

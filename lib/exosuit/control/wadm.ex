@@ -33,9 +33,10 @@ defmodule Exosuit.Control.Wadm do
   Refuses the start of a host that should answer the API where a wadm answers it already. Waits for the first attempt
   to connect; without a connection, the host starts.
   """
-  @spec check(Config.t(), Session.t() | nil) :: :ok | {:error, Error.t()}
+  @spec check(Config.t(), Session.t()) :: :ok | {:error, Error.t()}
   def check(%Config{wadm_api: true} = config, %Session{} = session) do
-    Probe.await_connection(session, config.nats.control.connect_timeout)
+    timeout = if config.nats, do: config.nats.control.connect_timeout, else: 0
+    Probe.await_connection(session, timeout)
 
     case Probe.run(session, config.lattice) do
       :wadm ->

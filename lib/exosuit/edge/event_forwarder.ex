@@ -19,7 +19,7 @@ defmodule Exosuit.Edge.EventForwarder do
 
   @impl GenServer
   def init(instance) do
-    :ok = instance.bus.subscribe(instance.name)
+    :ok = Lattice.Events.subscribe(instance.name)
     :ok = Router.observe(instance.router, self())
     {:ok, %__MODULE__{instance: instance, telemetry?: Telemetry.present?()}}
   end

@@ -4,13 +4,14 @@ defmodule Exosuit.Edge.EventLogger do
   # most, with a count.
   #
   # Logging may block while nobody reads a terminal or a pipe, so it has a process of its own. Its mailbox is
-  # bounded: beyond a number of waiting messages, events (see `Exosuit.Lattice.Local`) and lines are dropped, and
+  # bounded: beyond a number of waiting messages, events (see `Exosuit.Lattice.Events`) and lines are dropped, and
   # their number is logged when the log continues.
 
   use Exosuit.Server
 
   alias Exosuit.{Directory, Event, Instance}
   alias Exosuit.Edge.LogLines
+  alias Exosuit.Lattice.Events
 
   defstruct repeated: %{}
 
@@ -47,7 +48,7 @@ defmodule Exosuit.Edge.EventLogger do
   @impl GenServer
   def init(instance) do
     Logger.metadata(host: instance.name)
-    :ok = instance.bus.subscribe(instance.name)
+    :ok = Events.subscribe(instance.name)
     {:ok, %__MODULE__{}}
   end
 

@@ -51,7 +51,7 @@ defmodule Exosuit.Edge.Heartbeat do
   defp tell(instance) do
     tell_started(instance)
 
-    case Lattice.Nats.take_lost(instance) do
+    case Lattice.take_lost(instance) do
       0 -> :ok
       count -> Lattice.announce(instance, %Event.EventsDropped{count: count})
     end
@@ -64,7 +64,7 @@ defmodule Exosuit.Edge.Heartbeat do
 
   # Once in the host's life, and not in this process's.
   defp tell_started(instance) do
-    if Lattice.Nats.first_connection?(instance) do
+    if Lattice.first_connection?(instance) do
       Lattice.announce_remote(instance, Facts.started(instance))
     end
   end

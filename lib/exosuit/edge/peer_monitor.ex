@@ -9,7 +9,7 @@ defmodule Exosuit.Edge.PeerMonitor do
   use Exosuit.Server
 
   alias Exosuit.{Directory, Event, Instance, Lattice}
-  alias Exosuit.Lattice.{Bus, Peers}
+  alias Exosuit.Lattice.{Bus, Peers, Session}
   alias Exosuit.Protocol.Events
 
   @enforce_keys [:instance]
@@ -148,7 +148,7 @@ defmodule Exosuit.Edge.PeerMonitor do
   defp take_macs(%{macs?: macs?} = state, macs?), do: state
 
   defp take_macs(state, macs?) do
-    :ok = Lattice.Nats.take_macs(state.instance.nats_lattice, macs?)
+    :ok = Session.take_macs(state.instance.lattice, macs?)
     %{state | macs?: macs?}
   end
 

@@ -1,19 +1,11 @@
 defmodule Exosuit.Host.Configurations do
   @moduledoc false
-  # Configurations by name, which links and actors are given by these names: a host's own, or, in a
-  # lattice of many, what all share. Nothing is done where it cannot be shared. Each function blocks
-  # the calling process.
+  # Configurations by name, which links and actors are given by these names, as all hosts of a lattice share them.
+  # Nothing is done where it cannot be shared. Each function blocks the calling process.
 
   alias Exosuit.{Error, Event, Input, Instance, Lattice, Options, Router}
   alias Exosuit.Host.{Links, Replica}
   alias Exosuit.Lattice.{Ledger, Records}
-
-  # Far more than people write, and nothing for a machine.
-  @most 10_000
-
-  @doc "An empty table, for a host that shares them with none. Written by whoever puts them."
-  @spec table() :: :ets.table()
-  def table, do: :ets.new(:exosuit_configurations, [:set, :public, read_concurrency: true])
 
   @doc """
   Stores a configuration under a name; links that name it use it from now on. If this host would refuse one of
@@ -32,13 +24,6 @@ defmodule Exosuit.Host.Configurations do
 
   @doc "The configuration of a name."
   @spec fetch(Instance.t(), String.t()) :: {:ok, Records.values()} | {:error, Error.t()}
-  def fetch(%Instance{nats_lattice: nil} = instance, name) do
-    case :ets.lookup(instance.tables.configurations, name) do
-      [{_name, values}] -> {:ok, values}
-      [] -> {:error, Error.new(:not_found, "there is no configuration #{inspect(name)}")}
-    end
-  end
-
   def fetch(instance, name) do
     with :ok <- check(name), do: Ledger.fetch_configuration(instance.lattice, name)
   end
@@ -92,74 +77,18 @@ defmodule Exosuit.Host.Configurations do
   defp merged(_instance, [], values, _known), do: {:ok, values}
   defp merged(instance, names, _values, known), do: merge(instance, names, known)
 
-  defp write(%Instance{nats_lattice: nil} = instance, name, values) do
-    table = instance.tables.configurations
-
-    cond do
-      fetch(instance, name) == {:ok, values} ->
-        {:ok, false}
-
-      values == nil ->
-        {:ok, :ets.take(table, name) != []}
-
-      full?(table, name) ->
-        {:error, Error.new(:limit, "there are #{@most} configurations already")}
-
-      true ->
-        write_here(instance, name, values)
-    end
-  end
-
-  defp write(instance, name, nil) do
-    with {:ok, written} <- Ledger.delete_configuration(instance.lattice, name),
-         do: taken(instance, written, name)
-  end
-
+  # Says whether anything is other than before.
   defp write(instance, name, values) do
-    Lattice.Nats.await_first(instance)
+    Lattice.await_first(instance)
 
-    with {:ok, written} <- Ledger.put_configuration(instance.lattice, name, values),
-         do: taken(instance, written, name)
+    Replica.write(instance, {:configuration, name}, :keep, fn ->
+      with {:ok, written} <- record(instance.lattice, name, values),
+           do: {:ok, written, written != []}
+    end)
   end
 
-  defp taken(instance, written, name) do
-    with :ok <- Replica.take(instance, written, {:configuration, name}), do: {:ok, written != []}
-  end
-
-  defp write_here(instance, name, values) do
-    :ets.insert(instance.tables.configurations, {name, values})
-    # One that is refused may be taken with the new values; it stays wanted in any case.
-    links = Enum.uniq(Links.list(instance) ++ Links.refused(instance))
-
-    for link <- links, name in (link.source_configs ++ link.target_configs) do
-      put_link(instance, link)
-    end
-
-    {:ok, true}
-  end
-
-  # The router tells of a refusal itself; what was checked a moment ago is tried again. Another may keep
-  # other values meanwhile: whoever puts the link last finds that out, and puts it once more.
-  defp put_link(instance, link) do
-    link = configured(instance, link)
-    Links.put(instance, link, :keep)
-    if configured(instance, link) != link, do: put_link(instance, link)
-  end
-
-  defp configured(instance, link) do
-    {:ok, source} = merge_or(instance, link.source_configs, link.source_config)
-    {:ok, target} = merge_or(instance, link.target_configs, link.target_config)
-    %{link | source_config: source, target_config: target}
-  end
-
-  # One that another deletes meanwhile leaves the link what it was.
-  defp merge_or(_instance, [], values), do: {:ok, values}
-
-  defp merge_or(instance, names, values) do
-    with {:error, _gone} <- merge(instance, names), do: {:ok, values}
-  end
-
-  defp full?(table, name), do: :ets.info(table, :size) >= @most and not :ets.member(table, name)
+  defp record(session, name, nil), do: Ledger.delete_configuration(session, name)
+  defp record(session, name, values), do: Ledger.put_configuration(session, name, values)
 
   defp check(name), do: Input.check_name(:configuration, name)
 end

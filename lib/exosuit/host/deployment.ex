@@ -14,12 +14,14 @@ defmodule Exosuit.Host.Deployment do
   @typedoc """
   - `former`: links that an earlier version of the application had; they belong to it, too
   - `keep_links?`: leave the links as they are
+  - `alone?`: the lattice is away; links are made on this host alone
   - `provisional`: keys of links that this host made while the lattice was away, and that are to be shared now
   - `allow_issuer_change?`: let code of another issuer replace running code
   """
   @type options :: %{
           former: [Link.t()],
           keep_links?: boolean(),
+          alone?: boolean(),
           provisional: [Link.key()],
           allow_issuer_change?: boolean()
         }
@@ -31,7 +33,8 @@ defmodule Exosuit.Host.Deployment do
       current = current(instance, manifest, options)
       links = if options.keep_links?, do: current.links, else: manifest.links
       steps = Plan.steps(%{specifications: manifest.specifications, links: links}, current)
-      run(instance, steps, %{force: true, allow_issuer_change: options.allow_issuer_change?})
+      permissions = %{force: true, allow_issuer_change: options.allow_issuer_change?}
+      run({instance, Map.put(permissions, :alone?, options.alone?)}, steps)
     end)
   end
 
@@ -53,8 +56,7 @@ defmodule Exosuit.Host.Deployment do
   end
 
   # What could not be specified, say since its id is another application's, is not started either.
-  defp run(instance, steps, permissions) do
-    context = {instance, permissions}
+  defp run(context, steps) do
     {outcomes, _refused} = Enum.map_reduce(steps, MapSet.new(), &run_step(context, &1, &2))
     Enum.reject(outcomes, &match?({_step, :skipped}, &1))
   end
@@ -121,6 +123,13 @@ defmodule Exosuit.Host.Deployment do
 
   defp perform({instance, _it}, {:exchange, provider}), do: Roster.exchange(instance, provider)
   defp perform({instance, _it}, {:stop, key}), do: Roster.stop(instance, key)
+
+  defp perform({instance, %{alone?: true}}, {:link, link}),
+    do: Linking.put_provisional(instance, link)
+
+  defp perform({instance, %{alone?: true}}, {:unlink, key}),
+    do: Linking.delete_provisional(instance, key)
+
   defp perform({instance, _it}, {:link, link}), do: Linking.put(instance, link, :keep)
   defp perform({instance, _it}, {:unlink, key}), do: Linking.delete(instance, key)
 end

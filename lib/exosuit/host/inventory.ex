@@ -5,7 +5,7 @@ defmodule Exosuit.Host.Inventory do
 
   alias Exosuit.{Claims, Directory, Error, Instance, Router}
   alias Exosuit.Host.{Facts, Links, Pending, Specifications, Statuses}
-  alias Exosuit.Lattice.{Known, Nats, Peers}
+  alias Exosuit.Lattice.{Known, Peers, Session}
   alias Exosuit.Model.{ActorSpecification, Artifact, Grants, Link, ProviderSpecification}
   alias Exosuit.Provider.Builtin
 
@@ -23,8 +23,8 @@ defmodule Exosuit.Host.Inventory do
         for(%ProviderSpecification{} = it <- specifications, do: provider(instance, it, links)),
       links: Enum.map(links, &link/1),
       pending: Pending.list(instance),
-      connections: connections(instance.nats_lattice),
-      refused_calls: if(instance.nats_lattice, do: Nats.refused(instance.nats_lattice), else: %{})
+      connections: connections(instance.lattice),
+      refused_calls: Session.refused_calls(instance.lattice)
     })
   end
 
@@ -144,10 +144,8 @@ defmodule Exosuit.Host.Inventory do
   end
 
   # How far it is in the lattice, in words; none where it is in none of many.
-  defp connections(nil), do: %{}
-
-  defp connections(lattice) do
-    Map.new(Nats.state(lattice), fn {name, state} -> {name, words(state)} end)
+  defp connections(session) do
+    Map.new(Session.connections(session), fn {name, state} -> {name, words(state)} end)
   end
 
   defp words({:connecting, nil}), do: "connecting"

@@ -49,18 +49,22 @@ defmodule Exosuit.Host.Links do
 
   @doc """
   Replaces all links of a key by these. Does not block: the calling process receives the changed and the
-  refused links under the reference. A refused link is retried, and the link that it would replace stays in
-  force. `app` and `outlives` are not shared in the lattice; they are copied from the existing links or from
-  `hint`.
+  refused links under the reference. The link that a refused one would replace stays in force.
 
-  `missing` are links that cannot be in force, each with the name of a configuration that does not exist. They are
-  shown as refused, and stay bound to the code that they are bound to, until a later call has them among `links`.
+  - `hint`: `app` and `outlives` are not shared in the lattice; they are copied from this link, or from the existing
+    links
+  - `missing`: links that cannot be in force, each with the name of a configuration that does not exist. They are
+    shown as refused, and stay bound to the code that they are bound to, until a later call has them among `links`
+  - `mode`: with `:keep`, the default, a refused link is retried
   """
-  @spec replace(Instance.t(), Link.key(), [Link.t()], Link.t() | nil, [{Link.t(), String.t()}]) ::
-          reference()
-  def replace(instance, key, links, hint, missing \\ []) do
+  @spec replace(Instance.t(), Link.key(), [Link.t()],
+          hint: Link.t() | nil,
+          missing: [{Link.t(), String.t()}],
+          mode: :strict | :keep
+        ) :: reference()
+  def replace(instance, key, links, options \\ []) do
     reference = make_ref()
-    cast(instance, {:replace, key, {links, hint, missing}, {self(), reference}})
+    cast(instance, {:replace, key, {links, options}, {self(), reference}})
     reference
   end
 
@@ -221,22 +225,26 @@ defmodule Exosuit.Host.Links do
      %{LinkChange.new([{:delete, [], []}], :strict) | deleted: held ++ others}}
   end
 
-  defp prepare(state, key, {:replace, {wanted, hint, missing}}) do
+  defp prepare(state, key, {:replace, {wanted, options}}) do
     before = held(state, key)
-    known = List.wrap(hint) ++ before ++ refused(state, key)
+    known = List.wrap(options[:hint]) ++ before ++ refused(state, key)
     wanted = Enum.map(wanted, &with_app(&1, known))
-    missing = for {link, name} <- missing, do: {with_app(link, known), name}
+    missing = for {link, name} <- options[:missing] || [], do: {with_app(link, known), name}
     gone = Enum.reject(before, fn old -> Enum.any?(wanted, &follows?(&1, old)) end)
     stay = before -- gone
     unwanted? = Enum.any?(refused(state, key), &(&1 not in wanted))
     state = state |> drop_refusals(key, wanted) |> withhold(missing)
-    # What stays is not made again: whoever runs at its ends has it as before.
+
+    # What stays is not made again: whoever runs at its ends has it as before. One that is refused here is, if
+    # somebody has put it just now.
     LinkTable.keep(table(state), key, stay)
-    puts = wanted -- stay
+    again = if options[:hint], do: Enum.filter(stay, &(&1 in refused(state, key))), else: []
+    puts = again ++ (wanted -- stay)
     withheld = puts ++ for {link, _name} <- missing, do: link
     first = if gone != [] or missing != [] or unwanted?, do: [{:delete, stay, withheld}], else: []
     steps = first ++ for link <- puts, do: {:put, link}
-    {state, %{LinkChange.new(steps, :keep) | deleted: gone, before: before}}
+    change = LinkChange.new(steps, options[:mode] || :keep)
+    {state, %{change | deleted: gone, before: before}}
   end
 
   # Shown as refused, and not tried: when the configuration is there, whoever watches it says so.
@@ -299,18 +307,16 @@ defmodule Exosuit.Host.Links do
 
   defp note(state, {:put, link}, {:error, error}, change) do
     LinkTable.settle(table(state), Link.key(link))
-    if keep?(state, link, error, change), do: refuse(state, link, error), else: state
+    if keep?(state, link, change), do: refuse(state, link, error), else: state
   end
 
-  # Of what holds or is wanted already, the refusal is a state, whoever asked.
-  defp keep?(state, link, error, %{mode: mode}) do
+  # Of what holds or is wanted already, the refusal is a state, whoever asked. What the lattice shares is wanted
+  # until it says something else.
+  defp keep?(state, link, %{mode: mode}) do
     link in held(state, Link.key(link)) or
       match?({^link, _error, _at}, LinkTable.refusal(table(state), LinkTable.id(link))) or
-      (mode == :keep and (not LinkTable.final?(error) or in_lattice?(state)))
+      mode == :keep
   end
-
-  # What others share with this host is wanted until they say something else.
-  defp in_lattice?(state), do: state.instance.nats_lattice != nil
 
   defp finish(state, _key, %{from: nil}), do: state
 

@@ -1,7 +1,7 @@
 defmodule Exosuit.Host.Replica do
   @moduledoc false
-  # Keeps a host's links as the lattice shares them, whoever changes them: it watches, and has `Links`
-  # do what follows. A host that is in no lattice of many has none of it.
+  # Keeps a host's links as the lattice shares them, whoever changes them: it watches, and has `Links` do what
+  # follows. A change that this host writes itself goes through `write/4`, which waits until it is in force here.
   #
   # It knows nothing that it would not be told again: killed, it begins with all that there is. Until
   # that is told, and while nothing can be read, what is known goes on; what went meanwhile goes then.
@@ -9,7 +9,7 @@ defmodule Exosuit.Host.Replica do
   use Exosuit.Server, hides_state: true
 
   alias Exosuit.{Directory, Error, Event, Instance, Json, Lattice, Router}
-  alias Exosuit.Host.{Inventory, Links, Statuses}
+  alias Exosuit.Host.{Inventory, Links, Statuses, Writers}
   alias Exosuit.Lattice.{Bus, Known, Ledger, Mirror, Peers, Records, Store}
   alias Exosuit.Model.Link
   alias Exosuit.Protocol.Otp
@@ -23,6 +23,7 @@ defmodule Exosuit.Host.Replica do
     claimed: MapSet.new(),
     settling: %{},
     takers: %{},
+    writers: %Writers{},
     incomplete: %{},
     dropped: %{},
     here: {nil, MapSet.new()},
@@ -49,13 +50,34 @@ defmodule Exosuit.Host.Replica do
     GenServer.start_link(__MODULE__, instance, name: Directory.via(instance.name, __MODULE__))
   end
 
+  @typedoc "What is written: a link, the links of a key, or a configuration."
+  @type about :: Link.t() | Link.key() | {:configuration, String.t()}
+
   @doc """
-  Accepts a record that this host has written itself: a link, the links of a key, or a configuration. Waits
-  until the host has applied it. For a link, returns an error if the router refuses it.
+  Writes to what the hosts share by `work`, which gives what was written and a result; then waits until this host
+  has applied it, and gives the result. For a link, it is an error if the router refuses it. The refused link is
+  retried, as others may accept it, but with `:strict`: then the caller takes it back.
   """
-  @spec take(Instance.t(), [Ledger.written()], about) :: :ok | {:error, Error.t()}
-        when about: Link.t() | Link.key() | {:configuration, String.t()}
-  def take(instance, written, about), do: call(instance, {:take, written, about})
+  @spec write(
+          Instance.t(),
+          about(),
+          :strict | :keep,
+          (() -> {:ok, [Ledger.written()], result}
+                 | {:error, Error.t()})
+        ) ::
+          {:ok, result} | {:error, Error.t()}
+        when result: term()
+  def write(instance, about, mode, work) do
+    writer = call(instance, {:begin, about})
+
+    try do
+      with {:ok, written, result} <- work.(),
+           :ok <- call(instance, {:take, writer, written, {about, mode}}),
+           do: {:ok, result}
+    after
+      GenServer.cast(Directory.via(instance.name, __MODULE__), {:finish, writer})
+    end
+  end
 
   @doc "The records that have links of a key."
   @spec holders(Instance.t(), Link.key()) :: [Records.key()]
@@ -82,15 +104,23 @@ defmodule Exosuit.Host.Replica do
   end
 
   @impl GenServer
-  def handle_call({:take, written, about}, from, state) do
+  def handle_call({:begin, about}, {pid, _tag}, state) do
+    writer = Process.monitor(pid)
+    writers = Writers.add(state.writers, writer, keys(about, state.mirror))
+    {:reply, writer, %{state | writers: writers}}
+  end
+
+  def handle_call({:take, writer, written, {about, mode}}, from, state) do
+    {due, state} = remove_writer(state, writer)
     state = look_around(state)
     needed? = needed?(state)
     {mirror, keys} = Enum.reduce(written, {state.mirror, []}, &write(&1, &2, needed?))
     # What was told meanwhile may be on its way: done once more, it is done when this is.
-    keys = Enum.uniq(keys(about, mirror) ++ keys)
+    keys = Enum.uniq(keys(about, mirror) ++ keys ++ due)
     state = tell_dropped(%{state | mirror: mirror}, :data)
     taker = make_ref()
-    state = Enum.reduce(keys, state, &settle(&2, &1, hint(about), {:told, taker}))
+    options = [hint: hint(about), mode: mode]
+    state = Enum.reduce(keys, state, &settle(&2, &1, options, {:told, taker}))
     taking = %{from: from, about: about, left: length(keys), result: :ok}
     {:noreply, reply_if_done(put_in(state.takers[taker], taking), taker)}
   end
@@ -100,9 +130,8 @@ defmodule Exosuit.Host.Replica do
   end
 
   @impl GenServer
-  def handle_cast({:follow, keys}, state) do
-    {:noreply, Enum.reduce(keys, state, &settle(&2, &1))}
-  end
+  def handle_cast({:follow, keys}, state), do: {:noreply, settle_all(state, keys)}
+  def handle_cast({:finish, writer}, state), do: {:noreply, finish(state, writer)}
 
   @impl GenServer
   def handle_info({:exosuit_lattice, reference, change}, state)
@@ -119,6 +148,9 @@ defmodule Exosuit.Host.Replica do
     if how != :quiet, do: tell(state.instance, changes)
     {:noreply, taken(%{state | settling: settling}, how, key, changes)}
   end
+
+  def handle_info({:DOWN, writer, :process, _pid, _reason}, state),
+    do: {:noreply, finish(state, writer)}
 
   # By now, others may have deleted some of it.
   def handle_info({:restore, bucket, keys}, state) do
@@ -236,7 +268,7 @@ defmodule Exosuit.Host.Replica do
     here = Enum.map(Links.list(state.instance), &Link.key/1) -- own
     keys = Enum.uniq(here ++ Mirror.keys(state.mirror))
     # All of it is told already, when it came to be.
-    Enum.reduce(keys, state, &settle(&2, &1, nil, :quiet))
+    Enum.reduce(keys, state, &settle(&2, &1, [], :quiet))
   end
 
   defp read(state, unread), do: %{state | unread: unread}
@@ -246,7 +278,24 @@ defmodule Exosuit.Host.Replica do
     {mirror, keys} = Mirror.tell(state.mirror, change, needed?(state))
     bucket = if elem(change, 0) == :configuration, do: :configurations, else: :data
     state = tell_dropped(%{state | mirror: mirror}, bucket)
-    if state.unread == [], do: Enum.reduce(keys, state, &settle(&2, &1)), else: state
+    if state.unread == [], do: settle_all(state, keys), else: state
+  end
+
+  # Those that this host is writing now are settled when that is done.
+  defp settle_all(state, keys) do
+    {keys, writers} = Writers.defer(state.writers, keys)
+    Enum.reduce(keys, %{state | writers: writers}, &settle(&2, &1))
+  end
+
+  defp finish(state, writer) do
+    {due, state} = remove_writer(state, writer)
+    Enum.reduce(due, state, &settle(&2, &1))
+  end
+
+  defp remove_writer(state, writer) do
+    Process.demonitor(writer, [:flush])
+    {due, writers} = Writers.remove(state.writers, writer)
+    {due, %{state | writers: writers}}
   end
 
   defp write({change, revision}, {mirror, keys}, needed?) do
@@ -301,11 +350,11 @@ defmodule Exosuit.Host.Replica do
   end
 
   # `Links` does it in its time, and the changes of one key in their order.
-  defp settle(state, key, hint \\ nil, how \\ :told) do
+  defp settle(state, key, options \\ [], how \\ :told) do
     {wanted, incomplete} = Mirror.wanted(state.mirror, key)
     # The lattice has a record of what this host may have made by itself.
     if wanted != [], do: Statuses.confirm_link(state.instance, key)
-    reference = Links.replace(state.instance, key, wanted, hint, incomplete)
+    reference = Links.replace(state.instance, key, wanted, [missing: incomplete] ++ options)
     note_incomplete(put_in(state.settling[reference], {key, how}), key, incomplete)
   end
 

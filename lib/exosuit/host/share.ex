@@ -19,20 +19,32 @@ defmodule Exosuit.Host.Share do
         do: diagnostic
   end
 
-  @doc "The manifest with this host's share of it alone."
-  @spec take(Instance.t(), Manifest.t(), counts()) :: {:ok, Manifest.t()} | {:error, Error.t()}
-  def take(instance, %Manifest{} = manifest, counts) do
-    with :ok <- check_stored(instance, manifest),
-         :ok <- keep(instance, manifest) do
+  @doc """
+  The manifest with this host's share of it alone. Its named configurations are stored, unless the lattice is away
+  (`alone?`): what it says of them then stands in the links of the result alone.
+  """
+  @spec take(Instance.t(), Manifest.t(), counts(), alone? :: boolean()) ::
+          {:ok, Manifest.t()} | {:error, Error.t()}
+  def take(instance, %Manifest{} = manifest, counts, alone?) do
+    with :ok <- check_stored(instance, manifest.stored),
+         :ok <- if(alone?, do: :ok, else: keep(instance, manifest)) do
       {:ok, share(instance, manifest, counts)}
     end
   end
 
-  defp check_stored(instance, manifest) do
-    case missing(instance, manifest.stored) do
-      [] -> :ok
-      [%{text: text} | _more] -> {:error, Error.new(:not_found, text)}
-    end
+  defp check_stored(instance, stored) do
+    Enum.find_value(stored, :ok, fn {name, diagnostic} ->
+      case Configurations.fetch(instance, name) do
+        {:ok, _values} ->
+          nil
+
+        {:error, %Error{reason: :not_found} = error} ->
+          {:error, %{error | detail: diagnostic.text}}
+
+        {:error, error} ->
+          {:error, error}
+      end
+    end)
   end
 
   # Links name theirs, and follow them.
@@ -55,21 +67,24 @@ defmodule Exosuit.Host.Share do
         specification |> counted(count) |> configured(instance, manifest, workloads[id])
       end
 
-    links = Enum.map(manifest.links, &linked(instance, &1))
+    links = Enum.map(manifest.links, &linked(instance, manifest, &1))
     %{manifest | specifications: specifications, links: links}
   end
 
   # As it is once it is made, so that the same again is no change.
-  defp linked(instance, link) do
-    source = values(instance, link.source_configs, link.source_config)
-    target = values(instance, link.target_configs, link.target_config)
+  defp linked(instance, manifest, link) do
+    source = values(instance, manifest, link.source_configs, link.source_config)
+    target = values(instance, manifest, link.target_configs, link.target_config)
     %{link | source_config: source, target_config: target}
   end
 
-  defp values(_instance, [], values), do: values
+  defp values(_instance, _manifest, [], values), do: values
+  defp values(instance, manifest, names, _given), do: merged(instance, manifest, names)
 
-  defp values(instance, names, _given) do
-    Enum.reduce(names, %{}, &Map.merge(&2, stored(instance, &1)))
+  defp merged(instance, manifest, names) do
+    Enum.reduce(names, %{}, fn name, merged ->
+      Map.merge(merged, manifest.configurations[name] || stored(instance, name))
+    end)
   end
 
   defp counted(%ActorSpecification{} = actor, count), do: %{actor | instances: count}
@@ -77,14 +92,8 @@ defmodule Exosuit.Host.Share do
 
   defp configured(specification, _instance, _manifest, %Workload{configs: []}), do: specification
 
-  defp configured(specification, instance, manifest, %Workload{configs: names}) do
-    values =
-      Enum.reduce(names, %{}, fn name, merged ->
-        Map.merge(merged, manifest.configurations[name] || stored(instance, name))
-      end)
-
-    %{specification | config: values}
-  end
+  defp configured(specification, instance, manifest, %Workload{configs: names}),
+    do: %{specification | config: merged(instance, manifest, names)}
 
   # It was there a moment ago.
   defp stored(instance, name) do

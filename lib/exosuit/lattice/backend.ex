@@ -21,7 +21,16 @@ defmodule Exosuit.Lattice.Backend do
   @typedoc "Connected, closed for good, or being made; with the error of the last attempt, if one has failed."
   @type connection :: :connected | :closed | {:connecting, Error.t() | nil}
 
-  @doc "Whether there can be no other host in a lattice of this kind."
+  @doc "The handle, with tables that the calling process owns."
+  @callback adopt(handle()) :: handle()
+
+  @doc "The children of a host that this needs; they start before all that use it."
+  @callback children(handle()) :: [Supervisor.child_spec()]
+
+  @doc "The host has started: announces what was found wrong before anybody could hear of it."
+  @callback started(handle()) :: :ok
+
+  @doc "Whether there can be no other host, and no caller outside of this VM, in a lattice of this kind."
   @callback alone?() :: boolean()
 
   @doc "Waits for the outcome of the first attempt to connect, and no longer than that may take."
@@ -29,6 +38,15 @@ defmodule Exosuit.Lattice.Backend do
 
   @doc "How the connection is."
   @callback connection(handle()) :: connection()
+
+  @doc "How each of the connections is, by its name."
+  @callback connections(handle()) :: %{optional(atom()) => connection()}
+
+  @doc "How many calls from other hosts were refused, by the kind of reason."
+  @callback refused_calls(handle()) :: %{optional(String.t()) => non_neg_integer()}
+
+  @doc "Says whether any other host takes calls with a MAC. Blocks nobody."
+  @callback take_macs(handle(), others_do? :: boolean()) :: :ok
 
   @doc "Whether messages can be sent and keys be read now."
   @callback connected?(handle()) :: boolean()

@@ -3,15 +3,6 @@ defmodule Exosuit.Lattice.Local do
   The lattice of one host: events go from process to process, messages and shared state stay on the host, and
   nothing leaves the VM.
 
-  ## Events
-
-  There is no process of its own to fail: subscriptions live in `Exosuit.Subscribers`, a registry,
-  and end with the subscriber. Whoever publishes sends, and waits for nobody.
-
-  A subscriber that does not read costs no memory without bound: while 10 000 messages wait in its
-  mailbox, further events are dropped for it. The first event that it gets after that follows an
-  `events_dropped` with their `count`.
-
   ## Bus and store
 
   It is a backend of `Exosuit.Lattice.Bus` and `Exosuit.Lattice.Store`, with the rules of NATS. Every reader
@@ -19,47 +10,27 @@ defmodule Exosuit.Lattice.Local do
   that writes it. The table belongs to that supervisor, so a crash of the writer loses nothing. Subscriptions
   and watches are processes linked to the ones that opened them.
 
-  With a data directory, `lattice.log` there has every change before it is acknowledged, and `objects/` has the
-  objects: both survive the end of the VM at any moment. `lattice.lock` keeps other hosts out. A damaged log is
+  With a data directory, `lattice.log` there has every change of applications and named configurations before it is
+  acknowledged, and `objects/` has the objects: both survive the end of the VM at any moment. Links are in memory,
+  with the configurations that belong to a single link: on a host by itself, whoever started what a link joins
+  makes the link again, and a link costs no write to the disk. `lattice.lock` keeps other hosts out. A damaged log is
   kept beside the new one as `lattice.log.damaged-<time>`; an event `lattice_state_damaged` says so, and
   `Exosuit.Lattice.Store.position/2` then names another bucket. Without a data directory, all of it is in memory.
   """
   @behaviour Exosuit.Lattice
   @behaviour Exosuit.Lattice.Backend
 
-  alias Exosuit.{Config, Registries}
-  alias Exosuit.Lattice.{Backend, Session}
-  alias Exosuit.Lattice.Local.{Bus, Events, Handle, Objects, Watch, Writer}
+  alias Exosuit.Config
+  alias Exosuit.Lattice.{Backend, Events, Session}
+  alias Exosuit.Lattice.Local.{Bus, Handle, Objects, Watch, Writer}
 
   @doc """
-  The session of a host without NATS, with a table that the calling process owns. `source` is the host's public
-  key, `writer` the name of its `Exosuit.Lattice.Local.Writer`.
+  The session of a host without NATS. `source` is the host's public key, `writer` the name of its
+  `Exosuit.Lattice.Local.Writer`.
   """
   @spec session(Config.t(), String.t(), GenServer.name()) :: Session.t()
   def session(config, source, writer),
     do: %Session{backend: __MODULE__, handle: Handle.new(config, source, writer)}
-
-  @doc "The children of a host with this session, which go before all that use it."
-  @spec children(Session.t()) :: [Supervisor.child_spec()]
-  def children(%Session{backend: __MODULE__, handle: handle}),
-    do: [Supervisor.child_spec({Writer, handle}, [])]
-
-  def children(%Session{}), do: []
-
-  @doc "Announces what the writer found wrong when the host started, once the host can tell it."
-  @spec started(Session.t()) :: :ok
-  def started(%Session{backend: __MODULE__, handle: handle}) do
-    true = :ets.insert(handle.table, {:started, true})
-
-    for {key, fact} <- :ets.match_object(handle.table, {{:trouble, :_}, :_}) do
-      Events.announce(handle, fact)
-      :ets.delete(handle.table, key)
-    end
-
-    :ok
-  end
-
-  def started(%Session{}), do: :ok
 
   @impl Exosuit.Lattice
   defdelegate publish(instance, event), to: Events
@@ -71,15 +42,28 @@ defmodule Exosuit.Lattice.Local do
   def leave(_instance), do: :ok
 
   @impl Exosuit.Lattice
-  def subscribe(host) do
-    unsubscribe(host)
-    dropped = :counters.new(1, [])
-    {:ok, _owner} = Registries.register(Registries.subscribers(), host, dropped)
-    :ok
-  end
+  def take_lost(_instance), do: 0
 
   @impl Exosuit.Lattice
-  def unsubscribe(host), do: Registries.unregister(Registries.subscribers(), host)
+  def first_connection?(_instance), do: false
+
+  @impl Backend
+  defdelegate adopt(handle), to: Handle
+
+  @impl Backend
+  def children(handle), do: [Supervisor.child_spec({Writer, handle}, [])]
+
+  @impl Backend
+  def started(handle) do
+    true = :ets.insert(handle.table, {:started, true})
+
+    for {key, fact} <- :ets.match_object(handle.table, {{:trouble, :_}, :_}) do
+      Events.announce(handle, fact)
+      :ets.delete(handle.table, key)
+    end
+
+    :ok
+  end
 
   @impl Backend
   def alone?, do: true
@@ -92,6 +76,15 @@ defmodule Exosuit.Lattice.Local do
 
   @impl Backend
   def connected?(_handle), do: true
+
+  @impl Backend
+  def connections(_handle), do: %{}
+
+  @impl Backend
+  def refused_calls(_handle), do: %{}
+
+  @impl Backend
+  def take_macs(_handle, _others_do?), do: :ok
 
   @impl Backend
   def max_payload(_handle), do: Bus.max_payload()
@@ -144,7 +137,7 @@ defmodule Exosuit.Lattice.Local do
   @impl Backend
   def position(handle, bucket) do
     revision = Handle.get(handle, {:revision, bucket}) || 0
-    {:ok, %{identity: Handle.get(handle, :identity), revision: revision}}
+    {:ok, %{identity: Handle.identity(handle, bucket), revision: revision}}
   end
 
   @impl Backend

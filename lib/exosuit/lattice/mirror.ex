@@ -166,16 +166,17 @@ defmodule Exosuit.Lattice.Mirror do
   defp nobody(_links), do: false
 
   defp take(mirror, {:links, key, revision, value, links}, mine?, needed?) do
-    {mirror, before} = drop(mirror, key)
+    before = read_links(mirror, key)
+    {mirror, _keys} = drop(mirror, key)
     size = size(key, value)
 
     case make_room(mirror, {:record, key}, size, mine?, needed?) do
       {:ok, mirror, gone} ->
         mirror = put_record(mirror, key, {revision, value, links}, size)
-        {mirror, Enum.uniq(before ++ gone ++ Enum.map(links, &Link.key/1))}
+        {mirror, Enum.uniq(gone ++ changed(mirror, before, links))}
 
       {:full, mirror} ->
-        {note_dropped(mirror, key), before}
+        {note_dropped(mirror, key), keys_of(before)}
     end
   end
 
@@ -195,6 +196,24 @@ defmodule Exosuit.Lattice.Mirror do
       {:full, mirror} ->
         {note_dropped(mirror, name), users(mirror, name, before, nil)}
     end
+  end
+
+  # A record has all links of a component, and a change of one of them must not have all others settled anew. A link
+  # that another record has as well is counted as changed: the later record holds, and this one is later now.
+  defp changed(mirror, before, links) do
+    same = MapSet.intersection(MapSet.new(before), MapSet.new(links))
+
+    (before ++ links)
+    |> Enum.reject(&(MapSet.member?(same, &1) and alone?(mirror, &1)))
+    |> keys_of()
+  end
+
+  defp alone?(mirror, link), do: MapSet.size(mirror.holders[Link.key(link)]) == 1
+
+  defp keys_of(links), do: links |> Enum.map(&Link.key/1) |> Enum.uniq()
+
+  defp read_links(mirror, key) do
+    with {_revision, _value, links} <- mirror.records[key], do: links, else: (nil -> [])
   end
 
   defp users(_mirror, _name, same, same), do: []

@@ -24,7 +24,7 @@ defmodule Exosuit.Lattice.Nats do
   @behaviour Exosuit.Lattice.Backend
 
   alias Exosuit.{Config, Error, Event, Instance, Json, Native, Secret}
-  alias Exosuit.Lattice.{Backend, Local}
+  alias Exosuit.Lattice.{Backend, Events, Session}
   alias Exosuit.Native.Answer
   alias Exosuit.Protocol.{Envelope, Otp, V1}
 
@@ -102,7 +102,7 @@ defmodule Exosuit.Lattice.Nats do
   def await_first(%Instance{config: %{nats: nats}} = instance) do
     # Of an attempt that has not ended nothing is told.
     pending? = &(&1 == {:connecting, nil})
-    await(instance.nats_lattice, now() + nats.control.connect_timeout, pending?)
+    await(instance.lattice.handle, now() + nats.control.connect_timeout, pending?)
   end
 
   @doc """
@@ -111,15 +111,25 @@ defmodule Exosuit.Lattice.Nats do
   """
   @spec await_connected(Instance.t()) :: :ok
   def await_connected(%Instance{config: %{nats: nats}} = instance) do
-    await(instance.nats_lattice, now() + nats.control.connect_timeout, &(&1 != :connected))
+    await(instance.lattice.handle, now() + nats.control.connect_timeout, &(&1 != :connected))
   end
 
-  @doc "How many calls from other hosts were refused, by the kind of reason."
-  @spec refused(reference()) :: %{optional(String.t()) => non_neg_integer()}
-  def refused(lattice), do: lattice |> Native.lattice_refused() |> Map.new()
+  @impl Backend
+  def adopt(lattice), do: lattice
 
-  @doc "Says whether any other host takes calls with a MAC. Blocks nobody."
-  @spec take_macs(reference(), boolean()) :: :ok
+  @impl Backend
+  def children(_lattice), do: []
+
+  @impl Backend
+  def started(_lattice), do: :ok
+
+  @impl Backend
+  def connections(lattice), do: state(lattice)
+
+  @impl Backend
+  def refused_calls(lattice), do: lattice |> Native.lattice_refused() |> Map.new()
+
+  @impl Backend
   def take_macs(lattice, others_do?), do: Native.lattice_take_macs(lattice, others_do?)
 
   @doc "Sends what waits to be sent, and closes the connections. Blocks the calling process."
@@ -129,23 +139,21 @@ defmodule Exosuit.Lattice.Nats do
     :ok
   end
 
-  @doc "How many events the lattice was not told since this was asked last."
-  @spec take_lost(Instance.t()) :: non_neg_integer()
+  @impl Exosuit.Lattice
   def take_lost(%Instance{lost_events: counter}) do
     lost = :counters.get(counter, 1)
     :counters.sub(counter, 1, lost)
     lost
   end
 
-  @doc "Whether it is asked for the first time in the life of the host."
-  @spec first_connection?(Instance.t()) :: boolean()
+  @impl Exosuit.Lattice
   def first_connection?(%Instance{lost_events: counter}) do
     set(counter, 2, 1) == 0
   end
 
   @impl Exosuit.Lattice
   def publish(instance, event) do
-    Local.publish(instance, event)
+    Events.publish(instance, event)
     # There is no connection yet when it starts: whoever beats its heart tells it then.
     if event.type == "host_started", do: :ok, else: publish_remote(instance, event)
   end
@@ -168,13 +176,7 @@ defmodule Exosuit.Lattice.Nats do
   end
 
   @impl Exosuit.Lattice
-  def leave(instance), do: close(instance.nats_lattice)
-
-  @impl Exosuit.Lattice
-  defdelegate subscribe(host), to: Local
-
-  @impl Exosuit.Lattice
-  defdelegate unsubscribe(host), to: Local
+  def leave(instance), do: close(instance.lattice.handle)
 
   @impl Backend
   def max_payload(lattice), do: Native.lattice_max_payload(lattice)
@@ -327,7 +329,7 @@ defmodule Exosuit.Lattice.Nats do
     end
   end
 
-  defp send_text(%{nats_lattice: lattice}, subject, message, text) do
+  defp send_text(%{lattice: %Session{handle: lattice}}, subject, message, text) do
     with true <- byte_size(text) > max_payload(lattice),
          %{type: @heartbeat} <- message,
          {:ok, short} <- Json.encode(Envelope.shorten(message)) do
@@ -344,7 +346,7 @@ defmodule Exosuit.Lattice.Nats do
 
     if short? and before == 0 do
       Exosuit.Lattice.announce(instance, %Event.HeartbeatShortened{
-        max_payload: max_payload(instance.nats_lattice),
+        max_payload: max_payload(instance.lattice.handle),
         count: length(event.data.actors)
       })
     end

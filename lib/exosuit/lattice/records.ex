@@ -53,12 +53,12 @@ defmodule Exosuit.Lattice.Records do
   @doc "Those of its configurations that are nobody's but the link's."
   @spec own_configurations(Link.t()) :: [String.t()]
   def own_configurations(link),
-    do: Enum.filter(link.source_configs ++ link.target_configs, &own?/1)
+    do: Enum.filter(link.source_configs ++ link.target_configs, &own_configuration?/1)
 
   @doc "The link as whoever made it knows it, without the names that were found for it here."
   @spec without_own_names(Link.t()) :: Link.t()
   def without_own_names(link) do
-    names = &Enum.reject(&1, fn name -> own?(name) end)
+    names = &Enum.reject(&1, fn name -> own_configuration?(name) end)
 
     %{
       link
@@ -67,7 +67,9 @@ defmodule Exosuit.Lattice.Records do
     }
   end
 
-  defp own?(name), do: String.starts_with?(name, @own)
+  @doc "Whether a configuration belongs to a single link."
+  @spec own_configuration?(String.t()) :: boolean()
+  def own_configuration?(name), do: String.starts_with?(name, @own)
 
   # What has names was made of them.
   defp named(_link, _side, [_ | _] = names, _values), do: {names, %{}}

@@ -6,13 +6,41 @@ defmodule Exosuit.Lattice.Session do
   A host over NATS has the backend `Exosuit.Lattice.Nats`, every other host `Exosuit.Lattice.Local`.
   """
 
+  alias Exosuit.Lattice.Backend
+
   @enforce_keys [:backend, :handle]
   defstruct [:backend, :handle]
 
   @typedoc "`backend` implements `Exosuit.Lattice.Backend`; `handle` is what its functions take."
   @type t :: %__MODULE__{backend: module(), handle: term()}
 
-  @doc "Whether there can be no other host in this lattice."
+  @doc "The session, with what it keeps in memory owned by the calling process: the host ends with it."
+  @spec adopt(t()) :: t()
+  def adopt(%__MODULE__{} = session),
+    do: %{session | handle: session.backend.adopt(session.handle)}
+
+  @doc "The children of a host that its lattice needs; they start before all that use it."
+  @spec children(t()) :: [Supervisor.child_spec()]
+  def children(%__MODULE__{} = session), do: session.backend.children(session.handle)
+
+  @doc "Announces what was found wrong while the host started."
+  @spec started(t()) :: :ok
+  def started(%__MODULE__{} = session), do: session.backend.started(session.handle)
+
+  @doc "How each connection of the host is, by its name; a host without NATS has none."
+  @spec connections(t()) :: %{optional(atom()) => Backend.connection()}
+  def connections(%__MODULE__{} = session), do: session.backend.connections(session.handle)
+
+  @doc "How many calls from other hosts were refused, by the kind of reason."
+  @spec refused_calls(t()) :: %{optional(String.t()) => non_neg_integer()}
+  def refused_calls(%__MODULE__{} = session), do: session.backend.refused_calls(session.handle)
+
+  @doc "Says whether any other host takes calls with a MAC. Blocks nobody."
+  @spec take_macs(t(), boolean()) :: :ok
+  def take_macs(%__MODULE__{} = session, others_do?),
+    do: session.backend.take_macs(session.handle, others_do?)
+
+  @doc "Whether there can be no other host in this lattice, and no caller outside of this VM."
   @spec alone?(t()) :: boolean()
   def alone?(%__MODULE__{backend: backend}), do: backend.alone?()
 end

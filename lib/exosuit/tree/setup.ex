@@ -5,7 +5,7 @@ defmodule Exosuit.Tree.Setup do
 
   alias Exosuit.{Config, Directory, Error, Instance, Lattice, Router, Settings}
   alias Exosuit.Actor.Handover
-  alias Exosuit.Host.{Configurations, Identity, Links, Specifications, Statuses}
+  alias Exosuit.Host.{Identity, Links, Specifications, Statuses}
 
   @typedoc "The fields of an `Exosuit.Instance` that are made by `prepare/1`."
   @type prepared :: %{
@@ -13,9 +13,7 @@ defmodule Exosuit.Tree.Setup do
           source: String.t(),
           friendly_name: String.t(),
           router: reference(),
-          bus: module(),
-          lattice: Lattice.Session.t() | nil,
-          nats_lattice: reference() | nil
+          lattice: Lattice.Session.t()
         }
 
   @doc """
@@ -24,12 +22,14 @@ defmodule Exosuit.Tree.Setup do
   """
   @spec prepare(Config.t()) :: {:ok, prepared(), unkept :: Error.t() | nil} | {:error, term()}
   def prepare(config) do
-    with {:ok, config} <- keep_secrets(config),
+    writer = Directory.via(config.name, Lattice.Local.Writer)
+
+    with {:ok, config} <- Lattice.Join.keep_secrets(config),
          {:ok, %{public_key: key, friendly_name: name}, unkept} <- Identity.fetch(config),
          router = Router.new(config),
-         {:ok, joined} <- join(config, key, router) do
-      made = %{config: config, source: key, friendly_name: name, router: router}
-      {:ok, Map.merge(made, joined), unkept}
+         {:ok, lattice} <- Lattice.Join.open(config, key, router, writer) do
+      made = %{config: config, source: key, friendly_name: name, router: router, lattice: lattice}
+      {:ok, made, unkept}
     end
   end
 
@@ -39,7 +39,7 @@ defmodule Exosuit.Tree.Setup do
     fields = %{
       name: config.name,
       tables: tables(config),
-      lattice: prepared.lattice || local_session(prepared),
+      lattice: Lattice.Session.adopt(prepared.lattice),
       lost_events: :counters.new(3, []),
       started_at: System.monotonic_time(:second)
     }
@@ -51,31 +51,11 @@ defmodule Exosuit.Tree.Setup do
     %{
       specifications: Specifications.table(),
       links: Links.table(),
-      configurations: Configurations.table(),
       peers: Lattice.Peers.table(),
       known: Lattice.Known.table(),
       settings: Settings.table(config),
       handover: Handover.table(),
       statuses: Statuses.table()
     }
-  end
-
-  defp local_session(%{config: config, source: source}) do
-    Lattice.Local.session(config, source, Directory.via(config.name, Lattice.Local.Writer))
-  end
-
-  defp keep_secrets(%Config{nats: nil} = config), do: {:ok, config}
-
-  defp keep_secrets(config) do
-    with {:ok, nats} <- Lattice.Nats.keep_secrets(config.nats), do: {:ok, %{config | nats: nats}}
-  end
-
-  defp join(%Config{nats: nil}, _key, _router),
-    do: {:ok, %{bus: Lattice.Local, lattice: nil, nats_lattice: nil}}
-
-  defp join(config, key, router) do
-    with {:ok, lattice} <- Lattice.Nats.open(config, key, router),
-         session = %Lattice.Session{backend: Lattice.Nats, handle: lattice},
-         do: {:ok, %{bus: Lattice.Nats, lattice: session, nats_lattice: lattice}}
   end
 end

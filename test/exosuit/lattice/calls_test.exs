@@ -4,7 +4,7 @@ defmodule Exosuit.Lattice.CallsTest do
   use Exosuit.HostCase
 
   alias Exosuit.Directory
-  alias Exosuit.Lattice.{Bus, Nats}
+  alias Exosuit.Lattice.{Bus, Nats, Session}
 
   @counter Path.expand("../../../examples/counter/counter_s.wasm", __DIR__)
 
@@ -50,7 +50,7 @@ defmodule Exosuit.Lattice.CallsTest do
              Exosuit.call(one, "echo", "echo", "hello") == {:ok, "hello"} and heard?(spy, "hello")
            end)
 
-    assert Nats.refused(Directory.fetch!(two, :instance).lattice.handle) == %{}
+    assert Session.refused_calls(Directory.fetch!(two, :instance).lattice) == %{}
   end
 
   test "a guest calls what runs elsewhere, within its links and claims", %{one: one, two: two} do
@@ -105,7 +105,7 @@ defmodule Exosuit.Lattice.CallsTest do
     assert_receive {:exosuit_event, %{type: "invocations_refused", data: data}}, 10_000
     assert data.kind == "forged"
     refute inspect(data) =~ "secret words"
-    assert %{"forged" => _count} = Nats.refused(Directory.fetch!(two, :instance).lattice.handle)
+    assert %{"forged" => _count} = Session.refused_calls(Directory.fetch!(two, :instance).lattice)
   end
 
   # The first that is heard is the question whether there is anybody.

@@ -9,11 +9,13 @@ defmodule Exosuit.Lattice.Local.Handle do
   # - `{{bucket, key}, value | nil, revision}`: a key, or a deleted one
   # - `{{:object, digest}, bytes, at}`: an object, where there is no directory for them
   # - `{:identity, text}`, `{{:revision, bucket}, revision}`: see `Exosuit.Lattice.Store.position/2`
+  # - `{:memory, text}`: the identity of the bucket that is in memory alone
   # - `{:directory, path | nil}`: where the files are
   # - `{{:trouble, type}, event}`: what the writer found before the host could announce events
   # - `{:started, true}`: it is now
 
   alias Exosuit.{Config, Error}
+  alias Exosuit.Lattice.{Backend, Records}
 
   @enforce_keys [:name, :source, :data_dir, :writer, :table]
   defstruct @enforce_keys
@@ -23,21 +25,27 @@ defmodule Exosuit.Lattice.Local.Handle do
           source: String.t(),
           data_dir: Path.t() | nil,
           writer: GenServer.name(),
-          table: :ets.tid()
+          table: :ets.tid() | nil
         }
 
-  @doc "A handle with an empty table, owned by the calling process."
+  @doc "A handle that has no table yet."
   @spec new(Config.t(), String.t(), GenServer.name()) :: t()
   def new(config, source, writer) do
-    table = :ets.new(:exosuit_local, [:ordered_set, :public, read_concurrency: true])
-
     %__MODULE__{
       name: config.name,
       source: source,
       data_dir: config.data_dir,
       writer: writer,
-      table: table
+      table: nil
     }
+  end
+
+  @doc "The handle with an empty table, owned by the calling process."
+  @spec adopt(t()) :: t()
+  def adopt(handle) do
+    table = :ets.new(:exosuit_local, [:ordered_set, :public, read_concurrency: true])
+    true = :ets.insert(table, {:memory, new_identity()})
+    %{handle | table: table}
   end
 
   @doc "What a row that has one value says, or `nil`."
@@ -48,6 +56,21 @@ defmodule Exosuit.Lattice.Local.Handle do
       [] -> nil
     end
   end
+
+  @doc "The identity of a bucket, see `Exosuit.Lattice.Store.position/2`."
+  @spec identity(t(), Backend.bucket()) :: String.t()
+  def identity(handle, :data), do: get(handle, :memory)
+  def identity(handle, _bucket), do: get(handle, :identity)
+
+  @doc "A new identity: a text that no other bucket has."
+  @spec new_identity() :: String.t()
+  def new_identity, do: Base.encode16(:crypto.strong_rand_bytes(16), case: :lower)
+
+  @doc "Whether a key is kept on the disk: links, and the configurations that belong to a single link, are not."
+  @spec durable?(Backend.bucket(), key :: String.t()) :: boolean()
+  def durable?(:data, _key), do: false
+  def durable?(:configurations, key), do: not Records.own_configuration?(key)
+  def durable?(:applications, _key), do: true
 
   @doc "Asks the writer; an error where it does not run now. Blocks the calling process."
   @spec call(t(), term()) :: term()

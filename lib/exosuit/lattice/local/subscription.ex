@@ -7,7 +7,8 @@ defmodule Exosuit.Lattice.Local.Subscription do
   use Exosuit.Server, restart: :temporary, hides_state: true
 
   alias Exosuit.Event
-  alias Exosuit.Lattice.Local.{Events, Handle}
+  alias Exosuit.Lattice.Events
+  alias Exosuit.Lattice.Local.Handle
   alias Exosuit.Registries
 
   # As `exosuit_core` has it for subscriptions over NATS.

@@ -3,13 +3,16 @@ defmodule Exosuit.Lattice.Local.Writer do
   # The one process that writes the store of a host without NATS: first to the log in the data directory, then
   # to the table, then it tells the watches. Killed at any moment, it begins again with what the log has.
   #
+  # The log has the durable keys (`Handle.durable?/2`); the others are in the table alone.
+  #
   # Without a data directory, or where that cannot be written, the store is in memory alone. The second case is
   # told by the event `lattice_state_not_kept`.
 
   use Exosuit.Server, hides_state: true
 
   alias Exosuit.{Error, Event, Native}
-  alias Exosuit.Lattice.Local.{Events, Handle, Log, Objects, Watch}
+  alias Exosuit.Lattice.Events
+  alias Exosuit.Lattice.Local.{Handle, Log, Objects, Watch}
 
   @buckets [:data, :configurations, :applications]
 
@@ -111,13 +114,10 @@ defmodule Exosuit.Lattice.Local.Writer do
     end
   end
 
-  # What is in the table already was written before a crash of this process.
   defp in_memory(state) do
-    rows = :ets.select(state.handle.table, [{{{:_, :_}, :_, :_}, [], [:"$_"]}])
-    rows = for {{bucket, _key}, _value, _revision} = row <- rows, bucket in @buckets, do: row
-    identity = Handle.get(state.handle, :identity) || new_identity()
+    identity = Handle.get(state.handle, :identity) || Handle.new_identity()
     true = :ets.insert(state.handle.table, [{:identity, identity}, {:directory, nil}])
-    count(state, rows)
+    count(state)
   end
 
   defp make(data_dir) do
@@ -150,11 +150,11 @@ defmodule Exosuit.Lattice.Local.Writer do
          {:ok, aside} <- set_aside(path, wrong),
          store = Enum.reduce(records, %{rows: %{}, revisions: %{}, identity: nil}, &replay/2),
          # A store that lacks something is another one, so that nobody takes it for complete.
-         identity = if(wrong, do: nil, else: store.identity) || new_identity(),
+         identity = if(wrong, do: nil, else: store.identity) || Handle.new_identity(),
          store = %{store | identity: identity},
          {:ok, log} <- Log.replace(path, records(store)) do
       fill(state.handle.table, store, Path.dirname(path))
-      state = count(%{state | log: log}, rows(store))
+      state = count(%{state | log: log})
       Objects.clean(state.handle)
       {:ok, if(wrong, do: damaged(state, path, aside, wrong), else: state)}
     end
@@ -177,6 +177,10 @@ defmodule Exosuit.Lattice.Local.Writer do
     do: replay_row(store, bucket, key, revision, nil)
 
   defp replay_row(store, bucket, key, revision, value) do
+    if Handle.durable?(bucket, key), do: put_row(store, bucket, key, revision, value), else: store
+  end
+
+  defp put_row(store, bucket, key, revision, value) do
     # As a part of the file it would keep all of that.
     row = {value && :binary.copy(value), revision}
     store = replay({:revision, bucket, revision}, store)
@@ -201,7 +205,11 @@ defmodule Exosuit.Lattice.Local.Writer do
     true = :ets.insert(table, facts ++ revisions ++ rows(store))
   end
 
-  defp count(state, rows) do
+  # What is in the table already was written before a crash of this process.
+  defp count(state) do
+    rows = :ets.select(state.handle.table, [{{{:_, :_}, :_, :_}, [], [:"$_"]}])
+    rows = for {{bucket, _key}, _value, _revision} = row <- rows, bucket in @buckets, do: row
+
     Enum.reduce(rows, %{state | bytes: 0, keys: 0, deleted: 0}, fn {{_bucket, key}, value, _},
                                                                    state ->
       counted(state, key, nil, value)
@@ -245,7 +253,7 @@ defmodule Exosuit.Lattice.Local.Writer do
   end
 
   defp write(state, counted, {{bucket, key}, value, revision} = row) do
-    case append(state.log, [record(row)]) do
+    case append(state.log, row) do
       {:ok, log} ->
         # As a part of a message it would keep all of that.
         row = {{bucket, :binary.copy(key)}, value && :binary.copy(value), revision}
@@ -258,8 +266,11 @@ defmodule Exosuit.Lattice.Local.Writer do
     end
   end
 
-  defp append(nil, _records), do: {:ok, nil}
-  defp append(log, records), do: Log.append(log, records)
+  defp append(nil, _row), do: {:ok, nil}
+
+  defp append(log, {{bucket, key}, _value, _revision} = row) do
+    if Handle.durable?(bucket, key), do: Log.append(log, [record(row)]), else: {:ok, log}
+  end
 
   defp next_revision(state, bucket),
     do: (Handle.get(state.handle, {:revision, bucket}) || 0) + 1
@@ -283,6 +294,7 @@ defmodule Exosuit.Lattice.Local.Writer do
       for bucket <- @buckets,
           {key, value, revision} <-
             :ets.select(table, [{{{bucket, :"$1"}, :"$2", :"$3"}, [], [{{:"$1", :"$2", :"$3"}}]}]),
+          Handle.durable?(bucket, key),
           into: %{},
           do: {{key, bucket}, {value, revision}}
 
@@ -345,6 +357,4 @@ defmodule Exosuit.Lattice.Local.Writer do
 
     state
   end
-
-  defp new_identity, do: Base.encode16(:crypto.strong_rand_bytes(16), case: :lower)
 end

@@ -1,6 +1,14 @@
-defmodule Exosuit.Lattice.Local.Events do
-  @moduledoc false
-  # Hands the events of a host to its subscribers in this VM, see `Exosuit.Lattice.Local`.
+defmodule Exosuit.Lattice.Events do
+  @moduledoc """
+  Hands the events of a host to its subscribers in this VM, whatever its lattice is.
+
+  There is no process of its own to fail: subscriptions live in `Exosuit.Subscribers`, a registry, and end with
+  the subscriber. The publisher sends, and waits for nobody.
+
+  A subscriber that does not read costs no memory without bound: while 10 000 messages wait in its mailbox,
+  further events are dropped for it. The first event that it gets after that follows an `events_dropped` with
+  their `count`.
+  """
 
   alias Exosuit.{Event, Registries}
 
@@ -9,6 +17,19 @@ defmodule Exosuit.Lattice.Local.Events do
 
   @typedoc "An `Exosuit.Instance`, or a handle of the local lattice."
   @type host :: %{:name => atom(), :source => String.t(), optional(atom()) => term()}
+
+  @doc "Sends the calling process each further event of the host as `{:exosuit_event, event}`."
+  @spec subscribe(name :: atom()) :: :ok
+  def subscribe(name) do
+    unsubscribe(name)
+    dropped = :counters.new(1, [])
+    {:ok, _owner} = Registries.register(Registries.subscribers(), name, dropped)
+    :ok
+  end
+
+  @doc "Ends the calling process's subscription."
+  @spec unsubscribe(name :: atom()) :: :ok
+  def unsubscribe(name), do: Registries.unregister(Registries.subscribers(), name)
 
   @doc "Hands an event to the subscribers. Waits for nobody."
   @spec publish(host(), Event.t()) :: :ok

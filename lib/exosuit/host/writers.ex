@@ -1,0 +1,40 @@
+defmodule Exosuit.Host.Writers do
+  @moduledoc false
+  # Who on this host is writing links to what the hosts share, and which keys of links wait for that. The lattice
+  # may tell `Exosuit.Host.Replica` of a change before the writer does; only the writer knows whether a refusal is
+  # to be undone. Therefore such a key waits for its writer, and is settled once. Pure.
+
+  alias Exosuit.Model.Link
+
+  @type t :: %__MODULE__{
+          keys: %{optional(reference()) => MapSet.t(Link.key())},
+          waiting: MapSet.t(Link.key())
+        }
+
+  defstruct keys: %{}, waiting: MapSet.new()
+
+  @doc "Adds a writer of these keys."
+  @spec add(t(), reference(), [Link.key()]) :: t()
+  def add(writers, writer, keys), do: put_in(writers.keys[writer], MapSet.new(keys))
+
+  @doc "Splits keys that may have changed: those that can be settled now, and those that wait for a writer."
+  @spec defer(t(), [Link.key()]) :: {[Link.key()], t()}
+  def defer(%{keys: none} = writers, keys) when none == %{}, do: {keys, writers}
+
+  def defer(writers, keys) do
+    {later, now} = Enum.split_with(keys, &written?(writers, &1))
+    {now, %{writers | waiting: Enum.into(later, writers.waiting)}}
+  end
+
+  @doc "Removes a writer. Gives the keys that waited for it alone."
+  @spec remove(t(), reference()) :: {[Link.key()], t()}
+  def remove(writers, writer) do
+    {keys, left} = Map.pop(writers.keys, writer, [])
+    writers = %{writers | keys: left}
+    due = for key <- keys, key in writers.waiting, not written?(writers, key), uniq: true, do: key
+    {due, %{writers | waiting: MapSet.difference(writers.waiting, MapSet.new(due))}}
+  end
+
+  defp written?(writers, key),
+    do: Enum.any?(writers.keys, fn {_writer, keys} -> MapSet.member?(keys, key) end)
+end
