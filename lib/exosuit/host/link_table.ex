@@ -33,7 +33,7 @@ defmodule Exosuit.Host.LinkTable do
 
   @doc "An empty table. Public, as its owner is not its writer, who may be restarted."
   @spec new() :: :ets.table()
-  def new, do: :ets.new(:exosuit_links, [:set, :public, read_concurrency: true])
+  def new, do: :ets.new(:exosuit_links, [:ordered_set, :public, read_concurrency: true])
 
   @spec id(Link.t()) :: id()
   def id(%Link{} = link), do: {Link.key(link), link.interfaces}
@@ -129,8 +129,10 @@ defmodule Exosuit.Host.LinkTable do
   @doc "The refusals of a key."
   @spec refusals(:ets.tid(), Link.key()) :: [refusal()]
   def refusals(table, key) do
-    row = {{:refused, {:"$4", :_}}, :"$1", :"$2", :"$3"}
-    :ets.select(table, [{row, [{:"=:=", :"$4", {:const, key}}], [{{:"$1", :"$2", :"$3"}}]}])
+    # A key is texts, and the table is ordered: this reads the rows of the key alone.
+    :ets.select(table, [
+      {{{:refused, {key, :_}}, :"$1", :"$2", :"$3"}, [], [{{:"$1", :"$2", :"$3"}}]}
+    ])
   end
 
   @doc """

@@ -7,7 +7,7 @@ defmodule Exosuit.Lattice.Ledger do
   # and then taken away where it was: in between the later record holds, and no call is refused.
 
   alias Exosuit.{Error, Json}
-  alias Exosuit.Lattice.{Mirror, Records, Session, Store}
+  alias Exosuit.Lattice.{LinkRecord, Mirror, Records, Session, Store}
   alias Exosuit.Model.Link
   alias Exosuit.Protocol.{Otp, V1}
 
@@ -18,6 +18,26 @@ defmodule Exosuit.Lattice.Ledger do
   @doc "Makes a link, in the place of those of its key that it overlaps and that have its target."
   @spec put_link(Session.t(), Link.t()) :: result()
   def put_link(session, link) do
+    if Session.alone?(session), do: put_own(session, link), else: put_shared(session, link)
+  end
+
+  # In a record that no host of another maker reads.
+  defp put_own(session, link) do
+    link = LinkRecord.stored(link)
+
+    change = fn there, _old ->
+      others = Enum.reject(there, &follows?(link, &1))
+
+      if there -- others == [link],
+        do: :keep,
+        else: with(:ok <- check(link, others), do: LinkRecord.encode(others ++ [link]))
+    end
+
+    with {:ok, written, _replaced} <- write(session, LinkRecord.key(Link.key(link)), change),
+         do: {:ok, written}
+  end
+
+  defp put_shared(session, link) do
     {link, configurations} = named(%{link | app: nil, outlives: false})
     {definition, component} = places = Records.places(Link.key(link))
     {place, other} = if Otp.Records.expressible?(link), do: places, else: {component, definition}
@@ -41,8 +61,7 @@ defmodule Exosuit.Lattice.Ledger do
   @spec delete_links(Session.t(), Link.key(), [Records.key()], (Link.t() -> boolean())) ::
           {:ok, [written()], [Link.t()]} | {:error, Error.t()}
   def delete_links(session, key, places, remove? \\ fn _link -> true end) do
-    {definition, component} = Records.places(key)
-    places = Enum.uniq([definition, component | places])
+    places = Enum.uniq(own_places(session, key) ++ places)
 
     with {:ok, written, removed} <-
            remove_all(session, places, &(Link.key(&1) == key and remove?.(&1))),
@@ -88,6 +107,12 @@ defmodule Exosuit.Lattice.Ledger do
     end
   end
 
+  defp own_places(session, key) do
+    if Session.alone?(session),
+      do: [LinkRecord.key(key)],
+      else: Tuple.to_list(Records.places(key))
+  end
+
   # What hosts of the OTP era can have stays as it is.
   defp named(link) do
     if Otp.Records.expressible?(link), do: {link, %{}}, else: Records.name_configurations(link)
@@ -129,8 +154,27 @@ defmodule Exosuit.Lattice.Ledger do
     end)
   end
 
-  # What others have put there meanwhile is looked at before it is taken away.
-  defp remove(session, "LINKDEF_" <> _ = place, remove?) do
+  defp remove(session, "LINKDEF_" <> _ = place, remove?),
+    do: remove_record(session, place, remove?, fn -> {:ok, [], []} end)
+
+  defp remove(session, "LINK_" <> _ = place, remove?) do
+    others = fn there, _old -> LinkRecord.encode(Enum.reject(there, remove?)) end
+    remove_record(session, place, remove?, fn -> remove_some(session, place, remove?, others) end)
+  end
+
+  defp remove(session, place, remove?) do
+    others = fn there, old -> V1.Records.encode(old, Enum.filter(there, remove?), []) end
+    remove_some(session, place, remove?, others)
+  end
+
+  defp remove_some(session, place, remove?, others) do
+    write(session, place, fn there, old ->
+      if Enum.any?(there, remove?), do: others.(there, old), else: :keep
+    end)
+  end
+
+  # Removes a record whose links all go, unless others have changed it meanwhile.
+  defp remove_record(session, place, remove?, otherwise) do
     with {:ok, {value, revision}} <- Store.read(session, :data, place),
          {:ok, [_ | _] = links} <- readable(place, value),
          true <- Enum.all?(links, remove?),
@@ -141,17 +185,8 @@ defmodule Exosuit.Lattice.Ledger do
     else
       {:error, error} -> {:error, error}
       {:ok, false} -> remove(session, place, remove?)
-      _none -> {:ok, [], []}
+      _not_all -> otherwise.()
     end
-  end
-
-  defp remove(session, place, remove?) do
-    write(session, place, fn there, old ->
-      case Enum.filter(there, remove?) do
-        [] -> :keep
-        removed -> V1.Records.encode(old, removed, [])
-      end
-    end)
   end
 
   # Gives the links that stand there no more, too.

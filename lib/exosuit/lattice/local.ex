@@ -11,9 +11,8 @@ defmodule Exosuit.Lattice.Local do
   and watches are processes linked to the ones that opened them.
 
   With a data directory, `lattice.log` there has every change of applications and named configurations before it is
-  acknowledged, and `objects/` has the objects: both survive the end of the VM at any moment. Links are in memory,
-  with the configurations that belong to a single link: on a host by itself, whoever started what a link joins
-  makes the link again, and a link costs no write to the disk. `lattice.lock` keeps other hosts out. A damaged log is
+  acknowledged, and `objects/` has the objects: both survive the end of the VM at any moment. Links are in memory, as
+  are the actors and providers that they join: applications, the host's options or their user make all of them again. `lattice.lock` keeps other hosts out. A damaged log is
   kept beside the new one as `lattice.log.damaged-<time>`; an event `lattice_state_damaged` says so, and
   `Exosuit.Lattice.Store.position/2` then names another bucket. Without a data directory, all of it is in memory.
   """

@@ -5,6 +5,7 @@ defmodule Exosuit.Lattice.Records do
   # configurations by name, so values without a name are stored as a configuration `exosuit-<hash>`. Pure.
 
   alias Exosuit.Error
+  alias Exosuit.Lattice.LinkRecord
   alias Exosuit.Model.Link
   alias Exosuit.Protocol.{Otp, Record, V1}
 
@@ -27,6 +28,10 @@ defmodule Exosuit.Lattice.Records do
   def read_links(_key, nil), do: {:ok, [], []}
 
   def read_links(key, record) do
+    if LinkRecord.key?(key), do: LinkRecord.decode(record), else: read_shared(key, record)
+  end
+
+  defp read_shared(key, record) do
     case {Otp.Records.key?(key), V1.Records.source(key)} do
       {true, :error} -> with {:ok, link} <- Otp.Records.decode(record), do: {:ok, [link], []}
       {false, {:ok, source}} -> V1.Records.decode(source, record)
@@ -53,12 +58,12 @@ defmodule Exosuit.Lattice.Records do
   @doc "Those of its configurations that are nobody's but the link's."
   @spec own_configurations(Link.t()) :: [String.t()]
   def own_configurations(link),
-    do: Enum.filter(link.source_configs ++ link.target_configs, &own_configuration?/1)
+    do: Enum.filter(link.source_configs ++ link.target_configs, &own?/1)
 
   @doc "The link as whoever made it knows it, without the names that were found for it here."
   @spec without_own_names(Link.t()) :: Link.t()
   def without_own_names(link) do
-    names = &Enum.reject(&1, fn name -> own_configuration?(name) end)
+    names = &Enum.reject(&1, fn name -> own?(name) end)
 
     %{
       link
@@ -67,9 +72,7 @@ defmodule Exosuit.Lattice.Records do
     }
   end
 
-  @doc "Whether a configuration belongs to a single link."
-  @spec own_configuration?(String.t()) :: boolean()
-  def own_configuration?(name), do: String.starts_with?(name, @own)
+  defp own?(name), do: String.starts_with?(name, @own)
 
   # What has names was made of them.
   defp named(_link, _side, [_ | _] = names, _values), do: {names, %{}}

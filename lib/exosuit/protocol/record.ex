@@ -53,6 +53,12 @@ defmodule Exosuit.Protocol.Record do
     end
   end
 
+  @doc "Whether this is a map of texts."
+  @spec texts?(term()) :: boolean()
+  def texts?(values) do
+    is_map(values) and Enum.all?(values, fn {_key, value} -> is_binary(value) end)
+  end
+
   @doc "An error about the form of a record."
   @spec refuse(String.t()) :: {:error, Error.t()}
   def refuse(detail), do: {:error, Error.new(:invalid_input, detail)}
@@ -66,8 +72,4 @@ defmodule Exosuit.Protocol.Record do
   end
 
   defp names?(names, kind), do: is_list(names) and Enum.all?(names, &Input.name?(kind, &1))
-
-  defp texts?(values) do
-    is_map(values) and Enum.all?(values, fn {_key, value} -> is_binary(value) end)
-  end
 end

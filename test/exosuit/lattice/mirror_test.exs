@@ -64,7 +64,7 @@ defmodule Exosuit.Lattice.MirrorTest do
     {mirror, [@key]} = Mirror.write(%Mirror{}, links("COMPONENT_a", 7, [@store]), 7)
     mirror = tell(mirror, links("COMPONENT_a", 5, []), [])
     assert {[@store], []} = Mirror.wanted(mirror, @key)
-    mirror = tell(mirror, links("COMPONENT_a", 7, [@store]), [@key])
+    mirror = tell(mirror, links("COMPONENT_a", 7, [@store]), [])
     mirror = tell(mirror, links("COMPONENT_a", 8, []), [@key])
     assert {[], []} = Mirror.wanted(mirror, @key)
 

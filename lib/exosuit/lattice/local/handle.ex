@@ -15,7 +15,7 @@ defmodule Exosuit.Lattice.Local.Handle do
   # - `{:started, true}`: it is now
 
   alias Exosuit.{Config, Error}
-  alias Exosuit.Lattice.{Backend, Records}
+  alias Exosuit.Lattice.Backend
 
   @enforce_keys [:name, :source, :data_dir, :writer, :table]
   defstruct @enforce_keys
@@ -66,11 +66,9 @@ defmodule Exosuit.Lattice.Local.Handle do
   @spec new_identity() :: String.t()
   def new_identity, do: Base.encode16(:crypto.strong_rand_bytes(16), case: :lower)
 
-  @doc "Whether a key is kept on the disk: links, and the configurations that belong to a single link, are not."
-  @spec durable?(Backend.bucket(), key :: String.t()) :: boolean()
-  def durable?(:data, _key), do: false
-  def durable?(:configurations, key), do: not Records.own_configuration?(key)
-  def durable?(:applications, _key), do: true
+  @doc "Whether a bucket is kept on the disk: that of links is not."
+  @spec durable?(Backend.bucket()) :: boolean()
+  def durable?(bucket), do: bucket != :data
 
   @doc "Asks the writer; an error where it does not run now. Blocks the calling process."
   @spec call(t(), term()) :: term()

@@ -3,7 +3,7 @@ defmodule Exosuit.Lattice.Local.Writer do
   # The one process that writes the store of a host without NATS: first to the log in the data directory, then
   # to the table, then it tells the watches. Killed at any moment, it begins again with what the log has.
   #
-  # The log has the durable keys (`Handle.durable?/2`); the others are in the table alone.
+  # The log has the durable buckets (`Handle.durable?/1`); the other one is in the table alone.
   #
   # Without a data directory, or where that cannot be written, the store is in memory alone. The second case is
   # told by the event `lattice_state_not_kept`.
@@ -177,7 +177,7 @@ defmodule Exosuit.Lattice.Local.Writer do
     do: replay_row(store, bucket, key, revision, nil)
 
   defp replay_row(store, bucket, key, revision, value) do
-    if Handle.durable?(bucket, key), do: put_row(store, bucket, key, revision, value), else: store
+    if Handle.durable?(bucket), do: put_row(store, bucket, key, revision, value), else: store
   end
 
   defp put_row(store, bucket, key, revision, value) do
@@ -268,8 +268,8 @@ defmodule Exosuit.Lattice.Local.Writer do
 
   defp append(nil, _row), do: {:ok, nil}
 
-  defp append(log, {{bucket, key}, _value, _revision} = row) do
-    if Handle.durable?(bucket, key), do: Log.append(log, [record(row)]), else: {:ok, log}
+  defp append(log, {{bucket, _key}, _value, _revision} = row) do
+    if Handle.durable?(bucket), do: Log.append(log, [record(row)]), else: {:ok, log}
   end
 
   defp next_revision(state, bucket),
@@ -294,7 +294,7 @@ defmodule Exosuit.Lattice.Local.Writer do
       for bucket <- @buckets,
           {key, value, revision} <-
             :ets.select(table, [{{{bucket, :"$1"}, :"$2", :"$3"}, [], [{{:"$1", :"$2", :"$3"}}]}]),
-          Handle.durable?(bucket, key),
+          Handle.durable?(bucket),
           into: %{},
           do: {{key, bucket}, {value, revision}}
 

@@ -49,6 +49,23 @@ defmodule Exosuit.Protocol.V1.Records do
     }
   end
 
+  @doc "A link of this component from the map of `to_map/1`."
+  @spec from_map(source :: String.t(), map()) :: {:ok, Link.t()} | {:error, Error.t()}
+  def from_map(source, %{"source_id" => source} = fields) do
+    Record.check_link(%Link{
+      source: source,
+      target: fields["target"],
+      name: fields["name"] || "default",
+      namespace: fields["wit_namespace"],
+      package: fields["wit_package"],
+      interfaces: fields["interfaces"] || [],
+      source_configs: fields["source_config"] || [],
+      target_configs: fields["target_config"] || []
+    })
+  end
+
+  def from_map(_source, _fields), do: Record.refuse("expected links of the component itself")
+
   @doc "Decodes the links of a component, and the errors of those that are not valid."
   @spec decode(source :: String.t(), binary()) ::
           {:ok, [Link.t()], [Error.t()]} | {:error, Error.t()}
@@ -80,30 +97,15 @@ defmodule Exosuit.Protocol.V1.Records do
 
   # An invalid link does not invalidate the others.
   defp decode_links(links, source) do
-    decoded = Enum.map(links, &decode_link(&1, source))
+    decoded = Enum.map(links, &from_map(source, &1))
     {:ok, for({:ok, link} <- decoded, do: link), for({:error, error} <- decoded, do: error)}
   end
 
   defp match_any?(fields, links) do
-    with %{"source_id" => source} <- fields, {:ok, link} <- decode_link(fields, source) do
+    with %{"source_id" => source} <- fields, {:ok, link} <- from_map(source, fields) do
       link in links
     else
       _invalid -> false
     end
   end
-
-  defp decode_link(%{"source_id" => source} = fields, source) do
-    Record.check_link(%Link{
-      source: source,
-      target: fields["target"],
-      name: fields["name"] || "default",
-      namespace: fields["wit_namespace"],
-      package: fields["wit_package"],
-      interfaces: fields["interfaces"] || [],
-      source_configs: fields["source_config"] || [],
-      target_configs: fields["target_config"] || []
-    })
-  end
-
-  defp decode_link(_fields, _source), do: Record.refuse("expected links of the component itself")
 end
