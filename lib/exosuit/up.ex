@@ -52,7 +52,7 @@ defmodule Exosuit.Up do
       Report.cluster(options)
       Enum.each(asked_for, fn {path, manifest} -> Report.asked_for(path, manifest) end)
       join(instance())
-      report_undeployed(App.undeploy_others(@host, names(asked_for)))
+      report_undeployed(App.Versions.undeploy_others(instance(), names(asked_for)))
       refused? = manifests |> Enum.map(&apply_manifest/1) |> Enum.member?(:refused)
       if refused? and idle?(options), do: give_up(), else: {:ok, pid}
     end
@@ -241,7 +241,7 @@ defmodule Exosuit.Up do
     if Lattice.Bus.connected?(session) do
       apply_in_lattice(path)
     else
-      case App.serve_alone(@host, path) do
+      case App.Manifests.serve_alone(instance(), path) do
         {:ok, steps} -> apply_later(path, steps)
         {:error, diagnostics} -> report_refused(path, diagnostics)
       end
@@ -249,7 +249,7 @@ defmodule Exosuit.Up do
   end
 
   defp apply_in_lattice(path) do
-    case App.apply_and_wait(@host, path, from_here: true) do
+    case App.Manifests.apply_and_wait(instance(), path, from_here: true) do
       {:ok, steps, warnings} -> report(path, steps, warnings)
       # It was good a moment ago: somebody writes to it, or the lattice is not to be reached.
       {:error, diagnostics} -> report_refused(path, diagnostics)

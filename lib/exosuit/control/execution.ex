@@ -204,33 +204,38 @@ defmodule Exosuit.Control.Execution do
   defp carry_out(%Command.StopHost{}, instance), do: done(Shutdown.begin(instance))
 
   defp carry_out(%Command.ApplyManifest{} = it, instance) do
-    applied(it.manifest, App.apply(instance.name, it.manifest, apply_options(it)))
+    applied(it.manifest, App.Manifests.apply(instance, it.manifest, apply_options(it)))
   end
 
   defp carry_out(%Command.PutApp{} = it, instance) do
     applied(
       it.path,
-      App.apply_object(instance.name, it.manifest, it.path, it.files, apply_options(it))
+      App.Manifests.apply_object(instance, it.manifest, it.path, it.files, apply_options(it))
     )
   end
 
   defp carry_out(%Command.AppFiles{} = it, instance) do
-    case App.files(instance.name, it.manifest, it.path) do
+    case App.Manifests.files(instance, it.manifest, it.path) do
       {:ok, files} -> {:ok, %{files: files}}
       refused -> applied(it.path, refused)
     end
   end
 
-  defp carry_out(%Command.ListApps{}, instance), do: {:ok, %{apps: App.list(instance.name)}}
-  defp carry_out(%Command.AppStatus{} = it, instance), do: App.status(instance.name, it.app)
-  defp carry_out(%Command.AppHistory{} = it, instance), do: App.history(instance.name, it.app)
+  defp carry_out(%Command.ListApps{}, instance), do: {:ok, %{apps: App.Shares.list(instance)}}
+  defp carry_out(%Command.AppStatus{} = it, instance), do: App.Shares.status(instance, it.app)
+  defp carry_out(%Command.AppHistory{} = it, instance), do: App.Versions.history(instance, it.app)
 
   defp carry_out(%Command.DeployApp{} = it, instance),
-    do: App.deploy(instance.name, it.app, it.version)
+    do: App.Versions.deploy(instance, it.app, it.version)
 
-  defp carry_out(%Command.UndeployApp{} = it, instance), do: App.undeploy(instance.name, it.app)
-  defp carry_out(%Command.RollbackApp{} = it, instance), do: App.rollback(instance.name, it.app)
-  defp carry_out(%Command.DeleteApp{} = it, instance), do: done(App.delete(instance.name, it.app))
+  defp carry_out(%Command.UndeployApp{} = it, instance),
+    do: App.Versions.undeploy(instance, it.app)
+
+  defp carry_out(%Command.RollbackApp{} = it, instance),
+    do: App.Versions.rollback(instance, it.app)
+
+  defp carry_out(%Command.DeleteApp{} = it, instance),
+    do: done(App.Versions.delete(instance, it.app))
 
   defp instances(it), do: [instances: it.instances, annotations: it.annotations]
 

@@ -5,7 +5,8 @@ defmodule Exosuit.Startup.Items do
 
   import Kernel, except: [apply: 2]
 
-  alias Exosuit.{App, Config, Error, Instance}
+  alias Exosuit.{Config, Error, Instance}
+  alias Exosuit.App.Manifests
   alias Exosuit.Host.{ActorOptions, Actors, Linking, LinkOptions, Pending, Providers}
 
   @doc "The items that the options name, in the order in which they are applied. Raises `ArgumentError` for a wrong one."
@@ -33,9 +34,9 @@ defmodule Exosuit.Startup.Items do
   def apply(instance, {:link, [link]}), do: Linking.put(instance, LinkOptions.link!(link))
 
   # The host retries the workloads of its share that cannot start. Without the lattice, it serves the share alone.
-  def apply(%{name: host}, {:manifest, [path]}) do
-    with {:ok, _steps} <- App.serve_alone(host, path),
-         {:ok, _steps, _warnings} <- App.apply_and_wait(host, path, from_here: true) do
+  def apply(instance, {:manifest, [path]}) do
+    with {:ok, _steps} <- Manifests.serve_alone(instance, path),
+         {:ok, _steps, _warnings} <- Manifests.apply_and_wait(instance, path, from_here: true) do
       :ok
     else
       {:error, [%{error: %Error{} = error} | _more]} -> {:error, error}

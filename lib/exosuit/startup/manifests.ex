@@ -21,10 +21,10 @@ defmodule Exosuit.Startup.Manifests do
   @spec apply(Instance.t(), Path.t(), keyword()) ::
           {:ok, [App.Progress.step()], [Manifest.diagnostic()]}
           | {:error, [Manifest.diagnostic()]}
-  def apply(%{name: host} = instance, path, options) do
+  def apply(instance, path, options) do
     options = Options.validate!(options, @schema)
 
-    with {:ok, steps, warnings} <- App.apply_and_wait(host, path, options) do
+    with {:ok, steps, warnings} <- App.Manifests.apply_and_wait(instance, path, options) do
       supersede(instance, path)
       {:ok, steps, warnings}
     end
@@ -32,9 +32,11 @@ defmodule Exosuit.Startup.Manifests do
 
   @doc "Deletes an application on all hosts of the lattice, and waits until this host has done so."
   @spec delete_app(Instance.t(), String.t()) :: {:ok, [App.Progress.step()]} | {:error, Error.t()}
-  def delete_app(%{name: host} = instance, app) do
+  def delete_app(instance, app) do
     supersede(instance, app, nil)
-    with :ok <- App.delete(host, app), do: App.await_deleted(host, app)
+
+    with :ok <- App.Versions.delete(instance, app),
+         do: App.Versions.await_deleted(instance, app)
   end
 
   # Mostly, no manifest is left to apply, and none has to be read.

@@ -41,7 +41,7 @@ defmodule Exosuit.Control.Wadm.Execution do
   def status(instance, record) do
     version = Labels.text(record, Record.current(record))
 
-    case App.status(instance.name, record.name) do
+    case App.Shares.status(instance, record.name) do
       {:ok, %{edition: edition} = overview} when edition >= record.edition ->
         Status.encode(overview, version)
 
@@ -68,7 +68,7 @@ defmodule Exosuit.Control.Wadm.Execution do
       check_files: &check_files(&1, instance.config.allow_file_load)
     ]
 
-    with {:ok, record} <- App.store(instance.name, text, @manifest, options) do
+    with {:ok, record} <- App.Manifests.store(instance, text, @manifest, options) do
       version = Labels.text(record, Labels.newest(record))
       {:changed, Replies.put(record.name, version, length(record.versions)), record.name}
     end
@@ -76,21 +76,21 @@ defmodule Exosuit.Control.Wadm.Execution do
 
   defp carry_out(%Command.GetManifest{} = it, instance) do
     with {:ok, record, version} <- fetch(it, instance),
-         {:ok, text} <- App.manifest(instance.name, version),
+         {:ok, text} <- App.Manifests.text(instance, version),
          {:ok, manifest} <- Manifest.document(text) do
       {:ok, Replies.manifest(manifest, record.name, Labels.text(record, version))}
     end
   end
 
   defp carry_out(%Command.AppHistory{app: name}, instance) do
-    with {:ok, record} <- App.fetch_record(instance.name, name) do
+    with {:ok, record} <- App.RecordStore.fetch(instance, name) do
       versions = Enum.map(record.versions, &Labels.text(record, &1))
       {:ok, Replies.versions(name, versions, Labels.deployed(record))}
     end
   end
 
   defp carry_out(%Command.DeleteApp{app: name, version: nil}, instance) do
-    with :ok <- App.delete(instance.name, name) do
+    with :ok <- App.Versions.delete(instance, name) do
       {:changed, Replies.deleted(name, nil, true), name}
     else
       {:error, %Error{reason: :not_found}} -> {:ok, Replies.nothing_deleted(name, nil)}
@@ -100,7 +100,7 @@ defmodule Exosuit.Control.Wadm.Execution do
 
   defp carry_out(%Command.DeleteApp{} = it, instance) do
     with {:ok, record, version} <- fetch(it, instance),
-         :ok <- App.delete_version(instance.name, record.name, version.version) do
+         :ok <- App.Versions.delete_version(instance, record.name, version.version) do
       runs? = record.state == :deployed and record.version == version.version
       undeploy? = runs? or length(record.versions) == 1
       {:changed, Replies.deleted(record.name, it.version, undeploy?), record.name}
@@ -115,20 +115,20 @@ defmodule Exosuit.Control.Wadm.Execution do
 
   defp carry_out(%Command.DeployApp{} = it, instance) do
     with {:ok, record, version} <- fetch(it, instance),
-         {:ok, _stored} <- App.deploy(instance.name, record.name, version.version) do
+         {:ok, _stored} <- App.Versions.deploy(instance, record.name, version.version) do
       {:changed, Replies.deployed(record.name, Labels.text(record, version)), record.name}
     end
   end
 
   defp carry_out(%Command.UndeployApp{app: name}, instance) do
-    with {:ok, _stored} <- App.undeploy(instance.name, name) do
+    with {:ok, _stored} <- App.Versions.undeploy(instance, name) do
       {:changed, Replies.undeployed(name), name}
     end
   end
 
   # As wadm has it: an application that is not there is not deployed.
   defp carry_out(%Command.AppStatus{app: name}, instance) do
-    case App.fetch_record(instance.name, name) do
+    case App.RecordStore.fetch(instance, name) do
       {:ok, record} ->
         {:ok, Replies.status(name, status(instance, record))}
 
@@ -141,7 +141,7 @@ defmodule Exosuit.Control.Wadm.Execution do
   end
 
   defp summaries(instance) do
-    with {:ok, records} <- App.records(instance.name) do
+    with {:ok, records} <- App.RecordStore.list(instance) do
       {:ok, Enum.map(records, &summary(&1, instance))}
     end
   end
@@ -160,7 +160,7 @@ defmodule Exosuit.Control.Wadm.Execution do
 
   # The version that a command names, or the newest.
   defp fetch(%{app: name, version: text}, instance) do
-    with {:ok, record} <- App.fetch_record(instance.name, name) do
+    with {:ok, record} <- App.RecordStore.fetch(instance, name) do
       case if(text, do: Labels.find(record, text), else: Labels.newest(record)) do
         nil -> {:error, Error.new(:not_found, "application #{name} has no version #{text}")}
         version -> {:ok, record, version}

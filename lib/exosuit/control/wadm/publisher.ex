@@ -95,11 +95,11 @@ defmodule Exosuit.Control.Wadm.Publisher do
 
   # The store may be away: what this host knows is enough to look at.
   defp names(instance) do
-    for %{app: app} <- App.list(instance.name), do: app
+    for %{app: app} <- App.Shares.list(instance), do: app
   end
 
   defp status(instance, app) do
-    case App.fetch_record(instance.name, app) do
+    case App.RecordStore.fetch(instance, app) do
       {:ok, record} -> known(Execution.status(instance, record))
       {:error, %{reason: :not_found}} -> :deleted
       {:error, _away} -> nil
