@@ -134,6 +134,7 @@ defmodule Exosuit.Up do
     arguments = %{
       "WASMCLOUD_LATTICE" => request["lattice_name"],
       "EXOSUIT_HTTP_PORTS" => request["http_ports"],
+      "EXOSUIT_WADM_API" => if(request["wadm_api"], do: "true"),
       "EXOSUIT_DATA_DIR" => request["data_dir"],
       "EXOSUIT_UNSIGNED" => request["unsigned"],
       "EXOSUIT_TRUST" => issuers(request["trust"])

@@ -31,6 +31,7 @@ defmodule Exosuit.Environment.LatticeTest do
         "WASMCLOUD_ALLOW_FILE_LOAD" => "yes",
         "WASMCLOUD_RPC_TIMEOUT_MS" => "1500",
         "EXOSUIT_HTTP_PORTS" => "8080=9080, 80=8000",
+        "EXOSUIT_WADM_API" => "true",
         "HOST_ZONE" => "garage",
         "HOST_CONFIG" => "/etc/host.json",
         "WASMCLOUD_LABEL_tier" => "edge"
@@ -39,6 +40,7 @@ defmodule Exosuit.Environment.LatticeTest do
     assert options[:lattice] == "home"
     assert options[:allow_file_load]
     assert options[:call_timeout] == 1_500
+    assert options[:wadm_api] == true
     assert options[:http_ports] == %{8080 => 9080, 80 => 8000}
     assert options[:labels] == %{"zone" => "garage", "tier" => "edge"}
     nats = Config.Nats.new!(options[:nats])

@@ -19,6 +19,7 @@ defmodule Exosuit.Environment.Lattice do
     "EXOSUIT_JETSTREAM_",
     "WASMCLOUD_CLUSTER_",
     "EXOSUIT_CLUSTER_SEED",
+    "EXOSUIT_WADM_API",
     "WASMCLOUD_HEARTBEAT_INTERVAL"
   ]
   @without_lattice ["WASMCLOUD_RPC_TIMEOUT_MS"]
@@ -36,6 +37,7 @@ defmodule Exosuit.Environment.Lattice do
       call_timeout: Variables.read(env, "WASMCLOUD_RPC_TIMEOUT_MS"),
       memory_limit: Variables.read(env, "WASMCLOUD_MAX_LINEAR_MEMORY"),
       http_ports: Variables.read(env, "EXOSUIT_HTTP_PORTS"),
+      wadm_api: Variables.read(env, "EXOSUIT_WADM_API"),
       nats: nats(env)
     ]
     |> given()

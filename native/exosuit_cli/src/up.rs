@@ -70,6 +70,10 @@ pub(crate) struct Up {
     /// 8080; may be repeated.
     #[arg(long = "http-port", value_name = "PORT=PORT", value_parser = ports)]
     http_ports: Vec<String>,
+    /// Answer the API of wadm from the applications of the lattice, for tools that were made for wadm. Refused if a
+    /// wadm runs there.
+    #[arg(long)]
+    wadm_api: bool,
     /// An issuer whose actors may run, by its account key (A...), may be repeated; or `any`, every issuer
     /// [default: any; required if the lattice is not on this machine].
     #[arg(long, value_name = "ISSUER", value_parser = issuer)]
@@ -98,6 +102,7 @@ struct Arguments {
     manifests: Vec<PathBuf>,
     lattice_name: Option<String>,
     http_ports: Option<String>,
+    wadm_api: bool,
     labels: BTreeMap<String, String>,
     data_dir: Option<PathBuf>,
     trust: Vec<String>,
@@ -138,6 +143,7 @@ impl Up {
             manifests: manifests.collect::<Result<_, _>>()?,
             lattice_name: self.lattice_name,
             http_ports: (!self.http_ports.is_empty()).then(|| self.http_ports.join(",")),
+            wadm_api: self.wadm_api,
             labels: unique("--host-label", self.labels)?,
             data_dir: self.data_dir.as_deref().map(data_directory).transpose()?,
             trust: issuers(self.trust)?,

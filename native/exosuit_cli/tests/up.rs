@@ -40,6 +40,7 @@ fn the_vm_is_told_everything_with_absolute_paths() -> anyhow::Result<()> {
         &issuer,
         "--unsigned",
         "allow",
+        "--wadm-api",
     ];
     let told = up(&shop, &vm, &more)?;
     assert_eq!(told.code, Some(7), "the exit code is the VM's: {told:?}");
@@ -52,6 +53,7 @@ fn the_vm_is_told_everything_with_absolute_paths() -> anyhow::Result<()> {
         "unsigned": "allow",
         "lattice_name": null,
         "http_ports": null,
+        "wadm_api": true,
     });
     assert_eq!(told.json()?, expected);
     Ok(())
@@ -64,6 +66,7 @@ fn what_is_not_said_has_defaults() -> anyhow::Result<()> {
     let told = up(&shop, &vm, &["app.yaml"])?.json()?;
     assert_eq!(told["labels"], json!({}));
     assert_eq!(told["trust"], json!([]));
+    assert_eq!(told["wadm_api"], json!(false));
     let told = up(
         &shop,
         &vm,

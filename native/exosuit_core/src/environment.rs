@@ -101,6 +101,9 @@ variables! {
     Host "EXOSUIT_HTTP_PORTS" ports:
         "for several hosts on one machine: with `8080=9080`, HTTP servers listen on 9080 if \
          links say 8080";
+    Host "EXOSUIT_WADM_API" flag:
+        "whether the host answers the [API of wadm](control-interface.md#the-api-of-wadm) from its \
+         lattice's applications; `false` by default";
     Host "EXOSUIT_POOL_SLOTS" amount:
         "instances that can be alive at once in all hosts of the VM, see \
          [below](#limits-of-the-engine)";

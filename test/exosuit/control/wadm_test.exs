@@ -146,7 +146,7 @@ defmodule Exosuit.Control.WadmTest do
     assert %{"result" => "acknowledged", "version" => "v2"} =
              ask(it, "deploy.shop", %{version: "latest"})
 
-    assert {:ok, %{version: 2}} = App.status(it.host, "shop")
+    eventually(fn -> match?({:ok, %{version: 2}}, App.status(it.host, "shop")) end)
     assert %{"result" => "acknowledged"} = ask(it, "undeploy.shop")
     eventually(fn -> type(it) == "undeployed" and not runs?(it.host) end)
 
@@ -193,6 +193,31 @@ defmodule Exosuit.Control.WadmTest do
     {:ok, _stored} = App.apply(it.host, path)
     assert %{"versions" => [%{"version" => "1", "deployed" => true}]} = ask(it, "versions.shop")
     assert %{"result" => "success"} = ask(it, "get.shop", %{version: "1"})
+  end
+
+  test "a manifest may be YAML, and is given as JSON with all of its fields", %{server: server} do
+    it = serving!(start!(server))
+
+    text = """
+    apiVersion: core.oam.dev/v1beta1
+    kind: Application
+    metadata:
+      name: shop
+      labels: {team: sales}
+      annotations: {version: v1}
+    spec:
+      components:
+        - name: store   # what is sold
+          type: capability
+          properties: {image: wasmcloud+builtin://keyvalue}
+          traits: [{type: colour, properties: {red: 10}}]
+    """
+
+    assert %{"result" => "created", "current_version" => "v1"} = ask(it, "put", text)
+    assert %{"result" => "success", "manifest" => manifest} = ask(it, "get.shop")
+    assert manifest["metadata"]["labels"] == %{"team" => "sales"}
+    assert %{"spec" => %{"components" => [%{"traits" => [trait]}]}} = manifest
+    assert trait == %{"type" => "colour", "properties" => %{"red" => 10}}
   end
 
   test "what is wrong is refused in wadm's form, and the next request is served", %{
