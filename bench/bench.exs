@@ -1,9 +1,20 @@
 # bin/bench runs this: mix run bench/bench.exs FLOOR_PROGRAM GUESTS [JSON_FILE]
 
-for room <- ~w(floor row measure calls http provider lives nats lattice heartbeats),
+for room <- ~w(floor row measure calls http provider lives nats lattice heartbeats placement),
     do: Code.require_file("lib/#{room}.ex", __DIR__)
 
-alias Exosuit.Bench.{Calls, Floor, Heartbeats, Http, Lattice, Lives, Nats, Provider, Row}
+alias Exosuit.Bench.{
+  Calls,
+  Floor,
+  Heartbeats,
+  Http,
+  Lattice,
+  Lives,
+  Nats,
+  Placement,
+  Provider,
+  Row
+}
 
 {program, guests, json} =
   case System.argv() do
@@ -36,7 +47,10 @@ floor = Floor.start(program, Enum.map(~w(echo web component), guest))
 
 rows =
   Calls.rows(floor, host) ++
-    Http.rows(floor, host) ++ Provider.rows(floor, host) ++ Lives.rows(host, guest.("echo"))
+    Http.rows(floor, host) ++
+    Provider.rows(floor, host) ++
+    Lives.rows(host, guest.("echo")) ++
+    Placement.rows()
 
 in_lattice =
   case Nats.start(program) do

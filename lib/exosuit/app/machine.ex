@@ -177,8 +177,10 @@ defmodule Exosuit.App.Machine do
   @doc "What the members say about an application, by their ids; of this host what it would say now."
   @spec statuses(t(), String.t()) :: %{optional(String.t()) => Status.t()}
   def statuses(state, app) do
-    members = for %{id: id} <- members(state), id != state.own, do: id
-    others = Map.take(View.statuses(state, app), members)
+    others =
+      Map.filter(View.statuses(state, app), fn {id, _status} ->
+        id != state.own and Members.member?(state.members, id)
+      end)
 
     case state.shares[app] && Report.status(state.shares[app]) do
       nil -> others

@@ -5,7 +5,7 @@ defmodule Exosuit.App.Machine.Events do
   import Exosuit.App.Machine.State
 
   alias Exosuit.App.Machine.{Members, Records, Share, State, Steps}
-  alias Exosuit.App.Model
+  alias Exosuit.App.{Model, Record}
   alias Exosuit.Event
 
   @doc "Takes an event, as `Exosuit.App.Machine` lists them."
@@ -104,13 +104,16 @@ defmodule Exosuit.App.Machine.Events do
   end
 
   def event(state, {:model, digest, {:error, error}}) do
-    state |> failed({:model, digest}, error) |> wait({:model, digest}, nil) |> dirty(nil)
+    state
+    |> failed({:model, digest}, error)
+    |> wait({:model, digest}, nil)
+    |> dirty_users(digest)
   end
 
   def event(state, {:model, digest, %Model{} = model}) do
     models = Map.take(state.models, needed_models(state))
-    state = %{state | models: Map.put(models, digest, model), unkept?: true, dirty: :all}
-    fetched(state, {:model, digest})
+    state = %{state | models: Map.put(models, digest, model), unkept?: true}
+    state |> fetched({:model, digest}) |> dirty_users(digest)
   end
 
   def event(state, {:objects, app, version, digests, :here}) do
@@ -141,6 +144,17 @@ defmodule Exosuit.App.Machine.Events do
       {{:sent, value}, pending} -> written(%{state | pending: pending}, key, value, result)
       {_not_sent, _pending} -> state
     end
+  end
+
+  # The applications that a model is needed for: all of them once for each model would take too long.
+  defp dirty_users(state, digest) do
+    records =
+      for {name, %{record: %Record{} = record}} <- state.records.entries,
+          Record.current(record).model == digest,
+          do: name
+
+    shares = for {name, %{model: ^digest}} <- state.shares, do: name
+    Enum.reduce(records ++ shares, state, &dirty(&2, &1))
   end
 
   defp failed(state, key, error), do: %{state | errors: Map.put(state.errors, key, error)}
