@@ -2,7 +2,8 @@ defmodule Exosuit.NamesTest do
   # One signed image under several ids, and names that belong to somebody already.
   use Exosuit.HostCase, async: true
 
-  alias Exosuit.Control.{Otp, V1}
+  alias Exosuit.Model.Command
+  alias Exosuit.Protocol.{Otp, V1}
 
   setup do
     %{host: start_supervised_host!(), dir: tmp_dir!()}
@@ -48,10 +49,10 @@ defmodule Exosuit.NamesTest do
     for id <- ["one", "two"], do: {:ok, ^id} = Exosuit.start_actor(it.host, file, id: id)
     inventory = Exosuit.inventory(it.host)
 
-    assert %{"components" => components} = answer(V1.Reply, inventory)["response"]
+    assert %{"components" => components} = answer(V1, inventory)["response"]
     assert ["one", "two"] = Enum.sort(for component <- components, do: component["id"])
 
-    assert %{"actors" => actors} = answer(Otp.Reply, inventory)
+    assert %{"actors" => actors} = answer(Otp, inventory)
     assert [^key, ^key] = for(actor <- actors, do: actor["id"])
   end
 
@@ -95,8 +96,9 @@ defmodule Exosuit.NamesTest do
     assert {:ok, "second"} = Exosuit.call(it.host, "pong", "op", "")
   end
 
-  defp answer(reply, inventory) do
-    {:ok, answer} = :inventory |> reply.reply({:ok, inventory}) |> Exosuit.Json.encode()
+  defp answer(protocol, inventory) do
+    reply = protocol.encode_reply(%Command.Inventory{}, {:ok, inventory})
+    {:ok, answer} = Exosuit.Json.encode(reply)
     {:ok, answer} = Exosuit.Json.decode(answer)
     answer
   end
