@@ -9,8 +9,8 @@ defmodule Exosuit.Protocol do
   | Exosuit's own clients, over the control socket and over NATS | `Exosuit.Protocol.Socket` |
   | tools made for wadm | `Exosuit.Protocol.Wadm` |
 
-  The first three decode messages to the structs of `Exosuit.Model.Command`, and encode their results as replies:
-  submodules `Commands` and `Replies`. Both generations of wasmCloud also have `Events` and `Records`.
+  Each decodes messages to the structs of `Exosuit.Model.Command`, and encodes their results: submodules `Commands`
+  and `Replies`. Both generations of wasmCloud also have `Events` and `Records`.
   `Exosuit.Protocol.Events` decodes the events of other hosts, of either generation. Nothing that is decoded here is
   checked again, no text becomes an atom, and no error shows a value that may be a secret.
 

@@ -1,7 +1,7 @@
 defmodule Exosuit.Control.Connection do
   @moduledoc false
-  # One client: its lines become commands, one after the other, each answered with a line. A client
-  # that does not read holds up itself alone: sending to it ends after a while, and so does it.
+  # One client of the socket: carries out its commands one after the other, and answers each with a line. If the client
+  # does not read, sending to it times out, and the connection is closed.
 
   alias Exosuit.Control.Execution
   alias Exosuit.{Error, Lattice}
@@ -15,10 +15,10 @@ defmodule Exosuit.Control.Connection do
   # Sixteen mebibytes of payload as base64, and the rest of the command.
   @max_line 24 * 1024 * 1024
 
-  # Bytes of binaries are not in it: a client whose commands or events grow beyond is cut off.
+  # Without the bytes of binaries. If commands or events need more, the connection is closed.
   @max_heap_words 8 * 1024 * 1024
 
-  # Events that wait for a client who reads too slowly, before it is told so.
+  # The events that may wait for a slow client. With more, it gets an error, and the connection is closed.
   @max_waiting 4_096
 
   @handover 5_000

@@ -17,7 +17,7 @@ defmodule Exosuit.Control.Nats do
   alias Exosuit.Lattice.Session
 
   # A task that has said how it went may not be gone yet when the next one starts.
-  @tasks 2 * Receiver.most()
+  @tasks 2 * Receiver.max_commands()
 
   # It must not take the host with it, however often it falls.
   @restarts 1_000

@@ -1,8 +1,8 @@
 defmodule Exosuit.Control.Receiver do
   @moduledoc false
-  # Takes what the lattice asks of this host, of either generation, and has it done: what is about one
-  # and the same thing in the order in which it came, all else side by side. It waits for nothing
-  # itself; past a number of commands that run and wait, one more is refused.
+  # Receives the commands of the lattice, by each protocol, and runs each in a task. Commands with the same subject
+  # (`Exosuit.Model.Command.subject/1`) run in the order in which they came, all others concurrently. The number of
+  # commands that run and wait is limited; more are refused. This process waits for none of them.
 
   use Exosuit.Server
 
@@ -15,20 +15,20 @@ defmodule Exosuit.Control.Receiver do
   @enforce_keys [:instance, :tasks, :lanes]
   defstruct [:instance, :tasks, :lanes, subscriptions: %{}, running: %{}]
 
-  @most 256
+  @max_commands 256
 
   @protocols [Otp, V1, Socket]
 
-  @doc "How many commands run and wait at the most."
-  @spec most() :: pos_integer()
-  def most, do: @most
+  @doc "The maximum number of commands that run and wait."
+  @spec max_commands() :: pos_integer()
+  def max_commands, do: @max_commands
 
   @spec start_link({Instance.t(), GenServer.name()}) :: GenServer.on_start()
   def start_link({instance, tasks}) do
     state = %__MODULE__{
       instance: instance,
       tasks: tasks,
-      lanes: Lanes.new(@most)
+      lanes: Lanes.new(@max_commands)
     }
 
     GenServer.start_link(__MODULE__, state, name: Directory.via(instance.name, __MODULE__))
@@ -54,7 +54,7 @@ defmodule Exosuit.Control.Receiver do
     running = for {task, it} <- state.running, request = end_task(state, task, it), do: request
     error = Error.new(:unavailable, "the host stopped before it carried out the command")
     Enum.each(running ++ Lanes.waiting(state.lanes), &Request.abandon(&1, error, state.instance))
-    {:reply, :ok, %{state | running: %{}, lanes: Lanes.new(@most)}}
+    {:reply, :ok, %{state | running: %{}, lanes: Lanes.new(@max_commands)}}
   end
 
   @impl GenServer
@@ -144,7 +144,7 @@ defmodule Exosuit.Control.Receiver do
   defp enter(request, note, state) do
     lane = Command.subject(request.command)
     # What is acknowledged is done, whatever else is asked meanwhile.
-    taken = %{request | answered?: request.protocol.acknowledged?(request.command)}
+    taken = %{request | acknowledged?: request.protocol.acknowledged?(request.command)}
 
     case Lanes.enter(state.lanes, lane, taken) do
       {:run, lanes} ->
@@ -159,7 +159,7 @@ defmodule Exosuit.Control.Receiver do
         error =
           Error.new(
             :overloaded,
-            "#{@most} commands already run or wait on this host: try again later"
+            "#{@max_commands} commands already run or wait on this host: try again later"
           )
 
         Request.answer(request, {:error, error})
@@ -167,7 +167,7 @@ defmodule Exosuit.Control.Receiver do
     end
   end
 
-  defp acknowledge(request, %{answered?: true}, note),
+  defp acknowledge(request, %{acknowledged?: true}, note),
     do: Request.acknowledge(request, {:ok, note})
 
   defp acknowledge(_request, _later, _note), do: :ok

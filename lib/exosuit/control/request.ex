@@ -1,6 +1,6 @@
 defmodule Exosuit.Control.Request do
   @moduledoc false
-  # A message of the lattice that wants something, and the way back to whoever sent it.
+  # A command that came over the lattice, with the protocol of its sender and the subject for the reply.
 
   alias Exosuit.{Error, Instance, Json, Protocol}
   alias Exosuit.Control.Execution
@@ -13,14 +13,14 @@ defmodule Exosuit.Control.Request do
           protocol: module(),
           reply_to: String.t() | nil,
           command: Command.t() | nil,
-          answered?: boolean()
+          acknowledged?: boolean()
         }
 
   @enforce_keys [:session, :protocol, :reply_to]
-  defstruct [:session, :protocol, :reply_to, :command, answered?: false]
+  defstruct [:session, :protocol, :reply_to, :command, acknowledged?: false]
 
-  # What a server takes by default. A larger one may be allowed; nothing here needs it.
-  @most_body 1_048_576
+  # The default of NATS servers for a message.
+  @max_body 1_048_576
 
   @doc "Decodes the command: `tokens` are those of the subject after the prefix."
   @spec decode(t(), [String.t()], binary()) :: {:ok, t()} | {:error, Error.t()} | :ignore
@@ -30,27 +30,27 @@ defmodule Exosuit.Control.Request do
          do: {:ok, %{request | command: command}}
   end
 
-  @doc "Carries it out, and answers, if that is still to be done. Runs in a task of its own."
+  @doc "Carries out the command, and replies unless it was acknowledged before. Runs in a task of its own."
   @spec carry_out(t(), Instance.t()) :: :ok
-  def carry_out(%__MODULE__{answered?: true, command: command}, instance) do
-    _told_by_events = Execution.run_acknowledged(command, instance)
+  def carry_out(%__MODULE__{acknowledged?: true, command: command}, instance) do
+    _reported_by_events = Execution.run_acknowledged(command, instance)
     :ok
   end
 
   def carry_out(request, instance), do: answer(request, Execution.run(request.command, instance))
 
-  @doc "Says that it is not carried out, and why: by the answer, or by an event after that."
+  @doc "Reports why the command is not carried out: by the reply, or by an event if it was acknowledged."
   @spec abandon(t(), Error.t(), Instance.t()) :: :ok
-  def abandon(%__MODULE__{answered?: true, command: command}, error, instance) do
-    {:error, _told} = Execution.abandon(command, error, instance)
+  def abandon(%__MODULE__{acknowledged?: true, command: command}, error, instance) do
+    {:error, _reported} = Execution.abandon(command, error, instance)
     :ok
   end
 
   def abandon(request, error, _instance), do: answer(request, {:error, error})
 
-  @doc "Answers a request whose command is known."
+  @doc "Replies with the result of the command, unless it was acknowledged before."
   @spec answer(t(), Protocol.result()) :: :ok
-  def answer(%__MODULE__{answered?: true}, _result), do: :ok
+  def answer(%__MODULE__{acknowledged?: true}, _result), do: :ok
   def answer(request, result), do: reply(request, request.command, result)
 
   @doc "Acknowledges a request, or refuses one whose command is not known."
@@ -70,7 +70,8 @@ defmodule Exosuit.Control.Request do
     end
   end
 
-  # No text, say. Without a connection this fails, too, and nobody waits any more.
+  # The reply has a value that is not text, say, or is too large. Without a connection this fails as well, and the
+  # sender gets no reply.
   defp apologize(request, error) do
     {:ok, text} = Json.encode(request.protocol.encode_reply(nil, {:error, error}))
     _lost = Bus.publish(request.session, request.reply_to, text)
@@ -79,8 +80,8 @@ defmodule Exosuit.Control.Request do
 
   defp decode(""), do: {:ok, nil}
 
-  defp decode(payload) when byte_size(payload) > @most_body do
-    {:error, Error.new(:invalid_input, "a body has at most #{@most_body} bytes")}
+  defp decode(payload) when byte_size(payload) > @max_body do
+    {:error, Error.new(:invalid_input, "a body has at most #{@max_body} bytes")}
   end
 
   defp decode(payload) do

@@ -1,9 +1,8 @@
 defmodule Exosuit.Protocol.Schema do
   @moduledoc false
-  # What the arguments of a command must be: for each name a kind, or a kind and the default of one
-  # that may be left out, or be null. Whatever comes from outside is checked here: the names are the
-  # schema's own atoms, and nothing that was given becomes one. Numbers and names are of a kind that
-  # `Exosuit.Input` has a bound or a parser for, as at every other door.
+  # Checks the arguments of a command. A schema has a kind for each name, or a kind and a default for an argument that
+  # may be left out or be null. The names are atoms of the schema: no text from outside becomes an atom. Numbers and
+  # names are of a kind that `Exosuit.Input` has a bound or a parser for, as at every other door.
 
   import Exosuit.Input, only: [is_bound: 1]
 
@@ -18,13 +17,11 @@ defmodule Exosuit.Protocol.Schema do
           | :digest
           | {:name, Input.kind()}
           | {:names, Input.kind()}
-          | :names
           | :string_map
-          | :objects
           | :base64
   @type t :: [{atom(), kind() | {kind(), default :: term()}}]
 
-  @doc "The arguments, decoded, with defaults for what is left out; or what was expected."
+  @doc "Returns the arguments, decoded and with defaults, or an error that says what was expected."
   @spec check(map(), t()) :: {:ok, map()} | {:error, String.t()}
   def check(given, schema) do
     Enum.reduce_while(schema, {:ok, %{}}, fn {key, rule}, {:ok, arguments} ->
@@ -35,7 +32,7 @@ defmodule Exosuit.Protocol.Schema do
     end)
   end
 
-  @doc "Whether all that is given is in the schema."
+  @doc "Returns an error if an argument is not in the schema."
   @spec check_known(map(), t()) :: :ok | {:error, String.t()}
   def check_known(given, schema) do
     known = Enum.map(schema, fn {key, _kind} -> Atom.to_string(key) end)
@@ -59,7 +56,7 @@ defmodule Exosuit.Protocol.Schema do
   defp shown?({kind, _default}), do: shown?(kind)
   defp shown?(kind), do: is_bound(kind)
 
-  # These have a kind of their own within, and no default.
+  # The second element is the kind of the names, not a default.
   defp value(value, {tag, _kind} = kind) when tag in [:name, :names], do: checked(value, kind)
   defp value(nil, {_kind, default}), do: {:ok, default}
   defp value(value, {kind, _default}), do: value(value, kind)
@@ -79,13 +76,10 @@ defmodule Exosuit.Protocol.Schema do
     is_list(value) and Enum.all?(value, &Input.name?(kind, &1))
   end
 
-  # The host's working directory is nobody's business. A NUL would end the name for the kernel.
+  # Clients do not know the working directory of the host. A NUL would end the path for the kernel.
   defp valid?(:path, value) do
     is_binary(value) and Path.type(value) == :absolute and not String.contains?(value, <<0>>)
   end
-
-  defp valid?(:names, value), do: is_list(value) and Enum.all?(value, &valid?(:string, &1))
-  defp valid?(:objects, value), do: is_map(value) and Enum.all?(Map.values(value), &is_map/1)
 
   defp valid?(:string_map, value) do
     is_map(value) and Enum.all?(value, fn {_key, value} -> is_binary(value) end)
@@ -105,8 +99,6 @@ defmodule Exosuit.Protocol.Schema do
   defp expectation(:digest), do: "the digest of an object like sha256:…"
   defp expectation(kind) when is_bound(kind), do: Input.expectation(kind)
   defp expectation(:path), do: "an absolute path"
-  defp expectation(:names), do: "a list of non-empty strings"
   defp expectation(:string_map), do: "an object whose values are strings"
-  defp expectation(:objects), do: "an object whose values are objects"
   defp expectation(:base64), do: "base64"
 end

@@ -14,17 +14,19 @@ defmodule Exosuit.Protocol.Short do
     links: :links_count
   }
 
-  # A little less than would fit, as some items are longer than others.
+  # Leaves a margin, as some items are longer than others.
   @margin 0.9
 
-  @doc "The reply on one line of so many bytes at most; an error where it is longer without its lists, too."
+  @doc """
+  Encodes a reply on one line of at most `max` bytes. It is an error if the reply is longer even without its lists.
+  """
   @spec encode(map(), pos_integer()) :: {:ok, String.t()} | {:error, Error.t()}
   def encode(reply, max) do
     with {:ok, text} when byte_size(text) > max <- Json.encode(reply),
          do: cut(reply, 1.0, byte_size(text), max)
   end
 
-  # `share`: how much of each list is left.
+  # `share` is the part of each list that is kept.
   defp cut(reply, share, size, max) when share > 0.0 do
     share = if share * max < size * 0.001, do: 0.0, else: share * max / size * @margin
     short = shorten(reply, share)
@@ -37,7 +39,7 @@ defmodule Exosuit.Protocol.Short do
     {:error, Error.new(:limit, "the answer has #{size} bytes, and a message at most #{max}")}
   end
 
-  # Of 1.x.
+  # Replies of 1.x.
   defp shorten(%{response: list} = reply, share) when is_list(list) do
     short = take(list, share)
 

@@ -119,7 +119,7 @@ defmodule Exosuit.Control.ReceiverTest do
     assert Enum.all?(replies, &match?(%{"success" => _, "message" => _}, &1))
     assert Enum.any?(replies, & &1["success"])
     assert eventually(fn -> state(receiver).running == %{} end)
-    assert state(receiver).lanes == Exosuit.Control.Lanes.new(Receiver.most())
+    assert state(receiver).lanes == Exosuit.Control.Lanes.new(Receiver.max_commands())
   end
 
   describe "an acknowledged command" do

@@ -1,17 +1,17 @@
 defmodule Exosuit.Protocol.Socket.Lines do
   @moduledoc false
-  # Bytes as they come, lines as they are meant. Pure; what waits for its end is bounded.
+  # Cuts the bytes of the socket into lines. An incomplete line is kept, up to a maximum. Pure.
 
   @enforce_keys [:max]
   defstruct [:max, pending: [], size: 0]
 
   @type t :: %__MODULE__{max: pos_integer(), pending: iodata(), size: non_neg_integer()}
 
-  @doc "No bytes yet; a line may have so many."
+  @doc "An empty buffer, for lines of at most `max` bytes."
   @spec new(pos_integer()) :: t()
   def new(max), do: %__MODULE__{max: max}
 
-  @doc "The lines that these bytes complete, without their ends; empty ones are left out."
+  @doc "Adds bytes, and returns the lines that they complete, without line ends and empty lines."
   @spec push(t(), binary()) :: {:ok, [binary()], t()} | :too_long
   def push(lines, data) do
     {complete, [last]} = data |> :binary.split("\n", [:global]) |> Enum.split(-1)
