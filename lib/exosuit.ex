@@ -177,8 +177,12 @@ defmodule Exosuit do
   code on a host without a lattice, it is the identical code. Different code under that id gets the links
   when they are put again, or at once with `outlives: true`; until then they are refused.
 
-  Refused if the claims of the actor are known and do not name the contract. In a lattice, the link is
-  written for all hosts; if that fails, this host does not get the link either.
+  Refused if the claims of the actor are known and do not name the contract. The link is written to the lattice's
+  store, for all hosts; if that fails, this host does not get the link either. A host without NATS has this store of
+  links in memory: after its restart, applications and the option `:put_links` make theirs again.
+
+  A link that names a configuration (`put_config/3`) is not in force until that is stored; `inventory/1` shows it as
+  refused.
 
   ## Options
 
@@ -209,7 +213,7 @@ defmodule Exosuit do
 
   @doc """
   Stores a configuration under a name, for all hosts of the lattice. Links that name it use it from now on.
-  An event reports the change.
+  An event reports the change. A host without NATS keeps it in its data directory, if it has one.
   """
   @spec put_config(host(), String.t(), %{optional(String.t()) => String.t()}) ::
           :ok | {:error, Error.t()}
@@ -221,8 +225,7 @@ defmodule Exosuit do
   def get_config(host, name), do: Configurations.fetch(instance!(host), name)
 
   @doc """
-  Deletes a configuration, if it exists. In a lattice of many hosts, links that name it are not in force
-  until it is stored again.
+  Deletes a configuration, if it exists. Links that name it are not in force until it is stored again.
   """
   @spec delete_config(host(), String.t()) :: :ok | {:error, Error.t()}
   def delete_config(host, name), do: Configurations.delete(instance!(host), name)

@@ -8,9 +8,10 @@ defmodule Exosuit.Host.Replica do
 
   use Exosuit.Server, hides_state: true
 
-  alias Exosuit.{Directory, Error, Event, Instance, Json, Lattice, Router}
+  alias Exosuit.{Directory, Error, Instance}
   alias Exosuit.Host.{Inventory, Links, Statuses, Writers}
-  alias Exosuit.Lattice.{Bus, Known, Ledger, Mirror, Peers, Records, Store}
+  alias Exosuit.Host.Replica.{Claims, Report, Restore}
+  alias Exosuit.Lattice.{Bus, Ledger, Mirror, Peers, Records, Store}
   alias Exosuit.Model.Link
   alias Exosuit.Protocol.Otp
 
@@ -119,8 +120,8 @@ defmodule Exosuit.Host.Replica do
     keys = Enum.uniq(keys(about, mirror) ++ keys ++ due)
     state = tell_dropped(%{state | mirror: mirror}, :data)
     taker = make_ref()
-    options = [hint: hint(about), mode: mode]
-    state = Enum.reduce(keys, state, &settle(&2, &1, options, {:told, taker}))
+    own = Map.new(keys(about, mirror), &{&1, [hint: hint(about), mode: mode]})
+    state = Enum.reduce(keys, state, &settle(&2, &1, own[&1] || [], {:told, taker}))
     taking = %{from: from, about: about, left: length(keys), result: :ok}
     {:noreply, reply_if_done(put_in(state.takers[taker], taking), taker)}
   end
@@ -145,7 +146,7 @@ defmodule Exosuit.Host.Replica do
   def handle_info({:exosuit_links, reference, changes}, state)
       when is_map_key(state.settling, reference) do
     {{key, how}, settling} = Map.pop!(state.settling, reference)
-    if how != :quiet, do: tell(state.instance, changes)
+    if how != :quiet, do: Report.changes(state.instance, changes)
     {:noreply, taken(%{state | settling: settling}, how, key, changes)}
   end
 
@@ -154,13 +155,13 @@ defmodule Exosuit.Host.Replica do
 
   # By now, others may have deleted some of it.
   def handle_info({:restore, bucket, keys}, state) do
-    restore(state.instance.lattice, bucket, known(state, bucket, keys))
+    Restore.start(state.instance.lattice, bucket, keys, state.mirror)
     {:noreply, state}
   end
 
   def handle_info({:tell_incomplete, key}, state) do
     case state.incomplete do
-      %{^key => {link, name}} -> tell_incomplete(state.instance, link, name)
+      %{^key => {link, name}} -> Report.incomplete(state.instance, link, name)
       %{} -> :ok
     end
 
@@ -169,15 +170,12 @@ defmodule Exosuit.Host.Replica do
 
   def handle_info({:tell_dropped, bucket}, state) do
     {{count, key}, dropped} = Map.pop(state.dropped, bucket)
-    if count > 0, do: announce_dropped(state.instance, bucket, count, key)
+    if count > 0, do: Report.dropped(state.instance, bucket, count, key)
     {:noreply, %{state | dropped: dropped}}
   end
 
   def handle_info(:tell_unreadable, state) do
-    if state.unreadable > 1 do
-      Lattice.announce(state.instance, %Event.RecordsRefused{count: state.unreadable - 1})
-    end
-
+    if state.unreadable > 1, do: Report.unreadable(state.instance, state.unreadable - 1)
     {:noreply, %{state | unreadable: 0}}
   end
 
@@ -187,8 +185,7 @@ defmodule Exosuit.Host.Replica do
 
   defp change(state, :data, {:put, @claims <> key, value, _revision}) do
     with {:ok, claims} <- Otp.Claims.decode(key, value),
-         {:ok, gone} <- Known.put(state.instance, claims, &linked?(state.mirror, &1)),
-         :ok <- know(state.instance, claims) do
+         {:ok, gone} <- Claims.put(state.instance, claims, &linked?(state.mirror, &1)) do
       state = Enum.reduce(gone, state, &forget_claims(&2, &1))
       state = %{state | claimed: MapSet.put(state.claimed, key)}
       count_dropped(state, :data, length(gone), List.first(gone))
@@ -233,9 +230,7 @@ defmodule Exosuit.Host.Replica do
   defp change(state, bucket, :current), do: read(state, List.delete(state.unread, bucket))
 
   defp change(state, bucket, {:lost, keys}) do
-    lost = %Event.LatticeStateLost{bucket: bucket, count: length(keys)}
-    Lattice.announce(state.instance, lost)
-
+    Report.lost(state.instance, bucket, length(keys))
     # One will do, and whoever it is knows as much as the others: these see to it later, in case.
     delay = if Peers.first?(state.instance), do: 0, else: @restore
     Process.send_after(self(), {:restore, bucket, keys}, delay)
@@ -243,14 +238,7 @@ defmodule Exosuit.Host.Replica do
   end
 
   defp change(state, bucket, {:interrupted, {:error, failure}}) do
-    error = Error.from_native(failure)
-
-    Lattice.announce(state.instance, %Event.LatticeStateUnavailable{
-      bucket: bucket,
-      reason: error.reason,
-      error: Exception.message(error)
-    })
-
+    Report.unavailable(state.instance, bucket, Error.from_native(failure))
     %{state | mirror: Mirror.interrupt(state.mirror)}
   end
 
@@ -259,9 +247,7 @@ defmodule Exosuit.Host.Replica do
     prepare(state.instance.lattice)
     state = %{state | unread: []}
 
-    for %{subject: key} <- Known.list(state.instance), key not in state.claimed do
-      forget(state.instance, key)
-    end
+    Claims.keep(state.instance, state.claimed)
 
     # Those that this host made while it could not ask will be shared by whoever made them.
     own = Statuses.provisional(state.instance)
@@ -335,18 +321,10 @@ defmodule Exosuit.Host.Replica do
         put_in(state.dropped[bucket], {before + count, key})
 
       %{} ->
-        announce_dropped(state.instance, bucket, count, key)
+        Report.dropped(state.instance, bucket, count, key)
         Process.send_after(self(), {:tell_dropped, bucket}, @pause)
         put_in(state.dropped[bucket], {0, key})
     end
-  end
-
-  defp announce_dropped(instance, bucket, count, key) do
-    Lattice.announce(instance, %Event.LatticeStateDropped{
-      bucket: bucket,
-      count: count,
-      key: String.slice(key, 0, 300)
-    })
   end
 
   # `Links` does it in its time, and the changes of one key in their order.
@@ -390,15 +368,6 @@ defmodule Exosuit.Host.Replica do
     end
   end
 
-  # Facts of this host alone: that the lattice has the link is told by who made it.
-  defp tell(instance, changes) do
-    for link <- changes.deleted,
-        do: Lattice.announce(instance, Event.LinkRemoved.new(Link.public(link)))
-
-    for link <- changes.put,
-        do: Lattice.announce(instance, Event.LinkApplied.new(Link.public(link)))
-  end
-
   defp note_incomplete(state, key, []) do
     %{state | incomplete: Map.delete(state.incomplete, key)}
   end
@@ -411,73 +380,17 @@ defmodule Exosuit.Host.Replica do
     put_in(state.incomplete[key], first)
   end
 
-  defp tell_incomplete(instance, link, name) do
-    error = Error.new(:not_found, "there is no configuration #{inspect(name)}")
-    failure = %{reason: error.reason, error: Exception.message(error)}
-    fields = Map.merge(Link.public(link), failure)
-    Lattice.announce(instance, Event.LinkdefSetFailed.new(fields))
-  end
-
   defp unreadable(%{unreadable: 0} = state, key, error) do
     Process.send_after(self(), :tell_unreadable, @pause)
-    text = Exception.message(error)
-
-    Lattice.announce(state.instance, %Event.RecordRefused{
-      key: key,
-      reason: error.reason,
-      error: text
-    })
-
+    Report.unreadable(state.instance, key, error)
     %{state | unreadable: 1}
   end
 
   defp unreadable(state, _key, _error), do: %{state | unreadable: state.unreadable + 1}
 
-  defp known(%{mirror: mirror}, :data, keys) do
-    # Claims are put back by whoever runs what has them.
-    for key <- keys, value = Mirror.value(mirror, key), do: {key, value}
-  end
-
-  defp known(%{mirror: mirror}, :configurations, keys) do
-    for key <- keys,
-        values = Mirror.configuration(mirror, key),
-        {:ok, value} = Json.encode(values),
-        do: {key, value}
-  end
-
-  # Of providers, calls need to know nothing.
-  defp know(instance, %{contract_id: nil} = claims) do
-    identity = %{
-      public_key: claims.subject,
-      issuer: claims.issuer,
-      call_alias: claims.call_alias,
-      capabilities: claims.capabilities,
-      expires_at: nil
-    }
-
-    Router.know(instance.router, claims.subject, identity)
-  end
-
-  defp know(_instance, _provider), do: :ok
-
   defp forget_claims(state, key) do
-    forget(state.instance, key)
+    Claims.forget(state.instance, key)
     %{state | claimed: MapSet.delete(state.claimed, key)}
-  end
-
-  defp forget(instance, key) do
-    Known.delete(instance, key)
-    Router.forget_known(instance.router, key)
-  end
-
-  # What the servers lost is put back where nobody has put anything since; what fails is told by the
-  # next loss of theirs.
-  defp restore(session, bucket, known) do
-    Task.start(fn ->
-      for {key, value} <- known do
-        Store.update(session, bucket, key, fn old -> if old, do: :keep, else: {:put, value} end)
-      end
-    end)
   end
 
   # What hosts before 0.60 left is brought over once there is where to. It fails where the connection

@@ -95,6 +95,19 @@ defmodule Exosuit.Lattice.MirrorTest do
     assert Mirror.wanted(mirror, @key) == {[atomics], []}
   end
 
+  test "of a record with many links, a change tells those alone that it concerns" do
+    other = %{@store | name: "other"}
+    mirror = tell(%Mirror{}, links("COMPONENT_a", 1, [@store]), [@key])
+    mirror = tell(mirror, links("COMPONENT_a", 2, [@store, other]), [Link.key(other)])
+
+    # One that another record has as well: the later of the two holds.
+    whole = %{@whole | target: "elsewhere"}
+    mirror = tell(mirror, links("LINKDEF_a", 3, [whole]), [@key])
+    assert {[^whole], []} = Mirror.wanted(mirror, @key)
+    mirror = tell(mirror, links("COMPONENT_a", 4, [@store, other]), [@key])
+    assert {[@store], []} = Mirror.wanted(mirror, @key)
+  end
+
   defp links(record, revision, links), do: {:links, record, revision, "value #{revision}", links}
 
   defp tell(mirror, change, keys) do

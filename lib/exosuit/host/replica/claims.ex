@@ -1,0 +1,46 @@
+defmodule Exosuit.Host.Replica.Claims do
+  @moduledoc false
+  # The claims of the lattice's actors and providers, as `Exosuit.Host.Replica` reads them: in the table of known
+  # claims, and in the router, which needs those of actors for calls to them.
+
+  alias Exosuit.{Instance, Router}
+  alias Exosuit.Lattice.Known
+
+  @doc "Notes claims, and gives the keys of those that had to go for them, see `Exosuit.Lattice.Known.put/3`."
+  @spec put(Instance.t(), Known.claims(), (Known.claims() -> boolean())) ::
+          {:ok, [String.t()]} | :full | {:error, Exosuit.Error.t()}
+  def put(instance, claims, needed?) do
+    with {:ok, gone} <- Known.put(instance, claims, needed?),
+         :ok <- know(instance, claims),
+         do: {:ok, gone}
+  end
+
+  @doc "Forgets the claims of a key."
+  @spec forget(Instance.t(), String.t()) :: :ok
+  def forget(instance, key) do
+    Known.delete(instance, key)
+    Router.forget_known(instance.router, key)
+  end
+
+  @doc "Forgets all claims but those of these keys."
+  @spec keep(Instance.t(), MapSet.t(String.t())) :: :ok
+  def keep(instance, keys) do
+    for %{subject: key} <- Known.list(instance), key not in keys, do: forget(instance, key)
+    :ok
+  end
+
+  # Calls do not need the claims of providers.
+  defp know(instance, %{contract_id: nil} = claims) do
+    identity = %{
+      public_key: claims.subject,
+      issuer: claims.issuer,
+      call_alias: claims.call_alias,
+      capabilities: claims.capabilities,
+      expires_at: nil
+    }
+
+    Router.know(instance.router, claims.subject, identity)
+  end
+
+  defp know(_instance, _provider), do: :ok
+end

@@ -1,0 +1,73 @@
+defmodule Exosuit.Host.Replica.Report do
+  @moduledoc false
+  # The events by which `Exosuit.Host.Replica` reports what became of the shared links, and what is wrong with the
+  # records. Who made a link in the lattice announces that, so `changes/2` is about this host alone.
+
+  alias Exosuit.{Error, Event, Instance, Lattice}
+  alias Exosuit.Host.LinkChange
+  alias Exosuit.Lattice.Store
+  alias Exosuit.Model.Link
+
+  @doc "Links that are in force on this host from now on, and those that are not any more."
+  @spec changes(Instance.t(), LinkChange.report()) :: :ok
+  def changes(instance, changes) do
+    for link <- changes.deleted,
+        do: Lattice.announce(instance, Event.LinkRemoved.new(Link.public(link)))
+
+    for link <- changes.put,
+        do: Lattice.announce(instance, Event.LinkApplied.new(Link.public(link)))
+
+    :ok
+  end
+
+  @doc "A link names a configuration that is not there."
+  @spec incomplete(Instance.t(), Link.t(), String.t()) :: :ok
+  def incomplete(instance, link, name) do
+    error = Error.new(:not_found, "there is no configuration #{inspect(name)}")
+    failure = %{reason: error.reason, error: Exception.message(error)}
+    fields = Map.merge(Link.public(link), failure)
+    Lattice.announce(instance, Event.LinkdefSetFailed.new(fields))
+  end
+
+  @doc "There was no room for so many records, the last of them with this key."
+  @spec dropped(Instance.t(), Store.bucket(), pos_integer(), String.t()) :: :ok
+  def dropped(instance, bucket, count, key) do
+    Lattice.announce(instance, %Event.LatticeStateDropped{
+      bucket: bucket,
+      count: count,
+      key: String.slice(key, 0, 300)
+    })
+  end
+
+  @doc "A record cannot be read."
+  @spec unreadable(Instance.t(), String.t(), Error.t()) :: :ok
+  def unreadable(instance, key, error) do
+    Lattice.announce(instance, %Event.RecordRefused{
+      key: key,
+      reason: error.reason,
+      error: Exception.message(error)
+    })
+  end
+
+  @doc "So many further records cannot be read."
+  @spec unreadable(Instance.t(), pos_integer()) :: :ok
+  def unreadable(instance, count) do
+    Lattice.announce(instance, %Event.RecordsRefused{count: count})
+  end
+
+  @doc "The servers have lost so many keys of a bucket."
+  @spec lost(Instance.t(), Store.bucket(), non_neg_integer()) :: :ok
+  def lost(instance, bucket, count) do
+    Lattice.announce(instance, %Event.LatticeStateLost{bucket: bucket, count: count})
+  end
+
+  @doc "A bucket cannot be read now."
+  @spec unavailable(Instance.t(), Store.bucket(), Error.t()) :: :ok
+  def unavailable(instance, bucket, error) do
+    Lattice.announce(instance, %Event.LatticeStateUnavailable{
+      bucket: bucket,
+      reason: error.reason,
+      error: Exception.message(error)
+    })
+  end
+end
