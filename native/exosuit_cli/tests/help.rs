@@ -4,7 +4,7 @@ mod common;
 
 use common::run;
 
-const COMMANDS: [&[&str]; 27] = [
+const COMMANDS: [&[&str]; 35] = [
     &[],
     &["up"],
     &["hosts"],
@@ -25,6 +25,14 @@ const COMMANDS: [&[&str]; 27] = [
     &["events"],
     &["apply"],
     &["delete"],
+    &["app"],
+    &["app", "list"],
+    &["app", "status"],
+    &["app", "history"],
+    &["app", "deploy"],
+    &["app", "undeploy"],
+    &["app", "rollback"],
+    &["app", "delete"],
     &["remote"],
     &["stop"],
     &["keys"],
@@ -44,7 +52,10 @@ fn help_is_on_stdout_and_has_an_example_where_something_is_done() -> anyhow::Res
             "{command:?}"
         );
         assert!(help.stdout.contains("Usage: exosuit"), "{}", help.stdout);
-        let groups = matches!(command, ["keys" | "claims" | "actor" | "provider" | "link"]);
+        let groups = matches!(
+            command,
+            ["keys" | "claims" | "actor" | "app" | "provider" | "link"]
+        );
         assert!(groups || help.stdout.contains("Example"), "{}", help.stdout);
     }
     Ok(())

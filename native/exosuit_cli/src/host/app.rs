@@ -14,16 +14,33 @@ pub(crate) enum App {
     /// List the applications.
     List(List),
     /// Show what should run, where it runs, and what is missing.
+    #[command(after_long_help = "\
+Examples:
+  exosuit app status counter
+  exosuit app status counter --json --lattice nats://127.0.0.1:4222")]
     Status(Named),
     /// List the versions of an application.
+    #[command(after_long_help = "\
+The last 16 versions are kept. A version that failed is shown with the reason.
+
+Example:
+  exosuit app history counter")]
     History(Named),
     /// Deploy a version of an application, and wait until it runs.
     Deploy(Deploy),
     /// Stop an application, and keep its versions.
+    #[command(after_long_help = "\
+`exosuit app deploy` starts it again.
+
+Example:
+  exosuit app undeploy counter")]
     Undeploy(Named),
     /// Go back to the version before, and wait until it runs.
     Rollback(Changed),
     /// Stop an application, and forget its versions.
+    #[command(after_long_help = "\
+Example:
+  exosuit app delete counter")]
     Delete(Named),
 }
 
