@@ -17,7 +17,7 @@ defmodule Exosuit.App do
   import Kernel, except: [apply: 2, apply: 3]
 
   alias Exosuit.{Directory, Error, Manifest}
-  alias Exosuit.App.{Manifests, Progress, Record, RecordStore, Shares, Versions}
+  alias Exosuit.App.{Manifests, Progress, Reader, Record, RecordStore, Shares, Versions}
   alias Exosuit.Model.Digest
 
   @type host :: atom()
@@ -147,14 +147,14 @@ defmodule Exosuit.App do
 
   @doc "All applications: `app`, `state`, `version`, `label`, `status` (see `Exosuit.App.Overview`)."
   @spec list(host()) :: [map()]
-  def list(host), do: Shares.list(instance!(host))
+  def list(host), do: Reader.list(instance!(host))
 
   @doc """
   An application: for each component what is wanted, where it runs in which version, and `missing`: what does not run
   and why.
   """
   @spec status(host(), String.t()) :: {:ok, map()} | {:error, Error.t()}
-  def status(host, app), do: Shares.status(instance!(host), app)
+  def status(host, app), do: Reader.status(instance!(host), app)
 
   @doc "The versions of an application, at most 16, and which of them should run."
   @spec history(host(), String.t()) :: {:ok, map()} | {:error, Error.t()}

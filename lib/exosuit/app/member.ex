@@ -16,8 +16,8 @@ defmodule Exosuit.App.Member do
   use Exosuit.Server, hides_state: true
 
   alias Exosuit.{Directory, Error, Event, Instance, Lattice, Settings}
-  alias Exosuit.App.{Beat, Changes, Copy, Keys, Machine, Model, Objects, Record, Runner, Shares}
-  alias Exosuit.App.{Placement, Sweep, Writes}
+  alias Exosuit.App.{Beat, Changes, Cleanup, Copy, Keys, Machine, Record, Runner, Shares}
+  alias Exosuit.App.{Placement, Work}
   alias Exosuit.Lattice.{Bus, Session, Store}
 
   @bucket :applications
@@ -193,8 +193,11 @@ defmodule Exosuit.App.Member do
 
   def handle_info(:sweep, state) do
     Process.send_after(self(), :sweep, @sweep)
-    state = prune(state)
-    {:noreply, if(sweeps?(state), do: sweep(state), else: %{state | unnamed: MapSet.new()})}
+    work = Cleanup.work(state.instance, state.machine, state.store, state.unnamed)
+    state = if work[:sweep], do: state, else: %{state | unnamed: MapSet.new()}
+
+    {:noreply,
+     Enum.reduce(work, state, fn {purpose, work}, state -> start(state, purpose, work) end)}
   end
 
   def handle_info({:current, tag}, %{current: tag, store: :up} = state) do
@@ -275,34 +278,9 @@ defmodule Exosuit.App.Member do
     state
   end
 
-  defp act_one({:fetch_model, digest}, %{instance: instance} = state) do
-    start(state, {:model, digest}, fn ->
-      with {:ok, text} <- Objects.fetch(instance, digest), do: Model.decode(text)
-    end)
-  end
-
-  defp act_one({:fetch_objects, app, version, digests}, %{instance: instance} = state) do
-    start(state, {:objects, app, version, digests}, fn -> Objects.ensure(instance, digests) end)
-  end
-
-  defp act_one({:write_record, name, record, revision}, %{instance: instance} = state) do
-    start(state, {:written, {:record, name}}, fn -> Writes.record(instance, record, revision) end)
-  end
-
-  defp act_one({:put_back, name, record}, %{instance: instance} = state) do
-    start(state, {:written, {:record, name}}, fn -> Writes.put_back(instance, record) end)
-  end
-
-  defp act_one({:write_status, app, status}, %{instance: instance} = state) do
-    start(state, {:written, {:status, app}}, fn -> Writes.status(instance, app, status) end)
-  end
-
-  defp act_one({:write_slots, app, slots, revision}, %{instance: instance} = state) do
-    start(state, {:written, {:slots, app}}, fn -> Writes.slots(instance, app, slots, revision) end)
-  end
-
-  defp act_one({:write_generation, old}, %{instance: instance} = state) do
-    start(state, {:written, :generation}, fn -> Writes.generation(instance, old) end)
+  defp act_one(action, state) do
+    {purpose, work} = Work.of(action, state.instance)
+    start(state, purpose, work)
   end
 
   # The store.
@@ -414,24 +392,6 @@ defmodule Exosuit.App.Member do
     state
   end
 
-  defp finished(state, {:model, digest}, {:ok, model}) do
-    handle(state, {:model, digest, model})
-  end
-
-  defp finished(state, {:model, digest}, {:error, error}) do
-    handle(state, {:model, digest, {:error, error}})
-  end
-
-  defp finished(state, {:objects, app, version, digests}, :ok) do
-    handle(state, {:objects, app, version, digests, :here})
-  end
-
-  defp finished(state, {:objects, app, version, digests}, {:error, error}) do
-    handle(state, {:objects, app, version, digests, {:error, error}})
-  end
-
-  defp finished(state, {:written, key}, result), do: handle(state, {:written, key, result})
-
   defp finished(
          %{current: tag, store: :up} = state,
          {:current, tag},
@@ -448,40 +408,7 @@ defmodule Exosuit.App.Member do
 
   # The connection was lost in the meantime: the watch tells all anew.
   defp finished(state, {:current, _tag}, _late), do: state
-
-  # Objects that nobody names.
-
-  # What a newer version of Exosuit wrote may name objects that this one does not know of.
-  defp sweeps?(%{machine: machine} = state) do
-    [first | _others] = Machine.members(machine)
-    state.store == :up and first.id == state.instance.source and not Machine.newer?(machine)
-  end
-
-  defp sweep(%{instance: instance, unnamed: found} = state) do
-    now = System.system_time(:millisecond)
-    lost = for {host, app} <- Machine.lost_statuses(state.machine), do: {:status, host, app}
-    keys = Enum.map(lost, &Keys.encode/1)
-
-    start(state, :sweep, fn ->
-      for key <- keys, do: Store.delete(instance.lattice, @bucket, key)
-      Sweep.run(instance.lattice, found, now)
-    end)
-  end
-
-  # The copies on this host's disk.
-  defp prune(%{instance: instance, machine: machine} = state) do
-    if Session.alone?(instance.lattice) or Machine.newer?(machine) do
-      state
-    else
-      named = Sweep.named(known_records(state))
-      now = System.system_time(:second)
-      start(state, :prune, fn -> Objects.prune(instance, named, now) end)
-    end
-  end
-
-  defp known_records(%{machine: machine}) do
-    for app <- Machine.apps(machine), record = Machine.record(machine, app), do: record
-  end
+  defp finished(state, purpose, result), do: handle(state, Work.event(purpose, result))
 
   defp read_copy(instance) do
     case Copy.read(instance) do

@@ -7,8 +7,8 @@ defmodule Exosuit.App.Shares do
   look at its workloads again.
 
   Everything that takes long is here and not in the member, whose beats must not be late: those who wait for a share,
-  and what the member knows of each application (`Exosuit.App.Snapshots`), which anybody reads without asking a
-  process. The member and this process end together (`Exosuit.App.Supervisor`).
+  and what the member knows of each application, which anybody reads without asking a process
+  (`Exosuit.App.Reader`). The member and this process end together (`Exosuit.App.Supervisor`).
 
   ## Messages
 
@@ -19,7 +19,7 @@ defmodule Exosuit.App.Shares do
   use Exosuit.Server, hides_state: true
 
   alias Exosuit.{Directory, Error, Event, Instance, Lattice}
-  alias Exosuit.App.{Beat, Member, Model, Orders, Overview, Placement, Progress, Record}
+  alias Exosuit.App.{Beat, Member, Model, Orders, Overview, Placement, Progress}
   alias Exosuit.App.{Runner, Snapshot, Snapshots}
   alias Exosuit.Host.Specifications
 
@@ -104,55 +104,25 @@ defmodule Exosuit.App.Shares do
   @spec retry(Instance.t(), String.t()) :: :ok
   def retry(instance, app), do: GenServer.cast(via(instance), {:retry, app})
 
-  @doc "All applications, as `Exosuit.App.Overview.line/1` has them."
-  @spec list(Instance.t()) :: [map()]
-  def list(instance) do
-    with {:ok, table} <- table(instance) do
-      candidates = Snapshots.candidates(table)
-
-      for app <- Snapshots.apps(table),
-          snapshot = Snapshots.get(table, app),
-          line = Overview.line({snapshot, candidates, %{}}),
-          do: line
-    else
-      {:error, _starting} -> []
-    end
-  end
-
-  @doc "What runs of an application, and what is missing, see `Exosuit.App.Overview`."
-  @spec status(Instance.t(), String.t()) :: {:ok, map()} | {:error, Error.t()}
-  def status(instance, app) do
-    with {:ok, table} <- table(instance) do
-      snapshot = Snapshots.get(table, app) || %Snapshot{}
-
-      case Overview.status({snapshot, Snapshots.candidates(table), names(instance)}) do
-        nil -> {:error, Overview.absent(app)}
-        status -> {:ok, status}
-      end
-    end
-  end
-
-  @doc "The records of all applications that this host knows."
-  @spec records(Instance.t()) :: [Record.t()]
-  def records(instance) do
-    with {:ok, table} <- table(instance) do
-      for app <- Snapshots.apps(table),
-          %{record: %Record{} = record} <- [Snapshots.get(table, app)],
-          do: record
-    else
-      {:error, _starting} -> []
-    end
-  end
-
-  # It is filled when the member has read its copy.
-  defp table(instance) do
+  @doc "The table of what the member knows. Waits until the member has read its copy."
+  @spec table(Instance.t()) :: {:ok, Snapshots.table()} | {:error, Error.t()}
+  def table(instance) do
     case Snapshots.table(instance) do
       nil -> {:error, starting()}
       table -> if(Snapshots.filled?(table), do: {:ok, table}, else: call(instance, :table))
     end
-  rescue
-    # The table went away with its process.
-    ArgumentError -> {:error, starting()}
+  end
+
+  @doc "The error while the processes of this host's applications start."
+  @spec starting() :: Error.t()
+  def starting,
+    do: Error.new(:unavailable, "what runs the applications on this host is starting again")
+
+  @doc "The names of the hosts that this host knows, by their ids."
+  @spec names(Instance.t()) :: Overview.names()
+  def names(instance) do
+    peers = for peer <- Lattice.Peers.list(instance), do: {peer.host_id, peer.friendly_name}
+    Map.new([{instance.source, instance.friendly_name} | peers])
   end
 
   defp via(instance), do: Directory.via(instance.name, __MODULE__)
@@ -162,9 +132,6 @@ defmodule Exosuit.App.Shares do
   catch
     :exit, _fallen_or_late -> {:error, starting()}
   end
-
-  defp starting,
-    do: Error.new(:unavailable, "what runs the applications on this host is starting again")
 
   @impl GenServer
   def init(%{instance: instance} = state) do
@@ -444,11 +411,6 @@ defmodule Exosuit.App.Shares do
   defp record(state, app), do: (snapshot(state, app) || %Snapshot{}).record
   defp snapshot(state, app), do: Snapshots.get(state.table, app)
   defp candidates(state), do: Snapshots.candidates(state.table)
-
-  defp names(instance) do
-    peers = for peer <- Lattice.Peers.list(instance), do: {peer.host_id, peer.friendly_name}
-    Map.new([{instance.source, instance.friendly_name} | peers])
-  end
 
   defp now, do: System.monotonic_time(:millisecond)
 end

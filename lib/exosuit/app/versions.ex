@@ -5,7 +5,7 @@ defmodule Exosuit.App.Versions do
   """
 
   alias Exosuit.{App, Error, Instance, Lattice}
-  alias Exosuit.App.{Member, Overview, Progress, Record, RecordStore, Shares}
+  alias Exosuit.App.{Member, Overview, Progress, Reader, Record, RecordStore, Shares}
 
   # Actors have to finish their calls, and providers to close.
   @timeout 310_000
@@ -29,7 +29,7 @@ defmodule Exosuit.App.Versions do
   @spec undeploy_others(Instance.t(), [String.t()]) :: [String.t()]
   def undeploy_others(instance, names) do
     for %Record{state: :deployed, name: name, origin: origin} when origin == instance.source <-
-          Shares.records(instance),
+          Reader.records(instance),
         name not in names,
         {:ok, _stored} <- [undeploy(instance, name)],
         do: name

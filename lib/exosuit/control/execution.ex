@@ -221,8 +221,8 @@ defmodule Exosuit.Control.Execution do
     end
   end
 
-  defp carry_out(%Command.ListApps{}, instance), do: {:ok, %{apps: App.Shares.list(instance)}}
-  defp carry_out(%Command.AppStatus{} = it, instance), do: App.Shares.status(instance, it.app)
+  defp carry_out(%Command.ListApps{}, instance), do: {:ok, %{apps: App.Reader.list(instance)}}
+  defp carry_out(%Command.AppStatus{} = it, instance), do: App.Reader.status(instance, it.app)
   defp carry_out(%Command.AppHistory{} = it, instance), do: App.Versions.history(instance, it.app)
 
   defp carry_out(%Command.DeployApp{} = it, instance),

@@ -41,7 +41,7 @@ defmodule Exosuit.Control.Wadm.Execution do
   def status(instance, record) do
     version = Labels.text(record, Record.current(record))
 
-    case App.Shares.status(instance, record.name) do
+    case App.Reader.status(instance, record.name) do
       {:ok, %{edition: edition} = overview} when edition >= record.edition ->
         Status.encode(overview, version)
 

@@ -95,7 +95,7 @@ defmodule Exosuit.Control.Wadm.Publisher do
 
   # The store may be away: what this host knows is enough to look at.
   defp names(instance) do
-    for %{app: app} <- App.Shares.list(instance), do: app
+    for %{app: app} <- App.Reader.list(instance), do: app
   end
 
   defp status(instance, app) do

@@ -1,0 +1,51 @@
+defmodule Exosuit.App.Cleanup do
+  @moduledoc """
+  What a member cleans up once an hour, in tasks: statuses of hosts that are gone and objects that no application names
+  (`Exosuit.App.Sweep`), if it is the member that does so for its lattice; and the files of objects in its own data
+  directory. Nothing is cleaned up while there is a record of a newer version of Exosuit: it may name objects that this
+  one does not know of.
+  """
+
+  alias Exosuit.Instance
+  alias Exosuit.App.{Keys, Machine, Objects, Sweep}
+  alias Exosuit.Lattice.{Session, Store}
+  alias Exosuit.Model.Digest
+
+  @bucket :applications
+
+  @doc "The tasks by their purposes. `found` is what the sweep before found unnamed."
+  @spec work(Instance.t(), Machine.t(), :up | :down, MapSet.t(Digest.t())) ::
+          [{:sweep | :prune, (() -> term())}]
+  def work(instance, machine, store, found) do
+    if Machine.newer?(machine),
+      do: [],
+      else: sweep(instance, machine, store, found) ++ prune(instance, machine)
+  end
+
+  defp sweep(instance, machine, :up, found) do
+    [first | _others] = Machine.members(machine)
+
+    if first.id == instance.source,
+      do: [sweep: fn -> sweep(instance, machine, found) end],
+      else: []
+  end
+
+  defp sweep(_instance, _machine, :down, _found), do: []
+
+  defp sweep(instance, machine, found) do
+    for {host, app} <- Machine.lost_statuses(machine),
+        key = Keys.encode({:status, host, app}),
+        do: Store.delete(instance.lattice, @bucket, key)
+
+    Sweep.run(instance.lattice, found, System.system_time(:millisecond))
+  end
+
+  # A host without NATS has its store in the same directory.
+  defp prune(instance, machine) do
+    records = for app <- Machine.apps(machine), record = Machine.record(machine, app), do: record
+
+    named = Sweep.named(records)
+    work = fn -> Objects.prune(instance, named, System.system_time(:second)) end
+    if Session.alone?(instance.lattice), do: [], else: [prune: work]
+  end
+end

@@ -1,0 +1,52 @@
+defmodule Exosuit.App.Reader do
+  @moduledoc """
+  Answers questions about applications from what the member of a host knows (`Exosuit.App.Snapshots`). All of the work is
+  done by the process that asks. It waits only while the host's member starts.
+  """
+
+  alias Exosuit.{Error, Instance}
+  alias Exosuit.App.{Overview, Record, Shares, Snapshot, Snapshots}
+
+  @doc "All applications, as `Exosuit.App.Overview.line/1` has them."
+  @spec list(Instance.t()) :: [map()]
+  def list(instance) do
+    all(instance, fn snapshot, candidates -> Overview.line({snapshot, candidates, %{}}) end)
+  end
+
+  @doc "The records of all applications that this host knows."
+  @spec records(Instance.t()) :: [Record.t()]
+  def records(instance), do: all(instance, fn snapshot, _candidates -> snapshot.record end)
+
+  @doc "What runs of an application, and what is missing, see `Exosuit.App.Overview`."
+  @spec status(Instance.t(), String.t()) :: {:ok, map()} | {:error, Error.t()}
+  def status(instance, app) do
+    read(instance, fn table ->
+      known = Snapshots.get(table, app) || %Snapshot{}
+
+      case Overview.status({known, Snapshots.candidates(table), Shares.names(instance)}) do
+        nil -> {:error, Overview.absent(app)}
+        status -> {:ok, status}
+      end
+    end)
+  end
+
+  defp all(instance, fun) do
+    read = fn table ->
+      candidates = Snapshots.candidates(table)
+
+      for app <- Snapshots.apps(table),
+          snapshot = Snapshots.get(table, app),
+          result = fun.(snapshot, candidates),
+          do: result
+    end
+
+    with {:error, _starting} <- read(instance, read), do: []
+  end
+
+  defp read(instance, fun) do
+    with {:ok, table} <- Shares.table(instance), do: fun.(table)
+  rescue
+    # The table went away with its process.
+    ArgumentError -> {:error, Shares.starting()}
+  end
+end

@@ -1,0 +1,55 @@
+defmodule Exosuit.App.Work do
+  @moduledoc """
+  What a member does in tasks, as it waits for the store or a disk: the fetches and writes that `Exosuit.App.Machine`
+  asks for, and the events that tell the machine how they ended.
+  """
+
+  alias Exosuit.App.{Machine, Model, Objects, Writes}
+  alias Exosuit.{Error, Instance}
+  alias Exosuit.Model.Digest
+
+  @type purpose ::
+          {:model, Digest.t()}
+          | {:objects, String.t(), pos_integer(), [Digest.t()]}
+          | {:written, Machine.key()}
+
+  @doc "What a task does for an action, and what for."
+  @spec of(Machine.action(), Instance.t()) :: {purpose(), (() -> term())}
+  def of({:fetch_model, digest}, instance) do
+    {{:model, digest},
+     fn -> with {:ok, text} <- Objects.fetch(instance, digest), do: Model.decode(text) end}
+  end
+
+  def of({:fetch_objects, app, version, digests}, instance),
+    do: {{:objects, app, version, digests}, fn -> Objects.ensure(instance, digests) end}
+
+  def of({:write_record, name, record, revision}, instance),
+    do: {{:written, {:record, name}}, fn -> Writes.record(instance, record, revision) end}
+
+  def of({:put_back, name, record}, instance),
+    do: {{:written, {:record, name}}, fn -> Writes.put_back(instance, record) end}
+
+  def of({:write_status, app, status}, instance),
+    do: {{:written, {:status, app}}, fn -> Writes.status(instance, app, status) end}
+
+  def of({:write_slots, app, slots, revision}, instance),
+    do: {{:written, {:slots, app}}, fn -> Writes.slots(instance, app, slots, revision) end}
+
+  def of({:write_generation, old}, instance),
+    do: {{:written, :generation}, fn -> Writes.generation(instance, old) end}
+
+  @doc "The event of the machine for what a task ended with."
+  @spec event(purpose(), term()) :: Machine.event()
+  def event({:model, digest}, {:ok, model}), do: {:model, digest, model}
+
+  def event({:model, digest}, {:error, %Error{} = error}),
+    do: {:model, digest, {:error, error}}
+
+  def event({:objects, app, version, digests}, :ok),
+    do: {:objects, app, version, digests, :here}
+
+  def event({:objects, app, version, digests}, {:error, error}),
+    do: {:objects, app, version, digests, {:error, error}}
+
+  def event({:written, key}, result), do: {:written, key, result}
+end
