@@ -118,7 +118,7 @@ defmodule Exosuit.App do
   @spec fetch_record(host(), String.t()) :: {:ok, Record.t()} | {:error, Error.t()}
   def fetch_record(host, app), do: RecordStore.fetch(instance!(host), app)
 
-  @doc "The records of all applications as the store has them now, by name. Such that cannot be read are left out."
+  @doc "The records of all applications as the store has them now, by name. Leaves out those that cannot be read."
   @spec records(host()) :: {:ok, [Record.t()]} | {:error, Error.t()}
   def records(host), do: RecordStore.list(instance!(host))
 

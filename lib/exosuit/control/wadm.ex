@@ -3,6 +3,7 @@ defmodule Exosuit.Control.Wadm do
   Answers the API of wadm from the applications of the lattice, for tools that were made for wadm.
 
       Wadm (rest_for_one)
+      ├── Anchor     ends with the registry, so that the names of the others come back
       ├── Commands   a task for each request that runs, up to a limit
       ├── Listener   takes the requests, and makes way for a wadm
       └── Publisher  publishes the status of each application

@@ -366,6 +366,24 @@ defmodule Exosuit.Control.WadmTest do
     assert ask(it, "list") == []
   end
 
+  test "a wadm that answers late keeps a host silent; one who only listens does so for a while" do
+    refute Wadm.Probe.serve?(:wadm, false, 0)
+    assert Wadm.Probe.serve?(:nobody, true, 0)
+    refute Wadm.Probe.serve?(:no_answer, true, 4)
+    assert Wadm.Probe.serve?(:no_answer, true, 5)
+    assert Wadm.Probe.serve?(:no_answer, false, 0)
+    refute Wadm.Probe.serve?(:unknown, true, 9)
+    assert Wadm.Probe.serve?(:unknown, false, 0)
+  end
+
+  test "one who listens to all messages is no wadm", %{server: server} do
+    other = start!(server, wadm_api: false)
+    {:ok, _subscription} = Bus.subscribe(other.session, "wadm.>")
+    assert Wadm.Probe.run(other.session, "default") == :no_answer
+    it = serving!(start!(server))
+    assert ask(it, "list") == []
+  end
+
   # The known faults of wadm.
 
   test "while the store is away at the start, errors say so; then everything works" do

@@ -16,7 +16,15 @@ defmodule Exosuit.Control.Wadm.Listener do
   alias Exosuit.Protocol.Wadm.{Commands, Replies}
 
   @enforce_keys [:instance, :tasks]
-  defstruct [:instance, :tasks, :subscription, :probe, running: %{}, silent?: false]
+  defstruct [
+    :instance,
+    :tasks,
+    :subscription,
+    :probe,
+    running: %{},
+    silent?: false,
+    unanswered: 0
+  ]
 
   # A put reads files and writes objects; lists are larger than other replies.
   @max_running 64
@@ -104,11 +112,11 @@ defmodule Exosuit.Control.Wadm.Listener do
   defp probed(state, found) do
     Process.send_after(self(), :probe, @probe_interval)
 
-    case found do
-      :wadm -> silence(state)
-      :nobody -> serve(state)
-      # As it is: with no connection, nobody hears the difference.
-      :unknown -> if state.silent?, do: state, else: serve(state)
+    cond do
+      Probe.serve?(found, state.silent?, state.unanswered) -> serve(%{state | unanswered: 0})
+      found == :wadm -> silence(%{state | unanswered: 0})
+      found == :no_answer -> %{state | unanswered: state.unanswered + 1}
+      true -> state
     end
   end
 

@@ -2,28 +2,45 @@ defmodule Exosuit.Control.Wadm.Probe do
   @moduledoc """
   Finds out whether a wadm runs in the lattice: it answers a subject that no host of Exosuit subscribes to.
 
-  Each function blocks the calling process.
+  `run/2` and `await_connection/2` block the calling process.
   """
 
-  alias Exosuit.Json
+  alias Exosuit.{Error, Json}
   alias Exosuit.Lattice.{Bus, Session}
   alias Exosuit.Protocol.Wadm
 
-  # If nobody listens, the answer comes at once. Who listens and does not answer is no wadm.
+  # If nobody listens, the answer comes at once.
   @timeout 1_000
+
+  # A wadm that is busy answers late. Somebody else who only listens, to all messages say, never answers.
+  @max_unanswered 5
 
   @pause 20
 
-  @doc "Whether a wadm answers, nobody does, or the lattice cannot be reached."
-  @spec run(Session.t(), lattice :: String.t()) :: :wadm | :nobody | :unknown
+  @typedoc "A wadm answers, nobody listens, somebody listens without an answer, or the lattice cannot be reached."
+  @type found :: :wadm | :nobody | :no_answer | :unknown
+
+  @doc "Asks once."
+  @spec run(Session.t(), lattice :: String.t()) :: found()
   def run(session, lattice) do
     with {:ok, text} <- Bus.request(session, Wadm.probe(lattice), "", @timeout),
          {:ok, reply} <- Json.decode(text) do
       if Wadm.probed?(reply), do: :wadm, else: :nobody
     else
+      {:error, %Error{reason: :deadline}} -> :no_answer
       _no_reply -> if Bus.connected?(session), do: :nobody, else: :unknown
     end
   end
+
+  @doc """
+  Whether a host should answer requests. `silent?` says that it made way for a wadm, and `unanswered` how many probes
+  since then had no answer. Pure.
+  """
+  @spec serve?(found(), silent? :: boolean(), unanswered :: non_neg_integer()) :: boolean()
+  def serve?(:wadm, _silent?, _unanswered), do: false
+  def serve?(:nobody, _silent?, _unanswered), do: true
+  def serve?(:no_answer, true, unanswered), do: unanswered >= @max_unanswered
+  def serve?(_no_answer_or_unknown, silent?, _unanswered), do: not silent?
 
   @doc "Waits until the first attempt to connect has ended, and no longer than this many milliseconds."
   @spec await_connection(Session.t(), non_neg_integer()) :: :ok
