@@ -1,15 +1,15 @@
 defmodule Exosuit.App do
   @moduledoc """
-  Applications: what manifests describe, kept as records in the lattice's store and run by its hosts.
+  Applications: described by manifests, kept as records in the lattice's store, and run by its hosts.
 
       {:ok, %{version: 1}} = Exosuit.App.apply(MyApp.Host, "app.yaml")
       {:ok, %{status: :running}} = Exosuit.App.status(MyApp.Host, "counter")
       {:ok, %{version: 1}} = Exosuit.App.rollback(MyApp.Host, "counter")
 
-  Every host of a lattice knows all records and all members, computes with `Exosuit.App.Placement` what its own
-  share is, and runs that. A host by itself is a lattice of one member. An apply stores the manifest, the Wasm that
-  it names and the record; from then on the application stays as its manifest says while hosts come and
-  go, without anybody's command.
+  Every host of a lattice knows all records and all members, computes its own share with `Exosuit.App.Placement`, and
+  runs that share. A host without NATS is a lattice of one member. An apply stores the manifest, the Wasm that it
+  names and the record; from then on, hosts that come or go need no command: the application stays as its manifest
+  says.
 
   The functions take a host's name, and block the calling process.
   """
@@ -23,8 +23,8 @@ defmodule Exosuit.App do
   @type host :: atom()
 
   @typedoc """
-  What was stored: the application's name, the version that should run, the edition of the record, whether anything
-  is new, and warnings of the manifest.
+  The result of a change: the application's name, the version that should run, the edition of the record, whether
+  anything is new, and warnings of the manifest.
   """
   @type stored :: %{
           app: String.t(),
@@ -51,14 +51,14 @@ defmodule Exosuit.App do
   Stores the manifest of a file as a new version of its application, and deploys it. Files that it names are read
   from this machine. Returns when it is stored; `await/4` waits until it runs here.
 
-  An apply of what is deployed already changes nothing, but what of it failed on this host is tried again. After
+  An apply of the deployed version changes nothing, but its parts that failed on this host are tried again. After
   `{:error, diagnostics}`, nothing was changed.
   """
   @spec apply(host(), Path.t(), [option()]) :: {:ok, stored()} | {:error, [Manifest.diagnostic()]}
   def apply(host, path, options \\ []), do: Manifests.apply(instance!(host), path, options)
 
   @doc """
-  As `apply/3`, and waits until this host has made its share: gives the steps that it took, and their results.
+  As `apply/3`, and waits until this host has made its share. Returns the steps that it took, and their results.
   """
   @spec apply_and_wait(host(), Path.t(), [option()]) ::
           {:ok, [Progress.step()], [Manifest.diagnostic()]} | {:error, [Manifest.diagnostic()]}
@@ -75,8 +75,9 @@ defmodule Exosuit.App do
   def serve_alone(host, path), do: Manifests.serve_alone(instance!(host), path)
 
   @doc """
-  As `apply/3`, for somebody on another machine: `manifest` is the digest of an object that holds the text, `path` is
-  where it was there, and `files` has the digests of the objects of the files that it names, by their paths.
+  As `apply/3`, for a client on another machine. `manifest` is the digest of an object that holds the text, and `path`
+  the path of the manifest on that machine. `files` maps the path of each file that it names to the digest of its
+  object.
   """
   @spec apply_object(host(), Digest.t(), Path.t(), %{optional(Path.t()) => Digest.t()}, [option()]) ::
           {:ok, stored()} | {:error, [Manifest.diagnostic()]}
@@ -98,7 +99,7 @@ defmodule Exosuit.App do
   - `label`: what the version is called if the manifest says nothing; otherwise it is known by its number
   - `check_files`: a function that allows the host to read files that the manifest names, or gives an error
 
-  It is an error `:conflict` if the application has a version of the same label.
+  If the application has a version of the same label, the error is `:conflict`.
   """
   @spec store(host(), String.t(), Path.t(), keyword()) ::
           {:ok, Record.t()} | {:error, [Manifest.diagnostic()]}

@@ -1,11 +1,12 @@
 defmodule Exosuit.App.Beat do
   @moduledoc """
-  What the members of a lattice say to each other every two seconds: a JSON object on `exosuit.beat.<lattice>`.
+  The beat: a JSON object on `exosuit.beat.<lattice>` by which each member tells the others every two seconds that it
+  is there.
 
-  `host` is the member's id; `labels`, `features` and `schema` are what placement needs to know of it
+  `host` is the member's id; placement needs its `labels`, `features` and `schema`
   (`t:Exosuit.App.Placement.member/0`). `"leaving": true` is a member's last beat. Anybody who can reach the bus may
-  send one, so it is bounded, and what is not valid is ignored. What a host may say stays within that bound
-  (`Exosuit.Model.Labels`).
+  send a beat. Therefore its size is bounded, and an invalid one is ignored. `Exosuit.Model.Labels` keeps the labels
+  of a host within that bound.
   """
 
   alias Exosuit.{Instance, Json, Settings}
@@ -47,7 +48,7 @@ defmodule Exosuit.App.Beat do
     Json.encode(Map.put(facts, :host, id))
   end
 
-  @doc "What a beat says: a member, that one leaves, or nothing that can be used."
+  @doc "Reads a beat: the facts of a member, the id of one that leaves, or `:error`."
   @spec decode(binary()) :: {:member, Placement.member()} | {:left, String.t()} | :error
   def decode(text) when byte_size(text) > @max_bytes, do: :error
 
@@ -80,7 +81,7 @@ defmodule Exosuit.App.Beat do
 
   defp facts?(_other), do: false
 
-  # Copied: as part of what was decoded, a name would keep all of that.
+  # Copied, because a part of a binary keeps the whole binary in memory.
   defp to_member(id, %{"labels" => labels, "features" => features, "schema" => schema}) do
     %{
       id: :binary.copy(id),

@@ -2,8 +2,8 @@ defmodule Exosuit.App.Changes do
   @moduledoc """
   Changes of the bucket `:applications` as events of `Exosuit.App.Machine`. Pure.
 
-  What cannot be read is `{:ignored, key, error, event}`: somebody else wrote it, and it must not stop a host. A record
-  that cannot be read is left alone like one of a newer version of Exosuit.
+  An unreadable value gives `{:ignored, key, error, event}`: another program wrote it, and it must not stop a host. A
+  record that cannot be read is left alone like one of a newer version of Exosuit.
   """
 
   alias Exosuit.App.{Keys, Machine, Record, Status}

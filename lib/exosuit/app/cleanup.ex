@@ -1,9 +1,9 @@
 defmodule Exosuit.App.Cleanup do
   @moduledoc """
-  What a member cleans up once an hour, in tasks: statuses of hosts that are gone and objects that no application names
-  (`Exosuit.App.Sweep`), if it is the member that does so for its lattice; and the files of objects in its own data
-  directory. Nothing is cleaned up while there is a record of a newer version of Exosuit: it may name objects that this
-  one does not know of.
+  The hourly clean-up of a member, in tasks. Each member deletes unused files of objects in its own data directory.
+  One member of the lattice also deletes the statuses of lost hosts, and the objects that no application names
+  (`Exosuit.App.Sweep`). While there is a record of a newer version of Exosuit, nothing is cleaned up, because such a
+  record may name objects that this version cannot see.
   """
 
   alias Exosuit.Instance
@@ -13,7 +13,7 @@ defmodule Exosuit.App.Cleanup do
 
   @bucket :applications
 
-  @doc "The tasks by their purposes. `found` is what the sweep before found unnamed."
+  @doc "The tasks by their purposes. `found` has the objects that the sweep before found unnamed."
   @spec work(Instance.t(), Machine.t(), :up | :down, MapSet.t(Digest.t())) ::
           [{:sweep | :prune, (() -> term())}]
   def work(instance, machine, store, found) do

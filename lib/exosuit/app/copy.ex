@@ -3,9 +3,9 @@ defmodule Exosuit.App.Copy do
   A host's copy of the applications in its data directory, so that it can serve its last share while the lattice
   is away.
 
-  The file `applications.copy` holds a checksum and the copy of `Exosuit.App.Machine`. It is replaced as a whole. A
-  damaged file is set aside as `applications.copy.damaged`, and the host starts without a copy. Only its
-  owner can read it, as configuration may hold secrets.
+  The file `applications.copy` holds a checksum and the copy of `Exosuit.App.Machine`. Each write replaces the whole
+  file. A damaged file is set aside as `applications.copy.damaged`, and the host starts without a copy. Only its owner
+  can read it, as configuration may hold secrets.
   """
 
   alias Exosuit.{Error, Instance}
@@ -39,7 +39,7 @@ defmodule Exosuit.App.Copy do
     new = "#{path}.#{System.unique_integer([:positive])}.new"
     body = :erlang.term_to_binary(copy, [:compressed])
 
-    # A file is made for all to read, and only then closed to others: what is secret is written after.
+    # A new file is readable by all until its mode is set, so the content is written after that.
     with :ok <- File.mkdir_p(instance.config.data_dir),
          :ok <- File.write(new, ""),
          :ok <- File.chmod(new, 0o600),

@@ -23,7 +23,7 @@ defmodule Exosuit.App.Keys do
   def encode({:slots, app}), do: "slots." <> app
   def encode(:generation), do: "generation"
 
-  @doc "What a key of the store is; `:unknown` for one that another version of Exosuit wrote."
+  @doc "Reads a key of the store; `:unknown` for a key of another version of Exosuit."
   @spec decode(String.t()) :: key() | :unknown
   def decode("app." <> name), do: {:record, name}
   def decode("slots." <> app), do: {:slots, app}

@@ -1,8 +1,8 @@
 defmodule Exosuit.App.Machine do
   @moduledoc """
-  One member of a lattice, as a pure state machine: `(state, event) -> {state, actions}`. It knows all records and all
-  members, computes the share of its host, and says what to do next. The process around it only receives, decides
-  and acts.
+  A member of a lattice as a pure state machine: `(state, event) -> {state, actions}`. The machine knows all records
+  and all members, computes the share of its host, and returns what to do next. The process around it only receives,
+  decides and acts.
 
   Times are monotonic milliseconds of this host, and come with events. The machine expects a `{:tick, now}` about every
   quarter of a beat.
@@ -15,8 +15,8 @@ defmodule Exosuit.App.Machine do
   | `{:store, :up \\| :down, now}`, `{:bus, :up \\| :down, now}` | what can be reached; both are down at first |
   | `{:record, name, record \\| {:newer, schema}, revision}` | what the store holds, as `Exosuit.App.Record.decode/2` gives it |
   | `{:record_deleted, name}` | somebody deleted it |
-  | `{:records_lost, names}` | the store is another one, and lacks these. Statuses and slots that it lacks are told as `nil` |
-  | `{:records_current, %{generation: text \\| nil, position: revision}, now}` | all was told: after `:up`, and after each interruption |
+  | `{:records_lost, names}` | the store is another one, and lacks these. For statuses and slots that it lacks, events with `nil` follow |
+  | `{:records_current, %{generation: text \\| nil, position: revision}, now}` | all events of the store's content were sent: after `:up`, and after each interruption |
   | `{:generation, text \\| nil}` | the key `generation` changed |
   | `{:status, host_id, app, status \\| nil}` | of all hosts, this one included |
   | `{:slots, app, slots \\| nil, revision}` | revision 0 if there never were any |
@@ -29,7 +29,7 @@ defmodule Exosuit.App.Machine do
   | `{:host_restarted, now}` | the host lost all that it ran |
   | `{:written, key, {:ok, revision} \\| :conflict \\| {:error, error}}` | answer to a write, once for each. `key` is `{:record, name}`, `{:status, app}`, `{:slots, app}` or `:generation`; for the last, `{:ok, generation}` |
 
-  The store is told in order, and whole when it is told for the first time. After an interruption, changes are enough.
+  Events of the store come in its order: first its whole content, and after an interruption the changes.
 
   ## Actions
 
@@ -49,11 +49,12 @@ defmodule Exosuit.App.Machine do
 
   ## Rules
 
-  - A host that is cut off goes on with its share, and starts nobody else's (`Exosuit.App.Machine.Members`).
+  - A host that is cut off goes on with its share, and takes over no share of another host
+    (`Exosuit.App.Machine.Members`).
   - A store that is empty, of another generation or behind the copy stops nothing; what it lacks is written again
     (`Exosuit.App.Machine.Records`).
-  - Nothing is applied before its model and its objects are on this host.
-  - What moves away goes on until its new place reports it running (`Exosuit.App.Machine.Handover`).
+  - A share is applied only when its model and its objects are on this host.
+  - A workload that moves away goes on until its new host reports it running (`Exosuit.App.Machine.Handover`).
   - A member updates only while it holds a slot (`Exosuit.App.Machine.Slots`).
   - A version that fails brings back the version before (`Exosuit.App.Machine.Share`). If it fails only on a member that ran
     nothing of the application, while others run it, the member refuses its share instead and is passed over.
@@ -67,7 +68,9 @@ defmodule Exosuit.App.Machine do
   @type action :: tuple() | :beat
   @type key :: {:record | :status | :slots, String.t()} | :generation
 
-  @typedoc "What a host keeps on disk to start from when the lattice is away."
+  @typedoc """
+  The data that a host keeps on disk, and starts from while the lattice cannot be reached.
+  """
   @type copy :: %{
           schema: pos_integer(),
           records: %{optional(String.t()) => Record.t() | {:newer, pos_integer()}},
@@ -107,7 +110,7 @@ defmodule Exosuit.App.Machine do
     state |> restore(copy) |> Steps.restart() |> Steps.settle() |> flush()
   end
 
-  @doc "Takes an event, and says what to do."
+  @doc "Handles an event. Returns the actions to take."
   @spec handle(t(), event()) :: {t(), [action()]}
   def handle(state, event), do: state |> Events.event(event) |> Steps.settle() |> flush()
 
@@ -142,14 +145,14 @@ defmodule Exosuit.App.Machine do
     end
   end
 
-  @doc "The version and the share that the host was told to run of an application."
+  @doc "The version and the share of an application that the last `:apply_share` asked for."
   @spec share(t(), String.t()) :: {pos_integer() | nil, Placement.share()}
   def share(state, app) do
     share = state.shares[app] || %Share{}
     {share.version, share.share}
   end
 
-  @doc "What placement gives to which member, as this host sees it, and what has no place."
+  @doc "The share of each member as this host computes it, and the instances without a place."
   @spec placement(t(), String.t()) ::
           {%{optional(String.t()) => Placement.share()}, map()} | :unknown
   def placement(state, app) do
@@ -174,7 +177,7 @@ defmodule Exosuit.App.Machine do
         do: {host, app}
   end
 
-  @doc "What the members say about an application, by their ids; of this host what it would say now."
+  @doc "The statuses of an application by member id. That of this host is computed anew."
   @spec statuses(t(), String.t()) :: %{optional(String.t()) => Status.t()}
   def statuses(state, app) do
     others =
@@ -192,7 +195,9 @@ defmodule Exosuit.App.Machine do
   @spec changed(t()) :: [String.t()]
   def changed(state), do: state.settled
 
-  @doc "What this member knows of an application, or `nil` if it neither knows a record of it nor runs it."
+  @doc """
+  The snapshot of an application, or `nil` if this member neither knows a record of it nor runs it.
+  """
   @spec snapshot(t(), String.t()) :: Snapshot.t() | nil
   def snapshot(state, app) do
     if is_map_key(state.records.entries, app) or is_map_key(state.shares, app) do
@@ -213,7 +218,7 @@ defmodule Exosuit.App.Machine do
   @spec candidates(t()) :: Placement.candidates()
   def candidates(state), do: state.candidates
 
-  @doc "What a host keeps on disk."
+  @doc "The copy for the disk."
   @spec copy(t()) :: copy()
   def copy(state) do
     running = Map.filter(state.shares, fn {_app, share} -> share.share != %{} end)

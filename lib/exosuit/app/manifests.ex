@@ -91,7 +91,7 @@ defmodule Exosuit.App.Manifests do
   @spec text(Instance.t(), Record.version()) :: {:ok, String.t()} | {:error, Error.t()}
   def text(instance, version), do: Objects.fetch(instance, version.manifest)
 
-  # One host by itself is all that there is: a provider that it does not have is a mistake.
+  # On a host without NATS, a missing provider module is a mistake in the manifest: no other host can have it.
   defp modules(instance) do
     if Session.alone?(instance.lattice), do: Map.keys(instance.config.providers)
   end
@@ -162,7 +162,7 @@ defmodule Exosuit.App.Manifests do
     end
   end
 
-  # If nothing is new, what of this host's share had failed is tried again.
+  # If nothing is new, the failed parts of this host's share are tried again.
   defp stored(instance, _path, {:ok, %{changed: false, app: app} = stored}) do
     :ok = Shares.retry(instance, app)
     {:ok, stored}
@@ -236,7 +236,7 @@ defmodule Exosuit.App.Manifests do
     Record.new(app, applied, origin: origin)
   end
 
-  # Others have changed it since: this host's option is older than that.
+  # The application was changed elsewhere since, so this host's option is outdated.
   defp apply_version(instance, _app, record, applied, origin) do
     if origin != nil and record.origin != origin and not Session.alone?(instance.lattice) do
       :unchanged
@@ -246,7 +246,7 @@ defmodule Exosuit.App.Manifests do
     end
   end
 
-  # What a user asked for must not be passed over in silence.
+  # A manifest of the user that is not applied needs a warning.
   defp passed_over(instance, app, origin, options) do
     if options[:from_here] && origin != instance.source && not Session.alone?(instance.lattice) do
       text =

@@ -1,14 +1,14 @@
 defmodule Exosuit.App.Member do
   @moduledoc """
-  The member of a lattice that this host is: it follows the records of all applications, and makes the host run its
-  share of them.
+  This host as a member of its lattice: follows the records of all applications, and makes the host run its share of
+  them.
 
-  `Exosuit.App.Machine` decides. This process receives and acts: it watches the store, hears the beats of
-  the other members and sends its own. What takes time is elsewhere, so that no beat is late: shares and questions are
-  with `Exosuit.App.Shares`, writes and fetches in tasks.
+  `Exosuit.App.Machine` decides. This process receives and acts: it watches the store, hears the beats of the other
+  members and sends its own. Slow work runs elsewhere, so that no beat is late: `Exosuit.App.Shares` makes shares and
+  answers questions, and tasks write and fetch.
 
-  If this process or its host crashes, the next one starts from the copy in the data directory
-  (`Exosuit.App.Copy`) and from the store. What runs goes on meanwhile.
+  If this process or its host crashes, the next one starts from the copy in the data directory (`Exosuit.App.Copy`)
+  and from the store. Actors and providers go on running in the meantime.
 
   `Exosuit.App.Keys` lists the keys of the store, `Exosuit.App.Beat` has the beats.
   """
@@ -24,20 +24,21 @@ defmodule Exosuit.App.Member do
   @beat 2_000
   @tick 500
 
-  # This host hears its own beats as others do. Sooner than others count as lost, it knows that it is cut off.
+  # This host receives its own beats. If it misses them for this time, it counts itself as cut off, before others
+  # count as lost.
   @deaf 3_500
 
-  # Before the store is asked again where it stands.
+  # The pause before the store's position is read again.
   @again 1_000
 
-  # While the store does not run yet.
+  # The pause between tries while the store is starting.
   @try_after 50
   @tries 100
 
-  # Between two sweeps of objects.
+  # The interval of sweeps of objects.
   @sweep 3_600_000
 
-  # A beat out of turn, for a new member, comes no sooner after another.
+  # The shortest time between two beats: a new member causes an extra one.
   @pause 250
 
   @call_timeout 30_000
@@ -70,13 +71,17 @@ defmodule Exosuit.App.Member do
     GenServer.start_link(__MODULE__, state, name: Directory.via(instance.name, __MODULE__))
   end
 
-  @doc "The keys of an application that is gone which no member deletes: its slots, and statuses of lost members."
+  @doc """
+  The keys of a deleted application that no member deletes: its slots, and the statuses of lost members.
+  """
   @spec leftovers(Instance.t(), String.t()) :: [String.t()]
   def leftovers(instance, app) do
     with {:error, _away} <- call(instance, {:leftovers, app}, @call_timeout), do: []
   end
 
-  @doc "Tells the machine what became of a share, as an event of `Exosuit.App.Machine`. Waits for nobody."
+  @doc """
+  Sends the machine the outcome of a share, as an event of `Exosuit.App.Machine`. Does not wait.
+  """
   @spec tell(Instance.t(), Machine.event()) :: :ok
   def tell(instance, event), do: GenServer.cast(via(instance), {:tell, event})
 
@@ -86,7 +91,7 @@ defmodule Exosuit.App.Member do
     with {:error, _away} <- call(instance, :members, @call_timeout), do: []
   end
 
-  @doc "Tells the other members that this host stops. Waits for nobody."
+  @doc "Tells the other members that this host stops. Does not wait."
   @spec leave(Instance.t()) :: :ok
   def leave(instance), do: beat(instance, leaving: true)
 
@@ -213,14 +218,15 @@ defmodule Exosuit.App.Member do
   def terminate(_reason, %{unwritten: nil}), do: :ok
   def terminate(_reason, state), do: Copy.write(state.instance, state.unwritten)
 
-  # One write at a time.
+  # Writes of the copy run one at a time.
   defp write_copy(%{unwritten: copy, instance: instance} = state) do
     if copy == nil or :copy in Map.values(state.running),
       do: state,
       else: start(%{state | unwritten: nil}, :copy, fn -> Copy.write(instance, copy) end)
   end
 
-  # What a local store is written by may be starting again: each try at once would exhaust the supervisor's restarts.
+  # The writer of a local store may be restarting. A crash for each failed try would exhaust the supervisor's
+  # restarts, so this process retries with pauses.
   defp patiently(open, tries \\ @tries) do
     with {:error, _starting} when tries > 0 <- open.() do
       receive do
@@ -237,7 +243,8 @@ defmodule Exosuit.App.Member do
     show(act(%{state | machine: machine}, actions), Machine.changed(machine))
   end
 
-  # After the orders that the same event led to: who waits for a share must not see its record without its order.
+  # Runs after the orders of the same event: a caller that waits for a share must not see the record without its
+  # order.
   defp show(%{machine: machine, shown: {facts, candidates, snapshots}} = state, apps) do
     new_facts = %{store: state.store, current?: current?(state), known?: Machine.known?(machine)}
     new_candidates = Machine.candidates(machine)
@@ -324,7 +331,7 @@ defmodule Exosuit.App.Member do
     handle(%{state | store: link, current: nil}, {:store, link, now()})
   end
 
-  # Where the store stands is asked for in a task: it takes a question to the server.
+  # A task reads the store's position, because that takes a request to the server.
   defp current(%{instance: instance} = state) do
     tag = make_ref()
     state = %{state | current: tag}
@@ -340,7 +347,7 @@ defmodule Exosuit.App.Member do
     handle(%{state | last_beat: now(), beat_due?: false}, {:beat, Beat.member(instance), now()})
   end
 
-  # Without a connection it is lost, and this host does not hear itself.
+  # Without a connection the beat is lost, and this host notices by not hearing itself.
   defp beat(instance, options) do
     with {:ok, text} <- instance |> Beat.member() |> Beat.encode(options),
          do: Bus.publish(instance.lattice, Beat.subject(instance), text)
@@ -406,7 +413,7 @@ defmodule Exosuit.App.Member do
     state
   end
 
-  # The connection was lost in the meantime: the watch tells all anew.
+  # The connection was lost in the meantime: the watch sends everything anew.
   defp finished(state, {:current, _tag}, _late), do: state
   defp finished(state, purpose, result), do: handle(state, Work.event(purpose, result))
 

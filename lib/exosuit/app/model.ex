@@ -1,8 +1,8 @@
 defmodule Exosuit.App.Model do
   @moduledoc """
-  What a version of a manifest says: the parsed manifest, in which each file is replaced by the digest of its
-  object. It is kept as JSON (schema 1, at most 1 MiB) in an object of its own, so that hosts need neither
-  the manifest's file nor a path that all machines share.
+  The content of a version: the parsed manifest, in which each file is replaced by the digest of its object. A model
+  is kept as JSON (schema 1, at most 1 MiB) in an object of its own, so that hosts need neither the manifest's file
+  nor a path that all machines share.
 
   `Exosuit.Native.manifest_parse/3` gives the parsed manifest, a map with strings as keys. `new/2` replaces
   each image `%{"kind" => "file", "value" => path}` by
@@ -15,7 +15,10 @@ defmodule Exosuit.App.Model do
   alias Exosuit.Manifest.Workloads
   alias Exosuit.Model.{Application, Digest, Link, Workload}
 
-  @typedoc "`application` has its workloads, links and configurations, `manifest` what they were made of."
+  @typedoc """
+  `application` has the workloads, links and configurations, and `manifest` the parsed manifest that they were made
+  from.
+  """
   @type t :: %__MODULE__{
           schema: pos_integer(),
           manifest: map(),
@@ -72,11 +75,11 @@ defmodule Exosuit.App.Model do
   @spec links(t()) :: [Link.t()]
   def links(%__MODULE__{application: application}), do: application.links
 
-  @doc "What the author of the manifest calls this version, or `nil`."
+  @doc "The label that the author of the manifest gave to this version, or `nil`."
   @spec label(t()) :: String.t() | nil
   def label(%__MODULE__{manifest: manifest}), do: manifest["version"]
 
-  @doc "What the author of the manifest says of it, or `nil`."
+  @doc "The description in the manifest, or `nil`."
   @spec description(t()) :: String.t() | nil
   def description(%__MODULE__{manifest: manifest}), do: manifest["description"]
 

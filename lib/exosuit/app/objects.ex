@@ -12,7 +12,7 @@ defmodule Exosuit.App.Objects do
   alias Exosuit.Lattice.Store
   alias Exosuit.Model.{Artifact, Digest}
 
-  # A file of an apply that is under way is younger.
+  # Files of an apply that is under way are younger than this.
   @age 86_400
 
   @doc "Brings objects to this host."
@@ -26,7 +26,7 @@ defmodule Exosuit.App.Objects do
     end)
   end
 
-  @doc "Where the bytes of an object are on this host. Fetches it if it is not here."
+  @doc "The place of an object's bytes on this host. Fetches the object if it is not here."
   @spec source(Instance.t(), Digest.t()) :: {:ok, Artifact.source()} | {:error, Error.t()}
   def source(%Instance{config: %{data_dir: nil}} = instance, digest) do
     kept = KeptObjects.server(instance)

@@ -1,17 +1,17 @@
 defmodule Exosuit.App.Orders do
   @moduledoc """
-  The shares that a host is told to make, one after the other for each application, and what became of the last. Pure.
-
-  An order waits while another of its application runs; of those that wait, the last one counts. What was refused and
-  may work later is made again, see `Exosuit.Retry`.
+  Orders to make a share, one at a time for each application, and the outcome of the last one. Pure. An order waits
+  while another order of its application runs; a newer waiting order replaces an older one. Refused parts that may
+  work later are tried again, see `Exosuit.Retry`.
   """
 
   alias Exosuit.{Error, Retry}
   alias Exosuit.App.Runner
 
   @typedoc """
-  What became of an order: its `steps`, the `failures` of workloads, the outcomes that the machine was `told`, the
-  `error` if nothing could be done, and the `retry` of failures. `token` tells it apart from the same order made again.
+  The outcome of an order: its `steps`, the `failures` of workloads, the outcomes that were sent to the machine
+  (`told`), the `error` if nothing could be done, and the `retry` of failures. `token` tells it apart from the same
+  order made again.
   """
   @type done :: %{
           order: Runner.order(),
@@ -43,11 +43,11 @@ defmodule Exosuit.App.Orders do
     end
   end
 
-  @doc "What became of the last order of an application, or `nil`."
+  @doc "The outcome of the last order of an application, or `nil`."
   @spec fetch(t(), String.t()) :: done() | nil
   def fetch(orders, app), do: orders.done[app]
 
-  @doc "What became of the last order of each application."
+  @doc "The outcome of the last order of each application."
   @spec all(t()) :: [{String.t(), done()}]
   def all(orders), do: Map.to_list(orders.done)
 
@@ -83,7 +83,7 @@ defmodule Exosuit.App.Orders do
     end
   end
 
-  @doc "Notes what the machine was told since."
+  @doc "Notes the outcomes that were sent to the machine since."
   @spec tell(t(), String.t(), map()) :: t()
   def tell(orders, app, outcomes), do: update_in(orders.done[app].told, &Map.merge(&1, outcomes))
 
@@ -98,7 +98,7 @@ defmodule Exosuit.App.Orders do
     )
   end
 
-  # The same again goes on with its retries.
+  # The same order again keeps its retries.
   defp retry_of(%{order: before, retry: retry}, order) do
     if Map.delete(before, :former) == Map.delete(order, :former), do: retry, else: Retry.new()
   end
@@ -109,7 +109,7 @@ defmodule Exosuit.App.Orders do
     %{steps: steps, failures: Runner.failures(steps, order.share), told: outcomes, error: nil}
   end
 
-  # It concerns the whole share.
+  # The error concerns the whole share.
   defp result(order, {:error, error}) do
     refused = {:refused, error, Retry.final?(error.reason)}
 

@@ -1,6 +1,6 @@
 defmodule Exosuit.App.Overview do
   @moduledoc """
-  What a member knows of the applications of its lattice, as plain maps for commands and people. Pure.
+  The applications of a lattice as a member sees them, as plain maps for commands and people. Pure.
 
   The `status` of an application is
 
@@ -16,7 +16,9 @@ defmodule Exosuit.App.Overview do
   @typedoc "Names of hosts for people, by their ids."
   @type names :: %{optional(String.t()) => String.t() | nil}
 
-  @typedoc "What a member knows: of the application, of the members, and the names of hosts for people."
+  @typedoc """
+  The facts of a member: the application, the members, and the names of hosts for people.
+  """
   @type known :: {Snapshot.t(), Placement.candidates(), names()}
 
   @doc "An application on one line: `app`, `state`, `version`, `label`, `status`; `nil` if it has no record."
@@ -83,7 +85,9 @@ defmodule Exosuit.App.Overview do
     end
   end
 
-  @doc "What no member runs of an application: the workload, its spread, how many, and why."
+  @doc """
+  The instances of an application that no member runs: the workload, its spread, how many, and why.
+  """
   @spec unplaced(known()) ::
           [{workload_id :: String.t(), spread :: String.t(), pos_integer(), why :: String.t()}]
   def unplaced({snapshot, candidates, names}) do
@@ -98,7 +102,7 @@ defmodule Exosuit.App.Overview do
     end
   end
 
-  @doc "What is missing of an application, on one line."
+  @doc "The missing parts of an application, on one line."
   @spec unfinished(known() | nil, String.t()) :: String.t()
   def unfinished(known, app) do
     case known && status(known) do
@@ -107,7 +111,7 @@ defmodule Exosuit.App.Overview do
     end
   end
 
-  # Whoever may write records may write any number.
+  # A writer of records may write any number.
   defp time(at) do
     case DateTime.from_unix(at, :millisecond) do
       {:ok, time} -> time |> DateTime.truncate(:second) |> DateTime.to_iso8601()
@@ -250,7 +254,7 @@ defmodule Exosuit.App.Overview do
         do: "#{names[host] || host}: #{problem}"
   end
 
-  # No host is left that would run it.
+  # True if no host is left that would run the component.
   defp refused?(component, statuses, version) do
     refusals =
       for {_host, %Status{version: ^version, refused: refused}} <- statuses,

@@ -1,7 +1,7 @@
 defmodule Exosuit.App.Placement do
   @moduledoc """
-  Which member of a lattice runs how much of which application. Pure, and nothing but its arguments decides:
-  all hosts that know the same applications and members compute the same shares.
+  Computes how much of which application each member of a lattice runs. Pure: the result depends on the arguments
+  alone, so all hosts that know the same applications and members compute the same shares.
 
   | workload | where |
   |---|---|
@@ -15,8 +15,8 @@ defmodule Exosuit.App.Placement do
   (`exosuit+module://NAME` asks for `module:NAME`), understands the schema of the record, and has not refused
   the workload for good.
 
-  What cannot be divided evenly goes to the candidates with the highest score (rendezvous hashing). Therefore only
-  what must move does: if a member goes, no other member's count falls; if a member comes, no other member's
+  Instances that cannot be divided evenly go to the candidates with the highest score (rendezvous hashing). Therefore
+  only what must move does: if a member goes, no other member's count falls; if a member comes, no other member's
   count rises.
 
       iex> alias Exosuit.Model.Workload
@@ -82,7 +82,7 @@ defmodule Exosuit.App.Placement do
     {:candidates, Enum.sort_by(hashed, fn {_hash, member} -> member.id end)}
   end
 
-  @doc "The shares of all members, and what has no place."
+  @doc "The shares of all members, and the instances without a place."
   @spec shares([app()], [member()], refusals()) ::
           {%{optional(member_id :: String.t()) => %{optional(String.t()) => share()}}, unplaced()}
   def shares(apps, members, refusals) do
@@ -101,7 +101,10 @@ defmodule Exosuit.App.Placement do
     end)
   end
 
-  @typedoc "What members lack: the labels of a spread, a feature, the schema of the record, or only their number."
+  @typedoc """
+  The reason why members cannot take more: they lack the labels of a spread, a feature, or the schema of the record,
+  or there are too few of them.
+  """
   @type obstacle :: :labels | {:feature, String.t()} | :schema | :count
 
   @doc "Why instances of a workload have no place in a spread, apart from refusals."
@@ -125,7 +128,7 @@ defmodule Exosuit.App.Placement do
     Enum.find(workload.spreads, %{requirements: %{}}, &(&1.name == name))
   end
 
-  @doc "The share of one member: what `shares/3` has for it."
+  @doc "The share of one member, as `shares/3` computes it."
   @spec share([app()], [member()], refusals(), String.t()) :: %{optional(String.t()) => share()}
   def share(apps, members, refusals, own_id) do
     candidates = candidates(members)
@@ -137,7 +140,7 @@ defmodule Exosuit.App.Placement do
         do: {app.name, share}
   end
 
-  @doc "The shares of one application by member, and what of it has no place, by workload."
+  @doc "The shares of one application by member, and its instances without a place by workload."
   @spec place(app(), candidates(), %{optional(String.t()) => [String.t()]}) ::
           {%{optional(member_id :: String.t()) => share()},
            %{optional(String.t()) => [{String.t(), pos_integer()}]}}
@@ -264,7 +267,7 @@ defmodule Exosuit.App.Placement do
     able |> Enum.map(fn {hash, member} -> {-score(hash, salt), member.id} end) |> Enum.sort()
   end
 
-  # One member: its rank is the number of candidates that score higher.
+  # For one member: its rank is the number of candidates that score higher.
 
   defp count(app, %Workload{role: :provider, scaler: :spread} = workload, able, own_id) do
     {counts, _unplaced} = place_workload(app, workload, able)
@@ -329,7 +332,8 @@ defmodule Exosuit.App.Placement do
     )
   end
 
-  # By weight: whole ones first, the rest to those who came closest to one more. Weights that are all 0 count alike.
+  # Divides by weight: whole instances first, then the rest to the spreads with the largest remainders. If all weights
+  # are 0, they count as equal.
   defp divide(count, weights) do
     weights =
       if Enum.all?(weights, &(&1 == 0)), do: Enum.map(weights, fn _ -> 1 end), else: weights

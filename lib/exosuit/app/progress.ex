@@ -1,9 +1,7 @@
 defmodule Exosuit.App.Progress do
   @moduledoc """
-  Whether a host has made its share of an application, for those who wait for it. Pure.
-
-  `known` is what is known of the application (`nil`: nothing), of the members and the names of hosts, and of the
-  orders of this host.
+  Decides whether a host has made its share of an application, for callers that wait for it. Pure. `known` has the
+  snapshot of the application (`nil` without one), the members, the names of hosts, and the orders of this host.
   """
 
   alias Exosuit.App.{Orders, Overview, Placement, Record, Snapshot}
@@ -15,7 +13,9 @@ defmodule Exosuit.App.Progress do
           | {{:nowhere, {:unplaced, String.t(), spread :: String.t(), pos_integer()}},
              {:error, Error.t()}}
 
-  @typedoc "What is waited for: a version, the end of an application, or its start without the lattice."
+  @typedoc """
+  The goal of a caller: a version runs, an application has ended, or it was started without the lattice.
+  """
   @type goal :: pos_integer() | :deleted | :alone
   @type known :: %{
           snapshot: Snapshot.t() | nil,
@@ -53,7 +53,7 @@ defmodule Exosuit.App.Progress do
     end
   end
 
-  @doc "The error for somebody who has waited too long."
+  @doc "The error after the timeout of a caller."
   @spec late(known(), String.t()) :: Error.t()
   def late(known, app), do: Error.new(:deadline, Overview.unfinished(of_app(known), app))
 
@@ -73,7 +73,7 @@ defmodule Exosuit.App.Progress do
     end
   end
 
-  # What no member runs, as steps that failed.
+  # Instances that no member runs, as failed steps.
   defp unplaced(%{snapshot: nil}), do: []
 
   defp unplaced(known) do

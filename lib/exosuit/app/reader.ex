@@ -1,7 +1,7 @@
 defmodule Exosuit.App.Reader do
   @moduledoc """
-  Answers questions about applications from what the member of a host knows (`Exosuit.App.Snapshots`). All of the work is
-  done by the process that asks. It waits only while the host's member starts.
+  Answers questions about applications from the table of snapshots (`Exosuit.App.Snapshots`). The calling process does
+  all of the work. It waits only while the host's member starts.
   """
 
   alias Exosuit.{Error, Instance}
@@ -17,7 +17,7 @@ defmodule Exosuit.App.Reader do
   @spec records(Instance.t()) :: [Record.t()]
   def records(instance), do: all(instance, fn snapshot, _candidates -> snapshot.record end)
 
-  @doc "What runs of an application, and what is missing, see `Exosuit.App.Overview`."
+  @doc "The running and the missing parts of an application, see `Exosuit.App.Overview`."
   @spec status(Instance.t(), String.t()) :: {:ok, map()} | {:error, Error.t()}
   def status(instance, app) do
     read(instance, fn table ->
@@ -46,7 +46,7 @@ defmodule Exosuit.App.Reader do
   defp read(instance, fun) do
     with {:ok, table} <- Shares.table(instance), do: fun.(table)
   rescue
-    # The table went away with its process.
+    # The process that owns the table has ended.
     ArgumentError -> {:error, Shares.starting()}
   end
 end

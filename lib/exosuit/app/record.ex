@@ -36,7 +36,9 @@ defmodule Exosuit.App.Record do
           deployed: boolean()
         }
 
-  @typedoc "What an apply gives: a version without its number. Texts for people may be left out."
+  @typedoc """
+  The argument of an apply: a version without its number. Texts for people may be left out.
+  """
   @type applied :: %{
           required(:model) => Digest.t(),
           required(:manifest) => Digest.t(),
@@ -89,7 +91,7 @@ defmodule Exosuit.App.Record do
   @max_description 256
   @max_number 9_007_199_254_740_991
 
-  @doc "The schema that this host writes. It leaves records of a newer schema alone."
+  @doc "The schema that this host writes. Records of a newer schema are never changed."
   @spec schema() :: pos_integer()
   def schema, do: @schema
 
@@ -108,14 +110,16 @@ defmodule Exosuit.App.Record do
     end
   end
 
-  @doc "Whether it is a name of an application: 1 to 255 characters of A-Z, a-z, 0-9, _ and -."
+  @doc """
+  Whether a term is a name of an application: 1 to 255 characters of A-Z, a-z, 0-9, _ and -.
+  """
   @spec name?(term()) :: boolean()
   def name?(name), do: is_binary(name) and name =~ ~r/\A[A-Za-z0-9_-]{1,255}\z/
 
   @doc """
   Adds a version, deploys it, and forgets the oldest if there are more than 16.
 
-  An apply of what the current version has already is `:unchanged`.
+  If the current version has the same content, the result is `:unchanged`.
   """
   @spec apply_version(t(), applied()) :: {:ok, t()} | :unchanged | {:error, Error.t()}
   def apply_version(%__MODULE__{} = record, applied) do
@@ -240,7 +244,7 @@ defmodule Exosuit.App.Record do
   end
 
   @doc """
-  What should be in the store, if a host's copy differs from it: the record of the higher edition.
+  Decides which record belongs in the store if a host's copy differs from it: the record of the higher edition.
 
   If a store was restored from a backup, somebody may have written a record of a lower edition to it. Its versions that
   came later than all versions of the winner are added, and deployed as they are there: no apply is lost.
@@ -267,7 +271,7 @@ defmodule Exosuit.App.Record do
       else: written(added)
   end
 
-  @doc "A record as an older Exosuit kept it as a term: what versions lacked then is filled in."
+  @doc "Fills in the fields that a record of an older Exosuit lacks."
   @spec upgrade(t()) :: t()
   def upgrade(%__MODULE__{} = record) do
     added = %{description: nil, deployed: true}

@@ -8,8 +8,8 @@ defmodule Exosuit.App.RecordStore do
   alias Exosuit.Lattice.Store
 
   @typedoc """
-  What was stored: the application's name, the version that should run, the edition and the origin of the record, and
-  whether anything is new.
+  The result of a change: the application's name, the version that should run, the edition and the origin of the
+  record, and whether anything is new.
   """
   @type stored :: %{
           app: String.t(),
@@ -37,7 +37,9 @@ defmodule Exosuit.App.RecordStore do
     end
   end
 
-  @doc "The records of all applications as the store has them now, by name. Such that cannot be read are left out."
+  @doc """
+  The records of all applications as the store has them now, by name. Unreadable records are left out.
+  """
   @spec list(Instance.t()) :: {:ok, [Record.t()]} | {:error, Error.t()}
   def list(instance) do
     with {:ok, values} <- Store.values(instance.lattice, @bucket) do

@@ -1,6 +1,6 @@
 defmodule Exosuit.App.Runner do
   @moduledoc """
-  Makes a host run its share of an application, and says what became of each workload.
+  Makes a host run its share of an application, and returns the outcome of each workload.
 
   `run/2` changes only what differs, see `Exosuit.Host.Plan`. Each function blocks the calling process, for as long as
   modules are fetched and compiled.
@@ -13,11 +13,11 @@ defmodule Exosuit.App.Runner do
   alias Exosuit.Model.{Artifact, Link}
 
   @typedoc """
-  What a host should run of an application.
+  An order: the share of an application that a host should run.
 
   - `version`: its number; 0 if the host serves it alone, -1 if it runs without having been asked for
   - `model`: what the version says; `nil` if the application should not run at all
-  - `former`: links that an earlier version had. Those that this one does not have are removed
+  - `former`: links that an earlier version had. Former links that this version does not have are removed
   - `keep_links?`: whether the links stay if the share is empty, as other hosts run the application
   - `alone?`: the lattice is away. Links are made on this host alone, and shared by a later run
   - `sources`: objects that are not in the lattice yet, by their digests
@@ -39,7 +39,7 @@ defmodule Exosuit.App.Runner do
           workloads: %{optional(String.t()) => Told.outcome()}
         }
 
-  @doc "An order without what only a version with a model needs. With an empty share, it stops the application here."
+  @doc "An order without a model. With an empty share, it stops the application on this host."
   @spec order(String.t(), integer(), Placement.share()) :: order()
   def order(app, version, share) do
     %{
@@ -55,7 +55,9 @@ defmodule Exosuit.App.Runner do
     }
   end
 
-  @doc "Makes the host run a share. An error that concerns the whole share is told for each of its workloads."
+  @doc """
+  Makes the host run a share. An error that concerns the whole share is repeated for each of its workloads.
+  """
   @spec run(Instance.t(), order()) :: {:ok, result()} | {:error, Error.t()}
   def run(instance, %{alone?: true} = order) do
     Statuses.put_provisional(instance, link_keys(order))
@@ -143,7 +145,7 @@ defmodule Exosuit.App.Runner do
 
   defp workloads(instance, share, steps), do: states(instance, share, failures(steps, share))
 
-  # A refused change leaves the old one running, but the share asks for the new one.
+  # After a refused change the old code or settings keep running, but the share asks for the new ones.
   defp state(_instance, _id, %Error{} = error), do: refused(error)
 
   defp state(instance, id, nil) do
@@ -165,7 +167,7 @@ defmodule Exosuit.App.Runner do
 
   defp error(item), do: Error.new(item.reason, item.error)
 
-  # A link that is refused is a fault of its source, which lacks it.
+  # A refused link counts as an error of its source, which lacks the link.
   defp concerned({_step, {role, id}}) when role in [:actor, :provider], do: [id]
   defp concerned({:link, %Link{} = link}), do: [link.source]
   defp concerned({_step, %{id: id}}), do: [id]

@@ -1,14 +1,13 @@
 defmodule Exosuit.App.Shares do
   @moduledoc """
-  Makes this host run its shares, as its member says (`Exosuit.App.Member`), and tells the member what became of them.
+  Makes this host run its shares as its member orders (`Exosuit.App.Member`), and reports the outcomes to the member.
+  One share of each application is made at a time, in a task (`Exosuit.App.Runner`). A later order waits, and replaces
+  an order that waits already. Refused parts that may work later are tried again. Events of the host say when to look
+  at its workloads again.
 
-  Of each application one share is made at a time, in a task (`Exosuit.App.Runner`); a later one waits, and
-  replaces one that waits already. What was refused and may work later is made again. Events of the host say when to
-  look at its workloads again.
-
-  Everything that takes long is here and not in the member, whose beats must not be late: those who wait for a share,
-  and what the member knows of each application, which anybody reads without asking a process
-  (`Exosuit.App.Reader`). The member and this process end together (`Exosuit.App.Supervisor`).
+  Slow work is here and not in the member, whose beats must not be late. This process answers callers that wait for a
+  share. It also writes the table of snapshots, which callers read without asking a process (`Exosuit.App.Reader`).
+  The member and this process end together (`Exosuit.App.Supervisor`).
 
   ## Messages
 
@@ -25,10 +24,10 @@ defmodule Exosuit.App.Shares do
 
   @tick 500
 
-  # What changed on the host is looked at this often at most.
+  # The shortest time between two looks at the host's workloads.
   @look 300
 
-  # What became of an application that is gone is kept for those who deleted it and ask only now.
+  # How long the outcome of a deleted application is kept for callers that ask late.
   @forget 60_000
 
   @call_timeout 30_000
@@ -47,7 +46,9 @@ defmodule Exosuit.App.Shares do
     looking?: false
   ]
 
-  @typedoc "Whether the store is up, whether all of it was told, and whether the members are known."
+  @typedoc """
+  Whether the store is up, whether its whole content has arrived, and whether the members are known.
+  """
   @type member :: %{store: :up | :down, current?: boolean(), known?: boolean()}
 
   @typedoc "An order, with the number of the version that it makes."
@@ -60,13 +61,15 @@ defmodule Exosuit.App.Shares do
     GenServer.start_link(__MODULE__, state, name: via(instance))
   end
 
-  @doc "An order for a share. The orders of an application are told in their order. Waits for nobody."
+  @doc """
+  Orders a share. The orders of an application are carried out in the order of these calls. Does not wait.
+  """
   @spec make(Instance.t(), order()) :: :ok
   def make(instance, order), do: GenServer.cast(via(instance), {:make, order})
 
   @doc """
-  What the member knows now: facts of its own, the members (`nil`: the same as before), and the applications that
-  changed. Waits for nobody.
+  Passes on the member's facts: its own state, the members (`nil`: unchanged), and the applications that changed. Does
+  not wait.
   """
   @spec know(Instance.t(), member(), Placement.candidates() | nil, [
           {String.t(), Snapshot.t() | nil}
@@ -76,9 +79,8 @@ defmodule Exosuit.App.Shares do
   end
 
   @doc """
-  Waits until this host has made its share of a version, or does not have to any more. The calling process waits.
-
-  An error says that another version took its place, or that the time is over.
+  Waits until this host has made its share of a version, or need not make it any more. Blocks the calling process. The
+  error says that another version took its place, or that the timeout has passed.
   """
   @spec await(Instance.t(), String.t(), Progress.goal(), timeout()) ::
           {:ok, [Progress.step()]} | {:error, Error.t()}
@@ -96,15 +98,15 @@ defmodule Exosuit.App.Shares do
     call(instance, {:serve_alone, app, model, sources}, :infinity)
   end
 
-  @doc "The member knows what became of a share. Waits for nobody."
+  @doc "The member has received the outcome of a share. Does not wait."
   @spec told(Instance.t(), String.t()) :: :ok
   def told(instance, app), do: GenServer.cast(via(instance), {:told, app})
 
-  @doc "Makes the share of an application again: what of it failed is tried at once."
+  @doc "Makes the share of an application again: failed parts are tried at once."
   @spec retry(Instance.t(), String.t()) :: :ok
   def retry(instance, app), do: GenServer.cast(via(instance), {:retry, app})
 
-  @doc "The table of what the member knows. Waits until the member has read its copy."
+  @doc "The table of snapshots. Waits until the member has read its copy."
   @spec table(Instance.t()) :: {:ok, Snapshots.table()} | {:error, Error.t()}
   def table(instance) do
     case Snapshots.table(instance) do
@@ -174,7 +176,7 @@ defmodule Exosuit.App.Shares do
     {:noreply, if(snapshots == [], do: state, else: answer(state))}
   end
 
-  # The member knows what became of a share, and so does everybody else.
+  # The member has received the outcome, so waiting callers may have it as well.
   def handle_cast({:told, app}, state) do
     {_count, untold} =
       Map.get_and_update(state.untold, app, fn
@@ -219,7 +221,7 @@ defmodule Exosuit.App.Shares do
     {:noreply, Enum.reduce(Orders.all(state.orders), %{state | looking?: false}, &look/2)}
   end
 
-  # Of an order that was made again meanwhile, or replaced, the timer counts no more.
+  # Ignore the timer of an order that was repeated or replaced in the meantime.
   def handle_info({:run_again, app, token}, state) do
     case Orders.fetch(state.orders, app) do
       %{token: ^token, order: order} -> {:noreply, run_again(state, order)}
@@ -247,7 +249,7 @@ defmodule Exosuit.App.Shares do
     if Orders.busy?(state.orders, order.app), do: state, else: run(state, order)
   end
 
-  # What the order before it left is known only now.
+  # The links that the order before it left are known only now.
   defp start(%{instance: instance} = state, order) do
     order = %{order | former: former(state, order.app)}
     task = Task.Supervisor.async_nolink(state.tasks, fn -> Runner.run(instance, order) end)
@@ -296,7 +298,7 @@ defmodule Exosuit.App.Shares do
     end
   end
 
-  # As a lattice of this host alone would have it.
+  # The share that this host would have as the only member.
   defp alone(state, app, model, sources) do
     placed = [%{name: app, workloads: Model.workloads(model)}]
     own = Beat.member(state.instance)
@@ -305,7 +307,7 @@ defmodule Exosuit.App.Shares do
     %{order | keep_links?: false, alone?: true}
   end
 
-  # The lattice is back: what was made without it is shared.
+  # The lattice is back: links and configurations that were made without it are written to it.
   defp share_again(state),
     do: answer(Enum.reduce(Orders.all(state.orders), state, &share_again/2))
 
@@ -315,8 +317,9 @@ defmodule Exosuit.App.Shares do
 
   defp share_again(_shared, state), do: state
 
-  # What runs here though the machine never told this host to: it was served alone and is not this host's share,
-  # or a crash forgot it. An application that was served alone and has no record yet is about to get one.
+  # Stops applications that run here without an order of the machine: one that was served alone and is not this host's
+  # share, or one that a crash made it forget. An application that was served alone and has no record yet is about to
+  # get one.
   defp end_strays(%{member: %{current?: true, known?: true}, instance: instance} = state) do
     for(%{app: app} when app != nil <- Specifications.list(instance), do: app)
     |> Enum.uniq()
@@ -331,7 +334,7 @@ defmodule Exosuit.App.Shares do
 
     cond do
       Orders.busy?(state.orders, app) or told != %{} -> false
-      # A record that a newer version of Exosuit wrote: what runs is left as it is.
+      # A newer version of Exosuit wrote the record: the running share is left as it is.
       record == nil and snapshot.newer? -> false
       record == nil -> not match?(%{order: %{version: 0}}, Orders.fetch(state.orders, app))
       record.state == :undeployed -> true
@@ -339,7 +342,7 @@ defmodule Exosuit.App.Shares do
     end
   end
 
-  # What became of workloads since.
+  # Later states of workloads.
 
   defp concerns_share?("actor_" <> _rest), do: true
   defp concerns_share?("provider_" <> _rest), do: true
@@ -354,7 +357,7 @@ defmodule Exosuit.App.Shares do
     %{state | looking?: true}
   end
 
-  # While it is changed, what comes of that is told at its end.
+  # While an order of the application runs, its end reports the states.
   defp look({app, %{order: order} = done}, state) do
     if Orders.busy?(state.orders, app) do
       state
@@ -370,7 +373,7 @@ defmodule Exosuit.App.Shares do
     %{state | orders: Orders.tell(state.orders, app, news)}
   end
 
-  # Those who wait.
+  # Waiting callers.
 
   defp answer(%{waiting: []} = state), do: state
 
@@ -392,7 +395,7 @@ defmodule Exosuit.App.Shares do
     %{state | waiting: waiting}
   end
 
-  # Whoever is answered may ask for the status at once, which has to have the outcome.
+  # A caller may ask for the status right after this answer, so the member must have the outcome first.
   defp result(_known, untold, app, _goal) when is_map_key(untold, app), do: :wait
   defp result(known, _untold, app, goal), do: Progress.result(known, app, goal)
 

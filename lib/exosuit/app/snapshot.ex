@@ -1,8 +1,8 @@
 defmodule Exosuit.App.Snapshot do
   @moduledoc """
-  What a member knows of one application: small enough to be copied to those who ask about it. Pure.
+  One application as a member sees it, small enough to be copied to callers that ask about it. Pure.
 
-  - `record`: of a record of a newer schema, the last that this member understood, or `nil`
+  - `record`: the record; if the record has a newer schema, the last one that this member understood, or `nil`
   - `newer?`: whether a newer version of Exosuit wrote the record
   - `placed`: the application as placement takes it; `nil` while its model is not here
   - `refusals`: the members that refused a workload for good, by its id
@@ -30,7 +30,7 @@ defmodule Exosuit.App.Snapshot do
     told: {nil, %{}}
   ]
 
-  @doc "What placement gives to which member, and what has no place."
+  @doc "The share of each member, and the instances without a place."
   @spec placement(t(), Placement.candidates()) ::
           {%{optional(String.t()) => Placement.share()}, map()} | :unknown
   def placement(%__MODULE__{placed: nil}, _candidates), do: :unknown

@@ -1,7 +1,7 @@
 defmodule Exosuit.App.Snapshots do
   @moduledoc """
-  What the member of a host knows, in a table: `Exosuit.App.Shares` is its only writer, and anybody reads it. So
-  questions about applications, however many, wait for no process, and hold up none.
+  A table of snapshots of all applications. `Exosuit.App.Shares` is its only writer, and any process reads it.
+  Questions about applications therefore neither wait for a process nor delay one.
   """
 
   alias Exosuit.{Instance, Registries}
@@ -20,7 +20,7 @@ defmodule Exosuit.App.Snapshots do
     table
   end
 
-  @doc "Writes what is known of an application, or that it is gone (`nil`)."
+  @doc "Writes the snapshot of an application, or `nil` if the application is gone."
   @spec put(table(), String.t(), Snapshot.t() | nil) :: true
   def put(table, app, nil), do: :ets.delete(table, {:app, app})
   def put(table, app, snapshot), do: :ets.insert(table, {{:app, app}, snapshot})
@@ -38,7 +38,7 @@ defmodule Exosuit.App.Snapshots do
     end
   end
 
-  @doc "What is known of an application, or `nil`."
+  @doc "The snapshot of an application, or `nil`."
   @spec get(table(), String.t()) :: Snapshot.t() | nil
   def get(table, app) do
     case :ets.lookup(table, {:app, app}) do
@@ -47,7 +47,7 @@ defmodule Exosuit.App.Snapshots do
     end
   end
 
-  @doc "The names of all applications, in their order."
+  @doc "The names of all applications, sorted."
   @spec apps(table()) :: [String.t()]
   def apps(table) do
     table |> :ets.select([{{{:app, :"$1"}, :_}, [], [:"$1"]}]) |> Enum.sort()

@@ -1,8 +1,7 @@
 defmodule Exosuit.App.Status do
   @moduledoc """
-  What a host says about its share of an application. The host alone writes it, under its own key of the
-  lattice's store; anybody reads it, so that all hosts and tools know what runs where, and why something does
-  not.
+  The status of a host's share of an application. Only that host writes it, under its own key of the lattice's store.
+  All hosts and tools read it, and so know what runs where, and why something does not run.
 
   - `version`, `model`: the version that the host runs or starts, and the digest of its model; `nil` while it runs
     none. An application that was deleted and applied again has the same numbers for other models
@@ -38,7 +37,7 @@ defmodule Exosuit.App.Status do
     "leaving" => :leaving
   }
 
-  @doc "Whether it is about this version with this model."
+  @doc "Whether the status is about this version with this model."
   @spec about?(t() | nil, {pos_integer(), String.t()}) :: boolean()
   def about?(%__MODULE__{version: version, model: model}, {version, model}), do: true
   def about?(_other, _version_and_model), do: false

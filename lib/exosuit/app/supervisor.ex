@@ -1,6 +1,6 @@
 defmodule Exosuit.App.Supervisor do
   @moduledoc """
-  What makes a host run its share of the lattice's applications.
+  The supervisor of the processes that make a host run its share of the lattice's applications.
 
       Applications (one_for_all)
       ├── Anchor       ends with the registry, so that the names of the others come back
@@ -9,15 +9,15 @@ defmodule Exosuit.App.Supervisor do
       ├── Shares       makes the host run its shares: see `Exosuit.App.Shares`
       └── Member       the member of the lattice: see `Exosuit.App.Member`
 
-  Shares and Member know only together what runs, so each restarts with the other. They may crash repeatedly without
-  an effect on what runs: a new member starts from the host's copy and from the lattice's store.
+  Shares and Member know only together what runs, so each restarts with the other. Both may crash repeatedly while
+  actors and providers keep running: a new member starts from the host's copy and from the lattice's store.
   """
   use Supervisor
 
   alias Exosuit.{Directory, Instance}
   alias Exosuit.App.{KeptObjects, Member, Shares}
 
-  # It must not take the host with it, however often it falls.
+  # Repeated crashes must not end the host.
   @restarts 1_000
 
   @spec start_link(Instance.t()) :: Supervisor.on_start()

@@ -2,13 +2,13 @@ defmodule Exosuit.App.Sweep do
   @moduledoc """
   Removes objects that no kept version of an application names.
 
-  An object goes if it is older than a day, and no record named it in two sweeps in a row. One member of a lattice
-  sweeps, the first by its id.
+  A sweep deletes an object that is older than a day, if no record named it in two sweeps in a row. Only the member
+  with the lowest id sweeps.
 
-  An apply may use an old object again at any moment, and name it in a record just when a sweep deletes it. So both
-  look again: a sweep reads the records again after it has deleted, and puts back what is named by then; an
-  apply looks for its objects after it has written its record (`Exosuit.App`). Whichever comes last finds what is
-  missing.
+  An apply may use an old object again at any moment, and name it in a record just when a sweep deletes it. Therefore
+  both check again: after its deletions, a sweep reads the records again and puts back the objects that are named by
+  then; after it has written its record, an apply looks for its objects (`Exosuit.App`). The later of the two finds
+  what is missing.
   """
 
   alias Exosuit.App.Record
@@ -23,7 +23,7 @@ defmodule Exosuit.App.Sweep do
   @batch 100
   @batch_bytes 67_108_864
 
-  # For the next record.
+  # The timeout for the next record.
   @patience 30_000
 
   @doc "The digests that records name: of models, manifests and files of all kept versions."
@@ -37,8 +37,8 @@ defmodule Exosuit.App.Sweep do
   end
 
   @doc """
-  Deletes what was found unnamed by the sweep before (`found`) and still is. Gives what this sweep found and left. The
-  calling process waits. `now` is in milliseconds since 1970.
+  Deletes the objects that the sweep before found unnamed (`found`) and that still are. Returns the unnamed objects
+  that this sweep left. Blocks the calling process. `now` is in milliseconds since 1970.
   """
   @spec run(Session.t(), MapSet.t(Digest.t()), integer()) ::
           {:ok, MapSet.t(Digest.t())} | {:error, Error.t()}
@@ -55,7 +55,7 @@ defmodule Exosuit.App.Sweep do
     end
   end
 
-  # What all records name by now. A record that cannot be read may name anything: nothing is deleted then.
+  # The digests that all records name by now. An unreadable record may name anything: then nothing is deleted.
   defp read_named(session) do
     with {:ok, watch} <- Store.watch(session, @bucket) do
       named = read_named(watch, MapSet.new())
@@ -103,7 +103,7 @@ defmodule Exosuit.App.Sweep do
 
   defp away, do: Error.new(:unavailable, "the store of the lattice cannot be read now")
 
-  # Whoever calls may receive other messages later.
+  # Removes late messages of the watch from the caller's mailbox.
   defp forget(%{reference: reference} = watch) do
     receive do
       {:exosuit_lattice, ^reference, _change} -> forget(watch)
@@ -140,7 +140,7 @@ defmodule Exosuit.App.Sweep do
     kept = for %{digest: digest} <- batch, do: {digest, bytes(session, digest)}
     deleted = each(kept, fn {digest, _bytes} -> Store.delete_object(session, digest) end)
 
-    # After an error nobody knows what is named: all of it goes back.
+    # After an error it is unknown what is named, so everything is put back.
     case read_named(session) do
       {:ok, named} ->
         with :ok <- put_back(session, for({digest, _} = it <- kept, digest in named, do: it)),
@@ -151,7 +151,7 @@ defmodule Exosuit.App.Sweep do
     end
   end
 
-  # What is damaged is of use to nobody.
+  # A damaged object is not put back.
   defp bytes(session, digest) do
     case Store.fetch_object(session, digest) do
       {:ok, bytes} -> bytes

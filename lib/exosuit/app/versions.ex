@@ -44,7 +44,7 @@ defmodule Exosuit.App.Versions do
   def delete(instance, app) do
     with :ok <- Lattice.await_first(instance),
          :ok <- RecordStore.delete(instance, app),
-         # Members delete what they say of it; of those that are gone, and of an update, nobody does.
+         # Members delete their own statuses. Statuses of lost members, and the slots, have to be deleted here.
          do: RecordStore.delete_keys(instance, Member.leftovers(instance, app))
   end
 

@@ -1,7 +1,7 @@
 defmodule Exosuit.App.Work do
   @moduledoc """
-  What a member does in tasks, as it waits for the store or a disk: the fetches and writes that `Exosuit.App.Machine`
-  asks for, and the events that tell the machine how they ended.
+  The tasks of a member, which wait for the store or a disk: the fetches and writes that `Exosuit.App.Machine` asks
+  for, and the events that report their results to the machine.
   """
 
   alias Exosuit.App.{Machine, Model, Objects, Writes}
@@ -13,7 +13,7 @@ defmodule Exosuit.App.Work do
           | {:objects, String.t(), pos_integer(), [Digest.t()]}
           | {:written, Machine.key()}
 
-  @doc "What a task does for an action, and what for."
+  @doc "The purpose and the function of the task for an action."
   @spec of(Machine.action(), Instance.t()) :: {purpose(), (() -> term())}
   def of({:fetch_model, digest}, instance) do
     {{:model, digest},
@@ -38,7 +38,7 @@ defmodule Exosuit.App.Work do
   def of({:write_generation, old}, instance),
     do: {{:written, :generation}, fn -> Writes.generation(instance, old) end}
 
-  @doc "The event of the machine for what a task ended with."
+  @doc "The event of the machine for the result of a task."
   @spec event(purpose(), term()) :: Machine.event()
   def event({:model, digest}, {:ok, model}), do: {:model, digest, model}
 

@@ -1,7 +1,7 @@
 defmodule Exosuit.App.Writes do
   @moduledoc """
-  What a member writes to the lattice's store, as the actions of `Exosuit.App.Machine` ask for it. Each function blocks
-  the calling process on the store, and gives what the machine expects of a write: `{:ok, revision}`, `:conflict` if
+  The writes of a member to the lattice's store, for the actions of `Exosuit.App.Machine`. Each function blocks the
+  calling process on the store, and returns the result that the machine expects: `{:ok, revision}`, `:conflict` if
   others wrote meanwhile, or an error.
   """
 
@@ -35,7 +35,7 @@ defmodule Exosuit.App.Writes do
     end
   end
 
-  @doc "Writes or deletes what this host says about an application. Nobody else writes it."
+  @doc "Writes or deletes this host's status of an application. No other host writes it."
   @spec status(Instance.t(), String.t(), Status.t() | nil) :: result()
   def status(instance, app, nil) do
     key = Keys.encode({:status, instance.source, app})
@@ -51,7 +51,7 @@ defmodule Exosuit.App.Writes do
          do: {:ok, revision}
   end
 
-  @doc "Writes who is being updated."
+  @doc "Writes the slots: the members that are being updated."
   @spec slots(Instance.t(), String.t(), Slots.t(), non_neg_integer()) :: result()
   def slots(instance, app, slots, revision) do
     with {:ok, text} <- Slots.encode(slots),

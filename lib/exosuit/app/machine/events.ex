@@ -1,6 +1,6 @@
 defmodule Exosuit.App.Machine.Events do
   @moduledoc false
-  # What each event changes of what a member machine knows. What to do about it is left to `Exosuit.App.Machine.Steps`.
+  # How each event changes the state of a member machine. `Exosuit.App.Machine.Steps` decides what to do about it.
 
   import Exosuit.App.Machine.State
 
@@ -12,7 +12,7 @@ defmodule Exosuit.App.Machine.Events do
   @spec event(State.t(), tuple()) :: State.t()
   def event(state, {:tick, now}), do: state |> at(now) |> remember()
 
-  # Beats are many: what time brings waits for the next tick.
+  # Beats are frequent, so everything that depends on time waits for the next tick.
   def event(state, {:beat, member, now}) do
     state = at(state, now)
     {news, members} = Members.beat(state.members, member, now)
@@ -35,7 +35,7 @@ defmodule Exosuit.App.Machine.Events do
     remember(%{state | members: Members.link(state.members, :bus, link, now)})
   end
 
-  # The store counts as up once all of it was told.
+  # The store counts as up once its whole content has arrived.
   def event(state, {:store, link, now}) do
     state = at(state, now)
     members = Members.link(state.members, :store, :down, now)
@@ -90,7 +90,7 @@ defmodule Exosuit.App.Machine.Events do
     state |> answered({:status, if(host == state.own, do: app)}) |> dirty(app)
   end
 
-  # What comes late behind this host's own write is ignored.
+  # Slots older than this host's own write are ignored.
   def event(state, {:slots, app, slots, revision}) do
     {_slots, known} = Map.get(state.slots, app, {nil, 0})
 
@@ -181,7 +181,8 @@ defmodule Exosuit.App.Machine.Events do
     update_records(state, &Records.generation(&1, generation))
   end
 
-  # Who else wrote is about to be told; a pause keeps a write from racing with the news.
+  # After a conflict, an event with the other writer's value follows. A pause keeps the next write from racing with
+  # it.
   defp written(state, key, _value, _conflict_or_error), do: wait(state, key, app_of_key(key))
 
   defp app_of_key({_kind, app}), do: app

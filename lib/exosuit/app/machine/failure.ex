@@ -36,8 +36,8 @@ defmodule Exosuit.App.Machine.Failure do
   @doc """
   Whether the failure brings back the version before.
 
-  Where the version runs on other members, the fault is this member's: it is passed over, and the version stays. A
-  member that fails in the middle of an update, however, is the one that the others wait for.
+  If the version runs on other members, the fault is this member's: placement passes it over, and the version stays.
+  The exception is a member that fails in the middle of an update, because the others wait for it.
   """
   @spec goes_back?(Share.t(), Share.situation()) :: boolean()
   def goes_back?(%{ran?: true}, _situation), do: false

@@ -1,6 +1,6 @@
 defmodule Exosuit.App.Machine.Handover do
   @moduledoc """
-  What goes on running here although placement gives it to other members by now.
+  The workloads that go on running here although placement gives them to other members by now.
 
   A running workload goes on until all members that placement gives it to report as many of it running, or until the
   grace has passed. While the membership is frozen, the grace does not pass: the others may be cut off as well.
@@ -34,7 +34,9 @@ defmodule Exosuit.App.Machine.Handover do
           grace: pos_integer()
         }
 
-  @doc "What goes on, with its counts, and until when."
+  @doc """
+  The workloads that go on, with their counts, and the time of each at which it ends at the latest.
+  """
   @spec keep(leaving(), situation()) :: {Placement.share(), leaving()}
   def keep(leaving, situation) do
     for {workload, count} <- situation.running,
@@ -71,7 +73,7 @@ defmodule Exosuit.App.Machine.Handover do
     end)
   end
 
-  # What is over must not begin again while the host still stops it.
+  # A workload whose grace has passed must not begin again while the host still stops it.
   defp with_expired({kept, new}, leaving, situation) do
     expired =
       for {workload, until} <- leaving,

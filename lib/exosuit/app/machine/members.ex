@@ -2,12 +2,12 @@ defmodule Exosuit.App.Machine.Members do
   @moduledoc """
   The members of a lattice as one of them sees them, by the monotonic times at which their beats arrived.
 
-  A member is lost after three beat intervals without a beat. While this host is cut off from the bus or the
-  store, and for three beats after, the membership is frozen: nobody is lost, but new members are added. So a host
-  that is cut off starts nothing that belongs to the others.
+  A member is lost after three beat intervals without a beat. While this host is cut off from the bus or the store,
+  and for three beats after, the membership is frozen: nobody is lost, but new members are added. A host that is cut
+  off therefore starts nothing that belongs to the others.
 
-  A host that starts without a copy of the members waits for one beat before it takes the members it has heard for
-  all that there are.
+  A host that starts without a copy of the members waits for the time of one beat. Then it takes the members it has
+  heard as all members.
   """
 
   alias Exosuit.App.Machine.Options
@@ -26,7 +26,7 @@ defmodule Exosuit.App.Machine.Members do
   @enforce_keys [:own, :options]
   defstruct [:own, :options, :connected_at, others: %{}, up: MapSet.new(), from_copy?: false]
 
-  @doc "The members of a copy, or `nil` for none. Of those in a copy no beat has been heard yet."
+  @doc "The members of a copy, or `nil` for none. Members of a copy count as not heard yet."
   @spec new(Placement.member(), [Placement.member()] | nil, Options.t()) :: t()
   def new(own, seen, options) do
     others = for member <- seen || [], member.id != own.id, do: {member.id, {member, :unknown}}
@@ -61,7 +61,7 @@ defmodule Exosuit.App.Machine.Members do
     {news, %{members | others: Map.put(members.others, member.id, {member, now})}}
   end
 
-  @doc "A member said that it stops. It counts until `prune/2`, as all others do."
+  @doc "A member said that it stops. Like all others, it counts until `prune/2`."
   @spec left(t(), String.t()) :: t()
   def left(members, id) when is_map_key(members.others, id) do
     {member, _last} = members.others[id]

@@ -2,12 +2,13 @@ defmodule Exosuit.App.Machine.Records do
   @moduledoc """
   A host's copy of the records, and what the store holds of them.
 
-  The higher edition wins (`Exosuit.App.Record.merge/2`); what the store holds of a lower edition or lacks is
-  written again. A record of a newer schema is never written; the last record that this host understood stays. If the
-  store loses the newer one, the host writes that.
+  The higher edition wins (`Exosuit.App.Record.merge/2`). If the store lacks a record, or holds a lower edition of it,
+  the record is written again. A record of a newer schema is never written; the last record that this host understood
+  stays. If the store loses the newer one, the host writes that.
 
-  A copy from disk is compared with the store once all of it was told (`current/3`). A record that the store lacks was
-  deleted if the store has the generation of the copy and is not behind it. Otherwise the store lost it.
+  A copy from disk is compared with the store once the store's whole content has arrived (`current/3`). A record that
+  the store lacks was deleted if the store has the generation of the copy and is not behind it. Otherwise the store
+  lost it.
   """
 
   alias Exosuit.App.Record
@@ -52,7 +53,7 @@ defmodule Exosuit.App.Machine.Records do
   def link(records, :up), do: %{records | phase: :telling}
   def link(records, :down), do: %{records | phase: :down}
 
-  @doc "The store holds this record. What came late behind a newer revision is ignored."
+  @doc "The store holds this record. A revision older than a known one is ignored."
   @spec put(t(), String.t(), Record.t() | {:newer, pos_integer()}, pos_integer()) :: t()
   def put(records, name, value, revision) do
     entry = records.entries[name]
@@ -79,8 +80,8 @@ defmodule Exosuit.App.Machine.Records do
   def lose(records, names), do: Enum.reduce(names, records, &forget_stored/2)
 
   @doc """
-  All of the store was told. Says what the store is: as expected, `:behind` the copy, or without a generation.
-  Gives the names of the records that were deleted and of those that were lost.
+  The store's whole content has arrived. Returns whether the store is as expected, `:behind` the copy, or without a
+  generation, and the names of the deleted and of the lost records.
   """
   @spec current(t(), facts(), boolean()) ::
           {:expected | :behind | :empty, deleted :: [String.t()], lost :: [String.t()], t()}
@@ -113,7 +114,7 @@ defmodule Exosuit.App.Machine.Records do
     records |> put(name, record, revision) |> advance(revision)
   end
 
-  @doc "What should be written for this record, if anything."
+  @doc "The write that this record needs, if any."
   @spec due(t(), String.t()) ::
           {:put_back, Record.t()} | {:write, Record.t(), pos_integer()} | nil
   def due(%__MODULE__{phase: :current} = records, name) do
@@ -142,7 +143,7 @@ defmodule Exosuit.App.Machine.Records do
   @spec newer?(t(), String.t()) :: boolean()
   def newer?(records, name), do: match?({:newer, _known}, fetch(records, name))
 
-  @doc "What a copy keeps of it."
+  @doc "The records for the copy on disk."
   @spec copy(t()) :: %{optional(String.t()) => Record.t() | {:newer, pos_integer()}}
   def copy(records) do
     Map.new(records.entries, fn
@@ -191,7 +192,7 @@ defmodule Exosuit.App.Machine.Records do
     %{records | unseen: MapSet.delete(unseen, name)}
   end
 
-  # While the store is told, its revisions may be those of another one: `current/3` says where it stands.
+  # Until the whole content has arrived, its revisions may be those of another store: `current/3` has the position.
   defp advance(%{phase: :current} = records, revision) do
     %{records | position: max(records.position, revision)}
   end

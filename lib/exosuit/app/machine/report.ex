@@ -6,7 +6,7 @@ defmodule Exosuit.App.Machine.Report do
   alias Exosuit.App.Machine.Share
   alias Exosuit.App.Status
 
-  @doc "What this host says about the share, or `nil` if there is nothing to say."
+  @doc "The status of the share, or `nil` if there is nothing to report."
   @spec status(Share.t()) :: Status.t() | nil
   def status(%Share{} = state) do
     {refused_version, _refused} = state.refused

@@ -1,9 +1,7 @@
 defmodule Exosuit.App.Machine.Share do
   @moduledoc """
-  What a host runs of one application, and the next step towards what it should run.
-
-  `step/2` compares the share with the record and the placement. It gives the new share and requests, which the
-  machine turns into actions:
+  The share of one application on a host, and the next step towards its target. `step/2` compares the share with the
+  record and the placement. It returns the new share and requests, which the machine turns into actions:
 
   - `{:model, digest}`, `{:objects, version, digests}`: needed before anything is applied
   - `{:apply, version, share}`: the host should run this and nothing else of the application
@@ -36,7 +34,7 @@ defmodule Exosuit.App.Machine.Share do
           | {:fail, pos_integer(), String.t()}
 
   @typedoc """
-  What the machine knows about the application.
+  The machine's facts about the application.
 
   - `record`: as `Exosuit.App.Machine.Records.fetch/2` gives it
   - `model`: of the version that should run, `nil` until it is here
@@ -96,7 +94,7 @@ defmodule Exosuit.App.Machine.Share do
     busy?: false
   ]
 
-  @doc "What a copy on disk keeps, so that a host that starts again goes on from there."
+  @doc "The part for the copy on disk, from which a host that starts again goes on."
   @spec copy(t()) :: map()
   def copy(share), do: Map.take(share, [:version, :model, :share, :ran?, :from])
 
@@ -104,7 +102,9 @@ defmodule Exosuit.App.Machine.Share do
   @spec from_copy(map()) :: t()
   def from_copy(copy), do: struct!(__MODULE__, copy)
 
-  @doc "The host said what became of a share. An outcome of another share is too late."
+  @doc """
+  The host reported the outcome of a share. The outcome of another share than the current one is ignored.
+  """
   @spec applied(t(), pos_integer(), Placement.share(), %{optional(String.t()) => outcome()}) ::
           t()
   def applied(%__MODULE__{version: version, share: share} = state, version, share, outcome) do
@@ -113,7 +113,7 @@ defmodule Exosuit.App.Machine.Share do
 
   def applied(state, _version, _other, _outcome), do: state
 
-  @doc "The host said how workloads of a version are by now."
+  @doc "The host reported the present states of workloads of a version."
   @spec reported(t(), pos_integer(), %{optional(String.t()) => outcome()}) :: t()
   def reported(%__MODULE__{version: version} = state, version, outcomes) do
     outcomes = Map.take(outcomes, Map.keys(state.share))
@@ -123,7 +123,7 @@ defmodule Exosuit.App.Machine.Share do
 
   def reported(state, _other, _outcomes), do: state
 
-  @doc "The host lost what it ran: it is told again."
+  @doc "The host lost everything that it ran: the share is requested again."
   @spec restart(t(), integer()) :: {t(), [request()]}
   def restart(%__MODULE__{share: share} = state, _now) when share == %{}, do: {state, []}
 
@@ -138,7 +138,7 @@ defmodule Exosuit.App.Machine.Share do
     Enum.all?(state.share, fn {workload, _count} -> state.reported[workload] == :running end)
   end
 
-  @doc "What this host refuses for good of this version."
+  @doc "The workloads of this version that the host refuses for good, with the reasons."
   @spec refused(t(), Handover.version()) :: %{optional(String.t()) => String.t()}
   def refused(%__MODULE__{refused: {version, refused}}, version), do: refused
   def refused(_state, _other), do: %{}
@@ -193,7 +193,8 @@ defmodule Exosuit.App.Machine.Share do
       else: state
   end
 
-  # What keeps this version from running here, for good or for too long. Only what placement gives counts.
+  # The reasons that keep this version from running here, for good or for too long. Only workloads that placement
+  # gives to this member count.
   defp failure(state, situation) do
     if same?(state, situation.record), do: Failure.of(state, situation)
   end
@@ -216,14 +217,14 @@ defmodule Exosuit.App.Machine.Share do
 
   defp same?(state, record), do: {state.version, state.model} == Record.target(record)
 
-  # Where there is nobody else to run it, what this host refuses stays its share: people see why it does not run.
+  # If no other member can exist, refused workloads stay in the share, so that the status shows why they do not run.
   defp accepted(_state, %{options: %{alone: true}, placed: placed}), do: placed
 
   defp accepted(state, situation) do
     Map.drop(situation.placed, Map.keys(refused(state, Record.target(situation.record))))
   end
 
-  # Towards what placement gives to this member, and what goes on until others have taken it.
+  # Moves towards the placed share, plus the workloads that go on until other members have taken them.
   defp move(state, situation) do
     placed = accepted(state, situation)
     {kept, leaving} = keep(state, placed, situation)
@@ -272,7 +273,7 @@ defmodule Exosuit.App.Machine.Share do
     end
   end
 
-  # Until it may go on, the host runs the old version without what others have taken by now.
+  # Until the host may update, it runs the old version without the workloads that others have taken by now.
   defp stay(state, target, situation) do
     known = ids(situation.model)
 
@@ -332,14 +333,14 @@ defmodule Exosuit.App.Machine.Share do
     {%{state | problem: problem}, [{:model, digest}]}
   end
 
-  # A fetch that takes its time is no problem yet, and not worth a write of the status.
+  # A fetch under way without an error is not reported: it is not worth a write of the status.
   defp unfetched(_what, _version, nil), do: nil
 
   defp unfetched(what, version, error) do
     Status.detail("cannot fetch #{what} of version #{version}: #{Exception.message(error)}")
   end
 
-  # Another share of the version that the host has already.
+  # The version stays, and the share of it changes.
   defp resize(%{share: share} = state, share, _situation), do: {state, []}
 
   defp resize(state, share, situation) do
@@ -392,7 +393,7 @@ defmodule Exosuit.App.Machine.Share do
 
   defp needs_slot?(_state, _situation), do: false
 
-  # Who waits for objects holds up nobody else.
+  # A member takes a slot only when it has its objects, so that it does not delay others while it fetches.
   defp ready?(situation) do
     situation.model != nil and missing(situation.placed, situation) == []
   end

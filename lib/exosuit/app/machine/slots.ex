@@ -2,9 +2,9 @@ defmodule Exosuit.App.Machine.Slots do
   @moduledoc """
   The slots of an application: which members are being updated now.
 
-  They stand under one key of the store and are changed by compare-and-set, so that the limit holds whatever
-  each member knows. A holder that is no longer a member is removed by the next member that needs a slot. A member
-  keeps its slot if the version that should run changes meanwhile.
+  All slots of an application are in one key of the store and change by compare-and-set, so that the limit holds even
+  if members see different states. A holder that is no longer a member is removed by the next member that needs a
+  slot. A member keeps its slot if the version that should run changes meanwhile.
   """
 
   alias Exosuit.{Error, Json}

@@ -1,9 +1,9 @@
 defmodule Exosuit.App.Machine.State do
   @moduledoc false
-  # What a member machine knows, and the small changes of it that events and steps are made of. `dirty` has the
-  # applications that something changed for, `busy` those for which time alone may bring the next step, `settled` those
-  # that the last event concerned. `pending` has the writes and fetches that are under way or wait to be tried again, by their key; each is asked for once. `errors`
-  # has why the last fetch failed.
+  # The state of a member machine, and the small changes that events and steps are made of. `dirty`: applications for
+  # which something changed. `busy`: applications whose next step may need nothing but time. `settled`: applications
+  # that the last event concerned. `pending`: writes and fetches by key that are under way or wait for a retry; each
+  # is requested once. `errors`: the reasons of the last failed fetches.
 
   alias Exosuit.App.{Model, Placement, Record, Status}
   alias Exosuit.App.Machine.{Members, Options, Records, Share, Slots}
@@ -118,7 +118,7 @@ defmodule Exosuit.App.Machine.State do
     %{state | pending: Map.put(state.pending, key, {:wait, until, app})}
   end
 
-  @doc "There is news about a key: it ends the pause before the next write."
+  @doc "A key has changed in the store: ends the pause before the next write."
   @spec answered(t(), term()) :: t()
   def answered(state, key) do
     case state.pending[key] do

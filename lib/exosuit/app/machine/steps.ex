@@ -1,7 +1,8 @@
 defmodule Exosuit.App.Machine.Steps do
   @moduledoc false
   # The next steps of the applications that something changed for: the record that the store should hold, the share
-  # that the host should run, and the status that says so. Each follows from what is known, not from what happened.
+  # that the host should run, and the status that says so. Each step depends on the state alone, not on the event that
+  # led to it.
 
   import Exosuit.App.Machine.State
 
@@ -30,7 +31,7 @@ defmodule Exosuit.App.Machine.Steps do
     names |> Enum.uniq() |> Enum.sort()
   end
 
-  # Of applications that are gone, too.
+  # Includes applications that are gone.
   defp own_statuses(state) do
     for {app, statuses} <- state.statuses, is_map_key(statuses, state.own), do: app
   end
@@ -61,7 +62,7 @@ defmodule Exosuit.App.Machine.Steps do
     refused? = next.refused != share.refused
     state = %{state | shares: shares, busy: busy.(state.busy, name)}
     state = requested(state, name, requests)
-    # What this host has just refused moves to others.
+    # Workloads that this host has just refused move to others.
     if refused?, do: unplace(state, name), else: state
   end
 

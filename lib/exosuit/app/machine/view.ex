@@ -1,7 +1,7 @@
 defmodule Exosuit.App.Machine.View do
   @moduledoc false
-  # What the members, the records and the statuses together mean for one application: where it should run, and the
-  # situation that the next step of this host's share depends on.
+  # Computes from members, records and statuses where one application should run, and the situation on which the next
+  # step of this host's share depends.
 
   alias Exosuit.App.{Model, Placement, Record, Status}
   alias Exosuit.App.Machine.{Members, Records, Share, State}
@@ -31,7 +31,7 @@ defmodule Exosuit.App.Machine.View do
     end
   end
 
-  @doc "What placement needs of an application beside the members; `nil` while its model is not here."
+  @doc "The application as an argument of placement; `nil` while its model is not here."
   @spec placeable(State.t(), String.t()) :: {Placement.app() | nil, map()}
   def placeable(state, name) do
     case app(state, name) do
@@ -40,7 +40,7 @@ defmodule Exosuit.App.Machine.View do
     end
   end
 
-  @doc "The shares of all members, and what has no place."
+  @doc "The shares of all members, and the instances without a place."
   @spec shares(State.t(), app()) :: {%{optional(String.t()) => Placement.share()}, map()}
   def shares(state, app), do: Placement.place(app, state.candidates, refusals(state, app))
 
@@ -53,11 +53,11 @@ defmodule Exosuit.App.Machine.View do
     %{state | placed: Map.put(state.placed, app.name, share)}
   end
 
-  @doc "What the hosts say about an application, by their ids."
+  @doc "The statuses of an application by host id."
   @spec statuses(State.t(), String.t()) :: %{optional(String.t()) => Status.t()}
   def statuses(state, app), do: Map.get(state.statuses, app, %{})
 
-  @doc "What the next step depends on."
+  @doc "The situation for the next step."
   @spec situation(State.t(), String.t(), Record.t() | tuple() | nil, app() | nil) ::
           Share.situation()
   def situation(state, name, record, app) do
@@ -83,7 +83,7 @@ defmodule Exosuit.App.Machine.View do
     }
   end
 
-  # What the manifest of the version that should run says about rollouts comes first.
+  # The rollout settings of the manifest take precedence.
   defp options(options, nil), do: options
 
   defp options(options, app) do
@@ -100,7 +100,7 @@ defmodule Exosuit.App.Machine.View do
     for {id, %{^workload => count}} <- shares, id != state.own, do: {id, count}
   end
 
-  # Where there is nobody else, nobody is passed over.
+  # If no other member can exist, refusals are ignored.
   defp refusals(%{options: %{alone: true}}, _app), do: %{}
 
   defp refusals(state, app) do

@@ -1,10 +1,10 @@
 defmodule Exosuit.App.Model.Shape do
   @moduledoc false
-  # The shape that a manifest must have in a model. Whoever may write objects may write any JSON, and a host
-  # must refuse it with an error instead of crashing on it. Numbers are within the bounds of `Exosuit.Input`,
-  # so that the NIFs take them.
+  # The shape that a manifest must have in a model. Anybody who may write objects may write any JSON. A host must
+  # refuse it with an error instead of crashing. Numbers are within the bounds of `Exosuit.Input`, so that the NIFs
+  # take them.
   #
-  # A type is a function that gives `nil` for what it accepts, and what it expected for anything else.
+  # A type is a function of a value: it returns `nil` if it accepts the value, or a text that says what it expected.
 
   alias Exosuit.App.Record
   alias Exosuit.Model.Digest
