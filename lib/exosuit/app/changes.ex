@@ -17,7 +17,7 @@ defmodule Exosuit.App.Changes do
   @spec put(String.t(), binary(), pos_integer()) :: event()
   def put(key, text, revision) do
     case Keys.decode(key) do
-      {:record, name} -> record(key, name, Record.decode(name, text), revision)
+      {:record, name} -> record({key, text}, name, Record.decode(name, text), revision)
       {:status, host, app} -> status(key, host, app, Status.decode(text))
       {:slots, app} -> slots(key, app, Slots.decode(text), revision)
       :generation -> {:generation, text}
@@ -50,11 +50,11 @@ defmodule Exosuit.App.Changes do
 
   defp record(_key, name, {:ok, record}, revision), do: {:record, name, record, revision}
 
-  defp record(_key, name, {:newer, schema}, revision),
-    do: {:record, name, {:newer, schema}, revision}
+  defp record({_key, text}, name, {:newer, schema}, revision),
+    do: {:record, name, {:newer, schema, text}, revision}
 
-  defp record(key, name, {:error, error}, revision) do
-    {:ignored, key, error, {:record, name, {:newer, 0}, revision}}
+  defp record({key, _text}, name, {:error, error}, revision) do
+    {:ignored, key, error, {:record, name, {:newer, 0, nil}, revision}}
   end
 
   defp status(_key, host, app, {:ok, status}), do: {:status, host, app, status}

@@ -72,6 +72,8 @@ defmodule Exosuit.App.Copy do
   defp decode(_other, path), do: set_aside(path)
 
   defp upgrade({name, %Record{} = record}), do: {name, Record.upgrade(record)}
+  # An earlier version kept no more than the schema.
+  defp upgrade({name, {:newer, schema}}), do: {name, {:newer, schema, nil}}
   defp upgrade(newer), do: newer
 
   defp set_aside(path) do

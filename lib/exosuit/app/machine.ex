@@ -13,7 +13,7 @@ defmodule Exosuit.App.Machine do
   |---|---|
   | `{:tick, now}` | time passed |
   | `{:store, :up \\| :down, now}`, `{:bus, :up \\| :down, now}` | what can be reached; both are down at first |
-  | `{:record, name, record \\| {:newer, schema}, revision}` | what the store holds, as `Exosuit.App.Record.decode/2` gives it |
+  | `{:record, name, record \\| {:newer, schema, source}, revision}` | what the store holds; `source` is what it holds of a newer schema |
   | `{:record_deleted, name}` | somebody deleted it |
   | `{:records_lost, names}` | the store is another one, and lacks these. For statuses and slots that it lacks, events with `nil` follow |
   | `{:records_current, %{generation: text \\| nil, position: revision}, now}` | all events of the store's content were sent: after `:up`, and after each interruption |
@@ -39,7 +39,7 @@ defmodule Exosuit.App.Machine do
   | `{:fetch_objects, app, version, digests}` | bring these objects to this host |
   | `{:apply_share, app, version, share}` | run this and nothing else of the application; `%{}`: stop it. `model/3` has what to run |
   | `{:write_record, name, record, revision}` | compare-and-set |
-  | `{:put_back, name, record}` | create only |
+  | `{:put_back, name, record \\| {:newer, schema, source}}` | create only |
   | `{:write_status, app, status \\| nil}` | `nil`: delete the key |
   | `{:write_slots, app, slots, revision}` | compare-and-set |
   | `{:write_generation, old \\| nil}` | a new generation, if it is still the old one |
@@ -73,7 +73,7 @@ defmodule Exosuit.App.Machine do
   """
   @type copy :: %{
           schema: pos_integer(),
-          records: %{optional(String.t()) => Record.t() | {:newer, pos_integer()}},
+          records: %{optional(String.t()) => Record.t() | Records.newer()},
           models: %{optional(Digest.t()) => Model.t()},
           members: [Placement.member()],
           shares: %{optional(String.t()) => map()},

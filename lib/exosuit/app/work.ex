@@ -27,7 +27,7 @@ defmodule Exosuit.App.Work do
     do: {{:written, {:record, name}}, fn -> Writes.record(instance, record, revision) end}
 
   def of({:put_back, name, record}, instance),
-    do: {{:written, {:record, name}}, fn -> Writes.put_back(instance, record) end}
+    do: {{:written, {:record, name}}, fn -> Writes.put_back(instance, name, record) end}
 
   def of({:write_status, app, status}, instance),
     do: {{:written, {:status, app}}, fn -> Writes.status(instance, app, status) end}

@@ -7,7 +7,7 @@ defmodule Exosuit.App.Writes do
 
   alias Exosuit.{Error, Instance}
   alias Exosuit.App.{Keys, Record, Status}
-  alias Exosuit.App.Machine.Slots
+  alias Exosuit.App.Machine.{Records, Slots}
   alias Exosuit.Lattice.Store
 
   @type result :: {:ok, term()} | :conflict | {:error, Error.t()}
@@ -21,12 +21,12 @@ defmodule Exosuit.App.Writes do
          do: compare_and_set(instance, {:record, record.name}, text, revision)
   end
 
-  @doc "Writes a record, if the store lacks it."
-  @spec put_back(Instance.t(), Record.t()) :: result()
-  def put_back(instance, record) do
-    key = {:record, record.name}
+  @doc "Writes a record, if the store lacks it; one of a newer schema as it was."
+  @spec put_back(Instance.t(), String.t(), Record.t() | Records.newer()) :: result()
+  def put_back(instance, name, record) do
+    key = {:record, name}
 
-    with {:ok, text} <- Record.encode(record),
+    with {:ok, text} <- text(record),
          {:ok, {nil, revision}} <- read(instance, key) do
       compare_and_set(instance, key, text, revision)
     else
@@ -34,6 +34,9 @@ defmodule Exosuit.App.Writes do
       error -> error
     end
   end
+
+  defp text({:newer, _schema, text}), do: {:ok, text}
+  defp text(record), do: Record.encode(record)
 
   @doc "Writes or deletes this host's status of an application. No other host writes it."
   @spec status(Instance.t(), String.t(), Status.t() | nil) :: result()

@@ -210,11 +210,13 @@ defmodule Exosuit.App.MachineTest do
     assert [%{version: 1}] = for({:write_record, "shop", record, 5} <- actions, do: record)
   end
 
-  test "if the store loses a record of a newer schema, the one that this host understood is put back" do
-    {state, actions} = feed(running(), [{:record, "shop", {:newer, 2}, 5}])
+  test "if the store loses a record of a newer schema, it is put back as it was" do
+    newer = {:newer, 2, "newer"}
+    {state, actions} = feed(running(), [{:record, "shop", newer, 5}])
     refute Enum.any?(actions, &match?({:put_back, _, _}, &1))
-    {_state, actions} = feed(state, [{:records_lost, ["shop"]}])
-    assert [%{version: 1}] = for({:put_back, "shop", record} <- actions, do: record)
+    {state, actions} = feed(state, [{:records_lost, ["shop"]}])
+    assert {:put_back, "shop", newer} in actions
+    assert {_state, []} = feed(state, [{:written, {:record, "shop"}, {:ok, 7}}, {:tick, 9_000}])
   end
 
   test "without an older version, a host by itself keeps the share that it refuses, and says so" do
@@ -263,7 +265,8 @@ defmodule Exosuit.App.MachineTest do
   end
 
   test "a record of a newer schema is left running, and never written" do
-    {state, actions} = feed(running(), [{:record, "shop", {:newer, 2}, 9}, {:tick, 100_000}])
+    {state, actions} =
+      feed(running(), [{:record, "shop", {:newer, 2, "newer"}, 9}, {:tick, 100_000}])
 
     refute Enum.any?(
              actions,

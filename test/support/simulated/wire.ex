@@ -116,7 +116,7 @@ defmodule Exosuit.Simulated.Wire do
 
   defp event(host, {{:app, name}, record, revision}) do
     if record.schema > host.member.schema,
-      do: {:record, name, {:newer, record.schema}, revision},
+      do: {:record, name, {:newer, record.schema, record}, revision},
       else: {:record, name, record, revision}
   end
 

@@ -298,6 +298,9 @@ defmodule Exosuit.Simulated.World do
     write_later(world, id, {:record, name}, {:put, {:app, name}, record, revision})
   end
 
+  defp act_one(world, id, {:put_back, name, {:newer, _schema, record}}),
+    do: act_one(world, id, {:put_back, name, record})
+
   defp act_one(world, id, {:put_back, name, record}) do
     write_later(world, id, {:record, name}, {:put, {:app, name}, record, :create})
   end

@@ -3,8 +3,8 @@ defmodule Exosuit.App.Machine.Records do
   A host's copy of the records, and what the store holds of them.
 
   The higher edition wins (`Exosuit.App.Record.merge/2`). If the store lacks a record, or holds a lower edition of it,
-  the record is written again. A record of a newer schema is never written; the last record that this host understood
-  stays. If the store loses the newer one, the host writes that.
+  the record is written again. A record of a newer schema is never changed; the last record that this host understood
+  stays. If the store loses the newer one, it is put back as it was.
 
   A copy from disk is compared with the store once the store's whole content has arrived (`current/3`). A record that
   the store lacks was deleted if the store has the generation of the copy and is not behind it. Otherwise the store
@@ -13,12 +13,17 @@ defmodule Exosuit.App.Machine.Records do
 
   alias Exosuit.App.Record
 
-  @typedoc "`stored` is what the store holds, `nil` if it lacks the record."
+  @typedoc "A record of a newer schema, as the store holds it; `nil` if that cannot be read at all."
+  @type newer :: {:newer, pos_integer(), source :: term() | nil}
+
+  @typedoc """
+  `stored` is what the store holds, `nil` if it lacks the record. `newer` is what it holds if that is of a newer schema.
+  """
   @type entry :: %{
           record: Record.t() | nil,
           stored: Record.t() | nil,
           revision: pos_integer() | nil,
-          newer: pos_integer() | nil
+          newer: newer() | nil
         }
   @type facts :: %{
           required(:generation) => String.t() | nil,
@@ -35,8 +40,8 @@ defmodule Exosuit.App.Machine.Records do
 
   defstruct [:generation, entries: %{}, position: 0, phase: :down, unseen: MapSet.new()]
 
-  @doc "From a copy: its records and schemas of newer ones by name, its generation and position."
-  @spec new(%{optional(String.t()) => Record.t() | {:newer, pos_integer()}}, facts()) :: t()
+  @doc "From a copy: its records, also newer ones, by name, its generation and position."
+  @spec new(%{optional(String.t()) => Record.t() | newer()}, facts()) :: t()
   def new(copies, facts) do
     entries = Map.new(copies, fn {name, copy} -> {name, from_copy(copy)} end)
 
@@ -54,7 +59,7 @@ defmodule Exosuit.App.Machine.Records do
   def link(records, :down), do: %{records | phase: :down}
 
   @doc "The store holds this record. A revision older than a known one is ignored."
-  @spec put(t(), String.t(), Record.t() | {:newer, pos_integer()}, pos_integer()) :: t()
+  @spec put(t(), String.t(), Record.t() | newer(), pos_integer()) :: t()
   def put(records, name, value, revision) do
     entry = records.entries[name]
 
@@ -109,21 +114,34 @@ defmodule Exosuit.App.Machine.Records do
   def generation(records, generation), do: %{records | generation: generation}
 
   @doc "A write of this host was accepted."
-  @spec written(t(), String.t(), Record.t(), pos_integer()) :: t()
+  @spec written(t(), String.t(), Record.t() | newer(), pos_integer()) :: t()
   def written(records, name, record, revision) do
     records |> put(name, record, revision) |> advance(revision)
   end
 
   @doc "The write that this record needs, if any."
   @spec due(t(), String.t()) ::
-          {:put_back, Record.t()} | {:write, Record.t(), pos_integer()} | nil
+          {:put_back, Record.t() | newer()} | {:write, Record.t(), pos_integer()} | nil
   def due(%__MODULE__{phase: :current} = records, name) do
     case records.entries[name] do
-      nil -> nil
-      %{newer: schema} when schema != nil -> nil
-      %{stored: nil, record: record} -> {:put_back, record}
-      %{stored: same, record: same} -> nil
-      entry -> {:write, entry.record, entry.revision}
+      nil ->
+        nil
+
+      # Without a revision, the store lost it.
+      %{newer: {:newer, _schema, source} = newer, revision: nil} when source != nil ->
+        {:put_back, newer}
+
+      %{newer: newer} when newer != nil ->
+        nil
+
+      %{stored: nil, record: record} ->
+        {:put_back, record}
+
+      %{stored: same, record: same} ->
+        nil
+
+      entry ->
+        {:write, entry.record, entry.revision}
     end
   end
 
@@ -144,11 +162,11 @@ defmodule Exosuit.App.Machine.Records do
   def newer?(records, name), do: match?({:newer, _known}, fetch(records, name))
 
   @doc "The records for the copy on disk."
-  @spec copy(t()) :: %{optional(String.t()) => Record.t() | {:newer, pos_integer()}}
+  @spec copy(t()) :: %{optional(String.t()) => Record.t() | newer()}
   def copy(records) do
     Map.new(records.entries, fn
       {name, %{newer: nil, record: record}} -> {name, record}
-      {name, %{newer: schema}} -> {name, {:newer, schema}}
+      {name, %{newer: newer}} -> {name, newer}
     end)
   end
 
@@ -161,13 +179,13 @@ defmodule Exosuit.App.Machine.Records do
 
   defp kind(_records, _facts), do: :expected
 
-  defp from_copy({:newer, schema}), do: %{empty() | newer: schema}
+  defp from_copy({:newer, _schema, _source} = newer), do: %{empty() | newer: newer}
   defp from_copy(record), do: %{empty() | record: record}
 
   defp empty, do: %{record: nil, stored: nil, revision: nil, newer: nil}
 
-  defp told(nil, {:newer, schema}), do: %{empty() | newer: schema}
-  defp told(entry, {:newer, schema}), do: %{entry | newer: schema, stored: nil}
+  defp told(nil, {:newer, _schema, _source} = newer), do: %{empty() | newer: newer}
+  defp told(entry, {:newer, _schema, _source} = newer), do: %{entry | newer: newer, stored: nil}
   defp told(nil, record), do: %{empty() | record: record, stored: record}
   defp told(%{record: nil}, record), do: told(nil, record)
 
@@ -178,9 +196,7 @@ defmodule Exosuit.App.Machine.Records do
   defp forget_stored(name, records) do
     case records.entries[name] do
       nil -> records
-      %{record: nil} = entry -> put_entry(records, name, %{entry | stored: nil, revision: nil})
-      # The record of a newer schema is gone: a host that knows it writes it over the one of this host.
-      entry -> put_entry(records, name, %{entry | stored: nil, revision: nil, newer: nil})
+      entry -> put_entry(records, name, %{entry | stored: nil, revision: nil})
     end
   end
 
