@@ -122,7 +122,7 @@ defmodule Exosuit.Host.ActorOptions do
   @spec update!(keyword()) :: keyword()
   def update!(options), do: Options.validate!(options, @update ++ @issuer_change)
 
-  @doc "The option that code of another issuer may take over: whatever replaces actors has it."
+  @doc "The option `allow_issuer_change`, which all functions that replace actors have."
   @spec issuer_change() :: Options.schema()
   def issuer_change, do: @issuer_change
 

@@ -1,10 +1,11 @@
 defmodule Exosuit.Host.Actors do
   @moduledoc """
-  Starts, stops, scales and updates the actors of a host, as people and commands ask for it.
+  Starts, stops, scales and updates the actors of a host, for people and commands.
 
-  Code is given as a path, as `{:bytes, wasm}`, or as it was loaded before (`Exosuit.Artifact.Loaded`); options as keyword lists (`Exosuit.Host.ActorOptions`). Wrong
-  options raise `ArgumentError`. Each function blocks the calling process until the outcome is known. A start or
-  an update that fails is announced by an event as well, even if the host got no further than reading the code.
+  Code is given as a path, as `{:bytes, wasm}`, or as it was loaded before (`Exosuit.Artifact.Loaded`); options as
+  keyword lists (`Exosuit.Host.ActorOptions`). Wrong options raise `ArgumentError`. Each function blocks the calling
+  process until the outcome is known. If a start or an update fails, an event reports it as well, even if the host
+  could not read the code.
 
   Applications change actors by their specifications instead: see `Exosuit.Host.Deployment`.
   """
@@ -30,7 +31,9 @@ defmodule Exosuit.Host.Actors do
     end
   end
 
-  @doc "Starts an actor, or waits for the start of the one that the host has under its id already."
+  @doc """
+  Starts an actor. If the host has an actor of this id already, waits for the start of that one.
+  """
   @spec ensure(Instance.t(), code(), keyword()) :: :ok | {:error, Error.t()}
   def ensure(instance, code, options) do
     case identify(instance, code, options[:id]) do
@@ -39,7 +42,7 @@ defmodule Exosuit.Host.Actors do
     end
   end
 
-  @doc "Stops an actor; calls that run finish within the host's drain timeout."
+  @doc "Stops an actor; running calls finish within the host's drain timeout."
   @spec stop(Instance.t(), String.t()) :: :ok | {:error, Error.t()}
   def stop(instance, id), do: Roster.stop(instance, {:actor, id})
 
@@ -94,7 +97,7 @@ defmodule Exosuit.Host.Actors do
   defp id(%Loaded{claims: :unsigned}, nil),
     do: {:error, Error.new(:invalid_input, "an unsigned actor needs an :id")}
 
-  # The roster announces what it was asked to start. It was not asked for this one.
+  # The roster announces failures of the starts that it carries out. This start did not get that far.
   defp refuse(instance, code, options, error) do
     reference = Artifact.reference(code)
     id = options[:id] || reference

@@ -1,7 +1,7 @@
 defmodule Exosuit.Host.Attempts do
   @moduledoc false
-  # The reconciler's decisions, pure: what is tried for each specification, how that goes, and what
-  # to do next. Each function takes the attempts and an event and gives the attempts and actions.
+  # The reconciler's decisions, pure. For each specification there is an attempt to run it. Each function takes the
+  # attempts and an event, and returns the attempts and the actions to take.
   #
   # Failures are retried by `Exosuit.Retry`, without end, unless they are final (`Exosuit.Retry.final?/1`). Calls
   # to an actor are refused while its next start is far away, or if there is none.
@@ -22,7 +22,7 @@ defmodule Exosuit.Host.Attempts do
           | {:status, key(), status(), Error.t() | nil, delay :: non_neg_integer() | nil}
           | {:announce, key(), atom(), map()}
 
-  @doc "Somebody wants it to run, and waits for how the next start goes."
+  @doc "A caller wants it to run, and waits for the result of the next start."
   @spec start(t(), key(), waiter()) :: {t(), [action()]}
   def start(attempts, key, waiter) do
     case attempts do
@@ -34,7 +34,7 @@ defmodule Exosuit.Host.Attempts do
     end
   end
 
-  @doc "It is found running, left by an earlier reconciler."
+  @doc "It was found running: an earlier reconciler started it."
   @spec adopt(t(), key(), integer()) :: t()
   def adopt(attempts, key, now) do
     attempt = new(:running, [])
@@ -48,7 +48,7 @@ defmodule Exosuit.Host.Attempts do
     {update_in(attempts[key].retry, &Retry.worked(&1, now)), actions}
   end
 
-  @doc "It could not start: refused by what it needs, or since its own code crashed."
+  @doc "It could not start: something that it needs refused it, or its own code crashed."
   @spec failed(t(), key(), Error.t(), integer(), :refused | :crashing) :: {t(), [action()]}
   def failed(attempts, key, %Error{reason: reason} = error, now, status \\ :refused) do
     failure = {:announce, key, :start_failed, %{reason: reason, error: Exception.message(error)}}
@@ -61,18 +61,18 @@ defmodule Exosuit.Host.Attempts do
     end
   end
 
-  @doc "Its process ended, and nobody had asked for that."
+  @doc "Its process ended without having been stopped."
   @spec down(t(), key(), term(), integer()) :: {t(), [action()]}
   def down(attempts, key, reason, now) do
     case attempts do
-      # It said why before it ended; that was decided then.
+      # It reported the reason before it ended, and the retry was decided then.
       %{^key => %{phase: phase}} when phase not in [:starting, :running] -> {attempts, []}
       %{^key => %{}} -> fallen(attempts, key, reason, now)
       %{} -> {attempts, []}
     end
   end
 
-  @doc "The delay before a try is over: nothing happens where it was tried earlier meanwhile."
+  @doc "The delay before a try is over. If it was tried in the meantime, nothing happens."
   @spec retry(t(), key(), non_neg_integer()) :: {t(), [action()]}
   def retry(attempts, key, try) do
     case attempts do
@@ -81,7 +81,7 @@ defmodule Exosuit.Host.Attempts do
     end
   end
 
-  @doc "It shall not run any more."
+  @doc "It should not run any more."
   @spec stop(t(), key(), Error.t()) :: {t(), [action()]}
   def stop(attempts, key, error) do
     {attempt, attempts} = Map.pop(attempts, key, new(:waiting, []))
@@ -109,7 +109,8 @@ defmodule Exosuit.Host.Attempts do
     ]
 
     {attempts, actions} = settle(attempts, key, :waiting, {:error, error}, actions ++ waiting)
-    # Whoever waited may want it only if it starts at once: it is not told of then.
+
+    # A waiting caller may remove a specification that does not start at once. Then no retry is announced.
     {attempts, actions ++ retry_events(key, error, delay, retry)}
   end
 
@@ -119,7 +120,7 @@ defmodule Exosuit.Host.Attempts do
     [{:announce, key, :restarting, data} | slow]
   end
 
-  # Whoever waited hears how this start went, not how a later one may go.
+  # Waiting callers get the result of this start, not of a later one.
   defp settle(attempts, key, phase, result, actions) do
     attempt = Map.get(attempts, key, new(phase, []))
     replies = for waiter <- attempt.waiters, do: {:reply, waiter, result}
@@ -130,7 +131,7 @@ defmodule Exosuit.Host.Attempts do
   defp put(attempts, key, attempt), do: Map.put(attempts, key, attempt)
   defp add_waiter(attempts, key, waiter), do: update_in(attempts[key].waiters, &[waiter | &1])
 
-  # Its health check failed: `Exosuit.Provider.Health` ends it with the error.
+  # If its health checks fail, `Exosuit.Provider.Health` ends it with the error.
   defp ending({:shutdown, {:unhealthy, %Error{} = error}}), do: {:refused, error, "unhealthy"}
 
   defp ending(reason) do
@@ -138,7 +139,7 @@ defmodule Exosuit.Host.Attempts do
     {:crashing, Error.new(:unavailable, "its process ended: #{text}"), text}
   end
 
-  # A crash reason may hold payloads: its head says enough, and the process's own report the rest.
+  # A crash reason may hold payloads. Its first element is enough here; the process's own report has the rest.
   defp describe(reason) when is_atom(reason), do: inspect(reason)
   defp describe({:shutdown, reason}) when is_atom(reason), do: inspect(reason)
   defp describe(_reason), do: "a crash"

@@ -3,7 +3,7 @@ defmodule Exosuit.Host.Calls do
   Calls to actors, with the options of `Exosuit.call/5`.
 
   A call passes through no process of the host. It needs a `t:line/0` alone, so a caller by name reads two terms
-  instead of a whole `Exosuit.Instance`. A call without options, as most are, is checked for none.
+  instead of a whole `Exosuit.Instance`. A call without options, the common case, skips the check of options.
   """
 
   alias Exosuit.{Error, Options, Origin, Wasm, Wit}

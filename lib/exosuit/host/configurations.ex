@@ -1,7 +1,7 @@
 defmodule Exosuit.Host.Configurations do
   @moduledoc false
-  # Configurations by name, which links and actors are given by these names, as all hosts of a lattice share them.
-  # Nothing is done where it cannot be shared. Each function blocks the calling process.
+  # Named configurations, which all hosts of a lattice share. Links, actors and providers refer to them by name. If
+  # the lattice cannot be reached, nothing is changed. Each function blocks the calling process.
 
   alias Exosuit.{Error, Event, Input, Instance, Lattice, Options, Router}
   alias Exosuit.Host.{Links, Replica}
@@ -64,7 +64,7 @@ defmodule Exosuit.Host.Configurations do
     end)
   end
 
-  # Without one of its other configurations it is none, whatever this one says.
+  # If another configuration of the link is missing, the link is not in force, so it need not be checked.
   defp check_link(instance, link, known) do
     with {:ok, source} <- merged(instance, link.source_configs, link.source_config, known),
          {:ok, target} <- merged(instance, link.target_configs, link.target_config, known) do
@@ -77,7 +77,7 @@ defmodule Exosuit.Host.Configurations do
   defp merged(_instance, [], values, _known), do: {:ok, values}
   defp merged(instance, names, _values, known), do: merge(instance, names, known)
 
-  # Says whether anything is other than before.
+  # Returns whether anything changed.
   defp write(instance, name, values) do
     Lattice.await_first(instance)
 

@@ -1,9 +1,9 @@
 defmodule Exosuit.Host.Deployment do
   @moduledoc false
-  # Applies a manifest to a host: the plan's steps, one after the other, each with its outcome. A
-  # step that fails does not hold up the others. What runs goes on as it is where its step fails; what
-  # could not start for the first time stays specified, so that the inventory shows it and a later
-  # apply tries it again. An application is changed by one at a time: a second is refused.
+  # Applies a manifest to a host: the plan's steps, one after the other, each with its outcome. A failed step does not
+  # stop the others. If a change of a running item fails, the item keeps running unchanged. An item that could not
+  # start for the first time stays specified: the inventory shows it, and a later apply tries it again. Only one
+  # change of an application runs at a time; a second one is refused.
 
   alias Exosuit.{Claims, Error, Instance, Manifest}
   alias Exosuit.Host.{Linking, Links, Plan, Reconciler, Roster, Specifications, Unattended}
@@ -38,7 +38,7 @@ defmodule Exosuit.Host.Deployment do
     end)
   end
 
-  # Two at once would each see half of what the other does. The name goes with the process.
+  # Two concurrent changes would each see half of the other's work. The registered name ends with the process.
   defp alone(instance, app, work) do
     Unattended.run(fn ->
       case Registry.register(Exosuit.Registry, {instance.name, {:application, app}}, nil) do
@@ -55,7 +55,7 @@ defmodule Exosuit.Host.Deployment do
     )
   end
 
-  # What could not be specified, say since its id is another application's, is not started either.
+  # An item that could not be specified, because another application has its id for example, is not started.
   defp run(context, steps) do
     {outcomes, _refused} = Enum.map_reduce(steps, MapSet.new(), &run_step(context, &1, &2))
     Enum.reject(outcomes, &match?({_step, :skipped}, &1))
@@ -78,7 +78,7 @@ defmodule Exosuit.Host.Deployment do
   defp current(instance, %{name: app, links: links}, options) do
     specifications = Enum.filter(Specifications.list(instance), &(&1.app == app))
     former = MapSet.new(options.former, &{Link.key(&1), &1.target})
-    # In a lattice, hosts do not tell each other whose a link is.
+    # The records of a lattice do not say which application a link belongs to.
     former? = &(&1.app == nil and {Link.key(&1), &1.target} in former)
     ours? = &((&1.app == app or former?.(&1)) and Link.key(&1) not in options.provisional)
     phases = Reconciler.phases(instance)
@@ -92,8 +92,8 @@ defmodule Exosuit.Host.Deployment do
     }
   end
 
-  # Links that are tried again and again, and no longer to be, are there, too. Those that still are to
-  # be, are put. One that a refused change is to replace is put again, which ends that change.
+  # Includes refused links that are retried, so that unwanted ones are removed. Wanted ones are put again. If a
+  # refused change should replace a link, putting that link again ends the change.
   defp links_of(instance, links) do
     refused = Links.refused(instance)
     keys = Enum.map(links, &Link.key/1)
@@ -106,10 +106,10 @@ defmodule Exosuit.Host.Deployment do
     refused != link and Link.key(refused) == Link.key(link) and Link.overlap?(refused, link)
   end
 
-  # One that was specified and never tried: whoever applied the manifest ended in between.
+  # Specified and never tried: the process that applied the manifest ended in between.
   defp idle?(nil), do: true
   defp idle?({:failed, _error}), do: true
-  # It is tried again later anyway; whoever applies the manifest wants it now.
+  # A later retry is scheduled anyway, but an apply tries it now.
   defp idle?(:waiting), do: true
   defp idle?(_phase), do: false
 

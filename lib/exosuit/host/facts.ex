@@ -1,6 +1,6 @@
 defmodule Exosuit.Host.Facts do
   @moduledoc false
-  # What a host says of itself, apart from what runs on it.
+  # Facts about a host itself: its identity, labels, version and uptime.
 
   alias Exosuit.{Event, Instance, Secret, Settings}
 

@@ -1,6 +1,6 @@
 defmodule Exosuit.Host.FriendlyName do
   @moduledoc false
-  # What people call a host: an adjective, a noun and a number.
+  # The name of a host for people: an adjective, a noun and a number.
 
   @adjectives ~w(
     amber ancient autumn bitter bold brave bright calm clear cold cool crimson dark dawn deep
@@ -19,7 +19,7 @@ defmodule Exosuit.Host.FriendlyName do
     wind wood wren
   )
 
-  @doc "A new one, by chance."
+  @doc "A new random name."
   @spec generate() :: String.t()
   def generate do
     "#{Enum.random(@adjectives)}-#{Enum.random(@nouns)}-#{Enum.random(1_000..9_999)}"

@@ -1,18 +1,18 @@
 defmodule Exosuit.Host.Identity do
   @moduledoc false
-  # Who a host is: its key pair, and its name for people. They are kept in the data directory, in
-  # `host.nk` (the seed, for its owner alone) and `host.name`, so that a host that is started again is the
-  # same one to links, labels, dashboards and orchestrators. Without a data directory, or with `identity:
-  # :new`, each start is another host.
+  # The identity of a host: its key pair, and its name for people. Both are kept in the data directory, in `host.nk`
+  # (the seed, readable by its owner only) and `host.name`, so that a restarted host is the same one for links,
+  # labels, dashboards and orchestrators. Without a data directory, or with `identity: :new`, each start makes a new
+  # identity.
   #
-  # No process keeps the seed: nothing signs by it yet.
+  # No process keeps the seed, because nothing signs with it yet.
 
   alias Exosuit.{Claims, Config, Error, Secret}
   alias Exosuit.Host.FriendlyName
 
   @type t :: %{public_key: String.t(), friendly_name: String.t()}
 
-  # As names are made here; longer ones are somebody else's text.
+  # The form of the names that Exosuit makes; any other text in the file is not used.
   @name ~r/\A[\w.-]{1,128}\z/
 
   @doc """
@@ -31,7 +31,7 @@ defmodule Exosuit.Host.Identity do
   defp path(%Config{identity: :new}, _file), do: nil
   defp path(%Config{data_dir: data_dir}, file), do: Path.join(data_dir, file)
 
-  # An option goes before what is kept.
+  # An option takes precedence over the kept seed.
   defp key(%{host_seed: %Secret{} = seed}, _path) do
     with {:ok, key} <- Secret.public_key(seed, "server"), do: {:ok, key, nil}
   end
@@ -58,7 +58,7 @@ defmodule Exosuit.Host.Identity do
     end
   end
 
-  # In a process of its own, whose memory goes with it: the seed is text there.
+  # Runs in a process of its own, because the seed is text there: its memory is freed when the process ends.
   defp make_key(path) do
     Task.await(
       Task.async(fn ->
@@ -104,7 +104,7 @@ defmodule Exosuit.Host.Identity do
     Error.new(:io, "#{path} cannot be written: #{:file.format_error(reason)}")
   end
 
-  # A file is made for all to read, and only then closed to others: what is secret is written after.
+  # A new file is readable by all until its mode is set, so the content is written after that.
   defp write(path, text) do
     new = path <> ".new"
 

@@ -1,7 +1,7 @@
 defmodule Exosuit.Host.Inventory do
   @moduledoc false
-  # What a host should run, what of it runs, and how it is linked: read from the tables, so that
-  # it answers while processes are being restarted.
+  # The inventory of a host: its specifications, their statuses and their links. Reads tables alone, and so answers
+  # while processes are being restarted.
 
   alias Exosuit.{Claims, Directory, Error, Instance, Router}
   alias Exosuit.Host.{Facts, Links, Pending, Specifications, Statuses}
@@ -11,7 +11,7 @@ defmodule Exosuit.Host.Inventory do
 
   @running %{status: :running, reason: nil, error: nil, retry_in_ms: nil}
 
-  @doc "The whole, as plain maps without secrets."
+  @doc "The whole inventory, as plain maps without secrets."
   @spec take(Instance.t()) :: map()
   def take(instance) do
     specifications = Specifications.list(instance)
@@ -29,8 +29,8 @@ defmodule Exosuit.Host.Inventory do
   end
 
   @doc """
-  The claims that are known: those of the lattice, and those of what runs here, which go before as
-  they are sure.
+  The known claims: those of running actors and providers of this host, and those of the lattice. If they differ,
+  those of this host win, because it has checked them.
   """
   @spec claims(Instance.t()) :: [Known.claims()]
   def claims(instance) do
@@ -45,7 +45,7 @@ defmodule Exosuit.Host.Inventory do
     for {_key, claims} <- Enum.sort(Map.merge(shared(instance), own)), do: claims
   end
 
-  @doc "What others are told of a provider, which has no token."
+  @doc "The claims that the lattice gets for a provider, which has no token."
   @spec provider_claims(ProviderSpecification.t()) :: Known.claims()
   def provider_claims(provider) do
     %{
@@ -61,7 +61,7 @@ defmodule Exosuit.Host.Inventory do
     }
   end
 
-  @doc "Every name by which what should run here can be linked: ids and public keys."
+  @doc "All names by which specified actors and providers can be linked: ids and public keys."
   @spec names(Instance.t()) :: MapSet.t(String.t())
   def names(instance) do
     specifications = Specifications.list(instance)
@@ -76,7 +76,7 @@ defmodule Exosuit.Host.Inventory do
 
   defp shared(instance), do: Map.new(Known.list(instance), &{&1.subject, &1})
 
-  @doc "This host and the others of its lattice, as far as it has heard of them."
+  @doc "This host, and the other hosts of its lattice that it knows by their heartbeats."
   @spec hosts(Instance.t()) :: [map()]
   def hosts(instance) do
     fields = [:host_id, :friendly_name, :labels, :version, :uptime_seconds]
@@ -96,7 +96,9 @@ defmodule Exosuit.Host.Inventory do
     peer |> Map.drop([:seen, :interval, :mac]) |> Map.put(:silent_ms, max(now - peer.seen, 0))
   end
 
-  @doc "An actor, by its id or its public key. One image may run under several ids: then it is the id that counts."
+  @doc """
+  An actor by its id or its public key. If one image runs under several ids, only an id is accepted.
+  """
   @spec fetch_actor(Instance.t(), String.t()) :: {:ok, map()} | {:error, Error.t()}
   def fetch_actor(instance, name) do
     with {:error, absent} <- Specifications.fetch(instance, {:actor, name}) do
@@ -119,7 +121,7 @@ defmodule Exosuit.Host.Inventory do
     )
   end
 
-  @doc "A provider, by its id."
+  @doc "A provider by its id."
   @spec fetch_provider(Instance.t(), String.t()) :: {:ok, map()} | {:error, Error.t()}
   def fetch_provider(instance, id) do
     with {:ok, {specification, nil}} <- Specifications.fetch(instance, {:provider, id}),
@@ -136,14 +138,14 @@ defmodule Exosuit.Host.Inventory do
     end)
   end
 
-  # Only what runs has a key, and few run under another name than that.
+  # Only running actors have a key, and few run under an id other than their key.
   defp ids_by_key(instance, key) do
     for {id, _pid, %{claims: %Claims{subject: ^key}}} <- Directory.list(instance.name, :actor),
         id != key,
         do: id
   end
 
-  # How far it is in the lattice, in words; none where it is in none of many.
+  # The states of the connections as texts; empty on a host without NATS.
   defp connections(session) do
     Map.new(Session.connections(session), fn {name, state} -> {name, words(state)} end)
   end
@@ -161,7 +163,7 @@ defmodule Exosuit.Host.Inventory do
     |> Map.merge(status(instance, {:actor, specification.id}, &running_actor/1))
   end
 
-  # What runs, by its facts; of what does not, why, and when it is tried again.
+  # The status of an item: running, or the reason why not and the time of the retry.
   defp status(instance, key, facts) do
     case Directory.fetch(instance.name, key) do
       {:ok, {pid, found}} -> Map.merge(@running, Map.put(facts.(found), :pid, pid))
@@ -175,16 +177,15 @@ defmodule Exosuit.Host.Inventory do
     %{public_key: public_key(facts.claims), claims: Claims.public(facts.claims)}
   end
 
-  @doc "How many calls of an actor may run, told apart by what they were asked for with."
+  @doc "The instance counts of an actor for each set of annotations."
   @spec shares(ActorSpecification.t()) :: [map()]
   def shares(specification) do
     for {annotations, count} <- ActorSpecification.shares(specification),
         do: %{annotations: annotations, instances: count}
   end
 
-  # What became of it: `status` is `:in_force`, `:waiting` (for an end of it) or `:refused`, which says
-  # why and, unless that is final, when it is tried again. A link whose new settings are refused has
-  # its old ones in force.
+  # A link with its `status`: `:in_force`, `:waiting` (one end does not run here) or `:refused`, with the reason and,
+  # unless that is final, the time of the retry. If new settings are refused, the old ones stay in force.
   defp link(%{link: link, status: status, error: error, retry_in_ms: retry_in}) do
     Map.merge(Link.public(link), %{
       status: status,
@@ -220,7 +221,7 @@ defmodule Exosuit.Host.Inventory do
     %{endpoints: Router.endpoints(provider), health: healthy}
   end
 
-  @doc "What a provider implements."
+  @doc "The contracts that a provider implements."
   @spec contracts(Artifact.t()) :: [String.t()]
   def contracts({:builtin, name}), do: Builtin.contracts(name)
   def contracts({:module, _name, module}), do: module.contracts()

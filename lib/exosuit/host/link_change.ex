@@ -35,17 +35,17 @@ defmodule Exosuit.Host.LinkChange do
             result: :ok,
             count: 0
 
-  @doc "A change of these steps. With `:keep`, what is refused stays wanted."
+  @doc "A change of these steps. With `:keep`, a refused link stays wanted."
   @spec new([step()], :strict | :keep) :: t()
   def new(steps, mode), do: %__MODULE__{steps: steps, mode: mode}
 
-  @doc "Notes what came of the first step."
+  @doc "Notes the result of the first step."
   @spec taken(t(), result()) :: t()
   def taken(%__MODULE__{steps: [step | later]} = change, result) do
     note(%{change | steps: later}, step, result)
   end
 
-  @doc "The answer to whoever asked for the change."
+  @doc "The answer for the caller of the change."
   @spec reply(t(), Link.key()) :: :ok | {:ok, [Link.t()]} | {:error, Error.t()}
   def reply(%__MODULE__{put: [_link | _]}, _key), do: :ok
   def reply(%__MODULE__{refused: [_link | _], result: error}, _key), do: error
@@ -53,21 +53,21 @@ defmodule Exosuit.Host.LinkChange do
   def reply(%__MODULE__{result: :ok, deleted: links}, _key), do: {:ok, links}
   def reply(%__MODULE__{result: error}, _key), do: error
 
-  @doc "What is other than before, and what was refused."
+  @doc "The changed and the refused links."
   @spec report(t()) :: report()
   def report(%__MODULE__{} = change) do
     put = Enum.reverse(change.put) -- change.before
     %{put: put, deleted: change.deleted, refused: Enum.reverse(change.refused)}
   end
 
-  @doc "That there is no link of this key."
+  @doc "The error if there is no link of this key."
   @spec absent(Link.key()) :: Error.t()
   def absent({source, contract, name}) do
     Error.new(:not_found, "there is no link from #{source} for #{contract} named #{name}")
   end
 
   defp note(change, {:delete, _stay, _withheld}, {:ok, count}), do: %{change | count: count}
-  # Calls are refused all the same: it is the provider that did not let go.
+  # Calls are refused from now on in any case: only the provider failed to release the link.
   defp note(change, {:delete, _stay, _withheld}, error), do: %{change | result: error, count: 1}
   defp note(change, {:put, link}, {:ok, _none}), do: %{change | put: [link | change.put]}
 

@@ -1,6 +1,6 @@
 defmodule Exosuit.Host.LinkTable do
   @moduledoc false
-  # The links of a host, as a table that is read by all and written by `Exosuit.Host.Links`. Its rows:
+  # The table of a host's links. All processes read it, and `Exosuit.Host.Links` writes it. Its rows:
   #
   # - `{key, links}`: the links that hold
   # - `{{:pending, key}, link}`: a change that the router was asked for, and has not answered
@@ -10,7 +10,7 @@ defmodule Exosuit.Host.LinkTable do
   alias Exosuit.{Error, Retry, Router}
   alias Exosuit.Model.Link
 
-  @typedoc "What stands for a wanted link, whatever its settings."
+  @typedoc "Identifies a wanted link, independent of its settings."
   @type id :: {Link.key(), interfaces :: [String.t()]}
   @type refusal :: {Link.t(), Error.t(), retry_at :: integer() | nil}
   @type status :: %{
@@ -20,18 +20,18 @@ defmodule Exosuit.Host.LinkTable do
           retry_in_ms: non_neg_integer() | nil
         }
 
-  # Of the claims of an actor, and of whose code it is: an update or another start changes that.
+  # Reasons that depend on the actor's claims or code: an update or another start may remove them.
   @final_for_code [:missing_claim, :denied]
 
   @doc "Whether a refusal is final: it stays until the link, or one end of it, changes."
   @spec final?(Error.t()) :: boolean()
   def final?(%Error{reason: reason}), do: Retry.final?(reason) or reason in @final_for_code
 
-  @doc "Whether a link is refused as a configuration that it names does not exist."
+  @doc "Whether a link is refused because a configuration that it names does not exist."
   @spec missing?(Error.t()) :: boolean()
   def missing?(%Error{reason: reason}), do: reason == :not_found
 
-  @doc "An empty table. Public, as its owner is not its writer, who may be restarted."
+  @doc "An empty table. It is public because its owner is not its writer, which may be restarted."
   @spec new() :: :ets.table()
   def new, do: :ets.new(:exosuit_links, [:ordered_set, :public, read_concurrency: true])
 
@@ -70,7 +70,7 @@ defmodule Exosuit.Host.LinkTable do
     :ok
   end
 
-  @doc "Strikes out the links of a key that do not stay."
+  @doc "Removes the links of a key that do not stay."
   @spec keep(:ets.tid(), Link.key(), stay :: [Link.t()]) :: :ok
   def keep(table, key, stay) do
     if stay == [], do: :ets.delete(table, key), else: :ets.insert(table, {key, stay})
@@ -129,7 +129,7 @@ defmodule Exosuit.Host.LinkTable do
   @doc "The refusals of a key."
   @spec refusals(:ets.tid(), Link.key()) :: [refusal()]
   def refusals(table, key) do
-    # A key is texts, and the table is ordered: this reads the rows of the key alone.
+    # The table is ordered and keys are texts, so this reads the rows of one key alone.
     :ets.select(table, [
       {{{:refused, {key, :_}}, :"$1", :"$2", :"$3"}, [], [{{:"$1", :"$2", :"$3"}}]}
     ])
@@ -157,7 +157,7 @@ defmodule Exosuit.Host.LinkTable do
 
     case {refusal, states[{Link.key(link), link.target, link.interfaces}]} do
       {{_wanted, error, at}, _state} -> refused(link, error, at, now)
-      # Not noted yet: it is tried at once.
+      # A refusal that is not noted yet is retried at once.
       {nil, {:refused, error}} -> refused(link, error, if(final?(error), do: nil, else: now), now)
       {nil, :in_force} -> %{link: link, status: :in_force, error: nil, retry_in_ms: nil}
       {nil, _none} -> %{link: link, status: :waiting, error: nil, retry_in_ms: nil}

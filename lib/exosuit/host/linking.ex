@@ -1,15 +1,13 @@
 defmodule Exosuit.Host.Linking do
   @moduledoc false
-  # Makes and removes links in what the hosts of a lattice share, from where this host takes them as the others do.
-  # Nothing is done where it cannot be shared, but provisional links: those of an application that this host
-  # serves while its lattice is away. Each function blocks the calling process; events tell of a change once, by
-  # the host that made it.
+  # Makes and removes links in the shared state of a lattice; this host then applies them as all others do. If the
+  # lattice cannot be reached, only provisional links are made: those of an application that this host serves alone in
+  # the meantime. Each function blocks the calling process. The host that makes a change emits its event.
   #
-  # A link that this host would refuse is not written for the others. A host that cannot take what
-  # another has written keeps the link that it had; it says so by `linkdef_set_failed` and in its
-  # inventory, and tries again.
+  # A link that this host would refuse is not written for the others. If a host cannot apply a link of another host,
+  # it keeps its previous link, emits `linkdef_set_failed`, shows the error in its inventory, and retries.
   #
-  # Whoever puts a link puts it for whoever runs at its ends now: it is bound to nobody's code.
+  # A put link applies to the code that runs at its ends now: it is not bound to earlier code.
 
   alias Exosuit.{Error, Event, Input, Instance, Lattice, Router}
   alias Exosuit.Host.{Configurations, Links, LinkTable, Replica}
@@ -37,8 +35,8 @@ defmodule Exosuit.Host.Linking do
   end
 
   @doc """
-  Makes a link on this host alone, while its lattice is away. `put/3` shares it later. Its configuration stands in
-  the link, also where it has names.
+  Makes a link on this host alone, while its lattice is away. `put/3` shares it later. The link contains the values of
+  its configuration, also of a named one.
   """
   @spec put_provisional(Instance.t(), Link.t()) :: :ok | {:error, Error.t()}
   def put_provisional(instance, link) do
@@ -62,20 +60,20 @@ defmodule Exosuit.Host.Linking do
 
     case Replica.write(instance, key, :keep, work) do
       {:ok, [_ | _] = links} -> announce(instance, &Event.LinkdefDeleted.new/1, links)
-      # What this host alone has, if anything.
+      # The lattice has no such link; this host may have a provisional one.
       {:ok, []} -> delete_provisional(instance, key)
       error -> error
     end
   end
 
-  # They become parts of keys and subjects.
+  # The ends become parts of keys and subjects.
   defp check_ends(link) do
     with :ok <- Input.check_name(:id, link.source),
          :ok <- Input.check_name(:id, link.target),
          do: Input.check_name(:link_name, link.name)
   end
 
-  # What is configured by a name that is not there yet is checked when it comes.
+  # A link with a configuration that does not exist yet is checked when the configuration is put.
   defp check(instance, link, mode) do
     with {:ok, link} <- resolve(instance, link),
          {:error, refusal} <- Router.check_link(instance.router, link) do
@@ -85,7 +83,7 @@ defmodule Exosuit.Host.Linking do
     end
   end
 
-  # Whoever gave the names may have put in what they stand for, but it is they that hold.
+  # The caller may have given values beside the names; the stored configurations of these names apply.
   defp resolve(instance, link) do
     with {:ok, source} <- values(instance, link.source_configs, link.source_config),
          {:ok, target} <- values(instance, link.target_configs, link.target_config),
@@ -109,7 +107,7 @@ defmodule Exosuit.Host.Linking do
 
   defp retried?(mode, refusal), do: mode == :keep and not LinkTable.final?(refusal)
 
-  # What the router refuses here, say since the claims do not name the contract, is made nowhere.
+  # If the router refuses the link here, for example because the claims do not name the contract, no host gets it.
   defp undo(instance, link, []) do
     key = Link.key(link)
     same? = &({&1.target, &1.interfaces} == {link.target, link.interfaces})

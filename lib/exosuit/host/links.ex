@@ -1,21 +1,20 @@
 defmodule Exosuit.Host.Links do
   @moduledoc false
-  # The links of a host, pushed to the router, which checks them. One writer, this process; the
-  # table belongs to the topmost supervisor. It waits for nobody: the router answers by message, changes
-  # of one key follow each other, and those of different keys do not wait for each other.
+  # Pushes the links of a host to the router, which checks them. This process is the only writer of their table, which
+  # belongs to the topmost supervisor. It never blocks: the router answers by message. Changes of one key run one
+  # after the other; changes of different keys run concurrently.
   #
-  # What holds:
+  # Invariants:
   #
-  # - A refused change changes nothing. The table has it once the router has it.
-  # - A put is written down before the router is asked for it, and a deletion before it is carried out.
-  #   A successor of this process compares the table with the router: it puts again what is written
-  #   down, and deletes what is not.
-  # - A change of settings frees no link that is bound to a stopped actor: the router hands that on from
-  #   the old link to the new one, and a change of a key deletes none of its links but those that go.
-  # - What is to be kept though it is refused (`:keep`: a manifest's link, a link of the lattice), and
-  #   what the router had and its provider refused when it started, is tried again by `Exosuit.Retry`
-  #   without end. A refusal that cannot change by itself is final, until the link or an end of it
-  #   changes (`look/2`).
+  # - A refused change changes nothing. A link enters the table once the router has it.
+  # - A put is noted in the table before the router is asked for it, and a deletion before it is carried out. A
+  #   successor of this process compares the table with the router: it puts noted links again, and deletes links that
+  #   are not in the table.
+  # - A change of settings keeps the binding of a link to a stopped actor: the router passes it on from the old link
+  #   to the new one, and a change of a key deletes only the links that should go.
+  # - Two kinds of refused links are retried by `Exosuit.Retry` without end: links put with `:keep` (those of
+  #   manifests and of the lattice), and links in force that a provider refused when it started. A refusal that cannot
+  #   go away by itself is final, until the link or an end of it changes (`look/2`).
   #
   # ## Messages
   #
@@ -172,11 +171,11 @@ defmodule Exosuit.Host.Links do
 
   defp now, do: System.monotonic_time(:millisecond)
 
-  # What an application has is wanted by its manifest; of other links, nobody knows any more.
+  # A manifest wants the links of its application. For other links it is unknown whether they are still wanted.
   defp mode(%Link{app: nil}), do: :strict
   defp mode(_link), do: :keep
 
-  # One change of a key at a time.
+  # Changes of a key run one at a time.
   defp enqueue(state, key, request, from) do
     if is_map_key(state.running, key) do
       update_in(state.queues[key], &:queue.in({request, from}, &1 || :queue.new()))
@@ -190,7 +189,7 @@ defmodule Exosuit.Host.Links do
     advance(put_in(state.running[key], %{change | from: from}), key)
   end
 
-  # The steps of a change, by what holds when it begins.
+  # The steps of a change, from the links in force when it begins.
   defp prepare(state, _key, {:put, link, mode}), do: {state, LinkChange.new([{:put, link}], mode)}
   defp prepare(state, key, :again), do: {state, LinkChange.new(puts(state, key), :keep)}
 
@@ -214,7 +213,7 @@ defmodule Exosuit.Host.Links do
          :keep
        )}
 
-  # Written down here: from now on the links are not wanted.
+  # Noted in the table first: from now on the links are not wanted.
   defp prepare(state, key, :delete) do
     held = held(state, key)
 
@@ -235,8 +234,7 @@ defmodule Exosuit.Host.Links do
     unwanted? = Enum.any?(refused(state, key), &(&1 not in wanted))
     state = state |> drop_refusals(key, wanted) |> withhold(missing)
 
-    # What stays is not made again: whoever runs at its ends has it as before. One that is refused here is, if
-    # somebody has put it just now.
+    # Links that stay are not made again: their ends keep them. A refused one is made again if it was put just now.
     LinkTable.keep(table(state), key, stay)
     again = if options[:hint], do: Enum.filter(stay, &(&1 in refused(state, key))), else: []
     puts = again ++ (wanted -- stay)
@@ -247,7 +245,7 @@ defmodule Exosuit.Host.Links do
     {state, %{change | deleted: gone, before: before}}
   end
 
-  # Shown as refused, and not tried: when the configuration is there, whoever watches it says so.
+  # Shown as refused, and not retried: the replica reports when the configuration exists.
   defp withhold(state, missing) do
     for {link, name} <- missing, reduce: state do
       state ->
@@ -310,8 +308,8 @@ defmodule Exosuit.Host.Links do
     if keep?(state, link, change), do: refuse(state, link, error), else: state
   end
 
-  # Of what holds or is wanted already, the refusal is a state, whoever asked. What the lattice shares is wanted
-  # until it says something else.
+  # If the link is in force or wanted already, its refusal is kept as a state. A link of the lattice is wanted until
+  # its record changes.
   defp keep?(state, link, %{mode: mode}) do
     link in held(state, Link.key(link)) or
       match?({^link, _error, _at}, LinkTable.refusal(table(state), LinkTable.id(link))) or
@@ -346,7 +344,7 @@ defmodule Exosuit.Host.Links do
 
   defp retry(state, {key, _interfaces} = id), do: enqueue(state, key, {:retry, id}, nil)
 
-  # When to try again is shown as long as it waits.
+  # The inventory shows the time of the retry while the link waits.
   defp refuse(state, link, error) do
     id = LinkTable.id(link)
     state = forget_others(state, link)
@@ -370,7 +368,7 @@ defmodule Exosuit.Host.Links do
     Lattice.announce(state.instance, Event.RetrySlow.new(fields))
   end
 
-  # Of links that cover something in common, one is wanted.
+  # If links overlap, only the new one is wanted.
   defp forget_others(state, link) do
     id = LinkTable.id(link)
 
@@ -408,12 +406,12 @@ defmodule Exosuit.Host.Links do
     %{state | retries: retries}
   end
 
-  # What a provider refused when it started, the router knows; so it does what it took since.
+  # The router knows which links a provider refused when it started, and which it accepted since.
   defp look_at_router(state) do
     look_at_links(state, LinkTable.list(table(state)))
   end
 
-  # The links of a key that was being changed while the others were looked at.
+  # Reads the links of a key that was being changed while the others were read.
   defp look_again(state, key) do
     if key in state.unseen do
       unseen = MapSet.delete(state.unseen, key)

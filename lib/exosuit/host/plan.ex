@@ -1,8 +1,7 @@
 defmodule Exosuit.Host.Plan do
   @moduledoc false
-  # From what an application should be and what of it is there: the steps between the two, pure.
-  # Steps are in the order that loses least: providers come last, and of them those that listen, so
-  # that a port opens when those who answer are there.
+  # Computes the steps from the present to the desired state of an application, pure. The order interrupts least:
+  # providers come last, and listening ones last of all, so that a port opens only when the actors behind it run.
 
   alias Exosuit.Directory
   alias Exosuit.Host.Specifications
@@ -58,7 +57,7 @@ defmodule Exosuit.Host.Plan do
     for {key, _old} <- there, wanted[key] in [nil | new], do: {:stop, key}
   end
 
-  # What is not there, or does not run and should be another.
+  # True if the item is missing, or if it should change and does not run.
   defp new?(nil, _new, _running), do: true
   defp new?(same, same, _running), do: false
 
@@ -88,7 +87,7 @@ defmodule Exosuit.Host.Plan do
     for provider <- Enum.sort_by(changed, &rank/1), do: {:exchange, provider}
   end
 
-  # How many calls may run, and what is noted of it, concern no code that runs.
+  # Instance counts and annotations change without an update of the running code.
   defp resized?(%ActorSpecification{} = old, %ActorSpecification{} = new) do
     same = Map.take(old, [:instances, :annotations, :shares])
     Map.merge(new, same) == old
@@ -96,8 +95,8 @@ defmodule Exosuit.Host.Plan do
 
   defp resized?(_old, _new), do: false
 
-  # What takes the place of a link that it overlaps needs no interruption. Whatever else is gone goes
-  # with all links of its key, as they are removed by that; those that stay are made again.
+  # A link that replaces an overlapping one needs no deletion. All other removed links are deleted with all links of
+  # their key; the links of the key that stay are made again.
   defp unlinked(desired, current) do
     desired = Enum.group_by(desired, &Link.key/1)
     followed? = fn link -> Enum.any?(desired[Link.key(link)] || [], &follows?(&1, link)) end

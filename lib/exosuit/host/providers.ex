@@ -1,6 +1,6 @@
 defmodule Exosuit.Host.Providers do
   @moduledoc """
-  Starts and stops the providers of a host, as people and commands ask for it.
+  Starts and stops the providers of a host, for people and commands.
 
   A provider is given as a module that uses `Exosuit.Provider`, or as text: the name of a built-in provider,
   `wasmcloud+builtin://NAME`, or `exosuit+module://NAME` for one of the host's `:providers`. No text is made into
@@ -61,7 +61,9 @@ defmodule Exosuit.Host.Providers do
     end
   end
 
-  @doc "Starts a provider, or waits for the start of the one that the host has under its id already."
+  @doc """
+  Starts a provider. If the host has a provider of this id already, waits for the start of that one.
+  """
   @spec ensure(Instance.t(), String.t() | module(), keyword()) :: :ok | {:error, Error.t()}
   def ensure(instance, provider, options) do
     with {:ok, {name, _artifact}} <- parse(provider, instance),
@@ -73,7 +75,7 @@ defmodule Exosuit.Host.Providers do
     end
   end
 
-  @doc "Stops a provider: its sockets are closed and its files let go of."
+  @doc "Stops a provider: closes its sockets and files."
   @spec stop(Instance.t(), String.t()) :: :ok | {:error, Error.t()}
   def stop(instance, id), do: Roster.stop(instance, {:provider, id})
 
@@ -124,7 +126,7 @@ defmodule Exosuit.Host.Providers do
     end
   end
 
-  # The roster announces what it was asked to start. It was not asked for this one.
+  # The roster announces failures of the starts that it carries out. This start did not get that far.
   defp refuse(instance, provider, options, error) do
     id = options[:id] || provider
     annotations = options[:annotations] || %{}

@@ -1,8 +1,8 @@
 defmodule Exosuit.Host.Reconciler do
   @moduledoc false
-  # Starts what is specified and does not run. `Attempts` decides; this process receives, watches
-  # the processes it started, and acts. When it is killed its successor adopts what runs, and tries at
-  # once what does not.
+  # Starts specifications that do not run. `Attempts` decides; this process receives, monitors the processes it
+  # started, and acts. If it is killed, its successor adopts running processes, and starts the other specifications at
+  # once.
 
   use Exosuit.Server
 
@@ -37,13 +37,14 @@ defmodule Exosuit.Host.Reconciler do
   @spec stop(Instance.t(), Directory.key()) :: :ok
   def stop(instance, key), do: call(instance, {:stop, key})
 
-  @typedoc "Says by the claims of what runs and of what should follow it whether that may."
+  @typedoc """
+  Decides by the claims of the running actor and of its replacement whether the replacement is allowed.
+  """
   @type permit :: (Actor.claims(), Actor.claims() -> :ok | {:error, Error.t()})
 
   @doc """
-  Changes the specification of a running actor, and serves by it with prepared code
-  (`Exosuit.Actor.prepare/4`). A refusal changes nothing. This process serialises changes with starts and
-  stops.
+  Changes the specification of a running actor, and has it serve with prepared code (`Exosuit.Actor.prepare/4`). A
+  refusal changes nothing. This process serialises changes with starts and stops.
   """
   @spec update(Instance.t(), Directory.key(), change, Actor.Compiled.t(), permit()) ::
           :ok | {:error, Error.t()}
@@ -68,7 +69,7 @@ defmodule Exosuit.Host.Reconciler do
     {:noreply, Enum.reduce(waiting, state, &act(Attempts.start(&2.attempts, &1, nil), &2))}
   end
 
-  # Here rather than by the caller, who may end between one step and the next.
+  # Done here and not by the caller, which may end between two steps.
   @impl GenServer
   def handle_call({:run, specification, code}, from, state) do
     key = Specifications.key(specification)
@@ -95,7 +96,7 @@ defmodule Exosuit.Host.Reconciler do
     {:reply, Map.new(state.attempts, fn {key, attempt} -> {key, attempt.phase} end), state}
   end
 
-  # What a process says that was stopped meanwhile, or replaced, is no news of its successor.
+  # Ignore messages from processes that were stopped or replaced in the meantime.
   @impl GenServer
   def handle_info({:exosuit_started, pid, compiled}, state) do
     case state.pids do
@@ -154,8 +155,8 @@ defmodule Exosuit.Host.Reconciler do
     end
   end
 
-  # Whatever becomes of the process, it serves what is specified: one that does not answer is killed,
-  # and started again from the old specification.
+  # An actor always serves its specification: if the process does not answer, it is killed and restarted from the old
+  # one.
   defp serve(pid, key, specification, compiled) do
     Actor.update(pid, specification, compiled)
   catch
@@ -164,7 +165,7 @@ defmodule Exosuit.Host.Reconciler do
       {:error, not_running(key)}
   end
 
-  # By the directory: what an adopted one was compiled from may not have been written down.
+  # Reads the directory: the compiled code of an adopted process may not be stored with its specification.
   defp running(state, key) do
     with %{phase: :running} <- state.attempts[key],
          {:ok, found} <- Directory.fetch(state.instance.name, key) do
@@ -214,7 +215,7 @@ defmodule Exosuit.Host.Reconciler do
     end
   end
 
-  # A call waits for the next start where that comes before its patience ends.
+  # A call waits for the next start if that comes before the call's own waiting time ends.
   defp perform({:refuse, {:actor, id}, error, delay}, state) do
     wait? = is_integer(delay) and delay <= state.instance.config.restart_wait
     unless wait?, do: Router.fail(state.instance.router, id, error)
@@ -308,13 +309,13 @@ defmodule Exosuit.Host.Reconciler do
     state
   end
 
-  # It may refuse links, and take others that it refused.
+  # A started provider may refuse links, and accept links that it refused before.
   defp note_start(state, key, compiled) do
     Statuses.delete(state.instance, key)
     Links.look(state.instance, names(key, compiled))
   end
 
-  # Only now: that it is well is no news before it is told that it has started.
+  # The first health check runs only now, so that its event follows the event of the start.
   defp ask_health(instance, key) do
     case Directory.fetch(instance.name, key) do
       {:ok, {_pid, %{health: health}}} -> Provider.Health.check(health)
@@ -349,7 +350,7 @@ defmodule Exosuit.Host.Reconciler do
   defp adopt(key, state) do
     case Directory.fetch(state.instance.name, key) do
       {:ok, {pid, facts}} ->
-        # Its start may have been told to an earlier reconciler, which was killed before it heard.
+        # It may have reported its start to an earlier reconciler that was killed before it received the report.
         note_start(state, key, facts)
         watch(%{state | attempts: Attempts.adopt(state.attempts, key, now())}, key, pid)
 
@@ -358,8 +359,8 @@ defmodule Exosuit.Host.Reconciler do
     end
   end
 
-  # Started by an earlier reconciler, to which they would report, and not running yet; or stopped,
-  # with calls that still run: those are dropped.
+  # Ends processes that an earlier reconciler started and that do not run yet, because they would report to that one.
+  # Also ends stopped ones that still run calls; these calls are dropped.
   defp end_strangers(state) do
     for role <- [:actor, :provider],
         supervisor = supervisor(state.instance, role),
@@ -368,8 +369,8 @@ defmodule Exosuit.Host.Reconciler do
         do: DynamicSupervisor.terminate_child(supervisor, pid)
   end
 
-  # The specification goes last: until then a successor of this process starts it again, and
-  # whoever asked knows from the exit of the call that it was not stopped.
+  # The specification is removed last. If this process crashes before, its successor starts the item again, and the
+  # caller's exit tells that it was not stopped.
   defp remove(state, {role, id} = key) do
     error = Error.new(:dropped, "the #{role} #{id} was stopped while it was starting")
     state = end_child(state, key)
@@ -401,7 +402,7 @@ defmodule Exosuit.Host.Reconciler do
     Directory.leave(state.instance.name, key)
 
     if role == :actor and state.attempts[key].phase == :running do
-      # New calls are refused from here on; the process ends once those that run have finished.
+      # New calls are refused from here on; the process ends once running calls have finished.
       Actor.retire(pid, state.instance, id)
       state
     else

@@ -1,10 +1,11 @@
 defmodule Exosuit.Host.Replica do
   @moduledoc false
-  # Keeps a host's links as the lattice shares them, whoever changes them: it watches, and has `Links` do what
-  # follows. A change that this host writes itself goes through `write/4`, which waits until it is in force here.
+  # Keeps a host's links as the lattice's records say: watches the records, and passes changes to `Links`. A change of
+  # this host itself goes through `write/4`, which waits until the change is in force here.
   #
-  # It knows nothing that it would not be told again: killed, it begins with all that there is. Until
-  # that is told, and while nothing can be read, what is known goes on; what went meanwhile goes then.
+  # Keeps no state that cannot be rebuilt: after a crash it re-reads both buckets. Until they are read, and while they
+  # cannot be read, the links stay as they are. Links whose records were deleted in the meantime are removed after
+  # that.
 
   use Exosuit.Server, hides_state: true
 
@@ -31,19 +32,18 @@ defmodule Exosuit.Host.Replica do
     unreadable: 0
   ]
 
-  # What is shared comes in two streams: a link may be there before its configuration.
+  # Links and configurations arrive by two watches, so a link may arrive before its configuration.
   @patience 2_000
 
-  # Records that nobody can read, or that are too many, are told once a second: anybody may write
-  # them, as fast as they like.
+  # Unreadable and dropped records are reported once a second at most, because anybody may write many of them.
   @pause 1_000
 
-  # After what time others put back what the servers lost, where the first of the hosts has not.
+  # After this time, the other hosts restore records that the servers lost, if the first host has not done so.
   @restore 30_000
 
   @claims "CLAIMS_"
 
-  # Of 1.x: where a secret is to be fetched, which nothing here does.
+  # The prefix of 1.x for configurations that refer to secrets, which Exosuit does not fetch.
   @secret "SECRET_"
 
   @spec start_link(Instance.t()) :: GenServer.on_start()
@@ -51,13 +51,13 @@ defmodule Exosuit.Host.Replica do
     GenServer.start_link(__MODULE__, instance, name: Directory.via(instance.name, __MODULE__))
   end
 
-  @typedoc "What is written: a link, the links of a key, or a configuration."
+  @typedoc "The subject of a write: a link, the links of a key, or a configuration."
   @type about :: Link.t() | Link.key() | {:configuration, String.t()}
 
   @doc """
-  Writes to what the hosts share by `work`, which gives what was written and a result; then waits until this host
-  has applied it, and gives the result. For a link, it is an error if the router refuses it. The refused link is
-  retried, as others may accept it, but with `:strict`: then the caller takes it back.
+  Writes to the shared state by `work`, which returns the changes and a result. Then waits until this host has applied
+  them, and returns the result. If the router refuses a link, that is an error. The refused link is retried, because
+  other hosts may accept it; with `:strict` it is not, and the caller takes it back.
   """
   @spec write(
           Instance.t(),
@@ -116,7 +116,8 @@ defmodule Exosuit.Host.Replica do
     state = look_around(state)
     needed? = needed?(state)
     {mirror, keys} = Enum.reduce(written, {state.mirror, []}, &write(&1, &2, needed?))
-    # What was told meanwhile may be on its way: done once more, it is done when this is.
+
+    # Changes may have arrived in the meantime. These keys are settled once more, together with the others.
     keys = Enum.uniq(keys(about, mirror) ++ keys ++ due)
     state = tell_dropped(%{state | mirror: mirror}, :data)
     taker = make_ref()
@@ -225,13 +226,14 @@ defmodule Exosuit.Host.Replica do
     told(state, {:configuration, name, nil})
   end
 
-  # More keys than are kept in mind.
+  # There is no room for more keys.
   defp change(state, bucket, {:dropped, key}), do: count_dropped(state, bucket, 1, key)
   defp change(state, bucket, :current), do: read(state, List.delete(state.unread, bucket))
 
   defp change(state, bucket, {:lost, keys}) do
     Report.lost(state.instance, bucket, length(keys))
-    # One will do, and whoever it is knows as much as the others: these see to it later, in case.
+
+    # One host is enough, and all hosts know the same records. The others check later whether it has done so.
     delay = if Peers.first?(state.instance), do: 0, else: @restore
     Process.send_after(self(), {:restore, bucket, keys}, delay)
     %{state | mirror: Mirror.begin(state.mirror)}
@@ -242,18 +244,18 @@ defmodule Exosuit.Host.Replica do
     %{state | mirror: Mirror.interrupt(state.mirror)}
   end
 
-  # All was told for the first time: what is here and not there has gone while nobody looked.
+  # Both buckets are read for the first time: local links without a record were deleted in the meantime.
   defp read(%{unread: [_ | _]} = state, []) do
     prepare(state.instance.lattice)
     state = %{state | unread: []}
 
     Claims.keep(state.instance, state.claimed)
 
-    # Those that this host made while it could not ask will be shared by whoever made them.
+    # Provisional links stay: the process that made them will write them to the lattice.
     own = Statuses.provisional(state.instance)
     here = Enum.map(Links.list(state.instance), &Link.key/1) -- own
     keys = Enum.uniq(here ++ Mirror.keys(state.mirror))
-    # All of it is told already, when it came to be.
+    # Quiet: these changes were announced when they were made.
     Enum.reduce(keys, state, &settle(&2, &1, [], :quiet))
   end
 
@@ -267,7 +269,7 @@ defmodule Exosuit.Host.Replica do
     if state.unread == [], do: settle_all(state, keys), else: state
   end
 
-  # Those that this host is writing now are settled when that is done.
+  # Keys that this host is writing now are settled after the write.
   defp settle_all(state, keys) do
     {keys, writers} = Writers.defer(state.writers, keys)
     Enum.reduce(keys, %{state | writers: writers}, &settle(&2, &1))
@@ -289,7 +291,8 @@ defmodule Exosuit.Host.Replica do
     {mirror, keys ++ more}
   end
 
-  # What runs here is looked up where there may be no room for a change, and once a second at most.
+  # The names of local actors and providers are read only if there may be no room for a change, and once a second at
+  # most.
   defp look_around(%{here: {at, _names}} = state) do
     now = System.monotonic_time(:millisecond)
 
@@ -312,7 +315,7 @@ defmodule Exosuit.Host.Replica do
     count_dropped(%{state | mirror: mirror}, bucket, count, key)
   end
 
-  # The first is told at once, the others once a second.
+  # The first one is announced at once, later ones once a second.
   defp count_dropped(state, _bucket, 0, _key), do: state
 
   defp count_dropped(state, bucket, count, key) do
@@ -327,10 +330,10 @@ defmodule Exosuit.Host.Replica do
     end
   end
 
-  # `Links` does it in its time, and the changes of one key in their order.
+  # `Links` applies this asynchronously, and the changes of one key in order.
   defp settle(state, key, options \\ [], how \\ :told) do
     {wanted, incomplete} = Mirror.wanted(state.mirror, key)
-    # The lattice has a record of what this host may have made by itself.
+    # The lattice has a record of this link, so it is not provisional any more.
     if wanted != [], do: Statuses.confirm_link(state.instance, key)
     reference = Links.replace(state.instance, key, wanted, [missing: incomplete] ++ options)
     note_incomplete(put_in(state.settling[reference], {key, how}), key, incomplete)
@@ -393,7 +396,7 @@ defmodule Exosuit.Host.Replica do
     %{state | claimed: MapSet.delete(state.claimed, key)}
   end
 
-  # What hosts before 0.60 left is brought over once there is where to. It fails where the connection
-  # does, and the next start tries again.
+  # Copies records of hosts before 0.60 to the buckets once these exist. If the connection fails, the next start tries
+  # again.
   defp prepare(session), do: Task.start(fn -> Store.prepare(session) end)
 end

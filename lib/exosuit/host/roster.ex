@@ -1,6 +1,6 @@
 defmodule Exosuit.Host.Roster do
   @moduledoc false
-  # Who shall run on a host: start, stop, scale, update. Each function waits for the outcome.
+  # Changes what should run on a host: starts, stops, scales and updates. Each function waits for the outcome.
 
   alias Exosuit.{Actor, Claims, Directory, Error, Event, Instance, Lattice, Router}
   alias Exosuit.Actor.Handover
@@ -18,7 +18,9 @@ defmodule Exosuit.Host.Roster do
     Handover.lend(instance, loaded, &Reconciler.run(instance, specification, &1))
   end
 
-  @doc "Starts what is specified already, or waits for its start. It stays specified."
+  @doc """
+  Starts an existing specification, or waits for its start. The specification stays in any case.
+  """
   @spec resume(Instance.t(), Directory.key()) :: :ok | {:error, Error.t()}
   def resume(instance, key), do: Reconciler.start(instance, key)
 
@@ -68,7 +70,7 @@ defmodule Exosuit.Host.Roster do
     end
   end
 
-  # Where it cannot start, it is not another size either.
+  # If the actor cannot start, its old counts are restored.
   defp start_again(instance, before) do
     with {:error, error} <- Reconciler.start(instance, {:actor, before.id}),
          :ok <- Specifications.change(instance, before),
@@ -167,7 +169,7 @@ defmodule Exosuit.Host.Roster do
          do: run_instead(instance, key, new)
   end
 
-  # Should the answer be lost, the new one may be on its way: it ends, and the old one has its place.
+  # If the answer is lost, the new provider may be starting: it is stopped, and the old one is started again.
   defp run_instead(instance, key, new) do
     Reconciler.run(instance, new)
   catch
@@ -185,7 +187,7 @@ defmodule Exosuit.Host.Roster do
 
       {:error, %{error | detail: detail}}
     else
-      # It runs; or it was never removed, or the new one is still specified.
+      # One of the two specifications is still there, so nothing has to be restored.
       _one_is_specified -> {:error, error}
     end
   end

@@ -8,7 +8,7 @@ defmodule Exosuit.Host.Share do
   alias Exosuit.Host.Configurations
   alias Exosuit.Model.{ActorSpecification, Workload}
 
-  @typedoc "How many of each workload this host runs."
+  @typedoc "The count of each workload on this host."
   @type counts :: %{optional(String.t()) => pos_integer()}
 
   @doc "The diagnostics of configurations that the application names and that are not stored."
@@ -20,8 +20,8 @@ defmodule Exosuit.Host.Share do
   end
 
   @doc """
-  The manifest with this host's share of it alone. Its named configurations are stored, unless the lattice is away
-  (`alone?`): what it says of them then stands in the links of the result alone.
+  The manifest reduced to this host's share. Its named configurations are stored. If the lattice is away (`alone?`),
+  they are not stored, and the links of the result contain their values.
   """
   @spec take(Instance.t(), Manifest.t(), counts(), alone? :: boolean()) ::
           {:ok, Manifest.t()} | {:error, Error.t()}
@@ -47,7 +47,7 @@ defmodule Exosuit.Host.Share do
     end)
   end
 
-  # Links name theirs, and follow them.
+  # Only links refer to configurations by name, and follow their changes.
   defp keep(instance, manifest) do
     names = Enum.flat_map(manifest.links, &(&1.source_configs ++ &1.target_configs))
 
@@ -71,7 +71,7 @@ defmodule Exosuit.Host.Share do
     %{manifest | specifications: specifications, links: links}
   end
 
-  # As it is once it is made, so that the same again is no change.
+  # The link in its stored form, so that an equal link counts as unchanged.
   defp linked(instance, manifest, link) do
     source = values(instance, manifest, link.source_configs, link.source_config)
     target = values(instance, manifest, link.target_configs, link.target_config)
@@ -95,7 +95,7 @@ defmodule Exosuit.Host.Share do
   defp configured(specification, instance, manifest, %Workload{configs: names}),
     do: %{specification | config: merged(instance, manifest, names)}
 
-  # It was there a moment ago.
+  # It existed when `missing/2` checked it.
   defp stored(instance, name) do
     case Configurations.fetch(instance, name) do
       {:ok, values} -> values

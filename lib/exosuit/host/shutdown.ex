@@ -7,11 +7,11 @@ defmodule Exosuit.Host.Shutdown do
 
   alias Exosuit.{Directory, Instance}
 
-  @doc "Has the host ended. Waits for nobody, so a process of the host may ask for it."
+  @doc "Starts the end of the host. Does not wait, so a process of the host may call it."
   @spec begin(Instance.t()) :: :ok
   def begin(%Instance{name: name}) do
     top = Directory.fetch!(name, :host)
-    # Linked to nobody, as whoever asks may end with the host.
+    # Not linked, because the caller may end with the host.
     _stopper = spawn(fn -> end_host(top) end)
     :ok
   end

@@ -1,7 +1,7 @@
 defmodule Exosuit.Host.Specifications do
   @moduledoc false
-  # What should run on a host, and what a first start has made of it. One writer, this process; the
-  # table belongs to the topmost supervisor, so that a restart of this process forgets nothing.
+  # The table of a host's specifications, with the compiled code of their first start. This process is its only
+  # writer. The table belongs to the topmost supervisor, so that a restart of this process loses nothing.
 
   use Exosuit.Server
 
@@ -15,11 +15,11 @@ defmodule Exosuit.Host.Specifications do
     GenServer.start_link(__MODULE__, instance, name: Directory.via(instance.name, __MODULE__))
   end
 
-  @doc "An empty table. Public, as its owner is not its writer, who may be restarted."
+  @doc "An empty table. It is public because its owner is not its writer, which may be restarted."
   @spec table() :: :ets.table()
   def table, do: :ets.new(:exosuit_specifications, [:set, :public, read_concurrency: true])
 
-  @doc "The key of what is specified: role and id."
+  @doc "The key of a specification: role and id."
   @spec key(specification()) :: Directory.key()
   def key(%ActorSpecification{id: id}), do: {:actor, id}
   def key(%ProviderSpecification{id: id}), do: {:provider, id}
@@ -52,7 +52,7 @@ defmodule Exosuit.Host.Specifications do
   @spec keep(Instance.t(), Directory.key(), term()) :: :ok
   def keep(instance, key, compiled), do: call(instance, {:keep, key, compiled})
 
-  @doc "The specification under this key and what a start has made of it."
+  @doc "The specification of this key, and the compiled code of a start."
   @spec fetch(Instance.t(), Directory.key()) ::
           {:ok, {specification(), term()}} | {:error, Error.t()}
   def fetch(instance, {role, id} = key) do
@@ -122,7 +122,7 @@ defmodule Exosuit.Host.Specifications do
   end
 
   def handle_call({:keep, key, compiled}, _from, instance) do
-    # It may have been removed while it started, or updated since: then that holds.
+    # It may have been removed or updated while it started: then the newer state stays.
     case :ets.lookup(instance.tables.specifications, key) do
       [{_key, specification, nil}] ->
         :ets.insert(instance.tables.specifications, {key, specification, compiled})

@@ -16,7 +16,7 @@ defmodule Exosuit.Host.Statuses do
           retry_in_ms: non_neg_integer() | nil
         }
 
-  @doc "An empty table. Public, as its owner is not its writer, who may be restarted."
+  @doc "An empty table. It is public because its owner is not its writer, which may be restarted."
   @spec table() :: :ets.table()
   def table, do: :ets.new(:exosuit_statuses, [:set, :public, read_concurrency: true])
 
@@ -33,14 +33,14 @@ defmodule Exosuit.Host.Statuses do
     :ok
   end
 
-  @doc "Notes that it is to be tried, unless something is known of it already."
+  @doc "Notes that an item waits for its first try, unless it has a status already."
   @spec want(Instance.t(), key()) :: :ok
   def want(instance, key) do
     :ets.insert_new(instance.tables.statuses, {key, :starting, nil, nil})
     :ok
   end
 
-  @doc "Forgets it: it runs, or is wanted no more."
+  @doc "Removes the status of an item that runs, or that is not wanted any more."
   @spec delete(Instance.t(), key()) :: :ok
   def delete(instance, key) do
     :ets.delete(instance.tables.statuses, key)
@@ -76,7 +76,7 @@ defmodule Exosuit.Host.Statuses do
   @spec confirm_link(Instance.t(), Link.key()) :: :ok
   def confirm_link(instance, key), do: delete(instance, {:provisional, key})
 
-  @doc "The keys of links that this host made by itself."
+  @doc "The keys of provisional links."
   @spec provisional(Instance.t()) :: [Link.key()]
   def provisional(instance) do
     Enum.concat(:ets.match(instance.tables.statuses, {{:provisional, :"$1"}, :_, :_, :_}))

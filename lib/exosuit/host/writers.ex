@@ -1,8 +1,8 @@
 defmodule Exosuit.Host.Writers do
   @moduledoc false
-  # Who on this host is writing links to what the hosts share, and which keys of links wait for that. The lattice
-  # may tell `Exosuit.Host.Replica` of a change before the writer does; only the writer knows whether a refusal is
-  # to be undone. Therefore such a key waits for its writer, and is settled once. Pure.
+  # The processes of this host that are writing links to the shared state, and the keys of links that wait for them. A
+  # watch may deliver a change to `Exosuit.Host.Replica` before the writer does, but only the writer knows whether a
+  # refusal must be undone. Therefore such a key waits for its writer, and is settled once. Pure.
 
   alias Exosuit.Model.Link
 
@@ -26,7 +26,7 @@ defmodule Exosuit.Host.Writers do
     {now, %{writers | waiting: Enum.into(later, writers.waiting)}}
   end
 
-  @doc "Removes a writer. Gives the keys that waited for it alone."
+  @doc "Removes a writer. Returns the keys that waited for it alone."
   @spec remove(t(), reference()) :: {[Link.key()], t()}
   def remove(writers, writer) do
     {keys, left} = Map.pop(writers.keys, writer, [])
