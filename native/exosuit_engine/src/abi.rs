@@ -6,6 +6,7 @@
 //! and nothing here answers.
 
 mod component;
+mod guest;
 mod preview1;
 mod program;
 mod store;
@@ -17,11 +18,11 @@ use std::sync::{Arc, Weak};
 use exosuit_core::{Context, Invocation, Reply, WitName};
 use wasmtime::ExternType;
 
-use crate::actor::Shared;
+pub(crate) use self::guest::Pool;
+use crate::Error;
+use crate::actor_shared::ActorShared;
 use crate::code::Code;
 use crate::configuration::setup;
-use crate::explain::cut;
-use crate::{Engine, Error, pool};
 
 /// What links the code of each ABI; made once per engine.
 pub(crate) struct Linkers {
@@ -40,15 +41,6 @@ impl Linkers {
     }
 }
 
-/// An instance that is ready for a call.
-pub(crate) enum Guest {
-    Wasmbus(wasmbus::Guest),
-    Component(component::Guest),
-}
-
-pub(crate) type Pool = pool::Pool<Guest>;
-type Seat = pool::Seat<Guest>;
-
 /// Code that was checked against its ABI and linked.
 pub(crate) enum Prepared {
     Wasmbus(wasmbus::Prepared),
@@ -57,8 +49,7 @@ pub(crate) enum Prepared {
 }
 
 impl Prepared {
-    pub(crate) fn new(engine: &Engine, code: &Code) -> Result<Self, Error> {
-        let linkers = engine.linkers();
+    pub(crate) fn new(linkers: &Linkers, code: &Code) -> Result<Self, Error> {
         match code {
             Code::Module(module) if is_program(module) => {
                 program::Prepared::new(&linkers.program, module).map(Self::Program)
@@ -92,7 +83,7 @@ impl Prepared {
     /// Makes an instance as for a call, and drops it.
     pub(crate) async fn instantiate(
         &self,
-        actor: &Arc<Shared>,
+        actor: &Arc<ActorShared>,
         context: Context,
     ) -> Result<(), Error> {
         match self {
@@ -104,7 +95,7 @@ impl Prepared {
 
     pub(crate) async fn call(
         &self,
-        actor: &Arc<Shared>,
+        actor: &Arc<ActorShared>,
         pool: &Weak<Pool>,
         invocation: Invocation,
     ) -> Result<Reply, Error> {
@@ -130,8 +121,7 @@ fn is_program(module: &wasmtime::Module) -> bool {
 }
 
 /// The imports of code without exports that nothing here answers.
-pub(crate) fn unanswered(engine: &Engine, code: &Code) -> Result<Vec<String>, Error> {
-    let linkers = engine.linkers();
+pub(crate) fn unanswered(linkers: &Linkers, code: &Code) -> Result<Vec<String>, Error> {
     match code {
         Code::Module(module) => {
             let linked = stubs::linked(&linkers.wasmbus, module).map_err(setup)?;
@@ -139,49 +129,6 @@ pub(crate) fn unanswered(engine: &Engine, code: &Code) -> Result<Vec<String>, Er
         }
         Code::Component(component) => {
             component::linked(&linkers.component, component).map(|linked| linked.unanswered)
-        }
-    }
-}
-
-/// What bytes claim to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Module,
-    Component,
-}
-
-/// What the bytes claim to be, of what an ABI here is for.
-pub(crate) fn kind(bytes: &[u8]) -> Result<Kind, Error> {
-    match bytes {
-        [b'\0', b'a', b's', b'm', 1, 0, 0, 0, ..] => Ok(Kind::Module),
-        [b'\0', b'a', b's', b'm', _, _, 1, 0, ..] => Ok(Kind::Component),
-        [b'\0', b'a', b's', b'm', ..] => Err(Error::Module(
-            "the module is of a version of Wasm that is not known here, expected version 1"
-                .to_owned(),
-        )),
-        _ => Err(Error::Module(format!(
-            "the bytes are not Wasm: expected them to begin with \"\\0asm\", they begin with {:?}",
-            cut(&String::from_utf8_lossy(&bytes[..bytes.len().min(8)]), 8)
-        ))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_modules_and_components_pass() {
-        assert_eq!(kind(b"\0asm\x01\0\0\0"), Ok(Kind::Module));
-        assert_eq!(kind(b"\0asm\x0d\0\x01\0"), Ok(Kind::Component));
-        for bad in [
-            &b""[..],
-            b"\0as",
-            b"\0asm\x02\0\0\0",
-            b"(module)",
-            b"\xff\xfe\xff\xfe\xff",
-        ] {
-            assert!(matches!(kind(bad), Err(Error::Module(_))), "{bad:?} passed");
         }
     }
 }

@@ -1,21 +1,17 @@
 //! A module with an identity, limits and a way out.
 
-use std::collections::BTreeMap;
-use std::future::{Future, poll_fn, ready};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use exosuit_core::{
-    Answer, Code, Context, Deliver, Id, Invocation, LogGate, LogLevel, Reply, bounded,
-};
+use exosuit_core::{Answer, Context, Deliver, Id, Invocation, LogLevel, Reply, bounded};
 use tokio::sync::Semaphore;
 
 use crate::abi::Pool;
+use crate::actor_shared::{ActorShared, Settled};
 use crate::configuration::MAX_TABLE_ELEMENTS;
 use crate::share::Share;
-use crate::ticker::Ticker;
-use crate::{ActorOptions, Error, Limits, Module, WasiGrants, sandbox};
+use crate::{ActorOptions, Error, Limits, Module, sandbox};
 
 /// How many imports that nothing answers the log names at the start of an actor.
 const MAX_NAMED: usize = 16;
@@ -27,38 +23,29 @@ const MAX_NAMED: usize = 16;
 /// called, is for others to decide.
 #[derive(Clone)]
 pub struct Actor {
-    shared: Arc<Shared>,
+    inner: Arc<Inner>,
     /// What rests between calls. Not with what calls share: an instance holds that.
     pool: Option<Arc<Pool>>,
 }
 
-/// What the calls of one actor share.
-pub(crate) struct Shared {
-    pub(crate) id: Id,
-    pub(crate) limits: Limits,
-    pub(crate) module: Module,
-    pub(crate) config: BTreeMap<String, String>,
-    pub(crate) grants: WasiGrants,
-    pub(crate) outbound: Weak<dyn Deliver>,
-    pub(crate) log: Arc<LogGate>,
-    /// How many instances may be at work at once.
-    pub(crate) share: Share,
-    /// How many may be opening their directories at once.
-    pub(crate) opening: Arc<Semaphore>,
+/// An actor without its pool: calls hold this.
+struct Inner {
+    shared: Arc<ActorShared>,
+    module: Module,
 }
 
 impl Actor {
     pub(crate) fn new(module: &Module, options: ActorOptions) -> Result<Self, Error> {
         module.starts_within(&options.limits)?;
-        let engine = module.engine();
+        let engine = module.core();
         let pool = Pool::new(options.instances, engine.reserve());
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(ActorShared {
             id: options.id,
             limits: Limits {
                 table_elements: options.limits.table_elements.min(MAX_TABLE_ELEMENTS),
                 ..options.limits
             },
-            module: module.clone(),
+            engine: Arc::clone(engine),
             config: options.config,
             grants: sandbox::located(options.grants)?,
             outbound: options.outbound,
@@ -66,7 +53,9 @@ impl Actor {
             share: Share::of(engine.slots(), &module.0.needs),
             opening: Arc::new(Semaphore::new(sandbox::MAX_OPENING)),
         });
-        Ok(Self { shared, pool })
+        let module = module.clone();
+        let inner = Arc::new(Inner { shared, module });
+        Ok(Self { inner, pool })
     }
 
     /// Instantiates the module once, as a call would, and drops the instance: what keeps it from
@@ -74,11 +63,11 @@ impl Actor {
     /// try later.
     pub async fn rehearse(&self, deadline: Instant) -> Result<(), exosuit_core::Error> {
         let context = Context::until(deadline);
-        let compiled = &self.shared.module.0;
+        let Inner { shared, module } = &*self.inner;
         let starting = pin!(async {
-            let instance = compiled.prepared.instantiate(&self.shared, context);
+            let instance = module.0.prepared.instantiate(shared, context);
             let instance = pin!(instance);
-            match ticking(compiled.engine.ticker(), instance).await {
+            match shared.engine.ticker().during(instance).await {
                 Ok(()) | Err(Error::Overloaded(_)) => Ok(()),
                 Err(error) => Err(error.into()),
             }
@@ -88,9 +77,8 @@ impl Actor {
 
     /// Names the imports in the log that nothing here answers: for when the actor begins to serve.
     pub fn warn_of_unanswered(&self) {
-        let Shared {
-            id, log, module, ..
-        } = &*self.shared;
+        let Inner { shared, module } = &*self.inner;
+        let ActorShared { id, log, .. } = &**shared;
         let unanswered = module.unanswered();
         let warn = |text: String| log.write(id, LogLevel::Warning, &text);
         for import in unanswered.iter().take(MAX_NAMED) {
@@ -105,31 +93,18 @@ impl Actor {
 
     /// Who it is.
     pub fn id(&self) -> &Id {
-        &self.shared.id
+        &self.inner.shared.id
     }
 
     /// What runs.
     pub fn module(&self) -> &Module {
-        &self.shared.module
-    }
-}
-
-impl Shared {
-    /// A call of its guest, on its way to whoever answers it.
-    pub(crate) fn call_out(&self, invocation: Invocation) -> Answer {
-        match self.outbound.upgrade() {
-            Some(outbound) => outbound.deliver(invocation),
-            None => Box::pin(ready(Err(exosuit_core::Error::new(
-                Code::Dropped,
-                "the host of this actor has stopped",
-            )))),
-        }
+        &self.inner.module
     }
 }
 
 impl Deliver for Actor {
     fn deliver(&self, invocation: Invocation) -> Answer {
-        let actor = Arc::clone(&self.shared);
+        let actor = Arc::clone(&self.inner);
         let pool = self.pool.as_ref().map_or_else(Weak::new, Arc::downgrade);
         Box::pin(async move {
             let deadline = invocation.context.deadline;
@@ -140,38 +115,20 @@ impl Deliver for Actor {
     }
 
     fn names_links(&self) -> bool {
-        !self.shared.module.is_component()
+        !self.inner.module.is_component()
     }
 }
 
 async fn answer(
-    actor: &Arc<Shared>,
+    actor: &Inner,
     pool: &Weak<Pool>,
     call: Invocation,
 ) -> Result<Reply, exosuit_core::Error> {
     if Instant::now() >= call.context.deadline {
         return Err(Error::Deadline.into());
     }
-    let _settled = Settled(actor);
-    let compiled = &actor.module.0;
-    let call = pin!(compiled.prepared.call(actor, pool, call));
-    Ok(ticking(compiled.engine.ticker(), call).await?)
-}
-
-/// Reports what the log lost of a call once its instance is gone, also when the call is dropped.
-pub(crate) struct Settled<'a>(pub(crate) &'a Shared);
-
-impl Drop for Settled<'_> {
-    fn drop(&mut self) {
-        self.0.log.settle(&self.0.id);
-    }
-}
-
-/// Has the epoch advance whenever `call` is being polled.
-pub(crate) async fn ticking<T>(ticker: &Ticker, mut call: Pin<&mut impl Future<Output = T>>) -> T {
-    poll_fn(|context| {
-        let _running = ticker.run();
-        call.as_mut().poll(context)
-    })
-    .await
+    let Inner { shared, module } = actor;
+    let _settled = Settled(shared);
+    let call = pin!(module.0.prepared.call(shared, pool, call));
+    Ok(shared.engine.ticker().during(call).await?)
 }

@@ -14,8 +14,8 @@ use std::time::SystemTime;
 use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
 
+use crate::Digest;
 use crate::code::Code;
-use crate::module::Digest;
 
 const KEY_FILE: &str = "key";
 const KEY_BYTES: usize = 32;

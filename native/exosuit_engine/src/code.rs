@@ -3,7 +3,7 @@
 use wasmtime::component::Component;
 use wasmtime::{Module, Precompiled, ResourcesRequired};
 
-use crate::abi::{self, Kind};
+use crate::kind::{Kind, kind};
 use crate::{Error, nesting};
 
 /// What was compiled.
@@ -15,7 +15,7 @@ pub(crate) enum Code {
 impl Code {
     /// Compiles a module or a component that is small.
     pub(crate) fn compile(engine: &wasmtime::Engine, bytes: &[u8]) -> Result<Self, Error> {
-        match abi::kind(bytes)? {
+        match kind(bytes)? {
             Kind::Module => {
                 let module = Module::from_binary(engine, bytes);
                 module
@@ -35,7 +35,7 @@ impl Code {
     /// Compiles a module or a component to what [`Self::deserialize`] takes, here or in another
     /// process.
     pub(crate) fn precompile(engine: &wasmtime::Engine, bytes: &[u8]) -> Result<Vec<u8>, Error> {
-        match abi::kind(bytes)? {
+        match kind(bytes)? {
             Kind::Module => {
                 let code = engine.precompile_module(bytes);
                 code.map_err(|error| invalid("module", &error))

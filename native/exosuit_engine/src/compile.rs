@@ -8,41 +8,27 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use tokio::sync::{oneshot, watch};
 
+use crate::abi::Linkers;
 use crate::cache::{Cache, compatibility};
 use crate::code::Code;
 use crate::configuration::setup;
-use crate::module::{Compiled, Digest};
+use crate::engine_core::EngineCore;
+use crate::kind::kind;
+use crate::module::Compiled;
 use crate::program::Program;
 use crate::turns::Turns;
-use crate::{Engine, EngineOptions, Error, Module, Stats, abi, bodies};
-
-/// The limits of one compile.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct CompileLimits {
-    /// From the moment when it is its turn.
-    pub time: Duration,
-    /// The memory limit of the compiling process.
-    pub memory_bytes: u64,
-}
-
-impl Default for CompileLimits {
-    fn default() -> Self {
-        Self {
-            time: Duration::from_mins(5),
-            memory_bytes: 4 << 30,
-        }
-    }
-}
+use crate::{CompileLimits, Digest, EngineOptions, Error, Module, bodies};
 
 /// The compilers, the cache, and the compiles in progress.
 pub(crate) struct Compiler {
+    core: Arc<EngineCore>,
+    linkers: Arc<Linkers>,
     by: By,
     turns: Arc<Turns>,
     cache: Result<Cache, Option<String>>,
@@ -80,8 +66,26 @@ struct Counts {
     not_cached: AtomicU64,
 }
 
+/// What an engine has done, for those who measure it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Modules that were compiled.
+    pub compiled: u64,
+    /// Modules whose code was read from the cache.
+    pub loaded: u64,
+    /// Requests for a module that was in memory, or being compiled, already.
+    pub shared: u64,
+    /// Compiled code that could not be written to the cache.
+    pub not_cached: u64,
+}
+
 impl Compiler {
-    pub(crate) fn new(engine: &wasmtime::Engine, options: EngineOptions) -> Result<Self, Error> {
+    pub(crate) fn new(
+        core: Arc<EngineCore>,
+        linkers: Arc<Linkers>,
+        options: EngineOptions,
+    ) -> Result<Arc<Self>, Error> {
+        let engine = core.wasmtime();
         let threads = options.compile_threads.max(1);
         let by = match options.compiler.filter(|path| path.is_file()) {
             Some(path) => By::Program(Program {
@@ -95,14 +99,16 @@ impl Compiler {
             Some(directory) => Cache::open(directory, engine, options.cache_bytes).map_err(Some),
             None => Err(None),
         };
-        Ok(Self {
+        Ok(Arc::new(Self {
             by,
             turns: Turns::new(options.compile_jobs),
             cache,
             module_bytes: options.module_bytes,
             modules: Mutex::default(),
             counts: Counts::default(),
-        })
+            core,
+            linkers,
+        }))
     }
 
     pub(crate) fn cache_refusal(&self) -> Option<&str> {
@@ -130,7 +136,7 @@ impl Compiler {
                 max: self.module_bytes,
             });
         }
-        abi::kind(bytes).map(drop)
+        kind(bytes).map(drop)
     }
 }
 
@@ -144,23 +150,116 @@ fn pool(threads: usize) -> Result<ThreadPool, Error> {
         .map_err(setup)
 }
 
-pub(crate) async fn compile(
-    engine: Engine,
-    bytes: Bytes,
-    tenant: String,
-    limits: CompileLimits,
-) -> Result<Module, Error> {
-    engine.compiler().check(&bytes)?;
-    let content = bytes.clone();
-    // Hashing 50 MiB takes a tenth of a second: not on the caller's thread.
-    let digest = blocking(move || Digest::of(&content)).await?;
-    let mut outcome = match find((digest, limits), &engine, bytes, tenant) {
-        Ok(module) => return Ok(module),
-        Err(outcome) => outcome,
-    };
-    let outcome = outcome.wait_for(Outcome::is_some).await;
-    let outcome = outcome.map_err(|_| Error::Compiler)?.clone();
-    outcome.unwrap_or(Err(Error::Compiler))
+impl Compiler {
+    pub(crate) async fn compile(
+        self: Arc<Self>,
+        bytes: Bytes,
+        tenant: String,
+        limits: CompileLimits,
+    ) -> Result<Module, Error> {
+        self.check(&bytes)?;
+        let content = bytes.clone();
+        // Hashing 50 MiB takes a tenth of a second: not on the caller's thread.
+        let digest = blocking(move || Digest::of(&content)).await?;
+        let mut outcome = match self.find((digest, limits), bytes, tenant) {
+            Ok(module) => return Ok(module),
+            Err(outcome) => outcome,
+        };
+        let outcome = outcome.wait_for(Outcome::is_some).await;
+        let outcome = outcome.map_err(|_| Error::Compiler)?.clone();
+        outcome.unwrap_or(Err(Error::Compiler))
+    }
+
+    /// The module, if it is there, or else where its compile will tell of it, begun if there was none.
+    fn find(
+        self: &Arc<Self>,
+        order: Order,
+        bytes: Bytes,
+        tenant: String,
+    ) -> Result<Module, watch::Receiver<Outcome>> {
+        let mut modules = self.modules.lock();
+        let ready = modules.ready.get(&order.0).and_then(Weak::upgrade);
+        let compiling = modules.compiling.get(&order);
+        let shared = match (ready, compiling) {
+            (Some(module), _) => Some(Ok(Module(module))),
+            (None, Some((_, outcome))) => Some(Err(outcome.subscribe())),
+            (None, None) => None,
+        };
+        if let Some(shared) = shared {
+            self.counts.shared.fetch_add(1, Relaxed);
+            return shared;
+        }
+        modules.ready.retain(|_, module| module.strong_count() > 0);
+        let (done, outcome) = watch::channel(None);
+        modules.last += 1;
+        let number = modules.last;
+        modules.compiling.insert(order, (number, done.clone()));
+        let job = Job {
+            compiler: Arc::clone(self),
+            order,
+            number,
+            done,
+        };
+        tokio::spawn(job.run(bytes, tenant));
+        Err(outcome)
+    }
+
+    async fn bring(
+        self: &Arc<Self>,
+        (digest, limits): Order,
+        bytes: Bytes,
+        tenant: &str,
+    ) -> Result<Module, Error> {
+        let loading = Arc::clone(self);
+        if let Some(module) = blocking(move || loading.load(digest)).await? {
+            return module;
+        }
+        let turn = self.turns.take(tenant).await?;
+        let code = match &self.by {
+            By::Program(program) => program.compile(bytes, limits).await?,
+            By::Threads(threads) => {
+                let engine = self.core.wasmtime().clone();
+                compile_here(threads, engine, bytes).await?.into()
+            }
+        };
+        drop(turn);
+        self.counts.compiled.fetch_add(1, Relaxed);
+        let keeping = Arc::clone(self);
+        blocking(move || keeping.keep(digest, &code)).await?
+    }
+
+    /// The cached code of this content.
+    fn load(&self, digest: Digest) -> Option<Result<Module, Error>> {
+        let code = self.cache.as_ref().ok()?.load(&digest)?;
+        self.counts.loaded.fetch_add(1, Relaxed);
+        Some(self.prepare(digest, &code))
+    }
+
+    /// Makes a module of code that was compiled just now, and keeps it.
+    fn keep(&self, digest: Digest, code: &[u8]) -> Result<Module, Error> {
+        let prepared = self.prepare(digest, &self.taken(code)?)?;
+        if let Ok(cache) = &self.cache
+            && cache.store(&digest, code).is_err()
+        {
+            self.counts.not_cached.fetch_add(1, Relaxed);
+        }
+        Ok(prepared)
+    }
+
+    #[expect(
+        unsafe_code,
+        reason = "compiled code is taken as it is; there is no other way in"
+    )]
+    fn taken(&self, code: &[u8]) -> Result<Code, Error> {
+        // SAFETY: `Code::precompile` made these bytes, in this process or in the program that was found
+        // to be compatible, and they came through a pipe that nobody else has.
+        unsafe { Code::deserialize(self.core.wasmtime(), code) }.ok_or(Error::Compiler)
+    }
+
+    fn prepare(&self, digest: Digest, code: &Code) -> Result<Module, Error> {
+        let compiled = Compiled::new(Arc::clone(&self.core), &self.linkers, digest, code)?;
+        Ok(Module(Arc::new(compiled)))
+    }
 }
 
 async fn blocking<T: Send + 'static>(
@@ -170,44 +269,24 @@ async fn blocking<T: Send + 'static>(
     done.map_err(|_| Error::Compiler)
 }
 
-/// The module, if it is there, or else where its compile will tell of it, begun if there was none.
-fn find(
-    order: Order,
-    engine: &Engine,
+/// Compiles in this process, where nothing can end it: so only what is sure to end soon.
+async fn compile_here(
+    threads: &ThreadPool,
+    engine: wasmtime::Engine,
     bytes: Bytes,
-    tenant: String,
-) -> Result<Module, watch::Receiver<Outcome>> {
-    let compiler = engine.compiler();
-    let mut modules = compiler.modules.lock();
-    let ready = modules.ready.get(&order.0).and_then(Weak::upgrade);
-    let compiling = modules.compiling.get(&order);
-    let shared = match (ready, compiling) {
-        (Some(module), _) => Some(Ok(Module(module))),
-        (None, Some((_, outcome))) => Some(Err(outcome.subscribe())),
-        (None, None) => None,
-    };
-    if let Some(shared) = shared {
-        compiler.counts.shared.fetch_add(1, Relaxed);
-        return shared;
-    }
-    modules.ready.retain(|_, module| module.strong_count() > 0);
-    let (done, outcome) = watch::channel(None);
-    modules.last += 1;
-    let number = modules.last;
-    modules.compiling.insert(order, (number, done.clone()));
-    let job = Job {
-        engine: engine.clone(),
-        order,
-        number,
-        done,
-    };
-    tokio::spawn(job.run(bytes, tenant));
-    Err(outcome)
+) -> Result<Vec<u8>, Error> {
+    let (done, code) = oneshot::channel();
+    threads.spawn(move || {
+        let compiled = bodies::check(&bytes).and_then(|()| Code::precompile(&engine, &bytes));
+        // The waiter may be gone.
+        let _ = done.send(compiled);
+    });
+    code.await.map_err(|_| Error::Compiler)?
 }
 
 /// Brings one module, and clears its place in the table whatever happens.
 struct Job {
-    engine: Engine,
+    compiler: Arc<Compiler>,
     order: Order,
     number: u64,
     done: watch::Sender<Outcome>,
@@ -216,12 +295,12 @@ struct Job {
 impl Job {
     async fn run(self, bytes: Bytes, tenant: String) {
         let outcome = tokio::select! {
-            outcome = bring(&self.engine, self.order, bytes, &tenant) => outcome,
+            outcome = self.compiler.bring(self.order, bytes, &tenant) => outcome,
             () = self.deserted() => return,
         };
         if let Ok(module) = &outcome {
             let ready = Arc::downgrade(&module.0);
-            let mut modules = self.engine.compiler().modules.lock();
+            let mut modules = self.compiler.modules.lock();
             modules.ready.insert(self.order.0, ready);
         }
         self.done.send_replace(Some(outcome));
@@ -231,7 +310,7 @@ impl Job {
     async fn deserted(&self) {
         loop {
             self.done.closed().await;
-            let mut modules = self.engine.compiler().modules.lock();
+            let mut modules = self.compiler.modules.lock();
             if self.done.receiver_count() == 0 {
                 modules.forget(self);
                 return;
@@ -251,80 +330,6 @@ impl Modules {
 
 impl Drop for Job {
     fn drop(&mut self) {
-        self.engine.compiler().modules.lock().forget(self);
+        self.compiler.modules.lock().forget(self);
     }
-}
-
-async fn bring(
-    engine: &Engine,
-    (digest, limits): Order,
-    bytes: Bytes,
-    tenant: &str,
-) -> Result<Module, Error> {
-    let compiler = engine.compiler();
-    let loading = engine.clone();
-    if let Some(module) = blocking(move || load(&loading, digest)).await? {
-        return module;
-    }
-    let turn = compiler.turns.take(tenant).await?;
-    let code = match &compiler.by {
-        By::Program(program) => program.compile(bytes, limits).await?,
-        By::Threads(threads) => compile_here(threads, engine, bytes).await?.into(),
-    };
-    drop(turn);
-    compiler.counts.compiled.fetch_add(1, Relaxed);
-    let keeping = engine.clone();
-    blocking(move || keep(&keeping, digest, &code)).await?
-}
-
-/// Compiles in this process, where nothing can end it: so only what is sure to end soon.
-async fn compile_here(
-    threads: &ThreadPool,
-    engine: &Engine,
-    bytes: Bytes,
-) -> Result<Vec<u8>, Error> {
-    let (done, code) = oneshot::channel();
-    let engine = engine.clone();
-    threads.spawn(move || {
-        let compiled =
-            bodies::check(&bytes).and_then(|()| Code::precompile(engine.wasmtime(), &bytes));
-        // The waiter may be gone.
-        let _ = done.send(compiled);
-    });
-    code.await.map_err(|_| Error::Compiler)?
-}
-
-/// The cached code of this content.
-fn load(engine: &Engine, digest: Digest) -> Option<Result<Module, Error>> {
-    let Compiler { cache, counts, .. } = engine.compiler();
-    let code = cache.as_ref().ok()?.load(&digest)?;
-    counts.loaded.fetch_add(1, Relaxed);
-    Some(prepare(engine, digest, &code))
-}
-
-/// Makes a module of code that was compiled just now, and keeps it.
-fn keep(engine: &Engine, digest: Digest, code: &[u8]) -> Result<Module, Error> {
-    let Compiler { cache, counts, .. } = engine.compiler();
-    let prepared = prepare(engine, digest, &taken(engine, code)?)?;
-    if let Ok(cache) = cache
-        && cache.store(&digest, code).is_err()
-    {
-        counts.not_cached.fetch_add(1, Relaxed);
-    }
-    Ok(prepared)
-}
-
-#[expect(
-    unsafe_code,
-    reason = "compiled code is taken as it is; there is no other way in"
-)]
-fn taken(engine: &Engine, code: &[u8]) -> Result<Code, Error> {
-    // SAFETY: `Code::precompile` made these bytes, in this process or in the program that was found
-    // to be compatible, and they came through a pipe that nobody else has.
-    unsafe { Code::deserialize(engine.wasmtime(), code) }.ok_or(Error::Compiler)
-}
-
-fn prepare(engine: &Engine, digest: Digest, code: &Code) -> Result<Module, Error> {
-    let compiled = Compiled::new(engine.clone(), digest, code)?;
-    Ok(Module(Arc::new(compiled)))
 }

@@ -5,57 +5,35 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::abi::{Guest, Linkers, unanswered};
+use crate::abi::{Linkers, unanswered};
 use crate::code::Code;
-use crate::compile::Compiler;
+use crate::compile::{Compiler, Stats};
 use crate::configuration::{self, Allocator};
-use crate::pool::Reserve;
-use crate::share::Slots;
-use crate::ticker::Ticker;
-use crate::{Actor, ActorOptions, CompileLimits, EngineOptions, Error, Module, Parts, skeleton};
+use crate::engine_core::EngineCore;
+use crate::{Actor, ActorOptions, CompileLimits, EngineOptions, Error, Module, skeleton};
 
 /// Compiles modules and runs them. One per process; cheap to clone.
 #[derive(Clone)]
 pub struct Engine(Arc<Inner>);
 
 struct Inner {
-    wasmtime: wasmtime::Engine,
+    core: Arc<EngineCore>,
     allocator: Allocator,
-    linkers: Linkers,
-    reserve: Arc<Reserve<Guest>>,
-    slots: Option<Slots>,
-    /// The limits of one instance.
-    parts: Parts,
-    ticker: Ticker,
-    compiler: Compiler,
-}
-
-/// What an engine has done, for those who measure it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Stats {
-    /// Modules that were compiled.
-    pub compiled: u64,
-    /// Modules whose code was read from the cache.
-    pub loaded: u64,
-    /// Requests for a module that was in memory, or being compiled, already.
-    pub shared: u64,
-    /// Compiled code that could not be written to the cache.
-    pub not_cached: u64,
+    linkers: Arc<Linkers>,
+    compiler: Arc<Compiler>,
 }
 
 impl Engine {
     /// Sets everything up. Takes milliseconds and touches files: not for a scheduler thread.
     pub fn new(options: EngineOptions) -> Result<Self, Error> {
         let (wasmtime, allocator) = configuration::build(options.pool_slots, options.parts)?;
+        let linkers = Arc::new(Linkers::new(&wasmtime)?);
+        let core = Arc::new(EngineCore::new(wasmtime, &options)?);
         Ok(Self(Arc::new(Inner {
-            linkers: Linkers::new(&wasmtime)?,
-            reserve: Reserve::new(),
-            slots: Slots::of(&wasmtime, &options),
-            parts: options.parts,
-            ticker: Ticker::start(wasmtime.clone())?,
-            compiler: Compiler::new(&wasmtime, options)?,
-            wasmtime,
+            compiler: Compiler::new(Arc::clone(&core), Arc::clone(&linkers), options)?,
+            core,
             allocator,
+            linkers,
         })))
     }
 
@@ -78,7 +56,7 @@ impl Engine {
         bytes: Bytes,
         limits: CompileLimits,
     ) -> impl Future<Output = Result<Module, Error>> + Send + 'static {
-        crate::compile::compile(self.clone(), bytes, tenant, limits)
+        Arc::clone(&self.0.compiler).compile(bytes, tenant, limits)
     }
 
     /// Lists the imports that nothing here can answer, each with the reason. Reads types alone and
@@ -86,8 +64,8 @@ impl Engine {
     /// not valid has none; its compilation says what is wrong with it.
     pub fn unanswered(&self, bytes: &[u8]) -> Vec<String> {
         let imports = skeleton::imports(bytes).and_then(|imports| {
-            let code = Code::compile(self.wasmtime(), &imports).ok()?;
-            unanswered(self, &code).ok()
+            let code = Code::compile(self.0.core.wasmtime(), &imports).ok()?;
+            unanswered(&self.0.linkers, &code).ok()
         });
         imports.unwrap_or_default()
     }
@@ -117,42 +95,5 @@ impl Engine {
     /// What it has done so far.
     pub fn stats(&self) -> Stats {
         self.0.compiler.stats()
-    }
-
-    pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {
-        &self.0.wasmtime
-    }
-
-    pub(crate) fn parts(&self) -> Parts {
-        self.0.parts
-    }
-
-    /// The slots of the pool, if there is one.
-    pub(crate) fn slots(&self) -> Option<&Slots> {
-        self.0.slots.as_ref()
-    }
-
-    pub(crate) fn linkers(&self) -> &Linkers {
-        &self.0.linkers
-    }
-
-    /// When hardly a slot is left for a fresh instance, some that rest give theirs up.
-    pub(crate) fn make_room(&self) {
-        if self.slots().is_some_and(Slots::are_scarce) {
-            self.0.reserve.give_up();
-        }
-    }
-
-    /// Where the warm instances are that rest.
-    pub(crate) fn reserve(&self) -> &Arc<Reserve<Guest>> {
-        &self.0.reserve
-    }
-
-    pub(crate) fn ticker(&self) -> &Ticker {
-        &self.0.ticker
-    }
-
-    pub(crate) fn compiler(&self) -> &Compiler {
-        &self.0.compiler
     }
 }

@@ -24,14 +24,18 @@
 
 mod abi;
 mod actor;
+mod actor_shared;
 mod bodies;
 mod cache;
 mod code;
 mod compile;
 mod configuration;
+mod digest;
 mod engine;
+mod engine_core;
 mod error;
 mod explain;
+mod kind;
 mod limiter;
 mod lines;
 mod module;
@@ -48,10 +52,13 @@ mod ticker;
 mod turns;
 
 pub use actor::Actor;
-pub use compile::CompileLimits;
+pub use compile::Stats;
 pub use configuration::Allocator;
-pub use engine::{Engine, Stats};
+pub use digest::Digest;
+pub use engine::Engine;
 pub use error::Error;
-pub use module::{Digest, Module};
-pub use options::{ActorOptions, Directory, EngineOptions, Instances, Limits, Parts, WasiGrants};
+pub use module::Module;
+pub use options::{
+    ActorOptions, CompileLimits, Directory, EngineOptions, Instances, Limits, Parts, WasiGrants,
+};
 pub use program::compile_for_parent;

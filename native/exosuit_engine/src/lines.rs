@@ -12,7 +12,7 @@ use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
-use crate::actor;
+use crate::actor_shared::ActorShared;
 
 /// How much a guest hands over at once; it writes again for the rest. Lines of one byte, so many of
 /// them, take less than a millisecond.
@@ -21,7 +21,7 @@ const PERMIT: usize = 8 << 10;
 /// Collects bytes, passes on each line, and what is left without an end when a call ends or it is
 /// dropped.
 struct Lines {
-    actor: Arc<actor::Shared>,
+    actor: Arc<ActorShared>,
     level: LogLevel,
     partial: Mutex<Vec<u8>>,
 }
@@ -68,7 +68,7 @@ impl Drop for Lines {
 pub(crate) struct Output(Arc<Lines>);
 
 impl Output {
-    pub(crate) fn new(actor: Arc<actor::Shared>, level: LogLevel) -> Self {
+    pub(crate) fn new(actor: Arc<ActorShared>, level: LogLevel) -> Self {
         Self(Arc::new(Lines {
             actor,
             level,

@@ -5,41 +5,15 @@ use std::fmt;
 use std::sync::Arc;
 
 use exosuit_core::WitName;
-use sha2::{Digest as _, Sha256};
 use wasmtime::ResourcesRequired;
 
-use crate::abi::Prepared;
+use crate::abi::{Linkers, Prepared};
 use crate::code::Code;
-use crate::{Engine, Error, Limits};
+use crate::engine_core::EngineCore;
+use crate::{Digest, Error, Limits};
 
 /// What Wasm counts memory in.
 const PAGE: u64 = 64 << 10;
-
-/// The SHA-256 of a module's bytes: what compiled code is found by.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Digest([u8; 32]);
-
-impl Digest {
-    pub(crate) fn of(bytes: &[u8]) -> Self {
-        Self(Sha256::digest(bytes).into())
-    }
-
-    pub(crate) fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl fmt::Display for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
 
 /// Compiled code. Cheap to clone; all actors of one content share it.
 #[derive(Clone)]
@@ -47,7 +21,7 @@ pub struct Module(pub(crate) Arc<Compiled>);
 
 pub(crate) struct Compiled {
     /// Keeps the ticker alive as long as anything can run.
-    pub(crate) engine: Engine,
+    pub(crate) core: Arc<EngineCore>,
     pub(crate) digest: Digest,
     pub(crate) prepared: Prepared,
     /// The initial size of an instance.
@@ -55,10 +29,15 @@ pub(crate) struct Compiled {
 }
 
 impl Compiled {
-    pub(crate) fn new(engine: Engine, digest: Digest, code: &Code) -> Result<Self, Error> {
+    pub(crate) fn new(
+        core: Arc<EngineCore>,
+        linkers: &Linkers,
+        digest: Digest,
+        code: &Code,
+    ) -> Result<Self, Error> {
         Ok(Self {
-            prepared: Prepared::new(&engine, code)?,
-            engine,
+            prepared: Prepared::new(linkers, code)?,
+            core,
             digest,
             needs: code.needs(),
         })
@@ -95,8 +74,8 @@ impl Module {
         names
     }
 
-    pub(crate) fn engine(&self) -> &Engine {
-        &self.0.engine
+    pub(crate) fn core(&self) -> &Arc<EngineCore> {
+        &self.0.core
     }
 
     pub(crate) fn starts_within(&self, limits: &Limits) -> Result<(), Error> {

@@ -74,6 +74,24 @@ impl Default for Parts {
     }
 }
 
+/// The limits of one compile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CompileLimits {
+    /// From the moment when it is its turn.
+    pub time: Duration,
+    /// The memory limit of the compiling process.
+    pub memory_bytes: u64,
+}
+
+impl Default for CompileLimits {
+    fn default() -> Self {
+        Self {
+            time: Duration::from_mins(5),
+            memory_bytes: 4 << 30,
+        }
+    }
+}
+
 /// What an actor is made with.
 pub struct ActorOptions {
     /// Who it is: the origin of its calls and the name on its log lines.

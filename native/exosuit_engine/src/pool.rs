@@ -28,7 +28,7 @@ pub(crate) struct Pool<T> {
     calls: u32,
     idle: Duration,
     resting: Mutex<Resting<T>>,
-    reserve: Arc<Reserve<T>>,
+    reserve: Arc<Reserve>,
 }
 
 struct Resting<T> {
@@ -46,7 +46,7 @@ struct Rested<T> {
 
 impl<T: Send + 'static> Pool<T> {
     /// A pool, if the policy has one.
-    pub(crate) fn new(instances: Instances, reserve: &Arc<Reserve<T>>) -> Option<Arc<Self>> {
+    pub(crate) fn new(instances: Instances, reserve: &Arc<Reserve>) -> Option<Arc<Self>> {
         match instances {
             Instances::Ephemeral => None,
             Instances::Warm { pool, calls, idle } => Some(Arc::new(Self {
@@ -98,8 +98,15 @@ impl<T: Send + 'static> Pool<T> {
         drop(swept);
         next
     }
+}
 
+/// A pool, whatever rests in it.
+trait GiveUp: Send + Sync {
     /// Drops the oldest, up to `count`, and says how many that were.
+    fn give_up(&self, count: usize) -> usize;
+}
+
+impl<T: Send + 'static> GiveUp for Pool<T> {
     fn give_up(&self, count: usize) -> usize {
         let mut resting = self.resting.lock();
         let count = count.min(resting.guests.len());
@@ -175,9 +182,9 @@ impl<T: Send + 'static> Seat<T> {
 }
 
 /// The pools of an engine in which something rests.
-pub(crate) struct Reserve<T>(Mutex<Vec<Weak<Pool<T>>>>);
+pub(crate) struct Reserve(Mutex<Vec<Weak<dyn GiveUp>>>);
 
-impl<T: Send + 'static> Reserve<T> {
+impl Reserve {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self(Mutex::default()))
     }
@@ -192,14 +199,14 @@ impl<T: Send + 'static> Reserve<T> {
         }
     }
 
-    fn add(&self, pool: &Arc<Pool<T>>) {
-        self.0.lock().push(Arc::downgrade(pool));
+    fn add<T: Send + 'static>(&self, pool: &Arc<Pool<T>>) {
+        let pool: Weak<Pool<T>> = Arc::downgrade(pool);
+        self.0.lock().push(pool);
     }
-}
 
-impl<T> Reserve<T> {
-    fn remove(&self, pool: &Pool<T>) {
-        self.0.lock().retain(|other| !ptr::eq(other.as_ptr(), pool));
+    fn remove<T>(&self, pool: &Pool<T>) {
+        let others = |other: &Weak<dyn GiveUp>| !ptr::addr_eq(other.as_ptr(), pool);
+        self.0.lock().retain(others);
     }
 }
 
@@ -221,7 +228,7 @@ mod tests {
     }
 
     struct World {
-        reserve: Arc<Reserve<Guest>>,
+        reserve: Arc<Reserve>,
         gone: UnboundedReceiver<u8>,
         goes: UnboundedSender<u8>,
     }

@@ -11,7 +11,7 @@ use exosuit_core::LogLevel;
 use tokio::task::{spawn_blocking, yield_now};
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 
-use crate::actor::Shared;
+use crate::actor_shared::ActorShared;
 use crate::configuration::setup;
 use crate::lines::Output;
 use crate::{Directory, Error, WasiGrants};
@@ -93,7 +93,7 @@ impl Sandbox<WasiCtxBuilder> {
 
 /// All that the guest was granted. Directories are opened on a thread that may block: a file system
 /// that does not answer holds up this call, and no scheduler.
-pub(crate) async fn open(actor: &Arc<Shared>) -> Result<Sandbox<WasiCtxBuilder>, Error> {
+pub(crate) async fn open(actor: &Arc<ActorShared>) -> Result<Sandbox<WasiCtxBuilder>, Error> {
     if actor.grants.directories.is_empty() {
         return Ok(without_directories(actor));
     }
@@ -110,7 +110,7 @@ pub(crate) async fn open(actor: &Arc<Shared>) -> Result<Sandbox<WasiCtxBuilder>,
 }
 
 /// Opens the directories; may block.
-fn with_directories(actor: &Arc<Shared>) -> Result<Sandbox<WasiCtxBuilder>, Error> {
+fn with_directories(actor: &Arc<ActorShared>) -> Result<Sandbox<WasiCtxBuilder>, Error> {
     let mut sandbox = without_directories(actor);
     for Directory {
         host,
@@ -131,7 +131,7 @@ fn with_directories(actor: &Arc<Shared>) -> Result<Sandbox<WasiCtxBuilder>, Erro
 }
 
 /// The same for a guest that was granted no directory, where nothing can fail.
-pub(crate) fn without_directories(actor: &Arc<Shared>) -> Sandbox<WasiCtxBuilder> {
+pub(crate) fn without_directories(actor: &Arc<ActorShared>) -> Sandbox<WasiCtxBuilder> {
     let output = [LogLevel::Info, LogLevel::Warning].map(|level| Output::new(actor.clone(), level));
     let mut wasi = WasiCtxBuilder::new();
     let [stdout, stderr] = output.clone();

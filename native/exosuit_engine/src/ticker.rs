@@ -1,5 +1,7 @@
 //! The clock of the guests: a thread that advances the epoch once a millisecond.
 
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::thread::{self, Thread};
@@ -53,6 +55,15 @@ impl Ticker {
             self.thread.unpark();
         }
         Running(&self.state)
+    }
+
+    /// Has the epoch advance whenever `call` is being polled.
+    pub(crate) async fn during<T>(&self, mut call: Pin<&mut impl Future<Output = T>>) -> T {
+        poll_fn(|context| {
+            let _running = self.run();
+            call.as_mut().poll(context)
+        })
+        .await
     }
 
     #[cfg(test)]

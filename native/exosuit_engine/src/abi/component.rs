@@ -18,6 +18,8 @@ mod incoming;
 mod keyvalue;
 mod outgoing;
 mod plain;
+mod prepared;
+mod returned;
 mod sending;
 mod state;
 mod streaming;
@@ -28,58 +30,22 @@ mod value;
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
-use exosuit_core::{Context, Invocation, Payload, Reply, Value, WitName};
-use wasmtime::component::Component;
-use wasmtime_wasi_http::p2::bindings::ProxyIndices;
+use exosuit_core::{Context, Invocation, Payload, Reply, Value};
 
-use self::function::{Function, Functions, call_with_bytes, call_with_values};
-use self::state::State;
-use super::{Pool, Seat};
+use self::function::{Function, call_with_bytes, call_with_values};
+use super::guest::{Guest as AnyGuest, Pool};
 use crate::Error;
-use crate::actor::Shared;
+use crate::actor_shared::ActorShared;
 
 pub(crate) use self::guest::Guest;
-pub(super) use self::imports::linker;
-pub(super) use self::unanswered::{Linked, linked};
-
-pub(super) type Linker = wasmtime::component::Linker<State>;
-
-/// A component that is linked.
-pub(crate) struct Prepared {
-    linked: Linked,
-    functions: Functions,
-    /// What answers HTTP, if it does.
-    handler: Option<ProxyIndices>,
-}
+pub(super) use self::imports::{Linker, linker};
+pub(crate) use self::prepared::Prepared;
+pub(super) use self::unanswered::linked;
 
 impl Prepared {
-    pub(super) fn new(linker: &Linker, component: &Component) -> Result<Self, Error> {
-        let linked = unanswered::linked(linker, component)?;
-        Ok(Self {
-            functions: Functions::of(component),
-            handler: ProxyIndices::new(&linked.instance).ok(),
-            linked,
-        })
-    }
-
-    /// The names of fields, cases and flags in the types of its functions, and of those that links answer. A name
-    /// may come twice.
-    pub(super) fn names<'a>(&'a self, each: &mut impl FnMut(&'a WitName)) {
-        self.functions.names(each);
-        self.linked
-            .bridged
-            .iter()
-            .for_each(|signature| signature.names(each));
-    }
-
-    /// The imports that nothing here answers, each with the reason.
-    pub(super) fn unanswered(&self) -> &[String] {
-        &self.linked.unanswered
-    }
-
     pub(super) async fn call(
         self: &Arc<Self>,
-        actor: &Arc<Shared>,
+        actor: &Arc<ActorShared>,
         pool: &Weak<Pool>,
         call: Invocation,
     ) -> Result<Reply, Error> {
@@ -105,7 +71,7 @@ impl Prepared {
                 let (seat, mut guest) = self.guest(actor, pool, context).await?;
                 let answer = guest.call(function, &operation, arguments).await;
                 if answer.as_ref().err().is_none_or(Error::is_an_answer) {
-                    guest.leave(seat);
+                    seat.leave(AnyGuest::Component(guest));
                 }
                 answer
             }
@@ -114,28 +80,12 @@ impl Prepared {
 
     pub(super) async fn instantiate(
         &self,
-        actor: &Arc<Shared>,
+        actor: &Arc<ActorShared>,
         context: Context,
     ) -> Result<(), Error> {
         Guest::new(&self.linked.instance, actor, context)
             .await
             .map(drop)
-    }
-
-    /// An instance for a call, and where it is left.
-    async fn guest(
-        &self,
-        actor: &Arc<Shared>,
-        pool: &Weak<Pool>,
-        context: Context,
-    ) -> Result<(Seat, Guest), Error> {
-        let place = actor.share.take(context.deadline).await?;
-        let (seat, rested) = Seat::take(pool, place);
-        let guest = match rested {
-            Some(super::Guest::Component(rested)) => rested.with(context).await,
-            _ => Guest::new(&self.linked.instance, actor, context).await?,
-        };
-        Ok((seat, guest))
     }
 }
 

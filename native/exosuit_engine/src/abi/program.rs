@@ -14,7 +14,7 @@ use super::component::command::{exited, is_run, streams};
 use super::store::{Limited, bounded};
 use super::{preview1, stubs};
 use crate::Error;
-use crate::actor::Shared;
+use crate::actor_shared::ActorShared;
 use crate::configuration::setup;
 use crate::explain::{self, MAX_NAME, cut};
 use crate::limiter::Limiter;
@@ -73,7 +73,11 @@ impl Prepared {
         &self.unanswered
     }
 
-    pub(super) async fn call(&self, actor: &Arc<Shared>, call: Invocation) -> Result<Bytes, Error> {
+    pub(super) async fn call(
+        &self,
+        actor: &Arc<ActorShared>,
+        call: Invocation,
+    ) -> Result<Bytes, Error> {
         if !is_run(&call.operation) {
             return Err(Error::UnknownOperation(format!(
                 "the program has no function {:?}: call wasi:cli/run#run",
@@ -84,7 +88,7 @@ impl Prepared {
         let (sandbox, output) = streams(actor, call.payload.into_bytes()?).await?;
         let state = State {
             context: call.context,
-            limiter: Limiter::new(actor.limits, actor.module.engine().parts()),
+            limiter: Limiter::new(actor.limits, actor.engine.parts()),
             sandbox: sandbox.build(WasiCtxBuilder::build_p1),
         };
         self.run(actor, state).await?;
@@ -93,23 +97,23 @@ impl Prepared {
 
     pub(super) async fn instantiate(
         &self,
-        actor: &Arc<Shared>,
+        actor: &Arc<ActorShared>,
         context: Context,
     ) -> Result<(), Error> {
         let (sandbox, _output) = streams(actor, Bytes::new()).await?;
         let state = State {
             context,
-            limiter: Limiter::new(actor.limits, actor.module.engine().parts()),
+            limiter: Limiter::new(actor.limits, actor.engine.parts()),
             sandbox: sandbox.build(WasiCtxBuilder::build_p1),
         };
-        let mut store = bounded(actor.module.engine(), state);
+        let mut store = bounded(&actor.engine, state);
         let made = self.instance.instantiate_async(&mut store).await;
         made.map(drop)
             .map_err(|error| explain::explain(&error, &store.data().limiter))
     }
 
-    async fn run(&self, actor: &Arc<Shared>, state: State) -> Result<(), Error> {
-        let mut store = bounded(actor.module.engine(), state);
+    async fn run(&self, actor: &Arc<ActorShared>, state: State) -> Result<(), Error> {
+        let mut store = bounded(&actor.engine, state);
         let ended = async {
             let instance = self.instance.instantiate_async(&mut store).await?;
             let start = instance.get_typed_func::<(), ()>(&mut store, START)?;

@@ -5,8 +5,9 @@ use std::time::Instant;
 
 use wasmtime::{Store, UpdateDeadline};
 
+use crate::Error;
+use crate::engine_core::EngineCore;
 use crate::limiter::Limiter;
-use crate::{Engine, Error};
 
 /// Ticks of the epoch until a guest gives others their turn.
 const SLICE: u64 = 1;
@@ -20,7 +21,7 @@ pub(super) trait Limited: Send + 'static {
 }
 
 /// A store for a fresh instance.
-pub(super) fn bounded<T: Limited>(engine: &Engine, data: T) -> Store<T> {
+pub(super) fn bounded<T: Limited>(engine: &EngineCore, data: T) -> Store<T> {
     engine.make_room();
     let mut store = Store::new(engine.wasmtime(), data);
     let max_value_bytes = store.data_mut().limiter().limits().max_value_bytes();

@@ -5,6 +5,7 @@
 //! of waPC. [`imports`] is what the guest sees of its host, [`memory`] how the two exchange
 //! bytes, [`state`] what an instance and its call know.
 
+mod guest;
 mod imports;
 mod memory;
 mod state;
@@ -19,15 +20,16 @@ use wasmtime::{
 };
 use wasmtime_wasi::I32Exit;
 
+use self::guest::Answering;
 use self::state::{Call, State};
-use super::store::{bounded, renew};
-use super::{Pool, Seat, preview1, stubs};
+use super::guest::{Guest as AnyGuest, Pool, Seat};
+use super::store::bounded;
+use super::{preview1, stubs};
 use crate::Error;
-use crate::actor::Shared;
+use crate::actor_shared::ActorShared;
 
-pub(super) use self::imports::linker;
-
-pub(super) type Linker = wasmtime::Linker<State>;
+pub(crate) use self::guest::Guest;
+pub(super) use self::imports::{Linker, linker};
 
 pub(super) const GUEST_CALL: &str = "__guest_call";
 const MEMORY: &str = "memory";
@@ -76,7 +78,7 @@ impl Prepared {
 
     pub(super) async fn call(
         &self,
-        actor: &Arc<Shared>,
+        actor: &Arc<ActorShared>,
         pool: &Weak<Pool>,
         invocation: Invocation,
     ) -> Result<Bytes, Error> {
@@ -85,17 +87,17 @@ impl Prepared {
         let place = actor.share.take(call.context.deadline).await?;
         let (seat, rested) = Seat::take(pool, place);
         let mut guest = match rested {
-            Some(super::Guest::Wasmbus(rested)) => rested.with(call).await,
+            Some(AnyGuest::Wasmbus(rested)) => rested.with(call).await,
             _ => self.guest(actor, call).await?,
         };
         let answer = guest.call(lengths).await?;
-        seat.leave(super::Guest::Wasmbus(guest));
+        seat.leave(AnyGuest::Wasmbus(guest));
         answer
     }
 
     pub(super) async fn instantiate(
         &self,
-        actor: &Arc<Shared>,
+        actor: &Arc<ActorShared>,
         context: Context,
     ) -> Result<(), Error> {
         let call = Call::new(Invocation {
@@ -109,9 +111,9 @@ impl Prepared {
     }
 
     /// A fresh instance.
-    async fn guest(&self, actor: &Arc<Shared>, call: Call) -> Result<Guest, Error> {
+    async fn guest(&self, actor: &Arc<ActorShared>, call: Call) -> Result<Guest, Error> {
         let state = State::new(actor, call, self.memory).await?;
-        let mut store = bounded(actor.module.engine(), state);
+        let mut store = bounded(&actor.engine, state);
         match self.start(&mut store).await {
             Ok(guest_call) => Ok(Guest { store, guest_call }),
             Err(error) => Err(store.data().explain(&error)),
@@ -126,33 +128,6 @@ impl Prepared {
             ended.or_else(exited_well)?;
         }
         exported(store, instance, &self.guest_call)
-    }
-}
-
-/// The guest's `__guest_call`.
-type Answering = TypedFunc<(u32, u32), u32>;
-
-/// An instance that is ready for a call, or serves one.
-pub(crate) struct Guest {
-    store: Store<State>,
-    guest_call: Answering,
-}
-
-impl Guest {
-    async fn with(mut self, call: Call) -> Self {
-        renew(&mut self.store);
-        self.store.data_mut().call = call;
-        self.store.data().limiter.settle().await;
-        self
-    }
-
-    /// What the call comes to. The outer error is that of a guest that did not return: it cannot
-    /// serve another.
-    async fn call(&mut self, lengths: (u32, u32)) -> Result<Result<Bytes, Error>, Error> {
-        match self.guest_call.call_async(&mut self.store, lengths).await {
-            Ok(code) => Ok(self.store.data_mut().conclude(code)),
-            Err(error) => Err(self.store.data().explain(&error)),
-        }
     }
 }
 

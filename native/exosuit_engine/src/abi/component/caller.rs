@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use exosuit_core::{Answer, Context, Invocation, LinkName, Origin, Payload, Reply, Target, Value};
 
-use crate::actor::Shared;
+use crate::actor_shared::ActorShared;
 
 /// The origin of what an instance calls.
 #[derive(Clone)]
 pub(super) struct Caller {
-    pub(super) actor: Arc<Shared>,
+    pub(super) actor: Arc<ActorShared>,
     pub(super) context: Context,
 }
 

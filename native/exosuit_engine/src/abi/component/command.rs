@@ -13,7 +13,7 @@ use super::super::store::bounded;
 use super::function::Function;
 use super::state::State;
 use crate::Error;
-use crate::actor::Shared;
+use crate::actor_shared::ActorShared;
 use crate::sandbox::{self, Sandbox};
 
 /// The interface that such a program exports.
@@ -30,14 +30,14 @@ pub(in crate::abi) fn is_run(operation: &str) -> bool {
 pub(super) async fn run(
     instance: &InstancePre<State>,
     function: &Function,
-    actor: &Arc<Shared>,
+    actor: &Arc<ActorShared>,
     context: Context,
     input: Bytes,
 ) -> Result<Reply, Error> {
     let _place = actor.share.take(context.deadline).await?;
     let (sandbox, output) = streams(actor, input).await?;
     let state = State::with(actor, context, Some(sandbox));
-    let mut store = bounded(actor.module.engine(), state);
+    let mut store = bounded(&actor.engine, state);
     let ended = async {
         let instance = instance.instantiate_async(&mut store).await?;
         let run = function.within(&mut store, instance)?;
@@ -56,7 +56,7 @@ pub(super) async fn run(
 
 /// What a program sees: its input, and where its output is kept.
 pub(in crate::abi) async fn streams(
-    actor: &Arc<Shared>,
+    actor: &Arc<ActorShared>,
     input: Bytes,
 ) -> Result<(Sandbox<WasiCtxBuilder>, MemoryOutputPipe), Error> {
     let output = MemoryOutputPipe::new(actor.limits.message_bytes);

@@ -11,7 +11,7 @@ use exosuit_wit::wasi::{
     logging0_1_0_draft,
 };
 use wasmtime::StoreContextMut;
-use wasmtime::component::{HasSelf, Linker, LinkerInstance, Val};
+use wasmtime::component::{HasSelf, LinkerInstance, Val};
 
 use super::state::State;
 use super::types::{Signature, WitType};
@@ -20,14 +20,17 @@ use crate::configuration::setup;
 use crate::slice::leave_scheduler;
 use crate::{Error, random};
 
+/// What links a component.
+pub(in crate::abi) type Linker = wasmtime::component::Linker<State>;
+
 /// What every component is linked with.
-pub(in crate::abi) fn linker(engine: &wasmtime::Engine) -> Result<Linker<State>, Error> {
+pub(in crate::abi) fn linker(engine: &wasmtime::Engine) -> Result<Linker, Error> {
     let mut linker = Linker::new(engine);
     link(&mut linker).map_err(setup)?;
     Ok(linker)
 }
 
-fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+fn link(linker: &mut Linker) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
     random(linker)?;
@@ -45,7 +48,7 @@ fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
 }
 
 /// Replaces WASI's own, which fill a buffer of any size at once. By the names of its version here.
-fn random(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+fn random(linker: &mut Linker) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     for (interface, function) in [
         ("wasi:random/random@0.2.12", "get-random-bytes"),

@@ -18,14 +18,15 @@ use tokio::sync::oneshot::{self, Sender};
 use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
 use wasmtime_wasi_http::{WasiHttpView, p2::body::HyperOutgoingBody};
 
-use super::super::Pool;
-use super::Prepared;
+use super::super::guest::Pool;
 use super::body::{from_guest, to_guest};
-use super::guest::{Guest, Returned};
+use super::guest::Guest;
+use super::prepared::Prepared;
+use super::returned::Returned;
 use super::sending::{Run, Sending};
 use super::streaming::{Streaming, Work};
 use crate::Error;
-use crate::actor::{Settled, Shared, ticking};
+use crate::actor_shared::{ActorShared, Settled};
 use crate::explain::{MAX_TEXT, cut};
 
 type Head = Result<http::Response<HyperOutgoingBody>, ErrorCode>;
@@ -33,7 +34,7 @@ type Head = Result<http::Response<HyperOutgoingBody>, ErrorCode>;
 /// Answers a request.
 pub(super) async fn handle(
     prepared: &Arc<Prepared>,
-    actor: &Arc<Shared>,
+    actor: &Arc<ActorShared>,
     pool: &Weak<Pool>,
     context: Context,
     exchange: Exchange,
@@ -111,7 +112,7 @@ fn refused(code: &ErrorCode) -> Error {
 
 /// The guest's run within the bounds of the call, which it keeps the lease of.
 fn run(
-    actor: Arc<Shared>,
+    actor: Arc<ActorShared>,
     context: Context,
     lease: Lease,
     guest: impl Future<Output = Result<Option<Returned>, CallError>> + Send + 'static,
@@ -120,9 +121,8 @@ fn run(
         let _settled = Settled(&actor);
         // All of it: the block would take no more than the field that it names.
         let lease = lease;
-        let engine = actor.module.engine();
         let guest = pin!(guest);
-        let guest = ticking(engine.ticker(), guest);
+        let guest = actor.engine.ticker().during(guest);
         bounded(guest, context.deadline, Some(&lease.withdrawn)).await
     })
 }
@@ -130,7 +130,7 @@ fn run(
 /// A call that outlives whoever made it.
 struct Serving {
     prepared: Arc<Prepared>,
-    actor: Arc<Shared>,
+    actor: Arc<ActorShared>,
     pool: Weak<Pool>,
     context: Context,
 }

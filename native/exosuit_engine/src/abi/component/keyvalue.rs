@@ -13,21 +13,13 @@ use exosuit_wit::{Bucket, Cas};
 use sha2::{Digest as _, Sha256};
 use wasmtime::component::Resource;
 
-use self::answer::{Page, bytes, each, entry, good, number, optional, page, pair, truth};
+use self::answer::{Page, Refusal, bytes, each, entry, good, number, optional, page, pair, truth};
 use super::state::State;
 
 const CONTRACT: &str = "wasi:keyvalue";
 
 /// The longest name of a bucket: it is kept for as long as the guest has it open.
 const MAX_NAME: usize = 1_024;
-
-/// Why a store did not do what it was asked for.
-enum Refusal {
-    /// No link or claim allows it.
-    AccessDenied,
-    /// Anything else, in words.
-    Other(String),
-}
 
 /// What the guest gets; wasmtime's own error around it would be a trap.
 type Answer<T> = wasmtime::Result<Result<T, Refusal>>;

@@ -15,8 +15,8 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
-use super::guest::Returned;
-use crate::actor::Shared;
+use super::returned::Returned;
+use crate::actor_shared::ActorShared;
 
 /// A guest at work, until it has returned. One that may serve again is given back.
 pub(super) type Run = Pin<Box<dyn Future<Output = Result<Option<Returned>, Error>> + Send>>;
@@ -68,7 +68,7 @@ impl Sending {
     }
 
     /// Gives it a task to finish in: all that it has to send has been read.
-    pub(super) fn finish(&self, actor: Arc<Shared>) {
+    pub(super) fn finish(&self, actor: Arc<ActorShared>) {
         if let Guest::Runs(run, _reader) = self.take() {
             self.runtime.spawn(async move {
                 match run.await {

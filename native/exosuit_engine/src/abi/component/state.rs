@@ -10,7 +10,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::super::store::Limited;
 use super::caller::Caller;
-use crate::actor::Shared;
+use crate::actor_shared::ActorShared;
 use crate::limiter::Limiter;
 use crate::sandbox::{self, Sandbox};
 use crate::{Error, explain};
@@ -34,7 +34,7 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(super) async fn new(actor: &Arc<Shared>, context: Context) -> Result<Self, Error> {
+    pub(super) async fn new(actor: &Arc<ActorShared>, context: Context) -> Result<Self, Error> {
         let wasi = match actor.grants.directories.as_slice() {
             [] => None,
             _ => Some(sandbox::open(actor).await?),
@@ -44,7 +44,7 @@ impl State {
 
     /// For a guest whose standard streams are not the usual ones.
     pub(super) fn with(
-        actor: &Arc<Shared>,
+        actor: &Arc<ActorShared>,
         context: Context,
         wasi: Option<Sandbox<WasiCtxBuilder>>,
     ) -> Self {
@@ -54,7 +54,7 @@ impl State {
         let mut http = WasiHttpCtx::new();
         http.set_field_size_limit(MAX_FIELDS);
         Self {
-            limiter: Limiter::new(actor.limits, actor.module.engine().parts()),
+            limiter: Limiter::new(actor.limits, actor.engine.parts()),
             caller: Caller { actor, context },
             table,
             wasi: wasi.map(|wasi| Box::new(wasi.build(WasiCtxBuilder::build))),

@@ -10,9 +10,9 @@ use bytes::Bytes;
 use exosuit_core::{Body, Error};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-use super::guest::Returned;
+use super::returned::Returned;
 use super::sending::Sending;
-use crate::actor::Shared;
+use crate::actor_shared::ActorShared;
 
 /// A guest whose response is there.
 pub(super) enum Work {
@@ -30,11 +30,11 @@ pub(super) struct Streaming {
     guest: Option<Sending>,
     /// What is still to be sent of an announced length; without one, until the end has been read.
     left: Option<u64>,
-    actor: Arc<Shared>,
+    actor: Arc<ActorShared>,
 }
 
 impl Streaming {
-    pub(super) fn new(body: Body, left: Option<u64>, work: Work, actor: Arc<Shared>) -> Self {
+    pub(super) fn new(body: Body, left: Option<u64>, work: Work, actor: Arc<ActorShared>) -> Self {
         let mut streaming = Self {
             body,
             sent: VecDeque::new(),

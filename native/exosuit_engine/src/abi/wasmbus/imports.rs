@@ -5,7 +5,6 @@ use exosuit_core::{Invocation, LogGate, LogLevel, Origin, Reply, Target};
 use wasmtime::Caller;
 
 use super::super::preview1;
-use super::Linker;
 use super::memory::{Range, memory};
 use super::state::State;
 use crate::Error;
@@ -21,6 +20,9 @@ const MAX_ERROR: usize = 8 << 10;
 /// Success and failure of `__host_call`.
 const DONE: i32 = 1;
 const FAILED: i32 = -1;
+
+/// What links a wasmbus module.
+pub(in crate::abi) type Linker = wasmtime::Linker<State>;
 
 pub(in crate::abi) fn linker(engine: &wasmtime::Engine) -> Result<Linker, Error> {
     let mut linker = Linker::new(engine);

@@ -10,14 +10,14 @@ use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::p1::WasiP1Ctx;
 
 use super::super::store::Limited;
-use crate::actor::Shared;
+use crate::actor_shared::ActorShared;
 use crate::limiter::Limiter;
 use crate::sandbox::{self, Sandbox};
 use crate::{Error, explain};
 
 /// What an instance knows, and of its call.
 pub(crate) struct State {
-    pub(super) actor: Arc<Shared>,
+    pub(super) actor: Arc<ActorShared>,
     pub(super) call: Call,
     pub(super) memory: ModuleExport,
     pub(super) limiter: Limiter,
@@ -94,7 +94,7 @@ impl Limited for State {
 
 impl State {
     pub(super) async fn new(
-        actor: &Arc<Shared>,
+        actor: &Arc<ActorShared>,
         call: Call,
         memory: ModuleExport,
     ) -> Result<Self, Error> {
@@ -108,7 +108,7 @@ impl State {
             actor: actor.clone(),
             call,
             memory,
-            limiter: Limiter::new(actor.limits, actor.module.engine().parts()),
+            limiter: Limiter::new(actor.limits, actor.engine.parts()),
             wasi,
         })
     }

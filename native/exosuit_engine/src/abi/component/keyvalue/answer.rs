@@ -2,7 +2,13 @@
 
 use exosuit_core::Value;
 
-use super::Refusal;
+/// Why a store did not do what it was asked for.
+pub(super) enum Refusal {
+    /// No link or claim allows it.
+    AccessDenied,
+    /// Anything else, in words.
+    Other(String),
+}
 
 /// Keys, and where the next page begins.
 pub(super) type Page = (Vec<String>, Option<u64>);

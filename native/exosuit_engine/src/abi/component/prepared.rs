@@ -1,0 +1,65 @@
+//! A component that is linked, and instances of it.
+
+use std::sync::{Arc, Weak};
+
+use exosuit_core::{Context, WitName};
+use wasmtime::component::Component;
+use wasmtime_wasi_http::p2::bindings::ProxyIndices;
+
+use super::super::guest::{Guest as AnyGuest, Pool, Seat};
+use super::function::Functions;
+use super::guest::Guest;
+use super::imports::Linker;
+use super::unanswered::{self, Linked};
+use crate::Error;
+use crate::actor_shared::ActorShared;
+
+/// A component that is linked.
+pub(crate) struct Prepared {
+    pub(super) linked: Linked,
+    pub(super) functions: Functions,
+    /// What answers HTTP, if it does.
+    pub(super) handler: Option<ProxyIndices>,
+}
+
+impl Prepared {
+    pub(in crate::abi) fn new(linker: &Linker, component: &Component) -> Result<Self, Error> {
+        let linked = unanswered::linked(linker, component)?;
+        Ok(Self {
+            functions: Functions::of(component),
+            handler: ProxyIndices::new(&linked.instance).ok(),
+            linked,
+        })
+    }
+
+    /// The names of fields, cases and flags in the types of its functions, and of those that links answer. A name
+    /// may come twice.
+    pub(in crate::abi) fn names<'a>(&'a self, each: &mut impl FnMut(&'a WitName)) {
+        self.functions.names(each);
+        self.linked
+            .bridged
+            .iter()
+            .for_each(|signature| signature.names(each));
+    }
+
+    /// The imports that nothing here answers, each with the reason.
+    pub(in crate::abi) fn unanswered(&self) -> &[String] {
+        &self.linked.unanswered
+    }
+
+    /// An instance for a call, and where it is left.
+    pub(super) async fn guest(
+        &self,
+        actor: &Arc<ActorShared>,
+        pool: &Weak<Pool>,
+        context: Context,
+    ) -> Result<(Seat, Guest), Error> {
+        let place = actor.share.take(context.deadline).await?;
+        let (seat, rested) = Seat::take(pool, place);
+        let guest = match rested {
+            Some(AnyGuest::Component(rested)) => rested.with(context).await,
+            _ => Guest::new(&self.linked.instance, actor, context).await?,
+        };
+        Ok((seat, guest))
+    }
+}

@@ -1,0 +1,38 @@
+//! An instance of a wasmbus module.
+
+use bytes::Bytes;
+use wasmtime::{Store, TypedFunc};
+
+use super::super::store::renew;
+use super::state::{Call, State};
+use crate::Error;
+
+/// The guest's `__guest_call`.
+pub(super) type Answering = TypedFunc<(u32, u32), u32>;
+
+/// An instance that is ready for a call, or serves one.
+pub(crate) struct Guest {
+    pub(super) store: Store<State>,
+    pub(super) guest_call: Answering,
+}
+
+impl Guest {
+    pub(super) async fn with(mut self, call: Call) -> Self {
+        renew(&mut self.store);
+        self.store.data_mut().call = call;
+        self.store.data().limiter.settle().await;
+        self
+    }
+
+    /// What the call comes to. The outer error is that of a guest that did not return: it cannot
+    /// serve another.
+    pub(super) async fn call(
+        &mut self,
+        lengths: (u32, u32),
+    ) -> Result<Result<Bytes, Error>, Error> {
+        match self.guest_call.call_async(&mut self.store, lengths).await {
+            Ok(code) => Ok(self.store.data_mut().conclude(code)),
+            Err(error) => Err(self.store.data().explain(&error)),
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! Whether bytes are a module, a component, or no Wasm at all.
+
+use crate::Error;
+use crate::explain::cut;
+
+/// What bytes claim to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Module,
+    Component,
+}
+
+/// What the bytes claim to be, of what an ABI here is for.
+pub(crate) fn kind(bytes: &[u8]) -> Result<Kind, Error> {
+    match bytes {
+        [b'\0', b'a', b's', b'm', 1, 0, 0, 0, ..] => Ok(Kind::Module),
+        [b'\0', b'a', b's', b'm', _, _, 1, 0, ..] => Ok(Kind::Component),
+        [b'\0', b'a', b's', b'm', ..] => Err(Error::Module(
+            "the module is of a version of Wasm that is not known here, expected version 1"
+                .to_owned(),
+        )),
+        _ => Err(Error::Module(format!(
+            "the bytes are not Wasm: expected them to begin with \"\\0asm\", they begin with {:?}",
+            cut(&String::from_utf8_lossy(&bytes[..bytes.len().min(8)]), 8)
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_modules_and_components_pass() {
+        assert_eq!(kind(b"\0asm\x01\0\0\0"), Ok(Kind::Module));
+        assert_eq!(kind(b"\0asm\x0d\0\x01\0"), Ok(Kind::Component));
+        for bad in [
+            &b""[..],
+            b"\0as",
+            b"\0asm\x02\0\0\0",
+            b"(module)",
+            b"\xff\xfe\xff\xfe\xff",
+        ] {
+            assert!(matches!(kind(bad), Err(Error::Module(_))), "{bad:?} passed");
+        }
+    }
+}
