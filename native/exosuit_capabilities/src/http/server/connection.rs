@@ -1,10 +1,8 @@
 //! One connection: its protocol, its requests, and its end.
 
 use std::convert::Infallible;
-use std::future::pending;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use http::header::{CONNECTION, HeaderValue, ORIGIN};
@@ -15,31 +13,28 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
-use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 
-use super::budget::{Budget, Held};
+use super::budget::Held;
+use super::connection_limits::ConnectionLimits;
+use super::connection_state::{Connection, Running};
 use super::endpoint::Visit;
-use super::head::{Arrival, as_http1};
+use super::exchange;
+use super::head::as_http1;
 use super::limits::Limits;
-use super::listener::{Floor, LINGER, Terms};
+use super::listener_state::ListenerState;
 use super::outgoing::{Outgoing, PIECE, SMALL, STREAMED};
 use super::peers::Share;
-use super::piece::Pieces;
 use super::refusal::Refusal;
 use super::routes::Route;
 use super::socket::{Socket, Transport};
-use super::streams::{Reading, Streams};
+use super::streams::Streams;
 use super::tls::{HTTP2, Tls};
 use super::unread::leave_unread;
 
 /// A larger buffer makes large bodies cheaper to read.
 const MIN_BUFFER: usize = 256 << 10;
-
-/// How many requests a client of HTTP/2 may give up before they are answered, more than it lets be
-/// answered: each has cost a call.
-const MAX_ABANDONED: usize = 100;
 
 /// How many streams are reset for faults of the client before the connection ends.
 const MAX_FAULTY_STREAMS: usize = 64;
@@ -52,49 +47,29 @@ const MIN_STREAM_WINDOW: u32 = 65_535;
 /// How long a client may take to begin where others wait for room.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How long the end of an HTTP/2 connection may take once all requests are answered.
-const LAST_WORDS: Duration = Duration::from_secs(5);
-
-/// The state that the requests of one connection share.
-pub(crate) struct Connection {
-    floor: Arc<Floor>,
-    terms: Arc<Terms>,
-    share: Arc<Share>,
-    arrival: Arrival,
-    /// The parts of answers that a client of HTTP/2 has not taken yet.
-    pieces: Option<Arc<Pieces>>,
-    /// Requests under way.
-    running: AtomicUsize,
-    /// Changes whenever a request begins or ends.
-    changes: AtomicUsize,
-    abandoned: AtomicUsize,
-    /// Told when that is too many.
-    flooded: Notify,
-}
-
 /// Serves a connection to its end.
 pub(crate) async fn serve(
     stream: TcpStream,
-    floor: Arc<Floor>,
-    (terms, share): (Arc<Terms>, Arc<Share>),
+    listener: Arc<ListenerState>,
+    (terms, share): (Arc<ConnectionLimits>, Arc<Share>),
     tasks: TaskTracker,
 ) {
     // Answers are written whole, or a part as it comes: waiting for more would only delay them.
     let _ = stream.set_nodelay(true);
     let socket = Socket::new(stream, terms.limits.download());
-    let tls = floor.tls();
+    let tls = listener.tls();
     let opening = timeout(terms.limits.header_timeout, open(socket, tls.as_deref()));
     let opened = tokio::select! {
         opened = opening => opened.ok().and_then(Result::ok),
-        () = floor.ending.now.cancelled() => None,
-        () = floor.last_chance() => None,
-        () = crowded_out(&floor) => None,
+        () = listener.ending.now.cancelled() => None,
+        () = listener.last_chance() => None,
+        () = crowded_out(&listener) => None,
     };
     let Some((transport, is_http2)) = opened else {
         return;
     };
     let connection = Arc::new(Connection::new(
-        floor,
+        listener,
         terms,
         share,
         (tls.is_some(), is_http2),
@@ -107,9 +82,9 @@ pub(crate) async fn serve(
 }
 
 /// Waits until there is no room for a client that does not get to the point.
-async fn crowded_out(floor: &Floor) {
+async fn crowded_out(listener: &ListenerState) {
     sleep(PATIENCE).await;
-    floor.crowd.asks(|| true).await;
+    listener.crowd.asks(|| true).await;
 }
 
 /// Agrees on TLS, if that is spoken here, and on the protocol.
@@ -124,34 +99,8 @@ async fn open(mut socket: Socket, tls: Option<&Tls>) -> std::io::Result<(Transpo
 }
 
 impl Connection {
-    fn new(
-        floor: Arc<Floor>,
-        terms: Arc<Terms>,
-        share: Arc<Share>,
-        (is_secure, is_http2): (bool, bool),
-    ) -> Self {
-        Self {
-            arrival: Arrival {
-                bound: floor.bound,
-                is_secure,
-            },
-            floor,
-            share,
-            pieces: is_http2.then(|| Pieces::new(terms.limits.download())),
-            terms,
-            running: AtomicUsize::new(0),
-            changes: AtomicUsize::new(0),
-            abandoned: AtomicUsize::new(0),
-            flooded: Notify::new(),
-        }
-    }
-
-    fn is_http2(&self) -> bool {
-        self.pieces.is_some()
-    }
-
     async fn serve_http1(self: Arc<Self>, transport: Transport) {
-        let ending = &self.floor.ending;
+        let ending = &self.listener.ending;
         let builder = http1(&self.terms.limits);
         let mut serving = builder.serve_connection(TokioIo::new(transport), self.service());
         let ended = tokio::select! {
@@ -175,7 +124,7 @@ impl Connection {
 
     async fn serve_http2(self: Arc<Self>, transport: Transport, tasks: TaskTracker) {
         let limits = &self.terms.limits;
-        let ending = &self.floor.ending;
+        let ending = &self.listener.ending;
         let builder = http2(limits, Streams::new(tasks, limits.download()));
         let serving = builder.serve_connection(TokioIo::new(transport), self.service());
         let mut serving = pin!(serving);
@@ -207,42 +156,6 @@ impl Connection {
         })
     }
 
-    /// Waits until no further request is taken: the address ends, or others have no room.
-    async fn last_request(&self) {
-        let is_idle = || self.running.load(Relaxed) == 0;
-        tokio::select! {
-            () = self.floor.last_chance() => {}
-            () = self.floor.crowd.asks(is_idle) => {}
-        }
-    }
-
-    /// Waits until no request has been under way for this long.
-    async fn idle(&self, longest: Duration) {
-        loop {
-            let changes = self.changes.load(Relaxed);
-            sleep(longest).await;
-            if self.running.load(Relaxed) == 0 && self.changes.load(Relaxed) == changes {
-                return;
-            }
-        }
-    }
-
-    /// Waits until the client has left a part of an answer for too long.
-    async fn stuck(&self) {
-        match &self.pieces {
-            Some(pieces) => pieces.stuck().await,
-            None => pending().await,
-        }
-    }
-
-    /// Waits until all requests are answered, and a little longer for the last of the answers.
-    async fn settled(&self) {
-        while self.running.load(Relaxed) > 0 {
-            sleep(LINGER).await;
-        }
-        sleep(LAST_WORDS.min(self.terms.limits.header_timeout)).await;
-    }
-
     /// Answers a request, in any case.
     async fn answer(self: &Arc<Self>, mut request: Request<Incoming>) -> Response<Outgoing> {
         let mut answer = match Running::begin(self) {
@@ -258,7 +171,7 @@ impl Connection {
         };
         if let Some(pieces) = &self.pieces {
             answer.body_mut().count_in(pieces.clone());
-        } else if self.floor.ending.gently.is_cancelled() {
+        } else if self.listener.ending.gently.is_cancelled() {
             let close = HeaderValue::from_static("close");
             answer.headers_mut().insert(CONNECTION, close);
         }
@@ -266,7 +179,7 @@ impl Connection {
     }
 
     async fn respond(&self, request: Request<Incoming>) -> Response<Outgoing> {
-        let route = match self.floor.find(&request) {
+        let route = match self.listener.find(&request) {
             Ok(route) => route,
             Err(refusal) => return refuse(request, refusal),
         };
@@ -291,7 +204,7 @@ impl Connection {
             budget: &self.share.budget,
             arrival: self.arrival,
         };
-        let answer = route.endpoint.answer(request, visit).await;
+        let answer = exchange::answer(&route.endpoint, request, visit).await;
         let mut held = Held::default();
         let size = match answer.body() {
             Either::Left(whole) => whole.size_hint().lower(),
@@ -335,62 +248,4 @@ fn http2(limits: &Limits, streams: Streams) -> http2::Builder<Streams> {
 fn refuse(request: Request<Incoming>, refusal: Refusal) -> Response<Outgoing> {
     leave_unread(request);
     refusal.response().map(Outgoing::from)
-}
-
-/// A request under way, until the body of its answer has been handed over.
-pub(crate) struct Running {
-    connection: Arc<Connection>,
-    /// Its places among those of HTTP/2, of which a connection may have many.
-    _places: Option<[OwnedSemaphorePermit; 2]>,
-    is_answered: bool,
-}
-
-impl Running {
-    fn begin(connection: &Arc<Connection>) -> Option<Self> {
-        let places = if connection.is_http2() {
-            let own = connection.share.streams.clone().try_acquire_owned().ok()?;
-            let all = connection.terms.streams.clone().try_acquire_owned().ok()?;
-            Some([own, all])
-        } else {
-            None
-        };
-        connection.running.fetch_add(1, Relaxed);
-        connection.changes.fetch_add(1, Relaxed);
-        Some(Self {
-            connection: connection.clone(),
-            _places: places,
-            is_answered: false,
-        })
-    }
-
-    /// The client is to read the answer now.
-    pub(crate) fn answered(&mut self) -> Option<Arc<Reading>> {
-        self.is_answered = true;
-        let abandoned = &self.connection.abandoned;
-        let _ = abandoned.try_update(Relaxed, Relaxed, |count| count.checked_sub(1));
-        self.connection.is_http2().then(Reading::current)?
-    }
-
-    /// The budget of its client.
-    pub(crate) fn budget(&self) -> &Budget {
-        &self.connection.share.budget
-    }
-
-    /// How long a part of its answer may wait for room.
-    pub(crate) fn longest_wait(&self) -> Duration {
-        self.connection.terms.limits.body_timeout
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let connection = &self.connection;
-        if connection.running.fetch_sub(1, Relaxed) == 1 {
-            connection.floor.crowd.idle();
-        }
-        connection.changes.fetch_add(1, Relaxed);
-        if !self.is_answered && connection.abandoned.fetch_add(1, Relaxed) >= MAX_ABANDONED {
-            connection.flooded.notify_one();
-        }
-    }
 }

@@ -3,22 +3,16 @@
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use exosuit_core::{
     Code, Context, Contract, Deliver, Error, Id, Invocation, LinkName, Notice, Observe, Origin,
     Payload, Reply, Target, bounded,
 };
-use http::{Request, Response};
-use http_body_util::{Either, Full};
-use hyper::body::Incoming;
 
 use super::budget::Budget;
 use super::head::Arrival;
 use super::limits::Limits;
 use super::refusal::Refusal;
 use super::settings::{CallLimits, Form};
-use super::streamed::{self, Streamed};
-use super::whole;
 
 /// The router ends the call at its deadline and takes note of it. Should it not, this does.
 pub(crate) const GRACE: Duration = Duration::from_millis(250);
@@ -45,25 +39,6 @@ pub(crate) struct Visit<'a> {
 }
 
 impl Endpoint {
-    /// Answers a request, in any case.
-    pub(crate) async fn answer(
-        &self,
-        request: Request<Incoming>,
-        visit: Visit<'_>,
-    ) -> Response<Either<Full<Bytes>, Streamed>> {
-        let answer = match self.form {
-            Form::Whole => {
-                let answer = whole::exchange(self, request, visit).await;
-                answer.map(|answer| answer.map(Either::Left))
-            }
-            Form::Streamed => {
-                let answer = streamed::exchange(self, request, visit).await;
-                answer.map(|answer| answer.map(Either::Right))
-            }
-        };
-        answer.unwrap_or_else(|refusal| refusal.response().map(Either::Left))
-    }
-
     /// The largest body that is buffered; none is where bodies stream.
     pub(crate) fn whole_body(&self) -> u64 {
         match self.form {

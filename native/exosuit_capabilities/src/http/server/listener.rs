@@ -6,32 +6,24 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use exosuit_core::{Code, Error};
-use http::{Method, Request, StatusCode};
 use parking_lot::{Mutex, RwLock};
 use socket2::{Domain, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::DropGuard;
 use tokio_util::task::TaskTracker;
 
-use super::budget::Budget;
 use super::connection::serve;
+use super::connection_limits::ConnectionLimits;
 use super::crowd::Crowd;
 use super::endpoint::GRACE;
-use super::limits::Limits;
-use super::peers::{Connected, Peers};
-use super::place::host_of;
-use super::refusal::Refusal;
+use super::listener_state::{Ending, ListenerState};
+use super::peers::Connected;
 use super::routes::{Route, Routes};
-use super::tls::Tls;
 
 /// How long to wait when the operating system has no descriptor left, instead of asking at once.
 const PAUSE: Duration = Duration::from_millis(100);
-
-/// How long an idle connection stays open when the listener ends: its client may have sent the next
-/// request already, and is told with the answer that it was the last.
-pub(crate) const LINGER: Duration = Duration::from_millis(200);
 
 /// One address, bound. Dropped, it takes its connections with it; closed, it lets them finish.
 pub(crate) struct Listener {
@@ -40,49 +32,10 @@ pub(crate) struct Listener {
     socket: Weak<TcpListener>,
     /// Until it accepts: clients wait in the backlog of the operating system.
     waiting: Mutex<Option<Arc<TcpListener>>>,
-    floor: Arc<Floor>,
+    state: Arc<ListenerState>,
     accepting: TaskTracker,
     connections: TaskTracker,
     _kill: DropGuard,
-}
-
-/// What all its connections stand on.
-pub(crate) struct Floor {
-    pub(crate) bound: SocketAddr,
-    routes: RwLock<Routes>,
-    terms: RwLock<Arc<Terms>>,
-    tls: RwLock<Option<Arc<Tls>>>,
-    peers: Arc<Peers>,
-    pub(crate) crowd: Crowd,
-    pub(crate) ending: Ending,
-}
-
-/// What new connections are served under.
-pub(crate) struct Terms {
-    pub(crate) limits: Limits,
-    pub(crate) budget: Arc<Budget>,
-    slots: Arc<Semaphore>,
-    /// For the requests of HTTP/2 connections.
-    pub(crate) streams: Arc<Semaphore>,
-}
-
-#[derive(Clone, Default)]
-pub(crate) struct Ending {
-    /// No new connection, no new request.
-    pub(crate) gently: CancellationToken,
-    /// No connection.
-    pub(crate) now: CancellationToken,
-}
-
-impl Terms {
-    pub(crate) fn new(limits: Limits) -> Arc<Self> {
-        Arc::new(Self {
-            slots: Arc::new(Semaphore::new(limits.max_connections)),
-            streams: Arc::new(Semaphore::new(limits.max_all_streams())),
-            budget: Arc::new(Budget::new(limits.max_buffered_bytes)),
-            limits,
-        })
-    }
 }
 
 impl Listener {
@@ -108,9 +61,9 @@ impl Listener {
             accepting: TaskTracker::new(),
             connections: TaskTracker::new(),
             _kill: ending.now.clone().drop_guard(),
-            floor: Arc::new(Floor {
+            state: Arc::new(ListenerState {
                 bound,
-                terms: RwLock::new(Terms::new(routes.limits())),
+                terms: RwLock::new(ConnectionLimits::new(routes.limits())),
                 tls: RwLock::new(routes.tls()),
                 peers: Arc::default(),
                 crowd: Crowd::default(),
@@ -125,8 +78,8 @@ impl Listener {
         let Some(socket) = self.waiting.lock().take() else {
             return false;
         };
-        let (floor, connections) = (self.floor.clone(), self.connections.clone());
-        self.accepting.spawn(accept(socket, floor, connections));
+        let (state, connections) = (self.state.clone(), self.connections.clone());
+        self.accepting.spawn(accept(socket, state, connections));
         self.accepting.close();
         true
     }
@@ -138,7 +91,7 @@ impl Listener {
 
     /// Whether it accepts.
     pub(crate) fn is_open(&self) -> bool {
-        let ending = &self.floor.ending;
+        let ending = &self.state.ending;
         !ending.gently.is_cancelled() && !ending.now.is_cancelled()
     }
 
@@ -149,45 +102,45 @@ impl Listener {
 
     /// For a request's body, and for a client that stops reading its answer.
     pub(crate) fn body_timeout(&self) -> Duration {
-        self.floor.terms.read().limits.body_timeout
+        self.state.terms.read().limits.body_timeout
     }
 
     /// Whether a route may be served, in the place of another of its link.
     pub(crate) fn check(&self, route: &Arc<Route>, old: Option<&Arc<Route>>) -> Result<(), Error> {
-        self.floor.routes.read().check(self.bound, route, old)
+        self.state.routes.read().check(self.bound, route, old)
     }
 
     /// Serves a route, in the place of another of its link; `check` must have allowed that.
     pub(crate) fn put(&self, route: &Arc<Route>, old: Option<&Arc<Route>>) {
-        let mut routes = self.floor.routes.write();
+        let mut routes = self.state.routes.write();
         routes.put(route, old);
-        self.floor.adjust(&routes);
+        self.state.adjust(&routes);
     }
 
     /// Whether this route alone is served.
     pub(crate) fn has_only(&self, route: &Arc<Route>) -> bool {
-        self.floor.routes.read().has_only(route)
+        self.state.routes.read().has_only(route)
     }
 
     /// Serves a route no more. Without any it ends at once; one that ends still has its requests.
     pub(crate) fn remove(&self, route: &Arc<Route>) {
-        let mut routes = self.floor.routes.write();
+        let mut routes = self.state.routes.write();
         routes.remove(route);
         if routes.is_empty() {
-            self.floor.ending.now.cancel();
+            self.state.ending.now.cancel();
         } else if !routes.is_idle() {
-            self.floor.adjust(&routes);
+            self.state.adjust(&routes);
         }
     }
 
     /// Takes nothing new for a route; whether it was the last.
     pub(crate) fn retire(&self, route: &Route) -> bool {
-        self.floor.routes.write().retire(route)
+        self.state.routes.write().retire(route)
     }
 
     /// Frees the address. Requests that run go on.
     pub(crate) async fn stop_accepting(&self) {
-        self.floor.ending.gently.cancel();
+        self.state.ending.gently.cancel();
         self.accepting.wait().await;
     }
 
@@ -195,50 +148,12 @@ impl Listener {
     /// is up.
     pub(crate) async fn finish(&self) {
         self.connections.close();
-        let timeouts = self.body_timeout() + self.floor.routes.read().longest_timeout();
+        let timeouts = self.body_timeout() + self.state.routes.read().longest_timeout();
         let longest = timeouts + 2 * GRACE;
         if timeout(longest, self.connections.wait()).await.is_err() {
-            self.floor.ending.now.cancel();
+            self.state.ending.now.cancel();
             self.connections.wait().await;
         }
-    }
-}
-
-impl Floor {
-    /// Serves the connections that are still to come under the limits that the routes ask for.
-    fn adjust(&self, routes: &Routes) {
-        let limits = routes.limits();
-        let mut terms = self.terms.write();
-        if terms.limits != limits {
-            *terms = Terms::new(limits);
-        }
-        *self.tls.write() = routes.tls();
-    }
-
-    /// How new connections are kept private.
-    pub(crate) fn tls(&self) -> Option<Arc<Tls>> {
-        self.tls.read().clone()
-    }
-
-    /// Waits until a client that has not asked by then is too late.
-    pub(crate) async fn last_chance(&self) {
-        self.ending.gently.cancelled().await;
-        sleep(LINGER).await;
-    }
-
-    /// The route that a request takes.
-    pub(crate) fn find<B>(&self, request: &Request<B>) -> Result<Arc<Route>, Refusal> {
-        if *request.method() == Method::CONNECT {
-            return Err(Refusal::Request(StatusCode::NOT_IMPLEMENTED));
-        }
-        let host = host_of(request).ok_or(Refusal::Request(StatusCode::BAD_REQUEST))?;
-        let routes = self.routes.read();
-        let route = routes.find(host, request.uri().path(), request.headers())?;
-        // Where all end, a request that was under way as they did is still answered.
-        if route.is_ending() && !self.ending.gently.is_cancelled() {
-            return Err(Refusal::Request(StatusCode::SERVICE_UNAVAILABLE));
-        }
-        Ok(route.clone())
     }
 }
 
@@ -291,25 +206,25 @@ fn refused(address: SocketAddr, error: &std::io::Error) -> Error {
     }
 }
 
-async fn accept(socket: Arc<TcpListener>, floor: Arc<Floor>, connections: TaskTracker) {
+async fn accept(socket: Arc<TcpListener>, state: Arc<ListenerState>, connections: TaskTracker) {
     let take = |entered: Entered, slot: OwnedSemaphorePermit| {
-        let (floor, tasks) = (floor.clone(), connections.clone());
+        let (state, tasks) = (state.clone(), connections.clone());
         connections.spawn(async move {
             let share = entered.connected.share();
-            serve(entered.stream, floor, (entered.terms, share), tasks).await;
+            serve(entered.stream, state, (entered.terms, share), tasks).await;
             drop((entered.connected, slot));
         });
     };
     loop {
         tokio::select! {
-            () = floor.ending.gently.cancelled() => break,
-            () = floor.ending.now.cancelled() => return,
-            (entered, slot) = next(&socket, &floor) => take(entered, slot),
+            () = state.ending.gently.cancelled() => break,
+            () = state.ending.now.cancelled() => return,
+            (entered, slot) = next(&socket, &state) => take(entered, slot),
         }
     }
     // Whoever is connected as far as the kernel knows counts on an answer.
     for accepted in backlog(socket) {
-        if let Some(entered) = enter(accepted, &floor) {
+        if let Some(entered) = enter(accepted, &state) {
             let slot = entered.terms.slots.clone().try_acquire_owned();
             let Ok(slot) = slot else { return };
             take(entered, slot);
@@ -321,13 +236,13 @@ async fn accept(socket: Arc<TcpListener>, floor: Arc<Floor>, connections: TaskTr
 struct Entered {
     stream: TcpStream,
     connected: Connected,
-    terms: Arc<Terms>,
+    terms: Arc<ConnectionLimits>,
 }
 
 /// Closes a connection beyond its client's share: if it waited, it would delay others.
-fn enter((stream, peer): (TcpStream, SocketAddr), floor: &Floor) -> Option<Entered> {
-    let terms = floor.terms.read().clone();
-    let connected = floor.peers.connect(peer.ip(), &terms)?;
+fn enter((stream, peer): (TcpStream, SocketAddr), state: &ListenerState) -> Option<Entered> {
+    let terms = state.terms.read().clone();
+    let connected = state.peers.connect(peer.ip(), &terms)?;
     Some(Entered {
         stream,
         connected,
@@ -336,12 +251,12 @@ fn enter((stream, peer): (TcpStream, SocketAddr), floor: &Floor) -> Option<Enter
 }
 
 /// The next client that is let in, with its place among all.
-async fn next(socket: &TcpListener, floor: &Floor) -> (Entered, OwnedSemaphorePermit) {
+async fn next(socket: &TcpListener, state: &ListenerState) -> (Entered, OwnedSemaphorePermit) {
     loop {
         match socket.accept().await {
             Ok(accepted) => {
-                if let Some(entered) = enter(accepted, floor) {
-                    let slot = room(floor, entered.terms.slots.clone()).await;
+                if let Some(entered) = enter(accepted, state) {
+                    let slot = room(state, entered.terms.slots.clone()).await;
                     return (entered, slot);
                 }
             }
@@ -351,11 +266,11 @@ async fn next(socket: &TcpListener, floor: &Floor) -> (Entered, OwnedSemaphorePe
 }
 
 /// A place; where there is none, that of a connection that nobody uses.
-async fn room(floor: &Floor, slots: Arc<Semaphore>) -> OwnedSemaphorePermit {
+async fn room(state: &ListenerState, slots: Arc<Semaphore>) -> OwnedSemaphorePermit {
     if let Ok(slot) = slots.clone().try_acquire_owned() {
         return slot;
     }
-    let _waits = floor.crowd.wait();
+    let _waits = state.crowd.wait();
     let slot = slots.acquire_owned().await;
     slot.expect("the semaphore is never closed")
 }

@@ -3,13 +3,15 @@
 //! - [`HttpServer`]: one provider, with a route for each of its links. [`HttpPorts`]: the addresses
 //!   that all servers of a host share.
 //! - `settings` reads what a link asks for: a `place` on an address, and the `limits` of that.
-//! - `listener` accepts connections and drains them, each `peers` address its share. `connection`
-//!   serves one: a `socket`, with `tls` or without, in HTTP/1.1 or HTTP/2 (`streams`).
+//! - `listener` accepts connections and drains them, each `peers` address its share; they share its
+//!   `listener_state`, and each is held to the `connection_limits` that held when it came. `connection`
+//!   serves one: a `socket`, with `tls` or without, in HTTP/1.1 or HTTP/2 (`streams`); its requests share
+//!   its `connection_state`.
 //! - `head` reads whom a request asks, `routes` finds its `endpoint`, `rules` (with `cors`) are what
 //!   the route answers itself.
-//! - `whole` (with the messages of `contract`) and `streamed` (with the bodies of `upload`) make a
-//!   request a call; `outgoing` is the body that comes back, in `piece`s, `refusal` the status of each failure,
-//!   `unread` what is left of a request that is refused.
+//! - `exchange` makes a request a call: `whole` (with the messages of `contract`) or `streamed` (with the
+//!   bodies of `upload`). `outgoing` is the body that comes back, in `piece`s, `refusal` the status of each
+//!   failure, `unread` what is left of a request that is refused.
 //!
 //! # Slow clients
 //!
@@ -26,13 +28,17 @@
 
 mod budget;
 mod connection;
+mod connection_limits;
+mod connection_state;
 pub(crate) mod contract;
 mod cors;
 mod crowd;
 mod endpoint;
+mod exchange;
 mod head;
 mod limits;
 mod listener;
+mod listener_state;
 mod outgoing;
 mod pace;
 mod peers;

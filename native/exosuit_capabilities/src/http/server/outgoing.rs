@@ -11,7 +11,7 @@ use hyper::body::{Body, Frame, SizeHint};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::budget::{Held, Waiting};
-use super::connection::Running;
+use super::connection_state::Running;
 use super::piece::{Piece, Pieces};
 use super::streamed::Streamed;
 use super::streams::Reading;

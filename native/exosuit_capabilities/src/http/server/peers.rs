@@ -8,8 +8,8 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use super::budget::Budget;
+use super::connection_limits::ConnectionLimits;
 use super::limits::Limits;
-use super::listener::Terms;
 
 /// The clients that are connected. A client is an IPv4 address, or the 64 bits of an IPv6 network:
 /// one customer is given all addresses in that.
@@ -36,7 +36,7 @@ pub(crate) struct Connected {
 }
 
 impl Share {
-    fn of(terms: &Terms) -> Arc<Self> {
+    fn of(terms: &ConnectionLimits) -> Arc<Self> {
         let limits = &terms.limits;
         Arc::new(Self {
             budget: terms.budget.share(limits.max_peer_buffered_bytes),
@@ -47,7 +47,11 @@ impl Share {
 
 impl Peers {
     /// Admits a connection of this address, unless it has reached its limit.
-    pub(crate) fn connect(self: &Arc<Self>, address: IpAddr, terms: &Terms) -> Option<Connected> {
+    pub(crate) fn connect(
+        self: &Arc<Self>,
+        address: IpAddr,
+        terms: &ConnectionLimits,
+    ) -> Option<Connected> {
         let client = client(address);
         let mut peers = self.0.lock();
         let entry = peers.entry(client).or_insert_with(|| Client {
@@ -114,7 +118,7 @@ mod tests {
         let mut settings = Settings::new(&HTTP_SERVER);
         settings.put("max_connections_per_peer", "1");
         let limits = Asked::read(&settings).expect("good settings").limits(0);
-        let terms = Terms::new(limits);
+        let terms = ConnectionLimits::new(limits);
         let connect = |address: &str| peers.connect(address.parse().expect("an address"), &terms);
         for (one, other, is_same) in [
             ("192.0.2.1", "192.0.2.1", true),

@@ -1,0 +1,163 @@
+//! The state that the requests of one connection share, and the requests that are under way.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::time::sleep;
+
+use super::budget::Budget;
+use super::connection_limits::ConnectionLimits;
+use super::head::Arrival;
+use super::listener_state::{LINGER, ListenerState};
+use super::peers::Share;
+use super::piece::Pieces;
+use super::streams::Reading;
+
+/// How many requests a client of HTTP/2 may give up before they are answered, more than it lets be
+/// answered: each has cost a call.
+const MAX_ABANDONED: usize = 100;
+
+/// How long the end of an HTTP/2 connection may take once all requests are answered.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// The state that the requests of one connection share.
+pub(crate) struct Connection {
+    pub(crate) listener: Arc<ListenerState>,
+    pub(crate) terms: Arc<ConnectionLimits>,
+    pub(crate) share: Arc<Share>,
+    pub(crate) arrival: Arrival,
+    /// The parts of answers that a client of HTTP/2 has not taken yet.
+    pub(crate) pieces: Option<Arc<Pieces>>,
+    /// Requests under way.
+    running: AtomicUsize,
+    /// Changes whenever a request begins or ends.
+    changes: AtomicUsize,
+    abandoned: AtomicUsize,
+    /// Told when that is too many.
+    pub(crate) flooded: Notify,
+}
+
+impl Connection {
+    pub(crate) fn new(
+        listener: Arc<ListenerState>,
+        terms: Arc<ConnectionLimits>,
+        share: Arc<Share>,
+        (is_secure, is_http2): (bool, bool),
+    ) -> Self {
+        Self {
+            arrival: Arrival {
+                bound: listener.bound,
+                is_secure,
+            },
+            listener,
+            share,
+            pieces: is_http2.then(|| Pieces::new(terms.limits.download())),
+            terms,
+            running: AtomicUsize::new(0),
+            changes: AtomicUsize::new(0),
+            abandoned: AtomicUsize::new(0),
+            flooded: Notify::new(),
+        }
+    }
+
+    pub(crate) fn is_http2(&self) -> bool {
+        self.pieces.is_some()
+    }
+
+    /// Waits until no further request is taken: the address ends, or others have no room.
+    pub(crate) async fn last_request(&self) {
+        let is_idle = || self.running.load(Relaxed) == 0;
+        tokio::select! {
+            () = self.listener.last_chance() => {}
+            () = self.listener.crowd.asks(is_idle) => {}
+        }
+    }
+
+    /// Waits until no request has been under way for this long.
+    pub(crate) async fn idle(&self, longest: Duration) {
+        loop {
+            let changes = self.changes.load(Relaxed);
+            sleep(longest).await;
+            if self.running.load(Relaxed) == 0 && self.changes.load(Relaxed) == changes {
+                return;
+            }
+        }
+    }
+
+    /// Waits until the client has left a part of an answer for too long.
+    pub(crate) async fn stuck(&self) {
+        match &self.pieces {
+            Some(pieces) => pieces.stuck().await,
+            None => pending().await,
+        }
+    }
+
+    /// Waits until all requests are answered, and a little longer for the last of the answers.
+    pub(crate) async fn settled(&self) {
+        while self.running.load(Relaxed) > 0 {
+            sleep(LINGER).await;
+        }
+        sleep(LAST_WORDS.min(self.terms.limits.header_timeout)).await;
+    }
+}
+
+/// A request under way, until the body of its answer has been handed over.
+pub(crate) struct Running {
+    connection: Arc<Connection>,
+    /// Its places among those of HTTP/2, of which a connection may have many.
+    _places: Option<[OwnedSemaphorePermit; 2]>,
+    is_answered: bool,
+}
+
+impl Running {
+    pub(crate) fn begin(connection: &Arc<Connection>) -> Option<Self> {
+        let places = if connection.is_http2() {
+            let own = connection.share.streams.clone().try_acquire_owned().ok()?;
+            let all = connection.terms.streams.clone().try_acquire_owned().ok()?;
+            Some([own, all])
+        } else {
+            None
+        };
+        connection.running.fetch_add(1, Relaxed);
+        connection.changes.fetch_add(1, Relaxed);
+        Some(Self {
+            connection: connection.clone(),
+            _places: places,
+            is_answered: false,
+        })
+    }
+
+    /// The client is to read the answer now.
+    pub(crate) fn answered(&mut self) -> Option<Arc<Reading>> {
+        self.is_answered = true;
+        let abandoned = &self.connection.abandoned;
+        let _ = abandoned.try_update(Relaxed, Relaxed, |count| count.checked_sub(1));
+        self.connection.is_http2().then(Reading::current)?
+    }
+
+    /// The budget of its client.
+    pub(crate) fn budget(&self) -> &Budget {
+        &self.connection.share.budget
+    }
+
+    /// How long a part of its answer may wait for room.
+    pub(crate) fn longest_wait(&self) -> Duration {
+        self.connection.terms.limits.body_timeout
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let connection = &self.connection;
+        if connection.running.fetch_sub(1, Relaxed) == 1 {
+            connection.listener.crowd.idle();
+        }
+        connection.changes.fetch_add(1, Relaxed);
+        if !self.is_answered && connection.abandoned.fetch_add(1, Relaxed) >= MAX_ABANDONED {
+            connection.flooded.notify_one();
+        }
+    }
+}
