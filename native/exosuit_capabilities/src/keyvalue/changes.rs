@@ -6,11 +6,11 @@ use exosuit_core::{Code, Error};
 use sha2::{Digest as _, Sha256};
 
 use super::layout::{self, EXPIRY, Head};
+use super::limits::Limits;
 use super::operation::{Entry, Increment, Outcome, Swap, Width};
 use super::records::Read;
 use super::space::{Space, conflict, too_long};
 use super::transaction::Transaction;
-use super::work::Limits;
 
 /// The longest member of a set: it is a part of a record's key.
 const MAX_MEMBER: usize = 65_536;

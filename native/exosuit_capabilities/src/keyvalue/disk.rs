@@ -16,6 +16,8 @@ use exosuit_core::{Code, Error, Id, Notice, Observe};
 use parking_lot::{Mutex, RwLock};
 use redb::{Builder, Database, DatabaseError, ReadableDatabase, TableDefinition};
 
+use super::store::stopped;
+
 pub(crate) const RECORDS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("records");
 
 /// Pages kept in memory; the library would take a gigabyte.
@@ -76,7 +78,7 @@ impl Disk {
         self.reopen()?;
         match &*self.database.read() {
             Some(database) => job(database),
-            None => Err(super::stopped()),
+            None => Err(stopped()),
         }
     }
 
@@ -172,7 +174,7 @@ impl Disk {
         let mut database = self.database.write();
         let had_failed = self.failing.lock().is_some();
         if !had_failed {
-            return Err(super::stopped());
+            return Err(stopped());
         }
         drop(database.take());
         *database = Some(open_free(&self.path)?);

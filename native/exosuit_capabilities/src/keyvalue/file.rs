@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 use super::disk::{Disk, RECORDS, store_error};
 use super::operation::{Change, Operation, Outcome, Query};
 use super::records::{Read, Visit, Write};
+use super::store::{Running, Store, stopped};
 use super::work::{Place, Work};
-use super::{Running, Store, stopped};
 
 /// How many writes may wait for the writer, and as many may share one commit.
 const QUEUE: usize = 64;

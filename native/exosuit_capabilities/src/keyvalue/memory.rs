@@ -12,8 +12,8 @@ use super::changes::each_expired;
 use super::layout::{self, Head};
 use super::operation::{Change, Operation, Outcome, Query};
 use super::records::{Read, Visit, Write};
+use super::store::{Running, Store, stopped};
 use super::work::{Place, Work};
-use super::{Running, Store, stopped};
 
 /// Records in their order.
 pub(crate) type Records = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -163,7 +163,7 @@ mod tests {
     use exosuit_core::Origin;
 
     use super::super::operation::{Item, ListRange, Set};
-    use super::super::work::Limits;
+    use super::super::limits::Limits;
     use super::*;
 
     fn place(now: u64) -> Place {

@@ -12,20 +12,21 @@ mod changes;
 mod disk;
 mod file;
 mod layout;
+mod limits;
 mod memory;
 mod operation;
 mod packed;
 mod records;
 mod shared;
 mod space;
+mod store;
 mod transaction;
 pub(crate) mod wasmbus;
 mod wit;
 mod work;
 
-use std::future::{Future, ready};
+use std::future::ready;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::sync::Arc;
 
 use exosuit_core::{
@@ -37,8 +38,10 @@ use exosuit_core::{
 use crate::message;
 use crate::settings::{Settings, invalid};
 use bookmarks::Bookmarks;
+use limits::Limits;
 use operation::{Operation, Outcome, Query};
-use work::{Clock, Limits, Place, Work, system_clock};
+use store::Store;
+use work::{Clock, Place, Work, system_clock};
 
 /// The longest name of a bucket, and of one inside of it: with the slash between them, their length
 /// takes one byte of every record's key.
@@ -95,23 +98,6 @@ const BUCKET_BYTES: &str = "max_bucket_bytes";
 enum Encoding {
     Wasmbus,
     Wit,
-}
-
-/// Work that is under way.
-type Running = Pin<Box<dyn Future<Output = Result<Outcome, Error>> + Send>>;
-
-/// Where records are kept.
-trait Store: Send + Sync {
-    /// Does the work: whole, or not at all.
-    fn run(&self, work: Work) -> Running;
-
-    /// Why it does not take writes now, if it does not. It goes on by itself.
-    fn impaired(&self) -> Option<Error> {
-        None
-    }
-
-    /// Ends what was asked for, and lets go of the file.
-    fn stop(&self) -> Done;
 }
 
 /// The backend that the settings ask for.
@@ -378,10 +364,6 @@ fn no_data_dir() -> Error {
 fn no_lattice() -> Error {
     let detail = "setting backend is \"nats\", which needs a host in a lattice over NATS";
     Error::new(Code::InvalidLink, detail)
-}
-
-fn stopped() -> Error {
-    Error::new(Code::Unavailable, "the key-value store is stopped")
 }
 
 fn is_name(bucket: &str, most: usize) -> bool {

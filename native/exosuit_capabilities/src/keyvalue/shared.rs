@@ -21,9 +21,9 @@ use super::memory::Records;
 use super::operation::{Change, Operation, Outcome, Query};
 use super::packed::{pack, unpack};
 use super::space::{MAX_SEEN, check_key};
+use super::store::{Running, Store, stopped};
 use super::transaction::full;
 use super::work::{Place, Work};
-use super::{Running, Store, stopped};
 
 /// How often a change is tried while others change the same entry, and the longest pause between.
 const ATTEMPTS: u32 = 64;

@@ -6,9 +6,9 @@ use std::ops::ControlFlow;
 use exosuit_core::{Code, Error};
 
 use super::layout::{self, Head};
+use super::limits::Limits;
 use super::operation::Entry;
 use super::records::{Read, Visit};
-use super::work::Limits;
 
 /// The longest key.
 const MAX_KEY: usize = 4_096;

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use exosuit_core::{Code, Error};
 
 use super::layout::{self, USAGE};
+use super::limits::Limits;
 use super::records::{Read, Visit, Write};
-use super::work::Limits;
 
 /// What a record takes besides its bytes, about, in memory and in a tree on disk.
 const RECORD_BYTES: usize = 64;

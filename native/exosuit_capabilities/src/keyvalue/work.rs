@@ -7,6 +7,7 @@ use exosuit_core::{Error, Origin};
 
 use super::bookmarks::Bookmarks;
 use super::changes::{self, check_value};
+use super::limits::Limits;
 use super::operation::{Change, ListRange, Operation, Outcome, Query, Set};
 use super::records::{Read, Write};
 use super::space::{Page, Space, check_key};
@@ -14,16 +15,6 @@ use super::transaction::{Transaction, transact};
 
 /// The time in milliseconds since 1970: expiry outlives the process.
 pub(crate) type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
-
-/// What a store may hold.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
-    pub(crate) bytes: u64,
-    /// The limits of a link's bucket, including the buckets inside of it.
-    pub(crate) bucket_bytes: u64,
-    pub(crate) value_bytes: u64,
-    pub(crate) items: u64,
-}
 
 /// Where an operation takes place, and for whom.
 pub(crate) struct Place {

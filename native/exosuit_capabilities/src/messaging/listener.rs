@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::Form;
+use super::form::Form;
 use super::settings::Limits;
 
 /// The router ends the call at its deadline and takes note of it. Should it not, this does.

@@ -1,9 +1,11 @@
 //! Messaging: actors publish, ask, and are called with what is sent to the subjects of their links.
 //!
-//! `wasmbus` and `wit` are the two forms of the contract; `settings` reads what a link asks for, and
+//! `wasmbus` and `wit` are the two `form`s of the contract, in which actors make a `request`; `settings` reads what a link asks for, and
 //! `subjects` what actors may use; `listener` brings the messages of one subscription to an actor.
 
+mod form;
 mod listener;
+mod request;
 mod settings;
 mod subjects;
 pub(crate) mod wasmbus;
@@ -16,8 +18,7 @@ use std::time::Instant;
 
 use exosuit_core::{
     Answer, Capability, CapabilityCall, Code, Configuration, Contract, Deliver, Done, Error, Id,
-    Lattice, Link, LinkKey, MESSAGING, Message, Observe, Payload, Pending, Prepared, Reply,
-    Subscription,
+    Lattice, Link, LinkKey, MESSAGING, Message, Observe, Payload, Pending, Prepared, Subscription,
 };
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::task::JoinHandle;
@@ -25,7 +26,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::{Surroundings, message};
+use form::Form;
 use listener::Listener;
+use request::Request;
 use settings::{Subscribe, Wanted};
 use subjects::Subjects;
 
@@ -99,23 +102,6 @@ struct Ready {
     form: Form,
     wanted: Wanted,
     fresh: HashMap<Subject, Subscription>,
-}
-
-/// How an actor is called with a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
-    Wasmbus,
-    Wit,
-}
-
-/// What an actor asks for.
-pub(crate) enum Request {
-    Publish(Message),
-    Ask {
-        subject: String,
-        body: bytes::Bytes,
-        timeout_ms: u32,
-    },
 }
 
 /// The interface of the contract that components have and this provider calls.
@@ -467,23 +453,5 @@ impl Listening {
 impl Drop for Listening {
     fn drop(&mut self) {
         self.end.cancel();
-    }
-}
-
-impl Form {
-    /// What an actor gets: nothing, or a message that answers its own.
-    fn write(self, answer: Option<Message>) -> Result<Reply, Error> {
-        match self {
-            Self::Wasmbus => wasmbus::write(answer).map(Reply::Bytes),
-            Self::Wit => Ok(Reply::Value(wit::write(answer))),
-        }
-    }
-
-    /// The call that a message is for an actor.
-    fn call(self, message: Message) -> Result<(&'static str, Payload), Error> {
-        match self {
-            Self::Wasmbus => Ok((wasmbus::HANDLE, wasmbus::message(message)?.into())),
-            Self::Wit => Ok((wit::HANDLE, Payload::Values(vec![wit::message(message)]))),
-        }
     }
 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use exosuit_core::{Error, Message};
 use serde::{Deserialize, Serialize};
 
-use super::Request;
+use super::request::Request;
 use crate::message;
 
 /// The operation that a message is for an actor.

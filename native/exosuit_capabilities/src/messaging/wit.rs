@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use exosuit_core::{Error, Message, Value};
 
-use super::Request;
+use super::request::Request;
 use crate::wit::{Arguments, function};
 
 /// The function that a message is for a component.

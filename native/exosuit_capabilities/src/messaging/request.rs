@@ -1,0 +1,13 @@
+//! What actors ask of the provider.
+
+use exosuit_core::Message;
+
+/// What an actor asks for.
+pub(crate) enum Request {
+    Publish(Message),
+    Ask {
+        subject: String,
+        body: bytes::Bytes,
+        timeout_ms: u32,
+    },
+}
