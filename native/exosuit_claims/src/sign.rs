@@ -8,37 +8,10 @@ use wasm_encoder::Section as _;
 
 use crate::token::{Body, Metadata};
 use crate::wasm::Unit;
-use crate::{Error, KeyKind, KeyPair, PublicKey};
+use crate::{Error, KeyKind, KeyPair, PublicKey, Section};
 
 /// The generation of the token's format from which on every reader checks the hash.
 pub(crate) const WASCAP_REVISION: u32 = 3;
-
-/// The custom sections that hold a token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Section {
-    /// `wasmcloud_jwt`, since 2022.
-    #[default]
-    Current,
-    /// `jwt`, as in actors of 2021.
-    Legacy,
-}
-
-impl Section {
-    const ALL: [Self; 2] = [Self::Current, Self::Legacy];
-
-    /// The name of the section.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Current => "wasmcloud_jwt",
-            Self::Legacy => "jwt",
-        }
-    }
-
-    /// The token section of this name, if it is one.
-    pub(crate) fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|section| section.name() == name)
-    }
-}
 
 /// What a token is to say.
 #[derive(Debug, Clone)]

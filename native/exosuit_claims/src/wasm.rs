@@ -8,8 +8,7 @@ use wasm_encoder::Encode;
 use wasmparser::Payload::{ComponentSection, CustomSection, End, ModuleSection, Version};
 use wasmparser::{BinaryReaderError, Parser, Payload};
 
-use crate::Error;
-use crate::sign::Section;
+use crate::{Error, Section};
 
 /// The largest unit that is looked at. The largest ones in use have some tens of megabytes.
 pub const MAX_WASM: usize = 256 << 20;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt::Display;
 use std::process::ExitCode;
 
-use crate::output::redact;
+use crate::redact::redact;
 
 /// Why a command did not do what was asked.
 #[derive(Debug)]

@@ -19,6 +19,7 @@ mod lattice;
 mod output;
 mod pairs;
 mod protocol;
+mod redact;
 mod seed;
 mod up;
 
@@ -125,7 +126,7 @@ fn parse() -> Result<Cli, clap::Error> {
 
 /// Prints help to stdout, and mistakes in the command line to stderr.
 fn explain(error: &clap::Error) -> ExitCode {
-    let text = output::redact(&error.render().to_string());
+    let text = redact::redact(&error.render().to_string());
     if error.use_stderr() {
         eprint!("{text}");
         return ExitCode::from(2);

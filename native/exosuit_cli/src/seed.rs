@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::failure::Failure;
 use crate::files;
-use crate::output::looks_like_seed;
+use crate::redact::looks_like_seed;
 
 /// A key file is a line, or a line of JSON.
 const LIMIT: usize = 4_096;

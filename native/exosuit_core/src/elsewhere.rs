@@ -1,8 +1,8 @@
-//! Other hosts, as far as calls go: what is called there, and who calls from there.
+//! Other hosts, as far as calls go: what is called there, and what they may call here.
 
 use std::sync::Arc;
 
-use crate::{Answer, Contract, Id, Invocation, Link, LinkName};
+use crate::{Answer, Contract, Id, Invocation, Link};
 
 /// The other hosts of the lattice. The router hands them what it has no target for, and tells them
 /// whom it can serve: one change after the other, so none may block, or call the router in turn.
@@ -47,15 +47,4 @@ pub struct Local {
     pub key: Option<Id>,
     /// What a provider implements; none for an actor.
     pub contracts: Option<Vec<Contract>>,
-}
-
-/// Who calls from another host, which has vouched for it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Remote {
-    /// Its id there.
-    pub id: Id,
-    /// Its public key, `M…` or `V…`, if it has one besides its id.
-    pub key: Option<Id>,
-    /// Of a provider: for which contract it calls, through which link.
-    pub through: Option<(Contract, LinkName)>,
 }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::{Contract, Id, LinkName, Payload, Remote};
+use crate::{Contract, Id, LinkName, Payload};
 
 /// One call from an origin to a target.
 #[derive(Debug)]
@@ -62,6 +62,17 @@ pub enum Origin {
     },
     /// An actor or a provider of another host.
     Elsewhere(Remote),
+}
+
+/// Who calls from another host, which has vouched for it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Remote {
+    /// Its id there.
+    pub id: Id,
+    /// Its public key, `M…` or `V…`, if it has one besides its id.
+    pub key: Option<Id>,
+    /// Of a provider: for which contract it calls, through which link.
+    pub through: Option<(Contract, LinkName)>,
 }
 
 /// Who is called.

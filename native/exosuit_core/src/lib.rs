@@ -51,11 +51,11 @@ pub use builtin::{
     MESSAGING, NUMBERGEN, Offer, Scope, Setting,
 };
 pub use deliver::{Answer, Capability, CapabilityCall, Deliver, Done, Pending, Prepared};
-pub use elsewhere::{Destination, Elsewhere, Local, Outgoing, Remote};
+pub use elsewhere::{Destination, Elsewhere, Local, Outgoing};
 pub use environment::{Role, VARIABLES, Variable};
 pub use error::{Code, Error};
 pub use hop::strip_hop_by_hop;
-pub use invocation::{Context, Grants, Identity, Invocation, Origin, Target};
+pub use invocation::{Context, Grants, Identity, Invocation, Origin, Remote, Target};
 pub use lattice::{Bucket, BucketLimits, Kept, Lattice, Listed, Place, Subscription, Written};
 pub use link::{Configuration, Link, LinkKey};
 pub use log_gate::LogGate;

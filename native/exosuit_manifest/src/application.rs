@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::mem;
 
-use crate::component::{Draft, Drafts, Kind, NAME, name};
+use crate::component::{NAME, name};
 use crate::diagnostic::{Code, Source};
+use crate::draft::{Draft, Drafts, Kind};
 use crate::link;
 use crate::model::Manifest;
 use crate::rollout;

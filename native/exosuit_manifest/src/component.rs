@@ -1,11 +1,10 @@
 //! One of `spec.components`: what it is, and its traits.
 
-use std::collections::HashMap;
-
-use exosuit_core::{Contract, Given, Id, LinkName, hint};
+use exosuit_core::{Given, Id, LinkName, hint};
 
 use crate::config::{self, refuse_secrets};
-use crate::diagnostic::{Code, Place, Source};
+use crate::diagnostic::{Code, Source};
+use crate::draft::{Draft, Drafts, Kind};
 use crate::image::Image;
 use crate::link;
 use crate::model::{ActorSpec, Configured, ProviderSpec, ScalerKind};
@@ -33,53 +32,6 @@ const OF_PROVIDER: [&str; 7] = [
     "secrets",
 ];
 const TRAITS: [&str; 5] = ["daemonscaler", "exosuit", "link", "linkdef", "spreadscaler"];
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Actor,
-    Provider,
-}
-
-/// A component without its traits: links are read when all components are known. What could not
-/// be read is `None` and reported.
-pub(crate) struct Draft<'a> {
-    pub(crate) name: Option<&'a str>,
-    pub(crate) kind: Option<Kind>,
-    pub(crate) id: Option<Id>,
-    pub(crate) image: Option<Image>,
-    pub(crate) contract: Option<Contract>,
-    pub(crate) link_name: LinkName,
-    pub(crate) at: Value<'a>,
-    /// Where its name stands, or else the whole of it.
-    pub(crate) name_at: Value<'a>,
-    config: Configured,
-    image_place: Place,
-    traits: Vec<Value<'a>>,
-}
-
-/// All components of a manifest, in its order.
-pub(crate) struct Drafts<'a> {
-    pub(crate) list: Vec<Draft<'a>>,
-    by_name: HashMap<&'a str, usize>,
-}
-
-impl<'a> Drafts<'a> {
-    pub(crate) fn new(list: Vec<Draft<'a>>) -> Self {
-        let names = list.iter().enumerate();
-        let by_name = names
-            .filter_map(|(index, draft)| Some((draft.name?, index)))
-            .collect();
-        Self { list, by_name }
-    }
-
-    pub(crate) fn find(&self, name: &str) -> Option<&Draft<'a>> {
-        self.list.get(*self.by_name.get(name)?)
-    }
-
-    pub(crate) fn names(&self) -> impl Iterator<Item = &'a str> {
-        self.list.iter().filter_map(|draft| draft.name)
-    }
-}
 
 /// What the traits of a component say.
 #[derive(Default)]

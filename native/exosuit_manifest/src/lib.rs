@@ -20,6 +20,7 @@ mod component;
 mod config;
 mod diagnostic;
 mod document;
+mod draft;
 mod grants;
 mod image;
 mod link;

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use exosuit_core::{Builtin, Configuration, Contract, Error, Given, Interface, LinkName};
 
-use crate::component::{Draft, Drafts, Kind};
 use crate::config::{self, refuse_secrets};
 use crate::diagnostic::Code;
+use crate::draft::{Draft, Drafts, Kind};
 use crate::image::{Image, builtin_contract};
 use crate::model::{Configured, LinkSpec};
 use crate::value::{Map, Value};

@@ -69,7 +69,7 @@ impl<'a> Report<'a> {
         None
     }
 
-    /// The manifest, if nothing stands against it.
+    /// What was read, with the warnings, if nothing stands against it.
     pub(crate) fn finish<T>(
         self,
         read: Option<T>,

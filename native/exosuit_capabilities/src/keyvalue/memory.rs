@@ -162,8 +162,8 @@ mod tests {
 
     use exosuit_core::Origin;
 
-    use super::super::operation::{Item, ListRange, Set};
     use super::super::limits::Limits;
+    use super::super::operation::{Item, ListRange, Set};
     use super::*;
 
     fn place(now: u64) -> Place {

@@ -9,7 +9,6 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::LatticeArguments;
-use super::member;
 use crate::failure::Failure;
 use crate::output::printable;
 use crate::protocol::{self, Command};
@@ -136,19 +135,6 @@ impl Control {
         }
     }
 
-    /// Asks one host.
-    pub(super) async fn ask_host(
-        &self,
-        host: &str,
-        question: &str,
-        body: &Value,
-    ) -> Result<Value, Failure> {
-        match self.request(&format!("{question}.{host}"), body).await {
-            Err(Error::NoResponders(_)) => Err(member::unknown(self, host).await),
-            answer => unwrap(&answer?).map_err(|failure| failure.about(host)),
-        }
-    }
-
     pub(super) fn nobody(&self) -> Failure {
         let text = format!(
             "no host answers in {}: none runs there, or the lattice has another name (--lattice-name)",
@@ -157,7 +143,7 @@ impl Control {
         Failure::refused("unavailable", text)
     }
 
-    async fn request(&self, suffix: &str, body: &Value) -> Result<Bytes, Error> {
+    pub(super) async fn request(&self, suffix: &str, body: &Value) -> Result<Bytes, Error> {
         let body = match body {
             Value::Null => Bytes::new(),
             body => body.to_string().into(),

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use exosuit_claims::{KeyKind, PublicKey};
+use exosuit_lattice::Error;
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::control::{Control, unwrap};
 use crate::failure::Failure;
@@ -35,6 +37,21 @@ pub(super) struct Member {
     pub(super) uptime_seconds: Option<u64>,
     #[serde(default)]
     pub(super) version: Option<String>,
+}
+
+impl Control {
+    /// Asks one host.
+    pub(super) async fn ask_host(
+        &self,
+        host: &str,
+        question: &str,
+        body: &Value,
+    ) -> Result<Value, Failure> {
+        match self.request(&format!("{question}.{host}"), body).await {
+            Err(Error::NoResponders(_)) => Err(unknown(self, host).await),
+            answer => unwrap(&answer?).map_err(|failure| failure.about(host)),
+        }
+    }
 }
 
 /// The hosts that answer, by id.

@@ -1,0 +1,58 @@
+//! Components as far as they can be read before their links.
+
+use std::collections::HashMap;
+
+use exosuit_core::{Contract, Id, LinkName};
+
+use crate::diagnostic::Place;
+use crate::image::Image;
+use crate::model::Configured;
+use crate::value::Value;
+
+/// What a component is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Actor,
+    Provider,
+}
+
+/// A component without its traits: links are read when all components are known. What could not
+/// be read is `None` and reported.
+pub(crate) struct Draft<'a> {
+    pub(crate) name: Option<&'a str>,
+    pub(crate) kind: Option<Kind>,
+    pub(crate) id: Option<Id>,
+    pub(crate) image: Option<Image>,
+    pub(crate) contract: Option<Contract>,
+    pub(crate) link_name: LinkName,
+    pub(crate) at: Value<'a>,
+    /// Where its name stands, or else the whole of it.
+    pub(crate) name_at: Value<'a>,
+    pub(crate) config: Configured,
+    pub(crate) image_place: Place,
+    pub(crate) traits: Vec<Value<'a>>,
+}
+
+/// All components of a manifest, in its order.
+pub(crate) struct Drafts<'a> {
+    pub(crate) list: Vec<Draft<'a>>,
+    by_name: HashMap<&'a str, usize>,
+}
+
+impl<'a> Drafts<'a> {
+    pub(crate) fn new(list: Vec<Draft<'a>>) -> Self {
+        let names = list.iter().enumerate();
+        let by_name = names
+            .filter_map(|(index, draft)| Some((draft.name?, index)))
+            .collect();
+        Self { list, by_name }
+    }
+
+    pub(crate) fn find(&self, name: &str) -> Option<&Draft<'a>> {
+        self.list.get(*self.by_name.get(name)?)
+    }
+
+    pub(crate) fn names(&self) -> impl Iterator<Item = &'a str> {
+        self.list.iter().filter_map(|draft| draft.name)
+    }
+}
