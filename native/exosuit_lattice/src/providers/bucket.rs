@@ -3,61 +3,23 @@
 use std::sync::Arc;
 
 use async_nats::HeaderMap;
-use async_nats::jetstream::stream::{Config, DiscardPolicy, StorageType};
 use bytes::Bytes;
 use exosuit_core::{Bucket, Kept, Listed, Pending, Place, Written};
 
-use super::jetstream::{
-    DELETE_FAILED, JetStream, NO_MESSAGE, NO_SEQUENCE, NO_STREAM, NOT_STORED, Refused,
-    STREAM_EXISTS, WRONG_SEQUENCES,
-};
+use super::bucket_stream::{BucketStream, EXPIRES, KEY};
+use super::jetstream::JetStream;
 use super::{listing, names};
-use crate::limits::OF_PROVIDER;
-use crate::{Error, StreamLimits};
+use crate::StreamLimits;
 
 /// What a value must take the place of.
 const EXPECTED: &str = "Nats-Expected-Last-Subject-Sequence";
 
-/// When a value expires, in milliseconds since 1970.
-pub(super) const EXPIRES: &str = "Exosuit-Expires";
-
-/// A key that its subject does not tell.
-pub(super) const KEY: &str = "Exosuit-Key";
-
 /// A bucket of a provider. Made with the first value.
-pub(super) struct ProviderBucket(Arc<Inner>);
-
-pub(super) struct Inner {
-    pub(super) jetstream: JetStream,
-    config: Config,
-    limits: StreamLimits,
-    prefix: String,
-}
+pub(super) struct ProviderBucket(Arc<BucketStream>);
 
 impl ProviderBucket {
     pub(super) fn new(jetstream: JetStream, name: &str, limits: StreamLimits) -> Self {
-        Self(Arc::new(Inner {
-            jetstream,
-            config: config(name, limits),
-            limits,
-            prefix: format!("$KV.{name}."),
-        }))
-    }
-}
-
-/// As a bucket of the peers, but for two things: a message can be deleted, so that what is deleted
-/// takes no room for ever; and only the leader is read, so that a value is the last one written.
-fn config(name: &str, limits: StreamLimits) -> Config {
-    Config {
-        name: format!("KV_{name}"),
-        subjects: vec![format!("$KV.{name}.>")],
-        max_messages_per_subject: 1,
-        max_bytes: limits.max_bytes(),
-        storage: StorageType::File,
-        discard: DiscardPolicy::New,
-        num_replicas: limits.replicas,
-        allow_rollup: true,
-        ..Config::default()
+        Self(Arc::new(BucketStream::new(jetstream, name, limits)))
     }
 }
 
@@ -95,79 +57,4 @@ impl Bucket for ProviderBucket {
         let inner = Arc::clone(&self.0);
         Box::pin(async move { Ok(listing::sweep(&inner, now).await?) })
     }
-}
-
-impl Inner {
-    pub(super) fn stream(&self) -> &str {
-        &self.config.name
-    }
-
-    pub(super) fn subject(&self, key: &str) -> String {
-        format!("{}{key}", self.prefix)
-    }
-
-    async fn get(&self, key: &str) -> Result<Kept, Error> {
-        let subject = self.subject(key);
-        match self.jetstream.last(self.stream(), &subject).await? {
-            Ok(stored) => Ok(Kept {
-                value: stored.value()?,
-                revision: stored.seq,
-            }),
-            Err(refused) if matches!(refused.err_code, NO_MESSAGE | NO_STREAM) => {
-                Ok(Kept::default())
-            }
-            Err(refused) => Err(refused.error("read")),
-        }
-    }
-
-    async fn put(&self, key: &str, headers: HeaderMap, value: Bytes) -> Result<Written, Error> {
-        let subject = self.subject(key);
-        let store = || {
-            self.jetstream
-                .store(&subject, headers.clone(), value.clone())
-        };
-        let stored = match store().await {
-            Err(Error::NoResponders(_)) => {
-                self.make().await?;
-                store().await?
-            }
-            stored => stored?,
-        };
-        match stored {
-            Ok(_) => Ok(Written::Done),
-            Err(refused) if WRONG_SEQUENCES.contains(&refused.err_code) => Ok(Written::Behind),
-            Err(refused) if is_full(&refused) => Ok(Written::Full),
-            Err(refused) => Err(refused.error("write")),
-        }
-    }
-
-    pub(super) async fn delete(&self, revision: u64) -> Result<Written, Error> {
-        match self.jetstream.delete(self.stream(), revision).await? {
-            Ok(_) => Ok(Written::Done),
-            Err(refused)
-                if [NO_MESSAGE, NO_SEQUENCE, NO_STREAM, DELETE_FAILED]
-                    .contains(&refused.err_code) =>
-            {
-                Ok(Written::Behind)
-            }
-            Err(refused) => Err(refused.error("delete")),
-        }
-    }
-
-    async fn make(&self) -> Result<(), Error> {
-        match self.jetstream.create(&self.config).await? {
-            // One that was made with other settings is as good.
-            Err(Refused {
-                err_code,
-                description,
-            }) if err_code != STREAM_EXISTS => {
-                Err(OF_PROVIDER.refused(err_code, &description, self.limits))
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-fn is_full(refused: &Refused) -> bool {
-    refused.err_code == NOT_STORED && refused.description.contains("maximum bytes")
 }

@@ -10,7 +10,7 @@ use async_nats::jetstream::{ErrorCode, Message, consumer, stream};
 use exosuit_core::Listed;
 use futures_util::StreamExt;
 
-use super::bucket::{EXPIRES, Inner, KEY};
+use super::bucket_stream::{BucketStream, EXPIRES, KEY};
 use super::names;
 use crate::Error;
 
@@ -22,7 +22,7 @@ const SILENCE: Duration = Duration::from_secs(5);
 
 /// The first keys of a space, past this one.
 pub(super) async fn keys(
-    bucket: &Inner,
+    bucket: &BucketStream,
     space: &str,
     after: Option<&str>,
     most: usize,
@@ -46,7 +46,7 @@ pub(super) async fn keys(
 }
 
 /// Deletes what has expired. Says whether anything is left that will expire.
-pub(super) async fn sweep(bucket: &Inner, now: u64) -> Result<bool, Error> {
+pub(super) async fn sweep(bucket: &BucketStream, now: u64) -> Result<bool, Error> {
     let mut outdated = Vec::new();
     let mut is_any_left = false;
     read(bucket, ">", |message| {
@@ -68,7 +68,11 @@ pub(super) async fn sweep(bucket: &Inner, now: u64) -> Result<bool, Error> {
 }
 
 /// Reads all that stands there now.
-async fn read(bucket: &Inner, filter: &str, mut see: impl FnMut(&Message)) -> Result<(), Error> {
+async fn read(
+    bucket: &BucketStream,
+    filter: &str,
+    mut see: impl FnMut(&Message),
+) -> Result<(), Error> {
     let connection = bucket.jetstream.bus().connection();
     connection.client()?;
     let reading = async {
@@ -104,7 +108,7 @@ async fn read(bucket: &Inner, filter: &str, mut see: impl FnMut(&Message)) -> Re
 
 /// None if there is no bucket yet.
 async fn consumer(
-    bucket: &Inner,
+    bucket: &BucketStream,
     stream: &stream::Stream<()>,
     filter: &str,
 ) -> Result<Option<consumer::OrderedPushConsumer>, Error> {

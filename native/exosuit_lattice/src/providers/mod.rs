@@ -5,6 +5,7 @@
 //!   answers. `names`: buckets and keys as NATS takes them.
 
 mod bucket;
+mod bucket_stream;
 mod jetstream;
 mod listing;
 mod names;

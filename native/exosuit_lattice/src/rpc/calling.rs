@@ -18,12 +18,12 @@ use bytes::Bytes;
 use exosuit_core::{Context, Id, Origin, Reply};
 
 use super::address::{self, Address};
+use super::chunks::id_text;
 use super::content::Form;
-use super::frame::{Answer, Hash, MAX_NAME, Received, Request, check, hash};
+use super::frame::{Answer, Hash, MAX_NAME, QUESTION, Received, Request, check, hash};
 use super::headers::{self, Trace};
 use super::mac::{EpochKeys, Mac};
-use super::serving::id_text;
-use super::{LARGEST_REQUEST, Shared};
+use super::shared::{LARGEST_REQUEST, Shared};
 use crate::replies::Accepts;
 use crate::{Error, new_id, now};
 
@@ -46,9 +46,6 @@ pub(super) struct Outgoing<'a> {
     pub(super) payload: &'a Bytes,
     pub(super) context: Context,
 }
-
-/// The operation of a question whether anybody takes calls with a MAC: none.
-pub(super) const QUESTION: &str = "";
 
 /// The data that verifies the answer to a request.
 #[derive(Clone)]

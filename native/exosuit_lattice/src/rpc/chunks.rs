@@ -145,3 +145,8 @@ fn refuse(info: &ObjectInfo, length: u64) -> Result<(), String> {
         info.size
     ))
 }
+
+/// The name of a large payload in the store.
+pub(super) fn id_text(id: &[u8; 16]) -> String {
+    format!("{:032x}", u128::from_be_bytes(*id))
+}

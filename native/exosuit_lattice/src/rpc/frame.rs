@@ -25,6 +25,9 @@ use super::mac::{EpochKeys, KeyId, MAC_LENGTH, Mac};
 use super::reader::Wrong;
 use crate::Error;
 
+/// The operation of a question whether anybody takes calls with a MAC: none.
+pub(super) const QUESTION: &str = "";
+
 /// Which form of messages this is.
 const VERSION: u8 = 1;
 

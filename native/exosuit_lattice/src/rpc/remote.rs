@@ -9,7 +9,8 @@ use exosuit_core::{
 use rmp::encode;
 
 use super::address::Address;
-use super::{Calls, Shared};
+use super::calls::Calls;
+use super::shared::Shared;
 use crate::connection::unsent;
 use crate::store::keys::link_id;
 

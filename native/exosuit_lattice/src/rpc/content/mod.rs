@@ -3,6 +3,7 @@
 //! The peers know bytes and nothing else. On Exosuit's own subject a first byte says what follows,
 //! and is signed with it: bytes, typed values (`values`) or an HTTP message with its body (`web`).
 
+mod terms;
 mod values;
 mod web;
 
@@ -11,6 +12,8 @@ use exosuit_core::{Payload, Reply};
 
 use super::memory::{Held, Memory};
 use crate::Error;
+
+pub(super) use terms::Terms;
 
 /// How the payloads of a subject are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,15 +28,6 @@ pub(super) enum Form {
 const BYTES: u8 = 0;
 const VALUES: u8 = 1;
 const HTTP: u8 = 2;
-
-/// What a payload may be and take.
-#[derive(Clone, Copy)]
-pub(super) struct Terms<'a> {
-    /// How many bytes it may have on the wire.
-    pub(super) largest: u32,
-    /// Where the room for what is gathered or unpacked comes from.
-    pub(super) memory: &'a Memory,
-}
 
 impl Form {
     /// Writes the payload of a call; of a request, once its body has come to its end.
@@ -147,22 +141,6 @@ impl Form {
         let tag = bytes.first().copied();
         let tag = tag.ok_or_else(|| Error::malformed("payload", "it has no tag"))?;
         Ok((tag, bytes.slice(1..)))
-    }
-}
-
-impl Terms<'_> {
-    fn check(&self, held: Held) -> Result<Held, Error> {
-        self.fits(held.bytes.len())?;
-        Ok(held)
-    }
-
-    fn fits(&self, size: usize) -> Result<(), Error> {
-        let (size, limit) = (size as u64, u64::from(self.largest));
-        if size <= limit {
-            return Ok(());
-        }
-        let what = "payload";
-        Err(Error::TooLarge { what, size, limit })
     }
 }
 

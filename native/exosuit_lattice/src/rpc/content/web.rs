@@ -12,7 +12,7 @@ use http::{
 use http_body_util::{BodyExt, Empty, Full};
 use rmp::encode;
 
-use super::Terms;
+use super::terms::Terms;
 use crate::Error;
 use crate::rpc::memory::Held;
 use crate::rpc::reader::{Reader, Wrong};

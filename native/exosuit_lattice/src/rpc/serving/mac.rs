@@ -16,9 +16,9 @@ use tokio::task::unconstrained;
 
 use super::super::address::origin_of;
 use super::super::admission::Entry;
-use super::super::calling::QUESTION;
+use super::super::chunks::id_text;
 use super::super::content::Form;
-use super::super::frame::{Answer, Received, Request, check, hash};
+use super::super::frame::{Answer, QUESTION, Received, Request, check, hash};
 use super::super::guard::HASHED_FIRST;
 use super::super::mac::{EpochKeys, Mac};
 use super::super::memory::Held;
@@ -277,11 +277,6 @@ impl Service {
 /// Whether the payload is not here, but in the store.
 fn is_apart(request: &Received<Request>) -> bool {
     request.said.length > request.payload.len() as u64
-}
-
-/// The name of a large payload in the store.
-pub(in crate::rpc) fn id_text(id: &[u8; 16]) -> String {
-    format!("{:032x}", u128::from_be_bytes(*id))
 }
 
 fn succeeded(payload: &[u8]) -> Answer {

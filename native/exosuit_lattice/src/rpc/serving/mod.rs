@@ -7,8 +7,6 @@ mod inline;
 mod mac;
 mod signed;
 
-pub(super) use mac::id_text;
-
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,8 +17,8 @@ use futures_util::StreamExt;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::Shared;
 use super::address::Served;
+use super::shared::Shared;
 use crate::{Error, now};
 use inline::{Call, InlineStats};
 

@@ -1,0 +1,244 @@
+//! The calls of one host to others, signed or with a MAC.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_nats::Message;
+use bytes::Bytes;
+use exosuit_claims::invocation::{Call, sign};
+use exosuit_claims::unix_now;
+use exosuit_core::{Code, Context, Id, Origin, Payload, Reply};
+use tokio::sync::broadcast;
+
+use super::address::{self, Address};
+use super::admission::Admission;
+use super::calling::{self, Outgoing};
+use super::chunks::Chunks;
+use super::content::{self, Form};
+use super::guard::Guard;
+use super::headers;
+use super::mac::MacKeys;
+use super::memory::Memory;
+use super::options::CallOptions;
+use super::shared::{LARGEST_REQUEST, Shared};
+use super::takers::Takers;
+use super::tally::{Refusal, Skew, Tally};
+use super::wire::{Invocation, Response};
+use crate::replies::Replies;
+use crate::{Connection, Error, new_id, now};
+
+/// The calls of one host over the lattice, both ways. Clones are the same.
+#[derive(Clone)]
+pub struct Calls(pub(super) Arc<Shared>);
+
+impl Calls {
+    /// Calls over this connection. Waits for nothing: there need not be a connection yet.
+    pub async fn start(connection: Connection, options: CallOptions) -> Result<Self, Error> {
+        options.check()?;
+        let domain = options.store_domain.clone();
+        let shared = Shared {
+            replies: Replies::start(connection.clone()).await?,
+            chunks: Chunks::new(connection.clone(), options.lattice.as_str(), domain),
+            guard: Guard::new(
+                &options.lattice,
+                options.trusted(),
+                options.freshness,
+                now(),
+            ),
+            keys: MacKeys::new(&options.lattice, options.seeds()),
+            takers: Takers::default(),
+            admission: Admission::new(&options),
+            outgoing: Memory::new(options.memory),
+            tally: Arc::new(Tally::new()),
+            connection,
+            options,
+        };
+        Ok(Self(Arc::new(shared)))
+    }
+
+    /// How many calls from the lattice were refused, by the code of the error.
+    pub fn refused(&self) -> BTreeMap<&'static str, u64> {
+        self.0.tally.counts()
+    }
+
+    /// What is refused from now on: a notice a second at most for each kind of reason.
+    pub fn refusals(&self) -> broadcast::Receiver<Refusal> {
+        self.0.tally.subscribe()
+    }
+
+    /// Receives reports of hosts whose clocks differ from ours.
+    pub fn skews(&self) -> broadcast::Receiver<Skew> {
+        self.0.tally.skews()
+    }
+
+    /// Says whether any other host takes calls with a MAC, as its heartbeat says. Until then no name is
+    /// asked for, and all calls are signed. Names that were proven stay so.
+    pub fn others_take_macs(&self, they_do: bool) {
+        self.0.takers.are_there(they_do);
+    }
+
+    /// Whether calls to this name go with a MAC: somebody of the cluster has answered to it so.
+    pub fn go_with_mac(&self, name: &Id) -> bool {
+        self.0.takers.take(name)
+    }
+
+    /// Calls what is served elsewhere, and waits for the answer no longer than the call may take. Its
+    /// target is this address; `key` is the public key of its origin, if it has one besides its id.
+    pub async fn call(
+        &self,
+        to: &Address,
+        key: Option<&Id>,
+        call: exosuit_core::Invocation,
+    ) -> Result<Reply, Error> {
+        let (shared, deadline) = (&self.0, call.context.deadline);
+        calling::ask_for(shared, to, &call.origin, key);
+        let exchange = shared.exchange(to, key, call);
+        let answer = tokio::time::timeout_at(deadline.into(), exchange).await;
+        answer.unwrap_or_else(|_late| {
+            // The host that accepted calls with a MAC may be gone.
+            shared.takers.doubt(to.name());
+            Err(Error::Deadline(to.name().to_string()))
+        })
+    }
+
+    /// Hands on a call of this host; an error of the other side that has no kind gets this one.
+    pub(super) async fn forward(
+        &self,
+        to: &Address,
+        key: Option<&Id>,
+        call: exosuit_core::Invocation,
+        kind: Code,
+    ) -> Result<Reply, exosuit_core::Error> {
+        match self.call(to, key, call).await {
+            Err(Error::Remote { code, detail }) => {
+                Err(exosuit_core::Error::new(code.unwrap_or(kind), detail))
+            }
+            answer => answer.map_err(Into::into),
+        }
+    }
+}
+
+impl Shared {
+    /// A signed call, with its whole payload.
+    fn prepare(
+        &self,
+        to: &Address,
+        (origin, key): (&Origin, Option<&Id>),
+        operation: String,
+        payload: Bytes,
+    ) -> Result<Invocation, Error> {
+        let length = payload.len() as u64;
+        let id = new_id().to_string();
+        let (origin, origin_id) = address::of_origin(origin, key, &self.options.host)?;
+        let target = to.entity();
+        let mut facts = Call::new(&id, &origin, &target, &operation);
+        facts = facts.within(self.options.lattice.as_str());
+        if let Some(origin_id) = origin_id {
+            facts = facts.by(origin_id.as_str());
+        }
+        let token =
+            sign(&facts, &payload, &self.options.cluster, unix_now()).map_err(Error::Forged)?;
+        Ok(Invocation {
+            origin,
+            target,
+            operation,
+            payload,
+            id,
+            token,
+            host_id: self.options.host.to_string(),
+            content_length: Some(length),
+        })
+    }
+
+    async fn exchange(
+        &self,
+        to: &Address,
+        key: Option<&Id>,
+        mut call: exosuit_core::Invocation,
+    ) -> Result<Reply, Error> {
+        // It lasts until the answer is there, with its whole body.
+        let _lease = match &mut call.payload {
+            Payload::Http(exchange) => Some(std::mem::take(&mut exchange.lease)),
+            _ => None,
+        };
+        let is_request = matches!(call.payload, Payload::Http(_));
+        let by_mac = self.takers.take(to.name()) && !call.operation.is_empty();
+        let form = if by_mac { Form::Tagged } else { to.form() };
+        let payload = match form.payload(call.payload, self.terms(&self.outgoing)).await {
+            Err(Error::TooLarge { .. }) if is_request => {
+                return Ok(Reply::Http(Box::new(content::too_large())));
+            }
+            payload => payload?,
+        };
+        if by_mac {
+            let outgoing = Outgoing {
+                to,
+                origin: &call.origin,
+                key,
+                operation: &call.operation,
+                payload: &payload.bytes,
+                context: call.context,
+            };
+            return self.exchange_by_mac(&outgoing).await;
+        }
+        let signed = self.prepare(
+            to,
+            (&call.origin, key),
+            call.operation,
+            payload.bytes.clone(),
+        )?;
+        self.exchange_signed(to, signed, call.context).await
+    }
+
+    async fn exchange_signed(
+        &self,
+        to: &Address,
+        signed: Invocation,
+        context: Context,
+    ) -> Result<Reply, Error> {
+        let answer = self.ask(to, signed, context).await;
+        let answer = answer.map_err(|error| error.about(to.name()));
+        to.form().read_reply(&answer?)
+    }
+
+    async fn ask(
+        &self,
+        to: &Address,
+        mut call: Invocation,
+        context: Context,
+    ) -> Result<Bytes, Error> {
+        let is_apart = call.payload.len() > self.largest_message(LARGEST_REQUEST);
+        if is_apart {
+            self.connection.client()?;
+            let payload = std::mem::take(&mut call.payload);
+            Box::pin(self.chunks.put(&call.id, &payload)).await?;
+        }
+        let subject = to.subject(&self.options.lattice);
+        let headers = headers::of_call(context);
+        let answer = self
+            .replies
+            .request(&subject, Some(headers), call.encode(), context.deadline)
+            .await;
+        if is_apart && answer.is_err() {
+            Box::pin(self.chunks.discard(&call.id)).await;
+        }
+        self.read(&call.id, &answer?).await
+    }
+
+    async fn read(&self, id: &str, answer: &Message) -> Result<Bytes, Error> {
+        let response = Response::decode(&answer.payload)?;
+        if let Some(detail) = response.error {
+            let code = headers::code(answer.headers.as_ref());
+            return Err(Error::Remote {
+                code,
+                detail: crate::error::clip(&detail),
+            });
+        }
+        let length = response.content_length.unwrap_or_default();
+        if length <= response.payload.len() as u64 {
+            return Ok(response.payload);
+        }
+        self.refuse_too_large(length)?;
+        Box::pin(self.chunks.take(&format!("{id}-r"), length)).await
+    }
+}
