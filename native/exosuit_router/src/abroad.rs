@@ -1,15 +1,12 @@
 //! The router between its host and the others: what those are told, and how their calls come in.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
-use exosuit_core::{Answer, Deliver, Elsewhere, Id, Identity, Invocation, Local, Origin, Remote};
+use exosuit_core::{Answer, Deliver, Elsewhere, Id, Identity, Invocation, Origin, Remote};
 
-use crate::decide::Reach;
+use crate::route::Reach;
+use crate::router::Told;
 use crate::{Router, refusal};
-
-/// What the other hosts were told that they can call here.
-pub(crate) type Told = HashMap<Id, Local>;
 
 impl Router {
     /// Has calls that find no target here go elsewhere, in the place of where they went before, and

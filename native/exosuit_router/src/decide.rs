@@ -4,46 +4,20 @@
 //! `away` has the part of it that concerns other hosts.
 
 mod away;
+mod decision;
 
 use std::sync::Arc;
 
-use exosuit_core::{
-    Capability, Contract, Elsewhere, Error, Id, Identity, Invocation, Link, LinkName, Origin,
-    Target,
-};
+use exosuit_core::{Contract, Error, Id, Identity, Invocation, LinkName, Origin, Target};
 
-use crate::actor::{Actor, Running};
 use crate::links::{Linked, covers};
 use crate::names::both;
 use crate::naming::Called;
 use crate::provider::Provider;
+use crate::route::{Reach, Route};
 use crate::table::{Builtin, Entry, Table};
 use crate::{Clock, refusal};
-
-pub(crate) use away::Departure;
-
-/// Where an allowed call goes.
-pub(crate) enum Route {
-    /// To an actor, by what runs there: nothing while it restarts.
-    Actor(Arc<Actor>, Option<Arc<Running>>),
-    /// To a provider, by this link.
-    Provider(Arc<Provider>, Arc<Link>),
-    /// To a capability that needs no link.
-    Builtin(Arc<dyn Capability>),
-    /// To another host. Boxed, so that the others stay small.
-    Elsewhere(Box<Departure>),
-}
-
-/// How far a call may go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reach {
-    /// Not beyond this host: it came from another.
-    Here,
-    /// To other hosts, if this one has no such target.
-    HereFirst,
-    /// To whichever host the lattice picks.
-    Anywhere,
-}
+use decision::{Decision, claimed};
 
 impl Table {
     /// Decides on a call.
@@ -68,15 +42,6 @@ impl Table {
             Origin::Elsewhere(remote) => decision.by_remote(remote),
         }
     }
-}
-
-struct Decision<'a> {
-    table: &'a Table,
-    call: &'a Invocation,
-    /// The other hosts, for a call that may leave.
-    elsewhere: Option<&'a Arc<dyn Elsewhere>>,
-    here_first: bool,
-    clock: &'a Clock,
 }
 
 impl<'a> Decision<'a> {
@@ -308,14 +273,6 @@ impl<'a> Decision<'a> {
 fn to_builtin(builtin: &Builtin, caller: &Id, identity: &Identity) -> Result<Route, Error> {
     claimed(&builtin.contract, caller, identity)?;
     Ok(Route::Builtin(Arc::clone(&builtin.capability)))
-}
-
-fn claimed(contract: &Contract, actor: &Id, identity: &Identity) -> Result<(), Error> {
-    if identity.grants.allow(contract) {
-        Ok(())
-    } else {
-        Err(refusal::missing_claim(contract.as_str(), actor))
-    }
 }
 
 /// Who misses a link, and whether a link alone would help.

@@ -3,7 +3,8 @@
 //! [`Router`] is the table of the actors, providers and links of one host. A call passes it in
 //! this order, each step a file:
 //!
-//! 1. `decide`: is there such a target, does a link join the two, do the claims allow it?
+//! 1. `decide`: is there such a target, does a link join the two, do the claims allow it? What comes of
+//!    that is a `route`.
 //! 2. `admission`: does one more call fit into the actor?
 //! 3. `actor`: does the actor run, or is it worth waiting for?
 //! 4. `router`: deliver it, until its deadline or the end of what serves it.
@@ -14,9 +15,8 @@
 //! may have a name, and who is meant by one; `links`; `providers`; `known`: actors of other hosts), and
 //! `wiring` hands links to providers, in `lane`s that keep their order; `changes` are the puts under
 //! way, `state` says what became of each link, and `warnings` what of it has no effect. `lineage` binds
-//! links to whose code they were made for. `abroad` tells the other hosts what can be called here, and
-//! takes their
-//! calls in.
+//! links to whose code they were made for (`bound`). `abroad` tells the other hosts what can be called
+//! here, and takes their calls in.
 //!
 //! # Locks
 //!
@@ -30,6 +30,7 @@
 mod abroad;
 mod actor;
 mod admission;
+mod bound;
 mod changes;
 mod count;
 mod decide;
@@ -44,6 +45,7 @@ mod options;
 mod provider;
 mod providers;
 mod refusal;
+mod route;
 mod router;
 mod state;
 mod table;

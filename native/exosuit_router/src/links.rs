@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use exosuit_core::{Error, Id, Link, LinkKey};
 use parking_lot::Mutex;
 
-use crate::lineage::Bound;
+use crate::bound::Bound;
 use crate::provider::Provider;
 
 /// A link, and how far it has got.

@@ -1,28 +1,31 @@
 //! The router: the way of a call, and the doors to the table.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use exosuit_core::{
     Answer, Body, Capability, CapabilityCall, Code, Context, Contract, Deliver, Error, Id,
-    Identity, Invocation, Lease, Link, Notice, Observe, Origin, Outgoing, Payload, Reply, Target,
-    bounded,
+    Identity, Invocation, Lease, Link, Local, Notice, Observe, Origin, Outgoing, Payload, Reply,
+    Target, bounded,
 };
 use http_body_util::BodyExt;
 use parking_lot::{Mutex, RwLock};
 use tokio_util::sync::CancellationToken;
 
-use crate::abroad::Told;
 use crate::actor::{Actor, Running};
 use crate::admission::Permit;
 use crate::changes::Changes;
-use crate::decide::{Departure, Reach, Route};
 use crate::flight::Flights;
 use crate::lane::Lanes;
 use crate::provider::Provider;
+use crate::route::{Departure, Reach, Route};
 use crate::table::{Builtin, Table};
 use crate::{ActorLimits, ActorState, Options, Publication, refusal};
+
+/// What the other hosts were told that they can call here.
+pub(crate) type Told = HashMap<Id, Local>;
 
 /// The table of one host, and the one way of its calls.
 ///

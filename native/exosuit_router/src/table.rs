@@ -8,8 +8,8 @@ use exosuit_core::{
 };
 
 use crate::actor::{Actor, Publication, Running};
+use crate::bound::Withheld;
 use crate::known::Known;
-use crate::lineage::Withheld;
 use crate::links::{Linked, Links, overlap};
 use crate::names::{Names, both};
 use crate::provider::Provider;

@@ -6,18 +6,11 @@ use exosuit_core::{
     Contract, Destination, Elsewhere, Error, Id, Identity, Link, LinkName, Origin, Remote, Target,
 };
 
-use super::{Decision, Route, claimed};
+use super::decision::{Decision, claimed};
 use crate::names::{both, is_provider_key, is_public_key};
 use crate::refusal;
+use crate::route::{Departure, Route};
 use crate::table::{Entry, other_key};
-
-/// An allowed call that leaves this host.
-pub(crate) struct Departure {
-    pub(crate) elsewhere: Arc<dyn Elsewhere>,
-    /// The public key of the origin, if it has one besides its id.
-    pub(crate) origin_key: Option<Id>,
-    pub(crate) to: Destination,
-}
 
 impl Decision<'_> {
     /// To an actor that is not here, by id, public key or call alias.

@@ -1,0 +1,124 @@
+//! What a link is bound to: the lineages of the code that it was made for. `lineage` says when it is
+//! bound and freed.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use exosuit_core::{Id, Link, LinkKey};
+use parking_lot::Mutex;
+
+/// The lineages that a link is bound to.
+#[derive(Default)]
+pub(crate) struct Bound {
+    ends: Mutex<Vec<End>>,
+    /// Whether other code runs at one end. Read by every call.
+    is_orphan: AtomicBool,
+}
+
+/// An actor at an end of a link, which was stopped.
+#[derive(Clone)]
+struct End {
+    actor: Id,
+    lineage: Arc<str>,
+    /// Code of another lineage has run under its id since.
+    is_taken: bool,
+}
+
+impl Bound {
+    pub(crate) fn is_orphan(&self) -> bool {
+        self.is_orphan.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn bind(&self, actor: &Id, lineage: &Arc<str>) {
+        let mut ends = self.ends.lock();
+        if ends.iter().all(|end| end.actor != *actor) {
+            ends.push(End {
+                actor: actor.clone(),
+                lineage: Arc::clone(lineage),
+                is_taken: false,
+            });
+        }
+    }
+
+    /// Code of this lineage is about to run under the id.
+    pub(crate) fn claim(&self, actor: &Id, lineage: &str) {
+        let mut ends = self.ends.lock();
+        ends.retain(|end| end.actor != *actor || *end.lineage != *lineage);
+        for end in ends.iter_mut().filter(|end| end.actor == *actor) {
+            end.is_taken = true;
+        }
+        let is_orphan = ends.iter().any(|end| end.is_taken);
+        self.is_orphan.store(is_orphan, Ordering::Release);
+    }
+
+    /// Binds what takes the place of another link to what that one is bound to.
+    pub(crate) fn inherit(&self, other: &Self) {
+        let inherited = other.ends.lock().clone();
+        let mut ends = self.ends.lock();
+        for end in inherited {
+            if ends.iter().all(|known| known.actor != end.actor) {
+                ends.push(end);
+            }
+        }
+        let is_orphan = ends.iter().any(|end| end.is_taken);
+        self.is_orphan.store(is_orphan, Ordering::Release);
+    }
+
+    pub(crate) fn free(&self) {
+        self.ends.lock().clear();
+        self.is_orphan.store(false, Ordering::Release);
+    }
+}
+
+/// What the withheld links are bound to, by their key.
+#[derive(Default)]
+pub(crate) struct Withheld(pub(crate) HashMap<LinkKey, Vec<Absent>>);
+
+/// A withheld link.
+pub(crate) struct Absent {
+    pub(crate) target: Id,
+    pub(crate) interfaces: Vec<String>,
+    pub(crate) bound: Bound,
+}
+
+impl Absent {
+    pub(crate) fn is(&self, target: &Id, interfaces: &[String]) -> bool {
+        self.target == *target && self.interfaces == interfaces
+    }
+}
+
+impl Withheld {
+    /// What a link inherits that is put again.
+    pub(crate) fn bequeath(&self, link: &Link, to: &Bound) {
+        let absent = self.0.get(&link.key()).into_iter().flatten();
+        for it in absent.filter(|it| it.is(&link.target, &link.interfaces)) {
+            to.inherit(&it.bound);
+        }
+    }
+
+    /// The link is there again.
+    pub(crate) fn end(&mut self, link: &Link) {
+        let key = link.key();
+        if let Some(absent) = self.0.get_mut(&key) {
+            absent.retain(|it| !it.is(&link.target, &link.interfaces));
+            if absent.is_empty() {
+                self.0.remove(&key);
+            }
+        }
+    }
+
+    pub(crate) fn of(&self, key: &LinkKey) -> &[Absent] {
+        self.0.get(key).map_or(&[], Vec::as_slice)
+    }
+
+    pub(crate) fn at<'a>(&'a self, end: &'a Id) -> impl Iterator<Item = &'a Bound> {
+        let absent = self
+            .0
+            .iter()
+            .flat_map(|(key, absent)| absent.iter().map(move |it| (key, it)));
+        absent
+            .filter(move |(key, it)| key.source == *end || it.target == *end)
+            .map(|(_key, it)| &it.bound)
+    }
+}

@@ -1,0 +1,27 @@
+//! One decision: the call, and what it is decided by.
+
+use std::sync::Arc;
+
+use exosuit_core::{Contract, Elsewhere, Error, Id, Identity, Invocation};
+
+use crate::table::Table;
+use crate::{Clock, refusal};
+
+/// A call that is being decided on.
+pub(super) struct Decision<'a> {
+    pub(super) table: &'a Table,
+    pub(super) call: &'a Invocation,
+    /// The other hosts, for a call that may leave.
+    pub(super) elsewhere: Option<&'a Arc<dyn Elsewhere>>,
+    pub(super) here_first: bool,
+    pub(super) clock: &'a Clock,
+}
+
+/// Whether the claims of an actor name this contract.
+pub(super) fn claimed(contract: &Contract, actor: &Id, identity: &Identity) -> Result<(), Error> {
+    if identity.grants.allow(contract) {
+        Ok(())
+    } else {
+        Err(refusal::missing_claim(contract.as_str(), actor))
+    }
+}
