@@ -1,6 +1,8 @@
 defmodule Exosuit.ArchitectureTest do
   use ExUnit.Case, async: true
 
+  alias Exosuit.RustModules
+
   # The floors, from the ground up. A room may call the floors below its own, and itself. After a change, write
   # the tables of ARCHITECTURE.md anew: `EXOSUIT_WRITE_GUIDES=1 mix test test/architecture_test.exs`.
   @floors [
@@ -39,7 +41,7 @@ defmodule Exosuit.ArchitectureTest do
   @root Path.expand("..", __DIR__)
 
   # What only the tests have.
-  @guests ~w(Extremes Guests HostCase Http Nats Program Simulated Soak)
+  @guests ~w(Extremes Guests HostCase Http Nats Program RustModules Simulated Soak)
 
   test "calls go down" do
     floors = floors()
@@ -105,6 +107,42 @@ defmodule Exosuit.ArchitectureTest do
           do: {crate, ["`#{crate}`", if(uses == [], do: "–", else: Enum.join(uses, ", "))]}
 
     check_table("crates", "| crate | uses | holds |\n|---|---|---|\n", rows)
+  end
+
+  # The floors of the Rust side are the crates, which cargo keeps free of circles; within one, this does.
+  test "no modules of a crate use each other" do
+    for directory <- Path.wildcard(Path.join(@root, "native/*/")),
+        circle <- directory |> RustModules.read!() |> RustModules.circles() do
+      crate = Path.basename(directory)
+
+      flunk(
+        "#{crate}: #{Enum.join(circle, ", ")} use each other: move what they share below them"
+      )
+    end
+  end
+
+  test "a circle of Rust modules is found through imports, paths and what is handed on, and not in tests" do
+    circles = fn a, b ->
+      RustModules.circles(%{[] => "mod a;\nmod b;\npub use a::A;", ["a"] => a, ["b"] => b})
+    end
+
+    as = [
+      "use crate::b::B;",
+      "use super::b::{self};\nfn f() { b::f() }",
+      "fn f() -> crate::b::B {}"
+    ]
+
+    bs = ["use crate::A;", "use crate::{c::{C, D}, a::A as X};", "use super::a::A;"]
+    other = "// crate::A\nuse a::A;\n#[cfg(test)]\nmod tests {\n    use crate::A;\n}"
+
+    for a <- as, b <- bs do
+      assert circles.(a, b) == [["a", "b"]], "#{a} #{b}"
+      assert circles.(a, other) == []
+    end
+
+    parent = %{["a"] => "mod b;\npub(crate) use b::B;", ["a", "b"] => "use super::A;"}
+    assert RustModules.circles(parent) == []
+    assert RustModules.circles(%{parent | ["a"] => "mod b;\nuse b::B;"}) == [["a", "a::b"]]
   end
 
   # The crates of Exosuit that a crate depends on, except for its tests.
