@@ -5,6 +5,7 @@ defmodule Exosuit.Lattice do
   """
 
   alias Exosuit.{Event, Instance}
+  alias Exosuit.Lattice.Session
 
   @doc "Sends an event to the host's subscribers and to the lattice. Waits for nobody."
   @callback publish(Instance.t(), Event.t()) :: :ok
@@ -38,8 +39,8 @@ defmodule Exosuit.Lattice do
   host by itself has nothing to wait for. Blocks the calling process.
   """
   @spec await_first(Instance.t()) :: :ok
-  def await_first(%Instance{lattice: lattice} = instance),
-    do: lattice.backend.await_first(instance)
+  def await_first(%Instance{} = instance),
+    do: Session.await_first(instance.lattice, instance.config)
 
   @doc "Sends what waits to be sent, and leaves the lattice. Blocks the calling process."
   @spec leave(Instance.t()) :: :ok

@@ -36,8 +36,7 @@ defmodule Exosuit.Control.Wadm do
   """
   @spec check(Config.t(), Session.t()) :: :ok | {:error, Error.t()}
   def check(%Config{wadm_api: true} = config, %Session{} = session) do
-    timeout = if config.nats, do: config.nats.control.connect_timeout, else: 0
-    Probe.await_connection(session, timeout)
+    Session.await_first(session, config)
 
     case Probe.run(session, config.lattice) do
       :wadm ->

@@ -9,7 +9,7 @@ defmodule Exosuit.Lattice.Backend do
   `{:exosuit_lattice, reference, item}`. It ends with that process.
   """
 
-  alias Exosuit.Error
+  alias Exosuit.{Config, Error}
 
   @type handle :: term()
   @type inlet :: term()
@@ -34,7 +34,7 @@ defmodule Exosuit.Lattice.Backend do
   @callback alone?() :: boolean()
 
   @doc "Waits for the outcome of the first attempt to connect, and no longer than that may take."
-  @callback await_first(Exosuit.Instance.t()) :: :ok
+  @callback await_first(handle(), Config.t()) :: :ok
 
   @doc "How the connection is."
   @callback connection(handle()) :: connection()

@@ -68,7 +68,7 @@ defmodule Exosuit.Lattice.Local do
   def alone?, do: true
 
   @impl Backend
-  def await_first(_instance), do: :ok
+  def await_first(_handle, _config), do: :ok
 
   @impl Backend
   def connection(_handle), do: :connected

@@ -61,7 +61,13 @@ defmodule Exosuit.Lattice.Mirror do
   """
   @spec write(t(), change(), non_neg_integer(), ([Link.t()] -> boolean())) ::
           {t(), [Link.key()]}
-  def write(mirror, change, revision, needed? \\ &nobody/1) do
+  def write(mirror, change, revision, needed? \\ &nobody/1)
+
+  # A deletion comes without a revision.
+  def write(mirror, {:configuration, _name, _values} = change, _revision, needed?),
+    do: take(mirror, change, fn -> true end, needed?)
+
+  def write(mirror, change, revision, needed?) do
     # Told already, and what came after it as well.
     if revision(mirror, change) >= revision do
       {mirror, []}
@@ -307,8 +313,6 @@ defmodule Exosuit.Lattice.Mirror do
     end
   end
 
-  defp revision(_mirror, {:configuration, _name, _values}), do: 0
-
   defp revision(mirror, change) do
     with {revision, _value, _links} <- mirror.records[elem(change, 1)],
          do: revision,
@@ -320,7 +324,6 @@ defmodule Exosuit.Lattice.Mirror do
   end
 
   defp ahead(mirror, {:deleted, key}, revision), do: put_in(mirror.ahead[key], revision)
-  defp ahead(mirror, {:configuration, _name, _values}, _revision), do: mirror
 
   # The later record first: what overlaps is taken from there.
   defp links(mirror, key) do

@@ -99,19 +99,10 @@ defmodule Exosuit.Lattice.Nats do
   right after the start need not fail. Blocks the calling process.
   """
   @impl Backend
-  def await_first(%Instance{config: %{nats: nats}} = instance) do
+  def await_first(lattice, %Config{nats: nats}) do
     # Of an attempt that has not ended nothing is told.
     pending? = &(&1 == {:connecting, nil})
-    await(instance.lattice.handle, now() + nats.control.connect_timeout, pending?)
-  end
-
-  @doc """
-  Waits until there is a connection for commands, and no longer than an attempt to connect may take.
-  Blocks the calling process.
-  """
-  @spec await_connected(Instance.t()) :: :ok
-  def await_connected(%Instance{config: %{nats: nats}} = instance) do
-    await(instance.lattice.handle, now() + nats.control.connect_timeout, &(&1 != :connected))
+    await(lattice, now() + nats.control.connect_timeout, pending?)
   end
 
   @impl Backend

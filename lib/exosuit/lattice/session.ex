@@ -6,6 +6,7 @@ defmodule Exosuit.Lattice.Session do
   A host over NATS has the backend `Exosuit.Lattice.Nats`, every other host `Exosuit.Lattice.Local`.
   """
 
+  alias Exosuit.Config
   alias Exosuit.Lattice.Backend
 
   @enforce_keys [:backend, :handle]
@@ -26,6 +27,11 @@ defmodule Exosuit.Lattice.Session do
   @doc "Announces what was found wrong while the host started."
   @spec started(t()) :: :ok
   def started(%__MODULE__{} = session), do: session.backend.started(session.handle)
+
+  @doc "Waits for the outcome of the first attempt to connect, and no longer than that may take."
+  @spec await_first(t(), Config.t()) :: :ok
+  def await_first(%__MODULE__{} = session, config),
+    do: session.backend.await_first(session.handle, config)
 
   @doc "How each connection of the host is, by its name; a host without NATS has none."
   @spec connections(t()) :: %{optional(atom()) => Backend.connection()}

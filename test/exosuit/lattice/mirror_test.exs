@@ -78,6 +78,14 @@ defmodule Exosuit.Lattice.MirrorTest do
     assert {[@store], []} = Mirror.wanted(mirror, @key)
   end
 
+  test "a configuration that the host deleted itself is gone at once" do
+    link = %{@store | target_configs: ["db"]}
+    mirror = tell(%Mirror{}, links("COMPONENT_a", 1, [link]), [@key])
+    mirror = tell(mirror, {:configuration, "db", %{"a" => "1"}}, [@key])
+    {mirror, [@key]} = Mirror.write(mirror, {:configuration, "db", nil}, 0)
+    assert Mirror.wanted(mirror, @key) == {[], [{link, "db"}]}
+  end
+
   test "in another store revisions begin anew" do
     {mirror, _keys} = Mirror.write(%Mirror{}, links("COMPONENT_a", 700, [@store]), 700)
     mirror = Mirror.begin(mirror)

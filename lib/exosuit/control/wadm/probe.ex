@@ -2,7 +2,7 @@ defmodule Exosuit.Control.Wadm.Probe do
   @moduledoc """
   Finds out whether a wadm runs in the lattice: it answers a subject that no host of Exosuit subscribes to.
 
-  `run/2` and `await_connection/2` block the calling process.
+  `run/2` blocks the calling process.
   """
 
   alias Exosuit.{Error, Json}
@@ -14,8 +14,6 @@ defmodule Exosuit.Control.Wadm.Probe do
 
   # A wadm that is busy answers late. Somebody else who only listens, to all messages say, never answers.
   @max_unanswered 5
-
-  @pause 20
 
   @typedoc "A wadm answers, nobody listens, somebody listens without an answer, or the lattice cannot be reached."
   @type found :: :wadm | :nobody | :no_answer | :unknown
@@ -41,17 +39,4 @@ defmodule Exosuit.Control.Wadm.Probe do
   def serve?(:nobody, _silent?, _unanswered), do: true
   def serve?(:no_answer, true, unanswered), do: unanswered >= @max_unanswered
   def serve?(_no_answer_or_unknown, silent?, _unanswered), do: not silent?
-
-  @doc "Waits until the first attempt to connect has ended, and no longer than this many milliseconds."
-  @spec await_connection(Session.t(), non_neg_integer()) :: :ok
-  def await_connection(session, timeout) do
-    if timeout > 0 and Bus.connection(session) == {:connecting, nil} do
-      receive do
-      after
-        @pause -> await_connection(session, timeout - @pause)
-      end
-    else
-      :ok
-    end
-  end
 end
