@@ -33,8 +33,7 @@ defmodule Exosuit.Host.Deployment do
       current = current(instance, manifest, options)
       links = if options.keep_links?, do: current.links, else: manifest.links
       steps = Plan.steps(%{specifications: manifest.specifications, links: links}, current)
-      permissions = %{force: true, allow_issuer_change: options.allow_issuer_change?}
-      run({instance, Map.put(permissions, :alone?, options.alone?)}, steps)
+      run({instance, options}, steps)
     end)
   end
 
@@ -61,14 +60,14 @@ defmodule Exosuit.Host.Deployment do
     Enum.reject(outcomes, &match?({_step, :skipped}, &1))
   end
 
-  defp run_step({instance, _it}, {:specify, specification} = step, refused) do
+  defp run_step({instance, _options}, {:specify, specification} = step, refused) do
     case Specifications.add(instance, specification) do
       :ok -> {{step, :skipped}, refused}
       error -> {{step, error}, MapSet.put(refused, Specifications.key(specification))}
     end
   end
 
-  defp run_step({instance, _it}, {:start, key} = step, refused) do
+  defp run_step({instance, _options}, {:start, key} = step, refused) do
     outcome = if key in refused, do: :skipped, else: Reconciler.start(instance, key)
     {{step, outcome}, refused}
   end
@@ -113,16 +112,19 @@ defmodule Exosuit.Host.Deployment do
   defp idle?(:waiting), do: true
   defp idle?(_phase), do: false
 
-  defp perform({instance, _it}, {:change, actor}), do: Specifications.change(instance, actor)
+  defp perform({instance, _options}, {:change, actor}), do: Specifications.change(instance, actor)
 
   # The manifest says what should run, whatever its revision.
-  defp perform({instance, permissions}, {:update, actor}) do
+  defp perform({instance, options}, {:update, actor}) do
+    permissions = %{force: true, allow_issuer_change: options.allow_issuer_change?}
     permit = &Claims.check_issuer(&1, &2, permissions)
     Roster.change(instance, actor.id, fn _old -> actor end, permit)
   end
 
-  defp perform({instance, _it}, {:exchange, provider}), do: Roster.exchange(instance, provider)
-  defp perform({instance, _it}, {:stop, key}), do: Roster.stop(instance, key)
+  defp perform({instance, _options}, {:exchange, provider}),
+    do: Roster.exchange(instance, provider)
+
+  defp perform({instance, _options}, {:stop, key}), do: Roster.stop(instance, key)
 
   defp perform({instance, %{alone?: true}}, {:link, link}),
     do: Linking.put_provisional(instance, link)
@@ -130,6 +132,6 @@ defmodule Exosuit.Host.Deployment do
   defp perform({instance, %{alone?: true}}, {:unlink, key}),
     do: Linking.delete_provisional(instance, key)
 
-  defp perform({instance, _it}, {:link, link}), do: Linking.put(instance, link, :keep)
-  defp perform({instance, _it}, {:unlink, key}), do: Linking.delete(instance, key)
+  defp perform({instance, _options}, {:link, link}), do: Linking.put(instance, link, :keep)
+  defp perform({instance, _options}, {:unlink, key}), do: Linking.delete(instance, key)
 end
