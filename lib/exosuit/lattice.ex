@@ -1,28 +1,32 @@
 defmodule Exosuit.Lattice do
   @moduledoc """
-  Publishes the events of a host, as its lattice does that. The behaviour is implemented by the backends of
-  `Exosuit.Lattice.Session`: over NATS, other hosts and tools hear the events, too.
+  Publishes the events of a host by its lattice. The backends of `Exosuit.Lattice.Session` implement this behaviour.
+  Over NATS, other hosts and tools receive the events as well.
   """
 
   alias Exosuit.{Event, Instance}
   alias Exosuit.Lattice.Session
 
-  @doc "Sends an event to the host's subscribers and to the lattice. Waits for nobody."
+  @doc "Sends an event to the host's subscribers and to the lattice. Does not wait."
   @callback publish(Instance.t(), Event.t()) :: :ok
 
-  @doc "Publishes an event to the lattice only. Waits for nobody."
+  @doc "Publishes an event to the lattice only. Does not wait."
   @callback publish_remote(Instance.t(), Event.t()) :: :ok
 
-  @doc "Sends what is still queued, and leaves the lattice. Blocks the calling process."
+  @doc "Sends queued messages, and leaves the lattice. Blocks the calling process."
   @callback leave(Instance.t()) :: :ok
 
   @doc "How many events could not be sent since the last call."
   @callback take_lost(Instance.t()) :: non_neg_integer()
 
-  @doc "Whether the host is connected, and this is asked for the first time in its life."
+  @doc """
+  True at the first call in the life of a host over NATS. Called when the host has a connection.
+  """
   @callback first_connection?(Instance.t()) :: boolean()
 
-  @doc "Announces an event of this host to its subscribers and to the lattice. `fact` as in `Exosuit.Event.Types`."
+  @doc """
+  Announces an event of this host to its subscribers and to the lattice. `Exosuit.Event.Types` lists the facts.
+  """
   @spec announce(Instance.t(), Event.Types.fact()) :: :ok
   def announce(%Instance{} = instance, fact) do
     instance.lattice.backend.publish(instance, Event.new(instance.source, fact))
@@ -35,14 +39,14 @@ defmodule Exosuit.Lattice do
   end
 
   @doc """
-  Waits for the outcome of a host's first attempt to connect to its lattice, and no longer than that may take. A
-  host by itself has nothing to wait for. Blocks the calling process.
+  Waits for the outcome of a host's first attempt to connect to its lattice, for a bounded time. On a host without
+  NATS, returns at once. Blocks the calling process.
   """
   @spec await_first(Instance.t()) :: :ok
   def await_first(%Instance{} = instance),
     do: Session.await_first(instance.lattice, instance.config)
 
-  @doc "Sends what waits to be sent, and leaves the lattice. Blocks the calling process."
+  @doc "Sends queued messages, and leaves the lattice. Blocks the calling process."
   @spec leave(Instance.t()) :: :ok
   def leave(%Instance{lattice: lattice} = instance), do: lattice.backend.leave(instance)
 
@@ -50,7 +54,9 @@ defmodule Exosuit.Lattice do
   @spec take_lost(Instance.t()) :: non_neg_integer()
   def take_lost(%Instance{lattice: lattice} = instance), do: lattice.backend.take_lost(instance)
 
-  @doc "Whether the host is connected to others, and this is asked for the first time in its life."
+  @doc """
+  True at the first call in the life of a host over NATS. Call it when the host has a connection.
+  """
   @spec first_connection?(Instance.t()) :: boolean()
   def first_connection?(%Instance{lattice: lattice} = instance),
     do: lattice.backend.first_connection?(instance)

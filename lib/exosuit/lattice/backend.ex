@@ -1,12 +1,12 @@
 defmodule Exosuit.Lattice.Backend do
   @moduledoc """
-  The behaviour of what carries a lattice: a bus for messages, and a store for keys and objects.
+  The behaviour of a lattice's backend: a bus for messages, and a store for keys and objects.
 
   `Exosuit.Lattice.Bus` and `Exosuit.Lattice.Store` document what the functions promise, and check names and
   sizes before they call a backend. `test/exosuit/lattice/contract_test.exs` runs on every backend.
 
-  An inlet is where messages or changes arrive for one process, which gets
-  `{:exosuit_lattice, reference, item}`. It ends with that process.
+  An inlet delivers messages or changes to one process, as `{:exosuit_lattice, reference, item}`. It ends with that
+  process.
   """
 
   alias Exosuit.{Config, Error}
@@ -18,37 +18,39 @@ defmodule Exosuit.Lattice.Backend do
   @type position :: %{identity: String.t(), revision: revision()}
   @type object :: %{digest: String.t(), size: non_neg_integer(), at: non_neg_integer()}
 
-  @typedoc "Connected, closed for good, or being made; with the error of the last attempt, if one has failed."
+  @typedoc "Connected, closed for good, or connecting, with the error of the last failed attempt."
   @type connection :: :connected | :closed | {:connecting, Error.t() | nil}
 
   @doc "The handle, with tables that the calling process owns."
   @callback adopt(handle()) :: handle()
 
-  @doc "The children of a host that this needs; they start before all that use it."
+  @doc """
+  The processes that the backend needs on a host; they start before all processes that use it.
+  """
   @callback children(handle()) :: [Supervisor.child_spec()]
 
-  @doc "The host has started: announces what was found wrong before anybody could hear of it."
+  @doc "The host has started: announces problems that were found before there were subscribers."
   @callback started(handle()) :: :ok
 
-  @doc "Whether there can be no other host, and no caller outside of this VM, in a lattice of this kind."
+  @doc "Whether a lattice of this kind has no other host, and no caller outside of this VM."
   @callback alone?() :: boolean()
 
-  @doc "Waits for the outcome of the first attempt to connect, and no longer than that may take."
+  @doc "Waits for the outcome of the first attempt to connect, for a bounded time."
   @callback await_first(handle(), Config.t()) :: :ok
 
-  @doc "How the connection is."
+  @doc "The state of the connection."
   @callback connection(handle()) :: connection()
 
-  @doc "How each of the connections is, by its name."
+  @doc "The state of each connection, by its name."
   @callback connections(handle()) :: %{optional(atom()) => connection()}
 
   @doc "How many calls from other hosts were refused, by the kind of reason."
   @callback refused_calls(handle()) :: %{optional(String.t()) => non_neg_integer()}
 
-  @doc "Says whether any other host takes calls with a MAC. Blocks nobody."
+  @doc "Notes whether any other host accepts calls with a MAC. Does not wait."
   @callback take_macs(handle(), others_do? :: boolean()) :: :ok
 
-  @doc "Whether messages can be sent and keys be read now."
+  @doc "Whether messages can be sent and keys can be read now."
   @callback connected?(handle()) :: boolean()
 
   @doc "How many bytes a message may have."
@@ -81,14 +83,16 @@ defmodule Exosuit.Lattice.Backend do
   @doc "Closes an inlet."
   @callback cancel(inlet()) :: :ok
 
-  @doc "Makes what is missing, and takes over what older hosts left; gives how many records that were."
+  @doc """
+  Makes missing buckets, and copies the records of older hosts into them. Returns the number of copied records.
+  """
   @callback prepare(handle()) :: {:ok, non_neg_integer()} | {:error, Error.t()}
 
-  @doc "A key's value, or `nil`, and its revision: 0 for a key that never was."
+  @doc "A key's value, or `nil`, and its revision: 0 for a key that was never written."
   @callback read(handle(), bucket(), key :: String.t()) ::
               {:ok, {binary() | nil, revision()}} | {:error, Error.t()}
 
-  @doc "Writes a value if the key still has this revision; gives the new one, or `nil`."
+  @doc "Writes a value if the key still has this revision. Returns the new revision, or `nil`."
   @callback compare_and_set(handle(), bucket(), key :: String.t(), binary(), revision()) ::
               {:ok, revision() | nil} | {:error, Error.t()}
 
@@ -102,10 +106,10 @@ defmodule Exosuit.Lattice.Backend do
   @doc "Opens an inlet of changes for the calling process."
   @callback watch(handle(), bucket(), reference()) :: {:ok, inlet()} | {:error, Error.t()}
 
-  @doc "Which bucket there is now, and its last revision."
+  @doc "The identity of the bucket, and its last revision."
   @callback position(handle(), bucket()) :: {:ok, position()} | {:error, Error.t()}
 
-  @doc "Stores bytes, and gives their digest."
+  @doc "Stores bytes, and returns their digest."
   @callback put_object(handle(), binary()) :: {:ok, String.t()} | {:error, Error.t()}
 
   @doc "The bytes of a digest, or `nil`. Bytes that do not match the digest are an error."

@@ -7,9 +7,8 @@ defmodule Exosuit.Lattice.Bus do
 
   ## Messages
 
-  A subscription sends its process `{:exosuit_lattice, reference, {subject, reply_to | nil,
-  payload}}`, one at a time: the next one once `next/1` has asked for it. What comes faster waits, a
-  few thousand at the most, outside the mailbox.
+  A subscription sends its process `{:exosuit_lattice, reference, {subject, reply_to | nil, payload}}`, one at a time:
+  the next one after a call of `next/1`. Further messages wait outside the mailbox, a few thousand at most.
   """
 
   alias Exosuit.{Error, Lattice}
@@ -25,7 +24,7 @@ defmodule Exosuit.Lattice.Bus do
           reference: reference()
         }
 
-  @doc "How the connection is, see `t:Exosuit.Lattice.Backend.connection/0`."
+  @doc "The state of the connection, see `t:Exosuit.Lattice.Backend.connection/0`."
   @spec connection(Session.t()) :: Lattice.Backend.connection()
   def connection(%Session{} = session), do: session.backend.connection(session.handle)
 
@@ -33,18 +32,20 @@ defmodule Exosuit.Lattice.Bus do
   @spec connected?(Session.t()) :: boolean()
   def connected?(%Session{} = session), do: session.backend.connected?(session.handle)
 
-  @doc "How many bytes a message may have, as far as is known."
+  @doc "How many bytes a message may have, as the server last said."
   @spec max_payload(Session.t()) :: non_neg_integer()
   def max_payload(%Session{} = session), do: session.backend.max_payload(session.handle)
 
-  @doc "Sends a message to whoever listens. Blocks nobody; without a connection it is an error."
+  @doc """
+  Sends a message to all subscribers. Does not wait. Without a connection, returns an error.
+  """
   @spec publish(Session.t(), String.t(), binary()) :: :ok | {:error, Error.t()}
   def publish(%Session{} = session, subject, payload),
     do: session.backend.publish(session.handle, subject, payload)
 
   @doc """
-  Sends a message and waits for the first answer, so many milliseconds at most. That nobody listens
-  is an error at once. Blocks the calling process.
+  Sends a message and waits for the first answer, for this number of milliseconds at most. Without a subscriber,
+  returns an error at once. Blocks the calling process.
   """
   @spec request(Session.t(), String.t(), binary(), non_neg_integer()) ::
           {:ok, binary()} | {:error, Error.t()}
@@ -52,8 +53,8 @@ defmodule Exosuit.Lattice.Bus do
     do: session.backend.request(session.handle, subject, payload, timeout)
 
   @doc """
-  Sends a message and gives all answers that come within so many milliseconds, `most` at the most,
-  which end the wait. Blocks the calling process.
+  Sends a message and returns all answers that come within this number of milliseconds. The wait ends early after
+  `most` answers. Blocks the calling process.
   """
   @spec gather(Session.t(), String.t(), binary(), non_neg_integer(), non_neg_integer()) ::
           {:ok, [binary()]} | {:error, Error.t()}
@@ -61,15 +62,15 @@ defmodule Exosuit.Lattice.Bus do
     do: session.backend.gather(session.handle, subject, payload, within, most)
 
   @doc """
-  Listens to a subject, which may have wildcards, for the calling process; of those in one group one
-  gets each message. It lasts through every outage; what is sent meanwhile is lost.
+  Subscribes the calling process to a subject, which may have wildcards. One subscriber of each group gets each
+  message. The subscription survives outages; messages sent during an outage are lost.
   """
   @spec subscribe(Session.t(), String.t(), String.t() | nil) :: {:ok, t()} | {:error, Error.t()}
   def subscribe(%Session{} = session, subject, group \\ nil) do
     open(session, &session.backend.subscribe(session.handle, subject, group, &1))
   end
 
-  @doc "Asks for the next message. The first is sent without."
+  @doc "Asks for the next message. The first one comes without being asked for."
   @spec next(t()) :: :ok
   def next(%__MODULE__{backend: backend, inlet: inlet}), do: backend.next(inlet)
 

@@ -2,17 +2,16 @@ defmodule Exosuit.Lattice.Events do
   @moduledoc """
   Hands the events of a host to its subscribers in this VM, whatever its lattice is.
 
-  There is no process of its own to fail: subscriptions live in `Exosuit.Subscribers`, a registry, and end with
-  the subscriber. The publisher sends, and waits for nobody.
+  No process of its own can fail: subscriptions are in the registry `Exosuit.Subscribers`, and end with the
+  subscriber. The publisher sends, and does not wait.
 
-  A subscriber that does not read costs no memory without bound: while 10 000 messages wait in its mailbox,
-  further events are dropped for it. The first event that it gets after that follows an `events_dropped` with
-  their `count`.
+  The memory of a slow subscriber is bounded: while 10 000 messages wait in its mailbox, further events are dropped
+  for it. The first event that it gets after that follows an `events_dropped` with their `count`.
   """
 
   alias Exosuit.{Event, Registries}
 
-  # What somebody who reads once in a while catches up with: some tens of megabytes at the most.
+  # An occasional reader catches up with this many; they take some tens of megabytes at most.
   @most_waiting 10_000
 
   @typedoc "An `Exosuit.Instance`, or a handle of the local lattice."
@@ -31,14 +30,14 @@ defmodule Exosuit.Lattice.Events do
   @spec unsubscribe(name :: atom()) :: :ok
   def unsubscribe(name), do: Registries.unregister(Registries.subscribers(), name)
 
-  @doc "Hands an event to the subscribers. Waits for nobody."
+  @doc "Sends an event to the subscribers. Does not wait."
   @spec publish(host(), Event.t()) :: :ok
   def publish(host, event) do
     subscribers = Registries.lookup(Registries.subscribers(), host.name)
     Enum.each(subscribers, fn {pid, dropped} -> deliver(host, pid, dropped, event) end)
   end
 
-  @doc "Makes an event, and hands it to the subscribers."
+  @doc "Makes an event, and sends it to the subscribers."
   @spec announce(host(), Event.Types.fact()) :: :ok
   def announce(host, fact), do: publish(host, Event.new(host.source, fact))
 

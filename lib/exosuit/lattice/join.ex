@@ -1,14 +1,14 @@
 defmodule Exosuit.Lattice.Join do
   @moduledoc """
   Opens the lattice that a host's options ask for: `Exosuit.Lattice.Nats` with the option `:nats`, otherwise
-  `Exosuit.Lattice.Local`. Nothing else in Exosuit asks which of them it is.
+  `Exosuit.Lattice.Local`. No other module of Exosuit distinguishes the two.
   """
 
   alias Exosuit.{Config, Error}
   alias Exosuit.Lattice.{Local, Nats, Session}
 
   @doc """
-  The options with their secrets in the data plane. Reads the files that the options name, in the calling process.
+  Moves the secrets of the options into the data plane. Reads the files that the options name, in the calling process.
   """
   @spec keep_secrets(Config.t()) :: {:ok, Config.t()} | {:error, Error.t()}
   def keep_secrets(%Config{nats: nil} = config), do: {:ok, config}

@@ -12,17 +12,17 @@ defmodule Exosuit.Lattice.Known do
 
   @type claims :: Claims.t()
 
-  # As many as the router keeps in mind, and what they may take together: it has them, too.
+  # The bounds of the router's own copy: the number of claims, and their bytes together.
   @most 65_536
   @most_bytes 33_554_432
 
-  # How many are looked at to find one that nobody needs.
+  # How many claims are examined to find an unneeded one.
   @looked_at 64
 
-  # Where the bytes of all are counted; rows of claims have another length.
+  # The key of the row with the bytes of all claims; rows of claims have another length.
   @bytes :bytes
 
-  @doc "An empty table. Public, as its owner is not its writer, who may be restarted."
+  @doc "An empty table. It is public because its owner is not its writer, which may be restarted."
   @spec table() :: :ets.table()
   def table do
     table = :ets.new(:exosuit_known, [:set, :public, read_concurrency: true])
@@ -31,8 +31,8 @@ defmodule Exosuit.Lattice.Known do
   end
 
   @doc """
-  Notes claims, and gives the keys whose claims had to go for that. `needed?` says of claims whether
-  this host needs them.
+  Stores claims, and returns the keys whose claims were removed to make room. `needed?` decides whether this host
+  needs given claims.
   """
   @spec put(Instance.t(), claims(), (claims() -> boolean())) :: {:ok, [String.t()]} | :full
   def put(instance, claims, needed?) do
@@ -40,11 +40,11 @@ defmodule Exosuit.Lattice.Known do
     put(instance.tables.known, claims, :erlang.external_size(claims), needed?, [])
   end
 
-  @doc "How many bytes they may take together."
+  @doc "How many bytes all claims may take together."
   @spec most_bytes() :: pos_integer()
   def most_bytes, do: @most_bytes
 
-  @doc "How many bytes they take together."
+  @doc "How many bytes all claims take together."
   @spec bytes(Instance.t()) :: non_neg_integer()
   def bytes(instance), do: :ets.lookup_element(instance.tables.known, @bytes, 2)
 
@@ -64,7 +64,7 @@ defmodule Exosuit.Lattice.Known do
     end
   end
 
-  @doc "All of them."
+  @doc "All claims."
   @spec list(Instance.t()) :: [claims()]
   def list(instance), do: :ets.select(instance.tables.known, [{{:_, :_, :"$1"}, [], [:"$1"]}])
 
@@ -84,7 +84,7 @@ defmodule Exosuit.Lattice.Known do
     end
   end
 
-  # One row counts the bytes.
+  # One row of the table counts the bytes.
   defp room?(table, size) do
     :ets.info(table, :size) <= @most and
       :ets.lookup_element(table, @bytes, 2) + size <= @most_bytes

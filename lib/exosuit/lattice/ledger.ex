@@ -1,27 +1,27 @@
 defmodule Exosuit.Lattice.Ledger do
   @moduledoc false
-  # Writes links and configurations to what the hosts of a lattice share, so that nothing of others is
-  # lost, and says what that changed. Each function blocks the calling process on a server.
+  # Writes links and configurations to the shared state of a lattice without losing the changes of other hosts, and
+  # returns the changes. Each function blocks the calling process on a server.
   #
-  # A link that goes from one place to the other (see `Records`) is written where it shall be first,
-  # and then taken away where it was: in between the later record holds, and no call is refused.
+  # If a link moves from one record to another (see `Records`), it is written to the new one first, and then removed
+  # from the old one. In between the later record applies, and no call is refused.
 
   alias Exosuit.{Error, Json}
   alias Exosuit.Lattice.{LinkRecord, Mirror, Records, Session, Store}
   alias Exosuit.Model.Link
   alias Exosuit.Protocol.{Otp, V1}
 
-  @typedoc "What was written, with the revision of it and the links that are there no more."
+  @typedoc "A written change with its revision."
   @type written :: {Mirror.change(), non_neg_integer()}
   @type result :: {:ok, [written()]} | {:error, Error.t()}
 
-  @doc "Makes a link, in the place of those of its key that it overlaps and that have its target."
+  @doc "Makes a link. It replaces the links of its key that it overlaps and that have its target."
   @spec put_link(Session.t(), Link.t()) :: result()
   def put_link(session, link) do
     if Session.alone?(session), do: put_own(session, link), else: put_shared(session, link)
   end
 
-  # In a record that no host of another maker reads.
+  # Writes to a record that only Exosuit hosts read.
   defp put_own(session, link) do
     link = LinkRecord.stored(link)
 
@@ -47,7 +47,8 @@ defmodule Exosuit.Lattice.Ledger do
          :ok <- check(link, elsewhere),
          {:ok, put, replaced} <- put_in_place(session, place, link),
          {:ok, taken, moved} <- remove(session, other, &follows?(link, &1)),
-         # Again, as others may have cleaned up after a link that had the same.
+         # Written again, because another host may have deleted the configurations together with a link that had the
+         # same ones.
          {:ok, kept} <- put_all(session, configurations),
          {:ok, cleaned} <- clean(session, replaced ++ moved, [link]) do
       {:ok, configured ++ put ++ taken ++ kept ++ cleaned}
@@ -55,8 +56,8 @@ defmodule Exosuit.Lattice.Ledger do
   end
 
   @doc """
-  Removes the links of a key, or those of them that `remove?` says. `places` are further records that
-  are known to have one. Gives the links, too.
+  Removes the links of a key for which `remove?` is true. `places` are further records that are known to have such
+  links. Returns the removed links, too.
   """
   @spec delete_links(Session.t(), Link.key(), [Records.key()], (Link.t() -> boolean())) ::
           {:ok, [written()], [Link.t()]} | {:error, Error.t()}
@@ -69,7 +70,7 @@ defmodule Exosuit.Lattice.Ledger do
          do: {:ok, written ++ cleaned, removed}
   end
 
-  @doc "Writes a configuration. Nothing is written where it says so already."
+  @doc "Writes a configuration, unless the stored one is equal."
   @spec put_configuration(Session.t(), String.t(), Records.values()) ::
           {:ok, [written()]} | {:error, Error.t()}
   def put_configuration(session, name, values) do
@@ -84,7 +85,7 @@ defmodule Exosuit.Lattice.Ledger do
     end
   end
 
-  @doc "What a configuration says."
+  @doc "The values of a configuration."
   @spec fetch_configuration(Session.t(), String.t()) ::
           {:ok, Records.values()} | {:error, Error.t()}
   def fetch_configuration(session, name) do
@@ -95,7 +96,7 @@ defmodule Exosuit.Lattice.Ledger do
     end
   end
 
-  @doc "Deletes a configuration; that there is none is no error."
+  @doc "Deletes a configuration, if it exists."
   @spec delete_configuration(Session.t(), String.t()) :: {:ok, [written()]} | {:error, Error.t()}
   def delete_configuration(session, name) do
     with {:ok, value} when value != nil <- Store.get(session, :configurations, name),
@@ -113,7 +114,7 @@ defmodule Exosuit.Lattice.Ledger do
       else: Tuple.to_list(Records.places(key))
   end
 
-  # What hosts of the OTP era can have stays as it is.
+  # A link that a record of the OTP era can express stays as it is.
   defp named(link) do
     if Otp.Records.expressible?(link), do: {link, %{}}, else: Records.name_configurations(link)
   end
@@ -129,7 +130,7 @@ defmodule Exosuit.Lattice.Ledger do
     end)
   end
 
-  # Its configurations are in their own records: what stands with the link are their names.
+  # The record of the link has the names of its configurations; their values are in records of their own.
   defp put_in_place(session, place, link) do
     link = %{link | source_config: %{}, target_config: %{}}
 
@@ -173,7 +174,7 @@ defmodule Exosuit.Lattice.Ledger do
     end)
   end
 
-  # Removes a record whose links all go, unless others have changed it meanwhile.
+  # Removes a record if all of its links go, unless another host has changed it in the meantime.
   defp remove_record(session, place, remove?, otherwise) do
     with {:ok, {value, revision}} <- Store.read(session, :data, place),
          {:ok, [_ | _] = links} <- readable(place, value),
@@ -189,7 +190,7 @@ defmodule Exosuit.Lattice.Ledger do
     end
   end
 
-  # Gives the links that stand there no more, too.
+  # Returns the removed links, too.
   defp write(session, place, change) do
     update = fn old ->
       with {:ok, there} <- readable(place, old),
@@ -218,7 +219,8 @@ defmodule Exosuit.Lattice.Ledger do
     with {:ok, value} <- Store.get(session, :data, place), do: readable(place, value)
   end
 
-  # A definition that nobody can read is none; a component's may have what is not ours to lose.
+  # An unreadable record of one link counts as empty. An unreadable record of a component is an error, because it may
+  # hold data of others.
   defp readable(place, value) do
     case {Records.read_links(place, value), place} do
       {{:ok, links, _refused}, _place} -> {:ok, links}
@@ -227,7 +229,7 @@ defmodule Exosuit.Lattice.Ledger do
     end
   end
 
-  # What was made for links that are there no more goes with them, unless others have put one back.
+  # Deletes the configurations that were made for removed links, unless another host has put such a link back.
   defp clean(session, gone, there) do
     with {:ok, back} <- put_back(session, gone) do
       names = Enum.flat_map(gone, &Records.own_configurations/1)
@@ -236,8 +238,8 @@ defmodule Exosuit.Lattice.Ledger do
     end
   end
 
-  # Another host may have put a link with the same configuration since that was looked for, and have
-  # found it there. What is in use after all is put back.
+  # Another host may have put a link with the same configuration after the check, and found the configuration in
+  # place. A configuration that is in use after all is put back.
   defp delete_unused(_session, [], _gone), do: {:ok, []}
 
   defp delete_unused(session, names, gone) do

@@ -1,7 +1,8 @@
 defmodule Exosuit.Lattice.LinkRecord do
   @moduledoc false
   # The record of a link in a lattice without hosts of other makers: the links of one key, with their configuration.
-  # In a record for each component, as 1.x has it, each change would cost as much as the component has links. Pure.
+  # With one record for each component, as in 1.x, the cost of a change would grow with the links of the component.
+  # Pure.
 
   alias Exosuit.{Error, Json}
   alias Exosuit.Model.Link
@@ -17,11 +18,11 @@ defmodule Exosuit.Lattice.LinkRecord do
   @spec key?(String.t()) :: boolean()
   def key?(key), do: String.starts_with?(key, @prefix)
 
-  @doc "Encodes links. Of a configuration that has names, the record has these alone."
+  @doc "Encodes links. For named configurations, the record has the names only."
   @spec encode([Link.t()]) :: {:ok, binary()} | {:error, Error.t()}
   def encode(links), do: Json.encode(%{links: Enum.map(links, &to_map/1)})
 
-  @doc "The link as its record gives it back."
+  @doc "The link as it is after encoding and decoding."
   @spec stored(Link.t()) :: Link.t()
   def stored(link) do
     %{

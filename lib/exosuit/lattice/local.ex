@@ -5,16 +5,17 @@ defmodule Exosuit.Lattice.Local do
 
   ## Bus and store
 
-  It is a backend of `Exosuit.Lattice.Bus` and `Exosuit.Lattice.Store`, with the rules of NATS. Every reader
-  reads one table; `Exosuit.Lattice.Local.Writer`, a child of the host's top supervisor, is the only process
-  that writes it. The table belongs to that supervisor, so a crash of the writer loses nothing. Subscriptions
-  and watches are processes linked to the ones that opened them.
+  This module is a backend of `Exosuit.Lattice.Bus` and `Exosuit.Lattice.Store`, with the rules of NATS. Readers read
+  one table; `Exosuit.Lattice.Local.Writer`, a child of the host's top supervisor, is the only process that writes it.
+  The table belongs to that supervisor, so a crash of the writer loses nothing. Subscriptions and watches are
+  processes linked to the ones that opened them.
 
   With a data directory, `lattice.log` there has every change of applications and named configurations before it is
-  acknowledged, and `objects/` has the objects: both survive the end of the VM at any moment. Links are in memory, as
-  are the actors and providers that they join: applications, the host's options or their user make all of them again. `lattice.lock` keeps other hosts out. A damaged log is
-  kept beside the new one as `lattice.log.damaged-<time>`; an event `lattice_state_damaged` says so, and
-  `Exosuit.Lattice.Store.position/2` then names another bucket. Without a data directory, all of it is in memory.
+  acknowledged, and `objects/` has the objects: both survive the end of the VM at any moment. Links are in memory,
+  like the actors and providers that they join: applications, the host's options or the user make all of them again.
+  `lattice.lock` keeps other hosts out. A damaged log is kept beside the new one as `lattice.log.damaged-<time>`; an
+  event `lattice_state_damaged` says so, and `Exosuit.Lattice.Store.position/2` then names another bucket. Without a
+  data directory, all of it is in memory.
   """
   @behaviour Exosuit.Lattice
   @behaviour Exosuit.Lattice.Backend

@@ -1,11 +1,11 @@
 defmodule Exosuit.Lattice.Mirror do
   @moduledoc false
-  # What a host knows of what all share: the records that have links, and the configurations that
-  # these name. It says which links that makes. Pure, and it gives the same whatever order changes
-  # come in: where two records say something else of one link, the later one holds.
+  # A host's copy of the lattice's shared state: the records that have links, and the configurations that these name.
+  # Computes the links from them. Pure, and independent of the order of changes: if two records differ about a link,
+  # the later one applies.
   #
-  # What the host writes itself is known before it is told of it (`write/3`); what it is told
-  # meanwhile of the time before is old, and passed over.
+  # The host's own writes are known before the watch delivers them (`write/3`). Older changes that the watch delivers
+  # after that are ignored.
   #
   # Anybody on the bus can write, so the copy is bounded in number and bytes. If there is no room, three kinds
   # of records replace unneeded ones: records that `needed?` accepts, records that the host writes itself, and
@@ -14,18 +14,18 @@ defmodule Exosuit.Lattice.Mirror do
   alias Exosuit.Lattice.Records
   alias Exosuit.Model.Link
 
-  # Far more than any lattice has, of records and of configurations.
+  # Bounds the number of records, and of configurations; far above real use.
   @most 100_000
 
-  # What all of them may take. A record is there as text and as links, which take as much twice over.
+  # The bytes of all of them. A record is kept as text and as links, which take twice as much again.
   @most_bytes 67_108_864
   @read 3
   @overhead 512
 
-  # A record of the largest message that a server takes by default, and some more.
+  # Room for a record of the largest message that a server accepts by default, and some more.
   @tight 4_194_304
 
-  @typedoc "A change of what is shared, with the revision that it came with."
+  @typedoc "A change of the shared state, with its revision."
   @type change ::
           {:links, Records.key(), non_neg_integer(), binary(), [Link.t()]}
           | {:deleted, Records.key()}
@@ -56,8 +56,7 @@ defmodule Exosuit.Lattice.Mirror do
             dropped: {0, nil}
 
   @doc """
-  Takes a change that this host made itself, and that came with this revision: before all that nobody
-  here needs.
+  Applies a change that this host made itself, with its revision. It takes precedence over unneeded records.
   """
   @spec write(t(), change(), non_neg_integer(), ([Link.t()] -> boolean())) ::
           {t(), [Link.key()]}
@@ -68,7 +67,7 @@ defmodule Exosuit.Lattice.Mirror do
     do: take(mirror, change, fn -> true end, needed?)
 
   def write(mirror, change, revision, needed?) do
-    # Told already, and what came after it as well.
+    # The watch has delivered this change already, or a later one.
     if revision(mirror, change) >= revision do
       {mirror, []}
     else
@@ -77,7 +76,7 @@ defmodule Exosuit.Lattice.Mirror do
     end
   end
 
-  @doc "How many bytes it may take."
+  @doc "How many bytes the copy may take."
   @spec most_bytes() :: pos_integer()
   def most_bytes, do: @most_bytes
 
@@ -88,19 +87,21 @@ defmodule Exosuit.Lattice.Mirror do
       map_size(mirror.configurations) >= @most
   end
 
-  @doc "What is not kept since this was asked last: how many records and configurations, and the last of them."
+  @doc """
+  The records and configurations dropped since the last call: their number, and the last of them.
+  """
   @spec dropped(t()) :: {{non_neg_integer(), String.t() | nil}, t()}
   def dropped(mirror), do: {mirror.dropped, %{mirror | dropped: {0, nil}}}
 
-  @doc "Whether any link that is known begins or ends there."
+  @doc "Whether any known link begins or ends there."
   @spec end?(t(), String.t() | nil) :: boolean()
   def end?(mirror, name), do: is_map_key(mirror.ends, name)
 
-  @doc "Nothing that is told from now on is old: it is read anew."
+  @doc "The store is read anew: no further change counts as old."
   @spec interrupt(t()) :: t()
   def interrupt(mirror), do: %{mirror | ahead: %{}}
 
-  @doc "What is shared is kept elsewhere now, and its revisions begin anew."
+  @doc "The store is another one now, and its revisions begin anew."
   @spec begin(t()) :: t()
   def begin(mirror) do
     records = Map.new(mirror.records, fn {key, {_, value, links}} -> {key, {0, value, links}} end)
@@ -108,9 +109,8 @@ defmodule Exosuit.Lattice.Mirror do
   end
 
   @doc """
-  Takes a change that was told. Gives the keys of the links that may be others now. What there is no
-  room for is not there, whatever it was before. `needed?` says whether this host needs a record with
-  such links.
+  Applies a change of the watch. Returns the keys of the links that may have changed. A record without room counts as
+  missing, even if it was there before. `needed?` says whether this host needs a record with such links.
   """
   @spec tell(t(), change(), ([Link.t()] -> boolean())) :: {t(), [Link.key()]}
   def tell(mirror, change, needed? \\ &nobody/1)
@@ -138,7 +138,7 @@ defmodule Exosuit.Lattice.Mirror do
     take(mirror, change, fn -> is_map_key(mirror.users, name) end, needed?)
   end
 
-  @doc "What a record says, as it was read; `nil` for one that is not there or has no links."
+  @doc "The text of a record; `nil` for a missing record, or one without links."
   @spec value(t(), Records.key()) :: binary() | nil
   def value(mirror, key) do
     with {_revision, value, _links} <- mirror.records[key], do: value
@@ -156,13 +156,13 @@ defmodule Exosuit.Lattice.Mirror do
   @spec users(t(), String.t()) :: [Link.key()]
   def users(mirror, name), do: Enum.to_list(Map.get(mirror.users, name, []))
 
-  @doc "The records that say something of the links of a key."
+  @doc "The records that have links of a key."
   @spec holders(t(), Link.key()) :: [Records.key()]
   def holders(mirror, key), do: Enum.sort(Map.get(mirror.holders, key, []))
 
   @doc """
-  The links of a key with their configuration; and those that cannot be yet, each with the name of a
-  configuration that is not there.
+  The links of a key with their configuration, and the links that cannot be made yet, each with the name of a missing
+  configuration.
   """
   @spec wanted(t(), Link.key()) :: {[Link.t()], [{Link.t(), String.t()}]}
   def wanted(mirror, key) do
@@ -204,8 +204,8 @@ defmodule Exosuit.Lattice.Mirror do
     end
   end
 
-  # A record has all links of a component, and a change of one of them must not have all others settled anew. A link
-  # that another record has as well is counted as changed: the later record holds, and this one is later now.
+  # A record has all links of a component, and a change of one of them must not settle all others anew. A link that
+  # another record has as well is counted as changed: the later record holds, and this one is later now.
   defp changed(mirror, before, links) do
     same = MapSet.intersection(MapSet.new(before), MapSet.new(links))
 
@@ -244,7 +244,7 @@ defmodule Exosuit.Lattice.Mirror do
     %{mirror | bytes: mirror.bytes - size, loose: Map.delete(mirror.loose, entry)}
   end
 
-  # Gives the keys of the links that had to go for it.
+  # Returns the keys of the links that were removed to make room.
   defp make_room(mirror, entry, size, mine?, needed?, gone \\ []) do
     cond do
       room?(mirror, entry, size) -> {:ok, mirror, gone}
@@ -253,7 +253,7 @@ defmodule Exosuit.Lattice.Mirror do
     end
   end
 
-  # Whatever is found to be needed is not looked at again.
+  # Needed records are not examined again.
   defp make_more(mirror, entry, size, needed?, gone) do
     case :maps.next(:maps.iterator(mirror.loose)) do
       :none ->
@@ -325,7 +325,7 @@ defmodule Exosuit.Lattice.Mirror do
 
   defp ahead(mirror, {:deleted, key}, revision), do: put_in(mirror.ahead[key], revision)
 
-  # The later record first: what overlaps is taken from there.
+  # The later record comes first: of overlapping links, its link applies.
   defp links(mirror, key) do
     mirror
     |> holders(key)
@@ -342,7 +342,7 @@ defmodule Exosuit.Lattice.Mirror do
   defp resolve(mirror, link) do
     with {:ok, source} <- merge(mirror, link.source_configs, link.source_config),
          {:ok, target} <- merge(mirror, link.target_configs, link.target_config) do
-      # The names that are ours alone tell nobody anything.
+      # The generated names mean nothing to users.
       Records.without_own_names(%{link | source_config: source, target_config: target})
     else
       {:missing, name} -> {link, name}

@@ -2,11 +2,11 @@ defmodule Exosuit.Lattice.Nats do
   @moduledoc """
   The lattice of many hosts, over NATS.
 
-  A host has two connections, one for commands, events and shared state, one for calls, so that
-  neither waits for the other. Both are made in the background and made again whenever they are lost:
-  that no server answers is a state (`state/1`), told by events, and keeps nothing from serving here.
+  A host has two connections, one for commands, events and shared state, and one for calls, so that neither waits for
+  the other. Both are made in the background, and made again when they are lost. A host without a connection goes on
+  serving; `state/1` and events report that state.
 
-  It is a backend of `Exosuit.Lattice.Bus`, over the first of these, and of `Exosuit.Lattice.Store`, whose
+  This module is a backend of `Exosuit.Lattice.Bus`, over the first connection, and of `Exosuit.Lattice.Store`, whose
   buckets and objects are in JetStream:
 
   | what | stream |
@@ -16,9 +16,8 @@ defmodule Exosuit.Lattice.Nats do
   | `:applications` | `KV_exosuit_<lattice>` |
   | objects | `OBJ_exosuit_<lattice>_objects` |
 
-  A heartbeat that is larger than a message to the server may be is sent with counts in place of lists,
-  so that nobody takes the host for lost. The event `heartbeat_shortened` says so, once until they fit
-  again.
+  A heartbeat that is too large for a message is sent with counts in place of lists, so that the host does not count
+  as lost. The event `heartbeat_shortened` reports this once, until heartbeats fit again.
   """
   @behaviour Exosuit.Lattice
   @behaviour Exosuit.Lattice.Backend
@@ -30,27 +29,27 @@ defmodule Exosuit.Lattice.Nats do
 
   @type connection_state :: :connected | :closed | {:connecting, Error.t() | nil}
 
-  # Between two looks at a connection that is being made.
+  # The pause between two looks at a connection that is being made.
   @look 10
 
-  # Of a connection: what the data plane keeps.
+  # The options of a connection whose text stays in the data plane.
   @secrets [:servers, :seed, :jwt, :password, :token]
 
-  # Nothing of it waits for a server.
+  # This work does not wait for a server.
   @timeout 60_000
 
-  # What the library itself takes, beyond the time that an answer may.
+  # The time of the library itself, beyond the time of an answer.
   @grace 5_000
 
-  # What a server takes to answer, at the most; and for an object, which may be large.
+  # The longest time of a server's answer, and of one with an object, which may be large.
   @store_timeout 30_000
   @object_timeout 600_000
 
   @heartbeat "com.wasmcloud.lattice.host_heartbeat"
 
   @doc """
-  Joins the lattice that the configuration names, as the host with this public key. Blocks the
-  calling process for as long as it takes to look at the options. The key of the cluster must be there.
+  Joins the lattice that the configuration names, as the host with this public key. Blocks the calling process while
+  the options are checked. The configuration must have the cluster's key.
   """
   @spec open(Config.t(), String.t(), reference()) :: {:ok, reference()} | {:error, Error.t()}
   def open(%Config{nats: nats} = config, public_key, router) do
@@ -72,8 +71,8 @@ defmodule Exosuit.Lattice.Nats do
   end
 
   @doc """
-  The same configuration, with its secrets in the data plane; a key of the cluster is made where none
-  was given. Reads the files that they are in, in the calling process.
+  Moves the secrets of a configuration into the data plane. Makes a key of the cluster if none is given. Reads the
+  files of the secrets, in the calling process.
   """
   @spec keep_secrets(Config.Nats.t()) :: {:ok, Config.Nats.t()} | {:error, Error.t()}
   def keep_secrets(nats) do
@@ -87,7 +86,7 @@ defmodule Exosuit.Lattice.Nats do
     end
   end
 
-  @doc "How the connections are."
+  @doc "The states of the connections."
   @spec state(reference()) :: %{control: connection_state(), rpc: connection_state()}
   def state(lattice) do
     {control, rpc} = Native.lattice_state(lattice)
@@ -95,12 +94,12 @@ defmodule Exosuit.Lattice.Nats do
   end
 
   @doc """
-  Waits for how the first attempt to connect ends, and no longer than that may take: what is asked for
-  right after the start need not fail. Blocks the calling process.
+  Waits for the outcome of the first attempt to connect, for a bounded time, so that requests right after the start do
+  not fail. Blocks the calling process.
   """
   @impl Backend
   def await_first(lattice, %Config{nats: nats}) do
-    # Of an attempt that has not ended nothing is told.
+    # An attempt that has not ended has no error yet.
     pending? = &(&1 == {:connecting, nil})
     await(lattice, now() + nats.control.connect_timeout, pending?)
   end
@@ -123,7 +122,7 @@ defmodule Exosuit.Lattice.Nats do
   @impl Backend
   def take_macs(lattice, others_do?), do: Native.lattice_take_macs(lattice, others_do?)
 
-  @doc "Sends what waits to be sent, and closes the connections. Blocks the calling process."
+  @doc "Sends queued messages, and closes the connections. Blocks the calling process."
   @spec close(reference()) :: :ok
   def close(lattice) do
     _late = Answer.await(&Native.lattice_close(lattice, &1), @timeout)
@@ -145,11 +144,12 @@ defmodule Exosuit.Lattice.Nats do
   @impl Exosuit.Lattice
   def publish(instance, event) do
     Events.publish(instance, event)
-    # There is no connection yet when it starts: whoever beats its heart tells it then.
+
+    # There is no connection yet when a host starts: `Exosuit.Edge.Heartbeat` announces the start later.
     if event.type == "host_started", do: :ok, else: publish_remote(instance, event)
   end
 
-  # What cannot be sent at once is lost, and counted: heartbeats say again how things are.
+  # Events that cannot be sent at once are lost and counted: the next heartbeat has the present state.
   @impl Exosuit.Lattice
   def publish_remote(instance, event) do
     subject = "wasmbus.evt." <> instance.config.lattice
@@ -311,11 +311,11 @@ defmodule Exosuit.Lattice.Nats do
 
   defp now, do: System.monotonic_time(:millisecond)
 
-  # Whether it was sent, or was not to be sent at all; `:short` for a heartbeat without its lists.
+  # Returns whether the message was sent, or need not be sent; `:short` for a heartbeat without its lists.
   defp send_one(instance, subject, message) do
     case Json.encode(message) do
       {:ok, text} -> send_text(instance, subject, message, text)
-      # What a guest or a manifest calls things need not be text.
+      # Names that guests or manifests give need not be valid text.
       {:error, _no_text} -> true
     end
   end
@@ -330,7 +330,7 @@ defmodule Exosuit.Lattice.Nats do
     end
   end
 
-  # Once, until they are whole again.
+  # Announced once, until heartbeats have their lists again.
   defp tell_shortened(instance, event, sent) do
     short? = :short in sent
     before = set(instance.lost_events, 3, if(short?, do: 1, else: 0))

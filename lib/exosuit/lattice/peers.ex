@@ -1,7 +1,7 @@
 defmodule Exosuit.Lattice.Peers do
   @moduledoc false
-  # The other hosts of a lattice, as far as they are heard of: a table with one writer, read by all.
-  # Pure but for the table: whoever writes says what time it is.
+  # The other hosts of a lattice, as known by their heartbeats: a table with one writer, which all processes read.
+  # Pure but for the table: the writer passes the time.
   #
   # Anybody on the bus can announce hosts. Therefore the table is bounded in number and bytes, and so is each
   # host. When it is full, known hosts stay and are still updated, and new ones are not added.
@@ -22,20 +22,20 @@ defmodule Exosuit.Lattice.Peers do
           mac: 1 | nil
         }
 
-  # More than lattices have: past it, no further ones are kept in mind.
+  # More hosts than lattices have. Above this number, new hosts are ignored.
   @most 16_384
 
-  # What they may take together, and each of them: 16 384 hosts with ten labels take a quarter of it.
+  # The bytes of all hosts together, and of each host: 16 384 hosts with ten labels take a quarter of it.
   @most_bytes 33_554_432
   @most_bytes_each 16_384
 
-  # What hosts that do not say so keep to.
+  # The interval of hosts whose heartbeats do not name one.
   @usual_interval 30_000
 
-  # Where the bytes of all are counted; rows of hosts have another length.
+  # The key of the row with the bytes of all hosts; rows of hosts have another length.
   @bytes :bytes
 
-  @doc "An empty table. Public, as its owner is not its writer, who may be restarted."
+  @doc "An empty table. It is public because its owner is not its writer, which may be restarted."
   @spec table() :: :ets.table()
   def table do
     table = :ets.new(:exosuit_peers, [:set, :public, read_concurrency: true])
@@ -43,19 +43,19 @@ defmodule Exosuit.Lattice.Peers do
     table
   end
 
-  @doc "How many are kept in mind at the most."
+  @doc "How many hosts are kept at most."
   @spec most() :: pos_integer()
   def most, do: @most
 
-  @doc "How many bytes they may take together."
+  @doc "How many bytes all hosts may take together."
   @spec most_bytes() :: pos_integer()
   def most_bytes, do: @most_bytes
 
-  @doc "How many bytes they take together."
+  @doc "How many bytes all hosts take together."
   @spec bytes(Instance.t()) :: non_neg_integer()
   def bytes(instance), do: :ets.lookup_element(instance.tables.peers, @bytes, 2)
 
-  @doc "Notes what a host said of itself, now; `:full` where there was no room for that."
+  @doc "Stores the heartbeat of a host; `:full` if there is no room for it."
   @spec hear(Instance.t(), String.t(), Events.heartbeat(), integer()) :: :ok | :full
   def hear(instance, host_id, heartbeat, now) do
     table = instance.tables.peers
@@ -65,7 +65,7 @@ defmodule Exosuit.Lattice.Peers do
         note(table, Map.merge(known, heartbeat), size, known, now)
 
       [] ->
-        # One row counts the bytes.
+        # One row of the table counts the bytes.
         if :ets.info(table, :size) <= @most,
           do: note(table, Map.merge(new(host_id), heartbeat), 0, nil, now),
           else: :full
@@ -83,12 +83,12 @@ defmodule Exosuit.Lattice.Peers do
     :ok
   end
 
-  @doc "All of them."
+  @doc "All known hosts."
   @spec list(Instance.t()) :: [peer()]
   def list(instance),
     do: :ets.select(instance.tables.peers, [{{:_, :_, :_, :_, :"$1"}, [], [:"$1"]}])
 
-  @doc "What is known of a host, or `nil`."
+  @doc "A known host, or `nil`."
   @spec get(Instance.t(), String.t()) :: peer() | nil
   def get(instance, host_id) do
     case :ets.lookup(instance.tables.peers, host_id) do
@@ -97,14 +97,14 @@ defmodule Exosuit.Lattice.Peers do
     end
   end
 
-  @doc "Whether any of them takes calls with a MAC, as far as they say."
+  @doc "Whether the heartbeat of any host says that it accepts calls with a MAC."
   @spec macs?(Instance.t()) :: boolean()
   def macs?(instance) do
     match = [{{:_, :_, true, :_, :_}, [], [true]}]
     :ets.select(instance.tables.peers, match, 1) != :"$end_of_table"
   end
 
-  @doc "Those that have missed two heartbeats."
+  @doc "The hosts that have missed two heartbeats."
   @spec overdue(Instance.t(), integer()) :: [peer()]
   def overdue(instance, now) do
     Enum.filter(list(instance), fn peer ->
@@ -114,8 +114,7 @@ defmodule Exosuit.Lattice.Peers do
   end
 
   @doc """
-  Whether this host is the first by its id of those that are made as it is: it does what one of them
-  has to do.
+  Whether this host has the lowest id of all Exosuit hosts: it does the work that one of them must do.
   """
   @spec first?(Instance.t()) :: boolean()
   def first?(instance) do
@@ -141,7 +140,7 @@ defmodule Exosuit.Lattice.Peers do
   end
 
   defp insert(table, peer, size, total, now) do
-    # Others say nothing of how often they are heard.
+    # The heartbeats of other kinds of hosts name no interval.
     kind = if peer.interval, do: :own, else: :other
     row = {peer.host_id, kind, peer.mac == 1, size, %{peer | seen: now}}
     true = :ets.insert(table, [row, {@bytes, total}])

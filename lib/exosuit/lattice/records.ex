@@ -1,8 +1,9 @@
 defmodule Exosuit.Lattice.Records do
   @moduledoc false
-  # Which record of the lattice a link is in: that of the OTP era (`Exosuit.Protocol.Otp.Records`) if that can express
-  # it, as hosts of that time know no other; else that of 1.x (`Exosuit.Protocol.V1.Records`). The latter refers to
-  # configurations by name, so values without a name are stored as a configuration `exosuit-<hash>`. Pure.
+  # Chooses the record of the lattice for a link: that of the OTP era (`Exosuit.Protocol.Otp.Records`) if it can
+  # express the link, because hosts of that era read no other one; otherwise that of 1.x
+  # (`Exosuit.Protocol.V1.Records`). The latter refers to configurations by name, so values without a name are stored
+  # as a configuration `exosuit-<hash>`. Pure.
 
   alias Exosuit.Error
   alias Exosuit.Lattice.LinkRecord
@@ -44,9 +45,8 @@ defmodule Exosuit.Lattice.Records do
   defdelegate read_configuration(record), to: Record, as: :decode_configuration
 
   @doc """
-  The link with names in the place of what was configured without, and these configurations by their
-  names. They are called by what they are, and by the link: two links share none, so that each can
-  go with its link.
+  The link with names in place of its unnamed configurations, and these configurations by their names. A name is made
+  from the values and the link. Two links therefore share no configuration, and each one is deleted with its link.
   """
   @spec name_configurations(Link.t()) :: {Link.t(), %{optional(String.t()) => values()}}
   def name_configurations(link) do
@@ -55,12 +55,12 @@ defmodule Exosuit.Lattice.Records do
     {%{link | source_configs: source, target_configs: target}, Map.merge(of_source, of_target)}
   end
 
-  @doc "Those of its configurations that are nobody's but the link's."
+  @doc "The generated configurations of the link, which no other link uses."
   @spec own_configurations(Link.t()) :: [String.t()]
   def own_configurations(link),
     do: Enum.filter(link.source_configs ++ link.target_configs, &own?/1)
 
-  @doc "The link as whoever made it knows it, without the names that were found for it here."
+  @doc "The link as its maker gave it, without the generated names."
   @spec without_own_names(Link.t()) :: Link.t()
   def without_own_names(link) do
     names = &Enum.reject(&1, fn name -> own?(name) end)
@@ -74,7 +74,7 @@ defmodule Exosuit.Lattice.Records do
 
   defp own?(name), do: String.starts_with?(name, @own)
 
-  # What has names was made of them.
+  # A side with names has values that come from them.
   defp named(_link, _side, [_ | _] = names, _values), do: {names, %{}}
   defp named(_link, _side, [], values) when values == %{}, do: {[], %{}}
 

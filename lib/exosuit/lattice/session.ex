@@ -15,25 +15,29 @@ defmodule Exosuit.Lattice.Session do
   @typedoc "`backend` implements `Exosuit.Lattice.Backend`; `handle` is what its functions take."
   @type t :: %__MODULE__{backend: module(), handle: term()}
 
-  @doc "The session, with what it keeps in memory owned by the calling process: the host ends with it."
+  @doc """
+  The session, with tables that the calling process owns. That process must be the host's topmost supervisor.
+  """
   @spec adopt(t()) :: t()
   def adopt(%__MODULE__{} = session),
     do: %{session | handle: session.backend.adopt(session.handle)}
 
-  @doc "The children of a host that its lattice needs; they start before all that use it."
+  @doc """
+  The processes that the lattice needs on a host; they start before all processes that use it.
+  """
   @spec children(t()) :: [Supervisor.child_spec()]
   def children(%__MODULE__{} = session), do: session.backend.children(session.handle)
 
-  @doc "Announces what was found wrong while the host started."
+  @doc "Announces problems that were found while the host started."
   @spec started(t()) :: :ok
   def started(%__MODULE__{} = session), do: session.backend.started(session.handle)
 
-  @doc "Waits for the outcome of the first attempt to connect, and no longer than that may take."
+  @doc "Waits for the outcome of the first attempt to connect, for a bounded time."
   @spec await_first(t(), Config.t()) :: :ok
   def await_first(%__MODULE__{} = session, config),
     do: session.backend.await_first(session.handle, config)
 
-  @doc "How each connection of the host is, by its name; a host without NATS has none."
+  @doc "The state of each connection of the host, by its name; a host without NATS has none."
   @spec connections(t()) :: %{optional(atom()) => Backend.connection()}
   def connections(%__MODULE__{} = session), do: session.backend.connections(session.handle)
 
@@ -41,12 +45,12 @@ defmodule Exosuit.Lattice.Session do
   @spec refused_calls(t()) :: %{optional(String.t()) => non_neg_integer()}
   def refused_calls(%__MODULE__{} = session), do: session.backend.refused_calls(session.handle)
 
-  @doc "Says whether any other host takes calls with a MAC. Blocks nobody."
+  @doc "Notes whether any other host accepts calls with a MAC. Does not wait."
   @spec take_macs(t(), boolean()) :: :ok
   def take_macs(%__MODULE__{} = session, others_do?),
     do: session.backend.take_macs(session.handle, others_do?)
 
-  @doc "Whether there can be no other host in this lattice, and no caller outside of this VM."
+  @doc "Whether this lattice has no other host, and no caller outside of this VM."
   @spec alone?(t()) :: boolean()
   def alone?(%__MODULE__{backend: backend}), do: backend.alone?()
 end

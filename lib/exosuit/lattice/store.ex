@@ -1,8 +1,8 @@
 defmodule Exosuit.Lattice.Store do
   @moduledoc """
-  What the hosts of a lattice share: keys and values in three buckets, and objects, which are bytes known by
-  their digest. Every function takes the host's session, and blocks the calling process on the store; over NATS
-  it is an error at once while there is no connection.
+  The store that the hosts of a lattice share: keys and values in three buckets, and objects, which are bytes known by
+  their digest. Every function takes the host's session, and blocks the calling process on the store. Over NATS, it
+  returns an error at once while there is no connection.
 
   | bucket | holds |
   |---|---|
@@ -10,21 +10,20 @@ defmodule Exosuit.Lattice.Store do
   | `:configurations` | named configurations, the same |
   | `:applications` | applications: records, status, rollout; of Exosuit hosts alone |
 
-  A key is checked before it is sent, because it becomes a part of a subject. A value may have 1 MiB, over NATS
-  as much as the server takes. An object may have 256 MiB. Its digest is `sha256:` and 64 lower-case hexadecimal
+  A key is checked before it is sent, because it becomes a part of a subject. A value may have 1 MiB, over NATS as
+  much as the server accepts. An object may have 256 MiB. Its digest is `sha256:` and 64 lower-case hexadecimal
   digits; bytes that do not match the digest are never returned.
 
   ## Messages
 
-  A watch sends its process `{:exosuit_lattice, reference, change}`, one at a time, the next once
-  `Exosuit.Lattice.Bus.next/1` has asked for it. First comes all that there is, in the order of revisions. A
-  change is
+  A watch sends its process `{:exosuit_lattice, reference, change}`, one at a time, the next one after a call of
+  `Exosuit.Lattice.Bus.next/1`. The existing keys come first, in the order of revisions. A change is
 
-  - `{:put, key, value, revision}` or `{:deleted, key}`; of several changes of a key that waits, the last
-  - `{:dropped, key}`: there is no room for this key, which is passed over
-  - `:current`: all has been told, at the beginning and after each interruption
+  - `{:put, key, value, revision}` or `{:deleted, key}`; if several changes of a key wait, only the last one
+  - `{:dropped, key}`: there is no room for this key, which is ignored
+  - `:current`: all keys have been sent; at the beginning and after each interruption
   - `{:lost, keys}`: the bucket is another one, and lacks these
-  - `{:interrupted, {:error, {code, detail}}}`: it cannot be read now; told once
+  - `{:interrupted, {:error, {code, detail}}}`: the bucket cannot be read now; sent once
   """
 
   alias Exosuit.{Error, Input, Native}
@@ -34,7 +33,9 @@ defmodule Exosuit.Lattice.Store do
   @type revision :: Backend.revision()
   @type digest :: String.t()
 
-  @typedoc "Which bucket it is, another text after it was lost and made anew, and its last revision."
+  @typedoc """
+  The identity of a bucket, which changes if the bucket is lost and made anew, and its last revision.
+  """
   @type position :: Backend.position()
 
   @typedoc "An object: its digest, its bytes, and when it was stored, in milliseconds since 1970."
@@ -43,27 +44,27 @@ defmodule Exosuit.Lattice.Store do
   @typep change :: change(Error.t())
   @typep change(reason) :: (binary() | nil -> {:put, binary()} | :keep | {:error, reason})
 
-  # How often a value is tried that others change at the same time.
+  # How often a write is tried while others change the value at the same time.
   @attempts 64
 
-  # Between two keys of a bucket that is read as a whole.
+  # The longest pause between two keys of a bucket that is read as a whole.
   @patience 10_000
 
   @digest ~r/\Asha256:[0-9a-f]{64}\z/
 
   @max_object 268_435_456
 
-  @doc "Makes what is not there yet, and brings over what hosts before 0.60 left."
+  @doc "Makes missing buckets, and copies the records of hosts before 0.60 into them."
   @spec prepare(Session.t()) :: {:ok, non_neg_integer()} | {:error, Error.t()}
   def prepare(%Session{} = session), do: session.backend.prepare(session.handle)
 
-  @doc "What a key holds, or `nil`."
+  @doc "The value of a key, or `nil`."
   @spec get(Session.t(), bucket(), String.t()) :: {:ok, binary() | nil} | {:error, Error.t()}
   def get(session, bucket, key) do
     with {:ok, {value, _revision}} <- read(session, bucket, key), do: {:ok, value}
   end
 
-  @doc "What a key holds, or `nil`, and the revision that came with: 0 for what never was."
+  @doc "The value of a key, or `nil`, and its revision: 0 for a key that was never written."
   @spec read(Session.t(), bucket(), String.t()) ::
           {:ok, {binary() | nil, revision()}} | {:error, Error.t()}
   def read(%Session{} = session, bucket, key) do
@@ -90,28 +91,30 @@ defmodule Exosuit.Lattice.Store do
   end
 
   @doc """
-  Writes what `change` makes of a value, again for as long as others come between, so that nothing
-  of theirs is lost. `change` leaves all as it is with `:keep`.
+  Writes the result of `change` for the present value. Tries again while others write in between, so that none of
+  their changes is lost. If `change` returns `:keep`, nothing is written.
   """
   @spec update(Session.t(), bucket(), String.t(), change()) :: :ok | {:error, Error.t()}
   def update(session, bucket, key, change) do
     with {:ok, _written} <- write(session, bucket, key, change), do: :ok
   end
 
-  @doc "The same; gives what was written and its revision, or `nil` where all was left as it is."
+  @doc """
+  As `update/4`. Returns the written value and its revision, or `nil` if nothing was written.
+  """
   @spec write(Session.t(), bucket(), String.t(), change(reason)) ::
           {:ok, {binary(), revision()} | nil} | {:error, Error.t() | reason}
         when reason: term()
   def write(session, bucket, key, change), do: write(session, bucket, key, change, @attempts)
 
-  @doc "Deletes a key; that there is nothing is no error."
+  @doc "Deletes a key, if it exists."
   @spec delete(Session.t(), bucket(), String.t()) :: :ok | {:error, Error.t()}
   def delete(%Session{} = session, bucket, key) do
     with :ok <- Input.check_name(:key, key),
          do: session.backend.delete(session.handle, bucket, key)
   end
 
-  @doc "Deletes a key where this revision still holds, and says whether it did."
+  @doc "Deletes a key if it still has this revision. Returns whether it did."
   @spec remove(Session.t(), bucket(), String.t(), revision()) ::
           {:ok, boolean()} | {:error, Error.t()}
   def remove(%Session{} = session, bucket, key, revision) do
@@ -119,12 +122,14 @@ defmodule Exosuit.Lattice.Store do
          do: session.backend.remove(session.handle, bucket, key, revision)
   end
 
-  @doc "Watches a bucket for the calling process. It lasts through every outage."
+  @doc "Watches a bucket for the calling process. The watch survives outages."
   @spec watch(Session.t(), bucket()) :: {:ok, Bus.t()} | {:error, Error.t()}
   def watch(%Session{} = session, bucket),
     do: Bus.open(session, &session.backend.watch(session.handle, bucket, &1))
 
-  @doc "All keys of a bucket with their values, as they are now. Meant for what people ask for now and then."
+  @doc """
+  All keys of a bucket with their values, as they are now. Meant for occasional requests of people.
+  """
   @spec values(Session.t(), bucket()) :: {:ok, %{String.t() => binary()}} | {:error, Error.t()}
   def values(session, bucket) do
     with {:ok, watch} <- watch(session, bucket) do
@@ -134,7 +139,7 @@ defmodule Exosuit.Lattice.Store do
     end
   end
 
-  @doc "Which bucket there is now, and its last revision: 0 if nothing was written yet."
+  @doc "The identity of a bucket, and its last revision: 0 if nothing was written yet."
   @spec position(Session.t(), bucket()) :: {:ok, position()} | {:error, Error.t()}
   def position(%Session{} = session, bucket),
     do: session.backend.position(session.handle, bucket)
@@ -157,7 +162,7 @@ defmodule Exosuit.Lattice.Store do
          do: {:error, Error.new(:not_found, "the lattice has no object #{digest}")}
   end
 
-  @doc "Deletes the bytes of a digest; that there are none is no error."
+  @doc "Deletes the bytes of a digest, if they exist."
   @spec delete_object(Session.t(), digest()) :: :ok | {:error, Error.t()}
   def delete_object(%Session{} = session, digest) do
     with :ok <- check_digest(digest),
@@ -171,7 +176,7 @@ defmodule Exosuit.Lattice.Store do
          do: {:ok, Enum.sort_by(objects, & &1.digest)}
   end
 
-  @doc "The digest of bytes, as objects are called."
+  @doc "The digest of bytes, which names their object."
   @spec digest(binary()) :: digest()
   def digest(bytes), do: "sha256:" <> (bytes |> Native.digest() |> String.downcase())
 

@@ -1,15 +1,15 @@
 defmodule Exosuit.Lattice.Local.Bus do
   @moduledoc false
-  # Messages within one host, with the rules of NATS: whoever sends looks up who listens, and waits for nobody.
+  # Messages within one host, with the rules of NATS. The sender looks up the subscribers, and does not wait.
   #
-  # In the registry, a subscription without wildcards is found by its subject, one with wildcards by comparing,
-  # and an inbox, where one process awaits answers for a moment, by its subject, too. Keys begin with the host:
-  # hosts of a VM do not hear each other.
+  # In the registry, a subscription without wildcards is found by its subject, and one with wildcards by comparing. An
+  # inbox, in which a process waits for answers, is found by its subject as well. Keys begin with the host, so the
+  # hosts of a VM do not receive each other's messages.
 
   alias Exosuit.{Error, Registries}
   alias Exosuit.Lattice.Local.{Handle, Subscription}
 
-  # What NATS servers take by default.
+  # The default of NATS servers.
   @max_payload 1_048_576
 
   # How many bytes of answers are gathered at most, as over NATS.
@@ -59,7 +59,7 @@ defmodule Exosuit.Lattice.Local.Bus do
   defp key(handle, nil, subject), do: {:bus, handle.name, subject}
   defp key(handle, _pattern, _subject), do: {:bus, handle.name, :patterns}
 
-  # Gives how many it was sent to.
+  # Returns the number of receivers.
   defp send_message(handle, {subject, _reply_to, payload} = message) do
     tokens = String.split(subject, ".")
 
@@ -89,7 +89,7 @@ defmodule Exosuit.Lattice.Local.Bus do
   defp matches?([token | pattern], [token | tokens]), do: matches?(pattern, tokens)
   defp matches?(pattern, tokens), do: pattern == [] and tokens == []
 
-  # As the servers do: groups of one name are one, whatever their subjects.
+  # As NATS servers do: groups of one name are one group, even with different subjects.
   defp one_of_each_group(listeners) do
     {alone, grouped} = Enum.split_with(listeners, fn {_pid, value} -> group(value) == nil end)
     groups = Enum.group_by(grouped, fn {_pid, value} -> group(value) end)
@@ -104,7 +104,7 @@ defmodule Exosuit.Lattice.Local.Bus do
 
   defp hand_over({pid, _value}, message), do: Subscription.put(pid, message)
 
-  # An alias, so that answers that come too late are nobody's.
+  # Uses a process alias, so that late answers are dropped.
   defp ask(handle, subject, payload, receive_answers) do
     inbox = :erlang.alias()
     reply_to = @inbox <> Base.encode16(:crypto.strong_rand_bytes(16), case: :lower)

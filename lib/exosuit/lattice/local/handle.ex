@@ -1,18 +1,18 @@
 defmodule Exosuit.Lattice.Local.Handle do
   @moduledoc false
-  # What the functions of the local lattice need of their host: its name, its public key (`source`), its data
-  # directory, the name of the one process that writes, and the table that it writes. The table is owned by the host's top supervisor, so that what is
-  # stored outlives the writer.
+  # The handle of the local lattice: the host's name, its public key (`source`), its data directory, the name of the
+  # writer process, and the table that it writes. The host's topmost supervisor owns the table, so that its content
+  # outlives the writer.
   #
   # Rows of the table:
   #
   # - `{{bucket, key}, value | nil, revision}`: a key, or a deleted one
-  # - `{{:object, digest}, bytes, at}`: an object, where there is no directory for them
+  # - `{{:object, digest}, bytes, at}`: an object, on a host without a data directory
   # - `{:identity, text}`, `{{:revision, bucket}, revision}`: see `Exosuit.Lattice.Store.position/2`
-  # - `{:memory, text}`: the identity of the bucket that is in memory alone
-  # - `{:directory, path | nil}`: where the files are
-  # - `{{:trouble, type}, event}`: what the writer found before the host could announce events
-  # - `{:started, true}`: it is now
+  # - `{:memory, text}`: the identity of the bucket that is kept in memory only
+  # - `{:directory, path | nil}`: the directory of the files
+  # - `{{:trouble, type}, event}`: a problem that the writer found before the host could announce events
+  # - `{:started, true}`: the host can announce events now
 
   alias Exosuit.{Config, Error}
   alias Exosuit.Lattice.Backend
@@ -48,7 +48,7 @@ defmodule Exosuit.Lattice.Local.Handle do
     %{handle | table: table}
   end
 
-  @doc "What a row that has one value says, or `nil`."
+  @doc "The value of a row with one value, or `nil`."
   @spec get(t(), term()) :: term()
   def get(handle, key) do
     case :ets.lookup(handle.table, key) do
@@ -66,11 +66,13 @@ defmodule Exosuit.Lattice.Local.Handle do
   @spec new_identity() :: String.t()
   def new_identity, do: Base.encode16(:crypto.strong_rand_bytes(16), case: :lower)
 
-  @doc "Whether a bucket is kept on the disk: that of links is not."
+  @doc "Whether a bucket is kept on disk: all but that of links."
   @spec durable?(Backend.bucket()) :: boolean()
   def durable?(bucket), do: bucket != :data
 
-  @doc "Asks the writer; an error where it does not run now. Blocks the calling process."
+  @doc """
+  Calls the writer. If the writer does not run, returns an error. Blocks the calling process.
+  """
   @spec call(t(), term()) :: term()
   def call(handle, request) do
     GenServer.call(handle.writer, request, :infinity)

@@ -1,9 +1,9 @@
 defmodule Exosuit.Lattice.Local.Log do
   @moduledoc false
-  # The file that keeps the store of a host without NATS: a log of changes, which a copy of the present state
-  # replaces when most of it is outdated. A change counts once it is on the disk, so a crash at any moment
-  # loses nothing that was acknowledged. What cannot be read is never dropped in silence: the whole file is
-  # copied aside before a new one takes its place.
+  # The file that keeps the store of a host without NATS: a log of changes, which a copy of the present state replaces
+  # when most of it is outdated. A change counts once it is on the disk, so a crash at any moment loses nothing that
+  # was acknowledged. Unreadable data is never dropped in silence: the whole file is copied aside before a new one
+  # takes its place.
   #
   # A file begins with a line that names the format. Each record is its size, a checksum of the size, a
   # checksum of the payload, and the payload, an Erlang term. The checksum of the size tells a record that was
@@ -13,7 +13,7 @@ defmodule Exosuit.Lattice.Local.Log do
 
   @format "exosuit lattice 1\n"
 
-  # A value and a key, with room for what the term takes around them.
+  # A value and a key, with room for the encoding of the term.
   @max_record 2_097_152
 
   @max_revision 0xFFFF_FFFF_FFFF_FFFF
@@ -33,7 +33,7 @@ defmodule Exosuit.Lattice.Local.Log do
   @type t :: %__MODULE__{path: Path.t(), device: :file.fd(), size: non_neg_integer()}
 
   @doc """
-  Reads a file: its records in their order, and what is wrong with it, or `nil`. Without a file, there are none.
+  Reads a file: its records in order, and a description of the damage, or `nil`. A missing file has no records.
   """
   @spec read(Path.t()) :: {:ok, [record()], String.t() | nil} | {:error, Error.t()}
   def read(path) do
@@ -50,7 +50,7 @@ defmodule Exosuit.Lattice.Local.Log do
     end
   end
 
-  @doc "Copies a file beside itself, and gives the path of the copy."
+  @doc "Copies a file to another name in its directory, and returns the path of the copy."
   @spec set_aside(Path.t()) :: {:ok, Path.t()} | {:error, Error.t()}
   def set_aside(path) do
     aside = "#{path}.damaged-#{System.system_time(:millisecond)}"
@@ -71,7 +71,7 @@ defmodule Exosuit.Lattice.Local.Log do
     bytes = [@format | Enum.map(records, &encode/1)]
 
     with :ok <- File.write(new, ""),
-         # It may hold secrets: it is closed to others before it is filled.
+         # The file may hold secrets, so its mode is set before it is filled.
          :ok <- File.chmod(new, 0o600),
          :ok <- File.write(new, bytes, [:sync]),
          :ok <- File.rename(new, path),
@@ -83,7 +83,7 @@ defmodule Exosuit.Lattice.Local.Log do
     end
   end
 
-  @doc "Adds records; they are on the disk when it returns. After an error, none of them is."
+  @doc "Adds records. When this returns, they are on the disk; after an error, none of them is."
   @spec append(t(), [record()]) :: {:ok, t()} | {:error, Error.t()}
   def append(log, records) do
     bytes = Enum.map(records, &encode/1)
@@ -105,7 +105,7 @@ defmodule Exosuit.Lattice.Local.Log do
     :ok
   end
 
-  @doc "Has the directory of a file on the disk: only then is a new name there after a loss of power."
+  @doc "Syncs the directory of a file: without that, a new name may be lost in a power failure."
   @spec sync_directory(Path.t()) :: :ok | {:error, File.posix()}
   def sync_directory(path) do
     with {:ok, device} <- :file.open(Path.dirname(path), [:raw, :read, :directory]) do
@@ -118,7 +118,7 @@ defmodule Exosuit.Lattice.Local.Log do
   @spec size(key :: String.t(), value :: binary() | nil) :: pos_integer()
   def size(key, value), do: byte_size(key) + byte_size(value || "") + 64
 
-  @doc "What a file begins with."
+  @doc "The first line of a file."
   @spec format() :: String.t()
   def format, do: @format
 
@@ -130,7 +130,7 @@ defmodule Exosuit.Lattice.Local.Log do
     [size, <<:erlang.crc32(size)::32, :erlang.crc32(payload)::32>>, payload]
   end
 
-  @doc "The records of a file, and what is wrong with it, or `nil`."
+  @doc "The records of a file, and a description of the damage, or `nil`."
   @spec decode(binary()) :: {[record()], String.t() | nil}
   def decode(@format <> records), do: decode(records, byte_size(@format), [], nil)
   def decode(<<>>), do: {[], "the file is empty"}
@@ -174,7 +174,7 @@ defmodule Exosuit.Lattice.Local.Log do
       do: payload |> :erlang.binary_to_term([:safe]) |> checked(),
       else: :error
   rescue
-    # Not a term.
+    # The payload is not an Erlang term.
     ArgumentError -> :error
   end
 
@@ -195,7 +195,7 @@ defmodule Exosuit.Lattice.Local.Log do
 
   defp checked(_other), do: :error
 
-  # A part of a record would be taken for damage.
+  # Removes a partly written record, which would count as damage.
   defp cut(log) do
     with {:ok, device} <- :file.open(log.path, [:raw, :read, :write]) do
       {:ok, _position} = :file.position(device, log.size)

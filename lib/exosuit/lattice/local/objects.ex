@@ -1,18 +1,18 @@
 defmodule Exosuit.Lattice.Local.Objects do
   @moduledoc false
-  # The objects of a host without NATS: files called by their digest, in `objects/` of the data directory, or
-  # rows of the table where there is none. A file gets its name once it is whole and on the disk; it is
-  # checked each time that it is read. Whoever asks reads and writes it himself: bytes of one digest are the
-  # same, whoever comes first.
+  # The objects of a host without NATS: files named by their digest, in `objects/` of the data directory, or rows of
+  # the table without a data directory. A file gets its name once it is complete and on the disk, and is verified at
+  # each read. The calling processes read and write the files themselves: concurrent writers of one digest write the
+  # same bytes.
 
   alias Exosuit.{Error, Native}
   alias Exosuit.Lattice.Backend
   alias Exosuit.Lattice.Local.{Handle, Log}
 
-  # What all objects in memory may take together.
+  # The bytes of all objects in memory together.
   @max_memory 536_870_912
 
-  # What all files may have together. Objects that no application names are deleted after a day.
+  # The bytes of all files together. Objects that no application names are deleted after a day.
   @max_files 17_179_869_184
 
   @max_object 268_435_456
@@ -77,7 +77,7 @@ defmodule Exosuit.Lattice.Local.Objects do
     :ok
   end
 
-  @doc "Deletes what an end in the middle of a write has left."
+  @doc "Deletes the files of interrupted writes."
   @spec clean(Handle.t()) :: :ok
   def clean(handle) do
     directory = directory(handle)
@@ -108,7 +108,7 @@ defmodule Exosuit.Lattice.Local.Objects do
         do: %{digest: digest, size: byte_size(bytes), at: at}
   end
 
-  # What is damaged is replaced.
+  # A damaged file is replaced.
   defp put_file(directory, digest, bytes, max) do
     path = path(directory, digest)
 
@@ -198,7 +198,7 @@ defmodule Exosuit.Lattice.Local.Objects do
 
   defp digest(bytes), do: "sha256:" <> (bytes |> Native.digest() |> String.downcase())
 
-  # As a part of other bytes they would keep all of these.
+  # Copies the bytes if they are a part of a larger binary, which they would keep in memory.
   defp whole(bytes) do
     if :binary.referenced_byte_size(bytes) > byte_size(bytes),
       do: :binary.copy(bytes),

@@ -1,8 +1,8 @@
 defmodule Exosuit.Lattice.Local.Subscription do
   @moduledoc false
-  # A subscription of the local bus: a process linked to the one that listens, which it sends one message at a
-  # time. What finds no room while the listener is slow is lost, as over NATS; the event
-  # `lattice_slow_consumer` says so, once until the listener has caught up.
+  # A subscription of the local bus: a process that is linked to the subscriber, and sends it one message at a time.
+  # If the subscriber is slow and the queue is full, messages are lost, as over NATS. The event
+  # `lattice_slow_consumer` reports that, once until the subscriber has caught up.
 
   use Exosuit.Server, restart: :temporary, hides_state: true
 
@@ -43,7 +43,7 @@ defmodule Exosuit.Lattice.Local.Subscription do
     })
   end
 
-  @doc "Hands it a message. Does not block."
+  @doc "Queues a message. Does not wait."
   @spec put(pid(), message()) :: :ok
   def put(subscription, message) do
     send(subscription, {:message, message})
@@ -61,7 +61,7 @@ defmodule Exosuit.Lattice.Local.Subscription do
   def handle_cast(:next, state), do: {:noreply, send_next(%{state | wanted?: true})}
 
   def handle_cast(:stop, state) do
-    # An owner that traps exits is not to hear of it.
+    # Unlinked, so that an owner that traps exits gets no message.
     Process.unlink(state.owner)
     {:stop, :normal, state}
   end
@@ -73,7 +73,7 @@ defmodule Exosuit.Lattice.Local.Subscription do
   def handle_info({:DOWN, _monitor, :process, owner, _reason}, %{owner: owner} = state),
     do: {:stop, :normal, state}
 
-  # One alone has room whatever its size.
+  # An empty queue accepts a message of any size.
   defp enqueue(state, message) do
     bytes = state.bytes + size(message)
 

@@ -1,11 +1,11 @@
 defmodule Exosuit.Lattice.Local.Watch do
   @moduledoc false
-  # A watch of a bucket of the local store: a process linked to the one that watches, which it sends one change
-  # at a time. It holds no values: which keys are to be told, in the order of their revisions, and which are
-  # known. So a slow watcher costs no more than the keys, and gets of each the last change.
+  # A watch of a bucket of the local store: a process that is linked to the watcher, and sends it one change at a
+  # time. The watch holds no values, only the keys that must be sent, in the order of their revisions, and the known
+  # keys. A slow watcher therefore costs no more memory than the keys, and gets the last change of each.
   #
-  # It hears of changes by the registry and not from the writer, and so goes on when the writer is restarted;
-  # the writer then has it compare (`:compare`), as a change may have been written and not told.
+  # Changes arrive by the registry, so a watch survives a restart of the writer. After a restart the writer makes all
+  # watches compare (`:compare`), because a change may have been written and not sent.
 
   use Exosuit.Server, restart: :temporary
 
@@ -34,11 +34,11 @@ defmodule Exosuit.Lattice.Local.Watch do
     GenServer.start_link(__MODULE__, watch)
   end
 
-  @doc "Tells all watches of a bucket that a key has another revision."
+  @doc "Sends all watches of a bucket the new revision of a key."
   @spec tell(Handle.t(), Exosuit.Lattice.Backend.bucket(), String.t(), pos_integer()) :: :ok
   def tell(handle, bucket, key, revision), do: send_all(handle, bucket, {:changed, key, revision})
 
-  @doc "Has all watches of a bucket look for changes that they were not told."
+  @doc "Makes all watches of a bucket look for changes that were not sent to them."
   @spec compare(Handle.t(), Exosuit.Lattice.Backend.bucket()) :: :ok
   def compare(handle, bucket), do: send_all(handle, bucket, :compare)
 
@@ -46,7 +46,8 @@ defmodule Exosuit.Lattice.Local.Watch do
   def init(watch) do
     Process.monitor(watch.owner)
     {:ok, _owner} = Registries.register(Registries.subscribers(), key(watch), nil)
-    # Registered before: what changes meanwhile is told as well.
+
+    # The watch is registered before the comparison, so that changes in the meantime arrive as well.
     watch = compare(watch)
     {:ok, %{watch | current: watch.seen}, {:continue, :tell}}
   end
@@ -82,7 +83,7 @@ defmodule Exosuit.Lattice.Local.Watch do
     :ok
   end
 
-  # A row that is gone was deleted long ago, and its place taken.
+  # A missing row was deleted long ago: the table forgets old deletions.
   defp compare(%{handle: %{table: table}, bucket: bucket} = watch) do
     rows = :ets.select(table, [{{{bucket, :"$1"}, :_, :"$2"}, [], [{{:"$1", :"$2"}}]}])
     gone = MapSet.difference(watch.known, MapSet.new(rows, &elem(&1, 0)))
@@ -120,7 +121,7 @@ defmodule Exosuit.Lattice.Local.Watch do
     %{watch | wanted?: false}
   end
 
-  # All that there was at the beginning goes before `:current`.
+  # `:current` follows all keys that existed at the beginning.
   defp next(watch) do
     first = if not :gb_sets.is_empty(watch.waiting), do: :gb_sets.smallest(watch.waiting)
 
@@ -138,7 +139,7 @@ defmodule Exosuit.Lattice.Local.Watch do
 
   defp take(watch, {revision, key} = first) do
     case :ets.lookup(watch.handle.table, {watch.bucket, key}) do
-      # Changed since: its time comes with the later revision.
+      # The key changed since: it is sent with the later revision.
       [{_key, _value, later}] when later > revision ->
         watch |> note(key, later) |> next()
 

@@ -1,12 +1,12 @@
 defmodule Exosuit.Lattice.Local.Writer do
   @moduledoc false
-  # The one process that writes the store of a host without NATS: first to the log in the data directory, then
-  # to the table, then it tells the watches. Killed at any moment, it begins again with what the log has.
+  # The only process that writes the store of a host without NATS: first to the log in the data directory, then to the
+  # table. Then it informs the watches. If it is killed, its successor starts from the log.
   #
   # The log has the durable buckets (`Handle.durable?/1`); the other one is in the table alone.
   #
-  # Without a data directory, or where that cannot be written, the store is in memory alone. The second case is
-  # told by the event `lattice_state_not_kept`.
+  # Without a data directory, or if that cannot be written, the store is in memory only. The event
+  # `lattice_state_not_kept` reports the second case.
 
   use Exosuit.Server, hides_state: true
 
@@ -16,21 +16,22 @@ defmodule Exosuit.Lattice.Local.Writer do
 
   @buckets [:data, :configurations, :applications]
 
-  # What all keys and values of a host may take: far more than one has.
+  # Bounds of all keys and values of a host, far above real use.
   @max_keys 100_000
   @max_bytes 67_108_864
 
-  # As NATS servers have it by default.
+  # The default of NATS servers.
   @max_value 1_048_576
 
-  # Deleted keys are remembered so that watches see them and revisions go on; past it, the older half is not.
+  # Deleted keys are remembered, so that watches see them and revisions continue. Above this number, the older half is
+  # forgotten.
   @max_deleted 8_192
 
-  # A log is replaced when so much of it is outdated, beyond what the store has now.
+  # The log is replaced when it is larger than twice the store's content plus this number of bytes.
   @slack 1_048_576
 
-  # The lock of a writer that was killed is free once its process is gone.
-  # What a killed process takes to end, at most.
+  # The lock of a writer that was killed is free once its process is gone. The longest time that a killed process
+  # takes to end.
   @patience 1_000
 
   @lock_pause 10
@@ -43,7 +44,7 @@ defmodule Exosuit.Lattice.Local.Writer do
   def start_link(handle) do
     started = GenServer.start_link(__MODULE__, %__MODULE__{handle: handle}, name: handle.writer)
 
-    # A killed writer may have its name for a moment. Tried again at once, its supervisor would use up its restarts.
+    # A killed writer may keep its name for a moment. Without this wait, the supervisor would use up its restarts.
     with {:error, {:already_started, writer}} <- started do
       if ended?(writer), do: start_link(handle), else: started
     end
@@ -149,7 +150,7 @@ defmodule Exosuit.Lattice.Local.Writer do
     with {:ok, records, wrong} <- Log.read(path),
          {:ok, aside} <- set_aside(path, wrong),
          store = Enum.reduce(records, %{rows: %{}, revisions: %{}, identity: nil}, &replay/2),
-         # A store that lacks something is another one, so that nobody takes it for complete.
+         # A store that lacks something gets a new identity, so that it does not count as complete.
          identity = if(wrong, do: nil, else: store.identity) || Handle.new_identity(),
          store = %{store | identity: identity},
          {:ok, log} <- Log.replace(path, records(store)) do
@@ -181,7 +182,7 @@ defmodule Exosuit.Lattice.Local.Writer do
   end
 
   defp put_row(store, bucket, key, revision, value) do
-    # As a part of the file it would keep all of that.
+    # Copied, because a part of the file's binary would keep all of it in memory.
     row = {value && :binary.copy(value), revision}
     store = replay({:revision, bucket, revision}, store)
     %{store | rows: Map.put(store.rows, {:binary.copy(key), bucket}, row)}
@@ -205,7 +206,7 @@ defmodule Exosuit.Lattice.Local.Writer do
     true = :ets.insert(table, facts ++ revisions ++ rows(store))
   end
 
-  # What is in the table already was written before a crash of this process.
+  # The table may have content from before a crash of this process.
   defp count(state) do
     rows = :ets.select(state.handle.table, [{{{:_, :_}, :_, :_}, [], [:"$_"]}])
     rows = for {{bucket, _key}, _value, _revision} = row <- rows, bucket in @buckets, do: row
@@ -255,7 +256,7 @@ defmodule Exosuit.Lattice.Local.Writer do
   defp write(state, counted, {{bucket, key}, value, revision} = row) do
     case append(state.log, row) do
       {:ok, log} ->
-        # As a part of a message it would keep all of that.
+        # Copied, because a part of a message's binary would keep all of it in memory.
         row = {{bucket, :binary.copy(key)}, value && :binary.copy(value), revision}
         true = :ets.insert(state.handle.table, [row, {{:revision, bucket}, revision}])
         Watch.tell(state.handle, bucket, key, revision)
@@ -349,7 +350,7 @@ defmodule Exosuit.Lattice.Local.Writer do
     })
   end
 
-  # When the host starts, nobody listens yet: `Exosuit` tells it then.
+  # Before the host has started, there are no subscribers: `Exosuit` announces it later.
   defp tell(%{handle: handle} = state, %type{} = fact) do
     if Handle.get(handle, :started),
       do: Events.announce(handle, fact),
