@@ -125,6 +125,8 @@ fn subject(data: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn line(kind: &str, data: &Value) -> String {
