@@ -2,17 +2,17 @@ defmodule Exosuit.Actor do
   @moduledoc """
   A running actor: the process that keeps its entry in the router open for as long as it lives.
 
-  Calls do not pass through it. Its first start compiles the code that somebody loaded (`Exosuit.Artifact.Loaded`),
-  or loads the artifact of the specification itself. A later start, after a crash, takes what the first one compiled
-  (`Exosuit.Actor.Compiled`), so that the actor answers again within milliseconds, whatever became of the file. No
-  process keeps the bytes: this one hibernates after a compile, which frees them. An update publishes new code beside
-  the old: new calls go to the new, running ones finish in the old within the host's drain timeout. However the
-  process ends, the router notices: running calls are dropped, later ones wait for its successor.
+  Calls do not pass through it. Its first start compiles loaded code (`Exosuit.Artifact.Loaded`), or loads the
+  artifact of the specification. A later start, after a crash, takes the compiled code of the first one
+  (`Exosuit.Actor.Compiled`), so that the actor answers again within milliseconds, even without the file. This process
+  hibernates after a compile, which frees the bytes of the code. An update publishes new code beside the old: new
+  calls go to the new, running ones finish in the old within the host's drain timeout. When the process ends, for any
+  reason, the router drops its running calls; later calls wait for its successor.
 
   ## Messages
 
-  Sends `{:exosuit_started, self(), compiled}` or `{:exosuit_failed, self(), error}` to the process
-  that it was told to report to. After a failure it ends normally.
+  Sends `{:exosuit_started, self(), compiled}` or `{:exosuit_failed, self(), error}` to the process that started it.
+  After a failure it ends normally.
   """
   use Exosuit.Server, restart: :temporary
 
@@ -27,7 +27,7 @@ defmodule Exosuit.Actor do
 
   @type claims :: Claims.t() | :unsigned
 
-  @typedoc "Says by its claims whether code may run."
+  @typedoc "Decides by the claims whether code may run."
   @type permit :: (claims() -> :ok | {:error, Error.t()})
 
   # Code that was given as bytes may be megabytes.
@@ -61,9 +61,8 @@ defmodule Exosuit.Actor do
   end
 
   @doc """
-  Serves calls by other code, or with other settings, from now on. Where that cannot start, nothing
-  changes. A quick exchange, as everything that takes time was done by `prepare/4`; it exits where
-  the actor does.
+  Serves calls with other code, or other settings, from now on. If that cannot start, nothing changes. The exchange is
+  quick, because `prepare/4` has done all slow work. The caller exits if the actor does.
   """
   @spec update(pid(), ActorSpecification.t(), Compiled.t()) :: :ok | {:error, Error.t()}
   def update(actor, specification, compiled) do
@@ -71,13 +70,12 @@ defmodule Exosuit.Actor do
   end
 
   @doc """
-  Takes no new calls, and ends when those that run have finished, within the drain timeout. Waits for
-  nobody.
+  Takes no new calls, and ends when the running ones have finished, within the drain timeout. Does not wait.
   """
   @spec retire(pid(), Instance.t(), String.t()) :: :ok
   def retire(actor, instance, id) do
     retirement = make_ref()
-    # Before the answer, by which it ends.
+    # Sent before the answer of the router, after which the actor ends.
     send(actor, {:exosuit_retire, retirement})
     Router.retire(instance.router, id, instance.config.drain_timeout, {actor, retirement})
     :ok
@@ -114,7 +112,7 @@ defmodule Exosuit.Actor do
     end
   end
 
-  # It was stopped, and its last call has finished.
+  # The actor was stopped, and its last call has finished.
   @impl GenServer
   def handle_info({:exosuit_retire, retirement}, state) do
     {:noreply, %{state | retirement: retirement}}

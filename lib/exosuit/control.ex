@@ -1,21 +1,18 @@
 defmodule Exosuit.Control do
   @moduledoc """
-  The door of a running host: a Unix socket in its data directory that only its owner can open.
+  The control socket of a running host: a Unix socket in its data directory that only its owner can open.
 
-      Control (rest_for_one)
-      ├── Anchor        ends with the registry, so that the names of the others come back
-      ├── Remote        the way into the VM for `exosuit remote`: opened when asked
-      ├── Commands      a task per command that runs, so many at the most
-      ├── Connections   a task per client, so many at the most
-      └── Listener      owns the socket, and hands each client over
+      Control (rest_for_one) ├── Anchor        ends with the registry, so that the names of the others come back ├──
+      Remote        opens the VM for `exosuit remote`, when asked ├── Commands      a task per command that runs, so
+      many at the most ├── Connections   a task per client, so many at the most └── Listener      owns the socket, and
+      hands each client over
 
   Lines of JSON go in and out, see `guides/control-socket.md`. Each line is parsed into a
   struct of `Exosuit.Model.Command`, and `Exosuit.Control.Execution` carries it out: it calls the room that the
   command concerns.
 
-  A second host on the same data directory is refused at its start. Otherwise, where the socket
-  cannot be opened, the host serves without it, an event `control_failed` says why, and it is tried
-  again.
+  A second host on the same data directory is refused at its start. If the socket cannot be opened for another reason,
+  the host serves without it, emits the event `control_failed` with the reason, and tries again.
   """
   use Supervisor
 
@@ -25,13 +22,14 @@ defmodule Exosuit.Control do
   # Clients are command lines and dashboards of one person.
   @connections 32
 
-  # A client has one at a time; but what changes the host goes on when its client has hung up.
+  # A client has one command at a time, but commands that change the host continue after their client has
+  # disconnected.
   @commands 64
 
-  # It must not take the host with it, however often it falls.
+  # Repeated crashes must not end the host.
   @restarts 1_000
 
-  @doc "Nothing is opened where the host has no data directory."
+  @doc "Starts nothing if the host has no data directory."
   @spec start_link(Instance.t()) :: Supervisor.on_start() | :ignore
   def start_link(%Instance{config: %{data_dir: nil}}), do: :ignore
 
@@ -49,7 +47,7 @@ defmodule Exosuit.Control do
     end
   end
 
-  @doc "Where the socket of a data directory is."
+  @doc "The path of the socket of a data directory."
   @spec path(Path.t()) :: Path.t()
   def path(data_dir), do: Path.join(data_dir, "exosuit.sock")
 

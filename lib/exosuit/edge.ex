@@ -23,7 +23,7 @@ defmodule Exosuit.Edge do
   alias Exosuit.Instance
   alias Exosuit.Lattice.Session
 
-  # It must not take the host with it, however often it falls.
+  # Repeated crashes must not end the host.
   @restarts 1_000
 
   @spec start_link({Instance.t(), [Supervisor.child_spec()]}) :: Supervisor.on_start()

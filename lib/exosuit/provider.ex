@@ -49,27 +49,24 @@ defmodule Exosuit.Provider do
   be answered. A provider may implement `wasi:keyvalue` as well: its functions get the name of the bucket
   first, and their errors are texts.
 
-  **Calls** run at the same time, each in a process of its own, which is killed when nobody waits for
-  its answer any more: at the deadline, or when the caller is gone. Past `:max_calls` of them a call
-  is refused as overloaded. A call that raises or exits costs that call alone: the guest gets an error
-  that names the exception and no more, and the host tells of it in an `invocation_failed` event. For
-  a function with a `result` whose error is a string that text is its error; any other ends the guest.
+  **Calls** run at the same time, each in a process of its own, which is killed at the deadline, or when the caller
+  ends. While `:max_calls` calls run, further ones are refused as overloaded. A raise or an exit affects that call
+  alone: the guest gets an error that names the exception only, and the host emits an `invocation_failed` event. If
+  the function returns a `result` with a string as its error, the text becomes that error; otherwise the guest ends.
 
-  **`init/1` and the links** run one after another in the provider's process: what they start is linked
-  to that process and ends with it, and what takes its time there holds up links, not calls. When the
-  process falls, the calls that run fail, and it is started anew: `init/1`, then `put_link/2` for
-  every link there is.
+  **`init/1` and the links** run one after another in the provider's process. Processes that they start are linked to
+  that process and end with it. Slow work there delays links, not calls. If the process crashes, running calls fail,
+  and it is started anew: `init/1`, then `put_link/2` for every link.
 
-  **Health**: the optional callback `health/1` says whether the provider can work. Without it, a provider is
+  **Health**: the optional callback `health/1` says whether the provider can work. Without `health/1`, a provider is
   healthy while its processes run.
 
-  A provider may call actors with `Exosuit.call/5`; a `:timeout` of
-  `Exosuit.Provider.Context.time_left/1` limits that to the time of the call that it answers. In the process
-  of a call, the provider is the caller. It reaches only the actors to which a link of the call's contract and
-  name joins it: see `Exosuit.Origin`.
+  A provider may call actors with `Exosuit.call/5`; a `:timeout` of `Exosuit.Provider.Context.time_left/1` limits that
+  to the time of the call that it answers. In the process of a call, the provider is the caller. It may call only the
+  actors to which a link of the call's contract and name joins it: see `Exosuit.Origin`.
 
-  **The state** is what `init/1` and the links make of it. A call sees it as it was when the call
-  came, and gets a copy: what is large or changes with calls belongs into a process or a table.
+  **The state** comes from `init/1` and the links. A call gets a copy of the state at its start. Keep large data, and
+  data that calls change, in a process or a table.
 
       Module        init/1, put_link/2, delete_link/2
       ├── Health        asks at intervals (linked)
@@ -87,13 +84,15 @@ defmodule Exosuit.Provider do
 
   @type state :: term()
 
-  @doc "The contracts that it implements. Made by `use`, of its options."
+  @doc "The contracts of the provider. `use` defines this from its options."
   @callback contracts() :: [String.t(), ...]
 
-  @doc "How many calls may run at a time. Made by `use`, of its options."
+  @doc "How many calls may run at a time. `use` defines this from its options."
   @callback max_calls() :: pos_integer()
 
-  @doc "Starts it with the provider's own configuration, which by default is the state."
+  @doc """
+  Starts the provider with its own configuration. By default, the configuration becomes the state.
+  """
   @callback init(config :: %{optional(String.t()) => String.t()}) ::
               {:ok, state()} | {:error, String.t()}
 
@@ -107,7 +106,7 @@ defmodule Exosuit.Provider do
   """
   @callback put_link(Link.t(), state()) :: {:ok, state()} | {:error, String.t()}
 
-  @doc "Lets go of a link; calls through it may still run."
+  @doc "Releases a link. Calls through the link may still run."
   @callback delete_link(Link.t(), state()) :: {:ok, state()}
 
   @doc """
@@ -134,7 +133,7 @@ defmodule Exosuit.Provider do
   """
   @callback health(state()) :: :ok | {:error, String.t()}
 
-  # One of them is there, see below.
+  # A provider defines at least one of them, see below.
   @answers [handle_invocation: 3, handle_function: 3]
   @optional_callbacks [{:health, 1} | @answers]
 

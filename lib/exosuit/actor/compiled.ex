@@ -1,7 +1,7 @@
 defmodule Exosuit.Actor.Compiled do
   @moduledoc """
-  The compiled code of an actor, its claims, and the artifact that it comes from. It is kept for as long as the actor
-  is specified, so that a restart needs neither the file nor a compile.
+  The compiled code of an actor, its claims, and the artifact that it comes from. The specification keeps it, so that
+  a restart needs neither the file nor a compile.
   """
 
   alias Exosuit.{Claims, Config, Error, Model, Wasm}

@@ -13,7 +13,9 @@ defmodule Exosuit.Actor.Handover do
   @spec table() :: :ets.tid()
   def table, do: :ets.new(:exosuit_handover, [:set, :public])
 
-  @doc "Lends code to `start`, which gets the reference for `take/2`. Nothing of it is left afterwards."
+  @doc """
+  Lends code to `start`, which gets the reference for `take/2`. Removes the code afterwards.
+  """
   @spec lend(Instance.t(), Loaded.t(), (reference() -> result)) :: result when result: term()
   def lend(%Instance{tables: %{handover: table}}, loaded, start) do
     delete_abandoned(table)
@@ -27,7 +29,7 @@ defmodule Exosuit.Actor.Handover do
     end
   end
 
-  @doc "Takes the code out; `nil` if it was taken before, or if the process that lends it gave up."
+  @doc "Takes the code out; `nil` if it was taken before, or if its lender gave up."
   @spec take(Instance.t(), reference()) :: Loaded.t() | nil
   def take(%Instance{tables: %{handover: table}}, reference) do
     case :ets.take(table, reference) do
@@ -36,7 +38,7 @@ defmodule Exosuit.Actor.Handover do
     end
   end
 
-  # A process that was killed cleans up nothing. The rows are few.
+  # Removes the rows of killed processes. The rows are few.
   defp delete_abandoned(table) do
     for [reference, lender] <- :ets.match(table, {:"$1", :"$2", :_}),
         not Process.alive?(lender),

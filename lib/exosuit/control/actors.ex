@@ -1,7 +1,7 @@
 defmodule Exosuit.Control.Actors do
   @moduledoc false
-  # Starts, scales, stops and updates actors for the lattice. Events report the results. Those about a failure
-  # before the host was asked to start anything are made here.
+  # Starts, scales, stops and updates actors for the lattice. Events report the results. If a command fails before the
+  # host starts anything, this module announces the failure.
 
   alias Exosuit.{Artifact, Claims, Error, Event, Host, Input, Instance, Lattice}
   alias Exosuit.Artifact.Loaded
@@ -9,7 +9,7 @@ defmodule Exosuit.Control.Actors do
   alias Exosuit.Host.Inventory
   alias Exosuit.Model.Command.{ScaleActor, StartActor, StopActor, UpdateActor}
 
-  # Under their names in 1.x, in bytes and seconds.
+  # The names of the limits in 1.x, in bytes and seconds.
   @memory "max_memory_limit"
   @time "max_execution_time"
 
@@ -27,7 +27,7 @@ defmodule Exosuit.Control.Actors do
     end
   end
 
-  # There is nothing to read for what is stopped.
+  # A stop needs no file.
   def admit(%ScaleActor{instances: 0}, _instance), do: :ok
 
   def admit(%ScaleActor{} = it, instance) do
@@ -109,7 +109,7 @@ defmodule Exosuit.Control.Actors do
   defp failed(:start, fields), do: Event.ActorStartFailed.new(fields)
   defp failed(:update, fields), do: Event.ActorUpdateFailed.new(fields)
 
-  @doc "Who else would take it: nobody where it runs here already."
+  @doc "Whether this host may bid: false if the component already runs here."
   @spec free?(String.t() | nil, Instance.t()) :: boolean()
   def free?(nil, _instance), do: true
   def free?(id, instance), do: match?({:error, _absent}, Inventory.fetch_actor(instance, id))
@@ -120,7 +120,7 @@ defmodule Exosuit.Control.Actors do
          do: Host.Actors.resize(instance, actor.id, change(it))
   end
 
-  # Of what is to be stopped, the code is no matter.
+  # A stop does not depend on the code.
   defp agree(_actor, %{instances: 0}), do: :ok
   defp agree(_actor, %{mismatch: policy}) when policy != :refuse, do: :ok
 
@@ -154,7 +154,7 @@ defmodule Exosuit.Control.Actors do
          do: Host.Actors.start(instance, loaded, options) |> done()
   end
 
-  # Where it goes by its key, the code says which that is.
+  # If the id is the public key, the code has it.
   defp id(%{key: nil, id: id}, _loaded), do: {:ok, id}
 
   defp id(%{key: expected}, loaded) do
@@ -247,7 +247,7 @@ defmodule Exosuit.Control.Actors do
     )
   end
 
-  # The host tells of a start that it tried. Of the rest nobody has told yet.
+  # The host announces a failed start that it tried. Other failures are announced here.
   defp told({:error, {:tried, error}}, _it, _instance), do: {:error, error}
 
   defp told({:error, error}, it, instance) do
@@ -272,7 +272,7 @@ defmodule Exosuit.Control.Actors do
   defp reference(%{code: nil}), do: ""
   defp reference(%{code: {_kind, code}}), do: code
 
-  # No instance before, and none now.
+  # The event of a scale from no instance to none.
   defp absent(it) do
     facts = facts(it)
     none = %{annotations: facts.annotations, instances: 0}

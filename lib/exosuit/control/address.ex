@@ -1,13 +1,13 @@
 defmodule Exosuit.Control.Address do
   @moduledoc false
-  # The socket as a file: whether somebody answers there, and how it is opened so that at no moment
-  # anybody but its owner can.
+  # The socket as a file: finds out whether a host answers there, and opens it so that at no moment anybody but its
+  # owner can connect.
 
   import Bitwise
 
   alias Exosuit.Error
 
-  # What the kernel has room for in an address, less one byte and the suffix of `listen/1`.
+  # The kernel's limit of an address, less one byte and the suffix of `listen/1`.
   @max_path 103
 
   @probe_timeout 1_000
@@ -19,7 +19,7 @@ defmodule Exosuit.Control.Address do
     byte_size(path) <= @max_path and probe(path) == :living
   end
 
-  @doc "Opens the socket; what a dead host left there is replaced."
+  @doc "Opens the socket. Replaces the file of a dead host."
   @spec listen(Path.t()) :: {:ok, :gen_tcp.socket()} | {:error, Error.t()}
   def listen(path) do
     with :ok <- check_length(path),
@@ -53,7 +53,7 @@ defmodule Exosuit.Control.Address do
     end
   end
 
-  # Refused is what a socket says whose process has ended.
+  # A socket whose process has ended refuses connections.
   defp probe(path) do
     case :gen_tcp.connect({:local, path}, 0, [], @probe_timeout) do
       {:ok, socket} ->
@@ -68,7 +68,7 @@ defmodule Exosuit.Control.Address do
     end
   end
 
-  # Bound under another name, so that nobody finds it before it has its mode.
+  # Bound under another name, so that nobody can connect before the file has its mode.
   defp bind(path, new) do
     options = [
       :binary,
@@ -94,7 +94,7 @@ defmodule Exosuit.Control.Address do
   defp make_private(directory) do
     with :ok <- File.mkdir_p(directory),
          {:ok, %{mode: mode}} <- File.stat(directory) do
-      # One with the sticky bit is for all to use, like /tmp; there the socket's own mode protects.
+      # A directory with the sticky bit is shared, like /tmp: there the mode of the socket protects it.
       if (mode &&& 0o1077) in 1..0o77, do: File.chmod(directory, 0o700), else: :ok
     else
       {:error, reason} ->

@@ -52,7 +52,7 @@ defmodule Exosuit.Control.Connection do
     end
   end
 
-  # For one piece, which may lie unread while commands run: the rest waits in the socket.
+  # Armed for one piece of data, which may stay unread while commands run. The rest waits in the socket.
   defp arm(%{armed?: true} = state), do: state
 
   defp arm(state) do
@@ -126,7 +126,7 @@ defmodule Exosuit.Control.Connection do
     end
   end
 
-  # A call ends with who made it. What changes the host is brought to its end all the same.
+  # A call ends when its client disconnects. Commands that change the host are completed anyway.
   defp abandon(task, %Command.Call{}) do
     Process.exit(task, :kill)
     :closed
@@ -159,7 +159,7 @@ defmodule Exosuit.Control.Connection do
     :closed
   end
 
-  # Closed with bytes in it that nobody has read, a socket takes its last answer back.
+  # If a socket is closed with unread bytes in it, its last answer is lost.
   defp discard(socket, until) do
     left = until - System.monotonic_time(:millisecond)
 

@@ -84,7 +84,7 @@ defmodule Exosuit.Control.Execution do
       %Command.ScaleActor{} -> Actors.announce_failure(:start, command, error, instance)
       %Command.UpdateActor{} -> Actors.announce_failure(:update, command, error, instance)
       %Command.StartProvider{} -> Providers.announce_failure(command, error, instance)
-      # No generation has an event for the failure of any other command.
+      # Neither generation has an event for the failure of other commands.
       _other -> :ok
     end
 
@@ -120,7 +120,7 @@ defmodule Exosuit.Control.Execution do
     {:ok, Enum.reject(Links.list(instance), &(Link.key(&1) in own))}
   end
 
-  # Whoever asks listens to events, too.
+  # Callers of a ping follow events, too.
   defp carry_out(%Command.Ping{}, instance) do
     :ok = Heartbeat.beat(instance)
     {:ok, Facts.take(instance)}
@@ -243,10 +243,10 @@ defmodule Exosuit.Control.Execution do
     [allow_issuer_change: it.allow_issuer_change, if_version: it.if_version]
   end
 
-  # What is deployed already is made again where something of it had failed.
+  # If the version is deployed already, its failed parts are tried again.
   defp applied(_path, {:ok, stored}), do: {:ok, %{stored | warnings: texts(stored.warnings)}}
 
-  # Nothing is wrong with the manifest.
+  # The manifest itself has no mistake.
   defp applied(_path, {:error, [%{error: %Error{} = error}]}), do: {:error, error}
 
   defp applied(path, {:error, diagnostics}) do

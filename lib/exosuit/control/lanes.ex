@@ -1,7 +1,7 @@
 defmodule Exosuit.Control.Lanes do
   @moduledoc false
-  # Commands for one and the same thing are carried out in the order in which they came, all others
-  # side by side. Pure; what runs and what waits is bounded.
+  # Commands with the same subject run in the order in which they came, all others concurrently. The number of running
+  # and waiting commands is bounded. Pure.
 
   @type lane :: term()
   @type t :: %__MODULE__{
@@ -13,11 +13,13 @@ defmodule Exosuit.Control.Lanes do
   @enforce_keys [:max]
   defstruct [:max, count: 0, waiting: %{}]
 
-  @doc "No commands yet; so many may run and wait."
+  @doc "An empty state, for this number of running and waiting commands."
   @spec new(pos_integer()) :: t()
   def new(max), do: %__MODULE__{max: max}
 
-  @doc "Whether it may run now, has to wait for others of its lane, or is one too many."
+  @doc """
+  Adds a command: it may run now, has to wait for others of its lane, or is refused because all places are taken.
+  """
   @spec enter(t(), lane(), term()) :: {:run, t()} | {:wait, t()} | :full
   def enter(%{count: count, max: max}, _lane, _item) when count >= max, do: :full
 
@@ -30,12 +32,12 @@ defmodule Exosuit.Control.Lanes do
     end
   end
 
-  @doc "All that wait."
+  @doc "All waiting commands."
   @spec waiting(t()) :: [term()]
   def waiting(lanes),
     do: Enum.flat_map(lanes.waiting, fn {_lane, queue} -> :queue.to_list(queue) end)
 
-  @doc "One of this lane is done: the next that may run, if one waits."
+  @doc "A command of this lane has ended. Returns the next one of the lane, if one waits."
   @spec leave(t(), lane()) :: {{:run, term()} | :idle, t()}
   def leave(lanes, lane) do
     lanes = %{lanes | count: lanes.count - 1}

@@ -1,7 +1,7 @@
 defmodule Exosuit.Control.Listener do
   @moduledoc false
-  # Owns the socket, and takes its file away when it ends. A process of its own accepts, linked to
-  # this one, and hands each client to a task; one that is one too many is told so.
+  # Owns the socket, and removes its file when it ends. A linked process accepts clients and gives each to a task. A
+  # client above the limit gets an error.
 
   use Exosuit.Server
 
@@ -13,7 +13,7 @@ defmodule Exosuit.Control.Listener do
   defstruct [:instance, :path, :context, :socket, :acceptor, :error]
 
   @pause 5_000
-  # Until the machine has a file descriptor again.
+  # The pause until the machine has a file descriptor again.
   @accept_pause 100
 
   @spec start_link({Instance.t(), Path.t(), map()}) :: GenServer.on_start()
@@ -41,7 +41,7 @@ defmodule Exosuit.Control.Listener do
   @impl GenServer
   def terminate(_reason, %{socket: nil}), do: :ok
 
-  # The file first: once the socket is closed, another host may put its own there.
+  # Removes the file first: once the socket is closed, another host may put its own file there.
   def terminate(_reason, state) do
     File.rm(state.path)
     :gen_tcp.close(state.socket)
@@ -60,7 +60,7 @@ defmodule Exosuit.Control.Listener do
     end
   end
 
-  # Told once, not at each try.
+  # Announced once, not at each try.
   defp announce(%{error: error}, error), do: :ok
 
   defp announce(state, error) do

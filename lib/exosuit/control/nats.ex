@@ -1,14 +1,12 @@
 defmodule Exosuit.Control.Nats do
   @moduledoc """
-  The control interface of the lattice: commands of other hosts, of orchestrators and of people, over
-  NATS, as those of the OTP era and of wasmCloud 1.x send them.
+  The control interface of the lattice: commands of other hosts, orchestrators and people over NATS, in the forms of
+  the OTP era and of wasmCloud 1.x.
 
-      Nats (rest_for_one)
-      ├── Anchor     ends with the registry, so that the names of the others come back
-      ├── Commands   a task per command that runs, so many at the most
-      └── Receiver   takes what is asked, and says how it went
+      Nats (rest_for_one) ├── Anchor     ends with the registry, so that the names of the others come back ├──
+      Commands   a task per running command, up to a limit └── Receiver   receives commands, and sends their results
 
-  A host without NATS has none of it. See `guides/control-interface.md`.
+  A host without NATS does not start it. See `guides/control-interface.md`.
   """
   use Supervisor
 
@@ -16,13 +14,13 @@ defmodule Exosuit.Control.Nats do
   alias Exosuit.Control.Receiver
   alias Exosuit.Lattice.Session
 
-  # A task that has said how it went may not be gone yet when the next one starts.
+  # A task that has sent its result may not have ended when the next one starts.
   @tasks 2 * Receiver.max_commands()
 
-  # It must not take the host with it, however often it falls.
+  # Repeated crashes must not end the host.
   @restarts 1_000
 
-  @doc "Does not listen if there can be no caller outside of this VM."
+  @doc "Starts nothing on a host without NATS."
   @spec start_link(Instance.t()) :: Supervisor.on_start() | :ignore
   def start_link(instance) do
     if Session.alone?(instance.lattice),

@@ -1,7 +1,7 @@
 defmodule Exosuit.Control.Providers do
   @moduledoc false
-  # Starts and stops providers for the lattice. If a start fails before the host was asked to start anything, the
-  # event about that is made here.
+  # Starts and stops providers for the lattice. If a command fails before the host starts anything, this module
+  # announces the failure.
 
   alias Exosuit.{Error, Event, Host, Instance, Lattice}
   alias Exosuit.Control.{Configurations, Reference}
@@ -63,7 +63,7 @@ defmodule Exosuit.Control.Providers do
     })
   end
 
-  # By name, twice the same is once; the OTP era wants to be told.
+  # A second start under the same id succeeds and changes nothing. In the OTP era, which gives no id, it is an error.
   defp free(%{id: nil} = it, instance) do
     if free?(it, instance), do: :ok, else: told(running(), it, instance)
   end
@@ -113,7 +113,7 @@ defmodule Exosuit.Control.Providers do
     with {:ok, _id} <- Host.Providers.start(instance, name, options), do: :ok
   end
 
-  # The name in the reference, if nothing else is called that.
+  # The id is the name in the reference, if no other item has it.
   defp id(it, instance) do
     name = Reference.name(reference(it))
 
@@ -126,7 +126,7 @@ defmodule Exosuit.Control.Providers do
     if taken?, do: "#{name}-#{it.link_name}", else: name
   end
 
-  # By its key, its id or its reference, whatever a peer knows it by.
+  # Finds a provider by its key, its id or its reference.
   defp find(name, link_name, instance) do
     Enum.find(Inventory.take(instance).providers, fn provider ->
       name in [provider.id, provider[:public_key], provider.image_ref] and

@@ -35,14 +35,14 @@ defmodule Exosuit.Control.Receiver do
   end
 
   @doc """
-  Ends all commands that run or wait, and says so to their senders: the host stops. Blocks the calling
+  Ends all running and waiting commands, because the host stops, and informs their senders. Blocks the calling
   process.
   """
   @spec abandon(Instance.t()) :: :ok
   def abandon(instance) do
     GenServer.call(Directory.via(instance.name, __MODULE__), :abandon)
   catch
-    # It does not run here, or it has crashed, and the commands with it.
+    # The receiver does not run, or has crashed together with its commands.
     :exit, _reason -> :ok
   end
 
@@ -86,7 +86,7 @@ defmodule Exosuit.Control.Receiver do
     {:noreply, done(task, state)}
   end
 
-  # Before the host is up: who deploys as soon as it is, asks it as he asks the others.
+  # Subscribes in `init`, so that a deployer that reacts to "host started" gets an answer.
   defp listen(state) do
     subscriptions =
       for protocol <- @protocols,
@@ -107,7 +107,7 @@ defmodule Exosuit.Control.Receiver do
     Bus.subscribe(session, "#{prefix}.#{subject}")
   end
 
-  # The group is called as the old host called it, so that they answer once where both are there.
+  # The queue group has the name of the old host's group, so that one of the hosts answers if both kinds are there.
   defp subscribe(session, prefix, subject, :one) do
     Bus.subscribe(session, "#{prefix}.#{subject}", prefix)
   end
@@ -143,7 +143,7 @@ defmodule Exosuit.Control.Receiver do
 
   defp enter(request, note, state) do
     lane = Command.subject(request.command)
-    # What is acknowledged is done, whatever else is asked meanwhile.
+    # An acknowledged command is carried out in any case.
     taken = %{request | acknowledged?: request.protocol.acknowledged?(request.command)}
 
     case Lanes.enter(state.lanes, lane, taken) do
@@ -179,7 +179,7 @@ defmodule Exosuit.Control.Receiver do
     put_in(state.running[task.ref], {lane, request, task.pid})
   end
 
-  # Gives the request, unless it was done a moment ago.
+  # Returns the request, unless its task has just ended.
   defp end_task(state, task, {_lane, request, pid}) do
     _gone = Task.Supervisor.terminate_child(state.tasks, pid)
     Process.demonitor(task, [:flush])

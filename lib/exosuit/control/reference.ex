@@ -1,11 +1,11 @@
 defmodule Exosuit.Control.Reference do
   @moduledoc false
-  # Where the code of an actor or a provider comes from, as the lattice writes it: `file://PATH`, if the
-  # host may read that file for others (`:allow_file_load`), or a provider that is here already.
+  # References to the code of actors and providers in commands of the lattice: `file://PATH`, if the host may read
+  # that file for others (`:allow_file_load`), or a provider that the host has already.
 
   alias Exosuit.{Artifact, Error, Input}
 
-  @typedoc "Which files: none, all, or those below some directories."
+  @typedoc "The allowed files: none, all, or those below some directories."
   @type files :: boolean() | [Path.t()]
 
   @forms "wasmcloud+builtin://NAME or exosuit+module://NAME"
@@ -44,7 +44,7 @@ defmodule Exosuit.Control.Reference do
   def normalize("file://" <> path), do: "file://" <> Path.expand(path)
   def normalize(reference), do: reference
 
-  @doc "What a provider is called by its reference: `keyvalue`."
+  @doc "The name of a provider in its reference: `keyvalue`."
   @spec name(String.t()) :: String.t()
   def name(reference), do: reference |> String.split("://", parts: 2) |> List.last()
 
@@ -82,6 +82,6 @@ defmodule Exosuit.Control.Reference do
     {:error, Error.new(:invalid_input, detail)}
   end
 
-  # It comes from outside: of what is long, the head says enough.
+  # The reference comes from outside: only the beginning of a long one is shown.
   defp quoted(reference), do: inspect(reference, printable_limit: 200)
 end

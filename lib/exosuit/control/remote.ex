@@ -1,7 +1,7 @@
 defmodule Exosuit.Control.Remote do
   @moduledoc false
-  # The way into the VM for `exosuit remote`: opened when the socket asks for it. The cookie is in a
-  # file that only its owner can read, and which is taken away when the host ends.
+  # Opens the VM for `exosuit remote`, when the socket asks for it. The cookie is in a file that only its owner can
+  # read. The file is removed when the host ends.
 
   use Exosuit.Server
 
@@ -10,10 +10,10 @@ defmodule Exosuit.Control.Remote do
   @enforce_keys [:directory]
   defstruct [:directory]
 
-  # The kernel opens a socket, no more.
+  # The kernel only opens a socket.
   @timeout 30_000
 
-  @doc "Opens the VM of this host, and says how to come in."
+  @doc "Opens the VM of this host. Returns how to connect to it."
   @spec open(Instance.t()) :: {:ok, map()} | {:error, Error.t()}
   def open(instance),
     do: GenServer.call(Directory.via(instance.name, __MODULE__), :open, @timeout)

@@ -70,8 +70,8 @@ defmodule Exosuit.Control.Request do
     end
   end
 
-  # The reply has a value that is not text, say, or is too large. Without a connection this fails as well, and the
-  # sender gets no reply.
+  # Used if the reply cannot be encoded, because a value is not text for example, or if it is too large. Without a
+  # connection this fails as well, and the sender gets no reply.
   defp apologize(request, error) do
     {:ok, text} = Json.encode(request.protocol.encode_reply(nil, {:error, error}))
     _lost = Bus.publish(request.session, request.reply_to, text)

@@ -2,11 +2,9 @@ defmodule Exosuit.Control.Wadm do
   @moduledoc """
   Answers the API of wadm from the applications of the lattice, for tools that were made for wadm.
 
-      Wadm (rest_for_one)
-      ├── Anchor     ends with the registry, so that the names of the others come back
-      ├── Commands   a task for each request that runs, up to a limit
-      ├── Listener   takes the requests, and makes way for a wadm
-      └── Publisher  publishes the status of each application
+      Wadm (rest_for_one) ├── Anchor     ends with the registry, so that the names of the others come back ├──
+      Commands   a task for each request that runs, up to a limit ├── Listener   takes the requests, and makes way for
+      a wadm └── Publisher  publishes the status of each application
 
   Hosts with the option `:wadm_api` share the queue group of wadm, so one of them answers each request. A wadm takes
   requests from the same group: while one runs in the lattice, the hosts are silent, and `check/2` refuses the start of
@@ -22,7 +20,7 @@ defmodule Exosuit.Control.Wadm do
   # A task that has answered may not be gone yet when the next one starts. Two more are the probe's and the publisher's.
   @tasks 2 * Listener.max_running() + 2
 
-  # It must not take the host with it, however often it falls.
+  # Repeated crashes must not end the host.
   @restarts 1_000
 
   @doc "Nothing is started unless the host's options ask for it."

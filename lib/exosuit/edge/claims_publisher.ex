@@ -1,11 +1,10 @@
 defmodule Exosuit.Edge.ClaimsPublisher do
   @moduledoc false
-  # Writes down for the lattice whose public keys the actors and providers of this host have, and what
-  # their claims say. It is done when they start, and for all of them when the host is connected
-  # (again). A record that says so already is left alone, and one of a greater revision as well.
+  # Writes the claims and public keys of this host's actors and providers to the lattice: of each when it starts, and
+  # of all when the host is connected (again). Equal records, and records of a greater revision, are left as they are.
   #
-  # Each record waits for a server. If one cannot be written, the rest is not tried; after a delay of
-  # `Exosuit.Retry`, all are tried again.
+  # Each write waits for a server. If one fails, the rest is not tried; after a delay of `Exosuit.Retry`, all are
+  # tried again.
 
   use Exosuit.Server
 
@@ -25,7 +24,7 @@ defmodule Exosuit.Edge.ClaimsPublisher do
     GenServer.start_link(__MODULE__, instance, name: Directory.via(instance.name, __MODULE__))
   end
 
-  @doc "Says by an event of this host's that something has started. Waits for nobody."
+  @doc "Passes on an event of this host about a start. Does not wait."
   @spec notice(Instance.t(), Event.t()) :: :ok
   def notice(instance, %Event{type: type, data: %{id: id}}) when is_map_key(@starts, type) do
     GenServer.cast(Directory.via(instance.name, __MODULE__), {:register, {@starts[type], id}})
@@ -50,7 +49,7 @@ defmodule Exosuit.Edge.ClaimsPublisher do
   @impl GenServer
   def handle_cast(:register_all, state), do: {:noreply, register_all(state)}
 
-  # All will be, soon.
+  # All records will be written when the timer ends.
   def handle_cast({:register, _key}, %{timer: timer} = state) when timer != nil,
     do: {:noreply, state}
 
@@ -67,7 +66,7 @@ defmodule Exosuit.Edge.ClaimsPublisher do
           {id, _pid, _facts} <- Directory.list(instance.name, role),
           do: {role, id}
 
-    # The first that cannot be written stands for the rest.
+    # After the first failure, the rest is not tried.
     written(state, Enum.all?(keys, &(register(instance, &1) == :ok)))
   end
 
@@ -124,12 +123,12 @@ defmodule Exosuit.Edge.ClaimsPublisher do
     end
   end
 
-  # What a reference means is the same on every host, which the path of a file is not.
+  # A reference has the same meaning on every host; the path of a file does not.
   defp write_reference(instance, %ProviderSpecification{} = provider, key) do
     reference = Artifact.reference(provider.artifact)
     fields = %{oci_url: reference, public_key: key}
 
-    # One of a further id of its own has a key that the reference alone does not stand for.
+    # A provider with an id of its own has a key that does not follow from the reference alone.
     with true <- key == Router.reference_key(reference), {:ok, new} <- Json.encode(fields) do
       put(instance, Otp.Records.reference_key(reference), new, fields)
     else

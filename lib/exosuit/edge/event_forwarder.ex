@@ -1,8 +1,8 @@
 defmodule Exosuit.Edge.EventForwarder do
   @moduledoc false
-  # Handles the notices of the data plane (`{:exosuit_notice, notice}`): a failed call becomes an event, and a
-  # guest's log line goes to `EventLogger`. Forwards every event of the host to the processes of its edge that
-  # need it, and to `:telemetry` if it is loaded. Waits for none of them.
+  # Handles the notices of the data plane (`{:exosuit_notice, notice}`): a failed call becomes an event, and a guest's
+  # log line goes to `EventLogger`. Forwards every event of the host to the processes of its edge that need it, and to
+  # `:telemetry` if it is loaded. Does not wait for them.
 
   use Exosuit.Server
 

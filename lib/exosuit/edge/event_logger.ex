@@ -16,7 +16,7 @@ defmodule Exosuit.Edge.EventLogger do
   defstruct repeated: %{}
 
   @pause 1_000
-  # Distinct failures told apart within a pause; past them all others count as one.
+  # The number of distinct failures within a pause; all further ones count as one.
   @distinct 100
   # As many lines as a guest may write in some seconds.
   @most_waiting 4_096
@@ -27,8 +27,8 @@ defmodule Exosuit.Edge.EventLogger do
   end
 
   @doc """
-  Has a guest's line logged; waits for nobody. `dropped` is how many were not since the last one that
-  was: returns that number, one greater where this one is not either.
+  Logs a guest's line. Does not wait. `dropped` is the number of lines dropped since the last logged one. Returns that
+  number, increased by one if this line is dropped as well.
   """
   @spec guest(Instance.t(), {String.t(), Logger.level(), String.t()}, non_neg_integer()) ::
           non_neg_integer()

@@ -1,7 +1,7 @@
 defmodule Exosuit.Edge.Heartbeat do
   @moduledoc false
-  # Says at regular intervals what runs on the host, to those who count on it being there; and once
-  # more when it is asked, or is connected again, since events were lost meanwhile.
+  # Sends at regular intervals what runs on the host, so that others notice if the host is lost. Sends one more
+  # heartbeat when it is asked, and when the host is connected again, because events were lost in the meantime.
 
   use Exosuit.Server
 
@@ -13,7 +13,7 @@ defmodule Exosuit.Edge.Heartbeat do
 
   @facts ~w(host_id friendly_name labels version uptime_seconds uptime_human actors providers)a
 
-  # However often it is asked.
+  # The shortest time between two heartbeats.
   @shortest 1_000
 
   @spec start_link(Instance.t()) :: GenServer.on_start()
@@ -21,7 +21,7 @@ defmodule Exosuit.Edge.Heartbeat do
     GenServer.start_link(__MODULE__, instance, name: Directory.via(instance.name, __MODULE__))
   end
 
-  @doc "Beats soon, besides its time. Waits for nobody; a host that is in no lattice has none."
+  @doc "Sends a heartbeat soon, out of turn. Does not wait. Does nothing on a host without NATS."
   @spec beat(Instance.t()) :: :ok
   def beat(instance), do: GenServer.cast(Directory.via(instance.name, __MODULE__), :beat)
 
@@ -56,13 +56,13 @@ defmodule Exosuit.Edge.Heartbeat do
       count -> Lattice.announce(instance, %Event.EventsDropped{count: count})
     end
 
-    # `mac`: which version of calls with a MAC is taken.
+    # `mac`: the version of calls with a MAC that this host accepts.
     own = %{heartbeat_interval_ms: instance.config.nats.heartbeat_interval, mac: 1}
     facts = instance |> Inventory.take() |> Map.take(@facts) |> Map.merge(own)
     Lattice.announce_remote(instance, Event.HostHeartbeat.new(facts))
   end
 
-  # Once in the host's life, and not in this process's.
+  # Once in the host's life, even if this process restarts.
   defp tell_started(instance) do
     if Lattice.first_connection?(instance) do
       Lattice.announce_remote(instance, Facts.started(instance))

@@ -109,7 +109,7 @@ defmodule Exosuit.Edge.LogLines do
     Logger.log(level, fn -> {"[#{actor}] #{plain(text)}", actor: actor} end)
   end
 
-  @doc "So many lines of guests were not logged."
+  @doc "The number of guests' lines that were not logged."
   @spec dropped(pos_integer()) :: :ok
   def dropped(count) do
     Logger.warning("#{count} lines of guests were dropped: the log is written too slowly")
@@ -119,7 +119,7 @@ defmodule Exosuit.Edge.LogLines do
   @spec event(Event.t()) :: :ok
   def event(%Event{} = event), do: Logger.log(level(event.type), fn -> text(event) end)
 
-  @doc "The same failure again, so many times."
+  @doc "The number of repetitions of a failure."
   @spec repeated(Event.t(), pos_integer()) :: :ok
   def repeated(%Event{} = event, count) do
     Logger.warning(fn -> "#{text(event)} (and #{count} more like it)" end)
@@ -139,7 +139,7 @@ defmodule Exosuit.Edge.LogLines do
   for %{module: module, type: type, fields: fields} <- Event.Types.all() do
     {level, text} = Map.fetch!(@lines, module)
 
-    # Every second section was in brackets.
+    # Every second section is the content of brackets.
     sections =
       for {section, n} <- Enum.with_index(String.split(text, ~r/[\[\]]/)),
           do: {if(rem(n, 2) == 0, do: :always, else: :if_present), parts.(section)}

@@ -1,10 +1,10 @@
 defmodule Exosuit.Edge.PeerMonitor do
   @moduledoc false
-  # Hears what the other hosts of the lattice say of themselves, in the words of either generation, and
-  # notes in `Exosuit.Lattice.Peers` who is there. One that misses two heartbeats is lost.
+  # Receives the heartbeats of the other hosts of the lattice, of either generation, and stores the hosts in
+  # `Exosuit.Lattice.Peers`. A host that misses two heartbeats is lost.
   #
-  # And it sees to it that a change of the shared links is told once, when none of the hosts made it:
-  # the first of them tells, if nobody has for a while.
+  # Also announces a change of the shared links that another program made: if no host has announced it for a while,
+  # the first host does.
 
   use Exosuit.Server
 
@@ -15,11 +15,11 @@ defmodule Exosuit.Edge.PeerMonitor do
   @enforce_keys [:instance]
   defstruct [:instance, subscriptions: %{}, untold: %{}, told: %{}, ignoring?: false, macs?: nil]
 
-  # How long a change may take to be told by who made it.
+  # How long the maker of a change may take to announce it.
   @patience 10_000
 
-  # As many changes at once are kept apart; of more, some may be told twice, or not at all. So may one of
-  # a link whose names are longer than any that a host takes.
+  # This number of concurrent changes is tracked. Of more changes, some may be announced twice or not at all. The same
+  # holds for a link whose names are longer than hosts accept.
   @most 1_000
 
   @links ~w(linkdef_set linkdef_deleted)
@@ -30,7 +30,7 @@ defmodule Exosuit.Edge.PeerMonitor do
     GenServer.start_link(__MODULE__, instance, name: Directory.via(instance.name, __MODULE__))
   end
 
-  @doc "Says that a link is another here, by an event of this host's. Waits for nobody."
+  @doc "Passes on an event of this host about a changed link. Does not wait."
   @spec notice(Instance.t(), Exosuit.Event.t()) :: :ok
   def notice(instance, %{type: type} = event) when is_map_key(@links_here, type) do
     GenServer.cast(
@@ -143,8 +143,7 @@ defmodule Exosuit.Edge.PeerMonitor do
 
   defp ignore(state, _source), do: state
 
-  # Calls to others go with a MAC where one of them says that it takes such. That it does for the target,
-  # the data plane asks there.
+  # Calls may carry a MAC if any other host accepts that. The data plane probes whether the hosts of a target do.
   defp take_macs(%{macs?: macs?} = state, macs?), do: state
 
   defp take_macs(state, macs?) do
@@ -152,7 +151,7 @@ defmodule Exosuit.Edge.PeerMonitor do
     %{state | macs?: macs?}
   end
 
-  # It may be told before the link is another here.
+  # The event may arrive before this host has applied the change.
   defp told(state, key) do
     if map_size(state.told) < @most do
       Process.send_after(self(), {:forget, key}, @patience)
@@ -164,7 +163,7 @@ defmodule Exosuit.Edge.PeerMonitor do
 
   defp link_id(link), do: {link.source, "#{link.namespace}:#{link.package}", link.name}
 
-  # Often enough for those that beat as often as this host.
+  # The interval is short enough for hosts with the same heartbeat interval as this host.
   defp look_around(instance) do
     Process.send_after(self(), :look_around, min(instance.config.nats.heartbeat_interval, 10_000))
   end

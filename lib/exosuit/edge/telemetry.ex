@@ -1,6 +1,6 @@
 defmodule Exosuit.Edge.Telemetry do
   @moduledoc false
-  # Events as `:telemetry` has them, for an app that brings it along: Exosuit itself needs no package.
+  # Executes events with `:telemetry`, in an app that has that package. Exosuit itself needs no package.
 
   alias Exosuit.Event
 

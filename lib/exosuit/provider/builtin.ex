@@ -1,17 +1,17 @@
 defmodule Exosuit.Provider.Builtin do
   @moduledoc """
-  A running provider of Exosuit's own: the process that it lives and dies with.
+  The process of a running built-in provider. The provider ends with it.
 
-  Links that it was given and could not take, say since a port is in use, are facts in the directory
-  and events; they do not keep it from serving the others. Calls do not pass through it. However the
-  process ends, its sockets are closed and its files let go of, and calls through its links are
-  refused until its successor runs.
+  If the provider cannot take a link at its start, because a port is in use for example, the directory and an event
+  have the error, and the other links are served. Calls do not pass through this process. When it ends, for any
+  reason, the provider's sockets and files are closed, and calls through its links are refused until its successor
+  runs.
 
   ## Messages
 
-  Sends `{:exosuit_started, self(), nil}` or `{:exosuit_failed, self(), error}` to the process that
-  it was told to report to; `Exosuit.Provider.Module` sends `{:exosuit_crashed, self(), error}` as
-  well, if the provider's own `init/1` crashes. After a failure it ends normally.
+  Sends `{:exosuit_started, self(), nil}` or `{:exosuit_failed, self(), error}` to the process that started it;
+  `Exosuit.Provider.Module` sends `{:exosuit_crashed, self(), error}` as well, if the provider's own `init/1` crashes.
+  After a failure it ends normally.
   """
   use Exosuit.Server, restart: :temporary
 
@@ -23,13 +23,13 @@ defmodule Exosuit.Provider.Builtin do
   defstruct [:instance, :specification, :report_to, :provider]
 
   @doc """
-  The built-in provider of this name or reference (`keyvalue`, `wasmcloud+builtin://keyvalue`), as
-  the one list of them in `native/exosuit_core` has it.
+  The built-in provider of this name or reference (`keyvalue`, `wasmcloud+builtin://keyvalue`), from the list in
+  `native/exosuit_core`.
   """
   @spec fetch(String.t()) :: {:ok, Router.builtin()} | {:error, Error.t()}
   defdelegate fetch(reference), to: Router, as: :fetch_builtin
 
-  @doc "What the built-in provider of this name implements; nothing where there is none."
+  @doc "The contracts of the built-in provider of this name; empty if there is no such provider."
   @spec contracts(String.t()) :: [String.t()]
   def contracts(name) do
     case fetch(name) do
@@ -38,7 +38,9 @@ defmodule Exosuit.Provider.Builtin do
     end
   end
 
-  @doc "Whether it is a built-in provider that calls actors with what comes from outside."
+  @doc """
+  Whether this is a built-in provider that calls actors with requests or messages from outside.
+  """
   @spec listens?(String.t()) :: boolean()
   def listens?(reference), do: match?({:ok, %{listens: true}}, fetch(reference))
 

@@ -1,12 +1,12 @@
 defmodule Exosuit.Provider.Call do
   @moduledoc false
-  # What the process of one call does: it has the provider answer, and passes that on. Where there is
-  # nothing to pass on it ends, and the dispatcher answers for it.
+  # The work of the process of one call: calls the provider, and passes on its answer. If there is no answer, the
+  # process ends, and `Exosuit.Provider.Calls` answers with an error.
 
   alias Exosuit.Provider.{Context, Failure}
   alias Exosuit.{Router, Wit}
 
-  @doc "Runs a call, which came with bytes or with arguments."
+  @doc "Runs a call with bytes or with arguments."
   @spec run(reference(), module(), String.t(), binary() | [Wit.value()], Context.t()) :: boolean()
   def run(question, module, operation, payload, context) when is_binary(payload) do
     if function_exported?(module, :handle_invocation, 3) do

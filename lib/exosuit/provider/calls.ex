@@ -1,8 +1,8 @@
 defmodule Exosuit.Provider.Calls do
   @moduledoc false
-  # Gives each call of a provider a process of its own, and sees to it that each gets an answer: when
-  # its process ends without one, this one answers. It runs nothing of the provider's itself, so that
-  # no call waits for another. The data plane bounds how many calls it is sent.
+  # Starts a process for each call of a provider. If that process ends without an answer, this one answers with an
+  # error. This process runs no code of the provider, so that no call waits for another. The data plane bounds the
+  # number of calls.
 
   use Exosuit.Server
 
@@ -13,7 +13,7 @@ defmodule Exosuit.Provider.Calls do
   @type key :: {name(), interfaces :: [String.t()]}
   @type name :: {actor :: String.t(), contract :: String.t(), name :: String.t()}
 
-  # The provider's state is its own: no crash report shows it.
+  # No crash report shows the provider's state.
   @derive {Inspect, only: [:id, :module]}
   @enforce_keys [:instance, :id, :module, :state]
   defstruct [:instance, :id, :module, :state, links: %{}, calls: %{}, pids: %{}]
@@ -24,13 +24,13 @@ defmodule Exosuit.Provider.Calls do
     GenServer.start_link(__MODULE__, dispatcher)
   end
 
-  @doc "Lets calls through a link, or gives it other values, and takes the provider's new state."
+  @doc "Allows calls through a link, or changes its values, and stores the provider's new state."
   @spec put_link(pid(), key(), Link.t(), term()) :: :ok
   def put_link(dispatcher, key, link, state) do
     GenServer.call(dispatcher, {:put_link, key, link, state}, :infinity)
   end
 
-  @doc "Lets no more calls through a link, and takes the provider's new state."
+  @doc "Allows no further calls through a link, and stores the provider's new state."
   @spec delete_link(pid(), key(), term()) :: :ok
   def delete_link(dispatcher, key, state) do
     GenServer.call(dispatcher, {:delete_link, key, state}, :infinity)
@@ -63,7 +63,7 @@ defmodule Exosuit.Provider.Calls do
     if link = find(state.links, key) do
       {:noreply, start(state, call, link, operation, payload, left)}
     else
-      # Removed since the data plane let the call through.
+      # The link was removed after the data plane had accepted the call.
       Router.answer(question, :missing_link, "the link to provider #{state.id} was removed")
       {:noreply, state}
     end
@@ -86,18 +86,18 @@ defmodule Exosuit.Provider.Calls do
     {:noreply, %{state | calls: calls, pids: Map.delete(state.pids, call.number)}}
   end
 
-  # A killed provider takes its calls along, also those that trap exits.
+  # If the provider is killed, its calls are killed as well, even if they trap exits.
   @impl GenServer
   def terminate(_reason, state) do
     Enum.each(Map.keys(state.calls), &Process.exit(&1, :kill))
   end
 
-  # Or what has taken its place since the data plane let the call through.
+  # Finds the link, or the one that has replaced it after the data plane had accepted the call.
   defp find(links, {name, interfaces}) do
     links |> Map.get(name, []) |> Enum.find(&covers?(&1, interfaces))
   end
 
-  # As in the data plane, a link takes the place of those that it overlaps.
+  # As in the data plane, a link replaces those that it overlaps.
   defp without(links, {name, interfaces}) do
     case links |> Map.get(name, []) |> Enum.reject(&covers?(&1, interfaces)) do
       [] -> Map.delete(links, name)

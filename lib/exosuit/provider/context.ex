@@ -1,11 +1,11 @@
 defmodule Exosuit.Provider.Context do
   @moduledoc """
-  What a provider knows of a call besides its operation and payload.
+  The context of a call: everything besides its operation and payload.
 
-  - `host`, `provider`: where it runs, and its id there
-  - `link`: through which it was called: the actor's id, and the values of the link
-  - `deadline`: when it is given up, in milliseconds of `System.monotonic_time/1`
-  - `state`: what `init/1` and the links have made
+  - `host`, `provider`: the name of the host, and the provider's id
+  - `link`: the link of the call: the actor's id, and the values
+  - `deadline`: the end of the call's time, in milliseconds of `System.monotonic_time/1`
+  - `state`: the provider's state, as `init/1` and the links have left it
   """
 
   @type t :: %__MODULE__{
@@ -20,7 +20,7 @@ defmodule Exosuit.Provider.Context do
   @enforce_keys [:host, :provider, :link, :deadline, :state]
   defstruct [:host, :provider, :link, :deadline, :state]
 
-  @doc "Milliseconds until the call is given up: a timeout for what it calls itself."
+  @doc "The milliseconds until the deadline: a timeout for calls that the provider makes."
   @spec time_left(t()) :: non_neg_integer()
   def time_left(%__MODULE__{deadline: deadline}) do
     max(deadline - System.monotonic_time(:millisecond), 0)

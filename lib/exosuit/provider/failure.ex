@@ -1,14 +1,14 @@
 defmodule Exosuit.Provider.Failure do
   @moduledoc false
-  # How the callback of a provider ended without an answer, in words that may reach a guest: never the
-  # message of an exception, the arguments in a stack trace or the term of an exit, which may hold a
-  # payload or a secret. OTP logs nothing of a call that is run by `contain/1`: the event
-  # `invocation_failed` says what was raised and where, and the log's rate bounds it.
+  # Describes how the callback of a provider ended without an answer. The text may reach a guest. It therefore never
+  # has the message of an exception, the arguments in a stack trace or the term of an exit, which may hold a payload
+  # or a secret. OTP logs no failure of a call that `contain/1` runs: the event `invocation_failed` has the exception
+  # and its place, and the rate of the log is bounded.
 
-  # What is told of an operation, whose name is the guest's to choose: as the router tells of it.
+  # The longest shown name of an operation, which a guest may choose; the router has the same bound.
   @max_operation 255
 
-  @doc "The name of an operation: one that steers a terminal is shown, not obeyed."
+  @doc "The name of an operation for people. Control characters are escaped."
   @spec operation(String.t()) :: String.t()
   def operation(name) do
     name
@@ -17,7 +17,9 @@ defmodule Exosuit.Provider.Failure do
     |> String.slice(1..-2//1)
   end
 
-  @doc "Runs a call. Where it raises, throws or exits, its process ends with no more than may be told."
+  @doc """
+  Runs a call. If it raises, throws or exits, its process ends with a reason that has no secret.
+  """
   @spec contain((() -> result)) :: result when result: term()
   def contain(fun) do
     fun.()
@@ -30,7 +32,7 @@ defmodule Exosuit.Provider.Failure do
     :exit, reason -> exit({:shutdown, {:exited, head(reason)}})
   end
 
-  @doc "What became of `module`, by the reason that its process exited with."
+  @doc "Describes how `module` failed, from the exit reason of its process."
   @spec describe(module(), term()) :: String.t()
   def describe(_module, :normal), do: "the provider ended the call without an answer"
   def describe(module, reason), do: "#{inspect(module)} #{ending(reason)}"
@@ -65,7 +67,7 @@ defmodule Exosuit.Provider.Failure do
 
   defp head(_reason), do: nil
 
-  # With the number of the arguments in the place of them.
+  # Replaces the arguments by their number.
   defp bare(trace) do
     for {module, function, arity, location} <- trace do
       {module, function, if(is_list(arity), do: length(arity), else: arity), location}

@@ -8,8 +8,8 @@ defmodule Exosuit.Provider.Health do
   # reconciler restarts it as after a crash. An `:unavailable` error does not count: something that the provider
   # depends on is missing, and a restart would not help.
   #
-  # Events: `health_check_passed` or `health_check_failed` where the answer differs from the last one,
-  # else `health_check_status`.
+  # Events: `health_check_passed` or `health_check_failed` if the result differs from the last one, otherwise
+  # `health_check_status`.
 
   use Exosuit.Server, restart: :temporary
 
@@ -41,7 +41,7 @@ defmodule Exosuit.Provider.Health do
     pid
   end
 
-  @doc "Has it checked now. Waits for nobody."
+  @doc "Starts a check now. Does not wait."
   @spec check(pid()) :: :ok
   def check(health), do: GenServer.cast(health, :check)
 
@@ -93,7 +93,7 @@ defmodule Exosuit.Provider.Health do
     reason = {:shutdown, {:unhealthy, error}}
     Process.unlink(state.provider)
     Process.exit(state.provider, reason)
-    # One that traps exits may go on, and one that is stuck does not even notice.
+    # A provider that traps exits may go on, and a stuck one does not notice the exit.
     {:ok, _timer} = :timer.kill_after(@timeout, state.provider)
     {:stop, reason, state}
   end
@@ -125,7 +125,7 @@ defmodule Exosuit.Provider.Health do
     Directory.note(instance.name, key, state.provider, %{healthy: health})
   end
 
-  # Again after an interval, whatever had it checked this time.
+  # The next check follows after an interval, also if this one was out of turn.
   defp schedule(state) do
     if state.timer, do: Process.cancel_timer(state.timer)
     timer = Process.send_after(self(), :check, state.instance.config.health_interval)

@@ -1,7 +1,7 @@
 defmodule Exosuit.Provider.Link do
   @moduledoc """
-  A link as the provider at its end sees it: to which actor, for what, with which values. Links of one
-  actor, contract and name cover different `interfaces` of the contract's package; none means all.
+  A link as the provider sees it: the actor, the contract, the name, and the values. Links of one actor, contract and
+  name cover different `interfaces` of the contract's package; an empty list means all.
 
   The values may hold secrets; `inspect/1` does not show them.
   """

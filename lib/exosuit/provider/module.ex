@@ -1,14 +1,14 @@
 defmodule Exosuit.Provider.Module do
   @moduledoc false
-  # The process of a provider in Elixir: runs its `init/1`, and its links one after another. With it
-  # end its dispatcher and the calls that run; the reconciler starts it again, and the data plane
-  # gives it its links again.
+  # The process of a provider in Elixir: runs `init/1`, and changes of links one after another. When it ends, its
+  # dispatcher and running calls end as well. The reconciler then starts it again, and the data plane gives it its
+  # links again.
   #
   # A change of a link that is refused, crashes, or is not adopted by the data plane leaves the old values in
   # force. After a crash or a missing adoption, the provider gets the old values again, or `delete_link/2` for a
   # new link.
   #
-  # Sends what `Exosuit.Provider.Builtin` sends to the process that it reports to.
+  # Sends the same messages as `Exosuit.Provider.Builtin` to the process that started it.
 
   use Exosuit.Server, restart: :temporary
 
@@ -16,7 +16,7 @@ defmodule Exosuit.Provider.Module do
   alias Exosuit.Model.ProviderSpecification
   alias Exosuit.Provider.{Calls, Failure, Health, Link}
 
-  # What the provider was configured with and has made of it is its own: no crash report shows it.
+  # No crash report shows the provider's configuration and state.
   @derive {Inspect, only: [:specification, :module]}
   @enforce_keys [:instance, :specification, :module, :report_to]
   defstruct [
@@ -59,7 +59,7 @@ defmodule Exosuit.Provider.Module do
     end
   end
 
-  # It serves, and has its links.
+  # The provider serves, and has its links.
   @impl GenServer
   def handle_info({reference, {:ok, {native, refused}}}, %{starting: reference} = keeper) do
     facts = %{native: native, refused_links: refused, health: watch_health(keeper), healthy: nil}
@@ -86,7 +86,7 @@ defmodule Exosuit.Provider.Module do
         Router.answer(question, :provider, text)
         {:noreply, keeper}
 
-      # What it has done before it fell is unknown.
+      # It is unknown what the callback did before it crashed.
       {:fallen, text} ->
         keeper = restore(keeper, key, link, before)
         Router.answer(question, :provider, text)
@@ -94,7 +94,7 @@ defmodule Exosuit.Provider.Module do
     end
   end
 
-  # The data plane did not switch to it: the answer came too late, say.
+  # The data plane did not adopt the change, because the answer came too late for example.
   def handle_info({:exosuit_link_undo, number}, keeper) do
     case Enum.find(keeper.previous, &match?({_key, {^number, _before}}, &1)) do
       {key, {_number, before}} ->
@@ -106,27 +106,27 @@ defmodule Exosuit.Provider.Module do
     end
   end
 
-  # It is gone, whatever the provider makes of that.
+  # The link is removed even if the provider's callback fails.
   def handle_info({:exosuit_link, question, :delete, key, values}, keeper) do
     {code, text, keeper} = delete(keeper, key, link(key, values))
     Router.answer(question, code, text)
     {:noreply, keeper}
   end
 
-  # Told rather than killed, if the provider has made this process trap exits.
+  # An exit arrives as a message if the provider's code made this process trap exits.
   def handle_info({:EXIT, dispatcher, reason}, %{dispatcher: dispatcher} = keeper) do
     {:stop, reason, keeper}
   end
 
-  # As is its health, which has found it unwell.
+  # The same for the exit of the health process after failed checks.
   def handle_info({:EXIT, _process, {:shutdown, {:unhealthy, _error}} = reason}, keeper) do
     {:stop, reason, keeper}
   end
 
-  # What the provider's own processes send to the one that started them.
+  # Messages of the provider's own processes.
   def handle_info(_message, keeper), do: {:noreply, keeper}
 
-  # Nothing of its check runs here, where it would wait for the links, or its crash be the provider's.
+  # The check runs in another process: here it would wait for links, and its crash would end the provider.
   defp watch_health(%{module: module, dispatcher: dispatcher} = keeper) do
     Health.start_link(keeper.instance, keeper.specification, module.contracts(), fn ->
       state = Calls.state(dispatcher)
@@ -164,7 +164,7 @@ defmodule Exosuit.Provider.Module do
     end
   end
 
-  # As in the data plane, a link takes the place of those of its name that it overlaps.
+  # As in the data plane, a link replaces those of its name that it overlaps.
   defp overlapped(links, {name, interfaces}) do
     for {{^name, others}, link} <- links,
         Model.Link.overlap?(%{interfaces: interfaces}, %{interfaces: others}),
@@ -183,7 +183,7 @@ defmodule Exosuit.Provider.Module do
     keeper
   end
 
-  # They hold, whatever the provider makes of that.
+  # The old values stay in force even if the provider's callback fails.
   defp restore(keeper, _key, _link, before) do
     Enum.reduce(before, keeper, fn {key, link}, keeper ->
       case run(keeper, :put_link, & &1.put_link(link, keeper.state)) do
@@ -222,9 +222,8 @@ defmodule Exosuit.Provider.Module do
     )
   end
 
-  # A link that its provider cannot take must not keep it from serving the others, whatever the
-  # provider does about it: hence nothing that it raises, throws or exits with goes further. An error
-  # says that nothing has changed; of what fell, nobody knows.
+  # A failing link must not keep the provider from serving the others, so raises, throws and exits are caught. An
+  # error means that the provider changed nothing; after a crash that is unknown.
   defp run(keeper, callback, function) do
     case function.(keeper.module) do
       {:ok, state} ->

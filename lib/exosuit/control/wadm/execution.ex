@@ -2,7 +2,7 @@ defmodule Exosuit.Control.Wadm.Execution do
   @moduledoc """
   Carries out the requests to wadm's API on the applications of the lattice.
 
-  What is read is read from the store, not from what this host knows by now: another host may have answered the request
+  Reads the records from the store, not from this host's copy, because another host may have answered the request
   before. Each function blocks the calling process.
   """
 
@@ -12,7 +12,7 @@ defmodule Exosuit.Control.Wadm.Execution do
   alias Exosuit.Model.Command
   alias Exosuit.Protocol.Wadm.{Replies, Status, Ulid}
 
-  # What a manifest is called in messages. Its files are absolute, as it has no directory here.
+  # The path of a manifest in messages. Its files have absolute paths, because it has no directory here.
   @manifest "/manifest"
 
   @doc "The reply, and the name of the application that may have another status now, or `nil`."
@@ -36,7 +36,9 @@ defmodule Exosuit.Control.Wadm.Execution do
     end
   end
 
-  @doc "The status of an application as the store has it now, and as this host knows what runs of it."
+  @doc """
+  The status of an application, from the store's present record and this host's knowledge of the running parts.
+  """
   @spec status(Instance.t(), Record.t()) :: Status.t()
   def status(instance, record) do
     version = Labels.text(record, Record.current(record))
@@ -168,7 +170,7 @@ defmodule Exosuit.Control.Wadm.Execution do
     end
   end
 
-  # By the rule of all commands of the lattice: whoever may publish must not read any file of the machine.
+  # The rule of all commands of the lattice: a publisher must not be able to read any file of the machine.
   defp check_files(files, allowed) do
     Enum.reduce_while(files, :ok, fn file, :ok ->
       case Reference.actor("file://" <> file, allowed) do

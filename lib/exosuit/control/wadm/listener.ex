@@ -1,6 +1,6 @@
 defmodule Exosuit.Control.Wadm.Listener do
   @moduledoc """
-  Takes the requests to wadm's API, and has them carried out, up to a limit at once.
+  Receives the requests to wadm's API, and runs each in a task, up to a limit.
 
   Every two seconds it asks whether a wadm runs in the lattice. If one appears, it ends its subscription and announces
   `wadm_api_silent`; when the wadm is gone, it subscribes again and announces `wadm_api_serving`. Both may answer
@@ -47,7 +47,7 @@ defmodule Exosuit.Control.Wadm.Listener do
   def serving?(instance) do
     GenServer.call(via(instance), :serving?)
   catch
-    # It is starting again.
+    # The listener is restarting.
     :exit, _reason -> false
   end
 
@@ -69,7 +69,7 @@ defmodule Exosuit.Control.Wadm.Listener do
     {:noreply, state}
   end
 
-  # A message that was under way when the subscription ended: the wadm that appeared answers those that follow.
+  # A message that was under way when the subscription ended. The wadm answers later ones.
   def handle_info({:exosuit_lattice, _ended, _message}, state), do: {:noreply, state}
 
   def handle_info(:probe, state), do: {:noreply, probe(state)}
@@ -167,7 +167,7 @@ defmodule Exosuit.Control.Wadm.Listener do
     put_in(state.running[task.ref], reply_to)
   end
 
-  # Gives the application whose status may be another one now.
+  # Returns the application whose status may have changed.
   defp carry_out(instance, {:ok, command}, reply_to) do
     {reply, changed} = Execution.run(command, instance)
     answer(instance, reply_to, reply)
@@ -182,7 +182,7 @@ defmodule Exosuit.Control.Wadm.Listener do
   defp answer(_instance, nil, _reply), do: :ok
 
   defp answer(%{lattice: session}, reply_to, reply) do
-    # Without a connection it is lost, and nobody waits any more.
+    # Without a connection the reply is lost; its caller has lost its connection as well.
     _sent = Bus.publish(session, reply_to, encode(reply, Bus.max_payload(session)))
     :ok
   end

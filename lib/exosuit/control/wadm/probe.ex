@@ -1,6 +1,6 @@
 defmodule Exosuit.Control.Wadm.Probe do
   @moduledoc """
-  Finds out whether a wadm runs in the lattice: it answers a subject that no host of Exosuit subscribes to.
+  Finds out whether a wadm runs in the lattice: a wadm answers a subject that no host of Exosuit subscribes to.
 
   `run/2` blocks the calling process.
   """
@@ -9,16 +9,16 @@ defmodule Exosuit.Control.Wadm.Probe do
   alias Exosuit.Lattice.{Bus, Session}
   alias Exosuit.Protocol.Wadm
 
-  # If nobody listens, the answer comes at once.
+  # Without a subscriber, the answer comes at once.
   @timeout 1_000
 
-  # A wadm that is busy answers late. Somebody else who only listens, to all messages say, never answers.
+  # A busy wadm answers late. Another subscriber, to all messages for example, never answers.
   @max_unanswered 5
 
   @typedoc "A wadm answers, nobody listens, somebody listens without an answer, or the lattice cannot be reached."
   @type found :: :wadm | :nobody | :no_answer | :unknown
 
-  @doc "Asks once."
+  @doc "Sends one probe."
   @spec run(Session.t(), lattice :: String.t()) :: found()
   def run(session, lattice) do
     with {:ok, text} <- Bus.request(session, Wadm.probe(lattice), "", @timeout),

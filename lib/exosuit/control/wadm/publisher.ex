@@ -2,8 +2,8 @@ defmodule Exosuit.Control.Wadm.Publisher do
   @moduledoc """
   Publishes the status of each application when it changes, on `wadm.status.<lattice>.<name>`.
 
-  One host publishes: of the members that answer the API, the first by its id. It looks at the applications in turn,
-  a bounded number each second, and at once at one that a request changed. If this process crashes, the next one
+  One host publishes: the member with the lowest id of those that answer the API. It looks at the applications in
+  turn, a bounded number each second, and at once at one that a request changed. If this process crashes, the next one
   publishes every status once again, so that tools have the current ones.
   """
 
@@ -31,7 +31,7 @@ defmodule Exosuit.Control.Wadm.Publisher do
     GenServer.start_link(__MODULE__, state, name: via(instance))
   end
 
-  @doc "Looks at an application with the next batch. Waits for nobody."
+  @doc "Looks at an application with the next batch. Does not wait."
   @spec look_at(Instance.t(), String.t()) :: :ok
   def look_at(instance, app), do: GenServer.cast(via(instance), {:look_at, app})
 
@@ -64,7 +64,7 @@ defmodule Exosuit.Control.Wadm.Publisher do
     {:noreply, %{state | task: nil}}
   end
 
-  # One at a time.
+  # One task at a time.
   defp look(%{task: nil, instance: instance, asked: asked, turn: turn} = state) do
     known = Map.keys(state.published)
     task = Task.Supervisor.async_nolink(state.tasks, fn -> find(instance, asked, turn, known) end)
@@ -73,7 +73,8 @@ defmodule Exosuit.Control.Wadm.Publisher do
 
   defp look(state), do: state
 
-  # Gives the statuses of some applications, and those whose turn comes next; nothing if others publish.
+  # Returns the statuses of some applications, and the applications whose turn comes next. Returns nothing if another
+  # host publishes.
   defp find(instance, asked, turn, known) do
     if publishes?(instance) do
       turn = if turn == [], do: Enum.uniq(names(instance) ++ known), else: turn
@@ -93,7 +94,7 @@ defmodule Exosuit.Control.Wadm.Publisher do
     first != nil and first.id == instance.source and Listener.serving?(instance)
   end
 
-  # The store may be away: what this host knows is enough to look at.
+  # The store may be unreachable, so this uses the applications that this host knows.
   defp names(instance) do
     for %{app: app} <- App.Reader.list(instance), do: app
   end
@@ -106,7 +107,7 @@ defmodule Exosuit.Control.Wadm.Publisher do
     end
   end
 
-  # Until this host knows the last change, there is nothing to say.
+  # Nothing is published until this host knows the last change.
   defp known(%{status: %{type: "waiting"}}), do: nil
   defp known(status), do: status
 
@@ -125,7 +126,7 @@ defmodule Exosuit.Control.Wadm.Publisher do
 
   defp publish({app, status}, %{instance: instance} = state) do
     if state.published[app] == status or send_status(instance, app, status) != :ok,
-      # What could not be sent is tried again when its turn comes.
+      # A status that could not be sent is tried again when its turn comes.
       do: state,
       else: %{state | published: Map.put(state.published, app, status)}
   end
