@@ -187,10 +187,10 @@ fn what_is_none_of_our_values_is_refused() {
     for wrong in [
         &b"\x91\xa1a"[..],
         b"\x91\x80",
-        b"\x91\x81\x03\x90",
+        b"\x91\x81\x06\x90",
         b"\x91\x81\x01\x92\xc0\xc0",
         b"\x91\x82\x00\x90\x01\x90",
-        b"\x91\xcb\0\0\0\0\0\0\0\0",
+        b"\x91\xca\0\0\0\0",
         b"\x91\xd4\x00\x00",
         b"\x90\xc0",
         b"\xc0",
