@@ -1,4 +1,4 @@
-//! A lattice of one host: messages within the VM, and nothing that others see.
+//! The lattice of a host that is alone: messages within the VM. No other host takes part.
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::ready;
@@ -20,13 +20,13 @@ pub struct LocalLattice(Arc<Listeners>);
 #[derive(Default)]
 struct Listeners {
     all: Mutex<All>,
-    /// Whose turn it is in a group.
+    /// The next member of a group to get a message.
     turn: AtomicUsize,
 }
 
 #[derive(Default)]
 struct All {
-    /// By subject: most have no wildcard, and each request that waits has one of its own.
+    /// Listeners without a wildcard, by subject. Most are of this kind: each waiting request has one.
     exact: HashMap<String, Vec<Listener>>,
     patterns: Vec<Listener>,
 }
@@ -45,7 +45,7 @@ struct Listening {
 }
 
 impl LocalLattice {
-    /// One where nobody listens yet.
+    /// A lattice without listeners.
     pub fn new() -> Arc<Self> {
         Arc::default()
     }
@@ -76,7 +76,7 @@ impl Listeners {
         Subscription::new(mailbox, listening)
     }
 
-    /// Hands the message to all who listen, and to one of each group. Says how many that were.
+    /// Sends a message to all listeners without a group, and to one of each group. Returns their number.
     fn send(&self, message: &Message) -> usize {
         let mut groups: BTreeMap<&str, Vec<&Mailbox>> = BTreeMap::new();
         let mut count = 0;

@@ -1,9 +1,12 @@
-//! The guest ABIs: how a call gets in and out of an instance.
+//! The guest ABIs: how a call gets into an instance, and its answer out.
 //!
-//! [`wasmbus`] is that of the OTP era's modules, [`program`] that of commands of WASI preview 1, and
-//! [`component`] that of WASI 0.2 and the component model. All run in a [`store`] that is bounded in
-//! the same way. [`preview1`] is what modules see of WASI, [`stubs`] are the functions that they import
-//! and nothing here answers.
+//! - [`wasmbus`]: modules of the OTP era, which exchange bytes.
+//! - [`program`]: modules that are commands of WASI preview 1.
+//! - [`component`]: components of WASI 0.2, with typed functions.
+//!
+//! All run in a [`store`] with the same bounds. [`guest`] is an instance of either kind that can serve more
+//! than one call. [`preview1`] is the WASI of modules, [`stubs`] are functions in the place of imports that
+//! nothing here answers.
 
 mod component;
 mod guest;
@@ -24,7 +27,7 @@ use crate::actor_shared::ActorShared;
 use crate::code::Code;
 use crate::configuration::setup;
 
-/// What links the code of each ABI; made once per engine.
+/// The linkers of all ABIs, made once per engine: defining hundreds of host functions takes milliseconds.
 pub(crate) struct Linkers {
     wasmbus: wasmbus::Linker,
     program: program::Linker,
@@ -41,7 +44,7 @@ impl Linkers {
     }
 }
 
-/// Code that was checked against its ABI and linked.
+/// Code that was checked against its ABI, and linked. Shared by all actors that run it.
 pub(crate) enum Prepared {
     Wasmbus(wasmbus::Prepared),
     Program(program::Prepared),
@@ -80,7 +83,7 @@ impl Prepared {
         }
     }
 
-    /// Makes an instance as for a call, and drops it.
+    /// Makes an instance as for a call and drops it: shows whether the module can start.
     pub(crate) async fn instantiate(
         &self,
         actor: &Arc<ActorShared>,
@@ -93,6 +96,7 @@ impl Prepared {
         }
     }
 
+    /// Calls the guest: in a warm instance if one rests in `pool`, else in a fresh one.
     pub(crate) async fn call(
         &self,
         actor: &Arc<ActorShared>,
@@ -104,7 +108,7 @@ impl Prepared {
                 let answer = prepared.call(actor, pool, invocation).await;
                 answer.map(Reply::Bytes)
             }
-            // In boxes of their own: the calls of wasmbus modules need not make room for them.
+            // Boxed: these futures are larger, and every call of a wasmbus module would reserve their size.
             Self::Program(prepared) => {
                 let answer = Box::pin(prepared.call(actor, invocation)).await;
                 answer.map(Reply::Bytes)
@@ -114,13 +118,13 @@ impl Prepared {
     }
 }
 
-/// Whether the module is a command, and not an actor that has a `_start` as well.
+/// Whether a module is a command. Wasmbus actors may have a `_start` as well, so that alone does not tell.
 fn is_program(module: &wasmtime::Module) -> bool {
     let exports = |name| matches!(module.get_export(name), Some(ExternType::Func(_)));
     exports(program::START) && !exports(wasmbus::GUEST_CALL)
 }
 
-/// The imports of code without exports that nothing here answers.
+/// The imports that nothing here answers. The code needs no exports: see `skeleton.rs`.
 pub(crate) fn unanswered(linkers: &Linkers, code: &Code) -> Result<Vec<String>, Error> {
     match code {
         Code::Module(module) => {

@@ -1,4 +1,6 @@
-//! A module with an identity, limits and a way out.
+//! An actor: a module with an identity, limits, and a way for its calls.
+//!
+//! The calls of an actor share [`Inner`]; its instances share only [`ActorShared`], which knows no code.
 
 use std::pin::pin;
 use std::sync::{Arc, Weak};
@@ -13,22 +15,23 @@ use crate::configuration::MAX_TABLE_ELEMENTS;
 use crate::share::Share;
 use crate::{ActorOptions, Error, Limits, Module, sandbox};
 
-/// How many imports that nothing answers the log names at the start of an actor.
+/// The most unanswered imports that the log names at the start of an actor.
 const MAX_NAMED: usize = 16;
 
 /// A module with an identity, limits and a way out. Cheap to clone; calls run concurrently, each
 /// in an instance that it has to itself.
 ///
-/// It answers at the deadline of a call at the latest. Where its calls go, and whether it may be
-/// called, is for others to decide.
+/// It answers at the deadline of a call at the latest. It does not decide who may call it, nor where its
+/// own calls go: both are the router's.
 #[derive(Clone)]
 pub struct Actor {
     inner: Arc<Inner>,
-    /// What rests between calls. Not with what calls share: an instance holds that.
+    /// Its warm instances. Outside of `inner`, which running calls hold: warm instances go with the actor,
+    /// not with its last call.
     pool: Option<Arc<Pool>>,
 }
 
-/// An actor without its pool: calls hold this.
+/// What the calls of an actor hold while they run.
 struct Inner {
     shared: Arc<ActorShared>,
     module: Module,
@@ -58,9 +61,8 @@ impl Actor {
         Ok(Self { inner, pool })
     }
 
-    /// Instantiates the module once, as a call would, and drops the instance: what keeps it from
-    /// starting shows before anybody depends on it. That no instance is free now is no reason not to
-    /// try later.
+    /// Instantiates the module once, as a call would, and drops the instance, so that a module that cannot
+    /// start fails before anybody depends on it. A full pool is no failure: a later call may find room.
     pub async fn rehearse(&self, deadline: Instant) -> Result<(), exosuit_core::Error> {
         let context = Context::until(deadline);
         let Inner { shared, module } = &*self.inner;
@@ -75,7 +77,7 @@ impl Actor {
         bounded(starting, deadline, None).await
     }
 
-    /// Names the imports in the log that nothing here answers: for when the actor begins to serve.
+    /// Logs the imports that nothing here answers. Called when the actor begins to serve.
     pub fn warn_of_unanswered(&self) {
         let Inner { shared, module } = &*self.inner;
         let ActorShared { id, log, .. } = &**shared;
@@ -108,7 +110,7 @@ impl Deliver for Actor {
         let pool = self.pool.as_ref().map_or_else(Weak::new, Arc::downgrade);
         Box::pin(async move {
             let deadline = invocation.context.deadline;
-            // Pinned where it is made: it has kilobytes, and each move would copy them.
+            // Pinned on the spot: the future has kilobytes, and each move would copy them.
             let call = pin!(answer(&actor, &pool, invocation));
             bounded(call, deadline, None).await
         })

@@ -1,5 +1,7 @@
-//! What the calls of one actor share, and nothing of its code: guests and their WASI know their actor
-//! by this.
+//! What all instances of one actor share: its identity, its limits, and the way for its calls.
+//!
+//! It knows nothing of the actor's module. Stores hold it, and a module's linked code holds the type of these
+//! stores; if this knew the module as well, each would depend on the other.
 
 use std::collections::BTreeMap;
 use std::future::ready;
@@ -12,7 +14,7 @@ use crate::engine_core::EngineCore;
 use crate::share::Share;
 use crate::{Limits, WasiGrants};
 
-/// What the calls of one actor share.
+/// The part of an actor that its instances see.
 pub(crate) struct ActorShared {
     pub(crate) id: Id,
     pub(crate) limits: Limits,
@@ -21,14 +23,14 @@ pub(crate) struct ActorShared {
     pub(crate) grants: WasiGrants,
     pub(crate) outbound: Weak<dyn Deliver>,
     pub(crate) log: Arc<LogGate>,
-    /// How many instances may be at work at once.
+    /// Its share of the pool: bounds how many of its instances run at once.
     pub(crate) share: Share,
-    /// How many may be opening their directories at once.
+    /// Bounds how many of its instances open their directories at once.
     pub(crate) opening: Arc<Semaphore>,
 }
 
 impl ActorShared {
-    /// A call of its guest, on its way to whoever answers it.
+    /// Starts a call of the guest to the outside: to the router.
     pub(crate) fn call_out(&self, invocation: Invocation) -> Answer {
         match self.outbound.upgrade() {
             Some(outbound) => outbound.deliver(invocation),
@@ -40,7 +42,8 @@ impl ActorShared {
     }
 }
 
-/// Reports what the log lost of a call once its instance is gone, also when the call is dropped.
+/// Dropped at the end of a call, also of a call that is given up: has the log report how many lines of the
+/// actor it left out.
 pub(crate) struct Settled<'a>(pub(crate) &'a ActorShared);
 
 impl Drop for Settled<'_> {

@@ -1,4 +1,4 @@
-//! The bodies of a module's functions: a bound for those that nothing can interrupt.
+//! A bound on the size of functions, for modules that are compiled in this process.
 
 use wasmparser::{Parser, Payload};
 

@@ -1,8 +1,9 @@
 //! Compiled code on disk, from one start to the next.
 //!
-//! Compiled code is run as it is, so the directory is held to be as precious as the executable:
-//! it belongs to us, nobody else can write to it, and every file carries a MAC under a key that
-//! lies beside it, readable by its owner only. What fails any of this is compiled again.
+//! Compiled code runs without further checks: whoever can write it controls the host. Therefore the directory
+//! belongs to the user of the host, nobody else can write to it, and each file carries a MAC. The key lies in
+//! the same directory, readable by its owner only. A file that fails any check is ignored, and its module is
+//! compiled again.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -21,10 +22,11 @@ const KEY_FILE: &str = "key";
 const KEY_BYTES: usize = 32;
 const MAC_BYTES: usize = 32;
 
-/// What others may not do with the directory, and with the key.
+/// Permission bits that the directory and the key must not have.
 const OTHERS_WRITE: u32 = 0o022;
 const OTHERS_ANY: u32 = 0o077;
 
+/// The cache in one directory.
 pub(crate) struct Cache {
     directory: PathBuf,
     engine: wasmtime::Engine,
@@ -56,7 +58,7 @@ impl Cache {
         })
     }
 
-    /// The code for this content, if it is there and good.
+    /// The code for this content, if there is some and its MAC holds.
     pub(crate) fn load(&self, digest: &Digest) -> Option<Code> {
         let file = fs::read(self.path(digest)).ok()?;
         let (mac, code) = file.split_at_checked(MAC_BYTES)?;
@@ -75,7 +77,7 @@ impl Cache {
         unsafe { Code::deserialize(&self.engine, code) }
     }
 
-    /// Keeps the code. Whoever reads meanwhile sees the old file or the new one, whole.
+    /// Writes the code. A concurrent reader sees the old file or the new one, never a part.
     pub(crate) fn store(&self, digest: &Digest, code: &[u8]) -> io::Result<()> {
         let mac = self.mac(digest, code).finalize().into_bytes();
         let temporary = temporary(&self.directory)?;
@@ -90,7 +92,8 @@ impl Cache {
         self.directory.join(name)
     }
 
-    /// Covers what the code is for, so that one file cannot stand in for another.
+    /// The MAC of a file. It covers the digest and the settings as well, so that no file can be put in the
+    /// place of another.
     fn mac(&self, digest: &Digest, code: &[u8]) -> Hmac<Sha256> {
         let mac = Hmac::<Sha256>::new_from_slice(&self.key);
         mac.expect("a key of any length is taken")
@@ -100,14 +103,14 @@ impl Cache {
             .chain_update(code)
     }
 
-    /// Says that the file was of use. That it cannot be said costs nothing but a place in line.
+    /// Marks the file as used now. If that fails, the file is merely pruned earlier.
     fn touch(&self, digest: &Digest) {
         if let Ok(file) = File::open(self.path(digest)) {
             let _ = file.set_modified(SystemTime::now());
         }
     }
 
-    /// Removes what was used longest ago, leftovers of crashes among it, until the rest fits.
+    /// Removes the files that were used longest ago until the rest fits, leftovers of crashes included.
     fn prune(&self) -> io::Result<()> {
         let mut files = Vec::new();
         for entry in fs::read_dir(&self.directory)? {
@@ -137,7 +140,7 @@ pub(crate) fn compatibility(engine: &wasmtime::Engine) -> u64 {
     hasher.finish()
 }
 
-/// Makes sure of the directory and gives the key that lies in it, made if there is no good one.
+/// Makes the directory if it is missing, checks it, and returns its key, made if there is no good one.
 fn prepare(directory: &Path) -> io::Result<[u8; KEY_BYTES]> {
     DirBuilder::new()
         .recursive(true)
@@ -153,7 +156,8 @@ fn prepare(directory: &Path) -> io::Result<[u8; KEY_BYTES]> {
     key
 }
 
-/// The key that is there, or else `fresh`; whose owner tells who we are.
+/// The key in the directory, or else `fresh`. The owner of `fresh` is the user that we run as: asking the
+/// file avoids a system call that needs `unsafe`.
 fn settle_key(directory: &Path, fresh: &Path) -> io::Result<[u8; KEY_BYTES]> {
     let us = fs::metadata(fresh)?.uid();
     let refuse = |reason| Err(io::Error::new(io::ErrorKind::PermissionDenied, reason));
@@ -178,7 +182,7 @@ fn read_key(path: &Path, us: u32) -> Option<[u8; KEY_BYTES]> {
     ours.then(|| fs::read(path).ok()?.try_into().ok())?
 }
 
-/// A name in that directory that nobody else uses.
+/// A random name in the directory.
 fn temporary(directory: &Path) -> io::Result<PathBuf> {
     let mut name = [0; 8];
     getrandom::fill(&mut name).map_err(io::Error::other)?;

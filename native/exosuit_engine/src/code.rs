@@ -1,4 +1,4 @@
-//! Machine code: of a module or of a component.
+//! Machine code of a module or a component.
 
 use wasmtime::component::Component;
 use wasmtime::{Module, Precompiled, ResourcesRequired};
@@ -6,14 +6,14 @@ use wasmtime::{Module, Precompiled, ResourcesRequired};
 use crate::kind::{Kind, kind};
 use crate::{Error, nesting};
 
-/// What was compiled.
+/// Compiled code.
 pub(crate) enum Code {
     Module(Module),
     Component(Component),
 }
 
 impl Code {
-    /// Compiles a module or a component that is small.
+    /// Compiles a small module or component, to run it here.
     pub(crate) fn compile(engine: &wasmtime::Engine, bytes: &[u8]) -> Result<Self, Error> {
         match kind(bytes)? {
             Kind::Module => {

@@ -1,9 +1,15 @@
-//! Compiling: once per content, in turns, and no longer than somebody waits.
+//! Compiling: once per content, in turns, and only while somebody waits.
 //!
-//! Whatever needs no compile needs no turn either: digests are made, and code that is in memory or in
-//! the cache is found, beside the compiles that run. What is left is compiled by [`Program`], a
-//! process of its own per module; or in this process, where there is no such program, if no function
-//! of the module is too large for that.
+//! The steps of [`Compiler::compile`]:
+//!
+//! 1. Check size and magic number; hash the bytes. The hash is the module's [`Digest`].
+//! 2. Find the module in memory, or join a compile of the same content that runs already.
+//! 3. Load its code from the cache on disk.
+//! 4. Wait for a turn ([`Turns`]), compile, and write the code to the cache.
+//!
+//! Steps 1 to 3 need no turn, so that known modules never wait behind a long compile. Step 4 runs in a process
+//! of its own per module ([`Program`]). Without that program it runs in this process, and only if no function of
+//! the module is so large that it could run for long ([`bodies`]).
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -25,7 +31,7 @@ use crate::program::Program;
 use crate::turns::Turns;
 use crate::{CompileLimits, Digest, EngineOptions, Error, Module, bodies};
 
-/// The compilers, the cache, and the compiles in progress.
+/// Compiles modules for one engine, and knows all modules that are in use.
 pub(crate) struct Compiler {
     core: Arc<EngineCore>,
     linkers: Arc<Linkers>,
@@ -37,15 +43,16 @@ pub(crate) struct Compiler {
     counts: Counts,
 }
 
-/// The compiler.
+/// What compiles.
 enum By {
     Program(Program),
-    /// wasmtime compiles the functions of a module in parallel: on these threads, since it is called
-    /// from one of them, and on no other.
+    /// Threads of this process. wasmtime compiles the functions of a module in parallel on the thread pool
+    /// that it is called from; a pool of our own leaves the global one, and a core, to others.
     Threads(ThreadPool),
 }
 
-/// The contents that are known. One whose module is gone makes room at the next compile.
+/// The modules in use, and the compiles that run. Entries of modules that were dropped are removed at the
+/// next compile.
 #[derive(Default)]
 struct Modules {
     ready: HashMap<Digest, Weak<Compiled>>,
@@ -53,7 +60,7 @@ struct Modules {
     last: u64,
 }
 
-/// Two who ask for one content share its compile if they allow it the same.
+/// A compile is shared by callers that want the same content under the same limits.
 type Order = (Digest, CompileLimits);
 
 type Outcome = Option<Result<Module, Error>>;
@@ -170,7 +177,7 @@ impl Compiler {
         outcome.unwrap_or(Err(Error::Compiler))
     }
 
-    /// The module, if it is there, or else where its compile will tell of it, begun if there was none.
+    /// The module if it is in memory; else the channel of its compile, which is started if none runs.
     fn find(
         self: &Arc<Self>,
         order: Order,
@@ -228,14 +235,14 @@ impl Compiler {
         blocking(move || keeping.keep(digest, &code)).await?
     }
 
-    /// The cached code of this content.
+    /// Makes a module of cached code, if there is any.
     fn load(&self, digest: Digest) -> Option<Result<Module, Error>> {
         let code = self.cache.as_ref().ok()?.load(&digest)?;
         self.counts.loaded.fetch_add(1, Relaxed);
         Some(self.prepare(digest, &code))
     }
 
-    /// Makes a module of code that was compiled just now, and keeps it.
+    /// Makes a module of freshly compiled code, and writes the code to the cache.
     fn keep(&self, digest: Digest, code: &[u8]) -> Result<Module, Error> {
         let prepared = self.prepare(digest, &self.taken(code)?)?;
         if let Ok(cache) = &self.cache
@@ -269,7 +276,7 @@ async fn blocking<T: Send + 'static>(
     done.map_err(|_| Error::Compiler)
 }
 
-/// Compiles in this process, where nothing can end it: so only what is sure to end soon.
+/// Compiles in this process. Nothing can interrupt that, so only modules pass whose compile ends soon.
 async fn compile_here(
     threads: &ThreadPool,
     engine: wasmtime::Engine,
@@ -284,7 +291,7 @@ async fn compile_here(
     code.await.map_err(|_| Error::Compiler)?
 }
 
-/// Brings one module, and clears its place in the table whatever happens.
+/// One compile. Dropped, even by a panic, it leaves the table of compiles.
 struct Job {
     compiler: Arc<Compiler>,
     order: Order,
@@ -306,7 +313,8 @@ impl Job {
         self.done.send_replace(Some(outcome));
     }
 
-    /// Waits until nobody waits for this any more. From then on nobody finds it either.
+    /// Ends when nobody waits for this compile any more. Looks again under the lock, and removes the compile
+    /// from the table there, so that no caller can join it in between.
     async fn deserted(&self) {
         loop {
             self.done.closed().await;

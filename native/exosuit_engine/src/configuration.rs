@@ -1,4 +1,4 @@
-//! How wasmtime is set up, and with which allocator.
+//! The configuration of wasmtime, and its allocator. Most numbers here were measured with an HTTP server.
 
 use std::num::NonZeroUsize;
 
@@ -54,11 +54,13 @@ pub(crate) fn build(pool_slots: u32, parts: Parts) -> Result<(wasmtime::Engine, 
     Ok((engine, Allocator::OnDemand { reason }))
 }
 
-/// An engine that compiles for one that [`build`] made, and runs nothing.
+/// An engine that compiles code for an engine of [`build`], and never runs any. The allocator does not
+/// change the code, so it needs no pool.
 pub(crate) fn compiling() -> Result<wasmtime::Engine, Error> {
     wasmtime::Engine::new(&common()).map_err(setup)
 }
 
+/// An error of the set-up.
 pub(crate) fn setup(error: impl std::fmt::Display) -> Error {
     Error::Setup(format!("{error:#}"))
 }

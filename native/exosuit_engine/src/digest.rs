@@ -4,7 +4,7 @@ use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 
-/// The SHA-256 of a module's bytes: what compiled code is found by.
+/// The SHA-256 of a module's bytes. Compiled code is found by it, in memory and on disk.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Digest([u8; 32]);
 

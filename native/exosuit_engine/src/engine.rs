@@ -1,4 +1,4 @@
-//! The engine: what all modules and calls of a process share.
+//! The engine: compiles modules and makes actors of them.
 
 use std::future::Future;
 use std::sync::Arc;

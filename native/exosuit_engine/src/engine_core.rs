@@ -1,6 +1,6 @@
-//! What running guests need of their engine: everything but the compiler.
+//! The part of an engine that running guests need: wasmtime, the pool, and the clock of the guests.
 //!
-//! It knows nothing of modules, actors or guest ABIs, so that all of these can stand on it.
+//! It knows nothing of modules, actors, or guest ABIs, so that all of them can hold it.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::share::Slots;
 use crate::ticker::Ticker;
 use crate::{EngineOptions, Error, Parts};
 
-/// The running half of an engine. It lives, and with it the ticker, as long as anything can run.
+/// Held by every module and every instance: the ticker must run as long as a guest can.
 pub(crate) struct EngineCore {
     wasmtime: wasmtime::Engine,
     slots: Option<Slots>,
@@ -43,14 +43,14 @@ impl EngineCore {
         self.slots.as_ref()
     }
 
-    /// When hardly a slot is left for a fresh instance, some that rest give theirs up.
+    /// Drops some warm instances if the pool has hardly a slot left for a fresh one.
     pub(crate) fn make_room(&self) {
         if self.slots().is_some_and(Slots::are_scarce) {
             self.reserve.give_up();
         }
     }
 
-    /// Where the warm instances are that rest.
+    /// The pools of all actors, as far as something rests in them.
     pub(crate) fn reserve(&self) -> &Arc<Reserve> {
         &self.reserve
     }

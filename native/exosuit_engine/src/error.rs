@@ -1,4 +1,4 @@
-//! Why there is no module, or no answer.
+//! The error of the engine: why there is no module, or no answer.
 
 use std::time::Duration;
 

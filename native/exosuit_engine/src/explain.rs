@@ -1,4 +1,4 @@
-//! From what wasmtime says about a call that failed to what its caller should read.
+//! Turns the errors of wasmtime into errors for the caller.
 
 use rustc_demangle::demangle;
 use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
@@ -8,7 +8,7 @@ use crate::Error;
 use crate::configuration::WASM_STACK;
 use crate::limiter::Limiter;
 
-/// How many frames of a trap are told: where it happened, and who called that.
+/// The frames of a trap that an error names: where it happened, and the caller of that.
 const FRAMES: usize = 2;
 
 /// The longest name of a function in an error, the longest text of an unknown failure, and the
@@ -17,7 +17,10 @@ pub(crate) const MAX_NAME: usize = 120;
 pub(crate) const MAX_TEXT: usize = 1_024;
 pub(crate) const MAX_GUEST_ERROR: usize = 8 << 10;
 
-/// Why the guest did not return.
+/// The error of a guest that did not return.
+///
+/// Order matters: a reached limit explains a trap better than the trap itself, because guests abort when
+/// `memory.grow` fails.
 pub(crate) fn explain(error: &wasmtime::Error, limiter: &Limiter) -> Error {
     if let Some(error) = error.downcast_ref::<Error>() {
         return error.clone();
@@ -75,7 +78,7 @@ fn name(frame: &wasmtime::FrameInfo) -> String {
     }
 }
 
-/// The start of `text`, at most `max` bytes.
+/// The start of `text`, at most `max` bytes, without a broken character.
 pub(crate) fn cut(text: &str, max: usize) -> &str {
     &text[..text.floor_char_boundary(max)]
 }

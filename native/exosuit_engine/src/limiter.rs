@@ -1,4 +1,4 @@
-//! Holds a guest to its limits on memory and tables, and remembers when it reached one.
+//! Holds a guest to its limits on memory and tables, and remembers which limit it reached.
 
 use wasmtime::ResourceLimiterAsync;
 use wasmtime_wasi::async_trait;
@@ -10,12 +10,12 @@ use crate::{Limits, Parts};
 /// of so much take about a millisecond, and nothing interrupts them.
 const MAX_MEMORY_ON_SCHEDULER: usize = 8 << 20;
 
-/// Refuses growth as Wasm has it (`memory.grow` gives -1), so that a guest may cope. One that does
-/// not traps, and `reached` then says why.
+/// Refuses growth beyond the limits: `memory.grow` returns -1, so that a guest can handle it. Most guests
+/// abort instead, and [`Self::reached`] then explains the trap.
 pub(crate) struct Limiter {
     limits: Limits,
     parts: Parts,
-    /// What all memories of the instance have by now.
+    /// The bytes of all memories of the instance together.
     memory: usize,
     reached: Option<String>,
 }
@@ -30,7 +30,7 @@ impl Limiter {
         }
     }
 
-    /// For another call of the same instance, which keeps the memory that it has.
+    /// Forgets reached limits before another call of the instance. Its memory still counts.
     pub(crate) fn forget(&mut self) {
         self.reached = None;
     }
@@ -39,7 +39,7 @@ impl Limiter {
         &self.limits
     }
 
-    /// Takes the guest off the scheduler if it has too much memory to run there.
+    /// Moves the call to Tokio if the guest has too much memory to run on a scheduler of the BEAM.
     pub(crate) async fn settle(&self) {
         if self.memory > MAX_MEMORY_ON_SCHEDULER {
             leave_scheduler().await;

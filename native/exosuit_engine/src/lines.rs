@@ -1,4 +1,4 @@
-//! A guest's stdout and stderr, line by line into the log.
+//! The output of guests: each line of stdout and stderr becomes a line of the log.
 
 use std::io;
 use std::pin::Pin;
@@ -14,12 +14,11 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 use crate::actor_shared::ActorShared;
 
-/// How much a guest hands over at once; it writes again for the rest. Lines of one byte, so many of
-/// them, take less than a millisecond.
+/// The bytes that a guest may write at once; it writes again for the rest. Even if each line has one byte,
+/// so many lines take less than a millisecond.
 const PERMIT: usize = 8 << 10;
 
-/// Collects bytes, passes on each line, and what is left without an end when a call ends or it is
-/// dropped.
+/// Splits bytes into lines and logs them. An unfinished line is logged when the call ends, or on drop.
 struct Lines {
     actor: Arc<ActorShared>,
     level: LogLevel,
@@ -42,7 +41,7 @@ impl Lines {
         }
     }
 
-    /// Passes on what has no end yet.
+    /// Logs the unfinished line.
     fn end(&self) {
         let partial = std::mem::take(&mut *self.partial.lock());
         if !partial.is_empty() {
@@ -63,7 +62,7 @@ impl Drop for Lines {
     }
 }
 
-/// One of a guest's two output streams. All handles to it share the line that is being written.
+/// One of a guest's two output streams. Clones share the unfinished line.
 #[derive(Clone)]
 pub(crate) struct Output(Arc<Lines>);
 
@@ -76,7 +75,7 @@ impl Output {
         }))
     }
 
-    /// Ends the line that is being written, if there is one.
+    /// Logs the unfinished line, if there is one.
     pub(crate) fn end_line(&self) {
         self.0.end();
     }

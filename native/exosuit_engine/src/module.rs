@@ -1,4 +1,4 @@
-//! Compiled code, ready to be instantiated.
+//! A module: compiled and linked code, ready to be instantiated.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -12,15 +12,16 @@ use crate::code::Code;
 use crate::engine_core::EngineCore;
 use crate::{Digest, Error, Limits};
 
-/// What Wasm counts memory in.
+/// The page size of Wasm.
 const PAGE: u64 = 64 << 10;
 
 /// Compiled code. Cheap to clone; all actors of one content share it.
 #[derive(Clone)]
 pub struct Module(pub(crate) Arc<Compiled>);
 
+/// The code of a module, and what it needs.
 pub(crate) struct Compiled {
-    /// Keeps the ticker alive as long as anything can run.
+    /// Also keeps the ticker running as long as the module can.
     pub(crate) core: Arc<EngineCore>,
     pub(crate) digest: Digest,
     pub(crate) prepared: Prepared,
@@ -78,6 +79,7 @@ impl Module {
         &self.0.core
     }
 
+    /// An error if an instance starts with more memory or larger tables than the limits allow.
     pub(crate) fn starts_within(&self, limits: &Limits) -> Result<(), Error> {
         let needs = &self.0.needs;
         let pages = needs.max_initial_memory_size.unwrap_or(0);

@@ -1,8 +1,8 @@
-//! How deeply a component and its types are nested, before anybody reads them.
+//! Refuses components whose types are nested too deeply, before wasmparser reads them.
 //!
-//! wasmparser reads a component type within a component type by recursion, and asks how deep that
-//! was when it has come back: a file of some kilobytes takes it to the end of its stack, and with it
-//! the process. So all that is read there is looked through first, without recursion.
+//! wasmparser reads a component type within a component type by recursion, and checks the depth only afterwards:
+//! a file of a few kilobytes overflows its stack, and that ends the process. Everything that wasmparser reads this
+//! way is therefore checked here first, without recursion.
 
 use wasmparser::{
     BinaryReader, ComponentType, ComponentTypeDeclaration, Parser, Payload, Result as Parsed,

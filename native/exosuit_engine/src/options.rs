@@ -1,4 +1,4 @@
-//! What an engine and an actor are made with.
+//! The options of an engine and of an actor, and their limits.
 
 use std::collections::BTreeMap;
 use std::fmt;

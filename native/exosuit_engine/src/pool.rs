@@ -1,9 +1,9 @@
 //! Warm instances: those of an actor that rest until its next call.
 //!
-//! - [`Pool`]: what rests of one actor. A call takes what came last, so that what is not needed
-//!   grows old, and is swept out.
-//! - [`Seat`]: a call's place in the pool. What it leaves there serves calls after it.
-//! - [`Reserve`]: the pools of an engine in which something rests, for when its slots run out.
+//! - [`Pool`]: the resting instances of one actor. A call takes the one that came last, so that surplus ones
+//!   grow old and are swept out.
+//! - [`Seat`]: the slot of one call. The instance that the call leaves there serves later calls.
+//! - [`Reserve`]: all pools of an engine with resting instances, for when the slots of the engine run out.
 
 use std::ptr;
 use std::sync::{Arc, Weak};
@@ -16,13 +16,14 @@ use tokio::time::{Instant, sleep_until};
 use crate::Instances;
 use crate::share::Place;
 
-/// As good as for ever, and within the clock's reach.
+/// The longest idle time: longer ones would overflow the clock.
 const LONGEST: Duration = Duration::from_hours(365 * 24);
 
-/// How many go at once when slots run out: enough for a component of several instances, and soon done.
+/// How many instances are dropped at once when slots run out: enough room for a component of several core
+/// instances, and done within microseconds.
 const GIVEN_UP: usize = 16;
 
-/// What rests of one actor. Dropped, it takes all with it.
+/// The resting instances of one actor. Dropped, it drops them all.
 pub(crate) struct Pool<T> {
     size: usize,
     calls: u32,
@@ -32,9 +33,9 @@ pub(crate) struct Pool<T> {
 }
 
 struct Resting<T> {
-    /// In the order in which they came.
+    /// The oldest first.
     guests: Vec<Rested<T>>,
-    /// The task that sweeps; none when it last found nothing.
+    /// The task that drops old instances. None while nothing rests.
     sweep: Option<AbortHandle>,
 }
 
@@ -45,7 +46,7 @@ struct Rested<T> {
 }
 
 impl<T: Send + 'static> Pool<T> {
-    /// A pool, if the policy has one.
+    /// A pool, if the actor keeps instances.
     pub(crate) fn new(instances: Instances, reserve: &Arc<Reserve>) -> Option<Arc<Self>> {
         match instances {
             Instances::Ephemeral => None,
@@ -62,7 +63,7 @@ impl<T: Send + 'static> Pool<T> {
         }
     }
 
-    /// Keeps the guest, if there is room. Inside Tokio's context only.
+    /// Keeps the guest, if there is room. Panics outside of a Tokio context, where no sweep can be started.
     fn keep(self: &Arc<Self>, guest: T, served: u32) {
         let since = Instant::now();
         let mut resting = self.resting.lock();
@@ -81,7 +82,7 @@ impl<T: Send + 'static> Pool<T> {
         }
     }
 
-    /// Drops what has rested for too long, and says when the next one will have.
+    /// Drops the instances that have rested for too long. Returns when the next one will have.
     fn sweep(&self, now: Instant) -> Option<Instant> {
         let mut resting = self.resting.lock();
         let old = |rested: &Rested<T>| rested.since + self.idle <= now;
@@ -125,7 +126,7 @@ impl<T> Drop for Pool<T> {
     }
 }
 
-/// Drops what has rested for too long, until nothing rests: one timer for all.
+/// Drops old instances until nothing rests. One timer serves all instances of a pool.
 async fn sweep<T: Send + 'static>(pool: Weak<Pool<T>>, mut next: Instant) {
     loop {
         sleep_until(next).await;
@@ -137,17 +138,18 @@ async fn sweep<T: Send + 'static>(pool: Weak<Pool<T>>, mut next: Instant) {
     }
 }
 
-/// The place of a call, which it has to itself.
+/// The slot of one call in the pool, with its permit.
 pub(crate) struct Seat<T> {
-    /// Weak: what rests goes with the actor, not with the last of its calls.
+    /// Weak: resting instances go with the actor, not with its last call.
     pool: Weak<Pool<T>>,
     served: u32,
-    /// A part of the actor's share: idle instances use none.
+    /// Released when the call ends: resting instances hold none.
     _place: Place,
 }
 
 impl<T: Send + 'static> Seat<T> {
-    /// A seat, and what rests there, if anything does. A pool that is not there has seats as well.
+    /// Takes a slot, with the instance that came last, if one rests. Also works if the pool is gone, or there
+    /// is none.
     pub(crate) fn take(pool: &Weak<Pool<T>>, place: Place) -> (Self, Option<T>) {
         let rested = pool
             .upgrade()
@@ -164,13 +166,14 @@ impl<T: Send + 'static> Seat<T> {
         (seat, guest)
     }
 
-    /// Whether what is left here will serve again, as far as that can be known.
+    /// Whether an instance that is left here will serve again, as far as that is known now.
     pub(crate) fn is_kept(&self) -> bool {
         let pool = self.pool.upgrade();
         pool.is_some_and(|pool| self.served.saturating_add(1) < pool.calls)
     }
 
-    /// Leaves what served the call. It must be fit to serve another. Inside Tokio's context only.
+    /// Leaves the instance for later calls. It must have returned without a trap. Call it inside a Tokio
+    /// context.
     pub(crate) fn leave(self, guest: T) {
         if let Some(pool) = self.pool.upgrade() {
             let served = self.served.saturating_add(1);
@@ -189,7 +192,7 @@ impl Reserve {
         Arc::new(Self(Mutex::default()))
     }
 
-    /// Drops some of what rests, whosever it is.
+    /// Drops some resting instances, of any actor.
     pub(crate) fn give_up(&self) {
         // A pool takes its own lock before this one.
         let pools: Vec<_> = self.0.lock().iter().filter_map(Weak::upgrade).collect();

@@ -1,14 +1,17 @@
-//! The program that compiles, `exosuit-compile`: from both of its ends.
+//! The program `exosuit-compile`, from both of its ends: how the host starts it, and what it does.
 //!
-//! Cranelift bounds neither its time nor its memory, and cannot be interrupted. So each module is
-//! compiled by a process of its own, which the system bounds and which can be ended at any time: what
-//! happens to it costs that module alone. Beside the compile itself that takes 2 to 3 ms, measured with
-//! modules from 1 to 120 KiB on two cores.
+//! Cranelift bounds neither its time nor its memory, and cannot be interrupted. Therefore a process of its own
+//! compiles each module: the system bounds it, it can be ended at any time, and if it dies, only that module
+//! fails. Beside the compile itself that takes 2 to 3 ms, measured with modules from 1 to 120 KiB on two cores.
 //!
-//! The parent writes the length of the module and the module, and leaves the pipe open: its end ends the
-//! program, whether its parent has gone or needs the code no more. The program writes a kind, a length,
-//! and machine code or why there is none. Nothing depends on its exit status, which no process of the
-//! BEAM is told, nor on its number, which the system may have given to another.
+//! # Protocol
+//!
+//! 1. The host writes the length of the module and the module, and leaves the pipe open.
+//! 2. The program writes a kind, a length, and the machine code or the reason why there is none.
+//! 3. The end of the pipe ends the program, whether the host died or needs the code no more.
+//!
+//! The host relies neither on the exit status, which the BEAM may collect before it does, nor on the process id,
+//! which the system may have given to another process by then.
 
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
@@ -25,16 +28,16 @@ use crate::cache::compatibility;
 use crate::code::Code;
 use crate::{CompileLimits, Error, configuration};
 
-/// The kinds of what the program writes: code, why the module is not valid, and that it is of another
-/// version than its parent.
+/// The kinds of output: machine code, the reason why the module is not valid, and "another version than the
+/// host".
 const CODE: u8 = 0;
 const REFUSED: u8 = 1;
 const INCOMPATIBLE: u8 = 2;
 
-/// A kind and a length.
+/// The bytes before the content: a kind and a length.
 const HEAD: usize = 9;
 
-/// How the parent starts it.
+/// How the host starts the program.
 pub(crate) struct Program {
     pub(crate) path: PathBuf,
     pub(crate) compatibility: u64,
@@ -58,7 +61,7 @@ impl Program {
         let line = Arc::clone(&lifeline.0);
         let talking = tokio::task::spawn_blocking(move || {
             let output = talk(stdin, stdout, &bytes, &line);
-            // Its output is closed, so it has ended, or is about to.
+            // It has closed its output, so it ends soon. Collects it, so that no zombie stays.
             let _ = child.wait();
             output
         });
@@ -115,7 +118,7 @@ impl Program {
     }
 }
 
-/// The life of the process of one compile, which ends with this.
+/// Keeps the process of one compile running. Dropped, it closes the pipe, which ends the process.
 #[derive(Default)]
 struct Lifeline(Arc<Mutex<Line>>);
 
@@ -134,7 +137,7 @@ impl Drop for Lifeline {
     }
 }
 
-/// Gives the program its module and takes what comes of it. It may end in the middle of either.
+/// Writes the module and reads the output. The program may die during either.
 fn talk(
     mut stdin: ChildStdin,
     mut stdout: ChildStdout,
@@ -151,7 +154,7 @@ fn talk(
     written.map(|()| output)
 }
 
-/// Keeps the pipe open, unless the line was cut meanwhile.
+/// Keeps the pipe open, unless the compile was given up in the meantime.
 fn hold(stdin: ChildStdin, line: &Mutex<Line>) {
     let mut line = line.lock();
     if matches!(*line, Line::Busy) {
@@ -185,7 +188,7 @@ fn answer(kind: u8, output: &[u8]) -> io::Result<()> {
     stdout.flush()
 }
 
-/// Has the system bound this process, and take it first where memory is short.
+/// Bounds this process by system limits, and makes it the first to be killed when memory runs out.
 fn restrict(memory: u64, cpu_seconds: u64) {
     for (resource, most) in [
         (Resource::Data, memory),
@@ -237,7 +240,7 @@ fn read_module() -> io::Result<Vec<u8>> {
     }
 }
 
-/// Nobody waits for the code any more once the parent's end of the pipe is closed.
+/// Ends this process when the host closes its end of the pipe.
 fn end_with_parent() {
     let mut rest = [0; 1];
     let _ = io::stdin().lock().read(&mut rest);

@@ -1,5 +1,5 @@
-//! Random numbers for guests, in pieces: WASI's own fill a buffer of any size at once, and nothing
-//! interrupts that.
+//! Random numbers for guests, filled in pieces: WASI's own functions fill a buffer of any size in one go, and
+//! nothing interrupts them.
 
 use tokio::task::yield_now;
 

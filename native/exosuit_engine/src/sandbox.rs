@@ -1,5 +1,5 @@
-//! What a guest sees of its host through WASI, whatever its ABI: clocks, random numbers, a log for
-//! its output, and what it was granted.
+//! What guests see of the host through WASI, for every ABI: clocks, random numbers, a log for their output, and
+//! what the actor was granted.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -16,8 +16,8 @@ use crate::configuration::setup;
 use crate::lines::Output;
 use crate::{Directory, Error, WasiGrants};
 
-/// How many instances of an actor may be opening their directories at once. Each takes a thread, and
-/// keeps it for as long as a file system does not answer.
+/// How many instances of an actor may open their directories at once. Each takes a thread, and keeps it
+/// as long as the file system does not answer.
 pub(crate) const MAX_OPENING: usize = 4;
 
 /// The first argument of every guest: the name of the program, where there is no file.
@@ -30,9 +30,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 static WAITING: AtomicUsize = AtomicUsize::new(0);
 const MAX_WAITING: usize = 16;
 
-/// The grants with each directory by the one path that leads to it now: what a symbolic link on the
-/// way is turned to later makes no difference. Asks the file system on a thread of its own, and waits
-/// for ten seconds at the most.
+/// Resolves the directories of the grants to paths without symbolic links, so that a link that is changed
+/// later leads nowhere else. Asks the file system on a thread of its own, and waits at most ten seconds: a
+/// network file system may never answer.
 pub(crate) fn located(grants: WasiGrants) -> Result<WasiGrants, Error> {
     let Some(first) = grants.directories.first() else {
         return Ok(grants);
@@ -69,14 +69,14 @@ fn locate(mut grants: WasiGrants) -> Result<WasiGrants, Error> {
     Ok(grants)
 }
 
-/// What one guest sees: at first what it is made of, then what WASI made of that.
+/// The sandbox of one guest: first the builder of its WASI context, then the context.
 pub(crate) struct Sandbox<C> {
     pub(crate) wasi: C,
     output: [Output; 2],
 }
 
 impl<C> Sandbox<C> {
-    /// Passes on what the guest has written without an end: what comes is of another call.
+    /// Passes an unfinished line of output on to the log: what follows belongs to another call.
     pub(crate) fn end_lines(&self) {
         self.output.iter().for_each(Output::end_line);
     }
@@ -91,8 +91,8 @@ impl Sandbox<WasiCtxBuilder> {
     }
 }
 
-/// All that the guest was granted. Directories are opened on a thread that may block: a file system
-/// that does not answer holds up this call, and no scheduler.
+/// Makes a sandbox with everything that the actor was granted. Directories are opened on a thread that may
+/// block, so that a file system that does not answer delays this call alone.
 pub(crate) async fn open(actor: &Arc<ActorShared>) -> Result<Sandbox<WasiCtxBuilder>, Error> {
     if actor.grants.directories.is_empty() {
         return Ok(without_directories(actor));
@@ -104,7 +104,7 @@ pub(crate) async fn open(actor: &Arc<ActorShared>) -> Result<Sandbox<WasiCtxBuil
         drop(place);
         opened
     });
-    // Whoever polls once, on a scheduler of the BEAM, leaves here whether it is quick or not.
+    // The inline poll on a scheduler of the BEAM ends here: it must not depend on the file system.
     yield_now().await;
     opening.await.map_err(setup)?
 }
@@ -123,14 +123,14 @@ fn with_directories(actor: &Arc<ActorShared>) -> Result<Sandbox<WasiCtxBuilder>,
         } else {
             FsPerms::ReadOnly
         };
-        // By the name that the guest knows: whoever calls it need not learn the other.
+        // The error names the path that the guest knows: its callers should not learn paths of the host.
         preopen(&mut sandbox.wasi, host, guest, permissions)
             .map_err(|error| refused(guest.clone(), error.root_cause().to_string()))?;
     }
     Ok(sandbox)
 }
 
-/// The same for a guest that was granted no directory, where nothing can fail.
+/// Makes a sandbox without directories. This cannot fail.
 pub(crate) fn without_directories(actor: &Arc<ActorShared>) -> Sandbox<WasiCtxBuilder> {
     let output = [LogLevel::Info, LogLevel::Warning].map(|level| Output::new(actor.clone(), level));
     let mut wasi = WasiCtxBuilder::new();

@@ -1,8 +1,8 @@
-//! How many instances one actor may have at once: a share of the engine's pool.
+//! The share of the engine's pool that one actor may use.
 //!
-//! An instance that serves a call takes a place of its actor's [`Share`]; a call without a place waits
-//! for one until its deadline. So no actor takes all slots, however many calls it is sent. Instances
-//! that rest take no place: they give their slots up to whoever needs them (see `pool.rs`).
+//! An instance that serves a call holds a permit of its actor's [`Share`]; a call without one waits until its
+//! deadline. Therefore no actor can take all slots, however many calls it gets. Warm instances that rest hold no
+//! permit: they give up their slots to whoever needs them (`pool.rs`).
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -31,7 +31,8 @@ impl Slots {
         })
     }
 
-    /// Whether hardly one is left: several threads may take one before the next looks.
+    /// Whether hardly a slot is left. A margin of 1/64, since other threads may take slots before this caller
+    /// does.
     pub(crate) fn are_scarce(&self) -> bool {
         let nearly = |all: u32| (all - all / 64) as usize;
         let (memories, tables) = shared_parts(self.all);
@@ -50,7 +51,7 @@ impl Slots {
     }
 }
 
-/// The places of one actor; without a pool there is no bound.
+/// The permits of one actor. Without a pool there is no bound.
 pub(crate) struct Share(Option<Places>);
 
 struct Places {
@@ -59,7 +60,7 @@ struct Places {
     percent: u32,
 }
 
-/// A place, until it is dropped.
+/// The right to one running instance, until it is dropped. None without a pool.
 pub(crate) type Place = Option<OwnedSemaphorePermit>;
 
 impl Share {
@@ -77,7 +78,7 @@ impl Share {
         }))
     }
 
-    /// Takes a place, or waits for one until `deadline`.
+    /// Gets a permit, or waits for one until `deadline`.
     pub(crate) async fn take(&self, deadline: Instant) -> Result<Place, Error> {
         let Some(places) = &self.0 else {
             return Ok(None);

@@ -1,7 +1,7 @@
-//! The imports of a module or component, without its code: what can be checked before compilation.
+//! The imports of a module or component, without its code: for checks before compilation.
 //!
-//! [`imports`] keeps the sections with types and imports that a binary begins with, and drops the rest.
-//! The result is a complete binary, which compiles quickly and links like the original.
+//! [`imports`] keeps the sections with types and imports that a binary begins with, and drops the rest. The result
+//! is a complete binary, which compiles quickly and links like the original.
 
 use wasmparser::{Parser, Payload};
 

@@ -1,12 +1,12 @@
 //! Keeps long work off the schedulers of the BEAM.
 //!
-//! A call from Elixir is polled once on the calling scheduler. The epoch ends the guest's slice there, but
-//! nothing interrupts an operation of the host or a `memory.fill`. Therefore a call leaves the scheduler before
-//! an operation that may exceed a slice: it returns pending, and continues in a Tokio task.
+//! A call from Elixir is polled once on the calling scheduler. The epoch ends the guest's slice there, but nothing
+//! interrupts an operation of the host, or a `memory.fill`. Before an operation that may exceed a slice, a call
+//! therefore leaves the scheduler: it returns pending once, and continues in a Tokio task.
 
 use tokio::task::{try_id, yield_now};
 
-/// Goes on in a task of Tokio: at once where the call runs in one already.
+/// Returns pending once if this is not a Tokio task, so that the rest of the call runs in one.
 pub(crate) async fn leave_scheduler() {
     if try_id().is_none() {
         yield_now().await;

@@ -1,4 +1,7 @@
-//! The clock of the guests: a thread that advances the epoch once a millisecond.
+//! The clock of the guests: a thread that advances the epoch of wasmtime once a millisecond.
+//!
+//! Guests check the epoch at loops and calls; at the end of their slice they yield. The thread only ticks while
+//! guests run, and parks otherwise, so that an idle host uses no CPU.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -16,7 +19,7 @@ const TICK: Duration = Duration::from_millis(1);
 /// that makes one call after the other should not pay each time.
 const IDLE_TICKS: u32 = 100;
 
-/// One guest that runs, and one start of a guest: the halves of [`State::guests`].
+/// The two counters in [`State::guests`]: running guests in the lower half, starts in the upper half.
 const GUEST: u64 = 1;
 const START: u64 = 1 << 32;
 
@@ -28,8 +31,8 @@ pub(crate) struct Ticker {
 
 #[derive(Default)]
 struct State {
-    /// How many guests run, and above that how often one was started (it wraps): a guest that
-    /// comes and goes between two ticks counts as well.
+    /// How many guests run, and how often one was started (it wraps). The starts are counted because a guest
+    /// that starts and ends between two ticks must keep the thread awake as well: another will follow.
     guests: AtomicU64,
     parked: AtomicBool,
     stopped: AtomicBool,
@@ -48,7 +51,8 @@ impl Ticker {
         Ok(Self { state, thread })
     }
 
-    /// Says that a guest runs on this thread until the guard is dropped.
+    /// Keeps the epoch advancing until the guard is dropped. Costs two atomic operations if the thread is
+    /// awake.
     pub(crate) fn run(&self) -> Running<'_> {
         self.state.guests.fetch_add(START + GUEST, SeqCst);
         if self.state.parked.load(SeqCst) {
@@ -57,7 +61,7 @@ impl Ticker {
         Running(&self.state)
     }
 
-    /// Has the epoch advance whenever `call` is being polled.
+    /// Runs a future, and keeps the epoch advancing while it is polled, not while it waits.
     pub(crate) async fn during<T>(&self, mut call: Pin<&mut impl Future<Output = T>>) -> T {
         poll_fn(|context| {
             let _running = self.run();
@@ -107,7 +111,8 @@ fn is_idle(guests: u64, seen: u64) -> bool {
     guests == seen && guests.is_multiple_of(START)
 }
 
-/// Either this sees the guest that starts meanwhile, or the guest sees `parked` and wakes it.
+/// Parks until a guest starts. No wake-up is lost: `run` counts the guest before it reads `parked`, and this
+/// sets `parked` before it reads the count, both sequentially consistent, so at least one sees the other.
 fn park(state: &State, seen: u64) {
     state.parked.store(true, SeqCst);
     while is_idle(state.guests.load(SeqCst), seen) && !state.stopped.load(SeqCst) {

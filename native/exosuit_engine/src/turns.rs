@@ -1,4 +1,6 @@
 //! Schedules compiles: a bounded number at a time, with tenants in turn.
+//!
+//! Turns rotate over the tenants that wait. A tenant with a hundred compiles therefore delays another's by one.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,18 +13,18 @@ use crate::Error;
 /// The number of waiting compiles of all tenants together.
 const MAX_WAITING: usize = 10_000;
 
-/// Turns are given to tenants in rotation: one with a hundred compiles delays another's by one.
+/// The turns of one compiler.
 pub(crate) struct Turns(Mutex<Queue>);
 
 struct Queue {
     free: usize,
-    /// The tenants that wait, the next one first, each with those who wait in its name.
+    /// The waiting tenants, the next one first, each with its waiting compiles.
     tenants: VecDeque<(String, VecDeque<Waiter>)>,
 }
 
 type Waiter = oneshot::Sender<Turn>;
 
-/// Leave to compile, until it is dropped.
+/// The right to compile, until it is dropped. The drop passes it on to the next tenant.
 pub(crate) struct Turn(Arc<Turns>);
 
 impl Turns {
@@ -34,7 +36,7 @@ impl Turns {
         Arc::new(Self(Mutex::new(queue)))
     }
 
-    /// Waits for a turn. Dropped, it waits no more.
+    /// Waits for a turn. Dropping the future leaves the queue.
     pub(crate) async fn take(self: &Arc<Self>, tenant: &str) -> Result<Turn, Error> {
         let waiting = {
             let mut queue = self.0.lock();

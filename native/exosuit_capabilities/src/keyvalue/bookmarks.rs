@@ -1,4 +1,4 @@
-//! Where guests go on with lists of keys.
+//! The cursors of lists of keys: numbers that stand for positions.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
@@ -6,14 +6,14 @@ use std::hash::{BuildHasher, RandomState};
 use exosuit_core::{Code, Error, Id, Origin};
 use parking_lot::Mutex;
 
-/// How many positions are kept for each that calls; the oldest goes first.
+/// The positions that are kept for each caller; the oldest is forgotten first.
 const MAX_POSITIONS: usize = 1_024;
 
-/// Which key a number stands for that was given out as a cursor.
+/// The keys behind the cursors that were given out.
 ///
-/// A cursor of `wasi:keyvalue` is a number, and a position that stays good while keys come and go is
-/// a key. One position of a bucket has one number, whoever asks and however often; each that calls
-/// has room of its own, so that none makes another's cursors forgotten.
+/// A cursor of `wasi:keyvalue` is a number. A position that stays valid while keys come and go is a key. So each
+/// number stands for a key. A position of a bucket always has the same number. Each caller has room of its own,
+/// so that no caller makes another's cursors invalid.
 #[derive(Default)]
 pub(crate) struct Bookmarks {
     numbers: RandomState,
@@ -66,7 +66,7 @@ impl Bookmarks {
         }
     }
 
-    /// Forgets the positions of an actor that calls no more, here or from another host.
+    /// Forgets the positions of an actor that no longer calls, of this host or another.
     pub(crate) fn forget(&self, actor: &Id) {
         self.shelves.lock().retain(|caller, _| match caller {
             Origin::Actor(id) => id != actor,

@@ -1,4 +1,4 @@
-//! The operations that change something, on the entries of one bucket.
+//! The operations that change entries of a bucket.
 
 use std::ops::ControlFlow;
 
@@ -15,7 +15,7 @@ use super::transaction::Transaction;
 /// The longest member of a set: it is a part of a record's key.
 const MAX_MEMBER: usize = 65_536;
 
-/// How many expired entries one change clears away: more than it can make, so that they never pile up.
+/// How many expired entries one change removes: more than it can create, so that they never pile up.
 const PURGE: usize = 8;
 
 impl Space<&mut Transaction<'_>> {
@@ -29,7 +29,7 @@ impl Space<&mut Transaction<'_>> {
         keys.iter().try_for_each(|key| self.clear(key))
     }
 
-    /// Adds to a number, which is a text, so that each contract reads what another has counted.
+    /// Adds to a number. Numbers are stored as text, so that each contract can read what another has counted.
     pub(crate) fn increment(&mut self, by: &Increment) -> Result<i128, Error> {
         let Increment { key, by, width } = by;
         let (expires, before) = match self.head(key)? {
@@ -46,7 +46,7 @@ impl Space<&mut Transaction<'_>> {
         Ok(after)
     }
 
-    /// Sets a value for ever, if the one that is there is the one that was seen.
+    /// Sets a value that does not expire, if the current value is still the one that was seen.
     pub(crate) fn swap(&mut self, swap: Swap) -> Result<Outcome, Error> {
         let Swap { key, seen, value } = swap;
         let now = self.value(&key)?;
@@ -58,7 +58,7 @@ impl Space<&mut Transaction<'_>> {
         Ok(Outcome::Swapped(true, None))
     }
 
-    /// Sets a value, for so many seconds, or 0 for ever.
+    /// Sets a value that expires after so many seconds, or never for 0.
     pub(crate) fn put(&mut self, key: &str, value: Vec<u8>, seconds: u32) -> Result<(), Error> {
         self.check_value(&value)?;
         let expires = match seconds {
@@ -212,7 +212,7 @@ pub(crate) fn check_value(limits: &Limits, value: &[u8]) -> Result<(), Error> {
     Ok(())
 }
 
-/// Clears away a few of the entries that have expired, in whichever bucket.
+/// Removes a few expired entries, of any bucket.
 pub(crate) fn purge(records: &mut Transaction<'_>, now: u64) -> Result<(), Error> {
     let mut expired = Vec::new();
     each_expired(records, now, &mut |key, head_key| {

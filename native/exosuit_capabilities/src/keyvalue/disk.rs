@@ -23,8 +23,8 @@ pub(crate) const RECORDS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("
 /// Pages kept in memory; the library would take a gigabyte.
 const CACHE_BYTES: usize = 64 << 20;
 
-/// How often, and how long apart, a file that is still held is asked for: one that is just being
-/// let go of is free within a commit or two.
+/// How often, and how long apart, a locked file is tried again: a provider that is just stopping frees it within
+/// a commit or two.
 const ATTEMPTS: u32 = 40;
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -35,7 +35,7 @@ static PROBE: [u8; 64 << 10] = [0; 64 << 10];
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
-/// A database, and how its disk does.
+/// A database, and the state of its disk.
 pub(crate) struct Disk {
     id: Id,
     path: PathBuf,
@@ -45,7 +45,7 @@ pub(crate) struct Disk {
     failing: Mutex<Option<Failing>>,
 }
 
-/// Since the last write went well.
+/// The failures since the last good write.
 struct Failing {
     error: Error,
     attempts: u32,
@@ -67,7 +67,7 @@ impl Disk {
         })
     }
 
-    /// Reads. Several may at a time.
+    /// Runs a read. Several may run at a time.
     pub(crate) fn read<T>(
         &self,
         job: impl FnOnce(&Database) -> Result<T, Error>,
@@ -82,7 +82,7 @@ impl Disk {
         }
     }
 
-    /// Writes, unless the last write failed and another would. For one thread.
+    /// Runs a write, unless the last one failed and the disk has not recovered. For one thread only.
     pub(crate) fn write<T>(
         &self,
         job: impl FnOnce(&Database) -> Result<T, Error>,
@@ -104,9 +104,9 @@ impl Disk {
         Some(Error::new(Code::Unavailable, detail.clone()))
     }
 
-    /// Lets go of the file.
+    /// Closes the file.
     pub(crate) fn close(&self) {
-        // The last to let go writes what the next one to open the file need not find out.
+        // Dropping the last handle saves state that the next open would otherwise have to rebuild.
         drop(self.database.write().take());
     }
 

@@ -1,4 +1,4 @@
-//! Records in a file that survives `kill -9`: one thread writes, commits are shared.
+//! Records in a file that survives `kill -9`. One thread writes, and concurrent writes share a commit.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -31,7 +31,7 @@ struct Open {
     disk: Arc<Disk>,
     readers: Arc<Semaphore>,
     writer: mpsc::Sender<Job>,
-    /// Cancelled when the writer has let go of the file.
+    /// Cancelled when the writer has closed the file.
     written: CancellationToken,
 }
 
@@ -133,7 +133,7 @@ impl Open {
     }
 }
 
-/// The writer's thread: takes what waits, carries it out, commits once, answers all.
+/// The thread that writes: takes all waiting jobs, runs them, commits once, and answers them all.
 fn write_all(disk: &Disk, mut jobs: mpsc::Receiver<Job>) {
     let mut batch = Vec::with_capacity(QUEUE);
     while jobs.blocking_recv_many(&mut batch, QUEUE) > 0 {

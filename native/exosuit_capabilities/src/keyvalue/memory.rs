@@ -18,15 +18,14 @@ use super::work::{Place, Work};
 /// Records in their order.
 pub(crate) type Records = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// So many bytes are copied and freed in a few microseconds: those of a value, or of all that one
-/// change clears away.
+/// The bytes that can be copied and freed in a few microseconds: of a value, or of all that one change removes.
 const QUICK_BYTES: usize = 64 << 10;
 
 /// Records in memory.
 ///
-/// What takes microseconds is done where the answer is polled, which may be a scheduler of the BEAM:
-/// that is less than a change of threads. All else, and whatever would wait for the lock, is done on
-/// a thread that may block.
+/// Work of a few microseconds runs where the answer is polled, which may be a scheduler of the BEAM: changing the
+/// thread would take longer. All other work, and work that would wait for the lock, runs on a thread that may
+/// block.
 #[derive(Default)]
 pub(crate) struct Memory(Arc<RwLock<Records>>);
 

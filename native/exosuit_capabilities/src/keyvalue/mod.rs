@@ -1,11 +1,12 @@
-//! The key-value store: every operation of `wasmcloud:keyvalue` and `wasi:keyvalue`, once, over
-//! ordered records.
+//! The key-value store: every operation of `wasmcloud:keyvalue` and `wasi:keyvalue`, written once, over records
+//! that are ordered by key.
 //!
-//! `wasmbus` and `wit` read an `operation` of their contract and write its outcome; `work` sends it to
-//! `space` or `changes`, which carry it out on the records that `layout` describes; `transaction` makes
-//! it whole or undone and counts the bytes; `memory`, `file` and `shared` are where records are kept,
-//! the last of them in entries as `packed` writes them; `disk` opens the file anew when writing fails;
-//! `bookmarks` know where lists of keys go on.
+//! 1. `wasmbus` and `wit` decode an `operation` of their contract, and encode its outcome.
+//! 2. `work` carries an operation out: `space` reads, `changes` writes. Both work on the entries that `layout` lays
+//!    out in records; `bookmarks` keep the cursors of lists.
+//! 3. `transaction` makes a change atomic, and counts its bytes against the `limits`.
+//! 4. A `store` keeps the records: `memory`, `file` (with `disk`, which reopens the file after a failure), or
+//!    `shared`, a bucket of the lattice whose entries are `packed`.
 
 mod bookmarks;
 mod changes;
@@ -43,8 +44,8 @@ use operation::{Operation, Outcome, Query};
 use store::Store;
 use work::{Clock, Place, Work, system_clock};
 
-/// The longest name of a bucket, and of one inside of it: with the slash between them, their length
-/// takes one byte of every record's key.
+/// The longest name of a bucket, and of a bucket inside of it. Together with the slash between them they fit a
+/// length of one byte, which is in the key of every record.
 const MAX_BUCKET: usize = 128;
 const MAX_INNER: usize = 126;
 
@@ -93,7 +94,7 @@ pub struct KeyValue {
 /// The setting that bounds one bucket.
 const BUCKET_BYTES: &str = "max_bucket_bytes";
 
-/// How an operation was asked for, and is answered.
+/// The contract that an operation came by.
 #[derive(Clone, Copy)]
 enum Encoding {
     Wasmbus,
@@ -327,7 +328,7 @@ impl Capability for KeyValue {
         Box::pin(ready(Ok(())))
     }
 
-    /// Reads, as an actor would.
+    /// Reads a key, as an actor would.
     fn health(&self) -> Done {
         let place = self.place("default".into(), Origin::Host);
         let operation = Operation::Query(Query::Contains(PROBE.to_owned()));
@@ -371,8 +372,8 @@ fn is_name(bucket: &str, most: usize) -> bool {
     (1..=most).contains(&bucket.len()) && bucket.bytes().all(good)
 }
 
-/// The bucket that a guest opens by a name, within that of its link. No name has a slash, so that
-/// this is nobody else's.
+/// The bucket that a guest opens by a name, inside the bucket of its link. Names have no slash, so no other link
+/// can have this bucket.
 fn opened(bucket: &str, name: &str) -> Result<Box<str>, Error> {
     match name {
         "" | "default" => Ok(bucket.into()),

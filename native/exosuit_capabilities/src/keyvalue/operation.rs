@@ -1,4 +1,4 @@
-//! What the store can do: operations and their outcomes, whichever contract they come by.
+//! The operations of the store and their outcomes, independent of any contract.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! What a backend is asked for: records in the order of their keys.
+//! What a backend offers: records that are ordered by key.
 
 use std::ops::ControlFlow;
 

@@ -1,7 +1,7 @@
 //! Records in a bucket of the lattice, which all its hosts see.
 //!
-//! An entry is one value there, changed by comparing: read, carried out on a copy, written in the
-//! place of what was read, and again if others came between.
+//! An entry is one value of that bucket. A change reads the entry, works on a copy, and writes the copy only if the
+//! entry has not changed in the meantime. If it has, the change starts over.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::ready;
@@ -35,7 +35,7 @@ const AT_ONCE: usize = 32;
 /// How many bytes one operation may read: few entries of the greatest size, or many of the usual.
 const MAX_READ: usize = 64 << 20;
 
-/// How many entries are told apart when the changes of this host wait for each other.
+/// The number of locks that the entries share, by hash.
 const TURNS: usize = 256;
 
 /// How often what has expired is cleared away, in milliseconds.
@@ -51,7 +51,7 @@ struct Inner {
     is_stopped: AtomicBool,
 }
 
-/// Changes of one entry by this host take turns: they would only be in each other's way.
+/// Makes changes of one entry by this host take turns: otherwise they would make each other start over.
 struct Turns {
     hasher: RandomState,
     locks: Vec<Mutex<()>>,
@@ -269,7 +269,7 @@ fn at(place: &Place, key: &str) -> exosuit_core::Place {
     }
 }
 
-/// A time of its own for each that tries again, so that those who met do not meet again.
+/// A random pause, so that changes which met do not meet again.
 fn pause(attempt: u32) -> Duration {
     let longest = Duration::from_millis(1 << attempt.min(6)).min(LONGEST_PAUSE);
     longest.mul_f64(rand::random())

@@ -1,4 +1,4 @@
-//! The operations that read, on the entries of one bucket.
+//! The operations that read entries of a bucket.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;

@@ -1,4 +1,4 @@
-//! Where records are kept: what memory, a file and a lattice have in common.
+//! What the backends have in common: memory, a file, and a bucket of the lattice.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -8,20 +8,20 @@ use exosuit_core::{Code, Done, Error};
 use super::operation::Outcome;
 use super::work::Work;
 
-/// Work that is under way.
+/// An operation that runs.
 pub(crate) type Running = Pin<Box<dyn Future<Output = Result<Outcome, Error>> + Send>>;
 
-/// Where records are kept.
+/// A backend.
 pub(crate) trait Store: Send + Sync {
-    /// Does the work: whole, or not at all.
+    /// Carries out an operation: whole, or not at all.
     fn run(&self, work: Work) -> Running;
 
-    /// Why it does not take writes now, if it does not. It goes on by itself.
+    /// Why writes fail now, if they do. The backend recovers by itself.
     fn impaired(&self) -> Option<Error> {
         None
     }
 
-    /// Ends what was asked for, and lets go of the file.
+    /// Finishes the operations that run, and closes the file.
     fn stop(&self) -> Done;
 }
 

@@ -8,12 +8,12 @@ use super::layout::{self, USAGE};
 use super::limits::Limits;
 use super::records::{Read, Visit, Write};
 
-/// What a record takes besides its bytes, about, in memory and in a tree on disk.
+/// The overhead of a record, roughly, in memory and on disk.
 const RECORD_BYTES: usize = 64;
 
-/// Changes that are taken back unless all of them go well.
+/// Changes that are undone unless all of them succeed.
 ///
-/// Several of these share one commit of the file, so that taking one back cannot be left to it.
+/// Several transactions share one commit of the file. So the file cannot undo a single one, and this does.
 pub(crate) struct Transaction<'a> {
     records: &'a mut dyn Write,
     undo: Vec<(Vec<u8>, Option<Vec<u8>>)>,

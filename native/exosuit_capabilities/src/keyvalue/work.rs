@@ -1,4 +1,4 @@
-//! An operation with all that it needs, to be carried out wherever the records are.
+//! Carries out an operation on records, wherever these are.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -16,7 +16,7 @@ use super::transaction::{Transaction, transact};
 /// The time in milliseconds since 1970: expiry outlives the process.
 pub(crate) type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 
-/// Where an operation takes place, and for whom.
+/// The bucket of an operation, its limits, and its caller.
 pub(crate) struct Place {
     pub(crate) bucket: Box<str>,
     pub(crate) limits: Limits,
@@ -25,7 +25,7 @@ pub(crate) struct Place {
     pub(crate) caller: Origin,
 }
 
-/// An operation and its place.
+/// An operation with all that it needs.
 pub(crate) struct Work {
     pub(crate) operation: Operation,
     pub(crate) place: Place,
@@ -40,7 +40,7 @@ pub(crate) fn system_clock() -> u64 {
 }
 
 impl Place {
-    /// Carries out what only reads.
+    /// Carries out an operation that only reads.
     pub(crate) fn ask(&self, query: Query, records: &dyn Read) -> Result<Outcome, Error> {
         let space = self.space(records);
         match query {
@@ -57,17 +57,17 @@ impl Place {
         }
     }
 
-    /// Carries out what may change something, and clears away a little of what has expired.
+    /// Carries out a change, and removes a few expired entries.
     pub(crate) fn change(&self, change: Change, records: &mut dyn Write) -> Result<Outcome, Error> {
         let (limits, now) = (&self.limits, (self.clock)());
-        // Apart from the change: a full store must get rid of what expired though the change fails.
+        // A transaction of its own: a full store must lose its expired entries even if the change fails.
         transact(records, limits, |records| changes::purge(records, now))?;
         transact(records, limits, |records| {
             apply(change, &mut self.space(records))
         })
     }
 
-    /// An error for a change that no entry could take, whatever it is by then.
+    /// An error for a change that no entry could take, whatever it holds.
     pub(crate) fn check(&self, change: &Change) -> Result<(), Error> {
         let check = |key: &str, value: &[u8]| {
             check_key(key)?;

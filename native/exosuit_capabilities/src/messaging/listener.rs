@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use super::form::Form;
 use super::settings::Limits;
 
-/// The router ends the call at its deadline and takes note of it. Should it not, this does.
+/// The router ends a call at its deadline. This much later, the listener gives up itself.
 const GRACE: Duration = Duration::from_millis(250);
 
 /// The actor at the other end of a link, and how it is called.
@@ -30,8 +30,8 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    /// Calls the actor with each message, so many at a time, until the end. While as many run as may,
-    /// messages wait where they are counted. Gives the subscription back, with what waits in it.
+    /// Calls the actor with each message, a bounded number at a time, until the end. Further messages wait in
+    /// the subscription, which bounds them. Returns the subscription with its waiting messages.
     pub(crate) async fn listen(
         self,
         mut subscription: Subscription,
@@ -79,8 +79,7 @@ impl Listener {
             payload,
             context: Context::until(deadline),
         });
-        // The router has taken note of a call that failed. That the answer tells of a failure it
-        // cannot see.
+        // The router reports failed calls. It cannot see that an answer is an error of the guest.
         if let Ok(Reply::Value(Value::Error(words))) = bounded(call, deadline + GRACE, None).await {
             self.report(
                 operation,

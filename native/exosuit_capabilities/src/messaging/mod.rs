@@ -1,7 +1,8 @@
-//! Messaging: actors publish, ask, and are called with what is sent to the subjects of their links.
+//! Messaging: actors publish and request, and are called with the messages on the subjects of their links.
 //!
-//! `wasmbus` and `wit` are the two `form`s of the contract, in which actors make a `request`; `settings` reads what a link asks for, and
-//! `subjects` what actors may use; `listener` brings the messages of one subscription to an actor.
+//! - `wasmbus` and `wit` are the two `form`s of the contract. In both, an actor makes a `request`.
+//! - `settings` reads what a link asks for, `subjects` decides which subjects actors may use.
+//! - `listener` brings the messages of one subscription to an actor.
 
 mod form;
 mod listener;

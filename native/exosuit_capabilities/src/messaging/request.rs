@@ -1,4 +1,4 @@
-//! What actors ask of the provider.
+//! The requests of actors.
 
 use exosuit_core::Message;
 

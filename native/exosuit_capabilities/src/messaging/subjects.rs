@@ -1,11 +1,11 @@
-//! Subjects: what is one, and which are none of an actor's business.
+//! The subjects that actors may use.
 
 use exosuit_core::{Code, Error};
 
 /// The longest subject, so that a few of them fit on a line of the protocol, which has 4096 bytes.
 const MAX_SUBJECT: usize = 1_024;
 
-/// By which hosts are called and commanded, and applications deployed.
+/// The subjects by which hosts are called and commanded, and applications deployed.
 const RESERVED: &[&str] = &["wasmbus", "exosuit", "wadm"];
 
 /// Where the answers to requests go.

@@ -1,4 +1,6 @@
-//! An instance of either ABI that serves many calls, and where it rests between them.
+//! An instance that serves many calls, of either ABI, and the pool where it rests between them.
+//!
+//! Stands above both ABIs in the type of its instances, and below their calls, which use the pool.
 
 use super::{component, wasmbus};
 use crate::pool;

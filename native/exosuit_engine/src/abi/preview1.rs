@@ -1,4 +1,4 @@
-//! WASI preview 1, as modules of either kind import it.
+//! WASI preview 1 for modules: wasmtime's own, except for random bytes, which are filled in pieces.
 
 use wasmtime::{Caller, Extern, Linker};
 use wasmtime_wasi::p1::{self, WasiP1Ctx};
@@ -13,7 +13,7 @@ const MEMORY: &str = "memory";
 /// The WASI error for a range outside of the memory.
 const FAULT: i32 = 21;
 
-/// Adds WASI's own, with random numbers in pieces.
+/// Adds WASI to a linker. `wasi` gets it out of the data of the store.
 pub(super) fn add_to_linker<T: Send + 'static>(
     linker: &mut Linker<T>,
     wasi: impl Fn(&mut T) -> &mut WasiP1Ctx + Copy + Send + Sync + 'static,

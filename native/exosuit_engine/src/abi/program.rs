@@ -1,5 +1,7 @@
-//! Programs as modules: commands of WASI preview 1. A call of `wasi:cli/run` runs one to its end, in an
-//! instance of its own, with the payload as its input and its output as the answer.
+//! Modules that are programs: commands of WASI preview 1.
+//!
+//! A call of `wasi:cli/run` runs the program to its end, in an instance of its own. The payload is its
+//! standard input, its standard output is the answer.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -22,10 +24,10 @@ use crate::sandbox::Sandbox;
 
 pub(super) type Linker = wasmtime::Linker<State>;
 
-/// The export where a program starts.
+/// The export that starts a program.
 pub(super) const START: &str = "_start";
 
-/// The state of a program's instance.
+/// The data of a program's instance.
 pub(crate) struct State {
     context: Context,
     limiter: Limiter,
@@ -49,7 +51,7 @@ pub(super) fn linker(engine: &wasmtime::Engine) -> Result<Linker, Error> {
     Ok(linker)
 }
 
-/// A program that is linked.
+/// A linked program.
 pub(crate) struct Prepared {
     instance: InstancePre<State>,
     unanswered: Vec<String>,

@@ -1,5 +1,5 @@
-//! The store of an instance, of either ABI: it gives way at the end of each slice, traps at the
-//! deadline of the call that it serves, and holds its guest to the limits.
+//! The store of an instance, for every ABI. It does three things to its guest: gives other tasks a turn at the
+//! end of each slice, traps the guest at the deadline of its call, and holds it to its limits.
 
 use std::time::Instant;
 
@@ -9,18 +9,18 @@ use crate::Error;
 use crate::engine_core::EngineCore;
 use crate::limiter::Limiter;
 
-/// Ticks of the epoch until a guest gives others their turn.
+/// The ticks of the epoch in one slice.
 const SLICE: u64 = 1;
 
-/// What a store holds of either ABI.
+/// The data of a store, as far as the store itself needs it.
 pub(super) trait Limited: Send + 'static {
     fn limiter(&mut self) -> &mut Limiter;
 
-    /// That of the call.
+    /// The deadline of the call that is served now.
     fn deadline(&self) -> Instant;
 }
 
-/// A store for a fresh instance.
+/// Makes the store of a fresh instance. If the pool is nearly full, some warm instances go first.
 pub(super) fn bounded<T: Limited>(engine: &EngineCore, data: T) -> Store<T> {
     engine.make_room();
     let mut store = Store::new(engine.wasmtime(), data);
@@ -32,15 +32,15 @@ pub(super) fn bounded<T: Limited>(engine: &EngineCore, data: T) -> Store<T> {
         if Instant::now() >= store.data().deadline() {
             return Err(Error::Deadline.into());
         }
-        // Tokio's way to yield lets its timers and sockets have their turn as well; wasmtime's
-        // own would wait in line before them 61 times.
+        // Tokio's `yield_now` lets timers and sockets run before the task goes on. wasmtime's own yield
+        // wakes the task at once, and Tokio polls its timers only every 61 tasks.
         let turn = Box::pin(tokio::task::yield_now());
         Ok(UpdateDeadline::YieldCustom(SLICE, turn))
     });
     store
 }
 
-/// A whole slice and no limit reached, for another call.
+/// Prepares a store for another call: a whole slice, and no limit reached.
 pub(super) fn renew<T: Limited>(store: &mut Store<T>) {
     store.set_epoch_deadline(SLICE);
     store.data_mut().limiter().forget();

@@ -1,5 +1,5 @@
-//! Imports of a module that nothing here answers: functions that fail when they are called, so that a
-//! module that never calls them runs.
+//! Stubs for the imports of a module that nothing here answers. A stub fails when it is called, so that a
+//! module which never calls it runs.
 
 use wasmtime::{ExternType, FuncType, InstancePre, Linker, Module, UnknownImportError};
 
@@ -9,7 +9,7 @@ use crate::explain::{MAX_NAME, cut};
 /// The most of them that a module may have: each makes the linking of the others a little longer.
 const MAX_UNANSWERED: usize = 1_000;
 
-/// Links a module; gives the imports that nothing answers, too.
+/// Links a module. Also returns the imports that became stubs.
 pub(super) fn linked<T: 'static>(
     linker: &Linker<T>,
     module: &Module,

@@ -1,9 +1,13 @@
-//! The wasmbus ABI: operation and payload in, response or error out, over nine imports.
+//! The wasmbus ABI: an operation and a payload go in, a response or an error comes out, over nine imports.
 //!
-//! An instance begins with its `_initialize`, `_start`, `start` and `wapc_init`, where there are any; each
-//! of its calls is a `__guest_call`. The imports have two names, `wasmbus` and `wapc`: the ABI is that
-//! of waPC. [`imports`] is what the guest sees of its host, [`memory`] how the two exchange
-//! bytes, [`state`] what an instance and its call know.
+//! An instance starts with its exports `_initialize`, `_start`, `start` and `wapc_init`, as far as it has them.
+//! Each call is then one call of `__guest_call`, during which the guest fetches its input and leaves its answer
+//! by imports. These imports have two names, `wasmbus` and `wapc`: the ABI is that of waPC.
+//!
+//! - [`imports`]: the functions that the guest can call.
+//! - [`memory`]: copies between the guest's memory and the host, with every range checked.
+//! - [`state`]: the data of the store.
+//! - [`guest`]: an instance and its calls.
 
 mod guest;
 mod imports;
@@ -41,7 +45,7 @@ const BEFORE_THE_CALL: [&str; 2] = ["_initialize", "_start"];
 /// another type is something else.
 const AFTER_THE_START: [&str; 2] = ["start", "wapc_init"];
 
-/// A module that has what the ABI asks for, and is linked.
+/// A linked module that has the exports of the ABI.
 pub(crate) struct Prepared {
     instance: InstancePre<State>,
     memory: ModuleExport,
@@ -110,7 +114,7 @@ impl Prepared {
         self.guest(actor, call).await.map(drop)
     }
 
-    /// A fresh instance.
+    /// Makes a fresh instance, and runs its start functions within the deadline of the call.
     async fn guest(&self, actor: &Arc<ActorShared>, call: Call) -> Result<Guest, Error> {
         let state = State::new(actor, call, self.memory).await?;
         let mut store = bounded(&actor.engine, state);
@@ -143,7 +147,7 @@ fn exported<P: WasmParams, R: WasmResults>(
     function.typed::<P, R>(&*store)
 }
 
-/// A `_start` that ends by `exit(0)` has done its work.
+/// Takes `exit(0)` in a start function for success: commands end that way.
 fn exited_well(error: wasmtime::Error) -> wasmtime::Result<()> {
     match error.downcast_ref() {
         Some(I32Exit(0)) => Ok(()),
@@ -161,7 +165,7 @@ fn check_memory(module: &wasmtime::Module) -> Result<(), Error> {
     }
 }
 
-/// The function exported under that name, if there is one. It must be of that type.
+/// The exported function of this name, if there is one. An error if it has another type.
 fn function(
     module: &wasmtime::Module,
     name: &str,

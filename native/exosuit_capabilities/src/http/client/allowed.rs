@@ -1,4 +1,4 @@
-//! Where a request may go: the list `allowed_hosts`, and the target of a request.
+//! The list `allowed_hosts`, and the target of a request.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -15,7 +15,7 @@ use crate::settings::invalid;
 /// The setting that holds the list.
 pub(crate) const KEY: &str = "allowed_hosts";
 
-/// A list longer than this is not meant.
+/// The longest list.
 const MAX_ENTRIES: usize = 1_024;
 
 /// Where requests may go. An empty list allows nothing.
@@ -78,7 +78,7 @@ impl Allowed {
         self.0.is_empty()
     }
 
-    /// Which addresses a request may reach there; none where the list does not allow it.
+    /// The addresses that a request to this target may reach. None if the list does not allow the target.
     pub(crate) fn reach(&self, target: &Target) -> Option<Reach> {
         let fitting = || self.0.iter().filter(|pattern| pattern.fits_port(target));
         let is_named = |it: &Pattern| matches!(&it.host, Host::Named(name) if *name == target.host);

@@ -1,4 +1,4 @@
-//! Connections to servers: so many, made in time, and given up by a server that stops reading.
+//! Makes connections to servers: a bounded number, each within a timeout, and ended when the server stops reading.
 
 use std::error::Error as StdError;
 use std::future::{Future, poll_fn};
@@ -40,7 +40,7 @@ pub(crate) struct Connect {
     limits: Limits,
 }
 
-/// A connection, which counts until it is closed.
+/// A connection. It counts against the limits until it is closed.
 pub(crate) struct Kept {
     stream: TokioIo<Pin<Box<TimeoutStream<TokioIo<Stream>>>>>,
     open: Open,

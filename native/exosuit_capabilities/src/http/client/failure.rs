@@ -1,4 +1,4 @@
-//! Why a request has no response.
+//! Errors of requests that got no response, or only a part of one.
 
 use std::error::Error as StdError;
 use std::iter::successors;

@@ -1,4 +1,4 @@
-//! Bodies that end with their call: at its deadline, or when what serves it is stopped.
+//! Bodies that end with their call: at its deadline, or when the actor that made it is stopped.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -10,7 +10,7 @@ use bytes::Bytes;
 use exosuit_core::{Code, Error, Lease};
 use hyper::body::{Body, Frame, SizeHint};
 
-/// How long a call may go on. The lease is held until the last body of the call has ended.
+/// The end of a call, shared by its bodies. The lease is held until the last of them has ended.
 pub(crate) struct Term {
     pub(crate) lease: Lease,
     pub(crate) deadline: Instant,

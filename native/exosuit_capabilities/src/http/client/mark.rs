@@ -1,14 +1,14 @@
-//! The sender of a request and its allowed addresses, attached to the choice of its connection.
+//! The mark of a connection: whose requests it serves, and which addresses it may reach.
 
 use http::Uri;
 use http::uri::{Authority, PathAndQuery};
 
 use super::reach::Reach;
 
-/// The purpose of a connection.
+/// The caller and the reach of a connection.
 ///
-/// Connections are kept by the authority of their target. With the mark as its user, those of one actor
-/// and reach serve no request of another. Nothing of it is sent.
+/// The pool finds connections by the authority of their target. The mark is added to that as its user part, so
+/// that the connection of one actor never serves another. The mark is not sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Mark {
     pub(crate) reach: Reach,

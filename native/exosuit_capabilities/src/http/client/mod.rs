@@ -1,9 +1,12 @@
 //! The HTTP client: requests of actors, to the hosts that their links allow.
 //!
-//! [`HttpClient`] checks a request against `allowed` and sends it; `connect` and `resolve` make its
-//! connections, to the addresses within its `reach` and in `turns`, each for requests of one `mark`; those that
-//! are `idle` make room for others. `leased` ends its bodies with their call, `failure`
-//! says what went wrong, `wasmbus` reads and writes the messages of the older contract.
+//! 1. [`HttpClient`] checks a request against the list of its link (`allowed`).
+//! 2. `resolve` looks the host up, and keeps the addresses that the request may `reach`.
+//! 3. `connect` makes the connection, in `turns`; each connection serves one caller and one reach, its `mark`. Idle
+//!    connections make room for others (`idle`).
+//! 4. `leased` ends the bodies with their call; `failure` explains what went wrong.
+//!
+//! `wasmbus` decodes and encodes the messages of the older contract.
 
 mod allowed;
 mod connect;

@@ -1,7 +1,8 @@
-//! The addresses that a request may reach, after the name of its host is resolved.
+//! The addresses that a request may reach, after its host was resolved.
 //!
-//! Private, loopback, link-local and other special addresses belong to the machine and the network
-//! of the host. A list reaches them only where it names the host itself or a range of addresses.
+//! Private, loopback, link-local and other special addresses belong to the machine and the network of the host. A
+//! request reaches them only if its list names the host itself, or a range with the address. Without this, a public
+//! name that resolves to 127.0.0.1 would open local services to guests.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

@@ -1,6 +1,5 @@
-//! Resolves names to addresses. A lookup occupies a thread, possibly for longer than its caller waits. Therefore
-//! the number of concurrent lookups is bounded, in total and per actor. Only addresses that the request may
-//! reach are used.
+//! Resolves host names. A lookup occupies a thread, possibly longer than its caller waits, so the number of lookups is
+//! bounded, in total and per actor. Only addresses that the request may reach are used.
 
 use std::error::Error as StdError;
 use std::future::Future;

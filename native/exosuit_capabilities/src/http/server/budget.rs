@@ -1,7 +1,7 @@
-//! The limit of buffered bytes of requests and answers on one address, and the share of each client.
+//! The memory that the bodies of requests and answers may take on one address, with a share for each client.
 //!
-//! A task that waits for a part holds nothing and takes nothing until all of the part is free: two that
-//! wait never wait for each other, and smaller parts are given meanwhile. Each wait has an end.
+//! Waiting cannot deadlock: a task that waits for bytes holds none, and takes all of them at once when they are
+//! free. Smaller requests are served in the meantime, and every wait ends at its timeout.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use tokio::time::{error::Elapsed, timeout};
 /// taken in 32 bits.
 const UNIT: u64 = 1_024;
 
-/// The bytes that an address may hold at a time, or one of its clients.
+/// The bytes that an address, or one of its clients, may hold at a time.
 #[derive(Clone)]
 pub(crate) struct Budget {
     free: Arc<Semaphore>,
@@ -28,22 +28,22 @@ pub(crate) struct Budget {
 /// What a budget and its shares have in common.
 #[derive(Default)]
 struct Changes {
-    /// For who takes of a share and of the whole: both or none.
+    /// Held while bytes are taken from a share and from the whole, so that nobody gets only one of the two.
     taking: Mutex<()>,
-    /// Told whenever a part becomes free.
+    /// Notified whenever bytes become free.
     freed: Notify,
 }
 
-/// A part of the budget, until it is dropped. None is taken for nothing.
+/// Bytes taken from the budget, until they are dropped. None by default.
 #[derive(Default)]
 pub(crate) struct Held {
     own: Option<OwnedSemaphorePermit>,
-    /// As much, of the whole.
+    /// The same number of bytes, taken from the whole budget.
     whole: Option<OwnedSemaphorePermit>,
     changes: Option<Arc<Changes>>,
 }
 
-/// A part of the budget that is still to become free.
+/// Bytes that are waited for.
 pub(crate) type Waiting = Pin<Box<dyn Future<Output = Result<Held, Elapsed>> + Send>>;
 
 impl Budget {
@@ -58,7 +58,7 @@ impl Budget {
         }
     }
 
-    /// The most that one client may hold of it.
+    /// The budget of one client: at most so many bytes, which also count in the whole.
     pub(crate) fn share(self: &Arc<Self>, bytes: u64) -> Self {
         Self {
             whole: Some(Arc::clone(self)),
@@ -67,7 +67,7 @@ impl Budget {
         }
     }
 
-    /// Takes what is missing to so many bytes in all; whether there was as much.
+    /// Raises what is held to `bytes` in total. Returns false, and changes nothing, if that many are not free.
     pub(crate) fn raise(&self, held: &mut Held, bytes: u64) -> bool {
         let Some(missing) = missing(held, bytes) else {
             return true;
@@ -79,12 +79,13 @@ impl Budget {
         true
     }
 
-    /// The same for bytes that are held already: more than there are in all count as all.
+    /// Counts bytes that are in memory already. If they are more than the whole budget, they take all of it:
+    /// otherwise such an answer could never be sent.
     pub(crate) fn count(&self, held: &mut Held, bytes: u64) -> bool {
         self.raise(held, self.at_most(bytes))
     }
 
-    /// Waits until so many bytes are free, for at most so long. Whoever waits holds nothing.
+    /// Waits until so many bytes are free, at most for `longest`. The caller must hold none.
     pub(crate) fn wait(&self, bytes: u64, longest: Duration) -> Waiting {
         let wanted = missing(&Held::default(), self.at_most(bytes));
         let budget = self.clone();
@@ -98,7 +99,7 @@ impl Budget {
 
     async fn take(&self, units: u32) -> Held {
         loop {
-            // Hears of all that becomes free from here on.
+            // Registered before the check, so that no bytes freed in between are missed.
             let freed = self.changes.freed.notified();
             if let Some(held) = self.try_take(units) {
                 return held;

@@ -1,4 +1,4 @@
-//! One connection: its protocol, its requests, and its end.
+//! Serves one connection: recognises its protocol, answers its requests, and ends it.
 
 use std::convert::Infallible;
 use std::pin::pin;
@@ -39,15 +39,18 @@ const MIN_BUFFER: usize = 256 << 10;
 /// How many streams are reset for faults of the client before the connection ends.
 const MAX_FAULTY_STREAMS: usize = 64;
 
-/// One stream has this part of a connection's window, so that one that nobody reads leaves room for
-/// others; and no less than HTTP/2 starts with.
+/// One stream may fill a quarter of the connection's window, so that a stream that nobody reads leaves room for
+/// others. The second number is what HTTP/2 starts with.
 const STREAM_PART: u32 = 4;
 const MIN_STREAM_WINDOW: u32 = 65_535;
 
-/// How long a client may take to begin where others wait for room.
+/// How long a client may take for its first bytes while others wait for room.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Serves a connection to its end.
+///
+/// It ends when the client closes it, when the listener ends ([`Ending`](super::listener_state::Ending)), when
+/// others need its room while it is idle, or when the client is too slow or gives up too many requests.
 pub(crate) async fn serve(
     stream: TcpStream,
     listener: Arc<ListenerState>,
@@ -114,9 +117,8 @@ impl Connection {
                 }
             }
         };
-        // An answer that breaks off must not look like one that ends, which without a length only
-        // the end of the connection tells: it is reset. All else that is wrong is its client's to
-        // know.
+        // An answer without a length ends with its connection. If such an answer breaks off, the connection
+        // is reset, so that the client does not take it for complete.
         if ended.is_none_or(|ended| ended.is_err_and(|error| error.is_user())) {
             serving.into_parts().io.into_inner().reset();
         }
@@ -156,7 +158,7 @@ impl Connection {
         })
     }
 
-    /// Answers a request, in any case.
+    /// Answers a request. Failures become responses as well.
     async fn answer(self: &Arc<Self>, mut request: Request<Incoming>) -> Response<Outgoing> {
         let mut answer = match Running::begin(self) {
             Some(running) => {
@@ -197,7 +199,7 @@ impl Connection {
     }
 
     async fn call(&self, route: &Route, request: Request<Incoming>) -> Response<Outgoing> {
-        // Counted until its answer has been handed over, or given up.
+        // The route counts the request until its answer has been sent, or given up.
         let token = route.requests().token();
         let visit = Visit {
             limits: &self.terms.limits,

@@ -1,4 +1,6 @@
-//! What the new connections of an address are held to: its limits, and what is counted against them.
+//! The limits of new connections, with the semaphores and the budget that count against them.
+//!
+//! A change of the limits makes a new one for the connections that come later; those that run keep theirs.
 
 use std::sync::Arc;
 
@@ -7,12 +9,12 @@ use tokio::sync::Semaphore;
 use super::budget::Budget;
 use super::limits::Limits;
 
-/// What new connections are served under.
+/// The limits that a connection keeps for its whole life.
 pub(crate) struct ConnectionLimits {
     pub(crate) limits: Limits,
     pub(crate) budget: Arc<Budget>,
     pub(crate) slots: Arc<Semaphore>,
-    /// For the requests of HTTP/2 connections.
+    /// The requests of HTTP/2 connections.
     pub(crate) streams: Arc<Semaphore>,
 }
 

@@ -1,4 +1,4 @@
-//! The state that the requests of one connection share, and the requests that are under way.
+//! The state that the requests of one connection share, and the requests that run.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -67,7 +67,8 @@ impl Connection {
         self.pieces.is_some()
     }
 
-    /// Waits until no further request is taken: the address ends, or others have no room.
+    /// Ends when the connection should take no further request: its listener ends, or others need its room
+    /// while it is idle.
     pub(crate) async fn last_request(&self) {
         let is_idle = || self.running.load(Relaxed) == 0;
         tokio::select! {
@@ -76,7 +77,7 @@ impl Connection {
         }
     }
 
-    /// Waits until no request has been under way for this long.
+    /// Ends when no request has run for this long.
     pub(crate) async fn idle(&self, longest: Duration) {
         loop {
             let changes = self.changes.load(Relaxed);
@@ -87,7 +88,7 @@ impl Connection {
         }
     }
 
-    /// Waits until the client has left a part of an answer for too long.
+    /// Ends when the client has not taken a part of an answer for too long.
     pub(crate) async fn stuck(&self) {
         match &self.pieces {
             Some(pieces) => pieces.stuck().await,
@@ -95,7 +96,7 @@ impl Connection {
         }
     }
 
-    /// Waits until all requests are answered, and a little longer for the last of the answers.
+    /// Ends when all requests are answered, and a little later, so that the last answer can be sent.
     pub(crate) async fn settled(&self) {
         while self.running.load(Relaxed) > 0 {
             sleep(LINGER).await;
@@ -104,10 +105,11 @@ impl Connection {
     }
 }
 
-/// A request under way, until the body of its answer has been handed over.
+/// A request that runs, until the body of its answer has been sent.
 pub(crate) struct Running {
     connection: Arc<Connection>,
-    /// Its places among those of HTTP/2, of which a connection may have many.
+    /// Its permits among the HTTP/2 requests of its client and of the address. Over HTTP/1.1 connections bound the
+    /// requests.
     _places: Option<[OwnedSemaphorePermit; 2]>,
     is_answered: bool,
 }
@@ -130,7 +132,7 @@ impl Running {
         })
     }
 
-    /// The client is to read the answer now.
+    /// Says that the answer is ready, so that the request no longer counts as given up.
     pub(crate) fn answered(&mut self) -> Option<Arc<Reading>> {
         self.is_answered = true;
         let abandoned = &self.connection.abandoned;

@@ -1,4 +1,4 @@
-//! The messages of `wasmcloud:httpserver`: a request written, a response read.
+//! The messages of `wasmcloud:httpserver`: writes requests, reads responses.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -19,14 +19,15 @@ use crate::http::headers::{is_bodiless, is_final, strip_hop_by_hop, take_length}
 /// The operation that every request becomes.
 pub(crate) const OPERATION: &str = "HttpServer.HandleRequest";
 
-/// The place of a body's length that is not known before its end.
+/// Stands in for the length of a body until it is known.
 const OPEN_LENGTH: u32 = u32::MAX;
 
-/// How much memory is taken for a body that is announced: the rest is taken as it comes.
+/// The memory that is reserved for an announced body. The rest is reserved as it comes, since a client could
+/// announce anything.
 const UNPAID: usize = 64 << 10;
 
-/// A request as it is written: its head first, then its body as it comes, so that a large body is
-/// copied once and small parts of it keep no buffers alive.
+/// A request that is being written: first its head, then its body as it comes. So a large body is copied once,
+/// and small parts keep no network buffers alive.
 pub(crate) struct Payload {
     bytes: Vec<u8>,
     body_at: usize,
@@ -34,7 +35,7 @@ pub(crate) struct Payload {
 }
 
 impl Payload {
-    /// Writes all but the body, of which `length` bytes are announced.
+    /// Writes everything but the body, whose announced length is `length`.
     pub(crate) fn begin(head: &Parts, length: Option<u64>) -> Result<Self, Error> {
         let length = length.and_then(|length| u32::try_from(length).ok());
         let announced = usize::try_from(length.unwrap_or(0)).unwrap_or(usize::MAX);
@@ -113,7 +114,8 @@ fn small(length: usize) -> u32 {
     u32::try_from(length).expect("the header is bounded by max_header_bytes")
 }
 
-/// Bytes that are not UTF-8 are read as Latin-1, which HTTP once meant by them: nothing is lost.
+/// The text of a header value. Bytes that are not UTF-8 are read as Latin-1, the old encoding of HTTP, so that
+/// nothing is lost.
 fn text(value: &HeaderValue) -> Cow<'_, str> {
     match std::str::from_utf8(value.as_bytes()) {
         Ok(text) => text.into(),
@@ -131,8 +133,8 @@ struct Answered<'a> {
     body: Option<Cow<'a, [u8]>>,
 }
 
-/// How many headers, and how many values of one, an answer may have: in memory an empty one takes
-/// dozens of times what it takes in the message.
+/// The most headers of an answer, and the most values of one. In memory an empty header takes dozens of times
+/// its size in the message.
 const MAX_HEADERS: usize = 1_024;
 
 /// The header of an answer, by name.

@@ -25,7 +25,7 @@ const DEFAULT_HEADERS: &str = "accept, accept-language, content-type, content-la
 /// The permissions that a route gives to pages of other origins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Cors {
-    /// `None` allows all.
+    /// The allowed origins. `None` allows all.
     origins: Option<Vec<HeaderValue>>,
     methods: HeaderValue,
     headers: HeaderValue,
@@ -72,7 +72,7 @@ impl Cors {
         }))
     }
 
-    /// Whether a request only asks what the next one may be.
+    /// Whether a request is a preflight: it only asks whether the next one is allowed.
     pub(crate) fn is_preflight<B>(request: &Request<B>) -> bool {
         let headers = request.headers();
         *request.method() == Method::OPTIONS
@@ -80,7 +80,7 @@ impl Cors {
             && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
     }
 
-    /// Answers that.
+    /// Answers a preflight.
     pub(crate) fn preflight(&self, origin: Option<&HeaderValue>, answer: &mut HeaderMap) {
         self.allow(origin, answer);
         answer.insert(ACCESS_CONTROL_ALLOW_METHODS, self.methods.clone());
@@ -94,7 +94,7 @@ impl Cors {
         }
     }
 
-    /// Lets the page of this origin read an answer, in place of what the actor says of that.
+    /// Sets the headers that let a page of this origin read an answer. They replace those of the actor.
     pub(crate) fn finish(&self, origin: Option<&HeaderValue>, answer: &mut HeaderMap) {
         answer.remove(ACCESS_CONTROL_ALLOW_ORIGIN);
         self.allow(origin, answer);

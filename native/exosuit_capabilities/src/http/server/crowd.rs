@@ -1,37 +1,38 @@
-//! Closes idle connections when an address has reached its limit of connections.
+//! Closes idle connections when an address has reached its limit of connections, so that a new client gets in.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use tokio::sync::Notify;
 
-/// Whether a connection waits for room.
+/// Whether a new connection waits for room. All connections of an address share it.
 #[derive(Default)]
 pub(crate) struct Crowd {
     waits: AtomicBool,
     told: Notify,
 }
 
-/// A connection that waits, until it is dropped.
+/// Says that a connection waits, until it is dropped.
 pub(crate) struct Waits<'a>(&'a Crowd);
 
 impl Crowd {
-    /// Asks for room.
+    /// Asks the idle connections to close, one of them is enough.
     pub(crate) fn wait(&self) -> Waits<'_> {
         self.waits.store(true, Relaxed);
         self.told.notify_waiters();
         Waits(self)
     }
 
-    /// A connection is used no more: it may be the one that goes.
+    /// Says that a connection has become idle: it may be the one that closes.
     pub(crate) fn idle(&self) {
         if self.waits.load(Relaxed) {
             self.told.notify_waiters();
         }
     }
 
-    /// Waits until room is asked for while a connection is idle.
+    /// Ends when room is asked for and the calling connection is idle.
     pub(crate) async fn asks(&self, is_idle: impl Fn() -> bool) {
         loop {
+            // Registered before the check, so that no request for room in between is missed.
             let told = self.told.notified();
             if self.waits.load(Relaxed) && is_idle() {
                 return;

@@ -1,4 +1,4 @@
-//! Who answers the requests of one link, and the calls that they become.
+//! The endpoint of a link: the actor that answers its requests, and how it is called.
 
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -14,7 +14,8 @@ use super::limits::Limits;
 use super::refusal::Refusal;
 use super::settings::{CallLimits, Form};
 
-/// The router ends the call at its deadline and takes note of it. Should it not, this does.
+/// The router ends a call at its deadline. This much later, the server gives up itself, in case the router does
+/// not.
 pub(crate) const GRACE: Duration = Duration::from_millis(250);
 
 /// The actor at the other end of a link.
@@ -39,7 +40,7 @@ pub(crate) struct Visit<'a> {
 }
 
 impl Endpoint {
-    /// The largest body that is buffered; none is where bodies stream.
+    /// The largest body that is buffered: 0 where bodies stream.
     pub(crate) fn whole_body(&self) -> u64 {
         match self.form {
             Form::Whole => self.limits.max_body_bytes.unwrap_or(0),
@@ -47,6 +48,7 @@ impl Endpoint {
         }
     }
 
+    /// Calls the actor, within the timeout of the link.
     pub(crate) async fn call(&self, operation: &str, payload: Payload) -> Result<Reply, Refusal> {
         let deliver = self.deliver.upgrade();
         let deliver = deliver.ok_or(Refusal::Call(Code::Unavailable))?;
@@ -62,7 +64,8 @@ impl Endpoint {
         answer.map_err(|error| Refusal::Call(error.code))
     }
 
-    /// The router has taken note of a call that failed. That an answer is no response it cannot see.
+    /// Reports an answer that is not a valid response. The router reports failed calls itself, but cannot see
+    /// this.
     pub(crate) fn report(&self, operation: &str, error: Error) -> Refusal {
         let code = error.code;
         self.observe.observe(Notice::CallFailed {

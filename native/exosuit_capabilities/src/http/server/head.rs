@@ -1,4 +1,4 @@
-//! The head of a request: its scheme, host and path, in the form that actors receive.
+//! The head of a request, in the form that actors receive: with scheme and host, as HTTP/1.1 would write it.
 
 use std::net::SocketAddr;
 
@@ -7,16 +7,16 @@ use http::request::Parts;
 use http::uri::{Authority, Scheme};
 use http::{Request, Uri};
 
-/// The connection that a request came from.
+/// How a request arrived.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Arrival {
     pub(crate) bound: SocketAddr,
-    /// With TLS.
+    /// Whether the connection uses TLS.
     pub(crate) is_secure: bool,
 }
 
-/// Makes a request say whom it asks: guests are given scheme and authority. None if it names what is
-/// no authority, or a scheme that is not of HTTP.
+/// Makes the target of a request absolute, since guests get scheme and authority. None if its host is not
+/// valid, or its scheme is not `http` or `https`.
 pub(crate) fn absolute(head: &mut Parts, arrival: Arrival) -> Option<()> {
     let mut uri = std::mem::take(&mut head.uri).into_parts();
     let authority = match (uri.authority.take(), head.headers.get(HOST)) {
@@ -28,7 +28,7 @@ pub(crate) fn absolute(head: &mut Parts, arrival: Arrival) -> Option<()> {
     head.headers.insert(HOST, host);
     uri.authority = Some(authority);
     uri.scheme = Some(match uri.scheme.take() {
-        // As a proxy in front of this server tells it.
+        // A proxy in front of this server may terminate TLS, and says so by the scheme.
         Some(told) if told == Scheme::HTTP || told == Scheme::HTTPS => told,
         Some(_) => return None,
         None if arrival.is_secure => Scheme::HTTPS,
@@ -38,8 +38,8 @@ pub(crate) fn absolute(head: &mut Parts, arrival: Arrival) -> Option<()> {
     Some(())
 }
 
-/// Says a request of HTTP/2 in the way of HTTP/1.1, as actors read it: with a header `Host`, and with
-/// one `Cookie` (RFC 9113, 8.2.3 and 8.3.1).
+/// Rewrites a request of HTTP/2 as HTTP/1.1 has it, because actors expect that: a header `Host`, and all
+/// cookies in one header (RFC 9113, 8.2.3 and 8.3.1).
 pub(crate) fn as_http1<B>(request: &mut Request<B>) {
     let authority = request.uri().authority();
     let host = authority.and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());

@@ -1,4 +1,4 @@
-//! The bounds of an address, which all its routes share.
+//! The limits of an address. All routes of the address share them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,30 +8,30 @@ use exosuit_core::{Error, HTTP_SERVER, Kind, Scope, Setting};
 use super::pace::Tempo;
 use crate::settings::{Settings, invalid};
 
-/// What an address grants its clients.
+/// The limits that an address holds its clients to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Limits {
-    /// For the handshake of TLS, for a request's header, and for the next request.
+    /// The time for the TLS handshake, for the header of a request, and between requests.
     pub(crate) header_timeout: Duration,
-    /// For a whole body, and for a client that stops reading its answer.
+    /// The time for a whole body, and for a client that has stopped reading its answer.
     pub(crate) body_timeout: Duration,
-    /// For the first byte of a body.
+    /// The time for the first byte of a body.
     first_byte_timeout: Duration,
-    /// Bytes a second, of a client that is waited for.
+    /// The bytes per second that a client must send or read while the server waits for it.
     min_rate: u64,
-    /// Of a request's header.
+    /// The size of a request's header.
     pub(crate) max_header_bytes: usize,
-    /// The limit of buffered bodies, of all requests and answers.
+    /// The bytes of all buffered bodies, of requests and answers.
     pub(crate) max_buffered_bytes: u64,
-    /// The limit of these for one client address.
+    /// The same for one client.
     pub(crate) max_peer_buffered_bytes: u64,
-    /// At a time.
+    /// The connections at a time.
     pub(crate) max_connections: usize,
-    /// The limit of these for one client address.
+    /// The same for one client.
     pub(crate) max_peer_connections: usize,
-    /// Requests at a time, of one HTTP/2 connection.
+    /// The requests at a time on one HTTP/2 connection.
     pub(crate) max_streams: u32,
-    /// Bytes that an HTTP/2 connection may send before the actors read.
+    /// The bytes that an HTTP/2 connection may send before the actors read them.
     pub(crate) max_window_bytes: u32,
 }
 
@@ -46,8 +46,8 @@ impl Limits {
         Tempo::new(self.patience(), self.min_rate)
     }
 
-    /// How fast a client must read. It is counted over longer: a client that reads says so in steps
-    /// of its buffer.
+    /// How fast a client must read. Measured over a longer time, because a client acknowledges what it reads
+    /// in steps of its receive buffer.
     pub(crate) fn download(&self) -> Tempo {
         Tempo::new(self.body_timeout, self.min_rate)
     }
@@ -67,7 +67,7 @@ impl Limits {
     }
 }
 
-/// What links ask for, by key; the rest is as it is by default.
+/// The limits that links ask for, by their keys. Everything else has its default.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Asked(BTreeMap<&'static str, u64>);
 
@@ -82,8 +82,8 @@ const MAX_PEER_CONNECTIONS: &str = "max_connections_per_peer";
 const MAX_STREAMS: &str = "max_streams";
 const MAX_WINDOW: &str = "max_window_bytes";
 
-/// By default one address may have half of the connections, and no fewer than this if there are as
-/// many.
+/// By default one client may have half of the connections of an address, but at least this many if there are
+/// as many.
 const PEER: usize = 64;
 
 /// How many requests of HTTP/2 there may be at a time, for each connection that there may be.

@@ -1,4 +1,4 @@
-//! A socket that accepts, and the connections that came of it.
+//! A listener: binds one address, accepts connections, and drains them when it ends.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -22,15 +22,15 @@ use super::listener_state::{Ending, ListenerState};
 use super::peers::Connected;
 use super::routes::{Route, Routes};
 
-/// How long to wait when the operating system has no descriptor left, instead of asking at once.
+/// How long to wait when the operating system has no file descriptor left.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// One address, bound. Dropped, it takes its connections with it; closed, it lets them finish.
+/// A bound address. Dropped, it ends its connections; [`Listener::finish`] lets them finish.
 pub(crate) struct Listener {
     bound: SocketAddr,
     /// Held by what accepts, or by `waiting` before that.
     socket: Weak<TcpListener>,
-    /// Until it accepts: clients wait in the backlog of the operating system.
+    /// The socket until it accepts. Until then clients wait in the backlog of the operating system.
     waiting: Mutex<Option<Arc<TcpListener>>>,
     state: Arc<ListenerState>,
     accepting: TaskTracker,
@@ -39,8 +39,8 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    /// Binds at once for a first route, so that an address in use is the caller's error; serves and
-    /// accepts nothing yet. `old` is a listener that is about to end, whose port may be the same.
+    /// Binds the address for a first route, so that an address in use is an error of the caller. Accepts nothing
+    /// yet. `old` is a listener that is about to end, and may have the same port.
     pub(crate) fn bind(
         asked: SocketAddr,
         route: &Arc<Route>,
@@ -73,7 +73,7 @@ impl Listener {
         }))
     }
 
-    /// Accepts from now on; whether it did not before.
+    /// Accepts from now on. Returns whether it did not before.
     pub(crate) fn start(&self) -> bool {
         let Some(socket) = self.waiting.lock().take() else {
             return false;
@@ -144,8 +144,7 @@ impl Listener {
         self.accepting.wait().await;
     }
 
-    /// When it has stopped accepting: ends when each request that runs has its answer or its time
-    /// is up.
+    /// Waits until each running request is answered, or its time is up. Call it after `stop_accepting`.
     pub(crate) async fn finish(&self) {
         self.connections.close();
         let timeouts = self.body_timeout() + self.state.routes.read().longest_timeout();
@@ -222,7 +221,7 @@ async fn accept(socket: Arc<TcpListener>, state: Arc<ListenerState>, connections
             (entered, slot) = next(&socket, &state) => take(entered, slot),
         }
     }
-    // Whoever is connected as far as the kernel knows counts on an answer.
+    // Connections in the backlog are established for their clients, who expect an answer.
     for accepted in backlog(socket) {
         if let Some(entered) = enter(accepted, &state) {
             let slot = entered.terms.slots.clone().try_acquire_owned();
@@ -232,14 +231,14 @@ async fn accept(socket: Arc<TcpListener>, state: Arc<ListenerState>, connections
     }
 }
 
-/// A client that its share lets in.
+/// A connection that its client's share allows.
 struct Entered {
     stream: TcpStream,
     connected: Connected,
     terms: Arc<ConnectionLimits>,
 }
 
-/// Closes a connection beyond its client's share: if it waited, it would delay others.
+/// Admits a connection, or closes it if its client has its share: waiting would delay other clients.
 fn enter((stream, peer): (TcpStream, SocketAddr), state: &ListenerState) -> Option<Entered> {
     let terms = state.terms.read().clone();
     let connected = state.peers.connect(peer.ip(), &terms)?;
@@ -250,7 +249,7 @@ fn enter((stream, peer): (TcpStream, SocketAddr), state: &ListenerState) -> Opti
     })
 }
 
-/// The next client that is let in, with its place among all.
+/// The next connection that is admitted, with its permit.
 async fn next(socket: &TcpListener, state: &ListenerState) -> (Entered, OwnedSemaphorePermit) {
     loop {
         match socket.accept().await {
@@ -265,7 +264,7 @@ async fn next(socket: &TcpListener, state: &ListenerState) -> (Entered, OwnedSem
     }
 }
 
-/// A place; where there is none, that of a connection that nobody uses.
+/// A permit for one more connection. If there is none, asks idle connections to close, and waits.
 async fn room(state: &ListenerState, slots: Arc<Semaphore>) -> OwnedSemaphorePermit {
     if let Ok(slot) = slots.clone().try_acquire_owned() {
         return slot;

@@ -17,11 +17,11 @@ use super::refusal::Refusal;
 use super::routes::{Route, Routes};
 use super::tls::Tls;
 
-/// How long an idle connection stays open when the listener ends: its client may have sent the next
-/// request already, and is told with the answer that it was the last.
+/// How long an idle connection stays open when the listener ends: the next request may be on its way already.
+/// Its answer then says that it was the last.
 pub(crate) const LINGER: Duration = Duration::from_millis(200);
 
-/// What all its connections stand on.
+/// The state of one listener, shared by all its connections.
 pub(crate) struct ListenerState {
     pub(crate) bound: SocketAddr,
     pub(crate) routes: RwLock<Routes>,
@@ -41,7 +41,7 @@ pub(crate) struct Ending {
 }
 
 impl ListenerState {
-    /// Serves the connections that are still to come under the limits that the routes ask for.
+    /// Applies the limits and the certificate of the current routes to new connections.
     pub(crate) fn adjust(&self, routes: &Routes) {
         let limits = routes.limits();
         let mut terms = self.terms.write();
@@ -51,12 +51,12 @@ impl ListenerState {
         *self.tls.write() = routes.tls();
     }
 
-    /// How new connections are kept private.
+    /// The certificate for new connections, if they use TLS.
     pub(crate) fn tls(&self) -> Option<Arc<Tls>> {
         self.tls.read().clone()
     }
 
-    /// Waits until a client that has not asked by then is too late.
+    /// Ends a moment after the listener began to end, when clients have had time to send a last request.
     pub(crate) async fn last_chance(&self) {
         self.ending.gently.cancelled().await;
         sleep(LINGER).await;
@@ -70,7 +70,7 @@ impl ListenerState {
         let host = host_of(request).ok_or(Refusal::Request(StatusCode::BAD_REQUEST))?;
         let routes = self.routes.read();
         let route = routes.find(host, request.uri().path(), request.headers())?;
-        // Where all end, a request that was under way as they did is still answered.
+        // If the whole listener ends, a request that was on its way is still answered.
         if route.is_ending() && !self.ending.gently.is_cancelled() {
             return Err(Refusal::Request(StatusCode::SERVICE_UNAVAILABLE));
         }

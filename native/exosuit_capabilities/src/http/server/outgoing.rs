@@ -1,4 +1,6 @@
 //! The body of a response on its way to a client.
+//!
+//! Bodies go to hyper in small pieces: what hyper or h2 holds of an answer is in no budget, so it must be little.
 
 use std::error::Error;
 use std::pin::Pin;
@@ -16,32 +18,31 @@ use super::piece::{Piece, Pieces};
 use super::streamed::Streamed;
 use super::streams::Reading;
 
-/// What hyper is given of a body at a time: what it has not written yet is in no budget.
+/// The size of a piece. hyper holds one piece, which is in no budget.
 pub(crate) const PIECE: usize = 64 << 10;
 
-/// The same on HTTP/2. The last piece waits in h2 until its client opens a window, in no budget: one
-/// for each of the connection's `max_streams`, and no larger than a body that is in none either.
-/// [`Pieces`] bounds for how long.
+/// The size of a piece on HTTP/2. The last piece of each stream waits in h2 until the client opens a window, in
+/// no budget. [`Pieces`] bounds for how long.
 const HTTP2_PIECE: usize = 8 << 10;
 
-/// Smaller bodies are in no budget: a connection takes more than that.
+/// Smaller bodies are not counted: the connection itself takes more memory.
 pub(crate) const SMALL: u64 = 8 << 10;
 
-/// What a body that streams is counted as, unless one of its parts is larger: what hyper and the
-/// operating system may hold of it.
+/// A body that streams counts as this many bytes, about what hyper and the operating system hold of it. A larger
+/// part counts as itself.
 pub(crate) const STREAMED: u64 = 128 << 10;
 
 type Failure = Box<dyn Error + Send + Sync>;
 
-/// The body of a response, whole or as it comes. Until it has been handed over, or given up, its
-/// request counts as one that runs, and its bytes are in the budget.
+/// The body of a response, whole or as it comes. Until it has been sent, or given up, its request counts as
+/// running, and its bytes are in the budget.
 pub(crate) struct Outgoing {
     content: Either<Full<Bytes>, Streamed>,
     /// The rest of a large part.
     rest: Bytes,
-    /// A part that the budget has no room for yet.
+    /// A part that waits for room in the budget.
     waiting: Option<(Bytes, Waiting)>,
-    /// An error that hyper hears of once it has written what came before it.
+    /// An error that hyper gets at the next poll, after it has written what came before.
     failure: Option<Failure>,
     held: Held,
     running: Option<Running>,
@@ -79,7 +80,7 @@ impl Outgoing {
         }
     }
 
-    /// Says which request it answers.
+    /// Sets the request that it answers.
     pub(crate) fn belongs_to(&mut self, mut running: Running) {
         self.reading = running.answered();
         self.running = Some(running);
@@ -90,13 +91,13 @@ impl Outgoing {
         self.pieces = Some(pieces);
     }
 
-    /// The most that hyper is given at a time.
+    /// The size of a piece on this connection.
     fn piece(&self) -> usize {
         self.pieces.as_ref().map_or(PIECE, |_| HTTP2_PIECE)
     }
 
-    /// The next piece of what is left. The last one is a copy: who holds it holds nothing else of
-    /// the answer, which is in the budget no longer.
+    /// The next piece of the current part. The last piece is a copy, because a slice would keep the whole answer
+    /// in memory after the budget has counted it as gone.
     fn next_piece(&mut self) -> Bytes {
         let length = self.piece();
         if self.rest.len() > length {
@@ -105,7 +106,7 @@ impl Outgoing {
         Bytes::copy_from_slice(&std::mem::take(&mut self.rest))
     }
 
-    /// Has a large part of a body that streams wait for its place in the budget.
+    /// Takes a large part. In a body that streams, the part waits until the budget has room for it.
     fn admit(&mut self, part: Bytes) {
         let size = part.len() as u64;
         let is_large = matches!(self.content, Either::Right(_)) && size > STREAMED;
@@ -130,8 +131,8 @@ impl Outgoing {
         Poll::Ready(Ok(()))
     }
 
-    /// The same, an error last: hyper ends a connection at once, and forgets what it has not written of the
-    /// head and of earlier pieces.
+    /// The next piece, with an error delayed by one poll: at an error, hyper ends the connection at once and
+    /// forgets what it has not written of head and earlier pieces.
     fn poll_next(
         &mut self,
         context: &mut Context<'_>,
@@ -141,7 +142,7 @@ impl Outgoing {
         }
         match ready!(self.poll_piece(context)) {
             Some(Err(failure)) => {
-                // It writes while it waits for this body.
+                // hyper writes while the body is pending.
                 self.failure = Some(failure);
                 context.waker().wake_by_ref();
                 Poll::Pending

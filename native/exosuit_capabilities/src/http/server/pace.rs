@@ -1,4 +1,7 @@
-//! Enforces the minimum rate of a client while the server waits for it.
+//! Enforces a minimum rate of a client while the server waits for it.
+//!
+//! Slow clients would otherwise keep connections and buffers at no cost of their own ("slowloris"). Only the time
+//! in which the server waits counts: the time of the actor is not held against the client.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -9,14 +12,14 @@ use tokio::time::{Instant, Sleep, sleep_until};
 /// The minimum progress of a client while the server waits for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Tempo {
-    /// The longest wait without a byte, and the waiting over which bytes are counted.
+    /// The waiting time over which bytes are counted. Also the longest wait without any byte.
     window: Duration,
-    /// How many bytes must pass in that much waiting.
+    /// The bytes that must pass in one window.
     least: u64,
 }
 
 impl Tempo {
-    /// At least one byte in each window, and on average so many a second.
+    /// Demands at least one byte in each window, and on average so many a second.
     pub(crate) fn new(window: Duration, bytes_per_second: u64) -> Self {
         let milliseconds = u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
         let least = bytes_per_second.saturating_mul(milliseconds) / 1_000;
@@ -35,8 +38,8 @@ impl Tempo {
     }
 }
 
-/// Watches one client. Its clock runs only while the server waits, so that the time of the actor is
-/// not held against the client, and a client that never keeps the server waiting costs nothing.
+/// Watches one client. Its clock runs only while the server waits. A client that never keeps the server
+/// waiting costs no timer.
 pub(crate) struct Pace {
     clock: Clock,
     timer: Option<Pin<Box<Sleep>>>,
@@ -50,17 +53,17 @@ impl Pace {
         }
     }
 
-    /// Counts anew, by another tempo.
+    /// Starts over with another tempo.
     pub(crate) fn change(&mut self, tempo: Tempo) {
         self.clock = Clock::new(tempo);
     }
 
-    /// Bytes passed: the server no longer waits.
+    /// Says that bytes passed: the server no longer waits.
     pub(crate) fn passed(&mut self, bytes: usize) {
         self.clock.passed(bytes, Instant::now);
     }
 
-    /// Waits for the client; ready when it has been too slow.
+    /// Polled while the server waits. Ready when the client has been too slow.
     pub(crate) fn poll_slow(&mut self, context: &mut Context<'_>) -> Poll<()> {
         match self.clock.wait(Instant::now) {
             Wait::GoesOn => {}

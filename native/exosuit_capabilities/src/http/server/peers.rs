@@ -1,4 +1,6 @@
-//! A share of the connections, and of what they hold, for each client address.
+//! The clients of an address, each with its share of the connections and of the buffered bytes.
+//!
+//! Without shares, one client could take all connections of an address.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -11,8 +13,8 @@ use super::budget::Budget;
 use super::connection_limits::ConnectionLimits;
 use super::limits::Limits;
 
-/// The clients that are connected. A client is an IPv4 address, or the 64 bits of an IPv6 network:
-/// one customer is given all addresses in that.
+/// The connected clients. A client is an IPv4 address, or a /64 network of IPv6: providers give a customer
+/// all addresses of such a network.
 #[derive(Default)]
 pub(crate) struct Peers(Mutex<HashMap<IpAddr, Client>>);
 
@@ -21,14 +23,14 @@ struct Client {
     share: Arc<Share>,
 }
 
-/// The usage of all connections of one client.
+/// The resources of one client, shared by all its connections.
 pub(crate) struct Share {
     pub(crate) budget: Budget,
-    /// For the requests of HTTP/2.
+    /// Its requests over HTTP/2. Over HTTP/1.1 each connection has one, so connections bound them.
     pub(crate) streams: Arc<Semaphore>,
 }
 
-/// One connection of a client.
+/// One connection of a client, until it is dropped.
 pub(crate) struct Connected {
     peers: Arc<Peers>,
     client: IpAddr,
@@ -63,7 +65,7 @@ impl Peers {
             max_peer_connections: most,
             ..
         } = terms.limits;
-        // A client whose share is the whole limit waits for room like others.
+        // If one client may have all connections, it waits for room like everybody else.
         if most < all && entry.connections >= most {
             return None;
         }

@@ -1,7 +1,8 @@
-//! The pieces of answers that hyper holds, on HTTP/2 counted until the client has taken them.
+//! The pieces of answers on HTTP/2 that the client has not taken yet.
 //!
-//! h2 keeps what its client opens no window for, after the task of the request has ended. Only the connection
-//! is left to notice that. A piece is therefore counted in the window of time in which it last progressed.
+//! hyper hands pieces to h2, which keeps them until the client opens a window, even after the task of the request
+//! has ended. Only the connection can notice a client that never does. So each piece counts in the window of time
+//! in which it last made progress, and the connection looks whether any piece is left in an old window.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -11,8 +12,8 @@ use tokio::time::sleep;
 
 use super::pace::Tempo;
 
-/// How many windows are told apart. A piece may be late by two whole ones: while its request runs, a client that
-/// is too slow loses that request alone, and after one window.
+/// How many windows are kept. A piece may be two whole windows late before the connection ends: a request that
+/// still runs is ended after one window, and alone.
 const WINDOWS: usize = 4;
 
 /// A piece of an answer.
@@ -27,7 +28,7 @@ pub(crate) struct Piece {
 pub(crate) struct Pieces {
     tempo: Tempo,
     window: AtomicUsize,
-    /// How many last progressed in each of the latest windows.
+    /// The number of pieces that last made progress in each of the latest windows.
     counts: [AtomicUsize; WINDOWS],
 }
 
@@ -49,7 +50,7 @@ impl Pieces {
         })
     }
 
-    /// Waits until the client has been too slow to take one of them.
+    /// Ends when the client has been too slow to take one of the pieces.
     pub(crate) async fn stuck(&self) {
         loop {
             sleep(self.tempo.window()).await;
@@ -88,7 +89,7 @@ impl Drop for Owed {
 }
 
 impl Piece {
-    /// A piece for a client of HTTP/2 if these are its others.
+    /// Makes a piece. It is counted among `pieces`, those of its connection, on HTTP/2.
     pub(crate) fn new(data: Bytes, pieces: Option<&Arc<Pieces>>) -> Self {
         Self {
             data,

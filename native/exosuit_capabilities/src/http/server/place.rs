@@ -1,4 +1,4 @@
-//! The route of an actor on its address: the request's host, or the value of another header, and the path.
+//! The place of a route on its address: the host of a request, or the value of another header, and the path.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use http::{Request, Version};
 use crate::http::host::known_as;
 use crate::settings::{Settings, invalid};
 
-/// Prefixes of a request's path are looked up one by one, and only up to this length.
+/// The longest path of a route. The prefixes of a request's path are looked up one by one up to this length.
 const MAX_PATH: usize = 256;
 
 /// Where on its address an actor is found.
@@ -18,14 +18,14 @@ const MAX_PATH: usize = 256;
 pub(crate) struct Place {
     /// The header whose value is compared; `None` for the request's host.
     header: Option<HeaderName>,
-    /// In lower case and without port, unless another header says it; empty for any.
+    /// The value to compare. A host is in lower case and without port. Empty for any.
     host: Box<str>,
-    /// Without a slash at its end; empty for all there is.
+    /// Without a slash at its end. Empty for all paths.
     path: Box<str>,
 }
 
 impl Place {
-    /// The place that these settings ask for, in the way that `routing_mode` prescribes.
+    /// Reads the place from the settings of a link; `routing_mode` says which of them count.
     pub(crate) fn read(settings: &Settings) -> Result<Self, Error> {
         let (host, path) = (settings.text("host"), settings.text("path"));
         match settings.text("routing_mode").unwrap_or("address") {
@@ -105,8 +105,8 @@ fn read_header(settings: &Settings) -> Result<Option<HeaderName>, Error> {
     Ok(Some(name).filter(|name| *name != HOST))
 }
 
-/// The value of a header that says it once. None where it does so several times, so that whoever
-/// comes first to one of them does not decide.
+/// The value of a header. None if the header occurs several times: a proxy in front might decide by the first
+/// one and this server by the last.
 pub(crate) fn value_of<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?.to_str().ok()?;
@@ -135,10 +135,12 @@ fn read_path(text: &str) -> Result<Box<str>, Error> {
     Err(invalid("path", text, &expected))
 }
 
-/// The host that a request names, without port: that of its target, or else of its header. None
-/// where it names several, in HTTP/2 by target and header as well (RFC 9113, 8.3.1); where it names
-/// none though its version has it named (RFC 9112, 3.2); and where it names a user: what stands
-/// before the `@` would be taken for the host here, and what stands behind it by the actor.
+/// The host of a request, without port: that of its target, or else of its header `Host`.
+///
+/// None, so that the request is refused, if it names
+/// - several hosts; in HTTP/2 also by target and header (RFC 9113, 8.3.1),
+/// - none, although its version requires one (RFC 9112, 3.2),
+/// - a user: this server would take the part before the `@` for the host, and the actor the part behind it.
 pub(crate) fn host_of<B>(request: &Request<B>) -> Option<&str> {
     let mut told = request.headers().get_all(HOST).iter();
     let first = told.next();

@@ -1,4 +1,4 @@
-//! The addresses that the HTTP servers of one host listen on.
+//! The addresses that the HTTP servers of one host listen on, and which routes are served there.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -11,39 +11,38 @@ use tokio_util::task::TaskTracker;
 use super::listener::Listener;
 use super::routes::Route;
 
-/// The addresses that the HTTP servers of one host listen on: several servers, each of another
-/// application, may serve on one address by host and path.
+/// The addresses that the HTTP servers of one host listen on. Servers of different applications may share an
+/// address, told apart by host and path.
 ///
-/// An address is bound with its first route and freed with its last. A change of a route binds the
-/// new address before it frees the old one; refused, it has changed nothing.
+/// An address is bound with its first route and freed with its last one. A route that changes binds its new
+/// address before it frees the old one, so that a change which fails leaves everything as it was.
 #[derive(Default)]
 pub struct HttpPorts {
-    /// Which port of this machine stands for which of the links: several hosts on one machine, say.
+    /// Ports of this machine in place of those that links name: for several hosts on one machine.
     instead: BTreeMap<u16, u16>,
-    /// Locked while an address is bound or freed, and from the check of a route until it is served:
-    /// nothing may come between.
+    /// Locked while an address is bound or freed, and from the check of a route until it is served, so that
+    /// two links cannot take the same place.
     open: Arc<Mutex<Open>>,
 }
 
 type Open = BTreeMap<SocketAddr, Weak<Listener>>;
 
-/// A route that is served. Dropped, it is not; closed, what runs may finish.
+/// A route that is served. Dropped, it ends at once; ended by [`HttpPorts::end`], its requests may finish.
 pub(crate) struct Placed {
     listener: Arc<Listener>,
     route: Arc<Route>,
     asked: SocketAddr,
 }
 
-/// A route that may be served, and is not yet: its address is bound, its place is free. Dropped,
-/// nothing has changed.
+/// A route that is ready to be served: its address is bound and its place is free. Dropped, it gives both back.
 pub(crate) struct Placing {
     placed: Placed,
-    /// Let go of last: until then nobody else finds the address in use.
+    /// The last field, so that it is dropped last: until then nobody else finds the address in use.
     open: OwnedMutexGuard<Open>,
 }
 
 impl Placed {
-    /// The address that it has.
+    /// The address, with the real port.
     pub(crate) fn address(&self) -> SocketAddr {
         self.listener.bound()
     }
@@ -52,7 +51,7 @@ impl Placed {
         &self.route
     }
 
-    /// Whether its address is one where connections are accepted.
+    /// Whether connections are accepted there.
     pub(crate) fn is_served(&self) -> bool {
         self.listener.accepts()
     }
@@ -77,8 +76,8 @@ impl HttpPorts {
         }
     }
 
-    /// Has everything ready for a route at an address, in the place of the one that its link has.
-    /// On an error that one is served as before.
+    /// Prepares a route at an address, to replace `old`, the route that its link has now. If this fails, `old`
+    /// is served as before.
     pub(crate) async fn prepare(
         &self,
         mut address: SocketAddr,
@@ -98,7 +97,7 @@ impl HttpPorts {
             listener.check(&route, same.map(Placed::route))?;
             listener
         } else {
-            // Its link may name the old address in another spelling, and then it is free soon.
+            // The link may name the same address in another spelling. Then it is free as soon as `old` ends.
             let last = old.filter(|old| old.listener.has_only(&old.route));
             Listener::bind(address, &route, last.map(|old| old.listener.as_ref()))?
         };
@@ -111,8 +110,8 @@ impl HttpPorts {
         Ok(Placing { placed, open })
     }
 
-    /// Takes nothing new for a route, and frees the address if it was the last there; does not wait
-    /// for what runs. That finishes in `ending`, or is ended when its time is up.
+    /// Takes no new requests for a route, and frees the address if it was the last one there. Does not wait for
+    /// running requests: they finish in `ending`, or are ended when their time is up.
     pub(crate) async fn end(&self, placed: Arc<Placed>, ending: &TaskTracker) {
         let retired = retire(&mut *self.open.lock().await, placed).await;
         ending.spawn(retired.finish());
@@ -120,7 +119,7 @@ impl HttpPorts {
 }
 
 impl Placing {
-    /// Serves the route from now on, and takes nothing new for the one that its link had.
+    /// Serves the route from now on, and takes no new requests for the old one.
     pub(crate) async fn switch(mut self, old: Option<Arc<Placed>>, ending: &TaskTracker) -> Placed {
         let Placed {
             listener, route, ..

@@ -1,4 +1,4 @@
-//! Which status a failure becomes.
+//! The status of each failure.
 
 use bytes::Bytes;
 use exosuit_core::Code;
@@ -11,7 +11,7 @@ use http_body_util::Full;
 pub(crate) enum Refusal {
     /// The request itself is at fault.
     Request(StatusCode),
-    /// As many bytes are buffered as may be.
+    /// No more bytes may be buffered.
     Full,
     /// The call failed.
     Call(Code),
@@ -26,7 +26,7 @@ impl Refusal {
         }
     }
 
-    /// The response: its status and nothing that would tell a stranger why.
+    /// The response: a status without a body. Details stay in the log, since strangers read this.
     pub(crate) fn response(self) -> Response<Full<Bytes>> {
         let status = self.status();
         let reason = status.canonical_reason().unwrap_or("Error");
@@ -45,9 +45,8 @@ impl Refusal {
     }
 }
 
-/// The status of a call's failure: 503 where trying again may help, 504 for its deadline, 404
-/// where nothing of that name is, and 502 where whoever answers behind this server is at fault or
-/// may not answer.
+/// The status of a failed call: 503 if trying again may help, 504 after its deadline, 404 if there is no such
+/// target, and 502 if the actor is at fault or may not be called.
 fn status(code: Code) -> StatusCode {
     match code {
         Code::Unavailable | Code::Overloaded | Code::Dropped | Code::ExpiredClaims => {

@@ -1,4 +1,4 @@
-//! Which actor answers: the routes of one address, and the one that a request takes.
+//! The routes of one address, and the choice among them.
 
 use std::collections::{BTreeMap, HashMap};
 use std::iter::successors;
@@ -22,7 +22,7 @@ use super::settings::Wanted;
 use super::tls::{CERTIFICATE, Files, KEY, Tls};
 use crate::http::host::known_as;
 
-/// The way from a place to an actor. It does not change: another takes its place.
+/// A place and the actor behind it. Immutable: a link that changes gets a new route.
 pub(crate) struct Route {
     pub(crate) place: Place,
     pub(crate) endpoint: Endpoint,
@@ -30,14 +30,14 @@ pub(crate) struct Route {
     pub(crate) rules: Option<Box<Rules>>,
     tls: Option<Arc<Tls>>,
     asked: Asked,
-    /// It takes no new requests; its place is free for another.
+    /// Whether it takes no new requests. Its place is then free for another route.
     ending: AtomicBool,
-    /// Those that run, of those that stood in its place for the same link as well.
+    /// The running requests, also those of former routes of the same link.
     requests: TaskTracker,
 }
 
 impl Route {
-    /// A route of a link, which had the route `old` until now.
+    /// Makes the route of a link. `old` is the route that the link had until now.
     pub(crate) fn new(
         wanted: Wanted,
         endpoint: Endpoint,
@@ -63,7 +63,7 @@ impl Route {
         self.ending.load(Ordering::Acquire)
     }
 
-    /// Waits until each request that runs has its answer or its time is up.
+    /// Waits until each running request is answered, or its time is up.
     pub(crate) async fn finish(&self, body_timeout: Duration) {
         self.requests.close();
         let longest = body_timeout + self.endpoint.limits.timeout + 2 * GRACE;
@@ -109,9 +109,11 @@ impl Paths {
 }
 
 impl Routes {
-    /// The route that a request takes: one of another header before one of its host, that before one
-    /// of any, and of those the longest. Where a header has a route's value and others, the request
-    /// is refused; what has no route's value is nothing to this header's routes.
+    /// The route of a request. Routes by a header come first, then routes by host, then those for any host;
+    /// among these, the longest path wins.
+    ///
+    /// If a header occurs several times and one of its values names a route, the request is refused: it is not
+    /// clear which was meant.
     pub(crate) fn find(
         &self,
         host: &str,
@@ -211,7 +213,7 @@ impl Routes {
         self.headers.retain(|_, (_, hosts)| !hosts.is_empty());
     }
 
-    /// Lets a route take nothing new; whether it was the last that did.
+    /// Takes no new requests for a route. Returns whether it was the last route that took any.
     pub(crate) fn retire(&self, route: &Route) -> bool {
         route.ending.store(true, Ordering::Release);
         self.is_idle()
@@ -232,7 +234,7 @@ impl Routes {
         self.hosts.is_empty() && self.headers.is_empty()
     }
 
-    /// The bounds that all of them together ask for.
+    /// The limits that the routes together ask for.
     pub(crate) fn limits(&self) -> Limits {
         let mut asked = Asked::default();
         let mut largest = 0;
@@ -243,7 +245,7 @@ impl Routes {
         asked.limits(largest)
     }
 
-    /// How they all are kept private.
+    /// The certificate, which all routes of an address share.
     pub(crate) fn tls(&self) -> Option<Arc<Tls>> {
         self.live().find_map(|route| route.tls.clone())
     }
@@ -288,7 +290,8 @@ fn unlike(
     Error::new(Code::Conflict, detail)
 }
 
-/// One connection may ask for either, and has agreed on TLS before it asks.
+/// The error for two routes of one address with different TLS settings. A connection agrees on TLS before it
+/// names its route, so both must use the same.
 fn unlike_tls(address: SocketAddr, route: &Route, other: &Route) -> Error {
     let (actor, theirs) = (&route.endpoint.actor, &other.endpoint.actor);
     let detail = format!(

@@ -1,4 +1,4 @@
-//! Answers of a route that do not call its actor.
+//! Answers that a route gives without its actor: CORS preflights, refused methods, headers for caches.
 
 use bytes::Bytes;
 use exosuit_core::Error;
@@ -20,7 +20,7 @@ pub(crate) struct Rules {
     cors: Option<Cors>,
     /// Only GET and HEAD reach the actor.
     is_read_only: bool,
-    /// For answers that say nothing of caches.
+    /// `cache-control` for answers that have none.
     cache: Option<HeaderValue>,
 }
 
@@ -36,7 +36,7 @@ impl Rules {
         Ok((!is_nothing).then(|| Box::new(rules)))
     }
 
-    /// The answer to a request that does not reach the actor.
+    /// The answer to a request, if it does not reach the actor.
     pub(crate) fn answer<B>(&self, request: &Request<B>) -> Option<Response<Full<Bytes>>> {
         if let Some(cors) = self.cors.as_ref().filter(|_| Cors::is_preflight(request)) {
             let mut answer = Response::new(Full::default());
@@ -55,7 +55,7 @@ impl Rules {
         Some(answer)
     }
 
-    /// Adds to the header of an answer what the route has to say.
+    /// Adds the headers of the route to an answer of the actor.
     pub(crate) fn finish(&self, origin: Option<&HeaderValue>, answer: &mut HeaderMap) {
         if let Some(cors) = &self.cors {
             cors.finish(origin, answer);

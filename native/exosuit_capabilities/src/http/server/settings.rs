@@ -1,4 +1,4 @@
-//! The settings of a link: where to serve, and within which bounds.
+//! The settings of a link: where to serve, and within which limits.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -20,7 +20,7 @@ pub(crate) struct Wanted {
     pub(crate) call: CallLimits,
     /// `None` for a route without rules of its own.
     pub(crate) rules: Option<Box<Rules>>,
-    /// Of the address, and so of all that is served there.
+    /// The limits of the address, which all its routes share.
     pub(crate) asked: Asked,
     pub(crate) tls: Option<Certificate>,
 }
@@ -28,20 +28,20 @@ pub(crate) struct Wanted {
 /// The TLS settings of a link.
 pub(crate) struct Certificate {
     pub(crate) files: Files,
-    /// How often they are looked at.
+    /// How often the files are read again.
     pub(crate) pause: Duration,
 }
 
 /// The bounds of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct CallLimits {
-    /// For the actor's answer.
+    /// The time for the actor's answer.
     pub(crate) timeout: Duration,
-    /// Of its body; none for any, which only a body that streams may have.
+    /// The size of its body. None is no limit, which is possible only for bodies that stream.
     pub(crate) max_body_bytes: Option<u64>,
 }
 
-/// How bodies pass.
+/// How bodies reach the actor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
     /// Whole, in one message: wasmbus.
@@ -50,7 +50,7 @@ pub(crate) enum Form {
     Streamed,
 }
 
-/// A body larger than this has no place in a message to a guest of 32 bits.
+/// The largest body in one message: a 32-bit guest has no room for a larger one.
 const MOST_WHOLE_BYTES: u64 = 1 << 30;
 
 /// Reads a provider's settings with a link's on top.
@@ -109,7 +109,7 @@ fn certificate(settings: &Settings) -> Result<Option<Certificate>, Error> {
 /// The key under which other hosts accept all settings as JSON or TOML.
 const CONFIG_FILE: &str = "config_file";
 
-/// Lays one end's settings on top: its JSON forms first, single keys above them.
+/// Adds the settings of one end of a link. Single keys override those within JSON.
 fn lay(settings: &mut Settings, configuration: &Configuration) -> Result<(), Error> {
     if let Some(key) = configuration
         .keys()
@@ -171,7 +171,7 @@ fn flatten(flat: &mut Configuration, group: &str, fields: Map<String, Value>) {
 
 const GROUPS: [&str; 2] = ["tls", "cors"];
 
-/// Not quoted: it may hold secrets.
+/// The error for JSON that is not an object. It quotes nothing: the value may hold secrets.
 fn no_object(key: &str, expected: &str) -> Error {
     let detail = format!("setting {key} is not valid: expected {expected}");
     Error::new(Code::InvalidLink, detail)

@@ -1,4 +1,4 @@
-//! A connection as a byte stream, with or without TLS, with the minimum rate enforced.
+//! A connection as a byte stream, with or without TLS. It enforces the minimum rate at which the client reads.
 
 use std::io::{Error, ErrorKind, IoSlice, Result};
 use std::pin::Pin;
@@ -10,13 +10,13 @@ use tokio_rustls::server::TlsStream;
 
 use super::pace::{Pace, Tempo};
 
-/// What an HTTP/2 connection starts with, as far as no HTTP/1.1 request does (RFC 9113, 3.4).
+/// The start of an HTTP/2 connection. No HTTP/1.1 request begins with these bytes (RFC 9113, 3.4).
 const PREFACE: &[u8; 3] = b"PRI";
 
-/// A TCP connection whose client must read what it is sent.
+/// A TCP connection whose client must read at the minimum rate.
 pub(crate) struct Socket {
     stream: TcpStream,
-    /// Read to see which protocol it is, and not yet by that.
+    /// Bytes that were read to recognise the protocol, and not yet by the protocol itself.
     ahead: Ahead,
     pace: Pace,
 }
@@ -128,14 +128,14 @@ impl AsyncWrite for Socket {
     }
 }
 
-/// The same, with TLS or without.
+/// A connection, with TLS or without.
 pub(crate) enum Transport {
     Plain(Socket),
     Tls(Box<TlsStream<Socket>>),
 }
 
 impl Transport {
-    /// Has its end look like none: the client finds the connection reset.
+    /// Resets the connection, so that the client does not take a broken answer for a whole one.
     pub(crate) fn reset(self) {
         let socket = match &self {
             Self::Plain(socket) => socket,

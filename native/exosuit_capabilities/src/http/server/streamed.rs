@@ -1,4 +1,4 @@
-//! A request handed on as it comes, and a response as the actor makes it: `wasi:http`.
+//! Requests and responses with bodies that stream, for components: `wasi:http`.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -21,7 +21,7 @@ use crate::http::headers::{is_bodiless, is_final, strip_hop_by_hop, take_length}
 /// The operation that every request becomes.
 const OPERATION: &str = "wasi:http/incoming-handler@0.2.0#handle";
 
-/// Makes a request a call of the actor, and its answer a response.
+/// Calls the actor with a request, and makes its answer a response.
 pub(crate) async fn exchange(
     endpoint: &Endpoint,
     request: Request<Incoming>,
@@ -52,7 +52,7 @@ pub(crate) async fn exchange(
     Ok(respond(endpoint, *response, &method, fault.as_deref()))
 }
 
-/// Gives the call up when its request turns out to be at fault, whatever it would be answered.
+/// Gives the call up as soon as its request turns out to be at fault, whatever the answer would be.
 async fn unless_at_fault<T>(
     call: impl Future<Output = Result<T, Refusal>>,
     fault: Option<&Fault>,
@@ -90,7 +90,7 @@ fn respond(
     let told = take_length(&mut head.headers);
     let bodiless = is_bodiless(method, head.status);
     let length = match body.size_hint().exact() {
-        // hyper tells it, where it sends the body.
+        // hyper writes the length of a body that it sends.
         Some(known) if bodiless => Some(known).filter(|known| *known > 0).or(told),
         Some(_) => None,
         None => told,
@@ -108,8 +108,8 @@ fn respond(
     Response::from_parts(head, Streamed::new(body, fault))
 }
 
-/// Reads a body that may not be sent: dropped, it would end the call, and with it what the actor
-/// still does.
+/// Reads a body that must not be sent, as of a HEAD request. Dropping it would end the call, and with it the
+/// work that the actor still does.
 fn discard(mut body: Body, endpoint: &Endpoint) {
     let longest = endpoint.limits.timeout + GRACE;
     if !body.is_end_stream() {
@@ -123,7 +123,7 @@ fn nothing() -> Body {
     Empty::new().map_err(|never| match never {}).boxed()
 }
 
-/// A body as the actor makes it, which breaks off when its request turns out to be at fault.
+/// The body of an answer as the actor writes it. It fails if the request turns out to be at fault.
 pub(crate) struct Streamed {
     body: Body,
     fault: Option<Pin<Box<WaitForCancellationFutureOwned>>>,

@@ -31,7 +31,7 @@ pub(crate) struct Reading(Mutex<State>);
 
 struct State {
     pace: Pace,
-    /// How many bytes hyper has of the answer and could not pass on yet.
+    /// The bytes that hyper has of the answer and could not send yet.
     owed: Option<usize>,
 }
 
@@ -59,17 +59,17 @@ where
 }
 
 impl Reading {
-    /// The request of this task.
+    /// The request that the current task serves.
     pub(crate) fn current() -> Option<Arc<Self>> {
         READING.try_with(Arc::clone).ok()
     }
 
-    /// A part of the answer is on its way.
+    /// Says that hyper got a part of the answer.
     pub(crate) fn sent(&self, bytes: usize) {
         self.0.lock().owed = Some(bytes);
     }
 
-    /// The last part has been taken: more is asked for.
+    /// Says that hyper asks for more: the last part has been sent.
     pub(crate) fn taken(&self) {
         let mut state = self.0.lock();
         if let Some(bytes) = state.owed.take() {

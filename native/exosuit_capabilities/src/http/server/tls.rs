@@ -1,4 +1,4 @@
-//! TLS: a certificate and its key from files, read again when they change.
+//! TLS for a link: a certificate and its key, read from files again whenever they change.
 
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -32,7 +32,7 @@ const PROTOCOLS: [&[u8]; 2] = [HTTP2, b"http/1.1"];
 /// HTTP/2, as it is called during the handshake.
 pub(crate) const HTTP2: &[u8] = b"h2";
 
-/// For both files. They may be on a disk that does not answer.
+/// The time for reading both files: they may be on a disk that does not answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The largest certificate chain or key that is read.
@@ -86,7 +86,7 @@ impl Read {
         hasher.finish()
     }
 
-    /// The errors quote nothing of what the files hold.
+    /// Parses the files. Errors quote nothing of them: one holds a private key.
     fn certified(&self, files: &Files, provider: &CryptoProvider) -> Result<CertifiedKey, Error> {
         let certificate = |why| refused(CERTIFICATE, &files.certificate, why);
         let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&self.certificate).collect();
@@ -115,14 +115,14 @@ fn refused(key: &str, path: &Path, why: &str) -> Error {
     )
 }
 
-/// TLS for the connections of a link. While it lives, it looks after its files.
+/// The TLS configuration of a link. Watches its files until it is dropped.
 pub(crate) struct Tls {
     files: Files,
     acceptor: TlsAcceptor,
     watch: AbortHandle,
 }
 
-/// Whom to tell about files that changed.
+/// Who is notified about files that changed.
 pub(crate) struct Owner {
     pub(crate) provider: Id,
     pub(crate) observe: Arc<dyn Observe>,
@@ -252,7 +252,7 @@ impl Watching {
         }
     }
 
-    /// Takes what has changed. On an error the old certificate is shown on.
+    /// Loads changed files. If that fails, the old certificate stays in use.
     fn look(&mut self) {
         let read = match Read::files(&self.files) {
             Ok(read) => read,
@@ -274,8 +274,8 @@ impl Watching {
         }
     }
 
-    /// Tells of files that cannot be used, once and if they stay so: of two files one is written
-    /// first.
+    /// Reports files that cannot be used: once, and only if they are still bad at the next look, since
+    /// certificate and key are not written at the same moment.
     fn refuse(&mut self, mark: Option<u64>, error: Error) {
         match &mut self.refused {
             Some(refused) if refused.mark == mark => {

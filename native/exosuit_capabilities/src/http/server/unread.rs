@@ -1,4 +1,7 @@
-//! Request bodies that nobody reads to their end.
+//! Reads what is left of a request body that nobody wants.
+//!
+//! If the server closed the connection with unread bytes, the client would find it reset, and might never see the
+//! answer.
 
 use std::time::Duration;
 
@@ -10,17 +13,16 @@ use tokio::time::{Instant, timeout_at};
 
 use super::refusal::Refusal;
 
-/// How long a client is listened to that sends what nobody wants, so that it comes to read the
-/// answer instead of finding its connection reset.
+/// How long a refused body is read.
 const LINGER: Duration = Duration::from_secs(5);
 
-/// Whether the client waits for leave to send. Then it has not sent, and must not be given leave
-/// by reading what is refused. hyper gives it in HTTP/1.1 alone.
+/// Whether the client waits for `100 Continue` before it sends its body. Reading the body would make hyper send
+/// that, so a refused body must not be read then. hyper does so in HTTP/1.1 only.
 pub(crate) fn expects<B>(request: &Request<B>) -> bool {
     request.version() == Version::HTTP_11 && request.headers().contains_key(header::EXPECT)
 }
 
-/// Refuses a body that says itself that it is larger than this.
+/// Refuses a body whose declared size is larger than `most`.
 pub(crate) fn refuse_larger(body: Incoming, expects: bool, most: u64) -> Result<Incoming, Refusal> {
     if body.size_hint().lower() <= most {
         return Ok(body);
@@ -31,15 +33,15 @@ pub(crate) fn refuse_larger(body: Incoming, expects: bool, most: u64) -> Result<
     Err(Refusal::Request(StatusCode::PAYLOAD_TOO_LARGE))
 }
 
-/// Leaves the body of a request that is refused.
+/// Drops a refused request, and reads the rest of its body in the background.
 pub(crate) fn leave_unread(request: Request<Incoming>) {
     if !expects(&request) {
         linger(request.into_body());
     }
 }
 
-/// Reads on for a while and forgets what it reads. Outside of Tokio, where a call that is given up
-/// may be dropped, the client gets no such favour.
+/// Reads a body for a while and forgets it. Does nothing outside of Tokio: a call may be dropped on a thread
+/// without a runtime.
 pub(crate) fn linger(mut body: Incoming) {
     if body.is_end_stream() {
         return;

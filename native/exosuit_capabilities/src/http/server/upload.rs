@@ -1,8 +1,8 @@
-//! The body of a request on its way to an actor, within bounds.
+//! The body of a request on its way to an actor, within limits.
 //!
-//! Reads a small body, or the beginning of a larger one, before the actor is called, so that no instance waits
-//! for it. If a body does not declare its size, the client may expect an answer before it continues; then only
-//! the first bytes are awaited.
+//! Reads a small body, or the beginning of a larger one, before the actor is called, so that no instance waits for
+//! a slow client. A client that does not declare the size of its body may expect an answer before it continues; then
+//! only the first bytes are awaited.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -26,18 +26,18 @@ const READ_AHEAD: u64 = 64 << 10;
 
 /// The body of a request as it comes: read when the actor reads.
 pub(crate) struct Upload {
-    /// None when it has ended, well or not.
+    /// None after its end or a failure.
     body: Option<Incoming>,
-    /// How many bytes may still come.
+    /// The bytes that may still come.
     left: u64,
     most: u64,
     pace: Pace,
-    /// After the first byte.
+    /// The minimum rate after the first byte.
     tempo: Tempo,
     has_begun: bool,
-    /// Whom to tell that the client is waited for.
+    /// Says whether the call waits for its client: then another call may use its instance.
     waits: Arc<ClientWait>,
-    /// The client sends, or has been told to.
+    /// Whether the client sends, or was told to continue.
     welcome: bool,
     fault: Arc<Fault>,
     ahead: Ahead,
@@ -46,7 +46,7 @@ pub(crate) struct Upload {
 /// The bytes that were read before the actor asked for them.
 #[derive(Default)]
 struct Ahead {
-    /// In one buffer, however small the parts were that came: it takes what the budget counts.
+    /// One buffer for all parts: many small buffers would take more memory than the budget counts.
     data: BytesMut,
     trailers: Option<Frame<Bytes>>,
     held: Held,
@@ -62,7 +62,7 @@ impl Ahead {
     }
 }
 
-/// What is wrong with a request, as it turns out while its body is read.
+/// A fault of a request that shows while its body is read. The call is then given up.
 #[derive(Default)]
 pub(crate) struct Fault {
     status: OnceLock<StatusCode>,
@@ -125,7 +125,8 @@ impl Upload {
         self.waits.clone()
     }
 
-    /// Reads what is small. A client that waits for leave to send gets that from the actor.
+    /// Reads the beginning of the body. If the client waits for `100 Continue`, it reads nothing: the actor
+    /// decides whether it wants the body.
     pub(crate) async fn read_ahead(&mut self, budget: &Budget) -> Result<(), Refusal> {
         if !self.welcome {
             return Ok(());

@@ -1,4 +1,4 @@
-//! A request in, an invocation out, a response back, each whole: actors of wasmbus.
+//! Requests and responses with whole bodies, for wasmbus actors: one message in, one message out.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -18,7 +18,7 @@ use super::pace::Pace;
 use super::refusal::Refusal;
 use super::unread::{expects, linger, refuse_larger};
 
-/// Makes a request a call of the actor, and its answer a response.
+/// Calls the actor with a request, and makes its answer a response.
 pub(crate) async fn exchange(
     endpoint: &Endpoint,
     request: Request<Incoming>,
@@ -30,7 +30,7 @@ pub(crate) async fn exchange(
     let declared = body.size_hint().exact();
     let body = refuse_larger(body, expects, most)?;
 
-    // Paid for as it comes: who only announces a body takes nothing from the others.
+    // Counted in the budget as it comes: announcing a body costs nothing, and takes nothing from others.
     let mut memory = Held::default();
     let mut payload = Payload::begin(&head, declared).map_err(|e| Refusal::Call(e.code))?;
     if !body.is_end_stream() {

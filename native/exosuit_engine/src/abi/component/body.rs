@@ -1,4 +1,4 @@
-//! Bodies on their way between a guest and the world.
+//! Converts HTTP bodies between guests and the rest of the host.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -12,7 +12,8 @@ use parking_lot::Mutex;
 use tokio::time::{Sleep, sleep};
 use wasmtime_wasi_http::{Error as HttpError, WasiBody};
 
-/// A body that only one thread at a time looks at, as all may.
+/// Makes a body `Sync`, as the bodies of `exosuit_core` are. A guest's body is not, and only one thread at
+/// a time ever polls it.
 struct Shared<B>(Mutex<B>);
 
 impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for Shared<B> {
@@ -35,7 +36,7 @@ impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for Shared<B> {
     }
 }
 
-/// What a guest sends.
+/// A body that a guest writes, for readers outside. Errors become those of Exosuit.
 pub(super) fn from_guest(body: WasiBody) -> Body {
     let told = |error: HttpError| {
         let detail = format!("the guest did not send its whole body: {error}");
@@ -44,7 +45,7 @@ pub(super) fn from_guest(body: WasiBody) -> Body {
     Shared(Mutex::new(body)).map_err(told).boxed()
 }
 
-/// What a guest receives, with a bound on how long it may pause.
+/// A body that a guest reads. With `pause`, the body ends with an error if it brings nothing for that long.
 pub(super) fn to_guest(body: Body, pause: Option<Duration>) -> WasiBody {
     let told = |error: Error| match error.code {
         Code::Deadline => HttpError::ConnectionReadTimeout,
@@ -58,11 +59,11 @@ pub(super) fn to_guest(body: Body, pause: Option<Duration>) -> WasiBody {
     paused.map_err(told).boxed_unsync()
 }
 
-/// A body that may not pause for longer than that while somebody reads.
+/// A body that fails if it pauses for too long while its reader waits.
 struct Paused {
     body: Body,
     pause: Option<Duration>,
-    /// Since its reader found nothing: what the reader does meanwhile is not its pause.
+    /// Runs since the reader found nothing. The time in which nobody reads does not count as a pause.
     waiting: Option<Pin<Box<Sleep>>>,
 }
 

@@ -1,4 +1,4 @@
-//! Who calls when a component uses an import: its actor, inside the call that it serves.
+//! Calls of a component to the outside: who calls, and inside which call.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use exosuit_core::{Answer, Context, Invocation, LinkName, Origin, Payload, Reply
 
 use crate::actor_shared::ActorShared;
 
-/// The origin of what an instance calls.
+/// The origin of the calls of an instance: its actor, within the call that it serves now.
 #[derive(Clone)]
 pub(super) struct Caller {
     pub(super) actor: Arc<ActorShared>,
@@ -14,7 +14,8 @@ pub(super) struct Caller {
 }
 
 impl Caller {
-    /// Calls an operation of a contract, by the link of the default name.
+    /// Calls an operation of a contract. Components have no way to name a link, so it is the link of the
+    /// default name.
     pub(super) fn call(&self, contract: &str, operation: String, payload: Payload) -> Answer {
         self.actor.call_out(Invocation {
             origin: Origin::Actor(self.actor.id.clone()),
@@ -28,7 +29,7 @@ impl Caller {
         })
     }
 
-    /// Calls a WIT function.
+    /// Calls a WIT function and waits for its result.
     pub(super) async fn ask(
         &self,
         contract: &str,

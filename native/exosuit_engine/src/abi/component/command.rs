@@ -1,5 +1,7 @@
-//! `wasi:cli/run`: a program that runs once, with the payload as its input and its output as the
-//! answer. An instance of its own, whatever else the component does.
+//! Runs a component that is a program: `wasi:cli/run`.
+//!
+//! The payload is its standard input, its standard output is the answer. A program runs once and exits, so
+//! each call gets an instance of its own, even if the actor keeps warm instances for its other exports.
 
 use std::sync::Arc;
 
@@ -26,7 +28,7 @@ pub(in crate::abi) fn is_run(operation: &str) -> bool {
         .is_some_and(|rest| rest.starts_with(['@', '#']))
 }
 
-/// Runs it to its end.
+/// Runs the program to its end and returns its output.
 pub(super) async fn run(
     instance: &InstancePre<State>,
     function: &Function,
@@ -54,7 +56,7 @@ pub(super) async fn run(
     }
 }
 
-/// What a program sees: its input, and where its output is kept.
+/// The sandbox of a program, and the pipe that collects its output, bounded by the message limit.
 pub(in crate::abi) async fn streams(
     actor: &Arc<ActorShared>,
     input: Bytes,
@@ -67,7 +69,7 @@ pub(in crate::abi) async fn streams(
     Ok((sandbox, output))
 }
 
-/// What a program's own end comes to, if that is how it ended.
+/// The result of a program that called `exit`: success for status 0. None if it ended otherwise.
 pub(in crate::abi) fn exited(error: &wasmtime::Error) -> Option<Result<(), Error>> {
     let I32Exit(status) = error.downcast_ref()?;
     Some(match status {

@@ -1,4 +1,4 @@
-//! The functions that a component exports, called by name.
+//! The functions that a component exports, found by name and called with values or with bytes.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ pub(super) struct Function {
 }
 
 impl Function {
-    /// The function itself, in an instance.
+    /// Looks the function up in an instance.
     pub(super) fn within(
         &self,
         store: &mut Store<State>,
@@ -51,6 +51,7 @@ impl Function {
 pub(super) struct Functions(HashMap<String, Option<Arc<Function>>>);
 
 impl Functions {
+    /// All functions that a component exports, alone or within an interface.
     pub(super) fn of(component: &Component) -> Self {
         let mut functions = Self::default();
         let mut types_left = MAX_TYPES;
@@ -102,6 +103,7 @@ impl Functions {
         self.0.insert(format!("{interface}#{name}"), Some(function));
     }
 
+    /// The export of an operation, or an error that lists the operations there are.
     pub(super) fn find(&self, operation: &str) -> Result<&Arc<Function>, Error> {
         let found = self.0.get(operation).and_then(Option::as_ref);
         found.ok_or_else(|| self.unknown(operation))

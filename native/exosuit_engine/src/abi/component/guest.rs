@@ -1,4 +1,4 @@
-//! An instance of a component.
+//! An instance of a component, in a store of its own.
 
 use std::sync::Arc;
 
@@ -11,14 +11,14 @@ use super::state::State;
 use crate::Error;
 use crate::actor_shared::ActorShared;
 
-/// An instance that is ready for a call, or serves one.
+/// An instance that is ready for a call, or serves one. One call at a time: the store belongs to it.
 pub(crate) struct Guest {
     pub(super) store: Store<State>,
     pub(super) instance: Instance,
 }
 
 impl Guest {
-    /// A fresh one.
+    /// Makes a fresh instance for a call.
     pub(super) async fn new(
         instance: &InstancePre<State>,
         actor: &Arc<ActorShared>,
@@ -32,7 +32,8 @@ impl Guest {
         }
     }
 
-    /// One that has served before.
+    /// Prepares an instance that has served before for another call: a new slice, a new deadline, and no
+    /// memory of limits that the last call reached.
     pub(super) async fn with(mut self, context: Context) -> Self {
         renew(&mut self.store);
         self.store.data_mut().serve(context);

@@ -1,4 +1,4 @@
-//! `wasi:config` and `wasi:logging`: what the host itself tells a guest and hears from it.
+//! `wasi:config` and `wasi:logging`: interfaces that the host answers, in all versions that guests import.
 
 use exosuit_core::Value;
 use exosuit_wit::wasi::config0_2_0_draft::{runtime, store as older_store};
@@ -20,7 +20,7 @@ impl State {
             .collect()
     }
 
-    /// Nobody answers a line for the log: that it is refused is for the router to tell.
+    /// Sends a line to the logging capability. The guest gets no answer; the router reports a refusal.
     async fn log(&mut self, operation: &str, level: &'static str, context: String, text: String) {
         let arguments = vec![
             Value::case(level),

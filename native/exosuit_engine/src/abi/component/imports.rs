@@ -1,6 +1,6 @@
-//! What a component may import: WASI 0.2, `wasi:http`, the packages of `exosuit_wit`, and any other
-//! interface, whose functions become calls through the router. What of the rest nothing can answer is
-//! in [`unanswered`](super::unanswered).
+//! The imports of components: WASI 0.2, `wasi:http`, the packages of `exosuit_wit`, and every other interface,
+//! whose functions become calls through the router. Imports that nothing can answer are in
+//! [`unanswered`](super::unanswered).
 
 use std::future::Future;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::{Error, random};
 /// What links a component.
 pub(in crate::abi) type Linker = wasmtime::component::Linker<State>;
 
-/// What every component is linked with.
+/// Makes the linker for all components; once per engine.
 pub(in crate::abi) fn linker(engine: &wasmtime::Engine) -> Result<Linker, Error> {
     let mut linker = Linker::new(engine);
     link(&mut linker).map_err(setup)?;
@@ -47,7 +47,8 @@ fn link(linker: &mut Linker) -> wasmtime::Result<()> {
     logging0_1_0_draft::logging::add_to_linker::<_, HasSelf<State>>(linker, |state| state)
 }
 
-/// Replaces WASI's own, which fill a buffer of any size at once. By the names of its version here.
+/// Replaces WASI's own functions for random bytes: those fill a buffer of any size in one go, and nothing
+/// interrupts them. The names contain the WASI version of this wasmtime.
 fn random(linker: &mut Linker) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     for (interface, function) in [

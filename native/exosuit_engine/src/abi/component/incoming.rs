@@ -1,8 +1,21 @@
-//! `wasi:http/incoming-handler`: a request in, a response out whose body the guest still sends.
+//! Answers HTTP requests with a component: `wasi:http/incoming-handler`.
 //!
-//! The guest has no task of its own. Until it has set the response, whoever waits for that runs it;
-//! from then on whoever reads the body does. When the whole body has been read and the guest goes
-//! on, it gets a task to finish in. A warm one can serve again as soon as it has returned.
+//! The guest gets the request and sets the response, and may go on to write the body of that response for
+//! as long as the call lasts. [`handle`] returns as soon as the response is set; the body that it returns
+//! brings the running guest with it.
+//!
+//! # Who polls the guest
+//!
+//! The guest is a future and has no task of its own, for two reasons: a call that ends within its first poll
+//! never touches Tokio, and a client that reads slowly slows the guest that writes for it. Who polls it
+//! changes over its life:
+//!
+//! 1. Until the guest sets the response, the caller of [`handle`] polls it.
+//! 2. From then on, the reader of the body polls it ([`Streaming`], through [`Sending`]).
+//! 3. If the reader has the whole body and the guest still runs, the guest gets a task to finish in.
+//!
+//! A guest that has returned and may serve again ([`Returned`]) goes back to the pool at once, even if its
+//! body has not been read yet.
 
 use std::convert::Infallible;
 use std::future::{Future, pending, poll_fn};
@@ -32,6 +45,9 @@ use crate::explain::{MAX_TEXT, cut};
 type Head = Result<http::Response<HyperOutgoingBody>, ErrorCode>;
 
 /// Answers a request.
+///
+/// Fails if the guest fails before it sets a response, or returns without one. Later failures end the
+/// body with an error.
 pub(super) async fn handle(
     prepared: &Arc<Prepared>,
     actor: &Arc<ActorShared>,
@@ -58,7 +74,8 @@ pub(super) async fn handle(
     let mut run = Some(run(Arc::clone(actor), context, lease, guest));
     let mut returned = None;
 
-    // The guest runs until it has set the response; it may have ended with that.
+    // Polls the guest and the channel of the response together. The order matters: the guest is polled
+    // first, because it is the guest that fills the channel.
     let mut head = pin!(head);
     let head = poll_fn(|task| {
         if let Some(running) = &mut run
@@ -72,7 +89,8 @@ pub(super) async fn handle(
         }
         let polled = head.as_mut().poll(task).map(Ok);
         if polled.is_pending() && returned.take().is_some() {
-            // It has kept what it was to answer with, and has gone with that.
+            // The guest returned without setting the response. Dropping the guest closed the channel,
+            // so this poll is ready, with an error. Without it nothing would wake this task again.
             return head.as_mut().poll(task).map(Ok);
         }
         polled
@@ -104,13 +122,15 @@ pub(super) async fn handle(
     ))))
 }
 
-/// The code may come with a text of the guest's own.
+/// The error of a guest that set an error code in place of a response. The code may contain a text of
+/// the guest, so its length is bounded.
 fn refused(code: &ErrorCode) -> Error {
     let code = format!("{code:?}");
     Error::Guest(format!("the guest answered with {}", cut(&code, MAX_TEXT)))
 }
 
-/// The guest's run within the bounds of the call, which it keeps the lease of.
+/// The run of the guest, bounded by the deadline of the call and by the withdrawal of its lease, when the
+/// actor stops. It holds the lease until it ends, so that the call counts as running until then.
 fn run(
     actor: Arc<ActorShared>,
     context: Context,
@@ -119,7 +139,8 @@ fn run(
 ) -> Run {
     Box::pin(async move {
         let _settled = Settled(&actor);
-        // All of it: the block would take no more than the field that it names.
+        // Moves the whole lease into the block. Without this line, the block would capture only the
+        // field `withdrawn`, and the lease would be dropped at the start.
         let lease = lease;
         let guest = pin!(guest);
         let guest = actor.engine.ticker().during(guest);
@@ -127,7 +148,7 @@ fn run(
     })
 }
 
-/// A call that outlives whoever made it.
+/// A call that may outlive its caller: everything is owned.
 struct Serving {
     prepared: Arc<Prepared>,
     actor: Arc<ActorShared>,
@@ -136,7 +157,7 @@ struct Serving {
 }
 
 impl Serving {
-    /// Runs the guest until it returns; gives it back if it may serve again.
+    /// Runs the guest until it returns. Returns the guest if it may serve again.
     async fn serve(
         self,
         request: http::Request<Body>,
@@ -176,6 +197,7 @@ fn no_handler() -> Error {
     )
 }
 
+/// The announced length of a body.
 fn length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }

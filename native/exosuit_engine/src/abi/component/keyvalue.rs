@@ -1,9 +1,9 @@
-//! `wasi:keyvalue`: each operation is a call through the router, to whatever store it is linked to.
+//! `wasi:keyvalue`: each operation is a call through the router, to the store that the actor is linked to.
 //!
-//! Both drafts are here. They differ in the type of a cursor, and the second counts with a sign and has
-//! `cas`; all else is one implementation, and the store is asked in the words of the first. What only
-//! the second has is asked in its own: `atomics#increment`, and `atomics#swap` with the SHA-256 of the
-//! value that a handle saw.
+//! Both drafts of the interface are here. They differ in three points: the type of a cursor, the sign of a count,
+//! and `cas`, which only the second one has. Everything else has one implementation, which asks the store in the
+//! words of the first draft. The second draft's own operations are `atomics#increment` and `atomics#swap`; the
+//! latter sends the SHA-256 of the value that the handle saw.
 
 mod answer;
 

@@ -1,4 +1,5 @@
-//! HTTP requests of a guest: each is a call through the router, to whatever client it is linked to.
+//! HTTP requests of a guest. Each is a call through the router, so that links decide which client sends it
+//! and to which hosts.
 
 use std::future::Future;
 use std::time::Duration;
@@ -12,12 +13,12 @@ use super::caller::Caller;
 const CONTRACT: &str = "wasi:http";
 const OPERATION: &str = "wasi:http/outgoing-handler@0.2.0#handle";
 
-/// A task that goes on beside the response.
+/// Work that wasmtime does beside the response: none here, since the client does it.
 type Beside = Box<dyn Future<Output = Result<(), Error>> + Send>;
 
 type Sending = Box<dyn Future<Output = Result<(http::Response<WasiBody>, Beside), Error>> + Send>;
 
-/// What a guest may write to a body before somebody reads: each body that it has open holds as much.
+/// The bytes that a guest may write to a body before somebody reads. Each open body holds that much memory.
 const CHUNK: usize = 64 << 10;
 
 impl WasiHttpHooks for Caller {
@@ -59,7 +60,8 @@ async fn send(
     Ok(response.map(|body| to_guest(body, options.between_bytes_timeout)))
 }
 
-/// Who connects is not known here: the two times are one until the head of the response is there.
+/// The time until the head of the response. The client that connects is behind the router, so the timeouts
+/// for connecting and for the first byte become one.
 fn patience(options: &RequestOptions) -> Option<Duration> {
     match (options.connect_timeout, options.first_byte_timeout) {
         (Some(connect), Some(first_byte)) => Some(connect.saturating_add(first_byte)),

@@ -1,4 +1,6 @@
-//! A component that is linked, and instances of it.
+//! A component that is linked: everything that does not depend on an actor or a call.
+//!
+//! Made once per module, since linking takes far longer than a call.
 
 use std::sync::{Arc, Weak};
 
@@ -14,11 +16,11 @@ use super::unanswered::{self, Linked};
 use crate::Error;
 use crate::actor_shared::ActorShared;
 
-/// A component that is linked.
+/// A linked component. An instance of it takes microseconds.
 pub(crate) struct Prepared {
     pub(super) linked: Linked,
     pub(super) functions: Functions,
-    /// What answers HTTP, if it does.
+    /// The export that answers HTTP, if the component has one.
     pub(super) handler: Option<ProxyIndices>,
 }
 
@@ -47,7 +49,8 @@ impl Prepared {
         &self.linked.unanswered
     }
 
-    /// An instance for a call, and where it is left.
+    /// Gets an instance for a call, a warm one if one rests, and the slot where it is left afterwards. Waits
+    /// until the actor may have one more instance.
     pub(super) async fn guest(
         &self,
         actor: &Arc<ActorShared>,

@@ -1,8 +1,8 @@
-//! A guest that still sends the body of its response.
+//! A guest that still writes the body of its response.
 //!
-//! It has no task of its own: whoever reads the body runs it, so that a slow reader slows it. But a
-//! reader that neither reads nor goes away must not keep it for longer than the call may take: a
-//! task that does nothing else sees to that.
+//! The reader of the body polls the guest ([`Sending::poll`]). A reader may also stop reading without going
+//! away; nobody would then poll the guest, and it would keep its instance beyond the deadline of the call. A
+//! watchdog task therefore waits for the end of the call and drops the guest ([`end`]).
 
 use std::future::Future;
 use std::mem;
@@ -18,26 +18,27 @@ use tokio::task::AbortHandle;
 use super::returned::Returned;
 use crate::actor_shared::ActorShared;
 
-/// A guest at work, until it has returned. One that may serve again is given back.
+/// The run of a guest. Its output is the guest, if that may serve again.
 pub(super) type Run = Pin<Box<dyn Future<Output = Result<Option<Returned>, Error>> + Send>>;
 
-/// The guest, until it is dropped.
+/// A running guest, shared by the reader of its body and the watchdog. Dropped, it drops the guest.
 pub(super) struct Sending {
     guest: Arc<Mutex<Guest>>,
     watch: AbortHandle,
-    /// What drops it may be on any thread.
+    /// Kept, because the body may be dropped on a thread outside of Tokio.
     runtime: Handle,
 }
 
 enum Guest {
-    /// With who is to be woken when it is ended.
+    /// The run, and the waker of the reader for when the watchdog ends the run.
     Runs(Run, Option<Waker>),
-    /// With why, until that has been told.
+    /// Why the watchdog ended the run, until the reader has got that error.
     Ended(Option<Error>),
 }
 
 impl Sending {
-    /// The guest, with what says when it must have ended, and why, whoever runs it then.
+    /// Takes over a running guest. `bound` ends at the deadline of the call, or when the actor is
+    /// stopped, and says which of the two.
     pub(super) fn new(run: Run, bound: impl Future<Output = Error> + Send + 'static) -> Self {
         let guest = Arc::new(Mutex::new(Guest::Runs(run, None)));
         let watched = Arc::clone(&guest);
@@ -50,7 +51,7 @@ impl Sending {
         }
     }
 
-    /// Runs the guest for a while. Ready when it has returned.
+    /// Polls the guest once. Ready when the guest has returned, or was ended.
     pub(super) fn poll(&self, task: &mut TaskContext<'_>) -> Poll<Result<Option<Returned>, Error>> {
         let mut guest = self.guest.lock();
         let ended = match &mut *guest {
@@ -67,7 +68,8 @@ impl Sending {
         Poll::Ready(ended)
     }
 
-    /// Gives it a task to finish in: all that it has to send has been read.
+    /// Lets the guest finish in a task of its own: its whole body has been read. A failure is logged, since
+    /// no caller is left.
     pub(super) fn finish(&self, actor: Arc<ActorShared>) {
         if let Guest::Runs(run, _reader) = self.take() {
             self.runtime.spawn(async move {
@@ -94,10 +96,12 @@ impl Drop for Sending {
     }
 }
 
+/// Drops the guest and wakes its reader, who gets `error`.
 fn end(guest: &Mutex<Guest>, error: Error) {
     let mut guest = guest.lock();
     if let Guest::Runs(run, reader) = mem::replace(&mut *guest, Guest::Ended(None)) {
         *guest = Guest::Ended(Some(error));
+        // Dropping an instance takes time, and may wake others: not under the lock.
         drop(guest);
         drop(run);
         reader.into_iter().for_each(Waker::wake);

@@ -1,5 +1,5 @@
-//! What an instance and the call that it serves know: the data of its store, as WASI and the other
-//! imports see it.
+//! The data in the store of a component's instance: what WASI and the other imports need to know of the
+//! instance, of its actor, and of the call that it serves.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -22,18 +22,19 @@ const MAX_RESOURCES: usize = 4_096;
 /// The size of one collection of headers, as it is kept.
 const MAX_FIELDS: usize = 64 << 10;
 
-/// What an instance knows, and of its call: who calls.
+/// The data of one instance. Only the call's context in `caller` changes from one call to the next.
 pub(crate) struct State {
     pub(super) caller: Caller,
     pub(super) limiter: Limiter,
     pub(super) table: ResourceTable,
-    /// Made when the guest first uses it: most import more of WASI than they call. Where it may
-    /// fail, it is made before the guest runs.
+    /// Made when the guest first uses it: most guests import more of WASI than they call, and making it
+    /// costs as much as a call. With directories it may fail, and is therefore made before the guest runs.
     wasi: Option<Box<Sandbox<WasiCtx>>>,
     http: WasiHttpCtx,
 }
 
 impl State {
+    /// The data of a fresh instance. Opens the directories that the actor was granted.
     pub(super) async fn new(actor: &Arc<ActorShared>, context: Context) -> Result<Self, Error> {
         let wasi = match actor.grants.directories.as_slice() {
             [] => None,
@@ -42,7 +43,7 @@ impl State {
         Ok(Self::with(actor, context, wasi))
     }
 
-    /// For a guest whose standard streams are not the usual ones.
+    /// The same with a sandbox that is there already: for a program, whose output is its answer.
     pub(super) fn with(
         actor: &Arc<ActorShared>,
         context: Context,
@@ -62,7 +63,7 @@ impl State {
         }
     }
 
-    /// Goes on with another call. What the guest holds of the last one is its own.
+    /// Begins another call. Resources that the guest holds from the last call stay open.
     pub(super) fn serve(&mut self, context: Context) {
         self.caller.context = context;
     }
@@ -72,14 +73,14 @@ impl State {
         self.limiter.limits().max_value_bytes()
     }
 
-    /// The guest has returned.
+    /// Ends the call: passes an unfinished line of output on to the log.
     pub(super) fn conclude(&self) {
         if let Some(sandbox) = &self.wasi {
             sandbox.end_lines();
         }
     }
 
-    /// Why the guest did not return.
+    /// The error of a guest that did not return, by what wasmtime says and which limit was reached.
     pub(super) fn explain(&self, error: &wasmtime::Error) -> Error {
         explain::explain(error, &self.limiter)
     }

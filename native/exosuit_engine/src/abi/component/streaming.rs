@@ -1,4 +1,8 @@
-//! The body of a response, with the guest that sends it.
+//! The body of a response, and the guest that writes it.
+//!
+//! Reading the body polls the guest. While the guest runs, the body holds nothing: each frame goes from the
+//! guest to the reader. When the guest returns, its last frames are taken out of its instance, so that the
+//! instance can serve the next call while they are read.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -14,21 +18,22 @@ use super::returned::Returned;
 use super::sending::Sending;
 use crate::actor_shared::ActorShared;
 
-/// A guest whose response is there.
+/// The guest behind a response.
 pub(super) enum Work {
-    /// It goes on as long as somebody reads.
+    /// It still runs, polled by the reader.
     Goes(Sending),
-    /// It has returned; one that may serve again is here.
+    /// It has returned. It is here if it may serve again.
     Done(Option<Returned>),
 }
 
-/// The body as the guest sends it.
+/// The body as the guest writes it.
 pub(super) struct Streaming {
     body: Body,
-    /// What was sent and not yet read when the guest returned.
+    /// The frames that were written and not read when the guest returned.
     sent: VecDeque<Result<Frame<Bytes>, Error>>,
     guest: Option<Sending>,
-    /// What is still to be sent of an announced length; without one, until the end has been read.
+    /// The bytes still missing of the announced length. Without an announced length: 0 once the end of the
+    /// body was read.
     left: Option<u64>,
     actor: Arc<ActorShared>,
 }
@@ -49,8 +54,9 @@ impl Streaming {
         streaming
     }
 
-    /// Takes what a guest that has returned has sent, which is not much, so that it can serve again
-    /// while that is read. One that left its body open goes, and the body ends with it.
+    /// Takes the unread frames out of a guest that has returned, and leaves the guest in its pool. The
+    /// frames are few, since a guest may only write a bounded number ahead of its reader. A guest that
+    /// returned with its body open is dropped, which ends the body.
     fn conclude(&mut self, returned: Option<Returned>) {
         let Some(returned) = returned else { return };
         // Nothing more will come: nobody needs to be woken.
@@ -108,8 +114,8 @@ impl HttpBody for Streaming {
 }
 
 impl Drop for Streaming {
-    /// A guest whose reader has gone before the end has nobody to work for. One whose reader has
-    /// all there is may have something left to do.
+    /// If the reader has the whole body, the guest may finish its other work. If the reader went away
+    /// before the end, the guest is dropped: nobody reads what it would write.
     fn drop(&mut self) {
         if let (Some(guest), Some(0)) = (mem::take(&mut self.guest), self.left) {
             guest.finish(Arc::clone(&self.actor));

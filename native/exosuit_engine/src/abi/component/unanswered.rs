@@ -1,9 +1,12 @@
-//! Links a component whatever it imports: what nothing here can answer fails when it is called, and not
-//! before.
+//! Links a component whatever it imports. An import that nothing here can answer fails when the guest calls
+//! it, not when the component is loaded: many guests import more than they use.
 //!
-//! A function of an interface that links may answer becomes a call through the router, if its types
-//! pass there. All other functions that the linker does not know become stubs, whose error names the
-//! import. The linker itself says which these are: there is no list of what it knows.
+//! - A function of an interface that links may answer becomes a call through the router, if its types can be
+//!   converted.
+//! - Every other function that the linker does not know becomes a stub, whose error names the import.
+//!
+//! The linker itself says which functions it does not know, so there is no second list to keep in step. It
+//! names one import at a time: linking is tried, the named import is stubbed, and linking is tried again.
 
 use std::sync::Arc;
 
@@ -18,7 +21,7 @@ use crate::Error;
 use crate::configuration::setup;
 use crate::explain::{MAX_NAME, MAX_TEXT, cut};
 
-/// The packages whose interfaces are not left to links.
+/// The packages that the host answers itself. A link cannot take their place.
 const OWN: &[&str] = &[
     "wasi:cli",
     "wasi:clocks",
@@ -39,7 +42,7 @@ const MAX_ITEMS: usize = 10_000;
 /// The most of them that nothing answers.
 const MAX_UNANSWERED: usize = 1_000;
 
-/// The resources of an interface that nothing answers. There never is one.
+/// The type of resources that nothing answers. No value of it ever exists.
 struct Nothing;
 
 /// A component that is linked.
@@ -111,7 +114,7 @@ fn check_size(component: &Component) -> Result<(), Error> {
 struct Import {
     name: String,
     item: ComponentItem,
-    /// The resources that it is the first to name: others are of an interface before it.
+    /// The resources that no import before this one has named.
     resources: Vec<String>,
     is_stubbed: bool,
 }
@@ -136,8 +139,8 @@ impl Import {
         (!OWN.contains(&package)).then_some(contract)
     }
 
-    /// Whether the linker said that this is what it does not know: by its name in backquotes, which no
-    /// name contains.
+    /// Whether the linker's error names this import. The name is in backquotes, which no name contains;
+    /// wasmtime has no structured error for this.
     fn is_named_by(&self, error: &wasmtime::Error) -> bool {
         error.to_string().split('`').nth(1) == Some(&self.name)
     }
@@ -168,6 +171,7 @@ fn new_resources(
     }
 }
 
+/// A component that is being linked.
 struct Linking<'a> {
     linker: Linker<State>,
     engine: &'a wasmtime::Engine,

@@ -1,4 +1,4 @@
-//! An instance of a wasmbus module.
+//! An instance of a wasmbus module, and its calls.
 
 use bytes::Bytes;
 use wasmtime::{Store, TypedFunc};
@@ -17,6 +17,7 @@ pub(crate) struct Guest {
 }
 
 impl Guest {
+    /// Prepares an instance that has served before for another call.
     pub(super) async fn with(mut self, call: Call) -> Self {
         renew(&mut self.store);
         self.store.data_mut().call = call;
@@ -24,8 +25,8 @@ impl Guest {
         self
     }
 
-    /// What the call comes to. The outer error is that of a guest that did not return: it cannot
-    /// serve another.
+    /// Calls the guest. The outer error means that the guest did not return and cannot serve again; the
+    /// inner one is the guest's own answer.
     pub(super) async fn call(
         &mut self,
         lengths: (u32, u32),

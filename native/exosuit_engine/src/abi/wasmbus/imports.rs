@@ -1,4 +1,4 @@
-//! What a guest sees of its host: the nine imports of `wasmbus` or `wapc`, and WASI preview 1.
+//! The functions that a wasmbus guest can call: the nine of `wasmbus` or `wapc`, and WASI preview 1.
 
 use bytes::Bytes;
 use exosuit_core::{Invocation, LogGate, LogLevel, Origin, Reply, Target};
@@ -24,6 +24,7 @@ const FAILED: i32 = -1;
 /// What links a wasmbus module.
 pub(in crate::abi) type Linker = wasmtime::Linker<State>;
 
+/// Makes the linker for all wasmbus modules; once per engine.
 pub(in crate::abi) fn linker(engine: &wasmtime::Engine) -> Result<Linker, Error> {
     let mut linker = Linker::new(engine);
     link(&mut linker).map_err(setup)?;
@@ -59,7 +60,7 @@ fn link_as(linker: &mut Linker, module: &str) -> wasmtime::Result<()> {
     Ok(())
 }
 
-/// Hands the guest what it was called with.
+/// `__guest_request`: copies operation and payload to where the guest wants them.
 fn guest_request(
     mut caller: Caller<'_, State>,
     operation: u32,
@@ -76,7 +77,7 @@ fn guest_request(
     Ok(())
 }
 
-/// Takes the guest's answer; a second one replaces the first.
+/// `__guest_response`: takes the guest's answer. A second one replaces the first.
 fn guest_response(
     mut caller: Caller<'_, State>,
     pointer: u32,
@@ -92,7 +93,7 @@ fn guest_response(
     Ok(())
 }
 
-/// Takes the guest's error, which is its answer whatever else it does.
+/// `__guest_error`: takes the guest's error. It wins over a response and over the return code.
 fn guest_error(mut caller: Caller<'_, State>, pointer: u32, length: u32) -> wasmtime::Result<()> {
     let range = Range {
         import: "__guest_error",
@@ -108,7 +109,8 @@ fn guest_error(mut caller: Caller<'_, State>, pointer: u32, length: u32) -> wasm
 /// Pointer and length of binding, namespace, operation and payload.
 type HostCall = (u32, u32, u32, u32, u32, u32, u32, u32);
 
-/// Calls out. The guest's fiber waits for the answer, no thread does.
+/// `__host_call`: calls another actor or a capability. The guest's fiber waits for the answer; no thread
+/// does.
 async fn host_call(mut caller: Caller<'_, State>, call: HostCall) -> wasmtime::Result<i32> {
     let invocation = outgoing(&mut caller, call)?;
     let State { actor, call, .. } = caller.data_mut();
@@ -152,7 +154,7 @@ fn outgoing(caller: &mut Caller<'_, State>, call: HostCall) -> wasmtime::Result<
     })
 }
 
-/// Hands over the answer to the last call, once.
+/// `__host_response`: copies the answer to the last `__host_call`, once.
 fn host_response(mut caller: Caller<'_, State>, pointer: u32) -> wasmtime::Result<()> {
     let range = Range {
         import: "__host_response",
@@ -174,7 +176,8 @@ fn host_error_length(state: &State) -> usize {
     error.map_or(0, |error| error.to_string().len())
 }
 
-/// Hands over the error of the last call, once: what the guest makes of it is up to the guest.
+/// `__host_error`: copies the error of the last `__host_call`, once. A guest that has read it handles it
+/// itself; an unread one becomes the error of the guest's call.
 fn host_error(mut caller: Caller<'_, State>, pointer: u32) -> wasmtime::Result<()> {
     let range = Range {
         import: "__host_error",
@@ -206,7 +209,7 @@ fn console_log(mut caller: Caller<'_, State>, pointer: u32, length: u32) -> wasm
     Ok(())
 }
 
-/// A copy of what the guest sends out, if it is not too much.
+/// Copies a message out of the guest, up to the message limit.
 fn message(range: Range, memory: &mut [u8], length: u32, state: &State) -> Result<Bytes, Error> {
     let max = state.limiter.limits().message_bytes;
     let bytes = range.read(memory, length)?;

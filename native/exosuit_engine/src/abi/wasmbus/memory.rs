@@ -1,11 +1,12 @@
-//! Bytes between the guest's memory and its host, every range checked.
+//! Copies between the memory of a wasmbus guest and the host. Every range is checked, because the guest chooses
+//! both pointer and length.
 
 use wasmtime::{Caller, Extern};
 
 use super::state::State;
 use crate::Error;
 
-/// A range that a guest names, and what for.
+/// Where a guest wants bytes to be read or written. The other fields are for errors.
 #[derive(Clone, Copy)]
 pub(super) struct Range {
     pub(super) import: &'static str,
@@ -32,12 +33,12 @@ impl Range {
             })
     }
 
-    /// The bytes that are there.
+    /// The bytes of the range, without a copy.
     pub(super) fn read<'a>(&self, memory: &'a mut [u8], length: u32) -> Result<&'a [u8], Error> {
         self.find(memory, length as usize).map(|bytes| &*bytes)
     }
 
-    /// The name that is there: a text that the host copies more than once, so not a long one.
+    /// The text of the range: a name, which is short, since the host copies it more than once.
     pub(super) fn name(&self, memory: &mut [u8], length: u32) -> Result<String, Error> {
         if length > MAX_NAME {
             return Err(Error::Limit(format!(
@@ -52,14 +53,14 @@ impl Range {
         Ok(text.to_owned())
     }
 
-    /// Puts bytes there.
+    /// Writes bytes to the start of the range.
     pub(super) fn write(&self, memory: &mut [u8], bytes: &[u8]) -> Result<(), Error> {
         self.find(memory, bytes.len())?.copy_from_slice(bytes);
         Ok(())
     }
 }
 
-/// The guest's memory, beside what the call knows.
+/// The guest's memory and the data of its store, borrowed together.
 pub(super) fn memory<'a>(
     caller: &'a mut Caller<'_, State>,
 ) -> wasmtime::Result<(&'a mut [u8], &'a mut State)> {

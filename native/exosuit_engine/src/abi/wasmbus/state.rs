@@ -1,4 +1,4 @@
-//! What an instance and the call that it serves know: the data of its store.
+//! The data in the store of a wasmbus instance: its actor, its limits, and the call that it serves.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -15,18 +15,18 @@ use crate::limiter::Limiter;
 use crate::sandbox::{self, Sandbox};
 use crate::{Error, explain};
 
-/// What an instance knows, and of its call.
+/// The data of one instance. `call` is replaced for each call.
 pub(crate) struct State {
     pub(super) actor: Arc<ActorShared>,
     pub(super) call: Call,
     pub(super) memory: ModuleExport,
     pub(super) limiter: Limiter,
-    /// Made when the guest first uses it: most import more of WASI than they call. Where it may
-    /// fail, it is made before the guest runs.
+    /// Made when the guest first uses it: most guests import more of WASI than they call, and making it
+    /// costs as much as a call. With directories it may fail, and is therefore made before the guest runs.
     wasi: Option<Box<Sandbox<WasiP1Ctx>>>,
 }
 
-/// What one call knows: nothing of it is there for the next.
+/// One call: its input, and the answer as far as the guest has given it.
 pub(super) struct Call {
     pub(super) operation: String,
     pub(super) payload: Bytes,
@@ -34,7 +34,7 @@ pub(super) struct Call {
     pub(super) response: Bytes,
     pub(super) error: Option<String>,
     pub(super) host_response: Bytes,
-    /// Until the guest has read it.
+    /// The error of the last host call, until the guest has read it.
     pub(super) host_error: Option<exosuit_core::Error>,
 }
 
@@ -56,7 +56,7 @@ impl Call {
         }
     }
 
-    /// What the guest is told of it: how long operation and payload are.
+    /// The lengths of operation and payload, the arguments of `__guest_call`.
     pub(super) fn lengths(&self) -> Result<(u32, u32), Error> {
         Ok((
             addressable("the operation", self.operation.len())?,
@@ -64,7 +64,7 @@ impl Call {
         ))
     }
 
-    /// What it comes to, once the guest has returned.
+    /// The result of the call, once the guest has returned `code`.
     fn conclude(self, code: u32) -> Result<Bytes, Error> {
         if let Some(text) = self.error {
             return Err(Error::Guest(text));
@@ -121,7 +121,7 @@ impl State {
         &mut self.wasi.get_or_insert_with(sandbox).wasi
     }
 
-    /// What the call comes to, once the guest has returned. Nothing of it stays.
+    /// Ends the call and returns its result. Nothing of the call stays in the instance.
     pub(super) fn conclude(&mut self, code: u32) -> Result<Bytes, Error> {
         if let Some(sandbox) = &self.wasi {
             sandbox.end_lines();
@@ -130,7 +130,7 @@ impl State {
         std::mem::replace(&mut self.call, none).conclude(code)
     }
 
-    /// Why the guest did not return.
+    /// The error of a guest that did not return, by what wasmtime says and which limit was reached.
     pub(super) fn explain(&self, error: &wasmtime::Error) -> Error {
         explain::explain(error, &self.limiter)
     }

@@ -1,4 +1,4 @@
-//! What a store answers with, read as the type that a function gives.
+//! Converts the answers of a store to the types that the functions of `wasi:keyvalue` return.
 
 use exosuit_core::Value;
 
