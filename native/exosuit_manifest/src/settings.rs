@@ -5,13 +5,20 @@ use std::collections::BTreeMap;
 use exosuit_core::Bound;
 use exosuit_core::measure::{DURATION, SIZE, bytes, milliseconds};
 
-use crate::diagnostic::Source;
+use crate::diagnostic::{Code, Source};
 use crate::grants;
 use crate::model::{ActorSettings, Execution, InstancePolicy, Limits};
 use crate::value::{Map, Value};
 
 const EXPECTED: &str = "a map of settings";
-const FIELDS: [&str; 5] = ["annotations", "execution", "grants", "instances", "limits"];
+const FIELDS: [&str; 6] = [
+    "annotations",
+    "execution",
+    "grants",
+    "instances",
+    "limits",
+    "singleton",
+];
 const LIMITS: [&str; 5] = ["deadline", "log", "memory", "queue", "table"];
 const EXECUTIONS: [(&str, Execution); 3] = [
     ("auto", Execution::Auto),
@@ -28,6 +35,7 @@ pub(crate) struct Settings {
 impl Settings {
     pub(crate) fn of_actor(properties: &Value, source: &Source) -> Option<Self> {
         let map = properties.map(EXPECTED, &FIELDS)?;
+        refuse_singleton(&map);
         let actor = ActorSettings {
             limits: read(&map, "limits", limits),
             instances: read(&map, "instances", instances),
@@ -45,6 +53,15 @@ impl Settings {
             annotations: annotations(&map),
             actor: ActorSettings::default(),
         })
+    }
+}
+
+/// No host honours it yet. Somebody who relies on it must not find out by an actor that runs twice.
+fn refuse_singleton(map: &Map) {
+    if let Some(value) = map.get("singleton") {
+        let message = "expected no singleton: it is not supported yet, as an actor runs on two \
+                       hosts while it moves from one to the other";
+        value.refuse(Code::Unsupported, message);
     }
 }
 

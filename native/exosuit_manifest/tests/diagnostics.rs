@@ -581,3 +581,12 @@ spec:
         "{diagnostics:#?}"
     );
 }
+
+#[test]
+fn a_singleton_is_refused_instead_of_passed_over() {
+    let mistake = mistake(
+        "{name: a, type: component, properties: {image: b.wasm}, traits: [{type: exosuit, \
+         properties: {singleton: true}}]}",
+    );
+    assert!(mistake.contains("not supported yet"), "{mistake}");
+}
