@@ -143,4 +143,17 @@ defmodule Exosuit.App.ModelTest do
   end
 
   defp paths(_other), do: []
+
+  test "annotations say how a version rolls out, also after it was stored" do
+    annotations = ~s(annotations: {exosuit.max_unavailable: "2", exosuit.progress_deadline: 90s})
+
+    text =
+      String.replace(@manifest, "name: shop\n", "name: shop\n  #{annotations}\n", global: false)
+
+    {:ok, %{"manifest" => parsed}} = Native.manifest_parse(text, "/shop/app.yaml", ["Clock"])
+    {:ok, model} = Model.new(parsed, Map.new(Model.files(parsed), &{&1, @digest}))
+    assert Model.rollout(model) == %{max_unavailable: 2, progress_deadline: 90_000}
+    {:ok, json} = Model.encode(model)
+    assert {:ok, ^model} = Model.decode(json)
+  end
 end
