@@ -53,6 +53,7 @@ defmodule Exosuit do
 
   alias Exosuit.{
     App,
+    Artifact,
     Directory,
     Edge,
     Error,
@@ -62,7 +63,8 @@ defmodule Exosuit do
     Router,
     Settings,
     Startup,
-    Tree
+    Tree,
+    World
   }
 
   alias Exosuit.Host.{
@@ -229,6 +231,25 @@ defmodule Exosuit do
   """
   @spec delete_config(host(), String.t()) :: :ok | {:error, Error.t()}
   def delete_config(host, name), do: Configurations.delete(instance!(host), name)
+
+  @doc """
+  Describes a module or component before it runs: its imports and exports with their types, its token, the tools that
+  made it, and what it needs.
+
+      {:ok, description} = Exosuit.describe("shop.wasm")
+      [%{name: "acme:shop/orders@1.0.0", functions: [%{signature: "func(order: order) -> …"} | _]}] =
+        description.world.exports
+
+  The code is a path, or `{:bytes, wasm}`. It may come from anybody: nothing of it is compiled. Returns a
+  `Exosuit.World.Description`. Blocks the calling process.
+  """
+  @spec describe(Path.t() | {:bytes, binary()}) ::
+          {:ok, Exosuit.World.Description.t()} | {:error, Error.t()}
+  def describe(code) do
+    with {:ok, artifact} <- Artifact.parse(code),
+         {:ok, bytes} <- Artifact.read(artifact),
+         do: World.describe(bytes)
+  end
 
   @doc """
   Calls an actor by id, public key or call alias, and waits for its answer.

@@ -14,7 +14,7 @@ defmodule Exosuit.ArchitectureTest do
     ~w(Environment),
     ~w(Claims Json),
     ~w(Protocol),
-    ~w(Wasm Router Lattice Artifact Manifest Directory Settings),
+    ~w(Wasm World Router Lattice Artifact Manifest Directory Settings),
     ~w(Actor Provider),
     ~w(Host),
     ~w(App Edge),
@@ -22,7 +22,7 @@ defmodule Exosuit.ArchitectureTest do
     ~w(Drain Startup),
     ~w(Tree),
     ~w(Exosuit),
-    ~w(IEx Up Case),
+    ~w(Component IEx Up Case),
     ~w(Application)
   ]
 

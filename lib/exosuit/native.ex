@@ -18,6 +18,15 @@ defmodule Exosuit.Native do
   @spec engine_start(Path.t() | nil, Path.t(), map()) :: {:ok, String.t()} | failure()
   def engine_start(_cache_dir, _compiler, _limits), do: not_loaded()
 
+  @spec inspect_wasm(binary()) :: {:ok, map()} | failure()
+  def inspect_wasm(_bytes), do: not_loaded()
+
+  @spec inspect_world(Path.t(), String.t() | nil) :: {:ok, map()} | failure()
+  def inspect_world(_path, _world), do: not_loaded()
+
+  @spec inspect_interface(Path.t(), String.t()) :: {:ok, map()} | failure()
+  def inspect_interface(_path, _name), do: not_loaded()
+
   @spec engine_unanswered(binary()) :: {:ok, [String.t()]} | failure()
   def engine_unanswered(_bytes), do: not_loaded()
 

@@ -3,7 +3,20 @@ defmodule Exosuit.Provider do
     contract: [
       type:
         {~s(a contract like "wasmcloud:keyvalue", or a list of such), &__MODULE__.contracts?/1},
-      doc: "what it implements: `\"wasmcloud:keyvalue\"`, or the package of a WIT interface."
+      default: nil,
+      doc:
+        "what it implements: `\"wasmcloud:keyvalue\"`, or the package of a WIT interface. Required without `:interface`."
+    ],
+    wit: [
+      type: :string,
+      default: nil,
+      doc: "a directory or file of WIT, with its `deps`; relative to the project's directory."
+    ],
+    interface: [
+      type: :string,
+      default: nil,
+      doc:
+        "the interface of `:wit` that the module implements, `\"acme:kv/store\"`, each function by one of its own."
     ],
     max_calls: [type: :number, default: 1_024, doc: "how many calls may run at a time."]
   ]
@@ -44,6 +57,21 @@ defmodule Exosuit.Provider do
         def handle_function("my:math/calculator#divide", [a, b], _context), do: {:ok, div(a, b)}
       end
 
+  With the interface's WIT, each of its functions is a function of the module, with the context as its last argument:
+
+      defmodule MyApp.Calculator do
+        use Exosuit.Provider, wit: "wit", interface: "my:math/calculator"
+
+        @impl true
+        def add(a, b, _context), do: a + b
+
+        @impl true
+        def divide(_a, 0, _context), do: {:error, "by zero"}
+        def divide(a, b, _context), do: {:ok, div(a, b)}
+      end
+
+  The compiler refuses a module that lacks a function. `MyApp.Calculator.Behaviour` has the callbacks with their types.
+
   The return value becomes the result of the function, by the table of `Exosuit.Wit`: `{:ok, value}` or
   `{:error, value}` for a function with a `result`, and the plain value for any other. Raise if a call cannot
   be answered. A provider may implement `wasi:keyvalue` as well: its functions get the name of the bucket
@@ -80,7 +108,7 @@ defmodule Exosuit.Provider do
   """
 
   alias Exosuit.{Input, Options, Wit}
-  alias Exosuit.Provider.{Context, Link}
+  alias Exosuit.Provider.{Context, Link, Typed}
 
   @type state :: term()
 
@@ -138,10 +166,20 @@ defmodule Exosuit.Provider do
   @optional_callbacks [{:health, 1} | @answers]
 
   defmacro __using__(options) do
-    quote bind_quoted: [options: options] do
+    {options, _binding} = Code.eval_quoted(options, [], __CALLER__)
+    options = options!(options)
+
+    quote do
+      unquote(Typed.quoted(options[:wit], options[:interface]))
+      unquote(callbacks(Macro.escape(options)))
+    end
+  end
+
+  defp callbacks(options) do
+    quote do
       @behaviour Exosuit.Provider
       @before_compile Exosuit.Provider
-      @exosuit_provider Exosuit.Provider.options!(options)
+      @exosuit_provider unquote(options)
 
       @impl Exosuit.Provider
       def contracts, do: List.wrap(@exosuit_provider[:contract])
@@ -163,6 +201,8 @@ defmodule Exosuit.Provider do
   end
 
   defmacro __before_compile__(%{module: module}) do
+    Typed.check!(module)
+
     unless Enum.any?(@answers, &Module.defines?(module, &1)) do
       raise ArgumentError,
             "expected #{inspect(module)} to define handle_invocation/3, handle_function/3, or both"
@@ -170,9 +210,38 @@ defmodule Exosuit.Provider do
   end
 
   @doc false
-  def options!(options), do: Options.validate!(options, @schema)
+  def options!(options) do
+    options = Options.validate!(options, @schema)
+
+    case {options[:contract], options[:wit], options[:interface]} do
+      {nil, nil, nil} ->
+        raise ArgumentError, "the option :contract is required"
+
+      {_contract, nil, nil} ->
+        options
+
+      {nil, wit, interface} when is_binary(wit) and is_binary(interface) ->
+        typed(options, interface)
+
+      {_contract, nil, _interface} ->
+        raise ArgumentError, "the option :interface needs :wit"
+
+      {_contract, _wit, nil} ->
+        raise ArgumentError, "the option :wit needs :interface"
+
+      _both ->
+        raise ArgumentError, "give :contract or :interface: its package is the contract"
+    end
+  end
+
+  defp typed(options, interface) do
+    [contract | _name] = String.split(interface, "/")
+    Keyword.put(options, :contract, contract)
+  end
 
   @doc false
+  def contracts?(nil), do: false
+
   def contracts?([_ | _] = contracts), do: Enum.all?(contracts, &Input.name?(:contract, &1))
   def contracts?(contract), do: Input.name?(:contract, contract)
 end

@@ -1,6 +1,6 @@
 //! The `exosuit` command: keys and claims by itself, a host by handing over to the VM.
 //!
-//! - `keys`, `claims`: files in, files out. No VM, so they answer at once.
+//! - `keys`, `inspect`, `claims`: files in, files out. No VM, so they answer at once.
 //! - `hosts`, `inventory`, `call`, `actor`, `provider`, `link`, `events`, `apply`, `app`, `stop`: lines
 //!   of JSON over the socket of a running host, or messages to any host of a lattice.
 //! - `up`: checks its arguments, then becomes the VM that runs the host. `remote`: asks a host where
@@ -14,6 +14,7 @@ mod environment;
 mod failure;
 mod files;
 mod host;
+mod inspect;
 mod keys;
 mod lattice;
 mod output;
@@ -78,6 +79,8 @@ enum Command {
     /// Make keys.
     #[command(subcommand, arg_required_else_help = true)]
     Keys(keys::Keys),
+    /// Show what a module or component imports, exports and needs.
+    Inspect(inspect::Inspect),
     /// Sign Wasm, and inspect signatures.
     #[command(subcommand, arg_required_else_help = true)]
     Claims(claims::Claims),
@@ -100,6 +103,7 @@ impl Command {
             Self::Remote(remote) => remote.run(),
             Self::Stop(stop) => stop.run(),
             Self::Keys(keys) => keys.run(),
+            Self::Inspect(inspect) => inspect.run(),
             Self::Claims(claims) => claims.run(),
         }
     }

@@ -4,7 +4,7 @@ mod common;
 
 use common::run;
 
-const COMMANDS: [&[&str]; 35] = [
+const COMMANDS: [&[&str]; 36] = [
     &[],
     &["up"],
     &["hosts"],
@@ -37,6 +37,7 @@ const COMMANDS: [&[&str]; 35] = [
     &["stop"],
     &["keys"],
     &["keys", "gen"],
+    &["inspect"],
     &["claims"],
     &["claims", "sign"],
     &["claims", "inspect"],

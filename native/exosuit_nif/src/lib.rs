@@ -21,6 +21,7 @@ mod claims;
 mod doors;
 mod engine;
 mod host;
+mod inspect;
 mod json;
 mod kept;
 mod known;

@@ -3,18 +3,13 @@
 ;; An order is passed flat: the list as address and length, the shipping as case, address and length, the color, and
 ;; the rights. The answer is a result in memory: its case, then the order as it is laid out there.
 (component
-  (type $color_ (enum "red" "green"))
-  (export $color "color" (type $color_))
-  (type $rights_ (flags "read" "write"))
-  (export $rights "rights" (type $rights_))
-  (type $line_ (record
+  (type $color (enum "red" "green"))
+  (type $rights (flags "read" "write"))
+  (type $line (record
     (field "name" string) (field "price" f64) (field "unit-count" u8) (field "note" (option string))))
-  (export $line "line" (type $line_))
-  (type $shipping_ (variant (case "pickup") (case "parcel" string)))
-  (export $shipping "shipping" (type $shipping_))
-  (type $order_ (record
+  (type $shipping (variant (case "pickup") (case "parcel" string)))
+  (type $order (record
     (field "lines" (list $line)) (field "shipping" $shipping) (field "color" $color) (field "rights" $rights)))
-  (export $order "order" (type $order_))
 
   (core module $memory
     (memory (export "memory") 4)
@@ -48,11 +43,37 @@
 
   (func $place (param "order" $order) (result (result $order (error string)))
     (canon lift (core func $code "place") (memory $memory "memory") (realloc (func $memory "realloc"))))
-  (instance $orders
-    (export "color" (type $color))
-    (export "rights" (type $rights))
-    (export "line" (type $line))
-    (export "shipping" (type $shipping))
-    (export "order" (type $order))
-    (export "place" (func $place)))
+
+  ;; An interface exports the types that its functions use.
+  (component $orders
+    (type $color' (enum "red" "green"))
+    (import "type-color" (type $color (eq $color')))
+    (type $rights' (flags "read" "write"))
+    (import "type-rights" (type $rights (eq $rights')))
+    (type $line' (record
+      (field "name" string) (field "price" f64) (field "unit-count" u8) (field "note" (option string))))
+    (import "type-line" (type $line (eq $line')))
+    (type $shipping' (variant (case "pickup") (case "parcel" string)))
+    (import "type-shipping" (type $shipping (eq $shipping')))
+    (type $order' (record
+      (field "lines" (list $line)) (field "shipping" $shipping) (field "color" $color) (field "rights" $rights)))
+    (import "type-order" (type $order (eq $order')))
+    (import "place" (func $place (param "order" $order) (result (result $order (error string)))))
+    (export $color-out "color" (type $color'))
+    (export $rights-out "rights" (type $rights'))
+    (export $line-out "line" (type $line'))
+    (export $shipping-out "shipping" (type $shipping'))
+    (type $order-out' (record
+      (field "lines" (list $line-out)) (field "shipping" $shipping-out)
+      (field "color" $color-out) (field "rights" $rights-out)))
+    (export $order-out "order" (type $order-out'))
+    (export "place" (func $place)
+      (func (param "order" $order-out) (result (result $order-out (error string))))))
+  (instance $orders (instantiate $orders
+    (with "type-color" (type $color))
+    (with "type-rights" (type $rights))
+    (with "type-line" (type $line))
+    (with "type-shipping" (type $shipping))
+    (with "type-order" (type $order))
+    (with "place" (func $place))))
   (export "acme:shop/orders@1.0.0" (instance $orders)))

@@ -1,0 +1,113 @@
+defmodule Exosuit.Provider.Typed do
+  @moduledoc false
+  # The part of `use Exosuit.Provider` for an interface of WIT: callbacks for its functions, the check that the module
+  # has them, and the way of a call to its function.
+
+  alias Exosuit.World
+  alias Exosuit.World.Code
+
+  @doc "The code for an interface; nothing without one."
+  @spec quoted(Path.t() | nil, String.t() | nil) :: Macro.t()
+  def quoted(nil, nil), do: nil
+
+  def quoted(path, name) do
+    interface = read!(path, name)
+    functions = Enum.filter(interface.functions, &Code.callable?/1)
+
+    quote do
+      unquote_splicing(for file <- files(path), do: quote(do: @external_resource(unquote(file))))
+
+      defmodule Behaviour do
+        @moduledoc unquote(interface.docs || "The functions of `#{interface.name}`.")
+        unquote_splicing(Code.types(interface, names(interface)))
+        unquote_splicing(Enum.map(functions, &callback(interface, &1)))
+      end
+
+      @behaviour __MODULE__.Behaviour
+      @exosuit_functions unquote(Macro.escape(table(functions)))
+
+      @impl Exosuit.Provider
+      def handle_function(function, arguments, context) do
+        name = Exosuit.Provider.Typed.name(function, unquote(package(interface.name)))
+        exosuit_call(name, arguments, context)
+      end
+
+      unquote_splicing(Enum.map(functions, &call/1))
+      defp exosuit_call(_name, _arguments, _context), do: {:error, :unknown_operation}
+    end
+  end
+
+  @doc "Raises if the module lacks a function of its interface."
+  @spec check!(module()) :: :ok
+  def check!(module) do
+    functions = Module.get_attribute(module, :exosuit_functions) || %{}
+
+    missing =
+      for {_name, {function, arity, signature}} <- functions,
+          not Module.defines?(module, {function, arity}, :def),
+          do: "#{function}/#{arity} for `#{signature}`"
+
+    if missing != [] do
+      raise ArgumentError,
+            "expected #{inspect(module)} to define #{Enum.join(missing, ", ")}; the last argument is the context"
+    end
+
+    :ok
+  end
+
+  @doc "The name of a function of the package's interface, whichever version the guest imports; nil of another's."
+  @spec name(String.t(), String.t()) :: String.t() | nil
+  def name(operation, package) do
+    with [interface, name] <- String.split(operation, "#", parts: 2),
+         ^package <- package(interface),
+         do: name,
+         else: (_other -> nil)
+  end
+
+  defp read!(path, name) do
+    case World.read_interface(Path.expand(path), name) do
+      {:ok, interface} -> interface
+      {:error, error} -> raise ArgumentError, "cannot read the WIT: " <> error.detail
+    end
+  end
+
+  # What a change of makes another module.
+  defp files(path) do
+    if File.dir?(path), do: Path.wildcard(Path.join(path, "**/*.wit")), else: [path]
+  end
+
+  # Types of other interfaces are terms here.
+  defp names(interface), do: Code.names([interface])
+
+  defp table(functions) do
+    Map.new(functions, fn function ->
+      {function.name,
+       {Code.name(function.name), length(function.parameters) + 1, function.signature}}
+    end)
+  end
+
+  defp call(function) do
+    variables = for {name, _type} <- function.parameters, do: Code.variable(name)
+
+    quote do
+      defp exosuit_call(unquote(function.name), unquote(variables), context),
+        do: unquote(Code.name(function.name))(unquote_splicing(variables), context)
+    end
+  end
+
+  defp callback(interface, function) do
+    names = names(interface)
+    types = for {_name, type} <- function.parameters, do: Code.type(type, names)
+    result = if function.result, do: Code.type(function.result, names), else: quote(do: term())
+    name = Code.name(function.name)
+
+    quote do
+      @doc unquote(Code.docs(interface, function))
+      @callback unquote(name)(unquote_splicing(types), Exosuit.Provider.Context.t()) ::
+                  unquote(result)
+    end
+  end
+
+  # Without its version.
+  defp package(interface), do: interface |> String.split("@") |> hd()
+end

@@ -1,0 +1,162 @@
+defmodule Exosuit.World do
+  @moduledoc """
+  What a component imports and exports, read from WIT or from the component itself.
+
+  A world has interfaces, an interface has functions and types. Types are tagged tuples:
+
+  | WIT | here |
+  |---|---|
+  | `bool`, `u8` … `s64`, `f32`, `f64`, `char`, `string` | `:bool`, `:u8` … |
+  | `list<T>`, `option<T>` | `{:list, t}`, `{:option, t}` |
+  | `tuple<T, U>` | `{:tuple, [t, u]}` |
+  | `result<T, E>` | `{:result, t \\| nil, e \\| nil}` |
+  | a type with a name | `{:named, interface \\| nil, name}` |
+  | a resource that is given, or lent | `{:own, interface, name}`, `{:borrow, interface, name}` |
+  | `stream<T>`, `future<T>`, `map<K, V>`, `list<T, N>` | `{:stream, t}`, `{:future, t}`, `{:map, k, v}`, `{:list, t, n}` |
+
+  Names are texts, as WIT writes them: reading a file makes no atom.
+  """
+
+  alias Exosuit.{Claims, Config, Error, Native}
+  alias Exosuit.World.{Description, Function, Interface}
+
+  @type type :: atom() | tuple()
+
+  @type t :: %__MODULE__{
+          name: String.t(),
+          docs: String.t() | nil,
+          imports: [Interface.t()],
+          exports: [Interface.t()]
+        }
+
+  @enforce_keys [:name, :docs, :imports, :exports]
+  defstruct [:name, :docs, :imports, :exports]
+
+  @primitives ~w(bool u8 u16 u32 u64 s8 s16 s32 s64 f32 f64 char string)a
+  @kinds %{
+    "component" => :component,
+    "wasmbus-module" => :wasmbus_module,
+    "program" => :program,
+    "module" => :module,
+    "wit-package" => :wit_package
+  }
+  @names Map.new(@primitives, &{Atom.to_string(&1), &1})
+
+  @doc """
+  Reads a world from a directory or file of WIT, with its `deps`, or from a component. `name` may be `nil` if there is
+  but one. Blocks the calling process.
+  """
+  @spec read(Path.t(), String.t() | nil) :: {:ok, t()} | {:error, Error.t()}
+  def read(path, name \\ nil) do
+    with {:ok, world} <- result(Native.inspect_world(path, name)), do: {:ok, decode(world)}
+  end
+
+  @doc """
+  Reads an interface by its name, `acme:kv/store`, or with its version if there are several. Blocks the calling process.
+  """
+  @spec read_interface(Path.t(), String.t()) :: {:ok, Interface.t()} | {:error, Error.t()}
+  def read_interface(path, name) do
+    with {:ok, interface} <- result(Native.inspect_interface(path, name)),
+         do: {:ok, interface(interface)}
+  end
+
+  @doc "The comment of a world, or a sentence with its name."
+  @spec docs(t()) :: String.t()
+  def docs(%__MODULE__{docs: nil, name: name}), do: "The world `#{name}`."
+  def docs(%__MODULE__{docs: docs}), do: docs
+
+  @doc "Describes the bytes of a Wasm file. Nothing of it is compiled. Blocks the calling process."
+  @spec describe(binary()) :: {:ok, Description.t()} | {:error, Error.t()}
+  def describe(bytes) do
+    with {:ok, read} <- result(Native.inspect_wasm(bytes)),
+         {:ok, unanswered} <- result(Native.engine_unanswered(bytes)) do
+      {:ok,
+       %Description{
+         kind: Map.fetch!(@kinds, read["kind"]),
+         size: read["size"],
+         world: read["world"] && decode(read["world"]),
+         module: read["module"] && core(read["module"]),
+         producers: read["producers"],
+         core_modules: read["core_modules"],
+         memory: read["memory"],
+         claims: claims(bytes),
+         unanswered: unanswered
+       }}
+    end
+  end
+
+  # Of any issuer: who is trusted is a host's decision.
+  defp claims(bytes) do
+    anybody = struct!(Config, trusted_issuers: :any, unsigned: :allow, legacy_hash: :check)
+
+    case Claims.admit(bytes, anybody) do
+      {:ok, claims} -> claims
+      {:error, error} -> error
+    end
+  end
+
+  defp core(%{"imports" => imports, "exports" => exports}),
+    do: %{imports: for([from, name] <- imports, do: {from, name}), exports: exports}
+
+  defp decode(%{"name" => name, "docs" => docs, "imports" => imports, "exports" => exports}) do
+    %__MODULE__{
+      name: name,
+      docs: docs,
+      imports: Enum.map(imports, &interface/1),
+      exports: Enum.map(exports, &interface/1)
+    }
+  end
+
+  defp result({:ok, read}), do: {:ok, read}
+  defp result({:error, failure}), do: {:error, Error.from_native(failure)}
+
+  defp interface(%{"name" => name, "docs" => docs, "functions" => functions, "types" => types}) do
+    %Interface{
+      name: name,
+      docs: docs,
+      functions: Enum.map(functions, &function/1),
+      types: Enum.map(types, &definition/1)
+    }
+  end
+
+  defp function(function) do
+    %Function{
+      name: function["name"],
+      resource: function["resource"],
+      async?: function["is_async"],
+      docs: function["docs"],
+      parameters:
+        for(%{"name" => name, "type" => type} <- function["parameters"], do: {name, type(type)}),
+      result: function["result"] && type(function["result"]),
+      signature: function["signature"]
+    }
+  end
+
+  defp definition(%{"name" => name, "docs" => docs, "shape" => shape}),
+    do: %{name: name, docs: docs, shape: shape(shape)}
+
+  defp shape("resource"), do: :resource
+  defp shape(%{"alias" => type}), do: {:alias, type(type)}
+  defp shape(%{"record" => fields}), do: {:record, Enum.map(fields, &part/1)}
+  defp shape(%{"variant" => cases}), do: {:variant, Enum.map(cases, &part/1)}
+  defp shape(%{"enum" => cases}), do: {:enum, Enum.map(cases, &part/1)}
+  defp shape(%{"flags" => flags}), do: {:flags, Enum.map(flags, &part/1)}
+
+  defp part(%{"name" => name, "docs" => docs, "type" => type}),
+    do: %{name: name, docs: docs, type: type && type(type)}
+
+  defp type(%{"primitive" => name}), do: Map.get(@names, name, :error_context)
+  defp type(%{"list" => type}), do: {:list, type(type)}
+  defp type(%{"fixed-length-list" => [type, length]}), do: {:list, type(type), length}
+  defp type(%{"map" => [key, value]}), do: {:map, type(key), type(value)}
+  defp type(%{"tuple" => types}), do: {:tuple, Enum.map(types, &type/1)}
+  defp type(%{"option" => type}), do: {:option, type(type)}
+  defp type(%{"result" => [ok, error]}), do: {:result, ok && type(ok), error && type(error)}
+  defp type(%{"stream" => type}), do: {:stream, type && type(type)}
+  defp type(%{"future" => type}), do: {:future, type && type(type)}
+  defp type(%{"named" => named}), do: named(:named, named)
+  defp type(%{"own" => named}), do: named(:own, named)
+  defp type(%{"borrow" => named}), do: named(:borrow, named)
+
+  defp named(tag, %{"interface" => interface, "name" => name}), do: {tag, interface, name}
+end

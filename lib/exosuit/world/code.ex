@@ -1,0 +1,146 @@
+defmodule Exosuit.World.Code do
+  @moduledoc false
+  # Elixir code of WIT: names, typespecs and docs. It runs at compile time, where names may become atoms.
+
+  alias Exosuit.World.{Function, Interface}
+
+  @reserved ~w(after and catch do else end false fn in nil not or rescue true when)
+  @elixir_types ~w(as_boolean charlist keyword nonempty_charlist nonempty_keyword record struct)a
+
+  @typedoc "The names of the types of several interfaces, by interface and name."
+  @type names :: %{optional({String.t() | nil, String.t()}) => atom()}
+
+  @doc "A name as Elixir writes it."
+  @spec name(String.t()) :: atom()
+  def name(name), do: name |> String.replace("-", "_") |> String.to_atom()
+
+  @doc "A variable for a parameter."
+  @spec variable(String.t()) :: Macro.t()
+  def variable(name) do
+    name = String.replace(name, "-", "_")
+    name = if name in @reserved, do: name <> "_", else: Macro.underscore(name)
+    Macro.var(String.to_atom(name), nil)
+  end
+
+  @doc "Names for the types of interfaces. A name that several have begins with the interface's."
+  @spec names([Interface.t()]) :: names()
+  def names(interfaces) do
+    all = for interface <- interfaces, type <- interface.types, do: {interface.name, type.name}
+    counts = all |> Enum.uniq() |> Enum.frequencies_by(&elem(&1, 1))
+
+    Map.new(all, fn {interface, name} = key ->
+      {key, type_name(if(counts[name] > 1, do: prefixed(interface, name), else: name))}
+    end)
+  end
+
+  @doc "A name with that of its interface before it: `orders-place`."
+  @spec prefixed(String.t() | nil, String.t()) :: String.t()
+  def prefixed(nil, name), do: name
+
+  def prefixed(interface, name) do
+    [_package, interface] = String.split(interface, "/", parts: 2)
+    "#{interface |> String.split("@") |> hd()}-#{name}"
+  end
+
+  defp type_name(name) do
+    type = name(name)
+    taken? = :erl_internal.is_type(type, 0) or type in @elixir_types
+    if taken?, do: String.to_atom("#{type}_"), else: type
+  end
+
+  @doc "The typespecs of an interface's types, each with its docs."
+  @spec types(Interface.t(), names()) :: [Macro.t()]
+  def types(interface, names) do
+    for type <- interface.types, type.shape != :resource do
+      spec =
+        {:"::", [],
+         [{Map.fetch!(names, {interface.name, type.name}), [], []}, shape(type.shape, names)]}
+
+      quote do
+        @typedoc unquote(type.docs || "`#{type.name}` of `#{interface.name || "the world"}`.")
+        @type unquote(spec)
+      end
+    end
+  end
+
+  defp shape({:alias, type}, names), do: type(type, names)
+  defp shape({:enum, cases}, _names), do: union(for(part <- cases, do: name(part.name)))
+  defp shape({:flags, flags}, _names), do: [union(for(part <- flags, do: name(part.name)))]
+
+  defp shape({:variant, cases}, names) do
+    union(
+      for %{name: name, type: type} <- cases,
+          do: if(type, do: {name(name), type(type, names)}, else: name(name))
+    )
+  end
+
+  defp shape({:record, fields}, names) do
+    {:%{}, [], for(%{name: name, type: type} <- fields, do: {key(name, type), type(type, names)})}
+  end
+
+  defp key(name, {:option, _type}), do: {:optional, [], [name(name)]}
+  defp key(name, _type), do: {:required, [], [name(name)]}
+
+  @doc "The typespec of a type."
+  @spec type(Exosuit.World.type(), names()) :: Macro.t()
+  def type(:bool, _names), do: quote(do: boolean())
+  def type(type, _names) when type in [:char, :string], do: quote(do: String.t())
+
+  def type(type, _names) when type in [:f32, :f64],
+    do: quote(do: float() | integer() | :nan | :infinity | :neg_infinity)
+
+  def type(type, _names) when type in [:u8, :u16, :u32, :u64], do: quote(do: non_neg_integer())
+  def type(type, _names) when type in [:s8, :s16, :s32, :s64], do: quote(do: integer())
+  def type({:list, :u8}, _names), do: quote(do: binary())
+  def type({:list, type}, names), do: [type(type, names)]
+  def type({:tuple, types}, names), do: {:{}, [], Enum.map(types, &type(&1, names))}
+
+  def type({:option, {:option, _inner} = type}, names),
+    do: quote(do: {:some, unquote(type(type, names))} | nil)
+
+  def type({:option, type}, names), do: quote(do: unquote(type(type, names)) | nil)
+
+  def type({:result, ok, error}, names),
+    do: quote(do: unquote(tagged(:ok, ok, names)) | unquote(tagged(:error, error, names)))
+
+  # A type of an interface that was not read is any term.
+  def type({:named, interface, name}, names) do
+    case names do
+      %{{^interface, ^name} => type} -> {type, [], []}
+      _without -> quote(do: term())
+    end
+  end
+
+  def type(_other, _names), do: quote(do: term())
+
+  @doc "A case of a result, as a typespec."
+  @spec tagged(:ok | :error, Exosuit.World.type() | nil, names()) :: Macro.t()
+  def tagged(tag, nil, _names), do: tag
+  def tagged(tag, type, names), do: {tag, type(type, names)}
+
+  @doc "The docs of a function: its comment, and its signature."
+  @spec docs(Interface.t(), Function.t()) :: String.t()
+  def docs(interface, function) do
+    called = "`#{Interface.operation(interface, function)}`: `#{function.signature}`"
+    if function.docs, do: "#{function.docs}\n\n#{called}", else: called <> "."
+  end
+
+  @doc "Joins specs by `|`."
+  @spec union([Macro.t()]) :: Macro.t()
+  def union(specs), do: specs |> Enum.reverse() |> Enum.reduce(&{:|, [], [&1, &2]})
+
+  @doc "Whether Elixir has a form for all that a function takes and gives."
+  @spec callable?(Function.t()) :: boolean()
+  def callable?(%Function{} = function) do
+    types = [function.result | for({_name, type} <- function.parameters, do: type)]
+    function.resource == nil and not function.async? and Enum.all?(types, &form?/1)
+  end
+
+  defp form?({tag, _type}) when tag in [:stream, :future], do: false
+  defp form?({tag, _interface, _name}) when tag in [:own, :borrow], do: false
+  defp form?({tag, _one, _other}) when tag in [:map, :list], do: false
+  defp form?({:tuple, types}), do: Enum.all?(types, &form?/1)
+  defp form?({:result, ok, error}), do: form?(ok) and form?(error)
+  defp form?({tag, type}) when tag in [:list, :option], do: form?(type)
+  defp form?(_type), do: true
+end

@@ -1,0 +1,78 @@
+defmodule Mix.Tasks.Exosuit.Gen.Component do
+  @shortdoc "Writes the Elixir module of a component's world"
+  @moduledoc """
+  Writes the module that `use Exosuit.Component` makes of a world, as source.
+
+      mix exosuit.gen.component MyApp.Shop --wit wit --world shop --actor shop
+
+  The WIT is a directory or file of WIT, or a component. The file is `lib/my_app/shop.ex`, unless `--output` says
+  otherwise. An existing file is replaced only if you agree.
+
+  ## Options
+
+  - `--wit PATH`: required.
+  - `--world NAME`: may be left out if there is but one.
+  - `--host MODULE`, `--actor ID`: what the functions call, unless a call says otherwise.
+  - `--output FILE`
+  """
+  use Mix.Task
+
+  alias Exosuit.{Component, World}
+
+  @switches [wit: :string, world: :string, host: :string, actor: :string, output: :string]
+
+  @impl Mix.Task
+  def run(arguments) do
+    {options, rest, unknown} = OptionParser.parse(arguments, strict: @switches)
+    module = module!(rest, unknown)
+    path = options[:wit] || Mix.raise("expected --wit PATH (mix help exosuit.gen.component)")
+    Mix.Task.run("app.config")
+
+    case World.read(Path.expand(path), options[:world]) do
+      {:ok, world} -> write(module, world, options)
+      {:error, error} -> Mix.raise("cannot read the WIT: " <> error.detail)
+    end
+  end
+
+  @doc false
+  @spec module!([String.t()], list()) :: module()
+  def module!([name], []) do
+    if name =~ ~r/\A([A-Z]\w*)(\.[A-Z]\w*)*\z/,
+      do: Module.concat([name]),
+      else: Mix.raise("expected a module's name, got #{name}")
+  end
+
+  def module!(_rest, [{option, _value} | _more]), do: Mix.raise("unknown option #{option}")
+  def module!(_rest, []), do: Mix.raise("expected one module's name")
+
+  @doc false
+  @spec create(module(), Macro.t(), String.t() | nil) :: boolean()
+  def create(module, body, output) do
+    code =
+      quote do
+        defmodule unquote(module) do
+          unquote(body)
+        end
+      end
+
+    text = code |> Macro.to_string() |> Code.format_string!() |> IO.iodata_to_binary()
+    path = output || Path.join("lib", Macro.underscore(module) <> ".ex")
+    Mix.Generator.create_file(path, text <> "\n")
+  end
+
+  defp write(module, world, options) do
+    defaults = [
+      host: options[:host] && Module.concat([options[:host]]),
+      actor: options[:actor],
+      wit: options[:wit]
+    ]
+
+    body =
+      quote do
+        @moduledoc unquote(World.docs(world))
+        unquote(Component.quoted(world, defaults))
+      end
+
+    create(module, body, options[:output])
+  end
+end

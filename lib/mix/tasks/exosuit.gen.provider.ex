@@ -1,0 +1,63 @@
+defmodule Mix.Tasks.Exosuit.Gen.Provider do
+  @shortdoc "Writes an Elixir provider of a WIT interface"
+  @moduledoc """
+  Writes a provider with a function for each function of an interface, for you to fill in.
+
+      mix exosuit.gen.provider MyApp.Bank --wit wit --interface acme:money/bank
+
+  The file is `lib/my_app/bank.ex`, unless `--output` says otherwise. An existing file is replaced only if you agree.
+
+  ## Options
+
+  - `--wit PATH`, `--interface NAME`: required.
+  - `--output FILE`
+  """
+  use Mix.Task
+
+  alias Exosuit.World
+  alias Mix.Tasks.Exosuit.Gen.Component
+
+  @switches [wit: :string, interface: :string, output: :string]
+
+  @impl Mix.Task
+  def run(arguments) do
+    {options, rest, unknown} = OptionParser.parse(arguments, strict: @switches)
+    module = Component.module!(rest, unknown)
+    path = options[:wit] || Mix.raise("expected --wit PATH (mix help exosuit.gen.provider)")
+
+    name =
+      options[:interface] ||
+        Mix.raise("expected --interface NAME (mix help exosuit.gen.provider)")
+
+    Mix.Task.run("app.config")
+
+    case World.read_interface(Path.expand(path), name) do
+      {:ok, interface} ->
+        Component.create(module, body(module, interface, path, name), options[:output])
+
+      {:error, error} ->
+        Mix.raise("cannot read the WIT: " <> error.detail)
+    end
+  end
+
+  defp body(module, interface, path, name) do
+    functions = Enum.filter(interface.functions, &World.Code.callable?/1)
+
+    quote do
+      @moduledoc unquote("Answers `#{interface.name}`.")
+      use Exosuit.Provider, wit: unquote(path), interface: unquote(name)
+      unquote_splicing(Enum.map(functions, &function(module, &1)))
+    end
+  end
+
+  defp function(module, function) do
+    variables = for {name, _type} <- function.parameters, do: World.Code.variable(name)
+
+    quote do
+      @impl unquote(Module.concat(module, Behaviour))
+      def unquote(World.Code.name(function.name))(unquote_splicing(variables), context) do
+        raise unquote("to be written: #{function.signature}")
+      end
+    end
+  end
+end

@@ -1,0 +1,41 @@
+//! What WIT files, components and modules say of themselves, before anything runs.
+//!
+//! - [`describe`]: a Wasm file: its kind, what it imports and exports, and which tools made it.
+//! - [`read_world`], [`read_interface`]: a directory or file of WIT, or a component that carries its world.
+//!
+//! The model ([`World`], [`Interface`], [`Function`], [`Type`]) has names in the place of the ids of `wit-parser`, and
+//! is serialized as it stands: Elixir and the command line read the same JSON.
+//!
+//! Files may come from anybody. They are bounded in their size and in the number of their types.
+#![forbid(unsafe_code)]
+
+mod convert;
+mod describe;
+mod model;
+mod read;
+mod signature;
+
+pub use self::describe::describe;
+pub use self::model::{
+    Case, Description, Field, Function, Interface, Kind, Module, Named, Parameter, Shape, Type,
+    TypeDefinition, World,
+};
+pub use self::read::{read_interface, read_world};
+
+/// The largest file that is read, in bytes.
+pub const MAX_FILE: usize = 256 << 20;
+
+/// Why a file cannot be described.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// It is no Wasm, or no WIT.
+    #[error("{0}")]
+    Unreadable(String),
+    /// It has no such world or interface.
+    #[error("{0}")]
+    NotFound(String),
+    /// It has more than is read.
+    #[error("it has more than {0}")]
+    TooLarge(&'static str),
+}

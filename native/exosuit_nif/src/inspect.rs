@@ -1,0 +1,43 @@
+//! What WIT files, components and modules say of themselves, as maps with the names of `exosuit_inspect`'s model.
+
+use std::path::Path;
+
+use exosuit_core::{Code, Error};
+use exosuit_inspect::{describe, read_interface, read_world};
+use rustler::{Binary, Env, Term};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::json::term;
+use crate::term::{failure, ok};
+
+/// Describes the bytes of a Wasm file. Nothing of it is compiled.
+#[rustler::nif(schedule = "DirtyCpu")]
+fn inspect_wasm<'a>(env: Env<'a>, wasm: Binary<'a>) -> Term<'a> {
+    told(env, describe(&wasm), Code::InvalidModule)
+}
+
+/// Reads a world from WIT or from a component. Without a name, the only one that there is.
+#[rustler::nif(schedule = "DirtyIo")]
+fn inspect_world(env: Env<'_>, path: String, world: Option<String>) -> Term<'_> {
+    let read = read_world(Path::new(&path), world.as_deref());
+    told(env, read, Code::InvalidInput)
+}
+
+/// Reads an interface from WIT or from a component.
+#[rustler::nif(schedule = "DirtyIo")]
+fn inspect_interface(env: Env<'_>, path: String, name: String) -> Term<'_> {
+    let read = read_interface(Path::new(&path), &name);
+    told(env, read, Code::InvalidInput)
+}
+
+fn told<T: Serialize>(
+    env: Env<'_>,
+    read: Result<T, exosuit_inspect::Error>,
+    code: Code,
+) -> Term<'_> {
+    match read {
+        Ok(model) => ok(env, term(env, &json!(model))),
+        Err(error) => failure(env, &Error::new(code, error.to_string())),
+    }
+}
