@@ -104,8 +104,8 @@ defmodule Exosuit do
   @doc """
   Starts an actor from a path or from `{:bytes, wasm}` and waits until it runs.
 
-  Its `:id` is by default the subject of its claims (`M…`); an unsigned actor needs one. Where it
-  cannot start, nothing of it is left behind.
+  Its `:id` is by default the subject of its claims (`M…`); an unsigned actor needs one. If the actor cannot start,
+  nothing of it stays on the host.
 
   ## Options
 
@@ -117,7 +117,7 @@ defmodule Exosuit do
     Actors.start(instance!(host), code, options)
   end
 
-  @doc "Stops an actor; calls that run finish within the host's drain timeout."
+  @doc "Stops an actor; running calls finish within the host's drain timeout."
   @spec stop_actor(host(), id()) :: :ok | {:error, Error.t()}
   def stop_actor(host, id), do: Actors.stop(instance!(host), id)
 
@@ -125,7 +125,7 @@ defmodule Exosuit do
   @spec scale_actor(host(), id(), pos_integer()) :: :ok | {:error, Error.t()}
   def scale_actor(host, id, instances), do: Actors.scale(instance!(host), id, instances)
 
-  # For those who manage hosts from outside, see `Exosuit.Model.Instances`.
+  # Changes the instances for each set of annotations. For tools that manage hosts, see `Exosuit.Model.Instances`.
   @doc false
   @spec resize_actor(host(), id(), Instances.change()) :: :ok | {:error, Error.t()}
   def resize_actor(host, id, change), do: Actors.resize(instance!(host), id, change)
@@ -133,11 +133,11 @@ defmodule Exosuit do
   @doc """
   Replaces the code of a running actor without losing a call, and waits until that is done.
 
-  The code comes from a path or from `{:bytes, wasm}`. It must be signed for the same public key, and
-  its issuer the same, and its revision greater. It is checked, compiled and instantiated once first. Then
-  new calls go to it, and running calls finish in the old code, within the host's drain timeout. Links,
-  limits and instances stay. The specification gets the new code, so that the new code starts after a crash.
-  If the new code cannot start, nothing changes, and the event `actor_update_failed` has the reason.
+  The code comes from a path or from `{:bytes, wasm}`. The code must have the same public key, the same issuer and a
+  greater revision. The host first checks, compiles and instantiates it once. Then new calls go to the new code, and
+  running calls finish in the old code, within the host's drain timeout. Links, limits and instances stay. The
+  specification gets the new code, so that the new code starts after a crash. If the new code cannot start, nothing
+  changes, and the event `actor_update_failed` has the reason.
 
   ## Options
 
@@ -154,8 +154,8 @@ defmodule Exosuit do
   (`guides/http.md`), `"keyvalue"` or `"messaging"` (`guides/messaging.md`), or a module of yours, see
   `Exosuit.Provider`.
 
-  Where there is only text, as on the control socket, it is named as in a manifest:
-  `"exosuit+module://NAME"` is one of the host's `:providers`, and its id by default that name.
+  A module may also be named by a text, as in a manifest: `"exosuit+module://NAME"` is one of the host's `:providers`,
+  and its default id is that name.
 
   ## Options
 
@@ -167,7 +167,7 @@ defmodule Exosuit do
     Providers.start(instance!(host), provider, options)
   end
 
-  @doc "Stops a provider: its sockets are closed and its files let go of."
+  @doc "Stops a provider: closes its sockets and files."
   @spec stop_provider(host(), id()) :: :ok | {:error, Error.t()}
   def stop_provider(host, id), do: Providers.stop(instance!(host), id)
 
@@ -321,7 +321,7 @@ defmodule Exosuit do
   @spec hosts(host()) :: [map()]
   def hosts(host), do: Inventory.hosts(instance!(host))
 
-  # For those who ask which hosts there are: it tells them as events, too.
+  # Emits the facts of the host as an event, for tools that search for hosts.
   @doc false
   @spec heartbeat(host()) :: :ok
   def heartbeat(host), do: Edge.Heartbeat.beat(instance!(host))
@@ -348,11 +348,13 @@ defmodule Exosuit do
   @spec fetch_provider(host(), id()) :: {:ok, map()} | {:error, Error.t()}
   def fetch_provider(host, id), do: Inventory.fetch_provider(instance!(host), id)
 
-  @doc "What the host says of itself: who it is, its labels, since when it runs."
+  @doc "Facts about the host: its id, names, labels, version and uptime."
   @spec facts(host()) :: map()
   def facts(host), do: Facts.take(instance!(host))
 
-  @doc "Labels the host; those of `hostcore.*` are its own. Told by an event `labels_changed`."
+  @doc """
+  Sets a label of the host. Labels of `hostcore.*` are refused. The event `labels_changed` reports the change.
+  """
   @spec put_label(host(), String.t(), String.t()) :: :ok | {:error, Error.t()}
   def put_label(host, key, value), do: Labels.put(instance!(host), key, value)
 
@@ -367,14 +369,14 @@ defmodule Exosuit do
   @spec claims(host()) :: [map()]
   def claims(host), do: Inventory.claims(instance!(host))
 
-  # What may be shown to registries, for the time when they are read. Nothing gives it back.
+  # Stores credentials for registries, which Exosuit does not read yet. No function returns them.
   @doc false
   @spec put_registries(host(), %{String.t() => struct()}) :: :ok | {:error, Error.t()}
   def put_registries(host, registries), do: Settings.put_registries(instance!(host), registries)
 
   @doc """
-  Stops a host as its supervisor would: it refuses new calls, lets running ones finish, and ends. It is not
-  restarted. Returns at once.
+  Stops a host: it refuses new calls, lets running ones finish, and ends. Its supervisor does not restart it. Returns
+  at once.
   """
   @spec stop(host()) :: :ok
   def stop(host), do: Shutdown.begin(instance!(host))

@@ -1,8 +1,8 @@
 defmodule Exosuit.Application do
   @moduledoc false
-  # What the hosts of a VM share: the registries that their processes are found by, and the engine.
-  # An app that embeds Exosuit starts its own hosts, `{Exosuit, name: ...}`; one is started here only
-  # where `config :exosuit, host: [...]` asks for it, as that of a release does.
+  # Starts the parts that the hosts of a VM share: the registries of their processes, and the engine. An app that
+  # embeds Exosuit starts its own hosts, `{Exosuit, name: ...}`. This module starts a host only if `config :exosuit,
+  # host: [...]` asks for one, as in a release.
   use Application
 
   alias Exosuit.{Config, Environment, Up}
@@ -43,7 +43,7 @@ defmodule Exosuit.Application do
     end
   end
 
-  # `exosuit up` in a release. In a clone, bin/lib/vm calls it.
+  # Runs `exosuit up` in a release. In a clone, bin/lib/vm does that.
   defp start_up(release, request) when is_binary(release) and is_binary(request) do
     with {:ok, _pid} <- Supervisor.start_child(Exosuit.Supervisor, {Task, &Up.main/0}), do: :ok
   end

@@ -6,12 +6,12 @@ defmodule Exosuit.Artifact do
   alias Exosuit.Artifact.Loaded
   alias Exosuit.Model
 
-  # Far beyond what the engine takes by default; a larger file need not be read to be refused.
+  # Far above the engine's default limit. A larger file is refused without being read.
   @max_bytes 1_073_741_824
 
   @doc """
-  The artifact that somebody names by a path or a reference, or gives as `{:bytes, wasm}`. The error says what was
-  expected; anything but these raises `ArgumentError`.
+  The artifact of a path, a reference, or `{:bytes, wasm}`. The error says what was expected; any other term raises
+  `ArgumentError`.
   """
   @spec parse(Path.t() | {:bytes, binary()}) :: {:ok, Model.Artifact.t()} | {:error, Error.t()}
   def parse({:bytes, bytes}) when is_binary(bytes), do: {:ok, {:bytes, bytes, nil}}
@@ -47,7 +47,9 @@ defmodule Exosuit.Artifact do
     end
   end
 
-  @doc "Reads code and checks its claims by the rules of the host, once for whoever uses it."
+  @doc """
+  Reads code and checks its claims by the rules of the host. Callers then pass on the result.
+  """
   @spec load(Model.Artifact.t(), Config.t()) :: {:ok, Loaded.t()} | {:error, Error.t()}
   def load(artifact, config) do
     with {:ok, bytes} <- read(artifact),
@@ -58,7 +60,7 @@ defmodule Exosuit.Artifact do
     end
   end
 
-  @doc "The bytes of Wasm, which nobody has checked."
+  @doc "The bytes of Wasm, without any check."
   @spec read(Model.Artifact.t()) :: {:ok, binary()} | {:error, Error.t()}
   def read({:file, path, _digest}), do: read_path(path)
   def read({:object, _name, _digest, {:path, path}}), do: read_path(path)
@@ -82,7 +84,7 @@ defmodule Exosuit.Artifact do
 
   defp leads_inside?(path, directory) do
     case {Native.path_resolve(path), Native.path_resolve(directory)} do
-      # Reading it says that it is not there.
+      # A missing file is reported when it is read.
       {nil, _directory} -> true
       {_path, nil} -> false
       {path, directory} -> inside?(path, directory)

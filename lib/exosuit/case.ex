@@ -20,10 +20,10 @@ defmodule Exosuit.Case do
   # Only tests have ExUnit, and only they call these.
   @compile {:no_warn_undefined, [ExUnit.Assertions, ExUnit.Callbacks]}
 
-  # Names of hosts are atoms, which are never freed: these are used again by later tests.
+  # Names of hosts are atoms, which are never freed, so later tests use these names again.
   @names for n <- 1..64, do: :"Elixir.Exosuit.Case.Host#{n}"
 
-  # Between two looks; a minute in all.
+  # The pause between two tries, in milliseconds. All tries together take a minute.
   @pause 10
   @tries 6_000
 
@@ -35,11 +35,9 @@ defmodule Exosuit.Case do
   end
 
   @doc """
-  Starts a host under a name of its own, which ends with the test. Gives its name.
-
-  It takes actors of any issuer, unsigned ones too, and keeps nothing on disk, unless the options (those
-  of `Exosuit.start_link/1`) say otherwise. `actors: [visitor: "priv/visitor_s.wasm"]` are started on
-  it, by id, with room for 64 calls at a time.
+  Starts a host that ends with the test, and returns its name. The host accepts actors of any issuer and unsigned
+  ones, and keeps nothing on disk. The options are those of `Exosuit.start_link/1`, and take precedence. `actors:
+  [visitor: "priv/visitor_s.wasm"]` starts actors by id, each for 64 calls at a time.
   """
   @spec start_host!(keyword()) :: atom()
   def start_host!(options \\ []) do
@@ -55,7 +53,9 @@ defmodule Exosuit.Case do
     host
   end
 
-  @doc "Asks again until `fun` gives something true, and gives that; fails the test after a minute."
+  @doc """
+  Calls `fun` until it returns a true value, and returns that. Fails the test after a minute.
+  """
   @spec eventually((() -> result)) :: result when result: term()
   def eventually(fun), do: eventually(fun, @tries)
 
@@ -70,7 +70,7 @@ defmodule Exosuit.Case do
       end
   end
 
-  # Claimed for the life of the test's process, which a host that takes its time to stop outlives.
+  # A name is claimed for the life of the test's process. A host that stops slowly may outlive that process.
   defp free_name do
     free = Enum.find(Enum.shuffle(@names), &(claimed?(&1) and not runs?(&1)))
     free || ExUnit.Assertions.flunk("#{length(@names)} hosts run already, which is the limit")

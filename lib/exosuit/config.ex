@@ -1,7 +1,6 @@
 defmodule Exosuit.Config do
   @moduledoc false
-  # The options of a host, checked once at the door (`new!/1`). The host's processes are given them as part of an
-  # `Exosuit.Instance`.
+  # The options of a host, checked once (`new!/1`). The host's processes get them in an `Exosuit.Instance`.
 
   alias Exosuit.Config.Nats
   alias Exosuit.{Input, Options}
@@ -286,7 +285,7 @@ defmodule Exosuit.Config do
       end)
   end
 
-  # As Rust calls them.
+  # The names of the architecture and the system in Rust.
   defp machine do
     {family, name} = :os.type()
 
@@ -303,7 +302,7 @@ defmodule Exosuit.Config do
   defp account_key?(key), do: is_binary(key) and key =~ ~r/\AA[A-Z2-7]{55}\z/
 
   defimpl Inspect do
-    # Nothing secret is in it today; a crash report needs no more than the name all the same.
+    # Shows the name alone: a crash report needs no more, and options may hold secrets.
     def inspect(config, _options), do: "#Exosuit.Config<#{Kernel.inspect(config.name)}>"
   end
 end

@@ -22,7 +22,9 @@ defmodule Exosuit.Directory do
   @spec via(atom(), atom(), term()) :: GenServer.name()
   def via(host, role, value \\ nil), do: {:via, Names, {host, role, value}}
 
-  @doc "What a host's process registered under its role; an `ArgumentError` where no host has the name."
+  @doc """
+  The value that a host's process registered under its role. Raises `ArgumentError` if no host has the name.
+  """
   @spec fetch!(atom(), atom()) :: term()
   def fetch!(host, role) do
     case Registries.lookup(Registries.names(), {host, role}) do
@@ -43,23 +45,25 @@ defmodule Exosuit.Directory do
     Registries.names() |> Registry.select(names) |> Enum.sort()
   end
 
-  @doc "Writes down that the calling process runs this, with what there is to know of it now."
+  @doc "Enters the calling process as the one that runs this key, with its facts."
   @spec enter(atom(), key(), map()) :: :ok
   def enter(host, key, facts) do
     GenServer.call(via(host, __MODULE__), {:enter, key, self(), facts})
   end
 
-  @doc "Adds facts to what `pid` has entered under this key; nothing where it is another's by now."
+  @doc """
+  Adds facts to the entry of `pid` under this key. Does nothing if another process has the entry by now.
+  """
   @spec note(atom(), key(), pid(), map()) :: :ok
   def note(host, key, pid, facts) do
     GenServer.call(via(host, __MODULE__), {:note, key, pid, facts})
   end
 
-  @doc "Takes out what runs under this key, though its process may live on for a while."
+  @doc "Removes the entry of a key. Its process may live on for a while."
   @spec leave(atom(), key()) :: :ok
   def leave(host, key), do: GenServer.call(via(host, __MODULE__), {:leave, key})
 
-  @doc "The process and the facts of what runs under this key."
+  @doc "The process and the facts under this key."
   @spec fetch(atom(), key()) :: {:ok, {pid(), map()}} | {:error, Error.t()}
   def fetch(host, {role, id} = key) do
     case lookup(host, key) do
@@ -68,7 +72,7 @@ defmodule Exosuit.Directory do
     end
   end
 
-  @doc "All that runs in this role: `{id, pid, facts}`."
+  @doc "All entries of a role: `{id, pid, facts}`."
   @spec list(atom(), role()) :: [{String.t(), pid(), map()}]
   def list(host, role) do
     pattern = {{role, :"$1"}, :"$2", :"$3"}
@@ -118,14 +122,14 @@ defmodule Exosuit.Directory do
 
   defp lookup(host, key), do: read(host, &:ets.lookup(&1, key))
 
-  # While the directory is being restarted, nothing is known to run.
+  # While the directory restarts, no entry is known.
   defp read(host, fun) do
     case Registries.lookup(Registries.names(), {host, __MODULE__}) do
       [{_pid, {table, _supervisors}}] when table != nil -> fun.(table)
       _absent -> []
     end
   rescue
-    # The table went away with its process, between the two lines above.
+    # The table ended with its process, between the two lines above.
     ArgumentError -> []
   end
 end

@@ -1,23 +1,24 @@
 defmodule Exosuit.Distribution do
   @moduledoc """
-  Erlang distribution for one purpose: `bin/exosuit remote`, which is IEx on a VM that runs.
+  Erlang distribution for one purpose: `bin/exosuit remote`, which opens IEx on a running VM.
 
-  A VM opens it when it is asked to and not before: on a free port of the loopback address, without
-  epmd, and with a random cookie, which nobody had before. It must have been started with
-  `-epmd_module Elixir.Exosuit.Distribution.Ports`, as `bin/exosuit up` does: the VM of an app that
-  embeds Exosuit is not opened unless the app has it so. A VM that has distribution already, as that
-  of a release, is taken as it is where its port is known.
+  A VM starts distribution only when asked: on a free port of the loopback address, without epmd, and with a new
+  random cookie. The VM must have been started with `-epmd_module Elixir.Exosuit.Distribution.Ports`, as `bin/exosuit
+  up` does. The VM of an app that embeds Exosuit therefore stays closed, unless the app sets this flag. If a VM has
+  distribution already, as that of a release may, it is used as it is, if its port is known.
   """
 
   alias Exosuit.Distribution.Ports
   alias Exosuit.Error
 
-  @typedoc "All that a VM needs to reach this one. The cookie opens it."
+  @typedoc """
+  The data with which another VM connects to this one. Whoever has the cookie controls the VM.
+  """
   @type door :: %{node: node(), port: :inet.port_number(), cookie: atom()}
 
   @loopback {127, 0, 0, 1}
 
-  @doc "Opens the VM, unless it is open, and says where. Waits for the VM's kernel."
+  @doc "Opens the VM, unless it is open, and returns how to connect. Waits for the VM's kernel."
   @spec open() :: {:ok, door()} | {:error, Error.t()}
   def open do
     with :ok <- start(Node.alive?(), Ports.used?()),
@@ -33,7 +34,7 @@ defmodule Exosuit.Distribution do
 
     case :net_kernel.start(name(), %{name_domain: :longnames, hidden: true}) do
       {:ok, _pid} -> :ok
-      # By another host of this VM, a moment ago.
+      # Another host of this VM has just started it.
       {:error, {:already_started, _pid}} -> :ok
       {:error, reason} -> {:error, Error.new(:io, "distribution: #{inspect(reason)}")}
     end
@@ -52,7 +53,7 @@ defmodule Exosuit.Distribution do
 
   defp fetch_port(_short_names), do: others()
 
-  # Where a release listens: guides/release.md.
+  # The port of a release: see guides/release.md.
   defp configured_port do
     with {:ok, [[text]]} <- :init.get_argument(:erl_epmd_port),
          {port, ""} <- text |> to_string() |> Integer.parse(),

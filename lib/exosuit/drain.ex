@@ -1,15 +1,15 @@
 defmodule Exosuit.Drain do
   @moduledoc false
-  # Last up, first down: when a host stops, this process takes its time before the rest goes. New
-  # calls and commands are refused, listeners close, running calls finish or meet the drain deadline. Commands
-  # of the lattice that have not finished by then are ended, and their senders hear of it.
+  # Drains a host when it stops. This process starts last, so it is stopped first, and delays the end of the others.
+  # New calls and commands are refused, listeners close, and running calls finish or reach the drain deadline.
+  # Commands of the lattice that have not finished by then are ended, and their senders are informed.
 
   use Exosuit.Server
 
   alias Exosuit.{App, Event, Instance, Lattice, Router, Settings}
   alias Exosuit.Control.Receiver
 
-  # Beyond the deadline itself: what the data plane needs to give up what is left.
+  # The time after the deadline that the data plane needs to drop the remaining calls.
   @margin 5_000
 
   @spec child_spec(Instance.t()) :: Supervisor.child_spec()

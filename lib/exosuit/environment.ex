@@ -11,13 +11,13 @@ defmodule Exosuit.Environment do
   @trust_missing "EXOSUIT_TRUST must say whose actors may run: account keys (`A…`) with commas between " <>
                    "them, or `any`"
 
-  # Of these an argument of `exosuit up` says the same, or nothing does.
+  # Variables that only a release reads, each with the argument of `exosuit up` that replaces it, if there is one.
   @not_with_up %{
     "EXOSUIT_MANIFESTS" => "`exosuit up` takes manifests as arguments",
     "EXOSUIT_DIST_PORT" => "`exosuit remote` finds the host by its socket"
   }
 
-  @doc "The configuration of the applications of a release, or all that is wrong with it."
+  @doc "The configuration of the applications of a release, or all mistakes in the variables."
   @spec read(Variables.env()) :: {:ok, read()} | {:error, [String.t()]}
   def read(env) do
     host = host(env)
@@ -37,7 +37,7 @@ defmodule Exosuit.Environment do
     end
   end
 
-  @doc "The options of a host that the variables stand for; a value may be a mistake instead."
+  @doc "The options of a host from the variables; a value may be a mistake instead."
   @spec host(Variables.env()) :: keyword()
   def host(env) do
     {inherited, lattice} = env |> Lattice.read() |> Keyword.pop!(:labels)
@@ -53,26 +53,26 @@ defmodule Exosuit.Environment do
     Enum.reject(own, fn {_key, value} -> is_nil(value) end) ++ lattice
   end
 
-  @doc "The log level that the variables say, `nil` where none does; or a mistake."
+  @doc "The log level from the variables, `nil` if none sets it; or a mistake."
   @spec level(Variables.env()) :: Logger.level() | nil | Variables.mistake()
   def level(env), do: Variables.first(env, ["EXOSUIT_LOG_LEVEL", "WASMCLOUD_LOG_LEVEL"])
 
-  @doc "Where compiled code is kept, `nil` where no variable says it."
+  @doc "The directory of compiled code, `nil` if no variable sets it."
   @spec cache_dir(Variables.env()) :: Path.t() | nil | Variables.mistake()
   def cache_dir(env), do: Variables.read(env, "EXOSUIT_CACHE_DIR")
 
-  @doc "What keeps a host from starting, and what to unset."
+  @doc "The variables that keep a host from starting, each with the one to unset."
   @spec refusals(Variables.env()) :: [String.t()]
   defdelegate refusals(env), to: Variables
 
-  @doc "All that is wrong in what was read."
+  @doc "All mistakes in a result of the functions above."
   @spec mistakes(term()) :: [String.t()]
   def mistakes({:mistake, text}), do: [text]
   def mistakes(read) when is_list(read), do: Enum.flat_map(read, &mistakes/1)
   def mistakes({_key, value}), do: mistakes(value)
   def mistakes(_right), do: []
 
-  @doc "What is given and has no effect, for people: in a release, or with `exosuit up`."
+  @doc "Warnings for people about variables without effect, in a release or with `exosuit up`."
   @spec warnings(Variables.env(), :release | :up) :: [String.t()]
   def warnings(env, :release), do: Variables.warnings(env) ++ Lattice.warnings(env)
   def warnings(env, :up), do: Variables.warnings(env, @not_with_up) ++ Lattice.warnings(env)
@@ -82,7 +82,7 @@ defmodule Exosuit.Environment do
   defp merge(labels, more), do: Map.merge(labels, more)
 
   defp configuration(read) do
-    # Not said, the cache is where `Exosuit.Application` has it by default.
+    # Without a variable, `Exosuit.Application` chooses the default directory.
     cache = if read[:cache_dir], do: [cache_dir: read[:cache_dir]], else: []
 
     [

@@ -1,6 +1,6 @@
 defmodule Exosuit.Error do
   @moduledoc """
-  What went wrong: `:reason` is for code to match, `message/1` for people to read.
+  An error: `:reason` is for code to match, `message/1` for people to read.
 
   Details say what happened, where, and what would be right. They never hold a secret or a payload.
   """

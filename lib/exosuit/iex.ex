@@ -1,6 +1,6 @@
 defmodule Exosuit.IEx do
   @moduledoc """
-  Helpers for IEx: what runs on the hosts of this VM, as tables.
+  Helpers for IEx, which print the actors, providers and links of the hosts of this VM as tables.
 
       iex> import Exosuit.IEx
       iex> hosts()
@@ -8,8 +8,8 @@ defmodule Exosuit.IEx do
       iex> call("echo", "Echo.Say", "hello")
       {:ok, "hello"}
 
-  Where one host runs, it is meant; where several do, each helper takes the name of one. No
-  configuration is shown, as it may hold secrets. `.iex.exs` imports them in a clone of Exosuit.
+  If one host runs, the helpers use it. If several run, give a helper the name of one. Configurations are not shown,
+  because they may hold secrets. `.iex.exs` imports them in a clone of Exosuit.
   """
 
   alias Exosuit.Error

@@ -45,7 +45,7 @@ defmodule Exosuit.Input do
   @spec bounds() :: [bound()]
   def bounds, do: @bounds
 
-  @doc "Whether it is a number within the bound."
+  @doc "Whether a term is a number within the bound."
   @spec within?(bound(), term()) :: boolean()
   def within?(bound, value) do
     {least, most, _text} = bound(bound)
@@ -56,11 +56,11 @@ defmodule Exosuit.Input do
   @spec most(bound()) :: pos_integer()
   def most(bound), do: bound |> bound() |> elem(1)
 
-  @doc "What is expected, for messages: `a number of instances from 1 to 100000`."
+  @doc "The expectation for messages: `a number of instances from 1 to 100000`."
   @spec expectation(bound()) :: String.t()
   def expectation(bound), do: bound |> bound() |> elem(2)
 
-  @doc "`:ok`, or why the text is no name of this kind."
+  @doc "`:ok`, or the reason why a term is not a name of this kind."
   @spec check_name(kind(), term()) :: :ok | {:error, Error.t()}
   def check_name(kind, text) when is_binary(text) do
     with {:error, failure} <- Native.name_check(Atom.to_string(kind), text),
@@ -71,23 +71,23 @@ defmodule Exosuit.Input do
     {:error, Error.new(:invalid_input, "expected a text as #{kind}")}
   end
 
-  @doc "Whether it is a name of this kind."
+  @doc "Whether a term is a name of this kind."
   @spec name?(kind(), term()) :: boolean()
   def name?(kind, text), do: check_name(kind, text) == :ok
 
-  @doc "Where code comes from, as people write it."
+  @doc "Parses a reference to code, as people write it."
   @spec parse_reference(String.t()) :: {:ok, code()} | {:error, Error.t()}
   def parse_reference(text) do
     with {:error, failure} <- Native.reference_parse(text),
          do: {:error, Error.from_native(failure)}
   end
 
-  @doc "That registries come later, and how a file of that name is written."
+  @doc "The error for an image in a registry; says how to write a file of that name."
   @spec refuse_registry(String.t()) :: {:error, Error.t()}
   def refuse_registry(image),
     do: {:error, Error.new(:invalid_input, Native.reference_refusal(image))}
 
-  # Asked for once: calls with a time of their own are many.
+  # The bounds are read once, because calls with a timeout check one each.
   defp bound(bound) do
     with nil <- :persistent_term.get({__MODULE__, bound}, nil) do
       row = row(Atom.to_string(bound))

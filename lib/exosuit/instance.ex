@@ -1,7 +1,7 @@
 defmodule Exosuit.Instance do
   @moduledoc """
-  A running host, as its processes are given it: the options (`Exosuit.Config`), and all that is made once when
-  the host starts.
+  A running host, as its processes get it: the options (`Exosuit.Config`), and the parts that are made once when the
+  host starts.
 
   | field | is |
   |---|---|
@@ -10,7 +10,7 @@ defmodule Exosuit.Instance do
   | `source` | its public key (`N…`), the source of its events |
   | `friendly_name` | its name for people |
   | `started_at` | when it started, in monotonic seconds |
-  | `lattice` | the session of its lattice: who carries its events, bus and store |
+  | `lattice` | the session of its lattice: events, bus and store |
   | `lost_events` | counts events that could not be sent to the lattice |
   | `router` | the table of the data plane |
   | `tables` | the tables of the control plane, which the host's top supervisor owns |

@@ -1,6 +1,6 @@
 defmodule Exosuit.Json do
   @moduledoc false
-  # JSON by serde: Elixir has a decoder of its own only from 1.18 on.
+  # Encodes and decodes JSON by serde, because Elixir has a decoder only from 1.18 on.
 
   alias Exosuit.{Error, Native}
 
@@ -16,8 +16,8 @@ defmodule Exosuit.Json do
   end
 
   @doc """
-  Encodes a term on one line: maps with strings or atoms for keys, lists, UTF-8 binaries, numbers,
-  atoms, of which nil is null. Nothing else has a form in JSON, a pid or a tuple say.
+  Encodes a term on one line: maps with strings or atoms as keys, lists, UTF-8 binaries, numbers, and atoms (nil is
+  null). Any other term, such as a pid or a tuple, is an error.
   """
   @spec encode(term()) :: {:ok, String.t()} | {:error, Error.t()}
   def encode(value) do

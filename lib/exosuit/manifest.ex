@@ -1,6 +1,6 @@
 defmodule Exosuit.Manifest do
   @moduledoc """
-  A manifest as read and checked: what an application should be on a host.
+  A manifest after it was read and checked: the actors, providers and links of an application.
 
   The one YAML form is the OAM `Application` that wadm reads, fields of its old and new versions
   both accepted. Reading reports all mistakes at once, each with its line. A reference that this host cannot
@@ -32,10 +32,10 @@ defmodule Exosuit.Manifest do
           optional(:error) => Exosuit.Error.t()
         }
 
-  @typedoc "A configuration that is kept elsewhere, and what is said where there is none."
+  @typedoc "A configuration that is stored elsewhere, and the diagnostic for a missing one."
   @type stored :: {name :: String.t(), diagnostic()}
 
-  @typedoc "The text of a manifest, what the parser made of it, and warnings."
+  @typedoc "The text of a manifest, the parsed manifest, and warnings."
   @type parsed :: %{text: String.t(), manifest: map(), warnings: [diagnostic()]}
 
   @type t :: %__MODULE__{
@@ -50,7 +50,7 @@ defmodule Exosuit.Manifest do
   @enforce_keys [:name, :specifications, :workloads, :links]
   defstruct [:name, :specifications, :workloads, :links, configurations: %{}, stored: []]
 
-  # A manifest is written by hand; the parser bounds what it makes of the text.
+  # Manifests are written by hand, so they are small. The parser bounds its own output.
   @max_bytes 1_048_576
 
   @doc """
@@ -89,8 +89,8 @@ defmodule Exosuit.Manifest do
   end
 
   @doc """
-  What a parsed manifest says for a host. `sources` has the place on this host of each object that the manifest
-  names, by its digest.
+  Builds the manifest for a host from a parsed one. `sources` has the place on this host of each object that the
+  manifest names, by its digest.
   """
   @spec build(map(), Config.t(), %{optional(String.t()) => Artifact.source()}) :: t()
   def build(manifest, config, sources) do
@@ -122,7 +122,7 @@ defmodule Exosuit.Manifest do
     %{text: "#{path}: #{Exception.message(error)}", severity: :error, line: 1, error: error}
   end
 
-  # Diagnostics name it, and are told as JSON.
+  # Diagnostics contain the path, and are sent as JSON.
   defp check_path(path) do
     if is_binary(path) and String.valid?(path),
       do: :ok,

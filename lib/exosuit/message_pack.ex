@@ -1,6 +1,6 @@
 defmodule Exosuit.MessagePack do
   @moduledoc """
-  MessagePack, as the interfaces of wasmCloud speak it.
+  MessagePack, as the interfaces of wasmCloud use it.
 
       iex> bytes = Exosuit.MessagePack.encode!(%{"key" => "a", "value" => 1})
       iex> Exosuit.MessagePack.decode(bytes)
@@ -15,10 +15,9 @@ defmodule Exosuit.MessagePack do
   | map | a map; its keys are strings with wasmCloud, and may be anything that is encoded |
   | ext | `{:ext, type, binary}` |
 
-  What was encoded is decoded to the same term. Integers, strings and the rest are written in their
-  shortest form, floats with 64 bits. Reading takes any form; it refuses what Elixir has no term for
-  (a float that is not a number), a key that stands twice in a map, and values nested more than 128
-  deep.
+  Decoding an encoded term gives the same term. Floats are written with 64 bits, everything else in its shortest form.
+  Reading accepts any form. It refuses a float that is not a number, a key that occurs twice in a map, and values
+  nested more than 128 deep.
   """
 
   alias Exosuit.Error
@@ -37,11 +36,11 @@ defmodule Exosuit.MessagePack do
   @max_depth 128
   @max_length 0xFFFFFFFF
 
-  @doc "The bytes of a value. Raises `ArgumentError` where there are none."
+  @doc "The bytes of a value. Raises `ArgumentError` for a term without a form in MessagePack."
   @spec encode!(value()) :: binary()
   def encode!(value), do: IO.iodata_to_binary([encode(value, @max_depth)])
 
-  @doc "The value that the bytes are, all of them."
+  @doc "Decodes the bytes, which must be exactly one value."
   @spec decode(binary()) :: {:ok, value()} | {:error, Error.t()}
   def decode(bytes) when is_binary(bytes) do
     case value(bytes, @max_depth) do
@@ -84,7 +83,7 @@ defmodule Exosuit.MessagePack do
     [map(map_size(map)) | pairs]
   end
 
-  # Not the value itself, which may be secret.
+  # Does not show the value, which may be secret.
   defp encode(_value, _depth) do
     raise ArgumentError,
           "expected nil, a boolean, a number, a string, {:bin, binary}, {:ext, type, binary}, " <>
@@ -207,7 +206,7 @@ defmodule Exosuit.MessagePack do
     end
   end
 
-  # A length is only believed as far as bytes follow: each value is read before the next is.
+  # A declared length reserves nothing: values are read one after the other, as far as bytes follow.
   defp values(n, bytes, depth, read \\ [])
   defp values(0, bytes, _depth, read), do: {Enum.reverse(read), bytes}
 

@@ -1,6 +1,6 @@
 defmodule Exosuit.Native do
   @moduledoc false
-  # The stubs of native/exosuit_nif, in the order of its files. Only floor 2 calls them.
+  # The stubs of native/exosuit_nif, in the order of its files.
   #
   # `reply` is `{pid, reference}`: `:ok` promises exactly one message `{reference, result}`, an
   # `{:error, _}` promises none. Errors are `{code, detail}`, the code from a fixed set.

@@ -1,9 +1,9 @@
 defmodule Exosuit.Options do
   @moduledoc false
-  # One schema gives the check at the door and the text under "## Options". A schema is a keyword
-  # list: key => [type: check, default: value, doc: text]; without :default the key is required. A
-  # check {:options, schema} stands for options within options, which have the defaults of their own
-  # schema unless they have one as a whole; {:secret, check} for a value that no message shows.
+  # Checks options by a schema, and writes the text under "## Options" from it. A schema is a keyword list: key =>
+  # [type: check, default: value, doc: text]; without :default the key is required. The check {:options, schema} is
+  # for options within options, which have the defaults of their own schema unless they have one as a whole. The check
+  # {:secret, check} is for a value that no message shows.
 
   #
   # Numbers are of a kind that has a bound, see `Exosuit.Input`.
@@ -45,7 +45,7 @@ defmodule Exosuit.Options do
   @spec argument!(term(), String.t(), check()) :: term()
   def argument!(value, name, type), do: check!(name, value, type)
 
-  @doc "Whether it is a module that can serve as a provider; loads it."
+  @doc "Whether a term is a module that can serve as a provider. Loads the module."
   @spec provider?(term()) :: boolean()
   def provider?(module) do
     is_atom(module) and Code.ensure_loaded?(module) and
@@ -96,7 +96,7 @@ defmodule Exosuit.Options do
   end
 
   defp check!(name, value, {:options, schema}) do
-    # What is given may hold secrets, in whatever form.
+    # The value may hold secrets in any form, so it is not shown.
     unless Keyword.keyword?(value) do
       raise ArgumentError, "expected #{name} to be #{expectation({:options, schema})}"
     end
@@ -113,7 +113,7 @@ defmodule Exosuit.Options do
     end
   end
 
-  # The values of a configuration may be secrets: its keys say where to look.
+  # The values of a configuration may be secrets, so only its keys are shown.
   defp found(:string_map, %{} = map) when not is_struct(map) do
     wrong = for {key, value} <- map, not (text?(key) and text?(value)), do: key
     "others in #{inspect(wrong)}"
@@ -121,7 +121,7 @@ defmodule Exosuit.Options do
 
   defp found({:secret, _check}, _value), do: "something else"
 
-  # It may be megabytes, and all of it unreadable.
+  # The value may be megabytes of unreadable data, so only its beginning is shown.
   defp found(_type, value), do: inspect(value, limit: 20, printable_limit: 200)
 
   defp unknown_message(unknown, schema) do

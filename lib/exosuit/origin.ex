@@ -2,9 +2,9 @@ defmodule Exosuit.Origin do
   @moduledoc """
   The caller of a call, for the rules of the router.
 
-  - `:host`: the host itself. It may call every actor without a link.
-  - `{:provider, id, contract, link_name}`: a provider. It may call the actors to which a link of this
-    contract and name joins it.
+  - `:host`: the host itself, which may call every actor without a link
+  - `{:provider, id, contract, link_name}`: a provider, which may call the actors to which a link of this contract and
+    name joins it
 
   A process calls as the host by default. The process that handles a provider's call has that provider as
   its origin, with the contract and the name of the link that the call came through. Calls that a guest
@@ -28,7 +28,7 @@ defmodule Exosuit.Origin do
   @spec get() :: t()
   def get, do: Process.get(__MODULE__) || of_callers(Process.get(:"$callers", []))
 
-  # Of the processes that this one works for, as `Task` notes them, the nearest that is noted.
+  # The origin of the nearest process in `$callers` that has one.
   defp of_callers(callers), do: Enum.find_value(callers, :host, &noted/1)
 
   defp noted(pid) do

@@ -1,6 +1,6 @@
 defmodule Exosuit.Protocol do
   @moduledoc """
-  The words of the peers: one codec for each, pure, and used wherever a host speaks or listens to that peer.
+  The protocols of the peers: one pure codec for each peer, which all senders and receivers of its messages use.
 
   | peer | codec |
   |---|---|
@@ -10,11 +10,11 @@ defmodule Exosuit.Protocol do
   | tools made for wadm | `Exosuit.Protocol.Wadm` |
 
   Each decodes messages to the structs of `Exosuit.Model.Command`, and encodes their results: submodules `Commands`
-  and `Replies`. Both generations of wasmCloud also have `Events` and `Records`.
-  `Exosuit.Protocol.Events` decodes the events of other hosts, of either generation. Nothing that is decoded here is
-  checked again, no text becomes an atom, and no error shows a value that may be a secret.
+  and `Replies`. Both generations of wasmCloud also have `Events` and `Records`. `Exosuit.Protocol.Events` decodes the
+  events of other hosts, of either generation. Decoded values need no further check. No text becomes an atom, and no
+  error shows a value that may be a secret.
 
-  This behaviour is what a codec offers to the listener for commands over NATS.
+  The listener for commands over NATS calls a codec by this behaviour.
   """
 
   alias Exosuit.Error

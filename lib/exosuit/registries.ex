@@ -71,16 +71,16 @@ defmodule Exosuit.Registries do
   @spec supervised?([pid()]) :: boolean()
   def supervised?(supervisors), do: Enum.all?(supervisors, &Process.alive?/1)
 
-  @doc "Ends what the calling process has registered under a key."
+  @doc "Removes the calling process's entry under a key."
   @spec unregister(Registry.registry(), term()) :: :ok
   def unregister(registry, key) do
     Registry.unregister(registry, key)
   rescue
-    # Gone with the registry.
+    # The entry ended with the registry.
     ArgumentError -> :ok
   end
 
-  @doc "What is registered under a key; nothing while the registry is being restarted."
+  @doc "The entries of a key; empty while the registry restarts."
   @spec lookup(Registry.registry(), term()) :: [{pid(), term()}]
   def lookup(registry, key) do
     Registry.lookup(registry, key)
@@ -98,7 +98,7 @@ defmodule Exosuit.Registries do
     end
   end
 
-  # It may have ended meanwhile.
+  # The owner may have ended in the meantime.
   defp orphan?(owner) do
     case Process.info(owner, :dictionary) do
       {:dictionary, dictionary} -> not supervised?(supervisors(dictionary[:"$ancestors"], nil))
@@ -106,7 +106,7 @@ defmodule Exosuit.Registries do
     end
   end
 
-  # One that is stuck is not waited for: the key is refused then.
+  # Does not wait for a stuck process: the key is refused then.
   defp ended?(owner) do
     monitor = Process.monitor(owner)
 

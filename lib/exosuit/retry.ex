@@ -26,14 +26,14 @@ defmodule Exosuit.Retry do
   # With the jitter on top, 60 s.
   @longest_delay 48_000
   @jitter 0.25
-  # Beyond, the longest delay holds, and the power would only become a large integer.
+  # Above this number the longest delay applies, and the power would only become a large integer.
   @most_doublings 6
   # The delay is 16 s then, and the failures have lasted for as long.
   @slow 6
   @well 60_000
 
-  # Another try at the same bytes and the same configuration would end the same. A conflict is not
-  # among them: the port, the file or the key may be given back by whoever has it.
+  # Another try with the same bytes and the same configuration would fail in the same way. A conflict is not in this
+  # list, because the owner of the port, the file or the key may release it.
   @final ~w(invalid_claims invalid_input invalid_link invalid_module)a
 
   @doc "Whether an error with this reason cannot go away by itself, and is not retried."
@@ -63,7 +63,7 @@ defmodule Exosuit.Retry do
   @spec turned_slow?(t()) :: boolean()
   def turned_slow?(%__MODULE__{failures: failures}), do: failures == @slow
 
-  # The first retry, which is at once, is for what had worked: a first try that fails counts double.
+  # Only something that had worked is retried at once, so a failed first try counts twice.
   defp count(%{working_since: nil, failures: 0}, _now), do: 2
   defp count(%{working_since: nil, failures: failures}, _now), do: failures + 1
   defp count(%{working_since: since}, now) when now - since >= @well, do: 1

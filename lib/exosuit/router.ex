@@ -1,14 +1,16 @@
 defmodule Exosuit.Router do
   @moduledoc false
-  # The data plane's table of one host: which actors, providers and links there are. The control
-  # plane writes it here; every invocation, wherever it comes from, is checked against it in Rust.
+  # The data plane's table of one host: its actors, providers and links. The control plane writes the table with these
+  # functions. Rust checks every invocation, from this host or another, against it.
 
   alias Exosuit.{Config, Error, Native}
   alias Exosuit.Model.{ActorSpecification, Artifact, Link, ProviderSpecification}
   alias Exosuit.Native.Answer
 
   @type t :: reference()
-  @typedoc "What the claims say: public key, issuer, call alias, capabilities, Unix time of expiry."
+  @typedoc """
+  The claims of an actor: public key, issuer, call alias, capabilities, Unix time of expiry.
+  """
   @type identity :: %{
           public_key: String.t() | nil,
           issuer: String.t() | nil,
@@ -16,7 +18,9 @@ defmodule Exosuit.Router do
           capabilities: [String.t()] | :links,
           expires_at: non_neg_integer() | nil
         }
-  @typedoc "`contracts`: the older first. `listens`: it calls actors with what comes from outside."
+  @typedoc """
+  `contracts`: the older one first. `listens`: whether it calls actors with requests or messages from outside.
+  """
   @type builtin :: %{name: String.t(), contracts: [String.t()], listens: boolean()}
   @type result :: :ok | {:error, Error.t()}
   @type link_states :: %{
@@ -24,10 +28,11 @@ defmodule Exosuit.Router do
             :in_force | :waiting | {:refused, Error.t()}
         }
 
-  # What the data plane needs beyond the time that calls are given to finish.
+  # The time of the data plane beyond the time in which calls may finish.
   @drain_margin 30_000
 
-  # What a rehearsal waits for beside the guest: a file system, say. Nothing is in force by its answer.
+  # A rehearsal may wait for a file system, for example, besides the guest. Its answer changes nothing, so a timeout
+  # is safe.
   @rehearsal_margin 30_000
 
   @doc "An empty table."
@@ -54,7 +59,7 @@ defmodule Exosuit.Router do
     specify |> Answer.checked() |> done()
   end
 
-  @doc "Removes the actor's entry, and drops what runs in it."
+  @doc "Removes the actor's entry, and drops its running calls."
   @spec forget(t(), String.t()) :: result()
   def forget(router, id), do: done(Answer.checked(fn -> Native.actor_forget(router, id) end))
 
@@ -97,8 +102,8 @@ defmodule Exosuit.Router do
   end
 
   @doc """
-  Tests whether an actor can start: makes it with its limits and grants, instantiates it once, and drops it.
-  No call reaches it. Blocks the calling process, for at most `timeout` milliseconds.
+  Tests whether an actor can start: makes it with its limits and grants, instantiates it once, and drops it without a
+  call. Blocks the calling process, for at most `timeout` milliseconds.
   """
   @spec rehearse(t(), ActorSpecification.t(), reference(), pos_integer()) :: result()
   def rehearse(router, actor, module, timeout) do
@@ -132,7 +137,7 @@ defmodule Exosuit.Router do
   Starts a built-in provider, which lives as long as the calling process. Blocks that process until the
   provider has its links; the data plane limits the time for each link.
 
-  `{:ok, {provider, failures}}`: the links that it was given and could not take, as texts.
+  `{:ok, {provider, failures}}` has the errors of links that the provider could not take, as texts.
   """
   @spec start_provider(t(), ProviderSpecification.t(), Path.t() | nil) ::
           {:ok, {reference(), [String.t()]}} | {:error, Error.t()}
@@ -157,14 +162,14 @@ defmodule Exosuit.Router do
   def rehearse_provider(_router, _module, _data_dir), do: :ok
 
   @doc """
-  Starts a provider whose calls go to `dispatcher` as messages, `max_calls` at a time, and its links to
-  the calling process; it lives as long as that. The calling process does not wait, since it is given
-  the links first: it is sent `{reference, {:ok, {provider, failures}} | {:error, failure}}`.
+  Starts a provider whose calls go to `dispatcher` as messages, `max_calls` at a time, and whose links go to the
+  calling process. The provider lives as long as the calling process. Does not wait, because the calling process gets
+  the links first, and then `{reference, {:ok, {provider, failures}} | {:error, failure}}`.
 
   ## Messages
 
-  - `{:exosuit_invoke, {number, question}, key, operation, payload, milliseconds}` and, when nobody
-    waits for the answer any more, `{:exosuit_cancel, number}`
+  - `{:exosuit_invoke, {number, question}, key, operation, payload, milliseconds}` and, when the answer is not needed
+    any more, `{:exosuit_cancel, number}`
   - `{:exosuit_link, question, :put | :delete, key, values}`
 
   `key` is `{{actor, contract, name of the link}, interfaces}`, and `payload` a binary or a list of
@@ -188,7 +193,9 @@ defmodule Exosuit.Router do
     end
   end
 
-  @doc "Answers a question: `:ok` with bytes, or a reason with its text. False if it had an answer."
+  @doc """
+  Answers a question: `:ok` with bytes, or a reason with its text. Returns false if it was answered before.
+  """
   @spec answer(reference(), :ok | Error.reason(), binary()) :: boolean()
   def answer(question, code, bytes), do: Native.provider_reply(question, code, bytes)
 
@@ -217,7 +224,7 @@ defmodule Exosuit.Router do
     (&Native.provider_health(provider, timeout, &1)) |> Answer.await(2 * timeout) |> done()
   end
 
-  @doc "Where a provider listens, as texts for people."
+  @doc "The addresses at which a provider listens, as texts for people."
   @spec endpoints(reference()) :: [String.t()]
   def endpoints(provider), do: Native.provider_endpoints(provider)
 
@@ -327,7 +334,7 @@ defmodule Exosuit.Router do
 
   defp settings(actor), do: Map.take(actor, [:limits, :warm, :config, :grants])
 
-  # Equal for equal settings, and nothing to read secrets from.
+  # A hash: equal for equal settings, and without secrets.
   defp fingerprint(settings) do
     :sha256 |> :crypto.hash(:erlang.term_to_binary(settings, [:deterministic])) |> Base.encode16()
   end

@@ -2,8 +2,8 @@ defmodule Exosuit.Secret do
   @moduledoc """
   A handle of a seed, a token or a password. The text itself is kept in the data plane, not in the BEAM.
 
-  No process state, message, stack trace, crash dump or `inspect/1` shows the text. It is wiped when nothing
-  refers to the handle any more.
+  Process states, messages, stack traces, crash dumps and `inspect/1` do not show the text. When the last reference to
+  the handle is gone, the text is wiped.
 
   An option for a secret accepts these forms:
 
@@ -25,7 +25,7 @@ defmodule Exosuit.Secret do
   @type t :: %__MODULE__{handle: reference()}
   @type source :: t() | String.t() | {:env, String.t()} | {:file, Path.t()}
 
-  # As much as a token may be long.
+  # The longest token.
   @max_bytes 65_536
 
   @doc "Whether a term has one of these forms. Does not read the place that it names."
@@ -58,7 +58,7 @@ defmodule Exosuit.Secret do
          do: {:error, Error.from_native(failure)}
   end
 
-  @doc "The hosts of a lattice's servers, of which it holds the addresses."
+  @doc "The host names in the addresses of a lattice's servers, which are a secret as a whole."
   @spec hosts(t()) :: [String.t()]
   def hosts(%__MODULE__{handle: handle}), do: Native.secret_hosts(handle)
 
@@ -67,7 +67,7 @@ defmodule Exosuit.Secret do
   def handle_of(nil), do: nil
   def handle_of(%__MODULE__{handle: handle}), do: handle
 
-  # In a process of its own, whose memory goes with it: here the text would lie about until the next
+  # Runs in a process of its own, whose memory is freed at its end. Here the text would stay in memory until the next
   # garbage collection.
   defp from_environment(name) do
     if name =~ ~r/[=\0]/, do: {:error, unset(name)}, else: taken(name)

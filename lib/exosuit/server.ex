@@ -34,7 +34,7 @@ defmodule Exosuit.Server do
     end
   end
 
-  # The last clause of each, as modules define their own before.
+  # Adds a last clause to each callback, after those of the module.
   defmacro __before_compile__(_env) do
     quote generated: true do
       @impl GenServer
@@ -55,7 +55,7 @@ defmodule Exosuit.Server do
     Map.merge(status, Map.take(hidden, Map.keys(status)))
   end
 
-  @doc "The answer to a call that a process does not know."
+  @doc "The answer to an unknown call."
   @spec unexpected() :: {:error, Error.t()}
   def unexpected,
     do: {:error, Error.new(:invalid_input, "this process does not handle that call")}

@@ -1,20 +1,20 @@
 defmodule Exosuit.Settings do
   @moduledoc false
-  # What is changed on a host while it runs: its labels, and what it may show to registries. A row for
-  # each, in a table that the topmost supervisor owns, so that nothing is read before it is written,
-  # and no process has to stand between; and so many at the most.
+  # The settings that may change while a host runs: its labels, and its credentials for registries. Each is a row of a
+  # table that the topmost supervisor owns, so that no process is needed for reads and writes. The number of rows is
+  # bounded.
 
   alias Exosuit.{Config, Error, Instance}
   alias Exosuit.Model.Labels
 
-  # Far more than anybody has, and nothing for a machine.
+  # Far above real use, and little memory.
   @most 1_000
   @longest_key 256
 
-  # The machine's own, by which placements are decided: nobody may make a host say otherwise.
+  # The prefix of the labels of the machine, which decide placements. They cannot be changed.
   @reserved "hostcore."
 
-  @doc "A table with the labels that the host was started with. Public, as its owner is no writer."
+  @doc "A table with the host's first labels. It is public because its owner is not its writer."
   @spec table(Config.t()) :: :ets.tid()
   def table(config) do
     table = :ets.new(:exosuit_settings, [:set, :public, read_concurrency: true])
@@ -42,17 +42,17 @@ defmodule Exosuit.Settings do
     with :ok <- check_label(key), do: delete(instance, {:label, key})
   end
 
-  @doc "Notes that the host is being stopped: it takes no commands from then on."
+  @doc "Notes that the host is being stopped: it accepts no commands from then on."
   @spec stop(Instance.t()) :: :ok
   def stop(instance) do
     write(instance.tables.settings, {:host, :stopping}, true)
   end
 
-  @doc "Notes that the host is about to say that it has stopped: it says nothing else from then on."
+  @doc "Notes that the host is about to announce its end: it sends no heartbeat from then on."
   @spec leave(Instance.t()) :: :ok
   def leave(instance), do: write(instance.tables.settings, {:host, :leaving}, true)
 
-  @doc "Whether the host says nothing more of itself."
+  @doc "Whether the host sends no heartbeats any more."
   @spec leaving?(Instance.t()) :: boolean()
   def leaving?(instance), do: :ets.member(instance.tables.settings, {:host, :leaving})
 
@@ -60,7 +60,7 @@ defmodule Exosuit.Settings do
   @spec stopping?(Instance.t()) :: boolean()
   def stopping?(instance), do: :ets.member(instance.tables.settings, {:host, :stopping})
 
-  @doc "Keeps what may be shown to each of these registries. Nothing gives it to people."
+  @doc "Stores the credentials for these registries. No function for people returns them."
   @spec put_registries(Instance.t(), %{String.t() => struct()}) :: :ok | {:error, Error.t()}
   def put_registries(instance, registries) do
     Enum.reduce_while(registries, :ok, fn {server, credentials}, :ok ->
@@ -77,14 +77,14 @@ defmodule Exosuit.Settings do
 
   defp check_label(_key), do: :ok
 
-  # Labels are told as JSON, to everybody who asks.
+  # Labels are sent as JSON, so they must be text.
   defp check_text(text, what) do
     if is_binary(text) and String.valid?(text),
       do: :ok,
       else: {:error, Error.new(:invalid_input, "expected #{what} to be a text in UTF-8")}
   end
 
-  # The host tells all its labels to the others every two seconds.
+  # The host's beat has all its labels, every two seconds.
   defp check_room(instance, key, value) do
     with {:error, detail} <- instance |> labels() |> Map.put(key, value) |> Labels.check(),
          do: refuse(detail)

@@ -3,11 +3,10 @@ defmodule Exosuit.Startup do
   # Applies the actors, providers, links and manifests of a host's options, in this order, at each start of the
   # host. After a restart by its supervisor, the host therefore runs the same items.
   #
-  # What is refused is tried again by `Exosuit.Retry`, and as soon as there is a connection to the
-  # lattice; the inventory shows it under `pending`, and
-  # events tell: `startup_applied`, `startup_failed`. What was applied is not applied again in the life
-  # of the host, and what was added since is not forgotten, though this process may fall: the notes are
-  # in a table that outlives it.
+  # Refused items are tried again by `Exosuit.Retry`, and when a connection to the lattice is made. The inventory
+  # shows them under `pending`, and the events `startup_applied` and `startup_failed` report the results. The notes
+  # are in a table that outlives this process: after a crash, applied items are not applied again, and added items are
+  # not forgotten.
 
   use Exosuit.Server
 
@@ -15,10 +14,10 @@ defmodule Exosuit.Startup do
   alias Exosuit.Host.{Pending, Statuses}
   alias Exosuit.Startup.Items
 
-  # What is started may have to be compiled, one after the other.
+  # The items may have to be compiled, one after the other.
   @patience 600_000
 
-  # What is to be applied may hold secrets.
+  # Items may hold secrets.
   @derive {Inspect, only: [:instance]}
   @enforce_keys [:instance, :items]
   defstruct [:instance, :items, retries: %{}]
@@ -30,8 +29,8 @@ defmodule Exosuit.Startup do
   end
 
   @doc """
-  Waits until each has been tried once. Blocks the calling process, but no longer than this process
-  lives, and ten minutes at the most: the items are tried further all the same.
+  Waits until each item has been tried once. Blocks the calling process, at most as long as this process lives, and
+  ten minutes at most. Retries continue after that.
   """
   @spec await(Instance.t()) :: :ok
   def await(instance) do
@@ -41,8 +40,7 @@ defmodule Exosuit.Startup do
   end
 
   @doc """
-  Has one more item applied, and tried again until that succeeds, also by a successor of this process.
-  Waits for nobody.
+  Adds an item, which is tried until it succeeds, also by a successor of this process. Does not wait.
   """
   @spec add(Instance.t(), Pending.item()) :: :ok
   def add(instance, item) do
@@ -50,7 +48,7 @@ defmodule Exosuit.Startup do
     GenServer.cast(Directory.via(instance.name, __MODULE__), {:add, item})
   end
 
-  @doc "Ends the retries of an item, also those of a successor of this process. Waits for nobody."
+  @doc "Ends the retries of an item, also those of a successor of this process. Does not wait."
   @spec forget(Instance.t(), Pending.item()) :: :ok
   def forget(instance, item) do
     :ok = Statuses.put(instance, {:option, item}, :done, nil, nil)
@@ -82,7 +80,7 @@ defmodule Exosuit.Startup do
   def handle_info({:retry, item, try}, state) do
     case state.retries do
       %{^item => %{failures: ^try}} -> {:noreply, try_item(item, state)}
-      # It was tried earlier meanwhile.
+      # The item was tried in the meantime.
       %{} -> {:noreply, state}
     end
   end
@@ -93,7 +91,7 @@ defmodule Exosuit.Startup do
       else: {:noreply, state}
   end
 
-  # What a predecessor of this process was given.
+  # The items that were added to a predecessor of this process.
   defp added(state) do
     for {{:option, item}, _status} <- Statuses.options(state.instance),
         item not in state.items,
@@ -108,8 +106,8 @@ defmodule Exosuit.Startup do
     end
   end
 
-  # Whoever carries it out may fall meanwhile, with the call to it; while the directory is started
-  # again, nobody finds the host.
+  # The called process may crash during the call. While the directory restarts, the host is not found. Both count as a
+  # failed try.
   defp carry_out(instance, item) do
     Items.apply(instance, item)
   rescue
@@ -126,7 +124,7 @@ defmodule Exosuit.Startup do
   end
 
   defp conclude(state, item, {:error, error}) do
-    # Forgotten while it was tried.
+    # The item was forgotten while it was tried.
     if Statuses.fetch(state.instance, {:option, item}).status == :done,
       do: state,
       else: failed(state, item, error)

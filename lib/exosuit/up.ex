@@ -2,9 +2,9 @@ defmodule Exosuit.Up do
   @moduledoc false
   require Logger
 
-  # `exosuit up`: one host in the foreground, with what the manifests name. The command line checks
-  # the arguments and hands them over as JSON in `EXOSUIT_UP`. SIGTERM (which the script makes of
-  # Ctrl-C, too) ends the VM in order: the host is a child of this application, and drains.
+  # `exosuit up`: one host in the foreground, with the applications of its manifests. The command line checks the
+  # arguments and passes them as JSON in `EXOSUIT_UP`. SIGTERM, which the script also sends for Ctrl-C, ends the VM in
+  # order: the host is a child of this application, and drains.
 
   alias Exosuit.{
     App,
@@ -22,10 +22,10 @@ defmodule Exosuit.Up do
   alias Exosuit.Host.Inventory
   alias Exosuit.Up.{Report, Watch}
 
-  # The host's name in its VM, which is its own.
+  # The host's name. It is the only host of its VM.
   @host Exosuit.Up
 
-  @doc "Runs until the VM is stopped. Ends it with status 1 where nothing can be started."
+  @doc "Runs until the VM is stopped. If nothing can be started, ends the VM with status 1."
   @spec main() :: :ok | no_return()
   def main do
     with {:ok, request} <- request(System.get_env("EXOSUIT_UP")),
@@ -39,8 +39,8 @@ defmodule Exosuit.Up do
   end
 
   @doc """
-  Starts the host of this VM, and on it what the manifests name; all of them must be right. What
-  cannot start is told, and the rest goes on; where nothing is left, neither does the host.
+  Starts the host of this VM, and applies the manifests, none of which may have a mistake. If a part cannot start, its
+  error is printed, and the other parts run. If no part can start, the host stops.
   """
   @spec run(keyword(), [Path.t()]) :: {:ok, pid()} | {:error, term()}
   def run(options, manifests) do
@@ -58,20 +58,20 @@ defmodule Exosuit.Up do
     end
   end
 
-  @doc "Waits for the end of the host, and ends the VM: with status 1 if the host fell."
+  @doc "Waits for the end of the host, and ends the VM: with status 1 if the host crashed."
   @spec watch(pid()) :: :ok | no_return()
   def watch(host) do
     case Watch.await(host) do
-      # The VM stops already, or shall: somebody had the host stopped.
+      # The VM is stopping, or the host was stopped by a command.
       :stopped -> System.stop(0)
       {:fell, why} -> fail("the host fell: #{why}")
     end
   end
 
-  # The environment may hold secrets, and the memory of a process that has ended is gone.
+  # Runs in another process, whose memory is freed at its end: the environment may hold secrets.
   defp apart(fun), do: fun |> Task.async() |> Task.await(:infinity)
 
-  # Without a connection it goes on: there may be one later.
+  # Without a connection the host goes on, because there may be one later.
   defp join(instance) do
     Lattice.await_first(instance)
     Report.connection(instance.lattice)
@@ -92,7 +92,8 @@ defmodule Exosuit.Up do
     {:error, "nothing runs: all was refused"}
   end
 
-  # Started again it would be empty: better that the VM ends, and whoever watches over that decides.
+  # The host is temporary: a restarted host would be empty. The VM ends instead, and its supervisor (systemd, a
+  # container) decides.
   defp host(options), do: Supervisor.child_spec({Exosuit, options}, restart: :temporary)
 
   defp request(nil), do: {:error, "EXOSUIT_UP is not set: run `bin/exosuit up MANIFEST`"}
@@ -113,7 +114,7 @@ defmodule Exosuit.Up do
     end
   end
 
-  # What neither arguments nor the environment say.
+  # The defaults for options that neither arguments nor the environment set.
   defp complete(host, request) do
     usual = [
       trusted_issuers: :any,
@@ -129,7 +130,7 @@ defmodule Exosuit.Up do
          do: {:ok, options}
   end
 
-  # The arguments go before the environment.
+  # Arguments take precedence over the environment.
   defp environment(request) do
     arguments = %{
       "WASMCLOUD_LATTICE" => request["lattice_name"],
@@ -144,7 +145,7 @@ defmodule Exosuit.Up do
     System.get_env() |> without_other_name(given) |> Map.merge(given)
   end
 
-  # It has two names.
+  # The lattice's name has two variables.
   defp without_other_name(env, %{"WASMCLOUD_LATTICE" => _name}) do
     Map.delete(env, "WASMCLOUD_LATTICE_PREFIX")
   end
@@ -194,7 +195,7 @@ defmodule Exosuit.Up do
   defp here?(nil), do: true
   defp here?(servers) when is_list(servers), do: here?(Enum.join(servers, ","))
 
-  # What cannot be read is told when the host starts.
+  # A file that cannot be read is reported when the host starts.
   defp here?(servers) do
     case Secret.new(servers) do
       {:ok, secret} -> secret |> Secret.hosts() |> Enum.all?(&loopback?/1)
@@ -213,11 +214,11 @@ defmodule Exosuit.Up do
   defp issuers([]), do: nil
   defp issuers(issuers), do: Enum.join(issuers, ",")
 
-  # Beside the application, so that two clones of it do not share what they keep.
+  # The directory is beside the manifest, so that two clones of an application do not share data.
   defp default_data_dir([]), do: nil
   defp default_data_dir([manifest | _more]), do: Path.join(Path.dirname(manifest), ".exosuit")
 
-  # All mistakes of all manifests, before anything starts; or what each of them asks for.
+  # Returns the mistakes of all manifests before anything starts, or the requested instances of each manifest.
   defp check(manifests, options) do
     config = Config.new!(options)
     read = for path <- manifests, do: {path, read(path, config)}
@@ -228,14 +229,14 @@ defmodule Exosuit.Up do
     end
   end
 
-  # What this host lacks, another of the lattice may have.
+  # In a lattice, another host may have a provider module that this host lacks.
   defp read(path, %Config{nats: nil, providers: providers}) do
     Manifest.parse(path, Map.keys(providers))
   end
 
   defp read(path, _config), do: Manifest.parse(path, nil)
 
-  # Without the lattice it is served here alone, and applied when the lattice is reached.
+  # If the lattice cannot be reached, this host runs the manifest alone, and applies it later.
   defp apply_manifest(path) do
     session = instance().lattice
 
@@ -252,7 +253,7 @@ defmodule Exosuit.Up do
   defp apply_in_lattice(path) do
     case App.Manifests.apply_and_wait(instance(), path, from_here: true) do
       {:ok, steps, warnings} -> report(path, steps, warnings)
-      # It was good a moment ago: somebody writes to it, or the lattice is not to be reached.
+      # The manifest had no mistake before: it was changed since, or the lattice cannot be reached.
       {:error, diagnostics} -> report_refused(path, diagnostics)
     end
   end
@@ -268,12 +269,12 @@ defmodule Exosuit.Up do
     if Enum.any?(steps, &match?({_step, {:error, _}}, &1)), do: :refused, else: :ok
   end
 
-  # The host applies it, and tries again until that succeeds.
+  # The host applies it, and retries until that succeeds.
   defp want(path), do: Startup.add(instance(), {:manifest, [Path.expand(path)]})
 
   defp instance, do: Directory.fetch!(@host, :instance)
 
-  # The host stays, and tries again.
+  # The host goes on, and tries again.
   defp report_refused(path, diagnostics) do
     Report.diagnostics(diagnostics)
     want(path)
@@ -286,12 +287,12 @@ defmodule Exosuit.Up do
     System.halt(1)
   end
 
-  @doc "Says why `run/2` did not."
+  @doc "Prints the error of `run/2`."
   @spec failed(term()) :: :ok
   def failed({:manifests, diagnostics}), do: Report.diagnostics(diagnostics)
   def failed(reason), do: Report.failure(describe(reason))
 
-  # What a host could not start with stands deep in what its supervisors say of it.
+  # Finds the reason of a failed start, which is nested in the reasons of the supervisors.
   defp describe({reason, child}) when is_tuple(child) and elem(child, 0) == :child,
     do: describe(reason)
 

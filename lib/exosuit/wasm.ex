@@ -1,8 +1,7 @@
 defmodule Exosuit.Wasm do
   @moduledoc false
-  # Compiles modules and calls actors: the Elixir shape of the engine's NIFs. A call does not pass
-  # through any process; the one that calls waits, on the scheduler while the guest finishes within
-  # its slice, in a `receive` from then on.
+  # Compiles modules and calls actors, by the engine's NIFs. A call does not pass through any process. The caller
+  # waits on its scheduler during the guest's first slice, and in a `receive` after that.
 
   alias Exosuit.{Config, Error, Native, Origin}
   alias Exosuit.Config.Engine
@@ -10,13 +9,15 @@ defmodule Exosuit.Wasm do
 
   @type execution :: :auto | :inline | :async
 
-  # The program that compiles one module, within its limits. Without it, the library does.
+  # The program that compiles one module, within its limits. If it is missing, the library compiles.
   @compiler "priv/native/exosuit-compile"
 
-  # The engine answers at the deadline; this much later something is wrong with the engine itself.
+  # The engine answers at the deadline. Without an answer this much later, the engine itself has failed.
   @grace 5_000
 
-  @doc "Starts the engine of this VM. `{:ok, description}` says how it allocates."
+  @doc """
+  Starts the engine of this VM. The description in `{:ok, description}` says how it allocates instances.
+  """
   @spec start_engine(Path.t() | nil, Engine.t()) :: {:ok, String.t()} | {:error, Error.t()}
   def start_engine(cache_dir, engine) do
     compiler = Application.app_dir(:exosuit, @compiler)
@@ -106,15 +107,15 @@ defmodule Exosuit.Wasm do
   defp called({:pending, call}, reference, timeout), do: wait(call, reference, timeout)
   defp called({:error, failure}, _reference, _timeout), do: {:error, Error.from_native(failure)}
 
-  # The module waits for its turn, however long that takes: the engine always answers. The handle is
-  # given back after the answer, as it must not be collected as garbage before.
+  # Waits without a timeout, because compiles take turns and the engine always answers. The handle is returned after
+  # the answer, because it must not be garbage-collected before.
   defp compiled(compiling, reference) do
     answer = Answer.receive_answer(reference, :infinity)
     Native.module_cancel(compiling)
     with {:ok, module} <- answer, do: named(module)
   end
 
-  # The names in the types of its functions are atoms from now on, or it does not start.
+  # Makes atoms of the names in the types of its functions. If there are too many, the actor does not start.
   defp named(module) do
     case Native.module_names(module) do
       :ok -> {:ok, module}

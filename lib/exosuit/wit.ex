@@ -27,10 +27,10 @@ defmodule Exosuit.Wit do
 
   ## Errors
 
-  A guest knows the types of its functions. A term is checked where it goes in; one that does not fit is
-  `{:error, %Exosuit.Error{reason: :invalid_input}}`, whose detail names the function and the path:
-  `shop#place: order.lines[3].price: expected an f64, got a text or bytes`. If the answer of a provider does not fit,
-  the guest's call fails, or gets the error as text where its function gives a `result` with a string as its error.
+  A guest knows the types of its functions. A term is checked when it is passed in. A term that does not fit is
+  `{:error, %Exosuit.Error{reason: :invalid_input}}`, whose detail names the function and the path: `shop#place:
+  order.lines[3].price: expected an f64, got a text or bytes`. If the answer of a provider does not fit, the guest's
+  call fails, or gets the error as text where its function gives a `result` with a string as its error.
 
   ## Limits
 
@@ -43,13 +43,13 @@ defmodule Exosuit.Wit do
   ## Names and atoms
 
   The names in the types of a component become atoms when it is loaded, at most 131 072 for the whole VM; a component
-  with more is refused. No value makes an atom: a name that comes from another host, and that no component of this
-  host has, is a string.
+  with more is refused. Values make no further atoms: a name from another host that no component of this host has is a
+  string.
 
   Resources, streams and futures have no form yet.
   """
 
-  @typedoc "What a value of WIT is in Elixir."
+  @typedoc "A value of WIT in Elixir."
   @type value ::
           binary()
           | number()

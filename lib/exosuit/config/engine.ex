@@ -1,7 +1,7 @@
 defmodule Exosuit.Config.Engine do
   @moduledoc false
-  # The limits of the engine, which all hosts of a VM share: options of the application, or variables
-  # of the environment where it has none. Checked once, before the engine starts.
+  # The limits of the engine, which all hosts of a VM share: options of the application, or environment variables for
+  # options that are not set. Checked once, before the engine starts.
 
   alias Exosuit.Options
 

@@ -1,10 +1,10 @@
 defmodule Exosuit.Config.Nats do
   @moduledoc false
-  # How a host joins a lattice over NATS: the option `:nats` of a host, checked and filled in.
+  # The option `:nats` of a host, by which it joins a lattice over NATS: checked, and with defaults.
 
   alias Exosuit.{Options, Secret}
 
-  @typedoc "A secret as it was given, and later the handle that the data plane keeps."
+  @typedoc "A secret as it was given, and later its handle."
   @type secret :: Secret.source()
   @type connection :: %{
           servers: [String.t()] | secret(),
@@ -161,7 +161,7 @@ defmodule Exosuit.Config.Nats do
   def seed?(value) when is_binary(value), do: value =~ ~r/\AS[A-Z2-7]+\z/
   def seed?(value), do: secret?(value)
 
-  # The forms of `Exosuit.Secret`, which looks at what they name.
+  # Accepts the forms of `Exosuit.Secret`, which later reads the named place.
   @doc false
   def secret?({:env, name}), do: is_binary(name) and name =~ ~r/\A[^=\0]+\z/
   def secret?({:file, path}), do: text?(path) and path != nil

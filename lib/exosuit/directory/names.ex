@@ -1,10 +1,9 @@
 defmodule Exosuit.Directory.Names do
   @moduledoc false
-  # The names of processes, `{host, role, value}`, for `{:via, Exosuit.Directory.Names, name}`. As
-  # Elixir's `Registry`, with differences: a registration waits while the registry is being restarted;
-  # what is registered with a process as its value is found as that process; and a process whose
-  # supervisor was killed is not found any more, though it takes a moment to end, so that its successor
-  # can start. Values are kept beside the supervisors, as `{value, supervisors}`.
+  # The names of processes, `{host, role, value}`, for `{:via, Exosuit.Directory.Names, name}`. Works like Elixir's
+  # `Registry`, with three differences. A registration waits while the registry restarts. If the registered value is a
+  # process, a look-up returns that process. A process whose supervisor was killed is not found any more while it
+  # ends, so that its successor can start. Values are kept beside the supervisors, as `{value, supervisors}`.
 
   alias Exosuit.Registries
 
@@ -29,7 +28,7 @@ defmodule Exosuit.Directory.Names do
     end
   end
 
-  # As `Exosuit.Directory.Nameplate` has registered it.
+  # The topmost process of a host, as `Exosuit.Directory.Nameplate` registered it.
   defp top(host) do
     with [{_owner, top}] <- Registries.lookup(Registries.names(), {host, :host}),
          do: top,

@@ -1,14 +1,14 @@
 defmodule Exosuit.Environment.Lattice do
   @moduledoc false
-  # The environment variables that have a host join a lattice: EXOSUIT_LATTICE, those of the OTP era and
-  # those of 1.x, which name one server for both connections. guides/lattice.md describes them.
+  # The environment variables with which a host joins a lattice: EXOSUIT_LATTICE, those of the OTP era, and those of
+  # 1.x, which name one server for both connections. guides/release.md lists them.
 
   alias Exosuit.Environment.Variables
 
   @names ["WASMCLOUD_LATTICE", "WASMCLOUD_LATTICE_PREFIX"]
   @cluster_seeds ["EXOSUIT_CLUSTER_SEED", "WASMCLOUD_CLUSTER_SEED"]
 
-  # Of use only beside the address of a server.
+  # Variables without effect unless another one has the address of a server.
   @needs_servers [
     "EXOSUIT_LATTICE_",
     "WASMCLOUD_LATTICE",
@@ -25,8 +25,8 @@ defmodule Exosuit.Environment.Lattice do
   @without_lattice ["WASMCLOUD_RPC_TIMEOUT_MS"]
 
   @doc """
-  The options of a host that the variables stand for, with `nats: nil` where none of them asks for
-  NATS; a value may be a mistake instead.
+  The options of a host from the variables, with `nats: nil` if none of them asks for NATS; a value may be a mistake
+  instead.
   """
   @spec read(Variables.env()) :: keyword()
   def read(env) do
@@ -43,7 +43,9 @@ defmodule Exosuit.Environment.Lattice do
     |> given()
   end
 
-  @doc "What is said of a lattice and has no effect, as nothing says where its servers are."
+  @doc """
+  Warnings about variables of a lattice that have no effect, because none has the address of a server.
+  """
   @spec warnings(Variables.env()) :: [String.t()]
   def warnings(env) do
     useless =
@@ -60,7 +62,7 @@ defmodule Exosuit.Environment.Lattice do
       "one by itself; name them with EXOSUIT_LATTICE, or WASMCLOUD_NATS_HOST as in 1.x"
   end
 
-  # Two names of one thing.
+  # The lattice's name has two variables.
   defp name(env) do
     case @names |> Enum.map(&Variables.read(env, &1)) |> Enum.reject(&is_nil/1) |> Enum.uniq() do
       [] ->

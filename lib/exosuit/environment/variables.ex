@@ -1,9 +1,9 @@
 defmodule Exosuit.Environment.Variables do
   @moduledoc false
-  # The environment variables by the one table of them (`exosuit_core`, environment.rs): each is read by
-  # its kind there, and one that is not in the table cannot be read. From the same table come the
-  # warnings of a start, its refusals, the table of guides/release.md and `exosuit up --help`. A secret
-  # is read as where it stands, see `Exosuit.Secret`, and never as its text.
+  # Reads environment variables by the table of `exosuit_core` (environment.rs). The table has the kind of each
+  # variable; a variable that is not in it cannot be read. The warnings and refusals of a start, the table of
+  # guides/release.md and `exosuit up --help` come from the same table. A secret is read as the name of its variable,
+  # see `Exosuit.Secret`, and never as its text.
 
   alias Exosuit.{Input, Native}
 
@@ -11,7 +11,7 @@ defmodule Exosuit.Environment.Variables do
   @type mistake :: {:mistake, String.t()}
 
   @levels ~w(debug info notice warning error critical alert emergency)
-  # Those of other hosts that have another name here.
+  # Log levels of other hosts that have another name in Exosuit.
   @other_levels %{"trace" => "debug", "warn" => "warning"}
 
   @true_words ~w(1 TRUE YES Y ON ENABLED ENABLE)
@@ -23,7 +23,7 @@ defmodule Exosuit.Environment.Variables do
   # Every host of the lattice can read labels, so a variable that looks like a secret makes no label.
   @secret ~r/PASS|PWD|SECRET|TOKEN|KEY|SEED|CRED|PRIVATE|JWT|AUTH/i
 
-  @doc "What a variable says, `nil` where it is not given, or what is wrong with it."
+  @doc "The value of a variable, `nil` if it is not set, or a mistake."
   @spec read(env(), String.t()) :: term() | nil | mistake()
   def read(env, name) do
     {^name, role, kind, _doc} = Native.variable_find(name)
@@ -35,11 +35,11 @@ defmodule Exosuit.Environment.Variables do
     end
   end
 
-  @doc "The first of these variables that is given, or what is wrong with it."
+  @doc "The value of the first of these variables that is set, or a mistake."
   @spec first(env(), [String.t()]) :: term() | nil | mistake()
   def first(env, names), do: Enum.find_value(names, &read(env, &1))
 
-  @doc "The labels that variables of both eras stand for, or what is wrong with one."
+  @doc "The labels from the variables of both generations, or a mistake."
   @spec labels(env()) :: %{optional(String.t()) => String.t()} | mistake()
   def labels(env) do
     Enum.reduce_while(env, %{}, fn {name, value}, labels ->
@@ -51,7 +51,9 @@ defmodule Exosuit.Environment.Variables do
     end)
   end
 
-  @doc "What keeps a host from starting: variables that concern safety and are not supported."
+  @doc """
+  The variables that keep a host from starting: those that concern safety and are not supported.
+  """
   @spec refusals(env()) :: [String.t()]
   def refusals(env) do
     for {name, _value} <- given(env), {_name, :refused, _kind, why} <- [find(name)] do
@@ -60,8 +62,8 @@ defmodule Exosuit.Environment.Variables do
   end
 
   @doc """
-  What is given and has no effect, each with what stands for it here: variables of other hosts, unknown
-  ones of ours, and `more` that are known and not read in this place.
+  Warnings about variables without effect, each with its replacement: variables of other hosts, unknown ones of
+  Exosuit, and `more`, known ones that are not read here.
   """
   @spec warnings(env(), %{optional(String.t()) => String.t()}) :: [String.t()]
   def warnings(env, more \\ %{}) do
@@ -76,7 +78,7 @@ defmodule Exosuit.Environment.Variables do
     end)
   end
 
-  @doc "The table of those that are read, as Markdown."
+  @doc "The table of the variables that are read, as Markdown."
   @spec docs() :: String.t()
   def docs do
     rows =
@@ -87,7 +89,7 @@ defmodule Exosuit.Environment.Variables do
     "| variable | meaning |\n|---|---|\n" <> Enum.join(rows)
   end
 
-  # As many as there may be, in an order that stays.
+  # The set variables, sorted.
   defp given(env), do: Enum.sort(for {name, value} <- env, value != "", do: {name, value})
 
   defp find(name), do: if(String.valid?(name), do: Native.variable_find(name))
@@ -111,7 +113,7 @@ defmodule Exosuit.Environment.Variables do
 
   defp secret?(name), do: name =~ @secret
 
-  # HOST_<NAME> of the OTP era, WASMCLOUD_LABEL_<NAME> of 1.x, which says that it is a label.
+  # HOST_<NAME> of the OTP era, and WASMCLOUD_LABEL_<NAME> of 1.x.
   defp label("HOST_CONFIG"), do: nil
 
   defp label("HOST_" <> name = variable) when name != "" do
@@ -123,7 +125,7 @@ defmodule Exosuit.Environment.Variables do
 
   defp parse(:text, _name, text), do: text
 
-  # The place of the secret, in a form of `Exosuit.Secret`: supervisors keep options, and show them.
+  # Returns the place of the secret, in a form of `Exosuit.Secret`, because supervisors keep and show options.
   defp parse(:secret, name, _text), do: {:env, name}
   defp parse(:path, _name, text), do: Path.expand(text)
   defp parse(:paths, _name, text), do: text |> list(":") |> Enum.map(&Path.expand/1)
@@ -159,7 +161,7 @@ defmodule Exosuit.Environment.Variables do
     end
   end
 
-  # The kinds that are left are those of numbers.
+  # All other kinds are numbers.
   defp parse(bound, name, text) do
     with {number, ""} <- Integer.parse(text), true <- Input.within?(bound, number) do
       number
@@ -168,7 +170,7 @@ defmodule Exosuit.Environment.Variables do
     end
   end
 
-  # A key file holds the seed alone, or what `exosuit keys gen --json` prints.
+  # A key file holds the seed alone, or the output of `exosuit keys gen --json`.
   defp seed(name, text) do
     with false <- seed?(text),
          {:ok, content} <- File.read(text),
@@ -195,7 +197,7 @@ defmodule Exosuit.Environment.Variables do
     end
   end
 
-  # It may be a seed, given in the place of its public key.
+  # The value may be a seed, given in place of its public key, so only its beginning is shown.
   defp head(key) when byte_size(key) <= 4, do: key
   defp head(key), do: String.slice(key, 0, 4) <> "…"
 
@@ -229,6 +231,6 @@ defmodule Exosuit.Environment.Variables do
     {:mistake, "expected #{name} to be #{expected}, got: #{inspect(found)}"}
   end
 
-  # What was given may be a secret.
+  # The value may be a secret, so it is not shown.
   defp mistake(name, expected), do: {:mistake, "expected #{name} to be #{expected}"}
 end

@@ -1,10 +1,10 @@
 defmodule Exosuit.Manifest.Workloads do
   @moduledoc false
-  # A manifest as the hosts of a lattice are told of it: by references, and with who should run where.
+  # Builds the workloads and links of a manifest, with references to their code and with their scalers.
 
   alias Exosuit.Model.{Application, Configuration, Link, Workload}
 
-  @doc "The application of a manifest that was read for a lattice, which has these links."
+  @doc "The application of a parsed manifest, with these links."
   @spec application(map(), [Link.t()]) :: Application.t()
   def application(manifest, links) do
     %Application{
@@ -35,11 +35,13 @@ defmodule Exosuit.Manifest.Workloads do
     }
   end
 
-  @doc "The names of the parts of a configuration, in their order; none where the manifest has it whole."
+  @doc """
+  The names of the parts of a configuration, in order; empty if the manifest has all of its values.
+  """
   @spec names([map()]) :: [String.t()]
   def names(parts), do: Enum.map(parts, &name/1)
 
-  @doc "The parts that the manifest gives, beside others that are stored, by their names."
+  @doc "The parts whose values the manifest gives, beside stored ones, by name."
   @spec configurations(map()) :: %{optional(String.t()) => Configuration.t()}
   def configurations(manifest) do
     for %{"kind" => "given", "value" => values} = part <- parts(manifest),
@@ -47,7 +49,7 @@ defmodule Exosuit.Manifest.Workloads do
         do: {name(part), values}
   end
 
-  @doc "The names of what is stored, and what is said where it is not."
+  @doc "The names of stored configurations, each with the diagnostic for a missing one."
   @spec stored(map()) :: [Exosuit.Manifest.stored()]
   def stored(manifest) do
     for %{"kind" => "stored", "value" => %{"name" => name, "place" => place}} <- parts(manifest) do

@@ -1,13 +1,12 @@
 defmodule Exosuit.Model.ActorSpecification do
   @moduledoc """
-  An actor that should run: from which bytes, how many calls at a time, in instances that are fresh or
-  warm, within which limits, with which configuration, and what it is granted.
+  An actor that should run: its artifact, the number of concurrent calls, fresh or warm instances, its limits, its
+  configuration and its grants.
 
   The process that runs it is one attempt; the specification stays until the actor is stopped.
 
-  `instances` is the whole number, and `annotations` those of its first share. Where there are more
-  shares than one, with other annotations each, `shares` has all of them, see
-  `Exosuit.Model.Instances`.
+  `instances` is the total number, and `annotations` those of its first share. If there are several shares with
+  different annotations, `shares` has all of them, see `Exosuit.Model.Instances`.
   """
 
   alias Exosuit.Model.{Artifact, Grants, Instances, Limits, Warm}
@@ -39,7 +38,7 @@ defmodule Exosuit.Model.ActorSpecification do
     shares: []
   ]
 
-  @doc "Its shares, of which there is at least one."
+  @doc "The shares of the actor, at least one."
   @spec shares(t()) :: Instances.shares()
   def shares(%__MODULE__{shares: []} = actor), do: [{actor.annotations, actor.instances}]
   def shares(%__MODULE__{shares: shares}), do: shares

@@ -1,16 +1,16 @@
 defmodule Exosuit.Model.Artifact do
   @moduledoc """
-  Where the code of an actor or a provider comes from.
+  The source of the code of an actor or a provider.
 
-  `{:file, path, digest}` and `{:bytes, bytes, digest}` are Wasm, told apart by what they hold (the
-  upper-hex SHA-256 of the bytes; `nil` before they were read); `{:object, name, digest, source}` is Wasm of the
-  lattice's store, whose digest (`sha256:…`) is known before it is read; `{:builtin, name}` is a provider
-  that Exosuit brings along, `{:module, name, module}` one in Elixir.
+  `{:file, path, digest}` and `{:bytes, bytes, digest}` are Wasm. Their digest is the SHA-256 of the bytes in
+  upper-case hexadecimal, `nil` before they are read. `{:object, name, digest, source}` is Wasm of the lattice's
+  store, whose digest (`sha256:…`) is known before it is read; `{:builtin, name}` is a provider that Exosuit brings
+  along, `{:module, name, module}` one in Elixir.
   """
 
   @type digest :: String.t() | nil
 
-  @typedoc "Where the bytes of an object are on this host."
+  @typedoc "The place of an object's bytes on this host."
   @type source :: {:path, Path.t()} | {:bytes, binary()}
   @type t ::
           {:file, Path.t(), digest()}
@@ -19,7 +19,7 @@ defmodule Exosuit.Model.Artifact do
           | {:builtin, String.t()}
           | {:module, String.t(), module()}
 
-  @doc "How people refer to it: the `image_ref` of events and inventories."
+  @doc "The reference for people: the `image_ref` of events and inventories."
   @spec reference(t()) :: String.t()
   def reference({:file, path, _digest}), do: "file://" <> path
   def reference({:bytes, bytes, nil}), do: "#{byte_size(bytes)} bytes"

@@ -1,6 +1,6 @@
 defmodule Exosuit.Model.Command do
   @moduledoc """
-  The commands that a host takes from outside, a struct each, under the verbs of the facade.
+  The commands that a host accepts from outside: a struct for each, named by the verbs of `Exosuit`.
 
   The peers' codecs (`Exosuit.Protocol`) decode messages to these structs, with every argument checked, and
   `Exosuit.Control.Execution` carries them out. Fields without a default are required. `inspect/1` leaves out
@@ -202,8 +202,8 @@ defmodule Exosuit.Model.Command do
   defcommand StopHost, "Stops the host, after its running calls."
 
   @doc """
-  What a command changes: commands that change the same thing run in the order in which they came. Each query has
-  a subject of its own.
+  The subject of a command: commands with the same subject run in the order in which they came. Each query has a
+  subject of its own.
   """
   @spec subject(t()) :: term()
   def subject(%StartActor{code: code}), do: {:code, code}

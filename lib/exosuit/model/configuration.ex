@@ -2,18 +2,18 @@ defmodule Exosuit.Model.Configuration do
   @moduledoc """
   Configuration of actors, providers and links: texts under names.
 
-  On a lattice it has a name of its own, and whoever uses it says that name.
+  In a lattice, a configuration has a name, by which its users refer to it.
   """
 
   @type t :: %{optional(String.t()) => String.t()}
 
   @doc """
-  The name of one that nobody has named: made of what it holds, so that the same again is no other,
-  whoever uses it. The command line has the same rule.
+  The name for an unnamed configuration, made from its content, so that equal configurations have the same name. The
+  command line has the same rule.
   """
   @spec name(t()) :: String.t()
   def name(values) do
-    # Lengths stand before what they measure, so that no two are taken for one.
+    # Each text has its length before it, so that different configurations have different names.
     texts = for {key, value} <- Enum.sort(values), text <- [key, value], do: sized(text)
     <<head::16-bytes, _rest::binary>> = :crypto.hash(:sha256, texts)
     "sha256-" <> Base.encode16(head, case: :lower)

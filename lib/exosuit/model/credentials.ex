@@ -1,6 +1,6 @@
 defmodule Exosuit.Model.Credentials do
   @moduledoc """
-  What a host may show to a registry. No log, event or reply shows it.
+  The credentials of a host for a registry. Logs, events and replies do not show them.
   """
 
   @type t :: %__MODULE__{

@@ -9,7 +9,7 @@ defmodule Exosuit.Model.Digest do
   @spec of(iodata()) :: t()
   def of(bytes), do: "sha256:" <> Base.encode16(:crypto.hash(:sha256, bytes), case: :lower)
 
-  @doc "Whether it is a digest."
+  @doc "Whether a term is a digest."
   @spec valid?(term()) :: boolean()
   def valid?(<<"sha256:", hex::64-bytes>>), do: hex?(hex)
   def valid?(_other), do: false

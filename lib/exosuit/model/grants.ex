@@ -1,12 +1,12 @@
 defmodule Exosuit.Model.Grants do
   @moduledoc """
-  What WASI shows an actor of its host: nothing, unless it is named here. Clocks, random numbers and
-  the log need no grant; requests to other hosts go through a link.
+  The parts of its host that an actor may see by WASI: none but those named here. Clocks, random numbers and the log
+  need no grant; requests to other hosts go through a link.
 
   - `arguments`: its command line, behind the name of the program
   - `environment`: its environment variables
-  - `directories`: directories of this machine, each under the name that the guest knows it by; no
-    path leads out of one, nor a symbolic link. One that is not there keeps the actor from starting
+  - `directories`: directories of this machine, each with its path in the guest. No path and no symbolic link leads
+    out of one. If a directory does not exist, the actor does not start
   """
 
   @type directory :: %{host: Path.t(), guest: String.t(), access: :read | :write}
@@ -18,17 +18,17 @@ defmodule Exosuit.Model.Grants do
 
   defstruct arguments: [], environment: %{}, directories: []
 
-  # Each call opens all of them.
+  # Each call opens all directories.
   @max_directories 16
 
-  @doc "From options that were checked: paths made absolute, `:access` filled in."
+  @doc "Grants from checked options: makes paths absolute, and fills in `:access`."
   @spec new(keyword()) :: t()
   def new(options) do
     grants = struct!(__MODULE__, options)
     %{grants | directories: Enum.map(grants.directories, &directory/1)}
   end
 
-  @doc "The fields that inventories show: names, and no value, as that may be a secret."
+  @doc "The fields that inventories show: names without values, which may be secrets."
   @spec public(t()) :: map()
   def public(%__MODULE__{} = grants) do
     %{
@@ -82,7 +82,7 @@ defmodule Exosuit.Model.Grants do
 
   defp name?(name), do: text?(name) and name != "" and not String.contains?(name, "=")
 
-  # A zero byte would end it for the guest.
+  # A zero byte would end the text for the guest.
   defp text?(text) do
     is_binary(text) and String.valid?(text) and not String.contains?(text, <<0>>)
   end

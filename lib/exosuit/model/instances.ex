@@ -2,7 +2,7 @@ defmodule Exosuit.Model.Instances do
   @moduledoc """
   The number of calls of an actor that may run at a time, per set of annotations.
 
-  One module serves all calls, and one number bounds them. Tools that manage hosts request instances with
+  All calls use the same module, and a single number bounds them. Tools that manage hosts request instances with
   different annotations, and later remove their own. Therefore the number is a sum of shares, each with its
   annotations. Shares keep their order: the first is the oldest.
 
@@ -16,10 +16,10 @@ defmodule Exosuit.Model.Instances do
   @type shares :: [{annotations(), pos_integer()}]
 
   @typedoc """
-  - `{:total, n}`: all together; what is too many goes from the youngest share on
-  - `{:set, annotations, n}`: those with exactly these annotations; others stay
-  - `{:add, annotations, n}`: so many more with these
-  - `{:remove, filter, n}`: so many, or `:all`, of those whose annotations contain the filter, the
+  - `{:total, n}`: the sum of all shares; the youngest shares lose instances first
+  - `{:set, annotations, n}`: the share with exactly these annotations; others stay
+  - `{:add, annotations, n}`: adds instances to the share with these annotations
+  - `{:remove, filter, n}`: removes this number, or `:all`, of the instances whose annotations contain the filter, the
     youngest first
   """
   @type change ::
@@ -31,7 +31,7 @@ defmodule Exosuit.Model.Instances do
   # Orchestrators have one set for each of their scalers.
   @most_shares 1_000
 
-  @doc "The shares after a change; none where nothing is left."
+  @doc "The shares after a change; empty if no instance is left."
   @spec change(shares(), change()) :: shares() | {:error, Error.t()}
   def change(shares, change) do
     changed = changed(shares, change)
@@ -76,7 +76,7 @@ defmodule Exosuit.Model.Instances do
     end
   end
 
-  @doc "How many there are."
+  @doc "The total number of instances."
   @spec total(shares()) :: non_neg_integer()
   def total(shares), do: shares |> Enum.map(&elem(&1, 1)) |> Enum.sum()
 
@@ -87,7 +87,8 @@ defmodule Exosuit.Model.Instances do
   end
 
   @doc """
-  What the n-th of a share is called, counted from 1: made of what it is, so the same whoever asks.
+  The id of the n-th instance of a share, counted from 1. It is made from the arguments, so every caller gets the same
+  id.
   """
   @spec id(String.t(), String.t(), annotations(), pos_integer()) :: String.t()
   def id(host_id, actor_id, annotations, n) do
@@ -96,7 +97,7 @@ defmodule Exosuit.Model.Instances do
     <<a::48, _::4, b::12, _::2, c::62, _::binary>> =
       :crypto.hash(:sha256, :erlang.term_to_binary(facts))
 
-    # Version 8 of RFC 9562: made by rules of one's own.
+    # Version 8 of RFC 9562, whose bits the application chooses.
     hex = Base.encode16(<<a::48, 8::4, b::12, 2::2, c::62>>, case: :lower)
     <<p1::8-bytes, p2::4-bytes, p3::4-bytes, p4::4-bytes, p5::12-bytes>> = hex
     Enum.join([p1, p2, p3, p4, p5], "-")

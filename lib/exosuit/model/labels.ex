@@ -1,24 +1,23 @@
 defmodule Exosuit.Model.Labels do
   @moduledoc """
-  The bounds of what a host says of itself to all others every two seconds: its labels, and the names of its
-  Elixir providers. Placement needs both, so a host that said too much would run nothing of the lattice's
-  applications.
+  The bounds of a host's labels and of the names of its Elixir providers. The host's beat has both, every two seconds,
+  and placement needs them. Other hosts ignore a beat that is too large, so the host would get no share.
   """
 
   @max_labels 8_192
   @max_names 16_384
 
-  # Quotes, and a colon or a comma.
+  # Bytes for quotes, and a colon or a comma.
   @around 3
 
-  # The same, and `module:`.
+  # Bytes for the same, and `module:`.
   @around_name 10
 
   @doc "How many bytes the labels of a host may take."
   @spec max() :: pos_integer()
   def max, do: @max_labels
 
-  @doc "Whether these labels are not too many for one host, or why they are."
+  @doc "`:ok`, or the reason if these labels are too many for one host."
   @spec check(%{optional(String.t()) => String.t()}) :: :ok | {:error, String.t()}
   def check(labels) do
     size =
@@ -29,7 +28,7 @@ defmodule Exosuit.Model.Labels do
     within(size, @max_labels, "the labels of a host")
   end
 
-  @doc "Whether these names of providers are not too many for one host, or why they are."
+  @doc "`:ok`, or the reason if these names of providers are too many for one host."
   @spec check_names([String.t()]) :: :ok | {:error, String.t()}
   def check_names(names) do
     size = names |> Enum.map(&(size(&1) + @around_name)) |> Enum.sum()

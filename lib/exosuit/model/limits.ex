@@ -1,12 +1,12 @@
 defmodule Exosuit.Model.Limits do
   @moduledoc """
-  What an actor may use. `nil` leaves it to the engine's default.
+  The limits of an actor. `nil` means the engine's default.
 
   - `memory`: bytes of linear memory of an instance
-  - `queue`: calls that may wait while as many run as may
+  - `queue`: calls that may wait while all instances are busy
   - `table`: elements of a table of an instance
   - `log`: lines that it may write in a second
-  - `deadline`: milliseconds that a call may take at the longest, whatever its caller says
+  - `deadline`: the longest time of a call in milliseconds; a caller may ask for less
   """
 
   @type t :: %__MODULE__{

@@ -1,10 +1,10 @@
 defmodule Exosuit.Model.Link do
   @moduledoc """
-  Source → target for one capability, with configuration for either end.
+  A link: joins a source and a target for one capability, with configuration for either end.
 
-  An OTP-era contract `a:b` is namespace `a`, package `b`, no interfaces; its `values` are
-  `target_config`. `source_configs` and `target_configs` are the names of the configurations that
-  the two were made of, where they were made of such.
+  An OTP-era contract `a:b` is namespace `a`, package `b`, no interfaces; its `values` are `target_config`.
+  `source_configs` and `target_configs` are the names of the stored configurations whose values the two ends have, if
+  any.
 
   When an actor is stopped for good, its links hold only for code of the same issuer and public key, unless a
   link `outlives` the actor or belongs to an `app`. Neither field is shared in a lattice.
@@ -48,7 +48,7 @@ defmodule Exosuit.Model.Link do
     outlives: false
   ]
 
-  @doc "What the link is found by."
+  @doc "The key of a link."
   @spec key(t()) :: key()
   def key(%__MODULE__{} = link), do: {link.source, contract(link), link.name}
 
@@ -56,7 +56,7 @@ defmodule Exosuit.Model.Link do
   @spec contract(t()) :: String.t()
   def contract(%__MODULE__{namespace: namespace, package: package}), do: "#{namespace}:#{package}"
 
-  @doc "Whether they cover an interface in common, as links of one key; none stands for all."
+  @doc "Whether two links of one key cover a common interface; an empty list means all."
   @spec overlap?(covering, covering) :: boolean()
         when covering: %{required(:interfaces) => [String.t()], optional(atom()) => term()}
   def overlap?(%{interfaces: one}, %{interfaces: other}) do
@@ -66,8 +66,8 @@ defmodule Exosuit.Model.Link do
   @public ~w(source target name namespace package interfaces source_configs target_configs)a
 
   @doc """
-  The fields that events and inventories show. Configuration may hold secrets: it stays out, but for the
-  names of what is kept by name.
+  The fields that events and inventories show. They include the names of configurations, but no values, which may be
+  secrets.
   """
   @spec public(t()) :: map()
   def public(%__MODULE__{} = link), do: Map.take(link, @public)

@@ -2,7 +2,7 @@ defmodule Exosuit.Model.ProviderSpecification do
   @moduledoc """
   A provider that should run, with its own configuration.
 
-  `link_name` is what those of the OTP era tell it apart by from others of its kind.
+  `link_name` distinguishes several providers of one kind in the OTP era.
 
   The process that runs it is one attempt; the specification stays until the provider is stopped.
   """

@@ -1,14 +1,14 @@
 defmodule Exosuit.Model.Warm do
   @moduledoc """
-  How an actor keeps instances between calls, and with them their state.
+  The settings of warm instances, which keep their state between calls.
 
-  - `pool`: how many at the most, while they have nothing to do; more may run at once
-  - `calls`: after how many calls one is thrown away
-  - `idle`: after how many milliseconds without a call one is thrown away
+  - `pool`: the largest number of idle instances; more may run at once
+  - `calls`: the number of calls after which an instance is dropped
+  - `idle`: the milliseconds without a call after which an instance is dropped
   """
 
   @type t :: %__MODULE__{pool: pos_integer(), calls: pos_integer(), idle: pos_integer()}
 
-  # The calls and the idle time are bounds on what a guest that leaks can pile up.
+  # The number of calls and the idle time bound the memory of a guest that leaks.
   defstruct pool: 4, calls: 1_000, idle: 60_000
 end

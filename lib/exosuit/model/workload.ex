@@ -4,8 +4,8 @@ defmodule Exosuit.Model.Workload do
 
   - `reference`: where its code comes from: `exosuit+object://sha256:…`, `wasmcloud+builtin://http-server`
   - `instances`: of an actor, how many calls may run; of a provider, on how many hosts it is
-  - `scaler`: `:everywhere`: so many in all, over all hosts; `:spread`: so many in all, over the hosts that the
-    spreads name, by weight; `:daemon`: so many on each host that a spread names
+  - `scaler`: `:everywhere`: `instances` in all, over all hosts; `:spread`: `instances` in all, over the hosts that
+    the spreads name, by weight; `:daemon`: `instances` on each host that a spread names
   - `config`: its configuration; if a part of it is stored elsewhere, `configs` has the names of all parts in
     their order instead
   """

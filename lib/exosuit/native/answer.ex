@@ -2,17 +2,17 @@ defmodule Exosuit.Native.Answer do
   @moduledoc false
   # Calls a NIF, and waits for the one message that it promised with `:ok`.
   #
-  # Outside input is checked at its door (`Exosuit.Input`). If an argument still does not fit a NIF, it is
-  # refused with an error here, and crashes no process that others depend on.
+  # Outside input is checked where it enters (`Exosuit.Input`). If an argument still does not fit a NIF, it is refused
+  # with an error here, and crashes no process that others depend on.
   #
-  # A time limit here is a safety net: the data plane has its own, undoes what it gives up, and answers
-  # then. What is given up here while the data plane goes on has an unknown outcome. Hence whoever
-  # changes something waits without a limit (links, the start of a provider, which ends with its process),
-  # or asks for what can be asked for again (a drain, a compile, a read).
+  # A timeout here is a safety net: the data plane has its own, undoes a change at its timeout, and answers. If this
+  # process stops waiting while the data plane goes on, the outcome is unknown. Therefore changes wait without a
+  # timeout (links, the start of a provider, which ends with its process), and timeouts are for requests that may be
+  # repeated (a drain, a compile, a read).
 
   alias Exosuit.Error
 
-  @doc "Calls `fun` with a reply address and waits for what comes. Blocks the calling process."
+  @doc "Calls `fun` with a reply address and waits for the answer. Blocks the calling process."
   @spec await((Exosuit.Native.reply() -> :ok | Exosuit.Native.failure()), timeout()) ::
           {:ok, term()} | {:error, Error.t()}
   def await(fun, timeout) do
@@ -24,7 +24,7 @@ defmodule Exosuit.Native.Answer do
     end
   end
 
-  @doc "What a NIF gives; a failure where it takes its arguments for none of its kind."
+  @doc "The result of a NIF, or a failure if the NIF does not accept its arguments."
   @spec checked((() -> result)) :: result | Exosuit.Native.failure() when result: var
   def checked(fun) do
     fun.()
@@ -33,7 +33,7 @@ defmodule Exosuit.Native.Answer do
       {:error, {:invalid_input, "#{refused(__STACKTRACE__)} does not accept these arguments"}}
   end
 
-  # The NIF by its name. Its arguments may be secrets.
+  # Names the NIF alone, because its arguments may be secrets.
   defp refused([{Exosuit.Native, name, _arguments, _place} | _more]), do: "the function #{name}"
   defp refused(_other), do: "the native library"
 

@@ -3,8 +3,8 @@ defmodule Exosuit.Protocol.Events do
   # Decodes the events of other hosts. The generations share the envelope and the names of these events, and a listener
   # does not know which one a host speaks: one decoder reads both.
   #
-  # Anybody on the bus can send events. Of each value, only what is of the right kind and of a bounded length is kept,
-  # and it is copied: as a part of the message it would keep all of it in memory.
+  # Anybody on the bus can send events. A value is kept only if it has the right kind and a bounded length. It is
+  # copied, because a part of a message keeps the whole message in memory.
 
   alias Exosuit.Json
   alias Exosuit.Model.Link
@@ -15,15 +15,15 @@ defmodule Exosuit.Protocol.Events do
   @max_text 1_024
   @max_labels 64
 
-  # No host takes a longer name for an end of a link.
+  # The longest name of an end of a link that hosts accept.
   @max_name 255
 
   @max_source 128
 
-  # In seconds, a host of that age was started before there was an Earth.
+  # Far above real numbers: as an uptime in seconds, it is nine million years.
   @max_number 0xFFFF_FFFF_FFFF
 
-  # Nobody waits longer than ten minutes for the next heartbeat.
+  # A host waits ten minutes at most for the next heartbeat of another.
   @max_interval 600_000
 
   @type heartbeat :: %{
@@ -49,7 +49,7 @@ defmodule Exosuit.Protocol.Events do
     end
   end
 
-  @doc "Decodes the data of `host_heartbeat` or `host_started`: what a host says of itself."
+  @doc "Decodes the data of `host_heartbeat` or `host_started`."
   @spec heartbeat(map()) :: heartbeat()
   def heartbeat(data) do
     %{

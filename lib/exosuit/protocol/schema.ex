@@ -2,7 +2,7 @@ defmodule Exosuit.Protocol.Schema do
   @moduledoc false
   # Checks the arguments of a command. A schema has a kind for each name, or a kind and a default for an argument that
   # may be left out or be null. The names are atoms of the schema: no text from outside becomes an atom. Numbers and
-  # names are of a kind that `Exosuit.Input` has a bound or a parser for, as at every other door.
+  # names are of a kind for which `Exosuit.Input` has a bound or a parser, as for all other input.
 
   import Exosuit.Input, only: [is_bound: 1]
 

@@ -2,9 +2,9 @@ defmodule Exosuit.Protocol.Socket do
   @moduledoc """
   Exosuit's own commands: lines of JSON on the control socket (`guides/control-socket.md`).
 
-  Those about applications are also taken over NATS: a request to `exosuit.api.<lattice>.<command>` has the
-  arguments as a JSON object. The reply is `{"ok": …}` or
-  `{"error": {"code": …, "detail": …, "diagnostics": […]}}`. One host of the lattice answers.
+  Hosts accept the commands about applications over NATS as well: a request to `exosuit.api.<lattice>.<command>` has
+  the arguments as a JSON object. The reply is `{"ok": …}` or `{"error": {"code": …, "detail": …, "diagnostics":
+  […]}}`. Exactly one host of the lattice answers.
 
   `Commands` decodes, `Replies` encodes, and `Lines` cuts the bytes of the socket into lines.
   """

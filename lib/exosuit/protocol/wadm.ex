@@ -1,6 +1,6 @@
 defmodule Exosuit.Protocol.Wadm do
   @moduledoc """
-  The API of wadm, the deployment manager of wasmCloud: its subjects, and what goes over them. Pure.
+  The API of wadm, the deployment manager of wasmCloud: its subjects and messages. Pure.
 
   - `Exosuit.Protocol.Wadm.Commands`: decodes the requests of tools to commands
   - `Exosuit.Protocol.Wadm.Replies`: the answers
@@ -13,7 +13,7 @@ defmodule Exosuit.Protocol.Wadm do
 
   @group "wadm_server"
 
-  @doc "What the subjects of all requests of a lattice begin with."
+  @doc "The beginning of the subjects of all requests of a lattice."
   @spec prefix(String.t()) :: String.t()
   def prefix(lattice), do: "wadm.api.#{lattice}"
 
@@ -26,8 +26,8 @@ defmodule Exosuit.Protocol.Wadm do
   def group, do: @group
 
   @doc """
-  A subject that wadm answers with an error, as it takes all of `wadm.api.>`, and that hosts of Exosuit do not
-  subscribe to: a reply comes from wadm.
+  The subject of probes. wadm subscribes to all of `wadm.api.>` and answers it with an error. Hosts of Exosuit do not
+  subscribe to it, so a reply comes from wadm.
   """
   @spec probe(String.t()) :: String.t()
   def probe(lattice), do: prefix(lattice) <> ".exosuit.probe"

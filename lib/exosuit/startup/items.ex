@@ -22,8 +22,8 @@ defmodule Exosuit.Startup.Items do
   end
 
   @doc """
-  Applies an item, unless that was done before. A try that was interrupted may have specified something: its start is
-  waited for. Blocks the calling process.
+  Applies an item, unless that was done before. If an interrupted try has specified it already, waits for its start.
+  Blocks the calling process.
   """
   @spec apply(Instance.t(), Pending.item()) :: :ok | {:error, Error.t()}
   def apply(instance, {:actor, [code, options]}), do: Actors.ensure(instance, code, options)

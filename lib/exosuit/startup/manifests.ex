@@ -1,9 +1,9 @@
 defmodule Exosuit.Startup.Manifests do
   @moduledoc """
-  Manifests and applications that somebody applies or deletes on this host by hand.
+  Applies manifests and deletes applications on this host for people and commands.
 
-  Another manifest of the same application that is still to be applied from the host's options would undo that: it is
-  not tried again. Each function blocks the calling process until this host has made its share.
+  If the host's options have another manifest of the application that is not applied yet, that one is not tried again,
+  because it would undo the change. Each function blocks the calling process until this host has made its share.
   """
 
   import Kernel, except: [apply: 3]
@@ -17,7 +17,7 @@ defmodule Exosuit.Startup.Manifests do
   @spec docs() :: String.t()
   def docs, do: Options.docs(@schema)
 
-  @doc "Applies the manifest of a file. Gives the steps on this host, and the warnings."
+  @doc "Applies the manifest of a file. Returns the steps on this host, and the warnings."
   @spec apply(Instance.t(), Path.t(), keyword()) ::
           {:ok, [App.Progress.step()], [Manifest.diagnostic()]}
           | {:error, [Manifest.diagnostic()]}
@@ -39,7 +39,7 @@ defmodule Exosuit.Startup.Manifests do
          do: App.Versions.await_deleted(instance, app)
   end
 
-  # Mostly, no manifest is left to apply, and none has to be read.
+  # Usually no manifest is pending, and none has to be read.
   defp supersede(instance, path) do
     if Pending.manifests(instance) != [],
       do: supersede(instance, app(path), Path.expand(path))

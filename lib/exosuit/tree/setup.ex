@@ -1,7 +1,7 @@
 defmodule Exosuit.Tree.Setup do
   @moduledoc false
-  # What a host is made of before its processes: what no process owns (`prepare/1`, by whoever starts the host), and
-  # the tables that its topmost supervisor owns (`instance/1`, by that supervisor).
+  # Makes the parts of a host that exist before its processes. The caller that starts the host makes the parts without
+  # an owner (`prepare/1`); the topmost supervisor makes the tables that it owns (`instance/1`).
 
   alias Exosuit.{Config, Directory, Error, Instance, Lattice, Router, Settings}
   alias Exosuit.Actor.Handover
@@ -17,8 +17,8 @@ defmodule Exosuit.Tree.Setup do
         }
 
   @doc """
-  Keeps the secrets in Rust, takes the host's identity, and opens the lattice. The error says what is wrong with the
-  options that only Rust can tell. The third element says why the identity was not written to the data directory.
+  Moves the secrets to Rust, reads the host's identity, and opens the lattice. The error is about options that only
+  Rust can check. The third element is the reason if the identity could not be written to the data directory.
   """
   @spec prepare(Config.t()) :: {:ok, prepared(), unkept :: Error.t() | nil} | {:error, term()}
   def prepare(config) do

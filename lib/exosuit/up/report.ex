@@ -1,6 +1,6 @@
 defmodule Exosuit.Up.Report do
   @moduledoc false
-  # What `exosuit up` prints: facts on stdout, what is wrong on stderr.
+  # The output of `exosuit up`: facts on stdout, errors and warnings on stderr.
 
   alias Exosuit.{Error, Manifest}
   alias Exosuit.Lattice.{Bus, Session}
@@ -17,7 +17,7 @@ defmodule Exosuit.Up.Report do
     :ok
   end
 
-  @doc "That hosts without a key in common refuse each other."
+  @doc "Warns that hosts without a common key refuse each other's calls."
   @spec cluster(keyword()) :: :ok
   def cluster(options) do
     if options[:nats] && options[:nats][:cluster_seed] == nil do
@@ -31,11 +31,11 @@ defmodule Exosuit.Up.Report do
     end
   end
 
-  @doc "What is given and has no effect."
+  @doc "Warns about settings without effect."
   @spec warnings([String.t()]) :: :ok
   def warnings(texts), do: Enum.each(texts, &IO.puts(:stderr, "warning: #{&1}"))
 
-  @doc "How many of each actor are meant, and where, before any of them starts."
+  @doc "Prints the planned instances of each actor before any of them starts."
   @spec asked_for(Path.t(), map()) :: :ok
   def asked_for(path, manifest) do
     IO.puts("#{path} asks for:")
@@ -47,7 +47,7 @@ defmodule Exosuit.Up.Report do
     :ok
   end
 
-  @doc "Whether the lattice is reached. A host by itself needs no connection."
+  @doc "Prints whether the lattice is reached. A host without NATS needs no connection."
   @spec connection(Session.t()) :: :ok
   def connection(session) do
     case {Session.alone?(session), Bus.connection(session)} do
@@ -62,7 +62,7 @@ defmodule Exosuit.Up.Report do
     IO.puts(:stderr, "warning: not connected to the lattice yet#{why}")
   end
 
-  @doc "That an application runs no more, as no manifest names it any more."
+  @doc "Prints that an application was undeployed, because no manifest names it any more."
   @spec undeployed(String.t()) :: :ok
   def undeployed(app) do
     IO.puts(
@@ -70,7 +70,7 @@ defmodule Exosuit.Up.Report do
     )
   end
 
-  @doc "That a manifest is served by this host alone for now."
+  @doc "Prints that this host runs a manifest alone for now."
   @spec alone(Path.t()) :: :ok
   def alone(path) do
     IO.puts(

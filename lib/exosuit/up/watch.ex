@@ -28,12 +28,12 @@ defmodule Exosuit.Up.Watch do
 
   # Its supervisor has given up because of the one before, and now ends the others.
   defp note(%{ending?: true} = watch, _id, _reason), do: watch
-  # It had ended before it was watched, and the reason is known.
+  # It had ended before the monitor was set, and its reason is known.
   defp note(%{last: {id, _reason}} = watch, id, :noproc), do: watch
   defp note(watch, id, reason), do: %{watch | last: {id, reason}}
 
-  # Those that were there before are watched already; their successors are not. Waits while the supervisor
-  # starts a child again, or ends the others.
+  # Monitors new children; earlier ones are monitored already. Waits while the supervisor restarts a child, or ends
+  # the others.
   defp watch_children(%{ending?: true} = watch), do: watch
 
   defp watch_children(watch) do
@@ -47,7 +47,7 @@ defmodule Exosuit.Up.Watch do
 
     %{watch | children: Map.merge(watch.children, new)}
   catch
-    # It has ended: that is the next message.
+    # The supervisor has ended: its `:DOWN` message comes next.
     :exit, _reason -> %{watch | ending?: true}
   end
 

@@ -7,7 +7,7 @@ defmodule Exosuit.Protocol.Otp.Claims do
 
   alias Exosuit.{Error, Json}
 
-  @typedoc "Claims. `contract_id` is what a provider implements, `nil` for an actor."
+  @typedoc "Claims. `contract_id` is the contract of a provider, `nil` for an actor."
   @type t :: %{
           subject: String.t(),
           issuer: String.t() | nil,
@@ -20,7 +20,7 @@ defmodule Exosuit.Protocol.Otp.Claims do
           contract_id: String.t() | nil
         }
 
-  # No token is larger.
+  # The largest token.
   @max_bytes 65_536
 
   # Every reader of the number can hold it, and no text of digits takes long to parse.

@@ -16,7 +16,7 @@ defmodule Exosuit.Protocol.Otp.Commands do
   def decode(["get", _host, "inv"], _body), do: {:ok, %Command.Inventory{}}
   def decode(["cmd", _host, "stop"], _body), do: {:ok, %Command.StopHost{}}
 
-  # Whoever holds an auction counts every answer as a bid.
+  # The holder of an auction counts every answer as a bid, so an invalid request gets no answer.
   def decode(["auction", _what] = tokens, body) do
     with {:error, _error} <- decode_body(tokens, body), do: :ignore
   end

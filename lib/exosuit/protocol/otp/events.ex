@@ -2,7 +2,7 @@ defmodule Exosuit.Protocol.Otp.Events do
   @moduledoc """
   Encodes events for the tools of the wasmCloud OTP era, with the names and fields that they know.
 
-  One event of ours may be several of theirs, or none. An actor is named by its public key, or by its id if it
+  An event of Exosuit may become several of theirs, or none. An actor is named by its public key, or by its id if it
   is unsigned. `guides/events.md` lists the names.
   """
 

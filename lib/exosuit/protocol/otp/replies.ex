@@ -7,7 +7,7 @@ defmodule Exosuit.Protocol.Otp.Replies do
   alias Exosuit.Model.{Command, Instances}
   alias Exosuit.Protocol.Otp.{Claims, Records}
 
-  # One object for each instance: a whole inventory of them must fit into a message.
+  # The inventory has an object for each instance, and must fit into a message.
   @most_listed 4_096
 
   @most_revision 2_147_483_647
@@ -18,7 +18,7 @@ defmodule Exosuit.Protocol.Otp.Replies do
       when bid in [Command.AuctionActor, Command.AuctionProvider],
       do: nil
 
-  # What was to go has gone.
+  # Stopping or deleting a missing item succeeds.
   def encode(%command{}, {:error, %Error{reason: :not_found}})
       when command in [Command.StopActor, Command.StopProvider, Command.DeleteLink],
       do: ack()

@@ -22,7 +22,7 @@ defmodule Exosuit.Protocol.V1.Commands do
     config(verb, Enum.join(name, "."), body, tokens)
   end
 
-  # Whoever holds an auction counts every answer as a bid.
+  # The holder of an auction counts every answer as a bid, so an invalid request gets no answer.
   def decode([kind, "auction"] = tokens, body) when kind in ["component", "provider"] do
     with {:error, _error} <- decode_body(tokens, body), do: :ignore
   end
@@ -191,7 +191,7 @@ defmodule Exosuit.Protocol.V1.Commands do
     %Command.StopProvider{id: it.provider_id || it.provider_ref}
   end
 
-  # No client takes away a link that another one made.
+  # A put replaces no link that another client made.
   defp command(["link", "put"], it) do
     %Command.PutLink{
       source: it.source_id,

@@ -2,7 +2,7 @@ defmodule Exosuit.Protocol.V1.Events do
   @moduledoc """
   Encodes events for the tools of wasmCloud 1.x, with the names and fields that they know.
 
-  The tools refuse an event that lacks a field. One event of ours may be several of theirs, or none.
+  The tools refuse an event that lacks a field. An event of Exosuit may become several of theirs, or none.
   `guides/events.md` lists the names.
   """
 
@@ -16,7 +16,7 @@ defmodule Exosuit.Protocol.V1.Events do
         do: {name, Envelope.wrap(event, name, data, ulid(event), n)}
   end
 
-  @doc "What runs on a host, from its inventory."
+  @doc "The inventory of a host in the form of 1.x."
   @spec inventory(map()) :: map()
   def inventory(it) do
     it
@@ -120,7 +120,7 @@ defmodule Exosuit.Protocol.V1.Events do
 
   defp health(event), do: %{host_id: event.source, provider_id: event.data.id}
 
-  # For tools of the time between the eras.
+  # Fields for tools from between the two generations.
   defp legacy(data) do
     key = Map.get(data, :public_key) || data.id
     %{instance_id: data.id, public_key: key, link_name: Map.get(data, :link_name, "default")}
@@ -139,7 +139,7 @@ defmodule Exosuit.Protocol.V1.Events do
     }
   end
 
-  # One for each set of annotations: the tools count instances by annotations.
+  # Makes an entry for each set of annotations, because the tools count instances by annotations.
   defp components(actor) do
     for {annotations, count} <- Envelope.shares(actor) do
       Map.merge(given(name: actor.claims[:name]), %{

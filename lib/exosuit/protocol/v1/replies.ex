@@ -17,7 +17,7 @@ defmodule Exosuit.Protocol.V1.Replies do
   def encode(%Command.StopProvider{}, {:error, %Error{reason: :not_found}}),
     do: success("no such provider runs here")
 
-  # A client asks to learn whether it exists: its absence is no failure.
+  # Clients ask for a configuration to find out whether it exists, so a missing one counts as a success.
   def encode(%Command.GetConfig{}, {:error, %Error{reason: :not_found, detail: detail}}),
     do: success(detail)
 

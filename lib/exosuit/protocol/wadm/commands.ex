@@ -14,15 +14,15 @@ defmodule Exosuit.Protocol.Wadm.Commands do
   | `undeploy.<name>` | `non_destructive` of 0.7, which must be false | `UndeployApp` |
   | `status.<name>` | | `AppStatus` |
 
-  A body is empty or an object of JSON. No `version` means the newest one, and for `del` all of them.
+  A body is empty or an object of JSON. Without `version`, the newest version is meant, and for `del` all of them.
   """
 
   alias Exosuit.{Error, Json}
   alias Exosuit.Model.Command
 
-  # What a NATS server takes by default, and the largest manifest.
+  # The largest message of a NATS server by default, and the largest manifest.
   @max_manifest 1_048_576
-  # A name and a version.
+  # Room for a name and a version.
   @max_body 4_096
   @max_version 1_024
 
@@ -105,7 +105,7 @@ defmodule Exosuit.Protocol.Wadm.Commands do
     end
   end
 
-  # A tool of 0.7 says that all versions are meant, or which one.
+  # A tool of 0.7 sends either `delete_all` or a version.
   defp version("del", %{"delete_all" => true}), do: {:ok, nil}
 
   defp version("del", %{"delete_all" => other}) when other not in [nil, false] do

@@ -2,7 +2,7 @@ defmodule Exosuit.Protocol.Wadm.Replies do
   @moduledoc """
   The replies of wadm's API, as maps that are encoded as JSON. Pure.
 
-  `result` says how a request went: `error`, with a `message` for people, or a word of its operation.
+  `result` is `error`, with a `message` for people, or a word of the operation.
   """
 
   alias Exosuit.Error
@@ -67,7 +67,7 @@ defmodule Exosuit.Protocol.Wadm.Replies do
     }
   end
 
-  @doc "A manifest was stored: its version is the newest of so many."
+  @doc "A manifest was stored. The number is that of all versions."
   @spec put(String.t(), String.t(), pos_integer()) :: t()
   def put(name, version, count) do
     %{
@@ -79,7 +79,9 @@ defmodule Exosuit.Protocol.Wadm.Replies do
     }
   end
 
-  @doc "A version, or with `nil` the whole application, was deleted; `undeploy?` says whether that stops what ran."
+  @doc """
+  A version was deleted, or with `nil` the whole application; `undeploy?` says whether running parts are stopped.
+  """
   @spec deleted(String.t(), String.t() | nil, boolean()) :: t()
   def deleted(name, nil, undeploy?) do
     %{

@@ -1,6 +1,6 @@
 defmodule Exosuit.Protocol.Wadm.Status do
   @moduledoc """
-  The status of an application as wadm's API has it, made of what a host knows of it. Pure.
+  The status of an application in the form of wadm's API, made from `Exosuit.App.status/2`. Pure.
 
   | type | means |
   |---|---|
@@ -11,7 +11,7 @@ defmodule Exosuit.Protocol.Wadm.Status do
   | `failed` | some of it is refused, or no host has the labels that it requires |
   """
 
-  @typedoc "What `Exosuit.App.status/2` gives."
+  @typedoc "The result of `Exosuit.App.status/2`."
   @type overview :: map()
   @type t :: %{
           status: info(),
@@ -32,11 +32,11 @@ defmodule Exosuit.Protocol.Wadm.Status do
     status(summary(overview, scalers), scalers, version)
   end
 
-  @doc "The status of an application that should not run, or is not there."
+  @doc "The status of an application that should not run, or that does not exist."
   @spec undeployed(String.t(), String.t()) :: t()
   def undeployed(message, version \\ ""), do: status(info("undeployed", [message]), [], version)
 
-  @doc "The status of an application of which no host says anything yet."
+  @doc "The status of an application on which no host has reported yet."
   @spec waiting(String.t(), String.t()) :: t()
   def waiting(message, version), do: status(info("waiting", [message]), [], version)
 
@@ -51,7 +51,7 @@ defmodule Exosuit.Protocol.Wadm.Status do
     %{status: info, scalers: scalers, version: version, components: []}
   end
 
-  # A version that failed is not what runs: people who wait for it must learn that.
+  # If a version failed, an older one runs. The message says so for people who wait for the failed one.
   defp summary(%{status: :running} = overview, _scalers) do
     info("deployed", for(it <- overview.failed, do: "version #{it.version} failed: #{it.reason}"))
   end

@@ -1,6 +1,6 @@
 defmodule Exosuit.Protocol.Wadm.Ulid do
   @moduledoc """
-  A ULID, by which wadm calls the version of a manifest that names none: a text of 26 characters, in the order of time.
+  A ULID, the version that wadm gives to a manifest without one: a text of 26 characters, which sorts by time.
 
       iex> Exosuit.Protocol.Wadm.Ulid.encode(1_469_918_176_385, <<0::80>>)
       "01ARYZ6S410000000000000000"
