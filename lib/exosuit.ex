@@ -194,8 +194,8 @@ defmodule Exosuit do
   def put_link(host, fields), do: Linking.put(instance!(host), LinkOptions.link!(fields))
 
   @doc """
-  Removes a link, by `:source`, `:contract` and `:name`, whatever interfaces it covers: the next call
-  through it is refused.
+  Removes the links of a `:source`, `:contract` and `:name`, with all their interfaces. The next call through them is
+  refused.
   """
   @spec delete_link(host(), keyword()) :: :ok | {:error, Error.t()}
   def delete_link(host, fields), do: Linking.delete(instance!(host), LinkOptions.key!(fields))
@@ -240,7 +240,7 @@ defmodule Exosuit do
       [%{name: "acme:shop/orders@1.0.0", functions: [%{signature: "func(order: order) -> …"} | _]}] =
         description.world.exports
 
-  The code is a path, or `{:bytes, wasm}`. It may come from anybody: nothing of it is compiled. Returns a
+  The code is a path, or `{:bytes, wasm}`. Describing untrusted code is safe, because nothing is compiled. Returns a
   `Exosuit.World.Description`. Blocks the calling process.
   """
   @spec describe(Path.t() | {:bytes, binary()}) ::

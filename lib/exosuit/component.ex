@@ -19,7 +19,7 @@ defmodule Exosuit.Component do
   ]
 
   @moduledoc """
-  Makes an Elixir module of a component's world: a function for each function that it exports, with docs and typespecs.
+  Makes an Elixir module from a component's world: a function for each exported function, with docs and typespecs.
 
       defmodule MyApp.Shop do
         use Exosuit.Component, wit: "wit", world: "shop", host: MyApp.Host, actor: "shop"
@@ -109,7 +109,7 @@ defmodule Exosuit.Component do
     end
   end
 
-  # What a change of makes another module.
+  # The files whose changes recompile the module.
   defp files(path) do
     if File.dir?(path), do: Path.wildcard(Path.join(path, "**/*.wit")), else: [path]
   end

@@ -2,10 +2,12 @@ defmodule Exosuit.Control do
   @moduledoc """
   The control socket of a running host: a Unix socket in its data directory that only its owner can open.
 
-      Control (rest_for_one) ├── Anchor        ends with the registry, so that the names of the others come back ├──
-      Remote        opens the VM for `exosuit remote`, when asked ├── Commands      a task per command that runs, so
-      many at the most ├── Connections   a task per client, so many at the most └── Listener      owns the socket, and
-      hands each client over
+      Control (rest_for_one)
+      ├── Anchor        ends with the registry, so that the names of the others come back
+      ├── Remote        opens the VM for `exosuit remote`, when asked
+      ├── Commands      a task per running command, up to a limit
+      ├── Connections   a task per client, up to a limit
+      └── Listener      owns the socket, and passes each client to a task
 
   Lines of JSON go in and out, see `guides/control-socket.md`. Each line is parsed into a
   struct of `Exosuit.Model.Command`, and `Exosuit.Control.Execution` carries it out: it calls the room that the

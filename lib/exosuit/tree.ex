@@ -2,11 +2,13 @@ defmodule Exosuit.Tree do
   @moduledoc """
   The supervisor of a host, and its start.
 
-      Tree (one_for_one) ├── Nameplate     registers the host in the VM under its names ├── Writer        without
-      NATS: writes the lattice's store, see `Exosuit.Lattice.Local` ├── Host          the serving part: see
-      `Exosuit.Host` ├── Applications  makes the host run its share of applications: see `Exosuit.App.Supervisor` ├──
-      Edge          the connections to the outside: see `Exosuit.Edge` └── Drain         refuses new calls and lets
-      running ones finish when the host stops
+      Tree (one_for_one)
+      ├── Nameplate     registers the host in the VM under its names
+      ├── Writer        without NATS: writes the lattice's store, see `Exosuit.Lattice.Local`
+      ├── Host          the serving part: see `Exosuit.Host`
+      ├── Applications  makes the host run its share of applications: see `Exosuit.App.Supervisor`
+      ├── Edge          the connections to the outside: see `Exosuit.Edge`
+      └── Drain         refuses new calls and lets running ones finish when the host stops
 
   Specifications, links and the router's table belong to this supervisor, and survive a crash of any child. The
   children crash independently. After more than three crashes in five seconds, the whole host ends. Its supervisor then

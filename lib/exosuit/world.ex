@@ -1,6 +1,6 @@
 defmodule Exosuit.World do
   @moduledoc """
-  What a component imports and exports, read from WIT or from the component itself.
+  The imports and exports of a component, read from WIT or from the component itself.
 
   A world has interfaces, an interface has functions and types. Types are tagged tuples:
 
@@ -65,7 +65,7 @@ defmodule Exosuit.World do
   def docs(%__MODULE__{docs: nil, name: name}), do: "The world `#{name}`."
   def docs(%__MODULE__{docs: docs}), do: docs
 
-  @doc "Describes the bytes of a Wasm file. Nothing of it is compiled. Blocks the calling process."
+  @doc "Describes the bytes of a Wasm file without compiling them. Blocks the calling process."
   @spec describe(binary()) :: {:ok, Description.t()} | {:error, Error.t()}
   def describe(bytes) do
     with {:ok, read} <- result(Native.inspect_wasm(bytes)),
@@ -85,7 +85,7 @@ defmodule Exosuit.World do
     end
   end
 
-  # Of any issuer: who is trusted is a host's decision.
+  # Accepts any issuer, because trust is the decision of a host.
   defp claims(bytes) do
     anybody = struct!(Config, trusted_issuers: :any, unsigned: :allow, legacy_hash: :check)
 

@@ -252,7 +252,7 @@ defmodule Exosuit.App.Placement do
         do: {id, count}
   end
 
-  # A member runs a provider once, whatever number of spreads it meets.
+  # A member runs a provider once, even if it meets several spreads.
   defp choose(app, workload, spread, count, able, taken) do
     able =
       Enum.reject(meeting(able, spread), fn {_hash, member} -> is_map_key(taken, member.id) end)

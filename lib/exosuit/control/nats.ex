@@ -3,8 +3,10 @@ defmodule Exosuit.Control.Nats do
   The control interface of the lattice: commands of other hosts, orchestrators and people over NATS, in the forms of
   the OTP era and of wasmCloud 1.x.
 
-      Nats (rest_for_one) ├── Anchor     ends with the registry, so that the names of the others come back ├──
-      Commands   a task per running command, up to a limit └── Receiver   receives commands, and sends their results
+      Nats (rest_for_one)
+      ├── Anchor     ends with the registry, so that the names of the others come back
+      ├── Commands   a task per running command, up to a limit
+      └── Receiver   receives commands, and sends their results
 
   A host without NATS does not start it. See `guides/control-interface.md`.
   """

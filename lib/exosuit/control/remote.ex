@@ -73,7 +73,7 @@ defmodule Exosuit.Control.Remote do
     end
   end
 
-  # Of somebody else's directory the mode cannot be changed.
+  # The mode of another user's directory cannot be changed.
   defp make_private(directory) do
     with made when made in [:ok, {:error, :eexist}] <- File.mkdir(directory),
          {:ok, %{type: :directory}} <- File.lstat(directory) do

@@ -2,9 +2,11 @@ defmodule Exosuit.Control.Wadm do
   @moduledoc """
   Answers the API of wadm from the applications of the lattice, for tools that were made for wadm.
 
-      Wadm (rest_for_one) ├── Anchor     ends with the registry, so that the names of the others come back ├──
-      Commands   a task for each request that runs, up to a limit ├── Listener   takes the requests, and makes way for
-      a wadm └── Publisher  publishes the status of each application
+      Wadm (rest_for_one)
+      ├── Anchor     ends with the registry, so that the names of the others come back
+      ├── Commands   a task for each running request, up to a limit
+      ├── Listener   receives requests, and gives way to a wadm
+      └── Publisher  publishes the status of each application
 
   Hosts with the option `:wadm_api` share the queue group of wadm, so one of them answers each request. A wadm takes
   requests from the same group: while one runs in the lattice, the hosts are silent, and `check/2` refuses the start of

@@ -55,7 +55,7 @@ defmodule Exosuit.Directory.Nameplate do
   @impl GenServer
   def handle_info({:EXIT, _process, _reason}, plate), do: register_again(plate)
 
-  # What the host has registered is its own. This entry is for the link to the registry.
+  # The names belong to the host's own process. This entry exists for its link to the registry.
   defp register_again(%{instance: instance} = plate) do
     with nil <- enter({instance.name, __MODULE__}, nil, plate.host),
          :ok <- register(instance, plate.host) do

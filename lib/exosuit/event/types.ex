@@ -16,7 +16,7 @@ defmodule Exosuit.Event.Types do
   @typedoc "A struct of one of the types."
   @type fact :: struct()
 
-  @typedoc "What a field contains."
+  @typedoc "The form of a field."
   @type form ::
           :text
           | :text_or_nil

@@ -2,10 +2,10 @@ defmodule Exosuit.Host.Actors do
   @moduledoc """
   Starts, stops, scales and updates the actors of a host, for people and commands.
 
-  Code is given as a path, as `{:bytes, wasm}`, or as it was loaded before (`Exosuit.Artifact.Loaded`); options as
-  keyword lists (`Exosuit.Host.ActorOptions`). Wrong options raise `ArgumentError`. Each function blocks the calling
-  process until the outcome is known. If a start or an update fails, an event reports it as well, even if the host
-  could not read the code.
+  Code is a path, `{:bytes, wasm}`, or loaded code (`Exosuit.Artifact.Loaded`); options are keyword lists
+  (`Exosuit.Host.ActorOptions`). Wrong options raise `ArgumentError`. Each function blocks the calling process until
+  the outcome is known. If a start or an update fails, an event reports it as well, even if the host could not read
+  the code.
 
   Applications change actors by their specifications instead: see `Exosuit.Host.Deployment`.
   """

@@ -114,7 +114,7 @@ defmodule Exosuit.Host.Deployment do
 
   defp perform({instance, _options}, {:change, actor}), do: Specifications.change(instance, actor)
 
-  # The manifest says what should run, whatever its revision.
+  # An update by a manifest needs no greater revision: the manifest names the code.
   defp perform({instance, options}, {:update, actor}) do
     permissions = %{force: true, allow_issuer_change: options.allow_issuer_change?}
     permit = &Claims.check_issuer(&1, &2, permissions)

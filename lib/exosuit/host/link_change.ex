@@ -1,6 +1,6 @@
 defmodule Exosuit.Host.LinkChange do
   @moduledoc false
-  # One change of the links of a key: the steps that are left, and what came of those before. Pure.
+  # A change of the links of a key: its remaining steps, and the results of the others. Pure.
 
   alias Exosuit.Error
   alias Exosuit.Model.Link

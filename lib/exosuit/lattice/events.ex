@@ -1,6 +1,6 @@
 defmodule Exosuit.Lattice.Events do
   @moduledoc """
-  Hands the events of a host to its subscribers in this VM, whatever its lattice is.
+  Sends the events of a host to its subscribers in this VM, for every kind of lattice.
 
   No process of its own can fail: subscriptions are in the registry `Exosuit.Subscribers`, and end with the
   subscriber. The publisher sends, and does not wait.

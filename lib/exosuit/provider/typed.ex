@@ -55,7 +55,9 @@ defmodule Exosuit.Provider.Typed do
     :ok
   end
 
-  @doc "The name of a function of the package's interface, whichever version the guest imports; nil of another's."
+  @doc """
+  The name of a function of the package's interface, in any version that the guest imports; nil for another package.
+  """
   @spec name(String.t(), String.t()) :: String.t() | nil
   def name(operation, package) do
     with [interface, name] <- String.split(operation, "#", parts: 2),
@@ -71,7 +73,7 @@ defmodule Exosuit.Provider.Typed do
     end
   end
 
-  # What a change of makes another module.
+  # The files whose changes recompile the module.
   defp files(path) do
     if File.dir?(path), do: Path.wildcard(Path.join(path, "**/*.wit")), else: [path]
   end

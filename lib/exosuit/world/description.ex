@@ -1,14 +1,14 @@
 defmodule Exosuit.World.Description do
   @moduledoc """
-  What a Wasm file says of itself, before anything runs. See `Exosuit.describe/1`.
+  The description of a Wasm file, made without running it. See `Exosuit.describe/1`.
 
-  - `kind`: what it is.
-  - `size`: in bytes.
-  - `world`: what a component imports and exports.
-  - `module`: what a module imports (module and name) and exports.
+  - `kind`: `:component`, `:wasmbus_module`, `:program`, `:module` or `:wit_package`.
+  - `size`: its size in bytes.
+  - `world`: the imports and exports of a component.
+  - `module`: the imports (module and name) and exports of a module.
   - `producers`: the languages and tools that made it, with their versions, by `"language"`, `"processed-by"`, `"sdk"`.
   - `core_modules`, `memory`: how many core modules it has, and the bytes of memory that they begin with.
-  - `claims`: what its token says, `:unsigned`, or the error with which a host would refuse it.
+  - `claims`: the claims of its token, `:unsigned`, or the error with which a host would refuse it.
   - `unanswered`: the imports that nothing can answer on a host, each with the reason.
   """
 

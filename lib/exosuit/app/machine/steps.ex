@@ -17,7 +17,7 @@ defmodule Exosuit.App.Machine.Steps do
     Enum.reduce(apps, %{state | dirty: MapSet.new(), settled: apps}, &settle_app/2)
   end
 
-  @doc "The host runs nothing any more: it is told again what to run."
+  @doc "The host lost everything that it ran: all shares are requested again."
   @spec restart(State.t()) :: State.t()
   def restart(state) do
     Enum.reduce(Enum.sort(Map.keys(state.shares)), state, fn app, state ->

@@ -1,7 +1,7 @@
 defmodule Exosuit.Host.Replica.Report do
   @moduledoc false
-  # The events by which `Exosuit.Host.Replica` reports what became of the shared links, and what is wrong with the
-  # records. Who made a link in the lattice announces that, so `changes/2` is about this host alone.
+  # The events by which `Exosuit.Host.Replica` reports changes of the shared links, and errors in the records. The
+  # host that makes a link announces it to the lattice, so `changes/2` is about this host alone.
 
   alias Exosuit.{Error, Event, Instance, Lattice}
   alias Exosuit.Host.LinkChange
@@ -20,7 +20,7 @@ defmodule Exosuit.Host.Replica.Report do
     :ok
   end
 
-  @doc "A link names a configuration that is not there."
+  @doc "A link names a configuration that does not exist."
   @spec incomplete(Instance.t(), Link.t(), String.t()) :: :ok
   def incomplete(instance, link, name) do
     error = Error.new(:not_found, "there is no configuration #{inspect(name)}")
@@ -29,7 +29,7 @@ defmodule Exosuit.Host.Replica.Report do
     Lattice.announce(instance, Event.LinkdefSetFailed.new(fields))
   end
 
-  @doc "There was no room for so many records, the last of them with this key."
+  @doc "There was no room for this number of records. The key is that of the last one."
   @spec dropped(Instance.t(), Store.bucket(), pos_integer(), String.t()) :: :ok
   def dropped(instance, bucket, count, key) do
     Lattice.announce(instance, %Event.LatticeStateDropped{
@@ -49,13 +49,13 @@ defmodule Exosuit.Host.Replica.Report do
     })
   end
 
-  @doc "So many further records cannot be read."
+  @doc "This number of further records cannot be read."
   @spec unreadable(Instance.t(), pos_integer()) :: :ok
   def unreadable(instance, count) do
     Lattice.announce(instance, %Event.RecordsRefused{count: count})
   end
 
-  @doc "The servers have lost so many keys of a bucket."
+  @doc "The servers have lost this number of keys of a bucket."
   @spec lost(Instance.t(), Store.bucket(), non_neg_integer()) :: :ok
   def lost(instance, bucket, count) do
     Lattice.announce(instance, %Event.LatticeStateLost{bucket: bucket, count: count})
