@@ -34,13 +34,13 @@ impl Compiled {
         core: Arc<EngineCore>,
         linkers: &Linkers,
         digest: Digest,
-        code: &Code,
+        wasm: &Code,
     ) -> Result<Self, Error> {
         Ok(Self {
-            prepared: Prepared::new(linkers, code)?,
+            prepared: Prepared::new(linkers, wasm)?,
             core,
             digest,
-            needs: code.needs(),
+            needs: wasm.needs(),
         })
     }
 }

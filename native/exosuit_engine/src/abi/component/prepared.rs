@@ -25,8 +25,8 @@ pub(crate) struct Prepared {
 }
 
 impl Prepared {
-    pub(in crate::abi) fn new(linker: &Linker, component: &Component) -> Result<Self, Error> {
-        let linked = unanswered::linked(linker, component)?;
+    pub(in crate::abi) fn new(base: &Linker, component: &Component) -> Result<Self, Error> {
+        let linked = unanswered::linked(base, component)?;
         Ok(Self {
             functions: Functions::of(component),
             handler: ProxyIndices::new(&linked.instance).ok(),

@@ -175,7 +175,9 @@ impl WitType {
             Self::Variant(cases) => {
                 for (name, payload) in cases {
                     each(name);
-                    payload.iter().for_each(|ty| ty.names(each));
+                    if let Some(ty) = payload {
+                        ty.names(each);
+                    }
                 }
             }
             Self::Enum(names) | Self::Flags(names) => names.iter().for_each(each),
@@ -243,9 +245,10 @@ impl Reader<'_> {
             Type::Flags(names) => WitType::Flags(names.names().map(WitName::from).collect()),
             Type::Option(option) => {
                 let inner = Box::new(self.read(&option.ty(), depth)?);
-                match inner.may_be_nothing() {
-                    true => WitType::MarkedOption(inner),
-                    false => WitType::Option(inner),
+                if inner.may_be_nothing() {
+                    WitType::MarkedOption(inner)
+                } else {
+                    WitType::Option(inner)
                 }
             }
             Type::Result(result) => WitType::Result(

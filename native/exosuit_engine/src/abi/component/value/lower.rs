@@ -70,7 +70,7 @@ impl Lowering {
                     ))
                 })
             }
-            (WitType::F32 | WitType::F64, value) => float(value, ty),
+            (WitType::F32 | WitType::F64, value) => float(&value, ty),
             (WitType::Char, value) => character(value, ty),
             (WitType::String, Value::Binary(bytes)) => text(bytes.into()).map(Val::String),
             (WitType::Bytes, value) => self.bytes(value, ty),
@@ -237,21 +237,19 @@ fn character(value: Value, ty: &WitType) -> Result<Val, Misfit> {
     };
     let text = text(bytes.into())?;
     let mut characters = text.chars();
-    match (characters.next(), characters.next()) {
-        (Some(character), None) => Ok(Val::Char(character)),
-        _ => {
-            let count = text.chars().count();
-            let expected = ty.described();
-            Err(Misfit::new(format!(
-                "expected {expected}, got {count} characters"
-            )))
-        }
+    if let (Some(character), None) = (characters.next(), characters.next()) {
+        return Ok(Val::Char(character));
     }
+    let count = text.chars().count();
+    let expected = ty.described();
+    Err(Misfit::new(format!(
+        "expected {expected}, got {count} characters"
+    )))
 }
 
 /// Integers that it holds exactly pass, and so do the names of what is no number in Elixir.
-fn float(value: Value, ty: &WitType) -> Result<Val, Misfit> {
-    let number = match &value {
+fn float(value: &Value, ty: &WitType) -> Result<Val, Misfit> {
+    let number = match value {
         Value::Float(number) => *number,
         #[expect(
             clippy::cast_precision_loss,
@@ -262,9 +260,9 @@ fn float(value: Value, ty: &WitType) -> Result<Val, Misfit> {
             "nan" => f64::NAN,
             "infinity" => f64::INFINITY,
             "neg-infinity" => f64::NEG_INFINITY,
-            _ => return Err(Misfit::expected(ty, &value)),
+            _ => return Err(Misfit::expected(ty, value)),
         },
-        _ => return Err(Misfit::expected(ty, &value)),
+        _ => return Err(Misfit::expected(ty, value)),
     };
     if matches!(ty, WitType::F64) {
         return Ok(Val::Float64(number));
