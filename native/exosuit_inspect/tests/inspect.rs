@@ -5,7 +5,7 @@ use std::fs;
 use anyhow::Result;
 use exosuit_inspect::{Error, Kind, Shape, Type, describe, read_interface, read_world};
 
-const SHOP: &str = r#"
+const SHOP: &str = r"
 package acme:shop@1.0.0;
 
 /// What a shop offers.
@@ -37,7 +37,7 @@ world shop {
   export orders;
   export ping: func() -> tuple<u8, f64>;
 }
-"#;
+";
 
 const MONEY: &str = "package acme:money@0.2.0; interface bank { pay: func(cents: u64) -> result; }";
 

@@ -103,7 +103,7 @@ fn module_unanswered(module: ResourceArc<CompiledModule>) -> Vec<String> {
 /// Makes atoms of the names of fields, cases and flags in the types of compiled code: `:ok`, or an error where the VM
 /// has made so many that it makes no more.
 #[rustler::nif(schedule = "DirtyCpu")]
-fn module_names<'a>(env: Env<'a>, module: ResourceArc<CompiledModule>) -> Term<'a> {
+fn module_names(env: Env<'_>, module: ResourceArc<CompiledModule>) -> Term<'_> {
     match names::make(env, module.module().names()) {
         Ok(()) => atom::ok().encode(env),
         Err(error) => failure(env, &error),
