@@ -42,7 +42,8 @@ defmodule Exosuit.Control do
       {:error,
        Error.new(
          :conflict,
-         "another host runs on #{instance.config.data_dir}: it answers #{path}"
+         "another host runs on #{instance.config.data_dir} and answers at #{path}: " <>
+           "use another data directory"
        )}
     else
       Supervisor.start_link(__MODULE__, instance)

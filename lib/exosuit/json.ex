@@ -10,7 +10,7 @@ defmodule Exosuit.Json do
     with true <- String.valid?(text), {:error, failure} <- Native.json_decode(text) do
       {:error, Error.from_native(failure)}
     else
-      false -> {:error, Error.new(:invalid_input, "no JSON: it is not UTF-8")}
+      false -> {:error, Error.new(:invalid_input, "invalid JSON: expected UTF-8")}
       decoded -> decoded
     end
   end

@@ -60,7 +60,7 @@ defmodule Exosuit.MessagePack do
     end
   end
 
-  defp refuse(why), do: {:error, Error.new(:invalid_input, "no MessagePack: #{why}")}
+  defp refuse(why), do: {:error, Error.new(:invalid_input, "invalid MessagePack: #{why}")}
 
   defp encode(_value, 0), do: raise(ArgumentError, "expected values less than 128 deep")
   defp encode(nil, _depth), do: 0xC0
@@ -87,7 +87,7 @@ defmodule Exosuit.MessagePack do
   defp encode(_value, _depth) do
     raise ArgumentError,
           "expected nil, a boolean, a number, a string, {:bin, binary}, {:ext, type, binary}, " <>
-            "a list or a map; atoms, structs and other tuples have no MessagePack"
+            "a list or a map; atoms, structs and other tuples have no form in MessagePack"
   end
 
   defp integer(n) when n in 0..0x7F, do: n

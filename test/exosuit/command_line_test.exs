@@ -32,7 +32,7 @@ defmodule Exosuit.CommandLineTest do
 
     assert {0, "e\n"} = exosuit(it, start)
     assert {1, conflict} = exosuit(it, start)
-    assert conflict =~ "error: this conflicts with what is there"
+    assert conflict =~ "error: a conflict"
 
     assert {0, inventory} = exosuit(it, ["inventory"])
     assert inventory =~ ~r/^ACTOR +STATUS +INSTANCES +NAME +REVISION +IMAGE$/m
@@ -110,7 +110,7 @@ defmodule Exosuit.CommandLineTest do
     assert {0, _} = exosuit(it, ["actor", "start", caller, "--id", "a"])
     start = ["provider", "start", "keyvalue", "--id", "kv", "--config", "backend=memory"]
     assert {0, "kv\n"} = exosuit(it, start)
-    assert {1, "error: this conflicts with what is there" <> _} = exosuit(it, start)
+    assert {1, "error: a conflict" <> _} = exosuit(it, start)
     assert {1, _unknown} = exosuit(it, ["provider", "start", "teapot"])
 
     link = ["link", "put", "a", "kv", "wasmcloud:keyvalue", "--target-config", "bucket=b"]
@@ -154,7 +154,7 @@ defmodule Exosuit.CommandLineTest do
     assert {"tester", "exosuit+module://tester"} in images
     assert {"keyvalue", "wasmcloud+builtin://keyvalue"} in images
 
-    assert {1, "error: this conflicts with what is there" <> _} =
+    assert {1, "error: a conflict" <> _} =
              exosuit(it, ["provider", "start", "exosuit+module://tester"])
 
     assert {0, "stopped second\n"} = exosuit(it, ["provider", "stop", "second"])

@@ -54,7 +54,7 @@ defmodule Exosuit.HealthTest do
   for {name, health, why} <- [
         {"says that it is not well", {:error, "the database is away"}, "the database is away"},
         {"crashes in its check", :raise, "raised RuntimeError"},
-        {"says nonsense", :nonsense, "gave neither :ok nor text"}
+        {"says nonsense", :nonsense, "health/1 to return :ok or {:error, text}"}
       ],
       config <- [%{}, %{"trap" => "exits"}] do
     test "one that #{name} is started again: #{inspect(config)}", %{host: host, agent: agent} do

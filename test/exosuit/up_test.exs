@@ -42,7 +42,7 @@ defmodule Exosuit.UpTest do
 
     second = up!([manifest])
     assert {1, output} = await_exit(second)
-    assert output =~ ~r/^error: this conflicts with what is there: another host runs on /m
+    assert output =~ ~r/^error: a conflict: another host runs on /m
     assert {_inventory, 0} = System.cmd(command(), ["inventory"], cd: dir)
     assert stop(up, "TERM") == 0
     refute File.exists?(Path.join(dir, ".exosuit/exosuit.sock"))
@@ -84,7 +84,7 @@ defmodule Exosuit.UpTest do
     assert output =~
              ~r/error: .*app.yaml:2:21: expected UTF-8: save the file as UTF-8, found the byte/
 
-    refute output =~ "Exosuit has a fault"
+    refute output =~ "an internal error of Exosuit"
   end
 
   test "reads its environment: what it asks for, refuses, warns of, and how much it logs" do

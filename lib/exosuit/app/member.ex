@@ -102,7 +102,10 @@ defmodule Exosuit.App.Member do
   catch
     :exit, _fallen_or_late ->
       {:error,
-       Error.new(:unavailable, "what runs the applications on this host is starting again")}
+       Error.new(
+         :unavailable,
+         "the processes of applications are restarting on this host: try again"
+       )}
   end
 
   @impl GenServer
@@ -183,7 +186,7 @@ defmodule Exosuit.App.Member do
   def handle_info({:DOWN, task, :process, _pid, _reason}, state)
       when is_map_key(state.running, task) do
     {purpose, running} = Map.pop!(state.running, task)
-    error = Error.new(:internal, "a task of the application crashed; the host's log says more")
+    error = Error.new(:internal, "a task of the application crashed; see the host's log")
     {:noreply, finished(%{state | running: running}, purpose, {:error, error})}
   end
 

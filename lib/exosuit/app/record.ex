@@ -211,7 +211,7 @@ defmodule Exosuit.App.Record do
     {:error,
      Error.new(
        :conflict,
-       "version #{number} of application #{record.name} should not run any more; " <>
+       "application #{record.name} should not run version #{number} any more: " <>
          "it is #{record.state} with version #{record.version}"
      )}
   end

@@ -118,7 +118,11 @@ defmodule Exosuit.App.Shares do
   @doc "The error while the processes of this host's applications start."
   @spec starting() :: Error.t()
   def starting,
-    do: Error.new(:unavailable, "what runs the applications on this host is starting again")
+    do:
+      Error.new(
+        :unavailable,
+        "the processes of applications are restarting on this host: try again"
+      )
 
   @doc "The names of the hosts that this host knows, by their ids."
   @spec names(Instance.t()) :: Overview.names()
@@ -204,7 +208,7 @@ defmodule Exosuit.App.Shares do
   def handle_info({:DOWN, task, :process, _pid, _reason}, state)
       when is_map_key(state.running, task) do
     {order, running} = Map.pop!(state.running, task)
-    error = Error.new(:internal, "a task of the application crashed; the host's log says more")
+    error = Error.new(:internal, "a task of the application crashed; see the host's log")
     {:noreply, finished(%{state | running: running}, order, {:error, error})}
   end
 

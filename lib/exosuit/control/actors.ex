@@ -159,9 +159,15 @@ defmodule Exosuit.Control.Actors do
 
   defp id(%{key: expected}, loaded) do
     case key(loaded) do
-      {:ok, ^expected} -> {:ok, expected}
-      {:ok, other} -> {:error, Error.new(:invalid_input, "it is #{other}, and not #{expected}")}
-      error -> error
+      {:ok, ^expected} ->
+        {:ok, expected}
+
+      {:ok, other} ->
+        {:error,
+         Error.new(:invalid_input, "the code has the public key #{other}, expected #{expected}")}
+
+      error ->
+        error
     end
   end
 

@@ -115,7 +115,7 @@ defmodule Exosuit.Control.Connection do
         reply(state, id, command, result)
 
       {:DOWN, ^monitor, :process, _pid, _reason} ->
-        error = Error.new(:internal, "the command crashed; the host's log says more")
+        error = Error.new(:internal, "the command crashed; see the host's log")
         reply(state, id, command, {:error, error})
 
       {:tcp_closed, ^socket} ->

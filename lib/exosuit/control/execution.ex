@@ -260,7 +260,7 @@ defmodule Exosuit.Control.Execution do
       {:ok, %{host_id: facts.host_id}}
     else
       {:error,
-       Error.new(:conflict, "it runs on this host already, or the host's labels do not match")}
+       Error.new(:conflict, "the host runs it already, or does not have the required labels")}
     end
   end
 

@@ -88,7 +88,12 @@ defmodule Exosuit.Control.Listener do
              do: send(connection, {:client, client})
 
       {:error, _full} ->
-        error = Error.new(:overloaded, "too many clients")
+        error =
+          Error.new(
+            :overloaded,
+            "too many clients are connected to this socket: close one, or try again later"
+          )
+
         :gen_tcp.send(client, Replies.line(nil, nil, {:error, error}))
         :gen_tcp.close(client)
     end

@@ -81,7 +81,7 @@ defmodule Exosuit.Control.Receiver do
   def handle_info({:DOWN, task, :process, _pid, _reason}, state)
       when is_map_key(state.running, task) do
     {_lane, request, _pid} = Map.fetch!(state.running, task)
-    error = Error.new(:internal, "the command crashed; the host's log says more")
+    error = Error.new(:internal, "the command crashed; see the host's log")
     Request.abandon(request, error, state.instance)
     {:noreply, done(task, state)}
   end

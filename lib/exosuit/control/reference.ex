@@ -56,7 +56,11 @@ defmodule Exosuit.Control.Reference do
     if Path.type(path) == :absolute and not String.contains?(path, <<0>>) do
       below(Path.expand(path), files)
     else
-      {:error, Error.new(:invalid_input, "expected file:// and an absolute path")}
+      {:error,
+       Error.new(
+         :invalid_input,
+         "expected file:// and an absolute path, got: #{inspect(path, printable_limit: 200)}"
+       )}
     end
   end
 

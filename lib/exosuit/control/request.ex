@@ -81,12 +81,16 @@ defmodule Exosuit.Control.Request do
   defp decode(""), do: {:ok, nil}
 
   defp decode(payload) when byte_size(payload) > @max_body do
-    {:error, Error.new(:invalid_input, "a body has at most #{@max_body} bytes")}
+    {:error,
+     Error.new(
+       :invalid_input,
+       "the body has #{byte_size(payload)} bytes, expected at most #{@max_body}"
+     )}
   end
 
   defp decode(payload) do
     if String.valid?(payload),
       do: Json.decode(payload),
-      else: {:error, Error.new(:invalid_input, "the body is not UTF-8")}
+      else: {:error, Error.new(:invalid_input, "expected the body to be UTF-8")}
   end
 end

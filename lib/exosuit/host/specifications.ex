@@ -161,7 +161,11 @@ defmodule Exosuit.Host.Specifications do
         :ok
 
       role ->
-        {:error, Error.new(:conflict, "#{inspect(instance.name)} has #{role} #{inspect(id)}")}
+        {:error,
+         Error.new(
+           :conflict,
+           "#{inspect(instance.name)} has #{role} #{inspect(id)} already: choose another id"
+         )}
     end
   end
 end

@@ -143,7 +143,11 @@ defmodule Exosuit.Provider.Module do
         {:error, Error.new(:provider, text)}
 
       _other ->
-        {:error, Error.new(:provider, "#{inspect(module)}.health gave neither :ok nor text")}
+        {:error,
+         Error.new(
+           :provider,
+           "expected #{inspect(module)}.health/1 to return :ok or {:error, text}"
+         )}
     end
   rescue
     exception -> unwell(module, {exception, __STACKTRACE__})

@@ -92,7 +92,7 @@ defmodule Exosuit.Control.Wadm.Listener do
   def handle_info({:DOWN, task, :process, _pid, _reason}, state)
       when is_map_key(state.running, task) do
     {reply_to, running} = Map.pop!(state.running, task)
-    error = Error.new(:internal, "the request crashed; the host's log says more")
+    error = Error.new(:internal, "the request crashed; see the host's log")
     answer(state.instance, reply_to, Replies.error(error))
     {:noreply, %{state | running: running}}
   end

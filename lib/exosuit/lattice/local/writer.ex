@@ -123,7 +123,8 @@ defmodule Exosuit.Lattice.Local.Writer do
 
   defp make(data_dir) do
     with {:error, reason} <- File.mkdir_p(data_dir) do
-      {:error, Error.new(:io, "#{data_dir} cannot be made: #{:file.format_error(reason)}")}
+      {:error,
+       Error.new(:io, "the directory #{data_dir} cannot be made: #{:file.format_error(reason)}")}
     end
   end
 
@@ -139,7 +140,8 @@ defmodule Exosuit.Lattice.Local.Writer do
         end
 
       {:error, {:conflict, _detail}} ->
-        {:error, Error.new(:conflict, "another host runs on #{data_dir}")}
+        {:error,
+         Error.new(:conflict, "another host runs on #{data_dir}: use another data directory")}
 
       {:error, failure} ->
         {:error, Error.from_native(failure)}
@@ -327,7 +329,7 @@ defmodule Exosuit.Lattice.Local.Writer do
     Error.new(
       :limit,
       "the store of this host is full: it has #{state.keys} keys of #{@max_keys} and #{state.bytes} bytes " <>
-        "of #{@max_bytes}; delete what is not needed"
+        "of #{@max_bytes}; delete unused applications, links or configurations"
     )
   end
 

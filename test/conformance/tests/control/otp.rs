@@ -216,7 +216,7 @@ async fn what_a_host_cannot_start_is_refused(it: &Scene) {
         reason,
     );
     let absent = ctl.scale_actor(&it.id, "", "MABC", 1, None).await;
-    refused(absent, "there is no such thing here");
+    refused(absent, "not found");
 }
 
 async fn providers_and_links_come_and_go(it: &Scene) {

@@ -292,7 +292,7 @@ async fn what_a_host_cannot_start_is_refused(it: &Scene) {
         reason,
     );
     let absent = ctl.update_component(&it.id, "other", "file:///other.wasm", None);
-    refused(absent.await, "there is no such thing here");
+    refused(absent.await, "not found");
 }
 
 async fn providers_and_links_come_and_go(it: &Scene) {
