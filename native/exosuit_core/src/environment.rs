@@ -88,9 +88,8 @@ variables! {
         "paths of manifests, separated by colons; none by default. If one has a mistake, nothing \
          starts";
     Host "EXOSUIT_DATA_DIR" path:
-        "the directory of providers' files and of the host's [control \
-         socket](control-socket.md). A release without it has no socket, and its providers lose \
-         their data when the host stops";
+        "the [data directory](#the-data-directory). A release without it has no control socket, \
+         makes a new identity at each start, and loses its data when it stops";
     Host "EXOSUIT_LABELS" labels:
         "the labels that spread requirements are matched with: `zone=home,size=large`";
     Host "EXOSUIT_CACHE_DIR" path:
@@ -105,8 +104,8 @@ variables! {
         "whether the host answers the [API of wadm](control-interface.md#the-api-of-wadm) from its \
          lattice's applications; `false` by default";
     Host "EXOSUIT_POOL_SLOTS" amount:
-        "instances that can be alive at once in all hosts of the VM, see \
-         [below](#limits-of-the-engine)";
+        "instances that can be alive at once in all hosts of the VM: the pool, one \
+         of the [limits of the engine](#limits-of-the-engine)";
     Host "EXOSUIT_ACTOR_SHARE" amount: "the percentage of these that one actor may use at once";
     Host "EXOSUIT_MODULE_BYTES" amount: "the size of the largest module";
     Host "EXOSUIT_CORE_INSTANCES" amount: "core instances of one component";
@@ -140,7 +139,7 @@ variables! {
     Host "WASMCLOUD_CLUSTER_ISSUERS" list:
         "keys of further clusters (`C…`) whose calls are accepted, separated by commas";
     Host "WASMCLOUD_HOST_SEED" secret:
-        "the host's own key (`SN…`); a new one at each start if not given";
+        "the host's own key (`SN…`); by default the one in the data directory";
     Host "WASMCLOUD_NATS_HOST" text: "the NATS server, for both connections, as in 1.x";
     Host "WASMCLOUD_NATS_PORT" port: "its port; 4222 if not given";
     Host "WASMCLOUD_NATS_JWT" secret: "a user's token, for both connections";
