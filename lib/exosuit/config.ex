@@ -52,7 +52,7 @@ defmodule Exosuit.Config do
     name: [type: :atom, doc: "the host's name in this VM; every function of `Exosuit` takes it."],
     trusted_issuers: [
       type: {":any, or a list of account keys (`A…`)", &__MODULE__.issuers?/1},
-      doc: "whose signatures on actors are accepted; `:any` accepts every valid signature."
+      doc: "the issuers whose actors may run; `:any` accepts every valid signature."
     ],
     unsigned: [
       type: {:in, [:deny, :allow]},
@@ -83,8 +83,8 @@ defmodule Exosuit.Config do
       type: {"a path or nil", &__MODULE__.path?/1},
       default: nil,
       doc:
-        "the directory of providers' files and of the control socket (`Exosuit.Control`); without " <>
-          "it, data is kept in memory and there is no socket."
+        "the directory of the host's identity, its applications, its providers' files and its control " <>
+          "socket (`Exosuit.Control`); without it, data is kept in memory and there is no socket."
     ],
     identity: [
       type: {:in, [:keep, :new]},
@@ -186,8 +186,8 @@ defmodule Exosuit.Config do
       type: :boolean,
       default: false,
       doc:
-        "whether the host answers the API of wadm from its applications, for tools of wasmCloud; refused " <>
-          "where a wadm answers already."
+        "whether the host answers the API of wadm from its applications, for tools of wasmCloud; the start " <>
+          "is refused if a wadm answers already."
     ],
     nats: [
       type: {:secret, {"options, or nil", &Nats.options?/1}},

@@ -25,7 +25,8 @@ defmodule Exosuit.Model.Command do
 
   @type values :: %{optional(String.t()) => String.t()}
 
-  defcommand Inventory, "Lists what should run on the host, what runs, and the links."
+  defcommand Inventory,
+             "Lists the specified and running actors and providers of the host, and its links."
 
   defcommand Ping, "Asks for the facts about the host, and makes it send a heartbeat."
 
@@ -165,7 +166,7 @@ defmodule Exosuit.Model.Command do
 
   defcommand ListApps, "Lists the applications."
 
-  defcommand AppStatus, "Shows what of an application runs where, and what is missing.",
+  defcommand AppStatus, "Shows which parts of an application run where, and which are missing.",
     app: String.t()
 
   defcommand AppHistory, "Lists the versions of an application.", app: String.t()
