@@ -1,4 +1,8 @@
-//! Actors in the router's table. [`settings`] is what they are published with.
+//! Actors in the router's table. [`settings`] decodes the settings that they are published with.
+//!
+//! The life of an entry: `actor_specify` creates it, `actor_publish` opens it to calls,
+//! `actor_supersede` ends a version that another one has replaced, `actor_retire` or `actor_forget`
+//! removes it. Between them calls wait for a short time, or fail at once after `actor_fail`.
 
 pub(crate) mod settings;
 
@@ -12,17 +16,18 @@ use rustler::types::atom;
 use rustler::{Atom, Encoder, Env, LocalPid, Monitor, Resource, ResourceArc, Term};
 use tokio::task::spawn_blocking;
 
-use self::settings::{Claimed, Settings};
+use self::settings::{ActorSettings, Claimed};
 use crate::engine::engine;
-use crate::host::{Host, Inner};
+use crate::host::{Host, HostState};
 use crate::module::CompiledModule;
 use crate::reply::{To, answer, done};
 use crate::runtime::{Reaped, runtime};
 use crate::term::{failure, id, ok};
 
-/// That a process runs an actor: ends with the process, or with the last reference to it.
+/// A published version of an actor. It ends with the process that published it, or with the last
+/// reference to it.
 pub(crate) struct Published {
-    host: Reaped<Arc<Inner>>,
+    host: Reaped<Arc<HostState>>,
     publication: Publication,
 }
 
@@ -39,6 +44,8 @@ impl Drop for Published {
     }
 }
 
+/// The router calls an actor through this. The engine unmaps its code on Tokio when the last call
+/// ends.
 impl Deliver for Reaped<Actor> {
     fn deliver(&self, invocation: Invocation) -> Answer {
         Actor::deliver(self, invocation)
@@ -49,7 +56,8 @@ impl Deliver for Reaped<Actor> {
     }
 }
 
-/// Makes an actor's entry, or changes how many calls it takes, and for how long.
+/// Creates an actor's entry, or changes its limits: how many instances run at once, how many calls
+/// wait, and how long a call may take.
 #[rustler::nif]
 fn actor_specify<'a>(
     env: Env<'a>,
@@ -70,18 +78,18 @@ fn actor_specify<'a>(
     )
 }
 
-/// Removes an actor's entry; what runs in it is dropped.
+/// Removes an actor's entry. Its running calls are dropped.
 #[rustler::nif]
 fn actor_forget<'a>(env: Env<'a>, host: ResourceArc<Host>, actor: &str) -> Term<'a> {
     let forget = |id| {
         host.router().forget_actor(&id);
-        host.inner().log.forget(&id);
+        host.state().log.forget(&id);
     };
     done(env, id(actor).map(forget))
 }
 
-/// Removes an actor's entry, at once. Answers when its calls have finished, or after so many
-/// milliseconds, which drops the rest; its publication must live until then.
+/// Removes an actor's entry at once, and lets its running calls finish. Answers when they have, or
+/// after `drain_ms`, which drops the rest. The caller must hold the publication until then.
 #[rustler::nif]
 fn actor_retire<'a>(
     env: Env<'a>,
@@ -94,7 +102,7 @@ fn actor_retire<'a>(
         Ok(id) => id,
         Err(error) => return failure(env, &error),
     };
-    let log = Arc::clone(&host.inner().log);
+    let log = Arc::clone(&host.state().log);
     let retiring = host
         .router()
         .retire_actor(&id, Duration::from_millis(drain_ms));
@@ -106,7 +114,7 @@ fn actor_retire<'a>(
     .encode(env)
 }
 
-/// Has calls to an actor refused at once with this reason, until it is published.
+/// Refuses calls to an actor at once with this reason, until it is published.
 #[rustler::nif]
 fn actor_fail<'a>(env: Env<'a>, host: ResourceArc<Host>, actor: &str, reason: String) -> Term<'a> {
     done(
@@ -118,15 +126,15 @@ fn actor_fail<'a>(env: Env<'a>, host: ResourceArc<Host>, actor: &str, reason: St
     )
 }
 
-/// Makes an actor, instantiates it once within so many milliseconds, and drops it: what keeps it from
-/// starting. It has no entry, and gets no call.
+/// Instantiates an actor once within `timeout_ms`, drops it, and answers whether that worked. It
+/// has no entry in the table, and gets no calls.
 #[rustler::nif]
 fn actor_rehearse<'a>(
     env: Env<'a>,
     host: ResourceArc<Host>,
     actor: &str,
     module: ResourceArc<CompiledModule>,
-    settings: Settings,
+    settings: ActorSettings,
     timeout_ms: u64,
     to: To<'a>,
 ) -> Term<'a> {
@@ -134,12 +142,12 @@ fn actor_rehearse<'a>(
         Ok(id) => id,
         Err(error) => return failure(env, &error),
     };
-    let options = settings.into_options(id, host.inner());
-    // A time beyond the clock's reach is as good as a day.
+    let options = settings.into_options(id, host.state());
+    // `Instant` overflows for huge timeouts; a day is long enough.
     let timeout = Duration::from_millis(timeout_ms).min(Duration::from_hours(24));
     answer(env, to, async move {
         let deadline = Instant::now() + timeout;
-        // It looks for directories, and a file system may let it wait.
+        // Opening the granted directories may block in the file system.
         let made = spawn_blocking(move || {
             engine()?
                 .actor(module.module(), options)
@@ -152,8 +160,8 @@ fn actor_rehearse<'a>(
     .encode(env)
 }
 
-/// Ends a publication that another one has followed: when its calls have finished, or after so many
-/// milliseconds, which drops the rest. Nobody is told.
+/// Ends a publication that another one has replaced: when its calls have finished, or after
+/// `grace_ms`, which drops the rest. Sends no message.
 #[rustler::nif]
 fn actor_supersede(publication: ResourceArc<Published>, grace_ms: u64) -> Atom {
     let grace = Duration::from_millis(grace_ms);
@@ -161,15 +169,14 @@ fn actor_supersede(publication: ResourceArc<Published>, grace_ms: u64) -> Atom {
     let ending = router.supersede_actor(&publication.publication, grace);
     runtime().spawn(async move {
         ending.await;
-        // Dropped any earlier, it would be retracted with the calls that run in it.
+        // Dropping it earlier would retract it together with its running calls.
         drop(publication);
     });
     atom::ok()
 }
 
-/// Opens the entry of an actor, by its id and the lineage of its code, to calls for as long as the
-/// calling process lives. It looks for the
-/// directories that the actor is granted, and a file system may let it wait.
+/// Opens an actor's entry to calls, for as long as the calling process lives. `actor` is its id and
+/// the lineage of its code. Opening the granted directories may block in the file system.
 #[rustler::nif(schedule = "DirtyIo")]
 fn actor_publish<'a>(
     env: Env<'a>,
@@ -177,9 +184,9 @@ fn actor_publish<'a>(
     actor: (&str, &str),
     module: ResourceArc<CompiledModule>,
     claimed: Claimed,
-    settings: Settings,
+    settings: ActorSettings,
 ) -> Term<'a> {
-    let published = publish(host.inner(), actor, &module, claimed.into(), settings)
+    let published = publish(host.state(), actor, &module, claimed.into(), settings)
         .and_then(|published| watched(env, published));
     match published {
         Ok(published) => ok(env, published),
@@ -187,12 +194,13 @@ fn actor_publish<'a>(
     }
 }
 
+/// Creates the actor in the engine, and publishes it in the router.
 fn publish(
-    host: &Arc<Inner>,
+    host: &Arc<HostState>,
     (actor, lineage): (&str, &str),
     module: &CompiledModule,
     identity: Identity,
-    settings: Settings,
+    settings: ActorSettings,
 ) -> Result<ResourceArc<Published>, Error> {
     let id = id(actor)?;
     let options = settings.into_options(id.clone(), host);
@@ -207,6 +215,7 @@ fn publish(
     }))
 }
 
+/// Ends the publication with the calling process.
 fn watched(
     env: Env<'_>,
     published: ResourceArc<Published>,

@@ -1,10 +1,21 @@
-//! An invocation from Elixir: polled once here, on the calling scheduler, and moved to Tokio if it
-//! is not finished by then.
+//! A call from Elixir to an actor.
 //!
-//! The engine bounds a poll to one tick of its epoch, a millisecond at most. A call that finishes in
-//! it pays for no thread, message, monitor or timer. What is sent to Elixir during the poll waits in
-//! the outbox until it is over; what the guest logs goes through a channel. A large binary is copied by
-//! Tokio, so that its size costs the scheduler nothing.
+//! [`call`] polls the call once on the scheduler that runs the caller. If the call is finished
+//! then, its answer is the return value of the NIF: there is no thread to wake, no message, no
+//! monitor and no timer, which together cost more than a short call. Otherwise the call moves to
+//! Tokio, and its answer comes as a message.
+//!
+//! The poll keeps the scheduler for a short time only:
+//!
+//! - The engine interrupts a guest after one tick of its epoch, which is a millisecond.
+//! - [`Pace`] measures earlier calls of the same actor and operation. Operations that rarely finish
+//!   in time go to Tokio at once.
+//! - Arguments with many values and large binaries are not handed to a guest during the poll
+//!   ([`CallPayload`]).
+//! - `consume_timeslice` reports the time to the BEAM, so that the caller yields as after Elixir
+//!   code.
+//!
+//! During the poll, messages to Elixir wait in the [`outbox`], and log lines go through a channel.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
@@ -23,22 +34,22 @@ use rustler::{
 };
 use tokio::task::AbortHandle;
 
+use crate::deferred::{DeferredBinary, LIGHT_BYTES};
 use crate::host::Host;
-use crate::kept::{Kept, LIGHT_BYTES};
 use crate::outbox;
 use crate::reply::Reply;
 use crate::runtime::runtime;
 use crate::term::{contract, failure, id, link_name, ok, text_atom};
-use crate::value::{Reader, Returned, Unread, arguments};
+use crate::value::{ReadError, Reader, Returned, arguments};
 
-/// What the BEAM gives a process before another one runs: 4 000 reductions, about a millisecond.
+/// The BEAM runs a process for 4 000 reductions, about a millisecond, before another one runs.
 const TIMESLICE: Duration = Duration::from_millis(1);
 
 mod atoms {
     rustler::atoms! { inline, r#async = "async" }
 }
 
-/// A call that goes on in Tokio. It ends with the process that made it.
+/// A call that runs on Tokio. It monitors its caller, and ends with it.
 #[derive(Default)]
 pub(crate) struct Call(OnceLock<AbortHandle>);
 
@@ -50,7 +61,7 @@ impl Resource for Call {
 }
 
 impl Call {
-    /// Has Tokio drop the call, with its instance; the reply answers as it is dropped.
+    /// Makes Tokio drop the call together with its instance. Its reply then answers `dropped`.
     fn abort(&self) {
         if let Some(task) = self.0.get() {
             task.abort();
@@ -58,10 +69,17 @@ impl Call {
     }
 }
 
-/// Calls an actor by id, public key or call alias, with a binary or a list of arguments:
-/// `{:ok, answer}`, `{:error, failure}`, or `{:pending, call}`, which promises `{reference, result}`
-/// to the calling process. `:large` where the arguments are more than a scheduler should read: then
-/// `call_large` takes them.
+/// Calls an actor by its id, public key or call alias. The payload is a binary, or a list of
+/// arguments.
+///
+/// Returns one of:
+///
+/// - `{:ok, answer}` or `{:error, failure}`: the call is finished, and no message follows.
+/// - `{:pending, call}`: promises the message `{reference, result}` to the calling process.
+/// - `:large`: the arguments are more than a scheduler may read. `call_large` takes them.
+///
+/// `execution` is `:inline` (always poll here), `:async` (never), or another atom (decide by
+/// [`Pace`]).
 #[rustler::nif]
 #[expect(
     clippy::too_many_arguments,
@@ -78,10 +96,10 @@ fn call<'a>(
     execution: Atom,
     reference: Reference<'a>,
 ) -> Term<'a> {
-    let carried = match Carried::new(payload, Reader::Scheduler) {
-        Ok(carried) => carried,
-        Err(Unread::Wrong(error)) => return failure(env, &error),
-        Err(Unread::Large) => return text_atom(env, "large"),
+    let payload = match CallPayload::new(payload, Reader::Scheduler) {
+        Ok(payload) => payload,
+        Err(ReadError::Invalid(error)) => return failure(env, &error),
+        Err(ReadError::Large) => return text_atom(env, "large"),
     };
     let origin = match caller(origin) {
         Ok(origin) => origin,
@@ -89,10 +107,10 @@ fn call<'a>(
     };
     let pace = Pace::of(&target, &operation);
     let asked_for = execution == atoms::inline();
-    let may_be_inline = execution != atoms::r#async() && carried.is_light();
+    let may_be_inline = execution != atoms::r#async() && payload.is_light();
     let inline = asked_for || (may_be_inline && pace.inline());
     let call = invocation(origin, target, operation, timeout_ms);
-    let mut answer = carried.deliver(host.router(), call);
+    let mut answer = payload.deliver(host.router(), call);
     let polled = if inline {
         let (polled, took) = poll(env, &mut answer);
         pace.record(polled.is_ready(), took);
@@ -107,7 +125,8 @@ fn call<'a>(
     }
 }
 
-/// Calls an actor, as `call` does, with a list of arguments that takes long to read. It is never run on the scheduler.
+/// Calls an actor with a list of arguments that takes long to read. Returns like [`call`], but the
+/// call always runs on Tokio.
 #[rustler::nif(schedule = "DirtyCpu")]
 #[expect(
     clippy::too_many_arguments,
@@ -123,34 +142,37 @@ fn call_large<'a>(
     timeout_ms: u64,
     reference: Reference<'a>,
 ) -> Term<'a> {
-    let carried = match Carried::new(payload, Reader::DirtyScheduler) {
-        Ok(carried) => carried,
-        Err(Unread::Wrong(error)) => return failure(env, &error),
-        Err(Unread::Large) => return text_atom(env, "large"),
+    let payload = match CallPayload::new(payload, Reader::DirtyScheduler) {
+        Ok(payload) => payload,
+        Err(ReadError::Invalid(error)) => return failure(env, &error),
+        Err(ReadError::Large) => return text_atom(env, "large"),
     };
     match caller(origin) {
         Ok(origin) => {
             let call = invocation(origin, target, operation, timeout_ms);
-            pending(env, carried.deliver(host.router(), call), reference)
+            pending(env, payload.deliver(host.router(), call), reference)
         }
         Err(error) => failure(env, &error),
     }
 }
 
-/// What a call carries.
-enum Carried {
-    /// Handing it to a guest is a matter of microseconds.
+/// The payload of a call, by the time that it takes to hand it to a guest.
+enum CallPayload {
+    /// A few microseconds. Such a call may be polled on a scheduler.
     Light(Payload),
-    /// It takes longer, within the bounds of `value`.
+    /// Longer, but within the bounds of `value`.
     Values(Vec<Value>),
-    /// A binary of any size.
-    Kept(Kept),
+    /// A binary without an upper bound. Tokio copies it.
+    Deferred(DeferredBinary),
 }
 
-impl Carried {
-    fn new(payload: Term<'_>, by: Reader) -> Result<Self, Unread> {
+impl CallPayload {
+    /// Reads the payload from a term that may be anything.
+    fn new(payload: Term<'_>, by: Reader) -> Result<Self, ReadError> {
         match payload.decode::<Binary<'_>>() {
-            Ok(binary) if binary.len() > LIGHT_BYTES => Ok(Self::Kept(Kept::new(binary))),
+            Ok(binary) if binary.len() > LIGHT_BYTES => {
+                Ok(Self::Deferred(DeferredBinary::new(binary)))
+            }
             Ok(binary) => Ok(Self::Light(Bytes::copy_from_slice(&binary).into())),
             Err(_) => match arguments(payload, by)? {
                 (values, true) => Ok(Self::Light(Payload::Values(values))),
@@ -159,11 +181,13 @@ impl Carried {
         }
     }
 
+    /// Whether the call may be polled on a scheduler.
     fn is_light(&self) -> bool {
         matches!(self, Self::Light(_))
     }
 
-    /// The call with this payload. A binary is copied where the call is polled first.
+    /// Starts the call with this payload. A deferred binary is copied when the call is polled
+    /// first.
     fn deliver(self, router: &Arc<Router>, mut call: Invocation) -> Answer {
         match self {
             Self::Light(payload) => {
@@ -174,7 +198,7 @@ impl Carried {
                 call.payload = Payload::Values(values);
                 router.deliver(call)
             }
-            Self::Kept(binary) => {
+            Self::Deferred(binary) => {
                 let router = Arc::clone(router);
                 Box::pin(async move {
                     call.payload = binary.copy()?.into();
@@ -185,7 +209,7 @@ impl Carried {
     }
 }
 
-/// The caller: `host`, or `{provider, id, contract, link_name}`.
+/// Decodes the caller: `:host`, or `{:provider, id, contract, link_name}`.
 fn caller(origin: Term<'_>) -> Result<Origin, Error> {
     if origin.is_atom() {
         return Ok(Origin::Host);
@@ -202,9 +226,9 @@ fn caller(origin: Term<'_>) -> Result<Origin, Error> {
     })
 }
 
-/// A call without its payload. Its time begins now.
+/// A call without its payload. Its deadline counts from now.
 fn invocation(origin: Origin, target: String, operation: String, timeout_ms: u64) -> Invocation {
-    // A time beyond the clock's reach is as good as a day.
+    // `Instant` overflows for huge timeouts; a day is long enough for any call.
     let now = Instant::now();
     let day = Duration::from_hours(24);
     let deadline = now + Duration::from_millis(timeout_ms).min(day);
@@ -217,11 +241,11 @@ fn invocation(origin: Origin, target: String, operation: String, timeout_ms: u64
     }
 }
 
-/// Polls once, tells the BEAM what that took, and gives that as well.
+/// Polls the call once, reports the time to the BEAM, and returns it together with the result.
 fn poll(env: Env<'_>, answer: &mut Answer) -> (Poll<Result<Returned, Error>>, Duration) {
     let _inside = runtime().enter();
     let started = Instant::now();
-    // Polled again on Tokio if it is not ready: nothing needs to wake anybody here.
+    // Nothing needs to wake this thread: if the call is not ready, Tokio polls it again.
     let mut context = TaskContext::from_waker(Waker::noop());
     let poll = || catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(&mut context)));
     let polled = outbox::flushed(env, poll);
@@ -236,13 +260,13 @@ fn poll(env: Env<'_>, answer: &mut Answer) -> (Poll<Result<Returned, Error>>, Du
     (polled, took)
 }
 
-/// Moves the call to Tokio.
+/// Moves the call to Tokio. Returns `{:pending, call}`.
 fn pending<'a>(env: Env<'a>, answer: Answer, reference: Reference<'a>) -> Term<'a> {
     let caller = env.pid();
     let call = ResourceArc::new(Call::default());
     let reply = Reply::new(caller, reference);
     let task = runtime().spawn(async move { reply.send(answer.await.and_then(Returned::new)) });
-    // Set before anybody else holds the call.
+    // No other thread has the call yet, so the cell is empty.
     let _ = call.0.set(task.abort_handle());
     if call.monitor(Some(env), &caller).is_none() {
         call.abort();
@@ -250,7 +274,7 @@ fn pending<'a>(env: Env<'a>, answer: Answer, reference: Reference<'a>) -> Term<'
     (text_atom(env, "pending"), call).encode(env)
 }
 
-/// Gives a pending call up: its promised message says that it was dropped, unless it was answered.
+/// Gives up a pending call. Its promised message says `dropped`, unless the answer was sent before.
 #[rustler::nif]
 fn call_cancel(call: ResourceArc<Call>) -> Atom {
     call.abort();

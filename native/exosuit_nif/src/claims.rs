@@ -1,4 +1,4 @@
-//! Claims, keys, digests.
+//! Claims in signed modules, keys, and digests.
 
 use exosuit_claims::{
     Admitted, Claims, Issuers, KeyKind, KeyPair, LegacyHash, Policy, Unsigned, admit, unix_now,
@@ -10,7 +10,8 @@ use sha2::{Digest, Sha256};
 
 use crate::term::{failure, ok, text_atom};
 
-/// Checks the token of a module or component: its claims, or `:unsigned` where that is allowed.
+/// Checks the token of a module or component. Returns its claims, or `:unsigned` if that is
+/// allowed. `issuers` is `:any`, or a list of public keys.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn claims_admit<'a>(
     env: Env<'a>,
@@ -19,7 +20,7 @@ fn claims_admit<'a>(
     unsigned: bool,
     legacy_hash: bool,
 ) -> NifResult<Term<'a>> {
-    // No other atom trusts anybody: a `nil` by mistake must not.
+    // Other atoms trust nobody, because a `nil` by mistake must not trust everybody.
     let trusted: Option<Vec<String>> = match issuers.atom_to_string().as_deref() {
         Ok("any") => None,
         _ => Some(issuers.decode()?),
@@ -31,7 +32,8 @@ fn claims_admit<'a>(
     })
 }
 
-/// Of what is no Wasm, no claims are wrong. What is not valid yet will be: it is worth another try.
+/// The code of an error. A token that is not valid yet becomes valid later, so another try is worth
+/// it.
 fn code(error: &exosuit_claims::Error) -> Code {
     use exosuit_claims::Error::{NotWasm, NotYetValid, TooDeep, TooLarge};
     match error {
@@ -41,6 +43,7 @@ fn code(error: &exosuit_claims::Error) -> Code {
     }
 }
 
+/// Checks the token with a policy that is made of these options.
 fn check(
     wasm: &[u8],
     trusted: Option<Vec<String>>,
@@ -84,7 +87,7 @@ fn encode<'a>(env: Env<'a>, claims: &Claims) -> Term<'a> {
     Term::map_from_pairs(env, &pairs).unwrap_or_else(|_| nil().encode(env))
 }
 
-/// A new key of a kind (`"server"`): `{public_key, seed}`.
+/// Generates a key of a kind (`"server"`). Returns `{:ok, {public_key, seed}}`.
 #[rustler::nif]
 fn key_generate<'a>(env: Env<'a>, kind: &str) -> Term<'a> {
     match kind.parse::<KeyKind>() {

@@ -1,5 +1,7 @@
-//! The input checks of all doors, for Elixir. Texts come as bytes: bytes that are not UTF-8 are refused with a
-//! text, and never as a bad argument.
+//! Checks of all inputs, for Elixir. The rules themselves are tables in `exosuit_core`.
+//!
+//! Texts come as binaries. A binary that is not UTF-8 gets an error with a text; a `&str` argument
+//! would raise `ArgumentError` instead.
 
 use exosuit_core::reference::NoRegistry;
 use exosuit_core::{Bound, Code, Error, Reference, Role, Variable, check_name};
@@ -8,7 +10,7 @@ use rustler::{Binary, Encoder, Env, Term};
 
 use crate::term::{failure, ok, text_atom};
 
-/// `:ok`, or why the text is no name of this kind (`"contract"`).
+/// Checks a name of a kind (`"contract"`). Returns `:ok`, or the reason why it is refused.
 #[rustler::nif]
 fn name_check<'a>(env: Env<'a>, kind: &str, text: Binary<'a>) -> Term<'a> {
     let checked = utf8(&text).and_then(|text| {
@@ -23,8 +25,8 @@ fn name_check<'a>(env: Env<'a>, kind: &str, text: Binary<'a>) -> Term<'a> {
     }
 }
 
-/// `{:ok, {kind, name}}`, the kind `:file`, `:builtin`, `:module` or `:registry`; or why the text is no
-/// reference.
+/// Parses a reference. Returns `{:ok, {kind, name}}`; the kind is `:file`, `:builtin`, `:module` or
+/// `:registry`.
 #[rustler::nif]
 fn reference_parse<'a>(env: Env<'a>, text: Binary<'a>) -> Term<'a> {
     let parsed = utf8(&text).and_then(|text| {
@@ -36,42 +38,43 @@ fn reference_parse<'a>(env: Env<'a>, text: Binary<'a>) -> Term<'a> {
     }
 }
 
-/// The error of an image in a registry, with the form of a file of that name.
+/// The error for an image in a registry. It suggests the form of a file with that name.
 #[rustler::nif]
 fn reference_refusal(image: String) -> String {
     NoRegistry(&image).to_string()
 }
 
-/// Every bound: `{name, least, most, text}`.
+/// Lists all bounds: `{name, least, most, text}`.
 #[rustler::nif]
 fn bounds() -> Vec<(&'static str, u64, u64, String)> {
     let row = |bound: &Bound| (bound.name, bound.least, bound.most, bound.to_string());
     Bound::ALL.iter().map(row).collect()
 }
 
-/// Every environment variable that is known: `{name, role, kind, doc}`.
+/// Lists all known environment variables: `{name, role, kind, doc}`.
 #[rustler::nif]
 fn variables(env: Env<'_>) -> Vec<Term<'_>> {
     exosuit_core::VARIABLES
         .iter()
-        .map(|it| row(env, it))
+        .map(|variable| row(env, variable))
         .collect()
 }
 
-/// The row of a variable, or nil.
+/// The row of a variable, or `nil`.
 #[rustler::nif]
 fn variable_find<'a>(env: Env<'a>, name: &str) -> Option<Term<'a>> {
-    Variable::find(name).map(|it| row(env, it))
+    Variable::find(name).map(|variable| row(env, variable))
 }
 
-/// The known variable that an unknown one is probably a slip of, or nil.
+/// The known variable that an unknown name is probably a typing error of, or `nil`.
 #[rustler::nif]
 fn variable_nearest(name: &str) -> Option<&'static str> {
     Variable::nearest(name)
 }
 
-fn row<'a>(env: Env<'a>, it: &'static Variable) -> Term<'a> {
-    let role = match it.role {
+/// The row of a variable: `{name, role, kind, doc}`.
+fn row<'a>(env: Env<'a>, variable: &'static Variable) -> Term<'a> {
+    let role = match variable.role {
         Role::Host => "host",
         Role::Release => "release",
         Role::Command => "command",
@@ -79,10 +82,11 @@ fn row<'a>(env: Env<'a>, it: &'static Variable) -> Term<'a> {
         Role::Refused => "refused",
         Role::Internal => "internal",
     };
-    let (role, kind) = (text_atom(env, role), text_atom(env, it.kind));
-    (it.name, role, kind, it.doc).encode(env)
+    let (role, kind) = (text_atom(env, role), text_atom(env, variable.kind));
+    (variable.name, role, kind, variable.doc).encode(env)
 }
 
+/// The binary as text.
 fn utf8<'a>(text: &'a Binary<'_>) -> Result<&'a str, Error> {
     std::str::from_utf8(text.as_slice()).map_err(|_| invalid("a text is not UTF-8".to_owned()))
 }
@@ -91,6 +95,7 @@ fn invalid(detail: String) -> Error {
     Error::new(Code::InvalidInput, detail)
 }
 
+/// The first 200 characters, as an error must not repeat a text of any length.
 fn clip(text: &str) -> String {
     text.chars().take(200).collect()
 }

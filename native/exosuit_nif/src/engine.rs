@@ -1,4 +1,5 @@
-//! The one engine of the VM.
+//! The one engine of the VM. All hosts of a VM share it: its pool of instances, its cache of
+//! compiled code, and its limits.
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -10,9 +11,10 @@ use rustler::{Binary, Env, NifMap, Term};
 use crate::runtime;
 use crate::term::{failure, ok};
 
+/// The engine, once `engine_start` has run.
 static ENGINE: OnceLock<Engine> = OnceLock::new();
 
-/// The engine.
+/// The engine, or an error if the application has not been started.
 pub(crate) fn engine() -> Result<&'static Engine, Error> {
     let absent = || {
         Error::new(
@@ -23,19 +25,23 @@ pub(crate) fn engine() -> Result<&'static Engine, Error> {
     ENGINE.get().ok_or_else(absent)
 }
 
-/// The limits of the engine, which Elixir has checked.
+/// The limits of the engine. Elixir has checked them.
 #[derive(NifMap)]
 #[rustler(decode)]
-struct Limits {
+struct EngineLimits {
+    /// How many instances may exist at the same time.
     pool_slots: u32,
+    /// How many of them one actor may have.
     actor_share: u32,
+    /// The largest module in bytes.
     module_bytes: usize,
+    /// How many core instances, memories and tables one component may have.
     core_instances: u32,
     memories: u32,
     tables: u32,
 }
 
-impl Limits {
+impl EngineLimits {
     fn options(self, cache_dir: Option<String>, compiler: String) -> EngineOptions {
         EngineOptions {
             cache: cache_dir.map(PathBuf::from),
@@ -53,14 +59,15 @@ impl Limits {
     }
 }
 
-/// Starts runtime and engine, unless they run. Says how instances are allocated, where compiled code
-/// is kept, and what compiles it. It maps memory and touches files.
+/// Starts the runtime and the engine, unless they run. Returns a text for the log: how instances
+/// are allocated, where compiled code is cached, and which program compiles. It maps memory and
+/// touches files.
 #[rustler::nif(schedule = "DirtyIo")]
 fn engine_start(
     env: Env<'_>,
     cache_dir: Option<String>,
     compiler: String,
-    limits: Limits,
+    limits: EngineLimits,
 ) -> Term<'_> {
     match start(limits.options(cache_dir, compiler)) {
         Ok(engine) => ok(env, describe(engine)),
@@ -68,7 +75,7 @@ fn engine_start(
     }
 }
 
-/// Lists the imports of a module that nothing here can answer, without a compilation of its code.
+/// Lists the imports of a module that the host does not implement. It does not compile the code.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn engine_unanswered<'a>(env: Env<'a>, bytes: Binary<'a>) -> Term<'a> {
     match engine() {
@@ -80,12 +87,13 @@ fn engine_unanswered<'a>(env: Env<'a>, bytes: Binary<'a>) -> Term<'a> {
 fn start(options: EngineOptions) -> Result<&'static Engine, Error> {
     runtime::start()?;
     if ENGINE.get().is_none() {
-        // Another VM process may have been first; its engine serves as well.
+        // Another process may have set it in the meantime; its engine serves as well.
         let _ = ENGINE.set(Engine::new(options)?);
     }
     engine()
 }
 
+/// The text for the log.
 fn describe(engine: &Engine) -> String {
     let allocator = match engine.allocator() {
         Allocator::Pooling => "instances come from a pool".to_owned(),

@@ -1,4 +1,4 @@
-//! The data plane of one host.
+//! The data plane of one host: its router, and what its actors and providers share.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -16,23 +16,23 @@ use crate::notices::Notices;
 use crate::reply::{To, answer};
 use crate::runtime::Reaped;
 
-/// What an actor may log: a line every ten milliseconds, and a page at once.
+/// How many lines an actor may log in the long run, and how many at once.
 pub(crate) const LOG_LINES_PER_SECOND: u32 = 100;
 pub(crate) const LOG_BURST: u32 = 1_000;
 
 /// The data plane of one host, for as long as Elixir holds it.
-pub(crate) struct Host(Reaped<Arc<Inner>>);
+pub(crate) struct Host(Reaped<Arc<HostState>>);
 
-/// What a host's entries share.
-pub(crate) struct Inner {
+/// What the entries of a host share.
+pub(crate) struct HostState {
     pub(crate) router: Arc<Router>,
     pub(crate) notices: Arc<Notices>,
     pub(crate) log: Arc<LogGate>,
-    /// Where its HTTP servers listen.
+    /// The ports that its HTTP servers listen on.
     pub(crate) ports: Arc<HttpPorts>,
-    /// What its providers have of the lattice.
+    /// The messaging between hosts that its providers use: local, until it joins a lattice.
     lattice: Mutex<Arc<dyn Lattice>>,
-    /// The providers that run, for `drain`.
+    /// The providers that run. `drain` asks them to stop.
     pub(crate) providers: Mutex<HashMap<Id, Arc<dyn Capability>>>,
 }
 
@@ -40,16 +40,19 @@ pub(crate) struct Inner {
 impl Resource for Host {}
 
 impl Host {
-    pub(crate) fn inner(&self) -> &Arc<Inner> {
+    /// The shared state.
+    pub(crate) fn state(&self) -> &Arc<HostState> {
         &self.0
     }
 
+    /// The router.
     pub(crate) fn router(&self) -> &Arc<Router> {
-        &self.inner().router
+        &self.state().router
     }
 }
 
-impl Inner {
+impl HostState {
+    /// An empty host with the two providers that every host has: logging and random numbers.
     fn new(options: Options, ports: HttpPorts) -> Self {
         let notices = Arc::new(Notices::new());
         let observe: Arc<dyn Observe> = notices.clone();
@@ -83,26 +86,27 @@ impl Inner {
         Arc::clone(&self.lattice.lock())
     }
 
-    /// From now on it is in this lattice.
+    /// Sets the lattice for providers that start from now on.
     pub(crate) fn join(&self, lattice: Arc<dyn Lattice>) {
         *self.lattice.lock() = lattice;
     }
 
-    /// Where what is held by the router sends its own calls.
+    /// The way for calls of actors and providers. It is weak, as the router holds them.
     pub(crate) fn deliver(&self) -> Weak<dyn Deliver> {
         let router: Weak<Router> = Arc::downgrade(&self.router);
         router
     }
 
-    /// First those who bring calls, other hosts among them, then new calls from Elixir; then what runs may finish. All at
-    /// once: while one waits for a slow client, the others take nothing new either.
+    /// Stops new calls and lets running calls finish. First come the sources of calls from outside,
+    /// such as HTTP servers and other hosts, then new calls from Elixir. All providers drain at the
+    /// same time, so that one that waits for a slow client does not leave the others open.
     async fn drain(&self, timeout: Duration) -> Result<(), Error> {
         let providers: Vec<_> = self.providers.lock().values().cloned().collect();
         self.router.withdraw();
         let finishing = async {
             let drain = |provider: Arc<dyn Capability>| async move { provider.drain().await };
             let mut draining: JoinSet<_> = providers.into_iter().map(drain).collect();
-            // One that fails to end holds nothing up.
+            // A provider that fails to stop must not hold up the others.
             while draining.join_next().await.is_some() {}
             self.router.drain();
             self.router.idle().await;
@@ -113,9 +117,12 @@ impl Inner {
     }
 }
 
-/// An empty table: how deeply calls may be nested, how long they wait for an actor that restarts,
-/// whether what runs here goes before what runs elsewhere, and which ports HTTP servers take in place
-/// of those that links name.
+/// A data plane with an empty table.
+///
+/// - `max_depth`: how deeply calls may be nested.
+/// - `restart_wait_ms`: how long calls wait for an actor that restarts.
+/// - `local_first`: whether actors on this host are preferred to those on others.
+/// - `ports`: the port to listen on, for each port that a link names.
 #[rustler::nif]
 fn host_new(
     env: Env<'_>,
@@ -126,27 +133,27 @@ fn host_new(
 ) -> Term<'_> {
     let options = Options {
         max_depth,
-        // A time beyond the clock's reach is as good as a day.
+        // `Instant` overflows for huge timeouts; a day is long enough.
         restart_wait: Duration::from_millis(restart_wait_ms).min(Duration::from_hours(24)),
         local_first,
         ..Options::default()
     };
     let ports = HttpPorts::with_instead(ports.into_iter().collect());
-    ResourceArc::new(Host(Reaped::new(Arc::new(Inner::new(options, ports))))).encode(env)
+    ResourceArc::new(Host(Reaped::new(Arc::new(HostState::new(options, ports))))).encode(env)
 }
 
-/// Names the process that gets the host's notices.
+/// Sets the process that gets the host's notices.
 #[rustler::nif]
 fn host_observe(host: ResourceArc<Host>, pid: LocalPid) -> Atom {
-    host.inner().notices.read_by(pid);
+    host.state().notices.read_by(pid);
     ok()
 }
 
-/// Takes no new calls; answers when those that run have finished, or after the timeout.
+/// Takes no new calls. Answers when the running calls have finished, or after the timeout.
 #[rustler::nif]
 fn host_drain<'a>(env: Env<'a>, host: ResourceArc<Host>, timeout_ms: u64, to: To<'a>) -> Atom {
-    let inner = Arc::clone(host.inner());
+    let state = Arc::clone(host.state());
     answer(env, to, async move {
-        inner.drain(Duration::from_millis(timeout_ms)).await
+        state.drain(Duration::from_millis(timeout_ms)).await
     })
 }

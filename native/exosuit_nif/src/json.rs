@@ -1,4 +1,4 @@
-//! JSON, and what serde makes of Rust's structures, as terms with strings for keys.
+//! JSON, and serde's values as terms. Keys of objects become strings, `null` becomes `nil`.
 
 use exosuit_core::{Code, Error};
 use rustler::types::atom::nil;
@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::term::{failure, ok};
 
-/// Decodes JSON. Keys are strings, null is nil.
+/// Decodes JSON.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn json_decode<'a>(env: Env<'a>, text: &str) -> Term<'a> {
     match serde_json::from_str(text) {
@@ -21,8 +21,8 @@ fn json_decode<'a>(env: Env<'a>, text: &str) -> Term<'a> {
     }
 }
 
-/// Encodes a term as JSON on one line: maps with atoms or strings for keys, lists, UTF-8 binaries,
-/// numbers, and atoms, of which nil is null.
+/// Encodes a term as JSON on one line: maps with atoms or strings as keys, lists, UTF-8 binaries,
+/// numbers and atoms. `nil` becomes `null`, other atoms become strings.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn json_encode<'a>(env: Env<'a>, value: Term<'a>) -> Term<'a> {
     match json(value, MAX_DEPTH) {
@@ -31,9 +31,10 @@ fn json_encode<'a>(env: Env<'a>, value: Term<'a>) -> Term<'a> {
     }
 }
 
-/// As deep as serde decodes, and no stack is in danger.
+/// The depth that serde decodes. It keeps the recursion within every thread's stack.
 const MAX_DEPTH: usize = 128;
 
+/// The term as a value, at most `depth` levels deep.
 fn json(term: Term<'_>, depth: usize) -> Result<Value, String> {
     if depth == 0 {
         return Err(format!("a term of more than {MAX_DEPTH} levels is no JSON"));
@@ -49,6 +50,7 @@ fn json(term: Term<'_>, depth: usize) -> Result<Value, String> {
     }
 }
 
+/// An atom: `null`, a boolean, or a string.
 fn word(term: Term<'_>) -> Result<Value, String> {
     let text = term.atom_to_string().map_err(|_| no_json(term))?;
     Ok(match text.as_str() {
@@ -80,16 +82,18 @@ fn object(term: Term<'_>, depth: usize) -> Result<Value, String> {
     fields.collect::<Result<Map<_, _>, _>>().map(Value::Object)
 }
 
+/// Decodes a scalar, such as a binary that must be UTF-8.
 fn decoded<'a, T: Decoder<'a>>(term: Term<'a>) -> Result<T, String> {
     term.decode().map_err(|_| no_json(term))
 }
 
-/// Without the term itself, which may be anything.
+/// The error for a term without a form in JSON. It names the type only, as the term may be
+/// anything.
 fn no_json(term: Term<'_>) -> String {
     format!("a term of type {:?} has no form in JSON", term.get_type())
 }
 
-/// The value as a term. How deep it is was bounded when it was parsed.
+/// The value as a term. The parser has bounded its depth.
 pub(crate) fn term<'a>(env: Env<'a>, value: &Value) -> Term<'a> {
     match value {
         Value::Null => nil().encode(env),
@@ -106,7 +110,7 @@ pub(crate) fn term<'a>(env: Env<'a>, value: &Value) -> Term<'a> {
                 .iter()
                 .map(|(key, value)| (key.encode(env), term(env, value)))
                 .collect();
-            // Keys of an object are distinct, so there is nothing that could fail.
+            // The keys of an object are distinct, so the map cannot be refused.
             Term::map_from_pairs(env, &pairs).unwrap_or_else(|_| Term::map_new(env))
         }
     }

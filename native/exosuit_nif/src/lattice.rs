@@ -1,7 +1,12 @@
-//! The lattice of one host: its two connections, and what Elixir does over them.
+//! The lattice of one host: its two connections to NATS, and what Elixir does over them.
 //!
-//! - `settings`: what is said of a connection. `notices`: what happens to one.
-//! - `bus`: messages. `store`: what the hosts share. `inlet`: what comes in by itself, one at a time.
+//! - [`Lattice`]: the handle of Elixir. [`Joined`]: the connections and the state behind it.
+//! - `settings`: the options of a connection. `notices`: its events.
+//! - `bus`: messages. `store`: the state that hosts share.
+//! - `inlet`: messages and changes that arrive without a request, one at a time.
+//!
+//! The control connection carries commands, events and the shared state. The RPC connection carries
+//! calls between hosts and messages of providers. They may lead to different servers.
 
 mod bus;
 mod inlet;
@@ -16,6 +21,7 @@ use exosuit_core::{Code, Error, Id};
 use exosuit_lattice::{
     Bus, CallOptions, Calls, Connection, Hosts, ProviderLattice, SharedState, State, StreamLimits,
 };
+use futures_util::TryFutureExt;
 use rustler::{Atom, Encoder, Env, NifMap, Resource, ResourceArc, Term};
 
 use crate::host::Host;
@@ -25,10 +31,10 @@ use crate::secret::SecretHandle;
 use crate::term::{failure, id, text_atom};
 use settings::ConnectionSettings;
 
-/// The lattice of one host, for as long as Elixir holds it; then its connections close.
+/// The lattice of one host. Its connections close when Elixir releases it.
 pub(crate) struct Lattice(Reaped<Arc<Joined>>);
 
-/// What the hosts of a lattice share, as one of them reaches it.
+/// The connections of one host, and what works over them.
 pub(crate) struct Joined {
     control: Connection,
     rpc: Connection,
@@ -41,31 +47,42 @@ pub(crate) struct Joined {
 impl Resource for Lattice {}
 
 impl Lattice {
+    /// The connections. A task holds them while it runs.
     fn joined(&self) -> Arc<Joined> {
         Arc::clone(&self.0)
     }
+
+    /// Runs `work` on Tokio with the connections of this lattice, and sends its result to `to`.
+    fn answer<T, F>(&self, env: Env<'_>, to: To<'_>, work: impl FnOnce(Arc<Joined>) -> F) -> Atom
+    where
+        T: Encoder + Send + 'static,
+        F: Future<Output = Result<T, exosuit_lattice::Error>> + Send + 'static,
+    {
+        answer(env, to, work(self.joined()).map_err(Error::from))
+    }
 }
 
-/// Which lattice, as whom, and over what.
+/// The name of the lattice, the keys of this host, and the settings of its connections.
 #[derive(NifMap)]
-struct Settings {
+struct LatticeSettings {
     lattice: String,
     host_key: String,
     cluster_seed: ResourceArc<SecretHandle>,
     accepted_cluster_seed: Option<ResourceArc<SecretHandle>>,
     cluster_issuers: Vec<String>,
     domain: Option<String>,
-    /// On how many servers the buckets are kept.
+    /// On how many servers each bucket is stored.
     replicas: usize,
     /// How many bytes each bucket of the shared state may take.
     state_max_bytes: Option<u64>,
-    /// What begins the subjects that are kept from actors.
+    /// Prefixes of subjects that actors may not use.
     reserved: Vec<String>,
     control: ConnectionSettings,
     rpc: ConnectionSettings,
 }
 
-impl Settings {
+impl LatticeSettings {
+    /// The options for calls between hosts.
     fn calls(&self) -> Result<CallOptions, Error> {
         let key = |text: &str, what: &str| {
             let wrong = |error: exosuit_claims::Error| {
@@ -95,13 +112,14 @@ impl Settings {
 }
 
 impl Joined {
-    async fn join(host: &Host, settings: Settings) -> Result<Self, Error> {
+    /// Opens both connections, and gives the host the calls and messages of the lattice.
+    async fn join(host: &Host, settings: LatticeSettings) -> Result<Self, Error> {
         let options = settings.calls()?;
         let lattice: Id = options.lattice.clone();
         let name = |side| format!("exosuit-{}-{side}", settings.host_key);
         let control = Connection::open(&settings.control.options(name("control"))?).await?;
         let rpc = Connection::open(&settings.rpc.options(name("rpc"))?).await?;
-        let observe = &host.inner().notices;
+        let observe = &host.state().notices;
         notices::forward(&control, "control", observe);
         notices::forward(&rpc, "rpc", observe);
         let calls = Calls::start(rpc.clone(), options).await?;
@@ -116,7 +134,7 @@ impl Joined {
         let providers = providers
             .replicated(settings.replicas)
             .reserve(settings.reserved);
-        host.inner().join(Arc::new(providers));
+        host.state().join(Arc::new(providers));
         let limits = StreamLimits {
             replicas: settings.replicas,
             max_bytes: settings.state_max_bytes,
@@ -131,17 +149,23 @@ impl Joined {
     }
 }
 
-/// Joins a lattice, in the background from then on. Answers with a reference at once: that no server
-/// answers is a state, and no error.
+/// Joins a lattice. Answers with a reference at once, even if no server answers yet: the
+/// connections try again in the background.
 #[rustler::nif]
-fn lattice_open<'a>(env: Env<'a>, host: ResourceArc<Host>, settings: Settings, to: To<'a>) -> Atom {
+fn lattice_open<'a>(
+    env: Env<'a>,
+    host: ResourceArc<Host>,
+    settings: LatticeSettings,
+    to: To<'a>,
+) -> Atom {
     answer(env, to, async move {
         let joined = Joined::join(&host, settings).await?;
         Ok(ResourceArc::new(Lattice(Reaped::new(Arc::new(joined)))))
     })
 }
 
-/// How the connections are: `connected`, `closed`, or `{connecting, failure | nil}`.
+/// The state of both connections, `{control, rpc}`: `connected`, `closed`, or `{connecting, failure
+/// | nil}`.
 #[rustler::nif]
 fn lattice_state(env: Env<'_>, lattice: ResourceArc<Lattice>) -> Term<'_> {
     let joined = lattice.joined();
@@ -150,6 +174,7 @@ fn lattice_state(env: Env<'_>, lattice: ResourceArc<Lattice>) -> Term<'_> {
     (control, rpc).encode(env)
 }
 
+/// The state of one connection.
 fn state<'a>(env: Env<'a>, connection: &Connection) -> Term<'a> {
     match &*connection.state().borrow() {
         State::Connected => text_atom(env, "connected"),
@@ -164,30 +189,29 @@ fn state<'a>(env: Env<'a>, connection: &Connection) -> Term<'a> {
     }
 }
 
-/// How many calls from the lattice were refused, by kind.
+/// The number of refused calls from the lattice, by kind.
 #[rustler::nif]
 fn lattice_refused(lattice: ResourceArc<Lattice>) -> Vec<(&'static str, u64)> {
     lattice.joined().calls.refused().into_iter().collect()
 }
 
-/// Says whether any other host takes calls with a MAC.
+/// Sets whether any other host accepts calls with a MAC.
 #[rustler::nif]
 fn lattice_take_macs(lattice: ResourceArc<Lattice>, others_do: bool) -> Atom {
     lattice.joined().calls.others_take_macs(others_do);
     rustler::types::atom::ok()
 }
 
-/// How many bytes a message to the server of commands and events may have.
+/// The largest message in bytes that the server of the control connection accepts.
 #[rustler::nif]
 fn lattice_max_payload(lattice: ResourceArc<Lattice>) -> usize {
     lattice.joined().control.max_payload()
 }
 
-/// Sends what waits to be sent, and closes the connections.
+/// Sends the waiting messages, and closes the connections.
 #[rustler::nif]
 fn lattice_close<'a>(env: Env<'a>, lattice: ResourceArc<Lattice>, to: To<'a>) -> Atom {
-    let joined = lattice.joined();
-    answer(env, to, async move {
+    lattice.answer(env, to, |joined| async move {
         joined.rpc.close().await;
         joined.control.close().await;
         Ok(())

@@ -1,14 +1,28 @@
-//! The NIF library: decode, hand over, reply. What it offers stands in `Exosuit.Native`, in the
-//! order of the files here.
+//! The library that Elixir loads: each NIF decodes its arguments, hands them over, and returns.
+//! `Exosuit.Native` has one stub for each NIF, in the order of the files here.
 //!
-//! - `engine`: the one engine of the VM. `host`: the data plane of one host. `actor`, `provider`,
-//!   `link`: its entries. `lattice`: the other hosts. `module`: compiled code. `call`: an invocation
-//!   from Elixir.
-//! - `claims`, `doors`, `manifest`, `json`: pure functions. `secret`: texts that Elixir has by a handle.
-//! - `runtime`, `reply`, `outbox`, `notices`, `term`, `value`: what these stand on.
+//! | module | holds |
+//! |---|---|
+//! | `engine`, `module` | the one engine of the VM, and compiled code |
+//! | `host` | the data plane of one host: its router and what its entries share |
+//! | `actor`, `provider`, `link`, `remote_claims` | the entries in the router's table |
+//! | `call` | a call from Elixir to an actor |
+//! | `lattice` | connections to NATS, messages, and the state that hosts share |
+//! | `claims`, `doors`, `json`, `manifest` | pure functions |
+//! | `secret`, `lock` | texts and locked files that Elixir holds by a handle |
+//! | `runtime`, `reply`, `outbox`, `notices` | the threads that work, and the ways back to Elixir |
+//! | `term`, `value`, `names`, `deferred` | terms to values of Rust, and back |
 //!
-//! A NIF here never waits. Work that takes time runs on Tokio and answers by message; a call to an
-//! actor is polled once on the calling scheduler before it goes there, see `call`.
+//! # Rules
+//!
+//! - A NIF on a normal scheduler returns within a millisecond and never waits. A NIF that reads
+//!   many bytes or touches files runs on a dirty scheduler. All other work runs on Tokio.
+//! - A NIF that takes `to: To` and returns `:ok` promises exactly one message `{reference,
+//!   result}`. If it returns `{:error, _}`, no message follows. See [`reply`].
+//! - A call to an actor is the one exception: it is polled once on the scheduler. See [`call`].
+//! - No text from outside becomes an atom, except the names of WIT types within a budget. See
+//!   [`names`].
+//! - A resource that belongs to a process monitors it, and ends with it or with its last reference.
 
 #![expect(
     clippy::needless_pass_by_value,
@@ -18,13 +32,13 @@
 mod actor;
 mod call;
 mod claims;
+mod deferred;
 mod doors;
 mod engine;
 mod host;
 mod inspect;
 mod json;
-mod kept;
-mod known;
+
 mod lattice;
 mod link;
 mod lock;
@@ -34,6 +48,7 @@ mod names;
 mod notices;
 mod outbox;
 mod provider;
+mod remote_claims;
 mod reply;
 mod runtime;
 mod secret;

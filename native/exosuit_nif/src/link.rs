@@ -1,4 +1,7 @@
 //! Links in the router's table.
+//!
+//! A *key* names links by source, contract and name. Several links may have the same key; they
+//! differ in target and interfaces.
 
 use std::collections::HashMap;
 
@@ -10,7 +13,8 @@ use crate::host::Host;
 use crate::reply::{To, answer, done};
 use crate::term::{code, contract, failure, id, link_name, ok, text_atom};
 
-/// Source, target, name, contract, interfaces, configuration of the source and of the target.
+/// Source, target, name, contract, interfaces, configuration of the source, configuration of the
+/// target.
 type Fields = (
     String,
     String,
@@ -21,18 +25,18 @@ type Fields = (
     HashMap<String, String>,
 );
 
-/// Makes a link, or changes its configuration; answers once its provider has taken it.
+/// Creates a link, or changes its configuration. Answers when its provider has taken it.
 #[rustler::nif]
 fn link_put<'a>(env: Env<'a>, host: ResourceArc<Host>, fields: Fields, to: To<'a>) -> Term<'a> {
     let link = match parse(fields) {
         Ok(link) => link,
         Err(error) => return failure(env, &error),
     };
-    // It counts from now on, so that a deletion that is asked for next comes after it.
+    // The router notes it now, so that a deletion that is requested next comes after it.
     answer(env, to, host.router().put_link(link)).encode(env)
 }
 
-/// Answers whether a link would be made. Changes nothing.
+/// Answers whether a link would be accepted. Changes nothing.
 #[rustler::nif]
 fn link_check<'a>(env: Env<'a>, host: ResourceArc<Host>, fields: Fields, to: To<'a>) -> Term<'a> {
     match parse(fields) {
@@ -41,8 +45,8 @@ fn link_check<'a>(env: Env<'a>, host: ResourceArc<Host>, fields: Fields, to: To<
     }
 }
 
-/// Removes the links of a source, contract and name, from now on, but for those of these targets and
-/// interfaces; answers with their number once their providers have let go of them.
+/// Removes the links of a key at once, except those with a target and interfaces in `stay`. Answers
+/// with their number when their providers have released them.
 #[rustler::nif]
 fn link_delete<'a>(
     env: Env<'a>,
@@ -65,13 +69,14 @@ fn link_delete<'a>(
     answer(env, to, deleting).encode(env)
 }
 
-/// Every link with what became of it. Of ten thousand links this takes some milliseconds.
+/// Lists all links with their status. Ten thousand links take some milliseconds.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn link_states(env: Env<'_>, host: ResourceArc<Host>) -> Vec<Term<'_>> {
     let states = host.router().link_states();
     states.iter().map(|state| describe(env, state)).collect()
 }
 
+/// A link with its status: `{{source, contract, name}, target, interfaces, status}`.
 fn describe<'a>(env: Env<'a>, LinkState { link, status }: &LinkState) -> Term<'a> {
     let key = (
         link.source.as_str(),
@@ -102,7 +107,8 @@ fn link_warnings<'a>(
     }
 }
 
-/// Binds the links of these keys to the lineage of the actor at an end of them, which is stopped.
+/// Binds the links of these keys to the present code of a stopped actor at one of their ends. Other
+/// code under the same id then does not get them.
 #[rustler::nif]
 fn link_bind<'a>(
     env: Env<'a>,
@@ -118,7 +124,7 @@ fn link_bind<'a>(
     done(env, bound)
 }
 
-/// Frees the links of a key, for whoever runs at their ends now.
+/// Releases the links of a key, so that any actor at their ends may use them.
 #[rustler::nif]
 fn link_free<'a>(
     env: Env<'a>,
@@ -129,7 +135,8 @@ fn link_free<'a>(
     done(env, key.map(|key| host.router().free_links(&key)))
 }
 
-/// Says which links of a key are withheld, by target and interfaces: they keep what they are bound to.
+/// Marks links of a key as withheld, by target and interfaces. They stay bound to the code that
+/// they are bound to.
 #[rustler::nif]
 fn link_withhold<'a>(
     env: Env<'a>,
@@ -146,6 +153,7 @@ fn link_withhold<'a>(
     done(env, withheld)
 }
 
+/// Parses a link.
 fn parse(fields: Fields) -> Result<Link, Error> {
     let (source, target, name, for_contract, interfaces, source_config, target_config) = fields;
     Ok(Link {
@@ -159,6 +167,7 @@ fn parse(fields: Fields) -> Result<Link, Error> {
     })
 }
 
+/// Parses the key of a link.
 fn parse_key(source: &str, for_contract: &str, name: &str) -> Result<LinkKey, Error> {
     Ok(LinkKey {
         source: id(source)?,

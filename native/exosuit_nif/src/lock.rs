@@ -1,4 +1,4 @@
-//! Files that keep other hosts away from a directory, for as long as somebody holds them.
+//! Locked files, which keep other hosts away from a data directory.
 
 use std::fs::{File, OpenOptions, TryLockError};
 
@@ -7,7 +7,7 @@ use rustler::{Env, Resource, ResourceArc, Term};
 
 use crate::term::{failure, ok};
 
-/// A locked file. The system unlocks it when this is dropped, or when the VM ends in whatever way.
+/// A locked file. The system unlocks it when this is dropped, and also when the VM ends in any way.
 struct FileLock {
     _file: File,
 }
@@ -15,8 +15,8 @@ struct FileLock {
 #[rustler::resource_impl]
 impl Resource for FileLock {}
 
-/// Locks a file, which is made if it is absent: `{:ok, lock}`, or `:conflict` if somebody holds it, be it
-/// in this VM or in another process.
+/// Locks a file, and creates it if it is absent. Returns `{:ok, lock}`, or the error `conflict` if
+/// this VM or another process has locked it.
 #[rustler::nif(schedule = "DirtyIo")]
 fn file_lock<'a>(env: Env<'a>, path: &str) -> Term<'a> {
     match lock(path) {
@@ -25,6 +25,7 @@ fn file_lock<'a>(env: Env<'a>, path: &str) -> Term<'a> {
     }
 }
 
+/// Opens and locks the file. It keeps its content, and the lock is advisory.
 fn lock(path: &str) -> Result<File, Error> {
     let wrong = |why: &dyn std::fmt::Display| {
         Error::new(Code::Io, format!("{path} cannot be locked: {why}"))

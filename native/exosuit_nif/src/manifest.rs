@@ -1,4 +1,4 @@
-//! Manifests: YAML in, what should run out.
+//! Manifests: from YAML to specifications and links. `exosuit_manifest` does the work.
 
 use std::path::Path;
 
@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use crate::json::term;
 use crate::term::ok;
 
-/// Reads the bytes of a manifest for a host with these modules, or for hosts with any: all errors at once.
+/// Parses the bytes of a manifest. `host` lists the Elixir modules that a host has as providers;
+/// with `nil`, any module is accepted. Returns all errors at once.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn manifest_parse<'a>(
     env: Env<'a>,
@@ -18,24 +19,25 @@ fn manifest_parse<'a>(
     path: String,
     host: Option<Vec<String>>,
 ) -> Term<'a> {
-    match read(&text, &path, host.as_deref()) {
+    match parse(&text, &path, host.as_deref()) {
         Ok(parsed) => ok(env, term(env, &parsed)),
         Err(diagnostics) => (atom::error(), term(env, &to_json(&diagnostics))).encode(env),
     }
 }
 
-/// Reads the bytes of a manifest as its author wrote it, as maps, lists and scalars.
+/// Parses the bytes of a manifest as its author wrote it, to maps, lists and scalars.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn manifest_document<'a>(env: Env<'a>, text: Binary<'a>) -> Term<'a> {
     let source = source("/manifest");
-    let read = decode(&text, &source).and_then(|text| document(text, &source));
-    match read {
+    let decoded = decode(&text, &source).and_then(|text| document(text, &source));
+    match decoded {
         Ok(document) => ok(env, term(env, &json!(document))),
         Err(diagnostics) => (atom::error(), term(env, &to_json(&diagnostics))).encode(env),
     }
 }
 
-fn read(bytes: &[u8], path: &str, host: Option<&[String]>) -> Result<Value, Vec<Diagnostic>> {
+/// The manifest and its warnings as JSON.
+fn parse(bytes: &[u8], path: &str, host: Option<&[String]>) -> Result<Value, Vec<Diagnostic>> {
     let source = source(path);
     let text = decode(bytes, &source)?;
     let modules = host.map(|host| host.iter().map(String::as_str).collect::<Vec<_>>());
@@ -43,6 +45,7 @@ fn read(bytes: &[u8], path: &str, host: Option<&[String]>) -> Result<Value, Vec<
     Ok(json!({"manifest": manifest, "warnings": to_json(&warnings)}))
 }
 
+/// The file, and the directory that its relative paths start from.
 fn source(path: &str) -> Source {
     let directory = Path::new(path).parent().unwrap_or(Path::new("/"));
     Source {
@@ -51,7 +54,7 @@ fn source(path: &str) -> Source {
     }
 }
 
-/// As maps, with the whole of each as people read it under `text`.
+/// Diagnostics as maps; `text` is the whole message for people.
 fn to_json(diagnostics: &[Diagnostic]) -> Value {
     diagnostics
         .iter()

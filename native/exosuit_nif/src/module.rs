@@ -1,4 +1,4 @@
-//! Compiled code.
+//! Compiled code, and compiles that processes wait for.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -15,7 +15,8 @@ use crate::reply::{Reply, To};
 use crate::runtime::{Reaped, runtime};
 use crate::term::{failure, ok};
 
-/// Compiled code, for as long as Elixir holds it. The last holder unmaps it.
+/// Compiled code, for as long as Elixir or a running instance holds it. Dropping the last one
+/// unmaps it.
 pub(crate) struct CompiledModule(Reaped<Module>);
 
 #[rustler::resource_impl]
@@ -27,7 +28,8 @@ impl CompiledModule {
     }
 }
 
-/// Marks that a process waits for a module. The engine stops a compile that no process waits for.
+/// A process that waits for a compile. Several processes may wait for the same one; the engine
+/// stops it when none does.
 #[derive(Default)]
 pub(crate) struct Compiling(OnceLock<AbortHandle>);
 
@@ -52,9 +54,11 @@ impl Drop for Compiling {
     }
 }
 
-/// Compiles a module for a tenant within limits (milliseconds, bytes), or takes it from the cache:
-/// `{:ok, compiling}`, which promises an answer with a reference to it. The calling process holds
-/// `compiling` for as long as it waits. The module is copied, which takes long where it is large.
+/// Compiles a module for a tenant within limits (milliseconds, bytes), or takes it from the cache.
+///
+/// Returns `{:ok, compiling}`, and promises an answer with the compiled module. The calling process
+/// must hold `compiling` while it waits. Copying the bytes may take long, so it runs on a dirty
+/// scheduler.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn module_compile<'a>(
     env: Env<'a>,
@@ -79,7 +83,7 @@ fn module_compile<'a>(
         let module = module.await.map_err(exosuit_core::Error::from);
         reply.send(module.map(|module| ResourceArc::new(CompiledModule(Reaped::new(module)))));
     });
-    // Set before anybody else holds it.
+    // No other thread has it yet, so the cell is empty.
     let _ = compiling.0.set(task.abort_handle());
     if compiling.monitor(Some(env), &env.pid()).is_none() {
         compiling.abort();
@@ -87,21 +91,21 @@ fn module_compile<'a>(
     ok(env, compiling)
 }
 
-/// Waits for a module no more. Nothing happens where it is there already.
+/// Stops waiting for a compile. Has no effect if it has finished.
 #[rustler::nif]
 fn module_cancel(compiling: ResourceArc<Compiling>) -> Atom {
     compiling.abort();
     atom::ok()
 }
 
-/// Lists the imports of compiled code that nothing here answers.
+/// Lists the imports of compiled code that the host does not implement.
 #[rustler::nif]
 fn module_unanswered(module: ResourceArc<CompiledModule>) -> Vec<String> {
     module.module().unanswered().to_vec()
 }
 
-/// Makes atoms of the names of fields, cases and flags in the types of compiled code: `:ok`, or an error where the VM
-/// has made so many that it makes no more.
+/// Makes atoms of the names in the types of compiled code: fields, cases and flags. Returns an
+/// error if the VM has made as many as it may (see `names`).
 #[rustler::nif(schedule = "DirtyCpu")]
 fn module_names(env: Env<'_>, module: ResourceArc<CompiledModule>) -> Term<'_> {
     match names::make(env, module.module().names()) {

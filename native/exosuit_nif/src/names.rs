@@ -1,7 +1,9 @@
 //! The names of WIT types as atoms: fields of records, cases of variants and enums, flags.
 //!
-//! They are made once, when a component is loaded, within a budget for the whole VM, which cannot take atoms back.
-//! A value that comes later makes none: a name that is no atom by then, as one from another host may be, is a string.
+//! A VM never frees atoms, and crashes when it has too many. Therefore the atoms are created once,
+//! when a component is loaded, within a budget for the whole VM ([`MAX_NAMES`]). Converting a value
+//! never creates an atom: a name that is not an atom yet becomes a string. Names from another host
+//! may be such.
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
@@ -11,12 +13,13 @@ use exosuit_core::{Code, Error, WitName};
 use parking_lot::Mutex;
 use rustler::{Atom, Encoder, Env, Term};
 
-/// How many names may become atoms: an eighth of what a VM has by default.
+/// How many names may become atoms: an eighth of the atoms that a VM has by default.
 const MAX_NAMES: usize = 1 << 17;
 
+/// The names that are atoms already.
 static MADE: LazyLock<Mutex<HashSet<WitName>>> = LazyLock::new(Mutex::default);
 
-/// Makes the names atoms, or none of them where they are too many.
+/// Makes atoms of the names. If the budget does not suffice for all, makes none.
 pub(crate) fn make(env: Env<'_>, names: BTreeSet<&WitName>) -> Result<(), Error> {
     let mut made = MADE.lock();
     let new: Vec<_> = names
@@ -34,14 +37,14 @@ pub(crate) fn make(env: Env<'_>, names: BTreeSet<&WitName>) -> Result<(), Error>
         ));
     }
     for name in new {
-        // One that is too long for an atom stays a string.
+        // A name that is too long for an atom stays a string.
         let _ = Atom::from_str(env, &elixir(name));
         made.insert(name.clone());
     }
     Ok(())
 }
 
-/// The name as an atom, if it is one already; else as a string.
+/// The name as an atom if there is one, otherwise as a string.
 pub(crate) fn term<'a>(env: Env<'a>, name: &WitName) -> Term<'a> {
     let name = elixir(name);
     match Atom::existing_from_utf8_bytes(env, name.as_bytes()) {
@@ -50,6 +53,7 @@ pub(crate) fn term<'a>(env: Env<'a>, name: &WitName) -> Term<'a> {
     }
 }
 
+/// The name as Elixir writes it: `reply_to` for `reply-to`.
 fn elixir(name: &WitName) -> Cow<'_, str> {
     if name.contains('-') {
         name.replace('-', "_").into()

@@ -1,4 +1,14 @@
-//! Facts that nobody waits for, on their way to a process: `{:exosuit_notice, notice}`.
+//! Notices: events of the data plane that no caller waits for. They go to one process as
+//! `{:exosuit_notice, notice}`.
+//!
+//! [`Notices`] takes them from any thread without waiting. One task sends them in their order. A
+//! guest can cause notices in a loop, so three bounds protect the process that reads them:
+//!
+//! - Two queues of [`CAPACITY`]: one for notices that guests and callers can cause in a loop, one
+//!   for all others. A flood of the first kind never displaces one of the second.
+//! - At most [`BATCH`] notices in each [`PAUSE`]: a mailbox has no bound, and a full one slows its
+//!   process.
+//! - Notices that find their queue full are counted, and `notices_dropped` reports the number.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -13,48 +23,51 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::runtime::runtime;
 use crate::term::{code, map, text_atom};
 
-/// What may be under way; what comes faster than it is sent is lost, and the reader is told how much.
-/// Of each kind so many: what guests and callers can make in a loop never pushes out what is seldom.
+/// How many notices may wait in each of the two queues. If a queue is full, new ones are counted as
+/// lost.
 const CAPACITY: usize = 4_096;
 
-/// How many are sent in a row, and how long the next have to wait. A mailbox drops nothing, and a
-/// guest that is refused in a loop makes more in a second than any process reads.
+/// How many notices are sent before a pause. A guest that is refused in a loop causes more notices
+/// in a second than a process can read.
 const BATCH: u32 = 500;
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How often it is told that some were lost, at the most.
-const TOLD_EVERY: Duration = Duration::from_secs(1);
+/// The shortest time between two reports of lost notices.
+const REPORT_EVERY: Duration = Duration::from_secs(1);
 
-/// Takes notices from any thread, schedulers too, and sends them from Tokio, in their order. Those of
-/// which there are few go first.
+/// The sending side. It takes notices from all threads, also from schedulers.
 pub(crate) struct Notices {
     seldom: Sender<Notice>,
     often: Sender<Notice>,
-    shared: Arc<Shared>,
+    state: Arc<NoticeState>,
 }
 
+/// What the sending side and the task share.
 #[derive(Default)]
-struct Shared {
+struct NoticeState {
+    /// The process that gets the notices. Until there is one, they are discarded.
     reader: Mutex<Option<LocalPid>>,
+    /// How many notices found their queue full since the last report.
     lost: AtomicU64,
 }
 
 impl Notices {
+    /// Starts the task that sends.
     pub(crate) fn new() -> Self {
         let (seldom, few) = channel(CAPACITY);
         let (often, many) = channel(CAPACITY);
-        let shared = Arc::new(Shared::default());
-        runtime().spawn(send_all(few, many, Arc::clone(&shared)));
+        let state = Arc::new(NoticeState::default());
+        runtime().spawn(send_all(few, many, Arc::clone(&state)));
         Self {
             seldom,
             often,
-            shared,
+            state,
         }
     }
 
-    /// Names the process that reads them from now on.
+    /// Sets the process that gets the notices from now on.
     pub(crate) fn read_by(&self, pid: LocalPid) {
-        *self.shared.reader.lock() = Some(pid);
+        *self.state.reader.lock() = Some(pid);
     }
 }
 
@@ -67,40 +80,42 @@ impl Observe for Notices {
             _ => &self.seldom,
         };
         if sender.try_send(notice).is_err() {
-            self.shared.lost.fetch_add(1, Relaxed);
+            self.state.lost.fetch_add(1, Relaxed);
         }
     }
 }
 
-async fn send_all(mut few: Receiver<Notice>, mut many: Receiver<Notice>, shared: Arc<Shared>) {
+/// Sends the notices of both queues until all senders are dropped.
+async fn send_all(mut few: Receiver<Notice>, mut many: Receiver<Notice>, state: Arc<NoticeState>) {
     let mut env = OwnedEnv::new();
     let mut sent = 0;
     let mut pause = interval(PAUSE);
     pause.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut told: Option<Instant> = None;
+    let mut reported: Option<Instant> = None;
     while let Some(notice) = next(&mut few, &mut many).await {
-        let Some(pid) = *shared.reader.lock() else {
+        let Some(pid) = *state.reader.lock() else {
             continue;
         };
-        if told.is_none_or(|told| told.elapsed() >= TOLD_EVERY) {
-            let lost = shared.lost.swap(0, Relaxed);
+        if reported.is_none_or(|reported| reported.elapsed() >= REPORT_EVERY) {
+            let lost = state.lost.swap(0, Relaxed);
             if lost > 0 {
-                told = Some(Instant::now());
+                reported = Some(Instant::now());
                 let _ = env.send_and_clear(&pid, |env| message(env, encode_lost(env, lost)));
             }
         }
-        // Sent to a process that has ended, it is lost, as it would be without one.
+        // A notice to a process that has ended is lost. The next process names itself by
+        // `host_observe`.
         let _ = env.send_and_clear(&pid, |env| message(env, encode(env, &notice)));
         sent += 1;
         if sent == BATCH {
             sent = 0;
-            // At once if the last pause is longer ago than that.
+            // Returns at once if the last pause began more than `PAUSE` ago.
             pause.tick().await;
         }
     }
 }
 
-/// None once nobody is left who could take note of anything.
+/// The next notice; those of the queue `few` go first. `None` when both queues are closed.
 async fn next(few: &mut Receiver<Notice>, many: &mut Receiver<Notice>) -> Option<Notice> {
     tokio::select! {
         biased;
@@ -110,11 +125,13 @@ async fn next(few: &mut Receiver<Notice>, many: &mut Receiver<Notice>) -> Option
     }
 }
 
+/// The message `{:exosuit_notice, notice}`.
 fn message<'a>(env: Env<'a>, notice: Term<'a>) -> Term<'a> {
     (text_atom(env, "exosuit_notice"), notice).encode(env)
 }
 
-/// A log line for Logger; or the type and the data of an event.
+/// A log line for `Logger`, or an event with its type and data. `Exosuit.Event.Types` has the same
+/// types and fields, and a test compares them.
 #[expect(
     clippy::too_many_lines,
     reason = "a table: a few lines for each notice"
@@ -252,11 +269,13 @@ fn encode<'a>(env: Env<'a>, notice: &Notice) -> Term<'a> {
     }
 }
 
+/// The event that says how many notices were lost.
 fn encode_lost(env: Env<'_>, count: u64) -> Term<'_> {
     let data = map(env, &[("count", count.encode(env))]);
     ("notices_dropped", data).encode(env)
 }
 
+/// An event with an error: its code as `reason` and its text as `error`.
 fn event<'a>(
     env: Env<'a>,
     name: &str,
@@ -270,6 +289,7 @@ fn event<'a>(
     (name, map(env, &[fields, &reason].concat())).encode(env)
 }
 
+/// The caller, as events name it: `host`, or the id of an actor or provider.
 fn describe(origin: &Origin) -> String {
     match origin {
         Origin::Host => "host".to_owned(),

@@ -1,7 +1,14 @@
-//! Messages to Elixir processes, from whichever thread a call happens to run on.
+//! Messages to Elixir processes from any thread.
 //!
-//! A scheduler may send in the environment of the NIF that it runs, and in no other. What is sent
-//! during an inline poll is therefore kept, and flushed by the NIF before it returns.
+//! A call may need to send a message, for example to a provider in Elixir, and does not know which
+//! thread it runs on. There are three cases:
+//!
+//! 1. A NIF polls the call on a scheduler thread (see `call`). The BEAM allows this thread to send
+//!    only in the environment of that NIF. The message waits in `OUTBOX`, and [`flushed`] sends it
+//!    after the poll.
+//! 2. A scheduler thread runs, but no NIF polls: the BEAM collects a resource, or reports that a
+//!    process ended. There is no environment to send in, so Tokio sends the message.
+//! 3. A thread of Tokio runs. It sends the message at once in a new environment.
 
 use std::cell::RefCell;
 
@@ -10,19 +17,22 @@ use rustler::{Env, LocalPid, OwnedEnv, Term};
 
 use crate::runtime::runtime;
 
+/// Builds the term of a message. It runs late, because a term exists only within its environment.
 type Message = Box<dyn for<'a> FnOnce(Env<'a>) -> Term<'a> + Send>;
 
+/// A message with its receiver.
 struct Letter {
     to: LocalPid,
     message: Message,
 }
 
 thread_local! {
-    /// What is to be sent by the NIF that polls on this thread; none where none does.
+    /// The messages of the poll that runs on this thread. `None` if no NIF polls here.
     static OUTBOX: RefCell<Option<Vec<Letter>>> = const { RefCell::new(None) };
 }
 
-/// Sends a message, made where it can be sent from. A process that has ended is sent nothing.
+/// Sends a message: at once, after the current poll, or from Tokio (see the module's docs). If the
+/// process has ended, the message is lost.
 pub(crate) fn send(
     to: LocalPid,
     message: impl for<'a> FnOnce(Env<'a>) -> Term<'a> + Send + 'static,
@@ -33,14 +43,15 @@ pub(crate) fn send(
     };
     let Some(letter) = keep(letter) else { return };
     if is_scheduler_thread() {
-        // No NIF polls here: the BEAM collects garbage, or has noticed that a process ended.
+        // Case 2: no NIF polls here.
         runtime().spawn(async move { letter.post() });
     } else {
         letter.post();
     }
 }
 
-/// Runs `poll`, and then sends what it wanted sent, in the NIF's own environment.
+/// Runs `poll`, and then sends the messages that it left in the outbox, in the NIF's own
+/// environment.
 pub(crate) fn flushed<T>(env: Env<'_>, poll: impl FnOnce() -> T) -> T {
     OUTBOX.set(Some(Vec::new()));
     let polled = poll();
@@ -50,7 +61,7 @@ pub(crate) fn flushed<T>(env: Env<'_>, poll: impl FnOnce() -> T) -> T {
     polled
 }
 
-/// Keeps the letter for the NIF that polls on this thread; gives it back where none does.
+/// Puts the letter into the outbox. Returns the letter if no NIF polls on this thread.
 fn keep(letter: Letter) -> Option<Letter> {
     OUTBOX.with_borrow_mut(|outbox| match outbox {
         Some(letters) => {
@@ -62,6 +73,7 @@ fn keep(letter: Letter) -> Option<Letter> {
 }
 
 impl Letter {
+    /// Sends the letter in a new environment. Only threads outside the BEAM may call this.
     fn post(self) {
         let _ = OwnedEnv::new().send_and_clear(&self.to, self.message);
     }

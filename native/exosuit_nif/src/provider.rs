@@ -1,5 +1,7 @@
-//! Providers, each as long-lived as the Elixir process that started it: built-in ones, and those
-//! whose calls Elixir answers (`elixir`).
+//! Providers. Each one ends with the Elixir process that started it.
+//!
+//! - `provider_start`: a built-in one, from `exosuit_capabilities`.
+//! - `provider_serve`: one whose calls Elixir answers, see `elixir`.
 
 mod elixir;
 
@@ -13,15 +15,16 @@ use exosuit_capabilities::{Surroundings, check, open};
 use exosuit_core::{Builtin, Capability, Code, Error, Id, bounded};
 use rustler::{Encoder, Env, LocalPid, Monitor, Resource, ResourceArc, Term};
 
-use crate::host::{Host, Inner};
+use crate::host::{Host, HostState};
 use crate::reply::{To, answer};
 use crate::runtime::runtime;
 use crate::term::{contract, failure, id, map, ok};
 use elixir::Elixir;
 
-/// A provider that a process runs: ends with the process, or with the last reference to it.
+/// A provider that a process runs. It ends with the process, or with the last reference to it.
 pub(crate) struct Provider {
-    host: Arc<Inner>,
+    host: Arc<HostState>,
+    /// Its id on this host.
     id: Id,
     capability: Arc<dyn Capability>,
 }
@@ -40,7 +43,8 @@ impl Drop for Provider {
 }
 
 impl Provider {
-    /// Ends it, and no successor of the same id, which ended it when it took its place.
+    /// Ends this provider. A successor of the same id is not affected: its start has ended this one
+    /// already.
     fn end(&self) {
         let (host, id) = (Arc::clone(&self.host), self.id.clone());
         let capability = Arc::clone(&self.capability);
@@ -48,27 +52,30 @@ impl Provider {
     }
 }
 
-impl Inner {
+impl HostState {
+    /// Removes the provider from the host, if it is still the one of its id, and lets it close its
+    /// listeners and files.
     async fn end_provider(&self, id: &Id, capability: &Arc<dyn Capability>) {
-        let this = |it: &Arc<dyn Capability>| Arc::ptr_eq(it, capability);
+        let this = |other: &Arc<dyn Capability>| Arc::ptr_eq(other, capability);
         {
             let mut providers = self.providers.lock();
             if providers.get(id).is_some_and(this) {
                 providers.remove(id);
             }
         }
-        // It stops as well as it can; there is nobody left to tell.
+        // Nobody is left who could act on an error.
         let _ = self.router.end_provider(id, capability).await;
     }
 
-    /// A predecessor, whose process may have ended just now, must have let go of socket and file.
+    /// Ends a provider of the same id, so that its socket and files are free. Its process may have
+    /// ended a moment ago.
     async fn end_predecessor(&self, id: &Id) {
         self.providers.lock().remove(id);
         let _ = self.router.delete_provider(id).await;
     }
 }
 
-/// The contracts of a built-in provider, by its name or reference.
+/// The name, contracts and listening of a built-in provider, by its name or reference.
 #[rustler::nif]
 fn provider_builtin<'a>(env: Env<'a>, reference: &str) -> Term<'a> {
     let builtin = match Builtin::get(reference) {
@@ -84,26 +91,28 @@ fn provider_builtin<'a>(env: Env<'a>, reference: &str) -> Term<'a> {
     ok(env, map(env, &fields))
 }
 
-/// The key that a provider of this reference and id has on every host.
+/// The public key of a provider. It is computed from reference and id, so that all hosts agree.
 #[rustler::nif]
 fn provider_key(reference: &str, id: &str) -> String {
     exosuit_claims::provider_key(reference, id).to_string()
 }
 
-/// By what a provider is called: its id on this host, and its key on every host.
+/// The two names of a provider.
 struct Names {
     id: Id,
     key: Id,
 }
 
 impl Names {
+    /// Parses `{id, key}`.
     fn parse((provider, key): (&str, &str)) -> Result<Self, Error> {
         let (id, key) = (id(provider)?, id(key)?);
         Ok(Self { id, key })
     }
 }
 
-/// Starts a built-in provider. Answers with a reference to it and the links that it cannot serve.
+/// Starts a built-in provider. Answers with a reference to it, and with the reasons of the links
+/// that it refuses.
 #[rustler::nif]
 fn provider_start<'a>(
     env: Env<'a>,
@@ -118,13 +127,13 @@ fn provider_start<'a>(
         Ok(names) => names,
         Err(error) => return failure(env, &error),
     };
-    let inner = Arc::clone(host.inner());
-    let surroundings = surroundings(&inner, names.id.clone(), configuration, data_dir);
+    let state = Arc::clone(host.state());
+    let surroundings = surroundings(&state, names.id.clone(), configuration, data_dir);
     let opening = opened(name, surroundings);
-    answer(env, to, start(inner, names, to.0, opening)).encode(env)
+    answer(env, to, start(state, names, to.0, opening)).encode(env)
 }
 
-/// Checks whether a built-in provider takes a configuration. The one that runs keeps its files.
+/// Checks whether a built-in provider would accept a configuration. A running one is not touched.
 #[rustler::nif]
 fn provider_rehearse<'a>(
     env: Env<'a>,
@@ -139,7 +148,7 @@ fn provider_rehearse<'a>(
         Ok(names) => names,
         Err(error) => return failure(env, &error),
     };
-    let surroundings = surroundings(host.inner(), names.id, configuration, data_dir);
+    let surroundings = surroundings(host.state(), names.id, configuration, data_dir);
     answer(env, to, async {
         let checking = tokio::task::spawn_blocking(move || check(&name, surroundings));
         checking.await.map_err(|_| gave_up())?
@@ -147,8 +156,9 @@ fn provider_rehearse<'a>(
     .encode(env)
 }
 
+/// What a built-in provider gets from its host.
 fn surroundings(
-    host: &Arc<Inner>,
+    host: &Arc<HostState>,
     id: Id,
     configuration: HashMap<String, String>,
     data_dir: Option<String>,
@@ -164,13 +174,14 @@ fn surroundings(
     }
 }
 
+/// Opens the provider on a thread that may block.
 async fn opened(name: String, surroundings: Surroundings) -> Result<Arc<dyn Capability>, Error> {
     let opening = tokio::task::spawn_blocking(move || open(&name, surroundings));
     opening.await.map_err(|_| gave_up())?
 }
 
-/// Starts a provider whose calls the process `dispatcher` takes, so many at a time, and whose links
-/// go to the process that is answered. Answers like `provider_start`.
+/// Starts a provider in Elixir. Calls go to `call_process`, at most `max_calls` at a time; links go
+/// to the process in `to`. Answers like `provider_start`.
 #[rustler::nif]
 fn provider_serve<'a>(
     env: Env<'a>,
@@ -178,7 +189,7 @@ fn provider_serve<'a>(
     provider: (&str, &str),
     contracts: Vec<String>,
     max_calls: usize,
-    dispatcher: LocalPid,
+    call_process: LocalPid,
     to: To<'a>,
 ) -> Term<'a> {
     let contracts: Result<Vec<_>, _> = contracts.iter().map(|text| contract(text)).collect();
@@ -187,14 +198,15 @@ fn provider_serve<'a>(
         Ok(parsed) => parsed,
         Err(error) => return failure(env, &error),
     };
-    let elixir = Elixir::new(names.id.clone(), contracts, to.0, dispatcher, max_calls);
+    let elixir = Elixir::new(names.id.clone(), contracts, to.0, call_process, max_calls);
     let opened: Arc<dyn Capability> = Arc::new(elixir);
-    let inner = Arc::clone(host.inner());
-    answer(env, to, start(inner, names, to.0, async { Ok(opened) })).encode(env)
+    let state = Arc::clone(host.state());
+    answer(env, to, start(state, names, to.0, async { Ok(opened) })).encode(env)
 }
 
+/// Opens a provider in place of its predecessor, and gives it the links of its id.
 async fn start(
-    host: Arc<Inner>,
+    host: Arc<HostState>,
     Names { id, key }: Names,
     owner: LocalPid,
     opening: impl Future<Output = Result<Arc<dyn Capability>, Error>> + Send,
@@ -210,8 +222,8 @@ async fn start(
         capability,
     };
     let provider = ResourceArc::new(provider);
-    // Before it takes anybody's place: an owner that has ended may have a successor by now. One that
-    // ends later ends it, by this or by letting go of the reference.
+    // Monitored before it enters the table: if the owner has ended, a successor may have started by
+    // now. If the owner ends later, the monitor or the dropped reference ends the provider.
     if provider.monitor(None, &owner).is_none() {
         return Err(gave_up());
     }
@@ -219,7 +231,10 @@ async fn start(
         .router
         .put_provider(id, Some(key), Arc::clone(&provider.capability))
         .await?;
-    let refused = refused.iter().map(|it| it.error.to_string()).collect();
+    let refused = refused
+        .iter()
+        .map(|refusal| refusal.error.to_string())
+        .collect();
     Ok((provider, refused))
 }
 
@@ -227,8 +242,8 @@ fn gave_up() -> Error {
     Error::new(Code::Dropped, "the start of the provider was given up")
 }
 
-/// Asks a provider whether it can do its work, and answers with `:ok` or why not: in so many
-/// milliseconds, whatever the provider does.
+/// Asks a provider whether it works. Answers `:ok` or the reason within `timeout_ms`, even if the
+/// provider does not answer.
 #[rustler::nif]
 fn provider_health<'a>(
     env: Env<'a>,
@@ -246,7 +261,7 @@ fn provider_health<'a>(
     answer(env, to, async move { health.await.map_err(late) })
 }
 
-/// Where a provider listens, for people.
+/// The addresses where a provider listens, for people.
 #[rustler::nif]
 fn provider_endpoints(provider: ResourceArc<Provider>) -> Vec<String> {
     provider.capability.endpoints()

@@ -1,4 +1,13 @@
-//! Answers by message.
+//! Answers by message: the promise that a NIF makes when it returns `:ok`.
+//!
+//! - [`To`]: the process and the reference that an answer goes to.
+//! - [`answer`]: runs work on Tokio and sends its result. Most NIFs use only this.
+//! - [`Reply`]: the promise itself, for NIFs that start their tasks themselves.
+//! - [`done`]: the return value of NIFs that finish at once.
+//!
+//! An answer always comes. A task may panic, may be aborted, or the engine may drop it: in each of
+//! these cases its [`Reply`] is dropped, and dropping it sends an error. Therefore no process waits
+//! forever.
 
 use std::future::Future;
 
@@ -10,12 +19,15 @@ use rustler::{Encoder, Env, LocalPid, OwnedEnv, Reference, Term};
 use crate::runtime::runtime;
 use crate::term::{failure, ok};
 
-/// A promise to answer one process exactly once; dropped unanswered, it answers `dropped`.
+/// A promise to answer one process exactly once. If it is dropped before that, it answers
+/// `dropped`.
 ///
-/// It is made when the work is handed over, not before: until then the NIF's return value is the
-/// answer.
+/// A NIF creates it when it hands the work over, not earlier. Until then the return value of the
+/// NIF is the answer, and a message would be a second one.
 pub(crate) struct Reply(Option<Address>);
 
+/// Where an answer goes. The reference lives in an environment of its own, which the message is
+/// built in, too.
 struct Address {
     pid: LocalPid,
     env: OwnedEnv,
@@ -23,6 +35,7 @@ struct Address {
 }
 
 impl Reply {
+    /// Promises an answer `{reference, result}` to a process.
     pub(crate) fn new(pid: LocalPid, reference: Reference<'_>) -> Self {
         let env = OwnedEnv::new();
         let reference = env.save(reference);
@@ -33,6 +46,7 @@ impl Reply {
         }))
     }
 
+    /// Sends the answer: `{:ok, value}` or `{:error, {code, detail}}`.
     pub(crate) fn send<T: Encoder>(mut self, result: Result<T, Error>) {
         if let Some(address) = self.0.take() {
             address.send(result);
@@ -47,7 +61,7 @@ impl Address {
             mut env,
             reference,
         } = self;
-        // A process that has ended needs no answer.
+        // The process may have ended; then nobody needs the answer.
         let _ = env.send_and_clear(&pid, |env| {
             let result = match result {
                 Ok(value) => ok(env, value),
@@ -63,7 +77,9 @@ impl Drop for Reply {
         let Some(address) = self.0.take() else { return };
         let answer = || Err::<(), _>(Error::new(Code::Dropped, "the engine gave up the work"));
         if is_scheduler_thread() {
-            // A scheduler may not send from an environment that is not its process's.
+            // A scheduler thread may send only in the environment of the NIF that it runs. Garbage
+            // collection and aborted calls drop replies on scheduler threads, too, so another
+            // thread sends.
             runtime().spawn(async move { address.send(answer()) });
         } else {
             address.send(answer());
@@ -71,10 +87,10 @@ impl Drop for Reply {
     }
 }
 
-/// Where an answer goes, as Elixir says it: `{pid, reference}`.
+/// The process and the reference that an answer goes to. In Elixir: `{self(), make_ref()}`.
 pub(crate) type To<'a> = (LocalPid, Reference<'a>);
 
-/// Runs `work` on Tokio and sends its result to `to`.
+/// Runs `work` on Tokio, and sends its result to `to`. Returns `:ok`.
 pub(crate) fn answer<T>(
     env: Env<'_>,
     (pid, reference): To<'_>,
@@ -88,7 +104,7 @@ where
     rustler::types::atom::ok()
 }
 
-/// `:ok`, or the error as a term: what most NIFs return.
+/// `:ok`, or the error as a term. This is what NIFs return that send no message.
 pub(crate) fn done(env: Env<'_>, result: Result<(), Error>) -> Term<'_> {
     match result {
         Ok(()) => rustler::types::atom::ok().encode(env),

@@ -1,4 +1,8 @@
 //! The one Tokio runtime of the VM.
+//!
+//! The threads of a library outlive every process of the VM, so there is one runtime for all hosts.
+//! The linker settings in `build.rs` keep the library mapped, because its threads run its code
+//! until the VM ends.
 
 use std::ops::Deref;
 use std::sync::OnceLock;
@@ -6,9 +10,10 @@ use std::sync::OnceLock;
 use exosuit_core::{Code, Error};
 use tokio::runtime::{Builder, Runtime};
 
+/// The runtime, once [`start`] has run. It is never shut down.
 static RUNTIME: OnceLock<Runtime> = OnceLock::new();
 
-/// Starts the runtime, unless it runs. Nothing else here works before.
+/// Starts the runtime, unless it runs already. Every other function here needs it.
 pub(crate) fn start() -> Result<(), Error> {
     if RUNTIME.get().is_some() {
         return Ok(());
@@ -18,7 +23,7 @@ pub(crate) fn start() -> Result<(), Error> {
         .thread_name("exosuit")
         .build()
         .map_err(|error| Error::new(Code::Internal, format!("Tokio cannot start: {error}")))?;
-    // Another VM process may have been first; its runtime serves as well.
+    // Another process may have set it in the meantime; its runtime serves as well.
     let _ = RUNTIME.set(runtime);
     Ok(())
 }
@@ -27,7 +32,7 @@ pub(crate) fn start() -> Result<(), Error> {
 ///
 /// # Panics
 ///
-/// Before [`start`], which the application calls before anything else: rustler turns it into an
+/// If [`start`] has not run. The application calls it first, and rustler turns the panic into an
 /// exception.
 pub(crate) fn runtime() -> &'static Runtime {
     RUNTIME
@@ -35,11 +40,14 @@ pub(crate) fn runtime() -> &'static Runtime {
         .expect("the application exosuit has been started")
 }
 
-/// A value that is dropped on Tokio: not with its holder, which a scheduler may be collecting as
-/// garbage. For what unmaps code or closes files when the last one lets go of it.
+/// A value that is dropped on Tokio, and not on the thread that drops its holder.
+///
+/// The BEAM collects resources as garbage on a scheduler. Values that unmap code, close files or
+/// stop tasks when they are dropped take longer than a scheduler may be blocked.
 pub(crate) struct Reaped<T: Send + 'static>(Option<T>);
 
 impl<T: Send> Reaped<T> {
+    /// Wraps a value.
     pub(crate) fn new(value: T) -> Self {
         Self(Some(value))
     }

@@ -1,4 +1,7 @@
-//! Secrets that Elixir holds by a handle. The text never becomes a term.
+//! Secrets that Elixir holds by a handle: seeds, tokens, passwords, addresses with passwords in
+//! them.
+//!
+//! Their text stays in Rust, so that no crash report, log line or `inspect` of a process shows it.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -13,19 +16,19 @@ use serde_json::Value;
 
 use crate::term::{failure, ok};
 
-/// A secret, wiped when Elixir lets go of it.
+/// A secret. Its text is overwritten when Elixir releases the handle.
 pub(crate) struct SecretHandle(Secret);
 
 #[rustler::resource_impl]
 impl Resource for SecretHandle {}
 
 impl SecretHandle {
-    /// The secret, for what needs its text.
+    /// The secret, for code that needs its text.
     pub(crate) fn secret(&self) -> &Secret {
         &self.0
     }
 
-    /// The addresses of servers that it holds, with commas between them.
+    /// The addresses of servers in the secret. Commas separate them.
     pub(crate) fn servers(&self) -> Vec<String> {
         let servers = self.0.expose().split(',').map(str::trim);
         let servers = servers.filter(|server| !server.is_empty());
@@ -33,28 +36,29 @@ impl SecretHandle {
     }
 }
 
-/// As much as a token may be long.
+/// The largest file of a secret that is read; tokens are shorter.
 const MAX_BYTES: u64 = 64 << 10;
 
-/// A secret of a text that Elixir has.
+/// Makes a secret of a text that Elixir has. Refuses an empty one.
 #[rustler::nif]
 fn secret_new<'a>(env: Env<'a>, text: &str) -> Term<'a> {
     if text.is_empty() {
         return refused(env, String::from("a secret is empty"));
     }
-    ok(env, kept(text))
+    ok(env, handle(text))
 }
 
-/// A secret of a file.
+/// Reads a secret from a file.
 #[rustler::nif(schedule = "DirtyIo")]
 fn secret_from_file<'a>(env: Env<'a>, path: &str) -> Term<'a> {
-    match read(Path::new(path)) {
-        Ok(text) => ok(env, kept(&content(&text))),
+    match read_file(Path::new(path)) {
+        Ok(text) => ok(env, handle(&content(&text))),
         Err(error) => refused(env, format!("the file {path:?} of a secret: {error}")),
     }
 }
 
-fn read(path: &Path) -> io::Result<String> {
+/// The text of a file. Refuses an empty file, and one that is too large for a secret.
+fn read_file(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     File::open(path)?
         .take(MAX_BYTES + 1)
@@ -66,8 +70,8 @@ fn read(path: &Path) -> io::Result<String> {
     }
 }
 
-/// The seed of what `exosuit keys gen --json` printed; of any other file, all of it but white space
-/// at its end.
+/// The secret in the text of a file: the `seed` of the output of `exosuit keys gen --json`,
+/// otherwise the whole text without white space at its end.
 fn content(text: &str) -> Cow<'_, str> {
     let printed = serde_json::from_str::<Value>(text).ok();
     match printed.as_ref().and_then(|key| key["seed"].as_str()) {
@@ -76,19 +80,19 @@ fn content(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// A new key of a kind (`"cluster"`): `{public_key, seed}`.
+/// Generates a key of a kind (`"cluster"`). Returns `{:ok, {public_key, seed}}`.
 #[rustler::nif]
 fn secret_generate<'a>(env: Env<'a>, kind: &str) -> Term<'a> {
     match kind.parse::<KeyKind>() {
         Ok(kind) => {
             let pair = KeyPair::generate(kind);
-            ok(env, (pair.public_key().as_str(), kept(pair.seed())))
+            ok(env, (pair.public_key().as_str(), handle(pair.seed())))
         }
         Err(error) => refused(env, error.to_string()),
     }
 }
 
-/// The public key of a seed of this kind (`"cluster"`).
+/// The public key of a seed. Refuses a seed of another kind than `kind`.
 #[rustler::nif]
 fn secret_public_key<'a>(env: Env<'a>, seed: ResourceArc<SecretHandle>, kind: &str) -> Term<'a> {
     match public_key(seed.secret(), kind) {
@@ -109,14 +113,14 @@ fn public_key(seed: &Secret, kind: &str) -> Result<String, String> {
     }
 }
 
-/// The names of the hosts in addresses of servers: no more of an address, as it may hold a password.
+/// The names of the hosts in addresses of servers. The rest of an address may hold a password.
 #[rustler::nif]
 fn secret_hosts(servers: ResourceArc<SecretHandle>) -> Vec<String> {
     let servers = servers.servers();
     servers.iter().map(|server| host_of(server)).collect()
 }
 
-/// `[::1]` without its brackets.
+/// The host in one address, `[::1]` without its brackets.
 fn host_of(server: &str) -> String {
     let address = server.split_once("://").map_or(server, |(_, rest)| rest);
     let address = address.split(['/', '?']).next().unwrap_or_default();
@@ -128,10 +132,12 @@ fn host_of(server: &str) -> String {
     host.unwrap_or_default().to_owned()
 }
 
-fn kept(text: &str) -> ResourceArc<SecretHandle> {
+/// A handle for Elixir.
+fn handle(text: &str) -> ResourceArc<SecretHandle> {
     ResourceArc::new(SecretHandle(Secret::new(text)))
 }
 
+/// The error `invalid_input`.
 fn refused(env: Env<'_>, detail: String) -> Term<'_> {
     failure(env, &Error::new(Code::InvalidInput, detail)).encode(env)
 }

@@ -1,26 +1,27 @@
-//! Terms: results, errors, bytes, and what parses.
+//! Small conversions to and from terms: results, errors, atoms, bytes and names.
 
 use bytes::Bytes;
 use exosuit_core::{Code, Contract, Error, Id, InvalidName, LinkName};
 use rustler::types::atom;
 use rustler::{Atom, Encoder, Env, NewBinary, Term};
 
-/// `{:ok, value}`.
+/// Returns `{:ok, value}`.
 pub(crate) fn ok(env: Env<'_>, value: impl Encoder) -> Term<'_> {
     (atom::ok(), value).encode(env)
 }
 
-/// `{:error, {code, detail}}`.
+/// Returns `{:error, {code, detail}}`.
 pub(crate) fn failure<'a>(env: Env<'a>, error: &Error) -> Term<'a> {
     (atom::error(), (code(env, error.code), &error.detail)).encode(env)
 }
 
-/// The code as an atom, of a fixed set.
+/// The code as an atom. The codes are a fixed set.
 pub(crate) fn code(env: Env<'_>, code: Code) -> Term<'_> {
     text_atom(env, code.as_str())
 }
 
-/// An atom of a text that stands in this library: never one from outside.
+/// The atom of a text in this library. `'static` keeps texts from outside away, as atoms are never
+/// collected.
 pub(crate) fn text_atom<'a>(env: Env<'a>, text: &'static str) -> Term<'a> {
     match Atom::from_str(env, text) {
         Ok(atom) => atom.encode(env),
@@ -28,7 +29,7 @@ pub(crate) fn text_atom<'a>(env: Env<'a>, text: &'static str) -> Term<'a> {
     }
 }
 
-/// A map with atoms of this library for keys.
+/// A map with atoms of this library as keys.
 pub(crate) fn map<'a>(env: Env<'a>, fields: &[(&'static str, Term<'a>)]) -> Term<'a> {
     let pairs: Vec<_> = fields
         .iter()
@@ -37,7 +38,7 @@ pub(crate) fn map<'a>(env: Env<'a>, fields: &[(&'static str, Term<'a>)]) -> Term
     Term::map_from_pairs(env, &pairs).unwrap_or_else(|_| Term::map_new(env))
 }
 
-/// Bytes that become a binary: one copy.
+/// Bytes that become a binary, with one copy.
 pub(crate) struct Payload(pub(crate) Bytes);
 
 impl Encoder for Payload {
@@ -48,21 +49,22 @@ impl Encoder for Payload {
     }
 }
 
-/// An id, or the error that says why it is none.
+/// Parses an id.
 pub(crate) fn id(text: &str) -> Result<Id, Error> {
     Id::parse(text).map_err(invalid)
 }
 
-/// A link's name, or the error that says why it is none.
+/// Parses the name of a link.
 pub(crate) fn link_name(text: &str) -> Result<LinkName, Error> {
     LinkName::parse(text).map_err(invalid)
 }
 
-/// A contract, or the error that says why it is none.
+/// Parses a contract.
 pub(crate) fn contract(text: &str) -> Result<Contract, Error> {
     Contract::parse(text).map_err(invalid)
 }
 
+/// The error for Elixir: `invalid_input`, with the text of the parser.
 #[expect(clippy::needless_pass_by_value, reason = "it is given to map_err")]
 fn invalid(error: InvalidName) -> Error {
     Error::new(Code::InvalidInput, error.to_string())

@@ -1,11 +1,14 @@
-//! Values of WIT functions as terms, and terms as values. What they look like in Elixir stands in
-//! `Exosuit.Wit`.
+//! Terms to values of WIT functions, and back. `Exosuit.Wit` describes how values look in Elixir.
 //!
-//! - [`arguments`], [`answer`]: terms from Elixir, which may be anything.
-//! - [`Returned`]: what a call brings out, as a term.
+//! - [`arguments`], [`answer`]: values of terms from Elixir, which may be anything.
+//! - [`Returned`]: the answer of a call, as a term.
+//! - [`Budget`]: what one call may still carry.
 //!
-//! Names of WIT are written with underscores in Elixir (`reply_to` for `reply-to`). No value makes an atom: see
-//! [`names`].
+//! Converting takes time in proportion to the values. A scheduler reads a few thousand of them and
+//! then stops with [`ReadError::Large`]; the caller repeats the call on a dirty scheduler.
+//!
+//! Elixir writes names of WIT with underscores (`reply_to` for `reply-to`). No value creates an
+//! atom: see [`names`].
 
 use std::collections::HashMap;
 
@@ -23,77 +26,78 @@ mod atoms {
     rustler::atoms! { some, nan, infinity, neg_infinity }
 }
 
-/// The longest key of a map, in bytes: as of an atom.
+/// The longest key of a map in bytes: the same as of an atom.
 const MAX_NAME: usize = 255;
 
-/// How deeply a value may be nested: past every interface that people write, and no stack is in
-/// danger.
+/// How deeply a value may be nested. Real interfaces stay far below, and every stack suffices.
 const MAX_DEPTH: usize = 64;
 
-/// How many values one call may carry, lists and what is in them. What of them a guest takes is bounded by its memory.
+/// How many values one call may carry, including those in lists. The guest's memory is the next
+/// bound.
 const MAX_VALUES: usize = 1 << 23;
 
-/// How many bytes of binaries.
+/// How many bytes of binaries one call with values may carry.
 const MAX_BYTES: usize = 256 << 20;
 
-/// How many values, and bytes of binaries, a scheduler reads: a millisecond at most.
+/// How many values and bytes of binaries a scheduler reads: a millisecond at most.
 const SCHEDULER_VALUES: usize = 1 << 13;
 const SCHEDULER_BYTES: usize = 256 << 10;
 
-/// How many values, and bytes of binaries, a scheduler may hand over to a guest by itself.
+/// Up to so many values and bytes of binaries, a call may be polled on a scheduler.
 const FEW_VALUES: usize = 1 << 10;
 const FEW_BYTES: usize = 16 << 10;
 
 /// Why terms were not read.
-pub(crate) enum Unread {
-    /// They are none of the terms that values are.
-    Wrong(Error),
-    /// They are more than a scheduler should read. A dirty one takes them.
+pub(crate) enum ReadError {
+    /// A term is not a value.
+    Invalid(Error),
+    /// The terms are more than a scheduler may read. A dirty scheduler takes them.
     Large,
 }
 
-/// The arguments of a function, given as a list, and whether they are few enough to be handed over
-/// on a scheduler.
-pub(crate) fn arguments(term: Term<'_>, by: Reader) -> Result<(Vec<Value>, bool), Unread> {
+/// The arguments of a function, from a list. The flag says whether they are few enough to be handed
+/// over on a scheduler.
+pub(crate) fn arguments(term: Term<'_>, by: Reader) -> Result<(Vec<Value>, bool), ReadError> {
     let mut budget = Budget::new(by);
     let arguments = budget.list(term, MAX_DEPTH);
-    let arguments = arguments.map_err(|wrong| wrong.named("argument", by))?;
-    Ok((arguments, budget.is_hardly_spent()))
+    let arguments = arguments.map_err(|error| error.named("argument", by))?;
+    Ok((arguments, budget.is_light()))
 }
 
 /// The answer of a function.
-pub(crate) fn answer(term: Term<'_>, by: Reader) -> Result<Value, Unread> {
+pub(crate) fn answer(term: Term<'_>, by: Reader) -> Result<Value, ReadError> {
     let answer = Budget::new(by).value(term, MAX_DEPTH);
-    answer.map_err(|wrong| wrong.named("element", by))
+    answer.map_err(|error| error.named("element", by))
 }
 
-/// Who reads terms, which takes its time where they are many.
+/// The kind of scheduler that reads terms.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reader {
     Scheduler,
     DirtyScheduler,
 }
 
-/// Why a term is no value, and where in it.
-struct Wrong {
+/// Why a term is not a value, and where it is.
+struct ValueError {
     why: String,
-    /// Whether it is their number alone.
+    /// Whether the terms are only too many or too large.
     is_size: bool,
-    /// From the inside out, counted from 1.
-    place: Vec<usize>,
+    /// The indices that lead to the term, from the inside out, counted from 1.
+    path: Vec<usize>,
 }
 
-impl Wrong {
+impl ValueError {
     fn new(why: impl Into<String>) -> Self {
         Self {
             why: why.into(),
             is_size: false,
-            place: Vec::new(),
+            path: Vec::new(),
         }
     }
 
-    fn inside(mut self, index: usize) -> Self {
-        self.place.push(index + 1);
+    /// Adds the index of the enclosing list, tuple or map.
+    fn at(mut self, index: usize) -> Self {
+        self.path.push(index + 1);
         self
     }
 
@@ -104,30 +108,33 @@ impl Wrong {
         }
     }
 
-    /// As an error, with a name for the outermost place.
-    fn named(self, outermost: &str, by: Reader) -> Unread {
+    /// The error with its path, which begins with this name for the outermost index: `argument 2:
+    /// element 1: …`.
+    fn named(self, outermost: &str, by: Reader) -> ReadError {
         if self.is_size && by == Reader::Scheduler {
-            return Unread::Large;
+            return ReadError::Large;
         }
         let names = std::iter::once(outermost).chain(std::iter::repeat("element"));
-        let places = self.place.iter().rev().zip(names);
+        let places = self.path.iter().rev().zip(names);
         let mut said: Vec<_> = places.map(|(at, name)| format!("{name} {at}: ")).collect();
         said.push(self.why);
-        Unread::Wrong(Error::new(Code::InvalidInput, said.concat()))
+        ReadError::Invalid(Error::new(Code::InvalidInput, said.concat()))
     }
 }
 
-/// What a call may still carry.
+/// What one call may still carry.
 struct Budget {
     max_values: usize,
     max_bytes: usize,
     values: usize,
     bytes: usize,
-    /// The names that came already, by their atom.
+    /// The names that came before, by their atom: a list of records has the same few names many
+    /// times.
     names: HashMap<Atom, WitName>,
 }
 
 impl Budget {
+    /// The full budget of a scheduler.
     fn new(by: Reader) -> Self {
         let (values, bytes) = match by {
             Reader::Scheduler => (SCHEDULER_VALUES, SCHEDULER_BYTES),
@@ -142,11 +149,13 @@ impl Budget {
         }
     }
 
-    fn is_hardly_spent(&self) -> bool {
+    /// Whether little of the budget was used.
+    fn is_light(&self) -> bool {
         self.max_values - self.values <= FEW_VALUES && self.max_bytes - self.bytes <= FEW_BYTES
     }
 
-    fn value(&mut self, term: Term<'_>, depth: usize) -> Result<Value, Wrong> {
+    /// The value of a term, nested at most `depth` levels.
+    fn value(&mut self, term: Term<'_>, depth: usize) -> Result<Value, ValueError> {
         let depth = depth.checked_sub(1).ok_or_else(too_deep)?;
         self.values = self.values.checked_sub(1).ok_or_else(too_many)?;
         match term.get_type() {
@@ -161,7 +170,7 @@ impl Budget {
         }
     }
 
-    fn binary(&mut self, term: Term<'_>) -> Result<Value, Wrong> {
+    fn binary(&mut self, term: Term<'_>) -> Result<Value, ValueError> {
         let binary: Binary<'_> = term
             .decode()
             .map_err(|_| unexpected("bits that are no whole bytes"))?;
@@ -169,9 +178,9 @@ impl Budget {
         Ok(Value::binary(binary.to_vec()))
     }
 
-    fn list(&mut self, term: Term<'_>, depth: usize) -> Result<Vec<Value>, Wrong> {
+    fn list(&mut self, term: Term<'_>, depth: usize) -> Result<Vec<Value>, ValueError> {
         let improper = |_| unexpected("an improper list");
-        // The iterator panics at the end of an improper list.
+        // The iterator panics at the end of an improper list, so its length is taken first.
         let length = term.list_length().map_err(improper)?;
         if length > self.values {
             return Err(too_many());
@@ -180,7 +189,9 @@ impl Budget {
         self.each(items, depth)
     }
 
-    fn tuple(&mut self, term: Term<'_>, depth: usize) -> Result<Value, Wrong> {
+    /// `{:ok, v}`, `{:error, v}`, a case with its value, or a tuple. Only the type of the function
+    /// tells a case from a tuple that begins with an atom; the engine converts between them.
+    fn tuple(&mut self, term: Term<'_>, depth: usize) -> Result<Value, ValueError> {
         let items = get_tuple(term).map_err(|_| unexpected("no tuple"))?;
         match items[..] {
             [tag, value] if atom::ok() == tag => self.case(value, depth).map(Value::Ok),
@@ -189,19 +200,23 @@ impl Budget {
                 Value::Case(name, None) => Ok(Value::Case(name, self.case(value, depth)?)),
                 word => Ok(Value::Tuple(vec![
                     word,
-                    self.value(value, depth).map_err(|wrong| wrong.inside(1))?,
+                    self.value(value, depth).map_err(|error| error.at(1))?,
                 ])),
             },
             _ => self.each(items.into_iter(), depth).map(Value::Tuple),
         }
     }
 
-    fn case(&mut self, term: Term<'_>, depth: usize) -> Result<Option<Box<Value>>, Wrong> {
+    fn case(&mut self, term: Term<'_>, depth: usize) -> Result<Option<Box<Value>>, ValueError> {
         self.value(term, depth).map(|value| Some(Box::new(value)))
     }
 
-    /// A struct is the map of its fields.
-    fn record(&mut self, term: Term<'_>, depth: usize) -> Result<Vec<(WitName, Value)>, Wrong> {
+    /// A map. A struct is the map of its fields.
+    fn record(
+        &mut self,
+        term: Term<'_>,
+        depth: usize,
+    ) -> Result<Vec<(WitName, Value)>, ValueError> {
         let size = term.map_size().map_err(|_| unexpected("no map"))?;
         if size > self.values {
             return Err(too_many());
@@ -209,31 +224,33 @@ impl Budget {
         let entries = MapIterator::new(term).ok_or_else(|| unexpected("no map"))?;
         let mut fields = Vec::with_capacity(size);
         for (index, (key, value)) in entries.enumerate() {
-            let name = self.key(key).map_err(|wrong| wrong.inside(index))?;
+            let name = self.key(key).map_err(|error| error.at(index))?;
             if &*name == "--struct--" {
                 continue;
             }
             let value = self.value(value, depth);
-            fields.push((name, value.map_err(|wrong| wrong.inside(index))?));
+            fields.push((name, value.map_err(|error| error.at(index))?));
         }
         Ok(fields)
     }
 
-    fn key(&mut self, key: Term<'_>) -> Result<WitName, Wrong> {
+    /// The name of a field, from an atom or a string.
+    fn key(&mut self, key: Term<'_>) -> Result<WitName, ValueError> {
         if key.is_atom() {
             return Ok(self.name(key));
         }
         let key: Result<&str, _> = key.decode();
-        let key = key.map_err(|_| Wrong::new("expected an atom or a string as a map's key"))?;
+        let key =
+            key.map_err(|_| ValueError::new("expected an atom or a string as a map's key"))?;
         if key.len() > MAX_NAME {
-            return Err(Wrong::new(format!(
+            return Err(ValueError::new(format!(
                 "a map's key of more than {MAX_NAME} bytes"
             )));
         }
         Ok(wit_name(key))
     }
 
-    /// What an atom means.
+    /// The value of an atom.
     fn word(&mut self, term: Term<'_>) -> Value {
         [
             (atom::nil(), Value::Nil),
@@ -247,6 +264,7 @@ impl Budget {
         .unwrap_or_else(|| Value::Case(self.name(term), None))
     }
 
+    /// The name of an atom, as WIT writes it.
     fn name(&mut self, term: Term<'_>) -> WitName {
         let read = || wit_name(&term.atom_to_string().unwrap_or_default());
         match term.decode() {
@@ -259,19 +277,19 @@ impl Budget {
         &mut self,
         items: impl Iterator<Item = Term<'a>>,
         depth: usize,
-    ) -> Result<Vec<Value>, Wrong> {
+    ) -> Result<Vec<Value>, ValueError> {
         items
             .enumerate()
             .map(|(index, item)| {
                 let value = self.value(item, depth);
-                value.map_err(|wrong| wrong.inside(index))
+                value.map_err(|error| error.at(index))
             })
             .collect()
     }
 }
 
-/// No integer of WIT has more than 64 bits.
-fn integer(term: Term<'_>) -> Result<Value, Wrong> {
+/// An integer. WIT has none of more than 64 bits.
+fn integer(term: Term<'_>) -> Result<Value, ValueError> {
     let number = term.decode::<i64>().map(i128::from);
     number
         .or_else(|_| term.decode::<u64>().map(i128::from))
@@ -279,7 +297,7 @@ fn integer(term: Term<'_>) -> Result<Value, Wrong> {
         .map_err(|_| unexpected("an integer of more than 64 bits"))
 }
 
-fn float(term: Term<'_>) -> Result<Value, Wrong> {
+fn float(term: Term<'_>) -> Result<Value, ValueError> {
     let number = term.decode().map(Value::Float);
     number.map_err(|_| unexpected("no float"))
 }
@@ -293,6 +311,7 @@ fn wit_name(name: &str) -> WitName {
     }
 }
 
+/// A type of terms that no value has.
 fn name(kind: TermType) -> &'static str {
     match kind {
         TermType::Fun => "a function",
@@ -303,35 +322,35 @@ fn name(kind: TermType) -> &'static str {
     }
 }
 
-/// Without the term itself, which may be anything.
-fn unexpected(found: &str) -> Wrong {
-    Wrong::new(format!(
+/// The error for a term that is not a value. It does not repeat the term, which may be anything.
+fn unexpected(found: &str) -> ValueError {
+    ValueError::new(format!(
         "expected a binary, a number, an atom, a list, a tuple or a map, got {found}"
     ))
 }
 
-fn too_deep() -> Wrong {
-    Wrong::new(format!("values may be nested {MAX_DEPTH} deep"))
+fn too_deep() -> ValueError {
+    ValueError::new(format!("values may be nested {MAX_DEPTH} deep"))
 }
 
-fn too_many() -> Wrong {
-    Wrong::size(format!("a call may carry {MAX_VALUES} values"))
+fn too_many() -> ValueError {
+    ValueError::size(format!("a call may carry {MAX_VALUES} values"))
 }
 
-fn too_large() -> Wrong {
-    Wrong::size(format!(
+fn too_large() -> ValueError {
+    ValueError::size(format!(
         "a call with values may carry {MAX_BYTES} bytes of binaries"
     ))
 }
 
-/// What an answered call brings to Elixir.
+/// The answer of a call, on its way to Elixir.
 pub(crate) enum Returned {
     Bytes(Payload),
     Value(Value),
 }
 
 impl Returned {
-    /// Refuses what Elixir has no form for.
+    /// Refuses answers that have no form in Elixir.
     pub(crate) fn new(reply: Reply) -> Result<Self, Error> {
         match reply {
             Reply::Bytes(bytes) => Ok(Self::Bytes(Payload(bytes))),
@@ -353,7 +372,7 @@ impl Encoder for Returned {
     }
 }
 
-/// The value as a term. How deep it is was bounded by the types of the guest's functions.
+/// The value as a term. The types of the guest's function have bounded its depth.
 pub(crate) fn term<'a>(env: Env<'a>, value: &Value) -> Term<'a> {
     match value {
         Value::Bool(yes) => yes.encode(env),
@@ -372,11 +391,12 @@ pub(crate) fn term<'a>(env: Env<'a>, value: &Value) -> Term<'a> {
     }
 }
 
-/// Values one by one: the arguments of a function.
+/// The values as terms, for example the arguments of a function.
 pub(crate) fn terms<'a>(env: Env<'a>, values: &[Value]) -> Vec<Term<'a>> {
     values.iter().map(|value| term(env, value)).collect()
 }
 
+/// A case: its tag, or `{tag, value}`.
 fn case<'a>(env: Env<'a>, tag: Term<'a>, value: Option<&Value>) -> Term<'a> {
     match value {
         None => tag,
@@ -389,11 +409,11 @@ fn record<'a>(env: Env<'a>, fields: &[(WitName, Value)]) -> Term<'a> {
         .iter()
         .map(|(name, value)| (names::term(env, name), term(env, value)))
         .collect();
-    // Names of one type are distinct, so there is nothing that could fail.
+    // The names of one type are distinct, so the map cannot be refused.
     Term::map_from_pairs(env, &pairs).unwrap_or_else(|_| Term::map_new(env))
 }
 
-/// The BEAM's floats are numbers alone.
+/// A float. The BEAM has no NaN and no infinities, so these are atoms.
 fn float_term(env: Env<'_>, number: f64) -> Term<'_> {
     if number.is_finite() {
         number.encode(env)

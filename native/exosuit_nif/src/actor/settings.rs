@@ -1,4 +1,7 @@
-//! What an actor is published with, as Elixir says it: maps, each key of which must be there.
+//! The settings of an actor, as Elixir passes them: maps in which every key is required.
+//!
+//! - [`Claimed`]: from the actor's token.
+//! - [`ActorSettings`]: from its specification.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -9,9 +12,9 @@ use exosuit_core::{Grants, Id, Identity, LogGate};
 use exosuit_engine::{ActorOptions, Directory, Instances, Limits, WasiGrants};
 use rustler::{Decoder, NifMap, NifResult, NifUnitEnum, Term};
 
-use crate::host::{Inner, LOG_BURST};
+use crate::host::{HostState, LOG_BURST};
 
-/// What its token says.
+/// What the token of an actor says, together with its settings' key.
 #[derive(NifMap)]
 #[rustler(decode)]
 pub(crate) struct Claimed {
@@ -21,31 +24,32 @@ pub(crate) struct Claimed {
     capabilities: Capabilities,
     /// Unix time.
     expires_at: Option<u64>,
-    /// Tells apart what actors of one token run with.
+    /// Actors of one token with different settings have different values here.
     settings: String,
 }
 
-/// The names that the token has, or `:links`.
+/// The names in the token; or `:links`, if links alone decide.
 struct Capabilities(Grants);
 
-/// What its specification says.
+/// What the specification of an actor says.
 #[derive(NifMap)]
 #[rustler(decode)]
-pub(super) struct Settings {
-    limits: Bounds,
+pub(super) struct ActorSettings {
+    limits: ActorBounds,
     warm: Option<Warm>,
     config: HashMap<String, String>,
     grants: Granted,
 }
 
+/// Limits of one actor.
 #[derive(NifMap)]
 #[rustler(decode)]
-struct Bounds {
+struct ActorBounds {
     /// Bytes of linear memory.
     memory: usize,
     /// Elements of a table.
     table: Option<usize>,
-    /// Lines in a second.
+    /// Log lines per second.
     log: Option<u32>,
 }
 
@@ -53,12 +57,15 @@ struct Bounds {
 #[derive(NifMap)]
 #[rustler(decode)]
 struct Warm {
+    /// How many instances are kept.
     pool: usize,
+    /// After how many calls an instance is replaced.
     calls: u32,
-    /// Milliseconds.
+    /// After how many milliseconds without a call an instance is dropped.
     idle: u64,
 }
 
+/// What WASI gives to the actor.
 #[derive(NifMap)]
 #[rustler(decode)]
 struct Granted {
@@ -67,6 +74,7 @@ struct Granted {
     directories: Vec<GrantedDirectory>,
 }
 
+/// A directory of the host, and the name that the actor sees.
 #[derive(NifMap)]
 #[rustler(decode)]
 struct GrantedDirectory {
@@ -83,7 +91,7 @@ enum Access {
 
 impl<'a> Decoder<'a> for Capabilities {
     fn decode(term: Term<'a>) -> NifResult<Self> {
-        // No other atom grants anything: a `nil` by mistake must not.
+        // Other atoms grant nothing, because a `nil` by mistake must not grant everything.
         Ok(Self(match term.atom_to_string().as_deref() {
             Ok("links") => Grants::Links,
             _ => Grants::Capabilities(term.decode()?),
@@ -105,8 +113,9 @@ impl From<Claimed> for Identity {
     }
 }
 
-impl Settings {
-    pub(super) fn into_options(self, id: Id, host: &Inner) -> ActorOptions {
+impl ActorSettings {
+    /// The options for the engine.
+    pub(super) fn into_options(self, id: Id, host: &HostState) -> ActorOptions {
         ActorOptions {
             id,
             limits: self.limits.to_limits(),
@@ -119,7 +128,7 @@ impl Settings {
     }
 }
 
-impl Bounds {
+impl ActorBounds {
     fn to_limits(&self) -> Limits {
         let defaults = Limits::default();
         Limits {
@@ -129,8 +138,9 @@ impl Bounds {
         }
     }
 
-    /// The host's, in which each actor has its share; or one with the rate that the actor was given.
-    fn to_log_gate(&self, host: &Inner) -> Arc<LogGate> {
+    /// The log gate of the host, which gives each actor the same rate; or one with this actor's own
+    /// rate.
+    fn to_log_gate(&self, host: &HostState) -> Arc<LogGate> {
         match self.log {
             None => Arc::clone(&host.log),
             Some(rate) => Arc::new(LogGate::new(

@@ -1,22 +1,22 @@
-//! Messages to and from the lattice.
+//! Messages to and from the lattice. All go over the control connection.
 
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use exosuit_core::{Code, Error};
 use futures_util::FutureExt;
-use rustler::{Atom, Binary, Encoder, Env, Reference, ResourceArc, Term};
+use rustler::{Atom, Binary, Env, Reference, ResourceArc, Term};
 
 use super::Lattice;
-use super::inlet::{Inlet, Label, Source};
-use crate::reply::{To, answer, done};
+use super::inlet::{Inlet, InletSource, Label};
+use crate::reply::{To, done};
 use crate::runtime::runtime;
 use crate::term::Payload;
 
-/// As good as no bound on a wait, and within the clock's reach.
+/// The longest wait. `Instant` overflows for much longer ones.
 const LONGEST: Duration = Duration::from_hours(24);
 
-/// Sends a message to whoever listens, or says at once why not.
+/// Publishes a message. Returns `:ok`, or an error at once.
 #[rustler::nif]
 fn lattice_publish<'a>(
     env: Env<'a>,
@@ -29,7 +29,8 @@ fn lattice_publish<'a>(
     let publishing = joined
         .bus
         .publish(subject, Bytes::copy_from_slice(&payload));
-    // It waits only where thousands of others wait to be sent, and then this one would grow a heap.
+    // The client waits only if its queue of outgoing messages is full. Waiting in a task would then
+    // just move the queue to the heap, so the message is refused.
     let published = match publishing.now_or_never() {
         Some(published) => published.map_err(Error::from),
         None => Err(Error::new(
@@ -40,7 +41,7 @@ fn lattice_publish<'a>(
     done(env, published)
 }
 
-/// Sends a message, and answers with the first answer to it.
+/// Sends a request, and answers with the first reply.
 #[rustler::nif]
 fn lattice_request<'a>(
     env: Env<'a>,
@@ -50,15 +51,15 @@ fn lattice_request<'a>(
     timeout_ms: u64,
     to: To<'a>,
 ) -> Atom {
-    let (joined, payload) = (lattice.joined(), Bytes::copy_from_slice(&payload));
+    let payload = Bytes::copy_from_slice(&payload);
     let deadline = Instant::now() + Duration::from_millis(timeout_ms).min(LONGEST);
-    answer(env, to, async move {
+    lattice.answer(env, to, |joined| async move {
         let answer = joined.bus.request(&subject, payload, deadline).await?;
         Ok(Payload(answer))
     })
 }
 
-/// Sends a message, and answers with the answers that come within this time, so many at most.
+/// Sends a request, and answers with the replies that arrive within `within_ms`, at most `max`.
 #[rustler::nif]
 fn lattice_gather<'a>(
     env: Env<'a>,
@@ -66,19 +67,19 @@ fn lattice_gather<'a>(
     subject: String,
     payload: Binary<'a>,
     within_ms: u64,
-    most: usize,
+    max: usize,
     to: To<'a>,
 ) -> Atom {
-    let (joined, payload) = (lattice.joined(), Bytes::copy_from_slice(&payload));
+    let payload = Bytes::copy_from_slice(&payload);
     let within = Duration::from_millis(within_ms).min(LONGEST);
-    answer(env, to, async move {
-        let answers = joined.bus.gather(&subject, payload, within, most).await?;
+    lattice.answer(env, to, |joined| async move {
+        let answers = joined.bus.gather(&subject, payload, within, max).await?;
         Ok(answers.into_iter().map(Payload).collect::<Vec<_>>())
     })
 }
 
-/// Listens to a subject, as one of a group if there is one, for the process that is answered:
-/// `{exosuit_lattice, reference, {subject, reply_to | nil, payload}}`.
+/// Subscribes the process in `to` to a subject, alone or as a member of a queue group. Answers with
+/// an inlet, which sends `{exosuit_lattice, reference, {subject, reply_to | nil, payload}}`.
 #[rustler::nif]
 fn lattice_subscribe<'a>(
     env: Env<'a>,
@@ -87,11 +88,10 @@ fn lattice_subscribe<'a>(
     group: Option<String>,
     reference: Reference<'a>,
     to: To<'a>,
-) -> Term<'a> {
-    let (joined, pid, label) = (lattice.joined(), to.0, Label::new(reference));
-    answer(env, to, async move {
+) -> Atom {
+    let (pid, label) = (to.0, Label::new(reference));
+    lattice.answer(env, to, |joined| async move {
         let subscription = joined.bus.subscribe(&subject, group.as_deref()).await?;
-        Ok(Inlet::open(pid, label, Source::Messages(subscription)))
+        Ok(Inlet::open(pid, label, InletSource::Messages(subscription)))
     })
-    .encode(env)
 }

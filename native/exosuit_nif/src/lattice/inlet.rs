@@ -1,5 +1,8 @@
-//! What comes from the lattice by itself, handed to a process one at a time: the next only once it
-//! asks. What comes meanwhile waits in a bounded place, and not in a mailbox.
+//! Messages and changes that arrive without a request, handed to a process one at a time.
+//!
+//! An [`Inlet`] sends the next item only when the process asks for it (`lattice_next`). The mailbox
+//! of a process has no bound; items that arrive in the meantime wait in the bounded queue of their
+//! [`InletSource`], which reports what it had to drop.
 
 use std::sync::Arc;
 
@@ -15,8 +18,9 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::runtime::runtime;
 use crate::term::{Payload, failure, text_atom};
 
-/// Ends with its process, or with the last reference to it.
+/// The subscription of one process. It ends with the process, or with the last reference to it.
 pub(crate) struct Inlet {
+    /// Notified once for each item that the process asks for.
     wanted: Arc<Notify>,
     task: AbortOnDropHandle<()>,
 }
@@ -28,40 +32,44 @@ impl Resource for Inlet {
     }
 }
 
-/// Where it comes from.
-pub(super) enum Source {
+/// The source of the items.
+pub(super) enum InletSource {
     Messages(Subscription),
     Changes(Watcher),
 }
 
-enum Item {
+/// One item.
+enum InletItem {
     Message(Message),
     Change(Change),
 }
 
-impl Source {
-    async fn next(&mut self) -> Option<Item> {
+impl InletSource {
+    /// The next item. `None` when the source has ended.
+    async fn next(&mut self) -> Option<InletItem> {
         match self {
-            Self::Messages(subscription) => subscription.next().await.map(Item::Message),
-            Self::Changes(watcher) => watcher.next().await.map(Item::Change),
+            Self::Messages(subscription) => subscription.next().await.map(InletItem::Message),
+            Self::Changes(watcher) => watcher.next().await.map(InletItem::Change),
         }
     }
 }
 
-/// What an item is sent under: `{exosuit_lattice, reference, item}`.
+/// The reference that items are sent with: `{exosuit_lattice, reference, item}`.
 pub(super) struct Label {
     env: OwnedEnv,
     reference: SavedTerm,
 }
 
 impl Label {
+    /// Keeps the reference in an environment of its own.
     pub(super) fn new(reference: Reference<'_>) -> Self {
         let env = OwnedEnv::new();
         let reference = env.save(reference);
         Self { env, reference }
     }
 
-    fn send(&self, pid: LocalPid, item: &Item) -> bool {
+    /// Sends an item. Returns false if the process has ended.
+    fn send(&self, pid: LocalPid, item: &InletItem) -> bool {
         let mut out = OwnedEnv::new();
         let sent = out.send_and_clear(&pid, |env| {
             let reference = self.env.run(|own| self.reference.load(own).in_env(env));
@@ -72,8 +80,8 @@ impl Label {
 }
 
 impl Inlet {
-    /// Hands on what comes, the first at once.
-    pub(super) fn open(pid: LocalPid, label: Label, source: Source) -> ResourceArc<Self> {
+    /// Sends the first item as soon as there is one, and each further one on request.
+    pub(super) fn open(pid: LocalPid, label: Label, source: InletSource) -> ResourceArc<Self> {
         let wanted = Arc::new(Notify::new());
         wanted.notify_one();
         let task = runtime().spawn(hand_on(pid, label, source, Arc::clone(&wanted)));
@@ -88,7 +96,8 @@ impl Inlet {
     }
 }
 
-async fn hand_on(pid: LocalPid, label: Label, mut source: Source, wanted: Arc<Notify>) {
+/// The task of an inlet.
+async fn hand_on(pid: LocalPid, label: Label, mut source: InletSource, wanted: Arc<Notify>) {
     loop {
         wanted.notified().await;
         let Some(item) = source.next().await else {
@@ -100,21 +109,21 @@ async fn hand_on(pid: LocalPid, label: Label, mut source: Source, wanted: Arc<No
     }
 }
 
-/// Asks for the next.
+/// Requests the next item.
 #[rustler::nif]
 fn lattice_next(inlet: ResourceArc<Inlet>) -> Atom {
     inlet.wanted.notify_one();
     atom::ok()
 }
 
-/// Takes no more.
+/// Ends an inlet.
 #[rustler::nif]
 fn lattice_unsubscribe(inlet: ResourceArc<Inlet>) -> Atom {
     inlet.task.abort();
     atom::ok()
 }
 
-impl Encoder for Item {
+impl Encoder for InletItem {
     fn encode<'a>(&self, env: Env<'a>) -> Term<'a> {
         match self {
             Self::Message(message) => (
@@ -128,6 +137,7 @@ impl Encoder for Item {
     }
 }
 
+/// A change of a bucket, as `lattice_watch` describes it.
 fn encode_change<'a>(env: Env<'a>, change: &Change) -> Term<'a> {
     let tag = |text| text_atom(env, text);
     match change {

@@ -1,23 +1,25 @@
-//! What happens to the connections, and which calls are refused, on the way to the host's events.
+//! Forwards events of the connections and of calls between hosts to the host's notices.
+//!
+//! Each function starts a task that ends with its source.
 
 use std::sync::Arc;
 
 use exosuit_core::{Notice, Observe};
-use exosuit_lattice::{Calls, Connection, Notice as Happened};
+use exosuit_lattice::{Calls, Connection, Notice as ConnectionNotice};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::notices::Notices;
 use crate::runtime::runtime;
 
-/// Tells what happens to a connection, until it is closed.
+/// Forwards the events of a connection, until it is closed.
 pub(super) fn forward(connection: &Connection, name: &'static str, observe: &Arc<Notices>) {
-    let mut happenings = connection.notices();
+    let mut notices = connection.notices();
     let observe = Arc::clone(observe);
     runtime().spawn(async move {
-        while let Some(happened) = next(&mut happenings).await {
-            let is_over = happened == Happened::Closed;
-            if let Some(notice) = translate(name, happened) {
+        while let Some(notice) = next(&mut notices).await {
+            let is_over = notice == ConnectionNotice::Closed;
+            if let Some(notice) = translate(name, notice) {
                 observe.observe(notice);
             }
             if is_over {
@@ -27,7 +29,7 @@ pub(super) fn forward(connection: &Connection, name: &'static str, observe: &Arc
     });
 }
 
-/// Tells which calls from the lattice are refused, until there can be none.
+/// Forwards refused calls from the lattice.
 pub(super) fn forward_refusals(calls: &Calls, observe: &Arc<Notices>) {
     let mut refusals = calls.refusals();
     let observe = Arc::clone(observe);
@@ -43,7 +45,7 @@ pub(super) fn forward_refusals(calls: &Calls, observe: &Arc<Notices>) {
     });
 }
 
-/// Tells whose clock is not ours, until nobody can call any more.
+/// Forwards differences between this host's clock and those of others.
 pub(super) fn forward_skews(calls: &Calls, observe: &Arc<Notices>) {
     let mut skews = calls.skews();
     let observe = Arc::clone(observe);
@@ -57,7 +59,8 @@ pub(super) fn forward_skews(calls: &Calls, observe: &Arc<Notices>) {
     });
 }
 
-/// The next; what was missed was more than anybody reads.
+/// The next value. If values were missed, continues with the oldest that is left: the events are
+/// for people, who do not read that many.
 async fn next<T: Clone>(receiver: &mut Receiver<T>) -> Option<T> {
     loop {
         match receiver.recv().await {
@@ -68,16 +71,17 @@ async fn next<T: Clone>(receiver: &mut Receiver<T>) -> Option<T> {
     }
 }
 
-fn translate(connection: &'static str, happened: Happened) -> Option<Notice> {
-    let (change, error) = match happened {
-        Happened::Connected => ("lattice_connected", None),
-        Happened::Disconnected => ("lattice_disconnected", None),
-        Happened::Failed(error) => ("lattice_unreachable", Some(error)),
-        Happened::SlowConsumer => ("lattice_slow_consumer", None),
-        Happened::Refused(error) => ("lattice_refused", Some(error)),
-        Happened::LameDuck => ("lattice_lame_duck", None),
-        // By us.
-        Happened::Closed => return None,
+/// The notice for an event of a connection; `None` for its end.
+fn translate(connection: &'static str, notice: ConnectionNotice) -> Option<Notice> {
+    let (change, error) = match notice {
+        ConnectionNotice::Connected => ("lattice_connected", None),
+        ConnectionNotice::Disconnected => ("lattice_disconnected", None),
+        ConnectionNotice::Failed(error) => ("lattice_unreachable", Some(error)),
+        ConnectionNotice::SlowConsumer => ("lattice_slow_consumer", None),
+        ConnectionNotice::Refused(error) => ("lattice_refused", Some(error)),
+        ConnectionNotice::LameDuck => ("lattice_lame_duck", None),
+        // Only this host closes its connections, so nobody needs to hear of it.
+        ConnectionNotice::Closed => return None,
     };
     Some(Notice::Connection {
         connection,

@@ -1,4 +1,4 @@
-//! What is said of a connection, on its way to the options of `exosuit_lattice`.
+//! The settings of a connection to NATS, converted to the options of `exosuit_lattice`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,10 +9,10 @@ use rustler::{NifMap, ResourceArc};
 
 use crate::secret::SecretHandle;
 
-/// Where the servers are, and who we are to them.
+/// The addresses of the servers, and the credentials for them.
 #[derive(NifMap)]
 pub(super) struct ConnectionSettings {
-    /// Addresses with commas between them: any of them may hold a password.
+    /// Addresses, separated by commas. Each may hold a password.
     servers: ResourceArc<SecretHandle>,
     seed: Option<ResourceArc<SecretHandle>>,
     jwt: Option<ResourceArc<SecretHandle>>,
@@ -25,12 +25,14 @@ pub(super) struct ConnectionSettings {
     tls_ca: Option<String>,
     tls_certificate: Option<String>,
     tls_key: Option<String>,
+    /// This and the following times are in milliseconds.
     ping_interval: u64,
     connect_timeout: u64,
     reconnect_delay: u64,
 }
 
 impl ConnectionSettings {
+    /// The options of a connection with this name.
     pub(super) fn options(&self, name: String) -> Result<ConnectionOptions, Error> {
         let longest = Duration::from_millis(self.reconnect_delay);
         let usual = Backoff::default();
@@ -48,7 +50,8 @@ impl ConnectionSettings {
         })
     }
 
-    /// One way to prove who one is: with several, it would be a guess which is meant.
+    /// The credentials. Several kinds at once are refused, because one of them would have to be
+    /// guessed.
     fn credentials(&self) -> Result<Credentials, Error> {
         let secret = |handle: &Option<ResourceArc<SecretHandle>>| {
             handle.as_ref().map(|handle| handle.secret().clone())
@@ -81,6 +84,7 @@ impl ConnectionSettings {
         })
     }
 
+    /// The options of TLS. A client certificate needs its key.
     fn tls(&self) -> Result<Tls, Error> {
         let path = |text: &String| PathBuf::from(text);
         let certificate = match (&self.tls_certificate, &self.tls_key) {

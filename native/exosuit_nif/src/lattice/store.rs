@@ -1,23 +1,28 @@
-//! What the hosts of a lattice share: keys and values in buckets, and bytes by their digest.
+//! The state that the hosts of a lattice share: keys and values in buckets, and objects by their
+//! digest.
+//!
+//! Writes are conditional: each names the revision that it has read, and changes nothing if another
+//! host has written in the meantime. `Exosuit.Lattice.Nats` retries.
 
 use bytes::Bytes;
-use exosuit_lattice::{Bucket, Digest, SharedState};
+use exosuit_lattice::{Bucket, Digest, SharedState, Stored};
 use rustler::{Atom, Binary, Env, NifUnitEnum, Reference, ResourceArc};
 
 use super::Lattice;
-use super::inlet::{Inlet, Label, Source};
-use crate::reply::{To, answer};
+use super::inlet::{Inlet, InletSource, Label};
+use crate::reply::To;
 use crate::term::Payload;
 
-/// Which bucket: links, claims and references; configurations; or applications.
+/// The bucket of links, claims and references (`data`), of configurations, or of applications.
 #[derive(NifUnitEnum, Clone, Copy)]
-enum Which {
+enum BucketName {
     Data,
     Configurations,
     Applications,
 }
 
-impl Which {
+impl BucketName {
+    /// The bucket in a lattice's state.
     fn of(self, state: &SharedState) -> &Bucket {
         match self {
             Self::Data => state.data(),
@@ -27,115 +32,121 @@ impl Which {
     }
 }
 
-/// Makes the buckets where they are not there yet, and brings over what hosts before 0.60 left:
-/// answers how many records that were.
+/// Creates missing buckets, and copies the records of hosts before 0.60. Answers with the number of
+/// copied records.
 #[rustler::nif]
 fn lattice_prepare<'a>(env: Env<'a>, lattice: ResourceArc<Lattice>, to: To<'a>) -> Atom {
-    let joined = lattice.joined();
-    answer(env, to, async move { Ok(joined.state.prepare().await?) })
+    lattice.answer(
+        env,
+        to,
+        |joined| async move { joined.state.prepare().await },
+    )
 }
 
-/// What a key holds, or nil, and the revision that came with.
+/// Answers with `{value | nil, revision}` of a key.
 #[rustler::nif]
 fn lattice_get<'a>(
     env: Env<'a>,
     lattice: ResourceArc<Lattice>,
-    bucket: Which,
+    bucket: BucketName,
     key: String,
     to: To<'a>,
 ) -> Atom {
-    let joined = lattice.joined();
-    answer(env, to, async move {
+    lattice.answer(env, to, |joined| async move {
         let entry = bucket.of(&joined.state).get(&key).await?;
         Ok((entry.value.map(Payload), entry.revision))
     })
 }
 
-/// Writes a value where that revision still holds: answers with the new one, or nil where others
-/// came between.
+/// Writes a value if the key still has this revision. Answers with the new revision, or with `nil`
+/// if another host has written in the meantime.
 #[rustler::nif]
 fn lattice_update<'a>(
     env: Env<'a>,
     lattice: ResourceArc<Lattice>,
-    bucket: Which,
+    bucket: BucketName,
     key: String,
     value: Binary<'a>,
     revision: u64,
     to: To<'a>,
 ) -> Atom {
-    let (joined, value) = (lattice.joined(), Bytes::copy_from_slice(&value));
-    answer(env, to, async move {
+    let value = Bytes::copy_from_slice(&value);
+    lattice.answer(env, to, |joined| async move {
         let bucket = bucket.of(&joined.state);
-        Ok(bucket.compare_and_set(&key, value, revision).await?)
+        bucket.compare_and_set(&key, value, revision).await
     })
 }
 
-/// Deletes a key where that revision still holds: answers whether it did.
+/// Deletes a key if it still has this revision. Answers whether it did.
 #[rustler::nif]
 fn lattice_remove<'a>(
     env: Env<'a>,
     lattice: ResourceArc<Lattice>,
-    bucket: Which,
+    bucket: BucketName,
     key: String,
     revision: u64,
     to: To<'a>,
 ) -> Atom {
-    let joined = lattice.joined();
-    answer(env, to, async move {
+    lattice.answer(env, to, |joined| async move {
         let bucket = bucket.of(&joined.state);
-        Ok(bucket.compare_and_delete(&key, revision).await?)
+        bucket.compare_and_delete(&key, revision).await
     })
 }
 
-/// Deletes a key; that there is nothing is no error.
+/// Deletes a key in any case. A missing key is not an error.
 #[rustler::nif]
 fn lattice_delete<'a>(
     env: Env<'a>,
     lattice: ResourceArc<Lattice>,
-    bucket: Which,
+    bucket: BucketName,
     key: String,
     to: To<'a>,
 ) -> Atom {
-    let joined = lattice.joined();
-    answer(env, to, async move {
-        Ok(bucket.of(&joined.state).delete(&key).await?)
+    lattice.answer(env, to, |joined| async move {
+        bucket.of(&joined.state).delete(&key).await
     })
 }
 
-/// Watches a bucket, from all that there is on, for the process that is answered:
-/// `{exosuit_lattice, reference, change}`, a change being `{put, key, value, revision}`,
-/// `{deleted, key}`, `current` once all is told, `{lost, keys}`, or `{interrupted, failure}`.
+/// Watches a bucket for the process in `to`. Answers with an inlet, which sends `{exosuit_lattice,
+/// reference, change}`, first for all keys that there are:
+///
+/// - `{put, key, value, revision}` and `{deleted, key}`: a key was written or deleted.
+/// - `current`: all existing keys have been sent.
+/// - `{dropped, key}`: there is no room for this key, so its changes are not sent.
+/// - `{lost, keys}`: the bucket was replaced by another one, which lacks these keys.
+/// - `{interrupted, failure}`: the bucket cannot be read now. The watch continues when it can.
 #[rustler::nif]
 fn lattice_watch<'a>(
     env: Env<'a>,
     lattice: ResourceArc<Lattice>,
-    bucket: Which,
+    bucket: BucketName,
     reference: Reference<'a>,
     to: To<'a>,
 ) -> Atom {
-    let (joined, pid, label) = (lattice.joined(), to.0, Label::new(reference));
-    answer(env, to, async move {
+    let (pid, label) = (to.0, Label::new(reference));
+    lattice.answer(env, to, |joined| async move {
         let watcher = joined.state.watch(bucket.of(&joined.state));
-        Ok(Inlet::open(pid, label, Source::Changes(watcher)))
+        Ok(Inlet::open(pid, label, InletSource::Changes(watcher)))
     })
 }
 
-/// Which bucket there is now, and its last revision: answers `{identity, revision}`.
+/// Answers with `{identity, revision}` of a bucket. The identity changes when the bucket is lost
+/// and created again.
 #[rustler::nif]
 fn lattice_position<'a>(
     env: Env<'a>,
     lattice: ResourceArc<Lattice>,
-    bucket: Which,
+    bucket: BucketName,
     to: To<'a>,
 ) -> Atom {
-    let joined = lattice.joined();
-    answer(env, to, async move {
+    lattice.answer(env, to, |joined| async move {
         let position = bucket.of(&joined.state).position().await?;
         Ok((position.identity, position.revision))
     })
 }
 
-/// Stores bytes: answers with their digest. They are copied, which takes long where they are many.
+/// Stores bytes. Answers with their digest. Copying the bytes may take long, so it runs on a dirty
+/// scheduler.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn lattice_put_object<'a>(
     env: Env<'a>,
@@ -143,14 +154,14 @@ fn lattice_put_object<'a>(
     bytes: Binary<'a>,
     to: To<'a>,
 ) -> Atom {
-    let (joined, bytes) = (lattice.joined(), Bytes::copy_from_slice(&bytes));
-    answer(env, to, async move {
+    let bytes = Bytes::copy_from_slice(&bytes);
+    lattice.answer(env, to, |joined| async move {
         let digest = joined.state.objects().put(bytes).await?;
         Ok(digest.to_string())
     })
 }
 
-/// The bytes of a digest, or nil.
+/// Answers with the bytes of a digest, or with `nil`.
 #[rustler::nif]
 fn lattice_get_object<'a>(
     env: Env<'a>,
@@ -158,14 +169,13 @@ fn lattice_get_object<'a>(
     digest: String,
     to: To<'a>,
 ) -> Atom {
-    let joined = lattice.joined();
-    answer(env, to, async move {
+    lattice.answer(env, to, |joined| async move {
         let bytes = joined.state.objects().get(Digest::parse(&digest)?).await?;
         Ok(bytes.map(Payload))
     })
 }
 
-/// Deletes the bytes of a digest: answers whether they were there.
+/// Deletes the bytes of a digest. Answers whether there were any.
 #[rustler::nif]
 fn lattice_delete_object<'a>(
     env: Env<'a>,
@@ -173,20 +183,18 @@ fn lattice_delete_object<'a>(
     digest: String,
     to: To<'a>,
 ) -> Atom {
-    let joined = lattice.joined();
-    answer(env, to, async move {
-        let objects = joined.state.objects();
-        Ok(objects.delete(Digest::parse(&digest)?).await?)
+    lattice.answer(env, to, |joined| async move {
+        let digest = Digest::parse(&digest)?;
+        joined.state.objects().delete(digest).await
     })
 }
 
-/// All objects: answers with a list of `{digest, bytes, milliseconds since 1970}`.
+/// Answers with all objects: `{digest, bytes, milliseconds since 1970}`.
 #[rustler::nif]
 fn lattice_list_objects<'a>(env: Env<'a>, lattice: ResourceArc<Lattice>, to: To<'a>) -> Atom {
-    let joined = lattice.joined();
-    answer(env, to, async move {
+    lattice.answer(env, to, |joined| async move {
         let objects = joined.state.objects().list().await?;
-        let row = |it: &exosuit_lattice::Stored| (it.digest.to_string(), it.size, it.at);
+        let row = |stored: &Stored| (stored.digest.to_string(), stored.size, stored.at);
         Ok(objects.iter().map(row).collect::<Vec<_>>())
     })
 }

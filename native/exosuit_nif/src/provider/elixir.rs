@@ -1,10 +1,20 @@
-//! Providers written in Elixir: a call becomes a message, and a NIF brings the answer.
+//! Providers written in Elixir: a call becomes a message, and a NIF brings the answer back.
 //!
-//! - [`Elixir`]: the capability. Its calls go to one process, which has each run in a process of
-//!   its own; its links go to another, so that a link that takes its time holds up no call.
-//! - [`Question`]: what Elixir was asked and has not answered yet.
+//! - [`Elixir`]: the capability. Calls go to one process, which starts a process for each. Links go
+//!   to another process, so that a link that takes long does not delay calls.
+//! - [`Question`]: a call or link that Elixir has not answered yet.
+//! - [`PendingCall`], [`PreparedLink`]: tell Elixir when nobody needs an answer or a link any more.
 //!
-//! What is carried is bytes, or the values of a WIT function as terms.
+//! The messages to Elixir:
+//!
+//! | message | to | meaning |
+//! |---|---|---|
+//! | `exosuit_invoke` | call process | run a call, and answer its question |
+//! | `exosuit_cancel` | call process | end the call with this number |
+//! | `exosuit_link` | link process | put or delete a link, and answer its question |
+//! | `exosuit_link_undo` | link process | take back the link that was put with this number |
+//!
+//! Payloads are binaries, or the values of a WIT function as terms.
 
 use std::future::ready;
 use std::sync::Arc;
@@ -21,45 +31,49 @@ use rustler::{Atom, Binary, Encoder, Env, LocalPid, Resource, ResourceArc, Term}
 use tokio::sync::oneshot::{self, Receiver, Sender};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::kept::{Kept, LIGHT_BYTES};
+use crate::deferred::{DeferredBinary, LIGHT_BYTES};
 use crate::outbox;
 use crate::runtime::runtime;
 use crate::term::{self, failure, text_atom};
-use crate::value::{Reader, Unread, answer, terms};
+use crate::value::{ReadError, Reader, answer, terms};
 
-/// The longest error text of a provider that is passed on, as of a guest.
+/// The longest error text of a provider that is passed on; the same as for guests.
 const MAX_ERROR: usize = 8 << 10;
 
-/// A capability whose calls and links are messages to Elixir processes.
-pub(crate) struct Elixir(Arc<Shared>);
+/// A provider whose calls and links become messages to Elixir processes.
+pub(crate) struct Elixir(Arc<ElixirState>);
 
-struct Shared {
+/// What the calls of one provider share.
+struct ElixirState {
     id: Id,
     contracts: Vec<Contract>,
-    /// Takes the links.
-    keeper: LocalPid,
-    /// Takes the calls.
-    dispatcher: LocalPid,
-    places: Arc<Semaphore>,
+    /// The process that gets the links.
+    link_process: LocalPid,
+    /// The process that gets the calls.
+    call_process: LocalPid,
+    /// One permit for each call that Elixir has not answered.
+    permits: Arc<Semaphore>,
     max_calls: usize,
+    /// The next number of a call or link; `exosuit_cancel` and `exosuit_link_undo` refer to it.
     numbers: AtomicU64,
 }
 
 impl Elixir {
+    /// A provider with these processes.
     pub(crate) fn new(
         id: Id,
         contracts: Vec<Contract>,
-        keeper: LocalPid,
-        dispatcher: LocalPid,
+        link_process: LocalPid,
+        call_process: LocalPid,
         max_calls: usize,
     ) -> Self {
         let max_calls = max_calls.clamp(1, Semaphore::MAX_PERMITS);
-        Self(Arc::new(Shared {
+        Self(Arc::new(ElixirState {
             id,
             contracts,
-            keeper,
-            dispatcher,
-            places: Arc::new(Semaphore::new(max_calls)),
+            link_process,
+            call_process,
+            permits: Arc::new(Semaphore::new(max_calls)),
             max_calls,
             numbers: AtomicU64::new(0),
         }))
@@ -72,37 +86,39 @@ impl Capability for Elixir {
     }
 
     fn invoke(&self, call: CapabilityCall) -> Answer {
-        let shared = Arc::clone(&self.0);
-        Box::pin(async move { shared.invoke(call).await })
+        let state = Arc::clone(&self.0);
+        Box::pin(async move { state.invoke(call).await })
     }
 
     fn prepare(&self, link: Arc<Link>) -> Pending<Prepared> {
-        let shared = Arc::clone(&self.0);
-        Box::pin(async move { shared.prepare(link).await })
+        let state = Arc::clone(&self.0);
+        Box::pin(async move { state.prepare(link).await })
     }
 
-    // Only the provider could tell, and it would have to take the link for that.
+    // Only the provider's own code can decide this, and it sees a link only when it takes it.
     fn check(&self, _link: Arc<Link>) -> Done {
         Box::pin(ready(Ok(())))
     }
 
     fn unlink(&self, link: Arc<Link>) -> Done {
-        let shared = Arc::clone(&self.0);
-        Box::pin(async move { shared.tell(Change::Delete, &link).await })
+        let state = Arc::clone(&self.0);
+        Box::pin(async move { state.tell(Change::Delete, &link).await })
     }
 }
 
-impl Shared {
+impl ElixirState {
+    /// Sends a call to Elixir and waits for the answer. If this is dropped while it waits, Elixir
+    /// is told to end the call.
     async fn invoke(&self, call: CapabilityCall) -> Result<Reply, Error> {
         let CapabilityCall { invocation, link } = call;
-        let payload = Carried::new(invocation.payload)?;
+        let payload = ElixirPayload::new(invocation.payload)?;
         let link = link.ok_or_else(|| self.unlinked())?;
-        let places = Arc::clone(&self.places);
-        let place = places.try_acquire_owned().map_err(|_| self.overloaded())?;
+        let permits = Arc::clone(&self.permits);
+        let permit = permits.try_acquire_owned().map_err(|_| self.overloaded())?;
         let number = self.numbers.fetch_add(1, Relaxed);
-        let (question, answer) = ask(Some(place));
+        let (question, answer) = ask(Some(permit));
         let id = self.id.clone();
-        outbox::send(self.dispatcher, move |env| {
+        outbox::send(self.call_process, move |env| {
             let deadline = invocation.context.deadline;
             let left = deadline.saturating_duration_since(Instant::now());
             (
@@ -115,36 +131,37 @@ impl Shared {
             )
                 .encode(env)
         });
-        let mut asked = Asked {
-            dispatcher: self.dispatcher,
+        let mut pending = PendingCall {
+            call_process: self.call_process,
             number,
             answered: false,
         };
         let result = answer.await;
-        asked.answered = true;
+        pending.answered = true;
         result.unwrap_or_else(|_| Err(self.ended()))
     }
 
-    /// The provider takes the link, with one word: if nobody switches to it, it is told to take it
-    /// back.
+    /// Has the provider take the link. The router switches to it later; if it does not, Elixir is
+    /// told to take it back.
     async fn prepare(self: Arc<Self>, link: Arc<Link>) -> Result<Prepared, Error> {
         let number = self.numbers.fetch_add(1, Relaxed);
-        let mut taken = Taken {
-            keeper: self.keeper,
+        let mut prepared = PreparedLink {
+            link_process: self.link_process,
             number,
             stays: false,
         };
         let result = self.tell(Change::Put(number), &link).await;
-        // Refused, the provider has what it had.
-        taken.stays = result.is_err();
+        // A refused link changes nothing at the provider, so there is nothing to take back.
+        prepared.stays = result.is_err();
         result?;
-        Ok(Prepared::new(async move { taken.keep() }))
+        Ok(Prepared::new(async move { prepared.keep() }))
     }
 
+    /// Sends a change of a link to Elixir and waits for the answer.
     async fn tell(&self, change: Change, link: &Arc<Link>) -> Result<(), Error> {
         let (question, answer) = ask(None);
         let (id, link) = (self.id.clone(), Arc::clone(link));
-        outbox::send(self.keeper, move |env| {
+        outbox::send(self.link_process, move |env| {
             let (values, _actor) = link.seen_from(&id);
             (
                 text_atom(env, "exosuit_link"),
@@ -178,10 +195,10 @@ impl Shared {
     }
 }
 
-/// The messages to a provider about a link.
+/// A change of a link.
 #[derive(Clone, Copy)]
 enum Change {
-    /// To take it, under this number.
+    /// Take the link, under this number.
     Put(u64),
     Delete,
 }
@@ -195,38 +212,39 @@ impl Change {
     }
 }
 
-/// A link that the provider was asked to take. Dropped, unless it stays, the provider is told to go
-/// back to what it had: also if it answers only later.
-struct Taken {
-    keeper: LocalPid,
+/// A link that the provider was asked to take. If it is dropped without `keep`, the provider is
+/// told to return to its former link, even if the provider's answer comes later.
+struct PreparedLink {
+    link_process: LocalPid,
     number: u64,
     stays: bool,
 }
 
-impl Taken {
+impl PreparedLink {
+    /// The router uses the link now.
     fn keep(mut self) {
         self.stays = true;
     }
 }
 
-impl Drop for Taken {
+impl Drop for PreparedLink {
     fn drop(&mut self) {
         if !self.stays {
             let number = self.number;
-            outbox::send(self.keeper, move |env| {
+            outbox::send(self.link_process, move |env| {
                 (text_atom(env, "exosuit_link_undo"), number).encode(env)
             });
         }
     }
 }
 
-/// What a call carries to Elixir: a binary, or a list of arguments.
-enum Carried {
+/// The payload of a call to Elixir: a binary, or a list of arguments.
+enum ElixirPayload {
     Bytes(term::Payload),
     Values(Vec<Value>),
 }
 
-impl Carried {
+impl ElixirPayload {
     fn new(payload: Payload) -> Result<Self, Error> {
         match payload {
             Payload::Bytes(bytes) => Ok(Self::Bytes(term::Payload(bytes))),
@@ -235,7 +253,7 @@ impl Carried {
     }
 }
 
-impl Encoder for Carried {
+impl Encoder for ElixirPayload {
     fn encode<'a>(&self, env: Env<'a>) -> Term<'a> {
         match self {
             Self::Bytes(bytes) => bytes.encode(env),
@@ -244,51 +262,56 @@ impl Encoder for Carried {
     }
 }
 
-/// What a link is found by in Elixir: the actor, the contract, the link's name, and which interfaces
-/// it covers, in which those of one name differ.
+/// Identifies a link in Elixir: the actor, the contract, the link's name, and the interfaces that
+/// it covers. Links of one name differ in the interfaces.
 fn key<'a>(env: Env<'a>, link: &Link, provider: &Id) -> Term<'a> {
     let (_values, actor) = link.seen_from(provider);
     let names = (actor.as_str(), link.contract.as_str(), link.name.as_str());
     (names, &link.interfaces).encode(env)
 }
 
+/// A configuration as a map of strings.
 fn map<'a>(env: Env<'a>, values: &Configuration) -> Term<'a> {
     let pairs: Vec<_> = values.iter().collect();
-    // Keys are distinct, so there is nothing that could fail.
+    // The keys are distinct, so the map cannot be refused.
     Term::map_from_pairs(env, &pairs).unwrap_or_else(|_| Term::map_new(env))
 }
 
-/// A call that Elixir was asked to answer. Dropped unanswered (by the deadline, a cancel, the end of
-/// the caller) it has the process ended that works on it.
-struct Asked {
-    dispatcher: LocalPid,
+/// A call that Elixir was asked to answer. If it is dropped unanswered (deadline, cancel, end of
+/// the caller), the process that works on it is told to end.
+struct PendingCall {
+    call_process: LocalPid,
     number: u64,
     answered: bool,
 }
 
-impl Drop for Asked {
+impl Drop for PendingCall {
     fn drop(&mut self) {
         if !self.answered {
             let number = self.number;
-            outbox::send(self.dispatcher, move |env| {
+            outbox::send(self.call_process, move |env| {
                 (text_atom(env, "exosuit_cancel"), number).encode(env)
             });
         }
     }
 }
 
-/// What Elixir was asked. A place is held until it has answered, also for a call that nobody waits
-/// for any more: so the messages under way are bounded, and the processes that work on them.
+/// A question to Elixir, which a NIF answers.
+///
+/// It holds a permit until it is answered, even if its caller has given up. This bounds the
+/// messages in the mailbox and the processes that work on them.
 pub(crate) struct Question(Mutex<Option<Unanswered>>);
 
+/// The waiting side of a question.
 struct Unanswered {
     sender: Sender<Result<Reply, Error>>,
-    _place: Option<OwnedSemaphorePermit>,
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Unanswered {
+    /// Sends the answer to the caller.
     fn answer(self, result: Result<Reply, Error>) {
-        // Nobody may wait for it any more.
+        // The caller may have given up.
         let _ = self.sender.send(result);
     }
 }
@@ -296,37 +319,38 @@ impl Unanswered {
 #[rustler::resource_impl]
 impl Resource for Question {}
 
+/// A question, and the receiver of its answer.
 fn ask(
-    place: Option<OwnedSemaphorePermit>,
+    permit: Option<OwnedSemaphorePermit>,
 ) -> (ResourceArc<Question>, Receiver<Result<Reply, Error>>) {
     let (sender, receiver) = oneshot::channel();
     let unanswered = Unanswered {
         sender,
-        _place: place,
+        _permit: permit,
     };
     let question = Question(Mutex::new(Some(unanswered)));
     (ResourceArc::new(question), receiver)
 }
 
 impl Question {
-    /// False where it has been answered before.
+    /// Answers the question. Returns false if it was answered before.
     fn answer(&self, result: Result<Reply, Error>) -> bool {
         let unanswered = self.0.lock().take();
-        unanswered.map(|it| it.answer(result)).is_some()
+        unanswered.map(|waiting| waiting.answer(result)).is_some()
     }
 
     /// Answers with a large binary, which Tokio copies.
-    fn answer_with(&self, binary: Kept) -> bool {
+    fn answer_with(&self, binary: DeferredBinary) -> bool {
         let unanswered = self.0.lock().take();
-        let copied = |it: Unanswered| {
-            runtime().spawn(async move { it.answer(binary.copy().map(Reply::from)) });
+        let copied = |waiting: Unanswered| {
+            runtime().spawn(async move { waiting.answer(binary.copy().map(Reply::from)) });
         };
         unanswered.map(copied).is_some()
     }
 }
 
-/// Answers a question: `:ok` with bytes, or the code of an error with its text. False where it has
-/// been answered before.
+/// Answers a question: code `:ok` with bytes, or the code of an error with its text. Returns false
+/// if it was answered before.
 #[rustler::nif]
 fn provider_reply(
     env: Env<'_>,
@@ -335,20 +359,21 @@ fn provider_reply(
     bytes: Binary<'_>,
 ) -> bool {
     if code == rustler::types::atom::ok() && bytes.len() > LIGHT_BYTES {
-        return question.answer_with(Kept::new(bytes));
+        return question.answer_with(DeferredBinary::new(bytes));
     }
     question.answer(result(env, code, &bytes))
 }
 
-/// Answers a question with what a WIT function returns. A term that is no value is an error, and the
-/// question stays open. `:large` where it is more than a scheduler should read: then `provider_return_large`
-/// takes it.
+/// Answers a question with the return value of a WIT function.
+///
+/// Returns false if it was answered before, an error if the term is not a value (the question stays
+/// open), or `:large` if a scheduler may not read that much: then `provider_return_large` takes it.
 #[rustler::nif]
 fn provider_return<'a>(env: Env<'a>, question: ResourceArc<Question>, term: Term<'a>) -> Term<'a> {
     returned(env, &question, answer(term, Reader::Scheduler))
 }
 
-/// Answers a question, as `provider_return` does, with what takes long to read.
+/// Answers a question like `provider_return`, with a value that takes long to read.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn provider_return_large<'a>(
     env: Env<'a>,
@@ -358,14 +383,16 @@ fn provider_return_large<'a>(
     returned(env, &question, answer(term, Reader::DirtyScheduler))
 }
 
-fn returned<'a>(env: Env<'a>, question: &Question, answer: Result<Value, Unread>) -> Term<'a> {
+/// The return value of the two NIFs above.
+fn returned<'a>(env: Env<'a>, question: &Question, answer: Result<Value, ReadError>) -> Term<'a> {
     match answer {
         Ok(value) => question.answer(Ok(Reply::Value(value))).encode(env),
-        Err(Unread::Wrong(error)) => failure(env, &error),
-        Err(Unread::Large) => text_atom(env, "large"),
+        Err(ReadError::Invalid(error)) => failure(env, &error),
+        Err(ReadError::Large) => text_atom(env, "large"),
     }
 }
 
+/// The bytes, or the error with the provider's code. Unknown codes become `provider`.
 fn result(env: Env<'_>, code: Atom, bytes: &[u8]) -> Result<Reply, Error> {
     if code == rustler::types::atom::ok() {
         return Ok(Bytes::copy_from_slice(bytes).into());

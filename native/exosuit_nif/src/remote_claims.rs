@@ -1,4 +1,4 @@
-//! What a host knows of the actors of others.
+//! The claims of actors that run on other hosts. The router needs them to decide about their calls.
 
 use exosuit_core::Identity;
 use rustler::{Env, ResourceArc, Term};
@@ -8,14 +8,14 @@ use crate::host::Host;
 use crate::reply::done;
 use crate::term::id;
 
-/// Notes the claims of an actor of another host, by its public key.
+/// Stores the claims of an actor on another host, under its public key.
 #[rustler::nif]
 fn claims_know<'a>(env: Env<'a>, host: ResourceArc<Host>, key: &str, claims: Claimed) -> Term<'a> {
     let know = |key| host.router().know(key, Identity::from(claims));
     done(env, id(key).map(know))
 }
 
-/// Forgets them.
+/// Removes the claims of a public key.
 #[rustler::nif]
 fn claims_forget<'a>(env: Env<'a>, host: ResourceArc<Host>, key: &str) -> Term<'a> {
     done(env, id(key).map(|key| host.router().forget_known(&key)))

@@ -1,7 +1,8 @@
-//! Large binaries, copied off the schedulers.
+//! Large binaries, which are copied outside the schedulers.
 //!
-//! A guest, or a queue of the host, needs bytes of its own. Up to [`LIGHT_BYTES`] the NIF copies them. A
-//! larger binary has no upper bound: the NIF keeps a reference to it, and a task of Tokio copies it.
+//! A guest, or a queue of the host, needs bytes of its own. A NIF copies binaries up to
+//! [`LIGHT_BYTES`]. Copying a larger binary could take any time, so the NIF only keeps a reference
+//! to it, and a task of Tokio copies it.
 
 use bytes::Bytes;
 use exosuit_core::{Code, Error};
@@ -11,21 +12,21 @@ use rustler::{Binary, OwnedEnv};
 /// A binary up to this size is copied, and handed to a guest, in a few microseconds.
 pub(crate) const LIGHT_BYTES: usize = 64 << 10;
 
-/// A binary of Elixir that is not copied yet.
-pub(crate) struct Kept {
+/// A binary of Elixir that is not copied yet. Its environment keeps the binary alive.
+pub(crate) struct DeferredBinary {
     env: OwnedEnv,
     binary: SavedTerm,
 }
 
-impl Kept {
-    /// Keeps a reference, whatever the size of the binary.
+impl DeferredBinary {
+    /// Keeps a reference, which takes the same time for every size.
     pub(crate) fn new(binary: Binary<'_>) -> Self {
         let env = OwnedEnv::new();
         let binary = env.save(binary);
         Self { env, binary }
     }
 
-    /// Copies the bytes, and lets go of the binary.
+    /// Copies the bytes, and releases the binary.
     pub(crate) fn copy(self) -> Result<Bytes, Error> {
         let Self { env, binary } = self;
         env.run(|env| {
