@@ -20,11 +20,29 @@ pub(crate) struct Host {
 impl Host {
     /// One that joins the lattice of this server and says `ready` when it has. It may read files.
     pub(crate) async fn start(server: &NatsServer, options: &[(&str, &str)]) -> Self {
+        Self::start_with(server, &[], options).await
+    }
+
+    /// The same, with more arguments of `up`.
+    pub(crate) async fn start_with(
+        server: &NatsServer,
+        arguments: &[&str],
+        options: &[(&str, &str)],
+    ) -> Self {
+        let mut host = Self::spawn(server, arguments, options);
+        let up = tokio::time::timeout(BUILD, host.await_up()).await;
+        assert!(up.is_ok(), "it is not up:\n{}", host.log());
+        host
+    }
+
+    /// One that may not come up.
+    pub(crate) fn spawn(server: &NatsServer, arguments: &[&str], options: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let log = File::create(directory.path().join("log")).expect("a log");
         let process = Command::new(root().join("bin/exosuit"))
             .args(["up", "--host-label", "zone=test", "--lattice"])
             .arg(server.url())
+            .args(arguments)
             .env("WASMCLOUD_ALLOW_FILE_LOAD", "true")
             .envs(options.iter().copied())
             .current_dir(directory.path())
@@ -33,10 +51,7 @@ impl Host {
             .stdout(log)
             .spawn()
             .expect("bin/exosuit");
-        let mut host = Self { process, directory };
-        let up = tokio::time::timeout(BUILD, host.await_up()).await;
-        assert!(up.is_ok(), "it is not up:\n{}", host.log());
-        host
+        Self { process, directory }
     }
 
     async fn await_up(&mut self) {

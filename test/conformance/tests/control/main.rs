@@ -12,6 +12,7 @@ mod otp;
 mod otp_events;
 mod v1;
 mod v1_events;
+mod wadm;
 
 use std::time::Duration;
 
