@@ -40,7 +40,8 @@ defmodule Exosuit.Component do
   | any other `T` | `{:ok, t}` |
 
   and `{:error, %Exosuit.Error{}}` if the call fails. `Exosuit.Wit` has the values of each type. A function that several
-  interfaces have begins with the name of its interface: `orders_place`.
+  interfaces have begins with the name of its interface: `orders_place`. One that Elixir reserves ends with an
+  underscore: `end_`.
 
   Functions with resources, streams or futures are left out, with a warning of the compiler.
 
@@ -139,7 +140,7 @@ defmodule Exosuit.Component do
     for {interface, function} <- all do
       shared? = counts[function.name] > 1
       name = if shared?, do: Code.prefixed(interface.name, function.name), else: function.name
-      define(Code.name(name), interface, function, names, defaults)
+      define(Code.function(name), interface, function, names, defaults)
     end
   end
 

@@ -71,6 +71,7 @@ defmodule Exosuit.Provider do
       end
 
   The compiler refuses a module that lacks a function. `MyApp.Calculator.Behaviour` has the callbacks with their types.
+  A function whose name Elixir reserves ends with an underscore: `end_`.
 
   The return value becomes the result of the function, by the table of `Exosuit.Wit`: `{:ok, value}` or
   `{:error, value}` for a function with a `result`, and the plain value for any other. Raise if a call cannot

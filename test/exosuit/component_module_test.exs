@@ -35,6 +35,8 @@ defmodule Exosuit.ComponentModuleTest do
   end
 
   test "a function has the docs and the types of the WIT", %{dir: dir} do
+    # Tasks of Mix, which other tests run, change these.
+    Code.compiler_options(docs: true, debug_info: true)
     {module, beam} = compile("use Exosuit.Component, wit: #{inspect(@wit)}, world: \"shop\"")
     path = Path.join(dir, "#{module}.beam")
     File.write!(path, beam)
@@ -65,8 +67,8 @@ defmodule Exosuit.ComponentModuleTest do
         functions = for {name, arity} <- module.__info__(:functions), do: {name, arity}
 
         assert [
-                 end: 0,
-                 end: 1,
+                 end_: 0,
+                 end_: 1,
                  orders_place: 1,
                  orders_place: 2,
                  tools_place: 0,
@@ -151,6 +153,58 @@ defmodule Exosuit.ComponentModuleTest do
              "to define pay/3 for `func(account: string, cents: u64) -> result<receipt, string>`"
   end
 
+  @clashes """
+  package acme:clash;
+  interface clash {
+    enum when { nil, one }
+    end: func(end: when) -> when;
+    log: func(context: string, options: string) -> u32;
+    send: func(message: string) -> u32;
+  }
+  world clashes {
+    export clash;
+    export one: interface { twice: func(); }
+    export two: interface { twice: func(); }
+  }
+  """
+
+  test "names that clash with those of Elixir, or with the last parameter, are told apart", %{
+    dir: dir
+  } do
+    Mix.shell(Mix.Shell.Quiet)
+    wit = Path.join(dir, "clash.wit")
+    File.write!(wit, @clashes)
+
+    {bank, _beam} =
+      compile("""
+      use Exosuit.Provider, wit: #{inspect(wit)}, interface: "acme:clash/clash"
+      @impl true
+      def end_(end_, _context), do: end_
+      @impl true
+      def log(_context, _options, context), do: context
+      @impl true
+      def send(message, _context), do: message
+      """)
+
+    assert :one == bank.handle_function("acme:clash/clash#end", [:one], :context)
+    assert :context == bank.handle_function("acme:clash/clash#log", ["a", "b"], :context)
+    assert "a" == bank.handle_function("acme:clash/clash#send", ["a"], :context)
+
+    made = written("component", dir, ["--wit", wit])
+    assert {:log, 3} in made.__info__(:functions)
+    assert {:one_twice, 1} in made.__info__(:functions)
+
+    assert_raise ArgumentError, ~r"expected the option :host", fn -> made.log("a", "b", []) end
+
+    made = written("provider", dir, ["--wit", wit, "--interface", "acme:clash/clash"])
+
+    for {function, arguments} <- [{"log", ["a", "b"]}, {"send", ["a"]}, {"end", [:one]}],
+        do:
+          assert_raise(RuntimeError, ~r"to be written", fn ->
+            made.handle_function("acme:clash/clash#" <> function, arguments, :context)
+          end)
+  end
+
   test "a component is described before it runs", %{dir: dir} do
     assert {:ok, %Exosuit.World.Description{kind: :component, claims: :unsigned} = description} =
              Exosuit.describe(Path.join(dir, "shop.wasm"))
@@ -221,12 +275,24 @@ defmodule Exosuit.ComponentModuleTest do
         do: assert_raise(Mix.Error, fn -> Mix.Task.rerun("exosuit.gen.component", arguments) end)
   end
 
+  # The module that a task writes.
+  defp written(task, dir, options) do
+    name = "Exosuit.ComponentModuleTest.Written#{System.unique_integer([:positive])}"
+    file = Path.join(dir, task <> ".ex")
+    Mix.Task.rerun("exosuit.gen." <> task, [name, "--output", file | options])
+
+    capture_io(:stderr, fn -> send(self(), {:compiled, Code.compile_file(file)}) end)
+    assert_received {:compiled, modules}
+    {module, _beam} = named(modules, name)
+    module
+  end
+
   defp compile(body) do
     name = "Exosuit.ComponentModuleTest.Made#{System.unique_integer([:positive])}"
 
-    [{module, beam} | _behaviour] =
-      Code.compile_string("defmodule #{name} do\n@moduledoc false\n#{body}\nend")
-
-    {module, beam}
+    "defmodule #{name} do\n@moduledoc false\n#{body}\nend" |> Code.compile_string() |> named(name)
   end
+
+  # A provider has a behaviour beside it.
+  defp named(modules, name), do: Enum.find(modules, fn {module, _} -> inspect(module) == name end)
 end

@@ -84,16 +84,17 @@ defmodule Exosuit.Provider.Typed do
   defp table(functions) do
     Map.new(functions, fn function ->
       {function.name,
-       {Code.name(function.name), length(function.parameters) + 1, function.signature}}
+       {Code.function(function.name), length(function.parameters) + 1, function.signature}}
     end)
   end
 
+  # By the module, because a function may have the name of one of `Kernel`.
   defp call(function) do
     variables = for {name, _type} <- function.parameters, do: Code.variable(name)
 
     quote do
       defp exosuit_call(unquote(function.name), unquote(variables), context),
-        do: unquote(Code.name(function.name))(unquote_splicing(variables), context)
+        do: __MODULE__.unquote(Code.function(function.name))(unquote_splicing(variables), context)
     end
   end
 
@@ -101,7 +102,7 @@ defmodule Exosuit.Provider.Typed do
     names = names(interface)
     types = for {_name, type} <- function.parameters, do: Code.type(type, names)
     result = if function.result, do: Code.type(function.result, names), else: quote(do: term())
-    name = Code.name(function.name)
+    name = Code.function(function.name)
 
     quote do
       @doc unquote(Code.docs(interface, function))

@@ -5,6 +5,8 @@ defmodule Exosuit.World.Code do
   alias Exosuit.World.{Function, Interface}
 
   @reserved ~w(after and catch do else end false fn in nil not or rescue true when)
+  # The last parameter of the functions that are made, of a component and of a provider.
+  @own ~w(options context)
   @elixir_types ~w(as_boolean charlist keyword nonempty_charlist nonempty_keyword record struct)a
 
   @typedoc "The names of the types of several interfaces, by interface and name."
@@ -14,11 +16,16 @@ defmodule Exosuit.World.Code do
   @spec name(String.t()) :: atom()
   def name(name), do: name |> String.replace("-", "_") |> String.to_atom()
 
+  @doc "The name of a function. A word that Elixir reserves gets an underscore at its end: it cannot be defined."
+  @spec function(String.t()) :: atom()
+  def function(name) when name in @reserved, do: String.to_atom(name <> "_")
+  def function(name), do: name(name)
+
   @doc "A variable for a parameter."
   @spec variable(String.t()) :: Macro.t()
   def variable(name) do
     name = String.replace(name, "-", "_")
-    name = if name in @reserved, do: name <> "_", else: Macro.underscore(name)
+    name = if name in @reserved or name in @own, do: name <> "_", else: Macro.underscore(name)
     Macro.var(String.to_atom(name), nil)
   end
 
@@ -38,13 +45,14 @@ defmodule Exosuit.World.Code do
   def prefixed(nil, name), do: name
 
   def prefixed(interface, name) do
-    [_package, interface] = String.split(interface, "/", parts: 2)
-    "#{interface |> String.split("@") |> hd()}-#{name}"
+    # An interface of the world itself has no package.
+    interface = interface |> String.split("@") |> hd() |> String.split("/") |> List.last()
+    "#{interface}-#{name}"
   end
 
   defp type_name(name) do
     type = name(name)
-    taken? = :erl_internal.is_type(type, 0) or type in @elixir_types
+    taken? = :erl_internal.is_type(type, 0) or type in @elixir_types or name in @reserved
     if taken?, do: String.to_atom("#{type}_"), else: type
   end
 

@@ -55,7 +55,7 @@ defmodule Mix.Tasks.Exosuit.Gen.Provider do
 
     quote do
       @impl unquote(Module.concat(module, Behaviour))
-      def unquote(World.Code.name(function.name))(unquote_splicing(variables), context) do
+      def unquote(World.Code.function(function.name))(unquote_splicing(variables), context) do
         raise unquote("to be written: #{function.signature}")
       end
     end
