@@ -16,38 +16,41 @@ use tokio::sync::{Notify, Semaphore};
 use crate::ActorLimits;
 use crate::count::{Count, Counted};
 
-/// The places of one actor. Its limits change while it is in use, in both directions.
+/// The slots of one actor. Its limits may grow and shrink while calls run.
 #[derive(Debug)]
 pub(crate) struct Admission {
     semaphore: Semaphore,
-    limits: Mutex<Limits>,
+    limits: Mutex<AdmissionLimits>,
     waiting: Count,
-    /// That of the limits in milliseconds, or `NO_DEADLINE`: each call reads it, and takes no lock.
+    /// The deadline of the limits in milliseconds, or `NO_DEADLINE`. Every call reads it, without a
+    /// lock.
     deadline_ms: AtomicU64,
-    /// A lent place was taken back, or its call ended; or a place vanished that was owed.
+    /// Notified when a lent slot is taken back, when its call ends, or when an owed slot is
+    /// removed.
     returned: Notify,
 }
 
 const NO_DEADLINE: u64 = u64::MAX;
 
+/// The limits, and the slots that differ from them.
 #[derive(Debug)]
-struct Limits {
+struct AdmissionLimits {
     current: ActorLimits,
-    /// Places that are no longer there while calls run in them, for a smaller limit or because they
-    /// were lent; they vanish when left.
+    /// Slots that no longer exist but still have a call: the limit shrank, or their slot was lent.
+    /// Each is removed when its call ends.
     debt: usize,
-    /// Places of calls that wait for their clients, where others run.
+    /// Slots of calls that wait for their clients, which other calls use.
     lent: usize,
 }
 
-/// A place in an actor, until it is dropped.
+/// A slot in an actor, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Permit {
     admission: Arc<Admission>,
     is_lent: AtomicBool,
 }
 
-/// A place in the queue.
+/// A position in the queue for a slot.
 pub(crate) struct Queued<'a> {
     admission: &'a Arc<Admission>,
     _waiting: Counted<'a>,
@@ -57,7 +60,7 @@ impl Admission {
     pub(crate) fn new(limits: ActorLimits) -> Arc<Self> {
         Arc::new(Self {
             semaphore: Semaphore::new(limits.instances as usize),
-            limits: Mutex::new(Limits {
+            limits: Mutex::new(AdmissionLimits {
                 current: limits,
                 debt: 0,
                 lent: 0,
@@ -80,7 +83,7 @@ impl Admission {
         }
     }
 
-    /// How many places are taken.
+    /// The number of used slots.
     pub(crate) fn running(&self) -> usize {
         let limits = self.limits.lock();
         let places = limits.current.instances as usize + limits.debt;
@@ -91,13 +94,13 @@ impl Admission {
         self.waiting.get()
     }
 
-    /// A place, if one is free and nobody waits for it.
+    /// Takes a slot if one is free and no call waits for it.
     pub(crate) fn try_enter(self: &Arc<Self>) -> Option<Permit> {
         self.semaphore.try_acquire().ok()?.forget();
         Some(Permit::new(self))
     }
 
-    /// A place in the queue, if it is not full.
+    /// Takes a position in the queue, if it is not full.
     pub(crate) fn try_queue(self: &Arc<Self>) -> Option<Queued<'_>> {
         let waiting = self.waiting.enter(self.limits().queue as usize)?;
         Some(Queued {
@@ -106,8 +109,8 @@ impl Admission {
         })
     }
 
-    /// Sets other limits, at once: more places serve those who wait, and fewer let no one in until
-    /// enough have left.
+    /// Sets other limits at once. New slots go to waiting calls; removed ones disappear as their
+    /// calls end.
     pub(crate) fn change(&self, limits: ActorLimits) {
         let mut held = self.limits.lock();
         let (old, new) = (held.current.instances as usize, limits.instances as usize);
@@ -123,13 +126,13 @@ impl Admission {
         }
     }
 
-    /// Waits until no call runs: then all places are free, none is lent, and none is owed by a call
-    /// that took its place back while this held it. For an actor that takes no more.
+    /// Waits until no call runs: all slots are free, none is lent, and none is owed. Only for an
+    /// actor that takes no more calls.
     pub(crate) async fn idle(&self) {
         loop {
             let returned = self.returned.notified();
             let places = self.limits().instances;
-            // It fails only when closed, which it never is.
+            // It fails only if the semaphore is closed, which never happens.
             let all = self.semaphore.acquire_many(places).await;
             if self.limits.lock().is_settled() {
                 return;
@@ -144,7 +147,7 @@ impl Admission {
         self.free(&mut limits);
     }
 
-    fn free(&self, limits: &mut Limits) {
+    fn free(&self, limits: &mut AdmissionLimits) {
         if limits.debt == 0 {
             self.semaphore.add_permits(1);
         } else {
@@ -153,7 +156,7 @@ impl Admission {
         }
     }
 
-    /// Lends a place, unless as many are lent as may be.
+    /// Lends a slot, unless as many are lent as may be.
     fn lend(&self) -> bool {
         let mut limits = self.limits.lock();
         if limits.lent >= lendable(limits.current.instances) {
@@ -164,7 +167,7 @@ impl Admission {
         true
     }
 
-    /// Takes a lent place back; whether another call runs in it or not.
+    /// Takes a lent slot back, even if another call uses it.
     fn take_back(&self) {
         let mut limits = self.limits.lock();
         limits.lent -= 1;
@@ -172,15 +175,15 @@ impl Admission {
         self.returned.notify_waiters();
     }
 
-    /// The call of a lent place has ended.
+    /// Ends the call of a lent slot.
     fn forget_lent(&self) {
         self.limits.lock().lent -= 1;
         self.returned.notify_waiters();
     }
 }
 
-impl Limits {
-    /// Whether each call that runs holds a place of the semaphore.
+impl AdmissionLimits {
+    /// Whether each running call holds a permit of the semaphore.
     fn is_settled(&self) -> bool {
         self.lent == 0 && self.debt == 0
     }
@@ -197,7 +200,7 @@ fn milliseconds(deadline: Option<Duration>) -> u64 {
 }
 
 impl Queued<'_> {
-    /// Waits for a place, first come, first served.
+    /// Waits for a slot; the first to wait gets the first one.
     pub(crate) async fn enter(self) -> Permit {
         self.admission
             .semaphore
@@ -217,7 +220,7 @@ impl Permit {
         }
     }
 
-    /// Whether it is a place in this very actor.
+    /// Whether this is a slot of this actor.
     pub(crate) fn is_of(&self, admission: &Arc<Admission>) -> bool {
         Arc::ptr_eq(&self.admission, admission)
     }

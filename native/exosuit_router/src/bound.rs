@@ -1,5 +1,4 @@
-//! What a link is bound to: the lineages of the code that it was made for. `lineage` says when it is
-//! bound and freed.
+//! The lineages that a link is bound to. `lineage` describes when a link is bound and freed.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,7 +11,7 @@ use parking_lot::Mutex;
 #[derive(Default)]
 pub(crate) struct Bound {
     ends: Mutex<Vec<End>>,
-    /// Whether other code runs at one end. Read by every call.
+    /// Whether other code runs at one end. Every call reads it.
     is_orphan: AtomicBool,
 }
 
@@ -71,7 +70,7 @@ impl Bound {
     }
 }
 
-/// What the withheld links are bound to, by their key.
+/// The bindings of withheld links, by key.
 #[derive(Default)]
 pub(crate) struct Withheld(pub(crate) HashMap<LinkKey, Vec<Absent>>);
 
@@ -89,19 +88,19 @@ impl Absent {
 }
 
 impl Withheld {
-    /// What a link inherits that is put again.
+    /// Gives a link that is put again the bindings of the withheld one.
     pub(crate) fn bequeath(&self, link: &Link, to: &Bound) {
         let absent = self.0.get(&link.key()).into_iter().flatten();
-        for it in absent.filter(|it| it.is(&link.target, &link.interfaces)) {
-            to.inherit(&it.bound);
+        for withheld in absent.filter(|withheld| withheld.is(&link.target, &link.interfaces)) {
+            to.inherit(&withheld.bound);
         }
     }
 
-    /// The link is there again.
+    /// The link is in the table again.
     pub(crate) fn end(&mut self, link: &Link) {
         let key = link.key();
         if let Some(absent) = self.0.get_mut(&key) {
-            absent.retain(|it| !it.is(&link.target, &link.interfaces));
+            absent.retain(|withheld| !withheld.is(&link.target, &link.interfaces));
             if absent.is_empty() {
                 self.0.remove(&key);
             }
@@ -116,9 +115,9 @@ impl Withheld {
         let absent = self
             .0
             .iter()
-            .flat_map(|(key, absent)| absent.iter().map(move |it| (key, it)));
+            .flat_map(|(key, absent)| absent.iter().map(move |withheld| (key, withheld)));
         absent
-            .filter(move |(key, it)| key.source == *end || it.target == *end)
-            .map(|(_key, it)| &it.bound)
+            .filter(move |(key, withheld)| key.source == *end || withheld.target == *end)
+            .map(|(_key, withheld)| &withheld.bound)
     }
 }

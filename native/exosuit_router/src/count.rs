@@ -1,17 +1,17 @@
-//! Counts that come down again by themselves.
+//! A counter whose increments end when they are dropped.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// How many hold a [`Counted`] of it.
+/// The number of [`Counted`] that exist.
 #[derive(Debug, Default)]
 pub(crate) struct Count(AtomicUsize);
 
-/// One of a [`Count`], until it is dropped.
+/// One increment, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Counted<'a>(&'a Count);
 
 impl Count {
-    /// One more, unless there are `max`.
+    /// Increments the counter, unless it has reached `max`.
     pub(crate) fn enter(&self, max: usize) -> Option<Counted<'_>> {
         let more = |count| (count < max).then_some(count + 1);
         self.0

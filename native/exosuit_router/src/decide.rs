@@ -1,10 +1,18 @@
-//! The decision on a call: is there such a target, does a link join the two, do the claims allow it?
+//! The decision on a call: is there such a target, does a link join the two, do the claims allow
+//! it?
 //!
-//! It reads the table and nothing else, and is made under one lock: what it saw belongs together.
-//! `away` has the part of it that concerns other hosts.
+//! It reads the table under one lock and changes nothing, so everything that it reads belongs
+//! together. A call never waits here. `remote` holds the part about other hosts.
+//!
+//! | the caller | may call |
+//! |---|---|
+//! | the host | each actor, and capabilities without a link |
+//! | an actor | each actor by name; providers through a link, if its claims name the contract |
+//! | a provider | the actors that a link joins it to, for the contract of the link |
+//! | a remote actor or provider | the same, by the links of this host |
 
-mod away;
 mod decision;
+mod remote;
 
 use std::sync::Arc;
 
@@ -15,7 +23,7 @@ use crate::names::both;
 use crate::naming::Called;
 use crate::provider::Provider;
 use crate::route::{Reach, Route};
-use crate::table::{Builtin, Entry, Table};
+use crate::table::{ActorEntry, Builtin, Table};
 use crate::{Clock, refusal};
 use decision::{Decision, claimed};
 
@@ -45,7 +53,7 @@ impl Table {
 }
 
 impl<'a> Decision<'a> {
-    /// The host may call whom it likes.
+    /// The host may call every actor.
     fn by_host(&self) -> Result<Route, Error> {
         match &self.call.target {
             Target::Actor(name) => self.to_named(name),
@@ -59,7 +67,7 @@ impl<'a> Decision<'a> {
         }
     }
 
-    /// An actor may call actors, by name or by link, and capabilities as its claims and links allow.
+    /// An actor may call actors by name or link, and capabilities as its claims and links allow.
     fn by_actor(&self, caller: &Id) -> Result<Route, Error> {
         let identity = self.caller(caller)?;
         let (namespace, link) = match &self.call.target {
@@ -76,8 +84,8 @@ impl<'a> Decision<'a> {
         self.by_import(names, Some(identity), namespace, link)
     }
 
-    /// What an actor asks for, which goes by these names: through its link, or else to an actor. The
-    /// claims, where they are known, must name the contract of a provider.
+    /// The route for an import of an actor with these names: through its link, otherwise to an
+    /// actor of that name. If the claims are known, they must name the contract of a provider.
     fn by_import<'n>(
         &self,
         mut names: impl Iterator<Item = &'n str> + Clone,
@@ -91,7 +99,8 @@ impl<'a> Decision<'a> {
         if let Some(linked) = linked {
             return self.through(linked, identity);
         }
-        // A contract has a colon and names of actors have none, so that no alias catches its calls.
+        // Contracts have a colon and names of actors have none, so an alias never catches the calls
+        // of a contract.
         self.to_named_or(namespace, || {
             let caller = names.next().unwrap_or_default();
             refusal::missing_link(namespace, link, &whose(caller, identity, namespace))
@@ -100,17 +109,21 @@ impl<'a> Decision<'a> {
 
     /// A provider may call the actors that its links join it to, for the contract of the link.
     fn by_provider(&self, id: &Id, contract: &Contract, link: &LinkName) -> Result<Route, Error> {
-        let key = self.table.providers.get(id).and_then(|it| it.key.as_ref());
+        let key = self
+            .table
+            .providers
+            .get(id)
+            .and_then(|provider| provider.key.as_ref());
         let names = both(id, key.map(Id::as_str));
         let name = self.called_name();
         match self.table.called(name) {
-            Called::Nobody => self.back_away(name, names, contract, link),
+            Called::Nobody => self.back_to_remote_actor(name, names, contract, link),
             called => self.back_to(&called, name, &names, contract, link),
         }
     }
 
-    /// The call of a provider that goes by these names, to one of the actors here that are called so:
-    /// to one that it is joined to.
+    /// The route from a provider with these names to an actor on this host with this name. If
+    /// several actors have the name, only those that a link joins to the provider count.
     fn back_to<'n>(
         &self,
         called: &Called<'_>,
@@ -120,8 +133,8 @@ impl<'a> Decision<'a> {
         link: &LinkName,
     ) -> Result<Route, Error> {
         let check =
-            |entry: &Entry| self.check_joined(provider.clone(), entry.names(), contract, link);
-        let joined = |entry: &&Entry| check(entry).is_ok();
+            |entry: &ActorEntry| self.check_joined(provider.clone(), entry.names(), contract, link);
+        let joined = |entry: &&ActorEntry| check(entry).is_ok();
         let joined: Vec<_> = called.entries().iter().copied().filter(joined).collect();
         if joined.is_empty() {
             called
@@ -130,15 +143,15 @@ impl<'a> Decision<'a> {
                 .map_or(Ok(()), |first| check(first))?;
         }
         let entry = self.table.any_of(&joined, name)?;
-        // Where nothing is known of the claims nothing runs: the call waits, and is decided again
-        // by the claims that then hold.
+        // An actor without claims does not run yet: the call waits, and is decided again by the
+        // claims then.
         if let Some(identity) = &entry.identity {
             claimed(contract, &entry.actor.id, identity)?;
         }
         self.to_actor(entry, name)
     }
 
-    /// Whether a link joins this provider and this actor, each by one of its names.
+    /// Checks that a link joins this provider and this actor, each by one of its names.
     fn check_joined<'n, 'm>(
         &self,
         mut provider: impl Iterator<Item = &'n str> + Clone,
@@ -166,11 +179,11 @@ impl<'a> Decision<'a> {
         Err(refusal::missing_link(contract, link, &whose))
     }
 
-    /// The target of an actor's link.
+    /// The route to the target of an actor's link.
     fn through(&self, linked: &'a Linked, identity: Option<&Identity>) -> Result<Route, Error> {
         let link = &linked.link;
         let target = link.target.as_str();
-        // By their ids first, as nearly all links name them.
+        // Ids come first, as nearly all links name them.
         if let Some(entry) = self.table.actors.get(target) {
             return self.to_actor(entry, target);
         }
@@ -182,11 +195,12 @@ impl<'a> Decision<'a> {
             return self.to_provider(provider, linked);
         }
         match self.table.linked_as(target) {
-            Called::Nobody => self.through_away(link, identity),
+            Called::Nobody => self.through_remote_link(link, identity),
             called => self.to_one(&called, target),
         }
     }
 
+    /// The route to a provider on this host. The provider must have taken the link.
     fn to_provider(&self, provider: &Arc<Provider>, linked: &Linked) -> Result<Route, Error> {
         let link = &linked.link;
         if let Some(route) = self.linked_anywhere(link) {
@@ -198,8 +212,8 @@ impl<'a> Decision<'a> {
         Ok(Route::Provider(Arc::clone(provider), Arc::clone(link)))
     }
 
-    /// To an actor here, which was called by this name.
-    fn to_actor(&self, entry: &Entry, name: &str) -> Result<Route, Error> {
+    /// The route to an actor on this host that was called by this name.
+    fn to_actor(&self, entry: &ActorEntry, name: &str) -> Result<Route, Error> {
         let actor = &entry.actor;
         if let Some(identity) = &entry.identity {
             self.unexpired(actor.id.as_str(), identity)?;
@@ -214,20 +228,21 @@ impl<'a> Decision<'a> {
         self.to_named_or(name, || refusal::unknown_actor(name))
     }
 
-    /// To the actor that is called so, here or elsewhere; where there can be none, this is the error.
+    /// The route to the actor with this name, here or on another host. If there can be none,
+    /// returns this error.
     fn to_named_or(&self, name: &str, none: impl FnOnce() -> Error) -> Result<Route, Error> {
         match self.table.called(name) {
-            Called::Nobody => self.named_away(name).ok_or_else(none),
+            Called::Nobody => self.to_remote_actor(name).ok_or_else(none),
             called => self.to_one(&called, name),
         }
     }
 
-    /// To any of the actors that are called so, if it makes no difference.
+    /// The route to one of the actors with this name. They must not differ in more than their ids.
     fn to_one(&self, called: &Called<'_>, name: &str) -> Result<Route, Error> {
         self.to_actor(self.table.any_of(called.entries(), name)?, name)
     }
 
-    /// By what an actor is called, where nothing else can be.
+    /// The name of an actor in a target that can only be an actor.
     fn called_name(&self) -> &'a str {
         match &self.call.target {
             Target::Actor(name)
@@ -238,7 +253,7 @@ impl<'a> Decision<'a> {
         }
     }
 
-    /// What holds for an actor that calls. One that never ran here cannot call.
+    /// The claims of the calling actor. An actor that never ran here cannot call.
     fn caller(&self, id: &Id) -> Result<&'a Identity, Error> {
         let identity = self.identity_of(id);
         let identity = identity.ok_or_else(|| refusal::unknown_caller(id))?;
@@ -252,6 +267,8 @@ impl<'a> Decision<'a> {
             .find_map(|actors| actors.get(id)?.identity.as_deref())
     }
 
+    /// Checks the expiry of the claims. It is checked at each call, as tokens expire while actors
+    /// run.
     fn unexpired(&self, actor: &str, identity: &Identity) -> Result<(), Error> {
         match identity.expires_at {
             Some(end) if end <= self.clock.unix() => Err(refusal::expired(actor)),
@@ -259,7 +276,7 @@ impl<'a> Decision<'a> {
         }
     }
 
-    /// The link from this source that covers the operation, as it stands at one of its ends.
+    /// The link of this source that covers the operation, from the list at one of its ends.
     fn link_from(&self, end: &str, source: &str, contract: &str, name: &str) -> Option<&'a Linked> {
         let group = self.table.links.group(end, contract, name, source);
         let group = group.iter().map(Arc::as_ref);
@@ -275,7 +292,7 @@ fn to_builtin(builtin: &Builtin, caller: &Id, identity: &Identity) -> Result<Rou
     Ok(Route::Builtin(Arc::clone(&builtin.capability)))
 }
 
-/// Who misses a link, and whether a link alone would help.
+/// The caller in an error about a missing link. It also says whether the link alone would suffice.
 fn whose(caller: &str, identity: Option<&Identity>, namespace: &str) -> String {
     match (Contract::parse(namespace), identity) {
         (Ok(contract), Some(identity)) if !identity.grants.allow(&contract) => {

@@ -1,50 +1,59 @@
 //! Who may call what, and where it is: the one function that every invocation goes through.
 //!
-//! [`Router`] is the table of the actors, providers and links of one host. A call passes it in
-//! this order, each step a file:
+//! [`Router`] is the table of the actors, providers and links of one host. A call passes it in this
+//! order, each step a file:
 //!
-//! 1. `decide`: is there such a target, does a link join the two, do the claims allow it? What comes of
-//!    that is a `route`.
+//! 1. `decide`: is there such a target, does a link join the two, do the claims allow it? The
+//!    result is a `route`.
 //! 2. `admission`: does one more call fit into the actor?
 //! 3. `actor`: does the actor run, or is it worth waiting for?
 //! 4. `router`: deliver it, until its deadline or the end of what serves it.
 //!
 //! A call that had to wait in 2 or 3 is decided anew: what was allowed may not be any more.
 //!
-//! Beside that way, `table` holds the entries (`names`: by what actors may be called; `naming`: who
-//! may have a name, and who is meant by one; `links`; `providers`; `known`: actors of other hosts), and
-//! `wiring` hands links to providers, in `lane`s that keep their order; `changes` are the puts under
-//! way, `state` says what became of each link, and `warnings` what of it has no effect. `lineage` binds
-//! links to whose code they were made for (`bound`). `abroad` tells the other hosts what can be called
-//! here, and takes their calls in.
+//! The other files:
+//!
+//! | file | holds |
+//! |---|---|
+//! | `table` | the entries; `names`, `links`, `providers` and `remote_claims` are its indices |
+//! | `naming` | which actor may have a name, and which one a name refers to |
+//! | `wiring` | hands links to providers, and takes them back; a `keyed_lock` keeps the order |
+//! | `changes` | the puts of links that are not finished |
+//! | `lineage`, `bound` | bind links to the code that they were made for |
+//! | `state`, `warnings` | the status of each link, and settings without effect |
+//! | `other_hosts` | announces to other hosts what they may call here, and takes their calls |
+//! | `in_flight` | counts calls, so that a host can wait for the last one |
 //!
 //! # Locks
 //!
-//! The table has one lock. It is never held across an await, nor while foreign code runs: targets
-//! and capabilities are called, observed and dropped outside of it. Before it comes that of what the
-//! other hosts were told, held while they are told, so that they hear in order. Lanes are asynchronous, are
-//! taken in the order of their ids, and only by what changes links and providers, never by a call.
+//! 1. The lock of the announcements to other hosts, held while they are sent, so that they arrive
+//!    in order.
+//! 2. The lock of the table. It is never held across an await, nor while foreign code runs: targets
+//!    and capabilities are called, observed and dropped outside of it.
+//!
+//! Keyed locks are asynchronous, and come before both. They are taken in the order of their ids,
+//! and only by changes of links and providers, never by a call.
 
 #![forbid(unsafe_code)]
 
-mod abroad;
 mod actor;
 mod admission;
 mod bound;
 mod changes;
 mod count;
 mod decide;
-mod flight;
-mod known;
-mod lane;
+mod in_flight;
+mod keyed_lock;
 mod lineage;
 mod links;
 mod names;
 mod naming;
 mod options;
+mod other_hosts;
 mod provider;
 mod providers;
 mod refusal;
+mod remote_claims;
 mod route;
 mod router;
 mod state;

@@ -1,4 +1,4 @@
-//! The links, found from either end.
+//! The links of a host, found from either end.
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher, RandomState};
@@ -11,19 +11,19 @@ use parking_lot::Mutex;
 use crate::bound::Bound;
 use crate::provider::Provider;
 
-/// A link, and how far it has got.
+/// A link with its state.
 pub(crate) struct Linked {
     pub(crate) link: Arc<Link>,
-    /// It is being deleted: no call goes through it any more.
+    /// The link is being deleted: no call goes through it.
     revoked: AtomicBool,
-    /// The number of the provider that took it, 0 while none has. One that is replaced has another
-    /// number than its successor.
+    /// The number of the provider that took it, or 0. A replaced provider has another number than
+    /// its successor.
     taken_by: AtomicU64,
     /// The lineages that the link was made for.
     pub(crate) bound: Bound,
-    /// Why the provider that is there has not taken it.
+    /// Why the provider has not taken it.
     refusal: Mutex<Option<Error>>,
-    /// What was said of its parts without effect, each once.
+    /// The warnings about it, each of which is reported once.
     warned: Mutex<BTreeSet<String>>,
 }
 
@@ -39,7 +39,7 @@ impl Linked {
         }
     }
 
-    /// Whether it was not revoked before.
+    /// Marks the link as being deleted. Returns false if it was so before.
     fn revoke(&self) -> bool {
         !self.revoked.swap(true, Ordering::AcqRel)
     }
@@ -48,14 +48,14 @@ impl Linked {
         self.revoked.load(Ordering::Acquire)
     }
 
-    /// Notes that this provider has taken it, or none.
+    /// Sets the provider that has taken it.
     pub(crate) fn set_taken(&self, provider: Option<&Provider>) {
         let number = provider.map_or(0, |provider| provider.number);
         self.taken_by.store(number, Ordering::Release);
         *self.refusal.lock() = None;
     }
 
-    /// Notes that this provider is gone; whether it had taken the link.
+    /// Notes that this provider is gone. Returns whether it had taken the link.
     pub(crate) fn leave(&self, provider: &Provider) -> bool {
         let was_taken = self.is_taken_by(provider);
         if was_taken || self.taken_by.load(Ordering::Acquire) == 0 {
@@ -64,7 +64,7 @@ impl Linked {
         was_taken
     }
 
-    /// Notes that its provider has not taken it, and why.
+    /// Stores why its provider has not taken it.
     pub(crate) fn set_refused(&self, error: &Error) {
         *self.refusal.lock() = Some(error.clone());
     }
@@ -77,12 +77,12 @@ impl Linked {
         self.taken_by.load(Ordering::Acquire) == provider.number
     }
 
-    /// Whether this was not said of it before.
+    /// Whether this warning was not reported before.
     pub(crate) fn is_news(&self, warning: &str) -> bool {
         self.warned.lock().insert(warning.to_owned())
     }
 
-    /// What it is sorted by, so that all links of one key are neighbours.
+    /// The order of the lists. The links of one key are neighbours.
     fn rank(&self) -> [&str; 3] {
         let link = &self.link;
         [
@@ -93,15 +93,16 @@ impl Linked {
     }
 }
 
-/// All links, under the names that they give their ends, ids or public keys. Each stands in a sorted
-/// list at its source and at its target: a call is looked up by borrowed texts, in logarithmic time
-/// even where one end has ten thousand links.
+/// All links, under the names that they give their ends: ids or public keys. Each link is in a
+/// sorted list at its source and in one at its target. A call is looked up by borrowed texts in
+/// logarithmic time, even if one end has ten thousand links.
 ///
-/// Each end has a digest of its links, revoked ones apart: two ends are compared in constant time.
+/// Each end has a digest of its links, without those that are being deleted. Two ends are compared
+/// in constant time.
 #[derive(Default)]
 pub(crate) struct Links {
     ends: HashMap<Id, End>,
-    /// Nobody outside knows its keys, so that nobody makes two links of one digest.
+    /// Its keys are secret, so that nobody can create two links with the same digest.
     hasher: RandomState,
 }
 
@@ -109,7 +110,7 @@ pub(crate) struct Links {
 #[derive(Default)]
 struct End {
     list: Vec<Arc<Linked>>,
-    /// The wrapping sum of the digests of those that are not revoked, in whichever order.
+    /// The wrapping sum of the digests of its links that are not being deleted, in any order.
     digest: u64,
 }
 
@@ -119,13 +120,14 @@ impl Links {
         self.ends.get(end).map_or(&[], |end| &end.list)
     }
 
-    /// Whether two ends have the same links but for their own names. Revoked links do not count.
+    /// Whether two ends have the same links except for their own names. Links that are being
+    /// deleted do not count.
     pub(crate) fn are_alike(&self, one: &str, other: &str) -> bool {
         let digest = |end: &str| self.ends.get(end).map_or(0, |end| end.digest);
         digest(one) == digest(other)
     }
 
-    /// A link as it is seen from one of its ends, whose name does not count.
+    /// The digest of a link as one of its ends sees it, without the name of that end.
     fn digest(&self, link: &Link, end: &Id) -> u64 {
         let seen = (link.source == *end, link.seen_from(end).1);
         let covered = (&link.contract, &link.name, &link.interfaces);
@@ -133,7 +135,7 @@ impl Links {
         self.hasher.hash_one((seen, covered, settings))
     }
 
-    /// Has no call go through a link any more.
+    /// Stops calls through a link.
     pub(crate) fn revoke(&mut self, linked: &Linked) {
         if !linked.revoke() {
             return;
@@ -141,13 +143,13 @@ impl Links {
         for name in ends(&linked.link) {
             let digest = self.digest(&linked.link, name);
             let end = self.ends.get_mut(name);
-            if let Some(end) = end.filter(|end| end.place(linked).is_some()) {
+            if let Some(end) = end.filter(|end| end.index(linked).is_some()) {
                 end.digest = end.digest.wrapping_sub(digest);
             }
         }
     }
 
-    /// The links of one source, contract and name that have an end of this name.
+    /// The links of one source, contract and name in the list of one end.
     pub(crate) fn group(
         &self,
         end: &str,
@@ -162,7 +164,7 @@ impl Links {
         &list[start..start + length]
     }
 
-    /// The links of a key, revoked ones among them.
+    /// The links of a key, including those that are being deleted.
     pub(crate) fn of(&self, key: &LinkKey) -> &[Arc<Linked>] {
         let (contract, name) = (key.contract.as_str(), key.name.as_str());
         let source = key.source.as_str();
@@ -177,7 +179,7 @@ impl Links {
         })
     }
 
-    /// Puts in a link that does not stand here. A revoked one is found, and does not count.
+    /// Inserts a link. One that is being deleted is found, but its digest does not count.
     pub(crate) fn insert(&mut self, linked: &Arc<Linked>) {
         for name in ends(&linked.link) {
             let counts = !linked.is_revoked();
@@ -188,14 +190,14 @@ impl Links {
             };
             let end = self.ends.entry(name.clone()).or_default();
             end.digest = end.digest.wrapping_add(digest);
-            let place = end
+            let index = end
                 .list
                 .partition_point(|other| other.rank() <= linked.rank());
-            end.list.insert(place, Arc::clone(linked));
+            end.list.insert(index, Arc::clone(linked));
         }
     }
 
-    /// Whether it stood here.
+    /// Removes a link. Returns whether it was there.
     pub(crate) fn remove(&mut self, linked: &Arc<Linked>) -> bool {
         let mut found = false;
         for name in ends(&linked.link) {
@@ -208,7 +210,7 @@ impl Links {
             let Some(end) = self.ends.get_mut(name) else {
                 continue;
             };
-            if end.take(linked) {
+            if end.remove(linked) {
                 end.digest = end.digest.wrapping_sub(digest);
                 found = true;
             }
@@ -221,26 +223,26 @@ impl Links {
 }
 
 impl End {
-    /// Where this very link stands.
-    fn place(&self, linked: &Linked) -> Option<usize> {
+    /// The index of this link.
+    fn index(&self, linked: &Linked) -> Option<usize> {
         let rank = linked.rank();
         let start = self.list.partition_point(|other| other.rank() < rank);
         let same = |other: &Arc<Linked>| std::ptr::eq(Arc::as_ptr(other), linked);
-        let place = self.list[start..].iter().position(same);
-        place.map(|place| start + place)
+        let index = self.list[start..].iter().position(same);
+        index.map(|index| start + index)
     }
 
-    /// Whether it stood here.
-    fn take(&mut self, linked: &Linked) -> bool {
-        let place = self.place(linked);
-        if let Some(place) = place {
-            self.list.remove(place);
+    /// Removes a link. Returns whether it was there.
+    fn remove(&mut self, linked: &Linked) -> bool {
+        let index = self.index(linked);
+        if let Some(index) = index {
+            self.list.remove(index);
         }
-        place.is_some()
+        index.is_some()
     }
 }
 
-/// Its ends, once if they are the same.
+/// The ends of a link; one if they are the same.
 fn ends(link: &Link) -> impl Iterator<Item = &Id> {
     let target = Some(&link.target).filter(|target| **target != link.source);
     std::iter::once(&link.source).chain(target)

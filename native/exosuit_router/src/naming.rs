@@ -13,17 +13,17 @@ use exosuit_core::{Code, Error, Id, Identity};
 
 use crate::names::{is_alias, is_public_key};
 use crate::refusal;
-use crate::table::{Entry, Table};
+use crate::table::{ActorEntry, Table};
 
-/// The actors that a name means.
+/// The actors that a name refers to.
 pub(crate) enum Called<'a> {
     Nobody,
-    One(&'a Entry),
-    Several(Vec<&'a Entry>),
+    One(&'a ActorEntry),
+    Several(Vec<&'a ActorEntry>),
 }
 
 impl<'a> Called<'a> {
-    fn of(mut entries: impl Iterator<Item = &'a Entry>) -> Self {
+    fn of(mut entries: impl Iterator<Item = &'a ActorEntry>) -> Self {
         match (entries.next(), entries.next()) {
             (None, _) => Self::Nobody,
             (Some(one), None) => Self::One(one),
@@ -40,7 +40,7 @@ impl<'a> Called<'a> {
         }
     }
 
-    pub(crate) fn entries(&self) -> &[&'a Entry] {
+    pub(crate) fn entries(&self) -> &[&'a ActorEntry] {
         match self {
             Self::Nobody => &[],
             Self::One(entry) => std::slice::from_ref(entry),
@@ -50,15 +50,15 @@ impl<'a> Called<'a> {
 }
 
 impl Table {
-    /// Who is called so: by id, public key or call alias, in this order. An alias of another host's
-    /// actor is that of those with its key here. An id that nothing has run under gives way.
+    /// The actors with this name: by id, then public key, then call alias. An alias of another
+    /// host's actor refers to the actors here with its public key. An id that never ran comes last.
     pub(crate) fn called(&self, name: &str) -> Called<'_> {
         let by_id = self.actors.get(name);
         if let Some(entry) = by_id.filter(|entry| entry.identity.is_some()) {
             return Called::One(entry);
         }
         let known = || {
-            let key = self.known.by_alias(name);
+            let key = self.remote_claims.by_alias(name);
             key.map_or(Called::Nobody, |key| self.linked_as(key.as_str()))
         };
         let unpublished = || by_id.map_or(Called::Nobody, Called::One);
@@ -68,7 +68,7 @@ impl Table {
             .or_else(known)
     }
 
-    /// Who is meant by this name in a link: an id or a public key.
+    /// The actors that a link refers to by this name: an id or a public key.
     pub(crate) fn linked_as(&self, name: &str) -> Called<'_> {
         match self.actors.get(name) {
             Some(entry) => Called::One(entry),
@@ -80,7 +80,7 @@ impl Table {
         Called::of(ids.iter().filter_map(|id| self.actors.get(id)))
     }
 
-    /// The alias belongs to the public key of who claimed it first.
+    /// The actors of an alias. The alias belongs to the public key that claimed it first.
     fn aliased(&self, alias: &str) -> Called<'_> {
         let ids = self.names.aliased(alias).iter();
         let mut entries = ids.filter_map(|id| self.actors.get(id)).peekable();
@@ -88,8 +88,13 @@ impl Table {
         Called::of(entries.filter(|entry| entry.public_key() == owner))
     }
 
-    /// One of these actors, which were called by one name: any, if it makes no difference.
-    pub(crate) fn any_of<'a>(&self, entries: &[&'a Entry], name: &str) -> Result<&'a Entry, Error> {
+    /// One of these actors, which have the same name. An error if they differ in more than their
+    /// ids.
+    pub(crate) fn any_of<'a>(
+        &self,
+        entries: &[&'a ActorEntry],
+        name: &str,
+    ) -> Result<&'a ActorEntry, Error> {
         let (first, others) = match entries {
             [] => return Err(refusal::unknown_actor(name)),
             [one] => return Ok(one),
@@ -99,20 +104,20 @@ impl Table {
             let ids = entries.iter().map(|entry| entry.actor.id.as_str());
             return Err(refusal::ambiguous(name, ids));
         }
-        let busy = |entry: &&&Entry| {
+        let busy = |entry: &&&ActorEntry| {
             let actor = &entry.actor;
             (actor.running().is_none(), actor.admission.running())
         };
         Ok(entries.iter().min_by_key(busy).copied().unwrap_or(first))
     }
 
-    /// Whether the two have the same settings and, but for their ids, the same links.
-    fn are_alike(&self, one: &Entry, other: &Entry) -> bool {
+    /// Whether two actors have the same settings and, except for their ids, the same links.
+    fn are_alike(&self, one: &ActorEntry, other: &ActorEntry) -> bool {
         let (id, other_id) = (&one.actor.id, &other.actor.id);
         one.settings() == other.settings() && self.links.are_alike(id.as_str(), other_id.as_str())
     }
 
-    /// Whether an actor may be published with this identity beside those that are there.
+    /// Checks whether an actor may be published with this identity beside the others.
     pub(crate) fn check_names(&self, id: &Id, identity: &Identity) -> Result<(), Error> {
         let key = identity.public_key.as_deref();
         check_shape(id, key)?;
@@ -139,7 +144,8 @@ impl Table {
         }
     }
 
-    /// Why an alias that passed [`Self::check_names`] is of no effect: it is no obstacle.
+    /// Why an alias that passed [`Self::check_names`] has no effect. This does not prevent the
+    /// publication.
     pub(crate) fn refused_alias(&self, id: &Id, identity: &Identity) -> Option<(String, Error)> {
         let alias = identity.call_alias.clone()?;
         let error = if !is_alias(&alias) {
@@ -181,7 +187,7 @@ impl Table {
     }
 }
 
-/// An id in the shape of a public key is the actor's own.
+/// Checks that an id in the form of a public key is the actor's own key.
 fn check_shape(id: &Id, key: Option<&str>) -> Result<(), Error> {
     if !is_public_key(id.as_str()) || key == Some(id.as_str()) {
         return Ok(());

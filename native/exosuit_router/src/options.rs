@@ -1,24 +1,24 @@
-//! What a router is set to.
+//! The options of a router, and the limits of an actor.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// What a router is set to. The defaults are fit for production.
+/// The options of a router. The defaults are fit for production.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// How many calls a call may be inside of.
+    /// How deeply calls may be nested.
     pub max_depth: u8,
     /// How long a call waits for an actor that is specified but does not run.
     pub restart_wait: Duration,
-    /// How many calls wait so, for each actor.
+    /// How many calls may wait for one actor to restart.
     pub max_restart_waiters: usize,
-    /// How long a provider may take over one link, or over its end.
+    /// How long a provider may take for one link, or for its stop.
     pub provider_timeout: Duration,
-    /// Whether what can be called here is called here. If not, a call goes through the lattice, which
-    /// picks one of those who serve the target, this host among them.
+    /// Whether a target on this host is preferred. If not, each call goes through the lattice,
+    /// which picks one of the hosts that serve the target, perhaps this one.
     pub local_first: bool,
-    /// What says whether claims have expired.
+    /// The clock that claims expire by.
     pub clock: Clock,
 }
 
@@ -35,19 +35,19 @@ impl Default for Options {
     }
 }
 
-/// How many calls one actor takes, and for how long.
+/// How many calls one actor takes, and how long each may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ActorLimits {
-    /// How many run at the same time.
+    /// How many calls run at the same time.
     pub instances: u32,
-    /// How many wait for one of those to end; a call beyond that is refused.
+    /// How many calls wait for a slot. Further calls are refused.
     pub queue: u32,
-    /// The longest that a call may take from when it comes in, whatever its own deadline; a time
-    /// beyond the clock's reach is none.
+    /// The longest time for a call from its arrival, whatever its own deadline is. `None` and times
+    /// beyond the clock's reach set no limit.
     pub deadline: Option<Duration>,
 }
 
-/// Tells the time of day; tests bring their own.
+/// The time of day. Tests use their own clocks.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> SystemTime + Send + Sync>);
 
@@ -57,7 +57,7 @@ impl Clock {
         Self(Arc::new(now))
     }
 
-    /// Seconds of Unix time. A clock from before 1970 expires nothing and is nobody's clock.
+    /// Seconds since 1970. A clock before 1970 returns 0, so that no claims expire.
     pub(crate) fn unix(&self) -> u64 {
         (self.0)()
             .duration_since(UNIX_EPOCH)

@@ -1,4 +1,4 @@
-//! Built-in providers, as the table knows them.
+//! A provider as the table knows it. Each call to its capability ends in bounded time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,18 +9,18 @@ use tokio_util::sync::CancellationToken;
 
 use crate::names::both;
 
-/// One registration of a provider; another under the same id is another.
+/// One registration of a provider. A later one under the same id is another `Provider`.
 pub(crate) struct Provider {
     pub(crate) id: Id,
     /// `V…`, unless that is its id.
     pub(crate) key: Option<Id>,
-    /// Unlike that of any other registration, and not 0.
+    /// Tells registrations apart. It is never 0.
     pub(crate) number: u64,
     pub(crate) capability: Arc<dyn Capability>,
     pub(crate) contracts: Vec<Contract>,
     /// Ends the calls that still run in it.
     pub(crate) stopped: CancellationToken,
-    /// It is being deleted: no call goes to it any more.
+    /// The provider is being deleted: no new call goes to it.
     revoked: AtomicBool,
     timeout: Duration,
 }
@@ -53,23 +53,24 @@ impl Provider {
         self.revoked.load(Ordering::Acquire)
     }
 
-    /// By what links may know it.
+    /// The names that links may use for it.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> + Clone {
         both(&self.id, self.key.as_ref().map(Id::as_str))
     }
 
-    /// Has everything ready for a link, in the place of the one that it had; dropped, it has that.
+    /// Has the provider prepare a link, in place of its former one. If the result is dropped, the
+    /// provider keeps the former one.
     pub(crate) async fn prepare(&self, link: &Arc<Link>) -> Result<Prepared, Error> {
         self.in_time(self.capability.prepare(self.own(link))).await
     }
 
-    /// Whether it would take a link now.
+    /// Asks the provider whether it would take a link now.
     pub(crate) async fn check(&self, link: &Arc<Link>) -> Result<(), Error> {
         self.in_time(self.capability.check(self.own(link))).await
     }
 
-    /// Switches to what was prepared. It cannot be refused any more: one that is slow to let go of
-    /// what it had serves the new link all the same.
+    /// Switches to the prepared link. This cannot fail: a provider that is slow to release its
+    /// former link serves the new one in any case.
     pub(crate) async fn switch(&self, prepared: Prepared) {
         let switch = async {
             prepared.switch().await;
@@ -86,7 +87,8 @@ impl Provider {
         self.capability.warnings(&self.own(link))
     }
 
-    /// The link as the capability knows it, which has heard of its id alone.
+    /// The link with the provider's id in place of its key, because the capability knows only its
+    /// id.
     fn own(&self, link: &Arc<Link>) -> Arc<Link> {
         let is_me = |end: &Id| self.key.as_ref() == Some(end);
         if !is_me(&link.source) && !is_me(&link.target) {
@@ -101,14 +103,14 @@ impl Provider {
         Arc::new(own)
     }
 
-    /// Stops it; calls that it did not end by itself are dropped.
+    /// Stops the provider. Calls that it does not end itself are dropped.
     pub(crate) async fn stop(&self) -> Result<(), Error> {
         let ended = self.in_time(self.capability.stop()).await;
         self.stopped.cancel();
         ended
     }
 
-    /// A provider that never answers must not hold up its lane for ever.
+    /// Waits for the provider, but not forever: it would hold its lock for good.
     async fn in_time<T>(&self, work: Pending<T>) -> Result<T, Error> {
         let result = bounded(work, Instant::now() + self.timeout, None).await;
         result.map_err(|error| match error.code {

@@ -1,4 +1,4 @@
-//! Where an allowed call goes, and how far a call may go.
+//! The result of a decision: the route of an allowed call.
 
 use std::sync::Arc;
 
@@ -7,26 +7,26 @@ use exosuit_core::{Capability, Destination, Elsewhere, Id, Link};
 use crate::actor::{Actor, Running};
 use crate::provider::Provider;
 
-/// Where an allowed call goes.
+/// The target of an allowed call.
 pub(crate) enum Route {
-    /// To an actor, by what runs there: nothing while it restarts.
+    /// An actor, with what runs there; `None` while it restarts.
     Actor(Arc<Actor>, Option<Arc<Running>>),
-    /// To a provider, by this link.
+    /// A provider, through this link.
     Provider(Arc<Provider>, Arc<Link>),
-    /// To a capability that needs no link.
+    /// A capability that needs no link.
     Builtin(Arc<dyn Capability>),
-    /// To another host. Boxed, so that the others stay small.
+    /// Another host. Boxed, so that the other routes stay small.
     Elsewhere(Box<Departure>),
 }
 
 /// How far a call may go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reach {
-    /// Not beyond this host: it came from another.
+    /// Not beyond this host, because it came from another one.
     Here,
     /// To other hosts, if this one has no such target.
     HereFirst,
-    /// To whichever host the lattice picks.
+    /// To any host that the lattice picks.
     Anywhere,
 }
 

@@ -1,4 +1,4 @@
-//! The router: the way of a call, and the doors to the table.
+//! The router: its public functions, and the way of a call ([`Router::carry`]).
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,56 +17,56 @@ use tokio_util::sync::CancellationToken;
 use crate::actor::{Actor, Running};
 use crate::admission::Permit;
 use crate::changes::Changes;
-use crate::flight::Flights;
-use crate::lane::Lanes;
+use crate::in_flight::InFlightCalls;
+use crate::keyed_lock::KeyedLocks;
 use crate::provider::Provider;
 use crate::route::{Departure, Reach, Route};
 use crate::table::{Builtin, Table};
 use crate::{ActorLimits, ActorState, Options, Publication, refusal};
 
-/// What the other hosts were told that they can call here.
-pub(crate) type Told = HashMap<Id, Local>;
+/// The actors and providers that were announced to the other hosts.
+pub(crate) type Announced = HashMap<Id, Local>;
 
 /// The table of one host, and the one way of its calls.
 ///
-/// A provider that calls actors holds the router, and the router holds the provider: a host that
-/// ends deletes its providers.
+/// The router and its providers hold each other, because providers call actors. Therefore a host
+/// that ends deletes its providers.
 pub struct Router {
     pub(crate) me: Weak<Self>,
     pub(crate) options: Options,
     pub(crate) observe: Arc<dyn Observe>,
     pub(crate) table: RwLock<Table>,
-    pub(crate) lanes: Lanes,
+    pub(crate) locks: KeyedLocks,
     pub(crate) changes: Arc<Changes>,
-    pub(crate) flights: Arc<Flights>,
-    pub(crate) told: Mutex<Told>,
+    pub(crate) in_flight: Arc<InFlightCalls>,
+    pub(crate) announced: Mutex<Announced>,
     numbers: AtomicU64,
 }
 
 impl Router {
-    /// A router that knows nobody yet.
+    /// An empty router.
     pub fn new(options: Options, observe: Arc<dyn Observe>) -> Arc<Self> {
         Arc::new_cyclic(|me| Self {
             me: me.clone(),
             options,
             observe,
             table: RwLock::default(),
-            lanes: Lanes::default(),
+            locks: KeyedLocks::default(),
             changes: Arc::default(),
-            flights: Arc::default(),
-            told: Mutex::default(),
+            in_flight: Arc::default(),
+            announced: Mutex::default(),
             numbers: AtomicU64::new(1),
         })
     }
 
-    /// Makes an entry for an actor: calls to it wait from now on. Or changes the limits of one,
-    /// which takes effect at once. An id that means something else here is a conflict.
+    /// Creates the entry of an actor: calls to it wait from now on. If there is one, changes its
+    /// limits at once. An id that is the name of something else is a conflict.
     pub fn specify_actor(&self, id: Id, limits: ActorLimits) -> Result<(), Error> {
         self.table.write().specify(id, limits)
     }
 
-    /// Forgets an actor with its names: what runs in it is dropped, what waits for it refused.
-    /// Its links stay.
+    /// Removes an actor with its names. Running calls are dropped, waiting ones refused. Its links
+    /// stay.
     pub fn forget_actor(&self, id: &Id) {
         let forgotten = self.table.write().forget(id);
         self.announce(id);
@@ -75,9 +75,9 @@ impl Router {
         }
     }
 
-    /// Forgets an actor, at once, but lets its calls finish: no new one reaches it, and what waits
-    /// for it is refused. The future ends when what runs in it has, or when the `grace` is over,
-    /// which drops the rest; the publication must stay until then.
+    /// Removes an actor at once, and lets its calls finish. New calls do not reach it, and waiting
+    /// ones are refused. The future ends when the running calls have finished, or after `grace`,
+    /// which drops the rest. The publication must live until then.
     pub fn retire_actor(
         &self,
         id: &Id,
@@ -100,8 +100,8 @@ impl Router {
         }
     }
 
-    /// Has the calls that wait for an actor refused with this error, and later ones at once, until
-    /// it is published: it could not be started, and nobody tries any more.
+    /// Refuses waiting and later calls to an actor with this error until it is published. The host
+    /// has given up starting it.
     pub fn fail_actor(&self, id: &Id, error: Error) {
         if let Some(actor) = self.actor(id) {
             actor.fail(error);
@@ -109,11 +109,12 @@ impl Router {
         }
     }
 
-    /// Serves the calls to an actor by `target` from now on. What a former publication of it still
-    /// runs goes on until that is retracted.
+    /// Serves the calls to an actor by `target` from now on. Calls in a former publication continue
+    /// until that is retracted.
     ///
-    /// The actor must be specified, and its public key must be its own. A call alias that another
-    /// actor has, or a link that its claims do not allow, is observed and no obstacle.
+    /// The actor must be specified, and its public key must be its own. A call alias of another
+    /// actor, or a link that its claims do not allow, is observed and does not prevent the
+    /// publication.
     pub fn publish_actor(
         &self,
         id: &Id,
@@ -123,8 +124,8 @@ impl Router {
         self.publish(id, None, identity, target)
     }
 
-    /// As [`Self::publish_actor`], of code of a lineage. Links that are bound to another lineage have no
-    /// effect from now on. A refused publication leaves the lineage as it was.
+    /// Publishes code of a lineage, see [`Self::publish_actor`]. Links that are bound to another
+    /// lineage have no effect from now on. A refused publication leaves the lineage unchanged.
     pub fn publish_lineage(
         &self,
         id: &Id,
@@ -164,18 +165,18 @@ impl Router {
         Ok(published.publication)
     }
 
-    /// Ends a publication: what runs in it is dropped. If no other has followed, later calls wait
-    /// for the next one.
+    /// Ends a publication and drops its calls. If no other one has followed, later calls wait for
+    /// the next one.
     pub fn retract_actor(&self, publication: &Publication) {
         let entry = self.actor(&publication.id);
         let _ended = entry.and_then(|actor| actor.retract(publication.generation));
         self.announce(&publication.id);
-        // After that, so that a caller who tries again at once does not meet the same end.
+        // Last, so that a caller that tries again at once does not reach this publication again.
         publication.stopped.cancel();
     }
 
-    /// Ends a publication that another one has followed, when what runs in it has finished, or when
-    /// the `grace` is over, which drops the rest.
+    /// Ends a publication that another one has followed: when its calls have finished, or after
+    /// `grace`, which drops the rest.
     pub fn supersede_actor(
         &self,
         publication: &Publication,
@@ -201,20 +202,20 @@ impl Router {
         let _before = self.table.write().builtins.insert(name, builtin);
     }
 
-    /// Refuses new calls from outside from now on. Those under way go on, and what they call.
+    /// Refuses new calls from outside. Running calls continue, with the calls that they make.
     pub fn drain(&self) {
-        self.flights.drain();
+        self.in_flight.drain();
         self.withdraw();
     }
 
-    /// Waits until no call is under way.
+    /// Waits until no call runs.
     pub async fn idle(&self) {
-        self.flights.idle().await;
+        self.in_flight.idle().await;
     }
 
-    /// How many calls are under way, nested and waiting ones among them.
+    /// The number of calls that run or wait, nested ones included.
     pub fn in_flight(&self) -> usize {
-        self.flights.count()
+        self.in_flight.count()
     }
 
     /// The actors that are specified.
@@ -239,7 +240,7 @@ impl Router {
             .collect()
     }
 
-    /// Itself, for what outlives the borrow.
+    /// The router as an `Arc`, for tasks.
     pub(crate) fn shared(&self) -> Arc<Self> {
         self.me
             .upgrade()
@@ -255,9 +256,9 @@ impl Router {
         table.actors.get(id).map(|entry| Arc::clone(&entry.actor))
     }
 
-    /// The way of every call.
+    /// The way of every call: admit it, deliver it, and observe a failure.
     pub(crate) async fn carry(&self, mut call: Invocation, reach: Reach) -> Result<Reply, Error> {
-        let _flight = self.flights.enter();
+        let _in_flight = self.in_flight.enter();
         let destination = match self.admit(&mut call, reach).await {
             Ok(destination) => destination,
             Err(error) => {
@@ -265,7 +266,8 @@ impl Router {
                 return Err(error);
             }
         };
-        // A call further inside fails to its caller, which is one of ours and answers for it.
+        // Only the outermost failure is observed: a nested call fails to a caller of ours, which
+        // answers for it.
         let label = (call.context.depth == 0).then(|| Label::of(&call));
         let destination = self.lend(destination, &mut call);
         let answer = destination.deliver(call).await;
@@ -281,17 +283,17 @@ impl Router {
         }
     }
 
-    /// Gives a call whose response streams what must last until its end: its place in the actor,
-    /// the publication, and its being under way.
+    /// Gives the resources of a call to its response if that streams: the slot in the actor, the
+    /// publication, and the count of running calls. They last until the end of the response.
     fn lend(&self, destination: Destination, call: &mut Invocation) -> Destination {
         let Payload::Http(exchange) = &mut call.payload else {
             return destination;
         };
-        let flight = self.flights.enter_long();
+        let in_flight = self.in_flight.enter_long();
         match destination {
             Destination::Actor(running, permit) => {
                 let stopped = running.stopped.clone();
-                let held = (flight, Arc::clone(&running));
+                let held = (in_flight, Arc::clone(&running));
                 exchange.lease = match (exchange.lease.waits.take(), permit) {
                     (Some(waits), Some(permit)) => {
                         let permit = Arc::new(permit);
@@ -304,21 +306,21 @@ impl Router {
                 Destination::Actor(running, None)
             }
             Destination::Provider(provider, link) => {
-                exchange.lease = Lease::new(provider.stopped.clone(), flight);
+                exchange.lease = Lease::new(provider.stopped.clone(), in_flight);
                 Destination::Provider(provider, link)
             }
             Destination::Builtin(capability) => {
-                exchange.lease = Lease::new(CancellationToken::new(), flight);
+                exchange.lease = Lease::new(CancellationToken::new(), in_flight);
                 Destination::Builtin(capability)
             }
             Destination::Elsewhere(departure) => {
-                exchange.lease = Lease::new(CancellationToken::new(), flight);
+                exchange.lease = Lease::new(CancellationToken::new(), in_flight);
                 Destination::Elsewhere(departure)
             }
         }
     }
 
-    /// A body whose breaking off is told as the failure of the call.
+    /// A body that observes a failure while it streams.
     fn watched(&self, body: Body, label: Label) -> Body {
         let observe = Arc::clone(&self.observe);
         let mut label = Some(label);
@@ -331,8 +333,9 @@ impl Router {
         .boxed()
     }
 
-    /// Decides on a call, and waits where it may for a place in its actor and for that to run. It
-    /// is decided anew after each wait. Its deadline comes no later than the actor's limits have it.
+    /// Decides on a call, and waits for a slot in the actor and for the actor to run, as far as it
+    /// may. The call is decided again after each wait. The limits of the actor may shorten its
+    /// deadline.
     async fn admit(&self, call: &mut Invocation, reach: Reach) -> Result<Destination, Error> {
         self.refuse_by_context(call.context)?;
         let mut held: Option<Permit> = None;
@@ -350,7 +353,8 @@ impl Router {
             };
             let place = &actor.admission;
             if let Some(longest) = place.deadline() {
-                // Asked for once, and only here: most actors leave it to their callers.
+                // The clock is read only here, and once: most actors have no limit for their
+                // callers' deadlines.
                 let arrived = *arrived.get_or_insert_with(Instant::now);
                 let latest = arrived.checked_add(longest);
                 let deadline = &mut call.context.deadline;
@@ -372,25 +376,26 @@ impl Router {
         }
     }
 
-    /// How far calls from here may go. One that stops is served by others no more than it must.
+    /// How far calls from this host may go. A host that stops prefers its own targets.
     fn reach(&self) -> Reach {
-        if self.options.local_first || self.flights.is_withdrawn() {
+        if self.options.local_first || self.in_flight.is_withdrawn() {
             Reach::HereFirst
         } else {
             Reach::Anywhere
         }
     }
 
+    /// Refuses a call that is nested too deeply, or that comes from outside while the host stops.
     fn refuse_by_context(&self, context: Context) -> Result<(), Error> {
         let max = self.options.max_depth;
         match context.depth {
-            0 if self.flights.is_draining() => Err(refusal::stopping()),
+            0 if self.in_flight.is_draining() => Err(refusal::stopping()),
             depth if depth > max => Err(refusal::too_deep(depth, max)),
             _ => Ok(()),
         }
     }
 
-    /// Waits until the actor runs, or is forgotten.
+    /// Waits until the actor runs, fails or is removed.
     async fn await_restart(
         &self,
         actor: &Actor,
@@ -428,13 +433,13 @@ impl Deliver for Router {
     }
 }
 
-/// Waits for a place in an actor; there is none if the actor is forgotten meanwhile.
+/// Waits for a slot in an actor. Returns `None` if the actor is removed in the meantime.
 async fn queue(actor: &Actor, context: Context) -> Result<Option<Permit>, Error> {
     let overloaded = |why| {
         let instances = actor.admission.limits().instances;
         refusal::overloaded(&actor.id, instances, why)
     };
-    // Calls that wait for each other in a circle would wait for ever.
+    // Nested calls that wait for each other in a circle would wait until their deadlines.
     if context.depth > 0 {
         return Err(overloaded("and a call inside another does not wait"));
     }
@@ -449,7 +454,7 @@ async fn queue(actor: &Actor, context: Context) -> Result<Option<Permit>, Error>
 
 /// Where an admitted call goes.
 enum Destination {
-    /// With its place, unless that is lent to the call.
+    /// With its slot, unless the response has it.
     Actor(Arc<Running>, Option<Permit>),
     Provider(Arc<Provider>, Arc<Link>),
     Builtin(Arc<dyn Capability>),
@@ -457,7 +462,7 @@ enum Destination {
 }
 
 impl Destination {
-    /// Hands the call over, until its deadline or the end of what serves it.
+    /// Delivers the call, until its deadline or the end of its target.
     async fn deliver(self, invocation: Invocation) -> Result<Reply, Error> {
         let deadline = invocation.context.deadline;
         match self {
@@ -489,7 +494,7 @@ impl Destination {
     }
 }
 
-/// What is told of a call that fails: never its payload.
+/// What the notice of a failed call says. It never holds the payload.
 struct Label {
     origin: Origin,
     target: Target,

@@ -1,4 +1,4 @@
-//! The table of one host: what is specified, what runs, and what is linked.
+//! The table of one host: its actors, providers and links.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,36 +9,40 @@ use exosuit_core::{
 
 use crate::actor::{Actor, Publication, Running};
 use crate::bound::Withheld;
-use crate::known::Known;
 use crate::links::{Linked, Links, overlap};
 use crate::names::{Names, both};
 use crate::provider::Provider;
 use crate::providers::Providers;
+use crate::remote_claims::RemoteClaims;
 use crate::{ActorLimits, ActorState, refusal};
 
-/// All that routing stands on. Whoever calls it holds the lock: nothing here waits, and nothing
-/// foreign is called or dropped.
+/// What routing decides by. The caller holds its lock, so nothing here waits, and foreign code is
+/// neither called nor dropped.
 #[derive(Default)]
 pub(crate) struct Table {
-    pub(crate) actors: HashMap<Id, Entry>,
-    /// Those that take no more calls, while what runs in them ends: they may still call others.
-    pub(crate) retired: HashMap<Id, Entry>,
+    /// The actors that take calls, by id.
+    pub(crate) actors: HashMap<Id, ActorEntry>,
+    /// Actors that take no more calls, while their last calls finish. They may still call others.
+    pub(crate) retired: HashMap<Id, ActorEntry>,
+    /// The ids of actors by their public keys and call aliases.
     pub(crate) names: Names,
     pub(crate) links: Links,
     pub(crate) providers: Providers,
     /// The actors of other hosts.
-    pub(crate) known: Known,
-    /// Where calls go that find no target here.
+    pub(crate) remote_claims: RemoteClaims,
+    /// The way to other hosts, for calls that find no target here.
     pub(crate) elsewhere: Option<Arc<dyn Elsewhere>>,
+    /// The capabilities that need no link, by contract.
     pub(crate) builtins: HashMap<String, Builtin>,
-    /// Whose code runs, or ran last, under the id of an actor.
+    /// The lineage of the code that runs, or ran last, under the id of an actor.
     pub(crate) lineages: HashMap<Id, Arc<str>>,
     pub(crate) withheld: Withheld,
+    /// Counts publications, to tell them apart.
     generation: u64,
 }
 
-/// An actor, and what its last publication said about it.
-pub(crate) struct Entry {
+/// An actor with the identity of its last publication.
+pub(crate) struct ActorEntry {
     pub(crate) actor: Arc<Actor>,
     pub(crate) identity: Option<Arc<Identity>>,
 }
@@ -49,28 +53,28 @@ pub(crate) struct Builtin {
     pub(crate) capability: Arc<dyn Capability>,
 }
 
-/// What came of a publication, beside itself.
+/// The result of a publication.
 pub(crate) struct Published {
     pub(crate) publication: Publication,
-    /// To be dropped outside of the lock.
+    /// The former publication. The caller drops it outside of the lock.
     pub(crate) before: Option<Arc<Running>>,
     pub(crate) refused_alias: Option<(String, Error)>,
     pub(crate) refused_links: Vec<(Arc<Link>, Error)>,
 }
 
-/// A link that may be made, and what there is to do for it.
+/// A link that is being put, and what remains to be done for it.
 pub(crate) struct Placed {
     pub(crate) linked: Arc<Linked>,
-    /// The links that it takes the place of, once the provider has taken it.
+    /// The links that it replaces once the provider has taken it.
     pub(crate) replaces: Vec<Arc<Linked>>,
-    /// It was put in just now, and is taken out again if the provider does not take it.
+    /// It was inserted by this put, and is removed again if the provider refuses it.
     pub(crate) fresh: bool,
     /// The provider that has to take it.
     pub(crate) provider: Option<Arc<Provider>>,
 }
 
-impl Entry {
-    /// By what links may know it.
+impl ActorEntry {
+    /// The names that links may use for the actor.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> + Clone {
         both(&self.actor.id, self.public_key())
     }
@@ -79,12 +83,15 @@ impl Entry {
         self.identity.as_ref()?.public_key.as_deref()
     }
 
-    /// What its guest is told of its configuration, once it was published.
+    /// The settings that the guest sees, once it was published.
     pub(crate) fn settings(&self) -> Option<&str> {
-        self.identity.as_ref().map(|it| it.settings.as_str())
+        self.identity
+            .as_ref()
+            .map(|identity| identity.settings.as_str())
     }
 
-    /// What other hosts may call: it was published, and comes back if it does not run.
+    /// The announcement for other hosts. An actor is announced once it was published, unless it was
+    /// given up.
     fn local(&self) -> Option<Local> {
         let served = self.identity.is_some() && !self.actor.is_given_up();
         served.then(|| Local {
@@ -95,13 +102,14 @@ impl Entry {
     }
 }
 
-/// The key of what has one besides its id.
+/// The key of an actor or provider, if it is not its id.
 pub(crate) fn other_key(id: &Id, key: Option<&str>) -> Option<Id> {
     let key = key.filter(|key| *key != id.as_str())?;
     Id::parse(key).ok()
 }
 
 impl Table {
+    /// Creates an entry, or changes its limits.
     pub(crate) fn specify(&mut self, id: Id, limits: ActorLimits) -> Result<(), Error> {
         if let Some(entry) = self.actors.get(&id) {
             entry.actor.admission.change(limits);
@@ -115,12 +123,13 @@ impl Table {
         }
         let actor = Arc::new(Actor::new(id.clone(), limits));
         let identity = None;
-        self.actors.insert(id, Entry { actor, identity });
+        self.actors.insert(id, ActorEntry { actor, identity });
         Ok(())
     }
 
-    /// The entry is to be dropped, and its calls ended, outside of the lock.
-    pub(crate) fn forget(&mut self, id: &Id) -> Option<Entry> {
+    /// Removes an actor with its names. The caller drops the entry and ends its calls outside of
+    /// the lock.
+    pub(crate) fn forget(&mut self, id: &Id) -> Option<ActorEntry> {
         let entry = self.actors.remove(id)?;
         self.lineages.remove(id);
         if let Some(identity) = &entry.identity {
@@ -129,16 +138,17 @@ impl Table {
         Some(entry)
     }
 
-    /// Takes an actor's names away, and keeps what holds for the calls that it still makes. The
-    /// second is one that was retired under the same id, to be dropped outside of the lock.
-    pub(crate) fn retire(&mut self, id: &Id) -> Option<(Arc<Actor>, Option<Entry>)> {
+    /// Moves an actor to the retired ones: it has no names, and its calls may finish. The second
+    /// value is an actor that was retired under the same id before, to be dropped outside of the
+    /// lock.
+    pub(crate) fn retire(&mut self, id: &Id) -> Option<(Arc<Actor>, Option<ActorEntry>)> {
         let entry = self.forget(id)?;
         let actor = Arc::clone(&entry.actor);
         Some((actor, self.retired.insert(id.clone(), entry)))
     }
 
-    /// The end of a retired actor, unless another one was retired under its id.
-    pub(crate) fn end_retired(&mut self, actor: &Arc<Actor>) -> Option<Entry> {
+    /// Removes a retired actor, unless another one was retired under its id.
+    pub(crate) fn end_retired(&mut self, actor: &Arc<Actor>) -> Option<ActorEntry> {
         let found = self.retired.get(&actor.id)?;
         let same = Arc::ptr_eq(&found.actor, actor);
         if same {
@@ -148,6 +158,7 @@ impl Table {
         }
     }
 
+    /// Opens an entry to calls.
     pub(crate) fn publish(
         &mut self,
         id: &Id,
@@ -176,8 +187,9 @@ impl Table {
         })
     }
 
+    /// The links of an actor that its claims do not allow.
     fn refused_links(&self, id: &Id) -> Vec<(Arc<Link>, Error)> {
-        let names = self.actors.get(id).into_iter().flat_map(Entry::names);
+        let names = self.actors.get(id).into_iter().flat_map(ActorEntry::names);
         self.links_at(names)
             .filter_map(|linked| {
                 let error = self.check_link(&linked.link).err()?;
@@ -186,7 +198,7 @@ impl Table {
             .collect()
     }
 
-    /// The links in force, or on their way to it, that have an end of one of these names.
+    /// The links at these names, without those that are being deleted.
     pub(crate) fn links_at<'a>(
         &'a self,
         names: impl Iterator<Item = &'a str>,
@@ -195,7 +207,7 @@ impl Table {
         links.filter(|linked| !linked.is_revoked())
     }
 
-    /// What other hosts may call by this id.
+    /// The announcement of an id for other hosts.
     pub(crate) fn local(&self, id: &Id) -> Option<Local> {
         if let Some(entry) = self.actors.get(id) {
             return entry.local();
@@ -223,7 +235,7 @@ impl Table {
         providers.find(|provider| linked.is_taken_by(provider))
     }
 
-    /// Whether what is known of its ends allows a link. What is unknown is checked when it comes.
+    /// Checks whether the known ends of a link allow it. Unknown ends are checked when they appear.
     pub(crate) fn check_link(&self, link: &Link) -> Result<(), Error> {
         match self.check_ends(link)? {
             Some(actor) => self.check_claims(link, actor),
@@ -231,7 +243,7 @@ impl Table {
         }
     }
 
-    /// Whether the provider at one end implements the contract. Gives the other end.
+    /// Checks whether the provider at one end implements the contract. Returns the other end.
     pub(crate) fn check_ends<'a>(&self, link: &'a Link) -> Result<Option<&'a Id>, Error> {
         let (source, target) = (&link.source, &link.target);
         let provider = |end: &Id| self.providers.find(end.as_str());
@@ -248,13 +260,13 @@ impl Table {
         Ok(Some(other))
     }
 
-    /// Whether the claims of the actor name the contract, if they are known.
+    /// Checks whether the claims of the actor name the contract, if they are known.
     pub(crate) fn check_claims(&self, link: &Link, actor: &Id) -> Result<(), Error> {
         let called = self.linked_as(actor.as_str());
         let identities = called
             .entries()
             .iter()
-            .filter_map(|it| it.identity.as_ref());
+            .filter_map(|entry| entry.identity.as_ref());
         let mut refused = identities.filter(|identity| !identity.grants.allow(&link.contract));
         match refused.next() {
             Some(_) => Err(refusal::missing_claim(link.contract.as_str(), actor)),
@@ -262,7 +274,7 @@ impl Table {
         }
     }
 
-    /// Whether a link has a place, and which provider has to take it.
+    /// Checks whether a link may be put, and returns the provider that has to take it.
     pub(crate) fn check_place(&self, link: &Link) -> Result<Option<Arc<Provider>>, Error> {
         self.check_link(link)?;
         let rivals = self.rivals(link);
@@ -272,8 +284,8 @@ impl Table {
         }
     }
 
-    /// Finds a place for a link; nothing if it stands there already and is in force. A new one is
-    /// put in at once, as its provider may call as soon as it has taken it.
+    /// Starts a put of a link. Returns `None` if the same link is in force already. A new link is
+    /// inserted at once, because its provider may call as soon as it has taken it.
     pub(crate) fn place(&mut self, link: &Arc<Link>) -> Result<Option<Placed>, Error> {
         let provider = self.check_place(link)?;
         let rivals = self.rivals(link);
@@ -304,9 +316,9 @@ impl Table {
         }))
     }
 
-    /// What came of it: on success it is in force in the place of what it replaces, otherwise all
-    /// is as it was, and one that stood there already says why its provider has not taken it.
-    pub(crate) fn settle(&mut self, placed: &Placed, result: &Result<(), Error>) {
+    /// Completes a put. On success, the link is in force in place of those that it replaces. On an
+    /// error the table is as before; a link that was there already keeps the provider's reason.
+    pub(crate) fn finish_put(&mut self, placed: &Placed, result: &Result<(), Error>) {
         let Placed {
             linked, replaces, ..
         } = placed;
@@ -329,7 +341,7 @@ impl Table {
         }
     }
 
-    /// The links of its key that cover something of what it covers.
+    /// The links of the same key that cover some of the same interfaces.
     fn rivals(&self, link: &Link) -> Vec<Arc<Linked>> {
         let group = self.links.of(&link.key()).iter();
         group
@@ -347,7 +359,7 @@ impl Table {
             .collect()
     }
 
-    /// Registers a provider, and tells which links wait for it.
+    /// Inserts a provider, and returns the links that wait for it.
     pub(crate) fn add_provider(
         &mut self,
         provider: &Arc<Provider>,
@@ -366,6 +378,7 @@ impl Table {
         Ok(self.links_at(provider.names()).cloned().collect())
     }
 
+    /// The state of each actor.
     pub(crate) fn inventory(&self) -> Vec<ActorState> {
         let entries = self.actors.values();
         entries

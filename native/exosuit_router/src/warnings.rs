@@ -10,16 +10,16 @@ use crate::Router;
 use crate::actor::Running;
 use crate::links::Linked;
 use crate::provider::Provider;
-use crate::table::Entry;
+use crate::table::ActorEntry;
 
-/// The ends of a link, as far as they run.
+/// The ends of a link that run.
 struct Ends {
     provider: Option<Arc<Provider>>,
     caller: Option<Arc<Running>>,
 }
 
 impl Router {
-    /// What of the links of this key has no effect, a text each, for people to read.
+    /// The warnings about the links of a key, as texts for people.
     pub fn link_warnings(&self, key: &LinkKey) -> Vec<String> {
         let links = self.table.read().links.of(key).to_vec();
         let links = links.iter().filter(|linked| !linked.is_revoked());
@@ -28,7 +28,7 @@ impl Router {
             .collect()
     }
 
-    /// Says what of a link has no effect, unless it was said before.
+    /// Observes the warnings about a link that were not reported before.
     pub(crate) fn warn_of(&self, linked: &Linked) {
         let link = &linked.link;
         for text in self.warnings(link) {
@@ -44,12 +44,12 @@ impl Router {
         }
     }
 
-    /// The same for the links of an actor, which runs now.
+    /// Observes the warnings about the links of an actor that runs now.
     pub(crate) fn warn_of_links_of(&self, actor: &Id) {
         let links: Vec<_> = {
             let table = self.table.read();
             let names = table.actors.get(actor).into_iter();
-            let links = table.links_at(names.flat_map(Entry::names));
+            let links = table.links_at(names.flat_map(ActorEntry::names));
             links.cloned().collect()
         };
         for linked in &links {
@@ -71,10 +71,10 @@ impl Router {
         warnings
     }
 
-    /// The provider of a link, and whoever calls through it by its name.
+    /// The provider of a link, and the actor that calls through it by its name.
     fn ends(&self, link: &Link) -> Ends {
         let table = self.table.read();
-        // Those of one public key are of one kind.
+        // All actors of one public key have the same kind of code.
         let caller = || {
             let named = table.linked_as(link.source.as_str());
             named.entries().first()?.actor.running()

@@ -1,10 +1,11 @@
-//! Links and providers come and go, in any order, and each provider is told of its links.
+//! Links and providers come and go in any order, and each provider gets its links.
 //!
-//! A change of a link has two phases. It is checked against the table and prepared by the provider, and only
-//! then replaces the old link. If it is refused or dropped at any step, nothing has changed. A deletion cancels
-//! every earlier put, also one that still waits: none of them takes effect later.
+//! A change of a link has two phases. It is checked against the table and prepared by the provider,
+//! and only then replaces the old link. If it is refused or dropped at any step, nothing has
+//! changed. A deletion cancels every earlier put, also one that still waits: none of them takes
+//! effect later.
 //!
-//! Every wait has an end: for the lanes of a link, and for each answer of a provider.
+//! Every wait has an end: for the locks of a link, and for each answer of a provider.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,13 +14,13 @@ use exosuit_core::{Capability, Error, Id, Link, LinkKey, Notice, bounded};
 use futures_util::future::join_all;
 
 use crate::changes::Change;
-use crate::lane::Lane;
+use crate::keyed_lock::KeyedLock;
 use crate::links::Linked;
 use crate::provider::Provider;
 use crate::table::Placed;
 use crate::{Router, refusal};
 
-/// A link that a provider did not get, or did not take.
+/// A link that was not handed to a provider, or that the provider refused.
 #[derive(Debug, Clone)]
 pub struct RefusedLink {
     /// The link. It stays, without effect; putting it again tries again.
@@ -29,11 +30,11 @@ pub struct RefusedLink {
 }
 
 impl Router {
-    /// Makes a link, or changes the settings of one. Its ends need not be there yet. On an error
-    /// everything is as it was before.
+    /// Creates a link, or changes its settings. Its ends need not exist yet. An error changes
+    /// nothing.
     ///
-    /// The put counts from this call, not from the first poll: a deletion that is asked for later
-    /// ends it.
+    /// The put counts from this call, not from the first poll: a deletion that is requested later
+    /// cancels it.
     pub fn put_link(&self, link: Link) -> impl Future<Output = Result<(), Error>> + Send + use<> {
         let (router, link) = (self.shared(), Arc::new(link));
         let change = self.changes.begin(link.key());
@@ -46,7 +47,7 @@ impl Router {
         }
     }
 
-    /// Whether a link would be made if it were put now. Changes nothing; a refusal is observed.
+    /// Checks whether a link would be accepted now. Changes nothing; a refusal is observed.
     pub fn check_link(&self, link: Link) -> impl Future<Output = Result<(), Error>> + Send + use<> {
         let (router, link) = (self.shared(), Arc::new(link));
         async move {
@@ -59,7 +60,7 @@ impl Router {
     }
 
     async fn try_check_link(&self, link: &Arc<Link>) -> Result<(), Error> {
-        let _lane = self.link_lane_in_time(link).await?;
+        let _lock = self.link_lock_in_time(link).await?;
         let provider = self.table.read().check_place(link)?;
         match provider {
             Some(provider) => provider.check(link).await,
@@ -67,9 +68,9 @@ impl Router {
         }
     }
 
-    /// Deletes the links of a key, for all calls that are decided from now on, and ends every put of
-    /// the key that was asked for before. The future ends when their providers have let go of them,
-    /// all at the same time, and gives the number of links. There may be none.
+    /// Deletes the links of a key, for all calls that are decided from now on, and cancels every
+    /// earlier put of the key. The future ends when all their providers have released them, and
+    /// returns the number of links. There may be none.
     pub fn delete_link(
         &self,
         key: &LinkKey,
@@ -77,8 +78,7 @@ impl Router {
         self.delete_links(key, &|_link| true)
     }
 
-    /// As [`Self::delete_link`], of those links of the key that are to go. The others go on, bound to
-    /// whom they were bound.
+    /// Deletes those links of a key that `goes` selects. The others stay, and keep their bindings.
     pub fn delete_links(
         &self,
         key: &LinkKey,
@@ -87,41 +87,42 @@ impl Router {
         let router = self.shared();
         let links = self.revoke_links(key, goes);
         async move {
-            let removing = links.iter().map(|linked| router.remove_in_lane(linked));
+            let removing = links.iter().map(|linked| router.remove_locked(linked));
             let results = join_all(removing).await;
             results.into_iter().collect::<Result<(), _>>()?;
             Ok(links.len())
         }
     }
 
-    async fn remove_in_lane(&self, linked: &Arc<Linked>) -> Result<(), Error> {
-        let _lane = self.link_lane(&linked.link).await;
+    async fn remove_locked(&self, linked: &Arc<Linked>) -> Result<(), Error> {
+        let _lock = self.link_lock(&linked.link).await;
         self.remove_link(linked).await
     }
 
+    /// Stops calls through the selected links of a key, and cancels the puts of the key.
     fn revoke_links(&self, key: &LinkKey, goes: &dyn Fn(&Link) -> bool) -> Vec<Arc<Linked>> {
-        // Under the lock that a put needs for taking effect, so that each is voided or revoked.
+        // A put needs the same lock to take effect, so each put is either cancelled or revoked.
         let mut table = self.table.write();
         self.changes.void(key);
         let group = table.links.of(key).iter();
-        let links: Vec<_> = group.filter(|it| goes(&it.link)).cloned().collect();
+        let links: Vec<_> = group.filter(|linked| goes(&linked.link)).cloned().collect();
         for linked in &links {
             table.links.revoke(linked);
         }
         links
     }
 
-    /// Registers a provider, in the place of one of the same id, and gives it its links, which may
-    /// name it by id or by its `key`, `V…`. Those it does not take are returned; they do not keep it
-    /// from serving the others.
+    /// Registers a provider in place of one with the same id, and hands it its links. They may name
+    /// it by id or by its `key`, `V…`. Returns the links that it refuses; they do not keep it from
+    /// serving the others.
     pub async fn put_provider(
         &self,
         id: Id,
         key: Option<Id>,
         capability: Arc<dyn Capability>,
     ) -> Result<Vec<RefusedLink>, Error> {
-        let _lane = self.provider_lane(&id, key.as_ref()).await;
-        // What a predecessor fails at when it stops, dead as it may be, is no reason to stay without.
+        let _lock = self.provider_lock(&id, key.as_ref()).await;
+        // An error of the predecessor's stop must not keep the successor from starting.
         let _ = self.remove_provider(&id).await;
         let timeout = self.options.provider_timeout;
         let provider = Provider::new(id, key, self.next_number(), capability, timeout);
@@ -142,18 +143,18 @@ impl Router {
         Ok(refused)
     }
 
-    /// Removes a provider: no call reaches it from now on; it lets go of its links and stops. Its
-    /// links stay, and wait for its return.
+    /// Removes a provider: no call reaches it from now on, it releases its links, and stops. Its
+    /// links stay in the table and wait for its return.
     pub async fn delete_provider(&self, id: &Id) -> Result<(), Error> {
         if let Some(provider) = self.table.read().providers.get(id) {
             provider.revoke();
         }
         self.announce(id);
-        let _lane = self.provider_lane(id, None).await;
+        let _lock = self.provider_lock(id, None).await;
         self.remove_provider(id).await
     }
 
-    /// Removes this very provider, and no other that has its id by now.
+    /// Removes this provider, unless another one has its id by now.
     pub async fn end_provider(
         &self,
         id: &Id,
@@ -163,13 +164,14 @@ impl Router {
             provider.revoke();
         }
         self.announce(id);
-        let _lane = self.provider_lane(id, None).await;
+        let _lock = self.provider_lock(id, None).await;
         match self.registration(id, capability) {
             Some(_provider) => self.remove_provider(id).await,
             None => Ok(()),
         }
     }
 
+    /// The entry of this id, if it is still this provider.
     fn registration(&self, id: &Id, capability: &Arc<dyn Capability>) -> Option<Arc<Provider>> {
         let table = self.table.read();
         let provider = table.providers.get(id)?;
@@ -177,8 +179,8 @@ impl Router {
     }
 
     async fn try_put_link(&self, link: &Arc<Link>, change: &Change) -> Result<(), Error> {
-        let _lane = self.link_lane_in_time(link).await?;
-        // One that is being deleted must be gone from the provider before its successor comes.
+        let _lock = self.link_lock_in_time(link).await?;
+        // The provider must release a link that is being deleted before it takes its successor.
         let revoked = self.table.read().revoked(&link.key());
         for linked in revoked
             .iter()
@@ -197,10 +199,10 @@ impl Router {
             return Ok(());
         };
         let result = match &placed.provider {
-            Some(provider) => self.take(provider, link, change).await,
+            Some(provider) => self.prepare_and_switch(provider, link, change).await,
             None => Ok(()),
         };
-        if self.settle(&placed, &result, change) {
+        if self.finish_put(&placed, &result, change) {
             if result.is_ok() {
                 self.warn_of(&placed.linked);
             }
@@ -210,10 +212,11 @@ impl Router {
         Err(refusal::deleted_meanwhile(link))
     }
 
-    /// Whether it stays: not if the link was deleted while its provider switched to it.
-    fn settle(&self, placed: &Placed, result: &Result<(), Error>, change: &Change) -> bool {
+    /// Completes a put in the table. Returns whether the link stays: it does not if it was deleted
+    /// while its provider switched to it.
+    fn finish_put(&self, placed: &Placed, result: &Result<(), Error>, change: &Change) -> bool {
         let mut table = self.table.write();
-        table.settle(placed, result);
+        table.finish_put(placed, result);
         let stays = result.is_err() || !change.is_void();
         if !stays {
             table.links.revoke(&placed.linked);
@@ -221,8 +224,9 @@ impl Router {
         stays
     }
 
-    /// Prepares a link and switches to it, unless it was deleted meanwhile.
-    async fn take(
+    /// Has the provider prepare a link and switch to it, unless the link was deleted in the
+    /// meantime.
+    async fn prepare_and_switch(
         &self,
         provider: &Provider,
         link: &Arc<Link>,
@@ -236,6 +240,7 @@ impl Router {
         Ok(())
     }
 
+    /// Hands an existing link to a provider that starts.
     async fn hand_over(&self, linked: &Arc<Linked>, provider: &Provider) -> Result<(), Error> {
         let allowed = {
             let table = self.table.read();
@@ -246,21 +251,22 @@ impl Router {
         provider.switch(prepared).await;
         linked.set_taken(Some(provider));
         self.warn_of(linked);
-        // Told, but no obstacle: each call is checked, and a listener that says no beats none.
+        // A missing claim is reported but does not hold up the provider: each call is checked
+        // again, and a listener that refuses calls is better than none.
         allowed
     }
 
-    /// The lanes of a link, or an error that leaves everything as it is.
-    async fn link_lane_in_time(&self, link: &Link) -> Result<Lane<'_>, Error> {
+    /// Waits for the locks of a link, at most as long as a provider may take.
+    async fn link_lock_in_time(&self, link: &Link) -> Result<KeyedLock<'_>, Error> {
         let timeout = self.options.provider_timeout;
-        let lane = async { Ok(self.link_lane(link).await) };
-        let lane = bounded(lane, Instant::now() + timeout, None).await;
-        lane.map_err(|_late| refusal::busy(link, timeout))
+        let lock = async { Ok(self.link_lock(link).await) };
+        let lock = bounded(lock, Instant::now() + timeout, None).await;
+        lock.map_err(|_late| refusal::busy(link, timeout))
     }
 
-    /// The lanes of both ends by their names in the link, and of the provider, which comes and goes
-    /// in the lanes of both its names.
-    async fn link_lane(&self, link: &Link) -> Lane<'_> {
+    /// Waits for the locks of a link: of both ends as the link names them, and of the provider's
+    /// id. If the provider has changed by then, waits again.
+    async fn link_lock(&self, link: &Link) -> KeyedLock<'_> {
         let provider_of = || {
             let table = self.table.read();
             table.provider_of(link).map(|provider| provider.id.clone())
@@ -268,27 +274,27 @@ impl Router {
         loop {
             let provider = provider_of();
             let id = provider.as_ref().unwrap_or(&link.target);
-            let lane = self.lanes.enter([&link.source, &link.target, id]).await;
+            let lock = self.locks.acquire([&link.source, &link.target, id]).await;
             if provider_of() == provider {
-                return lane;
+                return lock;
             }
         }
     }
 
-    /// The lanes of a provider's names: of this id, and of the key that it has or gets.
-    async fn provider_lane(&self, id: &Id, key: Option<&Id>) -> Lane<'_> {
+    /// Waits for the locks of a provider: of its id, and of the key that it has or gets.
+    async fn provider_lock(&self, id: &Id, key: Option<&Id>) -> KeyedLock<'_> {
         let key_of = || self.table.read().providers.get(id)?.key.clone();
         loop {
             let current = key_of();
             let old = current.as_ref().unwrap_or(id);
-            let lane = self.lanes.enter([id, old, key.unwrap_or(id)]).await;
+            let lock = self.locks.acquire([id, old, key.unwrap_or(id)]).await;
             if key_of() == current {
-                return lane;
+                return lock;
             }
         }
     }
 
-    /// In the lane of both ends.
+    /// Removes a link, and has its provider release it. The caller holds the locks of the link.
     async fn remove_link(&self, linked: &Arc<Linked>) -> Result<(), Error> {
         let provider = {
             let mut table = self.table.write();
@@ -303,7 +309,7 @@ impl Router {
         }
     }
 
-    /// In the lane of the provider.
+    /// Removes a provider, and stops it. The caller holds the locks of the provider.
     async fn remove_provider(&self, id: &Id) -> Result<(), Error> {
         let (provider, links) = {
             let mut table = self.table.write();

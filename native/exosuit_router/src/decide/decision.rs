@@ -1,4 +1,4 @@
-//! One decision: the call, and what it is decided by.
+//! A decision: the call, and what it is decided by.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use exosuit_core::{Contract, Elsewhere, Error, Id, Identity, Invocation};
 use crate::table::Table;
 use crate::{Clock, refusal};
 
-/// A call that is being decided on.
+/// What a decision reads.
 pub(super) struct Decision<'a> {
     pub(super) table: &'a Table,
     pub(super) call: &'a Invocation,
@@ -17,7 +17,7 @@ pub(super) struct Decision<'a> {
     pub(super) clock: &'a Clock,
 }
 
-/// Whether the claims of an actor name this contract.
+/// Checks that the claims of an actor name a contract.
 pub(super) fn claimed(contract: &Contract, actor: &Id, identity: &Identity) -> Result<(), Error> {
     if identity.grants.allow(contract) {
         Ok(())

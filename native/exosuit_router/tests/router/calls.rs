@@ -412,13 +412,13 @@ async fn an_actors_own_deadline_ends_a_call_that_runs_waits_or_finds_it_restarti
 
 #[tokio::test]
 async fn of_two_deadlines_the_earlier_holds_and_calls_further_inside_inherit_it() {
-    let (world, told) = (World::new(), Told::new());
+    let (world, recorder) = (World::new(), RecordsDeadline::new());
     let passes_on = PassesOn {
         router: world.router.clone(),
         me: "outer",
         to: Target::Actor("inner".into()),
     };
-    world.run("inner", identity(&[]), told.clone());
+    world.run("inner", identity(&[]), recorder.clone());
     world.specify("outer", at_most(1_000));
     world.publish("outer", identity(&[]), Arc::new(passes_on));
 
@@ -427,19 +427,19 @@ async fn of_two_deadlines_the_earlier_holds_and_calls_further_inside_inherit_it(
     assert!(call.context.deadline > before + Duration::from_secs(2));
     assert_eq!(code(world.call(call).await), None);
     let second = Duration::from_secs(1);
-    assert!((before + second..=Instant::now() + second).contains(&told.deadline()));
+    assert!((before + second..=Instant::now() + second).contains(&recorder.deadline()));
 
     let mut call = from_host("outer");
     call.context.deadline = Instant::now() + Duration::from_millis(500);
     let own = call.context.deadline;
     assert_eq!(code(world.call(call).await), None);
-    assert_eq!(told.deadline(), own);
+    assert_eq!(recorder.deadline(), own);
 
     // Beyond the clock's reach is none.
     world.specify("inner", at_most(u64::MAX - 1));
     assert_eq!(code(world.call(from_host("inner")).await), None);
     let far = Instant::now() + Duration::from_secs(2);
-    assert!(told.deadline() > far);
+    assert!(recorder.deadline() > far);
 }
 
 #[tokio::test]

@@ -272,9 +272,9 @@ impl Deliver for Fails {
 }
 
 /// An actor that remembers by when it was to answer.
-pub(crate) struct Told(Mutex<Instant>);
+pub(crate) struct RecordsDeadline(Mutex<Instant>);
 
-impl Told {
+impl RecordsDeadline {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self(Mutex::new(Instant::now())))
     }
@@ -284,7 +284,7 @@ impl Told {
     }
 }
 
-impl Deliver for Told {
+impl Deliver for RecordsDeadline {
     fn deliver(&self, invocation: Invocation) -> Answer {
         *self.0.lock() = invocation.context.deadline;
         Box::pin(async move { Ok(invocation.payload.into_bytes()?.into()) })

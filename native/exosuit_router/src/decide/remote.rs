@@ -1,4 +1,4 @@
-//! Calls to other hosts, as far as this one can decide on them, and calls from there.
+//! The decision on calls to other hosts, as far as this host can make it, and on calls from them.
 
 use std::sync::Arc;
 
@@ -10,20 +10,22 @@ use super::decision::{Decision, claimed};
 use crate::names::{both, is_provider_key, is_public_key};
 use crate::refusal;
 use crate::route::{Departure, Route};
-use crate::table::{Entry, other_key};
+use crate::table::{ActorEntry, other_key};
 
 impl Decision<'_> {
-    /// To an actor that is not here, by id, public key or call alias.
-    pub(super) fn named_away(&self, name: &str) -> Option<Route> {
+    /// The route to an actor that is not on this host, by its id, public key or call alias.
+    pub(super) fn to_remote_actor(&self, name: &str) -> Option<Route> {
         let elsewhere = self.elsewhere?;
-        let known = self.table.known.by_alias(name).cloned();
+        let known = self.table.remote_claims.by_alias(name).cloned();
         let to = known.or_else(|| Id::parse(name).ok())?;
         Some(self.depart(elsewhere, Destination::Actor(to)))
     }
 
-    /// To the target of an actor's link, which is not here. An actor needs no claim to call actors;
-    /// of whom it is not known what it is, one without the claim reaches it as an actor only.
-    pub(super) fn through_away(
+    /// The route to the target of an actor's link, if the target is not on this host.
+    ///
+    /// An actor needs no claim to call actors. If this host does not know what the target is, a
+    /// caller without the claim may reach it only as an actor.
+    pub(super) fn through_remote_link(
         &self,
         link: &Arc<Link>,
         identity: Option<&Identity>,
@@ -34,7 +36,7 @@ impl Decision<'_> {
         let Some(elsewhere) = self.elsewhere else {
             return Err(allowed.err().unwrap_or_else(|| refusal::no_provider(link)));
         };
-        let is_actor = is_public_key(target) || self.table.known.get(target).is_some();
+        let is_actor = is_public_key(target) || self.table.remote_claims.get(target).is_some();
         let to = match allowed {
             Err(error) if is_provider_key(target) => return Err(error),
             Ok(()) if !is_actor => Destination::Linked(Arc::clone(link)),
@@ -43,8 +45,8 @@ impl Decision<'_> {
         Ok(self.depart(elsewhere, to))
     }
 
-    /// The call of a provider that goes by these names, to an actor that is not here.
-    pub(super) fn back_away<'n>(
+    /// The route from a provider with these names to an actor that is not on this host.
+    pub(super) fn back_to_remote_actor<'n>(
         &self,
         name: &str,
         provider: impl Iterator<Item = &'n str> + Clone,
@@ -55,15 +57,16 @@ impl Decision<'_> {
             return Err(refusal::unknown_actor(name));
         };
         self.check_joined(provider, std::iter::once(name), contract, link)?;
-        if let Some(identity) = self.table.known.get(name) {
+        if let Some(identity) = self.table.remote_claims.get(name) {
             claimed(contract, &actor, identity)?;
         }
         Ok(self.depart(elsewhere, Destination::Actor(actor)))
     }
 
-    /// To an actor that is here, and that the lattice may find elsewhere as well: by id if it was
-    /// called so, as another actor may have its public key there.
-    pub(super) fn actor_anywhere(&self, entry: &Entry, name: &str) -> Option<Route> {
+    /// The route to an actor that runs here and that the lattice may also find on other hosts. The
+    /// call keeps the id if it named it, because another host's actor of that public key may have
+    /// another id.
+    pub(super) fn actor_anywhere(&self, entry: &ActorEntry, name: &str) -> Option<Route> {
         let elsewhere = self.elsewhere.filter(|_| !self.here_first)?;
         let id = &entry.actor.id;
         let key = || other_key(id, entry.public_key()).filter(|_| name != id.as_str());
@@ -71,7 +74,7 @@ impl Decision<'_> {
         Some(self.depart(elsewhere, Destination::Actor(to)))
     }
 
-    /// To a provider that is here, and that the lattice may find elsewhere as well.
+    /// The route to a provider that runs here and that the lattice may also find on other hosts.
     pub(super) fn linked_anywhere(&self, link: &Arc<Link>) -> Option<Route> {
         let elsewhere = self.elsewhere.filter(|_| !self.here_first)?;
         let to = Destination::Linked(Arc::clone(link));
@@ -87,6 +90,7 @@ impl Decision<'_> {
         }))
     }
 
+    /// The public key of the caller, if it has one besides its id.
     fn origin_key(&self) -> Option<Id> {
         match &self.call.origin {
             Origin::Actor(id) => other_key(id, self.identity_of(id)?.public_key.as_deref()),
@@ -95,8 +99,8 @@ impl Decision<'_> {
         }
     }
 
-    /// What the host of a caller vouches for is who it is. What it may do here is decided by the
-    /// links, and by its claims as far as they are known.
+    /// The decision on a call from another host. That host vouches only for the caller's identity.
+    /// The links here decide what it may call, and its claims if they are known.
     pub(super) fn by_remote(&self, remote: &Remote) -> Result<Route, Error> {
         let key = remote.key.as_ref().map(Id::as_str);
         let names = both(&remote.id, key);
@@ -105,7 +109,9 @@ impl Decision<'_> {
             let called = self.table.called(name);
             return self.back_to(&called, name, &names, contract, link);
         }
-        let identity = names.clone().find_map(|name| self.table.known.get(name));
+        let identity = names
+            .clone()
+            .find_map(|name| self.table.remote_claims.get(name));
         if let Some(identity) = identity {
             self.unexpired(remote.id.as_str(), identity)?;
         }
@@ -113,7 +119,7 @@ impl Decision<'_> {
             Target::Actor(name) if self.is_provider(name) => Err(refusal::no_actor(name)),
             Target::Actor(name) => self.to_named(name),
             Target::Import { namespace, link } => self.by_import(names, identity, namespace, link),
-            // The links of this host decide which provider it is.
+            // The links of this host decide which provider the call reaches.
             Target::Provider { contract, link, .. } => {
                 self.by_import(names, identity, contract.as_str(), link.as_str())
             }

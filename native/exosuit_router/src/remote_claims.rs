@@ -1,4 +1,4 @@
-//! What is known of the actors of other hosts: their claims, and by which alias they are called.
+//! The claims of actors on other hosts, and the aliases that they are called by.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -7,39 +7,44 @@ use exosuit_core::{Id, Identity};
 
 use crate::names::Names;
 
-/// As many as are remembered, some 30 MB of them: a lattice has fewer, unless somebody floods it.
-const MAX_KNOWN: usize = 65_536;
+/// How many claims are kept, about 30 MB. A real lattice has fewer; the bound is for a flood.
+const MAX_CLAIMS: usize = 65_536;
 
-/// The claims of actors elsewhere, by their names there. Past the bound the oldest is forgotten.
+/// The claims by the names that the actors have in the lattice. If there are too many, the oldest
+/// is removed.
 #[derive(Default)]
-pub(crate) struct Known {
-    entries: HashMap<Id, Entry>,
-    /// By when they were last heard of.
+pub(crate) struct RemoteClaims {
+    entries: HashMap<Id, RemoteClaim>,
+    /// The names, ordered by when their claims came last.
     order: BTreeMap<u64, Id>,
     names: Names,
+    /// Counts the claims, to order them.
     heard: u64,
 }
 
-struct Entry {
+/// The claims of one actor.
+struct RemoteClaim {
     heard: u64,
     identity: Arc<Identity>,
 }
 
-impl Known {
+impl RemoteClaims {
+    /// The claims of an actor.
     pub(crate) fn get(&self, name: &str) -> Option<&Identity> {
         self.entries.get(name).map(|entry| entry.identity.as_ref())
     }
 
-    /// Who is called by this alias.
+    /// The actor that has this alias. The first one that claimed it keeps it.
     pub(crate) fn by_alias(&self, alias: &str) -> Option<&Id> {
         self.names.aliased(alias).first()
     }
 
+    /// Stores the claims of an actor in place of earlier ones.
     pub(crate) fn put(&mut self, name: Id, identity: Identity) {
         let before = self.entries.remove(&name);
         if let Some(before) = &before {
             self.order.remove(&before.heard);
-        } else if self.entries.len() == MAX_KNOWN {
+        } else if self.entries.len() == MAX_CLAIMS {
             self.forget_oldest();
         }
         let old = before.as_ref().map(|entry| entry.identity.as_ref());
@@ -48,9 +53,10 @@ impl Known {
         let heard = self.heard;
         self.order.insert(heard, name.clone());
         let identity = Arc::new(identity);
-        self.entries.insert(name, Entry { heard, identity });
+        self.entries.insert(name, RemoteClaim { heard, identity });
     }
 
+    /// Removes the claims of an actor.
     pub(crate) fn forget(&mut self, name: &Id) {
         if let Some(entry) = self.entries.remove(name) {
             self.order.remove(&entry.heard);
@@ -58,6 +64,7 @@ impl Known {
         }
     }
 
+    /// Removes the claims that came first.
     fn forget_oldest(&mut self) {
         if let Some(name) = self.order.first_key_value().map(|(_, name)| name.clone()) {
             self.forget(&name);
@@ -88,34 +95,34 @@ mod tests {
 
     #[test]
     fn the_oldest_gives_way() {
-        let mut known = Known::default();
-        for number in 0..MAX_KNOWN {
-            known.put(
+        let mut claims = RemoteClaims::default();
+        for number in 0..MAX_CLAIMS {
+            claims.put(
                 id(&format!("M{number}")),
                 called(&format!("alias-{number}")),
             );
         }
-        known.put(id("M0"), called("alias-0"));
-        known.put(id("M-new"), called("new"));
+        claims.put(id("M0"), called("alias-0"));
+        claims.put(id("M-new"), called("new"));
 
-        assert!(known.get("M0").is_some() && known.get("M-new").is_some());
-        assert!(known.get("M1").is_none() && known.by_alias("alias-1").is_none());
-        assert_eq!(known.entries.len(), MAX_KNOWN);
-        assert_eq!(known.order.len(), MAX_KNOWN);
+        assert!(claims.get("M0").is_some() && claims.get("M-new").is_some());
+        assert!(claims.get("M1").is_none() && claims.by_alias("alias-1").is_none());
+        assert_eq!(claims.entries.len(), MAX_CLAIMS);
+        assert_eq!(claims.order.len(), MAX_CLAIMS);
     }
 
     #[test]
     fn an_alias_is_the_firsts_until_it_is_forgotten() {
-        let mut known = Known::default();
-        known.put(id("one"), called("name"));
-        known.put(id("two"), called("name"));
-        assert_eq!(known.by_alias("name"), Some(&id("one")));
+        let mut claims = RemoteClaims::default();
+        claims.put(id("one"), called("name"));
+        claims.put(id("two"), called("name"));
+        assert_eq!(claims.by_alias("name"), Some(&id("one")));
 
-        known.put(id("one"), called("other"));
-        assert_eq!(known.by_alias("name"), Some(&id("two")));
-        assert_eq!(known.by_alias("other"), Some(&id("one")));
+        claims.put(id("one"), called("other"));
+        assert_eq!(claims.by_alias("name"), Some(&id("two")));
+        assert_eq!(claims.by_alias("other"), Some(&id("one")));
 
-        known.forget(&id("two"));
-        assert_eq!(known.by_alias("name"), None);
+        claims.forget(&id("two"));
+        assert_eq!(claims.by_alias("name"), None);
     }
 }

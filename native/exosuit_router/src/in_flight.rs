@@ -1,0 +1,108 @@
+//! Counts the running calls, so that a host that stops can wait for the last one.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use tokio::sync::Notify;
+
+/// The number of running calls, and whether the host stops.
+///
+/// All atomics have sequential order. Otherwise a call that ends could miss the task that waits,
+/// while the task still counts the call.
+#[derive(Default)]
+pub(crate) struct InFlightCalls {
+    count: AtomicUsize,
+    /// New calls from outside are refused.
+    draining: AtomicBool,
+    /// Other hosts should send no more calls.
+    withdrawn: AtomicBool,
+    /// How many tasks wait for the last call. Usually none does, and then a call notifies nobody.
+    watchers: AtomicUsize,
+    idle: Notify,
+}
+
+/// A running call, until it is dropped.
+pub(crate) struct InFlight<'a>(&'a InFlightCalls);
+
+/// A call whose response still streams, until it is dropped.
+pub(crate) struct InFlightResponse(Arc<InFlightCalls>);
+
+/// A task that waits for the last call, until it is dropped.
+struct IdleWatcher<'a>(&'a InFlightCalls);
+
+impl InFlightCalls {
+    /// Counts a call. A call is counted before it may be refused, so that none starts unseen after
+    /// a drain.
+    pub(crate) fn enter(&self) -> InFlight<'_> {
+        self.count.fetch_add(1, Ordering::SeqCst);
+        InFlight(self)
+    }
+
+    /// Counts a call that continues after its carrier has got the answer.
+    pub(crate) fn enter_long(self: &Arc<Self>) -> InFlightResponse {
+        self.count.fetch_add(1, Ordering::SeqCst);
+        InFlightResponse(Arc::clone(self))
+    }
+
+    /// Ends a call, and notifies the tasks that wait if it was the last one.
+    fn leave(&self) {
+        let last = self.count.fetch_sub(1, Ordering::SeqCst) == 1;
+        if last && self.watchers.load(Ordering::SeqCst) > 0 {
+            self.idle.notify_waiters();
+        }
+    }
+
+    /// Refuses new calls from outside.
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::SeqCst)
+    }
+
+    /// Marks that other hosts should send no more.
+    pub(crate) fn withdraw(&self) {
+        self.withdrawn.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_withdrawn(&self) -> bool {
+        self.withdrawn.load(Ordering::SeqCst)
+    }
+
+    /// The number of running calls.
+    pub(crate) fn count(&self) -> usize {
+        self.count.load(Ordering::SeqCst)
+    }
+
+    /// Waits until no call runs.
+    pub(crate) async fn idle(&self) {
+        self.watchers.fetch_add(1, Ordering::SeqCst);
+        let _watcher = IdleWatcher(self);
+        loop {
+            let idle = self.idle.notified();
+            if self.count() == 0 {
+                return;
+            }
+            idle.await;
+        }
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.leave();
+    }
+}
+
+impl Drop for InFlightResponse {
+    fn drop(&mut self) {
+        self.0.leave();
+    }
+}
+
+impl Drop for IdleWatcher<'_> {
+    fn drop(&mut self) {
+        self.0.watchers.fetch_sub(1, Ordering::SeqCst);
+    }
+}
