@@ -1,4 +1,4 @@
-//! The whole of a manifest: metadata, components, and what they may not share.
+//! A whole manifest: metadata, components, and names that must be unique.
 
 use std::collections::{BTreeMap, HashMap};
 use std::mem;
@@ -13,11 +13,11 @@ use crate::value::{Map, Value};
 
 const API_VERSION: &str = "core.oam.dev/v1beta1";
 const KIND: &str = "Application";
-/// Stands in where there is no good name, so that the rest is read all the same.
+/// Replaces an invalid name, so that the rest can be checked.
 const UNNAMED: &str = "application";
 
-/// The manifest. It is good only if nothing was reported meanwhile.
-pub(crate) fn read(root: &Value, source: &Source) -> Option<Manifest> {
+/// Parses a manifest. It is valid only if nothing was reported.
+pub(crate) fn parse(root: &Value, source: &Source) -> Option<Manifest> {
     let fields = ["apiVersion", "kind", "metadata", "spec"];
     let map = root.map("an Application", &fields)?;
     constant(&map, "apiVersion", API_VERSION);
@@ -54,7 +54,7 @@ fn read_metadata(map: &Map, manifest: &mut Manifest) -> Option<()> {
     manifest.labels = texts(&map, "labels");
     manifest.annotations = texts(&map, "annotations");
     if let Some(annotations) = map.get("annotations") {
-        manifest.rollout = rollout::read(&annotations);
+        manifest.rollout = rollout::parse(&annotations);
     }
     manifest.description = manifest.annotations.get("description").cloned();
     manifest.version = manifest.annotations.get("version").cloned();
@@ -76,16 +76,16 @@ fn read_components<'a>(components: &Value<'a>, source: &Source, manifest: &mut M
         let message = "expected at least one component";
         components.refuse(Code::Missing, message);
     }
-    let read = |value| Draft::read(value, &manifest.name, source);
-    let drafts = Drafts::new(list.iter().filter_map(read).collect());
+    let parse = |value| Draft::parse(value, &manifest.name, source);
+    let drafts = Drafts::new(list.iter().filter_map(parse).collect());
     check_unique(&drafts.list);
 
-    let read = |draft: &Draft<'a>| draft.read_traits(&drafts, source);
-    let mut traits: Vec<_> = drafts.list.iter().map(read).collect();
+    let parse = |draft: &Draft<'a>| draft.parse_traits(&drafts, source);
+    let mut traits: Vec<_> = drafts.list.iter().map(parse).collect();
     let links = traits.iter_mut().map(|traits| mem::take(&mut traits.links));
     let links: Vec<_> = links.flatten().collect();
     link::check_conflicts(&links);
-    manifest.links = links.into_iter().map(|read| read.link).collect();
+    manifest.links = links.into_iter().map(|parsed| parsed.link).collect();
 
     for (draft, traits) in drafts.list.into_iter().zip(traits) {
         match draft.kind {
@@ -96,7 +96,7 @@ fn read_components<'a>(components: &Value<'a>, source: &Source, manifest: &mut M
     }
 }
 
-/// Two components may share neither their name nor their id.
+/// Reports components that share a name or an id.
 fn check_unique(drafts: &[Draft]) {
     let mut names = HashMap::new();
     let mut ids = HashMap::new();

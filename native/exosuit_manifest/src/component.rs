@@ -1,4 +1,4 @@
-//! One of `spec.components`: what it is, and its traits.
+//! A component of `spec.components`: its kind, properties and traits.
 
 use exosuit_core::{Given, Id, LinkName, hint};
 
@@ -38,11 +38,11 @@ const TRAITS: [&str; 5] = ["daemonscaler", "exosuit", "link", "linkdef", "spread
 pub(crate) struct Traits<'a> {
     scaler: Option<Scaler>,
     settings: Option<Settings>,
-    pub(crate) links: Vec<link::Read<'a>>,
+    pub(crate) links: Vec<link::ParsedLink<'a>>,
 }
 
 impl<'a> Draft<'a> {
-    pub(crate) fn read(at: &Value<'a>, application: &str, source: &Source) -> Option<Self> {
+    pub(crate) fn parse(at: &Value<'a>, application: &str, source: &Source) -> Option<Self> {
         let expected = "a map with name, type and properties";
         let map = at.map(expected, &["name", "properties", "traits", "type"])?;
         let name_at = map.require("name", NAME);
@@ -77,7 +77,7 @@ impl<'a> Draft<'a> {
         self.id = self.read_id(&properties, application);
         self.read_image(&properties, source);
         let config = properties.get("config");
-        self.config = config::read(config.as_ref());
+        self.config = config::parse(config.as_ref());
         if let (Some(builtin), Some(at)) = (link::builtin(self), &config) {
             link::report_unused(at, builtin.check(Given::ToProvider, &self.config.values));
         }
@@ -112,7 +112,7 @@ impl<'a> Draft<'a> {
         }
         let value = properties.require("image", "where its bytes come from")?;
         self.image_place = value.place();
-        self.image = Image::read(&value, source);
+        self.image = Image::parse(&value, source);
         let provider = matches!(self.image, Some(Image::Builtin(_) | Image::Module(_)));
         if provider && self.kind == Some(Kind::Actor) {
             let message = "expected a Wasm file: this is a provider, of type capability";
@@ -121,7 +121,7 @@ impl<'a> Draft<'a> {
         Some(())
     }
 
-    pub(crate) fn read_traits(&self, drafts: &Drafts, source: &Source) -> Traits<'a> {
+    pub(crate) fn parse_traits(&self, drafts: &Drafts, source: &Source) -> Traits<'a> {
         let mut traits = Traits::default();
         for value in &self.traits {
             self.read_trait(value, drafts, source, &mut traits);
@@ -147,19 +147,19 @@ impl<'a> Draft<'a> {
         }
         let properties = map.require("properties", "the properties of this trait")?;
         match kind {
-            "link" => traits.links.extend(link::read(&properties, self, drafts)),
-            "linkdef" => (traits.links).extend(link::read_old(&properties, self, drafts)),
+            "link" => traits.links.extend(link::parse(&properties, self, drafts)),
+            "linkdef" => (traits.links).extend(link::parse_old(&properties, self, drafts)),
             "exosuit" => once(
                 &mut traits.settings,
                 value,
                 self.settings(&properties, source),
             ),
             "daemonscaler" => {
-                let scaler = Scaler::read(ScalerKind::Daemon, &properties);
+                let scaler = Scaler::parse(ScalerKind::Daemon, &properties);
                 once(&mut traits.scaler, value, scaler);
             }
             _ => {
-                let scaler = Scaler::read(ScalerKind::Spread, &properties);
+                let scaler = Scaler::parse(ScalerKind::Spread, &properties);
                 once(&mut traits.scaler, value, scaler);
             }
         }
@@ -212,17 +212,17 @@ impl<'a> Draft<'a> {
     }
 }
 
-/// Reads a name that ids are made of.
+/// Parses a name that ids are made of.
 pub(crate) fn name<'a>(value: &Value<'a>) -> Option<&'a str> {
     value.parsed(NAME, |text| Id::parse(text).ok())?;
     value.text(NAME)
 }
 
-fn once<T>(slot: &mut Option<T>, at: &Value, read: Option<T>) {
+fn once<T>(slot: &mut Option<T>, at: &Value, parsed: Option<T>) {
     if slot.is_some() {
         let message = "expected one scaler and one trait exosuit at most in a component";
         at.refuse(Code::Duplicate, message);
     } else {
-        *slot = read;
+        *slot = parsed;
     }
 }

@@ -11,9 +11,10 @@ const VALUES: &str = "a map of configuration values";
 const NAME: &str = "the name of this configuration";
 const STORED: &str = "the name of a stored configuration, of A-Z, a-z, 0-9, _, =, /, - and .";
 
-/// Reads a field of configuration. Of a list, later parts win over earlier ones, as in 1.x. A part
-/// without properties names a configuration that is stored on the host, or in its lattice.
-pub(crate) fn read(field: Option<&Value>) -> Configured {
+/// Parses a field of configuration. In a list, later parts replace values of earlier ones, as in
+/// 1.x. A part without properties names a configuration that is stored on the host, or in its
+/// lattice.
+pub(crate) fn parse(field: Option<&Value>) -> Configured {
     let Some(value) = field else {
         return Configured::default();
     };
@@ -25,7 +26,7 @@ pub(crate) fn read(field: Option<&Value>) -> Configured {
     }
 }
 
-/// Reports secrets, which wadm knows and Exosuit does not yet.
+/// Reports secrets. wadm supports them, and Exosuit does not yet.
 pub(crate) fn refuse_secrets(map: &Map) {
     if let Some(secrets) = map.get("secrets") {
         secrets.refuse(Code::Unsupported, "secrets are not supported yet");

@@ -1,30 +1,30 @@
-//! What is said about a manifest, and where.
+//! Mistakes in a manifest, with their places.
 
 use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-/// Where a text comes from.
+/// The source of a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
-    /// What it is called in messages: `app.yaml`.
+    /// The name of the text in messages: `app.yaml`.
     pub file: String,
-    /// The directory that relative images start from, as an absolute path.
+    /// The directory of relative paths, as an absolute path.
     pub directory: String,
 }
 
 /// A place in a manifest.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Place {
-    /// From 1.
+    /// The line, counted from 1.
     pub line: usize,
-    /// From 1, in characters.
+    /// The column in characters, counted from 1.
     pub column: usize,
     /// `spec.components[1].traits[0].properties.target.name`; empty for the whole document.
     pub path: String,
 }
 
-/// One thing that is wrong with a manifest. Displayed, it is one line for people to read.
+/// A mistake in a manifest. `Display` prints it on one line for people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
 pub struct Diagnostic {
     /// Which file, as [`Source::file`] calls it.
@@ -35,11 +35,11 @@ pub struct Diagnostic {
     pub column: usize,
     /// `spec.components[0].properties.image`; empty for the whole document.
     pub path: String,
-    /// What stands there, where that says anything.
+    /// The text at this place, if it helps.
     pub found: Option<String>,
     /// What would be right.
     pub message: String,
-    /// Whether the manifest is refused for it.
+    /// Whether the manifest is refused.
     pub severity: Severity,
     /// The kind, for programs.
     pub code: Code,
@@ -65,7 +65,7 @@ impl Diagnostic {
         }
     }
 
-    /// Whether the manifest is refused for it.
+    /// Whether the manifest is refused.
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error
     }
@@ -85,13 +85,13 @@ impl fmt::Display for Diagnostic {
     }
 }
 
-/// How bad it is.
+/// The severity of a mistake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// The manifest is refused.
     Error,
-    /// The manifest is taken, but probably not as its author meant it.
+    /// The manifest is accepted, but is probably not what its author meant.
     Warning,
 }
 

@@ -6,8 +6,8 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::node::{Content, Kind, Node, Scalar, integer};
 
-/// The document of a manifest, with all of its fields. Serializes as the same values in any form of data; the
-/// order of keys is that of their names.
+/// The document of a manifest with all of its fields. It serializes as the same values; the keys
+/// are sorted.
 #[derive(Debug)]
 pub struct Document(pub(crate) Rc<Node>);
 
@@ -17,7 +17,7 @@ impl Serialize for Document {
     }
 }
 
-/// A node within a document. Its depth and its size are bounded when it is loaded.
+/// A node of a document. Loading it has bounded its depth and size.
 struct Part<'n>(&'n Node);
 
 impl Serialize for Part<'_> {
@@ -49,7 +49,7 @@ fn scalar<S: Serializer>(value: &Scalar, to: S) -> Result<S::Ok, S::Error> {
     }
 }
 
-/// JSON has no infinity: what is too large for a number stays the text that it is.
+/// A number. JSON has no infinity, so a number that is too large stays a text.
 fn number<S: Serializer>(text: &str, to: S) -> Result<S::Ok, S::Error> {
     if let Some(number) = integer(text).and_then(|number| i64::try_from(number).ok()) {
         return to.serialize_i64(number);

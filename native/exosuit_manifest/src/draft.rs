@@ -1,4 +1,4 @@
-//! Components as far as they can be read before their links.
+//! Components without their traits: links are parsed once all components are known.
 
 use std::collections::HashMap;
 
@@ -16,8 +16,8 @@ pub(crate) enum Kind {
     Provider,
 }
 
-/// A component without its traits: links are read when all components are known. What could not
-/// be read is `None` and reported.
+/// A component without its traits: links are parsed once all components are known. A field that was
+/// reported is `None`.
 pub(crate) struct Draft<'a> {
     pub(crate) name: Option<&'a str>,
     pub(crate) kind: Option<Kind>,
@@ -26,14 +26,14 @@ pub(crate) struct Draft<'a> {
     pub(crate) contract: Option<Contract>,
     pub(crate) link_name: LinkName,
     pub(crate) at: Value<'a>,
-    /// Where its name stands, or else the whole of it.
+    /// The place of its name, or of the component if it has none.
     pub(crate) name_at: Value<'a>,
     pub(crate) config: Configured,
     pub(crate) image_place: Place,
     pub(crate) traits: Vec<Value<'a>>,
 }
 
-/// All components of a manifest, in its order.
+/// All components of a manifest in their order.
 pub(crate) struct Drafts<'a> {
     pub(crate) list: Vec<Draft<'a>>,
     by_name: HashMap<&'a str, usize>,

@@ -1,4 +1,4 @@
-//! `grants` in the trait `exosuit`: what WASI shows an actor of its host.
+//! `grants` in the trait `exosuit`: what WASI gives to an actor.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -8,7 +8,7 @@ use crate::model::{Access, Directory, Grants};
 use crate::value::{Map, Value};
 
 const FIELDS: [&str; 3] = ["arguments", "directories", "environment"];
-/// Each call opens all of them.
+/// How many directories an actor may have. Each call opens all of them.
 const MAX_DIRECTORIES: usize = 16;
 const ARGUMENT: &str = "a text without zero bytes";
 const VARIABLE: &str = "a name without = and zero bytes, and a value without zero bytes";
@@ -17,7 +17,7 @@ const HOST: &str = "the path of a directory, such as ./data";
 const GUEST: &str = "a path from the root without . and .., such as /data";
 const ACCESS: [(&str, Access); 2] = [("read", Access::Read), ("write", Access::Write)];
 
-pub(crate) fn read(value: &Value, source: &Source) -> Option<Grants> {
+pub(crate) fn parse(value: &Value, source: &Source) -> Option<Grants> {
     let map = value.map("a map of grants", &FIELDS)?;
     Some(Grants {
         arguments: arguments(&map),
@@ -44,7 +44,7 @@ fn environment(map: &Map) -> BTreeMap<String, String> {
     let variables = value.texts("a map of environment variables");
     for (name, text) in &variables {
         if name.is_empty() || name.contains(['=', '\0']) || text.contains('\0') {
-            // Without what was found: it may be a secret.
+            // The value is not quoted, because it may be a secret.
             let at = value.find(name).unwrap_or_else(|| value.clone());
             at.refuse(Code::InvalidValue, format!("expected {VARIABLE}"));
         }
@@ -60,7 +60,7 @@ fn directories(map: &Map, source: &Source) -> Vec<Directory> {
         beyond.refuse(Code::TooLarge, message);
     }
     let mut taken = HashMap::new();
-    let read = |value: &Value| {
+    let parse = |value: &Value| {
         let (directory, guest_at) = directory(value, source)?;
         let line = guest_at.place().line;
         if let Some(first) = taken.insert(directory.guest.clone(), line) {
@@ -69,10 +69,10 @@ fn directories(map: &Map, source: &Source) -> Vec<Directory> {
         }
         Some(directory)
     };
-    list.iter().flatten().filter_map(read).collect()
+    list.iter().flatten().filter_map(parse).collect()
 }
 
-/// The directory, and where the guest's name for it stands.
+/// A directory, and the place of the guest's name for it.
 fn directory<'a>(value: &Value<'a>, source: &Source) -> Option<(Directory, Value<'a>)> {
     let map = value.map(DIRECTORY, &["access", "guest", "host"])?;
     let host = map.require("host", HOST);

@@ -1,4 +1,4 @@
-//! Where the bytes of an actor or a provider come from.
+//! The source of the code of an actor or a provider.
 
 use exosuit_core::reference::EXPECTED;
 use exosuit_core::{Builtin, Contract, Reference};
@@ -7,24 +7,24 @@ use serde::Serialize;
 use crate::diagnostic::{Code, Source};
 use crate::value::Value;
 
-/// Where the bytes of an actor or a provider come from.
+/// The source of the code of an actor or a provider.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", content = "value", rename_all = "lowercase")]
 pub enum Image {
-    /// A file, by its path; absolute if [`Source::directory`] is.
+    /// A file, by its path. It is absolute if [`Source::directory`] is.
     File(String),
-    /// A provider of the host's own: `http-server`.
+    /// A built-in provider: `http-server`.
     Builtin(String),
-    /// A module of the Elixir application that the host lives in: `MyApp.Clock`. Never made into
-    /// an atom, but looked up by name among the host's `providers:`.
+    /// An Elixir module of the host's application: `MyApp.Clock`. It is looked up among the host's
+    /// `providers:`, and never becomes an atom.
     Module(String),
-    /// A reference into a registry, without a scheme.
+    /// An image in a registry, without a scheme.
     Oci(String),
 }
 
 impl Image {
-    /// Reads a reference, see [`Reference::parse`].
-    pub(crate) fn read(value: &Value, source: &Source) -> Option<Self> {
+    /// Parses a reference, see [`Reference::parse`].
+    pub(crate) fn parse(value: &Value, source: &Source) -> Option<Self> {
         let text = value.text(EXPECTED)?;
         match Reference::parse(text) {
             Ok(Reference::File(path)) => Some(Self::File(resolve(&path, source))),
@@ -39,12 +39,12 @@ impl Image {
     }
 }
 
-/// The contract of a built-in provider, for an old `linkdef` that does not say it: its oldest.
+/// The contract of a built-in provider, for an old `linkdef` that does not name it: the oldest one.
 pub fn builtin_contract(name: &str) -> Option<Contract> {
     Builtin::find(name)?.contracts().into_iter().next()
 }
 
-/// A path, from where the manifest stands unless it is absolute.
+/// The path, relative to the directory of the manifest unless it is absolute.
 pub(crate) fn resolve(text: &str, source: &Source) -> String {
     let path = text.strip_prefix("file://").unwrap_or(text);
     if path.starts_with('/') {

@@ -1,17 +1,39 @@
-//! Manifests: YAML in, specifications and links out, every mistake with its line.
+//! Manifests: from YAML to specifications and links, each mistake with its line.
 //!
-//! One form, wadm's OAM `Application`, old fields (0.6) and new ones (0.21) both read and brought
+//! There is one form, wadm's OAM `Application`. Fields of wadm 0.6 and 0.21 are read, and brought
 //! into one shape. [`parse`] is pure: it touches no file and no clock, ends quickly and never
 //! panics, whatever the text.
 //!
-//! - [`Source`]: what the text is called in messages, and where relative images start.
-//! - [`Manifest`]: what should run ([`ActorSpec`], [`ProviderSpec`]) and what joins it ([`LinkSpec`]).
-//! - [`document`]: the same text with the fields as its author wrote them.
-//! - [`Manifest::unsupported`], [`parse_for`]: what hosts cannot honour of it.
-//! - [`Diagnostic`]: one thing that is wrong: where, what was found, what would be right.
+//! ```
+//! use exosuit_manifest::{Source, parse};
 //!
-//! On the way through, `load` makes a bounded tree of nodes with positions, `value` walks it and
-//! reports, and the rest reads one part of a manifest each.
+//! let text = "
+//! apiVersion: core.oam.dev/v1beta1
+//! kind: Application
+//! metadata: {name: hello}
+//! spec:
+//!   components:
+//!     - name: echo
+//!       type: component
+//!       properties: {image: ./echo.wasm}
+//! ";
+//! let source = Source { file: "app.yaml".into(), directory: "/srv/hello".into() };
+//! let parsed = parse(text, &source).expect("no mistakes");
+//! assert_eq!(parsed.manifest.components[0].id.as_str(), "hello-echo");
+//!
+//! let mistakes = parse(&text.replace("image", "imgae"), &source).unwrap_err();
+//! assert!(mistakes[0].to_string().starts_with("app.yaml:9:"));
+//! ```
+//!
+//! - [`Source`]: the name of the text in messages, and the directory of relative paths.
+//! - [`Manifest`]: what should run ([`ActorSpec`], [`ProviderSpec`]) and how it is linked
+//!   ([`LinkSpec`]).
+//! - [`document`]: the same text with the fields as its author wrote them.
+//! - [`Manifest::unsupported`], [`parse_for`]: parts that hosts do not support.
+//! - [`Diagnostic`]: one mistake: where it is, what was found, and what would be right.
+//!
+//! Inside, `load` makes a bounded tree of nodes with positions. `value` walks through the tree and
+//! reports mistakes. Each of the other files parses one part of a manifest.
 
 #![forbid(unsafe_code)]
 
@@ -41,7 +63,7 @@ pub use diagnostic::{Code, Diagnostic, Place, Severity, Source};
 pub use document::Document;
 pub use image::{Image, builtin_contract};
 pub use model::{
-    Access, ActorSettings, ActorSpec, Directory, Execution, Grants, InstancePolicy, Limits,
+    Access, ActorLimits, ActorSettings, ActorSpec, Directory, Execution, Grants, InstancePolicy,
     LinkSpec, Manifest, Parsed, Part, ProviderSpec, Rollout, ScalerKind, Spread,
 };
 
@@ -49,7 +71,7 @@ use node::Node;
 use report::Report;
 use value::Value;
 
-/// The text of a manifest; or where its bytes are not UTF-8.
+/// The text of a manifest, or an error with the place of the first byte that is not UTF-8.
 pub fn decode<'a>(bytes: &'a [u8], source: &Source) -> Result<&'a str, Vec<Diagnostic>> {
     std::str::from_utf8(bytes).map_err(|error| {
         let good = &bytes[..error.valid_up_to()];
@@ -67,7 +89,7 @@ pub fn decode<'a>(bytes: &'a [u8], source: &Source) -> Result<&'a str, Vec<Diagn
     })
 }
 
-/// How many characters stand behind the last line break.
+/// The number of characters after the last line break.
 fn column(text: &[u8]) -> usize {
     let line = text
         .rsplit(|byte| *byte == b'\n')
@@ -76,25 +98,25 @@ fn column(text: &[u8]) -> usize {
     String::from_utf8_lossy(line).chars().count()
 }
 
-/// Reads a manifest: the whole of it, so that every mistake is told at once.
+/// Parses a manifest completely, so that all mistakes are reported at once.
 ///
-/// An `Err` holds at least one error, and the warnings as well: a misspelt field is often why
-/// another one is missing. Both are in the order of their lines.
+/// An `Err` holds at least one error, and the warnings: a misspelt field is often the reason why
+/// another one is missing. They are in the order of their lines.
 pub fn parse(text: &str, source: &Source) -> Result<Parsed, Vec<Diagnostic>> {
-    read(text, source, |_| Vec::new())
+    parse_with(text, source, |_| Vec::new())
 }
 
-/// Reads a manifest for hosts with these Elixir modules, or with any: what they cannot honour
-/// ([`Manifest::unsupported`]) is told together with what is wrong.
+/// Parses a manifest for hosts with these Elixir modules, or with any. Parts that they do not
+/// support ([`Manifest::unsupported`]) are reported together with the mistakes.
 pub fn parse_for(
     text: &str,
     source: &Source,
     modules: Option<&[&str]>,
 ) -> Result<Parsed, Vec<Diagnostic>> {
-    read(text, source, |manifest| manifest.unsupported(modules))
+    parse_with(text, source, |manifest| manifest.unsupported(modules))
 }
 
-/// Reads the document of a manifest without a look at what its fields mean.
+/// Parses the document of a manifest, without checking its fields.
 pub fn document(text: &str, source: &Source) -> Result<Document, Vec<Diagnostic>> {
     let report = Report::new(source);
     let root = load_safely(text, &report);
@@ -103,22 +125,22 @@ pub fn document(text: &str, source: &Source) -> Result<Document, Vec<Diagnostic>
         .map(|(document, _)| document)
 }
 
-fn read(
+fn parse_with(
     text: &str,
     source: &Source,
     unsupported: impl FnOnce(&Manifest) -> Vec<Diagnostic>,
 ) -> Result<Parsed, Vec<Diagnostic>> {
     let report = Report::new(source);
     let root = load_safely(text, &report);
-    let manifest = root.and_then(|root| application::read(&Value::root(&root, &report), source));
-    // With mistakes in it, the manifest holds those parts that have none.
+    let manifest = root.and_then(|root| application::parse(&Value::root(&root, &report), source));
+    // A manifest with mistakes holds its other parts, so that they can be checked, too.
     report.extend(manifest.as_ref().map_or_else(Vec::new, unsupported));
     let (manifest, warnings) = report.finish(manifest)?;
     Ok(Parsed { manifest, warnings })
 }
 
-/// The YAML scanner is not ours: should it panic on some text, this text is refused.
+/// Loads the YAML. If the scanner, which is not ours, panics on a text, the text is refused.
 fn load_safely(text: &str, report: &Report) -> Option<Rc<Node>> {
-    let read = catch_unwind(AssertUnwindSafe(|| load::load(text, report)));
-    read.unwrap_or_else(|_| report.unreadable())
+    let loaded = catch_unwind(AssertUnwindSafe(|| load::load(text, report)));
+    loaded.unwrap_or_else(|_| report.unreadable())
 }

@@ -1,4 +1,4 @@
-//! The traits `link` and `linkdef`, and which links can hold together.
+//! The traits `link` and `linkdef`, and links that exclude each other.
 
 use std::collections::HashMap;
 
@@ -25,18 +25,18 @@ const TARGET: &str = "the name of a component of this manifest";
 const LINK_NAME: &str = "a link name of 1 to 255 characters of A-Z, a-z, 0-9, _ and -";
 const CONTRACT: &str = "namespace:package of A-Z, a-z, 0-9, _, - and .";
 
-/// A link, and the trait it was read from.
-pub(crate) struct Read<'a> {
+/// A link, and the trait that it comes from.
+pub(crate) struct ParsedLink<'a> {
     pub(crate) link: LinkSpec,
     pub(crate) at: Value<'a>,
 }
 
-/// Reads the properties of a trait `link`.
-pub(crate) fn read<'a>(
+/// Parses the properties of a trait `link`.
+pub(crate) fn parse<'a>(
     properties: &Value<'a>,
     source: &Draft,
     drafts: &Drafts,
-) -> Option<Read<'a>> {
+) -> Option<ParsedLink<'a>> {
     let map = properties.map(
         "a map with namespace, package, interfaces and target",
         &LINK,
@@ -50,7 +50,7 @@ pub(crate) fn read<'a>(
     check_direction(&map, source, target);
     let configs = (&source_config.values, &target_config.values);
     check_settings(properties, (source, target), configs);
-    Some(Read {
+    Some(ParsedLink {
         link: LinkSpec {
             source: source.id.clone()?,
             target: target.id.clone()?,
@@ -67,12 +67,12 @@ pub(crate) fn read<'a>(
     })
 }
 
-/// Reads the properties of an old trait `linkdef`.
-pub(crate) fn read_old<'a>(
+/// Parses the properties of an old trait `linkdef`.
+pub(crate) fn parse_old<'a>(
     properties: &Value<'a>,
     source: &Draft,
     drafts: &Drafts,
-) -> Option<Read<'a>> {
+) -> Option<ParsedLink<'a>> {
     let map = properties.map("a map with target and values", &["target", "values"])?;
     let values = map.get("values");
     let values = values.map(|values| values.texts("a map of configuration values"));
@@ -89,7 +89,7 @@ pub(crate) fn read_old<'a>(
         (source, target),
         (&Configuration::new(), &values),
     );
-    Some(Read {
+    Some(ParsedLink {
         link: LinkSpec {
             source: source.id.clone()?,
             target: target.id.clone()?,
@@ -106,10 +106,10 @@ pub(crate) fn read_old<'a>(
     })
 }
 
-/// Reports links that cannot hold together: those of one key must cover different interfaces.
-pub(crate) fn check_conflicts(links: &[Read]) {
+/// Reports links that exclude each other: links of one key must cover different interfaces.
+pub(crate) fn check_conflicts(links: &[ParsedLink]) {
     let mut seen: HashMap<_, Covered> = HashMap::new();
-    for Read { link, at } in links {
+    for ParsedLink { link, at } in links {
         let covered = seen.entry(link.key()).or_default();
         if let Some(other) = covered.add(link) {
             at.refuse(Code::LinkConflict, conflict(link, other));
@@ -126,12 +126,12 @@ struct Covered<'l> {
 }
 
 impl<'l> Covered<'l> {
-    /// Adds a link; gives the first one that covers some of the same.
+    /// Adds a link. Returns the first one that covers some of the same interfaces.
     fn add(&mut self, link: &'l LinkSpec) -> Option<&'l LinkSpec> {
         let mut other = self.everything;
         for interface in &link.interfaces {
             let before = self.interfaces.insert(interface, link);
-            // Not itself, which may name an interface twice.
+            // A link does not conflict with itself, even if it names an interface twice.
             other = other.or(before.filter(|before| !std::ptr::eq(*before, link)));
         }
         if link.interfaces.is_empty() {
@@ -163,7 +163,7 @@ fn contract(map: &Map) -> Option<Contract> {
     let package = map.require("package", "the package of the interfaces, such as keyvalue");
     let namespace =
         namespace.and_then(|value| part(&value, |text| Contract::of(text, "a").is_ok()));
-    // The colon of `builtin:logging` is taken, and that of a namespace is not.
+    // A package may have a colon (`builtin:logging`), a namespace may not.
     let package = package.and_then(|value| part(&value, |text| Contract::of("a", text).is_ok()));
     Contract::of(namespace?, package?).ok()
 }
@@ -189,15 +189,15 @@ fn interfaces(map: &Map) -> Vec<String> {
         .collect()
 }
 
-/// Reads `source: {config, secrets}`, or the older `source_config`. It has no name: it is where the
-/// trait stands.
+/// Parses `source: {config, secrets}`, or the older `source_config`. The source is the component of
+/// the trait.
 fn source_end(map: &Map) -> Configured {
     let source = map.get("source");
     let fields = source.and_then(|value| value.map("a map with config", &["config", "secrets"]));
     config_of_end(fields.as_ref(), map.get("source_config"))
 }
 
-/// Reads `target: {name, config, secrets}`, or the older `target: NAME` with `target_config`.
+/// Parses `target: {name, config, secrets}`, or the older `target: NAME` with `target_config`.
 fn target_end<'a>(map: &Map<'a>) -> (Option<Value<'a>>, Configured) {
     let old_config = map.get("target_config");
     match map.require("target", TARGET) {
@@ -206,7 +206,7 @@ fn target_end<'a>(map: &Map<'a>) -> (Option<Value<'a>>, Configured) {
             let name = fields.as_ref().and_then(|map| map.require("name", TARGET));
             (name, config_of_end(fields.as_ref(), old_config))
         }
-        name => (name, config::read(old_config.as_ref())),
+        name => (name, config::parse(old_config.as_ref())),
     }
 }
 
@@ -219,7 +219,7 @@ fn config_of_end(fields: Option<&Map>, old: Option<Value>) -> Configured {
         let message = "expected the configuration of this end once, in its field config";
         old.refuse(Code::Duplicate, message);
     }
-    config::read(new.or(old).as_ref())
+    config::parse(new.or(old).as_ref())
 }
 
 fn target<'d, 'a>(name: &Value, drafts: &'d Drafts<'a>) -> Option<&'d Draft<'a>> {
@@ -240,7 +240,7 @@ fn check_direction(map: &Map, source: &Draft, target: &Draft) {
     }
 }
 
-/// Reports the settings of a link that its built-in provider does not honour.
+/// Reports settings of a link that have no effect at its built-in provider.
 fn check_settings(
     at: &Value,
     (source, target): (&Draft, &Draft),
@@ -255,7 +255,7 @@ fn check_settings(
     report_unused(at, builtin.check(Given::ToOtherEnd, other));
 }
 
-/// The provider of the host's own that a component of the manifest is.
+/// The built-in provider of a component.
 pub(crate) fn builtin(draft: &Draft) -> Option<&'static Builtin> {
     match &draft.image {
         Some(Image::Builtin(name)) => Builtin::find(name),
@@ -263,7 +263,7 @@ pub(crate) fn builtin(draft: &Draft) -> Option<&'static Builtin> {
     }
 }
 
-/// Reports what of a configuration has no effect.
+/// Reports settings without effect.
 pub(crate) fn report_unused(at: &Value, checked: Result<Vec<String>, Error>) {
     match checked {
         Ok(warnings) => (warnings.into_iter()).for_each(|text| at.warn(Code::NoEffect, text)),
@@ -279,12 +279,12 @@ fn contract_of(target: &Draft) -> Option<Contract> {
     target.contract.clone().or_else(builtin)
 }
 
-/// Reads the name of a link, or of the links to a provider of an old manifest.
+/// Parses the name of a link.
 pub(crate) fn link_name(value: &Value) -> Option<LinkName> {
     value.parsed(LINK_NAME, |text| LinkName::parse(text).ok())
 }
 
-/// Reads the contract of a provider of an old manifest.
+/// Parses the contract of a provider of an old manifest.
 pub(crate) fn provider_contract(value: &Value) -> Option<Contract> {
     value.parsed(CONTRACT, |text| Contract::parse(text).ok())
 }

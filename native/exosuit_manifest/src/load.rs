@@ -1,7 +1,7 @@
-//! YAML text into a tree of nodes, within bounds.
+//! From YAML text to a tree of nodes, within bounds.
 //!
-//! An alias shares the node of its anchor, so it costs no memory; what it stands for counts as if
-//! it were written out, so that reading the tree is bounded as well.
+//! An alias shares the node of its anchor, so it costs no memory. Its size counts as if it were
+//! written out, which bounds the work of parsing the tree.
 
 use std::collections::HashMap;
 use std::collections::btree_map::Entry as Slot;
@@ -21,7 +21,7 @@ const MAX_DEPTH: usize = 64;
 /// A manifest of 10 000 actors stays below this.
 const MAX_SIZE: usize = 200_000;
 
-/// The document, or nothing when it cannot be read; both with whatever is wrong reported.
+/// The document. `None` if it cannot be loaded. All mistakes are reported.
 pub(crate) fn load(text: &str, report: &Report) -> Option<Rc<Node>> {
     if text.len() > MAX_BYTES {
         let found = Some(format!("{} bytes", text.len()));
@@ -32,7 +32,7 @@ pub(crate) fn load(text: &str, report: &Report) -> Option<Rc<Node>> {
     let mut loader = Loader::new(report);
     for event in Parser::new_from_str(text) {
         match event {
-            Ok((event, span)) => loader.take(event, spot(&span.start))?,
+            Ok((event, span)) => loader.handle(event, spot(&span.start))?,
             Err(error) => return loader.unreadable(&error),
         }
         if loader.ended {
@@ -55,7 +55,7 @@ struct Loader<'r> {
     ended: bool,
 }
 
-/// A list or a map whose end has not come yet.
+/// A list or a map that is not complete yet.
 struct Open {
     spot: Spot,
     anchor: usize,
@@ -80,8 +80,8 @@ impl<'r> Loader<'r> {
         }
     }
 
-    /// Takes an event; `None` when it is the end of all reading.
-    fn take(&mut self, event: Event, spot: Spot) -> Option<()> {
+    /// Handles an event. `None` ends the loading.
+    fn handle(&mut self, event: Event, spot: Spot) -> Option<()> {
         match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let scalar = self.scalar(text.into_owned(), style, tag.as_deref(), spot);
@@ -109,7 +109,8 @@ impl<'r> Loader<'r> {
         }
     }
 
-    /// The first document is still read, so that its mistakes are told as well.
+    /// Reports a second document. The first one is still parsed, so that its mistakes are reported,
+    /// too.
     fn second_document(&mut self, spot: Spot) {
         let message = "expected one application in a file";
         let found = "a second document; give each application a file of its own";
@@ -149,6 +150,7 @@ impl<'r> Loader<'r> {
         self.attach(node, spot)
     }
 
+    /// Handles an event. `None` ends the loading.
     fn add(&mut self, content: Content, spot: Spot, anchor: usize) -> Option<()> {
         let node = Rc::new(Node::new(content, spot));
         self.count(node.own_size(), spot)?;
@@ -158,7 +160,7 @@ impl<'r> Loader<'r> {
         self.attach(node, spot)
     }
 
-    /// Puts a node where it belongs: it is the root, an item, a key or a value.
+    /// Attaches a node: it is the root, an item, a key or a value.
     fn attach(&mut self, node: Rc<Node>, spot: Spot) -> Option<()> {
         match self.open.last_mut().map(|open| &mut open.children) {
             None => self.root = Some(node),
@@ -258,7 +260,7 @@ impl<'r> Loader<'r> {
         self.report.error(place, code, message, found);
     }
 
-    /// Where the reading is.
+    /// The path of the present position.
     fn path(&self) -> String {
         let mut path = String::new();
         for open in &self.open {
@@ -288,7 +290,8 @@ fn key_text(node: &Node) -> Option<String> {
     }
 }
 
-/// An empty value has its place where the next token stands: its key's place says more.
+/// An entry of a map. The scanner places an empty value at the next token, so the place of its key
+/// is used.
 fn entry(node: Rc<Node>, spot: Spot) -> Entry {
     match &node.content {
         Content::Scalar(scalar) if scalar.kind == Kind::Null && scalar.text.is_empty() => {

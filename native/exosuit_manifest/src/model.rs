@@ -1,7 +1,7 @@
-//! What a manifest comes to: specifications and links.
+//! The result of parsing a manifest: specifications and links.
 //!
-//! Everything serialises to maps, lists, texts, numbers and null; what is one of several kinds is
-//! a map with a `kind`.
+//! Everything serializes to maps, lists, texts, numbers and null. An enum with data is a map with a
+//! `kind`.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
@@ -14,16 +14,16 @@ use serde::{Serialize, Serializer};
 use crate::diagnostic::{Diagnostic, Place};
 use crate::image::Image;
 
-/// A manifest that can be started, and what its author should look at.
+/// A manifest without errors, and its warnings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Parsed {
-    /// What should run.
+    /// The manifest.
     pub manifest: Manifest,
-    /// What was passed over.
+    /// Mistakes that do not prevent a start.
     pub warnings: Vec<Diagnostic>,
 }
 
-/// An application: what should run, and what joins it.
+/// An application: actors, providers and links.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Manifest {
     /// The file that it came from, as messages call it.
@@ -38,7 +38,7 @@ pub struct Manifest {
     pub labels: BTreeMap<String, String>,
     /// `metadata.annotations`, version and description among them.
     pub annotations: BTreeMap<String, String>,
-    /// How a new version of it rolls out.
+    /// How its new versions roll out.
     pub rollout: Rollout,
     /// Components of type `component` or `actor`.
     pub components: Vec<ActorSpec>,
@@ -48,21 +48,23 @@ pub struct Manifest {
     pub links: Vec<LinkSpec>,
 }
 
-/// How a new version rolls out over the hosts. What is not given is the host's default.
+/// How a new version rolls out over the hosts. The host has defaults for absent fields.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Rollout {
     /// `exosuit.max_unavailable`: how many hosts update at a time.
     pub max_unavailable: Option<u32>,
-    /// `exosuit.progress_deadline`: after how long a version that does not run everywhere has failed.
+    /// `exosuit.progress_deadline`: after this time, a version that does not run everywhere has
+    /// failed.
     pub progress_deadline_ms: Option<u64>,
 }
 
-/// Configuration as it was read.
+/// A parsed configuration.
 #[derive(Default)]
 pub(crate) struct Configured {
     /// The configuration in the manifest itself, merged in order.
     pub(crate) values: Configuration,
-    /// All parts in their order, of which later ones win; empty unless one of them is stored.
+    /// All parts in their order; later ones replace values of earlier ones. Empty if no part is
+    /// stored.
     pub(crate) parts: Vec<Part>,
 }
 
@@ -98,7 +100,7 @@ impl Configured {
     }
 }
 
-/// An actor that should run.
+/// An actor of the application.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ActorSpec {
     /// Its name in the manifest.
@@ -106,14 +108,14 @@ pub struct ActorSpec {
     /// `<application>-<name>` unless the manifest gives one.
     #[serde(serialize_with = "text")]
     pub id: Id,
-    /// Where its bytes come from.
+    /// The source of its code.
     pub image: Image,
-    /// How many calls it serves at once on a host. Not given: the host's default, where wadm
-    /// takes 1.
+    /// How many calls it serves at the same time on a host. The default is the host's; in wadm it
+    /// is 1.
     pub max_instances: Option<NonZeroU32>,
-    /// How `max_instances` and `spread` are meant.
+    /// The meaning of `max_instances` and `spread`.
     pub scaler: ScalerKind,
-    /// Which hosts; empty means any.
+    /// The hosts; empty means any.
     pub spread: Vec<Spread>,
     /// Its configuration (`wasi:config`) as far as the manifest gives it, merged in order.
     pub config: Configuration,
@@ -129,7 +131,7 @@ pub struct ActorSpec {
     pub image_place: Place,
 }
 
-/// A provider that should run.
+/// A provider of the application.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ProviderSpec {
     /// Its name in the manifest.
@@ -163,7 +165,7 @@ pub struct ProviderSpec {
     pub image_place: Place,
 }
 
-/// A link between two of them.
+/// A link of the application.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LinkSpec {
     /// Who calls.
@@ -193,7 +195,7 @@ pub struct LinkSpec {
 }
 
 impl LinkSpec {
-    /// What the link is found by.
+    /// The key of the link.
     pub fn key(&self) -> LinkKey {
         LinkKey {
             source: self.source.clone(),
@@ -210,11 +212,11 @@ pub enum ScalerKind {
     /// So many in all, over the hosts that match, by weight.
     #[default]
     Spread,
-    /// So many on each host that matches.
+    /// This number on each matching host.
     Daemon,
 }
 
-/// Some of the hosts, and their share.
+/// Some of the hosts, and their share of the instances.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Spread {
     /// Its name.
@@ -227,24 +229,24 @@ pub struct Spread {
     pub place: Place,
 }
 
-/// What the trait `exosuit` says about an actor. What is not given is the host's default.
+/// The trait `exosuit` of an actor. The host has defaults for absent fields.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct ActorSettings {
     /// What it may use.
-    pub limits: Limits,
+    pub limits: ActorLimits,
     /// How long an instance lives.
     pub instances: InstancePolicy,
     /// Where a call runs.
     pub execution: Execution,
-    /// What WASI shows it of its host.
+    /// What WASI gives to it.
     pub grants: Grants,
-    /// Where each of these stands that is given, by its name in the manifest.
+    /// The places of the given settings, by their names in the manifest.
     pub places: BTreeMap<String, Place>,
 }
 
-/// What an actor may use. What is not given is the host's default.
+/// Limits of an actor. The host has defaults for absent fields.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Limits {
+pub struct ActorLimits {
     /// Bytes of linear memory of an instance.
     pub memory: Option<u64>,
     /// Elements of a table of an instance.
@@ -289,7 +291,7 @@ pub enum Execution {
     Async,
 }
 
-/// What WASI shows an actor of its host: nothing, unless it is named here.
+/// What WASI gives to an actor. It has nothing that is not named here.
 #[derive(Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Grants {
     /// Its command line, behind the name of the program.
@@ -300,7 +302,7 @@ pub struct Grants {
     pub directories: Vec<Directory>,
 }
 
-/// A directory of the host, and what an actor may do in it.
+/// A directory of the host that an actor sees.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Directory {
     /// Where it is; absolute if [`Source::directory`](crate::Source::directory) is.

@@ -1,13 +1,13 @@
-//! The tree that a YAML document becomes: scalars, lists and maps, each with its position.
+//! The tree of a YAML document: scalars, lists and maps, each with its position.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use crate::diagnostic::Place;
 
-/// Longer texts are cut in messages.
+/// Messages cut longer texts.
 const MAX_QUOTED: usize = 60;
-/// So many bytes of text count like a node.
+/// So many bytes of text count as one node.
 const HEAVY: usize = 64;
 
 /// A position in the text, both from 1.
@@ -29,9 +29,10 @@ impl Spot {
 
 #[derive(Debug)]
 pub(crate) struct Node {
+    /// The position of the key.
     pub(crate) spot: Spot,
     pub(crate) content: Content,
-    /// How much it is to read, and how deep, with everything that its aliases stand for.
+    /// The work of reading it, and its depth, including everything that its aliases stand for.
     pub(crate) size: usize,
     pub(crate) height: usize,
 }
@@ -43,7 +44,7 @@ pub(crate) enum Content {
     Map(Entries),
 }
 
-/// By key. Their order means nothing in YAML.
+/// The entries of a map by key. YAML gives their order no meaning.
 pub(crate) type Entries = BTreeMap<String, Entry>;
 
 #[derive(Debug)]
@@ -55,12 +56,12 @@ pub(crate) struct Entry {
 
 #[derive(Debug, Clone)]
 pub(crate) struct Scalar {
-    /// As it is written, without quotes.
+    /// The text without quotes.
     pub(crate) text: String,
     pub(crate) kind: Kind,
 }
 
-/// What a scalar is by YAML 1.2's core schema.
+/// The type of a scalar by the core schema of YAML 1.2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Null,
@@ -70,7 +71,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// What plain text is: text that is quoted is always [`Kind::Text`].
+    /// The type of plain text. Quoted text is always [`Kind::Text`].
     pub(crate) fn of(text: &str) -> Self {
         match text {
             "" | "~" | "null" | "Null" | "NULL" => Self::Null,
@@ -81,7 +82,7 @@ impl Kind {
     }
 }
 
-/// The integer that a text is: decimal, `0o17` or `0xff`.
+/// The integer of a text: decimal, `0o17` or `0xff`.
 pub(crate) fn integer(text: &str) -> Option<i128> {
     if let Some(digits) = text.strip_prefix("0x") {
         return unsigned(digits, 16);
@@ -136,7 +137,7 @@ impl Node {
         matches!(&self.content, Content::Scalar(scalar) if scalar.kind == Kind::Null)
     }
 
-    /// What stands here, for a message.
+    /// The node, for a message.
     pub(crate) fn describe(&self) -> String {
         match &self.content {
             Content::List(_) => "a list".to_owned(),
@@ -150,7 +151,7 @@ impl Node {
     }
 }
 
-/// Long texts count for more: an alias makes readers copy them.
+/// The size of a text. Long texts count more, because an alias makes the parser copy them.
 fn weight(text: &str) -> usize {
     1 + text.len() / HEAVY
 }

@@ -1,13 +1,14 @@
-//! Everything that is wrong, collected while a manifest is read.
+//! Collects the mistakes while a manifest is parsed.
 
 use std::cell::RefCell;
 
 use crate::diagnostic::{Code, Diagnostic, Place, Severity, Source};
 
-/// More of one severity than this nobody reads, and a hostile text could ask for a million.
+/// How many mistakes of one severity are listed. Nobody reads more, and a hostile text could cause
+/// a million.
 const MAX_LISTED: usize = 100;
 
-/// Collects diagnostics. It is shared by all that read, hence the cell.
+/// Collects diagnostics. All parsers share it, so it has interior mutability.
 pub(crate) struct Report<'a> {
     source: &'a Source,
     errors: RefCell<Listed>,
@@ -57,27 +58,27 @@ impl<'a> Report<'a> {
         (self.warnings.borrow_mut()).push(Diagnostic::new(file, place, kind, message, None));
     }
 
-    /// Whether what comes now is only counted, and not worth composing.
+    /// Whether further mistakes are only counted, so that their messages need not be made.
     pub(crate) fn is_full(&self) -> bool {
         self.errors.borrow().list.len() >= MAX_LISTED
     }
 
-    /// Reports that the YAML scanner gave up without saying why.
+    /// Reports that the YAML scanner failed without a reason.
     pub(crate) fn unreadable<T>(&self) -> Option<T> {
         let message = "expected YAML, but the reader gave up on it";
         self.error(start(), Code::Syntax, message, None);
         None
     }
 
-    /// What was read, with the warnings, if nothing stands against it.
+    /// The manifest, if there are no errors.
     pub(crate) fn finish<T>(
         self,
-        read: Option<T>,
+        parsed: Option<T>,
     ) -> Result<(T, Vec<Diagnostic>), Vec<Diagnostic>> {
         let errors = self.errors.into_inner().finish();
         let warnings = self.warnings.into_inner().finish();
-        match read {
-            Some(read) if errors.is_empty() => Ok((read, warnings)),
+        match parsed {
+            Some(parsed) if errors.is_empty() => Ok((parsed, warnings)),
             _ => Err(sorted(errors.into_iter().chain(warnings))),
         }
     }
@@ -107,7 +108,7 @@ impl Listed {
     }
 }
 
-/// The place of what concerns the whole text.
+/// The place of mistakes that concern the whole text.
 pub(crate) fn start() -> Place {
     Place {
         line: 1,

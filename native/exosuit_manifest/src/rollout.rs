@@ -1,5 +1,5 @@
-//! How new versions of an application roll out: annotations of the manifest. wadm keeps annotations as they are, and
-//! passes over those that it does not know.
+//! How new versions of an application roll out: annotations of the manifest. wadm keeps
+//! annotations, and ignores those that it does not know.
 
 use exosuit_core::Bound;
 use exosuit_core::measure::milliseconds;
@@ -9,20 +9,20 @@ use crate::model::Rollout;
 use crate::node::integer;
 use crate::value::Value;
 
-/// The annotations that begin like this are ours.
+/// The prefix of Exosuit's annotations.
 const PREFIX: &str = "exosuit.";
 const MAX_UNAVAILABLE: &str = "exosuit.max_unavailable";
 const PROGRESS_DEADLINE: &str = "exosuit.progress_deadline";
 const KNOWN: [&str; 2] = [MAX_UNAVAILABLE, PROGRESS_DEADLINE];
 
-/// More hosts than this are not updated at a time.
+/// How many hosts may update at the same time.
 const HOSTS: Bound = Bound::new("max_unavailable", 1..=1_000, "a number of hosts");
 const DEADLINE: &str = "a duration from 1s to 1day, as in 90s or 5m";
 const SECOND: u64 = 1_000;
 const DAY: u64 = 86_400 * SECOND;
 
-/// Reads the settings among `metadata.annotations`.
-pub(crate) fn read(annotations: &Value) -> Rollout {
+/// Parses the settings among `metadata.annotations`.
+pub(crate) fn parse(annotations: &Value) -> Rollout {
     for (key, value) in annotations.fields() {
         if key.starts_with(PREFIX) && !KNOWN.contains(&key) {
             let hint = value.hint(key, KNOWN.into_iter());
@@ -38,7 +38,7 @@ pub(crate) fn read(annotations: &Value) -> Rollout {
     }
 }
 
-/// In quotes or not: to wadm, annotations are texts.
+/// A number of hosts, quoted or not: for wadm, annotations are texts.
 fn hosts(value: &Value) -> Option<u32> {
     value.measured(&HOSTS.to_string(), |text| {
         let hosts = HOSTS.check(integer(text)?).ok()?;

@@ -8,7 +8,7 @@ use exosuit_core::Bound;
 use crate::model::{ScalerKind, Spread};
 use crate::value::Value;
 
-/// wadm's own.
+/// The default of wadm.
 const DEFAULT_WEIGHT: u32 = 100;
 
 #[derive(Default)]
@@ -19,7 +19,7 @@ pub(crate) struct Scaler {
 }
 
 impl Scaler {
-    pub(crate) fn read(kind: ScalerKind, properties: &Value) -> Option<Self> {
+    pub(crate) fn parse(kind: ScalerKind, properties: &Value) -> Option<Self> {
         let known = ["instances", "replicas", "spread"];
         let map = properties.map("a map with instances", &known)?;
         let instances = map.either("instances", "replicas");
@@ -30,12 +30,12 @@ impl Scaler {
             instances: instances
                 .and_then(|instances| instances.number(Bound::INSTANCES))
                 .and_then(NonZeroU32::new),
-            spread: spread.iter().filter_map(read_spread).collect(),
+            spread: spread.iter().filter_map(parse_spread).collect(),
         })
     }
 }
 
-fn read_spread(spread: &Value) -> Option<Spread> {
+fn parse_spread(spread: &Value) -> Option<Spread> {
     let expected = "a map with name, requirements and weight";
     let map = spread.map(expected, &["name", "requirements", "weight"])?;
     let name = map.require("name", "a name for this spread")?;

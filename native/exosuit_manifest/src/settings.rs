@@ -1,4 +1,4 @@
-//! The trait `exosuit`: what only Exosuit knows. wadm passes over it.
+//! The trait `exosuit`: settings for Exosuit only. wadm ignores it.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use exosuit_core::measure::{DURATION, SIZE, bytes, milliseconds};
 
 use crate::diagnostic::{Code, Source};
 use crate::grants;
-use crate::model::{ActorSettings, Execution, InstancePolicy, Limits};
+use crate::model::{ActorLimits, ActorSettings, Execution, InstancePolicy};
 use crate::value::{Map, Value};
 
 const EXPECTED: &str = "a map of settings";
@@ -37,10 +37,10 @@ impl Settings {
         let map = properties.map(EXPECTED, &FIELDS)?;
         refuse_singleton(&map);
         let actor = ActorSettings {
-            limits: read(&map, "limits", limits),
-            instances: read(&map, "instances", instances),
-            execution: read(&map, "execution", |value| value.choice(&EXECUTIONS)),
-            grants: read(&map, "grants", |value| grants::read(value, source)),
+            limits: setting(&map, "limits", limits),
+            instances: setting(&map, "instances", instances),
+            execution: setting(&map, "execution", |value| value.choice(&EXECUTIONS)),
+            grants: setting(&map, "grants", |value| grants::parse(value, source)),
             places: map.places(),
         };
         let annotations = annotations(&map);
@@ -70,10 +70,10 @@ fn annotations(map: &Map) -> BTreeMap<String, String> {
     annotations.map_or_else(BTreeMap::new, |value| value.texts("a map of annotations"))
 }
 
-fn limits(value: &Value) -> Option<Limits> {
+fn limits(value: &Value) -> Option<ActorLimits> {
     let map = value.map("a map of limits", &LIMITS)?;
     let number = |key, bound| map.get(key)?.number(bound);
-    Some(Limits {
+    Some(ActorLimits {
         memory: map
             .get("memory")
             .and_then(|size| size.measured(SIZE, bytes)),
@@ -84,7 +84,7 @@ fn limits(value: &Value) -> Option<Limits> {
     })
 }
 
-/// `ephemeral`, `warm`, or `warm: {calls, idle, pool}`.
+/// Parses `ephemeral`, `warm`, or `warm: {calls, idle, pool}`.
 fn instances(value: &Value) -> Option<InstancePolicy> {
     let settings = if value.is_map() {
         let map = value.map("ephemeral or warm", &["warm"])?;
@@ -104,9 +104,9 @@ fn instances(value: &Value) -> Option<InstancePolicy> {
     })
 }
 
-fn read<T: Default>(map: &Map, key: &str, read: impl FnOnce(&Value) -> Option<T>) -> T {
+fn setting<T: Default>(map: &Map, key: &str, parse: impl FnOnce(&Value) -> Option<T>) -> T {
     let value = map.get(key);
-    value.and_then(|value| read(&value)).unwrap_or_default()
+    value.and_then(|value| parse(&value)).unwrap_or_default()
 }
 
 fn duration(map: &Map, key: &str) -> Option<u64> {

@@ -1,4 +1,4 @@
-//! What hosts cannot honour of a manifest.
+//! Parts of a manifest that hosts do not support.
 
 use exosuit_core::reference::NoRegistry;
 use exosuit_core::{Builtin, hint};
@@ -8,19 +8,20 @@ use crate::image::Image;
 use crate::model::{ActorSettings, ActorSpec, Execution, Manifest};
 use crate::node::quote;
 
-/// What a host has to offer. Without `modules`, the hosts of a lattice may have any.
+/// What a host offers. Without `modules`, the hosts of a lattice may have any.
 struct Host<'a> {
     modules: Option<&'a [&'a str]>,
 }
 
-/// Why something cannot be honoured: where, what would be right, what was found.
+/// Why a part is not supported: its place, what would be right, and what was found.
 type Refusal = (Place, String, Option<String>);
 
 impl Manifest {
-    /// What a host with these Elixir modules cannot honour, in the order of their lines; `None` if any
-    /// module may be named, as hosts of a lattice differ. Where its
-    /// labels do not meet a spread, nothing is wrong with the manifest: what has no place is for
-    /// whoever places it to tell, on one host as on many.
+    /// The parts that a host with these Elixir modules does not support, in the order of their
+    /// lines. With `None`, any module is accepted, because the hosts of a lattice differ.
+    ///
+    /// Labels are not checked: placement reports instances without a matching host, on one host as
+    /// on many.
     pub fn unsupported(&self, modules: Option<&[&str]>) -> Vec<Diagnostic> {
         let host = Host { modules };
         let mut refusals: Vec<_> = (self.of_components())
@@ -79,7 +80,7 @@ impl Host<'_> {
     }
 }
 
-/// What the manifest can say of an actor, but no host does yet: better refused than passed over.
+/// A part of an actor that no host supports yet. It is refused rather than ignored.
 fn not_yet(actor: &ActorSpec) -> Option<Refusal> {
     let ActorSettings {
         execution,

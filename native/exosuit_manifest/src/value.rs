@@ -1,7 +1,7 @@
-//! A walk through the tree: each step knows its path and reports what is not as it should be.
+//! Walks through the tree. Each step knows its path, and reports what is wrong.
 //!
-//! A reader that returns `None` or an empty collection has reported why, unless the field is
-//! simply not there.
+//! A function that returns `None` or an empty collection has reported the reason, unless the field
+//! is absent.
 
 use std::collections::BTreeMap;
 
@@ -11,12 +11,12 @@ use crate::diagnostic::{Code, Place};
 use crate::node::{Content, Entries, Kind, Node, Scalar, integer};
 use crate::report::Report;
 
-/// Keys in paths are cut here.
+/// Paths cut longer keys.
 const MAX_KEY: usize = 64;
-/// The names of a manifest are compared with a misspelt one up to here.
+/// How many names of a manifest are compared with a misspelt one.
 const MAX_CANDIDATES: usize = 200;
 
-/// A node, the way to it, and where to report.
+/// A node, its path, and the report.
 #[derive(Clone)]
 pub(crate) struct Value<'a> {
     node: &'a Node,
@@ -34,13 +34,13 @@ impl<'a> Value<'a> {
         self.node.spot.place(self.path.clone())
     }
 
-    /// Reports what would be right here; what stands here is added.
+    /// Reports what would be right here, together with the text here.
     pub(crate) fn error(&self, code: Code, message: impl Into<String>) {
         let found = Some(self.node.describe());
         self.report.error(self.place(), code, message, found);
     }
 
-    /// The same, where what stands here says nothing.
+    /// Reports what would be right here, without the text here.
     pub(crate) fn refuse(&self, code: Code, message: impl Into<String>) {
         self.report.error(self.place(), code, message, None);
     }
@@ -50,7 +50,7 @@ impl<'a> Value<'a> {
         None
     }
 
-    /// `; did you mean "image"?`, or nothing.
+    /// `; did you mean "image"?`, or an empty text.
     pub(crate) fn hint<'n>(&self, name: &str, names: impl Iterator<Item = &'n str>) -> String {
         if self.report.is_full() {
             return String::new();
@@ -73,7 +73,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// Text, not a number or a boolean that merely looks like it.
+    /// A text. A number or a boolean is a mistake.
     pub(crate) fn text(&self, expected: &str) -> Option<&'a str> {
         match self.scalar() {
             Some(scalar) if scalar.kind == Kind::Text => Some(&scalar.text),
@@ -82,7 +82,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// Any scalar, as it is written: `8080` and `"8080"` mean the same to a provider.
+    /// Any scalar as it is written: `8080` and `"8080"` mean the same for a provider.
     pub(crate) fn written(&self, expected: &str) -> Option<&'a str> {
         match self.scalar() {
             Some(scalar) => Some(&scalar.text),
@@ -90,7 +90,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// Text that `parse` takes.
+    /// A text that `parse` accepts.
     pub(crate) fn parsed<T>(
         &self,
         expected: &str,
@@ -103,7 +103,7 @@ impl<'a> Value<'a> {
         parsed
     }
 
-    /// As [`Value::parsed`], for what is a number as often as a text.
+    /// A text or a number that `parse` accepts.
     pub(crate) fn measured<T>(
         &self,
         expected: &str,
@@ -116,7 +116,7 @@ impl<'a> Value<'a> {
         parsed
     }
 
-    /// A number within a bound, of which none is larger than 32 bits.
+    /// A number within a bound of at most 32 bits.
     pub(crate) fn number(&self, bound: Bound) -> Option<u32> {
         let expected = bound.to_string();
         let Some(Scalar { text, kind }) = self.scalar() else {
@@ -161,7 +161,7 @@ impl<'a> Value<'a> {
         list.iter().enumerate().map(item).collect()
     }
 
-    /// A map with these fields, and a warning for every other one.
+    /// A map with these fields. Other fields cause warnings.
     pub(crate) fn map(&self, expected: &str, known: &[&str]) -> Option<Map<'a>> {
         let entries = self.entries(expected)?;
         for (key, entry) in entries {
@@ -177,7 +177,7 @@ impl<'a> Value<'a> {
         })
     }
 
-    /// A map of any keys to texts, numbers and booleans, all taken as they are written.
+    /// A map of any keys to texts, numbers and booleans, as they are written.
     pub(crate) fn texts(&self, expected: &str) -> BTreeMap<String, String> {
         let entries = self.entries(expected).into_iter().flatten();
         entries
@@ -204,7 +204,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The fields of a map whose fields are not known.
+    /// The fields of a map with any keys.
     pub(crate) fn fields(&self) -> Vec<(&'a str, Self)> {
         match &self.node.content {
             Content::Map(entries) => (entries.iter())
@@ -214,7 +214,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// A field of a map whose fields are not known.
+    /// A field of a map with any keys.
     pub(crate) fn find(&self, key: &str) -> Option<Self> {
         match &self.node.content {
             Content::Map(entries) => Some(self.child(key, &entries.get(key)?.node)),
@@ -227,7 +227,7 @@ impl<'a> Value<'a> {
     }
 }
 
-/// A map whose fields are known. A field without a value counts as absent.
+/// A map with known fields. A field without a value counts as absent.
 pub(crate) struct Map<'a> {
     value: Value<'a>,
     entries: &'a Entries,
@@ -239,7 +239,7 @@ impl<'a> Map<'a> {
         (!entry.node.is_null()).then(|| self.value.child(key, &entry.node))
     }
 
-    /// A field of two names. Both at once is an error.
+    /// A field with two names. Both at once are a mistake.
     pub(crate) fn either(&self, name: &str, alias: &str) -> Option<Value<'a>> {
         match (self.get(name), self.get(alias)) {
             (Some(value), Some(other)) => {
@@ -251,7 +251,7 @@ impl<'a> Map<'a> {
         }
     }
 
-    /// A field that must be there.
+    /// A field that must be present.
     pub(crate) fn require(&self, key: &str, expected: &str) -> Option<Value<'a>> {
         let field = self.get(key);
         if field.is_none() {
@@ -265,7 +265,7 @@ impl<'a> Map<'a> {
         field
     }
 
-    /// Where each of its fields stands.
+    /// The places of its fields.
     pub(crate) fn places(&self) -> BTreeMap<String, Place> {
         let keys = self.entries.keys();
         keys.filter_map(|key| Some((key.clone(), self.get(key)?.place())))
