@@ -99,6 +99,27 @@ defmodule Exosuit.Lattice.LocalStoreTest do
       end
     end
 
+    test "does not take the revisions of links back" do
+      host = start_supervised_host!(data_dir: tmp_dir!())
+      it = session(host)
+
+      put = fn bucket, value ->
+        {:ok, _} = Store.write(it, bucket, "LINK_x", fn _ -> value end)
+      end
+
+      put.(:data, {:put, "1"})
+      # The log is shortened in between.
+      for n <- 1..6, do: put.(:configurations, {:put, String.duplicate("#{n}", 900_000)})
+      for n <- 2..9, do: put.(:data, {:put, "#{n}"})
+      {:ok, position} = Store.position(it, :data)
+
+      writer = writer(host)
+      kill(writer)
+      assert eventually(fn -> writer(host) not in [nil, writer] end)
+      _loaded = :sys.get_state(writer(host))
+      assert Store.position(it, :data) == {:ok, position}
+    end
+
     test "has the watches compare: what was written and not told is told" do
       host = start_supervised_host!()
       it = session(host)

@@ -168,9 +168,14 @@ defmodule Exosuit.Lattice.Local.Writer do
 
   defp replay({:identity, identity}, store), do: %{store | identity: identity}
 
+  # The log knows no present revision of a bucket that is in the table alone.
   defp replay({:revision, bucket, revision}, store) do
-    revisions = Map.update(store.revisions, bucket, revision, &max(&1, revision))
-    %{store | revisions: revisions}
+    if Handle.durable?(bucket) do
+      revisions = Map.update(store.revisions, bucket, revision, &max(&1, revision))
+      %{store | revisions: revisions}
+    else
+      store
+    end
   end
 
   defp replay({:put, bucket, key, revision, value}, store),
@@ -303,6 +308,7 @@ defmodule Exosuit.Lattice.Local.Writer do
 
     revisions =
       for bucket <- @buckets,
+          Handle.durable?(bucket),
           revision = Handle.get(handle, {:revision, bucket}),
           into: %{},
           do: {bucket, revision}
