@@ -68,7 +68,7 @@ defmodule Exosuit.App.Runner do
     provisional = Statuses.provisional(instance)
 
     with {:ok, result} <- run_here(instance, order, provisional) do
-      Replica.follow(instance, Statuses.confirm_links(instance, link_keys(order)))
+      Replica.follow(instance, Statuses.confirm_links(instance, all_link_keys(order)))
       {:ok, result}
     end
   end
@@ -101,6 +101,10 @@ defmodule Exosuit.App.Runner do
 
   defp link_keys(%{model: nil, former: former}), do: Enum.map(former, &Link.key/1)
   defp link_keys(%{model: model}), do: Enum.map(Model.links(model), &Link.key/1)
+
+  # A provisional link of an earlier version, which this version does not have, ends here.
+  defp all_link_keys(order),
+    do: Enum.uniq(link_keys(order) ++ Enum.map(order.former, &Link.key/1))
 
   defp permissions(order, provisional) do
     %{

@@ -85,7 +85,8 @@ defmodule Exosuit.App.Shares do
   @spec await(Instance.t(), String.t(), Progress.goal(), timeout()) ::
           {:ok, [Progress.step()]} | {:error, Error.t()}
   def await(instance, app, goal, timeout) do
-    call(instance, {:await, app, goal, timeout}, timeout + @call_timeout)
+    limit = if timeout == :infinity, do: :infinity, else: timeout + @call_timeout
+    call(instance, {:await, app, goal, timeout}, limit)
   end
 
   @doc """
