@@ -1,8 +1,8 @@
 defmodule Exosuit.App.KeptObjects do
   @moduledoc """
-  The objects that a host without a data directory keeps in memory, so that it does not fetch them again for each
-  share. The most recently used ones stay, up to a number of bytes. Bytes that a specification holds as well are in
-  memory once.
+  The objects that a host keeps in memory, if it has no data directory or cannot write to it. It does not fetch them
+  again for each share. The most recently used ones stay, up to a number of bytes. Bytes that a specification holds as
+  well are in memory once.
   """
 
   use Exosuit.Server, hides_state: true

@@ -1,7 +1,7 @@
 defmodule Exosuit.App.Objects do
   @moduledoc """
   The objects of applications on this host: fetched from the lattice's store, verified, and kept in the data directory
-  (`objects/`, a file per digest) or, without one, in memory (`Exosuit.App.KeptObjects`).
+  (`objects/`, a file per digest) or, without a directory that can be written, in memory (`Exosuit.App.KeptObjects`).
 
   Each function blocks the calling process.
   """
@@ -28,28 +28,13 @@ defmodule Exosuit.App.Objects do
 
   @doc "The place of an object's bytes on this host. Fetches the object if it is not here."
   @spec source(Instance.t(), Digest.t()) :: {:ok, Artifact.source()} | {:error, Error.t()}
-  def source(%Instance{config: %{data_dir: nil}} = instance, digest) do
-    kept = KeptObjects.server(instance)
-
-    with nil <- KeptObjects.get(kept, digest),
+  def source(instance, digest) do
+    with nil <- kept(instance, digest),
          {:ok, bytes} <- fetch(instance, digest) do
-      KeptObjects.put(kept, digest, bytes)
-      {:ok, {:bytes, bytes}}
+      {:ok, keep(instance, digest, bytes)}
     else
       {:error, error} -> {:error, error}
-      bytes -> {:ok, {:bytes, bytes}}
-    end
-  end
-
-  def source(instance, digest) do
-    path = path(instance, digest)
-
-    if kept?(path, digest) do
-      {:ok, {:path, path}}
-    else
-      with {:ok, bytes} <- fetch(instance, digest),
-           :ok <- keep(path, bytes),
-           do: {:ok, {:path, path}}
+      source -> {:ok, source}
     end
   end
 
@@ -80,15 +65,10 @@ defmodule Exosuit.App.Objects do
   end
 
   @doc "Keeps bytes on this host alone, while the lattice is away."
-  @spec keep_here(Instance.t(), binary()) ::
-          {:ok, {Digest.t(), Artifact.source()}} | {:error, Error.t()}
-  def keep_here(%Instance{config: %{data_dir: nil}}, bytes),
-    do: {:ok, {Digest.of(bytes), {:bytes, bytes}}}
-
+  @spec keep_here(Instance.t(), binary()) :: {:ok, {Digest.t(), Artifact.source()}}
   def keep_here(instance, bytes) do
     digest = Digest.of(bytes)
-    path = path(instance, digest)
-    with :ok <- keep(path, bytes), do: {:ok, {digest, {:path, path}}}
+    {:ok, {digest, keep(instance, digest, bytes)}}
   end
 
   @doc """
@@ -126,15 +106,42 @@ defmodule Exosuit.App.Objects do
         do: digest
   end
 
+  defp kept(%Instance{config: %{data_dir: nil}} = instance, digest),
+    do: kept_bytes(instance, digest)
+
+  defp kept(instance, digest) do
+    path = path(instance, digest)
+    if good_file?(path, digest), do: {:path, path}, else: kept_bytes(instance, digest)
+  end
+
+  defp kept_bytes(instance, digest) do
+    bytes = KeptObjects.get(KeptObjects.server(instance), digest)
+    if bytes, do: {:bytes, bytes}
+  end
+
   # Somebody may have changed the file.
-  defp kept?(path, digest) do
+  defp good_file?(path, digest) do
     case File.read(path) do
       {:ok, bytes} -> Digest.of(bytes) == digest
       {:error, _absent} -> false
     end
   end
 
-  defp keep(path, bytes) do
+  defp keep(%Instance{config: %{data_dir: nil}} = instance, digest, bytes),
+    do: keep_bytes(instance, digest, bytes)
+
+  # A full disk, or a data directory that cannot be written, does not keep an application from running.
+  defp keep(instance, digest, bytes) do
+    path = path(instance, digest)
+    if write(path, bytes) == :ok, do: {:path, path}, else: keep_bytes(instance, digest, bytes)
+  end
+
+  defp keep_bytes(instance, digest, bytes) do
+    KeptObjects.put(KeptObjects.server(instance), digest, bytes)
+    {:bytes, bytes}
+  end
+
+  defp write(path, bytes) do
     new = "#{path}.#{System.unique_integer([:positive])}.new"
 
     with :ok <- File.mkdir_p(Path.dirname(path)),
@@ -142,8 +149,9 @@ defmodule Exosuit.App.Objects do
          :ok <- File.rename(new, path) do
       :ok
     else
-      {:error, reason} ->
-        {:error, Error.new(:io, "#{path} cannot be written: #{:file.format_error(reason)}")}
+      {:error, _reason} ->
+        _absent = File.rm(new)
+        :error
     end
   end
 

@@ -4,7 +4,7 @@ defmodule Exosuit.App.Supervisor do
 
       Applications (one_for_all)
       ├── Anchor       ends with the registry, so that the names of the others come back
-      ├── KeptObjects  objects in memory, of a host without a data directory
+      ├── KeptObjects  objects in memory, of a host without a writable data directory
       ├── Tasks        fetches, writes and shares under way
       ├── Shares       makes the host run its shares: see `Exosuit.App.Shares`
       └── Member       the member of the lattice: see `Exosuit.App.Member`

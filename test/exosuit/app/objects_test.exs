@@ -15,6 +15,42 @@ defmodule Exosuit.App.ObjectsTest do
     assert {:error, %Error{reason: :not_found}} = Objects.fetch(instance, digest)
   end
 
+  test "a host whose data directory cannot be written keeps objects in memory, and runs applications" do
+    dir = tmp_dir!()
+    File.write!(Path.join(dir, "file"), "")
+    host = start_supervised_host!(data_dir: Path.join(dir, "file/below"))
+    instance = Directory.fetch!(host, :instance)
+    {:ok, digest} = Objects.put(instance, "wasm")
+    assert {:ok, {:bytes, "wasm"}} = Objects.source(instance, digest)
+    :ok = Store.delete_object(instance.lattice, digest)
+    assert {:ok, {:bytes, "wasm"}} = Objects.source(instance, digest)
+    assert {:ok, {_digest, {:bytes, "here"}}} = Objects.keep_here(instance, "here")
+
+    assert {:ok, _steps, []} = Exosuit.apply_manifest(host, manifest!())
+    assert {:ok, "hello"} = Exosuit.call(host, "app-echo", "Echo.Say", "hello")
+  end
+
+  defp manifest! do
+    dir = tmp_dir!()
+    path = Path.join(dir, "app.yaml")
+    File.cp!(Guests.path("echo"), Path.join(dir, "echo.wasm"))
+
+    File.write!(path, """
+    apiVersion: core.oam.dev/v1beta1
+    kind: Application
+    metadata:
+      name: app
+    spec:
+      components:
+        - name: echo
+          type: component
+          properties:
+            image: echo.wasm
+    """)
+
+    path
+  end
+
   test "what is kept in memory is bounded: the objects that were used last" do
     instance = Directory.fetch!(start_supervised_host!(), :instance)
 
