@@ -1,4 +1,4 @@
-//! Messages over a connection, as commands and events have them: published, asked, listened for.
+//! Messages over a connection: publish, request, gather and subscribe.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::connection::unsent;
 use crate::replies::Replies;
 use crate::{Connection, Error};
 
-/// Messages over a connection. Clones are the same.
+/// Messages over a connection. Clones share it.
 #[derive(Clone)]
 pub struct Bus {
     connection: Connection,
@@ -24,26 +24,27 @@ pub struct Bus {
 /// A message from the lattice.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    /// Where it was sent.
+    /// The subject that it was sent to.
     pub subject: String,
-    /// Where an answer is awaited.
+    /// The subject that an answer is awaited on.
     pub reply: Option<String>,
-    /// What it says.
+    /// The bytes of the message.
     pub payload: Bytes,
 }
 
 /// How many bytes of answers are gathered at most.
 const GATHERED: usize = 64 << 20;
 
-/// What is sent to a subject, until this is dropped. It lasts through every outage; what is sent
-/// meanwhile is lost. So is what finds no room, as whoever listens is slow: the connection tells of it.
+/// The messages on a subject, until this is dropped. The subscription survives outages, but
+/// messages sent during one are lost. Messages are also lost while the reader is too slow; a notice
+/// of the connection reports this.
 pub struct Subscription {
     connection: Connection,
     heard: exosuit_core::Subscription,
 }
 
 impl Bus {
-    /// Messages over this connection. Waits for nothing: there need not be a connection yet.
+    /// Messages over this connection. Does not wait, even if there is no connection yet.
     pub async fn start(connection: Connection) -> Result<Self, Error> {
         let replies = Arc::new(Replies::start(connection.clone()).await?);
         Ok(Self {
@@ -52,10 +53,7 @@ impl Bus {
         })
     }
 
-    /// Whether there is a connection now.
-    ///
-    /// # Errors
-    /// Without one.
+    /// Checks that there is a connection.
     pub fn check(&self) -> Result<(), Error> {
         self.connection.client().map(drop)
     }
@@ -68,7 +66,7 @@ impl Bus {
         &self.replies
     }
 
-    /// Sends a message to whoever listens. That somebody does, it does not say.
+    /// Publishes a message. It does not say whether anybody receives it.
     pub async fn publish(&self, subject: &str, payload: Bytes) -> Result<(), Error> {
         let subject = subject.to_owned();
         let reply = None;
@@ -80,7 +78,7 @@ impl Bus {
         .await
     }
 
-    /// Sends a message that may say where its answer is awaited.
+    /// Publishes a message that may name a subject for its answer.
     pub async fn send(&self, message: Message) -> Result<(), Error> {
         let Message {
             subject,
@@ -99,7 +97,8 @@ impl Bus {
         sent.map_err(|error| unsent(&error))
     }
 
-    /// Sends a message, and gives the first answer. That nobody listens is an error at once.
+    /// Sends a request, and returns the payload of the first answer. If nobody listens, returns an
+    /// error at once.
     pub async fn request(
         &self,
         subject: &str,
@@ -109,7 +108,8 @@ impl Bus {
         Ok(self.ask(subject, payload, deadline).await?.payload)
     }
 
-    /// As [`request`](Self::request), with all of the answer: it may await one in its turn.
+    /// Sends a request, and returns the whole answer, which may name a subject for a further
+    /// answer.
     pub async fn ask(
         &self,
         subject: &str,
@@ -120,8 +120,8 @@ impl Bus {
         Ok(answer.await?.into())
     }
 
-    /// Sends a message, and gives the answers that come within this time: as many as `most`, which
-    /// end the wait, and perhaps none.
+    /// Sends a request, and returns the answers that arrive within this time. Ends early after
+    /// `most` answers.
     pub async fn gather(
         &self,
         subject: &str,
@@ -133,7 +133,8 @@ impl Bus {
             .await
     }
 
-    /// As [`Bus::gather`], but once there are answers, it ends when for so long no other has come.
+    /// Gathers answers like [`Bus::gather`]. After the first answer, it ends when no other has
+    /// arrived for `quiet`.
     pub async fn gather_until_quiet(
         &self,
         subject: &str,
@@ -167,12 +168,12 @@ impl Bus {
                 }
             }
         };
-        // That the time is over is how it usually ends.
+        // The timeout is the usual end.
         let _ = tokio::time::timeout(within, gather).await;
         Ok(gathered)
     }
 
-    /// Listens to a subject, which may have wildcards; of those in one group, one gets each message.
+    /// Subscribes to a subject, which may have wildcards. In a group, one member gets each message.
     pub async fn subscribe(
         &self,
         subject: &str,
@@ -184,7 +185,7 @@ impl Bus {
         })
     }
 
-    /// The same, as built-in providers have it: they are told how much was lost.
+    /// Subscribes for built-in providers, which learn how many messages were lost.
     pub(crate) async fn listen(
         &self,
         subject: &str,
@@ -210,7 +211,8 @@ impl Bus {
     }
 }
 
-/// Takes messages as they come. The client would keep thousands of them, of whatever length.
+/// Moves messages to a mailbox with a bound on bytes. The client's own queue has only a bound on
+/// their number.
 async fn fill(mailbox: Arc<Mailbox>, mut subscriber: Subscriber) {
     while let Some(message) = subscriber.next().await {
         mailbox.put(Message::from(message).into());
@@ -219,7 +221,7 @@ async fn fill(mailbox: Arc<Mailbox>, mut subscriber: Subscriber) {
 }
 
 impl Subscription {
-    /// The next message; none once the connection is closed.
+    /// The next message. `None` once the connection is closed.
     pub async fn next(&mut self) -> Option<Message> {
         loop {
             match self.heard.next().await? {
@@ -240,7 +242,8 @@ impl From<async_nats::Message> for Message {
     }
 }
 
-/// The client takes any text for one, and a blank in it would make another message of this.
+/// Checks the subject of an answer. The client sends any text, and a blank in it would change the
+/// message.
 fn check_reply(reply: &str) -> Result<(), Error> {
     let is_bad = |byte: u8| byte.is_ascii_whitespace() || byte.is_ascii_control();
     if reply.is_empty() || reply.bytes().any(is_bad) {

@@ -1,7 +1,8 @@
-//! Answers to requests: one subscription for all, and a place for each request that waits.
+//! Requests and their answers: one subscription for all answers, and an entry for each request that
+//! waits.
 //!
-//! The client has the like, but keeps a place for ever where no answer comes, and lets a caller
-//! wait for one that the end of its connection has made impossible.
+//! The client has requests, too, but keeps an entry forever if no answer comes, and lets a caller
+//! wait for an answer that can no longer come because the connection was lost.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,20 +18,21 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::connection::unsent;
 use crate::{Connection, Error, State, new_id};
 
+/// The waiting requests, by the last token of their inbox.
 type Waiting = Mutex<HashMap<String, Waiter>>;
 
-/// Whether a message is an answer, to those who can tell. It is asked where all answers come in, so it
-/// must not take long.
+/// Whether a message is an answer. It is called in the task of all answers, so it must not take
+/// long.
 pub(crate) type IsAnswer = Box<dyn Fn(&Bytes) -> bool + Send>;
 
-/// What a waiting request takes for its answer.
+/// What a request accepts as its answer.
 pub(crate) enum Accepts {
     /// Any message.
     Anything,
-    /// A message that passes the check, or the word of the server that nobody responds.
+    /// A message that passes the check, or "no responders" from the server.
     Checked(IsAnswer),
-    /// A message that passes the check, and nothing else: whoever may publish to the inbox can forge
-    /// the word of the server.
+    /// Only a message that passes the check: "no responders" can be forged by anyone who may
+    /// publish to the inbox.
     CheckedAlone(IsAnswer),
 }
 
@@ -45,23 +47,25 @@ impl Accepts {
     }
 }
 
+/// A request that waits.
 struct Waiter {
     sender: oneshot::Sender<Message>,
     accepts: Accepts,
-    /// How often the connection had been lost before.
+    /// How often the connection had been lost before the request.
     losses: u64,
 }
 
 /// Sends requests and waits for their answers.
 pub(crate) struct Replies {
     connection: Connection,
-    /// Nobody can guess it, so nobody else can answer.
+    /// It is random, so that only those who get a request can answer it.
     inbox: String,
     waiting: Arc<Waiting>,
     _task: AbortOnDropHandle<()>,
 }
 
 impl Replies {
+    /// Subscribes to the answers of this connection.
     pub(crate) async fn start(connection: Connection) -> Result<Self, Error> {
         let inbox = format!("_INBOX.{}", new_id().simple());
         let subscriber = connection
@@ -91,7 +95,7 @@ impl Replies {
             .await
     }
 
-    /// The same, and passes over what the request does not accept.
+    /// Sends a request, and ignores messages that it does not accept.
     pub(crate) async fn request_checked(
         &self,
         subject: &str,
@@ -118,8 +122,8 @@ impl Replies {
         self.connection.refuse_too_large("message", message.len())?;
         let losses = self.connection.losses();
         let client = self.connection.client()?;
-        let (place, answer) = Place::take(&self.waiting, losses, accepts);
-        let inbox = format!("{}.{}", self.inbox, place.token);
+        let (pending, answer) = PendingReply::register(&self.waiting, losses, accepts);
+        let inbox = format!("{}.{}", self.inbox, pending.token);
         let exchange = async {
             let subject = subject.to_owned();
             let published = match headers {
@@ -143,14 +147,15 @@ impl Replies {
     }
 }
 
-/// A place among those who wait, until it is dropped.
-struct Place<'a> {
+/// The entry of a waiting request, until it is dropped.
+struct PendingReply<'a> {
     waiting: &'a Waiting,
     token: String,
 }
 
-impl<'a> Place<'a> {
-    fn take(
+impl<'a> PendingReply<'a> {
+    /// Adds an entry.
+    fn register(
         waiting: &'a Waiting,
         losses: u64,
         accepts: Accepts,
@@ -167,13 +172,14 @@ impl<'a> Place<'a> {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for PendingReply<'_> {
     fn drop(&mut self) {
         self.waiting.lock().remove(&self.token);
     }
 }
 
-/// Hands answers to those who wait, and tells those for whom none can come any more.
+/// Passes answers to their requests. Ends requests whose answers can no longer come, because the
+/// connection was lost since.
 async fn hand_out(waiting: Arc<Waiting>, mut subscriber: Subscriber, connection: Connection) {
     let mut state = connection.state();
     loop {
@@ -198,6 +204,7 @@ async fn hand_out(waiting: Arc<Waiting>, mut subscriber: Subscriber, connection:
     }
 }
 
+/// Passes a message to its request. A message that is not accepted leaves the request waiting.
 fn answer(waiting: &Waiting, message: Message) {
     let token = message.subject.rsplit('.').next().unwrap_or_default();
     let mut waiting = waiting.lock();

@@ -1,4 +1,4 @@
-//! What is shown to the server at each attempt to connect.
+//! The credentials that are shown to the server at each attempt to connect.
 
 use std::fs::File;
 use std::io::Read;
@@ -15,7 +15,7 @@ use crate::{Error, Secret};
 /// The largest credentials file that is read.
 const MAX_FILE: u64 = 64 << 10;
 
-/// What is shown to a server that says `nonce`.
+/// The answer to a server with this nonce.
 pub(crate) fn answer(credentials: &Credentials, nonce: &[u8]) -> Result<Auth, Error> {
     let mut auth = Auth::new();
     match credentials {
@@ -27,7 +27,7 @@ pub(crate) fn answer(credentials: &Credentials, nonce: &[u8]) -> Result<Auth, Er
         }
         Credentials::Token { token, seed } => sign_in(&mut auth, token, seed, nonce)?,
         Credentials::File(path) => {
-            let (token, seed) = read(path)?;
+            let (token, seed) = read_file(path)?;
             sign_in(&mut auth, &token, &seed, nonce)?;
         }
         Credentials::Password { user, password } => {
@@ -60,7 +60,7 @@ struct Times {
     exp: Option<u64>,
 }
 
-/// The server would only say that it refuses: that it is a matter of time is for us to see.
+/// Refuses an expired token. The server would only say that it refuses, not why.
 fn refuse_expired(token: &Secret) -> Result<(), Error> {
     let malformed = || Error::InvalidCredentials("the user token is not a JWT".to_owned());
     let claims = token
@@ -79,8 +79,8 @@ fn refuse_expired(token: &Secret) -> Result<(), Error> {
     }
 }
 
-/// Token and seed from a file of `nsc`.
-fn read(path: &Path) -> Result<(Secret, Secret), Error> {
+/// The token and the seed in a file of `nsc`.
+fn read_file(path: &Path) -> Result<(Secret, Secret), Error> {
     let wrong = |why: String| Error::InvalidCredentials(format!("{}: {why}", shown(path)));
     let file = File::open(path).map_err(|error| wrong(error.to_string()))?;
     let mut text = zeroize::Zeroizing::new(String::new());
@@ -91,7 +91,7 @@ fn read(path: &Path) -> Result<(Secret, Secret), Error> {
     Ok((part("USER JWT")?, part("USER NKEY SEED")?))
 }
 
-/// The line after the one of dashes that begins this section.
+/// The line after the line of dashes that begins this section.
 fn section(text: &str, name: &str) -> Option<Secret> {
     let begins = |line: &str| {
         line.starts_with("---") && line.contains(&format!("BEGIN {name}"))

@@ -1,7 +1,7 @@
-//! A connection to the lattice: made in the background, made again whenever it is lost.
+//! A connection to the lattice. It is made in the background, and made again whenever it is lost.
 //!
-//! - `options`: how it is made. `login`: what is shown to the server at each attempt.
-//! - `state`: whether it is there, and what is told of it.
+//! - `options`: the settings. `login`: the credentials at each attempt.
+//! - `state`: the state of the connection, and its notices.
 
 mod login;
 mod options;
@@ -23,14 +23,14 @@ use crate::error::clip;
 use options::invalid;
 use state::Tower;
 
-/// How many commands to the client wait to be written. What waits while there is no connection is
-/// sent when there is one: few enough to be no flood then.
+/// How many commands wait to be written. Those that wait without a connection are sent with the
+/// next one, so they must be few enough not to flood it.
 const COMMANDS: usize = 2_048;
 
-/// How many messages of a subscription wait to be taken, before they are lost.
+/// How many messages of a subscription wait, before they are lost.
 const MESSAGES: usize = 4_096;
 
-/// A connection to the lattice. Clones are the same connection, which closes with the last.
+/// A connection to the lattice. Clones share it; it closes with the last one.
 #[derive(Clone)]
 pub struct Connection {
     client: Client,
@@ -39,12 +39,12 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Begins to connect, and goes on for as long as it takes. Returns at once.
+    /// Starts to connect, and continues for as long as it takes. Returns at once.
     ///
-    /// The error is one of the options; that no server answers is a [`State`].
+    /// Returns an error only for wrong options. An unreachable server is a [`State`].
     pub async fn open(options: &ConnectionOptions) -> Result<Self, Error> {
         let (servers, credentials) = options.check()?;
-        // Wrong credentials of our own making are an error now, and not at each attempt.
+        // Credentials that cannot work are an error now, and not at each attempt.
         if let Err(error @ Error::InvalidCredentials(_)) = login::answer(&credentials, b"") {
             return Err(error);
         }
@@ -60,17 +60,17 @@ impl Connection {
         })
     }
 
-    /// Whether it is there, and each change of that.
+    /// The state of the connection, and its changes.
     pub fn state(&self) -> watch::Receiver<State> {
         self.tower.state()
     }
 
-    /// What happens to it from now on.
+    /// The events of the connection from now on.
     pub fn notices(&self) -> broadcast::Receiver<Notice> {
         self.tower.notices()
     }
 
-    /// Waits until it is there; the error is that of the last attempt.
+    /// Waits for the connection. The error is that of the last attempt.
     pub async fn ready(&self, within: Duration) -> Result<(), Error> {
         let mut state = self.state();
         let settled = state.wait_for(|state| matches!(state, State::Connected | State::Closed));
@@ -84,12 +84,13 @@ impl Connection {
         }
     }
 
-    /// Ends all subscriptions, sends what waits to be sent, and closes it for all clones.
+    /// Ends all subscriptions, sends the waiting messages, and closes the connection for all
+    /// clones.
     pub async fn close(&self) {
         let was_connected = self.tower.is_connected();
         self.tower.close();
         if was_connected {
-            // The last that it can fail with is that it is closed already.
+            // The only error is that it is closed already.
             let _ = self.client.drain().await;
         }
     }
@@ -105,17 +106,17 @@ impl Connection {
         Err(Error::NotConnected)
     }
 
-    /// How many bytes a message may have, as far as the server has said.
+    /// The largest message in bytes that the server accepts.
     pub fn max_payload(&self) -> usize {
         self.client.max_payload()
     }
 
-    /// Tells that a subscription was too slow, and something is lost.
+    /// Reports that a subscription was too slow and lost messages.
     pub(crate) fn fell_behind(&self) {
         self.tower.slow();
     }
 
-    /// An error for what the server would end the connection for.
+    /// Refuses a message that the server would end the connection for.
     pub(crate) fn refuse_too_large(&self, what: &'static str, size: usize) -> Result<(), Error> {
         let limit = self.max_payload();
         if size <= limit {
@@ -125,12 +126,12 @@ impl Connection {
         Err(Error::TooLarge { what, size, limit })
     }
 
-    /// How often it was lost: what was sent before the last time is not answered any more.
+    /// How often the connection was lost. Requests from before the last loss get no answer.
     pub(crate) fn losses(&self) -> u64 {
         self.tower.losses()
     }
 
-    /// What comes of this, unless the connection goes meanwhile: what was asked is not answered then.
+    /// The result of a request, or an error if the connection is lost in the meantime.
     pub(crate) async fn unless_lost<T>(
         &self,
         asking: impl Future<Output = Result<T, Error>>,
@@ -146,12 +147,12 @@ impl Connection {
         }
     }
 
-    /// The client, for what outlasts a connection.
+    /// The client, even without a connection: for subscriptions, which survive outages.
     pub(crate) fn any_client(&self) -> &Client {
         &self.client
     }
 
-    /// The streams of the servers, or of a domain among them.
+    /// The streams of the servers, or of a domain.
     pub(crate) fn jetstream(&self, domain: Option<&str>) -> jetstream::Context {
         match domain {
             Some(domain) => jetstream::with_domain(self.client.clone(), domain),
@@ -168,7 +169,7 @@ impl fmt::Debug for Connection {
     }
 }
 
-/// Says that it is over when the last clone goes. The client itself would try to connect for ever.
+/// Closes the connection with the last clone. The client itself would try to connect forever.
 struct Closer(Arc<Tower>);
 
 impl Drop for Closer {
@@ -177,7 +178,7 @@ impl Drop for Closer {
     }
 }
 
-/// Why a message was not sent.
+/// The error for a message that was not sent.
 pub(crate) fn unsent(error: &PublishError) -> Error {
     match error.kind() {
         PublishErrorKind::InvalidSubject => {
@@ -240,7 +241,7 @@ async fn log_in(
     credentials: Arc<Credentials>,
     nonce: Vec<u8>,
 ) -> Result<async_nats::Auth, AuthError> {
-    // There may be a file to read.
+    // The credentials may be in a file.
     let answer = tokio::task::spawn_blocking(move || login::answer(&credentials, &nonce)).await;
     match answer {
         Ok(Ok(auth)) => {
@@ -255,18 +256,18 @@ async fn log_in(
     }
 }
 
-/// The client asks for a server before each attempt: the one moment to learn why the last one
-/// failed, and to make it stop.
+/// Runs before each attempt to connect: the only moment to learn why the last one failed, and to
+/// stop the client.
 fn before_attempt(
     tower: &Tower,
     servers: &[async_nats::Server],
 ) -> Option<async_nats::ReconnectToServer> {
     if tower.is_closed() {
-        // Ends the client's task without a message. Nothing else does: asked for a server again and
-        // again, it does not notice that all handles are gone.
+        // Ends the client's task, without a message in the log. The client offers no other way: it
+        // keeps asking for a server, and does not notice that all handles are gone.
         std::panic::resume_unwind(Box::new("the connection is closed"));
     }
-    // The client drops events that come too thick; this one must not be lost.
+    // The client drops events when many come at once; this one must not be lost.
     tower.lost();
     let failed = servers.iter().filter(|server| server.last_error.is_some());
     let worst = failed.max_by_key(|server| server.failed_attempts);

@@ -1,4 +1,4 @@
-//! How a connection is made, checked once.
+//! The options of a connection, checked once.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,75 +9,79 @@ use percent_encoding::percent_decode_str;
 use crate::error::clip;
 use crate::{Error, Secret};
 
-/// How one connection to the lattice is made.
+/// The options of one connection to the lattice.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectionOptions {
-    /// Any of them will do: `nats://host:4222`, `tls://host`, `host:port`. One in `nats://user:password@host`
-    /// form gives the credentials, where there are no others.
+    /// The servers; any of them suffices: `nats://host:4222`, `tls://host`, `host:port`. An address
+    /// `nats://user:password@host` gives the credentials, if there are no others.
     pub servers: Vec<String>,
-    /// What the servers call us.
+    /// The name of this client in the server's reports.
     pub name: String,
-    /// Who we are.
+    /// The credentials of this client.
     pub credentials: Credentials,
     /// Whether and how the connection is encrypted.
     pub tls: Tls,
     /// How long to wait before each further attempt.
     pub backoff: Backoff,
-    /// How often to see whether a silent server is still there; two lost answers end a connection.
+    /// How often a silent server is asked for a sign of life. Two missing answers end the
+    /// connection.
     pub ping_interval: Duration,
     /// How long one attempt may take.
     pub connect_timeout: Duration,
 }
 
-/// How one proves who one is.
+/// How the client authenticates itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Credentials {
     /// Not at all.
     #[default]
     None,
-    /// With the seed of a user's key, which the server knows.
+    /// The seed of a user's key; the server knows the public key.
     Key(Secret),
-    /// With a user's token, and the seed of the key that it speaks of.
+    /// A user's token, with the seed of the key in it.
     Token {
         /// The token: a JWT.
         token: Secret,
         /// The seed: `SU…`.
         seed: Secret,
     },
-    /// With both in one file, as `nsc` makes it. It is read at each attempt, so that it can be renewed.
+    /// A file with token and seed, as `nsc` writes it. It is read at each attempt, so that it can
+    /// be renewed.
     File(PathBuf),
-    /// With name and password.
+    /// A name and a password.
     Password {
         /// The name.
         user: String,
         /// The password.
         password: Secret,
     },
-    /// With one word that all share.
+    /// A token that all clients share.
     Word(Secret),
 }
 
 /// Whether and how a connection is encrypted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tls {
-    /// Whether it must be. It also is where the server asks for it, or its address is `tls://`.
+    /// Whether TLS is required. It is also used if the server requires it, or if the address is
+    /// `tls://`.
     pub required: bool,
-    /// Who vouches for the server, in PEM; the authorities that the machine trusts if not given.
+    /// The certificates that the server's must be signed by, in PEM; by default those that the
+    /// machine trusts.
     pub authority: Option<PathBuf>,
-    /// Our own certificate and its key, in PEM, for servers that ask for one.
+    /// This client's certificate and its key, in PEM, for servers that require one.
     pub certificate: Option<(PathBuf, PathBuf)>,
-    /// Whether to begin with TLS, as some servers and proxies want it.
+    /// Whether the connection begins with TLS, as some servers and proxies require.
     pub first: bool,
 }
 
-/// How long to wait before each further attempt, for ever: the one policy of Exosuit for whatever is
-/// wanted and does not work yet. What had worked is tried again at once, then the delays double, and a
-/// jitter of up to a quarter keeps apart what fell together.
+/// The delays before further attempts, without an end. This is the one policy of retries in
+/// Exosuit. The first retry comes soon; then the delays double. A jitter of up to a quarter
+/// separates hosts that lost the same server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backoff {
-    /// Before the second attempt.
+    /// The delay before the second attempt.
     pub shortest: Duration,
-    /// At most, with the jitter.
+    /// The longest delay, including the jitter.
     pub longest: Duration,
 }
 
@@ -91,8 +95,8 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// Before the nth attempt, where `random` is between 0 and 1. The first is soon, but not at the
-    /// same moment for every host that a server lost.
+    /// The delay before the nth attempt; `random` is between 0 and 1. The first one is short, but
+    /// not the same for every host that lost the server.
     pub(crate) fn delay(self, attempt: usize, random: f64) -> Duration {
         let doublings = u32::try_from(attempt.saturating_sub(2)).unwrap_or(u32::MAX);
         let full = 2u32
@@ -122,7 +126,7 @@ impl Default for ConnectionOptions {
 }
 
 impl ConnectionOptions {
-    /// The addresses, without what they say of credentials, and the credentials.
+    /// The addresses without the credentials in them, and the credentials.
     pub(crate) fn check(&self) -> Result<(Vec<ServerAddr>, Credentials), Error> {
         if self.servers.is_empty() {
             return Err(invalid("servers", "one address at least", "none"));
@@ -164,7 +168,8 @@ impl Tls {
     }
 }
 
-/// An address, and the credentials in it. An error does not quote it, since it may have some.
+/// An address and the credentials in it. An error does not quote the address, as it may hold a
+/// password.
 fn address(text: &str) -> Result<(ServerAddr, Credentials), Error> {
     const EXPECTED: &str = "addresses like nats://host:4222 or tls://host:4222";
     let wrong = |why: String| invalid("servers", EXPECTED, why);

@@ -1,4 +1,4 @@
-//! The state of a connection, and what is told of it.
+//! The state of a connection, and the notices about it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -10,51 +10,51 @@ use tokio::sync::{broadcast, watch};
 use crate::Error;
 use crate::error::clip;
 
-/// How many notices wait for whoever is slow to take them; the oldest are lost first.
+/// How many notices wait for a slow reader; the oldest are dropped first.
 const NOTICES: usize = 256;
 
-/// A consumer that is slow loses thousands of messages a second: this often it is told.
+/// How often a slow consumer is reported. It may lose thousands of messages a second.
 const SLOW_EVERY: Duration = Duration::from_secs(1);
 
 /// Whether there is a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
-    /// Not yet, or not any more; and what the last attempt failed with.
+    /// There is none now. Holds the error of the last attempt.
     Connecting(Option<Error>),
     /// There is.
     Connected,
-    /// There will be none.
+    /// It was closed for good.
     Closed,
 }
 
-/// What happened to a connection.
+/// An event of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
     /// It is there, or there again.
     Connected,
-    /// It is gone; attempts follow.
+    /// The connection was lost. Attempts follow.
     Disconnected,
-    /// An attempt failed. Told once for as long as further attempts fail alike.
+    /// An attempt failed. Reported once while further attempts fail in the same way.
     Failed(Error),
-    /// We were too slow to take what came to one of our subscriptions, and something is lost.
+    /// One of our subscriptions was too slow, and lost messages.
     SlowConsumer,
-    /// The server said what was wrong: no permission, a slow consumer, too many connections.
+    /// The server reported an error: a missing permission, a slow consumer, too many connections.
     Refused(Error),
-    /// The server will go away, and wants us to go to another.
+    /// The server will stop, and asks for a move to another one.
     LameDuck,
     /// It was closed, for good.
     Closed,
 }
 
-/// Where the callbacks of the client write, and everybody else reads.
+/// The callbacks of the client write here, and all others read.
 pub(crate) struct Tower {
     state: watch::Sender<State>,
     notices: broadcast::Sender<Notice>,
-    /// How often it was lost.
+    /// How often the connection was lost.
     losses: AtomicU64,
-    /// What the credentials were found to be when they were to be shown.
+    /// The error of the credentials at the last attempt.
     login: Mutex<Option<Error>>,
-    /// When a slow consumer was told of.
+    /// When a slow consumer was reported last.
     slow: Mutex<Option<Instant>>,
 }
 
@@ -81,7 +81,7 @@ impl Tower {
         *self.state.borrow() == State::Connected
     }
 
-    /// How often it was lost: what was sent before the last time is not answered any more.
+    /// How often the connection was lost. Requests from before the last loss get no answer.
     pub(crate) fn losses(&self) -> u64 {
         self.losses.load(Ordering::SeqCst)
     }
@@ -90,12 +90,12 @@ impl Tower {
         *self.state.borrow() == State::Closed
     }
 
-    /// The credentials could not be shown, for this reason; or they could.
+    /// Stores the result of preparing the credentials.
     pub(crate) fn login(&self, outcome: Option<Error>) {
         *self.login.lock() = outcome;
     }
 
-    /// An attempt to connect failed, as the client puts it.
+    /// An attempt to connect failed; `text` is the client's error.
     pub(crate) fn failed(&self, text: &str) {
         let error = self.login.lock().clone().unwrap_or_else(|| classify(text));
         self.turn(
@@ -120,7 +120,7 @@ impl Tower {
         }
     }
 
-    /// The connection is gone, if it was there.
+    /// The connection was lost, if there was one.
     pub(crate) fn lost(&self) {
         self.change(
             State::Connecting(None),
@@ -154,7 +154,8 @@ impl Tower {
         });
     }
 
-    /// Tells before others see it: whoever waited for a state has not to be told of it any more.
+    /// Sends the notice before the new state, so that a reader that waited for the state has the
+    /// notice already.
     fn change(&self, to: State, notice: Notice, is_news: impl Fn(&State, &State) -> bool) {
         self.state.send_if_modified(|state| {
             let is_news = is_news(state, &to);

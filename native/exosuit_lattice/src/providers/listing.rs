@@ -29,7 +29,7 @@ pub(super) async fn keys(
 ) -> Result<Vec<Listed>, Error> {
     let prefix = bucket.subject(&format!("{space}."));
     let mut keys = BTreeMap::new();
-    read(bucket, &format!("{space}.*"), |message| {
+    read_all(bucket, &format!("{space}.*"), |message| {
         let token = message.subject.strip_prefix(&prefix);
         let key = token.and_then(|token| names::text(token, header(message, KEY)));
         if let Some(key) = key.filter(|key| after.is_none_or(|after| key.as_str() > after)) {
@@ -49,7 +49,7 @@ pub(super) async fn keys(
 pub(super) async fn sweep(bucket: &BucketStream, now: u64) -> Result<bool, Error> {
     let mut outdated = Vec::new();
     let mut is_any_left = false;
-    read(bucket, ">", |message| {
+    read_all(bucket, ">", |message| {
         let expires = expires(message);
         let revision = message.info().map(|info| info.stream_sequence);
         match revision {
@@ -68,7 +68,7 @@ pub(super) async fn sweep(bucket: &BucketStream, now: u64) -> Result<bool, Error
 }
 
 /// Reads all that stands there now.
-async fn read(
+async fn read_all(
     bucket: &BucketStream,
     filter: &str,
     mut see: impl FnMut(&Message),

@@ -8,15 +8,15 @@ use super::CallOptions;
 use super::memory::{Memory, Room};
 use crate::Error;
 
-/// The places of calls. What has no place is refused at once: nothing waits outside.
+/// The slots of calls. A call without a slot is refused at once: no queue grows without a bound.
 pub(super) struct Admission {
     running: Arc<Semaphore>,
     present: Arc<Semaphore>,
     memory: Memory,
 }
 
-/// A call that runs or waits, with the memory of its message.
-pub(super) struct Entry {
+/// The slot of a call that runs or waits, with the memory of its message.
+pub(super) struct CallSlot {
     _present: OwnedSemaphorePermit,
     _memory: Room,
     running: Arc<Semaphore>,
@@ -33,26 +33,26 @@ impl Admission {
         }
     }
 
-    /// A place for a call of so many bytes, if there is one.
-    pub(super) fn enter(&self, bytes: usize) -> Result<Entry, Error> {
+    /// Takes a slot for a call of this size, if there is one.
+    pub(super) fn enter(&self, bytes: usize) -> Result<CallSlot, Error> {
         let present = Arc::clone(&self.present)
             .try_acquire_owned()
             .map_err(|_| Error::Overloaded)?;
-        Ok(Entry {
+        Ok(CallSlot {
             _present: present,
             _memory: self.memory.reserve(bytes)?,
             running: Arc::clone(&self.running),
         })
     }
 
-    /// What payloads may take beside their messages.
+    /// The memory of payloads beside their messages.
     pub(super) fn memory(&self) -> &Memory {
         &self.memory
     }
 }
 
-impl Entry {
-    /// Waits until the call may run, first come, first served.
+impl CallSlot {
+    /// Waits until the call may run. The first to wait runs first.
     pub(super) async fn turn(&self) -> OwnedSemaphorePermit {
         let turn = Arc::clone(&self.running).acquire_owned().await;
         turn.expect("the semaphore is never closed")

@@ -1,15 +1,16 @@
 //! Calls with a MAC, to hosts of the same cluster.
 //!
-//! A host announces in its heartbeat that it accepts such calls. After the first such heartbeat, the first call
-//! to a name is still signed, and a probe goes along with it: a request without an operation. If the probe gets
-//! an authentic answer, further calls to that name carry a MAC. A call without responders, or one that times
-//! out, starts another probe; only if that probe times out as well are calls to the name signed again (see
-//! `takers`). A call that was sent with a MAC is never sent again signed: "no responders" can be forged, and
-//! the call may be running.
+//! A host announces in its heartbeat that it accepts such calls. After the first such heartbeat,
+//! the first call to a name is still signed, and a probe goes along with it: a request without an
+//! operation. If the probe gets an authentic answer, further calls to that name carry a MAC. A call
+//! without responders, or one that times out, starts another probe; only if that probe times out as
+//! well are calls to the name signed again (see `mac_names`). A call that was sent with a MAC is
+//! never sent again signed: "no responders" can be forged, and the call may be running.
 //!
-//! An answer is accepted only if its MAC covers the MAC of the request. Other messages are counted and ignored,
-//! and the call keeps waiting. The answer to a *signed* call has no MAC: anyone who may publish to the inbox of a
-//! host can forge one. The permissions of the NATS server restrict that.
+//! An answer is accepted only if its MAC covers the MAC of the request. Other messages are counted
+//! and ignored, and the call keeps waiting. The answer to a *signed* call has no MAC: anyone who
+//! may publish to the inbox of a host can forge one. The permissions of the NATS server restrict
+//! that.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,23 +19,23 @@ use bytes::Bytes;
 use exosuit_core::{Context, Id, Origin, Reply};
 
 use super::address::{self, Address};
+use super::calls_state::{CallsState, LARGEST_REQUEST};
 use super::chunks::id_text;
 use super::content::Form;
-use super::frame::{Answer, Hash, MAX_NAME, QUESTION, Received, Request, check, hash};
+use super::frame::{Answer, Hash, MAX_NAME, PROBE, Received, Request, check, hash};
 use super::headers::{self, Trace};
 use super::mac::{EpochKeys, Mac};
-use super::shared::{LARGEST_REQUEST, Shared};
 use crate::replies::Accepts;
 use crate::{Error, new_id, now};
 
-/// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a probe waits for its answer.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How often a call is made anew that came to a host which cannot tell whether it was there before.
+/// How often a call is sent to a host that may have served it before its restart.
 const TRIES: u32 = 4;
 
-/// How long to wait before the second time that it is made anew, and twice that before the third: the
-/// clocks of two hosts differ by less.
+/// The pause before the third attempt, longer before each further one: the clocks of two hosts
+/// differ by less.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// A call to another host.
@@ -67,46 +68,46 @@ impl Sent {
     }
 }
 
-/// Asks, in the background, whether anybody takes calls to this name with a MAC, if it is time to.
-pub(super) fn ask_for(shared: &Arc<Shared>, to: &Address, origin: &Origin, key: Option<&Id>) {
-    if !shared.takers.is_to_be_asked(to.name()) {
+/// Probes in the background whether a host accepts calls to this name with a MAC, if it is time to.
+pub(super) fn probe(shared: &Arc<CallsState>, to: &Address, origin: &Origin, key: Option<&Id>) {
+    if !shared.mac_names.should_probe(to.name()) {
         return;
     }
     let (shared, to) = (Arc::clone(shared), to.clone());
     let (origin, key) = (origin.clone(), key.cloned());
     tokio::spawn(async move {
-        let question = Outgoing {
+        let probe = Outgoing {
             to: &to,
             origin: &origin,
             key: key.as_ref(),
-            operation: QUESTION,
+            operation: PROBE,
             payload: &Bytes::new(),
-            context: Context::until(Instant::now() + PATIENCE),
+            context: Context::until(Instant::now() + PROBE_TIMEOUT),
         };
-        // A refused call was read, and answered with a MAC.
-        match shared.call_by_mac(&question).await {
-            Ok(_) | Err(Error::Remote { .. }) => shared.takers.is_there(to.name()),
-            Err(Error::Deadline(_)) => shared.takers.is_unanswered(to.name()),
+        // A refusal with a MAC is an authentic answer, too.
+        match shared.call_by_mac(&probe).await {
+            Ok(_) | Err(Error::Remote { .. }) => shared.mac_names.mark_proven(to.name()),
+            Err(Error::Deadline(_)) => shared.mac_names.mark_unanswered(to.name()),
             Err(_) => {}
         }
     });
 }
 
-impl Shared {
-    /// Calls with a MAC and gives the reply.
+impl CallsState {
+    /// Calls with a MAC, and decodes the reply.
     pub(super) async fn exchange_by_mac(&self, call: &Outgoing<'_>) -> Result<Reply, Error> {
         match self.call_by_mac(call).await {
             Ok(bytes) => Form::Tagged.read_reply(&bytes),
             Err(error @ (Error::NoResponders(_) | Error::Deadline(_))) => {
-                self.takers.doubt(call.to.name());
+                self.mac_names.mark_doubted(call.to.name());
                 Err(error.about(call.to.name()))
             }
             Err(error) => Err(error),
         }
     }
 
-    /// Calls with a MAC and gives the payload of the answer. A question ends with its answer or its
-    /// deadline, a call also with the word that nobody responds.
+    /// Calls with a MAC, and returns the payload of the answer. A probe ends with its answer or its
+    /// deadline; a call also ends with "no responders".
     pub(super) async fn call_by_mac(&self, call: &Outgoing<'_>) -> Result<Bytes, Error> {
         if call.operation.len() > MAX_NAME {
             let why = format!("the operation has more than {MAX_NAME} bytes");
@@ -116,8 +117,9 @@ impl Shared {
         let mut attempt = 1;
         loop {
             match self.try_by_mac(call, hash).await {
-                // One that was made before the host was there. Much later it may be an old one of ours
-                // that somebody sent again, while the call goes on.
+                // The host cannot tell whether it served this call before it restarted, so the call
+                // is sent again with a new time. After the freshness window the answer may be a
+                // repetition by somebody else.
                 Err(Error::Stale(_))
                     if attempt < TRIES && begun.elapsed() < self.options.freshness => {}
                 answer => return answer,
@@ -184,7 +186,7 @@ impl Shared {
         };
         let (deadline, is_answer) = (call.context.deadline, Box::new(is_answer));
         let accepts = match call.operation {
-            QUESTION => Accepts::CheckedAlone(is_answer),
+            PROBE => Accepts::CheckedAlone(is_answer),
             _ => Accepts::Checked(is_answer),
         };
         let answer = self
@@ -198,7 +200,7 @@ impl Shared {
         result(said)?;
         let payload = if said.length > answer.payload.len() as u64 {
             self.refuse_too_large(said.length)?;
-            Box::pin(self.chunks.take(&format!("{name}-r"), said.length)).await?
+            Box::pin(self.chunks.fetch(&format!("{name}-r"), said.length)).await?
         } else {
             answer.payload.clone()
         };

@@ -1,4 +1,4 @@
-//! The calls of one host to others, signed or with a MAC.
+//! The calls of one host to others: signs them or adds a MAC, sends them, and decodes the answers.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,30 +13,30 @@ use tokio::sync::broadcast;
 use super::address::{self, Address};
 use super::admission::Admission;
 use super::calling::{self, Outgoing};
+use super::calls_state::{CallsState, LARGEST_REQUEST};
 use super::chunks::Chunks;
 use super::content::{self, Form};
 use super::guard::Guard;
 use super::headers;
 use super::mac::MacKeys;
+use super::mac_names::MacNames;
 use super::memory::Memory;
 use super::options::CallOptions;
-use super::shared::{LARGEST_REQUEST, Shared};
-use super::takers::Takers;
 use super::tally::{Refusal, Skew, Tally};
 use super::wire::{Invocation, Response};
 use crate::replies::Replies;
 use crate::{Connection, Error, new_id, now};
 
-/// The calls of one host over the lattice, both ways. Clones are the same.
+/// The calls of one host over the lattice, in both directions. Clones share everything.
 #[derive(Clone)]
-pub struct Calls(pub(super) Arc<Shared>);
+pub struct Calls(pub(super) Arc<CallsState>);
 
 impl Calls {
     /// Calls over this connection. Waits for nothing: there need not be a connection yet.
     pub async fn start(connection: Connection, options: CallOptions) -> Result<Self, Error> {
         options.check()?;
         let domain = options.store_domain.clone();
-        let shared = Shared {
+        let shared = CallsState {
             replies: Replies::start(connection.clone()).await?,
             chunks: Chunks::new(connection.clone(), options.lattice.as_str(), domain),
             guard: Guard::new(
@@ -46,7 +46,7 @@ impl Calls {
                 now(),
             ),
             keys: MacKeys::new(&options.lattice, options.seeds()),
-            takers: Takers::default(),
+            mac_names: MacNames::default(),
             admission: Admission::new(&options),
             outgoing: Memory::new(options.memory),
             tally: Arc::new(Tally::new()),
@@ -56,12 +56,12 @@ impl Calls {
         Ok(Self(Arc::new(shared)))
     }
 
-    /// How many calls from the lattice were refused, by the code of the error.
+    /// The number of refused calls from the lattice, by the code of the error.
     pub fn refused(&self) -> BTreeMap<&'static str, u64> {
         self.0.tally.counts()
     }
 
-    /// What is refused from now on: a notice a second at most for each kind of reason.
+    /// Subscribes to refusals: at most one notice a second for each kind of reason.
     pub fn refusals(&self) -> broadcast::Receiver<Refusal> {
         self.0.tally.subscribe()
     }
@@ -71,19 +71,20 @@ impl Calls {
         self.0.tally.skews()
     }
 
-    /// Says whether any other host takes calls with a MAC, as its heartbeat says. Until then no name is
-    /// asked for, and all calls are signed. Names that were proven stay so.
+    /// Sets whether the heartbeat of any other host says that it accepts calls with a MAC. If none
+    /// does, no new name is probed, and all calls are signed. Proven names stay so.
     pub fn others_take_macs(&self, they_do: bool) {
-        self.0.takers.are_there(they_do);
+        self.0.mac_names.set_any_host(they_do);
     }
 
-    /// Whether calls to this name go with a MAC: somebody of the cluster has answered to it so.
+    /// Whether calls to this name carry a MAC, because a host of this cluster has answered to one.
     pub fn go_with_mac(&self, name: &Id) -> bool {
-        self.0.takers.take(name)
+        self.0.mac_names.is_proven(name)
     }
 
-    /// Calls what is served elsewhere, and waits for the answer no longer than the call may take. Its
-    /// target is this address; `key` is the public key of its origin, if it has one besides its id.
+    /// Calls a target on another host, and waits for the answer at most until the call's deadline.
+    /// `to` replaces the call's target. `key` is the public key of the caller, if it has one
+    /// besides its id.
     pub async fn call(
         &self,
         to: &Address,
@@ -91,12 +92,12 @@ impl Calls {
         call: exosuit_core::Invocation,
     ) -> Result<Reply, Error> {
         let (shared, deadline) = (&self.0, call.context.deadline);
-        calling::ask_for(shared, to, &call.origin, key);
+        calling::probe(shared, to, &call.origin, key);
         let exchange = shared.exchange(to, key, call);
         let answer = tokio::time::timeout_at(deadline.into(), exchange).await;
         answer.unwrap_or_else(|_late| {
             // The host that accepted calls with a MAC may be gone.
-            shared.takers.doubt(to.name());
+            shared.mac_names.mark_doubted(to.name());
             Err(Error::Deadline(to.name().to_string()))
         })
     }
@@ -118,7 +119,7 @@ impl Calls {
     }
 }
 
-impl Shared {
+impl CallsState {
     /// A signed call, with its whole payload.
     fn prepare(
         &self,
@@ -150,21 +151,25 @@ impl Shared {
         })
     }
 
+    /// Sends a call in the form that its target accepts, and decodes the reply.
     async fn exchange(
         &self,
         to: &Address,
         key: Option<&Id>,
         mut call: exosuit_core::Invocation,
     ) -> Result<Reply, Error> {
-        // It lasts until the answer is there, with its whole body.
+        // The lease lasts until the answer is complete, including its body.
         let _lease = match &mut call.payload {
             Payload::Http(exchange) => Some(std::mem::take(&mut exchange.lease)),
             _ => None,
         };
         let is_request = matches!(call.payload, Payload::Http(_));
-        let by_mac = self.takers.take(to.name()) && !call.operation.is_empty();
+        let by_mac = self.mac_names.is_proven(to.name()) && !call.operation.is_empty();
         let form = if by_mac { Form::Tagged } else { to.form() };
-        let payload = match form.payload(call.payload, self.terms(&self.outgoing)).await {
+        let payload = match form
+            .payload(call.payload, self.payload_limits(&self.outgoing))
+            .await
+        {
             Err(Error::TooLarge { .. }) if is_request => {
                 return Ok(Reply::Http(Box::new(content::too_large())));
             }
@@ -190,6 +195,7 @@ impl Shared {
         self.exchange_signed(to, signed, call.context).await
     }
 
+    /// Sends a signed call, and decodes the reply.
     async fn exchange_signed(
         &self,
         to: &Address,
@@ -222,10 +228,11 @@ impl Shared {
         if is_apart && answer.is_err() {
             Box::pin(self.chunks.discard(&call.id)).await;
         }
-        self.read(&call.id, &answer?).await
+        self.read_response(&call.id, &answer?).await
     }
 
-    async fn read(&self, id: &str, answer: &Message) -> Result<Bytes, Error> {
+    /// The payload of an answer, which may be in the object store.
+    async fn read_response(&self, id: &str, answer: &Message) -> Result<Bytes, Error> {
         let response = Response::decode(&answer.payload)?;
         if let Some(detail) = response.error {
             let code = headers::code(answer.headers.as_ref());
@@ -239,6 +246,6 @@ impl Shared {
             return Ok(response.payload);
         }
         self.refuse_too_large(length)?;
-        Box::pin(self.chunks.take(&format!("{id}-r"), length)).await
+        Box::pin(self.chunks.fetch(&format!("{id}-r"), length)).await
     }
 }

@@ -50,7 +50,7 @@ impl Chunks {
     }
 
     /// Takes a payload out that must have this length.
-    pub(super) async fn take(&self, name: &str, length: u64) -> Result<Bytes, Error> {
+    pub(super) async fn fetch(&self, name: &str, length: u64) -> Result<Bytes, Error> {
         let wrong = |why: &dyn std::fmt::Display| Error::store("give a large payload", why);
         let store = self.store().await?;
         let info = store.info(name).await.map_err(|error| wrong(&error))?;

@@ -22,11 +22,11 @@ use sha2::{Digest, Sha256};
 
 use super::headers::Trace;
 use super::mac::{EpochKeys, KeyId, MAC_LENGTH, Mac};
-use super::reader::Wrong;
+use super::reader::ParseError;
 use crate::Error;
 
-/// The operation of a question whether anybody takes calls with a MAC: none.
-pub(super) const QUESTION: &str = "";
+/// The operation of a probe: none.
+pub(super) const PROBE: &str = "";
 
 /// Which form of messages this is.
 const VERSION: u8 = 1;
@@ -117,7 +117,7 @@ impl Request {
 
     /// Reads a message.
     pub(super) fn decode(message: &Bytes) -> Result<Received<Self>, Error> {
-        read(message, |fields, time| {
+        decode(message, |fields, time| {
             let id = fields.exactly()?;
             let origin = fields.entity()?;
             let origin_id = Some(fields.text(MAX_NAME)?).filter(|id| !id.is_empty());
@@ -132,7 +132,7 @@ impl Request {
                 length: fields.number()?,
                 depth: u8::from_be_bytes(fields.exactly()?),
                 left: fields.number()?,
-                trace: Trace::read(&fields.text(MAX_NAME)?, &fields.text(MAX_NAME)?),
+                trace: Trace::parse(&fields.text(MAX_NAME)?, &fields.text(MAX_NAME)?),
             })
         })
         .map_err(|why| Error::malformed("invocation", why))
@@ -158,7 +158,7 @@ impl Answer {
 
     /// Reads a message.
     pub(super) fn decode(message: &Bytes) -> Result<Received<Self>, Error> {
-        read(message, |fields, time| {
+        decode(message, |fields, time| {
             let status = u8::from_be_bytes(fields.exactly()?);
             let error = (fields.text(MAX_CODE)?, fields.text(MAX_TEXT)?);
             Ok(Self {
@@ -189,10 +189,10 @@ fn parts(entity: &Entity) -> [&str; 3] {
 }
 
 /// Reads what every message has, and between that what `rest` does.
-fn read<T>(
+fn decode<T>(
     message: &Bytes,
-    rest: impl FnOnce(&mut Fields<'_>, u64) -> Result<T, Wrong>,
-) -> Result<Received<T>, Wrong> {
+    rest: impl FnOnce(&mut Fields<'_>, u64) -> Result<T, ParseError>,
+) -> Result<Received<T>, ParseError> {
     let mut fields = Fields { message, at: 0 };
     let version = u8::from_be_bytes(fields.exactly()?);
     if version != VERSION {
@@ -202,7 +202,7 @@ fn read<T>(
     let (epoch, time) = (fields.number()?, fields.number()?);
     let said = rest(&mut fields, time)?;
     let end = fields.at;
-    let mac = fields.take(MAC_LENGTH)?.try_into().map_err(|_| cut())?;
+    let mac = fields.bytes(MAC_LENGTH)?.try_into().map_err(|_| cut())?;
     Ok(Received {
         said,
         key,
@@ -249,29 +249,29 @@ struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    fn take(&mut self, length: usize) -> Result<&'a [u8], Wrong> {
+    fn bytes(&mut self, length: usize) -> Result<&'a [u8], ParseError> {
         let end = self.at.checked_add(length).ok_or_else(cut)?;
         let bytes = self.message.get(self.at..end).ok_or_else(cut)?;
         self.at = end;
         Ok(bytes)
     }
 
-    fn field(&mut self) -> Result<&'a [u8], Wrong> {
-        let length: [u8; 4] = self.take(4)?.try_into().map_err(|_| cut())?;
-        self.take(u32::from_be_bytes(length) as usize)
+    fn field(&mut self) -> Result<&'a [u8], ParseError> {
+        let length: [u8; 4] = self.bytes(4)?.try_into().map_err(|_| cut())?;
+        self.bytes(u32::from_be_bytes(length) as usize)
     }
 
-    fn exactly<const N: usize>(&mut self) -> Result<[u8; N], Wrong> {
+    fn exactly<const N: usize>(&mut self) -> Result<[u8; N], ParseError> {
         let field = self.field()?;
         let wrong = |_| format!("a field has {} bytes, expected {N}", field.len());
         field.try_into().map_err(wrong)
     }
 
-    fn number(&mut self) -> Result<u64, Wrong> {
+    fn number(&mut self) -> Result<u64, ParseError> {
         self.exactly().map(u64::from_be_bytes)
     }
 
-    fn text(&mut self, longest: usize) -> Result<String, Wrong> {
+    fn text(&mut self, longest: usize) -> Result<String, ParseError> {
         let field = self.field()?;
         if field.len() > longest {
             return Err(format!("a text in it has more than {longest} bytes"));
@@ -280,7 +280,7 @@ impl<'a> Fields<'a> {
         Ok(text.to_owned())
     }
 
-    fn entity(&mut self) -> Result<Entity, Wrong> {
+    fn entity(&mut self) -> Result<Entity, ParseError> {
         Ok(Entity {
             public_key: self.text(MAX_NAME)?,
             contract: self.text(MAX_NAME)?,
@@ -289,7 +289,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-fn cut() -> Wrong {
+fn cut() -> ParseError {
     "it ends too early".to_owned()
 }
 

@@ -1,15 +1,21 @@
-//! Whether a call from the lattice is what it seems: signed by one of ours, as it is, now, and once.
+//! Whether a call from the lattice is authentic, recent, and not a repetition.
 //!
-//! The cheap before the dear: [`Guard::inspect`] looks at everything but the signature,
-//! [`Guard::verify`] at that, and [`Guard::take`] at a large payload, and lets nobody else in. A call
-//! with a MAC is checked as it is read (see `serving`), and admitted once by [`Guard::admit`].
+//! The cheapest checks come first, so that a flood costs little:
 //!
-//! No call is accepted twice within the replay window. Calls with a time before the guard was made are refused as
-//! well, because an earlier process of this host may have served them. The time is that of the sender's clock: if
-//! it is ahead, an earlier process may have served a call with a later time, and the guard accepts it once more.
-//! Signatures have a resolution of one
-//! second, so signed calls are accepted from the next full second on ([`Guard::opens_in`]). Only this host knows
-//! the calls that it accepted: in a group that serves the same actor, each host may accept a call once.
+//! 1. [`Guard::inspect`] checks all but the signature, and returns an [`Unverified`] call.
+//! 2. [`Guard::verify`] checks the signature, and returns a [`Verified`] call.
+//! 3. [`Guard::accept`] checks the hash of a large payload, and records the call. Only one call
+//!    with the same token gets this far.
+//!
+//! A call with a MAC is checked while it is read (see `serving`), and recorded by [`Guard::admit`].
+//!
+//! No call is accepted twice within the replay window. Calls with a time before the guard was made
+//! are refused as well, because an earlier process of this host may have served them. The time is
+//! that of the sender's clock: if it is ahead, an earlier process may have served a call with a
+//! later time, and the guard accepts it once more. Signatures have a resolution of one second, so
+//! signed calls are accepted from the next full second on ([`Guard::opens_in`]). Only this host
+//! knows the calls that it accepted: in a group that serves the same actor, each host may accept a
+//! call once.
 
 use std::time::{Duration, Instant};
 
@@ -18,47 +24,47 @@ use exosuit_claims::{PublicKey, Verifier, moment};
 use exosuit_core::Id;
 use parking_lot::Mutex;
 
-use super::doubt::{Doubt, Leave};
 use super::mac::Mac;
 use super::replays::{Denied, Replays};
+use super::verify_limiter::{Permit, VerifyLimiter};
 use super::wire::Invocation;
 use crate::Error;
 
-/// How many calls are remembered: half a minute of 139 000 a second, in 80 MB. More shorten the time
-/// for which a call counts as new.
+/// How many calls are remembered: 139 000 per second for half a minute, in 80 MB. More calls
+/// shorten the time for which a call counts as recent.
 const REMEMBERED: usize = 1 << 22;
 
-/// The hash of a larger payload takes longer than to verify a signature, and comes after that.
+/// Hashing a larger payload takes longer than verifying a signature, and comes after it.
 pub(super) const HASHED_FIRST: usize = 8 << 10;
 
-/// Checks what comes from the lattice. All that is served on one host goes through one guard.
+/// Checks the calls from the lattice. One guard checks everything that a host serves.
 pub(super) struct Guard {
     lattice: Id,
     issuers: Vec<Verifier>,
     replays: Mutex<Replays>,
-    doubt: Doubt,
+    limiter: VerifyLimiter,
     /// When it was made, in milliseconds since 1970.
     born: u64,
 }
 
-/// A call that may be what it seems.
-pub(super) struct Suspect {
+/// A call that passed all checks but that of its signature.
+pub(super) struct Unverified {
     facts: Call,
     seal: Seal,
-    leave: Leave,
+    permit: Permit,
     is_hashed: bool,
 }
 
-/// A call that is what it seems, but for a payload that was too large, or is not there yet.
-pub(super) struct Genuine<'a>(&'a Suspect);
+/// A call with a valid signature. A large payload is still unchecked.
+pub(super) struct Verified<'a>(&'a Unverified);
 
-impl Genuine<'_> {
+impl Verified<'_> {
     /// When it was signed, in milliseconds since 1970.
     pub(super) fn signed_at(&self) -> u64 {
         signed_at(&self.0.seal)
     }
 
-    /// What the origin is called on its host, besides its key.
+    /// The id of the origin on its host, if it has one besides its key.
     pub(super) fn origin_id(&self) -> Option<&str> {
         self.0.seal.origin_id()
     }
@@ -77,37 +83,38 @@ impl Guard {
             lattice: lattice.clone(),
             issuers: issuers.into_iter().map(Verifier::new).collect(),
             replays: Mutex::new(Replays::new(window, REMEMBERED, now)),
-            doubt: Doubt::new(Instant::now()),
+            limiter: VerifyLimiter::new(Instant::now()),
             born: now,
         }
     }
 
-    /// How long it takes until signed calls can be told from those of the time before: less than a
-    /// second.
+    /// How long it takes until signed calls can be distinguished from those before this guard: less
+    /// than a second.
     pub(super) fn opens_in(&self, now: u64) -> Duration {
         let opens_at = (self.born / 1_000).saturating_add(1).saturating_mul(1_000);
         Duration::from_millis(opens_at.saturating_sub(now).min(1_000))
     }
 
-    /// Takes a call whose MAC was checked, once.
+    /// Records a call whose MAC was checked. Refuses a repetition.
     pub(super) fn admit(&self, mac: &Mac, signed_at: u64, now: u64) -> Result<(), Error> {
         let fingerprint = u64::from_le_bytes(*mac.first_chunk().expect("a MAC is longer"));
-        let taken = self.replays.lock().take(fingerprint, signed_at, now);
-        taken.map_err(|denied| refused(denied, signed_at))
+        let recorded = self.replays.lock().record(fingerprint, signed_at, now);
+        recorded.map_err(|denied| refused(denied, signed_at))
     }
 
-    /// Checks everything that costs little of a call whose answer is awaited in this inbox.
+    /// Checks all but the signature and a large payload. `inbox` is the one that the sender awaits
+    /// the answer in.
     pub(super) fn inspect(
         &self,
         call: &Invocation,
         inbox: Option<&str>,
         now: u64,
-    ) -> Result<Suspect, Error> {
-        let sender = self.doubt.sender(inbox);
-        self.doubt.look(sender, Instant::now())?;
+    ) -> Result<Unverified, Error> {
+        let sender = self.limiter.sender(inbox);
+        self.limiter.precheck(sender, Instant::now())?;
         let seal = Seal::parse(&call.token).map_err(Error::Forged)?;
         let (fingerprint, signed_at) = (fingerprint(&seal), signed_at(&seal));
-        let seen = self.replays.lock().look(fingerprint, signed_at, now);
+        let seen = self.replays.lock().check(fingerprint, signed_at, now);
         seen.map_err(|denied| refused(denied, signed_at))?;
         let facts = Call::new(&call.id, &call.origin, &call.target, &call.operation);
         let facts = facts.within(self.lattice.as_str());
@@ -119,8 +126,8 @@ impl Guard {
             let covered = seal.covers_payload(&facts, &call.payload);
             covered.map_err(Error::Forged)?;
         }
-        Ok(Suspect {
-            leave: self.doubt.enter(sender, Instant::now())?,
+        Ok(Unverified {
+            permit: self.limiter.acquire(sender, Instant::now())?,
             facts,
             seal,
             is_hashed,
@@ -128,31 +135,43 @@ impl Guard {
     }
 
     /// Checks the signature.
-    pub(super) fn verify<'a>(&self, suspect: &'a Suspect, now: u64) -> Result<Genuine<'a>, Error> {
-        let verified = suspect.seal.verify(&self.issuers, now / 1_000);
-        // A good token with another's payload makes nobody known.
-        if verified.is_err() || suspect.is_hashed {
-            self.doubt.settle(&suspect.leave, verified.is_ok());
+    pub(super) fn verify<'a>(
+        &self,
+        unverified: &'a Unverified,
+        now: u64,
+    ) -> Result<Verified<'a>, Error> {
+        let result = unverified.seal.verify(&self.issuers, now / 1_000);
+        // A valid token with another payload must not make its sender known.
+        if result.is_err() || unverified.is_hashed {
+            self.limiter.record(&unverified.permit, result.is_ok());
         }
-        verified.map_err(Error::Forged)?;
-        Ok(Genuine(suspect))
+        result.map_err(Error::Forged)?;
+        Ok(Verified(unverified))
     }
 
-    /// Checks the payload, and takes the call: nobody else will be let in with this token.
-    pub(super) fn take(&self, genuine: &Genuine, payload: &[u8], now: u64) -> Result<(), Error> {
-        let Suspect { facts, seal, .. } = genuine.0;
-        if !genuine.0.is_hashed {
+    /// Checks the payload, and records the call. Later calls with this token are refused.
+    pub(super) fn accept(
+        &self,
+        verified: &Verified,
+        payload: &[u8],
+        now: u64,
+    ) -> Result<(), Error> {
+        let Unverified { facts, seal, .. } = verified.0;
+        if !verified.0.is_hashed {
             let covered = seal.covers_payload(facts, payload);
-            self.doubt.settle(&genuine.0.leave, covered.is_ok());
+            self.limiter.record(&verified.0.permit, covered.is_ok());
             covered.map_err(Error::Forged)?;
         }
         let signed_at = signed_at(seal);
-        let taken = self.replays.lock().take(fingerprint(seal), signed_at, now);
-        taken.map_err(|denied| refused(denied, signed_at))
+        let recorded = self
+            .replays
+            .lock()
+            .record(fingerprint(seal), signed_at, now);
+        recorded.map_err(|denied| refused(denied, signed_at))
     }
 }
 
-/// A token tells the second in which it was signed.
+/// When a token was signed. Tokens have whole seconds.
 fn signed_at(seal: &Seal) -> u64 {
     seal.issued_at().saturating_mul(1_000)
 }
@@ -219,9 +238,9 @@ mod tests {
 
     fn check(guard: &Guard, call: &Invocation, second: u64) -> Result<(), &'static str> {
         let now = second * 1_000;
-        let taken = guard.inspect(call, None, now).and_then(|suspect| {
-            let genuine = guard.verify(&suspect, now)?;
-            guard.take(&genuine, &call.payload, now)
+        let taken = guard.inspect(call, None, now).and_then(|unverified| {
+            let verified = guard.verify(&unverified, now)?;
+            guard.accept(&verified, &call.payload, now)
         });
         taken.map_err(|error| error.code())
     }
@@ -321,11 +340,13 @@ mod tests {
 
         let mut call = sign_for(b"apart");
         (call.payload, call.content_length) = (Bytes::new(), Some(5));
-        let suspect = guard
+        let unverified = guard
             .inspect(&call, None, NOW * 1_000)
             .expect("nothing is to be seen");
-        let genuine = guard.verify(&suspect, NOW * 1_000).expect("it is signed");
-        assert!(guard.take(&genuine, b"other", NOW * 1_000).is_err());
-        assert_eq!(guard.take(&genuine, b"apart", NOW * 1_000), Ok(()));
+        let verified = guard
+            .verify(&unverified, NOW * 1_000)
+            .expect("it is signed");
+        assert!(guard.accept(&verified, b"other", NOW * 1_000).is_err());
+        assert_eq!(guard.accept(&verified, b"apart", NOW * 1_000), Ok(()));
     }
 }

@@ -53,7 +53,7 @@ impl Trace {
     }
 
     /// Parses these texts, and drops those that must not be passed on.
-    pub(super) fn read(parent: &str, state: &str) -> Self {
+    pub(super) fn parse(parent: &str, state: &str) -> Self {
         let take = |text: &str, longest| {
             let is_fit = (1..=longest).contains(&text.len()) && is_line(text);
             is_fit.then(|| text.to_owned())

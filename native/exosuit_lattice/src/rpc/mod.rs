@@ -1,24 +1,29 @@
-//! Calls from host to host: with a MAC between hosts of one cluster, signed as the hosts of the OTP era
-//! have it to all others.
+//! Calls from host to host: with a MAC between hosts of one cluster, and signed between all others,
+//! as hosts of the OTP era do it.
 //!
-//! - [`Calls`]: the calls of one host; [`Hosts`]: all other hosts, as the router knows them; `remote`:
-//!   a provider elsewhere as if it ran here; `serving`: what runs here for those elsewhere.
-//! - `calling`, `takers`, `frame`, `mac`: calls with a MAC, who takes them, their messages and the keys.
-//!   [`MacCaller`]: such calls for those who measure or try a host.
-//! - `wire`, `reader`: signed messages. `headers`: what goes along with them. `address`: who is who.
-//!   `content`: what they carry.
-//! - `guard`, `replays`, `doubt`: whether a call is what it seems. `admission`, `memory`: whether there
-//!   is room for it. `tally`: how many were refused.
-//! - `chunks`: the way of what is too large for a message.
+//! | file | holds |
+//! |---|---|
+//! | `calls`, `calls_state` | calls to other hosts, and what the calls of one host share |
+//! | `hosts`, `remote` | the other hosts, and their providers, as the router sees them |
+//! | `serving` | calls from other hosts to this one |
+//! | `calling`, `mac_names`, `frame`, `mac` | calls with a MAC: sending, names that accept them, messages, keys |
+//! | `wire`, `reader`, `headers` | signed calls: messages, the `MessagePack` parser, message headers |
+//! | `address` | subjects, and the names of callers and targets |
+//! | `content` | payloads: bytes, typed values, HTTP messages |
+//! | `guard`, `replays`, `verify_limiter` | whether a call is authentic, recent and new |
+//! | `admission`, `memory` | whether there is room for a call |
+//! | `tally` | counts refused calls |
+//! | `chunks` | payloads that are too large for a message |
+//! | `caller` | makes calls without sending them, for benchmarks and tests |
 
 mod address;
 mod admission;
 mod caller;
 mod calling;
 mod calls;
+mod calls_state;
 mod chunks;
 mod content;
-mod doubt;
 mod frame;
 #[cfg(fuzzing)]
 pub mod fuzz;
@@ -26,15 +31,15 @@ mod guard;
 mod headers;
 mod hosts;
 mod mac;
+mod mac_names;
 mod memory;
 mod options;
 mod reader;
 mod remote;
 mod replays;
 mod serving;
-mod shared;
-mod takers;
 mod tally;
+mod verify_limiter;
 mod wire;
 
 use std::sync::Arc;
@@ -55,16 +60,16 @@ use crate::Error;
 use remote::RemoteProvider;
 
 impl Calls {
-    /// Serves to the lattice what `target` answers. Several hosts that serve the same share the calls.
+    /// Serves calls from the lattice by `target`. Hosts that serve the same target share its calls.
     ///
-    /// A call comes with the origin that its signer gave it; whether that may call is for the target
-    /// to say.
+    /// A call comes with the origin that its sender authenticated. The target decides whether it
+    /// may call.
     pub async fn serve(&self, served: Served, target: Arc<dyn Deliver>) -> Result<Serving, Error> {
         serving::serve(Arc::clone(&self.0), served, target).await
     }
 
-    /// A provider on another host, or in a process of its own: it is told of links, and called
-    /// through them.
+    /// A provider on another host, or in its own process. It gets its links, and is called through
+    /// them.
     pub fn provider(&self, id: Id, contracts: Vec<Contract>) -> Arc<dyn Capability> {
         let calls = self.clone();
         Arc::new(RemoteProvider {

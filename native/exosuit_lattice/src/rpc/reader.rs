@@ -5,7 +5,7 @@ use bytes::Bytes;
 use rmp::Marker;
 
 /// Why a message cannot be read.
-pub(super) type Wrong = String;
+pub(super) type ParseError = String;
 
 /// Reads a message from its beginning to its end.
 pub(super) struct Reader<'a> {
@@ -19,7 +19,7 @@ impl<'a> Reader<'a> {
     }
 
     /// How many entries a map has.
-    pub(super) fn map(&mut self) -> Result<usize, Wrong> {
+    pub(super) fn map(&mut self) -> Result<usize, ParseError> {
         let marker = self.marker()?;
         let entries = match marker {
             Marker::FixMap(entries) => usize::from(entries),
@@ -32,7 +32,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A text; nil is an empty one.
-    pub(super) fn text(&mut self) -> Result<&'a str, Wrong> {
+    pub(super) fn text(&mut self) -> Result<&'a str, ParseError> {
         let marker = self.marker()?;
         let length = match marker {
             Marker::Null => 0,
@@ -42,12 +42,12 @@ impl<'a> Reader<'a> {
             Marker::Str32 => self.length(4)?,
             other => return Err(unexpected("a text", other)),
         };
-        let bytes = self.take(length)?;
+        let bytes = self.advance(length)?;
         std::str::from_utf8(bytes).map_err(|_| "a text is not UTF-8".to_owned())
     }
 
     /// A text, or nothing.
-    pub(super) fn optional_text(&mut self) -> Result<Option<&'a str>, Wrong> {
+    pub(super) fn optional_text(&mut self) -> Result<Option<&'a str>, ParseError> {
         if self.skip_nil() {
             return Ok(None);
         }
@@ -55,7 +55,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A number that is not negative, or nothing.
-    pub(super) fn optional_number(&mut self) -> Result<Option<u64>, Wrong> {
+    pub(super) fn optional_number(&mut self) -> Result<Option<u64>, ParseError> {
         if self.skip_nil() {
             return Ok(None);
         }
@@ -63,7 +63,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Bytes, in any of the forms that peers give them: bytes, a text, or a list of numbers.
-    pub(super) fn bytes(&mut self) -> Result<Bytes, Wrong> {
+    pub(super) fn bytes(&mut self) -> Result<Bytes, ParseError> {
         let marker = self.marker()?;
         let length = match marker {
             Marker::Null => 0,
@@ -80,21 +80,21 @@ impl<'a> Reader<'a> {
     }
 
     /// The bytes that follow, as a part of the message.
-    pub(super) fn part(&mut self, length: usize) -> Result<Bytes, Wrong> {
+    pub(super) fn part(&mut self, length: usize) -> Result<Bytes, ParseError> {
         let begin = self.at;
-        self.take(length)?;
+        self.advance(length)?;
         Ok(self.message.slice(begin..self.at))
     }
 
     /// How many items a list has.
-    pub(super) fn list(&mut self) -> Result<usize, Wrong> {
+    pub(super) fn list(&mut self) -> Result<usize, ParseError> {
         let marker = self.marker()?;
         self.items(marker)?
             .ok_or_else(|| unexpected("a list", marker))
     }
 
     /// How many items a list has that begins so, if it is one.
-    pub(super) fn items(&mut self, marker: Marker) -> Result<Option<usize>, Wrong> {
+    pub(super) fn items(&mut self, marker: Marker) -> Result<Option<usize>, ParseError> {
         let items = match marker {
             Marker::FixArray(items) => usize::from(items),
             Marker::Array16 => self.length(2)?,
@@ -107,14 +107,14 @@ impl<'a> Reader<'a> {
 
     /// Passes over a value of any kind, however deeply nested, and tells how many there are in it,
     /// itself among them.
-    pub(super) fn skip(&mut self) -> Result<usize, Wrong> {
+    pub(super) fn skip(&mut self) -> Result<usize, ParseError> {
         let (mut values, mut passed) = (1usize, 0usize);
         while values > 0 {
             values -= 1;
             passed += 1;
             let marker = self.marker()?;
             let (bytes, nested) = self.extent(marker)?;
-            self.take(bytes)?;
+            self.advance(bytes)?;
             // Each has a byte at least: what claims more than there is left is wrong already.
             values = values.saturating_add(nested);
             self.at_least(values)?;
@@ -123,7 +123,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Checks that nothing is left.
-    pub(super) fn end(&self) -> Result<(), Wrong> {
+    pub(super) fn end(&self) -> Result<(), ParseError> {
         match self.left() {
             0 => Ok(()),
             left => Err(format!("{left} bytes follow its end")),
@@ -131,7 +131,7 @@ impl<'a> Reader<'a> {
     }
 
     /// How many bytes of its own a value has after its marker and length, and how many values in it.
-    fn extent(&mut self, marker: Marker) -> Result<(usize, usize), Wrong> {
+    fn extent(&mut self, marker: Marker) -> Result<(usize, usize), ParseError> {
         Ok(match marker {
             Marker::Null | Marker::True | Marker::False | Marker::FixPos(_) | Marker::FixNeg(_) => {
                 (0, 0)
@@ -161,16 +161,16 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn numbers(&mut self, length: usize) -> Result<Bytes, Wrong> {
+    fn numbers(&mut self, length: usize) -> Result<Bytes, ParseError> {
         let numbers = (0..length).map(|_| self.number().map(u8::try_from));
-        let bytes: Result<Result<Vec<u8>, _>, Wrong> = numbers.collect();
+        let bytes: Result<Result<Vec<u8>, _>, ParseError> = numbers.collect();
         bytes?
             .map(Bytes::from)
             .map_err(|_| "a list of bytes has larger numbers in it".to_owned())
     }
 
     /// A number that is not negative.
-    pub(super) fn number(&mut self) -> Result<u64, Wrong> {
+    pub(super) fn number(&mut self) -> Result<u64, ParseError> {
         let marker = self.marker()?;
         let (bytes, is_signed) = match marker {
             Marker::FixPos(number) => return Ok(u64::from(number)),
@@ -202,30 +202,30 @@ impl<'a> Reader<'a> {
         is_nil
     }
 
-    pub(super) fn marker(&mut self) -> Result<Marker, Wrong> {
-        Ok(Marker::from_u8(self.take(1)?[0]))
+    pub(super) fn marker(&mut self) -> Result<Marker, ParseError> {
+        Ok(Marker::from_u8(self.advance(1)?[0]))
     }
 
-    pub(super) fn length(&mut self, bytes: usize) -> Result<usize, Wrong> {
+    pub(super) fn length(&mut self, bytes: usize) -> Result<usize, ParseError> {
         let length = self.unsigned(bytes)?;
         usize::try_from(length).map_err(|_| cut())
     }
 
-    pub(super) fn unsigned(&mut self, bytes: usize) -> Result<u64, Wrong> {
-        let bytes = self.take(bytes)?;
+    pub(super) fn unsigned(&mut self, bytes: usize) -> Result<u64, ParseError> {
+        let bytes = self.advance(bytes)?;
         Ok(bytes
             .iter()
             .fold(0, |number, byte| number << 8 | u64::from(*byte)))
     }
 
-    pub(super) fn take(&mut self, length: usize) -> Result<&'a [u8], Wrong> {
+    pub(super) fn advance(&mut self, length: usize) -> Result<&'a [u8], ParseError> {
         self.at_least(length)?;
         let begin = self.at;
         self.at += length;
         Ok(&self.message[begin..self.at])
     }
 
-    fn at_least(&self, length: usize) -> Result<(), Wrong> {
+    fn at_least(&self, length: usize) -> Result<(), ParseError> {
         if length <= self.left() {
             Ok(())
         } else {
@@ -238,10 +238,10 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn cut() -> Wrong {
+fn cut() -> ParseError {
     "it ends too early".to_owned()
 }
 
-pub(super) fn unexpected(expected: &str, found: Marker) -> Wrong {
+pub(super) fn unexpected(expected: &str, found: Marker) -> ParseError {
     format!("expected {expected}, got {found:?}")
 }

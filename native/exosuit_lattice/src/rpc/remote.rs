@@ -10,7 +10,7 @@ use rmp::encode;
 
 use super::address::Address;
 use super::calls::Calls;
-use super::shared::Shared;
+use super::calls_state::CallsState;
 use crate::connection::unsent;
 use crate::store::keys::link_id;
 
@@ -73,7 +73,7 @@ impl RemoteProvider {
     }
 }
 
-fn link_subject(shared: &Shared, provider: &Id, name: &LinkName, what: &str) -> String {
+fn link_subject(shared: &CallsState, provider: &Id, name: &LinkName, what: &str) -> String {
     format!(
         "wasmbus.rpc.{}.{provider}.{name}.linkdefs.{what}",
         shared.options.lattice

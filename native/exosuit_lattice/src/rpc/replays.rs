@@ -1,36 +1,39 @@
-//! The calls that were served lately, so that none is served twice.
+//! The calls that were accepted lately, so that none is accepted twice.
 
 use std::collections::{BTreeMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 
-/// Remembers calls for as long as they count as new, and no more of them than fit.
+/// Remembers calls for as long as they count as recent, and at most as many as fit.
 ///
-/// They are kept by the second in which they were signed; a second that is too long ago to be new is
-/// forgotten as a whole. Where more calls come than fit, the earliest second is forgotten before its
-/// time. So that nothing forgotten can be served again, no call is new any more that was signed before
-/// the end of the last second that was forgotten. It begins with the moment in which this was made: what
-/// was signed before may have been served by the host that was here before. That holds for senders whose
-/// clock is not ahead: the host before may have served calls with a time up to the window after its end.
+/// Calls are stored by the second of their signature. A second outside the window is removed as a
+/// whole. If there are more calls than fit, the earliest second is removed before its time, and
+/// calls of that second or earlier no longer count as recent. Therefore no forgotten call is
+/// accepted again.
+///
+/// The first such moment is the creation of this structure, because an earlier process of this host
+/// may have accepted calls before. This holds for senders whose clock is not ahead: the earlier
+/// process may have accepted calls with a time up to one window after its end.
 ///
 /// Times are in milliseconds since 1970.
 #[derive(Debug)]
 pub(super) struct Replays {
-    /// How long a call counts as new, either side of now.
+    /// How long a call counts as recent, before and after now.
     window: u64,
     /// How many calls fit.
     capacity: usize,
     count: usize,
     /// The calls by the second in which they were signed.
     seconds: BTreeMap<u64, Calls>,
-    /// An empty one with room, so that it need not grow again.
+    /// An empty set with capacity, so that the next second need not grow one.
     spare: Calls,
-    /// Calls that were signed until then may have been forgotten.
+    /// Calls up to this time may have been forgotten.
     forgotten_until: u64,
 }
 
-/// They are parts of MACs and signatures: as good as by chance, and nobody without a key chooses them.
+/// Parts of MACs and signatures. Nobody without a key can choose them, so they need no hashing.
 type Calls = HashSet<u64, BuildHasherDefault<AsItIs>>;
 
+/// A hasher that returns its input.
 #[derive(Debug, Default)]
 struct AsItIs(u64);
 
@@ -50,12 +53,12 @@ impl Hasher for AsItIs {
     }
 }
 
-/// Why a call is not served.
+/// Why a call is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Denied {
-    /// It was signed too long ago, or in the future, or before the host was there.
+    /// It was signed too long ago, in the future, or before this process began.
     Stale,
-    /// It was served before.
+    /// It was accepted before.
     Replayed,
 }
 
@@ -71,8 +74,8 @@ impl Replays {
         }
     }
 
-    /// Whether a call would be taken: for a first look, before it is known to be genuine.
-    pub(super) fn look(&self, call: u64, signed_at: u64, now: u64) -> Result<(), Denied> {
+    /// Whether a call would be accepted. For the checks before its signature is verified.
+    pub(super) fn check(&self, call: u64, signed_at: u64, now: u64) -> Result<(), Denied> {
         if signed_at.abs_diff(now) > self.window || signed_at <= self.forgotten_until {
             return Err(Denied::Stale);
         }
@@ -83,10 +86,10 @@ impl Replays {
         Ok(())
     }
 
-    /// Takes a genuine call, once.
-    pub(super) fn take(&mut self, call: u64, signed_at: u64, now: u64) -> Result<(), Denied> {
+    /// Records an authentic call. Refuses a repetition.
+    pub(super) fn record(&mut self, call: u64, signed_at: u64, now: u64) -> Result<(), Denied> {
         self.forget_before(now.saturating_sub(self.window));
-        self.look(call, signed_at, now)?;
+        self.check(call, signed_at, now)?;
         let spare = &mut self.spare;
         let second = self.seconds.entry(signed_at / 1_000);
         second.or_insert_with(|| std::mem::take(spare)).insert(call);
@@ -97,7 +100,7 @@ impl Replays {
         Ok(())
     }
 
-    /// Forgets the seconds that ended before this moment.
+    /// Removes the seconds that ended before this moment.
     fn forget_before(&mut self, moment: u64) {
         while let Some(second) = self.seconds.keys().next()
             && last_of(*second) < moment
@@ -138,29 +141,29 @@ mod tests {
     #[test]
     fn a_call_is_served_once() {
         let mut replays = replays();
-        assert_eq!(replays.look(1, NOW, NOW), Ok(()));
-        assert_eq!(replays.take(1, NOW, NOW), Ok(()));
-        assert_eq!(replays.look(1, NOW, NOW), Err(Denied::Replayed));
-        assert_eq!(replays.take(1, NOW, NOW + WINDOW), Err(Denied::Replayed));
-        assert_eq!(replays.take(2, NOW, NOW), Ok(()));
+        assert_eq!(replays.check(1, NOW, NOW), Ok(()));
+        assert_eq!(replays.record(1, NOW, NOW), Ok(()));
+        assert_eq!(replays.check(1, NOW, NOW), Err(Denied::Replayed));
+        assert_eq!(replays.record(1, NOW, NOW + WINDOW), Err(Denied::Replayed));
+        assert_eq!(replays.record(2, NOW, NOW), Ok(()));
     }
 
     #[test]
     fn a_call_is_new_for_a_while() {
         let mut replays = replays();
-        assert_eq!(replays.take(1, NOW - WINDOW, NOW), Ok(()));
-        assert_eq!(replays.take(2, NOW - WINDOW - 1, NOW), Err(Denied::Stale));
-        assert_eq!(replays.take(3, NOW + WINDOW, NOW), Ok(()));
-        assert_eq!(replays.take(4, NOW + WINDOW + 1, NOW), Err(Denied::Stale));
+        assert_eq!(replays.record(1, NOW - WINDOW, NOW), Ok(()));
+        assert_eq!(replays.record(2, NOW - WINDOW - 1, NOW), Err(Denied::Stale));
+        assert_eq!(replays.record(3, NOW + WINDOW, NOW), Ok(()));
+        assert_eq!(replays.record(4, NOW + WINDOW + 1, NOW), Err(Denied::Stale));
     }
 
     #[test]
     fn what_was_signed_before_there_was_a_host_is_stale() {
         let mut replays = Replays::new(WINDOW, 4, NOW);
         for signed_at in [0, NOW - 29_000, NOW - 1, NOW] {
-            assert_eq!(replays.take(1, signed_at, NOW + 1), Err(Denied::Stale));
+            assert_eq!(replays.record(1, signed_at, NOW + 1), Err(Denied::Stale));
         }
-        assert_eq!(replays.take(1, NOW + 1, NOW + 1), Ok(()));
+        assert_eq!(replays.record(1, NOW + 1, NOW + 1), Ok(()));
     }
 
     #[test]
@@ -168,30 +171,30 @@ mod tests {
         let mut replays = replays();
         let now = NOW + 11_000;
         for call in 0..12 {
-            assert_eq!(replays.take(call, NOW + call * 1_000, now), Ok(()));
+            assert_eq!(replays.record(call, NOW + call * 1_000, now), Ok(()));
         }
         assert_eq!(replays.count, 4);
-        assert_eq!(replays.take(0, NOW, now), Err(Denied::Stale));
-        assert_eq!(replays.take(11, now, now), Err(Denied::Replayed));
+        assert_eq!(replays.record(0, NOW, now), Err(Denied::Stale));
+        assert_eq!(replays.record(11, now, now), Err(Denied::Replayed));
     }
 
     #[test]
     fn what_is_old_is_forgotten() {
         let mut replays = replays();
         for (call, now) in [(1, NOW), (2, NOW + 31_000), (3, NOW + 62_000)] {
-            assert_eq!(replays.take(call, now, now), Ok(()));
+            assert_eq!(replays.record(call, now, now), Ok(()));
         }
         assert_eq!((replays.count, replays.seconds.len()), (1, 1));
         // Also for a clock that goes back.
-        assert_eq!(replays.take(1, NOW, NOW), Err(Denied::Stale));
+        assert_eq!(replays.record(1, NOW, NOW), Err(Denied::Stale));
     }
 
     #[test]
     fn no_time_is_beyond_it() {
         let mut replays = Replays::new(WINDOW, 4, 0);
         for time in [0, 1, u64::MAX - 1, u64::MAX] {
-            let _ = replays.take(1, time, u64::MAX - time);
-            let _ = replays.take(1, time, time);
+            let _ = replays.record(1, time, u64::MAX - time);
+            let _ = replays.record(1, time, time);
         }
     }
 
@@ -207,7 +210,7 @@ mod tests {
                 now += pause;
                 // One token is signed at one time.
                 let call = call << 32 | signed;
-                if replays.take(call, NOW + signed, now).is_ok() {
+                if replays.record(call, NOW + signed, now).is_ok() {
                     prop_assert!(served.insert(call));
                 }
                 prop_assert!(replays.count <= 4);

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use exosuit_claims::invocation::Entity;
 use rmp::encode;
 
-use super::reader::{Reader, Wrong};
+use super::reader::{ParseError, Reader};
 use crate::Error;
 
 /// The longest operation, key, contract or link name.
@@ -67,7 +67,7 @@ impl Invocation {
 
     /// Reads one.
     pub fn decode(message: &Bytes) -> Result<Self, Error> {
-        let invocation = read(message).and_then(|invocation: Self| invocation.checked());
+        let invocation = decode(message).and_then(|invocation: Self| invocation.checked());
         invocation.map_err(|why| Error::malformed("invocation", why))
     }
 
@@ -76,7 +76,7 @@ impl Invocation {
         self.content_length.unwrap_or_default() > self.payload.len() as u64
     }
 
-    fn checked(self) -> Result<Self, Wrong> {
+    fn checked(self) -> Result<Self, ParseError> {
         let entities = [&self.origin, &self.target];
         let names = entities
             .into_iter()
@@ -110,12 +110,12 @@ impl Response {
 
     /// Reads one.
     pub fn decode(message: &Bytes) -> Result<Self, Error> {
-        read(message).map_err(|why| Error::malformed("invocation response", why))
+        decode(message).map_err(|why| Error::malformed("invocation response", why))
     }
 }
 
 /// The id is the name of an object of the store, and a part of what people read.
-fn check_id(id: &str) -> Result<(), Wrong> {
+fn check_id(id: &str) -> Result<(), ParseError> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     if (1..=MAX_ID).contains(&id.len()) && id.bytes().all(allowed) {
         return Ok(());
@@ -131,7 +131,7 @@ trait Fields: Default {
     const NAMES: &'static [&'static str];
 
     /// Reads the nth field.
-    fn take(&mut self, field: usize, reader: &mut Reader) -> Result<(), Wrong>;
+    fn read_field(&mut self, field: usize, reader: &mut Reader) -> Result<(), ParseError>;
 }
 
 impl Fields for Invocation {
@@ -146,7 +146,7 @@ impl Fields for Invocation {
         "content_length",
     ];
 
-    fn take(&mut self, field: usize, reader: &mut Reader) -> Result<(), Wrong> {
+    fn read_field(&mut self, field: usize, reader: &mut Reader) -> Result<(), ParseError> {
         match field {
             0 => self.origin = fields(reader)?,
             1 => self.target = fields(reader)?,
@@ -164,7 +164,7 @@ impl Fields for Invocation {
 impl Fields for Entity {
     const NAMES: &'static [&'static str] = &["public_key", "link_name", "contract_id"];
 
-    fn take(&mut self, field: usize, reader: &mut Reader) -> Result<(), Wrong> {
+    fn read_field(&mut self, field: usize, reader: &mut Reader) -> Result<(), ParseError> {
         let text = reader.text()?.to_owned();
         match field {
             0 => self.public_key = text,
@@ -178,7 +178,7 @@ impl Fields for Entity {
 impl Fields for Response {
     const NAMES: &'static [&'static str] = &["msg", "invocation_id", "error", "content_length"];
 
-    fn take(&mut self, field: usize, reader: &mut Reader) -> Result<(), Wrong> {
+    fn read_field(&mut self, field: usize, reader: &mut Reader) -> Result<(), ParseError> {
         match field {
             0 => self.payload = reader.bytes()?,
             1 => reader.text()?.clone_into(&mut self.invocation_id),
@@ -189,14 +189,14 @@ impl Fields for Response {
     }
 }
 
-fn read<T: Fields>(message: &Bytes) -> Result<T, Wrong> {
+fn decode<T: Fields>(message: &Bytes) -> Result<T, ParseError> {
     let mut reader = Reader::new(message);
     let value = fields(&mut reader)?;
     reader.end()?;
     Ok(value)
 }
 
-fn fields<T: Fields>(reader: &mut Reader) -> Result<T, Wrong> {
+fn fields<T: Fields>(reader: &mut Reader) -> Result<T, ParseError> {
     let mut value = T::default();
     let mut seen = 0u32;
     for _ in 0..reader.map()? {
@@ -210,7 +210,7 @@ fn fields<T: Fields>(reader: &mut Reader) -> Result<T, Wrong> {
         }
         seen |= 1 << field;
         value
-            .take(field, reader)
+            .read_field(field, reader)
             .map_err(|why| format!("its {}: {why}", T::NAMES[field]))?;
     }
     Ok(value)

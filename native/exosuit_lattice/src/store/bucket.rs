@@ -1,4 +1,5 @@
-//! One bucket of keys and values: read, written so that nothing of others is lost, made if absent.
+//! One bucket of keys and values. Writes do not overwrite those of others. A missing bucket is
+//! created.
 
 use async_nats::jetstream;
 use async_nats::jetstream::context::KeyValueErrorKind;
@@ -9,10 +10,10 @@ use bytes::Bytes;
 use crate::limits::OF_HOST;
 use crate::{Connection, Error, StreamLimits};
 
-/// How often a value is tried that others change at the same time.
+/// How often an update is tried while other hosts change the same key.
 const ATTEMPTS: usize = 64;
 
-/// A bucket of the lattice. Clones are the same.
+/// A bucket of the lattice. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Bucket {
     connection: Connection,
@@ -21,19 +22,19 @@ pub struct Bucket {
     limits: StreamLimits,
 }
 
-/// What a key holds.
+/// The value of a key, with its revision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// The value; none for one that was deleted, or never was.
+    /// The value. `None` if the key was deleted, or never existed.
     pub value: Option<Bytes>,
-    /// Which change of the bucket it came with; 0 for none.
+    /// The revision of the bucket that set it; 0 if the key never existed.
     pub revision: u64,
 }
 
-/// How far a bucket has come.
+/// Which bucket there is, and its last revision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Position {
-    /// Which bucket it is: another text after it was lost and made anew.
+    /// Identifies the bucket: it changes when the bucket is lost and created again.
     pub identity: String,
     /// Its last revision; 0 if nothing was written yet.
     pub revision: u64,
@@ -49,7 +50,7 @@ impl Bucket {
         }
     }
 
-    /// Is kept so, where it is not there yet.
+    /// Sets the limits for a bucket that does not exist yet.
     pub(super) fn limit(&mut self, limits: StreamLimits) {
         self.limits = limits;
     }
@@ -63,12 +64,12 @@ impl Bucket {
         &self.connection
     }
 
-    /// Makes it, unless it is there.
+    /// Creates the bucket, unless it exists.
     pub async fn prepare(&self) -> Result<(), Error> {
         self.store().await.map(|_| ())
     }
 
-    /// What a key holds.
+    /// The value of a key.
     pub async fn get(&self, key: &str) -> Result<Entry, Error> {
         let entry = self.store().await?.entry(key).await;
         let entry = entry.map_err(|error| Error::store("read", &error))?;
@@ -84,17 +85,17 @@ impl Bucket {
         ))
     }
 
-    /// Writes a value, whatever was there, and gives the revision.
+    /// Writes a value in any case, and returns its revision.
     pub async fn put(&self, key: &str, value: Bytes) -> Result<u64, Error> {
         self.connection.refuse_too_large("value", value.len())?;
         let put = self.store().await?.put(key, value).await;
         put.map_err(|error| Error::store("write", &error))
     }
 
-    /// Writes what `change` makes of the value, again and again for as long as others come between,
-    /// so that no change of theirs is lost. Gives the revision of the value then.
+    /// Writes what `change` returns for the present value, and tries again while other hosts write
+    /// at the same time. Returns the revision.
     ///
-    /// `change` leaves all as it is with `Ok(None)`.
+    /// `change` returns `Ok(None)` to write nothing.
     pub async fn update<F>(&self, key: &str, mut change: F) -> Result<u64, Error>
     where
         F: FnMut(Option<&Bytes>) -> Result<Option<Bytes>, Error>,
@@ -115,8 +116,8 @@ impl Bucket {
         Err(Error::Contended(key.to_owned()))
     }
 
-    /// Writes a value where this revision still holds, and gives the new one; none where others came
-    /// between. A key that never was has the revision 0.
+    /// Writes a value if the key still has this revision, and returns the new one. `None` if
+    /// another host has written in the meantime. A key that never existed has revision 0.
     pub async fn compare_and_set(
         &self,
         key: &str,
@@ -131,7 +132,7 @@ impl Bucket {
         }
     }
 
-    /// Writes a value where there is none, and says whether it did.
+    /// Writes a value if the key has none. Returns whether it did.
     pub async fn create(&self, key: &str, value: Bytes) -> Result<bool, Error> {
         let mut created = false;
         let value = Some(value);
@@ -143,18 +144,19 @@ impl Bucket {
         Ok(created)
     }
 
-    /// Deletes a key with its past, so that hosts of every kind see that it is gone.
+    /// Deletes a key with its history, in a way that hosts of both eras see.
     pub async fn delete(&self, key: &str) -> Result<(), Error> {
         let purged = self.store().await?.purge(key).await;
         purged.map_err(|error| Error::store("delete", &error))
     }
 
-    /// The same where this revision still holds, and says whether it did.
+    /// Deletes a key if it still has this revision. Returns whether it did.
     pub async fn compare_and_delete(&self, key: &str, revision: u64) -> Result<bool, Error> {
         let store = self.store().await?;
         match store.purge_expect_revision(key, Some(revision)).await {
             Ok(()) => Ok(true),
-            // It gives no kind for that: whether others came between is to be seen.
+            // The client has no kind of error for this, so the revision tells whether another host
+            // has written.
             Err(error) => match self.get(key).await?.revision {
                 now if now == revision => Err(Error::store("delete", &error)),
                 _changed => Ok(false),
@@ -162,7 +164,7 @@ impl Bucket {
         }
     }
 
-    /// Which bucket it is and its last revision. The bucket is made if absent.
+    /// The identity and last revision of the bucket. Creates the bucket if it is missing.
     pub async fn position(&self) -> Result<Position, Error> {
         let mut stream = self.stream().await?;
         let info = stream.info().await;
@@ -173,12 +175,12 @@ impl Bucket {
         })
     }
 
-    /// The stream under it, with its present state. The bucket is made if absent.
+    /// The stream of the bucket with its present state. Creates the bucket if it is missing.
     pub(super) async fn stream(&self) -> Result<Stream, Error> {
         Ok(self.store().await?.stream)
     }
 
-    /// What is asked for each time costs a question more, and is right after the bucket was lost.
+    /// Opens the bucket. Asking each time costs a request, and works after the bucket was lost.
     async fn store(&self) -> Result<Store, Error> {
         self.connection.client()?;
         let jetstream = self.jetstream();
@@ -193,8 +195,8 @@ impl Bucket {
         store.map_err(|error| Error::store("open the bucket", &error))
     }
 
-    /// The stream under it, as the peers make it. The client's own way asks the server for limits
-    /// that those of 2.9 do not tell.
+    /// The stream of the bucket, as hosts of the OTP era create it. The client's own function uses
+    /// limits that servers of version 2.9 do not have.
     fn config(&self) -> Config {
         Config {
             name: format!("KV_{}", self.name),

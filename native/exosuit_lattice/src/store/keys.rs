@@ -1,9 +1,10 @@
-//! Names in the store.
+//! The keys of the `data` bucket.
 
 use data_encoding::{BASE64URL_NOPAD, HEXUPPER};
 use sha2::{Digest, Sha256};
 
-/// What a link of the OTP era is known by, wherever it stands: a hash of what it joins.
+/// The id of a link of the OTP era: a hash of actor, contract and link name. All hosts compute the
+/// same one.
 pub(crate) fn link_id(actor: &str, contract: &str, name: &str) -> String {
     let hash = Sha256::new()
         .chain_update(actor)
@@ -12,14 +13,14 @@ pub(crate) fn link_id(actor: &str, contract: &str, name: &str) -> String {
     HEXUPPER.encode(&hash.finalize())
 }
 
-/// What a key of the lattice's bucket is about.
+/// What a key of the `data` bucket refers to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Key {
     /// The claims of this public key.
     Claims(String),
-    /// The link of the OTP era of this id.
+    /// The link of the OTP era with this id.
     Link(String),
-    /// The public key that this reference was found to have.
+    /// The public key of the image with this reference.
     Reference(String),
     /// The links of this component of 1.x.
     Component(String),
@@ -31,7 +32,7 @@ const REFERENCE: &str = "REFMAP_";
 const COMPONENT: &str = "COMPONENT_";
 
 impl Key {
-    /// Reads a key; none for one that is not ours.
+    /// Parses a key. `None` for a key of another kind.
     pub fn parse(text: &str) -> Option<Self> {
         let rest = |prefix| {
             text.strip_prefix(prefix)
@@ -51,7 +52,7 @@ impl Key {
         String::from_utf8(reference).ok().map(Self::Reference)
     }
 
-    /// The link of the OTP era that joins these.
+    /// The key of the link of the OTP era that joins these.
     pub fn link(actor: &str, contract: &str, name: &str) -> Self {
         Self::Link(link_id(actor, contract, name))
     }

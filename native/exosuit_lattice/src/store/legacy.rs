@@ -1,4 +1,4 @@
-//! The stream in which hosts before 0.60 kept what they shared: read once, and deleted.
+//! The stream that hosts before 0.60 kept their state in. It is read once, and deleted.
 
 use std::time::Duration;
 
@@ -14,14 +14,14 @@ use super::bucket::Bucket;
 use super::records::{Claims, LinkDefinition, Record, Reference, decode};
 use crate::{Connection, Error};
 
-/// How long a server may take for the next message of a stream that it says it has.
+/// How long the server may take for the next message of the stream.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// More records than any lattice of that time had.
 const MAX_RECORDS: u64 = 1 << 17;
 
-/// Brings what is in the old stream over to the bucket, but for what that has already, and deletes
-/// the stream. Says how many records it brought.
+/// Copies the records of the old stream to the bucket, except keys that the bucket has already, and
+/// deletes the stream. Returns the number of copied records.
 pub(super) async fn migrate(
     connection: &Connection,
     lattice: &Id,
@@ -71,12 +71,12 @@ pub(super) async fn migrate(
             .ok_or_else(|| failed(&"it ends too early"))?;
         brought += usize::from(bring(&message.map_err(|error| failed(&error))?, bucket).await?);
     }
-    // Other hosts may have done the same by now: then it is gone.
+    // Another host may have done the same in the meantime.
     let _ = jetstream.delete_stream(&name).await;
     Ok(brought)
 }
 
-/// Brings one record over. One that cannot be read is left behind, as the old hosts left it.
+/// Copies one record. A record that cannot be decoded is skipped, as the old hosts did.
 async fn bring(message: &Message, bucket: &Bucket) -> Result<bool, Error> {
     let Some(record) = record(&message.subject, &message.payload) else {
         return Ok(false);
@@ -95,7 +95,7 @@ struct OldLink {
     deleted: bool,
 }
 
-/// `lc.<lattice>.<kind>.<id>`; the ids of links were of another kind then.
+/// The record of `lc.<lattice>.<kind>.<id>`. The ids of links were different then.
 fn record(subject: &str, value: &[u8]) -> Option<Record> {
     match subject.split('.').nth(2)? {
         "claims" => Some(Record::Claims(decode::<Claims>(value).ok()?)).filter(is_named),

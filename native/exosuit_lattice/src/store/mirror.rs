@@ -1,4 +1,4 @@
-//! Which keys a bucket has, as far as its changes told: pure, so that every order can be tried.
+//! The keys that a watcher has reported. Pure, so that tests can try every order of events.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::mem;
@@ -6,77 +6,78 @@ use std::sync::Arc;
 
 use async_nats::datetime::DateTime;
 
-/// More keys than any lattice has, and more bytes of them; past them something is wrong, and we do not
-/// grow with it: further keys are passed over, and those that are known go on to be followed. Deleted
-/// keys make room for new ones, the oldest first.
+/// More keys, and more bytes of keys, than any real lattice has. Beyond them something is wrong:
+/// new keys are ignored, and the known ones are still followed. Deleted keys make room for new
+/// ones, the oldest first.
 const MAX_KEYS: usize = 1 << 20;
 const MAX_BYTES: usize = 64 << 20;
 
-/// What a watcher knows of its bucket.
+/// The keys of a bucket with their revisions.
 #[derive(Debug)]
-pub(super) struct Mirror {
-    /// How many keys and bytes of keys it takes, and how many bytes it has.
-    most_keys: usize,
+pub(super) struct KeyMirror {
+    /// The bounds, and the bytes of the keys now.
+    max_keys: usize,
     room: usize,
     bytes: usize,
-    /// When the bucket was made: another moment, another bucket.
+    /// When the bucket was created. Another time means another bucket.
     created: Option<DateTime>,
-    /// The last change that was seen.
+    /// The last revision that was applied.
     revision: u64,
-    keys: HashMap<Arc<str>, Known>,
-    /// The deleted ones among them, by their last revision.
+    keys: HashMap<Arc<str>, KeyState>,
+    /// The deleted keys, by their last revision.
     dead: BTreeSet<(u64, Arc<str>)>,
-    /// The keys that are there, while all are read anew.
+    /// The keys that were seen since everything is being read again.
     seen: Option<HashSet<Arc<str>>>,
-    /// The keys of the bucket that was there before this one.
-    before: HashMap<Arc<str>, Known>,
+    /// The keys of the bucket before this one.
+    before: HashMap<Arc<str>, KeyState>,
 }
 
+/// A key: its last revision, and whether it has a value.
 #[derive(Debug, Clone, Copy)]
-struct Known {
+struct KeyState {
     revision: u64,
     is_live: bool,
 }
 
-/// Where to go on reading.
+/// Where to continue reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum From {
-    /// Every key, with its last value.
+    /// Every key with its last value.
     Beginning,
-    /// What has changed, from this revision on.
+    /// The changes from this revision on.
     Revision(u64),
 }
 
-/// What a change means.
+/// What a message changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum News {
+pub(super) enum KeyChange {
     Put,
     Deleted,
-    /// Known already.
+    /// It was applied before.
     Nothing,
-    /// There are more keys than any lattice has: this one is not followed.
+    /// There is no room for this key.
     Dropped,
 }
 
-/// What has gone without a word.
+/// Keys that vanished without a delete marker.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Gone {
-    /// Keys that are not there any more.
+    /// Keys that are no longer in the bucket.
     pub(super) deleted: Vec<String>,
-    /// Keys of a bucket that is not there any more, which this one lacks.
+    /// Keys of the former bucket that this one lacks.
     pub(super) lost: Vec<String>,
 }
 
-impl Default for Mirror {
+impl Default for KeyMirror {
     fn default() -> Self {
         Self::with_room(MAX_KEYS, MAX_BYTES)
     }
 }
 
-impl Mirror {
-    fn with_room(most_keys: usize, room: usize) -> Self {
+impl KeyMirror {
+    fn with_room(max_keys: usize, room: usize) -> Self {
         Self {
-            most_keys,
+            max_keys,
             room,
             bytes: 0,
             created: None,
@@ -88,7 +89,7 @@ impl Mirror {
         }
     }
 
-    /// Where to go on, in a bucket that was made then and whose last change is this.
+    /// Where to continue, in a bucket with this creation time and last revision.
     pub(super) fn begin(&mut self, created: DateTime, last_revision: u64) -> From {
         let is_same = self.created == Some(created) && self.revision <= last_revision;
         if is_same && self.seen.is_none() {
@@ -107,20 +108,20 @@ impl Mirror {
         From::Beginning
     }
 
-    /// Has all be read anew next time: something was missed.
-    pub(super) fn doubt(&mut self) {
+    /// Reads everything again next time, because something was missed.
+    pub(super) fn restart(&mut self) {
         self.seen = Some(HashSet::new());
     }
 
-    /// Takes a change.
-    pub(super) fn apply(&mut self, key: &str, revision: u64, is_live: bool) -> News {
+    /// Applies a change.
+    pub(super) fn apply(&mut self, key: &str, revision: u64, is_live: bool) -> KeyChange {
         self.revision = self.revision.max(revision);
         let known = self.keys.get(key).copied();
         if known.is_none() && !self.make_room(key, is_live) {
             return if is_live {
-                News::Dropped
+                KeyChange::Dropped
             } else {
-                News::Nothing
+                KeyChange::Nothing
             };
         }
         let key: Arc<str> = key.into();
@@ -128,18 +129,19 @@ impl Mirror {
             seen.insert(Arc::clone(&key));
         }
         if known.is_some_and(|known| known.revision >= revision) {
-            return News::Nothing;
+            return KeyChange::Nothing;
         }
-        self.note(key, Known { revision, is_live }, known);
+        self.note(key, KeyState { revision, is_live }, known);
         let was_live = known.is_some_and(|known| known.is_live);
         match (is_live, was_live) {
-            (true, _) => News::Put,
-            (false, true) => News::Deleted,
-            (false, false) => News::Nothing,
+            (true, _) => KeyChange::Put,
+            (false, true) => KeyChange::Deleted,
+            (false, false) => KeyChange::Nothing,
         }
     }
 
-    fn note(&mut self, key: Arc<str>, now: Known, before: Option<Known>) {
+    /// Stores the state of a key.
+    fn note(&mut self, key: Arc<str>, now: KeyState, before: Option<KeyState>) {
         match before {
             None => self.bytes += key.len(),
             Some(before) if before.is_live => {}
@@ -153,9 +155,10 @@ impl Mirror {
         self.keys.insert(key, now);
     }
 
-    /// Whether there is room for a new key. For a live one, the oldest deleted keys are forgotten.
+    /// Whether there is room for a new key. For a key with a value, the oldest deleted keys are
+    /// removed.
     fn make_room(&mut self, key: &str, is_live: bool) -> bool {
-        while self.keys.len() >= self.most_keys || self.bytes + key.len() > self.room {
+        while self.keys.len() >= self.max_keys || self.bytes + key.len() > self.room {
             if !is_live {
                 return false;
             }
@@ -171,7 +174,7 @@ impl Mirror {
         true
     }
 
-    /// Everything up to now was read: what was not seen is not there.
+    /// Everything was read: returns the keys that were not seen.
     pub(super) fn caught_up(&mut self) -> Gone {
         let mut gone = Gone::default();
         if let Some(seen) = self.seen.take() {
@@ -193,8 +196,8 @@ impl Mirror {
         gone
     }
 
-    /// Whether the bucket has as many keys, deleted ones among them: the marks of those are deleted
-    /// some day, and with them the word that they are gone.
+    /// Whether the bucket has as many messages as this has keys, deleted ones included. The server
+    /// removes delete markers some day, and with them the evidence of a deletion.
     pub(super) fn agrees(&self, messages: u64) -> bool {
         self.keys.len() as u64 == messages
     }
@@ -204,7 +207,7 @@ impl Mirror {
     }
 }
 
-fn live(keys: HashMap<Arc<str>, Known>) -> Vec<String> {
+fn live(keys: HashMap<Arc<str>, KeyState>) -> Vec<String> {
     keys.into_iter()
         .filter(|(_, known)| known.is_live)
         .map(|(key, _)| key.as_ref().to_owned())
@@ -220,12 +223,12 @@ mod tests {
     }
 
     /// One that has read a, b and the end of c.
-    fn mirror() -> Mirror {
-        let mut mirror = Mirror::default();
+    fn mirror() -> KeyMirror {
+        let mut mirror = KeyMirror::default();
         assert_eq!(mirror.begin(moment(1), 4), From::Beginning);
-        assert_eq!(mirror.apply("a", 1, true), News::Put);
-        assert_eq!(mirror.apply("b", 2, true), News::Put);
-        assert_eq!(mirror.apply("c", 4, false), News::Nothing);
+        assert_eq!(mirror.apply("a", 1, true), KeyChange::Put);
+        assert_eq!(mirror.apply("b", 2, true), KeyChange::Put);
+        assert_eq!(mirror.apply("c", 4, false), KeyChange::Nothing);
         assert_eq!(mirror.caught_up(), Gone::default());
         mirror
     }
@@ -234,8 +237,8 @@ mod tests {
     fn reading_goes_on_where_it_ended() {
         let mut mirror = mirror();
         assert_eq!(mirror.begin(moment(1), 6), From::Revision(5));
-        assert_eq!(mirror.apply("a", 5, false), News::Deleted);
-        assert_eq!(mirror.apply("b", 6, true), News::Put);
+        assert_eq!(mirror.apply("a", 5, false), KeyChange::Deleted);
+        assert_eq!(mirror.apply("b", 6, true), KeyChange::Put);
         assert_eq!(mirror.caught_up(), Gone::default());
         assert!(mirror.agrees(3));
     }
@@ -243,10 +246,10 @@ mod tests {
     #[test]
     fn what_is_known_is_no_news() {
         let mut mirror = mirror();
-        mirror.doubt();
+        mirror.restart();
         assert_eq!(mirror.begin(moment(1), 4), From::Beginning);
-        assert_eq!(mirror.apply("a", 1, true), News::Nothing);
-        assert_eq!(mirror.apply("b", 3, true), News::Put);
+        assert_eq!(mirror.apply("a", 1, true), KeyChange::Nothing);
+        assert_eq!(mirror.apply("b", 3, true), KeyChange::Put);
         assert_eq!(mirror.caught_up(), Gone::default());
     }
 
@@ -254,9 +257,9 @@ mod tests {
     fn what_has_gone_without_a_mark_is_found() {
         let mut mirror = mirror();
         assert!(!mirror.agrees(2));
-        mirror.doubt();
+        mirror.restart();
         assert_eq!(mirror.begin(moment(1), 9), From::Beginning);
-        assert_eq!(mirror.apply("b", 2, true), News::Nothing);
+        assert_eq!(mirror.apply("b", 2, true), KeyChange::Nothing);
         let gone = Gone {
             deleted: vec!["a".to_owned()],
             lost: Vec::new(),
@@ -267,60 +270,60 @@ mod tests {
 
     #[test]
     fn what_there_is_no_room_for_is_passed_over_and_what_is_known_goes_on() {
-        let mut mirror = Mirror::with_room(9, 8);
+        let mut mirror = KeyMirror::with_room(9, 8);
         assert_eq!(mirror.begin(moment(1), 9), From::Beginning);
-        assert_eq!(mirror.apply("four", 1, true), News::Put);
-        assert_eq!(mirror.apply("another", 2, true), News::Dropped);
-        assert_eq!(mirror.apply("tiny", 3, true), News::Put);
-        assert_eq!(mirror.apply("x", 4, true), News::Dropped);
+        assert_eq!(mirror.apply("four", 1, true), KeyChange::Put);
+        assert_eq!(mirror.apply("another", 2, true), KeyChange::Dropped);
+        assert_eq!(mirror.apply("tiny", 3, true), KeyChange::Put);
+        assert_eq!(mirror.apply("x", 4, true), KeyChange::Dropped);
         assert_eq!(mirror.caught_up(), Gone::default());
-        assert_eq!(mirror.apply("four", 5, false), News::Deleted);
+        assert_eq!(mirror.apply("four", 5, false), KeyChange::Deleted);
         // It is read anew after each interruption, as it cannot tell what it lacks.
         assert!(!mirror.agrees(4));
-        mirror.doubt();
+        mirror.restart();
         assert_eq!(mirror.begin(moment(1), 9), From::Beginning);
-        assert_eq!(mirror.apply("tiny", 3, true), News::Nothing);
+        assert_eq!(mirror.apply("tiny", 3, true), KeyChange::Nothing);
         assert_eq!(mirror.caught_up(), Gone::default());
-        assert_eq!(mirror.apply("x", 6, true), News::Put);
+        assert_eq!(mirror.apply("x", 6, true), KeyChange::Put);
     }
 
     #[test]
     fn deleted_keys_make_room_for_new_ones() {
-        for (most_keys, room) in [(4, MAX_BYTES), (MAX_KEYS, 4 + 3 * 7)] {
-            let mut mirror = Mirror::with_room(most_keys, room);
+        for (max_keys, room) in [(4, MAX_BYTES), (MAX_KEYS, 4 + 3 * 7)] {
+            let mut mirror = KeyMirror::with_room(max_keys, room);
             assert_eq!(mirror.begin(moment(1), 1), From::Beginning);
-            assert_eq!(mirror.apply("stay", 1, true), News::Put);
+            assert_eq!(mirror.apply("stay", 1, true), KeyChange::Put);
             for n in 1..100u64 {
                 let key = format!("key-{:03}", n % 50);
-                assert_eq!(mirror.apply(&key, 2 * n, true), News::Put, "{n}");
-                assert_eq!(mirror.apply(&key, 2 * n + 1, false), News::Deleted);
+                assert_eq!(mirror.apply(&key, 2 * n, true), KeyChange::Put, "{n}");
+                assert_eq!(mirror.apply(&key, 2 * n + 1, false), KeyChange::Deleted);
             }
             assert_eq!((mirror.keys.len(), mirror.dead.len()), (4, 3));
             assert_eq!(mirror.bytes, 4 + 3 * 7);
             // The word that another key was deleted takes nobody's place.
-            assert_eq!(mirror.apply("key-999", 300, false), News::Nothing);
+            assert_eq!(mirror.apply("key-999", 300, false), KeyChange::Nothing);
             assert_eq!(mirror.caught_up(), Gone::default());
-            assert_eq!(mirror.apply("stay", 301, false), News::Deleted);
+            assert_eq!(mirror.apply("stay", 301, false), KeyChange::Deleted);
             assert_eq!((mirror.keys.len(), mirror.dead.len()), (4, 4));
         }
     }
 
     #[test]
     fn live_keys_make_no_room() {
-        let mut mirror = Mirror::with_room(2, 8);
+        let mut mirror = KeyMirror::with_room(2, 8);
         assert_eq!(mirror.begin(moment(1), 4), From::Beginning);
-        assert_eq!(mirror.apply("a", 1, true), News::Put);
-        assert_eq!(mirror.apply("b", 2, false), News::Nothing);
-        assert_eq!(mirror.apply("b", 3, true), News::Put);
-        assert_eq!(mirror.apply("c", 4, true), News::Dropped);
+        assert_eq!(mirror.apply("a", 1, true), KeyChange::Put);
+        assert_eq!(mirror.apply("b", 2, false), KeyChange::Nothing);
+        assert_eq!(mirror.apply("b", 3, true), KeyChange::Put);
+        assert_eq!(mirror.apply("c", 4, true), KeyChange::Dropped);
         assert_eq!(mirror.caught_up(), Gone::default());
-        assert_eq!(mirror.apply("a", 5, false), News::Deleted);
-        assert_eq!(mirror.apply("c", 6, true), News::Put);
+        assert_eq!(mirror.apply("a", 5, false), KeyChange::Deleted);
+        assert_eq!(mirror.apply("c", 6, true), KeyChange::Put);
     }
 
     #[test]
     fn reading_anew_that_was_interrupted_begins_again() {
-        let mut mirror = Mirror::default();
+        let mut mirror = KeyMirror::default();
         mirror.begin(moment(1), 2);
         mirror.apply("a", 1, true);
         assert_eq!(mirror.begin(moment(1), 2), From::Beginning);
@@ -331,7 +334,7 @@ mod tests {
         for (created, last) in [(2, 9), (1, 1)] {
             let mut mirror = mirror();
             assert_eq!(mirror.begin(moment(created), last), From::Beginning);
-            assert_eq!(mirror.apply("b", 1, true), News::Put);
+            assert_eq!(mirror.apply("b", 1, true), KeyChange::Put);
             let gone = Gone {
                 deleted: Vec::new(),
                 lost: vec!["a".to_owned()],

@@ -1,9 +1,15 @@
-//! What the hosts of a lattice share: links, claims, references and configuration, in buckets of
-//! keys and values that hosts of both eras read and write; and applications, which our hosts alone do.
+//! The state that the hosts of a lattice share.
 //!
-//! - [`SharedState`]: the buckets of a lattice. [`Bucket`]: one of them. [`Objects`]: bytes by digest.
-//! - `keys`, `records`: what stands there. `legacy`: where it stood before 2023.
-//! - `watcher`, `mirror`: what changes there, whoever changes it.
+//! | bucket | holds | shared with |
+//! |---|---|---|
+//! | [`SharedState::data`] | links, claims, references | hosts of both eras |
+//! | [`SharedState::configurations`] | configurations | hosts of 1.x |
+//! | [`SharedState::applications`] | applications | hosts of Exosuit |
+//! | [`SharedState::objects`] | files of applications, by digest | hosts of Exosuit |
+//!
+//! - [`Bucket`]: reads and writes of one bucket. [`Objects`]: bytes by digest.
+//! - `keys`, `records`: the keys and values of `data`. `legacy`: where hosts before 0.60 kept them.
+//! - `watcher`, `mirror`: the changes of a bucket.
 
 mod bucket;
 pub(crate) mod keys;
@@ -25,7 +31,7 @@ pub use watcher::{Change, Watcher};
 
 use crate::{Connection, Error, StreamLimits};
 
-/// What the hosts of a lattice share. Clones are the same.
+/// The state that the hosts of a lattice share. Clones share it.
 #[derive(Debug, Clone)]
 pub struct SharedState {
     lattice: Id,
@@ -37,7 +43,7 @@ pub struct SharedState {
 }
 
 impl SharedState {
-    /// The state of a lattice, over the control connection. Asks the server nothing yet.
+    /// The state of a lattice over its control connection. Sends no request yet.
     pub fn new(connection: &Connection, lattice: Id, domain: Option<String>) -> Self {
         let bucket = |name: String| Bucket::new(connection.clone(), name, domain.clone());
         Self {
@@ -54,7 +60,7 @@ impl SharedState {
         }
     }
 
-    /// Applies these limits to each bucket when it is made.
+    /// Applies these limits to each bucket that is created.
     #[must_use]
     pub fn limited(mut self, limits: StreamLimits) -> Self {
         self.data.limit(limits);
@@ -64,8 +70,8 @@ impl SharedState {
         self
     }
 
-    /// Makes what is not there yet, and brings over what hosts before 0.60 left. Says how many
-    /// records that were.
+    /// Creates missing buckets, and copies the records of hosts before 0.60. Returns the number of
+    /// copied records.
     pub async fn prepare(&self) -> Result<usize, Error> {
         self.data.prepare().await?;
         self.configurations.prepare().await?;
@@ -84,22 +90,22 @@ impl SharedState {
         &self.data
     }
 
-    /// Configurations by their names: maps of texts.
+    /// Configurations by name: maps of texts.
     pub fn configurations(&self) -> &Bucket {
         &self.configurations
     }
 
-    /// Applications: what hosts of Exosuit alone share. Made on first use.
+    /// Applications. Created on first use.
     pub fn applications(&self) -> &Bucket {
         &self.applications
     }
 
-    /// The files of applications. Made on first use.
+    /// The files of applications. Created on first use.
     pub fn objects(&self) -> &Objects {
         &self.objects
     }
 
-    /// Reads what changes in a bucket, beginning with all that there is.
+    /// Watches a bucket, beginning with all existing keys.
     pub fn watch(&self, bucket: &Bucket) -> Watcher {
         Watcher::start(bucket.clone())
     }
@@ -112,12 +118,12 @@ impl SharedState {
         self.data.put(&key.to_string(), record.encode()).await
     }
 
-    /// Deletes what stands under a key; that there is nothing is no error.
+    /// Deletes a key. A missing key is not an error.
     pub async fn delete(&self, key: &Key) -> Result<(), Error> {
         self.data.delete(&key.to_string()).await
     }
 
-    /// Changes the links of a component of 1.x: others' changes at the same time are not lost.
+    /// Changes the links of a component of 1.x, without losing changes of other hosts.
     pub async fn update_component(
         &self,
         id: &Id,
@@ -145,7 +151,7 @@ impl SharedState {
             .await
     }
 
-    /// A configuration, if it is there.
+    /// A configuration, if it exists.
     pub async fn configuration(
         &self,
         name: &Id,

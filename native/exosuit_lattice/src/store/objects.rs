@@ -21,10 +21,10 @@ use crate::{Connection, Error, StreamLimits};
 /// The most bytes of an object.
 pub const MAX_OBJECT: u64 = 256 << 20;
 
-/// The pieces in which an object is stored, as the client has them.
+/// The size of the pieces of an object, as the client stores them.
 const PIECE: usize = 128 << 10;
 
-/// How long the next piece of an object may take: the servers may lack it.
+/// How long the next piece of an object may take. The servers may have lost it.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// More objects than any lattice has.
@@ -62,7 +62,7 @@ impl std::fmt::Display for Digest {
     }
 }
 
-/// An object in the store, as whoever put it there described it.
+/// An object in the store, as the host that stored it described it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stored {
     /// Its digest.
@@ -73,7 +73,7 @@ pub struct Stored {
     pub at: u64,
 }
 
-/// The object store of a lattice. Clones are the same.
+/// The object store of a lattice. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Objects {
     connection: Connection,
@@ -97,18 +97,18 @@ impl Objects {
         self.limits = limits;
     }
 
-    /// Stores bytes, unless they are there already, and gives their digest.
+    /// Stores bytes, unless they are stored already, and returns their digest.
     ///
-    /// What is there is read to find out: a damaged object is replaced.
+    /// An existing object is read, so that a damaged one is replaced.
     pub async fn put(&self, bytes: Bytes) -> Result<Digest, Error> {
         refuse_too_large(bytes.len() as u64)?;
-        // Hashing takes up to a second, and would hold up the other tasks of a thread.
+        // Hashing takes up to a second, and would delay the other tasks of the thread.
         let of = bytes.clone();
         let digest = tokio::task::spawn_blocking(move || Digest::of(&of)).await;
         let digest = digest.map_err(|error| Error::store("hash the object", &error))?;
         let store = self.store().await?;
         if let Some(info) = find(&store, digest).await?
-            && matches!(read(&store, &info, digest).await, Ok(Some(_)))
+            && matches!(fetch(&store, &info, digest).await, Ok(Some(_)))
         {
             return Ok(digest);
         }
@@ -123,16 +123,16 @@ impl Objects {
         Ok(digest)
     }
 
-    /// Reads an object and checks its digest; none if it is not there.
+    /// Reads an object and checks its digest. `None` if there is none.
     pub async fn get(&self, digest: Digest) -> Result<Option<Bytes>, Error> {
         let store = self.store().await?;
         match find(&store, digest).await? {
-            Some(info) => read(&store, &info, digest).await,
+            Some(info) => fetch(&store, &info, digest).await,
             None => Ok(None),
         }
     }
 
-    /// Deletes an object and says whether it was there. Nothing of it stays.
+    /// Deletes an object with all its pieces. Returns whether there was one.
     pub async fn delete(&self, digest: Digest) -> Result<bool, Error> {
         let store = self.store().await?;
         let Some(info) = find(&store, digest).await? else {
@@ -146,7 +146,7 @@ impl Objects {
         // The description first: without it, nobody looks for the pieces.
         let name = BASE64URL.encode(digest.to_string().as_bytes());
         let mut subjects = vec![format!("$O.{bucket}.M.{name}")];
-        // Whoever described the object could have us delete the pieces of others.
+        // The description comes from any host, and could name the pieces of another object.
         if is_plain(&info.nuid) {
             subjects.push(format!("$O.{bucket}.C.{}", info.nuid));
         }
@@ -157,7 +157,7 @@ impl Objects {
         Ok(true)
     }
 
-    /// Lists all objects. What is not called by a digest is left out.
+    /// Lists all objects. Names that are not digests are left out.
     pub async fn list(&self) -> Result<Vec<Stored>, Error> {
         let failed = |why: &dyn std::fmt::Display| Error::store("list the objects", why);
         let store = self.store().await?;
@@ -175,7 +175,8 @@ impl Objects {
         }
     }
 
-    /// The store, which is made if it is absent. It is asked for each time, since it may have gone.
+    /// The object store, which is created if it is missing. It is opened each time, as it may have
+    /// been lost.
     async fn store(&self) -> Result<ObjectStore, Error> {
         self.connection.client()?;
         let jetstream = self.jetstream();
@@ -221,8 +222,8 @@ async fn find(store: &ObjectStore, digest: Digest) -> Result<Option<ObjectInfo>,
     }
 }
 
-/// Reads an object that is described so. Of the description, nothing is relied on but where the pieces are.
-async fn read(
+/// Reads the object of a description. Only the place of the pieces is taken from the description.
+async fn fetch(
     store: &ObjectStore,
     info: &ObjectInfo,
     digest: Digest,
@@ -235,13 +236,13 @@ async fn read(
     }
     let object = match store.get(digest.to_string()).await {
         Ok(object) => object,
-        // Others deleted it since.
+        // Another host has deleted it in the meantime.
         Err(_) if find(store, digest).await?.is_none() => return Ok(None),
         Err(error) => return Err(failed(&error)),
     };
     let mut bytes = Vec::with_capacity(info.size);
     let mut hash = Sha256::new();
-    // One more than there may be, so that too many are seen.
+    // One byte more than allowed, so that a larger object is noticed.
     let mut object: Take<_> = object.take(MAX_OBJECT + 1);
     loop {
         let start = bytes.len();

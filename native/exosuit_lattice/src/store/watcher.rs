@@ -1,4 +1,18 @@
-//! The changes of a bucket, told for as long as somebody listens, through every outage.
+//! Watches the changes of a bucket, through every outage, until the watcher is dropped.
+//!
+//! One task follows the bucket by an ordered consumer. It compares each message with [`KeyMirror`],
+//! which knows the keys that were reported, and reports only differences. After an interruption it
+//! continues after the last revision, if the bucket is still the same. Three cases make that
+//! unsafe, and then it reads everything again:
+//!
+//! - The bucket has another creation time, or fewer revisions: it was lost or restored. Keys that
+//!   are missing are reported as `Lost`, not as `Deleted`, because no host has deleted them.
+//! - The number of keys differs from the mirror's: deletions leave markers, but the server removes
+//!   markers some day, and a deletion during a long outage is then invisible.
+//! - Reading everything was itself interrupted.
+//!
+//! Slow readers are not a problem: the channel holds [`CHANGES`], and the task stops reading while
+//! it is full.
 
 use async_nats::jetstream::Message;
 use async_nats::jetstream::consumer::push::{Ordered, OrderedConfig};
@@ -10,18 +24,17 @@ use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::bucket::Bucket;
-use super::mirror::{From, Mirror, News};
+use super::mirror::{From, KeyChange, KeyMirror};
 use crate::{Backoff, Error, State};
 
-/// How many changes wait for whoever is slow to take them, of a message's length each; after that we do
-/// not read on.
+/// How many changes wait for a slow reader. Each may have the size of a message.
 const CHANGES: usize = 32;
 
-/// Says what a deletion is; everything else is a value.
+/// The header of deletions. Every message without it is a value.
 const OPERATION: &str = "KV-Operation";
 const DELETIONS: [&str; 2] = ["DEL", "PURGE"];
 
-/// What happened to a bucket.
+/// A change of a bucket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     /// A key has this value.
@@ -33,40 +46,41 @@ pub enum Change {
         /// Which change of the bucket it was.
         revision: u64,
     },
-    /// A key is there no more.
+    /// A key was deleted.
     Deleted {
         /// Which key.
         key: String,
     },
-    /// There is no room for this key: it is passed over, and what becomes of it is not told.
+    /// There is no room for this key. Its changes are not reported.
     Dropped {
         /// Which key.
         key: String,
     },
-    /// All that there was has been told: at the beginning, and after each interruption.
+    /// All existing keys have been reported: at the beginning, and after each interruption.
     Current,
-    /// The bucket is not the one that it was, and lacks these keys: somebody deleted it, or the
-    /// servers lost what they had. They are told of as deleted by nothing else.
+    /// The bucket was replaced by another one, which lacks these keys. They are not reported as
+    /// deleted.
     Lost {
         /// The keys that it lacks.
         keys: Vec<String>,
     },
-    /// The bucket cannot be read now. Told once, until it can be again.
+    /// The bucket cannot be read now. Reported once, until it can be read again.
     Interrupted(Error),
 }
 
-/// Reads the changes of a bucket, until it is dropped.
+/// The changes of a bucket.
 pub struct Watcher {
     changes: mpsc::Receiver<Change>,
     _task: AbortOnDropHandle<()>,
 }
 
 impl Watcher {
+    /// Starts the task that follows the bucket.
     pub(super) fn start(bucket: Bucket) -> Self {
         let (sender, changes) = mpsc::channel(CHANGES);
         let follower = Follower {
             bucket,
-            mirror: Mirror::default(),
+            mirror: KeyMirror::default(),
             changes: sender,
         };
         Self {
@@ -75,46 +89,49 @@ impl Watcher {
         }
     }
 
-    /// The next change; none once the connection is closed. First comes all that there is.
+    /// The next change. All existing keys come first. `None` once the connection is closed.
     pub async fn next(&mut self) -> Option<Change> {
         self.changes.recv().await
     }
 }
 
-/// Why following ended.
+/// Why following the bucket ended.
 enum End {
-    /// Nobody listens any more, or there will be no connection.
+    /// The watcher was dropped, or the connection is closed for good.
     Over,
-    /// To be begun anew, at once.
+    /// The connection changed, or something was missed: start again at once.
     Again,
+    /// The server refused or did not answer: start again after a pause.
     Failed(Error),
 }
 
 type Followed<T> = Result<T, End>;
 
+/// The task of a watcher.
 struct Follower {
     bucket: Bucket,
-    mirror: Mirror,
+    mirror: KeyMirror,
     changes: mpsc::Sender<Change>,
 }
 
 impl Follower {
+    /// Follows the bucket again and again, with pauses after failures.
     async fn run(mut self) {
         let backoff = Backoff::default();
         let mut failures = 0;
-        let mut is_told = false;
+        let mut is_reported = false;
         loop {
             if self.connected().await.is_err() {
                 return;
             }
-            match self.follow(&mut failures, &mut is_told).await {
+            match self.follow(&mut failures, &mut is_reported).await {
                 Ok(()) | Err(End::Again) => {}
                 Err(End::Over) => return,
                 Err(End::Failed(error)) => {
-                    if !is_told && self.tell(Change::Interrupted(error)).await.is_err() {
+                    if !is_reported && self.send(Change::Interrupted(error)).await.is_err() {
                         return;
                     }
-                    is_told = true;
+                    is_reported = true;
                     failures += 1;
                     tokio::time::sleep(backoff.delay(failures, rand::random())).await;
                 }
@@ -132,18 +149,18 @@ impl Follower {
         }
     }
 
-    /// Follows the bucket until something interrupts it.
-    async fn follow(&mut self, failures: &mut usize, is_told: &mut bool) -> Followed<()> {
+    /// Follows the bucket until something interrupts it. Resets the failures once it has caught up.
+    async fn follow(&mut self, failures: &mut usize, is_reported: &mut bool) -> Followed<()> {
         let mut state = self.bucket.connection().state();
         state.mark_unchanged();
         let mut stream = self.bucket.stream().await.map_err(End::Failed)?;
         let info = stream.info().await.map_err(|error| failed(&error))?;
         let from = self.mirror.begin(info.created, info.state.last_sequence);
-        let (mut messages, mut is_behind) = self.read(&stream, from).await?;
+        let (mut messages, mut is_behind) = self.open(&stream, from).await?;
         if !is_behind {
             self.caught_up(&mut stream, from).await?;
         }
-        (*failures, *is_told) = (0, false);
+        (*failures, *is_reported) = (0, false);
         loop {
             let message = tokio::select! {
                 biased;
@@ -160,8 +177,8 @@ impl Follower {
         }
     }
 
-    /// The messages from there on, and whether there are any yet.
-    async fn read(&self, stream: &Stream, from: From) -> Followed<(Ordered, bool)> {
+    /// Opens a consumer that begins there. The flag says whether messages are waiting.
+    async fn open(&self, stream: &Stream, from: From) -> Followed<(Ordered, bool)> {
         let deliver_policy = match from {
             From::Beginning => DeliverPolicy::LastPerSubject,
             From::Revision(start_sequence) => DeliverPolicy::ByStartSequence { start_sequence },
@@ -182,7 +199,7 @@ impl Follower {
         Ok((messages, is_behind))
     }
 
-    /// Takes a message, and says how many are still to come.
+    /// Applies a message, and returns how many more are waiting.
     async fn apply(&mut self, message: &Message) -> Followed<u64> {
         let info = message.info().map_err(|error| failed(&*error))?;
         let (revision, pending) = (info.stream_sequence, info.pending);
@@ -197,42 +214,43 @@ impl Follower {
         let is_live = operation.is_none_or(|operation| !DELETIONS.contains(&operation.as_str()));
         let key = key.to_owned();
         match self.mirror.apply(&key, revision, is_live) {
-            News::Nothing => {}
-            News::Deleted => self.tell(Change::Deleted { key }).await?,
-            News::Put => {
+            KeyChange::Nothing => {}
+            KeyChange::Deleted => self.send(Change::Deleted { key }).await?,
+            KeyChange::Put => {
                 let value = message.payload.clone();
-                self.tell(Change::Put {
+                self.send(Change::Put {
                     key,
                     value,
                     revision,
                 })
                 .await?;
             }
-            News::Dropped => self.tell(Change::Dropped { key }).await?,
+            KeyChange::Dropped => self.send(Change::Dropped { key }).await?,
         }
         Ok(pending)
     }
 
-    /// All that there was has been read.
+    /// All waiting messages were read: reports keys that disappeared without a message.
     async fn caught_up(&mut self, stream: &mut Stream, from: From) -> Followed<()> {
         if from != From::Beginning {
             let info = stream.info().await.map_err(|error| failed(&error))?;
             if !self.mirror.agrees(info.state.messages) {
-                self.mirror.doubt();
+                self.mirror.restart();
                 return Err(End::Again);
             }
         }
         let gone = self.mirror.caught_up();
         for key in gone.deleted {
-            self.tell(Change::Deleted { key }).await?;
+            self.send(Change::Deleted { key }).await?;
         }
         if !gone.lost.is_empty() {
-            self.tell(Change::Lost { keys: gone.lost }).await?;
+            self.send(Change::Lost { keys: gone.lost }).await?;
         }
-        self.tell(Change::Current).await
+        self.send(Change::Current).await
     }
 
-    async fn tell(&self, change: Change) -> Followed<()> {
+    /// Sends a change to the reader. Waits while the reader is slow.
+    async fn send(&self, change: Change) -> Followed<()> {
         self.changes.send(change).await.map_err(|_| End::Over)
     }
 

@@ -1,9 +1,10 @@
-//! What calls carry, as bytes on the wire.
+//! Payloads of calls and answers, as bytes on the wire.
 //!
-//! The peers know bytes and nothing else. On Exosuit's own subject a first byte says what follows,
-//! and is signed with it: bytes, typed values (`values`) or an HTTP message with its body (`web`).
+//! Hosts of the OTP era know only bytes. On Exosuit's own subjects, the first byte of a payload is
+//! a tag: bytes, typed values (`values`) or an HTTP message with its body (`web`). The MAC or
+//! signature covers the tag, too.
 
-mod terms;
+mod limits;
 mod values;
 mod web;
 
@@ -13,14 +14,14 @@ use exosuit_core::{Payload, Reply};
 use super::memory::{Held, Memory};
 use crate::Error;
 
-pub(super) use terms::Terms;
+pub(super) use limits::PayloadLimits;
 
 /// How the payloads of a subject are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
-    /// As they are: bytes and nothing else.
+    /// Bytes without a tag.
     Plain,
-    /// A byte that says what follows, and then that.
+    /// A tag, and then the content.
     Tagged,
 }
 
@@ -30,25 +31,29 @@ const VALUES: u8 = 1;
 const HTTP: u8 = 2;
 
 impl Form {
-    /// Writes the payload of a call; of a request, once its body has come to its end.
-    pub(super) async fn payload(self, payload: Payload, terms: Terms<'_>) -> Result<Held, Error> {
+    /// Encodes the payload of a call. An HTTP request is encoded once its body is complete.
+    pub(super) async fn payload(
+        self,
+        payload: Payload,
+        limits: PayloadLimits<'_>,
+    ) -> Result<Held, Error> {
         let held = match (self, payload) {
             (_, Payload::Bytes(bytes)) => self.bytes(bytes).into(),
             (Self::Tagged, Payload::Values(values)) => {
-                let written = values::write(VALUES, values.iter());
+                let written = values::encode(VALUES, values.iter());
                 written
                     .map_err(|why| Error::malformed("arguments", why))?
                     .into()
             }
             (Self::Tagged, Payload::Http(exchange)) => {
-                Box::pin(web::request(HTTP, exchange.request, terms)).await?
+                Box::pin(web::request(HTTP, exchange.request, limits)).await?
             }
             (Self::Plain, other) => other.into_bytes().map(Held::from).map_err(Error::Content)?,
         };
-        terms.check(held)
+        limits.check(held)
     }
 
-    /// Reads the payload of a call.
+    /// Decodes the payload of a call.
     pub(super) fn read_payload(
         self,
         held: Held,
@@ -62,7 +67,7 @@ impl Form {
                     values::count(&bytes).map_err(|why| Error::malformed("arguments", why))?;
                 let held = held.and(memory.reserve(count.saturating_mul(values::SIZE))?);
                 let values =
-                    values::read(&bytes).map_err(|why| Error::malformed("arguments", why))?;
+                    values::decode(&bytes).map_err(|why| Error::malformed("arguments", why))?;
                 Ok((Payload::Values(values), held))
             }
             HTTP => {
@@ -74,31 +79,36 @@ impl Form {
         }
     }
 
-    /// Writes the answer to a call; a response, once its body has come to its end.
-    pub(super) async fn reply(self, reply: Reply, terms: Terms<'_>) -> Result<Held, Error> {
+    /// Encodes the answer to a call. An HTTP response is encoded once its body is complete.
+    pub(super) async fn reply(
+        self,
+        reply: Reply,
+        limits: PayloadLimits<'_>,
+    ) -> Result<Held, Error> {
         let held = match (self, reply) {
             (_, Reply::Bytes(bytes)) => self.bytes(bytes).into(),
             (Self::Tagged, Reply::Value(value)) => {
-                let written = values::write(VALUES, std::iter::once(&value));
+                let written = values::encode(VALUES, std::iter::once(&value));
                 written
                     .map_err(|why| Error::malformed("answer", why))?
                     .into()
             }
             (Self::Tagged, Reply::Http(response)) => {
-                Box::pin(web::response(HTTP, *response, terms)).await?
+                Box::pin(web::response(HTTP, *response, limits)).await?
             }
             (Self::Plain, other) => other.into_bytes().map(Held::from).map_err(Error::Content)?,
         };
-        terms.check(held)
+        limits.check(held)
     }
 
-    /// Reads the answer to a call.
+    /// Decodes the answer to a call.
     pub(super) fn read_reply(self, bytes: &Bytes) -> Result<Reply, Error> {
         let (tag, bytes) = self.split(bytes)?;
         match tag {
             BYTES => Ok(Reply::Bytes(bytes)),
             VALUES => {
-                let values = values::read(&bytes).map_err(|why| Error::malformed("answer", why))?;
+                let values =
+                    values::decode(&bytes).map_err(|why| Error::malformed("answer", why))?;
                 match <[_; 1]>::try_from(values) {
                     Ok([value]) => Ok(Reply::Value(value)),
                     Err(values) => {
@@ -116,7 +126,7 @@ impl Form {
         }
     }
 
-    /// The same payload as the peers have it, if it is bytes.
+    /// The payload for hosts of the OTP era, if it is bytes.
     pub(super) fn untagged(tagged: &Bytes) -> Result<Bytes, Error> {
         match Self::Tagged.split(tagged)? {
             (BYTES, bytes) => Ok(bytes),

@@ -14,8 +14,8 @@ fn memory() -> Memory {
     Memory::new(8 << 20)
 }
 
-fn terms(memory: &Memory) -> Terms<'_> {
-    Terms {
+fn limits(memory: &Memory) -> PayloadLimits<'_> {
+    PayloadLimits {
         largest: LARGEST,
         memory,
     }
@@ -29,7 +29,7 @@ fn now<T>(future: impl Future<Output = T>) -> T {
 
 fn written(payload: Payload) -> Result<Bytes, Error> {
     let memory = memory();
-    now(Form::Tagged.payload(payload, terms(&memory))).map(|held| held.bytes)
+    now(Form::Tagged.payload(payload, limits(&memory))).map(|held| held.bytes)
 }
 
 fn read(bytes: &Bytes) -> Result<Payload, Error> {
@@ -39,7 +39,7 @@ fn read(bytes: &Bytes) -> Result<Payload, Error> {
 
 fn replied(reply: Reply) -> Result<Bytes, Error> {
     let memory = memory();
-    now(Form::Tagged.reply(reply, terms(&memory))).map(|held| held.bytes)
+    now(Form::Tagged.reply(reply, limits(&memory))).map(|held| held.bytes)
 }
 
 fn values(bytes: &Bytes) -> Result<Vec<Value>, Error> {
@@ -122,11 +122,11 @@ proptest! {
 fn bytes_are_bytes_in_both_forms() {
     let memory = memory();
     for (form, wire) in [(Form::Plain, &b"hi"[..]), (Form::Tagged, b"\x00hi")] {
-        let written = now(form.payload("hi".into(), terms(&memory))).expect("written");
+        let written = now(form.payload("hi".into(), limits(&memory))).expect("written");
         assert_eq!(written.bytes, wire);
         let (read, _) = form.read_payload(written, &memory).expect("a payload");
         assert_eq!(read.into_bytes(), Ok(Bytes::from("hi")));
-        let written = now(form.reply("hi".into(), terms(&memory))).expect("written");
+        let written = now(form.reply("hi".into(), limits(&memory))).expect("written");
         assert_eq!(written.bytes, wire);
         let read = form
             .read_reply(&written.bytes)
@@ -138,9 +138,9 @@ fn bytes_are_bytes_in_both_forms() {
 #[test]
 fn the_peers_know_bytes_only() {
     let memory = memory();
-    let refused = now(Form::Plain.payload(Payload::Values(Vec::new()), terms(&memory)));
+    let refused = now(Form::Plain.payload(Payload::Values(Vec::new()), limits(&memory)));
     assert!(matches!(refused, Err(Error::Content(error)) if error.code == Code::InvalidInput));
-    let refused = now(Form::Plain.reply(Reply::Value(Value::Nil), terms(&memory)));
+    let refused = now(Form::Plain.reply(Reply::Value(Value::Nil), limits(&memory)));
     assert!(matches!(refused, Err(Error::Content(error)) if error.code == Code::InvalidInput));
 }
 
@@ -313,7 +313,7 @@ fn a_body_that_is_too_large_or_breaks_off_is_an_error() {
     assert_eq!(written(request(broken)), Err(Error::Content(end)));
 
     let memory = Memory::new(3);
-    let gathered = now(Form::Tagged.payload(request(body(&["some"])), terms(&memory)));
+    let gathered = now(Form::Tagged.payload(request(body(&["some"])), limits(&memory)));
     assert!(matches!(gathered, Err(Error::Overloaded)));
 }
 

@@ -24,7 +24,7 @@ use bytes::Bytes;
 use exosuit_core::{Value, WitName};
 use rmp::{Marker, encode};
 
-use crate::rpc::reader::{Reader, Wrong, unexpected};
+use crate::rpc::reader::{ParseError, Reader, unexpected};
 
 /// How deeply a value may be nested, and how many values a call may have, lists and what is in them:
 /// what a caller in Elixir may send.
@@ -48,10 +48,10 @@ const SOME: u8 = 5;
 const MEMORY: &str = "memory takes what is written";
 
 /// Writes values after a tag.
-pub(super) fn write<'a>(
+pub(super) fn encode<'a>(
     tag: u8,
     values: impl ExactSizeIterator<Item = &'a Value>,
-) -> Result<Bytes, Wrong> {
+) -> Result<Bytes, ParseError> {
     let mut writer = Writer {
         out: vec![tag],
         left: MAX_VALUES,
@@ -61,12 +61,12 @@ pub(super) fn write<'a>(
 }
 
 /// How many values there are in a message, with the lists and what is in them.
-pub(super) fn count(message: &Bytes) -> Result<usize, Wrong> {
+pub(super) fn count(message: &Bytes) -> Result<usize, ParseError> {
     Reader::new(message).skip()
 }
 
 /// Reads values that fill a message.
-pub(super) fn read(message: &Bytes) -> Result<Vec<Value>, Wrong> {
+pub(super) fn decode(message: &Bytes) -> Result<Vec<Value>, ParseError> {
     let mut unpacker = Unpacker {
         reader: Reader::new(message),
         left: MAX_VALUES,
@@ -88,7 +88,7 @@ impl Writer {
         &mut self,
         values: impl ExactSizeIterator<Item = &'a Value>,
         depth: usize,
-    ) -> Result<(), Wrong> {
+    ) -> Result<(), ParseError> {
         self.array(values.len())?;
         for value in values {
             self.value(value, depth)?;
@@ -96,21 +96,21 @@ impl Writer {
         Ok(())
     }
 
-    fn array(&mut self, items: usize) -> Result<(), Wrong> {
+    fn array(&mut self, items: usize) -> Result<(), ParseError> {
         self.left = self.left.checked_sub(items).ok_or_else(too_many)?;
         let items = u32::try_from(items).map_err(|_| too_many())?;
         encode::write_array_len(&mut self.out, items).expect(MEMORY);
         Ok(())
     }
 
-    fn binary(&mut self, bytes: &[u8]) -> Result<(), Wrong> {
+    fn binary(&mut self, bytes: &[u8]) -> Result<(), ParseError> {
         let length = u32::try_from(bytes.len()).map_err(|_| "it is too long".to_owned())?;
         encode::write_bin_len(&mut self.out, length).expect(MEMORY);
         self.out.extend_from_slice(bytes);
         Ok(())
     }
 
-    fn value(&mut self, value: &Value, depth: usize) -> Result<(), Wrong> {
+    fn value(&mut self, value: &Value, depth: usize) -> Result<(), ParseError> {
         let depth = depth.checked_sub(1).ok_or_else(too_deep)?;
         match value {
             Value::Nil => encode::write_nil(&mut self.out).expect(MEMORY),
@@ -181,7 +181,7 @@ struct Unpacker<'a> {
 }
 
 impl Unpacker<'_> {
-    fn each(&mut self, items: usize, depth: usize) -> Result<Vec<Value>, Wrong> {
+    fn each(&mut self, items: usize, depth: usize) -> Result<Vec<Value>, ParseError> {
         self.spend(items)?;
         // As long as the message at most: the reader has seen to it.
         let mut values = Vec::with_capacity(items);
@@ -191,7 +191,7 @@ impl Unpacker<'_> {
         Ok(values)
     }
 
-    fn value(&mut self, depth: usize) -> Result<Value, Wrong> {
+    fn value(&mut self, depth: usize) -> Result<Value, ParseError> {
         let depth = depth.checked_sub(1).ok_or_else(too_deep)?;
         let marker = self.reader.marker()?;
         let length = match marker {
@@ -211,8 +211,8 @@ impl Unpacker<'_> {
         self.reader.part(length).map(Value::Binary)
     }
 
-    fn case(&mut self, depth: usize) -> Result<Value, Wrong> {
-        let kind = self.reader.take(1)?[0];
+    fn case(&mut self, depth: usize) -> Result<Value, ParseError> {
+        let kind = self.reader.advance(1)?[0];
         let items = self.reader.list()?;
         match (kind, items) {
             (TUPLE, fields) => self.each(fields, depth).map(Value::Tuple),
@@ -233,7 +233,7 @@ impl Unpacker<'_> {
         }
     }
 
-    fn record(&mut self, fields: usize, depth: usize) -> Result<Value, Wrong> {
+    fn record(&mut self, fields: usize, depth: usize) -> Result<Value, ParseError> {
         self.spend(fields * 2)?;
         let mut record = Vec::with_capacity(fields);
         for _ in 0..fields {
@@ -242,34 +242,34 @@ impl Unpacker<'_> {
         Ok(Value::Record(record))
     }
 
-    fn name(&mut self) -> Result<WitName, Wrong> {
+    fn name(&mut self) -> Result<WitName, ParseError> {
         let length = match self.reader.marker()? {
             Marker::Bin8 => self.reader.length(1)?,
             other => return Err(unexpected("a name", other)),
         };
-        let name = self.reader.take(length)?;
+        let name = self.reader.advance(length)?;
         let name = std::str::from_utf8(name).map_err(|_| "a name that is not UTF-8".to_owned())?;
         Ok(name.into())
     }
 
-    fn float(&mut self) -> Result<f64, Wrong> {
-        let bytes = self.reader.take(8)?;
+    fn float(&mut self) -> Result<f64, ParseError> {
+        let bytes = self.reader.advance(8)?;
         Ok(f64::from_be_bytes(
             bytes.first_chunk().copied().unwrap_or_default(),
         ))
     }
 
-    fn spend(&mut self, items: usize) -> Result<(), Wrong> {
+    fn spend(&mut self, items: usize) -> Result<(), ParseError> {
         self.left = self.left.checked_sub(items).ok_or_else(too_many)?;
         Ok(())
     }
 
-    fn inner(&mut self, items: usize, depth: usize) -> Result<Option<Box<Value>>, Wrong> {
+    fn inner(&mut self, items: usize, depth: usize) -> Result<Option<Box<Value>>, ParseError> {
         let value = self.each(items, depth)?.pop();
         Ok(value.map(Box::new))
     }
 
-    fn integer(&mut self, marker: Marker) -> Result<i128, Wrong> {
+    fn integer(&mut self, marker: Marker) -> Result<i128, ParseError> {
         let (bytes, is_signed) = match marker {
             Marker::FixPos(number) => return Ok(number.into()),
             Marker::FixNeg(number) => return Ok(number.into()),
@@ -294,8 +294,8 @@ impl Unpacker<'_> {
         })
     }
 
-    fn large(&mut self) -> Result<i128, Wrong> {
-        let (kind, bytes) = (self.reader.take(1)?[0], self.reader.take(16)?);
+    fn large(&mut self) -> Result<i128, ParseError> {
+        let (kind, bytes) = (self.reader.advance(1)?[0], self.reader.advance(16)?);
         let bytes = bytes.first_chunk().copied().unwrap_or_default();
         if kind.cast_signed() == LARGE {
             return Ok(i128::from_be_bytes(bytes));
@@ -304,10 +304,10 @@ impl Unpacker<'_> {
     }
 }
 
-fn too_deep() -> Wrong {
+fn too_deep() -> ParseError {
     format!("values may be nested {MAX_DEPTH} deep")
 }
 
-fn too_many() -> Wrong {
+fn too_many() -> ParseError {
     format!("a call may have {MAX_VALUES} values, lists and what is in them")
 }

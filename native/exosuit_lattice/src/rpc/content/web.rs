@@ -12,10 +12,10 @@ use http::{
 use http_body_util::{BodyExt, Empty, Full};
 use rmp::encode;
 
-use super::terms::Terms;
+use super::limits::PayloadLimits;
 use crate::Error;
 use crate::rpc::memory::Held;
-use crate::rpc::reader::{Reader, Wrong};
+use crate::rpc::reader::{ParseError, Reader};
 
 /// How many headers a message may have: ten times what the HTTP server takes.
 const MAX_HEADERS: usize = 1_024;
@@ -26,31 +26,31 @@ const MEMORY: &str = "memory takes what is written";
 pub(super) async fn request(
     tag: u8,
     request: Request<Body>,
-    terms: Terms<'_>,
+    limits: PayloadLimits<'_>,
 ) -> Result<Held, Error> {
     let (head, body) = request.into_parts();
     let mut out = vec![tag];
     encode::write_array_len(&mut out, 4).expect(MEMORY);
     encode::write_str(&mut out, head.method.as_str()).expect(MEMORY);
     encode::write_str(&mut out, &head.uri.to_string()).expect(MEMORY);
-    rest("HTTP request", out, head.headers, body, terms).await
+    rest("HTTP request", out, head.headers, body, limits).await
 }
 
 /// Writes a response after a tag.
 pub(super) async fn response(
     tag: u8,
     response: Response<Body>,
-    terms: Terms<'_>,
+    limits: PayloadLimits<'_>,
 ) -> Result<Held, Error> {
     let (head, body) = response.into_parts();
     let mut out = vec![tag];
     encode::write_array_len(&mut out, 3).expect(MEMORY);
     encode::write_uint(&mut out, head.status.as_u16().into()).expect(MEMORY);
-    rest("HTTP response", out, head.headers, body, terms).await
+    rest("HTTP response", out, head.headers, body, limits).await
 }
 
 /// Reads a request.
-pub(super) fn read_request(message: &Bytes) -> Result<Exchange, Wrong> {
+pub(super) fn read_request(message: &Bytes) -> Result<Exchange, ParseError> {
     let mut reader = Reader::new(message);
     parts(&mut reader, 4)?;
     let method = Method::from_bytes(reader.text()?.as_bytes());
@@ -64,7 +64,7 @@ pub(super) fn read_request(message: &Bytes) -> Result<Exchange, Wrong> {
 }
 
 /// Reads a response.
-pub(super) fn read_response(message: &Bytes) -> Result<Response<Body>, Wrong> {
+pub(super) fn read_response(message: &Bytes) -> Result<Response<Body>, ParseError> {
     let mut reader = Reader::new(message);
     parts(&mut reader, 3)?;
     let status = u16::try_from(reader.number()?).ok();
@@ -89,7 +89,7 @@ async fn rest(
     mut out: Vec<u8>,
     mut headers: HeaderMap,
     body: Body,
-    terms: Terms<'_>,
+    limits: PayloadLimits<'_>,
 ) -> Result<Held, Error> {
     strip_hop_by_hop(&mut headers);
     // It announces what stays behind.
@@ -104,34 +104,34 @@ async fn rest(
         encode::write_str(&mut out, name.as_str()).expect(MEMORY);
         encode::write_bin(&mut out, value.as_bytes()).expect(MEMORY);
     }
-    let gathered = gather(body, terms).await?;
+    let gathered = gather(body, limits).await?;
     encode::write_bin(&mut out, &gathered.bytes).expect(MEMORY);
     Ok(gathered.with(out.into()))
 }
 
 /// A body to its end, or until it is too large.
-async fn gather(mut body: Body, terms: Terms<'_>) -> Result<Held, Error> {
+async fn gather(mut body: Body, limits: PayloadLimits<'_>) -> Result<Held, Error> {
     let mut gathered = Held::default();
     let mut bytes = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(Error::Content)?.into_data() else {
             continue;
         };
-        terms.fits(bytes.len() + data.len())?;
-        gathered = gathered.and(terms.memory.reserve(data.len())?);
+        limits.fits(bytes.len() + data.len())?;
+        gathered = gathered.and(limits.memory.reserve(data.len())?);
         bytes.extend_from_slice(&data);
     }
     Ok(gathered.with(bytes.freeze()))
 }
 
-fn parts(reader: &mut Reader, expected: usize) -> Result<(), Wrong> {
+fn parts(reader: &mut Reader, expected: usize) -> Result<(), ParseError> {
     match reader.list()? {
         parts if parts == expected => Ok(()),
         parts => Err(format!("it has {parts} parts, expected {expected}")),
     }
 }
 
-fn read_headers(reader: &mut Reader) -> Result<HeaderMap, Wrong> {
+fn read_headers(reader: &mut Reader) -> Result<HeaderMap, ParseError> {
     let items = reader.list()?;
     if items > MAX_HEADERS * 2 {
         return Err(too_many());
@@ -151,12 +151,12 @@ fn read_headers(reader: &mut Reader) -> Result<HeaderMap, Wrong> {
 }
 
 /// The last part.
-fn read_body(reader: &mut Reader) -> Result<Body, Wrong> {
+fn read_body(reader: &mut Reader) -> Result<Body, ParseError> {
     let body = Full::new(reader.bytes()?);
     reader.end()?;
     Ok(body.map_err(|never| match never {}).boxed())
 }
 
-fn too_many() -> Wrong {
+fn too_many() -> ParseError {
     format!("it has more than {MAX_HEADERS} headers")
 }

@@ -13,25 +13,25 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 use tokio_util::task::TaskTracker;
 
-/// A call that was taken, until it is answered.
+/// An accepted call. It is finished when it is answered.
 pub(super) type Call = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// The average time of a call that is still run inline: several times the cost of a task.
+/// The average time up to which calls run inline: several times the cost of a task.
 const LONGEST: Duration = Duration::from_micros(20);
 
-/// How many calls become tasks at once, before one is polled again to see how long it takes.
+/// How many calls become tasks before one runs inline again, to measure the time.
 const TASKS: u32 = 64;
 
-/// How long calls of one target take, as far as they were polled where they were received.
+/// How long the calls of one target take, measured on those that ran inline.
 #[derive(Debug, Default)]
 pub(super) struct InlineStats {
     average: Duration,
-    /// How many calls became tasks since one was polled.
+    /// How many calls have become tasks since the last measurement.
     tasks: u32,
 }
 
 impl InlineStats {
-    /// Runs a call here, or in a task.
+    /// Runs a call inline, or spawns a task for it.
     pub(super) async fn run(&mut self, call: Call, tasks: &TaskTracker) {
         if !self.is_inline() {
             tasks.spawn(call);

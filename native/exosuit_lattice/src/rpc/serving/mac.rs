@@ -15,10 +15,10 @@ use futures_util::FutureExt;
 use tokio::task::unconstrained;
 
 use super::super::address::origin_of;
-use super::super::admission::Entry;
+use super::super::admission::CallSlot;
 use super::super::chunks::id_text;
 use super::super::content::Form;
-use super::super::frame::{Answer, QUESTION, Received, Request, check, hash};
+use super::super::frame::{Answer, PROBE, Received, Request, check, hash};
 use super::super::guard::HASHED_FIRST;
 use super::super::mac::{EpochKeys, Mac};
 use super::super::memory::Held;
@@ -27,13 +27,13 @@ use super::{LARGEST_ANSWER, Service};
 use crate::connection::unsent;
 use crate::{Error, now};
 
-/// A call whose MAC holds, and which has its place.
+/// A call with a valid MAC and a slot.
 struct Arrival {
     question: Question,
     request: Received<Request>,
     origin: Origin,
     target: Target,
-    entry: Entry,
+    slot: CallSlot,
 }
 
 /// The inbox of an answer, and the input of its MAC.
@@ -43,17 +43,18 @@ struct Question {
     mac: Mac,
 }
 
-/// A message that is not a served call.
+/// A message that is not served as a call.
 enum Refused {
-    /// Nobody of ours asks.
+    /// Its MAC is not valid, or it is a repetition: it gets no answer.
     Unanswered(Error),
+    /// Its sender is authentic, and gets the error.
     Answered(Box<Question>, Error),
-    /// It asks whether calls with a MAC are taken here.
-    Asked(Box<Question>),
+    /// It is a probe: its sender asks whether calls with a MAC are accepted.
+    Probe(Box<Question>),
 }
 
 impl Service {
-    /// Checks a call, and begins to work on it if it is what it seems.
+    /// Checks a message, and returns the work of its call.
     pub(super) fn begin_mac(self: &Arc<Self>, message: Message) -> Option<Call> {
         match self.open(message) {
             Ok(arrival) => {
@@ -64,11 +65,12 @@ impl Service {
                 self.refused(error);
             }
             Err(Refused::Answered(question, error)) => self.refuse_by_mac(&question, error),
-            Err(Refused::Asked(question)) => self.send_at_once(&question, &succeeded(&[])),
+            Err(Refused::Probe(question)) => self.send_at_once(&question, &succeeded(&[])),
         }
         None
     }
 
+    /// Decodes and checks a message, and takes a slot for it.
     fn open(&self, message: Message) -> Result<Arrival, Refused> {
         let now = now();
         let request = Request::decode(&message.payload).map_err(Refused::Unanswered)?;
@@ -79,8 +81,8 @@ impl Service {
             reply: message.reply,
         };
         match self.admit(&request, &message.subject, now) {
-            Ok(_whoever_calls) if request.said.operation == QUESTION => {
-                Err(Refused::Asked(Box::new(question)))
+            Ok(_whoever_calls) if request.said.operation == PROBE => {
+                Err(Refused::Probe(Box::new(question)))
             }
             Ok((origin, target)) => self.enter(question, request, origin, target),
             Err(error @ (Error::Replayed | Error::WrongMac(_))) => Err(Refused::Unanswered(error)),
@@ -88,7 +90,7 @@ impl Service {
         }
     }
 
-    /// Finds a place for a call, if there is one.
+    /// Takes a slot for a call.
     fn enter(
         &self,
         question: Question,
@@ -98,18 +100,18 @@ impl Service {
     ) -> Result<Arrival, Refused> {
         let size = request.header.len() + request.payload.len();
         match self.shared.admission.enter(size) {
-            Ok(entry) => Ok(Arrival {
+            Ok(slot) => Ok(Arrival {
                 question,
                 request,
                 origin,
                 target,
-                entry,
+                slot,
             }),
             Err(error) => Err(Refused::Answered(Box::new(question), error)),
         }
     }
 
-    /// The keys by which this is from one of ours.
+    /// The keys that the MAC of the request was made with.
     fn authenticate(&self, request: &Received<Request>, now: u64) -> Result<Arc<EpochKeys>, Error> {
         let keys = self.shared.keys.find(request.key, request.epoch, now);
         let keys = keys.ok_or(Error::WrongMac(
@@ -121,7 +123,7 @@ impl Service {
         Err(Error::WrongMac("the MAC is not that of the invocation"))
     }
 
-    /// Takes a call that is from one of ours, once.
+    /// Checks a request with a valid MAC, and records it.
     fn admit(
         &self,
         request: &Received<Request>,
@@ -134,8 +136,9 @@ impl Service {
         }
         let origin = said.origin_id.as_deref().unwrap_or(&said.origin.public_key);
         let admitted = shared.guard.admit(&request.mac, said.time, now);
-        // A refused call from the past may be an old one that somebody sent again. If it is not, its
-        // sender compares the clocks by our answer.
+        // A refused call from the past may be an old one that somebody sent again, so it says
+        // nothing about clocks. If it is not, its sender compares the clocks when it gets the
+        // answer.
         if admitted.is_ok() || said.time > now {
             shared.tally.compare_clocks(origin, said.time, now);
         }
@@ -151,7 +154,7 @@ impl Service {
             request,
             origin,
             target,
-            entry,
+            slot,
         } = arrival;
         let left =
             Duration::from_millis(request.said.left).min(self.shared.options.longest_timeout);
@@ -160,15 +163,15 @@ impl Service {
             depth: request.said.depth,
         };
         let trace = request.said.trace.clone();
-        // Boxed, since each that has it inside would have room for it twice, and be moved with it.
-        let work = Box::pin(self.work(&entry, request, origin, target, context));
+        // Boxed: otherwise each future around it would hold it twice, and move it.
+        let work = Box::pin(self.work(&slot, request, origin, target, context));
         let answer = bounded(work, context.deadline, Some(&self.ended));
         let answer = if trace.is_none() {
             answer.await
         } else {
             trace.scope(answer).await
         };
-        // An answer that cannot be sent is one that the caller will miss.
+        // If the answer cannot be sent, the caller times out.
         let _ = match answer {
             Ok((answer, payload)) => self.send_by_mac(&question, &answer, &payload).await,
             Err(error) => {
@@ -178,17 +181,18 @@ impl Service {
         };
     }
 
+    /// Runs a call and encodes its answer.
     async fn work(
         &self,
-        entry: &Entry,
+        slot: &CallSlot,
         request: Received<Request>,
         origin: Origin,
         target: Target,
         context: Context,
     ) -> Result<(Answer, Bytes), exosuit_core::Error> {
-        // A nested call does not wait, because the calls that it waits for may wait for it.
+        // A nested call does not wait for a turn: the calls that have one may wait for it.
         let turn = match context.depth {
-            0 => Some(entry.turn().await),
+            0 => Some(slot.turn().await),
             _inside => None,
         };
         let memory = self.shared.admission.memory();
@@ -203,19 +207,21 @@ impl Service {
             context,
         };
         let reply = self.target.deliver(invocation).await?;
-        let answer = Form::Tagged.reply(reply, self.shared.terms(memory)).await?;
+        let answer = Form::Tagged
+            .reply(reply, self.shared.payload_limits(memory))
+            .await?;
         drop(turn);
         Ok(self
             .succeeded_by_mac(&request.said.id, answer.bytes.clone())
             .await?)
     }
 
-    /// The whole payload, which is the one that was sent.
+    /// The complete payload, with its hash checked.
     async fn payload_by_mac(&self, request: &Received<Request>) -> Result<Held, Error> {
         let said = &request.said;
         let held = if is_apart(request) {
             self.shared
-                .take_payload(&id_text(&said.id), said.length)
+                .fetch_payload(&id_text(&said.id), said.length)
                 .await?
         } else if request.payload.len() <= HASHED_FIRST {
             return Ok(request.payload.clone().into());
@@ -240,10 +246,10 @@ impl Service {
         Ok((answer, Bytes::new()))
     }
 
-    /// Answers without a task and without waiting: under such a load an answer may be lost.
+    /// Answers without a task and without waiting. Under load, such an answer may be lost.
     fn refuse_by_mac(&self, question: &Question, error: Error) {
         let answer = match &error {
-            // The sender makes it anew, with another time.
+            // The sender repeats the call with a new time.
             Error::Stale(moment) => failed(error.code().to_owned(), moment.clone()),
             error => {
                 let error = exosuit_core::Error::from(error.clone());
@@ -255,7 +261,8 @@ impl Service {
     }
 
     fn send_at_once(&self, question: &Question, answer: &Answer) {
-        // Whether there is room for it does not depend on what this task has done so far.
+        // `unconstrained`, because Tokio's budget of this task must not decide whether there is
+        // room to send.
         let _ = unconstrained(self.send_by_mac(question, answer, &[])).now_or_never();
     }
 
@@ -274,7 +281,7 @@ impl Service {
     }
 }
 
-/// Whether the payload is not here, but in the store.
+/// Whether the payload is in the object store.
 fn is_apart(request: &Received<Request>) -> bool {
     request.said.length > request.payload.len() as u64
 }

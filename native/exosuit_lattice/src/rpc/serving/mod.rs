@@ -1,7 +1,18 @@
 //! Serves calls from the lattice: receives, checks, routes and answers them.
 //!
-//! Those of the host's own cluster come with a MAC (`mac`) on subjects of their own, all others with a
-//! signature (`signed`).
+//! | step | signed calls (`signed`) | calls with a MAC (`mac`) |
+//! |---|---|---|
+//! | receive | one subscription for the target | one for each key of the cluster |
+//! | check | `Guard::inspect`, later `verify` and `accept` | the MAC, then `Guard::admit` |
+//! | slot | `Admission::enter`; a full queue is refused at once | the same |
+//! | run | inline or in a task, see `inline` | the same |
+//! | answer | without a signature | with a MAC over the MAC of the request |
+//!
+//! The task that receives never waits, because the client drops messages of a slow subscriber.
+//! Therefore refusals are sent without waiting, and may be lost under load.
+//!
+//! When a target is no longer served, the server still sends messages that are on their way. They
+//! are served until the subscription is drained.
 
 mod inline;
 mod mac;
@@ -18,28 +29,28 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::address::Served;
-use super::shared::Shared;
+use super::calls_state::CallsState;
 use crate::{Error, now};
 use inline::{Call, InlineStats};
 
-/// How long a server may be silent before what is drained holds nothing more: many round trips.
+/// How long a drained subscription may be silent before it counts as empty: many round trips.
 const DRAINED: Duration = Duration::from_secs(1);
 
-/// An answer larger than this travels apart, as with the peers.
+/// A larger answer travels through the object store, as with hosts of the OTP era.
 const LARGEST_ANSWER: usize = 900 << 10;
 
-/// A target served to the lattice, until this is dropped.
+/// A target that is served to the lattice, until this is dropped.
 #[must_use]
 pub struct Serving {
-    /// No new calls.
+    /// Cancelled when no new calls are taken.
     closed: CancellationToken,
-    /// No running ones either.
+    /// Cancelled when running calls are dropped, too.
     ended: CancellationToken,
     calls: TaskTracker,
 }
 
 impl Serving {
-    /// Takes no new calls, and ends when the running ones have, or when the grace is over.
+    /// Takes no new calls. Ends when the running ones have finished, or after `grace`.
     pub async fn stop(self, grace: Duration) {
         self.closed.cancel();
         self.calls.close();
@@ -56,23 +67,23 @@ impl Drop for Serving {
 
 /// A served target.
 struct Service {
-    shared: Arc<Shared>,
+    shared: Arc<CallsState>,
     served: Served,
     target: Arc<dyn Deliver>,
     client: Client,
     ended: CancellationToken,
 }
 
-/// How calls come.
+/// How calls are authenticated.
 #[derive(Debug, Clone, Copy)]
 enum Way {
     Signed,
     Mac,
 }
 
-/// Begins to serve.
+/// Starts to serve a target.
 pub(super) async fn serve(
-    shared: Arc<Shared>,
+    shared: Arc<CallsState>,
     served: Served,
     target: Arc<dyn Deliver>,
 ) -> Result<Serving, Error> {
@@ -93,7 +104,8 @@ pub(super) async fn serve(
         let group = subject.clone();
         service.listen(Way::Mac, subject, group, &serving).await?;
     }
-    // Before, one that was served by the host that was here before could be served again.
+    // A call signed in this second may have been served by the process before this one, so signed
+    // calls are accepted from the next second on.
     tokio::time::sleep(service.shared.guard.opens_in(now())).await;
     let (subject, group) = (
         service.served.subject(lattice),
@@ -105,7 +117,7 @@ pub(super) async fn serve(
     Ok(serving)
 }
 
-/// Takes calls as they come: it never waits for one, so that none is lost unanswered.
+/// Receives calls, and never waits for one of them: the client drops messages of a slow subscriber.
 async fn receive(
     service: Arc<Service>,
     way: Way,
@@ -130,11 +142,12 @@ async fn receive(
     }
     let connection = &service.shared.connection;
     if connection.client().is_err() {
-        // The end of the subscriber is enough: a connection that is made anew does not know of it.
+        // Without a connection, dropping the subscriber suffices: the next connection does not
+        // subscribe again.
         return;
     }
     let losses = connection.losses();
-    // Messages that the server has already sent are served; it sends no more.
+    // The server sends no more, but messages that it has sent before are served.
     let drained = async {
         if subscriber.drain().await.is_ok() {
             let mut next = async || tokio::time::timeout(DRAINED, subscriber.next()).await;
@@ -150,14 +163,15 @@ async fn receive(
         () = drained => {}
     }
     if connection.losses() != losses {
-        // The client has asked for it again on the new connection, and does not know that: calls
-        // would come that nobody takes. Yet another connection is asked for what there is.
+        // The connection was replaced during the drain. The client subscribed again on the new one
+        // and does not know of the drain, so calls would arrive that nobody takes. Another
+        // connection subscribes only to what there is.
         let _ = service.client.force_reconnect().await;
     }
 }
 
 impl Service {
-    /// Takes the calls on a subject from now on.
+    /// Receives the calls on a subject from now on.
     async fn listen(
         self: &Arc<Self>,
         way: Way,
@@ -173,7 +187,7 @@ impl Service {
         Ok(())
     }
 
-    /// Checks a message, and gives the call that it is; one that is refused is answered at once.
+    /// Checks a message, and returns the work of its call. A refused call is answered at once.
     fn begin(self: &Arc<Self>, way: Way, message: Message) -> Option<Call> {
         match way {
             Way::Signed => self.begin_signed(message),
@@ -181,6 +195,7 @@ impl Service {
         }
     }
 
+    /// Counts a refusal.
     fn refused(&self, error: Error) -> exosuit_core::Error {
         self.shared.tally.count(self.served.name().as_str(), &error);
         error.into()

@@ -1,4 +1,8 @@
-//! Signed calls: checked, handed to their target, answered, as the peers have it.
+//! Signed calls: checked, delivered to their target, and answered as hosts of the OTP era do it.
+//!
+//! A call takes a slot before its signature is verified, and is verified before it waits for its
+//! turn. A flood of forged calls therefore never fills the queue, and a full queue costs no
+//! signature checks.
 
 use std::sync::Arc;
 
@@ -9,8 +13,8 @@ use futures_util::FutureExt;
 use tokio::task::unconstrained;
 
 use super::super::address::origin_of;
-use super::super::admission::Entry;
-use super::super::guard::{Genuine, Suspect};
+use super::super::admission::CallSlot;
+use super::super::guard::{Unverified, Verified};
 use super::super::headers;
 use super::super::memory::Held;
 use super::super::wire::{Invocation, Response};
@@ -19,28 +23,27 @@ use super::{LARGEST_ANSWER, Service};
 use crate::connection::unsent;
 use crate::{Error, now};
 
-/// A call that may be what it seems, and has its place.
+/// A call with a slot, whose signature is not verified yet.
 struct Arrival {
     message: Message,
     call: Invocation,
     target: Target,
-    suspect: Suspect,
-    entry: Entry,
+    unverified: Unverified,
+    slot: CallSlot,
 }
 
-/// A call that is not served.
+/// A call that is refused.
 struct Refused {
     message: Message,
-    /// The id of the call, if it could be read.
+    /// The id of the call, if it was decoded.
     id: String,
     error: Error,
 }
 
 impl Service {
-    /// Looks at a call, and begins to work on it if it may be what it seems: what is not is refused
-    /// before it takes anybody's place.
+    /// Inspects a message, and returns the work of its call. A refused message takes no slot.
     pub(super) fn begin_signed(self: &Arc<Self>, message: Message) -> Option<Call> {
-        match self.look(message) {
+        match self.inspect(message) {
             Ok(arrival) => {
                 let service = Arc::clone(self);
                 Some(Box::pin(async move { service.run(&arrival).await }))
@@ -52,33 +55,35 @@ impl Service {
         }
     }
 
-    fn look(&self, message: Message) -> Result<Box<Arrival>, Box<Refused>> {
+    /// Decodes a message, checks all but its signature, and takes a slot.
+    fn inspect(&self, message: Message) -> Result<Box<Arrival>, Box<Refused>> {
         let (mut id, inbox) = (String::new(), message.reply.as_deref());
-        let mut look = || {
+        let mut inspect = || {
             let call = Invocation::decode(&message.payload)?;
             id.clone_from(&call.id);
             let target = self.served.target(&message.subject, &call.target)?;
-            let suspect = self.shared.guard.inspect(&call, inbox, now())?;
-            let entry = self.shared.admission.enter(message.payload.len())?;
-            Ok((call, target, suspect, entry))
+            let unverified = self.shared.guard.inspect(&call, inbox, now())?;
+            let slot = self.shared.admission.enter(message.payload.len())?;
+            Ok((call, target, unverified, slot))
         };
-        match look() {
-            Ok((call, target, suspect, entry)) => Ok(Box::new(Arrival {
+        match inspect() {
+            Ok((call, target, unverified, slot)) => Ok(Box::new(Arrival {
                 message,
                 call,
                 target,
-                suspect,
-                entry,
+                unverified,
+                slot,
             })),
             Err(error) => Err(Box::new(Refused { message, id, error })),
         }
     }
 
-    /// Answers without a task and without waiting: under such a load an answer may be lost.
+    /// Answers without a task and without waiting. Under load, such an answer may be lost.
     fn refuse_at_once(&self, refused: Refused) {
         let Refused { message, id, error } = refused;
         let (response, headers) = failed(id, self.refused(error));
-        // Whether there is room for it does not depend on what this task has done so far.
+        // `unconstrained`, because Tokio's budget of this task must not decide whether there is
+        // room to send.
         let _ = unconstrained(self.send(&message, &response, headers)).now_or_never();
     }
 
@@ -87,29 +92,30 @@ impl Service {
             Ok(response) => (response, HeaderMap::new()),
             Err(error) => failed(arrival.call.id.clone(), error),
         };
-        // An answer that cannot be sent is one that the caller will miss.
+        // If the answer cannot be sent, the caller times out.
         let _ = self.send(&arrival.message, &response, headers).await;
     }
 
-    /// Answers a call. What is forged is refused before it waits: the queue is for the genuine.
+    /// Verifies a call, waits for its turn and runs it. The signature comes before the wait, so
+    /// that the queue holds authentic calls only.
     async fn answer(&self, arrival: &Arrival) -> Result<Response, exosuit_core::Error> {
         let given = arrival.message.headers.as_ref();
         let options = &self.shared.options;
         let context = headers::context(given, options.usual_timeout, options.longest_timeout);
-        let genuine = self.shared.guard.verify(&arrival.suspect, now());
-        let genuine = genuine.map_err(|error| self.refused(error))?;
+        let verified = self.shared.guard.verify(&arrival.unverified, now());
+        let verified = verified.map_err(|error| self.refused(error))?;
         let origin = &arrival.call.origin.public_key;
         self.shared
             .tally
-            .compare_clocks(origin, genuine.signed_at(), now());
-        // Boxed, since each that has it inside would have room for it twice, and be moved with it.
+            .compare_clocks(origin, verified.signed_at(), now());
+        // Boxed: otherwise each future around it would hold it twice, and move it.
         let answer = Box::pin(async {
-            // A nested call does not wait, because the calls that it waits for may wait for it.
+            // A nested call does not wait for a turn: the calls that have one may wait for it.
             let turn = match context.depth {
-                0 => Some(arrival.entry.turn().await),
+                0 => Some(arrival.slot.turn().await),
                 _inside => None,
             };
-            let answer = self.deliver(arrival, &genuine, context).await?;
+            let answer = self.deliver(arrival, &verified, context).await?;
             drop(turn);
             self.succeeded(&arrival.call.id, answer.bytes.clone()).await
         });
@@ -117,18 +123,19 @@ impl Service {
         headers::trace(given).scope(answer).await
     }
 
+    /// Accepts a call with its payload, and delivers it to the target.
     async fn deliver(
         &self,
         arrival: &Arrival,
-        genuine: &Genuine<'_>,
+        verified: &Verified<'_>,
         context: Context,
     ) -> Result<Held, exosuit_core::Error> {
         let (form, memory) = (self.served.form(), self.shared.admission.memory());
         let payload = self.payload(&arrival.call).await;
-        let take = |payload: Held| {
+        let accept = |payload: Held| {
             let guard = &self.shared.guard;
-            guard.take(genuine, &payload.bytes, now())?;
-            let origin = origin_of(&arrival.call.origin, genuine.origin_id())?;
+            guard.accept(verified, &payload.bytes, now())?;
+            let origin = origin_of(&arrival.call.origin, verified.origin_id())?;
             let (payload, held) = form.read_payload(payload, memory)?;
             let invocation = exosuit_core::Invocation {
                 origin,
@@ -139,9 +146,11 @@ impl Service {
             };
             Ok((self.target.deliver(invocation), held))
         };
-        let taken = payload.and_then(take);
-        let (answer, _held) = taken.map_err(|error| self.refused(error))?;
-        Ok(form.reply(answer.await?, self.shared.terms(memory)).await?)
+        let accepted = payload.and_then(accept);
+        let (answer, _held) = accepted.map_err(|error| self.refused(error))?;
+        Ok(form
+            .reply(answer.await?, self.shared.payload_limits(memory))
+            .await?)
     }
 
     async fn payload(&self, call: &Invocation) -> Result<Held, Error> {
@@ -150,7 +159,7 @@ impl Service {
             return Ok(call.payload.clone().into());
         }
         let length = call.content_length.unwrap_or_default();
-        shared.take_payload(&call.id, length).await
+        shared.fetch_payload(&call.id, length).await
     }
 
     async fn succeeded(&self, id: &str, payload: Bytes) -> Result<Response, exosuit_core::Error> {
@@ -163,7 +172,7 @@ impl Service {
         };
         if response.payload.len() > self.shared.largest_message(LARGEST_ANSWER) {
             let name = format!("{id}-r");
-            // Boxed, since most calls have no need of it and would be forty times as large.
+            // Boxed: most calls do not need it, and would be forty times as large.
             Box::pin(self.shared.chunks.put(&name, &response.payload)).await?;
             response.payload = Bytes::new();
         }

@@ -1,18 +1,18 @@
-//! What a payload may be and take.
+//! The bounds of a payload.
 
 use crate::Error;
 use crate::rpc::memory::{Held, Memory};
 
-/// How large a payload may be, and whose memory it takes.
+/// The largest payload, and the memory for it.
 #[derive(Clone, Copy)]
-pub(in crate::rpc) struct Terms<'a> {
-    /// How many bytes it may have on the wire.
+pub(in crate::rpc) struct PayloadLimits<'a> {
+    /// The largest payload in bytes on the wire.
     pub(in crate::rpc) largest: u32,
-    /// Where the room for what is gathered or unpacked comes from.
+    /// The memory that bodies are gathered in, and values unpacked in.
     pub(in crate::rpc) memory: &'a Memory,
 }
 
-impl Terms<'_> {
+impl PayloadLimits<'_> {
     pub(super) fn check(&self, held: Held) -> Result<Held, Error> {
         self.fits(held.bytes.len())?;
         Ok(held)
