@@ -1,4 +1,4 @@
-//! How a command fails: what it says, and with which exit code.
+//! Errors of commands: their texts and exit codes.
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use crate::redact::redact;
 
-/// Why a command did not do what was asked.
+/// Why a command failed.
 #[derive(Debug)]
 pub(crate) struct Failure {
     text: String,
@@ -15,7 +15,7 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// What was typed cannot be meant: exit code 2.
+    /// A mistake in the command line: exit code 2.
     pub(crate) fn usage(text: impl Display) -> Self {
         Self {
             text: text.to_string(),
@@ -24,7 +24,7 @@ impl Failure {
         }
     }
 
-    /// What is needed is not there: exit code 1.
+    /// Something that the command needs does not exist: exit code 1.
     pub(crate) fn missing(text: impl Display) -> Self {
         Self {
             text: text.to_string(),
@@ -33,7 +33,7 @@ impl Failure {
         }
     }
 
-    /// A file or a program could not be reached: exit code 1.
+    /// A file or a program could not be used: exit code 1.
     pub(crate) fn io(what: impl Display, error: &std::io::Error) -> Self {
         Self {
             text: format!("{what}: {error}"),
@@ -42,7 +42,7 @@ impl Failure {
         }
     }
 
-    /// A host said no, with a code of its own: exit code 1.
+    /// A host refused the command, with its own code: exit code 1.
     pub(crate) fn refused(code: &str, text: impl Display) -> Self {
         Self {
             text: text.to_string(),
@@ -51,7 +51,7 @@ impl Failure {
         }
     }
 
-    /// Puts what it is about before what it says.
+    /// Puts the subject of the error before its text.
     pub(crate) fn about(self, subject: impl Display) -> Self {
         Self {
             text: format!("{subject}: {}", self.text),
@@ -59,7 +59,7 @@ impl Failure {
         }
     }
 
-    /// Says something else where the code is this one.
+    /// Replaces the error if it has this code.
     pub(crate) fn or_if(self, code: &str, other: impl FnOnce() -> Self) -> Self {
         if self.code == code { other() } else { self }
     }
@@ -74,7 +74,7 @@ impl Failure {
         serde_json::json!({"error": redact(&self.text), "code": self.code})
     }
 
-    /// Says it to people, and gives the exit code.
+    /// Prints the error for people, and returns the exit code.
     pub(crate) fn report(&self) -> ExitCode {
         eprintln!("error: {}", redact(&self.text));
         ExitCode::from(self.exit)

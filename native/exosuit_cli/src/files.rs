@@ -1,4 +1,4 @@
-//! Reading with a bound, and writing all or nothing.
+//! Reads files up to a bound, and writes files atomically.
 
 use std::fs::{self, File, Permissions};
 use std::io::{Read, Write};
@@ -22,7 +22,7 @@ pub(crate) fn read(path: &Path, limit: usize) -> Result<Vec<u8>, Failure> {
     Ok(bytes)
 }
 
-/// Writes a file so that whoever looks sees the old one or the new one, never half of it.
+/// Writes a file atomically: a reader sees the old content or the new one.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let cannot =
         |error: std::io::Error| Failure::io(format!("cannot write {}", path.display()), &error);
@@ -31,14 +31,14 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
         .as_ref()
         .is_some_and(|existing| !existing.is_file())
     {
-        // A pipe, /dev/stdout: nothing that another file may be put in the place of.
+        // A pipe or a device, such as /dev/stdout, cannot be replaced by another file.
         return fs::write(path, bytes).map_err(cannot);
     }
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    // A temporary file is its owner's alone; the file should be as readable as any other.
+    // Temporary files are readable by their owner only; this file gets the usual mode.
     let mode = existing.map_or(0o644, |existing| existing.permissions().mode());
     let mut file = tempfile::Builder::new()
         .permissions(Permissions::from_mode(mode & 0o777))

@@ -1,8 +1,8 @@
-//! Commands to a running host: the one of this machine, or one of a lattice.
+//! Commands to a running host: one of this machine, or one of a lattice.
 //!
-//! - `address`: which host, and how its answer is printed. `session`: the conversation with it.
+//! - `address`: selects the host, and prints its answers. `session`: the connection to its socket.
 //! - `hosts`, `inventory`, `call`, `actor`, `provider`, `link`, `events`, `app`, `apply`, `remote`,
-//!   `stop`: the commands. `progress`: how a change of an application goes.
+//!   `stop`: the commands. `progress`: the progress of an application.
 //! - `table`: columns for people.
 
 mod actor;

@@ -1,11 +1,11 @@
 //! Commands to any host of a lattice, over NATS, in the form of wasmCloud 1.x.
 //!
-//! - `arguments`: which lattice, which of its hosts, and who we are there.
-//! - [`Lattice`]: the conversation, with the same commands and answers as a host's socket has.
-//! - `control`: questions and their answers. `member`: the hosts. `outcome`: what comes of a command
-//!   that a host took and answered before it was done. `event`: what hosts tell.
-//! - `actor`, `provider`, `link`, `inventory`, `app`: the commands. `configuration`: what goes before some of
-//!   them. `call`: a call to an actor.
+//! - `arguments`: selects the lattice, the host, and the credentials.
+//! - [`Lattice`]: a connection with the same commands and answers as a host's socket.
+//! - `control`: requests and answers. `member`: the hosts. `event`: their events. `outcome`: the
+//!   outcome of a command that a host has only acknowledged.
+//! - `actor`, `provider`, `link`, `inventory`, `app`: the commands. `configuration`: the
+//!   configurations that some of them need. `call`: a call to an actor.
 
 mod actor;
 mod app;
@@ -33,14 +33,14 @@ use crate::failure::Failure;
 use crate::protocol::Command;
 use control::Control;
 
-/// A conversation with a lattice.
+/// A connection to a lattice.
 pub(crate) struct Lattice {
     runtime: Runtime,
     control: Control,
 }
 
 impl Lattice {
-    /// Connects. That it cannot be done is known within seconds.
+    /// Connects. Fails within seconds if no server answers.
     pub(crate) fn open(arguments: &LatticeArguments, servers: &str) -> Result<Self, Failure> {
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Failure::io("cannot start", &error))?;
@@ -48,7 +48,7 @@ impl Lattice {
         Ok(Self { runtime, control })
     }
 
-    /// Carries out a command, with the arguments and the answer that it has on a host's socket.
+    /// Sends a command. Arguments and answer are those of a host's socket.
     pub(crate) fn request(&self, command: &Command) -> Result<Value, Failure> {
         self.control.refuse_unused(command)?;
         self.wait(run(&self.control, command))
@@ -61,8 +61,7 @@ impl Lattice {
         self.wait(inventory::hosts(&self.control))
     }
 
-    /// Hands on each event of the lattice, or of the one host that was named; it does not end by
-    /// itself.
+    /// Passes on each event of the lattice, or of the named host. It does not end by itself.
     pub(crate) fn follow(
         &self,
         each: impl FnMut(&Value) -> Result<(), Failure>,
@@ -70,7 +69,7 @@ impl Lattice {
         self.wait(event::follow(&self.control, each))
     }
 
-    /// Calls an actor, wherever it runs, in the name of a cluster.
+    /// Calls an actor on any host, signed by a cluster.
     pub(crate) fn call(
         &self,
         invocation: Invocation,
@@ -80,7 +79,7 @@ impl Lattice {
     }
 
     fn wait<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-        // Boxed, as it holds all that a command does.
+        // Boxed, because the future of a command is large.
         self.runtime.block_on(Box::pin(work))
     }
 }

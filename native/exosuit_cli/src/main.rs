@@ -1,10 +1,11 @@
-//! The `exosuit` command: keys and claims by itself, a host by handing over to the VM.
+//! The command `exosuit`. Keys and claims need no VM; commands go to a running host; `up` becomes
+//! the VM.
 //!
-//! - `keys`, `inspect`, `claims`: files in, files out. No VM, so they answer at once.
-//! - `hosts`, `inventory`, `call`, `actor`, `provider`, `link`, `events`, `apply`, `app`, `stop`: lines
-//!   of JSON over the socket of a running host, or messages to any host of a lattice.
-//! - `up`: checks its arguments, then becomes the VM that runs the host. `remote`: asks a host where
-//!   its VM is, then becomes `IEx` on it.
+//! - `keys`, `claims`: from files to files, without a VM, so they answer at once.
+//! - `hosts`, `inventory`, `call`, `actor`, `provider`, `link`, `events`, `apply`, `app`, `stop`:
+//!   lines of JSON over the socket of a running host, or messages to any host of a lattice.
+//! - `up`: checks its arguments, then becomes the VM that runs the host. `remote`: asks a host for
+//!   its VM, then becomes `IEx` on it.
 
 #![forbid(unsafe_code)]
 

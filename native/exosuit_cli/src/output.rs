@@ -1,4 +1,4 @@
-//! What is printed: without seeds on stderr, and without a panic when nobody reads stdout.
+//! Output. Errors never contain seeds, and a closed stdout causes no panic.
 
 use std::io::{self, Write};
 
@@ -11,7 +11,8 @@ pub(crate) fn line(text: impl std::fmt::Display) -> Result<(), Failure> {
     written.map_err(|error| Failure::io("cannot write to stdout", &error))
 }
 
-/// The text without what would move a terminal's cursor, or more: others have chosen it.
+/// The text without control characters. Texts from outside could move the cursor of a terminal, or
+/// worse.
 pub(crate) fn printable(text: &str) -> String {
     let escape = |c: char| match c {
         c if c.is_control() => c.escape_default().to_string(),

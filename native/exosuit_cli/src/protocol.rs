@@ -1,7 +1,8 @@
-//! What this program and hosts of Exosuit say to each other: the commands and answers of the control socket.
+//! The commands and answers of the control socket.
 //!
-//! [`Command`] is a command with its arguments, under the names of `guides/control-socket.md`. Over a lattice,
-//! `crate::lattice` says the same in the form of wasmCloud 1.x; commands about applications go there as they are.
+//! [`Command`] is a command with its arguments, under the names of `guides/control-socket.md`. Over
+//! a lattice, `crate::lattice` translates commands to the form of wasmCloud 1.x; commands about
+//! applications are sent as they are.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 use crate::failure::Failure;
 use crate::output::printable;
 
-/// The version of the conversation.
+/// The version of the protocol.
 const VERSION: u64 = 1;
 
 /// A command to a host.
@@ -119,6 +120,7 @@ pub(crate) struct DeleteLink {
     pub(crate) name: String,
 }
 
+/// An application whose manifest and files are objects of the lattice, by their digests.
 #[derive(Serialize)]
 pub(crate) struct ApplyManifest {
     pub(crate) manifest: String,
@@ -143,7 +145,7 @@ impl Command {
         json!({"v": VERSION, "id": 1, "command": name, "arguments": arguments}).to_string()
     }
 
-    /// Whether hosts take this command over the lattice as well, as it is.
+    /// Whether hosts accept this command over the lattice in the same form.
     pub(crate) fn is_about_apps(&self) -> bool {
         self.parts().0.starts_with("app.")
     }
@@ -156,7 +158,7 @@ impl Command {
     }
 }
 
-/// Decodes the answer to a command: what it gave, or why it was refused.
+/// Decodes the answer to a command: the result, or the error.
 pub(crate) fn answer(answer: &Value) -> Result<Value, Failure> {
     match answer.get("ok") {
         Some(ok) => Ok(ok.clone()),
@@ -164,8 +166,8 @@ pub(crate) fn answer(answer: &Value) -> Result<Value, Failure> {
     }
 }
 
-/// Decodes why a host refused a command, with the mistakes of a manifest line by line. A guest may have chosen the
-/// words, so control characters are escaped.
+/// Decodes an error, with the mistakes of a manifest line by line. A guest may have chosen the
+/// text, so control characters are escaped.
 pub(crate) fn refusal(error: &Value) -> Failure {
     let text = |field: &str| error[field].as_str().unwrap_or("unknown").to_owned();
     let diagnostics = error["diagnostics"].as_array();

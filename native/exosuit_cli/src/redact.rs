@@ -1,13 +1,14 @@
-//! Takes seeds out of texts.
+//! Removes seeds from texts.
 
-/// Whether a text looks like a seed, be it mistyped: `S` and some fifty more letters and digits.
+/// Whether a text looks like a seed, even with a typing error: `S` and about fifty letters and
+/// digits.
 pub(crate) fn looks_like_seed(text: &str) -> bool {
     const SHORTEST: usize = 40;
     let alphanumeric = text.bytes().all(|byte| byte.is_ascii_alphanumeric());
     text.len() >= SHORTEST && text.starts_with(['S', 's']) && alphanumeric
 }
 
-/// The text without any seed. An argument in the wrong place ends up in an error.
+/// The text without seeds. An argument in the wrong place would appear in an error.
 pub(crate) fn redact(text: &str) -> String {
     let word = |c: char| !c.is_ascii_alphanumeric();
     let seeds = text.split(word).filter(|part| looks_like_seed(part));

@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::files;
 use crate::redact::looks_like_seed;
 
-/// A key file is a line, or a line of JSON.
+/// The largest key file: a line, or a line of JSON.
 const LIMIT: usize = 4_096;
 
 /// A seed, or the path of a file with one. It has no `Debug`: it may be a secret.
@@ -38,7 +38,7 @@ struct KeyFile {
 }
 
 impl SeedArgument {
-    /// The key pair, which must be of this kind. `option` is what errors call it.
+    /// The key pair, which must have this kind. `option` is its name in errors.
     pub(crate) fn load(&self, option: &'static str, kind: KeyKind) -> Result<KeyPair, Failure> {
         let pair = if looks_like_seed(&self.0) {
             KeyPair::from_seed(&self.0).map_err(|error| Failure::from(error).about(option))?

@@ -1,6 +1,6 @@
 //! Selects the host of a command, and prints its answers.
 //!
-//! [`Local`] is one of this machine, by its socket; [`At`] may be one of a lattice as well.
+//! [`Local`] is a host of this machine, by its socket. [`At`] may also be one of a lattice.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use crate::lattice::{Lattice, LatticeArguments};
 use crate::output;
 use crate::protocol::Command;
 
-/// Names the socket where no argument does.
+/// The variable that names the socket, if no argument does.
 const SOCKET: &str = "EXOSUIT_SOCKET";
 
 #[derive(Args)]
@@ -40,14 +40,14 @@ pub(crate) struct At {
     lattice: LatticeArguments,
 }
 
-/// A conversation with a host, one way or the other.
+/// A connection to a host, over its socket or over a lattice.
 pub(crate) enum Conversation {
     Socket(Session),
     Lattice(Box<Lattice>),
 }
 
 impl Conversation {
-    /// Asks one thing, and waits for the answer.
+    /// Sends a command, and waits for the answer.
     pub(crate) fn request(&mut self, command: &Command) -> Result<Value, Failure> {
         match self {
             Self::Socket(session) => session.request(command),
@@ -57,7 +57,7 @@ impl Conversation {
 }
 
 impl At {
-    /// Asks, and prints the answer: as JSON, or as `show` puts it.
+    /// Sends a command, and prints the answer: as JSON, or as `show` formats it.
     pub(crate) fn ask(
         &self,
         command: &Command,
@@ -69,6 +69,7 @@ impl At {
         })
     }
 
+    /// Prints an answer: as JSON, or as `show` formats it.
     pub(crate) fn print(
         &self,
         answer: &Value,
@@ -95,6 +96,7 @@ impl At {
         self.local.json
     }
 
+    /// Prints a failure as JSON, too, if requested.
     pub(crate) fn reported(
         &self,
         work: impl FnOnce() -> Result<(), Failure>,
@@ -102,14 +104,12 @@ impl At {
         self.local.reported(work)
     }
 
-    /// A conversation with the host.
-    ///
-    /// What the command line says counts more than what the environment does.
+    /// Connects to the host. The command line takes precedence over the environment.
     pub(crate) fn conversation(&self) -> Result<Conversation, Failure> {
         self.conversation_with(None)
     }
 
-    /// The same; the host of this machine may live beside a manifest.
+    /// Connects to the host. On this machine, its data directory may be beside the manifest.
     pub(crate) fn conversation_beside(&self, manifest: &Path) -> Result<Conversation, Failure> {
         self.conversation_with(Some(manifest))
     }
@@ -125,10 +125,10 @@ impl At {
 }
 
 impl At {
-    /// The servers of the lattice that the arguments or the environment name, if any.
+    /// The servers of the lattice in the arguments or the environment.
     fn servers(&self) -> Option<String> {
-        let told = LatticeArguments::told_servers().filter(|_| !self.local.is_given());
-        self.lattice.servers().or(told)
+        let servers = LatticeArguments::servers_of_environment().filter(|_| !self.local.is_given());
+        self.lattice.servers().or(servers)
     }
 }
 
@@ -166,7 +166,7 @@ impl Local {
         })
     }
 
-    /// A conversation with the host; it may live beside a manifest.
+    /// Connects to the host. Its data directory may be beside a manifest.
     pub(crate) fn session(&self, manifest: Option<&Path>) -> Result<Session, Failure> {
         Session::open(&self.path(manifest))
     }

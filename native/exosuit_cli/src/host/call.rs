@@ -1,4 +1,4 @@
-//! `exosuit call`: a payload in, an answer out, as they are.
+//! `exosuit call`: calls an actor, with a payload and an answer of any bytes.
 
 use std::env;
 use std::io::{self, IsTerminal, Write};
@@ -20,10 +20,10 @@ use crate::output::{self, printable};
 use crate::protocol::{self, Command};
 use crate::seed::SeedArgument;
 
-/// Hold the cluster's seed, ours and the OTP era's.
+/// The variables with the cluster's seed: ours, and that of the OTP era.
 const CLUSTER_SEEDS: [&str; 2] = ["EXOSUIT_CLUSTER_SEED", "WASMCLOUD_CLUSTER_SEED"];
 
-/// What a host takes in a call.
+/// The largest payload that a host accepts.
 const MAX_PAYLOAD: usize = 16 * 1024 * 1024;
 
 #[derive(Args)]

@@ -16,7 +16,7 @@ use crate::protocol::Command;
 /// The interval between two questions for the status.
 const INTERVAL: Duration = Duration::from_millis(300);
 
-/// Long enough for a module to be fetched and compiled.
+/// The default timeout. It suffices to fetch and compile a module.
 const TIMEOUT: Duration = Duration::from_mins(2);
 
 #[derive(Args)]

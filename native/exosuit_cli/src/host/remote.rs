@@ -17,12 +17,12 @@ use crate::protocol;
 /// Names the program that starts `IEx`; `bin/exosuit` sets it.
 const IEX: &str = "EXOSUIT_IEX";
 
-/// Of this command, and of the VM that it starts.
+/// The version of this command. The host must have the same one.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// What that program is told, and from which field of the host's answer. Not on a command line:
-/// that is for everybody on the machine to read.
-const TOLD: [(&str, &str); 4] = [
+/// The variables of that program, and the fields of the host's answer that they come from. They are
+/// not on the command line, because every user of the machine can read that.
+const FIELDS: [(&str, &str); 4] = [
     ("EXOSUIT_REMOTE_NODE", "node"),
     ("EXOSUIT_REMOTE_PORT", "port"),
     ("EXOSUIT_REMOTE_COOKIE", "cookie_file"),
@@ -55,7 +55,7 @@ impl Remote {
                 .map_err(|failure| failure.or_if("unknown_operation", other_version))?;
             check_version(&way)?;
             // Only a failure returns: on success this process is IEx.
-            let error = Command::new(&iex).envs(told(&way)).exec();
+            let error = Command::new(&iex).envs(variables(&way)).exec();
             Err(Failure::io(
                 format!("cannot start {}", iex.display()),
                 &error,
@@ -64,7 +64,7 @@ impl Remote {
     }
 }
 
-/// What shows `IEx`, where there is something to show it on.
+/// The program that starts `IEx`. It needs a terminal.
 fn program() -> Result<PathBuf, Failure> {
     let capable = env::var("TERM").is_ok_and(|term| !term.is_empty() && term != "dumb");
     if !io::stdin().is_terminal() || !capable {
@@ -92,8 +92,9 @@ fn other_version() -> Failure {
     Failure::refused("version", text)
 }
 
-fn told(way: &Value) -> impl Iterator<Item = (&'static str, String)> {
-    TOLD.iter().map(|(variable, field)| {
+/// The variables of that program.
+fn variables(way: &Value) -> impl Iterator<Item = (&'static str, String)> {
+    FIELDS.iter().map(|(variable, field)| {
         let value = &way[*field];
         let text = value.as_str().map(str::to_owned);
         (*variable, text.unwrap_or_else(|| value.to_string()))

@@ -1,4 +1,4 @@
-//! Lines of JSON, out and in.
+//! The connection to a host's socket: lines of JSON in both directions.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::failure::Failure;
 use crate::protocol::{self, Command};
 
-/// An answer of sixteen mebibytes as base64, and then some.
+/// The longest line: an answer of 16 MiB in base64, and more.
 const MAX_LINE: u64 = 64 * 1024 * 1024;
 
 pub(crate) struct Session {
@@ -24,9 +24,10 @@ impl Session {
         })
     }
 
-    /// Asks one thing, and waits for the answer.
+    /// Sends a command, and waits for the answer.
     pub(crate) fn request(&mut self, command: &Command) -> Result<Value, Failure> {
-        // A host that is about to say why it hangs up no longer reads.
+        // The host may have closed its side after an error; its last line says why, so an error
+        // here is ignored.
         let sent = writeln!(self.stream.get_ref(), "{}", command.line());
         let answer = match (self.next()?, sent) {
             (Some(answer), _) => answer,
@@ -42,7 +43,7 @@ impl Session {
         protocol::answer(&answer)
     }
 
-    /// The next line, or nothing once the host has hung up.
+    /// The next line, or `None` once the host has closed the connection.
     pub(crate) fn next(&mut self) -> Result<Option<Value>, Failure> {
         let mut line = Vec::new();
         let read = (&mut self.stream)

@@ -25,7 +25,7 @@ impl Stop {
         self.at.reported(|| {
             let mut session = self.at.session(None)?;
             session.request(&Command::StopHost {})?;
-            // The host hangs up once it has drained.
+            // The host closes the connection once it has drained.
             while session.next()?.is_some() {}
             if self.at.json {
                 return output::line(json!({}));

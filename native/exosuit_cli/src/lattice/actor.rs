@@ -1,4 +1,4 @@
-//! Actors on a host: components, as 1.x calls them.
+//! Actors on a host; components in the words of 1.x.
 
 use std::path::Path;
 
@@ -57,8 +57,8 @@ pub(super) async fn scale(control: &Control, id: &str, instances: u32) -> Result
     Ok(json!({}))
 }
 
-/// A component with nothing about it changed but its number. Without annotations, it is that of all
-/// its instances, whoever asked for them; what is not said of its configuration stays.
+/// The request that changes only the number of a component. Without annotations, the number is that
+/// of all its instances. Absent fields keep the configuration.
 fn as_it_is(component: &Component, host: &str, instances: u32) -> Value {
     json!({
         "component_ref": component.image_ref,
@@ -82,7 +82,7 @@ pub(super) async fn update(control: &Control, update: &UpdateActor) -> Result<Va
         "new_component_ref": reference,
         "host_id": host,
         "annotations": component.annotations,
-        // Ours: hosts of 1.x look at no revision, and at no issuer.
+        // For our hosts: hosts of 1.x check neither revisions nor issuers.
         "force": update.force,
         "allow_issuer_change": update.allow_issuer_change,
     });
@@ -96,8 +96,8 @@ pub(super) async fn update(control: &Control, update: &UpdateActor) -> Result<Va
     Ok(json!({}))
 }
 
-/// Whether an event says how the scaling of a component went, and is of such a number. Each set of
-/// annotations has a number of its own, and is told of by itself.
+/// Whether an event is the outcome of scaling a component to such a number. Each set of annotations
+/// has its own number and its own event.
 fn scaled(id: &str, is_meant: impl Fn(u64) -> bool) -> impl Fn(&Event) -> bool {
     move |event| {
         let is_same = event.text("component_id") == id;
@@ -111,7 +111,7 @@ fn scaled(id: &str, is_meant: impl Fn(u64) -> bool) -> impl Fn(&Event) -> bool {
     }
 }
 
-/// The actor's reference for hosts: a path as a URL, which they read on their own machine; an image
+/// The actor's reference for hosts: a path becomes a URL on the host's machine; an image stays
 /// unchanged.
 fn reference(path: &str) -> String {
     if path.starts_with('/') {
@@ -120,8 +120,7 @@ fn reference(path: &str) -> String {
     path.to_owned()
 }
 
-/// What the actor is called where nobody says it: the key that its token is for, which the host
-/// will check.
+/// The default id of an actor: the key in its token, which the host checks.
 fn public_key(path: &str) -> Result<String, Failure> {
     let needed = |failure: Failure| {
         failure.about("an actor needs an --id where its key cannot be read from a file here")

@@ -1,4 +1,4 @@
-//! Applications: any host answers for all, from the records that they share.
+//! Applications. Any host answers for all, from the records that they share.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,8 +19,8 @@ struct Named {
     files: Vec<String>,
 }
 
-/// Puts the manifest and the files that it names into the lattice, and has a host store them as a version. No host
-/// needs to have these files.
+/// Stores the manifest and its files in the lattice, and has a host store them as a version. The
+/// hosts need not have these files.
 pub(super) async fn apply(control: &Control, apply: &ApplyManifest) -> Result<Value, Failure> {
     let state = SharedState::new(&control.connection, control.lattice.clone(), None);
     let objects = state.objects();

@@ -1,4 +1,4 @@
-//! Which lattice, which of its hosts, and who we are there.
+//! Selects the lattice, the host, and the credentials.
 
 use std::env;
 use std::path::PathBuf;
@@ -13,17 +13,17 @@ use crate::duration::duration;
 use crate::failure::Failure;
 use crate::seed::SeedArgument;
 
-/// Names the servers where no argument does.
+/// The variable that names the servers, if no argument does.
 const SERVERS: &str = "EXOSUIT_LATTICE";
 
 /// Variables that name the lattice without `--lattice-name`, as for hosts of 1.x and of the OTP era.
 const NAMES: [&str; 2] = ["WASMCLOUD_LATTICE", "WASMCLOUD_LATTICE_PREFIX"];
 
-/// Names a credentials file, and who vouches for the servers, as for hosts.
+/// The variables of a credentials file and of certificate authorities, as for hosts.
 const CREDENTIALS: &str = "EXOSUIT_LATTICE_CREDS";
 const AUTHORITY: &str = "EXOSUIT_LATTICE_CA";
 
-/// Fetching and compiling may take a while.
+/// The default wait for an outcome. Fetching and compiling may take a while.
 const USUAL_WAIT: Duration = Duration::from_mins(1);
 
 const CONNECT: Duration = Duration::from_secs(4);
@@ -60,14 +60,14 @@ pub(crate) struct LatticeArguments {
 }
 
 impl LatticeArguments {
-    /// The servers that the command line names.
+    /// The servers in the command line.
     pub(crate) fn servers(&self) -> Option<String> {
         self.servers.clone()
     }
 
-    /// The servers that the environment names.
-    pub(crate) fn told_servers() -> Option<String> {
-        told(SERVERS)
+    /// The servers in the environment.
+    pub(crate) fn servers_of_environment() -> Option<String> {
+        variable_of(SERVERS)
     }
 
     /// An error if an option needs a lattice and none is given.
@@ -91,13 +91,13 @@ impl LatticeArguments {
 
     pub(super) fn lattice(&self) -> Result<Id, Failure> {
         let name = self.name.clone();
-        let name = name.or_else(|| NAMES.into_iter().find_map(told));
+        let name = name.or_else(|| NAMES.into_iter().find_map(variable_of));
         let name = name.as_deref().unwrap_or("default");
         Id::parse(name).map_err(|error| Failure::usage(error).about("--lattice-name"))
     }
 
-    /// How long to wait for an outcome, if at all.
-    pub(super) fn patience(&self) -> Option<Duration> {
+    /// How long to wait for an outcome. `None` if the command should not wait.
+    pub(super) fn timeout(&self) -> Option<Duration> {
         (!self.no_wait).then(|| self.wait.unwrap_or(USUAL_WAIT))
     }
 
@@ -134,10 +134,10 @@ impl LatticeArguments {
     }
 }
 
-fn told(variable: &str) -> Option<String> {
+fn variable_of(variable: &str) -> Option<String> {
     env::var(variable).ok().filter(|text| !text.is_empty())
 }
 
 fn file(variable: &str) -> Option<PathBuf> {
-    told(variable).map(PathBuf::from)
+    variable_of(variable).map(PathBuf::from)
 }

@@ -1,4 +1,4 @@
-//! A call to an actor, wherever it runs.
+//! Calls an actor on any host of a lattice.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,10 +13,10 @@ use super::control::Control;
 use crate::failure::Failure;
 use crate::output::printable;
 
-/// As a host's own default.
+/// The default timeout, the same as a host's.
 const USUAL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What is called, and with what.
+/// A call.
 pub(crate) struct Invocation {
     pub(crate) actor: String,
     pub(crate) operation: String,
@@ -24,7 +24,7 @@ pub(crate) struct Invocation {
     pub(crate) timeout: Option<Duration>,
 }
 
-/// Calls as a host does; the host is one of our own making, and the cluster vouches for it.
+/// Calls as a host does: with a new host key, signed by the cluster.
 pub(super) async fn call(
     control: &Control,
     invocation: Invocation,
@@ -75,7 +75,8 @@ fn bytes(answer: Reply) -> Result<Vec<u8>, Failure> {
     Ok(bytes.to_vec())
 }
 
-/// A call alias stands for a key, as the claims of the lattice have it. All else is a name already.
+/// The address of an actor. The claims in the lattice give the key of a call alias; other names are
+/// addresses already.
 async fn resolve(control: &Control, name: &str) -> Result<Address, Failure> {
     let given = Id::parse(name);
     if let Some(key) = given.as_ref().ok().filter(|id| is_key(id)) {

@@ -1,4 +1,5 @@
-//! Configuration of actors, providers and links: in 1.x a thing of the lattice, named by those who use it.
+//! Configurations of actors, providers and links. In 1.x they are stored in the lattice, and used
+//! by name.
 
 use std::collections::BTreeMap;
 
@@ -9,9 +10,9 @@ use sha2::{Digest, Sha256};
 use super::control::Control;
 use crate::failure::Failure;
 
-/// Puts it into the lattice, and gives the names to use it by: none for none.
+/// Stores a configuration, and returns the names to use it by: none if it is empty.
 ///
-/// It is named by what it holds, so that the same again is no other.
+/// Its name is made from its content, so that the same configuration is stored once.
 pub(super) async fn put(
     control: &Control,
     values: &BTreeMap<String, String>,
@@ -26,8 +27,8 @@ pub(super) async fn put(
     Ok(vec![name])
 }
 
-/// The same as `Exosuit.Model.Configuration.name/1` gives: lengths stand before what they measure, so
-/// that no two are taken for one.
+/// The name of a configuration, the same as `Exosuit.Model.Configuration.name/1` gives. Each text
+/// follows its length, so that different configurations have different names.
 fn name(values: &BTreeMap<String, String>) -> String {
     let mut digest = Sha256::new();
     for text in values.iter().flat_map(|(key, value)| [key, value]) {

@@ -1,4 +1,4 @@
-//! Questions to hosts, and their answers.
+//! Requests to hosts, and their answers.
 
 use std::time::{Duration, Instant};
 
@@ -13,27 +13,28 @@ use crate::failure::Failure;
 use crate::output::printable;
 use crate::protocol::{self, Command};
 
-/// A host acknowledges at once; some write to the lattice's store before.
+/// How long a host may take to acknowledge. Some write to the lattice's store first.
 const ANSWER: Duration = Duration::from_secs(10);
 
-/// All servers tried, and one that does not answer given up.
+/// How long connecting may take: enough to try all servers, and to give up one that does not
+/// answer.
 const CONNECT: Duration = Duration::from_secs(5);
 
 pub(super) struct Control {
     pub(super) connection: Connection,
     pub(super) bus: Bus,
     pub(super) lattice: Id,
-    /// The servers, without credentials, for messages.
+    /// The servers without credentials, for messages.
     servers: String,
-    /// The host that was asked for.
+    /// The host in the arguments.
     pub(super) host: Option<String>,
-    /// How long to wait for outcomes, if at all.
-    pub(super) patience: Option<Duration>,
+    /// How long to wait for outcomes. `None` if the command should not wait.
+    pub(super) timeout: Option<Duration>,
     /// Whether `--wait` or `--no-wait` was given.
     says_wait: bool,
 }
 
-/// What every answer is wrapped in.
+/// The form of every answer.
 #[derive(Deserialize)]
 struct Envelope {
     success: bool,
@@ -62,7 +63,7 @@ impl Control {
             lattice,
             servers: shown,
             host: arguments.host.clone(),
-            patience: arguments.patience(),
+            timeout: arguments.timeout(),
             says_wait: arguments.says_wait(),
         })
     }
@@ -87,7 +88,7 @@ impl Control {
         }
     }
 
-    /// An error if a host was named.
+    /// Refuses arguments that name a host.
     pub(super) fn refuse_host(&self) -> Result<(), Failure> {
         if self.host.is_none() {
             return Ok(());
@@ -96,7 +97,7 @@ impl Control {
         Err(Failure::usage(text))
     }
 
-    /// An error if the arguments say whether to wait for an outcome.
+    /// Refuses arguments about waiting for an outcome.
     pub(super) fn refuse_wait(&self) -> Result<(), Failure> {
         if !self.says_wait {
             return Ok(());
@@ -105,7 +106,7 @@ impl Control {
         Err(Failure::usage(text))
     }
 
-    /// Which lattice this is, for messages.
+    /// The name of the lattice, for messages.
     pub(super) fn place(&self) -> String {
         format!("lattice {} at {}", self.lattice, self.servers)
     }
@@ -114,7 +115,7 @@ impl Control {
         format!("wasmbus.ctl.v1.{}.{suffix}", self.lattice)
     }
 
-    /// Asks whichever host of Exosuit answers first, by a command of its own.
+    /// Sends one of Exosuit's own commands to any host of Exosuit.
     pub(super) async fn ask_exosuit(&self, command: &Command) -> Result<Value, Failure> {
         let (name, arguments) = command.parts();
         let subject = format!("exosuit.api.{}.{name}", self.lattice);
@@ -127,7 +128,7 @@ impl Control {
         protocol::answer(&protocol::parse(&answer)?)
     }
 
-    /// Asks whichever host answers for all.
+    /// Sends a request to any host.
     pub(super) async fn ask(&self, suffix: &str, body: &Value) -> Result<Value, Failure> {
         match self.request(suffix, body).await {
             Err(Error::NoResponders(_)) => Err(self.nobody()),

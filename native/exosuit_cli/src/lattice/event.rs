@@ -1,4 +1,4 @@
-//! What hosts tell.
+//! Events of hosts.
 
 use exosuit_lattice::Subscription;
 use serde::Deserialize;
@@ -8,7 +8,7 @@ use super::control::Control;
 use super::member;
 use crate::failure::Failure;
 
-/// A `CloudEvent`, as far as it is looked at.
+/// The fields of a `CloudEvent` that are used.
 #[derive(Deserialize)]
 pub(super) struct Event {
     source: String,
@@ -23,7 +23,7 @@ impl Event {
         self.source == host
     }
 
-    /// `component_scaled`.
+    /// The type of the event: `component_scaled`.
     pub(super) fn name(&self) -> &str {
         self.kind.rsplit('.').next().unwrap_or_default()
     }
@@ -33,7 +33,7 @@ impl Event {
     }
 }
 
-/// Everything that is told from now on, in the form of 1.x.
+/// Subscribes to all events in the form of 1.x.
 pub(super) async fn subscribe(control: &Control) -> Result<Subscription, Failure> {
     let subject = format!("wasmbus.evt.{}.>", control.lattice);
     Ok(control.bus.subscribe(&subject, None).await?)
@@ -49,7 +49,7 @@ pub(super) async fn follow(
     };
     let mut told = subscribe(control).await?;
     while let Some(message) = told.next().await {
-        // What is no JSON is nobody's event.
+        // Other messages may be sent to the same subject.
         let Ok(event) = serde_json::from_slice::<Value>(&message.payload) else {
             continue;
         };

@@ -1,4 +1,4 @@
-//! What runs on a host, and which hosts there are; in the shape that a host's socket gives it.
+//! The inventory of a host, and the hosts of a lattice, in the form of a host's socket.
 
 use futures_util::StreamExt;
 use futures_util::stream;
@@ -10,10 +10,10 @@ use super::link;
 use super::member::{self, Member};
 use crate::failure::Failure;
 
-/// So many are asked at a time.
+/// How many hosts are asked at the same time.
 const AT_ONCE: usize = 64;
 
-/// What a host says of itself.
+/// The inventory of a host.
 #[derive(Default, Deserialize)]
 pub(super) struct Inventory {
     #[serde(default)]
@@ -65,19 +65,19 @@ impl Inventory {
         })
     }
 
-    /// How many instances of a component there are: each set of annotations is an entry of its own.
+    /// The number of instances of a component. Each set of annotations has an entry of its own.
     pub(super) fn instances(&self, id: &str) -> u64 {
         let same = self.components.iter().filter(|it| it.id == id);
         same.map(|it| u64::from(it.max_instances)).sum()
     }
 
-    /// The component, or that there is none.
+    /// The component, or the error that there is none.
     pub(super) fn component(&self, host: &str, id: &str) -> Result<&Component, Failure> {
         let found = self.components.iter().find(|it| it.id == id);
         found.ok_or_else(|| Failure::refused("not_found", format!("no actor {id:?} on {host}")))
     }
 
-    /// An error if something has the id already.
+    /// An error if the id is in use.
     pub(super) fn refuse_taken(&self, host: &str, id: &str) -> Result<(), Failure> {
         let component = self.components.iter().any(|it| it.id == id);
         let provider = self.providers.iter().any(|it| it.id == id);
@@ -108,7 +108,7 @@ pub(super) async fn inventory(control: &Control) -> Result<Value, Failure> {
     }))
 }
 
-/// Only what runs is told of.
+/// An actor in the form of a host's socket. Hosts of 1.x list only running ones.
 fn actor(component: &Component) -> Value {
     json!({
         "id": component.id,
@@ -141,7 +141,7 @@ pub(super) async fn hosts(control: &Control) -> Result<Value, Failure> {
     Ok(json!({"lattice": control.lattice.as_str(), "hosts": hosts}))
 }
 
-/// One that answers a ping, but not more, is not reachable for commands.
+/// A host with its inventory. A host that answers only a ping is shown as unreachable.
 async fn host(control: &Control, member: Member) -> Value {
     let inventory = Inventory::of(control, &member.id).await.ok();
     let count = |count: fn(&Inventory) -> usize| inventory.as_ref().map(count);

@@ -1,4 +1,4 @@
-//! Links, which the hosts of a lattice have in common.
+//! Links, which all hosts of a lattice share.
 
 use exosuit_core::Contract;
 use serde::Deserialize;
@@ -9,9 +9,9 @@ use super::control::Control;
 use crate::failure::Failure;
 use crate::protocol::{DeleteLink, PutLink};
 
-/// A link as 1.x tells it; configuration is named, and stays in the lattice.
+/// A link as 1.x lists it. Its configurations are named, and stay in the lattice.
 #[derive(Deserialize)]
-struct Told {
+struct ListedLink {
     source_id: String,
     target: String,
     name: String,
@@ -50,14 +50,14 @@ pub(super) async fn delete(control: &Control, delete: &DeleteLink) -> Result<Val
 }
 
 pub(super) async fn list(control: &Control) -> Result<Value, Failure> {
-    let told = control.ask("link.get", &Value::Null).await?;
-    let told: Option<Vec<Told>> = serde_json::from_value(told).map_err(|error| {
+    let answer = control.ask("link.get", &Value::Null).await?;
+    let answer: Option<Vec<ListedLink>> = serde_json::from_value(answer).map_err(|error| {
         Failure::refused(
             "internal",
             format!("the links in a host's answer cannot be decoded: {error}"),
         )
     })?;
-    let links = told.into_iter().flatten().map(|link| {
+    let links = answer.into_iter().flatten().map(|link| {
         json!({
             "source": link.source_id,
             "target": link.target,

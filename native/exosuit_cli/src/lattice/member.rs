@@ -1,4 +1,4 @@
-//! The hosts of a lattice: who they are, and which of them is meant.
+//! The hosts of a lattice, and the one that the arguments select.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,16 +13,16 @@ use super::control::{Control, unwrap};
 use crate::failure::Failure;
 use crate::output::printable;
 
-/// The first answer may have a long way.
+/// How long to wait for the first answer.
 const PATIENCE: Duration = Duration::from_secs(4);
 
-/// The others are not much later.
+/// How long to wait for another answer after the last one.
 const QUIET: Duration = Duration::from_millis(750);
 
-/// As many hosts as are listed.
+/// How many hosts are listed.
 const MOST: usize = 10_000;
 
-/// As many as an error lists.
+/// How many hosts an error lists.
 const SHOWN: usize = 10;
 
 /// A host, as it answers a ping.
@@ -40,7 +40,7 @@ pub(super) struct Member {
 }
 
 impl Control {
-    /// Asks one host.
+    /// Sends a request to one host.
     pub(super) async fn ask_host(
         &self,
         host: &str,
@@ -61,13 +61,13 @@ pub(super) async fn all(control: &Control) -> Result<Vec<Member>, Failure> {
         .bus
         .gather_until_quiet(&subject, Bytes::new(), PATIENCE, QUIET, MOST);
     let members = answers.await?;
-    let members = members.iter().filter_map(|answer| read(answer));
+    let members = members.iter().filter_map(|answer| parse(answer));
     // A host that serves two interfaces may answer twice.
     let members: BTreeMap<_, _> = members.map(|member| (member.id.clone(), member)).collect();
     Ok(members.into_values().collect())
 }
 
-/// The id of the host that is meant. One that is given in full is not looked for.
+/// The id of the selected host. A complete id is used without a look-up.
 pub(super) async fn find(control: &Control) -> Result<String, Failure> {
     if let Some(id) = control.host.as_deref().filter(|host| is_host(host)) {
         return Ok(id.to_owned());
@@ -79,7 +79,7 @@ pub(super) async fn find(control: &Control) -> Result<String, Failure> {
     choose(&members, control.host.as_deref(), &control.place())
 }
 
-/// That nobody listens under an id: who does?
+/// The error if no host answers under an id. It names the hosts that there are.
 pub(super) async fn unknown(control: &Control, id: &str) -> Failure {
     match all(control).await {
         Ok(members) if members.is_empty() => control.nobody(),
@@ -88,8 +88,8 @@ pub(super) async fn unknown(control: &Control, id: &str) -> Failure {
     }
 }
 
-/// What is no host's answer is nobody's: ids become parts of subjects.
-fn read(answer: &[u8]) -> Option<Member> {
+/// The host of an answer. Ids become parts of subjects, so answers with invalid ids are ignored.
+fn parse(answer: &[u8]) -> Option<Member> {
     let member = serde_json::from_value(unwrap(answer).ok()?);
     member.ok().filter(|member: &Member| is_host(&member.id))
 }
@@ -201,7 +201,7 @@ mod tests {
     fn what_is_no_host_is_passed_over() {
         for id in ["", "NAAB.>", "not a key"] {
             let answer = serde_json::json!({"success": true, "response": {"id": id}});
-            assert!(read(answer.to_string().as_bytes()).is_none(), "{id}");
+            assert!(parse(answer.to_string().as_bytes()).is_none(), "{id}");
         }
     }
 }

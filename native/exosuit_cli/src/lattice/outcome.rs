@@ -1,4 +1,4 @@
-//! What comes of a command that a host took, and answered before it was done.
+//! The outcome of a command that a host has only acknowledged.
 
 use std::time::Duration;
 
@@ -9,34 +9,35 @@ use super::event::{self, Event};
 use crate::failure::Failure;
 use crate::output::printable;
 
-/// Listens from before a command is sent, so that nothing is missed.
+/// Receives events from before the command is sent, so that none is missed.
 pub(super) struct Outcome {
     told: Subscription,
-    patience: Duration,
+    timeout: Duration,
     host: String,
 }
 
 impl Outcome {
-    /// For what this host will say; none where nobody wants to wait.
+    /// Subscribes to the events of this host. `None` if the command should not wait.
     pub(super) async fn expect(control: &Control, host: &str) -> Result<Option<Self>, Failure> {
-        let Some(patience) = control.patience else {
+        let Some(timeout) = control.timeout else {
             return Ok(None);
         };
         Ok(Some(Self {
             told: event::subscribe(control).await?,
-            patience,
+            timeout,
             host: host.to_owned(),
         }))
     }
 
-    /// Waits for the event that `judge` takes for the outcome. A failure is one with an `error`.
+    /// Waits for the event that `judge` accepts as the outcome. An event with an `error` is a
+    /// failure.
     pub(super) async fn wait(
         outcome: Option<Self>,
         judge: impl Fn(&Event) -> bool,
     ) -> Result<(), Failure> {
         let Some(Self {
             mut told,
-            patience,
+            timeout,
             host,
         }) = outcome
         else {
@@ -52,12 +53,12 @@ impl Outcome {
             }
             None
         };
-        match tokio::time::timeout(patience, search).await {
+        match tokio::time::timeout(timeout, search).await {
             Ok(Some(event)) => verdict(&event, &host),
             Ok(None) | Err(_) => Err(Failure::refused(
                 "deadline",
                 format!(
-                    "{host} accepted the command, but did not report its outcome within {patience:?}; \
+                    "{host} accepted the command, but did not report its outcome within {timeout:?}; \
                      it may still succeed (set --wait, or see exosuit events)"
                 ),
             )),
