@@ -79,11 +79,9 @@ defmodule Exosuit.App.Member do
     with {:error, _away} <- call(instance, {:leftovers, app}, @call_timeout), do: []
   end
 
-  @doc """
-  Sends the machine the outcome of a share, as an event of `Exosuit.App.Machine`. Does not wait.
-  """
-  @spec tell(Instance.t(), Machine.event()) :: :ok
-  def tell(instance, event), do: GenServer.cast(via(instance), {:tell, event})
+  @doc "The name of the member's process. It takes `{:tell, event}` of `Exosuit.App.Shares`."
+  @spec name(Instance.t()) :: GenServer.name()
+  def name(instance), do: via(instance)
 
   @doc "The members of the lattice that this host knows, itself among them, by their ids."
   @spec members(Instance.t()) :: [Placement.member()]

@@ -18,7 +18,7 @@ defmodule Exosuit.App.Shares do
   use Exosuit.Server, hides_state: true
 
   alias Exosuit.{Directory, Error, Event, Instance, Lattice}
-  alias Exosuit.App.{Beat, Member, Model, Orders, Overview, Placement, Progress}
+  alias Exosuit.App.{Beat, Model, Orders, Overview, Placement, Progress}
   alias Exosuit.App.{Runner, Snapshot, Snapshots}
   alias Exosuit.Host.Specifications
 
@@ -32,10 +32,11 @@ defmodule Exosuit.App.Shares do
 
   @call_timeout 30_000
 
-  @enforce_keys [:instance, :tasks]
+  @enforce_keys [:instance, :tasks, :reports_to]
   defstruct [
     :instance,
     :tasks,
+    :reports_to,
     :table,
     member: %{store: :down, current?: false, known?: false},
     orders: %Orders{},
@@ -54,10 +55,13 @@ defmodule Exosuit.App.Shares do
   @typedoc "An order, with the number of the version that it makes."
   @type order :: Runner.order()
 
-  @doc "`tasks` is the name of a `Task.Supervisor`."
-  @spec start_link({Instance.t(), GenServer.name()}) :: GenServer.on_start()
-  def start_link({instance, tasks}) do
-    state = %__MODULE__{instance: instance, tasks: tasks}
+  @doc """
+  `tasks` is the name of a `Task.Supervisor`. `reports_to` gets `{:tell, event}`, an event of `Exosuit.App.Machine`, for
+  the outcome of a share.
+  """
+  @spec start_link({Instance.t(), GenServer.name(), GenServer.name()}) :: GenServer.on_start()
+  def start_link({instance, tasks, reports_to}) do
+    state = %__MODULE__{instance: instance, tasks: tasks, reports_to: reports_to}
     GenServer.start_link(__MODULE__, state, name: via(instance))
   end
 
@@ -110,7 +114,7 @@ defmodule Exosuit.App.Shares do
   @doc "The table of snapshots. Waits until the member has read its copy."
   @spec table(Instance.t()) :: {:ok, Snapshots.table()} | {:error, Error.t()}
   def table(instance) do
-    case Snapshots.table(instance) do
+    case Snapshots.table(instance, __MODULE__) do
       nil -> {:error, starting()}
       table -> if(Snapshots.filled?(table), do: {:ok, table}, else: call(instance, :table))
     end
@@ -132,6 +136,8 @@ defmodule Exosuit.App.Shares do
     Map.new([{instance.source, instance.friendly_name} | peers])
   end
 
+  defp tell(state, event), do: GenServer.cast(state.reports_to, {:tell, event})
+
   defp via(instance), do: Directory.via(instance.name, __MODULE__)
 
   defp call(instance, request, timeout \\ @call_timeout) do
@@ -144,7 +150,7 @@ defmodule Exosuit.App.Shares do
   def init(%{instance: instance} = state) do
     :ok = Lattice.Events.subscribe(instance.name)
     Process.send_after(self(), :tick, @tick)
-    {:ok, %{state | table: Snapshots.new(instance.name)}}
+    {:ok, %{state | table: Snapshots.new(instance.name, __MODULE__)}}
   end
 
   @impl GenServer
@@ -274,7 +280,7 @@ defmodule Exosuit.App.Shares do
     {orders, next} = Orders.finished(state.orders, order, result)
     state = %{state | orders: orders}
     told = Orders.fetch(orders, app).told
-    Member.tell(state.instance, {:applied, app, order.version, order.share, told})
+    tell(state, {:applied, app, order.version, order.share, told})
     state = %{state | untold: Map.update(state.untold, app, 1, &(&1 + 1))}
     state = if next, do: start(state, next), else: state
     state = again_later(state, order)
@@ -374,7 +380,7 @@ defmodule Exosuit.App.Shares do
   end
 
   defp tell(state, app, version, news) do
-    Member.tell(state.instance, {:health, app, version, news})
+    tell(state, {:health, app, version, news})
     %{state | orders: Orders.tell(state.orders, app, news)}
   end
 

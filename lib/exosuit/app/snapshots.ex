@@ -5,17 +5,17 @@ defmodule Exosuit.App.Snapshots do
   """
 
   alias Exosuit.{Instance, Registries}
-  alias Exosuit.App.{Placement, Shares, Snapshot}
+  alias Exosuit.App.{Placement, Snapshot}
 
   @type table :: :ets.tid()
 
-  @doc "An empty table of the calling process, which is registered as `Exosuit.App.Shares` of this host."
-  @spec new(atom()) :: table()
-  def new(host) do
+  @doc "An empty table of the calling process, which is registered under this role of the host."
+  @spec new(atom(), module()) :: table()
+  def new(host, role) do
     table = :ets.new(:exosuit_applications, [:set, :protected, read_concurrency: true])
 
     {_new, _old} =
-      Registry.update_value(Registries.names(), {host, Shares}, &put_elem(&1, 0, table))
+      Registry.update_value(Registries.names(), {host, role}, &put_elem(&1, 0, table))
 
     table
   end
@@ -29,10 +29,10 @@ defmodule Exosuit.App.Snapshots do
   @spec put_candidates(table(), Placement.candidates()) :: true
   def put_candidates(table, candidates), do: :ets.insert(table, {:candidates, candidates})
 
-  @doc "The table of a host once it is filled; `nil` while its process starts again."
-  @spec table(Instance.t()) :: table() | nil
-  def table(instance) do
-    case Registries.lookup(Registries.names(), {instance.name, Shares}) do
+  @doc "The table of the process of this role; `nil` while it starts again."
+  @spec table(Instance.t(), module()) :: table() | nil
+  def table(instance, role) do
+    case Registries.lookup(Registries.names(), {instance.name, role}) do
       [{_pid, {table, _supervisors}}] when table != nil -> table
       _absent -> nil
     end

@@ -31,7 +31,7 @@ defmodule Exosuit.App.Supervisor do
       {Directory.Anchor, {instance.name, :app_anchor}},
       {KeptObjects, instance},
       {Task.Supervisor, name: tasks},
-      {Shares, {instance, tasks}},
+      {Shares, {instance, tasks, Member.name(instance)}},
       {Member, {instance, tasks}}
     ]
 

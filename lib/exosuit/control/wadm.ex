@@ -61,7 +61,7 @@ defmodule Exosuit.Control.Wadm do
     children = [
       {Directory.Anchor, {instance.name, :wadm_anchor}},
       {Task.Supervisor, name: tasks, max_children: @tasks},
-      {Listener, {instance, tasks}},
+      {Listener, {instance, tasks, Publisher.name(instance)}},
       {Publisher, {instance, tasks}}
     ]
 

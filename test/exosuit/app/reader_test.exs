@@ -11,7 +11,7 @@ defmodule Exosuit.App.ReaderTest do
 
     # One whose processes are not there.
     stray = %{instance | name: __MODULE__}
-    assert Snapshots.table(stray) == nil
+    assert Snapshots.table(stray, Exosuit.App.Shares) == nil
     assert {:error, %Error{reason: :unavailable}} = Reader.status(stray, "app")
     assert {:error, %Error{reason: :unavailable}} = Shares.table(stray)
     assert Reader.records(stray) == []

@@ -10,15 +10,16 @@ defmodule Exosuit.Control.Wadm.Listener do
   use Exosuit.Server
 
   alias Exosuit.{Directory, Error, Event, Instance, Json, Lattice}
-  alias Exosuit.Control.Wadm.{Execution, Probe, Publisher}
+  alias Exosuit.Control.Wadm.{Execution, Probe}
   alias Exosuit.Lattice.Bus
   alias Exosuit.Protocol.Wadm
   alias Exosuit.Protocol.Wadm.{Commands, Replies}
 
-  @enforce_keys [:instance, :tasks]
+  @enforce_keys [:instance, :tasks, :publisher]
   defstruct [
     :instance,
     :tasks,
+    :publisher,
     :subscription,
     :probe,
     running: %{},
@@ -35,10 +36,10 @@ defmodule Exosuit.Control.Wadm.Listener do
   @spec max_running() :: pos_integer()
   def max_running, do: @max_running
 
-  @doc "`tasks` is the name of a `Task.Supervisor`."
-  @spec start_link({Instance.t(), GenServer.name()}) :: GenServer.on_start()
-  def start_link({instance, tasks}) do
-    state = %__MODULE__{instance: instance, tasks: tasks}
+  @doc "`tasks` is the name of a `Task.Supervisor`. `publisher` gets `{:look_at, app}` for a changed application."
+  @spec start_link({Instance.t(), GenServer.name(), GenServer.name()}) :: GenServer.on_start()
+  def start_link({instance, tasks, publisher}) do
+    state = %__MODULE__{instance: instance, tasks: tasks, publisher: publisher}
     GenServer.start_link(__MODULE__, state, name: via(instance))
   end
 
@@ -85,7 +86,7 @@ defmodule Exosuit.Control.Wadm.Listener do
 
   def handle_info({task, changed}, state) when is_map_key(state.running, task) do
     Process.demonitor(task, [:flush])
-    if changed, do: Publisher.look_at(state.instance, changed)
+    if changed, do: GenServer.cast(state.publisher, {:look_at, changed})
     {:noreply, %{state | running: Map.delete(state.running, task)}}
   end
 

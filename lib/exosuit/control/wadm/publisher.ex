@@ -31,9 +31,9 @@ defmodule Exosuit.Control.Wadm.Publisher do
     GenServer.start_link(__MODULE__, state, name: via(instance))
   end
 
-  @doc "Looks at an application with the next batch. Does not wait."
-  @spec look_at(Instance.t(), String.t()) :: :ok
-  def look_at(instance, app), do: GenServer.cast(via(instance), {:look_at, app})
+  @doc "The name of the process. It takes `{:look_at, app}`: look at an application with the next batch."
+  @spec name(Instance.t()) :: GenServer.name()
+  def name(instance), do: via(instance)
 
   defp via(instance), do: Directory.via(instance.name, __MODULE__)
 
