@@ -378,6 +378,7 @@ defmodule Exosuit.Control.WadmTest do
 
   test "one who listens to all messages is no wadm", %{server: server} do
     other = start!(server, wadm_api: false)
+    eventually(fn -> Bus.connected?(other.session) end)
     {:ok, _subscription} = Bus.subscribe(other.session, "wadm.>")
     assert Wadm.Probe.run(other.session, "default") == :no_answer
     it = serving!(start!(server))
