@@ -1,4 +1,4 @@
-//! The one door for Wasm: what is checked before a module may run.
+//! The one entrance for Wasm: the checks before a module may run.
 
 use std::collections::BTreeSet;
 
@@ -7,19 +7,19 @@ use crate::token::Token;
 use crate::wasm::Unit;
 use crate::{Claims, Error, KeyKind, PublicKey};
 
-/// What a host demands of Wasm.
+/// The demands of a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
-    /// Whose signature counts.
+    /// The accounts whose signatures are accepted.
     pub issuers: Issuers,
-    /// What becomes of Wasm without a token.
+    /// Whether Wasm without a token is admitted.
     pub unsigned: Unsigned,
-    /// What becomes of a wrong hash in an old token.
+    /// Whether a wrong hash in an old token is an error.
     pub legacy_hash: LegacyHash,
 }
 
 impl Policy {
-    /// Signed by one of these, and all checked.
+    /// Only Wasm that is signed by one of these accounts, with all checks.
     pub fn strict(issuers: Issuers) -> Self {
         Self {
             issuers,
@@ -29,12 +29,13 @@ impl Policy {
     }
 }
 
-/// Whose signature counts. There is no default: whoever runs a host must choose.
+/// The accounts whose signatures are accepted. There is no default: the operator of a host must
+/// choose.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Issuers {
-    /// Every account's.
+    /// All accounts.
     Any,
-    /// That of these accounts.
+    /// These accounts.
     Only(BTreeSet<PublicKey>),
 }
 
@@ -61,46 +62,46 @@ impl Issuers {
     }
 }
 
-/// What becomes of Wasm without a token. A token that is not good is never taken for none.
+/// Whether Wasm without a token is admitted. A token that is not valid never counts as no token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unsigned {
     /// It is refused.
     Deny,
-    /// It is let in, with its links as its only grant.
+    /// It is admitted, and its links are its only grant.
     Allow,
 }
 
-/// What becomes of a wrong hash in a token from before readers checked it.
+/// Whether a wrong hash is an error in a token from before readers checked it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LegacyHash {
     /// It is an error, as in every token.
     Check,
-    /// It is let pass, as the old host did: such a token can be moved to another module.
+    /// It is ignored, as the old host did. Such a token can be moved to another module.
     Ignore,
 }
 
-/// Wasm that was let in.
+/// Wasm that was admitted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Admitted {
-    /// With a token, and everything in it holds.
+    /// It has a token that passed all checks.
     Signed(Box<Claims>),
     /// Without a token, where that is allowed.
     Unsigned,
 }
 
-/// What a token says, whether or not it is true.
+/// The claims in a token, whether or not they are valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inspection {
-    /// What it says.
+    /// The claims.
     pub claims: Claims,
-    /// Whether it would be let in, or why not.
+    /// Whether the Wasm would be admitted, or why not.
     pub verdict: Result<(), Error>,
 }
 
-/// Lets a module or a component in, or says why not.
+/// Admits a module or a component, or returns the reason of the refusal.
 ///
-/// It must have exactly one token, at its outermost level, whose signature, hash, times and
-/// issuer hold at `now` (Unix seconds). That it is valid Wasm is left to the compiler.
+/// It must have exactly one token, at its outermost level, and signature, hash, times and issuer
+/// must be valid at `now` (Unix seconds). The compiler checks whether it is valid Wasm.
 pub fn admit(wasm: &[u8], policy: &Policy, now: u64) -> Result<Admitted, Error> {
     let unit = Unit::parse(wasm)?;
     match token_of(&unit)? {
@@ -113,9 +114,9 @@ pub fn admit(wasm: &[u8], policy: &Policy, now: u64) -> Result<Admitted, Error> 
     }
 }
 
-/// Reads what a token says, and checks it without acting on it.
+/// Reads the claims in a token, and checks them without a consequence.
 ///
-/// An error means that there are no claims to show: no token, or none that can be read.
+/// Returns an error if there are no claims: no token, or one that cannot be decoded.
 pub fn inspect(wasm: &[u8], policy: &Policy, now: u64) -> Result<Inspection, Error> {
     let unit = Unit::parse(wasm)?;
     let token = token_of(&unit)?.ok_or(Error::Unsigned)?;

@@ -1,7 +1,7 @@
-//! Standard `EdDSA` tokens that their bearer shows to an API.
+//! Standard `EdDSA` tokens that a client shows to an API.
 //!
-//! They are signed with the same keys as modules are, and can never be taken for a module's token,
-//! nor that for one of these: they name the key in their header and their audience in their claims.
+//! They are signed with the same keys as modules. One kind of token is never accepted as the other:
+//! these name the key in their header, and their audience in their claims.
 
 use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
@@ -14,27 +14,27 @@ use jwt_simple::prelude::{
 use crate::error::clip;
 use crate::{Error, KeyPair, PublicKey};
 
-/// The longest life of a token: whoever needs more should get a new one.
+/// The longest life of a token.
 pub const MAX_LIFE: Duration = Duration::from_hours(366 * 24);
 
-/// The longest token that is looked at, since it comes in a header.
+/// The longest token that is decoded, because it comes in a header.
 pub const MAX_LENGTH: usize = 4_096;
 
-/// How far two clocks may be apart.
+/// How far two clocks may differ, in seconds.
 const TOLERANCE: u64 = 30;
 
 /// A token that was verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bearer {
-    /// Who signed it.
+    /// The key that signed it.
     pub issuer: PublicKey,
-    /// Whom it speaks of.
+    /// The bearer.
     pub subject: String,
-    /// From when on it is not valid any more, in Unix seconds.
+    /// When it expires, in Unix seconds.
     pub expires_at: u64,
 }
 
-/// Signs a token that says: the bearer is `subject`, as far as `audience` is concerned.
+/// Signs a token: the bearer is `subject` for the API `audience`.
 pub fn issue(
     issuer: &KeyPair,
     subject: &str,
@@ -61,7 +61,7 @@ pub fn issue(
     key.sign(claims).map_err(refused)
 }
 
-/// Verifies a token that was made for `audience` by one of the `trusted`.
+/// Verifies a token for `audience` that one of the `trusted` keys signed.
 pub fn verify(
     token: &str,
     trusted: &BTreeSet<PublicKey>,
@@ -84,7 +84,7 @@ pub fn verify(
     })
 }
 
-/// The trusted key that the token says it is signed with.
+/// The trusted key that the token claims to be signed with.
 fn issuer_of(token: &str, trusted: &BTreeSet<PublicKey>) -> Result<PublicKey, Error> {
     if token.len() > MAX_LENGTH {
         return Err(Error::TooLarge {

@@ -1,21 +1,22 @@
-//! What a token says, in the shape that the host works with.
+//! The claims of a token, in the form that the host uses.
 
 use serde::Serialize;
 
 use crate::token::Body;
 
-/// What a token says about an actor.
+/// The claims of a token about an actor.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Claims {
     /// The token's own id (`jti`).
     pub id: String,
-    /// The account that signed (`A…`).
+    /// The account that signed it (`A…`).
     pub issuer: String,
     /// The actor (`M…`).
     pub subject: String,
-    /// What people call it.
+    /// Its name, for people.
     pub name: Option<String>,
-    /// Its revision: `rev` if that is above 0, else the time of issue. Updates must raise it.
+    /// Its revision: `rev` if that is above 0, otherwise the time of issue. An update must raise
+    /// it.
     pub revision: i64,
     /// Its version, for people.
     pub version: Option<String>,
@@ -23,19 +24,19 @@ pub struct Claims {
     pub call_alias: Option<String>,
     /// The capabilities that it may be linked to.
     pub capabilities: Vec<String>,
-    /// Whatever its maker wanted to say.
+    /// Texts of its author's choice.
     pub tags: Vec<String>,
     /// When the token was signed, in Unix seconds, like the next two.
     pub issued_at: u64,
     /// When it becomes valid.
     pub not_before: Option<u64>,
-    /// From when on it is not valid any more.
+    /// When it expires.
     pub expires_at: Option<u64>,
-    /// Whether the token is for a provider; never true for an actor that was admitted.
+    /// Whether the token is for a provider. Never true for an admitted actor.
     pub is_provider: bool,
-    /// The generation of the token's format; 0 if it does not say.
+    /// The version of the token's format; 0 if it has none.
     pub wascap_revision: u32,
-    /// The hash of what was signed, as the token has it.
+    /// The hash of the signed bytes, as the token has it.
     pub hash: String,
 }
 

@@ -1,8 +1,8 @@
-//! Tokens with which hosts sign the calls that they send each other.
+//! The tokens that hosts sign their calls to each other with.
 //!
-//! [`sign`] makes the token of a [`Call`]; [`Seal`] is one that was received. What comes from
-//! outside is checked in this order, the cheap before the dear: [`Seal::covers`], [`Seal::issuer`],
-//! [`Seal::covers_payload`] where the payload is there and not large, and [`Seal::verify`].
+//! [`sign`] creates the token of a [`Call`]; a [`Seal`] is a received one. Its checks, from the
+//! cheapest to the most expensive: [`Seal::covers`], [`Seal::issuer`], [`Seal::covers_payload`] if
+//! the payload is present and small, and [`Seal::verify`].
 
 use data_encoding::{BASE32_NOPAD, HEXUPPER};
 use serde::{Deserialize, Serialize};
@@ -13,15 +13,15 @@ use crate::sign::WASCAP_REVISION;
 use crate::token::{Body, Token};
 use crate::{Error, KeyKind, KeyPair, Verifier};
 
-/// How long the text of a public key is.
+/// The length of the text of a public key.
 const KEY_LENGTH: usize = 56;
 
-/// One end of a call: an actor, or a provider with the contract and the link that it is called by.
+/// One end of a call: an actor, or a provider with the contract and the link of the call.
 ///
-/// An actor has neither contract nor link, or they are not heeded: see [`Entity::is_actor`].
+/// The contract and the link of an actor have no meaning, see [`Entity::is_actor`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Entity {
-    /// `M…`, `V…`, or the id of what has no key.
+    /// `M…`, `V…`, or the id of an entity without a key.
     pub public_key: String,
     /// `wasmcloud:keyvalue`.
     pub contract: String,
@@ -38,17 +38,17 @@ impl Entity {
         }
     }
 
-    /// Whether it is an actor by its name, as the peers have it: by a first letter M. That of a
-    /// provider may begin so as well, but then it is no key.
+    /// Whether it is an actor by its name, as hosts of the OTP era decide it: the first letter is
+    /// M. An id of a provider may begin with M, too, but then it is not a key.
     ///
-    /// Tokens say nothing of the contract and the link of an actor, so nothing may depend on them.
+    /// Tokens do not cover the contract and the link of an actor, so nothing may depend on them.
     pub fn is_actor(&self) -> bool {
         let is_like_a_key = self.public_key.len() == KEY_LENGTH;
         let is_bare = self.contract.is_empty() && self.link.is_empty();
         self.public_key.starts_with(['M', 'm']) && (is_like_a_key || is_bare)
     }
 
-    /// The address that tokens speak of.
+    /// The address of the entity in tokens.
     pub fn url(&self) -> String {
         if self.is_actor() {
             return format!("wasmbus://{}", self.public_key);
@@ -64,7 +64,7 @@ impl Entity {
     }
 }
 
-/// What a token speaks of, but for the payload.
+/// The call that a token covers, without its payload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
     id: String,
@@ -76,7 +76,7 @@ pub struct Call {
 }
 
 impl Call {
-    /// The call of this id.
+    /// A call with this id.
     pub fn new(id: &str, origin: &Entity, target: &Entity, operation: &str) -> Self {
         Self {
             id: id.to_owned(),
@@ -88,21 +88,21 @@ impl Call {
         }
     }
 
-    /// The same, with the id that the origin has on its host besides its key. Peers do not read it.
+    /// Adds the id of the origin on its host, besides its key. Hosts of the OTP era do not read it.
     #[must_use]
     pub fn by(mut self, origin_id: &str) -> Self {
         self.origin_id = Some(origin_id.to_owned());
         self
     }
 
-    /// The same, bound to the lattice of this name. Peers do not read it.
+    /// Binds the call to the lattice of this name. Hosts of the OTP era do not read it.
     #[must_use]
     pub fn within(mut self, lattice: &str) -> Self {
         self.lattice = Some(lattice.to_owned());
         self
     }
 
-    /// The hash over all of it and the whole payload, also where that travels apart.
+    /// The hash over the call and the whole payload, even if that travels separately.
     pub fn hash(&self, payload: &[u8]) -> String {
         let hash = Sha256::new()
             .chain_update(&self.origin_url)
@@ -127,7 +127,7 @@ struct Metadata {
     lattice: Option<String>,
 }
 
-/// Makes the token of a call, issued at `now` by a cluster.
+/// Creates the token of a call, issued at `now` by a cluster.
 pub fn sign(call: &Call, payload: &[u8], issuer: &KeyPair, now: u64) -> Result<String, Error> {
     issuer.public_key().require("issuer", KeyKind::Cluster)?;
     let body = Body {
@@ -149,7 +149,7 @@ pub fn sign(call: &Call, payload: &[u8], issuer: &KeyPair, now: u64) -> Result<S
     body.sign(issuer)
 }
 
-/// As long as those of the peers are, and as unique as the call's own.
+/// The id of a token: as long as those of other hosts, and as unique as the call's id.
 fn token_id(call_id: &str) -> String {
     const LENGTH: usize = 22;
     let mut id = BASE32_NOPAD.encode(&Sha256::digest(call_id));
@@ -157,35 +157,35 @@ fn token_id(call_id: &str) -> String {
     id
 }
 
-/// A token that came with a call. Nothing of it is verified before it is asked to.
+/// A received token. Nothing in it is verified until a method checks it.
 #[derive(Debug)]
 pub struct Seal(Token<Metadata>);
 
 impl Seal {
-    /// Reads a token.
+    /// Decodes a token.
     pub fn parse(token: &str) -> Result<Self, Error> {
         Token::parse(token.as_bytes()).map(Self)
     }
 
-    /// When it says that it was issued, in Unix seconds; 0 for never.
+    /// When it claims to be issued, in Unix seconds; 0 if it does not say.
     pub fn issued_at(&self) -> u64 {
         self.0.body.iat
     }
 
-    /// What no two tokens share that verify: half of the signature.
+    /// Half of the signature. No two valid tokens share it.
     pub fn fingerprint(&self) -> u128 {
         let half = self.0.signature.first_chunk().copied();
         u128::from_le_bytes(half.unwrap_or_default())
     }
 
-    /// What it says that the origin is called on its host, besides its key. To be believed once it
-    /// is verified.
+    /// The id of the origin on its host, besides its key. It is reliable once the token is
+    /// verified.
     pub fn origin_id(&self) -> Option<&str> {
         self.0.body.wascap.origin_id.as_deref()
     }
 
-    /// Checks that it speaks of this call. A token that names a lattice is good in that one alone;
-    /// those of the peers name none.
+    /// Checks that the token is for this call. A token that names a lattice is valid only there;
+    /// tokens of other hosts name none.
     pub fn covers(&self, call: &Call) -> Result<(), Error> {
         let body = &self.0.body;
         if let (Some(claimed), Some(actual)) = (&body.wascap.lattice, &call.lattice) {
@@ -196,8 +196,8 @@ impl Seal {
         same("target", &body.wascap.target_url, &call.target_url)
     }
 
-    /// The one of the `trusted` clusters that it says it is of, if it is good at `now`: the part of
-    /// [`Seal::verify`] that costs nothing.
+    /// The `trusted` cluster that the token names as its issuer, if the token is valid at `now`.
+    /// This is the cheap part of [`Seal::verify`].
     pub fn issuer<'k>(&self, trusted: &'k [Verifier], now: u64) -> Result<&'k Verifier, Error> {
         let name = &self.0.body.iss;
         let issuer = trusted.iter().find(|issuer| issuer.key().as_str() == name);
@@ -206,8 +206,8 @@ impl Seal {
         Ok(issuer)
     }
 
-    /// Checks that one of the `trusted` clusters signed it, and that it is good at `now`. Of all
-    /// checks it takes the longest, by far.
+    /// Checks that one of the `trusted` clusters signed the token, and that it is valid at `now`.
+    /// This is by far the most expensive check.
     pub fn verify(&self, trusted: &[Verifier], now: u64) -> Result<(), Error> {
         let issuer = self.issuer(trusted, now)?;
         if issuer.verify(self.0.signed(), &self.0.signature) {
@@ -216,7 +216,7 @@ impl Seal {
         Err(Error::ForgedSignature(issuer.key().to_string()))
     }
 
-    /// Checks that it was made for this call with this payload.
+    /// Checks that the token is for this call with this payload.
     pub fn covers_payload(&self, call: &Call, payload: &[u8]) -> Result<(), Error> {
         same("hash", &self.0.body.wascap.hash, &call.hash(payload))
     }

@@ -1,6 +1,6 @@
-//! nkeys: Ed25519 keys whose text says what they are for.
+//! nkeys: Ed25519 keys whose text says their purpose.
 //!
-//! [`KeyPair`] signs and stays at home; [`PublicKey`] verifies and is everybody's name.
+//! A [`KeyPair`] signs, and its seed is secret. A [`PublicKey`] verifies, and serves as a name.
 
 use std::fmt;
 use std::str::FromStr;
@@ -22,7 +22,7 @@ impl FromStr for KeyKind {
     }
 }
 
-/// A public key that has been parsed: base32 text and checksum are good, and it is on the curve.
+/// A parsed public key: its text and checksum are valid, and it is a point of the curve.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PublicKey {
     kind: KeyKind,
@@ -31,7 +31,7 @@ pub struct PublicKey {
 }
 
 impl PublicKey {
-    /// Parses the usual text: `A…`, `M…` and so on.
+    /// Parses the text of a key: `A…`, `M…` and so on.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let invalid = || Error::InvalidPublicKey(clip(text));
         let (prefix, bytes) = nkeys::from_public_key(text).map_err(|_| invalid())?;
@@ -42,25 +42,25 @@ impl PublicKey {
         })
     }
 
-    /// What it is for.
+    /// Its kind.
     pub fn kind(&self) -> KeyKind {
         self.kind
     }
 
-    /// The usual text.
+    /// Its text.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Whether its owner signed this message.
+    /// Whether the owner of the key signed this message.
     ///
-    /// Strict, which is to say that weak keys, for which anybody can sign, verify nothing.
+    /// The check is strict: weak keys, for which anybody can sign, verify nothing.
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
         Signature::from_slice(signature)
             .is_ok_and(|signature| self.key.verify_strict(message, &signature).is_ok())
     }
 
-    /// An error if it is of another kind than is needed for `role`.
+    /// Returns an error if the key has another kind than `role` needs.
     pub fn require(&self, role: &'static str, expected: KeyKind) -> Result<(), Error> {
         let found = self.kind;
         if found == expected {
@@ -73,6 +73,7 @@ impl PublicKey {
         })
     }
 
+    /// The secret and the public half, 32 bytes each.
     pub(crate) fn to_bytes(&self) -> [u8; 32] {
         self.key.to_bytes()
     }
@@ -120,10 +121,10 @@ impl fmt::Debug for PublicKey {
     }
 }
 
-/// What sets derived keys apart from whatever else is hashed. Another would rename every provider.
+/// Separates derived keys from all other hashes. A change would rename every provider.
 const DERIVED: &str = "exosuit derived key 1:";
 
-/// A key pair. Its secret half is wiped when it is dropped, and is not shown by `Debug`.
+/// A key pair. Its secret half is overwritten when it is dropped, and `Debug` does not show it.
 pub struct KeyPair {
     public: PublicKey,
     seed: Zeroizing<String>,
@@ -131,18 +132,19 @@ pub struct KeyPair {
 }
 
 impl KeyPair {
-    /// A new one, from the system's randomness.
+    /// Generates a key from the system's randomness.
     pub fn generate(kind: KeyKind) -> Self {
         Self::of(kind, &nkeys::KeyPair::new(kind.nkey()))
     }
 
-    /// The one that every host derives from a text. It is a name: who knows the text can sign with it.
+    /// Derives a key from a text, the same on every host. It serves as a name only: anyone who
+    /// knows the text can sign with it.
     pub fn derive(kind: KeyKind, text: &str) -> Self {
         let hash = Sha256::new().chain_update(DERIVED).chain_update(text);
         Self::of_secret(kind, hash.finalize().into())
     }
 
-    /// The one that a seed stands for: `SA…`, `SM…` and so on.
+    /// The key pair of a seed: `SA…`, `SM…` and so on.
     pub fn from_seed(seed: &str) -> Result<Self, Error> {
         let (prefix, secret) = nkeys::decode_seed(seed).map_err(|_| Error::InvalidSeed)?;
         let kind = KeyKind::of_prefix(prefix).ok_or(Error::InvalidSeed)?;
@@ -177,12 +179,12 @@ impl KeyPair {
         self.public.kind
     }
 
-    /// The half that everybody may know.
+    /// The public half.
     pub fn public_key(&self) -> &PublicKey {
         &self.public
     }
 
-    /// The half that nobody may know. It must not reach a log, an error or an event.
+    /// The secret half. It must not reach a log, an error or an event.
     pub fn seed(&self) -> &str {
         &self.seed
     }

@@ -1,11 +1,21 @@
-//! The keys of providers that have no token: built-in ones, and modules of Elixir.
+//! The keys of providers without a token: built-in ones, and Elixir modules.
 
 use crate::{KeyKind, KeyPair, PublicKey};
 
-/// The key of a provider, which is the same on every host that runs it.
+/// The key of a provider, the same on every host that runs it.
 ///
-/// It is derived from its reference, `wasmcloud+builtin://keyvalue`, if it goes by the name in that,
-/// or by this very key. Several of one reference go by other ids, which set their keys apart.
+/// It is derived from the provider's reference. Several providers of one reference have different
+/// ids, so the id is hashed, too, unless it is the name in the reference or the key itself.
+///
+/// ```
+/// use exosuit_claims::provider_key;
+///
+/// let reference = "wasmcloud+builtin://keyvalue";
+/// let key = provider_key(reference, "keyvalue");
+/// assert_eq!(provider_key(reference, "keyvalue"), key);
+/// assert_eq!(provider_key(reference, key.as_str()), key);
+/// assert_ne!(provider_key(reference, "sessions"), key);
+/// ```
 pub fn provider_key(reference: &str, id: &str) -> PublicKey {
     let key = |text: &str| {
         KeyPair::derive(KeyKind::Provider, text)

@@ -21,7 +21,7 @@ impl Section {
         }
     }
 
-    /// The token section of this name, if it is one.
+    /// The section with this name.
     pub(crate) fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|section| section.name() == name)
     }

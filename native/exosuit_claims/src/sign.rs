@@ -10,31 +10,31 @@ use crate::token::{Body, Metadata};
 use crate::wasm::Unit;
 use crate::{Error, KeyKind, KeyPair, PublicKey, Section};
 
-/// The generation of the token's format from which on every reader checks the hash.
+/// The version of the token's format from which on every reader checks the hash.
 pub(crate) const WASCAP_REVISION: u32 = 3;
 
-/// What a token is to say.
+/// The content of a token.
 #[derive(Debug, Clone)]
 pub struct Draft {
     /// The actor: a module's key.
     pub subject: PublicKey,
-    /// What people call it.
+    /// Its name, for people.
     pub name: String,
     /// The capabilities that it may be linked to: `wasmcloud:keyvalue`.
     pub capabilities: Vec<String>,
-    /// A number that grows with each update. Without one, the time of signing is it.
+    /// A number that grows with each update. The default is the time of signing.
     pub revision: Option<i32>,
     /// A version, for people.
     pub version: Option<String>,
-    /// A name that other actors may call it by. Written as `lower_case` in the token.
+    /// A name that other actors may call it by. The token has it in `lower_case`.
     pub call_alias: Option<String>,
-    /// Whatever else there is to say.
+    /// Texts of the author's choice.
     pub tags: Vec<String>,
-    /// When it becomes valid, in Unix seconds; at once if not given.
+    /// When it becomes valid, in Unix seconds. The default is at once.
     pub not_before: Option<u64>,
-    /// From when on it is not valid any more, in Unix seconds; never if not given.
+    /// When it expires, in Unix seconds. The default is never.
     pub expires_at: Option<u64>,
-    /// Which custom section takes the token.
+    /// The custom section for the token.
     pub section: Section,
 }
 
@@ -98,9 +98,9 @@ impl Draft {
     }
 }
 
-/// Signs a module or a component: whatever tokens it has are replaced by one made from `draft`.
+/// Signs a module or a component. A token made from `draft` replaces all tokens that it has.
 ///
-/// The bytes that come back are equal for equal arguments.
+/// Equal arguments give equal bytes.
 pub fn sign(wasm: &[u8], draft: &Draft, issuer: &KeyPair, now: u64) -> Result<Vec<u8>, Error> {
     issuer.public_key().require("issuer", KeyKind::Account)?;
     draft.check(now)?;
@@ -111,7 +111,7 @@ pub fn sign(wasm: &[u8], draft: &Draft, issuer: &KeyPair, now: u64) -> Result<Ve
     Ok(append(unit.bare, draft.section, token.as_bytes()))
 }
 
-/// Puts a token that was made elsewhere into a module or a component, whatever it says.
+/// Puts an existing token into a module or a component, without checking it.
 pub fn embed(wasm: &[u8], section: Section, token: &[u8]) -> Result<Vec<u8>, Error> {
     Ok(append(Unit::parse(wasm)?.bare, section, token))
 }
@@ -125,13 +125,13 @@ fn append(mut wasm: Vec<u8>, section: Section, token: &[u8]) -> Vec<u8> {
     wasm
 }
 
-/// An id that two tokens share only if they are the same.
+/// An id that only equal tokens share.
 fn id_of(token_without: &str) -> String {
     const BYTES: usize = 15;
     BASE32_NOPAD.encode(&Sha256::digest(token_without)[..BYTES])
 }
 
-/// The form in which an alias is written: lower case, `_` for what separates words.
+/// The alias as tokens have it: lower case, with `_` between words.
 fn call_alias(text: &str) -> Result<String, Error> {
     let plain = text.trim().to_lowercase().replace([' ', '-', '.'], "_");
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '/');

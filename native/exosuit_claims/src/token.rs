@@ -1,10 +1,10 @@
-//! The token that a module or an invocation carries: three segments of base64, signed with Ed25519.
+//! The token of a module or an invocation: three segments of base64, signed with Ed25519.
 //!
-//! [`Token`] and [`Body`] are the same for both but for what they say in particular: [`Metadata`]
-//! of a module, [`crate::invocation`] of a call.
+//! [`Token`] and [`Body`] are the same for both, except for the part about a module ([`Metadata`])
+//! or about a call ([`crate::invocation`]).
 //!
-//! Its header and its claims are those of the OTP era, which are not the standard's: `alg` is
-//! `Ed25519`, `typ` is `jwt`. Standard tokens are in [`crate::bearer`].
+//! Header and claims are those of the OTP era, not of the standard: `alg` is `Ed25519`, `typ` is
+//! `jwt`. For standard tokens see [`crate::bearer`].
 
 use data_encoding::BASE64URL_NOPAD;
 use serde::de::DeserializeOwned;
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::clip;
 use crate::{Error, KeyKind, KeyPair, PublicKey};
 
-/// The largest token that is looked at: well past hundreds of capabilities and tags.
+/// The largest token that is decoded. It has room for hundreds of capabilities and tags.
 pub const MAX_TOKEN: usize = 64 << 10;
 
 const TYPE: &str = "jwt";
@@ -27,7 +27,7 @@ struct Header {
     alg: String,
 }
 
-/// What a token says, field by field as it is on the wire: `M` is what is particular to its kind.
+/// The claims of a token as they are on the wire. `M` is the part of its kind.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Body<M = Metadata> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -43,7 +43,7 @@ pub(crate) struct Body<M = Metadata> {
     pub(crate) wascap_revision: Option<u32>,
 }
 
-/// What a token says about a module in particular.
+/// The part of a token about a module.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Metadata {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -63,7 +63,7 @@ pub(crate) struct Metadata {
     pub(crate) prov: bool,
 }
 
-/// A token that could be read. Nothing of it has been verified.
+/// A decoded token. Nothing in it is verified.
 #[derive(Debug)]
 pub(crate) struct Token<M = Metadata> {
     signed: String,
@@ -72,7 +72,7 @@ pub(crate) struct Token<M = Metadata> {
 }
 
 impl<M: DeserializeOwned> Token<M> {
-    /// Reads a token of the one kind that there is.
+    /// Decodes a token.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, Error> {
         check_size(bytes.len())?;
         let text = std::str::from_utf8(bytes).map_err(|_| malformed("it is not text"))?;
@@ -89,12 +89,12 @@ impl<M: DeserializeOwned> Token<M> {
         })
     }
 
-    /// What the signature is over.
+    /// Signs the claims.
     pub(crate) fn signed(&self) -> &[u8] {
         self.signed.as_bytes()
     }
 
-    /// Checks that it is this issuer who speaks.
+    /// Checks the kinds of subject and issuer, and the signature.
     pub(crate) fn verify_signature(&self, issuer: &PublicKey) -> Result<(), Error> {
         if issuer.verify(self.signed(), &self.signature) {
             return Ok(());
@@ -102,7 +102,7 @@ impl<M: DeserializeOwned> Token<M> {
         Err(Error::ForgedSignature(issuer.to_string()))
     }
 
-    /// Checks that it is good at this time, in Unix seconds.
+    /// Checks that the token is valid at this time, in Unix seconds.
     pub(crate) fn check_times(&self, now: u64) -> Result<(), Error> {
         match (self.body.nbf, self.body.exp) {
             (_, Some(at)) if now >= at => Err(Error::Expired(at)),

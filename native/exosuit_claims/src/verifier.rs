@@ -1,8 +1,9 @@
-//! Signatures of a key that is known beforehand, verified in half the time.
+//! Verifies signatures of known keys, in half the time.
 //!
-//! Of the two multiplications in a verification, `ed25519-dalek` has a table for that by the base
-//! point only: a key is new to it each time. For the few clusters whose calls a host takes there is
-//! time to make one. What is verified is the same as by [`PublicKey::verify`], bit by bit.
+//! A verification has two multiplications of points. `ed25519-dalek` has a precomputed table for
+//! one of them only, the one by the base point, because each key is new to it. A host accepts calls
+//! of few clusters, so a [`Verifier`] computes the table of their keys once. It accepts exactly the
+//! signatures that [`PublicKey::verify`] accepts.
 
 use std::fmt;
 
@@ -13,16 +14,15 @@ use sha2::{Digest, Sha512};
 
 use crate::PublicKey;
 
-/// A public key with its table: 30 KB, and a tenth of a millisecond to make.
+/// A public key with its table: 30 KB, computed in a tenth of a millisecond.
 pub struct Verifier {
     key: PublicKey,
-    /// Multiples of the point that is the key's, negated; none for a weak key, for which anybody can
-    /// sign.
+    /// Multiples of the key's negated point. `None` for a weak key, for which anybody can sign.
     multiples: Option<Box<EdwardsBasepointTable>>,
 }
 
 impl Verifier {
-    /// Makes the table.
+    /// Computes the table.
     pub fn new(key: PublicKey) -> Self {
         let point = key.point();
         let table = || Box::new(EdwardsBasepointTable::create(&-point));
@@ -37,7 +37,7 @@ impl Verifier {
         &self.key
     }
 
-    /// Whether the key's owner signed this message.
+    /// Whether the owner of the key signed this message.
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
         let (Some(multiples), Some((commitment, response))) = (&self.multiples, split(signature))
         else {
@@ -53,7 +53,7 @@ impl Verifier {
     }
 }
 
-/// The two halves of a signature, if it is one in the one form that it may have.
+/// The two halves of a signature, if it has the one valid form.
 fn split(signature: &[u8]) -> Option<(&[u8; 32], Scalar)> {
     let (commitment, response) = signature.split_first_chunk()?;
     let response = Scalar::from_canonical_bytes(response.try_into().ok()?);

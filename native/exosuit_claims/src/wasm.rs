@@ -1,4 +1,4 @@
-//! Taking a Wasm unit apart: its tokens, and the bytes that they vouch for.
+//! Splits a Wasm file into its tokens and the bytes that they cover.
 
 use std::mem;
 
@@ -10,28 +10,28 @@ use wasmparser::{BinaryReaderError, Parser, Payload};
 
 use crate::{Error, Section};
 
-/// The largest unit that is looked at. The largest ones in use have some tens of megabytes.
+/// The largest file that is read. The largest ones in use have some tens of megabytes.
 pub const MAX_WASM: usize = 256 << 20;
 
 /// The first bytes of modules and components.
 const MAGIC: &[u8] = b"\0asm";
 
-/// How deep components may be nested. Each level is written out once more for the hash, so that
+/// How deeply components may be nested. Each level is written out once more for the hash, so
 /// without a bound the work would grow with the square of the size.
 pub const MAX_DEPTH: usize = 32;
 
-/// A module or component, taken apart.
+/// A module or component, split into its parts.
 pub(crate) struct Unit<'a> {
-    /// It, written out again without its tokens.
+    /// Its bytes, written out again without the tokens.
     pub(crate) bare: Vec<u8>,
-    /// The contents of the token sections of the outermost level.
+    /// The token sections of the outermost level.
     pub(crate) tokens: Vec<&'a [u8]>,
     /// Whether an inner level has a token section.
     pub(crate) nested: bool,
 }
 
 impl<'a> Unit<'a> {
-    /// Takes a unit apart. Its sections are not validated: that is the compiler's part.
+    /// Splits a file. The sections are not validated: the compiler does that.
     pub(crate) fn parse(wasm: &'a [u8]) -> Result<Self, Error> {
         if wasm.len() > MAX_WASM {
             return Err(Error::TooLarge {
@@ -47,18 +47,18 @@ impl<'a> Unit<'a> {
         }
         let mut dissection = Dissection::of(wasm);
         for payload in Parser::new(0).parse_all(wasm) {
-            dissection.take(&payload.map_err(not_wasm)?)?;
+            dissection.add(&payload.map_err(not_wasm)?)?;
         }
         Ok(dissection.unit)
     }
 
-    /// What a token must say about these bytes: upper-case hexadecimal SHA-256.
+    /// The hash of the bytes, as a token must have it: upper-case hexadecimal SHA-256.
     pub(crate) fn hash(&self) -> String {
         HEXUPPER.encode(&Sha256::digest(&self.bare))
     }
 }
 
-/// A unit that is being taken apart, and the levels around the one where the parser is.
+/// A file that is being split, and the levels around the parser's position.
 struct Dissection<'a> {
     wasm: &'a [u8],
     unit: Unit<'a>,
@@ -78,7 +78,7 @@ impl<'a> Dissection<'a> {
         }
     }
 
-    fn take(&mut self, payload: &Payload<'a>) -> Result<(), Error> {
+    fn add(&mut self, payload: &Payload<'a>) -> Result<(), Error> {
         match payload {
             Version { range, .. } => {
                 let header = self.bytes(range.clone())?;

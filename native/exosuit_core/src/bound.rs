@@ -1,8 +1,16 @@
-//! The bounds of numbers in outside input: one row for each kind, for every door.
+//! The bounds of numbers in input from outside: one row for each kind, for every door.
 //!
-//! A door is where input comes in: options, manifests, the settings of links, the command line, the
+//! A door is where input comes in: options, manifests, settings of links, the command line, the
 //! control socket, both control interfaces, the records of a lattice. Each of them checks a number
-//! against a [`Bound`] before anything is added to it and before it reaches a process or a NIF.
+//! against a [`Bound`] before it reaches a process or a NIF.
+//!
+//! ```
+//! use exosuit_core::Bound;
+//!
+//! assert_eq!(Bound::PORT.check(8080), Ok(8080));
+//! assert!(Bound::PORT.check(70_000).is_err());
+//! assert!(Bound::PORT.parse("80a").is_err());
+//! ```
 
 use std::fmt::{self, Display};
 use std::ops::RangeInclusive;
@@ -10,11 +18,11 @@ use std::ops::RangeInclusive;
 /// The bounds of one kind of number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bound {
-    /// The kind, as the doors name it.
+    /// The name of the kind, as the doors use it.
     pub name: &'static str,
-    /// The least that is allowed.
+    /// The smallest allowed number.
     pub least: u64,
-    /// The most that is allowed.
+    /// The largest allowed number.
     pub most: u64,
     what: &'static str,
 }
@@ -65,7 +73,7 @@ bounds! {
 }
 
 impl Bound {
-    /// A bound of a door's own.
+    /// A bound for one door only.
     pub const fn new(name: &'static str, range: RangeInclusive<u64>, what: &'static str) -> Self {
         Self {
             name,
@@ -75,13 +83,13 @@ impl Bound {
         }
     }
 
-    /// The number, or why it is refused.
+    /// The number, or the reason why it is refused.
     pub fn check<N: TryInto<u64> + Copy + Display>(self, number: N) -> Result<u64, OutOfBounds> {
         let good = number.try_into().ok().filter(|it| self.contains(*it));
         good.ok_or_else(|| self.refuse(&number.to_string()))
     }
 
-    /// The number that a text of decimal digits says, or why it is refused.
+    /// The number in a text of decimal digits, or the reason why it is refused.
     pub fn parse(self, text: &str) -> Result<u64, OutOfBounds> {
         let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         let number = digits.then(|| text.parse().ok()).flatten();

@@ -1,4 +1,4 @@
-//! The bounds of a call: its deadline, and the life of what serves it.
+//! Ends a call at its deadline, or with the target that serves it.
 
 use std::future::{Future, pending, poll_fn};
 use std::pin::pin;
@@ -9,11 +9,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Code, Error};
 
-/// Runs `call` until `deadline`, or until `cancel` is cancelled; either drops it.
+/// Runs `call` until `deadline`, or until `cancel` is cancelled. Both drop the call.
 ///
-/// Timer and cancellation are set up when the call first has to wait: one that finishes in its
-/// first poll pays for neither. The call is polled once a poll, so that a guest that yields at the
-/// end of its slice gets no second one. Inside Tokio's context only.
+/// Timer and cancellation are set up when the call first has to wait, so a call that finishes in
+/// its first poll pays for neither. The call is polled once in each poll: a guest that yields at
+/// the end of its slice gets no second one. It needs a Tokio context.
 pub async fn bounded<T>(
     call: impl Future<Output = Result<T, Error>>,
     deadline: Instant,

@@ -1,50 +1,51 @@
-//! Other hosts, as far as calls go: what is called there, and what they may call here.
+//! Calls to and from other hosts.
 
 use std::sync::Arc;
 
 use crate::{Answer, Contract, Id, Invocation, Link};
 
-/// The other hosts of the lattice. The router hands them what it has no target for, and tells them
-/// whom it can serve: one change after the other, so none may block, or call the router in turn.
+/// The other hosts of the lattice. The router sends them calls without a target on this host, and
+/// announces what they may call here. It announces one change at a time, so the functions must not
+/// block or call the router.
 pub trait Elsewhere: Send + Sync {
-    /// Starts a call to what runs on another host: nothing happens before the answer is polled.
+    /// Starts a call to another host when the answer is polled.
     fn deliver(&self, call: Outgoing) -> Answer;
 
-    /// From now on this can be called here, by each of its names. Again for the same id: in the
-    /// place of what was.
+    /// Announces that this can be called here by each of its names. A second call with the same id
+    /// replaces the first.
     fn serve(&self, local: Local);
 
-    /// This can be called here no more. What runs goes on to its end.
+    /// Announces that this can no longer be called here. Running calls continue.
     fn withdraw(&self, id: &Id);
 }
 
-/// A call to what runs on another host. The router has checked whatever is known here.
+/// A call to another host. The router has checked everything that this host knows.
 #[derive(Debug)]
 pub struct Outgoing {
-    /// The call. Its origin is of this host, by its id.
+    /// The call. Its origin is an id of this host.
     pub invocation: Invocation,
     /// The public key of the origin, `M…` or `V…`, if it has one besides its id.
     pub origin_key: Option<Id>,
-    /// Where it goes.
+    /// The target.
     pub to: Destination,
 }
 
-/// Where a call to another host goes.
+/// The target of a call to another host.
 #[derive(Debug, Clone)]
 pub enum Destination {
-    /// To an actor, by public key or id.
+    /// An actor, by public key or id.
     Actor(Id),
-    /// To whoever the link leads to, a provider or an actor, by public key or id.
+    /// The target of a link: a provider or an actor, by public key or id.
     Linked(Arc<Link>),
 }
 
-/// What a host can serve to others.
+/// An actor or provider that other hosts may call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Local {
     /// Its id on this host.
     pub id: Id,
     /// Its public key, `M…` or `V…`, if it has one besides its id.
     pub key: Option<Id>,
-    /// What a provider implements; none for an actor.
+    /// The contracts of a provider; `None` for an actor.
     pub contracts: Option<Vec<Contract>>,
 }

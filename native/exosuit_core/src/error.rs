@@ -1,14 +1,14 @@
-//! What can go wrong with an invocation.
+//! The errors of invocations.
 
 use std::fmt;
 
-/// Why a call has no answer: a code for programs, a detail for people.
+/// Why a call has no answer: a code for programs, and a detail for people.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{detail}")]
 pub struct Error {
-    /// The kind, from a fixed set.
+    /// The kind of error.
     pub code: Code,
-    /// What happened, where, and what would be right. Never a secret, never a payload.
+    /// What happened, where, and what would be right. Never a secret or a payload.
     pub detail: String,
 }
 

@@ -1,9 +1,8 @@
-//! What one end of an HTTP connection says to the other alone.
+//! HTTP headers that are for one connection only.
 
 use http::header::{self, HeaderMap, HeaderName};
 
-/// Takes away what is said from hop to hop, which is for the ends of each connection to say.
-/// `trailer` stays: it announces what is part of the message.
+/// Removes hop-by-hop headers. `trailer` stays, as it announces a part of the message.
 pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)

@@ -7,24 +7,24 @@ use crate::{Contract, Id, LinkName, Payload};
 /// One call from an origin to a target.
 #[derive(Debug)]
 pub struct Invocation {
-    /// Who calls.
+    /// The caller.
     pub origin: Origin,
-    /// Who is called.
+    /// The target.
     pub target: Target,
     /// `Service.Method` for wasmbus; `ns:pkg/iface@version#function` for WIT.
     pub operation: String,
     /// The arguments.
     pub payload: Payload,
-    /// What a call inherits from the one that caused it.
+    /// The deadline and depth.
     pub context: Context,
 }
 
-/// What a call inherits from the one that caused it.
+/// The part of a call that nested calls inherit.
 #[derive(Debug, Clone, Copy)]
 pub struct Context {
     /// When the call must be answered.
     pub deadline: Instant,
-    /// How many calls it is inside of; 0 for one from outside.
+    /// How deeply the call is nested; 0 for a call from outside.
     pub depth: u8,
 }
 
@@ -44,14 +44,14 @@ impl Context {
     }
 }
 
-/// Who calls.
+/// The caller.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Origin {
-    /// The host itself, for a caller in Elixir: no link needed.
+    /// The host, for a caller in Elixir. It needs no link.
     Host,
     /// An actor of this host.
     Actor(Id),
-    /// A provider, for the actor that a link joins to it under this contract.
+    /// A provider. A link joins it to the called actor under this contract.
     Provider {
         /// Its id.
         id: Id,
@@ -64,18 +64,18 @@ pub enum Origin {
     Elsewhere(Remote),
 }
 
-/// Who calls from another host, which has vouched for it.
+/// A caller on another host, which that host has authenticated.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Remote {
     /// Its id there.
     pub id: Id,
     /// Its public key, `M…` or `V…`, if it has one besides its id.
     pub key: Option<Id>,
-    /// Of a provider: for which contract it calls, through which link.
+    /// The contract and the link of a provider's call.
     pub through: Option<(Contract, LinkName)>,
 }
 
-/// Who is called.
+/// The target.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Target {
     /// An actor, by id, public key or call alias.
@@ -89,38 +89,39 @@ pub enum Target {
         /// Through which link.
         link: LinkName,
     },
-    /// What a guest asks for: a contract that a link resolves, or an actor's public key or call alias.
+    /// The import of a guest: a contract that a link resolves, or an actor's public key or call
+    /// alias.
     Import {
         /// Contract, public key or call alias.
         namespace: String,
-        /// The link to take, for a contract.
+        /// The name of the link, for a contract.
         link: String,
     },
 }
 
-/// What the token of an actor says about it, as far as calls need it.
+/// The claims of an actor, as far as calls need them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// `M…`; none for an unsigned actor.
+    /// `M…`; `None` for an unsigned actor.
     pub public_key: Option<String>,
-    /// `A…`: who signed the token; none for an unsigned actor.
+    /// `A…`: the account that signed the token; `None` for an unsigned actor.
     pub issuer: Option<String>,
     /// A name that other actors may call it by.
     pub call_alias: Option<String>,
-    /// What it may use.
+    /// The capabilities that it may use.
     pub grants: Grants,
-    /// Unix time in seconds from which on its token is no longer good.
+    /// When its token expires, in Unix seconds.
     pub expires_at: Option<u64>,
-    /// Tells apart the settings that actors of one token run with: equal texts mean equal settings.
+    /// Identifies the settings of actors with one token: equal texts mean equal settings.
     pub settings: String,
 }
 
 /// Which capabilities an actor may be linked to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Grants {
-    /// Those that its token names: `wasmcloud:keyvalue`.
+    /// The capabilities in its token: `wasmcloud:keyvalue`.
     Capabilities(Vec<String>),
-    /// Any: an unsigned actor that was explicitly allowed has its links as its only grant.
+    /// All: the links of an unsigned actor that was explicitly allowed are its only grant.
     Links,
 }
 

@@ -1,4 +1,4 @@
-//! What built-in providers use of a lattice: messages to whoever listens, and values that hosts share.
+//! The lattice as built-in providers use it: messages, and values that hosts share.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -8,46 +8,42 @@ use bytes::Bytes;
 
 use crate::{Done, Error, Heard, Id, Mailbox, Message, Pending};
 
-/// A lattice as built-in providers know it: over NATS, or within one VM.
+/// A lattice for built-in providers: over NATS, or within one VM.
 ///
-/// Whether an actor may use a subject is for the provider to say.
+/// The provider decides whether an actor may use a subject.
 pub trait Lattice: Send + Sync {
-    /// Sends a message to whoever listens. That somebody does, it does not say.
+    /// Publishes a message. It does not say whether anybody receives it.
     fn publish(&self, message: Message) -> Done;
 
-    /// Sends a message, and gives the first answer. That nobody listens is an error at once.
+    /// Sends a request, and returns the first answer. If nobody listens, returns an error at once.
     fn request(&self, subject: &str, body: Bytes, deadline: Instant) -> Pending<Message>;
 
-    /// Listens to a subject, which may have wildcards; of those in one group, one gets each message.
+    /// Subscribes to a subject, which may have wildcards. In a group, one member gets each message.
     fn subscribe(&self, subject: &str, group: Option<&str>) -> Pending<Subscription>;
 
-    /// Where a provider may keep what all hosts see, within these limits if it is not there yet. None
-    /// if there are no other hosts. Asks nobody yet.
+    /// A bucket that all hosts see, within these limits if it does not exist yet. `None` if there
+    /// are no other hosts. Sends no request yet.
     fn bucket(&self, name: &Id, limits: BucketLimits) -> Option<Arc<dyn Bucket>>;
 
-    /// Whether messages can be sent now.
-    ///
-    /// # Errors
-    /// Without a connection to the other hosts.
+    /// Checks that messages can be sent now.
     fn check(&self) -> Result<(), Error> {
         Ok(())
     }
 
-    /// The subjects that are none of an actor's business, besides those that never are: each with all
-    /// that begins with it, as in `my.control`.
+    /// Prefixes of further subjects that actors may not use, such as `my.control`.
     fn reserved(&self) -> &[String] {
         &[]
     }
 }
 
-/// What is sent to a subject, until this is dropped.
+/// The messages on a subject, until this is dropped.
 pub struct Subscription {
     mailbox: Arc<Mailbox>,
     _source: Box<dyn Any + Send + Sync>,
 }
 
 impl Subscription {
-    /// What this mailbox gets for as long as `source` is kept.
+    /// The messages in this mailbox, as long as `source` exists.
     pub fn new(mailbox: Arc<Mailbox>, source: impl Any + Send + Sync) -> Self {
         Self {
             mailbox,
@@ -55,55 +51,57 @@ impl Subscription {
         }
     }
 
-    /// What is heard next; none when nothing can come any more.
+    /// The next message or loss. `None` when nothing can come any more.
     pub async fn next(&mut self) -> Option<Heard> {
-        self.mailbox.take().await
+        self.mailbox.recv().await
     }
 }
 
-/// How a bucket is kept that is not there yet.
+/// The limits of a bucket that does not exist yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BucketLimits {
     /// How many bytes it may take.
     pub max_bytes: u64,
-    /// On how many servers it is kept; none for as many as what the hosts share.
+    /// On how many servers it is stored. `None` for as many as the shared state.
     pub replicas: Option<usize>,
 }
 
-/// Values under keys that all hosts of a lattice see, each changed by comparing what was there.
+/// Keys and values that all hosts of a lattice see. A write names the revision that it replaces.
 pub trait Bucket: Send + Sync {
-    /// What stands there.
+    /// The value of a key.
     fn get(&self, place: &Place) -> Pending<Kept>;
 
-    /// Writes a value in the place of the one of this revision, 0 for none. `expires` is kept beside
-    /// it, for [`keys`](Self::keys) and [`sweep`](Self::sweep): whoever reads decides.
+    /// Writes a value if the key has this revision, 0 for a new one. `expires` is stored for
+    /// [`keys`](Self::keys) and [`sweep`](Self::sweep); the readers decide whether a value has
+    /// expired.
     fn put(&self, place: &Place, value: Bytes, expires: u64, revision: u64) -> Pending<Written>;
 
-    /// Deletes the value of this revision.
+    /// Deletes the value if it has this revision.
     fn delete(&self, place: &Place, revision: u64) -> Pending<Written>;
 
-    /// The first keys of a space in their order, past this one, as many as `most`.
+    /// The keys of a space in their order, after this one, at most `most`.
     fn keys(&self, space: &str, after: Option<&str>, most: usize) -> Pending<Vec<Listed>>;
 
-    /// Deletes what expired by then, in all spaces. Says whether anything is left that will expire.
+    /// Deletes the values of all spaces that have expired at `now`. Returns whether any values are
+    /// left that will expire.
     fn sweep(&self, now: u64) -> Pending<bool>;
 }
 
-/// Where a value stands: any texts.
+/// A key in a space. Both are any texts.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Place {
-    /// Apart from all other spaces.
+    /// Separates equal keys.
     pub space: Box<str>,
     /// The key.
     pub key: Box<str>,
 }
 
-/// What stands under a key.
+/// The value of a key, with its revision.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Kept {
-    /// The value; none for one that was deleted, or never was.
+    /// The value. `None` if the key was deleted, or never existed.
     pub value: Option<Bytes>,
-    /// Which change of the bucket it came with; 0 for none.
+    /// The revision of the bucket that set it; 0 if the key never existed.
     pub revision: u64,
 }
 
@@ -116,13 +114,13 @@ pub struct Listed {
     pub expires: u64,
 }
 
-/// What came of a change.
+/// The result of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Written {
-    /// It is kept, whatever becomes of this host.
+    /// It is stored on the servers.
     Done,
-    /// Something else stands there by now.
+    /// The key has another revision by now.
     Behind,
-    /// The bucket has no room for it.
+    /// The bucket has no room for the value.
     Full,
 }

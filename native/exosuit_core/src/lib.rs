@@ -1,24 +1,27 @@
-//! What every crate of Exosuit shares: names, links, invocations, errors, and the traits where
-//! the crates meet.
+//! What the crates of Exosuit share: names, links, invocations, errors, and the traits where the
+//! crates meet.
 //!
-//! - [`Id`], [`LinkName`], [`Contract`]: names that are parsed once and are good from then on.
-//! - [`Link`], [`LinkKey`]: who may use whose capability, with configuration for either end.
-//! - [`Invocation`]: one call from an [`Origin`] to a [`Target`]; [`Identity`]: what the token of
-//!   an actor says about it.
-//! - [`Payload`], [`Reply`]: what goes in and comes out: bytes, [`Value`]s of WIT functions, or an HTTP
-//!   [`Exchange`].
-//! - [`Deliver`]: hands an invocation to its target. The router, an actor and the lattice are one.
-//! - [`Elsewhere`]: the other hosts of the lattice, for calls that find their target there.
-//! - [`Capability`]: a built-in provider; [`Prepared`]: a link that it is ready to serve. [`Observe`]: where facts go that nobody waits for.
+//! - [`Id`], [`LinkName`], [`Contract`]: names. They are parsed once, and are valid from then on.
+//! - [`Link`], [`LinkKey`]: who may use whose capability, with settings for both ends.
+//! - [`Invocation`]: one call from an [`Origin`] to a [`Target`]. [`Identity`]: the claims of an
+//!   actor.
+//! - [`Payload`], [`Reply`]: the content of a call and of its answer: bytes, [`Value`]s of WIT
+//!   functions, or an HTTP [`Exchange`].
+//! - [`Deliver`]: delivers an invocation to its target. The router, an actor and the lattice
+//!   implement it.
+//! - [`Elsewhere`]: the other hosts of the lattice.
+//! - [`Capability`]: a built-in provider. [`Prepared`]: a link that it is ready to serve.
+//!   [`Observe`]: takes events that no caller waits for.
 //! - [`Lattice`]: messages and shared keys for built-in providers: [`Message`], [`Mailbox`],
 //!   [`Bucket`].
-//! - [`Builtin`]: the providers that hosts bring along, their contracts and their settings, said once.
-//! - What doors check of their input: [`Bound`] for numbers, [`measure`] for sizes and durations, [`Id`]
-//!   and its like for names, [`Reference`] for where code comes from, [`Variable`] for the environment,
-//!   [`nearest`] for what was probably meant.
-//! - [`LogGate`]: how much an actor may write to the log.
-//! - [`Pace`]: which operations are worth a slice on the scheduler of a caller in Elixir.
-//! - [`bounded`]: the deadline and the cancellation of a call, free until it has to wait.
+//! - [`Builtin`]: the table of built-in providers, with their contracts and settings.
+//! - Checks of input: [`Bound`] for numbers, [`measure`] for sizes and durations, [`Id`] and others
+//!   for names, [`Reference`] for the source of code, [`Variable`] for the environment, [`nearest`]
+//!   for typing errors.
+//! - [`LogGate`]: limits the log lines of each actor.
+//! - [`Pace`]: which operations run on the scheduler of a caller in Elixir.
+//! - [`bounded`]: the deadline and the cancellation of a call. It costs nothing until the call has
+//!   to wait.
 
 #![forbid(unsafe_code)]
 

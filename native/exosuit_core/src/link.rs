@@ -4,23 +4,23 @@ use std::collections::BTreeMap;
 
 use crate::{Contract, Id, LinkName};
 
-/// Settings of one end of a link, or of a provider.
+/// The settings of one end of a link, or of a provider.
 pub type Configuration = BTreeMap<String, String>;
 
-/// Source → target for one capability, with configuration for either end.
+/// A link from source to target for one contract, with settings for both ends.
 ///
 /// A contract of the OTP era has no interfaces, and its `values` are `target_config`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {
-    /// Who calls: an actor, or a provider that calls actors (an HTTP server of 1.x).
+    /// The caller: an actor, or a provider that calls actors (an HTTP server of 1.x).
     pub source: Id,
-    /// Who is called.
+    /// The called actor or provider.
     pub target: Id,
-    /// Tells apart several links of one source for one contract.
+    /// Distinguishes links of one source for one contract.
     pub name: LinkName,
     /// The contract.
     pub contract: Contract,
-    /// The interfaces of the contract's package that it covers; none means all.
+    /// The interfaces of the contract that it covers. Empty means all.
     pub interfaces: Vec<String>,
     /// Settings for the source.
     pub source_config: Configuration,
@@ -28,7 +28,7 @@ pub struct Link {
     pub target_config: Configuration,
 }
 
-/// What a link is found by. Two links of one key must cover different interfaces.
+/// The key of a link. Links with the same key must cover different interfaces.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LinkKey {
     /// Who calls.
@@ -40,7 +40,7 @@ pub struct LinkKey {
 }
 
 impl Link {
-    /// What the link is found by.
+    /// The key of the link.
     pub fn key(&self) -> LinkKey {
         LinkKey {
             source: self.source.clone(),
@@ -49,13 +49,13 @@ impl Link {
         }
     }
 
-    /// Whether the link joins these two, by the names that it gives its ends, in either direction.
+    /// Whether the link joins these two, by the names in the link, in either direction.
     pub fn joins(&self, one: &str, other: &str) -> bool {
         let ends = (self.source.as_str(), self.target.as_str());
         ends == (one, other) || ends == (other, one)
     }
 
-    /// The settings meant for `end`, and the other end's id.
+    /// The settings for `end`, and the id of the other end.
     pub fn seen_from(&self, end: &Id) -> (&Configuration, &Id) {
         if *end == self.source {
             (&self.source_config, &self.target)

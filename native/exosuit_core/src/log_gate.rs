@@ -1,4 +1,4 @@
-//! How much an actor may write to the log, by whichever way.
+//! Limits how much an actor may write to the log.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,32 +9,34 @@ use parking_lot::Mutex;
 
 use crate::{Id, LogLevel, Notice, Observe};
 
-/// How many actors are told apart before the quiet ones are forgotten: more than any host runs.
+/// How many actors have a bucket before quiet ones are removed: more than any host runs.
 const MAX_ACTORS: usize = 16_384;
 
-/// How often it is said that lines are dropped.
+/// How often dropped lines are reported.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 
-/// Passes an actor's lines on to [`Observe`] as long as they come slowly enough.
+/// Passes the lines of actors on to [`Observe`], up to a rate.
 ///
-/// One gate serves a host: every actor has a token bucket of its own in it, which its stdout, its
-/// stderr and the logging capability draw from. What is dropped is counted and reported at most
-/// once a second per actor: with a later line, by [`settle`](Self::settle) or by
-/// [`forget`](Self::forget).
+/// One gate serves a host. Each actor has a token bucket in it for its stdout, its stderr and the
+/// logging capability together. Dropped lines are counted, and reported at most once a second for
+/// each actor: with a later line, by [`settle`](Self::settle) or by [`forget`](Self::forget).
 pub struct LogGate {
     observe: Arc<dyn Observe>,
     lines_per_second: f64,
     burst: f64,
     buckets: Mutex<HashMap<Id, Bucket>>,
-    /// Dropped and not reported yet, over all actors: lets `settle` return without the lock.
+    /// The dropped lines of all actors that are not reported yet. `settle` needs no lock if there
+    /// are none.
     unreported: AtomicU64,
 }
 
 impl LogGate {
-    /// The longest line in bytes; the rest is cut. With the rate in lines it bounds the bytes too.
+    /// The longest line in bytes; longer ones are cut. Together with the rate it also bounds the
+    /// bytes.
     pub const MAX_LINE: usize = 4_096;
 
-    /// A gate that lets each actor write `burst` lines at once and `lines_per_second` in the long run.
+    /// A gate that lets each actor write `burst` lines at once, and `lines_per_second` in the long
+    /// run.
     pub fn new(observe: Arc<dyn Observe>, lines_per_second: u32, burst: u32) -> Self {
         Self {
             observe,
@@ -50,15 +52,15 @@ impl LogGate {
         self.write_at(actor, level, text, Instant::now());
     }
 
-    /// Reports what was dropped, unless the last report is less than a second old. For the end of
-    /// a call: no later line may come.
+    /// Reports dropped lines, unless the last report is less than a second old. It is called at the
+    /// end of a call, because no later line may come.
     pub fn settle(&self, actor: &Id) {
         if self.unreported.load(Relaxed) > 0 {
             self.settle_at(actor, Instant::now());
         }
     }
 
-    /// Forgets an actor that has stopped, and reports what was dropped of it.
+    /// Removes an actor that has stopped, and reports its dropped lines.
     pub fn forget(&self, actor: &Id) {
         let bucket = self.buckets.lock().remove(actor);
         self.report(actor, bucket.map_or(0, |bucket| bucket.dropped));
@@ -68,7 +70,7 @@ impl LogGate {
         let (passes, dropped) = {
             let mut buckets = self.buckets.lock();
             let bucket = self.bucket(&mut buckets, actor, now);
-            let passes = bucket.take(self.lines_per_second, self.burst, now);
+            let passes = bucket.acquire(self.lines_per_second, self.burst, now);
             (passes, bucket.dropped_for_long(now))
         };
         self.unreported.fetch_add(u64::from(!passes), Relaxed);
@@ -138,7 +140,7 @@ impl Bucket {
         }
     }
 
-    fn take(&mut self, per_second: f64, burst: f64, now: Instant) -> bool {
+    fn acquire(&mut self, per_second: f64, burst: f64, now: Instant) -> bool {
         let elapsed = now.saturating_duration_since(self.filled_at).as_secs_f64();
         self.tokens = (self.tokens + elapsed * per_second).min(burst);
         self.filled_at = now;
@@ -152,7 +154,8 @@ impl Bucket {
         passes
     }
 
-    /// What to report while lines still come: a second's worth, so that a flood is one report.
+    /// The lines to report while others still come: those of a second, so that a flood makes one
+    /// report.
     fn dropped_for_long(&mut self, now: Instant) -> u64 {
         match self.dropped_since {
             Some(since) if now >= since + REPORT_EVERY => self.take_dropped(now),

@@ -1,4 +1,4 @@
-//! Messages that wait for whoever listens: so many, and no more.
+//! Messages that wait for a reader, up to a bound.
 
 use std::collections::VecDeque;
 use std::task::Poll;
@@ -7,32 +7,32 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-/// How many messages wait, and how many bytes of them: what a listener may be behind.
+/// How many messages, and how many bytes of them, wait for a slow reader.
 const MAX_MESSAGES: usize = 4_096;
 const MAX_BYTES: usize = 16 << 20;
 
 /// A message of a lattice.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Message {
-    /// Where it is sent.
+    /// The subject that it was sent to.
     pub subject: String,
-    /// Where an answer is awaited.
+    /// The subject that an answer is awaited on.
     pub reply_to: Option<String>,
-    /// What it says.
+    /// The bytes of the message.
     pub body: Bytes,
 }
 
-/// What a listener hears.
+/// What a reader gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Heard {
     /// A message.
     Message(Message),
-    /// So many messages were lost here, since the listener was too slow.
+    /// So many messages were lost here, because the reader was too slow.
     Lost(u64),
 }
 
-/// Messages on their way to one listener. What finds no room is lost and counted: a slow listener
-/// holds nobody up.
+/// Messages for one reader. Messages that find no room are lost and counted, so that a slow reader
+/// delays nobody.
 #[derive(Default)]
 pub struct Mailbox {
     waiting: Mutex<Waiting>,
@@ -48,7 +48,7 @@ struct Waiting {
 }
 
 impl Mailbox {
-    /// Puts a message in, if there is room. One alone has room whatever its size.
+    /// Adds a message, if there is room. A single message has room whatever its size.
     pub fn put(&self, message: Message) {
         let mut waiting = self.waiting.lock();
         let bytes = waiting.bytes + message.size();
@@ -63,14 +63,15 @@ impl Mailbox {
         self.changed.notify_one();
     }
 
-    /// Nothing more will come.
+    /// Ends the mailbox. The waiting messages can still be read.
     pub fn close(&self) {
         self.waiting.lock().closed = true;
         self.changed.notify_one();
     }
 
-    /// What is heard next: that something was lost before what came later. For one listener.
-    pub(crate) async fn take(&self) -> Option<Heard> {
+    /// The next message or loss. A loss comes before the messages that were sent after it. For one
+    /// reader only.
+    pub(crate) async fn recv(&self) -> Option<Heard> {
         loop {
             if let Poll::Ready(heard) = self.try_take() {
                 return heard;
@@ -96,7 +97,7 @@ impl Mailbox {
 }
 
 impl Message {
-    /// About what it takes.
+    /// The approximate memory of a message.
     fn size(&self) -> usize {
         self.subject.len() + self.reply_to.as_ref().map_or(0, String::len) + self.body.len()
     }
@@ -120,17 +121,17 @@ mod tests {
         mailbox.put(message(b"1"));
         mailbox.put(message(b"2"));
         mailbox.close();
-        assert_eq!(mailbox.take().await, Some(Heard::Message(message(b"1"))));
-        assert_eq!(mailbox.take().await, Some(Heard::Message(message(b"2"))));
-        assert_eq!(mailbox.take().await, None);
+        assert_eq!(mailbox.recv().await, Some(Heard::Message(message(b"1"))));
+        assert_eq!(mailbox.recv().await, Some(Heard::Message(message(b"2"))));
+        assert_eq!(mailbox.recv().await, None);
     }
 
     #[tokio::test]
     async fn who_waits_is_woken() {
         let mailbox = Mailbox::default();
-        let (heard, ()) = tokio::join!(mailbox.take(), async { mailbox.put(message(b"1")) });
+        let (heard, ()) = tokio::join!(mailbox.recv(), async { mailbox.put(message(b"1")) });
         assert_eq!(heard, Some(Heard::Message(message(b"1"))));
-        let (heard, ()) = tokio::join!(mailbox.take(), async { mailbox.close() });
+        let (heard, ()) = tokio::join!(mailbox.recv(), async { mailbox.close() });
         assert_eq!(heard, None);
     }
 
@@ -140,12 +141,12 @@ mod tests {
         for _ in 0..MAX_MESSAGES + 3 {
             mailbox.put(message(b"1"));
         }
-        assert_eq!(mailbox.take().await, Some(Heard::Lost(3)));
+        assert_eq!(mailbox.recv().await, Some(Heard::Lost(3)));
         for _ in 0..MAX_MESSAGES {
-            assert_eq!(mailbox.take().await, Some(Heard::Message(message(b"1"))));
+            assert_eq!(mailbox.recv().await, Some(Heard::Message(message(b"1"))));
         }
         mailbox.close();
-        assert_eq!(mailbox.take().await, None);
+        assert_eq!(mailbox.recv().await, None);
     }
 
     #[tokio::test]
@@ -154,9 +155,9 @@ mod tests {
         let mailbox = Mailbox::default();
         mailbox.put(message(&LARGE));
         mailbox.put(message(b"1"));
-        assert_eq!(mailbox.take().await, Some(Heard::Lost(1)));
-        assert_eq!(mailbox.take().await, Some(Heard::Message(message(&LARGE))));
+        assert_eq!(mailbox.recv().await, Some(Heard::Lost(1)));
+        assert_eq!(mailbox.recv().await, Some(Heard::Message(message(&LARGE))));
         mailbox.put(message(b"2"));
-        assert_eq!(mailbox.take().await, Some(Heard::Message(message(b"2"))));
+        assert_eq!(mailbox.recv().await, Some(Heard::Message(message(b"2"))));
     }
 }

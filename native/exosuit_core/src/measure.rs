@@ -10,7 +10,15 @@ pub const SIZE: &str = "a size such as 64MiB, or a number of bytes";
 /// The accepted form of a duration, for messages.
 pub const DURATION: &str = "a duration such as 500ms, 30s or 2m, at most 24h";
 
-/// `64MiB`, `512 KiB`, `1GiB`, `16m`, `4096`: within [`Bound::BYTES`].
+/// The bytes of a size: `64MiB`, `512 KiB`, `1GiB`, `16m`, `4096`. Must be within [`Bound::BYTES`].
+///
+/// ```
+/// use exosuit_core::measure;
+///
+/// assert_eq!(measure::bytes("64MiB"), Some(64 << 20));
+/// assert_eq!(measure::bytes("4096"), Some(4_096));
+/// assert_eq!(measure::bytes("a lot"), None);
+/// ```
 pub fn bytes(text: &str) -> Option<u64> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
@@ -26,7 +34,15 @@ pub fn bytes(text: &str) -> Option<u64> {
     Bound::BYTES.contains(bytes).then_some(bytes)
 }
 
-/// `500ms`, `30s`, `1m 30s`, in milliseconds: within [`Bound::MILLISECONDS`].
+/// The milliseconds of a duration: `500ms`, `30s`, `1m 30s`. Must be within
+/// [`Bound::MILLISECONDS`].
+///
+/// ```
+/// use exosuit_core::measure;
+///
+/// assert_eq!(measure::milliseconds("1m 30s"), Some(90_000));
+/// assert_eq!(measure::milliseconds("25h"), None);
+/// ```
 pub fn milliseconds(text: &str) -> Option<u64> {
     let duration: Duration = humantime::parse_duration(text).ok()?;
     let milliseconds = u64::try_from(duration.as_millis()).ok()?;

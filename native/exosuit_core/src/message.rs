@@ -1,4 +1,5 @@
-//! What calls carry, in and out: bytes, typed values, or an HTTP exchange whose bodies stream.
+//! The content of calls and answers: bytes, typed values, or an HTTP exchange with streaming
+//! bodies.
 
 use std::any::Any;
 use std::fmt;
@@ -11,10 +12,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Code, Error, Value};
 
-/// The body of an HTTP message, as it comes. An error ends it.
+/// The body of an HTTP message, as it arrives. An error ends it.
 pub type Body = BoxBody<Bytes, Error>;
 
-/// What a call carries in.
+/// The content of a call.
 #[derive(Debug)]
 pub enum Payload {
     /// In the target's own encoding: wasmbus.
@@ -25,23 +26,23 @@ pub enum Payload {
     Http(Box<Exchange>),
 }
 
-/// What an answered call brings out.
+/// The content of an answer.
 #[derive(Debug)]
 pub enum Reply {
     /// In the target's own encoding: wasmbus.
     Bytes(Bytes),
-    /// The result of a WIT function; [`Value::Nil`] where it has none.
+    /// The result of a WIT function; [`Value::Nil`] if it has none.
     Value(Value),
     /// A response, for `wasi:http`. Its body is a part of the call.
     Http(Box<http::Response<Body>>),
 }
 
-/// A request, and what must last until the body of its response has ended.
+/// A request, and the lease that lasts until the body of its response has ended.
 #[derive(Debug)]
 pub struct Exchange {
-    /// What is asked.
+    /// The request.
     pub request: http::Request<Body>,
-    /// Set by the router.
+    /// The router sets it.
     pub lease: Lease,
 }
 
@@ -55,22 +56,22 @@ impl Exchange {
     }
 }
 
-/// The right to go on with a call after its response has begun.
+/// The right to continue a call after its response has begun.
 ///
-/// Whoever produces the body holds it until all work on the call has ended, and ends that work when
-/// it is withdrawn.
+/// The producer of the body holds the lease until all work on the call has ended, and ends that
+/// work when the lease is withdrawn.
 #[derive(Default)]
 pub struct Lease {
-    /// Cancelled when what serves the call has been stopped.
+    /// Cancelled when the target of the call was stopped.
     pub withdrawn: CancellationToken,
-    /// Says while the body of the request waits for its client. For the router, from whoever makes a
-    /// request whose body is still to come.
+    /// Reports whether the body of the request waits for its client. The source of such a request
+    /// sets it for the router.
     pub waits: Option<Arc<ClientWait>>,
     held: Option<Box<dyn Any + Send + Sync>>,
 }
 
 impl Lease {
-    /// A lease that keeps `held` until it is dropped.
+    /// A lease that holds `held` until it is dropped.
     pub fn new(withdrawn: CancellationToken, held: impl Any + Send + Sync) -> Self {
         Self {
             withdrawn,
@@ -82,14 +83,14 @@ impl Lease {
 
 /// The slot of a running call, which it may lend while it waits for its client.
 pub trait Lend: Send + Sync {
-    /// The call waits.
+    /// The call waits for its client.
     fn lend(&self);
 
-    /// The call goes on.
+    /// The call continues.
     fn take_back(&self);
 }
 
-/// The channel by which a request's body reports that it waits for its client, and the router receives it.
+/// A request's body reports here that it waits for its client, and the router attaches the slot.
 #[derive(Default)]
 pub struct ClientWait {
     waits: AtomicBool,
@@ -97,12 +98,12 @@ pub struct ClientWait {
 }
 
 impl ClientWait {
-    /// Has the place lent while the body waits. The first one counts.
+    /// Lends this slot while the body waits. Only the first call has an effect.
     pub fn attach(&self, place: Weak<dyn Lend>) {
         let _ = self.place.set(place);
     }
 
-    /// The body waits for its client, or does so no more.
+    /// Sets whether the body waits for its client.
     pub fn set(&self, waits: bool) {
         if self.waits.swap(waits, Relaxed) == waits {
             return;

@@ -1,16 +1,25 @@
-//! Names that are parsed once, so that the inside never sees a bad one.
+//! Names. They are parsed once, so the inside never sees an invalid one.
 //!
-//! This is the one parser of ids, links' names, contracts, aliases, interfaces and names of
-//! configurations: manifests, the command line, the control socket, both control interfaces, records of
-//! a lattice and the functions of Elixir all ask it ([`check_name`]).
+//! This is the one parser of ids, names of links, contracts, aliases, interfaces and names of
+//! configurations. Manifests, the command line, the control socket, both control interfaces,
+//! records of a lattice and the functions of Elixir all use it ([`check_name`]).
+//!
+//! ```
+//! use exosuit_core::{Contract, Id};
+//!
+//! assert!(Id::parse("counter").is_ok());
+//! assert!(Id::parse("my counter").is_err());
+//! assert_eq!(Contract::parse("wasi:keyvalue")?.package(), "keyvalue");
+//! # Ok::<(), exosuit_core::InvalidName>(())
+//! ```
 
 use std::fmt;
 use std::sync::Arc;
 
-/// The longest name: well past every nkey (56) and `<app>-<component>`, and no burden on a subject.
+/// The longest name. nkeys have 56 characters, and `<app>-<component>` fits, too.
 const MAX_LENGTH: usize = 255;
 
-/// The longest key of a store: a name behind what it is about.
+/// The longest key of a bucket: a prefix and a name.
 const MAX_KEY: usize = 1_024;
 
 /// Why a text is not a name.
@@ -94,7 +103,7 @@ name!(
 );
 
 impl LinkName {
-    /// The name of a link that was given none.
+    /// The name of a link without a name.
     pub const DEFAULT: &str = "default";
 }
 
@@ -110,8 +119,8 @@ fn is_name_byte(byte: u8) -> bool {
 
 /// A capability: namespace and package, `wasmcloud:keyvalue`.
 ///
-/// A contract of the OTP era with more than one colon keeps the rest in its package
-/// (`wasmcloud:builtin:logging` is namespace `wasmcloud`, package `builtin:logging`).
+/// In a contract of the OTP era with more than one colon, the rest belongs to the package:
+/// `wasmcloud:builtin:logging` has namespace `wasmcloud` and package `builtin:logging`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Contract {
     text: Arc<str>,
@@ -136,7 +145,7 @@ impl Contract {
         }
     }
 
-    /// Parses a namespace and a package that stand apart. A package may have colons, a namespace none.
+    /// Joins a namespace and a package. A package may have colons, a namespace may not.
     pub fn of(namespace: &str, package: &str) -> Result<Self, InvalidName> {
         const RULE: &str = "expected A-Z, a-z, 0-9, _, - and ., without a colon";
         if namespace.contains(':') {
@@ -173,8 +182,8 @@ impl fmt::Debug for Contract {
     }
 }
 
-/// What other actors may call an actor by, besides its id and its public key: whatever a token may say
-/// (`wasmcloud/ponger`), in one line and of a length that is worth keeping.
+/// A name that other actors may call an actor by, besides its id and public key. Tokens may have
+/// any text (`wasmcloud/ponger`); this is one line of bounded length.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct Alias(Arc<str>);
 
@@ -195,7 +204,7 @@ impl Alias {
     }
 }
 
-/// The name of a configuration that hosts of a lattice share: a key of their store.
+/// The name of a configuration that the hosts of a lattice share. It is a key of their bucket.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct ConfigurationName(Arc<str>);
 
@@ -216,8 +225,8 @@ impl ConfigurationName {
     }
 }
 
-/// Whether the store of a lattice takes it as a key. A key becomes a part of a subject, so that anything
-/// else could steer the connection.
+/// Whether a bucket accepts the key. A key becomes a part of a subject, so other texts could change
+/// the protocol of the connection.
 fn is_key(text: &str) -> bool {
     let is_good = |b: u8| is_name_byte(b) || matches!(b, b'=' | b'/');
     let part = |part: &str| !part.is_empty() && part.bytes().all(is_good);
@@ -232,7 +241,7 @@ fn check_key(text: &str) -> Result<(), InvalidName> {
     Err(InvalidName::new("key", text, RULE))
 }
 
-/// Checks a text by the kind of name that it should be; `None` for a kind that there is not.
+/// Checks a text as a name of this kind. `None` for an unknown kind.
 pub fn check_name(kind: &str, text: &str) -> Option<Result<(), InvalidName>> {
     Some(match kind {
         "id" => Id::parse(text).map(drop),
@@ -240,7 +249,7 @@ pub fn check_name(kind: &str, text: &str) -> Option<Result<(), InvalidName>> {
         "interface" => Interface::parse(text).map(drop),
         "contract" => Contract::parse(text).map(drop),
         "namespace" => Contract::of(text, "a").map(drop),
-        // Allows the colon of `builtin:logging`.
+        // `builtin:logging` has a colon, too.
         "package" => Contract::of("a", text).map(drop),
         "alias" => Alias::parse(text).map(drop),
         "configuration" => ConfigurationName::parse(text).map(drop),

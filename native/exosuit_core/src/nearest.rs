@@ -1,9 +1,17 @@
 //! "Did you mean …?", for every door that takes names.
 
-/// A name longer than this is not a slip of the finger, and comparing costs the product of lengths.
+/// A longer name is not a typing error, and comparing takes time in proportion to the product of
+/// the lengths.
 const MAX_COMPARED: usize = 64;
 
 /// The candidate that `name` is most likely a misspelling of.
+///
+/// ```
+/// use exosuit_core::nearest;
+///
+/// assert_eq!(nearest("imgae", ["image", "id"]), Some("image"));
+/// assert_eq!(nearest("replicas", ["image", "id"]), None);
+/// ```
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if name.len() > MAX_COMPARED {
         return None;
@@ -19,7 +27,7 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, candidate)| candidate)
 }
 
-/// `linkName`, `link-name` and `link_name` are one slip of the mind, not several of the finger.
+/// The name in one spelling: `linkName`, `link-name` and `link_name` count as equal.
 fn fold(name: &str) -> String {
     name.chars()
         .filter(|c| !matches!(c, '_' | '-'))
@@ -27,7 +35,7 @@ fn fold(name: &str) -> String {
         .collect()
 }
 
-/// `; did you mean "image"?`, or nothing.
+/// `; did you mean "image"?`, or an empty text.
 pub fn hint<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
     match nearest(name, candidates) {
         Some(candidate) => format!("; did you mean {candidate:?}?"),

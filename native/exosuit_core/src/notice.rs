@@ -1,8 +1,8 @@
-//! Facts that nobody waits for: they become events and log lines.
+//! Events that no caller waits for. They become events and log lines in Elixir.
 
 use crate::{Contract, Error, Id, LinkName, Origin};
 
-/// How serious a guest says a log line is.
+/// The level of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogLevel {
     /// For the developer.
@@ -16,7 +16,7 @@ pub enum LogLevel {
 }
 
 impl LogLevel {
-    /// The level as Elixir's Logger calls it.
+    /// The level as Elixir's `Logger` names it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Debug => "debug",
@@ -27,10 +27,10 @@ impl LogLevel {
     }
 }
 
-/// A fact.
+/// An event.
 #[derive(Debug, Clone)]
 pub enum Notice {
-    /// An actor wrote a line: to stdout or stderr, or through the logging capability.
+    /// An actor wrote a line: to stdout or stderr, or by the logging capability.
     Log {
         /// Which actor.
         actor: Id,
@@ -39,14 +39,14 @@ pub enum Notice {
         /// The line, without its end.
         text: String,
     },
-    /// An actor wrote more than it may, and this many lines are lost.
+    /// An actor wrote more than it may, and so many lines were dropped.
     LogDropped {
         /// Which actor.
         actor: Id,
         /// How many lines.
         lines: u64,
     },
-    /// A call was refused, or failed in a way that an operator wants to know of.
+    /// A call was refused, or failed in a way that an operator wants to know.
     CallFailed {
         /// Who called.
         origin: Origin,
@@ -57,7 +57,7 @@ pub enum Notice {
         /// Why it has no answer.
         error: Error,
     },
-    /// A link is without effect, until what is wrong is put right and the link is put again.
+    /// A link has no effect until the reason is fixed and the link is put again.
     LinkRefused {
         /// The source.
         source: Id,
@@ -70,7 +70,7 @@ pub enum Notice {
         /// Why it is refused.
         error: Error,
     },
-    /// A part of a link has no effect, though the link is made.
+    /// A part of a link has no effect, but the link works.
     LinkWarning {
         /// The source.
         source: Id,
@@ -90,14 +90,14 @@ pub enum Notice {
         /// The setting, the reason, and the right use.
         text: String,
     },
-    /// A provider of which a warning told serves as it should again.
+    /// A provider works again after a warning.
     ProviderRecovered {
         /// Which provider.
         provider: Id,
         /// The part that works again.
         text: String,
     },
-    /// An actor runs, but cannot be called by the alias in its token.
+    /// An actor runs, but the alias in its token cannot be used.
     AliasRefused {
         /// Which actor.
         actor: Id,
@@ -106,7 +106,7 @@ pub enum Notice {
         /// Why it is refused.
         error: Error,
     },
-    /// Something happened to a connection to the lattice.
+    /// A connection to the lattice changed.
     Connection {
         /// Which of them: `control` or `rpc`.
         connection: &'static str,
@@ -126,7 +126,7 @@ pub enum Notice {
         /// Why the files cannot be used; the old certificate is shown on.
         error: Option<Error>,
     },
-    /// Calls from the lattice were refused before they reached anybody.
+    /// Calls from the lattice were refused before they reached their targets.
     CallsRefused {
         /// Who was called the last time.
         target: String,
@@ -137,7 +137,8 @@ pub enum Notice {
         /// Why the last one was refused.
         error: Error,
     },
-    /// The clock of another host is not that of this one: calls will be refused if it gets worse.
+    /// The clock of another host differs from this one. If the difference grows, its calls will be
+    /// refused.
     ClockSkew {
         /// The caller there, or the answering target.
         source: String,
@@ -146,8 +147,8 @@ pub enum Notice {
     },
 }
 
-/// Where facts go that nobody waits for.
+/// Takes events that no caller waits for.
 pub trait Observe: Send + Sync {
-    /// Takes note. Never blocks: what cannot be taken is counted and dropped.
+    /// Takes an event. Never blocks: events that find no room are counted and dropped.
     fn observe(&self, notice: Notice);
 }

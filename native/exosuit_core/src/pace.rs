@@ -1,31 +1,32 @@
-//! Decides which operations get a slice on the calling scheduler, from the times of their earlier calls.
+//! Decides which operations run on the scheduler of their caller, by the times of their earlier
+//! calls.
 //!
-//! The engine ends a guest's slice by its epoch, and moves work that it knows to be long off the scheduler.
-//! Other long work cannot be interrupted, for example a long list that a guest passes to the host. An operation
-//! that overran its slice therefore runs on Tokio from then on. Each overrun doubles the number of calls until
-//! the operation gets a slice again.
+//! The engine ends a guest's slice by its epoch, and moves work that it knows to be long off the
+//! scheduler. Other long work cannot be interrupted, for example a long list that a guest passes to
+//! the host. An operation that overran its slice therefore runs on Tokio from then on. Each overrun
+//! doubles the number of calls until the operation gets a slice again.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
-/// Two operations of one slot share their fate; memory is bounded whatever they are called.
+/// The number of slots, which bounds the memory. Operations that share a slot share its statistics.
 const SLOTS: usize = 4_096;
 
-/// Shares are of 65 536: what is kept is a moving average over some sixteen calls.
+/// The share of finished calls is a moving average over about sixteen calls, in units of 1/65 536.
 const ONE: u32 = 1 << 16;
 
-/// An operation that ends within its slice less often than this goes straight to Tokio …
+/// An operation that finishes within its slice less often than this runs on Tokio …
 const TOO_SELDOM: u32 = ONE / 4;
 
-/// … but one call in so many tries again, since what it calls may have become quick.
+/// … but one of so many calls is tried again, because the operation may have become faster.
 const RETRY: u32 = 64;
 
-/// The time beyond which a slice counts as overrun. A busy machine may preempt a thread for a while.
+/// A longer slice counts as an overrun. A busy machine may preempt a thread for a while.
 const OVERRUN: Duration = Duration::from_millis(5);
 
-/// How often the calls until the next try are doubled: up to 262 144 of them.
+/// How often the number of calls until the next try is doubled: up to 262 144.
 const MAX_OVERRUNS: u32 = 12;
 
 static PACES: LazyLock<Paces> = LazyLock::new(|| Paces {
@@ -38,17 +39,17 @@ struct Paces {
     slots: Box<[Pace]>,
 }
 
-/// How one operation of a target did so far.
+/// The statistics of one operation of a target.
 #[derive(Debug)]
 pub struct Pace {
     finished: AtomicU32,
     skipped: AtomicU32,
-    /// How often it held a scheduler for longer than it may.
+    /// How often it held a scheduler for too long.
     overruns: AtomicU32,
 }
 
 impl Pace {
-    /// Of an operation of a target.
+    /// The statistics of an operation of a target.
     pub fn of(target: &str, operation: &str) -> &'static Self {
         let hash = PACES.state.hash_one((target, operation));
         let index = usize::try_from(hash % SLOTS as u64).unwrap_or_default();
@@ -72,7 +73,7 @@ impl Pace {
         self.skipped.fetch_add(1, Relaxed) % every == every - 1
     }
 
-    /// Takes note of a call that was polled inline. A lost update among many is no loss.
+    /// Records a call that was polled inline. Lost updates do not matter.
     pub fn record(&self, finished: bool, took: Duration) {
         if took > OVERRUN {
             let overruns = self.overruns.load(Relaxed);

@@ -1,4 +1,13 @@
 //! References to code: one parser for every door.
+//!
+//! ```
+//! use exosuit_core::Reference;
+//!
+//! let parse = |text| Reference::parse(text).expect("a reference");
+//! assert_eq!(parse("./echo.wasm"), Reference::File("./echo.wasm".into()));
+//! assert_eq!(parse("wasmcloud+builtin://keyvalue").kind(), "builtin");
+//! assert_eq!(parse("ghcr.io/acme/echo:0.3.4").kind(), "registry");
+//! ```
 
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -24,12 +33,11 @@ const EXTENSIONS: [&str; 4] = [".wasm", ".wat", ".par", ".gz"];
 /// The source of the code of an actor or a provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reference {
-    /// A file, by its path as it is written, without `file://`.
+    /// A file, by its path without `file://`.
     File(String),
-    /// A provider of the host's own: `http-server`.
+    /// A built-in provider: `http-server`.
     Builtin(String),
-    /// A module of the Elixir application that the host lives in, by its name there. Never made into
-    /// an atom.
+    /// An Elixir module of the host's application, by name. It never becomes an atom.
     Module(String),
     /// An image in a registry, without a scheme.
     Registry(String),
@@ -44,11 +52,11 @@ pub struct InvalidReference {
 }
 
 impl Reference {
-    /// Reads a reference.
+    /// Parses a reference.
     ///
-    /// A text without a scheme is a path if it begins with `.` or `/`. If its first part is a server
-    /// (`ghcr.io/a/b.wasm`, `localhost:5000/b`), or if it has a tag or a digest (`a/b:1`), it is an image
-    /// in a registry. All else is a path, too.
+    /// A text without a scheme is a path if it begins with `.` or `/`. It is an image in a registry
+    /// if its first part is a server (`ghcr.io/a/b.wasm`, `localhost:5000/b`), or if it has a tag
+    /// or a digest (`a/b:1`). Every other text is a path.
     pub fn parse(text: &str) -> Result<Self, InvalidReference> {
         let scheme = text.split_once("://");
         let is_empty = |(_, rest): (&str, &str)| rest.is_empty();
@@ -61,13 +69,13 @@ impl Reference {
             Some(("file", path)) => Ok(Self::File(path.to_owned())),
             Some(("wasmcloud+builtin", name)) => Ok(Self::Builtin(name.to_owned())),
             Some(("exosuit+module", name)) => Ok(Self::Module(name.to_owned())),
-            // 1.x takes a web address for the reference behind it.
+            // 1.x accepts a web address as the reference behind it.
             Some(("oci" | "http" | "https", rest)) => Ok(Self::Registry(rest.to_owned())),
             Some((other, _)) => Err(InvalidReference::new(other)),
         }
     }
 
-    /// Which of the four it is, for programs.
+    /// The kind: `file`, `builtin`, `module` or `registry`.
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::File(_) => "file",
@@ -95,7 +103,7 @@ impl InvalidReference {
     }
 }
 
-/// The error of an image in a registry, with the form of a file of that name.
+/// The error for an image in a registry. It suggests the form of a file with that name.
 pub struct NoRegistry<'a>(
     /// The image.
     pub &'a str,
@@ -131,7 +139,8 @@ fn is_file_name(text: &str) -> bool {
     EXTENSIONS.iter().any(|extension| text.ends_with(extension))
 }
 
-/// `ghcr.io`, `localhost`, `localhost:5000`, `10.0.0.1`. Not `v0.1`: no top-level domain is a number.
+/// Whether a text names a server: `ghcr.io`, `localhost`, `localhost:5000`, `10.0.0.1`. `v0.1` is
+/// none, as no top-level domain is a number.
 fn is_server(text: &str) -> bool {
     let (host, port) = text.split_once(':').unwrap_or((text, ""));
     let is_port = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());

@@ -1,4 +1,4 @@
-//! Values of WIT functions, on their way between a guest and whoever answers it.
+//! Values of WIT functions, between a guest and its caller or provider.
 
 use std::fmt;
 use std::ops::Deref;
@@ -6,14 +6,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-/// A value of a WIT function, as far as it can be told without its type.
+/// A value of a WIT function, without its type.
 ///
-/// Guests know the types of their functions and Elixir does not, so a value carries just enough for
-/// whoever knows the type to check it: `string`, `char` and `list<u8>` are all [`Value::Binary`].
+/// Guests know the types of their functions and Elixir does not. A value has just enough
+/// information to be checked against a type: `string`, `char` and `list<u8>` are all
+/// [`Value::Binary`].
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Value {
-    /// No value: an absent `option`, or the result of a function that has none.
+    /// No value: an absent `option`, or the result of a function without a result.
     Nil,
     /// `bool`.
     Bool(bool),
@@ -31,11 +32,11 @@ pub enum Value {
     Record(Vec<(WitName, Self)>),
     /// A case of a variant with its value, or a case of an enum. Flags are a list of such cases.
     Case(WitName, Option<Box<Self>>),
-    /// An `option` that is there, whose value could be mistaken for one that is not.
+    /// A present `option` whose value could be mistaken for an absent one.
     Some(Box<Self>),
-    /// The good case of a `result`.
+    /// The success case of a `result`.
     Ok(Option<Box<Self>>),
-    /// The bad case of a `result`.
+    /// The error case of a `result`.
     Error(Option<Box<Self>>),
 }
 
@@ -51,11 +52,11 @@ impl Value {
     }
 }
 
-/// How many values, and bytes of binaries, take a scheduler of the BEAM some microseconds.
+/// A scheduler of the BEAM handles so many values, and bytes of binaries, in a few microseconds.
 const LIGHT_VALUES: usize = 1 << 10;
 const LIGHT_BYTES: usize = 16 << 10;
 
-/// Whether values are more than a scheduler of the BEAM should turn into terms by itself.
+/// Whether values are too many for a scheduler of the BEAM to convert to terms.
 pub fn are_heavy<'a>(values: impl IntoIterator<Item = &'a Value>) -> bool {
     let mut left = Left {
         values: LIGHT_VALUES,
@@ -67,7 +68,7 @@ pub fn are_heavy<'a>(values: impl IntoIterator<Item = &'a Value>) -> bool {
         .is_none()
 }
 
-/// How much may follow until values are heavy.
+/// How much may follow until the values are heavy.
 struct Left {
     values: usize,
     bytes: usize,
@@ -96,7 +97,7 @@ impl Left {
     }
 }
 
-/// The name of a field or a case, as WIT has it (`reply-to`). Cheap to clone.
+/// The name of a field or a case, as WIT writes it (`reply-to`). Clones are cheap.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct WitName(Arc<str>);
 
