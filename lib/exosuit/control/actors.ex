@@ -89,8 +89,14 @@ defmodule Exosuit.Control.Actors do
     permissions = [force: it.force, allow_issuer_change: it.allow_issuer_change]
 
     with {:ok, code, id} <- identify(it, instance),
-         {:ok, actor} <- Inventory.fetch_actor(instance, id),
-         do: Host.Actors.update(instance, actor.id, code, permissions)
+         {:ok, actor} <- Inventory.fetch_actor(instance, id) do
+      Host.Actors.update(instance, actor.id, code, permissions)
+    else
+      # The host announces an update that it tried. The actor may have stopped while the command waited.
+      {:error, error} ->
+        announce_failure(:update, it, error, instance)
+        {:error, error}
+    end
   end
 
   @doc "Announces that a start or an update of this command failed."
@@ -115,7 +121,7 @@ defmodule Exosuit.Control.Actors do
   def free?(id, instance), do: match?({:error, _absent}, Inventory.fetch_actor(instance, id))
 
   defp scale(actor, it, instance) do
-    with :ok <- agree(actor, it),
+    with :ok <- actor |> agree(it) |> told(it, instance),
          :ok <- update_scaled(actor, it, instance),
          do: Host.Actors.resize(instance, actor.id, change(it))
   end

@@ -103,6 +103,21 @@ defmodule Exosuit.Control.ActorsTest do
     refute_received {:exosuit_event, %{type: "actor_start_failed"}}
   end
 
+  test "a command that was acknowledged fails with an event if its actor has changed meanwhile",
+       it do
+    update = %{"component_id" => "a", "new_component_ref" => it.two}
+    scale = %{"actor_id" => it.key, "actor_ref" => it.two, "count" => 3}
+    {:ok, update} = V1.decode_command(["component", "update", "N"], update)
+    {:ok, scale} = Otp.decode_command(["cmd", "N", "scale"], scale)
+    {:ok, _} = otp(it, "la", %{"actor_ref" => it.one})
+
+    assert {:error, %Error{}} = Execution.run_acknowledged(update, instance(it))
+    assert_receive {:exosuit_event, %{type: "actor_update_failed", data: %{id: "a"}}}
+
+    assert {:error, %Error{}} = Execution.run_acknowledged(scale, instance(it))
+    assert_receive {:exosuit_event, %{type: "actor_start_failed", data: %{reason: :conflict}}}
+  end
+
   test "a component is what it is asked to be, whatever it was", it do
     :ok = Exosuit.put_config(it.host, "settings", %{"greeting" => "hello"})
     limits = %{"max_memory_limit" => "1048576", "max_execution_time" => "3"}
