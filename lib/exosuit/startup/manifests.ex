@@ -33,11 +33,14 @@ defmodule Exosuit.Startup.Manifests do
   @doc "Deletes an application on all hosts of the lattice, and waits until this host has done so."
   @spec delete_app(Instance.t(), String.t()) :: {:ok, [App.Progress.step()]} | {:error, Error.t()}
   def delete_app(instance, app) do
-    supersede(instance, app, nil)
-
-    with :ok <- App.Versions.delete(instance, app),
-         do: App.Versions.await_deleted(instance, app)
+    deleted = App.Versions.delete(instance, app)
+    # If it could not be deleted, its manifest stays wanted.
+    if gone?(deleted), do: supersede(instance, app, nil)
+    with :ok <- deleted, do: App.Versions.await_deleted(instance, app)
   end
+
+  defp gone?(:ok), do: true
+  defp gone?({:error, %Error{reason: reason}}), do: reason == :not_found
 
   # Usually no manifest is pending, and none has to be read.
   defp supersede(instance, path) do

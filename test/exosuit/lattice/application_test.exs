@@ -112,6 +112,19 @@ defmodule Exosuit.Lattice.ApplicationTest do
     assert {:error, %Error{reason: :unavailable}} = Exosuit.delete_app(host, "app")
   end
 
+  test "a manifest of the options stays wanted if its application cannot be deleted", it do
+    server = Nats.absent!()
+    nats = Nats.options(server, connect_timeout: 500)
+    host = start_supervised_host!(nats: nats, manifests: [it.manifest])
+    assert {:ok, "hi"} = Exosuit.call(host, "app-worker", "op", "hi")
+    assert {:error, %Error{reason: :unavailable}} = Exosuit.delete_app(host, "app")
+
+    Nats.restart!(server)
+    assert await_running(host)
+    assert {:ok, _steps} = Exosuit.delete_app(host, "app")
+    assert {:error, %Error{reason: :not_found}} = App.status(host, "app")
+  end
+
   defp host!(it, options \\ []), do: start_supervised_host!([nats: it.nats] ++ options)
 
   defp settings(zone) do
