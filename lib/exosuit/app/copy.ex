@@ -48,6 +48,7 @@ defmodule Exosuit.App.Copy do
       :ok
     else
       {:error, reason} ->
+        _absent = File.rm(new)
         {:error, Error.new(:io, "#{path} cannot be written: #{:file.format_error(reason)}")}
     end
   end
