@@ -137,7 +137,7 @@ defmodule Exosuit.App.Sweep do
   defp delete_batch(_session, []), do: :ok
 
   defp delete_batch(session, batch) do
-    kept = for %{digest: digest} <- batch, do: {digest, bytes(session, digest)}
+    kept = for %{digest: digest} <- batch, {:ok, it} <- [bytes(session, digest)], do: {digest, it}
     deleted = each(kept, fn {digest, _bytes} -> Store.delete_object(session, digest) end)
 
     # After an error it is unknown what is named, so everything is put back.
@@ -151,11 +151,12 @@ defmodule Exosuit.App.Sweep do
     end
   end
 
-  # A damaged object is not put back.
+  # A damaged object is not put back. An object that cannot be read now could not be put back, so it stays.
   defp bytes(session, digest) do
     case Store.fetch_object(session, digest) do
-      {:ok, bytes} -> bytes
-      {:error, _damaged_or_gone} -> nil
+      {:error, %Error{reason: reason}} when reason in [:unavailable, :deadline] -> :error
+      {:error, _damaged_or_gone} -> {:ok, nil}
+      found -> found
     end
   end
 

@@ -24,6 +24,18 @@ defmodule Exosuit.App.SweepTest do
     end
   end
 
+  # A local store whose objects cannot be read in time.
+  defmodule Slow do
+    alias Exosuit.Lattice.Local
+
+    defdelegate objects(local), to: Local
+    defdelegate delete_object(local, digest), to: Local
+    defdelegate watch(local, bucket, reference), to: Local
+    defdelegate next(inlet), to: Local
+    defdelegate cancel(inlet), to: Local
+    def get_object(_local, _digest), do: {:error, Exosuit.Error.new(:deadline, "too late")}
+  end
+
   setup do
     session = Directory.fetch!(start_supervised_host!(), :instance).lattice
     %{session: session, later: System.system_time(:millisecond) + @two_days}
@@ -57,6 +69,13 @@ defmodule Exosuit.App.SweepTest do
     busy = %Session{backend: Busy, handle: {it.session.handle, "app.app", text("app", digest)}}
     assert {:ok, _left} = Sweep.run(busy, MapSet.new([digest]), it.later)
     assert {:ok, "used again"} = Store.fetch_object(it.session, digest)
+  end
+
+  test "an object that cannot be read now stays, as it could not be put back", it do
+    {:ok, digest} = Store.put_object(it.session, "unnamed")
+    slow = %{it.session | backend: Slow}
+    assert {:ok, _left} = Sweep.run(slow, MapSet.new([digest]), it.later)
+    assert {:ok, "unnamed"} = Store.fetch_object(it.session, digest)
   end
 
   test "nothing is deleted while a record cannot be read", it do
