@@ -123,7 +123,7 @@ defmodule Exosuit.Control.Actors do
   defp scale(actor, it, instance) do
     with :ok <- actor |> agree(it) |> told(it, instance),
          :ok <- update_scaled(actor, it, instance),
-         do: Host.Actors.resize(instance, actor.id, change(it))
+         do: instance |> Host.Actors.resize(actor.id, change(it)) |> told_refused(it, instance)
   end
 
   # A stop does not depend on the code.
@@ -268,6 +268,13 @@ defmodule Exosuit.Control.Actors do
   end
 
   defp told(:ok, _it, _instance), do: :ok
+
+  # Refused before the host tried a start: too many instances, or the actor has stopped meanwhile.
+  defp told_refused({:error, %Error{reason: reason}} = refused, it, instance)
+       when reason in [:limit, :not_found],
+       do: told(refused, it, instance)
+
+  defp told_refused(result, _it, _instance), do: result
 
   defp done({:ok, _id}), do: :ok
   defp done({:error, error}), do: {:error, {:tried, error}}

@@ -118,6 +118,14 @@ defmodule Exosuit.Control.ActorsTest do
     assert_receive {:exosuit_event, %{type: "actor_start_failed", data: %{reason: :conflict}}}
   end
 
+  test "a scale that would make too many instances in all fails with an event", it do
+    scale = it.one |> scale("a") |> Map.put("count", 60_000)
+    assert {:ok, _} = v1(it, "component.scale", Map.put(scale, "annotations", @by_a))
+    scale = Map.put(scale, "annotations", @by_b)
+    assert {:error, %Error{reason: :limit}} = v1(it, "component.scale", scale)
+    assert_receive {:exosuit_event, %{type: "actor_start_failed", data: %{annotations: @by_b}}}
+  end
+
   test "a component is what it is asked to be, whatever it was", it do
     :ok = Exosuit.put_config(it.host, "settings", %{"greeting" => "hello"})
     limits = %{"max_memory_limit" => "1048576", "max_execution_time" => "3"}
