@@ -95,6 +95,22 @@ defmodule Exosuit.App.MachineTest do
     state
   end
 
+  test "keeps nothing of applications that are gone" do
+    gone = [
+      {:record_deleted, "shop"},
+      {:applied, "shop", 1, %{}, %{}},
+      {:status, "N1", "shop", nil}
+    ]
+
+    {state, _actions} = feed(running(), gone)
+    assert state.statuses == %{}
+
+    many = for n <- 1..1_023, do: Digest.of("#{n}")
+    later = [{:record, "shop", record(["b"]), 9}, {:objects, "shop", 1, many, :here}]
+    {state, _actions} = feed(state, later ++ [{:objects, "shop", 1, [Digest.of("b")], :here}])
+    assert state.objects == MapSet.new([Digest.of("b")])
+  end
+
   test "a new application is fetched, then run, then said to run" do
     {state, actions} = feed(connected(alone: true), [{:record, "shop", record(["a"]), 1}])
     assert actions == [{:fetch_model, Digest.of("model a")}]

@@ -8,6 +8,9 @@ defmodule Exosuit.App.Machine.Events do
   alias Exosuit.App.{Model, Record}
   alias Exosuit.Event
 
+  # Fewer objects are never looked through.
+  @objects 1_024
+
   @doc "Takes an event, as `Exosuit.App.Machine` lists them."
   @spec event(State.t(), tuple()) :: State.t()
   def event(state, {:tick, now}), do: state |> at(now) |> remember()
@@ -85,7 +88,7 @@ defmodule Exosuit.App.Machine.Events do
     before = get_in(state.statuses, [app, host])
     statuses = Map.get(state.statuses, app, %{})
     statuses = if status, do: Map.put(statuses, host, status), else: Map.delete(statuses, host)
-    state = %{state | statuses: Map.put(state.statuses, app, statuses)}
+    state = %{state | statuses: put_some(state.statuses, app, statuses)}
     state = if refused(before) == refused(status), do: state, else: unplace(state, app)
     state |> answered({:status, if(host == state.own, do: app)}) |> dirty(app)
   end
@@ -117,7 +120,8 @@ defmodule Exosuit.App.Machine.Events do
   end
 
   def event(state, {:objects, app, version, digests, :here}) do
-    %{state | objects: Enum.into(digests, state.objects)}
+    state
+    |> arrived(digests)
     |> fetched({:objects, app, version})
     |> dirty(app)
   end
@@ -156,6 +160,23 @@ defmodule Exosuit.App.Machine.Events do
     shares = for {name, %{model: ^digest}} <- state.shares, do: name
     Enum.reduce(records ++ shares, state, &dirty(&2, &1))
   end
+
+  # Objects that no version names any more are forgotten when the set has doubled since the last time: a look at all
+  # versions for each object would take too long.
+  defp arrived(state, digests) do
+    objects = Enum.into(digests, state.objects)
+
+    if MapSet.size(objects) <= state.most_objects do
+      %{state | objects: objects}
+    else
+      kept = MapSet.intersection(objects, Enum.into(digests, named_objects(state)))
+      %{state | objects: kept, most_objects: max(@objects, 2 * MapSet.size(kept))}
+    end
+  end
+
+  # Nothing is kept of an application that is gone.
+  defp put_some(map, key, none) when none == %{}, do: Map.delete(map, key)
+  defp put_some(map, key, some), do: Map.put(map, key, some)
 
   defp failed(state, key, error), do: %{state | errors: Map.put(state.errors, key, error)}
 

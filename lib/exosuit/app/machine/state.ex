@@ -3,7 +3,8 @@ defmodule Exosuit.App.Machine.State do
   # The state of a member machine, and the small changes that events and steps are made of. `dirty`: applications for
   # which something changed. `busy`: applications whose next step may need nothing but time. `settled`: applications
   # that the last event concerned. `pending`: writes and fetches by key that are under way or wait for a retry; each
-  # is requested once. `errors`: the reasons of the last failed fetches.
+  # is requested once. `errors`: the reasons of the last failed fetches. `most_objects`: how many `objects` there may be
+  # before those that no version names are forgotten.
 
   alias Exosuit.App.{Model, Placement, Record, Status}
   alias Exosuit.App.Machine.{Members, Options, Records, Share, Slots}
@@ -22,6 +23,7 @@ defmodule Exosuit.App.Machine.State do
           placed: %{optional(String.t()) => Placement.share()},
           models: %{optional(Digest.t()) => Model.t()},
           objects: MapSet.t(Digest.t()),
+          most_objects: pos_integer(),
           statuses: %{optional(String.t()) => %{optional(String.t()) => Status.t()}},
           slots: %{optional(String.t()) => {Slots.t() | nil, non_neg_integer()}},
           pending: %{optional(term()) => {:sent, term()} | {:wait, integer(), String.t() | nil}},
@@ -46,6 +48,7 @@ defmodule Exosuit.App.Machine.State do
     placed: %{},
     models: %{},
     objects: MapSet.new(),
+    most_objects: 1_024,
     statuses: %{},
     slots: %{},
     pending: %{},
@@ -136,5 +139,15 @@ defmodule Exosuit.App.Machine.State do
 
     of_shares = for {_app, %{share: share} = it} <- state.shares, share != %{}, do: it.model
     Enum.uniq(of_records ++ of_shares)
+  end
+
+  @doc "The digests of the objects that a kept version of any application names."
+  @spec named_objects(t()) :: MapSet.t(Digest.t())
+  def named_objects(state) do
+    for {_name, %{record: %Record{versions: versions}}} <- state.records.entries,
+        version <- versions,
+        digest <- version.objects,
+        into: MapSet.new(),
+        do: digest
   end
 end
