@@ -6,7 +6,7 @@
 //! - [`KeyValue`] (`wasmcloud:keyvalue`, `wasi:keyvalue`): in memory, in a file that survives
 //!   `kill -9`, or in the lattice, for all its hosts.
 //! - [`Logging`] (`wasmcloud:builtin:logging`, `wasi:logging`) and [`NumberGen`]
-//!   (`wasmcloud:builtin:numbergen`): builtins, which need no link.
+//!   (`wasmcloud:builtin:numbergen`): builtins, which actors may call without a link.
 //! - [`Messaging`] (`wasmcloud:messaging`): publish, request and subscriptions, over the lattice of
 //!   the host.
 //! - [`LocalLattice`]: the lattice of a host that is alone.
@@ -41,21 +41,21 @@ pub use logging::Logging;
 pub use messaging::Messaging;
 pub use numbergen::NumberGen;
 
-/// What a built-in provider is given to live in.
+/// What a built-in provider gets from its host.
 pub struct Surroundings {
-    /// What it is called on its host.
+    /// Its id on the host.
     pub id: Id,
-    /// Its own settings; those of a link stand above them.
+    /// Its own settings. Those of a link override them.
     pub configuration: Configuration,
-    /// Where it may keep files; none for a host that keeps nothing.
+    /// The directory for its files. None if the host keeps no files.
     pub data_dir: Option<PathBuf>,
-    /// Takes its invocations of actors. Weak, since the router holds the provider.
+    /// Delivers its calls of actors: the router. Weak, because the router holds the provider.
     pub deliver: Weak<dyn Deliver>,
-    /// Takes what nobody waits for.
+    /// Receives its notices: warnings and failures that no caller waits for.
     pub observe: Arc<dyn Observe>,
-    /// Where the HTTP servers of its host listen.
+    /// The addresses that the HTTP servers of the host share.
     pub ports: Arc<HttpPorts>,
-    /// The lattice that its host is in.
+    /// The lattice of the host.
     pub lattice: Arc<dyn Lattice>,
 }
 
@@ -69,9 +69,10 @@ impl Surroundings {
     }
 }
 
-/// Checks the settings of the provider of this name or reference, as [`open`] does. Opens no file and
-/// no port, so that the same provider may run meanwhile. May read files that settings name: not for an
-/// async thread.
+/// Checks the settings of the provider with this name or reference, as [`open`] does.
+///
+/// Opens no file and no port, so the same provider may be running. May read files that the settings name, so it
+/// must not be called on an async thread.
 pub fn check(name: &str, surroundings: Surroundings) -> Result<(), Error> {
     let builtin = Builtin::get(name)?;
     builtin.check(Given::ToProvider, &surroundings.configuration)?;
@@ -89,8 +90,9 @@ pub fn check(name: &str, surroundings: Surroundings) -> Result<(), Error> {
     opened(builtin, surroundings).map(drop)
 }
 
-/// Opens the provider of this name or reference. Tells of its settings that have no effect. May wait
-/// for the disk: not for an async thread.
+/// Opens the provider with this name or reference. Settings without effect become notices.
+///
+/// May wait for the disk, so it must not be called on an async thread.
 pub fn open(name: &str, surroundings: Surroundings) -> Result<Arc<dyn Capability>, Error> {
     let builtin = Builtin::get(name)?;
     surroundings.warn(builtin.check(Given::ToProvider, &surroundings.configuration)?);

@@ -1,25 +1,38 @@
-//! Runs Wasm: compile, cache, instantiate, limits, deadlines, the guest ABI.
+//! Runs Wasm: compiles modules, caches and instantiates them, and holds calls to limits and deadlines.
 //!
 //! - [`Engine`]: one per process. Compiles bytes to a [`Module`], once per content.
-//! - [`Module`]: compiled code, shared by every actor that runs it.
-//! - [`Actor`]: a module with an identity, [`Limits`] and a way out. It is a
-//!   [`Deliver`](exosuit_core::Deliver): each call gets an instance to itself, a fresh one or, if its
-//!   [`Instances`] say so, one that has served before.
-//! - [`Error`]: why there is no module or no answer; becomes an [`exosuit_core::Error`].
+//! - [`Module`]: compiled code, shared by all actors that run it.
+//! - [`Actor`]: a module with an identity, [`Limits`] and a way for its own calls. It implements
+//!   [`Deliver`](exosuit_core::Deliver): each call gets an instance to itself, a fresh one, or a warm one that
+//!   has served before, as its [`Instances`] say.
+//! - [`Error`]: why there is no module, or no answer. Becomes an [`exosuit_core::Error`].
 //!
-//! A call is a future. Polled once, it runs the guest on the calling thread until the guest has
-//! answered, waits for its host, or has used up its slice (one tick of the epoch, 1 ms at most).
-//! Dropped, it takes the instance with it. It is polled inside a Tokio context. What takes longer than
-//! a slice and cannot be interrupted (random numbers by the megabyte, directories, guests with much
-//! memory) is left to a later poll (`slice.rs`), so that a scheduler of the BEAM may do the first.
+//! # The life of a call
 //!
-//! A guest is linked whatever it imports: what nothing here answers fails when it is called
-//! ([`Module::unanswered`], [`Engine::unanswered`]).
+//! A call is a future, and must be polled inside a Tokio context. One poll runs the guest on the calling thread
+//! until the guest answers, waits for its host, or has used up its slice: one tick of the epoch, at most 1 ms. So
+//! a scheduler of the BEAM may do the first poll. Work that takes longer and that nothing can interrupt is left to
+//! a later poll (`slice.rs`): large random numbers, directories, guests with much memory. Dropping the future
+//! drops the instance.
+//!
+//! A guest is linked whatever it imports. An import that nothing here answers fails when it is called; see
+//! [`Module::unanswered`] and [`Engine::unanswered`].
+//!
+//! # Modules of this crate
+//!
+//! From the top down: a module uses only those below it. `test/architecture_test.exs` checks that no modules use
+//! each other.
 //!
 //! ```text
-//! bytes ─ compile ─► Module ─ actor ─► Actor ─ deliver ─► answer
-//!         (compile.rs, turns.rs, program.rs, cache.rs)
-//!                                      (actor.rs, pool.rs, ticker.rs, limiter.rs, abi/)
+//! engine                          the facade
+//! compile ─ turns, program, cache bytes to code, once per content
+//! actor ─ module                  code with an identity
+//! abi/                            how calls get into guests: wasmbus, programs, components
+//! sandbox ─ lines                 what guests see of the host through WASI
+//! actor_shared                    what the instances of an actor share
+//! engine_core                     what running guests need of their engine
+//! pool, share, ticker, limiter    warm instances, shares of the pool, the clock, limits of memory
+//! configuration, options, error   how wasmtime is set up
 //! ```
 
 mod abi;

@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use exosuit_core::{Deliver, Id, LogGate};
 
-/// What an engine is made with.
+/// The options of an engine. The defaults are those of a host with one engine and a pool.
 #[derive(Debug, Clone)]
 pub struct EngineOptions {
-    /// Where compiled code is kept from one start to the next; nowhere if none.
+    /// The directory where compiled code is kept from one start to the next. None keeps nothing.
     pub cache: Option<PathBuf>,
-    /// How much of it is kept: beyond that, what was used longest ago goes.
+    /// The size of that directory. Beyond it, the files that were used longest ago are removed.
     pub cache_bytes: u64,
     /// How many instances can be alive at once; with 0 there is no pool and no such bound.
     pub pool_slots: u32,
@@ -29,7 +29,7 @@ pub struct EngineOptions {
     pub compile_threads: usize,
     /// How many modules are compiled at a time.
     pub compile_jobs: usize,
-    /// The largest module that is taken.
+    /// The size of the largest module that is accepted.
     pub module_bytes: usize,
 }
 
@@ -92,25 +92,25 @@ impl Default for CompileLimits {
     }
 }
 
-/// What an actor is made with.
+/// The options of an actor.
 pub struct ActorOptions {
-    /// Who it is: the origin of its calls and the name on its log lines.
+    /// Its id: the origin of its calls, and the name on its log lines.
     pub id: Id,
-    /// What it may use.
+    /// The limits of each of its instances.
     pub limits: Limits,
-    /// How instances and calls go together.
+    /// Whether instances serve one call or many.
     pub instances: Instances,
     /// What `wasi:config` tells the guest. The wasmbus ABI has no way to read it.
     pub config: BTreeMap<String, String>,
     /// What WASI shows it of its host.
     pub grants: WasiGrants,
-    /// Where its calls go. Weak, since what routes calls holds the actors.
+    /// Where its own calls go: the router. Weak, because the router holds the actors.
     pub outbound: Weak<dyn Deliver>,
     /// Where its stdout and stderr go.
     pub log: Arc<LogGate>,
 }
 
-/// What one instance may use.
+/// The limits of one instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Linear memory.
@@ -141,7 +141,7 @@ impl Limits {
     }
 }
 
-/// How instances and calls go together.
+/// Whether an instance serves one call or many.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Instances {
@@ -151,18 +151,31 @@ pub enum Instances {
     /// An instance serves many calls, one at a time, and keeps its state from one to the next. One
     /// that traps, exits, reaches a limit or is ended from outside is thrown away.
     Warm {
-        /// How many are kept at the most while they have nothing to do. Each keeps its memory and
-        /// its slot of the engine's; more may run at once.
+        /// How many instances rest between calls at most. Each keeps its memory and its slot of the pool. More
+        /// may run at once.
         pool: usize,
-        /// After how many calls one is thrown away.
+        /// The number of calls after which an instance is thrown away.
         calls: u32,
-        /// After how long without a call one is thrown away.
+        /// The time without a call after which an instance is thrown away.
         idle: Duration,
     },
 }
 
 /// What WASI shows a guest of its host: nothing but what is named here. Clocks, random numbers and a
 /// log for its output need no grant.
+///
+/// The values of its environment may be secrets, so its debug form shows only their names:
+///
+/// ```
+/// use exosuit_engine::WasiGrants;
+///
+/// let grants = WasiGrants {
+///     environment: vec![("TOKEN".to_owned(), "s3cret".to_owned())],
+///     ..WasiGrants::default()
+/// };
+/// let shown = format!("{grants:?}");
+/// assert!(shown.contains("TOKEN") && !shown.contains("s3cret"));
+/// ```
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct WasiGrants {
     /// Its command line, behind the name of the program.
