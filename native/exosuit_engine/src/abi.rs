@@ -29,9 +29,9 @@ use crate::configuration::setup;
 
 /// The linkers of all ABIs, made once per engine: defining hundreds of host functions takes milliseconds.
 pub(crate) struct Linkers {
-    wasmbus: wasmbus::Linker,
-    program: program::Linker,
-    component: component::Linker,
+    wasmbus: wasmbus::WasmbusLinker,
+    program: program::ProgramLinker,
+    component: component::ComponentLinker,
 }
 
 impl Linkers {
@@ -46,22 +46,22 @@ impl Linkers {
 
 /// Code that was checked against its ABI, and linked. Shared by all actors that run it.
 pub(crate) enum Prepared {
-    Wasmbus(wasmbus::Prepared),
-    Program(program::Prepared),
-    Component(Arc<component::Prepared>),
+    Wasmbus(wasmbus::PreparedModule),
+    Program(program::PreparedProgram),
+    Component(Arc<component::PreparedComponent>),
 }
 
 impl Prepared {
     pub(crate) fn new(linkers: &Linkers, code: &Code) -> Result<Self, Error> {
         match code {
             Code::Module(module) if is_program(module) => {
-                program::Prepared::new(&linkers.program, module).map(Self::Program)
+                program::PreparedProgram::new(&linkers.program, module).map(Self::Program)
             }
             Code::Module(module) => {
-                wasmbus::Prepared::new(&linkers.wasmbus, module).map(Self::Wasmbus)
+                wasmbus::PreparedModule::new(&linkers.wasmbus, module).map(Self::Wasmbus)
             }
             Code::Component(component) => {
-                let prepared = component::Prepared::new(&linkers.component, component)?;
+                let prepared = component::PreparedComponent::new(&linkers.component, component)?;
                 Ok(Self::Component(Arc::new(prepared)))
             }
         }

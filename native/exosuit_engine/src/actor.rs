@@ -10,7 +10,7 @@ use exosuit_core::{Answer, Context, Deliver, Id, Invocation, LogLevel, Reply, bo
 use tokio::sync::Semaphore;
 
 use crate::abi::Pool;
-use crate::actor_shared::{ActorShared, Settled};
+use crate::actor_shared::{ActorShared, ReportLosses};
 use crate::configuration::MAX_TABLE_ELEMENTS;
 use crate::share::Share;
 use crate::{ActorOptions, Error, Limits, Module, sandbox};
@@ -130,7 +130,7 @@ async fn answer(
         return Err(Error::Deadline.into());
     }
     let Inner { shared, module } = actor;
-    let _settled = Settled(shared);
+    let _losses = ReportLosses(shared);
     let call = pin!(module.0.prepared.call(shared, pool, call));
     Ok(shared.engine.ticker().during(call).await?)
 }

@@ -44,9 +44,9 @@ impl ActorShared {
 
 /// Dropped at the end of a call, also of a call that is given up: has the log report how many lines of the
 /// actor it left out.
-pub(crate) struct Settled<'a>(pub(crate) &'a ActorShared);
+pub(crate) struct ReportLosses<'a>(pub(crate) &'a ActorShared);
 
-impl Drop for Settled<'_> {
+impl Drop for ReportLosses<'_> {
     fn drop(&mut self) {
         self.0.log.settle(&self.0.id);
     }

@@ -150,7 +150,7 @@ fn prepare(directory: &Path) -> io::Result<[u8; KEY_BYTES]> {
     let mut key = [0; KEY_BYTES];
     getrandom::fill(&mut key).map_err(io::Error::other)?;
     write_new(&fresh, &[&key])?;
-    let key = settle_key(directory, &fresh);
+    let key = find_or_place_key(directory, &fresh);
     // Gone already if it has become the key.
     let _ = fs::remove_file(&fresh);
     key
@@ -158,7 +158,7 @@ fn prepare(directory: &Path) -> io::Result<[u8; KEY_BYTES]> {
 
 /// The key in the directory, or else `fresh`. The owner of `fresh` is the user that we run as: asking the
 /// file avoids a system call that needs `unsafe`.
-fn settle_key(directory: &Path, fresh: &Path) -> io::Result<[u8; KEY_BYTES]> {
+fn find_or_place_key(directory: &Path, fresh: &Path) -> io::Result<[u8; KEY_BYTES]> {
     let us = fs::metadata(fresh)?.uid();
     let refuse = |reason| Err(io::Error::new(io::ErrorKind::PermissionDenied, reason));
     let metadata = fs::metadata(directory)?;

@@ -35,7 +35,7 @@ use crate::{CompileLimits, Digest, EngineOptions, Error, Module, bodies};
 pub(crate) struct Compiler {
     core: Arc<EngineCore>,
     linkers: Arc<Linkers>,
-    by: By,
+    backend: CompileBackend,
     turns: Arc<Turns>,
     cache: Result<Cache, Option<String>>,
     module_bytes: usize,
@@ -44,7 +44,7 @@ pub(crate) struct Compiler {
 }
 
 /// What compiles.
-enum By {
+enum CompileBackend {
     Program(Program),
     /// Threads of this process. wasmtime compiles the functions of a module in parallel on the thread pool
     /// that it is called from; a pool of our own leaves the global one, and a core, to others.
@@ -56,12 +56,12 @@ enum By {
 #[derive(Default)]
 struct Modules {
     ready: HashMap<Digest, Weak<Compiled>>,
-    compiling: HashMap<Order, (u64, watch::Sender<Outcome>)>,
+    compiling: HashMap<CompileKey, (u64, watch::Sender<Outcome>)>,
     last: u64,
 }
 
 /// A compile is shared by callers that want the same content under the same limits.
-type Order = (Digest, CompileLimits);
+type CompileKey = (Digest, CompileLimits);
 
 type Outcome = Option<Result<Module, Error>>;
 
@@ -94,20 +94,20 @@ impl Compiler {
     ) -> Result<Arc<Self>, Error> {
         let engine = core.wasmtime();
         let threads = options.compile_threads.max(1);
-        let by = match options.compiler.filter(|path| path.is_file()) {
-            Some(path) => By::Program(Program {
+        let backend = match options.compiler.filter(|path| path.is_file()) {
+            Some(path) => CompileBackend::Program(Program {
                 path,
                 compatibility: compatibility(engine),
                 threads,
             }),
-            None => By::Threads(pool(threads)?),
+            None => CompileBackend::Threads(pool(threads)?),
         };
         let cache = match options.cache {
             Some(directory) => Cache::open(directory, engine, options.cache_bytes).map_err(Some),
             None => Err(None),
         };
         Ok(Arc::new(Self {
-            by,
+            backend,
             turns: Turns::new(options.compile_jobs),
             cache,
             module_bytes: options.module_bytes,
@@ -124,7 +124,7 @@ impl Compiler {
 
     /// Whether each compile is a process of its own.
     pub(crate) fn is_apart(&self) -> bool {
-        matches!(self.by, By::Program(_))
+        matches!(self.backend, CompileBackend::Program(_))
     }
 
     pub(crate) fn stats(&self) -> Stats {
@@ -168,7 +168,7 @@ impl Compiler {
         let content = bytes.clone();
         // Hashing 50 MiB takes a tenth of a second: not on the caller's thread.
         let digest = blocking(move || Digest::of(&content)).await?;
-        let mut outcome = match self.find((digest, limits), bytes, tenant) {
+        let mut outcome = match self.find_or_start((digest, limits), bytes, tenant) {
             Ok(module) => return Ok(module),
             Err(outcome) => outcome,
         };
@@ -178,15 +178,15 @@ impl Compiler {
     }
 
     /// The module if it is in memory; else the channel of its compile, which is started if none runs.
-    fn find(
+    fn find_or_start(
         self: &Arc<Self>,
-        order: Order,
+        key: CompileKey,
         bytes: Bytes,
         tenant: String,
     ) -> Result<Module, watch::Receiver<Outcome>> {
         let mut modules = self.modules.lock();
-        let ready = modules.ready.get(&order.0).and_then(Weak::upgrade);
-        let compiling = modules.compiling.get(&order);
+        let ready = modules.ready.get(&key.0).and_then(Weak::upgrade);
+        let compiling = modules.compiling.get(&key);
         let shared = match (ready, compiling) {
             (Some(module), _) => Some(Ok(Module(module))),
             (None, Some((_, outcome))) => Some(Err(outcome.subscribe())),
@@ -200,10 +200,10 @@ impl Compiler {
         let (done, outcome) = watch::channel(None);
         modules.last += 1;
         let number = modules.last;
-        modules.compiling.insert(order, (number, done.clone()));
-        let job = Job {
+        modules.compiling.insert(key, (number, done.clone()));
+        let job = CompileJob {
             compiler: Arc::clone(self),
-            order,
+            key,
             number,
             done,
         };
@@ -211,9 +211,9 @@ impl Compiler {
         Err(outcome)
     }
 
-    async fn bring(
+    async fn load_or_compile(
         self: &Arc<Self>,
-        (digest, limits): Order,
+        (digest, limits): CompileKey,
         bytes: Bytes,
         tenant: &str,
     ) -> Result<Module, Error> {
@@ -221,18 +221,18 @@ impl Compiler {
         if let Some(module) = blocking(move || loading.load(digest)).await? {
             return module;
         }
-        let turn = self.turns.take(tenant).await?;
-        let code = match &self.by {
-            By::Program(program) => program.compile(bytes, limits).await?,
-            By::Threads(threads) => {
+        let turn = self.turns.acquire(tenant).await?;
+        let code = match &self.backend {
+            CompileBackend::Program(program) => program.compile(bytes, limits).await?,
+            CompileBackend::Threads(threads) => {
                 let engine = self.core.wasmtime().clone();
                 compile_here(threads, engine, bytes).await?.into()
             }
         };
         drop(turn);
         self.counts.compiled.fetch_add(1, Relaxed);
-        let keeping = Arc::clone(self);
-        blocking(move || keeping.keep(digest, &code)).await?
+        let caching = Arc::clone(self);
+        blocking(move || caching.prepare_and_cache(digest, &code)).await?
     }
 
     /// Makes a module of cached code, if there is any.
@@ -243,8 +243,8 @@ impl Compiler {
     }
 
     /// Makes a module of freshly compiled code, and writes the code to the cache.
-    fn keep(&self, digest: Digest, code: &[u8]) -> Result<Module, Error> {
-        let prepared = self.prepare(digest, &self.taken(code)?)?;
+    fn prepare_and_cache(&self, digest: Digest, code: &[u8]) -> Result<Module, Error> {
+        let prepared = self.prepare(digest, &self.deserialize(code)?)?;
         if let Ok(cache) = &self.cache
             && cache.store(&digest, code).is_err()
         {
@@ -257,7 +257,7 @@ impl Compiler {
         unsafe_code,
         reason = "compiled code is taken as it is; there is no other way in"
     )]
-    fn taken(&self, code: &[u8]) -> Result<Code, Error> {
+    fn deserialize(&self, code: &[u8]) -> Result<Code, Error> {
         // SAFETY: `Code::precompile` made these bytes, in this process or in the program that was found
         // to be compatible, and they came through a pipe that nobody else has.
         unsafe { Code::deserialize(self.core.wasmtime(), code) }.ok_or(Error::Compiler)
@@ -292,30 +292,30 @@ async fn compile_here(
 }
 
 /// One compile. Dropped, even by a panic, it leaves the table of compiles.
-struct Job {
+struct CompileJob {
     compiler: Arc<Compiler>,
-    order: Order,
+    key: CompileKey,
     number: u64,
     done: watch::Sender<Outcome>,
 }
 
-impl Job {
+impl CompileJob {
     async fn run(self, bytes: Bytes, tenant: String) {
         let outcome = tokio::select! {
-            outcome = self.compiler.bring(self.order, bytes, &tenant) => outcome,
-            () = self.deserted() => return,
+            outcome = self.compiler.load_or_compile(self.key, bytes, &tenant) => outcome,
+            () = self.abandoned() => return,
         };
         if let Ok(module) = &outcome {
             let ready = Arc::downgrade(&module.0);
             let mut modules = self.compiler.modules.lock();
-            modules.ready.insert(self.order.0, ready);
+            modules.ready.insert(self.key.0, ready);
         }
         self.done.send_replace(Some(outcome));
     }
 
     /// Ends when nobody waits for this compile any more. Looks again under the lock, and removes the compile
     /// from the table there, so that no caller can join it in between.
-    async fn deserted(&self) {
+    async fn abandoned(&self) {
         loop {
             self.done.closed().await;
             let mut modules = self.compiler.modules.lock();
@@ -328,15 +328,15 @@ impl Job {
 }
 
 impl Modules {
-    fn forget(&mut self, job: &Job) {
-        let found = self.compiling.get(&job.order);
+    fn forget(&mut self, job: &CompileJob) {
+        let found = self.compiling.get(&job.key);
         if found.is_some_and(|(number, _)| *number == job.number) {
-            self.compiling.remove(&job.order);
+            self.compiling.remove(&job.key);
         }
     }
 }
 
-impl Drop for Job {
+impl Drop for CompileJob {
     fn drop(&mut self) {
         self.compiler.modules.lock().forget(self);
     }

@@ -40,7 +40,7 @@ impl Limiter {
     }
 
     /// Moves the call to Tokio if the guest has too much memory to run on a scheduler of the BEAM.
-    pub(crate) async fn settle(&self) {
+    pub(crate) async fn leave_scheduler_if_large(&self) {
         if self.memory > MAX_MEMORY_ON_SCHEDULER {
             leave_scheduler().await;
         }
@@ -73,7 +73,7 @@ impl ResourceLimiterAsync for Limiter {
         let fits = self.admit(all, limit, || format!("memory limit of {limit} bytes"));
         if fits {
             self.memory = all;
-            self.settle().await;
+            self.leave_scheduler_if_large().await;
         }
         Ok(fits)
     }

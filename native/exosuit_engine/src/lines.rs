@@ -26,7 +26,7 @@ struct Lines {
 }
 
 impl Lines {
-    fn take(&self, mut bytes: &[u8]) {
+    fn append(&self, mut bytes: &[u8]) {
         let mut partial = self.partial.lock();
         while !bytes.is_empty() {
             let room = LogGate::MAX_LINE - partial.len();
@@ -99,7 +99,7 @@ impl StdoutStream for Output {
 
 impl OutputStream for Output {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        self.0.take(&bytes);
+        self.0.append(&bytes);
         Ok(())
     }
 
@@ -119,7 +119,7 @@ impl Pollable for Output {
 
 impl AsyncWrite for Output {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.0.take(bytes);
+        self.0.append(bytes);
         Poll::Ready(Ok(bytes.len()))
     }
 

@@ -2,7 +2,7 @@
 //!
 //! - [`Pool`]: the resting instances of one actor. A call takes the one that came last, so that surplus ones
 //!   grow old and are swept out.
-//! - [`Seat`]: the slot of one call. The instance that the call leaves there serves later calls.
+//! - [`PoolSlot`]: the slot of one call. The instance that the call leaves there serves later calls.
 //! - [`Reserve`]: all pools of an engine with resting instances, for when the slots of the engine run out.
 
 use std::ptr;
@@ -14,7 +14,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
 
 use crate::Instances;
-use crate::share::Place;
+use crate::share::SharePermit;
 
 /// The longest idle time: longer ones would overflow the clock.
 const LONGEST: Duration = Duration::from_hours(365 * 24);
@@ -139,18 +139,18 @@ async fn sweep<T: Send + 'static>(pool: Weak<Pool<T>>, mut next: Instant) {
 }
 
 /// The slot of one call in the pool, with its permit.
-pub(crate) struct Seat<T> {
+pub(crate) struct PoolSlot<T> {
     /// Weak: resting instances go with the actor, not with its last call.
     pool: Weak<Pool<T>>,
     served: u32,
     /// Released when the call ends: resting instances hold none.
-    _place: Place,
+    _permit: SharePermit,
 }
 
-impl<T: Send + 'static> Seat<T> {
+impl<T: Send + 'static> PoolSlot<T> {
     /// Takes a slot, with the instance that came last, if one rests. Also works if the pool is gone, or there
     /// is none.
-    pub(crate) fn take(pool: &Weak<Pool<T>>, place: Place) -> (Self, Option<T>) {
+    pub(crate) fn acquire(pool: &Weak<Pool<T>>, permit: SharePermit) -> (Self, Option<T>) {
         let rested = pool
             .upgrade()
             .and_then(|pool| pool.resting.lock().guests.pop());
@@ -158,12 +158,12 @@ impl<T: Send + 'static> Seat<T> {
             Some(Rested { guest, served, .. }) => (served, Some(guest)),
             None => (0, None),
         };
-        let seat = Self {
+        let slot = Self {
             pool: Weak::clone(pool),
             served,
-            _place: place,
+            _permit: permit,
         };
-        (seat, guest)
+        (slot, guest)
     }
 
     /// Whether an instance that is left here will serve again, as far as that is known now.
@@ -255,12 +255,12 @@ mod tests {
         /// Calls that run at once, each with a new guest.
         fn rest(&self, pool: &Arc<Pool<Guest>>, numbers: impl IntoIterator<Item = u8>) {
             for number in numbers {
-                let seat = Seat {
+                let slot = PoolSlot {
                     pool: Arc::downgrade(pool),
                     served: 0,
-                    _place: None,
+                    _permit: None,
                 };
-                seat.leave(Guest(number, self.goes.clone()));
+                slot.leave(Guest(number, self.goes.clone()));
             }
         }
 
@@ -270,7 +270,7 @@ mod tests {
     }
 
     fn take(pool: &Arc<Pool<Guest>>) -> Option<u8> {
-        let (_seat, guest) = Seat::take(&Arc::downgrade(pool), None);
+        let (_slot, guest) = PoolSlot::acquire(&Arc::downgrade(pool), None);
         guest.map(|guest| guest.0)
     }
 
@@ -293,9 +293,9 @@ mod tests {
         world.rest(&pool, [1]);
         let weak = Arc::downgrade(&pool);
         let kept: Vec<bool> = std::iter::from_fn(|| {
-            let (seat, guest) = Seat::take(&weak, None);
-            let kept = seat.is_kept();
-            guest.map(|guest| seat.leave(guest)).map(|()| kept)
+            let (slot, guest) = PoolSlot::acquire(&weak, None);
+            let kept = slot.is_kept();
+            guest.map(|guest| slot.leave(guest)).map(|()| kept)
         })
         .collect();
         assert_eq!(kept, [true, false]);
@@ -306,11 +306,11 @@ mod tests {
         let mut world = World::new();
         let pool = world.pool(3, 9, HOUR);
         world.rest(&pool, [1, 2, 3]);
-        let (seat, guest) = Seat::take(&Arc::downgrade(&pool), None);
+        let (slot, guest) = PoolSlot::acquire(&Arc::downgrade(&pool), None);
         drop(pool);
         assert_eq!(world.gone(), [1, 2]);
-        assert!(!seat.is_kept());
-        seat.leave(guest.expect("one rested"));
+        assert!(!slot.is_kept());
+        slot.leave(guest.expect("one rested"));
         assert_eq!(world.gone(), [3]);
         assert!(world.reserve.0.lock().is_empty());
     }

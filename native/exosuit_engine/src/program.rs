@@ -57,16 +57,16 @@ impl Program {
             .take()
             .zip(child.stdout.take())
             .ok_or(Error::Compiler)?;
-        let lifeline = Lifeline::default();
-        let line = Arc::clone(&lifeline.0);
-        let talking = tokio::task::spawn_blocking(move || {
-            let output = talk(stdin, stdout, &bytes, &line);
+        let guard = ProcessGuard::default();
+        let pipe = Arc::clone(&guard.0);
+        let exchanging = tokio::task::spawn_blocking(move || {
+            let output = exchange(stdin, stdout, &bytes, &pipe);
             // It has closed its output, so it ends soon. Collects it, so that no zombie stays.
             let _ = child.wait();
             output
         });
-        match tokio::time::timeout(limits.time, talking).await {
-            Ok(Ok(Ok(output))) => self.judge(&output.into(), limits),
+        match tokio::time::timeout(limits.time, exchanging).await {
+            Ok(Ok(Ok(output))) => self.parse_output(&output.into(), limits),
             Ok(_failed) => Err(Error::CompileEnded(limits.memory_bytes)),
             Err(_late) => Err(Error::CompileTime(limits.time)),
         }
@@ -92,7 +92,7 @@ impl Program {
         time.as_secs().saturating_add(1).saturating_mul(threads)
     }
 
-    fn judge(&self, output: &Bytes, limits: CompileLimits) -> Result<Bytes, Error> {
+    fn parse_output(&self, output: &Bytes, limits: CompileLimits) -> Result<Bytes, Error> {
         let ended = Error::CompileEnded(limits.memory_bytes);
         let Some((head, rest)) = output.split_at_checked(HEAD) else {
             return Err(ended);
@@ -120,10 +120,10 @@ impl Program {
 
 /// Keeps the process of one compile running. Dropped, it closes the pipe, which ends the process.
 #[derive(Default)]
-struct Lifeline(Arc<Mutex<Line>>);
+struct ProcessGuard(Arc<Mutex<Pipe>>);
 
 #[derive(Default)]
-enum Line {
+enum Pipe {
     /// The module is being written.
     #[default]
     Busy,
@@ -131,34 +131,34 @@ enum Line {
     Cut,
 }
 
-impl Drop for Lifeline {
+impl Drop for ProcessGuard {
     fn drop(&mut self) {
-        *self.0.lock() = Line::Cut;
+        *self.0.lock() = Pipe::Cut;
     }
 }
 
 /// Writes the module and reads the output. The program may die during either.
-fn talk(
+fn exchange(
     mut stdin: ChildStdin,
     mut stdout: ChildStdout,
     bytes: &[u8],
-    line: &Mutex<Line>,
+    pipe: &Mutex<Pipe>,
 ) -> io::Result<Vec<u8>> {
     let length = (bytes.len() as u64).to_le_bytes();
     let written = stdin
         .write_all(&length)
         .and_then(|()| stdin.write_all(bytes));
-    hold(stdin, line);
+    keep_open(stdin, pipe);
     let mut output = Vec::new();
     stdout.read_to_end(&mut output)?;
     written.map(|()| output)
 }
 
 /// Keeps the pipe open, unless the compile was given up in the meantime.
-fn hold(stdin: ChildStdin, line: &Mutex<Line>) {
-    let mut line = line.lock();
-    if matches!(*line, Line::Busy) {
-        *line = Line::Open(stdin);
+fn keep_open(stdin: ChildStdin, pipe: &Mutex<Pipe>) {
+    let mut pipe = pipe.lock();
+    if matches!(*pipe, Pipe::Busy) {
+        *pipe = Pipe::Open(stdin);
     }
 }
 
@@ -173,14 +173,14 @@ pub fn compile_for_parent() -> ExitCode {
     };
     restrict(memory, cpu_seconds);
     let threads = usize::try_from(threads).unwrap_or(1);
-    let served = serve(compatibility, threads).map_err(io::Error::other);
-    match served.and_then(|(kind, output)| answer(kind, &output)) {
+    let compiled = compile_one(compatibility, threads).map_err(io::Error::other);
+    match compiled.and_then(|(kind, output)| write_answer(kind, &output)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }
 }
 
-fn answer(kind: u8, output: &[u8]) -> io::Result<()> {
+fn write_answer(kind: u8, output: &[u8]) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(&[kind])?;
     stdout.write_all(&(output.len() as u64).to_le_bytes())?;
@@ -207,7 +207,7 @@ fn restrict(memory: u64, cpu_seconds: u64) {
     let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
 }
 
-fn serve(compatible_with: u64, threads: usize) -> Result<(u8, Vec<u8>), Error> {
+fn compile_one(compatible_with: u64, threads: usize) -> Result<(u8, Vec<u8>), Error> {
     let failed = |error: io::Error| configuration::setup(error);
     let bytes = read_module().map_err(failed)?;
     std::thread::Builder::new()

@@ -24,7 +24,7 @@ pub(crate) const MAX_OPENING: usize = 4;
 const PROGRAM: &str = "main.wasm";
 
 /// How long a file system has to say where the directories of an actor are.
-const PATIENCE: Duration = Duration::from_secs(10);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How many threads may wait for file systems that do not say it.
 static WAITING: AtomicUsize = AtomicUsize::new(0);
@@ -52,7 +52,7 @@ pub(crate) fn located(grants: WasiGrants) -> Result<WasiGrants, Error> {
     });
     locating.map_err(setup)?;
     located
-        .recv_timeout(PATIENCE)
+        .recv_timeout(ANSWER_TIMEOUT)
         .unwrap_or_else(|_| Err(hangs("its file system does not answer")))
 }
 
@@ -97,11 +97,11 @@ pub(crate) async fn open(actor: &Arc<ActorShared>) -> Result<Sandbox<WasiCtxBuil
     if actor.grants.directories.is_empty() {
         return Ok(without_directories(actor));
     }
-    let place = Arc::clone(&actor.opening).acquire_owned().await;
+    let permit = Arc::clone(&actor.opening).acquire_owned().await;
     let actor = Arc::clone(actor);
     let opening = spawn_blocking(move || {
         let opened = with_directories(&actor);
-        drop(place);
+        drop(permit);
         opened
     });
     // The inline poll on a scheduler of the BEAM ends here: it must not depend on the file system.

@@ -52,16 +52,16 @@ impl Slots {
 }
 
 /// The permits of one actor. Without a pool there is no bound.
-pub(crate) struct Share(Option<Places>);
+pub(crate) struct Share(Option<SharePermits>);
 
-struct Places {
+struct SharePermits {
     free: Arc<Semaphore>,
     all: u32,
     percent: u32,
 }
 
 /// The right to one running instance, until it is dropped. None without a pool.
-pub(crate) type Place = Option<OwnedSemaphorePermit>;
+pub(crate) type SharePermit = Option<OwnedSemaphorePermit>;
 
 impl Share {
     /// The share of an actor whose instances have such needs: one instance at the least.
@@ -70,7 +70,7 @@ impl Share {
             let percent = slots.share;
             let all = u64::from(slots.room(needs)) * u64::from(percent) / 100;
             let all = u32::try_from(all).unwrap_or(u32::MAX).max(1);
-            Places {
+            SharePermits {
                 free: Arc::new(Semaphore::new(all as usize)),
                 all,
                 percent,
@@ -79,23 +79,23 @@ impl Share {
     }
 
     /// Gets a permit, or waits for one until `deadline`.
-    pub(crate) async fn take(&self, deadline: Instant) -> Result<Place, Error> {
-        let Some(places) = &self.0 else {
+    pub(crate) async fn acquire(&self, deadline: Instant) -> Result<SharePermit, Error> {
+        let Some(permits) = &self.0 else {
             return Ok(None);
         };
-        if let Ok(place) = Arc::clone(&places.free).try_acquire_owned() {
-            return Ok(Some(place));
+        if let Ok(permit) = Arc::clone(&permits.free).try_acquire_owned() {
+            return Ok(Some(permit));
         }
-        let waiting = Arc::clone(&places.free).acquire_owned();
+        let waiting = Arc::clone(&permits.free).acquire_owned();
         match timeout_at(deadline.into(), waiting).await {
-            Ok(Ok(place)) => Ok(Some(place)),
+            Ok(Ok(permit)) => Ok(Some(permit)),
             // The semaphore is never closed.
-            Ok(Err(_)) | Err(_) => Err(places.refused()),
+            Ok(Err(_)) | Err(_) => Err(permits.refused()),
         }
     }
 }
 
-impl Places {
+impl SharePermits {
     fn refused(&self) -> Error {
         let Self { all, percent, .. } = self;
         Error::Overloaded(format!(
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     fn share(all: usize) -> Share {
-        Share(Some(Places {
+        Share(Some(SharePermits {
             free: Arc::new(Semaphore::new(all)),
             all: u32::try_from(all).expect("few"),
             percent: 75,
@@ -121,22 +121,22 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_call_waits_for_a_place_until_its_deadline_and_is_told_why() {
+    async fn a_call_waits_for_a_permit_until_its_deadline_and_is_told_why() {
         let share = share(1);
         let soon = || Instant::now() + Duration::from_millis(20);
-        let place = share.take(soon()).await.expect("a free place");
-        let error = share.take(soon()).await.expect_err("no place is free");
+        let permit = share.acquire(soon()).await.expect("a free permit");
+        let error = share.acquire(soon()).await.expect_err("no permit is free");
         assert!(error.to_string().contains("1 instances"), "{error}");
         assert!(error.to_string().contains("`actor_share`"), "{error}");
 
         let hour = Instant::now() + Duration::from_hours(1);
-        let (next, ()) = tokio::join!(share.take(hour), async { drop(place) });
+        let (next, ()) = tokio::join!(share.acquire(hour), async { drop(permit) });
         assert!(next.is_ok());
     }
 
     #[tokio::test]
     async fn without_a_pool_there_is_no_bound() {
         let now = Instant::now();
-        assert!(matches!(Share(None).take(now).await, Ok(None)));
+        assert!(matches!(Share(None).acquire(now).await, Ok(None)));
     }
 }

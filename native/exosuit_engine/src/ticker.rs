@@ -19,18 +19,18 @@ const TICK: Duration = Duration::from_millis(1);
 /// that makes one call after the other should not pay each time.
 const IDLE_TICKS: u32 = 100;
 
-/// The two counters in [`State::guests`]: running guests in the lower half, starts in the upper half.
+/// The two counters in [`TickerState::guests`]: running guests in the lower half, starts in the upper half.
 const GUEST: u64 = 1;
 const START: u64 = 1 << 32;
 
 /// Advances the epoch while guests run; parks when none does; ends when dropped.
 pub(crate) struct Ticker {
-    state: Arc<State>,
+    state: Arc<TickerState>,
     thread: Thread,
 }
 
 #[derive(Default)]
-struct State {
+struct TickerState {
     /// How many guests run, and how often one was started (it wraps). The starts are counted because a guest
     /// that starts and ends between two ticks must keep the thread awake as well: another will follow.
     guests: AtomicU64,
@@ -40,7 +40,7 @@ struct State {
 
 impl Ticker {
     pub(crate) fn start(engine: wasmtime::Engine) -> Result<Self, Error> {
-        let state = Arc::new(State::default());
+        let state = Arc::new(TickerState::default());
         let ticking = state.clone();
         let thread = thread::Builder::new()
             .name("exosuit-epoch".to_owned())
@@ -84,7 +84,7 @@ impl Drop for Ticker {
 }
 
 /// A guest that runs.
-pub(crate) struct Running<'a>(&'a State);
+pub(crate) struct Running<'a>(&'a TickerState);
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
@@ -92,7 +92,7 @@ impl Drop for Running<'_> {
     }
 }
 
-fn tick(engine: &wasmtime::Engine, state: &State) {
+fn tick(engine: &wasmtime::Engine, state: &TickerState) {
     let mut idle = 0;
     let mut seen = 0;
     while !state.stopped.load(SeqCst) {
@@ -113,7 +113,7 @@ fn is_idle(guests: u64, seen: u64) -> bool {
 
 /// Parks until a guest starts. No wake-up is lost: `run` counts the guest before it reads `parked`, and this
 /// sets `parked` before it reads the count, both sequentially consistent, so at least one sees the other.
-fn park(state: &State, seen: u64) {
+fn park(state: &TickerState, seen: u64) {
     state.parked.store(true, SeqCst);
     while is_idle(state.guests.load(SeqCst), seen) && !state.stopped.load(SeqCst) {
         thread::park();

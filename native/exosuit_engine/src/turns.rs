@@ -37,7 +37,7 @@ impl Turns {
     }
 
     /// Waits for a turn. Dropping the future leaves the queue.
-    pub(crate) async fn take(self: &Arc<Self>, tenant: &str) -> Result<Turn, Error> {
+    pub(crate) async fn acquire(self: &Arc<Self>, tenant: &str) -> Result<Turn, Error> {
         let waiting = {
             let mut queue = self.0.lock();
             if queue.free > 0 {
@@ -107,7 +107,7 @@ mod tests {
 
     fn ask(turns: &Arc<Turns>, tenant: &'static str) -> Waiting {
         let turns = Arc::clone(turns);
-        let mut waiting: Waiting = Box::pin(async move { turns.take(tenant).await });
+        let mut waiting: Waiting = Box::pin(async move { turns.acquire(tenant).await });
         assert!(poll(&mut waiting).is_none(), "{tenant} did not wait");
         waiting
     }
@@ -125,7 +125,7 @@ mod tests {
     #[tokio::test]
     async fn tenants_take_turns() -> Result<(), Error> {
         let turns = Turns::new(1);
-        let mut turn = Some(turns.take("greedy").await?);
+        let mut turn = Some(turns.acquire("greedy").await?);
         let mut waiting: Vec<_> = ["greedy", "greedy", "greedy", "modest", "third"]
             .map(|tenant| (tenant, ask(&turns, tenant)))
             .into();
@@ -149,7 +149,7 @@ mod tests {
     #[tokio::test]
     async fn one_that_waits_no_more_is_passed_over() -> Result<(), Error> {
         let turns = Turns::new(1);
-        let turn = turns.take("a").await?;
+        let turn = turns.acquire("a").await?;
         let gone = ask(&turns, "b");
         let mut patient = ask(&turns, "c");
         drop(gone);
@@ -157,20 +157,23 @@ mod tests {
         let turn = poll(&mut patient).expect("its turn");
         drop(turn);
         // A turn that arrives at nobody is free again.
-        let turn = turns.take("a").await?;
+        let turn = turns.acquire("a").await?;
         let gone = ask(&turns, "b");
         drop(turn);
         drop(gone);
-        drop(turns.take("a").await?);
+        drop(turns.acquire("a").await?);
         Ok(())
     }
 
     #[tokio::test]
     async fn so_many_wait_and_no_more() -> Result<(), Error> {
         let turns = Turns::new(1);
-        let _turn = turns.take("a").await?;
+        let _turn = turns.acquire("a").await?;
         let _waiting: Vec<_> = (0..MAX_WAITING).map(|_| ask(&turns, "b")).collect();
-        assert!(matches!(turns.take("c").await, Err(Error::Overloaded(_))));
+        assert!(matches!(
+            turns.acquire("c").await,
+            Err(Error::Overloaded(_))
+        ));
         Ok(())
     }
 }

@@ -6,8 +6,8 @@ use exosuit_core::{Code, Error};
 use sha2::{Digest as _, Sha256};
 
 use super::layout::{self, EXPIRY, Head};
-use super::limits::Limits;
-use super::operation::{Entry, Increment, Outcome, Swap, Width};
+use super::limits::StoreLimits;
+use super::operation::{Increment, KeyValuePair, Outcome, Swap, Width};
 use super::records::Read;
 use super::space::{Space, conflict, too_long};
 use super::transaction::Transaction;
@@ -69,7 +69,7 @@ impl Space<&mut Transaction<'_>> {
         self.replace(key, &Head::Value { expires, value })
     }
 
-    pub(crate) fn put_all(&mut self, entries: Vec<Entry>) -> Result<(), Error> {
+    pub(crate) fn put_all(&mut self, entries: Vec<KeyValuePair>) -> Result<(), Error> {
         let mut entries = entries.into_iter();
         entries.try_for_each(|(key, value)| self.put(&key, value, 0))
     }
@@ -204,7 +204,7 @@ impl Space<&mut Transaction<'_>> {
 }
 
 /// An error for a value that is too long.
-pub(crate) fn check_value(limits: &Limits, value: &[u8]) -> Result<(), Error> {
+pub(crate) fn check_value(limits: &StoreLimits, value: &[u8]) -> Result<(), Error> {
     let most = usize::try_from(limits.value_bytes).unwrap_or(usize::MAX);
     if value.len() > most {
         return Err(too_long("a value", most));

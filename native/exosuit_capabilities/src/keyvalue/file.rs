@@ -15,7 +15,7 @@ use super::disk::{Disk, RECORDS, store_error};
 use super::operation::{Change, Operation, Outcome, Query};
 use super::records::{Read, Visit, Write};
 use super::store::{Running, Store, stopped};
-use super::work::{Place, Work};
+use super::work::{Work, WorkContext};
 
 /// How many writes may wait for the writer, and as many may share one commit.
 const QUEUE: usize = 64;
@@ -24,7 +24,7 @@ const QUEUE: usize = 64;
 const READERS: usize = 16;
 
 /// Records in a file.
-pub(crate) struct File(Arc<Mutex<Option<Open>>>);
+pub(crate) struct FileStore(Arc<Mutex<Option<Open>>>);
 
 #[derive(Clone)]
 struct Open {
@@ -37,11 +37,11 @@ struct Open {
 
 struct Job {
     change: Change,
-    place: Place,
+    context: WorkContext,
     reply: oneshot::Sender<Result<Outcome, Error>>,
 }
 
-impl File {
+impl FileStore {
     /// Opens or makes the file of this provider in this directory; only its owner may read it.
     pub(crate) fn open(id: Id, directory: &Path, observe: Arc<dyn Observe>) -> Result<Self, Error> {
         let disk = Arc::new(Disk::open(id, directory, observe)?);
@@ -64,14 +64,14 @@ impl File {
     }
 }
 
-impl Store for File {
-    fn run(&self, Work { operation, place }: Work) -> Running {
+impl Store for FileStore {
+    fn run(&self, Work { operation, context }: Work) -> Running {
         let open = self.0.clone();
         Box::pin(async move {
             let open = open.lock().clone().ok_or_else(stopped)?;
             match operation {
-                Operation::Query(query) => open.ask(query, place).await,
-                Operation::Change(change) => open.change(change, place).await,
+                Operation::Query(query) => open.ask(query, context).await,
+                Operation::Change(change) => open.change(change, context).await,
             }
         })
     }
@@ -93,23 +93,23 @@ impl Store for File {
 }
 
 impl Open {
-    async fn ask(&self, query: Query, place: Place) -> Result<Outcome, Error> {
+    async fn ask(&self, query: Query, context: WorkContext) -> Result<Outcome, Error> {
         let readers = self.readers.clone();
         let permit = readers.acquire_owned().await.map_err(|_| stopped())?;
         let disk = self.disk.clone();
         let answer = tokio::task::spawn_blocking(move || {
-            let answer = disk.read(|database| read(database, query, &place));
+            let answer = disk.read(|database| read(database, query, &context));
             drop(permit);
             answer
         });
         answer.await.map_err(|_| stopped())?
     }
 
-    async fn change(&self, change: Change, place: Place) -> Result<Outcome, Error> {
+    async fn change(&self, change: Change, context: WorkContext) -> Result<Outcome, Error> {
         let (reply, answer) = oneshot::channel();
         let job = Job {
             change,
-            place,
+            context,
             reply,
         };
         self.writer.send(job).await.map_err(|_| stopped())?;
@@ -141,7 +141,7 @@ fn write_all(disk: &Disk, mut jobs: mpsc::Receiver<Job>) {
         batch.retain(|job| !job.reply.is_closed());
         let (replies, work): (Vec<_>, Vec<_>) = batch
             .drain(..)
-            .map(|job| (job.reply, (job.change, job.place)))
+            .map(|job| (job.reply, (job.change, job.context)))
             .unzip();
         let answers = disk.write(|database| write(database, work));
         for (at, reply) in replies.into_iter().enumerate() {
@@ -157,7 +157,7 @@ fn write_all(disk: &Disk, mut jobs: mpsc::Receiver<Job>) {
 
 fn write(
     database: &Database,
-    work: Vec<(Change, Place)>,
+    work: Vec<(Change, WorkContext)>,
 ) -> Result<Vec<Result<Outcome, Error>>, Error> {
     let transaction = database.begin_write().map_err(store_error)?;
     let (answers, changed) = {
@@ -168,7 +168,7 @@ fn write(
         };
         let answers = work
             .into_iter()
-            .map(|(change, place)| place.change(change, &mut records))
+            .map(|(change, context)| context.change(change, &mut records))
             .collect::<Vec<_>>();
         (answers, records.changed)
     };
@@ -185,10 +185,10 @@ fn write(
     Ok(answers)
 }
 
-fn read(database: &Database, query: Query, place: &Place) -> Result<Outcome, Error> {
+fn read(database: &Database, query: Query, context: &WorkContext) -> Result<Outcome, Error> {
     let transaction = database.begin_read().map_err(store_error)?;
     let table = transaction.open_table(RECORDS).map_err(store_error)?;
-    place.ask(query, &Reading(table))
+    context.ask(query, &Reading(table))
 }
 
 struct Reading(ReadOnlyTable<&'static [u8], &'static [u8]>);

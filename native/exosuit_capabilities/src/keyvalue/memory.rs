@@ -13,7 +13,7 @@ use super::layout::{self, Head};
 use super::operation::{Change, Operation, Outcome, Query};
 use super::records::{Read, Visit, Write};
 use super::store::{Running, Store, stopped};
-use super::work::{Place, Work};
+use super::work::{Work, WorkContext};
 
 /// Records in their order.
 pub(crate) type Records = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -27,9 +27,9 @@ const QUICK_BYTES: usize = 64 << 10;
 /// thread would take longer. All other work, and work that would wait for the lock, runs on a thread that may
 /// block.
 #[derive(Default)]
-pub(crate) struct Memory(Arc<RwLock<Records>>);
+pub(crate) struct MemoryStore(Arc<RwLock<Records>>);
 
-impl Store for Memory {
+impl Store for MemoryStore {
     fn run(&self, work: Work) -> Running {
         let records = self.0.clone();
         Box::pin(async move {
@@ -55,76 +55,76 @@ enum Tried {
 }
 
 /// Does work that is quick.
-fn at_once(records: &RwLock<Records>, Work { operation, place }: Work) -> Tried {
+fn at_once(records: &RwLock<Records>, Work { operation, context }: Work) -> Tried {
     match operation {
         Operation::Query(query) => match records.try_read() {
-            Some(records) if is_quick_query(&query, &place, &records) => {
-                Tried::Done(place.ask(query, &*records))
+            Some(records) if is_quick_query(&query, &context, &records) => {
+                Tried::Done(context.ask(query, &*records))
             }
-            _ => later(Operation::Query(query), place),
+            _ => later(Operation::Query(query), context),
         },
         Operation::Change(change) => match records.try_write() {
-            Some(mut records) if is_quick_change(&change, &place, &records) => {
-                Tried::Done(place.change(change, &mut *records))
+            Some(mut records) if is_quick_change(&change, &context, &records) => {
+                Tried::Done(context.change(change, &mut *records))
             }
-            _ => later(Operation::Change(change), place),
+            _ => later(Operation::Change(change), context),
         },
     }
 }
 
-fn later(operation: Operation, place: Place) -> Tried {
-    Tried::Later(Work { operation, place })
+fn later(operation: Operation, context: WorkContext) -> Tried {
+    Tried::Later(Work { operation, context })
 }
 
 fn at_length(records: &RwLock<Records>, work: Work) -> Result<Outcome, Error> {
-    let Work { operation, place } = work;
+    let Work { operation, context } = work;
     match operation {
-        Operation::Query(query) => place.ask(query, &*records.read()),
-        Operation::Change(change) => place.change(change, &mut *records.write()),
+        Operation::Query(query) => context.ask(query, &*records.read()),
+        Operation::Change(change) => context.change(change, &mut *records.write()),
     }
 }
 
 /// Whether it reads one small record.
-fn is_quick_query(query: &Query, place: &Place, records: &Records) -> bool {
+fn is_quick_query(query: &Query, context: &WorkContext, records: &Records) -> bool {
     match query {
-        Query::Contains(key) | Query::Get(key) => is_small(records, place, key),
+        Query::Contains(key) | Query::Get(key) => is_small(records, context, key),
         _ => false,
     }
 }
 
 /// Whether it changes a few small records, however many items a list or set has, and would clear away
 /// no more.
-fn is_quick_change(change: &Change, place: &Place, records: &Records) -> bool {
+fn is_quick_change(change: &Change, context: &WorkContext, records: &Records) -> bool {
     let is_quick = match change {
-        Change::Increment(increment) => is_small(records, place, &increment.key),
+        Change::Increment(increment) => is_small(records, context, &increment.key),
         Change::ListAdd(item) | Change::SetAdd(item) => {
-            item.value.len() <= QUICK_BYTES && is_small(records, place, &item.key)
+            item.value.len() <= QUICK_BYTES && is_small(records, context, &item.key)
         }
-        Change::Set(set) => set.value.len() <= QUICK_BYTES && is_value(records, place, &set.key),
-        Change::Delete(key) => is_value(records, place, key),
+        Change::Set(set) => set.value.len() <= QUICK_BYTES && is_value(records, context, &set.key),
+        Change::Delete(key) => is_value(records, context, key),
         _ => false,
     };
-    is_quick && expired_bytes(records, place) <= QUICK_BYTES
+    is_quick && expired_bytes(records, context) <= QUICK_BYTES
 }
 
 /// The size of the entries that the change clears away because they have expired.
-fn expired_bytes(records: &Records, place: &Place) -> usize {
+fn expired_bytes(records: &Records, context: &WorkContext) -> usize {
     let mut bytes = 0;
-    let seen = each_expired(records, (place.clock)(), &mut |_, head_key| {
+    let seen = each_expired(records, (context.clock)(), &mut |_, head_key| {
         bytes += records.get(head_key).map_or(0, Vec::len);
     });
     // The change itself reports what is damaged.
     seen.map_or(0, |()| bytes)
 }
 
-fn is_small(records: &Records, place: &Place, key: &str) -> bool {
-    let head = records.get(&layout::head_key(&place.bucket, key));
+fn is_small(records: &Records, context: &WorkContext, key: &str) -> bool {
+    let head = records.get(&layout::head_key(&context.bucket, key));
     head.is_none_or(|head| head.len() <= QUICK_BYTES)
 }
 
 /// Whether a small value stands there, or nothing: a list or a set is cleared away item by item.
-fn is_value(records: &Records, place: &Place, key: &str) -> bool {
-    let head = records.get(&layout::head_key(&place.bucket, key));
+fn is_value(records: &Records, context: &WorkContext, key: &str) -> bool {
+    let head = records.get(&layout::head_key(&context.bucket, key));
     head.is_none_or(|head| head.len() <= QUICK_BYTES && Head::is_value(head))
 }
 
@@ -161,14 +161,14 @@ mod tests {
 
     use exosuit_core::Origin;
 
-    use super::super::limits::Limits;
+    use super::super::limits::StoreLimits;
     use super::super::operation::{Item, ListRange, Set};
     use super::*;
 
-    fn place(now: u64) -> Place {
-        Place {
+    fn context(now: u64) -> WorkContext {
+        WorkContext {
             bucket: "b".into(),
-            limits: Limits {
+            limits: StoreLimits {
                 bytes: 1 << 30,
                 bucket_bytes: 1 << 30,
                 value_bytes: 1 << 24,
@@ -197,19 +197,23 @@ mod tests {
     }
 
     /// Whether it is done when it is polled for the first time; done it is afterwards.
-    fn is_at_once(memory: &Memory, operation: Operation) -> bool {
+    fn is_at_once(memory: &MemoryStore, operation: Operation) -> bool {
         is_at_once_at(0, memory, operation)
     }
 
-    fn is_at_once_at(now: u64, memory: &Memory, operation: Operation) -> bool {
+    fn is_at_once_at(now: u64, memory: &MemoryStore, operation: Operation) -> bool {
         let (is_at_once, outcome) = tried(now, memory, operation);
         outcome.expect("done");
         is_at_once
     }
 
-    fn tried(now: u64, memory: &Memory, operation: Operation) -> (bool, Result<Outcome, Error>) {
-        let place = place(now);
-        match at_once(&memory.0, Work { operation, place }) {
+    fn tried(
+        now: u64,
+        memory: &MemoryStore,
+        operation: Operation,
+    ) -> (bool, Result<Outcome, Error>) {
+        let context = context(now);
+        match at_once(&memory.0, Work { operation, context }) {
             Tried::Done(outcome) => (true, outcome),
             Tried::Later(work) => (false, at_length(&memory.0, work)),
         }
@@ -217,7 +221,7 @@ mod tests {
 
     #[test]
     fn what_takes_long_is_not_done_where_it_is_polled() {
-        let memory = Memory::default();
+        let memory = MemoryStore::default();
         let item = |number: usize| Item {
             key: "list".to_owned(),
             value: number.to_string(),
@@ -260,7 +264,7 @@ mod tests {
             // Each is small, and their sum is not.
             (8, QUICK_BYTES / 4, false),
         ] {
-            let memory = Memory::default();
+            let memory = MemoryStore::default();
             for number in 0..count {
                 is_at_once(&memory, set_for(1, &number.to_string(), length));
             }
@@ -276,7 +280,7 @@ mod tests {
 
     #[test]
     fn a_large_value_under_the_key_of_a_list_or_set_is_not_copied_where_it_is_polled() {
-        let memory = Memory::default();
+        let memory = MemoryStore::default();
         is_at_once(&memory, set("large", 1 << 20));
         is_at_once(&memory, set("small", 1 << 10));
         for (key, expected) in [("large", false), ("small", true)] {
@@ -295,13 +299,13 @@ mod tests {
 
     #[tokio::test]
     async fn who_would_wait_for_the_lock_does_not_wait_where_it_is_polled() {
-        let memory = Memory::default();
+        let memory = MemoryStore::default();
         let held = memory.0.write();
-        let place = place(0);
+        let context = context(0);
         let operation = get("a");
-        let mut running = pin!(memory.run(Work { operation, place }));
-        let mut context = Context::from_waker(Waker::noop());
-        assert!(running.as_mut().poll(&mut context).is_pending());
+        let mut running = pin!(memory.run(Work { operation, context }));
+        let mut waiting = Context::from_waker(Waker::noop());
+        assert!(running.as_mut().poll(&mut waiting).is_pending());
         drop(held);
         running.await.expect("done");
     }

@@ -6,19 +6,19 @@
 //!    out in records; `bookmarks` keep the cursors of lists.
 //! 3. `transaction` makes a change atomic, and counts its bytes against the `limits`.
 //! 4. A `store` keeps the records: `memory`, `file` (with `disk`, which reopens the file after a failure), or
-//!    `shared`, a bucket of the lattice whose entries are `packed`.
+//!    `lattice`, in one of its buckets, whose entries are `packed`.
 
 mod bookmarks;
 mod changes;
 mod disk;
 mod file;
+mod lattice;
 mod layout;
 mod limits;
 mod memory;
 mod operation;
 mod packed;
 mod records;
-mod shared;
 mod space;
 mod store;
 mod transaction;
@@ -39,10 +39,10 @@ use exosuit_core::{
 use crate::message;
 use crate::settings::{Settings, invalid};
 use bookmarks::Bookmarks;
-use limits::Limits;
+use limits::StoreLimits;
 use operation::{Operation, Outcome, Query};
 use store::Store;
-use work::{Clock, Place, Work, system_clock};
+use work::{Clock, Work, WorkContext, system_clock};
 
 /// The longest name of a bucket, and of a bucket inside of it. Together with the slash between them they fit a
 /// length of one byte, which is in the key of every record.
@@ -83,7 +83,7 @@ const PROBE: &str = "exosuit.health";
 pub struct KeyValue {
     id: Id,
     contracts: Vec<Contract>,
-    limits: Limits,
+    limits: StoreLimits,
     /// Whether what each bucket takes is counted here.
     has_shares: bool,
     clock: Clock,
@@ -111,7 +111,7 @@ enum Backend {
 
 /// The settings of a provider, parsed and checked. Nothing is open yet.
 struct Wanted {
-    limits: Limits,
+    limits: StoreLimits,
     has_shares: bool,
     backend: Backend,
 }
@@ -187,11 +187,11 @@ impl KeyValue {
     ) -> Result<Arc<Self>, Error> {
         let wanted = Wanted::read(&id, configuration, data_dir, lattice)?;
         let store: Box<dyn Store> = match wanted.backend {
-            Backend::Memory => Box::new(memory::Memory::default()),
+            Backend::Memory => Box::new(memory::MemoryStore::default()),
             Backend::File(directory) => {
-                Box::new(file::File::open(id.clone(), &directory, observe)?)
+                Box::new(file::FileStore::open(id.clone(), &directory, observe)?)
             }
-            Backend::Nats(bucket) => Box::new(shared::Shared::new(bucket)),
+            Backend::Nats(bucket) => Box::new(lattice::LatticeStore::new(bucket)),
         };
         Ok(Arc::new(Self {
             id,
@@ -220,13 +220,13 @@ impl KeyValue {
             let operation = self.wasmbus(&name, &payload)?;
             (bucket.into(), operation, Encoding::Wasmbus)
         };
-        let mut place = self.place(bucket, origin);
-        place.limits = self.limits_of(link.as_deref())?;
-        Ok((Work { operation, place }, encoding))
+        let mut context = self.context(bucket, origin);
+        context.limits = self.limits_of(link.as_deref())?;
+        Ok((Work { operation, context }, encoding))
     }
 
-    fn place(&self, bucket: Box<str>, caller: Origin) -> Place {
-        Place {
+    fn context(&self, bucket: Box<str>, caller: Origin) -> WorkContext {
+        WorkContext {
             bucket,
             limits: self.limits,
             clock: self.clock.clone(),
@@ -246,7 +246,7 @@ impl KeyValue {
     }
 
     /// The limits of the provider, with what a link says of its bucket.
-    fn limits_of(&self, link: Option<&Link>) -> Result<Limits, Error> {
+    fn limits_of(&self, link: Option<&Link>) -> Result<StoreLimits, Error> {
         let mut limits = self.limits;
         let own = link.map(|link| link.seen_from(&self.id).0);
         if let Some(own) = own.filter(|own| !own.is_empty()) {
@@ -330,9 +330,9 @@ impl Capability for KeyValue {
 
     /// Reads a key, as an actor would.
     fn health(&self) -> Done {
-        let place = self.place("default".into(), Origin::Host);
+        let context = self.context("default".into(), Origin::Host);
         let operation = Operation::Query(Query::Contains(PROBE.to_owned()));
-        let running = self.store.run(Work { operation, place });
+        let running = self.store.run(Work { operation, context });
         let impaired = self.store.impaired();
         Box::pin(async move {
             running.await?;
@@ -393,9 +393,9 @@ fn bucket_limits(settings: &Settings) -> Result<BucketLimits, Error> {
     })
 }
 
-fn limits(settings: &Settings) -> Result<Limits, Error> {
+fn limits(settings: &Settings) -> Result<StoreLimits, Error> {
     let bytes = settings.number("max_bytes")?;
-    Ok(Limits {
+    Ok(StoreLimits {
         bytes,
         // Prevents one tenant from filling the store for all.
         bucket_bytes: settings.given_number(BUCKET_BYTES)?.unwrap_or(bytes / 2),

@@ -35,7 +35,7 @@ pub(crate) enum Change {
     ListClear(String),
     ListDelete(Item),
     Set(Set),
-    SetMany(Vec<Entry>),
+    SetMany(Vec<KeyValuePair>),
     SetAdd(Item),
     SetClear(String),
     SetDelete(Item),
@@ -43,7 +43,7 @@ pub(crate) enum Change {
 }
 
 /// A key and its value.
-pub(crate) type Entry = (String, Vec<u8>);
+pub(crate) type KeyValuePair = (String, Vec<u8>);
 
 /// Adds to the number under a key.
 #[derive(Debug, Clone)]
@@ -106,7 +106,7 @@ pub(crate) enum Outcome {
     /// Whether the value was set, or else which one is there.
     Swapped(bool, Option<Vec<u8>>),
     /// Keys that were there, with their values, in the order in which they were asked for.
-    Entries(Vec<Option<Entry>>),
+    Entries(Vec<Option<KeyValuePair>>),
     /// Keys, and the bookmark from which on there may be more.
     Keys(Vec<String>, Option<u64>),
     Items(Vec<String>),

@@ -6,8 +6,8 @@ use std::ops::ControlFlow;
 use exosuit_core::{Code, Error};
 
 use super::layout::{self, Head};
-use super::limits::Limits;
-use super::operation::Entry;
+use super::limits::StoreLimits;
+use super::operation::KeyValuePair;
 use super::records::{Read, Visit};
 
 /// The longest key.
@@ -26,7 +26,7 @@ pub(crate) const MAX_SEEN: usize = 4 * PAGE;
 pub(crate) struct Space<R> {
     pub(crate) records: R,
     pub(crate) bucket: Box<str>,
-    pub(crate) limits: Limits,
+    pub(crate) limits: StoreLimits,
     pub(crate) now: u64,
 }
 
@@ -43,7 +43,7 @@ impl<R: Read> Space<R> {
         }
     }
 
-    pub(crate) fn entries(&self, keys: Vec<String>) -> Result<Vec<Option<Entry>>, Error> {
+    pub(crate) fn entries(&self, keys: Vec<String>) -> Result<Vec<Option<KeyValuePair>>, Error> {
         let mut bytes = 0;
         let entry = |key: String| {
             let value = self.value(&key)?;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use exosuit_core::{Code, Error};
 
 use super::layout::{self, USAGE};
-use super::limits::Limits;
+use super::limits::StoreLimits;
 use super::records::{Read, Visit, Write};
 
 /// The overhead of a record, roughly, in memory and on disk.
@@ -24,7 +24,7 @@ pub(crate) struct Transaction<'a> {
 /// Runs `job`; an error, or growth past the limits, leaves the records as they were.
 pub(crate) fn transact<T>(
     records: &mut dyn Write,
-    limits: &Limits,
+    limits: &StoreLimits,
     job: impl FnOnce(&mut Transaction<'_>) -> Result<T, Error>,
 ) -> Result<T, Error> {
     let mut transaction = Transaction {
@@ -71,7 +71,7 @@ impl Transaction<'_> {
     }
 
     /// Growth must stay within the limits. Shrinking is always allowed, also beyond the current limits.
-    fn account(&mut self, limits: &Limits) -> Result<(), Error> {
+    fn account(&mut self, limits: &StoreLimits) -> Result<(), Error> {
         let total: i64 = self.growth.values().sum();
         let after = self.usage(USAGE)?.saturating_add_signed(total);
         if total > 0 && after > limits.bytes {

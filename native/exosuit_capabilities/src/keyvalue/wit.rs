@@ -2,7 +2,9 @@
 
 use exosuit_core::{Error, Value};
 
-use super::operation::{Change, Entry, Increment, Operation, Outcome, Query, Set, Swap, Width};
+use super::operation::{
+    Change, Increment, KeyValuePair, Operation, Outcome, Query, Set, Swap, Width,
+};
 use crate::wit::{Arguments, function};
 
 /// How many keys one function of `batch` may name: the work, which no deadline interrupts, and the
@@ -158,7 +160,7 @@ fn optional(value: Option<Vec<u8>>) -> Value {
     value.map_or(Value::Nil, Value::binary)
 }
 
-fn entry(entry: Option<Entry>) -> Value {
+fn entry(entry: Option<KeyValuePair>) -> Value {
     entry.map_or(Value::Nil, |(key, value)| {
         Value::Tuple(vec![Value::binary(key), Value::binary(value)])
     })

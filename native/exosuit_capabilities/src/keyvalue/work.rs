@@ -7,7 +7,7 @@ use exosuit_core::{Error, Origin};
 
 use super::bookmarks::Bookmarks;
 use super::changes::{self, check_value};
-use super::limits::Limits;
+use super::limits::StoreLimits;
 use super::operation::{Change, ListRange, Operation, Outcome, Query, Set};
 use super::records::{Read, Write};
 use super::space::{Page, Space, check_key};
@@ -17,9 +17,9 @@ use super::transaction::{Transaction, transact};
 pub(crate) type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 
 /// The bucket of an operation, its limits, and its caller.
-pub(crate) struct Place {
+pub(crate) struct WorkContext {
     pub(crate) bucket: Box<str>,
-    pub(crate) limits: Limits,
+    pub(crate) limits: StoreLimits,
     pub(crate) clock: Clock,
     pub(crate) bookmarks: Arc<Bookmarks>,
     pub(crate) caller: Origin,
@@ -28,7 +28,7 @@ pub(crate) struct Place {
 /// An operation with all that it needs.
 pub(crate) struct Work {
     pub(crate) operation: Operation,
-    pub(crate) place: Place,
+    pub(crate) context: WorkContext,
 }
 
 /// The operating system's time.
@@ -39,7 +39,7 @@ pub(crate) fn system_clock() -> u64 {
     })
 }
 
-impl Place {
+impl WorkContext {
     /// Carries out an operation that only reads.
     pub(crate) fn ask(&self, query: Query, records: &dyn Read) -> Result<Outcome, Error> {
         let space = self.space(records);

@@ -59,23 +59,23 @@ use subjects::Subjects;
 /// of others (`_INBOX`) and wildcards that mean any of these.
 pub struct Messaging {
     contracts: Vec<Contract>,
-    shared: Arc<Shared>,
+    shared: Arc<MessagingShared>,
 }
 
-struct Shared {
+struct MessagingShared {
     id: Id,
     configuration: Configuration,
     lattice: Arc<dyn Lattice>,
     deliver: Weak<dyn Deliver>,
     observe: Arc<dyn Observe>,
     subjects: Subjects,
-    open: Arc<Mutex<Open>>,
+    open: Arc<Mutex<OpenLinks>>,
     /// What is handled now.
     running: TaskTracker,
 }
 
 #[derive(Default)]
-struct Open {
+struct OpenLinks {
     links: BTreeMap<Key, Listening>,
     is_stopped: bool,
 }
@@ -96,9 +96,9 @@ type Subject = (String, Option<String>);
 
 /// A link that is ready to be listened for: `fresh` are the subscriptions that it does not have yet.
 /// Dropped, they end, and what listened before goes on.
-struct Ready {
-    shared: Arc<Shared>,
-    open: OwnedMutexGuard<Open>,
+struct PreparedLink {
+    shared: Arc<MessagingShared>,
+    open: OwnedMutexGuard<OpenLinks>,
     key: Key,
     form: Form,
     wanted: Wanted,
@@ -123,7 +123,7 @@ impl Messaging {
         settings::read(&configuration, &Configuration::new(), &subjects)?;
         Ok(Arc::new(Self {
             contracts: MESSAGING.contracts(),
-            shared: Arc::new(Shared {
+            shared: Arc::new(MessagingShared {
                 id,
                 configuration,
                 lattice,
@@ -280,7 +280,7 @@ fn describe((subject, group): &Subject) -> String {
     }
 }
 
-impl Shared {
+impl MessagingShared {
     async fn check(&self) -> Result<(), Error> {
         self.lattice.check()?;
         let open = self.open.lock().await;
@@ -341,7 +341,7 @@ impl Shared {
             }));
         };
         let fresh = self.subscribe(&wanted, &key, open.links.get(&key)).await?;
-        let ready = Ready {
+        let ready = PreparedLink {
             shared: self,
             open,
             key,
@@ -386,7 +386,7 @@ impl Shared {
     }
 }
 
-impl Ready {
+impl PreparedLink {
     /// A subscription that stays goes over with what waits in it: nothing is lost, nothing doubled.
     async fn switch(mut self) {
         let before = self.open.links.remove(&self.key).unwrap_or_default();

@@ -33,16 +33,16 @@ use bytes::Bytes;
 use exosuit_core::{Context, Invocation, Payload, Reply, Value};
 
 use self::function::{Function, call_with_bytes, call_with_values};
-use super::guest::{Guest as AnyGuest, Pool};
+use super::guest::{Guest, Pool};
 use crate::Error;
 use crate::actor_shared::ActorShared;
 
-pub(crate) use self::guest::Guest;
-pub(super) use self::imports::{Linker, linker};
-pub(crate) use self::prepared::Prepared;
+pub(crate) use self::guest::ComponentGuest;
+pub(super) use self::imports::{ComponentLinker, linker};
+pub(crate) use self::prepared::PreparedComponent;
 pub(super) use self::unanswered::linked;
 
-impl Prepared {
+impl PreparedComponent {
     pub(super) async fn call(
         self: &Arc<Self>,
         actor: &Arc<ActorShared>,
@@ -68,10 +68,10 @@ impl Prepared {
                 command::run(&self.linked.instance, function, actor, context, input).await
             }
             arguments => {
-                let (seat, mut guest) = self.guest(actor, pool, context).await?;
+                let (slot, mut guest) = self.guest(actor, pool, context).await?;
                 let answer = guest.call(function, &operation, arguments).await;
                 if answer.as_ref().err().is_none_or(Error::is_an_answer) {
-                    seat.leave(AnyGuest::Component(guest));
+                    slot.leave(Guest::Component(guest));
                 }
                 answer
             }
@@ -83,13 +83,13 @@ impl Prepared {
         actor: &Arc<ActorShared>,
         context: Context,
     ) -> Result<(), Error> {
-        Guest::new(&self.linked.instance, actor, context)
+        ComponentGuest::new(&self.linked.instance, actor, context)
             .await
             .map(drop)
     }
 }
 
-impl Guest {
+impl ComponentGuest {
     /// Calls a function.
     async fn call(
         &mut self,

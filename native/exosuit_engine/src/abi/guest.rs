@@ -7,9 +7,9 @@ use crate::pool;
 
 /// An instance that is ready for a call.
 pub(crate) enum Guest {
-    Wasmbus(wasmbus::Guest),
-    Component(component::Guest),
+    Wasmbus(wasmbus::WasmbusGuest),
+    Component(component::ComponentGuest),
 }
 
 pub(crate) type Pool = pool::Pool<Guest>;
-pub(super) type Seat = pool::Seat<Guest>;
+pub(super) type PoolSlot = pool::PoolSlot<Guest>;

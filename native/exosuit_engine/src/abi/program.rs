@@ -22,19 +22,19 @@ use crate::explain::{self, MAX_NAME, cut};
 use crate::limiter::Limiter;
 use crate::sandbox::Sandbox;
 
-pub(super) type Linker = wasmtime::Linker<State>;
+pub(super) type ProgramLinker = wasmtime::Linker<ProgramState>;
 
 /// The export that starts a program.
 pub(super) const START: &str = "_start";
 
 /// The data of a program's instance.
-pub(crate) struct State {
+pub(crate) struct ProgramState {
     context: Context,
     limiter: Limiter,
     sandbox: Sandbox<WasiP1Ctx>,
 }
 
-impl Limited for State {
+impl Limited for ProgramState {
     fn limiter(&mut self) -> &mut Limiter {
         &mut self.limiter
     }
@@ -44,21 +44,23 @@ impl Limited for State {
     }
 }
 
-pub(super) fn linker(engine: &wasmtime::Engine) -> Result<Linker, Error> {
-    let mut linker = Linker::new(engine);
-    preview1::add_to_linker(&mut linker, |state: &mut State| &mut state.sandbox.wasi)
-        .map_err(setup)?;
+pub(super) fn linker(engine: &wasmtime::Engine) -> Result<ProgramLinker, Error> {
+    let mut linker = ProgramLinker::new(engine);
+    preview1::add_to_linker(&mut linker, |state: &mut ProgramState| {
+        &mut state.sandbox.wasi
+    })
+    .map_err(setup)?;
     Ok(linker)
 }
 
 /// A linked program.
-pub(crate) struct Prepared {
-    instance: InstancePre<State>,
+pub(crate) struct PreparedProgram {
+    instance: InstancePre<ProgramState>,
     unanswered: Vec<String>,
 }
 
-impl Prepared {
-    pub(super) fn new(linker: &Linker, module: &wasmtime::Module) -> Result<Self, Error> {
+impl PreparedProgram {
+    pub(super) fn new(linker: &ProgramLinker, module: &wasmtime::Module) -> Result<Self, Error> {
         let (instance, unanswered) = stubs::linked(linker, module).map_err(|error| {
             Error::Module(format!(
                 "{error:#}: a program may import functions of {}",
@@ -86,9 +88,9 @@ impl Prepared {
                 cut(&call.operation, MAX_NAME)
             )));
         }
-        let _place = actor.share.take(call.context.deadline).await?;
+        let _permit = actor.share.acquire(call.context.deadline).await?;
         let (sandbox, output) = streams(actor, call.payload.into_bytes()?).await?;
-        let state = State {
+        let state = ProgramState {
             context: call.context,
             limiter: Limiter::new(actor.limits, actor.engine.parts()),
             sandbox: sandbox.build(WasiCtxBuilder::build_p1),
@@ -103,7 +105,7 @@ impl Prepared {
         context: Context,
     ) -> Result<(), Error> {
         let (sandbox, _output) = streams(actor, Bytes::new()).await?;
-        let state = State {
+        let state = ProgramState {
             context,
             limiter: Limiter::new(actor.limits, actor.engine.parts()),
             sandbox: sandbox.build(WasiCtxBuilder::build_p1),
@@ -114,7 +116,7 @@ impl Prepared {
             .map_err(|error| explain::explain(&error, &store.data().limiter))
     }
 
-    async fn run(&self, actor: &Arc<ActorShared>, state: State) -> Result<(), Error> {
+    async fn run(&self, actor: &Arc<ActorShared>, state: ProgramState) -> Result<(), Error> {
         let mut store = bounded(&actor.engine, state);
         let ended = async {
             let instance = self.instance.instantiate_async(&mut store).await?;

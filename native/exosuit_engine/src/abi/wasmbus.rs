@@ -25,15 +25,15 @@ use wasmtime::{
 use wasmtime_wasi::I32Exit;
 
 use self::guest::Answering;
-use self::state::{Call, State};
-use super::guest::{Guest as AnyGuest, Pool, Seat};
+use self::state::{Call, WasmbusState};
+use super::guest::{Guest, Pool, PoolSlot};
 use super::store::bounded;
 use super::{preview1, stubs};
 use crate::Error;
 use crate::actor_shared::ActorShared;
 
-pub(crate) use self::guest::Guest;
-pub(super) use self::imports::{Linker, linker};
+pub(crate) use self::guest::WasmbusGuest;
+pub(super) use self::imports::{WasmbusLinker, linker};
 
 pub(super) const GUEST_CALL: &str = "__guest_call";
 const MEMORY: &str = "memory";
@@ -46,16 +46,16 @@ const BEFORE_THE_CALL: [&str; 2] = ["_initialize", "_start"];
 const AFTER_THE_START: [&str; 2] = ["start", "wapc_init"];
 
 /// A linked module that has the exports of the ABI.
-pub(crate) struct Prepared {
-    instance: InstancePre<State>,
+pub(crate) struct PreparedModule {
+    instance: InstancePre<WasmbusState>,
     memory: ModuleExport,
     guest_call: ModuleExport,
     before: Vec<ModuleExport>,
     unanswered: Vec<String>,
 }
 
-impl Prepared {
-    pub(super) fn new(linker: &Linker, module: &wasmtime::Module) -> Result<Self, Error> {
+impl PreparedModule {
+    pub(super) fn new(linker: &WasmbusLinker, module: &wasmtime::Module) -> Result<Self, Error> {
         check_memory(module)?;
         let engine = module.engine();
         let answering = FuncType::new(engine, [ValType::I32, ValType::I32], [ValType::I32]);
@@ -88,14 +88,14 @@ impl Prepared {
     ) -> Result<Bytes, Error> {
         let call = Call::new(invocation)?;
         let lengths = call.lengths()?;
-        let place = actor.share.take(call.context.deadline).await?;
-        let (seat, rested) = Seat::take(pool, place);
+        let permit = actor.share.acquire(call.context.deadline).await?;
+        let (slot, rested) = PoolSlot::acquire(pool, permit);
         let mut guest = match rested {
-            Some(AnyGuest::Wasmbus(rested)) => rested.with(call).await,
+            Some(Guest::Wasmbus(rested)) => rested.with(call).await,
             _ => self.guest(actor, call).await?,
         };
         let answer = guest.call(lengths).await?;
-        seat.leave(AnyGuest::Wasmbus(guest));
+        slot.leave(Guest::Wasmbus(guest));
         answer
     }
 
@@ -115,16 +115,16 @@ impl Prepared {
     }
 
     /// Makes a fresh instance, and runs its start functions within the deadline of the call.
-    async fn guest(&self, actor: &Arc<ActorShared>, call: Call) -> Result<Guest, Error> {
-        let state = State::new(actor, call, self.memory).await?;
+    async fn guest(&self, actor: &Arc<ActorShared>, call: Call) -> Result<WasmbusGuest, Error> {
+        let state = WasmbusState::new(actor, call, self.memory).await?;
         let mut store = bounded(&actor.engine, state);
         match self.start(&mut store).await {
-            Ok(guest_call) => Ok(Guest { store, guest_call }),
+            Ok(guest_call) => Ok(WasmbusGuest { store, guest_call }),
             Err(error) => Err(store.data().explain(&error)),
         }
     }
 
-    async fn start(&self, store: &mut Store<State>) -> wasmtime::Result<Answering> {
+    async fn start(&self, store: &mut Store<WasmbusState>) -> wasmtime::Result<Answering> {
         let instance = self.instance.instantiate_async(&mut *store).await?;
         for export in &self.before {
             let function = exported::<(), ()>(store, instance, export)?;
@@ -136,7 +136,7 @@ impl Prepared {
 }
 
 fn exported<P: WasmParams, R: WasmResults>(
-    store: &mut Store<State>,
+    store: &mut Store<WasmbusState>,
     instance: Instance,
     export: &ModuleExport,
 ) -> wasmtime::Result<TypedFunc<P, R>> {

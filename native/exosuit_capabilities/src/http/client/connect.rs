@@ -24,7 +24,7 @@ use super::idle::{Connections, Open};
 use super::mark::Mark;
 use super::reach::out_of_reach;
 use super::resolve::{Resolver, Within};
-use super::settings::Limits;
+use super::settings::ClientLimits;
 use super::turns::{Turn, Turns};
 
 type Https = HttpsConnector<HttpConnector<Within>>;
@@ -37,7 +37,7 @@ pub(crate) struct Connect {
     resolver: Resolver,
     slots: Turns,
     connections: Arc<Connections>,
-    limits: Limits,
+    limits: ClientLimits,
 }
 
 /// A connection. It counts against the limits until it is closed.
@@ -50,7 +50,7 @@ pub(crate) struct Kept {
 }
 
 impl Connect {
-    pub(crate) fn new(tls: rustls::ClientConfig, limits: Limits) -> Self {
+    pub(crate) fn new(tls: rustls::ClientConfig, limits: ClientLimits) -> Self {
         Self {
             tls: Arc::new(tls),
             resolver: Resolver::new(),
@@ -108,7 +108,7 @@ impl Connect {
     }
 
     fn no_slot(&self, server: &str) -> Error {
-        let Limits {
+        let ClientLimits {
             max_connections,
             max_of_actor,
             connect_timeout,

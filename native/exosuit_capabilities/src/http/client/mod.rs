@@ -44,7 +44,7 @@ use idle::Usage;
 use leased::{Leased, Term};
 use mark::Mark;
 use reach::Reach;
-use settings::Limits;
+use settings::ClientLimits;
 
 /// The provider of `wasmcloud:httpclient` and of `wasi:http` for requests that actors send.
 ///
@@ -254,7 +254,7 @@ fn caller(origin: &Origin) -> Box<str> {
     }
 }
 
-fn client(connect: Connect, limits: Limits) -> Sender {
+fn client(connect: Connect, limits: ClientLimits) -> Sender {
     Client::builder(TokioExecutor::new())
         .timer(TokioTimer::new())
         .pool_timer(TokioTimer::new())

@@ -19,7 +19,7 @@ const MAX_FILE_KIB: u64 = 4_096;
 
 /// The bounds of the connections.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
+pub(crate) struct ClientLimits {
     /// For a connection to be made, TLS and all.
     pub(crate) connect_timeout: Duration,
     /// For a server that stops reading.
@@ -37,12 +37,12 @@ pub(crate) struct Limits {
 }
 
 /// Reads the bounds.
-pub(crate) fn limits(configuration: &Configuration) -> Result<Limits, Error> {
+pub(crate) fn limits(configuration: &Configuration) -> Result<ClientLimits, Error> {
     let settings = settings([configuration]);
     let max_connections = settings.count("max_connections")?;
     let of_actor = settings.given_number("max_connections_per_actor")?;
     let of_actor = of_actor.map(|number| usize::try_from(number).unwrap_or(usize::MAX));
-    Ok(Limits {
+    Ok(ClientLimits {
         connect_timeout: settings.duration("connect_timeout_ms")?,
         body_timeout: settings.duration("body_timeout_ms")?,
         idle_timeout: settings.duration("idle_timeout_ms")?,

@@ -17,21 +17,21 @@ use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 
 use super::budget::Held;
+use super::clients::ClientShare;
 use super::connection_limits::ConnectionLimits;
 use super::connection_state::{Connection, Running};
-use super::endpoint::Visit;
+use super::drain_body::drain_request;
+use super::endpoint::RequestContext;
 use super::exchange;
 use super::head::as_http1;
-use super::limits::Limits;
+use super::limits::AddressLimits;
 use super::listener_state::ListenerState;
 use super::outgoing::{Outgoing, PIECE, SMALL, STREAMED};
-use super::peers::Share;
 use super::refusal::Refusal;
 use super::routes::Route;
 use super::socket::{Socket, Transport};
 use super::streams::Streams;
 use super::tls::{HTTP2, Tls};
-use super::unread::leave_unread;
 
 /// A larger buffer makes large bodies cheaper to read.
 const MIN_BUFFER: usize = 256 << 10;
@@ -54,14 +54,14 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(crate) async fn serve(
     stream: TcpStream,
     listener: Arc<ListenerState>,
-    (terms, share): (Arc<ConnectionLimits>, Arc<Share>),
+    (limits, share): (Arc<ConnectionLimits>, Arc<ClientShare>),
     tasks: TaskTracker,
 ) {
     // Answers are written whole, or a part as it comes: waiting for more would only delay them.
     let _ = stream.set_nodelay(true);
-    let socket = Socket::new(stream, terms.limits.download());
+    let socket = Socket::new(stream, limits.address.download());
     let tls = listener.tls();
-    let opening = timeout(terms.limits.header_timeout, open(socket, tls.as_deref()));
+    let opening = timeout(limits.address.header_timeout, open(socket, tls.as_deref()));
     let opened = tokio::select! {
         opened = opening => opened.ok().and_then(Result::ok),
         () = listener.ending.now.cancelled() => None,
@@ -73,7 +73,7 @@ pub(crate) async fn serve(
     };
     let connection = Arc::new(Connection::new(
         listener,
-        terms,
+        limits,
         share,
         (tls.is_some(), is_http2),
     ));
@@ -104,7 +104,7 @@ async fn open(mut socket: Socket, tls: Option<&Tls>) -> std::io::Result<(Transpo
 impl Connection {
     async fn serve_http1(self: Arc<Self>, transport: Transport) {
         let ending = &self.listener.ending;
-        let builder = http1(&self.terms.limits);
+        let builder = http1(&self.limits.address);
         let mut serving = builder.serve_connection(TokioIo::new(transport), self.service());
         let ended = tokio::select! {
             ended = &mut serving => Some(ended),
@@ -125,7 +125,7 @@ impl Connection {
     }
 
     async fn serve_http2(self: Arc<Self>, transport: Transport, tasks: TaskTracker) {
-        let limits = &self.terms.limits;
+        let limits = &self.limits.address;
         let ending = &self.listener.ending;
         let builder = http2(limits, Streams::new(tasks, limits.download()));
         let serving = builder.serve_connection(TokioIo::new(transport), self.service());
@@ -189,7 +189,7 @@ impl Connection {
             return self.call(&route, request).await;
         };
         if let Some(answer) = rules.answer(&request) {
-            leave_unread(request);
+            drain_request(request);
             return answer.map(Outgoing::from);
         }
         let origin = request.headers().get(ORIGIN).cloned();
@@ -201,12 +201,12 @@ impl Connection {
     async fn call(&self, route: &Route, request: Request<Incoming>) -> Response<Outgoing> {
         // The route counts the request until its answer has been sent, or given up.
         let token = route.requests().token();
-        let visit = Visit {
-            limits: &self.terms.limits,
+        let context = RequestContext {
+            limits: &self.limits.address,
             budget: &self.share.budget,
             arrival: self.arrival,
         };
-        let answer = exchange::answer(&route.endpoint, request, visit).await;
+        let answer = exchange::answer(&route.endpoint, request, context).await;
         let mut held = Held::default();
         let size = match answer.body() {
             Either::Left(whole) => whole.size_hint().lower(),
@@ -216,14 +216,14 @@ impl Connection {
                 .unwrap_or(STREAMED)
                 .min(STREAMED),
         };
-        if size > SMALL && !visit.budget.count(&mut held, size) {
+        if size > SMALL && !context.budget.count(&mut held, size) {
             return Refusal::Full.response().map(Outgoing::from);
         }
         answer.map(|content| Outgoing::new(content, held, token))
     }
 }
 
-fn http1(limits: &Limits) -> http1::Builder {
+fn http1(limits: &AddressLimits) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
@@ -233,7 +233,7 @@ fn http1(limits: &Limits) -> http1::Builder {
     builder
 }
 
-fn http2(limits: &Limits, streams: Streams) -> http2::Builder<Streams> {
+fn http2(limits: &AddressLimits, streams: Streams) -> http2::Builder<Streams> {
     let mut builder = http2::Builder::new(streams);
     let window = limits.max_window_bytes;
     builder
@@ -248,6 +248,6 @@ fn http2(limits: &Limits, streams: Streams) -> http2::Builder<Streams> {
 }
 
 fn refuse(request: Request<Incoming>, refusal: Refusal) -> Response<Outgoing> {
-    leave_unread(request);
+    drain_request(request);
     refusal.response().map(Outgoing::from)
 }

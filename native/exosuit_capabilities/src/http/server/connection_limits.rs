@@ -7,11 +7,11 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use super::budget::Budget;
-use super::limits::Limits;
+use super::limits::AddressLimits;
 
 /// The limits that a connection keeps for its whole life.
 pub(crate) struct ConnectionLimits {
-    pub(crate) limits: Limits,
+    pub(crate) address: AddressLimits,
     pub(crate) budget: Arc<Budget>,
     pub(crate) slots: Arc<Semaphore>,
     /// The requests of HTTP/2 connections.
@@ -19,12 +19,12 @@ pub(crate) struct ConnectionLimits {
 }
 
 impl ConnectionLimits {
-    pub(crate) fn new(limits: Limits) -> Arc<Self> {
+    pub(crate) fn new(address: AddressLimits) -> Arc<Self> {
         Arc::new(Self {
-            slots: Arc::new(Semaphore::new(limits.max_connections)),
-            streams: Arc::new(Semaphore::new(limits.max_all_streams())),
-            budget: Arc::new(Budget::new(limits.max_buffered_bytes)),
-            limits,
+            slots: Arc::new(Semaphore::new(address.max_connections)),
+            streams: Arc::new(Semaphore::new(address.max_all_streams())),
+            budget: Arc::new(Budget::new(address.max_buffered_bytes)),
+            address,
         })
     }
 }

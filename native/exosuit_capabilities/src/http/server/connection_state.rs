@@ -9,10 +9,10 @@ use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::time::sleep;
 
 use super::budget::Budget;
+use super::clients::ClientShare;
 use super::connection_limits::ConnectionLimits;
 use super::head::Arrival;
 use super::listener_state::{LINGER, ListenerState};
-use super::peers::Share;
 use super::piece::Pieces;
 use super::streams::Reading;
 
@@ -26,8 +26,8 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 /// The state that the requests of one connection share.
 pub(crate) struct Connection {
     pub(crate) listener: Arc<ListenerState>,
-    pub(crate) terms: Arc<ConnectionLimits>,
-    pub(crate) share: Arc<Share>,
+    pub(crate) limits: Arc<ConnectionLimits>,
+    pub(crate) share: Arc<ClientShare>,
     pub(crate) arrival: Arrival,
     /// The parts of answers that a client of HTTP/2 has not taken yet.
     pub(crate) pieces: Option<Arc<Pieces>>,
@@ -43,8 +43,8 @@ pub(crate) struct Connection {
 impl Connection {
     pub(crate) fn new(
         listener: Arc<ListenerState>,
-        terms: Arc<ConnectionLimits>,
-        share: Arc<Share>,
+        limits: Arc<ConnectionLimits>,
+        share: Arc<ClientShare>,
         (is_secure, is_http2): (bool, bool),
     ) -> Self {
         Self {
@@ -54,8 +54,8 @@ impl Connection {
             },
             listener,
             share,
-            pieces: is_http2.then(|| Pieces::new(terms.limits.download())),
-            terms,
+            pieces: is_http2.then(|| Pieces::new(limits.address.download())),
+            limits,
             running: AtomicUsize::new(0),
             changes: AtomicUsize::new(0),
             abandoned: AtomicUsize::new(0),
@@ -101,7 +101,7 @@ impl Connection {
         while self.running.load(Relaxed) > 0 {
             sleep(LINGER).await;
         }
-        sleep(LAST_WORDS.min(self.terms.limits.header_timeout)).await;
+        sleep(LAST_WORDS.min(self.limits.address.header_timeout)).await;
     }
 }
 
@@ -118,7 +118,7 @@ impl Running {
     pub(crate) fn begin(connection: &Arc<Connection>) -> Option<Self> {
         let places = if connection.is_http2() {
             let own = connection.share.streams.clone().try_acquire_owned().ok()?;
-            let all = connection.terms.streams.clone().try_acquire_owned().ok()?;
+            let all = connection.limits.streams.clone().try_acquire_owned().ok()?;
             Some([own, all])
         } else {
             None
@@ -147,7 +147,7 @@ impl Running {
 
     /// How long a part of its answer may wait for room.
     pub(crate) fn longest_wait(&self) -> Duration {
-        self.connection.terms.limits.body_timeout
+        self.connection.limits.address.body_timeout
     }
 }
 

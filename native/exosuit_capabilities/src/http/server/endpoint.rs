@@ -10,7 +10,7 @@ use exosuit_core::{
 
 use super::budget::Budget;
 use super::head::Arrival;
-use super::limits::Limits;
+use super::limits::AddressLimits;
 use super::refusal::Refusal;
 use super::settings::{CallLimits, Form};
 
@@ -32,8 +32,8 @@ pub(crate) struct Endpoint {
 
 /// The facts of a request's connection.
 #[derive(Clone, Copy)]
-pub(crate) struct Visit<'a> {
-    pub(crate) limits: &'a Limits,
+pub(crate) struct RequestContext<'a> {
+    pub(crate) limits: &'a AddressLimits,
     /// The budget of its client.
     pub(crate) budget: &'a Budget,
     pub(crate) arrival: Arrival,

@@ -5,7 +5,7 @@ use http::{Request, Response};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 
-use super::endpoint::{Endpoint, Visit};
+use super::endpoint::{Endpoint, RequestContext};
 use super::settings::Form;
 use super::streamed::{self, Streamed};
 use super::whole;
@@ -14,15 +14,15 @@ use super::whole;
 pub(crate) async fn answer(
     endpoint: &Endpoint,
     request: Request<Incoming>,
-    visit: Visit<'_>,
+    context: RequestContext<'_>,
 ) -> Response<Either<Full<Bytes>, Streamed>> {
     let answer = match endpoint.form {
         Form::Whole => {
-            let answer = whole::exchange(endpoint, request, visit).await;
+            let answer = whole::exchange(endpoint, request, context).await;
             answer.map(|answer| answer.map(Either::Left))
         }
         Form::Streamed => {
-            let answer = streamed::exchange(endpoint, request, visit).await;
+            let answer = streamed::exchange(endpoint, request, context).await;
             answer.map(|answer| answer.map(Either::Right))
         }
     };

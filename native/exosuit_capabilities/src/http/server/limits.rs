@@ -10,7 +10,7 @@ use crate::settings::{Settings, invalid};
 
 /// The limits that an address holds its clients to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Limits {
+pub(crate) struct AddressLimits {
     /// The time for the TLS handshake, for the header of a request, and between requests.
     pub(crate) header_timeout: Duration,
     /// The time for a whole body, and for a client that has stopped reading its answer.
@@ -35,7 +35,7 @@ pub(crate) struct Limits {
     pub(crate) max_window_bytes: u32,
 }
 
-impl Limits {
+impl AddressLimits {
     /// How soon a body must begin.
     pub(crate) fn first_byte(&self) -> Tempo {
         Tempo::new(self.patience(), 0)
@@ -129,7 +129,7 @@ impl Asked {
     }
 
     /// The bounds, where the largest body that is buffered has this size.
-    pub(crate) fn limits(&self, largest_body: u64) -> Limits {
+    pub(crate) fn limits(&self, largest_body: u64) -> AddressLimits {
         let default = |key| HTTP_SERVER.setting(key).map_or(0, Setting::default_number);
         let get = |key| self.0.get(key).copied().unwrap_or_else(|| default(key));
         let count = |key| usize::try_from(get(key)).unwrap_or(usize::MAX);
@@ -141,7 +141,7 @@ impl Asked {
         let connections = count(MAX_CONNECTIONS);
         let share = self.0.contains_key(MAX_PEER_CONNECTIONS);
         let share = share.then(|| count(MAX_PEER_CONNECTIONS));
-        Limits {
+        AddressLimits {
             header_timeout: milliseconds(HEADER_TIMEOUT),
             body_timeout: milliseconds(BODY_TIMEOUT),
             first_byte_timeout: milliseconds(FIRST_BYTE_TIMEOUT),

@@ -14,12 +14,12 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::DropGuard;
 use tokio_util::task::TaskTracker;
 
+use super::clients::ClientConnection;
 use super::connection::serve;
 use super::connection_limits::ConnectionLimits;
 use super::crowd::Crowd;
 use super::endpoint::GRACE;
 use super::listener_state::{Ending, ListenerState};
-use super::peers::Connected;
 use super::routes::{Route, Routes};
 
 /// How long to wait when the operating system has no file descriptor left.
@@ -63,9 +63,9 @@ impl Listener {
             _kill: ending.now.clone().drop_guard(),
             state: Arc::new(ListenerState {
                 bound,
-                terms: RwLock::new(ConnectionLimits::new(routes.limits())),
+                limits: RwLock::new(ConnectionLimits::new(routes.limits())),
                 tls: RwLock::new(routes.tls()),
-                peers: Arc::default(),
+                clients: Arc::default(),
                 crowd: Crowd::default(),
                 routes: RwLock::new(routes),
                 ending,
@@ -102,7 +102,7 @@ impl Listener {
 
     /// For a request's body, and for a client that stops reading its answer.
     pub(crate) fn body_timeout(&self) -> Duration {
-        self.state.terms.read().limits.body_timeout
+        self.state.limits.read().address.body_timeout
     }
 
     /// Whether a route may be served, in the place of another of its link.
@@ -210,7 +210,7 @@ async fn accept(socket: Arc<TcpListener>, state: Arc<ListenerState>, connections
         let (state, tasks) = (state.clone(), connections.clone());
         connections.spawn(async move {
             let share = entered.connected.share();
-            serve(entered.stream, state, (entered.terms, share), tasks).await;
+            serve(entered.stream, state, (entered.limits, share), tasks).await;
             drop((entered.connected, slot));
         });
     };
@@ -224,7 +224,7 @@ async fn accept(socket: Arc<TcpListener>, state: Arc<ListenerState>, connections
     // Connections in the backlog are established for their clients, who expect an answer.
     for accepted in backlog(socket) {
         if let Some(entered) = enter(accepted, &state) {
-            let slot = entered.terms.slots.clone().try_acquire_owned();
+            let slot = entered.limits.slots.clone().try_acquire_owned();
             let Ok(slot) = slot else { return };
             take(entered, slot);
         }
@@ -234,18 +234,18 @@ async fn accept(socket: Arc<TcpListener>, state: Arc<ListenerState>, connections
 /// A connection that its client's share allows.
 struct Entered {
     stream: TcpStream,
-    connected: Connected,
-    terms: Arc<ConnectionLimits>,
+    connected: ClientConnection,
+    limits: Arc<ConnectionLimits>,
 }
 
 /// Admits a connection, or closes it if its client has its share: waiting would delay other clients.
 fn enter((stream, peer): (TcpStream, SocketAddr), state: &ListenerState) -> Option<Entered> {
-    let terms = state.terms.read().clone();
-    let connected = state.peers.connect(peer.ip(), &terms)?;
+    let limits = state.limits.read().clone();
+    let connected = state.clients.connect(peer.ip(), &limits)?;
     Some(Entered {
         stream,
         connected,
-        terms,
+        limits,
     })
 }
 
@@ -255,7 +255,7 @@ async fn next(socket: &TcpListener, state: &ListenerState) -> (Entered, OwnedSem
         match socket.accept().await {
             Ok(accepted) => {
                 if let Some(entered) = enter(accepted, state) {
-                    let slot = room(state, entered.terms.slots.clone()).await;
+                    let slot = room(state, entered.limits.slots.clone()).await;
                     return (entered, slot);
                 }
             }

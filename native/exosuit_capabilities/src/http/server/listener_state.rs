@@ -9,9 +9,9 @@ use parking_lot::RwLock;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use super::clients::Clients;
 use super::connection_limits::ConnectionLimits;
 use super::crowd::Crowd;
-use super::peers::Peers;
 use super::place::host_of;
 use super::refusal::Refusal;
 use super::routes::{Route, Routes};
@@ -25,28 +25,29 @@ pub(crate) const LINGER: Duration = Duration::from_millis(200);
 pub(crate) struct ListenerState {
     pub(crate) bound: SocketAddr,
     pub(crate) routes: RwLock<Routes>,
-    pub(crate) terms: RwLock<Arc<ConnectionLimits>>,
+    pub(crate) limits: RwLock<Arc<ConnectionLimits>>,
     pub(crate) tls: RwLock<Option<Arc<Tls>>>,
-    pub(crate) peers: Arc<Peers>,
+    pub(crate) clients: Arc<Clients>,
     pub(crate) crowd: Crowd,
     pub(crate) ending: Ending,
 }
 
+/// The two steps in which a listener ends.
 #[derive(Clone, Default)]
 pub(crate) struct Ending {
-    /// No new connection, no new request.
+    /// Takes no new connections and no new requests. Those that run finish.
     pub(crate) gently: CancellationToken,
-    /// No connection.
+    /// Ends all connections.
     pub(crate) now: CancellationToken,
 }
 
 impl ListenerState {
     /// Applies the limits and the certificate of the current routes to new connections.
     pub(crate) fn adjust(&self, routes: &Routes) {
-        let limits = routes.limits();
-        let mut terms = self.terms.write();
-        if terms.limits != limits {
-            *terms = ConnectionLimits::new(limits);
+        let address = routes.limits();
+        let mut limits = self.limits.write();
+        if limits.address != address {
+            *limits = ConnectionLimits::new(address);
         }
         *self.tls.write() = routes.tls();
     }

@@ -1,38 +1,43 @@
-//! The HTTP server: routes on ports, each request a call of the actor at the end of its route.
+//! The HTTP server: routes on ports. Each request calls the actor at the end of its route.
 //!
-//! - [`HttpServer`]: one provider, with a route for each of its links. [`HttpPorts`]: the addresses
-//!   that all servers of a host share.
-//! - `settings` reads what a link asks for: a `place` on an address, and the `limits` of that.
-//! - `listener` accepts connections and drains them, each `peers` address its share; they share its
-//!   `listener_state`, and each is held to the `connection_limits` that held when it came. `connection`
-//!   serves one: a `socket`, with `tls` or without, in HTTP/1.1 or HTTP/2 (`streams`); its requests share
-//!   its `connection_state`.
-//! - `head` reads whom a request asks, `routes` finds its `endpoint`, `rules` (with `cors`) are what
-//!   the route answers itself.
-//! - `exchange` makes a request a call: `whole` (with the messages of `contract`) or `streamed` (with the
-//!   bodies of `upload`). `outgoing` is the body that comes back, in `piece`s, `refusal` the status of each
-//!   failure, `unread` what is left of a request that is refused.
+//! # The way of a request
+//!
+//! 1. `listener` accepts a connection, if its client (`clients`) has less than its share. All connections of an
+//!    address share its `listener_state`; each keeps the `connection_limits` that held when it came.
+//! 2. `connection` serves it: a `socket`, with `tls` or without, in HTTP/1.1 or HTTP/2 (`streams`). Its requests
+//!    share its `connection_state`.
+//! 3. `head` finds out which host a request names, `routes` finds its route by `place`, and `rules` (with `cors`)
+//!    give the answers that need no actor.
+//! 4. `exchange` calls the actor through the `endpoint` of the route: `whole`, in one message (`contract`), or
+//!    `streamed`, with a body that is read as it comes (`upload`).
+//! 5. `outgoing` sends the body of the answer in `piece`s. A failure becomes a status (`refusal`), and what is
+//!    left of a refused request is read by `drain_body`.
+//!
+//! [`HttpServer`] is one provider, with a route for each of its links, whose wishes `settings` reads.
+//! [`HttpPorts`] are the addresses that all servers of a host share.
 //!
 //! # Slow clients
 //!
-//! No client holds up others for longer than the settings of its address allow:
+//! No client delays others for longer than the settings of its address allow:
 //!
-//! - `pace` ends a client that keeps the server waiting: for a header, for the first byte of a body,
-//!   for bytes below the minimum rate, in either direction. Each stream of HTTP/2 has its own. A client that
-//!   leaves the last `piece` of an answer in h2 for too long loses its connection.
-//! - A small body is read before its actor is called. While the actor waits for the rest of a larger
-//!   one, its place serves other calls ([`exosuit_core::ClientWait`]).
-//! - `budget` counts the bodies of requests and answers, until they have been handed over.
-//! - Where an address has no room for one more connection, those that nobody uses are closed (`crowd`).
+//! - `pace` ends a client that keeps the server waiting: for a header, for the first byte of a body, or for bytes
+//!   below the minimum rate, in either direction. Each stream of HTTP/2 is watched by itself. A client that leaves
+//!   the last `piece` of an answer in h2 for too long loses its connection.
+//! - A small body is read before its actor is called. While an actor waits for the rest of a larger one, other
+//!   calls may use its place in the queue ([`exosuit_core::ClientWait`]).
+//! - `budget` counts the bytes of all bodies that are in memory.
+//! - If an address has no room for a new connection, idle connections are closed (`crowd`).
 //! - A client that gives up one request after another loses its connection.
 
 mod budget;
+mod clients;
 mod connection;
 mod connection_limits;
 mod connection_state;
 pub(crate) mod contract;
 mod cors;
 mod crowd;
+mod drain_body;
 mod endpoint;
 mod exchange;
 mod head;
@@ -41,7 +46,6 @@ mod listener;
 mod listener_state;
 mod outgoing;
 mod pace;
-mod peers;
 mod piece;
 mod place;
 mod ports;
@@ -53,7 +57,6 @@ mod socket;
 mod streamed;
 mod streams;
 mod tls;
-mod unread;
 mod upload;
 mod whole;
 
@@ -113,16 +116,16 @@ use tls::{Owner, Tls};
 /// whole one; so does one whose request turns out to be too large, too slow or broken off.
 pub struct HttpServer {
     contracts: Vec<Contract>,
-    shared: Arc<Shared>,
+    shared: Arc<HttpServerShared>,
 }
 
-struct Shared {
+struct HttpServerShared {
     id: Id,
     configuration: Configuration,
     deliver: Weak<dyn Deliver>,
     observe: Arc<dyn Observe>,
     ports: Arc<HttpPorts>,
-    open: Mutex<Open>,
+    open: Mutex<OpenRoutes>,
     /// One change of routes at a time: binding waits, and must not overtake the end.
     changing: Arc<tokio::sync::Mutex<()>>,
     /// The routes that take nothing new, until their requests have finished.
@@ -130,13 +133,13 @@ struct Shared {
 }
 
 #[derive(Default)]
-struct Open {
-    routes: BTreeMap<Key, Arc<Placed>>,
+struct OpenRoutes {
+    routes: BTreeMap<RouteKey, Arc<Placed>>,
     stopped: bool,
 }
 
 /// The actor as well as the link's key: that of a link from a provider does not name its target.
-type Key = (LinkKey, Id);
+type RouteKey = (LinkKey, Id);
 
 impl HttpServer {
     /// A server without a link yet. Fails on settings that no link could be served with.
@@ -145,7 +148,7 @@ impl HttpServer {
         surroundings.warn(warnings);
         Ok(Arc::new(Self {
             contracts: HTTP_SERVER.contracts(),
-            shared: Arc::new(Shared {
+            shared: Arc::new(HttpServerShared {
                 id: surroundings.id,
                 configuration: surroundings.configuration,
                 deliver: surroundings.deliver,
@@ -162,7 +165,7 @@ impl HttpServer {
     pub fn addresses(&self) -> Vec<(Id, SocketAddr)> {
         let open = self.shared.open.lock();
         let address =
-            |((_, actor), placed): (&Key, &Arc<Placed>)| (actor.clone(), placed.address());
+            |((_, actor), placed): (&RouteKey, &Arc<Placed>)| (actor.clone(), placed.address());
         open.routes.iter().map(address).collect()
     }
 
@@ -273,7 +276,7 @@ fn describe(placed: &Placed) -> String {
     format!("{scheme}://{address}{path}{host} → {actor}")
 }
 
-impl Shared {
+impl HttpServerShared {
     /// The route that the link has is served until the new one is.
     async fn prepare(self: Arc<Self>, link: &Link, form: Form) -> Result<Prepared, Error> {
         let (configuration, actor) = link.seen_from(&self.id);

@@ -15,7 +15,7 @@ const MAX_PATH: usize = 256;
 
 /// Where on its address an actor is found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Place {
+pub(crate) struct RoutePlace {
     /// The header whose value is compared; `None` for the request's host.
     header: Option<HeaderName>,
     /// The value to compare. A host is in lower case and without port. Empty for any.
@@ -24,7 +24,7 @@ pub(crate) struct Place {
     path: Box<str>,
 }
 
-impl Place {
+impl RoutePlace {
     /// Reads the place from the settings of a link; `routing_mode` says which of them count.
     pub(crate) fn read(settings: &Settings) -> Result<Self, Error> {
         let (host, path) = (settings.text("host"), settings.text("path"));
@@ -67,7 +67,7 @@ impl Place {
 }
 
 /// ` for host a.example at path /b`; nothing for all there is.
-impl fmt::Display for Place {
+impl fmt::Display for RoutePlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.header {
             Some(header) => write!(f, " for {header}: {}", self.host)?,
@@ -175,12 +175,12 @@ mod tests {
 
     use super::*;
 
-    fn place(pairs: &[(&str, &str)]) -> Result<Place, Error> {
+    fn place(pairs: &[(&str, &str)]) -> Result<RoutePlace, Error> {
         let mut settings = Settings::new(&HTTP_SERVER);
         for (key, value) in pairs {
             settings.put(key, value);
         }
-        Place::read(&settings)
+        RoutePlace::read(&settings)
     }
 
     #[test]

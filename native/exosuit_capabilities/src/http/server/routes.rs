@@ -14,8 +14,8 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use super::endpoint::{Endpoint, GRACE};
-use super::limits::{Asked, Limits};
-use super::place::{Place, value_of};
+use super::limits::{AddressLimits, Asked};
+use super::place::{RoutePlace, value_of};
 use super::refusal::Refusal;
 use super::rules::Rules;
 use super::settings::Wanted;
@@ -24,7 +24,7 @@ use crate::http::host::known_as;
 
 /// A place and the actor behind it. Immutable: a link that changes gets a new route.
 pub(crate) struct Route {
-    pub(crate) place: Place,
+    pub(crate) place: RoutePlace,
     pub(crate) endpoint: Endpoint,
     /// `None` for a route without rules of its own.
     pub(crate) rules: Option<Box<Rules>>,
@@ -141,7 +141,7 @@ impl Routes {
     }
 
     /// The routes that are distinguished in the same way as this one.
-    fn hosts(&mut self, place: &Place) -> &mut Hosts {
+    fn hosts(&mut self, place: &RoutePlace) -> &mut Hosts {
         match place.header() {
             None => &mut self.hosts,
             Some(name) => {
@@ -235,7 +235,7 @@ impl Routes {
     }
 
     /// The limits that the routes together ask for.
-    pub(crate) fn limits(&self) -> Limits {
+    pub(crate) fn limits(&self) -> AddressLimits {
         let mut asked = Asked::default();
         let mut largest = 0;
         for route in self.live() {

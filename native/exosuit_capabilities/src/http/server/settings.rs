@@ -8,7 +8,7 @@ use exosuit_core::{Code, Configuration, Error, Given, HTTP_SERVER};
 use serde_json::{Map, Value};
 
 use super::limits::Asked;
-use super::place::Place;
+use super::place::RoutePlace;
 use super::rules::Rules;
 use super::tls::Files;
 use crate::settings::{Settings, invalid};
@@ -16,7 +16,7 @@ use crate::settings::{Settings, invalid};
 /// What a link asks for.
 pub(crate) struct Wanted {
     pub(crate) address: SocketAddr,
-    pub(crate) place: Place,
+    pub(crate) place: RoutePlace,
     pub(crate) call: CallLimits,
     /// `None` for a route without rules of its own.
     pub(crate) rules: Option<Box<Rules>>,
@@ -65,7 +65,7 @@ pub(crate) fn read(
     unused(Given::ToLink, link)?;
     let wanted = Wanted {
         address: address(&settings)?,
-        place: Place::read(&settings)?,
+        place: RoutePlace::read(&settings)?,
         call: call_limits(&settings, form)?,
         rules: Rules::read(&settings)?,
         asked: Asked::read(&settings)?,

@@ -11,10 +11,10 @@ use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use tokio::time::timeout;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use super::endpoint::{Endpoint, GRACE, Visit};
+use super::drain_body::{expects, refuse_larger};
+use super::endpoint::{Endpoint, GRACE, RequestContext};
 use super::head::absolute;
 use super::refusal::Refusal;
-use super::unread::{expects, refuse_larger};
 use super::upload::{Fault, Upload};
 use crate::http::headers::{is_bodiless, is_final, strip_hop_by_hop, take_length};
 
@@ -25,21 +25,21 @@ const OPERATION: &str = "wasi:http/incoming-handler@0.2.0#handle";
 pub(crate) async fn exchange(
     endpoint: &Endpoint,
     request: Request<Incoming>,
-    visit: Visit<'_>,
+    context: RequestContext<'_>,
 ) -> Result<Response<Streamed>, Refusal> {
     let method = request.method().clone();
     let most = endpoint.limits.max_body_bytes.unwrap_or(u64::MAX);
     let expects = expects(&request);
     let (mut head, body) = request.into_parts();
     let body = refuse_larger(body, expects, most)?;
-    absolute(&mut head, visit.arrival).ok_or(Refusal::Request(StatusCode::BAD_REQUEST))?;
+    absolute(&mut head, context.arrival).ok_or(Refusal::Request(StatusCode::BAD_REQUEST))?;
     strip_hop_by_hop(&mut head.headers);
 
     let (body, fault, waits) = if body.is_end_stream() {
         (nothing(), None, None)
     } else {
-        let mut upload = Upload::new(body, expects, most, visit.limits);
-        upload.read_ahead(visit.budget).await?;
+        let mut upload = Upload::new(body, expects, most, context.limits);
+        upload.read_ahead(context.budget).await?;
         let (fault, waits) = (upload.fault(), upload.waits());
         (upload.boxed(), Some(fault), Some(waits))
     };

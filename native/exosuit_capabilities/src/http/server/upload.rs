@@ -16,10 +16,10 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio_util::sync::CancellationToken;
 
 use super::budget::{Budget, Held};
-use super::limits::Limits;
+use super::drain_body::drain_body;
+use super::limits::AddressLimits;
 use super::pace::{Pace, Tempo};
 use super::refusal::Refusal;
-use super::unread::linger;
 
 /// How much of a body is read before the actor is called.
 const READ_AHEAD: u64 = 64 << 10;
@@ -100,7 +100,7 @@ impl Fault {
 
 impl Upload {
     /// A body of at most so many bytes, of a client that is no slower than the limits have it.
-    pub(crate) fn new(body: Incoming, expects: bool, most: u64, limits: &Limits) -> Self {
+    pub(crate) fn new(body: Incoming, expects: bool, most: u64, limits: &AddressLimits) -> Self {
         Self {
             body: Some(body),
             left: most,
@@ -214,7 +214,7 @@ impl Upload {
     fn too_large(&mut self) -> Error {
         self.fault.raise(StatusCode::PAYLOAD_TOO_LARGE);
         if let Some(body) = self.body.take() {
-            linger(body);
+            drain_body(body);
         }
         let detail = format!(
             "the body of the request is larger than max_body_bytes, {}",
@@ -277,7 +277,7 @@ impl Drop for Upload {
         self.waits.set(false);
         // Nobody reads the rest of it.
         if let Some(body) = self.body.take().filter(|_| self.welcome) {
-            linger(body);
+            drain_body(body);
         }
     }
 }

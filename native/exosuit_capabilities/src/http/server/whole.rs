@@ -13,16 +13,16 @@ use tokio::time::timeout;
 
 use super::budget::Held;
 use super::contract::{self, OPERATION, Payload};
-use super::endpoint::{Endpoint, Visit};
+use super::drain_body::{drain_body, expects, refuse_larger};
+use super::endpoint::{Endpoint, RequestContext};
 use super::pace::Pace;
 use super::refusal::Refusal;
-use super::unread::{expects, linger, refuse_larger};
 
 /// Calls the actor with a request, and makes its answer a response.
 pub(crate) async fn exchange(
     endpoint: &Endpoint,
     request: Request<Incoming>,
-    visit: Visit<'_>,
+    context: RequestContext<'_>,
 ) -> Result<Response<Full<Bytes>>, Refusal> {
     let most = endpoint.whole_body();
     let expects = expects(&request);
@@ -34,8 +34,8 @@ pub(crate) async fn exchange(
     let mut memory = Held::default();
     let mut payload = Payload::begin(&head, declared).map_err(|e| Refusal::Call(e.code))?;
     if !body.is_end_stream() {
-        let whole = read_body(body, &mut payload, most, visit, &mut memory);
-        timeout(visit.limits.body_timeout, whole)
+        let whole = read_body(body, &mut payload, most, context, &mut memory);
+        timeout(context.limits.body_timeout, whole)
             .await
             .map_err(|_| Refusal::Request(StatusCode::REQUEST_TIMEOUT))??;
     }
@@ -49,25 +49,25 @@ async fn read_body(
     mut body: Incoming,
     payload: &mut Payload,
     most: u64,
-    visit: Visit<'_>,
+    context: RequestContext<'_>,
     held: &mut Held,
 ) -> Result<(), Refusal> {
-    let mut pace = Pace::new(visit.limits.first_byte());
+    let mut pace = Pace::new(context.limits.first_byte());
     let mut is_first = true;
     while let Some(frame) = next_frame(&mut body, &mut pace).await? {
         let Ok(part) = frame.into_data() else {
             continue;
         };
         if std::mem::take(&mut is_first) {
-            pace.change(visit.limits.upload());
+            pace.change(context.limits.upload());
         }
         pace.passed(part.len());
         let length = payload.body_length() + part.len() as u64;
         if length > most {
-            linger(body);
+            drain_body(body);
             return Err(Refusal::Request(StatusCode::PAYLOAD_TOO_LARGE));
         }
-        if !visit.budget.raise(held, length) {
+        if !context.budget.raise(held, length) {
             return Err(Refusal::Full);
         }
         payload.push(&part);

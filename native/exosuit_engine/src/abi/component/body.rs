@@ -14,9 +14,9 @@ use wasmtime_wasi_http::{Error as HttpError, WasiBody};
 
 /// Makes a body `Sync`, as the bodies of `exosuit_core` are. A guest's body is not, and only one thread at
 /// a time ever polls it.
-struct Shared<B>(Mutex<B>);
+struct SyncBody<B>(Mutex<B>);
 
-impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for Shared<B> {
+impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for SyncBody<B> {
     type Data = Bytes;
     type Error = B::Error;
 
@@ -38,16 +38,16 @@ impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for Shared<B> {
 
 /// A body that a guest writes, for readers outside. Errors become those of Exosuit.
 pub(super) fn from_guest(body: WasiBody) -> Body {
-    let told = |error: HttpError| {
+    let to_error = |error: HttpError| {
         let detail = format!("the guest did not send its whole body: {error}");
         Error::new(Code::Guest, detail)
     };
-    Shared(Mutex::new(body)).map_err(told).boxed()
+    SyncBody(Mutex::new(body)).map_err(to_error).boxed()
 }
 
 /// A body that a guest reads. With `pause`, the body ends with an error if it brings nothing for that long.
 pub(super) fn to_guest(body: Body, pause: Option<Duration>) -> WasiBody {
-    let told = |error: Error| match error.code {
+    let to_error = |error: Error| match error.code {
         Code::Deadline => HttpError::ConnectionReadTimeout,
         _ => HttpError::InternalError(Some(error.detail)),
     };
@@ -56,7 +56,7 @@ pub(super) fn to_guest(body: Body, pause: Option<Duration>) -> WasiBody {
         pause,
         waiting: None,
     };
-    paused.map_err(told).boxed_unsync()
+    paused.map_err(to_error).boxed_unsync()
 }
 
 /// A body that fails if it pauses for too long while its reader waits.

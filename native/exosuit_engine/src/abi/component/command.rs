@@ -13,7 +13,7 @@ use wasmtime_wasi::{I32Exit, WasiCtxBuilder};
 
 use super::super::store::bounded;
 use super::function::Function;
-use super::state::State;
+use super::state::ComponentState;
 use crate::Error;
 use crate::actor_shared::ActorShared;
 use crate::sandbox::{self, Sandbox};
@@ -30,15 +30,15 @@ pub(in crate::abi) fn is_run(operation: &str) -> bool {
 
 /// Runs the program to its end and returns its output.
 pub(super) async fn run(
-    instance: &InstancePre<State>,
+    instance: &InstancePre<ComponentState>,
     function: &Function,
     actor: &Arc<ActorShared>,
     context: Context,
     input: Bytes,
 ) -> Result<Reply, Error> {
-    let _place = actor.share.take(context.deadline).await?;
+    let _permit = actor.share.acquire(context.deadline).await?;
     let (sandbox, output) = streams(actor, input).await?;
-    let state = State::with(actor, context, Some(sandbox));
+    let state = ComponentState::with(actor, context, Some(sandbox));
     let mut store = bounded(&actor.engine, state);
     let ended = async {
         let instance = instance.instantiate_async(&mut store).await?;

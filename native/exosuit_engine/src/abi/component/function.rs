@@ -10,7 +10,7 @@ use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use wasmtime::component::{Component, ComponentExportIndex, Func, Instance, Val};
 
 use super::plain;
-use super::state::State;
+use super::state::ComponentState;
 use super::types::{MAX_TYPES, Signature};
 use super::value::{Misfit, lift, lower_all};
 use crate::Error;
@@ -18,7 +18,7 @@ use crate::explain::{MAX_GUEST_ERROR, MAX_NAME, cut};
 use crate::slice::leave_scheduler;
 
 /// How many functions an error names.
-const NAMED: usize = 16;
+const MAX_LISTED: usize = 16;
 
 /// A function that a component exports.
 pub(super) struct Function {
@@ -31,7 +31,7 @@ impl Function {
     /// Looks the function up in an instance.
     pub(super) fn within(
         &self,
-        store: &mut Store<State>,
+        store: &mut Store<ComponentState>,
         instance: Instance,
     ) -> wasmtime::Result<Func> {
         let function = instance.get_func(store, self.index);
@@ -122,10 +122,14 @@ impl Functions {
     fn unknown(&self, operation: &str) -> Error {
         let mut names: Vec<&str> = self.0.keys().map(String::as_str).collect();
         names.sort_unstable();
-        let more = if names.len() > NAMED { ", …" } else { "" };
+        let more = if names.len() > MAX_LISTED {
+            ", …"
+        } else {
+            ""
+        };
         let names = names
             .into_iter()
-            .take(NAMED)
+            .take(MAX_LISTED)
             .map(|name| cut(name, MAX_NAME));
         Error::UnknownOperation(format!(
             "the component exports no function {:?}, it exports {}{more}",
@@ -138,7 +142,7 @@ impl Functions {
 /// Calls it with values. What takes and gives strings and lists of bytes alone is called without `Val`, which takes
 /// forty bytes for each byte of a list.
 pub(super) async fn call_with_values(
-    store: &mut Store<State>,
+    store: &mut Store<ComponentState>,
     instance: Instance,
     function: &Function,
     operation: &str,
@@ -178,7 +182,7 @@ fn input(operation: &str, misfit: &Misfit) -> Error {
 /// Calls it with bytes: one of at most one string or list of bytes, that gives such a one, or a
 /// result of such a one, or nothing. Bytes are copied once each way.
 pub(super) async fn call_with_bytes(
-    store: &mut Store<State>,
+    store: &mut Store<ComponentState>,
     instance: Instance,
     function: &Function,
     payload: Bytes,
@@ -194,12 +198,12 @@ pub(super) async fn call_with_bytes(
             };
             Err(Error::Guest(cut(&text, MAX_GUEST_ERROR).to_owned()).into())
         }
-        Value::Ok(Some(value)) => Ok(Reply::Bytes(in_bytes(*value))),
-        value => Ok(Reply::Bytes(in_bytes(value))),
+        Value::Ok(Some(value)) => Ok(Reply::Bytes(into_bytes(*value))),
+        value => Ok(Reply::Bytes(into_bytes(value))),
     }
 }
 
-fn in_bytes(value: Value) -> Bytes {
+fn into_bytes(value: Value) -> Bytes {
     match value {
         Value::Binary(bytes) => bytes,
         _ => Bytes::new(),

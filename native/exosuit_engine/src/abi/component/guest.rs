@@ -7,24 +7,24 @@ use wasmtime::Store;
 use wasmtime::component::{Instance, InstancePre};
 
 use super::super::store::{bounded, renew};
-use super::state::State;
+use super::state::ComponentState;
 use crate::Error;
 use crate::actor_shared::ActorShared;
 
 /// An instance that is ready for a call, or serves one. One call at a time: the store belongs to it.
-pub(crate) struct Guest {
-    pub(super) store: Store<State>,
+pub(crate) struct ComponentGuest {
+    pub(super) store: Store<ComponentState>,
     pub(super) instance: Instance,
 }
 
-impl Guest {
+impl ComponentGuest {
     /// Makes a fresh instance for a call.
     pub(super) async fn new(
-        instance: &InstancePre<State>,
+        instance: &InstancePre<ComponentState>,
         actor: &Arc<ActorShared>,
         context: Context,
     ) -> Result<Self, Error> {
-        let state = State::new(actor, context).await?;
+        let state = ComponentState::new(actor, context).await?;
         let mut store = bounded(&actor.engine, state);
         match instance.instantiate_async(&mut store).await {
             Ok(instance) => Ok(Self { store, instance }),
@@ -37,7 +37,7 @@ impl Guest {
     pub(super) async fn with(mut self, context: Context) -> Self {
         renew(&mut self.store);
         self.store.data_mut().serve(context);
-        self.store.data().limiter.settle().await;
+        self.store.data().limiter.leave_scheduler_if_large().await;
         self
     }
 }

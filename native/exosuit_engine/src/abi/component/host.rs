@@ -6,9 +6,9 @@ use exosuit_wit::wasi::config0_2_0_rc_1::store;
 use exosuit_wit::wasi::logging::logging as unversioned;
 use exosuit_wit::wasi::logging0_1_0_draft::logging;
 
-use super::state::State;
+use super::state::ComponentState;
 
-impl State {
+impl ComponentState {
     fn config(&self, key: &str) -> Option<String> {
         self.caller.actor.config.get(key).cloned()
     }
@@ -34,7 +34,7 @@ impl State {
 
 macro_rules! config {
     ($interface:ident, $error:ident) => {
-        impl $interface::Host for State {
+        impl $interface::Host for ComponentState {
             async fn get(
                 &mut self,
                 key: String,
@@ -57,7 +57,7 @@ config!(runtime, ConfigError);
 
 macro_rules! logging {
     ($interface:ident, $operation:literal) => {
-        impl $interface::Host for State {
+        impl $interface::Host for ComponentState {
             async fn log(
                 &mut self,
                 level: $interface::Level,
@@ -72,7 +72,7 @@ macro_rules! logging {
                     $interface::Level::Error => "error",
                     $interface::Level::Critical => "critical",
                 };
-                State::log(self, $operation, level, context, message).await;
+                ComponentState::log(self, $operation, level, context, message).await;
                 Ok(())
             }
         }

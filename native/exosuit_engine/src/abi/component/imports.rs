@@ -13,7 +13,7 @@ use exosuit_wit::wasi::{
 use wasmtime::StoreContextMut;
 use wasmtime::component::{HasSelf, LinkerInstance, Val};
 
-use super::state::State;
+use super::state::ComponentState;
 use super::types::{Signature, WitType};
 use super::value::{Misfit, lift, lower};
 use crate::configuration::setup;
@@ -21,35 +21,43 @@ use crate::slice::leave_scheduler;
 use crate::{Error, random};
 
 /// What links a component.
-pub(in crate::abi) type Linker = wasmtime::component::Linker<State>;
+pub(in crate::abi) type ComponentLinker = wasmtime::component::Linker<ComponentState>;
 
 /// Makes the linker for all components; once per engine.
-pub(in crate::abi) fn linker(engine: &wasmtime::Engine) -> Result<Linker, Error> {
-    let mut linker = Linker::new(engine);
+pub(in crate::abi) fn linker(engine: &wasmtime::Engine) -> Result<ComponentLinker, Error> {
+    let mut linker = ComponentLinker::new(engine);
     link(&mut linker).map_err(setup)?;
     Ok(linker)
 }
 
-fn link(linker: &mut Linker) -> wasmtime::Result<()> {
+fn link(linker: &mut ComponentLinker) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
     random(linker)?;
-    keyvalue0_2_0_draft::store::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
-    keyvalue0_2_0_draft::atomics::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
-    keyvalue0_2_0_draft::batch::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
-    keyvalue0_2_0_draft2::store::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
-    keyvalue0_2_0_draft2::atomics::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
-    keyvalue0_2_0_draft2::batch::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
-    config0_2_0_draft::store::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
-    config0_2_0_draft::runtime::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
-    config0_2_0_rc_1::store::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
-    logging::logging::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
-    logging0_1_0_draft::logging::add_to_linker::<_, HasSelf<State>>(linker, |state| state)
+    keyvalue0_2_0_draft::store::add_to_linker::<_, HasSelf<ComponentState>>(linker, |state| state)?;
+    keyvalue0_2_0_draft::atomics::add_to_linker::<_, HasSelf<ComponentState>>(linker, |state| {
+        state
+    })?;
+    keyvalue0_2_0_draft::batch::add_to_linker::<_, HasSelf<ComponentState>>(linker, |state| state)?;
+    keyvalue0_2_0_draft2::store::add_to_linker::<_, HasSelf<ComponentState>>(linker, |state| {
+        state
+    })?;
+    keyvalue0_2_0_draft2::atomics::add_to_linker::<_, HasSelf<ComponentState>>(linker, |state| {
+        state
+    })?;
+    keyvalue0_2_0_draft2::batch::add_to_linker::<_, HasSelf<ComponentState>>(linker, |state| {
+        state
+    })?;
+    config0_2_0_draft::store::add_to_linker::<_, HasSelf<ComponentState>>(linker, |state| state)?;
+    config0_2_0_draft::runtime::add_to_linker::<_, HasSelf<ComponentState>>(linker, |state| state)?;
+    config0_2_0_rc_1::store::add_to_linker::<_, HasSelf<ComponentState>>(linker, |state| state)?;
+    logging::logging::add_to_linker::<_, HasSelf<ComponentState>>(linker, |state| state)?;
+    logging0_1_0_draft::logging::add_to_linker::<_, HasSelf<ComponentState>>(linker, |state| state)
 }
 
 /// Replaces WASI's own functions for random bytes: those fill a buffer of any size in one go, and nothing
 /// interrupts them. The names contain the WASI version of this wasmtime.
-fn random(linker: &mut Linker) -> wasmtime::Result<()> {
+fn random(linker: &mut ComponentLinker) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     for (interface, function) in [
         ("wasi:random/random@0.2.12", "get-random-bytes"),
@@ -66,7 +74,7 @@ fn random(linker: &mut Linker) -> wasmtime::Result<()> {
 
 /// Defines a function as a call through the router.
 pub(super) fn define(
-    instance: &mut LinkerInstance<State>,
+    instance: &mut LinkerInstance<ComponentState>,
     function: &str,
     operation: String,
     contract: &Contract,
@@ -92,7 +100,7 @@ struct Bridge {
 impl Bridge {
     fn call<'a>(
         self: Arc<Self>,
-        store: StoreContextMut<'a, State>,
+        store: StoreContextMut<'a, ComponentState>,
         parameters: &[Val],
         results: &'a mut [Val],
     ) -> impl Future<Output = wasmtime::Result<()>> + Send + use<'a> {
@@ -102,7 +110,7 @@ impl Bridge {
             if are_heavy(&arguments) {
                 leave_scheduler().await;
             }
-            let State { caller, .. } = store.data();
+            let ComponentState { caller, .. } = store.data();
             let max = store.data().max_value_bytes();
             let answer = caller.ask(self.contract.as_str(), self.operation.clone(), arguments);
             let answer = answer.await;

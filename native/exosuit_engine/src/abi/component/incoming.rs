@@ -33,13 +33,13 @@ use wasmtime_wasi_http::{WasiHttpView, p2::body::HyperOutgoingBody};
 
 use super::super::guest::Pool;
 use super::body::{from_guest, to_guest};
-use super::guest::Guest;
-use super::prepared::Prepared;
+use super::guest::ComponentGuest;
+use super::prepared::PreparedComponent;
 use super::returned::Returned;
 use super::sending::{Run, Sending};
-use super::streaming::{Streaming, Work};
+use super::streaming::{ResponseGuest, Streaming};
 use crate::Error;
-use crate::actor_shared::{ActorShared, Settled};
+use crate::actor_shared::{ActorShared, ReportLosses};
 use crate::explain::{MAX_TEXT, cut};
 
 type Head = Result<http::Response<HyperOutgoingBody>, ErrorCode>;
@@ -49,7 +49,7 @@ type Head = Result<http::Response<HyperOutgoingBody>, ErrorCode>;
 /// Fails if the guest fails before it sets a response, or returns without one. Later failures end the
 /// body with an error.
 pub(super) async fn handle(
-    prepared: &Arc<Prepared>,
+    prepared: &Arc<PreparedComponent>,
     actor: &Arc<ActorShared>,
     pool: &Weak<Pool>,
     context: Context,
@@ -64,7 +64,7 @@ pub(super) async fn handle(
         error
     };
     let (set, head) = oneshot::channel();
-    let call = Serving {
+    let call = OwnedCall {
         prepared: Arc::clone(prepared),
         actor: Arc::clone(actor),
         pool: Weak::clone(pool),
@@ -97,9 +97,9 @@ pub(super) async fn handle(
     });
     let response = match head.await? {
         Ok(Ok(response)) => response,
-        unset => {
+        no_response => {
             returned.into_iter().for_each(Returned::leave);
-            return Err(match unset {
+            return Err(match no_response {
                 Ok(Err(code)) => refused(&code),
                 _ => Error::Guest("the guest set no response".to_owned()),
             });
@@ -112,8 +112,8 @@ pub(super) async fn handle(
         length(&parts.headers)
     };
     let guest = match run {
-        Some(run) => Work::Goes(Sending::new(run, end)),
-        None => Work::Done(returned),
+        Some(run) => ResponseGuest::Runs(Sending::new(run, end)),
+        None => ResponseGuest::Returned(returned),
     };
     let body = Streaming::new(from_guest(body), left, guest, Arc::clone(actor));
     Ok(Reply::Http(Box::new(http::Response::from_parts(
@@ -138,7 +138,7 @@ fn run(
     guest: impl Future<Output = Result<Option<Returned>, CallError>> + Send + 'static,
 ) -> Run {
     Box::pin(async move {
-        let _settled = Settled(&actor);
+        let _losses = ReportLosses(&actor);
         // Moves the whole lease into the block. Without this line, the block would capture only the
         // field `withdrawn`, and the lease would be dropped at the start.
         let lease = lease;
@@ -149,14 +149,14 @@ fn run(
 }
 
 /// A call that may outlive its caller: everything is owned.
-struct Serving {
-    prepared: Arc<Prepared>,
+struct OwnedCall {
+    prepared: Arc<PreparedComponent>,
     actor: Arc<ActorShared>,
     pool: Weak<Pool>,
     context: Context,
 }
 
-impl Serving {
+impl OwnedCall {
     /// Runs the guest until it returns. Returns the guest if it may serve again.
     async fn serve(
         self,
@@ -165,8 +165,8 @@ impl Serving {
     ) -> Result<Option<Returned>, CallError> {
         let handler = self.prepared.handler.as_ref().ok_or_else(no_handler)?;
         let guest = self.prepared.guest(&self.actor, &self.pool, self.context);
-        let (seat, mut guest) = guest.await?;
-        let Guest { store, instance } = &mut guest;
+        let (slot, mut guest) = guest.await?;
+        let ComponentGuest { store, instance } = &mut guest;
         let served = async {
             let request = request.map(|body| to_guest(body, None));
             let mut http = store.data_mut().http();
@@ -184,7 +184,7 @@ impl Serving {
         let state = guest.store.data();
         state.conclude();
         match served {
-            Ok(()) => Ok(seat.is_kept().then_some(Returned { guest, seat })),
+            Ok(()) => Ok(slot.is_kept().then_some(Returned { guest, slot })),
             Err(error) => Err(state.explain(&error).into()),
         }
     }

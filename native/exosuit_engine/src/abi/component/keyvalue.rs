@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use wasmtime::component::Resource;
 
 use self::answer::{Page, Refusal, bytes, each, entry, good, number, optional, page, pair, truth};
-use super::state::State;
+use super::state::ComponentState;
 
 const CONTRACT: &str = "wasi:keyvalue";
 
@@ -24,7 +24,7 @@ const MAX_NAME: usize = 1_024;
 /// What the guest gets; wasmtime's own error around it would be a trap.
 type Answer<T> = wasmtime::Result<Result<T, Refusal>>;
 
-impl State {
+impl ComponentState {
     fn open_bucket(&mut self, identifier: String) -> Answer<Resource<Bucket>> {
         if identifier.len() > MAX_NAME {
             let text = format!("the name of a bucket has {MAX_NAME} bytes at most");
@@ -123,7 +123,7 @@ macro_rules! store_and_batch {
             }
         }
 
-        impl $draft::store::Host for State {
+        impl $draft::store::Host for ComponentState {
             async fn open(
                 &mut self,
                 identifier: String,
@@ -132,7 +132,7 @@ macro_rules! store_and_batch {
             }
         }
 
-        impl $draft::store::HostBucket for State {
+        impl $draft::store::HostBucket for ComponentState {
             async fn get(
                 &mut self,
                 bucket: Resource<Bucket>,
@@ -198,7 +198,7 @@ macro_rules! store_and_batch {
             }
         }
 
-        impl $draft::batch::Host for State {
+        impl $draft::batch::Host for ComponentState {
             async fn get_many(
                 &mut self,
                 bucket: Resource<Bucket>,
@@ -244,7 +244,7 @@ fn read_cursor(text: &str) -> Result<u64, Refusal> {
         .map_err(|_| Refusal::Other("the cursor is not one that this store has given".to_owned()))
 }
 
-impl first::atomics::Host for State {
+impl first::atomics::Host for ComponentState {
     async fn increment(
         &mut self,
         bucket: Resource<Bucket>,
@@ -260,7 +260,7 @@ impl first::atomics::Host for State {
     }
 }
 
-impl second::atomics::Host for State {
+impl second::atomics::Host for ComponentState {
     async fn increment(
         &mut self,
         bucket: Resource<Bucket>,
@@ -302,7 +302,7 @@ impl second::atomics::Host for State {
 /// A handle, and the value that it saw.
 type Seen = (Resource<Cas>, Option<Vec<u8>>);
 
-impl State {
+impl ComponentState {
     async fn see(&mut self, bucket: &Resource<Bucket>, key: String) -> Answer<Seen> {
         let value = match self.value(bucket, key.clone()).await? {
             Ok(value) => value,
@@ -314,7 +314,7 @@ impl State {
     }
 }
 
-impl second::atomics::HostCas for State {
+impl second::atomics::HostCas for ComponentState {
     async fn new(
         &mut self,
         bucket: Resource<Bucket>,

@@ -14,9 +14,10 @@ const CONTRACT: &str = "wasi:http";
 const OPERATION: &str = "wasi:http/outgoing-handler@0.2.0#handle";
 
 /// Work that wasmtime does beside the response: none here, since the client does it.
-type Beside = Box<dyn Future<Output = Result<(), Error>> + Send>;
+type BackgroundWork = Box<dyn Future<Output = Result<(), Error>> + Send>;
 
-type Sending = Box<dyn Future<Output = Result<(http::Response<WasiBody>, Beside), Error>> + Send>;
+type Sending =
+    Box<dyn Future<Output = Result<(http::Response<WasiBody>, BackgroundWork), Error>> + Send>;
 
 /// The bytes that a guest may write to a body before somebody reads. Each open body holds that much memory.
 const CHUNK: usize = 64 << 10;
@@ -30,14 +31,14 @@ impl WasiHttpHooks for Caller {
         &mut self,
         request: http::Request<WasiBody>,
         options: Option<RequestOptions>,
-        _processed: Beside,
+        _processed: BackgroundWork,
     ) -> Sending {
         let caller = self.clone();
         let options = options.unwrap_or_default();
         Box::new(async move {
             let response = send(&caller, request, options).await?;
-            let beside: Beside = Box::new(async { Ok(()) });
-            Ok((response, beside))
+            let background: BackgroundWork = Box::new(async { Ok(()) });
+            Ok((response, background))
         })
     }
 }
@@ -50,9 +51,9 @@ async fn send(
     let exchange = Exchange::new(request.map(from_guest));
     let payload = Payload::Http(Box::new(exchange));
     let answer = caller.call(CONTRACT, OPERATION.to_owned(), payload);
-    let answer = match patience(&options) {
+    let answer = match head_timeout(&options) {
         None => answer.await,
-        Some(patience) => tokio::time::timeout(patience, answer)
+        Some(head_timeout) => tokio::time::timeout(head_timeout, answer)
             .await
             .map_err(|_| Error::ConnectionTimeout)?,
     };
@@ -62,7 +63,7 @@ async fn send(
 
 /// The time until the head of the response. The client that connects is behind the router, so the timeouts
 /// for connecting and for the first byte become one.
-fn patience(options: &RequestOptions) -> Option<Duration> {
+fn head_timeout(options: &RequestOptions) -> Option<Duration> {
     match (options.connect_timeout, options.first_byte_timeout) {
         (Some(connect), Some(first_byte)) => Some(connect.saturating_add(first_byte)),
         (one, other) => one.or(other),

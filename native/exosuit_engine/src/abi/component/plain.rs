@@ -5,7 +5,7 @@ use exosuit_core::Value;
 use wasmtime::Store;
 use wasmtime::component::{ComponentNamedList, ComponentType, Func, Lift, Lower, TypedFunc};
 
-use super::state::State;
+use super::state::ComponentState;
 use super::types::{Signature, WitType};
 use crate::Error;
 
@@ -96,7 +96,7 @@ impl Arguments {
     /// Calls the function, which is of the types that the arguments were made for.
     pub(super) async fn call(
         self,
-        store: &mut Store<State>,
+        store: &mut Store<ComponentState>,
         function: Func,
         signature: &Signature,
     ) -> wasmtime::Result<Value> {
@@ -148,7 +148,7 @@ impl Shape {
 
     async fn call<P>(
         self,
-        store: &mut Store<State>,
+        store: &mut Store<ComponentState>,
         function: Func,
         parameters: P,
     ) -> wasmtime::Result<Value>
@@ -173,7 +173,7 @@ impl Shape {
 }
 
 async fn typed<P, R>(
-    store: &mut Store<State>,
+    store: &mut Store<ComponentState>,
     function: Func,
     parameters: P,
 ) -> wasmtime::Result<Value>

@@ -8,24 +8,27 @@ use exosuit_core::{Context, WitName};
 use wasmtime::component::Component;
 use wasmtime_wasi_http::p2::bindings::ProxyIndices;
 
-use super::super::guest::{Guest as AnyGuest, Pool, Seat};
+use super::super::guest::{Guest, Pool, PoolSlot};
 use super::function::Functions;
-use super::guest::Guest;
-use super::imports::Linker;
+use super::guest::ComponentGuest;
+use super::imports::ComponentLinker;
 use super::unanswered::{self, Linked};
 use crate::Error;
 use crate::actor_shared::ActorShared;
 
 /// A linked component. An instance of it takes microseconds.
-pub(crate) struct Prepared {
+pub(crate) struct PreparedComponent {
     pub(super) linked: Linked,
     pub(super) functions: Functions,
     /// The export that answers HTTP, if the component has one.
     pub(super) handler: Option<ProxyIndices>,
 }
 
-impl Prepared {
-    pub(in crate::abi) fn new(base: &Linker, component: &Component) -> Result<Self, Error> {
+impl PreparedComponent {
+    pub(in crate::abi) fn new(
+        base: &ComponentLinker,
+        component: &Component,
+    ) -> Result<Self, Error> {
         let linked = unanswered::linked(base, component)?;
         Ok(Self {
             functions: Functions::of(component),
@@ -56,13 +59,13 @@ impl Prepared {
         actor: &Arc<ActorShared>,
         pool: &Weak<Pool>,
         context: Context,
-    ) -> Result<(Seat, Guest), Error> {
-        let place = actor.share.take(context.deadline).await?;
-        let (seat, rested) = Seat::take(pool, place);
+    ) -> Result<(PoolSlot, ComponentGuest), Error> {
+        let permit = actor.share.acquire(context.deadline).await?;
+        let (slot, rested) = PoolSlot::acquire(pool, permit);
         let guest = match rested {
-            Some(AnyGuest::Component(rested)) => rested.with(context).await,
-            _ => Guest::new(&self.linked.instance, actor, context).await?,
+            Some(Guest::Component(rested)) => rested.with(context).await,
+            _ => ComponentGuest::new(&self.linked.instance, actor, context).await?,
         };
-        Ok((seat, guest))
+        Ok((slot, guest))
     }
 }

@@ -1,19 +1,19 @@
 //! A guest that has answered HTTP and may serve again.
 //!
-//! It keeps its [`Seat`] until its body has been emptied, and then leaves itself there.
+//! It keeps its [`PoolSlot`] until its body has been emptied, and then leaves itself there.
 
-use super::super::guest::{Guest as AnyGuest, Seat};
-use super::guest::Guest;
+use super::super::guest::{Guest, PoolSlot};
+use super::guest::ComponentGuest;
 
 /// A guest that has answered HTTP, and its slot in the pool.
 pub(super) struct Returned {
-    pub(super) guest: Guest,
-    pub(super) seat: Seat,
+    pub(super) guest: ComponentGuest,
+    pub(super) slot: PoolSlot,
 }
 
 impl Returned {
     /// Leaves the guest in the pool, for the next call.
     pub(super) fn leave(self) {
-        self.seat.leave(AnyGuest::Component(self.guest));
+        self.slot.leave(Guest::Component(self.guest));
     }
 }

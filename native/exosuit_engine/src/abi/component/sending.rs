@@ -23,13 +23,13 @@ pub(super) type Run = Pin<Box<dyn Future<Output = Result<Option<Returned>, Error
 
 /// A running guest, shared by the reader of its body and the watchdog. Dropped, it drops the guest.
 pub(super) struct Sending {
-    guest: Arc<Mutex<Guest>>,
+    guest: Arc<Mutex<SendingGuest>>,
     watch: AbortHandle,
     /// Kept, because the body may be dropped on a thread outside of Tokio.
     runtime: Handle,
 }
 
-enum Guest {
+enum SendingGuest {
     /// The run, and the waker of the reader for when the watchdog ends the run.
     Runs(Run, Option<Waker>),
     /// Why the watchdog ended the run, until the reader has got that error.
@@ -40,7 +40,7 @@ impl Sending {
     /// Takes over a running guest. `bound` ends at the deadline of the call, or when the actor is
     /// stopped, and says which of the two.
     pub(super) fn new(run: Run, bound: impl Future<Output = Error> + Send + 'static) -> Self {
-        let guest = Arc::new(Mutex::new(Guest::Runs(run, None)));
+        let guest = Arc::new(Mutex::new(SendingGuest::Runs(run, None)));
         let watched = Arc::clone(&guest);
         let runtime = Handle::current();
         let watch = runtime.spawn(async move { end(&watched, bound.await) });
@@ -55,23 +55,23 @@ impl Sending {
     pub(super) fn poll(&self, task: &mut TaskContext<'_>) -> Poll<Result<Option<Returned>, Error>> {
         let mut guest = self.guest.lock();
         let ended = match &mut *guest {
-            Guest::Runs(run, reader) => match run.as_mut().poll(task) {
+            SendingGuest::Runs(run, reader) => match run.as_mut().poll(task) {
                 Poll::Ready(ended) => ended,
                 Poll::Pending => {
                     *reader = Some(task.waker().clone());
                     return Poll::Pending;
                 }
             },
-            Guest::Ended(why) => why.take().map_or(Ok(None), Err),
+            SendingGuest::Ended(why) => why.take().map_or(Ok(None), Err),
         };
-        *guest = Guest::Ended(None);
+        *guest = SendingGuest::Ended(None);
         Poll::Ready(ended)
     }
 
     /// Lets the guest finish in a task of its own: its whole body has been read. A failure is logged, since
     /// no caller is left.
     pub(super) fn finish(&self, actor: Arc<ActorShared>) {
-        if let Guest::Runs(run, _reader) = self.take() {
+        if let SendingGuest::Runs(run, _reader) = self.take() {
             self.runtime.spawn(async move {
                 match run.await {
                     Ok(returned) => returned.into_iter().for_each(Returned::leave),
@@ -84,8 +84,8 @@ impl Sending {
         }
     }
 
-    fn take(&self) -> Guest {
-        mem::replace(&mut self.guest.lock(), Guest::Ended(None))
+    fn take(&self) -> SendingGuest {
+        mem::replace(&mut self.guest.lock(), SendingGuest::Ended(None))
     }
 }
 
@@ -97,10 +97,10 @@ impl Drop for Sending {
 }
 
 /// Drops the guest and wakes its reader, who gets `error`.
-fn end(guest: &Mutex<Guest>, error: Error) {
+fn end(guest: &Mutex<SendingGuest>, error: Error) {
     let mut guest = guest.lock();
-    if let Guest::Runs(run, reader) = mem::replace(&mut *guest, Guest::Ended(None)) {
-        *guest = Guest::Ended(Some(error));
+    if let SendingGuest::Runs(run, reader) = mem::replace(&mut *guest, SendingGuest::Ended(None)) {
+        *guest = SendingGuest::Ended(Some(error));
         // Dropping an instance takes time, and may wake others: not under the lock.
         drop(guest);
         drop(run);

@@ -23,7 +23,7 @@ const MAX_RESOURCES: usize = 4_096;
 const MAX_FIELDS: usize = 64 << 10;
 
 /// The data of one instance. Only the call's context in `caller` changes from one call to the next.
-pub(crate) struct State {
+pub(crate) struct ComponentState {
     pub(super) caller: Caller,
     pub(super) limiter: Limiter,
     pub(super) table: ResourceTable,
@@ -33,7 +33,7 @@ pub(crate) struct State {
     http: WasiHttpCtx,
 }
 
-impl State {
+impl ComponentState {
     /// The data of a fresh instance. Opens the directories that the actor was granted.
     pub(super) async fn new(actor: &Arc<ActorShared>, context: Context) -> Result<Self, Error> {
         let wasi = match actor.grants.directories.as_slice() {
@@ -86,7 +86,7 @@ impl State {
     }
 }
 
-impl Limited for State {
+impl Limited for ComponentState {
     fn limiter(&mut self) -> &mut Limiter {
         &mut self.limiter
     }
@@ -96,7 +96,7 @@ impl Limited for State {
     }
 }
 
-impl WasiView for State {
+impl WasiView for ComponentState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         let actor = &self.caller.actor;
         let sandbox = || {
@@ -110,7 +110,7 @@ impl WasiView for State {
     }
 }
 
-impl WasiHttpView for State {
+impl WasiHttpView for ComponentState {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
         WasiHttpCtxView {
             hooks: &mut self.caller,

@@ -19,11 +19,11 @@ use super::sending::Sending;
 use crate::actor_shared::ActorShared;
 
 /// The guest behind a response.
-pub(super) enum Work {
+pub(super) enum ResponseGuest {
     /// It still runs, polled by the reader.
-    Goes(Sending),
+    Runs(Sending),
     /// It has returned. It is here if it may serve again.
-    Done(Option<Returned>),
+    Returned(Option<Returned>),
 }
 
 /// The body as the guest writes it.
@@ -39,7 +39,12 @@ pub(super) struct Streaming {
 }
 
 impl Streaming {
-    pub(super) fn new(body: Body, left: Option<u64>, work: Work, actor: Arc<ActorShared>) -> Self {
+    pub(super) fn new(
+        body: Body,
+        left: Option<u64>,
+        work: ResponseGuest,
+        actor: Arc<ActorShared>,
+    ) -> Self {
         let mut streaming = Self {
             body,
             sent: VecDeque::new(),
@@ -48,8 +53,8 @@ impl Streaming {
             actor,
         };
         match work {
-            Work::Goes(guest) => streaming.guest = Some(guest),
-            Work::Done(returned) => streaming.conclude(returned),
+            ResponseGuest::Runs(guest) => streaming.guest = Some(guest),
+            ResponseGuest::Returned(returned) => streaming.conclude(returned),
         }
         streaming
     }

@@ -15,7 +15,7 @@ use wasmtime::component::types::{ComponentFunc, ComponentInstance, ComponentItem
 use wasmtime::component::{Component, InstancePre, Linker, LinkerInstance, ResourceType};
 
 use super::imports::define;
-use super::state::State;
+use super::state::ComponentState;
 use super::types::{MAX_TYPES, Signature};
 use crate::Error;
 use crate::configuration::setup;
@@ -47,7 +47,7 @@ struct Nothing;
 
 /// A component that is linked.
 pub(in crate::abi) struct Linked {
-    pub(super) instance: InstancePre<State>,
+    pub(super) instance: InstancePre<ComponentState>,
     /// The types of the functions that links may answer.
     pub(super) bridged: Vec<Arc<Signature>>,
     /// The imports that nothing answers, each with the reason.
@@ -55,7 +55,10 @@ pub(in crate::abi) struct Linked {
 }
 
 /// Links the component.
-pub(in crate::abi) fn linked(base: &Linker<State>, component: &Component) -> Result<Linked, Error> {
+pub(in crate::abi) fn linked(
+    base: &Linker<ComponentState>,
+    component: &Component,
+) -> Result<Linked, Error> {
     check_size(component)?;
     let mut linking = Linking {
         linker: base.clone(),
@@ -173,7 +176,7 @@ fn new_resources(
 
 /// A component that is being linked.
 struct Linking<'a> {
-    linker: Linker<State>,
+    linker: Linker<ComponentState>,
     engine: &'a wasmtime::Engine,
     types_left: usize,
     bridged: Vec<Arc<Signature>>,
@@ -256,7 +259,7 @@ fn functions(
 }
 
 fn define_resources(
-    instance: &mut LinkerInstance<'_, State>,
+    instance: &mut LinkerInstance<'_, ComponentState>,
     resources: &[String],
 ) -> wasmtime::Result<()> {
     resources.iter().try_for_each(|name| {
@@ -266,7 +269,7 @@ fn define_resources(
 
 /// Defines a function that fails, and says which it is.
 fn define_stub(
-    instance: &mut LinkerInstance<'_, State>,
+    instance: &mut LinkerInstance<'_, ComponentState>,
     function: &str,
     import: String,
 ) -> wasmtime::Result<()> {

@@ -4,24 +4,24 @@ use bytes::Bytes;
 use wasmtime::{Store, TypedFunc};
 
 use super::super::store::renew;
-use super::state::{Call, State};
+use super::state::{Call, WasmbusState};
 use crate::Error;
 
 /// The guest's `__guest_call`.
 pub(super) type Answering = TypedFunc<(u32, u32), u32>;
 
 /// An instance that is ready for a call, or serves one.
-pub(crate) struct Guest {
-    pub(super) store: Store<State>,
+pub(crate) struct WasmbusGuest {
+    pub(super) store: Store<WasmbusState>,
     pub(super) guest_call: Answering,
 }
 
-impl Guest {
+impl WasmbusGuest {
     /// Prepares an instance that has served before for another call.
     pub(super) async fn with(mut self, call: Call) -> Self {
         renew(&mut self.store);
         self.store.data_mut().call = call;
-        self.store.data().limiter.settle().await;
+        self.store.data().limiter.leave_scheduler_if_large().await;
         self
     }
 

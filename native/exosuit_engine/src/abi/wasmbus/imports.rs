@@ -6,7 +6,7 @@ use wasmtime::Caller;
 
 use super::super::preview1;
 use super::memory::{Range, memory};
-use super::state::State;
+use super::state::WasmbusState;
 use crate::Error;
 use crate::configuration::setup;
 use crate::explain::cut;
@@ -22,23 +22,23 @@ const DONE: i32 = 1;
 const FAILED: i32 = -1;
 
 /// What links a wasmbus module.
-pub(in crate::abi) type Linker = wasmtime::Linker<State>;
+pub(in crate::abi) type WasmbusLinker = wasmtime::Linker<WasmbusState>;
 
 /// Makes the linker for all wasmbus modules; once per engine.
-pub(in crate::abi) fn linker(engine: &wasmtime::Engine) -> Result<Linker, Error> {
-    let mut linker = Linker::new(engine);
+pub(in crate::abi) fn linker(engine: &wasmtime::Engine) -> Result<WasmbusLinker, Error> {
+    let mut linker = WasmbusLinker::new(engine);
     link(&mut linker).map_err(setup)?;
     Ok(linker)
 }
 
-fn link(linker: &mut Linker) -> wasmtime::Result<()> {
-    preview1::add_to_linker(linker, State::wasi)?;
+fn link(linker: &mut WasmbusLinker) -> wasmtime::Result<()> {
+    preview1::add_to_linker(linker, WasmbusState::wasi)?;
     MODULES
         .iter()
         .try_for_each(|module| link_as(linker, module))
 }
 
-fn link_as(linker: &mut Linker, module: &str) -> wasmtime::Result<()> {
+fn link_as(linker: &mut WasmbusLinker, module: &str) -> wasmtime::Result<()> {
     linker
         .func_wrap(module, "__guest_request", guest_request)?
         .func_wrap(module, "__guest_response", guest_response)?
@@ -49,12 +49,14 @@ fn link_as(linker: &mut Linker, module: &str) -> wasmtime::Result<()> {
         .func_wrap(
             module,
             "__host_response_len",
-            |caller: Caller<'_, State>| length(caller.data().call.host_response.len()),
+            |caller: Caller<'_, WasmbusState>| length(caller.data().call.host_response.len()),
         )?
         .func_wrap(module, "__host_response", host_response)?
-        .func_wrap(module, "__host_error_len", |caller: Caller<'_, State>| {
-            length(host_error_length(caller.data()))
-        })?
+        .func_wrap(
+            module,
+            "__host_error_len",
+            |caller: Caller<'_, WasmbusState>| length(host_error_length(caller.data())),
+        )?
         .func_wrap(module, "__host_error", host_error)?
         .func_wrap(module, "__console_log", console_log)?;
     Ok(())
@@ -62,7 +64,7 @@ fn link_as(linker: &mut Linker, module: &str) -> wasmtime::Result<()> {
 
 /// `__guest_request`: copies operation and payload to where the guest wants them.
 fn guest_request(
-    mut caller: Caller<'_, State>,
+    mut caller: Caller<'_, WasmbusState>,
     operation: u32,
     payload: u32,
 ) -> wasmtime::Result<()> {
@@ -79,7 +81,7 @@ fn guest_request(
 
 /// `__guest_response`: takes the guest's answer. A second one replaces the first.
 fn guest_response(
-    mut caller: Caller<'_, State>,
+    mut caller: Caller<'_, WasmbusState>,
     pointer: u32,
     length: u32,
 ) -> wasmtime::Result<()> {
@@ -94,7 +96,11 @@ fn guest_response(
 }
 
 /// `__guest_error`: takes the guest's error. It wins over a response and over the return code.
-fn guest_error(mut caller: Caller<'_, State>, pointer: u32, length: u32) -> wasmtime::Result<()> {
+fn guest_error(
+    mut caller: Caller<'_, WasmbusState>,
+    pointer: u32,
+    length: u32,
+) -> wasmtime::Result<()> {
     let range = Range {
         import: "__guest_error",
         what: "an error",
@@ -111,9 +117,9 @@ type HostCall = (u32, u32, u32, u32, u32, u32, u32, u32);
 
 /// `__host_call`: calls another actor or a capability. The guest's fiber waits for the answer; no thread
 /// does.
-async fn host_call(mut caller: Caller<'_, State>, call: HostCall) -> wasmtime::Result<i32> {
+async fn host_call(mut caller: Caller<'_, WasmbusState>, call: HostCall) -> wasmtime::Result<i32> {
     let invocation = outgoing(&mut caller, call)?;
-    let State { actor, call, .. } = caller.data_mut();
+    let WasmbusState { actor, call, .. } = caller.data_mut();
     call.host_response = Bytes::new();
     call.host_error = None;
 
@@ -132,7 +138,7 @@ async fn host_call(mut caller: Caller<'_, State>, call: HostCall) -> wasmtime::R
     }
 }
 
-fn outgoing(caller: &mut Caller<'_, State>, call: HostCall) -> wasmtime::Result<Invocation> {
+fn outgoing(caller: &mut Caller<'_, WasmbusState>, call: HostCall) -> wasmtime::Result<Invocation> {
     let (binding, binding_length, namespace, namespace_length, operation, operation_length, ..) =
         call;
     let (.., payload, payload_length) = call;
@@ -155,7 +161,7 @@ fn outgoing(caller: &mut Caller<'_, State>, call: HostCall) -> wasmtime::Result<
 }
 
 /// `__host_response`: copies the answer to the last `__host_call`, once.
-fn host_response(mut caller: Caller<'_, State>, pointer: u32) -> wasmtime::Result<()> {
+fn host_response(mut caller: Caller<'_, WasmbusState>, pointer: u32) -> wasmtime::Result<()> {
     let range = Range {
         import: "__host_response",
         what: "room for a response",
@@ -171,14 +177,14 @@ fn length(bytes: usize) -> wasmtime::Result<u32> {
     Ok(u32::try_from(bytes)?)
 }
 
-fn host_error_length(state: &State) -> usize {
+fn host_error_length(state: &WasmbusState) -> usize {
     let error = state.call.host_error.as_ref();
     error.map_or(0, |error| error.to_string().len())
 }
 
 /// `__host_error`: copies the error of the last `__host_call`, once. A guest that has read it handles it
 /// itself; an unread one becomes the error of the guest's call.
-fn host_error(mut caller: Caller<'_, State>, pointer: u32) -> wasmtime::Result<()> {
+fn host_error(mut caller: Caller<'_, WasmbusState>, pointer: u32) -> wasmtime::Result<()> {
     let range = Range {
         import: "__host_error",
         what: "room for an error",
@@ -191,7 +197,11 @@ fn host_error(mut caller: Caller<'_, State>, pointer: u32) -> wasmtime::Result<(
     Ok(())
 }
 
-fn console_log(mut caller: Caller<'_, State>, pointer: u32, length: u32) -> wasmtime::Result<()> {
+fn console_log(
+    mut caller: Caller<'_, WasmbusState>,
+    pointer: u32,
+    length: u32,
+) -> wasmtime::Result<()> {
     let range = Range {
         import: "__console_log",
         what: "a line",
@@ -210,7 +220,12 @@ fn console_log(mut caller: Caller<'_, State>, pointer: u32, length: u32) -> wasm
 }
 
 /// Copies a message out of the guest, up to the message limit.
-fn message(range: Range, memory: &mut [u8], length: u32, state: &State) -> Result<Bytes, Error> {
+fn message(
+    range: Range,
+    memory: &mut [u8],
+    length: u32,
+    state: &WasmbusState,
+) -> Result<Bytes, Error> {
     let max = state.limiter.limits().message_bytes;
     let bytes = range.read(memory, length)?;
     if bytes.len() > max {

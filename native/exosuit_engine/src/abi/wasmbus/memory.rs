@@ -3,7 +3,7 @@
 
 use wasmtime::{Caller, Extern};
 
-use super::state::State;
+use super::state::WasmbusState;
 use crate::Error;
 
 /// Where a guest wants bytes to be read or written. The other fields are for errors.
@@ -62,8 +62,8 @@ impl Range {
 
 /// The guest's memory and the data of its store, borrowed together.
 pub(super) fn memory<'a>(
-    caller: &'a mut Caller<'_, State>,
-) -> wasmtime::Result<(&'a mut [u8], &'a mut State)> {
+    caller: &'a mut Caller<'_, WasmbusState>,
+) -> wasmtime::Result<(&'a mut [u8], &'a mut WasmbusState)> {
     let export = caller.data().memory;
     match caller.get_module_export(&export) {
         Some(Extern::Memory(memory)) => Ok(memory.data_and_store_mut(caller)),

@@ -16,7 +16,7 @@ use crate::sandbox::{self, Sandbox};
 use crate::{Error, explain};
 
 /// The data of one instance. `call` is replaced for each call.
-pub(crate) struct State {
+pub(crate) struct WasmbusState {
     pub(super) actor: Arc<ActorShared>,
     pub(super) call: Call,
     pub(super) memory: ModuleExport,
@@ -82,7 +82,7 @@ impl Call {
     }
 }
 
-impl Limited for State {
+impl Limited for WasmbusState {
     fn limiter(&mut self) -> &mut Limiter {
         &mut self.limiter
     }
@@ -92,7 +92,7 @@ impl Limited for State {
     }
 }
 
-impl State {
+impl WasmbusState {
     pub(super) async fn new(
         actor: &Arc<ActorShared>,
         call: Call,

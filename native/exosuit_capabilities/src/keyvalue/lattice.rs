@@ -23,7 +23,7 @@ use super::packed::{pack, unpack};
 use super::space::{MAX_SEEN, check_key};
 use super::store::{Running, Store, stopped};
 use super::transaction::full;
-use super::work::{Place, Work};
+use super::work::{Work, WorkContext};
 
 /// How often a change is tried while others change the same entry, and the longest pause between.
 const ATTEMPTS: u32 = 64;
@@ -42,7 +42,7 @@ const TURNS: usize = 256;
 const SWEEP_EVERY: u64 = 300_000;
 
 /// Records in a bucket of the lattice.
-pub(crate) struct Shared(Arc<Inner>);
+pub(crate) struct LatticeStore(Arc<Inner>);
 
 struct Inner {
     bucket: Arc<dyn Bucket>,
@@ -74,7 +74,7 @@ impl Drop for Expiring<'_> {
     }
 }
 
-impl Shared {
+impl LatticeStore {
     /// Records in this bucket, which need not be there yet.
     pub(crate) fn new(bucket: Arc<dyn Bucket>) -> Self {
         let locks = (0..TURNS).map(|_| Mutex::default()).collect();
@@ -88,19 +88,19 @@ impl Shared {
     }
 }
 
-impl Store for Shared {
-    fn run(&self, Work { operation, place }: Work) -> Running {
+impl Store for LatticeStore {
+    fn run(&self, Work { operation, context }: Work) -> Running {
         let inner = Arc::clone(&self.0);
         Box::pin(async move {
             if inner.is_stopped.load(Ordering::Relaxed) {
                 return Err(stopped());
             }
             match operation {
-                Operation::Query(Query::Keys(cursor)) => inner.list(cursor, &place).await,
-                Operation::Query(query) => inner.ask(query, &place).await,
+                Operation::Query(Query::Keys(cursor)) => inner.list(cursor, &context).await,
+                Operation::Query(query) => inner.ask(query, &context).await,
                 Operation::Change(change) => {
-                    inner.sweep_now_and_then((place.clock)());
-                    inner.change_all(change, place).await
+                    inner.sweep_now_and_then((context.clock)());
+                    inner.change_all(change, context).await
                 }
             }
         })
@@ -113,20 +113,24 @@ impl Store for Shared {
 }
 
 impl Inner {
-    async fn ask(self: &Arc<Self>, query: Query, place: &Place) -> Result<Outcome, Error> {
-        let records = self.read(query.keys(), place).await?;
-        place.ask(query, &records)
+    async fn ask(self: &Arc<Self>, query: Query, context: &WorkContext) -> Result<Outcome, Error> {
+        let records = self.read(query.keys(), context).await?;
+        context.ask(query, &records)
     }
 
     /// What stands under these keys. Each is as it is when it is read.
-    async fn read(self: &Arc<Self>, keys: Vec<&String>, place: &Place) -> Result<Records, Error> {
+    async fn read(
+        self: &Arc<Self>,
+        keys: Vec<&String>,
+        context: &WorkContext,
+    ) -> Result<Records, Error> {
         let mut records = Records::new();
         let mut bytes = 0;
         for keys in keys.chunks(AT_ONCE) {
             let mut reading = JoinSet::new();
             for key in keys {
                 check_key(key)?;
-                let (key, kept) = ((*key).clone(), self.bucket.get(&at(place, key)));
+                let (key, kept) = ((*key).clone(), self.bucket.get(&at(context, key)));
                 reading.spawn(async move { (key, kept.await) });
             }
             while let Some(read) = reading.join_next().await {
@@ -139,43 +143,48 @@ impl Inner {
                     );
                     return Err(Error::new(Code::Provider, detail));
                 }
-                unpack(&value, &place.bucket, &key, &mut records)?;
+                unpack(&value, &context.bucket, &key, &mut records)?;
             }
         }
         Ok(records)
     }
 
-    async fn list(&self, cursor: Option<u64>, place: &Place) -> Result<Outcome, Error> {
-        let after = place.after(cursor)?;
+    async fn list(&self, cursor: Option<u64>, context: &WorkContext) -> Result<Outcome, Error> {
+        let after = context.after(cursor)?;
         // One more than is looked at for a page tells whether there are any.
         let listing = self
             .bucket
-            .keys(&place.bucket, after.as_deref(), MAX_SEEN + 1);
+            .keys(&context.bucket, after.as_deref(), MAX_SEEN + 1);
         let head = |Listed { key, expires }: Listed| {
             let value = Vec::new();
             let head = Head::Value { expires, value };
-            (layout::head_key(&place.bucket, &key), head.encode())
+            (layout::head_key(&context.bucket, &key), head.encode())
         };
         let records: Records = listing.await?.into_iter().map(head).collect();
-        place.ask(Query::Keys(cursor), &records)
+        context.ask(Query::Keys(cursor), &records)
     }
 
     /// Carries out a change, one entry after the other where there are several.
-    async fn change_all(self: &Arc<Self>, change: Change, place: Place) -> Result<Outcome, Error> {
+    async fn change_all(
+        self: &Arc<Self>,
+        change: Change,
+        context: WorkContext,
+    ) -> Result<Outcome, Error> {
         let changes = change.split();
         for change in &changes {
-            place.check(change)?;
+            context.check(change)?;
         }
         if let [change] = &changes[..] {
-            return self.change(change, &place).await;
+            return self.change(change, &context).await;
         }
-        let place = Arc::new(place);
+        let context = Arc::new(context);
         let mut outcome = Outcome::Nothing;
         for changes in changes.chunks(AT_ONCE) {
             let mut running = JoinSet::new();
             for change in changes {
-                let (inner, change, place) = (Arc::clone(self), change.clone(), Arc::clone(&place));
-                running.spawn(async move { inner.change(&change, &place).await });
+                let (inner, change, context) =
+                    (Arc::clone(self), change.clone(), Arc::clone(&context));
+                running.spawn(async move { inner.change(&change, &context).await });
             }
             while let Some(changed) = running.join_next().await {
                 outcome = changed.map_err(|_| stopped())??;
@@ -184,18 +193,18 @@ impl Inner {
         Ok(outcome)
     }
 
-    async fn change(&self, change: &Change, place: &Place) -> Result<Outcome, Error> {
+    async fn change(&self, change: &Change, context: &WorkContext) -> Result<Outcome, Error> {
         let key = change.key();
-        let _turn = self.turns.of(place, key).lock().await;
+        let _turn = self.turns.of(context, key).lock().await;
         let mut has_swept = false;
         for attempt in 0..ATTEMPTS {
-            let (written, outcome) = self.attempt(change, place, key).await?;
+            let (written, outcome) = self.attempt(change, context, key).await?;
             match written {
                 Written::Done => return Ok(outcome),
                 Written::Behind => sleep(pause(attempt)).await,
-                Written::Full if has_swept => return Err(full(place.limits.bytes)),
+                Written::Full if has_swept => return Err(full(context.limits.bytes)),
                 Written::Full => {
-                    self.sweep((place.clock)()).await?;
+                    self.sweep((context.clock)()).await?;
                     has_swept = true;
                 }
             }
@@ -207,17 +216,17 @@ impl Inner {
     async fn attempt(
         &self,
         change: &Change,
-        place: &Place,
+        context: &WorkContext,
         key: &str,
     ) -> Result<(Written, Outcome), Error> {
-        let at = at(place, key);
+        let at = at(context, key);
         let Kept { value, revision } = self.bucket.get(&at).await?;
         let mut records = Records::new();
         if let Some(value) = &value {
-            unpack(value, &place.bucket, key, &mut records)?;
+            unpack(value, &context.bucket, key, &mut records)?;
         }
-        let outcome = place.change(change.clone(), &mut records)?;
-        let written = match (pack(&records, &place.bucket, key)?, &value) {
+        let outcome = context.change(change.clone(), &mut records)?;
+        let written = match (pack(&records, &context.bucket, key)?, &value) {
             (None, None) => Written::Done,
             (None, Some(_)) => self.bucket.delete(&at, revision).await?,
             (Some((new, _)), Some(old)) if new == *old => Written::Done,
@@ -255,16 +264,16 @@ impl Inner {
 }
 
 impl Turns {
-    fn of(&self, place: &Place, key: &str) -> &Mutex<()> {
-        let number = self.hasher.hash_one((&place.bucket, key));
+    fn of(&self, context: &WorkContext, key: &str) -> &Mutex<()> {
+        let number = self.hasher.hash_one((&context.bucket, key));
         let index = usize::try_from(number % TURNS as u64).unwrap_or(0);
         &self.locks[index]
     }
 }
 
-fn at(place: &Place, key: &str) -> exosuit_core::Place {
+fn at(context: &WorkContext, key: &str) -> exosuit_core::Place {
     exosuit_core::Place {
-        space: place.bucket.clone(),
+        space: context.bucket.clone(),
         key: key.into(),
     }
 }

@@ -11,86 +11,86 @@ use tokio::sync::Semaphore;
 
 use super::budget::Budget;
 use super::connection_limits::ConnectionLimits;
-use super::limits::Limits;
+use super::limits::AddressLimits;
 
 /// The connected clients. A client is an IPv4 address, or a /64 network of IPv6: providers give a customer
 /// all addresses of such a network.
 #[derive(Default)]
-pub(crate) struct Peers(Mutex<HashMap<IpAddr, Client>>);
+pub(crate) struct Clients(Mutex<HashMap<IpAddr, Client>>);
 
 struct Client {
     connections: usize,
-    share: Arc<Share>,
+    share: Arc<ClientShare>,
 }
 
 /// The resources of one client, shared by all its connections.
-pub(crate) struct Share {
+pub(crate) struct ClientShare {
     pub(crate) budget: Budget,
     /// Its requests over HTTP/2. Over HTTP/1.1 each connection has one, so connections bound them.
     pub(crate) streams: Arc<Semaphore>,
 }
 
 /// One connection of a client, until it is dropped.
-pub(crate) struct Connected {
-    peers: Arc<Peers>,
+pub(crate) struct ClientConnection {
+    clients: Arc<Clients>,
     client: IpAddr,
-    share: Arc<Share>,
+    share: Arc<ClientShare>,
 }
 
-impl Share {
-    fn of(terms: &ConnectionLimits) -> Arc<Self> {
-        let limits = &terms.limits;
+impl ClientShare {
+    fn of(limits: &ConnectionLimits) -> Arc<Self> {
+        let address = &limits.address;
         Arc::new(Self {
-            budget: terms.budget.share(limits.max_peer_buffered_bytes),
-            streams: Arc::new(Semaphore::new(limits.max_peer_streams())),
+            budget: limits.budget.share(address.max_peer_buffered_bytes),
+            streams: Arc::new(Semaphore::new(address.max_peer_streams())),
         })
     }
 }
 
-impl Peers {
+impl Clients {
     /// Admits a connection of this address, unless it has reached its limit.
     pub(crate) fn connect(
         self: &Arc<Self>,
         address: IpAddr,
-        terms: &ConnectionLimits,
-    ) -> Option<Connected> {
+        limits: &ConnectionLimits,
+    ) -> Option<ClientConnection> {
         let client = client(address);
-        let mut peers = self.0.lock();
-        let entry = peers.entry(client).or_insert_with(|| Client {
+        let mut clients = self.0.lock();
+        let entry = clients.entry(client).or_insert_with(|| Client {
             connections: 0,
-            share: Share::of(terms),
+            share: ClientShare::of(limits),
         });
-        let Limits {
+        let AddressLimits {
             max_connections: all,
             max_peer_connections: most,
             ..
-        } = terms.limits;
+        } = limits.address;
         // If one client may have all connections, it waits for room like everybody else.
         if most < all && entry.connections >= most {
             return None;
         }
         entry.connections += 1;
-        Some(Connected {
-            peers: Arc::clone(self),
+        Some(ClientConnection {
+            clients: Arc::clone(self),
             client,
             share: Arc::clone(&entry.share),
         })
     }
 }
 
-impl Connected {
-    pub(crate) fn share(&self) -> Arc<Share> {
+impl ClientConnection {
+    pub(crate) fn share(&self) -> Arc<ClientShare> {
         Arc::clone(&self.share)
     }
 }
 
-impl Drop for Connected {
+impl Drop for ClientConnection {
     fn drop(&mut self) {
-        let mut peers = self.peers.0.lock();
-        if let Some(client) = peers.get_mut(&self.client) {
+        let mut clients = self.clients.0.lock();
+        if let Some(client) = clients.get_mut(&self.client) {
             client.connections -= 1;
             if client.connections == 0 {
-                peers.remove(&self.client);
+                clients.remove(&self.client);
             }
         }
     }
@@ -116,12 +116,13 @@ mod tests {
 
     #[test]
     fn a_client_has_its_share_and_leaves_nothing_behind() {
-        let peers = Arc::<Peers>::default();
+        let clients = Arc::<Clients>::default();
         let mut settings = Settings::new(&HTTP_SERVER);
         settings.put("max_connections_per_peer", "1");
         let limits = Asked::read(&settings).expect("good settings").limits(0);
-        let terms = ConnectionLimits::new(limits);
-        let connect = |address: &str| peers.connect(address.parse().expect("an address"), &terms);
+        let limits = ConnectionLimits::new(limits);
+        let connect =
+            |address: &str| clients.connect(address.parse().expect("an address"), &limits);
         for (one, other, is_same) in [
             ("192.0.2.1", "192.0.2.1", true),
             ("192.0.2.1", "::ffff:192.0.2.1", true),
@@ -133,7 +134,7 @@ mod tests {
             assert!(held.is_some(), "{one}");
             assert_eq!(connect(other).is_none(), is_same, "{one} {other}");
             drop(held);
-            assert!(peers.0.lock().is_empty());
+            assert!(clients.0.lock().is_empty());
         }
     }
 }

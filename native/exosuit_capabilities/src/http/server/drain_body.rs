@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 use super::refusal::Refusal;
 
 /// How long a refused body is read.
-const LINGER: Duration = Duration::from_secs(5);
+const MAX_DRAIN: Duration = Duration::from_secs(5);
 
 /// Whether the client waits for `100 Continue` before it sends its body. Reading the body would make hyper send
 /// that, so a refused body must not be read then. hyper does so in HTTP/1.1 only.
@@ -28,27 +28,27 @@ pub(crate) fn refuse_larger(body: Incoming, expects: bool, most: u64) -> Result<
         return Ok(body);
     }
     if !expects {
-        linger(body);
+        drain_body(body);
     }
     Err(Refusal::Request(StatusCode::PAYLOAD_TOO_LARGE))
 }
 
 /// Drops a refused request, and reads the rest of its body in the background.
-pub(crate) fn leave_unread(request: Request<Incoming>) {
+pub(crate) fn drain_request(request: Request<Incoming>) {
     if !expects(&request) {
-        linger(request.into_body());
+        drain_body(request.into_body());
     }
 }
 
 /// Reads a body for a while and forgets it. Does nothing outside of Tokio: a call may be dropped on a thread
 /// without a runtime.
-pub(crate) fn linger(mut body: Incoming) {
+pub(crate) fn drain_body(mut body: Incoming) {
     if body.is_end_stream() {
         return;
     }
     if let Ok(runtime) = Handle::try_current() {
         runtime.spawn(async move {
-            let end = Instant::now() + LINGER;
+            let end = Instant::now() + MAX_DRAIN;
             while let Ok(Some(Ok(_))) = timeout_at(end, body.frame()).await {}
         });
     }
