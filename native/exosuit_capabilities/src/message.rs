@@ -18,7 +18,7 @@ pub(crate) fn read<'a, T: Deserialize<'a>>(
     rmp_serde::from_slice(payload).map_err(|_| {
         Error::new(
             Code::InvalidInput,
-            format!("the payload of {operation} is not what it must be: MessagePack of {shape}"),
+            format!("expected the payload of {operation} to be MessagePack of {shape}"),
         )
     })
 }
@@ -30,7 +30,7 @@ pub(crate) fn write<T: Serialize + ?Sized>(answer: &T) -> Result<Bytes, Error> {
         .map_err(|error| {
             Error::new(
                 Code::Internal,
-                format!("an answer was not written: {error}"),
+                format!("an answer could not be encoded: {error}"),
             )
         })
 }

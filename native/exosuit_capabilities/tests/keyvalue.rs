@@ -586,8 +586,8 @@ async fn what_is_no_operation_of_the_contract_is_refused() -> Result<()> {
         assert_eq!(error.code, Code::InvalidInput);
         assert_eq!(
             error.detail,
-            "the payload of KeyValue.Set is not what it must be: \
-             MessagePack of {key: str, value: str, expires: u32}"
+            "expected the payload of KeyValue.Set to be MessagePack of \
+             {key: str, value: str, expires: u32}"
         );
     }
     Ok(())

@@ -31,7 +31,7 @@ pub enum Error {
     #[error("the module has {0} tokens, exactly one is allowed")]
     SeveralTokens(usize),
     /// A token stands in a module or component inside the outer one.
-    #[error("a token stands in a nested module or component, only the outermost may have one")]
+    #[error("a nested module or component has a token; only the outermost may have one")]
     NestedToken,
     /// The token cannot be read.
     #[error("the token is malformed: {0}")]

@@ -40,7 +40,7 @@ async fn first_bound(deadline: Instant, cancel: Option<&CancellationToken>) -> E
         }
     };
     tokio::select! {
-        () = cancelled => Error::new(Code::Dropped, "what served the call was stopped"),
+        () = cancelled => Error::new(Code::Dropped, "the target of the call was stopped"),
         () = tokio::time::sleep_until(deadline.into()) => {
             Error::new(Code::Deadline, "the deadline of the call passed before it was answered")
         }

@@ -12,7 +12,7 @@ pub enum Error {
     #[error("the engine does not start: {0}")]
     Setup(String),
     /// More bytes than the engine takes.
-    #[error("the module has {size} bytes, {max} at most are taken")]
+    #[error("the module has {size} bytes, at most {max} are allowed")]
     TooLarge {
         /// How many there are.
         size: usize,

@@ -26,7 +26,7 @@ pub enum Error {
     #[error("the NATS server refused the credentials")]
     Unauthorized,
     /// The server and we do not agree on TLS.
-    #[error("no TLS with the NATS server: {0}")]
+    #[error("TLS with the NATS server failed: {0}")]
     Tls(String),
     /// No server answers.
     #[error("no NATS server can be reached: {0}")]
@@ -82,13 +82,16 @@ pub enum Error {
         actual: String,
     },
     /// The invocation was signed too long ago, or in the future.
-    #[error("Anti-forgery check failed: the invocation was signed {0}, which is not now")]
+    #[error(
+        "Anti-forgery check failed: the invocation was signed at {0}, more than 30 s from this \
+         host's time or before its start"
+    )]
     Stale(String),
     /// The invocation was served before.
     #[error("Anti-forgery check failed: the invocation was received before")]
     Replayed,
     /// As many calls from the lattice run and wait as may.
-    #[error("as many calls from the lattice run and wait here as may")]
+    #[error("too many calls from the lattice run and wait on this host; try again later")]
     Overloaded,
     /// The other side answered with an error.
     #[error("{detail}")]

@@ -224,7 +224,7 @@ fn watched(
         Some(_monitor) => Ok(published),
         None => Err(Error::new(
             Code::Dropped,
-            "the process that publishes has ended",
+            "the process that publishes the actor has ended",
         )),
     }
 }

@@ -16,7 +16,7 @@ fn json_decode<'a>(env: Env<'a>, text: &str) -> Term<'a> {
         Ok(value) => ok(env, term(env, &value)),
         Err(error) => failure(
             env,
-            &Error::new(Code::InvalidInput, format!("no JSON: {error}")),
+            &Error::new(Code::InvalidInput, format!("invalid JSON: {error}")),
         ),
     }
 }
@@ -37,7 +37,9 @@ const MAX_DEPTH: usize = 128;
 /// The term as a value, at most `depth` levels deep.
 fn json(term: Term<'_>, depth: usize) -> Result<Value, String> {
     if depth == 0 {
-        return Err(format!("a term of more than {MAX_DEPTH} levels is no JSON"));
+        return Err(format!(
+            "a term of more than {MAX_DEPTH} levels has no form in JSON"
+        ));
     }
     match term.get_type() {
         TermType::Atom => word(term),
@@ -46,7 +48,7 @@ fn json(term: Term<'_>, depth: usize) -> Result<Value, String> {
         TermType::Float => decoded::<f64>(term).map(Value::from),
         TermType::List => list(term, depth - 1),
         TermType::Map => object(term, depth - 1),
-        other => Err(format!("a term of type {other:?} is no JSON")),
+        other => Err(format!("a term of type {other:?} has no form in JSON")),
     }
 }
 

@@ -239,7 +239,7 @@ async fn start(
 }
 
 fn gave_up() -> Error {
-    Error::new(Code::Dropped, "the start of the provider was given up")
+    Error::new(Code::Dropped, "the start of the provider was cancelled")
 }
 
 /// Asks a provider whether it works. Answers `:ok` or the reason within `timeout_ms`, even if the
@@ -255,7 +255,10 @@ fn provider_health<'a>(
     let deadline = Instant::now() + within;
     let health = bounded(provider.capability.health(), deadline, None);
     let late = move |error: Error| match error.code {
-        Code::Deadline => Error::new(Code::Deadline, format!("it did not answer in {within:?}")),
+        Code::Deadline => Error::new(
+            Code::Deadline,
+            format!("the health check did not end within {within:?}"),
+        ),
         _ => error,
     };
     answer(env, to, async move { health.await.map_err(late) })

@@ -40,8 +40,7 @@ pub(crate) fn missing_claim(contract: &str, actor: &Id) -> Error {
 }
 
 pub(crate) fn unknown_caller(actor: &Id) -> Error {
-    let detail =
-        format!("Invocation not authorized: nothing is known of the claims of actor {actor}");
+    let detail = format!("Invocation not authorized: the claims of actor {actor} are unknown");
     Error::new(Code::MissingClaim, detail)
 }
 
@@ -112,7 +111,7 @@ pub(crate) fn alias_waits(id: &Id, alias: &str, owner: &Id) -> Error {
 
 pub(crate) fn no_actor(name: &str) -> Error {
     let detail = format!(
-        "Invocation not authorized: {} is no actor, and a provider is called by link and claim",
+        "Invocation not authorized: {} is not an actor; a provider is called through a link",
         quote(name)
     );
     Error::new(Code::MissingClaim, detail)
@@ -136,7 +135,7 @@ pub(crate) fn no_provider(link: &Link) -> Error {
 
 pub(crate) fn not_taken(link: &Link) -> Error {
     let detail = format!(
-        "provider {} has not taken its link to {} for {} on {}",
+        "provider {} has not accepted its link to {} for {} on {}",
         link.target, link.source, link.contract, link.name
     );
     Error::new(Code::Unavailable, detail)
@@ -195,7 +194,7 @@ pub(crate) fn two_providers(link: &Link) -> Error {
 }
 
 pub(crate) fn overloaded(actor: &Id, running: u32, why: &str) -> Error {
-    let detail = format!("actor {actor} runs as many calls as it may ({running}), {why}");
+    let detail = format!("actor {actor} runs {running} calls, the maximum, {why}");
     Error::new(Code::Overloaded, detail)
 }
 

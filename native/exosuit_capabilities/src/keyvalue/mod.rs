@@ -380,7 +380,7 @@ fn opened(bucket: &str, name: &str) -> Result<Box<str>, Error> {
         name if is_name(name, MAX_INNER) => Ok(format!("{bucket}/{name}").into()),
         _ => Err(Error::new(
             Code::InvalidInput,
-            "the name of a bucket that is opened must be 1 to 126 of A-Z, a-z, 0-9, -, _ and .",
+            "expected the bucket's name to be 1 to 126 characters of A-Z, a-z, 0-9, -, _ and .",
         )),
     }
 }

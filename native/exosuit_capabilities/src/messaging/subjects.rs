@@ -86,7 +86,7 @@ fn invalid(what: &str, how: &str) -> Error {
 
 fn denied(subject: &str) -> Error {
     let start: String = subject.chars().take(64).collect();
-    let detail = format!("{start:?} is or may mean a subject that is kept from actors");
+    let detail = format!("{start:?} is, or may match, a subject that actors may not use");
     Error::new(Code::Denied, detail)
 }
 

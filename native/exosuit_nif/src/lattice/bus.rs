@@ -35,7 +35,7 @@ fn lattice_publish<'a>(
         Some(published) => published.map_err(Error::from),
         None => Err(Error::new(
             Code::Overloaded,
-            "as many messages wait to be sent to the lattice as may",
+            "too many messages wait to be sent to the lattice; try again later",
         )),
     };
     done(env, published)

@@ -183,7 +183,7 @@ impl ElixirState {
 
     fn overloaded(&self) -> Error {
         let detail = format!(
-            "provider {} already runs {} calls, as many as it may",
+            "provider {} already runs {} calls, the maximum",
             self.id, self.max_calls
         );
         Error::new(Code::Overloaded, detail)

@@ -45,7 +45,7 @@ impl Term {
 }
 
 fn stopped() -> Error {
-    Error::new(Code::Dropped, "what served the call was stopped")
+    Error::new(Code::Dropped, "the HTTP client was stopped during the call")
 }
 
 fn late() -> Error {

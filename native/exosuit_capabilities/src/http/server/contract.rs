@@ -43,14 +43,14 @@ impl Payload {
         write_head(&mut bytes, head).map_err(|error| {
             Error::new(
                 Code::Internal,
-                format!("a request was not written: {error}"),
+                format!("a request could not be encoded: {error}"),
             )
         })?;
         let marker = encode::write_bin_len(&mut bytes, length.unwrap_or(OPEN_LENGTH));
         marker.map_err(|error| {
             Error::new(
                 Code::Internal,
-                format!("a request was not written: {error}"),
+                format!("a request could not be encoded: {error}"),
             )
         })?;
         Ok(Self {

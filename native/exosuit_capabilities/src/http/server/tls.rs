@@ -187,7 +187,7 @@ fn too_late(files: &Files) -> Error {
 fn unread(error: &tokio::task::JoinError) -> Error {
     Error::new(
         Code::Internal,
-        format!("the files of TLS were not read: {error}"),
+        format!("the TLS files could not be read: {error}"),
     )
 }
 

@@ -109,7 +109,7 @@ fn check_size(component: &Component) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::Module(format!(
-        "the component imports {items} interfaces, functions and types, {MAX_ITEMS} at most are taken"
+        "the component imports {items} interfaces, functions and types, at most {MAX_ITEMS} are allowed"
     )))
 }
 
