@@ -10,7 +10,7 @@ defmodule Mix.Tasks.Dialyzer do
   use Mix.Task
 
   # The applications whose functions the project and the support of its tests call.
-  @applications ~w(erts kernel stdlib crypto elixir logger ex_unit)a
+  @applications ~w(erts kernel stdlib crypto elixir logger ex_unit mix)a
 
   # In addition to Dialyzer's defaults. The others would mostly want changes of what is right: `_ =` before calls
   # (`:unmatched_returns`), `no_return()` wherever something is raised (`:error_handling`), a spec of its own for
