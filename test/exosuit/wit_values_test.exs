@@ -179,7 +179,7 @@ defmodule Exosuit.WitValuesTest do
           {:shape, {:none, 1}, "value.shape.none: expected none without a value, got one"},
           {:shape, {:square, 1},
            ~s(value.shape: the variant has no case "square", it has circle, none)},
-          {:color, :blue, ~s(value.color: the enum has no "blue", it has red, green)},
+          {:color, :blue, ~s(value.color: the enum has no "blue", it has green, red)},
           {:color, {:red, 1}, "value.color: expected an enum, got a case with a value"},
           {:rights, [:read, :erase],
            ~s(value.rights[1]: there is no flag "erase", there are read, write)},

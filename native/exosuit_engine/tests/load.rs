@@ -108,6 +108,31 @@ async fn what_nothing_answers_is_named_before_the_compilation_as_after_it() -> R
 }
 
 #[tokio::test]
+async fn names_that_are_used_again_and_again_are_bounded() -> Result<()> {
+    let cases: String = (0..5_000).map(|n| format!(r#""c{n}" "#)).collect();
+    let parameters: String = (0..50).map(|n| format!(r#"(param "p{n}" $e) "#)).collect();
+    let functions: String = (0..10)
+        .map(|n| format!(r#"(export "f{n}" (func (type $f)))"#))
+        .collect();
+    let text = format!(
+        r#"(component (import "acme:kv/store" (instance
+            (type $e' (enum {cases})) (export "e" (type $e (eq $e')))
+            (type $f (func {parameters})) {functions})))"#
+    );
+    let module = common::engine()?
+        .compile(wat::parse_str(text)?.into())
+        .await?;
+    let unanswered = module.unanswered();
+    assert!(unanswered.len() >= 9, "{}", unanswered.len());
+    assert!(
+        unanswered[0].contains("more types and names than"),
+        "{}",
+        unanswered[0]
+    );
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_component_that_imports_without_end_is_refused() -> Result<()> {
     let engine = common::engine()?;
     let loose = |count: usize| {

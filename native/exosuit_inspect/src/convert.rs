@@ -17,9 +17,13 @@ const MAX_TYPES: usize = 200_000;
 /// How deep types may be nested.
 const MAX_DEPTH: usize = 100;
 
+/// How many bytes the names of types may have, counted wherever a type is used.
+const MAX_NAMES: usize = 16 << 20;
+
 pub(crate) struct Converter<'a> {
     resolve: &'a Resolve,
     left: usize,
+    bytes_left: usize,
 }
 
 impl<'a> Converter<'a> {
@@ -27,6 +31,7 @@ impl<'a> Converter<'a> {
         Self {
             resolve,
             left: MAX_TYPES,
+            bytes_left: MAX_NAMES,
         }
     }
 
@@ -195,7 +200,7 @@ impl<'a> Converter<'a> {
         };
         let id = self.original(*id);
         match &self.resolve.types[id].name {
-            Some(name) => Ok(Type::Named(self.named(id, name))),
+            Some(name) => Ok(Type::Named(self.named(id, name)?)),
             None => self.structure(&self.resolve.types[id].kind, depth + 1),
         }
     }
@@ -220,8 +225,8 @@ impl<'a> Converter<'a> {
             ),
             TypeDefKind::Future(ty) => Type::Future(self.optional(ty.as_ref(), depth)?),
             TypeDefKind::Stream(ty) => Type::Stream(self.optional(ty.as_ref(), depth)?),
-            TypeDefKind::Handle(Handle::Own(id)) => Type::Own(self.handle(*id)),
-            TypeDefKind::Handle(Handle::Borrow(id)) => Type::Borrow(self.handle(*id)),
+            TypeDefKind::Handle(Handle::Own(id)) => Type::Own(self.handle(*id)?),
+            TypeDefKind::Handle(Handle::Borrow(id)) => Type::Borrow(self.handle(*id)?),
             TypeDefKind::Type(ty) => self.ty(ty, depth)?,
             other => {
                 let detail = format!("a {} without a name", other.as_str());
@@ -238,21 +243,24 @@ impl<'a> Converter<'a> {
         ty.map(|ty| self.boxed(ty, depth)).transpose()
     }
 
-    fn handle(&self, id: TypeId) -> Named {
+    fn handle(&mut self, id: TypeId) -> Result<Named, Error> {
         let id = self.original(id);
         let name = self.resolve.types[id].name.clone().unwrap_or_default();
         self.named(id, &name)
     }
 
-    fn named(&self, id: TypeId, name: &str) -> Named {
+    fn named(&mut self, id: TypeId, name: &str) -> Result<Named, Error> {
         let interface = match self.resolve.types[id].owner {
             TypeOwner::Interface(interface) => self.resolve.id_of(interface),
             TypeOwner::World(_) | TypeOwner::None => None,
         };
-        Named {
+        let bytes = name.len() + interface.as_ref().map_or(0, String::len);
+        let left = self.bytes_left.checked_sub(bytes);
+        self.bytes_left = left.ok_or(Error::TooLarge("16 MiB of names of types"))?;
+        Ok(Named {
             interface,
             name: name.to_owned(),
-        }
+        })
     }
 
     /// The type that a `use`, or an alias of a type with a name, stands for.

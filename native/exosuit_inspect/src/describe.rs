@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use wasm_metadata::Producers;
 use wasmparser::{Encoding, ExternalKind, Parser, Payload, Validator, WasmFeatures};
-use wit_parser::decoding::{DecodedWasm, decode};
+use wit_parser::decoding::DecodedWasm;
 
 use crate::convert::Converter;
+use crate::decode::decode;
 use crate::model::{Description, Kind, Module, World};
 use crate::{Error, MAX_FILE};
 
@@ -43,8 +44,7 @@ pub fn describe(wasm: &[u8]) -> Result<Description, Error> {
 }
 
 fn component(wasm: &[u8]) -> Result<(Kind, Option<World>, Option<Module>), Error> {
-    let decoded = decode(wasm).map_err(|error| Error::Unreadable(format!("{error:#}")))?;
-    match decoded {
+    match decode(wasm)? {
         DecodedWasm::Component(resolve, id) => {
             let world = Converter::new(&resolve).world(id)?;
             Ok((Kind::Component, Some(world), None))

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod convert;
+mod decode;
 mod describe;
 mod model;
 mod read;

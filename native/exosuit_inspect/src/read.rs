@@ -3,10 +3,11 @@
 use std::fmt::Display;
 use std::path::Path;
 
-use wit_parser::decoding::{DecodedWasm, decode};
+use wit_parser::decoding::DecodedWasm;
 use wit_parser::{InterfaceId, PackageId, Resolve, WorldId};
 
 use crate::convert::Converter;
+use crate::decode::decode;
 use crate::model::{Interface, World};
 use crate::{Error, MAX_FILE};
 
@@ -67,7 +68,11 @@ fn source(path: &Path) -> Result<Source, Error> {
         }
         let bytes = std::fs::read(path).map_err(|error| unreadable(path, &error))?;
         if bytes.starts_with(b"\0asm") {
-            return match decode(&bytes).map_err(|error| chain(path, &error))? {
+            let decoded = decode(&bytes).map_err(|error| match error {
+                Error::Unreadable(text) => unreadable(path, &text),
+                other => other,
+            });
+            return match decoded? {
                 DecodedWasm::Component(resolve, id) => Ok(Source::Component(resolve, id)),
                 DecodedWasm::WitPackage(resolve, id) => Ok(Source::Package(resolve, id)),
             };
@@ -85,8 +90,4 @@ fn source(path: &Path) -> Result<Source, Error> {
 
 fn unreadable(path: &Path, error: &impl Display) -> Error {
     Error::Unreadable(format!("{}: {error}", path.display()))
-}
-
-fn chain(path: &Path, error: &impl Display) -> Error {
-    Error::Unreadable(format!("{}: {error:#}", path.display()))
 }

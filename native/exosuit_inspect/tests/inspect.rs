@@ -185,6 +185,40 @@ fn a_module_is_described() -> Result<()> {
 }
 
 #[test]
+fn what_wit_cannot_express_is_refused() -> Result<()> {
+    for text in [
+        r#"(component (import "unlocked-dep=<a:b>" (func)))"#,
+        r#"(component (type $f (func)) (import "x" (type (eq $f))))"#,
+        r#"(component (import "a:b/c" (instance (type $f (func)) (export "x" (type (eq $f))))))"#,
+        r#"(component (import "a" (component)))"#,
+        r#"(component (import "a:b/c" (func)))"#,
+        r#"(component (import "integrity=<sha256-abc>" (func)))"#,
+    ] {
+        let described = describe(&wat::parse_str(text)?);
+        assert!(matches!(described, Err(Error::Unreadable(_))), "{text}");
+    }
+    Ok(())
+}
+
+#[test]
+fn names_that_are_used_again_and_again_are_bounded() -> Result<()> {
+    let long = "a".repeat(90_000);
+    let functions: String = (0..1_000)
+        .map(|n| format!(r#"(export "f{n}" (func (type $f)))"#))
+        .collect();
+    let text = format!(
+        r#"(component (import "acme:kv/store"
+            (instance (type $f (func (param "{long}" u32))) {functions})))"#
+    );
+    let described = describe(&wat::parse_str(text)?);
+    assert!(
+        matches!(described, Err(Error::TooLarge(_))),
+        "{described:?}"
+    );
+    Ok(())
+}
+
+#[test]
 fn what_is_no_wasm_is_refused() {
     for bad in [
         &b""[..],

@@ -16,6 +16,9 @@ use rustler::{Atom, Encoder, Env, Term};
 /// How many names may become atoms: an eighth of the atoms that a VM has by default.
 const MAX_NAMES: usize = 1 << 17;
 
+/// How many names one component may add: a stranger's component does not use up the budget of all others.
+const MAX_NEW: usize = 1 << 13;
+
 /// The names that are atoms already.
 static MADE: LazyLock<Mutex<HashSet<WitName>>> = LazyLock::new(Mutex::default);
 
@@ -26,13 +29,14 @@ pub(crate) fn make(env: Env<'_>, names: BTreeSet<&WitName>) -> Result<(), Error>
         .into_iter()
         .filter(|name| !made.contains(*name))
         .collect();
-    if made.len() + new.len() > MAX_NAMES {
-        let (new, left) = (new.len(), MAX_NAMES - made.len());
+    let left = (MAX_NAMES - made.len()).min(MAX_NEW);
+    if new.len() > left {
+        let new = new.len();
         return Err(Error::new(
             Code::Limit,
             format!(
-                "the component has {new} names of fields, cases and flags that this VM does not know yet; it may \
-                 learn {left} more (of {MAX_NAMES} since its start)"
+                "the component has {new} names of fields, cases and flags that this VM does not know yet; a component \
+                 may add {left} (at most {MAX_NEW}, and {MAX_NAMES} for all components since the VM's start)"
             ),
         ));
     }

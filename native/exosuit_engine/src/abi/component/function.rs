@@ -20,6 +20,9 @@ use crate::slice::leave_scheduler;
 /// How many functions an error names.
 const MAX_LISTED: usize = 16;
 
+/// How many bytes the names of all operations may have: each has the name of its interface in it.
+const MAX_OPERATIONS: usize = 16 << 20;
+
 /// A function that a component exports.
 pub(super) struct Function {
     index: ComponentExportIndex,
@@ -48,13 +51,17 @@ impl Function {
 /// The functions that a component exports, by operation: `ns:pkg/iface@version#function`, the same
 /// without its version where that is not ambiguous, or the bare name of one outside of interfaces.
 #[derive(Default)]
-pub(super) struct Functions(HashMap<String, Option<Arc<Function>>>);
+pub(super) struct Functions {
+    by_operation: HashMap<String, Option<Arc<Function>>>,
+    bytes_left: usize,
+}
 
 impl Functions {
     /// All functions that a component exports, alone or within an interface.
     pub(super) fn of(component: &Component) -> Self {
         let mut functions = Self::default();
         let mut types_left = MAX_TYPES;
+        functions.bytes_left = MAX_OPERATIONS;
         let engine = component.engine();
         for (name, export) in component.component_type().exports(engine) {
             match export.ty {
@@ -83,6 +90,12 @@ impl Functions {
         ty: &ComponentFunc,
         types_left: &mut usize,
     ) {
+        // Functions beyond that cannot be called.
+        let bytes = 2 * (interface.map_or(0, str::len) + name.len());
+        let Some(left) = self.bytes_left.checked_sub(bytes) else {
+            return;
+        };
+        self.bytes_left = left;
         let within = interface.and_then(|name| component.get_export_index(None, name));
         let Some(index) = component.get_export_index(within.as_ref(), name) else {
             return;
@@ -90,28 +103,29 @@ impl Functions {
         let signature = Signature::read(ty, types_left);
         let function = Arc::new(Function { index, signature });
         let Some(interface) = interface else {
-            self.0.insert(name.to_owned(), Some(function));
+            self.by_operation.insert(name.to_owned(), Some(function));
             return;
         };
         if let Some((unversioned, _version)) = interface.split_once('@') {
-            let short = self.0.entry(format!("{unversioned}#{name}"));
+            let short = self.by_operation.entry(format!("{unversioned}#{name}"));
             // A second version makes the short name mean neither.
             short
                 .and_modify(|function| *function = None)
                 .or_insert_with(|| Some(Arc::clone(&function)));
         }
-        self.0.insert(format!("{interface}#{name}"), Some(function));
+        self.by_operation
+            .insert(format!("{interface}#{name}"), Some(function));
     }
 
     /// The export of an operation, or an error that lists the operations there are.
     pub(super) fn find(&self, operation: &str) -> Result<&Arc<Function>, Error> {
-        let found = self.0.get(operation).and_then(Option::as_ref);
+        let found = self.by_operation.get(operation).and_then(Option::as_ref);
         found.ok_or_else(|| self.unknown(operation))
     }
 
     /// The names of all fields, cases and flags in their types.
     pub(super) fn names<'a>(&'a self, each: &mut impl FnMut(&'a WitName)) {
-        for function in self.0.values().flatten() {
+        for function in self.by_operation.values().flatten() {
             function
                 .signature
                 .iter()
@@ -120,7 +134,7 @@ impl Functions {
     }
 
     fn unknown(&self, operation: &str) -> Error {
-        let mut names: Vec<&str> = self.0.keys().map(String::as_str).collect();
+        let mut names: Vec<&str> = self.by_operation.keys().map(String::as_str).collect();
         names.sort_unstable();
         let more = if names.len() > MAX_LISTED {
             ", …"

@@ -9,8 +9,9 @@ use crate::explain::{MAX_NAME, cut};
 /// How deep types may be nested. Values are handled by functions that call themselves for each level.
 const MAX_DEPTH: usize = 64;
 
-/// How many types the functions of a component may have, counting those inside of others each time.
-pub(super) const MAX_TYPES: usize = 100_000;
+/// How many types and names the functions of a component may have, counting those inside of others each time: a type
+/// is written out again wherever it is used. Every 32 bytes of a name count as a further one.
+pub(super) const MAX_TYPES: usize = 1 << 18;
 
 /// What a function takes and gives.
 #[derive(Debug)]
@@ -32,7 +33,7 @@ impl Signature {
             let ty = reader
                 .read(&ty, 0)
                 .map_err(|what| format!("takes {what} as {:?}", cut(name, MAX_NAME)))?;
-            parameters.push((name.into(), ty));
+            parameters.push((reader.name(name)?, ty));
         }
         let result = function.results().next();
         let result = result.map(|ty| reader.read(&ty, 0)).transpose();
@@ -67,6 +68,7 @@ pub(super) enum WitType {
     List(Box<Self>),
     Tuple(Vec<Self>),
     Record(Vec<(WitName, Self)>),
+    /// Sorted by name, as those of enums and flags are.
     Variant(Vec<(WitName, Option<Self>)>),
     Enum(Vec<WitName>),
     Flags(Vec<WitName>),
@@ -201,10 +203,7 @@ impl Reader<'_> {
         if depth > MAX_DEPTH {
             return Err(format!("types nested more than {MAX_DEPTH} deep"));
         }
-        let left = self.left.checked_sub(1);
-        *self.left = left.ok_or_else(|| {
-            format!("more types than the {MAX_TYPES} that the functions of a component may have")
-        })?;
+        self.spend(1)?;
         let depth = depth + 1;
         Ok(match ty {
             Type::Bool => WitType::Bool,
@@ -231,18 +230,20 @@ impl Reader<'_> {
             Type::Record(record) => {
                 let fields = record
                     .fields()
-                    .map(|field| Ok((field.name.into(), self.read(&field.ty, depth)?)));
+                    .map(|field| Ok((self.name(field.name)?, self.read(&field.ty, depth)?)));
                 WitType::Record(fields.collect::<Result<_, String>>()?)
             }
             Type::Variant(variant) => {
                 let cases = variant.cases().map(|case| {
                     let payload = case.ty.map(|ty| self.read(&ty, depth)).transpose()?;
-                    Ok((case.name.into(), payload))
+                    Ok((self.name(case.name)?, payload))
                 });
-                WitType::Variant(cases.collect::<Result<_, String>>()?)
+                let mut cases = cases.collect::<Result<Vec<_>, String>>()?;
+                cases.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+                WitType::Variant(cases)
             }
-            Type::Enum(names) => WitType::Enum(names.names().map(WitName::from).collect()),
-            Type::Flags(names) => WitType::Flags(names.names().map(WitName::from).collect()),
+            Type::Enum(names) => WitType::Enum(self.names(names.names())?),
+            Type::Flags(names) => WitType::Flags(self.names(names.names())?),
             Type::Option(option) => {
                 let inner = Box::new(self.read(&option.ty(), depth)?);
                 if inner.may_be_nothing() {
@@ -262,6 +263,28 @@ impl Reader<'_> {
                 return Err("a type of WASI 0.3".to_owned());
             }
         })
+    }
+
+    /// Sorted, so that a value finds its own among ten thousand.
+    fn names<'n>(&mut self, names: impl Iterator<Item = &'n str>) -> Result<Vec<WitName>, String> {
+        let mut names = names
+            .map(|name| self.name(name))
+            .collect::<Result<Vec<_>, _>>()?;
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    fn name(&mut self, name: &str) -> Result<WitName, String> {
+        self.spend(1 + name.len() / 32)?;
+        Ok(name.into())
+    }
+
+    fn spend(&mut self, count: usize) -> Result<(), String> {
+        let left = self.left.checked_sub(count);
+        *self.left = left.ok_or_else(|| {
+            format!("more types and names than the {MAX_TYPES} that the functions of a component may have")
+        })?;
+        Ok(())
     }
 
     fn case(&mut self, ty: Option<Type>, depth: usize) -> Result<Option<Box<WitType>>, String> {

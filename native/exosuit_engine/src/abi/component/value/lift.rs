@@ -22,10 +22,10 @@ pub(in crate::abi::component) fn lift(val: &Val, ty: &WitType) -> Value {
             Value::Record(lifted.collect())
         }
         (Val::Variant(name, payload), WitType::Variant(cases)) => {
-            let found = cases.iter().find(|(case, _ty)| **case == **name);
+            let found = cases.binary_search_by(|(case, _ty)| (**case).cmp(name.as_str()));
             let (name, ty) = found.map_or_else(
-                || (name.as_str().into(), None),
-                |(name, ty)| (name.clone(), ty.as_ref()),
+                |_| (name.as_str().into(), None),
+                |at| (cases[at].0.clone(), cases[at].1.as_ref()),
             );
             Value::Case(name, lift_case(payload.as_deref(), ty))
         }
@@ -62,8 +62,8 @@ fn lift_case(value: Option<&Val>, ty: Option<&WitType>) -> Option<Box<Value>> {
 
 /// The name as the type has it, which costs no copy.
 fn known(name: &str, names: &[WitName]) -> WitName {
-    let found = names.iter().find(|known| ***known == *name);
-    found.cloned().unwrap_or_else(|| name.into())
+    let found = names.binary_search_by(|known| (**known).cmp(name));
+    found.map_or_else(|_| name.into(), |at| names[at].clone())
 }
 
 fn lift_scalar(val: &Val) -> Value {

@@ -23,9 +23,8 @@ pub(in crate::abi::component) fn lower_all(
 ) -> Result<Vec<Val>, Misfit> {
     let parameters = &signature.parameters;
     if parameters.len() != values.len() {
-        let names: Vec<&str> = parameters.iter().map(|(name, _ty)| &**name).collect();
         let (takes, got) = (parameters.len(), values.len());
-        let names = names.join(", ");
+        let names = listed(parameters.iter().map(|(name, _ty)| name));
         return Err(Misfit::new(format!(
             "the function takes {takes} arguments ({names}), got {got}"
         )));
@@ -186,8 +185,8 @@ impl Lowering {
         ty: &WitType,
     ) -> Result<Val, Misfit> {
         let (name, payload) = named(value).map_err(|value| Misfit::expected(ty, &value))?;
-        let found = cases.iter().find(|(case, _ty)| *case == name);
-        let Some((name, ty)) = found else {
+        let found = cases.binary_search_by(|(case, _ty)| case.cmp(&name));
+        let Some((name, ty)) = found.ok().map(|at| &cases[at]) else {
             let known = listed(cases.iter().map(|(name, _ty)| name));
             return Err(Misfit::new(format!(
                 "the variant has no case {:?}, it has {known}",
@@ -282,7 +281,7 @@ fn float(value: &Value, ty: &WitType) -> Result<Val, Misfit> {
 
 fn enumeration(value: Value, names: &[WitName], ty: &WitType) -> Result<Val, Misfit> {
     match named(value) {
-        Ok((name, None)) if names.contains(&name) => Ok(Val::Enum(name.to_string())),
+        Ok((name, None)) if names.binary_search(&name).is_ok() => Ok(Val::Enum(name.to_string())),
         Ok((name, None)) => {
             let known = listed(names.iter());
             Err(Misfit::new(format!(
@@ -299,7 +298,7 @@ fn flags(items: Vec<Value>, names: &[WitName], ty: &WitType) -> Result<Val, Misf
     let mut set = Vec::with_capacity(items.len().min(names.len()));
     for (index, item) in items.into_iter().enumerate() {
         match named(item) {
-            Ok((name, None)) if names.contains(&name) => set.push(name.to_string()),
+            Ok((name, None)) if names.binary_search(&name).is_ok() => set.push(name.to_string()),
             Ok((name, None)) => {
                 let known = listed(names.iter());
                 let name = cut(&name, MAX_NAME);

@@ -66,7 +66,7 @@ impl fmt::Display for Misfit {
 
 /// Names for an error: so many that it stays readable.
 pub(super) fn listed<'a>(names: impl Iterator<Item = &'a WitName>) -> String {
-    let mut names: Vec<&str> = names.map(|name| &**name).collect();
+    let mut names: Vec<&str> = names.map(|name| cut(name, MAX_NAME)).collect();
     let more = if names.len() > MAX_LISTED {
         ", …"
     } else {
