@@ -8,7 +8,7 @@ defmodule Exosuit.Startup do
   # are in a table that outlives this process: after a crash, applied items are not applied again, and added items are
   # not forgotten.
 
-  use Exosuit.Server
+  use Exosuit.Server, hides_state: true
 
   alias Exosuit.{Directory, Error, Event, Instance, Lattice, Retry}
   alias Exosuit.Host.{Pending, Statuses}

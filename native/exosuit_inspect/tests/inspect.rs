@@ -190,7 +190,6 @@ fn what_wit_cannot_express_is_refused() -> Result<()> {
         r#"(component (import "unlocked-dep=<a:b>" (func)))"#,
         r#"(component (type $f (func)) (import "x" (type (eq $f))))"#,
         r#"(component (import "a:b/c" (instance (type $f (func)) (export "x" (type (eq $f))))))"#,
-        r#"(component (import "a" (component)))"#,
         r#"(component (import "a:b/c" (func)))"#,
         r#"(component (import "integrity=<sha256-abc>" (func)))"#,
     ] {
