@@ -109,11 +109,12 @@ async fn what_nothing_answers_is_named_before_the_compilation_as_after_it() -> R
 
 #[tokio::test]
 async fn names_that_are_used_again_and_again_are_bounded() -> Result<()> {
-    let cases: String = (0..5_000).map(|n| format!(r#""c{n}" "#)).collect();
-    let parameters: String = (0..50).map(|n| format!(r#"(param "p{n}" $e) "#)).collect();
-    let functions: String = (0..10)
-        .map(|n| format!(r#"(export "f{n}" (func (type $f)))"#))
-        .collect();
+    let case = |n| format!(r#""c{n}" "#);
+    let cases: String = (0..5_000).map(case).collect();
+    let parameter = |n| format!(r#"(param "p{n}" $e) "#);
+    let parameters: String = (0..50).map(parameter).collect();
+    let function = |n| format!(r#"(export "f{n}" (func (type $f)))"#);
+    let functions: String = (0..10).map(function).collect();
     let text = format!(
         r#"(component (import "acme:kv/store" (instance
             (type $e' (enum {cases})) (export "e" (type $e (eq $e')))

@@ -202,9 +202,8 @@ fn what_wit_cannot_express_is_refused() -> Result<()> {
 #[test]
 fn names_that_are_used_again_and_again_are_bounded() -> Result<()> {
     let long = "a".repeat(90_000);
-    let functions: String = (0..1_000)
-        .map(|n| format!(r#"(export "f{n}" (func (type $f)))"#))
-        .collect();
+    let function = |n| format!(r#"(export "f{n}" (func (type $f)))"#);
+    let functions: String = (0..1_000).map(function).collect();
     let text = format!(
         r#"(component (import "acme:kv/store"
             (instance (type $f (func (param "{long}" u32))) {functions})))"#
