@@ -74,7 +74,7 @@ defmodule Exosuit.ComponentStoreTest do
         assert {200, "done"} = get(port, "/kv/set?key=a&value=1&bucket=inner")
         assert {404, _none} = get(port, "/kv/get?key=a")
         assert {502, error} = get(port, "/kv/get?key=a&bucket=a/b")
-        assert error =~ "the name of a bucket"
+        assert error =~ "the bucket's name"
 
         :ok = link(host, "web", "wasi:keyvalue", %{"bucket" => "inner"})
         assert {404, _none} = get(port, "/kv/get?key=a")
