@@ -312,7 +312,7 @@ async fn bytes_that_are_no_module_are_refused() -> Result<()> {
         (component, "the component is not valid"),
         (
             vec![0; OPTIONS.module_bytes + 1],
-            "1048577 bytes, 1048576 at most",
+            "1048577 bytes, at most 1048576 are allowed",
         ),
     ] {
         let error = engine
