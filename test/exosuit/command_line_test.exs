@@ -54,7 +54,7 @@ defmodule Exosuit.CommandLineTest do
     assert {0, "stopped e\n"} = exosuit(it, ["actor", "stop", "e"])
 
     for gone <- [["actor", "stop", "e"], ["actor", "scale", "e", "2"], ["call", "e", "op"]] do
-      assert {1, "error: there is no such " <> _} = exosuit(it, gone)
+      assert {1, "error: not found: " <> _} = exosuit(it, gone)
     end
   end
 

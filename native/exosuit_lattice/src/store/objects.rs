@@ -27,6 +27,10 @@ const PIECE: usize = 128 << 10;
 /// How long the next piece of an object may take. The servers may have lost it.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long a listing may send nothing, and how many of them are begun.
+const STANDSTILL: Duration = Duration::from_secs(2);
+const LISTINGS: usize = 5;
+
 /// More objects than any lattice has.
 const MAX_OBJECTS: usize = 1 << 17;
 
@@ -158,15 +162,31 @@ impl Objects {
     }
 
     /// Lists all objects. Names that are not digests are left out.
+    ///
+    /// If an object is written again just as a listing begins, the listing waits for a message that is gone. A listing
+    /// that stands still is therefore begun again.
     pub async fn list(&self) -> Result<Vec<Stored>, Error> {
+        for _ in 0..LISTINGS {
+            if let Some(objects) = self.list_once().await? {
+                return Ok(objects);
+            }
+        }
+        let why = "the server sent no further object";
+        Err(Error::store("list the objects", &why))
+    }
+
+    /// Lists all objects; none if the listing stands still.
+    async fn list_once(&self) -> Result<Option<Vec<Stored>>, Error> {
         let failed = |why: &dyn std::fmt::Display| Error::store("list the objects", why);
         let store = self.store().await?;
         let mut list = store.list().await.map_err(|error| failed(&error))?;
         let mut objects = Vec::new();
         loop {
-            let next = tokio::time::timeout(PATIENCE, list.next()).await;
-            let Some(info) = next.map_err(|late| failed(&late))? else {
-                return Ok(objects);
+            let Ok(next) = tokio::time::timeout(STANDSTILL, list.next()).await else {
+                return Ok(None);
+            };
+            let Some(info) = next else {
+                return Ok(Some(objects));
             };
             if objects.len() == MAX_OBJECTS {
                 return Err(failed(&format!("there are more than {MAX_OBJECTS}")));
