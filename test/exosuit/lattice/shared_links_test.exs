@@ -338,6 +338,7 @@ defmodule Exosuit.Lattice.SharedLinksTest do
 
     # It answers nobody, and reads later what it was sent meanwhile.
     signal.("STOP")
+    assert eventually(fn -> stopped?(it.server.os_pid) end)
     assert {:error, %Error{}} = Exosuit.put_link(it.one, @new)
     signal.("CONT")
 
@@ -528,5 +529,12 @@ defmodule Exosuit.Lattice.SharedLinksTest do
     |> Exosuit.links()
     |> Enum.map(&%{&1 | app: nil})
     |> Enum.sort_by(&{Link.key(&1), &1.interfaces}, :desc)
+  end
+
+  # Each thread of a process stops when it next runs.
+  defp stopped?(os_pid) do
+    for stat <- Path.wildcard("/proc/#{os_pid}/task/*/stat"), reduce: true do
+      stopped? -> stopped? and File.read!(stat) =~ ") T "
+    end
   end
 end
