@@ -18,10 +18,10 @@
 //! - A NIF on a normal scheduler returns within a millisecond and never waits. A NIF that reads
 //!   many bytes or touches files runs on a dirty scheduler. All other work runs on Tokio.
 //! - A NIF that takes `to: To` and returns `:ok` promises exactly one message `{reference,
-//!   result}`. If it returns `{:error, _}`, no message follows. See [`reply`].
-//! - A call to an actor is the one exception: it is polled once on the scheduler. See [`call`].
+//!   result}`. If it returns `{:error, _}`, no message follows. See `reply`.
+//! - A call to an actor is the one exception: it is polled once on the scheduler. See `call`.
 //! - No text from outside becomes an atom, except the names of WIT types within a budget. See
-//!   [`names`].
+//!   `names`.
 //! - A resource that belongs to a process monitors it, and ends with it or with its last reference.
 
 #![expect(
