@@ -56,7 +56,7 @@ kinds! {
 
 impl KeyKind {
     /// The kind of public key in a text, by its letter and checksum. This takes a tenth of the time
-    /// of [`PublicKey::parse`], and suffices to tell kinds apart.
+    /// of [`crate::PublicKey::parse`], and suffices to tell kinds apart.
     ///
     /// ```
     /// use exosuit_claims::{KeyKind, KeyPair};
