@@ -195,8 +195,10 @@ defmodule Exosuit.RefusalsTest do
     assert Exception.message(error) =~ "application app is in progress"
     assert snapshot(it.host) == before
 
+    # The host may have taken up the deletion again by then.
     Registry.unregister(Exosuit.Registry, key)
-    assert {:ok, [_outcome], []} = Exosuit.apply_manifest(it.host, path(it))
+    assert {:ok, [_ | _] = outcomes, []} = Exosuit.apply_manifest(it.host, path(it))
+    assert Enum.all?(outcomes, &match?({_step, :ok}, &1))
   end
 
   test "many applies at once: each is done or refused, and the last one done is what runs", it do

@@ -215,9 +215,9 @@ defmodule Exosuit.Host.Replica do
   defp change(state, :data, {:deleted, key}), do: told(state, {:deleted, key})
   defp change(state, :configurations, {_kind, @secret <> _name, _value, _revision}), do: state
 
-  defp change(state, :configurations, {:put, name, value, _revision}) do
+  defp change(state, :configurations, {:put, name, value, revision}) do
     case Records.read_configuration(value) do
-      {:ok, values} -> told(state, {:configuration, name, values})
+      {:ok, values} -> told(state, {:configuration, name, values}, revision)
       {:error, error} -> state |> unreadable(name, error) |> told({:configuration, name, nil})
     end
   end
@@ -261,9 +261,9 @@ defmodule Exosuit.Host.Replica do
 
   defp read(state, unread), do: %{state | unread: unread}
 
-  defp told(state, change) do
+  defp told(state, change, revision \\ 0) do
     state = look_around(state)
-    {mirror, keys} = Mirror.tell(state.mirror, change, needed?(state))
+    {mirror, keys} = Mirror.tell(state.mirror, change, needed?(state), revision)
     bucket = if elem(change, 0) == :configuration, do: :configurations, else: :data
     state = tell_dropped(%{state | mirror: mirror}, bucket)
     if state.unread == [], do: settle_all(state, keys), else: state

@@ -37,7 +37,7 @@ defmodule Exosuit.Lattice.Mirror do
           configurations: %{String.t() => Records.values()},
           users: %{String.t() => MapSet.t(Link.key())},
           ends: %{String.t() => pos_integer()},
-          ahead: %{Records.key() => non_neg_integer()},
+          ahead: %{(Records.key() | entry()) => non_neg_integer()},
           bytes: non_neg_integer(),
           loose: %{entry() => true},
           dropped: {non_neg_integer(), String.t() | nil}
@@ -63,8 +63,18 @@ defmodule Exosuit.Lattice.Mirror do
   def write(mirror, change, revision, needed? \\ &nobody/1)
 
   # A deletion comes without a revision.
-  def write(mirror, {:configuration, _name, _values} = change, _revision, needed?),
-    do: take(mirror, change, fn -> true end, needed?)
+  def write(mirror, {:configuration, name, nil} = change, _revision, needed?),
+    do: mirror |> forget_revision(name) |> take(change, fn -> true end, needed?)
+
+  # The write of a later revision may have been applied before.
+  def write(mirror, {:configuration, name, _values} = change, revision, needed?) do
+    if later?(mirror, name, revision) do
+      {mirror, users(mirror, name)}
+    else
+      {mirror, keys} = take(mirror, change, fn -> true end, needed?)
+      {note_revision(mirror, name, revision), keys}
+    end
+  end
 
   def write(mirror, change, revision, needed?) do
     # The watch has delivered this change already, or a later one.
@@ -112,10 +122,15 @@ defmodule Exosuit.Lattice.Mirror do
   Applies a change of the watch. Returns the keys of the links that may have changed. A record without room counts as
   missing, even if it was there before. `needed?` says whether this host needs a record with such links.
   """
-  @spec tell(t(), change(), ([Link.t()] -> boolean())) :: {t(), [Link.key()]}
-  def tell(mirror, change, needed? \\ &nobody/1)
+  @spec tell(t(), change(), ([Link.t()] -> boolean()), non_neg_integer()) :: {t(), [Link.key()]}
+  def tell(mirror, change, needed? \\ &nobody/1, revision \\ 0)
 
-  def tell(%{ahead: ahead} = mirror, {:links, key, revision, _value, links} = change, needed?) do
+  def tell(
+        %{ahead: ahead} = mirror,
+        {:links, key, revision, _value, links} = change,
+        needed?,
+        _same
+      ) do
     case ahead do
       %{^key => own} when own > revision ->
         {mirror, []}
@@ -130,12 +145,17 @@ defmodule Exosuit.Lattice.Mirror do
     end
   end
 
-  def tell(mirror, {:deleted, key} = change, needed?) do
+  def tell(mirror, {:deleted, key} = change, needed?, _revision) do
     take(%{mirror | ahead: Map.delete(mirror.ahead, key)}, change, fn -> true end, needed?)
   end
 
-  def tell(mirror, {:configuration, name, _values} = change, needed?) do
-    take(mirror, change, fn -> is_map_key(mirror.users, name) end, needed?)
+  def tell(mirror, {:configuration, name, values} = change, needed?, revision) do
+    if values != nil and later?(mirror, name, revision) do
+      {mirror, []}
+    else
+      {mirror, keys} = take(mirror, change, fn -> is_map_key(mirror.users, name) end, needed?)
+      {note_revision(mirror, name, revision), keys}
+    end
   end
 
   @doc "The text of a record; `nil` for a missing record, or one without links."
@@ -324,6 +344,20 @@ defmodule Exosuit.Lattice.Mirror do
   end
 
   defp ahead(mirror, {:deleted, key}, revision), do: put_in(mirror.ahead[key], revision)
+
+  # Of a configuration, whether a later revision is known. Revision 0 is an unknown one.
+
+  defp later?(mirror, name, revision),
+    do: revision > 0 and Map.get(mirror.ahead, {:configuration, name}, 0) > revision
+
+  defp note_revision(mirror, name, revision) do
+    if revision > 0 and is_map_key(mirror.configurations, name),
+      do: put_in(mirror.ahead[{:configuration, name}], revision),
+      else: forget_revision(mirror, name)
+  end
+
+  defp forget_revision(mirror, name),
+    do: %{mirror | ahead: Map.delete(mirror.ahead, {:configuration, name})}
 
   # The later record comes first: of overlapping links, its link applies.
   defp links(mirror, key) do

@@ -8,6 +8,18 @@ defmodule Exosuit.Lattice.MirrorTest do
   @store %{@whole | interfaces: ["store"]}
   @key Link.key(@whole)
 
+  test "of a configuration, the latest revision stays, whoever writes it and in whatever order it arrives" do
+    values = &{:configuration, "c", %{"value" => "#{&1}"}}
+    {mirror, _keys} = Mirror.write(%Mirror{}, values.(4), 4)
+    {mirror, _keys} = Mirror.write(mirror, values.(3), 3)
+    assert Mirror.configuration(mirror, "c") == %{"value" => "4"}
+    {mirror, _keys} = Mirror.tell(mirror, values.(2), fn _links -> true end, 2)
+    assert Mirror.configuration(mirror, "c") == %{"value" => "4"}
+    {mirror, _keys} = Mirror.tell(mirror, {:configuration, "c", nil})
+    {mirror, _keys} = Mirror.write(mirror, values.(1), 1)
+    assert Mirror.configuration(mirror, "c") == %{"value" => "1"}
+  end
+
   test "links come with their records, and go with them" do
     mirror = tell(%Mirror{}, links("COMPONENT_a", 1, [@store]), [@key])
     assert Mirror.wanted(mirror, @key) == {[@store], []}
