@@ -47,6 +47,8 @@ defmodule Exosuit.Edge.EventLogger do
 
   @impl GenServer
   def init(instance) do
+    # So that `terminate/2` runs: the last events of a host come as it stops.
+    Process.flag(:trap_exit, true)
     Logger.metadata(host: instance.name)
     :ok = Events.subscribe(instance.name)
     {:ok, %__MODULE__{}}
@@ -66,6 +68,19 @@ defmodule Exosuit.Edge.EventLogger do
     {{event, count}, repeated} = Map.pop(state.repeated, key)
     if count > 0, do: LogLines.repeated(event, count)
     {:noreply, %{state | repeated: repeated}}
+  end
+
+  @impl GenServer
+  def terminate(_reason, state), do: write_waiting(state, @most_waiting)
+
+  defp write_waiting(_state, 0), do: :ok
+
+  defp write_waiting(state, left) do
+    receive do
+      {:exosuit_event, %Event{} = event} -> state |> write(event) |> write_waiting(left - 1)
+    after
+      0 -> :ok
+    end
   end
 
   defp write(logger, line, dropped) do
