@@ -56,26 +56,22 @@ defmodule Exosuit.Component do
   defmacro __using__(options) do
     {options, _binding} = Elixir.Code.eval_quoted(options, [], __CALLER__)
     options = Options.validate!(options, @schema)
-    world = read!(options[:wit], options[:world])
-    left_out(world, __CALLER__)
-    quoted(world, options)
+    path = Path.expand(options[:wit])
+    path |> World.read(options[:world]) |> Code.read!() |> quoted(options, __CALLER__)
   end
 
   @doc false
   # The code of a module's body, as `use` puts it there and `mix exosuit.gen.component` writes it.
-  @spec quoted(World.t(), keyword()) :: Macro.t()
-  def quoted(world, options) do
+  @spec quoted(World.t(), keyword(), Macro.Env.t()) :: Macro.t()
+  def quoted(world, options, env) do
     names = Code.names(world.imports ++ world.exports)
     used = Enum.uniq_by(world.imports ++ world.exports, & &1.name)
     defaults = Keyword.take(options, [:host, :actor])
 
     quote do
-      unquote_splicing(
-        for file <- files(options[:wit]), do: quote(do: @external_resource(unquote(file)))
-      )
-
+      unquote_splicing(Code.resources(options[:wit]))
       unquote_splicing(Enum.flat_map(used, &Code.types(&1, names)))
-      unquote_splicing(functions(world, names, defaults))
+      unquote_splicing(functions(world, names, {defaults, env}))
     end
   end
 
@@ -103,43 +99,15 @@ defmodule Exosuit.Component do
   defp answered({:ok, result}, :result), do: result
   defp answered(answer, _gives), do: answer
 
-  defp read!(path, name) do
-    case World.read(Path.expand(path), name) do
-      {:ok, world} -> world
-      {:error, error} -> raise ArgumentError, "cannot read the WIT: " <> error.detail
-    end
-  end
-
-  # The files whose changes recompile the module.
-  defp files(path) do
-    if File.dir?(path), do: Path.wildcard(Path.join(path, "**/*.wit")), else: [path]
-  end
-
-  defp left_out(world, env) do
-    for interface <- world.exports,
-        function <- interface.functions,
-        not Code.callable?(function) do
-      operation = Interface.operation(interface, function)
-
-      text =
-        "#{operation} is left out: #{function.signature} has a resource, a stream or a future"
-
-      IO.warn(text, Macro.Env.stacktrace(env))
-    end
-  end
-
-  defp functions(world, names, defaults) do
+  defp functions(world, names, {defaults, env}) do
     all =
       for interface <- world.exports,
-          function <- interface.functions,
-          Code.callable?(function),
-          do: {interface, function}
+          function <- Code.functions(interface, env),
+          into: %{},
+          do: {{interface.name, function.name}, {interface, function}}
 
-    counts = Enum.frequencies_by(all, fn {_interface, function} -> function.name end)
-
-    for {interface, function} <- all do
-      shared? = counts[function.name] > 1
-      name = if shared?, do: Code.prefixed(interface.name, function.name), else: function.name
+    for {key, name} <- all |> Map.keys() |> Code.unique() do
+      {interface, function} = Map.fetch!(all, key)
       define(Code.function(name), interface, function, names, defaults)
     end
   end

@@ -171,7 +171,7 @@ defmodule Exosuit.Provider do
     options = options!(options)
 
     quote do
-      unquote(Typed.quoted(options[:wit], options[:interface]))
+      unquote(Typed.quoted(options[:wit], options[:interface], __CALLER__))
       unquote(callbacks(Macro.escape(options)))
     end
   end

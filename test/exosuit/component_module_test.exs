@@ -83,6 +83,25 @@ defmodule Exosuit.ComponentModuleTest do
     assert warning =~ "[method]basket.add is left out"
   end
 
+  test "types of one name in several interfaces are told apart", %{dir: dir} do
+    wit = Path.join(dir, "types.wit")
+
+    File.write!(wit, """
+    package acme:one;
+    interface types { enum error { a } }
+    interface use-it { use types.{error}; use acme:two/types.{error as other}; f: func() -> tuple<error, other>; }
+    world both { import types; import acme:two/types; export use-it; }
+    package acme:two { interface types { enum error { b } } }
+    """)
+
+    {module, beam} = compile("use Exosuit.Component, wit: #{inspect(wit)}")
+    assert function_exported?(module, :f, 0)
+    {:ok, types} = Code.Typespec.fetch_types(beam)
+
+    assert [:acme_one_types_error, :acme_two_types_error] ==
+             Enum.sort(for {:type, {name, _type, []}} <- types, do: name)
+  end
+
   test "a component that carries its world needs no WIT", %{dir: dir} do
     {module, _beam} =
       compile(
@@ -137,6 +156,20 @@ defmodule Exosuit.ComponentModuleTest do
           assert(
             {:error, :unknown_operation} == Bank.handle_function(function, arguments, context)
           )
+  end
+
+  test "a function of a provider's interface that cannot pass is left out with a warning" do
+    warning =
+      capture_io(:stderr, fn ->
+        compile("""
+        use Exosuit.Provider, wit: #{inspect(@wit)}, interface: "acme:shop/tools"
+        def total(_lines, _when, _context), do: 0.0
+        def end_(_context), do: nil
+        def place(_context), do: :ok
+        """)
+      end)
+
+    assert warning =~ "acme:shop/tools@1.0.0#open is left out"
   end
 
   test "a provider that lacks a function does not compile" do

@@ -7,15 +7,15 @@ defmodule Exosuit.Provider.Typed do
   alias Exosuit.World.Code
 
   @doc "The code for an interface; nothing without one."
-  @spec quoted(Path.t() | nil, String.t() | nil) :: Macro.t()
-  def quoted(nil, nil), do: nil
+  @spec quoted(Path.t() | nil, String.t() | nil, Macro.Env.t()) :: Macro.t()
+  def quoted(nil, nil, _env), do: nil
 
-  def quoted(path, name) do
-    interface = read!(path, name)
-    functions = Enum.filter(interface.functions, &Code.callable?/1)
+  def quoted(path, name, env) do
+    interface = path |> Path.expand() |> World.read_interface(name) |> Code.read!()
+    functions = Code.functions(interface, env)
 
     quote do
-      unquote_splicing(for file <- files(path), do: quote(do: @external_resource(unquote(file))))
+      unquote_splicing(Code.resources(path))
 
       defmodule Behaviour do
         @moduledoc unquote(interface.docs || "The functions of `#{interface.name}`.")
@@ -64,18 +64,6 @@ defmodule Exosuit.Provider.Typed do
          ^package <- package(interface),
          do: name,
          else: (_other -> nil)
-  end
-
-  defp read!(path, name) do
-    case World.read_interface(Path.expand(path), name) do
-      {:ok, interface} -> interface
-      {:error, error} -> raise ArgumentError, "cannot read the WIT: " <> error.detail
-    end
-  end
-
-  # The files whose changes recompile the module.
-  defp files(path) do
-    if File.dir?(path), do: Path.wildcard(Path.join(path, "**/*.wit")), else: [path]
   end
 
   # Types of other interfaces are terms here.

@@ -29,22 +29,35 @@ defmodule Exosuit.World.Code do
     Macro.var(String.to_atom(name), nil)
   end
 
-  @doc "Names for the types of interfaces. A name that several have begins with the interface's."
+  @doc "Names for the types of interfaces, each of its own: see `unique/1`."
   @spec names([Interface.t()]) :: names()
   def names(interfaces) do
     all = for interface <- interfaces, type <- interface.types, do: {interface.name, type.name}
-    counts = all |> Enum.uniq() |> Enum.frequencies_by(&elem(&1, 1))
-
-    Map.new(all, fn {interface, name} = key ->
-      {key, type_name(if(counts[name] > 1, do: prefixed(interface, name), else: name))}
-    end)
+    all |> Enum.uniq() |> unique() |> Map.new(fn {key, name} -> {key, type_name(name)} end)
   end
 
-  @doc "A name with that of its interface before it: `orders-place`."
-  @spec prefixed(String.t() | nil, String.t()) :: String.t()
-  def prefixed(nil, name), do: name
+  @doc """
+  Names of their own for what interfaces have. A name that several have begins with the name of its interface, and if
+  that is not enough, with the interface's package and version.
+  """
+  @spec unique([key]) :: [{key, String.t()}] when key: {String.t() | nil, String.t()}
+  def unique(keys),
+    do: unique(keys, [fn {_interface, name} -> name end, &prefixed/1, &qualified/1])
 
-  def prefixed(interface, name) do
+  defp unique(keys, [last]), do: Enum.map(keys, &{&1, last.(&1)})
+
+  defp unique(keys, [name | others]) do
+    groups = keys |> Enum.group_by(name) |> Map.to_list()
+    named = for {name, [key]} <- groups, do: {key, name}
+    named ++ unique(for({_name, [_, _ | _] = keys} <- groups, key <- keys, do: key), others)
+  end
+
+  defp qualified({nil, name}), do: name
+  defp qualified({interface, name}), do: String.replace("#{interface}-#{name}", ~r/[^\w-]/, "-")
+
+  defp prefixed({nil, name}), do: name
+
+  defp prefixed({interface, name}) do
     # An interface of the world itself has no package.
     interface = interface |> String.split("@") |> hd() |> String.split("/") |> List.last()
     "#{interface}-#{name}"
@@ -137,9 +150,36 @@ defmodule Exosuit.World.Code do
   @spec union([Macro.t()]) :: Macro.t()
   def union(specs), do: specs |> Enum.reverse() |> Enum.reduce(&{:|, [], [&1, &2]})
 
-  @doc "Whether Elixir has a form for all that a function takes and gives."
-  @spec callable?(Function.t()) :: boolean()
-  def callable?(%Function{} = function) do
+  @doc "What was read from WIT; raises if it could not be read."
+  @spec read!({:ok, read} | {:error, Exosuit.Error.t()}) :: read when read: var
+  def read!({:ok, read}), do: read
+  def read!({:error, error}), do: raise(ArgumentError, "cannot read the WIT: " <> error.detail)
+
+  @doc "The code that has a module compiled again when its WIT changes."
+  @spec resources(Path.t()) :: [Macro.t()]
+  def resources(path) do
+    files = if File.dir?(path), do: Path.wildcard(Path.join(path, "**/*.wit")), else: [path]
+    for file <- files, do: quote(do: @external_resource(unquote(file)))
+  end
+
+  @doc "The functions of an interface for which Elixir has a form. Warns of each other one."
+  @spec functions(Interface.t(), Macro.Env.t()) :: [Function.t()]
+  def functions(interface, env) do
+    {callable, others} = Enum.split_with(interface.functions, &callable?/1)
+
+    for function <- others do
+      operation = Interface.operation(interface, function)
+
+      text =
+        "#{operation} is left out: #{function.signature} has a resource, a stream or another type that does not pass yet"
+
+      IO.warn(text, Macro.Env.stacktrace(env))
+    end
+
+    callable
+  end
+
+  defp callable?(%Function{} = function) do
     types = [function.result | for({_name, type} <- function.parameters, do: type)]
     function.resource == nil and not function.async? and Enum.all?(types, &form?/1)
   end

@@ -70,7 +70,7 @@ defmodule Mix.Tasks.Exosuit.Gen.Component do
     body =
       quote do
         @moduledoc unquote(World.docs(world))
-        unquote(Component.quoted(world, defaults))
+        unquote(Component.quoted(world, defaults, __ENV__))
       end
 
     create(module, body, options[:output])

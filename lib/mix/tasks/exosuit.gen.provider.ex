@@ -41,7 +41,7 @@ defmodule Mix.Tasks.Exosuit.Gen.Provider do
   end
 
   defp body(module, interface, path, name) do
-    functions = Enum.filter(interface.functions, &World.Code.callable?/1)
+    functions = World.Code.functions(interface, __ENV__)
 
     quote do
       @moduledoc unquote("Answers `#{interface.name}`.")
