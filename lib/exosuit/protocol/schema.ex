@@ -6,7 +6,7 @@ defmodule Exosuit.Protocol.Schema do
 
   import Exosuit.Input, only: [is_bound: 1]
 
-  alias Exosuit.Input
+  alias Exosuit.{Error, Input}
 
   @type kind ::
           :string
@@ -31,6 +31,15 @@ defmodule Exosuit.Protocol.Schema do
       end
     end)
   end
+
+  @doc "Checks a decoded body, which has to be an object."
+  @spec check_body(term(), t()) :: {:ok, map()} | {:error, Error.t()}
+  def check_body(%{} = body, schema) do
+    with {:error, detail} <- check(body, schema), do: {:error, Error.new(:invalid_input, detail)}
+  end
+
+  def check_body(_body, _schema),
+    do: {:error, Error.new(:invalid_input, "expected a JSON object")}
 
   @doc "Returns an error if an argument is not in the schema."
   @spec check_known(map(), t()) :: :ok | {:error, String.t()}

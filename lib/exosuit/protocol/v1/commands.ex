@@ -31,17 +31,8 @@ defmodule Exosuit.Protocol.V1.Commands do
 
   defp decode_body(tokens, body) do
     with {:ok, schema} <- schema(tokens),
-         {:ok, it} <- check(body, schema),
+         {:ok, it} <- Schema.check_body(body, schema),
          do: {:ok, command(tokens, it)}
-  end
-
-  defp check(%{} = body, schema) do
-    with {:error, detail} <- Schema.check(body, schema),
-         do: {:error, Error.new(:invalid_input, detail)}
-  end
-
-  defp check(_body, _schema) do
-    {:error, Error.new(:invalid_input, "expected a JSON object")}
   end
 
   defp config("get", name, _body, _tokens), do: {:ok, %Command.GetConfig{name: name}}
