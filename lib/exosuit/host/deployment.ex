@@ -50,7 +50,7 @@ defmodule Exosuit.Host.Deployment do
   defp in_progress(app) do
     Error.new(
       :conflict,
-      "another change of application #{app} is in progress; try again when it has finished"
+      "another change of application #{app} is in progress; this host takes up yours when it has finished"
     )
   end
 
