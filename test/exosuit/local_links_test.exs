@@ -119,21 +119,7 @@ defmodule Exosuit.LocalLinksTest do
   end
 
   defp manifest! do
-    dir = tmp_dir!()
-    path = Path.join(dir, "app.yaml")
-    File.cp!(Guests.path("echo"), Path.join(dir, "echo.wasm"))
-
-    File.write!(path, """
-    apiVersion: core.oam.dev/v1beta1
-    kind: Application
-    metadata:
-      name: app
-    spec:
-      components:
-        - name: echo
-          type: component
-          properties:
-            image: echo.wasm
+    echo_manifest!("""
           traits:
             - type: link
               properties:
@@ -146,8 +132,6 @@ defmodule Exosuit.LocalLinksTest do
           properties:
             image: wasmcloud+builtin://keyvalue
     """)
-
-    path
   end
 
   defp put(host, link) do

@@ -199,6 +199,19 @@ defmodule Exosuit.WitValuesTest do
     end
   end
 
+  test "a component with more names than one may add is refused", context do
+    names = for n <- 1..8_193, do: "wit-values-name-#{n}"
+    Guests.assemble(context.dir, %{"many" => WitWorld.component({:enum, names}, :mirror)})
+    host = start_supervised_host!([])
+    path = Path.join(context.dir, "many.wasm")
+
+    assert {:error, %Error{reason: :limit, detail: detail}} =
+             Exosuit.start_actor(host, path, id: "many")
+
+    assert detail =~ "8193 names"
+    assert_raise ArgumentError, fn -> String.to_existing_atom("wit_values_name_1") end
+  end
+
   test "a list of a million records passes", context do
     type = {:list, {:record, [{"id", :u32}, {"name", :string}, {"score", :f64}]}}
     Guests.assemble(context.dir, %{"million" => WitWorld.component(type, :mirror)})

@@ -84,6 +84,33 @@ defmodule Exosuit.HostCase do
     """
   end
 
+  @doc """
+  Writes a manifest of the application `app` with the component `echo`, whose file is beside it, into a directory of
+  its own, and returns its path. `more` follows the properties of the component.
+  """
+  @spec echo_manifest!(String.t()) :: Path.t()
+  def echo_manifest!(more \\ "") do
+    dir = tmp_dir!()
+    path = Path.join(dir, "app.yaml")
+    File.cp!(Guests.path("echo"), Path.join(dir, "echo.wasm"))
+
+    File.write!(path, """
+    apiVersion: core.oam.dev/v1beta1
+    kind: Application
+    metadata:
+      name: app
+    spec:
+      components:
+        - name: echo
+          type: component
+          properties:
+            image: echo.wasm
+    #{more}
+    """)
+
+    path
+  end
+
   @doc "What a program printed, and its status, once it has ended; `port` is open on it."
   @spec await_exit(port(), String.t()) :: {non_neg_integer(), String.t()}
   def await_exit(port, output \\ "") do

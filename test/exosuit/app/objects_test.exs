@@ -26,29 +26,8 @@ defmodule Exosuit.App.ObjectsTest do
     assert {:ok, {:bytes, "wasm"}} = Objects.source(instance, digest)
     assert {:ok, {_digest, {:bytes, "here"}}} = Objects.keep_here(instance, "here")
 
-    assert {:ok, _steps, []} = Exosuit.apply_manifest(host, manifest!())
+    assert {:ok, _steps, []} = Exosuit.apply_manifest(host, echo_manifest!())
     assert {:ok, "hello"} = Exosuit.call(host, "app-echo", "Echo.Say", "hello")
-  end
-
-  defp manifest! do
-    dir = tmp_dir!()
-    path = Path.join(dir, "app.yaml")
-    File.cp!(Guests.path("echo"), Path.join(dir, "echo.wasm"))
-
-    File.write!(path, """
-    apiVersion: core.oam.dev/v1beta1
-    kind: Application
-    metadata:
-      name: app
-    spec:
-      components:
-        - name: echo
-          type: component
-          properties:
-            image: echo.wasm
-    """)
-
-    path
   end
 
   test "what is kept in memory is bounded: the objects that were used last" do

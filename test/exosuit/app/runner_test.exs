@@ -28,32 +28,21 @@ defmodule Exosuit.App.RunnerTest do
   defp names(host), do: host |> Exosuit.links() |> Enum.map(& &1.name) |> Enum.sort()
 
   defp model!(names) do
-    path = Path.join(tmp_dir!(), "app.yaml")
-
     traits =
       for name <- names do
         properties = "target: kv, namespace: wasi, package: keyvalue, name: #{name}"
         "        - {type: link, properties: {#{properties}}}\n"
       end
 
-    File.write!(path, """
-    apiVersion: core.oam.dev/v1beta1
-    kind: Application
-    metadata:
-      name: app
-    spec:
-      components:
-        - name: echo
-          type: component
-          properties:
-            image: echo.wasm
-          traits:
-    #{traits}
-        - name: kv
-          type: capability
-          properties:
-            image: wasmcloud+builtin://keyvalue
-    """)
+    path =
+      echo_manifest!("""
+            traits:
+      #{traits}
+          - name: kv
+            type: capability
+            properties:
+              image: wasmcloud+builtin://keyvalue
+      """)
 
     {:ok, %{manifest: manifest}} = Manifest.parse(path, [])
     wasm = "sha256:" <> String.duplicate("0", 64)
