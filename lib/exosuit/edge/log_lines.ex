@@ -96,7 +96,7 @@ defmodule Exosuit.Edge.LogLines do
       {:warning, "a wadm runs in the lattice: this host does not answer wadm's API"}
   }
 
-  # A text and the fields in it: "actor {id}" gives ["actor ", :id].
+  # Runs at compile time. A text and the fields in it: "actor {id}" gives ["actor ", :id].
   parts = fn text ->
     for {part, n} <- Enum.with_index(String.split(text, ~r/[{}]/)), part != "" do
       if rem(n, 2) == 0, do: part, else: String.to_atom(part)
