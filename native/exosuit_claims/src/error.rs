@@ -1,4 +1,4 @@
-//! What can be wrong with keys, tokens and signed Wasm.
+//! The errors of keys, tokens and signed Wasm.
 
 use std::time::{Duration, UNIX_EPOCH};
 

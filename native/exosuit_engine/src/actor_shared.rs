@@ -1,4 +1,4 @@
-//! What all instances of one actor share: its identity, its limits, and the way for its calls.
+//! The state that all instances of one actor share: its identity, its limits, and the way for its calls.
 //!
 //! It knows nothing of the actor's module. Stores hold it, and a module's linked code holds the type of these
 //! stores; if this knew the module as well, each would depend on the other.

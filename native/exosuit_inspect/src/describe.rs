@@ -1,4 +1,4 @@
-//! What a Wasm file says of itself.
+//! The description of a Wasm file.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What WIT files, components and modules say of themselves, before anything runs.
+//! Describes WIT files, components and modules before anything runs.
 //!
 //! - [`describe`]: a Wasm file: its kind, what it imports and exports, and which tools made it.
 //! - [`read_world`], [`read_interface`]: a directory or file of WIT, or a component that carries its world.

@@ -1,4 +1,4 @@
-//! What can go wrong between hosts.
+//! The errors between hosts.
 
 use exosuit_core::{Code, Id};
 

@@ -1,4 +1,4 @@
-//! What WIT files, components and modules say of themselves, as maps with the names of `exosuit_inspect`'s model.
+//! Descriptions of WIT files, components and modules, as maps with the names of `exosuit_inspect`'s model.
 
 use std::path::Path;
 

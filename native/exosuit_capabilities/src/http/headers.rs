@@ -1,4 +1,4 @@
-//! What a message says of its length, and what a response may say at all.
+//! The length that a message declares, and the headers that a response may have.
 
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, StatusCode};

@@ -1,4 +1,4 @@
-//! What a store may hold.
+//! The limits of a store.
 
 /// The bounds of a store, of each of its buckets, and of a value.
 #[derive(Debug, Clone, Copy)]

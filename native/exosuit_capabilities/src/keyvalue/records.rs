@@ -1,4 +1,4 @@
-//! What a backend offers: records that are ordered by key.
+//! The trait of a backend: records that are ordered by key.
 
 use std::ops::ControlFlow;
 

@@ -1,4 +1,4 @@
-//! What the backends have in common: memory, a file, and a bucket of the lattice.
+//! The parts that all backends have in common: memory, a file, and a bucket of the lattice.
 
 use std::future::Future;
 use std::pin::Pin;

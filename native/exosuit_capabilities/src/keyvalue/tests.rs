@@ -1,4 +1,4 @@
-//! What needs a clock that can be put forward.
+//! Tests that need a clock that can be put forward.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};

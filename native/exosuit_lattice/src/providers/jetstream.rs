@@ -1,4 +1,4 @@
-//! What the servers are asked about one stream, and what they answer.
+//! Requests to the servers about one stream, and their answers.
 //!
 //! Asked by [`Replies`](crate::replies::Replies), so that the end of a connection ends the wait, and
 //! each in one question: the client's own buckets ask for the stream first.

@@ -1,4 +1,4 @@
-//! What stands in a bucket: read by headers alone, however large the values are.
+//! Lists a bucket. Reads headers alone, so the size of the values does not matter.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What the calls of one host share, in both directions.
+//! The state that the calls of one host share, in both directions.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What `fuzz/` reaches of the private readers. Compiled by `cargo fuzz` alone.
+//! Entry points of `fuzz/` to the private readers. Compiled by `cargo fuzz` alone.
 
 use bytes::Bytes;
 

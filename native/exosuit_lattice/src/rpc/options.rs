@@ -1,4 +1,4 @@
-//! What calls over the lattice go by.
+//! The options of calls over the lattice.
 
 use std::sync::Arc;
 use std::time::Duration;

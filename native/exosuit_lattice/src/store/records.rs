@@ -1,4 +1,4 @@
-//! What stands in the store, as hosts of both eras write and read it: JSON.
+//! The records of the store, as hosts of both eras write and read them: JSON.
 
 use std::collections::BTreeMap;
 

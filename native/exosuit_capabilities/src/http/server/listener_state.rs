@@ -1,4 +1,4 @@
-//! What the connections of one address share: its routes, its limits, and its end.
+//! The state that all connections of one address share: its routes, its limits, and its end.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

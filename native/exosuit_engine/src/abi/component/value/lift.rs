@@ -1,4 +1,4 @@
-//! What a guest gives, as a value that tells names and cases, and needs no type any more.
+//! Values from a guest: they carry names and cases, so that their type is not needed any more.
 
 use exosuit_core::{Value, WitName};
 use wasmtime::component::Val;

@@ -1,4 +1,4 @@
-//! What a guest gets: values, each checked against its type.
+//! Values for a guest, each checked against its type.
 
 use std::collections::HashMap;
 
