@@ -18,7 +18,7 @@ defmodule Exosuit.World do
   """
 
   alias Exosuit.{Claims, Config, Error, Native}
-  alias Exosuit.World.{Description, Function, Interface}
+  alias Exosuit.World.{Description, Exports, Function, Interface}
 
   @type type :: atom() | tuple()
 
@@ -82,6 +82,24 @@ defmodule Exosuit.World do
          claims: claims(bytes),
          unanswered: unanswered
        }}
+    end
+  end
+
+  @doc """
+  Checks whether a component has all exports of a world, before it runs.
+
+      {:ok, wanted} = Exosuit.World.read("wit", "plugin")
+      {:ok, %{world: world}} = Exosuit.describe("plugin.wasm")
+      :ok = Exosuit.World.check_exports(world, wanted)
+
+  Types must have the same fields and cases, whatever their own names are. The error, `:invalid_module`, has the first
+  difference: `transform: order.lines[].price: expected f64, got u32`.
+  """
+  @spec check_exports(t(), t()) :: :ok | {:error, Error.t()}
+  def check_exports(%__MODULE__{} = world, %__MODULE__{} = wanted) do
+    case Exports.difference(world, wanted) do
+      nil -> :ok
+      difference -> {:error, Error.new(:invalid_module, difference)}
     end
   end
 
