@@ -1,4 +1,12 @@
 //! Claims in signed modules, keys, and digests.
+//!
+//! Pure functions: they change nothing and remember nothing. `exosuit_claims` does the work, without
+//! I/O. `Exosuit.Claims` and `Exosuit.Artifact` call them. Whatever hashes or parses a whole module
+//! runs on a dirty scheduler: hashing 50 MiB takes a tenth of a second. Keys take microseconds, on a
+//! normal scheduler.
+//!
+//! Seeds pass through [`key_generate`] and [`key_public`] as text, because their callers print them
+//! or write them to files. The host's own seeds are handles: see `secret`.
 
 use exosuit_claims::{
     Admitted, Claims, Issuers, KeyKind, KeyPair, LegacyHash, Policy, Unsigned, admit, unix_now,
@@ -10,8 +18,18 @@ use sha2::{Digest, Sha256};
 
 use crate::term::{failure, ok, text_atom};
 
-/// Checks the token of a module or component. Returns its claims, or `:unsigned` if that is
-/// allowed. `issuers` is `:any`, or a list of public keys.
+/// Checks the token of a module or component. Returns `{:ok, claims}`, or `{:ok, :unsigned}` if that
+/// is allowed. `issuers` is `:any`, or a list of public keys (`A…`).
+///
+/// The check covers the signature, the hash of the module, the issuer, and the times in the token by
+/// the clock of this machine. `legacy_hash` accepts tokens whose hash does not cover the code, as old
+/// signing tools made them.
+///
+/// | error | when |
+/// |---|---|
+/// | `invalid_claims` | the token is missing, damaged, expired, of another module or of another issuer |
+/// | `unavailable` | the token is not valid yet; another try later may succeed |
+/// | `invalid_module` | the bytes are not Wasm, or are larger or nested deeper than is read |
 #[rustler::nif(schedule = "DirtyCpu")]
 fn claims_admit<'a>(
     env: Env<'a>,
@@ -43,7 +61,8 @@ fn code(error: &exosuit_claims::Error) -> Code {
     }
 }
 
-/// Checks the token with a policy that is made of these options.
+/// Checks the token with a policy that is made of these options. `trusted` is `None` for any issuer;
+/// an empty list trusts nobody.
 fn check(
     wasm: &[u8],
     trusted: Option<Vec<String>>,
@@ -66,7 +85,7 @@ fn check(
     admit(wasm, &policy, unix_now())
 }
 
-/// The fields of `Exosuit.Claims`.
+/// The fields of `Exosuit.Claims`: a map with atoms as keys, times in Unix seconds, absent ones `nil`.
 fn encode<'a>(env: Env<'a>, claims: &Claims) -> Term<'a> {
     let fields = [
         ("subject", claims.subject.encode(env)),
@@ -87,7 +106,8 @@ fn encode<'a>(env: Env<'a>, claims: &Claims) -> Term<'a> {
     Term::map_from_pairs(env, &pairs).unwrap_or_else(|_| nil().encode(env))
 }
 
-/// Generates a key of a kind (`"server"`). Returns `{:ok, {public_key, seed}}`.
+/// Generates a key of a kind (`"server"`). Returns `{:ok, {public_key, seed}}`, both as text: `N…` and
+/// `SN…`. An unknown kind is `invalid_input`.
 #[rustler::nif]
 fn key_generate<'a>(env: Env<'a>, kind: &str) -> Term<'a> {
     match kind.parse::<KeyKind>() {
@@ -99,7 +119,8 @@ fn key_generate<'a>(env: Env<'a>, kind: &str) -> Term<'a> {
     }
 }
 
-/// The public key of a seed of this kind (`"server"`).
+/// The public key of a seed of this kind (`"server"`). Another kind of seed, and a text that is not a
+/// seed, are `invalid_input`. The error never repeats the seed.
 #[rustler::nif]
 fn key_public<'a>(env: Env<'a>, kind: &str, seed: &str) -> Term<'a> {
     let kind = kind.parse::<KeyKind>();
@@ -114,7 +135,9 @@ fn key_public<'a>(env: Env<'a>, kind: &str, seed: &str) -> Term<'a> {
     }
 }
 
-/// Where a path leads, every symbolic link followed; `nil` where nothing is.
+/// Where a path leads, every symbolic link followed; `nil` where nothing is, or where the path is not
+/// UTF-8. Erlang has no function for this. The file system may block, so it runs on a dirty I/O
+/// scheduler.
 #[rustler::nif(schedule = "DirtyIo")]
 fn path_resolve(path: &str) -> Option<String> {
     std::fs::canonicalize(path)
@@ -124,7 +147,8 @@ fn path_resolve(path: &str) -> Option<String> {
         .ok()
 }
 
-/// The upper-hex SHA-256 of bytes.
+/// The upper-hex SHA-256 of bytes: 64 characters. Code is known by it, in specifications and in the
+/// store of a lattice.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn digest(bytes: Binary<'_>) -> String {
     use std::fmt::Write as _;

@@ -9,10 +9,14 @@ use exosuit_core::{Code, Error};
 use rustler::env::SavedTerm;
 use rustler::{Binary, OwnedEnv};
 
-/// A binary up to this size is copied, and handed to a guest, in a few microseconds.
+/// A binary up to this size is copied, and handed to a guest, in a few microseconds. The BEAM keeps
+/// binaries above 64 bytes outside of process heaps, so a reference costs the same for each of them.
 pub(crate) const LIGHT_BYTES: usize = 64 << 10;
 
 /// A binary of Elixir that is not copied yet. Its environment keeps the binary alive.
+///
+/// A sub-binary keeps the whole binary that it is a part of. Dropping this without a copy releases
+/// the reference, on any thread.
 pub(crate) struct DeferredBinary {
     env: OwnedEnv,
     binary: SavedTerm,

@@ -2,6 +2,11 @@
 //!
 //! Texts come as binaries. A binary that is not UTF-8 gets an error with a text; a `&str` argument
 //! would raise `ArgumentError` instead.
+//!
+//! `Exosuit.Input` calls these functions for every name, number and reference that enters through the
+//! API, a manifest, the socket or the lattice. Each takes microseconds and runs on a normal scheduler:
+//! the bounds of names end the work early for long texts. `Exosuit.Environment` reads the table of
+//! variables once at the start of a host.
 
 use exosuit_core::reference::NoRegistry;
 use exosuit_core::{Bound, Code, Error, Reference, Role, Variable, check_name};
@@ -10,7 +15,8 @@ use rustler::{Binary, Encoder, Env, Term};
 
 use crate::term::{failure, ok, text_atom};
 
-/// Checks a name of a kind (`"contract"`). Returns `:ok`, or the reason why it is refused.
+/// Checks a name of a kind (`"contract"`, `"id"`, `"link_name"`, …). Returns `:ok`, or
+/// `{:error, {:invalid_input, reason}}`, whose text says what is expected.
 #[rustler::nif]
 fn name_check<'a>(env: Env<'a>, kind: &str, text: Binary<'a>) -> Term<'a> {
     let checked = utf8(&text).and_then(|text| {
@@ -44,14 +50,16 @@ fn reference_refusal(image: String) -> String {
     NoRegistry(&image).to_string()
 }
 
-/// Lists all bounds: `{name, least, most, text}`.
+/// Lists all bounds: `{name, least, most, text}`. The text is the one for errors, such as "a
+/// port from 0 to 65535".
 #[rustler::nif]
 fn bounds() -> Vec<(&'static str, u64, u64, String)> {
     let row = |bound: &Bound| (bound.name, bound.least, bound.most, bound.to_string());
     Bound::ALL.iter().map(row).collect()
 }
 
-/// Lists all known environment variables: `{name, role, kind, doc}`.
+/// Lists all known environment variables: `{name, role, kind, doc}`. The role says who reads it, the
+/// kind how its text is parsed.
 #[rustler::nif]
 fn variables(env: Env<'_>) -> Vec<Term<'_>> {
     exosuit_core::VARIABLES
@@ -60,7 +68,8 @@ fn variables(env: Env<'_>) -> Vec<Term<'_>> {
         .collect()
 }
 
-/// The row of a variable, or `nil`.
+/// The row of a variable, or `nil`. A row whose name ends with `*` covers every longer name that
+/// begins so.
 #[rustler::nif]
 fn variable_find<'a>(env: Env<'a>, name: &str) -> Option<Term<'a>> {
     Variable::find(name).map(|variable| row(env, variable))

@@ -1,5 +1,10 @@
 //! The one engine of the VM. All hosts of a VM share it: its pool of instances, its cache of
 //! compiled code, and its limits.
+//!
+//! `Exosuit.Application` starts it before any host. It is never stopped: threads of a library cannot
+//! be joined while the VM may still call it, and compiled code must stay mapped as long as an instance
+//! may run it. If the application is stopped and started again within a VM, it finds the engine
+//! running, with the limits of the first start.
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -14,7 +19,8 @@ use crate::term::{failure, ok};
 /// The engine, once `engine_start` has run.
 static ENGINE: OnceLock<Engine> = OnceLock::new();
 
-/// The engine, or an error if the application has not been started.
+/// The engine, or the error `internal` if the application has not been started. Costs one atomic
+/// read, so every NIF asks anew.
 pub(crate) fn engine() -> Result<&'static Engine, Error> {
     let absent = || {
         Error::new(
@@ -29,19 +35,22 @@ pub(crate) fn engine() -> Result<&'static Engine, Error> {
 #[derive(NifMap)]
 #[rustler(decode)]
 struct EngineLimits {
-    /// How many instances may exist at the same time.
+    /// How many instances may exist at the same time, over all hosts of the VM. 0 for no pool.
     pool_slots: u32,
-    /// How many of them one actor may have.
+    /// How many percent of them one actor may have, so that no actor takes the pool from all others.
     actor_share: u32,
-    /// The largest module in bytes.
+    /// The largest module in bytes, before it is compiled.
     module_bytes: usize,
-    /// How many core instances, memories and tables one component may have.
+    /// How many core instances, memories and tables one component may have. Each memory and table
+    /// takes a slot of its own, so a component of many parts uses up the pool sooner.
     core_instances: u32,
     memories: u32,
     tables: u32,
 }
 
 impl EngineLimits {
+    /// The options for the engine. `compiler` is the path of `exosuit-compile`; if there is no such
+    /// file, the engine compiles in this process. Threads and concurrent compiles follow the machine.
     fn options(self, cache_dir: Option<String>, compiler: String) -> EngineOptions {
         EngineOptions {
             cache: cache_dir.map(PathBuf::from),
@@ -62,6 +71,10 @@ impl EngineLimits {
 /// Starts the runtime and the engine, unless they run. Returns a text for the log: how instances
 /// are allocated, where compiled code is cached, and which program compiles. It maps memory and
 /// touches files.
+///
+/// A missing pool, cache or compiler is not an error, and the text says what is missing and why: a
+/// container may forbid so much address space, or a directory may not be writable. Such an engine
+/// works, and is slower or bounds less. Only an engine that cannot run at all is an error (`internal`).
 #[rustler::nif(schedule = "DirtyIo")]
 fn engine_start(
     env: Env<'_>,
@@ -75,7 +88,9 @@ fn engine_start(
     }
 }
 
-/// Lists the imports of a module that the host does not implement. It does not compile the code.
+/// Lists the imports of a module that the host does not implement, each with the reason. It does not
+/// compile the code: it keeps types and imports alone, and links these. Bytes that are not valid have
+/// an empty list; compiling them reports what is wrong.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn engine_unanswered<'a>(env: Env<'a>, bytes: Binary<'a>) -> Term<'a> {
     match engine() {
@@ -84,6 +99,7 @@ fn engine_unanswered<'a>(env: Env<'a>, bytes: Binary<'a>) -> Term<'a> {
     }
 }
 
+/// Starts the runtime and the engine, unless they run. Two processes may do this at the same time.
 fn start(options: EngineOptions) -> Result<&'static Engine, Error> {
     runtime::start()?;
     if ENGINE.get().is_none() {
@@ -93,7 +109,7 @@ fn start(options: EngineOptions) -> Result<&'static Engine, Error> {
     engine()
 }
 
-/// The text for the log.
+/// The text for the log. Anything beyond "instances come from a pool" deserves a look by the operator.
 fn describe(engine: &Engine) -> String {
     let allocator = match engine.allocator() {
         Allocator::Pooling => "instances come from a pool".to_owned(),

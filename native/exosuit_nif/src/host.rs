@@ -1,4 +1,11 @@
 //! The data plane of one host: its router, and what its actors and providers share.
+//!
+//! `Exosuit.Instance` holds the handle; the supervision tree of a host makes one at its start. Several
+//! hosts of a VM have a data plane each, and share the engine and the runtime. When the last process that
+//! holds the handle is gone, the data plane is dropped on Tokio, with its sockets and files.
+//!
+//! The table survives every process of the host but the topmost: a restarted actor or provider finds its
+//! entry and its links as they were.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -16,7 +23,8 @@ use crate::notices::Notices;
 use crate::reply::{To, answer};
 use crate::runtime::Reaped;
 
-/// How many lines an actor may log in the long run, and how many at once.
+/// How many lines an actor may log in the long run, and how many at once. A guest can log in
+/// a loop, and the log of the host is one for all actors.
 pub(crate) const LOG_LINES_PER_SECOND: u32 = 100;
 pub(crate) const LOG_BURST: u32 = 1_000;
 
@@ -25,12 +33,17 @@ pub(crate) struct Host(Reaped<Arc<HostState>>);
 
 /// What the entries of a host share.
 pub(crate) struct HostState {
+    /// The table of actors, providers and links.
     pub(crate) router: Arc<Router>,
+    /// The way of events to Elixir.
     pub(crate) notices: Arc<Notices>,
+    /// The bound on log lines, with a bucket for each actor.
     pub(crate) log: Arc<LogGate>,
-    /// The ports that its HTTP servers listen on.
+    /// The ports that its HTTP servers listen on. Shared, so that links of several providers to one
+    /// address meet in one listener, or conflict with an error.
     pub(crate) ports: Arc<HttpPorts>,
-    /// The messaging between hosts that its providers use: local, until it joins a lattice.
+    /// The messaging between hosts that its providers use: local, until it joins a lattice. A provider
+    /// keeps the one that it started with.
     lattice: Mutex<Arc<dyn Lattice>>,
     /// The providers that run. `drain` asks them to stop.
     pub(crate) providers: Mutex<HashMap<Id, Arc<dyn Capability>>>,
@@ -100,6 +113,10 @@ impl HostState {
     /// Stops new calls and lets running calls finish. First come the sources of calls from outside,
     /// such as HTTP servers and other hosts, then new calls from Elixir. All providers drain at the
     /// same time, so that one that waits for a slow client does not leave the others open.
+    ///
+    /// Calls that guests make continue throughout: a running request may still need its store. After
+    /// `timeout` the router drains in any case, and calls that still run are left to the end of their
+    /// actors. Draining cannot be undone.
     async fn drain(&self, timeout: Duration) -> Result<(), Error> {
         let providers: Vec<_> = self.providers.lock().values().cloned().collect();
         self.router.withdraw();
@@ -119,10 +136,13 @@ impl HostState {
 
 /// A data plane with an empty table.
 ///
-/// - `max_depth`: how deeply calls may be nested.
-/// - `restart_wait_ms`: how long calls wait for an actor that restarts.
+/// - `max_depth`: how deeply calls may be nested. Two actors that call each other end by it.
+/// - `restart_wait_ms`: how long calls wait for an actor that restarts, at most a day.
 /// - `local_first`: whether actors on this host are preferred to those on others.
-/// - `ports`: the port to listen on, for each port that a link names.
+/// - `ports`: the port to listen on, for each port that a link names. For several hosts on one machine
+///   that run the same application.
+///
+/// The table starts with the two capabilities that need no link: logging and random numbers.
 #[rustler::nif]
 fn host_new(
     env: Env<'_>,
@@ -142,14 +162,16 @@ fn host_new(
     ResourceArc::new(Host(Reaped::new(Arc::new(HostState::new(options, ports))))).encode(env)
 }
 
-/// Sets the process that gets the host's notices.
+/// Sets the process that gets the host's notices, in place of a former one. Notices that were not sent
+/// yet go to the new process.
 #[rustler::nif]
 fn host_observe(host: ResourceArc<Host>, pid: LocalPid) -> Atom {
     host.state().notices.read_by(pid);
     ok()
 }
 
-/// Takes no new calls. Answers when the running calls have finished, or after the timeout.
+/// Takes no new calls. Answers `:ok` when the running calls have finished, or after the timeout. The
+/// answer does not say which: `Exosuit.Drain` stops the host next in either case.
 #[rustler::nif]
 fn host_drain<'a>(env: Env<'a>, host: ResourceArc<Host>, timeout_ms: u64, to: To<'a>) -> Atom {
     let state = Arc::clone(host.state());

@@ -1,4 +1,9 @@
 //! Descriptions of WIT files, components and modules, as maps with the names of `exosuit_inspect`'s model.
+//!
+//! `Exosuit.World` calls these NIFs: for `Exosuit.describe/2`, and when the compiler makes Elixir modules
+//! of WIT. They need neither engine nor host, so they work while a project compiles. Maps have strings
+//! as keys, because names in a stranger's file must not become atoms. Parsing is bounded by
+//! `exosuit_inspect`, and runs on dirty schedulers: a component may have megabytes.
 
 use std::path::Path;
 
@@ -11,26 +16,30 @@ use serde_json::json;
 use crate::json::term;
 use crate::term::{failure, ok};
 
-/// Describes the bytes of a Wasm file. Nothing of it is compiled.
+/// Describes the bytes of a Wasm file. Nothing of it is compiled. Bytes that cannot be read are
+/// `invalid_module`.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn inspect_wasm<'a>(env: Env<'a>, wasm: Binary<'a>) -> Term<'a> {
     told(env, describe(&wasm), Code::InvalidModule)
 }
 
-/// Reads a world from WIT or from a component. Without a name, the only one that there is.
+/// Reads a world from WIT or from a component. Without a name, the only one that there is. `path` is a
+/// file, or a directory of WIT with its `deps`. A name that is unknown, or missing where there
+/// are several worlds, is `invalid_input`.
 #[rustler::nif(schedule = "DirtyIo")]
 fn inspect_world(env: Env<'_>, path: String, world: Option<String>) -> Term<'_> {
     let read = read_world(Path::new(&path), world.as_deref());
     told(env, read, Code::InvalidInput)
 }
 
-/// Reads an interface from WIT or from a component.
+/// Reads an interface from WIT or from a component, by its name with package: `acme:kv/store`.
 #[rustler::nif(schedule = "DirtyIo")]
 fn inspect_interface(env: Env<'_>, path: String, name: String) -> Term<'_> {
     let read = read_interface(Path::new(&path), &name);
     told(env, read, Code::InvalidInput)
 }
 
+/// The description as a term, or the error with this code.
 fn told<T: Serialize>(
     env: Env<'_>,
     read: Result<T, exosuit_inspect::Error>,

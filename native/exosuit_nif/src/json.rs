@@ -1,4 +1,8 @@
 //! JSON, and serde's values as terms. Keys of objects become strings, `null` becomes `nil`.
+//!
+//! `Exosuit.Json` calls the two NIFs; the other files here use [`term`] for what Rust parsed. Older OTP
+//! releases have no JSON, and Exosuit brings no Hex package. Both NIFs run on dirty schedulers: the size
+//! of a text is not bounded here. No text becomes an atom.
 
 use exosuit_core::{Code, Error};
 use rustler::types::atom::nil;
@@ -9,7 +13,8 @@ use serde_json::{Map, Value};
 
 use crate::term::{failure, ok};
 
-/// Decodes JSON.
+/// Decodes JSON: `{:ok, term}`, or `invalid_input` with line and column. Integers beyond 64 bits become
+/// floats. Of equal keys in one object the last one counts.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn json_decode<'a>(env: Env<'a>, text: &str) -> Term<'a> {
     match serde_json::from_str(text) {
@@ -23,6 +28,9 @@ fn json_decode<'a>(env: Env<'a>, text: &str) -> Term<'a> {
 
 /// Encodes a term as JSON on one line: maps with atoms or strings as keys, lists, UTF-8 binaries,
 /// numbers and atoms. `nil` becomes `null`, other atoms become strings.
+///
+/// Tuples, pids, improper lists, bits that are not bytes and integers beyond 64 bits are
+/// `invalid_input`. The text names the type of the term, and never repeats it.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn json_encode<'a>(env: Env<'a>, value: Term<'a>) -> Term<'a> {
     match json(value, MAX_DEPTH) {
@@ -63,6 +71,7 @@ fn word(term: Term<'_>) -> Result<Value, String> {
     })
 }
 
+/// An integer of 64 bits, with or without a sign.
 fn integer(term: Term<'_>) -> Result<Value, String> {
     let number = decoded::<i64>(term).map(Value::from);
     number.or_else(|_| decoded::<u64>(term).map(Value::from))
@@ -75,6 +84,7 @@ fn list(term: Term<'_>, depth: usize) -> Result<Value, String> {
     items.map(|item| json(item, depth)).collect()
 }
 
+/// A map with atoms or strings as keys. A struct is the map of its fields, `__struct__` included.
 fn object(term: Term<'_>, depth: usize) -> Result<Value, String> {
     let fields = MapIterator::new(term).ok_or_else(|| no_json(term))?;
     let fields = fields.map(|(key, value)| match json(key, 1)? {
@@ -118,6 +128,7 @@ pub(crate) fn term<'a>(env: Env<'a>, value: &Value) -> Term<'a> {
     }
 }
 
+/// A number: an integer where it fits 64 bits, otherwise a float.
 fn number_term<'a>(env: Env<'a>, number: &serde_json::Number) -> Term<'a> {
     match (number.as_i64(), number.as_u64(), number.as_f64()) {
         (Some(number), _, _) => number.encode(env),

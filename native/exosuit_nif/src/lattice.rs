@@ -7,6 +7,13 @@
 //!
 //! The control connection carries commands, events and the shared state. The RPC connection carries
 //! calls between hosts and messages of providers. They may lead to different servers.
+//!
+//! `Exosuit.Lattice.Nats` calls these NIFs, and nothing else does. Every wait for a server is on Tokio.
+//! Each request ends when its connection is lost, with `unavailable`, instead of waiting for its timeout:
+//! a host that is cut off should notice at once.
+//!
+//! The connections reconnect without end. A process that crashes in Elixir and opens the lattice again
+//! gets new connections; the old ones close when the handle is collected, on Tokio.
 
 mod bus;
 mod inlet;
@@ -38,8 +45,11 @@ pub(crate) struct Lattice(Reaped<Arc<Joined>>);
 pub(crate) struct Joined {
     control: Connection,
     rpc: Connection,
+    /// Messages over `control`.
     bus: Bus,
+    /// Buckets and objects, over `control`.
     state: SharedState,
+    /// Authenticated calls, over `rpc`.
     calls: Calls,
 }
 
@@ -65,11 +75,17 @@ impl Lattice {
 /// The name of the lattice, the keys of this host, and the settings of its connections.
 #[derive(NifMap)]
 struct LatticeSettings {
+    /// The name is a part of every subject and bucket.
     lattice: String,
+    /// `N…`: the name of this host in calls, and in the names of its connections at the servers.
     host_key: String,
+    /// Signs calls to other hosts.
     cluster_seed: ResourceArc<SecretHandle>,
+    /// A further seed whose calls are accepted, while a cluster changes its key.
     accepted_cluster_seed: Option<ResourceArc<SecretHandle>>,
+    /// Public keys (`C…`) of clusters whose calls are accepted as well.
     cluster_issuers: Vec<String>,
+    /// The domain of JetStream that has the shared state, if it is not that of the server.
     domain: Option<String>,
     /// On how many servers each bucket is stored.
     replicas: usize,
@@ -82,7 +98,8 @@ struct LatticeSettings {
 }
 
 impl LatticeSettings {
-    /// The options for calls between hosts.
+    /// The options for calls between hosts. An error names the setting that is wrong, and never its
+    /// value.
     fn calls(&self) -> Result<CallOptions, Error> {
         let key = |text: &str, what: &str| {
             let wrong = |error: exosuit_claims::Error| {
@@ -113,6 +130,10 @@ impl LatticeSettings {
 
 impl Joined {
     /// Opens both connections, and gives the host the calls and messages of the lattice.
+    ///
+    /// The order matters: refusals and clock differences are forwarded before calls can arrive, and the
+    /// router announces its actors and providers when it gets the other hosts. Providers that run
+    /// already keep the lattice that they started with.
     async fn join(host: &Host, settings: LatticeSettings) -> Result<Self, Error> {
         let options = settings.calls()?;
         let lattice: Id = options.lattice.clone();
@@ -150,7 +171,8 @@ impl Joined {
 }
 
 /// Joins a lattice. Answers with a reference at once, even if no server answers yet: the
-/// connections try again in the background.
+/// connections try again in the background. Settings that cannot be right, such as a seed of another
+/// kind or a missing certificate, are errors.
 #[rustler::nif]
 fn lattice_open<'a>(
     env: Env<'a>,
@@ -165,7 +187,7 @@ fn lattice_open<'a>(
 }
 
 /// The state of both connections, `{control, rpc}`: `connected`, `closed`, or `{connecting, failure
-/// | nil}`.
+/// | nil}`. Read from memory; no server is asked.
 #[rustler::nif]
 fn lattice_state(env: Env<'_>, lattice: ResourceArc<Lattice>) -> Term<'_> {
     let joined = lattice.joined();
@@ -189,13 +211,14 @@ fn state<'a>(env: Env<'a>, connection: &Connection) -> Term<'a> {
     }
 }
 
-/// The number of refused calls from the lattice, by kind.
+/// The number of refused calls from the lattice since the start, by kind.
 #[rustler::nif]
 fn lattice_refused(lattice: ResourceArc<Lattice>) -> Vec<(&'static str, u64)> {
     lattice.joined().calls.refused().into_iter().collect()
 }
 
-/// Sets whether any other host accepts calls with a MAC.
+/// Sets whether any other host accepts calls with a MAC. If none does, calls to names that were
+/// not proven to accept one are signed, without a try.
 #[rustler::nif]
 fn lattice_take_macs(lattice: ResourceArc<Lattice>, others_do: bool) -> Atom {
     lattice.joined().calls.others_take_macs(others_do);
@@ -208,7 +231,8 @@ fn lattice_max_payload(lattice: ResourceArc<Lattice>) -> usize {
     lattice.joined().control.max_payload()
 }
 
-/// Sends the waiting messages, and closes the connections.
+/// Sends the waiting messages, and closes the connections. For a host that stops in good order, so that
+/// its last event reaches the servers.
 #[rustler::nif]
 fn lattice_close<'a>(env: Env<'a>, lattice: ResourceArc<Lattice>, to: To<'a>) -> Atom {
     lattice.answer(env, to, |joined| async move {

@@ -2,6 +2,14 @@
 //!
 //! A *key* names links by source, contract and name. Several links may have the same key; they
 //! differ in target and interfaces.
+//!
+//! `Exosuit.Router` calls these NIFs, for `Exosuit.Host.Links`. Putting, checking and deleting ask the
+//! provider, which may take 30 seconds for each link, so they run on Tokio and answer by message. A change
+//! counts from the NIF's return, not from the task's first step: of two requests of one process, the
+//! later one wins. Everything else changes the table alone and returns at once.
+//!
+//! The data plane undoes what it does not finish. Elixir waits for these answers without a timeout: a
+//! caller that stopped waiting would not know which of two states holds.
 
 use std::collections::HashMap;
 
@@ -25,7 +33,12 @@ type Fields = (
     HashMap<String, String>,
 );
 
-/// Creates a link, or changes its configuration. Answers when its provider has taken it.
+/// Creates a link, or changes its configuration. Answers when its provider has taken it; at once if an
+/// end of the link is not there yet, because the link then waits.
+///
+/// An error changes nothing, and a former link with the same key stays in force. The refusal also
+/// becomes a notice, `linkdef_set_failed`. The error `dropped` means that the link was deleted in the
+/// meantime.
 #[rustler::nif]
 fn link_put<'a>(env: Env<'a>, host: ResourceArc<Host>, fields: Fields, to: To<'a>) -> Term<'a> {
     let link = match parse(fields) {
@@ -36,7 +49,8 @@ fn link_put<'a>(env: Env<'a>, host: ResourceArc<Host>, fields: Fields, to: To<'a
     answer(env, to, host.router().put_link(link)).encode(env)
 }
 
-/// Answers whether a link would be accepted. Changes nothing.
+/// Answers whether a link would be accepted. Changes nothing. Providers in Elixir accept each link here:
+/// they see links only when they take them.
 #[rustler::nif]
 fn link_check<'a>(env: Env<'a>, host: ResourceArc<Host>, fields: Fields, to: To<'a>) -> Term<'a> {
     match parse(fields) {
@@ -46,7 +60,8 @@ fn link_check<'a>(env: Env<'a>, host: ResourceArc<Host>, fields: Fields, to: To<
 }
 
 /// Removes the links of a key at once, except those with a target and interfaces in `stay`. Answers
-/// with their number when their providers have released them.
+/// with their number when their providers have released them. No call uses a removed link from the
+/// return of this NIF on, and all puts of the key that are under way are cancelled.
 #[rustler::nif]
 fn link_delete<'a>(
     env: Env<'a>,
@@ -69,14 +84,17 @@ fn link_delete<'a>(
     answer(env, to, deleting).encode(env)
 }
 
-/// Lists all links with their status. Ten thousand links take some milliseconds.
+/// Lists all links with their status. Ten thousand links take some milliseconds, so it runs on a dirty
+/// scheduler.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn link_states(env: Env<'_>, host: ResourceArc<Host>) -> Vec<Term<'_>> {
     let states = host.router().link_states();
     states.iter().map(|state| describe(env, state)).collect()
 }
 
-/// A link with its status: `{{source, contract, name}, target, interfaces, status}`.
+/// A link with its status: `{{source, contract, name}, target, interfaces, status}`. The status is
+/// `:in_force`, `:waiting`, or `{:refused, {code, detail}}`. Configurations are not in it: they may hold
+/// secrets.
 fn describe<'a>(env: Env<'a>, LinkState { link, status }: &LinkState) -> Term<'a> {
     let key = (
         link.source.as_str(),
@@ -94,7 +112,8 @@ fn describe<'a>(env: Env<'a>, LinkState { link, status }: &LinkState) -> Term<'a
     (key, link.target.as_str(), &link.interfaces, status).encode(env)
 }
 
-/// The warnings about the links of a key, as texts.
+/// The warnings about the links of a key, as texts: settings that have no effect. Empty if there are no
+/// such links.
 #[rustler::nif]
 fn link_warnings<'a>(
     env: Env<'a>,
@@ -108,7 +127,8 @@ fn link_warnings<'a>(
 }
 
 /// Binds the links of these keys to the present code of a stopped actor at one of their ends. Other
-/// code under the same id then does not get them.
+/// code under the same id then does not get them. Without this, whoever starts an actor under the id
+/// of a stopped one would inherit its permissions.
 #[rustler::nif]
 fn link_bind<'a>(
     env: Env<'a>,
@@ -136,7 +156,8 @@ fn link_free<'a>(
 }
 
 /// Marks links of a key as withheld, by target and interfaces. They stay bound to the code that
-/// they are bound to.
+/// they are bound to. The control plane withholds a link while a configuration that it names is
+/// missing; when the link is put again, it has the same binding as before.
 #[rustler::nif]
 fn link_withhold<'a>(
     env: Env<'a>,

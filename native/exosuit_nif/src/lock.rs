@@ -1,4 +1,9 @@
 //! Locked files, which keep other hosts away from a data directory.
+//!
+//! Erlang has no file locks. `Exosuit.Lattice.Local.Writer` holds a lock for as long as it writes
+//! there: the handle is in its state, so the lock ends with the process. Garbage collection may release
+//! it a moment later, so a successor tries several times. After `kill -9` of the VM the system unlocks
+//! the file: no stale lock keeps the next host out.
 
 use std::fs::{File, OpenOptions, TryLockError};
 
@@ -9,6 +14,7 @@ use crate::term::{failure, ok};
 
 /// A locked file. The system unlocks it when this is dropped, and also when the VM ends in any way.
 struct FileLock {
+    /// Open for its lock alone; nothing reads or writes it.
     _file: File,
 }
 
@@ -16,7 +22,8 @@ struct FileLock {
 impl Resource for FileLock {}
 
 /// Locks a file, and creates it if it is absent. Returns `{:ok, lock}`, or the error `conflict` if
-/// this VM or another process has locked it.
+/// this VM or another process has locked it. Any other failure of the file system is `io`. It never
+/// waits for the lock: a host that starts should fail at once, and say why.
 #[rustler::nif(schedule = "DirtyIo")]
 fn file_lock<'a>(env: Env<'a>, path: &str) -> Term<'a> {
     match lock(path) {
@@ -25,7 +32,8 @@ fn file_lock<'a>(env: Env<'a>, path: &str) -> Term<'a> {
     }
 }
 
-/// Opens and locks the file. It keeps its content, and the lock is advisory.
+/// Opens and locks the file. It keeps its content, and the lock is advisory: only programs that ask
+/// for it respect it. The file stays when the lock ends, because removing it would let two holders in.
 fn lock(path: &str) -> Result<File, Error> {
     let wrong = |why: &dyn std::fmt::Display| {
         Error::new(Code::Io, format!("{path} cannot be locked: {why}"))

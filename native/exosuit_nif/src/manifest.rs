@@ -1,4 +1,8 @@
 //! Manifests: from YAML to specifications and links. `exosuit_manifest` does the work.
+//!
+//! `Exosuit.Manifest` calls these NIFs. Both are pure, and run on dirty schedulers: a manifest may have
+//! a megabyte. They read no file. Paths in a manifest become absolute by its own path, and Elixir
+//! opens them later.
 
 use std::path::Path;
 
@@ -11,7 +15,10 @@ use crate::json::term;
 use crate::term::ok;
 
 /// Parses the bytes of a manifest. `host` lists the Elixir modules that a host has as providers;
-/// with `nil`, any module is accepted. Returns all errors at once.
+/// with `nil`, any module is accepted.
+///
+/// Returns `{:ok, %{"manifest" => …, "warnings" => […]}}`, or `{:error, diagnostics}` with all errors at
+/// once. A diagnostic is a map with its place, its message, and both together as `"text"`.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn manifest_parse<'a>(
     env: Env<'a>,
@@ -25,7 +32,8 @@ fn manifest_parse<'a>(
     }
 }
 
-/// Parses the bytes of a manifest as its author wrote it, to maps, lists and scalars.
+/// Parses the bytes of a manifest as its author wrote it, to maps, lists and scalars. The API of wadm
+/// answers with manifests in this form, which keeps fields that Exosuit does not know.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn manifest_document<'a>(env: Env<'a>, text: Binary<'a>) -> Term<'a> {
     let source = source("/manifest");
@@ -45,7 +53,8 @@ fn parse(bytes: &[u8], path: &str, host: Option<&[String]>) -> Result<Value, Vec
     Ok(json!({"manifest": manifest, "warnings": to_json(&warnings)}))
 }
 
-/// The file, and the directory that its relative paths start from.
+/// The file, and the directory that its relative paths start from. The path must be absolute; Elixir
+/// expands it, because the working directory of a VM is not that of its user.
 fn source(path: &str) -> Source {
     let directory = Path::new(path).parent().unwrap_or(Path::new("/"));
     Source {

@@ -9,6 +9,10 @@
 //! - At most [`BATCH`] notices in each [`PAUSE`]: a mailbox has no bound, and a full one slows its
 //!   process.
 //! - Notices that find their queue full are counted, and `notices_dropped` reports the number.
+//!
+//! One process of a host reads them and makes events and log lines of them (`Exosuit.Edge`). If it
+//! crashes, notices to it are lost until its successor names itself; calls and links are not affected,
+//! because nothing depends on a notice. The task ends with the host's data plane.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -30,6 +34,7 @@ const CAPACITY: usize = 4_096;
 /// How many notices are sent before a pause. A guest that is refused in a loop causes more notices
 /// in a second than a process can read.
 const BATCH: u32 = 500;
+/// The time between two batches. Together they allow 5 000 notices in a second.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// The shortest time between two reports of lost notices.
@@ -37,7 +42,9 @@ const REPORT_EVERY: Duration = Duration::from_secs(1);
 
 /// The sending side. It takes notices from all threads, also from schedulers.
 pub(crate) struct Notices {
+    /// Notices of changes: their number does not depend on guests.
     seldom: Sender<Notice>,
+    /// Log lines and failed calls.
     often: Sender<Notice>,
     state: Arc<NoticeState>,
 }
@@ -65,13 +72,15 @@ impl Notices {
         }
     }
 
-    /// Sets the process that gets the notices from now on.
+    /// Sets the process that gets the notices from now on. Replaces a former one.
     pub(crate) fn read_by(&self, pid: LocalPid) {
         *self.state.reader.lock() = Some(pid);
     }
 }
 
 impl Observe for Notices {
+    /// Takes a notice or counts it as lost. It never waits, so it may be called under a lock and on a
+    /// scheduler.
     fn observe(&self, notice: Notice) {
         let sender = match notice {
             Notice::Log { .. } | Notice::LogDropped { .. } | Notice::CallFailed { .. } => {
@@ -85,7 +94,8 @@ impl Observe for Notices {
     }
 }
 
-/// Sends the notices of both queues until all senders are dropped.
+/// Sends the notices of both queues until all senders are dropped. The lost ones are reported with the
+/// next notice that is sent, and at most once in [`REPORT_EVERY`].
 async fn send_all(mut few: Receiver<Notice>, mut many: Receiver<Notice>, state: Arc<NoticeState>) {
     let mut env = OwnedEnv::new();
     let mut sent = 0;
@@ -115,7 +125,8 @@ async fn send_all(mut few: Receiver<Notice>, mut many: Receiver<Notice>, state: 
     }
 }
 
-/// The next notice; those of the queue `few` go first. `None` when both queues are closed.
+/// The next notice; those of the queue `few` go first. `None` when both queues are closed. Order holds
+/// within a queue only: a log line may arrive after the event that followed it.
 async fn next(few: &mut Receiver<Notice>, many: &mut Receiver<Notice>) -> Option<Notice> {
     tokio::select! {
         biased;

@@ -9,6 +9,8 @@
 //! 2. A scheduler thread runs, but no NIF polls: the BEAM collects a resource, or reports that a
 //!    process ended. There is no environment to send in, so Tokio sends the message.
 //! 3. A thread of Tokio runs. It sends the message at once in a new environment.
+//!
+//! The messages of one poll arrive in their order. Messages of two threads have no order.
 
 use std::cell::RefCell;
 
@@ -27,7 +29,8 @@ struct Letter {
 }
 
 thread_local! {
-    /// The messages of the poll that runs on this thread. `None` if no NIF polls here.
+    /// The messages of the poll that runs on this thread. `None` if no NIF polls here. A poll never
+    /// runs within another one: what a poll calls is Rust and Wasm, never a NIF.
     static OUTBOX: RefCell<Option<Vec<Letter>>> = const { RefCell::new(None) };
 }
 
@@ -51,7 +54,8 @@ pub(crate) fn send(
 }
 
 /// Runs `poll`, and then sends the messages that it left in the outbox, in the NIF's own
-/// environment.
+/// environment. `poll` must not unwind: the outbox of this thread would stay open, and later messages
+/// would wait in it. The caller catches panics inside of it.
 pub(crate) fn flushed<T>(env: Env<'_>, poll: impl FnOnce() -> T) -> T {
     OUTBOX.set(Some(Vec::new()));
     let polled = poll();

@@ -2,6 +2,16 @@
 //!
 //! - `provider_start`: a built-in one, from `exosuit_capabilities`.
 //! - `provider_serve`: one whose calls Elixir answers, see `elixir`.
+//!
+//! # Start and end
+//!
+//! A start runs on Tokio: opening may read files and bind ports. It waits for the end of a predecessor
+//! with the same id, so that a restarted provider finds its port and file free. The process that asked
+//! for the start owns the provider. If the owner dies before the start is finished, the start is undone.
+//!
+//! The end runs on Tokio as well, because the monitor fires on a scheduler: the router stops sending
+//! calls, running calls are dropped, links are released, and files and sockets close, each step within
+//! 30 seconds. Links stay in the table and wait for the next provider of the id.
 
 mod elixir;
 
@@ -26,6 +36,7 @@ pub(crate) struct Provider {
     host: Arc<HostState>,
     /// Its id on this host.
     id: Id,
+    /// Tells this provider from a successor of the same id: the two are compared by address.
     capability: Arc<dyn Capability>,
 }
 
@@ -44,7 +55,7 @@ impl Drop for Provider {
 
 impl Provider {
     /// Ends this provider. A successor of the same id is not affected: its start has ended this one
-    /// already.
+    /// already. May run twice, for the process and for the last reference.
     fn end(&self) {
         let (host, id) = (Arc::clone(&self.host), self.id.clone());
         let capability = Arc::clone(&self.capability);
@@ -75,7 +86,9 @@ impl HostState {
     }
 }
 
-/// The name, contracts and listening of a built-in provider, by its name or reference.
+/// The name, contracts and listening of a built-in provider, by its name (`keyvalue`) or reference
+/// (`wasmcloud+builtin://keyvalue`). Returns `{:ok, %{name: _, contracts: _, listens: _}}`, or an error
+/// that names similar ones. A table look-up.
 #[rustler::nif]
 fn provider_builtin<'a>(env: Env<'a>, reference: &str) -> Term<'a> {
     let builtin = match Builtin::get(reference) {
@@ -91,15 +104,17 @@ fn provider_builtin<'a>(env: Env<'a>, reference: &str) -> Term<'a> {
     ok(env, map(env, &fields))
 }
 
-/// The public key of a provider. It is computed from reference and id, so that all hosts agree.
+/// The public key of a provider (`V…`). It is computed from reference and id, so that all hosts agree.
+/// Nobody has its seed: it is a name, not a proof.
 #[rustler::nif]
 fn provider_key(reference: &str, id: &str) -> String {
     exosuit_claims::provider_key(reference, id).to_string()
 }
 
-/// The two names of a provider.
+/// The two names of a provider. Links may use either.
 struct Names {
     id: Id,
+    /// `V…`, from [`provider_key`].
     key: Id,
 }
 
@@ -113,6 +128,9 @@ impl Names {
 
 /// Starts a built-in provider. Answers with a reference to it, and with the reasons of the links
 /// that it refuses.
+///
+/// Refused links do not prevent the start: a port that is in use concerns one link. Bad settings do, as
+/// `invalid_link` or `invalid_input`; a file that another provider has open is `conflict`.
 #[rustler::nif]
 fn provider_start<'a>(
     env: Env<'a>,
@@ -134,6 +152,8 @@ fn provider_start<'a>(
 }
 
 /// Checks whether a built-in provider would accept a configuration. A running one is not touched.
+/// Changing the settings of a provider restarts it; this check keeps a bad change from stopping the
+/// provider that runs.
 #[rustler::nif]
 fn provider_rehearse<'a>(
     env: Env<'a>,
@@ -156,7 +176,8 @@ fn provider_rehearse<'a>(
     .encode(env)
 }
 
-/// What a built-in provider gets from its host.
+/// What a built-in provider gets from its host: its settings, the ways for calls and notices, the ports
+/// and the lattice.
 fn surroundings(
     host: &Arc<HostState>,
     id: Id,
@@ -174,7 +195,7 @@ fn surroundings(
     }
 }
 
-/// Opens the provider on a thread that may block.
+/// Opens the provider on a thread that may block. A panic there is the error `dropped`.
 async fn opened(name: String, surroundings: Surroundings) -> Result<Arc<dyn Capability>, Error> {
     let opening = tokio::task::spawn_blocking(move || open(&name, surroundings));
     opening.await.map_err(|_| gave_up())?
@@ -238,12 +259,14 @@ async fn start(
     Ok((provider, refused))
 }
 
+/// The error of a start that nobody waits for, or that panicked.
 fn gave_up() -> Error {
     Error::new(Code::Dropped, "the start of the provider was cancelled")
 }
 
 /// Asks a provider whether it works. Answers `:ok` or the reason within `timeout_ms`, even if the
-/// provider does not answer.
+/// provider does not answer. `Exosuit.Provider.Health` asks at intervals; two failures in a row restart
+/// the provider.
 #[rustler::nif]
 fn provider_health<'a>(
     env: Env<'a>,
@@ -264,7 +287,8 @@ fn provider_health<'a>(
     answer(env, to, async move { health.await.map_err(late) })
 }
 
-/// The addresses where a provider listens, for people.
+/// The addresses where a provider listens, for people: `127.0.0.1:8080`. Empty for providers that do
+/// not listen.
 #[rustler::nif]
 fn provider_endpoints(provider: ResourceArc<Provider>) -> Vec<String> {
     provider.capability.endpoints()

@@ -1,4 +1,8 @@
 //! The claims of actors that run on other hosts. The router needs them to decide about their calls.
+//!
+//! Hosts publish the claims of their actors in the lattice's store. `Exosuit.Host.Replica` follows the
+//! store and calls these NIFs for the actors among them. The router keeps a bounded number of claims,
+//! and forgets the oldest ones first.
 
 use exosuit_core::Identity;
 use rustler::{Env, ResourceArc, Term};
@@ -8,14 +12,15 @@ use crate::host::Host;
 use crate::reply::done;
 use crate::term::id;
 
-/// Stores the claims of an actor on another host, under its public key.
+/// Stores the claims of an actor on another host, under its public key, in place of earlier ones. From
+/// now on the actor can be called by its alias.
 #[rustler::nif]
 fn claims_know<'a>(env: Env<'a>, host: ResourceArc<Host>, key: &str, claims: Claimed) -> Term<'a> {
     let know = |key| host.router().know(key, Identity::from(claims));
     done(env, id(key).map(know))
 }
 
-/// Removes the claims of a public key.
+/// Removes the claims of a public key. Later calls of the actor to providers of this host are refused.
 #[rustler::nif]
 fn claims_forget<'a>(env: Env<'a>, host: ResourceArc<Host>, key: &str) -> Term<'a> {
     done(env, id(key).map(|key| host.router().forget_known(&key)))

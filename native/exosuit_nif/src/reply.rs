@@ -8,6 +8,10 @@
 //! An answer always comes. A task may panic, may be aborted, or the engine may drop it: in each of
 //! these cases its [`Reply`] is dropped, and dropping it sends an error. Therefore no process waits
 //! forever.
+//!
+//! At most one answer comes: [`Reply::send`] consumes the promise. A process that stopped waiting gets a
+//! message that it must ignore, so each request has a reference of its own. The reference is made by
+//! Elixir (`make_ref/0`), which lets the BEAM skip older messages while it waits.
 
 use std::future::Future;
 
@@ -29,13 +33,16 @@ pub(crate) struct Reply(Option<Address>);
 /// Where an answer goes. The reference lives in an environment of its own, which the message is
 /// built in, too.
 struct Address {
+    /// A process of this VM. It may end at any time.
     pid: LocalPid,
     env: OwnedEnv,
+    /// Valid in `env` alone.
     reference: SavedTerm,
 }
 
 impl Reply {
-    /// Promises an answer `{reference, result}` to a process.
+    /// Promises an answer `{reference, result}` to a process. Copies the reference, because the one of
+    /// the caller ends with the NIF.
     pub(crate) fn new(pid: LocalPid, reference: Reference<'_>) -> Self {
         let env = OwnedEnv::new();
         let reference = env.save(reference);
@@ -55,6 +62,7 @@ impl Reply {
 }
 
 impl Address {
+    /// Builds the message and sends it. Only threads outside of the BEAM's schedulers may call this.
     fn send<T: Encoder>(self, result: Result<T, Error>) {
         let Self {
             pid,
@@ -91,6 +99,9 @@ impl Drop for Reply {
 pub(crate) type To<'a> = (LocalPid, Reference<'a>);
 
 /// Runs `work` on Tokio, and sends its result to `to`. Returns `:ok`.
+///
+/// The work is not bound to the process: it runs to its end if the process dies. Work that should end
+/// with its process has a resource that monitors it, such as `Call` or `Compiling`.
 pub(crate) fn answer<T>(
     env: Env<'_>,
     (pid, reference): To<'_>,

@@ -3,6 +3,10 @@
 //! The threads of a library outlive every process of the VM, so there is one runtime for all hosts.
 //! The linker settings in `build.rs` keep the library mapped, because its threads run its code
 //! until the VM ends.
+//!
+//! It has a thread for each core, beside the schedulers of the BEAM, and up to 512 blocking threads that
+//! exist while files, directories or databases are used. Guests that use up their slice on a scheduler
+//! continue here, so a busy host has twice as many threads as cores that compete.
 
 use std::ops::Deref;
 use std::sync::OnceLock;
@@ -40,7 +44,8 @@ pub(crate) fn runtime() -> &'static Runtime {
         .expect("the application exosuit has been started")
 }
 
-/// A value that is dropped on Tokio, and not on the thread that drops its holder.
+/// A value that is dropped on Tokio, and not on the thread that drops its holder. Reading it costs
+/// nothing extra.
 ///
 /// The BEAM collects resources as garbage on a scheduler. Values that unmap code, close files or
 /// stop tasks when they are dropped take longer than a scheduler may be blocked.

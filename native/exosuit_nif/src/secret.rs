@@ -2,6 +2,10 @@
 //! them.
 //!
 //! Their text stays in Rust, so that no crash report, log line or `inspect` of a process shows it.
+//!
+//! `Exosuit.Secret` is the struct around a handle. A handle may be sent between processes, and ends with
+//! its last reference. Other nodes cannot use it. The text that Elixir passed in remains in the BEAM's
+//! memory until it is collected: read secrets from files where that matters.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -28,7 +32,7 @@ impl SecretHandle {
         &self.0
     }
 
-    /// The addresses of servers in the secret. Commas separate them.
+    /// The addresses of servers in the secret. Commas separate them; empty parts are left out.
     pub(crate) fn servers(&self) -> Vec<String> {
         let servers = self.0.expose().split(',').map(str::trim);
         let servers = servers.filter(|server| !server.is_empty());
@@ -39,7 +43,8 @@ impl SecretHandle {
 /// The largest file of a secret that is read; tokens are shorter.
 const MAX_BYTES: u64 = 64 << 10;
 
-/// Makes a secret of a text that Elixir has. Refuses an empty one.
+/// Makes a secret of a text that Elixir has. Refuses an empty one: an empty variable in the environment
+/// is nearly always a mistake, and would otherwise mean "no password".
 #[rustler::nif]
 fn secret_new<'a>(env: Env<'a>, text: &str) -> Term<'a> {
     if text.is_empty() {
@@ -48,7 +53,8 @@ fn secret_new<'a>(env: Env<'a>, text: &str) -> Term<'a> {
     ok(env, handle(text))
 }
 
-/// Reads a secret from a file.
+/// Reads a secret from a file of at most 64 KiB, in the form that `content` describes. Runs on a dirty
+/// I/O scheduler, as the file may be a mount that hangs.
 #[rustler::nif(schedule = "DirtyIo")]
 fn secret_from_file<'a>(env: Env<'a>, path: &str) -> Term<'a> {
     match read_file(Path::new(path)) {
@@ -80,7 +86,8 @@ fn content(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Generates a key of a kind (`"cluster"`). Returns `{:ok, {public_key, seed}}`.
+/// Generates a key of a kind (`"cluster"`). Returns `{:ok, {public_key, seed}}`, with the seed as a
+/// handle. For keys that nobody keeps: the seed is never a text in Elixir.
 #[rustler::nif]
 fn secret_generate<'a>(env: Env<'a>, kind: &str) -> Term<'a> {
     match kind.parse::<KeyKind>() {
@@ -92,7 +99,7 @@ fn secret_generate<'a>(env: Env<'a>, kind: &str) -> Term<'a> {
     }
 }
 
-/// The public key of a seed. Refuses a seed of another kind than `kind`.
+/// The public key of a seed. Refuses a seed of another kind than `kind`. No error repeats the seed.
 #[rustler::nif]
 fn secret_public_key<'a>(env: Env<'a>, seed: ResourceArc<SecretHandle>, kind: &str) -> Term<'a> {
     match public_key(seed.secret(), kind) {
@@ -137,7 +144,7 @@ fn handle(text: &str) -> ResourceArc<SecretHandle> {
     ResourceArc::new(SecretHandle(Secret::new(text)))
 }
 
-/// The error `invalid_input`.
+/// The error `invalid_input`. `detail` must not hold the secret.
 fn refused(env: Env<'_>, detail: String) -> Term<'_> {
     failure(env, &Error::new(Code::InvalidInput, detail)).encode(env)
 }

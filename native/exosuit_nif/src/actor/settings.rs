@@ -2,6 +2,10 @@
 //!
 //! - [`Claimed`]: from the actor's token.
 //! - [`ActorSettings`]: from its specification.
+//!
+//! Elixir has checked both (`Exosuit.Claims`, `Exosuit.Host.ActorOptions`), so a map that does not
+//! decode is a mistake in our own code: rustler raises `ArgumentError`, and `Exosuit.Native.Answer`
+//! turns it into `invalid_input`. Decoding copies all strings, in the NIF that takes the map.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -15,20 +19,27 @@ use rustler::{Decoder, NifMap, NifResult, NifUnitEnum, Term};
 use crate::host::{HostState, LOG_BURST};
 
 /// What the token of an actor says, together with its settings' key.
+///
+/// An unsigned actor has `nil` for its key, issuer, alias and expiry. The router then knows it by
+/// its id alone.
 #[derive(NifMap)]
 #[rustler(decode)]
 pub(crate) struct Claimed {
+    /// `M…`: by this, other hosts and links may name the actor.
     public_key: Option<String>,
+    /// `A…`: actors of one name must have one issuer.
     issuer: Option<String>,
+    /// A further name for calls.
     call_alias: Option<String>,
+    /// The contracts that it may use, if a link allows it, too.
     capabilities: Capabilities,
-    /// Unix time.
+    /// Unix time in seconds. Checked at each call, because tokens expire while actors run.
     expires_at: Option<u64>,
     /// Actors of one token with different settings have different values here.
     settings: String,
 }
 
-/// The names in the token; or `:links`, if links alone decide.
+/// The names in the token; or `:links`, if links alone decide, as for unsigned actors.
 struct Capabilities(Grants);
 
 /// What the specification of an actor says.
@@ -36,7 +47,9 @@ struct Capabilities(Grants);
 #[rustler(decode)]
 pub(super) struct ActorSettings {
     limits: ActorBounds,
+    /// `nil` for a fresh instance for each call.
     warm: Option<Warm>,
+    /// The values of `wasi:config`.
     config: HashMap<String, String>,
     grants: Granted,
 }
@@ -45,11 +58,11 @@ pub(super) struct ActorSettings {
 #[derive(NifMap)]
 #[rustler(decode)]
 struct ActorBounds {
-    /// Bytes of linear memory.
+    /// Bytes of linear memory of one instance, over all its memories.
     memory: usize,
-    /// Elements of a table.
+    /// Elements of a table. `nil` for the default of the engine.
     table: Option<usize>,
-    /// Log lines per second.
+    /// Log lines per second. `nil` for the rate that all actors of the host have.
     log: Option<u32>,
 }
 
@@ -57,7 +70,7 @@ struct ActorBounds {
 #[derive(NifMap)]
 #[rustler(decode)]
 struct Warm {
-    /// How many instances are kept.
+    /// How many instances are kept. More may run at once; the surplus is dropped after its call.
     pool: usize,
     /// After how many calls an instance is replaced.
     calls: u32,
@@ -69,7 +82,9 @@ struct Warm {
 #[derive(NifMap)]
 #[rustler(decode)]
 struct Granted {
+    /// The command line behind the name of the program.
     arguments: Vec<String>,
+    /// Values may be secrets, so nothing here has a debug form.
     environment: HashMap<String, String>,
     directories: Vec<GrantedDirectory>,
 }
@@ -78,11 +93,14 @@ struct Granted {
 #[derive(NifMap)]
 #[rustler(decode)]
 struct GrantedDirectory {
+    /// An absolute path of the host.
     host: PathBuf,
+    /// The path that the actor sees, such as `/data`.
     guest: String,
     access: Access,
 }
 
+/// `:read` or `:write`; writing includes reading.
 #[derive(NifUnitEnum, PartialEq, Eq)]
 enum Access {
     Read,
@@ -114,7 +132,8 @@ impl From<Claimed> for Identity {
 }
 
 impl ActorSettings {
-    /// The options for the engine.
+    /// The options for the engine. Calls of the actor go to the router of this host, which is held
+    /// weakly: the router holds the actor, and a cycle would keep both forever.
     pub(super) fn into_options(self, id: Id, host: &HostState) -> ActorOptions {
         ActorOptions {
             id,
@@ -129,6 +148,7 @@ impl ActorSettings {
 }
 
 impl ActorBounds {
+    /// The limits for the engine. The bound on messages is the same for all actors.
     fn to_limits(&self) -> Limits {
         let defaults = Limits::default();
         Limits {
@@ -139,7 +159,8 @@ impl ActorBounds {
     }
 
     /// The log gate of the host, which gives each actor the same rate; or one with this actor's own
-    /// rate.
+    /// rate. A gate of its own lets at least [`LOG_BURST`] lines through at once, as the host's does:
+    /// a small rate bounds the long run, not the first lines of a start.
     fn to_log_gate(&self, host: &HostState) -> Arc<LogGate> {
         match self.log {
             None => Arc::clone(&host.log),

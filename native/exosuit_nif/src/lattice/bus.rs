@@ -1,4 +1,7 @@
 //! Messages to and from the lattice. All go over the control connection.
+//!
+//! Payloads are copied once, on the scheduler: the largest message of NATS (1 MiB by default) takes some
+//! tens of microseconds, and larger ones are refused. Publishing never waits; requests wait on Tokio.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +19,9 @@ use crate::term::Payload;
 /// The longest wait. `Instant` overflows for much longer ones.
 const LONGEST: Duration = Duration::from_hours(24);
 
-/// Publishes a message. Returns `:ok`, or an error at once.
+/// Publishes a message. Returns `:ok`, or an error at once: `unavailable` without a connection,
+/// `overloaded` if too many messages wait. `:ok` says that the message is in the client's queue, not
+/// that anybody receives it.
 #[rustler::nif]
 fn lattice_publish<'a>(
     env: Env<'a>,
@@ -41,7 +46,7 @@ fn lattice_publish<'a>(
     done(env, published)
 }
 
-/// Sends a request, and answers with the first reply.
+/// Sends a request, and answers with the first reply. If nobody listens, the answer is an error at once.
 #[rustler::nif]
 fn lattice_request<'a>(
     env: Env<'a>,
@@ -59,7 +64,8 @@ fn lattice_request<'a>(
     })
 }
 
-/// Sends a request, and answers with the replies that arrive within `within_ms`, at most `max`.
+/// Sends a request, and answers with the replies that arrive within `within_ms`, at most `max`. It ends
+/// early with the `max`th reply. No reply is an empty list: for questions to all hosts.
 #[rustler::nif]
 fn lattice_gather<'a>(
     env: Env<'a>,
@@ -79,7 +85,8 @@ fn lattice_gather<'a>(
 }
 
 /// Subscribes the process in `to` to a subject, alone or as a member of a queue group. Answers with
-/// an inlet, which sends `{exosuit_lattice, reference, {subject, reply_to | nil, payload}}`.
+/// an inlet, which sends `{exosuit_lattice, reference, {subject, reply_to | nil, payload}}`. The
+/// subscription outlives reconnects; messages that were sent while this host was away are lost.
 #[rustler::nif]
 fn lattice_subscribe<'a>(
     env: Env<'a>,

@@ -19,9 +19,14 @@ use crate::runtime::runtime;
 use crate::term::{Payload, failure, text_atom};
 
 /// The subscription of one process. It ends with the process, or with the last reference to it.
+///
+/// At most one item is on its way at a time, so a slow process has one message of its subscription in
+/// its mailbox, whatever the lattice sends.
 pub(crate) struct Inlet {
-    /// Notified once for each item that the process asks for.
+    /// Notified once for each item that the process asks for. Asking twice before an item comes counts
+    /// once.
     wanted: Arc<Notify>,
+    /// Waits for a request, then for an item, in turn.
     task: AbortOnDropHandle<()>,
 }
 
@@ -34,7 +39,9 @@ impl Resource for Inlet {
 
 /// The source of the items.
 pub(super) enum InletSource {
+    /// A subject.
     Messages(Subscription),
+    /// A bucket of the shared state.
     Changes(Watcher),
 }
 
@@ -68,7 +75,8 @@ impl Label {
         Self { env, reference }
     }
 
-    /// Sends an item. Returns false if the process has ended.
+    /// Sends an item. Returns false if the process has ended. The reference is copied from environment
+    /// to environment, since a term may be used in its own alone.
     fn send(&self, pid: LocalPid, item: &InletItem) -> bool {
         let mut out = OwnedEnv::new();
         let sent = out.send_and_clear(&pid, |env| {
@@ -96,7 +104,8 @@ impl Inlet {
     }
 }
 
-/// The task of an inlet.
+/// The task of an inlet. It ends with its source, with the process, or by an abort; none of these tells
+/// the process.
 async fn hand_on(pid: LocalPid, label: Label, mut source: InletSource, wanted: Arc<Notify>) {
     loop {
         wanted.notified().await;
@@ -116,7 +125,7 @@ fn lattice_next(inlet: ResourceArc<Inlet>) -> Atom {
     atom::ok()
 }
 
-/// Ends an inlet.
+/// Ends an inlet. An item that was sent before may still be in the mailbox.
 #[rustler::nif]
 fn lattice_unsubscribe(inlet: ResourceArc<Inlet>) -> Atom {
     inlet.task.abort();

@@ -1,6 +1,7 @@
 //! Forwards events of the connections and of calls between hosts to the host's notices.
 //!
-//! Each function starts a task that ends with its source.
+//! Each function starts a task that ends with its source. Sources are broadcast channels, which drop old
+//! values instead of waiting for a slow reader: reporting an event must not slow a connection.
 
 use std::sync::Arc;
 

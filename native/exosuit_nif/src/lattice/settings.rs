@@ -1,4 +1,8 @@
 //! The settings of a connection to NATS, converted to the options of `exosuit_lattice`.
+//!
+//! `Exosuit.Config.Nats` has checked each setting by itself. What concerns several of them is checked
+//! here, once for the options of Elixir, the environment and the command line. Credentials and addresses
+//! with passwords arrive as handles, and their text never leaves Rust.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,14 +18,20 @@ use crate::secret::SecretHandle;
 pub(super) struct ConnectionSettings {
     /// Addresses, separated by commas. Each may hold a password.
     servers: ResourceArc<SecretHandle>,
+    /// The seed of a user (`SU…`): alone, or with `jwt`.
     seed: Option<ResourceArc<SecretHandle>>,
     jwt: Option<ResourceArc<SecretHandle>>,
+    /// The path of a file with a JWT and a seed. Read again at each reconnect, so that a new file
+    /// replaces an expired token.
     credentials: Option<String>,
     user: Option<String>,
     password: Option<ResourceArc<SecretHandle>>,
     token: Option<ResourceArc<SecretHandle>>,
+    /// Whether a connection without TLS is refused.
     tls: bool,
+    /// Whether TLS begins before the server's greeting.
     tls_first: bool,
+    /// PEM files: authorities to trust, and the certificate and key of this client.
     tls_ca: Option<String>,
     tls_certificate: Option<String>,
     tls_key: Option<String>,
@@ -32,7 +42,8 @@ pub(super) struct ConnectionSettings {
 }
 
 impl ConnectionSettings {
-    /// The options of a connection with this name.
+    /// The options of a connection with this name. `reconnect_delay` is the longest pause between two
+    /// tries; the first ones are shorter.
     pub(super) fn options(&self, name: String) -> Result<ConnectionOptions, Error> {
         let longest = Duration::from_millis(self.reconnect_delay);
         let usual = Backoff::default();

@@ -3,6 +3,10 @@
 //!
 //! Writes are conditional: each names the revision that it has read, and changes nothing if another
 //! host has written in the meantime. `Exosuit.Lattice.Nats` retries.
+//!
+//! Every request answers by message, within the timeouts of `exosuit_lattice`, and at once if the
+//! connection is lost. A write whose answer was lost may have happened: the next read shows it, as its
+//! revision is another one.
 
 use bytes::Bytes;
 use exosuit_lattice::{Bucket, Digest, SharedState, Stored};
@@ -33,7 +37,7 @@ impl BucketName {
 }
 
 /// Creates missing buckets, and copies the records of hosts before 0.60. Answers with the number of
-/// copied records.
+/// copied records. Two hosts may do this at the same time; existing buckets keep their settings.
 #[rustler::nif]
 fn lattice_prepare<'a>(env: Env<'a>, lattice: ResourceArc<Lattice>, to: To<'a>) -> Atom {
     lattice.answer(
@@ -43,7 +47,8 @@ fn lattice_prepare<'a>(env: Env<'a>, lattice: ResourceArc<Lattice>, to: To<'a>) 
     )
 }
 
-/// Answers with `{value | nil, revision}` of a key.
+/// Answers with `{value | nil, revision}` of a key. The revision of a deleted key is that of its
+/// deletion; of a key that never existed, 0. Both may be given to `lattice_update`.
 #[rustler::nif]
 fn lattice_get<'a>(
     env: Env<'a>,
@@ -93,7 +98,7 @@ fn lattice_remove<'a>(
     })
 }
 
-/// Deletes a key in any case. A missing key is not an error.
+/// Deletes a key in any case. A missing key is not an error. For records that other hosts do not change.
 #[rustler::nif]
 fn lattice_delete<'a>(
     env: Env<'a>,
@@ -145,8 +150,8 @@ fn lattice_position<'a>(
     })
 }
 
-/// Stores bytes. Answers with their digest. Copying the bytes may take long, so it runs on a dirty
-/// scheduler.
+/// Stores bytes. Answers with their digest, by which any host can read them. Storing the same bytes twice
+/// stores them once. Copying the bytes may take long, so it runs on a dirty scheduler.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn lattice_put_object<'a>(
     env: Env<'a>,
@@ -161,7 +166,8 @@ fn lattice_put_object<'a>(
     })
 }
 
-/// Answers with the bytes of a digest, or with `nil`.
+/// Answers with the bytes of a digest, or with `nil`. Bytes that do not have this digest are an error:
+/// the servers are not trusted with code.
 #[rustler::nif]
 fn lattice_get_object<'a>(
     env: Env<'a>,
@@ -189,7 +195,8 @@ fn lattice_delete_object<'a>(
     })
 }
 
-/// Answers with all objects: `{digest, bytes, milliseconds since 1970}`.
+/// Answers with all objects: `{digest, bytes, milliseconds since 1970}`. The time is that of its
+/// write: Elixir keeps an object that no application names for a day.
 #[rustler::nif]
 fn lattice_list_objects<'a>(env: Env<'a>, lattice: ResourceArc<Lattice>, to: To<'a>) -> Atom {
     lattice.answer(env, to, |joined| async move {
