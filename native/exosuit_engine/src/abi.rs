@@ -7,6 +7,13 @@
 //! All run in a [`store`] with the same bounds. [`guest`] is an instance of either kind that can serve more
 //! than one call. [`preview1`] is the WASI of modules, [`stubs`] are functions in the place of imports that
 //! nothing here answers.
+//!
+//! Two steps, as far apart as possible. *Linking* depends on code alone: it happens once per module, on a blocking
+//! thread, and resolves every import ([`Prepared`]). A *call* then needs an instance, which takes microseconds, and
+//! runs on whatever thread polls it.
+//!
+//! The ABI is read off the code. A component is a component. A module is a program if it exports `_start` and no
+//! `__guest_call`, and a wasmbus module otherwise.
 
 mod component;
 mod guest;
@@ -29,12 +36,14 @@ use crate::configuration::setup;
 
 /// The linkers of all ABIs, made once per engine: defining hundreds of host functions takes milliseconds.
 pub(crate) struct Linkers {
+    /// One per type of store data: a linker holds functions of one such type.
     wasmbus: wasmbus::WasmbusLinker,
     program: program::ProgramLinker,
     component: component::ComponentLinker,
 }
 
 impl Linkers {
+    /// Defines all functions of the host. An error means that two definitions collide: a mistake in this crate.
     pub(crate) fn new(engine: &wasmtime::Engine) -> Result<Self, Error> {
         Ok(Self {
             wasmbus: wasmbus::linker(engine)?,
@@ -52,6 +61,7 @@ pub(crate) enum Prepared {
 }
 
 impl Prepared {
+    /// Checks the exports, and links the imports.
     pub(crate) fn new(linkers: &Linkers, code: &Code) -> Result<Self, Error> {
         match code {
             Code::Module(module) if is_program(module) => {
@@ -83,7 +93,8 @@ impl Prepared {
         }
     }
 
-    /// Makes an instance as for a call and drops it: shows whether the module can start.
+    /// Makes an instance as for a call and drops it: shows whether the module can start. Takes no permit of the
+    /// actor's share, as it must work while the old version of an actor is busy.
     pub(crate) async fn instantiate(
         &self,
         actor: &Arc<ActorShared>,
@@ -96,7 +107,8 @@ impl Prepared {
         }
     }
 
-    /// Calls the guest: in a warm instance if one rests in `pool`, else in a fresh one.
+    /// Calls the guest: in a warm instance if one rests in `pool`, else in a fresh one. Programs always get a fresh
+    /// one, because they exit. Waits until the actor's share has room, up to the deadline.
     pub(crate) async fn call(
         &self,
         actor: &Arc<ActorShared>,

@@ -1,6 +1,17 @@
 //! An actor: a module with an identity, limits, and a way for its calls.
 //!
 //! The calls of an actor share [`Inner`]; its instances share only [`ActorShared`], which knows no code.
+//!
+//! # How a call ends
+//!
+//! [`Actor::deliver`](Deliver::deliver) returns a future. Whoever polls it runs the guest: a scheduler of the
+//! BEAM for the first poll of a call from Elixir, a thread of Tokio otherwise. It ends by the answer, by a trap,
+//! or at the deadline, for which a timer of Tokio runs beside the guest. The epoch makes a guest in a loop
+//! yield after each millisecond, so the timer always gets its turn.
+//!
+//! Dropping the future drops the instance with its memory: that is how a cancelled call, a dead caller and a
+//! stopped actor end a guest. The guest notices nothing and cannot prevent it. A call to the outside that it
+//! waits for is dropped with it.
 
 use std::pin::pin;
 use std::sync::{Arc, Weak};
@@ -31,13 +42,16 @@ pub struct Actor {
     pool: Option<Arc<Pool>>,
 }
 
-/// What the calls of an actor hold while they run.
+/// What the calls of an actor hold while they run. The code stays mapped until the last of them ends, even if
+/// the actor is gone.
 struct Inner {
     shared: Arc<ActorShared>,
     module: Module,
 }
 
 impl Actor {
+    /// An actor of this module. Fails if an instance would start beyond the limits, or if a granted directory
+    /// cannot be found. May block for ten seconds in the second case.
     pub(crate) fn new(module: &Module, options: ActorOptions) -> Result<Self, Error> {
         module.starts_within(&options.limits)?;
         let engine = module.core();
@@ -62,7 +76,8 @@ impl Actor {
     }
 
     /// Instantiates the module once, as a call would, and drops the instance, so that a module that cannot
-    /// start fails before anybody depends on it. A full pool is no failure: a later call may find room.
+    /// start fails before anybody depends on it. A full pool is no failure: a later call may find room. The
+    /// start function of the module runs, and may log and call out.
     pub async fn rehearse(&self, deadline: Instant) -> Result<(), exosuit_core::Error> {
         let context = Context::until(deadline);
         let Inner { shared, module } = &*self.inner;
@@ -105,6 +120,8 @@ impl Actor {
 }
 
 impl Deliver for Actor {
+    /// Calls the guest. The pool is held weakly: a running call must not keep the warm instances of an actor
+    /// that was replaced.
     fn deliver(&self, invocation: Invocation) -> Answer {
         let actor = Arc::clone(&self.inner);
         let pool = self.pool.as_ref().map_or_else(Weak::new, Arc::downgrade);
@@ -116,11 +133,14 @@ impl Deliver for Actor {
         })
     }
 
+    /// Wasmbus modules name the link of a call (its *binding*). Components cannot: theirs is `default`.
     fn names_links(&self) -> bool {
         !self.inner.module.is_component()
     }
 }
 
+/// Runs a call, with the epoch advancing while it is polled. Lost log lines are reported at its end, also if it
+/// is dropped.
 async fn answer(
     actor: &Inner,
     pool: &Weak<Pool>,

@@ -16,12 +16,18 @@ use crate::{Limits, WasiGrants};
 
 /// The part of an actor that its instances see.
 pub(crate) struct ActorShared {
+    /// The origin of its calls, and the name on its log lines.
     pub(crate) id: Id,
+    /// The limits of each instance.
     pub(crate) limits: Limits,
     pub(crate) engine: Arc<EngineCore>,
+    /// The values of `wasi:config`.
     pub(crate) config: BTreeMap<String, String>,
+    /// Directories are resolved: their paths have no symbolic links.
     pub(crate) grants: WasiGrants,
+    /// The router. Weak, because the router holds the actor.
     pub(crate) outbound: Weak<dyn Deliver>,
+    /// Bounds the lines of all its instances together.
     pub(crate) log: Arc<LogGate>,
     /// Its share of the pool: bounds how many of its instances run at once.
     pub(crate) share: Share,
@@ -30,7 +36,8 @@ pub(crate) struct ActorShared {
 }
 
 impl ActorShared {
-    /// Starts a call of the guest to the outside: to the router.
+    /// Starts a call of the guest to the outside: to the router. If the router is gone, the host has stopped,
+    /// and the call fails with `dropped`.
     pub(crate) fn call_out(&self, invocation: Invocation) -> Answer {
         match self.outbound.upgrade() {
             Some(outbound) => outbound.deliver(invocation),

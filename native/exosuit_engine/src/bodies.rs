@@ -1,4 +1,8 @@
 //! A bound on the size of functions, for modules that are compiled in this process.
+//!
+//! Cranelift takes more than linear time for a function, and cannot be interrupted. With `exosuit-compile` a process
+//! ends at its limits; without it, nothing would end the compile of a function that was made to take hours. So such
+//! a module is refused here, and the error says which program is missing.
 
 use wasmparser::{Parser, Payload};
 

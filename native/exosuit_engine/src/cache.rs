@@ -4,6 +4,13 @@
 //! belongs to the user of the host, nobody else can write to it, and each file carries a MAC. The key lies in
 //! the same directory, readable by its owner only. A file that fails any check is ignored, and its module is
 //! compiled again.
+//!
+//! The MAC guards against files from elsewhere: a backup, another host's directory, a disk that returns other
+//! bytes. It does not guard against whoever can read the key, who is the user of the host.
+//!
+//! Several engines may use one directory at a time. Files appear by `rename`, so a reader sees all of a file or
+//! nothing; a file that another engine removes while this one starts is compiled again. All functions here
+//! block, and run on blocking threads.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -18,8 +25,10 @@ use sha2::Sha256;
 use crate::Digest;
 use crate::code::Code;
 
+/// The key of the MACs, made by the first engine that uses the directory.
 const KEY_FILE: &str = "key";
 const KEY_BYTES: usize = 32;
+/// The MAC (HMAC-SHA-256) that each file begins with.
 const MAC_BYTES: usize = 32;
 
 /// Permission bits that the directory and the key must not have.
@@ -30,9 +39,11 @@ const OTHERS_ANY: u32 = 0o077;
 pub(crate) struct Cache {
     directory: PathBuf,
     engine: wasmtime::Engine,
-    /// Changes with wasmtime, its settings and the machine.
+    /// Changes with wasmtime, its settings and the machine. It is in the name of each file: after an update,
+    /// old files are not found, and are pruned in time.
     compatibility: u64,
     key: [u8; KEY_BYTES],
+    /// The size of all files together; beyond it, those that were used longest ago are removed.
     max_bytes: u64,
 }
 
@@ -87,6 +98,7 @@ impl Cache {
         Ok(())
     }
 
+    /// The file for this content.
     fn path(&self, digest: &Digest) -> PathBuf {
         let name = format!("{digest}-{:016x}.cwasm", self.compatibility);
         self.directory.join(name)
@@ -133,7 +145,8 @@ impl Cache {
     }
 }
 
-/// Changes with wasmtime, with those of its settings that code depends on, and with the machine.
+/// Changes with wasmtime, with those of its settings that code depends on, and with the machine. The host and
+/// `exosuit-compile` compare it as well.
 pub(crate) fn compatibility(engine: &wasmtime::Engine) -> u64 {
     let mut hasher = DefaultHasher::new();
     engine.precompile_compatibility_hash().hash(&mut hasher);
@@ -176,6 +189,7 @@ fn find_or_place_key(directory: &Path, fresh: &Path) -> io::Result<[u8; KEY_BYTE
     read_key(&kept, us).ok_or_else(|| io::Error::other("its key cannot be read back"))
 }
 
+/// The key in a file, if it is a regular file of ours that nobody else can read.
 fn read_key(path: &Path, us: u32) -> Option<[u8; KEY_BYTES]> {
     let metadata = fs::symlink_metadata(path).ok()?;
     let ours = metadata.is_file() && metadata.uid() == us && metadata.mode() & OTHERS_ANY == 0;
@@ -189,6 +203,7 @@ fn temporary(directory: &Path) -> io::Result<PathBuf> {
     Ok(directory.join(format!("{:016x}.new", u64::from_be_bytes(name))))
 }
 
+/// Writes a new file that only its owner can read. An existing one is an error.
 fn write_new(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
     let mut options = OpenOptions::new();
     let mut file = options

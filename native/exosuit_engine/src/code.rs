@@ -1,4 +1,7 @@
 //! Machine code of a module or a component.
+//!
+//! The one place where bytes meet wasmtime's compiler and loader. It treats modules and components alike; the
+//! rest of the crate sees [`Code`].
 
 use wasmtime::component::Component;
 use wasmtime::{Module, Precompiled, ResourcesRequired};
@@ -8,12 +11,14 @@ use crate::{Error, nesting};
 
 /// Compiled code.
 pub(crate) enum Code {
+    /// Core Wasm: a wasmbus module or a program.
     Module(Module),
+    /// A component of WASI 0.2.
     Component(Component),
 }
 
 impl Code {
-    /// Compiles a small module or component, to run it here.
+    /// Compiles a small module or component, to run it here. Blocks, without any bound: for skeletons alone.
     pub(crate) fn compile(engine: &wasmtime::Engine, bytes: &[u8]) -> Result<Self, Error> {
         match kind(bytes)? {
             Kind::Module => {
@@ -33,7 +38,7 @@ impl Code {
     }
 
     /// Compiles a module or a component to what [`Self::deserialize`] takes, here or in another
-    /// process.
+    /// process. Blocks, between milliseconds and minutes.
     pub(crate) fn precompile(engine: &wasmtime::Engine, bytes: &[u8]) -> Result<Vec<u8>, Error> {
         match kind(bytes)? {
             Kind::Module => {
@@ -84,6 +89,7 @@ impl Code {
     }
 }
 
+/// The error for bytes that wasmtime does not compile, with its whole reason.
 fn invalid(what: &str, error: &wasmtime::Error) -> Error {
     Error::Module(format!("the {what} is not valid: {error:#}"))
 }

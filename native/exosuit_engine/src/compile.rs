@@ -10,6 +10,16 @@
 //! Steps 1 to 3 need no turn, so that known modules never wait behind a long compile. Step 4 runs in a process
 //! of its own per module ([`Program`]). Without that program it runs in this process, and only if no function of
 //! the module is so large that it could run for long ([`bodies`]).
+//!
+//! # Tasks and waiters
+//!
+//! Each compile is a task of Tokio ([`CompileJob`]). Callers wait for it on a watch channel, so a caller that
+//! gives up costs nothing, and one that comes later joins. The task watches whether any receiver is left, and
+//! ends with the last one: a stranger's module must not occupy a turn that nobody wants. Hashing, files and
+//! linking run on blocking threads, because each may take a tenth of a second.
+//!
+//! The table of compiles is keyed by content *and* limits: a caller that allows five minutes must not get the
+//! failure of one that allowed a second. Once compiled, content alone is the key.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -37,7 +47,9 @@ pub(crate) struct Compiler {
     linkers: Arc<Linkers>,
     backend: CompileBackend,
     turns: Arc<Turns>,
+    /// The error says why it is not used; `None` if the options ask for no cache.
     cache: Result<Cache, Option<String>>,
+    /// The size of the largest module that is accepted.
     module_bytes: usize,
     modules: Mutex<Modules>,
     counts: Counts,
@@ -45,6 +57,7 @@ pub(crate) struct Compiler {
 
 /// What compiles.
 enum CompileBackend {
+    /// A process for each module.
     Program(Program),
     /// Threads of this process. wasmtime compiles the functions of a module in parallel on the thread pool
     /// that it is called from; a pool of our own leaves the global one, and a core, to others.
@@ -55,16 +68,21 @@ enum CompileBackend {
 /// next compile.
 #[derive(Default)]
 struct Modules {
+    /// Weak: whoever runs a module keeps it.
     ready: HashMap<Digest, Weak<Compiled>>,
+    /// Each with its number, by which a job that ends removes its own entry and never a successor's.
     compiling: HashMap<CompileKey, (u64, watch::Sender<Outcome>)>,
+    /// The number of the last compile.
     last: u64,
 }
 
 /// A compile is shared by callers that want the same content under the same limits.
 type CompileKey = (Digest, CompileLimits);
 
+/// The result of a compile; `None` while it runs.
 type Outcome = Option<Result<Module, Error>>;
 
+/// The numbers behind [`Stats`].
 #[derive(Default)]
 struct Counts {
     compiled: AtomicU64,
@@ -87,6 +105,7 @@ pub struct Stats {
 }
 
 impl Compiler {
+    /// Chooses how to compile and opens the cache. Touches files. Only missing threads are an error.
     pub(crate) fn new(
         core: Arc<EngineCore>,
         linkers: Arc<Linkers>,
@@ -118,6 +137,7 @@ impl Compiler {
         }))
     }
 
+    /// Why the cache that the options ask for is not used.
     pub(crate) fn cache_refusal(&self) -> Option<&str> {
         self.cache.as_ref().err()?.as_deref()
     }
@@ -136,6 +156,7 @@ impl Compiler {
         }
     }
 
+    /// The cheap checks: the size, and the magic number.
     fn check(&self, bytes: &[u8]) -> Result<(), Error> {
         if bytes.len() > self.module_bytes {
             return Err(Error::TooLarge {
@@ -147,6 +168,7 @@ impl Compiler {
     }
 }
 
+/// The threads that compile in this process.
 fn pool(threads: usize) -> Result<ThreadPool, Error> {
     ThreadPoolBuilder::new()
         .num_threads(threads)
@@ -158,6 +180,7 @@ fn pool(threads: usize) -> Result<ThreadPool, Error> {
 }
 
 impl Compiler {
+    /// Compiles a module, or finds it. See [`Engine::compile_for`](crate::Engine::compile_for).
     pub(crate) async fn compile(
         self: Arc<Self>,
         bytes: Bytes,
@@ -211,6 +234,7 @@ impl Compiler {
         Err(outcome)
     }
 
+    /// Steps 3 and 4. The turn is released before the code is linked and written: others may compile then.
     async fn load_or_compile(
         self: &Arc<Self>,
         (digest, limits): CompileKey,
@@ -242,7 +266,8 @@ impl Compiler {
         Some(self.prepare(digest, &code))
     }
 
-    /// Makes a module of freshly compiled code, and writes the code to the cache.
+    /// Makes a module of freshly compiled code, and writes the code to the cache. A cache that cannot be
+    /// written is counted and otherwise ignored: the module runs, and is compiled again at the next start.
     fn prepare_and_cache(&self, digest: Digest, code: &[u8]) -> Result<Module, Error> {
         let prepared = self.prepare(digest, &self.deserialize(code)?)?;
         if let Ok(cache) = &self.cache
@@ -263,12 +288,14 @@ impl Compiler {
         unsafe { Code::deserialize(self.core.wasmtime(), code) }.ok_or(Error::Compiler)
     }
 
+    /// Links the code.
     fn prepare(&self, digest: Digest, code: &Code) -> Result<Module, Error> {
         let compiled = Compiled::new(Arc::clone(&self.core), &self.linkers, digest, code)?;
         Ok(Module(Arc::new(compiled)))
     }
 }
 
+/// Runs work on a thread that may block. A panic there is the error of a compiler that failed.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Error> {
@@ -291,7 +318,8 @@ async fn compile_here(
     code.await.map_err(|_| Error::Compiler)?
 }
 
-/// One compile. Dropped, even by a panic, it leaves the table of compiles.
+/// One compile. Dropped, even by a panic, it leaves the table of compiles. Its waiters then see their channel
+/// closed, and get the error of a compiler that failed.
 struct CompileJob {
     compiler: Arc<Compiler>,
     key: CompileKey,
@@ -300,6 +328,8 @@ struct CompileJob {
 }
 
 impl CompileJob {
+    /// The task. It enters the module before it tells the waiters, so that a caller that comes in between
+    /// finds one or the other.
     async fn run(self, bytes: Bytes, tenant: String) {
         let outcome = tokio::select! {
             outcome = self.compiler.load_or_compile(self.key, bytes, &tenant) => outcome,
@@ -328,6 +358,7 @@ impl CompileJob {
 }
 
 impl Modules {
+    /// Removes the entry of a job, unless another job has the key by now.
     fn forget(&mut self, job: &CompileJob) {
         let found = self.compiling.get(&job.key);
         if found.is_some_and(|(number, _)| *number == job.number) {

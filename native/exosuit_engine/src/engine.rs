@@ -1,4 +1,8 @@
 //! The engine: compiles modules and makes actors of them.
+//!
+//! A facade: every function here hands over to the module that does the work. `exosuit_nif` makes one
+//! engine for the VM. Its parts live until the last module, actor and instance are dropped, because each
+//! of them holds the [`EngineCore`].
 
 use std::future::Future;
 use std::sync::Arc;
@@ -19,12 +23,17 @@ pub struct Engine(Arc<Inner>);
 struct Inner {
     core: Arc<EngineCore>,
     allocator: Allocator,
+    /// Also held by the compiler, which links each module once, right after its compile.
     linkers: Arc<Linkers>,
     compiler: Arc<Compiler>,
 }
 
 impl Engine {
     /// Sets everything up. Takes milliseconds and touches files: not for a scheduler thread.
+    ///
+    /// A pool that does not fit into the address space, a cache that cannot be used and a missing compiler
+    /// are not errors: see [`allocator`](Self::allocator), [`cache_refusal`](Self::cache_refusal) and
+    /// [`compiles_apart`](Self::compiles_apart). Starts the thread of the [`Ticker`](crate::ticker).
     pub fn new(options: EngineOptions) -> Result<Self, Error> {
         let (wasmtime, allocator) = configuration::build(options.pool_slots, options.parts)?;
         let linkers = Arc::new(Linkers::new(&wasmtime)?);
@@ -50,6 +59,9 @@ impl Engine {
     ///
     /// Compiles of different tenants take turns. Whoever asks for the same bytes meanwhile waits for the
     /// same result; a compile that nobody waits for any more, as all their futures were dropped, ends.
+    ///
+    /// The future must be polled inside a Tokio runtime: hashing, files and the compiler use its blocking
+    /// threads.
     pub fn compile_for(
         &self,
         tenant: String,
@@ -72,7 +84,7 @@ impl Engine {
 
     /// An actor that runs a module. Its limits must leave room for what the module starts with, and
     /// the directories that it is granted must be there: they are looked for, which may block for ten
-    /// seconds.
+    /// seconds. Nothing is instantiated yet: [`Actor::rehearse`] does that.
     pub fn actor(&self, module: &Module, options: ActorOptions) -> Result<Actor, Error> {
         Actor::new(module, options)
     }
@@ -92,7 +104,7 @@ impl Engine {
         self.0.compiler.is_apart()
     }
 
-    /// What it has done so far.
+    /// What it has done so far: for tests and measurements.
     pub fn stats(&self) -> Stats {
         self.0.compiler.stats()
     }

@@ -1,4 +1,7 @@
 //! The error of the engine: why there is no module, or no answer.
+//!
+//! Each variant has one [`Code`] ([`Error::code`]), by which callers decide, and a text for people. Texts name the
+//! limit or setting that would help. Those that contain words of a guest are cut (see `explain`).
 
 use std::time::Duration;
 
@@ -121,7 +124,8 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether it is what a guest answered, or was not called for: it is as fit as it was before.
+    /// Whether the guest answered, or was not even called. Its instance is then as fit as it was before, and may
+    /// serve again; after every other error it is dropped.
     pub(crate) fn is_an_answer(&self) -> bool {
         matches!(self, Self::Guest(_) | Self::Input(_))
     }
@@ -152,6 +156,7 @@ impl Error {
     }
 }
 
+/// An error of a call to the outside keeps its own code: a guest that passes on `overloaded` is `overloaded`.
 impl From<Error> for exosuit_core::Error {
     fn from(error: Error) -> Self {
         match error {

@@ -1,4 +1,7 @@
 //! Turns the errors of wasmtime into errors for the caller.
+//!
+//! An error of wasmtime may hold one of ours (a host function failed), one of WASI (an exit), a trap, or anything
+//! else. Its texts may contain names of the guest, which choose their own length: every text is cut.
 
 use rustc_demangle::demangle;
 use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
@@ -48,6 +51,7 @@ pub(crate) fn explain(error: &wasmtime::Error, limiter: &Limiter) -> Error {
     }
 }
 
+/// The reason, and where it happened: `unreachable in panic, called by main`.
 fn trap_text(error: &wasmtime::Error) -> String {
     let headline = match error.downcast_ref::<Trap>() {
         Some(trap) => trap.to_string(),
@@ -71,6 +75,7 @@ fn frames(error: &wasmtime::Error) -> String {
     }
 }
 
+/// The name of a function, as its language writes it; its number if the module has no names.
 fn name(frame: &wasmtime::FrameInfo) -> String {
     match frame.func_name() {
         Some(name) => cut(&format!("{:#}", demangle(name)), MAX_NAME).to_owned(),

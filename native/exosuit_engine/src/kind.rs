@@ -6,11 +6,13 @@ use crate::explain::cut;
 /// What bytes claim to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
+    /// Core Wasm, version 1.
     Module,
+    /// The component model, in any version: wasmtime refuses those that it does not know.
     Component,
 }
 
-/// What the bytes claim to be, of what an ABI here is for.
+/// The kind by the first eight bytes: the magic number, a version, and a layer. Says nothing about the rest.
 pub(crate) fn kind(bytes: &[u8]) -> Result<Kind, Error> {
     match bytes {
         [b'\0', b'a', b's', b'm', 1, 0, 0, 0, ..] => Ok(Kind::Module),

@@ -1,4 +1,8 @@
 //! Holds a guest to its limits on memory and tables, and remembers which limit it reached.
+//!
+//! wasmtime asks before each growth, also for what a module starts with. Each instance has a limiter of its own,
+//! in the data of its store. What is not counted here is bounded elsewhere: the stack by `configuration`, values
+//! of calls by the store's fuel, resources of the host by the table of a component, log lines by the gate.
 
 use wasmtime::ResourceLimiterAsync;
 use wasmtime_wasi::async_trait;
@@ -15,12 +19,14 @@ const MAX_MEMORY_ON_SCHEDULER: usize = 8 << 20;
 pub(crate) struct Limiter {
     limits: Limits,
     parts: Parts,
-    /// The bytes of all memories of the instance together.
+    /// The bytes of all memories of the instance together. Memories never shrink, so this only grows.
     memory: usize,
+    /// The limit that was reached last in this call, in words.
     reached: Option<String>,
 }
 
 impl Limiter {
+    /// A limiter for a fresh instance.
     pub(crate) fn new(limits: Limits, parts: Parts) -> Self {
         Self {
             limits,
@@ -35,11 +41,13 @@ impl Limiter {
         self.reached = None;
     }
 
+    /// The limits of the actor.
     pub(crate) fn limits(&self) -> &Limits {
         &self.limits
     }
 
-    /// Moves the call to Tokio if the guest has too much memory to run on a scheduler of the BEAM.
+    /// Moves the call to Tokio if the guest has too much memory to run on a scheduler of the BEAM. Called when
+    /// memory grows, and before a warm instance serves another call.
     pub(crate) async fn leave_scheduler_if_large(&self) {
         if self.memory > MAX_MEMORY_ON_SCHEDULER {
             leave_scheduler().await;
@@ -51,6 +59,7 @@ impl Limiter {
         self.reached.as_deref()
     }
 
+    /// Whether the desired size is within the limit. If not, notes which limit that was.
     fn admit(&mut self, desired: usize, limit: usize, what: impl FnOnce() -> String) -> bool {
         let fits = desired <= limit;
         if !fits {

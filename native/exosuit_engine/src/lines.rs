@@ -1,4 +1,9 @@
 //! The output of guests: each line of stdout and stderr becomes a line of the log.
+//!
+//! WASI writes bytes in pieces of any size; a log has lines. So the last, unfinished line is kept until its end
+//! comes, or the call ends: what a warm instance prints in its next call must not continue it. A line longer than
+//! [`LogGate::MAX_LINE`] is passed on in pieces, so that a guest without line ends holds 4 KiB here and no more.
+//! The gate drops lines beyond the rate of the actor. A guest never waits for the log.
 
 use std::io;
 use std::pin::Pin;
@@ -22,10 +27,12 @@ const PERMIT: usize = 8 << 10;
 struct Lines {
     actor: Arc<ActorShared>,
     level: LogLevel,
+    /// The unfinished line. A lock, because WASI may hold several handles of one stream.
     partial: Mutex<Vec<u8>>,
 }
 
 impl Lines {
+    /// Passes on the lines that these bytes finish, and keeps the rest.
     fn append(&self, mut bytes: &[u8]) {
         let mut partial = self.partial.lock();
         while !bytes.is_empty() {
@@ -49,6 +56,7 @@ impl Lines {
         }
     }
 
+    /// Logs a line. Bytes that are not UTF-8 are replaced, and the carriage return of Windows is removed.
     fn pass_on(&self, line: &[u8]) {
         let text = String::from_utf8_lossy(line);
         let text = text.trim_end_matches('\r');
@@ -67,6 +75,7 @@ impl Drop for Lines {
 pub(crate) struct Output(Arc<Lines>);
 
 impl Output {
+    /// A stream whose lines have this level: info for stdout, warning for stderr.
     pub(crate) fn new(actor: Arc<ActorShared>, level: LogLevel) -> Self {
         Self(Arc::new(Lines {
             actor,
@@ -97,6 +106,7 @@ impl StdoutStream for Output {
     }
 }
 
+/// WASI 0.2. Every write is done when it returns, so flushing and waiting have nothing to do.
 impl OutputStream for Output {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
         self.0.append(&bytes);
@@ -117,6 +127,7 @@ impl Pollable for Output {
     async fn ready(&mut self) {}
 }
 
+/// WASI preview 1.
 impl AsyncWrite for Output {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.0.append(bytes);

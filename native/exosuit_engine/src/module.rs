@@ -1,4 +1,8 @@
 //! A module: compiled and linked code, ready to be instantiated.
+//!
+//! The compiler makes one per content, and keeps a weak reference to it: actors and Elixir keep it alive. It
+//! does not depend on an actor, so an update of settings needs no compile. Dropping the last reference unmaps
+//! the code, which takes longer than a scheduler may be blocked: `exosuit_nif` drops it on Tokio.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -24,12 +28,14 @@ pub(crate) struct Compiled {
     /// Also keeps the ticker running as long as the module can.
     pub(crate) core: Arc<EngineCore>,
     pub(crate) digest: Digest,
+    /// Linked for its ABI.
     pub(crate) prepared: Prepared,
     /// The initial size of an instance.
     pub(crate) needs: ResourcesRequired,
 }
 
 impl Compiled {
+    /// Links the code for its ABI. Fails if a module has the exports of none, or cannot be linked.
     pub(crate) fn new(
         core: Arc<EngineCore>,
         linkers: &Linkers,
@@ -66,7 +72,8 @@ impl Module {
         self.0.prepared.unanswered()
     }
 
-    /// The names of fields, cases and flags in the types of its functions, each once.
+    /// The names of fields, cases and flags in the types of its functions, each once. Elixir makes atoms of
+    /// them, within a budget. Empty for a module that is not a component.
     pub fn names(&self) -> BTreeSet<&WitName> {
         let mut names = BTreeSet::new();
         self.0.prepared.names(&mut |name| {
@@ -75,11 +82,13 @@ impl Module {
         names
     }
 
+    /// The part of the engine that its instances need.
     pub(crate) fn core(&self) -> &Arc<EngineCore> {
         &self.0.core
     }
 
-    /// An error if an instance starts with more memory or larger tables than the limits allow.
+    /// An error if an instance starts with more memory or larger tables than the limits allow. Each call would
+    /// fail otherwise, and the limiter could not say that the module can never run.
     pub(crate) fn starts_within(&self, limits: &Limits) -> Result<(), Error> {
         let needs = &self.0.needs;
         let pages = needs.max_initial_memory_size.unwrap_or(0);
@@ -96,6 +105,7 @@ impl fmt::Debug for Module {
     }
 }
 
+/// An error if a module needs more of something than the limit.
 fn fits(what: &'static str, needed: u64, limit: usize) -> Result<(), Error> {
     if usize::try_from(needed).is_ok_and(|needed| needed <= limit) {
         return Ok(());

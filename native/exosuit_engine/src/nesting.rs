@@ -3,6 +3,9 @@
 //! wasmparser reads a component type within a component type by recursion, and checks the depth only afterwards:
 //! a file of a few kilobytes overflows its stack, and that ends the process. Everything that wasmparser reads this
 //! way is therefore checked here first, without recursion.
+//!
+//! It runs before each compile, in this process or in `exosuit-compile`, and takes time in proportion to the types
+//! of a component. It accepts what it does not understand: whoever reads the bytes next says what is wrong.
 
 use wasmparser::{
     BinaryReader, ComponentType, ComponentTypeDeclaration, Parser, Payload, Result as Parsed,
@@ -45,6 +48,7 @@ pub(crate) fn check(bytes: &[u8]) -> Result<(), Error> {
     Ok(())
 }
 
+/// Checks one section, if it has types of components.
 fn check_section(bytes: &[u8], payload: Payload<'_>) -> Result<(), Error> {
     let Payload::ComponentTypeSection(section) = payload else {
         return Ok(());
@@ -53,8 +57,11 @@ fn check_section(bytes: &[u8], payload: Payload<'_>) -> Result<(), Error> {
     look_through(types).map_err(|why| refused(&why))
 }
 
+/// Why a component is refused.
 enum Refused {
+    /// It is nested too deeply.
     Deep,
+    /// Its types cannot be read.
     Malformed(wasmparser::BinaryReaderError),
 }
 
@@ -98,6 +105,7 @@ fn begins(reader: &mut BinaryReader<'_>, bytes: &[u8]) -> Parsed<bool> {
     Ok(begins)
 }
 
+/// The error for whoever wants to run it: `invalid_module`.
 fn refused(why: &Refused) -> Error {
     Error::Module(match why {
         Refused::Deep => {

@@ -12,11 +12,13 @@ use exosuit_core::{Deliver, Id, LogGate};
 /// The options of an engine. The defaults are those of a host with one engine and a pool.
 #[derive(Debug, Clone)]
 pub struct EngineOptions {
-    /// The directory where compiled code is kept from one start to the next. None keeps nothing.
+    /// The directory where compiled code is kept from one start to the next. None keeps nothing. It must
+    /// belong to the user of the process, who alone may write there.
     pub cache: Option<PathBuf>,
     /// The size of that directory. Beyond it, the files that were used longest ago are removed.
     pub cache_bytes: u64,
-    /// How many instances can be alive at once; with 0 there is no pool and no such bound.
+    /// How many instances can be alive at once; with 0 there is no pool and no such bound. A slot is
+    /// reserved address space, not memory.
     pub pool_slots: u32,
     /// The part of the pool, in percent, that one actor may have at once. At least one instance.
     pub actor_share: u32,
@@ -25,9 +27,9 @@ pub struct EngineOptions {
     /// The program that compiles, `exosuit-compile`; without one, modules are compiled in this process,
     /// where nothing ends a compile that takes too much.
     pub compiler: Option<PathBuf>,
-    /// How many threads compile one module.
+    /// How many threads compile one module. Its functions are compiled in parallel.
     pub compile_threads: usize,
-    /// How many modules are compiled at a time.
+    /// How many modules are compiled at a time. Further ones wait, with the issuers in turn.
     pub compile_jobs: usize,
     /// The size of the largest module that is accepted.
     pub module_bytes: usize,
@@ -77,9 +79,9 @@ impl Default for Parts {
 /// The limits of one compile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CompileLimits {
-    /// From the moment when it is its turn.
+    /// The wall-clock time from the moment when it is its turn.
     pub time: Duration,
-    /// The memory limit of the compiling process.
+    /// The memory limit of the compiling process. Without `exosuit-compile` it has no effect.
     pub memory_bytes: u64,
 }
 
@@ -113,9 +115,9 @@ pub struct ActorOptions {
 /// The limits of one instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Linear memory.
+    /// Linear memory in bytes, summed over all memories of the instance.
     pub memory_bytes: usize,
-    /// Elements of a table.
+    /// Elements of each table; at most 100 000, the size of a slot of the pool.
     pub table_elements: usize,
     /// The largest answer of a wasmbus module and the largest payload of a call that it makes, and
     /// the largest output of a program. What a component hands over at once

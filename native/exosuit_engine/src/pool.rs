@@ -4,6 +4,17 @@
 //!   grow old and are swept out.
 //! - [`PoolSlot`]: the slot of one call. The instance that the call leaves there serves later calls.
 //! - [`Reserve`]: all pools of an engine with resting instances, for when the slots of the engine run out.
+//!
+//! # What may rest
+//!
+//! An instance comes to rest only after a call that returned. Whatever else happened (a trap, an exit, a reached
+//! limit, a deadline, a dropped future), the instance is dropped: its memory may be in the middle of something.
+//! `component` and `wasmbus` decide that; the pool takes what is left in a slot.
+//!
+//! # Locks
+//!
+//! A pool locks itself, and may lock the reserve while it does. Nothing is dropped under either lock: dropping an
+//! instance unmaps memory, and its output may write to the log.
 
 use std::ptr;
 use std::sync::{Arc, Weak};
@@ -25,8 +36,11 @@ const GIVEN_UP: usize = 16;
 
 /// The resting instances of one actor. Dropped, it drops them all.
 pub(crate) struct Pool<T> {
+    /// How many instances rest at most. More may serve at once.
     size: usize,
+    /// How many calls an instance serves.
     calls: u32,
+    /// How long an instance rests.
     idle: Duration,
     resting: Mutex<Resting<T>>,
     reserve: Arc<Reserve>,
@@ -39,6 +53,7 @@ struct Resting<T> {
     sweep: Option<AbortHandle>,
 }
 
+/// A resting instance, the number of calls that it has served, and the time of its last one.
 struct Rested<T> {
     guest: T,
     served: u32,
@@ -63,7 +78,8 @@ impl<T: Send + 'static> Pool<T> {
         }
     }
 
-    /// Keeps the guest, if there is room. Panics outside of a Tokio context, where no sweep can be started.
+    /// Keeps the guest, if there is room. Panics outside of a Tokio context, where no sweep can be started. The
+    /// first guest starts the sweep; the sweep ends when nothing rests, so that an idle actor has no timer.
     fn keep(self: &Arc<Self>, guest: T, served: u32) {
         let since = Instant::now();
         let mut resting = self.resting.lock();
@@ -138,10 +154,11 @@ async fn sweep<T: Send + 'static>(pool: Weak<Pool<T>>, mut next: Instant) {
     }
 }
 
-/// The slot of one call in the pool, with its permit.
+/// The slot of one call in the pool, with its permit. Dropped without an instance, it only releases the permit.
 pub(crate) struct PoolSlot<T> {
     /// Weak: resting instances go with the actor, not with its last call.
     pool: Weak<Pool<T>>,
+    /// How many calls the instance of this call has served before.
     served: u32,
     /// Released when the call ends: resting instances hold none.
     _permit: SharePermit,
@@ -188,11 +205,12 @@ impl<T: Send + 'static> PoolSlot<T> {
 pub(crate) struct Reserve(Mutex<Vec<Weak<dyn GiveUp>>>);
 
 impl Reserve {
+    /// A reserve without pools.
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self(Mutex::default()))
     }
 
-    /// Drops some resting instances, of any actor.
+    /// Drops some resting instances, of any actor: the oldest ones of the pools that began to rest first.
     pub(crate) fn give_up(&self) {
         // A pool takes its own lock before this one.
         let pools: Vec<_> = self.0.lock().iter().filter_map(Weak::upgrade).collect();

@@ -11,7 +11,19 @@
 //! 3. The end of the pipe ends the program, whether the host died or needs the code no more.
 //!
 //! The host relies neither on the exit status, which the BEAM may collect before it does, nor on the process id,
-//! which the system may have given to another process by then.
+//! which the system may have given to another process by then. In particular it never sends a signal.
+//!
+//! # Bounds
+//!
+//! | bound | by |
+//! |---|---|
+//! | wall-clock time | the host closes the pipe at `CompileLimits::time` |
+//! | CPU time | `RLIMIT_CPU`, if the host should be unable to do that |
+//! | memory | `RLIMIT_DATA`, at `CompileLimits::memory_bytes` |
+//! | a machine without memory | `oom_score_adj`: the system kills this process first, and not the VM |
+//!
+//! The program gets no environment, and the root as its directory. It is the same code as the library:
+//! a hash of wasmtime's version and settings is its first argument, and a program of another build refuses.
 
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
@@ -39,13 +51,19 @@ const HEAD: usize = 9;
 
 /// How the host starts the program.
 pub(crate) struct Program {
+    /// Where it is: beside the library of the NIFs.
     pub(crate) path: PathBuf,
+    /// The hash of the host's wasmtime, with which the program compares its own.
     pub(crate) compatibility: u64,
+    /// How many threads it uses.
     pub(crate) threads: usize,
 }
 
 impl Program {
     /// Compiles a module to what `Code::deserialize` takes. Dropped, the process is ended.
+    ///
+    /// A blocking thread of Tokio writes and reads, since the pipes block. It stays until the process ends; the
+    /// guard makes that happen at once when this future is dropped.
     pub(crate) async fn compile(
         &self,
         bytes: Bytes,
@@ -72,6 +90,7 @@ impl Program {
         }
     }
 
+    /// Starts the process with its bounds as arguments, in an empty environment.
     fn start(&self, limits: CompileLimits) -> io::Result<Child> {
         Command::new(&self.path)
             .arg(self.compatibility.to_string())
@@ -92,6 +111,8 @@ impl Program {
         time.as_secs().saturating_add(1).saturating_mul(threads)
     }
 
+    /// The machine code, or the error that the program reports. Output that is not complete means that the
+    /// process was ended: nearly always by its memory limit.
     fn parse_output(&self, output: &Bytes, limits: CompileLimits) -> Result<Bytes, Error> {
         let ended = Error::CompileEnded(limits.memory_bytes);
         let Some((head, rest)) = output.split_at_checked(HEAD) else {
@@ -110,6 +131,7 @@ impl Program {
         }
     }
 
+    /// The error for a program that does not start, or is of another build.
     fn unusable(&self, reason: &impl std::fmt::Display) -> Error {
         let path = self.path.display();
         Error::Setup(format!(
@@ -122,12 +144,15 @@ impl Program {
 #[derive(Default)]
 struct ProcessGuard(Arc<Mutex<Pipe>>);
 
+/// The state of the program's input. The thread that writes and the guard that ends it meet here.
 #[derive(Default)]
 enum Pipe {
     /// The module is being written.
     #[default]
     Busy,
+    /// The module is written. Closing the pipe ends the program.
     Open(#[expect(dead_code, reason = "it is there to be closed")] ChildStdin),
+    /// Nobody waits for the compile: the pipe closes as soon as the module is written.
     Cut,
 }
 
@@ -180,6 +205,7 @@ pub fn compile_for_parent() -> ExitCode {
     }
 }
 
+/// Writes the output, as the host's `parse_output` reads it.
 fn write_answer(kind: u8, output: &[u8]) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(&[kind])?;

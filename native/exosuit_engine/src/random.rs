@@ -1,5 +1,8 @@
 //! Random numbers for guests, filled in pieces: WASI's own functions fill a buffer of any size in one go, and
 //! nothing interrupts them.
+//!
+//! `preview1` and `component::imports` put these in the place of WASI's. All bytes come from the operating system,
+//! those that WASI calls insecure as well.
 
 use tokio::task::yield_now;
 
@@ -11,7 +14,7 @@ const PIECE: usize = 64 << 10;
 /// The most that a component is given at once; WASI's own bound.
 const MAX_BYTES: u64 = 64 << 20;
 
-/// Returns this number of random bytes.
+/// Returns this number of random bytes. More than [`MAX_BYTES`] is a trap, as in `wasmtime_wasi`.
 pub(crate) async fn bytes(count: u64) -> wasmtime::Result<Vec<u8>> {
     if count > MAX_BYTES {
         wasmtime::bail!("the guest asked for {count} random bytes, {MAX_BYTES} at most are given");
@@ -27,15 +30,19 @@ pub(crate) async fn bytes(count: u64) -> wasmtime::Result<Vec<u8>> {
 /// The pieces of a buffer. Between two of them others have their turn, and from the second on the
 /// call runs on no scheduler.
 pub(crate) struct Pieces {
+    /// Where the next piece starts.
     next: usize,
+    /// The size of the buffer.
     end: usize,
 }
 
 impl Pieces {
+    /// The pieces of a buffer of this size.
     pub(crate) fn of(size: usize) -> Self {
         Self { next: 0, end: size }
     }
 
+    /// The range of the next piece, after others have had their turn. None at the end.
     pub(crate) async fn next(&mut self) -> Option<std::ops::Range<usize>> {
         match self.next {
             0 if self.end > PIECE => leave_scheduler().await,

@@ -1,5 +1,18 @@
 //! What guests see of the host through WASI, for every ABI: clocks, random numbers, a log for their output, and
 //! what the actor was granted.
+//!
+//! Everything else is denied: no environment, no files, no sockets. `wasmtime_wasi` holds guests to this; here
+//! its context is built from the grants.
+//!
+//! # Directories
+//!
+//! They are looked at twice. When the actor is made, [`located`] resolves each to a path without symbolic links,
+//! so that changing a link later does not change the permission. For each fresh instance, [`open`] opens that path:
+//! an instance holds file descriptors, and a file system may be mounted anew in between.
+//!
+//! A file system may hang, and nothing can interrupt a thread in it. So both steps run on threads of their own,
+//! whose number is bounded, for the engine ([`located`]) and for each actor ([`open`]): a hanging mount costs the
+//! calls of one actor, and a few threads.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -26,7 +39,7 @@ const PROGRAM: &str = "main.wasm";
 /// How long a file system has to say where the directories of an actor are.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How many threads may wait for file systems that do not say it.
+/// How many threads may wait for file systems that do not say it. Of the process, as threads are.
 static WAITING: AtomicUsize = AtomicUsize::new(0);
 const MAX_WAITING: usize = 16;
 
@@ -56,6 +69,7 @@ pub(crate) fn located(grants: WasiGrants) -> Result<WasiGrants, Error> {
         .unwrap_or_else(|_| Err(hangs("its file system does not answer")))
 }
 
+/// Resolves the directories; may block. The error names the path as the operator wrote it.
 fn locate(mut grants: WasiGrants) -> Result<WasiGrants, Error> {
     for directory in &mut grants.directories {
         let refused = |reason: String| refused(directory.host.display().to_string(), reason);
@@ -71,7 +85,9 @@ fn locate(mut grants: WasiGrants) -> Result<WasiGrants, Error> {
 
 /// The sandbox of one guest: first the builder of its WASI context, then the context.
 pub(crate) struct Sandbox<C> {
+    /// The builder, or the context.
     pub(crate) wasi: C,
+    /// stdout and stderr, to end their last lines with a call.
     output: [Output; 2],
 }
 
@@ -83,6 +99,7 @@ impl<C> Sandbox<C> {
 }
 
 impl Sandbox<WasiCtxBuilder> {
+    /// Makes the context: `build` chooses between that of preview 1 and that of WASI 0.2.
     pub(crate) fn build<C>(mut self, build: impl FnOnce(&mut WasiCtxBuilder) -> C) -> Sandbox<C> {
         Sandbox {
             wasi: build(&mut self.wasi),
@@ -143,6 +160,7 @@ pub(crate) fn without_directories(actor: &Arc<ActorShared>) -> Sandbox<WasiCtxBu
     Sandbox { wasi, output }
 }
 
+/// Opens one directory. A guest cannot leave it, neither by `..` nor by a symbolic link in it.
 fn preopen(
     wasi: &mut WasiCtxBuilder,
     host: &Path,

@@ -3,6 +3,9 @@
 //! An instance that serves a call holds a permit of its actor's [`Share`]; a call without one waits until its
 //! deadline. Therefore no actor can take all slots, however many calls it gets. Warm instances that rest hold no
 //! permit: they give up their slots to whoever needs them (`pool.rs`).
+//!
+//! This is not the number of `instances` of an actor: the router holds calls to that before they come here. All
+//! hosts of a VM have one pool, so an actor whose `instances` exceed its share waits here.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,13 +19,16 @@ use crate::{EngineOptions, Error};
 
 /// The slots of the pool, and how many of them are in use.
 pub(crate) struct Slots {
+    /// Counters of wasmtime, which it updates itself.
     used: PoolingAllocatorMetrics,
+    /// The instances for which the pool was made.
     all: u32,
     /// The part of them that one actor may have, in percent.
     share: u32,
 }
 
 impl Slots {
+    /// The slots of an engine. None if it has no pool.
     pub(crate) fn of(engine: &wasmtime::Engine, options: &EngineOptions) -> Option<Self> {
         Some(Self {
             used: engine.pooling_allocator_metrics()?,
@@ -54,6 +60,7 @@ impl Slots {
 /// The permits of one actor. Without a pool there is no bound.
 pub(crate) struct Share(Option<SharePermits>);
 
+/// The permits, and for the error: how many they are, and of how many percent of the pool.
 struct SharePermits {
     free: Arc<Semaphore>,
     all: u32,
@@ -78,7 +85,8 @@ impl Share {
         }))
     }
 
-    /// Gets a permit, or waits for one until `deadline`.
+    /// Gets a permit, or waits for one until `deadline`, first come first served. The error is `overloaded`, and
+    /// says which settings to change.
     pub(crate) async fn acquire(&self, deadline: Instant) -> Result<SharePermit, Error> {
         let Some(permits) = &self.0 else {
             return Ok(None);

@@ -2,6 +2,10 @@
 //!
 //! [`imports`] keeps the sections with types and imports that a binary begins with, and drops the rest. The result
 //! is a complete binary, which compiles quickly and links like the original.
+//!
+//! A host that refuses modules with unanswered imports (`links: :strict`) asks this way before it compiles them.
+//! Tools place all imports before definitions, so a component without a skeleton is rare; its imports are checked
+//! after its compile instead.
 
 use wasmparser::{Parser, Payload};
 
@@ -38,6 +42,7 @@ pub(crate) fn imports(bytes: &[u8]) -> Option<Vec<u8>> {
     Some(skeleton)
 }
 
+/// Whether the section is needed to state the imports: imports, and the types that they name.
 fn is_of_imports(payload: &Payload<'_>) -> bool {
     matches!(
         payload,
@@ -50,6 +55,7 @@ fn is_of_imports(payload: &Payload<'_>) -> bool {
     )
 }
 
+/// Appends a section with its id, and its size in LEB128.
 fn append(binary: &mut Vec<u8>, id: u8, section: &[u8]) {
     binary.push(id);
     let mut size = section.len();

@@ -3,10 +3,16 @@
 //! A call from Elixir is polled once on the calling scheduler. The epoch ends the guest's slice there, but nothing
 //! interrupts an operation of the host, or a `memory.fill`. Before an operation that may exceed a slice, a call
 //! therefore leaves the scheduler: it returns pending once, and continues in a Tokio task.
+//!
+//! Who leaves: random numbers beyond 64 KiB, guests with more than 8 MiB of memory, granted directories, and
+//! values that take long to convert. In a task nothing is to be done: Tokio's threads may be busy for longer.
 
 use tokio::task::{try_id, yield_now};
 
 /// Returns pending once if this is not a Tokio task, so that the rest of the call runs in one.
+///
+/// The poll on a scheduler has no task, which is how it is recognized. `yield_now` wakes the waker of the poll;
+/// that one does nothing, and `exosuit_nif` moves every call that is not ready to Tokio.
 pub(crate) async fn leave_scheduler() {
     if try_id().is_none() {
         yield_now().await;

@@ -2,6 +2,10 @@
 //!
 //! Guests check the epoch at loops and calls; at the end of their slice they yield. The thread only ticks while
 //! guests run, and parks otherwise, so that an idle host uses no CPU.
+//!
+//! A thread of the system, not a timer of Tokio: when guests keep all of Tokio's threads busy, its timers are
+//! late, and it is this clock that makes the guests yield to them. A busy machine may wake the thread late; then
+//! slices are longer, and nothing else changes.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -13,6 +17,7 @@ use std::time::Duration;
 use crate::Error;
 use crate::configuration::setup;
 
+/// The slice of a guest: what the BEAM gives to a process, too.
 const TICK: Duration = Duration::from_millis(1);
 
 /// Ticks without a guest before the thread parks. Waking it costs microseconds, which a caller
@@ -34,11 +39,14 @@ struct TickerState {
     /// How many guests run, and how often one was started (it wraps). The starts are counted because a guest
     /// that starts and ends between two ticks must keep the thread awake as well: another will follow.
     guests: AtomicU64,
+    /// The thread sleeps, or is about to. Whoever starts a guest then wakes it.
     parked: AtomicBool,
+    /// The engine is gone: the thread ends.
     stopped: AtomicBool,
 }
 
 impl Ticker {
+    /// Starts the thread, which first ticks for a while, as if a guest had run.
     pub(crate) fn start(engine: wasmtime::Engine) -> Result<Self, Error> {
         let state = Arc::new(TickerState::default());
         let ticking = state.clone();
@@ -61,7 +69,8 @@ impl Ticker {
         Running(&self.state)
     }
 
-    /// Runs a future, and keeps the epoch advancing while it is polled, not while it waits.
+    /// Runs a future, and keeps the epoch advancing while it is polled, not while it waits. A thousand guests
+    /// that wait for their stores keep no thread awake.
     pub(crate) async fn during<T>(&self, mut call: Pin<&mut impl Future<Output = T>>) -> T {
         poll_fn(|context| {
             let _running = self.run();
@@ -83,7 +92,7 @@ impl Drop for Ticker {
     }
 }
 
-/// A guest that runs.
+/// A guest that runs, or may run, on this thread. Dropped, it runs no more.
 pub(crate) struct Running<'a>(&'a TickerState);
 
 impl Drop for Running<'_> {
@@ -92,6 +101,7 @@ impl Drop for Running<'_> {
     }
 }
 
+/// The thread.
 fn tick(engine: &wasmtime::Engine, state: &TickerState) {
     let mut idle = 0;
     let mut seen = 0;
@@ -107,6 +117,7 @@ fn tick(engine: &wasmtime::Engine, state: &TickerState) {
     }
 }
 
+/// Whether no guest runs, and none was started since `seen`.
 fn is_idle(guests: u64, seen: u64) -> bool {
     guests == seen && guests.is_multiple_of(START)
 }

@@ -1,6 +1,10 @@
 //! Schedules compiles: a bounded number at a time, with tenants in turn.
 //!
 //! Turns rotate over the tenants that wait. A tenant with a hundred compiles therefore delays another's by one.
+//! A tenant is the issuer of the code; all unsigned code is one tenant.
+//!
+//! Nothing here waits under the lock. A waiter that gives up is passed over when its turn comes, and counts no
+//! more when the next one joins.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,24 +14,28 @@ use tokio::sync::oneshot;
 
 use crate::Error;
 
-/// The number of waiting compiles of all tenants together.
+/// The number of waiting compiles of all tenants together. Each holds the bytes of its module, so the queue
+/// must have an end.
 const MAX_WAITING: usize = 10_000;
 
 /// The turns of one compiler.
 pub(crate) struct Turns(Mutex<Queue>);
 
 struct Queue {
+    /// The turns that nobody has.
     free: usize,
     /// The waiting tenants, the next one first, each with its waiting compiles.
     tenants: VecDeque<(String, VecDeque<Waiter>)>,
 }
 
+/// Receives the turn of a waiting compile. Closed if that has given up.
 type Waiter = oneshot::Sender<Turn>;
 
 /// The right to compile, until it is dropped. The drop passes it on to the next tenant.
 pub(crate) struct Turn(Arc<Turns>);
 
 impl Turns {
+    /// Turns for this number of concurrent compiles, one at least.
     pub(crate) fn new(at_once: usize) -> Arc<Self> {
         let queue = Queue {
             free: at_once.max(1),
@@ -36,7 +44,7 @@ impl Turns {
         Arc::new(Self(Mutex::new(queue)))
     }
 
-    /// Waits for a turn. Dropping the future leaves the queue.
+    /// Waits for a turn. Dropping the future leaves the queue. The error `overloaded` if too many wait.
     pub(crate) async fn acquire(self: &Arc<Self>, tenant: &str) -> Result<Turn, Error> {
         let waiting = {
             let mut queue = self.0.lock();
@@ -51,6 +59,8 @@ impl Turns {
 }
 
 impl Queue {
+    /// Adds a waiter behind those of its tenant. Removes those that have given up first, so that they do not
+    /// keep others out.
     fn wait(&mut self, tenant: &str) -> Result<oneshot::Receiver<Turn>, Error> {
         for (_, waiters) in &mut self.tenants {
             waiters.retain(|waiter| !waiter.is_closed());

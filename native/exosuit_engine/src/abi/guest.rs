@@ -11,5 +11,6 @@ pub(crate) enum Guest {
     Component(component::ComponentGuest),
 }
 
+/// The resting instances of one actor. All of them are of one kind, that of the actor's module.
 pub(crate) type Pool = pool::Pool<Guest>;
 pub(super) type PoolSlot = pool::PoolSlot<Guest>;

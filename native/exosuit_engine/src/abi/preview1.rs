@@ -1,4 +1,7 @@
 //! WASI preview 1 for modules: wasmtime's own, except for random bytes, which are filled in pieces.
+//!
+//! Used by wasmbus modules and programs. The functions of WASI find their context in the data of the store, and the
+//! guest's memory by the name of its export, as preview 1 says.
 
 use wasmtime::{Caller, Extern, Linker};
 use wasmtime_wasi::p1::{self, WasiP1Ctx};
@@ -27,6 +30,8 @@ pub(super) fn add_to_linker<T: Send + 'static>(
     Ok(())
 }
 
+/// Fills a range of the guest's memory. The range is checked for each piece: memory may grow between two of them,
+/// and never shrinks.
 async fn random_get<T: Send>(
     mut caller: Caller<'_, T>,
     pointer: u32,

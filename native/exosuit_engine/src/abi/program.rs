@@ -1,7 +1,11 @@
 //! Modules that are programs: commands of WASI preview 1.
 //!
 //! A call of `wasi:cli/run` runs the program to its end, in an instance of its own. The payload is its
-//! standard input, its standard output is the answer.
+//! standard input, its standard output is the answer, at most the message limit of the actor. Its standard error
+//! goes to the log. `exit(0)` and a return from `_start` are success; any other status is an error of the guest.
+//!
+//! The program sees its grants and nothing of the call but its input. It cannot call actors or capabilities:
+//! preview 1 has no imports for them.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -29,6 +33,7 @@ pub(super) const START: &str = "_start";
 
 /// The data of a program's instance.
 pub(crate) struct ProgramState {
+    /// Of the one call that the instance serves: its deadline.
     context: Context,
     limiter: Limiter,
     sandbox: Sandbox<WasiP1Ctx>,
@@ -44,6 +49,7 @@ impl Limited for ProgramState {
     }
 }
 
+/// Makes the linker for all programs; once per engine.
 pub(super) fn linker(engine: &wasmtime::Engine) -> Result<ProgramLinker, Error> {
     let mut linker = ProgramLinker::new(engine);
     preview1::add_to_linker(&mut linker, |state: &mut ProgramState| {
@@ -60,6 +66,7 @@ pub(crate) struct PreparedProgram {
 }
 
 impl PreparedProgram {
+    /// Links a module that exports `_start`.
     pub(super) fn new(linker: &ProgramLinker, module: &wasmtime::Module) -> Result<Self, Error> {
         let (instance, unanswered) = stubs::linked(linker, module).map_err(|error| {
             Error::Module(format!(
@@ -77,6 +84,7 @@ impl PreparedProgram {
         &self.unanswered
     }
 
+    /// Runs the program. Any version of `wasi:cli/run` names it; every other operation is unknown.
     pub(super) async fn call(
         &self,
         actor: &Arc<ActorShared>,
@@ -116,6 +124,7 @@ impl PreparedProgram {
             .map_err(|error| explain::explain(&error, &store.data().limiter))
     }
 
+    /// Runs `_start` to its end.
     async fn run(&self, actor: &Arc<ActorShared>, state: ProgramState) -> Result<(), Error> {
         let mut store = bounded(&actor.engine, state);
         let ended = async {

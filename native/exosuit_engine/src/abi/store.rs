@@ -1,5 +1,12 @@
 //! The store of an instance, for every ABI. It does three things to its guest: gives other tasks a turn at the
 //! end of each slice, traps the guest at the deadline of its call, and holds it to its limits.
+//!
+//! A guest runs on a fiber: a stack of its own, from which it can yield in the middle of a function. On a scheduler
+//! of the BEAM the first yield ends the inline poll, and the call goes on in a task of Tokio. There each yield lets
+//! other tasks of the thread run.
+//!
+//! The deadline is enforced twice. A timer beside the call drops it when the guest waits for something; the check
+//! here traps a guest that computes, at the end of the slice in which the deadline passed.
 
 use std::time::Instant;
 
@@ -14,6 +21,7 @@ const SLICE: u64 = 1;
 
 /// The data of a store, as far as the store itself needs it.
 pub(super) trait Limited: Send + 'static {
+    /// What bounds its memory and tables.
     fn limiter(&mut self) -> &mut Limiter;
 
     /// The deadline of the call that is served now.
@@ -40,7 +48,8 @@ pub(super) fn bounded<T: Limited>(engine: &EngineCore, data: T) -> Store<T> {
     store
 }
 
-/// Prepares a store for another call: a whole slice, and no limit reached.
+/// Prepares a store for another call: a whole slice, and no limit reached. Everything else that belongs to a call is
+/// in the store's data, which the ABIs replace.
 pub(super) fn renew<T: Limited>(store: &mut Store<T>) {
     store.set_epoch_deadline(SLICE);
     store.data_mut().limiter().forget();

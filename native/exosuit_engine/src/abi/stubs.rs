@@ -1,5 +1,9 @@
 //! Stubs for the imports of a module that nothing here answers. A stub fails when it is called, so that a
 //! module which never calls it runs.
+//!
+//! Toolchains import functions that no path of the program reaches. Only functions have stubs: a missing memory,
+//! table or global has no value that would fail later, so such a module is refused. Components have stubs of their
+//! own (`component::unanswered`).
 
 use wasmtime::{ExternType, FuncType, InstancePre, Linker, Module, UnknownImportError};
 
@@ -9,7 +13,8 @@ use crate::explain::{MAX_NAME, cut};
 /// The most of them that a module may have: each makes the linking of the others a little longer.
 const MAX_UNANSWERED: usize = 1_000;
 
-/// Links a module. Also returns the imports that became stubs.
+/// Links a module. Also returns the imports that became stubs. wasmtime names one missing import at a time, so
+/// linking is tried again after each stub.
 pub(super) fn linked<T: 'static>(
     linker: &Linker<T>,
     module: &Module,

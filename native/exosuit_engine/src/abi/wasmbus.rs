@@ -4,6 +4,16 @@
 //! Each call is then one call of `__guest_call`, during which the guest fetches its input and leaves its answer
 //! by imports. These imports have two names, `wasmbus` and `wapc`: the ABI is that of waPC.
 //!
+//! What a call ends with:
+//!
+//! | the guest | the caller gets |
+//! |---|---|
+//! | returns 1 | its last response, or an empty one |
+//! | sets an error by `__guest_error` | that text, whatever it returns |
+//! | leaves the error of a host call unread | that error with its code, so that a refusal reaches the caller as it is |
+//! | returns anything else | an error that names the code |
+//! | traps, exits, or reaches a limit or the deadline | that error; the instance is dropped |
+//!
 //! - [`imports`]: the functions that the guest can call.
 //! - [`memory`]: copies between the guest's memory and the host, with every range checked.
 //! - [`state`]: the data of the store.
@@ -35,7 +45,9 @@ use crate::actor_shared::ActorShared;
 pub(crate) use self::guest::WasmbusGuest;
 pub(super) use self::imports::{WasmbusLinker, linker};
 
+/// The export that serves a call. A module that has it is an actor.
 pub(super) const GUEST_CALL: &str = "__guest_call";
+/// The export through which both sides exchange bytes.
 const MEMORY: &str = "memory";
 
 /// Run before the first call, in this order: what a reactor and what a command of WASI exports.
@@ -48,13 +60,16 @@ const AFTER_THE_START: [&str; 2] = ["start", "wapc_init"];
 /// A linked module that has the exports of the ABI.
 pub(crate) struct PreparedModule {
     instance: InstancePre<WasmbusState>,
+    // Indices of exports, looked up once: by name, each instance would compare texts.
     memory: ModuleExport,
     guest_call: ModuleExport,
+    /// The start functions that the module has, in their order.
     before: Vec<ModuleExport>,
     unanswered: Vec<String>,
 }
 
 impl PreparedModule {
+    /// Checks the exports and links the imports. An error says what a wasmbus module needs.
     pub(super) fn new(linker: &WasmbusLinker, module: &wasmtime::Module) -> Result<Self, Error> {
         check_memory(module)?;
         let engine = module.engine();
@@ -80,6 +95,7 @@ impl PreparedModule {
         &self.unanswered
     }
 
+    /// Serves a call. The instance goes back to the pool if the guest returned, also with an error of its own.
     pub(super) async fn call(
         &self,
         actor: &Arc<ActorShared>,
@@ -124,6 +140,7 @@ impl PreparedModule {
         }
     }
 
+    /// Instantiates the module and runs its start functions. wasmtime has run the start section before them.
     async fn start(&self, store: &mut Store<WasmbusState>) -> wasmtime::Result<Answering> {
         let instance = self.instance.instantiate_async(&mut *store).await?;
         for export in &self.before {
@@ -135,6 +152,7 @@ impl PreparedModule {
     }
 }
 
+/// An exported function whose type was checked when the module was linked.
 fn exported<P: WasmParams, R: WasmResults>(
     store: &mut Store<WasmbusState>,
     instance: Instance,
@@ -155,6 +173,7 @@ fn exited_well(error: wasmtime::Error) -> wasmtime::Result<()> {
     }
 }
 
+/// The imports take pointers of 32 bits, and copy without synchronization.
 fn check_memory(module: &wasmtime::Module) -> Result<(), Error> {
     match module.get_export(MEMORY) {
         Some(ExternType::Memory(memory)) if !memory.is_64() && !memory.is_shared() => Ok(()),
@@ -194,6 +213,7 @@ fn missing(kind: &str, name: &str) -> Error {
     ))
 }
 
+/// The error for imports that cannot be linked: other than functions, or functions of another type.
 fn unlinked(error: &wasmtime::Error) -> Error {
     Error::Module(format!(
         "{error:#}: a wasmbus module may import the nine functions of wasmbus and those of {}",

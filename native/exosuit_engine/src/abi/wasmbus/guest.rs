@@ -11,13 +11,17 @@ use crate::Error;
 pub(super) type Answering = TypedFunc<(u32, u32), u32>;
 
 /// An instance that is ready for a call, or serves one.
+///
+/// It serves one call at a time: both methods take it, or borrow it mutably. Dropped in the middle of a call, it
+/// takes its memory with it.
 pub(crate) struct WasmbusGuest {
     pub(super) store: Store<WasmbusState>,
     pub(super) guest_call: Answering,
 }
 
 impl WasmbusGuest {
-    /// Prepares an instance that has served before for another call.
+    /// Prepares an instance that has served before for another call. An instance with much memory leaves the
+    /// scheduler first, because the guest may fill all of it in one step.
     pub(super) async fn with(mut self, call: Call) -> Self {
         renew(&mut self.store);
         self.store.data_mut().call = call;

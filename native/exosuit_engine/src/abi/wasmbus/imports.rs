@@ -1,4 +1,10 @@
 //! The functions that a wasmbus guest can call: the nine of `wasmbus` or `wapc`, and WASI preview 1.
+//!
+//! A range outside of the guest's memory, a text that is not UTF-8 and a message beyond the limit are traps: they
+//! are mistakes of the guest's language runtime, and the ABI has no way to report them. A call that is refused or
+//! fails is not: `__host_call` returns -1, and the guest may read why.
+//!
+//! Only `__host_call` waits. The fiber of the guest waits with it; the thread that polls the call does not.
 
 use bytes::Bytes;
 use exosuit_core::{Invocation, LogGate, LogLevel, Origin, Reply, Target};
@@ -31,6 +37,7 @@ pub(in crate::abi) fn linker(engine: &wasmtime::Engine) -> Result<WasmbusLinker,
     Ok(linker)
 }
 
+/// Defines the functions under both names.
 fn link(linker: &mut WasmbusLinker) -> wasmtime::Result<()> {
     preview1::add_to_linker(linker, WasmbusState::wasi)?;
     MODULES
@@ -138,6 +145,8 @@ async fn host_call(mut caller: Caller<'_, WasmbusState>, call: HostCall) -> wasm
     }
 }
 
+/// The call that the guest makes. Its context is nested in that of the guest's own call: it has the same deadline at
+/// most, and one level more.
 fn outgoing(caller: &mut Caller<'_, WasmbusState>, call: HostCall) -> wasmtime::Result<Invocation> {
     let (binding, binding_length, namespace, namespace_length, operation, operation_length, ..) =
         call;
@@ -173,10 +182,13 @@ fn host_response(mut caller: Caller<'_, WasmbusState>, pointer: u32) -> wasmtime
     Ok(())
 }
 
+/// A length for the guest.
 fn length(bytes: usize) -> wasmtime::Result<u32> {
     Ok(u32::try_from(bytes)?)
 }
 
+/// The length of the error of the last host call, so that the guest can make room; 0 if there is none, or if it was
+/// read.
 fn host_error_length(state: &WasmbusState) -> usize {
     let error = state.call.host_error.as_ref();
     error.map_or(0, |error| error.to_string().len())
@@ -197,6 +209,7 @@ fn host_error(mut caller: Caller<'_, WasmbusState>, pointer: u32) -> wasmtime::R
     Ok(())
 }
 
+/// `__console_log`: a line for the log, at the level debug.
 fn console_log(
     mut caller: Caller<'_, WasmbusState>,
     pointer: u32,

@@ -1,5 +1,8 @@
 //! Copies between the memory of a wasmbus guest and the host. Every range is checked, because the guest chooses
 //! both pointer and length.
+//!
+//! Slices of the memory are valid until the guest runs again: no function here keeps one across an await, which
+//! the borrow of the store guarantees.
 
 use wasmtime::{Caller, Extern};
 
@@ -9,7 +12,9 @@ use crate::Error;
 /// Where a guest wants bytes to be read or written. The other fields are for errors.
 #[derive(Clone, Copy)]
 pub(super) struct Range {
+    /// The function that the guest called: `__host_call`.
     pub(super) import: &'static str,
+    /// The argument: `a payload`.
     pub(super) what: &'static str,
     pub(super) pointer: u32,
 }
@@ -18,6 +23,7 @@ pub(super) struct Range {
 const MAX_NAME: u32 = 1_024;
 
 impl Range {
+    /// The range, if all of it is in the memory.
     fn find<'a>(&self, memory: &'a mut [u8], length: usize) -> Result<&'a mut [u8], Error> {
         let size = memory.len();
         let start = self.pointer as usize;

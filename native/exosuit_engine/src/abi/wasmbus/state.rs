@@ -1,4 +1,8 @@
 //! The data in the store of a wasmbus instance: its actor, its limits, and the call that it serves.
+//!
+//! Host functions get it with each call of the guest. [`Call`] has all that belongs to one call; when the call ends,
+//! it is replaced as a whole, so that a warm instance carries nothing from one caller to the next but the guest's
+//! own memory.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -28,11 +32,15 @@ pub(crate) struct WasmbusState {
 
 /// One call: its input, and the answer as far as the guest has given it.
 pub(super) struct Call {
+    /// The guest fetches operation and payload with `__guest_request`, as often as it likes.
     pub(super) operation: String,
     pub(super) payload: Bytes,
+    /// The deadline, and how deeply the call is nested.
     pub(super) context: Context,
+    /// The answer and the error that the guest has set so far.
     pub(super) response: Bytes,
     pub(super) error: Option<String>,
+    /// The answer to the last host call, until the guest has read it.
     pub(super) host_response: Bytes,
     /// The error of the last host call, until the guest has read it.
     pub(super) host_error: Option<exosuit_core::Error>,
@@ -44,6 +52,7 @@ impl Call {
         Ok(Self::of(invocation.operation, payload, invocation.context))
     }
 
+    /// A call without an answer yet.
     fn of(operation: String, payload: Bytes, context: Context) -> Self {
         Self {
             operation,
@@ -93,6 +102,7 @@ impl Limited for WasmbusState {
 }
 
 impl WasmbusState {
+    /// The data of a fresh instance. Opens the directories that the actor was granted, which leaves the scheduler.
     pub(super) async fn new(
         actor: &Arc<ActorShared>,
         call: Call,
@@ -113,6 +123,7 @@ impl WasmbusState {
         })
     }
 
+    /// The WASI of the guest, made at its first use.
     pub(super) fn wasi(&mut self) -> &mut WasiP1Ctx {
         let sandbox = || {
             let sandbox = sandbox::without_directories(&self.actor);
@@ -136,6 +147,7 @@ impl WasmbusState {
     }
 }
 
+/// A size for a guest of 32 bits.
 fn addressable(what: &'static str, size: usize) -> Result<u32, Error> {
     u32::try_from(size).map_err(|_| Error::Unaddressable { what, size })
 }
