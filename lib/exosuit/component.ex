@@ -15,6 +15,12 @@ defmodule Exosuit.Component do
       type: :string,
       default: nil,
       doc: "the id of the actor that is called, unless a call says otherwise."
+    ],
+    structs: [
+      type: :boolean,
+      default: false,
+      doc:
+        "whether the records that the functions take or give are structs, in modules below this one: `MyApp.Shop.Order`."
     ]
   ]
 
@@ -45,48 +51,64 @@ defmodule Exosuit.Component do
 
   Functions with resources, streams or futures are left out, with a warning of the compiler.
 
+  **Structs**: with `structs: true`, a record that has a name in the WIT is a struct wherever a function gives one:
+  `%MyApp.Shop.Order{}` for `record order`. Functions still take maps as well. A struct must be given each field that is
+  not an option. If several interfaces have records of one name, the struct's name begins with that of the interface:
+  `MyApp.Shop.OrdersLine`.
+
   ## Options
 
   #{Exosuit.Options.docs(@schema)}
   """
 
   alias Exosuit.{Error, Options, World}
-  alias Exosuit.World.{Code, Interface}
+  alias Exosuit.World.{Code, Interface, Shape, Structs}
 
   defmacro __using__(options) do
     {options, _binding} = Elixir.Code.eval_quoted(options, [], __CALLER__)
     options = Options.validate!(options, @schema)
     path = Path.expand(options[:wit])
-    path |> World.read(options[:world]) |> Code.read!() |> quoted(options, __CALLER__)
+    world = path |> World.read(options[:world]) |> Code.read!()
+    {structs, body} = quoted(world, options, __CALLER__)
+    {:__block__, [], structs ++ [body]}
   end
 
   @doc false
-  # The code of a module's body, as `use` puts it there and `mix exosuit.gen.component` writes it.
-  @spec quoted(World.t(), keyword(), Macro.Env.t()) :: Macro.t()
+  # The code of the modules of structs, and of the module's body, as `use` puts them there and
+  # `mix exosuit.gen.component` writes them.
+  @spec quoted(World.t(), keyword(), Macro.Env.t()) :: {[Macro.t()], Macro.t()}
   def quoted(world, options, env) do
-    names = Code.names(world.imports ++ world.exports)
-    used = Enum.uniq_by(world.imports ++ world.exports, & &1.name)
-    defaults = Keyword.take(options, [:host, :actor])
+    interfaces = Enum.uniq_by(world.imports ++ world.exports, & &1.name)
+    functions = exported(world, env)
+    names = Code.names(interfaces)
+    structs = structs(options[:structs], interfaces, functions, {names, env.module})
+    results = for {_name, _interface, function} <- functions, do: function.result
+    made = {names, structs, Keyword.take(options, [:host, :actor])}
 
-    quote do
-      unquote_splicing(Code.resources(options[:wit]))
-      unquote_splicing(Enum.flat_map(used, &Code.types(&1, names)))
-      unquote_splicing(functions(world, names, {defaults, env}))
-    end
+    body =
+      quote do
+        unquote_splicing(Code.resources(options[:wit]))
+        unquote_splicing(Enum.flat_map(interfaces, &Code.types(&1, names, structs.modules)))
+        unquote_splicing(Enum.map(functions, &define(&1, made)))
+        unquote_splicing(Structs.shapes_code(structs, results))
+      end
+
+    {Structs.code(structs, names, env.module), body}
   end
 
   @doc false
-  # Makes the call of a generated function.
-  @spec call(keyword(), String.t(), [Exosuit.Wit.value()], :nothing | :value | :result, keyword()) ::
+  # Makes the call of a generated function. `structs`: the shape of its answer, and those of the types in it.
+  @spec call(keyword(), String.t(), [Exosuit.Wit.value()], gives, keyword(), structs) ::
           :ok | :error | {:ok, Exosuit.Wit.value()} | {:error, Exosuit.Wit.value() | Error.t()}
-  def call(defaults, operation, arguments, gives, options) do
+        when gives: :nothing | :value | :result, structs: {Shape.t(), Shape.named()} | nil
+  def call(defaults, operation, arguments, gives, options, structs \\ nil) do
     {own, options} = Keyword.split(options, [:host, :actor])
     own = Keyword.merge(defaults, own)
 
     answer =
       Exosuit.call(chosen!(own, :host), chosen!(own, :actor), operation, arguments, options)
 
-    answered(answer, gives)
+    answer |> answered(gives) |> given(structs, operation)
   end
 
   defp chosen!(options, key) do
@@ -99,7 +121,17 @@ defmodule Exosuit.Component do
   defp answered({:ok, result}, :result), do: result
   defp answered(answer, _gives), do: answer
 
-  defp functions(world, names, {defaults, env}) do
+  defp given(answer, nil, _operation), do: answer
+  defp given({:error, %Error{}} = answer, _structs, _operation), do: answer
+
+  defp given(answer, {shape, named}, operation) do
+    Shape.cast!(answer, shape, named)
+  rescue
+    error in Error -> {:error, %{error | detail: "#{operation}: the answer: #{error.detail}"}}
+  end
+
+  # The functions, each with its name in Elixir and its interface.
+  defp exported(world, env) do
     all =
       for interface <- world.exports,
           function <- Code.functions(interface, env),
@@ -108,27 +140,46 @@ defmodule Exosuit.Component do
 
     for {key, name} <- all |> Map.keys() |> Code.unique() do
       {interface, function} = Map.fetch!(all, key)
-      define(Code.function(name), interface, function, names, defaults)
+      {Code.function(name), interface, function}
     end
   end
 
-  defp define(name, interface, function, names, defaults) do
+  defp structs(wanted, interfaces, functions, {names, parent}) do
+    types =
+      Enum.flat_map(functions, fn {_name, _interface, function} -> Code.values(function) end)
+
+    if wanted, do: Structs.new(interfaces, types, names, parent), else: Structs.none()
+  end
+
+  defp define({name, interface, function}, {names, structs, defaults}) do
     variables = for {parameter, _type} <- function.parameters, do: Code.variable(parameter)
     types = for {_name, type} <- function.parameters, do: Code.type(type, names)
+    result = returns(function.result, Structs.given(structs, names))
+
+    call = [
+      defaults,
+      Interface.operation(interface, function),
+      variables,
+      gives(function.result),
+      quote(do: options)
+    ]
 
     quote do
       @doc unquote(Code.docs(interface, function))
-      @spec unquote(name)(unquote_splicing(types), keyword()) ::
-              unquote(returns(function.result, names))
+      @spec unquote(name)(unquote_splicing(types), keyword()) :: unquote(result)
       def unquote(name)(unquote_splicing(variables), options \\ []) do
-        Exosuit.Component.call(
-          unquote(defaults),
-          unquote(Interface.operation(interface, function)),
-          unquote(variables),
-          unquote(gives(function.result)),
-          options
-        )
+        Exosuit.Component.call(unquote_splicing(call ++ shaped(function.result, structs)))
       end
+    end
+  end
+
+  # The last argument of `call/6`, where the answer has structs.
+  defp shaped(result, structs) do
+    type = if match?({:result, _ok, _error}, result), do: result, else: {:result, result, nil}
+
+    case Structs.shape(type, structs) do
+      nil -> []
+      shape -> [quote(do: {unquote(Macro.escape(shape)), exosuit_shapes()})]
     end
   end
 

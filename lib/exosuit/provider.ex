@@ -18,6 +18,12 @@ defmodule Exosuit.Provider do
       doc:
         "the interface of `:wit` that the module implements, `\"acme:kv/store\"`, each function by one of its own."
     ],
+    structs: [
+      type: :boolean,
+      default: false,
+      doc:
+        "whether records of the interface come as structs, in modules below this one. Answers may be structs or maps."
+    ],
     max_calls: [type: :number, default: 1_024, doc: "how many calls may run at a time."]
   ]
 
@@ -71,7 +77,8 @@ defmodule Exosuit.Provider do
       end
 
   The compiler refuses a module that lacks a function. `MyApp.Calculator.Behaviour` has the callbacks with their types.
-  A function whose name Elixir reserves ends with an underscore: `end_`.
+  A function whose name Elixir reserves ends with an underscore: `end_`. With `structs: true`, the records that the
+  interface defines come as structs, `%MyApp.Calculator.Point{}` for `record point`; see `Exosuit.Component`.
 
   The return value becomes the result of the function, by the table of `Exosuit.Wit`: `{:ok, value}` or
   `{:error, value}` for a function with a `result`, and the plain value for any other. Raise if a call cannot
@@ -171,7 +178,7 @@ defmodule Exosuit.Provider do
     options = options!(options)
 
     quote do
-      unquote(Typed.quoted(options[:wit], options[:interface], __CALLER__))
+      unquote(Typed.quoted(options, __CALLER__))
       unquote(callbacks(Macro.escape(options)))
     end
   end
@@ -219,6 +226,7 @@ defmodule Exosuit.Provider do
         raise ArgumentError, "the option :contract is required"
 
       {_contract, nil, nil} ->
+        if options[:structs], do: raise(ArgumentError, "the option :structs needs :interface")
         options
 
       {nil, wit, interface} when is_binary(wit) and is_binary(interface) ->

@@ -13,5 +13,11 @@ defmodule Exosuit.ComponentsGuideTest do
     calls = Regex.scan(~r/<!-- call -->\n```elixir\n(.*?)```/s, @guide)
     assert length(calls) == 3
     for [_all, code] <- calls, do: Code.eval_string(code, host: host)
+
+    [[_all, module]] = Regex.scan(~r/<!-- module -->\n```elixir\n(.*?)```/s, @guide)
+    # The guide's project has the WIT at its root.
+    module |> String.replace(~s("wit"), ~s("test/guests/wit")) |> Code.compile_string()
+    [[_all, code]] = Regex.scan(~r/<!-- module call -->\n```elixir\n(.*?)```/s, @guide)
+    Code.eval_string(code, host: host)
   end
 end

@@ -4,23 +4,30 @@ defmodule Exosuit.Provider.Typed do
   # has them, and the way of a call to its function.
 
   alias Exosuit.World
-  alias Exosuit.World.Code
+  alias Exosuit.World.{Code, Structs}
 
-  @doc "The code for an interface; nothing without one."
-  @spec quoted(Path.t() | nil, String.t() | nil, Macro.Env.t()) :: Macro.t()
-  def quoted(nil, nil, _env), do: nil
+  @doc "The code for the options `:wit`, `:interface` and `:structs`; nothing without an interface."
+  @spec quoted(keyword(), Macro.Env.t()) :: Macro.t()
+  def quoted(options, env) do
+    if path = options[:wit], do: quoted(path, options[:interface], options[:structs], env)
+  end
 
-  def quoted(path, name, env) do
+  defp quoted(path, name, structs?, env) do
     interface = path |> Path.expand() |> World.read_interface(name) |> Code.read!()
     functions = Code.functions(interface, env)
+    # Types of other interfaces are terms here.
+    names = Code.names([interface])
+    structs = structs(structs?, {interface, functions}, names, env.module)
+    taken = for function <- functions, {_name, type} <- function.parameters, do: type
 
     quote do
       unquote_splicing(Code.resources(path))
+      unquote_splicing(Structs.code(structs, names, Module.concat(env.module, Behaviour)))
 
       defmodule Behaviour do
         @moduledoc unquote(interface.docs || "The functions of `#{interface.name}`.")
-        unquote_splicing(Code.types(interface, names(interface)))
-        unquote_splicing(Enum.map(functions, &callback(interface, &1)))
+        unquote_splicing(Code.types(interface, names, structs.modules))
+        unquote_splicing(Enum.map(functions, &callback(interface, &1, {names, structs})))
       end
 
       @behaviour __MODULE__.Behaviour
@@ -32,8 +39,9 @@ defmodule Exosuit.Provider.Typed do
         exosuit_call(name, arguments, context)
       end
 
-      unquote_splicing(Enum.map(functions, &call/1))
+      unquote_splicing(Enum.map(functions, &call(&1, structs)))
       defp exosuit_call(_name, _arguments, _context), do: {:error, :unknown_operation}
+      unquote_splicing(Structs.shapes_code(structs, taken))
     end
   end
 
@@ -66,8 +74,10 @@ defmodule Exosuit.Provider.Typed do
          else: (_other -> nil)
   end
 
-  # Types of other interfaces are terms here.
-  defp names(interface), do: Code.names([interface])
+  defp structs(true, {interface, functions}, names, module),
+    do: Structs.new([interface], Enum.flat_map(functions, &Code.values/1), names, module)
+
+  defp structs(false, _interface, _names, _module), do: Structs.none()
 
   defp table(functions) do
     Map.new(functions, fn function ->
@@ -77,18 +87,34 @@ defmodule Exosuit.Provider.Typed do
   end
 
   # By the module, because a function may have the name of one of `Kernel`.
-  defp call(function) do
+  defp call(function, structs) do
     variables = for {name, _type} <- function.parameters, do: Code.variable(name)
+    arguments = for {name, type} <- function.parameters, do: argument(name, type, structs)
 
     quote do
       defp exosuit_call(unquote(function.name), unquote(variables), context),
-        do: __MODULE__.unquote(Code.function(function.name))(unquote_splicing(variables), context)
+        do: __MODULE__.unquote(Code.function(function.name))(unquote_splicing(arguments), context)
     end
   end
 
-  defp callback(interface, function) do
-    names = names(interface)
-    types = for {_name, type} <- function.parameters, do: Code.type(type, names)
+  defp argument(name, type, structs) do
+    variable = Code.variable(name)
+
+    case Structs.shape(type, structs) do
+      nil ->
+        variable
+
+      shape ->
+        shape = Macro.escape(shape)
+
+        quote(do: Exosuit.World.Shape.cast!(unquote(variable), unquote(shape), exosuit_shapes()))
+    end
+  end
+
+  # A callback takes what the guest gives.
+  defp callback(interface, function, {names, structs}) do
+    given = Structs.given(structs, names)
+    types = for {_name, type} <- function.parameters, do: Code.type(type, given)
     result = if function.result, do: Code.type(function.result, names), else: quote(do: term())
     name = Code.function(function.name)
 

@@ -9,8 +9,8 @@ defmodule Exosuit.World.Code do
   @own ~w(options context)
   @elixir_types ~w(as_boolean charlist keyword nonempty_charlist nonempty_keyword record struct)a
 
-  @typedoc "The names of the types of several interfaces, by interface and name."
-  @type names :: %{optional({String.t() | nil, String.t()}) => atom()}
+  @typedoc "The types of several interfaces in typespecs, by interface and name: a name, or a type of another module."
+  @type names :: %{optional({String.t() | nil, String.t()}) => atom() | Macro.t()}
 
   @doc "A name as Elixir writes it."
   @spec name(String.t()) :: atom()
@@ -69,13 +69,14 @@ defmodule Exosuit.World.Code do
     if taken?, do: String.to_atom("#{type}_"), else: type
   end
 
-  @doc "The typespecs of an interface's types, each with its docs."
-  @spec types(Interface.t(), names()) :: [Macro.t()]
-  def types(interface, names) do
+  @doc "The typespecs of an interface's types, each with its docs. `structs` has the modules of records that are structs."
+  @spec types(Interface.t(), names(), %{optional({String.t() | nil, String.t()}) => module()}) ::
+          [Macro.t()]
+  def types(interface, names, structs \\ %{}) do
     for type <- interface.types, type.shape != :resource do
-      spec =
-        {:"::", [],
-         [{Map.fetch!(names, {interface.name, type.name}), [], []}, shape(type.shape, names)]}
+      key = {interface.name, type.name}
+      shape = taken(structs[key]) || shape(type.shape, names)
+      spec = {:"::", [], [{Map.fetch!(names, key), [], []}, shape]}
 
       quote do
         @typedoc unquote(type.docs || "`#{type.name}` of `#{interface.name || "the world"}`.")
@@ -83,6 +84,10 @@ defmodule Exosuit.World.Code do
       end
     end
   end
+
+  # Where a record is taken, a map will do.
+  defp taken(nil), do: nil
+  defp taken(module), do: quote(do: unquote(module).t() | map())
 
   defp shape({:alias, type}, names), do: type(type, names)
   defp shape({:enum, cases}, _names), do: union(for(part <- cases, do: name(part.name)))
@@ -127,7 +132,8 @@ defmodule Exosuit.World.Code do
   # A type of an interface that was not read is any term.
   def type({:named, interface, name}, names) do
     case names do
-      %{{^interface, ^name} => type} -> {type, [], []}
+      %{{^interface, ^name} => type} when is_atom(type) -> {type, [], []}
+      %{{^interface, ^name} => type} -> type
       _without -> quote(do: term())
     end
   end
@@ -179,9 +185,13 @@ defmodule Exosuit.World.Code do
     callable
   end
 
+  @doc "The types of what a function gives and takes."
+  @spec values(Function.t()) :: [Exosuit.World.type() | nil]
+  def values(function),
+    do: [function.result | for({_name, type} <- function.parameters, do: type)]
+
   defp callable?(%Function{} = function) do
-    types = [function.result | for({_name, type} <- function.parameters, do: type)]
-    function.resource == nil and not function.async? and Enum.all?(types, &form?/1)
+    function.resource == nil and not function.async? and Enum.all?(values(function), &form?/1)
   end
 
   defp form?({tag, _type}) when tag in [:stream, :future], do: false

@@ -13,13 +13,21 @@ defmodule Mix.Tasks.Exosuit.Gen.Component do
   - `--wit PATH`: required.
   - `--world NAME`: may be left out if there is but one.
   - `--host MODULE`, `--actor ID`: what the functions call, unless a call says otherwise.
+  - `--structs`: make structs of records.
   - `--output FILE`
   """
   use Mix.Task
 
   alias Exosuit.{Component, World}
 
-  @switches [wit: :string, world: :string, host: :string, actor: :string, output: :string]
+  @switches [
+    wit: :string,
+    world: :string,
+    host: :string,
+    actor: :string,
+    structs: :boolean,
+    output: :string
+  ]
 
   @impl Mix.Task
   def run(arguments) do
@@ -46,10 +54,12 @@ defmodule Mix.Tasks.Exosuit.Gen.Component do
   def module!(_rest, []), do: Mix.raise("expected one module's name")
 
   @doc false
-  @spec create(module(), Macro.t(), String.t() | nil) :: boolean()
-  def create(module, body, output) do
+  @spec create(module(), [Macro.t()], Macro.t(), String.t() | nil) :: boolean()
+  def create(module, before, body, output) do
     code =
       quote do
+        unquote_splicing(before)
+
         defmodule unquote(module) do
           unquote(body)
         end
@@ -64,15 +74,18 @@ defmodule Mix.Tasks.Exosuit.Gen.Component do
     defaults = [
       host: options[:host] && Module.concat([options[:host]]),
       actor: options[:actor],
+      structs: options[:structs],
       wit: options[:wit]
     ]
+
+    {structs, functions} = Component.quoted(world, defaults, %{__ENV__ | module: module})
 
     body =
       quote do
         @moduledoc unquote(World.docs(world))
-        unquote(Component.quoted(world, defaults, __ENV__))
+        unquote(functions)
       end
 
-    create(module, body, options[:output])
+    create(module, structs, body, options[:output])
   end
 end

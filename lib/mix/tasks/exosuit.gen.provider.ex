@@ -10,6 +10,7 @@ defmodule Mix.Tasks.Exosuit.Gen.Provider do
   ## Options
 
   - `--wit PATH`, `--interface NAME`: required.
+  - `--structs`: make structs of records.
   - `--output FILE`
   """
   use Mix.Task
@@ -17,7 +18,7 @@ defmodule Mix.Tasks.Exosuit.Gen.Provider do
   alias Exosuit.World
   alias Mix.Tasks.Exosuit.Gen.Component
 
-  @switches [wit: :string, interface: :string, output: :string]
+  @switches [wit: :string, interface: :string, structs: :boolean, output: :string]
 
   @impl Mix.Task
   def run(arguments) do
@@ -33,19 +34,20 @@ defmodule Mix.Tasks.Exosuit.Gen.Provider do
 
     case World.read_interface(Path.expand(path), name) do
       {:ok, interface} ->
-        Component.create(module, body(module, interface, path, name), options[:output])
+        used = [wit: path, interface: name] ++ Keyword.take(options, [:structs])
+        Component.create(module, [], body(module, interface, used), options[:output])
 
       {:error, error} ->
         Mix.raise("cannot read the WIT: " <> error.detail)
     end
   end
 
-  defp body(module, interface, path, name) do
+  defp body(module, interface, used) do
     functions = World.Code.functions(interface, __ENV__)
 
     quote do
       @moduledoc unquote("Answers `#{interface.name}`.")
-      use Exosuit.Provider, wit: unquote(path), interface: unquote(name)
+      use Exosuit.Provider, unquote(used)
       unquote_splicing(Enum.map(functions, &function(module, &1)))
     end
   end
