@@ -72,21 +72,25 @@ defmodule Exosuit.MixProject do
     cargo(~w(doc --release --workspace --no-deps), [{"RUSTDOCFLAGS", "-D warnings"}])
     cargo(~w(test --release --locked --manifest-path test/conformance/Cargo.toml))
     Mix.Task.run("test", ["--warnings-as-errors"])
-    embed(~w(format --check-formatted))
-    embed(~w(test --warnings-as-errors))
+    Enum.each(~w(examples/embed examples/plugins), &example/1)
   end
 
-  # The example of an app that has Exosuit as its dependency, as such an app builds it.
-  defp embed(args) do
-    Mix.shell().info("==> examples/embed: mix " <> Enum.join(args, " "))
+  # An app that has Exosuit as its dependency, as such an app builds it.
+  defp example(directory) do
+    mix(~w(format --check-formatted), directory)
+    mix(~w(test --warnings-as-errors), directory)
+  end
+
+  defp mix(args, directory) do
+    Mix.shell().info("==> #{directory}: mix " <> Enum.join(args, " "))
     env = [{"MIX_ENV", "test"}]
 
-    case System.cmd("mix", args, into: IO.stream(), cd: "examples/embed", env: env) do
+    case System.cmd("mix", args, into: IO.stream(), cd: directory, env: env) do
       {_output, 0} ->
         :ok
 
       {_output, status} ->
-        Mix.raise("mix #{hd(args)} failed in examples/embed with status #{status}")
+        Mix.raise("mix #{hd(args)} failed in #{directory} with status #{status}")
     end
   end
 

@@ -29,6 +29,18 @@ defmodule Exosuit.ExamplesTest do
     end
   end
 
+  for text <- Path.wildcard("#{@examples}/*/test/guests/*.wat") do
+    @text text
+
+    test "#{Path.basename(text)} is what its .wasm was made of" do
+      dir = tmp_dir!()
+      Guests.assemble(dir, %{"guest" => File.read!(@text)})
+
+      assert File.read!(Path.join(dir, "guest.wasm")) ==
+               File.read!(Path.rootname(@text) <> ".wasm")
+    end
+  end
+
   # A copy of the example on a port that is free.
   defp apply!(name) do
     dir = tmp_dir!()

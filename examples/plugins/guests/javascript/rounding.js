@@ -1,0 +1,19 @@
+// A plugin in JavaScript: rounds prices in francs to five centimes, as cash needs it, and says so in the order's note.
+// Its store has the number of orders that it has changed.
+import { write } from "shop:plugins/log@1.0.0";
+import { open } from "wasi:keyvalue/store@0.2.0-draft";
+import { increment } from "wasi:keyvalue/atomics@0.2.0-draft";
+
+const rounded = (price) => Math.round(price * 20) / 20;
+
+export function transform(order) {
+  if (order.currency !== "chf") return order;
+  // What a function throws becomes the error of its result, if it is of that error's type.
+  if (order.lines.some((line) => line.unitPrice < 0)) throw "a price is negative";
+
+  const number = increment(open("default"), "rounded", 1n);
+  write("info", `order ${order.id} is number ${number} in francs`);
+
+  const lines = order.lines.map((line) => ({ ...line, unitPrice: rounded(line.unitPrice) }));
+  return { ...order, lines, note: order.note ?? "rounded to five centimes" };
+}

@@ -1,0 +1,35 @@
+//! A plugin in Rust: a discount of a tenth on each line of a hundred pieces or more. It numbers the orders that it has
+//! seen in its store, and writes a line to its log for each one.
+
+wit_bindgen::generate!({ path: "../../wit", world: "plugin", generate_all });
+
+use shop::plugins::log::{self, Level};
+use wasi::keyvalue::{atomics, store};
+
+const MANY: u32 = 100;
+
+struct Discount;
+
+export!(Discount);
+
+impl Guest for Discount {
+    fn transform(mut order: Order) -> Result<Order, String> {
+        if order.lines.is_empty() {
+            log::write(Level::Warning, &format!("order {} has no lines", order.id));
+            return Err("an order needs a line".to_owned());
+        }
+
+        let number = count().map_err(|error| error.to_string())?;
+        let many = order.lines.iter_mut().filter(|line| line.quantity >= MANY);
+        let discounted = many.map(|line| line.unit_price *= 0.9).count();
+
+        log::write(Level::Info, &format!("order {} is number {number}, discounts: {discounted}", order.id));
+        Ok(order)
+    }
+}
+
+/// How many orders the plugin has seen, with this one.
+fn count() -> Result<u64, store::Error> {
+    let bucket = store::open("default")?;
+    atomics::increment(&bucket, "orders", 1)
+}

@@ -1,0 +1,2 @@
+ExUnit.start(capture_log: true)
+ExUnit.after_suite(fn _result -> File.rm_rf!(Plugins.Uploads.data_dir()) end)
