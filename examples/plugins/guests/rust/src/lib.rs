@@ -23,7 +23,13 @@ impl Guest for Discount {
         let many = order.lines.iter_mut().filter(|line| line.quantity >= MANY);
         let discounted = many.map(|line| line.unit_price *= 0.9).count();
 
-        log::write(Level::Info, &format!("order {} is number {number}, discounts: {discounted}", order.id));
+        log::write(
+            Level::Info,
+            &format!(
+                "order {} is number {number}, discounts: {discounted}",
+                order.id
+            ),
+        );
         Ok(order)
     }
 }
