@@ -53,13 +53,31 @@ defmodule Exosuit.Claims do
     end
   end
 
-  @doc "A new identity: its public key and seed. The seed is secret."
+  @doc """
+  A new identity: its public key and seed. The seed is secret.
+
+  The kind is `"account"` (an issuer), `"module"` (an actor), `"service"` (a provider), `"server"` (a host),
+  `"cluster"`, `"operator"` or `"user"`. An unknown one is `:invalid_input`.
+
+      iex> {:ok, {public_key, seed}} = Exosuit.Claims.generate_key("account")
+      iex> {String.first(public_key), String.slice(seed, 0, 2)}
+      {"A", "SA"}
+      iex> Exosuit.Claims.public_key("account", seed) == {:ok, public_key}
+      true
+  """
   @spec generate_key(String.t()) :: {:ok, {String.t(), String.t()}} | {:error, Error.t()}
   def generate_key(kind) do
     with {:error, failure} <- Native.key_generate(kind), do: {:error, Error.from_native(failure)}
   end
 
-  @doc "The public key of a seed of this kind."
+  @doc """
+  The public key of a seed of this kind.
+
+      iex> {:ok, {_public_key, seed}} = Exosuit.Claims.generate_key("module")
+      iex> {:error, error} = Exosuit.Claims.public_key("account", seed)
+      iex> error.detail
+      "expected the seed of a account key, this one is of another kind"
+  """
   @spec public_key(String.t(), String.t()) :: {:ok, String.t()} | {:error, Error.t()}
   def public_key(kind, seed) do
     with {:error, failure} <- Native.key_public(kind, seed),
@@ -75,6 +93,14 @@ defmodule Exosuit.Claims do
   @doc """
   Checks whether code with the claims `new` may replace running code with the claims `current`. It needs the
   same public key, the same issuer and a greater revision, unless the permissions allow more.
+
+      iex> running = %Exosuit.Claims{subject: "M1", issuer: "A1", revision: 2}
+      iex> no = %{force: false, allow_issuer_change: false}
+      iex> Exosuit.Claims.check_update(running, %{running | revision: 3}, no)
+      :ok
+      iex> {:error, error} = Exosuit.Claims.check_update(running, %{running | revision: 1}, no)
+      iex> {error.reason, error.detail}
+      {:conflict, "revision 1 is older than 2, which runs: expected a greater one"}
   """
   @spec check_update(t() | :unsigned, t() | :unsigned, permissions()) :: :ok | {:error, Error.t()}
   def check_update(:unsigned, :unsigned, %{force: true}), do: :ok
@@ -104,6 +130,14 @@ defmodule Exosuit.Claims do
   Checks whether an actor with the claims `new` may replace one with the claims `current` under its id, and
   inherit its links and data. Only the same issuer may. Any code may replace unsigned code, which has no
   issuer to protect.
+
+      iex> running = %Exosuit.Claims{subject: "M1", issuer: "A1", revision: 2}
+      iex> no = %{force: false, allow_issuer_change: false}
+      iex> Exosuit.Claims.check_issuer(:unsigned, running, no)
+      :ok
+      iex> {:error, error} = Exosuit.Claims.check_issuer(running, :unsigned, no)
+      iex> error.reason
+      :invalid_claims
   """
   @spec check_issuer(t() | :unsigned, t() | :unsigned, permissions()) :: :ok | {:error, Error.t()}
   def check_issuer(_current, _new, %{allow_issuer_change: true}), do: :ok
@@ -134,6 +168,11 @@ defmodule Exosuit.Claims do
 
   @doc """
   The claims as published to the lattice, see `Exosuit.claims/1`. An actor has no contract.
+
+      iex> claims = %Exosuit.Claims{subject: "M1", issuer: "A1", revision: 2, expires_at: 1_900_000_000}
+      iex> known = Exosuit.Claims.known(claims)
+      iex> {known.subject, known.contract_id, Map.has_key?(known, :expires_at)}
+      {"M1", nil, false}
   """
   @spec known(t()) :: map()
   def known(%__MODULE__{} = claims) do

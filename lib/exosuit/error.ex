@@ -3,6 +3,15 @@ defmodule Exosuit.Error do
   An error: `:reason` is for code to match, `message/1` for people to read.
 
   Details say what happened, where, and what would be right. They never hold a secret or a payload.
+
+      iex> error = Exosuit.Error.new(:not_found, "no actor has the id shop")
+      iex> error.reason
+      :not_found
+      iex> Exception.message(error)
+      "not found: no actor has the id shop"
+
+      iex> raise Exosuit.Error.new(:deadline, "5 s have passed")
+      ** (Exosuit.Error) the call took too long: 5 s have passed
   """
 
   @typedoc "The kinds of errors, a fixed set. Those of a call are the codes of `exosuit_core`."
@@ -41,7 +50,12 @@ defmodule Exosuit.Error do
   @spec new(reason(), String.t()) :: t()
   def new(reason, detail), do: %__MODULE__{reason: reason, detail: detail}
 
-  @doc "The error that a NIF's `{code, detail}` stands for."
+  @doc """
+  The error that a NIF's `{code, detail}` stands for.
+
+      iex> Exosuit.Error.from_native({:deadline, "5 s have passed"}).reason
+      :deadline
+  """
   @spec from_native({reason(), String.t()}) :: t()
   def from_native({code, detail}), do: new(code, detail)
 

@@ -41,7 +41,14 @@ defmodule Exosuit.Event do
     }
   end
 
-  @doc "The CloudEvent, ready to be encoded as JSON."
+  @doc """
+  The CloudEvent, ready to be encoded as JSON.
+
+      iex> event = %Exosuit.Event{id: "1", source: "N1", type: "actor_started", time: ~U[2026-01-01 12:00:00Z], data: %{}}
+      iex> cloud_event = Exosuit.Event.to_cloud_event(event)
+      iex> {cloud_event.type, cloud_event.time}
+      {"com.wasmcloud.lattice.actor_started", "2026-01-01T12:00:00Z"}
+  """
   @spec to_cloud_event(t()) :: map()
   def to_cloud_event(%__MODULE__{} = event) do
     %{

@@ -45,7 +45,12 @@ defmodule Exosuit.Input do
   @spec bounds() :: [bound()]
   def bounds, do: @bounds
 
-  @doc "Whether a term is a number within the bound."
+  @doc """
+  Whether a term is a number within the bound.
+
+      iex> Enum.map([8080, 65_536, "8080"], &Exosuit.Input.within?(:port, &1))
+      [true, false, false]
+  """
   @spec within?(bound(), term()) :: boolean()
   def within?(bound, value) do
     {least, most, _text} = bound(bound)
@@ -60,7 +65,15 @@ defmodule Exosuit.Input do
   @spec expectation(bound()) :: String.t()
   def expectation(bound), do: bound |> bound() |> elem(2)
 
-  @doc "`:ok`, or the reason why a term is not a name of this kind."
+  @doc """
+  `:ok`, or the reason why a term is not a name of this kind.
+
+      iex> Exosuit.Input.check_name(:contract, "wasmcloud:keyvalue")
+      :ok
+      iex> {:error, error} = Exosuit.Input.check_name(:contract, "keyvalue")
+      iex> error.reason
+      :invalid_input
+  """
   @spec check_name(kind(), term()) :: :ok | {:error, Error.t()}
   def check_name(kind, text) when is_binary(text) do
     with {:error, failure} <- Native.name_check(Atom.to_string(kind), text),
@@ -75,7 +88,14 @@ defmodule Exosuit.Input do
   @spec name?(kind(), term()) :: boolean()
   def name?(kind, text), do: check_name(kind, text) == :ok
 
-  @doc "Parses a reference to code, as people write it."
+  @doc """
+  Parses a reference to code, as people write it.
+
+      iex> Exosuit.Input.parse_reference("wasmcloud+builtin://keyvalue")
+      {:ok, {:builtin, "keyvalue"}}
+      iex> Exosuit.Input.parse_reference("exosuit+module://Greeter")
+      {:ok, {:module, "Greeter"}}
+  """
   @spec parse_reference(String.t()) :: {:ok, code()} | {:error, Error.t()}
   def parse_reference(text) do
     with {:error, failure} <- Native.reference_parse(text),

@@ -62,7 +62,26 @@ defmodule Exosuit.Manifest do
     with :ok <- check_path(path), {:ok, text} <- read_file(path), do: parse(text, path, modules)
   end
 
-  @doc "Parses the text of a manifest. Relative file names are looked up beside `path`."
+  @doc """
+  Parses the text of a manifest. Relative file names are looked up beside `path`. Reads no file.
+
+      iex> text = \"""
+      ...> apiVersion: core.oam.dev/v1beta1
+      ...> kind: Application
+      ...> metadata: {name: app}
+      ...> spec:
+      ...>   components:
+      ...>     - name: store
+      ...>       type: capability
+      ...>       properties: {image: "wasmcloud+builtin://keyvalue"}
+      ...> \"""
+      iex> {:ok, parsed} = Exosuit.Manifest.parse(text, "app.yaml", nil)
+      iex> Enum.map(parsed.manifest["providers"], & &1["id"])
+      ["app-store"]
+      iex> {:error, [mistake]} = text |> String.replace("keyvalue", "keyvalues") |> Exosuit.Manifest.parse("app.yaml", nil)
+      iex> {mistake.severity, mistake.line}
+      {:error, 8}
+  """
   @spec parse(String.t(), Path.t(), [String.t()] | nil) ::
           {:ok, parsed()} | {:error, [diagnostic()]}
   def parse(text, path, modules) do
@@ -75,7 +94,12 @@ defmodule Exosuit.Manifest do
     end
   end
 
-  @doc "A manifest as its author wrote it, YAML or JSON, with all of its fields."
+  @doc """
+  A manifest as its author wrote it, YAML or JSON, with all of its fields.
+
+      iex> Exosuit.Manifest.document("{kind: Application, extra: [1]}")
+      {:ok, %{"kind" => "Application", "extra" => [1]}}
+  """
   @spec document(String.t()) :: {:ok, map()} | {:error, [diagnostic()]}
   def document(text) do
     case Json.decode(text) do

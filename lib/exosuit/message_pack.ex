@@ -36,11 +36,28 @@ defmodule Exosuit.MessagePack do
   @max_depth 128
   @max_length 0xFFFFFFFF
 
-  @doc "The bytes of a value. Raises `ArgumentError` for a term without a form in MessagePack."
+  @doc """
+  The bytes of a value. Raises `ArgumentError` for a term without a form in MessagePack.
+
+      iex> Exosuit.MessagePack.encode!(["on", {:bin, <<255>>}])
+      <<0x92, 0xA2, "on", 0xC4, 1, 255>>
+
+      iex> Exosuit.MessagePack.encode!(<<255>>)
+      ** (ArgumentError) expected a string of UTF-8; bytes are written as {:bin, binary}
+  """
   @spec encode!(value()) :: binary()
   def encode!(value), do: IO.iodata_to_binary([encode(value, @max_depth)])
 
-  @doc "Decodes the bytes, which must be exactly one value."
+  @doc """
+  Decodes the bytes, which must be exactly one value. An error has the reason `:invalid_input`.
+
+      iex> Exosuit.MessagePack.decode(<<0x93, 1, 0xC0, 0xA1, "x">>)
+      {:ok, [1, nil, "x"]}
+
+      iex> {:error, error} = Exosuit.MessagePack.decode(<<0x93, 1>>)
+      iex> error.detail
+      "invalid MessagePack: it ends within a value"
+  """
   @spec decode(binary()) :: {:ok, value()} | {:error, Error.t()}
   def decode(bytes) when is_binary(bytes) do
     case value(bytes, @max_depth) do
@@ -51,7 +68,12 @@ defmodule Exosuit.MessagePack do
     {:malformed, why} -> refuse(why)
   end
 
-  @doc "As `decode/1`; raises the error."
+  @doc """
+  As `decode/1`; raises the error.
+
+      iex> Exosuit.MessagePack.decode!(<<0xC3>>)
+      true
+  """
   @spec decode!(binary()) :: value()
   def decode!(bytes) do
     case decode(bytes) do

@@ -28,7 +28,16 @@ defmodule Exosuit.Options do
   @type check_fun :: {String.t(), (term() -> boolean())}
   @type schema :: [{atom(), [type: check(), default: term(), doc: String.t()]}]
 
-  @doc "The options with their defaults, or an `ArgumentError` that says what was expected."
+  @doc """
+  The options with their defaults, or an `ArgumentError` that says what was expected.
+
+      iex> schema = [port: [type: :port, doc: "to listen on."], quiet: [type: :boolean, default: false, doc: ""]]
+      iex> Exosuit.Options.validate!([port: 80], schema)
+      [port: 80, quiet: false]
+
+      iex> Exosuit.Options.validate!([loud: true], port: [type: :port, doc: "to listen on."])
+      ** (ArgumentError) unknown options [:loud], the known ones are: [:port]
+  """
   @spec validate!(keyword(), schema()) :: keyword()
   def validate!(options, schema) do
     unless Keyword.keyword?(options) do

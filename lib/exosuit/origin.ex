@@ -24,7 +24,15 @@ defmodule Exosuit.Origin do
     :ok
   end
 
-  @doc "The origin of the calls of this process."
+  @doc """
+  The origin of the calls of this process.
+
+      iex> Exosuit.Origin.get()
+      :host
+      iex> Exosuit.Origin.put({:provider, "greeter", "embed:greeter", "default"})
+      iex> Task.await(Task.async(&Exosuit.Origin.get/0))
+      {:provider, "greeter", "embed:greeter", "default"}
+  """
   @spec get() :: t()
   def get, do: Process.get(__MODULE__) || of_callers(Process.get(:"$callers", []))
 
@@ -38,7 +46,12 @@ defmodule Exosuit.Origin do
          else: (_gone -> nil)
   end
 
-  @doc "Whether a term is an origin."
+  @doc """
+  Whether a term is an origin. The names in it are checked by the call.
+
+      iex> Enum.map([:host, {:provider, "a", "b:c", "default"}, :guest], &Exosuit.Origin.valid?/1)
+      [true, true, false]
+  """
   @spec valid?(term()) :: boolean()
   def valid?(:host), do: true
 

@@ -4,9 +4,14 @@ defmodule Exosuit.Retry do
 
   Pure: the caller gives the time (milliseconds of a monotonic clock) and starts the timer.
 
-      {1_130, retry} = Retry.failed(Retry.new(), now)     # has never worked: after a second
-      retry = Retry.worked(retry, now)
-      {0, retry} = Retry.failed(retry, now + 60_000)      # had worked: at once
+      iex> alias Exosuit.Retry
+      iex> {delay, retry} = Retry.failed(Retry.new(), 0)
+      iex> delay in 1_000..1_250
+      true
+      iex> retry = Retry.worked(retry, 2_000)
+      iex> {delay, _retry} = Retry.failed(retry, 62_000)
+      iex> delay
+      0
 
   - Something that had worked is retried at once. Further delays start at 1 s and double with each failure.
   - Random jitter adds up to a quarter, so that simultaneous failures are not retried simultaneously. A
@@ -36,7 +41,12 @@ defmodule Exosuit.Retry do
   # list, because the owner of the port, the file or the key may release it.
   @final ~w(invalid_claims invalid_input invalid_link invalid_module)a
 
-  @doc "Whether an error with this reason cannot go away by itself, and is not retried."
+  @doc """
+  Whether an error with this reason cannot go away by itself, and is not retried.
+
+      iex> Enum.map([:invalid_module, :conflict], &Exosuit.Retry.final?/1)
+      [true, false]
+  """
   @spec final?(Exosuit.Error.reason()) :: boolean()
   def final?(reason), do: reason in @final
 
@@ -52,7 +62,15 @@ defmodule Exosuit.Retry do
   @spec failed(t(), integer()) :: {non_neg_integer(), t()}
   def failed(retry, now), do: failed(retry, now, :rand.uniform())
 
-  @doc "As `failed/2`; the jitter is made of `random`, a number from 0 to 1."
+  @doc """
+  As `failed/2`; the jitter is made of `random`, a number from 0 to 1.
+
+      iex> retry = Exosuit.Retry.new()
+      iex> {1_000, retry} = Exosuit.Retry.failed(retry, 0, 0.0)
+      iex> {delay, _retry} = Exosuit.Retry.failed(retry, 1_000, 1.0)
+      iex> delay
+      2_500
+  """
   @spec failed(t(), integer(), float()) :: {non_neg_integer(), t()}
   def failed(%__MODULE__{} = retry, now, random) do
     count = count(retry, now)

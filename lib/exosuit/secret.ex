@@ -28,14 +28,29 @@ defmodule Exosuit.Secret do
   # The longest token.
   @max_bytes 65_536
 
-  @doc "Whether a term has one of these forms. Does not read the place that it names."
+  @doc """
+  Whether a term has one of these forms. Does not read the place that it names.
+
+      iex> Enum.map([{:env, "TOKEN"}, {:file, "/no/such"}, "text", "", :text], &Exosuit.Secret.source?/1)
+      [true, true, true, false, false]
+  """
   @spec source?(term()) :: boolean()
   def source?(%__MODULE__{}), do: true
   def source?({:env, name}), do: text?(name)
   def source?({:file, path}), do: text?(path)
   def source?(text), do: text?(text)
 
-  @doc "Takes a secret into the data plane. Reads a file in the calling process."
+  @doc """
+  Takes a secret into the data plane. Reads a file in the calling process.
+
+      iex> {:ok, secret} = Exosuit.Secret.new("s3cret")
+      iex> inspect(secret)
+      "#Exosuit.Secret<...>"
+
+      iex> {:error, error} = Exosuit.Secret.new({:env, "EXOSUIT_NO_SUCH_VARIABLE"})
+      iex> error.detail
+      ~s(the environment variable "EXOSUIT_NO_SUCH_VARIABLE" is not set)
+  """
   @spec new(source()) :: {:ok, t()} | {:error, Error.t()}
   def new(%__MODULE__{} = secret), do: {:ok, secret}
   def new({:env, name}), do: from_environment(name)
@@ -51,14 +66,26 @@ defmodule Exosuit.Secret do
     end
   end
 
-  @doc "The public key of a seed of this kind (`\"cluster\"`)."
+  @doc """
+  The public key of a seed of this kind (`"cluster"`).
+
+      iex> {:ok, {public_key, seed}} = Exosuit.Secret.generate("cluster")
+      iex> Exosuit.Secret.public_key(seed, "cluster") == {:ok, public_key}
+      true
+  """
   @spec public_key(t(), String.t()) :: {:ok, String.t()} | {:error, Error.t()}
   def public_key(%__MODULE__{handle: handle}, kind) do
     with {:error, failure} <- Native.secret_public_key(handle, kind),
          do: {:error, Error.from_native(failure)}
   end
 
-  @doc "The host names in the addresses of a lattice's servers, which are a secret as a whole."
+  @doc """
+  The host names in the addresses of a lattice's servers, which are a secret as a whole.
+
+      iex> {:ok, servers} = Exosuit.Secret.new("nats://user:password@one.example:4222,tls://two.example")
+      iex> Exosuit.Secret.hosts(servers)
+      ["one.example", "two.example"]
+  """
   @spec hosts(t()) :: [String.t()]
   def hosts(%__MODULE__{handle: handle}), do: Native.secret_hosts(handle)
 

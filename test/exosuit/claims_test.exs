@@ -5,6 +5,8 @@ defmodule Exosuit.ClaimsTest do
 
   alias Exosuit.{Claims, Config, Json, Retry}
 
+  doctest Claims
+
   test "claims that are not valid yet are worth another try, and those that expired are not" do
     config = Config.new!(name: __MODULE__, trusted_issuers: :any)
     now = System.os_time(:second)

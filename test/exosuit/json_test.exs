@@ -3,6 +3,8 @@ defmodule Exosuit.JsonTest do
 
   alias Exosuit.{Error, Json}
 
+  doctest Json
+
   test "what is encoded is decoded to the same" do
     value = %{
       "text" => "ä\n\"\u0000",

@@ -1,6 +1,8 @@
 defmodule Exosuit.ManifestTest do
   use Exosuit.HostCase, async: true
 
+  doctest Exosuit.Manifest
+
   test "an application is started, applied again without a step, changed, and deleted" do
     host = start_supervised_host!()
     manifest = manifest!("instances: 2")

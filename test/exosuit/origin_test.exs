@@ -2,6 +2,8 @@ defmodule Exosuit.OriginTest do
   # What a guest has a provider in Elixir call is bound by the provider's links.
   use Exosuit.HostCase, async: true
 
+  doctest Exosuit.Origin
+
   defmodule Forwarder do
     @moduledoc "Calls the actor that its payload names, as itself or as the host."
     use Exosuit.Provider, contract: "test:forwarder"

@@ -3,6 +3,8 @@ defmodule Exosuit.RetryTest do
 
   alias Exosuit.Retry
 
+  doctest Retry
+
   @hour 3_600_000
 
   defp delays(retry, times, random) do

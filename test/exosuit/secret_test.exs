@@ -8,6 +8,8 @@ defmodule Exosuit.SecretTest do
 
   alias Exosuit.{Directory, Secret}
 
+  doctest Secret
+
   setup do
     {:ok, {_public_key, seed}} = Exosuit.Claims.generate_key("cluster")
     %{seed: seed}

@@ -19,7 +19,14 @@ defmodule Exosuit.Model.Artifact do
           | {:builtin, String.t()}
           | {:module, String.t(), module()}
 
-  @doc "The reference for people: the `image_ref` of events and inventories."
+  @doc """
+  The reference for people: the `image_ref` of events and inventories.
+
+      iex> Exosuit.Model.Artifact.reference({:file, "/srv/shop.wasm", nil})
+      "file:///srv/shop.wasm"
+      iex> Exosuit.Model.Artifact.reference({:builtin, "keyvalue"})
+      "wasmcloud+builtin://keyvalue"
+  """
   @spec reference(t()) :: String.t()
   def reference({:file, path, _digest}), do: "file://" <> path
   def reference({:bytes, bytes, nil}), do: "#{byte_size(bytes)} bytes"

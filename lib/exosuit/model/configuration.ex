@@ -10,6 +10,12 @@ defmodule Exosuit.Model.Configuration do
   @doc """
   The name for an unnamed configuration, made from its content, so that equal configurations have the same name. The
   command line has the same rule.
+
+      iex> name = Exosuit.Model.Configuration.name(%{"bucket" => "a", "max_items" => "9"})
+      iex> name == Exosuit.Model.Configuration.name(%{"max_items" => "9", "bucket" => "a"})
+      true
+      iex> String.length(name)
+      39
   """
   @spec name(t()) :: String.t()
   def name(values) do

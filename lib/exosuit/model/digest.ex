@@ -9,7 +9,14 @@ defmodule Exosuit.Model.Digest do
   @spec of(iodata()) :: t()
   def of(bytes), do: "sha256:" <> Base.encode16(:crypto.hash(:sha256, bytes), case: :lower)
 
-  @doc "Whether a term is a digest."
+  @doc """
+  Whether a term is a digest.
+
+      iex> "code" |> Exosuit.Model.Digest.of() |> Exosuit.Model.Digest.valid?()
+      true
+      iex> Exosuit.Model.Digest.valid?("sha256:ABC")
+      false
+  """
   @spec valid?(term()) :: boolean()
   def valid?(<<"sha256:", hex::64-bytes>>), do: hex?(hex)
   def valid?(_other), do: false

@@ -28,7 +28,13 @@ defmodule Exosuit.Model.Grants do
     %{grants | directories: Enum.map(grants.directories, &directory/1)}
   end
 
-  @doc "The fields that inventories show: names without values, which may be secrets."
+  @doc """
+  The fields that inventories show: names without values, which may be secrets.
+
+      iex> grants = Exosuit.Model.Grants.new(environment: %{"TOKEN" => "s3cret"}, arguments: ["-v"])
+      iex> Exosuit.Model.Grants.public(grants)
+      %{arguments: 1, environment: ["TOKEN"], directories: []}
+  """
   @spec public(t()) :: map()
   def public(%__MODULE__{} = grants) do
     %{

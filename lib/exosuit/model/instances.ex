@@ -31,7 +31,17 @@ defmodule Exosuit.Model.Instances do
   # Orchestrators have one set for each of their scalers.
   @most_shares 1_000
 
-  @doc "The shares after a change; empty if no instance is left."
+  @doc """
+  The shares after a change; empty if no instance is left.
+
+      iex> alias Exosuit.Model.Instances
+      iex> shares = Instances.change([{%{}, 2}], {:add, %{"scaler" => "eu"}, 3})
+      [{%{}, 2}, {%{"scaler" => "eu"}, 3}]
+      iex> Instances.change(shares, {:remove, %{"scaler" => "eu"}, 1})
+      [{%{}, 2}, {%{"scaler" => "eu"}, 2}]
+      iex> Instances.change(shares, {:total, 1})
+      [{%{}, 1}]
+  """
   @spec change(shares(), change()) :: shares() | {:error, Error.t()}
   def change(shares, change) do
     changed = changed(shares, change)

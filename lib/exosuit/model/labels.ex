@@ -17,7 +17,14 @@ defmodule Exosuit.Model.Labels do
   @spec max() :: pos_integer()
   def max, do: @max_labels
 
-  @doc "`:ok`, or the reason if these labels are too many for one host."
+  @doc """
+  `:ok`, or the reason if these labels are too many for one host.
+
+      iex> Exosuit.Model.Labels.check(%{"zone" => "eu"})
+      :ok
+      iex> Exosuit.Model.Labels.check(%{"zone" => String.duplicate("x", 8_192)})
+      {:error, "the labels of a host may have 8192 bytes as JSON, all together, and these have 8202"}
+  """
   @spec check(%{optional(String.t()) => String.t()}) :: :ok | {:error, String.t()}
   def check(labels) do
     size =

@@ -48,7 +48,13 @@ defmodule Exosuit.Model.Link do
     outlives: false
   ]
 
-  @doc "The key of a link."
+  @doc """
+  The key of a link.
+
+      iex> link = %Exosuit.Model.Link{source: "shop", target: "kv", namespace: "wasi", package: "keyvalue"}
+      iex> Exosuit.Model.Link.key(link)
+      {"shop", "wasi:keyvalue", "default"}
+  """
   @spec key(t()) :: key()
   def key(%__MODULE__{} = link), do: {link.source, contract(link), link.name}
 
@@ -56,7 +62,14 @@ defmodule Exosuit.Model.Link do
   @spec contract(t()) :: String.t()
   def contract(%__MODULE__{namespace: namespace, package: package}), do: "#{namespace}:#{package}"
 
-  @doc "Whether two links of one key cover a common interface; an empty list means all."
+  @doc """
+  Whether two links of one key cover a common interface; an empty list means all.
+
+      iex> Exosuit.Model.Link.overlap?(%{interfaces: ["store"]}, %{interfaces: ["atomics"]})
+      false
+      iex> Exosuit.Model.Link.overlap?(%{interfaces: ["store"]}, %{interfaces: []})
+      true
+  """
   @spec overlap?(covering, covering) :: boolean()
         when covering: %{required(:interfaces) => [String.t()], optional(atom()) => term()}
   def overlap?(%{interfaces: one}, %{interfaces: other}) do

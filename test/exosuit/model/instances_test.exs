@@ -3,6 +3,8 @@ defmodule Exosuit.Model.InstancesTest do
 
   alias Exosuit.Model.Instances
 
+  doctest Instances
+
   @a %{"scaler" => "a"}
   @b %{"scaler" => "b", "zone" => "1"}
   @both [{@a, 2}, {@b, 3}]

@@ -1,0 +1,15 @@
+defmodule Exosuit.DocExamplesTest do
+  # The examples in the docs of modules that have no test file of their own. Those that have one run there.
+  use ExUnit.Case, async: true
+
+  doctest Exosuit.Error
+  doctest Exosuit.Event
+  doctest Exosuit.Input
+  doctest Exosuit.Model.Artifact
+  doctest Exosuit.Model.Configuration
+  doctest Exosuit.Model.Digest
+  doctest Exosuit.Model.Grants
+  doctest Exosuit.Model.Labels
+  doctest Exosuit.Model.Link
+  doctest Exosuit.Options
+end
