@@ -12,6 +12,8 @@ defmodule Plugins do
 
   A plugin sees its own store and its own log, and nothing else: no file, no network, no other plugin. Its memory, its
   time, its store and its log are limited, see `Plugins.Host`.
+
+  While the host is restarted, the functions raise `ArgumentError`, as those of `Exosuit` do.
   """
 
   alias Plugins.{Check, Host, Log, Uploads, World}
@@ -88,6 +90,10 @@ defmodule Plugins do
       {:ok, _owner} ->
         try do
           change.()
+        rescue
+          # The disk is full, for example.
+          error in [File.Error, File.RenameError] ->
+            {:error, "the shop cannot store this now: #{:file.format_error(error.reason)}"}
         after
           Registry.unregister(Plugins.Changes, name)
         end

@@ -155,6 +155,37 @@ defmodule PluginsTest do
     assert Plugins.log(name) == [info: "order 17 is number 1, discounts: 1"]
   end
 
+  test "a removal waits for the calls that run" do
+    name = upload!(discount())
+    # The call waits for the log.
+    on_exit(fn -> :sys.resume(Plugins.Log) end)
+    :ok = :sys.suspend(Plugins.Log)
+    call = Task.async(fn -> Plugins.transform(name, @order) end)
+    eventually(fn -> writes?(name) end)
+
+    removal = Task.async(fn -> Host.delete(name) end)
+    eventually(fn -> not List.keymember?(Plugins.list(), name, 0) end)
+    removed = Task.yield(removal, 200)
+    # Its deadline may have passed.
+    assert is_nil(removed) or Task.yield(call, 0) != nil
+
+    :ok = :sys.resume(Plugins.Log)
+    assert (removed || Task.yield(removal, 10_000)) == {:ok, :ok}
+    assert Plugins.remove(name) == :ok
+    assert traces(name) == []
+  end
+
+  test "a full disk is an error" do
+    name = upload!(discount())
+    directory = Path.join([Uploads.data_dir(), "uploads", name])
+    File.rm_rf!(directory)
+    File.write!(directory, "in the way")
+
+    assert {:error, text} = Plugins.upload(name, bad())
+    assert text == "the shop cannot store this now: file already exists"
+    assert {:ok, %{lines: [%{unit_price: 1.35} | _]}} = Plugins.transform(name, @order)
+  end
+
   test "a plugin is changed by one caller at a time" do
     name = upload!(discount())
     {:ok, _owner} = Registry.register(Plugins.Changes, name, nil)
@@ -165,6 +196,13 @@ defmodule PluginsTest do
 
     Registry.unregister(Plugins.Changes, name)
     assert :ok = Plugins.remove(name)
+  end
+
+  # Whether a line of the plugin waits for the log.
+  defp writes?(name) do
+    {:messages, messages} = Process.info(Process.whereis(Plugins.Log), :messages)
+    actor = Host.actor(name)
+    Enum.any?(messages, &match?({:"$gen_call", _from, {:write, ^actor, _line}}, &1))
   end
 
   defp until(message, fun, answers \\ []) do
