@@ -3,6 +3,21 @@
 //!
 //! The client has requests, too, but keeps an entry forever if no answer comes, and lets a caller
 //! wait for an answer that can no longer come because the connection was lost.
+//!
+//! # How a request ends
+//!
+//! | what happens | the caller gets |
+//! |---|---|
+//! | an accepted answer arrives | the answer |
+//! | nobody listens to the subject | `NoResponders`, at once, from the server |
+//! | the connection is lost after the request | `ConnectionLost`, at once: answers are not repeated |
+//! | the deadline passes | `Deadline` |
+//! | the caller drops the future | nothing; the entry is removed with it |
+//!
+//! In the third case the request may have been carried out. Only the caller knows whether it may be repeated.
+//!
+//! The number of entries is that of waiting futures, which callers bound. Answers to entries that are gone
+//! are dropped in the task.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -37,6 +52,7 @@ pub(crate) enum Accepts {
 }
 
 impl Accepts {
+    /// Whether a message to the inbox is the answer. Others leave the request waiting.
     fn is_answer(&self, message: &Message) -> bool {
         let is_nobody = message.status == Some(StatusCode::NO_RESPONDERS);
         match self {
@@ -106,6 +122,8 @@ impl Replies {
         self.ask(subject, None, message, deadline, accepts).await
     }
 
+    /// Registers an entry, sends the request, and waits. The entry comes first, because the answer may be
+    /// here before `publish` returns.
     async fn ask(
         &self,
         subject: &str,

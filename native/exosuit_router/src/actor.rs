@@ -1,4 +1,18 @@
 //! Actors: the entry that outlives their processes, and what those publish.
+//!
+//! An entry is in one of three states, which two watch channels hold:
+//!
+//! | `running` | `failure` | a call |
+//! |---|---|---|
+//! | something | – | runs there |
+//! | nothing | nothing | waits for `restart_wait`, with at most `max_restart_waiters` others |
+//! | nothing | an error | is refused with that error |
+//!
+//! Calls hold the [`Running`] that they were delivered to. A later publication does not move them: it takes the
+//! calls that are decided from then on, and the former one ends when the last of its calls does.
+//!
+//! Nothing here drops a target under the lock of the table. Dropping one unmaps code and may call into Elixir's
+//! processes, so replaced values are returned to the caller, who drops them outside.
 
 use std::sync::Arc;
 
@@ -14,7 +28,7 @@ use crate::{ActorLimits, refusal};
 pub(crate) struct Actor {
     pub(crate) id: Id,
     pub(crate) admission: Arc<Admission>,
-    /// How many wait for it to run.
+    /// How many wait for it to run. Bounded, as each holds its payload.
     pub(crate) patient: Count,
     /// Ends all that runs here or waits.
     pub(crate) forgotten: CancellationToken,
@@ -27,8 +41,11 @@ pub(crate) struct Actor {
 
 /// What a process published.
 pub(crate) struct Running {
+    /// Tells publications of one entry apart: it counts up.
     pub(crate) generation: u64,
+    /// The actor in the engine.
     pub(crate) target: Arc<dyn Deliver>,
+    /// Drops the calls that run here. A child of the actor's `forgotten`.
     pub(crate) stopped: CancellationToken,
     /// Every call in it holds this structure, so its end is that of the last of them.
     _last: DropGuard,
@@ -75,6 +92,7 @@ impl Actor {
         }
     }
 
+    /// Where a call would run now.
     pub(crate) fn running(&self) -> Option<Arc<Running>> {
         self.running.borrow().clone()
     }

@@ -1,4 +1,8 @@
 //! The lineages that a link is bound to. `lineage` describes when a link is bound and freed.
+//!
+//! A link is the permission of an actor that was there when it was made. If the actor is stopped and other code
+//! starts under its id, the link must not serve that code: it is an *orphan*, and calls through it are refused with
+//! an error that says so. Every call reads one atomic flag for this; the list of ends is locked only by changes.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -25,10 +29,13 @@ struct End {
 }
 
 impl Bound {
+    /// Whether calls through the link are refused, because other code runs at one of its ends.
     pub(crate) fn is_orphan(&self) -> bool {
         self.is_orphan.load(Ordering::Acquire)
     }
 
+    /// Binds one end to the code that ran there last. A second binding of the same end changes nothing: the first
+    /// one is the code that the link was made for.
     pub(crate) fn bind(&self, actor: &Id, lineage: &Arc<str>) {
         let mut ends = self.ends.lock();
         if ends.iter().all(|end| end.actor != *actor) {
@@ -40,7 +47,8 @@ impl Bound {
         }
     }
 
-    /// Code of this lineage is about to run under the id.
+    /// Code of this lineage is about to run under the id. If it is the code that the end is bound to, the end is free
+    /// again; otherwise the link becomes an orphan.
     pub(crate) fn claim(&self, actor: &Id, lineage: &str) {
         let mut ends = self.ends.lock();
         ends.retain(|end| end.actor != *actor || *end.lineage != *lineage);
@@ -64,6 +72,7 @@ impl Bound {
         self.is_orphan.store(is_orphan, Ordering::Release);
     }
 
+    /// Removes all bindings: somebody has put the link again, for whatever runs at its ends.
     pub(crate) fn free(&self) {
         self.ends.lock().clear();
         self.is_orphan.store(false, Ordering::Release);
@@ -75,6 +84,8 @@ impl Bound {
 pub(crate) struct Withheld(pub(crate) HashMap<LinkKey, Vec<Absent>>);
 
 /// A withheld link.
+///
+/// The table does not have it, for a configuration that it names is missing. Its bindings wait here.
 pub(crate) struct Absent {
     pub(crate) target: Id,
     pub(crate) interfaces: Vec<String>,

@@ -1,4 +1,8 @@
 //! The pending puts of links. A deletion cancels all earlier puts.
+//!
+//! A put may wait for locks and for a provider. Without this, a put that was requested before a deletion could take
+//! effect after it, and a permission that was taken away would be back. The order is that of the requests: a put
+//! is noted when it is requested, and checks under the lock of the table whether it was voided.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! A counter whose increments end when they are dropped.
+//! A counter whose increments end when they are dropped: for bounds on waiting calls. A future that is dropped
+//! while it waits gives its place back, so that no bound leaks.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -20,6 +21,7 @@ impl Count {
             .then(|| Counted(self))
     }
 
+    /// The number now. It may change before the caller uses it.
     pub(crate) fn get(&self) -> usize {
         self.0.load(Ordering::Acquire)
     }

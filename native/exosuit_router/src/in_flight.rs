@@ -1,4 +1,8 @@
 //! Counts the running calls, so that a host that stops can wait for the last one.
+//!
+//! A stop has two steps. `withdraw` tells the other hosts to send no more; calls that were on their way still run.
+//! `drain` then refuses new calls from outside. Nested calls pass in both: a running request may need its store to
+//! finish. Neither step can be undone.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -57,6 +61,7 @@ impl InFlightCalls {
         self.draining.store(true, Ordering::SeqCst);
     }
 
+    /// Whether new calls from outside are refused.
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::SeqCst)
     }
@@ -66,6 +71,7 @@ impl InFlightCalls {
         self.withdrawn.store(true, Ordering::SeqCst);
     }
 
+    /// Whether this host announces nothing to the others any more.
     pub(crate) fn is_withdrawn(&self) -> bool {
         self.withdrawn.load(Ordering::SeqCst)
     }

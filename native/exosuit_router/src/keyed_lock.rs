@@ -2,6 +2,9 @@
 //! their requests.
 //!
 //! A lock exists only while somebody holds it or waits for it.
+//!
+//! They are held across awaits, while a provider takes or releases a link, for 30 seconds at most. Calls never take
+//! one. The inner map has an ordinary lock, which is held for a look-up.
 
 use std::collections::HashMap;
 use std::sync::Arc;

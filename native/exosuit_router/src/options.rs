@@ -1,4 +1,5 @@
-//! The options of a router, and the limits of an actor.
+//! The options of a router, and the limits of an actor. `Exosuit.Config` and manifests set them; Elixir has checked
+//! the numbers.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,11 +8,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// The options of a router. The defaults are fit for production.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// How deeply calls may be nested.
+    /// How deeply calls may be nested. Two actors that call each other without end stop here.
     pub max_depth: u8,
     /// How long a call waits for an actor that is specified but does not run.
     pub restart_wait: Duration,
-    /// How many calls may wait for one actor to restart.
+    /// How many calls may wait for one actor to restart. Each holds its payload in memory.
     pub max_restart_waiters: usize,
     /// How long a provider may take for one link, or for its stop.
     pub provider_timeout: Duration,

@@ -1,4 +1,8 @@
 //! A provider as the table knows it. Each call to its capability ends in bounded time.
+//!
+//! Capabilities are foreign code: built-in providers with sockets and files, or processes in Elixir that may be
+//! stuck. The router waits for none of them longer than `provider_timeout`, since a wait holds the lock of a link.
+//! After a timeout the provider may still finish the work; what it does then has no effect on the table.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,6 +30,7 @@ pub(crate) struct Provider {
 }
 
 impl Provider {
+    /// A registration with this number.
     pub(crate) fn new(
         id: Id,
         key: Option<Id>,
@@ -45,6 +50,7 @@ impl Provider {
         }
     }
 
+    /// Closes the provider to new calls, before it is asked to stop. Needs no lock.
     pub(crate) fn revoke(&self) {
         self.revoked.store(true, Ordering::Release);
     }
@@ -79,10 +85,12 @@ impl Provider {
         let _slow = self.in_time(Box::pin(switch)).await;
     }
 
+    /// Has the provider release a link.
     pub(crate) async fn unlink(&self, link: &Arc<Link>) -> Result<(), Error> {
         self.in_time(self.capability.unlink(self.own(link))).await
     }
 
+    /// What is odd about the settings of a link, in words.
     pub(crate) fn warnings(&self, link: &Arc<Link>) -> Vec<String> {
         self.capability.warnings(&self.own(link))
     }

@@ -1,4 +1,4 @@
-//! The providers that run, found by id or by key.
+//! The providers that run, found by id or by key. Part of the table, under its lock.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -26,6 +26,7 @@ impl Providers {
         self.by_id.get(name).or_else(keyed)
     }
 
+    /// All of them, in no order.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Provider>> {
         self.by_id.values()
     }
@@ -39,6 +40,7 @@ impl Providers {
         self.by_id.insert(id.clone(), Arc::clone(provider));
     }
 
+    /// Takes one out, with its key.
     pub(crate) fn remove(&mut self, id: &Id) -> Option<Arc<Provider>> {
         let provider = self.by_id.remove(id)?;
         if let Some(key) = &provider.key {

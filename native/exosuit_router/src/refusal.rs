@@ -1,4 +1,8 @@
 //! The words of refusals. Those about links and claims begin as guests of the OTP era know them.
+//!
+//! One function for each refusal, so that a code and its text are in one place. Every text names both ends and, as
+//! far as that is known, what to change. Words of a guest are quoted and cut: a guest chooses the names that it
+//! calls. No text holds a configuration or a payload.
 
 use std::time::Duration;
 

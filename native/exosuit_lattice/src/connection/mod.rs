@@ -2,6 +2,10 @@
 //!
 //! - `options`: the settings. `login`: the credentials at each attempt.
 //! - `state`: the state of the connection, and its notices.
+//!
+//! The client reconnects by itself, with our delays, and subscribes again. What is published while there is
+//! no connection is refused here ([`Connection::client`]): the client would queue it, and a server that comes
+//! back after minutes would get commands that nobody waits for any more.
 
 mod login;
 mod options;
@@ -34,7 +38,9 @@ const MESSAGES: usize = 4_096;
 #[derive(Clone)]
 pub struct Connection {
     client: Client,
+    /// The state, as the client's events report it.
     tower: Arc<Tower>,
+    /// Marks the connection as closed when the last clone is dropped.
     _closer: Arc<Closer>,
 }
 

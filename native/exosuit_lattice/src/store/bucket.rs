@@ -1,5 +1,13 @@
 //! One bucket of keys and values. Writes do not overwrite those of others. A missing bucket is
 //! created.
+//!
+//! Values are links, claims, configurations and application records, as hosts of the OTP era keep them.
+//! Every operation asks a server, and fails at once without a connection. Those that look the bucket up
+//! first cost a request more, and work after the bucket was lost and made again.
+//!
+//! A write whose answer was lost may have happened. Callers that compare and set find out by reading: the
+//! revision is another one then. So none of the functions here repeats a write by itself, except after the
+//! server said that it did not happen.
 
 use async_nats::jetstream;
 use async_nats::jetstream::context::KeyValueErrorKind;
@@ -18,6 +26,7 @@ const ATTEMPTS: usize = 64;
 pub struct Bucket {
     connection: Connection,
     name: String,
+    /// The domain of JetStream that has it, if that is not the server's own.
     domain: Option<String>,
     limits: StreamLimits,
 }
@@ -41,6 +50,7 @@ pub struct Position {
 }
 
 impl Bucket {
+    /// The bucket of this name. Sends no request.
     pub(super) fn new(connection: Connection, name: String, domain: Option<String>) -> Self {
         Self {
             connection,
@@ -60,6 +70,7 @@ impl Bucket {
         &self.name
     }
 
+    /// The connection that it is asked over.
     pub(super) fn connection(&self) -> &Connection {
         &self.connection
     }
@@ -69,7 +80,8 @@ impl Bucket {
         self.store().await.map(|_| ())
     }
 
-    /// The value of a key.
+    /// The value of a key. Any server that has a copy of the bucket may answer, so the value may be older
+    /// than the last write; a conditional write then fails, and the caller reads again.
     pub async fn get(&self, key: &str) -> Result<Entry, Error> {
         let entry = self.store().await?.entry(key).await;
         let entry = entry.map_err(|error| Error::store("read", &error))?;

@@ -1,4 +1,12 @@
 //! The keys that a watcher has reported. Pure, so that tests can try every order of events.
+//!
+//! It keeps names and revisions, and no values: some hundred bytes for each key. Deleted keys are kept as
+//! well, because the server keeps their markers, and the numbers of both must agree.
+//!
+//! Reading everything again is a *sweep*: keys are noted in `seen` as they come, and when the last one has
+//! come, the keys that were not seen are gone. A sweep that is interrupted begins again. A new bucket begins
+//! with a sweep, and the keys of the former one wait in `before`, so that those that come again are not
+//! reported as lost.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::mem;
@@ -15,9 +23,10 @@ const MAX_BYTES: usize = 64 << 20;
 /// The keys of a bucket with their revisions.
 #[derive(Debug)]
 pub(super) struct KeyMirror {
-    /// The bounds, and the bytes of the keys now.
+    /// The bound on the number of keys, and that on their bytes.
     max_keys: usize,
     room: usize,
+    /// The bytes of the keys now.
     bytes: usize,
     /// When the bucket was created. Another time means another bucket.
     created: Option<DateTime>,
@@ -51,7 +60,9 @@ pub(super) enum From {
 /// What a message changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum KeyChange {
+    /// The key has another value.
     Put,
+    /// The key had a value, and has none any more.
     Deleted,
     /// It was applied before.
     Nothing,
@@ -202,11 +213,13 @@ impl KeyMirror {
         self.keys.len() as u64 == messages
     }
 
+    /// Whether the key has a value, as far as is known.
     fn is_live(&self, key: &str) -> bool {
         self.keys.get(key).is_some_and(|known| known.is_live)
     }
 }
 
+/// The keys that have a value.
 fn live(keys: HashMap<Arc<str>, KeyState>) -> Vec<String> {
     keys.into_iter()
         .filter(|(_, known)| known.is_live)

@@ -13,6 +13,25 @@
 //!
 //! Slow readers are not a problem: the channel holds [`CHANGES`], and the task stops reading while
 //! it is full.
+//!
+//! # What a reader can rely on
+//!
+//! - After [`Change::Current`], the reader knows the keys as they were at some time since the last
+//!   interruption. From then on each change follows, the last one of a key always; when a key
+//!   changes several times in a row, changes in between may be missing.
+//! - A value is reported again only if its revision is another one, however often the connection is
+//!   lost.
+//! - `Lost` is not `Deleted`: hosts write such keys again from their copies, see
+//!   `Exosuit.Host.Replica`. Treating an empty, new bucket as a mass deletion would take all links
+//!   and applications away.
+//! - `Interrupted` comes once for an outage. The reader keeps what it knows.
+//!
+//! # The task
+//!
+//! It runs on Tokio and owns the mirror; the reader only has the channel. It ends when the
+//! [`Watcher`] is dropped, at once, or when the connection is closed for good. A lost connection
+//! ends the consumer within the `select!`: the consumer itself would notice later, by heartbeats that
+//! are missing.
 
 use async_nats::jetstream::Message;
 use async_nats::jetstream::consumer::push::{Ordered, OrderedConfig};
@@ -71,6 +90,7 @@ pub enum Change {
 /// The changes of a bucket.
 pub struct Watcher {
     changes: mpsc::Receiver<Change>,
+    /// Dropped with this, it ends the task.
     _task: AbortOnDropHandle<()>,
 }
 
@@ -105,6 +125,7 @@ enum End {
     Failed(Error),
 }
 
+/// The result of a step of following; an error ends the consumer.
 type Followed<T> = Result<T, End>;
 
 /// The task of a watcher.
@@ -119,6 +140,7 @@ impl Follower {
     async fn run(mut self) {
         let backoff = Backoff::default();
         let mut failures = 0;
+        // Whether the reader knows of the present outage.
         let mut is_reported = false;
         loop {
             if self.connected().await.is_err() {
@@ -152,6 +174,7 @@ impl Follower {
     /// Follows the bucket until something interrupts it. Resets the failures once it has caught up.
     async fn follow(&mut self, failures: &mut usize, is_reported: &mut bool) -> Followed<()> {
         let mut state = self.bucket.connection().state();
+        // From here on: a connection that is lost during the next requests must be noticed below.
         state.mark_unchanged();
         let mut stream = self.bucket.stream().await.map_err(End::Failed)?;
         let info = stream.info().await.map_err(|error| failed(&error))?;
@@ -230,7 +253,9 @@ impl Follower {
         Ok(pending)
     }
 
-    /// All waiting messages were read: reports keys that disappeared without a message.
+    /// All waiting messages were read: reports keys that disappeared without a message. After continuing
+    /// from a revision, first compares the number of keys: the server counts one message for each key,
+    /// its deletion markers included, just as the mirror does.
     async fn caught_up(&mut self, stream: &mut Stream, from: From) -> Followed<()> {
         if from != From::Beginning {
             let info = stream.info().await.map_err(|error| failed(&error))?;
@@ -254,11 +279,13 @@ impl Follower {
         self.changes.send(change).await.map_err(|_| End::Over)
     }
 
+    /// The subject of a key.
     fn subject(&self, key: &str) -> String {
         format!("$KV.{}.{key}", self.bucket.name())
     }
 }
 
+/// The server refused, did not answer, or sent a message that cannot be read.
 fn failed(why: &(impl std::fmt::Display + ?Sized)) -> End {
     End::Failed(Error::store("follow the bucket", &why))
 }

@@ -3,6 +3,9 @@
 //! A task for each call costs more than most calls, because it wakes other threads. Therefore the receiver polls
 //! a call once, and spawns a task only if the call is not finished. Long calls would delay the next ones: if
 //! calls are long on average, each gets a task at once, so that they run on all cores.
+//!
+//! The times are measured for each subscription, that is for each target. A guest in a loop holds the receiver for
+//! one slice of the epoch (1 ms) at most; its average then keeps the next calls away.
 
 use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
@@ -47,6 +50,7 @@ impl InlineStats {
         }
     }
 
+    /// Whether the next call runs inline: calls are short, or it is time to measure again.
     fn is_inline(&mut self) -> bool {
         if self.average <= LONGEST {
             return true;
@@ -55,6 +59,7 @@ impl InlineStats {
         self.tasks > TASKS
     }
 
+    /// Notes the time of a call that ran inline, in a moving average over about eight calls.
     fn took(&mut self, time: Duration) {
         self.tasks = 0;
         self.average = (self.average * 7 + time) / 8;

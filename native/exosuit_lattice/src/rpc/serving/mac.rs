@@ -148,6 +148,8 @@ impl Service {
         Ok((origin, target))
     }
 
+    /// Runs a call within its time and answers it. The deadline is this host's own clock plus the time that the
+    /// sender had left: clocks of hosts differ, durations do not.
     async fn run_mac(&self, arrival: Arrival) {
         let Arrival {
             question,
@@ -232,6 +234,7 @@ impl Service {
         Ok(held)
     }
 
+    /// The answer to a call that went well. A payload that fits into no message goes to the object store first.
     async fn succeeded_by_mac(
         &self,
         id: &[u8; 16],
@@ -266,6 +269,7 @@ impl Service {
         let _ = unconstrained(self.send_by_mac(question, answer, &[])).now_or_never();
     }
 
+    /// Encodes and sends an answer. A request without an inbox gets none.
     async fn send_by_mac(
         &self,
         question: &Question,
@@ -286,6 +290,7 @@ fn is_apart(request: &Received<Request>) -> bool {
     request.said.length > request.payload.len() as u64
 }
 
+/// An answer with this payload.
 fn succeeded(payload: &[u8]) -> Answer {
     Answer {
         time: now(),
@@ -295,6 +300,7 @@ fn succeeded(payload: &[u8]) -> Answer {
     }
 }
 
+/// An answer with an error: the code is stable, the text for people.
 fn failed(code: String, text: String) -> Answer {
     Answer {
         time: now(),

@@ -13,6 +13,17 @@
 //!
 //! When a target is no longer served, the server still sends messages that are on their way. They
 //! are served until the subscription is drained.
+//!
+//! # How serving ends
+//!
+//! | what happens | new calls | running calls |
+//! |---|---|---|
+//! | [`Serving::stop`] | those on their way are served | may finish within the grace |
+//! | [`Serving`] is dropped | none | are dropped at once; their callers get `dropped` |
+//! | the connection is lost | come with the next connection | continue; answers need a connection |
+//!
+//! Two tokens stand behind this: `closed` ends the receiving tasks, `ended` the calls as well. A call that is
+//! dropped is answered with an error by `bounded`, so that its caller need not wait for its deadline.
 
 mod inline;
 mod mac;
@@ -67,17 +78,24 @@ impl Drop for Serving {
 
 /// A served target.
 struct Service {
+    /// What all calls of this host share: keys, guard, room, tally.
     shared: Arc<CallsState>,
+    /// The actor or provider, by its names.
     served: Served,
+    /// The router.
     target: Arc<dyn Deliver>,
+    /// For subscriptions and answers, also while it reconnects.
     client: Client,
+    /// Ends the running calls.
     ended: CancellationToken,
 }
 
 /// How calls are authenticated.
 #[derive(Debug, Clone, Copy)]
 enum Way {
+    /// By a signature of the cluster's key over the call: any host of the OTP era can make it.
     Signed,
+    /// By a MAC, with a key that both hosts make from the cluster's seed. Much cheaper than a signature.
     Mac,
 }
 
