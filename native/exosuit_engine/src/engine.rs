@@ -33,7 +33,8 @@ impl Engine {
     ///
     /// A pool that does not fit into the address space, a cache that cannot be used and a missing compiler
     /// are not errors: see [`allocator`](Self::allocator), [`cache_refusal`](Self::cache_refusal) and
-    /// [`compiles_apart`](Self::compiles_apart). Starts the thread of the [`Ticker`](crate::ticker).
+    /// [`compiles_apart`](Self::compiles_apart). Starts the thread that interrupts
+    /// guests.
     pub fn new(options: EngineOptions) -> Result<Self, Error> {
         let (wasmtime, allocator) = configuration::build(options.pool_slots, options.parts)?;
         let linkers = Arc::new(Linkers::new(&wasmtime)?);

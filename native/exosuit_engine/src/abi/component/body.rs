@@ -1,4 +1,7 @@
 //! Converts HTTP bodies between guests and the rest of the host.
+//!
+//! Bodies stream in both directions: nothing here collects one. Each conversion changes only errors and, for what a
+//! guest reads, adds the bound on pauses that the guest asked for. Frames keep their trailers.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};

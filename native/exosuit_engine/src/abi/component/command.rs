@@ -2,6 +2,9 @@
 //!
 //! The payload is its standard input, its standard output is the answer. A program runs once and exits, so
 //! each call gets an instance of its own, even if the actor keeps warm instances for its other exports.
+//!
+//! Input and output are in memory: the input is the payload that the router holds anyway, the output is bounded by
+//! the message limit. A program that writes more finds its output closed. Standard error goes to the log.
 
 use std::sync::Arc;
 

@@ -1,4 +1,7 @@
 //! An instance of a component, in a store of its own.
+//!
+//! The store holds everything that the instance has: memories, tables, the resources of the host that it opened.
+//! Dropping it drops all of them, also in the middle of a call.
 
 use std::sync::Arc;
 

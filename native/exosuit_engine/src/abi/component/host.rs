@@ -1,4 +1,8 @@
 //! `wasi:config` and `wasi:logging`: interfaces that the host answers, in all versions that guests import.
+//!
+//! Configuration is read from memory and needs no claim: it is the actor's own. A line of the log is a call of the
+//! capability `wasi:logging` through the router, because the actor's claims must name it. The guest waits for that
+//! call, which ends at once: the log gate drops lines beyond the rate instead of delaying the guest.
 
 use exosuit_core::Value;
 use exosuit_wit::wasi::config0_2_0_draft::{runtime, store as older_store};
@@ -9,10 +13,12 @@ use exosuit_wit::wasi::logging0_1_0_draft::logging;
 use super::state::ComponentState;
 
 impl ComponentState {
+    /// The value of a key.
     fn config(&self, key: &str) -> Option<String> {
         self.caller.actor.config.get(key).cloned()
     }
 
+    /// All keys with their values, in the order of the keys.
     fn all_config(&self) -> Vec<(String, String)> {
         let config = self.caller.actor.config.iter();
         config
@@ -32,6 +38,7 @@ impl ComponentState {
     }
 }
 
+// The versions of an interface have equal functions and types of their own.
 macro_rules! config {
     ($interface:ident, $error:ident) => {
         impl $interface::Host for ComponentState {

@@ -16,6 +16,25 @@
 //!
 //! A guest that has returned and may serve again ([`Returned`]) goes back to the pool at once, even if its
 //! body has not been read yet.
+//!
+//! # How it ends
+//!
+//! | what happens | then |
+//! |---|---|
+//! | the guest returns without a response | the caller gets an error; the guest goes back to the pool |
+//! | the guest sets an error code as its response | the caller gets it as an error; the guest is dropped if it still runs |
+//! | the guest traps before it has set a response | the caller gets the trap |
+//! | the guest traps later | the body ends with the error; the head is out already |
+//! | the client goes away before the end of the body | the body is dropped, and the guest with it |
+//! | the client stops reading | the guest waits; at the deadline a watchdog drops it ([`Sending`]) |
+//! | the actor is stopped, or its new version's grace ends | the lease is withdrawn: the guest is dropped, the body fails |
+//!
+//! # What it holds
+//!
+//! The lease of the exchange: the slot of the call in the router, and the count of running calls. It is held until
+//! the guest has returned, not until the response is set: a drain waits for the whole body, and a guest that still
+//! writes counts against the `instances` of its actor. While the guest waits for bytes of the request, the router may
+//! lend the slot to another call.
 
 use std::convert::Infallible;
 use std::future::{Future, pending, poll_fn};
@@ -42,6 +61,7 @@ use crate::Error;
 use crate::actor_shared::{ActorShared, ReportLosses};
 use crate::explain::{MAX_TEXT, cut};
 
+/// The response as the guest sets it, or the error code that it sets in its place.
 type Head = Result<http::Response<HyperOutgoingBody>, ErrorCode>;
 
 /// Answers a request.
@@ -56,7 +76,10 @@ pub(super) async fn handle(
     exchange: Exchange,
 ) -> Result<Reply, Error> {
     let Exchange { request, lease } = exchange;
+    // The answer to HEAD has no body, whatever length its header announces.
     let headless = request.method() == Method::HEAD;
+    // For the watchdog of the body: ends at the deadline or with the lease, and says which. `bounded` around a future
+    // that never ends is just that.
     let withdrawn = lease.withdrawn.clone();
     let end = async move {
         let never = pending::<Result<Infallible, CallError>>();
@@ -71,6 +94,7 @@ pub(super) async fn handle(
         context,
     };
     let guest = call.serve(request, set);
+    // `None` once the guest has returned: a future must not be polled after that.
     let mut run = Some(run(Arc::clone(actor), context, lease, guest));
     let mut returned = None;
 
@@ -97,6 +121,7 @@ pub(super) async fn handle(
     });
     let response = match head.await? {
         Ok(Ok(response)) => response,
+        // Also if the guest still runs: dropping `run` at the return of this function ends it.
         no_response => {
             returned.into_iter().for_each(Returned::leave);
             return Err(match no_response {
@@ -106,6 +131,7 @@ pub(super) async fn handle(
         }
     };
     let (parts, body) = response.into_parts();
+    // With it, `Streaming` can tell a reader that has everything from one that went away.
     let left = if headless {
         Some(0)
     } else {
@@ -148,7 +174,8 @@ fn run(
     })
 }
 
-/// A call that may outlive its caller: everything is owned.
+/// A call that may outlive its caller: everything is owned. The pool is weak, as in every call: warm instances go
+/// with the actor.
 struct OwnedCall {
     prepared: Arc<PreparedComponent>,
     actor: Arc<ActorShared>,
@@ -190,6 +217,7 @@ impl OwnedCall {
     }
 }
 
+/// The error for a component that exports no handler of WASI 0.2. One of another version is linked, and never called.
 fn no_handler() -> Error {
     Error::UnknownOperation(
         "the component does not answer HTTP: it exports no wasi:http/incoming-handler of 0.2"
@@ -197,7 +225,8 @@ fn no_handler() -> Error {
     )
 }
 
-/// The announced length of a body.
+/// The announced length of a body. A guest may announce what it likes: hyper holds the connection to it, and here it
+/// only decides whether the guest may finish.
 fn length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }

@@ -4,6 +4,13 @@
 //! and `cas`, which only the second one has. Everything else has one implementation, which asks the store in the
 //! words of the first draft. The second draft's own operations are `atomics#increment` and `atomics#swap`; the
 //! latter sends the SHA-256 of the value that the handle saw.
+//!
+//! A bucket is a name here, and opening one asks nobody: the store learns the name with each operation. So a bucket
+//! costs an entry in the instance's table of resources, and an unknown name fails at its first use. A `cas` handle
+//! keeps a hash instead of the value, so that a guest cannot have the host hold values beyond its own memory.
+//!
+//! The store is behind the router, and may be a provider in Elixir: its answers are checked ([`answer`]), and one of
+//! another type is an error of the store, not a trap.
 
 mod answer;
 
@@ -25,6 +32,7 @@ const MAX_NAME: usize = 1_024;
 type Answer<T> = wasmtime::Result<Result<T, Refusal>>;
 
 impl ComponentState {
+    /// Notes the name of a bucket under a new handle.
     fn open_bucket(&mut self, identifier: String) -> Answer<Resource<Bucket>> {
         if identifier.len() > MAX_NAME {
             let text = format!("the name of a bucket has {MAX_NAME} bytes at most");
@@ -34,17 +42,20 @@ impl ComponentState {
         Ok(Ok(bucket))
     }
 
+    /// `store#get`.
     async fn value(&mut self, bucket: &Resource<Bucket>, key: String) -> Answer<Option<Vec<u8>>> {
         let answer = self.ask(bucket, "store@0.2.0-draft#get", [Value::binary(key)]);
         Ok(answer.await?.and_then(|value| optional(value, bytes)))
     }
 
+    /// `store#list-keys`.
     async fn keys(&mut self, bucket: &Resource<Bucket>, cursor: Option<u64>) -> Answer<Page> {
         let cursor = cursor.map_or(Value::Nil, |cursor| Value::Integer(cursor.into()));
         let answer = self.ask(bucket, "store@0.2.0-draft#list-keys", [cursor]);
         Ok(answer.await?.and_then(page))
     }
 
+    /// `batch#get-many`.
     async fn values(
         &mut self,
         bucket: &Resource<Bucket>,
@@ -77,6 +88,7 @@ impl ComponentState {
         Ok(self.ask_in(name, operation, arguments).await)
     }
 
+    /// Calls an operation in the bucket of this name, through the link of the actor.
     async fn ask_in<const N: usize>(
         &mut self,
         bucket: String,
@@ -91,6 +103,7 @@ impl ComponentState {
     }
 }
 
+/// The error case for a failed call: access denied if links or claims do not allow it, otherwise the text.
 fn refused(error: Error) -> Refusal {
     match error.code {
         Code::Denied | Code::MissingLink | Code::MissingClaim | Code::ExpiredClaims => {
@@ -239,6 +252,7 @@ store_and_batch!(
     |cursor: u64| cursor.to_string()
 );
 
+/// The number of a cursor of the second draft.
 fn read_cursor(text: &str) -> Result<u64, Refusal> {
     text.parse()
         .map_err(|_| Refusal::Other("the cursor is not one that this store has given".to_owned()))
@@ -303,6 +317,7 @@ impl second::atomics::Host for ComponentState {
 type Seen = (Resource<Cas>, Option<Vec<u8>>);
 
 impl ComponentState {
+    /// Reads a value, and makes the handle that remembers it.
     async fn see(&mut self, bucket: &Resource<Bucket>, key: String) -> Answer<Seen> {
         let value = match self.value(bucket, key.clone()).await? {
             Ok(value) => value,
@@ -338,6 +353,7 @@ impl second::atomics::HostCas for ComponentState {
     }
 }
 
+/// A handle for this value.
 fn cas_of(bucket: String, key: String, value: Option<&[u8]>) -> Cas {
     Cas {
         bucket,

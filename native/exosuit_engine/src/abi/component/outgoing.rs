@@ -1,5 +1,9 @@
 //! HTTP requests of a guest. Each is a call through the router, so that links decide which client sends it
 //! and to which hosts.
+//!
+//! wasmtime calls [`WasiHttpHooks::send_request`] when the guest calls `outgoing-handler`; the guest then waits for a
+//! future response. Dropping the instance drops the request. Refusals become the error codes of `wasi:http`, which a
+//! guest can match: a missing link or a host that the link does not allow is `HTTP-request-denied`.
 
 use std::future::Future;
 use std::time::Duration;
@@ -10,6 +14,7 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 use super::body::{from_guest, to_guest};
 use super::caller::Caller;
 
+/// The contract of the link, and the operation: for all versions of 0.2 the same.
 const CONTRACT: &str = "wasi:http";
 const OPERATION: &str = "wasi:http/outgoing-handler@0.2.0#handle";
 
@@ -43,6 +48,7 @@ impl WasiHttpHooks for Caller {
     }
 }
 
+/// Sends the request through the router, and waits for the head of its response.
 async fn send(
     caller: &Caller,
     request: http::Request<WasiBody>,
@@ -70,6 +76,7 @@ fn head_timeout(options: &RequestOptions) -> Option<Duration> {
     }
 }
 
+/// The error code of `wasi:http` for an error of the host. Other errors keep their text.
 fn refused(error: exosuit_core::Error) -> Error {
     match error.code {
         Code::Denied | Code::MissingLink | Code::MissingClaim | Code::ExpiredClaims => {

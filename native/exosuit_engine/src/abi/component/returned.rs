@@ -1,6 +1,7 @@
 //! A guest that has answered HTTP and may serve again.
 //!
-//! It keeps its [`PoolSlot`] until its body has been emptied, and then leaves itself there.
+//! It keeps its [`PoolSlot`] until its body has been emptied, and then leaves itself there. Until then its unread
+//! frames are in its store, and the next call would mix with them.
 
 use super::super::guest::{Guest, PoolSlot};
 use super::guest::ComponentGuest;

@@ -3,6 +3,11 @@
 //! The reader of the body polls the guest ([`Sending::poll`]). A reader may also stop reading without going
 //! away; nobody would then poll the guest, and it would keep its instance beyond the deadline of the call. A
 //! watchdog task therefore waits for the end of the call and drops the guest ([`end`]).
+//!
+//! The guest is in a mutex that the reader and the watchdog share. The reader holds it while it polls the guest, for
+//! one slice at most, so the watchdog never waits for long. A lock of threads and not of Tokio: `poll` cannot await.
+//! The waker of the reader is kept with the run, because the watchdog must wake it: the reader may be waiting for the
+//! guest that has just been dropped.
 
 use std::future::Future;
 use std::mem;
@@ -29,6 +34,7 @@ pub(super) struct Sending {
     runtime: Handle,
 }
 
+/// The guest behind the lock.
 enum SendingGuest {
     /// The run, and the waker of the reader for when the watchdog ends the run.
     Runs(Run, Option<Waker>),
@@ -84,11 +90,13 @@ impl Sending {
         }
     }
 
+    /// Takes the guest out. Its later drop happens outside of the lock.
     fn take(&self) -> SendingGuest {
         mem::replace(&mut self.guest.lock(), SendingGuest::Ended(None))
     }
 }
 
+/// The reader has gone: the guest goes as well, unless [`Sending::finish`] has taken it.
 impl Drop for Sending {
     fn drop(&mut self) {
         self.watch.abort();

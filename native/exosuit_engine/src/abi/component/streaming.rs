@@ -3,6 +3,9 @@
 //! Reading the body polls the guest. While the guest runs, the body holds nothing: each frame goes from the
 //! guest to the reader. When the guest returns, its last frames are taken out of its instance, so that the
 //! instance can serve the next call while they are read.
+//!
+//! Backpressure comes for free: a reader that does not poll does not run the guest, and a guest that writes more than
+//! a chunk ahead waits in its host call. So a slow client costs one instance and a chunk of memory.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -39,6 +42,7 @@ pub(super) struct Streaming {
 }
 
 impl Streaming {
+    /// The body of a response. `left` is its length, if that is known: 0 for an answer without a body.
     pub(super) fn new(
         body: Body,
         left: Option<u64>,
@@ -74,6 +78,7 @@ impl Streaming {
         }
     }
 
+    /// The next frame: first those that a returned guest has left.
     fn poll_body(&mut self, task: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         match self.sent.pop_front() {
             Some(frame) => Poll::Ready(Some(frame)),
@@ -81,6 +86,7 @@ impl Streaming {
         }
     }
 
+    /// Notes the bytes of a frame that goes to the reader.
     fn count(&mut self, frame: &Frame<Bytes>) {
         let sent = frame.data_ref().map_or(0, |data| data.len() as u64);
         self.left = self.left.map(|left| left.saturating_sub(sent));

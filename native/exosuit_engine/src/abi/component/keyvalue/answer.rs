@@ -1,4 +1,7 @@
 //! Converts the answers of a store to the types that the functions of `wasi:keyvalue` return.
+//!
+//! One reader for each type, each from a [`Value`] without a type. A value of another shape is a [`Refusal`]: the
+//! store, which may be a provider of somebody else, has made a mistake, and the guest gets an error it can handle.
 
 use exosuit_core::Value;
 
@@ -22,10 +25,12 @@ pub(super) fn good(value: Value) -> Result<Value, Refusal> {
     }
 }
 
+/// The error for a value of another shape. It does not show the value.
 fn misshapen() -> Refusal {
     Refusal::Other("the store's answer is not of the type that the function has".to_owned())
 }
 
+/// An `option`: `Nil` for none.
 pub(super) fn optional<T>(
     value: Value,
     read: impl Fn(Value) -> Result<T, Refusal>,
@@ -36,6 +41,7 @@ pub(super) fn optional<T>(
     }
 }
 
+/// A `list`.
 pub(super) fn each<T>(
     value: Value,
     read: impl Fn(Value) -> Result<T, Refusal>,
@@ -46,6 +52,7 @@ pub(super) fn each<T>(
     }
 }
 
+/// A `list<u8>`.
 pub(super) fn bytes(value: Value) -> Result<Vec<u8>, Refusal> {
     match value {
         Value::Binary(bytes) => Ok(bytes.into()),
@@ -53,10 +60,12 @@ pub(super) fn bytes(value: Value) -> Result<Vec<u8>, Refusal> {
     }
 }
 
+/// A `string`.
 fn text(value: Value) -> Result<String, Refusal> {
     String::from_utf8(bytes(value)?).map_err(|_| misshapen())
 }
 
+/// A `bool`.
 pub(super) fn truth(value: &Value) -> Result<bool, Refusal> {
     match value {
         Value::Bool(yes) => Ok(*yes),
@@ -64,6 +73,7 @@ pub(super) fn truth(value: &Value) -> Result<bool, Refusal> {
     }
 }
 
+/// An integer type. A number that does not fit is an error.
 pub(super) fn number<N: TryFrom<i128>>(value: &Value) -> Result<N, Refusal> {
     match value {
         Value::Integer(number) => (*number).try_into().map_err(|_| misshapen()),
@@ -71,6 +81,7 @@ pub(super) fn number<N: TryFrom<i128>>(value: &Value) -> Result<N, Refusal> {
     }
 }
 
+/// A tuple of two.
 pub(super) fn pair(value: Value) -> Result<(Value, Value), Refusal> {
     match value {
         Value::Tuple(fields) => match <[Value; 2]>::try_from(fields) {
@@ -81,11 +92,13 @@ pub(super) fn pair(value: Value) -> Result<(Value, Value), Refusal> {
     }
 }
 
+/// A key and its value.
 pub(super) fn entry(value: Value) -> Result<(String, Vec<u8>), Refusal> {
     let (key, value) = pair(value)?;
     Ok((text(key)?, bytes(value)?))
 }
 
+/// Keys, and the cursor of the next page.
 pub(super) fn page(value: Value) -> Result<Page, Refusal> {
     let (keys, cursor) = pair(value)?;
     Ok((
