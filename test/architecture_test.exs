@@ -8,7 +8,7 @@ defmodule Exosuit.ArchitectureTest do
   @floors [
     ~w(Error Retry),
     ~w(Native),
-    ~w(Input Secret),
+    ~w(Input Resource Secret),
     ~w(Model Options Origin Wit),
     ~w(Config Instance MessagePack Distribution Event Registries Server),
     ~w(Environment),

@@ -49,7 +49,10 @@ defmodule Exosuit.Component do
   interfaces have begins with the name of its interface: `orders_place`. One that Elixir reserves ends with an
   underscore: `end_`.
 
-  Functions with resources, streams or futures are left out, with a warning of the compiler.
+  A resource is an `Exosuit.Resource`. Its constructor is `new_cart`, its methods and static functions are `cart_add`; a
+  method takes the resource first. `t:cart/0` is its type.
+
+  Functions with streams or futures are left out, with a warning of the compiler.
 
   **Structs**: with `structs: true`, a record that has a name in the WIT is a struct wherever a function gives one:
   `%MyApp.Shop.Order{}` for `record order`. Functions still take maps as well. A struct must be given each field that is
@@ -135,13 +138,26 @@ defmodule Exosuit.Component do
     all =
       for interface <- world.exports,
           function <- Code.functions(interface, env),
-          into: %{},
-          do: {{interface.name, function.name}, {interface, function}}
+          do: {{interface.name, Code.plain(function.name)}, {interface, function}}
+
+    all = distinct!(all)
 
     for {key, name} <- all |> Map.keys() |> Code.unique() do
       {interface, function} = Map.fetch!(all, key)
       {Code.function(name), interface, function}
     end
+  end
+
+  # `cart-add` and the method `add` of `cart` have one name in Elixir.
+  defp distinct!(functions) do
+    for {{interface, name}, [one, other | _more]} <- Enum.group_by(functions, &elem(&1, 0)) do
+      [one, other] = for {_key, {_interface, function}} <- [one, other], do: function.name
+
+      raise ArgumentError,
+            "#{interface} has #{one} and #{other}, which would both be #{Code.name(name)} in Elixir: rename one of them"
+    end
+
+    Map.new(functions)
   end
 
   defp structs(wanted, interfaces, functions, {names, parent}) do

@@ -197,7 +197,8 @@ defmodule Exosuit.Manifest do
       queue: given["queue"] || config.queue,
       table: given["table"],
       log: given["log"],
-      deadline: given["deadline"]
+      deadline: given["deadline"],
+      resource_idle: given["resource_idle"]
     }
   end
 

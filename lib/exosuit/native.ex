@@ -270,6 +270,9 @@ defmodule Exosuit.Native do
   @spec module_unanswered(reference()) :: [String.t()]
   def module_unanswered(_module), do: not_loaded()
 
+  @spec resource_drop(reference()) :: :ok
+  def resource_drop(_resource), do: not_loaded()
+
   @spec call(
           reference(),
           String.t(),

@@ -76,9 +76,34 @@ defmodule Exosuit.Provider do
         def divide(a, b, _context), do: {:ok, div(a, b)}
       end
 
+  With resources, `new_cart(owner, context)` answers the constructor of `cart`, `cart_count(cart, context)` its method
+  `count`, where `cart` is the state, and `drop_cart(cart, context)`, which may be left out, hears of its end.
+
   The compiler refuses a module that lacks a function. `MyApp.Calculator.Behaviour` has the callbacks with their types.
   A function whose name Elixir reserves ends with an underscore: `end_`. With `structs: true`, the records that the
   interface defines come as structs, `%MyApp.Calculator.Point{}` for `record point`; see `Exosuit.Component`.
+
+  **Resources.** Where a function gives `own<T>`, return `Exosuit.Resource.new(state)` with any term. The guest has a
+  resource then. When it calls a method, the provider gets the state as the first argument, and so for each argument
+  of `own<T>` or `borrow<T>` that it made itself. `c:handle_drop/3` hears when the resource has ended. An instance of a
+  guest has at most 4096 resources of others.
+
+      # package my:shop; interface carts { resource cart { constructor(owner: string); count: func() -> u32; } }
+      defmodule MyApp.Carts do
+        use Exosuit.Provider, contract: "my:shop"
+
+        @impl true
+        def handle_function("my:shop/carts#[constructor]cart", [owner], _context) do
+          {:ok, pid} = Agent.start(fn -> {owner, []} end)
+          Exosuit.Resource.new(pid)
+        end
+
+        def handle_function("my:shop/carts#[method]cart.count", [pid], _context),
+          do: Agent.get(pid, fn {_owner, items} -> length(items) end)
+
+        @impl true
+        def handle_drop("my:shop/carts/cart", pid, _context), do: Agent.stop(pid)
+      end
 
   The return value becomes the result of the function, by the table of `Exosuit.Wit`: `{:ok, value}` or
   `{:error, value}` for a function with a `result`, and the plain value for any other. Raise if a call cannot
@@ -162,6 +187,16 @@ defmodule Exosuit.Provider do
               Wit.value() | {:error, :unknown_operation}
 
   @doc """
+  Says that a resource has ended that the provider made by `Exosuit.Resource.new/1`: the guest that had it dropped it, or
+  has ended itself. `type` is `"my:shop/carts/cart"`. Optional.
+
+  It runs in a process of its own, for 30 seconds at most, and nobody waits for it. It is not called for a resource that
+  the guest gave back to the provider, as an argument of `own<T>`. The link in the context has no values if it was deleted
+  meanwhile.
+  """
+  @callback handle_drop(type :: String.t(), state :: term(), Context.t()) :: term()
+
+  @doc """
   Checks whether the provider can work: `:ok`, or a text with the reason why it cannot. Optional.
 
   The host calls it after the start and then at intervals (`:health_interval`), in a process of its own, for
@@ -171,7 +206,7 @@ defmodule Exosuit.Provider do
 
   # A provider defines at least one of them, see below.
   @answers [handle_invocation: 3, handle_function: 3]
-  @optional_callbacks [{:health, 1} | @answers]
+  @optional_callbacks [{:health, 1}, {:handle_drop, 3} | @answers]
 
   defmacro __using__(options) do
     {options, _binding} = Code.eval_quoted(options, [], __CALLER__)
@@ -215,6 +250,8 @@ defmodule Exosuit.Provider do
       raise ArgumentError,
             "expected #{inspect(module)} to define handle_invocation/3, handle_function/3, or both"
     end
+
+    Typed.drop_handler(module)
   end
 
   @doc false

@@ -20,6 +20,7 @@ defmodule Exosuit.Wit do
   | `option<T>` | `nil`, or what `T` is. If a `T` may be `nil` itself: `nil`, or `{:some, value}` |
   | `result<T, E>` | `{:ok, value}` or `{:error, value}` |
   | `result`, `result<_, E>`, `result<T>` | `:ok` or `:error` for the case that has no value |
+  | `own<T>`, `borrow<T>` | an `Exosuit.Resource`; the state of a resource for the provider that made it |
   | no result | `nil` |
 
   Names are written with underscores: the field `reply-to` is `:reply_to`. A name of an enum, variant or flag is taken
@@ -46,7 +47,7 @@ defmodule Exosuit.Wit do
   with more is refused. Values make no further atoms: a name from another host that no component of this host has is a
   string.
 
-  Resources, streams and futures have no form yet.
+  Streams and futures have no form yet.
   """
 
   @typedoc "A value of WIT in Elixir."
@@ -56,5 +57,6 @@ defmodule Exosuit.Wit do
           | atom()
           | [value()]
           | tuple()
+          | Exosuit.Resource.t()
           | %{optional(atom() | String.t()) => value()}
 end

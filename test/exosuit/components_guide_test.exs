@@ -20,4 +20,19 @@ defmodule Exosuit.ComponentsGuideTest do
     [[_all, code]] = Regex.scan(~r/<!-- module call -->\n```elixir\n(.*?)```/s, @guide)
     Code.eval_string(code, host: host)
   end
+
+  test "resources of a guest, and of a provider" do
+    host = start_supervised_host!()
+    start_actor!(host, "carts", "carts")
+    [[_all, code]] = Regex.scan(~r/<!-- resources -->\n```elixir\n(.*?)```/s, @guide)
+    Code.eval_string(code, host: host)
+
+    [[_all, module]] = Regex.scan(~r/<!-- resource provider -->\n```elixir\n(.*?)```/s, @guide)
+    module |> String.replace(~s("wit"), ~s("test/guests/text/carts.wit")) |> Code.compile_string()
+    {:ok, "provider"} = Exosuit.start_provider(host, MyApp.Carts, id: "provider")
+    start_actor!(host, "shopper", "shopper")
+    :ok = Exosuit.put_link(host, source: "shopper", target: "provider", contract: "acme:shop")
+    assert Exosuit.call(host, "shopper", "shop", [7]) == {:ok, 18}
+    assert Exosuit.call(host, "shopper", "visit", [7]) == {:ok, 8}
+  end
 end

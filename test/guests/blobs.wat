@@ -1,7 +1,7 @@
-;; A component that uses a blob store as its interface has it, with resources and streams of `wasi:io`, none
-;; of which passes between guests and providers.
+;; A component that uses a blob store whose interface has resources, which a link may answer, and streams of `wasi:io`,
+;; which are the host's own.
 ;;
-;;   open    opens a value, which is a resource
+;;   open    opens a stream
 ;;   count   asks for a number, which a link may answer
 ;;   nine    asks nobody
 (component
@@ -14,11 +14,10 @@
     (export "incoming-value" (type $value (sub resource)))
     (export "[method]incoming-value.read" (func
       (param "self" (borrow $value)) (result (own $input))))))
-  (alias export $types "incoming-value" (type $value))
   (import "wasi:blobstore/blobstore@0.2.0-draft" (instance $store
-    (alias outer 1 $value (type $value))
-    (export "incoming-value" (type (eq $value)))
-    (export "open" (func (result (own $value))))
+    (alias outer 1 $input (type $input))
+    (export "input-stream" (type (eq $input)))
+    (export "open" (func (result (own $input))))
     (export "count" (func (result u32)))))
   (core func $open (canon lower (func $store "open")))
   (core func $count (canon lower (func $store "count")))

@@ -88,6 +88,13 @@ defmodule Exosuit.Host.ActorOptions do
       default: nil,
       doc: "milliseconds that a call may take at most, whatever its caller asks for."
     ],
+    resource_idle: [
+      type: :milliseconds,
+      default: nil,
+      doc:
+        "milliseconds without a call after which an instance ends that holds resources of a caller " <>
+          "(`Exosuit.Resource`); by default five minutes."
+    ],
     config: [
       type: :string_map,
       default: %{},
@@ -145,7 +152,8 @@ defmodule Exosuit.Host.ActorOptions do
     %Limits{
       memory: options[:memory_limit] || config.memory_limit,
       queue: options[:queue] || config.queue,
-      deadline: options[:deadline]
+      deadline: options[:deadline],
+      resource_idle: options[:resource_idle]
     }
   end
 end

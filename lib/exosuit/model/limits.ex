@@ -7,6 +7,7 @@ defmodule Exosuit.Model.Limits do
   - `table`: elements of a table of an instance
   - `log`: lines that it may write in a second
   - `deadline`: the longest time of a call in milliseconds; a caller may ask for less
+  - `resource_idle`: milliseconds without a call after which an instance ends that holds resources of a caller
   """
 
   @type t :: %__MODULE__{
@@ -14,9 +15,10 @@ defmodule Exosuit.Model.Limits do
           queue: non_neg_integer(),
           table: pos_integer() | nil,
           log: pos_integer() | nil,
-          deadline: pos_integer() | nil
+          deadline: pos_integer() | nil,
+          resource_idle: pos_integer() | nil
         }
 
   @enforce_keys [:memory, :queue]
-  defstruct [:memory, :queue, :table, :log, :deadline]
+  defstruct [:memory, :queue, :table, :log, :deadline, :resource_idle]
 end

@@ -24,6 +24,13 @@ defmodule Exosuit.Provider.Call do
     end
   end
 
+  @doc "Tells the provider that a resource has ended, if it wants to know."
+  @spec run_drop(reference(), module(), String.t(), term(), Context.t()) :: boolean()
+  def run_drop(question, module, type, state, context) do
+    if function_exported?(module, :handle_drop, 3), do: module.handle_drop(type, state, context)
+    Router.answer(question, :ok, "")
+  end
+
   defp answer(question, _module, {:ok, answer}) do
     Router.answer(question, :ok, IO.iodata_to_binary(answer))
   end

@@ -61,12 +61,20 @@ defmodule Exosuit.Provider.Calls do
   @impl GenServer
   def handle_info({:exosuit_invoke, {_, question} = call, key, operation, payload, left}, state) do
     if link = find(state.links, key) do
-      {:noreply, start(state, call, link, operation, payload, left)}
+      run = &Call.run(question, state.module, operation, payload, &1)
+      {:noreply, start(state, call, link, operation, left, run)}
     else
       # The link was removed after the data plane had accepted the call.
       Router.answer(question, :missing_link, "the link to provider #{state.id} was removed")
       {:noreply, state}
     end
+  end
+
+  # A resource may outlive the link that it was made for.
+  def handle_info({:exosuit_drop, {_, question} = call, key, type, resource, left}, state) do
+    link = find(state.links, key) || former(key)
+    run = &Call.run_drop(question, state.module, type, resource, &1)
+    {:noreply, start(state, call, link, "[resource-drop]" <> type, left, run)}
   end
 
   def handle_info({:exosuit_cancel, number}, state) do
@@ -97,6 +105,10 @@ defmodule Exosuit.Provider.Calls do
     links |> Map.get(name, []) |> Enum.find(&covers?(&1, interfaces))
   end
 
+  defp former({{actor, contract, name}, interfaces}) do
+    %Link{actor: actor, contract: contract, name: name, interfaces: interfaces, values: %{}}
+  end
+
   # As in the data plane, a link replaces those that it overlaps.
   defp without(links, {name, interfaces}) do
     case links |> Map.get(name, []) |> Enum.reject(&covers?(&1, interfaces)) do
@@ -107,14 +119,13 @@ defmodule Exosuit.Provider.Calls do
 
   defp covers?(link, interfaces), do: Model.Link.overlap?(link, %{interfaces: interfaces})
 
-  defp start(state, {number, question}, link, operation, payload, left) do
-    module = state.module
+  defp start(state, {number, question}, link, operation, left, run) do
     context = context(state, link, left)
     # A function without arguments: the log of a task that crashes shows these.
     {:ok, pid} =
       Task.start_link(fn ->
         Origin.put({:provider, context.provider, link.contract, link.name})
-        Failure.contain(fn -> Call.run(question, module, operation, payload, context) end)
+        Failure.contain(fn -> run.(context) end)
       end)
 
     call = %{

@@ -28,10 +28,12 @@ defmodule Exosuit.Provider.Typed do
         @moduledoc unquote(interface.docs || "The functions of `#{interface.name}`.")
         unquote_splicing(Code.types(interface, names, structs.modules))
         unquote_splicing(Enum.map(functions, &callback(interface, &1, {names, structs})))
+        unquote_splicing(Enum.map(resources(interface), &drop_callback/1))
       end
 
       @behaviour __MODULE__.Behaviour
       @exosuit_functions unquote(Macro.escape(table(functions)))
+      @exosuit_drops unquote(drops(interface))
 
       @impl Exosuit.Provider
       def handle_function(function, arguments, context) do
@@ -42,6 +44,52 @@ defmodule Exosuit.Provider.Typed do
       unquote_splicing(Enum.map(functions, &call(&1, structs)))
       defp exosuit_call(_name, _arguments, _context), do: {:error, :unknown_operation}
       unquote_splicing(Structs.shapes_code(structs, taken))
+    end
+  end
+
+  defp resources(interface),
+    do: for(%{shape: :resource, name: name} <- interface.types, do: name)
+
+  defp drop_callback(resource) do
+    name = drop_name(resource)
+
+    quote do
+      @doc unquote(
+             "The `#{resource}` with this state has ended: see `c:Exosuit.Provider.handle_drop/3`. Optional."
+           )
+      @callback unquote(name)(state :: term(), Exosuit.Provider.Context.t()) :: term()
+      @optional_callbacks [{unquote(name), 2}]
+    end
+  end
+
+  # The types of resources, each with the function that hears of their end.
+  defp drops(interface) do
+    for resource <- resources(interface),
+        do: {package(interface.name) <> "/" <> resource, drop_name(resource)}
+  end
+
+  defp drop_name(resource), do: Code.name("drop-" <> resource)
+
+  @doc "The callback `handle_drop/3` of a module that has functions for the end of its resources."
+  @spec drop_handler(module()) :: Macro.t()
+  def drop_handler(module) do
+    drops =
+      for {type, function} <- Module.get_attribute(module, :exosuit_drops) || [],
+          Module.defines?(module, {function, 2}, :def),
+          do: drop_clause(type, function)
+
+    if drops != [] and not Module.defines?(module, {:handle_drop, 3}) do
+      quote do
+        @impl Exosuit.Provider
+        unquote_splicing(drops)
+        def handle_drop(_type, _state, _context), do: :ok
+      end
+    end
+  end
+
+  defp drop_clause(type, function) do
+    quote do
+      def handle_drop(unquote(type), state, context), do: unquote(function)(state, context)
     end
   end
 
@@ -114,7 +162,10 @@ defmodule Exosuit.Provider.Typed do
   # A callback takes what the guest gives.
   defp callback(interface, function, {names, structs}) do
     given = Structs.given(structs, names)
-    types = for {_name, type} <- function.parameters, do: Code.type(type, given)
+
+    types =
+      for {_name, type} <- function.parameters, do: Code.type(stated(type, interface), given)
+
     result = if function.result, do: Code.type(function.result, names), else: quote(do: term())
     name = Code.function(function.name)
 
@@ -124,6 +175,17 @@ defmodule Exosuit.Provider.Typed do
                   unquote(result)
     end
   end
+
+  # A provider gets the states of the resources that it makes.
+  defp stated({tag, name, _resource}, %{name: name}) when tag in [:own, :borrow], do: :state
+  defp stated({:list, type}, interface), do: {:list, stated(type, interface)}
+  defp stated({:option, type}, interface), do: {:option, stated(type, interface)}
+  defp stated({:tuple, types}, interface), do: {:tuple, Enum.map(types, &stated(&1, interface))}
+
+  defp stated({:result, ok, error}, interface),
+    do: {:result, ok && stated(ok, interface), error && stated(error, interface)}
+
+  defp stated(type, _interface), do: type
 
   # Without its version.
   defp package(interface), do: interface |> String.split("@") |> hd()

@@ -16,10 +16,20 @@ defmodule Exosuit.World.Code do
   @spec name(String.t()) :: atom()
   def name(name), do: name |> String.replace("-", "_") |> String.to_atom()
 
-  @doc "The name of a function. A word that Elixir reserves gets an underscore at its end: it cannot be defined."
+  @doc """
+  The name of a function: `new_cart` for a constructor of `cart`, `cart_add` for its method or static function `add`. A
+  word that Elixir reserves gets an underscore at its end: it cannot be defined.
+  """
   @spec function(String.t()) :: atom()
   def function(name) when name in @reserved, do: String.to_atom(name <> "_")
-  def function(name), do: name(name)
+  def function(name), do: name |> plain() |> name()
+
+  @doc "The name of a function without the brackets of those of resources: `new-cart`, `cart-add`."
+  @spec plain(String.t()) :: String.t()
+  def plain("[constructor]" <> resource), do: "new-" <> resource
+  def plain("[method]" <> name), do: String.replace(name, ".", "-")
+  def plain("[static]" <> name), do: String.replace(name, ".", "-")
+  def plain(name), do: name
 
   @doc "A variable for a parameter."
   @spec variable(String.t()) :: Macro.t()
@@ -73,7 +83,7 @@ defmodule Exosuit.World.Code do
   @spec types(Interface.t(), names(), %{optional({String.t() | nil, String.t()}) => module()}) ::
           [Macro.t()]
   def types(interface, names, structs \\ %{}) do
-    for type <- interface.types, type.shape != :resource do
+    for type <- interface.types do
       key = {interface.name, type.name}
       shape = taken(structs[key]) || shape(type.shape, names)
       spec = {:"::", [], [{Map.fetch!(names, key), [], []}, shape]}
@@ -89,6 +99,7 @@ defmodule Exosuit.World.Code do
   defp taken(nil), do: nil
   defp taken(module), do: quote(do: unquote(module).t() | map())
 
+  defp shape(:resource, _names), do: quote(do: Exosuit.Resource.t())
   defp shape({:alias, type}, names), do: type(type, names)
   defp shape({:enum, cases}, _names), do: union(for(part <- cases, do: name(part.name)))
   defp shape({:flags, flags}, _names), do: [union(for(part <- flags, do: name(part.name)))]
@@ -130,11 +141,12 @@ defmodule Exosuit.World.Code do
     do: quote(do: unquote(tagged(:ok, ok, names)) | unquote(tagged(:error, error, names)))
 
   # A type of an interface that was not read is any term.
-  def type({:named, interface, name}, names) do
+  def type({tag, interface, name}, names) when tag in [:named, :own, :borrow] do
     case names do
       %{{^interface, ^name} => type} when is_atom(type) -> {type, [], []}
       %{{^interface, ^name} => type} -> type
-      _without -> quote(do: term())
+      _without when tag == :named -> quote(do: term())
+      _resource -> quote(do: Exosuit.Resource.t())
     end
   end
 
@@ -177,13 +189,23 @@ defmodule Exosuit.World.Code do
       operation = Interface.operation(interface, function)
 
       text =
-        "#{operation} is left out: #{function.signature} has a resource, a stream or another type that does not pass yet"
+        "#{operation} is left out: #{function.signature} has a stream or another type that does not pass yet"
 
       IO.warn(text, Macro.Env.stacktrace(env))
     end
 
-    callable
+    Enum.map(callable, &with_self/1)
   end
+
+  # The first parameter of a method is named after its resource, not `self`.
+  defp with_self(%{resource: resource, parameters: [{"self", type} | others]} = function)
+       when is_binary(resource) do
+    if List.keymember?(others, resource, 0),
+      do: function,
+      else: %{function | parameters: [{resource, type} | others]}
+  end
+
+  defp with_self(function), do: function
 
   @doc "The types of what a function gives and takes."
   @spec values(Function.t()) :: [Exosuit.World.type() | nil]
@@ -191,11 +213,10 @@ defmodule Exosuit.World.Code do
     do: [function.result | for({_name, type} <- function.parameters, do: type)]
 
   defp callable?(%Function{} = function) do
-    function.resource == nil and not function.async? and Enum.all?(values(function), &form?/1)
+    not function.async? and Enum.all?(values(function), &form?/1)
   end
 
   defp form?({tag, _type}) when tag in [:stream, :future], do: false
-  defp form?({tag, _interface, _name}) when tag in [:own, :borrow], do: false
   defp form?({tag, _one, _other}) when tag in [:map, :list], do: false
   defp form?({:tuple, types}), do: Enum.all?(types, &form?/1)
   defp form?({:result, ok, error}), do: form?(ok) and form?(error)

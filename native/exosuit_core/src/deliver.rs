@@ -21,6 +21,9 @@ pub trait Deliver: Send + Sync {
     /// Starts the call when the answer is polled.
     fn deliver(&self, invocation: Invocation) -> Answer;
 
+    /// Says how many calls it gets at a time. An actor keeps no more instances than that for callers with resources.
+    fn set_instances(&self, _instances: u32) {}
+
     /// Whether its calls may name a link. Components always use links with the default name.
     fn names_links(&self) -> bool {
         true

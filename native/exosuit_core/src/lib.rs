@@ -7,6 +7,7 @@
 //!   actor.
 //! - [`Payload`], [`Reply`]: the content of a call and of its answer: bytes, [`Value`]s of WIT
 //!   functions, or an HTTP [`Exchange`].
+//! - [`Handle`]: a reference to a resource of WIT, which a value may be.
 //! - [`Deliver`]: delivers an invocation to its target. The router, an actor and the lattice
 //!   implement it.
 //! - [`Elsewhere`]: the other hosts of the lattice.
@@ -32,6 +33,7 @@ mod deliver;
 mod elsewhere;
 mod environment;
 mod error;
+mod handle;
 mod hop;
 mod invocation;
 mod lattice;
@@ -57,6 +59,7 @@ pub use deliver::{Answer, Capability, CapabilityCall, Deliver, Done, Pending, Pr
 pub use elsewhere::{Destination, Elsewhere, Local, Outgoing};
 pub use environment::{Role, VARIABLES, Variable};
 pub use error::{Code, Error};
+pub use handle::{Handle, Held};
 pub use hop::strip_hop_by_hop;
 pub use invocation::{Context, Grants, Identity, Invocation, Origin, Remote, Target};
 pub use lattice::{Bucket, BucketLimits, Kept, Lattice, Listed, Place, Subscription, Written};

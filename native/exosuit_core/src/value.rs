@@ -6,23 +6,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::Handle;
+
 /// A value of a WIT function, without its type.
 ///
 /// Guests know the types of their functions and Elixir does not. A value has just enough
 /// information to be checked against a type: `string`, `char` and `list<u8>` are all
 /// [`Value::Binary`].
-///
-/// ```
-/// use exosuit_core::Value;
-///
-/// // A record of WIT: {name: "bolt", size: some(4), color: red}.
-/// let order = Value::Record(vec![
-///     ("name".into(), Value::binary("bolt")),
-///     ("size".into(), Value::Integer(4)),
-///     ("color".into(), Value::case("red")),
-/// ]);
-/// assert!(matches!(&order, Value::Record(fields) if &*fields[0].0 == "name"));
-/// ```
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Value {
@@ -50,12 +40,32 @@ pub enum Value {
     Ok(Option<Box<Self>>),
     /// The error case of a `result`.
     Error(Option<Box<Self>>),
+    /// A resource. It cannot leave its host.
+    Resource(Handle),
 }
 
 impl Value {
     /// A text or bytes.
     pub fn binary(bytes: impl Into<Bytes>) -> Self {
         Self::Binary(bytes.into())
+    }
+
+    /// Calls `each` with every resource in it.
+    pub fn resources<'a>(&'a self, each: &mut impl FnMut(&'a Handle)) {
+        match self {
+            Self::Resource(handle) => each(handle),
+            Self::List(items) | Self::Tuple(items) => {
+                items.iter().for_each(|item| item.resources(each));
+            }
+            Self::Record(fields) => fields
+                .iter()
+                .for_each(|(_name, field)| field.resources(each)),
+            Self::Some(value) => value.resources(each),
+            Self::Case(_, value) | Self::Ok(value) | Self::Error(value) => {
+                value.iter().for_each(|value| value.resources(each));
+            }
+            _ => {}
+        }
     }
 
     /// A case of an enum, or of a variant that has no value.
@@ -69,15 +79,6 @@ const LIGHT_VALUES: usize = 1 << 10;
 const LIGHT_BYTES: usize = 16 << 10;
 
 /// Whether values are too many for a scheduler of the BEAM to convert to terms.
-///
-/// ```
-/// use exosuit_core::{Value, are_heavy};
-///
-/// let numbers = |count| Value::List(vec![Value::Integer(1); count]);
-/// assert!(!are_heavy([&numbers(1_000)]));
-/// assert!(are_heavy([&numbers(10_000)]));
-/// assert!(are_heavy([&Value::binary(vec![0; 1 << 20])]));
-/// ```
 pub fn are_heavy<'a>(values: impl IntoIterator<Item = &'a Value>) -> bool {
     let mut left = Left {
         values: LIGHT_VALUES,

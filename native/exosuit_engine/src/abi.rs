@@ -28,6 +28,7 @@ use std::sync::{Arc, Weak};
 use exosuit_core::{Context, Invocation, Reply, WitName};
 use wasmtime::ExternType;
 
+pub(crate) use self::component::Pins;
 pub(crate) use self::guest::Pool;
 use crate::Error;
 use crate::actor_shared::ActorShared;
@@ -107,12 +108,14 @@ impl Prepared {
         }
     }
 
-    /// Calls the guest: in a warm instance if one rests in `pool`, else in a fresh one. Programs always get a fresh
-    /// one, because they exit. Waits until the actor's share has room, up to the deadline.
+    /// Calls the guest: in the instance of `pins` where resources of the call live, in a warm one if one rests in
+    /// `pool`, else in a fresh one. Programs always get a fresh one, because they exit. Waits until the actor's share
+    /// has room, up to the deadline.
     pub(crate) async fn call(
         &self,
         actor: &Arc<ActorShared>,
         pool: &Weak<Pool>,
+        pins: &Weak<Pins>,
         invocation: Invocation,
     ) -> Result<Reply, Error> {
         match self {
@@ -125,7 +128,9 @@ impl Prepared {
                 let answer = Box::pin(prepared.call(actor, invocation)).await;
                 answer.map(Reply::Bytes)
             }
-            Self::Component(prepared) => Box::pin(prepared.call(actor, pool, invocation)).await,
+            Self::Component(prepared) => {
+                Box::pin(prepared.call(actor, pool, pins, invocation)).await
+            }
         }
     }
 }

@@ -20,7 +20,7 @@ use std::time::Instant;
 use exosuit_core::{Answer, Context, Deliver, Id, Invocation, LogLevel, Reply, bounded};
 use tokio::sync::Semaphore;
 
-use crate::abi::Pool;
+use crate::abi::{Pins, Pool};
 use crate::actor_shared::{ActorShared, ReportLosses};
 use crate::configuration::MAX_TABLE_ELEMENTS;
 use crate::share::Share;
@@ -40,6 +40,8 @@ pub struct Actor {
     /// Its warm instances. Outside of `inner`, which running calls hold: warm instances go with the actor,
     /// not with its last call.
     pool: Option<Arc<Pool>>,
+    /// Its instances that hold resources for callers. They go with the actor as well.
+    pins: Arc<Pins>,
 }
 
 /// What the calls of an actor hold while they run. The code stays mapped until the last of them ends, even if
@@ -72,7 +74,8 @@ impl Actor {
         });
         let module = module.clone();
         let inner = Arc::new(Inner { shared, module });
-        Ok(Self { inner, pool })
+        let pins = Pins::new();
+        Ok(Self { inner, pool, pins })
     }
 
     /// Instantiates the module once, as a call would, and drops the instance, so that a module that cannot
@@ -125,12 +128,17 @@ impl Deliver for Actor {
     fn deliver(&self, invocation: Invocation) -> Answer {
         let actor = Arc::clone(&self.inner);
         let pool = self.pool.as_ref().map_or_else(Weak::new, Arc::downgrade);
+        let pins = Arc::downgrade(&self.pins);
         Box::pin(async move {
             let deadline = invocation.context.deadline;
             // Pinned on the spot: the future has kilobytes, and each move would copy them.
-            let call = pin!(answer(&actor, &pool, invocation));
+            let call = pin!(answer(&actor, &pool, &pins, invocation));
             bounded(call, deadline, None).await
         })
+    }
+
+    fn set_instances(&self, instances: u32) {
+        self.pins.set_instances(instances as usize);
     }
 
     /// Wasmbus modules name the link of a call (its *binding*). Components cannot: theirs is `default`.
@@ -144,6 +152,7 @@ impl Deliver for Actor {
 async fn answer(
     actor: &Inner,
     pool: &Weak<Pool>,
+    pins: &Weak<Pins>,
     call: Invocation,
 ) -> Result<Reply, exosuit_core::Error> {
     if Instant::now() >= call.context.deadline {
@@ -151,6 +160,6 @@ async fn answer(
     }
     let Inner { shared, module } = actor;
     let _losses = ReportLosses(shared);
-    let call = pin!(module.0.prepared.call(shared, pool, call));
+    let call = pin!(module.0.prepared.call(shared, pool, pins, call));
     Ok(shared.engine.ticker().during(call).await?)
 }

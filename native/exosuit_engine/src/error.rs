@@ -70,6 +70,9 @@ pub enum Error {
     /// The guest ended itself as a process would.
     #[error("the guest exited with status {0}")]
     Exit(i32),
+    /// The instance has as many resources as it may; it was not called.
+    #[error("{0}")]
+    Full(String),
     /// The guest reached one of its limits.
     #[error("{0}")]
     Limit(String),
@@ -127,7 +130,7 @@ impl Error {
     /// Whether the guest answered, or was not even called. Its instance is then as fit as it was before, and may
     /// serve again; after every other error it is dropped.
     pub(crate) fn is_an_answer(&self) -> bool {
-        matches!(self, Self::Guest(_) | Self::Input(_))
+        matches!(self, Self::Guest(_) | Self::Input(_) | Self::Full(_))
     }
 
     /// The kind, from the fixed set.
@@ -146,7 +149,7 @@ impl Error {
             | Self::Exit(_)
             | Self::OutOfBounds { .. }
             | Self::NotText { .. } => Code::Trap,
-            Self::Limit(_) => Code::Limit,
+            Self::Limit(_) | Self::Full(_) => Code::Limit,
             Self::Deadline => Code::Deadline,
             Self::Guest(_) => Code::Guest,
             Self::UnknownOperation(_) => Code::UnknownOperation,

@@ -123,6 +123,8 @@ pub struct Limits {
     /// the largest output of a program. What a component hands over at once
     /// may take as much as its memory.
     pub message_bytes: usize,
+    /// The time without a call after which an instance ends that holds resources for a caller.
+    pub resource_idle: Duration,
 }
 
 impl Default for Limits {
@@ -131,6 +133,7 @@ impl Default for Limits {
             memory_bytes: 256 << 20,
             table_elements: 100_000,
             message_bytes: 64 << 20,
+            resource_idle: Duration::from_mins(5),
         }
     }
 }

@@ -85,6 +85,12 @@ impl Share {
         }))
     }
 
+    /// Half of it, and one instance at the least: how many instances may keep their permits between calls.
+    pub(crate) fn half(&self) -> usize {
+        let all = self.0.as_ref().map(|permits| permits.all as usize);
+        all.map_or(usize::MAX, |all| (all / 2).max(1))
+    }
+
     /// Gets a permit, or waits for one until `deadline`, first come first served. The error is `overloaded`, and
     /// says which settings to change.
     pub(crate) async fn acquire(&self, deadline: Instant) -> Result<SharePermit, Error> {

@@ -66,13 +66,13 @@ async fn what_nothing_answers_is_named_before_the_compilation_as_after_it() -> R
             r#"(component (import "a:b/c" (instance
                 (export "r" (type $r (sub resource)))
                 (export "f" (func (param "x" (list (own $r))))))))"#,
-            vec!["a:b/c#f (it takes a resource as \"x\""],
+            vec![],
         ),
         (
             r#"(component (import "a:b/c" (instance
                 (export "r" (type $r (sub resource)))
                 (export "f" (func (result (option (own $r))))))))"#,
-            vec!["gives a resource"],
+            vec![],
         ),
         (
             r#"(component (import "a:b/c" (instance (export "r" (type (sub resource))))))"#,

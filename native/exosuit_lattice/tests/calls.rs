@@ -47,6 +47,7 @@ async fn a_call_arrives_as_it_was_made() {
     call.context = Context {
         deadline: Instant::now() + Duration::from_secs(5),
         depth: 3,
+        caller: None,
     };
     let deadline = call.context.deadline;
     let trace = Trace {

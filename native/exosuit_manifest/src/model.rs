@@ -258,6 +258,9 @@ pub struct ActorLimits {
     /// Milliseconds that a call may take at the longest, whatever its caller says.
     #[serde(rename = "deadline")]
     pub deadline_ms: Option<u64>,
+    /// Milliseconds without a call after which an instance ends that holds resources of a caller.
+    #[serde(rename = "resource_idle")]
+    pub resource_idle_ms: Option<u64>,
 }
 
 /// How long an instance lives.

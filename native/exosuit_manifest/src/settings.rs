@@ -19,7 +19,14 @@ const FIELDS: [&str; 6] = [
     "limits",
     "singleton",
 ];
-const LIMITS: [&str; 5] = ["deadline", "log", "memory", "queue", "table"];
+const LIMITS: [&str; 6] = [
+    "deadline",
+    "log",
+    "memory",
+    "queue",
+    "resource_idle",
+    "table",
+];
 const EXECUTIONS: [(&str, Execution); 3] = [
     ("auto", Execution::Auto),
     ("inline", Execution::Inline),
@@ -81,6 +88,7 @@ fn limits(value: &Value) -> Option<ActorLimits> {
         queue: number("queue", Bound::AMOUNT),
         log: number("log", Bound::NUMBER),
         deadline_ms: duration(&map, "deadline"),
+        resource_idle_ms: duration(&map, "resource_idle"),
     })
 }
 

@@ -78,6 +78,10 @@ impl Deliver for Reaped<Actor> {
         Actor::deliver(self, invocation)
     }
 
+    fn set_instances(&self, instances: u32) {
+        Actor::set_instances(self, instances);
+    }
+
     fn names_links(&self) -> bool {
         Actor::names_links(self)
     }

@@ -17,6 +17,8 @@
 //!
 //! During the poll, messages to Elixir wait in the [`outbox`], and log lines go through a channel.
 
+use std::hash::{Hash, Hasher};
+use std::num::NonZeroU64;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context as TaskContext, Poll, Waker};
@@ -109,7 +111,7 @@ fn call<'a>(
     let asked_for = execution == atoms::inline();
     let may_be_inline = execution != atoms::r#async() && payload.is_light();
     let inline = asked_for || (may_be_inline && pace.inline());
-    let call = invocation(origin, target, operation, timeout_ms);
+    let call = invocation(env, origin, target, operation, timeout_ms);
     let mut answer = payload.deliver(host.router(), call);
     let polled = if inline {
         let (polled, took) = poll(env, &mut answer);
@@ -149,7 +151,7 @@ fn call_large<'a>(
     };
     match caller(origin) {
         Ok(origin) => {
-            let call = invocation(origin, target, operation, timeout_ms);
+            let call = invocation(env, origin, target, operation, timeout_ms);
             pending(env, payload.deliver(host.router(), call), reference)
         }
         Err(error) => failure(env, &error),
@@ -227,7 +229,13 @@ fn caller(origin: Term<'_>) -> Result<Origin, Error> {
 }
 
 /// A call without its payload. Its deadline counts from now.
-fn invocation(origin: Origin, target: String, operation: String, timeout_ms: u64) -> Invocation {
+fn invocation(
+    env: Env<'_>,
+    origin: Origin,
+    target: String,
+    operation: String,
+    timeout_ms: u64,
+) -> Invocation {
     // `Instant` overflows for huge timeouts; a day is long enough for any call.
     let now = Instant::now();
     let day = Duration::from_hours(24);
@@ -237,8 +245,37 @@ fn invocation(origin: Origin, target: String, operation: String, timeout_ms: u64
         target: Target::Actor(target),
         operation,
         payload: Bytes::new().into(),
-        context: Context::until(deadline),
+        context: Context {
+            caller: process_number(env),
+            ..Context::until(deadline)
+        },
     }
+}
+
+/// A number for the calling process that no other living process has. Its last four bits are those of a pid, which are
+/// not 0.
+fn process_number(env: Env<'_>) -> Option<NonZeroU64> {
+    /// Takes the number that it is to hash as it is.
+    struct Same(u64);
+
+    impl Hasher for Same {
+        fn finish(&self) -> u64 {
+            self.0
+        }
+
+        fn write(&mut self, bytes: &[u8]) {
+            let bytes = bytes.iter().map(|byte| u64::from(*byte));
+            self.0 = bytes.fold(self.0, |number, byte| (number << 8) | byte);
+        }
+
+        fn write_usize(&mut self, number: usize) {
+            self.0 = number as u64;
+        }
+    }
+
+    let mut same = Same(0);
+    env.pid().encode(env).as_c_arg().hash(&mut same);
+    NonZeroU64::new(same.finish())
 }
 
 /// Polls the call once, reports the time to the BEAM, and returns it together with the result.
@@ -256,7 +293,8 @@ fn poll(env: Env<'_>, answer: &mut Answer) -> (Poll<Result<Returned, Error>>, Du
     }
     let polled = polled
         .unwrap_or_else(|_| Poll::Ready(Err(Error::new(Code::Internal, "the engine panicked"))));
-    let polled = polled.map(|answer| answer.and_then(Returned::new));
+    let caller = env.pid();
+    let polled = polled.map(|answer| answer.and_then(|reply| Returned::new(reply, caller)));
     (polled, took)
 }
 
@@ -265,7 +303,10 @@ fn pending<'a>(env: Env<'a>, answer: Answer, reference: Reference<'a>) -> Term<'
     let caller = env.pid();
     let call = ResourceArc::new(Call::default());
     let reply = Reply::new(caller, reference);
-    let task = runtime().spawn(async move { reply.send(answer.await.and_then(Returned::new)) });
+    let task = runtime().spawn(async move {
+        let answer = answer.await;
+        reply.send(answer.and_then(|reply| Returned::new(reply, caller)));
+    });
     // No other thread has the call yet, so the cell is empty.
     let _ = call.0.set(task.abort_handle());
     if call.monitor(Some(env), &caller).is_none() {

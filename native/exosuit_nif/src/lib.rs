@@ -12,6 +12,7 @@
 //! | `secret`, `lock` | texts and locked files that Elixir holds by a handle |
 //! | `runtime`, `reply`, `outbox`, `notices` | the threads that work, and the ways back to Elixir |
 //! | `term`, `value`, `names`, `deferred` | terms to values of Rust, and back |
+//! | `resource` | resources of WIT that Elixir has |
 //!
 //! # Rules
 //!
@@ -50,6 +51,7 @@ mod outbox;
 mod provider;
 mod remote_claims;
 mod reply;
+mod resource;
 mod runtime;
 mod secret;
 mod term;

@@ -1,7 +1,7 @@
 //! Providers. Each one ends with the Elixir process that started it.
 //!
 //! - `provider_start`: a built-in one, from `exosuit_capabilities`.
-//! - `provider_serve`: one whose calls Elixir answers, see `elixir`.
+//! - `provider_serve`: one whose calls Elixir answers, see `elixir`; its resources are in `state`.
 //!
 //! # Start and end
 //!
@@ -14,6 +14,7 @@
 //! 30 seconds. Links stay in the table and wait for the next provider of the id.
 
 mod elixir;
+mod state;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -30,6 +31,7 @@ use crate::reply::{To, answer};
 use crate::runtime::runtime;
 use crate::term::{contract, failure, id, map, ok};
 use elixir::Elixir;
+pub(crate) use state::{ProviderResource, state_term};
 
 /// A provider that a process runs. It ends with the process, or with the last reference to it.
 pub(crate) struct Provider {

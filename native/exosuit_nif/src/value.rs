@@ -12,14 +12,16 @@
 
 use std::collections::HashMap;
 
-use exosuit_core::{Code, Error, Reply, Value, WitName};
+use exosuit_core::{Code, Error, Handle, Reply, Value, WitName};
 use rustler::types::atom;
 use rustler::types::list::ListIterator;
 use rustler::types::map::MapIterator;
 use rustler::types::tuple::{get_tuple, make_tuple};
-use rustler::{Atom, Binary, Encoder, Env, Term, TermType};
+use rustler::{Atom, Binary, Encoder, Env, LocalPid, Term, TermType};
 
 use crate::names;
+use crate::provider::{ProviderResource, state_term};
+use crate::resource::{Referred, referred, resource_term};
 use crate::term::Payload;
 
 mod atoms {
@@ -66,7 +68,9 @@ pub(crate) fn arguments(term: Term<'_>, by: Reader) -> Result<(Vec<Value>, bool)
 
 /// The answer of a function.
 pub(crate) fn answer(term: Term<'_>, by: Reader) -> Result<Value, ReadError> {
-    let answer = Budget::new(by).value(term, MAX_DEPTH);
+    let mut budget = Budget::new(by);
+    budget.may_make = true;
+    let answer = budget.value(term, MAX_DEPTH);
     answer.map_err(|error| error.named("element", by))
 }
 
@@ -131,6 +135,8 @@ struct Budget {
     /// The names that came before, by their atom: a list of records has the same few names many
     /// times.
     names: HashMap<Atom, WitName>,
+    /// Whether states of new resources may be among them: only providers make resources.
+    may_make: bool,
 }
 
 impl Budget {
@@ -146,6 +152,7 @@ impl Budget {
             values,
             bytes,
             names: HashMap::new(),
+            may_make: false,
         }
     }
 
@@ -165,7 +172,10 @@ impl Budget {
             TermType::Atom => Ok(self.word(term)),
             TermType::List => self.list(term, depth).map(Value::List),
             TermType::Tuple => self.tuple(term, depth),
-            TermType::Map => self.record(term, depth).map(Value::Record),
+            TermType::Map => match referred(term) {
+                Some(referred) => self.resource(&referred),
+                None => self.record(term, depth).map(Value::Record),
+            },
             other => Err(unexpected(name(other))),
         }
     }
@@ -209,6 +219,22 @@ impl Budget {
 
     fn case(&mut self, term: Term<'_>, depth: usize) -> Result<Option<Box<Value>>, ValueError> {
         self.value(term, depth).map(|value| Some(Box::new(value)))
+    }
+
+    fn resource(&self, referred: &Referred<'_>) -> Result<Value, ValueError> {
+        match referred {
+            Referred::Handle(handle) => Ok(Value::Resource(handle.clone())),
+            Referred::State(state) if self.may_make => {
+                Ok(Value::Resource(ProviderResource::handle(*state)))
+            }
+            Referred::State(_) => Err(ValueError::new(
+                "expected a resource that a guest or a provider gave, got a new one, which only the answer of a \
+                 provider can have",
+            )),
+            Referred::Nothing => Err(ValueError::new(
+                "expected a resource that a guest or a provider gave, got an Exosuit.Resource without one",
+            )),
+        }
     }
 
     /// A map. A struct is the map of its fields.
@@ -346,15 +372,16 @@ fn too_large() -> ValueError {
 /// The answer of a call, on its way to Elixir.
 pub(crate) enum Returned {
     Bytes(Payload),
-    Value(Value),
+    /// With the process that gets it: it owns the resources in it.
+    Value(Value, LocalPid),
 }
 
 impl Returned {
     /// Refuses answers that have no form in Elixir.
-    pub(crate) fn new(reply: Reply) -> Result<Self, Error> {
+    pub(crate) fn new(reply: Reply, caller: LocalPid) -> Result<Self, Error> {
         match reply {
             Reply::Bytes(bytes) => Ok(Self::Bytes(Payload(bytes))),
-            Reply::Value(value) => Ok(Self::Value(value)),
+            Reply::Value(value) => Ok(Self::Value(value, caller)),
             Reply::Http(_) => Err(Error::new(
                 Code::InvalidInput,
                 "the operation answers with an HTTP response, which a call from Elixir cannot take",
@@ -367,47 +394,68 @@ impl Encoder for Returned {
     fn encode<'a>(&self, env: Env<'a>) -> Term<'a> {
         match self {
             Self::Bytes(bytes) => bytes.encode(env),
-            Self::Value(value) => term(env, value),
+            Self::Value(value, caller) => term(env, value, Recipient::Caller(caller)),
         }
     }
 }
 
+/// Who gets values as terms.
+#[derive(Clone, Copy)]
+pub(crate) enum Recipient<'p> {
+    /// The process that made a call.
+    Caller(&'p LocalPid),
+    /// The process that answers the call of a provider.
+    Provider,
+}
+
 /// The value as a term. The types of the guest's function have bounded its depth.
-pub(crate) fn term<'a>(env: Env<'a>, value: &Value) -> Term<'a> {
+pub(crate) fn term<'a>(env: Env<'a>, value: &Value, to: Recipient<'_>) -> Term<'a> {
     match value {
         Value::Bool(yes) => yes.encode(env),
         Value::Integer(number) => number.encode(env),
         Value::Float(number) => float_term(env, *number),
         Value::Binary(bytes) => Payload(bytes.clone()).encode(env),
-        Value::List(items) => terms(env, items).encode(env),
-        Value::Tuple(items) => make_tuple(env, &terms(env, items)),
-        Value::Record(fields) => record(env, fields),
-        Value::Case(name, value) => case(env, names::term(env, name), value.as_deref()),
-        Value::Some(value) => case(env, atoms::some().encode(env), Some(value)),
-        Value::Ok(value) => case(env, atom::ok().encode(env), value.as_deref()),
-        Value::Error(value) => case(env, atom::error().encode(env), value.as_deref()),
+        Value::List(items) => terms(env, items, to).encode(env),
+        Value::Tuple(items) => make_tuple(env, &terms(env, items, to)),
+        Value::Record(fields) => record(env, fields, to),
+        Value::Case(name, value) => case(env, names::term(env, name), value.as_deref(), to),
+        Value::Some(value) => case(env, atoms::some().encode(env), Some(value), to),
+        Value::Ok(value) => case(env, atom::ok().encode(env), value.as_deref(), to),
+        Value::Error(value) => case(env, atom::error().encode(env), value.as_deref(), to),
+        Value::Resource(handle) => resource(env, handle, to),
         // `Nil`. Nothing makes values of a kind that has no term.
         _ => atom::nil().encode(env),
     }
 }
 
-/// The values as terms, for example the arguments of a function.
-pub(crate) fn terms<'a>(env: Env<'a>, values: &[Value]) -> Vec<Term<'a>> {
-    values.iter().map(|value| term(env, value)).collect()
-}
-
-/// A case: its tag, or `{tag, value}`.
-fn case<'a>(env: Env<'a>, tag: Term<'a>, value: Option<&Value>) -> Term<'a> {
-    match value {
-        None => tag,
-        Some(value) => (tag, term(env, value)).encode(env),
+/// A resource. A provider gets the state of one that it made.
+fn resource<'a>(env: Env<'a>, handle: &Handle, to: Recipient<'_>) -> Term<'a> {
+    match to {
+        Recipient::Caller(caller) => resource_term(env, handle, Some(caller)),
+        Recipient::Provider => {
+            let state = state_term(env, handle);
+            state.unwrap_or_else(|| resource_term(env, handle, None))
+        }
     }
 }
 
-fn record<'a>(env: Env<'a>, fields: &[(WitName, Value)]) -> Term<'a> {
+/// The values as terms, for example the arguments of a function.
+pub(crate) fn terms<'a>(env: Env<'a>, values: &[Value], to: Recipient<'_>) -> Vec<Term<'a>> {
+    values.iter().map(|value| term(env, value, to)).collect()
+}
+
+/// A case: its tag, or `{tag, value}`.
+fn case<'a>(env: Env<'a>, tag: Term<'a>, value: Option<&Value>, to: Recipient<'_>) -> Term<'a> {
+    match value {
+        None => tag,
+        Some(value) => (tag, term(env, value, to)).encode(env),
+    }
+}
+
+fn record<'a>(env: Env<'a>, fields: &[(WitName, Value)], to: Recipient<'_>) -> Term<'a> {
     let pairs: Vec<_> = fields
         .iter()
-        .map(|(name, value)| (names::term(env, name), term(env, value)))
+        .map(|(name, value)| (names::term(env, name), term(env, value, to)))
         .collect();
     // The names of one type are distinct, so the map cannot be refused.
     Term::map_from_pairs(env, &pairs).unwrap_or_else(|_| Term::map_new(env))

@@ -97,6 +97,14 @@ impl Actor {
         self.running.borrow().clone()
     }
 
+    /// Sets other limits at once.
+    pub(crate) fn change(&self, limits: ActorLimits) {
+        self.admission.change(limits);
+        if let Some(running) = self.running() {
+            running.target.set_instances(limits.instances);
+        }
+    }
+
     /// Serves calls by `target` from now on. What served them before is given back, as nothing
     /// foreign may be dropped under the lock of the table.
     pub(crate) fn publish(
@@ -104,6 +112,7 @@ impl Actor {
         generation: u64,
         target: Arc<dyn Deliver>,
     ) -> (Publication, Option<Arc<Running>>) {
+        target.set_instances(self.admission.limits().instances);
         let stopped = self.forgotten.child_token();
         let finished = CancellationToken::new();
         let publication = Publication {

@@ -112,7 +112,7 @@ impl Table {
     /// Creates an entry, or changes its limits.
     pub(crate) fn specify(&mut self, id: Id, limits: ActorLimits) -> Result<(), Error> {
         if let Some(entry) = self.actors.get(&id) {
-            entry.actor.admission.change(limits);
+            entry.actor.change(limits);
             return Ok(());
         }
         if let Some(provider) = self.providers.find(id.as_str()) {

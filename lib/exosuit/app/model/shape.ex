@@ -87,7 +87,8 @@ defmodule Exosuit.App.Model.Shape do
       "table" => optional(&number/1),
       "queue" => optional(&number/1),
       "log" => optional(&number/1),
-      "deadline" => optional(&bytes/1)
+      "deadline" => optional(&bytes/1),
+      "resource_idle" => optional(&bytes/1)
     })
   end
 

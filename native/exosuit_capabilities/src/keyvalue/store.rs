@@ -13,9 +13,7 @@ pub(crate) type Running = Pin<Box<dyn Future<Output = Result<Outcome, Error>> + 
 
 /// A backend.
 pub(crate) trait Store: Send + Sync {
-    /// Carries out an operation: whole, or not at all. A backend in a lattice promises that for each entry by itself.
-    /// The first poll may run on a scheduler of the BEAM, and must not block. Dropping the future gives up the answer,
-    /// not the operation.
+    /// Carries out an operation: whole, or not at all.
     fn run(&self, work: Work) -> Running;
 
     /// Why writes fail now, if they do. The backend recovers by itself.
@@ -23,7 +21,7 @@ pub(crate) trait Store: Send + Sync {
         None
     }
 
-    /// Finishes the operations that run, and closes the file. Later operations fail with `unavailable`.
+    /// Finishes the operations that run, and closes the file.
     fn stop(&self) -> Done;
 }
 

@@ -4,7 +4,8 @@
 //! [`streaming`] while the guest is [`sending`] it, [`command`] runs a program, [`function`] calls any
 //! other export. What an instance uses goes out through its [`caller`]: [`outgoing`] for HTTP,
 //! [`keyvalue`], [`host`] for configuration and log, and [`imports`] for interfaces that only links
-//! know; [`unanswered`] keeps place for what nothing knows. [`types`] are those of its functions, [`value`]
+//! know; [`unanswered`] keeps place for what nothing knows. [`kinds`] are its types of resources, [`resources`] take
+//! them in and out, [`held`] are those of others, and [`pin`] keeps an instance for those who have some of it. [`types`] are those of its functions, [`value`]
 //! what passes there, and [`plain`] what passes without being taken apart.
 
 mod body;
@@ -12,13 +13,17 @@ mod caller;
 pub(super) mod command;
 mod function;
 mod guest;
+mod held;
 mod host;
 mod imports;
 mod incoming;
 mod keyvalue;
+mod kinds;
 mod outgoing;
+mod pin;
 mod plain;
 mod prepared;
+mod resources;
 mod returned;
 mod sending;
 mod state;
@@ -32,13 +37,18 @@ use std::sync::{Arc, Weak};
 use bytes::Bytes;
 use exosuit_core::{Context, Invocation, Payload, Reply, Value};
 
-use self::function::{Function, call_with_bytes, call_with_values};
+use self::function::{Function, call_with_bytes, call_with_values, input};
+use self::pin::{Pin, PinTurn};
+use self::resources::{Rules, call_with_resources, pin_of};
+use self::value::lower_all;
 use super::guest::{Guest, Pool};
 use crate::Error;
 use crate::actor_shared::ActorShared;
+use crate::explain::{MAX_NAME, cut};
 
 pub(crate) use self::guest::ComponentGuest;
 pub(super) use self::imports::{ComponentLinker, linker};
+pub(crate) use self::pin::Pins;
 pub(crate) use self::prepared::PreparedComponent;
 pub(super) use self::unanswered::linked;
 
@@ -47,6 +57,7 @@ impl PreparedComponent {
         self: &Arc<Self>,
         actor: &Arc<ActorShared>,
         pool: &Weak<Pool>,
+        pins: &Weak<Pins>,
         call: Invocation,
     ) -> Result<Reply, Error> {
         let Invocation {
@@ -67,6 +78,15 @@ impl PreparedComponent {
             Arguments::Bytes(input) if command::is_run(&operation) => {
                 command::run(&self.linked.instance, function, actor, context, input).await
             }
+            Arguments::Values(values) if function.has_resources() => {
+                let call = ResourceCall {
+                    function,
+                    operation: &operation,
+                    actor,
+                    context,
+                };
+                self.call_with_resources(call, pool, pins, values).await
+            }
             arguments => {
                 let (slot, mut guest) = self.guest(actor, pool, context).await?;
                 let answer = guest.call(function, &operation, arguments).await;
@@ -76,6 +96,48 @@ impl PreparedComponent {
                 answer
             }
         }
+    }
+
+    /// Calls a function with resources: in the instance where they live, in one that is pinned for its caller if it
+    /// gives some, else in any.
+    async fn call_with_resources(
+        &self,
+        call: ResourceCall<'_>,
+        pool: &Weak<Pool>,
+        pins: &Weak<Pins>,
+        values: Vec<Value>,
+    ) -> Result<Reply, Error> {
+        let ResourceCall { actor, context, .. } = call;
+        let mut turn = match (pin_of(&values, actor), pins.upgrade()) {
+            (Some(pin), _) => pin.turn().await,
+            (None, Some(pins)) if call.function.signature()?.gives_own => {
+                pins.turn_for_caller(actor, context).await?
+            }
+            _ => {
+                let (slot, mut guest) = self.guest(actor, pool, context).await?;
+                let answer = guest.call_with_resources(&call, values, None).await;
+                if answer.as_ref().err().is_none_or(Error::is_an_answer) {
+                    slot.leave(Guest::Component(guest));
+                }
+                return answer;
+            }
+        };
+        let mut guest = match turn.guest.take() {
+            Some(guest) => guest.with(context).await,
+            None if turn.is_new() => {
+                let (slot, guest) = self.guest(actor, pool, context).await?;
+                turn.slot = Some(slot);
+                guest
+            }
+            None => return Err(call.refused(values, turn)),
+        };
+        let pin = Arc::clone(&turn.pin);
+        let answer = guest.call_with_resources(&call, values, Some(&pin)).await;
+        if answer.as_ref().err().is_none_or(Error::is_an_answer) {
+            turn.guest = Some(guest);
+            turn.finish();
+        }
+        answer
     }
 
     pub(super) async fn instantiate(
@@ -90,6 +152,20 @@ impl PreparedComponent {
 }
 
 impl ComponentGuest {
+    /// Calls a function that takes or gives resources. Those of the component live in `pin`.
+    async fn call_with_resources(
+        &mut self,
+        call: &ResourceCall<'_>,
+        arguments: Vec<Value>,
+        pin: Option<&Arc<Pin>>,
+    ) -> Result<Reply, Error> {
+        let called = call_with_resources(self, call.function, call.operation, arguments, pin);
+        let called = called.await;
+        let state = self.store.data();
+        state.conclude();
+        called.map_err(|error| state.explain(&error))
+    }
+
     /// Calls a function.
     async fn call(
         &mut self,
@@ -110,6 +186,35 @@ impl ComponentGuest {
         let state = self.store.data();
         state.conclude();
         called.map_err(|error| state.explain(&error))
+    }
+}
+
+/// A call of a function that takes or gives resources.
+struct ResourceCall<'a> {
+    function: &'a Function,
+    operation: &'a str,
+    actor: &'a Arc<ActorShared>,
+    context: Context,
+}
+
+impl ResourceCall<'_> {
+    /// Why a call with resources of an instance that has ended fails: its error names the resource.
+    fn refused(&self, values: Vec<Value>, turn: PinTurn) -> Error {
+        let pin = Arc::clone(&turn.pin);
+        turn.leave_ended();
+        let signature = match self.function.signature() {
+            Ok(signature) => signature,
+            Err(error) => return error,
+        };
+        let mut rules = Rules::new(Arc::clone(self.actor), Some(&pin));
+        let max = self.actor.limits.max_value_bytes();
+        match lower_all(values, signature, max, &mut rules) {
+            Err(misfit) => input(self.operation, &misfit),
+            Ok(_) => Error::Input(format!(
+                "{}: a resource of the call is gone",
+                cut(self.operation, MAX_NAME)
+            )),
+        }
     }
 }
 

@@ -105,6 +105,7 @@ pub(super) fn context(headers: Option<&HeaderMap>, usual: Duration, longest: Dur
     Context {
         deadline: Instant::now() + timeout,
         depth: depth.unwrap_or_default(),
+        caller: None,
     }
 }
 

@@ -64,6 +64,8 @@ struct ActorBounds {
     table: Option<usize>,
     /// Log lines per second. `nil` for the rate that all actors of the host have.
     log: Option<u32>,
+    /// After how many milliseconds without a call an instance ends that holds resources for a caller.
+    resource_idle: Option<u64>,
 }
 
 /// Instances that are kept between calls.
@@ -154,6 +156,9 @@ impl ActorBounds {
         Limits {
             memory_bytes: self.memory,
             table_elements: self.table.unwrap_or(defaults.table_elements),
+            resource_idle: self
+                .resource_idle
+                .map_or(defaults.resource_idle, Duration::from_millis),
             ..defaults
         }
     }

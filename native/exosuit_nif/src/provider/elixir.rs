@@ -11,6 +11,7 @@
 //! |---|---|---|
 //! | `exosuit_invoke` | call process | run a call, and answer its question |
 //! | `exosuit_cancel` | call process | end the call with this number |
+//! | `exosuit_drop` | call process | a resource has ended; answer the question when that was handled |
 //! | `exosuit_link` | link process | put or delete a link, and answer its question |
 //! | `exosuit_link_undo` | link process | take back the link that was put with this number |
 //!
@@ -19,7 +20,7 @@
 use std::future::ready;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use exosuit_core::{
@@ -27,18 +28,23 @@ use exosuit_core::{
     Payload, Pending, Prepared, Reply, Value,
 };
 use parking_lot::Mutex;
-use rustler::{Atom, Binary, Encoder, Env, LocalPid, Resource, ResourceArc, Term};
+use rustler::env::SavedTerm;
+use rustler::{Atom, Binary, Encoder, Env, LocalPid, OwnedEnv, Resource, ResourceArc, Term};
 use tokio::sync::oneshot::{self, Receiver, Sender};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::state::{self, Maker};
 use crate::deferred::{DeferredBinary, LIGHT_BYTES};
 use crate::outbox;
 use crate::runtime::runtime;
 use crate::term::{self, failure, text_atom};
-use crate::value::{ReadError, Reader, answer, terms};
+use crate::value::{ReadError, Reader, Recipient, answer, terms};
 
 /// The longest error text of a provider that is passed on; the same as for guests.
 const MAX_ERROR: usize = 8 << 10;
+
+/// How long a provider may take to handle the end of a resource.
+const DROP_TIME: Duration = Duration::from_secs(30);
 
 /// A provider whose calls and links become messages to Elixir processes.
 pub(crate) struct Elixir(Arc<ElixirState>);
@@ -109,10 +115,17 @@ impl Capability for Elixir {
 impl ElixirState {
     /// Sends a call to Elixir and waits for the answer. If this is dropped while it waits, Elixir
     /// is told to end the call.
-    async fn invoke(&self, call: CapabilityCall) -> Result<Reply, Error> {
+    async fn invoke(self: &Arc<Self>, call: CapabilityCall) -> Result<Reply, Error> {
         let CapabilityCall { invocation, link } = call;
         let payload = ElixirPayload::new(invocation.payload)?;
         let link = link.ok_or_else(|| self.unlinked())?;
+        let made_for = MadeFor {
+            provider: Arc::clone(self),
+            link: Arc::clone(&link),
+        };
+        if let ElixirPayload::Values(values) = &payload {
+            state::check(values, &made_for)?;
+        }
         let permits = Arc::clone(&self.permits);
         let permit = permits.try_acquire_owned().map_err(|_| self.overloaded())?;
         let number = self.numbers.fetch_add(1, Relaxed);
@@ -138,7 +151,47 @@ impl ElixirState {
         };
         let result = answer.await;
         pending.answered = true;
-        result.unwrap_or_else(|_| Err(self.ended()))
+        let reply = result.unwrap_or_else(|_| Err(self.ended()))?;
+        if let Reply::Value(value) = &reply {
+            state::settle(value, &(Arc::new(made_for) as _));
+        }
+        Ok(reply)
+    }
+
+    /// Tells Elixir that a resource has ended, when a call less than the maximum runs. Nobody waits for it.
+    fn end_resource(
+        self: Arc<Self>,
+        link: Arc<Link>,
+        kind: String,
+        (state_env, state): (OwnedEnv, SavedTerm),
+    ) {
+        runtime().spawn(async move {
+            let permits = Arc::clone(&self.permits);
+            let Ok(permit) = permits.acquire_owned().await else {
+                return;
+            };
+            let number = self.numbers.fetch_add(1, Relaxed);
+            let (question, answer) = ask(Some(permit));
+            let id = self.id.clone();
+            outbox::send(self.call_process, move |env| {
+                let state = state_env.run(|own| state.load(own).in_env(env));
+                (
+                    text_atom(env, "exosuit_drop"),
+                    (number, question),
+                    key(env, &link, &id),
+                    kind,
+                    state,
+                    u64::try_from(DROP_TIME.as_millis()).unwrap_or(u64::MAX),
+                )
+                    .encode(env)
+            });
+            let mut pending = PendingCall {
+                call_process: self.call_process,
+                number,
+                answered: false,
+            };
+            pending.answered = tokio::time::timeout(DROP_TIME, answer).await.is_ok();
+        });
     }
 
     /// Has the provider take the link. The router switches to it later; if it does not, Elixir is
@@ -192,6 +245,27 @@ impl ElixirState {
     fn ended(&self) -> Error {
         let detail = format!("provider {} ended before it answered", self.id);
         Error::new(Code::Dropped, detail)
+    }
+}
+
+/// The maker of the resources in an answer.
+struct MadeFor {
+    provider: Arc<ElixirState>,
+    link: Arc<Link>,
+}
+
+impl Maker for MadeFor {
+    fn id(&self) -> &Id {
+        &self.provider.id
+    }
+
+    fn key(&self) -> usize {
+        Arc::as_ptr(&self.provider).addr()
+    }
+
+    fn end(&self, kind: String, state: (OwnedEnv, SavedTerm)) {
+        let provider = Arc::clone(&self.provider);
+        provider.end_resource(Arc::clone(&self.link), kind, state);
     }
 }
 
@@ -257,7 +331,7 @@ impl Encoder for ElixirPayload {
     fn encode<'a>(&self, env: Env<'a>) -> Term<'a> {
         match self {
             Self::Bytes(bytes) => bytes.encode(env),
-            Self::Values(values) => terms(env, values).encode(env),
+            Self::Values(values) => terms(env, values, Recipient::Provider).encode(env),
         }
     }
 }

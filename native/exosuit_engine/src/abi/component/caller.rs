@@ -1,5 +1,6 @@
 //! Calls of a component to the outside: who calls, and inside which call.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use exosuit_core::{Answer, Context, Invocation, LinkName, Origin, Payload, Reply, Target, Value};
@@ -11,6 +12,8 @@ use crate::actor_shared::ActorShared;
 pub(super) struct Caller {
     pub(super) actor: Arc<ActorShared>,
     pub(super) context: Context,
+    /// The instance, as the owner of the resources that it gets.
+    pub(super) number: NonZeroU64,
 }
 
 impl Caller {
@@ -25,7 +28,10 @@ impl Caller {
             },
             operation,
             payload,
-            context: self.context.nested(),
+            context: Context {
+                caller: Some(self.number),
+                ..self.context.nested()
+            },
         })
     }
 

@@ -9,6 +9,7 @@ use wasmtime::Store;
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use wasmtime::component::{Component, ComponentExportIndex, Func, Instance, Val};
 
+use super::kinds::Kinds;
 use super::plain;
 use super::state::ComponentState;
 use super::types::{MAX_TYPES, Signature};
@@ -41,11 +42,25 @@ impl Function {
         function.ok_or_else(|| wasmtime::format_err!("an export that was there is gone"))
     }
 
-    fn signature(&self) -> Result<&Signature, Error> {
+    /// Whether it takes or gives resources.
+    pub(super) fn has_resources(&self) -> bool {
+        let signature = self.signature.as_ref();
+        signature.is_ok_and(|signature| signature.has_resources)
+    }
+
+    /// Its types, or an error that says which of them cannot pass.
+    pub(super) fn signature(&self) -> Result<&Signature, Error> {
         let signature = self.signature.as_ref();
         signature
             .map_err(|what| Error::Input(format!("the function {what}, which cannot pass yet")))
     }
+}
+
+/// What reading the types of a component's functions needs.
+struct Types<'a> {
+    kinds: &'a Kinds,
+    /// How many more types may be read.
+    left: usize,
 }
 
 /// The functions that a component exports, by operation: `ns:pkg/iface@version#function`, the same
@@ -58,21 +73,24 @@ pub(super) struct Functions {
 
 impl Functions {
     /// All functions that a component exports, alone or within an interface.
-    pub(super) fn of(component: &Component) -> Self {
+    pub(super) fn of(component: &Component, kinds: &Kinds) -> Self {
         let mut functions = Self::default();
-        let mut types_left = MAX_TYPES;
+        let mut types = Types {
+            kinds,
+            left: MAX_TYPES,
+        };
         functions.bytes_left = MAX_OPERATIONS;
         let engine = component.engine();
         for (name, export) in component.component_type().exports(engine) {
             match export.ty {
                 ComponentItem::ComponentFunc(ty) => {
-                    functions.add(component, None, name, &ty, &mut types_left);
+                    functions.add(component, None, name, &ty, &mut types);
                 }
                 ComponentItem::ComponentInstance(interface) => {
                     for (function, export) in interface.exports(engine) {
                         if let ComponentItem::ComponentFunc(ty) = export.ty {
                             let interface = Some(name);
-                            functions.add(component, interface, function, &ty, &mut types_left);
+                            functions.add(component, interface, function, &ty, &mut types);
                         }
                     }
                 }
@@ -88,7 +106,7 @@ impl Functions {
         interface: Option<&str>,
         name: &str,
         ty: &ComponentFunc,
-        types_left: &mut usize,
+        types: &mut Types<'_>,
     ) {
         // Functions beyond that cannot be called.
         let bytes = 2 * (interface.map_or(0, str::len) + name.len());
@@ -100,7 +118,7 @@ impl Functions {
         let Some(index) = component.get_export_index(within.as_ref(), name) else {
             return;
         };
-        let signature = Signature::read(ty, types_left);
+        let signature = Signature::read(ty, types.kinds, &mut types.left);
         let function = Arc::new(Function { index, signature });
         let Some(interface) = interface else {
             self.by_operation.insert(name.to_owned(), Some(function));
@@ -172,24 +190,24 @@ pub(super) async fn call_with_values(
         Err(arguments) => arguments,
     };
     let max = store.data().max_value_bytes();
-    let parameters =
-        lower_all(arguments, signature, max).map_err(|misfit| input(operation, &misfit))?;
+    let parameters = lower_all(arguments, signature, max, &mut ())
+        .map_err(|misfit| input(operation, &misfit))?;
     let mut results = vec![Val::Bool(false); usize::from(signature.result.is_some())];
     func.call_async(store, &parameters, &mut results).await?;
     let result = results.first().zip(signature.result.as_ref());
-    let value = result.map_or(Value::Nil, |(val, ty)| lift(val, ty));
+    let value = result.map_or(Value::Nil, |(val, ty)| lift(val, ty, &mut ()));
     Ok(Reply::Value(off_scheduler(value).await))
 }
 
 /// A value that takes its time to become a term is not handed over on a scheduler.
-async fn off_scheduler(value: Value) -> Value {
+pub(super) async fn off_scheduler(value: Value) -> Value {
     if are_heavy([&value]) {
         leave_scheduler().await;
     }
     value
 }
 
-fn input(operation: &str, misfit: &Misfit) -> Error {
+pub(super) fn input(operation: &str, misfit: &Misfit) -> Error {
     Error::Input(format!("{}: {misfit}", cut(operation, MAX_NAME)))
 }
 

@@ -11,8 +11,9 @@ use exosuit_wit::wasi::{
     logging0_1_0_draft,
 };
 use wasmtime::StoreContextMut;
-use wasmtime::component::{HasSelf, LinkerInstance, Val};
+use wasmtime::component::{HasSelf, LinkerInstance, ResourceAny, Val};
 
+use super::resources::{Entering, Leaving, Rules, drop_all};
 use super::state::ComponentState;
 use super::types::{Signature, WitType};
 use super::value::{Misfit, lift, lower};
@@ -100,22 +101,32 @@ struct Bridge {
 impl Bridge {
     fn call<'a>(
         self: Arc<Self>,
-        store: StoreContextMut<'a, ComponentState>,
+        mut store: StoreContextMut<'a, ComponentState>,
         parameters: &[Val],
         results: &'a mut [Val],
     ) -> impl Future<Output = wasmtime::Result<()>> + Send + use<'a> {
         let lifted = parameters.iter().zip(&self.signature.parameters);
-        let arguments: Vec<_> = lifted.map(|(val, (_name, ty))| lift(val, ty)).collect();
+        let mut leaving = Leaving::new(&mut store, None);
+        let arguments: Vec<_> = lifted
+            .map(|(val, (_name, ty))| lift(val, ty, &mut leaving))
+            .collect();
+        let left = leaving.finish();
         async move {
+            left?;
             if are_heavy(&arguments) {
                 leave_scheduler().await;
             }
             let ComponentState { caller, .. } = store.data();
-            let max = store.data().max_value_bytes();
             let answer = caller.ask(self.contract.as_str(), self.operation.clone(), arguments);
             let answer = answer.await;
             if let (Some(ty), Some(result)) = (&self.signature.result, results.first_mut()) {
-                *result = self.given(answer, ty, max)?;
+                let mut unused = Vec::new();
+                let lowered = answer.and_then(|value| {
+                    let lowered = self.lower(&mut store, value, ty, &mut unused);
+                    lowered.map_err(|misfit| self.misfit(&misfit))
+                });
+                drop_all(&mut store, unused).await?;
+                *result = given(lowered, ty)?;
             } else {
                 answer.map_err(Error::Host)?;
             }
@@ -123,27 +134,24 @@ impl Bridge {
         }
     }
 
-    /// What the guest gets. A failure is an error to it, if its function can tell one in words; it
-    /// could not go on with anything else.
-    fn given(
+    /// The answer as the guest gets it. If it does not fit, `unused` gets the resources in it.
+    fn lower(
         &self,
-        answer: Result<Value, exosuit_core::Error>,
+        store: &mut StoreContextMut<'_, ComponentState>,
+        answer: Value,
         ty: &WitType,
-        max_bytes: usize,
-    ) -> Result<Val, Error> {
-        let lowered = answer
-            .and_then(|value| lower(value, ty, max_bytes).map_err(|misfit| self.misfit(&misfit)));
-        let error = match lowered {
-            Ok(val) => return Ok(val),
-            Err(error) => error,
-        };
-        match ty {
-            WitType::Result(_, Some(told)) if matches!(**told, WitType::String) => {
-                let text = Val::String(error.detail);
-                Ok(Val::Result(Err(Some(Box::new(text)))))
-            }
-            _ => Err(Error::Host(error)),
+        unused: &mut Vec<ResourceAny>,
+    ) -> Result<Val, Misfit> {
+        let max = store.data().max_value_bytes();
+        if !self.signature.has_resources {
+            return lower(answer, ty, max, &mut ());
         }
+        let rules = Rules::new(Arc::clone(&store.data().caller.actor), None);
+        let mut entering = Entering::new(store, rules);
+        let lowered = lower(answer, ty, max, &mut entering);
+        let (lowered, dropped) = entering.commit(lowered);
+        *unused = dropped;
+        lowered
     }
 
     fn misfit(&self, misfit: &Misfit) -> exosuit_core::Error {
@@ -152,5 +160,21 @@ impl Bridge {
             exosuit_core::Code::Provider,
             format!("the answer to {operation} is not of its type: {misfit}"),
         )
+    }
+}
+
+/// What the guest gets. A failure is an error to it, if its function can tell one in words; it could not go on with
+/// anything else.
+fn given(answer: Result<Val, exosuit_core::Error>, ty: &WitType) -> Result<Val, Error> {
+    let error = match answer {
+        Ok(val) => return Ok(val),
+        Err(error) => error,
+    };
+    match ty {
+        WitType::Result(_, Some(told)) if matches!(**told, WitType::String) => {
+            let text = Val::String(error.detail);
+            Ok(Val::Result(Err(Some(Box::new(text)))))
+        }
+        _ => Err(Error::Host(error)),
     }
 }

@@ -29,9 +29,10 @@ impl PreparedComponent {
         base: &ComponentLinker,
         component: &Component,
     ) -> Result<Self, Error> {
-        let linked = unanswered::linked(base, component)?;
+        let mut linked = unanswered::linked(base, component)?;
+        linked.kinds.export(component);
         Ok(Self {
-            functions: Functions::of(component),
+            functions: Functions::of(component, &linked.kinds),
             handler: ProxyIndices::new(&linked.instance).ok(),
             linked,
         })

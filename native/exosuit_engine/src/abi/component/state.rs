@@ -1,7 +1,9 @@
 //! The data in the store of a component's instance: what WASI and the other imports need to know of the
 //! instance, of its actor, and of the call that it serves.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
 use exosuit_core::Context;
@@ -10,23 +12,29 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::super::store::Limited;
 use super::caller::Caller;
+use super::held::{HeldResources, MAX_RESOURCES};
 use crate::actor_shared::ActorShared;
 use crate::limiter::Limiter;
 use crate::sandbox::{self, Sandbox};
 use crate::{Error, explain};
 
-/// How many things the host keeps for a guest: streams, headers, requests under way. With the bounds
-/// on the size of each, all of them are no more than what guests have of memory.
-const MAX_RESOURCES: usize = 4_096;
-
 /// The size of one collection of headers, as it is kept.
 const MAX_FIELDS: usize = 64 << 10;
+
+/// A number that no other instance has, nor a process of the BEAM: the last four bits of their numbers are not 0.
+pub(super) fn instance_number() -> NonZeroU64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    let number = LAST.fetch_add(1, Relaxed).wrapping_add(1);
+    NonZeroU64::new(number << 4).unwrap_or(NonZeroU64::MAX)
+}
 
 /// The data of one instance. Only the call's context in `caller` changes from one call to the next.
 pub(crate) struct ComponentState {
     pub(super) caller: Caller,
     pub(super) limiter: Limiter,
     pub(super) table: ResourceTable,
+    /// The resources of providers and other actors that the guest has.
+    pub(super) held: HeldResources,
     /// Made when the guest first uses it: most guests import more of WASI than they call, and making it
     /// costs as much as a call. With directories it may fail, and is therefore made before the guest runs.
     wasi: Option<Box<Sandbox<WasiCtx>>>,
@@ -56,8 +64,13 @@ impl ComponentState {
         http.set_field_size_limit(MAX_FIELDS);
         Self {
             limiter: Limiter::new(actor.limits, actor.engine.parts()),
-            caller: Caller { actor, context },
+            caller: Caller {
+                actor,
+                context,
+                number: instance_number(),
+            },
             table,
+            held: HeldResources::default(),
             wasi: wasi.map(|wasi| Box::new(wasi.build(WasiCtxBuilder::build))),
             http,
         }

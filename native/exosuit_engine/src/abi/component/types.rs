@@ -1,9 +1,12 @@
 //! Types of WIT functions, read once when a component is prepared, so that a call asks wasmtime for none.
 
+use std::sync::Arc;
+
 use exosuit_core::WitName;
 use wasmtime::component::types::ComponentFunc;
-use wasmtime::component::{Type, Val};
+use wasmtime::component::{ResourceType, Type, Val};
 
+use super::kinds::{Home, Kind, Kinds};
 use crate::explain::{MAX_NAME, cut};
 
 /// How deep types may be nested. Values are handled by functions that call themselves for each level.
@@ -18,16 +21,29 @@ pub(super) const MAX_TYPES: usize = 1 << 18;
 pub(super) struct Signature {
     pub(super) parameters: Vec<(WitName, WitType)>,
     pub(super) result: Option<WitType>,
+    /// Whether it takes or gives resources.
+    pub(super) has_resources: bool,
+    /// Whether it gives resources that live in the component itself.
+    pub(super) gives_own: bool,
 }
 
 impl Signature {
     /// Reads the types of a function. An error says which of them cannot pass, and why. Takes from `left` how many
     /// types it read.
-    pub(super) fn read(function: &ComponentFunc, left: &mut usize) -> Result<Self, String> {
+    pub(super) fn read(
+        function: &ComponentFunc,
+        kinds: &Kinds,
+        left: &mut usize,
+    ) -> Result<Self, String> {
         if function.async_() {
             return Err("is of WASI 0.3".to_owned());
         }
-        let mut reader = Reader { left };
+        let mut reader = Reader {
+            left,
+            kinds,
+            has_resources: false,
+            gives_own: false,
+        };
         let mut parameters = Vec::new();
         for (name, ty) in function.params() {
             let ty = reader
@@ -35,10 +51,21 @@ impl Signature {
                 .map_err(|what| format!("takes {what} as {:?}", cut(name, MAX_NAME)))?;
             parameters.push((reader.name(name)?, ty));
         }
+        reader.gives_own = false;
         let result = function.results().next();
         let result = result.map(|ty| reader.read(&ty, 0)).transpose();
         let result = result.map_err(|what| format!("gives {what}"))?;
-        Ok(Self { parameters, result })
+        let Reader {
+            has_resources,
+            gives_own,
+            ..
+        } = reader;
+        Ok(Self {
+            parameters,
+            result,
+            has_resources,
+            gives_own,
+        })
     }
 
     /// Calls `each` with every name of a field, case or flag.
@@ -79,6 +106,10 @@ pub(super) enum WitType {
     /// [`Value::Some`]: exosuit_core::Value::Some
     MarkedOption(Box<Self>),
     Result(Option<Box<Self>>, Option<Box<Self>>),
+    /// A resource that is given away.
+    Own(Arc<Kind>),
+    /// A resource that is lent for the call.
+    Borrow(Arc<Kind>),
 }
 
 /// The integer types.
@@ -146,6 +177,7 @@ impl WitType {
             Self::Option(_) => "an option".to_owned(),
             Self::MarkedOption(_) => "an option (nil or {:some, value})".to_owned(),
             Self::Result(..) => "a result".to_owned(),
+            Self::Own(kind) | Self::Borrow(kind) => format!("a resource {}", kind.name),
         }
     }
 
@@ -196,6 +228,10 @@ impl WitType {
 
 struct Reader<'a> {
     left: &'a mut usize,
+    kinds: &'a Kinds,
+    has_resources: bool,
+    /// Whether a resource of the component itself was given away in what was read last.
+    gives_own: bool,
 }
 
 impl Reader<'_> {
@@ -256,13 +292,24 @@ impl Reader<'_> {
                 self.case(result.ok(), depth)?,
                 self.case(result.err(), depth)?,
             ),
-            Type::Own(_) | Type::Borrow(_) => return Err("a resource".to_owned()),
+            Type::Own(ty) => {
+                let kind = self.kind(*ty)?;
+                self.gives_own |= kind.home == Home::Here;
+                WitType::Own(kind)
+            }
+            Type::Borrow(ty) => WitType::Borrow(self.kind(*ty)?),
             Type::Map(_) => return Err("a map".to_owned()),
             Type::FixedLengthList(_) => return Err("a list of a fixed length".to_owned()),
             Type::Future(_) | Type::Stream(_) | Type::ErrorContext => {
                 return Err("a type of WASI 0.3".to_owned());
             }
         })
+    }
+
+    fn kind(&mut self, ty: ResourceType) -> Result<Arc<Kind>, String> {
+        self.has_resources = true;
+        let kind = self.kinds.find(ty).cloned();
+        kind.ok_or_else(|| "a resource of the host's own".to_owned())
     }
 
     /// Sorted, so that a value finds its own among ten thousand.

@@ -15,6 +15,7 @@ use wasmtime::component::types::{ComponentFunc, ComponentInstance, ComponentItem
 use wasmtime::component::{Component, InstancePre, Linker, LinkerInstance, ResourceType};
 
 use super::imports::define;
+use super::kinds::Kinds;
 use super::state::ComponentState;
 use super::types::{MAX_TYPES, Signature};
 use crate::Error;
@@ -50,6 +51,8 @@ pub(in crate::abi) struct Linked {
     pub(super) instance: InstancePre<ComponentState>,
     /// The types of the functions that links may answer.
     pub(super) bridged: Vec<Arc<Signature>>,
+    /// The types of resources of the interfaces that links may answer.
+    pub(super) kinds: Kinds,
     /// The imports that nothing answers, each with the reason.
     pub(in crate::abi) unanswered: Vec<String>,
 }
@@ -65,6 +68,7 @@ pub(in crate::abi) fn linked(
         engine: component.engine(),
         types_left: MAX_TYPES,
         bridged: Vec::new(),
+        kinds: Kinds::default(),
         unanswered: Vec::new(),
     };
     let mut imports = Import::all(component);
@@ -76,12 +80,14 @@ pub(in crate::abi) fn linked(
             Ok(instance) => {
                 let Linking {
                     bridged,
+                    kinds,
                     unanswered,
                     ..
                 } = linking;
                 return Ok(Linked {
                     instance,
                     bridged,
+                    kinds,
                     unanswered,
                 });
             }
@@ -118,7 +124,7 @@ struct Import {
     name: String,
     item: ComponentItem,
     /// The resources that no import before this one has named.
-    resources: Vec<String>,
+    resources: Vec<(String, ResourceType)>,
     is_stubbed: bool,
 }
 
@@ -155,22 +161,21 @@ fn new_resources(
     name: &str,
     item: &ComponentItem,
     known: &mut Vec<ResourceType>,
-) -> Vec<String> {
-    let mut is_new = |item: &ComponentItem| match item {
+) -> Vec<(String, ResourceType)> {
+    let mut new = |name: &str, item: &ComponentItem| match item {
         ComponentItem::Resource(ty) if !known.contains(ty) => {
             known.push(*ty);
-            true
+            Some((name.to_owned(), *ty))
         }
-        _ => false,
+        _ => None,
     };
     match item {
         ComponentItem::ComponentInstance(interface) => {
             let exports = interface.exports(engine);
-            let new = exports.filter(|(_name, export)| is_new(&export.ty));
-            new.map(|(name, _)| name.to_owned()).collect()
+            let new = exports.filter_map(|(name, export)| new(name, &export.ty));
+            new.collect()
         }
-        item if is_new(item) => vec![name.to_owned()],
-        _ => Vec::new(),
+        item => new(name, item).into_iter().collect(),
     }
 }
 
@@ -180,6 +185,7 @@ struct Linking<'a> {
     engine: &'a wasmtime::Engine,
     types_left: usize,
     bridged: Vec<Arc<Signature>>,
+    kinds: Kinds,
     unanswered: Vec<String>,
 }
 
@@ -193,10 +199,13 @@ impl Linking<'_> {
         };
         import.is_stubbed = true;
         let mut instance = self.linker.instance(&import.name).map_err(setup)?;
-        define_resources(&mut instance, &import.resources).map_err(setup)?;
+        for (name, ty) in &import.resources {
+            let ty = self.kinds.import(&import.name, name, *ty);
+            define_resource(&mut instance, name, ty).map_err(setup)?;
+        }
         for (function, ty) in functions(self.engine, interface) {
             let operation = format!("{}#{function}", import.name);
-            let defined = match Signature::read(&ty, &mut self.types_left) {
+            let defined = match Signature::read(&ty, &self.kinds, &mut self.types_left) {
                 Ok(signature) => {
                     let signature = Arc::new(signature);
                     self.bridged.push(Arc::clone(&signature));
@@ -260,10 +269,26 @@ fn functions(
 
 fn define_resources(
     instance: &mut LinkerInstance<'_, ComponentState>,
-    resources: &[String],
+    resources: &[(String, ResourceType)],
 ) -> wasmtime::Result<()> {
-    resources.iter().try_for_each(|name| {
-        instance.resource(name, ResourceType::host::<Nothing>(), |_, _| Ok(()))
+    resources
+        .iter()
+        .try_for_each(|(name, _ty)| define_resource(instance, name, None))
+}
+
+/// Defines a type of resources: one that passes, or one of which no value ever exists.
+fn define_resource(
+    instance: &mut LinkerInstance<'_, ComponentState>,
+    name: &str,
+    ty: Option<ResourceType>,
+) -> wasmtime::Result<()> {
+    let Some(ty) = ty else {
+        return instance.resource(name, ResourceType::host::<Nothing>(), |_, _| Ok(()));
+    };
+    instance.resource(name, ty, |mut store, number| {
+        // Those who answer the import hear of it when this was the last handle.
+        drop(store.data_mut().held.remove(number));
+        Ok(())
     })
 }
 

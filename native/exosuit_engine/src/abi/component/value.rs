@@ -7,6 +7,6 @@ mod lift;
 mod lower;
 mod misfit;
 
-pub(super) use self::lift::lift;
-pub(super) use self::lower::{lower, lower_all};
+pub(super) use self::lift::{GiveOut, lift};
+pub(super) use self::lower::{TakeIn, lower, lower_all};
 pub(super) use self::misfit::Misfit;

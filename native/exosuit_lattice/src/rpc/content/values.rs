@@ -151,6 +151,7 @@ impl Writer {
                 self.entry(SOME);
                 self.each([&**inner].into_iter(), depth)?;
             }
+            Value::Resource(_) => return Err("a resource cannot leave its host".to_owned()),
             other => return Err(format!("{other:?} cannot be sent to another host")),
         }
         Ok(())

@@ -163,6 +163,7 @@ impl Service {
         let context = Context {
             deadline: Instant::now() + left,
             depth: request.said.depth,
+            caller: None,
         };
         let trace = request.said.trace.clone();
         // Boxed: otherwise each future around it would hold it twice, and move it.

@@ -1,24 +1,41 @@
 //! Values from a guest: they carry names and cases, so that their type is not needed any more.
 
-use exosuit_core::{Value, WitName};
-use wasmtime::component::Val;
+use std::sync::Arc;
 
+use exosuit_core::{Value, WitName};
+use wasmtime::component::{ResourceAny, Val};
+
+use super::super::kinds::Kind;
 use super::super::types::WitType;
 
+/// Makes handles of the resources that a guest gives.
+pub(in crate::abi::component) trait GiveOut {
+    /// The handle as a value.
+    fn give_out(&mut self, resource: ResourceAny, kind: &Arc<Kind>) -> Value;
+}
+
+/// For functions without resources.
+impl GiveOut for () {
+    fn give_out(&mut self, _resource: ResourceAny, _kind: &Arc<Kind>) -> Value {
+        Value::Nil
+    }
+}
+
 /// What a guest gave, of this type.
-pub(in crate::abi::component) fn lift(val: &Val, ty: &WitType) -> Value {
+pub(in crate::abi::component) fn lift(val: &Val, ty: &WitType, out: &mut dyn GiveOut) -> Value {
     match (val, ty) {
         (Val::List(items), WitType::Bytes) => Value::binary(bytes(items)),
         (Val::List(items), WitType::List(ty)) => {
-            Value::List(items.iter().map(|item| lift(item, ty)).collect())
+            Value::List(items.iter().map(|item| lift(item, ty, out)).collect())
         }
         (Val::Tuple(fields), WitType::Tuple(types)) => {
             let fields = fields.iter().zip(types);
-            Value::Tuple(fields.map(|(field, ty)| lift(field, ty)).collect())
+            Value::Tuple(fields.map(|(field, ty)| lift(field, ty, out)).collect())
         }
         (Val::Record(given), WitType::Record(fields)) => {
             let fields = given.iter().zip(fields);
-            let lifted = fields.map(|((_name, val), (name, ty))| (name.clone(), lift(val, ty)));
+            let lifted =
+                fields.map(|((_name, val), (name, ty))| (name.clone(), lift(val, ty, out)));
             Value::Record(lifted.collect())
         }
         (Val::Variant(name, payload), WitType::Variant(cases)) => {
@@ -27,22 +44,25 @@ pub(in crate::abi::component) fn lift(val: &Val, ty: &WitType) -> Value {
                 |_| (name.as_str().into(), None),
                 |at| (cases[at].0.clone(), cases[at].1.as_ref()),
             );
-            Value::Case(name, lift_case(payload.as_deref(), ty))
+            Value::Case(name, lift_case(payload.as_deref(), ty, out))
         }
         (Val::Enum(name), WitType::Enum(names)) => Value::Case(known(name, names), None),
         (Val::Flags(set), WitType::Flags(names)) => {
             let set = set.iter().map(|name| Value::Case(known(name, names), None));
             Value::List(set.collect())
         }
-        (Val::Option(Some(value)), WitType::Option(ty)) => lift(value, ty),
+        (Val::Option(Some(value)), WitType::Option(ty)) => lift(value, ty, out),
         (Val::Option(Some(value)), WitType::MarkedOption(ty)) => {
-            Value::Some(Box::new(lift(value, ty)))
+            Value::Some(Box::new(lift(value, ty, out)))
         }
         (Val::Result(Ok(value)), WitType::Result(ty, _)) => {
-            Value::Ok(lift_case(value.as_deref(), ty.as_deref()))
+            Value::Ok(lift_case(value.as_deref(), ty.as_deref(), out))
         }
         (Val::Result(Err(value)), WitType::Result(_, ty)) => {
-            Value::Error(lift_case(value.as_deref(), ty.as_deref()))
+            Value::Error(lift_case(value.as_deref(), ty.as_deref(), out))
+        }
+        (Val::Resource(resource), WitType::Own(kind) | WitType::Borrow(kind)) => {
+            out.give_out(*resource, kind)
         }
         (val, _) => lift_scalar(val),
     }
@@ -56,8 +76,12 @@ fn bytes(items: &[Val]) -> Vec<u8> {
     items.iter().map(byte).collect()
 }
 
-fn lift_case(value: Option<&Val>, ty: Option<&WitType>) -> Option<Box<Value>> {
-    Some(Box::new(lift(value?, ty?)))
+fn lift_case(
+    value: Option<&Val>,
+    ty: Option<&WitType>,
+    out: &mut dyn GiveOut,
+) -> Option<Box<Value>> {
+    Some(Box::new(lift(value?, ty?, out)))
 }
 
 /// The name as the type has it, which costs no copy.

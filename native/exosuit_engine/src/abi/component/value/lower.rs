@@ -1,10 +1,12 @@
 //! Values for a guest, each checked against its type.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use exosuit_core::{Value, WitName};
+use exosuit_core::{Handle, Value, WitName};
 use wasmtime::component::Val;
 
+use super::super::kinds::Kind;
 use super::super::types::{Integer, Signature, WitType};
 use super::misfit::{Misfit, listed};
 use crate::explain::{MAX_NAME, cut};
@@ -15,11 +17,31 @@ const MANY_FIELDS: usize = 16;
 /// The largest integer up to which every integer is an `f64`.
 const MAX_EXACT: i128 = 1 << f64::MANTISSA_DIGITS;
 
+/// Makes resources of the handles that a guest gets.
+pub(in crate::abi::component) trait TakeIn {
+    /// The resource, given away or lent, or why the guest cannot have it.
+    fn take_in(&mut self, handle: &Handle, kind: &Arc<Kind>, is_given: bool)
+    -> Result<Val, Misfit>;
+}
+
+/// For functions without resources.
+impl TakeIn for () {
+    fn take_in(
+        &mut self,
+        _handle: &Handle,
+        _kind: &Arc<Kind>,
+        _is_given: bool,
+    ) -> Result<Val, Misfit> {
+        Err(Misfit::new("no resource passes here"))
+    }
+}
+
 /// The arguments of a function as a guest gets them, of at most this many bytes.
 pub(in crate::abi::component) fn lower_all(
     values: Vec<Value>,
     signature: &Signature,
     max_bytes: usize,
+    resources: &mut dyn TakeIn,
 ) -> Result<Vec<Val>, Misfit> {
     let parameters = &signature.parameters;
     if parameters.len() != values.len() {
@@ -29,7 +51,7 @@ pub(in crate::abi::component) fn lower_all(
             "the function takes {takes} arguments ({names}), got {got}"
         )));
     }
-    let mut lowering = Lowering::new(max_bytes);
+    let mut lowering = Lowering::new(max_bytes, resources);
     let lowered = parameters.iter().zip(values).map(|((name, ty), value)| {
         let lowered = lowering.lower(value, ty);
         lowered.map_err(|misfit| misfit.within(name))
@@ -42,19 +64,25 @@ pub(in crate::abi::component) fn lower(
     value: Value,
     ty: &WitType,
     max_bytes: usize,
+    resources: &mut dyn TakeIn,
 ) -> Result<Val, Misfit> {
-    Lowering::new(max_bytes).lower(value, ty)
+    Lowering::new(max_bytes, resources).lower(value, ty)
 }
 
 /// Bounds what values take as wasmtime holds them: forty bytes each, though it be a byte of a list.
-struct Lowering {
+struct Lowering<'a> {
     max: usize,
     left: usize,
+    resources: &'a mut dyn TakeIn,
 }
 
-impl Lowering {
-    fn new(max: usize) -> Self {
-        Self { max, left: max }
+impl<'a> Lowering<'a> {
+    fn new(max: usize, resources: &'a mut dyn TakeIn) -> Self {
+        Self {
+            max,
+            left: max,
+            resources,
+        }
     }
 
     fn lower(&mut self, value: Value, ty: &WitType) -> Result<Val, Misfit> {
@@ -92,6 +120,12 @@ impl Lowering {
             (WitType::Result(_, ty), Value::Error(value)) => {
                 let value = self.case(value, ty.as_deref(), "error")?;
                 Ok(Val::Result(Err(value)))
+            }
+            (WitType::Own(kind), Value::Resource(handle)) => {
+                self.resources.take_in(&handle, kind, true)
+            }
+            (WitType::Borrow(kind), Value::Resource(handle)) => {
+                self.resources.take_in(&handle, kind, false)
             }
             (ty, value) => Err(Misfit::expected(ty, &value)),
         }

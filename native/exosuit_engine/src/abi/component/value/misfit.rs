@@ -27,7 +27,7 @@ enum Step {
 }
 
 impl Misfit {
-    pub(super) fn new(why: impl Into<String>) -> Self {
+    pub(in crate::abi::component) fn new(why: impl Into<String>) -> Self {
         Self {
             why: why.into(),
             path: Vec::new(),
@@ -91,6 +91,7 @@ fn kind(value: &Value) -> String {
         Value::Case(..) | Value::Some(_) => "a case with a value".to_owned(),
         Value::Ok(_) => "an ok".to_owned(),
         Value::Error(_) => "an error".to_owned(),
+        Value::Resource(_) => "a resource".to_owned(),
         _ => "something else".to_owned(),
     }
 }

@@ -1,0 +1,388 @@
+//! Instances that hold resources: those that a call gave to its caller live on in the instance, so that instance
+//! serves no other calls, and ends when nobody needs it any more.
+//!
+//! - [`Pins`]: the pinned instances of an actor, at most one for each caller, and so many in all.
+//! - [`Pin`]: one of them. Calls take turns in it. It ends with its last resource, with its caller, when no call came
+//!   for the idle limit, when a call in it traps or is given up, and with the actor.
+//! - [`PinTurn`]: the turn of a call.
+//! - [`GuestResource`]: what a handle refers to. When it is dropped, its destructor gets a turn on Tokio.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::{Duration, Instant};
+
+use exosuit_core::{Context, Held, LogLevel};
+use parking_lot::Mutex;
+use tokio::runtime::Handle as Runtime;
+use tokio::sync::{Mutex as Turns, OwnedMutexGuard};
+use tokio::task::AbortHandle;
+use tokio::time::{sleep_until, timeout_at};
+use wasmtime::component::ResourceAny;
+
+use super::super::guest::{Guest, PoolSlot};
+use super::guest::ComponentGuest;
+use super::held::MAX_RESOURCES;
+use super::kinds::Kind;
+use super::state::instance_number;
+use crate::Error;
+use crate::actor_shared::ActorShared;
+
+/// The pinned instances of one actor. When it is dropped, they end.
+pub(crate) struct Pins {
+    /// How many calls may run in the actor at a time.
+    instances: AtomicUsize,
+    by_caller: Mutex<HashMap<u64, Arc<Pin>>>,
+}
+
+/// An instance that holds resources for one caller.
+pub(crate) struct Pin {
+    pub(super) actor: Arc<ActorShared>,
+    caller: u64,
+    pins: Weak<Pins>,
+    /// Empty while a call runs in it, and after its end.
+    pinned: Arc<Turns<Option<Pinned>>>,
+    /// How many resources callers have.
+    resources: AtomicUsize,
+    ended: OnceLock<&'static str>,
+    /// How long a destructor may take: as long as the call that pinned the instance.
+    patience: Duration,
+    used: Mutex<Instant>,
+    idle: OnceLock<AbortHandle>,
+    runtime: Runtime,
+}
+
+/// The instance, with its permit of the engine's pool.
+struct Pinned {
+    guest: ComponentGuest,
+    slot: PoolSlot,
+}
+
+const BROKEN: &str = "a call of its instance trapped, reached a limit or was given up";
+const ABANDONED: &str = "the process that it was given to has ended";
+const UNUSED: &str = "no call came within the idle limit of resources (`resource_idle`)";
+const OVER: &str = "its instance holds no resource of its caller any more";
+const STOPPED: &str = "its actor was stopped, restarted or updated";
+
+impl Pins {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            instances: AtomicUsize::new(1),
+            by_caller: Mutex::default(),
+        })
+    }
+
+    /// Sets how many instances may be pinned: as many as calls may run.
+    pub(crate) fn set_instances(&self, instances: usize) {
+        self.instances.store(instances, SeqCst);
+    }
+
+    /// The turn of a call that gives resources to its caller: in the instance that is pinned for it already, or in
+    /// one that is yet to be made.
+    pub(super) async fn turn_for_caller(
+        self: &Arc<Self>,
+        actor: &Arc<ActorShared>,
+        context: Context,
+    ) -> Result<PinTurn, Error> {
+        let caller = context.caller.unwrap_or_else(instance_number).get();
+        loop {
+            let known = self.by_caller.lock().get(&caller).cloned();
+            let Some(pin) = known else {
+                match self.pin(actor, caller, context.deadline)? {
+                    Some(turn) => return Ok(turn),
+                    // Another call of the caller was faster.
+                    None => continue,
+                }
+            };
+            let turn = pin.turn().await;
+            if turn.guest.is_some() {
+                return Ok(turn);
+            }
+            // It has ended meanwhile.
+            turn.leave_ended();
+        }
+    }
+
+    fn pin(
+        self: &Arc<Self>,
+        actor: &Arc<ActorShared>,
+        caller: u64,
+        deadline: Instant,
+    ) -> Result<Option<PinTurn>, Error> {
+        let max = self.instances.load(SeqCst).min(actor.share.half());
+        let now = Instant::now();
+        let pinned = Arc::new(Turns::new(None));
+        let cell = Arc::clone(&pinned)
+            .try_lock_owned()
+            .map_err(|_| Error::Setup("a new lock is taken".to_owned()))?;
+        let pin = Arc::new(Pin {
+            actor: Arc::clone(actor),
+            caller,
+            pins: Arc::downgrade(self),
+            pinned,
+            resources: AtomicUsize::new(0),
+            ended: OnceLock::new(),
+            patience: deadline.saturating_duration_since(now),
+            used: Mutex::new(now),
+            idle: OnceLock::new(),
+            runtime: Runtime::current(),
+        });
+        let mut by_caller = self.by_caller.lock();
+        if by_caller.contains_key(&caller) {
+            return Ok(None);
+        }
+        if by_caller.len() >= max {
+            let held = by_caller.len();
+            return Err(Error::Overloaded(format!(
+                "{held} instances of the actor hold resources for callers, as many as may: drop resources, or raise \
+                 its `instances` (and for many, `pool_slots` of the engine)"
+            )));
+        }
+        by_caller.insert(caller, Arc::clone(&pin));
+        drop(by_caller);
+        Ok(Some(PinTurn {
+            pin,
+            cell: Some(cell),
+            guest: None,
+            slot: None,
+        }))
+    }
+}
+
+impl Drop for Pins {
+    fn drop(&mut self) {
+        for (_caller, pin) in self.by_caller.get_mut().drain() {
+            pin.end(STOPPED);
+        }
+    }
+}
+
+impl Pin {
+    /// Waits for the turn of a call. If the instance has ended, the turn is without a guest.
+    pub(super) async fn turn(self: &Arc<Self>) -> PinTurn {
+        let mut cell = Arc::clone(&self.pinned).lock_owned().await;
+        let (guest, slot) = match cell.take() {
+            Some(Pinned { guest, slot }) => (Some(guest), Some(slot)),
+            None => (None, None),
+        };
+        PinTurn {
+            pin: Arc::clone(self),
+            cell: Some(cell),
+            guest,
+            slot,
+        }
+    }
+
+    /// Why it has ended, if so.
+    pub(super) fn ended(&self) -> Option<&'static str> {
+        self.ended.get().copied()
+    }
+
+    /// Whether its caller may have no more resources in it, when so many are given back.
+    pub(super) fn is_full(&self, given_back: usize) -> bool {
+        self.resources.load(SeqCst) >= MAX_RESOURCES + given_back
+    }
+
+    /// Ends the instance: at once, or after the call that runs in it.
+    fn end(&self, why: &'static str) {
+        if self.ended.set(why).is_err() {
+            return;
+        }
+        if let Some(pins) = self.pins.upgrade() {
+            let mut by_caller = pins.by_caller.lock();
+            let is_this = |pin: &Arc<Self>| std::ptr::eq(&raw const **pin, self);
+            if by_caller.get(&self.caller).is_some_and(is_this) {
+                by_caller.remove(&self.caller);
+            }
+        }
+        if let Some(idle) = self.idle.get() {
+            idle.abort();
+        }
+        self.clear();
+    }
+
+    /// Drops the guest of an ended instance on Tokio, unless a call runs in it.
+    fn clear(&self) {
+        if let Ok(mut cell) = self.pinned.try_lock()
+            && let Some(pinned) = cell.take()
+        {
+            self.runtime.spawn(async move { drop(pinned) });
+        }
+    }
+
+    /// Destroys a resource that nobody has a handle to any more.
+    async fn destroy(self: Arc<Self>, resource: ResourceAny, name: Box<str>) {
+        let mut turn = self.turn().await;
+        let Some(guest) = turn.guest.take() else {
+            turn.leave_ended();
+            return;
+        };
+        let deadline = Instant::now() + self.patience;
+        let mut guest = guest.with(Context::until(deadline)).await;
+        let mut dropping = Box::pin(resource.resource_drop_async(&mut guest.store));
+        let dropped = self.actor.engine.ticker().during(dropping.as_mut());
+        let dropped = timeout_at(deadline.into(), dropped).await;
+        drop(dropping);
+        let state = guest.store.data();
+        state.conclude();
+        let dropped = dropped.map(|dropped| dropped.map_err(|error| state.explain(&error)));
+        let failure = match dropped {
+            Ok(Ok(())) => {
+                self.resources.fetch_sub(1, SeqCst);
+                turn.guest = Some(guest);
+                turn.finish();
+                return;
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(_late) => Error::Deadline.to_string(),
+        };
+        let text = format!("the destructor of a resource {name} failed: {failure}");
+        self.actor
+            .log
+            .write(&self.actor.id, LogLevel::Warning, &text);
+    }
+
+    /// Ends the instance when no call came for the idle limit.
+    async fn watch(pin: Weak<Self>, idle: Duration) {
+        loop {
+            let Some(used) = pin.upgrade().map(|pin| *pin.used.lock()) else {
+                return;
+            };
+            let until = used + idle;
+            if Instant::now() < until {
+                sleep_until(until.into()).await;
+                continue;
+            }
+            let Some(pin) = pin.upgrade() else { return };
+            if pin.pinned.try_lock().is_ok() {
+                pin.end(UNUSED);
+                return;
+            }
+            // A call runs, or waits for its turn.
+            *pin.used.lock() = Instant::now();
+        }
+    }
+}
+
+/// The turn of a call in a pinned instance. Dropped before it is finished, it ends the instance.
+pub(super) struct PinTurn {
+    pub(super) pin: Arc<Pin>,
+    cell: Option<OwnedMutexGuard<Option<Pinned>>>,
+    pub(super) guest: Option<ComponentGuest>,
+    pub(super) slot: Option<PoolSlot>,
+}
+
+impl PinTurn {
+    /// Keeps the instance for the next call, if its caller has resources in it. One that was pinned for this call,
+    /// which then gave none, goes back to the pool.
+    pub(super) fn finish(mut self) {
+        let (Some(guest), Some(slot)) = (self.guest.take(), self.slot.take()) else {
+            return;
+        };
+        let pin = Arc::clone(&self.pin);
+        let is_first = pin.idle.get().is_none();
+        let has_resources = pin.resources.load(SeqCst) > 0;
+        if !has_resources {
+            pin.end(OVER);
+            self.cell = None;
+            if is_first {
+                slot.leave(Guest::Component(guest));
+            }
+            return;
+        }
+        *pin.used.lock() = Instant::now();
+        if is_first {
+            let idle = pin.actor.limits.resource_idle;
+            let watching = pin.runtime.spawn(Pin::watch(Arc::downgrade(&pin), idle));
+            let _ = pin.idle.set(watching.abort_handle());
+        }
+        if let Some(mut cell) = self.cell.take() {
+            *cell = Some(Pinned { guest, slot });
+        }
+        // Its end may have come while the call ran.
+        if pin.ended().is_some() {
+            pin.clear();
+        }
+    }
+
+    /// Whether the instance is yet to be made.
+    pub(super) fn is_new(&self) -> bool {
+        self.pin.idle.get().is_none() && self.pin.ended().is_none()
+    }
+
+    /// Leaves an instance that has ended before.
+    pub(super) fn leave_ended(mut self) {
+        self.cell = None;
+    }
+}
+
+impl Drop for PinTurn {
+    fn drop(&mut self) {
+        if self.cell.is_some() {
+            self.pin.end(BROKEN);
+        }
+    }
+}
+
+/// A resource that lives in a pinned instance.
+pub(super) struct GuestResource {
+    pub(super) pin: Arc<Pin>,
+    pub(super) kind: Arc<Kind>,
+    pub(super) resource: ResourceAny,
+    is_given: AtomicBool,
+}
+
+impl GuestResource {
+    pub(super) fn new(pin: &Arc<Pin>, kind: &Arc<Kind>, resource: ResourceAny) -> Self {
+        pin.resources.fetch_add(1, SeqCst);
+        Self {
+            pin: Arc::clone(pin),
+            kind: Arc::clone(kind),
+            resource,
+            is_given: AtomicBool::new(false),
+        }
+    }
+
+    /// The guest has it back: it needs no destructor of ours.
+    pub(super) fn give(&self) {
+        if !self.is_given.swap(true, SeqCst) {
+            self.pin.resources.fetch_sub(1, SeqCst);
+        }
+    }
+}
+
+impl Held for GuestResource {
+    fn kind(&self) -> Option<&str> {
+        Some(&self.kind.name)
+    }
+
+    fn is_of(&self, kind: &str) -> bool {
+        &*self.kind.name == kind
+    }
+
+    fn maker(&self) -> Option<&str> {
+        Some(self.pin.actor.id.as_str())
+    }
+
+    fn ended(&self) -> Option<String> {
+        self.pin.ended().map(str::to_owned)
+    }
+
+    fn abandon(&self) {
+        self.pin.end(ABANDONED);
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl Drop for GuestResource {
+    fn drop(&mut self) {
+        if !*self.is_given.get_mut() && self.pin.ended().is_none() {
+            let destroying = Arc::clone(&self.pin).destroy(self.resource, self.kind.name.clone());
+            self.pin.runtime.spawn(destroying);
+        }
+    }
+}

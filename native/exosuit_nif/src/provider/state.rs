@@ -1,0 +1,145 @@
+//! Resources that providers in Elixir make: each is a state, which is any term.
+//!
+//! The provider gets the state itself where a guest gives or lends the resource, and hears of its end.
+
+use std::any::Any;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, OnceLock};
+
+use exosuit_core::{Code, Error, Handle, Held, Id, Value};
+use parking_lot::Mutex;
+use rustler::env::SavedTerm;
+use rustler::{Env, OwnedEnv, Term};
+
+/// The provider that made a resource, and the link that it made it for.
+pub(super) trait Maker: Send + Sync {
+    /// The id of the provider.
+    fn id(&self) -> &Id;
+
+    /// A number of the running provider, which its successor of the same id does not have.
+    fn key(&self) -> usize;
+
+    /// Tells it that a resource has ended.
+    fn end(&self, kind: String, state: (OwnedEnv, SavedTerm));
+}
+
+/// A resource of a provider in Elixir.
+pub(crate) struct ProviderResource {
+    state: State,
+    /// Known when the provider's answer arrives.
+    maker: OnceLock<Arc<dyn Maker>>,
+    /// Known when a guest gets it.
+    kind: OnceLock<Box<str>>,
+    /// Whether the provider has it back.
+    is_given: AtomicBool,
+}
+
+/// A term in an environment of its own.
+struct State(Mutex<Option<(OwnedEnv, SavedTerm)>>);
+
+impl ProviderResource {
+    /// The handle to a resource that a provider makes.
+    pub(crate) fn handle(state: Term<'_>) -> Handle {
+        let env = OwnedEnv::new();
+        let saved = env.save(state);
+        Handle::new(Arc::new(Self {
+            state: State(Mutex::new(Some((env, saved)))),
+            maker: OnceLock::new(),
+            kind: OnceLock::new(),
+            is_given: AtomicBool::new(false),
+        }))
+    }
+
+    /// The state, copied into an environment.
+    fn state<'a>(&self, env: Env<'a>) -> Option<Term<'a>> {
+        let state = self.state.0.lock();
+        let (own, saved) = state.as_ref()?;
+        Some(own.run(|own| saved.clone().load(own).in_env(env)))
+    }
+}
+
+/// The state of a resource, for the provider that made it. A resource that is given away is gone from then on, without
+/// a word to the provider: it has it.
+pub(crate) fn state_term<'a>(env: Env<'a>, handle: &Handle) -> Option<Term<'a>> {
+    let held = handle.get()?;
+    let resource: &ProviderResource = held.as_any().downcast_ref()?;
+    let state = resource.state(env);
+    if !handle.is_lent() && handle.take().is_some() {
+        resource.is_given.store(true, SeqCst);
+    }
+    state
+}
+
+/// Joins the resources in the answer of a provider with their maker.
+pub(super) fn settle(value: &Value, maker: &Arc<dyn Maker>) {
+    value.resources(&mut |handle| {
+        if let Some(held) = handle.get()
+            && let Some(resource) = held.as_any().downcast_ref::<ProviderResource>()
+        {
+            // One that the provider had before keeps its link.
+            let _ = resource.maker.set(Arc::clone(maker));
+        }
+    });
+}
+
+/// Refuses resources of other providers: their states are theirs.
+pub(super) fn check(values: &[Value], maker: &dyn Maker) -> Result<(), Error> {
+    let mut refused = None;
+    for value in values {
+        value.resources(&mut |handle| {
+            if let Some(held) = handle.get()
+                && let Some(resource) = held.as_any().downcast_ref::<ProviderResource>()
+                && let Some(other) = resource.maker.get()
+                && other.key() != maker.key()
+            {
+                refused.get_or_insert_with(|| foreign(resource, &**other, maker));
+            }
+        });
+    }
+    refused.map_or(Ok(()), Err)
+}
+
+fn foreign(resource: &ProviderResource, made_by: &dyn Maker, called: &dyn Maker) -> Error {
+    let kind = resource.kind().unwrap_or("of no type yet");
+    let (made_by, called) = (made_by.id(), called.id());
+    let detail = if made_by == called {
+        format!("the resource {kind} is gone: provider {made_by} has restarted since it was made")
+    } else {
+        format!(
+            "the resource {kind} was made by provider {made_by}, and provider {called} does not know it"
+        )
+    };
+    Error::new(Code::InvalidInput, detail)
+}
+
+impl Held for ProviderResource {
+    fn kind(&self) -> Option<&str> {
+        self.kind.get().map(|kind| &**kind)
+    }
+
+    fn is_of(&self, kind: &str) -> bool {
+        &**self.kind.get_or_init(|| kind.into()) == kind
+    }
+
+    fn maker(&self) -> Option<&str> {
+        self.maker.get().map(|maker| maker.id().as_str())
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl Drop for ProviderResource {
+    fn drop(&mut self) {
+        let Some(maker) = self.maker.take() else {
+            return;
+        };
+        let (Some(state), Some(kind)) = (self.state.0.get_mut().take(), self.kind.take()) else {
+            return;
+        };
+        if !*self.is_given.get_mut() {
+            maker.end(kind.into(), state);
+        }
+    }
+}

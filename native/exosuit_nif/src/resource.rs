@@ -1,0 +1,110 @@
+//! Resources of WIT in Elixir: the reference in an `Exosuit.Resource`.
+
+use exosuit_core::Handle;
+use rustler::thread::is_scheduler_thread;
+use rustler::types::atom;
+use rustler::{Atom, Encoder, Env, LocalPid, Monitor, Resource, ResourceArc, Term};
+
+use crate::runtime::{Reaped, runtime};
+
+mod atoms {
+    rustler::atoms! {
+        __struct__,
+        // The module, and the fields of its struct.
+        resource = "Elixir.Exosuit.Resource",
+        r#ref = "ref",
+        r#type = "type",
+        owner,
+        state,
+    }
+}
+
+/// A handle that Elixir has. Its resource ends with the process that got it, or with the last reference to it.
+pub(crate) struct ResourceRef(Reaped<Handle>);
+
+#[rustler::resource_impl]
+impl Resource for ResourceRef {
+    fn down<'a>(&'a self, _env: Env<'a>, _pid: LocalPid, _monitor: Monitor) {
+        self.abandon();
+    }
+}
+
+impl ResourceRef {
+    /// The process that got it has ended.
+    fn abandon(&self) {
+        let handle = self.0.clone();
+        // The end of an instance takes longer than a scheduler may be blocked.
+        runtime().spawn(async move {
+            if let Some(held) = handle.take() {
+                held.abandon();
+            }
+        });
+    }
+}
+
+/// The struct for a handle. `owner` is the process that gets it.
+pub(crate) fn resource_term<'a>(
+    env: Env<'a>,
+    handle: &Handle,
+    owner: Option<&LocalPid>,
+) -> Term<'a> {
+    let held = handle.get();
+    let held = held.as_ref();
+    let kind = held.and_then(|held| held.kind());
+    let maker = held.and_then(|held| held.maker());
+    let reference = ResourceArc::new(ResourceRef(Reaped::new(handle.clone())));
+    if let Some(owner) = owner
+        && !handle.is_lent()
+        // A scheduler may monitor only in the environment of its NIF, and Tokio only without one.
+        && reference
+            .monitor(is_scheduler_thread().then_some(env), owner)
+            .is_none()
+    {
+        reference.abandon();
+    }
+    let pairs = [
+        (atoms::__struct__(), atoms::resource().encode(env)),
+        (atoms::r#ref(), reference.encode(env)),
+        (atoms::r#type(), kind.encode(env)),
+        (atoms::owner(), maker.encode(env)),
+    ];
+    // The keys are distinct, so the map cannot be refused.
+    Term::map_from_pairs(env, &pairs).unwrap_or_else(|_| Term::map_new(env))
+}
+
+/// What an `Exosuit.Resource` refers to.
+pub(crate) enum Referred<'a> {
+    Handle(Handle),
+    /// The state of a resource that a provider has just made.
+    State(Term<'a>),
+    /// A struct that was made by hand.
+    Nothing,
+}
+
+/// The reference in a map, if that is an `Exosuit.Resource`.
+pub(crate) fn referred(map: Term<'_>) -> Option<Referred<'_>> {
+    let env = map.get_env();
+    let module = map.map_get(atoms::__struct__().to_term(env)).ok()?;
+    if atoms::resource() != module {
+        return None;
+    }
+    let reference = map.map_get(atoms::r#ref().to_term(env)).ok();
+    let handle = reference.and_then(|term| term.decode::<ResourceArc<ResourceRef>>().ok());
+    if let Some(handle) = handle {
+        return Some(Referred::Handle((*handle.0).clone()));
+    }
+    let made = reference.and_then(|term| term.decode::<(Atom, Term<'_>)>().ok());
+    Some(match made {
+        Some((tag, state)) if tag == atoms::state() => Referred::State(state),
+        _ => Referred::Nothing,
+    })
+}
+
+/// Drops a resource, unless it was dropped or given away before. Its destructor runs on Tokio.
+#[rustler::nif]
+fn resource_drop(resource: ResourceArc<ResourceRef>) -> Atom {
+    if let Some(held) = resource.0.take() {
+        drop(Reaped::new(held));
+    }
+    atom::ok()
+}

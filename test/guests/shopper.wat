@@ -1,0 +1,55 @@
+;; Uses acme:shop/carts, which another actor or a provider answers. It forgets the carts of `hoard`, so that they are its
+;; own until it ends.
+(component
+  (import "acme:shop/carts@1.2.0" (instance $carts
+    (export "cart" (type $cart (sub resource)))
+    (export "[constructor]cart" (func (param "total" u32) (result (own $cart))))
+    (export "[method]cart.add" (func (param "self" (borrow $cart)) (param "n" u32) (result u32)))
+    (export "[static]cart.merge" (func (param "a" (own $cart)) (param "b" (own $cart)) (result (own $cart))))
+    (export "take" (func (param "cart" (own $cart)) (result u32)))))
+  (alias export $carts "cart" (type $cart))
+  (core func $make (canon lower (func $carts "[constructor]cart")))
+  (core func $add (canon lower (func $carts "[method]cart.add")))
+  (core func $merge (canon lower (func $carts "[static]cart.merge")))
+  (core func $take (canon lower (func $carts "take")))
+  (core func $drop (canon resource.drop $cart))
+  (core module $code
+    (import "cart" "make" (func $make (param i32) (result i32)))
+    (import "cart" "add" (func $add (param i32 i32) (result i32)))
+    (import "cart" "merge" (func $merge (param i32 i32) (result i32)))
+    (import "cart" "take" (func $take (param i32) (result i32)))
+    (import "cart" "drop" (func $drop (param i32)))
+    ;; Two carts, of 1 and n, with 10 more in the first; what they come to together.
+    (func (export "shop") (param $n i32) (result i32)
+      (local $cart i32)
+      (local.set $cart (call $make (i32.const 1)))
+      (drop (call $add (local.get $cart) (i32.const 10)))
+      (call $take (call $merge (local.get $cart) (call $make (local.get $n)))))
+    (func (export "visit") (param $n i32) (result i32)
+      (local $cart i32)
+      (local.set $cart (call $make (local.get $n)))
+      (call $add (local.get $cart) (i32.const 1))
+      (call $drop (local.get $cart)))
+    (func (export "hoard") (param $count i32)
+      (block $done
+        (loop $next
+          (br_if $done (i32.eqz (local.get $count)))
+          (drop (call $make (local.get $count)))
+          (local.set $count (i32.sub (local.get $count) (i32.const 1)))
+          (br $next))))
+    (func (export "fetch") (param $n i32) (result i32) (call $make (local.get $n)))
+    ;; What is lent must be dropped.
+    (func (export "spend") (param $cart i32) (param $n i32) (result i32)
+      (call $add (local.get $cart) (local.get $n))
+      (call $drop (local.get $cart)))
+    (func (export "return") (param $cart i32) (result i32) (call $take (local.get $cart))))
+  (core instance $code (instantiate $code (with "cart" (instance
+    (export "make" (func $make)) (export "add" (func $add)) (export "merge" (func $merge))
+    (export "take" (func $take)) (export "drop" (func $drop))))))
+  (func (export "shop") (param "n" u32) (result u32) (canon lift (core func $code "shop")))
+  (func (export "visit") (param "n" u32) (result u32) (canon lift (core func $code "visit")))
+  (func (export "hoard") (param "count" u32) (canon lift (core func $code "hoard")))
+  (func (export "fetch") (param "n" u32) (result (own $cart)) (canon lift (core func $code "fetch")))
+  (func (export "spend") (param "cart" (borrow $cart)) (param "n" u32) (result u32)
+    (canon lift (core func $code "spend")))
+  (func (export "return") (param "cart" (own $cart)) (result u32) (canon lift (core func $code "return"))))
