@@ -56,7 +56,7 @@ defmodule Exosuit.Claims do
   @doc """
   A new identity: its public key and seed. The seed is secret.
 
-  The kind is `"account"` (an issuer), `"module"` (an actor), `"service"` (a provider), `"server"` (a host),
+  The kind is `"account"` (an issuer), `"module"` (an actor), `"provider"`, `"server"` (a host),
   `"cluster"`, `"operator"` or `"user"`. An unknown one is `:invalid_input`.
 
       iex> {:ok, {public_key, seed}} = Exosuit.Claims.generate_key("account")

@@ -63,7 +63,7 @@ defmodule Plugins do
     path = Uploads.write!(name, wasm)
 
     case Host.run(name, path) do
-      :ok -> Uploads.accept!(name, path)
+      :ok -> Uploads.accept!(name)
       {:error, error} -> withdraw(name, error)
     end
   end

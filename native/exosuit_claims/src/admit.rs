@@ -117,6 +117,20 @@ pub fn admit(wasm: &[u8], policy: &Policy, now: u64) -> Result<Admitted, Error> 
 /// Reads the claims in a token, and checks them without a consequence.
 ///
 /// Returns an error if there are no claims: no token, or one that cannot be decoded.
+///
+/// ```
+/// use exosuit_claims::{Draft, Issuers, KeyKind, KeyPair, Policy, inspect, sign};
+///
+/// let (account, module) = (KeyPair::generate(KeyKind::Account), KeyPair::generate(KeyKind::Module));
+/// let draft = Draft::new(module.public_key().clone(), "echo");
+/// let signed = sign(b"\0asm\x01\0\0\0", &draft, &account, 1_700_000_000)?;
+///
+/// let nobody = Policy::strict(Issuers::only::<&str>([])?);
+/// let inspection = inspect(&signed, &nobody, 1_700_000_001)?;
+/// assert_eq!(inspection.claims.name.as_deref(), Some("echo"));
+/// assert!(inspection.verdict.is_err(), "its issuer is not trusted");
+/// # Ok::<(), exosuit_claims::Error>(())
+/// ```
 pub fn inspect(wasm: &[u8], policy: &Policy, now: u64) -> Result<Inspection, Error> {
     let unit = Unit::parse(wasm)?;
     let token = token_of(&unit)?.ok_or(Error::Unsigned)?;

@@ -35,6 +35,20 @@ pub struct Bearer {
 }
 
 /// Signs a token: the bearer is `subject` for the API `audience`.
+///
+/// ```
+/// use std::time::Duration;
+/// use exosuit_claims::{KeyKind, KeyPair, bearer};
+///
+/// let account = KeyPair::generate(KeyKind::Account);
+/// let token = bearer::issue(&account, "ada", "wadm", Duration::from_secs(60), 1_700_000_000)?;
+/// let trusted = [account.public_key().clone()].into();
+/// let bearer = bearer::verify(&token, &trusted, "wadm", 1_700_000_030)?;
+/// assert_eq!((bearer.subject.as_str(), bearer.expires_at), ("ada", 1_700_000_060));
+/// assert!(bearer::verify(&token, &trusted, "another API", 1_700_000_030).is_err());
+/// assert!(bearer::verify(&token, &trusted, "wadm", 1_700_009_000).is_err());
+/// # Ok::<(), exosuit_claims::Error>(())
+/// ```
 pub fn issue(
     issuer: &KeyPair,
     subject: &str,

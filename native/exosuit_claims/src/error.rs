@@ -159,6 +159,10 @@ pub(crate) fn clip(text: &str) -> String {
 const LAST_DATE: u64 = 253_402_300_799;
 
 /// A time as people read it: RFC 3339 in UTC, or the plain number where that has no date.
+///
+/// ```
+/// assert_eq!(exosuit_claims::moment(1_700_000_000), "2023-11-14T22:13:20Z");
+/// ```
 pub fn moment(seconds: u64) -> String {
     if seconds > LAST_DATE {
         return format!("second {seconds} since 1970");

@@ -49,6 +49,18 @@ impl Entity {
     }
 
     /// The address of the entity in tokens.
+    ///
+    /// ```
+    /// use exosuit_claims::invocation::Entity;
+    ///
+    /// let store = Entity {
+    ///     public_key: "VAG3".to_owned(),
+    ///     contract: "wasmcloud:keyvalue".to_owned(),
+    ///     link: "default".to_owned(),
+    /// };
+    /// assert_eq!(store.url(), "wasmbus://wasmcloud/keyvalue/default/VAG3");
+    /// assert_eq!(Entity::actor("MCFM").url(), "wasmbus://MCFM");
+    /// ```
     pub fn url(&self) -> String {
         if self.is_actor() {
             return format!("wasmbus://{}", self.public_key);
@@ -128,6 +140,24 @@ struct Metadata {
 }
 
 /// Creates the token of a call, issued at `now` by a cluster.
+///
+/// ```
+/// use exosuit_claims::invocation::{Call, Entity, Seal, sign};
+/// use exosuit_claims::{KeyKind, KeyPair, Verifier};
+///
+/// let cluster = KeyPair::generate(KeyKind::Cluster);
+/// let call = Call::new("1", &Entity::actor("MA"), &Entity::actor("MB"), "Ping").within("default");
+/// let token = sign(&call, b"payload", &cluster, 1_700_000_000)?;
+///
+/// let seal = Seal::parse(&token)?;
+/// let trusted = [Verifier::new(cluster.public_key().clone())];
+/// seal.verify(&trusted, 1_700_000_001)?;
+/// seal.covers(&call)?;
+/// seal.covers_payload(&call, b"payload")?;
+/// assert!(seal.covers_payload(&call, b"another").is_err());
+/// assert!(seal.covers(&call.within("other")).is_err());
+/// # Ok::<(), exosuit_claims::Error>(())
+/// ```
 pub fn sign(call: &Call, payload: &[u8], issuer: &KeyPair, now: u64) -> Result<String, Error> {
     issuer.public_key().require("issuer", KeyKind::Cluster)?;
     let body = Body {

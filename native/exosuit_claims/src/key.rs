@@ -32,6 +32,16 @@ pub struct PublicKey {
 
 impl PublicKey {
     /// Parses the text of a key: `A…`, `M…` and so on.
+    ///
+    /// ```
+    /// use exosuit_claims::{KeyKind, KeyPair, PublicKey};
+    ///
+    /// let pair = KeyPair::generate(KeyKind::Account);
+    /// let key = PublicKey::parse(pair.public_key().as_str())?;
+    /// assert_eq!((key.kind(), &key), (KeyKind::Account, pair.public_key()));
+    /// assert!(PublicKey::parse("AB").is_err());
+    /// # Ok::<(), exosuit_claims::Error>(())
+    /// ```
     pub fn parse(text: &str) -> Result<Self, Error> {
         let invalid = || Error::InvalidPublicKey(clip(text));
         let (prefix, bytes) = nkeys::from_public_key(text).map_err(|_| invalid())?;
@@ -55,6 +65,15 @@ impl PublicKey {
     /// Whether the owner of the key signed this message.
     ///
     /// The check is strict: weak keys, for which anybody can sign, verify nothing.
+    ///
+    /// ```
+    /// use exosuit_claims::{KeyKind, KeyPair};
+    ///
+    /// let pair = KeyPair::generate(KeyKind::Cluster);
+    /// let signature = pair.sign(b"a call");
+    /// assert!(pair.public_key().verify(b"a call", &signature));
+    /// assert!(!pair.public_key().verify(b"another", &signature));
+    /// ```
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
         Signature::from_slice(signature)
             .is_ok_and(|signature| self.key.verify_strict(message, &signature).is_ok())
@@ -139,12 +158,30 @@ impl KeyPair {
 
     /// Derives a key from a text, the same on every host. It serves as a name only: anyone who
     /// knows the text can sign with it.
+    ///
+    /// ```
+    /// use exosuit_claims::{KeyKind, KeyPair};
+    ///
+    /// let derive = |text| KeyPair::derive(KeyKind::Provider, text).public_key().clone();
+    /// assert_eq!(derive("keyvalue"), derive("keyvalue"));
+    /// assert_ne!(derive("keyvalue"), derive("messaging"));
+    /// ```
     pub fn derive(kind: KeyKind, text: &str) -> Self {
         let hash = Sha256::new().chain_update(DERIVED).chain_update(text);
         Self::of_secret(kind, hash.finalize().into())
     }
 
-    /// The key pair of a seed: `SA…`, `SM…` and so on.
+    /// The key pair of a seed: `SA…`, `SM…` and so on. The error does not repeat the text.
+    ///
+    /// ```
+    /// use exosuit_claims::{KeyKind, KeyPair};
+    ///
+    /// let pair = KeyPair::generate(KeyKind::Module);
+    /// assert_eq!(KeyPair::from_seed(pair.seed())?.public_key(), pair.public_key());
+    /// assert!(KeyPair::from_seed(pair.public_key().as_str()).is_err());
+    /// assert!(!format!("{pair:?}").contains(pair.seed()));
+    /// # Ok::<(), exosuit_claims::Error>(())
+    /// ```
     pub fn from_seed(seed: &str) -> Result<Self, Error> {
         let (prefix, secret) = nkeys::decode_seed(seed).map_err(|_| Error::InvalidSeed)?;
         let kind = KeyKind::of_prefix(prefix).ok_or(Error::InvalidSeed)?;

@@ -101,6 +101,17 @@ impl Draft {
 /// Signs a module or a component. A token made from `draft` replaces all tokens that it has.
 ///
 /// Equal arguments give equal bytes.
+///
+/// ```
+/// use exosuit_claims::{Draft, KeyKind, KeyPair, sign};
+///
+/// let (account, module) = (KeyPair::generate(KeyKind::Account), KeyPair::generate(KeyKind::Module));
+/// let draft = Draft::new(module.public_key().clone(), "echo");
+/// let signed = sign(b"\0asm\x01\0\0\0", &draft, &account, 1_700_000_000)?;
+/// assert_eq!(sign(&signed, &draft, &account, 1_700_000_000)?, signed);
+/// assert!(sign(&signed, &draft, &module, 1_700_000_000).is_err(), "a module issues nothing");
+/// # Ok::<(), exosuit_claims::Error>(())
+/// ```
 pub fn sign(wasm: &[u8], draft: &Draft, issuer: &KeyPair, now: u64) -> Result<Vec<u8>, Error> {
     issuer.public_key().require("issuer", KeyKind::Account)?;
     draft.check(now)?;

@@ -84,12 +84,28 @@ impl Bound {
     }
 
     /// The number, or the reason why it is refused.
+    ///
+    /// ```
+    /// use exosuit_core::Bound;
+    ///
+    /// let error = Bound::REPLICAS.check(-1).expect_err("too few");
+    /// assert_eq!(error.to_string(), "expected a number of servers from 1 to 5, got -1");
+    /// ```
     pub fn check<N: TryInto<u64> + Copy + Display>(self, number: N) -> Result<u64, OutOfBounds> {
         let good = number.try_into().ok().filter(|it| self.contains(*it));
         good.ok_or_else(|| self.refuse(&number.to_string()))
     }
 
     /// The number in a text of decimal digits, or the reason why it is refused.
+    ///
+    /// ```
+    /// use exosuit_core::Bound;
+    ///
+    /// assert_eq!(Bound::PORT.parse("8080"), Ok(8080));
+    /// for text in ["", "+80", "80 ", "65536"] {
+    ///     assert!(Bound::PORT.parse(text).is_err(), "{text:?}");
+    /// }
+    /// ```
     pub fn parse(self, text: &str) -> Result<u64, OutOfBounds> {
         let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         let number = digits.then(|| text.parse().ok()).flatten();

@@ -44,6 +44,13 @@ impl Variable {
     }
 
     /// The known name that is most similar to an unknown one.
+    ///
+    /// ```
+    /// use exosuit_core::Variable;
+    ///
+    /// assert!(Variable::find("EXOSUIT_LATTICE").is_some());
+    /// assert_eq!(Variable::nearest("EXOSUIT_LATICE"), Some("EXOSUIT_LATTICE"));
+    /// ```
     pub fn nearest(name: &str) -> Option<&'static str> {
         let shown = VARIABLES.iter().filter(|row| row.role != Role::Internal);
         nearest(name, shown.map(|row| row.name.trim_end_matches('*')))

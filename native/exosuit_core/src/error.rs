@@ -35,6 +35,14 @@ macro_rules! codes {
             pub const ALL: &[Self] = &[$(Self::$name,)*];
 
             /// The stable text.
+            ///
+            /// ```
+            /// use exosuit_core::{Code, Error};
+            ///
+            /// let error = Error::new(Code::MissingLink, "actor a has no link to kv");
+            /// assert_eq!(error.code.as_str(), "missing_link");
+            /// assert_eq!(error.to_string(), "actor a has no link to kv");
+            /// ```
             pub const fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$name => $text,)*

@@ -3,6 +3,18 @@
 use http::header::{self, HeaderMap, HeaderName};
 
 /// Removes hop-by-hop headers. `trailer` stays, as it announces a part of the message.
+///
+/// ```
+/// use exosuit_core::strip_hop_by_hop;
+/// use http::{HeaderMap, HeaderValue};
+///
+/// let mut headers = HeaderMap::new();
+/// for (name, value) in [("connection", "x-hop"), ("x-hop", "1"), ("accept", "*/*")] {
+///     headers.insert(name, HeaderValue::from_static(value));
+/// }
+/// strip_hop_by_hop(&mut headers);
+/// assert_eq!(headers.keys().map(|name| name.as_str()).collect::<Vec<_>>(), ["accept"]);
+/// ```
 pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)

@@ -43,6 +43,15 @@ impl Context {
     }
 
     /// The context of a call made inside this one: never a later deadline. Whoever makes it sets the caller.
+    ///
+    /// ```
+    /// use std::time::{Duration, Instant};
+    /// use exosuit_core::Context;
+    ///
+    /// let outer = Context::until(Instant::now() + Duration::from_secs(1));
+    /// let inner = outer.nested();
+    /// assert_eq!((inner.depth, inner.deadline), (1, outer.deadline));
+    /// ```
     #[must_use]
     pub fn nested(self) -> Self {
         Self {
@@ -136,6 +145,15 @@ pub enum Grants {
 
 impl Grants {
     /// Whether the contract may be used.
+    ///
+    /// ```
+    /// use exosuit_core::{Contract, Grants};
+    ///
+    /// let grants = Grants::Capabilities(vec!["wasi:http".to_owned()]);
+    /// assert!(grants.allow(&Contract::parse("wasi:http")?));
+    /// assert!(!grants.allow(&Contract::parse("wasi:keyvalue")?));
+    /// # Ok::<(), exosuit_core::InvalidName>(())
+    /// ```
     pub fn allow(&self, contract: &Contract) -> bool {
         match self {
             Self::Capabilities(names) => names.iter().any(|name| name == contract.as_str()),

@@ -50,6 +50,25 @@ impl Link {
     }
 
     /// Whether the link joins these two, by the names in the link, in either direction.
+    ///
+    /// ```
+    /// use exosuit_core::{Configuration, Contract, Id, Link, LinkName};
+    ///
+    /// let kv = Id::parse("kv")?;
+    /// let link = Link {
+    ///     source: Id::parse("shop")?,
+    ///     target: kv.clone(),
+    ///     name: LinkName::default(),
+    ///     contract: Contract::parse("wasi:keyvalue")?,
+    ///     interfaces: vec![],
+    ///     source_config: Configuration::new(),
+    ///     target_config: [("bucket".to_owned(), "a".to_owned())].into(),
+    /// };
+    /// assert!(link.joins("kv", "shop") && !link.joins("kv", "other"));
+    /// let (settings, actor) = link.seen_from(&kv);
+    /// assert_eq!((settings["bucket"].as_str(), actor.as_str()), ("a", "shop"));
+    /// # Ok::<(), exosuit_core::InvalidName>(())
+    /// ```
     pub fn joins(&self, one: &str, other: &str) -> bool {
         let ends = (self.source.as_str(), self.target.as_str());
         ends == (one, other) || ends == (other, one)

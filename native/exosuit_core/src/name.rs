@@ -129,6 +129,16 @@ pub struct Contract {
 
 impl Contract {
     /// Parses `namespace:package`.
+    ///
+    /// ```
+    /// use exosuit_core::Contract;
+    ///
+    /// let logging = Contract::parse("wasmcloud:builtin:logging")?;
+    /// assert_eq!((logging.namespace(), logging.package()), ("wasmcloud", "builtin:logging"));
+    /// let error = Contract::parse("keyvalue").expect_err("it has no namespace");
+    /// assert!(error.to_string().contains("expected namespace:package"));
+    /// # Ok::<(), exosuit_core::InvalidName>(())
+    /// ```
     pub fn parse(text: &str) -> Result<Self, InvalidName> {
         const RULE: &str = "expected namespace:package of A-Z, a-z, 0-9, _, - and . (255 at most)";
         let error = || InvalidName::new("contract", text, RULE);
@@ -146,6 +156,14 @@ impl Contract {
     }
 
     /// Joins a namespace and a package. A package may have colons, a namespace may not.
+    ///
+    /// ```
+    /// use exosuit_core::Contract;
+    ///
+    /// assert_eq!(Contract::of("wasi", "keyvalue")?.as_str(), "wasi:keyvalue");
+    /// assert!(Contract::of("wasi:http", "types").is_err());
+    /// # Ok::<(), exosuit_core::InvalidName>(())
+    /// ```
     pub fn of(namespace: &str, package: &str) -> Result<Self, InvalidName> {
         const RULE: &str = "expected A-Z, a-z, 0-9, _, - and ., without a colon";
         if namespace.contains(':') {
@@ -189,6 +207,13 @@ pub struct Alias(Arc<str>);
 
 impl Alias {
     /// Parses an alias.
+    ///
+    /// ```
+    /// use exosuit_core::Alias;
+    ///
+    /// assert!(Alias::parse("wasmcloud/ponger").is_ok());
+    /// assert!(Alias::parse("two\nlines").is_err());
+    /// ```
     pub fn parse(text: &str) -> Result<Self, InvalidName> {
         const RULE: &str = "1 to 255 bytes without control characters are allowed";
         let in_bounds = (1..=MAX_LENGTH).contains(&text.len());
@@ -210,6 +235,13 @@ pub struct ConfigurationName(Arc<str>);
 
 impl ConfigurationName {
     /// Parses a name: parts of `A-Z a-z 0-9 _ = / -` with dots between them.
+    ///
+    /// ```
+    /// use exosuit_core::ConfigurationName;
+    ///
+    /// assert!(ConfigurationName::parse("shop.tenant-a").is_ok());
+    /// assert!(ConfigurationName::parse("shop..tenant").is_err());
+    /// ```
     pub fn parse(text: &str) -> Result<Self, InvalidName> {
         const RULE: &str = "1 to 255 characters of A-Z, a-z, 0-9, _, =, /, - and . are allowed, and no dot \
                             at an end or beside another";
@@ -242,6 +274,14 @@ fn check_key(text: &str) -> Result<(), InvalidName> {
 }
 
 /// Checks a text as a name of this kind. `None` for an unknown kind.
+///
+/// ```
+/// use exosuit_core::check_name;
+///
+/// assert_eq!(check_name("link_name", "default"), Some(Ok(())));
+/// assert!(check_name("id", "two words").is_some_and(|checked| checked.is_err()));
+/// assert_eq!(check_name("planet", "mars"), None);
+/// ```
 pub fn check_name(kind: &str, text: &str) -> Option<Result<(), InvalidName>> {
     Some(match kind {
         "id" => Id::parse(text).map(drop),

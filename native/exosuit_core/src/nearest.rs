@@ -36,6 +36,13 @@ fn fold(name: &str) -> String {
 }
 
 /// `; did you mean "image"?`, or an empty text.
+///
+/// ```
+/// use exosuit_core::hint;
+///
+/// assert_eq!(hint("imgae", ["image", "id"]), "; did you mean \"image\"?");
+/// assert_eq!(hint("replicas", ["image", "id"]), "");
+/// ```
 pub fn hint<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
     match nearest(name, candidates) {
         Some(candidate) => format!("; did you mean {candidate:?}?"),

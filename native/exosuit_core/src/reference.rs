@@ -57,6 +57,16 @@ impl Reference {
     /// A text without a scheme is a path if it begins with `.` or `/`. It is an image in a registry
     /// if its first part is a server (`ghcr.io/a/b.wasm`, `localhost:5000/b`), or if it has a tag
     /// or a digest (`a/b:1`). Every other text is a path.
+    ///
+    /// ```
+    /// use exosuit_core::Reference;
+    ///
+    /// let module = Reference::parse("exosuit+module://Greeter")?;
+    /// assert_eq!((module.kind(), module.name()), ("module", "Greeter"));
+    /// let error = Reference::parse("flie://echo.wasm").expect_err("no such scheme");
+    /// assert!(error.to_string().ends_with("did you mean \"file\"?"));
+    /// # Ok::<(), exosuit_core::reference::InvalidReference>(())
+    /// ```
     pub fn parse(text: &str) -> Result<Self, InvalidReference> {
         let scheme = text.split_once("://");
         let is_empty = |(_, rest): (&str, &str)| rest.is_empty();
@@ -104,6 +114,13 @@ impl InvalidReference {
 }
 
 /// The error for an image in a registry. It suggests the form of a file with that name.
+///
+/// ```
+/// use exosuit_core::reference::NoRegistry;
+///
+/// let error = NoRegistry("ghcr.io/echo.wasm").to_string();
+/// assert!(error.ends_with("write \"./ghcr.io/echo.wasm\""));
+/// ```
 pub struct NoRegistry<'a>(
     /// The image.
     pub &'a str,

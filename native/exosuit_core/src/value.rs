@@ -13,6 +13,18 @@ use crate::Handle;
 /// Guests know the types of their functions and Elixir does not. A value has just enough
 /// information to be checked against a type: `string`, `char` and `list<u8>` are all
 /// [`Value::Binary`].
+///
+/// ```
+/// use exosuit_core::Value;
+///
+/// // A record of WIT: {name: "bolt", size: some(4), color: red}.
+/// let order = Value::Record(vec![
+///     ("name".into(), Value::binary("bolt")),
+///     ("size".into(), Value::Integer(4)),
+///     ("color".into(), Value::case("red")),
+/// ]);
+/// assert!(matches!(&order, Value::Record(fields) if &*fields[0].0 == "name"));
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Value {
@@ -79,6 +91,15 @@ const LIGHT_VALUES: usize = 1 << 10;
 const LIGHT_BYTES: usize = 16 << 10;
 
 /// Whether values are too many for a scheduler of the BEAM to convert to terms.
+///
+/// ```
+/// use exosuit_core::{Value, are_heavy};
+///
+/// let numbers = |count| Value::List(vec![Value::Integer(1); count]);
+/// assert!(!are_heavy([&numbers(1_000)]));
+/// assert!(are_heavy([&numbers(10_000)]));
+/// assert!(are_heavy([&Value::binary(vec![0; 1 << 20])]));
+/// ```
 pub fn are_heavy<'a>(values: impl IntoIterator<Item = &'a Value>) -> bool {
     let mut left = Left {
         values: LIGHT_VALUES,

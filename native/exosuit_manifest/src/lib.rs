@@ -72,6 +72,15 @@ use report::Report;
 use value::Value;
 
 /// The text of a manifest, or an error with the place of the first byte that is not UTF-8.
+///
+/// ```
+/// use exosuit_manifest::{Source, decode};
+///
+/// let source = Source { file: "app.yaml".into(), directory: "/srv".into() };
+/// assert_eq!(decode(b"kind: Application", &source), Ok("kind: Application"));
+/// let mistakes = decode(b"kind: \xff", &source).unwrap_err();
+/// assert!(mistakes[0].to_string().starts_with("app.yaml:1:7:"));
+/// ```
 pub fn decode<'a>(bytes: &'a [u8], source: &Source) -> Result<&'a str, Vec<Diagnostic>> {
     std::str::from_utf8(bytes).map_err(|error| {
         let good = &bytes[..error.valid_up_to()];

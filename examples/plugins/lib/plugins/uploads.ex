@@ -3,7 +3,8 @@ defmodule Plugins.Uploads do
   The uploaded components, on disk: `uploads/NAME/SHA256.wasm`, and `uploads/NAME/current` with the name of the file
   that runs.
 
-  A new file becomes current when it runs. If the app is killed before that, the old file is still current.
+  A new file becomes current when it runs; until then, `uploads/NAME/next` has its name. If the app is killed before, the
+  old file is still current.
   """
 
   @doc "The directory of everything that the app keeps."
@@ -22,17 +23,20 @@ defmodule Plugins.Uploads do
   @doc "Stores a new file, which is not current yet."
   @spec write!(String.t(), binary()) :: Path.t()
   def write!(name, wasm) do
-    digest = Base.encode16(:crypto.hash(:sha256, wasm), case: :lower)
-    path = directory("#{name}/#{digest}.wasm")
+    file = Base.encode16(:crypto.hash(:sha256, wasm), case: :lower) <> ".wasm"
+    path = directory("#{name}/#{file}")
     File.mkdir_p!(Path.dirname(path))
-    replace!(path, wasm)
+    # The file may run, so its name always leads to a complete one.
+    File.write!(path <> ".new", wasm)
+    File.rename!(path <> ".new", path)
+    File.write!(directory("#{name}/next"), file)
     path
   end
 
-  @doc "Makes a file current, and deletes the others of the plugin."
-  @spec accept!(String.t(), Path.t()) :: :ok
-  def accept!(name, path) do
-    replace!(directory("#{name}/current"), Path.basename(path))
+  @doc "Makes the file that was stored last current, and deletes the others of the plugin."
+  @spec accept!(String.t()) :: :ok
+  def accept!(name) do
+    File.rename!(directory("#{name}/next"), directory("#{name}/current"))
     tidy(name)
   end
 
@@ -59,12 +63,6 @@ defmodule Plugins.Uploads do
   def delete(name) do
     _ = File.rm_rf!(directory(name))
     :ok
-  end
-
-  # A file has its name only when it is complete.
-  defp replace!(path, bytes) do
-    File.write!(path <> ".new", bytes)
-    File.rename!(path <> ".new", path)
   end
 
   defp directory(path), do: Path.join([data_dir(), "uploads", path])

@@ -1,4 +1,10 @@
 //! The operations that change entries of a bucket.
+//!
+//! Each works in a transaction, so an error in the middle leaves nothing behind. An operation on another kind of entry
+//! is an error, except `put`, which replaces whatever is there.
+//!
+//! Expired values are removed by other changes, a few at a time ([`purge`]), by an index that is ordered by time. No
+//! timer does it: a store that nobody changes does not grow.
 
 use std::ops::ControlFlow;
 
@@ -19,12 +25,14 @@ const MAX_MEMBER: usize = 65_536;
 const PURGE: usize = 8;
 
 impl Space<&mut Transaction<'_>> {
+    /// Removes an entry of any kind. Returns whether it was there.
     pub(crate) fn delete(&mut self, key: &str) -> Result<bool, Error> {
         let there = self.contains(key)?;
         self.clear(key)?;
         Ok(there)
     }
 
+    /// Removes several entries. Absent ones are not an error.
     pub(crate) fn delete_all(&mut self, keys: &[String]) -> Result<(), Error> {
         keys.iter().try_for_each(|key| self.clear(key))
     }
@@ -69,11 +77,13 @@ impl Space<&mut Transaction<'_>> {
         self.replace(key, &Head::Value { expires, value })
     }
 
+    /// Sets several values that do not expire. Of equal keys the last one counts.
     pub(crate) fn put_all(&mut self, entries: Vec<KeyValuePair>) -> Result<(), Error> {
         let mut entries = entries.into_iter();
         entries.try_for_each(|(key, value)| self.put(&key, value, 0))
     }
 
+    /// Adds an item at the end of a list, which is made if it is absent. Returns its length.
     pub(crate) fn list_add(&mut self, key: &str, value: &str) -> Result<u32, Error> {
         self.check_value(value.as_bytes())?;
         let (next, count) = self.list(key)?.unwrap_or((0, 0));
@@ -85,6 +95,7 @@ impl Space<&mut Transaction<'_>> {
         Ok(u32::try_from(count).unwrap_or(u32::MAX))
     }
 
+    /// Removes the first item with this text. Reads the list up to it.
     pub(crate) fn list_delete(&mut self, key: &str, value: &str) -> Result<bool, Error> {
         let Some((next, count)) = self.list(key)? else {
             return Ok(false);
@@ -105,12 +116,14 @@ impl Space<&mut Transaction<'_>> {
         Ok(true)
     }
 
+    /// Removes a list. Returns whether it was there.
     pub(crate) fn list_clear(&mut self, key: &str) -> Result<bool, Error> {
         let there = self.list(key)?.is_some();
         self.clear(key)?;
         Ok(there)
     }
 
+    /// Adds a member to a set, which is made if it is absent. Returns 1, or 0 for a member that it has.
     pub(crate) fn set_add(&mut self, key: &str, member: &str) -> Result<u32, Error> {
         if member.len() > MAX_MEMBER {
             return Err(too_long("a member of a set", MAX_MEMBER));
@@ -126,6 +139,7 @@ impl Space<&mut Transaction<'_>> {
         Ok(1)
     }
 
+    /// Removes a member. Returns 1, or 0 if there was none.
     pub(crate) fn set_delete(&mut self, key: &str, member: &str) -> Result<u32, Error> {
         let Some(count) = self.set(key)? else {
             return Ok(0);
@@ -138,12 +152,14 @@ impl Space<&mut Transaction<'_>> {
         Ok(1)
     }
 
+    /// Removes a set. Returns whether it was there.
     pub(crate) fn set_clear(&mut self, key: &str) -> Result<bool, Error> {
         let there = self.set(key)?.is_some();
         self.clear(key)?;
         Ok(there)
     }
 
+    /// Removes the record of an item, and counts it in the head.
     fn remove_item(&mut self, key: &str, item: &[u8], head: &Head, left: u64) -> Result<(), Error> {
         let record = layout::item_key(&self.bucket, key, item);
         self.records.remove(&record)?;
@@ -247,6 +263,7 @@ fn index_of(expires: u64, head_key: &[u8]) -> Option<Vec<u8>> {
     (expires > 0).then(|| layout::expiry_key(expires, head_key))
 }
 
+/// The number in a value, as text, within the bounds of the contract.
 fn number(value: &[u8], width: Width) -> Result<i128, Error> {
     let number = std::str::from_utf8(value)
         .ok()
@@ -256,6 +273,7 @@ fn number(value: &[u8], width: Width) -> Result<i128, Error> {
         .ok_or_else(|| outside(width, "the value is not a whole number within"))
 }
 
+/// The error for a number outside of a contract's bounds.
 fn outside(width: Width, what: &str) -> Error {
     let (least, most) = width.bounds();
     let detail = format!("{what} the bounds of this contract, {least} to {most}");

@@ -1,4 +1,11 @@
 //! Records in a file that survives `kill -9`. One thread writes, and concurrent writes share a commit.
+//!
+//! A commit waits for the disk, which takes longer than everything else. So the writer takes all jobs that wait, up to
+//! [`QUEUE`], runs each in a transaction of its own within one transaction of the file, commits once, and answers all.
+//! If the commit fails, all of them fail: none is on disk. Reads see the last commit, on blocking threads, and neither
+//! wait for the writer nor delay it.
+//!
+//! The queue is bounded. Callers beyond it wait in `send`, in their order, until their deadline.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -26,15 +33,19 @@ const READERS: usize = 16;
 /// Records in a file.
 pub(crate) struct FileStore(Arc<Mutex<Option<Open>>>);
 
+/// The file while it is open. Clones belong to the operations that run; the file closes with the last one.
 #[derive(Clone)]
 struct Open {
     disk: Arc<Disk>,
+    /// A permit for each read, so that readers do not take all blocking threads.
     readers: Arc<Semaphore>,
+    /// The way to the thread that writes. The thread ends when all of these are dropped.
     writer: mpsc::Sender<Job>,
     /// Cancelled when the writer has closed the file.
     written: CancellationToken,
 }
 
+/// A change for the writer, and where its outcome goes.
 struct Job {
     change: Change,
     context: WorkContext,
@@ -93,6 +104,7 @@ impl Store for FileStore {
 }
 
 impl Open {
+    /// Runs a read on a blocking thread. The permit goes with the work: a caller that gives up does not free it early.
     async fn ask(&self, query: Query, context: WorkContext) -> Result<Outcome, Error> {
         let readers = self.readers.clone();
         let permit = readers.acquire_owned().await.map_err(|_| stopped())?;
@@ -105,6 +117,7 @@ impl Open {
         answer.await.map_err(|_| stopped())?
     }
 
+    /// Hands a change to the writer and waits for the commit.
     async fn change(&self, change: Change, context: WorkContext) -> Result<Outcome, Error> {
         let (reply, answer) = oneshot::channel();
         let job = Job {
@@ -155,6 +168,7 @@ fn write_all(disk: &Disk, mut jobs: mpsc::Receiver<Job>) {
     }
 }
 
+/// Runs changes in one transaction of the file. The outer error is that of the disk, for all of them.
 fn write(
     database: &Database,
     work: Vec<(Change, WorkContext)>,
@@ -185,14 +199,17 @@ fn write(
     Ok(answers)
 }
 
+/// Runs a read in a snapshot.
 fn read(database: &Database, query: Query, context: &WorkContext) -> Result<Outcome, Error> {
     let transaction = database.begin_read().map_err(store_error)?;
     let table = transaction.open_table(RECORDS).map_err(store_error)?;
     context.ask(query, &Reading(table))
 }
 
+/// The records of a snapshot.
 struct Reading(ReadOnlyTable<&'static [u8], &'static [u8]>);
 
+/// The records within the writer's transaction, and whether any was changed: otherwise there is nothing to commit.
 struct Changing<'a> {
     table: Table<'a, &'static [u8], &'static [u8]>,
     changed: bool,

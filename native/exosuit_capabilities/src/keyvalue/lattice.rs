@@ -2,6 +2,13 @@
 //!
 //! An entry is one value of that bucket. A change reads the entry, works on a copy, and writes the copy only if the
 //! entry has not changed in the meantime. If it has, the change starts over.
+//!
+//! Changes of one entry on this host take turns, so they collide only with those of other hosts. After a collision a
+//! change waits for a random time, at most 64 ms. After 64 attempts the caller gets `conflict`, and nothing was
+//! written.
+//!
+//! An attempt whose answer is lost ends the operation with an error, and the write may have happened. It is not
+//! repeated: an increment would count twice.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::ready;
@@ -113,6 +120,7 @@ impl Store for LatticeStore {
 }
 
 impl Inner {
+    /// Reads the entries that a query names, and asks them.
     async fn ask(self: &Arc<Self>, query: Query, context: &WorkContext) -> Result<Outcome, Error> {
         let records = self.read(query.keys(), context).await?;
         context.ask(query, &records)
@@ -149,6 +157,7 @@ impl Inner {
         Ok(records)
     }
 
+    /// A page of keys. The servers send the headers of all entries of the bucket for it.
     async fn list(&self, cursor: Option<u64>, context: &WorkContext) -> Result<Outcome, Error> {
         let after = context.after(cursor)?;
         // One more than is looked at for a page tells whether there are any.
@@ -193,6 +202,7 @@ impl Inner {
         Ok(outcome)
     }
 
+    /// Changes one entry, again and again until no other host was faster. A full bucket is swept once.
     async fn change(&self, change: &Change, context: &WorkContext) -> Result<Outcome, Error> {
         let key = change.key();
         let _turn = self.turns.of(context, key).lock().await;
@@ -213,6 +223,7 @@ impl Inner {
         Err(Error::new(Code::Conflict, detail))
     }
 
+    /// Reads the entry, changes a copy, and writes it if the entry is still the same. An unchanged copy is not written.
     async fn attempt(
         &self,
         change: &Change,
@@ -254,6 +265,7 @@ impl Inner {
         });
     }
 
+    /// Clears away what has expired, of the whole bucket.
     async fn sweep(&self, now: u64) -> Result<(), Error> {
         self.sweeping.lock().is_idle = true;
         let swept = self.bucket.sweep(now).await;
@@ -264,6 +276,7 @@ impl Inner {
 }
 
 impl Turns {
+    /// The lock of an entry. Two entries may share one, and then merely wait for each other.
     fn of(&self, context: &WorkContext, key: &str) -> &Mutex<()> {
         let number = self.hasher.hash_one((&context.bucket, key));
         let index = usize::try_from(number % TURNS as u64).unwrap_or(0);
@@ -271,6 +284,7 @@ impl Turns {
     }
 }
 
+/// The place of an entry in the bucket: the space is the bucket of the link.
 fn at(context: &WorkContext, key: &str) -> exosuit_core::Place {
     exosuit_core::Place {
         space: context.bucket.clone(),

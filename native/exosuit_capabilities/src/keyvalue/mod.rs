@@ -7,6 +7,19 @@
 //! 3. `transaction` makes a change atomic, and counts its bytes against the `limits`.
 //! 4. A `store` keeps the records: `memory`, `file` (with `disk`, which reopens the file after a failure), or
 //!    `lattice`, in one of its buckets, whose entries are `packed`.
+//!
+//! # Threads
+//!
+//! An operation is a future that the caller polls, perhaps on a scheduler of the BEAM. Quick work in memory is done in
+//! the first poll. Everything else leaves that thread: reads of a file go to blocking threads, writes to one thread
+//! that owns the transaction, and a bucket of the lattice is asked over the network. A caller that gives up drops
+//! the future; work that has begun is carried out to its end.
+//!
+//! # Atomicity
+//!
+//! Memory has one lock for all buckets, the file one writer: an operation, a batch among them, is one step. A bucket
+//! of the lattice knows only single entries. There an operation reads its entry with a revision, and writes it if it
+//! still has that revision.
 
 mod bookmarks;
 mod changes;
@@ -74,15 +87,18 @@ const PROBE: &str = "exosuit.health";
 /// # Backends
 ///
 /// `memory` lasts as long as the provider. `file` is `keyvalue/<id>.redb` of the host's data directory,
-/// and survives `kill -9`; while its disk is full, writes are refused and reads go on. `nats` is a bucket of the lattice, `EXOSUIT_KV_<lattice>_<id>`: all hosts that
-/// run a provider of this id see the same data. An entry, a list or set with all its items, must
-/// fit into one message of the servers there (1 MiB, unless they are told otherwise), and without a
-/// connection each operation fails at once.
+/// and survives `kill -9`; while its disk is full, writes are refused and reads go on. `nats` is a
+/// bucket of the lattice, `EXOSUIT_KV_<lattice>_<id>`: all hosts that run a provider of this id see
+/// the same data. An entry, a list or set with all its items, must fit into one message of the
+/// servers there (1 MiB, unless they are told otherwise), and without a connection each operation
+/// fails at once.
 ///
 /// [`KEYVALUE`] lists the settings.
 pub struct KeyValue {
     id: Id,
+    /// That of the wasmbus, then that of WASI.
     contracts: Vec<Contract>,
+    /// Of the provider. A link may have another bound for its bucket.
     limits: StoreLimits,
     /// Whether what each bucket takes is counted here.
     has_shares: bool,
@@ -204,6 +220,8 @@ impl KeyValue {
         }))
     }
 
+    /// Decodes a call: the operation, and the bucket of the link that it came through. A call of the host itself has
+    /// no link, and sees the bucket `default`.
     fn work(&self, call: CapabilityCall) -> Result<(Work, Encoding), Error> {
         let CapabilityCall { invocation, link } = call;
         let Invocation {
@@ -357,16 +375,19 @@ fn check_share(is_given: bool, has_shares: bool) -> Result<(), Error> {
     Err(Error::new(Code::InvalidLink, detail))
 }
 
+/// The error for a file without a place.
 fn no_data_dir() -> Error {
     let detail = "setting backend is \"file\", which needs a host with a data directory";
     Error::new(Code::InvalidLink, detail)
 }
 
+/// The error for a bucket of a host that has no NATS.
 fn no_lattice() -> Error {
     let detail = "setting backend is \"nats\", which needs a host in a lattice over NATS";
     Error::new(Code::InvalidLink, detail)
 }
 
+/// Whether a text is the name of a bucket, of this length at most.
 fn is_name(bucket: &str, most: usize) -> bool {
     let good = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     (1..=most).contains(&bucket.len()) && bucket.bytes().all(good)
@@ -385,6 +406,7 @@ fn opened(bucket: &str, name: &str) -> Result<Box<str>, Error> {
     }
 }
 
+/// The settings with which a bucket of the lattice is made. One that exists keeps its own.
 fn bucket_limits(settings: &Settings) -> Result<BucketLimits, Error> {
     let replicas = settings.given_number("replicas")?;
     Ok(BucketLimits {
@@ -393,6 +415,7 @@ fn bucket_limits(settings: &Settings) -> Result<BucketLimits, Error> {
     })
 }
 
+/// The limits by the settings of the provider.
 fn limits(settings: &Settings) -> Result<StoreLimits, Error> {
     let bytes = settings.number("max_bytes")?;
     Ok(StoreLimits {

@@ -1,4 +1,9 @@
 //! The operations that read entries of a bucket.
+//!
+//! An entry is a head (`layout`), and records for its items if it is a list or a set. A value that has expired is not
+//! there for any operation, whether its records were removed yet or not. Reads run under one snapshot, so that an entry
+//! and its items belong together. Every answer is bounded before it is built: a guest must not have the host collect
+//! more than the guest itself could hold.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -31,10 +36,12 @@ pub(crate) struct Space<R> {
 }
 
 impl<R: Read> Space<R> {
+    /// Whether anything is under a key: a value, a list or a set.
     pub(crate) fn contains(&self, key: &str) -> Result<bool, Error> {
         Ok(self.head(key)?.is_some())
     }
 
+    /// The value of a key. A list or a set there is an error, not an absent value.
     pub(crate) fn value(&self, key: &str) -> Result<Option<Vec<u8>>, Error> {
         match self.head(key)? {
             None => Ok(None),
@@ -43,6 +50,7 @@ impl<R: Read> Space<R> {
         }
     }
 
+    /// The values of several keys, in their order.
     pub(crate) fn entries(&self, keys: Vec<String>) -> Result<Vec<Option<KeyValuePair>>, Error> {
         let mut bytes = 0;
         let entry = |key: String| {
@@ -70,6 +78,8 @@ impl<R: Read> Space<R> {
         Ok(page)
     }
 
+    /// The items of a list between two positions, both included. An absent list is empty. Positions beyond the ends are
+    /// not an error.
     pub(crate) fn list_range(
         &self,
         key: &str,
@@ -95,12 +105,14 @@ impl<R: Read> Space<R> {
         Ok(items.texts)
     }
 
+    /// The members of a set, in their order as bytes.
     pub(crate) fn set_members(&self, key: &str) -> Result<Vec<String>, Error> {
         let mut items = Items::default();
         self.each_member(key, &mut |member| items.push(member))?;
         Ok(items.texts)
     }
 
+    /// The members that all sets have. Walks through the smallest set, and looks each member up in the others.
     pub(crate) fn set_intersection<'a>(
         &self,
         keys: &'a BTreeSet<String>,
@@ -122,6 +134,7 @@ impl<R: Read> Space<R> {
         Ok(items.texts)
     }
 
+    /// The members of any of the sets, each once.
     pub(crate) fn set_union(&self, keys: &BTreeSet<String>) -> Result<Vec<String>, Error> {
         if keys.is_empty() {
             return Err(no_sets());
@@ -150,12 +163,14 @@ impl<R: Read> Space<R> {
         }))
     }
 
+    /// The head of an entry, expired or not.
     pub(super) fn stored(&self, key: &str) -> Result<Option<Head>, Error> {
         check_key(key)?;
         let record = self.records.get(&layout::head_key(&self.bucket, key))?;
         record.as_deref().map(Head::decode).transpose()
     }
 
+    /// The next number and the count of a list.
     pub(super) fn list(&self, key: &str) -> Result<Option<(u64, u64)>, Error> {
         match self.head(key)? {
             None => Ok(None),
@@ -164,6 +179,7 @@ impl<R: Read> Space<R> {
         }
     }
 
+    /// The count of a set.
     pub(super) fn set(&self, key: &str) -> Result<Option<u64>, Error> {
         match self.head(key)? {
             None => Ok(None),
@@ -172,11 +188,13 @@ impl<R: Read> Space<R> {
         }
     }
 
+    /// Whether a set has a member. For a key that is no set, nobody is.
     pub(super) fn is_member(&self, key: &str, member: &[u8]) -> Result<bool, Error> {
         let record = layout::item_key(&self.bucket, key, member);
         Ok(self.records.get(&record)?.is_some())
     }
 
+    /// Visits the members of a set; none if it is absent.
     fn each_member(
         &self,
         key: &str,
@@ -212,6 +230,7 @@ pub(crate) struct Page {
 }
 
 impl Page {
+    /// Notes a key that was looked at. Ends the page when it is full, or when too many expired keys were passed.
     fn see(&mut self, key: String, lives: bool) -> ControlFlow<()> {
         if self.keys.len() == PAGE || self.seen == MAX_SEEN {
             self.more = true;
@@ -250,6 +269,7 @@ pub(crate) fn check_key(key: &str) -> Result<(), Error> {
     Ok(())
 }
 
+/// An error for an answer that would be too large.
 fn check_answer(bytes: usize) -> Result<(), Error> {
     if bytes > MAX_ANSWER {
         let detail = format!("the answer would be longer than {MAX_ANSWER} bytes: ask for less");
@@ -258,6 +278,7 @@ fn check_answer(bytes: usize) -> Result<(), Error> {
     Ok(())
 }
 
+/// A position from the start: negative ones count from the end, -1 is the last item.
 fn from_end(index: i32, count: u64) -> i64 {
     let index = i64::from(index);
     if index < 0 {
@@ -268,6 +289,7 @@ fn from_end(index: i32, count: u64) -> i64 {
     }
 }
 
+/// The error for an operation on another kind of entry.
 pub(super) fn conflict(found: &Head, expected: &str) -> Error {
     let found = found.kind();
     Error::new(
@@ -276,6 +298,7 @@ pub(super) fn conflict(found: &Head, expected: &str) -> Error {
     )
 }
 
+/// The error for a text that is too long.
 pub(super) fn too_long(what: &str, most: usize) -> Error {
     Error::new(
         Code::InvalidInput,

@@ -1,4 +1,8 @@
 //! Atomic changes, within the byte limits of the store and of each bucket.
+//!
+//! Every backend changes its records through this. Usage is counted in records of their own, so that it survives a
+//! restart, and is updated in the same step as the data. A limit that was lowered below the usage refuses growth, and
+//! lets everything shrink: a full store can always be emptied.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +21,7 @@ const RECORD_BYTES: usize = 64;
 pub(crate) struct Transaction<'a> {
     records: &'a mut dyn Write,
     undo: Vec<(Vec<u8>, Option<Vec<u8>>)>,
-    /// By the bucket of a link.
+    /// How many bytes were added or removed, by the bucket of a link.
     growth: BTreeMap<Vec<u8>, i64>,
 }
 
@@ -48,6 +52,7 @@ pub(crate) fn full(max_bytes: u64) -> Error {
     Error::new(Code::Provider, detail)
 }
 
+/// The error of a bucket that has no room, though the store may have.
 fn bucket_full(bucket: &[u8], most: u64) -> Error {
     let bucket = String::from_utf8_lossy(bucket);
     let detail = format!("the bucket {bucket} is full: max_bucket_bytes is {most}");
@@ -94,11 +99,14 @@ impl Transaction<'_> {
         Ok(())
     }
 
+    /// A count of bytes in use; 0 if nothing was counted yet.
     fn usage(&self, key: &[u8]) -> Result<u64, Error> {
         let record = self.records.get(key)?;
         record.map_or(Ok(0), |record| layout::number(&record))
     }
 
+    /// Puts back what was there, the last change first. It can fail only if the disk does, and then the commit of the
+    /// whole batch fails as well.
     fn roll_back(&mut self) -> Result<(), Error> {
         while let Some((key, before)) = self.undo.pop() {
             match before {
@@ -109,6 +117,7 @@ impl Transaction<'_> {
         Ok(())
     }
 
+    /// Notes a change: for the undo, and for the usage.
     fn changed(
         &mut self,
         key: &[u8],

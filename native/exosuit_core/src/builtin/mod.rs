@@ -61,6 +61,16 @@ impl Builtin {
     }
 
     /// The provider of this name or reference, or an error that names those that there are.
+    ///
+    /// ```
+    /// use exosuit_core::Builtin;
+    ///
+    /// let keyvalue = Builtin::get("wasmcloud+builtin://keyvalue")?;
+    /// assert!(keyvalue.contracts().iter().any(|contract| contract.as_str() == "wasi:keyvalue"));
+    /// let error = Builtin::get("keyvalues").expect_err("no such provider");
+    /// assert!(error.detail.contains("did you mean \"keyvalue\"?"));
+    /// # Ok::<(), exosuit_core::Error>(())
+    /// ```
     pub fn get(reference: &str) -> Result<&'static Self, Error> {
         Self::find(reference).ok_or_else(|| {
             let found: String = reference.chars().take(64).collect();

@@ -142,6 +142,14 @@ impl Setting {
     }
 
     /// The number that a text stands for. The error says what would be right.
+    ///
+    /// ```
+    /// use exosuit_core::KEYVALUE;
+    ///
+    /// let max_bytes = KEYVALUE.setting("MAX_BYTES").expect("a setting");
+    /// assert_eq!(max_bytes.parse("64k"), Ok(65_536));
+    /// assert!(max_bytes.parse("64x").is_err_and(|right| right.contains("512, 64k, 16m, 1g")));
+    /// ```
     pub fn parse(&self, text: &str) -> Result<u64, String> {
         let (number, what, bounds) = match self.kind {
             Kind::Text => return Err("a text".to_owned()),
