@@ -66,6 +66,17 @@ defmodule PluginsTest do
     assert Enum.all?(Task.await(others, 60_000), &match?({:ok, _order}, &1))
   end
 
+  test "a plugin that has too many calls refuses further ones" do
+    bad = upload!(bad())
+    loop = %{@order | id: "loop"}
+    calls = for _n <- 1..300, do: Task.async(fn -> Plugins.transform(bad, loop) end)
+    reasons = for {:error, error} <- Task.await_many(calls, 60_000), do: error.reason
+
+    assert length(reasons) == 300
+    assert [:deadline, :overloaded] == reasons |> Enum.uniq() |> Enum.sort()
+    assert Plugins.transform(bad, @order) == {:ok, @order}
+  end
+
   test "the last line of a plugin's full log is its newest" do
     name = upload!(discount())
     for n <- 1..101, do: {:ok, _} = Plugins.transform(name, %{@order | id: "#{n}"})

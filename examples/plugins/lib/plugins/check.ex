@@ -44,7 +44,7 @@ defmodule Plugins.Check do
   defp kind(%Description{kind: :component}), do: :ok
   defp kind(%Description{kind: kind}), do: {:error, "expected a component, got a #{kind}"}
 
-  # The standard libraries of languages import parts of WASI. Without a link or a grant, these have nothing behind them.
+  # The standard libraries of languages import parts of WASI. Those that need a link or a grant reach nothing.
   defp imports(%Description{world: world}) do
     offered = for interface <- @world.imports, do: interface.name
 
