@@ -2,7 +2,7 @@ defmodule Exosuit.WitValuesTest do
   # Random types and values, through guests, providers and other actors.
   use Exosuit.HostCase, async: true
 
-  alias Exosuit.WitWorld
+  alias Exosuit.{Resource, WitWorld}
 
   @worlds 60
   @values 12
@@ -86,6 +86,36 @@ defmodule Exosuit.WitValuesTest do
         assert {context.seed, type, calls, echo(one, "#{calls}-relay#{n}", value)} ==
                  {context.seed, type, calls, {:ok, {7, value}}}
       end
+    end
+  end
+
+  test "resources in values of random types come back from a guest", context do
+    types = for n <- 1..@worlds, do: {n, WitWorld.type(4, [:thing])}
+
+    texts =
+      for {n, type} <- types, into: %{}, do: {"things#{n}", WitWorld.component(type, :things)}
+
+    Guests.assemble(context.dir, texts)
+    host = start_supervised_host!([])
+
+    for {n, type} <- types do
+      actor = "things#{n}"
+      start!(host, context.dir, actor)
+
+      for value <- for(_ <- 1..@values, do: WitWorld.value(type)) do
+        made = WitWorld.map_things(value, &make!(host, actor, &1))
+        assert {:ok, {7, answer}} = echo(host, actor, made)
+
+        assert {context.seed, type, WitWorld.map_things(answer, &number(host, actor, &1))} ==
+                 {context.seed, type, value}
+
+        # What was given away is gone.
+        WitWorld.map_things(made, fn thing ->
+          assert {:error, %Error{}} = Exosuit.call(host, actor, "number", [thing])
+        end)
+      end
+
+      :ok = Exosuit.stop_actor(host, actor)
     end
   end
 
@@ -224,6 +254,17 @@ defmodule Exosuit.WitValuesTest do
 
   defp start!(host, dir, name, id \\ nil) do
     {:ok, _id} = Exosuit.start_actor(host, Path.join(dir, name <> ".wasm"), id: id || name)
+  end
+
+  # The number of a resource in Elixir is the state of one that is not made yet.
+  defp make!(host, actor, %Resource{ref: {:state, number}}) do
+    {:ok, thing} = Exosuit.call(host, actor, "make", [number])
+    thing
+  end
+
+  defp number(host, actor, thing) do
+    {:ok, number} = Exosuit.call(host, actor, "number", [thing])
+    Resource.new(number)
   end
 
   defp echo(host, actor, value, options \\ []) do

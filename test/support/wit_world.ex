@@ -2,7 +2,7 @@ defmodule Exosuit.WitWorld do
   @moduledoc """
   Random types of WIT with values of them, and components whose one function returns what it is given.
 
-  A type is an atom (`:u32`), or `{:list, type}`, `{:tuple, types}`, `{:record, [{name, type}]}`,
+  A type is an atom (`:u32`, or `:thing` for a resource that is given away), or `{:list, type}`, `{:tuple, types}`, `{:record, [{name, type}]}`,
   `{:variant, [{name, type | nil}]}`, `{:enum, names}`, `{:flags, names}`, `{:option, type}` or
   `{:result, type | nil, type | nil}`. Names are those of WIT.
 
@@ -13,24 +13,41 @@ defmodule Exosuit.WitWorld do
   @integers [:u8, :s8, :u16, :s16, :u32, :s32, :u64, :s64]
   @names ~w(nil true false ok error some none a b c reply-to point-2 kind)
 
-  @doc "A random type, nested so deep at most."
-  def type(depth \\ 4) do
+  @doc "A random type, nested so deep at most. `leaves` may be in it as well."
+  def type(depth \\ 4, leaves \\ []) do
     case pick([:scalar, :scalar | if(depth > 0, do: compound(), else: [:scalar])]) do
-      :scalar -> pick([:bool, :f32, :f64, :char, :string, {:list, :u8} | @integers])
-      :list -> {:list, type(depth - 1)}
-      :tuple -> {:tuple, many(1..4, fn -> type(depth - 1) end)}
-      :record -> {:record, Enum.map(names(1..5), &{&1, type(depth - 1)})}
-      :variant -> {:variant, Enum.map(names(1..5), &{&1, payload(depth)})}
-      :enum -> {:enum, names(1..6)}
-      :flags -> {:flags, names(1..6)}
-      :option -> {:option, type(depth - 1)}
-      :result -> {:result, payload(depth), payload(depth)}
+      :scalar ->
+        pick(leaves ++ leaves ++ [:bool, :f32, :f64, :char, :string, {:list, :u8} | @integers])
+
+      :list ->
+        {:list, type(depth - 1, leaves)}
+
+      :tuple ->
+        {:tuple, many(1..4, fn -> type(depth - 1, leaves) end)}
+
+      :record ->
+        {:record, Enum.map(names(1..5), &{&1, type(depth - 1, leaves)})}
+
+      :variant ->
+        {:variant, Enum.map(names(1..5), &{&1, payload(depth, leaves)})}
+
+      :enum ->
+        {:enum, names(1..6)}
+
+      :flags ->
+        {:flags, names(1..6)}
+
+      :option ->
+        {:option, type(depth - 1, leaves)}
+
+      :result ->
+        {:result, payload(depth, leaves), payload(depth, leaves)}
     end
   end
 
   defp compound, do: [:list, :tuple, :record, :variant, :enum, :flags, :option, :result]
 
-  defp payload(depth), do: pick([nil, type(depth - 1)])
+  defp payload(depth, leaves), do: pick([nil, type(depth - 1, leaves)])
 
   @doc "A random value of a type, in the form in which it comes back."
   def value(type)
@@ -39,6 +56,7 @@ defmodule Exosuit.WitWorld do
   def value(:f64), do: pick([:nan, :infinity, :neg_infinity, 1.0e300, :rand.normal()])
   def value(:char), do: pick(["a", "ß", "😀", "\0"])
   def value(:string), do: pick(["", "zwölf", String.duplicate("x", rand(300))])
+  def value(:thing), do: Exosuit.Resource.new(rand(1_000_000))
   def value({:list, :u8}), do: :rand.bytes(rand(50))
   def value({:list, type}), do: many(0..4, fn -> value(type) end)
   def value({:tuple, types}), do: types |> Enum.map(&value/1) |> List.to_tuple()
@@ -78,12 +96,25 @@ defmodule Exosuit.WitWorld do
     if sign == "u", do: {0, size - 1}, else: {div(-size, 2), div(size, 2) - 1}
   end
 
+  @doc "The value with each resource replaced by what `fun` makes of it."
+  def map_things(%Exosuit.Resource{} = thing, fun), do: fun.(thing)
+  def map_things(values, fun) when is_list(values), do: Enum.map(values, &map_things(&1, fun))
+
+  def map_things(values, fun) when is_tuple(values),
+    do: values |> Tuple.to_list() |> map_things(fun) |> List.to_tuple()
+
+  def map_things(%{} = fields, fun),
+    do: Map.new(fields, fn {name, value} -> {name, map_things(value, fun)} end)
+
+  def map_things(value, _fun), do: value
+
   @doc "The arguments that a component takes with this value."
   def arguments(value), do: List.duplicate(7, 16) ++ [value]
 
   @doc """
   A component, as text, that exports `echo`, by itself and in `exosuit:test/mirror`. With `:mirror` it answers by itself; with `:relay` it calls `echo` of
-  `exosuit:test/mirror`, which it imports.
+  `exosuit:test/mirror`, which it imports. With `:things` it has a resource `thing`, which is a number, and exports `make` and `number`
+  beside.
   """
   def component(type, :mirror) do
     {declared, name} =
@@ -97,6 +128,30 @@ defmodule Exosuit.WitWorld do
         (func (export "echo") (param i32) (result i32) (i32.add (local.get 0) (i32.const 120))))
       (core instance $code (instantiate $code))
       #{exported(name)})
+    """
+  end
+
+  def component(type, :things) do
+    {declared, name} =
+      declare(type, &~s|(type $#{&1}_ #{&2}) (export $#{&1} "#{&1}" (type $#{&1}_))|)
+
+    """
+    (component
+      #{memory()}
+      (type $thing_ (resource (rep i32)))
+      (export $thing "thing" (type $thing_))
+      (core func $new (canon resource.new $thing_))
+      #{declared}
+      (core module $code
+        (import "thing" "new" (func $new (param i32) (result i32)))
+        (func (export "echo") (param i32) (result i32) (i32.add (local.get 0) (i32.const 120)))
+        (func (export "make") (param i32) (result i32) (call $new (local.get 0)))
+        (func (export "number") (param i32) (result i32) (local.get 0)))
+      (core instance $code (instantiate $code (with "thing" (instance (export "new" (func $new))))))
+      (func (export "make") (param "number" u32) (result (own $thing)) (canon lift (core func $code "make")))
+      (func (export "number") (param "thing" (borrow $thing)) (result u32)
+        (canon lift (core func $code "number")))
+      (func (export "echo") #{signature(name)} (canon lift (core func $code "echo") #{options()})))
     """
   end
 
@@ -169,6 +224,7 @@ defmodule Exosuit.WitWorld do
     {declared |> Enum.reverse() |> Enum.join("\n"), name}
   end
 
+  defp reference(:thing, state, _declare), do: {"(own $thing)", state}
   defp reference(type, state, _declare) when is_atom(type), do: {Atom.to_string(type), state}
 
   defp reference({:list, type}, state, declare) do

@@ -67,14 +67,18 @@ impl Value {
         match self {
             Self::Resource(handle) => each(handle),
             Self::List(items) | Self::Tuple(items) => {
-                items.iter().for_each(|item| item.resources(each));
+                for item in items {
+                    item.resources(each);
+                }
             }
             Self::Record(fields) => fields
                 .iter()
                 .for_each(|(_name, field)| field.resources(each)),
             Self::Some(value) => value.resources(each),
             Self::Case(_, value) | Self::Ok(value) | Self::Error(value) => {
-                value.iter().for_each(|value| value.resources(each));
+                if let Some(value) = value {
+                    value.resources(each);
+                }
             }
             _ => {}
         }
