@@ -1,5 +1,5 @@
 defmodule Plugins.HostTest do
-  # Not async: it kills the host of the app.
+  # Not async: it kills the host of the app, and its log.
   use Exosuit.Case
 
   alias Plugins.{Host, Uploads}
@@ -29,6 +29,20 @@ defmodule Plugins.HostTest do
     refute File.exists?(path)
     :ok = Plugins.remove("ada")
     assert Plugins.list() == []
+  end
+
+  test "a killed log begins empty, and no plugin ends with it" do
+    :ok = Plugins.upload("bob", File.read!("priv/discount.wasm"))
+    {:ok, _order} = Plugins.transform("bob", @order)
+    log = Process.whereis(Plugins.Log)
+    plugin = Exosuit.whereis(Host, Host.actor("bob"))
+    Process.exit(log, :kill)
+
+    eventually(fn -> Process.whereis(Plugins.Log) not in [nil, log] end)
+    {:ok, _order} = Plugins.transform("bob", @order)
+    assert Plugins.log("bob") == [info: "order 1 is number 2, discounts: 0"]
+    assert Exosuit.whereis(Host, Host.actor("bob")) == plugin
+    :ok = Plugins.remove("bob")
   end
 
   # While its supervisor starts it, it has no process.
