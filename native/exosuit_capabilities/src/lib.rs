@@ -41,7 +41,7 @@ pub use logging::Logging;
 pub use messaging::Messaging;
 pub use numbergen::NumberGen;
 
-/// What a built-in provider gets from its host.
+/// The things that a built-in provider gets from its host.
 pub struct Surroundings {
     /// Its id on the host.
     pub id: Id,

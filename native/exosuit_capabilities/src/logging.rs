@@ -1,4 +1,8 @@
 //! `wasmcloud:builtin:logging` and `wasi:logging`: an actor's lines for the host's log.
+//!
+//! Every host has it, and it needs a claim but no link. A call ends at once: lines beyond the rate of the actor are
+//! dropped by the gate and counted, and an actor never waits for the log. Unknown levels are errors of the log, not
+//! of the call.
 
 use std::future::ready;
 use std::sync::Arc;
@@ -19,6 +23,7 @@ pub struct Logging {
     gate: Arc<LogGate>,
 }
 
+/// A line with its level, of either contract.
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct Entry {
@@ -66,6 +71,7 @@ impl Entry {
         message::read("Logging.WriteLog", shape, payload.bytes()?)
     }
 
+    /// From the values of the WIT function. Its context comes before the message.
     fn of_wit(payload: Payload) -> Result<Self, Error> {
         let shape = "logging#log(level, context: string, message: string)";
         Arguments::read(shape, payload.into_values()?, |given| {

@@ -11,7 +11,7 @@ pub enum Error {
     /// More bytes than are looked at.
     #[error("the {what} has {size} bytes, at most {limit} are allowed")]
     TooLarge {
-        /// What is too large.
+        /// The thing that is too large.
         what: &'static str,
         /// How large it is.
         size: usize,
@@ -41,9 +41,9 @@ pub enum Error {
         "the token's header says typ {typ:?} and alg {alg:?}, expected \"jwt\" and \"Ed25519\""
     )]
     UnsupportedToken {
-        /// What the header says the token is.
+        /// The kind of token, by the header.
         typ: String,
-        /// What the header says it is signed with.
+        /// The algorithm of the signature, by the header.
         alg: String,
     },
     /// The issuer is not an account.
@@ -73,9 +73,9 @@ pub enum Error {
     WrongInvocation {
         /// In what they differ.
         what: &'static str,
-        /// What the token says.
+        /// The value in the token.
         claimed: String,
-        /// What the invocation says.
+        /// The value in the invocation.
         actual: String,
     },
     /// The token is not good any more.
@@ -84,7 +84,7 @@ pub enum Error {
     /// The token is not good yet.
     #[error("the token is not valid before {}", moment(*.0))]
     NotYetValid(u64),
-    /// Whoever signed is not trusted here.
+    /// The issuer is not trusted here.
     #[error("the token's issuer {0} is not trusted here")]
     UntrustedIssuer(String),
     /// A text is not a public key.
@@ -103,14 +103,14 @@ pub enum Error {
     /// A key of another kind is needed.
     #[error("a key of kind {found} was given as the {role}, expected {expected}")]
     WrongKind {
-        /// What the key was to be.
+        /// The role that the key was meant for.
         role: &'static str,
         /// The kind that is needed.
         expected: KeyKind,
         /// The kind that was given.
         found: KeyKind,
     },
-    /// What is to be signed makes no sense.
+    /// The claims of a draft are not valid.
     #[error("cannot be signed: {0}")]
     InvalidDraft(String),
     /// A bearer token is not good.

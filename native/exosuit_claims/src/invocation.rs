@@ -125,7 +125,7 @@ impl Call {
     }
 }
 
-/// What a token says about a call in particular.
+/// The claims of a token that are about one call.
 #[derive(Debug, Serialize, Deserialize)]
 struct Metadata {
     target_url: String,

@@ -211,7 +211,7 @@ impl KeyPair {
         }
     }
 
-    /// What it is for.
+    /// Its kind.
     pub fn kind(&self) -> KeyKind {
         self.public.kind
     }

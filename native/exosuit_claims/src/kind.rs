@@ -4,7 +4,7 @@ use std::fmt;
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $name:ident => $word:literal, $letter:literal, $nkey:ident;)*) => {
-        /// What a key is for.
+        /// The kinds of keys, by their purpose.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum KeyKind {
             $($(#[$doc])* $name,)*

@@ -58,7 +58,7 @@ impl Inspect {
     }
 }
 
-/// What the token says, and whether it is valid.
+/// The claims of the token, and whether it is valid.
 enum Claims {
     None,
     Some(Box<exosuit_claims::Inspection>),

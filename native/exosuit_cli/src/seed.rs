@@ -31,7 +31,7 @@ impl From<String> for SeedArgument {
     }
 }
 
-/// What `keys gen --json` prints.
+/// The output of `keys gen --json`.
 #[derive(Deserialize)]
 struct KeyFile {
     seed: String,

@@ -73,7 +73,7 @@ codes! {
     MissingLink => "missing_link",
     /// The claims do not name the capability.
     MissingClaim => "missing_claim",
-    /// What was granted does not cover it: a host that a link does not name.
+    /// The grant does not cover it: a host that a link does not name.
     Denied => "denied",
     /// The claims have expired.
     ExpiredClaims => "expired_claims",
@@ -85,7 +85,7 @@ codes! {
     Unavailable => "unavailable",
     /// The other end of a link, or its settings, are not what they must be.
     InvalidLink => "invalid_link",
-    /// What was given is not what was expected.
+    /// The input is not of the expected form.
     InvalidInput => "invalid_input",
     /// The module is not one that runs here.
     InvalidModule => "invalid_module",

@@ -22,7 +22,7 @@ pub struct Message {
     pub body: Bytes,
 }
 
-/// What a reader gets.
+/// An item for the reader.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Heard {
     /// A message.

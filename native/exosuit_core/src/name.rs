@@ -85,7 +85,7 @@ macro_rules! name {
 }
 
 name!(
-    /// What an actor or a provider is called on a host: a component id, or a public key.
+    /// The name of an actor or a provider on a host: a component id, or a public key.
     Id,
     "id"
 );

@@ -112,7 +112,7 @@ pub enum Notice {
         connection: &'static str,
         /// What, as the event is called: `lattice_disconnected`.
         change: &'static str,
-        /// What went wrong.
+        /// The error.
         error: Option<Error>,
     },
     /// The files of a certificate changed.

@@ -116,7 +116,7 @@ impl Actor {
         &self.inner.shared.id
     }
 
-    /// What runs.
+    /// The code that runs.
     pub fn module(&self) -> &Module {
         &self.inner.module
     }

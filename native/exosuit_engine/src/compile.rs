@@ -55,7 +55,7 @@ pub(crate) struct Compiler {
     counts: Counts,
 }
 
-/// What compiles.
+/// The ways to compile.
 enum CompileBackend {
     /// A process for each module.
     Program(Program),
@@ -91,7 +91,7 @@ struct Counts {
     not_cached: AtomicU64,
 }
 
-/// What an engine has done, for those who measure it.
+/// The counters of an engine, for those who measure it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Stats {
     /// Modules that were compiled.

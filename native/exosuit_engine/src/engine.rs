@@ -56,7 +56,7 @@ impl Engine {
     }
 
     /// Compiles a module, or finds it compiled: by this engine, or by an earlier one in the cache.
-    /// What is found need not wait for what is being compiled.
+    /// A module that is found need not wait for others that are being compiled.
     ///
     /// Compiles of different tenants take turns. Whoever asks for the same bytes meanwhile waits for the
     /// same result; a compile that nobody waits for any more, as all their futures were dropped, ends.
@@ -105,7 +105,7 @@ impl Engine {
         self.0.compiler.is_apart()
     }
 
-    /// What it has done so far: for tests and measurements.
+    /// The counters of its work so far: for tests and measurements.
     pub fn stats(&self) -> Stats {
         self.0.compiler.stats()
     }

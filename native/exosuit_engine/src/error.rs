@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use exosuit_core::Code;
 
-/// What can go wrong between bytes and an answer.
+/// The errors between bytes and an answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -33,9 +33,9 @@ pub enum Error {
     Oversized {
         /// Bytes of memory, or table elements.
         what: &'static str,
-        /// What it starts with.
+        /// The amount that it starts with.
         needed: u64,
-        /// What it may have.
+        /// The amount that it may have.
         limit: usize,
     },
     /// A directory that was granted does not open.
@@ -43,7 +43,7 @@ pub enum Error {
     Directory {
         /// As its host or its guest calls it.
         directory: String,
-        /// What the system says.
+        /// The reason, as the system gives it.
         reason: String,
     },
     /// Compiling took too long.

@@ -3,7 +3,7 @@
 use crate::Error;
 use crate::explain::cut;
 
-/// What bytes claim to be.
+/// The kinds of Wasm that an ABI here is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// Core Wasm, version 1.

@@ -102,9 +102,9 @@ pub struct ActorOptions {
     pub limits: Limits,
     /// Whether instances serve one call or many.
     pub instances: Instances,
-    /// What `wasi:config` tells the guest. The wasmbus ABI has no way to read it.
+    /// The values that `wasi:config` gives to the guest. The wasmbus ABI has no way to read them.
     pub config: BTreeMap<String, String>,
-    /// What WASI shows it of its host.
+    /// The parts of its host that WASI shows to it.
     pub grants: WasiGrants,
     /// Where its own calls go: the router. Weak, because the router holds the actors.
     pub outbound: Weak<dyn Deliver>,
@@ -197,7 +197,7 @@ pub struct WasiGrants {
 pub struct Directory {
     /// Where it is; it must exist when the actor is made.
     pub host: PathBuf,
-    /// What the guest calls it: `/data`.
+    /// Its name for the guest: `/data`.
     pub guest: String,
     /// Whether the guest may change what is in it.
     pub writable: bool,

@@ -11,9 +11,9 @@ pub enum Error {
     InvalidOption {
         /// Which option.
         option: &'static str,
-        /// What would be right.
+        /// The expected form.
         expected: &'static str,
-        /// What it is; for a secret, what is wrong with it.
+        /// The value; for a secret, the reason why it is wrong.
         got: String,
     },
     /// The credentials cannot be read, or are not such.
@@ -49,7 +49,7 @@ pub enum Error {
     /// More bytes than may be sent or taken.
     #[error("the {what} has {size} bytes, at most {limit} are allowed")]
     TooLarge {
-        /// What is too large.
+        /// The thing that is too large.
         what: &'static str,
         /// How large it is.
         size: u64,
@@ -59,12 +59,12 @@ pub enum Error {
     /// A message cannot be read.
     #[error("Failed to deserialize {what}: {why}")]
     Malformed {
-        /// What it was to be.
+        /// The expected kind of data.
         what: &'static str,
-        /// What is wrong with it.
+        /// The reason why it is wrong.
         why: String,
     },
-    /// What a call carries cannot be had: the body of a request breaks off.
+    /// The payload of a call cannot be read: the body of a request breaks off.
     #[error("{0}")]
     Content(exosuit_core::Error),
     /// The token of an invocation does not hold.
@@ -107,9 +107,9 @@ pub enum Error {
     /// The lattice's store failed.
     #[error("the lattice's store failed to {doing}: {why}")]
     Store {
-        /// What was tried.
+        /// The operation that failed.
         doing: &'static str,
-        /// What went wrong.
+        /// The reason.
         why: String,
     },
     /// Others changed the same thing over and over.

@@ -74,7 +74,7 @@ fn now() -> u64 {
     })
 }
 
-/// What nobody can guess and nobody else has.
+/// A random id, which nobody can guess and nobody else has.
 fn new_id() -> uuid::Uuid {
     uuid::Builder::from_random_bytes(rand::random()).into_uuid()
 }

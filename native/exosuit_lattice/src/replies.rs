@@ -40,7 +40,7 @@ type Waiting = Mutex<HashMap<String, Waiter>>;
 /// long.
 pub(crate) type IsAnswer = Box<dyn Fn(&Bytes) -> bool + Send>;
 
-/// What a request accepts as its answer.
+/// The messages that a request accepts as its answer.
 pub(crate) enum Accepts {
     /// Any message.
     Anything,

@@ -33,7 +33,7 @@ const OF_PROVIDER: [&str; 7] = [
 ];
 const TRAITS: [&str; 5] = ["daemonscaler", "exosuit", "link", "linkdef", "spreadscaler"];
 
-/// What the traits of a component say.
+/// The traits of a component, read together.
 #[derive(Default)]
 pub(crate) struct Traits<'a> {
     scaler: Option<Scaler>,

@@ -37,7 +37,7 @@ pub struct Diagnostic {
     pub path: String,
     /// The text at this place, if it helps.
     pub found: Option<String>,
-    /// What would be right.
+    /// The expected form.
     pub message: String,
     /// Whether the manifest is refused.
     pub severity: Severity,

@@ -9,7 +9,7 @@ use crate::image::Image;
 use crate::model::Configured;
 use crate::value::Value;
 
-/// What a component is.
+/// The kinds of components.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Actor,

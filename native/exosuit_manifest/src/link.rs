@@ -117,7 +117,7 @@ pub(crate) fn check_conflicts(links: &[ParsedLink]) {
     }
 }
 
-/// What the links of one key cover, and by which link.
+/// The interfaces that the links of one key cover, and by which link.
 #[derive(Default)]
 struct Covered<'l> {
     anything: Option<&'l LinkSpec>,

@@ -141,7 +141,7 @@ pub struct ProviderSpec {
     pub id: Id,
     /// Which one.
     pub image: Image,
-    /// What it implements, where an old manifest says it.
+    /// The contract that it implements, where an old manifest says it.
     #[serde(serialize_with = "optional_text")]
     pub contract: Option<Contract>,
     /// The name of the links to it that an old `linkdef` makes.
@@ -177,7 +177,7 @@ pub struct LinkSpec {
     /// Tells apart several links of one source for one contract.
     #[serde(serialize_with = "text")]
     pub name: LinkName,
-    /// What for; serialised as `contract`, `namespace` and `package`.
+    /// The contract; serialised as `contract`, `namespace` and `package`.
     #[serde(flatten, serialize_with = "contract")]
     pub contract: Contract,
     /// The interfaces of the package that it covers; none means all.
@@ -238,7 +238,7 @@ pub struct ActorSettings {
     pub instances: InstancePolicy,
     /// Where a call runs.
     pub execution: Execution,
-    /// What WASI gives to it.
+    /// The parts of its host that WASI gives to it.
     pub grants: Grants,
     /// The places of the given settings, by their names in the manifest.
     pub places: BTreeMap<String, Place>,
@@ -294,7 +294,7 @@ pub enum Execution {
     Async,
 }
 
-/// What WASI gives to an actor. It has nothing that is not named here.
+/// The parts of a host that WASI gives to an actor. It has nothing that is not named here.
 #[derive(Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Grants {
     /// Its command line, behind the name of the program.
@@ -310,13 +310,13 @@ pub struct Grants {
 pub struct Directory {
     /// Where it is; absolute if [`Source::directory`](crate::Source::directory) is.
     pub host: String,
-    /// What the guest calls it: `/data`.
+    /// Its name for the guest: `/data`.
     pub guest: String,
-    /// What the guest may do.
+    /// The access that the guest has.
     pub access: Access,
 }
 
-/// What an actor may do in a directory.
+/// The access of an actor to a directory.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Access {

@@ -8,7 +8,7 @@ use crate::image::Image;
 use crate::model::{ActorSettings, ActorSpec, Execution, Manifest};
 use crate::node::quote;
 
-/// What a host offers. Without `modules`, the hosts of a lattice may have any.
+/// The providers that a host offers. Without `modules`, the hosts of a lattice may have any.
 struct Host<'a> {
     modules: Option<&'a [&'a str]>,
 }

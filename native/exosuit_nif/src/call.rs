@@ -16,6 +16,20 @@
 //!   code.
 //!
 //! During the poll, messages to Elixir wait in the [`outbox`], and log lines go through a channel.
+//!
+//! # How a call ends
+//!
+//! | what happens | then |
+//! |---|---|
+//! | the answer is there in the first poll | the NIF returns it |
+//! | the answer comes later | one message `{reference, result}` |
+//! | the deadline passes | the error `deadline`, in the same way |
+//! | the calling process ends | its monitor aborts the task, which drops the guest; nobody gets a message |
+//! | `call_cancel` | the same, and the process gets `dropped` |
+//! | the engine panics | the error `internal` in the first poll, `dropped` later |
+//!
+//! A call in its first poll cannot be cancelled, since its process runs the NIF: the poll lasts one slice. The BEAM
+//! delivers an exit signal after it, when the monitor exists, or finds the process gone when it is to be made.
 
 use std::hash::{Hash, Hasher};
 use std::num::NonZeroU64;
@@ -52,6 +66,8 @@ mod atoms {
 }
 
 /// A call that runs on Tokio. It monitors its caller, and ends with it.
+///
+/// Dropping the handle does not end the call: Elixir may collect it before the answer comes, and then still waits.
 #[derive(Default)]
 pub(crate) struct Call(OnceLock<AbortHandle>);
 
@@ -81,7 +97,10 @@ impl Call {
 /// - `:large`: the arguments are more than a scheduler may read. `call_large` takes them.
 ///
 /// `execution` is `:inline` (always poll here), `:async` (never), or another atom (decide by
-/// [`Pace`]).
+/// [`Pace`]). `origin` is the caller for the router: see `caller` below. `timeout_ms` counts from now, at most a day.
+///
+/// `:inline` holds the scheduler even if the guest is known to be slow, for one slice. It is for measurements and for
+/// calls that must not wake a thread.
 #[rustler::nif]
 #[expect(
     clippy::too_many_arguments,
@@ -159,6 +178,8 @@ fn call_large<'a>(
 }
 
 /// The payload of a call, by the time that it takes to hand it to a guest.
+///
+/// The thread that polls the call pays for that time. On a scheduler nothing interrupts it.
 enum CallPayload {
     /// A few microseconds. Such a call may be polled on a scheduler.
     Light(Payload),
@@ -252,8 +273,8 @@ fn invocation(
     }
 }
 
-/// A number for the calling process that no other living process has. Its last four bits are those of a pid, which are
-/// not 0.
+/// A number for the calling process that no other living process has. Its last four bits are those of a pid, which
+/// are not 0.
 fn process_number(env: Env<'_>) -> Option<NonZeroU64> {
     /// Takes the number that it is to hash as it is.
     struct Same(u64);

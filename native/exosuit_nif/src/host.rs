@@ -31,7 +31,7 @@ pub(crate) const LOG_BURST: u32 = 1_000;
 /// The data plane of one host, for as long as Elixir holds it.
 pub(crate) struct Host(Reaped<Arc<HostState>>);
 
-/// What the entries of a host share.
+/// The state that the entries of a host share.
 pub(crate) struct HostState {
     /// The table of actors, providers and links.
     pub(crate) router: Arc<Router>,

@@ -49,7 +49,7 @@ pub(crate) struct Notices {
     state: Arc<NoticeState>,
 }
 
-/// What the sending side and the task share.
+/// The state that the sending side and the task share.
 #[derive(Default)]
 struct NoticeState {
     /// The process that gets the notices. Until there is one, they are discarded.

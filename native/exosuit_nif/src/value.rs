@@ -9,6 +9,18 @@
 //!
 //! Elixir writes names of WIT with underscores (`reply_to` for `reply-to`). No value creates an
 //! atom: see [`names`].
+//!
+//! # Without types
+//!
+//! Neither side here knows the types of the function. A term becomes the one [`Value`] that it looks like, and the
+//! engine, which knows the types, takes what could be meant: `{:ok, 1}` is a result or a case, `["a"]` a list or
+//! flags, and `:red` a case of an enum or of a variant. So nothing here is an error because of a type.
+//!
+//! # Bounds
+//!
+//! Terms come from the application that embeds a host, values from guests and other hosts. Depth, number of values
+//! and bytes are bounded for both; reading takes the time that its budget allows. The iterators of rustler panic on
+//! improper lists, so each list is measured first.
 
 use std::collections::HashMap;
 
@@ -99,12 +111,13 @@ impl ValueError {
         }
     }
 
-    /// Adds the index of the enclosing list, tuple or map.
+    /// Adds the index of the enclosing list, tuple or map: the first item is 1, as in the error.
     fn at(mut self, index: usize) -> Self {
         self.path.push(index + 1);
         self
     }
 
+    /// Too many or too large: on a scheduler, no error but the reason to use a dirty one.
     fn size(why: String) -> Self {
         Self {
             is_size: true,
@@ -126,7 +139,7 @@ impl ValueError {
     }
 }
 
-/// What one call may still carry.
+/// The values and bytes that one call may still carry.
 struct Budget {
     max_values: usize,
     max_bytes: usize,
@@ -180,6 +193,7 @@ impl Budget {
         }
     }
 
+    /// A text or bytes; only the function's type tells them apart. The bytes are copied.
     fn binary(&mut self, term: Term<'_>) -> Result<Value, ValueError> {
         let binary: Binary<'_> = term
             .decode()
@@ -217,6 +231,7 @@ impl Budget {
         }
     }
 
+    /// The value of a case.
     fn case(&mut self, term: Term<'_>, depth: usize) -> Result<Option<Box<Value>>, ValueError> {
         self.value(term, depth).map(|value| Some(Box::new(value)))
     }
@@ -323,6 +338,7 @@ fn integer(term: Term<'_>) -> Result<Value, ValueError> {
         .map_err(|_| unexpected("an integer of more than 64 bits"))
 }
 
+/// A float. The BEAM has finite ones only.
 fn float(term: Term<'_>) -> Result<Value, ValueError> {
     let number = term.decode().map(Value::Float);
     number.map_err(|_| unexpected("no float"))
@@ -355,14 +371,17 @@ fn unexpected(found: &str) -> ValueError {
     ))
 }
 
+/// The error beyond [`MAX_DEPTH`].
 fn too_deep() -> ValueError {
     ValueError::new(format!("values may be nested {MAX_DEPTH} deep"))
 }
 
+/// The error beyond the number of values that the budget has.
 fn too_many() -> ValueError {
     ValueError::size(format!("a call may carry {MAX_VALUES} values"))
 }
 
+/// The error beyond the bytes that the budget has.
 fn too_large() -> ValueError {
     ValueError::size(format!(
         "a call with values may carry {MAX_BYTES} bytes of binaries"

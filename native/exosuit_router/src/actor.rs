@@ -24,7 +24,7 @@ use crate::admission::Admission;
 use crate::count::Count;
 use crate::{ActorLimits, refusal};
 
-/// What stays of an actor while its process restarts: its place, and those who wait for it.
+/// The part of an actor that stays while its process restarts: its place, and those who wait for it.
 pub(crate) struct Actor {
     pub(crate) id: Id,
     pub(crate) admission: Arc<Admission>,
@@ -39,7 +39,7 @@ pub(crate) struct Actor {
     failure: watch::Sender<Option<Error>>,
 }
 
-/// What a process published.
+/// The publication of a process, as calls hold it.
 pub(crate) struct Running {
     /// Tells publications of one entry apart: it counts up.
     pub(crate) generation: u64,
@@ -74,7 +74,7 @@ pub struct ActorState {
     pub running: usize,
     /// How many calls wait for a place.
     pub waiting: usize,
-    /// What its last publication said about it.
+    /// The identity of its last publication.
     pub identity: Option<Arc<Identity>>,
 }
 

@@ -1,8 +1,8 @@
 //! The router and the other hosts: it announces what they may call here, and takes their calls.
 //!
 //! The other hosts are behind the trait `Elsewhere`: `exosuit_lattice` subscribes to the subjects of what is
-//! announced, and NATS spreads calls over all hosts that announced the same name. An actor is announced from its first
-//! publication on, also while it restarts, unless it was given up; a provider while it runs.
+//! announced, and NATS spreads calls over all hosts that announced the same name. An actor is announced from its
+//! first publication on, also while it restarts, unless it was given up; a provider while it runs.
 
 use std::sync::{Arc, Weak};
 

@@ -90,7 +90,7 @@ impl Provider {
         self.in_time(self.capability.unlink(self.own(link))).await
     }
 
-    /// What is odd about the settings of a link, in words.
+    /// The settings of a link that have no effect, in words.
     pub(crate) fn warnings(&self, link: &Arc<Link>) -> Vec<String> {
         self.capability.warnings(&self.own(link))
     }

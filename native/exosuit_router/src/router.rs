@@ -494,7 +494,7 @@ impl Destination {
     }
 }
 
-/// What the notice of a failed call says. It never holds the payload.
+/// The content of the notice of a failed call. It never holds the payload.
 struct Label {
     origin: Origin,
     target: Target,

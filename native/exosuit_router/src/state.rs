@@ -13,11 +13,11 @@ use crate::{Router, refusal};
 pub struct LinkState {
     /// The link.
     pub link: Arc<Link>,
-    /// What became of it.
+    /// Its status.
     pub status: LinkStatus,
 }
 
-/// What became of a link.
+/// The status of a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LinkStatus {
     /// Calls go through it.

@@ -7,14 +7,14 @@
 
 #![forbid(unsafe_code)]
 
-/// What a guest's bucket stands for.
+/// The state behind a guest's bucket.
 #[derive(Debug, Clone)]
 pub struct Bucket {
     /// The name that it was opened by.
     pub name: String,
 }
 
-/// What a guest's handle of a compare-and-swap stands for.
+/// The state behind a guest's handle of a compare-and-swap.
 #[derive(Debug, Clone)]
 pub struct Cas {
     /// The bucket.

@@ -1,7 +1,7 @@
 //! The operations that change entries of a bucket.
 //!
-//! Each works in a transaction, so an error in the middle leaves nothing behind. An operation on another kind of entry
-//! is an error, except `put`, which replaces whatever is there.
+//! Each works in a transaction, so an error in the middle leaves nothing behind. An operation on another kind of
+//! entry is an error, except `put`, which replaces whatever is there.
 //!
 //! Expired values are removed by other changes, a few at a time ([`purge`]), by an index that is ordered by time. No
 //! timer does it: a store that nobody changes does not grow.

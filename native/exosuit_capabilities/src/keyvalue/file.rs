@@ -1,9 +1,9 @@
 //! Records in a file that survives `kill -9`. One thread writes, and concurrent writes share a commit.
 //!
-//! A commit waits for the disk, which takes longer than everything else. So the writer takes all jobs that wait, up to
-//! [`QUEUE`], runs each in a transaction of its own within one transaction of the file, commits once, and answers all.
-//! If the commit fails, all of them fail: none is on disk. Reads see the last commit, on blocking threads, and neither
-//! wait for the writer nor delay it.
+//! A commit waits for the disk, which takes longer than everything else. So the writer takes all jobs that wait, up
+//! to [`QUEUE`], runs each in a transaction of its own within one transaction of the file, commits once, and
+//! answers all. If the commit fails, all of them fail: none is on disk. Reads see the last commit, on blocking
+//! threads, and neither wait for the writer nor delay it.
 //!
 //! The queue is bounded. Callers beyond it wait in `send`, in their order, until their deadline.
 
@@ -104,7 +104,8 @@ impl Store for FileStore {
 }
 
 impl Open {
-    /// Runs a read on a blocking thread. The permit goes with the work: a caller that gives up does not free it early.
+    /// Runs a read on a blocking thread. The permit goes with the work: a caller that gives up does not free it
+    /// early.
     async fn ask(&self, query: Query, context: WorkContext) -> Result<Outcome, Error> {
         let readers = self.readers.clone();
         let permit = readers.acquire_owned().await.map_err(|_| stopped())?;

@@ -126,7 +126,7 @@ impl Inner {
         context.ask(query, &records)
     }
 
-    /// What stands under these keys. Each is as it is when it is read.
+    /// The entries of these keys, each as it is when it is read.
     async fn read(
         self: &Arc<Self>,
         keys: Vec<&String>,
@@ -223,7 +223,8 @@ impl Inner {
         Err(Error::new(Code::Conflict, detail))
     }
 
-    /// Reads the entry, changes a copy, and writes it if the entry is still the same. An unchanged copy is not written.
+    /// Reads the entry, changes a copy, and writes it if the entry is still the same. An unchanged copy is not
+    /// written.
     async fn attempt(
         &self,
         change: &Change,
@@ -331,7 +332,7 @@ impl Change {
         }
     }
 
-    /// What it is of single entries. Of several values for one key the last counts.
+    /// The change of each single entry. Of several values for one key the last counts.
     fn split(self) -> Vec<Self> {
         match self {
             Self::DeleteMany(keys) => {

@@ -39,7 +39,7 @@ pub(crate) fn bucket_of(record_key: &[u8]) -> Result<&[u8], Error> {
 /// The beginning of the keys of the expiry index.
 pub(crate) const EXPIRY: &[u8] = b"X";
 
-/// What stands under a key.
+/// The first record of an entry: its kind, and its value if it is one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Head {
     /// A value, and when it expires in milliseconds since 1970; 0 for never. Text, if it came by
@@ -125,7 +125,7 @@ impl Head {
         record.first() == Some(&b't')
     }
 
-    /// What it is called in an error.
+    /// The name of its kind in an error.
     pub(crate) fn kind(&self) -> &'static str {
         match self {
             Self::Value { .. } => "value",

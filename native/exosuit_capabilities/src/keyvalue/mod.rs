@@ -10,10 +10,10 @@
 //!
 //! # Threads
 //!
-//! An operation is a future that the caller polls, perhaps on a scheduler of the BEAM. Quick work in memory is done in
-//! the first poll. Everything else leaves that thread: reads of a file go to blocking threads, writes to one thread
-//! that owns the transaction, and a bucket of the lattice is asked over the network. A caller that gives up drops
-//! the future; work that has begun is carried out to its end.
+//! An operation is a future that the caller polls, perhaps on a scheduler of the BEAM. Quick work in memory is done
+//! in the first poll. Everything else leaves that thread: reads of a file go to blocking threads, writes to one
+//! thread that owns the transaction, and a bucket of the lattice is asked over the network. A caller that gives up
+//! drops the future; work that has begun is carried out to its end.
 //!
 //! # Atomicity
 //!

@@ -11,7 +11,7 @@ pub(crate) enum Operation {
     Change(Change),
 }
 
-/// What only reads.
+/// Operations that only read.
 #[derive(Debug)]
 pub(crate) enum Query {
     Contains(String),
@@ -25,7 +25,7 @@ pub(crate) enum Query {
     SetUnion(BTreeSet<String>),
 }
 
-/// What may change something.
+/// Operations that may change something.
 #[derive(Debug, Clone)]
 pub(crate) enum Change {
     Delete(String),
@@ -96,7 +96,7 @@ pub(crate) struct ListRange {
     pub(crate) stop: i32,
 }
 
-/// What came of an operation.
+/// The outcome of an operation.
 #[derive(Debug, Clone)]
 pub(crate) enum Outcome {
     Nothing,

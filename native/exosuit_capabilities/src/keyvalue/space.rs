@@ -1,9 +1,9 @@
 //! The operations that read entries of a bucket.
 //!
-//! An entry is a head (`layout`), and records for its items if it is a list or a set. A value that has expired is not
-//! there for any operation, whether its records were removed yet or not. Reads run under one snapshot, so that an entry
-//! and its items belong together. Every answer is bounded before it is built: a guest must not have the host collect
-//! more than the guest itself could hold.
+//! An entry is a head (`layout`), and records for its items if it is a list or a set. A value that has expired is
+//! not there for any operation, whether its records were removed yet or not. Reads run under one snapshot, so that
+//! an entry and its items belong together. Every answer is bounded before it is built: a guest must not have the
+//! host collect more than the guest itself could hold.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -78,8 +78,8 @@ impl<R: Read> Space<R> {
         Ok(page)
     }
 
-    /// The items of a list between two positions, both included. An absent list is empty. Positions beyond the ends are
-    /// not an error.
+    /// The items of a list between two positions, both included. An absent list is empty. Positions beyond the ends
+    /// are not an error.
     pub(crate) fn list_range(
         &self,
         key: &str,

@@ -13,9 +13,9 @@ pub(crate) type Running = Pin<Box<dyn Future<Output = Result<Outcome, Error>> + 
 
 /// A backend.
 pub(crate) trait Store: Send + Sync {
-    /// Carries out an operation: whole, or not at all. A backend in a lattice promises that for each entry by itself.
-    /// The first poll may run on a scheduler of the BEAM, and must not block. Dropping the future gives up the answer,
-    /// not the operation.
+    /// Carries out an operation: whole, or not at all. A backend in a lattice promises that for each entry by
+    /// itself. The first poll may run on a scheduler of the BEAM, and must not block. Dropping the future gives up
+    /// the answer, not the operation.
     fn run(&self, work: Work) -> Running;
 
     /// Why writes fail now, if they do. The backend recovers by itself.

@@ -12,7 +12,7 @@ pub(crate) enum Form {
 }
 
 impl Form {
-    /// What an actor gets: nothing, or a message that answers its own.
+    /// The answer for an actor: nothing, or a message that answers its own.
     pub(crate) fn write(self, answer: Option<Message>) -> Result<Reply, Error> {
         match self {
             Self::Wasmbus => wasmbus::write(answer).map(Reply::Bytes),

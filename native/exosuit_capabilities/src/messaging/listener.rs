@@ -113,7 +113,7 @@ impl Listener {
     }
 }
 
-/// What a guest says went wrong, as far as it is fit for a line of a log.
+/// The error text of a guest, as far as it is fit for a line of a log.
 fn in_words(words: Option<&Value>) -> String {
     const LENGTH: usize = 300;
     match words {

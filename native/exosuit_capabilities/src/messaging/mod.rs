@@ -70,7 +70,7 @@ struct MessagingShared {
     observe: Arc<dyn Observe>,
     subjects: Subjects,
     open: Arc<Mutex<OpenLinks>>,
-    /// What is handled now.
+    /// The messages that are handled now.
     running: TaskTracker,
 }
 
@@ -83,7 +83,7 @@ struct OpenLinks {
 /// The actor as well as the link's key: that of a link from a provider does not name its target.
 type Key = (LinkKey, Id);
 
-/// What listens for a link, until it is dropped.
+/// The listeners of a link, until this is dropped.
 #[derive(Default)]
 struct Listening {
     end: CancellationToken,

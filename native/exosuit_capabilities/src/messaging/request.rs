@@ -2,7 +2,7 @@
 
 use exosuit_core::Message;
 
-/// What an actor asks for.
+/// The request of an actor.
 pub(crate) enum Request {
     Publish(Message),
     Ask {

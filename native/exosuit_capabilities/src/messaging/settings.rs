@@ -10,7 +10,7 @@ use crate::settings::{Settings, invalid};
 /// How many subscriptions one link may have.
 const MAX_SUBSCRIPTIONS: usize = 64;
 
-/// What a link asks for.
+/// The wishes of a link, by its settings.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Wanted {
     pub(crate) subscriptions: Vec<Subscribe>,

@@ -5,8 +5,13 @@
 //! other export. What an instance uses goes out through its [`caller`]: [`outgoing`] for HTTP,
 //! [`keyvalue`], [`host`] for configuration and log, and [`imports`] for interfaces that only links
 //! know; [`unanswered`] keeps place for what nothing knows. [`kinds`] are its types of resources, [`resources`] take
-//! them in and out, [`held`] are those of others, and [`pin`] keeps an instance for those who have some of it. [`types`] are those of its functions, [`value`]
-//! what passes there, and [`plain`] what passes without being taken apart.
+//! them in and out, [`held`] are those of others, and [`pin`] keeps an instance for those who have some of it.
+//! [`types`] are those of its functions, [`value`] what passes there, and [`plain`] what passes without being taken
+//! apart.
+//!
+//! A component is linked once ([`prepared`]); a call needs an instance, with a store and its data ([`state`]). What
+//! ends a call in each of these ways is said in their files. In common is this: the future of a call owns its
+//! instance, and dropping the future drops the instance.
 
 mod body;
 mod caller;

@@ -21,7 +21,7 @@ const SLICE: u64 = 1;
 
 /// The data of a store, as far as the store itself needs it.
 pub(super) trait Limited: Send + 'static {
-    /// What bounds its memory and tables.
+    /// The limiter of its memory and tables.
     fn limiter(&mut self) -> &mut Limiter;
 
     /// The deadline of the call that is served now.

@@ -11,7 +11,7 @@ use super::jetstream::JetStream;
 use super::{listing, names};
 use crate::StreamLimits;
 
-/// What a value must take the place of.
+/// The header with the revision that a value must replace.
 const EXPECTED: &str = "Nats-Expected-Last-Subject-Sequence";
 
 /// A bucket of a provider. Made with the first value.

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 const MAX_TOKEN: usize = 256;
 const MAX_BUCKET: usize = 200;
 
-/// What is in the place of a text that is too long: no text of its own looks like that.
+/// The start of the token for a text that is too long. No other token begins like that.
 const HASHED: &str = "==";
 
 /// The bucket of this name in this lattice. No two have the same: that of the lattice has no `_`, so
@@ -46,7 +46,7 @@ pub(super) fn token(text: &str) -> String {
     }
 }
 
-/// What must be kept beside a key whose token does not tell it.
+/// The form of a key that must be kept beside its value, because its token does not tell it.
 pub(super) fn hidden(key: &str) -> Option<String> {
     token(key)
         .starts_with(HASHED)

@@ -20,7 +20,7 @@ pub(super) const LARGEST_REQUEST: usize = 700 << 10;
 /// The bytes of a message besides its payload: names, token, headers.
 const OVERHEAD: usize = 16 << 10;
 
-/// What the calls of one host share.
+/// The state that the calls of one host share.
 pub(super) struct CallsState {
     pub(super) options: CallOptions,
     pub(super) connection: Connection,

@@ -40,7 +40,7 @@ struct State {
     is_closed: bool,
 }
 
-/// What the keeper is to do next.
+/// The next step of the keeper.
 enum Next {
     /// To serve this, or not to serve it any more.
     Change(Id, Option<Local>),

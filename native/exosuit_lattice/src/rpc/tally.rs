@@ -17,7 +17,7 @@ const REFUSALS: usize = 64;
 /// Calls from the lattice that were refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// What was called.
+    /// The target of the call.
     pub target: String,
     /// Why the last one was refused.
     pub error: Error,

@@ -13,7 +13,7 @@ pub(crate) fn link_id(actor: &str, contract: &str, name: &str) -> String {
     HEXUPPER.encode(&hash.finalize())
 }
 
-/// What a key of the `data` bucket refers to.
+/// The things that keys of the `data` bucket refer to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Key {
     /// The claims of this public key.

@@ -57,7 +57,7 @@ pub(super) enum From {
     Revision(u64),
 }
 
-/// What a message changes.
+/// The change that a message makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum KeyChange {
     /// The key has another value.

@@ -10,10 +10,10 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::keys::{Key, link_id};
 use crate::Error;
 
-/// What a value of the lattice's bucket says.
+/// A value of the lattice's bucket, decoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Record {
-    /// What an actor's or a provider's token says.
+    /// The claims of an actor or a provider.
     Claims(Claims),
     /// A link of the OTP era.
     Link(LinkDefinition),
@@ -38,13 +38,13 @@ pub struct Claims {
     /// Its name.
     #[serde(deserialize_with = "text")]
     pub name: String,
-    /// What it may use, separated by commas.
+    /// The contracts that it may use, separated by commas.
     #[serde(deserialize_with = "text")]
     pub caps: String,
     /// Its revision, a decimal number.
     #[serde(deserialize_with = "text", alias = "revision")]
     pub rev: String,
-    /// What else there is to say, separated by commas.
+    /// The tags, separated by commas.
     #[serde(deserialize_with = "text")]
     pub tags: String,
     /// Its version.
@@ -52,7 +52,7 @@ pub struct Claims {
     /// Its public key.
     #[serde(deserialize_with = "text", alias = "subject")]
     pub sub: String,
-    /// What a provider implements; `""` for actors.
+    /// The contract that a provider implements; `""` for actors.
     #[serde(deserialize_with = "text")]
     pub contract_id: String,
     /// What a provider takes for settings.

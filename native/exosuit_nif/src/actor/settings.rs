@@ -18,7 +18,7 @@ use rustler::{Decoder, NifMap, NifResult, NifUnitEnum, Term};
 
 use crate::host::{HostState, LOG_BURST};
 
-/// What the token of an actor says, together with its settings' key.
+/// The claims of an actor's token, together with its settings' key.
 ///
 /// An unsigned actor has `nil` for its key, issuer, alias and expiry. The router then knows it by
 /// its id alone.
@@ -42,7 +42,7 @@ pub(crate) struct Claimed {
 /// The names in the token; or `:links`, if links alone decide, as for unsigned actors.
 struct Capabilities(Grants);
 
-/// What the specification of an actor says.
+/// The settings of an actor's specification.
 #[derive(NifMap)]
 #[rustler(decode)]
 pub(super) struct ActorSettings {
@@ -80,7 +80,7 @@ struct Warm {
     idle: u64,
 }
 
-/// What WASI gives to the actor.
+/// The parts of the host that WASI gives to the actor.
 #[derive(NifMap)]
 #[rustler(decode)]
 struct Granted {

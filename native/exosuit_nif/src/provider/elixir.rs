@@ -16,6 +16,25 @@
 //! | `exosuit_link_undo` | link process | take back the link that was put with this number |
 //!
 //! Payloads are binaries, or the values of a WIT function as terms.
+//!
+//! # An answer always comes
+//!
+//! The question travels in the message, as a resource. Wherever it is lost, the BEAM collects it, its
+//! sender is dropped, and the waiting call gets `dropped`: when the process that should get the message
+//! has ended, when the process of the call crashes, or when the provider forgets to answer. Nothing here
+//! monitors a process of a call.
+//!
+//! The other direction has no such guarantee from the BEAM, so it is explicit. A call that is given up
+//! (deadline, cancel, end of its caller) drops its [`PendingCall`], which tells the call process to kill
+//! the process that works on it. A link that the router does not use in the end drops its
+//! [`PreparedLink`], which tells the link process to return to the former link.
+//!
+//! # Bounds
+//!
+//! `max_calls` bounds calls that Elixir has been sent and has not answered, not calls that somebody waits
+//! for. So a provider that is stuck gets `max_calls` messages, and further calls are refused at once with
+//! `overloaded`. Links have no bound of their own: the router has one change of a link under way at a time,
+//! and ends it after 30 seconds.
 
 use std::future::ready;
 use std::sync::Arc;
@@ -49,11 +68,11 @@ const DROP_TIME: Duration = Duration::from_secs(30);
 /// A provider whose calls and links become messages to Elixir processes.
 pub(crate) struct Elixir(Arc<ElixirState>);
 
-/// What the calls of one provider share.
+/// The state that the calls of one provider share.
 struct ElixirState {
     id: Id,
     contracts: Vec<Contract>,
-    /// The process that gets the links.
+    /// The process that gets the links. It owns the provider.
     link_process: LocalPid,
     /// The process that gets the calls.
     call_process: LocalPid,
@@ -229,11 +248,13 @@ impl ElixirState {
         result.map(drop)
     }
 
+    /// The error of a call without a link: only the host could make one.
     fn unlinked(&self) -> Error {
         let detail = format!("provider {} was called without a link", self.id);
         Error::new(Code::MissingLink, detail)
     }
 
+    /// The error of a call beyond `max_calls`.
     fn overloaded(&self) -> Error {
         let detail = format!(
             "provider {} already runs {} calls, the maximum",
@@ -242,6 +263,7 @@ impl ElixirState {
         Error::new(Code::Overloaded, detail)
     }
 
+    /// The error of a question that was lost.
     fn ended(&self) -> Error {
         let detail = format!("provider {} ended before it answered", self.id);
         Error::new(Code::Dropped, detail)
@@ -274,10 +296,12 @@ impl Maker for MadeFor {
 enum Change {
     /// Take the link, under this number.
     Put(u64),
+    /// Release the link.
     Delete,
 }
 
 impl Change {
+    /// `{put, number}`, or `delete`.
     fn encode(self, env: Env<'_>) -> Term<'_> {
         match self {
             Self::Put(number) => (text_atom(env, "put"), number).encode(env),
@@ -356,6 +380,7 @@ fn map<'a>(env: Env<'a>, values: &Configuration) -> Term<'a> {
 struct PendingCall {
     call_process: LocalPid,
     number: u64,
+    /// Nothing is to be told: the process of the call has ended its work.
     answered: bool,
 }
 
@@ -425,6 +450,9 @@ impl Question {
 
 /// Answers a question: code `:ok` with bytes, or the code of an error with its text. Returns false
 /// if it was answered before.
+///
+/// `:ok` alone says that the question was still open, not that anybody waited: the caller may have given
+/// up. Bytes beyond 64 KiB are copied on Tokio, so this returns before the caller has them.
 #[rustler::nif]
 fn provider_reply(
     env: Env<'_>,

@@ -7,7 +7,7 @@ use exosuit_core::{Contract, Elsewhere, Error, Id, Identity, Invocation};
 use crate::table::Table;
 use crate::{Clock, refusal};
 
-/// What a decision reads.
+/// The data that a decision reads.
 pub(super) struct Decision<'a> {
     pub(super) table: &'a Table,
     pub(super) call: &'a Invocation,

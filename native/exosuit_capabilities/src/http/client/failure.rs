@@ -15,7 +15,7 @@ pub(crate) fn chain(error: &(dyn StdError + 'static)) -> String {
     texts.join(": ")
 }
 
-/// What a failure to send a request, or to read the head of its response, means to its caller.
+/// The error for a caller whose request could not be sent, or whose response has no readable head.
 pub(crate) fn no_response(target: &Target, error: &legacy::Error) -> Error {
     own(error).unwrap_or_else(|| {
         let detail = format!("{target} gave no response: {}", chain(error));
@@ -23,7 +23,7 @@ pub(crate) fn no_response(target: &Target, error: &legacy::Error) -> Error {
     })
 }
 
-/// What the end of a body before its time means to who reads it.
+/// The error for a reader whose body ended before its time.
 pub(crate) fn broken_off(target: &Target, error: &hyper::Error) -> Error {
     own(error).unwrap_or_else(|| {
         let detail = format!("{target} broke its response off: {}", chain(error));

@@ -21,7 +21,7 @@ pub(crate) struct Connections {
     idle: Notify,
 }
 
-/// What one connection does.
+/// The state of one connection.
 #[derive(Debug)]
 pub(crate) struct Usage {
     /// The id of whose requests it serves.

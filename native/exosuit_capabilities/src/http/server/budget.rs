@@ -25,7 +25,7 @@ pub(crate) struct Budget {
     changes: Arc<Changes>,
 }
 
-/// What a budget and its shares have in common.
+/// The common part of a budget and its shares.
 #[derive(Default)]
 struct Changes {
     /// Held while bytes are taken from a share and from the whole, so that nobody gets only one of the two.

@@ -1,4 +1,8 @@
 //! The endpoint of a link: the actor that answers its requests, and how it is called.
+//!
+//! A call is made in the name of the provider, with the contract and the name of the link: the router checks that the
+//! link joins the two, for every request. A link that was deleted a moment ago therefore answers no further request,
+//! even on a connection that stays open.
 
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -20,13 +24,17 @@ pub(crate) const GRACE: Duration = Duration::from_millis(250);
 
 /// The actor at the other end of a link.
 pub(crate) struct Endpoint {
+    // These four are the origin and the target of its calls.
     pub(crate) provider: Id,
     pub(crate) actor: Id,
     pub(crate) contract: Contract,
     pub(crate) link: LinkName,
+    /// Whole bodies or streams, by the contract.
     pub(crate) form: Form,
     pub(crate) limits: CallLimits,
+    /// The router. Weak, because the router holds the provider.
     pub(crate) deliver: Weak<dyn Deliver>,
+    /// For answers that are not responses.
     pub(crate) observe: Arc<dyn Observe>,
 }
 

@@ -10,7 +10,8 @@ use super::settings::Form;
 use super::streamed::{self, Streamed};
 use super::whole;
 
-/// Answers a request, in any case.
+/// Answers a request, in any case: a failure is a response, too. Runs in the task of the connection, and ends with
+/// it if the client goes away.
 pub(crate) async fn answer(
     endpoint: &Endpoint,
     request: Request<Incoming>,

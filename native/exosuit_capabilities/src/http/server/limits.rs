@@ -90,7 +90,7 @@ const PEER: usize = 64;
 const STREAMS: usize = 4;
 
 impl Asked {
-    /// What these settings ask for.
+    /// The limits by these settings.
     pub(crate) fn read(settings: &Settings) -> Result<Self, Error> {
         let mut given = BTreeMap::new();
         for setting in HTTP_SERVER.settings {

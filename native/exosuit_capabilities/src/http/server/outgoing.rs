@@ -48,7 +48,7 @@ pub(crate) struct Outgoing {
     running: Option<Running>,
     /// The client of an HTTP/2 request.
     reading: Option<Arc<Reading>>,
-    /// What that client has not taken yet.
+    /// The bytes that the client has not taken yet.
     pieces: Option<Arc<Pieces>>,
     _runs: Option<TaskTrackerToken>,
 }

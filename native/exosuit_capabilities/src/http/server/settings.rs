@@ -13,7 +13,7 @@ use super::rules::Rules;
 use super::tls::Files;
 use crate::settings::{Settings, invalid};
 
-/// What a link asks for.
+/// The wishes of a link, by its settings.
 pub(crate) struct Wanted {
     pub(crate) address: SocketAddr,
     pub(crate) place: RoutePlace,

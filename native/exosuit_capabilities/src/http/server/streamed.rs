@@ -1,4 +1,12 @@
 //! Requests and responses with bodies that stream, for components: `wasi:http`.
+//!
+//! The actor is called as soon as the head is here, and a little of the body: a small body is read ahead, so that a
+//! slow client with few bytes holds no instance. The rest is read when the guest reads it. The head of the response
+//! goes out as soon as the guest sets it, and the client's reading paces the guest.
+//!
+//! A request can turn out to be at *fault* while its actor runs: the body is larger than allowed, breaks off, or
+//! comes too slowly. The guest sees an error in its body, but may answer something else. So the fault ends the call
+//! itself: before the head of the response by a status, after it by breaking the body off.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -66,6 +74,7 @@ async fn unless_at_fault<T>(
     }
 }
 
+/// Refuses interim statuses (1xx) and others that end no request.
 fn check(response: Box<Response<Body>>) -> Result<Box<Response<Body>>, Error> {
     if is_final(response.status()) {
         return Ok(response);
@@ -77,6 +86,7 @@ fn check(response: Box<Response<Body>>) -> Result<Box<Response<Body>>, Error> {
     Err(Error::new(Code::Guest, detail))
 }
 
+/// The response as it goes out: without headers of the hop, and with the length where that is right for the method.
 fn respond(
     endpoint: &Endpoint,
     response: Response<Body>,
@@ -119,6 +129,7 @@ fn discard(mut body: Body, endpoint: &Endpoint) {
     }
 }
 
+/// An empty body.
 fn nothing() -> Body {
     Empty::new().map_err(|never| match never {}).boxed()
 }
@@ -126,6 +137,7 @@ fn nothing() -> Body {
 /// The body of an answer as the actor writes it. It fails if the request turns out to be at fault.
 pub(crate) struct Streamed {
     body: Body,
+    /// Ready when the request is at fault. None for a request without a body.
     fault: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
 }
 

@@ -70,7 +70,7 @@ pub(crate) struct Fault {
 }
 
 impl Fault {
-    /// What is wrong, if anything is by now.
+    /// The refusal, if the request is at fault by now.
     pub(crate) fn refusal(&self) -> Option<Refusal> {
         self.status.get().copied().map(Refusal::Request)
     }

@@ -1,4 +1,9 @@
 //! Requests and responses with whole bodies, for wasmbus actors: one message in, one message out.
+//!
+//! The actor is called when the last byte of the request is here, so a slow client costs memory and no instance.
+//! Three bounds protect that memory: the largest body of the link (413), the budget of all bodies (503), and the
+//! times of `pace` and `body_timeout` (408). The deadline of the link starts with the call. A client that goes away
+//! drops the future of its connection, and with it the call.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -45,6 +50,7 @@ pub(crate) async fn exchange(
     response(answer).map_err(|error: Error| endpoint.report(OPERATION, error))
 }
 
+/// Reads the body into the payload of the call. `held` is what the budget counts for it, until the answer is sent.
 async fn read_body(
     mut body: Incoming,
     payload: &mut Payload,
@@ -75,6 +81,7 @@ async fn read_body(
     Ok(())
 }
 
+/// The next frame, unless the client is too slow. `None` at the end.
 async fn next_frame(body: &mut Incoming, pace: &mut Pace) -> Result<Option<Frame<Bytes>>, Refusal> {
     poll_fn(|context| {
         let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(context) else {

@@ -1,4 +1,7 @@
 //! Calls of a component to the outside: who calls, and inside which call.
+//!
+//! Every call of a guest, whatever interface it imports, leaves through here and goes to the router, which decides
+//! whether it is allowed. The nested context has the deadline of the call that the guest serves, and one level more.
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -11,6 +14,7 @@ use crate::actor_shared::ActorShared;
 #[derive(Clone)]
 pub(super) struct Caller {
     pub(super) actor: Arc<ActorShared>,
+    /// Of the call that the instance serves now. Replaced for each call of a warm instance.
     pub(super) context: Context,
     /// The instance, as the owner of the resources that it gets.
     pub(super) number: NonZeroU64,

@@ -1,6 +1,14 @@
 //! The imports of components: WASI 0.2, `wasi:http`, the packages of `exosuit_wit`, and every other interface,
 //! whose functions become calls through the router. Imports that nothing can answer are in
 //! [`unanswered`](super::unanswered).
+//!
+//! The first three are the same for all components, and defined once per engine. The last are defined for each
+//! component, by its types ([`Bridge`]): the host knows such an interface from the component alone. Whoever answers
+//! it, an actor, a built-in provider or one in Elixir, gets values without types, and its answer is checked here.
+//!
+//! A bridged call can fail where the guest's function cannot: no link, a deadline, an answer of another type. A
+//! function that gives a `result` with a string as its error gets the text there, and the guest can handle it. Any
+//! other function has no value for a failure, so its guest traps.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -21,7 +29,7 @@ use crate::configuration::setup;
 use crate::slice::leave_scheduler;
 use crate::{Error, random};
 
-/// What links a component.
+/// The linker of components.
 pub(in crate::abi) type ComponentLinker = wasmtime::component::Linker<ComponentState>;
 
 /// Makes the linker for all components; once per engine.
@@ -31,6 +39,7 @@ pub(in crate::abi) fn linker(engine: &wasmtime::Engine) -> Result<ComponentLinke
     Ok(linker)
 }
 
+/// Defines the interfaces that the host answers itself.
 fn link(linker: &mut ComponentLinker) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
@@ -93,7 +102,9 @@ pub(super) fn define(
 
 /// A function that others answer.
 struct Bridge {
+    /// The package of the interface, by which links are found.
     contract: Contract,
+    /// `acme:shop/orders@1.0.0#place`.
     operation: String,
     signature: Arc<Signature>,
 }
@@ -154,6 +165,7 @@ impl Bridge {
         lowered
     }
 
+    /// The error for an answer of another type: a mistake of the provider.
     fn misfit(&self, misfit: &Misfit) -> exosuit_core::Error {
         let operation = &self.operation;
         exosuit_core::Error::new(

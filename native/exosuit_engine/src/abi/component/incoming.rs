@@ -22,12 +22,12 @@
 //! | what happens | then |
 //! |---|---|
 //! | the guest returns without a response | the caller gets an error; the guest goes back to the pool |
-//! | the guest sets an error code as its response | the caller gets it as an error; the guest is dropped if it still runs |
+//! | the guest sets an error code as its response | the caller gets it as an error; a running guest is dropped |
 //! | the guest traps before it has set a response | the caller gets the trap |
 //! | the guest traps later | the body ends with the error; the head is out already |
 //! | the client goes away before the end of the body | the body is dropped, and the guest with it |
 //! | the client stops reading | the guest waits; at the deadline a watchdog drops it ([`Sending`]) |
-//! | the actor is stopped, or its new version's grace ends | the lease is withdrawn: the guest is dropped, the body fails |
+//! | the actor is stopped, or the grace of an update ends | the guest is dropped, and the body ends with an error |
 //!
 //! # What it holds
 //!

@@ -28,7 +28,7 @@ const CONTRACT: &str = "wasi:keyvalue";
 /// The longest name of a bucket: it is kept for as long as the guest has it open.
 const MAX_NAME: usize = 1_024;
 
-/// What the guest gets; wasmtime's own error around it would be a trap.
+/// The result for the guest; wasmtime's own error around it would be a trap.
 type Answer<T> = wasmtime::Result<Result<T, Refusal>>;
 
 impl ComponentState {

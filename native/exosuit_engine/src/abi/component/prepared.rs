@@ -1,6 +1,7 @@
 //! A component that is linked: everything that does not depend on an actor or a call.
 //!
-//! Made once per module, since linking takes far longer than a call.
+//! Made once per module, since linking takes far longer than a call. The compiler makes it on a blocking thread,
+//! right after the compile, and actors of one content share it.
 
 use std::sync::{Arc, Weak};
 
@@ -18,13 +19,17 @@ use crate::actor_shared::ActorShared;
 
 /// A linked component. An instance of it takes microseconds.
 pub(crate) struct PreparedComponent {
+    /// The component with all of its imports resolved.
     pub(super) linked: Linked,
+    /// Its exports, but for the handler of HTTP.
     pub(super) functions: Functions,
     /// The export that answers HTTP, if the component has one.
     pub(super) handler: Option<ProxyIndices>,
 }
 
 impl PreparedComponent {
+    /// Links a component, and reads the types of its functions. A component without any export is linked as well: its
+    /// calls find no function.
     pub(in crate::abi) fn new(
         base: &ComponentLinker,
         component: &Component,

@@ -1,5 +1,9 @@
 //! The data in the store of a component's instance: what WASI and the other imports need to know of the
 //! instance, of its actor, and of the call that it serves.
+//!
+//! wasmtime hands it to every host function. Most of it belongs to the instance and stays for all of its calls:
+//! what a warm guest has opened remains open. Only the context changes with the call, and with it deadline and
+//! depth.
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -32,6 +36,7 @@ pub(super) fn instance_number() -> NonZeroU64 {
 pub(crate) struct ComponentState {
     pub(super) caller: Caller,
     pub(super) limiter: Limiter,
+    /// The resources of WASI and of `wasi:keyvalue` that the guest has.
     pub(super) table: ResourceTable,
     /// The resources of providers and other actors that the guest has.
     pub(super) held: HeldResources,

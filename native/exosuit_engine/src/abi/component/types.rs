@@ -1,4 +1,12 @@
 //! Types of WIT functions, read once when a component is prepared, so that a call asks wasmtime for none.
+//!
+//! wasmtime's own types are handles into tables of the component. Here a type is a tree that knows what conversions
+//! need: names sorted, `list<u8>` told from other lists, and options whose value may look absent told from those
+//! whose value may not.
+//!
+//! A type is written out again wherever it is used, so a small component can describe a huge tree: `tuple<t, t>` of
+//! such tuples doubles with each level. Therefore depth and size are bounded while the types are read. A function
+//! beyond the bounds cannot be called, and the component works otherwise.
 
 use std::sync::Arc;
 
@@ -16,10 +24,12 @@ const MAX_DEPTH: usize = 64;
 /// is written out again wherever it is used. Every 32 bytes of a name count as a further one.
 pub(super) const MAX_TYPES: usize = 1 << 18;
 
-/// What a function takes and gives.
+/// The types of a function: its parameters and its result.
 #[derive(Debug)]
 pub(super) struct Signature {
+    /// The names are those of WIT, for errors.
     pub(super) parameters: Vec<(WitName, WitType)>,
+    /// `None` for a function that gives nothing.
     pub(super) result: Option<WitType>,
     /// Whether it takes or gives resources.
     pub(super) has_resources: bool,
@@ -92,8 +102,10 @@ pub(super) enum WitType {
     String,
     /// `list<u8>`.
     Bytes,
+    /// Of any other type.
     List(Box<Self>),
     Tuple(Vec<Self>),
+    /// In the order of the type, which is that of wasmtime's values.
     Record(Vec<(WitName, Self)>),
     /// Sorted by name, as those of enums and flags are.
     Variant(Vec<(WitName, Option<Self>)>),
@@ -140,6 +152,7 @@ impl Integer {
         }
     }
 
+    /// Its name in WIT.
     fn name(self) -> &'static str {
         match self {
             Self::S8 => "s8",
@@ -194,6 +207,7 @@ impl WitType {
         }
     }
 
+    /// Calls `each` with every name in it.
     fn names<'a>(&'a self, each: &mut impl FnMut(&'a WitName)) {
         match self {
             Self::List(inner) | Self::Option(inner) | Self::MarkedOption(inner) => {
@@ -235,6 +249,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    /// Reads a type at this depth. The error completes "takes …" and "gives …".
     fn read(&mut self, ty: &Type, depth: usize) -> Result<WitType, String> {
         if depth > MAX_DEPTH {
             return Err(format!("types nested more than {MAX_DEPTH} deep"));
@@ -321,11 +336,13 @@ impl Reader<'_> {
         Ok(names)
     }
 
+    /// Copies a name. Long names count as several types.
     fn name(&mut self, name: &str) -> Result<WitName, String> {
         self.spend(1 + name.len() / 32)?;
         Ok(name.into())
     }
 
+    /// Takes from what all functions of the component may have together.
     fn spend(&mut self, count: usize) -> Result<(), String> {
         let left = self.left.checked_sub(count);
         *self.left = left.ok_or_else(|| {
@@ -334,6 +351,7 @@ impl Reader<'_> {
         Ok(())
     }
 
+    /// The type of one side of a result.
     fn case(&mut self, ty: Option<Type>, depth: usize) -> Result<Option<Box<WitType>>, String> {
         let ty = ty.map(|ty| self.read(&ty, depth)).transpose()?;
         Ok(ty.map(Box::new))

@@ -7,6 +7,13 @@
 //!
 //! The linker itself says which functions it does not know, so there is no second list to keep in step. It
 //! names one import at a time: linking is tried, the named import is stubbed, and linking is tried again.
+//!
+//! Interfaces of the packages in [`OWN`] are answered by the host, or not at all: a link that could take their
+//! place would give a provider the guest's files, clocks or requests. All other packages are left to links, whether
+//! a link is there or not, because links come and go while an actor runs.
+//!
+//! A component that imports a version of WASI that this host does not have is linked too. Only what it calls of it
+//! fails.
 
 use std::sync::Arc;
 
@@ -103,6 +110,7 @@ pub(in crate::abi) fn linked(
     }
 }
 
+/// Refuses a component of too many imports, before anything takes the square of them.
 fn check_size(component: &Component) -> Result<(), Error> {
     let engine = component.engine();
     let size = |item: ComponentItem| match item {
@@ -121,6 +129,7 @@ fn check_size(component: &Component) -> Result<(), Error> {
 
 /// One import of a component.
 struct Import {
+    /// With its version: `wasi:keyvalue/store@0.2.0-draft`.
     name: String,
     item: ComponentItem,
     /// The resources that no import before this one has named.
@@ -129,6 +138,7 @@ struct Import {
 }
 
 impl Import {
+    /// The imports of a component, in their order: types must be defined before those who use them.
     fn all(component: &Component) -> Vec<Self> {
         let mut known = Vec::new();
         let ty = component.component_type();
@@ -235,6 +245,7 @@ impl Linking<'_> {
         stubbed.map_err(setup)
     }
 
+    /// Defines every function of an import as one that fails.
     fn define_stubs(&mut self, import: &Import, text: &str) -> wasmtime::Result<()> {
         let Import { name, item, .. } = import;
         match item {
@@ -254,6 +265,7 @@ impl Linking<'_> {
     }
 }
 
+/// The functions of an interface, with their types.
 fn functions(
     engine: &wasmtime::Engine,
     interface: &ComponentInstance,
@@ -303,6 +315,7 @@ fn define_stub(
     })
 }
 
+/// The text for a function whose types cannot pass.
 fn unsupported(operation: &str, what: &str) -> String {
     format!(
         "{} (it {what}, which cannot pass between guests and providers yet)",
@@ -310,6 +323,7 @@ fn unsupported(operation: &str, what: &str) -> String {
     )
 }
 
+/// The error for a component that cannot be linked, even with stubs: an import is of a kind that has none.
 fn unlinked(error: &wasmtime::Error) -> Error {
     Error::Module(format!("the component cannot be linked: {error:#}"))
 }

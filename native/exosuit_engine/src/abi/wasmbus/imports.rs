@@ -27,7 +27,7 @@ const MAX_ERROR: usize = 8 << 10;
 const DONE: i32 = 1;
 const FAILED: i32 = -1;
 
-/// What links a wasmbus module.
+/// The linker of wasmbus modules.
 pub(in crate::abi) type WasmbusLinker = wasmtime::Linker<WasmbusState>;
 
 /// Makes the linker for all wasmbus modules; once per engine.

@@ -25,7 +25,7 @@ pub(super) enum Form {
     Tagged,
 }
 
-/// What follows the tag.
+/// The content behind the tag.
 const BYTES: u8 = 0;
 const VALUES: u8 = 1;
 const HTTP: u8 = 2;

@@ -31,7 +31,7 @@ use crate::rpc::reader::{ParseError, Reader, unexpected};
 const MAX_DEPTH: usize = 64;
 const MAX_VALUES: usize = 1 << 18;
 
-/// What a value takes, unpacked.
+/// The memory that an unpacked value takes.
 pub(super) const SIZE: usize = size_of::<Value>();
 
 /// The type of the extension for large integers.

@@ -78,7 +78,7 @@ impl Drop for Serving {
 
 /// A served target.
 struct Service {
-    /// What all calls of this host share: keys, guard, room, tally.
+    /// The state that all calls of this host share: keys, guard, room, tally.
     shared: Arc<CallsState>,
     /// The actor or provider, by its names.
     served: Served,

@@ -1,4 +1,9 @@
 //! Values from a guest: they carry names and cases, so that their type is not needed any more.
+//!
+//! wasmtime has read the values by the function's type, so every combination that does not fit is impossible and
+//! becomes
+//! `Nil` rather than a panic. Names are those of the type, shared and not copied: a list of a million records has each
+//! name once. The number of values is bounded by the memory limit of the actor, through the fuel of its store.
 
 use std::sync::Arc;
 
@@ -21,7 +26,7 @@ impl GiveOut for () {
     }
 }
 
-/// What a guest gave, of this type.
+/// Converts a value of this type that a guest gave.
 pub(in crate::abi::component) fn lift(val: &Val, ty: &WitType, out: &mut dyn GiveOut) -> Value {
     match (val, ty) {
         (Val::List(items), WitType::Bytes) => Value::binary(bytes(items)),
@@ -68,6 +73,7 @@ pub(in crate::abi::component) fn lift(val: &Val, ty: &WitType, out: &mut dyn Giv
     }
 }
 
+/// The bytes of a `list<u8>`.
 fn bytes(items: &[Val]) -> Vec<u8> {
     let byte = |item: &Val| match item {
         Val::U8(byte) => *byte,
@@ -90,6 +96,7 @@ fn known(name: &str, names: &[WitName]) -> WitName {
     found.map_or_else(|_| name.into(), |at| names[at].clone())
 }
 
+/// A value without parts.
 fn lift_scalar(val: &Val) -> Value {
     match *val {
         Val::Bool(value) => Value::Bool(value),

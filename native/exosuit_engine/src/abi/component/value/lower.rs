@@ -1,4 +1,15 @@
 //! Values for a guest, each checked against its type.
+//!
+//! Values come from anywhere: Elixir, other actors, other hosts, providers. Nothing about them is trusted. Each
+//! function takes a value apart and consumes it, so that a large value is never in memory twice as `Value`.
+//!
+//! Time and memory are bounded. Nesting is bounded by the type, which was read with a bound ([`WitType`]). Memory is
+//! counted in `Val`s ([`Lowering::spend`]) before it is allocated. Names are looked up by binary search, because a
+//! stranger's component may have thousands of cases and a value a million elements.
+//!
+//! What is accepted beyond the exact form: integers as floats where nothing is lost, lists of numbers as bytes,
+//! texts as names, names with `_` for `-`, tuples that look like cases, and missing fields of options.
+//! `Exosuit.Wit` has the table.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -59,7 +70,7 @@ pub(in crate::abi::component) fn lower_all(
     lowered.collect()
 }
 
-/// What a guest gets, of at most this many bytes.
+/// Converts one value for a guest, of at most this many bytes.
 pub(in crate::abi::component) fn lower(
     value: Value,
     ty: &WitType,
@@ -77,6 +88,7 @@ struct Lowering<'a> {
 }
 
 impl<'a> Lowering<'a> {
+    /// With room for this many bytes.
     fn new(max: usize, resources: &'a mut dyn TakeIn) -> Self {
         Self {
             max,
@@ -85,6 +97,7 @@ impl<'a> Lowering<'a> {
         }
     }
 
+    /// The value as this type, or where it does not fit.
     fn lower(&mut self, value: Value, ty: &WitType) -> Result<Val, Misfit> {
         self.spend(1)?;
         match (ty, value) {
@@ -131,6 +144,7 @@ impl<'a> Lowering<'a> {
         }
     }
 
+    /// Takes the room of this many values.
     fn spend(&mut self, values: usize) -> Result<(), Misfit> {
         let bytes = values.saturating_mul(size_of::<Val>());
         self.left = self.left.checked_sub(bytes).ok_or_else(|| {
@@ -144,6 +158,7 @@ impl<'a> Lowering<'a> {
         Ok(())
     }
 
+    /// A `list<u8>`: each byte becomes a `Val` of its own, which is why its size counts forty times.
     fn bytes(&mut self, value: Value, ty: &WitType) -> Result<Val, Misfit> {
         match value {
             Value::Binary(bytes) => {
@@ -158,6 +173,7 @@ impl<'a> Lowering<'a> {
         }
     }
 
+    /// The elements of a list.
     fn each(&mut self, items: Vec<Value>, ty: &WitType) -> Result<Vec<Val>, Misfit> {
         let items = items.into_iter().enumerate().map(|(index, item)| {
             let lowered = self.lower(item, ty);
@@ -166,6 +182,7 @@ impl<'a> Lowering<'a> {
         items.collect()
     }
 
+    /// A tuple. One of two may have come as a case.
     fn tuple(&mut self, value: Value, types: &[WitType], ty: &WitType) -> Result<Val, Misfit> {
         let fields = elements(value).map_err(|value| Misfit::expected(ty, &value))?;
         if fields.len() != types.len() {
@@ -179,7 +196,8 @@ impl<'a> Lowering<'a> {
         fields.collect::<Result<_, _>>().map(Val::Tuple)
     }
 
-    /// A field of an option may be missing.
+    /// A record, its fields in the order of the type. A field of an option may be missing; a field that the type does
+    /// not have is an error, as it is probably misspelt.
     fn record(
         &mut self,
         given: Vec<(WitName, Value)>,
@@ -212,6 +230,7 @@ impl<'a> Lowering<'a> {
         }
     }
 
+    /// A variant: a case by its name, with its payload.
     fn variant(
         &mut self,
         value: Value,
@@ -232,11 +251,13 @@ impl<'a> Lowering<'a> {
         Ok(Val::Variant(name.to_string(), payload))
     }
 
+    /// An option that is there.
     fn some(&mut self, value: Value, ty: &WitType) -> Result<Val, Misfit> {
         let value = self.lower(value, ty)?;
         Ok(Val::Option(Some(Box::new(value))))
     }
 
+    /// The payload of a case, which the type has or has not.
     fn case(
         &mut self,
         value: Option<Box<Value>>,
@@ -259,11 +280,13 @@ impl<'a> Lowering<'a> {
     }
 }
 
+/// A string.
 fn text(bytes: Vec<u8>) -> Result<String, Misfit> {
     let not_text = |_| Misfit::new("expected a string, got bytes that are not UTF-8");
     String::from_utf8(bytes).map_err(not_text)
 }
 
+/// A char: a text of exactly one.
 fn character(value: Value, ty: &WitType) -> Result<Val, Misfit> {
     let Value::Binary(bytes) = value else {
         return Err(Misfit::expected(ty, &value));
@@ -313,6 +336,7 @@ fn float(value: &Value, ty: &WitType) -> Result<Val, Misfit> {
     Ok(Val::Float32(narrow))
 }
 
+/// A case of an enum.
 fn enumeration(value: Value, names: &[WitName], ty: &WitType) -> Result<Val, Misfit> {
     match named(value) {
         Ok((name, None)) if names.binary_search(&name).is_ok() => Ok(Val::Enum(name.to_string())),
@@ -328,6 +352,7 @@ fn enumeration(value: Value, names: &[WitName], ty: &WitType) -> Result<Val, Mis
     }
 }
 
+/// Flags, from a list of names in any order.
 fn flags(items: Vec<Value>, names: &[WitName], ty: &WitType) -> Result<Val, Misfit> {
     let mut set = Vec::with_capacity(items.len().min(names.len()));
     for (index, item) in items.into_iter().enumerate() {
@@ -398,6 +423,8 @@ fn named(value: Value) -> Result<(WitName, Option<Box<Value>>), Value> {
 }
 
 /// The fields that a record was given, of which each is taken once.
+///
+/// A list is quicker for few, and a table bounds the time for many.
 enum Given {
     Few(Vec<(WitName, Value)>),
     Many(HashMap<WitName, Value>),
@@ -412,6 +439,7 @@ impl Given {
         }
     }
 
+    /// Takes the field of this name.
     fn take(&mut self, name: &WitName) -> Option<Value> {
         match self {
             Self::Few(fields) => {

@@ -1,4 +1,8 @@
 //! Why a value does not fit its type, in words for people.
+//!
+//! A misfit is made where a value is found wrong, and gets its path on the way out, one step for each level: a
+//! value that fits pays nothing for it. The text names types, names and places, and never shows a value, which may
+//! be a secret.
 
 use std::fmt;
 
@@ -18,6 +22,7 @@ pub(in crate::abi::component) struct Misfit {
     path: Vec<Step>,
 }
 
+/// One step from the outside in.
 #[derive(Debug)]
 enum Step {
     /// A field of a record or a case of a variant.
@@ -27,6 +32,7 @@ enum Step {
 }
 
 impl Misfit {
+    /// A misfit at the outermost level so far.
     pub(in crate::abi::component) fn new(why: impl Into<String>) -> Self {
         Self {
             why: why.into(),
@@ -34,15 +40,18 @@ impl Misfit {
         }
     }
 
+    /// The usual misfit: a value of another kind than the type.
     pub(super) fn expected(ty: &WitType, found: &Value) -> Self {
         Self::new(format!("expected {}, got {}", ty.described(), kind(found)))
     }
 
+    /// It was found in the field, case or parameter of this name.
     pub(super) fn within(mut self, name: &WitName) -> Self {
         self.path.push(Step::Name(name.clone()));
         self
     }
 
+    /// It was found in the element of this index.
     pub(super) fn at(mut self, index: usize) -> Self {
         self.path.push(Step::Index(index));
         self
