@@ -85,7 +85,7 @@ struct LatticeSettings {
     accepted_cluster_seed: Option<ResourceArc<SecretHandle>>,
     /// Public keys (`C…`) of clusters whose calls are accepted as well.
     cluster_issuers: Vec<String>,
-    /// The domain of JetStream that has the shared state, if it is not that of the server.
+    /// The domain of `JetStream` that has the shared state, if it is not that of the server.
     domain: Option<String>,
     /// On how many servers each bucket is stored.
     replicas: usize,

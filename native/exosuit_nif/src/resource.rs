@@ -1,4 +1,11 @@
 //! Resources of WIT in Elixir: the reference in an `Exosuit.Resource`.
+//!
+//! A resource ends by `Exosuit.Resource.drop`, by garbage collection of its reference, or with the process that got
+//! it, whichever comes first. The last case matters most: a process that crashes must not leave a guest's instance
+//! pinned. So the reference monitors its process. A process that hands the struct to another one stays its owner.
+//!
+//! Destructors are code of guests and providers. They run on Tokio, never on the scheduler that collects garbage, and
+//! nobody waits for them.
 
 use exosuit_core::Handle;
 use rustler::thread::is_scheduler_thread;
@@ -24,6 +31,7 @@ pub(crate) struct ResourceRef(Reaped<Handle>);
 
 #[rustler::resource_impl]
 impl Resource for ResourceRef {
+    /// The process that got it has ended. Runs on a scheduler.
     fn down<'a>(&'a self, _env: Env<'a>, _pid: LocalPid, _monitor: Monitor) {
         self.abandon();
     }
@@ -42,7 +50,8 @@ impl ResourceRef {
     }
 }
 
-/// The struct for a handle. `owner` is the process that gets it.
+/// The struct for a handle. `owner` is the process that gets it. A lent resource has none: it ends with the call
+/// that it is lent for, whatever becomes of the struct.
 pub(crate) fn resource_term<'a>(
     env: Env<'a>,
     handle: &Handle,
@@ -74,6 +83,7 @@ pub(crate) fn resource_term<'a>(
 
 /// What an `Exosuit.Resource` refers to.
 pub(crate) enum Referred<'a> {
+    /// A resource that this VM has a handle of.
     Handle(Handle),
     /// The state of a resource that a provider has just made.
     State(Term<'a>),
@@ -100,7 +110,8 @@ pub(crate) fn referred(map: Term<'_>) -> Option<Referred<'_>> {
     })
 }
 
-/// Drops a resource, unless it was dropped or given away before. Its destructor runs on Tokio.
+/// Drops a resource, unless it was dropped or given away before. Its destructor runs on Tokio. Always `:ok`: dropping
+/// twice does no harm.
 #[rustler::nif]
 fn resource_drop(resource: ResourceArc<ResourceRef>) -> Atom {
     if let Some(held) = resource.0.take() {

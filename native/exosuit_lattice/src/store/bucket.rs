@@ -26,7 +26,7 @@ const ATTEMPTS: usize = 64;
 pub struct Bucket {
     connection: Connection,
     name: String,
-    /// The domain of JetStream that has it, if that is not the server's own.
+    /// The domain of `JetStream` that has it, if that is not the server's own.
     domain: Option<String>,
     limits: StreamLimits,
 }

@@ -1,6 +1,13 @@
 //! Resources that providers in Elixir make: each is a state, which is any term.
 //!
 //! The provider gets the state itself where a guest gives or lends the resource, and hears of its end.
+//!
+//! A state is copied into an environment of its own when the provider returns it, and copied out for each call that
+//! gets it: large states cost time, and belong into a process or a table whose key is the state.
+//!
+//! When the last handle is gone, the provider is told ([`Maker::end`]), once, unless it has the resource back. A
+//! provider that restarts has forgotten its resources. They are known by the running provider that made them, so its
+//! successor refuses them instead of getting a state that it does not understand.
 
 use std::any::Any;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -25,6 +32,7 @@ pub(super) trait Maker: Send + Sync {
 
 /// A resource of a provider in Elixir.
 pub(crate) struct ProviderResource {
+    /// Taken when the provider is told of the end.
     state: State,
     /// Known when the provider's answer arrives.
     maker: OnceLock<Arc<dyn Maker>>,
@@ -58,8 +66,8 @@ impl ProviderResource {
     }
 }
 
-/// The state of a resource, for the provider that made it. A resource that is given away is gone from then on, without
-/// a word to the provider: it has it.
+/// The state of a resource, for the provider that made it. A resource that is given away is gone from then on,
+/// without a word to the provider: it has it.
 pub(crate) fn state_term<'a>(env: Env<'a>, handle: &Handle) -> Option<Term<'a>> {
     let held = handle.get()?;
     let resource: &ProviderResource = held.as_any().downcast_ref()?;
@@ -99,6 +107,7 @@ pub(super) fn check(values: &[Value], maker: &dyn Maker) -> Result<(), Error> {
     refused.map_or(Ok(()), Err)
 }
 
+/// The error for a resource of another provider, or of this one before it restarted.
 fn foreign(resource: &ProviderResource, made_by: &dyn Maker, called: &dyn Maker) -> Error {
     let kind = resource.kind().unwrap_or("of no type yet");
     let (made_by, called) = (made_by.id(), called.id());

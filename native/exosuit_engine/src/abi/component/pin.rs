@@ -6,6 +6,29 @@
 //!   for the idle limit, when a call in it traps or is given up, and with the actor.
 //! - [`PinTurn`]: the turn of a call.
 //! - [`GuestResource`]: what a handle refers to. When it is dropped, its destructor gets a turn on Tokio.
+//!
+//! # The life of a pin
+//!
+//! 1. A function that gives resources is called by a caller without a pin. The pin enters the table before there is
+//!    an instance, so that a second call of the caller waits for this one instead of making another.
+//! 2. The call runs. If it gave resources, the instance stays in the pin; if not, it goes to the pool of warm
+//!    instances, and the pin ends.
+//! 3. Further calls with these resources, and destructors, take turns, in the order in which they came.
+//! 4. The pin ends once, for the first reason that there is. Handles that still exist know the reason, and a call with
+//!    one fails with it.
+//!
+//! # Locks and threads
+//!
+//! The lock of Tokio in `pinned` is the turn, and is held across awaits for as long as a call runs. The other locks
+//! are held for a look-up. `end` may be called anywhere: on Tokio when a process has died, under a turn, from a drop.
+//! So it never waits: it leaves the instance to whoever has the turn, or drops it on Tokio, because dropping an
+//! instance takes longer than a scheduler may be blocked.
+//!
+//! # Bounds
+//!
+//! An actor has at most as many pins as `instances`, and at most half of its share of the engine's pool, so that
+//! other calls find slots. A caller has at most [`MAX_RESOURCES`] resources in its pin. A destructor has as much
+//! time as the call that made the pin had.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -33,6 +56,7 @@ use crate::actor_shared::ActorShared;
 pub(crate) struct Pins {
     /// How many calls may run in the actor at a time.
     instances: AtomicUsize,
+    /// By the number of the process or instance that calls.
     by_caller: Mutex<HashMap<u64, Arc<Pin>>>,
 }
 
@@ -40,16 +64,21 @@ pub(crate) struct Pins {
 pub(crate) struct Pin {
     pub(super) actor: Arc<ActorShared>,
     caller: u64,
+    /// Weak: pins go with the actor, whoever has a handle.
     pins: Weak<Pins>,
     /// Empty while a call runs in it, and after its end.
     pinned: Arc<Turns<Option<Pinned>>>,
     /// How many resources callers have.
     resources: AtomicUsize,
+    /// Why it has ended. Set once.
     ended: OnceLock<&'static str>,
     /// How long a destructor may take: as long as the call that pinned the instance.
     patience: Duration,
+    /// When a call ran in it last.
     used: Mutex<Instant>,
+    /// The task that waits for the idle limit. Set after the first call that gave resources.
     idle: OnceLock<AbortHandle>,
+    /// Kept, because a handle may be dropped on a thread outside of Tokio.
     runtime: Runtime,
 }
 
@@ -59,6 +88,7 @@ struct Pinned {
     slot: PoolSlot,
 }
 
+// The reasons for its end, as callers read them.
 const BROKEN: &str = "a call of its instance trapped, reached a limit or was given up";
 const ABANDONED: &str = "the process that it was given to has ended";
 const UNUSED: &str = "no call came within the idle limit of resources (`resource_idle`)";
@@ -104,6 +134,8 @@ impl Pins {
         }
     }
 
+    /// Makes a pin for a caller, with its first turn. `None` if the caller has one by now; the error `overloaded` if
+    /// there are as many as may be.
     fn pin(
         self: &Arc<Self>,
         actor: &Arc<ActorShared>,
@@ -268,7 +300,9 @@ impl Pin {
 /// The turn of a call in a pinned instance. Dropped before it is finished, it ends the instance.
 pub(super) struct PinTurn {
     pub(super) pin: Arc<Pin>,
+    /// The lock. `None` once the turn is over.
     cell: Option<OwnedMutexGuard<Option<Pinned>>>,
+    /// The instance, out of its cell for the turn. `None` if the pin has ended, or has none yet.
     pub(super) guest: Option<ComponentGuest>,
     pub(super) slot: Option<PoolSlot>,
 }
@@ -317,6 +351,7 @@ impl PinTurn {
     }
 }
 
+/// A call that trapped, or whose future was dropped: the state of its instance is unknown.
 impl Drop for PinTurn {
     fn drop(&mut self) {
         if self.cell.is_some() {
@@ -330,6 +365,7 @@ pub(super) struct GuestResource {
     pub(super) pin: Arc<Pin>,
     pub(super) kind: Arc<Kind>,
     pub(super) resource: ResourceAny,
+    /// Whether the guest has it back.
     is_given: AtomicBool,
 }
 

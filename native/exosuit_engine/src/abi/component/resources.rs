@@ -3,6 +3,20 @@
 //! - [`Entering`]: checks the handles that a guest gets, and makes resources of them.
 //! - [`Leaving`]: makes handles of the resources that a guest gives.
 //! - [`call_with_resources`]: a call with such values.
+//!
+//! Outside of a guest a resource is a `Handle`, which Elixir, other actors and other instances hold. Inside it is an
+//! index into the instance's own table, which wasmtime keeps. Two homes are told apart ([`Home`]): a resource of the
+//! component itself lives in one instance, and goes back in as what it was; a resource of somebody else enters as a
+//! number (see `held`), and comes out as the handle that it stands for.
+//!
+//! # All or nothing
+//!
+//! A call takes all of its resources or none. [`Entering`] checks each handle while the arguments are converted
+//! ([`Rules`]), and changes no handle yet. [`Entering::commit`] then takes those that are given away. If another
+//! call has given one away in the meantime, the call fails before the guest runs, and everything that entered is
+//! dropped again.
+//!
+//! What is lent is dropped in the instance when the call returns: wasmtime makes the guest give back its borrows.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -41,13 +55,16 @@ pub(super) fn pin_of(values: &[Value], actor: &Arc<ActorShared>) -> Option<Arc<P
     found
 }
 
+/// The resource of a guest, if it is one.
 fn guest_resource(held: &dyn Held) -> Option<&GuestResource> {
     held.as_any().downcast_ref()
 }
 
 /// Whether handles may enter an instance.
 pub(super) struct Rules<'a> {
+    /// The actor that gets the handles.
     actor: Arc<ActorShared>,
+    /// The instance that the call runs in, if it is pinned.
     pin: Option<&'a Arc<Pin>>,
     /// The handles of this call, and whether they are given away.
     seen: HashMap<usize, bool>,
@@ -62,6 +79,7 @@ impl<'a> Rules<'a> {
         }
     }
 
+    /// Whether this handle may enter, as a resource of this type. The error says why not, for the caller.
     fn check(
         &mut self,
         handle: &Handle,
@@ -95,6 +113,7 @@ impl<'a> Rules<'a> {
         Ok(held)
     }
 
+    /// Whether a resource of the component itself lives in the instance of the call.
     fn check_own(&self, held: &dyn Held, kind: &Arc<Kind>) -> Result<(), Misfit> {
         let Some(resource) = guest_resource(held) else {
             return Err(another(kind, held));
@@ -136,6 +155,7 @@ impl TakeIn for Rules<'_> {
     }
 }
 
+/// The error for a resource of another type, or of somebody else.
 fn another(kind: &Kind, held: &dyn Held) -> Misfit {
     let expected = cut(&kind.name, MAX_NAME);
     let found = cut(held.kind().unwrap_or("of no type yet"), MAX_NAME);
@@ -155,6 +175,7 @@ fn another(kind: &Kind, held: &dyn Held) -> Misfit {
 pub(super) struct Entering<'a, S> {
     store: S,
     rules: Rules<'a>,
+    /// The handles that are given away, with their numbers in the instance; none for those that come back home.
     given: Vec<(Handle, Option<u32>)>,
     /// Those that wasmtime got, and whether they are given away.
     entered: Vec<(ResourceAny, bool)>,
@@ -196,6 +217,7 @@ impl<'a, S: AsContextMut<Data = ComponentState>> Entering<'a, S> {
         (lowered, dropped.map(|(resource, _)| resource).collect())
     }
 
+    /// Takes the resources out of the handles that are given away. Fails if one is empty by now.
     fn take_given(&mut self) -> Result<(), Misfit> {
         let taken = self.given.iter().map(|(handle, _number)| handle.take());
         let taken: Option<Vec<_>> = taken.collect();
@@ -214,6 +236,7 @@ impl<'a, S: AsContextMut<Data = ComponentState>> Entering<'a, S> {
         Ok(())
     }
 
+    /// Puts the resource of somebody else into the instance's table.
     fn enter(&mut self, handle: &Handle, ty: u32, is_given: bool) -> wasmtime::Result<Val> {
         let mut store = self.store.as_context_mut();
         let number = store.data_mut().held.insert(handle.clone());
@@ -250,11 +273,14 @@ impl<S: AsContextMut<Data = ComponentState>> TakeIn for Entering<'_, S> {
     }
 }
 
+/// The text of the limit on resources.
 fn too_many() -> String {
     format!("the instance holds {MAX_RESOURCES} resources, as many as it may")
 }
 
 /// Takes resources out of an instance.
+///
+/// Converting a value cannot fail, so the first failure is kept until [`Leaving::finish`].
 pub(super) struct Leaving<'a, S> {
     store: S,
     pin: Option<&'a Arc<Pin>>,
@@ -275,6 +301,7 @@ impl<'a, S: AsContextMut<Data = ComponentState>> Leaving<'a, S> {
         self.failure.map_or(Ok(()), Err)
     }
 
+    /// The handle of a resource: a new one for a resource of this instance, or the one that the instance was given.
     fn leave(&mut self, resource: ResourceAny, kind: &Arc<Kind>) -> wasmtime::Result<Handle> {
         match (kind.home, self.pin) {
             (Home::Here, Some(pin)) if !pin.is_full(0) => {
@@ -314,7 +341,8 @@ impl<S: AsContextMut<Data = ComponentState>> GiveOut for Leaving<'_, S> {
     }
 }
 
-/// Calls a function that takes or gives resources. Those of the component itself live in `pin`, which this instance is.
+/// Calls a function that takes or gives resources. Those of the component itself live in `pin`, which this instance
+/// is.
 pub(super) async fn call_with_resources(
     ComponentGuest { store, instance }: &mut ComponentGuest,
     function: &Function,
