@@ -87,6 +87,15 @@ defmodule Exosuit do
   @type host :: atom()
   @type id :: String.t()
 
+  @describe [
+    id: [
+      type: :string,
+      default: nil,
+      doc:
+        "the id of the actor, whose links count. Those of the token's public key count anyway; an unsigned file needs an id."
+    ]
+  ]
+
   @doc "The child specification of a host; its `:name` is its id, too."
   @spec child_spec(keyword()) :: Supervisor.child_spec()
   def child_spec(options) do
@@ -234,7 +243,7 @@ defmodule Exosuit do
 
   @doc """
   Describes a module or component before it runs: its imports and exports with their types, its token, the tools that
-  made it, and what it needs.
+  made it, what it needs, and who would answer its imports.
 
       {:ok, description} = Exosuit.describe("shop.wasm")
       [%{name: "acme:shop/orders@1.0.0", functions: [%{signature: "func(order: order) -> …"} | _]}] =
@@ -245,10 +254,28 @@ defmodule Exosuit do
   """
   @spec describe(Path.t() | {:bytes, binary()}) ::
           {:ok, Exosuit.World.Description.t()} | {:error, Error.t()}
-  def describe(code) do
-    with {:ok, artifact} <- Artifact.parse(code),
-         {:ok, bytes} <- Artifact.read(artifact),
-         do: World.describe(bytes)
+  def describe(code), do: with({:ok, bytes} <- bytes(code), do: World.describe(bytes))
+
+  @doc """
+  Describes a module or component as `describe/1` does, and says who answers its imports on this host, by its links.
+
+      {:ok, %{answers: answers}} = Exosuit.describe(MyApp.Host, "shop.wasm", id: "shop")
+      for %{by: :nobody, text: text} <- answers, do: IO.puts(text)
+
+  ## Options
+
+  #{Exosuit.Options.docs(@describe)}
+  """
+  @spec describe(host(), Path.t() | {:bytes, binary()}, keyword()) ::
+          {:ok, Exosuit.World.Description.t()} | {:error, Error.t()}
+  def describe(host, code, options \\ []) do
+    options = Exosuit.Options.validate!(options, @describe)
+    inventory = inventory(host)
+    with {:ok, bytes} <- bytes(code), do: World.describe(bytes, {options[:id], inventory})
+  end
+
+  defp bytes(code) do
+    with {:ok, artifact} <- Artifact.parse(code), do: Artifact.read(artifact)
   end
 
   @doc """

@@ -21,6 +21,9 @@ defmodule Exosuit.Native do
   @spec inspect_wasm(binary()) :: {:ok, map()} | failure()
   def inspect_wasm(_bytes), do: not_loaded()
 
+  @spec inspect_answers(binary(), map(), map() | nil) :: {:ok, [map()]} | failure()
+  def inspect_answers(_bytes, _asker, _inventory), do: not_loaded()
+
   @spec inspect_world(Path.t(), String.t() | nil) :: {:ok, map()} | failure()
   def inspect_world(_path, _world), do: not_loaded()
 

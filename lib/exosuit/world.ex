@@ -18,7 +18,7 @@ defmodule Exosuit.World do
   """
 
   alias Exosuit.{Claims, Config, Error, Native}
-  alias Exosuit.World.{Description, Exports, Function, Interface}
+  alias Exosuit.World.{Answer, Description, Exports, Function, Interface}
 
   @type type :: atom() | tuple()
 
@@ -65,10 +65,17 @@ defmodule Exosuit.World do
   def docs(%__MODULE__{docs: nil, name: name}), do: "The world `#{name}`."
   def docs(%__MODULE__{docs: docs}), do: docs
 
-  @doc "Describes the bytes of a Wasm file without compiling them. Blocks the calling process."
-  @spec describe(binary()) :: {:ok, Description.t()} | {:error, Error.t()}
-  def describe(bytes) do
+  @doc """
+  Describes the bytes of a Wasm file without compiling them. `on` has the id that the code would have on a host, if any,
+  and the host's inventory. Blocks the calling process.
+  """
+  @spec describe(binary(), {String.t() | nil, map()} | nil) ::
+          {:ok, Description.t()} | {:error, Error.t()}
+  def describe(bytes, on \\ nil) do
+    claims = claims(bytes)
+
     with {:ok, read} <- result(Native.inspect_wasm(bytes)),
+         {:ok, answers} <- answers(bytes, claims, on),
          {:ok, unanswered} <- result(Native.engine_unanswered(bytes)) do
       {:ok,
        %Description{
@@ -78,8 +85,9 @@ defmodule Exosuit.World do
          module: read["module"] && core(read["module"]),
          producers: read["producers"],
          core_modules: read["core_modules"],
-         memory: read["memory"],
-         claims: claims(bytes),
+         needs: needs(read["needs"]),
+         claims: claims,
+         answers: Enum.map(answers, &Answer.decode/1),
          unanswered: unanswered
        }}
     end
@@ -101,6 +109,36 @@ defmodule Exosuit.World do
       nil -> :ok
       difference -> {:error, Error.new(:invalid_module, difference)}
     end
+  end
+
+  defp answers(bytes, claims, on) do
+    {id, inventory} = on || {nil, nil}
+    {key, capabilities} = named(claims)
+    asker = %{names: Enum.filter([id, key], & &1), capabilities: capabilities}
+    result(Native.inspect_answers(bytes, asker, inventory && joined(inventory)))
+  end
+
+  # An unsigned actor may use what it is linked to.
+  defp named(%Claims{} = claims), do: {claims.subject, claims.capabilities}
+  defp named(_unsigned), do: {nil, nil}
+
+  defp joined(inventory) do
+    items = fn items -> Enum.map(items, &Map.take(&1, [:id, :public_key, :status])) end
+
+    %{
+      actors: items.(inventory.actors),
+      providers: items.(inventory.providers),
+      links: inventory.links
+    }
+  end
+
+  defp needs(needs) do
+    %{
+      instances: needs["instances"],
+      memories: needs["memories"],
+      tables: needs["tables"],
+      memory: needs["memory"]
+    }
   end
 
   # Accepts any issuer, because trust is the decision of a host.

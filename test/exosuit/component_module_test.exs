@@ -249,8 +249,10 @@ defmodule Exosuit.ComponentModuleTest do
     assert {:ok, %Exosuit.World.Description{kind: :component, claims: :unsigned} = description} =
              Exosuit.describe(Path.join(dir, "shop.wasm"))
 
-    assert %{core_modules: 2, memory: 262_144, unanswered: [], producers: %{}, module: nil} =
+    assert %{core_modules: 2, unanswered: [], answers: [], producers: %{}, module: nil} =
              description
+
+    assert %{instances: 2, memories: 1, tables: 0, memory: 262_144} == description.needs
 
     [orders] = description.world.exports
     assert orders.name == "acme:shop/orders@1.0.0"

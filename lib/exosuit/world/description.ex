@@ -1,18 +1,23 @@
 defmodule Exosuit.World.Description do
   @moduledoc """
-  The description of a Wasm file, made without running it. See `Exosuit.describe/1`.
+  The description of a Wasm file, made without running it. See `Exosuit.describe/1` and `Exosuit.describe/3`.
 
   - `kind`: `:component`, `:wasmbus_module`, `:program`, `:module` or `:wit_package`.
   - `size`: its size in bytes.
   - `world`: the imports and exports of a component.
   - `module`: the imports (module and name) and exports of a module.
   - `producers`: the languages and tools that made it, with their versions, by `"language"`, `"processed-by"`, `"sdk"`.
-  - `core_modules`, `memory`: how many core modules it has, and the bytes of memory that they begin with.
+  - `core_modules`: how many core modules it has.
+  - `needs`: what an instance of it needs when it starts: core `instances`, their `memories` and `tables`, and the bytes that
+    the memories begin with (`memory`).
   - `claims`: the claims of its token, `:unsigned`, or the error with which a host would refuse it.
+  - `answers`: who answers each import of a component, in their order, and each contract that the token of a wasmbus module
+    names; a list of `Exosuit.World.Answer`.
   - `unanswered`: the imports that nothing can answer on a host, each with the reason.
   """
 
   alias Exosuit.{Claims, Error, World}
+  alias Exosuit.World.Answer
 
   @type kind :: :component | :wasmbus_module | :program | :module | :wit_package
 
@@ -23,8 +28,14 @@ defmodule Exosuit.World.Description do
           module: %{imports: [{String.t(), String.t()}], exports: [String.t()]} | nil,
           producers: %{optional(String.t()) => %{optional(String.t()) => String.t()}},
           core_modules: non_neg_integer(),
-          memory: non_neg_integer(),
+          needs: %{
+            instances: non_neg_integer(),
+            memories: non_neg_integer(),
+            tables: non_neg_integer(),
+            memory: non_neg_integer()
+          },
           claims: Claims.t() | :unsigned | Error.t(),
+          answers: [Answer.t()],
           unanswered: [String.t()]
         }
 
@@ -35,8 +46,9 @@ defmodule Exosuit.World.Description do
     :module,
     :producers,
     :core_modules,
-    :memory,
+    :needs,
     :claims,
+    :answers,
     :unanswered
   ]
   @enforce_keys @fields

@@ -22,6 +22,7 @@ mod stop;
 mod table;
 
 pub(crate) use actor::Actor;
+pub(crate) use address::At;
 pub(crate) use app::{App, Delete};
 pub(crate) use apply::Apply;
 pub(crate) use call::Call;

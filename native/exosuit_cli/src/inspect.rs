@@ -5,56 +5,72 @@ use std::path::PathBuf;
 
 use clap::Args;
 use exosuit_claims::{Issuers, MAX_WASM, Policy, unix_now};
-use exosuit_core::BUILTINS;
-use exosuit_inspect::{Description, Interface, Kind, Module, describe};
+use exosuit_inspect::{
+    Answer, Asker, Description, Interface, Inventory, Kind, Module, answers, describe,
+};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
 use crate::files;
+use crate::host::At;
 use crate::output::{self, printable};
-
-/// The packages that every host answers, with what is granted to the actor.
-const SANDBOX: &[&str] = &[
-    "wasi:cli",
-    "wasi:clocks",
-    "wasi:config",
-    "wasi:filesystem",
-    "wasi:io",
-    "wasi:random",
-    "wasi:sockets",
-];
+use crate::protocol::Command;
 
 #[derive(Args)]
 #[command(after_long_help = "\
 Nothing of the file is compiled or run. For each import, the output says who answers it: the host
-itself (with what its actor is granted), a built-in provider, or what the actor is linked to.
+itself (with what its actor is granted), a link, or nobody. With a host or --id, it says who answers on
+that host, by its links; without them, no host is asked.
 
-Example:
-  exosuit inspect shop.wasm")]
+Examples:
+  exosuit inspect shop.wasm
+  exosuit inspect shop.wasm --id shop --data-dir ./data")]
 pub(crate) struct Inspect {
     /// The module or component.
     #[arg(value_name = "FILE.wasm")]
     file: PathBuf,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
+    /// The id of the actor on the host, whose links count; those of the token's public key count anyway.
+    #[arg(long, value_name = "ID")]
+    id: Option<String>,
+    #[command(flatten)]
+    at: At,
 }
 
 impl Inspect {
     pub(crate) fn run(self) -> Result<(), Failure> {
+        self.at.reported(|| self.inspect())
+    }
+
+    fn inspect(&self) -> Result<(), Failure> {
         let wasm = files::read(&self.file, MAX_WASM)?;
         let description = describe(&wasm).map_err(|error| {
             let text = format!("{}: {error}", self.file.display());
             Failure::refused("invalid_module", text)
         })?;
         let claims = Claims::of(&wasm);
-        if self.json {
+        let inventory = self.inventory()?;
+        let asker = claims.asker(self.id.clone());
+        let answers = answers(&description, &asker, inventory.as_ref());
+        if self.at.json() {
             let mut report = json!(description);
             report["claims"] = claims.json();
-            answered_json(&mut report, &description);
+            report["answers"] = json!(answers);
             return output::line(report);
         }
-        output::line(text(&self.file.display().to_string(), &description, &claims).trim_end())
+        let file = self.file.display().to_string();
+        output::line(text(&file, &description, &claims, &answers).trim_end())
+    }
+
+    /// The inventory of the host, if one was named.
+    fn inventory(&self) -> Result<Option<Inventory>, Failure> {
+        if self.id.is_none() && !self.at.is_given() {
+            return Ok(None);
+        }
+        let inventory = self.at.conversation()?.request(&Command::Inventory {})?;
+        let read = serde_json::from_value(inventory).map_err(|error| {
+            Failure::refused("invalid_input", format!("the host's inventory: {error}"))
+        });
+        read.map(Some)
     }
 }
 
@@ -71,6 +87,20 @@ impl Claims {
             Ok(inspection) => Self::Some(Box::new(inspection)),
             Err(exosuit_claims::Error::Unsigned) => Self::None,
             Err(error) => Self::Unreadable(error.to_string()),
+        }
+    }
+
+    /// The actor that would run the file.
+    fn asker(&self, id: Option<String>) -> Asker {
+        let mut names = Vec::from_iter(id);
+        let mut capabilities = None;
+        if let Self::Some(inspection) = self {
+            names.push(inspection.claims.subject.to_string());
+            capabilities = Some(inspection.claims.capabilities.clone());
+        }
+        Asker {
+            names,
+            capabilities,
         }
     }
 
@@ -106,7 +136,7 @@ impl Claims {
     }
 }
 
-fn text(file: &str, description: &Description, claims: &Claims) -> String {
+fn text(file: &str, description: &Description, claims: &Claims, answers: &[Answer]) -> String {
     let mut out = String::new();
     let kind = match description.kind {
         Kind::Component => "component",
@@ -129,22 +159,36 @@ fn text(file: &str, description: &Description, claims: &Claims) -> String {
             .collect();
         row(field_label(field), &tools.join(", "));
     }
-    let modules = description.core_modules;
-    row(
-        "needs",
-        &format!(
-            "{modules} core module(s), {} KiB of memory",
-            description.memory >> 10
-        ),
+    let needs = &description.needs;
+    let needs = format!(
+        "{} core instance(s) of {} module(s), {} memories ({} KiB), {} table(s)",
+        needs.instances,
+        description.core_modules,
+        needs.memories,
+        needs.memory >> 10,
+        needs.tables
     );
+    row("needs", &needs);
     if let Some(world) = &description.world {
-        interfaces(&mut out, "imports", &world.imports, |it| Some(answered(it)));
-        interfaces(&mut out, "exports", &world.exports, |_| None);
+        // Each import has its answer at its place.
+        interfaces(&mut out, "imports", &world.imports, answers);
+        interfaces(&mut out, "exports", &world.exports, &[]);
     }
     if let Some(module) = &description.module {
+        may_use(&mut out, answers);
         core(&mut out, module);
     }
     out
+}
+
+fn may_use(out: &mut String, answers: &[Answer]) {
+    if !answers.is_empty() {
+        let _ = writeln!(out, "\nmay use");
+    }
+    for answer in answers {
+        let text = format!("{}  ({})", answer.import, answer.text);
+        let _ = writeln!(out, "  {}", printable(&text));
+    }
 }
 
 fn field_label(field: &str) -> &str {
@@ -154,17 +198,13 @@ fn field_label(field: &str) -> &str {
     }
 }
 
-fn interfaces(
-    out: &mut String,
-    title: &str,
-    interfaces: &[Interface],
-    answered: impl Fn(&Interface) -> Option<&'static str>,
-) {
+fn interfaces(out: &mut String, title: &str, interfaces: &[Interface], answers: &[Answer]) {
     let _ = writeln!(out, "\n{title}");
-    for interface in interfaces {
+    for (n, interface) in interfaces.iter().enumerate() {
         let name = interface.name.as_deref().unwrap_or("(the world itself)");
-        let by = answered(interface).map_or_else(String::new, |by| format!("  ({by})"));
-        let _ = writeln!(out, "  {}{by}", printable(name));
+        let answer = answers.get(n);
+        let by = answer.map_or_else(String::new, |answer| format!("  ({})", answer.text));
+        let _ = writeln!(out, "  {}", printable(&format!("{name}{by}")));
         for function in &interface.functions {
             let text = format!("{}: {}", function.name, function.signature);
             let _ = writeln!(out, "    {}", printable(&text));
@@ -180,34 +220,5 @@ fn core(out: &mut String, module: &Module) {
     let _ = writeln!(out, "\nexports");
     for name in &module.exports {
         let _ = writeln!(out, "  {}", printable(name));
-    }
-}
-
-/// Who answers the functions of an import on a host.
-fn answered(interface: &Interface) -> &'static str {
-    let Some((package, _interface)) = interface.name.as_deref().and_then(|it| it.split_once('/'))
-    else {
-        return "nobody: only interfaces of a package can be linked";
-    };
-    if SANDBOX.contains(&package) {
-        "the host"
-    } else if is_builtin(package) {
-        "a link, to a built-in provider or another one"
-    } else {
-        "a link"
-    }
-}
-
-fn is_builtin(package: &str) -> bool {
-    let mut offers = BUILTINS.iter().flat_map(|builtin| builtin.offers);
-    offers.any(|offer| offer.contract == package)
-}
-
-fn answered_json(report: &mut Value, description: &Description) {
-    let Some(world) = &description.world else {
-        return;
-    };
-    for (n, interface) in world.imports.iter().enumerate() {
-        report["world"]["imports"][n]["answered_by"] = answered(interface).into();
     }
 }

@@ -9,10 +9,8 @@ use wit_parser::decoding::DecodedWasm;
 use crate::convert::Converter;
 use crate::decode::decode;
 use crate::model::{Description, Kind, Module, World};
+use crate::needs::Needs;
 use crate::{Error, MAX_FILE};
-
-/// The size of a page of memory.
-const PAGE: u64 = 64 << 10;
 
 /// How many imports and exports a module may have.
 const MAX_ITEMS: usize = 100_000;
@@ -26,6 +24,7 @@ pub fn describe(wasm: &[u8]) -> Result<Description, Error> {
     let validated = Validator::new_with_features(WasmFeatures::all()).validate_all(wasm);
     validated.map_err(|error| Error::Unreadable(error.to_string()))?;
     let parts = Parts::of(wasm).map_err(|error| Error::Unreadable(error.to_string()))?;
+    let needs = Needs::of(wasm).map_err(|error| Error::Unreadable(error.to_string()))?;
     let (kind, world, module) = if parts.is_component {
         component(wasm)?
     } else {
@@ -39,7 +38,7 @@ pub fn describe(wasm: &[u8]) -> Result<Description, Error> {
         module,
         producers: parts.producers,
         core_modules: parts.core_modules,
-        memory: parts.memory,
+        needs,
     })
 }
 
@@ -66,7 +65,6 @@ fn module_kind(module: &Module) -> Kind {
 struct Parts {
     is_component: bool,
     core_modules: usize,
-    memory: u64,
     producers: BTreeMap<String, BTreeMap<String, String>>,
     imports: Vec<(String, String)>,
     exports: Vec<String>,
@@ -93,12 +91,6 @@ impl Parts {
                 encoding: Encoding::Module,
                 ..
             } => self.core_modules += 1,
-            Payload::MemorySection(memories) => {
-                for memory in memories.clone() {
-                    let bytes = memory?.initial.saturating_mul(PAGE);
-                    self.memory = self.memory.saturating_add(bytes);
-                }
-            }
             Payload::ImportSection(imports) if !self.is_component => {
                 for import in imports.clone().into_imports() {
                     let import = import?;

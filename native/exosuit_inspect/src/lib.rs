@@ -1,6 +1,7 @@
 //! Describes WIT files, components and modules before anything runs.
 //!
 //! - [`describe`]: a Wasm file: its kind, what it imports and exports, and which tools made it.
+//! - [`answers`]: who answers its imports, on any host or on one whose inventory is given.
 //! - [`read_world`], [`read_interface`]: a directory or file of WIT, or a component that carries its world.
 //!
 //! The model ([`World`], [`Interface`], [`Function`], [`Type`]) has names in the place of the ids of `wit-parser`, and
@@ -9,18 +10,22 @@
 //! Files may come from anybody. They are bounded in their size and in the number of their types.
 #![forbid(unsafe_code)]
 
+mod answers;
 mod convert;
 mod decode;
 mod describe;
 mod model;
+mod needs;
 mod read;
 mod signature;
 
+pub use self::answers::{Answer, Asker, By, Inventory, Through, answers};
 pub use self::describe::describe;
 pub use self::model::{
     Case, Description, Field, Function, Interface, Kind, Module, Named, Parameter, Shape, Type,
     TypeDefinition, World,
 };
+pub use self::needs::Needs;
 pub use self::read::{read_interface, read_world};
 
 /// The largest file that is read, in bytes.

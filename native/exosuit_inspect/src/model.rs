@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::needs::Needs;
+
 /// What a Wasm file says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Description {
@@ -19,8 +21,8 @@ pub struct Description {
     pub producers: BTreeMap<String, BTreeMap<String, String>>,
     /// How many core modules it has; a module is one.
     pub core_modules: usize,
-    /// The memory that these modules begin with, in bytes, if each is instantiated once.
-    pub memory: u64,
+    /// What an instance of it needs when it starts.
+    pub needs: Needs,
 }
 
 /// The kinds of Wasm files.

@@ -8,12 +8,13 @@
 use std::path::Path;
 
 use exosuit_core::{Code, Error};
-use exosuit_inspect::{describe, read_interface, read_world};
+use exosuit_inspect::{Asker, Inventory, answers, describe, read_interface, read_world};
 use rustler::{Binary, Env, Term};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use crate::json::term;
+use crate::json::{term, value};
 use crate::term::{failure, ok};
 
 /// Describes the bytes of a Wasm file. Nothing of it is compiled. Bytes that cannot be read are
@@ -21,6 +22,33 @@ use crate::term::{failure, ok};
 #[rustler::nif(schedule = "DirtyCpu")]
 fn inspect_wasm<'a>(env: Env<'a>, wasm: Binary<'a>) -> Term<'a> {
     told(env, describe(&wasm), Code::InvalidModule)
+}
+
+/// Who answers the imports of Wasm: `asker` and the inventory of a host, or `nil`, are maps as in `exosuit_inspect`.
+#[rustler::nif(schedule = "DirtyCpu")]
+fn inspect_answers<'a>(
+    env: Env<'a>,
+    wasm: Binary<'a>,
+    asker: Term<'a>,
+    inventory: Term<'a>,
+) -> Term<'a> {
+    let found = || {
+        let asker: Asker = decoded(asker)?;
+        let inventory: Option<Inventory> = decoded(inventory)?;
+        let code =
+            describe(&wasm).map_err(|error| Error::new(Code::InvalidModule, error.to_string()))?;
+        Ok(answers(&code, &asker, inventory.as_ref()))
+    };
+    match found() {
+        Ok(answers) => ok(env, term(env, &json!(answers))),
+        Err(error) => failure(env, &error),
+    }
+}
+
+fn decoded<T: DeserializeOwned>(term: Term<'_>) -> Result<T, Error> {
+    let invalid = |error: String| Error::new(Code::InvalidInput, error);
+    let json = value(term).map_err(invalid)?;
+    serde_json::from_value(json).map_err(|error| invalid(error.to_string()))
 }
 
 /// Reads a world from WIT or from a component. Without a name, the only one that there is. `path` is a

@@ -33,7 +33,7 @@ fn json_decode<'a>(env: Env<'a>, text: &str) -> Term<'a> {
 /// `invalid_input`. The text names the type of the term, and never repeats it.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn json_encode<'a>(env: Env<'a>, value: Term<'a>) -> Term<'a> {
-    match json(value, MAX_DEPTH) {
+    match self::value(value) {
         Ok(json) => ok(env, json.to_string()),
         Err(detail) => failure(env, &Error::new(Code::InvalidInput, detail)),
     }
@@ -41,6 +41,11 @@ fn json_encode<'a>(env: Env<'a>, value: Term<'a>) -> Term<'a> {
 
 /// The depth that serde decodes. It keeps the recursion within every thread's stack.
 const MAX_DEPTH: usize = 128;
+
+/// The term as a value.
+pub(crate) fn value(term: Term<'_>) -> Result<Value, String> {
+    json(term, MAX_DEPTH)
+}
 
 /// The term as a value, at most `depth` levels deep.
 fn json(term: Term<'_>, depth: usize) -> Result<Value, String> {

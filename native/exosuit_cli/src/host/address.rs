@@ -92,6 +92,11 @@ impl At {
         }
     }
 
+    /// Whether the command line names a host.
+    pub(crate) fn is_given(&self) -> bool {
+        self.local.is_given() || self.lattice.servers().is_some() || self.lattice.names_host()
+    }
+
     pub(crate) fn json(&self) -> bool {
         self.local.json
     }

@@ -65,6 +65,11 @@ impl LatticeArguments {
         self.servers.clone()
     }
 
+    /// Whether the command line names a host of the lattice.
+    pub(crate) fn names_host(&self) -> bool {
+        self.host.is_some()
+    }
+
     /// The servers in the environment.
     pub(crate) fn servers_of_environment() -> Option<String> {
         variable_of(SERVERS)

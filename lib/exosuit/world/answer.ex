@@ -1,0 +1,61 @@
+defmodule Exosuit.World.Answer do
+  @moduledoc """
+  The answer to the question of who answers an import of a component, or a contract that a module's token names. See
+  `Exosuit.describe/3`.
+
+  - `import`: the import (`"wasi:keyvalue/store@0.2.0-draft"`), or the contract (`"wasmcloud:keyvalue"`).
+  - `by`: `:host`, the host itself; `:link`, what a link joins the actor to; `:nobody`, so a call fails; `:nothing`, there
+    is nothing to answer, because the import has types alone.
+  - `contract`: the contract of the link that it takes.
+  - `links`: the links of the actor that cover the import. `kind` is `:actor` or `:provider`, or nil if the target does not
+    run on this host. `target_status` is the target's status, `status` that of the link, and `error` says why the link is
+    refused.
+  - `text`: all of this as a sentence.
+  """
+
+  @type link :: %{
+          name: String.t(),
+          target: String.t(),
+          kind: :actor | :provider | nil,
+          target_status: String.t() | nil,
+          status: String.t(),
+          error: String.t() | nil
+        }
+
+  @type t :: %__MODULE__{
+          import: String.t(),
+          by: :host | :link | :nobody | :nothing,
+          contract: String.t() | nil,
+          links: [link()],
+          text: String.t()
+        }
+
+  @enforce_keys [:import, :by, :contract, :links, :text]
+  defstruct [:import, :by, :contract, :links, :text]
+
+  @by %{"host" => :host, "link" => :link, "nobody" => :nobody, "nothing" => :nothing}
+  @kinds %{nil => nil, "actor" => :actor, "provider" => :provider}
+
+  @doc false
+  @spec decode(map()) :: t()
+  def decode(answer) do
+    %__MODULE__{
+      import: answer["import"],
+      by: Map.fetch!(@by, answer["by"]),
+      contract: answer["contract"],
+      links: Enum.map(answer["links"], &link/1),
+      text: answer["text"]
+    }
+  end
+
+  defp link(link) do
+    %{
+      name: link["name"],
+      target: link["target"],
+      kind: Map.fetch!(@kinds, link["kind"]),
+      target_status: link["target_status"],
+      status: link["status"],
+      error: link["error"]
+    }
+  end
+end
