@@ -8,11 +8,12 @@ defmodule Exosuit.ComponentsGuideTest do
     dir = tmp_dir!()
     Guests.assemble(dir, %{"shop" => File.read!("test/guests/text/shop.wat")})
     host = start_supervised_host!()
-    {:ok, "shop"} = Exosuit.start_actor(host, Path.join(dir, "shop.wasm"), id: "shop")
+    wasm = Path.join(dir, "shop.wasm")
+    {:ok, "shop"} = Exosuit.start_actor(host, wasm, id: "shop")
 
     calls = Regex.scan(~r/<!-- call -->\n```elixir\n(.*?)```/s, @guide)
-    assert length(calls) == 3
-    for [_all, code] <- calls, do: Code.eval_string(code, host: host)
+    assert length(calls) == 4
+    for [_all, code] <- calls, do: Code.eval_string(code, host: host, wasm: wasm)
 
     [[_all, module]] = Regex.scan(~r/<!-- module -->\n```elixir\n(.*?)```/s, @guide)
     # The guide's project has the WIT at its root.
