@@ -146,7 +146,10 @@ fn a_component_is_described() -> Result<()> {
     let wasm = wat::parse_str(include_str!("../../../test/guests/text/shop.wat"))?;
     let description = describe(&wasm)?;
     assert_eq!(description.kind, Kind::Component);
-    assert_eq!((description.core_modules, description.memory), (2, 4 << 16));
+    assert_eq!(
+        (description.core_modules, description.needs.memory),
+        (2, 4 << 16)
+    );
     let world = description.world.expect("a world");
     let orders = world.exports.iter().find(|it| it.name.is_some());
     let orders = orders.expect("an interface");
@@ -174,7 +177,7 @@ fn a_module_is_described() -> Result<()> {
         [("wasmbus".to_owned(), "__host_call".to_owned())]
     );
     assert_eq!(module.exports, ["__guest_call"]);
-    assert_eq!(description.memory, 3 << 16);
+    assert_eq!(description.needs.memory, 3 << 16);
     for (text, kind) in [
         (r#"(module (func (export "_start")))"#, Kind::Program),
         ("(module)", Kind::Module),
