@@ -242,6 +242,7 @@ fn the_trait_exosuit_sets_what_only_exosuit_knows() {
                 "queue": 0,
                 "log": 1_000,
                 "deadline": 90_000,
+                "resource_idle": 600_000,
             },
             "instances": {"kind": "warm", "pool": 4, "calls": 1_000, "idle_ms": 30_000},
             "execution": "async",
