@@ -15,6 +15,23 @@ defmodule Exosuit.Case do
       end
 
   `use Exosuit.Case` is `use ExUnit.Case` with the same options, and imports the functions here.
+
+  ## Time and random numbers
+
+  Guests see the time of a clock that the test moves, and random numbers that are the same in each run:
+
+      test "an offer ends at midnight" do
+        clock = Exosuit.Case.Clock.new(~U[2026-12-24 23:59:00Z])
+        host = start_host!(actors: [shop: "priv/shop.wasm"], clock: clock, seed: 42)
+        assert {:ok, true} = Exosuit.call(host, "shop", "is-open", [])
+
+        Exosuit.Case.Clock.advance(clock, :timer.minutes(1))
+        assert {:ok, false} = Exosuit.call(host, "shop", "is-open", [])
+      end
+
+  Each actor has a sequence of random numbers of its own, from the seed and its id, in the order in which its instances ask
+  for them: the same calls, one after the other, get the same numbers. That holds for `wasi:random`, for preview 1, and
+  for the random numbers of `wasmcloud:builtin:numbergen`, which have one sequence for all actors.
   """
 
   # Only tests have ExUnit, and only they call these.
@@ -37,13 +54,23 @@ defmodule Exosuit.Case do
   @doc """
   Starts a host that ends with the test, and returns its name. The host accepts actors of any issuer and unsigned
   ones, and keeps nothing on disk. The options are those of `Exosuit.start_link/1`, and take precedence. `actors:
-  [visitor: "priv/visitor_s.wasm"]` starts actors by id, each for 64 calls at a time.
+  [visitor: "priv/visitor_s.wasm"]` starts actors by id, each for 64 calls at a time. `clock:` (an
+  `Exosuit.Case.Clock`) and `seed:` (an integer from 0 to 2^64 - 1) are what guests see of time and chance; without them,
+  they see the machine's.
   """
   @spec start_host!(keyword()) :: atom()
   def start_host!(options \\ []) do
     {actors, options} = Keyword.pop(options, :actors, [])
+    {simulation, options} = Keyword.split(options, [:clock, :seed])
     host = free_name()
-    defaults = [name: host, trusted_issuers: :any, unsigned: :allow]
+
+    defaults = [
+      name: host,
+      trusted_issuers: :any,
+      unsigned: :allow,
+      simulation: simulation(simulation)
+    ]
+
     ExUnit.Callbacks.start_supervised!({Exosuit, Keyword.merge(defaults, options)}, id: host)
 
     for {id, path} <- actors do
@@ -51,6 +78,22 @@ defmodule Exosuit.Case do
     end
 
     host
+  end
+
+  defp simulation([]), do: nil
+  defp simulation(options), do: [clock: clock!(options[:clock]), seed: seed!(options[:seed])]
+
+  defp clock!(nil), do: nil
+  defp clock!(%Exosuit.Case.Clock{native: clock}), do: clock
+
+  defp clock!(other) do
+    raise ArgumentError, "expected :clock to be an Exosuit.Case.Clock, got: #{inspect(other)}"
+  end
+
+  defp seed!(seed) when is_nil(seed) or seed in 0..0xFFFF_FFFF_FFFF_FFFF, do: seed
+
+  defp seed!(other) do
+    raise ArgumentError, "expected :seed to be an integer of 64 bits, got: #{inspect(other)}"
   end
 
   @doc """

@@ -33,6 +33,7 @@ defmodule Exosuit.Config do
           local_first: boolean(),
           allow_file_load: boolean() | [Path.t()],
           wadm_api: boolean(),
+          simulation: keyword() | nil,
           nats: Nats.t() | nil
         }
 
@@ -182,6 +183,13 @@ defmodule Exosuit.Config do
         "the files of this machine that commands of the lattice may start: all, none, or those " <>
           "below some directories."
     ],
+    simulation: [
+      type: {"[clock: reference, seed: 64-bit integer], or nil", &__MODULE__.simulation?/1},
+      default: nil,
+      doc:
+        "for tests alone: the time and the random numbers that guests see in place of the machine's. " <>
+          "`Exosuit.Case` sets it."
+    ],
     wadm_api: [
       type: :boolean,
       default: false,
@@ -234,6 +242,18 @@ defmodule Exosuit.Config do
 
     options
   end
+
+  @doc false
+  def simulation?(nil), do: true
+
+  def simulation?(options) do
+    Keyword.keyword?(options) and Enum.all?(options, &simulated?/1)
+  end
+
+  defp simulated?({_key, nil}), do: true
+  defp simulated?({:clock, clock}), do: is_reference(clock)
+  defp simulated?({:seed, seed}), do: seed in 0..0xFFFF_FFFF_FFFF_FFFF
+  defp simulated?(_other), do: false
 
   @doc false
   def issuers?(:any), do: true

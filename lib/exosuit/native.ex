@@ -39,6 +39,21 @@ defmodule Exosuit.Native do
           reference()
   def host_new(_max_depth, _restart_wait_ms, _local_first?, _http_ports), do: not_loaded()
 
+  @spec host_simulate(reference(), reference() | nil, non_neg_integer() | nil) :: :ok
+  def host_simulate(_host, _clock, _seed), do: not_loaded()
+
+  @spec clock_new(non_neg_integer()) :: reference()
+  def clock_new(_wall), do: not_loaded()
+
+  @spec clock_read(reference()) :: non_neg_integer()
+  def clock_read(_clock), do: not_loaded()
+
+  @spec clock_set(reference(), non_neg_integer()) :: :ok
+  def clock_set(_clock, _wall), do: not_loaded()
+
+  @spec clock_advance(reference(), non_neg_integer()) :: :ok
+  def clock_advance(_clock, _by), do: not_loaded()
+
   @spec host_observe(reference(), pid()) :: :ok
   def host_observe(_host, _pid), do: not_loaded()
 

@@ -38,7 +38,18 @@ defmodule Exosuit.Router do
   @doc "An empty table."
   @spec new(Config.t()) :: t()
   def new(config) do
-    Native.host_new(config.max_depth, config.restart_wait, config.local_first, config.http_ports)
+    router =
+      Native.host_new(
+        config.max_depth,
+        config.restart_wait,
+        config.local_first,
+        config.http_ports
+      )
+
+    if simulation = config.simulation,
+      do: Native.host_simulate(router, simulation[:clock], simulation[:seed])
+
+    router
   end
 
   @doc "Sends notices to `pid`, as `{:exosuit_notice, notice}`."

@@ -1,11 +1,15 @@
 //! `wasmcloud:builtin:numbergen`: random numbers and identifiers.
 
 use std::future::ready;
+use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 use exosuit_core::{
     Answer, Capability, CapabilityCall, Code, Contract, Error, Invocation, NUMBERGEN,
 };
+use parking_lot::Mutex;
+use rand::rngs::StdRng;
+use rand::{Rng, RngExt, SeedableRng};
 use serde::Deserialize;
 
 use crate::message;
@@ -13,6 +17,8 @@ use crate::message;
 /// Makes random numbers from a generator that is fit for secrets.
 pub struct NumberGen {
     contracts: Vec<Contract>,
+    /// The generator of a test.
+    seeded: Option<Mutex<StdRng>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -27,14 +33,33 @@ impl NumberGen {
     pub fn new() -> Self {
         Self {
             contracts: NUMBERGEN.contracts(),
+            seeded: None,
+        }
+    }
+
+    /// A generator for tests, which gives the same numbers for the same seed.
+    pub fn seeded(seed: u64) -> Self {
+        Self {
+            seeded: Some(Mutex::new(StdRng::seed_from_u64(seed))),
+            ..Self::new()
+        }
+    }
+
+    fn with<T>(&self, make: impl FnOnce(&mut dyn Rng) -> T) -> T {
+        match &self.seeded {
+            None => make(&mut rand::rng()),
+            Some(seeded) => make(&mut *seeded.lock()),
         }
     }
 
     fn answer(&self, invocation: &Invocation) -> Result<Bytes, Error> {
         match invocation.operation.as_str() {
-            "NumberGen.GenerateGuid" => message::write(&guid()),
-            "NumberGen.Random32" => message::write(&rand::random::<u32>()),
-            "NumberGen.RandomInRange" => in_range(invocation),
+            "NumberGen.GenerateGuid" => message::write(&self.with(|rng| guid(rng))),
+            "NumberGen.Random32" => message::write(&self.with(|rng| rng.next_u32())),
+            "NumberGen.RandomInRange" => {
+                let range = range(invocation)?;
+                message::write(&self.with(|rng| rng.random_range(range)))
+            }
             other => Err(message::unknown_operation(&self.contracts[0], other)),
         }
     }
@@ -56,13 +81,15 @@ impl Capability for NumberGen {
     }
 }
 
-fn guid() -> String {
-    uuid::Builder::from_random_bytes(rand::random())
+fn guid(rng: &mut dyn Rng) -> String {
+    let mut bytes = [0; 16];
+    rng.fill_bytes(&mut bytes);
+    uuid::Builder::from_random_bytes(bytes)
         .into_uuid()
         .to_string()
 }
 
-fn in_range(invocation: &Invocation) -> Result<Bytes, Error> {
+fn range(invocation: &Invocation) -> Result<RangeInclusive<u32>, Error> {
     let shape = "{min: u32, max: u32}";
     let Range { min, max } =
         message::read(&invocation.operation, shape, invocation.payload.bytes()?)?;
@@ -72,5 +99,5 @@ fn in_range(invocation: &Invocation) -> Result<Bytes, Error> {
             format!("the range from {min} to {max} is empty: min must not be above max"),
         ));
     }
-    message::write(&rand::random_range(min..=max))
+    Ok(min..=max)
 }

@@ -24,6 +24,7 @@ use crate::abi::{Pins, Pool};
 use crate::actor_shared::{ActorShared, ReportLosses};
 use crate::configuration::MAX_TABLE_ELEMENTS;
 use crate::share::Share;
+use crate::simulation::Simulated;
 use crate::{ActorOptions, Error, Limits, Module, sandbox};
 
 /// The most unanswered imports that the log names at the start of an actor.
@@ -59,6 +60,7 @@ impl Actor {
         let engine = module.core();
         let pool = Pool::new(options.instances, engine.reserve());
         let shared = Arc::new(ActorShared {
+            simulated: Simulated::new(options.simulation, options.id.as_str()),
             id: options.id,
             limits: Limits {
                 table_elements: options.limits.table_elements.min(MAX_TABLE_ELEMENTS),

@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 
 use crate::engine_core::EngineCore;
 use crate::share::Share;
+use crate::simulation::Simulated;
 use crate::{Limits, WasiGrants};
 
 /// The part of an actor that its instances see.
@@ -33,6 +34,8 @@ pub(crate) struct ActorShared {
     pub(crate) share: Share,
     /// Bounds how many of its instances open their directories at once.
     pub(crate) opening: Arc<Semaphore>,
+    /// The time and the random numbers of a test.
+    pub(crate) simulated: Simulated,
 }
 
 impl ActorShared {

@@ -59,6 +59,7 @@ mod program;
 mod random;
 mod sandbox;
 mod share;
+mod simulation;
 mod skeleton;
 mod slice;
 mod ticker;
@@ -75,3 +76,4 @@ pub use options::{
     ActorOptions, CompileLimits, Directory, EngineOptions, Instances, Limits, Parts, WasiGrants,
 };
 pub use program::compile_for_parent;
+pub use simulation::{ManualClock, Simulation};

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use exosuit_core::{Deliver, Id, LogGate};
 
+use crate::Simulation;
+
 /// The options of an engine. The defaults are those of a host with one engine and a pool.
 #[derive(Debug, Clone)]
 pub struct EngineOptions {
@@ -110,6 +112,8 @@ pub struct ActorOptions {
     pub outbound: Weak<dyn Deliver>,
     /// Where its stdout and stderr go.
     pub log: Arc<LogGate>,
+    /// The time and the random numbers of a test.
+    pub simulation: Simulation,
 }
 
 /// The limits of one instance.

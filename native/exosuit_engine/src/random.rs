@@ -2,10 +2,11 @@
 //! nothing interrupts them.
 //!
 //! `preview1` and `component::imports` put these in the place of WASI's. All bytes come from the operating system,
-//! those that WASI calls insecure as well.
+//! those that WASI calls insecure as well, unless a test gave a seed.
 
 use tokio::task::yield_now;
 
+use crate::simulation::SeededRandom;
 use crate::slice::leave_scheduler;
 
 /// How much is filled at once: a fraction of a millisecond.
@@ -15,16 +16,25 @@ const PIECE: usize = 64 << 10;
 const MAX_BYTES: u64 = 64 << 20;
 
 /// Returns this number of random bytes. More than [`MAX_BYTES`] is a trap, as in `wasmtime_wasi`.
-pub(crate) async fn bytes(count: u64) -> wasmtime::Result<Vec<u8>> {
+pub(crate) async fn bytes(count: u64, seeded: Option<SeededRandom>) -> wasmtime::Result<Vec<u8>> {
     if count > MAX_BYTES {
         wasmtime::bail!("the guest asked for {count} random bytes, {MAX_BYTES} at most are given");
     }
     let mut bytes = vec![0; usize::try_from(count)?];
     let mut pieces = Pieces::of(bytes.len());
     while let Some(piece) = pieces.next().await {
-        getrandom::fill(&mut bytes[piece])?;
+        fill(&mut bytes[piece], seeded.as_ref())?;
     }
     Ok(bytes)
+}
+
+/// Fills the bytes: from the operating system, or with the numbers of a test.
+pub(crate) fn fill(bytes: &mut [u8], seeded: Option<&SeededRandom>) -> wasmtime::Result<()> {
+    match seeded {
+        None => getrandom::fill(bytes)?,
+        Some(seeded) => seeded.fill(bytes),
+    }
+    Ok(())
 }
 
 /// The pieces of a buffer. Between two of them others have their turn, and from the second on the
@@ -77,18 +87,18 @@ mod tests {
 
     #[tokio::test]
     async fn a_piece_is_filled_at_once_and_more_is_filled_in_turns() {
-        let (waits, few) = run(bytes(64 << 10));
+        let (waits, few) = run(bytes(64 << 10, None));
         let few = few.expect("few");
         assert_eq!((waits, few.len()), (0, 64 << 10));
         assert!(few.iter().any(|byte| *byte != 0));
 
         // Off the scheduler, and once between two pieces.
-        let (waits, many) = run(bytes((1 << 20) + 1));
+        let (waits, many) = run(bytes((1 << 20) + 1, None));
         let many = many.expect("many");
         assert_eq!((waits, many.len()), (17, (1 << 20) + 1));
         assert!(many[1 << 20..].len() == 1 && many[(1 << 20) - 64..].iter().any(|byte| *byte != 0));
 
-        assert!(run(bytes(u64::MAX)).1.is_err());
-        assert_eq!(run(bytes(0)).1.expect("none").len(), 0);
+        assert!(run(bytes(u64::MAX, None)).1.is_err());
+        assert_eq!(run(bytes(0, None)).1.expect("none").len(), 0);
     }
 }

@@ -27,6 +27,7 @@ use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 use crate::actor_shared::ActorShared;
 use crate::configuration::setup;
 use crate::lines::Output;
+use crate::simulation::SeededRandom;
 use crate::{Directory, Error, WasiGrants};
 
 /// How many instances of an actor may open their directories at once. Each takes a thread, and keeps it
@@ -89,6 +90,8 @@ pub(crate) struct Sandbox<C> {
     pub(crate) wasi: C,
     /// stdout and stderr, to end their last lines with a call.
     output: [Output; 2],
+    /// The random numbers of a test.
+    pub(crate) random: Option<SeededRandom>,
 }
 
 impl<C> Sandbox<C> {
@@ -104,6 +107,7 @@ impl Sandbox<WasiCtxBuilder> {
         Sandbox {
             wasi: build(&mut self.wasi),
             output: self.output,
+            random: self.random,
         }
     }
 }
@@ -157,7 +161,12 @@ pub(crate) fn without_directories(actor: &Arc<ActorShared>) -> Sandbox<WasiCtxBu
         .envs(&actor.grants.environment)
         .stdout(stdout)
         .stderr(stderr);
-    Sandbox { wasi, output }
+    actor.simulated.apply(&mut wasi);
+    Sandbox {
+        wasi,
+        output,
+        random: actor.simulated.random.clone(),
+    }
 }
 
 /// Opens one directory. A guest cannot leave it, neither by `..` nor by a symbolic link in it.

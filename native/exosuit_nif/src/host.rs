@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use exosuit_capabilities::{HttpPorts, LocalLattice, Logging, NumberGen};
 use exosuit_core::{Capability, Contract, Deliver, Error, Id, Lattice, LogGate, Observe};
+use exosuit_engine::Simulation;
 use exosuit_router::{Options, Router};
 use parking_lot::Mutex;
 use rustler::types::atom::ok;
@@ -47,6 +48,8 @@ pub(crate) struct HostState {
     lattice: Mutex<Arc<dyn Lattice>>,
     /// The providers that run. `drain` asks them to stop.
     pub(crate) providers: Mutex<HashMap<Id, Arc<dyn Capability>>>,
+    /// The time and the random numbers of a test.
+    simulation: Mutex<Simulation>,
 }
 
 #[rustler::resource_impl]
@@ -91,7 +94,25 @@ impl HostState {
             ports: Arc::new(ports),
             lattice: Mutex::new(LocalLattice::new()),
             providers: Mutex::default(),
+            simulation: Mutex::default(),
         }
+    }
+
+    /// Gives actors that start from now on the time and the random numbers of a test.
+    pub(crate) fn simulate(&self, simulation: Simulation) {
+        if let Some(seed) = simulation.seed {
+            let numbers = Arc::new(NumberGen::seeded(seed));
+            for contract in numbers.contracts() {
+                let capability: Arc<dyn Capability> = numbers.clone();
+                self.router.set_builtin(contract.clone(), capability);
+            }
+        }
+        *self.simulation.lock() = simulation;
+    }
+
+    /// The time and the random numbers for an actor that starts now.
+    pub(crate) fn simulation(&self) -> Simulation {
+        self.simulation.lock().clone()
     }
 
     /// The lattice for a provider that starts now.

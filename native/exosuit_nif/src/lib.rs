@@ -33,6 +33,7 @@
 mod actor;
 mod call;
 mod claims;
+mod clock;
 mod deferred;
 mod doors;
 mod engine;

@@ -6,7 +6,9 @@
 use wasmtime::{Caller, Extern, Linker};
 use wasmtime_wasi::p1::{self, WasiP1Ctx};
 
-use crate::random::Pieces;
+use crate::random::{self, Pieces};
+use crate::sandbox::Sandbox;
+use crate::simulation::SeededRandom;
 
 pub(super) const WASI: &str = "wasi_snapshot_preview1";
 
@@ -16,16 +18,21 @@ const MEMORY: &str = "memory";
 /// The WASI error for a range outside of the memory.
 const FAULT: i32 = 21;
 
-/// Adds WASI to a linker. `wasi` gets it out of the data of the store.
+/// Adds WASI to a linker. `sandbox` gets it out of the data of the store.
 pub(super) fn add_to_linker<T: Send + 'static>(
     linker: &mut Linker<T>,
-    wasi: impl Fn(&mut T) -> &mut WasiP1Ctx + Copy + Send + Sync + 'static,
+    sandbox: impl Fn(&mut T) -> &mut Sandbox<WasiP1Ctx> + Copy + Send + Sync + 'static,
 ) -> wasmtime::Result<()> {
-    p1::add_to_linker_async(linker, wasi)?;
+    p1::add_to_linker_async(linker, move |data| &mut sandbox(data).wasi)?;
     linker.allow_shadowing(true);
-    linker.func_wrap_async(WASI, "random_get", |caller, (pointer, length)| {
-        Box::new(random_get(caller, pointer, length))
-    })?;
+    linker.func_wrap_async(
+        WASI,
+        "random_get",
+        move |mut caller: Caller<'_, T>, (pointer, length)| {
+            let seeded = sandbox(caller.data_mut()).random.clone();
+            Box::new(random_get(caller, pointer, length, seeded))
+        },
+    )?;
     linker.allow_shadowing(false);
     Ok(())
 }
@@ -36,6 +43,7 @@ async fn random_get<T: Send>(
     mut caller: Caller<'_, T>,
     pointer: u32,
     length: u32,
+    seeded: Option<SeededRandom>,
 ) -> wasmtime::Result<i32> {
     let Some(Extern::Memory(memory)) = caller.get_export(MEMORY) else {
         return Ok(FAULT);
@@ -47,7 +55,7 @@ async fn random_get<T: Send>(
         let Some(bytes) = bytes.get_mut(start + piece.start..start + piece.end) else {
             return Ok(FAULT);
         };
-        getrandom::fill(bytes)?;
+        random::fill(bytes, seeded.as_ref())?;
     }
     Ok(0)
 }

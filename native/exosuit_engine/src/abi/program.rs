@@ -52,10 +52,8 @@ impl Limited for ProgramState {
 /// Makes the linker for all programs; once per engine.
 pub(super) fn linker(engine: &wasmtime::Engine) -> Result<ProgramLinker, Error> {
     let mut linker = ProgramLinker::new(engine);
-    preview1::add_to_linker(&mut linker, |state: &mut ProgramState| {
-        &mut state.sandbox.wasi
-    })
-    .map_err(setup)?;
+    preview1::add_to_linker(&mut linker, |state: &mut ProgramState| &mut state.sandbox)
+        .map_err(setup)?;
     Ok(linker)
 }
 

@@ -13,7 +13,8 @@ use exosuit_core::{
     Origin, Target,
 };
 use exosuit_engine::{
-    Actor, ActorOptions, Engine, EngineOptions, Instances, Limits, Module, Parts, WasiGrants,
+    Actor, ActorOptions, Engine, EngineOptions, Instances, Limits, Module, Parts, Simulation,
+    WasiGrants,
 };
 use parking_lot::Mutex;
 
@@ -130,6 +131,7 @@ impl World {
             grants: self.grants.clone(),
             outbound: Arc::downgrade(&self.host),
             log: self.gate.clone(),
+            simulation: Simulation::default(),
         };
         let actor = self.engine.actor(module, options)?;
         actor.warn_of_unanswered();

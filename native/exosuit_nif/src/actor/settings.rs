@@ -145,6 +145,7 @@ impl ActorSettings {
             grants: self.grants.into(),
             outbound: host.deliver(),
             log: self.limits.to_log_gate(host),
+            simulation: host.simulation(),
         }
     }
 }

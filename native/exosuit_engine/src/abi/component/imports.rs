@@ -74,8 +74,9 @@ fn random(linker: &mut ComponentLinker) -> wasmtime::Result<()> {
         ("wasi:random/insecure@0.2.12", "get-insecure-random-bytes"),
     ] {
         let mut interface = linker.instance(interface)?;
-        interface.func_wrap_async(function, |_, (count,): (u64,)| {
-            Box::new(async move { Ok((random::bytes(count).await?,)) })
+        interface.func_wrap_async(function, |store, (count,): (u64,)| {
+            let seeded = store.data().caller.actor.simulated.random.clone();
+            Box::new(async move { Ok((random::bytes(count, seeded).await?,)) })
         })?;
     }
     linker.allow_shadowing(false);

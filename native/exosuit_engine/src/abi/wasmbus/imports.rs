@@ -39,7 +39,7 @@ pub(in crate::abi) fn linker(engine: &wasmtime::Engine) -> Result<WasmbusLinker,
 
 /// Defines the functions under both names.
 fn link(linker: &mut WasmbusLinker) -> wasmtime::Result<()> {
-    preview1::add_to_linker(linker, WasmbusState::wasi)?;
+    preview1::add_to_linker(linker, WasmbusState::sandbox)?;
     MODULES
         .iter()
         .try_for_each(|module| link_as(linker, module))

@@ -124,12 +124,12 @@ impl WasmbusState {
     }
 
     /// The WASI of the guest, made at its first use.
-    pub(super) fn wasi(&mut self) -> &mut WasiP1Ctx {
+    pub(super) fn sandbox(&mut self) -> &mut Sandbox<WasiP1Ctx> {
         let sandbox = || {
             let sandbox = sandbox::without_directories(&self.actor);
             Box::new(sandbox.build(WasiCtxBuilder::build_p1))
         };
-        &mut self.wasi.get_or_insert_with(sandbox).wasi
+        self.wasi.get_or_insert_with(sandbox)
     }
 
     /// Ends the call and returns its result. Nothing of the call stays in the instance.

@@ -1,0 +1,189 @@
+//! The time and the random numbers of a test, in place of those of the machine.
+//!
+//! Hosts outside of tests have none of this: the default of [`Simulation`] is empty, and costs a look at an `Option`
+//! where a guest gets its clocks or random numbers.
+//!
+//! - [`ManualClock`]: stands still until the test moves it. Sleeping guests wait real time all the same.
+//! - [`SeededRandom`]: one sequence for each actor, which its instances share.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rand_core::TryRng;
+use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtxBuilder};
+
+/// What the guests of an actor see of time and chance. Empty, they see the machine's.
+#[derive(Clone, Default)]
+pub struct Simulation {
+    /// The clock.
+    pub clock: Option<Arc<ManualClock>>,
+    /// The seed of random numbers.
+    pub seed: Option<u64>,
+}
+
+/// A clock that stands still until it is moved.
+#[derive(Debug)]
+pub struct ManualClock {
+    wall: AtomicU64,
+    monotonic: AtomicU64,
+}
+
+impl ManualClock {
+    /// A clock at this time, in nanoseconds since 1970. The monotonic time begins with the same number.
+    pub fn new(wall: u64) -> Self {
+        Self {
+            wall: wall.into(),
+            monotonic: wall.into(),
+        }
+    }
+
+    /// Sets the wall clock. The monotonic time stays.
+    pub fn set(&self, wall: u64) {
+        self.wall.store(wall, SeqCst);
+    }
+
+    /// Moves both times forward by nanoseconds.
+    pub fn advance(&self, by: u64) {
+        self.wall.fetch_add(by, SeqCst);
+        self.monotonic.fetch_add(by, SeqCst);
+    }
+
+    /// The time of the wall clock, in nanoseconds since 1970.
+    pub fn wall(&self) -> u64 {
+        self.wall.load(SeqCst)
+    }
+}
+
+/// The clock as WASI asks for it.
+struct Shared(Arc<ManualClock>);
+
+impl HostWallClock for Shared {
+    fn resolution(&self) -> Duration {
+        Duration::from_nanos(1)
+    }
+
+    fn now(&self) -> Duration {
+        Duration::from_nanos(self.0.wall())
+    }
+}
+
+impl HostMonotonicClock for Shared {
+    fn resolution(&self) -> u64 {
+        1
+    }
+
+    fn now(&self) -> u64 {
+        self.0.monotonic.load(SeqCst)
+    }
+}
+
+/// A generator that gives the same numbers for the same seed: `SplitMix64`. Not fit for secrets.
+#[derive(Clone)]
+pub(crate) struct SeededRandom(Arc<Mutex<u64>>);
+
+impl SeededRandom {
+    /// The sequence of an actor.
+    fn new(seed: u64, actor: &str) -> Self {
+        // FNV-1a: actors of one host have sequences of their own.
+        let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        let hash = actor.bytes().fold(0xcbf2_9ce4_8422_2325, mix);
+        Self(Arc::new(Mutex::new(seed ^ hash)))
+    }
+
+    fn next(&self) -> u64 {
+        let mut state = self.0.lock();
+        *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// Fills the bytes.
+    pub(crate) fn fill(&self, bytes: &mut [u8]) {
+        for chunk in bytes.chunks_mut(8) {
+            chunk.copy_from_slice(&self.next().to_le_bytes()[..chunk.len()]);
+        }
+    }
+}
+
+impl TryRng for SeededRandom {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        let [a, b, c, d, ..] = self.next().to_le_bytes();
+        Ok(u32::from_le_bytes([a, b, c, d]))
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        Ok(self.next())
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+        self.fill(bytes);
+        Ok(())
+    }
+}
+
+/// What an actor has of a simulation.
+#[derive(Default)]
+pub(crate) struct Simulated {
+    clock: Option<Arc<ManualClock>>,
+    pub(crate) random: Option<SeededRandom>,
+}
+
+impl Simulated {
+    pub(crate) fn new(simulation: Simulation, actor: &str) -> Self {
+        Self {
+            clock: simulation.clock,
+            random: simulation.seed.map(|seed| SeededRandom::new(seed, actor)),
+        }
+    }
+
+    /// Gives a guest the clock and the random numbers, if there are any.
+    pub(crate) fn apply(&self, wasi: &mut WasiCtxBuilder) {
+        if let Some(clock) = &self.clock {
+            wasi.wall_clock(Shared(clock.clone()))
+                .monotonic_clock(Shared(clock.clone()));
+        }
+        if let Some(random) = &self.random {
+            let seed = u128::from(random.next()) << 64 | u128::from(random.next());
+            wasi.secure_random(random.clone())
+                .insecure_random(random.clone())
+                .insecure_random_seed(seed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_gives_the_same_numbers_to_one_actor_and_others_to_another() {
+        let numbers = |seed, actor| {
+            let random = SeededRandom::new(seed, actor);
+            [random.next(), random.next()]
+        };
+        assert_eq!(numbers(1, "a"), numbers(1, "a"));
+        assert_ne!(numbers(1, "a"), numbers(2, "a"));
+        assert_ne!(numbers(1, "a"), numbers(1, "b"));
+        let mut bytes = [0; 11];
+        SeededRandom::new(1, "a").fill(&mut bytes);
+        assert_eq!(bytes[..8], numbers(1, "a")[0].to_le_bytes());
+        assert_eq!(bytes[8..], numbers(1, "a")[1].to_le_bytes()[..3]);
+    }
+
+    #[test]
+    fn a_clock_moves_when_it_is_told_to() {
+        let clock = Arc::new(ManualClock::new(5));
+        let shared = Shared(clock.clone());
+        clock.advance(3);
+        assert_eq!(HostMonotonicClock::now(&shared), 8);
+        clock.set(1);
+        assert_eq!(HostMonotonicClock::now(&shared), 8);
+        assert_eq!(HostWallClock::now(&shared), Duration::from_nanos(1));
+    }
+}
