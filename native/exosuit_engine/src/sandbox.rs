@@ -11,7 +11,7 @@
 //! an instance holds file descriptors, and a file system may be mounted anew in between.
 //!
 //! A file system may hang, and nothing can interrupt a thread in it. So both steps run on threads of their own,
-//! whose number is bounded, for the engine ([`located`]) and for each actor ([`open`]): a hanging mount costs the
+//! whose number is bounded, for the process ([`located`]) and for each actor ([`open`]): a hanging mount costs the
 //! calls of one actor, and a few threads.
 
 use std::path::Path;

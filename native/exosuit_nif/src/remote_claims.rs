@@ -20,7 +20,8 @@ fn claims_know<'a>(env: Env<'a>, host: ResourceArc<Host>, key: &str, claims: Cla
     done(env, id(key).map(know))
 }
 
-/// Removes the claims of a public key. Later calls of the actor to providers of this host are refused.
+/// Removes the claims of a public key. From then on links alone decide what the actor may call
+/// here, and its alias is unknown.
 #[rustler::nif]
 fn claims_forget<'a>(env: Env<'a>, host: ResourceArc<Host>, key: &str) -> Term<'a> {
     done(env, id(key).map(|key| host.router().forget_known(&key)))

@@ -11,6 +11,67 @@
 //!
 //! A call that had to wait in 2 or 3 is decided anew: what was allowed may not be any more.
 //!
+//! ```
+//! # use std::sync::Arc;
+//! # use std::time::{Duration, Instant};
+//! use exosuit_core::{Answer, Code, Context, Deliver, Id, Invocation, Notice, Observe, Reply};
+//! # use exosuit_core::{Grants, Identity, Origin, Target};
+//! use exosuit_router::{ActorLimits, Options, Router};
+//!
+//! /// An actor that answers with its payload; in a host this is code in the engine.
+//! struct Echo;
+//!
+//! impl Deliver for Echo {
+//!     fn deliver(&self, call: Invocation) -> Answer {
+//!         Box::pin(async move { call.payload.into_bytes().map(Reply::Bytes) })
+//!     }
+//! }
+//! # struct Silent;
+//! # impl Observe for Silent {
+//! #     fn observe(&self, _notice: Notice) {}
+//! # }
+//! # fn call() -> Invocation {
+//! #     Invocation {
+//! #         origin: Origin::Host,
+//! #         target: Target::Actor("echo".to_owned()),
+//! #         operation: "Echo.Say".to_owned(),
+//! #         payload: bytes::Bytes::from_static(b"hello").into(),
+//! #         context: Context::until(Instant::now() + Duration::from_secs(10)),
+//! #     }
+//! # }
+//! # let identity = Identity {
+//! #     public_key: None,
+//! #     issuer: None,
+//! #     call_alias: None,
+//! #     grants: Grants::Links,
+//! #     expires_at: None,
+//! #     settings: String::new(),
+//! # };
+//! # let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+//! # runtime.block_on(async {
+//!
+//! // `call()` is a call of the host to the actor `echo`.
+//! let options = Options { restart_wait: Duration::ZERO, ..Options::default() };
+//! let router = Router::new(options, Arc::new(Silent));
+//! let refused = router.deliver(call()).await;
+//! assert_eq!(refused.map(drop).map_err(|error| error.code), Err(Code::UnknownTarget));
+//!
+//! // An entry, and something that serves its calls.
+//! let echo = Id::parse("echo")?;
+//! let limits = ActorLimits { instances: 10, queue: 100, deadline: None };
+//! router.specify_actor(echo.clone(), limits)?;
+//! let publication = router.publish_actor(&echo, identity, Arc::new(Echo))?;
+//! assert_eq!(router.deliver(call()).await?.into_bytes()?, "hello");
+//!
+//! // Its process has ended: calls wait for a successor, here for no time at all.
+//! router.retract_actor(&publication);
+//! let refused = router.deliver(call()).await;
+//! assert_eq!(refused.map(drop).map_err(|error| error.code), Err(Code::Unavailable));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! The other files:
 //!
 //! | file | holds |
