@@ -224,7 +224,7 @@ defmodule PluginsTest do
     end
   end
 
-  # guests/rust: takes a tenth off the price of a hundred pieces or more, counts its orders, and writes to its log.
+  # guests/rust: takes a tenth off the price of many pieces, counts its orders, and writes to its log.
   defp discount, do: File.read!("priv/discount.wasm")
 
   # test/guests/bad.wat: misbehaves by the first letter of the order's id, and gives back any other order.
