@@ -9,8 +9,9 @@ defmodule Exosuit.Drain do
   alias Exosuit.{App, Event, Instance, Lattice, Router, Settings}
   alias Exosuit.Control.Receiver
 
-  # The time after the deadline that the data plane needs to drop the remaining calls.
-  @margin 5_000
+  # The time after the deadline that the data plane needs to drop the remaining calls, and the member to give back the
+  # leases of singletons.
+  @margin 8_000
 
   @spec child_spec(Instance.t()) :: Supervisor.child_spec()
   def child_spec(instance) do
@@ -36,6 +37,7 @@ defmodule Exosuit.Drain do
 
   def terminate(_reason, instance) do
     Settings.stop(instance)
+    App.Member.stop(instance)
     Router.drain(instance.router, instance.config.drain_timeout)
     Receiver.abandon(instance)
     # A later heartbeat would make other hosts believe that this host still runs.

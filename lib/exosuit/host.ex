@@ -5,6 +5,7 @@ defmodule Exosuit.Host do
       Host (rest_for_one)
       ├── Directory        what runs on this host
       ├── Specifications   what should run on this host
+      ├── Leases           ends singletons when their leases end
       ├── Links            which actor may use which capability
       ├── Providers        one temporary child per running provider
       ├── Actors           one temporary child per running actor
@@ -21,7 +22,7 @@ defmodule Exosuit.Host do
   use Supervisor
 
   alias Exosuit.{Directory, Instance}
-  alias Exosuit.Host.{Links, Reconciler, Replica, Specifications}
+  alias Exosuit.Host.{Leases, Links, Reconciler, Replica, Specifications}
 
   @spec start_link(Instance.t()) :: Supervisor.on_start()
   def start_link(instance), do: Supervisor.start_link(__MODULE__, instance)
@@ -31,6 +32,7 @@ defmodule Exosuit.Host do
     children = [
       {Directory, instance},
       {Specifications, instance},
+      {Leases, instance},
       {Links, instance},
       dynamic(instance, :providers),
       dynamic(instance, :actors),

@@ -29,6 +29,7 @@ defmodule Exosuit.Instance do
           router: reference(),
           tables: %{
             specifications: :ets.tid(),
+            leases: :ets.tid(),
             links: :ets.tid(),
             peers: :ets.tid(),
             known: :ets.tid(),

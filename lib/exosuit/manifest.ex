@@ -187,6 +187,7 @@ defmodule Exosuit.Manifest do
       config: component["config"],
       grants: grants(settings["grants"]),
       annotations: component["annotations"],
+      singleton?: component["singleton"] == true,
       app: app
     }
   end
@@ -227,6 +228,7 @@ defmodule Exosuit.Manifest do
       artifact: provider_artifact(component["image"], config),
       config: component["config"],
       annotations: component["annotations"],
+      singleton?: component["singleton"] == true,
       app: app
     }
   end

@@ -109,6 +109,7 @@ defmodule Exosuit.Simulated do
 
   defp handle({:client, event}, world), do: Client.handle(event, world)
   defp handle({:start, _id} = event, world), do: Faults.handle(event, world)
+  defp handle({:leave, _id, _epoch} = event, world), do: Faults.handle(event, world)
   defp handle(:join_sides, world), do: Faults.handle(:join_sides, world)
   defp handle(event, world), do: World.handle(event, world)
 
@@ -219,7 +220,7 @@ defmodule Exosuit.Simulated do
       expected != %{} and run.digest != version.digest ->
         ["#{host.id} runs another model of #{name}"]
 
-      MapSet.size(run.running) != map_size(expected) and version.fate != :hangs ->
+      MapSet.size(run.running) != map_size(expected) and not stays?(version, record) ->
         ["#{host.id} does not run all of #{name}"]
 
       not as_said? ->
@@ -229,6 +230,9 @@ defmodule Exosuit.Simulated do
         []
     end
   end
+
+  # A version that never runs is rolled back, if there is an older one.
+  defp stays?(version, record), do: version.fate == :hangs and Record.previous(record) == nil
 
   # Only who cannot run a version may have refused it.
   defp refusals(world, hosts, name, record, workloads) do

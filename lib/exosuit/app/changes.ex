@@ -7,7 +7,7 @@ defmodule Exosuit.App.Changes do
   """
 
   alias Exosuit.App.{Keys, Machine, Record, Status}
-  alias Exosuit.App.Machine.Slots
+  alias Exosuit.App.Machine.{Lease, Slots}
   alias Exosuit.Error
 
   @type event ::
@@ -20,6 +20,7 @@ defmodule Exosuit.App.Changes do
       {:record, name} -> record({key, text}, name, Record.decode(name, text), revision)
       {:status, host, app} -> status(key, host, app, Status.decode(text))
       {:slots, app} -> slots(key, app, Slots.decode(text), revision)
+      {:lease, app, workload} -> lease(key, {app, workload}, Lease.decode(text), revision)
       :generation -> {:generation, text}
       :unknown -> :none
     end
@@ -45,6 +46,7 @@ defmodule Exosuit.App.Changes do
 
   defp absent({:status, host, app}), do: {:status, host, app, nil}
   defp absent({:slots, app}), do: {:slots, app, nil, 0}
+  defp absent({:lease, app, workload}), do: {:lease, app, workload, nil, 0}
   defp absent(:generation), do: {:generation, nil}
   defp absent(:unknown), do: :none
 
@@ -67,5 +69,13 @@ defmodule Exosuit.App.Changes do
 
   defp slots(key, app, {:error, error}, revision) do
     {:ignored, key, error, {:slots, app, nil, revision}}
+  end
+
+  defp lease(_key, {app, workload}, {:ok, lease}, revision),
+    do: {:lease, app, workload, lease, revision}
+
+  # Somebody has it, and has just renewed it.
+  defp lease(key, {app, workload}, {:error, error}, revision) do
+    {:ignored, key, error, {:lease, app, workload, Lease.unreadable(), revision}}
   end
 end

@@ -1,8 +1,8 @@
 defmodule Exosuit.App.Cleanup do
   @moduledoc """
   The hourly clean-up of a member, in tasks. Each member deletes unused files of objects in its own data directory.
-  One member of the lattice also deletes the statuses of lost hosts, and the objects that no application names
-  (`Exosuit.App.Sweep`). While there is a record of a newer version of Exosuit, nothing is cleaned up, because such a
+  One member of the lattice also deletes the statuses of lost hosts, the leases of deleted applications, and the objects
+  that no application names (`Exosuit.App.Sweep`). While there is a record of a newer version of Exosuit, nothing is cleaned up, because such a
   record may name objects that this version cannot see.
   """
 
@@ -36,6 +36,10 @@ defmodule Exosuit.App.Cleanup do
     for {host, app} <- Machine.lost_statuses(machine),
         key = Keys.encode({:status, host, app}),
         do: Store.delete(instance.lattice, @bucket, key)
+
+    for {app, workload, revision} <- Machine.unused_leases(machine),
+        key = Keys.encode({:lease, app, workload}),
+        do: Store.remove(instance.lattice, @bucket, key, revision)
 
     Sweep.run(instance.lattice, found, System.system_time(:millisecond))
   end

@@ -9,7 +9,7 @@ defmodule Exosuit.App.Copy do
   """
 
   alias Exosuit.{Error, Instance}
-  alias Exosuit.App.{Machine, Record}
+  alias Exosuit.App.{Machine, Model, Record}
 
   @file_name "applications.copy"
   @header "exosuit-applications-1"
@@ -61,7 +61,8 @@ defmodule Exosuit.App.Copy do
 
     with ^hash <- :crypto.hash(:sha256, body),
          %{schema: @schema} = copy <- :erlang.binary_to_term(body, [:safe]) do
-      {:ok, %{copy | records: Map.new(copy.records, &upgrade/1)}}
+      models = Map.new(copy.models, fn {digest, model} -> {digest, Model.upgrade(model)} end)
+      {:ok, %{copy | records: Map.new(copy.records, &upgrade/1), models: models}}
     else
       _damaged_or_another_schema -> set_aside(path)
     end

@@ -8,12 +8,14 @@ defmodule Exosuit.App.Keys do
   | `app.<name>` | `Exosuit.App.Record` | whoever changes the application |
   | `status.<host id>.<name>` | `Exosuit.App.Status` | that host |
   | `slots.<name>` | `Exosuit.App.Machine.Slots`: who is being updated | the members, by compare-and-set |
+  | `lease.<name>.<workload>` | `Exosuit.App.Machine.Lease`: who may run a singleton | the members, by compare-and-set |
   """
 
   @type key ::
           {:record, String.t()}
           | {:status, host :: String.t(), app :: String.t()}
           | {:slots, String.t()}
+          | {:lease, app :: String.t(), workload :: String.t()}
           | :generation
 
   @doc "A key as the store has it."
@@ -21,6 +23,7 @@ defmodule Exosuit.App.Keys do
   def encode({:record, name}), do: "app." <> name
   def encode({:status, host, app}), do: "status.#{host}.#{app}"
   def encode({:slots, app}), do: "slots." <> app
+  def encode({:lease, app, workload}), do: "lease.#{app}.#{workload}"
   def encode(:generation), do: "generation"
 
   @doc "Reads a key of the store; `:unknown` for a key of another version of Exosuit."
@@ -29,12 +32,16 @@ defmodule Exosuit.App.Keys do
   def decode("slots." <> app), do: {:slots, app}
   def decode("generation"), do: :generation
 
-  def decode("status." <> rest) do
+  def decode("status." <> rest), do: decode_pair(:status, rest)
+  def decode("lease." <> rest), do: decode_pair(:lease, rest)
+
+  def decode(_other), do: :unknown
+
+  # Neither host ids nor names of applications have dots.
+  defp decode_pair(kind, rest) do
     case String.split(rest, ".", parts: 2) do
-      [host, app] -> {:status, host, app}
+      [first, second] -> {kind, first, second}
       _other -> :unknown
     end
   end
-
-  def decode(_other), do: :unknown
 end

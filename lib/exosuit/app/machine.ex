@@ -20,14 +20,17 @@ defmodule Exosuit.App.Machine do
   | `{:generation, text \\| nil}` | the key `generation` changed |
   | `{:status, host_id, app, status \\| nil}` | of all hosts, this one included |
   | `{:slots, app, slots \\| nil, revision}` | revision 0 if there never were any |
+  | `{:lease, app, workload, lease \\| nil, revision, now}` | `t:Exosuit.App.Machine.Lease.value/0`; revision 0 if the store lacks it |
   | `{:beat, member, now}` | a member's facts; its own as well, if they change |
   | `{:left, member_id, now}` | a member said that it stops |
   | `{:model, digest, model \\| {:error, error}}` | answer to `:fetch_model` |
   | `{:objects, app, version, digests, :here \\| {:error, error}}` | answer to `:fetch_objects` |
   | `{:applied, app, version, share, outcomes}` | answer to `:apply_share`: per workload `:running`, `{:starting, error \\| nil}` or `{:refused, error, final?}` |
   | `{:health, app, version, outcomes}` | later changes of it |
+  | `{:lease_conflict, app, workload, lease \\| nil, revision, now}` | answer to `:write_lease` that was refused: what the store holds instead |
   | `{:host_restarted, now}` | the host lost all that it ran |
-  | `{:written, key, {:ok, revision} \\| :conflict \\| {:error, error}}` | answer to a write, once for each. `key` is `{:record, name}`, `{:status, app}`, `{:slots, app}` or `:generation`; for the last, `{:ok, generation}` |
+  | `{:stopping, now}` | the host stops: it ends its singletons and gives their leases back |
+  | `{:written, key, {:ok, revision} \\| :conflict \\| {:error, error}}` | answer to a write, once for each. `key` is `{:record, name}`, `{:status, app}`, `{:slots, app}`, `{:lease, app, workload}` or `:generation`; for the last, `{:ok, generation}` |
 
   Events of the store come in its order: first its whole content, and after an interruption the changes.
 
@@ -42,6 +45,8 @@ defmodule Exosuit.App.Machine do
   | `{:put_back, name, record \\| {:newer, schema, source}}` | create only |
   | `{:write_status, app, status \\| nil}` | `nil`: delete the key |
   | `{:write_slots, app, slots, revision}` | compare-and-set |
+  | `{:write_lease, app, workload, lease, revision}` | compare-and-set; one without a holder only when the singleton has ended here |
+  | `{:hold, app, workload, until}` | this host may run the singleton until then, and ends it then by itself; `:infinity`: without end |
   | `{:write_generation, old \\| nil}` | a new generation, if it is still the old one |
   | `:beat` | beat now, as a new member does not know this one yet |
   | `{:keep, copy}` | write the copy to disk; `new/2` starts from it |
@@ -56,17 +61,22 @@ defmodule Exosuit.App.Machine do
   - A share is applied only when its model and its objects are on this host.
   - A workload that moves away goes on until its new host reports it running (`Exosuit.App.Machine.Handover`).
   - A member updates only while it holds a slot (`Exosuit.App.Machine.Slots`).
+  - A singleton runs only where its lease is held (`Exosuit.App.Machine.Lease`).
   - A version that fails brings back the version before (`Exosuit.App.Machine.Share`). If it fails only on a member that ran
     nothing of the application, while others run it, the member refuses its share instead and is passed over.
   """
 
   alias Exosuit.App.{Model, Placement, Record, Snapshot, Status}
-  alias Exosuit.App.Machine.{Events, Members, Options, Records, Report, Share, State, Steps, View}
+  alias Exosuit.App.Machine.{Events, Leases, Members, Options, Records, Report}
+  alias Exosuit.App.Machine.{Share, State, Steps, View}
   alias Exosuit.Model.Digest
 
   @type event :: tuple()
   @type action :: tuple() | :beat
-  @type key :: {:record | :status | :slots, String.t()} | :generation
+  @type key ::
+          {:record | :status | :slots, String.t()}
+          | {:lease, app :: String.t(), workload :: String.t()}
+          | :generation
 
   @typedoc """
   The data that a host keeps on disk, and starts from while the lattice cannot be reached.
@@ -101,6 +111,7 @@ defmodule Exosuit.App.Machine do
       own: own.id,
       options: options,
       now: now,
+      current_at: now,
       members: members,
       known?: Members.known?(members, now),
       candidates: Placement.candidates(Members.list(members)),
@@ -177,6 +188,14 @@ defmodule Exosuit.App.Machine do
         do: {host, app}
   end
 
+  @doc "The leases of applications that are gone: application, workload and revision."
+  @spec unused_leases(t()) :: [{String.t(), String.t(), pos_integer()}]
+  defdelegate unused_leases(state), to: Leases, as: :unused
+
+  @doc "Whether this host may still run a singleton, or has asked for a write of a lease."
+  @spec holds_leases?(t()) :: boolean()
+  defdelegate holds_leases?(state), to: Leases, as: :any?
+
   @doc "The statuses of an application by member id. That of this host is computed anew."
   @spec statuses(t(), String.t()) :: %{optional(String.t()) => Status.t()}
   def statuses(state, app) do
@@ -209,9 +228,15 @@ defmodule Exosuit.App.Machine do
         placed: placed,
         refusals: refusals,
         statuses: statuses(state, app),
+        holders: holders(state, app),
         told: share(state, app)
       }
     end
+  end
+
+  defp holders(state, app) do
+    share = state.shares[app] || %Share{}
+    Map.merge(Leases.holders(state, app), Map.new(share.leased, &{&1, state.own}))
   end
 
   @doc "The members, as placement takes them."

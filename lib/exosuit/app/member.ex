@@ -18,6 +18,7 @@ defmodule Exosuit.App.Member do
   alias Exosuit.{Directory, Error, Event, Instance, Lattice, Settings}
   alias Exosuit.App.{Beat, Changes, Cleanup, Copy, Keys, Machine, Record, Runner, Shares}
   alias Exosuit.App.{Placement, Work}
+  alias Exosuit.Host.Leases
   alias Exosuit.Lattice.{Bus, Session, Store}
 
   @bucket :applications
@@ -43,6 +44,9 @@ defmodule Exosuit.App.Member do
 
   @call_timeout 30_000
 
+  # How long a stopping host waits at most until its leases are given back.
+  @give_back 3_000
+
   @enforce_keys [:instance, :tasks]
   defstruct [
     :instance,
@@ -61,6 +65,7 @@ defmodule Exosuit.App.Member do
     current: nil,
     beat_due?: false,
     links: [],
+    stopping: [],
     shown: {nil, nil, %{}}
   ]
 
@@ -89,9 +94,16 @@ defmodule Exosuit.App.Member do
     with {:error, _away} <- call(instance, :members, @call_timeout), do: []
   end
 
-  @doc "Tells the other members that this host stops. Does not wait."
+  @doc "Ends the singletons on this host, and gives their leases back, because it stops. Does not wait."
+  @spec stop(Instance.t()) :: :ok
+  def stop(instance), do: GenServer.cast(via(instance), {:tell, {:stopping, now()}})
+
+  @doc "Tells the other members that this host stops. Waits a short time for the leases of singletons."
   @spec leave(Instance.t()) :: :ok
-  def leave(instance), do: beat(instance, leaving: true)
+  def leave(instance) do
+    _given_back_or_late = call(instance, :await_leases, @give_back)
+    beat(instance, leaving: true)
+  end
 
   defp via(instance), do: Directory.via(instance.name, __MODULE__)
 
@@ -146,6 +158,10 @@ defmodule Exosuit.App.Member do
 
   def handle_call(:members, _from, state) do
     {:reply, Machine.members(state.machine), state}
+  end
+
+  def handle_call(:await_leases, from, state) do
+    {:noreply, leases_given_back(%{state | stopping: [from | state.stopping]})}
   end
 
   @impl GenServer
@@ -241,7 +257,22 @@ defmodule Exosuit.App.Member do
 
   defp handle(state, event) do
     {machine, actions} = Machine.handle(state.machine, event)
-    show(act(%{state | machine: machine}, actions), Machine.changed(machine))
+
+    %{state | machine: machine}
+    |> act(actions)
+    |> show(Machine.changed(machine))
+    |> leases_given_back()
+  end
+
+  defp leases_given_back(%{stopping: []} = state), do: state
+
+  defp leases_given_back(state) do
+    if Machine.holds_leases?(state.machine) do
+      state
+    else
+      Enum.each(state.stopping, &GenServer.reply(&1, :ok))
+      %{state | stopping: []}
+    end
   end
 
   # Runs after the orders of the same event: a caller that waits for a share must not see the record without its
@@ -278,6 +309,11 @@ defmodule Exosuit.App.Member do
 
   defp act_one({:announce, fact}, state) do
     Lattice.announce(state.instance, fact)
+    state
+  end
+
+  defp act_one({:hold, app, workload, until}, state) do
+    :ok = Leases.hold(state.instance, {app, workload}, until)
     state
   end
 
@@ -323,6 +359,11 @@ defmodule Exosuit.App.Member do
   defp take(state, {:generation, generation} = event) do
     handle(%{state | generation: generation}, event)
   end
+
+  # A lease counts from when it was seen.
+  defp take(state, {kind, app, workload, lease, revision})
+       when kind in [:lease, :lease_conflict],
+       do: handle(state, {kind, app, workload, lease, revision, now()})
 
   defp take(state, event), do: handle(state, event)
 
@@ -416,7 +457,7 @@ defmodule Exosuit.App.Member do
 
   # The connection was lost in the meantime: the watch sends everything anew.
   defp finished(state, {:current, _tag}, _late), do: state
-  defp finished(state, purpose, result), do: handle(state, Work.event(purpose, result))
+  defp finished(state, purpose, result), do: take(state, Work.event(purpose, result))
 
   defp read_copy(instance) do
     case Copy.read(instance) do

@@ -130,6 +130,10 @@ defmodule Exosuit.App.Model do
 
   def decode(text), do: {:error, too_large(text)}
 
+  @doc "The model as this version of Exosuit makes it: one of an older version may lack fields."
+  @spec upgrade(t()) :: t()
+  def upgrade(%__MODULE__{manifest: manifest}), do: build(manifest)
+
   defp from_manifest(manifest) do
     with :ok <- check(manifest), do: {:ok, build(manifest)}
   end

@@ -29,8 +29,8 @@ defmodule Exosuit.App.Overview do
     do: Map.put(head(record), :status, summary(record, parts(known)))
 
   @doc """
-  An application: what `line/1` has, `components` (each with its `id`, `role`, `scaler`, `wanted`, its `hosts`, and
-  what is `missing` of it), `missing` of all (texts), and `failed` (the versions that failed, with the reasons); `nil`
+  An application: what `line/1` has, `components` (each with its `id`, `role`, `scaler`, `wanted`, its `hosts`, whether
+  it is a `singleton`, the `holder` of its lease, and what is `missing` of it), `missing` of all (texts), and `failed` (the versions that failed, with the reasons); `nil`
   if it has no record.
   """
   @spec status(known()) :: map() | nil
@@ -149,6 +149,7 @@ defmodule Exosuit.App.Overview do
         components =
           for workload <- snapshot.placed.workloads do
             component = component(workload, record, {shares, statuses, names})
+            component = Map.put(component, :holder, holder(workload, snapshot, names))
             Map.put(component, :missing, missing(component) ++ Map.get(nowhere, workload.id, []))
           end
 
@@ -180,9 +181,17 @@ defmodule Exosuit.App.Overview do
       id: workload.id,
       role: workload.role,
       scaler: workload.scaler,
+      singleton: workload.singleton?,
       wanted: wanted,
       hosts: hosts
     }
+  end
+
+  defp holder(%{singleton?: false}, _snapshot, _names), do: nil
+
+  defp holder(%{id: id}, snapshot, names) do
+    host = snapshot.holders[id]
+    names[host] || host
   end
 
   defp leaves?(status, id), do: match?(%{state: :leaving}, status.workloads[id])

@@ -10,6 +10,7 @@ defmodule Exosuit.App.Placement do
   | daemon | `instances` (a provider once) on each member that meets one of its spreads |
   | provider with spreads | once on each of so many members that meet the spread |
   | provider without a spread | once on every member |
+  | singleton | all of `instances` on one member that meets one of its spreads |
 
   A member is a candidate if it meets the labels of the spread, has the feature that the reference asks for
   (`exosuit+module://NAME` asks for `module:NAME`), understands the schema of the record, and has not refused
@@ -192,6 +193,13 @@ defmodule Exosuit.App.Placement do
 
   # All members.
 
+  defp place_workload(app, %Workload{singleton?: true} = workload, able) do
+    case chosen(app, workload, able) do
+      nil -> {%{}, [{hd(spreads(workload)).name, each(workload)}]}
+      id -> {%{id => each(workload)}, []}
+    end
+  end
+
   defp place_workload(app, %Workload{role: :provider, scaler: :spread} = workload, able) do
     {taken, unplaced} =
       workload
@@ -269,6 +277,10 @@ defmodule Exosuit.App.Placement do
 
   # For one member: its rank is the number of candidates that score higher.
 
+  defp count(app, %Workload{singleton?: true} = workload, able, own_id) do
+    if chosen(app, workload, able) == own_id, do: each(workload), else: 0
+  end
+
   defp count(app, %Workload{role: :provider, scaler: :spread} = workload, able, own_id) do
     {counts, _unplaced} = place_workload(app, workload, able)
     Map.get(counts, own_id, 0)
@@ -321,9 +333,22 @@ defmodule Exosuit.App.Placement do
 
   # Both.
 
-  defp parts(%Workload{scaler: :everywhere} = workload) do
-    [{%{name: "default", requirements: %{}, weight: 1}, workload.instances}]
+  @everywhere %{name: "default", requirements: %{}, weight: 1}
+
+  # The member that runs a singleton.
+  defp chosen(app, workload, able) do
+    able = Enum.filter(able, fn {_hash, member} -> wanted?(member, workload) end)
+
+    case ranked(app, workload, @everywhere, able) do
+      [] -> nil
+      [{_score, id} | _others] -> id
+    end
   end
+
+  defp spreads(%Workload{scaler: :everywhere}), do: [@everywhere]
+  defp spreads(%Workload{spreads: spreads}), do: spreads
+
+  defp parts(%Workload{scaler: :everywhere} = workload), do: [{@everywhere, workload.instances}]
 
   defp parts(%Workload{} = workload) do
     Enum.zip(

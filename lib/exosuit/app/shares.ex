@@ -309,9 +309,9 @@ defmodule Exosuit.App.Shares do
     end
   end
 
-  # The share that this host would have as the only member.
+  # The share that this host would have as the only member. Without the store, it has no lease of a singleton.
   defp alone(state, app, model, sources) do
-    placed = [%{name: app, workloads: Model.workloads(model)}]
+    placed = [%{name: app, workloads: Enum.reject(Model.workloads(model), & &1.singleton?)}]
     own = Beat.member(state.instance)
     share = Map.get(Placement.share(placed, [own], %{}, own.id), app, %{})
     order = %{Runner.order(app, 0, share) | model: model, sources: sources}

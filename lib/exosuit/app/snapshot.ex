@@ -7,6 +7,7 @@ defmodule Exosuit.App.Snapshot do
   - `placed`: the application as placement takes it; `nil` while its model is not here
   - `refusals`: the members that refused a workload for good, by its id
   - `statuses`: what the members say, by their ids
+  - `holders`: the members that have the leases of singletons, by their workloads; `nil` for nobody
   - `told`: the version and the share that this host was told to run last
   """
 
@@ -18,6 +19,7 @@ defmodule Exosuit.App.Snapshot do
           placed: Placement.app() | nil,
           refusals: %{optional(String.t()) => [String.t()]},
           statuses: %{optional(String.t()) => Status.t()},
+          holders: %{optional(String.t()) => String.t() | nil},
           told: {pos_integer() | nil, Placement.share()}
         }
 
@@ -27,6 +29,7 @@ defmodule Exosuit.App.Snapshot do
     newer?: false,
     refusals: %{},
     statuses: %{},
+    holders: %{},
     told: {nil, %{}}
   ]
 

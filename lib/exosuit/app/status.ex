@@ -6,7 +6,7 @@ defmodule Exosuit.App.Status do
   - `version`, `model`: the version that the host runs or starts, and the digest of its model; `nil` while it runs
     none. An application that was deleted and applied again has the same numbers for other models
   - `workloads`: for each workload of the share how many instances it should have, its state, and the reason if it
-    does not run
+    does not run. A singleton that waits for its lease is `:waiting`, and counts 0
   - `refused`: the workloads of `version` that the host refuses for good, with the reasons. Placement passes
     this host over for them until another version is deployed
   - `problem`: why the host does not go on to the version that should run: `waits for a slot`
@@ -14,7 +14,7 @@ defmodule Exosuit.App.Status do
 
   alias Exosuit.{Error, Json}
 
-  @type state :: :running | :starting | :refused | :leaving
+  @type state :: :running | :starting | :refused | :leaving | :waiting
   @type workload :: %{count: non_neg_integer(), state: state(), detail: String.t() | nil}
   @type t :: %__MODULE__{
           schema: pos_integer(),
@@ -34,7 +34,8 @@ defmodule Exosuit.App.Status do
     "running" => :running,
     "starting" => :starting,
     "refused" => :refused,
-    "leaving" => :leaving
+    "leaving" => :leaving,
+    "waiting" => :waiting
   }
 
   @doc "Whether the status is about this version with this model."
@@ -46,6 +47,13 @@ defmodule Exosuit.App.Status do
   @spec runs?(t() | nil, {pos_integer(), String.t()}, String.t()) :: boolean()
   def runs?(status, version_and_model, workload) do
     about?(status, version_and_model) and match?(%{state: :running}, status.workloads[workload])
+  end
+
+  @doc "Whether this host runs the singleton in this version, or would if it had the lease."
+  @spec ready?(t() | nil, {pos_integer(), String.t()}, String.t()) :: boolean()
+  def ready?(status, version_and_model, workload) do
+    about?(status, version_and_model) and
+      match?(%{state: state} when state in [:waiting, :running], status.workloads[workload])
   end
 
   @doc "A reason for people, as a status holds it: one line of at most 512 bytes."

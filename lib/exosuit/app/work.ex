@@ -35,10 +35,15 @@ defmodule Exosuit.App.Work do
   def of({:write_slots, app, slots, revision}, instance),
     do: {{:written, {:slots, app}}, fn -> Writes.slots(instance, app, slots, revision) end}
 
+  def of({:write_lease, app, workload, lease, revision}, instance),
+    do:
+      {{:written, {:lease, app, workload}},
+       fn -> Writes.lease(instance, app, workload, lease, revision) end}
+
   def of({:write_generation, old}, instance),
     do: {{:written, :generation}, fn -> Writes.generation(instance, old) end}
 
-  @doc "The event of the machine for the result of a task."
+  @doc "The event of the machine for the result of a task; one of a lease without its time."
   @spec event(purpose(), term()) :: Machine.event()
   def event({:model, digest}, {:ok, model}), do: {:model, digest, model}
 
@@ -50,6 +55,9 @@ defmodule Exosuit.App.Work do
 
   def event({:objects, app, version, digests}, {:error, error}),
     do: {:objects, app, version, digests, {:error, error}}
+
+  def event({:written, {:lease, app, workload}}, {:conflict, lease, revision}),
+    do: {:lease_conflict, app, workload, lease, revision}
 
   def event({:written, key}, result), do: {:written, key, result}
 end

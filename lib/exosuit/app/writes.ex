@@ -7,7 +7,8 @@ defmodule Exosuit.App.Writes do
 
   alias Exosuit.{Error, Instance}
   alias Exosuit.App.{Keys, Record, Status}
-  alias Exosuit.App.Machine.{Records, Slots}
+  alias Exosuit.App.Machine.{Lease, Records, Slots}
+  alias Exosuit.Host.Leases
   alias Exosuit.Lattice.Store
 
   @type result :: {:ok, term()} | :conflict | {:error, Error.t()}
@@ -58,9 +59,39 @@ defmodule Exosuit.App.Writes do
   @spec slots(Instance.t(), String.t(), Slots.t(), non_neg_integer()) :: result()
   def slots(instance, app, slots, revision) do
     with {:ok, text} <- Slots.encode(slots),
-         {:ok, revision} <- present(instance, {:slots, app}, revision),
-         do: compare_and_set(instance, {:slots, app}, text, revision)
+         do: write_present(instance, {:slots, app}, text, revision)
   end
+
+  @doc """
+  Writes a lease. One without a holder is written when the singleton has ended on this host. A conflict has the value
+  and the revision in the store.
+  """
+  @spec lease(Instance.t(), String.t(), String.t(), Lease.value(), non_neg_integer()) ::
+          result() | {:conflict, Lease.value() | nil, non_neg_integer()}
+  def lease(instance, app, workload, value, revision) do
+    key = {:lease, app, workload}
+
+    with :ok <- end_singleton(instance, {app, workload}, value),
+         {:ok, text} <- Lease.encode(value),
+         :conflict <- write_present(instance, key, text, revision),
+         do: read_lease(instance, key)
+  end
+
+  defp write_present(instance, key, text, revision) do
+    with {:ok, revision} <- present(instance, key, revision),
+         do: compare_and_set(instance, key, text, revision)
+  end
+
+  defp read_lease(instance, key) do
+    case read(instance, key) do
+      {:ok, {nil, _revision}} -> {:conflict, nil, 0}
+      {:ok, {text, revision}} -> {:conflict, Lease.read(text), revision}
+      error -> error
+    end
+  end
+
+  defp end_singleton(instance, lease, %{holder: nil}), do: Leases.end_singleton(instance, lease)
+  defp end_singleton(_instance, _lease, _held), do: :ok
 
   # A key that was deleted has the revision of its deletion, which watches do not tell.
   defp present(instance, key, 0) do

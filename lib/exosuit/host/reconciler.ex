@@ -7,7 +7,7 @@ defmodule Exosuit.Host.Reconciler do
   use Exosuit.Server
 
   alias Exosuit.{Actor, Claims, Directory, Error, Event, Instance, Lattice, Provider, Router}
-  alias Exosuit.Host.{Attempts, Inventory, Links, Specifications, Statuses}
+  alias Exosuit.Host.{Attempts, Inventory, Leases, Links, Specifications, Statuses}
   alias Exosuit.Model
 
   @enforce_keys [:instance]
@@ -209,8 +209,8 @@ defmodule Exosuit.Host.Reconciler do
 
   defp perform({:spawn, key}, state) do
     case Specifications.fetch(state.instance, key) do
-      {:ok, {specification, nil}} -> spawn_child(state, key, specification, lent(state, key))
-      {:ok, {specification, compiled}} -> spawn_child(state, key, specification, compiled)
+      {:ok, {specification, nil}} -> spawn_leased(state, key, specification, lent(state, key))
+      {:ok, {specification, compiled}} -> spawn_leased(state, key, specification, compiled)
       {:error, error} -> act(Attempts.stop(state.attempts, key, error), state)
     end
   end
@@ -289,6 +289,13 @@ defmodule Exosuit.Host.Reconciler do
   defp lent(%{code: {key, code}}, key), do: code
   defp lent(_state, _key), do: nil
 
+  defp spawn_leased(state, key, specification, code) do
+    case Leases.check(state.instance, specification) do
+      :ok -> spawn_child(state, key, specification, code)
+      {:error, error} -> act(Attempts.failed(state.attempts, key, error, now()), state)
+    end
+  end
+
   defp spawn_child(state, {role, _id} = key, specification, code) do
     argument = {state.instance, specification, code, self()}
 
@@ -298,6 +305,7 @@ defmodule Exosuit.Host.Reconciler do
         {process(specification), argument}
       )
 
+    Leases.watch(state.instance, specification, pid)
     watch(state, key, pid)
   end
 

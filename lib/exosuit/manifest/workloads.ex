@@ -86,6 +86,7 @@ defmodule Exosuit.Manifest.Workloads do
       instances: instances || 1,
       scaler: scaler(component),
       spreads: Enum.map(component["spread"], &spread/1),
+      singleton?: component["singleton"] == true,
       config: component["config"],
       configs: names(component["config_parts"]),
       annotations: component["annotations"]

@@ -6,7 +6,8 @@ defmodule Exosuit.Model.ActorSpecification do
   The process that runs it is one attempt; the specification stays until the actor is stopped.
 
   `instances` is the total number, and `annotations` those of its first share. If there are several shares with
-  different annotations, `shares` has all of them, see `Exosuit.Model.Instances`.
+  different annotations, `shares` has all of them, see `Exosuit.Model.Instances`. A `singleton?` runs only while this
+  host holds its lease.
   """
 
   alias Exosuit.Model.{Artifact, Grants, Instances, Limits, Warm}
@@ -21,6 +22,7 @@ defmodule Exosuit.Model.ActorSpecification do
           grants: Grants.t(),
           annotations: Instances.annotations(),
           shares: Instances.shares(),
+          singleton?: boolean(),
           app: String.t() | nil
         }
 
@@ -35,7 +37,8 @@ defmodule Exosuit.Model.ActorSpecification do
     config: %{},
     grants: %Grants{},
     annotations: %{},
-    shares: []
+    shares: [],
+    singleton?: false
   ]
 
   @doc "The shares of the actor, at least one."

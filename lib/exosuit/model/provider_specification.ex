@@ -2,7 +2,8 @@ defmodule Exosuit.Model.ProviderSpecification do
   @moduledoc """
   A provider that should run, with its own configuration.
 
-  `link_name` distinguishes several providers of one kind in the OTP era.
+  `link_name` distinguishes several providers of one kind in the OTP era. A `singleton?` runs only while this host holds
+  its lease.
 
   The process that runs it is one attempt; the specification stays until the provider is stopped.
   """
@@ -15,11 +16,20 @@ defmodule Exosuit.Model.ProviderSpecification do
           config: %{optional(String.t()) => String.t()},
           annotations: %{optional(String.t()) => String.t()},
           link_name: String.t(),
+          singleton?: boolean(),
           app: String.t() | nil
         }
 
   # Its own configuration may hold secrets.
   @derive {Inspect, except: [:config]}
   @enforce_keys [:id, :artifact]
-  defstruct [:id, :artifact, :app, config: %{}, annotations: %{}, link_name: "default"]
+  defstruct [
+    :id,
+    :artifact,
+    :app,
+    config: %{},
+    annotations: %{},
+    link_name: "default",
+    singleton?: false
+  ]
 end

@@ -6,6 +6,7 @@ defmodule Exosuit.Model.Workload do
   - `instances`: of an actor, how many calls may run; of a provider, on how many hosts it is
   - `scaler`: `:everywhere`: `instances` in all, over all hosts; `:spread`: `instances` in all, over the hosts that
     the spreads name, by weight; `:daemon`: `instances` on each host that a spread names
+  - `singleton?`: whether it runs on one host at a time, with all of its instances
   - `config`: its configuration; if a part of it is stored elsewhere, `configs` has the names of all parts in
     their order instead
   """
@@ -22,6 +23,7 @@ defmodule Exosuit.Model.Workload do
           instances: pos_integer(),
           scaler: :everywhere | :spread | :daemon,
           spreads: [spread()],
+          singleton?: boolean(),
           config: Exosuit.Model.Configuration.t(),
           configs: [String.t()],
           annotations: %{optional(String.t()) => String.t()}
@@ -37,6 +39,7 @@ defmodule Exosuit.Model.Workload do
     instances: 1,
     scaler: :everywhere,
     spreads: [],
+    singleton?: false,
     config: %{},
     configs: [],
     annotations: %{}

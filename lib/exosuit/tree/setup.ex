@@ -5,7 +5,7 @@ defmodule Exosuit.Tree.Setup do
 
   alias Exosuit.{Config, Directory, Error, Instance, Lattice, Router, Settings}
   alias Exosuit.Actor.Handover
-  alias Exosuit.Host.{Identity, Links, Specifications, Statuses}
+  alias Exosuit.Host.{Identity, Leases, Links, Specifications, Statuses}
 
   @typedoc "The fields of an `Exosuit.Instance` that are made by `prepare/1`."
   @type prepared :: %{
@@ -50,6 +50,7 @@ defmodule Exosuit.Tree.Setup do
   defp tables(config) do
     %{
       specifications: Specifications.table(),
+      leases: Leases.table(),
       links: Links.table(),
       peers: Lattice.Peers.table(),
       known: Lattice.Known.table(),

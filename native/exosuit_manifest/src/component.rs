@@ -126,7 +126,31 @@ impl<'a> Draft<'a> {
         for value in &self.traits {
             self.read_trait(value, drafts, source, &mut traits);
         }
+        self.check_singleton(&traits);
         traits
+    }
+
+    /// A singleton has one host. A scaler that asks for several contradicts it.
+    fn check_singleton(&self, traits: &Traits) {
+        let (
+            Some(Settings {
+                singleton: true, ..
+            }),
+            Some(scaler),
+        ) = (&traits.settings, &traits.scaler)
+        else {
+            return;
+        };
+        let several = scaler.instances.is_some_and(|count| count.get() > 1);
+        let expected = match (scaler.kind, self.kind) {
+            (ScalerKind::Daemon, _) => "no daemonscaler, which runs it on each host",
+            (ScalerKind::Spread, Some(Kind::Provider)) if several => {
+                "instances: 1, which is the number of its hosts"
+            }
+            (ScalerKind::Spread, _) => return,
+        };
+        let message = format!("expected {expected}, as it is a singleton");
+        self.at.refuse(Code::InvalidValue, message);
     }
 
     fn read_trait(
@@ -183,6 +207,7 @@ impl<'a> Draft<'a> {
             max_instances: scaler.instances,
             scaler: scaler.kind,
             spread: scaler.spread,
+            singleton: settings.singleton,
             config: self.config.values,
             config_parts: self.config.parts,
             annotations: settings.annotations,
@@ -194,6 +219,7 @@ impl<'a> Draft<'a> {
 
     pub(crate) fn into_provider(self, traits: Traits) -> Option<ProviderSpec> {
         let scaler = traits.scaler.unwrap_or_default();
+        let settings = traits.settings.unwrap_or_default();
         Some(ProviderSpec {
             name: self.name?.to_owned(),
             id: self.id?,
@@ -203,9 +229,10 @@ impl<'a> Draft<'a> {
             instances: scaler.instances,
             scaler: scaler.kind,
             spread: scaler.spread,
+            singleton: settings.singleton,
             config: self.config.values,
             config_parts: self.config.parts,
-            annotations: traits.settings.unwrap_or_default().annotations,
+            annotations: settings.annotations,
             place: self.at.place(),
             image_place: self.image_place,
         })

@@ -117,6 +117,8 @@ pub struct ActorSpec {
     pub scaler: ScalerKind,
     /// The hosts; empty means any.
     pub spread: Vec<Spread>,
+    /// Whether it runs on one host at a time, with all of its instances.
+    pub singleton: bool,
     /// Its configuration (`wasi:config`) as far as the manifest gives it, merged in order.
     pub config: Configuration,
     /// All parts of it in their order, where one is stored elsewhere.
@@ -153,6 +155,8 @@ pub struct ProviderSpec {
     pub scaler: ScalerKind,
     /// Which hosts; empty means any.
     pub spread: Vec<Spread>,
+    /// Whether it runs on one host at a time.
+    pub singleton: bool,
     /// Its configuration as far as the manifest gives it, merged in order.
     pub config: Configuration,
     /// All parts of it in their order, where one is stored elsewhere.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use exosuit_core::Bound;
 use exosuit_core::measure::{DURATION, SIZE, bytes, milliseconds};
 
-use crate::diagnostic::{Code, Source};
+use crate::diagnostic::Source;
 use crate::grants;
 use crate::model::{ActorLimits, ActorSettings, Execution, InstancePolicy};
 use crate::value::{Map, Value};
@@ -36,13 +36,13 @@ const EXECUTIONS: [(&str, Execution); 3] = [
 #[derive(Default)]
 pub(crate) struct Settings {
     pub(crate) annotations: BTreeMap<String, String>,
+    pub(crate) singleton: bool,
     pub(crate) actor: ActorSettings,
 }
 
 impl Settings {
     pub(crate) fn of_actor(properties: &Value, source: &Source) -> Option<Self> {
         let map = properties.map(EXPECTED, &FIELDS)?;
-        refuse_singleton(&map);
         let actor = ActorSettings {
             limits: setting(&map, "limits", limits),
             instances: setting(&map, "instances", instances),
@@ -50,26 +50,26 @@ impl Settings {
             grants: setting(&map, "grants", |value| grants::parse(value, source)),
             places: map.places(),
         };
-        let annotations = annotations(&map);
-        Some(Self { annotations, actor })
+        Some(Self {
+            annotations: annotations(&map),
+            singleton: singleton(&map),
+            actor,
+        })
     }
 
     pub(crate) fn of_provider(properties: &Value) -> Option<Self> {
-        let map = properties.map(EXPECTED, &["annotations"])?;
+        let map = properties.map(EXPECTED, &["annotations", "singleton"])?;
         Some(Self {
             annotations: annotations(&map),
+            singleton: singleton(&map),
             actor: ActorSettings::default(),
         })
     }
 }
 
-/// No host honours it yet. Somebody who relies on it must not find out by an actor that runs twice.
-fn refuse_singleton(map: &Map) {
-    if let Some(value) = map.get("singleton") {
-        let message = "expected no singleton: it is not supported yet, as an actor runs on two \
-                       hosts while it moves from one to the other";
-        value.refuse(Code::Unsupported, message);
-    }
+fn singleton(map: &Map) -> bool {
+    let singleton = map.get("singleton");
+    singleton.and_then(|value| value.flag()).unwrap_or_default()
 }
 
 fn annotations(map: &Map) -> BTreeMap<String, String> {

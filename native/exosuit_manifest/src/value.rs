@@ -133,6 +133,16 @@ impl<'a> Value<'a> {
         number
     }
 
+    /// A boolean.
+    pub(crate) fn flag(&self) -> Option<bool> {
+        match self.scalar() {
+            Some(Scalar { text, kind }) if *kind == Kind::Bool => {
+                Some(text.eq_ignore_ascii_case("true"))
+            }
+            _ => self.wrong_type("true or false"),
+        }
+    }
+
     /// One of a few words.
     pub(crate) fn choice<T: Copy>(&self, choices: &[(&str, T)]) -> Option<T> {
         let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();

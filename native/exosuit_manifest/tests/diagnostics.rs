@@ -583,10 +583,33 @@ spec:
 }
 
 #[test]
-fn a_singleton_is_refused_instead_of_passed_over() {
-    let mistake = mistake(
-        "{name: a, type: component, properties: {image: b.wasm}, traits: [{type: exosuit, \
-         properties: {singleton: true}}]}",
-    );
-    assert!(mistake.contains("not supported yet"), "{mistake}");
+fn a_singleton_cannot_be_on_several_hosts() {
+    let of = |kind: &str, image: &str, scaler: &str| {
+        format!(
+            "{{name: a, type: {kind}, properties: {{image: {image}}}, traits: [{{type: exosuit, \
+             properties: {{singleton: true}}}}, {scaler}]}}"
+        )
+    };
+    let daemon = "{type: daemonscaler, properties: {spread: [{name: a}]}}";
+    let found = mistake(&of("component", "b.wasm", daemon));
+    assert!(found.contains("expected no daemonscaler"), "{found}");
+
+    let three = "{type: spreadscaler, properties: {instances: 3}}";
+    let builtin = "wasmcloud+builtin://keyvalue";
+    let found = mistake(&of("capability", builtin, three));
+    assert!(found.contains("expected instances: 1"), "{found}");
+}
+
+#[test]
+fn singleton_is_true_or_false() {
+    let of = |value: &str| {
+        format!(
+            "{{name: a, type: component, properties: {{image: b.wasm}}, traits: [{{type: exosuit, \
+             properties: {{singleton: {value}}}}}]}}"
+        )
+    };
+    for wrong in ["\"true\"", "1", "yes", "[]"] {
+        let found = mistake(&of(wrong));
+        assert!(found.contains("expected true or false"), "{found}");
+    }
 }

@@ -11,12 +11,13 @@ defmodule Exosuit.App.MachineTest do
 
   defp member(id), do: %{id: id, labels: %{}, features: [], schema: 1}
 
-  defp model(code, instances) do
+  defp model(code, instances, singleton? \\ false) do
     workload = %Workload{
       role: :actor,
       id: "echo",
       reference: "exosuit+object://" <> Digest.of(code),
-      instances: instances
+      instances: instances,
+      singleton?: singleton?
     }
 
     %Model{
@@ -358,6 +359,88 @@ defmodule Exosuit.App.MachineTest do
     # The news of a write before comes late.
     {_state, actions} = feed(state, [{:slots, "shop", %{version: 2, holders: ["N9"]}, 6}])
     assert actions == []
+  end
+
+  @lease {:lease, "shop", "echo"}
+  @mine %{holder: "N1", length: 15_000}
+
+  # Connected for long enough, so that nobody can hold a lease that it has not seen.
+  defp with_singleton(options) do
+    feed(connected(options), [
+      {:tick, 20_000},
+      {:record, "shop", record(["a"]), 1},
+      {:model, Digest.of("model a"), model("a", 4, true)},
+      {:objects, "shop", 1, [Digest.of("a")], :here}
+    ])
+  end
+
+  test "the only member runs a singleton without a lease" do
+    {_state, actions} = with_singleton(alone: true)
+
+    assert [{:hold, "shop", "echo", :infinity}, {:apply_share, "shop", 1, %{"echo" => 4}}] =
+             Enum.filter(actions, &(elem(&1, 0) in [:hold, :apply_share, :write_lease]))
+  end
+
+  test "a singleton runs when its lease is taken, as long as it is renewed" do
+    {state, actions} = with_singleton([])
+    assert {:write_lease, "shop", "echo", @mine, 0} in actions
+    assert for({:apply_share, _, _, _} = it <- actions, do: it) == []
+
+    {state, actions} = feed(state, [{:written, @lease, {:ok, 5}}])
+    assert [{:hold, "shop", "echo", 30_000}, {:apply_share, "shop", 1, %{"echo" => 4}}] = actions
+
+    {state, actions} = feed(state, [{:tick, 23_000}])
+    assert [{:write_lease, "shop", "echo", @mine, 5}] = actions
+    unavailable = Error.new(:unavailable, "the store is away")
+    {state, []} = feed(state, [{:written, @lease, {:error, unavailable}}])
+    {state, actions} = feed(state, [{:tick, 24_500}])
+    assert [{:write_lease, "shop", "echo", @mine, 5}] = actions
+
+    # The answer does not come.
+    {state, []} = feed(state, [{:tick, 29_999}])
+    {_state, actions} = feed(state, [{:tick, 30_000}])
+    assert {:apply_share, "shop", 1, %{}} in actions
+  end
+
+  test "a status says which host has the lease" do
+    seen = {:lease, "shop", "echo", %{holder: "N2", length: 15_000}, 4, 19_000}
+    {state, []} = feed(connected(), [seen])
+
+    {state, actions} =
+      feed(state, [
+        {:tick, 20_000},
+        {:record, "shop", record(["a"]), 5},
+        {:model, Digest.of("model a"), model("a", 4, true)},
+        {:objects, "shop", 1, [Digest.of("a")], :here},
+        {:written, {:status, "shop"}, {:ok, 6}}
+      ])
+
+    assert for({kind, _, _, _, _} <- actions, kind == :write_lease, do: kind) == []
+
+    assert %{"N1" => %Status{version: 1, workloads: %{"echo" => echo}}} =
+             Machine.statuses(state, "shop")
+
+    assert %{state: :waiting, count: 0, detail: "host N2 has its lease" <> _} = echo
+    assert %{holders: %{"echo" => "N2"}} = Machine.snapshot(state, "shop")
+
+    # It is given back.
+    {_state, actions} =
+      feed(state, [{:lease, "shop", "echo", %{holder: nil, length: 15_000}, 7, 20_100}])
+
+    assert {:write_lease, "shop", "echo", @mine, 7} in actions
+  end
+
+  test "a host that stops ends its singletons, and gives their leases back" do
+    {state, _actions} = with_singleton([])
+    {state, _actions} = feed(state, [{:written, @lease, {:ok, 5}}])
+    assert Machine.holds_leases?(state)
+    {state, actions} = feed(state, [{:stopping, 21_000}])
+    assert {:apply_share, "shop", 1, %{}} in actions
+    assert {:write_lease, "shop", "echo", %{holder: nil, length: 15_000}, 5} in actions
+    assert Machine.holds_leases?(state)
+    {state, actions} = feed(state, [{:written, @lease, {:ok, 6}}, {:tick, 22_000}])
+    refute Machine.holds_leases?(state)
+    assert for({:write_lease, _, _, _, _} = it <- actions, do: it) == []
   end
 
   test "slots are read from any text" do

@@ -23,7 +23,9 @@ defmodule Exosuit.App.SimulatedTest do
         {:generation, :stores,
          "a store that lacks records stops nothing, by generation and position"},
         {:slots, :calm, "members of an application are updated one after the other, by slots"},
-        {:handover, :joins, "what moves goes on until it runs elsewhere, by the hand-over"}
+        {:handover, :joins, "what moves goes on until it runs elsewhere, by the hand-over"},
+        {:lease_end, :singletons, "a singleton ends with its lease"},
+        {:lease_wait, :singletons, "a lease is taken when nobody can run by it any more"}
       ] do
     test text do
       assert profile_holds?(unquote(profile), [])
@@ -32,7 +34,16 @@ defmodule Exosuit.App.SimulatedTest do
   end
 
   test "there is a profile for each kind of fault" do
-    assert Faults.profiles() == [:all, :calm, :crashes, :cuts, :joins, :schemas, :stores]
+    assert Faults.profiles() == [
+             :all,
+             :calm,
+             :crashes,
+             :cuts,
+             :joins,
+             :schemas,
+             :singletons,
+             :stores
+           ]
   end
 
   defp profile_holds?(profile, without) do

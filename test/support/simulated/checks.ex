@@ -2,7 +2,7 @@ defmodule Exosuit.Simulated.Checks do
   @moduledoc false
   # What must hold at each moment, whatever happens: see the functions.
 
-  alias Exosuit.App.{Machine, Record}
+  alias Exosuit.App.{Machine, Model, Record}
   alias Exosuit.Simulated.World
 
   def check_apply(world, host, app, before, run) do
@@ -25,6 +25,20 @@ defmodule Exosuit.Simulated.Checks do
       true ->
         world
     end
+  end
+
+  # A singleton runs on one host at a time. It may run from when a share with it was applied until another share has
+  # been made, or its lease has ended.
+  def check_singletons(world, host) do
+    twice =
+      for other <- World.alive(world),
+          other.id != host.id,
+          it <- MapSet.intersection(other.singletons, host.singletons),
+          do: {other.id, it}
+
+    if twice == [],
+      do: world,
+      else: World.violate(world, "#{host.id} runs singletons as well: #{inspect(twice)}")
   end
 
   # Who is cut off starts nobody else's share.
@@ -77,8 +91,8 @@ defmodule Exosuit.Simulated.Checks do
   def check_gap(%{profile: :joins} = world, app) do
     running =
       for host <- World.alive(world),
-          %{running: running} <- [host.runs[app]],
-          workload <- running,
+          %{running: running} = run <- [host.runs[app]],
+          workload <- MapSet.difference(running, singletons(run)),
           into: MapSet.new(),
           do: {app, workload}
 
@@ -91,4 +105,11 @@ defmodule Exosuit.Simulated.Checks do
   end
 
   def check_gap(world, _app), do: world
+
+  # A singleton ends on one host before it begins on another.
+  defp singletons(%{model: false}), do: MapSet.new()
+
+  defp singletons(run) do
+    for %{id: id, singleton?: true} <- Model.workloads(run.model), into: MapSet.new(), do: id
+  end
 end

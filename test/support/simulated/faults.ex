@@ -11,6 +11,20 @@ defmodule Exosuit.Simulated.Faults do
     crashes: [:change, :crash, :crash_disk, :join, :leave],
     cuts: [:change, :cut_bus, :cut_store, :cut, :outage, :split],
     stores: [:change, :wipe, :wipe_all, :backup, :restore, :crash, :restart_all],
+    singletons: [
+      :change,
+      :crash,
+      :join,
+      :leave,
+      :cut_store,
+      :isolate,
+      :isolate,
+      :outage,
+      :split,
+      :wipe,
+      :backup,
+      :restore
+    ],
     schemas: [:change, :newer, :crash, :join],
     all: [
       :change,
@@ -56,7 +70,9 @@ defmodule Exosuit.Simulated.Faults do
 
   def commit(world, :leave) do
     on_any(world, fn host ->
-      world |> World.leave(host.id) |> World.crash_host(host.id, true) |> back(host.id)
+      world
+      |> World.feed(host.id, {:stopping, World.local(host, world)})
+      |> World.later(:rand.uniform(3_000), {:leave, host.id, host.epoch})
     end)
   end
 
@@ -76,6 +92,8 @@ defmodule Exosuit.Simulated.Faults do
   def commit(world, :cut_bus), do: cut(world, [:bus])
   def commit(world, :cut_store), do: cut(world, [:store])
   def commit(world, :cut), do: cut(world, [:bus, :store])
+  # Long enough for another host to take over.
+  def commit(world, :isolate), do: cut(world, [:bus, :store], 20_000)
 
   # The whole bus or the whole store is away.
   def commit(world, :outage) do
@@ -111,6 +129,13 @@ defmodule Exosuit.Simulated.Faults do
     if world.hosts[id].machine, do: world, else: World.start_host(world, id)
   end
 
+  def handle({:leave, id, epoch}, world) do
+    case world.hosts[id] do
+      %{epoch: ^epoch} -> world |> World.leave(id) |> World.crash_host(id, true) |> back(id)
+      _crashed -> world
+    end
+  end
+
   # Some hosts never come back.
   defp back(world, id) do
     if :rand.uniform(4) == 1,
@@ -124,9 +149,9 @@ defmodule Exosuit.Simulated.Faults do
     end)
   end
 
-  defp cut(world, links) do
+  defp cut(world, links, least \\ 1_000) do
     on_any(world, fn host ->
-      duration = 1_000 + :rand.uniform(25_000)
+      duration = least + :rand.uniform(25_000)
 
       Enum.reduce(links, world, fn link, world ->
         world |> World.cut(host.id, link) |> World.later(duration, {:heal, host.id, link})

@@ -20,8 +20,12 @@ defmodule Exosuit.Simulated.Versions do
     }
   end
 
+  # A singleton may be one in all versions, or become one.
   defp workload(id, unique) do
-    scaler = Enum.random([:everywhere, :everywhere, :spread, :daemon])
+    singleton? = String.ends_with?(id, "w1") or :rand.uniform(6) == 1
+
+    scaler =
+      Enum.random([:everywhere, :everywhere, :spread] ++ if(singleton?, do: [], else: [:daemon]))
 
     %Workload{
       id: id,
@@ -29,6 +33,7 @@ defmodule Exosuit.Simulated.Versions do
       reference: "exosuit+object://" <> Digest.of("object " <> unique),
       instances: :rand.uniform(4),
       scaler: scaler,
+      singleton?: singleton?,
       spreads: if(scaler == :everywhere, do: [], else: spreads())
     }
   end

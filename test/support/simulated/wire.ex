@@ -9,10 +9,18 @@ defmodule Exosuit.Simulated.Wire do
 
   def write(world, id, epoch, key, operation) do
     case perform(world, id, operation) do
-      {:conflict, world} -> answer(world, id, epoch, key, :conflict)
+      {:conflict, world} -> refuse(world, id, epoch, key)
       {result, world} -> answer(world, id, epoch, key, {:ok, result})
     end
   end
+
+  defp refuse(world, id, epoch, {:lease, _app, _workload} = key) do
+    {value, revision} = Store.get(world.store, key)
+    message = {:refused, key, value, if(value, do: revision, else: 0)}
+    World.later(world, :rand.uniform(200), {:host, id, epoch, message})
+  end
+
+  defp refuse(world, id, epoch, key), do: answer(world, id, epoch, key, :conflict)
 
   defp perform(world, id, {:put, key, value, revision}) do
     case Store.put(world.store, key, value, revision) do
@@ -95,7 +103,8 @@ defmodule Exosuit.Simulated.Wire do
     others = for key <- keys, not match?({:app, _name}, key), key != :generation, do: key
     world = World.put_host(world, %{host | told: Map.drop(host.told, keys)})
     world = if names == [], do: world, else: World.feed(world, host.id, {:records_lost, names})
-    Enum.reduce(others, world, &World.feed(&2, host.id, event(host, {&1, nil, 0})))
+    now = World.local(world, host.id)
+    Enum.reduce(others, world, &World.feed(&2, host.id, event(host, {&1, nil, 0}, now)))
   end
 
   def tell(world, host, {:current, facts, incarnation}) do
@@ -109,8 +118,17 @@ defmodule Exosuit.Simulated.Wire do
     told =
       if value == nil, do: Map.delete(host.told, key), else: Map.put(host.told, key, revision)
 
-    world |> World.put_host(%{host | told: told}) |> World.feed(host.id, event(host, change))
+    event = event(host, change, World.local(host, world))
+    world |> World.put_host(%{host | told: told}) |> World.feed(host.id, event)
   end
+
+  defp event(_host, {{:lease, app, workload}, nil, _revision}, now),
+    do: {:lease, app, workload, nil, 0, now}
+
+  defp event(_host, {{:lease, app, workload}, lease, revision}, now),
+    do: {:lease, app, workload, lease, revision, now}
+
+  defp event(host, change, _now), do: event(host, change)
 
   defp event(_host, {{:app, name}, nil, _revision}), do: {:record_deleted, name}
 

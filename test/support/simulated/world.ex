@@ -3,7 +3,7 @@ defmodule Exosuit.Simulated.World do
   # Simulated time, and what happens in it: hosts with their machines, a bus and a store between them. Everything that
   # is random comes from the seed of the process, so a seed is a schedule.
 
-  alias Exosuit.App.{Machine, Record}
+  alias Exosuit.App.{Machine, Model, Record}
   alias Exosuit.Simulated.{Store, Versions}
 
   @enforce_keys [:profile, :options]
@@ -71,6 +71,8 @@ defmodule Exosuit.Simulated.World do
       told: %{},
       incarnation: 0,
       runs: %{},
+      leases: %{},
+      singletons: MapSet.new(),
       limits: nil
     }
 
@@ -90,6 +92,8 @@ defmodule Exosuit.Simulated.World do
         told: %{},
         incarnation: 0,
         runs: %{},
+        leases: %{},
+        singletons: MapSet.new(),
         limits: nil
     }
 
@@ -111,6 +115,8 @@ defmodule Exosuit.Simulated.World do
         epoch: host.epoch + 1,
         watch: host.watch + 1,
         runs: %{},
+        leases: %{},
+        singletons: MapSet.new(),
         limits: nil
     }
 
@@ -167,7 +173,21 @@ defmodule Exosuit.Simulated.World do
     if world.hosts[id], do: heal(world, id, link), else: world
   end
 
-  def handle({:write, id, epoch, key, operation}, world) do
+  # A lease is given back when the singleton has ended.
+  def handle(
+        {:write, id, epoch, {:lease, app, workload}, {_, _, %{holder: nil}, _}} = event,
+        world
+      ) do
+    host = world.hosts[id]
+
+    if host.epoch == epoch and {app, workload} in host.singletons,
+      do: later(world, 100, event),
+      else: write(event, world)
+  end
+
+  def handle({:write, _id, _epoch, _key, _operation} = event, world), do: write(event, world)
+
+  defp write({:write, id, epoch, key, operation}, world) do
     if :store in world.hosts[id].cut,
       do: world.wire.answer(world, id, epoch, key, {:error, @cut}),
       else: world.wire.write(world, id, epoch, key, operation)
@@ -188,6 +208,10 @@ defmodule Exosuit.Simulated.World do
   end
 
   defp message({:feed, event}, id, world), do: feed(world, id, event)
+
+  defp message({:refused, {:lease, app, workload}, lease, revision}, id, world) do
+    feed(world, id, {:lease_conflict, app, workload, lease, revision, local(world, id)})
+  end
 
   defp message({:lose, link}, id, world) do
     host = world.hosts[id]
@@ -222,6 +246,24 @@ defmodule Exosuit.Simulated.World do
     case host.runs[app] do
       %{apply: ^apply} = run -> done(world, host, app, run)
       _replaced -> world
+    end
+  end
+
+  # The host ends a singleton when its lease ends, whatever its machine does.
+  defp message({:lease_over, lease}, id, world) do
+    host = world.hosts[id]
+    left = max((host.leases[lease] || 0) - local(host, world), 0)
+
+    cond do
+      left > 0 ->
+        to_host(world, id, ceil(left / host.rate), {:lease_over, lease})
+
+      true ->
+        put_host(world, %{
+          host
+          | leases: Map.delete(host.leases, lease),
+            singletons: MapSet.delete(host.singletons, lease)
+        })
     end
   end
 
@@ -313,6 +355,24 @@ defmodule Exosuit.Simulated.World do
     write_later(world, id, {:slots, app}, {:put, {:slots, app}, slots, revision})
   end
 
+  defp act_one(world, id, {:write_lease, app, workload, lease, revision}) do
+    key = {:lease, app, workload}
+    write_later(world, id, key, {:put, key, lease, revision})
+  end
+
+  defp act_one(world, id, {:hold, app, workload, until}) do
+    host = world.hosts[id]
+    known? = is_map_key(host.leases, {app, workload})
+    world = put_host(world, put_in(host.leases[{app, workload}], until))
+
+    # What the host ended a moment ago, it starts again by itself.
+    world = if run = host.runs[app], do: run_singletons(world, id, app, run), else: world
+
+    if known? or until == :infinity,
+      do: world,
+      else: to_host(world, id, 1, {:lease_over, {app, workload}})
+  end
+
   defp act_one(world, id, {:write_generation, old}) do
     write_later(world, id, :generation, {:generation, old})
   end
@@ -351,9 +411,27 @@ defmodule Exosuit.Simulated.World do
     }
 
     world
+    |> run_singletons(id, app, run)
     |> world.checks.check_apply(host, app, before, run)
     |> put_run(id, app, run)
     |> to_host(id, :rand.uniform(1_000), {:host_done, app, apply})
+  end
+
+  # The host refuses to start one whose lease it does not hold.
+  defp run_singletons(world, id, app, run) do
+    host = world.hosts[id]
+    held = MapSet.filter(singletons(app, run), &((host.leases[&1] || 0) > local(host, world)))
+    host = %{host | singletons: MapSet.union(host.singletons, held)}
+    world |> put_host(host) |> world.checks.check_singletons(host)
+  end
+
+  defp singletons(_app, %{share: share}) when share == %{}, do: MapSet.new()
+
+  defp singletons(app, run) do
+    for %{id: id, singleton?: true} <- Model.workloads(run.model),
+        is_map_key(run.share, id),
+        into: MapSet.new(),
+        do: {app, id}
   end
 
   defp digest(host, app, version) do
@@ -384,12 +462,18 @@ defmodule Exosuit.Simulated.World do
 
   # Hosts: a share runs a while after it was applied, if its version is good.
 
-  defp done(world, host, app, %{share: share} = run) when share == %{} do
+  defp done(world, host, app, run) do
+    ended? = fn {of, id} -> of == app and not is_map_key(run.share, id) end
+    host = %{host | singletons: MapSet.reject(host.singletons, ended?)}
+    world |> put_host(host) |> ended(host, app, run)
+  end
+
+  defp ended(world, host, app, %{share: share} = run) when share == %{} do
     host = %{host | runs: Map.delete(host.runs, app)}
     world |> put_host(host) |> feed(host.id, {:applied, app, run.version, %{}, %{}})
   end
 
-  defp done(world, host, app, run) do
+  defp ended(world, host, app, run) do
     outcomes = outcomes(world, host, run)
 
     if :rand.uniform(4) == 1 do

@@ -4,7 +4,7 @@ defmodule Exosuit.App.Machine.Events do
 
   import Exosuit.App.Machine.State
 
-  alias Exosuit.App.Machine.{Members, Records, Share, State, Steps}
+  alias Exosuit.App.Machine.{Leases, Members, Records, Share, State, Steps}
   alias Exosuit.App.{Model, Record}
   alias Exosuit.Event
 
@@ -74,6 +74,7 @@ defmodule Exosuit.App.Machine.Events do
     |> announce_lost(lost)
     |> replace_generation(kind, facts.generation)
     |> Map.merge(%{members: members, dirty: :all, placed: Map.drop(state.placed, deleted)})
+    |> Leases.current()
     |> remember()
   end
 
@@ -104,6 +105,23 @@ defmodule Exosuit.App.Machine.Events do
       |> answered({:slots, app})
       |> dirty(app)
     end
+  end
+
+  def event(state, {:lease, app, workload, value, revision, now}) do
+    state
+    |> at(now)
+    |> Leases.changed(app, workload, value, revision)
+    |> answered({:lease, app, workload})
+    |> dirty(app)
+  end
+
+  def event(state, {:lease_conflict, app, workload, value, revision, now}) do
+    key = {:lease, app, workload}
+
+    %{at(state, now) | pending: Map.delete(state.pending, key)}
+    |> Leases.conflict(app, workload, value, revision)
+    |> wait(key, app)
+    |> dirty(app)
   end
 
   def event(state, {:model, digest, {:error, error}}) do
@@ -140,6 +158,8 @@ defmodule Exosuit.App.Machine.Events do
   def event(state, {:health, app, version, outcomes}) do
     update_share(state, app, &Share.reported(&1, version, outcomes))
   end
+
+  def event(state, {:stopping, now}), do: %{at(state, now) | stopping?: true, dirty: :all}
 
   def event(state, {:host_restarted, now}), do: state |> at(now) |> Steps.restart()
 
@@ -194,6 +214,10 @@ defmodule Exosuit.App.Machine.Events do
     dirty(%{state | slots: Map.put(state.slots, app, {slots, revision})}, app)
   end
 
+  defp written(state, {:lease, app, workload}, sent, {:ok, revision}) do
+    state |> Leases.written(app, workload, sent, revision) |> dirty(app)
+  end
+
   defp written(state, {:status, app}, status, {:ok, _revision}) do
     event(state, {:status, state.own, app, status})
   end
@@ -207,6 +231,7 @@ defmodule Exosuit.App.Machine.Events do
   defp written(state, key, _value, _conflict_or_error), do: wait(state, key, app_of_key(key))
 
   defp app_of_key({_kind, app}), do: app
+  defp app_of_key({:lease, app, _workload}), do: app
   defp app_of_key(:generation), do: nil
 
   defp remember(state) do

@@ -4,6 +4,8 @@ defmodule Exosuit.App.Machine.Handover do
 
   A running workload goes on until all members that placement gives it to report as many of it running, or until the
   grace has passed. While the membership is frozen, the grace does not pass: the others may be cut off as well.
+
+  A singleton ends here before it begins elsewhere: it goes on until the other member is ready to run it.
   """
 
   alias Exosuit.App.{Placement, Status}
@@ -18,6 +20,7 @@ defmodule Exosuit.App.Machine.Handover do
   - `running`: what runs here now, in the version and model `version`
   - `placed`: what placement gives to this member of the version `target`
   - `known`: the ids of all workloads of `target`; others were removed by the record
+  - `singletons`: the ids of those that are singletons
   - `takers`: gives the other members that should run a workload, with their counts
   - `statuses`: what the members say, by their ids
   """
@@ -27,6 +30,7 @@ defmodule Exosuit.App.Machine.Handover do
           placed: Placement.share(),
           target: version(),
           known: [String.t()],
+          singletons: [String.t()],
           takers: (String.t() -> [{String.t(), pos_integer()}]),
           statuses: %{optional(String.t()) => Status.t()},
           now: integer(),
@@ -68,8 +72,11 @@ defmodule Exosuit.App.Machine.Handover do
     Enum.all?(situation.takers.(workload), fn {member, count} ->
       status = situation.statuses[member]
 
-      Status.runs?(status, situation.target, workload) and
-        status.workloads[workload].count >= count
+      if workload in situation.singletons,
+        do: Status.ready?(status, situation.target, workload),
+        else:
+          Status.runs?(status, situation.target, workload) and
+            status.workloads[workload].count >= count
     end)
   end
 

@@ -8,18 +8,20 @@ defmodule Exosuit.App.Machine.Options do
   - `grace`: how long a workload that moves away goes on at most
   - `progress_deadline`: how long a version may take until all of a share runs
   - `max_unavailable`: how many members may update one application at a time
+  - `lease`: how long a singleton's lease lasts (`Exosuit.App.Machine.Lease`)
   - `retry`: the pause before a failed write or fetch is tried again
   - `alone`: no other member can exist (`Exosuit.Lattice.Local`), so there is nobody to wait for
   - `without`: rules that are switched off, for tests alone
   """
 
-  @type rule :: :frozen | :generation | :slots | :handover
+  @type rule :: :frozen | :generation | :slots | :handover | :lease_end | :lease_wait
   @type t :: %__MODULE__{
           beat: pos_integer(),
           misses: pos_integer(),
           grace: pos_integer(),
           progress_deadline: pos_integer(),
           max_unavailable: pos_integer(),
+          lease: pos_integer(),
           retry: pos_integer(),
           alone: boolean(),
           without: [rule()]
@@ -30,6 +32,7 @@ defmodule Exosuit.App.Machine.Options do
             grace: 30_000,
             progress_deadline: 60_000,
             max_unavailable: 1,
+            lease: 15_000,
             retry: 5_000,
             alone: false,
             without: []

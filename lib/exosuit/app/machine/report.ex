@@ -10,21 +10,32 @@ defmodule Exosuit.App.Machine.Report do
   @spec status(Share.t()) :: Status.t() | nil
   def status(%Share{} = state) do
     {refused_version, _refused} = state.refused
-    version = if state.share == %{}, do: refused_version, else: {state.version, state.model}
+    {waiting_version, waiting} = state.waiting
+    idle_version = waiting_version || refused_version
+    version = if state.share == %{}, do: idle_version, else: {state.version, state.model}
     refused = if version, do: Share.refused(state, version), else: %{}
+    # The host may run an older version, and wait with a singleton of a newer one.
+    waiting = if version == waiting_version, do: waiting, else: %{}
+    facts? = state.share != %{} or refused != %{} or waiting != %{}
 
-    if state.share != %{} or refused != %{} or state.problem != nil do
-      {number, model} = if state.share != %{} or refused != %{}, do: version, else: {nil, nil}
+    if facts? or state.problem != nil do
+      {number, model} = if facts?, do: version, else: {nil, nil}
 
       %Status{
         version: number,
         model: model,
-        workloads: Map.new(state.share, fn {id, count} -> {id, workload(state, id, count)} end),
+        workloads: Map.merge(waits(waiting), runs(state)),
         refused: refused,
         problem: state.problem
       }
     end
   end
+
+  defp runs(state) do
+    Map.new(state.share, fn {id, count} -> {id, workload(state, id, count)} end)
+  end
+
+  defp waits(waiting), do: Map.new(waiting, fn {id, why} -> {id, said(0, :waiting, why)} end)
 
   defp workload(state, id, count) do
     case state.reported[id] do

@@ -15,6 +15,8 @@ defmodule Exosuit.App.Machine.Share do
   - `from`: the version that is being updated, until all of the new one runs
   - `leaving`: what goes on although it moved away, see `Exosuit.App.Machine.Handover`
   - `refused`: what this host refuses for good of which version
+  - `leased`: the singletons of the share, which run only while the host holds their leases
+  - `waiting`: the singletons of which version that would run if the host had their leases, and why it has not
   - `problem`: why it is not where it should be
   - `busy?`: whether time alone may bring the next step
   """
@@ -44,6 +46,7 @@ defmodule Exosuit.App.Machine.Share do
   - `writable?`: whether the store can be written
   - `error`: why the last fetch of a model or of the objects of a version failed, if it did
   - `writes_slots?`: whether a write of the slots is under way: it may give back the slot that this member has
+  - `held?`: whether this host holds the lease of a singleton; `obstacle`: why it does not
   """
   @type situation :: %{
           own: String.t(),
@@ -61,7 +64,9 @@ defmodule Exosuit.App.Machine.Share do
           slots: Slots.t() | nil,
           writes_slots?: boolean(),
           error: ({:model, Digest.t()} | {:objects, pos_integer()} -> Error.t() | nil),
-          member?: (String.t() -> boolean())
+          member?: (String.t() -> boolean()),
+          held?: (String.t() -> boolean()),
+          obstacle: (String.t() -> String.t())
         }
 
   @type t :: %__MODULE__{
@@ -75,6 +80,8 @@ defmodule Exosuit.App.Machine.Share do
           from: pos_integer() | nil,
           leaving: Handover.leaving(),
           refused: {Handover.version() | nil, %{optional(String.t()) => String.t()}},
+          leased: MapSet.t(String.t()),
+          waiting: {Handover.version() | nil, %{optional(String.t()) => String.t()}},
           problem: String.t() | nil,
           busy?: boolean()
         }
@@ -91,12 +98,14 @@ defmodule Exosuit.App.Machine.Share do
     ran?: false,
     leaving: %{},
     refused: {nil, %{}},
+    leased: MapSet.new(),
+    waiting: {nil, %{}},
     busy?: false
   ]
 
   @doc "The part for the copy on disk, from which a host that starts again goes on."
   @spec copy(t()) :: map()
-  def copy(share), do: Map.take(share, [:version, :model, :share, :ran?, :from])
+  def copy(share), do: Map.take(share, [:version, :model, :share, :ran?, :from, :leased])
 
   @doc "From a copy."
   @spec from_copy(map()) :: t()
@@ -123,13 +132,16 @@ defmodule Exosuit.App.Machine.Share do
 
   def reported(state, _other, _outcomes), do: state
 
-  @doc "The host lost everything that it ran: the share is requested again."
-  @spec restart(t(), integer()) :: {t(), [request()]}
-  def restart(%__MODULE__{share: share} = state, _now) when share == %{}, do: {state, []}
+  @doc "The host lost everything that it ran: the share is requested again, without singletons whose lease it lacks."
+  @spec restart(t(), integer(), (String.t() -> boolean())) :: {t(), [request()]}
+  def restart(%__MODULE__{share: share} = state, _now, _held?) when share == %{}, do: {state, []}
 
-  def restart(state, now) do
+  def restart(state, now, held?) do
+    share = Map.drop(state.share, Enum.reject(state.leased, held?))
+    {state, _requests} = resize(state, share, %{now: now})
+
     {%{state | reported: %{}, confirmed: MapSet.new(), since: now},
-     [{:apply, state.version, state.share}]}
+     [{:apply, state.version, share}]}
   end
 
   @doc "Whether all that the host was told to run runs."
@@ -146,17 +158,24 @@ defmodule Exosuit.App.Machine.Share do
   @doc "The next step."
   @spec step(t(), situation()) :: {t(), [request()]}
   def step(state, situation) do
-    {state, requests} = advance(%{state | problem: nil}, situation)
+    {state, lapsed} = lapse(%{state | problem: nil, waiting: {nil, %{}}}, situation)
+    {state, requests} = advance(state, situation)
     {state, released} = release(state, situation)
-    {%{state | busy?: busy?(state, situation)}, requests ++ released}
+    {%{state | busy?: busy?(state, situation)}, lapsed ++ requests ++ released}
+  end
+
+  # A singleton whose lease has ended ends as well, whatever comes next.
+  defp lapse(state, situation) do
+    resize(state, Map.drop(state.share, Enum.reject(state.leased, situation.held?)), situation)
   end
 
   defp confirm({workload, :running}, confirmed), do: MapSet.put(confirmed, workload)
   defp confirm({workload, _other}, confirmed), do: MapSet.delete(confirmed, workload)
 
-  # A record of a newer schema is left running as it is.
-  defp advance(state, %{record: {:newer, _old}}) do
-    {%{state | problem: "a newer Exosuit wrote the record of the application"}, []}
+  # A record of a newer schema is left running as it is, apart from singletons, for which newer hosts wait.
+  defp advance(state, %{record: {:newer, _old}} = situation) do
+    state = %{state | problem: "a newer Exosuit wrote the record of the application"}
+    resize(state, Map.drop(state.share, MapSet.to_list(state.leased)), situation)
   end
 
   defp advance(state, %{record: %Record{state: :deployed}} = situation) do
@@ -200,10 +219,7 @@ defmodule Exosuit.App.Machine.Share do
   end
 
   defp fail(state, {_kind, reasons}, situation) do
-    text =
-      Enum.map_join(Enum.sort(reasons), "; ", fn {workload, why} -> "#{workload}: #{why}" end)
-
-    reason = Status.detail("host #{situation.own}: #{text}")
+    reason = Failure.text(reasons, situation.own)
     requests = if situation.writable?, do: [{:fail, situation.record.version, reason}], else: []
     {%{state | problem: reason}, requests}
   end
@@ -249,6 +265,7 @@ defmodule Exosuit.App.Machine.Share do
         placed: placed,
         target: Record.target(situation.record),
         known: ids(situation.model),
+        singletons: singletons(situation.model),
         takers: situation.takers,
         statuses: situation.statuses,
         now: situation.now,
@@ -341,7 +358,7 @@ defmodule Exosuit.App.Machine.Share do
   end
 
   # The version stays, and the share of it changes.
-  defp resize(%{share: share} = state, share, _situation), do: {state, []}
+  defp resize(%{share: share} = state, share, _now), do: {state, []}
 
   defp resize(state, share, situation) do
     kept = Map.filter(share, fn {id, count} -> state.share[id] == count end)
@@ -351,12 +368,31 @@ defmodule Exosuit.App.Machine.Share do
        | share: share,
          reported: Map.take(state.reported, Map.keys(kept)),
          confirmed: still(state.confirmed, share),
+         leased: still(state.leased, share),
          since: situation.now,
          from: if(share != %{}, do: state.from)
      }, [{:apply, state.version, share}]}
   end
 
-  defp apply_version(state, share, %{record: record} = situation) do
+  # Singletons run only with their leases. If nothing is left, nothing changes.
+  defp apply_version(state, target, situation) do
+    singletons = singletons(situation.model)
+    without = for id <- singletons, is_map_key(target, id), not situation.held?.(id), do: id
+    share = Map.drop(target, without)
+    {state, requests} = apply_share(state, share, situation)
+    waiting = Map.new(without, &{&1, situation.obstacle.(&1)})
+
+    {%{
+       state
+       | leased: MapSet.new(Enum.filter(singletons, &is_map_key(share, &1))),
+         waiting: {Record.target(situation.record), waiting}
+     }, requests}
+  end
+
+  defp apply_share(%{share: same} = state, share, _situation) when same == %{} and share == %{},
+    do: {state, []}
+
+  defp apply_share(state, share, %{record: record} = situation) do
     if same?(state, record) do
       resize(state, share, situation)
     else
@@ -369,12 +405,12 @@ defmodule Exosuit.App.Machine.Share do
            confirmed: still(state.confirmed, share),
            since: situation.now,
            ran?: false,
-           from: if(state.share != %{}, do: state.version)
+           from: if(state.share != %{} and share != %{}, do: state.version)
        }, [{:apply, record.version, share}]}
     end
   end
 
-  defp still(confirmed, share), do: MapSet.filter(confirmed, &is_map_key(share, &1))
+  defp still(ids, share), do: MapSet.filter(ids, &is_map_key(share, &1))
 
   # A slot is held until the new version runs, or has failed with nothing to go back to.
   defp release(state, situation) do
@@ -400,8 +436,10 @@ defmodule Exosuit.App.Machine.Share do
 
   defp busy?(state, situation) do
     state.problem != nil or state.leaving != %{} or not running?(state) or
+      MapSet.size(state.leased) > 0 or elem(state.waiting, 1) != %{} or
       Slots.holds?(situation.slots, situation.own)
   end
 
   defp ids(model), do: Enum.map(Model.workloads(model), & &1.id)
+  defp singletons(model), do: for(%{singleton?: true, id: id} <- Model.workloads(model), do: id)
 end

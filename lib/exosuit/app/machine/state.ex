@@ -4,10 +4,10 @@ defmodule Exosuit.App.Machine.State do
   # which something changed. `busy`: applications whose next step may need nothing but time. `settled`: applications
   # that the last event concerned. `pending`: writes and fetches by key that are under way or wait for a retry; each
   # is requested once. `errors`: the reasons of the last failed fetches. `most_objects`: how many `objects` there may be
-  # before those that no version names are forgotten.
+  # before those that no version names are forgotten. `current_at`: when the store's content last arrived.
 
   alias Exosuit.App.{Model, Placement, Record, Status}
-  alias Exosuit.App.Machine.{Members, Options, Records, Share, Slots}
+  alias Exosuit.App.Machine.{Lease, Members, Options, Records, Share, Slots}
   alias Exosuit.Error
   alias Exosuit.Model.Digest
 
@@ -26,6 +26,9 @@ defmodule Exosuit.App.Machine.State do
           most_objects: pos_integer(),
           statuses: %{optional(String.t()) => %{optional(String.t()) => Status.t()}},
           slots: %{optional(String.t()) => {Slots.t() | nil, non_neg_integer()}},
+          leases: %{optional(String.t()) => %{optional(String.t()) => Lease.t()}},
+          current_at: integer(),
+          stopping?: boolean(),
           pending: %{optional(term()) => {:sent, term()} | {:wait, integer(), String.t() | nil}},
           errors: %{optional(term()) => Error.t()},
           dirty: MapSet.t(String.t()) | :all,
@@ -35,11 +38,12 @@ defmodule Exosuit.App.Machine.State do
           actions: [tuple() | :beat]
         }
 
-  @enforce_keys [:own, :options, :now, :members, :candidates, :records]
+  @enforce_keys [:own, :options, :now, :current_at, :members, :candidates, :records]
   defstruct [
     :own,
     :options,
     :now,
+    :current_at,
     :members,
     :candidates,
     :records,
@@ -51,6 +55,8 @@ defmodule Exosuit.App.Machine.State do
     most_objects: 1_024,
     statuses: %{},
     slots: %{},
+    leases: %{},
+    stopping?: false,
     pending: %{},
     errors: %{},
     dirty: MapSet.new(),
@@ -117,9 +123,13 @@ defmodule Exosuit.App.Machine.State do
   @doc "A write or a fetch failed: it is tried again after a pause, for this application."
   @spec wait(t(), term(), String.t() | nil) :: t()
   def wait(state, key, app) do
-    until = state.now + state.options.retry
+    until = state.now + pause(state.options, key)
     %{state | pending: Map.put(state.pending, key, {:wait, until, app})}
   end
+
+  # A lease must be renewed before it ends.
+  defp pause(options, {:lease, _app, _workload}), do: div(options.lease, 10)
+  defp pause(options, _key), do: options.retry
 
   @doc "A key has changed in the store: ends the pause before the next write."
   @spec answered(t(), term()) :: t()

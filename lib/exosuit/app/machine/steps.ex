@@ -6,7 +6,7 @@ defmodule Exosuit.App.Machine.Steps do
 
   import Exosuit.App.Machine.State
 
-  alias Exosuit.App.Machine.{Records, Report, Share, State, View}
+  alias Exosuit.App.Machine.{Leases, Records, Report, Share, State, View}
   alias Exosuit.App.Record
   alias Exosuit.Event
 
@@ -21,14 +21,15 @@ defmodule Exosuit.App.Machine.Steps do
   @spec restart(State.t()) :: State.t()
   def restart(state) do
     Enum.reduce(Enum.sort(Map.keys(state.shares)), state, fn app, state ->
-      {share, requests} = Share.restart(state.shares[app], state.now)
+      held? = &Leases.held?(state, app, &1)
+      {share, requests} = Share.restart(state.shares[app], state.now, held?)
       requested(%{state | shares: Map.put(state.shares, app, share)}, app, requests)
     end)
   end
 
   defp all_apps(state) do
-    names = Map.keys(state.records.entries) ++ Map.keys(state.shares) ++ own_statuses(state)
-    names |> Enum.uniq() |> Enum.sort()
+    parts = [state.records.entries, state.shares, state.leases]
+    (Enum.flat_map(parts, &Map.keys/1) ++ own_statuses(state)) |> Enum.uniq() |> Enum.sort()
   end
 
   # Includes applications that are gone.
@@ -36,7 +37,15 @@ defmodule Exosuit.App.Machine.Steps do
     for {app, statuses} <- state.statuses, is_map_key(statuses, state.own), do: app
   end
 
-  defp settle_app(app, state), do: state |> write_record(app) |> step(app) |> write_status(app)
+  defp settle_app(app, state) do
+    state |> write_record(app) |> step(app) |> Leases.write(app) |> write_status(app) |> busy(app)
+  end
+
+  defp busy(state, app) do
+    busy? = match?(%{busy?: true}, state.shares[app]) or Leases.busy?(state, app)
+    change = if busy?, do: &MapSet.put/2, else: &MapSet.delete/2
+    %{state | busy: change.(state.busy, app)}
+  end
 
   defp write_record(state, name) do
     case Records.due(state.records, name) do
@@ -58,10 +67,8 @@ defmodule Exosuit.App.Machine.Steps do
     {next, requests} = Share.step(share, View.situation(state, name, record, app))
     gone? = record == nil and next.share == %{}
     shares = if gone?, do: Map.delete(state.shares, name), else: Map.put(state.shares, name, next)
-    busy = if next.busy? and not gone?, do: &MapSet.put/2, else: &MapSet.delete/2
     refused? = next.refused != share.refused
-    state = %{state | shares: shares, busy: busy.(state.busy, name)}
-    state = requested(state, name, requests)
+    state = requested(%{state | shares: shares}, name, requests)
     # Workloads that this host has just refused move to others.
     if refused?, do: unplace(state, name), else: state
   end
@@ -87,7 +94,7 @@ defmodule Exosuit.App.Machine.Steps do
   end
 
   defp requested_one(state, app, {:apply, version, share}) do
-    state |> unkept() |> act({:apply_share, app, version, share})
+    state |> unkept() |> Leases.hold(app) |> act({:apply_share, app, version, share})
   end
 
   defp requested_one(state, app, {:slots, slots}) do

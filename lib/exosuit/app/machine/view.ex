@@ -4,7 +4,7 @@ defmodule Exosuit.App.Machine.View do
   # step of this host's share depends.
 
   alias Exosuit.App.{Model, Placement, Record, Status}
-  alias Exosuit.App.Machine.{Members, Records, Share, State}
+  alias Exosuit.App.Machine.{Leases, Members, Records, Share, State}
 
   @type app :: %{
           name: String.t(),
@@ -79,7 +79,9 @@ defmodule Exosuit.App.Machine.View do
       slots: slots,
       error: &error(state, name, &1),
       writes_slots?: is_map_key(state.pending, {:slots, name}),
-      member?: &Members.member?(state.members, &1)
+      member?: &Members.member?(state.members, &1),
+      held?: &Leases.held?(state, name, &1),
+      obstacle: &if(state.stopping?, do: nil, else: Leases.obstacle(state, name, &1))
     }
   end
 

@@ -58,6 +58,7 @@ defmodule Exosuit.App.Model.Shape do
         "image" => &image/1,
         "scaler" => one_of(~w(spread daemon)),
         "spread" => list(&spread/1),
+        "singleton" => optional(&flag/1),
         "config" => &texts/1,
         "config_parts" => list(&part/1),
         "annotations" => &texts/1
@@ -168,6 +169,7 @@ defmodule Exosuit.App.Model.Shape do
     fn value -> if value not in texts, do: {[], Enum.join(texts, " or ")} end
   end
 
+  defp flag(value), do: if(not is_boolean(value), do: {[], "true or false"})
   defp name(value), do: if(not Record.name?(value), do: {[], "a name of an application"})
   defp text(value), do: if(not text?(value), do: {[], "a text"})
 
