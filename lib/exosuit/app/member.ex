@@ -47,6 +47,9 @@ defmodule Exosuit.App.Member do
   # How long a stopping host waits at most until its leases are given back.
   @give_back 3_000
 
+  # How long the end of this process waits for a copy that is being written; its supervisor allows it 5 s.
+  @last_copy 3_000
+
   @enforce_keys [:instance, :tasks]
   defstruct [
     :instance,
@@ -233,7 +236,23 @@ defmodule Exosuit.App.Member do
 
   @impl GenServer
   def terminate(_reason, %{unwritten: nil}), do: :ok
-  def terminate(_reason, state), do: Copy.write(state.instance, state.unwritten)
+
+  def terminate(_reason, state) do
+    await_copy(state)
+    Copy.write(state.instance, state.unwritten)
+  end
+
+  # A task that writes an older copy must not replace the last one.
+  defp await_copy(state) do
+    for {task, :copy} <- state.running do
+      receive do
+        {^task, _result} -> :ok
+        {:DOWN, ^task, :process, _pid, _reason} -> :ok
+      after
+        @last_copy -> :ok
+      end
+    end
+  end
 
   # Writes of the copy run one at a time.
   defp write_copy(%{unwritten: copy, instance: instance} = state) do

@@ -112,6 +112,27 @@ defmodule Exosuit.App.MachineTest do
     assert state.objects == MapSet.new([Digest.of("b")])
   end
 
+  test "keeps no error of an application that is gone" do
+    away = Error.new(:unavailable, "the store is away")
+    {state, _actions} = feed(connected(alone: true), [{:record, "shop", record(["a"]), 1}])
+    {state, _actions} = feed(state, [{:model, Digest.of("model a"), {:error, away}}])
+    assert map_size(state.errors) == 1
+    {state, _actions} = feed(state, [{:record_deleted, "shop"}])
+    assert state.errors == %{}
+
+    {state, _actions} =
+      feed(running(), [
+        {:record, "shop", record(["a", "b"]), 3},
+        {:model, Digest.of("model b"), model("b", 4)},
+        {:objects, "shop", 2, [Digest.of("b")], {:error, away}}
+      ])
+
+    assert map_size(state.errors) == 1
+    gone = [{:record_deleted, "shop"}, {:applied, "shop", 1, %{}, %{}}]
+    {state, _actions} = feed(state, gone)
+    assert state.errors == %{}
+  end
+
   test "a new application is fetched, then run, then said to run" do
     {state, actions} = feed(connected(alone: true), [{:record, "shop", record(["a"]), 1}])
     assert actions == [{:fetch_model, Digest.of("model a")}]

@@ -140,6 +140,22 @@ defmodule Exosuit.App.Machine.State do
     end
   end
 
+  @doc "Forgets why fetches for an application failed, as it is gone."
+  @spec forget_errors(t(), String.t()) :: t()
+  def forget_errors(%{errors: errors} = state, _app) when errors == %{}, do: state
+
+  def forget_errors(state, app) do
+    needed = needed_models(state)
+
+    errors =
+      Map.filter(state.errors, fn
+        {{:objects, name, _version}, _error} -> name != app
+        {{:model, digest}, _error} -> digest in needed
+      end)
+
+    %{state | errors: errors}
+  end
+
   @doc "The digests of the models that this host needs."
   @spec needed_models(t()) :: [Digest.t()]
   def needed_models(state) do

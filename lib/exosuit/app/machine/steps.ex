@@ -69,6 +69,7 @@ defmodule Exosuit.App.Machine.Steps do
     shares = if gone?, do: Map.delete(state.shares, name), else: Map.put(state.shares, name, next)
     refused? = next.refused != share.refused
     state = requested(%{state | shares: shares}, name, requests)
+    state = if gone?, do: forget_errors(state, name), else: state
     # Workloads that this host has just refused move to others.
     if refused?, do: unplace(state, name), else: state
   end
