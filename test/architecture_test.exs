@@ -41,7 +41,7 @@ defmodule Exosuit.ArchitectureTest do
   @root Path.expand("..", __DIR__)
 
   # What only the tests have.
-  @guests ~w(Extremes Guests HostCase Http Nats Program RustModules Simulated Soak)
+  @guests ~w(Extremes Guests HostCase Http Nats Program RustModules Simulated Soak WitWorld)
 
   test "calls go down" do
     floors = floors()

@@ -22,7 +22,7 @@ provider, a server key that of a host. A cluster key signs the calls between hos
 Example:
   (umask 077; exosuit keys gen account > account.nk --json)")]
 pub(crate) struct Gen {
-    /// What the key is for: account, module, provider, server, cluster, operator or user.
+    /// The use of the key: account, module, provider, server, cluster, operator or user.
     kind: KeyKind,
     /// Print JSON: public key and seed.
     #[arg(long)]

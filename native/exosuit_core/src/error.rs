@@ -8,7 +8,7 @@ use std::fmt;
 pub struct Error {
     /// The kind of error.
     pub code: Code,
-    /// What happened, where, and what would be right. Never a secret or a payload.
+    /// The event, the place, and how it would be right. Never a secret or a payload.
     pub detail: String,
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-/// What a handle refers to.
+/// The thing that a handle refers to.
 pub trait Held: Any + Send + Sync {
     /// Its type: the interface without its version, and the name (`acme:shop/carts/cart`). `None` until it has one.
     fn kind(&self) -> Option<&str>;

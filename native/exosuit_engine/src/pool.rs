@@ -47,7 +47,7 @@ pub(crate) struct Pool<T> {
 }
 
 struct Resting<T> {
-    /// The oldest first.
+    /// The oldest first. Calls take from the end, the sweep and the reserve from the beginning.
     guests: Vec<Rested<T>>,
     /// The task that drops old instances. None while nothing rests.
     sweep: Option<AbortHandle>,

@@ -15,16 +15,17 @@ use parking_lot::Mutex;
 use rand_core::TryRng;
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtxBuilder};
 
-/// What the guests of an actor see of time and chance. Empty, they see the machine's.
+/// The time and chance that the guests of an actor see. Empty, they see the machine's.
 #[derive(Clone, Default)]
 pub struct Simulation {
-    /// The clock.
+    /// The clock. Actors that are given the same one agree about the time.
     pub clock: Option<Arc<ManualClock>>,
-    /// The seed of random numbers.
+    /// The seed of random numbers. Actors with the same seed have different sequences: the id is mixed in.
     pub seed: Option<u64>,
 }
 
-/// A clock that stands still until it is moved.
+/// A clock that stands still until it is moved. Any thread may move it, also while guests run: they read it anew each
+/// time. The two numbers move one after the other, so a guest may see one moved and the other not yet.
 #[derive(Debug)]
 pub struct ManualClock {
     wall: AtomicU64,
@@ -127,7 +128,7 @@ impl TryRng for SeededRandom {
     }
 }
 
-/// What an actor has of a simulation.
+/// The part of a simulation that an actor keeps: its clock, and its own sequence of random numbers.
 #[derive(Default)]
 pub(crate) struct Simulated {
     clock: Option<Arc<ManualClock>>,
@@ -142,7 +143,8 @@ impl Simulated {
         }
     }
 
-    /// Gives a guest the clock and the random numbers, if there are any.
+    /// Gives a guest the clock and the random numbers, if there are any. Once for each instance; the seed that WASI
+    /// shows it is taken from the actor's sequence, so that instances differ in it.
     pub(crate) fn apply(&self, wasi: &mut WasiCtxBuilder) {
         if let Some(clock) = &self.clock {
             wasi.wall_clock(Shared(clock.clone()))

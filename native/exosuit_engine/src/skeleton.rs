@@ -12,7 +12,7 @@ use wasmparser::{Parser, Payload};
 /// Magic number and version.
 const HEADER: usize = 8;
 
-/// A binary with the same imports and nothing else. None if there is none: the binary is not valid, or
+/// A binary with the same imports and nothing else. `None` if there is none: the binary is not valid, or
 /// it defines something before its last import.
 pub(crate) fn imports(bytes: &[u8]) -> Option<Vec<u8>> {
     let mut skeleton = bytes.get(..HEADER)?.to_vec();
@@ -21,6 +21,7 @@ pub(crate) fn imports(bytes: &[u8]) -> Option<Vec<u8>> {
     for payload in Parser::new(0).parse_all(bytes) {
         let payload = payload.ok()?;
         match payload {
+            // The parser goes on into nested ones: their sections come with a depth, and are passed over.
             Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => {
                 depth += 1;
                 defines = true;

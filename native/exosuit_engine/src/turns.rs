@@ -4,7 +4,8 @@
 //! A tenant is the issuer of the code; all unsigned code is one tenant.
 //!
 //! Nothing here waits under the lock. A waiter that gives up is passed over when its turn comes, and counts no
-//! more when the next one joins.
+//! more when the next one joins. A turn is a value that passes itself on when it is dropped, so that a compile that
+//! fails, panics or is cancelled gives it back like one that ends.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -22,7 +23,7 @@ const MAX_WAITING: usize = 10_000;
 pub(crate) struct Turns(Mutex<Queue>);
 
 struct Queue {
-    /// The turns that nobody has.
+    /// The turns that nobody has. Above zero only while nobody waits.
     free: usize,
     /// The waiting tenants, the next one first, each with its waiting compiles.
     tenants: VecDeque<(String, VecDeque<Waiter>)>,
@@ -79,7 +80,7 @@ impl Queue {
         Ok(turn)
     }
 
-    /// The next waiter. Its tenant moves to the end of the queue.
+    /// The next waiter. Its tenant moves to the end of the queue. `None` if nobody waits: the turn is then free.
     fn next(&mut self) -> Option<Waiter> {
         while let Some((tenant, mut waiters)) = self.tenants.pop_front() {
             let waiter = waiters.pop_front();
@@ -97,6 +98,7 @@ impl Queue {
 
 impl Drop for Turn {
     fn drop(&mut self) {
+        // A statement of its own: a failed send drops a turn, which takes the lock again.
         let next = self.0.0.lock().next();
         if let Some(waiter) = next {
             // A waiter that has just gone drops the turn, which passes it on.

@@ -236,7 +236,7 @@ pub struct Spread {
 /// The trait `exosuit` of an actor. The host has defaults for absent fields.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct ActorSettings {
-    /// What it may use.
+    /// Its bounds: memory, tables, waiting calls, log lines, time.
     pub limits: ActorLimits,
     /// How long an instance lives.
     pub instances: InstancePolicy,

@@ -4,6 +4,9 @@
 //! standard input, its standard output is the answer, at most the message limit of the actor. Its standard error
 //! goes to the log. `exit(0)` and a return from `_start` are success; any other status is an error of the guest.
 //!
+//! It runs on the threads that poll the call, and stops as other guests do: at its deadline, at a limit, or when the
+//! future of the call is dropped. Files that it wrote before stay written, as after any end.
+//!
 //! The program sees its grants and nothing of the call but its input. It cannot call actors or capabilities:
 //! preview 1 has no imports for them.
 
@@ -57,9 +60,10 @@ pub(super) fn linker(engine: &wasmtime::Engine) -> Result<ProgramLinker, Error> 
     Ok(linker)
 }
 
-/// A linked program.
+/// A linked program. It has no warm instances: a program runs once, from a fresh memory.
 pub(crate) struct PreparedProgram {
     instance: InstancePre<ProgramState>,
+    /// Imports that nothing here answers. Calling one fails.
     unanswered: Vec<String>,
 }
 
@@ -105,6 +109,7 @@ impl PreparedProgram {
         Ok(output.contents())
     }
 
+    /// Makes an instance and drops it, without running `_start`: whether it can be made at all.
     pub(super) async fn instantiate(
         &self,
         actor: &Arc<ActorShared>,
@@ -122,7 +127,7 @@ impl PreparedProgram {
             .map_err(|error| explain::explain(&error, &store.data().limiter))
     }
 
-    /// Runs `_start` to its end.
+    /// Runs `_start` to its end. `exit` ends it by an error of wasmtime's, which carries the status.
     async fn run(&self, actor: &Arc<ActorShared>, state: ProgramState) -> Result<(), Error> {
         let mut store = bounded(&actor.engine, state);
         let ended = async {

@@ -117,7 +117,7 @@ impl Address {
     }
 }
 
-/// What can be called here, by one of its names on one subject.
+/// A thing that can be called here, by one of its names on one subject.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Served {
     name: Id,

@@ -12,7 +12,7 @@ use tokio::io::AsyncReadExt;
 
 use crate::{Connection, Error};
 
-/// What is never read, since whoever asked has gone, is kept this long. Peers that make the bucket
+/// A part that is never read, since its reader has gone, is kept this long. Peers that make the bucket
 /// let it be kept for ever.
 const KEPT: Duration = Duration::from_mins(10);
 

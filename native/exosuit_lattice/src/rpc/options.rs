@@ -8,7 +8,7 @@ use exosuit_core::Id;
 
 use crate::Error;
 
-/// What calls over the lattice go by.
+/// The settings that calls over the lattice go by.
 #[derive(Clone)]
 pub struct CallOptions {
     /// The lattice's name.
@@ -40,7 +40,7 @@ pub struct CallOptions {
 }
 
 impl CallOptions {
-    /// What holds where nothing else is said.
+    /// The settings of a lattice that says nothing else.
     pub fn new(lattice: Id, host: PublicKey, cluster: Arc<KeyPair>) -> Self {
         Self {
             lattice,

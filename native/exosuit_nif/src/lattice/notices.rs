@@ -1,6 +1,7 @@
 //! Forwards events of the connections and of calls between hosts to the host's notices.
 //!
-//! Each function starts a task that ends with its source. Sources are broadcast channels, which drop old
+//! Called when a host joins a lattice. Each function starts a task on Tokio that ends with its
+//! source, so leaving the lattice needs no call here. Sources are broadcast channels, which drop old
 //! values instead of waiting for a slow reader: reporting an event must not slow a connection.
 
 use std::sync::Arc;
@@ -13,7 +14,8 @@ use tokio::sync::broadcast::error::RecvError;
 use crate::notices::Notices;
 use crate::runtime::runtime;
 
-/// Forwards the events of a connection, until it is closed.
+/// Forwards the events of a connection, until it is closed. `name` is how events tell the host's
+/// connections apart.
 pub(super) fn forward(connection: &Connection, name: &'static str, observe: &Arc<Notices>) {
     let mut notices = connection.notices();
     let observe = Arc::clone(observe);
@@ -30,7 +32,7 @@ pub(super) fn forward(connection: &Connection, name: &'static str, observe: &Arc
     });
 }
 
-/// Forwards refused calls from the lattice.
+/// Forwards refused calls from the lattice. The lattice counts them: one notice stands for `count`.
 pub(super) fn forward_refusals(calls: &Calls, observe: &Arc<Notices>) {
     let mut refusals = calls.refusals();
     let observe = Arc::clone(observe);

@@ -16,6 +16,7 @@ pub(super) struct Range {
     pub(super) import: &'static str,
     /// The argument: `a payload`.
     pub(super) what: &'static str,
+    /// An address in the guest's memory. Its length comes with the operation.
     pub(super) pointer: u32,
 }
 
@@ -23,7 +24,7 @@ pub(super) struct Range {
 const MAX_NAME: u32 = 1_024;
 
 impl Range {
-    /// The range, if all of it is in the memory.
+    /// The range, if all of it is in the memory. An empty range may begin at its end, but not behind it.
     fn find<'a>(&self, memory: &'a mut [u8], length: usize) -> Result<&'a mut [u8], Error> {
         let size = memory.len();
         let start = self.pointer as usize;
@@ -66,7 +67,8 @@ impl Range {
     }
 }
 
-/// The guest's memory and the data of its store, borrowed together.
+/// The guest's memory and the data of its store, borrowed together. Looked up anew for each import, since a memory that
+/// grows may move.
 pub(super) fn memory<'a>(
     caller: &'a mut Caller<'_, WasmbusState>,
 ) -> wasmtime::Result<(&'a mut [u8], &'a mut WasmbusState)> {
