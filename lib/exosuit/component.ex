@@ -5,22 +5,26 @@ defmodule Exosuit.Component do
       doc:
         "a directory or file of WIT, with its `deps`, or a component; relative to the project's directory."
     ],
-    world: [type: :string, default: nil, doc: "the world; may be left out if there is but one."],
+    world: [
+      type: :string,
+      default: nil,
+      doc: "the name of the world; optional if there is only one."
+    ],
     host: [
       type: :atom,
       default: nil,
-      doc: "the host that calls are made on, unless a call says otherwise."
+      doc: "the host of the actor, unless a call has the option `:host`."
     ],
     actor: [
       type: :string,
       default: nil,
-      doc: "the id of the actor that is called, unless a call says otherwise."
+      doc: "the id of the actor, unless a call has the option `:actor`."
     ],
     structs: [
       type: :boolean,
       default: false,
       doc:
-        "whether the records that the functions take or give are structs, in modules below this one: `MyApp.Shop.Order`."
+        "whether functions return structs for records, defined in modules below this one: `MyApp.Shop.Order`."
     ]
   ]
 
@@ -33,30 +37,32 @@ defmodule Exosuit.Component do
 
       {:ok, receipt} = MyApp.Shop.place(%{lines: [], shipping: :pickup})
 
-  The WIT is read when the module is compiled, and again when one of its files changes. No WIT is needed if the component
-  carries its world, as those of the usual tools do: give the path of the component as `wit`.
+  The compiler reads the WIT, and compiles the module again when a file of it changes. If the component carries its
+  world, as those of the usual tools do, no WIT is needed: give the path of the component as `wit`.
 
-  Each function takes the arguments of the WIT function, and options: those of `Exosuit.call/5`, and `:host` and `:actor`
-  in place of those of the module. It returns:
+  Each function takes the arguments of the WIT function, and options: those of `Exosuit.call/5`, and `:host` and
+  `:actor`, which override those of the module. It returns:
 
-  | the WIT function gives | the Elixir function returns |
+  | the WIT function returns | the Elixir function returns |
   |---|---|
   | nothing | `:ok` |
   | `result<T, E>` | `{:ok, t}` or `{:error, e}`; `:ok` or `:error` for a case without a value |
   | any other `T` | `{:ok, t}` |
 
-  and `{:error, %Exosuit.Error{}}` if the call fails. `Exosuit.Wit` has the values of each type. A function that several
-  interfaces have begins with the name of its interface: `orders_place`. One that Elixir reserves ends with an
-  underscore: `end_`.
+  If the call fails, it returns `{:error, %Exosuit.Error{}}`. `Exosuit.Wit` has the Elixir form of each type.
 
-  A resource is an `Exosuit.Resource`. Its constructor is `new_cart`, its methods and static functions are `cart_add`; a
-  method takes the resource first. `t:cart/0` is its type.
+  **Names**: if several interfaces have a function of the same name, the name of the interface comes first:
+  `orders_place`. A name that Elixir reserves ends with an underscore: `end_`.
 
-  Functions with streams or futures are left out, with a warning of the compiler.
+  **Resources** are `Exosuit.Resource`s of the type `t:cart/0`. `new_cart` is the constructor of `cart`; `cart_add` is
+  its method or static function `add`. A method takes the resource as its first argument.
 
-  **Structs**: with `structs: true`, a record that has a name in the WIT is a struct wherever a function gives one:
-  `%MyApp.Shop.Order{}` for `record order`. Functions still take maps as well. A struct must be given each field that is
-  not an option. If several interfaces have records of one name, the struct's name begins with that of the interface:
+  **Left out**, with a warning of the compiler: functions with streams, futures, maps or lists of a fixed length, and
+  `async` functions.
+
+  **Structs**: with `structs: true`, functions return a struct for each record that has a name in the WIT:
+  `%MyApp.Shop.Order{}` for `record order`. They accept structs and maps. A struct needs a value for each field that is
+  not an `option`. If several interfaces have records of the same name, the name of the interface comes first:
   `MyApp.Shop.OrdersLine`.
 
   ## Options

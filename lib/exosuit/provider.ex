@@ -5,7 +5,7 @@ defmodule Exosuit.Provider do
         {~s(a contract like "wasmcloud:keyvalue", or a list of such), &__MODULE__.contracts?/1},
       default: nil,
       doc:
-        "what it implements: `\"wasmcloud:keyvalue\"`, or the package of a WIT interface. Required without `:interface`."
+        "the capability: `\"wasmcloud:keyvalue\"`, or the package of a WIT interface. Required without `:interface`."
     ],
     wit: [
       type: :string,
@@ -15,14 +15,13 @@ defmodule Exosuit.Provider do
     interface: [
       type: :string,
       default: nil,
-      doc:
-        "the interface of `:wit` that the module implements, `\"acme:kv/store\"`, each function by one of its own."
+      doc: "the interface that the module implements, function by function: `\"acme:kv/store\"`."
     ],
     structs: [
       type: :boolean,
       default: false,
       doc:
-        "whether records of the interface come as structs, in modules below this one. Answers may be structs or maps."
+        "whether functions get structs for records, defined in modules below this one. Answers may be structs or maps."
     ],
     max_calls: [type: :number, default: 1_024, doc: "how many calls may run at a time."]
   ]
@@ -44,11 +43,11 @@ defmodule Exosuit.Provider do
       {:ok, "greeter"} = Exosuit.start_provider(MyApp.Host, MyApp.Greeter)
       :ok = Exosuit.put_link(MyApp.Host, source: actor, target: "greeter", contract: "my_app:greeter")
 
-  Payloads are bytes, as the contract has them; `Exosuit.MessagePack` reads and writes those of
-  wasmCloud's interfaces.
+  Payloads are bytes in the encoding of the contract. `Exosuit.MessagePack` decodes and encodes those of wasmCloud's
+  interfaces.
 
-  **A WIT interface** that components import is a capability as well. Its contract is the package, and
-  its functions come to `handle_function/3`, with their arguments as terms:
+  **A WIT interface** that components import is a capability as well. Its contract is the package. Calls of its
+  functions come to `c:handle_function/3`, with their arguments as terms:
 
       # package my:math; interface calculator {
       #   add: func(a: s32, b: s32) -> s32;
@@ -63,7 +62,7 @@ defmodule Exosuit.Provider do
         def handle_function("my:math/calculator#divide", [a, b], _context), do: {:ok, div(a, b)}
       end
 
-  With the interface's WIT, each of its functions is a function of the module, with the context as its last argument:
+  With the WIT of the interface, each of its functions is a function of the module. The context is the last argument:
 
       defmodule MyApp.Calculator do
         use Exosuit.Provider, wit: "wit", interface: "my:math/calculator"
@@ -76,17 +75,17 @@ defmodule Exosuit.Provider do
         def divide(a, b, _context), do: {:ok, div(a, b)}
       end
 
-  With resources, `new_cart(owner, context)` answers the constructor of `cart`, `cart_count(cart, context)` its method
-  `count`, where `cart` is the state, and `drop_cart(cart, context)`, which may be left out, hears of its end.
-
   The compiler refuses a module that lacks a function. `MyApp.Calculator.Behaviour` has the callbacks with their types.
-  A function whose name Elixir reserves ends with an underscore: `end_`. With `structs: true`, the records that the
-  interface defines come as structs, `%MyApp.Calculator.Point{}` for `record point`; see `Exosuit.Component`.
+  A name that Elixir reserves ends with an underscore: `end_`. With `structs: true`, the records that the interface
+  defines come as structs: `%MyApp.Calculator.Point{}` for `record point`.
 
-  **Resources.** Where a function gives `own<T>`, return `Exosuit.Resource.new(state)` with any term. The guest has a
-  resource then. When it calls a method, the provider gets the state as the first argument, and so for each argument
-  of `own<T>` or `borrow<T>` that it made itself. `c:handle_drop/3` hears when the resource has ended. An instance of a
-  guest has at most 4096 resources of others.
+  The return value is the result of the function, in the form that `Exosuit.Wit` has for its type: `{:ok, value}` or
+  `{:error, value}` for a `result`, otherwise the plain value. If a call cannot be answered, raise.
+
+  **Resources**: for a function that returns `own<T>`, return `Exosuit.Resource.new(state)`, where the state is any
+  term. When the guest passes the resource to a function of the provider, or calls a method, the provider gets the
+  state. `c:handle_drop/3` is called when the resource has ended. An instance of a guest may have at most 4096 resources
+  of others.
 
       # package my:shop; interface carts { resource cart { constructor(owner: string); count: func() -> u32; } }
       defmodule MyApp.Carts do
@@ -105,26 +104,28 @@ defmodule Exosuit.Provider do
         def handle_drop("my:shop/carts/cart", pid, _context), do: Agent.stop(pid)
       end
 
-  The return value becomes the result of the function, by the table of `Exosuit.Wit`: `{:ok, value}` or
-  `{:error, value}` for a function with a `result`, and the plain value for any other. Raise if a call cannot
-  be answered. A provider may implement `wasi:keyvalue` as well: its functions get the name of the bucket
-  first, and their errors are texts.
+  With the WIT of the interface, these functions are `new_cart(owner, context)`, `cart_count(cart, context)` and
+  `drop_cart(cart, context)`, where `cart` is the state. `drop_cart` is optional.
 
-  **Calls** run at the same time, each in a process of its own, which is killed at the deadline, or when the caller
-  ends. While `:max_calls` calls run, further ones are refused as overloaded. A raise or an exit affects that call
-  alone: the guest gets an error that names the exception only, and the host emits an `invocation_failed` event. If
-  the function returns a `result` with a string as its error, the text becomes that error; otherwise the guest ends.
+  **`wasi:keyvalue`** can be implemented as well. Its functions get the name of the bucket as their first argument, and
+  their errors are strings. `guides/keyvalue.md` has an example.
 
-  **`init/1` and the links** run one after another in the provider's process. Processes that they start are linked to
-  that process and end with it. Slow work there delays links, not calls. If the process crashes, running calls fail,
-  and it is started anew: `init/1`, then `put_link/2` for every link.
+  **Calls** run at the same time, each in a process of its own. The process is killed at the deadline, or when the
+  caller ends. While `:max_calls` calls run, further ones are refused as `:overloaded`. A raise or an exit affects that
+  call alone: the guest gets an error that names only the exception, and the host emits an `invocation_failed` event. If
+  the function returns a `result` with a string as its error, the guest gets the text as that error; otherwise the guest
+  traps.
+
+  **`init/1`, `put_link/2` and `delete_link/2`** run one after another in the provider's process. Processes that they
+  start with `start_link` end with that process. Slow work there delays links, not calls. If the process crashes,
+  running calls fail, and it is started again: `init/1`, then `put_link/2` for every link.
 
   **Health**: the optional callback `health/1` says whether the provider can work. Without `health/1`, a provider is
   healthy while its processes run.
 
-  A provider may call actors with `Exosuit.call/5`; a `:timeout` of `Exosuit.Provider.Context.time_left/1` limits that
-  to the time of the call that it answers. In the process of a call, the provider is the caller. It may call only the
-  actors to which a link of the call's contract and name joins it: see `Exosuit.Origin`.
+  **Calls of actors**: a provider may call actors with `Exosuit.call/5`. To end such a call in time, give it the
+  `:timeout` that `Exosuit.Provider.Context.time_left/1` returns. In the process of a call, the provider is the caller.
+  It may call only the actors to which a link of the call's contract and name joins it: see `Exosuit.Origin`.
 
   **The state** comes from `init/1` and the links. A call gets a copy of the state at its start. Keep large data, and
   data that calls change, in a process or a table.
@@ -179,20 +180,21 @@ defmodule Exosuit.Provider do
               {:ok, iodata()} | {:error, String.t() | :unknown_operation}
 
   @doc """
-  Answers a call of a WIT function, `my:math/calculator@1.0.0#add`, with what the function returns.
+  Answers a call of a WIT function, `my:math/calculator@1.0.0#add`. Returns the result of the function, see
+  `Exosuit.Wit`.
 
-  The version is in the name if the guest's import has one.
+  The name has a version if the guest's import has one.
   """
   @callback handle_function(function :: String.t(), arguments :: [Wit.value()], Context.t()) ::
               Wit.value() | {:error, :unknown_operation}
 
   @doc """
-  Says that a resource has ended that the provider made by `Exosuit.Resource.new/1`: the guest that had it dropped it, or
-  has ended itself. `type` is `"my:shop/carts/cart"`. Optional.
+  Called when a resource that the provider made has ended: its guest dropped it, or its guest has ended. `type` is
+  `"my:shop/carts/cart"`. Optional.
 
-  It runs in a process of its own, for 30 seconds at most, and nobody waits for it. It is not called for a resource that
-  the guest gave back to the provider, as an argument of `own<T>`. The link in the context has no values if it was deleted
-  meanwhile.
+  Runs in a process of its own, for at most 30 seconds, and nobody waits for it. It is not called for a resource that
+  the guest gave back to the provider as an argument of type `own<T>`. If the link was deleted in the meantime, the link
+  in the context has no values.
   """
   @callback handle_drop(type :: String.t(), state :: term(), Context.t()) :: term()
 

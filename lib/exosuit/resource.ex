@@ -1,45 +1,54 @@
 defmodule Exosuit.Resource do
   @moduledoc """
-  A resource of WIT: a thing that lives in a guest or with a provider, and that others have a handle to.
+  A handle to a resource of WIT: an object that a guest or a provider keeps for others.
 
-  A call gives one where its function gives `own<T>`, and takes one where its function takes `own<T>` or `borrow<T>`:
+  A function that returns `own<T>` gives Elixir this struct. Pass it to functions that take `own<T>` or `borrow<T>`:
 
       {:ok, cart} = Exosuit.call(MyApp.Host, "shop", "acme:shop/carts#[constructor]cart", ["Ada"])
       {:ok, 1} = Exosuit.call(MyApp.Host, "shop", "acme:shop/carts#[method]cart.add", [cart, "milk"])
       :ok = Exosuit.Resource.drop(cart)
 
-  **Of a guest.** The resource lives in one instance of its actor, which is then pinned to the process that made the
-  call: it serves only calls with its resources, and further calls of that process that give some. Calls take turns in
-  it. The instance, and all resources in it, end
+  ## Life
 
-  - when the last of them was dropped or given away;
-  - when the process that got them ends;
-  - when no call came for the idle limit, the actor's option `:resource_idle`, five minutes by default;
-  - when a call in it traps, reaches a limit, or is given up (at its deadline, for example);
-  - when the actor is stopped, restarted or updated.
+  A resource of a guest lives in one instance of its actor. The host keeps (*pins*) that instance for the process that
+  made the call. A pinned instance serves only calls with its resources, and calls of that process whose function
+  returns resources. Calls run in it one after the other. The instance and all its resources end when
 
-  A call with a resource that has ended is `{:error, %Exosuit.Error{reason: :invalid_input}}` that says why. As many
-  instances may be pinned as the actor has `:instances`, and half of its share of the engine's pool at most; a further
-  one is refused as `:overloaded`. An instance has at most 4096 resources of its caller.
+  - its last resource was dropped or given away;
+  - the process that got the resources ends;
+  - no call came for as long as the actor's option `:resource_idle` says, by default five minutes;
+  - a call in it traps, reaches a limit, or is given up, for example at its deadline;
+  - the actor is stopped, restarted or updated.
 
-  **Given away and lent.** An argument of `own<T>` is given away: the guest has it, and each later use of the handle is
-  an error. An argument of `borrow<T>` is lent for the call.
+  A later call with the resource returns `{:error, %Exosuit.Error{reason: :invalid_input}}`, and the detail says why the
+  resource has ended.
 
-  **Dropped.** `drop/1` drops a resource, and so does the garbage collector once no process has the struct. The
-  destructor of the guest then runs on a thread of its own, in its turn, for as long as the call that pinned the instance
-  could have run. Nobody waits for it.
+  ## Ownership
 
-  **Of a provider in Elixir.** `new/1` makes one; see `Exosuit.Provider`.
+  An argument of type `own<T>` is given away: the guest owns it then, and each later use of the handle is an error. An
+  argument of type `borrow<T>` is lent for the time of the call.
 
-  A resource cannot leave its host. The struct can be sent to processes of its node; `inspect/1` shows its type and who
-  made it.
+  `drop/1` drops a resource. The garbage collector does so when no process has the struct any more. The destructor of
+  the guest then runs on another thread, and may take as long as the call that pinned the instance. Nobody waits for it.
+
+  A struct may be sent to other processes of its node. It works on the host that made it, and on no other.
+
+  ## Limits
+
+  The pinned instances of an actor are at most as many as its `:instances`, and at most half of its share of the
+  engine's pool. A call that would need one more is refused as `:overloaded`. An instance keeps at most 4096 resources
+  for its caller.
+
+  ## Providers
+
+  A provider in Elixir makes a resource with `new/1`; see `Exosuit.Provider`.
   """
 
   alias Exosuit.Native
 
   @typedoc """
-  `type` is the interface without its version, and the name (`"acme:shop/carts/cart"`); `owner` is the actor or the
-  provider that made it.
+  `type` is the interface without its version, and the name (`"acme:shop/carts/cart"`). `owner` is the actor or the
+  provider that made it. Both are `nil` in a struct of `new/1`. `inspect/1` shows both.
   """
   @type t :: %__MODULE__{
           ref: reference() | {:state, term()},
@@ -51,17 +60,17 @@ defmodule Exosuit.Resource do
   defstruct [:ref, :type, :owner]
 
   @doc """
-  Makes a resource of a state, for the answer of a provider whose function gives `own<T>`.
+  Makes a resource from a state. A provider returns it from a function whose result has `own<T>`.
 
-  It becomes a resource when the guest gets the answer. The state is copied then, and at each call that uses it: keep
-  large data, and data that changes, in a process or a table, and its pid or key in the state.
+  The state is copied when the guest gets the answer, and at each call that uses the resource. Keep large data, and data
+  that changes, in a process or a table, and put its pid or key into the state.
   """
   @spec new(state :: term()) :: t()
   def new(state), do: %__MODULE__{ref: {:state, state}}
 
   @doc """
-  Drops a resource. Does nothing if it was dropped or given away before, or is only lent. Does not wait for its
-  destructor.
+  Drops a resource. Does nothing if the resource was dropped or given away before, or is only lent. Returns before the
+  destructor has run.
   """
   @spec drop(t()) :: :ok
   def drop(%__MODULE__{ref: ref}) when is_reference(ref), do: Native.resource_drop(ref)

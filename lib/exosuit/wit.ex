@@ -1,53 +1,58 @@
 defmodule Exosuit.Wit do
   @moduledoc """
-  Values of WIT functions in Elixir: the arguments and the result of `Exosuit.call/5` on a component, and those of
-  `c:Exosuit.Provider.handle_function/3`.
+  The Elixir form of each WIT type. Arguments and results have it in `Exosuit.call/5` on a component, in modules by
+  `Exosuit.Component`, and in providers (`c:Exosuit.Provider.handle_function/3`). `guides/components.md` has an example
+  of each type.
 
   | WIT | Elixir |
   |---|---|
   | `bool` | `true` or `false` |
   | `u8` … `u64`, `s8` … `s64` | an integer within the type's bounds |
-  | `f32`, `f64` | a float, or `:nan`, `:infinity`, `:neg_infinity`; an integer is taken where the type holds it exactly |
+  | `f32`, `f64` | a float, or `:nan`, `:infinity`, `:neg_infinity`; an integer is accepted if the type holds it exactly |
   | `char` | a string of one character |
   | `string` | a binary, which must be UTF-8 |
-  | `list<u8>` | a binary; a list of bytes is taken as well |
+  | `list<u8>` | a binary; a list of bytes is accepted as well |
   | `list<T>` | a list |
   | `tuple<T, U>` | a tuple |
-  | `record` | a map with atoms for keys; strings as keys, and structs, are taken as well. A field of an option may be missing |
+  | `record` | a map with atoms as keys; strings as keys, and structs, are accepted as well. A field whose type is an `option` may be missing |
   | `variant` | `:name`, or `{:name, value}` for a case that has a value |
   | `enum` | `:name` |
   | `flags` | a list of the names that are set, in the order of the type |
-  | `option<T>` | `nil`, or what `T` is. If a `T` may be `nil` itself: `nil`, or `{:some, value}` |
+  | `option<T>` | `nil`, or the value. If a value of `T` may itself be `nil`: `nil`, or `{:some, value}` |
   | `result<T, E>` | `{:ok, value}` or `{:error, value}` |
   | `result`, `result<_, E>`, `result<T>` | `:ok` or `:error` for the case that has no value |
-  | `own<T>`, `borrow<T>` | an `Exosuit.Resource`; the state of a resource for the provider that made it |
+  | `own<T>`, `borrow<T>` | an `Exosuit.Resource`; the provider that made the resource gets its state instead |
   | no result | `nil` |
 
-  Names are written with underscores: the field `reply-to` is `:reply_to`. A name of an enum, variant or flag is taken
-  as a string, too.
+  Names have underscores: the field `reply-to` is `:reply_to`. The names of enums, variants and flags are also accepted
+  as strings.
+
+  Streams, futures, maps (`map<K, V>`) and lists of a fixed length (`list<T, 4>`) are not supported yet.
 
   ## Errors
 
-  A guest knows the types of its functions. A term is checked when it is passed in. A term that does not fit is
-  `{:error, %Exosuit.Error{reason: :invalid_input}}`, whose detail names the function and the path: `shop#place:
-  order.lines[3].price: expected an f64, got a text or bytes`. If the answer of a provider does not fit, the guest's
-  call fails, or gets the error as text where its function gives a `result` with a string as its error.
+  Each argument is checked against its type before the guest runs. If it does not fit, the call returns
+  `{:error, %Exosuit.Error{reason: :invalid_input}}`. The detail names the function and the path: `shop#place:
+  order.lines[3].price: expected an f64, got a text or bytes`.
+
+  If the answer of a provider does not fit, the call of the guest fails. A function that returns a `result` with a
+  string as its error gives the guest that text instead.
 
   ## Limits
 
-  A value may be nested 64 deep. All values of a call may take as many bytes as the actor may have memory, as the
-  engine holds them: forty bytes for each value, also for each byte of a `list<u8>`, plus the names of the fields. A
-  function of at most two strings or lists of bytes that gives such a one, or a `result` of such a one with a string as
-  its error, is not bound by this, and its bytes are copied once. A million records of three fields need about 180 MB
-  there while the call is prepared, beside the term itself.
+  A value may be nested 64 deep. The values of a call may together take as many bytes as the memory limit of the actor.
+  Each value counts 40 bytes, each byte of a `list<u8>` as well, and names of fields count in addition. For example, a
+  million records of three fields take about 180 MB while the call is prepared, beside the term itself.
+
+  Functions that take and return nothing but strings and `list<u8>` have no such limit, and their bytes are copied
+  once: at most two arguments, the first of two a string, and as result nothing, a string, a `list<u8>`, or a `result`
+  of one of these with a string as its error.
 
   ## Names and atoms
 
-  The names in the types of a component become atoms when it is loaded, at most 131 072 for the whole VM; a component
-  with more is refused. Values make no further atoms: a name from another host that no component of this host has is a
-  string.
-
-  Streams and futures have no form yet.
+  When a component is loaded, the names in its types become atoms. The VM makes at most 131 072 of these, and refuses a
+  component that needs more. Values make no atoms: if a value comes from another host and has a name that no component
+  of this host has, the name stays a string.
   """
 
   @typedoc "A value of WIT in Elixir."

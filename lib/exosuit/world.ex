@@ -2,19 +2,19 @@ defmodule Exosuit.World do
   @moduledoc """
   The imports and exports of a component, read from WIT or from the component itself.
 
-  A world has interfaces, an interface has functions and types. Types are tagged tuples:
+  A world has interfaces. An interface has functions and types. Types are atoms and tagged tuples:
 
-  | WIT | here |
+  | WIT | in these structs |
   |---|---|
   | `bool`, `u8` … `s64`, `f32`, `f64`, `char`, `string` | `:bool`, `:u8` … |
   | `list<T>`, `option<T>` | `{:list, t}`, `{:option, t}` |
   | `tuple<T, U>` | `{:tuple, [t, u]}` |
   | `result<T, E>` | `{:result, t \\| nil, e \\| nil}` |
   | a type with a name | `{:named, interface \\| nil, name}` |
-  | a resource that is given, or lent | `{:own, interface, name}`, `{:borrow, interface, name}` |
+  | `own<T>`, `borrow<T>` | `{:own, interface, name}`, `{:borrow, interface, name}` |
   | `stream<T>`, `future<T>`, `map<K, V>`, `list<T, N>` | `{:stream, t}`, `{:future, t}`, `{:map, k, v}`, `{:list, t, n}` |
 
-  Names are texts, as WIT writes them: reading a file makes no atom.
+  Names are strings with the hyphens of WIT. Reading a file makes no atom.
   """
 
   alias Exosuit.{Claims, Config, Error, Native}
@@ -44,7 +44,7 @@ defmodule Exosuit.World do
 
   @doc """
   Reads a world from a directory or file of WIT, with its `deps`, or from a component. `name` may be `nil` if there is
-  but one. Blocks the calling process.
+  only one world. Blocks the calling process.
   """
   @spec read(Path.t(), String.t() | nil) :: {:ok, t()} | {:error, Error.t()}
   def read(path, name \\ nil) do
@@ -52,7 +52,8 @@ defmodule Exosuit.World do
   end
 
   @doc """
-  Reads an interface by its name, `acme:kv/store`, or with its version if there are several. Blocks the calling process.
+  Reads an interface by its name, `acme:kv/store`. If there are several versions, the name must have one, as in
+  `acme:kv/store@1.0.0`. Blocks the calling process.
   """
   @spec read_interface(Path.t(), String.t()) :: {:ok, Interface.t()} | {:error, Error.t()}
   def read_interface(path, name) do
@@ -60,7 +61,7 @@ defmodule Exosuit.World do
          do: {:ok, interface(interface)}
   end
 
-  @doc "The comment of a world, or a sentence with its name."
+  @doc "Returns the comment of a world, or a sentence with its name."
   @spec docs(t()) :: String.t()
   def docs(%__MODULE__{docs: nil, name: name}), do: "The world `#{name}`."
   def docs(%__MODULE__{docs: docs}), do: docs
@@ -100,7 +101,7 @@ defmodule Exosuit.World do
       {:ok, %{world: world}} = Exosuit.describe("plugin.wasm")
       :ok = Exosuit.World.check_exports(world, wanted)
 
-  Types must have the same fields and cases, whatever their own names are. The error, `:invalid_module`, has the first
+  Types must have the same fields and cases; their names may differ. The error is `:invalid_module`, and names the first
   difference: `transform: order.lines[].price: expected f64, got u32`.
   """
   @spec check_exports(t(), t()) :: :ok | {:error, Error.t()}
