@@ -168,8 +168,8 @@ defmodule Exosuit.Actor do
   end
 
   defp lineage(instance, %{artifact: artifact}) do
-    case {Session.alone?(instance.lattice), artifact} do
-      {true, {_kind, _source, digest}} -> "unsigned #{digest}"
+    case {Session.has?(instance.lattice, :others), artifact} do
+      {false, {_kind, _source, digest}} -> "unsigned #{digest}"
       _other -> "unsigned"
     end
   end

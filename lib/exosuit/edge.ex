@@ -32,9 +32,9 @@ defmodule Exosuit.Edge do
   @impl Supervisor
   def init({instance, listeners}) do
     lattice =
-      if Session.alone?(instance.lattice),
-        do: [],
-        else: [{Heartbeat, instance}, {PeerMonitor, instance}, {ClaimsPublisher, instance}]
+      if Session.has?(instance.lattice, :others),
+        do: [{Heartbeat, instance}, {PeerMonitor, instance}, {ClaimsPublisher, instance}],
+        else: []
 
     Supervisor.init([{EventLogger, instance}, {EventForwarder, instance}] ++ lattice ++ listeners,
       strategy: :one_for_one,

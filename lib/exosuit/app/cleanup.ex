@@ -44,12 +44,12 @@ defmodule Exosuit.App.Cleanup do
     Sweep.run(instance.lattice, found, System.system_time(:millisecond))
   end
 
-  # A host without NATS has its store in the same directory.
+  # The objects of the store itself may be in the same directory.
   defp prune(instance, machine) do
     records = for app <- Machine.apps(machine), record = Machine.record(machine, app), do: record
 
     named = Sweep.named(records)
     work = fn -> Objects.prune(instance, named, System.system_time(:second)) end
-    if Session.alone?(instance.lattice), do: [], else: [prune: work]
+    if Session.has?(instance.lattice, :own_objects), do: [], else: [prune: work]
   end
 end

@@ -93,7 +93,7 @@ defmodule Exosuit.App.Manifests do
 
   # On a host without NATS, a missing provider module is a mistake in the manifest: no other host can have it.
   defp modules(instance) do
-    if Session.alone?(instance.lattice), do: Map.keys(instance.config.providers)
+    unless Session.has?(instance.lattice, :others), do: Map.keys(instance.config.providers)
   end
 
   defp run_alone(instance, path) do
@@ -238,7 +238,7 @@ defmodule Exosuit.App.Manifests do
 
   # The application was changed elsewhere since, so this host's option is outdated.
   defp apply_version(instance, _app, record, applied, origin) do
-    if origin != nil and record.origin != origin and not Session.alone?(instance.lattice) do
+    if origin != nil and record.origin != origin and Session.has?(instance.lattice, :others) do
       :unchanged
     else
       with {:ok, changed} <- Record.apply_version(record, applied),
@@ -248,7 +248,7 @@ defmodule Exosuit.App.Manifests do
 
   # A manifest of the user that is not applied needs a warning.
   defp passed_over(instance, app, origin, options) do
-    if options[:from_here] && origin != instance.source && not Session.alone?(instance.lattice) do
+    if options[:from_here] && origin != instance.source && Session.has?(instance.lattice, :others) do
       text =
         "#{app} was changed from elsewhere since this host applied it, and stays as it is; " <>
           "`exosuit apply` changes it"

@@ -131,7 +131,7 @@ defmodule Exosuit.App.Member do
   @impl GenServer
   def handle_continue(:join, %{instance: instance} = state) do
     {:ok, beats} = patiently(fn -> Bus.subscribe(instance.lattice, Beat.subject(instance)) end)
-    alone? = Session.alone?(instance.lattice)
+    alone? = not Session.has?(instance.lattice, :others)
     options = [now: now(), copy: read_copy(instance), alone: alone?]
     {machine, actions} = Machine.new(Beat.member(instance), options)
     {:ok, watch} = patiently(fn -> Store.watch(instance.lattice, @bucket) end)
@@ -439,7 +439,7 @@ defmodule Exosuit.App.Member do
       | model: if(share != %{}, do: Machine.model(state.machine, app, version)),
         keep_links?: share == %{} and record != nil and record.state == :deployed,
         allow_issuer_change?: record != nil and Record.issuer_change?(record, version),
-        alone?: state.store == :down and not Session.alone?(state.instance.lattice)
+        alone?: state.store == :down and Session.has?(state.instance.lattice, :others)
     }
   end
 

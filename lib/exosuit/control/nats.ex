@@ -22,12 +22,12 @@ defmodule Exosuit.Control.Nats do
   # Repeated crashes must not end the host.
   @restarts 1_000
 
-  @doc "Starts nothing on a host without NATS."
+  @doc "Starts nothing if no commands can arrive."
   @spec start_link(Instance.t()) :: Supervisor.on_start() | :ignore
   def start_link(instance) do
-    if Session.alone?(instance.lattice),
-      do: :ignore,
-      else: Supervisor.start_link(__MODULE__, instance)
+    if Session.has?(instance.lattice, :commands),
+      do: Supervisor.start_link(__MODULE__, instance),
+      else: :ignore
   end
 
   @impl Supervisor

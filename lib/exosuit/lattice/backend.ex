@@ -21,6 +21,13 @@ defmodule Exosuit.Lattice.Backend do
   @typedoc "Connected, closed for good, or connecting, with the error of the last failed attempt."
   @type connection :: :connected | :closed | {:connecting, Error.t() | nil}
 
+  @typedoc """
+  - `:others`: other hosts can take part
+  - `:commands`: commands arrive from outside of this VM
+  - `:own_objects`: the store's objects are in the host's data directory, and nobody else deletes them there
+  """
+  @type capability :: :others | :commands | :own_objects
+
   @doc "The handle, with tables that the calling process owns."
   @callback adopt(handle()) :: handle()
 
@@ -32,8 +39,8 @@ defmodule Exosuit.Lattice.Backend do
   @doc "The host has started: announces problems that were found before there were subscribers."
   @callback started(handle()) :: :ok
 
-  @doc "Whether a lattice of this kind has no other host, and no caller outside of this VM."
-  @callback alone?() :: boolean()
+  @doc "What a lattice of this kind has."
+  @callback capabilities() :: [capability()]
 
   @doc "Waits for the outcome of the first attempt to connect, for a bounded time."
   @callback await_first(handle(), Config.t()) :: :ok

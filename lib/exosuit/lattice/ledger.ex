@@ -18,7 +18,7 @@ defmodule Exosuit.Lattice.Ledger do
   @doc "Makes a link. It replaces the links of its key that it overlaps and that have its target."
   @spec put_link(Session.t(), Link.t()) :: result()
   def put_link(session, link) do
-    if Session.alone?(session), do: put_own(session, link), else: put_shared(session, link)
+    if Session.has?(session, :others), do: put_shared(session, link), else: put_own(session, link)
   end
 
   # Writes to a record that only Exosuit hosts read.
@@ -109,9 +109,9 @@ defmodule Exosuit.Lattice.Ledger do
   end
 
   defp own_places(session, key) do
-    if Session.alone?(session),
-      do: [LinkRecord.key(key)],
-      else: Tuple.to_list(Records.places(key))
+    if Session.has?(session, :others),
+      do: Tuple.to_list(Records.places(key)),
+      else: [LinkRecord.key(key)]
   end
 
   # A link that a record of the OTP era can express stays as it is.

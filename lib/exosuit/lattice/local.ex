@@ -66,7 +66,7 @@ defmodule Exosuit.Lattice.Local do
   end
 
   @impl Backend
-  def alone?, do: true
+  def capabilities, do: [:own_objects]
 
   @impl Backend
   def await_first(_handle, _config), do: :ok

@@ -173,7 +173,7 @@ defmodule Exosuit.Lattice.Nats do
   def max_payload(lattice), do: Native.lattice_max_payload(lattice)
 
   @impl Backend
-  def alone?, do: false
+  def capabilities, do: [:others, :commands]
 
   @impl Backend
   def connection(lattice), do: state(lattice).control

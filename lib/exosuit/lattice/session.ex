@@ -50,7 +50,7 @@ defmodule Exosuit.Lattice.Session do
   def take_macs(%__MODULE__{} = session, others_do?),
     do: session.backend.take_macs(session.handle, others_do?)
 
-  @doc "Whether this lattice has no other host, and no caller outside of this VM."
-  @spec alone?(t()) :: boolean()
-  def alone?(%__MODULE__{backend: backend}), do: backend.alone?()
+  @doc "Whether the lattice has a capability, see `t:Exosuit.Lattice.Backend.capability/0`."
+  @spec has?(t(), Backend.capability()) :: boolean()
+  def has?(%__MODULE__{backend: backend}, capability), do: capability in backend.capabilities()
 end

@@ -50,11 +50,11 @@ defmodule Exosuit.Up.Report do
   @doc "Prints whether the lattice is reached. A host without NATS needs no connection."
   @spec connection(Session.t()) :: :ok
   def connection(session) do
-    case {Session.alone?(session), Bus.connection(session)} do
-      {true, _connected} -> :ok
-      {false, :connected} -> IO.puts("connected to the lattice")
-      {false, {:connecting, %Error{} = error}} -> not_connected(": #{Exception.message(error)}")
-      {false, _not_yet} -> not_connected("")
+    case {Session.connections(session), Bus.connection(session)} do
+      {none, _connected} when none == %{} -> :ok
+      {_some, :connected} -> IO.puts("connected to the lattice")
+      {_some, {:connecting, %Error{} = error}} -> not_connected(": #{Exception.message(error)}")
+      {_some, _not_yet} -> not_connected("")
     end
   end
 
