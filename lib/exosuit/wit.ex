@@ -41,8 +41,11 @@ defmodule Exosuit.Wit do
   ## Limits
 
   A value may be nested 64 deep. The values of a call may together take as many bytes as the memory limit of the actor.
-  Each value counts 40 bytes, each byte of a `list<u8>` as well, and names of fields count in addition. For example, a
-  million records of three fields take about 180 MB while the call is prepared, beside the term itself.
+  Each value counts 40 bytes, each byte of a `list<u8>` as well, and names of fields count in addition.
+
+  A call copies its values several times on their way. For example, a list of a million records of three fields takes
+  136 MB in Elixir. Its way to a guest and back took 880 MB more at the peak, the guest's memory and the answer included
+  (measured in December 2026 by `bench/records.exs`).
 
   Functions that take and return nothing but strings and `list<u8>` have no such limit, and their bytes are copied
   once: at most two arguments, the first of two a string, and as result nothing, a string, a `list<u8>`, or a `result`
@@ -50,8 +53,9 @@ defmodule Exosuit.Wit do
 
   ## Names and atoms
 
-  When a component is loaded, the names in its types become atoms. The VM makes at most 131 072 of these, and refuses a
-  component that needs more. Values make no atoms: if a value comes from another host and has a name that no component
+  When a component is loaded, the names in its types become atoms, which stay until the VM ends. A component may add at
+  most 8 192 names that no component before it had, and all components together 131 072. A component that needs more is
+  refused. Values make no atoms: if a value comes from another host and has a name that no component
   of this host has, the name stays a string.
   """
 
