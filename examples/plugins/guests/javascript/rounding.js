@@ -8,7 +8,7 @@ const rounded = (price) => Math.round(price * 20) / 20;
 
 export function transform(order) {
   if (order.currency !== "chf") return order;
-  // What a function throws becomes the error of its result, if it is of that error's type.
+  // A thrown value becomes the error of the result, if it has the type of that error.
   if (order.lines.some((line) => line.unitPrice < 0)) throw "a price is negative";
 
   const number = increment(open("default"), "rounded", 1n);
