@@ -235,6 +235,37 @@ defmodule Exosuit.ResourceTest do
              elsewhere(fn -> call(host, "many", [5_000]) end).value
   end
 
+  @tag options: [instances: 4, queue: 100]
+  test "processes that come, drop, trap and are killed leave nothing behind", %{host: host} do
+    pids =
+      for n <- 1..40 do
+        {pid, _monitor} =
+          spawn_monitor(fn ->
+            with {:ok, cart} <- call(host, "[constructor]cart", [100]) do
+              spawn_link(fn -> call(host, "[method]cart.add", [cart, 1]) end)
+              call(host, "[method]cart.add", [cart, n])
+              if rem(n, 3) == 0, do: Resource.drop(cart)
+              if rem(n, 5) == 0, do: call(host, "[method]cart.trap", [cart])
+              if rem(n, 7) == 0, do: receive(do: (:never -> :ok))
+              call(host, "take", [cart])
+            end
+          end)
+
+        if rem(n, 7) == 0, do: Process.exit(pid, :kill)
+        pid
+      end
+
+    for pid <- pids, do: assert_receive({:DOWN, _monitor, :process, ^pid, _reason}, 10_000)
+
+    # All four may be pinned again.
+    eventually(fn ->
+      made = for _ <- 1..4, do: elsewhere(fn -> call(host, "[constructor]cart", [1]) end)
+      all? = Enum.all?(made, &match?({:ok, %Resource{}}, &1.value))
+      unless all?, do: for(%{pid: pid} <- made, do: kill(pid))
+      all?
+    end)
+  end
+
   test "a host stops while resources live", %{host: host} do
     cart = new!(host, 1)
     :ok = stop_supervised(host)
