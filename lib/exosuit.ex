@@ -92,7 +92,7 @@ defmodule Exosuit do
       type: :string,
       default: nil,
       doc:
-        "the id of the actor, whose links count. Those of the token's public key count anyway; an unsigned file needs an id."
+        "the id that the actor has or would have. Its links count, and those of the token's public key. An unsigned file needs an id."
     ]
   ]
 

@@ -1,17 +1,17 @@
 defmodule Exosuit.App do
   @moduledoc """
-  Applications: described by manifests, kept as records in the lattice's store, and run by its hosts.
+  Applies manifests, and shows, updates and deletes the applications that they describe.
 
       {:ok, %{version: 1}} = Exosuit.App.apply(MyApp.Host, "app.yaml")
       {:ok, %{status: :running}} = Exosuit.App.status(MyApp.Host, "counter")
       {:ok, %{version: 1}} = Exosuit.App.rollback(MyApp.Host, "counter")
 
-  Every host of a lattice knows all records and all members, computes its own share with `Exosuit.App.Placement`, and
-  runs that share. A host without NATS is a lattice of one member. An apply stores the manifest, the Wasm that it
-  names and the record; from then on, hosts that come or go need no command: the application stays as its manifest
-  says.
+  An application is a record in the lattice's store. `apply/3` stores the record, the manifest and the Wasm files that
+  the manifest names. Every host of the lattice knows all records and all hosts, computes its own share with
+  `Exosuit.App.Placement`, and runs that share. If hosts join or leave, the shares change without a command. A host
+  without NATS is a lattice of one host.
 
-  The functions take a host's name, and block the calling process.
+  The functions take the name of a host, and block the calling process.
   """
 
   import Kernel, except: [apply: 2, apply: 3]
@@ -36,10 +36,10 @@ defmodule Exosuit.App do
 
   @typedoc """
   - `allow_issuer_change`: let code of another issuer replace running code
-  - `if_version`: refuse unless this is the version that should run (0: there is no such application)
+  - `if_version`: refuse the change if another version should run (0: if the application exists)
   - `by`: who applies it, for the history
-  - `from_here`: this host names the manifest in its options. In a lattice of many hosts it changes nothing if the
-    application was changed from elsewhere since this host applied it; a warning says so
+  - `from_here`: this host names the manifest in its options. In a lattice of several hosts, nothing is changed if the
+    application was changed from elsewhere since this host applied it, and a warning says so
   """
   @type option ::
           {:allow_issuer_change, boolean()}
@@ -48,17 +48,18 @@ defmodule Exosuit.App do
           | {:from_here, boolean()}
 
   @doc """
-  Stores the manifest of a file as a new version of its application, and deploys it. Files that it names are read
-  from this machine. Returns when it is stored; `await/4` waits until it runs here.
+  Stores the manifest of a file as a new version of its application, and deploys it. Files that the manifest names are
+  read from this machine. Returns when all is stored; `await/4` waits until it runs on this host.
 
-  An apply of the deployed version changes nothing, but its parts that failed on this host are tried again. After
+  If the version is deployed already, nothing is changed, but parts that failed on this host are tried again. After
   `{:error, diagnostics}`, nothing was changed.
   """
   @spec apply(host(), Path.t(), [option()]) :: {:ok, stored()} | {:error, [Manifest.diagnostic()]}
   def apply(host, path, options \\ []), do: Manifests.apply(instance!(host), path, options)
 
   @doc """
-  As `apply/3`, and waits until this host has made its share. Returns the steps that it took, and their results.
+  Applies a manifest as `apply/3` does, and waits until this host has applied its share. Returns the steps that it took,
+  and their results.
   """
   @spec apply_and_wait(host(), Path.t(), [option()]) ::
           {:ok, [Progress.step()], [Manifest.diagnostic()]} | {:error, [Manifest.diagnostic()]}
@@ -67,17 +68,18 @@ defmodule Exosuit.App do
   end
 
   @doc """
-  Runs an application on this host alone, for as long as the lattice is away and this host has no record of it. A
-  host that knows the lattice does nothing. Apply the manifest once the lattice is there.
+  Runs an application on this host alone, while the lattice is unreachable and this host has no record of the
+  application. Does nothing if this host knows the state of the lattice. Apply the manifest when the lattice is
+  reachable.
   """
   @spec serve_alone(host(), Path.t()) ::
           {:ok, [Progress.step()]} | {:error, [Manifest.diagnostic()]}
   def serve_alone(host, path), do: Manifests.serve_alone(instance!(host), path)
 
   @doc """
-  As `apply/3`, for a client on another machine. `manifest` is the digest of an object that holds the text, and `path`
-  the path of the manifest on that machine. `files` maps the path of each file that it names to the digest of its
-  object.
+  Applies a manifest as `apply/3` does, for a client on another machine. `manifest` is the digest of the object that
+  holds the text, and `path` the path of the manifest on that machine. `files` maps the path of each file that the
+  manifest names to the digest of its object.
   """
   @spec apply_object(host(), Digest.t(), Path.t(), %{optional(Path.t()) => Digest.t()}, [option()]) ::
           {:ok, stored()} | {:error, [Manifest.diagnostic()]}
@@ -85,19 +87,19 @@ defmodule Exosuit.App do
     Manifests.apply_object(instance!(host), manifest, path, files, options)
   end
 
-  @doc "The paths of the files that a manifest names, for `apply_object/5`."
+  @doc "Returns the paths of the files that a manifest names, for `apply_object/5`."
   @spec files(host(), Digest.t(), Path.t()) ::
           {:ok, [Path.t()]} | {:error, [Manifest.diagnostic()]}
   def files(host, manifest, path), do: Manifests.files(instance!(host), manifest, path)
 
   @doc """
-  Stores a manifest as a new version of its application, and does not deploy it: `deploy/3` does. Gives the record.
+  Stores a manifest as a new version of its application, without deploying it; see `deploy/3`. Returns the record.
 
-  `text` is the manifest, and `path` what it is called in messages. `options` are
+  `text` is the manifest, and `path` its name in messages. The options are
 
   - `by`: who stores it, for the history
-  - `label`: what the version is called if the manifest says nothing; otherwise it is known by its number
-  - `check_files`: a function that allows the host to read files that the manifest names, or gives an error
+  - `label`: the label of the version, if the manifest has none. A version without a label has its number
+  - `check_files`: a function that allows the host to read the files that the manifest names, or returns an error
 
   If the application has a version of the same label, the error is `:conflict`.
   """
@@ -108,60 +110,60 @@ defmodule Exosuit.App do
   end
 
   @doc """
-  Forgets a version of an application, which is undeployed if it is the one that should run. The last version goes
-  with its application.
+  Deletes a version of an application. If it is the version that should run, it is undeployed. The application is
+  deleted with its last version.
   """
   @spec delete_version(host(), String.t(), pos_integer()) :: :ok | {:error, Error.t()}
   def delete_version(host, app, version),
     do: Versions.delete_version(instance!(host), app, version)
 
-  @doc "The record of an application as the store has it now."
+  @doc "Reads the record of an application from the store."
   @spec fetch_record(host(), String.t()) :: {:ok, Record.t()} | {:error, Error.t()}
   def fetch_record(host, app), do: RecordStore.fetch(instance!(host), app)
 
-  @doc "The records of all applications as the store has them now, by name. Leaves out those that cannot be read."
+  @doc "Reads the records of all applications from the store, sorted by name. Leaves out those that cannot be read."
   @spec records(host()) :: {:ok, [Record.t()]} | {:error, Error.t()}
   def records(host), do: RecordStore.list(instance!(host))
 
-  @doc "The text of the manifest of a version."
+  @doc "Returns the text of the manifest of a version."
   @spec manifest(host(), Record.version()) :: {:ok, String.t()} | {:error, Error.t()}
   def manifest(host, version), do: Manifests.text(instance!(host), version)
 
   @doc """
-  Waits until this host has made its share of a version. Gives the steps that it took, and their results. The share
-  of other hosts is in `status/2`.
+  Waits until this host has applied its share of a version. Returns the steps that it took, and their results.
+  `status/2` shows the shares of other hosts.
   """
   @spec await(host(), String.t(), pos_integer() | :deleted, timeout()) ::
           {:ok, [Progress.step()]} | {:error, Error.t()}
   def await(host, app, version, timeout), do: Shares.await(instance!(host), app, version, timeout)
 
-  @doc "Waits until this host runs nothing more of an application that was deleted."
+  @doc "Waits until this host has stopped its share of a deleted application."
   @spec await_deleted(host(), String.t()) :: {:ok, [Progress.step()]} | {:error, Error.t()}
   def await_deleted(host, app), do: Versions.await_deleted(instance!(host), app)
 
   @doc """
-  Undeploys the applications that this host applied from its own options before (`from_here`), except those of these
-  names. Gives the names of those that were undeployed.
+  Undeploys the applications that this host applied from its own options before (`from_here`), except those in `names`.
+  Returns the names of the undeployed applications.
   """
   @spec undeploy_others(host(), [String.t()]) :: [String.t()]
   def undeploy_others(host, names), do: Versions.undeploy_others(instance!(host), names)
 
-  @doc "All applications: `app`, `state`, `version`, `label`, `status` (see `Exosuit.App.Overview`)."
+  @doc "Lists all applications: `app`, `state`, `version`, `label`, `status` (see `Exosuit.App.Overview`)."
   @spec list(host()) :: [map()]
   def list(host), do: Reader.list(instance!(host))
 
   @doc """
-  An application: for each component what is wanted, where it runs in which version, and `missing`: what does not run
-  and why.
+  Shows an application: for each component what should run, on which hosts it runs in which version, and under `missing`
+  what does not run and why.
   """
   @spec status(host(), String.t()) :: {:ok, map()} | {:error, Error.t()}
   def status(host, app), do: Reader.status(instance!(host), app)
 
-  @doc "The versions of an application, at most 16, and which of them should run."
+  @doc "Lists the versions of an application, at most 16, and says which of them should run."
   @spec history(host(), String.t()) :: {:ok, map()} | {:error, Error.t()}
   def history(host, app), do: Versions.history(instance!(host), app)
 
-  @doc "Deploys a version; without a number, the newest that did not fail."
+  @doc "Deploys a version. Without a number, deploys the newest version that did not fail."
   @spec deploy(host(), String.t(), pos_integer() | nil) :: {:ok, stored()} | {:error, Error.t()}
   def deploy(host, app, version \\ nil), do: Versions.deploy(instance!(host), app, version)
 
@@ -169,11 +171,11 @@ defmodule Exosuit.App do
   @spec undeploy(host(), String.t()) :: {:ok, stored()} | {:error, Error.t()}
   def undeploy(host, app), do: Versions.undeploy(instance!(host), app)
 
-  @doc "Deploys the version before the current one that did not fail."
+  @doc "Deploys the last version before the current one that did not fail."
   @spec rollback(host(), String.t()) :: {:ok, stored()} | {:error, Error.t()}
   def rollback(host, app), do: Versions.rollback(instance!(host), app)
 
-  @doc "Stops an application on all hosts, and forgets its versions."
+  @doc "Stops an application on all hosts, and deletes its versions."
   @spec delete(host(), String.t()) :: :ok | {:error, Error.t()}
   def delete(host, app), do: Versions.delete(instance!(host), app)
 

@@ -18,7 +18,7 @@ defmodule Exosuit.Case do
 
   ## Time and random numbers
 
-  Guests see the time of a clock that the test moves, and random numbers that are the same in each run:
+  A test may give guests a clock that it moves itself, and random numbers that are the same in each run:
 
       test "an offer ends at midnight" do
         clock = Exosuit.Case.Clock.new(~U[2026-12-24 23:59:00Z])
@@ -29,9 +29,9 @@ defmodule Exosuit.Case do
         assert {:ok, false} = Exosuit.call(host, "shop", "is-open", [])
       end
 
-  Each actor has a sequence of random numbers of its own, from the seed and its id, in the order in which its instances ask
-  for them: the same calls, one after the other, get the same numbers. That holds for `wasi:random`, for preview 1, and
-  for the random numbers of `wasmcloud:builtin:numbergen`, which have one sequence for all actors.
+  Each actor has its own sequence of random numbers, made from the seed and its id. If a test makes the same calls one
+  after the other, they get the same numbers. That holds for `wasi:random`, for preview 1, and for
+  `wasmcloud:builtin:numbergen`, whose sequence is shared by all actors.
   """
 
   # Only tests have ExUnit, and only they call these.
@@ -53,10 +53,11 @@ defmodule Exosuit.Case do
 
   @doc """
   Starts a host that ends with the test, and returns its name. The host accepts actors of any issuer and unsigned
-  ones, and keeps nothing on disk. The options are those of `Exosuit.start_link/1`, and take precedence. `actors:
-  [visitor: "priv/visitor_s.wasm"]` starts actors by id, each for 64 calls at a time. `clock:` (an
-  `Exosuit.Case.Clock`) and `seed:` (an integer from 0 to 2^64 - 1) are what guests see of time and chance; without them,
-  they see the machine's.
+  ones, and keeps nothing on disk. The options are those of `Exosuit.start_link/1`, and take precedence, and
+
+  - `actors: [visitor: "priv/visitor_s.wasm"]` starts actors by id, each for 64 calls at a time.
+  - `clock:`, an `Exosuit.Case.Clock`, has the time that guests see; by default the machine's.
+  - `seed:`, an integer from 0 to 2^64 - 1, fixes the random numbers that guests get; by default the machine's.
   """
   @spec start_host!(keyword()) :: atom()
   def start_host!(options \\ []) do

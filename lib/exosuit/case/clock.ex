@@ -1,15 +1,15 @@
 defmodule Exosuit.Case.Clock do
   @moduledoc """
-  A clock of a test's own: guests see its time in place of the machine's. It stands still until the test moves it.
+  A clock for tests. Guests see its time instead of the machine's. It stands still until the test moves it.
 
       clock = Exosuit.Case.Clock.new(~U[2026-12-24 08:00:00Z])
       host = start_host!(actors: [shop: "shop.wasm"], clock: clock)
 
       Exosuit.Case.Clock.advance(clock, :timer.hours(24))
 
-  Guests see it as their wall clock and as their monotonic clock, by WASI 0.2 and by preview 1. A guest that sleeps waits
-  in real time, and moves no clock: one that loops until a time has come never ends by itself. The deadlines of calls,
-  and all times of the host, stay those of the machine.
+  It is the wall clock and the monotonic clock of guests, in WASI 0.2 and in preview 1. A guest that sleeps waits in
+  real time, and does not move the clock. A guest that loops until a certain time never ends by itself. The deadlines of
+  calls, and all times of the host, stay those of the machine.
 
   For tests only. A clock may serve several hosts, and any process may move it.
   """
@@ -25,12 +25,12 @@ defmodule Exosuit.Case.Clock do
   # Nanoseconds that 64 bits hold: until the year 2554.
   @max 18_446_744_073_709_551_615
 
-  @doc "A clock at this time. Its monotonic time begins anywhere."
+  @doc "Makes a clock at this time. Its monotonic clock starts at an arbitrary value."
   @spec new(DateTime.t()) :: t()
   def new(time \\ ~U[2000-01-01 00:00:00Z]),
     do: %__MODULE__{native: Native.clock_new(nanoseconds!(time))}
 
-  @doc "The time of the wall clock, to the microsecond."
+  @doc "Returns the time of the wall clock, to the microsecond."
   @spec now(t()) :: DateTime.t()
   def now(%__MODULE__{native: clock}),
     do: clock |> Native.clock_read() |> div(1_000) |> DateTime.from_unix!(:microsecond)

@@ -1,15 +1,14 @@
 defmodule Exosuit.World.Answer do
   @moduledoc """
-  The answer to the question of who answers an import of a component, or a contract that a module's token names. See
-  `Exosuit.describe/3`.
+  Who answers an import of a component, or a contract that the token of a module names. See `Exosuit.describe/3`.
 
   - `import`: the import (`"wasi:keyvalue/store@0.2.0-draft"`), or the contract (`"wasmcloud:keyvalue"`).
-  - `by`: `:host`, the host itself; `:link`, what a link joins the actor to; `:nobody`, so a call fails; `:nothing`, there
-    is nothing to answer, because the import has types alone.
-  - `contract`: the contract of the link that it takes.
+  - `by`: `:host`, the host itself; `:link`, the target of a link; `:nobody`, so calls fail; `:nothing`, because the import
+    has only types.
+  - `contract`: the contract that a link needs to cover the import.
   - `links`: the links of the actor that cover the import. `kind` is `:actor` or `:provider`, or nil if the target does not
-    run on this host. `target_status` is the target's status, `status` that of the link, and `error` says why the link is
-    refused.
+    run on this host. `target_status` is the target's status, `status` that of the link, and `error` says why the link
+    is refused.
   - `text`: all of this as a sentence.
   """
 

@@ -3,16 +3,16 @@ defmodule Exosuit.World.Description do
   The description of a Wasm file, made without running it. See `Exosuit.describe/1` and `Exosuit.describe/3`.
 
   - `kind`: `:component`, `:wasmbus_module`, `:program`, `:module` or `:wit_package`.
-  - `size`: its size in bytes.
+  - `size`: the size in bytes.
   - `world`: the imports and exports of a component.
   - `module`: the imports (module and name) and exports of a module.
   - `producers`: the languages and tools that made it, with their versions, by `"language"`, `"processed-by"`, `"sdk"`.
-  - `core_modules`: how many core modules it has.
-  - `needs`: what an instance of it needs when it starts: core `instances`, their `memories` and `tables`, and the bytes that
-    the memories begin with (`memory`).
+  - `core_modules`: the number of core modules in it.
+  - `needs`: what an instance needs at its start: the number of core `instances`, of their `memories` and of their `tables`,
+    and the initial size of all memories in bytes (`memory`).
   - `claims`: the claims of its token, `:unsigned`, or the error with which a host would refuse it.
-  - `answers`: who answers each import of a component, in their order, and each contract that the token of a wasmbus module
-    names; a list of `Exosuit.World.Answer`.
+  - `answers`: who answers each import of a component, in the order of the imports, or each contract that the token of a
+    wasmbus module names: a list of `Exosuit.World.Answer`.
   - `unanswered`: the imports that nothing can answer on a host, each with the reason.
   """
 

@@ -1,4 +1,4 @@
-//! `exosuit inspect`: what a module or a component says of itself, before anything runs.
+//! `exosuit inspect`: shows the imports, exports and needs of a module or component, without running it.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -18,18 +18,21 @@ use crate::protocol::Command;
 
 #[derive(Args)]
 #[command(after_long_help = "\
-Nothing of the file is compiled or run. For each import, the output says who answers it: the host
-itself (with what its actor is granted), a link, or nobody. With a host or --id, it says who answers on
-that host, by its links; without them, no host is asked.
+The file is neither compiled nor run. For each import, the output says who answers it: the host
+itself (within the actor's grants), a link, or nobody. Give a host or --id to see who answers on that
+host, by its links. Otherwise, no host is asked.
 
 Examples:
+  # Describe a file
   exosuit inspect shop.wasm
+  # Show who would answer the imports of the actor `shop` on the host of ./data
   exosuit inspect shop.wasm --id shop --data-dir ./data")]
 pub(crate) struct Inspect {
     /// The module or component.
     #[arg(value_name = "FILE.wasm")]
     file: PathBuf,
-    /// The id of the actor on the host, whose links count; those of the token's public key count anyway.
+    /// The id that the actor has or would have on the host. Its links count, and those of the token's public key. An
+    /// unsigned file needs an id.
     #[arg(long, value_name = "ID")]
     id: Option<String>,
     #[command(flatten)]
@@ -61,7 +64,7 @@ impl Inspect {
         output::line(text(&file, &description, &claims, &answers).trim_end())
     }
 
-    /// The inventory of the host, if one was named.
+    /// Returns the inventory of the host, if a host or an id was given.
     fn inventory(&self) -> Result<Option<Inventory>, Failure> {
         if self.id.is_none() && !self.at.is_given() {
             return Ok(None);
