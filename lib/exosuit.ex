@@ -1,8 +1,8 @@
 defmodule Exosuit do
   @moduledoc """
-  An OTP host for WebAssembly: signed actors and the capabilities they may use, supervised.
+  An OTP host for WebAssembly. It supervises actors and the capabilities that they may use.
 
-  A host is a child of your supervision tree; several may live in one VM and do not see each other:
+  A host is a child of your supervision tree. Several hosts may run in one VM, and do not see each other:
 
       children = [
         {Exosuit,
@@ -25,8 +25,10 @@ defmodule Exosuit do
       {:ok, "kv"} = Exosuit.start_provider(MyApp.Host, "keyvalue", id: "kv")
       :ok = Exosuit.put_link(MyApp.Host, source: id, target: "kv", contract: "wasmcloud:keyvalue")
 
-  Or write all of it in a manifest, and apply that: `apply_manifest/2`. `Exosuit.App` shows applications, deploys
-  their versions, and rolls them back.
+  An unsigned actor runs only on a host with `unsigned: :allow`, and needs only the links.
+
+  A manifest describes all of this, and `apply_manifest/2` applies it. `Exosuit.App` shows applications, deploys their
+  versions, and rolls them back.
 
   Everything of a host is supervised, see `Exosuit.Tree`. After more than three crashes in five seconds, the whole host
   ends. Its supervisor then restarts it with the items of its options, and with its share of the applications in its
@@ -35,7 +37,7 @@ defmodule Exosuit do
   Every function takes the host's name first. It raises `ArgumentError` if no such host runs, or if an
   argument or option has the wrong type. Errors are `Exosuit.Error`. Hosts emit events, see `subscribe/1`.
 
-  `call/5` and `inventory/1` pass through no process. Functions that change a host call one of its processes
+  `call/5` and `inventory/1` call no process of the host. Functions that change a host call one of its processes
   and wait for it. If that process is killed in the meantime, the caller exits as with `GenServer.call/3`, and
   may call again.
 

@@ -1,20 +1,19 @@
 defmodule Mix.Tasks.Exosuit.Gen.Component do
   @shortdoc "Writes the Elixir module of a component's world"
   @moduledoc """
-  Writes the module that `use Exosuit.Component` makes of a world, as source.
+  Writes the module that `use Exosuit.Component` makes from a world, as source.
 
       mix exosuit.gen.component MyApp.Shop --wit wit --world shop --actor shop
 
-  The WIT is a directory or file of WIT, or a component. The file is `lib/my_app/shop.ex`, unless `--output` says
-  otherwise. An existing file is replaced only if you agree.
+  Writes `lib/my_app/shop.ex`, or the file of `--output`. Asks before it replaces a file.
 
   ## Options
 
-  - `--wit PATH`: required.
-  - `--world NAME`: may be left out if there is but one.
-  - `--host MODULE`, `--actor ID`: what the functions call, unless a call says otherwise.
-  - `--structs`: make structs of records.
-  - `--output FILE`
+  - `--wit PATH`: a directory or file of WIT, or a component. Required.
+  - `--world NAME`: the world; optional if there is only one.
+  - `--host MODULE`, `--actor ID`: the host and the actor that the functions call by default.
+  - `--structs`: makes structs of records.
+  - `--output FILE`: the file to write.
   """
   use Mix.Task
 

@@ -5,13 +5,14 @@ defmodule Mix.Tasks.Exosuit.Gen.Provider do
 
       mix exosuit.gen.provider MyApp.Bank --wit wit --interface acme:money/bank
 
-  The file is `lib/my_app/bank.ex`, unless `--output` says otherwise. An existing file is replaced only if you agree.
+  Writes `lib/my_app/bank.ex`, or the file of `--output`. Asks before it replaces a file.
 
   ## Options
 
-  - `--wit PATH`, `--interface NAME`: required.
-  - `--structs`: make structs of records.
-  - `--output FILE`
+  - `--wit PATH`: a directory or file of WIT. Required.
+  - `--interface NAME`: the interface that the provider implements. Required.
+  - `--structs`: makes structs of records.
+  - `--output FILE`: the file to write.
   """
   use Mix.Task
 
