@@ -14,6 +14,7 @@
 //! 30 seconds. Links stay in the table and wait for the next provider of the id.
 
 mod elixir;
+mod question;
 mod state;
 
 use std::collections::HashMap;
