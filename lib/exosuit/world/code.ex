@@ -168,7 +168,7 @@ defmodule Exosuit.World.Code do
   @spec union([Macro.t()]) :: Macro.t()
   def union(specs), do: specs |> Enum.reverse() |> Enum.reduce(&{:|, [], [&1, &2]})
 
-  @doc "What was read from WIT; raises if it could not be read."
+  @doc "Returns what was read from WIT. Raises if it could not be read."
   @spec read!({:ok, read} | {:error, Exosuit.Error.t()}) :: read when read: var
   def read!({:ok, read}), do: read
   def read!({:error, error}), do: raise(ArgumentError, "cannot read the WIT: " <> error.detail)
