@@ -8,12 +8,32 @@ defmodule Exosuit.App.Copy do
   can read it, as configuration may hold secrets.
   """
 
-  alias Exosuit.{Error, Instance}
+  alias Exosuit.{Error, Event, Instance, Lattice}
   alias Exosuit.App.{Machine, Model, Record}
 
   @file_name "applications.copy"
   @header "exosuit-applications-1"
   @schema 1
+
+  @doc "The copy of a host, or `nil`. If there is a file that cannot be used, an event has the reason."
+  @spec load(Instance.t()) :: Machine.copy() | nil
+  def load(instance) do
+    case read(instance) do
+      {:ok, copy} ->
+        copy
+
+      {:error, error} ->
+        announce_not_kept(instance, error)
+        nil
+    end
+  end
+
+  @doc "Announces why a copy cannot be read or written."
+  @spec announce_not_kept(Instance.t(), Error.t()) :: :ok
+  def announce_not_kept(instance, error) do
+    text = Exception.message(error)
+    Lattice.announce(instance, %Event.ApplicationsNotKept{reason: error.reason, error: text})
+  end
 
   @doc "The copy of a host, or `nil`. An error has the reason why there is a file that cannot be used."
   @spec read(Instance.t()) :: {:ok, Machine.copy() | nil} | {:error, Error.t()}

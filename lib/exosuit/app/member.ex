@@ -17,7 +17,7 @@ defmodule Exosuit.App.Member do
 
   alias Exosuit.{Directory, Error, Event, Instance, Lattice, Settings}
   alias Exosuit.App.{Beat, Changes, Cleanup, Copy, Keys, Machine, Record, Runner, Shares}
-  alias Exosuit.App.{Placement, Work}
+  alias Exosuit.App.{Placement, Shown, Work}
   alias Exosuit.Host.Leases
   alias Exosuit.Lattice.{Bus, Session, Store}
 
@@ -69,7 +69,7 @@ defmodule Exosuit.App.Member do
     beat_due?: false,
     links: [],
     stopping: [],
-    shown: {nil, nil, %{}}
+    shown: %Shown{}
   ]
 
   @doc "`tasks` is the name of a `Task.Supervisor`."
@@ -132,7 +132,7 @@ defmodule Exosuit.App.Member do
   def handle_continue(:join, %{instance: instance} = state) do
     {:ok, beats} = patiently(fn -> Bus.subscribe(instance.lattice, Beat.subject(instance)) end)
     alone? = not Session.has?(instance.lattice, :others)
-    options = [now: now(), copy: read_copy(instance), alone: alone?]
+    options = [now: now(), copy: Copy.load(instance), alone: alone?]
     {machine, actions} = Machine.new(Beat.member(instance), options)
     {:ok, watch} = patiently(fn -> Store.watch(instance.lattice, @bucket) end)
 
@@ -296,26 +296,15 @@ defmodule Exosuit.App.Member do
 
   # Runs after the orders of the same event: a caller that waits for a share must not see the record without its
   # order.
-  defp show(%{machine: machine, shown: {facts, candidates, snapshots}} = state, apps) do
-    new_facts = %{store: state.store, current?: current?(state), known?: Machine.known?(machine)}
-    new_candidates = Machine.candidates(machine)
+  defp show(%{machine: machine, instance: instance} = state, apps) do
+    facts = %{store: state.store, current?: current?(state), known?: Machine.known?(machine)}
+    {news, shown} = Shown.news(state.shown, facts, machine, apps)
 
-    changed =
-      for app <- apps,
-          snapshot <- [Machine.snapshot(machine, app)],
-          snapshot != snapshots[app],
-          do: {app, snapshot}
+    with {facts, candidates, changed} <- news,
+         do: Shares.know(instance, facts, candidates, changed)
 
-    if changed != [] or new_facts != facts or new_candidates != candidates do
-      told = if new_candidates != candidates, do: new_candidates
-      Shares.know(state.instance, new_facts, told, changed)
-    end
-
-    %{state | shown: {new_facts, new_candidates, Enum.reduce(changed, snapshots, &note_shown/2)}}
+    %{state | shown: shown}
   end
-
-  defp note_shown({app, nil}, snapshots), do: Map.delete(snapshots, app)
-  defp note_shown({app, snapshot}, snapshots), do: Map.put(snapshots, app, snapshot)
 
   defp act(state, actions), do: Enum.reduce(actions, state, &act_one/2)
 
@@ -456,7 +445,7 @@ defmodule Exosuit.App.Member do
   defp finished(state, :copy, :ok), do: state
 
   defp finished(state, :copy, {:error, error}) do
-    announce_not_kept(state.instance, error)
+    Copy.announce_not_kept(state.instance, error)
     state
   end
 
@@ -477,22 +466,6 @@ defmodule Exosuit.App.Member do
   # The connection was lost in the meantime: the watch sends everything anew.
   defp finished(state, {:current, _tag}, _late), do: state
   defp finished(state, purpose, result), do: take(state, Work.event(purpose, result))
-
-  defp read_copy(instance) do
-    case Copy.read(instance) do
-      {:ok, copy} ->
-        copy
-
-      {:error, error} ->
-        announce_not_kept(instance, error)
-        nil
-    end
-  end
-
-  defp announce_not_kept(instance, error) do
-    text = Exception.message(error)
-    Lattice.announce(instance, %Event.ApplicationsNotKept{reason: error.reason, error: text})
-  end
 
   defp now, do: System.monotonic_time(:millisecond)
 end
