@@ -130,6 +130,8 @@ defmodule Exosuit.WitValuesTest do
     host = start_supervised_host!([])
     for {n, _type} <- types, do: start!(host, context.dir, "mirror#{n}")
     other = for _ <- 1..30, do: WitWorld.value(WitWorld.type())
+    # The first call loads modules, whose names are atoms.
+    for value <- other, do: echo(host, "mirror1", value)
     atoms = :erlang.system_info(:atom_count)
 
     for {n, type} <- types, value <- other do
