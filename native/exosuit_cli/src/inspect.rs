@@ -98,7 +98,7 @@ impl Claims {
         let mut names = Vec::from_iter(id);
         let mut capabilities = None;
         if let Self::Some(inspection) = self {
-            names.push(inspection.claims.subject.to_string());
+            names.push(inspection.claims.subject.clone());
             capabilities = Some(inspection.claims.capabilities.clone());
         }
         Asker {
