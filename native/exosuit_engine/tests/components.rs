@@ -111,6 +111,40 @@ async fn imports_take_and_give_values() -> Result<()> {
     calculates(|function, arguments| delegate(&delegator, function, arguments)).await
 }
 
+/// As `Val`, which takes forty bytes for each, these bytes would be more than a guest may have of memory.
+#[tokio::test]
+async fn an_import_takes_and_gives_bytes_as_they_are() -> Result<()> {
+    let calculator = World::new()?.component("calculator").await?;
+    let world = World::delivering(engine()?, Arc::new(calculator));
+    let delegator = world.component("delegator").await?;
+    let large = Value::binary(vec![7; 16 << 20]);
+    assert_eq!(
+        delegate(&delegator, "reverse", vec![large.clone()]).await?,
+        large
+    );
+    Ok(())
+}
+
+/// Bytes as a list of integers are what every other type of list is, and what is no text is no answer.
+#[tokio::test]
+async fn an_answer_in_another_form_is_taken_for_what_it_is() -> Result<()> {
+    let numbers = || Ok(Reply::Value(Value::List(integers([1, 2]))));
+    let world = World::delivering(engine()?, Says::new(numbers));
+    let delegator = world.component("delegator").await?;
+    let bytes = delegate(&delegator, "reverse", texts(["ab"])).await?;
+    assert_eq!(bytes, Value::binary(&[1, 2][..]));
+
+    let world = World::delivering(
+        engine()?,
+        Says::new(|| Ok(Reply::Value(Value::binary(&[255][..])))),
+    );
+    let delegator = world.component("delegator").await?;
+    let error = delegate(&delegator, "greet", texts(["you"])).await;
+    let parts = ["calculator@1.0.0#greet", "not UTF-8"];
+    assert_says(&error.expect_err("no text"), Code::Provider, &parts);
+    Ok(())
+}
+
 #[tokio::test]
 async fn functions_of_bytes_take_and_give_them_as_they_are() -> Result<()> {
     let calculator = World::new()?.component("calculator").await?;

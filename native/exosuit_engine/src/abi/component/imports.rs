@@ -21,6 +21,8 @@ use exosuit_wit::wasi::{
 use wasmtime::StoreContextMut;
 use wasmtime::component::{HasSelf, LinkerInstance, ResourceAny, Val};
 
+use super::caller::Caller;
+use super::plain;
 use super::resources::{Entering, Leaving, Rules, drop_all};
 use super::state::ComponentState;
 use super::types::{Signature, WitType};
@@ -96,18 +98,21 @@ pub(super) fn define(
         operation,
         signature,
     });
+    if let Some(defined) = plain::import::define(instance, function, &bridge) {
+        return defined;
+    }
     instance.func_new_async(function, move |store, _ty, parameters, results| {
         Box::new(Arc::clone(&bridge).call(store, parameters, results))
     })
 }
 
 /// A function that others answer.
-struct Bridge {
+pub(super) struct Bridge {
     /// The package of the interface, by which links are found.
     contract: Contract,
     /// `acme:shop/orders@1.0.0#place`.
     operation: String,
-    signature: Arc<Signature>,
+    pub(super) signature: Arc<Signature>,
 }
 
 impl Bridge {
@@ -125,12 +130,7 @@ impl Bridge {
         let left = leaving.finish();
         async move {
             left?;
-            if are_heavy(&arguments) {
-                leave_scheduler().await;
-            }
-            let ComponentState { caller, .. } = store.data();
-            let answer = caller.ask(self.contract.as_str(), self.operation.clone(), arguments);
-            let answer = answer.await;
+            let answer = self.ask(&store.data().caller, arguments).await;
             if let (Some(ty), Some(result)) = (&self.signature.result, results.first_mut()) {
                 let mut unused = Vec::new();
                 let lowered = answer.and_then(|value| {
@@ -144,6 +144,35 @@ impl Bridge {
             }
             Ok(())
         }
+    }
+
+    /// Calls the function through the router, and waits for its answer.
+    pub(super) async fn ask(
+        &self,
+        caller: &Caller,
+        arguments: Vec<Value>,
+    ) -> Result<Value, exosuit_core::Error> {
+        if are_heavy(&arguments) {
+            leave_scheduler().await;
+        }
+        let operation = self.operation.clone();
+        caller
+            .ask(self.contract.as_str(), operation, arguments)
+            .await
+    }
+
+    /// What the guest gets of a function without resources.
+    pub(super) fn given(
+        &self,
+        answer: Result<Value, exosuit_core::Error>,
+        ty: &WitType,
+        max_bytes: usize,
+    ) -> Result<Val, Error> {
+        let lowered = answer.and_then(|value| {
+            let lowered = lower(value, ty, max_bytes, &mut ());
+            lowered.map_err(|misfit| self.misfit(&misfit))
+        });
+        given(lowered, ty)
     }
 
     /// The answer as the guest gets it. If it does not fit, `unused` gets the resources in it.

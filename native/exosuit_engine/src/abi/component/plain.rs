@@ -1,4 +1,7 @@
-//! Functions of strings and lists of bytes alone, called with one copy of the bytes each way.
+//! Functions of strings and lists of bytes alone, called with one copy of the bytes each way. [`import`] has those
+//! that the guest calls.
+
+pub(super) mod import;
 
 use bytes::Bytes;
 use exosuit_core::Value;
