@@ -1,8 +1,10 @@
 //! Values of WIT functions, between a guest and its caller or provider.
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
@@ -145,18 +147,43 @@ impl Left {
 }
 
 /// The name of a field or a case, as WIT writes it (`reply-to`). Clones are cheap.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct WitName(Arc<str>);
+#[derive(Clone)]
+pub struct WitName(Arc<Name>);
+
+struct Name {
+    text: Box<str>,
+    number: OnceLock<usize>,
+}
+
+impl WitName {
+    /// The number that this name got, or the name that it was cloned from.
+    pub fn number(&self) -> Option<usize> {
+        self.0.number.get().copied()
+    }
+
+    /// Gives a number to the name and all its clones, unless they have one. Who keeps names in a form of its own, for
+    /// example as atoms, finds that form by the number, and need not look up the text.
+    pub fn set_number(&self, number: usize) {
+        self.0.number.get_or_init(|| number);
+    }
+}
 
 impl From<&str> for WitName {
-    fn from(name: &str) -> Self {
-        Self(name.into())
+    fn from(text: &str) -> Self {
+        Box::<str>::from(text).into()
     }
 }
 
 impl From<String> for WitName {
-    fn from(name: String) -> Self {
-        Self(name.into())
+    fn from(text: String) -> Self {
+        text.into_boxed_str().into()
+    }
+}
+
+impl From<Box<str>> for WitName {
+    fn from(text: Box<str>) -> Self {
+        let number = OnceLock::new();
+        Self(Arc::new(Name { text, number }))
     }
 }
 
@@ -164,18 +191,44 @@ impl Deref for WitName {
     type Target = str;
 
     fn deref(&self) -> &str {
-        &self.0
+        &self.0.text
+    }
+}
+
+impl PartialEq for WitName {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || **self == **other
+    }
+}
+
+impl Eq for WitName {}
+
+impl Hash for WitName {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (**self).hash(state);
+    }
+}
+
+impl PartialOrd for WitName {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for WitName {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (**self).cmp(&**other)
     }
 }
 
 impl fmt::Debug for WitName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
+        fmt::Debug::fmt(&**self, f)
     }
 }
 
 impl fmt::Display for WitName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self)
     }
 }

@@ -4,7 +4,6 @@
 //! does not depend on an actor, so an update of settings needs no compile. Dropping the last reference unmaps
 //! the code, which takes longer than a scheduler may be blocked: `exosuit_nif` drops it on Tokio.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -72,13 +71,11 @@ impl Module {
         self.0.prepared.unanswered()
     }
 
-    /// The names of fields, cases and flags in the types of its functions, each once. Elixir makes atoms of
-    /// them, within a budget. Empty for a module that is not a component.
-    pub fn names(&self) -> BTreeSet<&WitName> {
-        let mut names = BTreeSet::new();
-        self.0.prepared.names(&mut |name| {
-            names.insert(name);
-        });
+    /// The names of fields, cases and flags in the types of its functions, each as often as it stands there.
+    /// Elixir makes atoms of them, within a budget. Empty for a module that is not a component.
+    pub fn names(&self) -> Vec<&WitName> {
+        let mut names = Vec::new();
+        self.0.prepared.names(&mut |name| names.push(name));
         names
     }
 

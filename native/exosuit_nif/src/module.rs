@@ -130,7 +130,7 @@ fn module_unanswered(module: ResourceArc<CompiledModule>) -> Vec<String> {
 /// It runs once for each compile, on a dirty scheduler: a component may have thousands of names.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn module_names(env: Env<'_>, module: ResourceArc<CompiledModule>) -> Term<'_> {
-    match names::make(env, module.module().names()) {
+    match names::make(env, &module.module().names()) {
         Ok(()) => atom::ok().encode(env),
         Err(error) => failure(env, &error),
     }

@@ -9,8 +9,10 @@
 //! value on any scheduler. The set of names made so far lives as long as the VM, as the atoms do:
 //! loading the same component again costs nothing from the budget.
 
+mod table;
+
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::LazyLock;
 
 use exosuit_core::{Code, Error, WitName};
@@ -24,18 +26,17 @@ const MAX_NAMES: usize = 1 << 17;
 /// Sixteen such components would.
 const MAX_NEW: usize = 1 << 13;
 
-/// The names that are atoms already. Names that the VM had as atoms before, such as `ok`, count as well.
-static MADE: LazyLock<Mutex<HashSet<WitName>>> = LazyLock::new(Mutex::default);
+/// The names that are atoms already, each with its slot in the table; a name that is too long for an
+/// atom has none. Names that the VM had as atoms before, such as `ok`, count as well.
+static MADE: LazyLock<Mutex<HashMap<WitName, Option<usize>>>> = LazyLock::new(Mutex::default);
 
-/// Makes atoms of the names. If the budget does not suffice for all, makes none, and returns the error
-/// `limit` with the three numbers. All or none: half of a component's names as atoms would make the form
-/// of its values depend on what was loaded before.
-pub(crate) fn make(env: Env<'_>, names: BTreeSet<&WitName>) -> Result<(), Error> {
+/// Makes atoms of the names, of which one may come twice. If the budget does not suffice for all, makes
+/// none, and returns the error `limit` with the three numbers. All or none: half of a component's names
+/// as atoms would make the form of its values depend on what was loaded before.
+pub(crate) fn make(env: Env<'_>, names: &[&WitName]) -> Result<(), Error> {
     let mut made = MADE.lock();
-    let new: Vec<_> = names
-        .into_iter()
-        .filter(|name| !made.contains(*name))
-        .collect();
+    let new = names.iter().filter(|name| !made.contains_key(**name));
+    let new: BTreeMap<&str, &WitName> = new.map(|name| (&***name, *name)).collect();
     let left = (MAX_NAMES - made.len()).min(MAX_NEW);
     if new.len() > left {
         let new = new.len();
@@ -47,20 +48,46 @@ pub(crate) fn make(env: Env<'_>, names: BTreeSet<&WitName>) -> Result<(), Error>
             ),
         ));
     }
-    for name in new {
+    for name in new.into_values() {
         // A name that is too long for an atom stays a string.
-        let _ = Atom::from_str(env, &elixir(name));
-        made.insert(name.clone());
+        let atom = Atom::from_str(env, &elixir(name)).ok();
+        let slot = atom.and_then(|atom| table::add(atom, name));
+        made.insert(name.clone(), slot);
+    }
+    for name in names {
+        if let Some(Some(slot)) = made.get(*name) {
+            name.set_number(*slot);
+        }
     }
     Ok(())
 }
 
-/// The name as an atom if there is one, otherwise as a string. One look-up in the VM's table of atoms.
+/// The name as an atom if there is one, otherwise as a string. A name of a component knows its atom;
+/// another one, for example of another host, takes a look-up in the VM's table of atoms.
 pub(crate) fn term<'a>(env: Env<'a>, name: &WitName) -> Term<'a> {
+    if let Some(atom) = name.number().and_then(table::atom) {
+        return atom.encode(env);
+    }
     let name = elixir(name);
     match Atom::existing_from_utf8_bytes(env, name.as_bytes()) {
         Ok(atom) => atom.encode(env),
         Err(_) => name.encode(env),
+    }
+}
+
+/// The name of an atom, as WIT writes it.
+pub(crate) fn of(term: Term<'_>) -> WitName {
+    let known = Atom::from_term(term).ok().and_then(table::name);
+    let read = || wit(&term.atom_to_string().unwrap_or_default());
+    known.cloned().unwrap_or_else(read)
+}
+
+/// The name as WIT writes it: `reply-to` for `reply_to`.
+pub(crate) fn wit(name: &str) -> WitName {
+    if name.contains('_') {
+        name.replace('_', "-").into()
+    } else {
+        name.into()
     }
 }
 

@@ -49,10 +49,15 @@ pub(crate) struct Payload(pub(crate) Bytes);
 
 impl Encoder for Payload {
     fn encode<'a>(&self, env: Env<'a>) -> Term<'a> {
-        let mut binary = NewBinary::new(env, self.0.len());
-        binary.as_mut_slice().copy_from_slice(&self.0);
-        binary.into()
+        binary(env, &self.0)
     }
+}
+
+/// A binary with a copy of the bytes.
+pub(crate) fn binary<'a>(env: Env<'a>, bytes: &[u8]) -> Term<'a> {
+    let mut binary = NewBinary::new(env, bytes.len());
+    binary.as_mut_slice().copy_from_slice(bytes);
+    binary.into()
 }
 
 /// Parses an id of an actor or provider. The error is `invalid_input`, as for the next two.

@@ -22,19 +22,17 @@
 //! and bytes are bounded for both; reading takes the time that its budget allows. The iterators of rustler panic on
 //! improper lists, so each list is measured first.
 
-use std::collections::HashMap;
-
 use exosuit_core::{Code, Error, Handle, Reply, Value, WitName};
 use rustler::types::atom;
 use rustler::types::list::ListIterator;
 use rustler::types::map::MapIterator;
 use rustler::types::tuple::{get_tuple, make_tuple};
-use rustler::{Atom, Binary, Encoder, Env, LocalPid, Term, TermType};
+use rustler::{Binary, Encoder, Env, LocalPid, Term, TermType};
 
 use crate::names;
 use crate::provider::{ProviderResource, state_term};
 use crate::resource::{Referred, referred, resource_term};
-use crate::term::Payload;
+use crate::term::{Payload, binary};
 
 mod atoms {
     rustler::atoms! { some, nan, infinity, neg_infinity }
@@ -145,9 +143,6 @@ struct Budget {
     max_bytes: usize,
     values: usize,
     bytes: usize,
-    /// The names that came before, by their atom: a list of records has the same few names many
-    /// times.
-    names: HashMap<Atom, WitName>,
     /// Whether states of new resources may be among them: only providers make resources.
     may_make: bool,
 }
@@ -164,7 +159,6 @@ impl Budget {
             max_bytes: bytes,
             values,
             bytes,
-            names: HashMap::new(),
             may_make: false,
         }
     }
@@ -182,7 +176,7 @@ impl Budget {
             TermType::Binary => self.binary(term),
             TermType::Integer => integer(term),
             TermType::Float => float(term),
-            TermType::Atom => Ok(self.word(term)),
+            TermType::Atom => Ok(word(term)),
             TermType::List => self.list(term, depth).map(Value::List),
             TermType::Tuple => self.tuple(term, depth),
             TermType::Map => match referred(term) {
@@ -220,7 +214,7 @@ impl Budget {
         match items[..] {
             [tag, value] if atom::ok() == tag => self.case(value, depth).map(Value::Ok),
             [tag, value] if atom::error() == tag => self.case(value, depth).map(Value::Error),
-            [tag, value] if tag.is_atom() => match self.word(tag) {
+            [tag, value] if tag.is_atom() => match word(tag) {
                 Value::Case(name, None) => Ok(Value::Case(name, self.case(value, depth)?)),
                 word => Ok(Value::Tuple(vec![
                     word,
@@ -265,53 +259,14 @@ impl Budget {
         let entries = MapIterator::new(term).ok_or_else(|| unexpected("no map"))?;
         let mut fields = Vec::with_capacity(size);
         for (index, (key, value)) in entries.enumerate() {
-            let name = self.key(key).map_err(|error| error.at(index))?;
-            if &*name == "--struct--" {
+            if atom::__struct__() == key {
                 continue;
             }
+            let name = key_name(key).map_err(|error| error.at(index))?;
             let value = self.value(value, depth);
             fields.push((name, value.map_err(|error| error.at(index))?));
         }
         Ok(fields)
-    }
-
-    /// The name of a field, from an atom or a string.
-    fn key(&mut self, key: Term<'_>) -> Result<WitName, ValueError> {
-        if key.is_atom() {
-            return Ok(self.name(key));
-        }
-        let key: Result<&str, _> = key.decode();
-        let key =
-            key.map_err(|_| ValueError::new("expected an atom or a string as a map's key"))?;
-        if key.len() > MAX_NAME {
-            return Err(ValueError::new(format!(
-                "a map's key of more than {MAX_NAME} bytes"
-            )));
-        }
-        Ok(wit_name(key))
-    }
-
-    /// The value of an atom.
-    fn word(&mut self, term: Term<'_>) -> Value {
-        [
-            (atom::nil(), Value::Nil),
-            (atom::true_(), Value::Bool(true)),
-            (atom::false_(), Value::Bool(false)),
-            (atom::ok(), Value::Ok(None)),
-            (atom::error(), Value::Error(None)),
-        ]
-        .into_iter()
-        .find_map(|(atom, value)| (atom == term).then_some(value))
-        .unwrap_or_else(|| Value::Case(self.name(term), None))
-    }
-
-    /// The name of an atom, as WIT writes it.
-    fn name(&mut self, term: Term<'_>) -> WitName {
-        let read = || wit_name(&term.atom_to_string().unwrap_or_default());
-        match term.decode() {
-            Ok(atom) => self.names.entry(atom).or_insert_with(read).clone(),
-            Err(_) => read(),
-        }
     }
 
     fn each<'a>(
@@ -329,6 +284,35 @@ impl Budget {
     }
 }
 
+/// The name of a field, from an atom or a string.
+fn key_name(key: Term<'_>) -> Result<WitName, ValueError> {
+    if key.is_atom() {
+        return Ok(names::of(key));
+    }
+    let key: Result<&str, _> = key.decode();
+    let key = key.map_err(|_| ValueError::new("expected an atom or a string as a map's key"))?;
+    if key.len() > MAX_NAME {
+        return Err(ValueError::new(format!(
+            "a map's key of more than {MAX_NAME} bytes"
+        )));
+    }
+    Ok(names::wit(key))
+}
+
+/// The value of an atom.
+fn word(term: Term<'_>) -> Value {
+    [
+        (atom::nil(), Value::Nil),
+        (atom::true_(), Value::Bool(true)),
+        (atom::false_(), Value::Bool(false)),
+        (atom::ok(), Value::Ok(None)),
+        (atom::error(), Value::Error(None)),
+    ]
+    .into_iter()
+    .find_map(|(atom, value)| (atom == term).then_some(value))
+    .unwrap_or_else(|| Value::Case(names::of(term), None))
+}
+
 /// An integer. WIT has none of more than 64 bits.
 fn integer(term: Term<'_>) -> Result<Value, ValueError> {
     let number = term.decode::<i64>().map(i128::from);
@@ -342,15 +326,6 @@ fn integer(term: Term<'_>) -> Result<Value, ValueError> {
 fn float(term: Term<'_>) -> Result<Value, ValueError> {
     let number = term.decode().map(Value::Float);
     number.map_err(|_| unexpected("no float"))
-}
-
-/// The name as WIT writes it.
-fn wit_name(name: &str) -> WitName {
-    if name.contains('_') {
-        name.replace('_', "-").into()
-    } else {
-        name.into()
-    }
 }
 
 /// A type of terms that no value has.
@@ -433,7 +408,7 @@ pub(crate) fn term<'a>(env: Env<'a>, value: &Value, to: Recipient<'_>) -> Term<'
         Value::Bool(yes) => yes.encode(env),
         Value::Integer(number) => number.encode(env),
         Value::Float(number) => float_term(env, *number),
-        Value::Binary(bytes) => Payload(bytes.clone()).encode(env),
+        Value::Binary(bytes) => binary(env, bytes),
         Value::List(items) => terms(env, items, to).encode(env),
         Value::Tuple(items) => make_tuple(env, &terms(env, items, to)),
         Value::Record(fields) => record(env, fields, to),
