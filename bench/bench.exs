@@ -1,6 +1,7 @@
-# bin/bench runs this: mix run bench/bench.exs FLOOR_PROGRAM GUESTS [JSON_FILE]
+# bin/bench runs this: mix run bench/bench.exs FLOOR_PROGRAM GUESTS [--only GROUP] [--json FILE]
 
-for room <- ~w(floor row measure calls http provider lives nats lattice heartbeats placement),
+for room <-
+      ~w(floor row measure calls http provider wasmex typed lives nats lattice heartbeats placement),
     do: Code.require_file("lib/#{room}.ex", __DIR__)
 
 alias Exosuit.Bench.{
@@ -13,14 +14,12 @@ alias Exosuit.Bench.{
   Nats,
   Placement,
   Provider,
-  Row
+  Row,
+  Typed
 }
 
-{program, guests, json} =
-  case System.argv() do
-    [program, guests] -> {program, guests, nil}
-    [program, guests, json] -> {program, guests, json}
-  end
+{options, [program, guests], []} =
+  OptionParser.parse(System.argv(), strict: [only: :string, json: :string])
 
 Logger.configure(level: :error)
 host = Exosuit.Bench.Host
@@ -38,21 +37,16 @@ for {id, name, options} <- [
       {"caller", "caller", []},
       {"web", "web", []},
       {"component", "component", []},
-      {"component-warm", "component", [warm: []]}
+      {"component-warm", "component", [warm: []]},
+      {"typed", "typed", [warm: []]},
+      {"typed-caller", "typed-caller", [warm: []]}
     ] do
   {:ok, ^id} = Exosuit.start_actor(host, guest.(name), [id: id, instances: 64] ++ options)
 end
 
-floor = Floor.start(program, Enum.map(~w(echo web component), guest))
+floor = Floor.start(program, Enum.map(~w(echo web component typed typed-caller), guest))
 
-rows =
-  Calls.rows(floor, host) ++
-    Http.rows(floor, host) ++
-    Provider.rows(floor, host) ++
-    Lives.rows(host, guest.("echo")) ++
-    Placement.rows()
-
-in_lattice =
+in_lattice = fn ->
   case Nats.start(program) do
     nil ->
       IO.puts(:stderr, "nats-server is not installed: no rows of the lattice")
@@ -61,7 +55,18 @@ in_lattice =
     nats ->
       Lattice.rows(floor, nats, guest) ++ Heartbeats.rows(floor, nats, guest.("echo"), guests)
   end
+end
 
-rows = rows ++ in_lattice
+groups = [
+  {"calls", fn -> Calls.rows(floor, host) end},
+  {"http", fn -> Http.rows(floor, host) end},
+  {"provider", fn -> Provider.rows(floor, host) end},
+  {"typed", fn -> Typed.rows(floor, host, guest.("typed")) end},
+  {"lives", fn -> Lives.rows(host, guest.("echo")) end},
+  {"placement", fn -> Placement.rows() end},
+  {"lattice", in_lattice}
+]
+
+rows = for {group, rows} <- groups, options[:only] in [nil, group], row <- rows.(), do: row
 IO.puts(Row.table(rows))
-if json, do: File.write!(json, Row.json(rows))
+if json = options[:json], do: File.write!(json, Row.json(rows))

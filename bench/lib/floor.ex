@@ -35,6 +35,13 @@ defmodule Exosuit.Bench.Floor do
   @spec engine(t(), String.t(), pos_integer()) :: float()
   def engine(floor, kind, calls), do: ask(floor, "engine #{kind} #{calls}")
 
+  @doc """
+  The seconds that so many calls of an instance in wasmtime alone take: `"record"`, `"text"`, `"bytes"`,
+  `"lines"`, `"large"`, `"find"` or `"large-import"`, as in `Exosuit.Bench.Typed`.
+  """
+  @spec typed(t(), String.t(), pos_integer()) :: float()
+  def typed(floor, name, calls), do: ask(floor, "typed #{name} #{calls}")
+
   @doc "The seconds that so many requests to an HTTP server take, behind which that guest answers."
   @spec load(t(), String.t(), :inet.port_number(), pos_integer(), pos_integer()) :: float()
   def load(floor, guest, port, connections, requests) do

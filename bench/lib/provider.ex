@@ -25,7 +25,7 @@ defmodule Exosuit.Bench.Provider do
 
     [messages, wakes, ours] =
       Measure.medians([
-        &messages/0,
+        fn -> messages(@payload, @calls) end,
         fn -> Floor.wakes(floor, @calls) end,
         fn -> calls(host, "caller", @request) - calls(host, "echo", @payload) end
       ])
@@ -47,26 +47,28 @@ defmodule Exosuit.Bench.Provider do
     call(host, actor, payload, left - 1)
   end
 
-  defp messages do
+  @doc "The seconds that so many messages to another process take, each of which comes back."
+  @spec messages(term(), pos_integer()) :: float()
+  def messages(message, times) do
     caller = self()
     echo = spawn_link(fn -> answer(caller) end)
-    seconds = Measure.seconds(fn -> ask(echo, @calls) end)
+    seconds = Measure.seconds(fn -> ask(echo, message, times) end)
     send(echo, :stop)
     seconds
   end
 
-  defp ask(_echo, 0), do: :ok
+  defp ask(_echo, _message, 0), do: :ok
 
-  defp ask(echo, left) do
-    send(echo, {:ask, @payload})
-    receive do: ({:answer, @payload} -> :ok)
-    ask(echo, left - 1)
+  defp ask(echo, message, left) do
+    send(echo, {:ask, message})
+    receive do: ({:answer, ^message} -> :ok)
+    ask(echo, message, left - 1)
   end
 
   defp answer(caller) do
     receive do
-      {:ask, payload} ->
-        send(caller, {:answer, payload})
+      {:ask, message} ->
+        send(caller, {:answer, message})
         answer(caller)
 
       :stop ->

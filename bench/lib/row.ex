@@ -11,7 +11,7 @@ defmodule Exosuit.Bench.Row do
   @type t :: %__MODULE__{
           name: String.t(),
           ours: float(),
-          floor: float() | nil,
+          floor: float() | :absent | nil,
           unit: String.t(),
           ratio: float() | nil,
           goal: String.t() | nil,
@@ -32,6 +32,14 @@ defmodule Exosuit.Bench.Row do
       met: met?(goal, %{ours: ours, ratio: ratio, above: floor && ours - floor})
     }
   end
+
+  @doc "The same beside another host instead of a floor, or `absent` where that is not there."
+  @spec beside(String.t(), String.t(), number(), number() | nil, goal()) :: t()
+  def beside(name, unit, ours, nil, goal) do
+    %{new(name, unit, ours, nil, nil) | floor: :absent, goal: goal(goal, unit)}
+  end
+
+  def beside(name, unit, ours, theirs, goal), do: new(name, unit, ours, theirs, goal)
 
   @doc "The rows for people."
   @spec table([t()]) :: String.t()
@@ -77,6 +85,7 @@ defmodule Exosuit.Bench.Row do
   defp met(false), do: "no"
 
   defp number(nil), do: "–"
+  defp number(:absent), do: "absent"
   defp number(value) when value >= 1_000, do: value |> round() |> Integer.to_string()
   defp number(value), do: :erlang.float_to_binary(value / 1, decimals: 2)
 
@@ -103,5 +112,6 @@ defmodule Exosuit.Bench.Row do
   # The texts are our own, with nothing in them to escape.
   defp value(nil), do: "null"
   defp value(text) when is_binary(text), do: ~s("#{text}")
+  defp value(:absent), do: ~s("absent")
   defp value(other), do: to_string(other)
 end

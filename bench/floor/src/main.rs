@@ -1,7 +1,7 @@
 //! The floors of `bin/bench`: the same work as Exosuit's with nothing left to remove.
 //!
 //! `plain` is a guest in wasmtime alone, `engine` the same guest in the engine crate, `serve`
-//! hyper before the former, `component` hyper before a component, `load` the client that asks
+//! hyper before the former, `component` hyper before a component, `typed` components of typed functions, `load` the client that asks
 //! either server, `nats` the client that asks a host over NATS and who sends back what it gets, and
 //! `wake` how long Tokio takes to wake. `bin/bench` starts this program as a
 //! child, writes a request a line and reads an answer a line, so that rounds of floor and of Exosuit
@@ -16,6 +16,7 @@ mod load;
 mod nats;
 mod plain;
 mod serve;
+mod typed;
 mod wake;
 
 use std::io::{Write as _, stdin, stdout};
@@ -31,6 +32,7 @@ use exosuit_engine::Instances;
 use crate::component::Component;
 use crate::engine::EngineActor;
 use crate::plain::{Guest, plain};
+use crate::typed::Typed;
 
 /// What the callers send.
 pub(crate) const PAYLOAD: [u8; 100] = [7; 100];
@@ -48,12 +50,15 @@ fn main() -> Result<()> {
     match words[..] {
         ["assemble", text, wasm] => Ok(std::fs::write(wasm, wat::parse_file(text)?)?),
         ["sign", name, bare, signed] => sign(name, bare, signed),
-        ["floor", echo, web, component] => floor(echo, web, component),
+        ["floor", echo, web, component, typed, caller] => {
+            floor(echo, web, component, [typed, caller])
+        }
         ["nats-echo", url, subject, kind] => nats::echo(url, subject, kind, None),
         ["nats-echo", url, subject, kind, issuer] => nats::echo(url, subject, kind, Some(issuer)),
         _ => bail!(
             "usage: exosuit-bench-floor assemble IN.wat OUT.wasm | sign NAME IN.wasm OUT.wasm | \
-             floor ECHO.wasm WEB.wasm COMPONENT.wasm | nats-echo URL SUBJECT mac|signed [ISSUER]"
+             floor ECHO.wasm WEB.wasm COMPONENT.wasm TYPED.wasm \
+             TYPED-CALLER.wasm | nats-echo URL SUBJECT mac|signed [ISSUER]"
         ),
     }
 }
@@ -70,7 +75,7 @@ fn sign(name: &str, bare: &str, signed: &str) -> Result<()> {
 }
 
 /// Answers requests until there are no more.
-fn floor(echo: &str, web: &str, component: &str) -> Result<()> {
+fn floor(echo: &str, web: &str, component: &str, typed: [&str; 2]) -> Result<()> {
     let read = |path: &str| std::fs::read(path).with_context(|| format!("cannot read {path}"));
     let echo = read(echo)?;
     let web = Guest::new(&read(web)?).map_err(|error| plain(&error))?;
@@ -78,6 +83,8 @@ fn floor(echo: &str, web: &str, component: &str) -> Result<()> {
     let fresh = EngineActor::new(echo.clone(), Instances::Ephemeral)?;
     let warm = EngineActor::new(echo, WARM)?;
     let component = Component::new(&read(component)?).map_err(|error| plain(&error))?;
+    let [typed, caller] = typed.map(read);
+    let typed = Typed::new(&typed?, &caller?).map_err(|error| plain(&error))?;
     say(format!(
         "{} {}",
         serve::start(Arc::new(web))?,
@@ -101,6 +108,13 @@ fn floor(echo: &str, web: &str, component: &str) -> Result<()> {
             ["engine", kind, calls] => {
                 let actor = if kind == "warm" { &warm } else { &fresh };
                 say(seconds(1, calls.parse()?, || Ok(|| actor.echo(&PAYLOAD)))?)?;
+            }
+            ["typed", name, calls] => {
+                let caller = || {
+                    let mut call = typed.call(name).map_err(|error| plain(&error))?;
+                    Ok(move || call().map_err(|error| plain(&error)))
+                };
+                say(seconds(1, calls.parse()?, caller)?)?;
             }
             ["load", guest, port, connections, requests] => {
                 let body = load::body(guest)?;
