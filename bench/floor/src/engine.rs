@@ -9,7 +9,9 @@ use bytes::Bytes;
 use exosuit_core::{
     Answer, Context, Deliver, Id, Invocation, LogGate, Notice, Observe, Origin, Target,
 };
-use exosuit_engine::{Actor, ActorOptions, Engine, EngineOptions, Instances, Limits, WasiGrants};
+use exosuit_engine::{
+    Actor, ActorOptions, Engine, EngineOptions, Instances, Limits, Simulation, WasiGrants,
+};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::plain::finish;
@@ -37,6 +39,7 @@ impl EngineActor {
             grants: WasiGrants::default(),
             outbound: Weak::<Nobody>::new(),
             log: Arc::new(LogGate::new(Arc::new(Nobody), 100, 100)),
+            simulation: Simulation::default(),
         };
         let actor = engine.actor(&module, options)?;
         Ok(Self { actor, runtime })
