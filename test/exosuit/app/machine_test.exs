@@ -283,6 +283,16 @@ defmodule Exosuit.App.MachineTest do
     assert {:apply_share, "shop", 1, %{"echo" => 2}} in actions
   end
 
+  test "what moves to another member goes on while it starts again, but not if it is refused" do
+    {state, _actions} = feed(running(), [{:beat, member("N2"), 10_000}])
+    starting = {:health, "shop", 1, %{"echo" => {:starting, nil}}}
+    {state, actions} = feed(state, [starting, {:tick, 10_250}])
+    refute Enum.any?(actions, &match?({:apply_share, _, _, _}, &1))
+
+    {_state, actions} = feed(state, [{:health, "shop", 1, %{"echo" => {:refused, @bad, false}}}])
+    assert {:apply_share, "shop", 1, %{"echo" => 2}} in actions
+  end
+
   test "what moves to another member stops after the grace, unless the host is cut off" do
     beats = for n <- 1..25, do: {:beat, member("N2"), 10_000 + n * 1_000}
     {state, actions} = feed(running(), beats ++ [{:tick, 39_999}])
@@ -380,6 +390,68 @@ defmodule Exosuit.App.MachineTest do
     # The news of a write before comes late.
     {_state, actions} = feed(state, [{:slots, "shop", %{version: 2, holders: ["N9"]}, 6}])
     assert actions == []
+  end
+
+  # Updates to version 2, and gives its slot back. Both writes of the slots were accepted, but no event shows them.
+  defp updated do
+    {state, actions} =
+      feed(updating(["a", "b"]), [
+        {:applied, "shop", 2, %{"echo" => 4}, %{"echo" => :running}},
+        {:written, {:slots, "shop"}, {:ok, 5}},
+        {:written, {:status, "shop"}, {:ok, 6}},
+        {:written, {:status, "shop"}, {:ok, 7}}
+      ])
+
+    assert {:write_slots, "shop", %{version: 2, holders: []}, 4} in actions
+    state
+  end
+
+  # The watch is interrupted, and the store has all records.
+  defp reconnected(state, told) do
+    record = {:record, "shop", record(["a", "b"]), 1}
+    current = {:records_current, %{generation: "g", position: 9}, 0}
+    feed(state, [{:store, :down, 0}, {:store, :up, 0}, record] ++ told ++ [current])
+  end
+
+  defp third do
+    [
+      {:record, "shop", record(["a", "b", "c"]), 10},
+      {:model, Digest.of("model c"), model("c", 4)},
+      {:objects, "shop", 3, [Digest.of("c")], :here}
+    ]
+  end
+
+  test "the answer of a write may come after the news of a later one" do
+    {state, actions} =
+      feed(updating(["a", "b"]), [
+        {:applied, "shop", 2, %{"echo" => 4}, %{"echo" => :running}},
+        {:slots, "shop", %{version: 2, holders: []}, 5},
+        {:slots, "shop", %{version: 2, holders: ["N9"]}, 6},
+        {:slots, "shop", %{version: 2, holders: []}, 7},
+        {:written, {:slots, "shop"}, {:ok, 5}}
+      ])
+
+    assert {:write_slots, "shop", %{version: 2, holders: []}, 4} in actions
+    {_state, actions} = feed(state, third())
+    assert {:write_slots, "shop", %{version: 3, holders: ["N1"]}, 7} in actions
+  end
+
+  test "what the store does not show after an interruption, it lacks, although it accepted it" do
+    {state, actions} = reconnected(updated(), [])
+    assert [%Status{version: 2}] = for({:write_status, "shop", status} <- actions, do: status)
+    {_state, actions} = feed(state, third())
+    assert {:write_slots, "shop", %{version: 3, holders: ["N1"]}, 0} in actions
+  end
+
+  test "what the store shows after an interruption is not written again" do
+    %{"N1" => status} = Machine.statuses(updated(), "shop")
+    slots = {:slots, "shop", %{version: 2, holders: []}, 5}
+    {state, actions} = reconnected(updated(), [slots, {:status, "N1", "shop", status}])
+    assert actions == []
+    {state, actions} = reconnected(state, [])
+    assert actions == []
+    {_state, actions} = feed(state, third())
+    assert {:write_slots, "shop", %{version: 3, holders: ["N1"]}, 5} in actions
   end
 
   @lease {:lease, "shop", "echo"}

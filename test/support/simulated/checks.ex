@@ -41,12 +41,15 @@ defmodule Exosuit.Simulated.Checks do
       else: World.violate(world, "#{host.id} runs singletons as well: #{inspect(twice)}")
   end
 
-  # Who is cut off starts nobody else's share.
+  # Who is cut off starts nobody else's share. Another model or schema is a change of the record, which gives it a new
+  # share.
   defp check_limits(world, %{limits: nil}, _app, _run), do: world
   defp check_limits(world, _host, _app, %{share: share}) when share == %{}, do: world
 
   defp check_limits(world, host, app, run) do
-    with {digest, limit} when digest == run.digest <- host.limits[app],
+    target = {run.digest, schema(host, app)}
+
+    with {^target, limit} <- host.limits[app],
          true <- world.versions[run.digest].fate == :good,
          [_ | _] = more <- for({id, count} <- run.share, count > Map.get(limit, id, 0), do: id) do
       World.violate(world, "#{host.id}, which is cut off, starts #{inspect(more)} of #{app}")
@@ -62,8 +65,14 @@ defmodule Exosuit.Simulated.Checks do
       {_version, told} = Machine.share(host.machine, app)
       current = Record.current(Machine.record(host.machine, app))
       placed = Map.get(shares, host.id, %{})
-      {app, {current.model, Map.merge(placed, told, fn _id, one, other -> max(one, other) end)}}
+      target = {current.model, schema(host, app)}
+      {app, {target, Map.merge(placed, told, fn _id, one, other -> max(one, other) end)}}
     end
+  end
+
+  defp schema(host, app) do
+    record = Machine.record(host.machine, app)
+    record && record.schema
   end
 
   # One member of an application is updated at a time. It has given up after the progress deadline.

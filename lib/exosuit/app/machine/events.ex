@@ -72,6 +72,7 @@ defmodule Exosuit.App.Machine.Events do
 
     state
     |> announce_lost(lost)
+    |> forget_untold()
     |> replace_generation(kind, facts.generation)
     |> Map.merge(%{members: members, dirty: :all, placed: Map.drop(state.placed, deleted)})
     |> Leases.current()
@@ -87,6 +88,7 @@ defmodule Exosuit.App.Machine.Events do
 
   def event(state, {:status, host, app, status}) do
     before = get_in(state.statuses, [app, host])
+    state = if host == state.own, do: told(state, {:status, app}), else: state
     statuses = Map.get(state.statuses, app, %{})
     statuses = if status, do: Map.put(statuses, host, status), else: Map.delete(statuses, host)
     state = %{state | statuses: put_some(state.statuses, app, statuses)}
@@ -102,6 +104,7 @@ defmodule Exosuit.App.Machine.Events do
       state
     else
       %{state | slots: Map.put(state.slots, app, {slots, revision})}
+      |> told({:slots, app})
       |> answered({:slots, app})
       |> dirty(app)
     end
@@ -210,16 +213,16 @@ defmodule Exosuit.App.Machine.Events do
     |> changed_record(name)
   end
 
-  defp written(state, {:slots, app}, slots, {:ok, revision}) do
-    dirty(%{state | slots: Map.put(state.slots, app, {slots, revision})}, app)
+  defp written(state, {:slots, app} = key, slots, {:ok, revision}) do
+    state |> event({:slots, app, slots, revision}) |> untold(key, state) |> dirty(app)
   end
 
   defp written(state, {:lease, app, workload}, sent, {:ok, revision}) do
     state |> Leases.written(app, workload, sent, revision) |> dirty(app)
   end
 
-  defp written(state, {:status, app}, status, {:ok, _revision}) do
-    event(state, {:status, state.own, app, status})
+  defp written(state, {:status, app} = key, status, {:ok, _revision}) do
+    state |> event({:status, state.own, app, status}) |> untold(key, state)
   end
 
   defp written(state, :generation, _old, {:ok, generation}) do
@@ -229,6 +232,27 @@ defmodule Exosuit.App.Machine.Events do
   # After a conflict, an event with the other writer's value follows. A pause keeps the next write from racing with
   # it.
   defp written(state, key, _value, _conflict_or_error), do: wait(state, key, app_of_key(key))
+
+  # An own write that changed what this host knows is known by its answer alone, until an event of the store shows it.
+  defp untold(state, key, before) do
+    if known(state, key) == known(before, key),
+      do: %{state | untold: before.untold},
+      else: %{state | untold: MapSet.put(state.untold, key)}
+  end
+
+  defp told(state, key), do: %{state | untold: MapSet.delete(state.untold, key)}
+
+  defp known(state, {:status, app}), do: get_in(state.statuses, [app, state.own])
+  defp known(state, {:slots, app}), do: state.slots[app]
+
+  # All that the store holds was told. What was not told, another store had: the events about that one's loss name only
+  # what it had told.
+  defp forget_untold(state) do
+    Enum.reduce(state.untold, %{state | untold: MapSet.new()}, fn
+      {:status, app}, state -> event(state, {:status, state.own, app, nil})
+      {:slots, app}, state -> %{state | slots: Map.delete(state.slots, app)}
+    end)
+  end
 
   defp app_of_key({_kind, app}), do: app
   defp app_of_key({:lease, app, _workload}), do: app

@@ -17,7 +17,7 @@ defmodule Exosuit.App.Machine.Handover do
   @type version :: {pos_integer(), String.t()}
 
   @typedoc """
-  - `running`: what runs here now, in the version and model `version`
+  - `running`: what runs here now or starts again, in the version and model `version`
   - `placed`: what placement gives to this member of the version `target`
   - `known`: the ids of all workloads of `target`; others were removed by the record
   - `singletons`: the ids of those that are singletons

@@ -10,7 +10,8 @@ defmodule Exosuit.App.Machine.Share do
 
   - `version`, `model`, `share`: what the host was told last; `share` is empty if it should run nothing
   - `reported`: what the host said about each workload since
-  - `confirmed`: the workloads that ran when the host said something about them last, in whichever version
+  - `confirmed`: the workloads that have run, in whichever version, and that the host has not refused since. One that
+    starts again goes on as well when it moves away
   - `since`: when it was told; `ran?`: whether all of this version ran here at some time
   - `from`: the version that is being updated, until all of the new one runs
   - `leaving`: what goes on although it moved away, see `Exosuit.App.Machine.Handover`
@@ -170,7 +171,8 @@ defmodule Exosuit.App.Machine.Share do
   end
 
   defp confirm({workload, :running}, confirmed), do: MapSet.put(confirmed, workload)
-  defp confirm({workload, _other}, confirmed), do: MapSet.delete(confirmed, workload)
+  defp confirm({_workload, {:starting, _error}}, confirmed), do: confirmed
+  defp confirm({workload, {:refused, _, _}}, confirmed), do: MapSet.delete(confirmed, workload)
 
   # A record of a newer schema is left running as it is, apart from singletons, for which newer hosts wait.
   defp advance(state, %{record: {:newer, _old}} = situation) do

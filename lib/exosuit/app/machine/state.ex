@@ -4,7 +4,8 @@ defmodule Exosuit.App.Machine.State do
   # which something changed. `busy`: applications whose next step may need nothing but time. `settled`: applications
   # that the last event concerned. `pending`: writes and fetches by key that are under way or wait for a retry; each
   # is requested once. `errors`: the reasons of the last failed fetches. `most_objects`: how many `objects` there may be
-  # before those that no version names are forgotten. `current_at`: when the store's content last arrived.
+  # before those that no version names are forgotten. `current_at`: when the store's content last arrived. `untold`: the
+  # statuses and slots that this host wrote and that no event of the store has shown since.
 
   alias Exosuit.App.{Model, Placement, Record, Status}
   alias Exosuit.App.Machine.{Lease, Members, Options, Records, Share, Slots}
@@ -26,6 +27,7 @@ defmodule Exosuit.App.Machine.State do
           most_objects: pos_integer(),
           statuses: %{optional(String.t()) => %{optional(String.t()) => Status.t()}},
           slots: %{optional(String.t()) => {Slots.t() | nil, non_neg_integer()}},
+          untold: MapSet.t({:status | :slots, String.t()}),
           leases: %{optional(String.t()) => %{optional(String.t()) => Lease.t()}},
           current_at: integer(),
           stopping?: boolean(),
@@ -55,6 +57,7 @@ defmodule Exosuit.App.Machine.State do
     most_objects: 1_024,
     statuses: %{},
     slots: %{},
+    untold: MapSet.new(),
     leases: %{},
     stopping?: false,
     pending: %{},
