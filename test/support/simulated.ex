@@ -63,7 +63,8 @@ defmodule Exosuit.Simulated do
   defp pause(%{profile: :joins}), do: 5_000 + :rand.uniform(10_000)
   defp pause(_world), do: :rand.uniform(8_000)
 
-  # All faults end; who has crashed for good stays away. The last of the others starts within half a minute.
+  # All faults end; who has crashed for good stays away. The last of the others starts within half a minute. The longest
+  # cut would have ended after 45 s: until then its host may begin a new watch, which freezes its membership again.
   defp recover(world) do
     hosts = Map.new(world.hosts, fn {id, host} -> {id, %{host | side: 0}} end)
     world = %{world | hosts: hosts, recovered?: true}
@@ -71,7 +72,7 @@ defmodule Exosuit.Simulated do
     Enum.reduce(World.alive(world), world, fn host, world ->
       Enum.reduce(host.cut, world, &World.heal(&2, host.id, &1))
     end)
-    |> then(&World.run_until(&1, &1.now + 30_000, fn event, world -> handle(event, world) end))
+    |> then(&World.run_until(&1, &1.now + 46_000, fn event, world -> handle(event, world) end))
   end
 
   defp settle(world, left) do
