@@ -12,10 +12,10 @@ defmodule Exosuit.Resource do
 
   A resource of a guest lives in one instance of its actor. The host keeps (*pins*) that instance for the process that
   made the call. A pinned instance serves only calls with its resources, and calls of that process whose function
-  returns resources. Calls run in it one after the other. The instance and all its resources end when
+  returns resources. Calls run in it one after the other. A resource ends when it is dropped, and when the process that
+  got it ends. The instance and all its resources end when
 
-  - its last resource was dropped or given away;
-  - the process that got the resources ends;
+  - its last resource has ended or was given away;
   - no call came for as long as the actor's option `:resource_idle` says, by default five minutes;
   - a call in it traps, reaches a limit, or is given up, for example at its deadline;
   - the actor is stopped, restarted or updated.

@@ -289,6 +289,19 @@ defmodule Exosuit.ResourceTest do
     )
   end
 
+  test "a process that ends takes no resources of others with it", %{host: host} do
+    shop!(host, warm: [])
+    # One instance of the shopper got both.
+    {:ok, mine} = Exosuit.call(host, "shopper", "fetch", [1])
+    other = elsewhere(fn -> {:ok, _cart} = Exosuit.call(host, "shopper", "fetch", [2]) end)
+    {:ok, theirs} = other.value
+    assert call(host, "sum", [[mine, theirs]]) == {:ok, 3}
+
+    kill(other.pid)
+    eventually(fn -> refused?(call(host, "sum", [[theirs]]), "dropped or given away before") end)
+    assert call(host, "take", [mine]) == {:ok, 1}
+  end
+
   test "a guest that gets resources for ever reaches its limit", %{host: host} do
     shop!(host)
     assert Exosuit.call(host, "shopper", "hoard", [4_096]) == {:ok, nil}
@@ -366,7 +379,7 @@ defmodule Exosuit.ResourceTest do
     setup context do
       if context.describe do
         {:ok, _id} =
-          Exosuit.start_provider(context.host, Carts,
+          Exosuit.start_provider(context.host, context[:provider] || Carts,
             id: "provider",
             config: %{"test" => self() |> :erlang.pid_to_list() |> to_string()}
           )
@@ -436,6 +449,44 @@ defmodule Exosuit.ResourceTest do
       end)
     end
 
+    defmodule Passing do
+      @moduledoc "Gives the carts of an actor to guests, and keeps those that it borrows."
+      use Exosuit.Provider, contract: "acme:shop"
+
+      @impl Exosuit.Provider
+      def init(%{"test" => test}),
+        do: {:ok, test |> String.to_charlist() |> :erlang.list_to_pid()}
+
+      @impl Exosuit.Provider
+      def handle_function("acme:shop/carts@1.2.0#[constructor]cart" = new, arguments, context) do
+        {:ok, cart} = Exosuit.call(context.host, "carts", new, arguments, origin: :host)
+        cart
+      end
+
+      def handle_function("acme:shop/carts@1.2.0#[method]cart.add" = add, [cart, n], context) do
+        send(context.state, {:borrowed, cart})
+        {:ok, total} = Exosuit.call(context.host, "carts", add, [cart, n], origin: :host)
+        total
+      end
+    end
+
+    @tag provider: Passing
+    test "of an actor, which a provider passes on", %{host: host} do
+      for _ <- 1..200 do
+        assert {:ok, cart} = Exosuit.call(host, "shopper", "fetch", [5])
+        assert call(host, "take", [cart]) == {:ok, 5}
+      end
+    end
+
+    @tag provider: Passing
+    test "are of no use to a provider that borrowed them, after its call", %{host: host} do
+      cart = new!(host, 1)
+      assert Exosuit.call(host, "shopper", "spend", [cart, 2]) == {:ok, 3}
+      assert_receive {:borrowed, borrowed}
+      assert_refused(call(host, "[method]cart.add", [borrowed, 1]), "the resource was")
+      assert call(host, "take", [cart]) == {:ok, 3}
+    end
+
     @tag carts: false
     test "need a state, and a call that fails costs that call", %{host: host} do
       assert {:error, %Error{reason: :provider, detail: detail}} =
@@ -460,8 +511,8 @@ defmodule Exosuit.ResourceTest do
     assert Shop.take(merged, host: host) == {:ok, 8}
   end
 
-  defp shop!(host) do
-    start_actor!(host, "shopper", "shopper")
+  defp shop!(host, options \\ []) do
+    start_actor!(host, "shopper", "shopper", options)
     :ok = Exosuit.put_link(host, source: "shopper", target: "carts", contract: "acme:shop")
   end
 

@@ -5,7 +5,7 @@
 
 use std::any::Any;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
@@ -25,66 +25,81 @@ pub trait Held: Any + Send + Sync {
         None
     }
 
-    /// The process that it was given to has ended.
-    fn abandon(&self) {}
-
     /// For the crate that made it.
     fn as_any(&self) -> &dyn Any;
 }
 
 /// A reference to a resource. All clones are one handle: what is given away with one of them is gone from all.
 #[derive(Clone)]
-pub struct Handle {
-    held: Arc<Mutex<Option<Arc<dyn Held>>>>,
-    is_lent: bool,
+pub struct Handle(Reach);
+
+/// Where the resource is, until it is dropped or given away.
+type Slot = Mutex<Option<Arc<dyn Held>>>;
+
+#[derive(Clone)]
+enum Reach {
+    Own(Arc<Slot>),
+    /// As long as the loan lasts.
+    Lent(Weak<Arc<Slot>>),
+}
+
+/// That a resource is lent. When this is dropped, whoever borrowed it has nothing any more.
+#[must_use]
+pub struct Loan {
+    /// Borrowers see whether it is there.
+    _slot: Arc<Arc<Slot>>,
 }
 
 impl Handle {
     /// The first handle to a resource, with the right to give it away.
     pub fn new(held: Arc<dyn Held>) -> Self {
-        Self {
-            held: Arc::new(Mutex::new(Some(held))),
-            is_lent: false,
-        }
+        Self(Reach::Own(Arc::new(Mutex::new(Some(held)))))
     }
 
-    /// The same handle without the right to give the resource away: a `borrow`.
-    #[must_use]
-    pub fn lent(&self) -> Self {
-        Self {
-            held: Arc::clone(&self.held),
-            is_lent: true,
+    /// The same handle without the right to give the resource away: a `borrow`, which keeps no resource alive and
+    /// ends with its loan. `None` if this is a borrow that has ended.
+    pub fn lend(&self) -> Option<(Self, Loan)> {
+        let slot = Arc::new(self.slot()?);
+        let lent = Self(Reach::Lent(Arc::downgrade(&slot)));
+        Some((lent, Loan { _slot: slot }))
+    }
+
+    fn slot(&self) -> Option<Arc<Slot>> {
+        match &self.0 {
+            Reach::Own(slot) => Some(Arc::clone(slot)),
+            Reach::Lent(loan) => loan.upgrade().map(|slot| Arc::clone(&*slot)),
         }
     }
 
     /// Whether it is a `borrow`.
     pub fn is_lent(&self) -> bool {
-        self.is_lent
+        matches!(self.0, Reach::Lent(_))
     }
 
-    /// The resource, unless it was dropped or given away.
+    /// The resource, unless it was dropped or given away, or the loan has ended.
     pub fn get(&self) -> Option<Arc<dyn Held>> {
-        self.held.lock().clone()
+        let slot = self.slot()?;
+        let held = slot.lock();
+        held.clone()
     }
 
     /// Takes the resource out of all clones: it is given away, or dropped. `None` if that was done before, or if this
     /// is a `borrow`.
     pub fn take(&self) -> Option<Arc<dyn Held>> {
-        if self.is_lent {
-            None
-        } else {
-            self.held.lock().take()
+        match &self.0 {
+            Reach::Own(slot) => slot.lock().take(),
+            Reach::Lent(_) => None,
         }
     }
 
-    /// A number that all clones have, and no other handle of this time.
+    /// A number that all clones have, and no other handle of this time. 0 for a borrow that has ended.
     pub fn key(&self) -> usize {
-        Arc::as_ptr(&self.held).addr()
+        self.slot().map_or(0, |slot| Arc::as_ptr(&slot).addr())
     }
 
     /// Whether the two are clones of one handle.
     pub fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.held, &other.held)
+        self.key() == other.key()
     }
 }
 
@@ -129,12 +144,31 @@ mod tests {
     #[test]
     fn what_is_given_away_is_gone_from_all_clones_and_what_is_lent_is_not_given_away() {
         let handle = Handle::new(Arc::new(Nothing));
-        let (clone, lent) = (handle.clone(), handle.lent());
+        let clone = handle.clone();
+        let (lent, _loan) = handle.lend().expect("it is no ended borrow");
         assert!(lent.take().is_none());
         assert!(lent.get().is_some());
         assert!(clone.take().is_some());
         assert!(handle.take().is_none());
         assert!(lent.get().is_none());
         assert_eq!(clone, lent);
+    }
+
+    #[test]
+    fn a_borrow_ends_with_its_loan_and_keeps_no_resource_alive() {
+        let resource: Arc<dyn Held> = Arc::new(Nothing);
+        let alive = Arc::downgrade(&resource);
+        let handle = Handle::new(resource);
+        let (lent, loan) = handle.lend().expect("it is no borrow");
+        let (lent_again, again) = lent.lend().expect("the loan lasts");
+        drop(loan);
+        assert!(lent.get().is_none() && lent.lend().is_none());
+        assert!(lent_again.get().is_some());
+        drop(again);
+        assert!(lent_again.get().is_none());
+
+        assert!(handle.get().is_some());
+        drop(handle);
+        assert!(alive.upgrade().is_none());
     }
 }

@@ -59,7 +59,7 @@ pub use deliver::{Answer, Capability, CapabilityCall, Deliver, Done, Pending, Pr
 pub use elsewhere::{Destination, Elsewhere, Local, Outgoing};
 pub use environment::{Role, VARIABLES, Variable};
 pub use error::{Code, Error};
-pub use handle::{Handle, Held};
+pub use handle::{Handle, Held, Loan};
 pub use hop::strip_hop_by_hop;
 pub use invocation::{Context, Grants, Identity, Invocation, Origin, Remote, Target};
 pub use lattice::{Bucket, BucketLimits, Kept, Lattice, Listed, Place, Subscription, Written};

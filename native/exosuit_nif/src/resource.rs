@@ -2,17 +2,20 @@
 //!
 //! A resource ends by `Exosuit.Resource.drop`, by garbage collection of its reference, or with the process that got
 //! it, whichever comes first. The last case matters most: a process that crashes must not leave a guest's instance
-//! pinned. So the reference monitors its process. A process that hands the struct to another one stays its owner.
+//! pinned. So the reference monitors its process. A process that hands the struct to another one stays its owner, but
+//! not if it answers a guest's call with it: the process ends then, often before the guest has the answer.
 //!
 //! Destructors are code of guests and providers. They run on Tokio, never on the scheduler that collects garbage, and
 //! nobody waits for them.
+
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use exosuit_core::Handle;
 use rustler::thread::is_scheduler_thread;
 use rustler::types::atom;
 use rustler::{Atom, Encoder, Env, LocalPid, Monitor, Resource, ResourceArc, Term};
 
-use crate::runtime::{Reaped, runtime};
+use crate::runtime::Reaped;
 
 mod atoms {
     rustler::atoms! {
@@ -27,26 +30,39 @@ mod atoms {
 }
 
 /// A handle that Elixir has. Its resource ends with the process that got it, or with the last reference to it.
-pub(crate) struct ResourceRef(Reaped<Handle>);
+pub(crate) struct ResourceRef {
+    handle: Reaped<Handle>,
+    /// Whether it is in the answer to a guest, which owns it from then on.
+    is_answered: AtomicBool,
+}
 
 #[rustler::resource_impl]
 impl Resource for ResourceRef {
     /// The process that got it has ended. Runs on a scheduler.
     fn down<'a>(&'a self, _env: Env<'a>, _pid: LocalPid, _monitor: Monitor) {
-        self.abandon();
+        if !self.is_answered.load(SeqCst) {
+            self.end();
+        }
     }
 }
 
 impl ResourceRef {
-    /// The process that got it has ended.
-    fn abandon(&self) {
-        let handle = self.0.clone();
-        // The end of an instance takes longer than a scheduler may be blocked.
-        runtime().spawn(async move {
-            if let Some(held) = handle.take() {
-                held.abandon();
-            }
-        });
+    /// The handle, to be an argument of a call.
+    pub(crate) fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// The handle, to be in the answer to a guest.
+    pub(crate) fn answered(&self) -> Handle {
+        self.is_answered.store(true, SeqCst);
+        self.handle()
+    }
+
+    /// Drops the resource, on Tokio. Others may be left in its instance, which then goes on.
+    fn end(&self) {
+        if let Some(held) = self.handle.take() {
+            drop(Reaped::new(held));
+        }
     }
 }
 
@@ -61,7 +77,10 @@ pub(crate) fn resource_term<'a>(
     let held = held.as_ref();
     let kind = held.and_then(|held| held.kind());
     let maker = held.and_then(|held| held.maker());
-    let reference = ResourceArc::new(ResourceRef(Reaped::new(handle.clone())));
+    let reference = ResourceArc::new(ResourceRef {
+        handle: Reaped::new(handle.clone()),
+        is_answered: AtomicBool::new(false),
+    });
     if let Some(owner) = owner
         && !handle.is_lent()
         // A scheduler may monitor only in the environment of its NIF, and Tokio only without one.
@@ -69,7 +88,7 @@ pub(crate) fn resource_term<'a>(
             .monitor(is_scheduler_thread().then_some(env), owner)
             .is_none()
     {
-        reference.abandon();
+        reference.end();
     }
     let pairs = [
         (atoms::__struct__(), atoms::resource().encode(env)),
@@ -84,7 +103,7 @@ pub(crate) fn resource_term<'a>(
 /// What an `Exosuit.Resource` refers to.
 pub(crate) enum Referred<'a> {
     /// A resource that this VM has a handle of.
-    Handle(Handle),
+    Handle(ResourceArc<ResourceRef>),
     /// The state of a resource that a provider has just made.
     State(Term<'a>),
     /// A struct that was made by hand.
@@ -101,7 +120,7 @@ pub(crate) fn referred(map: Term<'_>) -> Option<Referred<'_>> {
     let reference = map.map_get(atoms::r#ref().to_term(env)).ok();
     let handle = reference.and_then(|term| term.decode::<ResourceArc<ResourceRef>>().ok());
     if let Some(handle) = handle {
-        return Some(Referred::Handle((*handle.0).clone()));
+        return Some(Referred::Handle(handle));
     }
     let made = reference.and_then(|term| term.decode::<(Atom, Term<'_>)>().ok());
     Some(match made {
@@ -114,8 +133,6 @@ pub(crate) fn referred(map: Term<'_>) -> Option<Referred<'_>> {
 /// twice does no harm.
 #[rustler::nif]
 fn resource_drop(resource: ResourceArc<ResourceRef>) -> Atom {
-    if let Some(held) = resource.0.take() {
-        drop(Reaped::new(held));
-    }
+    resource.end();
     atom::ok()
 }

@@ -79,7 +79,7 @@ pub(crate) fn arguments(term: Term<'_>, by: Reader) -> Result<(Vec<Value>, bool)
 /// The answer of a function.
 pub(crate) fn answer(term: Term<'_>, by: Reader) -> Result<Value, ReadError> {
     let mut budget = Budget::new(by);
-    budget.may_make = true;
+    budget.is_answer = true;
     let answer = budget.value(term, MAX_DEPTH);
     answer.map_err(|error| error.named("element", by))
 }
@@ -143,8 +143,8 @@ struct Budget {
     max_bytes: usize,
     values: usize,
     bytes: usize,
-    /// Whether states of new resources may be among them: only providers make resources.
-    may_make: bool,
+    /// Whether they are the answer of a provider: only providers make resources.
+    is_answer: bool,
 }
 
 impl Budget {
@@ -159,7 +159,7 @@ impl Budget {
             max_bytes: bytes,
             values,
             bytes,
-            may_make: false,
+            is_answer: false,
         }
     }
 
@@ -232,8 +232,11 @@ impl Budget {
 
     fn resource(&self, referred: &Referred<'_>) -> Result<Value, ValueError> {
         match referred {
-            Referred::Handle(handle) => Ok(Value::Resource(handle.clone())),
-            Referred::State(state) if self.may_make => {
+            Referred::Handle(resource) if self.is_answer => {
+                Ok(Value::Resource(resource.answered()))
+            }
+            Referred::Handle(resource) => Ok(Value::Resource(resource.handle())),
+            Referred::State(state) if self.is_answer => {
                 Ok(Value::Resource(ProviderResource::handle(*state)))
             }
             Referred::State(_) => Err(ValueError::new(

@@ -127,10 +127,11 @@ impl Bridge {
         let arguments: Vec<_> = lifted
             .map(|(val, (_name, ty))| lift(val, ty, &mut leaving))
             .collect();
-        let left = leaving.finish();
+        let loans = leaving.finish();
         async move {
-            left?;
+            let loans = loans?;
             let answer = self.ask(&store.data().caller, arguments).await;
+            drop(loans);
             if let (Some(ty), Some(result)) = (&self.signature.result, results.first_mut()) {
                 let mut unused = Vec::new();
                 let lowered = answer.and_then(|value| {

@@ -2,8 +2,8 @@
 //! serves no other calls, and ends when nobody needs it any more.
 //!
 //! - [`Pins`]: the pinned instances of an actor, at most one for each caller, and so many in all.
-//! - [`Pin`]: one of them. Calls take turns in it. It ends with its last resource, with its caller, when no call came
-//!   for the idle limit, when a call in it traps or is given up, and with the actor.
+//! - [`Pin`]: one of them. Calls take turns in it. It ends with its last resource, when no call came for the idle
+//!   limit, when a call in it traps or is given up, and with the actor.
 //! - [`PinTurn`]: the turn of a call.
 //! - [`GuestResource`]: what a handle refers to. When it is dropped, its destructor gets a turn on Tokio.
 //!
@@ -28,7 +28,7 @@
 //!
 //! An actor has at most as many pins as `instances`, and at most half of its share of the engine's pool, so that
 //! other calls find slots. A caller has at most [`MAX_RESOURCES`] resources in its pin. A destructor has as much
-//! time as the call that made the pin had.
+//! time as the call that made the pin had, and ends with the pin.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -39,7 +39,7 @@ use std::time::{Duration, Instant};
 use exosuit_core::{Context, Held, LogLevel};
 use parking_lot::Mutex;
 use tokio::runtime::Handle as Runtime;
-use tokio::sync::{Mutex as Turns, OwnedMutexGuard};
+use tokio::sync::{Mutex as Turns, Notify, OwnedMutexGuard};
 use tokio::task::AbortHandle;
 use tokio::time::{sleep_until, timeout_at};
 use wasmtime::component::ResourceAny;
@@ -72,6 +72,8 @@ pub(crate) struct Pin {
     resources: AtomicUsize,
     /// Why it has ended. Set once.
     ended: OnceLock<&'static str>,
+    /// Gives up a destructor at its end. Calls end by their own futures.
+    over: Notify,
     /// How long a destructor may take: as long as the call that pinned the instance.
     patience: Duration,
     /// When a call ran in it last.
@@ -90,7 +92,6 @@ struct Pinned {
 
 // The reasons for its end, as callers read them.
 const BROKEN: &str = "a call of its instance trapped, reached a limit or was given up";
-const ABANDONED: &str = "the process that it was given to has ended";
 const UNUSED: &str = "no call came within the idle limit of resources (`resource_idle`)";
 const OVER: &str = "its instance holds no resource of its caller any more";
 const STOPPED: &str = "its actor was stopped, restarted or updated";
@@ -155,6 +156,7 @@ impl Pins {
             pinned,
             resources: AtomicUsize::new(0),
             ended: OnceLock::new(),
+            over: Notify::new(),
             patience: deadline.saturating_duration_since(now),
             used: Mutex::new(now),
             idle: OnceLock::new(),
@@ -231,6 +233,7 @@ impl Pin {
         if let Some(idle) = self.idle.get() {
             idle.abort();
         }
+        self.over.notify_waiters();
         self.clear();
     }
 
@@ -246,7 +249,9 @@ impl Pin {
     /// Destroys a resource that nobody has a handle to any more.
     async fn destroy(self: Arc<Self>, resource: ResourceAny, name: Box<str>) {
         let mut turn = self.turn().await;
-        let Some(guest) = turn.guest.take() else {
+        let over = self.over.notified();
+        let guest = turn.guest.take().filter(|_guest| self.ended().is_none());
+        let Some(guest) = guest else {
             turn.leave_ended();
             return;
         };
@@ -254,8 +259,16 @@ impl Pin {
         let mut guest = guest.with(Context::until(deadline)).await;
         let mut dropping = Box::pin(resource.resource_drop_async(&mut guest.store));
         let dropped = self.actor.engine.ticker().during(dropping.as_mut());
-        let dropped = timeout_at(deadline.into(), dropped).await;
+        // No call waits for it, so nothing else would stop a destructor with its actor.
+        let dropped = tokio::select! {
+            dropped = timeout_at(deadline.into(), dropped) => Some(dropped),
+            () = over => None,
+        };
         drop(dropping);
+        let Some(dropped) = dropped else {
+            turn.leave_ended();
+            return;
+        };
         let state = guest.store.data();
         state.conclude();
         let dropped = dropped.map(|dropped| dropped.map_err(|error| state.explain(&error)));
@@ -403,10 +416,6 @@ impl Held for GuestResource {
 
     fn ended(&self) -> Option<String> {
         self.pin.ended().map(str::to_owned)
-    }
-
-    fn abandon(&self) {
-        self.pin.end(ABANDONED);
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -21,7 +21,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use exosuit_core::{Handle, Held, Reply, Value};
+use exosuit_core::{Handle, Held, Loan, Reply, Value};
 use wasmtime::AsContextMut;
 use wasmtime::component::{ResourceAny, ResourceDynamic, Val};
 
@@ -128,7 +128,8 @@ impl<'a> Rules<'a> {
                 another(kind, held)
             });
         }
-        if resource.kind != *kind {
+        // Versions of an interface have types of one name.
+        if !Arc::ptr_eq(&resource.kind, kind) {
             return Err(another(kind, held));
         }
         let same = self.pin.is_some_and(|pin| Arc::ptr_eq(pin, &resource.pin));
@@ -284,6 +285,8 @@ fn too_many() -> String {
 pub(super) struct Leaving<'a, S> {
     store: S,
     pin: Option<&'a Arc<Pin>>,
+    /// What is lent.
+    loans: Vec<Loan>,
     failure: Option<wasmtime::Error>,
 }
 
@@ -292,13 +295,14 @@ impl<'a, S: AsContextMut<Data = ComponentState>> Leaving<'a, S> {
         Self {
             store,
             pin,
+            loans: Vec::new(),
             failure: None,
         }
     }
 
-    /// An error if a resource could not leave.
-    pub(super) fn finish(self) -> wasmtime::Result<()> {
-        self.failure.map_or(Ok(()), Err)
+    /// What was lent, to be dropped when it comes back. An error if a resource could not leave.
+    pub(super) fn finish(self) -> wasmtime::Result<Vec<Loan>> {
+        self.failure.map_or(Ok(self.loans), Err)
     }
 
     /// The handle of a resource: a new one for a resource of this instance, or the one that the instance was given.
@@ -320,7 +324,12 @@ impl<'a, S: AsContextMut<Data = ComponentState>> Leaving<'a, S> {
                 let handle = if is_given {
                     held.remove(resource.rep())
                 } else {
-                    held.get(resource.rep()).map(Handle::lent)
+                    held.get(resource.rep())
+                        .and_then(Handle::lend)
+                        .map(|(handle, loan)| {
+                            self.loans.push(loan);
+                            handle
+                        })
                 };
                 handle
                     .ok_or_else(|| wasmtime::format_err!("a resource that the host does not know"))
@@ -376,7 +385,8 @@ pub(super) async fn call_with_resources(
     let mut leaving = Leaving::new(&mut *store, pin);
     let result = results.first().zip(signature.result.as_ref());
     let value = result.map_or(Value::Nil, |(val, ty)| lift(val, ty, &mut leaving));
-    leaving.finish()?;
+    // A result lends nothing.
+    drop(leaving.finish()?);
     Ok(Reply::Value(off_scheduler(value).await))
 }
 
