@@ -42,7 +42,7 @@ defmodule Exosuit.ResourceTest do
   test "what one process gets lives in one instance, and each process has its own", %{host: host} do
     [one, two] = for n <- 1..2, do: new!(host, n)
     other = elsewhere(fn -> new!(host, 3) end)
-    assert {:ok, _merged} = call(host, "[static]cart.merge", [one, two])
+    assert {:ok, merged} = call(host, "[static]cart.merge", [one, two])
     cart = new!(host, 4)
     assert call(host, "[method]cart.destroyed", [cart]) == {:ok, 2}
     assert call(host, "[method]cart.destroyed", [other.value]) == {:ok, 0}
@@ -53,6 +53,8 @@ defmodule Exosuit.ResourceTest do
     )
 
     assert call(host, "sum", [[cart]]) == {:ok, 4}
+    # Until here: the garbage collector would destroy it too.
+    assert call(host, "take", [merged]) == {:ok, 3}
   end
 
   test "a resource that was given away or dropped is an error, by its path", %{host: host} do
