@@ -40,14 +40,19 @@ type Slot = Mutex<Option<Arc<dyn Held>>>;
 enum Reach {
     Own(Arc<Slot>),
     /// As long as the loan lasts.
-    Lent(Weak<Arc<Slot>>),
+    Lent(Weak<Lent>),
+}
+
+/// A resource that is lent. It is there as long as its [`Loan`].
+struct Lent {
+    slot: Arc<Slot>,
 }
 
 /// That a resource is lent. When this is dropped, whoever borrowed it has nothing any more.
 #[must_use]
 pub struct Loan {
     /// Borrowers see whether it is there.
-    _slot: Arc<Arc<Slot>>,
+    _lent: Arc<Lent>,
 }
 
 impl Handle {
@@ -59,15 +64,15 @@ impl Handle {
     /// The same handle without the right to give the resource away: a `borrow`, which keeps no resource alive and
     /// ends with its loan. `None` if this is a borrow that has ended.
     pub fn lend(&self) -> Option<(Self, Loan)> {
-        let slot = Arc::new(self.slot()?);
-        let lent = Self(Reach::Lent(Arc::downgrade(&slot)));
-        Some((lent, Loan { _slot: slot }))
+        let lent = Arc::new(Lent { slot: self.slot()? });
+        let borrow = Self(Reach::Lent(Arc::downgrade(&lent)));
+        Some((borrow, Loan { _lent: lent }))
     }
 
     fn slot(&self) -> Option<Arc<Slot>> {
         match &self.0 {
             Reach::Own(slot) => Some(Arc::clone(slot)),
-            Reach::Lent(loan) => loan.upgrade().map(|slot| Arc::clone(&*slot)),
+            Reach::Lent(lent) => lent.upgrade().map(|lent| Arc::clone(&lent.slot)),
         }
     }
 
