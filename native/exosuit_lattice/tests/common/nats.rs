@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use exosuit_lattice::{Backoff, Connection, ConnectionOptions};
 use tempfile::TempDir;
-use tokio::net::TcpStream;
 
 use super::{PATIENCE, within};
+
+/// How often a server is started at most, each time on another port.
+const STARTS: usize = 5;
 
 pub(crate) struct NatsServer {
     child: Option<Child>,
@@ -35,12 +37,26 @@ impl NatsServer {
             arguments: vec!["-c".to_owned(), file.display().to_string()],
             directory,
         };
+        // Another process may take the port first.
+        for _ in 1..STARTS {
+            if server.launch().await.is_ok() {
+                return server;
+            }
+            server.port = free_port();
+        }
         server.resume().await;
         server
     }
 
     /// Starts it again, where it was and with what it had.
     pub(crate) async fn resume(&mut self) {
+        if let Err(error) = self.launch().await {
+            panic!("{error}");
+        }
+    }
+
+    /// An error with its log if it ends before it serves.
+    async fn launch(&mut self) -> Result<(), String> {
         let log = std::fs::File::create(self.directory.path().join("log")).expect("a log");
         let streams = self.directory.path().join("streams");
         let child = Command::new("nats-server")
@@ -54,23 +70,25 @@ impl NatsServer {
         self.child = Some(child);
         within("the NATS server", async {
             let mut ticks = tokio::time::interval(Duration::from_millis(10));
-            while !self.is_up().await {
+            loop {
+                if let Some(outcome) = self.outcome() {
+                    break outcome;
+                }
                 ticks.tick().await;
             }
         })
-        .await;
+        .await
     }
 
-    async fn is_up(&mut self) -> bool {
+    /// `None` until it serves or has ended. Its own log tells: a connection might reach another server.
+    fn outcome(&mut self) -> Option<Result<(), String>> {
         let child = self.child.as_mut().expect("it was started");
-        if let Some(status) = child.try_wait().expect("a child") {
-            let log = std::fs::read_to_string(self.directory.path().join("log"));
-            panic!(
-                "nats-server ended with {status}: {}",
-                log.unwrap_or_default()
-            );
+        let status = child.try_wait().expect("a child");
+        let log = std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default();
+        match status {
+            Some(status) => Some(Err(format!("nats-server ended with {status}: {log}"))),
+            None => log.contains("Server is ready").then_some(Ok(())),
         }
-        TcpStream::connect(("127.0.0.1", self.port)).await.is_ok()
     }
 
     /// Kills it.
