@@ -11,7 +11,7 @@ defmodule Exosuit.Simulated do
   alias Exosuit.App.{Machine, Placement, Record, Status}
   alias Exosuit.App.Machine.Members
   alias Exosuit.Model.Workload
-  alias Exosuit.Simulated.{Checks, Client, Faults, Store, Wire, World}
+  alias Exosuit.Simulated.{Checks, Client, Faults, Store, Trace, Versions, Wire, World}
 
   # Shorter than in production, so that more happens in a run.
   @options [grace: 10_000, progress_deadline: 12_000, retry: 2_000]
@@ -33,7 +33,8 @@ defmodule Exosuit.Simulated do
       profile: profile,
       options: [without: without] ++ @options,
       wire: Wire,
-      checks: Checks
+      checks: Checks,
+      trace: options[:trace]
     }
     |> begin(seed)
     |> suffer(Keyword.get(options, :faults, 12))
@@ -47,15 +48,18 @@ defmodule Exosuit.Simulated do
     count = if rem(seed, 40) == 0, do: 16, else: 1 + :rand.uniform(6)
     schemas = if world.profile in [:schemas, :all], do: 2, else: 1
     world = Enum.reduce(1..count, world, &World.add_host(&2, "N#{&1}", :rand.uniform(schemas)))
-    world = Enum.reduce(Faults.apps(), world, &Client.apply_now(&2, &1, :good))
+    world = Enum.reduce(Versions.apps(), world, &Client.apply_now(&2, &1, :good))
     World.run_until(world, 20_000, &handle/2)
   end
 
   defp suffer(world, 0), do: world
 
   defp suffer(world, count) do
+    fault = Faults.draw(world.profile)
+
     world
-    |> Faults.commit(Faults.draw(world.profile))
+    |> Trace.print({:fault, fault})
+    |> Faults.commit(fault)
     |> World.run_until(world.now + pause(world), &handle/2)
     |> suffer(count - 1)
   end
@@ -108,11 +112,13 @@ defmodule Exosuit.Simulated do
     if world.violations == [], do: :ok, else: {:error, Enum.reverse(world.violations)}
   end
 
-  defp handle({:client, event}, world), do: Client.handle(event, world)
-  defp handle({:start, _id} = event, world), do: Faults.handle(event, world)
-  defp handle({:leave, _id, _epoch} = event, world), do: Faults.handle(event, world)
-  defp handle(:join_sides, world), do: Faults.handle(:join_sides, world)
-  defp handle(event, world), do: World.handle(event, world)
+  defp handle(event, world), do: handled(event, Trace.print(world, event))
+
+  defp handled({:client, event}, world), do: Client.handle(event, world)
+  defp handled({:start, _id} = event, world), do: Faults.handle(event, world)
+  defp handled({:leave, _id, _epoch} = event, world), do: Faults.handle(event, world)
+  defp handled(:join_sides, world), do: Faults.handle(:join_sides, world)
+  defp handled(event, world), do: World.handle(event, world)
 
   # Every acknowledged apply is a version of its record, or was followed by a later one.
   defp lost(world) do

@@ -353,6 +353,85 @@ defmodule Exosuit.App.MachineTest do
     end
   end
 
+  test "a store that has another generation than the copy lost what it lacks, whenever it tells the generation" do
+    {state, _actions} = Machine.new(member("N1"), now: 0, copy: Machine.copy(running()))
+    facts = %{generation: "h", position: 9}
+    told = [{:store, :up, 0}, {:generation, "h"}]
+
+    # The host stops half-way and starts again from its copy, or is interrupted.
+    {half, _actions} = feed(state, told)
+    {again, _actions} = Machine.new(member("N1"), now: 0, copy: Machine.copy(half))
+    early = %{Machine.copy(running()) | generation: nil}
+    {early, _actions} = Machine.new(member("N1"), now: 0, copy: early)
+
+    for state <- [state, half, again, early] do
+      {_state, actions} = feed(state, told ++ [{:records_current, facts, 0}])
+      assert {:put_back, "shop", record(["a"])} in actions
+    end
+  end
+
+  describe "a record that this host put back, if the store is interrupted before it tells of it," do
+    setup do
+      lost = [{:records_lost, ["shop"]}, {:written, {:record, "shop"}, {:ok, 3}}]
+      {state, actions} = feed(running(), lost)
+      assert {:put_back, "shop", record(["a"])} in actions
+      {state, []} = feed(state, [{:store, :down, 1_000}, {:store, :up, 2_000}])
+      %{state: state}
+    end
+
+    test "is lost if the store is another one", %{state: state} do
+      for facts <- [%{generation: nil, position: 0}, %{generation: "h", position: 9}] do
+        {state, actions} = feed(state, [{:generation, "h"}, {:records_current, facts, 2_000}])
+        assert {:put_back, "shop", record(["a"])} in actions
+        assert Machine.record(state, "shop") == record(["a"])
+      end
+
+      lost = [{:records_lost, []}, {:records_current, %{generation: "g", position: 9}, 2_000}]
+      {_state, actions} = feed(state, lost)
+      assert {:put_back, "shop", record(["a"])} in actions
+    end
+
+    test "was deleted if the store is the same", %{state: state} do
+      facts = %{generation: "g", position: 9}
+      {state, actions} = feed(state, [{:records_current, facts, 2_000}])
+      assert {:apply_share, "shop", 1, %{}} in actions
+      assert Machine.record(state, "shop") == nil
+    end
+
+    test "is there if the store tells of it now", %{state: state} do
+      facts = %{generation: "g", position: 9}
+      told = {:record, "shop", record(["a"]), 3}
+      {state, actions} = feed(state, [told, {:records_current, facts, 2_000}])
+      refute Enum.any?(actions, &(elem(&1, 0) in [:apply_share, :put_back, :write_record]))
+      assert Machine.record(state, "shop") == record(["a"])
+    end
+  end
+
+  test "an answer to a write that comes late is no news" do
+    {state, _actions} = feed(running(), [{:records_lost, ["shop"]}])
+    facts = %{generation: "h", position: 9}
+
+    # The record was deleted in the meantime, or the store is another one.
+    {deleted, _actions} =
+      feed(state, [
+        {:record, "shop", record(["a"]), 3},
+        {:record_deleted, "shop"},
+        {:written, {:record, "shop"}, {:ok, 3}}
+      ])
+
+    assert Machine.record(deleted, "shop") == nil
+
+    {_state, actions} =
+      feed(state, [
+        {:store, :down, 0},
+        {:store, :up, 0},
+        {:written, {:record, "shop"}, {:ok, 3}},
+        {:records_current, facts, 0}
+      ])
+
+    assert {:put_back, "shop", record(["a"])} in actions
+  end
+
   test "a record of a higher edition is written over an older one, once" do
     {state, _actions} = feed(running(), [{:record, "shop", record(["a", "b"]), 9}])
     restored = [{:store, :down, 0}, {:store, :up, 0}, {:record, "shop", record(["a"]), 5}]

@@ -3,7 +3,7 @@ defmodule Exosuit.Simulated.Faults do
   # What befalls a lattice, drawn from the kinds that a profile has. Each ends by itself.
 
   alias Exosuit.App.Machine
-  alias Exosuit.Simulated.{Client, Store, World}
+  alias Exosuit.Simulated.{Client, Store, Versions, World}
 
   @kinds %{
     calm: [:change],
@@ -46,19 +46,16 @@ defmodule Exosuit.Simulated.Faults do
     ]
   }
 
-  @apps ~w(a b c)
-
   def profiles, do: @kinds |> Map.keys() |> Enum.sort()
   def draw(profile), do: Enum.random(Map.fetch!(@kinds, profile))
-  def apps, do: @apps
 
   def commit(world, :change) do
-    Client.request(world, Enum.random(@apps), fate(world))
+    Client.request(world, Enum.random(Versions.apps()), fate(world))
   end
 
   def commit(world, :newer) do
     if Enum.any?(World.alive(world), &(&1.member.schema == 2)),
-      do: Client.apply_now(world, Enum.random(@apps), :good, 2),
+      do: Client.apply_now(world, Enum.random(Versions.apps()), :good, 2),
       else: world
   end
 
@@ -131,15 +128,18 @@ defmodule Exosuit.Simulated.Faults do
 
   def handle({:leave, id, epoch}, world) do
     case world.hosts[id] do
-      %{epoch: ^epoch} -> world |> World.leave(id) |> World.crash_host(id, true) |> back(id)
-      _crashed -> world
+      %{epoch: ^epoch} ->
+        world |> World.leave(id) |> World.crash_host(id, true) |> back(id) |> forget()
+
+      _crashed ->
+        world
     end
   end
 
   # Some hosts never come back.
   defp back(world, id) do
     if :rand.uniform(4) == 1,
-      do: world,
+      do: World.put_host(world, %{world.hosts[id] | gone?: true}),
       else: World.later(world, 1_000 + :rand.uniform(20_000), {:start, id})
   end
 
@@ -193,12 +193,15 @@ defmodule Exosuit.Simulated.Faults do
   end
 
   defp copies(world) do
-    for {_id, host} <- world.hosts, copy = copy(host), do: copy
+    for {_id, %{gone?: false} = host} <- world.hosts, copy = copy(host), do: copy
   end
 
   defp copy(%{machine: nil, disk: nil}), do: nil
   defp copy(%{machine: nil, disk: disk}), do: disk.records
   defp copy(%{machine: machine}), do: Machine.copy(machine).records
+
+  defp has?({name, {:newer, _schema, record}}, name, digest),
+    do: has?({name, record}, name, digest)
 
   defp has?({name, %{versions: versions}}, name, digest),
     do: Enum.any?(versions, &(&1.model == digest))

@@ -30,17 +30,17 @@ defmodule Exosuit.Simulated.Store do
   def wipe(store), do: %__MODULE__{incarnation: store.incarnation + 1}
   def restore(store, backup), do: %{backup | incarnation: store.incarnation + 1}
 
-  # The changes since what a watch has told (`told`: key => revision), of this incarnation or another.
-  def changes(store, told, incarnation) do
-    same? = incarnation == store.incarnation
-
+  # The changes since what a watch has told (`told`: key => revision).
+  def changes(store, told) do
     puts =
       for {key, {value, revision}} <- store.data,
-          not (same? and told[key] == revision),
+          told[key] != revision,
           do: {key, value, revision}
 
     gone = for {key, _revision} <- told, not is_map_key(store.data, key), do: key
-    {puts |> Enum.sort_by(&elem(&1, 2)), Enum.sort(gone), same?}
+
+    {Enum.sort_by(puts, &elem(&1, 2)),
+     gone |> Enum.sort() |> Enum.map(&{&1, nil, store.position})}
   end
 
   def records(store),

@@ -6,6 +6,9 @@ defmodule Exosuit.Simulated.Versions do
   alias Exosuit.App.Model
   alias Exosuit.Model.{Application, Digest, Workload}
 
+  @doc "The names of all applications."
+  def apps, do: ~w(a b c)
+
   def make(name, number, fate) do
     unique = "#{name}-#{number}-#{:rand.uniform(1_000_000_000)}"
     workloads = for n <- 1..:rand.uniform(3), do: workload("#{name}-w#{n}", unique)

@@ -85,31 +85,44 @@ defmodule Exosuit.Simulated.Wire do
 
   def watch(world, id) do
     host = world.hosts[id]
-    host = %{host | watch: host.watch + 1, told_at: world.now}
+    host = begun(%{host | watch: host.watch + 1, told_at: world.now}, world.store)
     world = world |> World.put_host(host) |> World.feed(id, {:store, :up, World.local(world, id)})
-    {puts, gone, same?} = Store.changes(world.store, host.told, host.incarnation)
+    {puts, deleted} = Store.changes(world.store, host.told)
     {generation, _revision} = Store.get(world.store, :generation)
+    current = {:current, %{generation: generation, position: world.store.position}}
 
-    current =
-      {:current, %{generation: generation, position: world.store.position},
-       world.store.incarnation}
-
-    gone = if same?, do: Enum.map(gone, &{&1, nil, world.store.position}), else: [{:lost, gone}]
-    Enum.reduce(puts ++ gone ++ [current], world, &told_later(&2, id, &1))
+    Enum.reduce(
+      puts ++ deleted ++ lost(host, world.store) ++ [current],
+      world,
+      &told_later(&2, id, &1)
+    )
   end
+
+  # As `KeyMirror` of the real store does: the keys of the store before this one wait until this one has told all of
+  # its own.
+  defp begun(%{incarnation: same} = host, %{incarnation: same}), do: host
+
+  defp begun(host, store) do
+    before = Enum.into(Map.keys(host.told), host.before)
+    %{host | told: %{}, before: before, incarnation: store.incarnation, all_told?: false}
+  end
+
+  defp lost(%{all_told?: true}, _store), do: []
+
+  defp lost(host, store),
+    do: [{:lost, host.before |> Enum.reject(&is_map_key(store.data, &1)) |> Enum.sort()}]
 
   def tell(world, host, {:lost, keys}) do
     names = for {:app, name} <- keys, do: name
     others = for key <- keys, not match?({:app, _name}, key), key != :generation, do: key
-    world = World.put_host(world, %{host | told: Map.drop(host.told, keys)})
-    world = if names == [], do: world, else: World.feed(world, host.id, {:records_lost, names})
+    world = World.put_host(world, %{host | before: MapSet.new(), all_told?: true})
+    world = if keys == [], do: world, else: World.feed(world, host.id, {:records_lost, names})
     now = World.local(world, host.id)
     Enum.reduce(others, world, &World.feed(&2, host.id, event(host, {&1, nil, 0}, now)))
   end
 
-  def tell(world, host, {:current, facts, incarnation}) do
+  def tell(world, host, {:current, facts}) do
     world
-    |> World.put_host(%{host | incarnation: incarnation})
     |> World.feed(host.id, {:records_current, facts, World.local(world, host.id)})
     |> World.unlimited(host.id)
   end

@@ -4,7 +4,7 @@ defmodule Exosuit.Simulated.World do
   # is random comes from the seed of the process, so a seed is a schedule.
 
   alias Exosuit.App.{Machine, Model, Record}
-  alias Exosuit.Simulated.{Store, Versions}
+  alias Exosuit.Simulated.{Store, Trace, Versions}
 
   @enforce_keys [:profile, :options]
   defstruct [
@@ -24,7 +24,9 @@ defmodule Exosuit.Simulated.World do
     replaced?: false,
     recovered?: false,
     established: MapSet.new(),
-    violations: []
+    violations: [],
+    # See `Exosuit.Simulated.Trace`.
+    trace: nil
   ]
 
   @tick 1_000
@@ -69,11 +71,15 @@ defmodule Exosuit.Simulated.World do
       watch: 0,
       told_at: 0,
       told: %{},
+      before: MapSet.new(),
+      all_told?: false,
       incarnation: 0,
       runs: %{},
       leases: %{},
       singletons: MapSet.new(),
-      limits: nil
+      limits: nil,
+      # It has crashed and never comes back.
+      gone?: false
     }
 
     start_host(%{world | hosts: Map.put(world.hosts, id, host)}, id)
@@ -90,6 +96,8 @@ defmodule Exosuit.Simulated.World do
       | machine: machine,
         epoch: host.epoch + 1,
         told: %{},
+        before: MapSet.new(),
+        all_told?: false,
         incarnation: 0,
         runs: %{},
         leases: %{},
@@ -330,7 +338,9 @@ defmodule Exosuit.Simulated.World do
     world |> put_host(%{host | machine: machine}) |> act(id, actions)
   end
 
-  defp act(world, id, actions), do: Enum.reduce(actions, world, &act_one(&2, id, &1))
+  defp act(world, id, actions) do
+    Enum.reduce(actions, world, &act_one(Trace.print(&2, {:act, id, &1}), id, &1))
+  end
 
   defp act_one(world, id, {:keep, copy}), do: put_host(world, %{world.hosts[id] | disk: copy})
   defp act_one(world, _id, {:announce, _event}), do: world

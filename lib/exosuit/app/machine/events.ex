@@ -60,7 +60,8 @@ defmodule Exosuit.App.Machine.Events do
   end
 
   def event(state, {:records_lost, names}) do
-    state = update_records(state, &Records.lose(&1, names))
+    {names, records} = Records.lose(state.records, names)
+    state = unkept(%{state | records: records})
     Enum.reduce(names, announce_lost(state, names), &changed_record(&2, &1))
   end
 
@@ -80,10 +81,12 @@ defmodule Exosuit.App.Machine.Events do
   end
 
   def event(state, {:generation, generation}) do
+    lacks? = generation == nil and state.records.phase == :current
+
     state
     |> update_records(&Records.generation(&1, generation))
     |> answered(:generation)
-    |> replace_generation(if(generation == nil, do: :empty, else: :expected), generation)
+    |> replace_generation(if(lacks?, do: :empty, else: :expected), generation)
   end
 
   def event(state, {:status, host, app, status}) do

@@ -8,7 +8,8 @@ defmodule Exosuit.App.Machine.Records do
 
   A copy from disk is compared with the store once the store's whole content has arrived (`current/3`). A record that
   the store lacks was deleted if the store has the generation of the copy and is not behind it. Otherwise the store
-  lost it.
+  lost it. The same holds for a record that this host has written, if the store could not be read before it told of the
+  write.
   """
 
   alias Exosuit.App.Record
@@ -35,10 +36,19 @@ defmodule Exosuit.App.Machine.Records do
           generation: String.t() | nil,
           position: non_neg_integer(),
           phase: :down | :telling | :current,
-          unseen: MapSet.t(String.t())
+          unseen: MapSet.t(String.t()),
+          untold: MapSet.t(String.t())
         }
 
-  defstruct [:generation, entries: %{}, position: 0, phase: :down, unseen: MapSet.new()]
+  # `unseen`: from the copy, and not told by the store yet. `untold`: written by this host, and not told yet.
+  defstruct [
+    :generation,
+    entries: %{},
+    position: 0,
+    phase: :down,
+    unseen: MapSet.new(),
+    untold: MapSet.new()
+  ]
 
   @doc "From a copy: its records, also newer ones, by name, its generation and position."
   @spec new(%{optional(String.t()) => Record.t() | newer()}, facts()) :: t()
@@ -62,15 +72,12 @@ defmodule Exosuit.App.Machine.Records do
   @spec put(t(), String.t(), Record.t() | newer(), pos_integer()) :: t()
   def put(records, name, value, revision) do
     entry = records.entries[name]
+    known = records.phase == :current && entry && entry.revision
 
-    if records.phase == :current and entry != nil and entry.revision != nil and
-         revision <= entry.revision do
-      records
-    else
-      records
-      |> put_entry(name, %{told(entry, value) | revision: revision})
-      |> seen(name)
-      |> advance(revision)
+    cond do
+      known && revision < known -> records
+      known == revision -> seen(records, name)
+      true -> records |> put_told(name, value, revision) |> seen(name)
     end
   end
 
@@ -80,9 +87,15 @@ defmodule Exosuit.App.Machine.Records do
     seen(%{records | entries: Map.delete(records.entries, name)}, name)
   end
 
-  @doc "The store is another one and lacks these."
-  @spec lose(t(), [String.t()]) :: t()
-  def lose(records, names), do: Enum.reduce(names, records, &forget_stored/2)
+  @doc """
+  The store is another one and lacks these. It also counts as lacking what this host wrote and no store told of. Returns
+  the names of all.
+  """
+  @spec lose(t(), [String.t()]) :: {[String.t()], t()}
+  def lose(records, names) do
+    names = Enum.uniq(names ++ MapSet.to_list(records.untold))
+    {names, Enum.reduce(names, %{records | untold: MapSet.new()}, &forget_stored/2)}
+  end
 
   @doc """
   The store's whole content has arrived. Returns whether the store is as expected, `:behind` the copy, or without a
@@ -91,9 +104,15 @@ defmodule Exosuit.App.Machine.Records do
   @spec current(t(), facts(), boolean()) ::
           {:expected | :behind | :empty, deleted :: [String.t()], lost :: [String.t()], t()}
   def current(records, facts, check?) do
-    unseen = MapSet.to_list(records.unseen)
+    # Without an interruption, the store tells of this host's last writes in a moment.
+    {judged, untold} =
+      if records.phase == :current,
+        do: {records.unseen, records.untold},
+        else: {MapSet.union(records.unseen, records.untold), MapSet.new()}
+
+    unseen = MapSet.to_list(judged)
     kind = if check?, do: kind(records, facts), else: :expected
-    trusted? = kind == :expected and (not check? or records.generation in [nil, facts.generation])
+    trusted? = kind == :expected and (not check? or records.generation == facts.generation)
     {deleted, lost} = if trusted?, do: {unseen, []}, else: {[], unseen}
 
     records = Enum.reduce(deleted, records, &delete(&2, &1))
@@ -104,20 +123,42 @@ defmodule Exosuit.App.Machine.Records do
        records
        | phase: :current,
          unseen: MapSet.new(),
+         untold: untold,
          generation: facts.generation,
          position: facts.position
      }}
   end
 
-  @doc "The store has this generation now."
+  @doc """
+  The store has this generation now. Until its whole content has arrived, the generation of the copy stays, to be
+  compared by `current/3`.
+  """
   @spec generation(t(), String.t() | nil) :: t()
-  def generation(records, generation), do: %{records | generation: generation}
-
-  @doc "A write of this host was accepted."
-  @spec written(t(), String.t(), Record.t() | newer(), pos_integer()) :: t()
-  def written(records, name, record, revision) do
-    records |> put(name, record, revision) |> advance(revision)
+  def generation(records, generation) do
+    copy? = records.generation != nil or MapSet.size(records.unseen) > 0
+    if records.phase != :current and copy?, do: records, else: %{records | generation: generation}
   end
+
+  @doc """
+  A write of this host was accepted. If the store cannot be read, or tells its content, what it tells counts instead.
+  """
+  @spec written(t(), String.t(), Record.t() | newer(), pos_integer()) :: t()
+  def written(%__MODULE__{phase: :current} = records, name, record, revision) do
+    case records.entries[name] do
+      # Deleted by somebody since.
+      nil ->
+        records
+
+      %{revision: told} when told != nil and told >= revision ->
+        records
+
+      _not_told ->
+        records = put_told(records, name, record, revision)
+        %{records | untold: MapSet.put(records.untold, name)}
+    end
+  end
+
+  def written(records, _name, _record, _revision), do: records
 
   @doc "The write that this record needs, if any."
   @spec due(t(), String.t()) ::
@@ -204,8 +245,13 @@ defmodule Exosuit.App.Machine.Records do
     %{records | entries: Map.put(records.entries, name, entry)}
   end
 
-  defp seen(%{unseen: unseen} = records, name) do
-    %{records | unseen: MapSet.delete(unseen, name)}
+  defp put_told(records, name, value, revision) do
+    entry = told(records.entries[name], value)
+    records |> put_entry(name, %{entry | revision: revision}) |> advance(revision)
+  end
+
+  defp seen(%{unseen: unseen, untold: untold} = records, name) do
+    %{records | unseen: MapSet.delete(unseen, name), untold: MapSet.delete(untold, name)}
   end
 
   # Until the whole content has arrived, its revisions may be those of another store: `current/3` has the position.
