@@ -11,7 +11,7 @@ defmodule Exosuit.Simulated do
   alias Exosuit.App.{Machine, Placement, Record, Status}
   alias Exosuit.App.Machine.Members
   alias Exosuit.Model.Workload
-  alias Exosuit.Simulated.{Checks, Client, Faults, Store, Trace, Versions, Wire, World}
+  alias Exosuit.Simulated.{Checks, Client, Faults, Promises, Store, Trace, Versions, Wire, World}
 
   # Shorter than in production, so that more happens in a run.
   @options [grace: 10_000, progress_deadline: 12_000, retry: 2_000]
@@ -108,7 +108,7 @@ defmodule Exosuit.Simulated do
   defp rest(world), do: world
 
   defp verdict(world) do
-    world = Enum.reduce(lost(world), world, &World.violate(&2, &1))
+    world = Enum.reduce(Promises.broken(world), world, &World.violate(&2, &1))
     if world.violations == [], do: :ok, else: {:error, Enum.reverse(world.violations)}
   end
 
@@ -119,21 +119,6 @@ defmodule Exosuit.Simulated do
   defp handled({:leave, _id, _epoch} = event, world), do: Faults.handle(event, world)
   defp handled(:join_sides, world), do: Faults.handle(:join_sides, world)
   defp handled(event, world), do: World.handle(event, world)
-
-  # Every acknowledged apply is a version of its record, or was followed by a later one.
-  defp lost(world) do
-    records = Store.records(world.store)
-
-    Enum.flat_map(world.acknowledged, fn
-      {name, :deleted} ->
-        if is_map_key(records, name) and not world.replaced?, do: ["#{name} is back"], else: []
-
-      {name, {digest, at}} ->
-        versions = if records[name], do: records[name].versions, else: []
-        kept? = Enum.any?(versions, &(&1.model == digest or &1.at > at))
-        if kept?, do: [], else: ["the apply of #{name} at #{at} is lost"]
-    end)
-  end
 
   defp shares(world) do
     for host <- World.alive(world), {app, run} <- host.runs, into: %{} do

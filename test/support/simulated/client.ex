@@ -4,7 +4,7 @@ defmodule Exosuit.Simulated.Client do
   # before. What was accepted is remembered: it must not be lost.
 
   alias Exosuit.App.Record
-  alias Exosuit.Simulated.{Store, Versions, Wire, World}
+  alias Exosuit.Simulated.{Promises, Store, Versions, Wire, World}
 
   # How often a conflict is tried again.
   @attempts 3
@@ -122,13 +122,12 @@ defmodule Exosuit.Simulated.Client do
         do: Store.put(world.store, {:app, name}, record, revision),
         else: Store.write(world.store, {:app, name}, nil)
 
-    Wire.tell_all(%{world | store: store, acknowledged: acknowledge(world, change, name)}, told)
+    %{world | store: store} |> acknowledge(change, name) |> Wire.tell_all(told)
   end
 
-  defp acknowledge(world, {:apply, version}, name) do
-    Map.put(world.acknowledged, name, {version.digest, world.now})
-  end
+  defp acknowledge(world, {:apply, version}, name),
+    do: Promises.applied(world, name, version.digest)
 
-  defp acknowledge(world, :delete, name), do: Map.put(world.acknowledged, name, :deleted)
-  defp acknowledge(world, _other, _name), do: world.acknowledged
+  defp acknowledge(world, :delete, name), do: Promises.deleted(world, name)
+  defp acknowledge(world, _other, _name), do: world
 end

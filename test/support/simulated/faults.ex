@@ -2,8 +2,7 @@ defmodule Exosuit.Simulated.Faults do
   @moduledoc false
   # What befalls a lattice, drawn from the kinds that a profile has. Each ends by itself.
 
-  alias Exosuit.App.Machine
-  alias Exosuit.Simulated.{Client, Store, Versions, World}
+  alias Exosuit.Simulated.{Client, Promises, Store, Versions, World}
 
   @kinds %{
     calm: [:change],
@@ -108,14 +107,14 @@ defmodule Exosuit.Simulated.Faults do
     World.later(%{world | hosts: hosts}, :rand.uniform(25_000), :join_sides)
   end
 
-  def commit(world, :wipe), do: forget(World.replace_store(world, Store.wipe(world.store)))
+  def commit(world, :wipe), do: replace(world, Store.wipe(world.store))
   # While all hosts are away.
   def commit(world, :wipe_all), do: world |> commit(:restart_all) |> commit(:wipe)
   def commit(world, :backup), do: %{world | backup: world.store}
   def commit(%{backup: nil} = world, :restore), do: world
 
   def commit(world, :restore) do
-    forget(World.replace_store(world, Store.restore(world.store, world.backup)))
+    replace(world, Store.restore(world.store, world.backup))
   end
 
   def handle(:join_sides, world) do
@@ -129,12 +128,14 @@ defmodule Exosuit.Simulated.Faults do
   def handle({:leave, id, epoch}, world) do
     case world.hosts[id] do
       %{epoch: ^epoch} ->
-        world |> World.leave(id) |> World.crash_host(id, true) |> back(id) |> forget()
+        world |> World.leave(id) |> World.crash_host(id, true) |> back(id) |> Promises.crashed()
 
       _crashed ->
         world
     end
   end
+
+  defp replace(world, store), do: world |> World.replace_store(store) |> Promises.replaced()
 
   # Some hosts never come back.
   defp back(world, id) do
@@ -145,7 +146,7 @@ defmodule Exosuit.Simulated.Faults do
 
   defp crash(world, keep_disk?) do
     on_any(world, fn host ->
-      world |> World.crash_host(host.id, keep_disk?) |> back(host.id) |> forget()
+      world |> World.crash_host(host.id, keep_disk?) |> back(host.id) |> Promises.crashed()
     end)
   end
 
@@ -178,33 +179,4 @@ defmodule Exosuit.Simulated.Faults do
 
   defp schema(%{profile: profile}) when profile in [:schemas, :all], do: :rand.uniform(2)
   defp schema(_world), do: 1
-
-  # An apply that nobody knows any more is lost for good: neither in the store nor in any copy.
-  defp forget(world) do
-    known = Enum.flat_map([Store.records(world.store) | copies(world)], &Map.to_list/1)
-
-    acknowledged =
-      Map.filter(world.acknowledged, fn
-        {_name, :deleted} -> false
-        {name, {digest, _at}} -> Enum.any?(known, &has?(&1, name, digest))
-      end)
-
-    %{world | acknowledged: acknowledged}
-  end
-
-  defp copies(world) do
-    for {_id, %{gone?: false} = host} <- world.hosts, copy = copy(host), do: copy
-  end
-
-  defp copy(%{machine: nil, disk: nil}), do: nil
-  defp copy(%{machine: nil, disk: disk}), do: disk.records
-  defp copy(%{machine: machine}), do: Machine.copy(machine).records
-
-  defp has?({name, {:newer, _schema, record}}, name, digest),
-    do: has?({name, record}, name, digest)
-
-  defp has?({name, %{versions: versions}}, name, digest),
-    do: Enum.any?(versions, &(&1.model == digest))
-
-  defp has?(_other, _name, _digest), do: false
 end

@@ -20,8 +20,8 @@ defmodule Exosuit.Simulated.World do
     store: %Store{},
     backup: nil,
     versions: %{},
+    # What clients were told: see `Exosuit.Simulated.Promises`.
     acknowledged: %{},
-    replaced?: false,
     recovered?: false,
     established: MapSet.new(),
     violations: [],
@@ -155,7 +155,7 @@ defmodule Exosuit.Simulated.World do
 
   # Another store is there: all watches begin again.
   def replace_store(world, store) do
-    world = %{world | store: store, replaced?: true}
+    world = %{world | store: store}
 
     Enum.reduce(alive(world), world, fn host, world ->
       if :store in host.cut,
