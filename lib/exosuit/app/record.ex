@@ -403,7 +403,7 @@ defmodule Exosuit.App.Record do
   defp version?(_other), do: false
 
   defp number?(number, min \\ 1)
-  defp number?(number, min) when number in min..@max_number, do: true
+  defp number?(number, min) when number in min..@max_number//1, do: true
   defp number?(_number, _min), do: false
 
   defp rising?(numbers), do: numbers == Enum.sort(numbers) and numbers == Enum.uniq(numbers)
