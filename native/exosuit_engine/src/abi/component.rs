@@ -14,6 +14,7 @@
 //! instance, and dropping the future drops the instance.
 
 mod body;
+mod bridge;
 mod caller;
 pub(super) mod command;
 mod function;

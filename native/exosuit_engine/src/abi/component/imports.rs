@@ -3,32 +3,22 @@
 //! [`unanswered`](super::unanswered).
 //!
 //! The first three are the same for all components, and defined once per engine. The last are defined for each
-//! component, by its types ([`Bridge`]): the host knows such an interface from the component alone. Whoever answers
-//! it, an actor, a built-in provider or one in Elixir, gets values without types, and its answer is checked here.
-//!
-//! A bridged call can fail where the guest's function cannot: no link, a deadline, an answer of another type. A
-//! function that gives a `result` with a string as its error gets the text there, and the guest can handle it. Any
-//! other function has no value for a failure, so its guest traps.
+//! component, by its types: the host knows such an interface from the component alone. [`Bridge`] has the calls.
 
-use std::future::Future;
 use std::sync::Arc;
 
-use exosuit_core::{Contract, Value, are_heavy};
+use exosuit_core::Contract;
 use exosuit_wit::wasi::{
     config0_2_0_draft, config0_2_0_rc_1, keyvalue0_2_0_draft, keyvalue0_2_0_draft2, logging,
     logging0_1_0_draft,
 };
-use wasmtime::StoreContextMut;
-use wasmtime::component::{HasSelf, LinkerInstance, ResourceAny, Val};
+use wasmtime::component::{HasSelf, LinkerInstance};
 
-use super::caller::Caller;
+use super::bridge::Bridge;
 use super::plain;
-use super::resources::{Entering, Leaving, Rules, drop_all};
 use super::state::ComponentState;
-use super::types::{Signature, WitType};
-use super::value::{Misfit, lift, lower};
+use super::types::Signature;
 use crate::configuration::setup;
-use crate::slice::leave_scheduler;
 use crate::{Error, random};
 
 /// The linker of components.
@@ -104,120 +94,4 @@ pub(super) fn define(
     instance.func_new_async(function, move |store, _ty, parameters, results| {
         Box::new(Arc::clone(&bridge).call(store, parameters, results))
     })
-}
-
-/// A function that others answer.
-pub(super) struct Bridge {
-    /// The package of the interface, by which links are found.
-    contract: Contract,
-    /// `acme:shop/orders@1.0.0#place`.
-    operation: String,
-    pub(super) signature: Arc<Signature>,
-}
-
-impl Bridge {
-    fn call<'a>(
-        self: Arc<Self>,
-        mut store: StoreContextMut<'a, ComponentState>,
-        parameters: &[Val],
-        results: &'a mut [Val],
-    ) -> impl Future<Output = wasmtime::Result<()>> + Send + use<'a> {
-        let lifted = parameters.iter().zip(&self.signature.parameters);
-        let mut leaving = Leaving::new(&mut store, None);
-        let arguments: Vec<_> = lifted
-            .map(|(val, (_name, ty))| lift(val, ty, &mut leaving))
-            .collect();
-        let loans = leaving.finish();
-        async move {
-            let loans = loans?;
-            let answer = self.ask(&store.data().caller, arguments).await;
-            drop(loans);
-            if let (Some(ty), Some(result)) = (&self.signature.result, results.first_mut()) {
-                let mut unused = Vec::new();
-                let lowered = answer.and_then(|value| {
-                    let lowered = self.lower(&mut store, value, ty, &mut unused);
-                    lowered.map_err(|misfit| self.misfit(&misfit))
-                });
-                drop_all(&mut store, unused).await?;
-                *result = given(lowered, ty)?;
-            } else {
-                answer.map_err(Error::Host)?;
-            }
-            Ok(())
-        }
-    }
-
-    /// Calls the function through the router, and waits for its answer.
-    pub(super) async fn ask(
-        &self,
-        caller: &Caller,
-        arguments: Vec<Value>,
-    ) -> Result<Value, exosuit_core::Error> {
-        if are_heavy(&arguments) {
-            leave_scheduler().await;
-        }
-        let operation = self.operation.clone();
-        caller
-            .ask(self.contract.as_str(), operation, arguments)
-            .await
-    }
-
-    /// What the guest gets of a function without resources.
-    pub(super) fn given(
-        &self,
-        answer: Result<Value, exosuit_core::Error>,
-        ty: &WitType,
-        max_bytes: usize,
-    ) -> Result<Val, Error> {
-        let lowered = answer.and_then(|value| {
-            let lowered = lower(value, ty, max_bytes, &mut ());
-            lowered.map_err(|misfit| self.misfit(&misfit))
-        });
-        given(lowered, ty)
-    }
-
-    /// The answer as the guest gets it. If it does not fit, `unused` gets the resources in it.
-    fn lower(
-        &self,
-        store: &mut StoreContextMut<'_, ComponentState>,
-        answer: Value,
-        ty: &WitType,
-        unused: &mut Vec<ResourceAny>,
-    ) -> Result<Val, Misfit> {
-        let max = store.data().max_value_bytes();
-        if !self.signature.has_resources {
-            return lower(answer, ty, max, &mut ());
-        }
-        let rules = Rules::new(Arc::clone(&store.data().caller.actor), None);
-        let mut entering = Entering::new(store, rules);
-        let lowered = lower(answer, ty, max, &mut entering);
-        let (lowered, dropped) = entering.commit(lowered);
-        *unused = dropped;
-        lowered
-    }
-
-    /// The error for an answer of another type: a mistake of the provider.
-    fn misfit(&self, misfit: &Misfit) -> exosuit_core::Error {
-        let operation = &self.operation;
-        exosuit_core::Error::new(
-            exosuit_core::Code::Provider,
-            format!("the answer to {operation} is not of its type: {misfit}"),
-        )
-    }
-}
-
-/// What the guest gets. A failure is an error to it, if its function can tell one in words; it could not go on with
-/// anything else.
-fn given(answer: Result<Val, exosuit_core::Error>, ty: &WitType) -> Result<Val, Error> {
-    let error = match answer {
-        Ok(val) => return Ok(val),
-        Err(error) => error,
-    };
-    match ty {
-        WitType::Result(_, Some(told)) if matches!(**told, WitType::String) => {
-            let text = Val::String(error.detail);
-            Ok(Val::Result(Err(Some(Box::new(text)))))
-        }
-        _ => Err(Error::Host(error)),
-    }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use exosuit_core::Value;
 use wasmtime::component::{ComponentNamedList, Lift, LinkerInstance, Lower};
 
-use super::super::imports::Bridge;
+use super::super::bridge::Bridge;
 use super::super::state::ComponentState;
 use super::super::value::lift;
 use super::{IntoValue, Plain, Shape};
