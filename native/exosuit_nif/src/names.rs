@@ -19,8 +19,7 @@ use exosuit_core::{Code, Error, WitName};
 use parking_lot::Mutex;
 use rustler::{Atom, Encoder, Env, Term};
 
-/// How many names may become atoms: an eighth of the atoms that a VM has by default.
-const MAX_NAMES: usize = 1 << 17;
+use self::table::MAX_NAMES;
 
 /// How many names one component may add: a stranger's component does not use up the budget of all others.
 /// Sixteen such components would.

@@ -10,7 +10,8 @@ use std::sync::OnceLock;
 use exosuit_core::WitName;
 use rustler::Atom;
 
-use super::MAX_NAMES;
+/// How many names may become atoms: an eighth of the atoms that a VM has by default.
+pub(super) const MAX_NAMES: usize = 1 << 17;
 
 /// At most half of the slots are taken, so that a search is short.
 const SLOTS: usize = 2 * MAX_NAMES;
