@@ -116,7 +116,11 @@ defmodule Exosuit.KeyValueGuideTest do
   defp crash_store(host) do
     [%{pid: pid}] = Exosuit.inventory(host).providers
     kill(pid)
-    eventually(fn -> match?([%{status: :running}], Exosuit.inventory(host).providers) end)
+
+    eventually(fn ->
+      [provider] = Exosuit.inventory(host).providers
+      provider.status == :running and provider.pid not in [nil, pid]
+    end)
   end
 
   defp change_settings(host, backend) do
