@@ -6,7 +6,7 @@ defmodule Exosuit.Retry do
 
       iex> alias Exosuit.Retry
       iex> {delay, retry} = Retry.failed(Retry.new(), 0)
-      iex> delay in 1_000..1_250
+      iex> Enum.member?(1_000..1_250, delay)
       true
       iex> retry = Retry.worked(retry, 2_000)
       iex> {delay, _retry} = Retry.failed(retry, 62_000)

@@ -371,7 +371,7 @@ fn settings_that_no_host_honours_yet_are_told_not_passed_over() {
     let refusals = good("settings").unsupported(Some(&["MyApp.Clock"]));
 
     let execution = "spec.components[0].traits[0].properties.execution";
-    assert_eq!(places(&refusals), [(28, 24, "not_here", execution)]);
+    assert_eq!(places(&refusals), [(29, 24, "not_here", execution)]);
     assert!(refusals[0].message.contains("a choice of each call"));
 
     let configured = good("transitional");
