@@ -21,7 +21,7 @@ defmodule Exosuit.App.Shown do
 
   defstruct [:facts, :candidates, snapshots: %{}]
 
-  @doc "What has changed, or `nil`. `apps` are the applications that may have changed."
+  @doc "The changes since the last call, or `nil` for none. Only the applications in `apps` are compared."
   @spec news(t(), Shares.member(), Machine.t(), [String.t()]) :: {news() | nil, t()}
   def news(shown, facts, machine, apps) do
     candidates = Machine.candidates(machine)

@@ -39,7 +39,7 @@ defmodule Exosuit.Lattice.Backend do
   @doc "The host has started: announces problems that were found before there were subscribers."
   @callback started(handle()) :: :ok
 
-  @doc "What a lattice of this kind has."
+  @doc "The capabilities of a lattice of this kind."
   @callback capabilities() :: [capability()]
 
   @doc "Waits for the outcome of the first attempt to connect, for a bounded time."

@@ -4,7 +4,7 @@ defmodule Exosuit.World.Shape do
 
   alias Exosuit.Error
 
-  @typedoc "What a value holds. nil: no struct, it passes as it is."
+  @typedoc "Where structs are in a value. `nil`: nowhere, the value passes unchanged."
   @type t ::
           nil
           | {:list, t()}

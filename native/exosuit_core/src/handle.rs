@@ -97,6 +97,13 @@ impl Handle {
         }
     }
 
+    /// Undoes [`take`](Self::take): the clones refer to the resource again.
+    pub fn put_back(&self, held: Arc<dyn Held>) {
+        if let Reach::Own(slot) = &self.0 {
+            slot.lock().get_or_insert(held);
+        }
+    }
+
     /// A number that all clones have, and no other handle of this time. 0 for a borrow that has ended.
     pub fn key(&self) -> usize {
         self.slot().map_or(0, |slot| Arc::as_ptr(&slot).addr())
@@ -157,6 +164,16 @@ mod tests {
         assert!(handle.take().is_none());
         assert!(lent.get().is_none());
         assert_eq!(clone, lent);
+    }
+
+    #[test]
+    fn what_is_put_back_is_there_for_all_clones() {
+        let handle = Handle::new(Arc::new(Nothing));
+        let clone = handle.clone();
+        let held = handle.take().expect("it is there");
+        handle.put_back(held);
+        assert!(clone.get().is_some());
+        assert!(clone.take().is_some());
     }
 
     #[test]

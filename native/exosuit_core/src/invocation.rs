@@ -42,7 +42,7 @@ impl Context {
         }
     }
 
-    /// The context of a call made inside this one: never a later deadline. Whoever makes it sets the caller.
+    /// The context of a call that is made inside this one. Its deadline is not later than this one's. It has no caller yet.
     ///
     /// ```
     /// use std::time::{Duration, Instant};

@@ -161,8 +161,8 @@ impl WitName {
         self.0.number.get().copied()
     }
 
-    /// Gives a number to the name and all its clones, unless they have one. Who keeps names in a form of its own, for
-    /// example as atoms, finds that form by the number, and need not look up the text.
+    /// Sets the number of the name and of all its clones, unless they have one. The NIFs keep names as atoms in a table;
+    /// the number is the name's place there, and saves a search for the text.
     pub fn set_number(&self, number: usize) {
         self.0.number.get_or_init(|| number);
     }

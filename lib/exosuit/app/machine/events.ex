@@ -248,8 +248,8 @@ defmodule Exosuit.App.Machine.Events do
   defp known(state, {:status, app}), do: get_in(state.statuses, [app, state.own])
   defp known(state, {:slots, app}), do: state.slots[app]
 
-  # All that the store holds was told. What was not told, another store had: the events about that one's loss name only
-  # what it had told.
+  # The whole content of the store has arrived. A write that is not in it went to a former store, and is lost. No event
+  # says so, because events name only keys that were in an earlier content.
   defp forget_untold(state) do
     Enum.reduce(state.untold, %{state | untold: MapSet.new()}, fn
       {:status, app}, state -> event(state, {:status, state.own, app, nil})

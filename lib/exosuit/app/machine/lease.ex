@@ -8,8 +8,8 @@ defmodule Exosuit.App.Machine.Lease do
   time by its own monotonic clock, so wall clocks do not matter, and the last third is room for clocks of different
   speeds and for the time that a stop takes.
 
-  A holder that has ended the singleton gives the lease back, and the next one takes it at once. What a member saw
-  before an interruption counts for nothing: the store may be another one. So the wait begins again when the store's
+  A holder that has ended the singleton gives the lease back, and the next one takes it at once. After an interruption
+  the store may be another one. So a member forgets what it saw before, and begins the wait again when the store's
   content has arrived.
 
   - `holder`: the id of the host that the store names, `nil` for nobody
@@ -139,7 +139,7 @@ defmodule Exosuit.App.Machine.Lease do
 
   def decode(_text), do: invalid()
 
-  @doc "As `decode/1`. What cannot be read counts as a lease of somebody."
+  @doc "Reads a lease as `decode/1` does. A text that is not a lease counts as one that an unknown host holds."
   @spec read(binary()) :: value()
   def read(text) do
     case decode(text) do

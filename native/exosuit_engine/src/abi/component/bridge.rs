@@ -1,6 +1,6 @@
 //! A call of an import that others answer: through the router, and back with an answer that is checked by its type.
 //!
-//! Whoever answers, an actor, a built-in provider or one in Elixir, gets values without types. A call can fail where
+//! An actor, a built-in provider or one in Elixir gets values without types, and answers with such. A call can fail where
 //! the guest's function cannot: no link, a deadline, an answer of another type. A function that gives a `result` with a
 //! string as its error gets the text there, and the guest can handle it. Any other function has no value for a failure,
 //! so its guest traps.
@@ -77,7 +77,7 @@ impl Bridge {
             .await
     }
 
-    /// What the guest gets of a function without resources.
+    /// The result of a function without resources.
     pub(super) fn given(
         &self,
         answer: Result<Value, exosuit_core::Error>,
@@ -121,8 +121,8 @@ impl Bridge {
     }
 }
 
-/// What the guest gets. A failure is an error to it, if its function can tell one in words; it could not go on with
-/// anything else.
+/// The result of the guest's function. A failure becomes the error of a `result` with a string as its error. For all
+/// other functions it is a trap.
 fn given(answer: Result<Val, exosuit_core::Error>, ty: &WitType) -> Result<Val, Error> {
     let error = match answer {
         Ok(val) => return Ok(val),

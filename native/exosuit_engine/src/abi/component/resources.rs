@@ -218,13 +218,20 @@ impl<'a, S: AsContextMut<Data = ComponentState>> Entering<'a, S> {
         (lowered, dropped.map(|(resource, _)| resource).collect())
     }
 
-    /// Takes the resources out of the handles that are given away. Fails if one is empty by now.
+    /// Takes the resources out of the handles that are given away. If one is empty by now, all others keep theirs.
     fn take_given(&mut self) -> Result<(), Misfit> {
-        let taken = self.given.iter().map(|(handle, _number)| handle.take());
-        let taken: Option<Vec<_>> = taken.collect();
-        let taken = taken.ok_or_else(|| {
-            Misfit::new("a resource was dropped or given away while the call began")
-        })?;
+        let mut taken = Vec::with_capacity(self.given.len());
+        for (handle, _number) in &self.given {
+            let Some(held) = handle.take() else {
+                for (held, (handle, _number)) in taken.into_iter().zip(&self.given) {
+                    handle.put_back(held);
+                }
+                return Err(Misfit::new(
+                    "a resource was dropped or given away while the call began",
+                ));
+            };
+            taken.push(held);
+        }
         let mut store = self.store.as_context_mut();
         for (held, (_handle, number)) in taken.into_iter().zip(&self.given) {
             if let Some(number) = number {
