@@ -12,7 +12,10 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use rand_core::TryRng;
+use rand::rand_core::TryRng;
+use rand::rngs::StdRng;
+use rand::{Rng, RngExt, SeedableRng};
+use sha2::{Digest as _, Sha256};
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtxBuilder};
 
 /// The time and chance that the guests of an actor see. Empty, they see the machine's.
@@ -81,32 +84,24 @@ impl HostMonotonicClock for Shared {
     }
 }
 
-/// A generator that gives the same numbers for the same seed: `SplitMix64`. Not fit for secrets.
+/// A generator that gives the same numbers for the same seed.
 #[derive(Clone)]
-pub(crate) struct SeededRandom(Arc<Mutex<u64>>);
+pub(crate) struct SeededRandom(Arc<Mutex<StdRng>>);
 
 impl SeededRandom {
-    /// The sequence of an actor.
+    /// The sequence of an actor: the seed and the id are hashed, so that actors of one host have sequences of their own.
     fn new(seed: u64, actor: &str) -> Self {
-        // FNV-1a: actors of one host have sequences of their own.
-        let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        let hash = actor.bytes().fold(0xcbf2_9ce4_8422_2325, mix);
-        Self(Arc::new(Mutex::new(seed ^ hash)))
-    }
-
-    fn next(&self) -> u64 {
-        let mut state = self.0.lock();
-        *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        let seed = Sha256::new()
+            .chain_update(seed.to_le_bytes())
+            .chain_update(actor);
+        Self(Arc::new(Mutex::new(StdRng::from_seed(
+            seed.finalize().into(),
+        ))))
     }
 
     /// Fills the bytes.
     pub(crate) fn fill(&self, bytes: &mut [u8]) {
-        for chunk in bytes.chunks_mut(8) {
-            chunk.copy_from_slice(&self.next().to_le_bytes()[..chunk.len()]);
-        }
+        self.0.lock().fill_bytes(bytes);
     }
 }
 
@@ -114,12 +109,11 @@ impl TryRng for SeededRandom {
     type Error = Infallible;
 
     fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        let [a, b, c, d, ..] = self.next().to_le_bytes();
-        Ok(u32::from_le_bytes([a, b, c, d]))
+        Ok(self.0.lock().next_u32())
     }
 
     fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        Ok(self.next())
+        Ok(self.0.lock().next_u64())
     }
 
     fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
@@ -151,7 +145,7 @@ impl Simulated {
                 .monotonic_clock(Shared(clock.clone()));
         }
         if let Some(random) = &self.random {
-            let seed = u128::from(random.next()) << 64 | u128::from(random.next());
+            let seed = random.0.lock().random();
             wasi.secure_random(random.clone())
                 .insecure_random(random.clone())
                 .insecure_random_seed(seed);
@@ -166,16 +160,13 @@ mod tests {
     #[test]
     fn a_seed_gives_the_same_numbers_to_one_actor_and_others_to_another() {
         let numbers = |seed, actor| {
-            let random = SeededRandom::new(seed, actor);
-            [random.next(), random.next()]
+            let mut bytes = [0; 11];
+            SeededRandom::new(seed, actor).fill(&mut bytes);
+            bytes
         };
         assert_eq!(numbers(1, "a"), numbers(1, "a"));
         assert_ne!(numbers(1, "a"), numbers(2, "a"));
         assert_ne!(numbers(1, "a"), numbers(1, "b"));
-        let mut bytes = [0; 11];
-        SeededRandom::new(1, "a").fill(&mut bytes);
-        assert_eq!(bytes[..8], numbers(1, "a")[0].to_le_bytes());
-        assert_eq!(bytes[8..], numbers(1, "a")[1].to_le_bytes()[..3]);
     }
 
     #[test]
