@@ -3,7 +3,7 @@ defmodule Exosuit.ComponentStoreTest do
   # `wasi:keyvalue` and `wasi:logging`.
   use Exosuit.HostCase, async: true
 
-  alias Exosuit.{Http, MessagePack}
+  alias Exosuit.Http
 
   defmodule Mirror do
     @moduledoc "A store in Elixir that has every key, with itself as its value, but for one."
@@ -34,16 +34,16 @@ defmodule Exosuit.ComponentStoreTest do
       test "has for components what it has for actors of the wasmbus", %{host: host, port: port} do
         assert {404, _none} = get(port, "/kv/get?key=a")
         assert {200, "done"} = get(port, "/kv/set?key=a&value=from-a-component")
-        assert %{"value" => "from-a-component", "exists" => true} = wasmbus(host, "Get", "a")
+        assert %{"value" => "from-a-component", "exists" => true} = keyvalue(host, "Get", "a")
 
-        wasmbus(host, "Set", %{"key" => "a", "value" => "from an actor"})
+        keyvalue(host, "Set", %{"key" => "a", "value" => "from an actor"})
         assert {200, "from an actor"} = get(port, "/kv/get?key=a")
         assert {200, "true"} = get(port, "/kv/exists?key=a")
         assert {200, "done"} = get(port, "/kv/delete?key=a")
-        assert wasmbus(host, "Contains", "a") == false
+        assert keyvalue(host, "Contains", "a") == false
 
         assert {200, "2"} = get(port, "/kv/increment?key=n&delta=2")
-        assert wasmbus(host, "Increment", %{"key" => "n", "value" => 3}) == 5
+        assert keyvalue(host, "Increment", %{"key" => "n", "value" => 3}) == 5
 
         assert {200, "18446744073709551615"} =
                  get(port, "/kv/increment?key=n&delta=18446744073709551610")
@@ -142,11 +142,4 @@ defmodule Exosuit.ComponentStoreTest do
   end
 
   defp get(port, path), do: Http.request(port, "GET", path)
-
-  defp wasmbus(host, operation, arguments) do
-    payload = MessagePack.encode!(arguments)
-    request = ["default", 0, "wasmcloud:keyvalue", 0, "KeyValue.#{operation}", 0, payload]
-    {:ok, answer} = Exosuit.call(host, "caller", "call", IO.iodata_to_binary(request))
-    if answer != "", do: MessagePack.decode!(answer)
-  end
 end

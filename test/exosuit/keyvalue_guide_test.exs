@@ -2,7 +2,7 @@ defmodule Exosuit.KeyValueGuideTest do
   # The examples and tables of guides/keyvalue.md.
   use Exosuit.HostCase, async: true
 
-  alias Exosuit.{Http, MessagePack}
+  alias Exosuit.Http
 
   @guide File.read!(Path.expand("../../guides/keyvalue.md", __DIR__))
   @counter Path.expand("../../examples/counter/counter_component_s.wasm", __DIR__)
@@ -65,7 +65,7 @@ defmodule Exosuit.KeyValueGuideTest do
 
     for [_all, operation, arguments, answer] <- rows do
       expected = if answer != "none", do: term(String.trim(answer, "`"))
-      assert {operation, wasmbus(host, operation, term(arguments))} == {operation, expected}
+      assert {operation, keyvalue(host, operation, term(arguments))} == {operation, expected}
     end
   end
 
@@ -133,15 +133,8 @@ defmodule Exosuit.KeyValueGuideTest do
     start_store!(host, backend)
   end
 
-  defp put(host), do: wasmbus(host, "Set", %{"key" => "a", "value" => "x", "expires" => 0})
-  defp found(host), do: wasmbus(host, "Get", "a")
-
-  defp wasmbus(host, operation, arguments) do
-    payload = MessagePack.encode!(arguments)
-    request = ["default", 0, "wasmcloud:keyvalue", 0, "KeyValue.#{operation}", 0, payload]
-    {:ok, answer} = Exosuit.call(host, "caller", "call", IO.iodata_to_binary(request))
-    if answer != "", do: MessagePack.decode!(answer)
-  end
+  defp put(host), do: keyvalue(host, "Set", %{"key" => "a", "value" => "x", "expires" => 0})
+  defp found(host), do: keyvalue(host, "Get", "a")
 
   defp serve!(host, actor) do
     {:ok, "http-" <> _actor = http} =

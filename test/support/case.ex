@@ -4,7 +4,7 @@ defmodule Exosuit.HostCase do
   """
   use ExUnit.CaseTemplate
 
-  alias Exosuit.Guests
+  alias Exosuit.{Guests, MessagePack}
 
   using do
     quote do
@@ -109,6 +109,18 @@ defmodule Exosuit.HostCase do
     """)
 
     path
+  end
+
+  @doc """
+  Lets the guest `caller`, which has this id, call an operation of `wasmcloud:keyvalue`: `"Get"`. Returns the answer,
+  `nil` for an empty one.
+  """
+  @spec keyvalue(Exosuit.host(), String.t(), term()) :: term()
+  def keyvalue(host, operation, arguments) do
+    payload = MessagePack.encode!(arguments)
+    request = ["default", 0, "wasmcloud:keyvalue", 0, "KeyValue.#{operation}", 0, payload]
+    {:ok, answer} = Exosuit.call(host, "caller", "call", IO.iodata_to_binary(request))
+    if answer != "", do: MessagePack.decode!(answer)
   end
 
   @doc "What a program printed, and its status, once it has ended; `port` is open on it."
