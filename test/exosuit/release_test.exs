@@ -73,7 +73,7 @@ defmodule Exosuit.ReleaseTest do
     assert {2, refused} = await_exit(run(context.program, ["rpc", "1"], dir, env))
     assert refused =~ "RELEASE_DISTRIBUTION=name"
     assert {2, help} = await_exit(run(context.program, [], dir, env))
-    assert help =~ "Start a host and everything that the manifests name"
+    assert help =~ "Start a host, and run the applications of the manifests"
 
     assert {0, _output} = await_exit(run(context.program, ["stop"], dir, env))
     assert {0, output} = await_exit(started)

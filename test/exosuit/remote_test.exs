@@ -103,8 +103,8 @@ defmodule Exosuit.RemoteTest do
 
     answers = [
       {~s({"v":1,"id":1,"error":{"code":"unknown_operation","detail":"no"}}),
-       "the host is of another version than this command"},
-      {~s({"v":1,"id":1,"ok":{"version":"99.0.0"}}), "the host is of another version"}
+       "the host has another version than this command"},
+      {~s({"v":1,"id":1,"ok":{"version":"99.0.0"}}), "the host has another version"}
     ]
 
     for {answer, said} <- answers do
@@ -147,7 +147,7 @@ defmodule Exosuit.RemoteTest do
 
     arguments = arguments ++ ["remote", "--json", "--data-dir", dir]
     assert {output, 1} = System.cmd(user, arguments, stderr_to_stdout: true)
-    assert output =~ ~r/^error: the host at .* is somebody else's$/m
+    assert output =~ ~r/^error: the host at .* belongs to another user$/m
   end
 
   test "opens no VM that was not started for it: not that of an app", _it do

@@ -24,7 +24,7 @@ pub(crate) enum Claims {
 
 #[derive(Args)]
 #[command(after_long_help = "\
-A key file holds a seed, or what `exosuit keys gen --json` prints.
+A key file holds a seed, or the output of `exosuit keys gen --json`.
 
 Example:
   exosuit claims sign counter.wasm -o counter.signed.wasm --issuer account.nk --subject counter.nk \\
@@ -42,7 +42,7 @@ pub(crate) struct Sign {
     /// The module key that is the actor's identity: a key file, or a seed (SM...).
     #[arg(long, value_name = "FILE|SEED")]
     subject: SeedArgument,
-    /// The actor's name, for people.
+    /// The actor's name, as people read it.
     #[arg(long)]
     name: String,
     /// A capability that the actor may use, like wasmcloud:keyvalue; may be repeated.
@@ -51,7 +51,7 @@ pub(crate) struct Sign {
     /// The revision; an update needs a higher one [default: the time of signing].
     #[arg(long = "rev", value_name = "NUMBER")]
     revision: Option<i32>,
-    /// The actor's version, for people.
+    /// The actor's version, as people read it.
     #[arg(long = "ver", value_name = "VERSION")]
     version: Option<String>,
     /// The call alias: a name by which other actors may call this one.

@@ -20,7 +20,7 @@ use crate::protocol::Command;
 #[command(after_long_help = "\
 The file is neither compiled nor run. For each import, the output says who answers it: the host
 itself (within the actor's grants), a link, or nobody. Give a host or --id to see who answers on that
-host, by its links. Otherwise, no host is asked.
+host, by its links. Without them, no host is asked.
 
 Examples:
   # Describe a file
@@ -31,8 +31,8 @@ pub(crate) struct Inspect {
     /// The module or component.
     #[arg(value_name = "FILE.wasm")]
     file: PathBuf,
-    /// The id that the actor has or would have on the host. Its links count, and those of the token's public key. An
-    /// unsigned file needs an id.
+    /// The id of the actor on the host; the actor need not run. The links of this id, and those of the token's public
+    /// key, decide who answers. An unsigned file needs an id.
     #[arg(long, value_name = "ID")]
     id: Option<String>,
     #[command(flatten)]

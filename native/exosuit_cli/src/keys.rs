@@ -41,7 +41,7 @@ impl Keys {
             "public key: {public_key}\nseed:       {seed}\n"
         ))?;
         output::line(format_args!(
-            "Keep the seed secret: whoever has it is this {kind}."
+            "Keep the seed secret: anyone who has it can act as this {kind}."
         ))
     }
 }

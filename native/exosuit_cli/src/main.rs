@@ -47,7 +47,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Start a host and everything that the manifests name.
+    /// Start a host, and run the applications of the manifests.
     Up(up::Up),
     /// Show the hosts of a lattice.
     Hosts(host::Hosts),

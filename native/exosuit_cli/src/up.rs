@@ -37,13 +37,14 @@ The host runs in the foreground until Ctrl-C or SIGTERM, then drains and stops. 
 manifest is refused, an error is printed and the other parts run. If nothing can run, the exit code
 is 1.
 
-In a lattice, the manifests and the files that they name are stored in it, and all of its hosts run the
-applications as their scalers say. An application that was applied last from elsewhere is left as it is:
-use `exosuit apply`. If the lattice is not on this machine, --trust is required.
+In a lattice, the host stores the manifests and the files that they name in the lattice. All hosts of the
+lattice run the applications as their scalers say. If an application was last applied by another host or
+by `exosuit apply`, it is left unchanged: use `exosuit apply` to change it. If the NATS servers are not on
+this machine, --trust is required.
 
-A command of the lattice that starts a single actor names a file of this machine. The host allows files
-below the directories of its manifests and of each --allow-files. With WASMCLOUD_ALLOW_FILE_LOAD=true it
-allows all files, with false none; together with --allow-files, false is an error.
+`exosuit actor start` over the lattice names a file of this machine. The host allows files below the
+directories of its manifests and of each --allow-files. With WASMCLOUD_ALLOW_FILE_LOAD=true it allows all
+files. With false it allows none, and --allow-files is an error.
 
 Examples:
   exosuit up examples/counter/app.yaml --host-label zone=home --data-dir ./data
@@ -52,8 +53,8 @@ pub(crate) struct Up {
     /// Manifests to apply, in YAML; optional for a host of a lattice.
     #[arg(value_name = "MANIFEST")]
     manifests: Vec<PathBuf>,
-    /// The NATS servers of the lattice: HOST:PORT or URLs, separated by commas [default: none, the host
-    /// is a lattice of its own].
+    /// The NATS servers of the lattice: HOST:PORT or URLs, separated by commas. Without servers, the host
+    /// is a lattice of its own.
     #[arg(long, value_name = "URL")]
     lattice: Option<String>,
     /// The name that the hosts of one lattice share.
@@ -70,16 +71,16 @@ pub(crate) struct Up {
     /// 8080; may be repeated.
     #[arg(long = "http-port", value_name = "PORT=PORT", value_parser = ports)]
     http_ports: Vec<String>,
-    /// Answer the API of wadm from the applications of the lattice, for tools that were made for wadm. Refused if a
-    /// wadm runs there.
+    /// Answer the API of wadm for the applications of the lattice, so that tools for wadm work. Refused if wadm
+    /// itself runs in the lattice.
     #[arg(long)]
     wadm_api: bool,
-    /// An issuer whose actors may run, by its account key (A...), may be repeated; or `any`, every issuer
-    /// [default: any; required if the lattice is not on this machine].
+    /// An issuer whose actors may run: its account key (A...), or `any` for every issuer; may be repeated
+    /// [default: any; required if the NATS servers are not on this machine].
     #[arg(long, value_name = "ISSUER", value_parser = issuer)]
     trust: Vec<String>,
-    /// A directory whose files `actor start` over the lattice may name, in addition to those of the manifests;
-    /// applications need none; may be repeated.
+    /// A directory whose files `actor start` over the lattice may name, in addition to the directories of the
+    /// manifests; may be repeated. Applications do not need it.
     #[arg(long = "allow-files", value_name = "DIRECTORY")]
     allow_files: Vec<PathBuf>,
     /// Whether unsigned Wasm may run [default: deny].
@@ -90,9 +91,9 @@ pub(crate) struct Up {
 #[derive(Clone, Copy, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Unsigned {
-    /// Refuse it.
+    /// Refuse unsigned Wasm.
     Deny,
-    /// Let it run; only its links restrict it.
+    /// Run unsigned Wasm; only its links restrict it.
     Allow,
 }
 
@@ -118,7 +119,7 @@ impl Up {
             .map_err(|_| Failure::usage("the path of a manifest must be UTF-8"))?;
         let vm = env::var_os(VM).filter(|vm| !vm.is_empty()).ok_or_else(|| {
             Failure::missing(
-                "a host needs its VM: run bin/exosuit, which finds it, instead of this program",
+                "a host needs its VM: run bin/exosuit instead of this program, because bin/exosuit finds the VM",
             )
         })?;
         // Only a failure returns: on success this process is the VM.
@@ -202,7 +203,7 @@ const ANY: &str = "any";
 fn issuers(given: Vec<String>) -> Result<Vec<String>, Failure> {
     if given.len() > 1 && given.iter().any(|issuer| issuer == ANY) {
         return Err(Failure::usage(
-            "--trust any trusts every issuer: name some, or any, not both",
+            "--trust any already trusts every issuer: give either any or the keys of issuers",
         ));
     }
     Ok(given)

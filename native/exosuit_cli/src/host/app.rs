@@ -21,7 +21,7 @@ Examples:
     Status(Named),
     /// List the versions of an application.
     #[command(after_long_help = "\
-The last 16 versions are kept. A version that failed is shown with the reason.
+The last 16 versions are kept. For a version that failed, the reason is shown.
 
 Example:
   exosuit app history counter")]
@@ -35,9 +35,9 @@ Example:
 Example:
   exosuit app undeploy counter")]
     Undeploy(Named),
-    /// Go back to the version before, and wait until it runs.
+    /// Go back to the previous version, and wait until it runs.
     Rollback(Changed),
-    /// Stop an application, and forget its versions.
+    /// Stop an application, and delete its versions.
     #[command(after_long_help = "\
 Example:
   exosuit app delete counter")]

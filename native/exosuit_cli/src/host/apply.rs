@@ -11,9 +11,10 @@ use crate::protocol::{ApplyManifest, Command};
 
 #[derive(Args)]
 #[command(after_long_help = "\
-The manifest and the files that it names are stored in the lattice. Its hosts run the application from then
-on, also when hosts come and go. Only differences are changed: new code and new settings replace the
-old ones without losing a call. If a new version cannot run, the version before is deployed again.
+The manifest and the files that it names are stored in the lattice. From then on, the hosts of the lattice
+run the application, also when hosts join or leave. Only the parts that differ are changed: new code and new
+settings replace the old ones without losing a call. If a new version cannot run, the previous version is
+deployed again.
 
 The exit code is 1 if the application does not run before the timeout; the reasons are shown.
 
@@ -26,7 +27,7 @@ pub(crate) struct Apply {
     /// Let code of another issuer replace a running actor, and inherit its links and data.
     #[arg(long)]
     allow_issuer_change: bool,
-    /// Refuse unless this version is deployed; 0 if there must be no such application yet.
+    /// Refuse unless this version is deployed; with 0, refuse if the application exists.
     #[arg(long, value_name = "NUMBER")]
     if_version: Option<u64>,
     #[command(flatten)]

@@ -141,7 +141,7 @@ fn status(link: &Value) -> String {
             let seconds = milliseconds.div_ceil(1_000);
             format!("refused: {error}, retry in {seconds} s")
         }
-        (Some("refused"), None) => format!("refused: {error}; not retried, put the link again"),
+        (Some("refused"), None) => format!("refused: {error}; not retried: put the link again"),
         (Some("in_force"), _) => "in force".to_owned(),
         (Some(other), _) => other.to_owned(),
         (None, _) => String::new(),

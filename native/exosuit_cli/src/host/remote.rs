@@ -32,8 +32,8 @@ const FIELDS: [(&str, &str); 4] = [
 #[derive(Args)]
 #[command(after_long_help = "\
 Opens IEx, Elixir's shell, in the host's VM. The functions hosts, actors, providers, links and call are
-imported. Ctrl-C twice leaves the shell, and the host keeps running. With --json, prints where the VM
-listens and which file has its cookie, and opens no shell.
+imported. Ctrl-C twice leaves the shell, and the host keeps running. With --json, prints the address of the
+VM and the path of its cookie file, and does not open a shell.
 
 Example:
   exosuit remote --data-dir examples/counter/.exosuit")]
@@ -69,13 +69,13 @@ fn program() -> Result<PathBuf, Failure> {
     let capable = env::var("TERM").is_ok_and(|term| !term.is_empty() && term != "dumb");
     if !io::stdin().is_terminal() || !capable {
         return Err(Failure::usage(
-            "IEx needs a terminal, and one that can move its cursor; --json says where the host listens",
+            "IEx needs a terminal that can move its cursor; --json prints where the host listens",
         ));
     }
     let iex = env::var_os(IEX).filter(|iex| !iex.is_empty());
     iex.map(PathBuf::from).ok_or_else(|| {
         Failure::missing(
-            "IEx is part of Elixir: run bin/exosuit, which finds it, instead of this program",
+            "IEx is part of Elixir: run bin/exosuit instead of this program, because bin/exosuit finds IEx",
         )
     })
 }
@@ -88,7 +88,7 @@ fn check_version(way: &Value) -> Result<(), Failure> {
 }
 
 fn other_version() -> Failure {
-    let text = format!("the host is of another version than this command, {VERSION}");
+    let text = format!("the host has another version than this command, {VERSION}");
     Failure::refused("version", text)
 }
 

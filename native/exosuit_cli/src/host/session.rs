@@ -62,10 +62,10 @@ fn absent(path: &Path, error: &std::io::Error) -> Failure {
     let path = path.display();
     match error.kind() {
         ErrorKind::NotFound | ErrorKind::ConnectionRefused => Failure::missing(format!(
-            "no host runs at {path}; start one with `bin/exosuit up MANIFEST`, or say where it is with --socket or --data-dir"
+            "no host runs at {path}; start one with `bin/exosuit up MANIFEST`, or name another host with --socket or --data-dir"
         )),
         ErrorKind::PermissionDenied => {
-            Failure::missing(format!("the host at {path} is somebody else's"))
+            Failure::missing(format!("the host at {path} belongs to another user"))
         }
         _ => Failure::io(format!("cannot reach a host at {path}"), error),
     }

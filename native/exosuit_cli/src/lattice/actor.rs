@@ -123,7 +123,8 @@ fn reference(path: &str) -> String {
 /// The default id of an actor: the key in its token, which the host checks.
 fn public_key(path: &str) -> Result<String, Failure> {
     let needed = |failure: Failure| {
-        failure.about("an actor needs an --id where its key cannot be read from a file here")
+        failure
+            .about("an actor needs an --id if its key cannot be read from a file on this machine")
     };
     let wasm = files::read(Path::new(path), MAX_WASM).map_err(needed)?;
     let inspection = inspect(&wasm, &Policy::strict(Issuers::Any), unix_now());

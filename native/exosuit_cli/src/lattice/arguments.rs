@@ -31,8 +31,8 @@ const CONNECT: Duration = Duration::from_secs(4);
 #[derive(Args)]
 #[command(next_help_heading = "Over a lattice")]
 pub(crate) struct LatticeArguments {
-    /// NATS servers of a lattice, separated by commas, like `nats://127.0.0.1:4222`. With it, the
-    /// command goes to a host of that lattice [default: those of `EXOSUIT_LATTICE`].
+    /// The NATS servers of a lattice, separated by commas, like `nats://127.0.0.1:4222`. The command then
+    /// goes to a host of this lattice [default: those of `EXOSUIT_LATTICE`].
     #[arg(long = "lattice", value_name = "URL", conflicts_with_all = ["socket", "data_dir"])]
     servers: Option<String>,
     /// The lattice's name [default: `WASMCLOUD_LATTICE`, `WASMCLOUD_LATTICE_PREFIX`, or default].

@@ -32,7 +32,7 @@ pub(super) async fn call(
 ) -> Result<Vec<u8>, Failure> {
     if control.host.is_some() {
         return Err(Failure::usage(
-            "a call goes to whichever host serves the actor: leave out --host",
+            "a call goes to any host that runs the actor: leave out --host",
         ));
     }
     let address = resolve(control, &invocation.actor).await?;

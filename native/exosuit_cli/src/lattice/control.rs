@@ -138,7 +138,7 @@ impl Control {
 
     pub(super) fn nobody(&self) -> Failure {
         let text = format!(
-            "no host answers in {}: none runs there, or the lattice has another name (--lattice-name)",
+            "no host answers in {}: either no host runs there, or the lattice has another name (--lattice-name)",
             self.place()
         );
         Failure::refused("unavailable", text)
