@@ -113,7 +113,7 @@ variables! {
     Host "EXOSUIT_POOL_SLOTS" amount:
         "instances that can be alive at once in all hosts of the VM: the pool, one \
          of the [limits of the engine](#limits-of-the-engine)";
-    Host "EXOSUIT_ACTOR_SHARE" amount: "the percentage of these that one actor may use at once";
+    Host "EXOSUIT_ACTOR_SHARE" amount: "the percentage of the pool that one actor may use at once";
     Host "EXOSUIT_MODULE_BYTES" amount: "the size of the largest module";
     Host "EXOSUIT_CORE_INSTANCES" amount: "core instances of one component";
     Host "EXOSUIT_MEMORIES" amount: "linear memories of one instance";
