@@ -57,7 +57,7 @@ defmodule Exosuit.Component do
   **Resources** are `Exosuit.Resource`s of the type `t:cart/0`. `new_cart` is the constructor of `cart`; `cart_add` is
   its method or static function `add`. A method takes the resource as its first argument.
 
-  **Left out**, with a warning of the compiler: functions with streams, futures, maps or lists of a fixed length, and
+  **Left out**, with a warning of the compiler: functions with streams, futures or lists of a fixed length, and
   `async` functions.
 
   **Structs**: with `structs: true`, functions return a struct for each record that has a name in the WIT:

@@ -13,6 +13,7 @@ defmodule Exosuit.Wit do
   | `string` | a binary, which must be UTF-8 |
   | `list<u8>` | a binary; a list of bytes is accepted as well |
   | `list<T>` | a list |
+  | `map<K, V>` | a map with the Elixir form of `K` as keys |
   | `tuple<T, U>` | a tuple |
   | `record` | a map with atoms as keys; strings as keys, and structs, are accepted as well. A field whose type is an `option` may be missing |
   | `variant` | `:name`, or `{:name, value}` for a case that has a value |
@@ -27,7 +28,7 @@ defmodule Exosuit.Wit do
   Names have underscores: the field `reply-to` is `:reply_to`. The names of enums, variants and flags are also accepted
   as strings.
 
-  Streams, futures, maps (`map<K, V>`) and lists of a fixed length (`list<T, 4>`) are not supported yet.
+  Streams and futures are not supported yet. A component with a list of a fixed length (`list<T, 4>`) is refused.
 
   ## Errors
 
@@ -67,5 +68,5 @@ defmodule Exosuit.Wit do
           | [value()]
           | tuple()
           | Exosuit.Resource.t()
-          | %{optional(atom() | String.t()) => value()}
+          | %{optional(atom() | String.t() | integer()) => value()}
 end

@@ -33,6 +33,7 @@ defmodule Exosuit.ComponentsGuideTest do
     "`string`" => [:string],
     "`list<u8>`" => [{:list, :u8}],
     "`list<u32>`" => [{:list, :u32}],
+    "`map<string, u32>`" => [{:map, :string, :u32}],
     "`tuple<u8, string>`" => [{:tuple, [:u8, :string]}],
     "`record`" => [{:record, [{"name", :string}, {"unit-count", :u8}]}],
     "`variant`" => [{:variant, [{"pickup", nil}, {"parcel", :string}]}],

@@ -99,7 +99,8 @@ defmodule Exosuit.WitTest do
     for {arguments, said} <- [
           {[1, [2, %{secret: self()}]], "argument 2: element 2: element 1: expected"},
           {[1, {"a", {:ok, [self()]}}], "argument 2: element 2: element 1: "},
-          {[%{1 => 2}], "expected an atom or a string as a map's key"},
+          {[%{1.5 => 2}],
+           "argument 1: element 1: expected an atom, a string, an integer or a boolean as a map's key"},
           {[self()],
            "argument 1: expected a binary, a number, an atom, a list, a tuple or a map, got a pid"},
           {[make_ref()], "got a reference"},

@@ -160,7 +160,8 @@ defmodule Exosuit.WitValuesTest do
          {"rights", {:flags, ["read", "write"]}},
          {"initial", :char},
          {"both", {:result, :u8, nil}},
-         {"twice", options}
+         {"twice", options},
+         {"prices", {:map, :string, :u8}}
        ]}
 
     Guests.assemble(context.dir, %{"order" => WitWorld.component(order, :mirror)})
@@ -174,7 +175,8 @@ defmodule Exosuit.WitValuesTest do
       rights: [:read],
       initial: "x",
       both: {:ok, 1},
-      twice: {:some, nil}
+      twice: {:some, nil},
+      prices: %{"bolt" => 1, "two_words" => 2}
     }
 
     assert {:ok, {7, good}} == echo(host, "order", good)
@@ -187,7 +189,8 @@ defmodule Exosuit.WitValuesTest do
            [%{price: 2.0, unit_count: 3, note: "n"}]},
           {:color, "green", :green},
           {:rights, [:write, "read", :write], [:read, :write]},
-          {:rights, [], []}
+          {:rights, [], []},
+          {:prices, %{}, %{}}
         ] do
       given = Map.put(good, field, given)
       assert {:ok, {7, Map.put(good, field, taken)}} == echo(host, "order", given)
@@ -222,13 +225,51 @@ defmodule Exosuit.WitValuesTest do
            "value.initial: expected a char (a string of one character), got 0 characters"},
           {:both, {:ok, nil}, "value.both: expected a u8, got nothing"},
           {:both, {:error, 1}, "value.both: expected error without a value, got one"},
-          {:twice, 1, "value.twice: expected an option (nil or {:some, value}), got an integer"}
+          {:twice, 1, "value.twice: expected an option (nil or {:some, value}), got an integer"},
+          {:prices, %{"bolt" => 300},
+           ~s(value.prices["bolt"]: expected a u8, got 300, which it cannot hold)},
+          {:prices, %{1 => 1}, "value.prices: in a key: expected a string, got an integer"},
+          {:prices, %{bolt: 1},
+           "value.prices: expected a map with a string as the key, got a map with atoms as keys"},
+          {:prices, [], "value.prices: expected a map with a string as the key, got a list"},
+          {:lines, [%{1 => 1}],
+           "value.lines[0]: expected a record, got a map with keys that are neither atoms nor strings"}
         ] do
       assert {:error, %Error{reason: :invalid_input, detail: detail}} =
                echo(host, "order", Map.put(good, field, value))
 
       assert detail == "echo: " <> said
     end
+  end
+
+  test "the last value of a key counts if a guest gives the key twice", context do
+    text = ~S"""
+    (component
+      (core module $code
+        (memory (export "memory") 1)
+        (data (i32.const 8) "\10\00\00\00\02\00\00\00")
+        (data (i32.const 16) "\01\05\01\06")
+        (func (export "twice") (result i32) (i32.const 8)))
+      (core instance $code (instantiate $code))
+      (func (export "twice") (result (map u8 u8))
+        (canon lift (core func $code "twice") (memory $code "memory"))))
+    """
+
+    Guests.assemble(context.dir, %{"twice" => text})
+    host = start_supervised_host!([])
+    start!(host, context.dir, "twice")
+    assert {:ok, %{1 => 6}} == Exosuit.call(host, "twice", "twice", [])
+  end
+
+  test "a component with a list of a fixed length is refused by name", context do
+    Guests.assemble(context.dir, %{"fixed" => WitWorld.component({:list, :u8, 4}, :mirror)})
+    host = start_supervised_host!([])
+    path = Path.join(context.dir, "fixed.wasm")
+
+    assert {:error, %Error{reason: :invalid_module, detail: detail}} =
+             Exosuit.start_actor(host, path, id: "fixed")
+
+    assert detail =~ "fixed"
   end
 
   test "a component with more names than one may add is refused", context do

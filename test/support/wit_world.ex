@@ -2,9 +2,9 @@ defmodule Exosuit.WitWorld do
   @moduledoc """
   Random types of WIT with values of them, and components whose one function returns what it is given.
 
-  A type is an atom (`:u32`, or `:thing` for a resource that is given away), or `{:list, type}`, `{:tuple, types}`, `{:record, [{name, type}]}`,
-  `{:variant, [{name, type | nil}]}`, `{:enum, names}`, `{:flags, names}`, `{:option, type}` or
-  `{:result, type | nil, type | nil}`. Names are those of WIT.
+  A type is an atom (`:u32`, or `:thing` for a resource that is given away), or `{:list, type}`, `{:map, key, type}`,
+  `{:tuple, types}`, `{:record, [{name, type}]}`, `{:variant, [{name, type | nil}]}`, `{:enum, names}`,
+  `{:flags, names}`, `{:option, type}` or `{:result, type | nil, type | nil}`. Names are those of WIT.
 
   The components need no code for a type. Their function takes sixteen numbers before the value, so that its arguments
   come in memory, and returns the last of the numbers with the value: that is the end of this memory.
@@ -21,6 +21,9 @@ defmodule Exosuit.WitWorld do
 
       :list ->
         {:list, type(depth - 1, leaves)}
+
+      :map ->
+        {:map, pick([:bool, :char, :string | @integers]), type(depth - 1, leaves)}
 
       :tuple ->
         {:tuple, many(1..4, fn -> type(depth - 1, leaves) end)}
@@ -45,7 +48,8 @@ defmodule Exosuit.WitWorld do
     end
   end
 
-  defp compound, do: [:list, :tuple, :record, :variant, :enum, :flags, :option, :result]
+  defp compound,
+    do: [:list, :map, :tuple, :record, :variant, :enum, :flags, :option, :result]
 
   defp payload(depth, leaves), do: pick([nil, type(depth - 1, leaves)])
 
@@ -59,6 +63,7 @@ defmodule Exosuit.WitWorld do
   def value(:thing), do: Exosuit.Resource.new(rand(1_000_000))
   def value({:list, :u8}), do: :rand.bytes(rand(50))
   def value({:list, type}), do: many(0..4, fn -> value(type) end)
+  def value({:map, key, type}), do: Map.new(many(0..4, fn -> {value(key), value(type)} end))
   def value({:tuple, types}), do: types |> Enum.map(&value/1) |> List.to_tuple()
 
   def value({:record, fields}),
@@ -230,6 +235,17 @@ defmodule Exosuit.WitWorld do
   defp reference({:list, type}, state, declare) do
     {name, state} = reference(type, state, declare)
     {"(list #{name})", state}
+  end
+
+  defp reference({:map, key, type}, state, declare) do
+    {name, state} = reference(type, state, declare)
+    {"(map #{key} #{name})", state}
+  end
+
+  # The engine refuses it.
+  defp reference({:list, type, length}, state, declare) do
+    {name, state} = reference(type, state, declare)
+    {"(list #{name} #{length})", state}
   end
 
   defp reference({:option, type}, state, declare) do

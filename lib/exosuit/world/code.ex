@@ -130,6 +130,10 @@ defmodule Exosuit.World.Code do
   def type(type, _names) when type in [:s8, :s16, :s32, :s64], do: quote(do: integer())
   def type({:list, :u8}, _names), do: quote(do: binary())
   def type({:list, type}, names), do: [type(type, names)]
+
+  def type({:map, key, value}, names),
+    do: quote(do: %{optional(unquote(type(key, names))) => unquote(type(value, names))})
+
   def type({:tuple, types}, names), do: {:{}, [], Enum.map(types, &type(&1, names))}
 
   def type({:option, {:option, _inner} = type}, names),
@@ -217,7 +221,8 @@ defmodule Exosuit.World.Code do
   end
 
   defp form?({tag, _type}) when tag in [:stream, :future], do: false
-  defp form?({tag, _one, _other}) when tag in [:map, :list], do: false
+  defp form?({:list, _type, _length}), do: false
+  defp form?({:map, key, value}), do: form?(key) and form?(value)
   defp form?({:tuple, types}), do: Enum.all?(types, &form?/1)
   defp form?({:result, ok, error}), do: form?(ok) and form?(error)
   defp form?({tag, type}) when tag in [:list, :option], do: form?(type)

@@ -8,6 +8,7 @@ defmodule Exosuit.World.Shape do
   @type t ::
           nil
           | {:list, t()}
+          | {:map, t()}
           | {:option, t()}
           | {:marked_option, t()}
           | {:tuple, [t()]}
@@ -29,6 +30,9 @@ defmodule Exosuit.World.Shape do
 
   def cast!(values, {:list, shape}, named) when is_list(values),
     do: Enum.map(values, &cast!(&1, shape, named))
+
+  def cast!(%{} = values, {:map, shape}, named),
+    do: Map.new(values, fn {key, value} -> {key, cast!(value, shape, named)} end)
 
   def cast!(nil, {tag, _shape}, _named) when tag in [:option, :marked_option], do: nil
   def cast!(value, {:option, shape}, named), do: cast!(value, shape, named)

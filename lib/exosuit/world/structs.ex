@@ -84,6 +84,7 @@ defmodule Exosuit.World.Structs do
   @doc "The shape of a type: nil if there is no struct in it."
   @spec shape(World.type() | nil, t()) :: Shape.t()
   def shape({:list, type}, structs), do: wrapped(:list, [type], structs)
+  def shape({:map, _key, value}, structs), do: wrapped(:map, [value], structs)
   def shape({:tuple, types}, structs), do: wrapped(:tuple, types, structs)
   def shape({:result, ok, error}, structs), do: wrapped(:result, [ok, error], structs)
 
@@ -172,6 +173,7 @@ defmodule Exosuit.World.Structs do
   # The named types of a type.
   defp named({:named, interface, name}), do: [{interface, name}]
   defp named({tag, type}) when tag in [:list, :option], do: named(type)
+  defp named({:map, _key, value}), do: named(value)
   defp named({:tuple, types}), do: Enum.flat_map(types, &named/1)
   defp named({:result, ok, error}), do: named(ok) ++ named(error)
   defp named(_type), do: []

@@ -46,6 +46,8 @@ pub enum Value {
     Tuple(Vec<Self>),
     /// The fields of a record, in any order.
     Record(Vec<(WitName, Self)>),
+    /// The entries of a `map<K, V>`, in any order. If a key occurs twice, its last value counts.
+    Map(Vec<(Self, Self)>),
     /// A case of a variant with its value, or a case of an enum. Flags are a list of such cases.
     Case(WitName, Option<Box<Self>>),
     /// A present `option` whose value could be mistaken for an absent one.
@@ -76,6 +78,9 @@ impl Value {
             Self::Record(fields) => fields
                 .iter()
                 .for_each(|(_name, field)| field.resources(each)),
+            Self::Map(entries) => entries
+                .iter()
+                .for_each(|(_key, value)| value.resources(each)),
             Self::Some(value) => value.resources(each),
             Self::Case(_, value) | Self::Ok(value) | Self::Error(value) => {
                 if let Some(value) = value {
@@ -137,6 +142,10 @@ impl Left {
             Value::Record(fields) => fields
                 .iter()
                 .try_for_each(|(_name, field)| self.spend(field)),
+            Value::Map(entries) => entries.iter().try_for_each(|(key, value)| {
+                self.spend(key)?;
+                self.spend(value)
+            }),
             Value::Some(value) => self.spend(value),
             Value::Case(_, value) | Value::Ok(value) | Value::Error(value) => {
                 value.iter().try_for_each(|value| self.spend(value))

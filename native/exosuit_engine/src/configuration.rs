@@ -83,6 +83,9 @@ fn common() -> Config {
     config
         // Half a microsecond per call, and only WASI 0.3 needs it.
         .concurrency_support(false)
+        // Lists of a fixed length stay off, as wasmtime has them by default: the sizes of their types saturate, and
+        // nobody has tried what a guest can do with a field after such a list.
+        .wasm_component_model_map(true)
         .epoch_interruption(true)
         .cranelift_opt_level(OptLevel::Speed)
         .max_wasm_stack(WASM_STACK)

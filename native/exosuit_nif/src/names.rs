@@ -82,7 +82,7 @@ pub(crate) fn of(term: Term<'_>) -> WitName {
 }
 
 /// The name as WIT writes it: `reply-to` for `reply_to`.
-pub(crate) fn wit(name: &str) -> WitName {
+fn wit(name: &str) -> WitName {
     if name.contains('_') {
         name.replace('_', "-").into()
     } else {

@@ -38,9 +38,6 @@ mod atoms {
     rustler::atoms! { some, nan, infinity, neg_infinity }
 }
 
-/// The longest key of a map in bytes: the same as of an atom.
-const MAX_NAME: usize = 255;
-
 /// How deeply a value may be nested. Real interfaces stay far below, and every stack suffices.
 const MAX_DEPTH: usize = 64;
 
@@ -181,7 +178,7 @@ impl Budget {
             TermType::Tuple => self.tuple(term, depth),
             TermType::Map => match referred(term) {
                 Some(referred) => self.resource(&referred),
-                None => self.record(term, depth).map(Value::Record),
+                None => self.map(term, depth),
             },
             other => Err(unexpected(name(other))),
         }
@@ -249,27 +246,47 @@ impl Budget {
         }
     }
 
-    /// A map. A struct is the map of its fields.
-    fn record(
-        &mut self,
-        term: Term<'_>,
-        depth: usize,
-    ) -> Result<Vec<(WitName, Value)>, ValueError> {
+    /// A record if all keys are names. Any other map is taken for a record by the engine, if the type is one and the
+    /// keys are texts. A struct is the map of its fields.
+    fn map(&mut self, term: Term<'_>, depth: usize) -> Result<Value, ValueError> {
         let size = term.map_size().map_err(|_| unexpected("no map"))?;
         if size > self.values {
             return Err(too_many());
         }
-        let entries = MapIterator::new(term).ok_or_else(|| unexpected("no map"))?;
+        let pairs = MapIterator::new(term).ok_or_else(|| unexpected("no map"))?;
+        let pairs = pairs.filter(|(key, _value)| atom::__struct__() != *key);
+        let mut pairs = pairs.enumerate().peekable();
         let mut fields = Vec::with_capacity(size);
-        for (index, (key, value)) in entries.enumerate() {
-            if atom::__struct__() == key {
-                continue;
-            }
-            let name = key_name(key).map_err(|error| error.at(index))?;
+        while let Some((index, (key, value))) = pairs.next_if(|(_, (key, _))| is_name(*key)) {
             let value = self.value(value, depth);
-            fields.push((name, value.map_err(|error| error.at(index))?));
+            fields.push((names::of(key), value.map_err(|error| error.at(index))?));
         }
-        Ok(fields)
+        if pairs.peek().is_none() {
+            return Ok(Value::Record(fields));
+        }
+        let fields = fields.into_iter();
+        let mut entries: Vec<_> = fields
+            .map(|(name, value)| (Value::Case(name, None), value))
+            .collect();
+        for (index, (key, value)) in pairs {
+            let key = self.key(key).map_err(|error| error.at(index))?;
+            let value = self.value(value, depth);
+            entries.push((key, value.map_err(|error| error.at(index))?));
+        }
+        Ok(Value::Map(entries))
+    }
+
+    /// The key of a map: WIT has maps by bools, integers, chars and strings.
+    fn key(&mut self, term: Term<'_>) -> Result<Value, ValueError> {
+        self.values = self.values.checked_sub(1).ok_or_else(too_many)?;
+        match term.get_type() {
+            TermType::Binary => self.binary(term),
+            TermType::Integer => integer(term),
+            TermType::Atom => Ok(word(term)),
+            _ => Err(ValueError::new(
+                "expected an atom, a string, an integer or a boolean as a map's key",
+            )),
+        }
     }
 
     fn each<'a>(
@@ -287,19 +304,9 @@ impl Budget {
     }
 }
 
-/// The name of a field, from an atom or a string.
-fn key_name(key: Term<'_>) -> Result<WitName, ValueError> {
-    if key.is_atom() {
-        return Ok(names::of(key));
-    }
-    let key: Result<&str, _> = key.decode();
-    let key = key.map_err(|_| ValueError::new("expected an atom or a string as a map's key"))?;
-    if key.len() > MAX_NAME {
-        return Err(ValueError::new(format!(
-            "a map's key of more than {MAX_NAME} bytes"
-        )));
-    }
-    Ok(names::wit(key))
+/// Whether a key of a map can be the name of a field.
+fn is_name(key: Term<'_>) -> bool {
+    key.is_atom() && atom::true_() != key && atom::false_() != key
 }
 
 /// The value of an atom.
@@ -415,6 +422,7 @@ pub(crate) fn term<'a>(env: Env<'a>, value: &Value, to: Recipient<'_>) -> Term<'
         Value::List(items) => terms(env, items, to).encode(env),
         Value::Tuple(items) => make_tuple(env, &terms(env, items, to)),
         Value::Record(fields) => record(env, fields, to),
+        Value::Map(entries) => map(env, entries, to),
         Value::Case(name, value) => case(env, names::term(env, name), value.as_deref(), to),
         Value::Some(value) => case(env, atoms::some().encode(env), Some(value), to),
         Value::Ok(value) => case(env, atom::ok().encode(env), value.as_deref(), to),
@@ -456,6 +464,19 @@ fn record<'a>(env: Env<'a>, fields: &[(WitName, Value)], to: Recipient<'_>) -> T
         .collect();
     // The names of one type are distinct, so the map cannot be refused.
     Term::map_from_pairs(env, &pairs).unwrap_or_else(|_| Term::map_new(env))
+}
+
+fn map<'a>(env: Env<'a>, entries: &[(Value, Value)], to: Recipient<'_>) -> Term<'a> {
+    let pairs: Vec<_> = entries
+        .iter()
+        .map(|(key, value)| (term(env, key, to), term(env, value, to)))
+        .collect();
+    // Refused if a key occurs twice, which a guest may do.
+    Term::map_from_pairs(env, &pairs).unwrap_or_else(|_| {
+        pairs.iter().fold(Term::map_new(env), |map, (key, value)| {
+            map.map_put(key, value).unwrap_or(map)
+        })
+    })
 }
 
 /// A float. The BEAM has no NaN and no infinities, so these are atoms.

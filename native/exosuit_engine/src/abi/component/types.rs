@@ -104,6 +104,8 @@ pub(super) enum WitType {
     Bytes,
     /// Of any other type.
     List(Box<Self>),
+    /// Its key and its value.
+    Map(Box<Self>, Box<Self>),
     Tuple(Vec<Self>),
     /// In the order of the type, which is that of wasmtime's values.
     Record(Vec<(WitName, Self)>),
@@ -182,6 +184,7 @@ impl WitType {
             Self::String => "a string".to_owned(),
             Self::Bytes => "a list of bytes".to_owned(),
             Self::List(_) => "a list".to_owned(),
+            Self::Map(key, _) => format!("a map with {} as the key", key.described()),
             Self::Tuple(types) => format!("a tuple of {}", types.len()),
             Self::Record(_) => "a record".to_owned(),
             Self::Variant(_) => "a variant".to_owned(),
@@ -213,6 +216,7 @@ impl WitType {
             Self::List(inner) | Self::Option(inner) | Self::MarkedOption(inner) => {
                 inner.names(each);
             }
+            Self::Map(key, value) => [key, value].into_iter().for_each(|ty| ty.names(each)),
             Self::Tuple(types) => types.iter().for_each(|ty| ty.names(each)),
             Self::Record(fields) => {
                 for (name, ty) in fields {
@@ -274,6 +278,10 @@ impl Reader<'_> {
                 Type::U8 => WitType::Bytes,
                 ty => WitType::List(Box::new(self.read(&ty, depth)?)),
             },
+            Type::Map(map) => WitType::Map(
+                Box::new(self.read(&map.key(), depth)?),
+                Box::new(self.read(&map.value(), depth)?),
+            ),
             Type::Tuple(tuple) => {
                 let types = tuple.types().map(|ty| self.read(&ty, depth));
                 WitType::Tuple(types.collect::<Result<_, _>>()?)
@@ -313,7 +321,7 @@ impl Reader<'_> {
                 WitType::Own(kind)
             }
             Type::Borrow(ty) => WitType::Borrow(self.kind(*ty)?),
-            Type::Map(_) => return Err("a map".to_owned()),
+            // The engine has them off, and refuses a component that has one. See `configuration`.
             Type::FixedLengthList(_) => return Err("a list of a fixed length".to_owned()),
             Type::Future(_) | Type::Stream(_) | Type::ErrorContext => {
                 return Err("a type of WASI 0.3".to_owned());

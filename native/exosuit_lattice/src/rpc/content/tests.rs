@@ -71,6 +71,7 @@ fn a_value() -> impl Strategy<Value = Value> {
             one().prop_map(Value::Ok),
             one().prop_map(Value::Error),
             prop::collection::vec((a_name(), inner.clone()), 0..8).prop_map(Value::Record),
+            prop::collection::vec((inner.clone(), inner.clone()), 0..8).prop_map(Value::Map),
             (a_name(), one()).prop_map(|(name, value)| Value::Case(name, value)),
             inner.clone().prop_map(|value| Value::Some(Box::new(value))),
         ]

@@ -16,6 +16,7 @@
 //! | a result that is good, or bad | a map of one entry: 1, or 2, and an array of the value, if it has one |
 //! | a record | a map of one entry: 3, and an array: a name as binary, its value, the next name, ... |
 //! | a case of a variant or enum | a map of one entry: 4, and an array: its name as binary, and its value, if it has one |
+//! | a map | a map of one entry: 6, and an array: a key, its value, the next key, ... |
 //! | an option of an option that is there | a map of one entry: 5, and an array of its value |
 //!
 //! The whole is an array: of the arguments in order, or of the one result.
@@ -44,6 +45,7 @@ const ERROR: u8 = 2;
 const RECORD: u8 = 3;
 const CASE: u8 = 4;
 const SOME: u8 = 5;
+const MAP: u8 = 6;
 
 const MEMORY: &str = "memory takes what is written";
 
@@ -139,6 +141,14 @@ impl Writer {
                     self.value(value, depth)?;
                 }
             }
+            Value::Map(entries) => {
+                self.entry(MAP);
+                self.array(entries.len() * 2)?;
+                for (key, value) in entries {
+                    self.value(key, depth)?;
+                    self.value(value, depth)?;
+                }
+            }
             Value::Case(name, inner) => {
                 self.entry(CASE);
                 self.array(1 + usize::from(inner.is_some()))?;
@@ -220,6 +230,7 @@ impl Unpacker<'_> {
             (OK, 0 | 1) => self.inner(items, depth).map(Value::Ok),
             (ERROR, 0 | 1) => self.inner(items, depth).map(Value::Error),
             (RECORD, items) if items % 2 == 0 => self.record(items / 2, depth),
+            (MAP, items) if items % 2 == 0 => self.map(items / 2, depth),
             (CASE, 1 | 2) => {
                 self.spend(items)?;
                 let name = self.name()?;
@@ -241,6 +252,15 @@ impl Unpacker<'_> {
             record.push((self.name()?, self.value(depth)?));
         }
         Ok(Value::Record(record))
+    }
+
+    fn map(&mut self, entries: usize, depth: usize) -> Result<Value, ParseError> {
+        self.spend(entries * 2)?;
+        let mut map = Vec::with_capacity(entries);
+        for _ in 0..entries {
+            map.push((self.value(depth)?, self.value(depth)?));
+        }
+        Ok(Value::Map(map))
     }
 
     fn name(&mut self) -> Result<WitName, ParseError> {

@@ -33,6 +33,14 @@ pub(in crate::abi::component) fn lift(val: &Val, ty: &WitType, out: &mut dyn Giv
         (Val::List(items), WitType::List(ty)) => {
             Value::List(items.iter().map(|item| lift(item, ty, out)).collect())
         }
+        (Val::Map(entries), WitType::Map(key, value)) => {
+            let entries = entries.iter();
+            Value::Map(
+                entries
+                    .map(|(k, v)| (lift(k, key, out), lift(v, value, out)))
+                    .collect(),
+            )
+        }
         (Val::Tuple(fields), WitType::Tuple(types)) => {
             let fields = fields.iter().zip(types);
             Value::Tuple(fields.map(|(field, ty)| lift(field, ty, out)).collect())

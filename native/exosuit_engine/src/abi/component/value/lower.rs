@@ -115,8 +115,20 @@ impl<'a> Lowering<'a> {
             (WitType::String, Value::Binary(bytes)) => text(bytes.into()).map(Val::String),
             (WitType::Bytes, value) => self.bytes(value, ty),
             (WitType::List(ty), Value::List(items)) => self.each(items, ty).map(Val::List),
+            (WitType::Map(key, item), Value::Map(entries)) => self.map(entries, key, item),
+            // An empty map of Elixir may be either.
+            (WitType::Map(..), Value::Record(fields)) if fields.is_empty() => Ok(Val::Map(vec![])),
+            (WitType::Map(..), Value::Record(_)) => {
+                let expected = ty.described();
+                Err(Misfit::new(format!(
+                    "expected {expected}, got a map with atoms as keys"
+                )))
+            }
             (WitType::Tuple(types), value) => self.tuple(value, types, ty),
             (WitType::Record(fields), Value::Record(given)) => self.record(given, fields),
+            (WitType::Record(fields), Value::Map(entries)) => {
+                self.record(fields_of(entries)?, fields)
+            }
             (WitType::Variant(cases), value) => self.variant(value, cases, ty),
             (WitType::Enum(names), value) => enumeration(value, names, ty),
             (WitType::Flags(names), Value::List(items)) => flags(items, names, ty),
@@ -171,6 +183,23 @@ impl<'a> Lowering<'a> {
             }
             other => Err(Misfit::expected(ty, &other)),
         }
+    }
+
+    /// The entries of a map.
+    fn map(
+        &mut self,
+        entries: Vec<(Value, Value)>,
+        key_type: &WitType,
+        value_type: &WitType,
+    ) -> Result<Val, Misfit> {
+        let entries = entries.into_iter().map(|(key, value)| {
+            let key = self.lower(key, key_type).map_err(Misfit::in_key)?;
+            match self.lower(value, value_type) {
+                Ok(value) => Ok((key, value)),
+                Err(misfit) => Err(misfit.of_key(&key)),
+            }
+        });
+        entries.collect::<Result<_, _>>().map(Val::Map)
     }
 
     /// The elements of a list.
@@ -390,6 +419,17 @@ fn elements(value: Value) -> Result<Vec<Value>, Value> {
         Value::Some(value) => Ok(vec![Value::case("some"), *value]),
         other => Err(other),
     }
+}
+
+/// The fields of a record that came as a map with texts as keys.
+fn fields_of(entries: Vec<(Value, Value)>) -> Result<Vec<(WitName, Value)>, Misfit> {
+    let fields = entries.into_iter().map(|(key, value)| match named(key) {
+        Ok((name, None)) => Ok((name, value)),
+        _ => Err(Misfit::new(
+            "expected a record, got a map with keys that are neither atoms nor strings",
+        )),
+    });
+    fields.collect()
 }
 
 /// The case that a value is, whatever it is called. A text is taken for a name.

@@ -1,12 +1,13 @@
 //! Why a value does not fit its type, in words for people.
 //!
 //! A misfit is made where a value is found wrong, and gets its path on the way out, one step for each level: a
-//! value that fits pays nothing for it. The text names types, names and places, and never shows a value, which may
-//! be a secret.
+//! value that fits pays nothing for it. The text names types, names and places, keys of maps among them, and never
+//! shows a value, which may be a secret.
 
 use std::fmt;
 
 use exosuit_core::{Value, WitName};
+use wasmtime::component::Val;
 
 use super::super::types::WitType;
 use crate::explain::{MAX_NAME, cut};
@@ -29,6 +30,8 @@ enum Step {
     Name(WitName),
     /// An element of a list or tuple, counted from 0.
     Index(usize),
+    /// A value of a map, by its key as it is shown.
+    Key(String),
 }
 
 impl Misfit {
@@ -51,6 +54,24 @@ impl Misfit {
         self
     }
 
+    /// It was found in the value of this key of a map.
+    pub(super) fn of_key(mut self, key: &Val) -> Self {
+        let key = match key {
+            Val::String(text) => format!("{:?}", cut(text, MAX_NAME)),
+            Val::Char(character) => format!("{:?}", character.to_string()),
+            Val::Bool(truth) => truth.to_string(),
+            other => number(other).map_or_else(|| "…".to_owned(), |number| number.to_string()),
+        };
+        self.path.push(Step::Key(key));
+        self
+    }
+
+    /// It was found in a key of a map.
+    pub(super) fn in_key(mut self) -> Self {
+        self.why.insert_str(0, "in a key: ");
+        self
+    }
+
     /// It was found in the element of this index.
     pub(super) fn at(mut self, index: usize) -> Self {
         self.path.push(Step::Index(index));
@@ -66,6 +87,7 @@ impl fmt::Display for Misfit {
                 Step::Name(name) if n == 0 => f.write_str(cut(name, MAX_NAME))?,
                 Step::Name(name) => write!(f, ".{}", cut(name, MAX_NAME))?,
                 Step::Index(index) => write!(f, "[{index}]")?,
+                Step::Key(key) => write!(f, "[{key}]")?,
             }
         }
         let between = if self.path.is_empty() { "" } else { ": " };
@@ -85,6 +107,21 @@ pub(super) fn listed<'a>(names: impl Iterator<Item = &'a WitName>) -> String {
     format!("{}{more}", names.join(", "))
 }
 
+/// The number that a key of a map is.
+fn number(key: &Val) -> Option<i128> {
+    Some(match *key {
+        Val::S8(number) => number.into(),
+        Val::U8(number) => number.into(),
+        Val::S16(number) => number.into(),
+        Val::U16(number) => number.into(),
+        Val::S32(number) => number.into(),
+        Val::U32(number) => number.into(),
+        Val::S64(number) => number.into(),
+        Val::U64(number) => number.into(),
+        _ => return None,
+    })
+}
+
 /// The kind of value, with its article.
 fn kind(value: &Value) -> String {
     match value {
@@ -95,7 +132,7 @@ fn kind(value: &Value) -> String {
         Value::Binary(_) => "a text or bytes".to_owned(),
         Value::List(_) => "a list".to_owned(),
         Value::Tuple(fields) => format!("a tuple of {}", fields.len()),
-        Value::Record(_) => "a map".to_owned(),
+        Value::Record(_) | Value::Map(_) => "a map".to_owned(),
         Value::Case(_, None) => "a name".to_owned(),
         Value::Case(..) | Value::Some(_) => "a case with a value".to_owned(),
         Value::Ok(_) => "an ok".to_owned(),
