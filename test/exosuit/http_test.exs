@@ -323,8 +323,8 @@ defmodule Exosuit.HttpTest do
         answers
 
       # It came between the last look into the kernel's queue and the end of the socket, where
-      # nobody can answer any more; the port is closed from then on.
-      {:error, :closed} ->
+      # nobody can answer any more; the port is closed from then on. The kernel resets such a connection.
+      {:error, reason} when reason in [:closed, :econnreset] ->
         assert {:error, :econnrefused} = Http.connect(port)
         answers
 
