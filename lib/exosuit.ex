@@ -11,28 +11,28 @@ defmodule Exosuit do
          manifests: ["priv/app.yaml"]}
       ]
 
-  The options `:manifests`, `:actors`, `:start_providers` and `:put_links` are applied at each start of the
-  host, also when its supervisor restarts it. `start_link/1` waits until each was tried once. Refused items
-  are retried, and `inventory/1` shows them as `:pending`.
+  The options `:manifests`, `:actors`, `:start_providers` and `:put_links` are applied at each start of the host,
+  also when its supervisor restarts it. `start_link/1` waits until each item was tried once. Refused items are
+  retried, and `inventory/1` shows them as `:pending`.
 
   Start an actor, and call it from any process:
 
       {:ok, id} = Exosuit.start_actor(MyApp.Host, "echo.wasm", id: "echo")
       {:ok, "hello"} = Exosuit.call(MyApp.Host, "echo", "Echo.Say", "hello")
 
-  A capability that an actor uses must be named in its signed claims, and a link must join the two:
+  To use a capability, an actor must have signed claims that name it, and a link to a provider of it:
 
       {:ok, "kv"} = Exosuit.start_provider(MyApp.Host, "keyvalue", id: "kv")
       :ok = Exosuit.put_link(MyApp.Host, source: id, target: "kv", contract: "wasmcloud:keyvalue")
 
-  An unsigned actor runs only on a host with `unsigned: :allow`, and needs only the links.
+  An unsigned actor runs only on a host with `unsigned: :allow`, and needs only the link.
 
-  A manifest describes all of this, and `apply_manifest/2` applies it. `Exosuit.App` shows applications, deploys their
-  versions, and rolls them back.
+  A manifest describes actors, providers and links as one application, and `apply_manifest/2` applies it.
+  `Exosuit.App` shows applications, deploys their versions, and rolls them back.
 
-  Everything of a host is supervised, see `Exosuit.Tree`. After more than three crashes in five seconds, the whole host
-  ends. Its supervisor then restarts it with the items of its options, and with its share of the applications in its
-  store.
+  All processes of a host are supervised, see `Exosuit.Tree`. After more than three crashes in five seconds, the
+  whole host ends. Its supervisor then restarts it with the items of its options, and with its share of the
+  applications in its store.
 
   Every function takes the host's name first. It raises `ArgumentError` if no such host runs, or if an
   argument or option has the wrong type. Errors are `Exosuit.Error`. Hosts emit events, see `subscribe/1`.
@@ -94,11 +94,12 @@ defmodule Exosuit do
       type: :string,
       default: nil,
       doc:
-        "the id that the actor has or would have. Its links count, and those of the token's public key. An unsigned file needs an id."
+        "the id of the actor; the actor need not run. The links of this id and of the token's public key are used. " <>
+          "An unsigned file needs an id."
     ]
   ]
 
-  @doc "The child specification of a host; its `:name` is its id, too."
+  @doc "Returns the child specification of a host. Its id is the host's `:name`."
   @spec child_spec(keyword()) :: Supervisor.child_spec()
   def child_spec(options) do
     %{
@@ -115,8 +116,8 @@ defmodule Exosuit do
   @doc """
   Starts an actor from a path or from `{:bytes, wasm}` and waits until it runs.
 
-  Its `:id` is by default the subject of its claims (`M…`); an unsigned actor needs one. If the actor cannot start,
-  nothing of it stays on the host.
+  The `:id` is by default the subject of the claims (`M…`); an unsigned actor needs an `:id`. If the actor cannot
+  start, the host keeps nothing of it.
 
   ## Options
 
@@ -142,13 +143,13 @@ defmodule Exosuit do
   def resize_actor(host, id, change), do: Actors.resize(instance!(host), id, change)
 
   @doc """
-  Replaces the code of a running actor without losing a call, and waits until that is done.
+  Replaces the code of a running actor without losing a call. Returns when the new code serves calls.
 
-  The code comes from a path or from `{:bytes, wasm}`. The code must have the same public key, the same issuer and a
-  greater revision. The host first checks, compiles and instantiates it once. Then new calls go to the new code, and
-  running calls finish in the old code, within the host's drain timeout. Links, limits and instances stay. The
-  specification gets the new code, so that the new code starts after a crash. If the new code cannot start, nothing
-  changes, and the event `actor_update_failed` has the reason.
+  The code comes from a path or from `{:bytes, wasm}`. It must have the same public key, the same issuer and a
+  greater revision. The host first checks, compiles and instantiates the new code. Then new calls go to the new code,
+  and running calls finish in the old code, within the host's drain timeout. Links, limits and instances stay. After
+  a crash, the actor starts with the new code. If the new code cannot start, nothing changes, and the event
+  `actor_update_failed` has the reason.
 
   ## Options
 
@@ -161,12 +162,12 @@ defmodule Exosuit do
   end
 
   @doc """
-  Starts a provider and waits until it runs: a built-in one, `"http-client"`, `"http-server"`
-  (`guides/http.md`), `"keyvalue"` or `"messaging"` (`guides/messaging.md`), or a module of yours, see
-  `Exosuit.Provider`.
+  Starts a provider and waits until it runs. The provider is a built-in one, such as `"http-client"`, `"http-server"`
+  (`guides/http.md`), `"keyvalue"` (`guides/keyvalue.md`) or `"messaging"` (`guides/messaging.md`), or a module of
+  yours (`Exosuit.Provider`).
 
-  A module may also be named by a text, as in a manifest: `"exosuit+module://NAME"` is one of the host's `:providers`,
-  and its default id is that name.
+  A module may also be named as in a manifest: `"exosuit+module://NAME"` is the module of that name in the host's
+  option `:providers`. Its default id is that name.
 
   ## Options
 
@@ -183,19 +184,19 @@ defmodule Exosuit do
   def stop_provider(host, id), do: Providers.stop(instance!(host), id)
 
   @doc """
-  Makes a link, or changes its configuration. It replaces links of the same `:source`, `:contract` and
+  Makes a link, or changes its configuration. The new link replaces links of the same `:source`, `:contract` and
   `:name` that share an interface with it.
 
-  When an actor is stopped, its links stay for its own code: the same issuer and public key. For unsigned
-  code on a host without a lattice, it is the identical code. Different code under that id gets the links
-  when they are put again, or at once with `outlives: true`; until then they are refused.
+  When an actor is stopped, its links stay for its own code: the same issuer and public key. Links of an unsigned
+  actor stay for the same bytes; in a lattice over NATS, for any unsigned code. Different code under that id gets the
+  links when they are put again, or at once with `outlives: true`. Until then, they are refused.
 
-  Refused if the claims of the actor are known and do not name the contract. The link is written to the lattice's
-  store, for all hosts; if that fails, this host does not get the link either. A host without NATS has this store of
-  links in memory: after its restart, applications and the option `:put_links` make theirs again.
+  A link is refused if the claims of the actor are known and do not name the contract. The link is written to the
+  lattice's store, for all hosts. If that fails, this host does not get the link either. A host without NATS keeps
+  links in memory: after a restart, applications and the option `:put_links` make their links again.
 
-  A link that names a configuration (`put_config/3`) is not in force until that is stored; `inventory/1` shows it as
-  refused.
+  If a link names a configuration (`put_config/3`) that is not stored, the link is not in force until it is stored.
+  `inventory/1` shows the link as refused.
 
   ## Options
 
@@ -212,7 +213,7 @@ defmodule Exosuit do
   def delete_link(host, fields), do: Linking.delete(instance!(host), LinkOptions.key!(fields))
 
   @doc """
-  The warnings about the links of a `:source`, `:contract` and `:name`, a sentence each. Examples are a
+  Returns the warnings about the links of a `:source`, `:contract` and `:name`, a sentence each. Examples are a
   setting that the provider does not know, or a name that no call of a component uses.
   """
   @spec link_warnings(host(), keyword()) :: {:ok, [String.t()]} | {:error, Error.t()}
@@ -220,19 +221,20 @@ defmodule Exosuit do
     Router.link_warnings(instance!(host).router, LinkOptions.key!(fields))
   end
 
-  @doc "The links in force on a host: those of its lattice, except the ones that the host refused."
+  @doc "Returns the links in force on a host: all links of its lattice except those that the host refused."
   @spec links(host()) :: [Link.t()]
   def links(host), do: Links.list(instance!(host))
 
   @doc """
-  Stores a configuration under a name, for all hosts of the lattice. Links that name it use it from now on.
-  An event reports the change. A host without NATS keeps it in its data directory, if it has one.
+  Stores a configuration under a name, for all hosts of the lattice. Links that name the configuration use its new
+  values from then on. An event reports the change. A host without NATS keeps the configuration in its data
+  directory, if it has one.
   """
   @spec put_config(host(), String.t(), %{optional(String.t()) => String.t()}) ::
           :ok | {:error, Error.t()}
   def put_config(host, name, values), do: Configurations.put(instance!(host), name, values)
 
-  @doc "The configuration of this name."
+  @doc "Returns the configuration of this name."
   @spec get_config(host(), String.t()) ::
           {:ok, %{optional(String.t()) => String.t()}} | {:error, Error.t()}
   def get_config(host, name), do: Configurations.fetch(instance!(host), name)
@@ -245,13 +247,13 @@ defmodule Exosuit do
 
   @doc """
   Describes a module or component before it runs: its imports and exports with their types, its token, the tools that
-  made it, what it needs, and who would answer its imports.
+  made it, the needs of an instance, and who would answer its imports.
 
       {:ok, description} = Exosuit.describe("shop.wasm")
       [%{name: "acme:shop/orders@1.0.0", functions: [%{signature: "func(order: order) -> …"} | _]}] =
         description.world.exports
 
-  The code is a path, or `{:bytes, wasm}`. Describing untrusted code is safe, because nothing is compiled. Returns a
+  The code is a path, or `{:bytes, wasm}`. Describing untrusted code is safe, because it is not compiled. Returns an
   `Exosuit.World.Description`. Blocks the calling process.
   """
   @spec describe(Path.t() | {:bytes, binary()}) ::
@@ -290,11 +292,11 @@ defmodule Exosuit do
       {:ok, 3} = Exosuit.call(MyApp.Host, "calculator", "my:math/calculator@1.0.0#add", [1, 2])
       {:ok, {:error, "by zero"}} = Exosuit.call(MyApp.Host, "calculator", "my:math/calculator@1.0.0#divide", [1, 0])
 
-  A function with a single string or list of bytes may be called with a binary as well, which is cheaper. A
-  `result` of the function is then the result of the call.
+  If a function has a single argument, a string or a list of bytes, the call may also pass a binary, which is
+  cheaper. If such a function returns a `result`, the call returns it as its own result: `{:ok, value}`, or an error.
 
-  Every call returns, at the deadline at the latest, with an error. The call is checked and begins in the
-  calling process. If that process ends, the call is interrupted.
+  Every call returns: at its deadline, it returns an error. The call is checked and begins in the calling process. If
+  that process ends, the call is interrupted.
 
   ## Options
 
@@ -309,13 +311,13 @@ defmodule Exosuit do
   end
 
   @doc """
-  Applies a manifest; a second apply changes only what differs. New code and new settings of a running actor
-  are prepared first, and then replace the old ones. If they cannot start, the old ones keep running, and the
-  outcome of the step has the reason.
+  Applies a manifest. A second apply changes only the parts that differ. New code and new settings of a running actor
+  are prepared first, and then replace the old ones. If they cannot start, the old ones keep running, and the outcome
+  of the step has the reason.
 
-  The manifest is stored as a new version of its application, and each host of the lattice runs its share of it from
-  then on, see `Exosuit.App`. Files that the manifest names are read on this machine, and stored as well. The
-  calling process waits until this host has made its share.
+  The manifest is stored as a new version of its application. From then on, each host of the lattice runs its share
+  of the application, see `Exosuit.App`. Files that the manifest names are read on this machine, and stored as well.
+  The calling process waits until this host has applied its share.
 
   `{:ok, outcomes, warnings}` lists each step on this host and its outcome. After `{:error, diagnostics}`, nothing
   was changed: the manifest has mistakes, or the lattice is not reachable.
@@ -332,20 +334,20 @@ defmodule Exosuit do
   end
 
   @doc """
-  Deletes an application by its name, on all hosts of the lattice: stops its actors and providers, and
-  deletes its links. Its manifests that this host still tries to apply are not tried again. The calling process
-  waits until this host has done so. The error is `:not_found` if there is no such application.
+  Deletes an application by its name, on all hosts of the lattice: stops its actors and providers, and deletes its
+  links. If this host still retries to apply a manifest of the application, the retries end. The calling process
+  waits until this host has stopped its share. The error is `:not_found` if the application does not exist.
   """
   @spec delete_app(host(), String.t()) :: {:ok, [App.Progress.step()]} | {:error, Error.t()}
   def delete_app(host, app), do: Startup.Manifests.delete_app(instance!(host), app)
 
-  @doc "The names of the hosts that run in this VM."
+  @doc "Returns the names of the hosts that run in this VM."
   @spec hosts() :: [host()]
   def hosts, do: Directory.hosts()
 
   @doc """
-  The hosts of a lattice, this one first: their ids, names, labels and numbers of actors and providers, and
-  the milliseconds since their last heartbeat.
+  Returns the hosts of a lattice, this host first: their ids, names, labels, numbers of actors and providers, and the
+  milliseconds since their last heartbeat.
   """
   @spec hosts(host()) :: [map()]
   def hosts(host), do: Inventory.hosts(instance!(host))
@@ -356,28 +358,28 @@ defmodule Exosuit do
   def heartbeat(host), do: Edge.Heartbeat.beat(instance!(host))
 
   @doc """
-  The specified actors, providers and links of a host, as maps, without their configuration.
+  Returns the specified actors, providers and links of a host, as maps, without their configuration.
 
-  The `:status` of an actor or provider is `:running`, `:starting`, `:crashing` (its own code fails),
-  `:refused` (something that it needs is missing or refuses it), or `:failed` (it cannot start, and is not
-  retried). The map has `:reason`, `:error` and `:retry_in_ms` as well, and for a provider the result of its
-  last health check (`:health`). `:pending` lists the options of the host that are not applied yet.
+  The `:status` of an actor or provider is `:running`, `:starting`, `:crashing` (its own code fails), `:refused`
+  (something that it needs is missing, for example a file), or `:failed` (it cannot start, and is not retried). Each
+  map also has `:reason`, `:error` and `:retry_in_ms`, and for a provider the result of its last health check
+  (`:health`). `:pending` lists the options of the host that are not applied yet.
   """
   @spec inventory(host()) :: map()
   def inventory(host), do: Inventory.take(instance!(host))
 
   @doc """
-  An actor by its id or its public key, as in the inventory. If several actors have the key, the error is a
-  `:conflict` with their ids.
+  Returns an actor by its id or its public key, as the inventory shows it. If several actors have the key, the error
+  is a `:conflict` with their ids.
   """
   @spec fetch_actor(host(), String.t()) :: {:ok, map()} | {:error, Error.t()}
   def fetch_actor(host, name), do: Inventory.fetch_actor(instance!(host), name)
 
-  @doc "A provider by its id, as the inventory shows it."
+  @doc "Returns a provider by its id, as the inventory shows it."
   @spec fetch_provider(host(), id()) :: {:ok, map()} | {:error, Error.t()}
   def fetch_provider(host, id), do: Inventory.fetch_provider(instance!(host), id)
 
-  @doc "Facts about the host: its id, names, labels, version and uptime."
+  @doc "Returns facts about the host: its id, names, labels, version and uptime."
   @spec facts(host()) :: map()
   def facts(host), do: Facts.take(instance!(host))
 
@@ -387,12 +389,12 @@ defmodule Exosuit do
   @spec put_label(host(), String.t(), String.t()) :: :ok | {:error, Error.t()}
   def put_label(host, key, value), do: Labels.put(instance!(host), key, value)
 
-  @doc "Removes a label, if it is there."
+  @doc "Removes a label, if the host has it."
   @spec delete_label(host(), String.t()) :: :ok | {:error, Error.t()}
   def delete_label(host, key), do: Labels.delete(instance!(host), key)
 
   @doc """
-  The known actors and providers of the lattice, including those of other hosts, with their public keys and
+  Returns the known actors and providers of the lattice, including those of other hosts, with their public keys and
   their claims. Providers have a `:contract_id`.
   """
   @spec claims(host()) :: [map()]
@@ -415,17 +417,17 @@ defmodule Exosuit do
   @spec stopping?(host()) :: boolean()
   def stopping?(host), do: Settings.stopping?(instance!(host))
 
-  @doc "The process of an actor or a provider, or `nil` while it does not run."
+  @doc "Returns the process of an actor or a provider, or `nil` while it does not run."
   @spec whereis(host(), id()) :: pid() | nil
   def whereis(host, id), do: Inventory.whereis(instance!(host), id)
 
   @doc """
   Sends the calling process each further event of the host as `{:exosuit_event, event}`.
 
-  The host need not run yet. A subscriber that reads too slowly loses events: while 10 000 messages wait in
-  its mailbox, none is added. The next event that it gets follows an event `events_dropped` with the `count`
-  of lost events. The subscriber is linked to the registry of subscribers. If the registry crashes, the
-  subscriber ends as well, unless it traps exits; its supervisor restarts it, and it subscribes again.
+  The host need not run yet. A subscriber that reads too slowly loses events: while 10 000 messages wait in its
+  mailbox, no further event is sent to it. When events arrive again, the first is `events_dropped` with the `count`
+  of lost events. The subscriber is linked to the registry of subscribers. If the registry crashes, the subscriber
+  ends as well, unless it traps exits. A supervisor should restart it, so that it subscribes again.
   """
   @spec subscribe(host()) :: :ok
   def subscribe(host), do: Lattice.Events.subscribe(host)

@@ -1,18 +1,19 @@
 defmodule Exosuit.Actor do
   @moduledoc """
-  A running actor: the process that keeps its entry in the router open for as long as it lives.
+  The process of a running actor. While the process lives, the router has an entry for the actor.
 
-  Calls do not pass through it. Its first start compiles loaded code (`Exosuit.Artifact.Loaded`), or loads the
-  artifact of the specification. A later start, after a crash, takes the compiled code of the first one
-  (`Exosuit.Actor.Compiled`), so that the actor answers again within milliseconds, even without the file. This process
-  hibernates after a compile, which frees the bytes of the code. An update publishes new code beside the old: new
-  calls go to the new, running ones finish in the old within the host's drain timeout. When the process ends, for any
-  reason, the router drops its running calls; later calls wait for its successor.
+  Calls do not pass through the process. The first start compiles loaded code (`Exosuit.Artifact.Loaded`), or loads
+  the artifact of the specification. A start after a crash uses the compiled code of the first start
+  (`Exosuit.Actor.Compiled`), so that the actor answers again within milliseconds, even without the file. The process
+  hibernates after a compile, which frees the bytes of the code. An update publishes new code beside the old code:
+  new calls go to the new code, and running calls finish in the old code within the host's drain timeout. When the
+  process ends, for any reason, the router drops its running calls. Later calls wait for the next process of the
+  actor.
 
   ## Messages
 
   Sends `{:exosuit_started, self(), compiled}` or `{:exosuit_failed, self(), error}` to the process that started it.
-  After a failure it ends normally.
+  After a failure, the process ends normally.
   """
   use Exosuit.Server, restart: :temporary
 
@@ -47,9 +48,9 @@ defmodule Exosuit.Actor do
   end
 
   @doc """
-  Does everything that can fail before an actor serves: loads the artifact, compiles it, and instantiates it once with
-  the limits and grants of the specification. `permit` decides by the claims whether the code may run; it is asked
-  before anything is compiled. `code` is the code of the artifact, if the caller has it. Blocks the calling process.
+  Prepares the code of an actor: loads the artifact, compiles it, and instantiates it once with the limits and grants
+  of the specification. Before the compile, `permit` decides by the claims whether the code may run. `code` is the
+  code of the artifact, if the caller has it. Blocks the calling process.
   """
   @spec prepare(Instance.t(), ActorSpecification.t(), Loaded.t() | Compiled.t() | nil, permit()) ::
           {:ok, Compiled.t()} | {:error, Error.t()}
@@ -61,8 +62,8 @@ defmodule Exosuit.Actor do
   end
 
   @doc """
-  Serves calls with other code, or other settings, from now on. If that cannot start, nothing changes. The exchange is
-  quick, because `prepare/4` has done all slow work. The caller exits if the actor does.
+  Replaces the code or the settings of an actor. If the new ones cannot start, nothing changes. The update is quick,
+  because `prepare/4` has done all slow work. If the actor exits, the caller exits as well.
   """
   @spec update(pid(), ActorSpecification.t(), Compiled.t()) :: :ok | {:error, Error.t()}
   def update(actor, specification, compiled) do
@@ -70,7 +71,8 @@ defmodule Exosuit.Actor do
   end
 
   @doc """
-  Takes no new calls, and ends when the running ones have finished, within the drain timeout. Does not wait.
+  Makes the actor refuse new calls, and end when its running calls have finished, within the drain timeout. Does not
+  wait.
   """
   @spec retire(pid(), Instance.t(), String.t()) :: :ok
   def retire(actor, instance, id) do

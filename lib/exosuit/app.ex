@@ -37,9 +37,9 @@ defmodule Exosuit.App do
   @typedoc """
   - `allow_issuer_change`: let code of another issuer replace running code
   - `if_version`: refuse the change if another version should run (0: if the application exists)
-  - `by`: who applies it, for the history
-  - `from_here`: this host names the manifest in its options. In a lattice of several hosts, nothing is changed if the
-    application was changed from elsewhere since this host applied it, and a warning says so
+  - `by`: the person or tool that applies the manifest, for the history
+  - `from_here`: this host names the manifest in its options. In a lattice of several hosts, if another host or a
+    command has changed the application since this host applied it, nothing is changed, and a warning says so
   """
   @type option ::
           {:allow_issuer_change, boolean()}
@@ -48,11 +48,11 @@ defmodule Exosuit.App do
           | {:from_here, boolean()}
 
   @doc """
-  Stores the manifest of a file as a new version of its application, and deploys it. Files that the manifest names are
-  read from this machine. Returns when all is stored; `await/4` waits until it runs on this host.
+  Stores the manifest of a file as a new version of its application, and deploys it. Files that the manifest names
+  are read from this machine. Returns when everything is stored; `await/4` waits until the version runs on this host.
 
-  If the version is deployed already, nothing is changed, but parts that failed on this host are tried again. After
-  `{:error, diagnostics}`, nothing was changed.
+  If the version is deployed already, nothing is changed, but parts that failed on this host are tried again.
+  `{:error, diagnostics}` means that nothing was changed.
   """
   @spec apply(host(), Path.t(), [option()]) :: {:ok, stored()} | {:error, [Manifest.diagnostic()]}
   def apply(host, path, options \\ []), do: Manifests.apply(instance!(host), path, options)
@@ -97,8 +97,8 @@ defmodule Exosuit.App do
 
   `text` is the manifest, and `path` its name in messages. The options are
 
-  - `by`: who stores it, for the history
-  - `label`: the label of the version, if the manifest has none. A version without a label has its number
+  - `by`: the person or tool that stores the manifest, for the history
+  - `label`: the label of the version, if the manifest has none. The default label is the number of the version
   - `check_files`: a function that allows the host to read the files that the manifest names, or returns an error
 
   If the application has a version of the same label, the error is `:conflict`.
@@ -153,8 +153,8 @@ defmodule Exosuit.App do
   def list(host), do: Reader.list(instance!(host))
 
   @doc """
-  Shows an application: for each component what should run, on which hosts it runs in which version, and under `missing`
-  what does not run and why.
+  Shows an application: for each component, what should run, and on which hosts it runs in which version. `missing`
+  lists the parts that do not run, with the reasons.
   """
   @spec status(host(), String.t()) :: {:ok, map()} | {:error, Error.t()}
   def status(host, app), do: Reader.status(instance!(host), app)

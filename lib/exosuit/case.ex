@@ -18,7 +18,7 @@ defmodule Exosuit.Case do
 
   ## Time and random numbers
 
-  A test may give guests a clock that it moves itself, and random numbers that are the same in each run:
+  A test may give guests a clock that the test moves, and random numbers that are the same in each run:
 
       test "an offer ends at midnight" do
         clock = Exosuit.Case.Clock.new(~U[2026-12-24 23:59:00Z])
@@ -29,9 +29,9 @@ defmodule Exosuit.Case do
         assert {:ok, false} = Exosuit.call(host, "shop", "is-open", [])
       end
 
-  Each actor has its own sequence of random numbers, made from the seed and its id. If a test makes the same calls one
-  after the other, they get the same numbers. That holds for `wasi:random`, for preview 1, and for
-  `wasmcloud:builtin:numbergen`, whose sequence is shared by all actors.
+  Each actor has its own sequence of random numbers, made from the seed and its id. If each run of a test makes the
+  same calls one after the other, the calls get the same numbers. This holds for `wasi:random`, for preview 1, and
+  for `wasmcloud:builtin:numbergen`, whose sequence is shared by all actors.
   """
 
   # Only tests have ExUnit, and only they call these.
@@ -56,8 +56,9 @@ defmodule Exosuit.Case do
   ones, and keeps nothing on disk. The options are those of `Exosuit.start_link/1`, and take precedence, and
 
   - `actors: [visitor: "priv/visitor_s.wasm"]` starts actors by id, each for 64 calls at a time.
-  - `clock:`, an `Exosuit.Case.Clock`, has the time that guests see; by default the machine's.
-  - `seed:`, an integer from 0 to 2^64 - 1, fixes the random numbers that guests get; by default the machine's.
+  - `clock:`, an `Exosuit.Case.Clock`, has the time that guests see. By default, guests see the time of the machine.
+  - `seed:`, an integer from 0 to 2^64 - 1, fixes the random numbers that guests get. By default, they come from the
+    machine.
   """
   @spec start_host!(keyword()) :: atom()
   def start_host!(options \\ []) do
@@ -98,7 +99,7 @@ defmodule Exosuit.Case do
   end
 
   @doc """
-  Calls `fun` until it returns a true value, and returns that. Fails the test after a minute.
+  Calls `fun` until it returns a true value, and returns this value. Fails the test after a minute.
   """
   @spec eventually((() -> result)) :: result when result: term()
   def eventually(fun), do: eventually(fun, @tries)

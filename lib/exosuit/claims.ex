@@ -2,8 +2,8 @@ defmodule Exosuit.Claims do
   @moduledoc """
   The claims of an actor's signed token: its issuer, its names, and the capabilities that it may use.
 
-  Issuers, subjects and capabilities are as in the token; `revision` is the effective one (the issue
-  time where none is given). Times are Unix seconds.
+  Issuers, subjects and capabilities are as in the token. If the token has no revision, `revision` is its time of
+  issue. Times are Unix seconds.
   """
 
   alias Exosuit.{Config, Error, Native}
@@ -37,7 +37,8 @@ defmodule Exosuit.Claims do
   ]
 
   @doc """
-  Checks the token of a Wasm module by the host's rules. Returns `:unsigned` for allowed unsigned code.
+  Checks the token of a Wasm module by the rules of the host. Returns `:unsigned` for unsigned code, if the host
+  allows it.
   """
   @spec admit(binary(), Config.t()) :: {:ok, t() | :unsigned} | {:error, Error.t()}
   def admit(bytes, %Config{} = config) do
@@ -54,10 +55,10 @@ defmodule Exosuit.Claims do
   end
 
   @doc """
-  A new identity: its public key and seed. The seed is secret.
+  Generates a key pair. Returns its public key and its seed. The seed is secret.
 
-  The kind is `"account"` (an issuer), `"module"` (an actor), `"provider"`, `"server"` (a host),
-  `"cluster"`, `"operator"` or `"user"`. An unknown one is `:invalid_input`.
+  The kind is `"account"` (an issuer), `"module"` (an actor), `"provider"`, `"server"` (a host), `"cluster"`,
+  `"operator"` or `"user"`. For any other kind, the error is `:invalid_input`.
 
       iex> {:ok, {public_key, seed}} = Exosuit.Claims.generate_key("account")
       iex> {String.first(public_key), String.slice(seed, 0, 2)}
@@ -71,7 +72,7 @@ defmodule Exosuit.Claims do
   end
 
   @doc """
-  The public key of a seed of this kind.
+  Returns the public key of a seed of this kind.
 
       iex> {:ok, {_public_key, seed}} = Exosuit.Claims.generate_key("module")
       iex> {:error, error} = Exosuit.Claims.public_key("account", seed)
@@ -91,8 +92,8 @@ defmodule Exosuit.Claims do
   @type permissions :: %{force: boolean(), allow_issuer_change: boolean()}
 
   @doc """
-  Checks whether code with the claims `new` may replace running code with the claims `current`. It needs the
-  same public key, the same issuer and a greater revision, unless the permissions allow more.
+  Checks whether code with the claims `new` may replace running code with the claims `current`. The new code needs
+  the same public key, the same issuer and a greater revision, unless the permissions allow more.
 
       iex> running = %Exosuit.Claims{subject: "M1", issuer: "A1", revision: 2}
       iex> no = %{force: false, allow_issuer_change: false}
@@ -127,9 +128,9 @@ defmodule Exosuit.Claims do
   end
 
   @doc """
-  Checks whether an actor with the claims `new` may replace one with the claims `current` under its id, and
-  inherit its links and data. Only the same issuer may. Any code may replace unsigned code, which has no
-  issuer to protect.
+  Checks whether an actor with the claims `new` may replace an actor with the claims `current` under its id, and
+  inherit its links and data. The issuer must be the same. Any code may replace unsigned code, which has no issuer to
+  protect.
 
       iex> running = %Exosuit.Claims{subject: "M1", issuer: "A1", revision: 2}
       iex> no = %{force: false, allow_issuer_change: false}
@@ -167,7 +168,7 @@ defmodule Exosuit.Claims do
   defp key(%__MODULE__{subject: subject}), do: subject
 
   @doc """
-  The claims as published to the lattice, see `Exosuit.claims/1`. An actor has no contract.
+  Returns the claims as published to the lattice, see `Exosuit.claims/1`. The `:contract_id` of an actor is `nil`.
 
       iex> claims = %Exosuit.Claims{subject: "M1", issuer: "A1", revision: 2, expires_at: 1_900_000_000}
       iex> known = Exosuit.Claims.known(claims)
@@ -182,7 +183,7 @@ defmodule Exosuit.Claims do
   end
 
   @doc false
-  # The form that the router takes.
+  # Returns the claims in the form that the router takes.
   @spec identity(t() | :unsigned) :: Exosuit.Router.identity()
   def identity(:unsigned) do
     %{public_key: nil, issuer: nil, call_alias: nil, capabilities: :links, expires_at: nil}
@@ -193,7 +194,7 @@ defmodule Exosuit.Claims do
     Map.put(fields, :public_key, claims.subject)
   end
 
-  @doc "The fields that events and inventories show."
+  @doc "Returns the fields that events and inventories show."
   @spec public(t() | :unsigned) :: map() | nil
   def public(:unsigned), do: nil
 

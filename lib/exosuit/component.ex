@@ -37,11 +37,11 @@ defmodule Exosuit.Component do
 
       {:ok, receipt} = MyApp.Shop.place(%{lines: [], shipping: :pickup})
 
-  The compiler reads the WIT, and compiles the module again when a file of it changes. If the component carries its
-  world, as those of the usual tools do, no WIT is needed: give the path of the component as `wit`.
+  The compiler reads the WIT, and compiles the module again when a WIT file changes. A component made by the usual
+  tools carries its world, so no WIT is needed: give the path of the component as `wit`.
 
-  Each function takes the arguments of the WIT function, and options: those of `Exosuit.call/5`, and `:host` and
-  `:actor`, which override those of the module. It returns:
+  Each function takes the arguments of the WIT function, and options. The options are those of `Exosuit.call/5`, and
+  `:host` and `:actor`, which override those of the module. The function returns:
 
   | the WIT function returns | the Elixir function returns |
   |---|---|
@@ -49,7 +49,8 @@ defmodule Exosuit.Component do
   | `result<T, E>` | `{:ok, t}` or `{:error, e}`; `:ok` or `:error` for a case without a value |
   | any other `T` | `{:ok, t}` |
 
-  If the call fails, it returns `{:error, %Exosuit.Error{}}`. `Exosuit.Wit` has the Elixir form of each type.
+  If the call fails, the function returns `{:error, %Exosuit.Error{}}`. `Exosuit.Wit` has the Elixir form of each
+  type.
 
   **Names**: if several interfaces have a function of the same name, the name of the interface comes first:
   `orders_place`. A name that Elixir reserves ends with an underscore: `end_`.
@@ -57,8 +58,8 @@ defmodule Exosuit.Component do
   **Resources** are `Exosuit.Resource`s of the type `t:cart/0`. `new_cart` is the constructor of `cart`; `cart_add` is
   its method or static function `add`. A method takes the resource as its first argument.
 
-  **Left out**, with a warning of the compiler: functions with streams, futures or lists of a fixed length, and
-  `async` functions.
+  **Not supported**: functions with streams, futures or lists of a fixed length, and `async` functions. The module
+  does not have them, and the compiler warns about each.
 
   **Structs**: with `structs: true`, functions return a struct for each record that has a name in the WIT:
   `%MyApp.Shop.Order{}` for `record order`. They accept structs and maps. A struct needs a value for each field that is

@@ -1,8 +1,8 @@
 defmodule Exosuit.Error do
   @moduledoc """
-  An error: `:reason` is for code to match, `message/1` for people to read.
+  An error. Code matches `:reason`; people read `message/1`.
 
-  Details say what happened, where, and what would be right. They never hold a secret or a payload.
+  The detail says what happened, where, and what would be right. It never contains a secret or a payload.
 
       iex> error = Exosuit.Error.new(:not_found, "no actor has the id shop")
       iex> error.reason
@@ -46,12 +46,12 @@ defmodule Exosuit.Error do
   @enforce_keys [:reason, :detail]
   defexception [:reason, :detail]
 
-  @doc "An error of this kind; `detail` says what happened and what would be right."
+  @doc "Returns an error of this kind. `detail` says what happened and what would be right."
   @spec new(reason(), String.t()) :: t()
   def new(reason, detail), do: %__MODULE__{reason: reason, detail: detail}
 
   @doc """
-  The error that a NIF's `{code, detail}` stands for.
+  Returns the error for the `{code, detail}` of a NIF.
 
       iex> Exosuit.Error.from_native({:deadline, "5 s have passed"}).reason
       :deadline

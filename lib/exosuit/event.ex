@@ -2,14 +2,14 @@ defmodule Exosuit.Event do
   @moduledoc """
   A fact about a host, as a CloudEvent 1.0.
 
-  `type` is the short name (`"actor_started"`); `to_cloud_event/1` gives the envelope that the
-  lattice carries, with the type in full (`"com.wasmcloud.lattice.actor_started"`).
+  `type` is the short name (`"actor_started"`). `to_cloud_event/1` returns the envelope that is published to the
+  lattice, with the full type (`"com.wasmcloud.lattice.actor_started"`).
 
-  In a lattice of many hosts, an event is also published for the tools of both generations of wasmCloud
-  (`Exosuit.Protocol.Otp.Events`, `Exosuit.Protocol.V1.Events`), if they have a name for it.
+  In a lattice over NATS, an event is also published for the tools of both generations of wasmCloud, if they have a
+  name for it (`Exosuit.Protocol.Otp.Events`, `Exosuit.Protocol.V1.Events`).
 
-  In an app that has `:telemetry`, each event is executed as `[:exosuit, :event]`, with the fields of this
-  struct and the `:host`'s name as metadata, and `:system_time` as measurement.
+  In an app that has `:telemetry`, each event is also executed as `[:exosuit, :event]`. Its metadata are the fields
+  of this struct and the name of the `:host`; its measurement is `:system_time`.
 
   `Exosuit.Event.Types` has all types and the fields of their `data`; `guides/events.md` lists them.
   """
@@ -29,7 +29,7 @@ defmodule Exosuit.Event do
 
   @prefix "com.wasmcloud.lattice."
 
-  @doc "An event of now, from a struct of `Exosuit.Event.Types`. `source` is the public key of the host."
+  @doc "Returns an event of now, from a struct of `Exosuit.Event.Types`. `source` is the public key of the host."
   @spec new(String.t(), Types.fact()) :: t()
   def new(source, %module{} = fact) do
     %__MODULE__{
@@ -42,7 +42,7 @@ defmodule Exosuit.Event do
   end
 
   @doc """
-  The CloudEvent, ready to be encoded as JSON.
+  Returns the CloudEvent as a map that can be encoded as JSON.
 
       iex> event = %Exosuit.Event{id: "1", source: "N1", type: "actor_started", time: ~U[2026-01-01 12:00:00Z], data: %{}}
       iex> cloud_event = Exosuit.Event.to_cloud_event(event)

@@ -12,12 +12,13 @@ defmodule Exosuit.Host do
       ├── Reconciler       starts specifications that do not run
       └── Replica          applies the shared links of the lattice, if there are other hosts
 
-  A child may use those above it, never those below. When one crashes, those below restart with it.
+  A child may use the children above it, but not those below it. When a child crashes, the children below restart
+  with it.
 
   Specifications and links survive a crash of each child and of this supervisor. They are in tables that
-  `Exosuit.Tree` owns, each written by one child. That supervisor also holds the router's table. After
-  a restart, `Specifications` and `Links` read their tables again, and the `Reconciler` starts what no longer
-  runs. At its start, `Links` compares its table with the router's, and repairs interrupted changes.
+  `Exosuit.Tree` owns, and each table is written by one child. `Exosuit.Tree` also owns the router's table. After a
+  restart, `Specifications` and `Links` read their tables again, and the `Reconciler` starts actors and providers
+  that no longer run. When `Links` starts, it compares its table with the router's, and repairs interrupted changes.
   """
   use Supervisor
 

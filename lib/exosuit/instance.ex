@@ -1,14 +1,14 @@
 defmodule Exosuit.Instance do
   @moduledoc """
-  A running host, as its processes get it: the options (`Exosuit.Config`), and the parts that are made once when the
-  host starts.
+  A running host, as its processes get it: the options (`Exosuit.Config`), and the parts that are made when the host
+  starts.
 
   | field | is |
   |---|---|
   | `name` | the host's name in this VM, the key of its `Exosuit.Directory` |
   | `config` | its options, without the items that are applied at the start |
   | `source` | its public key (`N…`), the source of its events |
-  | `friendly_name` | its name for people |
+  | `friendly_name` | a name that people can remember |
   | `started_at` | when it started, in monotonic seconds |
   | `lattice` | the session of its lattice: events, bus and store |
   | `lost_events` | counts events that could not be sent to the lattice |

@@ -27,7 +27,8 @@ defmodule Exosuit.Provider do
   ]
 
   @moduledoc """
-  A capability in Elixir. An actor may call it if the actor's claims name it and a link joins the two.
+  A capability in Elixir. An actor may call it if the actor's claims name the capability and a link joins the actor
+  to the provider.
 
       defmodule MyApp.Greeter do
         use Exosuit.Provider, contract: "my_app:greeter"
@@ -46,8 +47,8 @@ defmodule Exosuit.Provider do
   Payloads are bytes in the encoding of the contract. `Exosuit.MessagePack` decodes and encodes those of wasmCloud's
   interfaces.
 
-  **A WIT interface** that components import is a capability as well. Its contract is the package. Calls of its
-  functions come to `c:handle_function/3`, with their arguments as terms:
+  **A WIT interface** that components import is a capability as well. Its contract is the package.
+  `c:handle_function/3` answers calls of its functions, and gets their arguments as terms:
 
       # package my:math; interface calculator {
       #   add: func(a: s32, b: s32) -> s32;
@@ -62,7 +63,8 @@ defmodule Exosuit.Provider do
         def handle_function("my:math/calculator#divide", [a, b], _context), do: {:ok, div(a, b)}
       end
 
-  With the WIT of the interface, each of its functions is a function of the module. The context is the last argument:
+  If `use` names the WIT of the interface, each function of the interface is a function of the module. The context is
+  the last argument:
 
       defmodule MyApp.Calculator do
         use Exosuit.Provider, wit: "wit", interface: "my:math/calculator"
@@ -75,17 +77,18 @@ defmodule Exosuit.Provider do
         def divide(a, b, _context), do: {:ok, div(a, b)}
       end
 
-  The compiler refuses a module that lacks a function. `MyApp.Calculator.Behaviour` has the callbacks with their types.
-  A name that Elixir reserves ends with an underscore: `end_`. With `structs: true`, the records that the interface
-  defines come as structs: `%MyApp.Calculator.Point{}` for `record point`.
+  If a function is missing, the module does not compile. `MyApp.Calculator.Behaviour` has the callbacks with their
+  types. A name that Elixir reserves ends with an underscore: `end_`. With `structs: true`, the records that the
+  interface defines are structs: `%MyApp.Calculator.Point{}` for `record point`.
 
   The return value is the result of the function, in the form that `Exosuit.Wit` has for its type: `{:ok, value}` or
-  `{:error, value}` for a `result`, otherwise the plain value. If a call cannot be answered, raise.
+  `{:error, value}` for a `result`, otherwise the plain value. If the function cannot answer a call, raise an
+  exception.
 
   **Resources**: for a function that returns `own<T>`, return `Exosuit.Resource.new(state)`, where the state is any
   term. When the guest passes the resource to a function of the provider, or calls a method, the provider gets the
-  state. `c:handle_drop/3` is called when the resource has ended. An instance of a guest may have at most 4096 resources
-  of others.
+  state. `c:handle_drop/3` is called when the resource has ended. An instance of a guest may hold at most 4096
+  resources that others made.
 
       # package my:shop; interface carts { resource cart { constructor(owner: string); count: func() -> u32; } }
       defmodule MyApp.Carts do
@@ -111,24 +114,24 @@ defmodule Exosuit.Provider do
   their errors are strings. `guides/keyvalue.md` has an example.
 
   **Calls** run at the same time, each in a process of its own. The process is killed at the deadline, or when the
-  caller ends. While `:max_calls` calls run, further ones are refused as `:overloaded`. A raise or an exit affects that
-  call alone: the guest gets an error that names only the exception, and the host emits an `invocation_failed` event. If
-  the function returns a `result` with a string as its error, the guest gets the text as that error; otherwise the guest
-  traps.
+  caller ends. While `:max_calls` calls run, further calls are refused as `:overloaded`. An exception or an exit
+  affects that call alone: the guest gets an error that names only the exception, and the host emits an
+  `invocation_failed` event. If the WIT function returns a `result` with a string as its error, the guest gets the
+  text as that error. Otherwise the guest traps.
 
   **`init/1`, `put_link/2` and `delete_link/2`** run one after another in the provider's process. Processes that they
   start with `start_link` end with that process. Slow work there delays links, not calls. If the process crashes,
-  running calls fail, and it is started again: `init/1`, then `put_link/2` for every link.
+  running calls fail. Then the provider starts again, with `init/1` and a `put_link/2` for every link.
 
   **Health**: the optional callback `health/1` says whether the provider can work. Without `health/1`, a provider is
   healthy while its processes run.
 
   **Calls of actors**: a provider may call actors with `Exosuit.call/5`. To end such a call in time, give it the
-  `:timeout` that `Exosuit.Provider.Context.time_left/1` returns. In the process of a call, the provider is the caller.
-  It may call only the actors to which a link of the call's contract and name joins it: see `Exosuit.Origin`.
+  `:timeout` that `Exosuit.Provider.Context.time_left/1` returns. In the process of a call, the provider counts as
+  the caller. It may call only actors that a link of the same contract and name joins to it: see `Exosuit.Origin`.
 
-  **The state** comes from `init/1` and the links. A call gets a copy of the state at its start. Keep large data, and
-  data that calls change, in a process or a table.
+  **The state** comes from `init/1` and the callbacks of links. A call gets a copy of the state when it starts. Keep
+  large data, and data that calls change, in a process or a table.
 
       Module        init/1, put_link/2, delete_link/2
       ├── Health        asks at intervals (linked)
@@ -146,10 +149,10 @@ defmodule Exosuit.Provider do
 
   @type state :: term()
 
-  @doc "The contracts of the provider. `use` defines this from its options."
+  @doc "Returns the contracts of the provider. `use` defines this from its options."
   @callback contracts() :: [String.t(), ...]
 
-  @doc "How many calls may run at a time. `use` defines this from its options."
+  @doc "Returns how many calls may run at a time. `use` defines this from its options."
   @callback max_calls() :: pos_integer()
 
   @doc """
@@ -159,12 +162,13 @@ defmodule Exosuit.Provider do
               {:ok, state()} | {:error, String.t()}
 
   @doc """
-  Accepts a link: before the first call through it, when its values have changed, and after a restart of the
-  provider. To refuse the link, return an error and change nothing. A link that had other values keeps them,
-  and the caller that made the change gets the error.
+  Accepts a link. It is called before the first call through the link, when the values of the link have changed, and
+  after a restart of the provider. To refuse the link, return an error and change nothing. The caller that put the
+  link gets the error, and an existing link keeps its old values.
 
-  If this raises or takes longer than 30 seconds, the change is refused as well. The provider may have changed
-  something by then. Therefore it gets the link with its old values again, or `delete_link/2` for a new link.
+  If `put_link/2` raises or takes longer than 30 seconds, the change is refused as well. The provider may have
+  changed something by then. Therefore `put_link/2` is called again with the old values, or `delete_link/2` for a new
+  link.
   """
   @callback put_link(Link.t(), state()) :: {:ok, state()} | {:error, String.t()}
 
@@ -172,15 +176,15 @@ defmodule Exosuit.Provider do
   @callback delete_link(Link.t(), state()) :: {:ok, state()}
 
   @doc """
-  Answers a call that came with bytes. The text of an error reaches the guest.
+  Answers a call whose payload is bytes. The guest gets the text of an error.
 
-  `context` has the link that the call came through, and the deadline of the answer.
+  `context` has the link of the call, and the deadline of the answer.
   """
   @callback handle_invocation(operation :: String.t(), payload :: binary(), Context.t()) ::
               {:ok, iodata()} | {:error, String.t() | :unknown_operation}
 
   @doc """
-  Answers a call of a WIT function, `my:math/calculator@1.0.0#add`. Returns the result of the function, see
+  Answers a call of a WIT function, such as `my:math/calculator@1.0.0#add`. Returns the result of the function, see
   `Exosuit.Wit`.
 
   The name has a version if the guest's import has one.
@@ -189,20 +193,20 @@ defmodule Exosuit.Provider do
               Wit.value() | {:error, :unknown_operation}
 
   @doc """
-  Called when a resource that the provider made has ended: its guest dropped it, or its guest has ended. `type` is
-  `"my:shop/carts/cart"`. Optional.
+  Called when a resource that the provider made has ended, because the guest dropped it or has ended. `type` is a
+  text such as `"my:shop/carts/cart"`. Optional.
 
-  Runs in a process of its own, for at most 30 seconds, and nobody waits for it. It is not called for a resource that
-  the guest gave back to the provider as an argument of type `own<T>`. If the link was deleted in the meantime, the link
-  in the context has no values.
+  Runs in a process of its own, for at most 30 seconds. No other process waits for it. It is not called for a
+  resource that the guest gave back to the provider as an argument of type `own<T>`. If the link was deleted in the
+  meantime, the link in the context has no values.
   """
   @callback handle_drop(type :: String.t(), state :: term(), Context.t()) :: term()
 
   @doc """
-  Checks whether the provider can work: `:ok`, or a text with the reason why it cannot. Optional.
+  Checks whether the provider can work. Returns `:ok`, or an error with the reason. Optional.
 
-  The host calls it after the start and then at intervals (`:health_interval`), in a process of its own, for
-  at most five seconds. If two checks in a row fail or do not answer, the provider is restarted.
+  The host calls it after the start of the provider and then at intervals (`:health_interval`), in a separate
+  process, for at most five seconds. If two checks in a row fail or do not answer, the provider is restarted.
   """
   @callback health(state()) :: :ok | {:error, String.t()}
 

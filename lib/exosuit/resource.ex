@@ -16,7 +16,7 @@ defmodule Exosuit.Resource do
   got it ends. The instance and all its resources end when
 
   - its last resource has ended or was given away;
-  - no call came for as long as the actor's option `:resource_idle` says, by default five minutes;
+  - no call came for the time of the actor's option `:resource_idle`, by default five minutes;
   - a call in it traps, reaches a limit, or is given up, for example at its deadline;
   - the actor is stopped, restarted or updated.
 
@@ -25,19 +25,20 @@ defmodule Exosuit.Resource do
 
   ## Ownership
 
-  An argument of type `own<T>` is given away: the guest owns it then, and each later use of the handle is an error. An
-  argument of type `borrow<T>` is lent for the time of the call.
+  An argument of type `own<T>` is given away: from then on, the guest owns the resource, and each later use of the
+  handle is an error. An argument of type `borrow<T>` is lent for the time of the call.
 
-  `drop/1` drops a resource. The garbage collector does so when no process has the struct any more. The destructor of
-  the guest then runs on another thread, and may take as long as the call that pinned the instance. Nobody waits for it.
+  `drop/1` drops a resource. The garbage collector also drops it when no process has the struct any more. The
+  destructor of the guest then runs on another thread, and may take as long as the call that pinned the instance. No
+  process waits for it.
 
-  A struct may be sent to other processes of its node. It works on the host that made it, and on no other.
+  A struct may be sent to other processes of its node. It works only on the host that made it.
 
   ## Limits
 
-  The pinned instances of an actor are at most as many as its `:instances`, and at most half of its share of the
-  engine's pool. A call that would need one more is refused as `:overloaded`. An instance keeps at most 4096 resources
-  for its caller.
+  An actor has at most as many pinned instances as its `:instances`, and at most half of its share of the engine's
+  pool. A call that needs a further one is refused as `:overloaded`. An instance keeps at most 4096 resources for its
+  caller.
 
   ## Providers
 
@@ -48,7 +49,7 @@ defmodule Exosuit.Resource do
 
   @typedoc """
   `type` is the interface without its version, and the name (`"acme:shop/carts/cart"`). `owner` is the actor or the
-  provider that made it. Both are `nil` in a struct of `new/1`. `inspect/1` shows both.
+  provider that made the resource. Both are `nil` in a struct of `new/1`. `inspect/1` shows both.
   """
   @type t :: %__MODULE__{
           ref: reference() | {:state, term()},
@@ -60,7 +61,7 @@ defmodule Exosuit.Resource do
   defstruct [:ref, :type, :owner]
 
   @doc """
-  Makes a resource from a state. A provider returns it from a function whose result has `own<T>`.
+  Makes a resource from a state. A provider returns it from a function whose result contains `own<T>`.
 
   The state is copied when the guest gets the answer, and at each call that uses the resource. Keep large data, and data
   that changes, in a process or a table, and put its pid or key into the state.

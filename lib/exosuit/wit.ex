@@ -1,8 +1,8 @@
 defmodule Exosuit.Wit do
   @moduledoc """
-  The Elixir form of each WIT type. Arguments and results have it in `Exosuit.call/5` on a component, in modules by
-  `Exosuit.Component`, and in providers (`c:Exosuit.Provider.handle_function/3`). `guides/components.md` has an example
-  of each type.
+  The Elixir form of each WIT type. Arguments and results have this form in calls of components (`Exosuit.call/5`),
+  in modules of `Exosuit.Component`, and in providers (`c:Exosuit.Provider.handle_function/3`).
+  `guides/components.md` has an example of each type.
 
   | WIT | Elixir |
   |---|---|
@@ -25,8 +25,8 @@ defmodule Exosuit.Wit do
   | `own<T>`, `borrow<T>` | an `Exosuit.Resource`; the provider that made the resource gets its state instead |
   | no result | `nil` |
 
-  Names have underscores: the field `reply-to` is `:reply_to`. The names of enums, variants and flags are also accepted
-  as strings.
+  Names have underscores instead of hyphens: the field `reply-to` is `:reply_to`. The names of enums, variants and
+  flags are also accepted as strings.
 
   Streams and futures are not supported yet. A component with a list of a fixed length (`list<T, 4>`) is refused.
 
@@ -36,28 +36,27 @@ defmodule Exosuit.Wit do
   `{:error, %Exosuit.Error{reason: :invalid_input}}`. The detail names the function and the path: `shop#place:
   order.lines[3].price: expected an f64, got a text or bytes`.
 
-  If the answer of a provider does not fit, the call of the guest fails. A function that returns a `result` with a
-  string as its error gives the guest that text instead.
+  If the answer of a provider does not fit its type, the call of the guest fails. If the function returns a `result`
+  with a string as its error, the guest gets the reason as that error instead.
 
   ## Limits
 
-  A value may be nested 64 deep. The values of a call may together take as many bytes as the memory limit of the actor.
-  Each value counts 40 bytes, each byte of a `list<u8>` as well, and names of fields count in addition.
+  Values may be nested up to 64 levels deep. The values of a call may together take as many bytes as the memory limit
+  of the actor. Each value counts 40 bytes, also each byte of a `list<u8>`. Names of fields count in addition.
 
-  A call copies its values several times on their way. For example, a list of a million records of three fields takes
-  136 MB in Elixir. Its way to a guest and back took 880 MB more at the peak, the guest's memory and the answer included
-  (measured in December 2026 by `bench/records.exs`).
+  A call copies its values several times. For example, a list of a million records with three fields each takes 136
+  MB in Elixir. Passing it to a guest and back took 880 MB more at the peak, including the guest's memory and the
+  answer (measured in December 2026 by `bench/records.exs`).
 
-  Functions that take and return nothing but strings and `list<u8>` have no such limit, and their bytes are copied
-  once: at most two arguments, the first of two a string, and as result nothing, a string, a `list<u8>`, or a `result`
-  of one of these with a string as its error.
+  Some functions with only strings and `list<u8>` have no such limit, and their bytes are copied once. Such a
+  function has at most two arguments, and the first of two is a string. It returns nothing, a string, a `list<u8>`,
+  or a `result` of one of these with a string as its error.
 
   ## Names and atoms
 
-  When a component is loaded, the names in its types become atoms, which stay until the VM ends. A component may add at
-  most 8 192 names that no component before it had, and all components together 131 072. A component that needs more is
-  refused. Values make no atoms: if a value comes from another host and has a name that no component
-  of this host has, the name stays a string.
+  When a component is loaded, the names in its types become atoms, which stay until the VM ends. A component may add
+  at most 8 192 new names, and all components together 131 072. A component that needs more is refused. Values never
+  create atoms: if a value from another host has a name that no component of this host has, the name stays a string.
   """
 
   @typedoc "A value of WIT in Elixir."

@@ -14,7 +14,7 @@ defmodule Exosuit.World do
   | `own<T>`, `borrow<T>` | `{:own, interface, name}`, `{:borrow, interface, name}` |
   | `stream<T>`, `future<T>`, `map<K, V>`, `list<T, N>` | `{:stream, t}`, `{:future, t}`, `{:map, k, v}`, `{:list, t, n}` |
 
-  Names are strings with the hyphens of WIT. Reading a file makes no atom.
+  Names are strings with the hyphens of WIT. Reading a file does not create atoms.
   """
 
   alias Exosuit.{Claims, Config, Error, Native}
@@ -43,8 +43,8 @@ defmodule Exosuit.World do
   @names Map.new(@primitives, &{Atom.to_string(&1), &1})
 
   @doc """
-  Reads a world from a directory or file of WIT, with its `deps`, or from a component. `name` may be `nil` if there is
-  only one world. Blocks the calling process.
+  Reads a world from a component, or from a directory or file of WIT with its `deps`. If there is only one world,
+  `name` may be `nil`. Blocks the calling process.
   """
   @spec read(Path.t(), String.t() | nil) :: {:ok, t()} | {:error, Error.t()}
   def read(path, name \\ nil) do
@@ -52,8 +52,8 @@ defmodule Exosuit.World do
   end
 
   @doc """
-  Reads an interface by its name, `acme:kv/store`. If there are several versions, the name must have one, as in
-  `acme:kv/store@1.0.0`. Blocks the calling process.
+  Reads an interface by its name, such as `acme:kv/store`. If there are several versions, the name must include the
+  version: `acme:kv/store@1.0.0`. Blocks the calling process.
   """
   @spec read_interface(Path.t(), String.t()) :: {:ok, Interface.t()} | {:error, Error.t()}
   def read_interface(path, name) do
@@ -67,8 +67,8 @@ defmodule Exosuit.World do
   def docs(%__MODULE__{docs: docs}), do: docs
 
   @doc """
-  Describes the bytes of a Wasm file without compiling them. `on` has the id that the code would have on a host, if any,
-  and the host's inventory. Blocks the calling process.
+  Describes the bytes of a Wasm file without compiling them. `on` has the inventory of a host, and the id of the code
+  on that host, if any. Blocks the calling process.
   """
   @spec describe(binary(), {String.t() | nil, map()} | nil) ::
           {:ok, Description.t()} | {:error, Error.t()}
@@ -101,8 +101,8 @@ defmodule Exosuit.World do
       {:ok, %{world: world}} = Exosuit.describe("plugin.wasm")
       :ok = Exosuit.World.check_exports(world, wanted)
 
-  Types must have the same fields and cases; their names may differ. The error is `:invalid_module`, and names the first
-  difference: `transform: order.lines[].price: expected f64, got u32`.
+  Types must have the same fields and cases; the names of types may differ. The error is `:invalid_module`, and names
+  the first difference: `transform: order.lines[].price: expected f64, got u32`.
   """
   @spec check_exports(t(), t()) :: :ok | {:error, Error.t()}
   def check_exports(%__MODULE__{} = world, %__MODULE__{} = wanted) do

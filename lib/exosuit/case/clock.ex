@@ -1,15 +1,16 @@
 defmodule Exosuit.Case.Clock do
   @moduledoc """
-  A clock for tests. Guests see its time instead of the machine's. It stands still until the test moves it.
+  A clock for tests. Guests see its time instead of the time of the machine. The clock stands still until the test
+  moves it.
 
       clock = Exosuit.Case.Clock.new(~U[2026-12-24 08:00:00Z])
       host = start_host!(actors: [shop: "shop.wasm"], clock: clock)
 
       Exosuit.Case.Clock.advance(clock, :timer.hours(24))
 
-  It is the wall clock and the monotonic clock of guests, in WASI 0.2 and in preview 1. A guest that sleeps waits in
-  real time, and does not move the clock. A guest that loops until a certain time never ends by itself. The deadlines of
-  calls, and all times of the host, stay those of the machine.
+  Guests see it as wall clock and as monotonic clock, in WASI 0.2 and in preview 1. A guest that sleeps waits in real
+  time, and does not move the clock. A guest that loops until a certain time never ends by itself. The deadlines of
+  calls, and all times of the host, are those of the machine.
 
   For tests only. A clock may serve several hosts, and any process may move it.
   """

@@ -1,17 +1,17 @@
 defmodule Exosuit.Provider.Builtin do
   @moduledoc """
-  The process of a running built-in provider. The provider ends with it.
+  The process of a running built-in provider. The provider ends with its process.
 
-  If the provider cannot take a link at its start, because a port is in use for example, the directory and an event
-  have the error, and the other links are served. Calls do not pass through this process. When it ends, for any
-  reason, the provider's sockets and files are closed, and calls through its links are refused until its successor
-  runs.
+  If the provider refuses a link when it starts, for example because a port is in use, the directory and an event
+  have the error, and the other links are served. Calls do not pass through this process. When the process ends, for
+  any reason, the provider's sockets and files are closed, and calls through its links are refused until the provider
+  runs again.
 
   ## Messages
 
   Sends `{:exosuit_started, self(), nil}` or `{:exosuit_failed, self(), error}` to the process that started it;
-  `Exosuit.Provider.Module` sends `{:exosuit_crashed, self(), error}` as well, if the provider's own `init/1` crashes.
-  After a failure it ends normally.
+  `Exosuit.Provider.Module` sends `{:exosuit_crashed, self(), error}` as well, if the provider's own `init/1`
+  crashes. After a failure, the process ends normally.
   """
   use Exosuit.Server, restart: :temporary
 

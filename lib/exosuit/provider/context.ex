@@ -1,11 +1,11 @@
 defmodule Exosuit.Provider.Context do
   @moduledoc """
-  The context of a call: everything besides its operation and payload.
+  The context of a call: everything except its operation and payload.
 
   - `host`, `provider`: the name of the host, and the provider's id
   - `link`: the link of the call: the actor's id, and the values
   - `deadline`: the end of the call's time, in milliseconds of `System.monotonic_time/1`
-  - `state`: the provider's state, as `init/1` and the links have left it
+  - `state`: the provider's state, as `init/1` and the callbacks of links returned it
   """
 
   @type t :: %__MODULE__{
@@ -20,7 +20,7 @@ defmodule Exosuit.Provider.Context do
   @enforce_keys [:host, :provider, :link, :deadline, :state]
   defstruct [:host, :provider, :link, :deadline, :state]
 
-  @doc "The milliseconds until the deadline: a timeout for calls that the provider makes."
+  @doc "Returns the milliseconds until the deadline, as a timeout for calls that the provider makes."
   @spec time_left(t()) :: non_neg_integer()
   def time_left(%__MODULE__{deadline: deadline}) do
     max(deadline - System.monotonic_time(:millisecond), 0)

@@ -1,10 +1,11 @@
 defmodule Exosuit.World.Answer do
   @moduledoc """
-  Who answers an import of a component, or a contract that the token of a module names. See `Exosuit.describe/3`.
+  Says who answers an import of a component, or a contract that the token of a module names. See
+  `Exosuit.describe/3`.
 
   - `import`: the import (`"wasi:keyvalue/store@0.2.0-draft"`), or the contract (`"wasmcloud:keyvalue"`).
-  - `by`: `:host`, the host itself; `:link`, the target of a link; `:nobody`, so calls fail; `:nothing`, because the import
-    has only types.
+  - `by`: `:host` is the host itself; `:link` is the target of a link; with `:nobody`, calls fail; with `:nothing`,
+    the import has only types, so there is nothing to call.
   - `contract`: the contract that a link needs to cover the import.
   - `links`: the links of the actor that cover the import. `kind` is `:actor` or `:provider`, or nil if the target does not
     run on this host. `target_status` is the target's status, `status` that of the link, and `error` says why the link

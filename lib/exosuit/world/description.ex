@@ -6,11 +6,12 @@ defmodule Exosuit.World.Description do
   - `size`: the size in bytes.
   - `world`: the imports and exports of a component.
   - `module`: the imports (module and name) and exports of a module.
-  - `producers`: the languages and tools that made it, with their versions, by `"language"`, `"processed-by"`, `"sdk"`.
+  - `producers`: the languages and tools that made the file, with their versions, by `"language"`, `"processed-by"`,
+    `"sdk"`.
   - `core_modules`: the number of core modules in it.
   - `needs`: what an instance needs at its start: the number of core `instances`, of their `memories` and of their `tables`,
     and the initial size of all memories in bytes (`memory`).
-  - `claims`: the claims of its token, `:unsigned`, or the error with which a host would refuse it.
+  - `claims`: the claims of its token, `:unsigned`, or the error with which a host would refuse the file.
   - `answers`: who answers each import of a component, in the order of the imports, or each contract that the token of a
     wasmbus module names: a list of `Exosuit.World.Answer`.
   - `unanswered`: the imports that nothing can answer on a host, each with the reason.

@@ -1,6 +1,6 @@
 defmodule Exosuit.World.Function do
   @moduledoc """
-  A function of WIT. `signature` is all of it as WIT writes it: `func(order: order) -> result<order, string>`.
+  A function of WIT. `signature` is its type in WIT: `func(order: order) -> result<order, string>`.
   """
 
   alias Exosuit.World

@@ -1,10 +1,10 @@
 defmodule Exosuit.World.Interface do
-  @moduledoc "Functions and types under a name, `acme:shop/orders@1.0.0`, or of the world itself (`nil`)."
+  @moduledoc "Functions and types under a name such as `acme:shop/orders@1.0.0`, or of the world itself (name `nil`)."
 
   alias Exosuit.World
   alias Exosuit.World.Function
 
-  @typedoc "A field, case or flag. A field has a type, a case may have one."
+  @typedoc "A field, case or flag. A field has a type, and a case may have a type."
   @type part :: %{name: String.t(), docs: String.t() | nil, type: World.type() | nil}
 
   @type shape ::

@@ -1,7 +1,7 @@
 defmodule Mix.Tasks.Exosuit.Gen.Component do
   @shortdoc "Writes the Elixir module of a component's world"
   @moduledoc """
-  Writes the module that `use Exosuit.Component` makes from a world, as source.
+  Writes the source of the module that `use Exosuit.Component` makes from a world.
 
       mix exosuit.gen.component MyApp.Shop --wit wit --world shop --actor shop
 
@@ -12,7 +12,7 @@ defmodule Mix.Tasks.Exosuit.Gen.Component do
   - `--wit PATH`: a directory or file of WIT, or a component. Required.
   - `--world NAME`: the world; optional if there is only one.
   - `--host MODULE`, `--actor ID`: the host and the actor that the functions call by default.
-  - `--structs`: makes structs of records.
+  - `--structs`: functions return structs for records.
   - `--output FILE`: the file to write.
   """
   use Mix.Task

@@ -1,7 +1,7 @@
 defmodule Mix.Tasks.Exosuit.Gen.Provider do
   @shortdoc "Writes an Elixir provider of a WIT interface"
   @moduledoc """
-  Writes a provider with a function for each function of an interface, for you to fill in.
+  Writes a provider with a function for each function of an interface. You fill in the bodies.
 
       mix exosuit.gen.provider MyApp.Bank --wit wit --interface acme:money/bank
 
@@ -11,7 +11,7 @@ defmodule Mix.Tasks.Exosuit.Gen.Provider do
 
   - `--wit PATH`: a directory or file of WIT. Required.
   - `--interface NAME`: the interface that the provider implements. Required.
-  - `--structs`: makes structs of records.
+  - `--structs`: functions get structs for records.
   - `--output FILE`: the file to write.
   """
   use Mix.Task
