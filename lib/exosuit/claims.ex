@@ -147,8 +147,8 @@ defmodule Exosuit.Claims do
 
   def check_issuer(%{issuer: current}, new, _permissions) do
     detail =
-      "the issuer is #{issuer(new)}, but #{current} signed what runs: an update comes from the same " <>
-        "issuer, unless allow_issuer_change says otherwise"
+      "the issuer is #{issuer(new)}, but #{current} signed the running code: an update needs the " <>
+        "same issuer, unless allow_issuer_change allows another one"
 
     {:error, Error.new(:invalid_claims, detail)}
   end

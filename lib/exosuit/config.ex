@@ -58,12 +58,12 @@ defmodule Exosuit.Config do
     unsigned: [
       type: {:in, [:deny, :allow]},
       default: :deny,
-      doc: "whether actors without a token may run; only their links then restrict them."
+      doc: "whether actors without a token may run. If so, only their links restrict them."
     ],
     legacy_hash: [
       type: {:in, [:check, :ignore]},
       default: :check,
-      doc: "whether tokens of `wascap_revision` below 3 must match their module's hash, too."
+      doc: "whether old tokens (`wascap_revision` below 3) must match the hash of their module."
     ],
     links: [
       type: {:in, [:lenient, :strict]},
@@ -77,22 +77,22 @@ defmodule Exosuit.Config do
       type: :string_map,
       default: %{},
       doc:
-        "the labels that spread requirements are matched with; `hostcore.arch`, `hostcore.os` and " <>
-          "`hostcore.osfamily` are set by the host."
+        "the labels that the spreads of a manifest may require. The host sets `hostcore.arch`, " <>
+          "`hostcore.os` and `hostcore.osfamily`."
     ],
     data_dir: [
       type: {"a path or nil", &__MODULE__.path?/1},
       default: nil,
       doc:
         "the directory of the host's identity, its applications, its providers' files and its control " <>
-          "socket (`Exosuit.Control`); without it, data is kept in memory and there is no socket."
+          "socket (`Exosuit.Control`). Without it, data is kept in memory, and the host has no socket."
     ],
     identity: [
       type: {:in, [:keep, :new]},
       default: :keep,
       doc:
-        "`:keep` stores the host's key and friendly name in the data directory, so that it is the same " <>
-          "host after a restart; with `:new`, or without a data directory, it is a new host each time."
+        "`:keep` stores the host's key and friendly name in the data directory, so the host keeps them " <>
+          "after a restart. With `:new`, or without a data directory, it gets new ones at each start."
     ],
     actors: [
       type: {"a list of {code, options} as of Exosuit.start_actor/3", &__MODULE__.items?/1},
@@ -125,7 +125,7 @@ defmodule Exosuit.Config do
     call_timeout: [
       type: :milliseconds,
       default: 5_000,
-      doc: "the timeout of calls without a timeout of their own, in milliseconds."
+      doc: "the timeout in milliseconds of calls that do not set a timeout."
     ],
     max_depth: [
       type: :depth,
@@ -135,12 +135,13 @@ defmodule Exosuit.Config do
     memory_limit: [
       type: :bytes,
       default: 268_435_456,
-      doc: "bytes of linear memory that an instance may have, unless its actor says otherwise."
+      doc: "bytes of linear memory that an instance may have, unless its actor has its own limit."
     ],
     queue: [
       type: :number,
       default: 1_024,
-      doc: "calls that may wait for an instance of one actor; the next is refused as overloaded."
+      doc:
+        "calls that may wait for an instance of one actor; further calls are refused as overloaded."
     ],
     compile: [
       type: {:options, @compile_limits},
@@ -156,8 +157,8 @@ defmodule Exosuit.Config do
       type: :pos_integer,
       default: 30_000,
       doc:
-        "milliseconds between two health checks of a provider; after two failures in a row it is " <>
-          "restarted."
+        "milliseconds between two health checks of a provider. After two failures in a row, the provider " <>
+          "is restarted."
     ],
     drain_timeout: [
       type: :wait,
@@ -180,22 +181,22 @@ defmodule Exosuit.Config do
       type: {"true, false, or a list of absolute directories", &__MODULE__.files?/1},
       default: false,
       doc:
-        "the files of this machine that commands of the lattice may start: all, none, or those " <>
-          "below some directories."
+        "the files of this machine that commands of the lattice may start: all (`true`), none (`false`), " <>
+          "or those below the given directories."
     ],
     simulation: [
       type: {"[clock: reference, seed: 64-bit integer], or nil", &__MODULE__.simulation?/1},
       default: nil,
       doc:
-        "for tests alone: the time and the random numbers that guests see in place of the machine's. " <>
+        "only for tests: the time and the random numbers that guests see instead of the machine's. " <>
           "`Exosuit.Case` sets it."
     ],
     wadm_api: [
       type: :boolean,
       default: false,
       doc:
-        "whether the host answers the API of wadm from its applications, for tools of wasmCloud; the start " <>
-          "is refused if a wadm answers already."
+        "whether the host answers the API of wadm for its applications, so that tools for wadm work. The " <>
+          "host does not start if wadm itself answers already."
     ],
     nats: [
       type: {:secret, {"options, or nil", &Nats.options?/1}},
@@ -227,7 +228,7 @@ defmodule Exosuit.Config do
           providers: Labels.check_names(Map.keys(config.providers))
         ],
         {:error, detail} <- [result],
-        do: raise(ArgumentError, "expected less in :#{option}: #{detail}")
+        do: raise(ArgumentError, "the option :#{option} is too large: #{detail}")
 
     config
   end

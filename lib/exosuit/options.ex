@@ -125,7 +125,7 @@ defmodule Exosuit.Options do
   # The values of a configuration may be secrets, so only its keys are shown.
   defp found(:string_map, %{} = map) when not is_struct(map) do
     wrong = for {key, value} <- map, not (text?(key) and text?(value)), do: key
-    "others in #{inspect(wrong)}"
+    "other keys or values at #{inspect(wrong)}"
   end
 
   defp found({:secret, _check}, _value), do: "something else"

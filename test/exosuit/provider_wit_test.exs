@@ -172,13 +172,13 @@ defmodule Exosuit.ProviderWitTest do
       refute text =~ "secret"
     end
 
-    test "that gives what is no value says what and where, with an event", %{host: host} do
+    test "that gives a value of the wrong type says what and where, with an event", %{host: host} do
       id = serve!(host)
       :ok = Exosuit.subscribe(host)
 
       for {command, said} <- [{"pid", "got a pid"}, {"map", "a map's key"}] do
         assert {:error, %Error{detail: detail}} = greet(host, command)
-        assert detail =~ "Calculator answered #{@interface}greet with what is no value: "
+        assert detail =~ "Calculator answered #{@interface}greet with a value of the wrong type: "
         assert detail =~ said
         refute detail =~ "secret"
         assert_receive {:exosuit_event, %{type: "invocation_failed", data: %{target: ^id} = data}}

@@ -24,13 +24,13 @@ defmodule Exosuit.Config.Engine do
       type: {"an integer from 0 to #{@most_slots}", &__MODULE__.slots?/1},
       default: 1_000,
       doc:
-        "instances that can be alive at once; 0 turns the pool off: instances start more slowly, and " <>
-          "have no such bound."
+        "instances that can be alive at once. 0 turns the pool off: instances then start more slowly, " <>
+          "and their number has no bound."
     ],
     actor_share: [
       type: {"an integer from 1 to 100", &__MODULE__.percent?/1},
       default: 75,
-      doc: "the percentage of the pool that one actor may use at once; its further calls wait."
+      doc: "the percentage of the pool that one actor may use at once; further calls of it wait."
     ],
     module_bytes: [
       type: {"an integer from 1 to #{@most_module_bytes}", &__MODULE__.bytes?/1},

@@ -50,7 +50,7 @@ defmodule Exosuit.Config.Nats do
          {"a list of addresses, as in `nats://host:4222`, or a form of `Exosuit.Secret` that has them " <>
             "with commas between", &__MODULE__.servers?/1}},
       default: ["nats://127.0.0.1:4222"],
-      doc: "the NATS servers to connect to, one of which is used; `tls://` requires TLS."
+      doc: "the NATS servers; the host connects to one of them. `tls://` requires TLS."
     ],
     seed: [
       type: @seed,
@@ -58,7 +58,11 @@ defmodule Exosuit.Config.Nats do
       doc: "the seed of a user's key (`SU…`), with or without a `:jwt`."
     ],
     jwt: [type: @secret, default: nil, doc: "the user's JWT; requires the `:seed`."],
-    credentials: [type: @path, default: nil, doc: "the file that holds both, as `nsc` makes it."],
+    credentials: [
+      type: @path,
+      default: nil,
+      doc: "a file with the JWT and the seed, as `nsc` makes it."
+    ],
     user: [type: @text, default: nil, doc: "a user name; requires the `:password`."],
     password: [type: @secret, default: nil, doc: "the user's password."],
     token: [type: @secret, default: nil, doc: "a token that all clients share."],
@@ -88,7 +92,7 @@ defmodule Exosuit.Config.Nats do
     rpc: [
       type: {"options of a connection, or nil", &__MODULE__.options?/1},
       default: nil,
-      doc: "options of the connection for calls, if they differ from these."
+      doc: "options of the connection for calls, if they differ from the options here."
     ],
     domain: [type: @path, default: nil, doc: "the JetStream domain of the shared state."],
     replicas: [
@@ -113,15 +117,15 @@ defmodule Exosuit.Config.Nats do
       type: @seed,
       default: nil,
       doc:
-        "the cluster's seed (`SC…`), which authenticates the calls of this host; without it, the host " <>
-          "makes a key that no other host knows."
+        "the cluster's seed (`SC…`), which authenticates the calls of this host. Without it, the host " <>
+          "makes its own key, and other hosts refuse its calls."
     ],
     accepted_cluster_seed: [
       type: @seed,
       default: nil,
       doc:
-        "the seed of a second key of the cluster whose calls are accepted as well, while one key " <>
-          "replaces the other."
+        "the seed of a second key of the cluster. Calls with this key are accepted as well, so that one " <>
+          "key can replace the other."
     ],
     cluster_issuers: [
       type: {"a list of cluster keys (`C…`)", &__MODULE__.issuers?/1},

@@ -49,7 +49,7 @@ defmodule Exosuit.Provider.Failure do
   defp ending({:shutdown, {:invalid_answer, _, _} = reason}), do: ending(reason)
 
   defp ending({:invalid_answer, operation, why}) when is_binary(operation) and is_binary(why),
-    do: "answered #{operation} with what is no value: #{why}"
+    do: "answered #{operation} with a value of the wrong type: #{why}"
 
   defp ending({{:nocatch, _value}, trace}) when is_list(trace),
     do: "threw a value that was not caught"

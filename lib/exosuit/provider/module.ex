@@ -237,7 +237,8 @@ defmodule Exosuit.Provider.Module do
         {:error, text}
 
       _other ->
-        {:fallen, "#{inspect(keeper.module)}.#{callback} gave neither {:ok, state} nor text"}
+        {:fallen,
+         "expected #{inspect(keeper.module)}.#{callback} to return {:ok, state} or {:error, text}"}
     end
   rescue
     exception -> {:fallen, Failure.locate(keeper.module, {exception, __STACKTRACE__})}

@@ -193,7 +193,7 @@ defmodule Exosuit.World.Code do
       operation = Interface.operation(interface, function)
 
       text =
-        "#{operation} is left out: #{function.signature} has a stream or another type that does not pass yet"
+        "#{operation} is left out: #{function.signature} has a stream or another type that is not supported yet"
 
       IO.warn(text, Macro.Env.stacktrace(env))
     end
