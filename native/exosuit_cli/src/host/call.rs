@@ -43,7 +43,7 @@ pub(crate) struct Call {
     operation: String,
     /// The payload: a text, @FILE, or - for stdin [default: none].
     payload: Option<String>,
-    /// How long to wait, like 500ms, 5s or 2m [default: the default of the host].
+    /// How long to wait, like 500ms, 5s or 2m [default: set by the host].
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     timeout: Option<Duration>,
     /// The seed of the cluster (SC...), or a file with it; it signs a call over a lattice
