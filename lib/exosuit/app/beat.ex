@@ -1,7 +1,7 @@
 defmodule Exosuit.App.Beat do
   @moduledoc """
-  The beat: a JSON object on `exosuit.beat.<lattice>` by which each member tells the others every two seconds that it
-  is there.
+  The beat: a JSON object that each member publishes on `exosuit.beat.<lattice>` every two seconds, to show the
+  other members that it runs.
 
   `host` is the member's id; placement needs its `labels`, `features` and `schema`
   (`t:Exosuit.App.Placement.member/0`). `"leaving": true` is a member's last beat. Anybody who can reach the bus may
@@ -22,7 +22,7 @@ defmodule Exosuit.App.Beat do
   @spec subject(Instance.t()) :: String.t()
   def subject(instance), do: "exosuit.beat." <> instance.config.lattice
 
-  @doc "The member that a host is."
+  @doc "The facts of a host as a member of its lattice."
   @spec member(Instance.t()) :: Placement.member()
   def member(instance) do
     modules = for {name, _module} <- instance.config.providers, do: "module:" <> name
@@ -48,7 +48,7 @@ defmodule Exosuit.App.Beat do
     Json.encode(Map.put(facts, :host, id))
   end
 
-  @doc "Reads a beat: the facts of a member, the id of one that leaves, or `:error`."
+  @doc "Reads a beat. Returns the facts of a member, the id of a member that leaves, or `:error`."
   @spec decode(binary()) :: {:member, Placement.member()} | {:left, String.t()} | :error
   def decode(text) when byte_size(text) > @max_bytes, do: :error
 

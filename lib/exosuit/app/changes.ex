@@ -2,8 +2,8 @@ defmodule Exosuit.App.Changes do
   @moduledoc """
   Changes of the bucket `:applications` as events of `Exosuit.App.Machine`. Pure.
 
-  An unreadable value gives `{:ignored, key, error, event}`: another program wrote it, and it must not stop a host. A
-  record that cannot be read is left alone like one of a newer version of Exosuit.
+  An unreadable value gives `{:ignored, key, error, event}`: another program may have written it, and it must
+  not stop a host. An unreadable record is left unchanged, like a record of a newer version of Exosuit.
   """
 
   alias Exosuit.App.{Keys, Machine, Record, Status}
@@ -35,7 +35,7 @@ defmodule Exosuit.App.Changes do
     end
   end
 
-  @doc "The store is another one, and lacks these keys."
+  @doc "The store was replaced by another one, which lacks these keys."
   @spec lost([String.t()]) :: [event()]
   def lost(keys) do
     keys = Enum.map(keys, &Keys.decode/1)
@@ -74,7 +74,7 @@ defmodule Exosuit.App.Changes do
   defp lease(_key, {app, workload}, {:ok, lease}, revision),
     do: {:lease, app, workload, lease, revision}
 
-  # Somebody has it, and has just renewed it.
+  # An unreadable lease counts as just renewed by another host.
   defp lease(key, {app, workload}, {:error, error}, revision) do
     {:ignored, key, error, {:lease, app, workload, Lease.unreadable(), revision}}
   end

@@ -13,7 +13,7 @@ defmodule Exosuit.App.Cleanup do
 
   @bucket :applications
 
-  @doc "The tasks by their purposes. `found` has the objects that the sweep before found unnamed."
+  @doc "The tasks by their purposes. `found` has the objects that the previous sweep found unnamed."
   @spec work(Instance.t(), Machine.t(), :up | :down, MapSet.t(Digest.t())) ::
           [{:sweep | :prune, (() -> term())}]
   def work(instance, machine, store, found) do

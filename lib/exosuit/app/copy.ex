@@ -1,7 +1,7 @@
 defmodule Exosuit.App.Copy do
   @moduledoc """
-  A host's copy of the applications in its data directory, so that it can serve its last share while the lattice
-  is away.
+  A host's copy of the applications in its data directory. The host runs its last share from it while the
+  lattice cannot be reached.
 
   The file `applications.copy` holds a checksum and the copy of `Exosuit.App.Machine`. Each write replaces the whole
   file. A damaged file is set aside as `applications.copy.damaged`, and the host starts without a copy. Only its owner
@@ -15,7 +15,7 @@ defmodule Exosuit.App.Copy do
   @header "exosuit-applications-1"
   @schema 1
 
-  @doc "The copy of a host, or `nil`. If there is a file that cannot be used, an event has the reason."
+  @doc "Returns the copy of a host, or `nil`. If its file cannot be used, announces an event with the reason."
   @spec load(Instance.t()) :: Machine.copy() | nil
   def load(instance) do
     case read(instance) do
@@ -35,7 +35,7 @@ defmodule Exosuit.App.Copy do
     Lattice.announce(instance, %Event.ApplicationsNotKept{reason: error.reason, error: text})
   end
 
-  @doc "The copy of a host, or `nil`. An error has the reason why there is a file that cannot be used."
+  @doc "Returns the copy of a host, or `nil` if there is no file. If the file cannot be used, the error has the reason."
   @spec read(Instance.t()) :: {:ok, Machine.copy() | nil} | {:error, Error.t()}
   def read(%Instance{config: %{data_dir: nil}}), do: {:ok, nil}
 
@@ -55,7 +55,7 @@ defmodule Exosuit.App.Copy do
 
   def write(instance, copy) do
     path = path(instance)
-    # A task may still write one while the member writes its last.
+    # A task may still write a copy while the member writes its last one.
     new = "#{path}.#{System.unique_integer([:positive])}.new"
     body = :erlang.term_to_binary(copy, [:compressed])
 
@@ -94,7 +94,7 @@ defmodule Exosuit.App.Copy do
   defp decode(_other, path), do: set_aside(path)
 
   defp upgrade({name, %Record{} = record}), do: {name, Record.upgrade(record)}
-  # An earlier version kept no more than the schema.
+  # An earlier version kept only the schema.
   defp upgrade({name, {:newer, schema}}), do: {name, {:newer, schema, nil}}
   defp upgrade(newer), do: newer
 

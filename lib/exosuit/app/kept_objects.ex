@@ -1,8 +1,8 @@
 defmodule Exosuit.App.KeptObjects do
   @moduledoc """
-  The objects that a host keeps in memory, if it has no data directory or cannot write to it. It does not fetch them
-  again for each share. The most recently used ones stay, up to a number of bytes. Bytes that a specification holds as
-  well are in memory once.
+  Keeps objects in memory for a host that has no data directory or cannot write to it, so that the host does not
+  fetch them again for each share. The most recently used objects stay, up to a number of bytes. If a
+  specification holds the same bytes, they are in memory only once.
   """
 
   use Exosuit.Server, hides_state: true
@@ -14,7 +14,7 @@ defmodule Exosuit.App.KeptObjects do
 
   defstruct objects: %{}, used: 0, max: @max_bytes
 
-  @doc "`max` is for tests: how many bytes all of them may have."
+  @doc "`max` is for tests: the maximum number of bytes of all objects together."
   @spec start_link({Instance.t(), pos_integer()} | Instance.t()) :: GenServer.on_start()
   def start_link({instance, max}) do
     GenServer.start_link(__MODULE__, max, name: Directory.via(instance.name, __MODULE__))
@@ -22,11 +22,11 @@ defmodule Exosuit.App.KeptObjects do
 
   def start_link(instance), do: start_link({instance, @max_bytes})
 
-  @doc "The bytes of an object, or `nil`. The calling process waits."
+  @doc "Returns the bytes of an object, or `nil`."
   @spec get(GenServer.server(), Digest.t()) :: binary() | nil
   def get(server, digest), do: GenServer.call(server, {:get, digest})
 
-  @doc "Keeps the bytes of an object, and forgets those that were not used for longest. Waits for nobody."
+  @doc "Keeps the bytes of an object, and forgets the least recently used objects. Returns at once."
   @spec put(GenServer.server(), Digest.t(), binary()) :: :ok
   def put(server, digest, bytes), do: GenServer.cast(server, {:put, digest, bytes})
 

@@ -4,11 +4,11 @@ defmodule Exosuit.App.Keys do
 
   | key | holds | written by |
   |---|---|---|
-  | `generation` | 32 hexadecimal digits: a store that was made anew has others | whoever finds none |
-  | `app.<name>` | `Exosuit.App.Record` | whoever changes the application |
+  | `generation` | 32 hexadecimal digits, which differ in a new store | any member that finds none |
+  | `app.<name>` | `Exosuit.App.Record` | any host that changes the application |
   | `status.<host id>.<name>` | `Exosuit.App.Status` | that host |
-  | `slots.<name>` | `Exosuit.App.Machine.Slots`: who is being updated | the members, by compare-and-set |
-  | `lease.<name>.<workload>` | `Exosuit.App.Machine.Lease`: who may run a singleton | the members, by compare-and-set |
+  | `slots.<name>` | `Exosuit.App.Machine.Slots`: the members that are being updated | the members, by compare-and-set |
+  | `lease.<name>.<workload>` | `Exosuit.App.Machine.Lease`: the member that may run a singleton | the members, by compare-and-set |
   """
 
   @type key ::
@@ -18,7 +18,7 @@ defmodule Exosuit.App.Keys do
           | {:lease, app :: String.t(), workload :: String.t()}
           | :generation
 
-  @doc "A key as the store has it."
+  @doc "The text of a key in the store."
   @spec encode(key()) :: String.t()
   def encode({:record, name}), do: "app." <> name
   def encode({:status, host, app}), do: "status.#{host}.#{app}"

@@ -1,8 +1,8 @@
 defmodule Exosuit.App.Machine do
   @moduledoc """
-  A member of a lattice as a pure state machine: `(state, event) -> {state, actions}`. The machine knows all records
-  and all members, computes the share of its host, and returns what to do next. The process around it only receives,
-  decides and acts.
+  A member of a lattice as a pure state machine: `(state, event) -> {state, actions}`. The machine knows all
+  records and all members, computes the share of its host, and returns the next actions. The process around it
+  (`Exosuit.App.Member`) only receives events and carries out actions.
 
   Times are monotonic milliseconds of this host, and come with events. The machine expects a `{:tick, now}` about every
   quarter of a beat.
@@ -12,23 +12,23 @@ defmodule Exosuit.App.Machine do
   | event | |
   |---|---|
   | `{:tick, now}` | time passed |
-  | `{:store, :up \\| :down, now}`, `{:bus, :up \\| :down, now}` | what can be reached; both are down at first |
-  | `{:record, name, record \\| {:newer, schema, source}, revision}` | what the store holds; `source` is what it holds of a newer schema |
+  | `{:store, :up \\| :down, now}`, `{:bus, :up \\| :down, now}` | whether the store and the bus can be reached; both are down at first |
+  | `{:record, name, record \\| {:newer, schema, source}, revision}` | the record in the store; `source` is the content of a record of a newer schema |
   | `{:record_deleted, name}` | somebody deleted it |
-  | `{:records_lost, names}` | the store is another one, and lacks these. For statuses and slots that it lacks, events with `nil` follow |
-  | `{:records_current, %{generation: text \\| nil, position: revision}, now}` | all events of the store's content were sent: after `:up`, and after each interruption |
+  | `{:records_lost, names}` | the store was replaced, and lacks these records. For missing statuses and slots, events with `nil` follow |
+  | `{:records_current, %{generation: text \\| nil, position: revision}, now}` | all events of the store's content were sent. Follows `:up`, and each interruption |
   | `{:generation, text \\| nil}` | the key `generation` changed |
-  | `{:status, host_id, app, status \\| nil}` | of all hosts, this one included |
-  | `{:slots, app, slots \\| nil, revision}` | revision 0 if there never were any |
+  | `{:status, host_id, app, status \\| nil}` | the status of a host, which may be this one |
+  | `{:slots, app, slots \\| nil, revision}` | revision 0 if there were never any slots |
   | `{:lease, app, workload, lease \\| nil, revision, now}` | `t:Exosuit.App.Machine.Lease.value/0`; revision 0 if the store lacks it |
-  | `{:beat, member, now}` | a member's facts; its own as well, if they change |
+  | `{:beat, member, now}` | a member's facts. This host sends its own as well, if they change |
   | `{:left, member_id, now}` | a member said that it stops |
   | `{:model, digest, model \\| {:error, error}}` | answer to `:fetch_model` |
   | `{:objects, app, version, digests, :here \\| {:error, error}}` | answer to `:fetch_objects` |
   | `{:applied, app, version, share, outcomes}` | answer to `:apply_share`: per workload `:running`, `{:starting, error \\| nil}` or `{:refused, error, final?}` |
-  | `{:health, app, version, outcomes}` | later changes of it |
-  | `{:lease_conflict, app, workload, lease \\| nil, revision, now}` | answer to `:write_lease` that was refused: what the store holds instead |
-  | `{:host_restarted, now}` | the host lost all that it ran |
+  | `{:health, app, version, outcomes}` | later changes of these outcomes |
+  | `{:lease_conflict, app, workload, lease \\| nil, revision, now}` | answer to a refused `:write_lease`: the lease in the store |
+  | `{:host_restarted, now}` | the host restarted, and runs nothing now |
   | `{:stopping, now}` | the host stops: it ends its singletons and gives their leases back |
   | `{:written, key, {:ok, revision} \\| :conflict \\| {:error, error}}` | answer to a write, once for each. `key` is `{:record, name}`, `{:status, app}`, `{:slots, app}`, `{:lease, app, workload}` or `:generation`; for the last, `{:ok, generation}` |
 
@@ -40,15 +40,15 @@ defmodule Exosuit.App.Machine do
   |---|---|
   | `{:fetch_model, digest}` | read the model from the store or the cache |
   | `{:fetch_objects, app, version, digests}` | bring these objects to this host |
-  | `{:apply_share, app, version, share}` | run this and nothing else of the application; `%{}`: stop it. `model/3` has what to run |
+  | `{:apply_share, app, version, share}` | run this share and nothing else of the application; `%{}`: stop it. `model/3` has the workloads |
   | `{:write_record, name, record, revision}` | compare-and-set |
   | `{:put_back, name, record \\| {:newer, schema, source}}` | create only |
   | `{:write_status, app, status \\| nil}` | `nil`: delete the key |
   | `{:write_slots, app, slots, revision}` | compare-and-set |
-  | `{:write_lease, app, workload, lease, revision}` | compare-and-set; one without a holder only when the singleton has ended here |
-  | `{:hold, app, workload, until}` | this host may run the singleton until then, and ends it then by itself; `:infinity`: without end |
-  | `{:write_generation, old \\| nil}` | a new generation, if it is still the old one |
-  | `:beat` | beat now, as a new member does not know this one yet |
+  | `{:write_lease, app, workload, lease, revision}` | compare-and-set. A lease without a holder is written only when the singleton has ended here |
+  | `{:hold, app, workload, until}` | this host may run the singleton until this time, and then ends it by itself; `:infinity`: without end |
+  | `{:write_generation, old \\| nil}` | write a new generation, if the store still has the old one |
+  | `:beat` | send a beat now, because a new member does not know this one yet |
   | `{:keep, copy}` | write the copy to disk; `new/2` starts from it |
   | `{:announce, event}` | an event, as in `Exosuit.Event.Types` |
 
@@ -56,14 +56,16 @@ defmodule Exosuit.App.Machine do
 
   - A host that is cut off goes on with its share, and takes over no share of another host
     (`Exosuit.App.Machine.Members`).
-  - A store that is empty, of another generation or behind the copy stops nothing; what it lacks is written again
-    (`Exosuit.App.Machine.Records`).
+  - If a store is empty, of another generation or behind the copy, nothing stops. Missing records are written
+    again (`Exosuit.App.Machine.Records`).
   - A share is applied only when its model and its objects are on this host.
-  - A workload that moves away goes on until its new host reports it running (`Exosuit.App.Machine.Handover`).
+  - A workload that moves away goes on here until its new host reports it running
+    (`Exosuit.App.Machine.Handover`).
   - A member updates only while it holds a slot (`Exosuit.App.Machine.Slots`).
   - A singleton runs only where its lease is held (`Exosuit.App.Machine.Lease`).
-  - A version that fails brings back the version before (`Exosuit.App.Machine.Share`). If it fails only on a member that ran
-    nothing of the application, while others run it, the member refuses its share instead and is passed over.
+  - If a version fails, the version before it is deployed again (`Exosuit.App.Machine.Share`). If it fails only
+    on a member that ran nothing of the application, while others run it, that member refuses its share, and
+    placement passes it over.
   """
 
   alias Exosuit.App.{Model, Placement, Record, Snapshot, Status}
@@ -96,7 +98,7 @@ defmodule Exosuit.App.Machine do
   @schema 1
 
   @doc """
-  A member with these facts, and its first actions: with a copy, to run its last share again.
+  Returns a member with these facts, and its first actions. With a copy, the actions run its last share again.
 
   Options: `:now` (required), `:copy`, and those of `Exosuit.App.Machine.Options`.
   """
@@ -129,7 +131,7 @@ defmodule Exosuit.App.Machine do
   @spec members(t()) :: [Placement.member()]
   def members(state), do: Members.list(state.members)
 
-  @doc "The record of an application as this host knows it; of a newer schema, the last that it understood."
+  @doc "The record of an application; if it has a newer schema, the last record that this host understood."
   @spec record(t(), String.t()) :: Record.t() | nil
   def record(state, app) do
     case Records.fetch(state.records, app) do
@@ -173,11 +175,11 @@ defmodule Exosuit.App.Machine do
     end
   end
 
-  @doc "Whether the members are known, so that shares can be computed."
+  @doc "Whether this host knows the members, so that it can compute shares."
   @spec known?(t()) :: boolean()
   def known?(state), do: state.known?
 
-  @doc "The keys of statuses of hosts that are no members: host and application."
+  @doc "The keys (host and application) of statuses whose hosts are not members any more."
   @spec lost_statuses(t()) :: [{String.t(), String.t()}]
   def lost_statuses(state) do
     members = MapSet.new(members(state), & &1.id)

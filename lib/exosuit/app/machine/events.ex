@@ -8,7 +8,7 @@ defmodule Exosuit.App.Machine.Events do
   alias Exosuit.App.{Model, Record}
   alias Exosuit.Event
 
-  # Fewer objects are never looked through.
+  # Below this number of objects, none is forgotten.
   @objects 1_024
 
   @doc "Takes an event, as `Exosuit.App.Machine` lists them."
@@ -176,7 +176,8 @@ defmodule Exosuit.App.Machine.Events do
     end
   end
 
-  # The applications that a model is needed for: all of them once for each model would take too long.
+  # Marks only the applications that need this model: to look at all applications for each model would take too
+  # long.
   defp dirty_users(state, digest) do
     records =
       for {name, %{record: %Record{} = record}} <- state.records.entries,
@@ -200,7 +201,7 @@ defmodule Exosuit.App.Machine.Events do
     end
   end
 
-  # Nothing is kept of an application that is gone.
+  # An application that is gone leaves no entry behind.
   defp put_some(map, key, none) when none == %{}, do: Map.delete(map, key)
   defp put_some(map, key, some), do: Map.put(map, key, some)
 
@@ -236,7 +237,7 @@ defmodule Exosuit.App.Machine.Events do
   # it.
   defp written(state, key, _value, _conflict_or_error), do: wait(state, key, app_of_key(key))
 
-  # An own write that changed what this host knows is known by its answer alone, until an event of the store shows it.
+  # This host knows the result of its own write only by the answer, until an event of the store shows it.
   defp untold(state, key, before) do
     if known(state, key) == known(before, key),
       do: %{state | untold: before.untold},
@@ -248,8 +249,8 @@ defmodule Exosuit.App.Machine.Events do
   defp known(state, {:status, app}), do: get_in(state.statuses, [app, state.own])
   defp known(state, {:slots, app}), do: state.slots[app]
 
-  # The whole content of the store has arrived. A write that is not in it went to a former store, and is lost. No event
-  # says so, because events name only keys that were in an earlier content.
+  # The whole content of the store has arrived. If it lacks a write of this host, the write went to a former
+  # store, and is lost. No event says so, because events name only keys that were in an earlier content.
   defp forget_untold(state) do
     Enum.reduce(state.untold, %{state | untold: MapSet.new()}, fn
       {:status, app}, state -> event(state, {:status, state.own, app, nil})

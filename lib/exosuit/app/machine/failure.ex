@@ -1,9 +1,9 @@
 defmodule Exosuit.App.Machine.Failure do
   @moduledoc """
-  Whether a version failed on this host, and whose fault it is.
+  Decides whether a version failed on this host, and whether the version or the host is at fault.
 
-  A version fails if the host refuses a workload for good, or if not all of the share ran by the progress deadline.
-  After all of a version ran once, it does not fail by a deadline any more.
+  A version fails if the host refuses a workload for good, or if not all of the share ran by the progress
+  deadline. Once all of the share has run, the deadline does not apply any more.
   """
 
   alias Exosuit.App.Machine.Share
@@ -13,7 +13,7 @@ defmodule Exosuit.App.Machine.Failure do
   @type reasons :: %{optional(workload_id :: String.t()) => String.t()}
   @type t :: {:final | :late, reasons()}
 
-  @doc "Why the version that the host was told to run fails, or `nil`."
+  @doc "The reasons why the version that the host should run fails, or `nil`."
   @spec of(Share.t(), Share.situation()) :: t() | nil
   def of(state, situation) do
     finals =
@@ -34,7 +34,7 @@ defmodule Exosuit.App.Machine.Failure do
   end
 
   @doc """
-  Whether the failure brings back the version before.
+  Whether the lattice goes back to the version before.
 
   If the version runs on other members, the fault is this member's: placement passes it over, and the version stays.
   The exception is a member that fails in the middle of an update, because the others wait for it.

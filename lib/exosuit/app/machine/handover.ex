@@ -1,9 +1,9 @@
 defmodule Exosuit.App.Machine.Handover do
   @moduledoc """
-  The workloads that go on running here although placement gives them to other members by now.
+  Decides which workloads go on running on this host after placement has given them to other members.
 
-  A running workload goes on until all members that placement gives it to report as many of it running, or until the
-  grace has passed. While the membership is frozen, the grace does not pass: the others may be cut off as well.
+  A running workload goes on until its new members report all instances running, or until the grace time has
+  passed. While the membership is frozen, the grace does not pass: the others may be cut off as well.
 
   A singleton ends here before it begins elsewhere: it goes on until the other member is ready to run it.
   """
@@ -17,12 +17,12 @@ defmodule Exosuit.App.Machine.Handover do
   @type version :: {pos_integer(), String.t()}
 
   @typedoc """
-  - `running`: what runs here now or starts again, in the version and model `version`
-  - `placed`: what placement gives to this member of the version `target`
+  - `running`: the workloads that run here now or start again, in the version and model `version`
+  - `placed`: the workloads of the version `target` that placement gives to this member
   - `known`: the ids of all workloads of `target`; others were removed by the record
   - `singletons`: the ids of those that are singletons
   - `takers`: gives the other members that should run a workload, with their counts
-  - `statuses`: what the members say, by their ids
+  - `statuses`: the statuses of the members, by their ids
   """
   @type situation :: %{
           running: Placement.share(),
@@ -39,7 +39,7 @@ defmodule Exosuit.App.Machine.Handover do
         }
 
   @doc """
-  The workloads that go on, with their counts, and the time of each at which it ends at the latest.
+  Returns the workloads that go on, with their counts, and for each the latest time at which it ends.
   """
   @spec keep(leaving(), situation()) :: {Placement.share(), leaving()}
   def keep(leaving, situation) do
@@ -54,7 +54,7 @@ defmodule Exosuit.App.Machine.Handover do
     |> with_expired(leaving, situation)
   end
 
-  # A record that asks for fewer instances takes effect at once: that is no move.
+  # If a record asks for fewer instances, no workload moves, so the change takes effect at once.
   defp moves_away?(workload, count, situation) do
     placed = Map.get(situation.placed, workload, 0)
 

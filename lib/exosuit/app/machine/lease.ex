@@ -2,22 +2,22 @@ defmodule Exosuit.App.Machine.Lease do
   @moduledoc """
   The lease of a singleton, as one member sees it: only the host that holds it may run the singleton.
 
-  A lease is a key of the store, and each write of it a compare-and-set. The holder renews it every fifth of its length.
-  A write allows the holder to run the singleton for two thirds of the length, counted from before the write was sent.
-  Everybody else waits for the whole length, counted from when they last saw the lease change. Each side measures its
-  time by its own monotonic clock, so wall clocks do not matter, and the last third is room for clocks of different
-  speeds and for the time that a stop takes.
+  A lease is a key of the store, and each write of it a compare-and-set. The holder renews it every fifth of its
+  length. A write allows the holder to run the singleton for two thirds of the length, counted from before the
+  write was sent. All other hosts wait for the whole length, counted from when they last saw the lease change.
+  Each side measures its time by its own monotonic clock, so wall clocks do not matter, and the last third
+  allows for clocks of different speeds and for the time that a stop takes.
 
-  A holder that has ended the singleton gives the lease back, and the next one takes it at once. After an interruption
-  the store may be another one. So a member forgets what it saw before, and begins the wait again when the store's
-  content has arrived.
+  A holder that has ended the singleton gives the lease back, and the next holder takes it at once. After an
+  interruption, the store may be a different one. Therefore a member forgets the leases that it saw before, and
+  begins to wait again when the store's content has arrived.
 
-  - `holder`: the id of the host that the store names, `nil` for nobody
+  - `holder`: the id of the host that holds the lease in the store, or `nil`
   - `revision`: of the key, 0 if the store lacks it
   - `length`: in milliseconds, as the holder wrote it
-  - `free_at`: from when on this member may take it
-  - `until`: until when this host may run the singleton; `nil` if it may not
-  - `renew_at`: when this host renews it
+  - `free_at`: the time from which this member may take the lease
+  - `until`: the time until which this host may run the singleton; `nil` if it may not
+  - `renew_at`: the time at which this host renews the lease
   """
 
   alias Exosuit.{Error, Json}
@@ -44,13 +44,13 @@ defmodule Exosuit.App.Machine.Lease do
   @max_bytes 1_024
   @max_length 600_000
 
-  @doc "A lease of which the store has held nothing since this time."
+  @doc "The lease of a key that the store has lacked since this time."
   @spec unknown(integer(), Options.t()) :: t()
   def unknown(since, options) do
     %__MODULE__{length: options.lease, free_at: since + wait(options.lease, options)}
   end
 
-  @doc "The store holds this value; `nil` for none, with the revision 0."
+  @doc "Notes the value in the store. If the store has none, the value is `nil` and the revision 0."
   @spec changed(t(), value() | nil, non_neg_integer(), facts()) :: t()
   def changed(lease, _value, revision, %{live?: true})
       when revision in 1..lease.revision//1,
@@ -65,26 +65,26 @@ defmodule Exosuit.App.Machine.Lease do
     %{taken(lease, value, revision) | free_at: facts.now, until: nil}
   end
 
-  # A host that runs the singleton by an unexpired lease stays the holder in a store from before that: the next renewal
-  # says so. If another host takes the lease before its eyes, it is not the holder any more.
+  # If the store is older than the unexpired lease of this host, the host stays the holder: its next renewal
+  # writes that. If this host sees that another host takes the lease, it is not the holder any more.
   def changed(lease, value, revision, facts) do
     lease = lease |> taken(value, revision) |> restarted(facts)
     if facts.live? and value.holder != facts.own, do: %{lease | until: nil}, else: lease
   end
 
-  @doc "A write of this host was refused: the store holds this value instead, whatever its watch said."
+  @doc "Notes that a write of this host was refused because the store holds this value, whatever the watch has shown."
   @spec conflict(t(), value() | nil, non_neg_integer(), facts()) :: t()
   def conflict(lease, value, revision, facts) do
     changed(lease, value, revision, %{facts | live?: false})
   end
 
-  @doc "The wait begins again."
+  @doc "Begins the wait for the lease again."
   @spec restarted(t(), facts()) :: t()
   def restarted(lease, facts) do
     %{lease | free_at: facts.now + wait(max(lease.length, facts.options.lease), facts.options)}
   end
 
-  @doc "A write of this host, sent at a time, was accepted."
+  @doc "Notes that a write of this host, sent at `sent_at`, was accepted."
   @spec written(t(), value(), integer(), pos_integer(), facts()) :: t()
   def written(lease, %{holder: nil} = value, _sent_at, revision, facts) do
     %{taken(lease, value, revision) | free_at: facts.now, until: nil}
@@ -104,7 +104,7 @@ defmodule Exosuit.App.Machine.Lease do
   def held?(%__MODULE__{until: :infinity}, _now), do: true
   def held?(%__MODULE__{until: until}, now), do: now < until
 
-  @doc "The value that this host should write, if any. `wanted?`: whether it runs the singleton, or could."
+  @doc "The value that this host should write, or `nil`. `wanted?`: whether it runs the singleton, or could."
   @spec due(t(), boolean(), facts()) :: value() | nil
   def due(lease, wanted?, facts) do
     held? = held?(lease, facts.now)
@@ -139,7 +139,7 @@ defmodule Exosuit.App.Machine.Lease do
 
   def decode(_text), do: invalid()
 
-  @doc "Reads a lease as `decode/1` does. A text that is not a lease counts as one that an unknown host holds."
+  @doc "Reads a lease as `decode/1` does. An unreadable text counts as a lease of an unknown host."
   @spec read(binary()) :: value()
   def read(text) do
     case decode(text) do
@@ -148,7 +148,7 @@ defmodule Exosuit.App.Machine.Lease do
     end
   end
 
-  @doc "The value in place of one that cannot be read."
+  @doc "The value that stands for an unreadable one."
   @spec unreadable() :: value()
   def unreadable, do: %{holder: "?", length: 1}
 

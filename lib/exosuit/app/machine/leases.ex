@@ -1,7 +1,7 @@
 defmodule Exosuit.App.Machine.Leases do
   @moduledoc false
-  # The leases of all singletons in the state of a member machine: which this host holds, and their next writes. If no
-  # other member can exist, there are none, and the host holds all.
+  # The leases of all singletons in the state of a member machine: those that this host holds, and their next
+  # writes. If no other member can exist, there are no leases, and the host may run every singleton.
 
   import Exosuit.App.Machine.State
 
@@ -13,7 +13,7 @@ defmodule Exosuit.App.Machine.Leases do
   def held?(%{options: %{alone: true}}, _app, _workload), do: true
   def held?(state, app, workload), do: Lease.held?(fetch(state, app, workload), state.now)
 
-  @doc "The holder of each lease of an application that the store has; `nil` for nobody."
+  @doc "The holder of each lease of an application in the store; `nil` if it has no holder."
   @spec holders(State.t(), String.t()) :: %{optional(String.t()) => String.t() | nil}
   def holders(state, app) do
     for {id, %{revision: revision, holder: holder}} <- of(state, app),
@@ -43,7 +43,7 @@ defmodule Exosuit.App.Machine.Leases do
     Enum.any?(held?) or Enum.any?(state.pending, &match?({{:lease, _, _}, {:sent, _}}, &1))
   end
 
-  @doc "Why this host, which should run a singleton and is ready to, does not."
+  @doc "The reason why this host does not run a singleton that it should run and is ready to run."
   @spec obstacle(State.t(), String.t(), String.t()) :: String.t()
   def obstacle(state, app, workload) do
     own = state.own
@@ -60,21 +60,21 @@ defmodule Exosuit.App.Machine.Leases do
     end
   end
 
-  @doc "The store holds this value of a lease; `nil` for none, with the revision 0."
+  @doc "Notes the value of a lease in the store. If the store has none, the value is `nil` and the revision 0."
   @spec changed(State.t(), String.t(), String.t(), Lease.value() | nil, non_neg_integer()) ::
           State.t()
   def changed(state, app, workload, value, revision) do
     update(state, app, workload, &Lease.changed(&1, value, revision, facts(state)))
   end
 
-  @doc "A write was refused, as the store holds this value of a lease."
+  @doc "Notes that a write was refused because the store holds this value of a lease."
   @spec conflict(State.t(), String.t(), String.t(), Lease.value() | nil, non_neg_integer()) ::
           State.t()
   def conflict(state, app, workload, value, revision) do
     update(state, app, workload, &Lease.conflict(&1, value, revision, facts(state)))
   end
 
-  @doc "The store's content has arrived: what was seen before counts for nothing."
+  @doc "Notes that the store's content has arrived. Leases that were seen before do not count any more."
   @spec current(State.t()) :: State.t()
   def current(state) do
     facts = facts(state)
@@ -87,7 +87,7 @@ defmodule Exosuit.App.Machine.Leases do
     %{state | leases: leases, current_at: state.now}
   end
 
-  @doc "A write of this host was accepted. The host may run the singleton for a time."
+  @doc "Notes that a write of this host was accepted: the host may run the singleton for a time."
   @spec written(State.t(), String.t(), String.t(), {Lease.value(), integer()}, pos_integer()) ::
           State.t()
   def written(state, app, workload, {value, sent_at}, revision) do
@@ -101,8 +101,8 @@ defmodule Exosuit.App.Machine.Leases do
   end
 
   @doc """
-  Writes the leases that are due: takes those that the share waits for, renews those of what runs, and gives back the
-  others.
+  Writes the leases that are due: takes those that the share waits for, renews those of running singletons, and
+  gives back the others.
   """
   @spec write(State.t(), String.t()) :: State.t()
   def write(%{options: %{alone: true}} = state, _app), do: state
@@ -124,7 +124,7 @@ defmodule Exosuit.App.Machine.Leases do
 
   def hold(state, _app), do: state
 
-  @doc "Whether time alone may bring the next step for a lease."
+  @doc "Whether the next step for a lease may need only time, without another event."
   @spec busy?(State.t(), String.t()) :: boolean()
   def busy?(state, app) do
     Enum.any?(of(state, app), fn {_id, lease} -> lease.until != nil or lease.revision == 0 end)
@@ -161,7 +161,7 @@ defmodule Exosuit.App.Machine.Leases do
 
   defp waiting({_version, waiting}), do: MapSet.new(Map.keys(waiting))
 
-  # Of a lease that the store lacks, there is nothing to know once its time has passed.
+  # If the store lacks a lease and its time has passed, there is nothing left to remember.
   defp prune(state, app) do
     leases =
       for {id, lease} <- of(state, app),

@@ -1,13 +1,13 @@
 defmodule Exosuit.App.Machine.Members do
   @moduledoc """
-  The members of a lattice as one of them sees them, by the monotonic times at which their beats arrived.
+  The members of a lattice that one of them knows, with the monotonic times at which their beats arrived.
 
   A member is lost after three beat intervals without a beat. While this host is cut off from the bus or the store,
   and for three beats after, the membership is frozen: nobody is lost, but new members are added. A host that is cut
   off therefore starts nothing that belongs to the others.
 
-  A host that starts without a copy of the members waits for the time of one beat. Then it takes the members it has
-  heard as all members.
+  A host that starts without a copy of the members waits for one beat interval. Then it assumes that the members
+  whose beats have arrived are all members.
   """
 
   alias Exosuit.App.Machine.Options
@@ -26,21 +26,21 @@ defmodule Exosuit.App.Machine.Members do
   @enforce_keys [:own, :options]
   defstruct [:own, :options, :connected_at, others: %{}, up: MapSet.new(), from_copy?: false]
 
-  @doc "The members of a copy, or `nil` for none. Members of a copy count as not heard yet."
+  @doc "Starts with the members of a copy, or with none. No beat of a member of the copy has arrived yet."
   @spec new(Placement.member(), [Placement.member()] | nil, Options.t()) :: t()
   def new(own, seen, options) do
     others = for member <- seen || [], member.id != own.id, do: {member.id, {member, :unknown}}
     %__MODULE__{own: own, options: options, others: Map.new(others), from_copy?: seen != nil}
   end
 
-  # Anybody on the bus can send beats. Known members stay, and new ones are not added.
+  # Anybody on the bus can send beats, so their number is bounded. Above it, no new members are added.
   @max 4_096
 
-  @doc "How many other members are known at most."
+  @doc "The maximum number of other members."
   @spec max() :: pos_integer()
   def max, do: @max
 
-  @doc "A beat arrived. Says whether the member is new, changed, the same as before, or one too many."
+  @doc "Notes a beat. Returns whether the member is new, changed, the same as before, or one too many."
   @spec beat(t(), Placement.member(), integer()) :: {:new | :changed | :same | :full, t()}
   def beat(%__MODULE__{own: %{id: id}} = members, %{id: id} = own, _now) do
     {if(own == members.own, do: :same, else: :changed), %{members | own: own}}
@@ -61,7 +61,7 @@ defmodule Exosuit.App.Machine.Members do
     {news, %{members | others: Map.put(members.others, member.id, {member, now})}}
   end
 
-  @doc "A member said that it stops. Like all others, it counts until `prune/2`."
+  @doc "Notes that a member stops. It counts as a member until `prune/2`."
   @spec left(t(), String.t()) :: t()
   def left(members, id) when is_map_key(members.others, id) do
     {member, _last} = members.others[id]
@@ -70,7 +70,7 @@ defmodule Exosuit.App.Machine.Members do
 
   def left(members, _unknown), do: members
 
-  @doc "Bus or store can be used again, or cannot any more."
+  @doc "Notes whether the bus or the store can be reached."
   @spec link(t(), :store | :bus, :up | :down, integer()) :: t()
   def link(members, which, :down, _now) do
     %{members | up: MapSet.delete(members.up, which), connected_at: nil}
@@ -82,21 +82,21 @@ defmodule Exosuit.App.Machine.Members do
     %{members | up: up, connected_at: members.connected_at || if(both?, do: now)}
   end
 
-  @doc "Whether nobody may be counted lost now."
+  @doc "Whether the membership is frozen, so that no member may count as lost."
   @spec frozen?(t(), integer()) :: boolean()
   def frozen?(%__MODULE__{options: options} = members, now) do
     :frozen not in options.without and
       (members.connected_at == nil or now < members.connected_at + patience(options))
   end
 
-  @doc "Whether the members are known, so that a share can be computed from them."
+  @doc "Whether the members are known, so that shares can be computed from them."
   @spec known?(t(), integer()) :: boolean()
   def known?(%__MODULE__{options: options} = members, now) do
     options.alone or members.from_copy? or
       (members.connected_at != nil and now >= members.connected_at + options.beat)
   end
 
-  @doc "Forgets those that are lost or left, unless the membership is frozen."
+  @doc "Forgets the members that are lost or have left, unless the membership is frozen."
   @spec prune(t(), integer()) :: t()
   def prune(members, now) do
     if frozen?(members, now), do: members, else: %{members | others: living(members, now)}
@@ -109,7 +109,7 @@ defmodule Exosuit.App.Machine.Members do
     Enum.sort_by([members.own | others], & &1.id)
   end
 
-  @doc "Whether it is a member."
+  @doc "Whether the host of this id is a member."
   @spec member?(t(), String.t()) :: boolean()
   def member?(members, id), do: id == members.own.id or is_map_key(members.others, id)
 

@@ -4,11 +4,11 @@ defmodule Exosuit.App.Machine.Options do
   `max_unavailable` for its application (`Exosuit.App.Model.rollout/1`).
 
   - `beat`: the interval of a member's beats
-  - `misses`: after how many intervals without a beat a member is lost
-  - `grace`: how long a workload that moves away goes on at most
-  - `progress_deadline`: how long a version may take until all of a share runs
-  - `max_unavailable`: how many members may update one application at a time
-  - `lease`: how long a singleton's lease lasts (`Exosuit.App.Machine.Lease`)
+  - `misses`: the number of intervals without a beat after which a member is lost
+  - `grace`: the longest time for which a workload that moves away goes on
+  - `progress_deadline`: the time within which all of a share of a new version must run
+  - `max_unavailable`: the number of members that may update one application at a time
+  - `lease`: the length of a singleton's lease (`Exosuit.App.Machine.Lease`)
   - `retry`: the pause before a failed write or fetch is tried again
   - `alone`: no other member can exist (`Exosuit.Lattice.Local`), so there is nobody to wait for
   - `without`: rules that are switched off, for tests alone

@@ -1,24 +1,24 @@
 defmodule Exosuit.App.Machine.Records do
   @moduledoc """
-  A host's copy of the records, and what the store holds of them.
+  A host's copy of the records, and their present state in the store.
 
-  The higher edition wins (`Exosuit.App.Record.merge/2`). If the store lacks a record, or holds a lower edition of it,
-  the record is written again. A record of a newer schema is never changed; the last record that this host understood
-  stays. If the store loses the newer one, it is put back as it was.
+  The higher edition wins (`Exosuit.App.Record.merge/2`). If the store lacks a record, or holds a lower edition
+  of it, the record is written again. A record of a newer schema is never changed. The host goes on with the
+  last record that it understood. If the store loses the newer record, the host puts it back as it was.
 
-  A copy from disk is compared with the store once the store's whole content has arrived (`current/3`). A record that
-  the store lacks was deleted if the store has the generation of the copy and is not behind it. Otherwise the store
-  lost it. The same holds for a record that this host has written, if the store could not be read before it told of the
-  write.
+  A copy from disk is compared with the store once the store's whole content has arrived (`current/3`). A record
+  that the store lacks was deleted if the store has the generation of the copy and is not behind it. Otherwise
+  the store lost it. The same holds for a record that this host has written, if the store became unreadable
+  before its watch showed the write.
   """
 
   alias Exosuit.App.Record
 
-  @typedoc "A record of a newer schema, as the store holds it; `nil` if that cannot be read at all."
+  @typedoc "A record of a newer schema as the store holds it. The source is `nil` if it cannot be read at all."
   @type newer :: {:newer, pos_integer(), source :: term() | nil}
 
   @typedoc """
-  `stored` is what the store holds, `nil` if it lacks the record. `newer` is what it holds if that is of a newer schema.
+  `stored` is the record in the store, or `nil`. `newer` is the record in the store if it has a newer schema.
   """
   @type entry :: %{
           record: Record.t() | nil,
@@ -40,7 +40,8 @@ defmodule Exosuit.App.Machine.Records do
           untold: MapSet.t(String.t())
         }
 
-  # `unseen`: from the copy, and not told by the store yet. `untold`: written by this host, and not told yet.
+  # `unseen`: from the copy, and not shown by the store's watch yet. `untold`: written by this host, and not
+  # shown yet.
   defstruct [
     :generation,
     entries: %{},
@@ -50,7 +51,7 @@ defmodule Exosuit.App.Machine.Records do
     untold: MapSet.new()
   ]
 
-  @doc "From a copy: its records, also newer ones, by name, its generation and position."
+  @doc "Starts from a copy: its records by name, also newer ones, its generation and its position."
   @spec new(%{optional(String.t()) => Record.t() | newer()}, facts()) :: t()
   def new(copies, facts) do
     entries = Map.new(copies, fn {name, copy} -> {name, from_copy(copy)} end)
@@ -63,12 +64,12 @@ defmodule Exosuit.App.Machine.Records do
     }
   end
 
-  @doc "The store can be read, or cannot any more."
+  @doc "Notes whether the store can be read."
   @spec link(t(), :up | :down) :: t()
   def link(records, :up), do: %{records | phase: :telling}
   def link(records, :down), do: %{records | phase: :down}
 
-  @doc "The store holds this record. A revision older than a known one is ignored."
+  @doc "Notes a record in the store. Ignores revisions that are older than the known one."
   @spec put(t(), String.t(), Record.t() | newer(), pos_integer()) :: t()
   def put(records, name, value, revision) do
     entry = records.entries[name]
@@ -81,15 +82,15 @@ defmodule Exosuit.App.Machine.Records do
     end
   end
 
-  @doc "Somebody deleted the record."
+  @doc "Notes that the record was deleted in the store."
   @spec delete(t(), String.t()) :: t()
   def delete(records, name) do
     seen(%{records | entries: Map.delete(records.entries, name)}, name)
   end
 
   @doc """
-  The store is another one and lacks these. It also counts as lacking what this host wrote and no store told of. Returns
-  the names of all.
+  Notes that the store was replaced and lacks these records. It also lacks the records that this host wrote and
+  no watch has shown. Returns the names of all missing records.
   """
   @spec lose(t(), [String.t()]) :: {[String.t()], t()}
   def lose(records, names) do
@@ -98,13 +99,13 @@ defmodule Exosuit.App.Machine.Records do
   end
 
   @doc """
-  The store's whole content has arrived. Returns whether the store is as expected, `:behind` the copy, or without a
-  generation, and the names of the deleted and of the lost records.
+  Notes that the store's whole content has arrived. Returns whether the store is as expected, `:behind` the
+  copy, or without a generation, and the names of the deleted and of the lost records.
   """
   @spec current(t(), facts(), boolean()) ::
           {:expected | :behind | :empty, deleted :: [String.t()], lost :: [String.t()], t()}
   def current(records, facts, check?) do
-    # Without an interruption, the store tells of this host's last writes in a moment.
+    # Without an interruption, the watch is about to show this host's last writes.
     {judged, untold} =
       if records.phase == :current,
         do: {records.unseen, records.untold},
@@ -130,8 +131,8 @@ defmodule Exosuit.App.Machine.Records do
   end
 
   @doc """
-  The store has this generation now. Until its whole content has arrived, the generation of the copy stays, to be
-  compared by `current/3`.
+  Notes the generation of the store. Until the store's whole content has arrived, the generation of the copy
+  stays, because `current/3` compares them.
   """
   @spec generation(t(), String.t() | nil) :: t()
   def generation(records, generation) do
@@ -140,7 +141,8 @@ defmodule Exosuit.App.Machine.Records do
   end
 
   @doc """
-  A write of this host was accepted. If the store cannot be read, or tells its content, what it tells counts instead.
+  Notes that a write of this host was accepted. While the store cannot be read, or its content is still
+  arriving, that content counts instead.
   """
   @spec written(t(), String.t(), Record.t() | newer(), pos_integer()) :: t()
   def written(%__MODULE__{phase: :current} = records, name, record, revision) do
@@ -160,7 +162,7 @@ defmodule Exosuit.App.Machine.Records do
 
   def written(records, _name, _record, _revision), do: records
 
-  @doc "The write that this record needs, if any."
+  @doc "The write that this record needs, or `nil`."
   @spec due(t(), String.t()) ::
           {:put_back, Record.t() | newer()} | {:write, Record.t(), pos_integer()} | nil
   def due(%__MODULE__{phase: :current} = records, name) do
@@ -211,7 +213,7 @@ defmodule Exosuit.App.Machine.Records do
     end)
   end
 
-  # Without a copy, nothing is expected of the store.
+  # Without a copy, any content of the store is as expected.
   defp kind(_records, %{generation: nil}), do: :empty
 
   defp kind(%{generation: same, position: position}, %{generation: same} = facts)
