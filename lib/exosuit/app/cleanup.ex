@@ -1,9 +1,9 @@
 defmodule Exosuit.App.Cleanup do
   @moduledoc """
   The hourly clean-up of a member, in tasks. Each member deletes unused files of objects in its own data directory.
-  One member of the lattice also deletes the statuses of lost hosts, the leases of deleted applications, and the objects
-  that no application names (`Exosuit.App.Sweep`). While there is a record of a newer version of Exosuit, nothing is cleaned up, because such a
-  record may name objects that this version cannot see.
+  One member of the lattice also deletes the statuses of lost hosts, the leases of deleted applications, and the
+  objects that no application names (`Exosuit.App.Sweep`). While there is a record of a newer version of Exosuit,
+  nothing is cleaned up, because such a record may name objects that this version cannot see.
   """
 
   alias Exosuit.Instance

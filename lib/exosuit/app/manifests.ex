@@ -24,7 +24,7 @@ defmodule Exosuit.App.Manifests do
          do: stored(instance, path, put(instance, parsed, &read_files/2, options))
   end
 
-  @doc "As `apply/3`, and waits until this host has made its share."
+  @doc "Applies a manifest as `apply/3` does, and waits until this host has made its share."
   @spec apply_and_wait(Instance.t(), Path.t(), [App.option()]) ::
           {:ok, [Progress.step()], [Manifest.diagnostic()]} | {:error, [Manifest.diagnostic()]}
   def apply_and_wait(instance, path, options) do
@@ -37,7 +37,7 @@ defmodule Exosuit.App.Manifests do
     end
   end
 
-  @doc "Runs the application of a manifest on this host alone, while the lattice is away."
+  @doc "Runs the application of a manifest on this host alone, while the lattice cannot be reached."
   @spec serve_alone(Instance.t(), Path.t()) ::
           {:ok, [Progress.step()]} | {:error, [Manifest.diagnostic()]}
   def serve_alone(instance, path) do
@@ -48,7 +48,7 @@ defmodule Exosuit.App.Manifests do
       else: stored(instance, path, run_alone(instance, path))
   end
 
-  @doc "As `apply/3`, with objects that somebody else has stored."
+  @doc "Applies a manifest as `apply/3` does. A client has already stored the objects."
   @spec apply_object(
           Instance.t(),
           Digest.t(),
@@ -236,7 +236,7 @@ defmodule Exosuit.App.Manifests do
     Record.new(app, applied, origin: origin)
   end
 
-  # The application was changed elsewhere since, so this host's option is outdated.
+  # Another host or command changed the application since, so this host's option is outdated.
   defp apply_version(instance, _app, record, applied, origin) do
     if origin != nil and record.origin != origin and Session.has?(instance.lattice, :others) do
       :unchanged
@@ -246,7 +246,7 @@ defmodule Exosuit.App.Manifests do
     end
   end
 
-  # A manifest of the user that is not applied needs a warning.
+  # Warns the user that a manifest of the host's options was not applied.
   defp passed_over(instance, app, origin, options) do
     if options[:from_here] && origin != instance.source && Session.has?(instance.lattice, :others) do
       text =

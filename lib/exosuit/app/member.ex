@@ -3,14 +3,14 @@ defmodule Exosuit.App.Member do
   This host as a member of its lattice: follows the records of all applications, and makes the host run its share of
   them.
 
-  `Exosuit.App.Machine` decides. This process receives and acts: it watches the store, hears the beats of the other
-  members and sends its own. Slow work runs elsewhere, so that no beat is late: `Exosuit.App.Shares` makes shares and
-  answers questions, and tasks write and fetch.
+  `Exosuit.App.Machine` decides. This process watches the store, receives the beats of the other members, sends its
+  own beats, and carries out the machine's actions. Slow work runs in other processes, so that no beat is late:
+  `Exosuit.App.Shares` makes shares and answers questions, and tasks write and fetch.
 
   If this process or its host crashes, the next one starts from the copy in the data directory (`Exosuit.App.Copy`)
   and from the store. Actors and providers go on running in the meantime.
 
-  `Exosuit.App.Keys` lists the keys of the store, `Exosuit.App.Beat` has the beats.
+  `Exosuit.App.Keys` lists the keys of the store, and `Exosuit.App.Beat` describes the beats.
   """
 
   use Exosuit.Server, hides_state: true
@@ -25,8 +25,8 @@ defmodule Exosuit.App.Member do
   @beat 2_000
   @tick 500
 
-  # This host receives its own beats. If it misses them for this time, it counts itself as cut off, before others
-  # count as lost.
+  # This host receives its own beats. If it misses them for this time, it counts itself as cut off. The time is
+  # shorter than that after which other members count as lost.
   @deaf 3_500
 
   # The pause before the store's position is read again.
@@ -44,10 +44,11 @@ defmodule Exosuit.App.Member do
 
   @call_timeout 30_000
 
-  # How long a stopping host waits at most until its leases are given back.
+  # The longest time for which a stopping host waits until its leases are given back.
   @give_back 3_000
 
-  # How long the end of this process waits for a copy that is being written; its supervisor allows it 5 s.
+  # When this process ends, it waits for a copy that is being written, for this time at most. Its supervisor allows
+  # it 5 s.
   @last_copy 3_000
 
   @enforce_keys [:instance, :tasks]
@@ -97,7 +98,7 @@ defmodule Exosuit.App.Member do
     with {:error, _away} <- call(instance, :members, @call_timeout), do: []
   end
 
-  @doc "Ends the singletons on this host, and gives their leases back, because it stops. Does not wait."
+  @doc "Ends the singletons on this host and gives their leases back, because the host stops. Returns at once."
   @spec stop(Instance.t()) :: :ok
   def stop(instance), do: GenServer.cast(via(instance), {:tell, {:stopping, now()}})
 
@@ -229,7 +230,8 @@ defmodule Exosuit.App.Member do
     {:noreply, current(state)}
   end
 
-  # A watch or a subscription of the local store is linked to this process: without it, it would hear nothing more.
+  # A watch or a subscription of the local store is linked to this process. If one ends, no more events arrive, so
+  # this process ends as well.
   def handle_info({:EXIT, pid, reason}, state) do
     if pid in state.links, do: {:stop, reason, state}, else: {:noreply, state}
   end
@@ -312,7 +314,7 @@ defmodule Exosuit.App.Member do
     if now() - state.last_beat >= @pause, do: send_beat(state), else: %{state | beat_due?: true}
   end
 
-  # Written with the next tick: a disk may be slow, and much may change at once.
+  # The copy is written with the next tick, because a disk may be slow, and much may change at once.
   defp act_one({:keep, copy}, state), do: %{state | unwritten: copy}
 
   defp act_one({:announce, fact}, state) do
@@ -368,7 +370,7 @@ defmodule Exosuit.App.Member do
     handle(%{state | generation: generation}, event)
   end
 
-  # A lease counts from when it was seen.
+  # The time of a lease counts from when this host saw it.
   defp take(state, {kind, app, workload, lease, revision})
        when kind in [:lease, :lease_conflict],
        do: handle(state, {kind, app, workload, lease, revision, now()})
@@ -397,7 +399,7 @@ defmodule Exosuit.App.Member do
     handle(%{state | last_beat: now(), beat_due?: false}, {:beat, Beat.member(instance), now()})
   end
 
-  # Without a connection the beat is lost, and this host notices by not hearing itself.
+  # Without a connection the beat is lost. This host notices, because it does not receive its own beat.
   defp beat(instance, options) do
     with {:ok, text} <- instance |> Beat.member() |> Beat.encode(options),
          do: Bus.publish(instance.lattice, Beat.subject(instance), text)
@@ -463,7 +465,7 @@ defmodule Exosuit.App.Member do
     state
   end
 
-  # The connection was lost in the meantime: the watch sends everything anew.
+  # The connection was lost in the meantime, so the watch sends everything again.
   defp finished(state, {:current, _tag}, _late), do: state
   defp finished(state, purpose, result), do: take(state, Work.event(purpose, result))
 

@@ -25,7 +25,7 @@ defmodule Exosuit.App.Model do
           application: Application.t()
         }
 
-  @typedoc "How many hosts update at a time, and after how many milliseconds a version has failed."
+  @typedoc "The number of hosts that update at a time, and the milliseconds after which a version has failed."
   @type rollout :: %{
           max_unavailable: pos_integer() | nil,
           progress_deadline: pos_integer() | nil
@@ -67,7 +67,7 @@ defmodule Exosuit.App.Model do
     )
   end
 
-  @doc "The workloads, which placement gives to members."
+  @doc "The workloads that placement divides among the members."
   @spec workloads(t()) :: [Workload.t()]
   def workloads(%__MODULE__{application: application}), do: application.workloads
 
@@ -83,7 +83,7 @@ defmodule Exosuit.App.Model do
   @spec description(t()) :: String.t() | nil
   def description(%__MODULE__{manifest: manifest}), do: manifest["description"]
 
-  @doc "How this version rolls out over the hosts; `nil` for what the manifest leaves to Exosuit."
+  @doc "The rollout settings of this version. A setting that the manifest does not give is `nil`."
   @spec rollout(t()) :: rollout()
   def rollout(%__MODULE__{manifest: manifest}) do
     given = manifest["rollout"] || %{}
@@ -117,7 +117,7 @@ defmodule Exosuit.App.Model do
     end
   end
 
-  @doc "Reads a model. A newer schema is an error `:unavailable`: another version of Exosuit can read it."
+  @doc "Reads a model. If its schema is newer, the error is `:unavailable`: a newer Exosuit can read it."
   @spec decode(binary()) :: {:ok, t()} | {:error, Error.t()}
   def decode(text) when byte_size(text) <= @max_bytes do
     case Json.decode(text) do
@@ -130,7 +130,7 @@ defmodule Exosuit.App.Model do
 
   def decode(text), do: {:error, too_large(text)}
 
-  @doc "The model as this version of Exosuit makes it: one of an older version may lack fields."
+  @doc "Adds the fields that a model of an older version of Exosuit lacks."
   @spec upgrade(t()) :: t()
   def upgrade(%__MODULE__{manifest: manifest}), do: build(manifest)
 

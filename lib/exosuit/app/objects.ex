@@ -12,7 +12,7 @@ defmodule Exosuit.App.Objects do
   alias Exosuit.Lattice.Store
   alias Exosuit.Model.{Artifact, Digest}
 
-  # Files of an apply that is under way are younger than this.
+  # No apply takes this long, so older files do not belong to an apply that is under way.
   @age 86_400
 
   @doc "Brings objects to this host."
@@ -42,7 +42,7 @@ defmodule Exosuit.App.Objects do
   @spec fetch(Instance.t(), Digest.t()) :: {:ok, binary()} | {:error, Error.t()}
   def fetch(instance, digest), do: Store.fetch_object(instance.lattice, digest)
 
-  @doc "Whether the lattice's store has all of these objects: `:not_found` names those that it lacks."
+  @doc "Checks that the lattice's store has all of these objects. The error `:not_found` names the missing ones."
   @spec check_there(Instance.t(), [Digest.t()]) :: :ok | {:error, Error.t()}
   def check_there(instance, digests) do
     with {:ok, objects} <- Store.objects(instance.lattice) do
@@ -64,7 +64,7 @@ defmodule Exosuit.App.Objects do
     )
   end
 
-  @doc "Keeps bytes on this host alone, while the lattice is away."
+  @doc "Keeps bytes on this host alone, while the lattice cannot be reached."
   @spec keep_here(Instance.t(), binary()) :: {:ok, {Digest.t(), Artifact.source()}}
   def keep_here(instance, bytes) do
     digest = Digest.of(bytes)
@@ -72,9 +72,9 @@ defmodule Exosuit.App.Objects do
   end
 
   @doc """
-  Deletes files of the data directory that no record names (`named`), nothing on this host uses, and that are older
-  than a day. Only for a host whose lattice is elsewhere: the others have their store in the same directory. `now` is in
-  seconds since 1970.
+  Deletes files of the data directory that are older than a day, if no record names them (`named`) and nothing on
+  this host uses them. Only for hosts with NATS: a host without NATS has its store in the same directory. `now` is
+  in seconds since 1970.
   """
   @spec prune(Instance.t(), MapSet.t(Digest.t()), integer()) :: :ok
   def prune(%Instance{config: %{data_dir: nil}}, _named, _now), do: :ok
@@ -92,7 +92,7 @@ defmodule Exosuit.App.Objects do
     :ok
   end
 
-  @doc "Puts an object into the lattice's store, unless it is there, and gives its digest."
+  @doc "Puts an object into the lattice's store, unless the store has it already. Returns its digest."
   @spec put(Instance.t(), binary()) :: {:ok, Digest.t()} | {:error, Error.t()}
   def put(instance, bytes), do: Store.put_object(instance.lattice, bytes)
 
@@ -130,7 +130,7 @@ defmodule Exosuit.App.Objects do
   defp keep(%Instance{config: %{data_dir: nil}} = instance, digest, bytes),
     do: keep_bytes(instance, digest, bytes)
 
-  # A full disk, or a data directory that cannot be written, does not keep an application from running.
+  # An application runs even if the disk is full or the data directory cannot be written.
   defp keep(instance, digest, bytes) do
     path = path(instance, digest)
     if write(path, bytes) == :ok, do: {:path, path}, else: keep_bytes(instance, digest, bytes)

@@ -60,7 +60,7 @@ defmodule Exosuit.App.Orders do
     end
   end
 
-  @doc "An order has ended. Gives the order that the caller runs next, or `nil`."
+  @doc "Notes that an order has ended. Returns the order that the caller runs next, or `nil`."
   @spec finished(t(), Runner.order(), {:ok, Runner.result()} | {:error, Error.t()}) ::
           {t(), Runner.order() | nil}
   def finished(orders, %{app: app} = order, result) do
@@ -70,7 +70,7 @@ defmodule Exosuit.App.Orders do
     {%{orders | running: running, done: done}, next}
   end
 
-  @doc "The milliseconds until the last order of an application is made again; `nil` if nothing of it may work later."
+  @doc "The milliseconds until the last order of an application is made again, or `nil` if a retry cannot help."
   @spec retry(t(), String.t(), integer()) :: {non_neg_integer() | nil, t()}
   def retry(orders, app, now) do
     %{error: error, failures: failures, retry: retry} = done = orders.done[app]
@@ -83,7 +83,7 @@ defmodule Exosuit.App.Orders do
     end
   end
 
-  @doc "Notes the outcomes that were sent to the machine since."
+  @doc "Notes the outcomes that the machine has received since."
   @spec tell(t(), String.t(), map()) :: t()
   def tell(orders, app, outcomes), do: update_in(orders.done[app].told, &Map.merge(&1, outcomes))
 
@@ -98,7 +98,7 @@ defmodule Exosuit.App.Orders do
     )
   end
 
-  # The same order again keeps its retries.
+  # If the same order is made again, its retries go on.
   defp retry_of(%{order: before, retry: retry}, order) do
     if Map.delete(before, :former) == Map.delete(order, :former), do: retry, else: Retry.new()
   end

@@ -4,10 +4,10 @@ defmodule Exosuit.App.Overview do
 
   The `status` of an application is
 
-  - `:running`: all of its version runs where placement puts it
-  - `:starting`: some of it does not run yet; `missing` says what, where and why
-  - `:failed`: some of it is refused for good everywhere
-  - `:undeployed`: it should not run
+  - `:running`: all of the version runs on the hosts that placement chose
+  - `:starting`: a part of the version does not run yet; `missing` says which part, where and why
+  - `:failed`: all hosts refuse a part of the version for good
+  - `:undeployed`: the application should not run
   """
 
   alias Exosuit.App.{Placement, Record, Snapshot, Status}
@@ -29,9 +29,14 @@ defmodule Exosuit.App.Overview do
     do: Map.put(head(record), :status, summary(record, parts(known)))
 
   @doc """
-  An application: what `line/1` has, `components` (each with its `id`, `role`, `scaler`, `wanted`, its `hosts`, whether
-  it is a `singleton`, the `holder` of its lease, and what is `missing` of it), `missing` of all (texts), and `failed` (the versions that failed, with the reasons); `nil`
-  if it has no record.
+  An application: the fields of `line/1`, and
+
+  - `components`: each with its `id`, `role`, `scaler`, `wanted`, `hosts`, whether it is a `singleton`, the `holder` of
+    its lease, and `missing`, the texts about it
+  - `missing`: the texts about all components
+  - `failed`: the versions that failed, with the reasons
+
+  Returns `nil` if the application has no record.
   """
   @spec status(known()) :: map() | nil
   def status({%{record: nil}, _candidates, _names}), do: nil
@@ -61,7 +66,7 @@ defmodule Exosuit.App.Overview do
     %{app: record.name, version: record.version, state: record.state, versions: versions}
   end
 
-  @doc "The error for an application that is not there."
+  @doc "The error for an application that does not exist."
   @spec absent(String.t()) :: Error.t()
   def absent(app) do
     Error.new(
@@ -70,7 +75,7 @@ defmodule Exosuit.App.Overview do
     )
   end
 
-  @doc "Why a version should not run any more: it failed, or another was deployed."
+  @doc "The reason why a version should not run any more: it failed, or another one was deployed."
   @spec superseded(Record.t(), pos_integer()) :: Error.t()
   def superseded(record, version) do
     case Record.fetch(record, version) do
@@ -111,7 +116,7 @@ defmodule Exosuit.App.Overview do
     end
   end
 
-  # A writer of records may write any number.
+  # Anybody who may write records may write any number.
   defp time(at) do
     case DateTime.from_unix(at, :millisecond) do
       {:ok, time} -> time |> DateTime.truncate(:second) |> DateTime.to_iso8601()

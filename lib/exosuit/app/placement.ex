@@ -8,7 +8,7 @@ defmodule Exosuit.App.Placement do
   | actor with spreads | `instances` is the total: divided by weight over the spreads, and each part evenly over the members that meet the spread |
   | actor without a spread | `instances` is the total: evenly over all members |
   | daemon | `instances` (a provider once) on each member that meets one of its spreads |
-  | provider with spreads | once on each of so many members that meet the spread |
+  | provider with spreads | once on each member of a spread, up to the spread's number of instances |
   | provider without a spread | once on every member |
   | singleton | all of `instances` on one member that meets one of its spreads |
 
@@ -16,9 +16,9 @@ defmodule Exosuit.App.Placement do
   (`exosuit+module://NAME` asks for `module:NAME`), understands the schema of the record, and has not refused
   the workload for good.
 
-  Instances that cannot be divided evenly go to the candidates with the highest score (rendezvous hashing). Therefore
-  only what must move does: if a member goes, no other member's count falls; if a member comes, no other member's
-  count rises.
+  Instances that cannot be divided evenly go to the candidates with the highest score (rendezvous hashing).
+  Therefore only as many instances move as must: if a member leaves, no other member's count falls; if a member
+  joins, no other member's count rises.
 
       iex> alias Exosuit.Model.Workload
       iex> workload = %Workload{role: :actor, id: "echo", reference: "file:///echo.wasm", instances: 3}
@@ -56,10 +56,10 @@ defmodule Exosuit.App.Placement do
           }
         }
 
-  @typedoc "How many of each workload a member runs; workloads of which it runs none are left out."
+  @typedoc "The instances of each workload that a member runs, without workloads of which it runs none."
   @type share :: %{optional(workload_id :: String.t()) => pos_integer()}
 
-  @typedoc "How many of which spread have no candidate, per application and workload."
+  @typedoc "The number of instances of each spread that have no candidate, per application and workload."
   @type unplaced :: %{
           optional(app_name :: String.t()) => %{
             optional(workload_id :: String.t()) => [{spread :: String.t(), pos_integer()}]
@@ -69,7 +69,8 @@ defmodule Exosuit.App.Placement do
   @typedoc "Members with their hashes, made once for many placements by `candidates/1`."
   @opaque candidates :: {:candidates, [{hash :: non_neg_integer(), member()}]}
 
-  # Hosts of one lattice must agree on it: a change of the algorithm is a new number, and a new schema of records.
+  # All hosts of a lattice must use the same algorithm: a change of it needs a new number, and a new schema of
+  # records.
   @algorithm 1
 
   @doc "The number of this algorithm: members with different numbers would place differently."
@@ -108,7 +109,7 @@ defmodule Exosuit.App.Placement do
   """
   @type obstacle :: :labels | {:feature, String.t()} | :schema | :count
 
-  @doc "Why instances of a workload have no place in a spread, apart from refusals."
+  @doc "The reason, apart from refusals, why instances of a workload have no place in a spread."
   @spec obstacle(app(), workload_id :: String.t(), spread :: String.t(), candidates()) ::
           obstacle()
   def obstacle(app, id, spread, {:candidates, hashed}) do
@@ -176,7 +177,7 @@ defmodule Exosuit.App.Placement do
   def feature("exosuit+module://" <> name), do: "module:" <> name
   def feature(_reference), do: nil
 
-  # Without refusals and requirements, the list is handed on as it is: a lattice has thousands of pairs.
+  # Without refusals and requirements, returns the same list: a lattice has thousands of pairs.
   defp able(hashed, app, workload, refusals) do
     schema = Map.get(app, :schema, 1)
     feature = feature(workload.reference)

@@ -26,7 +26,7 @@ defmodule Exosuit.App.Progress do
           own: String.t()
         }
 
-  @doc "The steps that were taken, why there are none, or that it is not over yet."
+  @doc "Returns the steps that were taken, an error if there are none, or `:wait` while the work goes on."
   @spec result(known(), String.t(), goal()) :: {:ok, [step()]} | {:error, Error.t()} | :wait
   def result(known, app, :alone) do
     if Orders.busy?(known.orders, app), do: :wait, else: steps(known, app)
@@ -57,7 +57,7 @@ defmodule Exosuit.App.Progress do
   @spec late(known(), String.t()) :: Error.t()
   def late(known, app), do: Error.new(:deadline, Overview.unfinished(of_app(known), app))
 
-  # An empty share is what an end of the application leaves, whichever version that was.
+  # When an application ends, its share is empty, whatever its version was.
   defp made?(known, app, version) do
     case Orders.fetch(known.orders, app) do
       %{order: %{version: ^version, share: share}} -> share != %{}

@@ -19,8 +19,8 @@ defmodule Exosuit.App.Record do
   alias Exosuit.{Error, Json}
 
   @typedoc """
-  A version; `failed` holds the reason if its rollout failed. `issuer_change` says that its code may replace code of
-  another issuer, `deployed` that it should have run at some time: a version may be stored without that.
+  A version. `failed` holds the reason if its rollout failed. `issuer_change` says whether its code may replace code
+  of another issuer. `deployed` says whether the version was ever deployed: a version can be stored without that.
   """
   @type version :: %{
           version: pos_integer(),
@@ -54,7 +54,7 @@ defmodule Exosuit.App.Record do
   - `state`: whether the application should run
   - `version`: the number of the version that should run
   - `versions`: oldest first, at most 16
-  - `edition`: how often the record was written
+  - `edition`: the number of times that the record was written
   - `origin`: the id of the host that applied it, if the host's own options name the manifest
   """
   @type t :: %__MODULE__{
@@ -98,7 +98,7 @@ defmodule Exosuit.App.Record do
   @doc """
   The record of an application that is applied for the first time.
 
-  Options: `:origin`, `:annotations`, and `:state` for one that is stored and not deployed.
+  Options: `:origin`, `:annotations`, and `:state` for a version that is stored and not deployed.
   """
   @spec new(String.t(), applied(), keyword()) :: {:ok, t()} | {:error, Error.t()}
   def new(name, applied, options \\ []) do
@@ -133,7 +133,7 @@ defmodule Exosuit.App.Record do
   end
 
   @doc """
-  Adds a version that does not run until it is deployed. The version that should run, and whether it should, stay.
+  Adds a version that does not run until it is deployed. The version that should run, and the state, do not change.
 
   A host whose options name the manifest no longer changes the application by itself (`origin`).
   """
@@ -200,7 +200,7 @@ defmodule Exosuit.App.Record do
   @doc """
   Marks the version that should run as failed, and goes back as `rollback/1` does.
 
-  If another version should run by now, or there is no older version, it is an error.
+  Returns an error if another version should run by now, or if there is no older version.
   """
   @spec fail(t(), pos_integer(), String.t()) :: {:ok, t()} | {:error, Error.t()}
   def fail(%__MODULE__{state: :deployed, version: number} = record, number, reason) do
@@ -231,8 +231,8 @@ defmodule Exosuit.App.Record do
   def current(%__MODULE__{} = record), do: fetch(record, record.version)
 
   @doc """
-  The version that should run, with the digest of its model: an application that was deleted and applied again has
-  versions of the same numbers, but not of the same models.
+  The version that should run, with the digest of its model. If an application was deleted and applied again, its
+  versions have the same numbers as before, but other models.
   """
   @spec target(t()) :: {pos_integer(), Digest.t()}
   def target(%__MODULE__{} = record), do: {record.version, current(record).model}
@@ -246,8 +246,9 @@ defmodule Exosuit.App.Record do
   @doc """
   Decides which record belongs in the store if a host's copy differs from it: the record of the higher edition.
 
-  If a store was restored from a backup, somebody may have written a record of a lower edition to it. Its versions that
-  came later than all versions of the winner are added, and deployed as they are there: no apply is lost.
+  If a store was restored from a backup, somebody may have applied a version to a record of a lower edition.
+  Versions of that record that are newer than all versions of the winner are added, and deployed if they were
+  deployed there, so that no apply is lost.
   """
   @spec merge(t(), t()) :: t()
   def merge(%__MODULE__{} = one, %__MODULE__{} = other) do
@@ -293,8 +294,8 @@ defmodule Exosuit.App.Record do
   end
 
   @doc """
-  Reads the record of `name`. A record of a newer schema gives `{:newer, schema}`: hosts leave such an application as
-  it is, and never rewrite its record.
+  Reads the record of `name`. If the record has a newer schema, returns `{:newer, schema}`: hosts leave such an
+  application running as it is, and never rewrite its record.
   """
   @spec decode(String.t(), binary()) ::
           {:ok, t()} | {:newer, pos_integer()} | {:error, Error.t()}
@@ -433,7 +434,7 @@ defmodule Exosuit.App.Record do
     %{record | versions: versions}
   end
 
-  # The newest always stays, and so does the version that should run.
+  # Never forgets the newest version and the version that should run.
   defp forget_oldest(versions, current) do
     older = versions |> Enum.drop(-1) |> Enum.find(&(&1.version != current))
 
@@ -483,7 +484,7 @@ defmodule Exosuit.App.Record do
     Enum.any?(record.versions, &(same?(&1, version) and &1.at == version.at))
   end
 
-  # Equal editions of different content come from a restored store; the later one wins, on all hosts alike.
+  # Records of the same edition with different content come from a restored store. The later one wins, on all hosts.
   defp rank(record) do
     {record.edition, List.last(record.versions).at, :erlang.phash2(record), record}
   end

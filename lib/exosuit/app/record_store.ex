@@ -24,7 +24,7 @@ defmodule Exosuit.App.RecordStore do
 
   @bucket :applications
 
-  @doc "The record of an application as the store has it now."
+  @doc "Reads the record of an application from the store."
   @spec fetch(Instance.t(), String.t()) :: {:ok, Record.t()} | {:error, Error.t()}
   def fetch(instance, app) do
     with true <- Record.name?(app),
@@ -38,7 +38,7 @@ defmodule Exosuit.App.RecordStore do
   end
 
   @doc """
-  The records of all applications as the store has them now, by name. Unreadable records are left out.
+  Reads the records of all applications from the store, by name. Leaves out unreadable records.
   """
   @spec list(Instance.t()) :: {:ok, [Record.t()]} | {:error, Error.t()}
   def list(instance) do
@@ -51,7 +51,7 @@ defmodule Exosuit.App.RecordStore do
     end
   end
 
-  @doc "Changes a record by compare-and-set, again for as long as others write between."
+  @doc "Changes a record by compare-and-set. If another host wrote in between, tries again."
   @spec update(Instance.t(), String.t(), change()) :: {:ok, stored()} | {:error, term()}
   def update(instance, app, change) do
     with {:ok, written} <- write(instance, app, change),
@@ -67,7 +67,7 @@ defmodule Exosuit.App.RecordStore do
     end
   end
 
-  @doc "As `update/3`. Gives the record that was written, or `nil` for `:unchanged`."
+  @doc "Changes a record as `update/3` does. Returns the written record, or `nil` for `:unchanged`."
   @spec write(Instance.t(), String.t(), change()) :: {:ok, Record.t() | nil} | {:error, term()}
   def write(instance, app, change) do
     written =

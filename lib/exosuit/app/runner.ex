@@ -15,11 +15,11 @@ defmodule Exosuit.App.Runner do
   @typedoc """
   An order: the share of an application that a host should run.
 
-  - `version`: its number; 0 if the host serves it alone, -1 if it runs without having been asked for
-  - `model`: what the version says; `nil` if the application should not run at all
+  - `version`: its number; 0 if the host serves it alone, -1 if nobody ordered what runs
+  - `model`: the model of the version; `nil` if the application should not run at all
   - `former`: links that an earlier version had. Former links that this version does not have are removed
-  - `keep_links?`: whether the links stay if the share is empty, as other hosts run the application
-  - `alone?`: the lattice is away. Links are made on this host alone, and shared by a later run
+  - `keep_links?`: whether the links stay if the share is empty, because other hosts run the application
+  - `alone?`: the lattice cannot be reached. Links are made on this host alone, and shared by a later run
   - `sources`: objects that are not in the lattice yet, by their digests
   """
   @type order :: %{
@@ -102,7 +102,7 @@ defmodule Exosuit.App.Runner do
   defp link_keys(%{model: nil, former: former}), do: Enum.map(former, &Link.key/1)
   defp link_keys(%{model: model}), do: Enum.map(Model.links(model), &Link.key/1)
 
-  # A provisional link of an earlier version, which this version does not have, ends here.
+  # Also removes provisional links of an earlier version that this version does not have.
   defp all_link_keys(order),
     do: Enum.uniq(link_keys(order) ++ Enum.map(order.former, &Link.key/1))
 

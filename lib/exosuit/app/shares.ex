@@ -1,9 +1,9 @@
 defmodule Exosuit.App.Shares do
   @moduledoc """
-  Makes this host run its shares as its member orders (`Exosuit.App.Member`), and reports the outcomes to the member.
-  One share of each application is made at a time, in a task (`Exosuit.App.Runner`). A later order waits, and replaces
-  an order that waits already. Refused parts that may work later are tried again. Events of the host say when to look
-  at its workloads again.
+  Makes this host run its shares as its member orders (`Exosuit.App.Member`), and reports the outcomes to the
+  member. One share of each application is made at a time, in a task (`Exosuit.App.Runner`). A later order waits,
+  and replaces an order that waits already. Refused parts that may work later are tried again. At events of the
+  host, this process looks at the workloads again.
 
   Slow work is here and not in the member, whose beats must not be late. This process answers callers that wait for a
   share. It also writes the table of snapshots, which callers read without asking a process (`Exosuit.App.Reader`).
@@ -27,7 +27,7 @@ defmodule Exosuit.App.Shares do
   # The shortest time between two looks at the host's workloads.
   @look 300
 
-  # How long the outcome of a deleted application is kept for callers that ask late.
+  # The time for which the outcome of a deleted application is kept, for callers that ask late.
   @forget 60_000
 
   @call_timeout 30_000
@@ -72,8 +72,8 @@ defmodule Exosuit.App.Shares do
   def make(instance, order), do: GenServer.cast(via(instance), {:make, order})
 
   @doc """
-  Passes on the member's facts: its own state, the members (`nil`: unchanged), and the applications that changed. Does
-  not wait.
+  Takes the member's facts: its own state, the members (`nil`: unchanged), and the applications that changed.
+  Returns at once.
   """
   @spec know(Instance.t(), member(), Placement.candidates() | nil, [
           {String.t(), Snapshot.t() | nil}
@@ -83,8 +83,8 @@ defmodule Exosuit.App.Shares do
   end
 
   @doc """
-  Waits until this host has made its share of a version, or need not make it any more. Blocks the calling process. The
-  error says that another version took its place, or that the timeout has passed.
+  Waits until this host has made its share of a version, or need not make it any more. Blocks the calling process.
+  Returns an error if another version replaced it, or if the timeout has passed.
   """
   @spec await(Instance.t(), String.t(), Progress.goal(), timeout()) ::
           {:ok, [Progress.step()]} | {:error, Error.t()}
@@ -94,8 +94,8 @@ defmodule Exosuit.App.Shares do
   end
 
   @doc """
-  Runs an application on this host alone while the lattice is away and this host knows no record of it. The calling
-  process waits. `sources` are the objects of the model.
+  Runs an application on this host alone, while the lattice cannot be reached and this host has no record of the
+  application. Blocks the calling process. `sources` are the objects of the model.
   """
   @spec serve_alone(Instance.t(), String.t(), Model.t(), map()) ::
           {:ok, [Progress.step()]} | {:error, Error.t()}
@@ -103,7 +103,7 @@ defmodule Exosuit.App.Shares do
     call(instance, {:serve_alone, app, model, sources}, :infinity)
   end
 
-  @doc "The member has received the outcome of a share. Does not wait."
+  @doc "Notes that the member has received the outcome of a share. Returns at once."
   @spec told(Instance.t(), String.t()) :: :ok
   def told(instance, app), do: GenServer.cast(via(instance), {:told, app})
 
@@ -187,7 +187,7 @@ defmodule Exosuit.App.Shares do
     {:noreply, if(snapshots == [], do: state, else: answer(state))}
   end
 
-  # The member has received the outcome, so waiting callers may have it as well.
+  # The member has received the outcome, so waiting callers may get it as well.
   def handle_cast({:told, app}, state) do
     {_count, untold} =
       Map.get_and_update(state.untold, app, fn
@@ -260,14 +260,14 @@ defmodule Exosuit.App.Shares do
     if Orders.busy?(state.orders, order.app), do: state, else: run(state, order)
   end
 
-  # The links that the order before it left are known only now.
+  # The links that the previous order left are known only now.
   defp start(%{instance: instance} = state, order) do
     order = %{order | former: former(state, order.app)}
     task = Task.Supervisor.async_nolink(state.tasks, fn -> Runner.run(instance, order) end)
     put_in(state.running[task.ref], order)
   end
 
-  # The links of the model that was applied last, and of all before that some step could not remove.
+  # The links of the model that was applied last, and older links that could not be removed.
   defp former(state, app) do
     case Orders.fetch(state.orders, app) do
       nil -> []
@@ -290,7 +290,7 @@ defmodule Exosuit.App.Shares do
       else: state
   end
 
-  # Links and updates that were refused are tried again; specifications are, by the reconciler.
+  # Tries refused links and updates again. The reconciler retries specifications.
   defp again_later(state, %{app: app} = order) do
     {delay, orders} = Orders.retry(state.orders, app, now())
     state = %{state | orders: orders}
@@ -318,7 +318,7 @@ defmodule Exosuit.App.Shares do
     %{order | keep_links?: false, alone?: true}
   end
 
-  # The lattice is back: links and configurations that were made without it are written to it.
+  # The lattice is back, so links and configurations that were made without it are written to it.
   defp share_again(state),
     do: answer(Enum.reduce(Orders.all(state.orders), state, &share_again/2))
 
@@ -328,9 +328,9 @@ defmodule Exosuit.App.Shares do
 
   defp share_again(_shared, state), do: state
 
-  # Stops applications that run here without an order of the machine: one that was served alone and is not this host's
-  # share, or one that a crash made it forget. An application that was served alone and has no record yet is about to
-  # get one.
+  # Stops applications that run here without an order of the machine: those that were served alone and are not in
+  # this host's share, and those that the machine forgot in a crash. An application that was served alone and has no
+  # record yet is about to get one.
   defp end_strays(%{member: %{current?: true, known?: true}, instance: instance} = state) do
     for(%{app: app} when app != nil <- Specifications.list(instance), do: app)
     |> Enum.uniq()

@@ -1,6 +1,6 @@
 defmodule Exosuit.App.Shown do
   @moduledoc """
-  The facts that a member has passed on to `Exosuit.App.Shares`, so that it passes on changes alone. Pure.
+  The facts that a member has already passed on to `Exosuit.App.Shares`, so that it passes on only changes. Pure.
 
   - `facts`: the member's own state
   - `candidates`: the members of the lattice

@@ -1,14 +1,14 @@
 defmodule Exosuit.App.Snapshot do
   @moduledoc """
-  One application as a member sees it, small enough to be copied to callers that ask about it. Pure.
+  A member's facts about one application, small enough to be copied to callers. Pure.
 
   - `record`: the record; if the record has a newer schema, the last one that this member understood, or `nil`
   - `newer?`: whether a newer version of Exosuit wrote the record
   - `placed`: the application as placement takes it; `nil` while its model is not here
   - `refusals`: the members that refused a workload for good, by its id
-  - `statuses`: what the members say, by their ids
-  - `holders`: the members that have the leases of singletons, by their workloads; `nil` for nobody
-  - `told`: the version and the share that this host was told to run last
+  - `statuses`: the statuses of the members, by their ids
+  - `holders`: the members that have the leases of singletons, by their workloads; `nil` for no holder
+  - `told`: the version and the share that this host was last asked to run
   """
 
   alias Exosuit.App.{Placement, Record, Status}

@@ -1,15 +1,15 @@
 defmodule Exosuit.App.Status do
   @moduledoc """
-  The status of a host's share of an application. Only that host writes it, under its own key of the lattice's store.
-  All hosts and tools read it, and so know what runs where, and why something does not run.
+  The status of a host's share of an application. Only that host writes it, under its own key of the lattice's
+  store. From the statuses, all hosts and tools know what runs on which host, and why something does not run.
 
   - `version`, `model`: the version that the host runs or starts, and the digest of its model; `nil` while it runs
-    none. An application that was deleted and applied again has the same numbers for other models
-  - `workloads`: for each workload of the share how many instances it should have, its state, and the reason if it
-    does not run. A singleton that waits for its lease is `:waiting`, and counts 0
+    none. If an application was deleted and applied again, the same number means another model
+  - `workloads`: for each workload of the share its wanted number of instances, its state, and the reason if it does
+    not run. A singleton that waits for its lease is `:waiting`, with the number 0
   - `refused`: the workloads of `version` that the host refuses for good, with the reasons. Placement passes
     this host over for them until another version is deployed
-  - `problem`: why the host does not go on to the version that should run: `waits for a slot`
+  - `problem`: the reason why the host does not change to the version that should run, such as `waits for a slot`
   """
 
   alias Exosuit.{Error, Json}

@@ -5,10 +5,10 @@ defmodule Exosuit.App.Sweep do
   A sweep deletes an object that is older than a day, if no record named it in two sweeps in a row. Only the member
   with the lowest id sweeps.
 
-  An apply may use an old object again at any moment, and name it in a record just when a sweep deletes it. Therefore
-  both check again: after its deletions, a sweep reads the records again and puts back the objects that are named by
-  then; after it has written its record, an apply looks for its objects (`Exosuit.App`). The later of the two finds
-  what is missing.
+  An apply may use an old object again at any moment, and name it in a record just when a sweep deletes it.
+  Therefore both check again. After its deletions, a sweep reads the records again, and puts back the objects that
+  they name by then. After it has written its record, an apply looks for its objects (`Exosuit.App.Manifests`). The
+  later of the two finds missing objects.
   """
 
   alias Exosuit.App.Record
@@ -19,7 +19,7 @@ defmodule Exosuit.App.Sweep do
   @bucket :applications
   @age 86_400_000
 
-  # Objects that are deleted together are in memory until the records were read again.
+  # Objects that are deleted together stay in memory until the records were read again.
   @batch 100
   @batch_bytes 67_108_864
 
@@ -37,8 +37,8 @@ defmodule Exosuit.App.Sweep do
   end
 
   @doc """
-  Deletes the objects that the sweep before found unnamed (`found`) and that still are. Returns the unnamed objects
-  that this sweep left. Blocks the calling process. `now` is in milliseconds since 1970.
+  Deletes the objects that the previous sweep found unnamed (`found`) and that no record names now. Returns the
+  unnamed objects that this sweep left. Blocks the calling process. `now` is in milliseconds since 1970.
   """
   @spec run(Session.t(), MapSet.t(Digest.t()), integer()) ::
           {:ok, MapSet.t(Digest.t())} | {:error, Error.t()}
@@ -55,7 +55,7 @@ defmodule Exosuit.App.Sweep do
     end
   end
 
-  # The digests that all records name by now. An unreadable record may name anything: then nothing is deleted.
+  # The digests that all records name by now. An unreadable record may name any object, so nothing is deleted then.
   defp read_named(session) do
     with {:ok, watch} <- Store.watch(session, @bucket) do
       named = read_named(watch, MapSet.new())
@@ -140,7 +140,7 @@ defmodule Exosuit.App.Sweep do
     kept = for %{digest: digest} <- batch, {:ok, it} <- [bytes(session, digest)], do: {digest, it}
     deleted = each(kept, fn {digest, _bytes} -> Store.delete_object(session, digest) end)
 
-    # After an error it is unknown what is named, so everything is put back.
+    # After an error it is unknown which objects are named, so all of them are put back.
     case read_named(session) do
       {:ok, named} ->
         with :ok <- put_back(session, for({digest, _} = it <- kept, digest in named, do: it)),
@@ -151,7 +151,8 @@ defmodule Exosuit.App.Sweep do
     end
   end
 
-  # A damaged object is not put back. An object that cannot be read now could not be put back, so it stays.
+  # A damaged object is not put back. An object that cannot be read now is not deleted, because it could not be put
+  # back.
   defp bytes(session, digest) do
     case Store.fetch_object(session, digest) do
       {:error, %Error{reason: reason}} when reason in [:unavailable, :deadline] -> :error

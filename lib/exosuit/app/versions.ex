@@ -7,7 +7,7 @@ defmodule Exosuit.App.Versions do
   alias Exosuit.{App, Error, Instance, Lattice}
   alias Exosuit.App.{Member, Overview, Progress, Reader, Record, RecordStore, Shares}
 
-  # Actors have to finish their calls, and providers to close.
+  # In this time, actors finish their calls, and providers close.
   @timeout 310_000
 
   @doc "The versions of an application, and which of them should run."

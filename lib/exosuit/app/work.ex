@@ -43,7 +43,7 @@ defmodule Exosuit.App.Work do
   def of({:write_generation, old}, instance),
     do: {{:written, :generation}, fn -> Writes.generation(instance, old) end}
 
-  @doc "The event of the machine for the result of a task; one of a lease without its time."
+  @doc "The event of the machine for the result of a task. Events of leases lack the time, which the caller adds."
   @spec event(purpose(), term()) :: Machine.event()
   def event({:model, digest}, {:ok, model}), do: {:model, digest, model}
 

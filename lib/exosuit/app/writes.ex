@@ -22,7 +22,7 @@ defmodule Exosuit.App.Writes do
          do: compare_and_set(instance, {:record, record.name}, text, revision)
   end
 
-  @doc "Writes a record, if the store lacks it; one of a newer schema as it was."
+  @doc "Writes a record, if the store lacks it. Writes a record of a newer schema unchanged."
   @spec put_back(Instance.t(), String.t(), Record.t() | Records.newer()) :: result()
   def put_back(instance, name, record) do
     key = {:record, name}
@@ -63,8 +63,8 @@ defmodule Exosuit.App.Writes do
   end
 
   @doc """
-  Writes a lease. One without a holder is written when the singleton has ended on this host. A conflict has the value
-  and the revision in the store.
+  Writes a lease. A lease without a holder is written when the singleton has ended on this host. The result of a
+  conflict has the value and the revision in the store.
   """
   @spec lease(Instance.t(), String.t(), String.t(), Lease.value(), non_neg_integer()) ::
           result() | {:conflict, Lease.value() | nil, non_neg_integer()}
@@ -93,7 +93,7 @@ defmodule Exosuit.App.Writes do
   defp end_singleton(instance, lease, %{holder: nil}), do: Leases.end_singleton(instance, lease)
   defp end_singleton(_instance, _lease, _held), do: :ok
 
-  # A key that was deleted has the revision of its deletion, which watches do not tell.
+  # A deleted key has the revision of its deletion, which watches do not show.
   defp present(instance, key, 0) do
     case read(instance, key) do
       {:ok, {nil, revision}} -> {:ok, revision}

@@ -8,18 +8,19 @@ defmodule Exosuit.App.Machine.Share do
   - `{:slots, slots}`: take or release a slot
   - `{:fail, version, reason}`: write that the version failed
 
-  - `version`, `model`, `share`: what the host was told last; `share` is empty if it should run nothing
-  - `reported`: what the host said about each workload since
-  - `confirmed`: the workloads that have run, in whichever version, and that the host has not refused since. One that
-    starts again goes on as well when it moves away
-  - `since`: when it was told; `ran?`: whether all of this version ran here at some time
-  - `from`: the version that is being updated, until all of the new one runs
-  - `leaving`: what goes on although it moved away, see `Exosuit.App.Machine.Handover`
-  - `refused`: what this host refuses for good of which version
+  - `version`, `model`, `share`: the last share that the host was asked to run; `share` is empty if it should run
+    nothing
+  - `reported`: the last outcome of each workload that the host has reported since
+  - `confirmed`: the workloads that have run, in any version, and that the host has not refused since. When such a
+    workload moves away, it goes on here, even while it starts again
+  - `since`: when the host was asked to run it; `ran?`: whether all of this version ran here at some time
+  - `from`: the old version during an update, until all of the new version runs
+  - `leaving`: the workloads that go on here although they moved away, see `Exosuit.App.Machine.Handover`
+  - `refused`: a version, and its workloads that this host refuses for good
   - `leased`: the singletons of the share, which run only while the host holds their leases
-  - `waiting`: the singletons of which version that would run if the host had their leases, and why it has not
-  - `problem`: why it is not where it should be
-  - `busy?`: whether time alone may bring the next step
+  - `waiting`: a version, and its singletons that only lack a lease, with the reason why the host does not have it
+  - `problem`: why the host does not run the version that it should run
+  - `busy?`: whether the next step may need only time, without another event
   """
 
   alias Exosuit.App.Machine.{Failure, Handover, Options, Slots}
@@ -46,8 +47,8 @@ defmodule Exosuit.App.Machine.Share do
   - `here?`: whether an object is on this host
   - `writable?`: whether the store can be written
   - `error`: why the last fetch of a model or of the objects of a version failed, if it did
-  - `writes_slots?`: whether a write of the slots is under way: it may give back the slot that this member has
-  - `held?`: whether this host holds the lease of a singleton; `obstacle`: why it does not
+  - `writes_slots?`: whether a write of the slots is under way, which may give back this member's slot
+  - `held?`: whether this host holds the lease of a singleton; `obstacle`: the reason why it does not
   """
   @type situation :: %{
           own: String.t(),
@@ -104,16 +105,16 @@ defmodule Exosuit.App.Machine.Share do
     busy?: false
   ]
 
-  @doc "The part for the copy on disk, from which a host that starts again goes on."
+  @doc "The part for the copy on disk, with which a host goes on after a restart."
   @spec copy(t()) :: map()
   def copy(share), do: Map.take(share, [:version, :model, :share, :ran?, :from, :leased])
 
-  @doc "From a copy."
+  @doc "A share from a copy."
   @spec from_copy(map()) :: t()
   def from_copy(copy), do: struct!(__MODULE__, copy)
 
   @doc """
-  The host reported the outcome of a share. The outcome of another share than the current one is ignored.
+  Notes the outcome of a share. Ignores the outcome of any share but the current one.
   """
   @spec applied(t(), pos_integer(), Placement.share(), %{optional(String.t()) => outcome()}) ::
           t()
@@ -123,7 +124,7 @@ defmodule Exosuit.App.Machine.Share do
 
   def applied(state, _version, _other, _outcome), do: state
 
-  @doc "The host reported the present states of workloads of a version."
+  @doc "Notes the present states of workloads of a version."
   @spec reported(t(), pos_integer(), %{optional(String.t()) => outcome()}) :: t()
   def reported(%__MODULE__{version: version} = state, version, outcomes) do
     outcomes = Map.take(outcomes, Map.keys(state.share))
@@ -133,7 +134,7 @@ defmodule Exosuit.App.Machine.Share do
 
   def reported(state, _other, _outcomes), do: state
 
-  @doc "The host lost everything that it ran: the share is requested again, without singletons whose lease it lacks."
+  @doc "Requests the share again after the host restarted, without the singletons whose leases it lacks."
   @spec restart(t(), integer(), (String.t() -> boolean())) :: {t(), [request()]}
   def restart(%__MODULE__{share: share} = state, _now, _held?) when share == %{}, do: {state, []}
 
@@ -145,7 +146,7 @@ defmodule Exosuit.App.Machine.Share do
      [{:apply, state.version, share}]}
   end
 
-  @doc "Whether all that the host was told to run runs."
+  @doc "Whether all of the share runs."
   @spec running?(t()) :: boolean()
   def running?(state) do
     Enum.all?(state.share, fn {workload, _count} -> state.reported[workload] == :running end)
@@ -165,7 +166,7 @@ defmodule Exosuit.App.Machine.Share do
     {%{state | busy?: busy?(state, situation)}, lapsed ++ requests ++ released}
   end
 
-  # A singleton whose lease has ended ends as well, whatever comes next.
+  # When its lease has ended, a singleton ends at once, before any other step.
   defp lapse(state, situation) do
     resize(state, Map.drop(state.share, Enum.reject(state.leased, situation.held?)), situation)
   end
@@ -174,7 +175,8 @@ defmodule Exosuit.App.Machine.Share do
   defp confirm({_workload, {:starting, _error}}, confirmed), do: confirmed
   defp confirm({workload, {:refused, _, _}}, confirmed), do: MapSet.delete(confirmed, workload)
 
-  # A record of a newer schema is left running as it is, apart from singletons, for which newer hosts wait.
+  # If the record has a newer schema, the share runs on unchanged, except for singletons: newer hosts wait for their
+  # leases.
   defp advance(state, %{record: {:newer, _old}} = situation) do
     state = %{state | problem: "a newer Exosuit wrote the record of the application"}
     resize(state, Map.drop(state.share, MapSet.to_list(state.leased)), situation)
@@ -359,7 +361,7 @@ defmodule Exosuit.App.Machine.Share do
     Status.detail("cannot fetch #{what} of version #{version}: #{Exception.message(error)}")
   end
 
-  # The version stays, and the share of it changes.
+  # Changes the share within the same version.
   defp resize(%{share: share} = state, share, _now), do: {state, []}
 
   defp resize(state, share, situation) do

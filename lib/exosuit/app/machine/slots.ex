@@ -1,10 +1,10 @@
 defmodule Exosuit.App.Machine.Slots do
   @moduledoc """
-  The slots of an application: which members are being updated now.
+  The slots of an application: the members that are being updated now.
 
-  All slots of an application are in one key of the store and change by compare-and-set, so that the limit holds even
-  if members see different states. A holder that is no longer a member is removed by the next member that needs a
-  slot. A member keeps its slot if the version that should run changes meanwhile.
+  All slots of an application are in one key of the store and change by compare-and-set, so that the limit holds
+  even if members see different states. If a holder is no longer a member, the next member that needs a slot removes
+  it. If the version that should run changes, a member keeps its slot.
   """
 
   alias Exosuit.{Error, Json}
@@ -18,7 +18,7 @@ defmodule Exosuit.App.Machine.Slots do
   def holds?(nil, _id), do: false
   def holds?(slots, id), do: id in slots.holders
 
-  @doc "The slots with one for this member, or `:full`."
+  @doc "Takes a slot for this member. Returns the new slots, or `:full`."
   @spec take(t() | nil, pos_integer(), String.t(), (String.t() -> boolean()), pos_integer()) ::
           {:ok, t()} | :full
   def take(slots, version, id, member?, max) do
@@ -29,7 +29,7 @@ defmodule Exosuit.App.Machine.Slots do
       else: :full
   end
 
-  @doc "The slots without that of this member."
+  @doc "Gives back the slot of this member."
   @spec release(t(), String.t()) :: t()
   def release(slots, id), do: %{slots | holders: List.delete(slots.holders, id)}
 

@@ -1,11 +1,15 @@
 defmodule Exosuit.App.Machine.State do
   @moduledoc false
-  # The state of a member machine, and the small changes that events and steps are made of. `dirty`: applications for
-  # which something changed. `busy`: applications whose next step may need nothing but time. `settled`: applications
-  # that the last event concerned. `pending`: writes and fetches by key that are under way or wait for a retry; each
-  # is requested once. `errors`: the reasons of the last failed fetches. `most_objects`: how many `objects` there may be
-  # before those that no version names are forgotten. `current_at`: when the store's content last arrived. `untold`: the
-  # statuses and slots that this host wrote and that no event of the store has shown since.
+  # The state of a member machine, and the small changes that events and steps are made of.
+  #
+  # - `dirty`: applications for which something changed
+  # - `busy`: applications whose next step may need only time
+  # - `settled`: applications that the last event concerned
+  # - `pending`: writes and fetches by key that are under way or wait for a retry; each is requested once
+  # - `errors`: the reasons of the last failed fetches
+  # - `most_objects`: the number of `objects` above which those that no version names are forgotten
+  # - `current_at`: when the store's content last arrived
+  # - `untold`: the statuses and slots that this host wrote and that no event of the store has shown since
 
   alias Exosuit.App.{Model, Placement, Record, Status}
   alias Exosuit.App.Machine.{Lease, Members, Options, Records, Share, Slots}
@@ -69,36 +73,36 @@ defmodule Exosuit.App.Machine.State do
     actions: []
   ]
 
-  @doc "Time passed; it never goes back."
+  @doc "Sets the time, which never goes back."
   @spec at(t(), integer()) :: t()
   def at(state, now), do: %{state | now: max(state.now, now)}
 
-  @doc "An action to take."
+  @doc "Adds an action."
   @spec act(t(), tuple() | :beat) :: t()
   def act(state, action), do: %{state | actions: [action | state.actions]}
 
-  @doc "Something changed for an application, or for all of them."
+  @doc "Marks an application, or all of them, as changed."
   @spec dirty(t(), String.t() | nil) :: t()
   def dirty(%{dirty: :all} = state, _app), do: state
   def dirty(state, nil), do: %{state | dirty: :all}
   def dirty(state, app), do: %{state | dirty: MapSet.put(state.dirty, app)}
 
-  @doc "The copy on disk is out of date."
+  @doc "Marks the copy on disk as out of date."
   @spec unkept(t()) :: t()
   def unkept(state), do: %{state | unkept?: true}
 
-  @doc "The placement of an application must be computed anew."
+  @doc "Forgets the placement of an application, so that it is computed anew."
   @spec unplace(t(), String.t()) :: t()
   def unplace(state, app), do: %{state | placed: Map.delete(state.placed, app)}
 
-  @doc "The members changed, and with them all placements."
+  @doc "Takes changed members: all placements are computed anew."
   @spec changed_members(t()) :: t()
   def changed_members(state) do
     candidates = Placement.candidates(Members.list(state.members))
     %{state | candidates: candidates, placed: %{}, dirty: :all, unkept?: true}
   end
 
-  @doc "A record changed."
+  @doc "Marks a record as changed."
   @spec changed_record(t(), String.t()) :: t()
   def changed_record(state, name), do: state |> unplace(name) |> dirty(name) |> unkept()
 
@@ -115,7 +119,7 @@ defmodule Exosuit.App.Machine.State do
     end
   end
 
-  @doc "Asks for a write or a fetch, unless it is under way or waits."
+  @doc "Requests a write or a fetch, unless it is under way or waits for a retry."
   @spec request(t(), term(), term(), tuple()) :: t()
   def request(state, key, value, action) do
     if is_map_key(state.pending, key),
@@ -123,7 +127,7 @@ defmodule Exosuit.App.Machine.State do
       else: act(%{state | pending: Map.put(state.pending, key, {:sent, value})}, action)
   end
 
-  @doc "A write or a fetch failed: it is tried again after a pause, for this application."
+  @doc "Notes that a write or a fetch for this application failed: it is tried again after a pause."
   @spec wait(t(), term(), String.t() | nil) :: t()
   def wait(state, key, app) do
     until = state.now + pause(state.options, key)
@@ -134,7 +138,7 @@ defmodule Exosuit.App.Machine.State do
   defp pause(options, {:lease, _app, _workload}), do: div(options.lease, 10)
   defp pause(options, _key), do: options.retry
 
-  @doc "A key has changed in the store: ends the pause before the next write."
+  @doc "Ends the pause before the next write of a key, because the key has changed in the store."
   @spec answered(t(), term()) :: t()
   def answered(state, key) do
     case state.pending[key] do
@@ -143,7 +147,7 @@ defmodule Exosuit.App.Machine.State do
     end
   end
 
-  @doc "Forgets why fetches for an application failed, as it is gone."
+  @doc "Forgets the errors of fetches for an application that is gone."
   @spec forget_errors(t(), String.t()) :: t()
   def forget_errors(%{errors: errors} = state, _app) when errors == %{}, do: state
 

@@ -1,7 +1,7 @@
 defmodule Exosuit.App.Machine.Steps do
   @moduledoc false
-  # The next steps of the applications that something changed for: the record that the store should hold, the share
-  # that the host should run, and the status that says so. Each step depends on the state alone, not on the event that
+  # The next steps of each changed application: the record that the store should hold, the share that the host
+  # should run, and the status that reports the share. Each step depends on the state alone, not on the event that
   # led to it.
 
   import Exosuit.App.Machine.State
@@ -17,7 +17,7 @@ defmodule Exosuit.App.Machine.Steps do
     Enum.reduce(apps, %{state | dirty: MapSet.new(), settled: apps}, &settle_app/2)
   end
 
-  @doc "The host lost everything that it ran: all shares are requested again."
+  @doc "Requests all shares again, after the host restarted."
   @spec restart(State.t()) :: State.t()
   def restart(state) do
     Enum.reduce(Enum.sort(Map.keys(state.shares)), state, fn app, state ->
@@ -70,7 +70,7 @@ defmodule Exosuit.App.Machine.Steps do
     refused? = next.refused != share.refused
     state = requested(%{state | shares: shares}, name, requests)
     state = if gone?, do: forget_errors(state, name), else: state
-    # Workloads that this host has just refused move to others.
+    # Workloads that this host has just refused move to other hosts.
     if refused?, do: unplace(state, name), else: state
   end
 
@@ -116,7 +116,7 @@ defmodule Exosuit.App.Machine.Steps do
     end
   end
 
-  # The status in the store follows what this host knows of it.
+  # Writes the status if it differs from the status in the store.
 
   defp write_status(%{records: %{phase: :current}} = state, app) do
     status = status(state.shares[app])

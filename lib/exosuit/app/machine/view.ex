@@ -1,7 +1,7 @@
 defmodule Exosuit.App.Machine.View do
   @moduledoc false
-  # Computes from members, records and statuses where one application should run, and the situation on which the next
-  # step of this host's share depends.
+  # Computes where one application should run, from members, records and statuses. Also gives the situation on which
+  # the next step of this host's share depends.
 
   alias Exosuit.App.{Model, Placement, Record, Status}
   alias Exosuit.App.Machine.{Leases, Members, Records, Share, State}
@@ -14,7 +14,7 @@ defmodule Exosuit.App.Machine.View do
           model: Model.t()
         }
 
-  @doc "The application as its record wants it, or `nil` while its model is not here."
+  @doc "The application that its record describes, or `nil` while its model is not here."
   @spec app(State.t(), String.t()) :: app() | nil
   def app(state, name) do
     with %Record{} = record <- Records.fetch(state.records, name),

@@ -1,10 +1,9 @@
 defmodule Exosuit.App.Model.Shape do
   @moduledoc false
   # The shape that a manifest must have in a model. Anybody who may write objects may write any JSON. A host must
-  # refuse it with an error instead of crashing. Numbers are within the bounds of `Exosuit.Input`, so that the NIFs
-  # take them.
-  #
-  # A type is a function of a value: it returns `nil` if it accepts the value, or a text that says what it expected.
+  # refuse wrong JSON with an error instead of crashing. Numbers are within the bounds of `Exosuit.Input`, so that
+  # the NIFs take them. A type is a function of a value. If it accepts the value, it returns `nil`, otherwise a text
+  # with the expected form.
 
   alias Exosuit.App.Record
   alias Exosuit.Model.Digest
