@@ -133,7 +133,7 @@ defmodule Exosuit.Host.ActorOptions do
   @spec issuer_change() :: Options.schema()
   def issuer_change, do: @issuer_change
 
-  @doc "The specification that checked options make."
+  @doc "Makes a specification from checked options."
   @spec specification(Config.t(), String.t(), Artifact.t(), keyword()) :: ActorSpecification.t()
   def specification(config, id, artifact, options) do
     %ActorSpecification{

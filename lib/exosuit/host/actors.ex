@@ -46,7 +46,7 @@ defmodule Exosuit.Host.Actors do
   @spec stop(Instance.t(), String.t()) :: :ok | {:error, Error.t()}
   def stop(instance, id), do: Roster.stop(instance, {:actor, id})
 
-  @doc "Changes how many calls of an actor may run at a time."
+  @doc "Changes the number of calls of an actor that may run at a time."
   @spec scale(Instance.t(), String.t(), pos_integer()) :: :ok | {:error, Error.t()}
   def scale(instance, id, instances) do
     instances = Options.argument!(instances, "the number of instances", :instances)
@@ -97,7 +97,7 @@ defmodule Exosuit.Host.Actors do
   defp id(%Loaded{claims: :unsigned}, nil),
     do: {:error, Error.new(:invalid_input, "an unsigned actor needs an :id")}
 
-  # The roster announces failures of the starts that it carries out. This start did not get that far.
+  # The roster announces failures of the starts that it carries out. This start failed before.
   defp refuse(instance, code, options, error) do
     reference = Artifact.reference(code)
     id = options[:id] || reference

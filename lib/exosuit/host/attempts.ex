@@ -22,7 +22,7 @@ defmodule Exosuit.Host.Attempts do
           | {:status, key(), status(), Error.t() | nil, delay :: non_neg_integer() | nil}
           | {:announce, key(), atom(), map()}
 
-  @doc "A caller wants it to run, and waits for the result of the next start."
+  @doc "A caller asks for a start, and waits for the result of the next one."
   @spec start(t(), key(), waiter()) :: {t(), [action()]}
   def start(attempts, key, waiter) do
     case attempts do
@@ -34,21 +34,21 @@ defmodule Exosuit.Host.Attempts do
     end
   end
 
-  @doc "It was found running: an earlier reconciler started it."
+  @doc "Its process already runs, because an earlier reconciler started it."
   @spec adopt(t(), key(), integer()) :: t()
   def adopt(attempts, key, now) do
     attempt = new(:running, [])
     put(attempts, key, %{attempt | retry: Retry.worked(attempt.retry, now)})
   end
 
-  @doc "It runs."
+  @doc "Its start succeeded."
   @spec started(t(), key(), integer()) :: {t(), [action()]}
   def started(attempts, key, now) do
     {attempts, actions} = settle(attempts, key, :running, :ok, [{:announce, key, :started, %{}}])
     {update_in(attempts[key].retry, &Retry.worked(&1, now)), actions}
   end
 
-  @doc "It could not start: something that it needs refused it, or its own code crashed."
+  @doc "Its start failed: it was refused, or its own code crashed."
   @spec failed(t(), key(), Error.t(), integer(), :refused | :crashing) :: {t(), [action()]}
   def failed(attempts, key, %Error{reason: reason} = error, now, status \\ :refused) do
     failure = {:announce, key, :start_failed, %{reason: reason, error: Exception.message(error)}}
@@ -65,14 +65,14 @@ defmodule Exosuit.Host.Attempts do
   @spec down(t(), key(), term(), integer()) :: {t(), [action()]}
   def down(attempts, key, reason, now) do
     case attempts do
-      # It reported the reason before it ended, and the retry was decided then.
+      # It reported the reason before it ended, so the retry is decided already.
       %{^key => %{phase: phase}} when phase not in [:starting, :running] -> {attempts, []}
       %{^key => %{}} -> fallen(attempts, key, reason, now)
       %{} -> {attempts, []}
     end
   end
 
-  @doc "The delay before a try is over. If it was tried in the meantime, nothing happens."
+  @doc "The delay before a try has passed. If it was tried in the meantime, nothing happens."
   @spec retry(t(), key(), non_neg_integer()) :: {t(), [action()]}
   def retry(attempts, key, try) do
     case attempts do

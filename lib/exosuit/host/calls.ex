@@ -2,8 +2,8 @@ defmodule Exosuit.Host.Calls do
   @moduledoc """
   Calls to actors, with the options of `Exosuit.call/5`.
 
-  A call passes through no process of the host. It needs a `t:line/0` alone, so a caller by name reads two terms
-  instead of a whole `Exosuit.Instance`. A call without options, the common case, skips the check of options.
+  A call passes through no process of the host. It needs only a `t:line/0`, so a call by the host's name reads two
+  terms instead of a whole `Exosuit.Instance`. A call without options, the common case, skips the check of options.
   """
 
   alias Exosuit.{Error, Options, Origin, Wasm, Wit}

@@ -22,7 +22,7 @@ defmodule Exosuit.Host.Configurations do
     end
   end
 
-  @doc "The configuration of a name."
+  @doc "The configuration that is stored under a name."
   @spec fetch(Instance.t(), String.t()) :: {:ok, Records.values()} | {:error, Error.t()}
   def fetch(instance, name) do
     with :ok <- check(name), do: Ledger.fetch_configuration(instance.lattice, name)
@@ -38,7 +38,7 @@ defmodule Exosuit.Host.Configurations do
     end
   end
 
-  @doc "Merges configurations, later over earlier ones. Reads those in `known` from there."
+  @doc "Merges configurations; later ones take precedence. `known` has configurations that need not be read."
   @spec merge(Instance.t(), [String.t()], %{optional(String.t()) => Records.values()}) ::
           {:ok, Records.values()} | {:error, Error.t()}
   def merge(instance, names, known \\ %{}) do

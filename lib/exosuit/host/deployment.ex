@@ -1,9 +1,9 @@
 defmodule Exosuit.Host.Deployment do
   @moduledoc false
-  # Applies a manifest to a host: the plan's steps, one after the other, each with its outcome. A failed step does not
-  # stop the others. If a change of a running item fails, the item keeps running unchanged. An item that could not
-  # start for the first time stays specified: the inventory shows it, and a later apply tries it again. Only one
-  # change of an application runs at a time; a second one is refused.
+  # Applies a manifest to a host: the plan's steps, one after the other, each with its outcome. A failed step does
+  # not stop the others. If a change of a running item fails, the item keeps running unchanged. An item whose first
+  # start failed stays specified: the inventory shows it, and a later apply tries it again. Only one change of an
+  # application runs at a time; a second one is refused.
 
   alias Exosuit.{Claims, Error, Instance, Manifest}
   alias Exosuit.Host.{Linking, Links, Plan, Reconciler, Roster, Specifications, Unattended}
@@ -14,8 +14,8 @@ defmodule Exosuit.Host.Deployment do
   @typedoc """
   - `former`: links that an earlier version of the application had; they belong to it, too
   - `keep_links?`: leave the links as they are
-  - `alone?`: the lattice is away; links are made on this host alone
-  - `provisional`: keys of links that this host made while the lattice was away, and that are to be shared now
+  - `alone?`: the lattice cannot be reached; links are made on this host alone
+  - `provisional`: keys of links that this host made while the lattice could not be reached, and now shares
   - `allow_issuer_change?`: let code of another issuer replace running code
   """
   @type options :: %{
@@ -26,7 +26,7 @@ defmodule Exosuit.Host.Deployment do
           allow_issuer_change?: boolean()
         }
 
-  @doc "Applies a host's share of an application. The calling process waits."
+  @doc "Applies a host's share of an application. Blocks the calling process."
   @spec apply(Instance.t(), Manifest.t(), options()) :: {:ok, [outcome()]} | {:error, Error.t()}
   def apply(instance, %Manifest{} = manifest, options) do
     alone(instance, manifest.name, fn ->
@@ -105,7 +105,7 @@ defmodule Exosuit.Host.Deployment do
     refused != link and Link.key(refused) == Link.key(link) and Link.overlap?(refused, link)
   end
 
-  # Specified and never tried: the process that applied the manifest ended in between.
+  # Specified and never tried, because the process that applied the manifest ended in between.
   defp idle?(nil), do: true
   defp idle?({:failed, _error}), do: true
   # A later retry is scheduled anyway, but an apply tries it now.

@@ -16,8 +16,8 @@ defmodule Exosuit.Host.Identity do
   @name ~r/\A[\w.-]{1,128}\z/
 
   @doc """
-  The identity of a host that is about to start. Makes a new one if none is stored. An error has the reason why
-  it could not be stored or read; the host then starts with a new identity.
+  Returns the identity of a host that is about to start. Makes a new identity if none is stored. If it could not be
+  stored or read, the error has the reason, and the host starts with a new identity.
   """
   @spec fetch(Config.t()) :: {:ok, t(), Error.t() | nil} | {:error, Error.t()}
   def fetch(config) do

@@ -1,6 +1,6 @@
 defmodule Exosuit.Host.Inventory do
   @moduledoc false
-  # The inventory of a host: its specifications, their statuses and their links. Reads tables alone, and so answers
+  # The inventory of a host: its specifications, their statuses and their links. Reads only tables, and so answers
   # while processes are being restarted.
 
   alias Exosuit.{Claims, Directory, Error, Instance, Router}
@@ -45,7 +45,7 @@ defmodule Exosuit.Host.Inventory do
     for {_key, claims} <- Enum.sort(Map.merge(shared(instance), own)), do: claims
   end
 
-  @doc "The claims that the lattice gets for a provider, which has no token."
+  @doc "The claims that a host publishes for a provider, which has no token."
   @spec provider_claims(ProviderSpecification.t()) :: Known.claims()
   def provider_claims(provider) do
     %{

@@ -2,9 +2,10 @@ defmodule Exosuit.Host.Leases do
   @moduledoc """
   Ends singletons on this host when their leases end, and lets none start without one.
 
-  `Exosuit.App.Member` writes into the table until when this host may run a singleton. The reconciler asks before each
-  start of one, and reports its process here. If the time is over, this process kills it, whatever else is under way:
-  a crashed member renews nothing, and an order to stop may wait behind another one. Running calls end with it.
+  `Exosuit.App.Member` writes into the table the time until which this host may run a singleton. The reconciler
+  reads it before each start of a singleton, and reports the singleton's process here. When the time has passed,
+  this process kills the singleton in any case: a crashed member renews no lease, and an order to stop may wait
+  behind another one. Running calls end as well.
 
   The table belongs to the topmost supervisor. If this process crashes, all actors and providers of the host end with
   it, see `Exosuit.Host`.
@@ -21,7 +22,7 @@ defmodule Exosuit.Host.Leases do
   @typedoc "Monotonic milliseconds."
   @type until :: integer() | :infinity
 
-  # A lease ends within seconds, and its singleton with it.
+  # A lease ends within seconds, and its singleton ends with it.
   @timeout 60_000
 
   @enforce_keys [:instance]
@@ -36,14 +37,14 @@ defmodule Exosuit.Host.Leases do
   @spec table() :: :ets.table()
   def table, do: :ets.new(:exosuit_leases, [:set, :public, read_concurrency: true])
 
-  @doc "The host may run a singleton until this time."
+  @doc "Allows the host to run a singleton until this time."
   @spec hold(Instance.t(), lease(), until()) :: :ok
   def hold(instance, lease, until) do
     :ets.insert(instance.tables.leases, {lease, until, :open})
     :ok
   end
 
-  @doc "Whether a specification may be started: it is no singleton, or its lease is held."
+  @doc "Checks whether a specification may be started. A singleton may if this host holds its lease."
   @spec check(Instance.t(), Specifications.specification()) :: :ok | {:error, Error.t()}
   def check(_instance, %{singleton?: false}), do: :ok
 
@@ -55,7 +56,7 @@ defmodule Exosuit.Host.Leases do
     end
   end
 
-  @doc "The process that runs a specification. That of a singleton is killed when its lease ends. Does not wait."
+  @doc "Notes the process of a specification, and kills a singleton's process when its lease ends. Returns at once."
   @spec watch(Instance.t(), Specifications.specification(), pid()) :: :ok
   def watch(_instance, %{singleton?: false}, _pid), do: :ok
 
@@ -64,8 +65,8 @@ defmodule Exosuit.Host.Leases do
   end
 
   @doc """
-  Lets the singleton not start again, and waits until its processes have ended: by an order to stop, after their last
-  calls, or when the lease ends.
+  Prevents new starts of a singleton, and waits until its processes have ended: by an order to stop, after their
+  last calls, or when the lease ends.
   """
   @spec end_singleton(Instance.t(), lease()) :: :ok | {:error, Error.t()}
   def end_singleton(instance, lease) do
@@ -105,7 +106,7 @@ defmodule Exosuit.Host.Leases do
     {:noreply, reply(%{state | pids: Map.delete(state.pids, pid)})}
   end
 
-  # The lease may be renewed until then, so that it is looked at again.
+  # The lease may be renewed in the meantime, so the time is checked again.
   defp check_later(state, lease) do
     left = left(state, lease)
 

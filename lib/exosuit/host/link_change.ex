@@ -1,11 +1,11 @@
 defmodule Exosuit.Host.LinkChange do
   @moduledoc false
-  # A change of the links of a key: its remaining steps, and the results of the others. Pure.
+  # A change of the links of a key: its remaining steps, and the results of the steps so far. Pure.
 
   alias Exosuit.Error
   alias Exosuit.Model.Link
 
-  # A deletion of those of the key that do not stay; withheld ones keep what they are bound to.
+  # `:delete` deletes the links of the key that are not in `stay`. Withheld links keep their binding.
   @type step :: {:delete, stay :: [Link.t()], withheld :: [Link.t()]} | {:put, Link.t()}
   @type result :: {:ok, term()} | {:error, Error.t()}
   @type report :: %{
@@ -67,7 +67,8 @@ defmodule Exosuit.Host.LinkChange do
   end
 
   defp note(change, {:delete, _stay, _withheld}, {:ok, count}), do: %{change | count: count}
-  # Calls are refused from now on in any case: only the provider failed to release the link.
+
+  # The router refuses calls from now on in any case: only the provider failed to release the link.
   defp note(change, {:delete, _stay, _withheld}, error), do: %{change | result: error, count: 1}
   defp note(change, {:put, link}, {:ok, _none}), do: %{change | put: [link | change.put]}
 

@@ -1,11 +1,10 @@
 defmodule Exosuit.Host.LinkTable do
   @moduledoc false
   # The table of a host's links. All processes read it, and `Exosuit.Host.Links` writes it. Its rows:
-  #
-  # - `{key, links}`: the links that hold
-  # - `{{:pending, key}, link}`: a change that the router was asked for, and has not answered
-  # - `{{:refused, id}, link, error, retry_at}`: a link that is wanted and not in force, why, and when
-  #   it is tried again: a time of the monotonic clock in milliseconds, or `nil` for what is final
+  # - `{key, links}`: the links in force
+  # - `{{:pending, key}, link}`: a change that was requested from the router and is not answered yet
+  # - `{{:refused, id}, link, error, retry_at}`: a link that is wanted and not in force, the reason, and the
+  #   time of the retry: of the monotonic clock in milliseconds, or `nil` if the refusal is final
 
   alias Exosuit.{Error, Retry, Router}
   alias Exosuit.Model.Link
@@ -157,7 +156,7 @@ defmodule Exosuit.Host.LinkTable do
 
     case {refusal, states[{Link.key(link), link.target, link.interfaces}]} do
       {{_wanted, error, at}, _state} -> refused(link, error, at, now)
-      # A refusal that is not noted yet is retried at once.
+      # A refusal that is not in the table yet is retried at once.
       {nil, {:refused, error}} -> refused(link, error, if(final?(error), do: nil, else: now), now)
       {nil, :in_force} -> %{link: link, status: :in_force, error: nil, retry_in_ms: nil}
       {nil, _none} -> %{link: link, status: :waiting, error: nil, retry_in_ms: nil}

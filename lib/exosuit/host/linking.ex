@@ -1,8 +1,9 @@
 defmodule Exosuit.Host.Linking do
   @moduledoc false
-  # Makes and removes links in the shared state of a lattice; this host then applies them as all others do. If the
-  # lattice cannot be reached, only provisional links are made: those of an application that this host serves alone in
-  # the meantime. Each function blocks the calling process. The host that makes a change emits its event.
+  # Makes and removes links in the shared state of a lattice. This host then applies the change, like all other
+  # hosts. If the lattice cannot be reached, only provisional links are made: those of an application that this host
+  # serves alone in the meantime. Each function blocks the calling process. The host that makes a change emits its
+  # event.
   #
   # A link that this host would refuse is not written for the others. If a host cannot apply a link of another host,
   # it keeps its previous link, emits `linkdef_set_failed`, shows the error in its inventory, and retries.
@@ -35,8 +36,8 @@ defmodule Exosuit.Host.Linking do
   end
 
   @doc """
-  Makes a link on this host alone, while its lattice is away. `put/3` shares it later. The link contains the values of
-  its configuration, also of a named one.
+  Makes a link on this host alone, while its lattice cannot be reached. `put/3` shares it later. The link contains
+  the values of its configuration, also of a named one.
   """
   @spec put_provisional(Instance.t(), Link.t()) :: :ok | {:error, Error.t()}
   def put_provisional(instance, link) do
@@ -45,7 +46,7 @@ defmodule Exosuit.Host.Linking do
          do: announce(instance, &Event.LinkdefSet.new/1, [link])
   end
 
-  @doc "Removes the links of a key on this host alone, while its lattice is away."
+  @doc "Removes the links of a key on this host alone, while its lattice cannot be reached."
   @spec delete_provisional(Instance.t(), Link.key()) :: :ok | {:error, Error.t()}
   def delete_provisional(instance, key) do
     with {:ok, links} <- Links.delete(instance, key),
@@ -66,7 +67,7 @@ defmodule Exosuit.Host.Linking do
     end
   end
 
-  # The ends become parts of keys and subjects.
+  # Checked because ids of the ends become parts of keys and subjects.
   defp check_ends(link) do
     with :ok <- Input.check_name(:id, link.source),
          :ok <- Input.check_name(:id, link.target),

@@ -204,7 +204,7 @@ defmodule Exosuit.Host.Links do
     end
   end
 
-  # The router has links of the key that are not in the table.
+  # Deletes links of the key that the router has and the table lacks.
   defp prepare(state, key, :revoke),
     do:
       {state,
@@ -213,7 +213,7 @@ defmodule Exosuit.Host.Links do
          :keep
        )}
 
-  # Noted in the table first: from now on the links are not wanted.
+  # The table is changed first, because the links are not wanted from now on.
   defp prepare(state, key, :delete) do
     held = held(state, key)
 
@@ -234,7 +234,7 @@ defmodule Exosuit.Host.Links do
     unwanted? = Enum.any?(refused(state, key), &(&1 not in wanted))
     state = state |> drop_refusals(key, wanted) |> withhold(missing)
 
-    # Links that stay are not made again: their ends keep them. A refused one is made again if it was put just now.
+    # Links that stay are not made again. A refused link is made again if this change puts it.
     LinkTable.keep(table(state), key, stay)
     again = if options[:hint], do: Enum.filter(stay, &(&1 in refused(state, key))), else: []
     puts = again ++ (wanted -- stay)
@@ -308,8 +308,8 @@ defmodule Exosuit.Host.Links do
     if keep?(state, link, change), do: refuse(state, link, error), else: state
   end
 
-  # If the link is in force or wanted already, its refusal is kept as a state. A link of the lattice is wanted until
-  # its record changes.
+  # Whether a refused link stays wanted: yes, if it was in force or wanted before. A link of the lattice is wanted
+  # until its record changes.
   defp keep?(state, link, %{mode: mode}) do
     link in held(state, Link.key(link)) or
       match?({^link, _error, _at}, LinkTable.refusal(table(state), LinkTable.id(link))) or

@@ -26,8 +26,8 @@ defmodule Exosuit.Host.Plan do
           | {:link, Link.t()}
 
   @doc """
-  The steps from `current` to `desired`. There are none if nothing differs and every specification was tried
-  and not given up.
+  The steps from `current` to `desired`. There are no steps if nothing differs, and every specification was tried
+  and none was given up.
 
   A running item is updated or exchanged, not stopped first, so that a failed change leaves it running. An item
   that does not run is removed at once. All items are specified before anything starts, so that a call to a

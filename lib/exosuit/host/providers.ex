@@ -3,8 +3,8 @@ defmodule Exosuit.Host.Providers do
   Starts and stops the providers of a host, for people and commands.
 
   A provider is given as a module that uses `Exosuit.Provider`, or as text: the name of a built-in provider,
-  `wasmcloud+builtin://NAME`, or `exosuit+module://NAME` for one of the host's `:providers`. No text is made into
-  an atom. Wrong options raise `ArgumentError`. Each function blocks the calling process until the outcome is known.
+  `wasmcloud+builtin://NAME`, or `exosuit+module://NAME` for one of the host's `:providers`. Text never becomes an
+  atom. Wrong options raise `ArgumentError`. Each function blocks the calling process until the outcome is known.
   """
 
   alias Exosuit.{Error, Input, Instance, Options}
@@ -126,7 +126,7 @@ defmodule Exosuit.Host.Providers do
     end
   end
 
-  # The roster announces failures of the starts that it carries out. This start did not get that far.
+  # The roster announces failures of the starts that it carries out. This start failed before.
   defp refuse(instance, provider, options, error) do
     id = options[:id] || provider
     annotations = options[:annotations] || %{}

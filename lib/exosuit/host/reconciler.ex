@@ -1,8 +1,8 @@
 defmodule Exosuit.Host.Reconciler do
   @moduledoc false
-  # Starts specifications that do not run. `Attempts` decides; this process receives, monitors the processes it
-  # started, and acts. If it is killed, its successor adopts running processes, and starts the other specifications at
-  # once.
+  # Starts specifications that do not run. `Attempts` decides; this process carries out its actions, and monitors
+  # the processes that it started. If it is killed, its successor adopts running processes, and starts the other
+  # specifications at once.
 
   use Exosuit.Server
 
@@ -13,7 +13,7 @@ defmodule Exosuit.Host.Reconciler do
   @enforce_keys [:instance]
   defstruct [:instance, :code, attempts: %{}, pids: %{}, keys: %{}]
 
-  # Reading and compiling a large module takes its time; the engine bounds it.
+  # Reading and compiling a large module may take minutes. The engine limits the time.
   @start_timeout 310_000
 
   @spec start_link(Instance.t()) :: GenServer.on_start()
@@ -69,7 +69,7 @@ defmodule Exosuit.Host.Reconciler do
     {:noreply, Enum.reduce(waiting, state, &act(Attempts.start(&2.attempts, &1, nil), &2))}
   end
 
-  # Done here and not by the caller, which may end between two steps.
+  # This process does it, because the caller may end between two steps.
   @impl GenServer
   def handle_call({:run, specification, code}, from, state) do
     key = Specifications.key(specification)
@@ -109,7 +109,7 @@ defmodule Exosuit.Host.Reconciler do
     {:noreply, ended(state, pid, &Attempts.failed(&1, &2, error, now()))}
   end
 
-  # Its own code raised while it started.
+  # The provider's own code raised an exception while it started.
   def handle_info({:exosuit_crashed, pid, error}, state) do
     {:noreply, ended(state, pid, &Attempts.failed(&1, &2, error, now(), :crashing))}
   end
@@ -358,7 +358,8 @@ defmodule Exosuit.Host.Reconciler do
   defp adopt(key, state) do
     case Directory.fetch(state.instance.name, key) do
       {:ok, {pid, facts}} ->
-        # It may have reported its start to an earlier reconciler that was killed before it received the report.
+        # The process may have reported its start to an earlier reconciler that was killed before it received the
+        # report.
         note_start(state, key, facts)
         watch(%{state | attempts: Attempts.adopt(state.attempts, key, now())}, key, pid)
 
@@ -367,8 +368,8 @@ defmodule Exosuit.Host.Reconciler do
     end
   end
 
-  # Ends processes that an earlier reconciler started and that do not run yet, because they would report to that one.
-  # Also ends stopped ones that still run calls; these calls are dropped.
+  # Ends processes that an earlier reconciler started and that are still starting, because they would report to that
+  # reconciler. Also ends stopped processes that still run calls; these calls are dropped.
   defp end_strangers(state) do
     for role <- [:actor, :provider],
         supervisor = supervisor(state.instance, role),
@@ -378,7 +379,7 @@ defmodule Exosuit.Host.Reconciler do
   end
 
   # The specification is removed last. If this process crashes before, its successor starts the item again, and the
-  # caller's exit tells that it was not stopped.
+  # caller exits, which shows that the item was not stopped.
   defp remove(state, {role, id} = key) do
     error = Error.new(:dropped, "the #{role} #{id} was stopped while it was starting")
     state = end_child(state, key)

@@ -1,7 +1,7 @@
 defmodule Exosuit.Host.Replica do
   @moduledoc false
-  # Keeps a host's links as the lattice's records say: watches the records, and passes changes to `Links`. A change of
-  # this host itself goes through `write/4`, which waits until the change is in force here.
+  # Makes the links of a host follow the lattice's records: watches the records, and passes changes to `Links`. This
+  # host makes its own changes with `write/4`, which waits until the change is in force here.
   #
   # Keeps no state that cannot be rebuilt: after a crash it re-reads both buckets. Until they are read, and while they
   # cannot be read, the links stay as they are. Links whose records were deleted in the meantime are removed after
@@ -55,9 +55,9 @@ defmodule Exosuit.Host.Replica do
   @type about :: Link.t() | Link.key() | {:configuration, String.t()}
 
   @doc """
-  Writes to the shared state by `work`, which returns the changes and a result. Then waits until this host has applied
-  them, and returns the result. If the router refuses a link, that is an error. The refused link is retried, because
-  other hosts may accept it; with `:strict` it is not, and the caller takes it back.
+  Writes to the shared state by `work`, which returns the changes and a result. Then waits until this host has
+  applied the changes, and returns the result. If the router refuses a link, returns an error. The refused link is
+  retried, because other hosts may accept it. With `:strict`, it is not retried, and the caller takes it back.
   """
   @spec write(
           Instance.t(),
@@ -154,7 +154,7 @@ defmodule Exosuit.Host.Replica do
   def handle_info({:DOWN, writer, :process, _pid, _reason}, state),
     do: {:noreply, finish(state, writer)}
 
-  # By now, others may have deleted some of it.
+  # Other hosts may have restored or deleted some of these keys by now.
   def handle_info({:restore, bucket, keys}, state) do
     Restore.start(state.instance.lattice, bucket, keys, state.mirror)
     {:noreply, state}
@@ -226,14 +226,15 @@ defmodule Exosuit.Host.Replica do
     told(state, {:configuration, name, nil})
   end
 
-  # There is no room for more keys.
+  # The mirror has no room for this key.
   defp change(state, bucket, {:dropped, key}), do: count_dropped(state, bucket, 1, key)
   defp change(state, bucket, :current), do: read(state, List.delete(state.unread, bucket))
 
   defp change(state, bucket, {:lost, keys}) do
     Report.lost(state.instance, bucket, length(keys))
 
-    # One host is enough, and all hosts know the same records. The others check later whether it has done so.
+    # One host restores first, because all hosts know the same records. The others check later whether it has done
+    # so.
     delay = if Peers.first?(state.instance), do: 0, else: @restore
     Process.send_after(self(), {:restore, bucket, keys}, delay)
     %{state | mirror: Mirror.begin(state.mirror)}
@@ -255,7 +256,7 @@ defmodule Exosuit.Host.Replica do
     own = Statuses.provisional(state.instance)
     here = Enum.map(Links.list(state.instance), &Link.key/1) -- own
     keys = Enum.uniq(here ++ Mirror.keys(state.mirror))
-    # Quiet: these changes were announced when they were made.
+    # No events: these changes were announced when they were made.
     Enum.reduce(keys, state, &settle(&2, &1, [], :quiet))
   end
 
@@ -315,7 +316,7 @@ defmodule Exosuit.Host.Replica do
     count_dropped(%{state | mirror: mirror}, bucket, count, key)
   end
 
-  # The first one is announced at once, later ones once a second.
+  # The first dropped record is announced at once, later ones once a second.
   defp count_dropped(state, _bucket, 0, _key), do: state
 
   defp count_dropped(state, bucket, count, key) do

@@ -1,6 +1,6 @@
 defmodule Exosuit.Host.Roster do
   @moduledoc false
-  # Changes what should run on a host: starts, stops, scales and updates. Each function waits for the outcome.
+  # Changes the specifications of a host: starts, stops, scales and updates. Each function waits for the outcome.
 
   alias Exosuit.{Actor, Claims, Directory, Error, Event, Instance, Lattice, Router}
   alias Exosuit.Actor.Handover
@@ -12,7 +12,7 @@ defmodule Exosuit.Host.Roster do
   @spec start(Instance.t(), Specifications.specification()) :: :ok | {:error, Error.t()}
   def start(instance, specification), do: Reconciler.run(instance, specification)
 
-  @doc "As `start/2`, with the code of the actor. Its process compiles the code."
+  @doc "Starts an actor as `start/2` does, with its loaded code. The actor's process compiles the code."
   @spec start(Instance.t(), ActorSpecification.t(), Loaded.t()) :: :ok | {:error, Error.t()}
   def start(instance, specification, loaded) do
     Handover.lend(instance, loaded, &Reconciler.run(instance, specification, &1))
@@ -25,8 +25,8 @@ defmodule Exosuit.Host.Roster do
   def resume(instance, key), do: Reconciler.start(instance, key)
 
   @doc """
-  Stops the actor or provider of this key; an actor's running calls finish first. From then on, its links hold
-  for its own code only. Links of an application are deleted with the application instead.
+  Stops the actor or provider of this key; an actor's running calls finish first. From then on, its links apply only
+  to its own code. Links of an application are deleted with the application instead.
   """
   @spec stop(Instance.t(), Exosuit.Directory.key()) :: :ok | {:error, Error.t()}
   def stop(instance, key) do
@@ -47,7 +47,7 @@ defmodule Exosuit.Host.Roster do
 
   defp bind_links(_instance, _provider), do: :ok
 
-  @doc "Changes how many calls of an actor may run at a time; running ones are left alone."
+  @doc "Changes the number of calls of an actor that may run at a time. Running calls continue."
   @spec scale(Instance.t(), String.t(), pos_integer()) :: :ok | {:error, Error.t()}
   def scale(instance, id, instances) do
     with {:ok, {before, _compiled}} <- Specifications.fetch(instance, {:actor, id}),
@@ -56,7 +56,8 @@ defmodule Exosuit.Host.Roster do
   end
 
   @doc """
-  Changes the shares of an actor, and starts it if it had been given up. Stops it if no share is left.
+  Changes the instance groups of an actor. Starts the actor if it had been given up, and stops it if no group is
+  left.
   """
   @spec resize(Instance.t(), String.t(), Instances.change()) :: :ok | {:error, Error.t()}
   def resize(instance, id, change) do
@@ -192,7 +193,7 @@ defmodule Exosuit.Host.Roster do
     end
   end
 
-  # The reconciler's successor starts what is specified.
+  # The reconciler's successor starts all specifications.
   defp settled(ask) do
     ask.()
   catch

@@ -1,7 +1,7 @@
 defmodule Exosuit.Host.Share do
   @moduledoc false
   # The part of an application that this host runs: the specifications of its share, with their counts and their
-  # configuration. Configurations that the application names must exist, or nothing is changed. Blocks the
+  # configuration. If a configuration that the application names does not exist, nothing is changed. Blocks the
   # calling process.
 
   alias Exosuit.{Error, Instance, Manifest}
@@ -20,8 +20,8 @@ defmodule Exosuit.Host.Share do
   end
 
   @doc """
-  The manifest reduced to this host's share. Its named configurations are stored. If the lattice is away (`alone?`),
-  they are not stored, and the links of the result contain their values.
+  Returns the manifest reduced to this host's share, and stores its named configurations. If the lattice cannot be
+  reached (`alone?`), they are not stored, and the links of the result contain their values.
   """
   @spec take(Instance.t(), Manifest.t(), counts(), alone? :: boolean()) ::
           {:ok, Manifest.t()} | {:error, Error.t()}
@@ -95,7 +95,7 @@ defmodule Exosuit.Host.Share do
   defp configured(specification, instance, manifest, %Workload{configs: names}),
     do: %{specification | config: merged(instance, manifest, names)}
 
-  # It existed when `missing/2` checked it.
+  # The configuration existed when `missing/2` checked it.
   defp stored(instance, name) do
     case Configurations.fetch(instance, name) do
       {:ok, values} -> values

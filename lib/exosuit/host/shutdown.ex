@@ -7,7 +7,7 @@ defmodule Exosuit.Host.Shutdown do
 
   alias Exosuit.{Directory, Instance}
 
-  @doc "Starts the end of the host. Does not wait, so a process of the host may call it."
+  @doc "Begins to end the host. Returns at once, so a process of the host may call it."
   @spec begin(Instance.t()) :: :ok
   def begin(%Instance{name: name}) do
     top = Directory.fetch!(name, :host)
@@ -17,7 +17,7 @@ defmodule Exosuit.Host.Shutdown do
   end
 
   @doc """
-  Ends the host of this topmost process. Blocks the calling process, which must not be one of the host's.
+  Ends the host whose topmost process this is. Blocks the calling process, which must not belong to the host.
   """
   @spec end_host(pid()) :: :ok | {:error, :not_found}
   def end_host(host) do

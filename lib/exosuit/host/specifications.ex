@@ -24,11 +24,11 @@ defmodule Exosuit.Host.Specifications do
   def key(%ActorSpecification{id: id}), do: {:actor, id}
   def key(%ProviderSpecification{id: id}), do: {:provider, id}
 
-  @doc "Adds a specification; one of the same id, of either role, is a conflict."
+  @doc "Adds a specification. If an actor or a provider has the same id, the error is `:conflict`."
   @spec add(Instance.t(), specification()) :: :ok | {:error, Error.t()}
   def add(instance, specification), do: call(instance, {:add, specification})
 
-  @doc "Changes the shares of an actor; with none left it is unchanged, and to be stopped."
+  @doc "Changes the instance groups of an actor. If none is left, changes nothing: the caller stops the actor."
   @spec resize(Instance.t(), String.t(), Instances.change()) ::
           {:ok, ActorSpecification.t()} | :none | {:error, Error.t()}
   def resize(instance, id, change), do: call(instance, {:resize, {:actor, id}, change})
@@ -122,7 +122,7 @@ defmodule Exosuit.Host.Specifications do
   end
 
   def handle_call({:keep, key, compiled}, _from, instance) do
-    # It may have been removed or updated while it started: then the newer state stays.
+    # If the specification was removed or updated during the start, the newer state stays.
     case :ets.lookup(instance.tables.specifications, key) do
       [{_key, specification, nil}] ->
         :ets.insert(instance.tables.specifications, {key, specification, compiled})

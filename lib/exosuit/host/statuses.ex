@@ -1,8 +1,8 @@
 defmodule Exosuit.Host.Statuses do
   @moduledoc false
-  # The reasons and retry times of everything that is specified and does not run. The reconciler writes a row
-  # for each such specification, and `Exosuit.Startup` one for each option that is not applied yet. The table
-  # belongs to the topmost supervisor, so that the inventory answers while processes restart.
+  # The reasons and retry times of all specifications and options that do not run. The reconciler writes a row for
+  # each such specification, and `Exosuit.Startup` one for each option that is not applied yet. The table belongs to
+  # the topmost supervisor, so that the inventory answers while processes restart.
 
   alias Exosuit.{Directory, Error, Instance}
   alias Exosuit.Host.Attempts
@@ -20,7 +20,7 @@ defmodule Exosuit.Host.Statuses do
   @spec table() :: :ets.table()
   def table, do: :ets.new(:exosuit_statuses, [:set, :public, read_concurrency: true])
 
-  @doc "Stores why something does not run, and the milliseconds until its retry, or `nil` for none."
+  @doc "Stores why an item does not run, and the milliseconds until its retry, or `nil` if there is none."
   @spec put(
           Instance.t(),
           key(),
@@ -47,7 +47,7 @@ defmodule Exosuit.Host.Statuses do
     :ok
   end
 
-  @doc "The status of a specification that does not run: starting, or the reason why not."
+  @doc "The status of a specification that does not run: starting, or the reason why it does not run."
   @spec fetch(Instance.t(), key()) :: status()
   def fetch(instance, key) do
     case :ets.lookup(instance.tables.statuses, key) do
@@ -83,8 +83,8 @@ defmodule Exosuit.Host.Statuses do
   end
 
   @doc """
-  Removes the marks of `put_provisional/2` from these keys, and returns those that had one: the lattice's records
-  apply to them now.
+  Removes the marks of `put_provisional/2` from these keys, because the lattice's records apply to them now. Returns
+  the keys that had a mark.
   """
   @spec confirm_links(Instance.t(), [Link.key()]) :: [Link.key()]
   def confirm_links(instance, keys) do

@@ -3,7 +3,7 @@ defmodule Exosuit.Host.Unattended do
   # Runs work of several steps that must not stop half-way. It has a process of its own, and so continues if
   # the calling process ends.
 
-  @doc "Runs `work` and gives its result; exits if it does. Blocks the calling process."
+  @doc "Runs `work` and returns its result. If `work` exits, the caller exits. Blocks the calling process."
   @spec run((() -> result)) :: result when result: term()
   def run(work) do
     {pid, monitor} = spawn_monitor(fn -> exit({:done, work.()}) end)

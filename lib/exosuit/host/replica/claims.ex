@@ -6,7 +6,7 @@ defmodule Exosuit.Host.Replica.Claims do
   alias Exosuit.{Instance, Router}
   alias Exosuit.Lattice.Known
 
-  @doc "Notes claims, and gives the keys of those that had to go for them, see `Exosuit.Lattice.Known.put/3`."
+  @doc "Notes claims. Returns the keys of claims that were removed to make room, see `Exosuit.Lattice.Known.put/3`."
   @spec put(Instance.t(), Known.claims(), (Known.claims() -> boolean())) ::
           {:ok, [String.t()]} | :full | {:error, Exosuit.Error.t()}
   def put(instance, claims, needed?) do

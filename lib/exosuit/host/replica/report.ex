@@ -8,7 +8,7 @@ defmodule Exosuit.Host.Replica.Report do
   alias Exosuit.Lattice.Store
   alias Exosuit.Model.Link
 
-  @doc "Links that are in force on this host from now on, and those that are not any more."
+  @doc "Reports the links that came into force on this host, and the links that are no longer in force."
   @spec changes(Instance.t(), LinkChange.report()) :: :ok
   def changes(instance, changes) do
     for link <- changes.deleted,
@@ -20,7 +20,7 @@ defmodule Exosuit.Host.Replica.Report do
     :ok
   end
 
-  @doc "A link names a configuration that does not exist."
+  @doc "Reports that a link names a configuration that does not exist."
   @spec incomplete(Instance.t(), Link.t(), String.t()) :: :ok
   def incomplete(instance, link, name) do
     error = Error.new(:not_found, "there is no configuration #{inspect(name)}")
@@ -29,7 +29,7 @@ defmodule Exosuit.Host.Replica.Report do
     Lattice.announce(instance, Event.LinkdefSetFailed.new(fields))
   end
 
-  @doc "There was no room for this number of records. The key is that of the last one."
+  @doc "Reports the number of records for which there was no room, and the key of the last one."
   @spec dropped(Instance.t(), Store.bucket(), pos_integer(), String.t()) :: :ok
   def dropped(instance, bucket, count, key) do
     Lattice.announce(instance, %Event.LatticeStateDropped{
@@ -39,7 +39,7 @@ defmodule Exosuit.Host.Replica.Report do
     })
   end
 
-  @doc "A record cannot be read."
+  @doc "Reports that a record cannot be read."
   @spec unreadable(Instance.t(), String.t(), Error.t()) :: :ok
   def unreadable(instance, key, error) do
     Lattice.announce(instance, %Event.RecordRefused{
@@ -49,19 +49,19 @@ defmodule Exosuit.Host.Replica.Report do
     })
   end
 
-  @doc "This number of further records cannot be read."
+  @doc "Reports that this number of further records cannot be read."
   @spec unreadable(Instance.t(), pos_integer()) :: :ok
   def unreadable(instance, count) do
     Lattice.announce(instance, %Event.RecordsRefused{count: count})
   end
 
-  @doc "The servers have lost this number of keys of a bucket."
+  @doc "Reports that the servers have lost this number of keys of a bucket."
   @spec lost(Instance.t(), Store.bucket(), non_neg_integer()) :: :ok
   def lost(instance, bucket, count) do
     Lattice.announce(instance, %Event.LatticeStateLost{bucket: bucket, count: count})
   end
 
-  @doc "A bucket cannot be read now."
+  @doc "Reports that a bucket cannot be read now."
   @spec unavailable(Instance.t(), Store.bucket(), Error.t()) :: :ok
   def unavailable(instance, bucket, error) do
     Lattice.announce(instance, %Event.LatticeStateUnavailable{

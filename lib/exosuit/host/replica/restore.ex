@@ -1,7 +1,7 @@
 defmodule Exosuit.Host.Replica.Restore do
   @moduledoc false
-  # Puts back what the servers of a lattice lost, from the copy of this host, where nobody has put anything since. A
-  # write that fails is tried again when the next loss is reported.
+  # Puts back keys that the servers of a lattice lost, from the copy of this host. Leaves out keys that have a new
+  # value by now. If a write fails, it is tried again when the next loss is reported.
 
   alias Exosuit.Json
   alias Exosuit.Lattice.{Mirror, Session, Store}
@@ -18,7 +18,7 @@ defmodule Exosuit.Host.Replica.Restore do
     end)
   end
 
-  # Claims are put back by the hosts that run what has them.
+  # The hosts that run an actor or provider put back its claims themselves.
   defp known(mirror, :data, keys) do
     for key <- keys, value = Mirror.value(mirror, key), do: {key, value}
   end
