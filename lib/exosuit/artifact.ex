@@ -10,8 +10,8 @@ defmodule Exosuit.Artifact do
   @max_bytes 1_073_741_824
 
   @doc """
-  The artifact of a path, a reference, or `{:bytes, wasm}`. The error says what was expected; any other term raises
-  `ArgumentError`.
+  The artifact of a path, a reference, or `{:bytes, wasm}`. The error says which form was expected. Any other term
+  raises `ArgumentError`.
   """
   @spec parse(Path.t() | {:bytes, binary()}) :: {:ok, Model.Artifact.t()} | {:error, Error.t()}
   def parse({:bytes, bytes}) when is_binary(bytes), do: {:ok, {:bytes, bytes, nil}}
@@ -48,7 +48,8 @@ defmodule Exosuit.Artifact do
   end
 
   @doc """
-  Reads code and checks its claims by the rules of the host. Callers then pass on the result.
+  Reads code and checks its claims by the rules of the host. Callers pass on the result, so that the code is read
+  once.
   """
   @spec load(Model.Artifact.t(), Config.t()) :: {:ok, Loaded.t()} | {:error, Error.t()}
   def load(artifact, config) do
@@ -69,8 +70,8 @@ defmodule Exosuit.Artifact do
   def read({:bytes, bytes, _digest}), do: {:error, too_large("the module", byte_size(bytes))}
 
   @doc """
-  Whether a path leads below a directory, all symbolic links of both followed. The text of the path is
-  looked at first, so that nothing outside of the directory is touched for it.
+  Whether a path leads below a directory, after all symbolic links of both were followed. First compares the texts,
+  so that a path outside of the directory is never touched.
   """
   @spec below?(Path.t(), Path.t()) :: boolean()
   def below?(path, directory) do

@@ -9,12 +9,11 @@ defmodule Exosuit.Control do
       ├── Connections   a task per client, up to a limit
       └── Listener      owns the socket, and passes each client to a task
 
-  Lines of JSON go in and out, see `guides/control-socket.md`. Each line is parsed into a
-  struct of `Exosuit.Model.Command`, and `Exosuit.Control.Execution` carries it out: it calls the room that the
-  command concerns.
+  Lines of JSON go in and out, see `guides/control-socket.md`. Each line is parsed into a struct of
+  `Exosuit.Model.Command`. `Exosuit.Control.Execution` then calls the room that the command concerns.
 
-  A second host on the same data directory is refused at its start. If the socket cannot be opened for another reason,
-  the host serves without it, emits the event `control_failed` with the reason, and tries again.
+  A second host on the same data directory is refused at its start. If the socket cannot be opened for another
+  reason, the host runs without it, emits the event `control_failed` with the reason, and tries again.
   """
   use Supervisor
 

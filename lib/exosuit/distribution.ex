@@ -3,16 +3,17 @@ defmodule Exosuit.Distribution do
   Erlang distribution for one purpose: `bin/exosuit remote`, which opens IEx on a running VM.
 
   A VM starts distribution only when asked: on a free port of the loopback address, without epmd, and with a new
-  random cookie. The VM must have been started with `-epmd_module Elixir.Exosuit.Distribution.Ports`, as `bin/exosuit
-  up` does. The VM of an app that embeds Exosuit therefore stays closed, unless the app sets this flag. If a VM has
-  distribution already, as that of a release may, it is used as it is, if its port is known.
+  random cookie. The VM must have been started with `-epmd_module
+  Elixir.Exosuit.Distribution.Ports`, as `bin/exosuit up` does. The VM of an app that embeds Exosuit therefore stays
+  closed, unless the app sets this flag. If a VM has distribution already, for example in a release, and its port is
+  known, that distribution is used.
   """
 
   alias Exosuit.Distribution.Ports
   alias Exosuit.Error
 
   @typedoc """
-  The data with which another VM connects to this one. Whoever has the cookie controls the VM.
+  The data with which another VM connects to this one. Anyone who has the cookie controls the VM.
   """
   @type door :: %{node: node(), port: :inet.port_number(), cookie: atom()}
 

@@ -1,6 +1,6 @@
 defmodule Exosuit.Edge do
   @moduledoc """
-  The connections to the outside that serve no calls.
+  The processes that connect a host to the outside, except for calls.
 
       Edge (one_for_one)
       ├── EventLogger      writes events and guests' lines to the log
@@ -13,9 +13,9 @@ defmodule Exosuit.Edge do
       ├── Wadm             wadm's API, if it is asked for, see `Exosuit.Control.Wadm`
       └── Startup          applies the items of the host's options, and retries refused ones
 
-  `Exosuit.Tree` passes in the child specifications of the last four. All children may crash
-  repeatedly without an effect on calls. Events are sent without them. Notices of the data plane in the
-  meantime, such as failed calls and guests' lines, are lost.
+  `Exosuit.Tree` passes in the child specifications of the last four. All children may crash repeatedly without an
+  effect on calls, and events are sent without them. While they restart, notices of the data plane are lost, such as
+  failed calls and guests' lines.
   """
   use Supervisor
 

@@ -16,7 +16,7 @@ defmodule Exosuit.Lattice do
   @doc "Sends queued messages, and leaves the lattice. Blocks the calling process."
   @callback leave(Instance.t()) :: :ok
 
-  @doc "How many events could not be sent since the last call."
+  @doc "The number of events that could not be sent since the last call."
   @callback take_lost(Instance.t()) :: non_neg_integer()
 
   @doc """
@@ -50,7 +50,7 @@ defmodule Exosuit.Lattice do
   @spec leave(Instance.t()) :: :ok
   def leave(%Instance{lattice: lattice} = instance), do: lattice.backend.leave(instance)
 
-  @doc "How many events could not be sent to the other hosts since the last call."
+  @doc "The number of events that could not be sent to the other hosts since the last call."
   @spec take_lost(Instance.t()) :: non_neg_integer()
   def take_lost(%Instance{lattice: lattice} = instance), do: lattice.backend.take_lost(instance)
 

@@ -2,16 +2,16 @@ defmodule Exosuit.Manifest do
   @moduledoc """
   A manifest after it was read and checked: the actors, providers and links of an application.
 
-  The one YAML form is the OAM `Application` that wadm reads, fields of its old and new versions
-  both accepted. Reading reports all mistakes at once, each with its line. A reference that this host cannot
-  honour is a mistake: an image in a registry, or a provider that the host does not have. Any bytes may be
-  given: text that is not UTF-8 is a mistake as well. `guides/manifest.md` describes the fields.
+  A manifest is YAML: the OAM `Application` that wadm reads, with fields of its old and new versions. Reading
+  reports all mistakes at once, each with its line. A reference that this host cannot use is a mistake: an image in
+  a registry, or a provider that the host does not have. Text that is not UTF-8 is a mistake as well.
+  `guides/manifest.md` describes the fields.
 
-  A spread that no host meets is not a mistake of the manifest. `workloads` say what should run where, on one
-  host or many; a workload without a place is reported when it is placed.
+  A spread that no host meets is not a mistake of the manifest. `workloads` say what should run on which hosts. If
+  no host can take a workload, placement reports it.
 
-  A manifest may name a configuration without its values (`stored`), which is stored on the host or in its
-  lattice. Then the other configurations of that link or workload are stored under names as well
+  A manifest may name a configuration without giving its values (`stored`). Its values are stored on the host or in
+  its lattice. Then the other configurations of that link or workload are stored under names as well
   (`configurations`), so that their order is kept.
   """
 
@@ -32,7 +32,7 @@ defmodule Exosuit.Manifest do
           optional(:error) => Exosuit.Error.t()
         }
 
-  @typedoc "A configuration that is stored elsewhere, and the diagnostic for a missing one."
+  @typedoc "The name of a stored configuration, and the diagnostic if it does not exist."
   @type stored :: {name :: String.t(), diagnostic()}
 
   @typedoc "The text of a manifest, the parsed manifest, and warnings."
@@ -95,7 +95,7 @@ defmodule Exosuit.Manifest do
   end
 
   @doc """
-  A manifest as its author wrote it, YAML or JSON, with all of its fields.
+  Decodes a manifest in YAML or JSON, with all fields that its author wrote.
 
       iex> Exosuit.Manifest.document("{kind: Application, extra: [1]}")
       {:ok, %{"kind" => "Application", "extra" => [1]}}
@@ -140,7 +140,7 @@ defmodule Exosuit.Manifest do
   @spec stored(map()) :: [stored()]
   defdelegate stored(manifest), to: Workloads
 
-  @doc "An error that is about the manifest as a whole, as a diagnostic."
+  @doc "The diagnostic of an error that concerns the manifest as a whole."
   @spec diagnostic(Path.t(), Exosuit.Error.t()) :: diagnostic()
   def diagnostic(path, error) do
     %{text: "#{path}: #{Exception.message(error)}", severity: :error, line: 1, error: error}

@@ -26,12 +26,12 @@ defmodule Exosuit.Protocol do
   @doc "The beginning of every subject."
   @callback prefix(topic_prefix :: String.t(), lattice :: String.t()) :: String.t()
 
-  @doc "The subjects after the prefix, each with who answers: one host of the lattice, or all."
+  @doc "The subjects after the prefix. For each, says whether one host of the lattice answers, or all."
   @callback subscriptions(host_id :: String.t()) :: [{String.t(), :all | :one}]
 
   @doc """
-  Decodes the rest of a subject and a body. `:ignore` means that no refusal is sent. Subjects with a host id were
-  subscribed for this host only.
+  Decodes the rest of a subject and a body. If the result is `:ignore`, no refusal is sent. Subjects with a host id
+  are those of this host only.
   """
   @callback decode_command([String.t()], body :: term()) ::
               {:ok, Command.t()} | {:error, Error.t()} | :ignore

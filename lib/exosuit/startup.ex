@@ -14,7 +14,7 @@ defmodule Exosuit.Startup do
   alias Exosuit.Host.{Pending, Statuses}
   alias Exosuit.Startup.Items
 
-  # The items may have to be compiled, one after the other.
+  # Callers wait at most this long: items may have to be compiled, one after the other.
   @patience 600_000
 
   # Items may hold secrets.

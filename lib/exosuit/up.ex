@@ -3,8 +3,8 @@ defmodule Exosuit.Up do
   require Logger
 
   # `exosuit up`: one host in the foreground, with the applications of its manifests. The command line checks the
-  # arguments and passes them as JSON in `EXOSUIT_UP`. SIGTERM, which the script also sends for Ctrl-C, ends the VM in
-  # order: the host is a child of this application, and drains.
+  # arguments and passes them as JSON in `EXOSUIT_UP`. At SIGTERM, which the script also sends for Ctrl-C, the VM
+  # ends in order: the host is a child of this application, and drains.
 
   alias Exosuit.{
     App,
@@ -39,8 +39,8 @@ defmodule Exosuit.Up do
   end
 
   @doc """
-  Starts the host of this VM, and applies the manifests, none of which may have a mistake. If a part cannot start, its
-  error is printed, and the other parts run. If no part can start, the host stops.
+  Starts the host of this VM, and applies the manifests. If a manifest has a mistake, nothing starts. If a part
+  cannot start, its error is printed, and the other parts run. If no part can start, the host stops.
   """
   @spec run(keyword(), [Path.t()]) :: {:ok, pid()} | {:error, term()}
   def run(options, manifests) do
@@ -163,7 +163,7 @@ defmodule Exosuit.Up do
     end
   end
 
-  # The environment says all files or none. A directory beside that is a contradiction, or adds nothing.
+  # The environment allows all files or none. A directory in addition to that is a contradiction, or adds nothing.
   defp check_files(false, [_ | _]) do
     {:error,
      "WASMCLOUD_ALLOW_FILE_LOAD=false allows no files, and --allow-files allows a directory: " <>
@@ -253,7 +253,7 @@ defmodule Exosuit.Up do
   defp apply_in_lattice(path) do
     case App.Manifests.apply_and_wait(instance(), path, from_here: true) do
       {:ok, steps, warnings} -> report(path, steps, warnings)
-      # The manifest had no mistake before: it was changed since, or the lattice cannot be reached.
+      # The manifest had no mistake before, so it was changed since, or the lattice cannot be reached.
       {:error, diagnostics} -> report_refused(path, diagnostics)
     end
   end

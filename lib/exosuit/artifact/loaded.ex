@@ -1,8 +1,8 @@
 defmodule Exosuit.Artifact.Loaded do
   @moduledoc """
-  The loaded code of an actor: its bytes, their digest, and the admitted claims. Functions that need the claims first,
-  for the id of an actor for example, pass this struct on instead of a path. The host therefore compiles the code that
-  it checked, even if the file changes in between.
+  The loaded code of an actor: its bytes, their digest, and the admitted claims. A function that needs the claims
+  first, for example for the id of an actor, passes on this struct instead of a path. The host therefore compiles
+  the code that it checked, even if the file changes in between.
 
   The bytes may be megabytes, so a process drops the struct as soon as they are compiled. Specifications keep the
   `artifact` alone, which has the bytes only if the code was given as bytes. A later start without compiled code reads

@@ -14,7 +14,8 @@ defmodule Exosuit.Control.Actors do
   @time "max_execution_time"
 
   @doc """
-  Whether the state of the host allows a command, or a message for its sender. Quick: nothing is read or started.
+  Checks whether the state of the host allows a command, or returns a message for its sender. Quick: nothing is read
+  or started.
   """
   @spec admit(StartActor.t() | ScaleActor.t() | UpdateActor.t(), Instance.t()) ::
           :ok | {:ok, String.t()} | {:error, Error.t()}
@@ -69,7 +70,7 @@ defmodule Exosuit.Control.Actors do
     case Inventory.fetch_actor(instance, it.id) do
       {:ok, actor} -> scale(actor, it, instance)
       {:error, %Error{reason: :conflict} = ambiguous} -> told({:error, ambiguous}, it, instance)
-      # The sender waits for an event, and no other event reports this.
+      # The sender waits for an event, and the host emits no other event for this case.
       {:error, _absent} when it.instances == 0 -> Lattice.announce(instance, absent(it))
       {:error, absent} when it.code == nil -> told({:error, absent}, it, instance)
       {:error, _absent} -> it |> start_scaled(instance) |> told(it, instance)
@@ -160,7 +161,7 @@ defmodule Exosuit.Control.Actors do
          do: Host.Actors.start(instance, loaded, options) |> done()
   end
 
-  # If the id is the public key, the code has it.
+  # If the id is the public key, it is in the code.
   defp id(%{key: nil, id: id}, _loaded), do: {:ok, id}
 
   defp id(%{key: expected}, loaded) do
@@ -269,7 +270,7 @@ defmodule Exosuit.Control.Actors do
 
   defp told(:ok, _it, _instance), do: :ok
 
-  # Refused before the host tried a start: too many instances, or the actor has stopped meanwhile.
+  # The command was refused before the host tried a start: too many instances, or the actor has stopped meanwhile.
   defp told_refused({:error, %Error{reason: reason}} = refused, it, instance)
        when reason in [:limit, :not_found],
        do: told(refused, it, instance)
@@ -291,7 +292,7 @@ defmodule Exosuit.Control.Actors do
   defp reference(%{code: nil}), do: ""
   defp reference(%{code: {_kind, code}}), do: code
 
-  # The event of a scale from no instance to none.
+  # The event that reports a scale from no instances to none.
   defp absent(it) do
     facts = facts(it)
     none = %{annotations: facts.annotations, instances: 0}

@@ -1,7 +1,7 @@
 defmodule Exosuit.Control.Address do
   @moduledoc false
-  # The socket as a file: finds out whether a host answers there, and opens it so that at no moment anybody but its
-  # owner can connect.
+  # The file of the control socket: finds out whether a host answers there, and opens it so that only its owner can
+  # ever connect.
 
   import Bitwise
 

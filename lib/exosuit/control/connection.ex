@@ -15,7 +15,8 @@ defmodule Exosuit.Control.Connection do
   # Sixteen mebibytes of payload as base64, and the rest of the command.
   @max_line 24 * 1024 * 1024
 
-  # Without the bytes of binaries. If commands or events need more, the connection is closed.
+  # The heap of the process, without the bytes of binaries. If commands or events need more, the connection is
+  # closed.
   @max_heap_words 8 * 1024 * 1024
 
   # The events that may wait for a slow client. With more, it gets an error, and the connection is closed.

@@ -1,7 +1,7 @@
 defmodule Exosuit.Control.Execution do
   @moduledoc false
-  # Carries out each command on a host: as one call of the room that it concerns or, for commands of the lattice that
-  # take several calls, by `Actors` and `Providers`. Runs in a task of its own.
+  # Carries out each command on a host with one call of the room that the command concerns. Commands of the lattice
+  # that take several calls are in `Actors` and `Providers`. Runs in a task of its own.
 
   alias Exosuit.{App, Error, Host, Instance, Protocol, Router, Settings}
   alias Exosuit.Control.{Actors, Configurations, Providers, Remote}
@@ -46,8 +46,8 @@ defmodule Exosuit.Control.Execution do
   def answer(command, instance, {client, tag}), do: send(client, {tag, run(command, instance)})
 
   @doc """
-  Whether the state of the host allows a command, before it is acknowledged; or a message for the sender. Quick:
-  nothing is read or started.
+  Checks, before a command is acknowledged, whether the state of the host allows it. Returns `:ok`, or a message for
+  the sender. Quick: nothing is read or started.
   """
   @spec admit(Command.t(), Instance.t()) ::
           :ok | {:ok, String.t()} | {:error, Error.t()}
@@ -62,8 +62,8 @@ defmodule Exosuit.Control.Execution do
   end
 
   @doc """
-  As `run/2`, for a command that was acknowledged before. If the host has begun to stop since, an event tells the
-  sender.
+  Carries out a command as `run/2` does, after the command was acknowledged. If the host has begun to stop since, an
+  event informs the sender.
   """
   @spec run_acknowledged(Command.t(), Instance.t()) :: result()
   def run_acknowledged(command, instance) do
@@ -74,8 +74,8 @@ defmodule Exosuit.Control.Execution do
   end
 
   @doc """
-  Reports by an event why an acknowledged command is not carried out: the event of a failed start, update or change
-  of scale, as its generation has it.
+  Reports by an event why an acknowledged command is not carried out: by the event that the sender's generation has
+  for a failed start, update or scale.
   """
   @spec abandon(Command.t(), Error.t(), Instance.t()) :: {:error, Error.t()}
   def abandon(command, error, instance) do

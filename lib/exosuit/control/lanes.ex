@@ -18,7 +18,7 @@ defmodule Exosuit.Control.Lanes do
   def new(max), do: %__MODULE__{max: max}
 
   @doc """
-  Adds a command: it may run now, has to wait for others of its lane, or is refused because all places are taken.
+  Adds a command. It may run now, has to wait for others of its lane, or is refused because too many run and wait.
   """
   @spec enter(t(), lane(), term()) :: {:run, t()} | {:wait, t()} | :full
   def enter(%{count: count, max: max}, _lane, _item) when count >= max, do: :full
@@ -37,7 +37,7 @@ defmodule Exosuit.Control.Lanes do
   def waiting(lanes),
     do: Enum.flat_map(lanes.waiting, fn {_lane, queue} -> :queue.to_list(queue) end)
 
-  @doc "A command of this lane has ended. Returns the next one of the lane, if one waits."
+  @doc "Notes that a command of this lane has ended. Returns the next command of the lane, if one waits."
   @spec leave(t(), lane()) :: {{:run, term()} | :idle, t()}
   def leave(lanes, lane) do
     lanes = %{lanes | count: lanes.count - 1}

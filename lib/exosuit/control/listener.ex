@@ -13,7 +13,7 @@ defmodule Exosuit.Control.Listener do
   defstruct [:instance, :path, :context, :socket, :acceptor, :error]
 
   @pause 5_000
-  # The pause until the machine has a file descriptor again.
+  # The pause before the next try if the machine has no free file descriptor.
   @accept_pause 100
 
   @spec start_link({Instance.t(), Path.t(), map()}) :: GenServer.on_start()

@@ -1,7 +1,7 @@
 defmodule Exosuit.Control.Nats do
   @moduledoc """
-  The control interface of the lattice: commands of other hosts, orchestrators and people over NATS, in the forms of
-  the OTP era and of wasmCloud 1.x.
+  The control interface of the lattice: accepts commands of other hosts, orchestrators and people over NATS, in the
+  forms of the OTP era and of wasmCloud 1.x.
 
       Nats (rest_for_one)
       ├── Anchor     ends with the registry, so that the names of the others come back

@@ -9,7 +9,7 @@ defmodule Exosuit.Control.Providers do
   alias Exosuit.Model.Command.{AuctionProvider, StartProvider, StopProvider}
 
   @doc """
-  Whether the state of the host allows a start. Quick: nothing is started.
+  Checks whether the state of the host allows a start. Quick: nothing is started.
   """
   @spec admit(StartProvider.t(), Instance.t()) :: :ok | {:error, Error.t()}
   def admit(it, instance) do

@@ -10,7 +10,7 @@ defmodule Exosuit.Control.Remote do
   @enforce_keys [:directory]
   defstruct [:directory]
 
-  # The kernel only opens a socket.
+  # More than enough, because the VM's kernel only opens a socket.
   @timeout 30_000
 
   @doc "Opens the VM of this host. Returns how to connect to it."
@@ -58,7 +58,7 @@ defmodule Exosuit.Control.Remote do
 
   defp cookie_file(directory), do: Path.join(directory, "cookie")
 
-  # A file is made for all to read, and only then closed to others: the directory is closed before.
+  # A new file is readable by all until its mode is set, so the directory is closed to others before.
   defp write(directory, cookie) do
     path = cookie_file(directory)
 

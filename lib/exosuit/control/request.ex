@@ -53,7 +53,7 @@ defmodule Exosuit.Control.Request do
   def answer(%__MODULE__{acknowledged?: true}, _result), do: :ok
   def answer(request, result), do: reply(request, request.command, result)
 
-  @doc "Acknowledges a request, or refuses one whose command is not known."
+  @doc "Acknowledges a request, or refuses a request with an unknown command."
   @spec acknowledge(t(), Protocol.result()) :: :ok
   def acknowledge(request, result), do: reply(request, nil, result)
 

@@ -9,9 +9,9 @@ defmodule Exosuit.Control.Wadm do
       └── Publisher  publishes the status of each application
 
   Hosts with the option `:wadm_api` share the queue group of wadm, so one of them answers each request. A wadm takes
-  requests from the same group: while one runs in the lattice, the hosts are silent, and `check/2` refuses the start of
-  a further one. `Exosuit.Protocol.Wadm` has the forms of requests and replies, `guides/control-interface.md` the
-  result.
+  requests from the same group. While a wadm runs in the lattice, the hosts do not answer, and `check/2` refuses the
+  start of a further host with this option. `Exosuit.Protocol.Wadm` has the forms of requests and replies.
+  `guides/control-interface.md` describes the result.
   """
   use Supervisor
 
@@ -19,20 +19,21 @@ defmodule Exosuit.Control.Wadm do
   alias Exosuit.Control.Wadm.{Listener, Probe, Publisher}
   alias Exosuit.Lattice.Session
 
-  # A task that has answered may not be gone yet when the next one starts. Two more are the probe's and the publisher's.
+  # A task that has answered may still be ending when the next one starts. Two more places are for the probe and the
+  # publisher.
   @tasks 2 * Listener.max_running() + 2
 
   # Repeated crashes must not end the host.
   @restarts 1_000
 
-  @doc "Nothing is started unless the host's options ask for it."
+  @doc "Starts nothing unless the host's options ask for it."
   @spec start_link(Instance.t()) :: Supervisor.on_start() | :ignore
   def start_link(%Instance{config: %{wadm_api: false}}), do: :ignore
   def start_link(instance), do: Supervisor.start_link(__MODULE__, instance)
 
   @doc """
-  Refuses the start of a host that should answer the API where a wadm answers it already. Waits for the first attempt
-  to connect; without a connection, the host starts.
+  Refuses the start of a host that should answer the API if a wadm answers it already. Waits for the first attempt
+  to connect. Without a connection, the host starts.
   """
   @spec check(Config.t(), Session.t()) :: :ok | {:error, Error.t()}
   def check(%Config{wadm_api: true} = config, %Session{} = session) do

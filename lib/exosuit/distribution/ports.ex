@@ -1,9 +1,9 @@
 defmodule Exosuit.Distribution.Ports do
   @moduledoc false
-  # Replaces epmd: knows the port of the one node. The kernel calls it on both sides, because of `-epmd_module` (its
-  # callbacks are those of `erl_epmd`). A host's VM notes its port here for `Exosuit.Distribution` alone. The VM of
-  # `exosuit remote` gets port and cookie by its environment, because everybody on the machine can read a command
-  # line.
+  # Replaces epmd: knows the port of the one node. Because of `-epmd_module`, the kernel calls it on both sides; it
+  # has the callbacks of `erl_epmd`. A host's VM notes its port here, and only `Exosuit.Distribution` reads it. The
+  # VM of `exosuit remote` gets port and cookie by its environment, because everybody on the machine can read a
+  # command line.
 
   @key {__MODULE__, :port}
 
@@ -29,8 +29,8 @@ defmodule Exosuit.Distribution.Ports do
   def listen_port_please(_name, _host), do: {:ok, 0}
 
   @doc """
-  The kernel listens, but accepts no connection before this returns. Therefore no connection is ever made with another
-  cookie.
+  Sets the cookie. The kernel listens already, but accepts no connection before this function returns. Therefore no
+  connection is ever made with another cookie.
   """
   @spec register_node(charlist() | atom(), :inet.port_number(), atom()) :: {:ok, pos_integer()}
   def register_node(_name, port, _family) do

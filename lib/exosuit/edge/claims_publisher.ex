@@ -1,7 +1,8 @@
 defmodule Exosuit.Edge.ClaimsPublisher do
   @moduledoc false
-  # Writes the claims and public keys of this host's actors and providers to the lattice: of each when it starts, and
-  # of all when the host is connected (again). Equal records, and records of a greater revision, are left as they are.
+  # Writes the claims and public keys of this host's actors and providers to the lattice: those of each one when it
+  # starts, and all of them when the host is connected (again). Equal records, and records of a greater revision,
+  # stay unchanged.
   #
   # Each write waits for a server. If one fails, the rest is not tried; after a delay of `Exosuit.Retry`, all are
   # tried again.
@@ -49,7 +50,7 @@ defmodule Exosuit.Edge.ClaimsPublisher do
   @impl GenServer
   def handle_cast(:register_all, state), do: {:noreply, register_all(state)}
 
-  # All records will be written when the timer ends.
+  # When the timer ends, all records are written, so this one need not be written now.
   def handle_cast({:register, _key}, %{timer: timer} = state) when timer != nil,
     do: {:noreply, state}
 

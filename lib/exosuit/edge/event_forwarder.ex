@@ -47,8 +47,8 @@ defmodule Exosuit.Edge.EventForwarder do
     {:noreply, state}
   end
 
-  # Elixir and Rust have the same types: a test compares them. A fact that the table lacks, from a library of
-  # another version, is counted as lost.
+  # Elixir and Rust have the same types: a test compares them. If a library of another version sends a fact that the
+  # table lacks, it counts as lost.
   defp fact(type, data) do
     case Event.Types.cast(type, data) do
       {:ok, fact} -> fact

@@ -16,7 +16,7 @@ defmodule Exosuit.Edge.EventLogger do
   defstruct repeated: %{}
 
   @pause 1_000
-  # The number of distinct failures within a pause; all further ones count as one.
+  # The maximum number of distinct failures within a pause; all further ones count as one.
   @distinct 100
   # As many lines as a guest may write in some seconds.
   @most_waiting 4_096
@@ -47,7 +47,7 @@ defmodule Exosuit.Edge.EventLogger do
 
   @impl GenServer
   def init(instance) do
-    # So that `terminate/2` runs: the last events of a host come as it stops.
+    # Traps exits so that `terminate/2` runs: the last events of a host arrive while it stops.
     Process.flag(:trap_exit, true)
     Logger.metadata(host: instance.name)
     :ok = Events.subscribe(instance.name)

@@ -1,7 +1,8 @@
 defmodule Exosuit.Edge.Heartbeat do
   @moduledoc false
-  # Sends at regular intervals what runs on the host, so that others notice if the host is lost. Sends one more
-  # heartbeat when it is asked, and when the host is connected again, because events were lost in the meantime.
+  # Sends heartbeats at regular intervals, with the actors and providers of the host, so that other hosts notice if
+  # it is lost. Sends one more heartbeat when another process asks for it, and when the host is connected again,
+  # because events were lost in the meantime.
 
   use Exosuit.Server
 
@@ -62,7 +63,7 @@ defmodule Exosuit.Edge.Heartbeat do
     Lattice.announce_remote(instance, Event.HostHeartbeat.new(facts))
   end
 
-  # Once in the host's life, even if this process restarts.
+  # Announced once in the host's life, even if this process restarts.
   defp tell_started(instance) do
     if Lattice.first_connection?(instance) do
       Lattice.announce_remote(instance, Facts.started(instance))

@@ -1,10 +1,8 @@
 defmodule Exosuit.Edge.PeerMonitor do
   @moduledoc false
   # Receives the heartbeats of the other hosts of the lattice, of either generation, and stores the hosts in
-  # `Exosuit.Lattice.Peers`. A host that misses two heartbeats is lost.
-  #
-  # Also announces a change of the shared links that another program made: if no host has announced it for a while,
-  # the first host does.
+  # `Exosuit.Lattice.Peers`. A host that misses two heartbeats is lost. Also announces changes of the shared links
+  # by other programs: if no host has announced a change for a while, the first host announces it.
 
   use Exosuit.Server
 
@@ -15,11 +13,11 @@ defmodule Exosuit.Edge.PeerMonitor do
   @enforce_keys [:instance]
   defstruct [:instance, subscriptions: %{}, untold: %{}, told: %{}, ignoring?: false, macs?: nil]
 
-  # How long the maker of a change may take to announce it.
+  # The time in which the host that made a change announces it.
   @patience 10_000
 
-  # This number of concurrent changes is tracked. Of more changes, some may be announced twice or not at all. The same
-  # holds for a link whose names are longer than hosts accept.
+  # The number of concurrent changes that are tracked. If there are more, some may be announced twice or not at all.
+  # The same holds for a link whose names are longer than hosts accept.
   @most 1_000
 
   @links ~w(linkdef_set linkdef_deleted)
@@ -113,7 +111,7 @@ defmodule Exosuit.Edge.PeerMonitor do
     end
   end
 
-  # Our own events, and those without a valid source.
+  # Ignores this host's own events, and events without a valid source.
   defp hear(%{instance: %{source: source}} = state, _type, source, _data), do: state
   defp hear(state, _type, nil, _data), do: state
 

@@ -6,7 +6,7 @@ defmodule Exosuit.Edge.Telemetry do
 
   @compile {:no_warn_undefined, :telemetry}
 
-  @doc "Whether the app has it. Asked once per host: a module that is absent is looked for on disk."
+  @doc "Whether the app has `:telemetry`. Called once per host, because the VM looks for an absent module on disk."
   @spec present?() :: boolean()
   def present?,
     do: Code.ensure_loaded?(:telemetry) and function_exported?(:telemetry, :execute, 3)

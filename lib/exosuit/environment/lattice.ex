@@ -129,7 +129,7 @@ defmodule Exosuit.Environment.Lattice do
     )
   end
 
-  # A name without a port, or a port alone, is completed as the old host did.
+  # Completes a name without a port, or a port without a name, as the host of the OTP era did.
   defp server(env, side) do
     host = Variables.read(env, "WASMCLOUD_#{side}_HOST")
     port = Variables.read(env, "WASMCLOUD_#{side}_PORT")
@@ -142,7 +142,7 @@ defmodule Exosuit.Environment.Lattice do
     end
   end
 
-  # Options are kept and shown: a password goes by a variable that is known to hold one.
+  # Options are kept and shown, so a password must be in a variable that is known to hold a secret.
   defp open_address(side, host, port) do
     if String.contains?(host, "@") do
       {:mistake,

@@ -113,7 +113,7 @@ defmodule Exosuit.Environment.Variables do
 
   defp secret?(name), do: name =~ @secret
 
-  # HOST_<NAME> of the OTP era, and WASMCLOUD_LABEL_<NAME> of 1.x.
+  # Variables HOST_<NAME> of the OTP era, and WASMCLOUD_LABEL_<NAME> of 1.x.
   defp label("HOST_CONFIG"), do: nil
 
   defp label("HOST_" <> name = variable) when name != "" do

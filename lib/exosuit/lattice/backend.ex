@@ -5,8 +5,8 @@ defmodule Exosuit.Lattice.Backend do
   `Exosuit.Lattice.Bus` and `Exosuit.Lattice.Store` document what the functions promise, and check names and
   sizes before they call a backend. `test/exosuit/lattice/contract_test.exs` runs on every backend.
 
-  An inlet delivers messages or changes to one process, as `{:exosuit_lattice, reference, item}`. It ends with that
-  process.
+  An *inlet* (a subscription or a watch) delivers messages or changes to one process, as
+  `{:exosuit_lattice, reference, item}`. It ends with that process.
   """
 
   alias Exosuit.{Config, Error}
@@ -36,7 +36,7 @@ defmodule Exosuit.Lattice.Backend do
   """
   @callback children(handle()) :: [Supervisor.child_spec()]
 
-  @doc "The host has started: announces problems that were found before there were subscribers."
+  @doc "Called when the host has started: announces problems that were found before there were subscribers."
   @callback started(handle()) :: :ok
 
   @doc "The capabilities of a lattice of this kind."
@@ -51,7 +51,7 @@ defmodule Exosuit.Lattice.Backend do
   @doc "The state of each connection, by its name."
   @callback connections(handle()) :: %{optional(atom()) => connection()}
 
-  @doc "How many calls from other hosts were refused, by the kind of reason."
+  @doc "The number of refused calls from other hosts, by the kind of reason."
   @callback refused_calls(handle()) :: %{optional(String.t()) => non_neg_integer()}
 
   @doc "Notes whether any other host accepts calls with a MAC. Does not wait."
@@ -60,7 +60,7 @@ defmodule Exosuit.Lattice.Backend do
   @doc "Whether messages can be sent and keys can be read now."
   @callback connected?(handle()) :: boolean()
 
-  @doc "How many bytes a message may have."
+  @doc "The maximum number of bytes of a message."
   @callback max_payload(handle()) :: non_neg_integer()
 
   @doc "Sends a message. Does not block."

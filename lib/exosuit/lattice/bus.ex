@@ -32,7 +32,7 @@ defmodule Exosuit.Lattice.Bus do
   @spec connected?(Session.t()) :: boolean()
   def connected?(%Session{} = session), do: session.backend.connected?(session.handle)
 
-  @doc "How many bytes a message may have, as the server last said."
+  @doc "The maximum number of bytes of a message, as the server last reported it."
   @spec max_payload(Session.t()) :: non_neg_integer()
   def max_payload(%Session{} = session), do: session.backend.max_payload(session.handle)
 
@@ -70,7 +70,7 @@ defmodule Exosuit.Lattice.Bus do
     open(session, &session.backend.subscribe(session.handle, subject, group, &1))
   end
 
-  @doc "Asks for the next message. The first one comes without being asked for."
+  @doc "Asks for the next message. The first message comes without a call of this function."
   @spec next(t()) :: :ok
   def next(%__MODULE__{backend: backend, inlet: inlet}), do: backend.next(inlet)
 
@@ -78,7 +78,7 @@ defmodule Exosuit.Lattice.Bus do
   @spec unsubscribe(t()) :: :ok
   def unsubscribe(%__MODULE__{backend: backend, inlet: inlet}), do: backend.cancel(inlet)
 
-  # For `Exosuit.Lattice.Store`, whose watches are asked in the same way.
+  # Public for `Exosuit.Lattice.Store`, whose watches work in the same way.
   @doc false
   @spec open(Session.t(), (reference() -> {:ok, term()} | {:error, Error.t()})) ::
           {:ok, t()} | {:error, Error.t()}

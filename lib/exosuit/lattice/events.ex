@@ -2,11 +2,11 @@ defmodule Exosuit.Lattice.Events do
   @moduledoc """
   Sends the events of a host to its subscribers in this VM, for every kind of lattice.
 
-  No process of its own can fail: subscriptions are in the registry `Exosuit.Subscribers`, and end with the
-  subscriber. The publisher sends, and does not wait.
+  This needs no process that could fail: subscriptions are in the registry `Exosuit.Subscribers`, and end with the
+  subscriber. The publishing process sends the messages itself, and does not wait.
 
   The memory of a slow subscriber is bounded: while 10 000 messages wait in its mailbox, further events are dropped
-  for it. The first event that it gets after that follows an `events_dropped` with their `count`.
+  for it. Before the next event that it gets, it gets an event `events_dropped` with their `count`.
   """
 
   alias Exosuit.{Event, Registries}

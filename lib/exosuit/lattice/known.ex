@@ -3,9 +3,9 @@ defmodule Exosuit.Lattice.Known do
   # The table of the claims of a lattice's actors and providers, with one writer. `Exosuit.Protocol.Otp.Claims`
   # decodes the records that hosts write for each other.
   #
-  # Anybody on the bus can write such records. Therefore the table is bounded in number and bytes, and so is
-  # each record. If there is no room, claims that this host's links need replace claims that nothing here needs;
-  # others are dropped.
+  # Anybody on the bus can write such records. Therefore the table is bounded in number and bytes, and so is each
+  # record. If there is no room, claims that this host's links need replace claims that nothing on this host needs;
+  # other claims are dropped.
 
   alias Exosuit.Instance
   alias Exosuit.Protocol.Otp.Claims
@@ -16,7 +16,7 @@ defmodule Exosuit.Lattice.Known do
   @most 65_536
   @most_bytes 33_554_432
 
-  # How many claims are examined to find an unneeded one.
+  # The number of claims that are examined to find an unneeded one.
   @looked_at 64
 
   # The key of the row with the bytes of all claims; rows of claims have another length.
@@ -40,11 +40,11 @@ defmodule Exosuit.Lattice.Known do
     put(instance.tables.known, claims, :erlang.external_size(claims), needed?, [])
   end
 
-  @doc "How many bytes all claims may take together."
+  @doc "The maximum number of bytes of all claims together."
   @spec most_bytes() :: pos_integer()
   def most_bytes, do: @most_bytes
 
-  @doc "How many bytes all claims take together."
+  @doc "The number of bytes of all claims together."
   @spec bytes(Instance.t()) :: non_neg_integer()
   def bytes(instance), do: :ets.lookup_element(instance.tables.known, @bytes, 2)
 

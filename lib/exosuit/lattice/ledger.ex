@@ -1,10 +1,9 @@
 defmodule Exosuit.Lattice.Ledger do
   @moduledoc false
   # Writes links and configurations to the shared state of a lattice without losing the changes of other hosts, and
-  # returns the changes. Each function blocks the calling process on a server.
-  #
-  # If a link moves from one record to another (see `Records`), it is written to the new one first, and then removed
-  # from the old one. In between the later record applies, and no call is refused.
+  # returns the changes. Each function blocks the calling process on a server. If a link moves from one record to
+  # another (see `Records`), it is written to the new record first, and then removed from the old one. In between,
+  # the later record applies, so no call is refused.
 
   alias Exosuit.{Error, Json}
   alias Exosuit.Lattice.{LinkRecord, Mirror, Records, Session, Store}
@@ -56,8 +55,8 @@ defmodule Exosuit.Lattice.Ledger do
   end
 
   @doc """
-  Removes the links of a key for which `remove?` is true. `places` are further records that are known to have such
-  links. Returns the removed links, too.
+  Removes the links of a key for which `remove?` is true. `places` are further records that have such links. Also
+  returns the removed links.
   """
   @spec delete_links(Session.t(), Link.key(), [Records.key()], (Link.t() -> boolean())) ::
           {:ok, [written()], [Link.t()]} | {:error, Error.t()}

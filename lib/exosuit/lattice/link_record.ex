@@ -1,6 +1,6 @@
 defmodule Exosuit.Lattice.LinkRecord do
   @moduledoc false
-  # The record of a link in a lattice without hosts of other makers: the links of one key, with their configuration.
+  # The record of a link in a lattice that has only Exosuit hosts: the links of one key, with their configuration.
   # With one record for each component, as in 1.x, the cost of a change would grow with the links of the component.
   # Pure.
 

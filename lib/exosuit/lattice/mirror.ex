@@ -1,8 +1,8 @@
 defmodule Exosuit.Lattice.Mirror do
   @moduledoc false
-  # A host's copy of the lattice's shared state: the records that have links, and the configurations that these name.
-  # Computes the links from them. Pure, and independent of the order of changes: if two records differ about a link,
-  # the later one applies.
+  # A host's copy of the lattice's shared state: the records that have links, and the configurations that these
+  # name. Computes the links from them. Pure. The result does not depend on the order of changes: if two records
+  # differ about a link, the later record applies.
   #
   # The host's own writes are known before the watch delivers them (`write/3`). Older changes that the watch delivers
   # after that are ignored.
@@ -14,7 +14,7 @@ defmodule Exosuit.Lattice.Mirror do
   alias Exosuit.Lattice.Records
   alias Exosuit.Model.Link
 
-  # Bounds the number of records, and of configurations; far above real use.
+  # The bound of the number of records, and of configurations; far above real use.
   @most 100_000
 
   # The bytes of all of them. A record is kept as text and as links, which take twice as much again.
@@ -86,7 +86,7 @@ defmodule Exosuit.Lattice.Mirror do
     end
   end
 
-  @doc "How many bytes the copy may take."
+  @doc "The maximum number of bytes of the copy."
   @spec most_bytes() :: pos_integer()
   def most_bytes, do: @most_bytes
 
@@ -98,7 +98,7 @@ defmodule Exosuit.Lattice.Mirror do
   end
 
   @doc """
-  The records and configurations dropped since the last call: their number, and the last of them.
+  The number of records and configurations that were dropped since the last call, and the last of them.
   """
   @spec dropped(t()) :: {{non_neg_integer(), String.t() | nil}, t()}
   def dropped(mirror), do: {mirror.dropped, %{mirror | dropped: {0, nil}}}
@@ -107,11 +107,11 @@ defmodule Exosuit.Lattice.Mirror do
   @spec end?(t(), String.t() | nil) :: boolean()
   def end?(mirror, name), do: is_map_key(mirror.ends, name)
 
-  @doc "The store is read anew: no further change counts as old."
+  @doc "Notes that the store is read again from the beginning: no further change counts as old."
   @spec interrupt(t()) :: t()
   def interrupt(mirror), do: %{mirror | ahead: %{}}
 
-  @doc "The store is another one now, and its revisions begin anew."
+  @doc "Notes that the store was replaced: its revisions begin again."
   @spec begin(t()) :: t()
   def begin(mirror) do
     records = Map.new(mirror.records, fn {key, {_, value, links}} -> {key, {0, value, links}} end)
@@ -224,8 +224,8 @@ defmodule Exosuit.Lattice.Mirror do
     end
   end
 
-  # A record has all links of a component, and a change of one of them must not settle all others anew. A link that
-  # another record has as well is counted as changed: the later record holds, and this one is later now.
+  # A record has all links of a component, and a change of one link must not cause work for all others. If another
+  # record has the link as well, it counts as changed: the later record applies, and this record is later now.
   defp changed(mirror, before, links) do
     same = MapSet.intersection(MapSet.new(before), MapSet.new(links))
 
@@ -345,7 +345,7 @@ defmodule Exosuit.Lattice.Mirror do
 
   defp ahead(mirror, {:deleted, key}, revision), do: put_in(mirror.ahead[key], revision)
 
-  # Of a configuration, whether a later revision is known. Revision 0 is an unknown one.
+  # Whether a later revision of the configuration is known. Revision 0 means that the revision is unknown.
 
   defp later?(mirror, name, revision),
     do: revision > 0 and Map.get(mirror.ahead, {:configuration, name}, 0) > revision

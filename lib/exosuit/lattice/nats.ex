@@ -2,9 +2,9 @@ defmodule Exosuit.Lattice.Nats do
   @moduledoc """
   The lattice of many hosts, over NATS.
 
-  A host has two connections, one for commands, events and shared state, and one for calls, so that neither waits for
-  the other. Both are made in the background, and made again when they are lost. A host without a connection goes on
-  serving; `state/1` and events report that state.
+  A host has two connections, one for commands, events and shared state, and one for calls, so that neither waits
+  for the other. Both are made in the background, and made again when they are lost. Without a connection, a host
+  keeps running its actors and providers. `state/1` and events report the state of the connections.
 
   This module is a backend of `Exosuit.Lattice.Bus`, over the first connection, and of `Exosuit.Lattice.Store`, whose
   buckets and objects are in JetStream:
@@ -35,13 +35,13 @@ defmodule Exosuit.Lattice.Nats do
   # The options of a connection whose text stays in the data plane.
   @secrets [:servers, :seed, :jwt, :password, :token]
 
-  # This work does not wait for a server.
+  # The timeout of work that does not wait for a server.
   @timeout 60_000
 
   # The time of the library itself, beyond the time of an answer.
   @grace 5_000
 
-  # The longest time of a server's answer, and of one with an object, which may be large.
+  # The longest time of a server's answer, and of an answer with an object, which may be large.
   @store_timeout 30_000
   @object_timeout 600_000
 

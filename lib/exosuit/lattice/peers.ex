@@ -1,7 +1,7 @@
 defmodule Exosuit.Lattice.Peers do
   @moduledoc false
-  # The other hosts of a lattice, as known by their heartbeats: a table with one writer, which all processes read.
-  # Pure but for the table: the writer passes the time.
+  # The other hosts of a lattice, known by their heartbeats: a table with one writer, which all processes read.
+  # Apart from the table, the functions are pure: the writer passes the time.
   #
   # Anybody on the bus can announce hosts. Therefore the table is bounded in number and bytes, and so is each
   # host. When it is full, known hosts stay and are still updated, and new ones are not added.
@@ -43,19 +43,19 @@ defmodule Exosuit.Lattice.Peers do
     table
   end
 
-  @doc "How many hosts are kept at most."
+  @doc "The maximum number of hosts in the table."
   @spec most() :: pos_integer()
   def most, do: @most
 
-  @doc "How many bytes all hosts may take together."
+  @doc "The maximum number of bytes of all hosts together."
   @spec most_bytes() :: pos_integer()
   def most_bytes, do: @most_bytes
 
-  @doc "How many bytes all hosts take together."
+  @doc "The number of bytes of all hosts together."
   @spec bytes(Instance.t()) :: non_neg_integer()
   def bytes(instance), do: :ets.lookup_element(instance.tables.peers, @bytes, 2)
 
-  @doc "Stores the heartbeat of a host; `:full` if there is no room for it."
+  @doc "Stores the heartbeat of a host. Returns `:full` if there is no room for the host."
   @spec hear(Instance.t(), String.t(), Events.heartbeat(), integer()) :: :ok | :full
   def hear(instance, host_id, heartbeat, now) do
     table = instance.tables.peers

@@ -1,9 +1,9 @@
 defmodule Exosuit.Lattice.Records do
   @moduledoc false
-  # Chooses the record of the lattice for a link: that of the OTP era (`Exosuit.Protocol.Otp.Records`) if it can
-  # express the link, because hosts of that era read no other one; otherwise that of 1.x
-  # (`Exosuit.Protocol.V1.Records`). The latter refers to configurations by name, so values without a name are stored
-  # as a configuration `exosuit-<hash>`. Pure.
+  # Chooses the record of the lattice for a link. If the record of the OTP era can express the link
+  # (`Exosuit.Protocol.Otp.Records`), it is that one, because hosts of that era read only this record. Otherwise it
+  # is the record of 1.x (`Exosuit.Protocol.V1.Records`). This one refers to configurations by name, so values
+  # without a name are stored as a configuration `exosuit-<hash>`. Pure.
 
   alias Exosuit.Error
   alias Exosuit.Lattice.LinkRecord
@@ -21,8 +21,8 @@ defmodule Exosuit.Lattice.Records do
     do: {Otp.Records.key(link_key), V1.Records.key(source)}
 
   @doc """
-  Decodes the links of a record, and the errors of those that are not valid; `:other` for a record that holds
-  something else.
+  Decodes the links of a record, and the errors of invalid links. Returns `:other` for a record that does not hold
+  links.
   """
   @spec read_links(key(), binary() | nil) ::
           {:ok, [Link.t()], [Error.t()]} | :other | {:error, Error.t()}
@@ -45,8 +45,9 @@ defmodule Exosuit.Lattice.Records do
   defdelegate read_configuration(record), to: Record, as: :decode_configuration
 
   @doc """
-  The link with names in place of its unnamed configurations, and these configurations by their names. A name is made
-  from the values and the link. Two links therefore share no configuration, and each one is deleted with its link.
+  The link with names in place of its unnamed configurations, and these configurations by their names. A name is
+  made from the values and the link. Therefore two links never share such a configuration, and each configuration is
+  deleted with its link.
   """
   @spec name_configurations(Link.t()) :: {Link.t(), %{optional(String.t()) => values()}}
   def name_configurations(link) do
@@ -60,7 +61,7 @@ defmodule Exosuit.Lattice.Records do
   def own_configurations(link),
     do: Enum.filter(link.source_configs ++ link.target_configs, &own?/1)
 
-  @doc "The link as its maker gave it, without the generated names."
+  @doc "The link without the generated names, as it was put."
   @spec without_own_names(Link.t()) :: Link.t()
   def without_own_names(link) do
     names = &Enum.reject(&1, fn name -> own?(name) end)

@@ -41,7 +41,7 @@ defmodule Exosuit.Lattice.Session do
   @spec connections(t()) :: %{optional(atom()) => Backend.connection()}
   def connections(%__MODULE__{} = session), do: session.backend.connections(session.handle)
 
-  @doc "How many calls from other hosts were refused, by the kind of reason."
+  @doc "The number of refused calls from other hosts, by the kind of reason."
   @spec refused_calls(t()) :: %{optional(String.t()) => non_neg_integer()}
   def refused_calls(%__MODULE__{} = session), do: session.backend.refused_calls(session.handle)
 

@@ -6,13 +6,13 @@ defmodule Exosuit.Lattice.Store do
 
   | bucket | holds |
   |---|---|
-  | `:data` | links, claims and references, as hosts of every make read them |
-  | `:configurations` | named configurations, the same |
-  | `:applications` | applications: records, status, rollout; of Exosuit hosts alone |
+  | `:data` | links, claims and references, in the form that all wasmCloud hosts read |
+  | `:configurations` | named configurations, in the form that all wasmCloud hosts read |
+  | `:applications` | applications: records, status, rollout; only Exosuit hosts read them |
 
-  A key is checked before it is sent, because it becomes a part of a subject. A value may have 1 MiB, over NATS as
-  much as the server accepts. An object may have 256 MiB. Its digest is `sha256:` and 64 lower-case hexadecimal
-  digits; bytes that do not match the digest are never returned.
+  A key is checked before it is sent, because it becomes a part of a subject. The largest value has 1 MiB; over
+  NATS, the server sets the limit. The largest object has 256 MiB. Its digest is `sha256:` and 64 lower-case
+  hexadecimal digits; bytes that do not match the digest are never returned.
 
   ## Messages
 
@@ -22,7 +22,7 @@ defmodule Exosuit.Lattice.Store do
   - `{:put, key, value, revision}` or `{:deleted, key}`; if several changes of a key wait, only the last one
   - `{:dropped, key}`: there is no room for this key, which is ignored
   - `:current`: all keys have been sent; at the beginning and after each interruption
-  - `{:lost, keys}`: the bucket is another one, and lacks these
+  - `{:lost, keys}`: the bucket was replaced by another one, which lacks these keys
   - `{:interrupted, {:error, {code, detail}}}`: the bucket cannot be read now; sent once
   """
 
@@ -44,7 +44,7 @@ defmodule Exosuit.Lattice.Store do
   @typep change :: change(Error.t())
   @typep change(reason) :: (binary() | nil -> {:put, binary()} | :keep | {:error, reason})
 
-  # How often a write is tried while others change the value at the same time.
+  # The number of tries of a write while others change the value at the same time.
   @attempts 64
 
   # The longest pause between two keys of a bucket that is read as a whole.
@@ -73,10 +73,10 @@ defmodule Exosuit.Lattice.Store do
   end
 
   @doc """
-  Writes a value if the key still has this revision, as `read/3` gave it, and returns the new revision;
-  `:conflict` if others changed the key since.
+  Writes a value if the key still has this revision (from `read/3`), and returns the new revision. If others changed
+  the key since, returns `:conflict`.
 
-  After an error of kind `:unavailable`, the value may have been written all the same.
+  After an error `:unavailable`, the value may have been written nevertheless.
   """
   @spec compare_and_set(Session.t(), bucket(), String.t(), binary(), revision()) ::
           {:ok, revision()} | :conflict | {:error, Error.t()}
@@ -100,7 +100,7 @@ defmodule Exosuit.Lattice.Store do
   end
 
   @doc """
-  As `update/4`. Returns the written value and its revision, or `nil` if nothing was written.
+  Writes as `update/4` does. Returns the written value and its revision, or `nil` if nothing was written.
   """
   @spec write(Session.t(), bucket(), String.t(), change(reason)) ::
           {:ok, {binary(), revision()} | nil} | {:error, Error.t() | reason}
@@ -154,7 +154,7 @@ defmodule Exosuit.Lattice.Store do
   def put_object(%Session{} = session, bytes) when is_binary(bytes),
     do: session.backend.put_object(session.handle, bytes)
 
-  @doc "The bytes of a digest: `:not_found` if they are not there, `:io` if they do not match it."
+  @doc "The bytes of a digest. The error is `:not_found` if the store lacks them, and `:io` if they do not match."
   @spec fetch_object(Session.t(), digest()) :: {:ok, binary()} | {:error, Error.t()}
   def fetch_object(%Session{} = session, digest) do
     with :ok <- check_digest(digest),
@@ -235,8 +235,8 @@ defmodule Exosuit.Lattice.Store do
     end
   end
 
-  # The answer may be lost, not the write: read the value to find out. If that fails too, return the error. If
-  # the value was written after all, every host follows it, including this one.
+  # The answer may be lost although the write succeeded, so this reads the value to find out. If that fails too, it
+  # returns the error. If the value was written after all, every host follows it, including this one.
   defp look(session, bucket, key, value, before, error) do
     case read(session, bucket, key) do
       {:ok, {^value, revision}} when revision > before -> {:ok, revision}

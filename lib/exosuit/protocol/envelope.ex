@@ -17,7 +17,7 @@ defmodule Exosuit.Protocol.Envelope do
   end
 
   @doc """
-  A heartbeat with counts in place of lists, for one that is larger than a message may be. The lists are there,
+  A heartbeat with counts instead of lists, if the full heartbeat is too large for a message. The lists are present
   but empty, because strict decoders require them. `shortened` says that they are incomplete.
   """
   @spec shorten(map()) :: map()

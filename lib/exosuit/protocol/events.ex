@@ -1,7 +1,7 @@
 defmodule Exosuit.Protocol.Events do
   @moduledoc false
-  # Decodes the events of other hosts. The generations share the envelope and the names of these events, and a listener
-  # does not know which one a host speaks: one decoder reads both.
+  # Decodes the events of other hosts, of either generation. Both generations share the envelope and the names of
+  # these events, and a listener does not know the generation of a host. Therefore one decoder reads both.
   #
   # Anybody on the bus can send events. A value is kept only if it has the right kind and a bounded length. It is
   # copied, because a part of a message keeps the whole message in memory.
@@ -11,7 +11,7 @@ defmodule Exosuit.Protocol.Events do
 
   @prefix "com.wasmcloud.lattice."
 
-  # Longer labels, names and versions are not worth their memory.
+  # Longer labels, names and versions are dropped, to save memory.
   @max_text 1_024
   @max_labels 64
 
@@ -23,7 +23,7 @@ defmodule Exosuit.Protocol.Events do
   # Far above real numbers: as an uptime in seconds, it is nine million years.
   @max_number 0xFFFF_FFFF_FFFF
 
-  # A host waits ten minutes at most for the next heartbeat of another.
+  # A host waits at most ten minutes for the next heartbeat of another host.
   @max_interval 600_000
 
   @type heartbeat :: %{

@@ -30,8 +30,7 @@ defmodule Exosuit.Protocol.Record do
   end
 
   @doc """
-  Checks the form of a link, as the router does: a link that the router refuses by its form would be refused by every
-  host, again and again.
+  Checks the form of a link as the router does. Otherwise every host would refuse a wrong link again and again.
   """
   @spec check_link(Link.t()) :: {:ok, Link.t()} | {:error, Error.t()}
   def check_link(link) do

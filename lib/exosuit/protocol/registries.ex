@@ -14,8 +14,8 @@ defmodule Exosuit.Protocol.Registries do
   ]
 
   @doc """
-  Decodes an object from registries to credentials. Credentials that have no type, if there is no default either,
-  are left out; so are those without a name, password or token.
+  Decodes an object that maps registries to credentials. Leaves out credentials without a name, password or token,
+  and credentials without a type if there is no default type.
   """
   @spec decode(term(), String.t() | nil) :: {:ok, Command.PutRegistries.t()} | {:error, Error.t()}
   def decode(%{} = body, default_type) do

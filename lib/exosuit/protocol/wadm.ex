@@ -8,7 +8,7 @@ defmodule Exosuit.Protocol.Wadm do
   - `Exosuit.Protocol.Wadm.Ulid`: versions of manifests that name none
 
   The shapes are those of wadm 0.21. Tools of wadm 0.7 send more fields in two requests, and read fields of the
-  status that 0.21 calls deprecated; both have them here.
+  status that 0.21 calls deprecated. Exosuit supports these fields as well.
   """
 
   @group "wadm_server"

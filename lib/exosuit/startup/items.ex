@@ -9,7 +9,7 @@ defmodule Exosuit.Startup.Items do
   alias Exosuit.App.Manifests
   alias Exosuit.Host.{ActorOptions, Actors, Linking, LinkOptions, Pending, Providers}
 
-  @doc "The items that the options name, in the order in which they are applied. Raises `ArgumentError` for a wrong one."
+  @doc "The items of the options, in the order in which they are applied. Raises `ArgumentError` for a wrong one."
   @spec new!(Config.t()) :: [Pending.item()]
   def new!(config) do
     Enum.map(config.actors, &{:actor, arguments(&1, fn it -> ActorOptions.start!(it) end)}) ++

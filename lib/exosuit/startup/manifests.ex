@@ -2,8 +2,9 @@ defmodule Exosuit.Startup.Manifests do
   @moduledoc """
   Applies manifests and deletes applications on this host for people and commands.
 
-  If the host's options have another manifest of the application that is not applied yet, that one is not tried again,
-  because it would undo the change. Each function blocks the calling process until this host has made its share.
+  If the host's options have another manifest of the application, and that manifest is not applied yet, it is not
+  tried again, because it would undo the change. Each function blocks the calling process until this host has made
+  its share.
   """
 
   import Kernel, except: [apply: 3]

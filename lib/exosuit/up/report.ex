@@ -47,7 +47,7 @@ defmodule Exosuit.Up.Report do
     :ok
   end
 
-  @doc "Prints whether the lattice is reached. A host without NATS needs no connection."
+  @doc "Prints whether the lattice was reached. For a host without NATS, prints nothing."
   @spec connection(Session.t()) :: :ok
   def connection(session) do
     case {Session.connections(session), Bus.connection(session)} do

@@ -26,9 +26,9 @@ defmodule Exosuit.Up.Watch do
     end
   end
 
-  # Its supervisor has given up because of the one before, and now ends the others.
+  # The supervisor has given up because of the child before, and now ends the other children.
   defp note(%{ending?: true} = watch, _id, _reason), do: watch
-  # It had ended before the monitor was set, and its reason is known.
+  # The child had ended before the monitor was set, and its reason is known.
   defp note(%{last: {id, _reason}} = watch, id, :noproc), do: watch
   defp note(watch, id, reason), do: %{watch | last: {id, reason}}
 

@@ -15,7 +15,7 @@ defmodule Exosuit.Control.Wadm.Execution do
   # The path of a manifest in messages. Its files have absolute paths, because it has no directory here.
   @manifest "/manifest"
 
-  @doc "The reply, and the name of the application that may have another status now, or `nil`."
+  @doc "Returns the reply, and the name of the application whose status may have changed, or `nil`."
   @spec run(Command.t(), Instance.t()) :: {Replies.t(), String.t() | nil}
   def run(command, instance) do
     case carry_out(command, instance) do
@@ -128,7 +128,7 @@ defmodule Exosuit.Control.Wadm.Execution do
     end
   end
 
-  # As wadm has it: an application that is not there is not deployed.
+  # As in wadm, an application that does not exist counts as undeployed.
   defp carry_out(%Command.AppStatus{app: name}, instance) do
     case App.RecordStore.fetch(instance, name) do
       {:ok, record} ->
@@ -170,7 +170,7 @@ defmodule Exosuit.Control.Wadm.Execution do
     end
   end
 
-  # The rule of all commands of the lattice: a publisher must not be able to read any file of the machine.
+  # The same rule as for all commands of the lattice: a publisher must not be able to read any file of the machine.
   defp check_files(files, allowed) do
     Enum.reduce_while(files, :ok, fn file, :ok ->
       case Reference.actor("file://" <> file, allowed) do

@@ -32,7 +32,7 @@ defmodule Exosuit.Control.Wadm.Listener do
 
   @probe_interval 2_000
 
-  @doc "How many requests run at once."
+  @doc "The maximum number of requests that run at once."
   @spec max_running() :: pos_integer()
   def max_running, do: @max_running
 
@@ -70,7 +70,7 @@ defmodule Exosuit.Control.Wadm.Listener do
     {:noreply, state}
   end
 
-  # A message that was under way when the subscription ended. The wadm answers later ones.
+  # This message was under way when the subscription ended. The wadm answers later messages.
   def handle_info({:exosuit_lattice, _ended, _message}, state), do: {:noreply, state}
 
   def handle_info(:probe, state), do: {:noreply, probe(state)}
@@ -98,7 +98,7 @@ defmodule Exosuit.Control.Wadm.Listener do
     {:noreply, %{state | running: running}}
   end
 
-  # Whether a wadm is there.
+  # Finds out whether a wadm runs in the lattice.
 
   defp probe(%{instance: instance} = state) do
     task =
@@ -183,7 +183,7 @@ defmodule Exosuit.Control.Wadm.Listener do
   defp answer(_instance, nil, _reply), do: :ok
 
   defp answer(%{lattice: session}, reply_to, reply) do
-    # Without a connection the reply is lost; its caller has lost its connection as well.
+    # Without a connection the reply is lost.
     _sent = Bus.publish(session, reply_to, encode(reply, Bus.max_payload(session)))
     :ok
   end

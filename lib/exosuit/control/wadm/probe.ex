@@ -15,7 +15,7 @@ defmodule Exosuit.Control.Wadm.Probe do
   # A busy wadm answers late. Another subscriber, to all messages for example, never answers.
   @max_unanswered 5
 
-  @typedoc "A wadm answers, nobody listens, somebody listens without an answer, or the lattice cannot be reached."
+  @typedoc "A wadm answers, there is no subscriber, a subscriber does not answer, or the lattice cannot be reached."
   @type found :: :wadm | :nobody | :no_answer | :unknown
 
   @doc "Sends one probe."
@@ -31,8 +31,8 @@ defmodule Exosuit.Control.Wadm.Probe do
   end
 
   @doc """
-  Whether a host should answer requests. `silent?` says that it made way for a wadm, and `unanswered` how many probes
-  since then had no answer. Pure.
+  Whether a host should answer requests. `silent?` says that it stopped answering because of a wadm, and
+  `unanswered` is the number of probes without an answer since then. Pure.
   """
   @spec serve?(found(), silent? :: boolean(), unanswered :: non_neg_integer()) :: boolean()
   def serve?(:wadm, _silent?, _unanswered), do: false

@@ -3,8 +3,8 @@ defmodule Exosuit.Control.Wadm.Publisher do
   Publishes the status of each application when it changes, on `wadm.status.<lattice>.<name>`.
 
   One host publishes: the member with the lowest id of those that answer the API. It looks at the applications in
-  turn, a bounded number each second, and at once at one that a request changed. If this process crashes, the next one
-  publishes every status once again, so that tools have the current ones.
+  turn, a bounded number each second. If a request changed an application, it looks at that one at once. If this
+  process crashes, the next one publishes every status once again, so that tools have the current ones.
   """
 
   use Exosuit.Server
@@ -107,7 +107,7 @@ defmodule Exosuit.Control.Wadm.Publisher do
     end
   end
 
-  # Nothing is published until this host knows the last change.
+  # Publishes nothing until this host knows the last change.
   defp known(%{status: %{type: "waiting"}}), do: nil
   defp known(status), do: status
 

@@ -12,7 +12,7 @@ defmodule Exosuit.Lattice.Local.Bus do
   # The default of NATS servers.
   @max_payload 1_048_576
 
-  # How many bytes of answers are gathered at most, as over NATS.
+  # The maximum number of bytes of gathered answers, as over NATS.
   @max_gathered 67_108_864
 
   @inbox "_INBOX."

@@ -1,13 +1,13 @@
 defmodule Exosuit.Lattice.Local.Log do
   @moduledoc false
-  # The file that keeps the store of a host without NATS: a log of changes, which a copy of the present state replaces
-  # when most of it is outdated. A change counts once it is on the disk, so a crash at any moment loses nothing that
-  # was acknowledged. Unreadable data is never dropped in silence: the whole file is copied aside before a new one
-  # takes its place.
+  # The file that keeps the store of a host without NATS: a log of changes. When most of the log is outdated, a copy
+  # of the present state replaces it. A change counts once it is on the disk, so a crash at any moment loses nothing
+  # that was acknowledged. Before a new file replaces one with unreadable data, the whole file is copied to another
+  # name.
   #
-  # A file begins with a line that names the format. Each record is its size, a checksum of the size, a
-  # checksum of the payload, and the payload, an Erlang term. The checksum of the size tells a record that was
-  # cut off from one whose size is damaged; a damaged payload costs one record.
+  # A file begins with a line that names the format. Each record is its size, a checksum of the size, a checksum of
+  # the payload, and the payload, an Erlang term. The checksum of the size distinguishes a record that was cut off
+  # from a record whose size is damaged. A damaged payload costs one record.
 
   alias Exosuit.Error
 
@@ -83,7 +83,7 @@ defmodule Exosuit.Lattice.Local.Log do
     end
   end
 
-  @doc "Adds records. When this returns, they are on the disk; after an error, none of them is."
+  @doc "Adds records. When this returns `:ok`, they are on the disk. After an error, none of them is."
   @spec append(t(), [record()]) :: {:ok, t()} | {:error, Error.t()}
   def append(log, records) do
     bytes = Enum.map(records, &encode/1)
@@ -114,7 +114,7 @@ defmodule Exosuit.Lattice.Local.Log do
     end
   end
 
-  @doc "About how many bytes a record takes."
+  @doc "The approximate number of bytes of a record."
   @spec size(key :: String.t(), value :: binary() | nil) :: pos_integer()
   def size(key, value), do: byte_size(key) + byte_size(value || "") + 64
 

@@ -59,7 +59,7 @@ defmodule Exosuit.Lattice.Local.Watch do
   def handle_cast(:next, watch), do: {:noreply, tell_next(%{watch | wanted?: true})}
 
   def handle_cast(:stop, watch) do
-    # An owner that traps exits is not to hear of it.
+    # Unlinked, so that an owner that traps exits gets no message.
     Process.unlink(watch.owner)
     {:stop, :normal, watch}
   end
@@ -139,7 +139,7 @@ defmodule Exosuit.Lattice.Local.Watch do
 
   defp take(watch, {revision, key} = first) do
     case :ets.lookup(watch.handle.table, {watch.bucket, key}) do
-      # The key changed since: it is sent with the later revision.
+      # The key has changed since, so it is sent with the later revision.
       [{_key, _value, later}] when later > revision ->
         watch |> note(key, later) |> next()
 

@@ -1,12 +1,10 @@
 defmodule Exosuit.Lattice.Local.Writer do
   @moduledoc false
-  # The only process that writes the store of a host without NATS: first to the log in the data directory, then to the
-  # table. Then it informs the watches. If it is killed, its successor starts from the log.
-  #
-  # The log has the durable buckets (`Handle.durable?/1`); the other one is in the table alone.
-  #
-  # Without a data directory, or if that cannot be written, the store is in memory only. The event
-  # `lattice_state_not_kept` reports the second case.
+  # The only process that writes the store of a host without NATS: first to the log in the data directory, then to
+  # the table. Then it informs the watches. If it is killed, its successor starts from the log. The log has the
+  # durable buckets (`Handle.durable?/1`). The bucket of links is only in the table. If there is no data directory,
+  # or it cannot be written, the store is in memory only. The event `lattice_state_not_kept` reports the second
+  # case.
 
   use Exosuit.Server, hides_state: true
 
@@ -168,7 +166,7 @@ defmodule Exosuit.Lattice.Local.Writer do
 
   defp replay({:identity, identity}, store), do: %{store | identity: identity}
 
-  # The log knows no present revision of a bucket that is in the table alone.
+  # The log does not have the present revision of a bucket that is only in the table.
   defp replay({:revision, bucket, revision}, store) do
     if Handle.durable?(bucket) do
       revisions = Map.update(store.revisions, bucket, revision, &max(&1, revision))
@@ -283,7 +281,7 @@ defmodule Exosuit.Lattice.Local.Writer do
   defp next_revision(state, bucket),
     do: (Handle.get(state.handle, {:revision, bucket}) || 0) + 1
 
-  # If the new file cannot be written, the old one goes on, and the next write tries again.
+  # If the new file cannot be written, the old one stays in use, and the next write tries again.
   defp shorten(%{log: %{size: size}, bytes: bytes} = state) when size > 2 * bytes + @slack do
     case Log.replace(state.log.path, records(stored(state.handle))) do
       {:ok, log} ->
@@ -316,7 +314,7 @@ defmodule Exosuit.Lattice.Local.Writer do
     %{rows: rows, revisions: revisions, identity: Handle.get(handle, :identity)}
   end
 
-  # The log loses them when it is shortened.
+  # They disappear from the log when it is shortened.
   defp forget_deleted(%{deleted: deleted} = state) when deleted <= @max_deleted, do: state
 
   defp forget_deleted(%{handle: %{table: table}} = state) do

@@ -23,7 +23,7 @@ defmodule Exosuit.Protocol.Otp.Claims do
   # The largest token.
   @max_bytes 65_536
 
-  # Every reader of the number can hold it, and no text of digits takes long to parse.
+  # A bound that every reader's integers can hold, so that no text of digits takes long to parse.
   @max_revision_digits 20
   @max_revision 0x7FFF_FFFF_FFFF_FFFF
 

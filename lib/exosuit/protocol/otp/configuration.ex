@@ -1,7 +1,7 @@
 defmodule Exosuit.Protocol.Otp.Configuration do
   @moduledoc false
-  # The configuration of a provider in the OTP era is one text: an object of strings in JSON, plain or in base64, or
-  # nothing.
+  # In the OTP era, the configuration of a provider is one text: a JSON object of strings, plain or in base64, or an
+  # empty text.
 
   alias Exosuit.{Error, Json}
   alias Exosuit.Model.Command

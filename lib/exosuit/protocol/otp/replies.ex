@@ -1,7 +1,7 @@
 defmodule Exosuit.Protocol.Otp.Replies do
   @moduledoc false
-  # Encodes replies of the OTP era: an acknowledgement, or the answer to a query. Its clients decode strictly:
-  # absent texts are empty texts, and no number is larger than theirs.
+  # Encodes replies of the OTP era: an acknowledgement, or the answer to a query. Clients of that era decode
+  # strictly: an absent text must be an empty text, and numbers must be within their range.
 
   alias Exosuit.{Error, Protocol}
   alias Exosuit.Model.{Command, Instances}

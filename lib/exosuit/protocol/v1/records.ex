@@ -7,7 +7,7 @@ defmodule Exosuit.Protocol.V1.Records do
   alias Exosuit.Model.Link
   alias Exosuit.Protocol.Record
 
-  # A record has no more bytes than a message of NATS in any case.
+  # No record is larger than a message of NATS.
   @max_links 1_000
 
   @prefix "COMPONENT_"
@@ -22,8 +22,8 @@ defmodule Exosuit.Protocol.V1.Records do
   def source(_other), do: :error
 
   @doc """
-  Encodes the record of a component without some of its links, and with others. All else in the old record stays,
-  whether we can read it or not.
+  Encodes the record of a component: removes some links from the old record, and adds others. The rest of the old
+  record stays, even if Exosuit cannot read it.
   """
   @spec encode(old :: binary() | nil, removed :: [Link.t()], added :: [Link.t()]) ::
           {:ok, binary()} | {:error, Error.t()}

@@ -12,8 +12,8 @@ defmodule Exosuit.Protocol.Wadm.Replies do
   @type t :: map() | [map()]
 
   @typedoc """
-  An application in a list: `version` is its newest one, `deployed` the one that should run, if any; `status` is that
-  of the application.
+  An application in a list: `version` is its newest version, `deployed` the version that should run, or `nil`, and
+  `status` the status of the application.
   """
   @type summary :: %{
           name: String.t(),
@@ -23,21 +23,21 @@ defmodule Exosuit.Protocol.Wadm.Replies do
           status: Status.t()
         }
 
-  @doc "Why a request was refused. Every operation has this form."
+  @doc "The reply to a refused request, which has this form for every operation."
   @spec error(Error.t()) :: t()
   def error(%Error{} = error), do: %{result: "error", message: Exception.message(error)}
 
-  @doc "Why a manifest was refused: its mistakes, each on a line."
+  @doc "The reply to a refused manifest: its mistakes, each on a line."
   @spec refused([%{text: String.t()}]) :: t()
   def refused(diagnostics) do
     %{result: "error", message: Enum.map_join(diagnostics, "\n", & &1.text)}
   end
 
-  @doc "All applications, as `list` has them: without an envelope."
+  @doc "The reply to `list`: all applications, without an envelope."
   @spec list([summary()]) :: t()
   def list(summaries), do: Enum.map(summaries, &summary/1)
 
-  @doc "All applications, as `get` without a name has them."
+  @doc "The reply to `get` without a name: all applications."
   @spec all([summary()]) :: t()
   def all(summaries) do
     %{
@@ -67,7 +67,7 @@ defmodule Exosuit.Protocol.Wadm.Replies do
     }
   end
 
-  @doc "A manifest was stored. The number is that of all versions."
+  @doc "The reply after a manifest was stored, with the number of all versions."
   @spec put(String.t(), String.t(), pos_integer()) :: t()
   def put(name, version, count) do
     %{
@@ -80,7 +80,8 @@ defmodule Exosuit.Protocol.Wadm.Replies do
   end
 
   @doc """
-  A version was deleted, or with `nil` the whole application; `undeploy?` says whether running parts are stopped.
+  The reply after a version was deleted, or for `nil` the whole application. `undeploy?` says whether running parts
+  are stopped.
   """
   @spec deleted(String.t(), String.t() | nil, boolean()) :: t()
   def deleted(name, nil, undeploy?) do
@@ -96,13 +97,13 @@ defmodule Exosuit.Protocol.Wadm.Replies do
     %{result: "deleted", message: message, undeploy: undeploy?}
   end
 
-  @doc "There was nothing to delete."
+  @doc "The reply if there was nothing to delete."
   @spec nothing_deleted(String.t(), String.t() | nil) :: t()
   def nothing_deleted(name, version) do
     %{result: "noop", message: absent(name, version), undeploy: false}
   end
 
-  @doc "A version should run now; its hosts do the rest."
+  @doc "The reply after a version was deployed."
   @spec deployed(String.t(), String.t()) :: t()
   def deployed(name, version) do
     %{
@@ -113,7 +114,7 @@ defmodule Exosuit.Protocol.Wadm.Replies do
     }
   end
 
-  @doc "The application should not run any more."
+  @doc "The reply after an application was undeployed."
   @spec undeployed(String.t()) :: t()
   def undeployed(name) do
     %{
@@ -131,7 +132,7 @@ defmodule Exosuit.Protocol.Wadm.Replies do
     %{result: "ok", message: message, status: status}
   end
 
-  @doc "The application of a command, or its version, does not exist."
+  @doc "The reply if the application of a command, or its version, does not exist."
   @spec not_found(Command.t()) :: t()
   def not_found(%Command.AppHistory{app: name}) do
     %{result: "notfound", message: absent(name, nil), versions: []}
@@ -141,7 +142,7 @@ defmodule Exosuit.Protocol.Wadm.Replies do
     %{result: "notfound", message: absent(name, version)}
   end
 
-  # wadm calls an application without this version an error.
+  # wadm replies with an error if the application lacks this version.
   def not_found(%Command.DeployApp{app: name, version: version}) when version != nil do
     %{result: "error", message: absent(name, version), name: name, version: version}
   end
@@ -166,7 +167,7 @@ defmodule Exosuit.Protocol.Wadm.Replies do
     }
   end
 
-  # wadm's types require the annotations, and wadm names the version of a manifest that does not.
+  # wadm's types require the annotations, and wadm adds the version to a manifest that has none.
   defp with_version(manifest, version) do
     metadata = map(manifest["metadata"])
     annotations = Map.put(map(metadata["annotations"]), "version", version)

@@ -4,11 +4,11 @@ defmodule Exosuit.Protocol.Wadm.Status do
 
   | type | means |
   |---|---|
-  | `undeployed` | it should not run |
-  | `waiting` | no host has reported on it yet |
-  | `reconciling` | some of it does not run yet; the message says what and why |
-  | `deployed` | all of it runs |
-  | `failed` | some of it is refused, or no host has the labels that it requires |
+  | `undeployed` | the application should not run |
+  | `waiting` | no host has reported on the application yet |
+  | `reconciling` | a part does not run yet; the message says which part, and why |
+  | `deployed` | all parts run |
+  | `failed` | a part is refused, or no host has the labels that it requires |
   """
 
   @typedoc "The result of `Exosuit.App.status/2`."
