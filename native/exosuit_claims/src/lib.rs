@@ -1,4 +1,4 @@
-//! Who an actor is and what it may do: keys, signed tokens, and their embedding in Wasm.
+//! The identity and the permissions of actors: keys, signed tokens, and their embedding in Wasm.
 //!
 //! - [`KeyPair`], [`PublicKey`], [`KeyKind`]: the nkeys of everything that has an identity.
 //! - [`provider_key`]: the key of a provider without a token, the same on every host.

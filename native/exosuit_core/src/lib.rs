@@ -1,8 +1,8 @@
-//! What the crates of Exosuit share: names, links, invocations, errors, and the traits where the
-//! crates meet.
+//! The types that the crates of Exosuit share: names, links, invocations, errors, and the traits
+//! through which the crates call each other.
 //!
 //! - [`Id`], [`LinkName`], [`Contract`]: names. They are parsed once, and are valid from then on.
-//! - [`Link`], [`LinkKey`]: who may use whose capability, with settings for both ends.
+//! - [`Link`], [`LinkKey`]: permissions to use a capability, with settings for both ends.
 //! - [`Invocation`]: one call from an [`Origin`] to a [`Target`]. [`Identity`]: the claims of an
 //!   actor.
 //! - [`Payload`], [`Reply`]: the content of a call and of its answer: bytes, [`Value`]s of WIT

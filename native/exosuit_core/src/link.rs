@@ -31,11 +31,11 @@ pub struct Link {
 /// The key of a link. Links with the same key must cover different interfaces.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LinkKey {
-    /// Who calls.
+    /// The end that calls.
     pub source: Id,
     /// The contract.
     pub contract: Contract,
-    /// Under which name.
+    /// The name, which distinguishes several links of one source for one contract.
     pub name: LinkName,
 }
 

@@ -43,18 +43,18 @@ pub enum Notice {
     LogDropped {
         /// Which actor.
         actor: Id,
-        /// How many lines.
+        /// The number of lines.
         lines: u64,
     },
     /// A call was refused, or failed in a way that an operator wants to know.
     CallFailed {
-        /// Who called.
+        /// The caller.
         origin: Origin,
-        /// Who was called, as the caller named it.
+        /// The target, as the caller named it.
         target: String,
-        /// Which operation.
+        /// The operation.
         operation: String,
-        /// Why it has no answer.
+        /// The reason why the call has no answer.
         error: Error,
     },
     /// A link has no effect until the reason is fixed and the link is put again.
@@ -108,33 +108,33 @@ pub enum Notice {
     },
     /// A connection to the lattice changed.
     Connection {
-        /// Which of them: `control` or `rpc`.
+        /// The connection: `control` or `rpc`.
         connection: &'static str,
-        /// What, as the event is called: `lattice_disconnected`.
+        /// The name of the event: `lattice_disconnected`.
         change: &'static str,
         /// The error.
         error: Option<Error>,
     },
     /// The files of a certificate changed.
     Certificate {
-        /// Which provider shows it.
+        /// The provider that uses it.
         provider: Id,
         /// The file of the certificate.
         file: String,
         /// The name of the event: `certificate_changed` or `certificate_refused`.
         change: &'static str,
-        /// Why the files cannot be used; the old certificate is shown on.
+        /// The reason why the files cannot be used. The old certificate stays in use.
         error: Option<Error>,
     },
     /// Calls from the lattice were refused before they reached their targets.
     CallsRefused {
-        /// Who was called the last time.
+        /// The target of the last of these calls.
         target: String,
         /// The kind of reason: `replayed`.
         kind: &'static str,
-        /// How many, since that was last told.
+        /// The number of refused calls since the last notice.
         count: u64,
-        /// Why the last one was refused.
+        /// The reason why the last call was refused.
         error: Error,
     },
     /// The clock of another host differs from this one. If the difference grows, its calls will be

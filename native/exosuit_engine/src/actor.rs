@@ -45,7 +45,7 @@ pub struct Actor {
     pins: Arc<Pins>,
 }
 
-/// What the calls of an actor hold while they run. The code stays mapped until the last of them ends, even if
+/// The part of an actor that its calls hold while they run. The code stays mapped until the last call ends, even if
 /// the actor is gone.
 struct Inner {
     shared: Arc<ActorShared>,
@@ -113,7 +113,7 @@ impl Actor {
         }
     }
 
-    /// Who it is.
+    /// The id of the actor.
     pub fn id(&self) -> &Id {
         &self.inner.shared.id
     }

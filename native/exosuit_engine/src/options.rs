@@ -170,8 +170,8 @@ pub enum Instances {
     },
 }
 
-/// What WASI shows a guest of its host: nothing but what is named here. Clocks, random numbers and a
-/// log for its output need no grant.
+/// The parts of the host that WASI shows a guest. A guest sees nothing else, except for clocks,
+/// random numbers and a log for its output, which need no grant.
 ///
 /// The values of its environment may be secrets, so its debug form shows only their names:
 ///

@@ -1,8 +1,8 @@
-//! What guests see of the host through WASI, for every ABI: clocks, random numbers, a log for their output, and
-//! what the actor was granted.
+//! The parts of the host that guests of every ABI see through WASI: clocks, random numbers, a log for their output,
+//! and the grants of the actor.
 //!
-//! Everything else is denied: no environment, no files, no sockets. `wasmtime_wasi` holds guests to this; here
-//! its context is built from the grants.
+//! Everything else is denied: no environment, no files, no sockets. `wasmtime_wasi` enforces this. This module
+//! builds its context from the grants.
 //!
 //! # Directories
 //!

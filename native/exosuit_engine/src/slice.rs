@@ -4,8 +4,9 @@
 //! interrupts an operation of the host, or a `memory.fill`. Before an operation that may exceed a slice, a call
 //! therefore leaves the scheduler: it returns pending once, and continues in a Tokio task.
 //!
-//! Who leaves: random numbers beyond 64 KiB, guests with more than 8 MiB of memory, granted directories, and
-//! values that take long to convert. In a task nothing is to be done: Tokio's threads may be busy for longer.
+//! These operations are random numbers beyond 64 KiB, calls of guests with more than 8 MiB of memory, accesses to
+//! granted directories, and conversions of large values. A call that runs in a task does not leave it, because
+//! Tokio's threads may be busy for longer.
 
 use tokio::task::{try_id, yield_now};
 

@@ -1,5 +1,5 @@
-//! Who answers what a component imports, or what a module's token names: on any host, or on one whose inventory is
-//! given. `exosuit_router` decides calls by the same rules.
+//! Finds out who answers the imports of a component, or the capabilities in a module's token: on any host, or on a
+//! host whose inventory is given. `exosuit_router` decides calls by the same rules.
 
 use exosuit_core::{BUILTINS, LOGGING, NUMBERGEN, Offer};
 use serde::{Deserialize, Serialize};
@@ -55,14 +55,14 @@ struct Link {
     error: Option<String>,
 }
 
-/// Who answers an import.
+/// The answerer of an import.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Answer {
     /// The import, or the contract.
     pub import: String,
-    /// Who.
+    /// The kind of the answerer.
     pub by: By,
-    /// What a link would be made for.
+    /// The contract for which a link would be made.
     pub contract: Option<String>,
     /// The links of the actor that cover it, on a host.
     pub links: Vec<Through>,
@@ -76,11 +76,11 @@ pub struct Answer {
 pub enum By {
     /// The host itself.
     Host,
-    /// What a link joins the actor to.
+    /// The target of a link.
     Link,
-    /// Nobody: a call fails.
+    /// No provider or actor: a call fails.
     Nobody,
-    /// There is nothing to answer: the import has types alone.
+    /// There is nothing to answer: the import has only types.
     Nothing,
 }
 
@@ -101,8 +101,8 @@ pub struct Through {
     pub error: Option<String>,
 }
 
-/// Who answers each import of a component, and each contract that the token of a module names. Without an inventory:
-/// on any host, and which links it takes.
+/// Finds out who answers each import of a component, and each contract in the token of a module. Without an
+/// inventory, the answers hold for any host, and name the links that are necessary.
 pub fn answers(code: &Description, asker: &Asker, on: Option<&Inventory>) -> Vec<Answer> {
     let question = Question { asker, on };
     let imports = code.world.iter().flat_map(|world| &world.imports);
@@ -204,7 +204,7 @@ impl Question<'_> {
     }
 }
 
-/// Who could be linked.
+/// The end of a sentence that names the providers that could be linked.
 fn possible(contract: &str) -> String {
     // An offer that only calls actors answers nothing.
     let answers = |offer: &Offer| {

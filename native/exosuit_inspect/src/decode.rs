@@ -12,10 +12,10 @@ use wit_parser::decoding::DecodedWasm;
 
 use crate::Error;
 
-/// How many bytes all names may have, counted again wherever they are used.
+/// The maximum number of bytes of all names. A name counts at each use.
 const MAX_NAMES: usize = 64 << 20;
 
-/// What a name takes beside its bytes.
+/// The memory of a name beside its bytes.
 const NAME: usize = 64;
 
 pub(crate) fn decode(wasm: &[u8]) -> Result<DecodedWasm, Error> {

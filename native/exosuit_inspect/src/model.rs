@@ -6,22 +6,22 @@ use serde::Serialize;
 
 use crate::needs::Needs;
 
-/// What a Wasm file says of itself.
+/// The description of a Wasm file, read from the file itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Description {
-    /// What it is.
+    /// The kind of file.
     pub kind: Kind,
     /// Its size in bytes.
     pub size: usize,
-    /// What a component imports and exports.
+    /// The imports and exports of a component.
     pub world: Option<World>,
-    /// What a module imports and exports.
+    /// The imports and exports of a module.
     pub module: Option<Module>,
     /// The languages and tools that made it, each with its version: `language`, `processed-by`, `sdk`.
     pub producers: BTreeMap<String, BTreeMap<String, String>>,
-    /// How many core modules it has; a module is one.
+    /// The number of its core modules; 1 for a module.
     pub core_modules: usize,
-    /// What an instance of it needs when it starts.
+    /// The resources that an instance needs when it starts.
     pub needs: Needs,
 }
 
@@ -41,16 +41,16 @@ pub enum Kind {
     WitPackage,
 }
 
-/// What a component imports and exports.
+/// The imports and exports of a component.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct World {
     /// With package and version: `acme:shop/shop@1.0.0`.
     pub name: String,
     /// Its comment.
     pub docs: Option<String>,
-    /// What it asks for.
+    /// The imported interfaces.
     pub imports: Vec<Interface>,
-    /// What it offers.
+    /// The exported interfaces.
     pub exports: Vec<Interface>,
 }
 
@@ -80,7 +80,7 @@ pub struct Function {
     pub docs: Option<String>,
     /// Its parameters.
     pub parameters: Vec<Parameter>,
-    /// What it gives.
+    /// The type of its result.
     pub result: Option<Type>,
     /// All of this as WIT writes it: `func(order: order) -> result<receipt, string>`.
     pub signature: String,
@@ -141,11 +141,11 @@ pub struct TypeDefinition {
     pub name: String,
     /// Its comment.
     pub docs: Option<String>,
-    /// What it is.
+    /// The definition.
     pub shape: Shape,
 }
 
-/// What a type with a name is.
+/// The definition of a named type.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Shape {
@@ -157,7 +157,7 @@ pub enum Shape {
     Enum(Vec<Case>),
     /// Any of several names.
     Flags(Vec<Case>),
-    /// What only its functions can read.
+    /// A resource, whose content only its functions can read.
     Resource,
     /// Another type.
     Alias(Type),
@@ -185,7 +185,7 @@ pub struct Case {
     pub r#type: Option<Type>,
 }
 
-/// What a module imports and exports.
+/// The imports and exports of a module.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Module {
     /// Each as module and name.

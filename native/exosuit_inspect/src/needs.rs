@@ -1,8 +1,8 @@
-//! What code would need to run: its core instances, with their memories and tables.
+//! The resources that code needs to run: its core instances, with their memories and tables.
 //!
-//! A component says by itself which modules it instantiates, so nothing is compiled. What a nested component needs is
-//! summed up once, at its end, and added wherever it is instantiated: the time is linear in the file, however often
-//! components are nested in each other. Numbers saturate.
+//! A component names the modules that it instantiates, so nothing is compiled. The needs of a nested component are
+//! summed up once, at its end, and added at each of its instantiations. The time is therefore linear in the size of
+//! the file, even if components are nested many times. Numbers saturate.
 
 use serde::Serialize;
 use wasmparser::{
@@ -13,7 +13,7 @@ use wasmparser::{
 /// The size of a page of memory.
 const PAGE: u64 = 64 << 10;
 
-/// What an instance of a module or component needs when it starts.
+/// The resources that an instance of a module or component needs when it starts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Needs {
     /// Core instances. A module is one.

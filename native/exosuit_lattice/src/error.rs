@@ -73,12 +73,12 @@ pub enum Error {
     /// The MAC of an invocation, or of the answer to one, does not hold.
     #[error("Anti-forgery check failed: {0}")]
     WrongMac(&'static str),
-    /// The invocation is for somebody else.
+    /// The invocation is for another target.
     #[error("Anti-forgery check failed: the invocation is for {claimed}, not for {actual}")]
     Misdirected {
-        /// Whom it is for.
+        /// The target in the invocation.
         claimed: String,
-        /// Who received it.
+        /// The target that received it.
         actual: String,
     },
     /// The invocation was signed too long ago, or in the future.

@@ -172,13 +172,13 @@ pub struct ProviderSpec {
 /// A link of the application.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LinkSpec {
-    /// Who calls.
+    /// The id of the end that calls.
     #[serde(serialize_with = "text")]
     pub source: Id,
-    /// Who is called.
+    /// The id of the end that is called.
     #[serde(serialize_with = "text")]
     pub target: Id,
-    /// Tells apart several links of one source for one contract.
+    /// Distinguishes several links of one source for one contract.
     #[serde(serialize_with = "text")]
     pub name: LinkName,
     /// The contract; serialised as `contract`, `namespace` and `package`.

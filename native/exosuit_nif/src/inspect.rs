@@ -24,7 +24,8 @@ fn inspect_wasm<'a>(env: Env<'a>, wasm: Binary<'a>) -> Term<'a> {
     told(env, describe(&wasm), Code::InvalidModule)
 }
 
-/// Who answers the imports of Wasm: `asker` and the inventory of a host, or `nil`, are maps as in `exosuit_inspect`.
+/// Finds out who answers the imports of Wasm. `asker`, and the inventory of a host or `nil`, are maps as in
+/// `exosuit_inspect`.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn inspect_answers<'a>(
     env: Env<'a>,

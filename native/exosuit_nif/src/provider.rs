@@ -179,8 +179,8 @@ fn provider_rehearse<'a>(
     .encode(env)
 }
 
-/// What a built-in provider gets from its host: its settings, the ways for calls and notices, the ports
-/// and the lattice.
+/// The surroundings that a host gives to a built-in provider: its settings, the ways for calls and notices, the
+/// ports and the lattice.
 fn surroundings(
     host: &Arc<HostState>,
     id: Id,

@@ -100,7 +100,7 @@ pub(crate) fn resource_term<'a>(
     Term::map_from_pairs(env, &pairs).unwrap_or_else(|_| Term::map_new(env))
 }
 
-/// What an `Exosuit.Resource` refers to.
+/// The thing that an `Exosuit.Resource` refers to.
 pub(crate) enum Referred<'a> {
     /// A resource that this VM has a handle of.
     Handle(ResourceArc<ResourceRef>),

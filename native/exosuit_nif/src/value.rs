@@ -403,7 +403,7 @@ impl Encoder for Returned {
     }
 }
 
-/// Who gets values as terms.
+/// The process that gets values as terms.
 #[derive(Clone, Copy)]
 pub(crate) enum Recipient<'p> {
     /// The process that made a call.

@@ -1,4 +1,5 @@
-//! Who may call what, and where it is: the one function that every invocation goes through.
+//! Decides whether an invocation is allowed and where its target is: the one function that every invocation goes
+//! through.
 //!
 //! [`Router`] is the table of the actors, providers and links of one host. A call passes it in this
 //! order, each step a file:

@@ -16,7 +16,7 @@ use crate::providers::Providers;
 use crate::remote_claims::RemoteClaims;
 use crate::{ActorLimits, ActorState, refusal};
 
-/// What routing decides by. The caller holds its lock, so nothing here waits, and foreign code is
+/// The data by which routing decides. The caller holds its lock, so nothing here waits, and code of other crates is
 /// neither called nor dropped.
 #[derive(Default)]
 pub(crate) struct Table {

@@ -135,7 +135,7 @@ impl Head {
     }
 }
 
-/// Whether what expires then is still there now.
+/// Whether an entry that expires at `expires` still exists at `now`. 0 means that it never expires.
 pub(crate) fn unexpired(expires: u64, now: u64) -> bool {
     expires == 0 || expires > now
 }

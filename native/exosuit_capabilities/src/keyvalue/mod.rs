@@ -96,11 +96,11 @@ const PROBE: &str = "exosuit.health";
 /// [`KEYVALUE`] lists the settings.
 pub struct KeyValue {
     id: Id,
-    /// That of the wasmbus, then that of WASI.
+    /// The contract of the wasmbus, then that of WASI.
     contracts: Vec<Contract>,
-    /// Of the provider. A link may have another bound for its bucket.
+    /// The bounds of the provider. A link may set another bound for its bucket.
     limits: StoreLimits,
-    /// Whether what each bucket takes is counted here.
+    /// Whether the provider counts the bytes of each bucket.
     has_shares: bool,
     clock: Clock,
     bookmarks: Arc<Bookmarks>,

@@ -47,16 +47,17 @@ use subjects::Subjects;
 ///
 /// [`MESSAGING`] lists them: of a link, at the provider's end, or of the provider for all its links.
 ///
-/// Of those that listen in one group, one gets each message. A subscription that names no group is in
-/// one of its link, so that the hosts of a lattice share its messages; with hosts of other makes each
-/// would handle all. A listener that is slower than its messages has 4096 of them waiting, 16 MiB at
-/// most; those that find no room are lost, and their number is told.
+/// One subscriber of each group gets each message. If a subscription names no group, it is in a
+/// group of its link, so that the hosts of a lattice share the messages. (wasmCloud hosts have no
+/// such group: each host would handle all messages.) If a subscriber is too slow, at most 4096
+/// messages and 16 MiB wait for it. Further messages are lost, and their number is reported.
 ///
 /// # Subjects
 ///
-/// Denied are those by which hosts are called and commanded (`wasmbus`, `exosuit`, `wadm`, all that
-/// begins with `$`, and what the host's operator has moved elsewhere) and, for subscriptions, the answers
-/// of others (`_INBOX`) and wildcards that mean any of these.
+/// Actors may not use the subjects by which hosts are called and commanded: `wasmbus`, `exosuit`,
+/// `wadm`, all subjects that begin with `$`, and the prefixes that the host's operator chose
+/// instead. They may not subscribe to the answers of others (`_INBOX`), or to wildcards that match
+/// any of these.
 pub struct Messaging {
     contracts: Vec<Contract>,
     shared: Arc<MessagingShared>,

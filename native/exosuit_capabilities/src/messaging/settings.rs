@@ -31,12 +31,12 @@ pub(crate) struct Subscribe {
     pub(crate) group: Group,
 }
 
-/// Who shares the messages.
+/// The group of subscribers that shares the messages.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Group {
-    /// Nobody: each host that has the link gets all.
+    /// No group: each host that has the link gets all messages.
     None,
-    /// Those who name it.
+    /// All subscriptions that name this group.
     Named(String),
     /// The hosts that have the link.
     Link,

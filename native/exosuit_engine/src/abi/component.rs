@@ -224,7 +224,7 @@ impl ResourceCall<'_> {
     }
 }
 
-/// What an exported function is called with.
+/// The arguments of a call of an exported function.
 enum Arguments {
     Bytes(Bytes),
     Values(Vec<Value>),

@@ -36,7 +36,7 @@ pub(super) const START: &str = "_start";
 
 /// The data of a program's instance.
 pub(crate) struct ProgramState {
-    /// Of the one call that the instance serves: its deadline.
+    /// The context of the one call that the instance serves, with its deadline.
     context: Context,
     limiter: Limiter,
     sandbox: Sandbox<WasiP1Ctx>,

@@ -4,7 +4,7 @@
 //! Each call is then one call of `__guest_call`, during which the guest fetches its input and leaves its answer
 //! by imports. These imports have two names, `wasmbus` and `wapc`: the ABI is that of waPC.
 //!
-//! What a call ends with:
+//! The result of a call depends on the guest:
 //!
 //! | the guest | the caller gets |
 //! |---|---|

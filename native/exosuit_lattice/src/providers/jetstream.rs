@@ -49,14 +49,14 @@ struct Got {
     message: Stored,
 }
 
-/// That a message was taken.
+/// The acknowledgement of a message.
 #[derive(Debug, Deserialize)]
 pub(super) struct Acknowledged {}
 
-/// What the servers answer: what was asked for, or what is wrong with it.
+/// The answer of the servers: a result, or a refusal with its reason.
 pub(super) type Answered<T> = Result<T, Refused>;
 
-/// Why the servers do not do it.
+/// The reason why the servers refuse a request.
 #[derive(Debug, Deserialize)]
 pub(super) struct Refused {
     #[serde(default)]

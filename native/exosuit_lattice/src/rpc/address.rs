@@ -1,4 +1,5 @@
-//! Who is who on the lattice: where calls are sent, what is served where, and who they come from.
+//! Addresses on the lattice: the subjects to which calls are sent, and on which targets are served; and the names of
+//! callers.
 //!
 //! | what | subject | group | payload |
 //! |---|---|---|---|
@@ -34,11 +35,11 @@ pub enum Address {
         /// Through which link.
         link: LinkName,
     },
-    /// To whoever has this name, id or key, on Exosuit's own subject.
+    /// To the actor or provider with this name (an id or a key), on Exosuit's own subject.
     Named {
         /// The name.
         name: Id,
-        /// What for and through which link, if it is by a link that it is called.
+        /// The contract and the name of the link, if the call goes through a link.
         through: Option<(Contract, LinkName)>,
     },
 }

@@ -96,8 +96,8 @@ pub(super) fn of_error(code: Code) -> HeaderMap {
     headers
 }
 
-/// What a call inherits: it waits as long as the caller does, but no longer than `longest`, or for
-/// `usual` where the caller says nothing.
+/// The context of a received call. The call waits as long as its caller does, but at most for `longest`. If the
+/// caller gives no timeout, it waits for `usual`.
 pub(super) fn context(headers: Option<&HeaderMap>, usual: Duration, longest: Duration) -> Context {
     let timeout = headers.and_then(|headers| text(headers, TIMEOUT, 20)?.parse().ok());
     let timeout = timeout.map_or(usual, Duration::from_millis).min(longest);

@@ -26,7 +26,7 @@ pub struct Hosts {
     tasks: TaskTracker,
 }
 
-/// What is to be served. However often that changes, it is no larger than what there is.
+/// The actors and providers that should be served. Many changes of one of them take no more memory than one.
 #[derive(Default)]
 struct Wanted {
     state: Mutex<State>,
@@ -196,7 +196,7 @@ impl Keeper {
         Ok(begun)
     }
 
-    /// What runs goes on to its end: no call may take longer than that.
+    /// Ends the serving of a target. Running calls may finish, within the longest timeout of a call.
     fn end(&self, serving: Serving) {
         let longest = self.calls.0.options.longest_timeout;
         let ended = self.ended.clone();

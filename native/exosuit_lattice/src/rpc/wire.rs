@@ -15,39 +15,39 @@ const MAX_ID: usize = 72;
 /// A call as it is sent from host to host.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Invocation {
-    /// Who calls.
+    /// The caller.
     pub origin: Entity,
-    /// Who is called.
+    /// The target.
     pub target: Entity,
     /// `Service.Method`.
     pub operation: String,
-    /// The arguments; nothing where they travel apart.
+    /// The arguments; empty if they are sent separately.
     pub payload: Bytes,
-    /// What it is told by.
+    /// The id of the call.
     pub id: String,
     /// The signed token.
     pub token: String,
-    /// Who sent it: `N…` or `C…`.
+    /// The key of the host or cluster that sent it: `N…` or `C…`.
     pub host_id: String,
-    /// How long the arguments are, wherever they are.
+    /// The length of the arguments, even if they are sent separately.
     pub content_length: Option<u64>,
 }
 
 /// The answer to a call.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Response {
-    /// What came out; nothing where it travels apart.
+    /// The result; empty if it is sent separately.
     pub payload: Bytes,
-    /// Of which call.
+    /// The id of the call.
     pub invocation_id: String,
-    /// Why nothing came out.
+    /// The reason why there is no result.
     pub error: Option<String>,
-    /// How long it is, wherever it is.
+    /// The length of the result, even if it is sent separately.
     pub content_length: Option<u64>,
 }
 
 impl Invocation {
-    /// Writes it as the Rust library of the peers does, field by field in that order.
+    /// Encodes it as the Rust library of wasmCloud does: the fields in this order.
     pub fn encode(&self) -> Bytes {
         let mut out = Vec::with_capacity(1_024 + self.payload.len());
         map(&mut out, 7 + u32::from(self.content_length.is_some()));
@@ -125,9 +125,9 @@ fn check_id(id: &str) -> Result<(), ParseError> {
     ))
 }
 
-/// What is read field by field, in any order, with fields that are not known.
+/// A type that is read field by field. The fields may come in any order, and unknown fields are skipped.
 trait Fields: Default {
-    /// The names of the fields: a field that comes twice is an error.
+    /// The names of the fields. A repeated field is an error.
     const NAMES: &'static [&'static str];
 
     /// Reads the nth field.

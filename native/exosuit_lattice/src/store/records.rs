@@ -23,16 +23,16 @@ pub enum Record {
     Component(Component),
 }
 
-/// What a token says, as texts: `""` for nothing.
+/// The claims of a token, as texts: `""` for an absent one.
 ///
-/// Written as the OTP era has it; 1.x reads the same fields, and writes some under longer names.
+/// They are written as in the OTP era. 1.x reads the same fields, and writes some under longer names.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Claims {
     /// A name that other actors may call it by.
     #[serde(deserialize_with = "text")]
     pub call_alias: String,
-    /// Who signed it.
+    /// The account that signed it.
     #[serde(deserialize_with = "text", alias = "issuer")]
     pub iss: String,
     /// Its name.
@@ -55,7 +55,7 @@ pub struct Claims {
     /// The contract that a provider implements; `""` for actors.
     #[serde(deserialize_with = "text")]
     pub contract_id: String,
-    /// What a provider takes for settings.
+    /// The schema of a provider's settings.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub config_schema: Option<String>,
 }
@@ -63,14 +63,14 @@ pub struct Claims {
 /// A link of the OTP era.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinkDefinition {
-    /// Its id; others may leave it out, for it follows from the rest.
+    /// Its id. Other hosts may leave it out, because it follows from the other fields.
     #[serde(default, deserialize_with = "text")]
     pub id: String,
-    /// Who calls.
+    /// The actor that calls.
     pub actor_id: String,
-    /// Who is called.
+    /// The provider that is called.
     pub provider_id: String,
-    /// Under which name.
+    /// The name of the link.
     pub link_name: String,
     /// The contract.
     pub contract_id: String,
@@ -102,18 +102,18 @@ pub struct Component {
 /// A link of 1.x: its settings are names of configurations.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ComponentLink {
-    /// Who calls.
+    /// The component or provider that calls.
     pub source_id: String,
-    /// Who is called.
+    /// The component or provider that is called.
     pub target: String,
-    /// Under which name.
+    /// The name of the link.
     #[serde(default = "default_name")]
     pub name: String,
     /// `wasi` of `wasi:keyvalue`.
     pub wit_namespace: String,
     /// `keyvalue` of `wasi:keyvalue`.
     pub wit_package: String,
-    /// What of it.
+    /// The interfaces of the package.
     #[serde(default)]
     pub interfaces: Vec<String>,
     /// Settings for the source.

@@ -88,7 +88,7 @@ pub struct HttpClient {
 
 type Sender = Client<Connect, Leased<Body>>;
 
-/// Of `wasi:http`, what actors call and this client answers.
+/// The interface of `wasi:http` that actors call and this client answers.
 const INTERFACE: &str = "outgoing-handler";
 
 impl HttpClient {

@@ -161,7 +161,7 @@ impl HttpServer {
         }))
     }
 
-    /// Who is served where, with the port that was taken where 0 was asked for.
+    /// The actors and the addresses at which they are served. For port 0, the address has the port that was chosen.
     pub fn addresses(&self) -> Vec<(Id, SocketAddr)> {
         let open = self.shared.open.lock();
         let address =
@@ -187,7 +187,7 @@ impl HttpServer {
     }
 }
 
-/// Of `wasi:http`, what actors have and this server calls.
+/// The interface of `wasi:http` that actors export and this server calls.
 const INTERFACE: &str = "incoming-handler";
 
 impl Capability for HttpServer {

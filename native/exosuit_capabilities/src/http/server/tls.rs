@@ -122,7 +122,7 @@ pub(crate) struct Tls {
     watch: AbortHandle,
 }
 
-/// Who is notified about files that changed.
+/// The provider in whose name a change of the files is reported, and the observer that receives the report.
 pub(crate) struct Owner {
     pub(crate) provider: Id,
     pub(crate) observe: Arc<dyn Observe>,

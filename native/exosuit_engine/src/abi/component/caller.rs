@@ -14,7 +14,7 @@ use crate::actor_shared::ActorShared;
 #[derive(Clone)]
 pub(super) struct Caller {
     pub(super) actor: Arc<ActorShared>,
-    /// Of the call that the instance serves now. Replaced for each call of a warm instance.
+    /// The context of the call that the instance serves now. Replaced for each call of a warm instance.
     pub(super) context: Context,
     /// The instance, as the owner of the resources that it gets.
     pub(super) number: NonZeroU64,

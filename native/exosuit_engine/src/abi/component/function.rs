@@ -56,10 +56,10 @@ impl Function {
     }
 }
 
-/// What reading the types of a component's functions needs.
+/// The state of reading the types of a component's functions.
 struct Types<'a> {
     kinds: &'a Kinds,
-    /// How many more types may be read.
+    /// The number of types that may still be read.
     left: usize,
 }
 

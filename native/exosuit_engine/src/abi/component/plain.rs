@@ -21,7 +21,7 @@ pub(super) enum Arguments {
     TextAndBytes(String, Bytes),
 }
 
-/// What such a function gives.
+/// The result of such a function.
 #[derive(Clone, Copy)]
 enum Plain {
     Text,

@@ -16,7 +16,8 @@
 //! call has given one away in the meantime, the call fails before the guest runs, and everything that entered is
 //! dropped again.
 //!
-//! What is lent is dropped in the instance when the call returns: wasmtime makes the guest give back its borrows.
+//! Borrowed resources are dropped in the instance when the call returns: wasmtime makes the guest give back its
+//! borrows.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -292,7 +293,7 @@ fn too_many() -> String {
 pub(super) struct Leaving<'a, S> {
     store: S,
     pin: Option<&'a Arc<Pin>>,
-    /// What is lent.
+    /// The resources that are lent for the call.
     loans: Vec<Loan>,
     failure: Option<wasmtime::Error>,
 }
@@ -307,7 +308,7 @@ impl<'a, S: AsContextMut<Data = ComponentState>> Leaving<'a, S> {
         }
     }
 
-    /// What was lent, to be dropped when it comes back. An error if a resource could not leave.
+    /// The lent resources, which are dropped when they come back. An error if a resource could not leave.
     pub(super) fn finish(self) -> wasmtime::Result<Vec<Loan>> {
         self.failure.map_or(Ok(self.loans), Err)
     }

@@ -102,14 +102,14 @@ pub(super) enum WitType {
     String,
     /// `list<u8>`.
     Bytes,
-    /// Of any other type.
+    /// A list of any other type.
     List(Box<Self>),
-    /// Its key and its value.
+    /// The types of its keys and its values.
     Map(Box<Self>, Box<Self>),
     Tuple(Vec<Self>),
-    /// In the order of the type, which is that of wasmtime's values.
+    /// The fields in the order of the type, which is that of wasmtime's values.
     Record(Vec<(WitName, Self)>),
-    /// Sorted by name, as those of enums and flags are.
+    /// The cases, sorted by name like those of enums and flags.
     Variant(Vec<(WitName, Option<Self>)>),
     Enum(Vec<WitName>),
     Flags(Vec<WitName>),

@@ -70,7 +70,7 @@ impl Import<'_, '_> {
     }
 }
 
-/// What such an import takes.
+/// The parameters of such an import.
 trait Parameters: ComponentNamedList + Lift + Send + 'static {
     fn into_values(self) -> Vec<Value>;
 }
@@ -98,7 +98,7 @@ where
     }
 }
 
-/// What such an import gives.
+/// The result of such an import.
 trait Answer: ComponentNamedList + Lower + Send + Sized + 'static {
     /// The answer of the provider as the guest gets it.
     fn new(

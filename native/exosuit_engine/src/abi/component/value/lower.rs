@@ -7,9 +7,9 @@
 //! counted in `Val`s ([`Lowering::spend`]) before it is allocated. Names are looked up by binary search, because a
 //! stranger's component may have thousands of cases and a value a million elements.
 //!
-//! What is accepted beyond the exact form: integers as floats where nothing is lost, lists of numbers as bytes,
-//! texts as names, names with `_` for `-`, tuples that look like cases, and missing fields of options.
-//! `Exosuit.Wit` has the table.
+//! Beyond the exact form, it accepts integers as floats if nothing is lost, lists of numbers as bytes, texts as
+//! names, names with `_` for `-`, tuples that look like cases, and missing fields of options. `Exosuit.Wit` has the
+//! table.
 
 use std::collections::HashMap;
 use std::sync::Arc;
