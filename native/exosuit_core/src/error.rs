@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-/// Why a call has no answer: a code for programs, and a detail for people.
+/// The reason why a call has no answer: a code for programs, and a detail for people.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{detail}")]
 pub struct Error {
     /// The kind of error.
     pub code: Code,
-    /// The event, the place, and how it would be right. Never a secret or a payload.
+    /// What was wrong, where, and what would be right. Never a secret or a payload.
     pub detail: String,
 }
 
@@ -61,7 +61,7 @@ codes! {
     Limit => "limit",
     /// The deadline of the call passed.
     Deadline => "deadline",
-    /// As many calls run and wait as may.
+    /// The maximum number of calls run and wait already.
     Overloaded => "overloaded",
     /// The calls are nested too deeply.
     Depth => "depth",
@@ -83,7 +83,7 @@ codes! {
     UnknownOperation => "unknown_operation",
     /// The target is specified but does not run.
     Unavailable => "unavailable",
-    /// The other end of a link, or its settings, are not what they must be.
+    /// The other end of a link, or its settings, are wrong.
     InvalidLink => "invalid_link",
     /// The input is not of the expected form.
     InvalidInput => "invalid_input",
@@ -91,11 +91,11 @@ codes! {
     InvalidModule => "invalid_module",
     /// The token is missing, malformed, forged, expired or of an issuer that is not trusted.
     InvalidClaims => "invalid_claims",
-    /// Something is there already.
+    /// Something with the same name, port or place exists already.
     Conflict => "conflict",
     /// A file, a socket or the store failed.
     Io => "io",
-    /// A fault of Exosuit's own.
+    /// A fault of Exosuit itself.
     Internal => "internal",
 }
 

@@ -20,7 +20,7 @@ pub trait Held: Any + Send + Sync {
     /// The id of the actor or the provider that made it.
     fn maker(&self) -> Option<&str>;
 
-    /// Why it cannot be used any more, if so.
+    /// The reason why it cannot be used any more, or `None`.
     fn ended(&self) -> Option<String> {
         None
     }
@@ -29,7 +29,7 @@ pub trait Held: Any + Send + Sync {
     fn as_any(&self) -> &dyn Any;
 }
 
-/// A reference to a resource. All clones are one handle: what is given away with one of them is gone from all.
+/// A reference to a resource. All clones are one handle: if one of them is given away, all of them are.
 #[derive(Clone)]
 pub struct Handle(Reach);
 
@@ -39,7 +39,7 @@ type Slot = Mutex<Option<Arc<dyn Held>>>;
 #[derive(Clone)]
 enum Reach {
     Own(Arc<Slot>),
-    /// As long as the loan lasts.
+    /// Valid as long as the loan lasts.
     Lent(Weak<Lent>),
 }
 
@@ -48,7 +48,7 @@ struct Lent {
     slot: Arc<Slot>,
 }
 
-/// That a resource is lent. When this is dropped, whoever borrowed it has nothing any more.
+/// The loan of a resource. When this is dropped, the borrower's handle becomes invalid.
 #[must_use]
 pub struct Loan {
     /// Borrowers see whether it is there.

@@ -2,30 +2,30 @@
 
 use exosuit_core::{Code, Id};
 
-/// Why something on the lattice did not come about. No text of it holds a credential or a payload.
+/// The reason why an operation on the lattice failed. Its texts never hold a credential or a payload.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// An option is not what it must be.
+    /// An option is wrong.
     #[error("expected {option} to be {expected}, got: {got}")]
     InvalidOption {
-        /// Which option.
+        /// The option.
         option: &'static str,
         /// The expected form.
         expected: &'static str,
         /// The value; for a secret, the reason why it is wrong.
         got: String,
     },
-    /// The credentials cannot be read, or are not such.
+    /// The credentials cannot be read, or do not have the form of credentials.
     #[error("the credentials for the lattice cannot be used: {0}")]
     InvalidCredentials(String),
     /// The user token has expired.
     #[error("the user token for the lattice has expired: {0}")]
     ExpiredCredentials(String),
-    /// The server does not take the credentials.
+    /// The server refuses the credentials.
     #[error("the NATS server refused the credentials")]
     Unauthorized,
-    /// The server and we do not agree on TLS.
+    /// The TLS handshake with the server failed.
     #[error("TLS with the NATS server failed: {0}")]
     Tls(String),
     /// No server answers.
@@ -34,26 +34,26 @@ pub enum Error {
     /// There is no connection now.
     #[error("not connected to the lattice")]
     NotConnected,
-    /// The connection went while an answer was awaited: whether the call was served is not known.
+    /// The connection was lost during a call. The call may have been served.
     #[error("the connection to the lattice was lost before the answer came")]
     ConnectionLost,
     /// The connection was closed.
     #[error("the connection to the lattice is closed")]
     Closed,
-    /// Nobody serves what is called.
+    /// No host serves the target of the call.
     #[error("nobody on the lattice serves {0}")]
     NoResponders(String),
-    /// No answer in time.
+    /// No answer came before the deadline.
     #[error("no answer came from {0} before the deadline of the call")]
     Deadline(String),
-    /// More bytes than may be sent or taken.
+    /// The data has more bytes than may be sent or received.
     #[error("the {what} has {size} bytes, at most {limit} are allowed")]
     TooLarge {
         /// The thing that is too large.
         what: &'static str,
-        /// How large it is.
+        /// Its size.
         size: u64,
-        /// How large it may be.
+        /// The largest allowed size.
         limit: u64,
     },
     /// A message cannot be read.
@@ -67,10 +67,10 @@ pub enum Error {
     /// The payload of a call cannot be read: the body of a request breaks off.
     #[error("{0}")]
     Content(exosuit_core::Error),
-    /// The token of an invocation does not hold.
+    /// The token of an invocation is not valid.
     #[error("Anti-forgery check failed: {0}")]
     Forged(#[source] exosuit_claims::Error),
-    /// The MAC of an invocation, or of the answer to one, does not hold.
+    /// The MAC of an invocation, or of the answer to one, is not valid.
     #[error("Anti-forgery check failed: {0}")]
     WrongMac(&'static str),
     /// The invocation is for another target.
@@ -90,7 +90,7 @@ pub enum Error {
     /// The invocation was served before.
     #[error("Anti-forgery check failed: the invocation was received before")]
     Replayed,
-    /// As many calls from the lattice run and wait as may.
+    /// The maximum number of calls from the lattice run and wait already.
     #[error("too many calls from the lattice run and wait on this host; try again later")]
     Overloaded,
     /// The other side answered with an error.
@@ -98,7 +98,7 @@ pub enum Error {
     Remote {
         /// Its kind, if the other side gave it.
         code: Option<Code>,
-        /// In the words of the other side.
+        /// The text of the other side.
         detail: String,
     },
     /// The server does not permit a subject.
@@ -112,7 +112,7 @@ pub enum Error {
         /// The reason.
         why: String,
     },
-    /// Others changed the same thing over and over.
+    /// Other hosts changed the same value again and again.
     #[error("{0} was not written, because others changed it at each attempt")]
     Contended(String),
 }
@@ -147,7 +147,7 @@ impl Error {
         }
     }
 
-    /// The same of what was called, where the error names only the subject that its message went to.
+    /// The same error, which names the target of the call instead of the subject of its message.
     pub(crate) fn about(self, name: &Id) -> Self {
         match self {
             Self::NoResponders(_) => Self::NoResponders(name.to_string()),
@@ -202,7 +202,7 @@ impl From<Error> for exosuit_core::Error {
     }
 }
 
-/// As much of a text from outside as an error may quote, on one line.
+/// Shortens a text from outside to the length that an error may quote, on one line.
 pub(crate) fn clip(text: &str) -> String {
     const LENGTH: usize = 300;
     text.chars()

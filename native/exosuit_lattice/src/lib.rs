@@ -1,12 +1,12 @@
 //! The lattice over NATS: many hosts, one application.
 //!
 //! - [`Connection`]: to the servers, made again whenever it is lost; [`State`], [`Notice`].
-//! - [`Bus`]: messages to whoever listens: commands, answers, events.
+//! - [`Bus`]: messages to all subscribers: commands, answers, events.
 //! - [`Calls`]: from host to host, signed and checked; [`Hosts`]: all hosts of the lattice but this
 //!   one, as the router knows them.
 //! - [`ProviderLattice`]: messages and buckets for built-in providers.
-//! - [`SharedState`]: the links, claims, configurations and applications that all hosts have in common,
-//!   and a [`Watcher`] for what becomes of them. [`Objects`]: the files of applications by digest.
+//! - [`SharedState`]: the links, claims, configurations and applications that all hosts share, and a
+//!   [`Watcher`] for their changes. [`Objects`]: the files of applications by digest.
 //!
 //! A host has two connections, one for control and shared state, one for calls, so that neither
 //! waits for the other, and each may have credentials of its own:
@@ -32,9 +32,9 @@
 //! # }
 //! ```
 //!
-//! All of it runs on Tokio; nothing but [`SharedState`]'s reading and writing asks a server before
-//! it returns, and nothing ends by itself: what is served is served again, and what was watched is
-//! read on from where it was.
+//! Everything runs on Tokio. Only the reads and writes of [`SharedState`] wait for a server. Served
+//! targets and watches survive a lost connection: targets are served again, and watches continue
+//! where they were.
 
 #![forbid(unsafe_code)]
 

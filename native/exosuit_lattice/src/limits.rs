@@ -5,12 +5,12 @@ use async_nats::jetstream::context::{CreateStreamError, CreateStreamErrorKind};
 
 use crate::Error;
 
-/// How a bucket is kept, where it is not there yet.
+/// The limits of a bucket that does not exist yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StreamLimits {
-    /// On how many servers.
+    /// The number of servers that keep it.
     pub replicas: usize,
-    /// How many bytes it may take; none for as many as the account allows.
+    /// The maximum number of bytes; `None` for the limit of the account.
     pub max_bytes: Option<u64>,
 }
 
@@ -24,7 +24,7 @@ impl Default for StreamLimits {
 }
 
 impl StreamLimits {
-    /// As the servers take it.
+    /// The value that the servers expect.
     pub(crate) fn max_bytes(self) -> i64 {
         let most = self
             .max_bytes
@@ -58,7 +58,7 @@ const BYTES: [u64; 4] = [10_002, 10_047, 10_113, 10_122];
 const REPLICAS: [u64; 3] = [10_005, 10_023, 10_074];
 
 impl Knobs {
-    /// The error of servers that refuse to make a bucket: their words, and what to set.
+    /// The error of servers that refuse to make a bucket: their text, and the setting to change.
     pub(crate) fn refused(&self, code: u64, why: &str, asked: StreamLimits) -> Error {
         let StreamLimits {
             replicas,
@@ -81,7 +81,7 @@ impl Knobs {
         Error::store("make the bucket", &format!("{why}{advice}"))
     }
 
-    /// The same of what the client says.
+    /// The same for an error of the client.
     pub(crate) fn refused_stream(&self, error: &CreateStreamError, asked: StreamLimits) -> Error {
         let code = match error.kind() {
             CreateStreamErrorKind::JetStream(error) => error.error_code(),

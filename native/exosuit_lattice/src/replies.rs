@@ -67,7 +67,7 @@ impl Accepts {
 struct Waiter {
     sender: oneshot::Sender<Message>,
     accepts: Accepts,
-    /// How often the connection had been lost before the request.
+    /// The number of losses of the connection before the request.
     losses: u64,
 }
 

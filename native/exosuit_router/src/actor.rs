@@ -35,7 +35,7 @@ pub(crate) struct Actor {
     /// Ends what waits. It is a child of `forgotten`.
     pub(crate) closed: CancellationToken,
     running: watch::Sender<Option<Arc<Running>>>,
-    /// Why it will not run, as far as anybody knows.
+    /// The known reason why it will not run.
     failure: watch::Sender<Option<Error>>,
 }
 
@@ -51,7 +51,7 @@ pub(crate) struct Running {
     _last: DropGuard,
 }
 
-/// That an actor's process runs: what it gives back when it ends.
+/// The publication of an actor's process. The process gives it back when it ends.
 #[derive(Debug, Clone)]
 pub struct Publication {
     pub(crate) id: Id,
@@ -147,7 +147,7 @@ impl Actor {
         ended
     }
 
-    /// Whether it does not run, and nobody tries to change that.
+    /// Whether it does not run, and no start is due.
     pub(crate) fn is_given_up(&self) -> bool {
         self.running.borrow().is_none() && self.failure.borrow().is_some()
     }

@@ -53,7 +53,7 @@ impl Router {
         }
     }
 
-    /// Frees the links of a key, for whoever runs at their ends now.
+    /// Frees the links of a key from former code, so that they apply to the code that runs at their ends now.
     pub fn free_links(&self, key: &LinkKey) {
         let table = self.table.read();
         for linked in table.links.of(key) {

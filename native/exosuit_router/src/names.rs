@@ -1,4 +1,4 @@
-//! By what else actors may be called: their public keys and call aliases.
+//! The other names of actors: their public keys and call aliases.
 
 use std::collections::HashMap;
 

@@ -1,8 +1,8 @@
 //! HTTP: a server whose requests are calls of actors, and a client for the requests of actors.
 //!
 //! `server` holds [`HttpServer`] and the ports that the servers of one host share, `client`
-//! [`HttpClient`]; `file` reads the files that settings name, `headers` knows what a message says to its
-//! next hop only, `host` when two hosts are the same.
+//! [`HttpClient`]; `file` reads the files that settings name, `headers` has the rules for headers of
+//! one hop, and `host` compares names of hosts.
 
 mod client;
 mod file;

@@ -171,7 +171,7 @@ impl Space<&mut Transaction<'_>> {
         }
     }
 
-    /// Puts a head in the place of the one that is there, if any, of the same kind.
+    /// Replaces the present head of the same kind, if there is one.
     fn replace(&mut self, key: &str, head: &Head) -> Result<(), Error> {
         let head_key = layout::head_key(&self.bucket, key);
         let before = self.records.put(&head_key, &head.encode())?;
@@ -185,7 +185,7 @@ impl Space<&mut Transaction<'_>> {
         Ok(())
     }
 
-    /// Takes an entry away with all that belongs to it.
+    /// Removes an entry with all its records.
     fn clear(&mut self, key: &str) -> Result<(), Error> {
         let Some(head) = self.stored(key)? else {
             return Ok(());

@@ -45,7 +45,7 @@ const MAX_READ: usize = 64 << 20;
 /// The number of locks that the entries share, by hash.
 const TURNS: usize = 256;
 
-/// How often what has expired is cleared away, in milliseconds.
+/// The time between two removals of expired values, in milliseconds.
 const SWEEP_EVERY: u64 = 300_000;
 
 /// Records in a bucket of the lattice.
@@ -64,7 +64,7 @@ struct Turns {
     locks: Vec<Mutex<()>>,
 }
 
-/// When what has expired is next cleared away; not before something may have.
+/// When expired values are removed next: not before a value may have expired.
 #[derive(Default)]
 struct Sweeping {
     next: u64,
@@ -250,7 +250,7 @@ impl Inner {
         Ok((written, outcome))
     }
 
-    /// Clears away what has expired, if it is time, while the caller goes on.
+    /// Removes expired values in the background, if it is time.
     fn sweep_now_and_then(self: &Arc<Self>, now: u64) {
         {
             let mut sweeping = self.sweeping.lock();
@@ -266,7 +266,7 @@ impl Inner {
         });
     }
 
-    /// Clears away what has expired, of the whole bucket.
+    /// Removes the expired values of the whole bucket.
     async fn sweep(&self, now: u64) -> Result<(), Error> {
         self.sweeping.lock().is_idle = true;
         let swept = self.bucket.sweep(now).await;

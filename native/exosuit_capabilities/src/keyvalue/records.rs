@@ -21,7 +21,7 @@ pub(crate) trait Read {
     }
 }
 
-/// Records to change. Both return what was there.
+/// Records to change. Both functions return the former value.
 pub(crate) trait Write: Read {
     /// Puts a record.
     fn put(&mut self, key: &[u8], value: &[u8]) -> Result<Option<Vec<u8>>, Error>;

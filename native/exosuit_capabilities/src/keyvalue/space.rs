@@ -188,7 +188,7 @@ impl<R: Read> Space<R> {
         }
     }
 
-    /// Whether a set has a member. For a key that is no set, nobody is.
+    /// Whether a set has a member. If the key is not a set, returns false.
     pub(super) fn is_member(&self, key: &str, member: &[u8]) -> Result<bool, Error> {
         let record = layout::item_key(&self.bucket, key, member);
         Ok(self.records.get(&record)?.is_some())

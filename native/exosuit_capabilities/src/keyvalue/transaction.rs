@@ -105,8 +105,8 @@ impl Transaction<'_> {
         record.map_or(Ok(0), |record| layout::number(&record))
     }
 
-    /// Puts back what was there, the last change first. It can fail only if the disk does, and then the commit of the
-    /// whole batch fails as well.
+    /// Restores the former records, the last change first. This can fail only if the disk fails. Then the commit
+    /// of the whole batch fails as well.
     fn roll_back(&mut self) -> Result<(), Error> {
         while let Some((key, before)) = self.undo.pop() {
             match before {

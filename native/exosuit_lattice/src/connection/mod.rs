@@ -3,9 +3,9 @@
 //! - `options`: the settings. `login`: the credentials at each attempt.
 //! - `state`: the state of the connection, and its notices.
 //!
-//! The client reconnects by itself, with our delays, and subscribes again. What is published while there is
-//! no connection is refused here ([`Connection::client`]): the client would queue it, and a server that comes
-//! back after minutes would get commands that nobody waits for any more.
+//! The client reconnects by itself, with our delays, and subscribes again. Without a
+//! connection, [`Connection::client`] refuses messages: the client would queue them, and a server that comes back
+//! after minutes would get commands that no caller waits for any more.
 
 mod login;
 mod options;

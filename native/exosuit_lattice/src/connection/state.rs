@@ -19,9 +19,9 @@ const SLOW_EVERY: Duration = Duration::from_secs(1);
 /// Whether there is a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
-    /// There is none now. Holds the error of the last attempt.
+    /// There is no connection now. Holds the error of the last attempt.
     Connecting(Option<Error>),
-    /// There is.
+    /// There is a connection.
     Connected,
     /// It was closed for good.
     Closed,
@@ -30,7 +30,7 @@ pub enum State {
 /// An event of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
-    /// It is there, or there again.
+    /// A connection was made, for the first time or again.
     Connected,
     /// The connection was lost. Attempts follow.
     Disconnected,
@@ -112,7 +112,7 @@ impl Tower {
             Event::LameDuckMode => self.tell(Notice::LameDuck),
             Event::SlowConsumer(_) => self.slow(),
             Event::ServerError(error) => self.tell(Notice::Refused(refusal(&error))),
-            // Of a name that resolves to nothing the pool of servers keeps no word.
+            // The pool of servers keeps no error for a name that does not resolve.
             Event::ClientError(error) if error.to_string().ends_with("DNS error") => {
                 self.failed("DNS error");
             }

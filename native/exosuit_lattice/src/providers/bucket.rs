@@ -1,4 +1,4 @@
-//! One bucket: each value a message of a stream, changed only in the place of the one that was read.
+//! One bucket. Each value is a message of a stream, and a change replaces only the message that was read.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::StreamLimits;
 /// The header with the revision that a value must replace.
 const EXPECTED: &str = "Nats-Expected-Last-Subject-Sequence";
 
-/// A bucket of a provider. Made with the first value.
+/// A bucket of a provider. The first value creates it.
 pub(super) struct ProviderBucket(Arc<BucketStream>);
 
 impl ProviderBucket {

@@ -15,7 +15,7 @@ use crate::{Error, StreamLimits};
 /// When a value expires, in milliseconds since 1970.
 pub(super) const EXPIRES: &str = "Exosuit-Expires";
 
-/// A key that its subject does not tell.
+/// The key, if it cannot be read from the subject.
 pub(super) const KEY: &str = "Exosuit-Key";
 
 /// The stream of one bucket.
@@ -26,8 +26,8 @@ pub(super) struct BucketStream {
     prefix: String,
 }
 
-/// As a bucket of the peers, but for two things: a message can be deleted, so that what is deleted
-/// takes no room for ever; and only the leader is read, so that a value is the last one written.
+/// The stream is like a bucket of wasmCloud hosts, with two differences. Messages can be deleted, so that
+/// deleted values take no room. Only the leader is read, so that a read returns the last written value.
 fn config(name: &str, limits: StreamLimits) -> Config {
     Config {
         name: format!("KV_{name}"),
@@ -115,7 +115,7 @@ impl BucketStream {
 
     async fn make(&self) -> Result<(), Error> {
         match self.jetstream.create(&self.config).await? {
-            // One that was made with other settings is as good.
+            // An existing stream with other settings is used as it is.
             Err(Refused {
                 err_code,
                 description,

@@ -1,7 +1,7 @@
 //! Requests to the servers about one stream, and their answers.
 //!
-//! Asked by [`Replies`](crate::replies::Replies), so that the end of a connection ends the wait, and
-//! each in one question: the client's own buckets ask for the stream first.
+//! They go through [`Replies`](crate::replies::Replies), so that a lost connection ends the wait. Each
+//! takes one request; the client's own buckets would first ask for the stream.
 
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,7 @@ pub(super) const NO_SEQUENCE: u64 = 10_043;
 pub(super) const DELETE_FAILED: u64 = 10_057;
 pub(super) const STREAM_EXISTS: u64 = 10_058;
 pub(super) const NO_STREAM: u64 = 10_059;
-/// The second from servers of 2.11 on, of streams with replicas.
+/// Servers from 2.11 on send the second code for streams with replicas.
 pub(super) const WRONG_SEQUENCES: [u64; 2] = [10_071, 10_164];
 pub(super) const NOT_STORED: u64 = 10_077;
 
@@ -106,7 +106,7 @@ impl JetStream {
         self.api("STREAM.MSG.DELETE", stream, &question).await
     }
 
-    /// Makes a stream; that there is one like it is no error.
+    /// Creates a stream. If an equal stream exists, this is not an error.
     pub(super) async fn create(&self, config: &Config) -> Result<Answered<Acknowledged>, Error> {
         let question = serde_json::to_value(config);
         let question = question.map_err(|error| Error::store("make the bucket", &error))?;
@@ -153,7 +153,7 @@ impl JetStream {
         match serde_json::from_slice(&answer.payload) {
             Ok(Response::Done(done)) => Ok(Ok(done)),
             Ok(Response::Refused { error }) => Ok(Err(error)),
-            // The reader's own words may quote what is kept.
+            // The text of the parser's error may quote stored data.
             Err(_) => Err(Error::malformed("answer of JetStream", subject)),
         }
     }
@@ -167,7 +167,7 @@ impl JetStream {
 }
 
 impl Stored {
-    /// The value; none if this says that it was deleted.
+    /// The value. `None` if this message marks a deletion.
     pub(super) fn value(&self) -> Result<Option<Bytes>, Error> {
         if self.is_deletion() {
             return Ok(None);
@@ -177,7 +177,7 @@ impl Stored {
         Ok(Some(value.into()))
     }
 
-    /// Others delete keys by a message that says so.
+    /// Other programs delete a key by a message that marks the deletion.
     fn is_deletion(&self) -> bool {
         let headers = data_encoding::BASE64.decode(self.hdrs.as_bytes());
         let headers = headers.unwrap_or_default();

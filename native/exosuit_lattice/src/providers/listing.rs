@@ -1,4 +1,4 @@
-//! Lists a bucket. Reads headers alone, so the size of the values does not matter.
+//! Lists a bucket. Reads only headers, so the size of the values does not matter.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,10 +17,10 @@ use crate::Error;
 /// How many values one sweep deletes: the next one takes the rest.
 const MAX_SWEPT: usize = 4_096;
 
-/// How long a server may take for the next one.
+/// The time in which a server must send the next message.
 const SILENCE: Duration = Duration::from_secs(5);
 
-/// The first keys of a space, past this one.
+/// The first keys of a space that follow this key.
 pub(super) async fn keys(
     bucket: &BucketStream,
     space: &str,
@@ -35,7 +35,7 @@ pub(super) async fn keys(
         if let Some(key) = key.filter(|key| after.is_none_or(|after| key.as_str() > after)) {
             keys.insert(key, expires(message));
         }
-        // Those that come first are wanted, and they come in any order.
+        // The first keys are wanted, but they arrive in any order.
         if keys.len() > most {
             keys.pop_last();
         }
@@ -45,7 +45,7 @@ pub(super) async fn keys(
     Ok(keys.into_iter().map(listed).collect())
 }
 
-/// Deletes what has expired. Says whether anything is left that will expire.
+/// Deletes expired values. Returns whether any value is left that will expire.
 pub(super) async fn sweep(bucket: &BucketStream, now: u64) -> Result<bool, Error> {
     let mut outdated = Vec::new();
     let mut is_any_left = false;
@@ -61,13 +61,13 @@ pub(super) async fn sweep(bucket: &BucketStream, now: u64) -> Result<bool, Error
     })
     .await?;
     for revision in outdated {
-        // What has changed since is no longer that revision, and stays.
+        // A value that has changed since has another revision, and stays.
         bucket.delete(revision).await?;
     }
     Ok(is_any_left)
 }
 
-/// Reads all that stands there now.
+/// Reads all present values.
 async fn read_all(
     bucket: &BucketStream,
     filter: &str,
@@ -86,7 +86,7 @@ async fn read_all(
         let name = consumer.cached_info().name.clone();
         let mut messages = consumer.messages().await.map_err(failed)?;
         while left > 0 {
-            // What was to come may have been deleted meanwhile, and then nothing says that it is over.
+            // The last message may have been deleted in the meantime. Then no message marks the end.
             let next = tokio::time::timeout(SILENCE, messages.next()).await;
             let next = next.map_err(|_| failed("the server fell silent amid them"))?;
             let Some(message) = next else {
@@ -106,7 +106,7 @@ async fn read_all(
     connection.unless_lost(reading).await
 }
 
-/// None if there is no bucket yet.
+/// `None` if the bucket does not exist yet.
 async fn consumer(
     bucket: &BucketStream,
     stream: &stream::Stream<()>,

@@ -1,8 +1,8 @@
 //! The lattice as built-in providers use it.
 //!
 //! - [`ProviderLattice`]: messages over the connection for calls, buckets over that for control.
-//! - `bucket`: one bucket. `listing`: what stands in it. `jetstream`: what the server is asked and
-//!   answers. `names`: buckets and keys as NATS takes them.
+//! - `bucket`: one bucket. `listing`: its keys. `jetstream`: requests to the servers, and
+//!   their answers. `names`: names of buckets and keys for NATS.
 
 mod bucket;
 mod bucket_stream;
@@ -31,8 +31,8 @@ pub struct ProviderLattice {
 }
 
 impl ProviderLattice {
-    /// This lattice: messages go over the connection for calls, and what is kept is asked for over
-    /// that for control, in this domain of its streams.
+    /// This lattice. Messages use the connection for calls. Buckets use the connection for control, and
+    /// this domain of `JetStream`.
     pub fn new(calls: Bus, control: Bus, lattice: Id, domain: Option<String>) -> Self {
         Self {
             calls,
@@ -44,15 +44,15 @@ impl ProviderLattice {
         }
     }
 
-    /// Keeps buckets on so many servers where their provider does not say on how many.
+    /// Sets the number of servers for buckets whose provider does not set it.
     #[must_use]
     pub fn replicated(mut self, replicas: usize) -> Self {
         self.replicas = replicas;
         self
     }
 
-    /// Keeps further subjects, each with all that begins with it, from actors: those of a control
-    /// interface or a policy service at an unusual place.
+    /// Denies actors further subjects, and all subjects that begin with them: those of a control
+    /// interface or a policy service with an unusual prefix.
     #[must_use]
     pub fn reserve(mut self, subjects: impl IntoIterator<Item = String>) -> Self {
         self.reserved.extend(subjects);

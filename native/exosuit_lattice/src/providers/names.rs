@@ -1,4 +1,4 @@
-//! Names of buckets and of what stands in them, as NATS takes them, whatever they are here.
+//! Converts names of buckets and keys, which may be any text, to names that NATS accepts.
 
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER, HEXUPPER};
 use exosuit_core::{Id, Place};
@@ -12,8 +12,8 @@ const MAX_BUCKET: usize = 200;
 /// The start of the token for a text that is too long. No other token begins like that.
 const HASHED: &str = "==";
 
-/// The bucket of this name in this lattice. No two have the same: that of the lattice has no `_`, so
-/// that the first one ends it.
+/// The bucket of this name in this lattice. The results differ for different arguments: the name of a
+/// lattice has no `_`, so the first `_` ends it.
 pub(super) fn bucket(lattice: &Id, name: &Id) -> String {
     let lattice = lattice.as_str().replace('-', "--").replace('_', "-u");
     let full = format!("{lattice}_{name}");
@@ -29,7 +29,7 @@ pub(super) fn key(place: &Place) -> String {
     format!("{}.{}", token(&place.space), token(&place.key))
 }
 
-/// One token of a subject for any text: its letters, digits, `-` and `_`, and the code of all else.
+/// One token of a subject for any text. Letters, digits, `-` and `_` stay, and all other characters become codes.
 pub(super) fn token(text: &str) -> String {
     let mut token = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -53,7 +53,7 @@ pub(super) fn hidden(key: &str) -> Option<String> {
         .then(|| BASE64URL_NOPAD.encode(key.as_bytes()))
 }
 
-/// The text of a token, or what was kept beside it; none for one that we did not write.
+/// The text of a token, or the key that is stored beside the value. `None` for a token of another program.
 pub(super) fn text(token: &str, hidden: Option<&str>) -> Option<String> {
     if token.starts_with(HASHED) {
         let text = BASE64URL_NOPAD.decode(hidden?.as_bytes()).ok()?;

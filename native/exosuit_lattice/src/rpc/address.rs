@@ -24,15 +24,15 @@ use crate::Error;
 /// Where a call goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Address {
-    /// To an actor by its public key, as the peers do it.
+    /// To an actor by its public key, as wasmCloud hosts call it.
     Actor(Id),
-    /// To a provider by its public key, as the peers do it.
+    /// To a provider by its public key, as wasmCloud hosts call it.
     Provider {
         /// `V…`.
         id: Id,
         /// The contract.
         contract: Contract,
-        /// Through which link.
+        /// The name of the link.
         link: LinkName,
     },
     /// To the actor or provider with this name (an id or a key), on Exosuit's own subject.
@@ -45,7 +45,8 @@ pub enum Address {
 }
 
 impl Address {
-    /// The peers' way wherever it will do: who has a key may be one of them.
+    /// Uses the address of wasmCloud hosts if the target has a key and the payload is bytes, because the target
+    /// may run on such a host.
     pub(super) fn of(destination: Destination, payload: &Payload) -> Self {
         let is_bytes = matches!(payload, Payload::Bytes(_));
         let kind = |name: &Id| KeyKind::of_key(name.as_str()).filter(|_| is_bytes);
@@ -126,7 +127,7 @@ pub struct Served {
     callee: Callee,
 }
 
-/// By its id on this host.
+/// A target by its id on this host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Callee {
     Actor(Id),
@@ -134,7 +135,7 @@ enum Callee {
 }
 
 impl Served {
-    /// Everything by which this can be called from the lattice.
+    /// All names and subjects by which a target can be called from the lattice.
     pub fn all(local: &Local) -> Vec<Self> {
         let callee = match &local.contracts {
             None => Callee::Actor(local.id.clone()),
@@ -166,7 +167,7 @@ impl Served {
         match (self.form, &self.callee) {
             (Form::Tagged, _) => format!("exosuit.rpc.{lattice}.{name}"),
             (Form::Plain, Callee::Actor(_)) => format!("wasmbus.rpc.{lattice}.{name}"),
-            // What else the peers have for a provider stands two tokens further down.
+            // Other messages of wasmCloud hosts to a provider have two tokens more.
             (Form::Plain, Callee::Provider(_)) => format!("wasmbus.rpc.{lattice}.{name}.*"),
         }
     }
@@ -182,7 +183,7 @@ impl Served {
         }
     }
 
-    /// The group of those who serve the same: one of them gets each call.
+    /// The group of the hosts that serve the same target. One of them gets each call.
     pub(super) fn group(&self, lattice: &Id) -> String {
         match (self.form, &self.callee) {
             (Form::Plain, Callee::Provider(_)) => "rpc".to_owned(),
@@ -200,7 +201,7 @@ impl Served {
         &self.name
     }
 
-    /// Whom a call that came by this subject is for, by what it says itself.
+    /// The target of a call that arrived on this subject, from the target in the call.
     pub(super) fn target(&self, subject: &str, called: &Entity) -> Result<Target, Error> {
         let misdirected = || Error::Misdirected {
             claimed: crate::error::clip(&called.url()),
@@ -230,8 +231,8 @@ impl Served {
     }
 }
 
-/// A caller of this host, as it is called on the wire: by its key, if it has one; and the id that
-/// goes along with the key.
+/// The name of a caller of this host on the wire: its key, if it has one. Also returns the id that is
+/// sent with the key.
 pub(super) fn of_origin<'a>(
     origin: &'a Origin,
     key: Option<&'a Id>,
@@ -252,16 +253,16 @@ pub(super) fn of_origin<'a>(
         Origin::Provider { contract, link, .. } => entity(name, contract, link),
         _ => Entity::actor(name.as_str()),
     };
-    // A host may call what it likes, so nobody may be called like one.
+    // A host may call every target, so no actor or provider may have the name of a host.
     if is_host(&entity) {
         return Err(malformed("origin", &format!("{name} is the key of a host")));
     }
     Ok((entity, (name != id).then_some(id)))
 }
 
-/// A caller from the lattice, as it is called on this host, with the id that was signed for it.
+/// The origin on this host for a caller from the lattice, with its signed id.
 ///
-/// Another host is as good as this one: both sign by the same clusters.
+/// A call of another host counts as one of this host, because both sign by the same clusters.
 pub(super) fn origin_of(called: &Entity, id: Option<&str>) -> Result<Origin, Error> {
     if is_host(called) {
         return Ok(Origin::Host);

@@ -15,8 +15,7 @@ use super::headers::Trace;
 use super::mac::MacKeys;
 use crate::{Error, new_id, now};
 
-/// Makes calls with a MAC and reads their answers, without sending them: for those who measure or try
-/// a host.
+/// Makes calls with a MAC and reads their answers, without sending them: for benchmarks and tests.
 pub struct MacCaller {
     keys: MacKeys,
     lattice: Id,
@@ -24,7 +23,7 @@ pub struct MacCaller {
     ahead: i64,
 }
 
-/// A request with a MAC, and what its answer is checked by.
+/// A request with a MAC, and the data that verifies its answer.
 pub struct MacRequest {
     message: Bytes,
     sent: Sent,

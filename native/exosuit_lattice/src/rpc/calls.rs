@@ -102,7 +102,7 @@ impl Calls {
         })
     }
 
-    /// Hands on a call of this host; an error of the other side that has no kind gets this one.
+    /// Sends a call of this host. If an error of the other side has no kind, it gets this one.
     pub(super) async fn forward(
         &self,
         to: &Address,

@@ -1,7 +1,7 @@
-//! Payloads too large for a message: they travel through the object store of the lattice.
+//! Payloads that are too large for a message. They are sent through the object store of the lattice.
 //!
-//! Its bucket has the lattice's name, and a payload that of its invocation, `-r` added for an
-//! answer. The one who reads it deletes it.
+//! The bucket has the name of the lattice. A payload has the id of its invocation as its name; an answer
+//! has `-r` at the end. The reader deletes the payload.
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use tokio::io::AsyncReadExt;
 
 use crate::{Connection, Error};
 
-/// A part that is never read, since its reader has gone, is kept this long. Peers that make the bucket
-/// let it be kept for ever.
+/// The time for which an unread payload is kept. If a wasmCloud host has made the bucket, it is kept
+/// forever.
 const KEPT: Duration = Duration::from_mins(10);
 
-/// The pieces in which a payload is stored, as the peers have them.
+/// The size of the pieces in which a payload is stored, as in wasmCloud hosts.
 const PIECE: usize = 128 << 10;
 
 /// The object store of a lattice.
@@ -56,7 +56,7 @@ impl Chunks {
         let info = store.info(name).await.map_err(|error| wrong(&error))?;
         refuse(&info, length).map_err(|why| wrong(&why))?;
         let object = store.get(name).await.map_err(|error| wrong(&error))?;
-        // One more than there may be, so that too many are seen.
+        // One byte more than allowed, so that a larger payload is noticed.
         let mut payload = Vec::with_capacity(info.size);
         let mut object = object.take(length.saturating_add(1));
         object
@@ -70,8 +70,8 @@ impl Chunks {
         Ok(payload.into())
     }
 
-    /// Deletes a payload that nobody will read any more. That it is not there is no matter, and what
-    /// stays is deleted by its age.
+    /// Deletes a payload that will not be read any more. Ignores errors: a remaining payload is deleted by its
+    /// age.
     pub(super) async fn discard(&self, name: &str) {
         let Ok(store) = self.store().await else {
             return;
@@ -81,9 +81,9 @@ impl Chunks {
         }
     }
 
-    /// Leaves nothing behind, not even a note that there was something: names do not come again.
+    /// Deletes the payload without a delete marker, because names are not used twice.
     async fn purge(&self, name: &str, pieces: &str) {
-        // Whoever wrote it could have us delete what is not theirs.
+        // Otherwise the writer could make this host delete other subjects.
         if !pieces.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
             return;
         }
@@ -108,7 +108,7 @@ impl Chunks {
         stream.map_err(|error| Error::store("open the store of large payloads", &error))
     }
 
-    /// Found or made. It is asked for each time, since it may have gone.
+    /// The store, which is made if it is missing. It is opened each time, because it may have been lost.
     async fn store(&self) -> Result<ObjectStore, Error> {
         self.connection.client()?;
         let jetstream = self.connection.jetstream(self.domain.as_deref());
@@ -125,7 +125,8 @@ impl Chunks {
     }
 }
 
-/// An object may say anything of itself; what it says of its length is relied on before it is read.
+/// Checks the description of an object. Any host may write it, and its length is used before the object is
+/// read.
 fn refuse(info: &ObjectInfo, length: u64) -> Result<(), String> {
     if info.deleted {
         return Err("it is not there any more".to_owned());

@@ -28,7 +28,7 @@ use crate::Error;
 /// The operation of a probe: none.
 pub(super) const PROBE: &str = "";
 
-/// Which form of messages this is.
+/// The version of the format.
 const VERSION: u8 = 1;
 
 /// The longest of each kind of text.
@@ -36,7 +36,7 @@ pub(super) const MAX_NAME: usize = 1_024;
 const MAX_CODE: usize = 64;
 const MAX_TEXT: usize = 4_096;
 
-/// A hash over a payload, wherever that travels.
+/// The hash of a payload, even if the payload is sent separately.
 pub(super) type Hash = [u8; 32];
 
 /// A call.
@@ -71,7 +71,7 @@ pub(super) struct Answer {
     pub(super) length: u64,
 }
 
-/// A message that was received: what it says is to be believed once its MAC is checked.
+/// A received message. Its content can be trusted only after its MAC was checked.
 #[derive(Debug)]
 pub(super) struct Received<T> {
     pub(super) said: T,
@@ -176,7 +176,7 @@ impl Answer {
     }
 }
 
-/// Checks that a payload is the one of which a header speaks.
+/// Checks that a payload has the hash in the header.
 pub(super) fn check(payload: &[u8], expected: &Hash) -> Result<(), Error> {
     if hash(payload) == *expected {
         return Ok(());
@@ -188,7 +188,7 @@ fn parts(entity: &Entity) -> [&str; 3] {
     [&entity.public_key, &entity.contract, &entity.link]
 }
 
-/// Reads what every message has, and between that what `rest` does.
+/// Reads the common fields of a message, and calls `rest` for the other fields between them.
 fn decode<T>(
     message: &Bytes,
     rest: impl FnOnce(&mut Fields<'_>, u64) -> Result<T, ParseError>,

@@ -12,7 +12,7 @@ pub fn frame(bytes: &Bytes) {
     let _ = Answer::decode(bytes);
 }
 
-/// Reads the bytes as what a call carries, and as what its answer carries.
+/// Reads the bytes as the payload of a call, and as the payload of an answer.
 pub fn content(bytes: &Bytes) {
     let memory = Memory::new(1 << 20);
     for form in [Form::Plain, Form::Tagged] {

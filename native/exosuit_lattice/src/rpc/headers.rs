@@ -8,7 +8,7 @@ use exosuit_core::{Code, Context};
 
 /// How many milliseconds the caller will wait.
 const TIMEOUT: &str = "Exosuit-Timeout-Ms";
-/// How many calls the call is inside of.
+/// The number of calls that this call is nested in.
 const DEPTH: &str = "Exosuit-Depth";
 /// The kind of an error.
 const CODE: &str = "Exosuit-Code";
@@ -26,8 +26,7 @@ tokio::task_local! {
 
 /// The W3C trace context that a call belongs to.
 ///
-/// It goes along with a future: whatever is polled inside of it and calls out over the lattice
-/// passes it on.
+/// It belongs to a future. All calls over the lattice that are made while the future is polled pass it on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Trace {
     /// `traceparent`.
@@ -37,12 +36,12 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// The one that the running call belongs to.
+    /// The trace of the running call.
     pub fn current() -> Self {
         TRACE.try_with(Clone::clone).unwrap_or_default()
     }
 
-    /// Whether a call belongs to none.
+    /// Whether the call belongs to no trace.
     pub(super) fn is_none(&self) -> bool {
         self.parent.is_none() && self.state.is_none()
     }

@@ -1,5 +1,5 @@
-//! All other hosts, as the router knows them: where it sends what has no target here, and who can
-//! call what has.
+//! All other hosts, as one object for the router. The router sends calls to them if the target is not on this
+//! host, and serves local targets to them.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -15,10 +15,10 @@ use super::address::{Address, Served};
 use super::{Calls, Serving};
 use crate::Error;
 
-/// All other hosts. What is served is served until this is dropped.
+/// All other hosts. Local targets are served to them until this is dropped.
 ///
-/// [`Elsewhere::serve`] and [`Elsewhere::withdraw`] return at once, from any thread. What they ask
-/// for comes about in their order for each id, and also if there is no connection now.
+/// [`Elsewhere::serve`] and [`Elsewhere::withdraw`] return at once, from any thread. Their work is done later,
+/// in order for each id, and even if there is no connection now.
 pub struct Hosts {
     calls: Calls,
     wanted: Arc<Wanted>,
@@ -42,15 +42,14 @@ struct State {
 
 /// The next step of the keeper.
 enum Next {
-    /// To serve this, or not to serve it any more.
+    /// Serve this target, or, for `None`, serve it no longer.
     Change(Id, Option<Local>),
     Wait,
     Stop,
 }
 
 impl Hosts {
-    /// The other hosts that these calls reach. What comes from them goes to `target`. Called on
-    /// Tokio.
+    /// The other hosts that these calls reach. Calls from them go to `target`. Must be called on Tokio.
     pub fn start(calls: Calls, target: Arc<dyn Deliver>) -> Self {
         let hosts = Self {
             calls,
@@ -71,7 +70,7 @@ impl Hosts {
         hosts
     }
 
-    /// Takes no new calls, for good, and ends when those that run have ended, or the grace is over.
+    /// Takes no new calls from now on. Returns when all running calls have ended, or the grace has passed.
     pub async fn stop(&self, grace: Duration) {
         self.wanted.close();
         self.tasks.close();
@@ -91,7 +90,7 @@ impl Elsewhere for Hosts {
         let calls = self.calls.clone();
         Box::pin(async move {
             let to = Address::of(call.to, &call.invocation.payload);
-            // Of peers, which give no kind.
+            // For errors of wasmCloud hosts, which give no kind.
             let kind = match to {
                 Address::Provider { .. } => Code::Provider,
                 Address::Actor(_) | Address::Named { .. } => Code::Guest,
@@ -145,7 +144,7 @@ impl Wanted {
     }
 }
 
-/// Brings about what is wanted, one after the other.
+/// The task that makes the wanted changes, one after the other.
 struct Keeper {
     calls: Calls,
     target: Arc<dyn Deliver>,
@@ -169,9 +168,9 @@ impl Keeper {
         if self.served.get(&id).map(|(served, _)| served) == local.as_ref() {
             return;
         }
-        // First the new, then no more of the old, so that there is always somebody.
+        // The new one is served before the old one ends, so that one of them always is.
         let begun = match local {
-            // That the connection is closed is the one error that there is, and no loss then.
+            // The only possible error is a closed connection. Then nothing needs to be served.
             Some(local) => self
                 .begin(&local)
                 .await

@@ -176,7 +176,8 @@ fn start(key: &Secret, begin: &[u8]) -> Hmac<Sha256> {
 
 fn expand(root: &Secret, label: &[u8], lattice: &Id, epoch: u64, key: &mut [u8]) {
     let name = lattice.as_str().as_bytes();
-    // What stands before the name has one length for each label, and what follows it another for none.
+    // The label ends with 0, and the part after the name has a fixed length, so different arguments give
+    // different texts.
     let info = [label, &[0], name, &[0], &epoch.to_be_bytes()];
     let hkdf = Hkdf::<Sha256>::from_prk(&**root).expect("a root is as long as a hash");
     hkdf.expand_multi_info(&info, key)

@@ -1,4 +1,4 @@
-//! How much memory calls may take, and bytes that take their part of it.
+//! The limit of the memory of calls, and bytes that count against it.
 
 use std::sync::Arc;
 
@@ -7,13 +7,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::Error;
 
-/// So many bytes for all calls of one direction.
+/// The memory of all calls of one direction.
 pub(super) struct Memory(Arc<Semaphore>);
 
-/// Room that is taken, until it is dropped.
+/// Reserved memory, until this is dropped.
 pub(super) type Room = OwnedSemaphorePermit;
 
-/// Bytes, with the room that they and what becomes of them take.
+/// Bytes, with the memory that is reserved for them and for the values made of them.
 #[derive(Debug, Default)]
 pub(super) struct Held {
     pub(super) bytes: Bytes,
@@ -26,7 +26,7 @@ impl Memory {
         Self(Arc::new(Semaphore::new(permits)))
     }
 
-    /// Room for so many bytes more, if there is any.
+    /// Reserves memory for this number of bytes, if there is enough.
     pub(super) fn reserve(&self, bytes: usize) -> Result<Room, Error> {
         let bytes = u32::try_from(bytes).map_err(|_| Error::Overloaded)?;
         let room = Arc::clone(&self.0).try_acquire_many_owned(bytes);
@@ -35,7 +35,7 @@ impl Memory {
 }
 
 impl Held {
-    /// The same, with more room, which must be of the same memory.
+    /// The same bytes with more reserved memory, which must be of the same `Memory`.
     pub(super) fn and(mut self, room: Room) -> Self {
         match &mut self.room {
             Some(held) => held.merge(room),
@@ -44,7 +44,7 @@ impl Held {
         self
     }
 
-    /// Other bytes in the same room.
+    /// Other bytes with the same reserved memory.
     pub(super) fn with(self, bytes: Bytes) -> Self {
         Self { bytes, ..self }
     }

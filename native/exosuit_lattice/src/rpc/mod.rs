@@ -3,7 +3,7 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `calls`, `calls_state` | calls to other hosts, and what the calls of one host share |
+//! | `calls`, `calls_state` | calls to other hosts, and the state that the calls of one host share |
 //! | `hosts`, `remote` | the other hosts, and their providers, as the router sees them |
 //! | `serving` | calls from other hosts to this one |
 //! | `calling`, `mac_names`, `frame`, `mac` | calls with a MAC: sending, names that accept them, messages, keys |

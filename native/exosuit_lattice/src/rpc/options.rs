@@ -8,7 +8,7 @@ use exosuit_core::Id;
 
 use crate::Error;
 
-/// The settings that calls over the lattice go by.
+/// The settings of calls over the lattice.
 #[derive(Clone)]
 pub struct CallOptions {
     /// The lattice's name.
@@ -21,26 +21,26 @@ pub struct CallOptions {
     pub further_seeds: Vec<Arc<KeyPair>>,
     /// Clusters whose signed calls are accepted, in addition to our own.
     pub issuers: Vec<PublicKey>,
-    /// How far from now the time may be at which a call was signed, either way.
+    /// The largest difference between the time of a call and now, in either direction.
     pub freshness: Duration,
-    /// How long a call from outside may take that does not say so.
+    /// The timeout of a call from outside that gives none.
     pub usual_timeout: Duration,
-    /// How long it may take whatever it says.
+    /// The longest timeout of a call from outside.
     pub longest_timeout: Duration,
-    /// How many calls from outside are worked on at once, for all that is served.
+    /// The number of calls from outside that run at a time, for all targets together.
     pub concurrency: usize,
-    /// How many more wait.
+    /// The number of further calls that wait.
     pub queue: usize,
-    /// How many bytes those two may have together.
+    /// The maximum number of bytes of running and waiting calls together.
     pub memory: u32,
     /// The largest payload, either way.
     pub largest_payload: u32,
-    /// The domain of the store for large payloads. The peers' library knows of none.
+    /// The domain of `JetStream` for large payloads. The library of wasmCloud hosts uses none.
     pub store_domain: Option<String>,
 }
 
 impl CallOptions {
-    /// The settings of a lattice that says nothing else.
+    /// The default settings.
     pub fn new(lattice: Id, host: PublicKey, cluster: Arc<KeyPair>) -> Self {
         Self {
             lattice,
@@ -49,7 +49,7 @@ impl CallOptions {
             further_seeds: Vec::new(),
             issuers: Vec::new(),
             freshness: Duration::from_secs(30),
-            // A caller of the old kind waits for 2 s, or for 15 s where the payload is large.
+            // A caller of the OTP era waits for 2 s, or for 15 s if the payload is large.
             usual_timeout: Duration::from_secs(15),
             longest_timeout: Duration::from_mins(10),
             concurrency: 256,

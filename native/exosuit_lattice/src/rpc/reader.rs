@@ -1,5 +1,5 @@
-//! A reader of `MessagePack` that trusts nothing: no recursion, no allocation by a length that was
-//! only claimed, and payloads are parts of the message, not copies.
+//! A parser of `MessagePack` that trusts no input. It does not recurse, and does not allocate by a length in
+//! the message. Payloads are parts of the message, not copies.
 
 use bytes::Bytes;
 use rmp::Marker;
@@ -18,7 +18,7 @@ impl<'a> Reader<'a> {
         Self { message, at: 0 }
     }
 
-    /// How many entries a map has.
+    /// Reads the number of entries of a map.
     pub(super) fn map(&mut self) -> Result<usize, ParseError> {
         let marker = self.marker()?;
         let entries = match marker {
@@ -62,7 +62,7 @@ impl<'a> Reader<'a> {
         self.number().map(Some)
     }
 
-    /// Bytes, in any of the forms that peers give them: bytes, a text, or a list of numbers.
+    /// Reads bytes in any form that wasmCloud hosts send: bytes, a text, or a list of numbers.
     pub(super) fn bytes(&mut self) -> Result<Bytes, ParseError> {
         let marker = self.marker()?;
         let length = match marker {
@@ -93,7 +93,7 @@ impl<'a> Reader<'a> {
             .ok_or_else(|| unexpected("a list", marker))
     }
 
-    /// How many items a list has that begins so, if it is one.
+    /// The number of items of a list that begins with this marker. `None` if it is not a list.
     pub(super) fn items(&mut self, marker: Marker) -> Result<Option<usize>, ParseError> {
         let items = match marker {
             Marker::FixArray(items) => usize::from(items),
@@ -105,8 +105,7 @@ impl<'a> Reader<'a> {
         Ok(Some(items))
     }
 
-    /// Passes over a value of any kind, however deeply nested, and tells how many there are in it,
-    /// itself among them.
+    /// Skips a value of any kind and depth. Returns the number of values in it, including itself.
     pub(super) fn skip(&mut self) -> Result<usize, ParseError> {
         let (mut values, mut passed) = (1usize, 0usize);
         while values > 0 {
@@ -115,7 +114,7 @@ impl<'a> Reader<'a> {
             let marker = self.marker()?;
             let (bytes, nested) = self.extent(marker)?;
             self.advance(bytes)?;
-            // Each has a byte at least: what claims more than there is left is wrong already.
+            // Each value has at least one byte, so a number that exceeds the remaining bytes is wrong.
             values = values.saturating_add(nested);
             self.at_least(values)?;
         }
@@ -130,7 +129,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// How many bytes of its own a value has after its marker and length, and how many values in it.
+    /// The number of bytes that follow the marker and length of a value, and the number of values in it.
     fn extent(&mut self, marker: Marker) -> Result<(usize, usize), ParseError> {
         Ok(match marker {
             Marker::Null | Marker::True | Marker::False | Marker::FixPos(_) | Marker::FixNeg(_) => {

@@ -51,7 +51,7 @@ impl Capability for RemoteProvider {
         let told = self.tell("put", &link);
         Box::pin(async move {
             connected?;
-            // The provider never answers, so that there is nothing to learn from it.
+            // The provider does not answer to links.
             Ok(Prepared::new(async move { drop(told.await) }))
         })
     }
@@ -80,7 +80,8 @@ fn link_subject(shared: &CallsState, provider: &Id, name: &LinkName, what: &str)
     )
 }
 
-/// A link as providers of the OTP era know it: whichever end calls, the other one is the actor.
+/// A link in the form of providers of the OTP era, in which the other end is always the actor, even if the
+/// provider calls it.
 fn link_definition(link: &Link, provider: &Id) -> Bytes {
     const MEMORY: &str = "memory takes what is written";
     let (values, actor) = link.seen_from(provider);

@@ -8,10 +8,10 @@ use tokio::sync::broadcast;
 
 use crate::Error;
 
-/// How often refusals of one kind are told of, however many there are.
+/// The shortest time between two reports of refusals of one kind.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// How many wait for whoever is slow to take them.
+/// The number of reports that wait for a slow reader.
 const REFUSALS: usize = 64;
 
 /// Calls from the lattice that were refused.
@@ -19,25 +19,25 @@ const REFUSALS: usize = 64;
 pub struct Refusal {
     /// The target of the call.
     pub target: String,
-    /// Why the last one was refused.
+    /// The reason why the last call was refused.
     pub error: Error,
-    /// How many were refused for this kind of reason, since that was last told.
+    /// The number of calls that were refused for this kind of reason since the last report.
     pub count: u64,
 }
 
-/// A difference between two clocks from which on it is told, in milliseconds: a third of that from which
-/// on calls are refused.
+/// The difference between two clocks, in milliseconds, above which it is reported: a third of the difference
+/// above which calls are refused.
 const SKEW: u64 = 10_000;
 
-/// How often a difference is told, whoever has it.
+/// The shortest time between two reports of differences, for all hosts together.
 const SKEW_EVERY: Duration = Duration::from_mins(1);
 
-/// A host whose clock is not ours, as far as its calls or answers tell.
+/// A host whose clock differs from this host's, according to its calls or answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Skew {
     /// The caller, or the answering target.
     pub source: String,
-    /// How far its clock is ahead of ours, in milliseconds; below 0 it is behind.
+    /// The milliseconds by which its clock is ahead of this host's; negative if it is behind.
     pub milliseconds: i64,
 }
 
@@ -70,7 +70,7 @@ impl Tally {
         self.skews.subscribe()
     }
 
-    /// Tells it if what this source sent at `sent`, authentically, came at another time than `now`.
+    /// Reports a difference between `sent`, the time in an authentic message of this source, and `now`.
     pub(super) fn compare_clocks(&self, source: &str, sent: u64, now: u64) {
         if sent.abs_diff(now) <= SKEW {
             return;

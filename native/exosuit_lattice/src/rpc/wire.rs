@@ -71,7 +71,7 @@ impl Invocation {
         invocation.map_err(|why| Error::malformed("invocation", why))
     }
 
-    /// Whether the arguments are not here, but in the store.
+    /// Whether the arguments are in the object store instead of the message.
     pub(super) fn is_apart(&self) -> bool {
         self.content_length.unwrap_or_default() > self.payload.len() as u64
     }
@@ -93,7 +93,7 @@ impl Invocation {
 }
 
 impl Response {
-    /// Writes it as the Rust library of the peers does.
+    /// Encodes it as the Rust library of wasmCloud does.
     pub fn encode(&self) -> Bytes {
         let mut out = Vec::with_capacity(128 + self.payload.len());
         let optional = [self.error.is_some(), self.content_length.is_some()];
@@ -114,7 +114,7 @@ impl Response {
     }
 }
 
-/// The id is the name of an object of the store, and a part of what people read.
+/// Checks the id, because it becomes the name of an object in the store, and a part of texts for people.
 fn check_id(id: &str) -> Result<(), ParseError> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     if (1..=MAX_ID).contains(&id.len()) && id.bytes().all(allowed) {

@@ -2,8 +2,8 @@
 //! created.
 //!
 //! Values are links, claims, configurations and application records, as hosts of the OTP era keep them.
-//! Every operation asks a server, and fails at once without a connection. Those that look the bucket up
-//! first cost a request more, and work after the bucket was lost and made again.
+//! Every operation asks a server, and fails at once without a connection. Operations that look the bucket
+//! up first cost one more request, and work after the bucket was lost and made again.
 //!
 //! A write whose answer was lost may have happened. Callers that compare and set find out by reading: the
 //! revision is another one then. So none of the functions here repeats a write by itself, except after the

@@ -147,7 +147,7 @@ impl Objects {
         let failed = |why: &dyn std::fmt::Display| Error::store("delete the object", why);
         let stream = stream.map_err(|error| failed(&error))?;
         let bucket = &self.bucket;
-        // The description first: without it, nobody looks for the pieces.
+        // The description is deleted first, because hosts find the pieces by it.
         let name = BASE64URL.encode(digest.to_string().as_bytes());
         let mut subjects = vec![format!("$O.{bucket}.M.{name}")];
         // The description comes from any host, and could name the pieces of another object.

@@ -91,7 +91,7 @@ pub struct Reference {
 /// A component or provider of 1.x, as the source of links.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Component {
-    /// Where it comes from.
+    /// The reference of its image.
     #[serde(default, deserialize_with = "text")]
     pub url: String,
     /// Its links.
@@ -145,7 +145,7 @@ impl Record {
         }
     }
 
-    /// Where it stands; a component does not say of itself whose links it has.
+    /// Its key in the bucket. `None` for a component, whose record does not have its id.
     pub fn key(&self) -> Option<Key> {
         match self {
             Self::Claims(claims) => Some(Key::Claims(claims.sub.clone())),
@@ -162,7 +162,7 @@ impl LinkDefinition {
         Key::link(&self.actor_id, &self.contract_id, &self.link_name)
     }
 
-    /// With the id that it must have, whatever others wrote.
+    /// The link with its correct id, even if other hosts wrote a wrong one.
     #[must_use]
     pub fn with_id(mut self) -> Self {
         self.id = link_id(&self.actor_id, &self.contract_id, &self.link_name);

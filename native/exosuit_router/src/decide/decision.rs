@@ -1,4 +1,4 @@
-//! A decision: the call, and what it is decided by.
+//! A decision: the call, and the data by which it is decided.
 
 use std::sync::Arc;
 

@@ -31,7 +31,7 @@ struct Pattern {
 #[derive(Debug, PartialEq, Eq)]
 enum Host {
     Any,
-    /// Those that end with this, which starts with a dot.
+    /// Names that end with this text, which starts with a dot.
     Under(Box<str>),
     Named(Box<str>),
     /// Allows addresses in this range.
@@ -52,7 +52,7 @@ pub(crate) struct Target {
     host: Box<str>,
     port: u16,
     of_scheme: bool,
-    /// For a host that is an address.
+    /// The address, if the host is an address.
     address: Option<IpAddr>,
 }
 
@@ -145,7 +145,7 @@ impl Target {
         let authority = uri.authority();
         let authority = authority.filter(|authority| !authority.as_str().contains('@'));
         let authority = authority.ok_or_else(|| refused("it names no host, or a user"))?;
-        // A port that is none is read as if there were none.
+        // The parser ignores an invalid port, so the text is checked again.
         let (_, written) = split_port(authority.as_str());
         let port = match written {
             None => default,
@@ -168,7 +168,7 @@ impl Target {
         self.address
     }
 
-    /// As a header names it: with its port, unless that is of the scheme.
+    /// The value of the header `Host`: with the port, unless it is the port of the scheme.
     pub(crate) fn as_host(&self) -> Cow<'_, str> {
         if self.of_scheme {
             (&*self.host).into()

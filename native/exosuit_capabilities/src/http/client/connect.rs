@@ -72,7 +72,7 @@ impl Connect {
     async fn open(self, to: Uri) -> Result<Kept, Error> {
         let target = to.to_string();
         let (mark, to) = Mark::take(&to).ok_or_else(unmarked)?;
-        // No name, so that the resolver is not asked.
+        // An address needs no resolver.
         if let Some(address) = address_of(&to)
             && !mark.reach.allows(address)
         {
@@ -137,12 +137,13 @@ fn unmarked() -> Error {
     Error::new(Code::Internal, "a request came without its mark")
 }
 
-/// The server that is there but not who it should be is at fault; one that is not there may be later.
+/// The error of a failed connection. A server with a wrong certificate is at fault. A server that cannot be reached
+/// may be reached later.
 fn refused(server: &str, error: &(dyn StdError + Send + Sync + 'static)) -> Error {
     if let Some(error) = own(error) {
         return error;
     }
-    // TLS fails with this, and what comes before it with errors of the connector's own.
+    // TLS fails with this error, and the steps before it with errors of the connector.
     if error.is::<io::Error>() {
         let detail = format!("no TLS connection to {server}: {}", chain(error));
         Error::new(Code::Provider, detail)

@@ -24,9 +24,9 @@ pub(crate) struct Connections {
 /// The state of one connection.
 #[derive(Debug)]
 pub(crate) struct Usage {
-    /// The id of whose requests it serves.
+    /// The id of the caller whose requests it serves.
     caller: Box<str>,
-    /// The target that it serves, with its mark: the pool gives it to requests for that alone.
+    /// The target that it serves, with its mark. The pool uses the connection only for requests to this target.
     target: Box<str>,
     connections: Arc<Connections>,
     state: Mutex<State>,
@@ -34,12 +34,12 @@ pub(crate) struct Usage {
 
 #[derive(Debug)]
 struct State {
-    /// Requests that it has begun to send. One whose response begins before all of it is sent may count twice:
-    /// such a connection is never taken for idle.
+    /// The number of requests that it has begun to send. A request whose response begins before it was sent completely
+    /// may count twice; then the connection never counts as idle.
     asked: u64,
-    /// Responses that have been read, or given up.
+    /// The number of responses that have been read, or given up.
     answered: u64,
-    /// Since the last of them.
+    /// When the last response was read.
     since: Instant,
     is_closing: bool,
     reader: Option<Waker>,
@@ -70,8 +70,9 @@ impl Connections {
         Open(usage)
     }
 
-    /// Closes the one that has been idle for longest, and one more whenever one becomes idle: of this caller, or
-    /// of anybody. Those of the target itself stay: the pool gives them to who waits for one.
+    /// Closes the connection that has been idle for longest, and one more whenever a connection becomes idle: of this
+    /// caller, or of any caller. Connections to the target itself stay, because the pool gives them to waiting
+    /// requests.
     pub(crate) async fn make_room(&self, caller: Option<&str>, target: &str) -> Infallible {
         loop {
             let mut idle = pin!(self.idle.notified());
@@ -114,7 +115,7 @@ impl Usage {
 }
 
 impl State {
-    /// A new connection is not: the request that it was made for is still to come.
+    /// Whether it serves no request. A new connection is not idle: the request that it was made for is about to come.
     fn is_idle(&self) -> bool {
         self.asked > 0 && self.asked == self.answered
     }

@@ -12,7 +12,7 @@ use super::reach::Reach;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Mark {
     pub(crate) reach: Reach,
-    /// The id of who sends: letters that an authority may have.
+    /// The id of the caller. All its characters are allowed in an authority.
     pub(crate) caller: Box<str>,
 }
 

@@ -50,15 +50,16 @@ use settings::ClientLimits;
 ///
 /// # What is allowed
 ///
-/// A link says with `allowed_hosts` where its actor may send requests, and so does the provider for
-/// the links that do not; nothing is allowed otherwise. Separated by commas or spaces:
+/// The setting `allowed_hosts` of a link lists the hosts to which its actor may send requests. If a link
+/// lacks it, the provider's setting applies. Without either, nothing is allowed. The entries, separated
+/// by commas or spaces, are:
 ///
 /// | entry | allows |
 /// |---|---|
 /// | `api.example.com` | that host, at the port of the scheme: 80 of `http`, 443 of `https` |
 /// | `api.example.com:8443` | that host, at that port |
 /// | `api.example.com:*` | that host, at any port |
-/// | `*.example.com` | all hosts below that domain, and not itself; ports as above |
+/// | `*.example.com` | all hosts below that domain, but not the domain itself; ports as above |
 /// | `*` | every host, at every port |
 /// | `10.0.0.0/8`, `[fd00::/8]` | the addresses of that range; ports as above |
 ///
@@ -73,16 +74,15 @@ use settings::ClientLimits;
 ///
 /// # Bodies
 ///
-/// They stream both ways, no faster than the other end reads. All ends with the deadline of the
-/// call, and with an error to who reads or writes on. The body of a GET or HEAD is sent if the
-/// request says its `content-length`.
+/// They stream both ways, no faster than the other end reads. They end at the deadline of the call; then
+/// reads and writes fail. The body of a GET or HEAD is sent if the request has a `content-length`.
 pub struct HttpClient {
     id: Id,
     contracts: Vec<Contract>,
     configuration: Configuration,
     /// The limit of the body of a response that does not stream.
     max_body_bytes: u64,
-    /// None when it has stopped: the connections that nobody uses are closed with it.
+    /// `None` after the client has stopped, which closes its idle connections.
     client: Mutex<Option<Sender>>,
 }
 
@@ -272,7 +272,7 @@ fn is_handle(operation: &str) -> bool {
     name.strip_prefix("wasi:http/") == Some(INTERFACE) && function == "handle"
 }
 
-/// Makes a request one that may be sent to this target and to no other.
+/// Changes a request so that it can be sent only to this target.
 fn prepare(
     request: Request<Body>,
     target: &Target,
@@ -293,7 +293,7 @@ fn prepare(
     if let Some(length) = told {
         head.headers.insert(CONTENT_LENGTH, length.into());
     }
-    // Another host in it than in the target would pass by what is allowed.
+    // A header `Host` that differs from the target would evade the list of allowed hosts.
     let host = HeaderValue::from_str(&target.as_host());
     head.headers
         .insert(HOST, host.expect("a host is visible ASCII"));

@@ -123,7 +123,7 @@ fn example(address: IpAddr) -> String {
     }
 }
 
-/// Whether an address is none of the public internet's: of this machine, its networks, or reserved.
+/// Whether an address is not public: it belongs to this machine or its networks, or is reserved.
 fn is_special(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(address) => is_special_v4(address),

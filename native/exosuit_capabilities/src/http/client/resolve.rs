@@ -17,10 +17,10 @@ use super::mark::Mark;
 use super::reach::out_of_reach;
 use super::turns::Turns;
 
-/// How many names are looked up at a time. The threads are shared with all that reads files.
+/// The number of names that are looked up at a time. The threads are shared with all reads of files.
 const LOOK_UPS: usize = 16;
 
-/// How many of them are of one actor: names that nobody answers for take many seconds each.
+/// The part of these for one actor: a name that no server answers for takes many seconds.
 const LOOK_UPS_OF_ACTOR: usize = 4;
 
 type Failure = Box<dyn StdError + Send + Sync>;
@@ -50,7 +50,7 @@ impl Resolver {
     async fn look_up(self, name: Name, caller: &str) -> io::Result<Vec<SocketAddr>> {
         let turn = self.0.take(caller).await.map_err(io::Error::other)?;
         let look_up = spawn_blocking(move || {
-            // Kept by the thread, whoever has given up.
+            // The thread holds the turn, even if the caller has given up.
             let _turn = turn;
             (name.as_str(), 0).to_socket_addrs()
         });

@@ -1,4 +1,4 @@
-//! The settings of the client: of its connections, and of what a link allows.
+//! The settings of the client: those of its connections, and the hosts that a link allows.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,15 +20,15 @@ const MAX_FILE_KIB: u64 = 4_096;
 /// The bounds of the connections.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ClientLimits {
-    /// For a connection to be made, TLS and all.
+    /// The time in which a connection must be made, including TLS.
     pub(crate) connect_timeout: Duration,
-    /// For a server that stops reading.
+    /// The time after which a server that stops reading is given up.
     pub(crate) body_timeout: Duration,
-    /// For a connection that nobody uses.
+    /// The time after which an idle connection is closed.
     pub(crate) idle_timeout: Duration,
-    /// That nobody uses, to one server.
+    /// The number of idle connections to one server.
     pub(crate) max_idle: usize,
-    /// At a time.
+    /// The number of connections at a time.
     pub(crate) max_connections: usize,
     /// The limit of these for one actor.
     pub(crate) max_of_actor: usize,
@@ -53,13 +53,13 @@ pub(crate) fn limits(configuration: &Configuration) -> Result<ClientLimits, Erro
     })
 }
 
-/// Where requests may go: as the link says, or else the provider.
+/// The allowed hosts of the link or, if it has none, of the provider.
 pub(crate) fn allowed(provider: &Configuration, link: &Configuration) -> Result<Allowed, Error> {
     let settings = settings([provider, link]);
     Allowed::read(settings.text(KEY).unwrap_or_default())
 }
 
-/// Whom to trust. Reads the files that are named.
+/// The trusted certificates. Reads the files that the settings name.
 pub(crate) fn tls(configuration: &Configuration) -> Result<ClientConfig, Error> {
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
@@ -97,7 +97,7 @@ fn roots(settings: &Settings) -> Result<RootCertStore, Error> {
     Ok(roots)
 }
 
-/// Those of the operating system. Some of them are of a kind that nobody reads any more.
+/// Adds the certificates of the operating system. Skips certificates of a kind that is no longer supported.
 fn add_native(roots: &mut RootCertStore) -> Result<(), Error> {
     let found = rustls_native_certs::load_native_certs();
     let (added, _ignored) = roots.add_parsable_certificates(found.certs);

@@ -34,13 +34,13 @@ impl Turns {
         }
     }
 
-    /// Waits for one of the caller's own, and then for one of all: whoever waits for its own keeps
-    /// nobody else waiting.
+    /// Waits for a turn of the caller's share, and then for a turn of all. A caller that waits for its own share
+    /// does not delay others.
     pub(crate) async fn take(&self, caller: &str) -> Result<Turn, AcquireError> {
         self.take_or_free(caller, |_| pending()).await
     }
 
-    /// The same, and `free` runs while there is none: for the caller's own, or for one of all.
+    /// The same. `free` runs while there is no turn: of the caller's share, or of all.
     pub(crate) async fn take_or_free<'a, F>(
         &self,
         caller: &'a str,

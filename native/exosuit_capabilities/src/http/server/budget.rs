@@ -28,7 +28,7 @@ pub(crate) struct Budget {
 /// The common part of a budget and its shares.
 #[derive(Default)]
 struct Changes {
-    /// Held while bytes are taken from a share and from the whole, so that nobody gets only one of the two.
+    /// Locked while bytes are taken from a share and from the whole, so that a task gets both or none.
     taking: Mutex<()>,
     /// Notified whenever bytes become free.
     freed: Notify,
@@ -67,7 +67,7 @@ impl Budget {
         }
     }
 
-    /// Raises what is held to `bytes` in total. Returns false, and changes nothing, if that many are not free.
+    /// Raises the held bytes to `bytes` in total. If that many are not free, changes nothing and returns false.
     pub(crate) fn raise(&self, held: &mut Held, bytes: u64) -> bool {
         let Some(missing) = missing(held, bytes) else {
             return true;

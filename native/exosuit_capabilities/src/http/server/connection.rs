@@ -39,8 +39,8 @@ const MIN_BUFFER: usize = 256 << 10;
 /// How many streams are reset for faults of the client before the connection ends.
 const MAX_FAULTY_STREAMS: usize = 64;
 
-/// One stream may fill a quarter of the connection's window, so that a stream that nobody reads leaves room for
-/// others. The second number is what HTTP/2 starts with.
+/// One stream may fill a quarter of the connection's window, so that a stream that its actor does not read leaves
+/// room for others. The second number is the initial window of HTTP/2.
 const STREAM_PART: u32 = 4;
 const MIN_STREAM_WINDOW: u32 = 65_535;
 
@@ -84,13 +84,13 @@ pub(crate) async fn serve(
     }
 }
 
-/// Waits until there is no room for a client that does not get to the point.
+/// Waits until others need the room of a client that has sent nothing yet.
 async fn crowded_out(listener: &ListenerState) {
     sleep(PATIENCE).await;
     listener.crowd.asks(|| true).await;
 }
 
-/// Agrees on TLS, if that is spoken here, and on the protocol.
+/// Makes the TLS handshake, if the address uses TLS, and finds out the protocol.
 async fn open(mut socket: Socket, tls: Option<&Tls>) -> std::io::Result<(Transport, bool)> {
     let Some(tls) = tls else {
         let is_http2 = socket.begins_with_http2().await?;

@@ -1,6 +1,6 @@
 //! The limits of new connections, with the semaphores and the budget that count against them.
 //!
-//! A change of the limits makes a new one for the connections that come later; those that run keep theirs.
+//! If the limits change, later connections get new ones. Open connections keep theirs.
 
 use std::sync::Arc;
 

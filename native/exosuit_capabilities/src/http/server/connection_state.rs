@@ -16,8 +16,8 @@ use super::listener_state::{LINGER, ListenerState};
 use super::piece::Pieces;
 use super::streams::Reading;
 
-/// How many requests a client of HTTP/2 may give up before they are answered, more than it lets be
-/// answered: each has cost a call.
+/// The number by which the abandoned requests of an HTTP/2 client may exceed its answered ones: each has cost a
+/// call.
 const MAX_ABANDONED: usize = 100;
 
 /// How long the end of an HTTP/2 connection may take once all requests are answered.
@@ -36,7 +36,7 @@ pub(crate) struct Connection {
     /// Changes whenever a request begins or ends.
     changes: AtomicUsize,
     abandoned: AtomicUsize,
-    /// Told when that is too many.
+    /// Notified when the client has abandoned too many requests.
     pub(crate) flooded: Notify,
 }
 

@@ -219,7 +219,7 @@ impl<'de> Visitor<'de> for ReadValues {
     }
 }
 
-/// Reads what the actor answered to a request of this method, without copying the body.
+/// Reads the actor's answer to a request of this method, without copying the body.
 pub(crate) fn response(answer: &Bytes, method: &Method) -> Result<Response<Full<Bytes>>, Error> {
     let answered: Answered = rmp_serde::from_slice(answer).map_err(|_| {
         bad(

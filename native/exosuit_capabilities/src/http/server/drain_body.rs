@@ -1,4 +1,4 @@
-//! Reads what is left of a request body that nobody wants.
+//! Reads the rest of an unwanted request body.
 //!
 //! If the server closed the connection with unread bytes, the client would find it reset, and might never see the
 //! answer.

@@ -28,7 +28,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// A bound address. Dropped, it ends its connections; [`Listener::finish`] lets them finish.
 pub(crate) struct Listener {
     bound: SocketAddr,
-    /// Held by what accepts, or by `waiting` before that.
+    /// The accepting task holds the socket; before it starts, `waiting` does.
     socket: Weak<TcpListener>,
     /// The socket until it accepts. Until then clients wait in the backlog of the operating system.
     waiting: Mutex<Option<Arc<TcpListener>>>,
@@ -100,17 +100,17 @@ impl Listener {
         self.is_open() && !self.accepting.is_empty()
     }
 
-    /// For a request's body, and for a client that stops reading its answer.
+    /// The time for a request's body, and for a client that stops reading its answer.
     pub(crate) fn body_timeout(&self) -> Duration {
         self.state.limits.read().address.body_timeout
     }
 
-    /// Whether a route may be served, in the place of another of its link.
+    /// Checks whether a route may be served. It may replace another route of its link.
     pub(crate) fn check(&self, route: &Arc<Route>, old: Option<&Arc<Route>>) -> Result<(), Error> {
         self.state.routes.read().check(self.bound, route, old)
     }
 
-    /// Serves a route, in the place of another of its link; `check` must have allowed that.
+    /// Serves a route instead of another route of its link, if there is one. `check` must have allowed it.
     pub(crate) fn put(&self, route: &Arc<Route>, old: Option<&Arc<Route>>) {
         let mut routes = self.state.routes.write();
         routes.put(route, old);
@@ -122,7 +122,8 @@ impl Listener {
         self.state.routes.read().has_only(route)
     }
 
-    /// Serves a route no more. Without any it ends at once; one that ends still has its requests.
+    /// Removes a route. If it was the last one, the listener ends at once. An ending route counts until its requests
+    /// have finished.
     pub(crate) fn remove(&self, route: &Arc<Route>) {
         let mut routes = self.state.routes.write();
         routes.remove(route);
@@ -133,7 +134,7 @@ impl Listener {
         }
     }
 
-    /// Takes nothing new for a route; whether it was the last.
+    /// Takes no new requests for a route. Returns whether it was the last one.
     pub(crate) fn retire(&self, route: &Route) -> bool {
         self.state.routes.write().retire(route)
     }
@@ -170,7 +171,7 @@ fn bind(address: SocketAddr, old: Option<&Listener>) -> std::io::Result<TcpListe
 }
 
 /// Binds an address that overlaps that of a socket of our own, `0.0.0.0:80` beside `127.0.0.1:80`.
-/// The port of anybody else is refused as ever: only the two share it, and only until they are bound.
+/// A port of another program is refused as usual: only these two sockets share the port, until both are bound.
 fn bind_beside(address: SocketAddr, old: &TcpListener) -> std::io::Result<std::net::TcpListener> {
     let old = SockRef::from(old);
     old.set_reuse_port(true)?;

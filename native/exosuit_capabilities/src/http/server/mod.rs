@@ -10,8 +10,8 @@
 //!    give the answers that need no actor.
 //! 4. `exchange` calls the actor through the `endpoint` of the route: `whole`, in one message (`contract`), or
 //!    `streamed`, with a body that is read as it comes (`upload`).
-//! 5. `outgoing` sends the body of the answer in `piece`s. A failure becomes a status (`refusal`), and what is
-//!    left of a refused request is read by `drain_body`.
+//! 5. `outgoing` sends the body of the answer in `piece`s. A failure becomes a status (`refusal`), and `drain_body`
+//!    reads the rest of a refused request.
 //!
 //! [`HttpServer`] is one provider, with a route for each of its links, whose wishes `settings` reads.
 //! [`HttpPorts`] are the addresses that all servers of a host share.
@@ -84,21 +84,21 @@ use tls::{Owner, Tls};
 ///
 /// # Routes
 ///
-/// A link's requests are those that come to its `address`, for its `host` and at its `path`. All
-/// HTTP servers of a host share its addresses: several links serve on one if their places, host and
-/// path, are not the same. Of the places that fit a request, one with its host goes before one
-/// without, and then the longest path; where none fits, the answer is 404. Where `header` names
-/// another header, its value is compared in place of the host, and such a place goes first.
+/// A link gets the requests that come to its `address`, for its `host` and below its `path`. All HTTP
+/// servers of a host share its addresses: several links may use one address if they differ in host or
+/// path. If several links fit a request, a link with its host comes before a link without a host, and
+/// then the longest path wins. If none fits, the answer is 404. If a link names another header with
+/// `header`, the value of that header is compared instead of the host, and such a link comes first.
 ///
-/// A path is the path itself and what is below it: `/api` and `/api/x`, not `/apis` (hosts of 1.x
-/// match the path alone). It is compared as it is written, with nothing decoded, and the actor sees
-/// the request's path unchanged. A host is compared in any case and without port; the host of a
-/// request is that of its target, or of the header `Host`.
+/// A path also covers all paths below it: `/api` covers `/api` and `/api/x`, but not `/apis` (hosts of
+/// 1.x match only the path itself). Paths are compared without decoding, and the actor sees the
+/// request's path unchanged. Hosts are compared without regard to case and port. The host of a request
+/// is that of its target, or of the header `Host`.
 ///
 /// # Settings
 ///
-/// [`HTTP_SERVER`] lists them: of a link, or of the provider for all its links; some belong to an
-/// address, so that links which share one may not ask for different values.
+/// [`HTTP_SERVER`] lists them: of a link, or of the provider for all its links. Some belong to an
+/// address. Links that share an address may not ask for different values of these.
 ///
 /// `config_json` and `config_b64` hold the same as a JSON object, as the old host's provider
 /// takes them, `tls` and `cors` in objects of their own.
@@ -106,14 +106,15 @@ use tls::{Owner, Tls};
 /// # Protocols
 ///
 /// HTTP/1.1 and HTTP/2 on one port. With a certificate, TLS 1.2 or 1.3 on all its connections, and
-/// the protocol by ALPN; without one, HTTP/2 by prior knowledge. The files are read again while they
-/// are in use, and a notice tells what came of a change.
+/// the protocol by ALPN; without one, HTTP/2 by prior knowledge. The files are read again
+/// regularly, and a notice reports the result of each change.
 ///
 /// # Bodies of `wasi:http`
 ///
 /// They stream both ways, no faster than the other end reads. A client that goes away ends the call.
-/// A response that fails once it has begun breaks its connection off, so that nobody takes it for a
-/// whole one; so does one whose request turns out to be too large, too slow or broken off.
+/// If a response fails after it has begun, the connection is broken off, so that the client does not take
+/// the response for complete. The same happens if the request turns out to be too large, too slow or
+/// incomplete.
 pub struct HttpServer {
     contracts: Vec<Contract>,
     shared: Arc<HttpServerShared>,
@@ -138,7 +139,8 @@ struct OpenRoutes {
     stopped: bool,
 }
 
-/// The actor as well as the link's key: that of a link from a provider does not name its target.
+/// The key of a route: the key of its link and its actor, because the key of a link from a provider does not name its
+/// target.
 type RouteKey = (LinkKey, Id);
 
 impl HttpServer {

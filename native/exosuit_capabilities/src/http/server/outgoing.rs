@@ -1,6 +1,6 @@
 //! The body of a response on its way to a client.
 //!
-//! Bodies go to hyper in small pieces: what hyper or h2 holds of an answer is in no budget, so it must be little.
+//! Bodies go to hyper in small pieces: the bytes that hyper or h2 holds are in no budget, so they must be few.
 
 use std::error::Error;
 use std::pin::Pin;

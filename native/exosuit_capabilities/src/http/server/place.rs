@@ -13,14 +13,14 @@ use crate::settings::{Settings, invalid};
 /// The longest path of a route. The prefixes of a request's path are looked up one by one up to this length.
 const MAX_PATH: usize = 256;
 
-/// Where on its address an actor is found.
+/// The place of a route on its address.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct RoutePlace {
     /// The header whose value is compared; `None` for the request's host.
     header: Option<HeaderName>,
     /// The value to compare. A host is in lower case and without port. Empty for any.
     host: Box<str>,
-    /// Without a slash at its end. Empty for all paths.
+    /// The path, without a slash at its end. Empty for all paths.
     path: Box<str>,
 }
 
@@ -55,18 +55,18 @@ impl RoutePlace {
         &self.host
     }
 
-    /// The header that says it in place of the request's own host.
+    /// The header whose value is compared instead of the request's host.
     pub(crate) fn header(&self) -> Option<&HeaderName> {
         self.header.as_ref()
     }
 
-    /// The path; empty for all there is.
+    /// The path; empty for all paths.
     pub(crate) fn path(&self) -> &str {
         &self.path
     }
 }
 
-/// ` for host a.example at path /b`; nothing for all there is.
+/// ` for host a.example at path /b`; empty for any host and path.
 impl fmt::Display for RoutePlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.header {
@@ -95,7 +95,7 @@ fn require(mode: &str, found: Option<&str>, other: (&str, Option<&str>)) -> Resu
     }
 }
 
-/// The header that requests are told apart by, unless it is that of the host.
+/// The header that distinguishes requests; `None` for the header of the host.
 fn read_header(settings: &Settings) -> Result<Option<HeaderName>, Error> {
     let Some(text) = settings.text("header") else {
         return Ok(None);

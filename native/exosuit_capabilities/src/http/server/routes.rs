@@ -103,7 +103,7 @@ impl Paths {
         prefixes
             .skip_while(|path| path.len() > self.longest)
             .find_map(|path| self.routes.get(path))
-            // Of a path without a slash: `*`.
+            // A path without a slash: `*`.
             .or_else(|| self.routes.get(""))
     }
 }
@@ -164,7 +164,7 @@ impl Routes {
             .insert(route.place.path().into(), route.clone());
     }
 
-    /// Whether a route may be added, in the place of the one that its link has.
+    /// Checks whether a route may be added. It may replace the present route of its link.
     pub(crate) fn check(
         &self,
         address: SocketAddr,
@@ -224,12 +224,12 @@ impl Routes {
         self.live().all(|live| Arc::ptr_eq(live, route))
     }
 
-    /// Whether none takes requests.
+    /// Whether no route takes requests.
     pub(crate) fn is_idle(&self) -> bool {
         self.live().next().is_none()
     }
 
-    /// Whether there is none, not even one that ends.
+    /// Whether there is no route, not even an ending one.
     pub(crate) fn is_empty(&self) -> bool {
         self.hosts.is_empty() && self.headers.is_empty()
     }

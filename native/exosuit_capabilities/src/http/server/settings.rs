@@ -88,7 +88,7 @@ pub(crate) fn unused(given: Given, end: &Configuration) -> Result<Vec<String>, E
     Ok(warnings)
 }
 
-/// Checks what a provider says for all its links. Returns what of its JSON has no effect.
+/// Checks the settings that a provider gives for all its links. Returns those in JSON that have no effect.
 pub(crate) fn check(provider: &Configuration) -> Result<Vec<String>, Error> {
     let mut settings = Settings::new(&HTTP_SERVER);
     lay(&mut settings, provider)?;
@@ -115,7 +115,7 @@ fn lay(settings: &mut Settings, configuration: &Configuration) -> Result<(), Err
         .keys()
         .find(|key| key.eq_ignore_ascii_case(CONFIG_FILE))
     {
-        // It may ask for TLS: what is meant to be private is not served in plain.
+        // The setting may ask for TLS, and private data must not be served in plain text.
         let detail =
             format!("setting {key} is not supported: put the content of the file in config_json");
         return Err(Error::new(Code::InvalidLink, detail));

@@ -220,7 +220,7 @@ struct Watching {
     files: Files,
     provider: Arc<CryptoProvider>,
     current: Arc<Current>,
-    /// The mark of what is in use.
+    /// The fingerprint of the files in use.
     used: u64,
     refused: Option<Refused>,
     owner: Owner,
@@ -228,7 +228,7 @@ struct Watching {
 
 /// Files that cannot be used.
 struct Refused {
-    /// The mark of what they hold; none for files that cannot be read.
+    /// The fingerprint of their content; `None` if they cannot be read.
     mark: Option<u64>,
     is_told: bool,
 }

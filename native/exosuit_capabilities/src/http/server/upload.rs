@@ -115,7 +115,7 @@ impl Upload {
         }
     }
 
-    /// Where it tells what is wrong.
+    /// The fault that it reports.
     pub(crate) fn fault(&self) -> Arc<Fault> {
         self.fault.clone()
     }
@@ -275,7 +275,7 @@ impl Body for Upload {
 impl Drop for Upload {
     fn drop(&mut self) {
         self.waits.set(false);
-        // Nobody reads the rest of it.
+        // The actor does not read the rest.
         if let Some(body) = self.body.take().filter(|_| self.welcome) {
             drain_body(body);
         }

@@ -1,8 +1,8 @@
 //! Typed values on the wire.
 //!
 //! The value encoding of the component model has no types in it: a reader must know them, and neither
-//! the lattice nor a caller in Elixir does. A [`Value`] tells as much of its type as is needed to
-//! check it against one, and so does `MessagePack`:
+//! the lattice nor a caller in Elixir does. A [`Value`] has enough of its type to be checked
+//! against a type, and so does its form in `MessagePack`:
 //!
 //! | value | written as |
 //! |---|---|
@@ -27,8 +27,8 @@ use rmp::{Marker, encode};
 
 use crate::rpc::reader::{ParseError, Reader, unexpected};
 
-/// How deeply a value may be nested, and how many values a call may have, lists and what is in them:
-/// what a caller in Elixir may send.
+/// The maximum depth of a value, and the maximum number of values in a call, including those in lists. These
+/// are the bounds of a caller in Elixir.
 const MAX_DEPTH: usize = 64;
 const MAX_VALUES: usize = 1 << 18;
 
@@ -62,7 +62,7 @@ pub(super) fn encode<'a>(
     Ok(writer.out.into())
 }
 
-/// How many values there are in a message, with the lists and what is in them.
+/// The number of values in a message, including lists and their elements.
 pub(super) fn count(message: &Bytes) -> Result<usize, ParseError> {
     Reader::new(message).skip()
 }
@@ -194,7 +194,7 @@ struct Unpacker<'a> {
 impl Unpacker<'_> {
     fn each(&mut self, items: usize, depth: usize) -> Result<Vec<Value>, ParseError> {
         self.spend(items)?;
-        // As long as the message at most: the reader has seen to it.
+        // The reader has checked that the number does not exceed the length of the message.
         let mut values = Vec::with_capacity(items);
         for _ in 0..items {
             values.push(self.value(depth)?);

@@ -1,8 +1,8 @@
 //! HTTP messages on the wire, each with its whole body, in `MessagePack`.
 //!
 //! A request is an array of method, URI, headers and body, a response one of status, headers and body;
-//! headers are an array of names and values in turn. What is said from hop to hop stays behind, and so
-//! do trailers.
+//! headers are an array of names and values in turn. Headers for the next hop and trailers are not
+//! sent.
 
 use bytes::{Bytes, BytesMut};
 use exosuit_core::{Body, Exchange, strip_hop_by_hop};
@@ -92,7 +92,7 @@ async fn rest(
     limits: PayloadLimits<'_>,
 ) -> Result<Held, Error> {
     strip_hop_by_hop(&mut headers);
-    // It announces what stays behind.
+    // It announces trailers, which are not sent.
     headers.remove(header::TRAILER);
     if headers.len() > MAX_HEADERS {
         return Err(Error::malformed(what, too_many()));
@@ -109,7 +109,7 @@ async fn rest(
     Ok(gathered.with(out.into()))
 }
 
-/// A body to its end, or until it is too large.
+/// Reads a body to its end, or until it is too large.
 async fn gather(mut body: Body, limits: PayloadLimits<'_>) -> Result<Held, Error> {
     let mut gathered = Held::default();
     let mut bytes = BytesMut::new();
