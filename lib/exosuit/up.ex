@@ -89,7 +89,7 @@ defmodule Exosuit.Up do
 
   defp give_up do
     :ok = Supervisor.terminate_child(Exosuit.Supervisor, @host)
-    {:error, "nothing runs: all was refused"}
+    {:error, "nothing runs: everything was refused"}
   end
 
   # The host is temporary: a restarted host would be empty. The VM ends instead, and its supervisor (systemd, a

@@ -40,7 +40,7 @@ defmodule Exosuit.MessagingTest do
 
       :ok = Exosuit.delete_link(host, source: "reader", contract: @contract)
       assert {:error, error} = ask(host, "Request", request("orders.new", "two"))
-      assert Exception.message(error) =~ "nobody listens to orders.new"
+      assert Exception.message(error) =~ "no subscriber listens to orders.new"
     end
 
     test "a component answers an actor of the wasmbus", %{host: host} do

@@ -280,7 +280,7 @@ defmodule Exosuit.UpTest do
 
     assert {1, output} = await_exit(up!([manifest, "--trust", stranger]))
     assert output =~ "  refused: actor app-worker: the claims are refused"
-    assert output =~ ~r/^error: nothing runs: all was refused$/m
+    assert output =~ ~r/^error: nothing runs: everything was refused$/m
     refute output =~ "ready"
     refute File.exists?(Path.join(dir, ".exosuit/exosuit.sock"))
   end

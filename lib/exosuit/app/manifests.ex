@@ -250,7 +250,7 @@ defmodule Exosuit.App.Manifests do
   defp passed_over(instance, app, origin, options) do
     if options[:from_here] && origin != instance.source && Session.has?(instance.lattice, :others) do
       text =
-        "#{app} was changed from elsewhere since this host applied it, and stays as it is; " <>
+        "#{app} was changed by another host or command since this host applied it, and stays as it is; " <>
           "`exosuit apply` changes it"
 
       [%{text: text, severity: :warning, line: 1}]

@@ -79,7 +79,7 @@ defmodule Exosuit.Control.Providers do
     if provider.image_ref == reference(it) do
       :ok
     else
-      detail = "provider #{it.id} runs from #{provider.image_ref}, and not #{reference(it)}"
+      detail = "provider #{it.id} runs from #{provider.image_ref}, not from #{reference(it)}"
       {:error, Error.new(:conflict, detail)}
     end
   end

@@ -73,7 +73,7 @@ defmodule Exosuit.Host.Leases do
     GenServer.call(via(instance), {:end, lease}, @timeout)
   catch
     :exit, _fallen_or_late ->
-      {:error, Error.new(:unavailable, "the host is restarting, and may run it still")}
+      {:error, Error.new(:unavailable, "the host is restarting, and may still run it")}
   end
 
   @impl GenServer

@@ -286,6 +286,6 @@ defmodule Exosuit.Lattice.Ledger do
 
   defp conflict(link, other) do
     "the link of #{link.source} for #{Link.contract(link)} named #{link.name} to #{link.target} " <>
-      "covers what that to #{other.target} does; delete that first"
+      "overlaps the link to #{other.target}; delete that link first"
   end
 end

@@ -134,7 +134,7 @@ impl Lattice for LocalLattice {
                 body,
             };
             if listeners.send(&message) == 0 {
-                let detail = format!("nobody listens to {}", message.subject);
+                let detail = format!("no subscriber listens to {}", message.subject);
                 return Err(Error::new(Code::Unavailable, detail));
             }
             let answer = async {

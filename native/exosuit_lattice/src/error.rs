@@ -41,7 +41,7 @@ pub enum Error {
     #[error("the connection to the lattice is closed")]
     Closed,
     /// No host serves the target of the call.
-    #[error("nobody on the lattice serves {0}")]
+    #[error("no host on the lattice serves {0}")]
     NoResponders(String),
     /// No answer came before the deadline.
     #[error("no answer came from {0} before the deadline of the call")]

@@ -255,7 +255,10 @@ async fn nobody_there_is_said_by_name() {
             .await
             .expect_err("nobody is there");
         assert_eq!(error.code, Code::Unavailable);
-        assert_eq!(error.detail, format!("nobody on the lattice serves {name}"));
+        assert_eq!(
+            error.detail,
+            format!("no host on the lattice serves {name}")
+        );
     }
 }
 

@@ -259,7 +259,7 @@ defmodule Exosuit.Lattice.ContractTest do
            context do
         it = context.session
         assert {:error, %Error{reason: :unavailable} = error} = Bus.request(it, "no", "", 30_000)
-        assert Exception.message(error) =~ "nobody on the lattice serves no"
+        assert Exception.message(error) =~ "no host on the lattice serves no"
         assert {:ok, []} = Bus.gather(it, "no", "", 30_000, 10)
 
         subscribe!(it, "mute")

@@ -233,7 +233,7 @@ defmodule Exosuit.Lattice.LocalStoreTest do
     %{handle: handle} = it = session(start_supervised_host!(data_dir: tmp_dir!()))
     assert {:ok, digest} = Objects.put(handle, "12345", 8)
     assert {:error, %Error{reason: :limit} = error} = Objects.put(handle, "67890", 8)
-    assert Exception.message(error) =~ "5 bytes are there, and 8 are for all together"
+    assert Exception.message(error) =~ "5 of at most 8 bytes are in use"
     # What is there needs no room.
     assert {:ok, ^digest} = Objects.put(handle, "12345", 8)
     assert {:ok, [%{digest: ^digest}]} = Store.objects(it)

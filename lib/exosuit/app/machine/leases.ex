@@ -56,7 +56,7 @@ defmodule Exosuit.App.Machine.Leases do
         "host #{other} has its lease, or had it a short time ago"
 
       %{length: length} ->
-        "waits for its lease, as it may have run elsewhere in the last #{div(length, 1000)} s"
+        "waits for its lease, because it may have run on another host in the last #{div(length, 1000)} s"
     end
   end
 

@@ -51,7 +51,7 @@ defmodule Exosuit.Control.Wadm.Execution do
         Status.undeployed("it is not deployed", version)
 
       _older_or_none ->
-        Status.waiting("no host has taken note of the last change yet", version)
+        Status.waiting("no host has reported on the last change yet", version)
     end
   end
 

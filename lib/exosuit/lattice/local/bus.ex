@@ -29,7 +29,7 @@ defmodule Exosuit.Lattice.Local.Bus do
           {:ok, binary()} | {:error, Error.t()}
   def request(handle, subject, payload, timeout) do
     ask(handle, subject, payload, fn
-      0, _alias -> {:error, Error.new(:unavailable, "nobody on the lattice serves #{subject}")}
+      0, _alias -> {:error, Error.new(:unavailable, "no host on the lattice serves #{subject}")}
       _listeners, inbox -> receive_one(inbox, subject, max(timeout, 0))
     end)
   end

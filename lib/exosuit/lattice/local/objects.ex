@@ -135,8 +135,8 @@ defmodule Exosuit.Lattice.Local.Objects do
   end
 
   defp full(directory, used, max) do
-    "there is no room for the object in #{directory}: #{used} bytes are there, and #{max} are for all together; " <>
-      "delete applications, whose objects go within two days"
+    "there is no room for the object in #{directory}: #{used} of at most #{max} bytes are in use; " <>
+      "delete applications; their objects are deleted within two days"
   end
 
   defp write(directory, path, digest, bytes) do
@@ -206,7 +206,7 @@ defmodule Exosuit.Lattice.Local.Objects do
   end
 
   defp no_room do
-    "there is no room in memory for the object, #{@max_memory} bytes are for all together: give the host a " <>
+    "there is no room in memory for the object: all objects together have at most #{@max_memory} bytes; give the host a " <>
       "data directory (`data_dir`)"
   end
 

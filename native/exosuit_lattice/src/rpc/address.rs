@@ -244,7 +244,7 @@ pub(super) fn of_origin<'a>(
         Origin::Elsewhere(remote) => {
             return Err(malformed(
                 "origin",
-                &format!("{} calls from elsewhere", remote.id),
+                &format!("{} is on another host", remote.id),
             ));
         }
     };

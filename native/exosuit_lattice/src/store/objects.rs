@@ -252,7 +252,7 @@ async fn fetch(
     refuse_too_large(info.size as u64)?;
     let is_link = |info: &ObjectInfo| info.options.as_ref().is_some_and(|it| it.link.is_some());
     if is_link(info) || !is_plain(&info.nuid) {
-        return Err(failed(&format!("what is called {digest} is no object")));
+        return Err(failed(&format!("{digest} is not an object")));
     }
     let object = match store.get(digest.to_string()).await {
         Ok(object) => object,

@@ -102,7 +102,7 @@ impl<'a> Rules<'a> {
         }
         if is_given && handle.is_lent() {
             return Err(Misfit::new(
-                "the resource is lent, and whoever borrows it cannot give it away",
+                "the resource is borrowed, and a borrower cannot give it away",
             ));
         }
         let before = self.seen.insert(handle.key(), is_given);
@@ -322,7 +322,7 @@ impl<'a, S: AsContextMut<Data = ComponentState>> Leaving<'a, S> {
             }
             (Home::Here, Some(_)) => Err(Error::Limit(too_many()).into()),
             (Home::Here, None) => Err(wasmtime::format_err!(
-                "a resource of an instance that nobody has pinned"
+                "a resource of an instance that is not pinned"
             )),
             (Home::Elsewhere(_), _) => {
                 let is_given = resource.owned();

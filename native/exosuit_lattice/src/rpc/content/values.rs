@@ -241,7 +241,9 @@ impl Unpacker<'_> {
                 self.spend(1)?;
                 Ok(Value::Some(Box::new(self.value(depth)?)))
             }
-            _ => Err(format!("a map of {kind} to {items} values is none")),
+            _ => Err(format!(
+                "a map from {kind} to {items} values is not a value"
+            )),
         }
     }
 
@@ -321,7 +323,7 @@ impl Unpacker<'_> {
         if kind.cast_signed() == LARGE {
             return Ok(i128::from_be_bytes(bytes));
         }
-        Err(format!("extension {kind} is none"))
+        Err(format!("extension {kind} is unknown"))
     }
 }
 

@@ -56,8 +56,8 @@ pub(super) fn read_request(message: &Bytes) -> Result<Exchange, ParseError> {
     let method = Method::from_bytes(reader.text()?.as_bytes());
     let uri = reader.text()?.parse::<Uri>();
     let mut request = Request::new(());
-    *request.method_mut() = method.map_err(|_| "its method is none".to_owned())?;
-    *request.uri_mut() = uri.map_err(|_| "its URI is none".to_owned())?;
+    *request.method_mut() = method.map_err(|_| "its method is not valid".to_owned())?;
+    *request.uri_mut() = uri.map_err(|_| "its URI is not valid".to_owned())?;
     *request.headers_mut() = read_headers(&mut reader)?;
     let body = read_body(&mut reader)?;
     Ok(Exchange::new(request.map(|()| body)))
@@ -70,7 +70,7 @@ pub(super) fn read_response(message: &Bytes) -> Result<Response<Body>, ParseErro
     let status = u16::try_from(reader.number()?).ok();
     let status = status.and_then(|status| StatusCode::from_u16(status).ok());
     let mut response = Response::new(());
-    *response.status_mut() = status.ok_or("its status is none")?;
+    *response.status_mut() = status.ok_or("its status is not valid")?;
     *response.headers_mut() = read_headers(&mut reader)?;
     let body = read_body(&mut reader)?;
     Ok(response.map(|()| body))
@@ -142,9 +142,9 @@ fn read_headers(reader: &mut Reader) -> Result<HeaderMap, ParseError> {
     let mut headers = HeaderMap::with_capacity(items / 2);
     for _ in 0..items / 2 {
         let name = HeaderName::from_bytes(reader.text()?.as_bytes());
-        let name = name.map_err(|_| "a header has a name that is none".to_owned())?;
+        let name = name.map_err(|_| "the name of a header is not valid".to_owned())?;
         let value = HeaderValue::from_maybe_shared(reader.bytes()?);
-        let value = value.map_err(|_| format!("its {name} has a value that is none"))?;
+        let value = value.map_err(|_| format!("the value of its {name} is not valid"))?;
         headers.append(name, value);
     }
     Ok(headers)
