@@ -12,6 +12,44 @@ defmodule Exosuit.App do
   without NATS is a lattice of one host.
 
   The functions take the name of a host, and block the calling process.
+
+  ## The life of an apply
+
+  1. `apply/3` parses the manifest, and reports all of its mistakes at once. Nothing is stored before that.
+  2. It stores the files, the model and the text as objects, which are known by their digests.
+  3. It adds a version to the record by compare-and-set, and returns.
+  4. Each host hears of the record by its watch. It fetches the model and the objects of its share.
+  5. A host that runs an older version waits for its turn, then updates. By default one host updates at a time.
+  6. When all of its share runs, the host writes that into its status, and the next host follows.
+  7. If a host cannot run the version, the record goes back to the version before it. `status/2` has the reason.
+
+  The caller may die after step 3 without an effect. Before it, nothing but unnamed objects is left, which
+  `Exosuit.App.Sweep` removes after a day.
+
+  ## Where to read on
+
+  | question | module |
+  |---|---|
+  | which host runs what | `Exosuit.App.Placement` |
+  | which version should run, and its history | `Exosuit.App.Record` |
+  | when a host updates, moves, rolls back or waits | `Exosuit.App.Machine` |
+  | the processes of a host | `Exosuit.App.Supervisor` |
+  | the keys in the store, and who writes them | `Exosuit.App.Keys` |
+  | what happens while the lattice is away | `Exosuit.App.Copy`, `serve_alone/2` |
+
+  ## Errors
+
+  Functions that read a manifest return a list of diagnostics, each with a text, a severity and a line. All others
+  return an `Exosuit.Error`. Its `reason` is
+
+  - `:not_found`: there is no such application or version
+  - `:conflict`: somebody changed the application meanwhile, or a version does not allow what was asked for
+  - `:unavailable`: the store cannot be reached, the processes of applications restart, or a newer Exosuit wrote the
+    record. The same call may succeed later
+  - `:deadline`: the host did not finish in time; it goes on all the same
+  - `:limit`: a record, a model or a list is too large
+
+  A host that does not run in this VM raises `ArgumentError`.
   """
 
   import Kernel, except: [apply: 2, apply: 3]
@@ -53,6 +91,12 @@ defmodule Exosuit.App do
 
   If the version is deployed already, nothing is changed, but parts that failed on this host are tried again.
   `{:error, diagnostics}` means that nothing was changed.
+
+      {:ok, %{changed: true, version: 2}} = Exosuit.App.apply(MyApp.Host, "app.yaml", by: "ci", if_version: 1)
+      {:error, [%{line: 12, severity: :error}]} = Exosuit.App.apply(MyApp.Host, "broken.yaml")
+
+  `if_version` protects a deployer against another one: it compares the version under the same compare-and-set that
+  writes the record, so no change slips in between.
   """
   @spec apply(host(), Path.t(), [option()]) :: {:ok, stored()} | {:error, [Manifest.diagnostic()]}
   def apply(host, path, options \\ []), do: Manifests.apply(instance!(host), path, options)
@@ -60,6 +104,9 @@ defmodule Exosuit.App do
   @doc """
   Applies a manifest as `apply/3` does, and waits until this host has applied its share. Returns the steps that it took,
   and their results.
+
+  A step that failed is in the list, and the result is `{:ok, …}` all the same: the other steps were taken. The wait
+  ends after 310 seconds with a diagnostic, and the host goes on.
   """
   @spec apply_and_wait(host(), Path.t(), [option()]) ::
           {:ok, [Progress.step()], [Manifest.diagnostic()]} | {:error, [Manifest.diagnostic()]}
@@ -71,6 +118,10 @@ defmodule Exosuit.App do
   Runs an application on this host alone, while the lattice is unreachable and this host has no record of the
   application. Does nothing if this host knows the state of the lattice. Apply the manifest when the lattice is
   reachable.
+
+  Singletons are left out, because they need a lease from the store. When the lattice is back and has no such
+  application, the host goes on with it until the manifest is applied. If the lattice has the application, and this
+  host has no part in it, the host stops it.
   """
   @spec serve_alone(host(), Path.t()) ::
           {:ok, [Progress.step()]} | {:error, [Manifest.diagnostic()]}
@@ -80,6 +131,8 @@ defmodule Exosuit.App do
   Applies a manifest as `apply/3` does, for a client on another machine. `manifest` is the digest of the object that
   holds the text, and `path` the path of the manifest on that machine. `files` maps the path of each file that the
   manifest names to the digest of its object.
+
+  The client puts the objects first. If the store lacks one of them, the diagnostic names its digest.
   """
   @spec apply_object(host(), Digest.t(), Path.t(), %{optional(Path.t()) => Digest.t()}, [option()]) ::
           {:ok, stored()} | {:error, [Manifest.diagnostic()]}
@@ -117,7 +170,10 @@ defmodule Exosuit.App do
   def delete_version(host, app, version),
     do: Versions.delete_version(instance!(host), app, version)
 
-  @doc "Reads the record of an application from the store."
+  @doc """
+  Reads the record of an application from the store, and not from this host's memory. `:not_found` if there is none,
+  `:unavailable` if a newer Exosuit wrote it.
+  """
   @spec fetch_record(host(), String.t()) :: {:ok, Record.t()} | {:error, Error.t()}
   def fetch_record(host, app), do: RecordStore.fetch(instance!(host), app)
 
@@ -132,6 +188,9 @@ defmodule Exosuit.App do
   @doc """
   Waits until this host has applied its share of a version. Returns the steps that it took, and their results.
   `status/2` shows the shares of other hosts.
+
+  The list is empty if this host has no share of the version. `:conflict` if another version took its place, with the
+  reason if this one failed. `:deadline` after `timeout` milliseconds; its text says what is still missing.
   """
   @spec await(host(), String.t(), pos_integer() | :deleted, timeout()) ::
           {:ok, [Progress.step()]} | {:error, Error.t()}
@@ -154,12 +213,16 @@ defmodule Exosuit.App do
 
   @doc """
   Shows an application: for each component, what should run, and on which hosts it runs in which version. `missing`
-  lists the parts that do not run, with the reasons.
+  lists the parts that do not run, with the reasons. `Exosuit.App.Overview.status/1` has the fields. The answer is this
+  host's view; while the lattice cannot be reached, it is the last known one.
   """
   @spec status(host(), String.t()) :: {:ok, map()} | {:error, Error.t()}
   def status(host, app), do: Reader.status(instance!(host), app)
 
-  @doc "Lists the versions of an application, at most 16, and says which of them should run."
+  @doc """
+  Lists the versions of an application, at most 16, oldest first, and says which of them should run. Each has its
+  `version`, `label`, `by`, `at` (ISO 8601) and `failed` (the reason, or `nil`).
+  """
   @spec history(host(), String.t()) :: {:ok, map()} | {:error, Error.t()}
   def history(host, app), do: Versions.history(instance!(host), app)
 
@@ -175,7 +238,10 @@ defmodule Exosuit.App do
   @spec rollback(host(), String.t()) :: {:ok, stored()} | {:error, Error.t()}
   def rollback(host, app), do: Versions.rollback(instance!(host), app)
 
-  @doc "Stops an application on all hosts, and deletes its versions."
+  @doc """
+  Stops an application on all hosts, and deletes its versions. Returns when the record is gone; `await_deleted/2` waits
+  until this host has stopped it. A record that cannot be read is deleted, too.
+  """
   @spec delete(host(), String.t()) :: :ok | {:error, Error.t()}
   def delete(host, app), do: Versions.delete(instance!(host), app)
 

@@ -2,6 +2,13 @@ defmodule Exosuit.DocExamplesTest do
   # The examples in the docs of modules that have no test file of their own. Those that have one run there.
   use ExUnit.Case, async: true
 
+  doctest Exosuit.App.Keys
+  doctest Exosuit.App.Machine.Failure
+  doctest Exosuit.App.Machine.Handover
+  doctest Exosuit.App.Machine.Members
+  doctest Exosuit.App.Machine.Records
+  doctest Exosuit.App.Machine.Report
+  doctest Exosuit.App.Machine.Slots
   doctest Exosuit.Error
   doctest Exosuit.Event
   doctest Exosuit.Input

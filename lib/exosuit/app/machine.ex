@@ -7,6 +7,58 @@ defmodule Exosuit.App.Machine do
   Times are monotonic milliseconds of this host, and come with events. The machine expects a `{:tick, now}` about every
   quarter of a beat.
 
+  The only member of a lattice finds a store that was never used. It gives the store a generation, and keeps a copy:
+
+      iex> alias Exosuit.App.Machine
+      iex> own = %{id: "N1", labels: %{}, features: [], schema: 1}
+      iex> {machine, []} = Machine.new(own, now: 0, alone: true)
+      iex> {machine, []} = Machine.handle(machine, {:store, :up, 0})
+      iex> empty = %{generation: nil, position: 0}
+      iex> {_machine, actions} = Machine.handle(machine, {:records_current, empty, 10})
+      iex> Enum.map(actions, &elem(&1, 0))
+      [:write_generation, :keep]
+
+  ## How it is divided
+
+  Each event passes through four stages. Only the first one looks at the event; the others look at the state alone.
+  Therefore a lost, doubled or late event never needs a case of its own: the next step is computed again from what is
+  known by then.
+
+      event ──► Events        the state with the fact in it; marks applications as dirty
+                  │
+                Steps         for each dirty application, in this order:
+                  │             1. Records.due     does the store hold the right record?
+                  │             2. Share.step      what should this host run next?
+                  │             3. Leases.write    which leases are due?
+                  │             4. Report.status   does the store hold the right status?
+                actions       fetches, writes, orders; a copy for the disk last, if something changed
+
+  | module | holds |
+  |---|---|
+  | `Exosuit.App.Machine.State` | the state, and the small changes that the others are made of |
+  | `Exosuit.App.Machine.Events` | how each event changes the state |
+  | `Exosuit.App.Machine.Steps` | the next steps of an application |
+  | `Exosuit.App.Machine.Members` | who is a member, and when one is lost |
+  | `Exosuit.App.Machine.Records` | this host's copy of the records, and the store's |
+  | `Exosuit.App.Machine.Share` | one application on this host: fetch, wait, update, move, go back |
+  | `Exosuit.App.Machine.Failure` | when a version failed, and whose fault it is |
+  | `Exosuit.App.Machine.Handover` | what goes on here until another member has it |
+  | `Exosuit.App.Machine.Slots` | which members update now |
+  | `Exosuit.App.Machine.Lease`, `Leases` | which member may run a singleton |
+  | `Exosuit.App.Machine.View` | the situation that a share is computed from |
+  | `Exosuit.App.Machine.Report` | the status that this host writes |
+
+  A step of one application costs the work for that application alone. An event that concerns all of them (a member
+  joins, the store's content arrives) marks all as dirty. Beats are frequent and change nothing as a rule, so that
+  everything that depends on time waits for the next tick.
+
+  ## Writes and fetches
+
+  Each write or fetch has a key in `pending`, so that it is under way once at most. It ends by its answer, and the
+  answer alone. After a refusal or an error, it waits for a pause (`Exosuit.App.Machine.Options`), or for the event of
+  the store that shows what somebody else wrote. A process that acts for the machine must therefore answer each of
+  these actions exactly once, with an error if its task crashed.
+
   ## Events
 
   | event | |
@@ -28,7 +80,7 @@ defmodule Exosuit.App.Machine do
   | `{:applied, app, version, share, outcomes}` | answer to `:apply_share`: per workload `:running`, `{:starting, error \\| nil}` or `{:refused, error, final?}` |
   | `{:health, app, version, outcomes}` | later changes of these outcomes |
   | `{:lease_conflict, app, workload, lease \\| nil, revision, now}` | answer to a refused `:write_lease`: the lease in the store |
-  | `{:host_restarted, now}` | the host restarted, and runs nothing now |
+  | `{:host_restarted, now}` | the host restarted, and runs nothing now: its shares are ordered again |
   | `{:stopping, now}` | the host stops: it ends its singletons and gives their leases back |
   | `{:written, key, {:ok, revision} \\| :conflict \\| {:error, error}}` | answer to a write, once for each. `key` is `{:record, name}`, `{:status, app}`, `{:slots, app}`, `{:lease, app, workload}` or `:generation`; for the last, `{:ok, generation}` |
 
@@ -82,6 +134,13 @@ defmodule Exosuit.App.Machine do
 
   @typedoc """
   The data that a host keeps on disk, and starts from while the lattice cannot be reached.
+
+  - `records`: all records by name; one of a newer schema as the store holds it
+  - `models`: the models of the versions that should run, and of the shares that run
+  - `members`: the members that were known last, this host among them
+  - `shares`: what runs here, by application (`Exosuit.App.Machine.Share.copy/1`)
+  - `generation`, `position`: of the store that the records come from. They tell whether a record that a later store
+    lacks was deleted or lost
   """
   @type copy :: %{
           schema: pos_integer(),
@@ -100,7 +159,9 @@ defmodule Exosuit.App.Machine do
   @doc """
   Returns a member with these facts, and its first actions. With a copy, the actions run its last share again.
 
-  Options: `:now` (required), `:copy`, and those of `Exosuit.App.Machine.Options`.
+  Options: `:now` (required), `:copy`, and those of `Exosuit.App.Machine.Options`. Without a copy, the machine computes
+  no share until it has heard the other members for the time of one beat. Otherwise a host that starts would take
+  itself for the only one, and start everything.
   """
   @spec new(Placement.member(), keyword()) :: {t(), [action()]}
   def new(own, options) do
@@ -123,7 +184,10 @@ defmodule Exosuit.App.Machine do
     state |> restore(copy) |> Steps.restart() |> Steps.settle() |> flush()
   end
 
-  @doc "Handles an event. Returns the actions to take."
+  @doc """
+  Handles an event. Returns the actions to take, in the order in which they are to be started. Ignores answers to
+  writes that it did not ask for, and raises for an event that it does not know.
+  """
   @spec handle(t(), event()) :: {t(), [action()]}
   def handle(state, event), do: state |> Events.event(event) |> Steps.settle() |> flush()
 
@@ -165,7 +229,10 @@ defmodule Exosuit.App.Machine do
     {share.version, share.share}
   end
 
-  @doc "The share of each member as this host computes it, and the instances without a place."
+  @doc """
+  The share of each member as this host computes it, and the instances without a place. `:unknown` while the model of
+  the version is not on this host, or the record is of a newer schema.
+  """
   @spec placement(t(), String.t()) ::
           {%{optional(String.t()) => Placement.share()}, map()} | :unknown
   def placement(state, app) do
@@ -179,7 +246,10 @@ defmodule Exosuit.App.Machine do
   @spec known?(t()) :: boolean()
   def known?(state), do: state.known?
 
-  @doc "The keys (host and application) of statuses whose hosts are not members any more."
+  @doc """
+  The keys (host and application) of statuses whose hosts are not members any more. While this host is cut off, no
+  member is counted as lost, so that the list does not grow by an outage.
+  """
   @spec lost_statuses(t()) :: [{String.t(), String.t()}]
   def lost_statuses(state) do
     members = MapSet.new(members(state), & &1.id)
@@ -212,7 +282,10 @@ defmodule Exosuit.App.Machine do
     end
   end
 
-  @doc "The applications for which the last event, or `new/2`, may have changed what `snapshot/2` gives."
+  @doc """
+  The applications for which the last event, or `new/2`, may have changed what `snapshot/2` gives. The process compares
+  the snapshots of these alone (`Exosuit.App.Shown`).
+  """
   @spec changed(t()) :: [String.t()]
   def changed(state), do: state.settled
 
@@ -245,7 +318,7 @@ defmodule Exosuit.App.Machine do
   @spec candidates(t()) :: Placement.candidates()
   def candidates(state), do: state.candidates
 
-  @doc "The copy for the disk."
+  @doc "The copy for the disk. Shares that run nothing are left out, and so are models that nothing needs."
   @spec copy(t()) :: copy()
   def copy(state) do
     running = Map.filter(state.shares, fn {_app, share} -> share.share != %{} end)

@@ -11,6 +11,41 @@ defmodule Exosuit.App.Member do
   and from the store. Actors and providers go on running in the meantime.
 
   `Exosuit.App.Keys` lists the keys of the store, and `Exosuit.App.Beat` describes the beats.
+
+  ## The life of a member
+
+  1. `init/1` returns at once, so that the supervisor does not wait for a store that is starting.
+  2. `:join` subscribes to the beats, reads the copy, makes the machine, and opens the watch of the store. If there is a
+     copy, its shares are ordered again right here, although the lattice may be away.
+  3. The watch sends the whole bucket, then `:current`. A task reads the store's position. With both, the machine gets
+     `:records_current`, and knows whether this store is the one that it knew before.
+  4. From then on, changes and beats come as messages, and a tick every 500 ms.
+  5. `stop/1` tells the machine that the host stops. `leave/1` waits for the leases, and sends the last beat.
+  6. `terminate/2` writes the copy, if it was changed since the last write.
+
+  ## Messages and timers
+
+  | received | from | done |
+  |---|---|---|
+  | `{:exosuit_lattice, reference, change}` | the watch of the store | events of the machine (`Exosuit.App.Changes`) |
+  | `{:exosuit_lattice, reference, message}` | the bus | a beat, of this host too (`Exosuit.App.Beat`) |
+  | `{:tell, event}` | `Exosuit.App.Shares`, `stop/1` | goes to the machine as it is |
+  | `{task, result}`, `:DOWN` | a task | becomes an event (`Exosuit.App.Work`) |
+  | `:tick`, every 500 ms | itself | sends a due beat, starts a due write of the copy, tells the machine the time |
+  | `:sweep`, every hour | itself | starts the clean-up (`Exosuit.App.Cleanup`) |
+  | `{:EXIT, pid, reason}` | a watch of the local store | this process ends: it would hear nothing any more |
+
+  The watch and the subscription send one message at a time, and the next one when it was handled. So a store of any
+  size cannot fill the mailbox.
+
+  ## Failures
+
+  - **The bus is down**: the host does not hear its own beats. After 3.5 s it counts as cut off. That is shorter than
+    the six seconds after which a member is lost, so that a cut-off host never takes over the shares of the others.
+  - **The store is down**: the watch says `{:interrupted, _}`. Shares go on, and no status is written.
+  - **A write fails or conflicts**: the machine tries again after a pause (`Exosuit.App.Machine.Options`).
+  - **A value in the store cannot be read**: an event `application_ignored` names the key, and the rest goes on.
+  - **The copy cannot be written**: an event `applications_not_kept` has the reason. The host runs on without it.
   """
 
   use Exosuit.Server, hides_state: true
@@ -73,7 +108,10 @@ defmodule Exosuit.App.Member do
     shown: %Shown{}
   ]
 
-  @doc "`tasks` is the name of a `Task.Supervisor`."
+  @doc """
+  Starts the member of a host. `tasks` is the name of a `Task.Supervisor` for fetches, writes and the clean-up. Does
+  not wait for the lattice.
+  """
   @spec start_link({Instance.t(), GenServer.name()}) :: GenServer.on_start()
   def start_link({instance, tasks}) do
     state = %__MODULE__{instance: instance, tasks: tasks}
@@ -81,7 +119,8 @@ defmodule Exosuit.App.Member do
   end
 
   @doc """
-  The keys of a deleted application that no member deletes: its slots, and the statuses of lost members.
+  The keys of a deleted application that no member deletes: its slots, and the statuses of lost members. Empty while
+  the member restarts; the hourly sweep then finds the statuses. Blocks the calling process, for 30 s at most.
   """
   @spec leftovers(Instance.t(), String.t()) :: [String.t()]
   def leftovers(instance, app) do
@@ -92,7 +131,10 @@ defmodule Exosuit.App.Member do
   @spec name(Instance.t()) :: GenServer.name()
   def name(instance), do: via(instance)
 
-  @doc "The members of the lattice that this host knows, itself among them, by their ids."
+  @doc """
+  The members of the lattice that this host knows, itself among them, sorted by their ids. Empty while the member
+  restarts. Blocks the calling process, for 30 s at most.
+  """
   @spec members(Instance.t()) :: [Placement.member()]
   def members(instance) do
     with {:error, _away} <- call(instance, :members, @call_timeout), do: []
@@ -102,7 +144,13 @@ defmodule Exosuit.App.Member do
   @spec stop(Instance.t()) :: :ok
   def stop(instance), do: GenServer.cast(via(instance), {:tell, {:stopping, now()}})
 
-  @doc "Tells the other members that this host stops. Waits a short time for the leases of singletons."
+  @doc """
+  Tells the other members that this host stops. Waits for the leases of singletons to be given back, for three seconds
+  at most. A lease that is not back by then expires by itself, and the singleton starts elsewhere some seconds later.
+
+  Call `stop/1` before, and `Exosuit.Settings.leave/1`: a regular beat after the last one would bring the host back into
+  the membership of the others.
+  """
   @spec leave(Instance.t()) :: :ok
   def leave(instance) do
     _given_back_or_late = call(instance, :await_leases, @give_back)

@@ -6,8 +6,23 @@ defmodule Exosuit.App.Overview do
 
   - `:running`: all of the version runs on the hosts that placement chose
   - `:starting`: a part of the version does not run yet; `missing` says which part, where and why
-  - `:failed`: all hosts refuse a part of the version for good
+  - `:failed`: a host refuses a part of the version for good, and no host runs that part
   - `:undeployed`: the application should not run
+
+  Each host of a component has a `status` of its own, made from placement and from what that host says:
+
+  | the host says | in the version that should run | `status` | counts as running |
+  |---|---|---|---|
+  | nothing of this component | | `:waiting` | 0 |
+  | `:running` | yes | `:running` | its count |
+  | `:running` | no | `:outdated` | its count |
+  | another state | | that state | 0 |
+
+  Only `:running` counts as done; everything else that placement wants is listed under `missing`, with the reason that
+  the host gives. A host that runs a component though placement gives it nothing is shown while it is `:leaving`.
+
+  Texts name hosts by their friendly names where this host knows them, and by their ids otherwise. All functions take
+  the facts as an argument, so that commands, wadm's API and tests share one view.
   """
 
   alias Exosuit.App.{Placement, Record, Snapshot, Status}
@@ -31,9 +46,13 @@ defmodule Exosuit.App.Overview do
   @doc """
   An application: the fields of `line/1`, and
 
-  - `components`: each with its `id`, `role`, `scaler`, `wanted`, `hosts`, whether it is a `singleton`, the `holder` of
-    its lease, and `missing`, the texts about it
-  - `missing`: the texts about all components
+  - `components`: a map for each component
+    - `id`, `role`, `scaler`: as in the manifest
+    - `wanted`: how many instances placement puts somewhere
+    - `hosts`: by host its id and name, `wanted`, `running`, the `version` that it has, its `status` and `error`
+    - `singleton`: whether it is one, and `holder`: the name of the host that has its lease
+    - `missing`: the texts about it
+  - `missing`: the texts about all components, and why a host cannot go on
   - `failed`: the versions that failed, with the reasons
 
   Returns `nil` if the application has no record.
@@ -53,7 +72,10 @@ defmodule Exosuit.App.Overview do
     })
   end
 
-  @doc "The versions of an application."
+  @doc """
+  The versions of an application, oldest first, and which of them should run. `at` is a text in ISO 8601, or `nil` if
+  the record has a number that is not a time.
+  """
   @spec history(Record.t()) :: map()
   def history(record) do
     fields = [:version, :label, :by, :failed]
@@ -66,7 +88,12 @@ defmodule Exosuit.App.Overview do
     %{app: record.name, version: record.version, state: record.state, versions: versions}
   end
 
-  @doc "The error for an application that does not exist."
+  @doc """
+  The error `:not_found` for an application that does not exist.
+
+      iex> Exception.message(Exosuit.App.Overview.absent("shop")) =~ ~s(there is no application "shop")
+      true
+  """
   @spec absent(String.t()) :: Error.t()
   def absent(app) do
     Error.new(
@@ -75,7 +102,7 @@ defmodule Exosuit.App.Overview do
     )
   end
 
-  @doc "The reason why a version should not run any more: it failed, or another one was deployed."
+  @doc "The error `:conflict`: why a version should not run any more. It failed, or another one was deployed."
   @spec superseded(Record.t(), pos_integer()) :: Error.t()
   def superseded(record, version) do
     case Record.fetch(record, version) do
@@ -91,7 +118,9 @@ defmodule Exosuit.App.Overview do
   end
 
   @doc """
-  The instances of an application that no member runs: the workload, its spread, how many, and why.
+  The instances of an application that no member runs: the workload, its spread, how many, and why. Empty while the
+  model is not on this host. If members refused the workload, their reasons are the answer; otherwise
+  `Exosuit.App.Placement.obstacle/4` finds it.
   """
   @spec unplaced(known()) ::
           [{workload_id :: String.t(), spread :: String.t(), pos_integer(), why :: String.t()}]
@@ -107,7 +136,7 @@ defmodule Exosuit.App.Overview do
     end
   end
 
-  @doc "The missing parts of an application, on one line."
+  @doc "The missing parts of an application, on one line. For the error of a caller that waited too long."
   @spec unfinished(known() | nil, String.t()) :: String.t()
   def unfinished(known, app) do
     case known && status(known) do

@@ -20,6 +20,47 @@ defmodule Exosuit.App.Placement do
   Therefore only as many instances move as must: if a member leaves, no other member's count falls; if a member
   joins, no other member's count rises.
 
+  ## How instances are divided
+
+  Five instances over two spreads with the weights 3 and 1, and the members N1 and N2 in the first, N3 in the second:
+
+      5 instances ── by weight ──► 3.75 and 1.25: whole parts 3 and 1, the rest to the larger remainder
+                                    │
+                 spread eu: 4 ──────┴────── spread us: 1
+                   │ evenly by rank           │
+               N1: 2   N2: 2               N3: 1
+
+  A member that meets two spreads takes instances of both, and its counts are added up. A provider runs once on a
+  member, however many spreads the member meets. With `scaler: :spread`, `instances` of a provider is a number of
+  members.
+
+  The score of a member is a hash of its id and of application, workload and spread. The salt spreads the load: the same
+  few members would otherwise get the odd instance of every application.
+
+  ## What it does not look at
+
+  Neither load nor free memory, nor where something runs now. All of these differ between the views of two hosts, and
+  hosts that see different facts compute different shares. Labels, features and schemas come with beats and change
+  seldom. Refusals come with statuses. While two hosts disagree for a moment, `Exosuit.App.Machine.Handover` and the
+  leases of singletons keep the difference from doing harm.
+
+  ## What has no place
+
+  Instances without a candidate are *unplaced*, and no other spread takes them: the author of the manifest wants them
+  there. `obstacle/4` says why. They are placed as soon as a member comes that can run them.
+
+  ## Changing it
+
+  Two versions of this module in one lattice would run things twice or not at all. So a change of the result needs a new
+  `algorithm/0` and a new schema of records. Hosts of the older version then leave such records alone, and placement
+  passes them over.
+
+  ## Cost
+
+  A lattice may have thousands of members and applications. `candidates/1` hashes and sorts the members once for all
+  applications. `share_of/4` sorts nothing for most workloads: it finds the rank of one member by counting those that
+  score higher. `place/3` sorts the candidates of each spread, for callers that need the shares of all members.
+
       iex> alias Exosuit.Model.Workload
       iex> workload = %Workload{role: :actor, id: "echo", reference: "file:///echo.wasm", instances: 3}
       iex> app = %{name: "shop", workloads: [workload]}
@@ -32,7 +73,10 @@ defmodule Exosuit.App.Placement do
 
   alias Exosuit.Model.Workload
 
-  @typedoc "A host of the lattice, as placement sees it."
+  @typedoc """
+  A host of the lattice, as placement sees it. `features` are texts like `module:NAME`, one for each provider in Elixir
+  that the host has; `schema` is the newest schema of records that it understands.
+  """
   @type member :: %{
           :id => String.t(),
           :labels => %{optional(String.t()) => String.t()},
@@ -73,18 +117,33 @@ defmodule Exosuit.App.Placement do
   # records.
   @algorithm 1
 
-  @doc "The number of this algorithm: members with different numbers would place differently."
+  @doc """
+  The number of this algorithm: members with different numbers would place differently.
+
+      iex> Exosuit.App.Placement.algorithm()
+      1
+  """
   @spec algorithm() :: pos_integer()
   def algorithm, do: @algorithm
 
-  @doc "Prepares members for `place/4` and `share_of/4`. Their order does not matter."
+  @doc "Prepares members for `place/3`, `share_of/4` and `obstacle/4`. Their order does not matter."
   @spec candidates([member()]) :: candidates()
   def candidates(members) do
     hashed = for member <- members, do: {hash(member.id), member}
     {:candidates, Enum.sort_by(hashed, fn {_hash, member} -> member.id end)}
   end
 
-  @doc "The shares of all members, and the instances without a place."
+  @doc """
+  The shares of all members, and the instances without a place. Each member is in the result, even without a share.
+
+      iex> alias Exosuit.Model.Workload
+      iex> spread = %{name: "eu", requirements: %{"zone" => "eu"}, weight: 100}
+      iex> workload = %Workload{role: :actor, id: "echo", reference: "wasmcloud+builtin://echo", instances: 3,
+      ...>   scaler: :spread, spreads: [spread]}
+      iex> member = %{id: "N1", labels: %{"zone" => "us"}, features: [], schema: 1}
+      iex> Exosuit.App.Placement.shares([%{name: "shop", workloads: [workload]}], [member], %{})
+      {%{"N1" => %{}}, %{"shop" => %{"echo" => [{"eu", 3}]}}}
+  """
   @spec shares([app()], [member()], refusals()) ::
           {%{optional(member_id :: String.t()) => %{optional(String.t()) => share()}}, unplaced()}
   def shares(apps, members, refusals) do
@@ -109,7 +168,17 @@ defmodule Exosuit.App.Placement do
   """
   @type obstacle :: :labels | {:feature, String.t()} | :schema | :count
 
-  @doc "The reason, apart from refusals, why instances of a workload have no place in a spread."
+  @doc """
+  The reason, apart from refusals, why instances of a workload have no place in a spread. Gives the first obstacle that
+  excludes all members, in the order `:labels`, `:schema`, feature; `:count` if there are candidates, but too few.
+
+      iex> alias Exosuit.App.Placement
+      iex> alias Exosuit.Model.Workload
+      iex> app = %{name: "shop", workloads: [%Workload{role: :provider, id: "db", reference: "exosuit+module://pg"}]}
+      iex> members = Placement.candidates([%{id: "N1", labels: %{}, features: [], schema: 1}])
+      iex> Placement.obstacle(app, "db", "default", members)
+      {:feature, "module:pg"}
+  """
   @spec obstacle(app(), workload_id :: String.t(), spread :: String.t(), candidates()) ::
           obstacle()
   def obstacle(app, id, spread, {:candidates, hashed}) do
@@ -130,7 +199,7 @@ defmodule Exosuit.App.Placement do
     Enum.find(workload.spreads, %{requirements: %{}}, &(&1.name == name))
   end
 
-  @doc "The share of one member, as `shares/3` computes it."
+  @doc "The share of one member, as `shares/3` computes it. Applications of which it runs nothing are left out."
   @spec share([app()], [member()], refusals(), String.t()) :: %{optional(String.t()) => share()}
   def share(apps, members, refusals, own_id) do
     candidates = candidates(members)
@@ -142,7 +211,10 @@ defmodule Exosuit.App.Placement do
         do: {app.name, share}
   end
 
-  @doc "The shares of one application by member, and its instances without a place by workload."
+  @doc """
+  The shares of one application by member, and its instances without a place by workload. The last argument has the
+  members that refused, by workload. Members without a share are left out.
+  """
   @spec place(app(), candidates(), %{optional(String.t()) => [String.t()]}) ::
           {%{optional(member_id :: String.t()) => share()},
            %{optional(String.t()) => [{String.t(), pos_integer()}]}}
@@ -160,7 +232,18 @@ defmodule Exosuit.App.Placement do
     end)
   end
 
-  @doc "The share of one member of one application, without computing those of the others."
+  @doc """
+  The share of one member of one application, without computing those of the others. Gives the same counts as `place/3`
+  does for that member.
+
+      iex> alias Exosuit.App.Placement
+      iex> alias Exosuit.Model.Workload
+      iex> app = %{name: "shop", workloads: [%Workload{role: :actor, id: "echo", reference: "r", instances: 5}]}
+      iex> members = Placement.candidates(for id <- ~w(N1 N2 N3), do: %{id: id, labels: %{}, features: [], schema: 1})
+      iex> shares = for id <- ~w(N1 N2 N3), do: {id, Placement.share_of(app, members, %{}, id)}
+      iex> {Map.new(shares), %{}} == Placement.place(app, members, %{})
+      true
+  """
   @spec share_of(app(), candidates(), %{optional(String.t()) => [String.t()]}, String.t()) ::
           share()
   def share_of(app, {:candidates, hashed}, refusals, own_id) do
@@ -172,7 +255,14 @@ defmodule Exosuit.App.Placement do
         do: {workload.id, count}
   end
 
-  @doc "The feature that a member must have to run this reference, or `nil`."
+  @doc """
+  The feature that a member must have to run this reference, or `nil`.
+
+      iex> Exosuit.App.Placement.feature("exosuit+module://MyApp.Database")
+      "module:MyApp.Database"
+      iex> Exosuit.App.Placement.feature("wasmcloud+builtin://keyvalue")
+      nil
+  """
   @spec feature(String.t()) :: String.t() | nil
   def feature("exosuit+module://" <> name), do: "module:" <> name
   def feature(_reference), do: nil

@@ -2,6 +2,20 @@ defmodule Exosuit.App.Progress do
   @moduledoc """
   Decides whether a host has made its share of an application, for callers that wait for it. Pure. `known` has the
   snapshot of the application (`nil` without one), the members, the names of hosts, and the orders of this host.
+
+  For a caller that waits for a version, the first line that holds decides:
+
+  | situation | result |
+  |---|---|
+  | an order of this version runs or waits | wait |
+  | the last order was this version, with a share | its steps |
+  | the record is not known, or has no such version yet | wait: the store has not told of it |
+  | another version should run | the error `:conflict`, with the reason if this one failed |
+  | placement gives this host nothing of it | no steps, apart from instances without a place |
+  | anything else: objects are fetched, a slot is awaited | wait |
+
+  A caller may ask before this host has heard of its own apply, since the store accepts the write first and the watch
+  tells of it later. So a version that is not in the record counts as one that is coming.
   """
 
   alias Exosuit.App.{Orders, Overview, Placement, Record, Snapshot}
@@ -17,6 +31,8 @@ defmodule Exosuit.App.Progress do
   The goal of a caller: a version runs, an application has ended, or it was started without the lattice.
   """
   @type goal :: pos_integer() | :deleted | :alone
+
+  @typedoc "The facts of this host. `store` says whether the store is up, and `own` is the id of this host."
   @type known :: %{
           snapshot: Snapshot.t() | nil,
           candidates: Placement.candidates() | nil,
@@ -26,7 +42,10 @@ defmodule Exosuit.App.Progress do
           own: String.t()
         }
 
-  @doc "Returns the steps that were taken, an error if there are none, or `:wait` while the work goes on."
+  @doc """
+  Returns the steps that were taken, an error if there are none, or `:wait` while the work goes on. An error of the
+  whole share is the result; an error of a single step is in the steps.
+  """
   @spec result(known(), String.t(), goal()) :: {:ok, [step()]} | {:error, Error.t()} | :wait
   def result(known, app, :alone) do
     if Orders.busy?(known.orders, app), do: :wait, else: steps(known, app)
@@ -53,7 +72,7 @@ defmodule Exosuit.App.Progress do
     end
   end
 
-  @doc "The error after the timeout of a caller."
+  @doc "The error `:deadline` after the timeout of a caller, with what is missing until then."
   @spec late(known(), String.t()) :: Error.t()
   def late(known, app), do: Error.new(:deadline, Overview.unfinished(of_app(known), app))
 

@@ -2,12 +2,20 @@ defmodule Exosuit.App.Reader do
   @moduledoc """
   Answers questions about applications from the table of snapshots (`Exosuit.App.Snapshots`). The calling process does
   all of the work. It waits only while the host's member starts.
+
+  The answers are this host's view. While the lattice is away, they are the last that it knew; at the start of a host,
+  those of its copy. `Exosuit.App.RecordStore` reads the store itself, for callers that must not miss a change.
+
+  While the processes of applications restart, `status/2` gives the error `:unavailable`, and the lists are empty.
   """
 
   alias Exosuit.{Error, Instance}
   alias Exosuit.App.{Overview, Record, Shares, Snapshot, Snapshots}
 
-  @doc "All applications, as `Exosuit.App.Overview.line/1` has them."
+  @doc """
+  All applications, as `Exosuit.App.Overview.line/1` has them, sorted by name. Computes the placement of each one, for
+  its status.
+  """
   @spec list(Instance.t()) :: [map()]
   def list(instance) do
     all(instance, fn snapshot, candidates -> Overview.line({snapshot, candidates, %{}}) end)
@@ -17,7 +25,10 @@ defmodule Exosuit.App.Reader do
   @spec records(Instance.t()) :: [Record.t()]
   def records(instance), do: all(instance, fn snapshot, _candidates -> snapshot.record end)
 
-  @doc "The running and the missing parts of an application, see `Exosuit.App.Overview`."
+  @doc """
+  The running and the missing parts of an application, see `Exosuit.App.Overview.status/1`. `:not_found` if this host
+  knows no record of it.
+  """
   @spec status(Instance.t(), String.t()) :: {:ok, map()} | {:error, Error.t()}
   def status(instance, app) do
     read(instance, fn table ->

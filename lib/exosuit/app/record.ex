@@ -13,14 +13,59 @@ defmodule Exosuit.App.Record do
       iex> {:ok, record} = Exosuit.App.Record.new("shop", version)
       iex> {record.state, record.version, record.edition}
       {:deployed, 1, 1}
+
+  ## The life of a record
+
+                   apply_version, deploy, rollback
+                  ┌──────────────────────────────┐
+                  ▼                              │
+      new ──► deployed ── undeploy ────────► undeployed
+              │      ▲    delete_version         ▲
+              └──────┘                           │
+              fail: back to an older version     new with `state: :undeployed`
+
+  A record is written by the process that changes the application (`Exosuit.App.RecordStore`), and by the member
+  that reports a failed rollout (`Exosuit.App.Machine`). Apart from that, members write a record only to repair the
+  store: if it lost the record, or holds an older edition. Every member derives from the record alone which version
+  should run. Therefore a change takes effect on all hosts without a message to any of them.
+
+  `version` names the target, and `versions` keeps the material for a rollback. A version is never changed after it
+  was added, except for two marks: `failed` and `deployed`. A number may come again for another content: after the
+  application was deleted and applied anew, or after its newest version was deleted. Code that compares versions must
+  therefore compare the model as well (`target/1`).
+
+  ## Bounds
+
+  | item | bound |
+  |---|---|
+  | a record as JSON | 64 KiB |
+  | versions | 16; the oldest are forgotten, but neither the newest nor the one that should run |
+  | objects of one version | 256 |
+  | objects of all versions | 512; older versions are forgotten for it, too |
+  | texts: `by`, `label`, the value of an annotation | 1 024 bytes |
+  | `failed` | 2 048 bytes; `fail/3` shortens a reason above 1 024 bytes |
+  | `description` | 256 characters of it are kept |
+  | annotations | 64 |
+  | numbers | 2^53 - 1, which JSON readers of all languages can hold |
+
+  Anybody with access to the store can write a record, so that `decode/2` checks all of this again.
   """
 
   alias Exosuit.Model.Digest
   alias Exosuit.{Error, Json}
 
   @typedoc """
-  A version. `failed` holds the reason if its rollout failed. `issuer_change` says whether its code may replace code
-  of another issuer. `deployed` says whether the version was ever deployed: a version can be stored without that.
+  A version of an application.
+
+  - `version`: its number, from 1
+  - `label`: the name that the author of the manifest gave to it (`Exosuit.App.Labels`)
+  - `model`, `manifest`: the digests of the model (`Exosuit.App.Model`) and of the manifest's text
+  - `objects`: the digests of the Wasm that the model names
+  - `at`: when it was added, in milliseconds since 1970 by the clock of the host that added it
+  - `by`: who added it, for people
+  - `failed`: the reason if its rollout failed. A rollback passes over such a version
+  - `issuer_change`: whether its code may replace code of another issuer
+  - `deployed`: whether the version was ever deployed. A version can be stored without that
   """
   @type version :: %{
           version: pos_integer(),
@@ -98,7 +143,12 @@ defmodule Exosuit.App.Record do
   @doc """
   The record of an application that is applied for the first time.
 
-  Options: `:origin`, `:annotations`, and `:state` for a version that is stored and not deployed.
+  Options: `:origin`, `:annotations`, and `:state` for a version that is stored and not deployed. The error
+  `:invalid_input` shows the name or the version that is not valid.
+
+      iex> {:error, error} = Exosuit.App.Record.new("no spaces", %{})
+      iex> error.reason
+      :invalid_input
   """
   @spec new(String.t(), applied(), keyword()) :: {:ok, t()} | {:error, Error.t()}
   def new(name, applied, options \\ []) do
@@ -112,6 +162,11 @@ defmodule Exosuit.App.Record do
 
   @doc """
   Whether a term is a name of an application: 1 to 255 characters of A-Z, a-z, 0-9, _ and -.
+
+  A name is a part of keys and subjects of the store. Therefore it has neither dots nor wildcards.
+
+      iex> Enum.map(["shop", "shop.eu", "", :shop], &Exosuit.App.Record.name?/1)
+      [true, false, false, false]
   """
   @spec name?(term()) :: boolean()
   def name?(name), do: is_binary(name) and name =~ ~r/\A[A-Za-z0-9_-]{1,255}\z/
@@ -119,7 +174,19 @@ defmodule Exosuit.App.Record do
   @doc """
   Adds a version, deploys it, and forgets the oldest if there are more than 16.
 
-  If the current version has the same content, the result is `:unchanged`.
+  If the current version is deployed, did not fail, and has the same model, manifest and objects, the result is
+  `:unchanged`. A repeated apply of a failed version adds it again, which is how a user tries it once more.
+
+      iex> alias Exosuit.App.Record
+      iex> digest = "sha256:" <> String.duplicate("0", 64)
+      iex> version = %{model: digest, manifest: digest, objects: [], at: 0, by: "me"}
+      iex> {:ok, record} = Record.new("shop", version)
+      iex> Record.apply_version(record, %{version | at: 1})
+      :unchanged
+      iex> other = %{version | manifest: "sha256:" <> String.duplicate("1", 64)}
+      iex> {:ok, record} = Record.apply_version(record, other)
+      iex> {record.version, record.edition, length(record.versions)}
+      {2, 2, 2}
   """
   @spec apply_version(t(), applied()) :: {:ok, t()} | :unchanged | {:error, Error.t()}
   def apply_version(%__MODULE__{} = record, applied) do
@@ -135,7 +202,8 @@ defmodule Exosuit.App.Record do
   @doc """
   Adds a version that does not run until it is deployed. The version that should run, and the state, do not change.
 
-  A host whose options name the manifest no longer changes the application by itself (`origin`).
+  A host whose options name the manifest no longer changes the application by itself (`origin`). wadm's command `put`
+  needs this function: wadm stores a model first, and deploys it by a second command.
   """
   @spec store_version(t(), applied()) :: {:ok, t()} | {:error, Error.t()}
   def store_version(%__MODULE__{} = record, applied) do
@@ -145,8 +213,9 @@ defmodule Exosuit.App.Record do
   end
 
   @doc """
-  Forgets a version. If it is the version that should run, the application is undeployed. `:last` if it is the only
-  one: delete the application instead.
+  Forgets a version. If it is the version that should run, the application is undeployed, and `version` is the newest
+  of those that are left. `:last` if it is the only one: delete the application instead. `:not_found` if the record has
+  no version of this number.
   """
   @spec delete_version(t(), pos_integer()) :: {:ok, t()} | :last | {:error, Error.t()}
   def delete_version(%__MODULE__{} = record, number) do
@@ -166,7 +235,8 @@ defmodule Exosuit.App.Record do
   @doc """
   Makes a version the one that should run: by default the newest that did not fail.
 
-  A failed version can be deployed by its number. Then it no longer counts as failed.
+  A failed version can be deployed by its number. Then it no longer counts as failed. `:not_found` if there is no
+  version of this number, or all versions failed.
   """
   @spec deploy(t(), pos_integer() | nil) :: {:ok, t()} | {:error, Error.t()}
   def deploy(record, number \\ nil)
@@ -188,7 +258,10 @@ defmodule Exosuit.App.Record do
   @spec undeploy(t()) :: t()
   def undeploy(%__MODULE__{} = record), do: written(%{record | state: :undeployed})
 
-  @doc "Goes back to the newest version before the current one that was deployed and did not fail."
+  @doc """
+  Goes back to the newest version before the current one that was deployed and did not fail. `:not_found` if there is
+  none.
+  """
   @spec rollback(t()) :: {:ok, t()} | {:error, Error.t()}
   def rollback(%__MODULE__{} = record) do
     case previous(record) do
@@ -200,7 +273,21 @@ defmodule Exosuit.App.Record do
   @doc """
   Marks the version that should run as failed, and goes back as `rollback/1` does.
 
-  Returns an error if another version should run by now, or if there is no older version.
+  Returns the error `:conflict` if another version should run by now, and `:not_found` if there is no older version.
+  Several members may report the same failure at once. The compare-and-set of the store lets one of them through, and
+  the others get `:conflict` here when they have read the new record.
+
+      iex> alias Exosuit.App.Record
+      iex> digest = "sha256:" <> String.duplicate("0", 64)
+      iex> version = %{model: digest, manifest: digest, objects: [], at: 0, by: "me"}
+      iex> {:ok, record} = Record.new("shop", version)
+      iex> {:ok, record} = Record.apply_version(record, %{version | objects: [digest]})
+      iex> {:ok, record} = Record.fail(record, 2, "it traps")
+      iex> {record.version, Record.fetch(record, 2).failed}
+      {1, "it traps"}
+      iex> {:error, error} = Record.fail(record, 2, "it traps")
+      iex> error.reason
+      :conflict
   """
   @spec fail(t(), pos_integer(), String.t()) :: {:ok, t()} | {:error, Error.t()}
   def fail(%__MODULE__{state: :deployed, version: number} = record, number, reason) do
@@ -232,12 +319,12 @@ defmodule Exosuit.App.Record do
 
   @doc """
   The version that should run, with the digest of its model. If an application was deleted and applied again, its
-  versions have the same numbers as before, but other models.
+  versions have the same numbers as before, but other models. Compare targets, never numbers.
   """
   @spec target(t()) :: {pos_integer(), Digest.t()}
   def target(%__MODULE__{} = record), do: {record.version, current(record).model}
 
-  @doc "The version that a rollback goes back to, or `nil`."
+  @doc "The version that a rollback goes back to, or `nil`. A version that only was stored does not count."
   @spec previous(t()) :: version() | nil
   def previous(%__MODULE__{} = record) do
     newest(record, &(&1.deployed and &1.version < record.version))
@@ -248,7 +335,20 @@ defmodule Exosuit.App.Record do
 
   If a store was restored from a backup, somebody may have applied a version to a record of a lower edition.
   Versions of that record that are newer than all versions of the winner are added, and deployed if they were
-  deployed there, so that no apply is lost.
+  deployed there, so that no apply is lost. Of these, a version that was superseded in its own store is left out,
+  because nobody wants it any more.
+
+  The result does not depend on the order of the arguments. Hosts that merge the same two records therefore write the
+  same one, and their compare-and-set does not alternate between two contents. Between equal editions, the record
+  whose newest version is younger wins, then a hash of the content decides.
+
+      iex> alias Exosuit.App.Record
+      iex> digest = "sha256:" <> String.duplicate("0", 64)
+      iex> version = %{model: digest, manifest: digest, objects: [], at: 0, by: "me"}
+      iex> {:ok, backup} = Record.new("shop", version)
+      iex> latest = Record.undeploy(backup)
+      iex> Record.merge(backup, latest) == latest and Record.merge(latest, backup) == latest
+      true
   """
   @spec merge(t(), t()) :: t()
   def merge(%__MODULE__{} = one, %__MODULE__{} = other) do
@@ -279,11 +379,11 @@ defmodule Exosuit.App.Record do
     %{record | versions: Enum.map(record.versions, &Map.merge(added, &1))}
   end
 
-  @doc "Whether the code of a version may replace code of another issuer."
+  @doc "Whether the code of a version may replace code of another issuer. False for an unknown version."
   @spec issuer_change?(t(), pos_integer()) :: boolean()
   def issuer_change?(record, number), do: match?(%{issuer_change: true}, fetch(record, number))
 
-  @doc "As JSON, at most 64 KiB."
+  @doc "As JSON, at most 64 KiB. Above that, the error is `:limit`."
   @spec encode(t()) :: {:ok, String.t()} | {:error, Error.t()}
   def encode(%__MODULE__{} = record) do
     with {:ok, text} <- record |> Map.from_struct() |> Json.encode() do
@@ -296,6 +396,15 @@ defmodule Exosuit.App.Record do
   @doc """
   Reads the record of `name`. If the record has a newer schema, returns `{:newer, schema}`: hosts leave such an
   application running as it is, and never rewrite its record.
+
+  Any text may be given. The error is `:limit` for a text above 64 KiB, and `:invalid_input` for one that is not a
+  record of this name. All fields are checked, because another program may have written them.
+
+      iex> Exosuit.App.Record.decode("shop", ~s({"schema": 2, "name": "shop"}))
+      {:newer, 2}
+      iex> {:error, error} = Exosuit.App.Record.decode("shop", "{}")
+      iex> error.reason
+      :invalid_input
   """
   @spec decode(String.t(), binary()) ::
           {:ok, t()} | {:newer, pos_integer()} | {:error, Error.t()}

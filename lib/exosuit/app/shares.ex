@@ -9,10 +9,43 @@ defmodule Exosuit.App.Shares do
   share. It also writes the table of snapshots, which callers read without asking a process (`Exosuit.App.Reader`).
   The member and this process end together (`Exosuit.App.Supervisor`).
 
+  ## The life of an order
+
+      make ──► waits (one per application; a newer one replaces it)
+                 │ the order before it has ended
+                 ▼
+               a task: Runner.run ──► finished ──► {:applied, …} to the member
+                 ▲                       │
+                 │                       ├─ refused, may work later: again after `Exosuit.Retry`'s pause
+                 └───────────────────────┘
+                                         └─ then looks: later states go to the member as {:health, …}
+
+  An order cannot be withdrawn once it runs: its task may be in the middle of an update. A newer order waits for it. It
+  gets the links that the order before it left (`former`), which are known only then.
+
+  ## Callers that wait
+
+  A caller of `await/4` gets its answer when the outcome is known here *and* in the member. `untold` counts the
+  outcomes that were cast to the member and not acknowledged (`told/2`). Without it, a caller could read a status that
+  is older than the answer it just got. Waiting callers are checked after each change, and at each tick (500 ms) for
+  their timeouts.
+
+  ## Strays
+
+  An application may run here without an order: it was served alone, or the member crashed and its copy did not have
+  it. At each tick, this process looks for specifications of such applications, and stops them. It does so only while
+  the store's whole content and all members are known, because before that it cannot tell what belongs here.
+
+  ## Bounds
+
+  - one task for each application; one waiting order for each
+  - a look at the host's workloads every 300 ms at most, however many events come
+  - the outcome of a deleted application is kept for a minute, for callers that ask late
+
   ## Messages
 
   Casts `{:applied, app, version, share, outcomes}` and `{:health, app, version, outcomes}` to the member, as
-  `Exosuit.App.Machine` takes them.
+  `Exosuit.App.Machine` takes them. Subscribes to the events of its host.
   """
 
   use Exosuit.Server, hides_state: true
@@ -66,7 +99,8 @@ defmodule Exosuit.App.Shares do
   end
 
   @doc """
-  Orders a share. The orders of an application are carried out in the order of these calls. Does not wait.
+  Orders a share. The orders of an application are carried out in the order of these calls, apart from those that a
+  later one replaces while they wait. Does not wait.
   """
   @spec make(Instance.t(), order()) :: :ok
   def make(instance, order), do: GenServer.cast(via(instance), {:make, order})
@@ -74,6 +108,9 @@ defmodule Exosuit.App.Shares do
   @doc """
   Takes the member's facts: its own state, the members (`nil`: unchanged), and the applications that changed.
   Returns at once.
+
+  The member calls this after the orders of the same event. Messages between two processes keep their order, so this
+  process never knows a record without the order that follows from it.
   """
   @spec know(Instance.t(), member(), Placement.candidates() | nil, [
           {String.t(), Snapshot.t() | nil}
@@ -84,7 +121,12 @@ defmodule Exosuit.App.Shares do
 
   @doc """
   Waits until this host has made its share of a version, or need not make it any more. Blocks the calling process.
-  Returns an error if another version replaced it, or if the timeout has passed.
+
+  - `:conflict`: another version replaced it
+  - `:deadline`: the timeout has passed; the text says what is missing
+  - `:unavailable`: this process restarted in the meantime
+
+  `Exosuit.App.Progress` decides.
   """
   @spec await(Instance.t(), String.t(), Progress.goal(), timeout()) ::
           {:ok, [Progress.step()]} | {:error, Error.t()}
@@ -95,7 +137,8 @@ defmodule Exosuit.App.Shares do
 
   @doc """
   Runs an application on this host alone, while the lattice cannot be reached and this host has no record of the
-  application. Blocks the calling process. `sources` are the objects of the model.
+  application. Blocks the calling process, without a limit, until the order has ended. `sources` are the objects of the
+  model, by their digests. If the store is up or the application has a record here, returns `{:ok, []}` at once.
   """
   @spec serve_alone(Instance.t(), String.t(), Model.t(), map()) ::
           {:ok, [Progress.step()]} | {:error, Error.t()}
@@ -107,11 +150,17 @@ defmodule Exosuit.App.Shares do
   @spec told(Instance.t(), String.t()) :: :ok
   def told(instance, app), do: GenServer.cast(via(instance), {:told, app})
 
-  @doc "Makes the share of an application again: failed parts are tried at once."
+  @doc """
+  Makes the share of an application again: failed parts are tried at once. Does nothing while an order of the
+  application runs or waits, or if there never was one. Does not wait.
+  """
   @spec retry(Instance.t(), String.t()) :: :ok
   def retry(instance, app), do: GenServer.cast(via(instance), {:retry, app})
 
-  @doc "The table of snapshots. Waits until the member has read its copy."
+  @doc """
+  The table of snapshots. Waits until the member has read its copy, for 30 s at most; `:unavailable` after that, or
+  while this process restarts. Once the table is filled, no process is asked.
+  """
   @spec table(Instance.t()) :: {:ok, Snapshots.table()} | {:error, Error.t()}
   def table(instance) do
     case Snapshots.table(instance, __MODULE__) do
@@ -120,7 +169,7 @@ defmodule Exosuit.App.Shares do
     end
   end
 
-  @doc "The error while the processes of this host's applications start."
+  @doc "The error `:unavailable` while the processes of this host's applications start."
   @spec starting() :: Error.t()
   def starting,
     do:
@@ -129,7 +178,7 @@ defmodule Exosuit.App.Shares do
         "the processes of applications are restarting on this host: try again"
       )
 
-  @doc "The names of the hosts that this host knows, by their ids."
+  @doc "The friendly names of the hosts that this host knows by their heartbeats, by their ids; its own among them."
   @spec names(Instance.t()) :: Overview.names()
   def names(instance) do
     peers = for peer <- Lattice.Peers.list(instance), do: {peer.host_id, peer.friendly_name}

@@ -2,6 +2,9 @@ defmodule Exosuit.App.Shown do
   @moduledoc """
   The facts that a member has already passed on to `Exosuit.App.Shares`, so that it passes on only changes. Pure.
 
+  The member asks after each event, and most events change nothing that a caller could see: a beat, a tick, an echo of
+  its own write. Without this comparison, each would copy snapshots between processes.
+
   - `facts`: the member's own state
   - `candidates`: the members of the lattice
   - `snapshots`: the applications, by their names
@@ -21,7 +24,10 @@ defmodule Exosuit.App.Shown do
 
   defstruct [:facts, :candidates, snapshots: %{}]
 
-  @doc "The changes since the last call, or `nil` for none. Only the applications in `apps` are compared."
+  @doc """
+  The changes since the last call, or `nil` for none. Only the applications in `apps` are compared: those that the
+  machine names as touched by the event. The snapshot `nil` says that an application is gone.
+  """
   @spec news(t(), Shares.member(), Machine.t(), [String.t()]) :: {news() | nil, t()}
   def news(shown, facts, machine, apps) do
     candidates = Machine.candidates(machine)

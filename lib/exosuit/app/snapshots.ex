@@ -2,14 +2,30 @@ defmodule Exosuit.App.Snapshots do
   @moduledoc """
   A table of snapshots of all applications. `Exosuit.App.Shares` is its only writer, and any process reads it.
   Questions about applications therefore neither wait for a process nor delay one.
+
+  | row | content |
+  |---|---|
+  | `{:candidates, candidates}` | the members, prepared for placement |
+  | `{{:app, name}, snapshot}` | one application |
+
+  Rows are written one by one, so that a reader may see the members of one moment and an application of another. Each
+  row by itself is consistent, and the next look shows the rest.
+
+  The table belongs to its writer and ends with it. A reader that holds it at that moment gets an `ArgumentError`, which
+  `Exosuit.App.Reader` turns into the error `:unavailable`. The table is found through the registry of names, because a
+  named table would need an atom for each host.
   """
 
   alias Exosuit.{Instance, Registries}
   alias Exosuit.App.{Placement, Snapshot}
 
+  @typedoc "The table. Everybody may read it, and only its owner writes."
   @type table :: :ets.tid()
 
-  @doc "An empty table of the calling process, which is registered under this role of the host."
+  @doc """
+  An empty table of the calling process, which is registered under this role of the host. The table becomes a part of
+  the registered value, and disappears with the registration.
+  """
   @spec new(atom(), module()) :: table()
   def new(host, role) do
     table = :ets.new(:exosuit_applications, [:set, :protected, read_concurrency: true])
@@ -47,7 +63,7 @@ defmodule Exosuit.App.Snapshots do
     end
   end
 
-  @doc "The names of all applications, sorted."
+  @doc "The names of all applications, sorted. Copies the names alone."
   @spec apps(table()) :: [String.t()]
   def apps(table) do
     table |> :ets.select([{{{:app, :"$1"}, :_}, [], [:"$1"]}]) |> Enum.sort()

@@ -9,12 +9,41 @@ defmodule Exosuit.App.Status do
     not run. A singleton that waits for its lease is `:waiting`, with the number 0
   - `refused`: the workloads of `version` that the host refuses for good, with the reasons. Placement passes
     this host over for them until another version is deployed
-  - `problem`: the reason why the host does not change to the version that should run, such as `waits for a slot`
+  - `problem`: the reason why the host does not change to the version that should run, for people
+
+  ## Who acts on it
+
+  | reader | what it looks for |
+  |---|---|
+  | `Exosuit.App.Machine.Handover` of another member | `:running` in the target version: its own part may end |
+  | the same, for a singleton | `:waiting` as well: this member is ready, and only lacks the lease |
+  | `Exosuit.App.Machine.View` of every member | `refused`: placement passes this host over |
+  | `Exosuit.App.Machine.Failure` of another member | `:running`: the version works, so a failure is its own fault |
+  | `Exosuit.App.Overview` | all of it, for people |
+
+  A status is never proof that a host still lives: it stays in the store after a crash. Readers therefore look at the
+  statuses of members alone. The hourly sweep deletes those of lost hosts.
+
+  ## Bounds
+
+  A status has at most 64 KiB as JSON, and each reason 512 bytes. If all reasons together are too much, `encode/1`
+  leaves them out and keeps the states, because other members act on the states.
   """
 
   alias Exosuit.{Error, Json}
 
+  @typedoc """
+  The state of a workload on this host.
+
+  - `:starting`: it was ordered, and does not run yet, or starts again
+  - `:running`: as many as `count` may run at a time
+  - `:leaving`: it runs, and ends when another member runs it
+  - `:refused`: the host cannot run it; `detail` has the reason
+  - `:waiting`: a singleton that would run if this host had its lease
+  """
   @type state :: :running | :starting | :refused | :leaving | :waiting
+
+  @typedoc "How many instances the host was told to run of a workload, and how far it got."
   @type workload :: %{count: non_neg_integer(), state: state(), detail: String.t() | nil}
   @type t :: %__MODULE__{
           schema: pos_integer(),
@@ -38,7 +67,13 @@ defmodule Exosuit.App.Status do
     "waiting" => :waiting
   }
 
-  @doc "Whether the status is about this version with this model."
+  @doc """
+  Whether the status is about this version with this model (`Exosuit.App.Record.target/1`). False without a status.
+
+      iex> alias Exosuit.App.Status
+      iex> Status.about?(%Status{version: 2, model: "sha256:b"}, {2, "sha256:a"})
+      false
+  """
   @spec about?(t() | nil, {pos_integer(), String.t()}) :: boolean()
   def about?(%__MODULE__{version: version, model: model}, {version, model}), do: true
   def about?(_other, _version_and_model), do: false
@@ -49,14 +84,27 @@ defmodule Exosuit.App.Status do
     about?(status, version_and_model) and match?(%{state: :running}, status.workloads[workload])
   end
 
-  @doc "Whether this host runs the singleton in this version, or would if it had the lease."
+  @doc """
+  Whether this host runs the singleton in this version, or would if it had the lease.
+
+      iex> alias Exosuit.App.Status
+      iex> waits = %{count: 0, state: :waiting, detail: nil}
+      iex> Status.ready?(%Status{version: 1, model: "m", workloads: %{"db" => waits}}, {1, "m"}, "db")
+      true
+  """
   @spec ready?(t() | nil, {pos_integer(), String.t()}, String.t()) :: boolean()
   def ready?(status, version_and_model, workload) do
     about?(status, version_and_model) and
       match?(%{state: state} when state in [:waiting, :running], status.workloads[workload])
   end
 
-  @doc "A reason for people, as a status holds it: one line of at most 512 bytes."
+  @doc """
+  A reason for people, as a status holds it: one line of at most 512 bytes. A longer one is cut to 120 characters, so
+  that the bound holds for every alphabet.
+
+      iex> Exosuit.App.Status.detail("no\\n  room")
+      "no room"
+  """
   @spec detail(Error.t() | String.t()) :: String.t()
   def detail(%Error{} = error), do: error |> Exception.message() |> detail()
 
@@ -66,7 +114,9 @@ defmodule Exosuit.App.Status do
     if byte_size(line) <= @max_detail, do: line, else: String.slice(line, 0, 120) <> "…"
   end
 
-  @doc "As JSON, at most 64 KiB. Above that, the reasons of its workloads are left out."
+  @doc """
+  As JSON, at most 64 KiB. Above that, the reasons of its workloads are left out. `:limit` if it is too large even so.
+  """
   @spec encode(t()) :: {:ok, String.t()} | {:error, Error.t()}
   def encode(%__MODULE__{} = status) do
     case Json.encode(Map.from_struct(status)) do
@@ -76,7 +126,10 @@ defmodule Exosuit.App.Status do
     end
   end
 
-  @doc "Reads a status. A newer schema is an error `:unavailable`."
+  @doc """
+  Reads a status; any text may be given. A newer schema is an error `:unavailable`, another text that is not a status
+  `:invalid_input`, and one above 64 KiB `:limit`. States become atoms of a fixed set.
+  """
   @spec decode(binary()) :: {:ok, t()} | {:error, Error.t()}
   def decode(text) when byte_size(text) <= @max_bytes do
     case Json.decode(text) do

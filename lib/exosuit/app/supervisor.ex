@@ -11,6 +11,35 @@ defmodule Exosuit.App.Supervisor do
 
   Shares and Member know only together what runs, so each restarts with the other. Both may crash repeatedly while
   actors and providers keep running: a new member starts from the host's copy and from the lattice's store.
+
+  ## Who does what
+
+        the store ──watch──► Member ──orders, snapshots──► Shares ──tasks──► the host
+        the bus ───beats───►   │ ▲                           │                 │
+                               │ └──────── outcomes ─────────┘ ◄── events ─────┘
+                          tasks: writes, fetches
+
+  | process | may wait for | holds |
+  |---|---|---|
+  | Member | nothing: its beats are due every two seconds | the state of `Exosuit.App.Machine` |
+  | Shares | nothing: it answers callers and takes outcomes | orders, waiting callers, the table of snapshots |
+  | Tasks | the store, disks, compilers, draining calls | one fetch, write or share each |
+  | KeptObjects | nothing | at most 256 MiB of objects |
+
+  ## What a crash costs
+
+  | ended | effect |
+  |---|---|
+  | a task | its purpose gets the error `:internal`, and is tried again after a pause |
+  | Member or Shares | all children restart, and the tasks end |
+  | the registry of names | Anchor ends with it, and all children restart to register again |
+
+  A deployment that a task began goes on in a process of its own (`Exosuit.Host.Unattended`), so that it is never left
+  half made. The new member orders all shares of its copy again. An order that meets such a deployment gets the error
+  `:conflict`, and is made again after a pause.
+
+  A lease of a singleton does not depend on these processes: `Exosuit.Host.Leases` ends the singleton in time even if
+  the member never comes back.
   """
   use Supervisor
 

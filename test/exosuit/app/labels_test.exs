@@ -4,6 +4,8 @@ defmodule Exosuit.App.LabelsTest do
   alias Exosuit.App.{Labels, Record}
   alias Exosuit.Model.Digest
 
+  doctest Labels
+
   defp record(labels) do
     [first | others] = for {label, n} <- Enum.with_index(labels), do: applied(label, n)
     {:ok, record} = Record.new("shop", first)

@@ -4,6 +4,8 @@ defmodule Exosuit.App.LeaseTest do
 
   alias Exosuit.App.Machine.{Lease, Options}
 
+  doctest Lease
+
   @length 15_000
   @mine %{holder: "N1", length: @length}
   @theirs %{holder: "N2", length: @length}

@@ -7,6 +7,8 @@ defmodule Exosuit.App.MachineTest do
   alias Exosuit.Error
   alias Exosuit.Model.{Application, Digest, Workload}
 
+  doctest Machine
+
   @bad Error.new(:invalid_module, "it is not Wasm")
 
   defp member(id), do: %{id: id, labels: %{}, features: [], schema: 1}

@@ -4,6 +4,8 @@ defmodule Exosuit.App.OverviewTest do
   alias Exosuit.App.{Overview, Placement, Snapshot}
   alias Exosuit.Model.Workload
 
+  doctest Overview
+
   test "what has no place is told with what its hosts lack" do
     clock = "exosuit+module://Clock"
     assert [why] = unplaced(clock, "eu", [member(%{"zone" => "us"}, ["module:Clock"])])

@@ -4,6 +4,8 @@ defmodule Exosuit.App.StatusTest do
   alias Exosuit.App.Status
   alias Exosuit.{Error, Json}
 
+  doctest Status
+
   @status %Status{
     version: 2,
     model: "sha256:b",

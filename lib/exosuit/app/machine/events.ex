@@ -1,6 +1,37 @@
 defmodule Exosuit.App.Machine.Events do
-  @moduledoc false
-  # How each event changes the state of a member machine. `Exosuit.App.Machine.Steps` decides what to do about it.
+  @moduledoc """
+  How each event changes the state of a member machine. `Exosuit.App.Machine.Steps` decides what to do about it.
+
+  An event changes facts, and marks the applications that it concerns as dirty. It decides nothing. Exceptions are
+  actions that need no decision: a beat for a new member, an event for people, and a new generation for a store that
+  has none or is behind.
+
+  ## Which events mean what
+
+  | event | facts that change | dirty |
+  |---|---|---|
+  | `:tick`, `:bus`, `:store` | time, connections, lost members, pauses that are over | busy applications, or all |
+  | `:beat` | a member | all, if it is new or has other facts |
+  | `:left` | the member is marked; the next tick removes it | none yet |
+  | `:record`, `:record_deleted` | one record | that application |
+  | `:records_lost`, `:records_current` | which records the store holds | the lost ones; all |
+  | `:status`, `:slots`, `:lease` | one key of the store | that application |
+  | `:model`, `:objects` | what is on this host, or why it is not | the applications that use it |
+  | `:applied`, `:health` | what runs here | that application |
+  | `:written` | what the store holds | that application |
+
+  ## Three orders of arrival
+
+  What makes this module hard is that a write has two echoes, the answer of the store and the event of the watch, and
+  that either may come first, or the second never.
+
+  1. *Answer, then event*: the answer counts at once. The event repeats it, and its revision is not newer.
+  2. *Event, then answer*: a later event of another host may already have come. So an answer never replaces a fact of a
+     higher revision.
+  3. *Answer, no event*: the store was replaced by one that lacks the write. Events name only keys that an earlier
+     content had, so that nothing says this. `untold` has the writes that no event has shown, and when the whole content
+     arrives, those that are still in it count as lost.
+  """
 
   import Exosuit.App.Machine.State
 
@@ -11,7 +42,10 @@ defmodule Exosuit.App.Machine.Events do
   # Below this number of objects, none is forgotten.
   @objects 1_024
 
-  @doc "Takes an event, as `Exosuit.App.Machine` lists them."
+  @doc """
+  Takes an event, as `Exosuit.App.Machine` lists them. An event of a lease has its time as the last element, as the
+  member adds it. The answer to a write that is not under way is ignored.
+  """
   @spec event(State.t(), tuple()) :: State.t()
   def event(state, {:tick, now}), do: state |> at(now) |> remember()
 

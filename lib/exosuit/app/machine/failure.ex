@@ -4,16 +4,39 @@ defmodule Exosuit.App.Machine.Failure do
 
   A version fails if the host refuses a workload for good, or if not all of the share ran by the progress
   deadline. Once all of the share has run, the deadline does not apply any more.
+
+  ## Whose fault
+
+  A failure on one host may be the fault of the version (a bad module) or of the host (a full disk, a port in use). No
+  host can tell by itself. The rule goes by the others:
+
+  | the version ran here before | an older version to go back to | this host was updating | it runs elsewhere | then |
+  |---|---|---|---|---|
+  | yes | | | | the host refuses its share |
+  | no | no | | | the host refuses its share |
+  | no | yes | yes | | the version goes back |
+  | no | yes | no | no | the version goes back |
+  | no | yes | no | yes | the host refuses its share |
+
+  A host that refuses its share writes so into its status, and placement passes it over for the workloads that failed.
+  Only a final failure is refused; a late one still shows as starting. The third row is the price of rolling updates:
+  the others wait for the slot of this host, so that the rollout would stand still.
   """
 
   alias Exosuit.App.Machine.Share
   alias Exosuit.App.{Record, Status}
   alias Exosuit.Error
 
+  @typedoc "A reason for people for each workload, one line each."
   @type reasons :: %{optional(workload_id :: String.t()) => String.t()}
+
+  @typedoc "`:final` if a workload is refused for good, `:late` if the deadline has passed."
   @type t :: {:final | :late, reasons()}
 
-  @doc "The reasons why the version that the host should run fails, or `nil`."
+  @doc """
+  The reasons why the version that the host should run fails, or `nil`. The deadline counts from the last change of the
+  share.
+  """
   @spec of(Share.t(), Share.situation()) :: t() | nil
   def of(state, situation) do
     finals =
@@ -47,7 +70,12 @@ defmodule Exosuit.App.Machine.Failure do
       (state.from != nil or not runs_elsewhere?(situation))
   end
 
-  @doc "The reasons on one line, for people."
+  @doc """
+  The reasons on one line, for people, of at most 512 bytes.
+
+      iex> Exosuit.App.Machine.Failure.text(%{"echo" => "it traps", "db" => "no disk"}, "N1")
+      "host N1: db: no disk; echo: it traps"
+  """
   @spec text(reasons(), host_id :: String.t()) :: String.t()
   def text(reasons, host) do
     text =

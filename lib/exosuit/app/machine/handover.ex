@@ -6,6 +6,25 @@ defmodule Exosuit.App.Machine.Handover do
   passed. While the membership is frozen, the grace does not pass: the others may be cut off as well.
 
   A singleton ends here before it begins elsewhere: it goes on until the other member is ready to run it.
+
+  ## The life of a hand-over
+
+      placement moves it ──► goes on, `until` = now + grace
+                               │
+               ┌───────────────┼──────────────────┐
+               ▼               ▼                  ▼
+          all takers run it  the grace is over  placement brings it back
+               │               │                  │
+               └──► ends ◄─────┘                  └──► goes on as before
+
+  Nothing is agreed with the other member. It computes the same placement, starts its part, and writes a status; this
+  host reads that status. Until then, both run the workload. That is meant: calls are served without a gap.
+
+  The grace bounds how long two members run what one should. It does not pass while the membership is frozen. An
+  expired workload keeps its time, which is over, until the share lacks it. Without that, the next step would begin a
+  new grace.
+
+  Only the move of a running workload is handed over. What a record removes or makes fewer ends at once.
   """
 
   alias Exosuit.App.{Placement, Status}
@@ -40,6 +59,16 @@ defmodule Exosuit.App.Machine.Handover do
 
   @doc """
   Returns the workloads that go on, with their counts, and for each the latest time at which it ends.
+
+  Here `echo` moves to N2, which does not run it yet:
+
+      iex> situation = %{
+      ...>   running: %{"echo" => 2}, version: {1, "m"}, placed: %{}, target: {1, "m"}, known: ["echo"],
+      ...>   singletons: [], takers: fn "echo" -> [{"N2", 2}] end, statuses: %{}, now: 100,
+      ...>   frozen?: false, grace: 30_000
+      ...> }
+      iex> Exosuit.App.Machine.Handover.keep(%{}, situation)
+      {%{"echo" => 2}, %{"echo" => 30_100}}
   """
   @spec keep(leaving(), situation()) :: {Placement.share(), leaving()}
   def keep(leaving, situation) do

@@ -1,13 +1,31 @@
 defmodule Exosuit.App.Machine.Leases do
-  @moduledoc false
-  # The leases of all singletons in the state of a member machine: those that this host holds, and their next
-  # writes. If no other member can exist, there are no leases, and the host may run every singleton.
+  @moduledoc """
+  The leases of all singletons in the state of a member machine: those that this host holds, and their next writes. If
+  no other member can exist, there are no leases, and the host may run every singleton. `Exosuit.App.Machine.Lease` has
+  the rules for a single lease.
+
+  ## The way to a running singleton
+
+  1. Placement gives the singleton to this host. Its share step finds that the lease is not held, leaves the workload
+     out, and notes it under `waiting`.
+  2. `write/2` sees a wanted lease that is free, and asks for the write.
+  3. The write is accepted (`written/5`). The action `:hold` tells the host until when it may run the singleton, before
+     any process of it is started.
+  4. The application is dirty, its share step finds the lease held, and orders the workload.
+  5. `write/2` renews the lease every fifth of its length. Each accepted renewal is another `:hold`.
+
+  And back: a share that neither runs nor awaits the singleton makes `write/2` give the lease back. The write happens
+  only after the singleton has ended on this host (`Exosuit.App.Writes.lease/5`). From the moment of the request, the
+  host counts as not holding it.
+
+  Nothing is written while the store's content has not arrived, because the revision may be that of another store.
+  """
 
   import Exosuit.App.Machine.State
 
   alias Exosuit.App.Machine.{Lease, State}
 
-  @doc "Whether this host may run a singleton."
+  @doc "Whether this host may run a singleton now. Never while the host stops."
   @spec held?(State.t(), String.t(), String.t()) :: boolean()
   def held?(%{stopping?: true}, _app, _workload), do: false
   def held?(%{options: %{alone: true}}, _app, _workload), do: true
@@ -22,7 +40,10 @@ defmodule Exosuit.App.Machine.Leases do
         do: {id, holder}
   end
 
-  @doc "The leases of applications that are gone and that nobody renews, with their revisions."
+  @doc """
+  The leases of applications that are gone and that nobody renews, with their revisions. The sweep deletes them by
+  compare-and-set, so that a lease which somebody takes at that moment stays.
+  """
   @spec unused(State.t()) :: [{String.t(), String.t(), pos_integer()}]
   def unused(state) do
     for {app, leases} <- state.leases,
@@ -32,7 +53,10 @@ defmodule Exosuit.App.Machine.Leases do
         do: {app, id, revision}
   end
 
-  @doc "Whether this host may run any singleton by a lease, or a write of a lease is under way."
+  @doc """
+  Whether this host may run any singleton by a lease, or a write of a lease is under way. A stopping host waits until
+  this is false.
+  """
   @spec any?(State.t()) :: boolean()
   def any?(state) do
     held? =
@@ -43,7 +67,7 @@ defmodule Exosuit.App.Machine.Leases do
     Enum.any?(held?) or Enum.any?(state.pending, &match?({{:lease, _, _}, {:sent, _}}, &1))
   end
 
-  @doc "The reason why this host does not run a singleton that it should run and is ready to run."
+  @doc "The reason why this host does not run a singleton that it should run and is ready to run, on one line."
   @spec obstacle(State.t(), String.t(), String.t()) :: String.t()
   def obstacle(state, app, workload) do
     own = state.own
@@ -74,7 +98,10 @@ defmodule Exosuit.App.Machine.Leases do
     update(state, app, workload, &Lease.conflict(&1, value, revision, facts(state)))
   end
 
-  @doc "Notes that the store's content has arrived. Leases that were seen before do not count any more."
+  @doc """
+  Notes that the store's content has arrived. Leases that were seen before do not count any more, and all waits begin
+  anew. A lease that this host holds stays held: an accepted write granted it, whichever store took that write.
+  """
   @spec current(State.t()) :: State.t()
   def current(state) do
     facts = facts(state)
@@ -87,7 +114,10 @@ defmodule Exosuit.App.Machine.Leases do
     %{state | leases: leases, current_at: state.now}
   end
 
-  @doc "Notes that a write of this host was accepted: the host may run the singleton for a time."
+  @doc """
+  Notes that a write of this host was accepted. If it names this host, the host may run the singleton for a time, and
+  the action `:hold` says so. `sent_at` is when the write was requested.
+  """
   @spec written(State.t(), String.t(), String.t(), {Lease.value(), integer()}, pos_integer()) ::
           State.t()
   def written(state, app, workload, {value, sent_at}, revision) do

@@ -10,6 +10,30 @@ defmodule Exosuit.App.Machine.Records do
   that the store lacks was deleted if the store has the generation of the copy and is not behind it. Otherwise
   the store lost it. The same holds for a record that this host has written, if the store became unreadable
   before its watch showed the write.
+
+  ## Deleted or lost?
+
+  A missing key looks the same in both cases, and the wrong answer is costly: an application that stops everywhere, or a
+  deleted one that comes back. Two facts of the store decide:
+
+  | the store's generation | its position | a record of the copy that it lacks |
+  |---|---|---|
+  | as in the copy | not below that of the copy | was deleted while this host was away |
+  | as in the copy | below that of the copy | was lost: the store was restored from a backup (`:behind`) |
+  | another one | any | was lost: the store was made anew |
+  | none | any | was lost: the store is empty, or was never used (`:empty`) |
+
+  If it was lost, the host puts it back. In the last case and in the second, the host also writes a new generation.
+  Otherwise hosts that come later would take the repaired store for the one that they know, and its gaps for deletions.
+
+  ## Phases
+
+      :down ── link :up ──► :telling ── current/3 ──► :current
+        ▲                      │                         │
+        └──────── link :down ──┴─────────────────────────┘
+
+  While the store tells its content, revisions may be those of another store. Then neither the position nor the
+  comparison of revisions counts, and nothing is written.
   """
 
   alias Exosuit.App.Record
@@ -18,7 +42,9 @@ defmodule Exosuit.App.Machine.Records do
   @type newer :: {:newer, pos_integer(), source :: term() | nil}
 
   @typedoc """
-  `stored` is the record in the store, or `nil`. `newer` is the record in the store if it has a newer schema.
+  A record in both places. The record that should be in the store is `record`; what is there is `stored`, `nil` if it
+  lacks the record. If the two differ, `due/2` asks for a write. `revision` is for the compare-and-set, `nil` if the
+  store lacks the record. `newer` is the record in the store if it has a newer schema.
   """
   @type entry :: %{
           record: Record.t() | nil,
@@ -26,11 +52,18 @@ defmodule Exosuit.App.Machine.Records do
           revision: pos_integer() | nil,
           newer: newer() | nil
         }
+  @typedoc "The identity of a store's content, `nil` if it has none yet, and the revision of its last write."
   @type facts :: %{
           required(:generation) => String.t() | nil,
           required(:position) => non_neg_integer(),
           optional(atom()) => term()
         }
+  @typedoc """
+  - `entries`: by name
+  - `generation`, `position`: of the store that the entries come from
+  - `unseen`: from the copy, and not shown by the store's watch yet
+  - `untold`: written by this host, and not shown yet
+  """
   @type t :: %__MODULE__{
           entries: %{optional(String.t()) => entry()},
           generation: String.t() | nil,
@@ -40,8 +73,6 @@ defmodule Exosuit.App.Machine.Records do
           untold: MapSet.t(String.t())
         }
 
-  # `unseen`: from the copy, and not shown by the store's watch yet. `untold`: written by this host, and not
-  # shown yet.
   defstruct [
     :generation,
     entries: %{},
@@ -64,12 +95,15 @@ defmodule Exosuit.App.Machine.Records do
     }
   end
 
-  @doc "Notes whether the store can be read."
+  @doc "Notes whether the store can be read. After `:up`, it tells its whole content first."
   @spec link(t(), :up | :down) :: t()
   def link(records, :up), do: %{records | phase: :telling}
   def link(records, :down), do: %{records | phase: :down}
 
-  @doc "Notes a record in the store. Ignores revisions that are older than the known one."
+  @doc """
+  Notes a record in the store. Ignores revisions that are older than the known one. If this host knows the record in
+  another edition, the two are merged (`Exosuit.App.Record.merge/2`), and a result that the store lacks is written.
+  """
   @spec put(t(), String.t(), Record.t() | newer(), pos_integer()) :: t()
   def put(records, name, value, revision) do
     entry = records.entries[name]
@@ -82,7 +116,7 @@ defmodule Exosuit.App.Machine.Records do
     end
   end
 
-  @doc "Notes that the record was deleted in the store."
+  @doc "Notes that the record was deleted in the store. A write of it that was due is given up."
   @spec delete(t(), String.t()) :: t()
   def delete(records, name) do
     seen(%{records | entries: Map.delete(records.entries, name)}, name)
@@ -101,6 +135,18 @@ defmodule Exosuit.App.Machine.Records do
   @doc """
   Notes that the store's whole content has arrived. Returns whether the store is as expected, `:behind` the
   copy, or without a generation, and the names of the deleted and of the lost records.
+
+  `check?` is false only in tests that show that the comparison is needed. If the content was current before, writes of
+  this host that the store has not told of stay untold: their events come in a moment.
+
+      iex> alias Exosuit.App.Machine.Records
+      iex> copy = %{"shop" => {:newer, 2, "{}"}}
+      iex> known = Records.new(copy, %{generation: "g", position: 5})
+      iex> {:expected, ["shop"], [], _records} = Records.current(known, %{generation: "g", position: 6}, true)
+      iex> {:behind, [], ["shop"], _records} = Records.current(known, %{generation: "g", position: 4}, true)
+      iex> {kind, deleted, lost, _records} = Records.current(known, %{generation: "h", position: 9}, true)
+      iex> {kind, deleted, lost}
+      {:expected, [], ["shop"]}
   """
   @spec current(t(), facts(), boolean()) ::
           {:expected | :behind | :empty, deleted :: [String.t()], lost :: [String.t()], t()}
@@ -162,7 +208,10 @@ defmodule Exosuit.App.Machine.Records do
 
   def written(records, _name, _record, _revision), do: records
 
-  @doc "The write that this record needs, or `nil`."
+  @doc """
+  The write that this record needs, or `nil`: `:put_back` if the store lacks it, `:write` if it holds another one. `nil`
+  while the store's content has not arrived.
+  """
   @spec due(t(), String.t()) ::
           {:put_back, Record.t() | newer()} | {:write, Record.t(), pos_integer()} | nil
   def due(%__MODULE__{phase: :current} = records, name) do
@@ -190,7 +239,7 @@ defmodule Exosuit.App.Machine.Records do
 
   def due(_records, _name), do: nil
 
-  @doc "The record, `{:newer, record that this host understood last}`, or `nil`."
+  @doc "The record as it should be, `{:newer, record that this host understood last}`, or `nil`."
   @spec fetch(t(), String.t()) :: Record.t() | {:newer, Record.t() | nil} | nil
   def fetch(records, name) do
     case records.entries[name] do

@@ -1,12 +1,37 @@
 defmodule Exosuit.App.Machine.Report do
   @moduledoc """
   The status that a host writes about its share of an application.
+
+  `Exosuit.App.Machine.Steps` compares it with the status in the store after each step, and asks for a write if the two
+  differ. A write that failed is therefore repeated, and an unchanged status costs nothing.
+
+  Other members act on it: a hand-over ends when it says `:running`, placement passes over a member that refuses, and a
+  slow fetch is visible to people. Texts that change all the time are left out, because each change is a write.
+
+  | this host | reported as |
+  |---|---|
+  | was told to run it, and has not said anything | `:starting` |
+  | starts it, or starts it again | `:starting`, with the reason of the last failure |
+  | runs it | `:running` |
+  | runs it, and hands it over | `:leaving` |
+  | refuses it, for good or for now | `:refused`, with the reason |
+  | could run a singleton, but lacks its lease | `:waiting`, with the count 0 |
   """
 
   alias Exosuit.App.Machine.Share
   alias Exosuit.App.Status
 
-  @doc "The status of the share, or `nil` if there is nothing to report."
+  @doc """
+  The status of the share, or `nil` if there is nothing to report. While the host runs an older version, the status is
+  about that one; `problem` says why the newer one does not run yet.
+
+      iex> alias Exosuit.App.Machine.{Report, Share}
+      iex> Report.status(%Share{})
+      nil
+      iex> share = %Share{version: 1, model: "m", share: %{"echo" => 2}, reported: %{"echo" => :running}}
+      iex> Report.status(share).workloads
+      %{"echo" => %{count: 2, state: :running, detail: nil}}
+  """
   @spec status(Share.t()) :: Status.t() | nil
   def status(%Share{} = state) do
     {refused_version, _refused} = state.refused

@@ -8,6 +8,45 @@ defmodule Exosuit.App.Machine.Share do
   - `{:slots, slots}`: take or release a slot
   - `{:fail, version, reason}`: write that the version failed
 
+  ## A step
+
+  Each step begins with the same question, and takes the first answer that holds:
+
+  | situation | next |
+  |---|---|
+  | a singleton's lease has ended | it leaves the share at once, whatever comes next |
+  | a newer Exosuit wrote the record | the share stays as it is, without singletons |
+  | there is no record, or it is undeployed | the share becomes empty |
+  | the version failed, and goes back | `:fail`, if the store can be written |
+  | the members are not known yet | nothing |
+  | the model is not here | `:model` |
+  | placement gives this host nothing | only what is being handed over stays |
+  | another version runs here | fetch, take a slot, then `:apply` (see below) |
+  | this version runs, or nothing does | fetch what is missing, then `:apply` |
+
+  At its end, a step gives back a slot that this host needs no more.
+
+  ## The life of an update
+
+      runs version 1 ── record says 2 ──► fetches model and objects (1 goes on)
+                                               │ all here
+                                               ▼
+                                          asks for a slot (1 goes on) ── full: waits for a release
+                                               │ `:written`, then the slots name this host
+                                               ▼
+                                          :apply 2, `from: 1`, the deadline begins
+                                               │
+                        ┌──────────────────────┼─────────────────────────┐
+                        ▼ all runs             ▼ refused for good,       ▼ the same, and nothing
+                    `ran?`, slot back            or too late               to go back to
+                                               :fail, record says 1      the slot is given back
+
+  Objects are fetched before a slot is taken, so that a slow download delays this host alone. The slot is kept until
+  all of the new version has run. Therefore a version that does not start stops the rollout at its first host, or at
+  `max_unavailable` of them. A host that runs nothing of the application needs no slot: it takes nothing away.
+
+  ## Fields
+
   - `version`, `model`, `share`: the last share that the host was asked to run; `share` is empty if it should run
     nothing
   - `reported`: the last outcome of each workload that the host has reported since
@@ -21,6 +60,8 @@ defmodule Exosuit.App.Machine.Share do
   - `waiting`: a version, and its singletons that only lack a lease, with the reason why the host does not have it
   - `problem`: why the host does not run the version that it should run
   - `busy?`: whether the next step may need only time, without another event
+
+  `refused` and `waiting` name their version, because the share may still be that of an older one.
   """
 
   alias Exosuit.App.Machine.{Failure, Handover, Options, Slots}
@@ -28,8 +69,14 @@ defmodule Exosuit.App.Machine.Share do
   alias Exosuit.Error
   alias Exosuit.Model.Digest
 
+  @typedoc """
+  What a host says of a workload. With `final?`, another try with the same code and settings would fail the same way
+  (`Exosuit.Retry.final?/1`), and the version fails here.
+  """
   @type outcome ::
           :running | {:starting, Error.t() | nil} | {:refused, Error.t(), final? :: boolean()}
+
+  @typedoc "What a step asks the machine for."
   @type request ::
           {:model, Digest.t()}
           | {:objects, pos_integer(), [Digest.t()]}
@@ -40,6 +87,9 @@ defmodule Exosuit.App.Machine.Share do
   @typedoc """
   The machine's facts about the application.
 
+  - `own`: the id of this host; `options`: with the rollout settings of the manifest
+  - `frozen?`: whether this host is cut off, or was until just now (`Exosuit.App.Machine.Members`)
+  - `known?`: whether the members can be relied on, so that a share can be computed
   - `record`: as `Exosuit.App.Machine.Records.fetch/2` gives it
   - `model`: of the version that should run, `nil` until it is here
   - `placed`: the share that placement gives to this member
@@ -105,16 +155,21 @@ defmodule Exosuit.App.Machine.Share do
     busy?: false
   ]
 
-  @doc "The part for the copy on disk, with which a host goes on after a restart."
+  @doc """
+  The part for the copy on disk, with which a host goes on after a restart. What the host reported is left out,
+  because its processes may have ended since. With it goes `leaving`: only a workload that is known to run is handed
+  over.
+  """
   @spec copy(t()) :: map()
   def copy(share), do: Map.take(share, [:version, :model, :share, :ran?, :from, :leased])
 
-  @doc "A share from a copy."
+  @doc "A share from a copy, as `copy/1` made it. Nothing is reported of it yet."
   @spec from_copy(map()) :: t()
   def from_copy(copy), do: struct!(__MODULE__, copy)
 
   @doc """
-  Notes the outcome of a share. Ignores the outcome of any share but the current one.
+  Notes the outcome of a share. Ignores the outcome of any share but the current one: the order for
+  the current one is on its way, and its outcome follows.
   """
   @spec applied(t(), pos_integer(), Placement.share(), %{optional(String.t()) => outcome()}) ::
           t()
@@ -124,7 +179,10 @@ defmodule Exosuit.App.Machine.Share do
 
   def applied(state, _version, _other, _outcome), do: state
 
-  @doc "Notes the present states of workloads of a version."
+  @doc """
+  Notes the present states of workloads of a version. Reports about another version, or about workloads that
+  are not in the share, are ignored.
+  """
   @spec reported(t(), pos_integer(), %{optional(String.t()) => outcome()}) :: t()
   def reported(%__MODULE__{version: version} = state, version, outcomes) do
     outcomes = Map.take(outcomes, Map.keys(state.share))
@@ -146,18 +204,25 @@ defmodule Exosuit.App.Machine.Share do
      [{:apply, state.version, share}]}
   end
 
-  @doc "Whether all of the share runs."
+  @doc "Whether all of the share runs. True for an empty share."
   @spec running?(t()) :: boolean()
   def running?(state) do
     Enum.all?(state.share, fn {workload, _count} -> state.reported[workload] == :running end)
   end
 
-  @doc "The workloads of this version that the host refuses for good, with the reasons."
+  @doc """
+  The workloads of this version that the host refuses for good, with the reasons. Placement passes this host over for
+  them. A new version, or the same one with another model, is tried again.
+  """
   @spec refused(t(), Handover.version()) :: %{optional(String.t()) => String.t()}
   def refused(%__MODULE__{refused: {version, refused}}, version), do: refused
   def refused(_state, _other), do: %{}
 
-  @doc "The next step."
+  @doc """
+  The next step. The machine calls it after each event that concerns the application. Without a change of the
+  situation, a second call requests nothing but fetches and writes, which `Exosuit.App.Machine.State.request/4` asks for
+  once.
+  """
   @spec step(t(), situation()) :: {t(), [request()]}
   def step(state, situation) do
     {state, lapsed} = lapse(%{state | problem: nil, waiting: {nil, %{}}}, situation)

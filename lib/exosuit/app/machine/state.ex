@@ -1,15 +1,42 @@
 defmodule Exosuit.App.Machine.State do
-  @moduledoc false
-  # The state of a member machine, and the small changes that events and steps are made of.
-  #
-  # - `dirty`: applications for which something changed
-  # - `busy`: applications whose next step may need only time
-  # - `settled`: applications that the last event concerned
-  # - `pending`: writes and fetches by key that are under way or wait for a retry; each is requested once
-  # - `errors`: the reasons of the last failed fetches
-  # - `most_objects`: the number of `objects` above which those that no version names are forgotten
-  # - `current_at`: when the store's content last arrived
-  # - `untold`: the statuses and slots that this host wrote and that no event of the store has shown since
+  @moduledoc """
+  The state of a member machine, and the small changes that events and steps are made of.
+
+  What this host knows of the lattice:
+
+  - `own`: the id of this host; `now`: the latest time of any event, which never goes back
+  - `members`, `candidates`: the members, and the same prepared for placement; `known?`: whether they can be relied on
+  - `records`: the records (`Exosuit.App.Machine.Records`)
+  - `statuses`: by application, then by host, as the store has them
+  - `slots`: by application, with the revision for the next compare-and-set
+  - `leases`: by application, then by workload (`Exosuit.App.Machine.Lease`)
+  - `current_at`: when the store's content last arrived
+  - `untold`: the statuses and slots that this host wrote and that no event of the store has shown since
+
+  What this host has and runs:
+
+  - `shares`: by application (`Exosuit.App.Machine.Share`)
+  - `placed`: the share that placement gives to this host. Kept because placement costs most of a step; an application
+    is removed from it when its record, its refusals or the members change
+  - `models`: by digest. Those that nothing needs are dropped when the next one arrives
+  - `objects`: the digests of objects that are on this host, as far as fetches said so
+  - `most_objects`: how many `objects` there may be before those that no version names are forgotten
+  - `stopping?`: the host stops, and may run no singleton any more
+
+  What is to be done:
+
+  - `dirty`: applications for which something changed, or `:all`
+  - `busy`: applications whose next step may need only time
+  # time
+  - `settled`: applications that the last event concerned
+  - `pending`: writes and fetches by key that are `{:sent, value}` or `{:wait, until, app}`; each is requested once
+  - `errors`: the reasons of the last failed fetches, by key
+  - `unkept?`: the copy on disk is out of date
+  - `actions`: the actions of the current event, the last one first
+
+  All maps are by names from the store. They are bounded by what the store holds, and by 4 096 members. Entries of
+  applications that are gone are removed, so that the state does not grow with the history of a lattice.
+  """
 
   alias Exosuit.App.{Model, Placement, Record, Status}
   alias Exosuit.App.Machine.{Lease, Members, Options, Records, Share, Slots}
@@ -73,21 +100,21 @@ defmodule Exosuit.App.Machine.State do
     actions: []
   ]
 
-  @doc "Sets the time, which never goes back."
+  @doc "Sets the time. A time before the last one counts as the last one, so that no deadline moves away."
   @spec at(t(), integer()) :: t()
   def at(state, now), do: %{state | now: max(state.now, now)}
 
-  @doc "Adds an action."
+  @doc "Adds an action. The machine returns them in the order of these calls."
   @spec act(t(), tuple() | :beat) :: t()
   def act(state, action), do: %{state | actions: [action | state.actions]}
 
-  @doc "Marks an application, or all of them, as changed."
+  @doc "Marks an application, or all of them (`nil`), as changed."
   @spec dirty(t(), String.t() | nil) :: t()
   def dirty(%{dirty: :all} = state, _app), do: state
   def dirty(state, nil), do: %{state | dirty: :all}
   def dirty(state, app), do: %{state | dirty: MapSet.put(state.dirty, app)}
 
-  @doc "Marks the copy on disk as out of date."
+  @doc "Marks the copy on disk as out of date. At the end of the event, one action `:keep` follows."
   @spec unkept(t()) :: t()
   def unkept(state), do: %{state | unkept?: true}
 
@@ -95,7 +122,7 @@ defmodule Exosuit.App.Machine.State do
   @spec unplace(t(), String.t()) :: t()
   def unplace(state, app), do: %{state | placed: Map.delete(state.placed, app)}
 
-  @doc "Takes changed members: all placements are computed anew."
+  @doc "Takes changed members: all placements are computed anew. Hashes the members once for all applications."
   @spec changed_members(t()) :: t()
   def changed_members(state) do
     candidates = Placement.candidates(Members.list(state.members))
@@ -119,7 +146,10 @@ defmodule Exosuit.App.Machine.State do
     end
   end
 
-  @doc "Requests a write or a fetch, unless it is under way or waits for a retry."
+  @doc """
+  Requests a write or a fetch, unless it is under way or waits for a retry. `value` is the written value. It comes back
+  with the answer, because the state may have changed by then.
+  """
   @spec request(t(), term(), term(), tuple()) :: t()
   def request(state, key, value, action) do
     if is_map_key(state.pending, key),
@@ -127,7 +157,10 @@ defmodule Exosuit.App.Machine.State do
       else: act(%{state | pending: Map.put(state.pending, key, {:sent, value})}, action)
   end
 
-  @doc "Notes that a write or a fetch for this application failed: it is tried again after a pause."
+  @doc """
+  Notes that a write or a fetch for this application failed: it is tried again after a pause. The pause is `retry`, but a
+  tenth of its length for a lease (1.5 s): its holder needs several tries before it ends.
+  """
   @spec wait(t(), term(), String.t() | nil) :: t()
   def wait(state, key, app) do
     until = state.now + pause(state.options, key)
@@ -138,7 +171,10 @@ defmodule Exosuit.App.Machine.State do
   defp pause(options, {:lease, _app, _workload}), do: div(options.lease, 10)
   defp pause(options, _key), do: options.retry
 
-  @doc "Ends the pause before the next write of a key, because the key has changed in the store."
+  @doc """
+  Ends the pause before the next write of a key, because the key has changed in the store. A write that is under way
+  goes on, and gets its conflict.
+  """
   @spec answered(t(), term()) :: t()
   def answered(state, key) do
     case state.pending[key] do
@@ -163,7 +199,7 @@ defmodule Exosuit.App.Machine.State do
     %{state | errors: errors}
   end
 
-  @doc "The digests of the models that this host needs."
+  @doc "The digests of the models that this host needs: of the current version of each record, and of what runs."
   @spec needed_models(t()) :: [Digest.t()]
   def needed_models(state) do
     of_records =
@@ -174,7 +210,7 @@ defmodule Exosuit.App.Machine.State do
     Enum.uniq(of_records ++ of_shares)
   end
 
-  @doc "The digests of the objects that a kept version of any application names."
+  @doc "The digests of the objects that a kept version of any application names. Looks at all versions of all records."
   @spec named_objects(t()) :: MapSet.t(Digest.t())
   def named_objects(state) do
     for {_name, %{record: %Record{versions: versions}}} <- state.records.entries,

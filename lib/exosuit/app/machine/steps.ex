@@ -1,8 +1,23 @@
 defmodule Exosuit.App.Machine.Steps do
-  @moduledoc false
-  # The next steps of each changed application: the record that the store should hold, the share that the host
-  # should run, and the status that reports the share. Each step depends on the state alone, not on the event that
-  # led to it.
+  @moduledoc """
+  The next steps of each changed application: the record that the store should hold, the share that the host should
+  run, the leases that it needs, and the status that reports the share. Each step depends on the state alone, not on
+  the event that led to it.
+
+  The order within an application matters:
+
+  1. *The record.* If the store lost it, it is put back, before anything is derived from a store that lacks it.
+  2. *The share.* `Exosuit.App.Machine.Share.step/2` compares what runs with what should run, and returns requests.
+  3. *The leases.* The share says which singletons it runs or waits for. A lease of any other is given back.
+  4. *The status.* It is computed from the share as it is after its step, so that it never lags behind an order.
+
+  A step that requests something is not repeated for it: the answer is an event, which marks the application as dirty
+  again. `busy` names the applications whose next step may need nothing but time: a grace, a deadline, a lease. Only
+  these are looked at by each tick.
+
+  An application that has neither a record nor a share is removed with its errors. If this host refuses a workload for
+  the first time, the placement of the application is computed anew: the workload moves to another member.
+  """
 
   import Exosuit.App.Machine.State
 
@@ -10,14 +25,21 @@ defmodule Exosuit.App.Machine.Steps do
   alias Exosuit.App.Record
   alias Exosuit.Event
 
-  @doc "Takes the next steps."
+  @doc """
+  Takes the next steps of all dirty applications, in the order of their names. The order is fixed so that a simulation
+  repeats by its seed. Afterwards none is dirty, and `settled` names those that were.
+  """
   @spec settle(State.t()) :: State.t()
   def settle(state) do
     apps = if state.dirty == :all, do: all_apps(state), else: Enum.sort(state.dirty)
     Enum.reduce(apps, %{state | dirty: MapSet.new(), settled: apps}, &settle_app/2)
   end
 
-  @doc "Requests all shares again, after the host restarted."
+  @doc """
+  Requests all shares again, after the host restarted, or the member has just started from its copy.
+  Singletons whose leases this host does not hold are left out. A member that has just started holds none, unless no
+  other member can exist.
+  """
   @spec restart(State.t()) :: State.t()
   def restart(state) do
     Enum.reduce(Enum.sort(Map.keys(state.shares)), state, fn app, state ->

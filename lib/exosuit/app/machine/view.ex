@@ -1,11 +1,21 @@
 defmodule Exosuit.App.Machine.View do
-  @moduledoc false
-  # Computes where one application should run, from members, records and statuses. Also gives the situation on which
-  # the next step of this host's share depends.
+  @moduledoc """
+  Computes where one application should run, from members, records and statuses. Also gives the situation on which the
+  next step of this host's share depends.
+
+  The machine's state holds facts of the whole lattice. `Exosuit.App.Machine.Share` needs those of one application, and
+  should not know how they are kept. `situation/4` is the border between the two. Facts that cost work are functions in
+  it, so that a step pays only for those it asks for: `takers` places a workload anew for all members.
+
+  A refusal is a fact of placement. Each member takes its own refusals from its share and those of the others from their
+  statuses, for the same version and model. Two members may see a status at different moments, and place differently
+  until both have it. Hand-over and leases are made for that.
+  """
 
   alias Exosuit.App.{Model, Placement, Record, Status}
   alias Exosuit.App.Machine.{Leases, Members, Records, Share, State}
 
+  @typedoc "An application for placement, with its target version (`Exosuit.App.Record.target/1`) and its model."
   @type app :: %{
           name: String.t(),
           schema: pos_integer(),
@@ -14,7 +24,10 @@ defmodule Exosuit.App.Machine.View do
           model: Model.t()
         }
 
-  @doc "The application that its record describes, or `nil` while its model is not here."
+  @doc """
+  The application that its record describes. `nil` while its model is not here, without a record, and for a record of a
+  newer schema. An undeployed application is given as well.
+  """
   @spec app(State.t(), String.t()) :: app() | nil
   def app(state, name) do
     with %Record{} = record <- Records.fetch(state.records, name),
@@ -31,7 +44,7 @@ defmodule Exosuit.App.Machine.View do
     end
   end
 
-  @doc "The application as an argument of placement; `nil` while its model is not here."
+  @doc "The application as an argument of placement, with its refusals; `nil` while its model is not here."
   @spec placeable(State.t(), String.t()) :: {Placement.app() | nil, map()}
   def placeable(state, name) do
     case app(state, name) do
@@ -40,11 +53,14 @@ defmodule Exosuit.App.Machine.View do
     end
   end
 
-  @doc "The shares of all members, and the instances without a place."
+  @doc "The shares of all members, and the instances without a place. Not kept, unlike the share of this member."
   @spec shares(State.t(), app()) :: {%{optional(String.t()) => Placement.share()}, map()}
   def shares(state, app), do: Placement.place(app, state.candidates, refusals(state, app))
 
-  @doc "Computes the share of this member, unless it is known."
+  @doc """
+  Computes the share of this member, unless it is known. `Exosuit.App.Machine.State.unplace/2` forgets it when the
+  record or the refusals change.
+  """
   @spec place(State.t(), app()) :: State.t()
   def place(state, app) when is_map_key(state.placed, app.name), do: state
 
@@ -57,7 +73,7 @@ defmodule Exosuit.App.Machine.View do
   @spec statuses(State.t(), String.t()) :: %{optional(String.t()) => Status.t()}
   def statuses(state, app), do: Map.get(state.statuses, app, %{})
 
-  @doc "The situation for the next step."
+  @doc "The situation for the next step. `app` is the result of `app/2`, `nil` unless the application is deployed."
   @spec situation(State.t(), String.t(), Record.t() | tuple() | nil, app() | nil) ::
           Share.situation()
   def situation(state, name, record, app) do
